@@ -1,0 +1,3 @@
+//! The engine: decides, and does nothing else.
+
+pub mod policy;

@@ -1,0 +1,109 @@
+//! The settings that decide when to ring, when to push and when to give up (design sections 3 and 4).
+
+use std::time::Duration;
+
+use crate::types::Provider;
+
+/// What a 486, 600 or 603 from one device means for the call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Decline {
+    /// That device is out of this call; the others go on ringing.
+    #[default]
+    ThisDevice,
+    /// The call ends and the caller hears busy or declined.
+    All,
+}
+
+/// What an un-REGISTER (`Expires: 0`) by the device itself means for its token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnUnregister {
+    /// The user logged out: drop the token.
+    #[default]
+    Forget,
+    /// Apps that un-REGISTER when they are swiped away: keep it, as mod_apn does.
+    Keep,
+}
+
+/// One app's exceptions from the policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppPolicy {
+    /// The app's provider.
+    pub provider: Provider,
+    /// The app as devices name it ([`crate::types::PushParams::app`]); `None` covers all apps of the provider.
+    pub app: Option<String>,
+    /// What an un-REGISTER means.
+    pub on_unregister: OnUnregister,
+    /// Whether a call that nobody answered is announced by a push.
+    pub missed_call_push: bool,
+    /// Whether the end of a call is pushed to devices that were woken for it and are not on the line yet.
+    pub cancel_push: bool,
+}
+
+/// All decisions that an operator can change. [`Policy::default`] is what the shipped configuration says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// A binding with proof of life younger than this is awake: it is rung, and the push waits `push_delay`.
+    pub fresh_for: Duration,
+    /// How long the push to an awake device waits for an 18x from it.
+    pub push_delay: Duration,
+    /// Without a REGISTER this long after a push it is pushed again, with the same call id.
+    pub push_retry: Duration,
+    /// How many times a device is pushed again in one call.
+    pub push_retries: u32,
+    /// How long a call is held at most; the caller's `originate_timeout` or `call_timeout` shortens it.
+    pub max_wait: Duration,
+    /// Between the REGISTER and the INVITE, for apps that register before they can take a call.
+    pub settle_delay: Duration,
+    /// A device pushed less than this ago is not pushed again for another call: that call rides on the wake under way.
+    pub push_gap: Duration,
+    /// REGISTERs of one device within this time of its leg belong to one wake-up and bring no second leg.
+    pub debounce: Duration,
+    /// What a decline means.
+    pub decline: Decline,
+    /// Call pushes per device and minute; 0 means no limit.
+    pub device_pushes_per_minute: u32,
+    /// Call pushes per caller's number and minute; 0 means no limit. Calls without a number share none.
+    pub caller_pushes_per_minute: u32,
+    /// A device that has not registered for this long is forgotten.
+    pub token_ttl: Duration,
+    /// `park_timeout` of every leg: an answered leg that nobody bridges ends after this long.
+    pub park_timeout: Duration,
+    /// Compare AORs by user only: for sites with one domain.
+    pub ignore_domain: bool,
+    /// Other names of a domain (left, lower case) and the one that phones register with (right).
+    pub domain_aliases: Vec<(String, String)>,
+    /// Exceptions by app; the first that matches counts.
+    pub apps: Vec<AppPolicy>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            fresh_for: Duration::from_secs(30),
+            push_delay: Duration::from_millis(500),
+            push_retry: Duration::from_secs(5),
+            push_retries: 2,
+            max_wait: Duration::from_secs(25),
+            settle_delay: Duration::ZERO,
+            push_gap: Duration::from_secs(5),
+            debounce: Duration::from_secs(1),
+            decline: Decline::ThisDevice,
+            device_pushes_per_minute: 10,
+            caller_pushes_per_minute: 60,
+            token_ttl: Duration::from_secs(60 * 24 * 3600),
+            park_timeout: Duration::from_secs(5),
+            ignore_domain: false,
+            domain_aliases: Vec::new(),
+            apps: Vec::new(),
+        }
+    }
+}
+
+impl Policy {
+    /// The exceptions that hold for an app, if any.
+    pub fn app(&self, provider: &Provider, app: &str) -> Option<&AppPolicy> {
+        self.apps
+            .iter()
+            .find(|a| a.provider == *provider && a.app.as_deref().is_none_or(|name| name == app))
+    }
+}

@@ -1,0 +1,3 @@
+//! The `fswake` command.
+
+fn main() {}

@@ -1,0 +1,84 @@
+//! One configured app: whose devices it serves, and with which credentials.
+
+use std::path::PathBuf;
+
+use crate::types::Provider;
+
+/// How an app proves to its provider that it may push. Files are read by the provider's own module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credentials {
+    /// APNs with a signing key: the .p8 file, its key id and the team id.
+    ApnsToken {
+        /// PEM file with the PKCS #8 P-256 key.
+        key_file: PathBuf,
+        /// 10-character key id.
+        key_id: String,
+        /// 10-character team id.
+        team_id: String,
+    },
+    /// APNs with a client certificate.
+    ApnsCertificate {
+        /// PEM file with the certificate (and its chain).
+        cert_file: PathBuf,
+        /// PEM file with its private key; may be the same file.
+        key_file: PathBuf,
+    },
+    /// FCM HTTP v1 with a Google service account.
+    FcmServiceAccount {
+        /// The JSON file that Google gives.
+        file: PathBuf,
+    },
+    /// None: the push is written to the log.
+    Log,
+}
+
+/// What the JSON of a call push looks like.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PayloadStyle {
+    /// fswake's own keys, documented in docs/PAYLOADS.md.
+    #[default]
+    Default,
+    /// What Linphone apps read.
+    Linphone,
+    /// What apps written for mod_apn read.
+    ModApn,
+    /// The operator's JSON, `${name}` in its string values replaced.
+    Template(String),
+}
+
+/// One `[[app]]` of the configuration, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct App {
+    /// Its name in logs and metrics: unique, chosen by the operator.
+    pub name: String,
+    /// The provider its devices name. A `log` app may stand for any.
+    pub provider: Provider,
+    /// The app ids its devices name ([`crate::types::PushParams::app`]); empty serves every app id of the provider.
+    pub app_ids: Vec<String>,
+    /// Only callees in these domains (lower case); empty means all.
+    pub domains: Vec<String>,
+    /// Whose it is; nothing is shared between tenants.
+    pub tenant: Option<String>,
+    /// Credentials.
+    pub credentials: Credentials,
+    /// Instead of the provider's own address, `https://host:port`: port 2197, a test server.
+    pub base_url: Option<String>,
+    /// PEM file with the only CAs that are trusted for it, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// `http://host:port` of a proxy.
+    pub proxy: Option<String>,
+    /// APNs topic of call pushes; without it the device's app id with `.voip`.
+    pub topic: Option<String>,
+    /// What call pushes look like.
+    pub payload: PayloadStyle,
+}
+
+impl App {
+    /// Whether this app serves a device.
+    pub fn serves(&self, provider: &Provider, app_id: &str, domain: &str) -> bool {
+        let by_provider = self.provider == *provider || matches!(self.provider, Provider::Other(ref p) if p == "log");
+        by_provider
+            && (self.app_ids.is_empty() || self.app_ids.iter().any(|a| a == app_id))
+            && (self.domains.is_empty() || self.domains.iter().any(|d| d.eq_ignore_ascii_case(domain)))
+    }
+}

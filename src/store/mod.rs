@@ -1,0 +1,41 @@
+//! The token store: devices that outlive their registrations, and the journal of wakes.
+//!
+//! Everything that a call needs is in the engine's memory; the store is read once at start and
+//! written behind it. Calls never wait for a write.
+
+use crate::types::{Aor, CallId, Device, DeviceKey, UnixSeconds};
+
+/// One change to the stored devices, or one journal line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreOp {
+    /// Insert the device, or replace the row with its key.
+    Put(Device),
+    /// Remove the device with this key.
+    Delete(DeviceKey),
+    /// Append to the journal.
+    Journal(JournalEntry),
+}
+
+/// One line in the life of a wake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalEntry {
+    /// The call, if it is about one.
+    pub call: Option<CallId>,
+    /// Whose.
+    pub aor: Aor,
+    /// When, in milliseconds since 1970 (UTC).
+    pub at_ms: i64,
+    /// The event's name, one of a fixed set (`call-held`, `push-sent`, ..).
+    pub event: &'static str,
+    /// Its detail as one JSON object, tokens as fingerprints only.
+    pub detail: String,
+}
+
+/// What a start reads.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// All devices.
+    pub devices: Vec<Device>,
+    /// When the snapshot was read (UTC).
+    pub read_at: UnixSeconds,
+}

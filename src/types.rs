@@ -1,0 +1,307 @@
+//! The field's own words as types: call, AOR, device, binding, token.
+//!
+//! Tokens and secrets have a redacting `Debug` and no `Display`: what must reach the wire
+//! asks for it by name ([`PushToken::expose`]), so that a log line cannot.
+
+use std::fmt;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// A moment on the daemon's monotonic clock, counted from its start.
+///
+/// The engine never reads a clock: every event comes with its `Moment`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(pub Duration);
+
+impl Moment {
+    /// The moment `after` later.
+    #[must_use]
+    pub fn plus(self, after: Duration) -> Self {
+        Self(self.0.saturating_add(after))
+    }
+
+    /// How long ago `earlier` was; zero when it is in the future.
+    #[must_use]
+    pub fn since(self, earlier: Moment) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// Seconds since 1970 in UTC: what is stored, and what providers and operators read.
+pub type UnixSeconds = i64;
+
+/// One held call. Also the namespace of its legs' channel UUIDs and SIP Call-IDs.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallId(pub Uuid);
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One B-leg of a held call, numbered from 0 within it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LegId {
+    /// The call that the leg belongs to.
+    pub call: CallId,
+    /// Its number within that call.
+    pub n: u32,
+}
+
+impl LegId {
+    /// The channel UUID that FreeSWITCH is told to give the leg (`origination_uuid`).
+    ///
+    /// Derived (UUID version 5, RFC 9562 section 5.5), so that the connection can set its event
+    /// filter for the next leg before anybody knows what that leg will call.
+    pub fn channel(self) -> Uuid {
+        Uuid::new_v5(&self.call.0, format!("leg {}", self.n).as_bytes())
+    }
+}
+
+/// One push: a request to a provider for one device on behalf of one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PushId(pub u64);
+
+/// An address of record: who is called, and who registered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Aor {
+    /// The user part, compared exactly (RFC 3261 section 19.1.4).
+    pub user: String,
+    /// The domain, compared without case.
+    pub domain: String,
+}
+
+impl Aor {
+    /// An AOR as given; nothing is normalised here.
+    pub fn new(user: impl Into<String>, domain: impl Into<String>) -> Self {
+        Self {
+            user: user.into(),
+            domain: domain.into(),
+        }
+    }
+}
+
+impl fmt::Display for Aor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", Printable(&self.user), Printable(&self.domain))
+    }
+}
+
+/// Text from the network as it may appear on a log line: controls and line breaks are escaped.
+#[derive(Clone, Copy)]
+pub struct Printable<'a>(pub &'a str);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            if c.is_control()
+                || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            {
+                write!(f, "{}", c.escape_unicode())?;
+            } else {
+                fmt::Write::write_char(f, c)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Who delivers a push.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Provider {
+    /// Apple Push Notification service (`pn-provider=apns`).
+    Apns,
+    /// Its sandbox (`pn-provider=apns.dev`, Linphone's app ids ending `.dev`).
+    ApnsSandbox,
+    /// Firebase Cloud Messaging (`pn-provider=fcm`).
+    Fcm,
+    /// Web Push, RFC 8030 (`pn-provider=webpush`).
+    WebPush,
+    /// Any other name, lower case.
+    Other(String),
+}
+
+impl Provider {
+    /// The name that is stored and shown; [`Provider::from_name`] reads it back.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Apns => "apns",
+            Self::ApnsSandbox => "apns.dev",
+            Self::Fcm => "fcm",
+            Self::WebPush => "webpush",
+            Self::Other(name) => name,
+        }
+    }
+
+    /// Reads a provider's name, in any case. Never fails: unknown names are kept.
+    pub fn from_name(name: &str) -> Self {
+        match name.to_ascii_lowercase().as_str() {
+            "apns" => Self::Apns,
+            "apns.dev" => Self::ApnsSandbox,
+            "fcm" => Self::Fcm,
+            "webpush" => Self::WebPush,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+}
+
+/// A push token (RFC 8599 `pn-prid`): whoever has it can wake that phone. Never logged.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PushToken(String);
+
+impl PushToken {
+    /// Wraps a token as the phone gave it, percent-decoded.
+    pub fn new(token: impl Into<String>) -> Self {
+        Self(token.into())
+    }
+
+    /// The token itself, for the provider's request and the store only.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The first eight hex digits of its SHA-256: enough to tell two apart in a log, useless to send to.
+    pub fn fingerprint(&self) -> String {
+        let digest = Sha256::digest(self.0.as_bytes());
+        digest.iter().take(4).map(|b| format!("{b:02x}")).collect()
+    }
+}
+
+impl fmt::Debug for PushToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PushToken({})", self.fingerprint())
+    }
+}
+
+/// A secret from a file: its `Debug` says nothing.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(secret: impl Into<String>) -> Self {
+        Self(secret.into())
+    }
+
+    /// The secret itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// What a Contact says about pushing its phone: one device's tokens for one app.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PushParams {
+    /// Who delivers.
+    pub provider: Provider,
+    /// The app as its credentials are filed: APNs bundle id without team, `.voip` and `.remote`; FCM project id or
+    /// sender id; `app-id` of the older parameter sets. Empty when the Contact names none.
+    pub app: String,
+    /// Apple team id, where the Contact has one.
+    pub team: Option<String>,
+    /// The token that a call is pushed to (APNs: the PushKit token).
+    pub call_token: Option<PushToken>,
+    /// The token for messages, alerts and cancel pushes (APNs: the remote token).
+    pub remote_token: Option<PushToken>,
+}
+
+impl PushParams {
+    /// The token that identifies the device: the call token, else the remote one.
+    pub fn token(&self) -> Option<&PushToken> {
+        self.call_token.as_ref().or(self.remote_token.as_ref())
+    }
+}
+
+/// What identifies a device across registrations (design: AOR, provider, app, token).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DeviceKey {
+    /// Whose device it is.
+    pub aor: Aor,
+    /// Who delivers its pushes.
+    pub provider: Provider,
+    /// Its app, as in [`PushParams::app`].
+    pub app: String,
+    /// Its identifying token, as in [`PushParams::token`].
+    pub token: PushToken,
+}
+
+impl DeviceKey {
+    /// A name for logs, CDRs and operators: provider, app and token fingerprint.
+    pub fn label(&self) -> String {
+        format!(
+            "{}:{}:{}",
+            self.provider.name(),
+            Printable(&self.app),
+            self.token.fingerprint()
+        )
+    }
+}
+
+/// A device as it is stored. It outlives its registrations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Whose device it is, as the phone registered.
+    pub aor: Aor,
+    /// Its tokens and app.
+    pub push: PushParams,
+    /// `User-Agent` of its last REGISTER.
+    pub user_agent: String,
+    /// `Call-ID` of its last REGISTER: a new token from the same Call-ID and app replaces the old one.
+    pub register_call_id: String,
+    /// Its first REGISTER.
+    pub first_seen: UnixSeconds,
+    /// Its last REGISTER.
+    pub last_seen: UnixSeconds,
+    /// Why the token is set aside until the next REGISTER ("bad", design section 4), if it is.
+    pub set_aside: Option<String>,
+}
+
+impl Device {
+    /// The device's key; `None` only for a device without any token, which is never stored.
+    pub fn key(&self) -> Option<DeviceKey> {
+        Some(DeviceKey {
+            aor: self.aor.clone(),
+            provider: self.push.provider.clone(),
+            app: self.push.app.clone(),
+            token: self.push.token()?.clone(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_of_tokens_and_secrets_shows_neither() {
+        let shown = format!("{:?} {:?}", PushToken::new("f00dcafe-token"), Secret::new("hunter2"));
+        assert!(!shown.contains("f00dcafe") && !shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn network_text_cannot_break_a_log_line() {
+        assert_eq!(Aor::new("a\nb\u{202e}", "c").to_string(), "a\\u{a}b\\u{202e}@c");
+    }
+
+    #[test]
+    fn legs_of_a_call_have_distinct_repeatable_channels() {
+        let call = CallId(Uuid::from_u128(7));
+        assert_eq!(LegId { call, n: 1 }.channel(), LegId { call, n: 1 }.channel());
+        assert_ne!(LegId { call, n: 1 }.channel(), LegId { call, n: 2 }.channel());
+    }
+}

@@ -1,0 +1,1 @@
+//! Stand-ins for the remote ends of fswake: FreeSWITCH, APNs, FCM.
