@@ -36,6 +36,15 @@ pub type UnixSeconds = i64;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallId(pub Uuid);
 
+impl CallId {
+    /// The SIP Call-ID of every INVITE to one party of the call, and what that party's push carries.
+    ///
+    /// One for each party: two dialogs with one Call-ID confuse phones and FreeSWITCH alike.
+    pub fn sip_call_id(self, party: usize) -> String {
+        Uuid::new_v5(&self.0, format!("party {party}").as_bytes()).to_string()
+    }
+}
+
 impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -172,7 +181,7 @@ impl PushToken {
     /// The first eight hex digits of its SHA-256: enough to tell two apart in a log, useless to send to.
     pub fn fingerprint(&self) -> String {
         let digest = Sha256::digest(self.0.as_bytes());
-        digest.iter().take(4).map(|b| format!("{b:02x}")).collect()
+        format!("{:02x}{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2], digest[3])
     }
 }
 

@@ -1,3 +1,280 @@
 //! The engine: decides, and does nothing else.
+//!
+//! Feed one [`Event`], drain every [`Command`], then wait until [`Engine::next_timer`]. No clock, no log, no lock, no
+//! I/O: the same events give the same commands.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | [`event`], [`command`] | what goes in, what comes out |
+//! | [`policy`] | the operator's settings |
+//! | [`directory`] | devices and bindings of all AORs, and who owns a token |
+//! | [`call`] | one held call |
+//! | [`party`] | one device or binding in a held call |
+//! | [`limits`] | how often a phone may be woken |
+//! | [`world`] | what a call may touch besides itself |
 
+pub mod call;
+pub mod command;
+pub mod directory;
+pub mod event;
+pub mod limits;
+pub mod party;
 pub mod policy;
+mod steps;
+pub mod world;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use self::call::Call;
+pub use self::command::{Command, HoldResult, Note, Summary, Value};
+use self::directory::{AorKey, Directory};
+pub use self::event::{Event, HeldCall, LegEnd, Registration, Source, UnregisterWhy, Unregistration};
+use self::limits::Callers;
+use self::policy::Policy;
+use self::world::{Pushes, World};
+use crate::push::{PushError, PushOutcome};
+use crate::types::{CallId, Device, LegId, Moment, PushId, UnixSeconds};
+
+/// All held calls, all devices, all bindings.
+#[derive(Debug)]
+pub struct Engine {
+    policy: Policy,
+    directory: Directory,
+    calls: HashMap<CallId, Held>,
+    waiting: HashMap<AorKey, Vec<CallId>>,
+    timers: BTreeSet<(Moment, CallId)>,
+    callers: Callers,
+    pushes: Pushes,
+    out: VecDeque<Command>,
+    draining: bool,
+}
+
+#[derive(Debug)]
+struct Held {
+    call: Call,
+    timer: Option<Moment>,
+}
+
+impl Engine {
+    /// An engine that knows these devices and holds nothing.
+    pub fn new(policy: Policy, devices: Vec<Device>) -> Self {
+        let mut directory = Directory::default();
+        for device in devices {
+            directory.restore(device, &policy);
+        }
+        Self {
+            policy,
+            directory,
+            calls: HashMap::new(),
+            waiting: HashMap::new(),
+            timers: BTreeSet::new(),
+            callers: Callers::default(),
+            pushes: Pushes::default(),
+            out: VecDeque::new(),
+            draining: false,
+        }
+    }
+
+    /// Takes in one event. Drain the commands before the next.
+    pub fn handle(&mut self, now: Moment, event: Event) {
+        match event {
+            Event::Registered(reg) => self.registered(now, &reg),
+            Event::Unregistered(end) => {
+                self.directory
+                    .unregister(&end, &self.policy, &mut |c| self.out.push_back(c));
+            }
+            Event::Pinged {
+                aor,
+                call_id,
+                reachable,
+            } => {
+                self.directory.ping(now, &aor, &call_id, reachable, &self.policy);
+            }
+            Event::ReadingBegan(number) => self.directory.begin_reading(number),
+            Event::ReadingEnded(number) => self.directory.end_reading(number),
+            Event::CallHeld(held) => self.held(now, held),
+            Event::LegDialed(leg) => self.with(now, leg.call, |call, world| call.on_dialed(leg.n, world)),
+            Event::LegRinging(leg) => self.with(now, leg.call, |call, world| call.on_ringing(leg.n, world)),
+            Event::LegAnswered { leg, codec } => self.answered(now, leg, codec),
+            Event::LegEnded { leg, end } => {
+                self.with(now, leg.call, |call, world| call.on_leg_ended(leg.n, &end, world));
+            }
+            Event::Bridged(leg) => self.with(now, leg.call, |call, world| call.on_bridged(leg.n, world)),
+            Event::BridgeFailed(leg) => self.with(now, leg.call, |call, world| call.on_bridge_failed(leg.n, world)),
+            Event::CallerGone { call, cause } => self.with(now, call, |c, world| c.on_caller_gone(&cause, world)),
+            Event::ConnectionLost(call) => self.with(now, call, Call::on_connection_lost),
+            Event::PushEnded { push, outcome, at } => self.push_ended(now, push, &outcome, at),
+            Event::Draining => self.draining = true,
+            Event::DrainTimeUp => self.release_all(now),
+        }
+    }
+
+    /// Fires every timer that is due.
+    pub fn tick(&mut self, now: Moment) {
+        while let Some((when, id)) = self.timers.first().copied().filter(|(when, _)| *when <= now) {
+            self.timers.remove(&(when, id));
+            if let Some(held) = self.calls.get_mut(&id) {
+                held.timer = None;
+            }
+            self.with(now, id, Call::on_time);
+        }
+    }
+
+    /// The next command, in order.
+    pub fn poll_command(&mut self) -> Option<Command> {
+        self.out.pop_front()
+    }
+
+    /// When [`Engine::tick`] has something to do.
+    pub fn next_timer(&self) -> Option<Moment> {
+        self.timers.first().map(|(when, _)| *when)
+    }
+
+    /// How many calls are held.
+    pub fn held_calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// How many devices and bindings are known.
+    pub fn known(&self) -> (usize, usize) {
+        self.directory.size()
+    }
+
+    fn held(&mut self, now: Moment, held: HeldCall) {
+        let id = held.call;
+        if self.calls.contains_key(&id) {
+            return;
+        }
+        if self.draining {
+            self.out.push_back(Command::Release {
+                call: id,
+                result: HoldResult::Draining,
+            });
+            return;
+        }
+        let key = AorKey::of(&held.aor, &self.policy);
+        let at = held.at.duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        let at = UnixSeconds::try_from(at).unwrap_or(UnixSeconds::MAX);
+        self.directory
+            .forget_old(&key, at, &self.policy, &mut |c| self.out.push_back(c));
+        let mut world = World {
+            now,
+            policy: &self.policy,
+            directory: &mut self.directory,
+            callers: &mut self.callers,
+            pushes: &mut self.pushes,
+            out: &mut self.out,
+        };
+        let call = Call::hold(held, key.clone(), &mut world);
+        if call.is_over() {
+            return;
+        }
+        self.waiting.entry(key).or_default().push(id);
+        self.calls.insert(id, Held { call, timer: None });
+        self.arm(id);
+    }
+
+    fn registered(&mut self, now: Moment, reg: &Registration) {
+        let seen = self
+            .directory
+            .register(now, reg, &self.policy, &mut |c| self.out.push_back(c));
+        let Some(seen) = seen else { return };
+        let Some(waiting) = self.waiting.get(&seen.key) else {
+            return;
+        };
+        for id in waiting.clone() {
+            self.with(now, id, |call, world| call.on_registered(&seen, world));
+        }
+    }
+
+    fn answered(&mut self, now: Moment, leg: LegId, codec: Option<String>) {
+        if self.calls.contains_key(&leg.call) {
+            self.with(now, leg.call, |call, world| call.on_answered(leg.n, codec, world));
+        } else {
+            // The call is over; nobody is there to talk to.
+            self.out.push_back(Command::Kill {
+                leg,
+                cause: "LOSE_RACE".into(),
+            });
+        }
+    }
+
+    fn push_ended(&mut self, now: Moment, push: PushId, outcome: &PushOutcome, at: UnixSeconds) {
+        let Some(pending) = self.pushes.end(push) else { return };
+        let mut out = |c| self.out.push_back(c);
+        match outcome {
+            Err(PushError::TokenGone { since, .. }) => {
+                self.directory
+                    .token_gone(&pending.key, &pending.device, *since, &mut out);
+            }
+            Err(PushError::TokenBad { reason }) => {
+                let reason = format!("{reason} at {at}");
+                self.directory
+                    .token_bad(&pending.key, &pending.device, &reason, &mut out);
+            }
+            _ => {}
+        }
+        if !pending.wakes {
+            return;
+        }
+        self.with(now, pending.call, |call, world| match outcome {
+            Ok(receipt) => call.on_push_accepted(&pending.device, receipt, world),
+            Err(error) => call.on_push_refused(&pending.device, error, world),
+        });
+    }
+
+    fn release_all(&mut self, now: Moment) {
+        let mut all: Vec<_> = self.calls.keys().copied().collect();
+        all.sort_unstable();
+        for id in all {
+            self.with(now, id, |call, world| call.finish(HoldResult::Draining, world));
+        }
+    }
+
+    /// Lets one call handle something, then removes it if it is over or sets its timer anew.
+    fn with(&mut self, now: Moment, id: CallId, step: impl FnOnce(&mut Call, &mut World<'_>)) {
+        let Some(held) = self.calls.get_mut(&id) else { return };
+        let mut world = World {
+            now,
+            policy: &self.policy,
+            directory: &mut self.directory,
+            callers: &mut self.callers,
+            pushes: &mut self.pushes,
+            out: &mut self.out,
+        };
+        step(&mut held.call, &mut world);
+        if held.call.is_over() {
+            self.remove(id);
+        } else {
+            self.arm(id);
+        }
+    }
+
+    fn arm(&mut self, id: CallId) {
+        let Some(held) = self.calls.get_mut(&id) else { return };
+        let next = held.call.next_timer(self.policy.debounce);
+        if next == held.timer {
+            return;
+        }
+        if let Some(old) = held.timer {
+            self.timers.remove(&(old, id));
+        }
+        if let Some(when) = next {
+            self.timers.insert((when, id));
+        }
+        held.timer = next;
+    }
+
+    fn remove(&mut self, id: CallId) {
+        let Some(held) = self.calls.remove(&id) else { return };
+        if let Some(when) = held.timer {
+            self.timers.remove(&(when, id));
+        }
+        if let Some(waiting) = self.waiting.get_mut(held.call.key()) {
+            waiting.retain(|other| *other != id);
+            if waiting.is_empty() {
+                self.waiting.remove(held.call.key());
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What the engine wants done. Every command's effect comes back as one event, or as none.
+
+use std::time::Duration;
+
+use crate::push::PushRequest;
+use crate::types::{Aor, CallId, Device, DeviceKey, LegId};
+
+/// Something to do, in the order of the queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Tell the caller that it rings (`ring_ready`). Once per call.
+    Alert(CallId),
+    /// Originate a leg.
+    Ring {
+        /// The leg; its channel is [`LegId::channel`].
+        leg: LegId,
+        /// Where to: a safe dial-string.
+        target: String,
+        /// The INVITE's Call-ID: the one that the device's push carried.
+        sip_call_id: String,
+        /// How long it may ring.
+        timeout: Duration,
+        /// How long it may stay answered without a bridge.
+        park_timeout: Duration,
+    },
+    /// Hang a leg up with this cause.
+    Kill {
+        /// The leg.
+        leg: LegId,
+        /// FreeSWITCH's cause: `LOSE_RACE` tells the phone "Call completed elsewhere".
+        cause: String,
+    },
+    /// Answer the caller with the leg's codec and bridge the two. Ends in `Bridged` or `BridgeFailed`.
+    Connect {
+        /// The leg that answered.
+        leg: LegId,
+        /// Its codec.
+        codec: Option<String>,
+    },
+    /// Hand the channel back: the dialplan goes on with its next action.
+    Release {
+        /// The call.
+        call: CallId,
+        /// Why; also the channel variable `fswake_result`.
+        result: HoldResult,
+    },
+    /// End the call with this cause: the policy `decline = "all"`.
+    Reject {
+        /// The call.
+        call: CallId,
+        /// FreeSWITCH's cause.
+        cause: &'static str,
+    },
+    /// Nothing more will be said on this call's connection: close it.
+    Close(CallId),
+    /// Send a push. Ends in `PushEnded`.
+    Push(PushRequest),
+    /// Write a device to the store.
+    StoreDevice(Device),
+    /// Remove a device from the store.
+    ForgetDevice {
+        /// Which.
+        key: DeviceKey,
+        /// Why, for the log.
+        why: &'static str,
+    },
+    /// A step in the life of a wake, for the journal and the debug log.
+    Note(Note),
+    /// The call is over: one line for the log.
+    Summarize(Summary),
+}
+
+/// Why a call goes back to the dialplan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HoldResult {
+    /// Caller and callee are connected. Never released with it; set on the channel for CDRs.
+    Connected,
+    /// Nobody answered within the wait.
+    Timeout,
+    /// The callee has neither a device nor a binding.
+    NoDevice,
+    /// Every push was refused for good and no leg is alive.
+    Unreachable,
+    /// Every device declined, or the last that could ring did.
+    Declined,
+    /// Something broke here.
+    Error,
+    /// The daemon is stopping.
+    Draining,
+    /// The caller hung up first.
+    Abandoned,
+}
+
+impl HoldResult {
+    /// The word for logs, CDRs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Timeout => "timeout",
+            Self::NoDevice => "no-device",
+            Self::Unreachable => "unreachable",
+            Self::Declined => "declined",
+            Self::Error => "error",
+            Self::Draining => "draining",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+/// One step in the life of a wake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The call, if it is about one.
+    pub call: Option<CallId>,
+    /// Whose.
+    pub aor: Aor,
+    /// Its name, one of a fixed set (docs/ARCHITECTURE.md lists them).
+    pub event: &'static str,
+    /// Details by name. Tokens only as fingerprints.
+    pub detail: Vec<(&'static str, Value)>,
+}
+
+/// One detail of a [`Note`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// Text, from the network or ours.
+    Text(String),
+    /// A count, a status or milliseconds.
+    Number(u64),
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<Duration> for Value {
+    /// Milliseconds, rounded down.
+    fn from(time: Duration) -> Self {
+        Self::Number(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+impl From<u32> for Value {
+    fn from(n: u32) -> Self {
+        Self::Number(n.into())
+    }
+}
+
+/// What a call came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// The call.
+    pub call: CallId,
+    /// Who was called.
+    pub aor: Aor,
+    /// How it ended.
+    pub result: HoldResult,
+    /// How many devices and bindings were considered.
+    pub devices: u32,
+    /// How many pushes were sent for it.
+    pub pushes: u32,
+    /// How many legs were rung.
+    pub legs: u32,
+    /// Who answered: the device's label, or `binding` for a phone without a token.
+    pub answered_by: Option<String>,
+    /// From the hold to the end of it.
+    pub held: Duration,
+    /// From the hold to the first push.
+    pub call_to_push: Option<Duration>,
+    /// From the first push to the REGISTER of a device that was pushed.
+    pub push_to_register: Option<Duration>,
+    /// From that REGISTER to the INVITE to it.
+    pub register_to_invite: Option<Duration>,
+}

@@ -1,0 +1,471 @@
+//! Devices and bindings of all AORs, and the rules of design section 4 about who owns a token and when it is dropped.
+//!
+//! Races, each with its test in `tests/directory.rs`:
+//! - the same token registers at two AORs: the last authenticated REGISTER wins;
+//! - "gone" arrives after the phone registered again: the newer REGISTER wins;
+//! - a reading of all registrations overlaps with live events: live events win.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+use super::command::Command;
+use super::event::{Registration, Source, UnregisterWhy, Unregistration};
+use super::policy::{OnUnregister, Policy};
+use crate::types::{Aor, Device, DeviceKey, Moment, Provider, PushToken, UnixSeconds};
+
+/// More devices or bindings of one AOR than this are not kept: the oldest go.
+const MOST_PER_AOR: usize = 20;
+
+/// An AOR as it is compared: aliases resolved, domain in lower case (or empty with `ignore-domain`).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AorKey {
+    user: Box<str>,
+    domain: Box<str>,
+}
+
+impl AorKey {
+    /// Normalises an AOR.
+    pub fn of(aor: &Aor, policy: &Policy) -> Self {
+        let domain = if policy.ignore_domain {
+            String::new()
+        } else {
+            let lower = aor.domain.to_ascii_lowercase();
+            match policy.domain_aliases.iter().find(|(alias, _)| *alias == lower) {
+                Some((_, real)) => real.to_ascii_lowercase(),
+                None => lower,
+            }
+        };
+        Self {
+            user: aor.user.as_str().into(),
+            domain: domain.into(),
+        }
+    }
+}
+
+/// A live contact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// Dial-string to it.
+    pub target: String,
+    /// `Call-ID` of its REGISTERs.
+    pub call_id: String,
+    /// The device it belongs to; `None` for phones without a token.
+    pub device: Option<DeviceKey>,
+    /// When it runs out.
+    pub expires: Moment,
+    /// Last proof of life, if any since we know it and since a ping failed.
+    pub alive: Option<Moment>,
+    generation: u64,
+}
+
+/// A device with what only the running daemon knows of it.
+#[derive(Clone, Debug)]
+pub struct KnownDevice {
+    /// As stored.
+    pub device: Device,
+    /// Its last call push.
+    pub last_push: Option<Moment>,
+    /// Call pushes in the current minute, for the rate limit.
+    pub recent: super::limits::Window,
+}
+
+/// What one AOR has.
+#[derive(Debug, Default)]
+pub struct Entry {
+    /// Devices, oldest first.
+    pub devices: Vec<KnownDevice>,
+    /// Bindings, oldest first.
+    pub bindings: Vec<Binding>,
+}
+
+/// What a registration changed, as far as a waiting call cares.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Whose.
+    pub key: AorKey,
+    /// Which device, if it has a token.
+    pub device: Option<DeviceKey>,
+    /// The device that this one replaces (a new token of the same app).
+    pub replaced: Option<DeviceKey>,
+    /// Where it is now.
+    pub target: String,
+    /// `Call-ID` of the REGISTER, the identity of phones without a token.
+    pub call_id: String,
+    /// False for a registration that was read again and had been known unchanged.
+    pub is_news: bool,
+}
+
+/// All AORs.
+#[derive(Debug, Default)]
+pub struct Directory {
+    entries: HashMap<AorKey, Entry>,
+    /// Hash of (provider, app, token) -> its owner. A hash, not the token itself: a million of them would double the memory.
+    owners: HashMap<u64, AorKey>,
+    hasher: RandomState,
+    /// The number of the latest reading of all registrations.
+    reading: u64,
+}
+
+impl Directory {
+    /// A reading of all registrations begins: what is heard from now on belongs to it.
+    pub fn begin_reading(&mut self, number: u64) {
+        self.reading = number;
+    }
+
+    /// Puts a stored device back at start.
+    pub fn restore(&mut self, device: Device, policy: &Policy) {
+        let Some(device_key) = device.key() else { return };
+        let key = AorKey::of(&device.aor, policy);
+        self.owners.insert(self.token_hash(&device_key), key.clone());
+        let known = KnownDevice {
+            device,
+            last_push: None,
+            recent: super::limits::Window::default(),
+        };
+        self.entries.entry(key).or_default().devices.push(known);
+    }
+
+    /// What an AOR has, if anything.
+    pub fn entry(&self, key: &AorKey) -> Option<&Entry> {
+        self.entries.get(key)
+    }
+
+    /// One device, to note a push.
+    pub fn device_mut(&mut self, key: &AorKey, device: &DeviceKey) -> Option<&mut KnownDevice> {
+        self.entries
+            .get_mut(key)?
+            .devices
+            .iter_mut()
+            .find(|d| is(&d.device, device))
+    }
+
+    /// How many devices and bindings there are.
+    pub fn size(&self) -> (usize, usize) {
+        self.entries
+            .values()
+            .fold((0, 0), |(d, b), e| (d + e.devices.len(), b + e.bindings.len()))
+    }
+
+    /// Proof of life from a leg: a phone that answers INVITEs is awake.
+    pub fn saw_alive(&mut self, key: &AorKey, target: &str, now: Moment) {
+        for b in self.entries.get_mut(key).into_iter().flat_map(|e| &mut e.bindings) {
+            if b.target == target {
+                b.alive = Some(now);
+            }
+        }
+    }
+
+    /// Takes in a registration. `None`: there is nothing that a call could ring.
+    pub fn register(
+        &mut self,
+        now: Moment,
+        reg: &Registration,
+        policy: &Policy,
+        out: &mut dyn FnMut(Command),
+    ) -> Option<Seen> {
+        let key = AorKey::of(&reg.aor, policy);
+        let device = reg.push.as_ref().and_then(|push| {
+            Some(DeviceKey {
+                aor: reg.aor.clone(),
+                provider: push.provider.clone(),
+                app: push.app.clone(),
+                token: push.token()?.clone(),
+            })
+        });
+        let reading = matches!(reg.source, Source::Reading(_));
+        let device = device.filter(|d| !(reading && self.is_held_by_another(d, &key, now)));
+        let mut replaced = None;
+        if let Some(device) = &device {
+            replaced = self.own(&key, device, reg, out);
+        } else if reg.push.is_none() && !reading {
+            self.forget_unpushed(&key, reg, out);
+        }
+        let target = reg.target.clone()?;
+        let is_news = self.bind(now, &key, device.as_ref(), reg, &target);
+        Some(Seen {
+            key,
+            device,
+            replaced,
+            target,
+            call_id: reg.call_id.clone(),
+            is_news,
+        })
+    }
+
+    /// Makes `device` belong to `key`, taking it from whoever had it. Returns the device it replaces.
+    fn own(
+        &mut self,
+        key: &AorKey,
+        device: &DeviceKey,
+        reg: &Registration,
+        out: &mut dyn FnMut(Command),
+    ) -> Option<DeviceKey> {
+        let hash = self.token_hash(device);
+        if let Some(owner) = self.owners.get(&hash).filter(|o| *o != key).cloned() {
+            self.remove_device(&owner, device, "another-user", out);
+        }
+        let reading = matches!(reg.source, Source::Reading(_));
+        let same_phone = |d: &Device| {
+            !is(d, device)
+                && !reading
+                && d.register_call_id == reg.call_id
+                && d.push.provider == device.provider
+                && d.push.app == device.app
+        };
+        let entry = self.entries.entry(key.clone()).or_default();
+        let old = entry
+            .devices
+            .iter()
+            .find(|d| same_phone(&d.device))
+            .and_then(|d| d.device.key());
+        if let Some(old) = &old {
+            self.remove_device(key, old, "new-token", out);
+        }
+        let push = reg.push.clone()?;
+        let entry = self.entries.entry(key.clone()).or_default();
+        let known = entry.devices.iter().position(|d| is(&d.device, device));
+        let first_seen = known.map_or(reg.at, |i| entry.devices[i].device.first_seen);
+        let stored = Device {
+            aor: reg.aor.clone(),
+            push,
+            user_agent: reg.user_agent.clone(),
+            register_call_id: reg.call_id.clone(),
+            first_seen,
+            last_seen: reg.at,
+            set_aside: None,
+        };
+        match known {
+            // A reading tells nothing new about a device we know: when it registered is not in it.
+            Some(_) if reading => return None,
+            Some(i) => {
+                entry.devices[i].device = stored.clone();
+            }
+            None => {
+                entry.devices.push(KnownDevice {
+                    device: stored.clone(),
+                    last_push: None,
+                    recent: super::limits::Window::default(),
+                });
+            }
+        }
+        let surplus = (entry.devices.len() > MOST_PER_AOR)
+            .then(|| {
+                entry
+                    .devices
+                    .iter()
+                    .min_by_key(|d| d.device.last_seen)
+                    .and_then(|d| d.device.key())
+            })
+            .flatten();
+        self.owners.insert(hash, key.clone());
+        out(Command::StoreDevice(stored));
+        if let Some(surplus) = surplus {
+            self.remove_device(key, &surplus, "too-many-devices", out);
+        }
+        old
+    }
+
+    /// A REGISTER without push parameters by a phone that had them: its user switched pushes off.
+    fn forget_unpushed(&mut self, key: &AorKey, reg: &Registration, out: &mut dyn FnMut(Command)) {
+        let Some(entry) = self.entries.get(key) else { return };
+        let was: Vec<_> = entry
+            .devices
+            .iter()
+            .filter(|d| d.device.register_call_id == reg.call_id)
+            .filter_map(|d| d.device.key())
+            .collect();
+        for device in was {
+            self.remove_device(key, &device, "registered-without-push", out);
+        }
+    }
+
+    /// Records where a phone is. Newest contact of a device wins. Returns whether it says anything new.
+    fn bind(
+        &mut self,
+        now: Moment,
+        key: &AorKey,
+        device: Option<&DeviceKey>,
+        reg: &Registration,
+        target: &str,
+    ) -> bool {
+        let expires = now.plus(reg.expires);
+        let (generation, reading) = match reg.source {
+            Source::Event => (self.reading, false),
+            Source::Reading(n) => (n, true),
+        };
+        let bindings = &mut self.entries.entry(key.clone()).or_default().bindings;
+        let same = |b: &Binding| match device {
+            Some(d) => b.device.as_ref() == Some(d) || b.call_id == reg.call_id,
+            None => b.call_id == reg.call_id || b.target == target,
+        };
+        if reading
+            && let Some(b) = bindings
+                .iter_mut()
+                .find(|b| b.target == target && b.call_id == reg.call_id)
+        {
+            // Its expiry moves only when it registered while we were away.
+            let refreshed = expires > b.expires.plus(Duration::from_secs(3));
+            b.expires = expires;
+            b.generation = generation;
+            return refreshed;
+        }
+        bindings.retain(|b| !same(b));
+        bindings.push(Binding {
+            target: target.to_owned(),
+            call_id: reg.call_id.clone(),
+            device: device.cloned(),
+            expires,
+            alive: (!reading).then_some(now),
+            generation,
+        });
+        if bindings.len() > MOST_PER_AOR {
+            bindings.remove(0);
+        }
+        true
+    }
+
+    /// Takes in the end of a registration.
+    pub fn unregister(&mut self, end: &Unregistration, policy: &Policy, out: &mut dyn FnMut(Command)) {
+        let key = AorKey::of(&end.aor, policy);
+        let Some(entry) = self.entries.get_mut(&key) else {
+            return;
+        };
+        let token = end.push.as_ref().and_then(|p| p.token());
+        let over = |b: &Binding| b.call_id == end.call_id || end.target.as_ref() == Some(&b.target);
+        let mut devices: Vec<DeviceKey> = entry
+            .bindings
+            .iter()
+            .filter(|b| over(b))
+            .filter_map(|b| b.device.clone())
+            .collect();
+        entry.bindings.retain(|b| !over(b));
+        if end.why == UnregisterWhy::Explicit {
+            devices.extend(
+                entry
+                    .devices
+                    .iter()
+                    .filter(|d| {
+                        d.device.register_call_id == end.call_id || (token.is_some() && d.device.push.token() == token)
+                    })
+                    .filter_map(|d| d.device.key()),
+            );
+            for device in devices {
+                let keep = policy.app(&device.provider, &device.app).map(|a| a.on_unregister);
+                if keep.unwrap_or_default() == OnUnregister::Forget {
+                    self.remove_device(&key, &device, "unregistered", out);
+                }
+            }
+        }
+        self.drop_if_empty(&key);
+    }
+
+    /// A ping's result: proof of life, or its end.
+    pub fn ping(&mut self, now: Moment, aor: &Aor, call_id: &str, reachable: bool, policy: &Policy) {
+        let key = AorKey::of(aor, policy);
+        for b in self.entries.get_mut(&key).into_iter().flat_map(|e| &mut e.bindings) {
+            if b.call_id == call_id {
+                b.alive = reachable.then_some(now);
+            }
+        }
+    }
+
+    /// Ends every binding that neither the reading with this number nor an event since it began has named.
+    pub fn end_reading(&mut self, number: u64) {
+        self.entries.retain(|_, e| {
+            e.bindings.retain(|b| b.generation >= number);
+            !(e.bindings.is_empty() && e.devices.is_empty())
+        });
+    }
+
+    /// The provider says that a token is gone. Returns whether it was dropped.
+    pub fn token_gone(
+        &mut self,
+        key: &AorKey,
+        device: &DeviceKey,
+        since: Option<UnixSeconds>,
+        out: &mut dyn FnMut(Command),
+    ) -> bool {
+        let newer = |d: &KnownDevice| since.is_some_and(|since| d.device.last_seen > since);
+        if self.device_mut(key, device).is_none_or(|d| newer(d)) {
+            return false;
+        }
+        self.remove_device(key, device, "gone", out);
+        true
+    }
+
+    /// The provider refuses a token: it is not used until its next REGISTER.
+    pub fn token_bad(&mut self, key: &AorKey, device: &DeviceKey, reason: &str, out: &mut dyn FnMut(Command)) {
+        if let Some(d) = self.device_mut(key, device) {
+            d.device.set_aside = Some(reason.to_owned());
+            out(Command::StoreDevice(d.device.clone()));
+        }
+    }
+
+    /// Forgets devices of this AOR that were not seen for `token_ttl`.
+    pub fn forget_old(&mut self, key: &AorKey, at: UnixSeconds, policy: &Policy, out: &mut dyn FnMut(Command)) {
+        let Some(entry) = self.entries.get(key) else { return };
+        let ttl = i64::try_from(policy.token_ttl.as_secs()).unwrap_or(i64::MAX);
+        let old: Vec<_> = entry
+            .devices
+            .iter()
+            .filter(|d| at.saturating_sub(d.device.last_seen) > ttl)
+            .filter_map(|d| d.device.key())
+            .collect();
+        for device in old {
+            self.remove_device(key, &device, "unseen-too-long", out);
+        }
+    }
+
+    fn is_held_by_another(&self, device: &DeviceKey, key: &AorKey, now: Moment) -> bool {
+        let Some(owner) = self.owners.get(&self.token_hash(device)).filter(|o| *o != key) else {
+            return false;
+        };
+        let same = |d: &DeviceKey| d.provider == device.provider && d.app == device.app && d.token == device.token;
+        let bound = |b: &Binding| b.expires > now && b.device.as_ref().is_some_and(same);
+        self.entries.get(owner).is_some_and(|e| e.bindings.iter().any(bound))
+    }
+
+    fn remove_device(&mut self, key: &AorKey, device: &DeviceKey, why: &'static str, out: &mut dyn FnMut(Command)) {
+        let hash = self.token_hash(device);
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        let Some(i) = entry.devices.iter().position(|d| is(&d.device, device)) else {
+            return;
+        };
+        let gone = entry.devices.remove(i);
+        for b in &mut entry.bindings {
+            if b.device.as_ref().is_some_and(|d| is(&gone.device, d)) {
+                b.device = None;
+            }
+        }
+        if self.owners.get(&hash) == Some(key) {
+            self.owners.remove(&hash);
+        }
+        if let Some(key) = gone.device.key() {
+            out(Command::ForgetDevice { key, why });
+        }
+    }
+
+    fn drop_if_empty(&mut self, key: &AorKey) {
+        if self
+            .entries
+            .get(key)
+            .is_some_and(|e| e.bindings.is_empty() && e.devices.is_empty())
+        {
+            self.entries.remove(key);
+        }
+    }
+
+    fn token_hash(&self, device: &DeviceKey) -> u64 {
+        self.hasher.hash_one((
+            &device.provider as &Provider,
+            device.app.as_str(),
+            &device.token as &PushToken,
+        ))
+    }
+}
+
+/// Whether a stored device is the one with this provider, app and token.
+fn is(device: &Device, key: &DeviceKey) -> bool {
+    device.push.provider == key.provider && device.push.app == key.app && device.push.token() == Some(&key.token)
+}

@@ -1,0 +1,182 @@
+//! What the engine is told: everything that happened, as values.
+
+use std::time::{Duration, SystemTime};
+
+use crate::push::PushOutcome;
+use crate::types::{Aor, CallId, LegId, PushId, PushParams, UnixSeconds};
+
+/// Something that happened outside. Told once or twice makes no difference; too late makes none either.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A REGISTER was accepted, or a registration was read again after a reconnect.
+    Registered(Registration),
+    /// A registration was taken back, or its connection closed.
+    Unregistered(Unregistration),
+    /// FreeSWITCH's OPTIONS ping found a registered phone reachable, or not.
+    Pinged {
+        /// Whose registration.
+        aor: Aor,
+        /// `Call-ID` of its REGISTER.
+        call_id: String,
+        /// What the ping found.
+        reachable: bool,
+    },
+    /// FreeSWITCH is (again) connected; its registrations are about to be read. Readings are numbered upwards.
+    ReadingBegan(u64),
+    /// All registrations were read: bindings that neither the reading nor an event since it began has named are over.
+    ReadingEnded(u64),
+    /// FreeSWITCH handed over a channel to hold.
+    CallHeld(HeldCall),
+    /// The leg's originate was written to FreeSWITCH.
+    LegDialed(LegId),
+    /// 18x from the phone.
+    LegRinging(LegId),
+    /// 200 from the phone.
+    LegAnswered {
+        /// The leg that answered.
+        leg: LegId,
+        /// The codec it answered with (`variable_read_codec`), where FreeSWITCH says.
+        codec: Option<String>,
+    },
+    /// The leg is over, or never came to be.
+    LegEnded {
+        /// The leg.
+        leg: LegId,
+        /// Why.
+        end: LegEnd,
+    },
+    /// Caller and leg are bridged, and FreeSWITCH was told that the call no longer needs us.
+    Bridged(LegId),
+    /// The leg could not be bridged; the caller is still held.
+    BridgeFailed(LegId),
+    /// The caller hung up, or whoever dialed the loopback cancelled it.
+    CallerGone {
+        /// The held call.
+        call: CallId,
+        /// FreeSWITCH's hangup cause.
+        cause: String,
+    },
+    /// The call's own connection ended without a hangup: FreeSWITCH goes on without us.
+    ConnectionLost(CallId),
+    /// A push ended; exactly one for every [`super::Command::Push`].
+    PushEnded {
+        /// The push.
+        push: PushId,
+        /// How.
+        outcome: PushOutcome,
+        /// When (UTC), to compare with the device's last REGISTER.
+        at: UnixSeconds,
+    },
+    /// The daemon is stopping: calls that come now go back to the dialplan at once.
+    Draining,
+    /// The drain's time is over: every held call goes back to the dialplan.
+    DrainTimeUp,
+}
+
+/// One accepted registration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// `from-user` @ `from-host`.
+    pub aor: Aor,
+    /// `Call-ID` of the REGISTER.
+    pub call_id: String,
+    /// Where the phone is, as a safe dial-string (`sofia/<profile>/<uri>`). `None`: the Contact was refused.
+    pub target: Option<String>,
+    /// The Contact's push parameters, if any.
+    pub push: Option<PushParams>,
+    /// `User-Agent`, as sent.
+    pub user_agent: String,
+    /// How long the registration lasts.
+    pub expires: Duration,
+    /// When it was heard (UTC).
+    pub at: UnixSeconds,
+    /// How it was heard.
+    pub source: Source,
+}
+
+/// How a registration came to be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A `sofia::register` event: the phone was alive just now.
+    Event,
+    /// Read from FreeSWITCH after (re)connecting: alive at some time before. The number tells one reading from the next.
+    Reading(u64),
+}
+
+/// The end of a registration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unregistration {
+    /// Whose.
+    pub aor: Aor,
+    /// `Call-ID` of its REGISTERs.
+    pub call_id: String,
+    /// The Contact as a dial-string, where the event has one.
+    pub target: Option<String>,
+    /// The Contact's push parameters, where the event has them.
+    pub push: Option<PushParams>,
+    /// What ended it.
+    pub why: UnregisterWhy,
+}
+
+/// What ended a registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnregisterWhy {
+    /// The phone said so (`Expires: 0`).
+    Explicit,
+    /// Its TCP, TLS or WebSocket connection closed.
+    ConnectionClosed,
+    /// It ran out.
+    Expired,
+}
+
+/// A channel that waits in our hands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldCall {
+    /// Ours.
+    pub call: CallId,
+    /// Who is called.
+    pub aor: Aor,
+    /// Caller's number; may be empty.
+    pub caller_number: String,
+    /// Caller's name; may be empty, any text.
+    pub caller_name: String,
+    /// When FreeSWITCH connected to us (UTC), for payloads.
+    pub at: SystemTime,
+    /// The caller's own limit (`originate_timeout`, `call_timeout`), where there is one.
+    pub max_wait: Option<Duration>,
+}
+
+/// Why a leg is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LegEnd {
+    /// FreeSWITCH's hangup cause, or the text behind `-ERR`.
+    pub cause: String,
+    /// The SIP status that the phone ended it with, where there was one.
+    pub sip_status: Option<u16>,
+}
+
+/// What the end of a leg says about the phone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Its user said no (486, 600, 603).
+    Declined {
+        /// Busy rather than declined: what a caller hears when the decline ends the call.
+        busy: bool,
+    },
+    /// Nobody is there, as far as FreeSWITCH can see: the phone has to be woken.
+    Unreachable,
+    /// It rang until the time was up.
+    NoAnswer,
+}
+
+impl LegEnd {
+    /// Reads the SIP status where there is one, else the cause (FreeSWITCH maps 403 and 603 to the same cause).
+    pub fn verdict(&self) -> Verdict {
+        match (self.sip_status, self.cause.as_str()) {
+            (Some(486 | 600), _) | (None, "USER_BUSY") => Verdict::Declined { busy: true },
+            (Some(603 | 607), _) | (None, "CALL_REJECTED") => Verdict::Declined { busy: false },
+            (_, "NO_ANSWER" | "ALLOTTED_TIMEOUT" | "PROGRESS_TIMEOUT") => Verdict::NoAnswer,
+            _ => Verdict::Unreachable,
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Rate limits: how often a phone may be woken, and by whom.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::types::Moment;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Counts events in the current minute. A fixed window: at most twice the limit in any 60 seconds, in 16 bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Window {
+    since: Option<Moment>,
+    count: u32,
+}
+
+impl Window {
+    /// Counts one more event, unless that were more than `most` in this minute. 0 means no limit.
+    pub fn admit(&mut self, now: Moment, most: u32) -> bool {
+        if most == 0 {
+            return true;
+        }
+        if self.since.is_none_or(|since| now.since(since) >= MINUTE) {
+            *self = Self {
+                since: Some(now),
+                count: 0,
+            };
+        }
+        if self.count >= most {
+            return false;
+        }
+        self.count += 1;
+        true
+    }
+
+    fn is_over(&self, now: Moment) -> bool {
+        self.since.is_none_or(|since| now.since(since) >= MINUTE)
+    }
+}
+
+/// One window per caller's number, swept when it grows.
+#[derive(Debug, Default)]
+pub struct Callers {
+    windows: HashMap<String, Window>,
+    sweep_at: usize,
+}
+
+impl Callers {
+    /// Whether this caller may cause one more push. Callers without a number are not limited: they share none.
+    pub fn admit(&mut self, now: Moment, number: &str, most: u32) -> bool {
+        if most == 0 || number.is_empty() {
+            return true;
+        }
+        if self.windows.len() >= self.sweep_at.max(1024) {
+            self.windows.retain(|_, w| !w.is_over(now));
+            self.sweep_at = self.windows.len() * 2;
+        }
+        match self.windows.get_mut(number) {
+            Some(window) => window.admit(now, most),
+            None => self.windows.entry(number.to_owned()).or_default().admit(now, most),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Moment {
+        Moment(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn the_limit_holds_for_a_minute_and_no_longer() {
+        let mut w = Window::default();
+        assert!(w.admit(at(0), 2) && w.admit(at(1), 2));
+        assert!(!w.admit(at(59), 2));
+        assert!(w.admit(at(60), 2));
+    }
+
+    #[test]
+    fn callers_are_counted_apart_and_forgotten_after_their_minute() {
+        let mut callers = Callers::default();
+        for n in 0..5000 {
+            assert!(callers.admit(at(n / 100), &n.to_string(), 1));
+        }
+        assert!(!callers.admit(at(50), "4999", 1));
+        assert!(callers.admit(at(200), "new", 1));
+        assert!(callers.windows.len() < 5000);
+    }
+}

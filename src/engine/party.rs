@@ -1,0 +1,188 @@
+//! One party of a held call: a device or a phone without a token, its leg and its wake.
+
+use std::time::Duration;
+
+use super::directory::Entry;
+use crate::types::{DeviceKey, Moment};
+
+/// What led to a leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A binding with recent proof of life.
+    Awake,
+    /// A binding that may be stale: rung in parallel with the push.
+    Known,
+    /// A REGISTER during this call.
+    Woken,
+}
+
+/// How far a leg is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LegState {
+    /// No 18x yet.
+    Dialing,
+    /// 18x heard.
+    Ringing,
+    /// 200 heard.
+    Answered,
+}
+
+/// A leg of ours.
+#[derive(Clone, Debug)]
+pub struct Leg {
+    /// Its number in the call.
+    pub n: u32,
+    /// Where it went.
+    pub target: String,
+    /// Why it was rung.
+    pub origin: Origin,
+    /// When it was rung.
+    pub since: Moment,
+    /// How far it is.
+    pub state: LegState,
+}
+
+/// How the waking of a device stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wake {
+    /// Nothing to do: no token, or all tries made, or the phone is here.
+    #[default]
+    Done,
+    /// A push is due.
+    At {
+        /// When.
+        when: Moment,
+        /// How many were sent for this call before.
+        tries: u32,
+    },
+    /// The provider refused for good, or the limit is reached: this device cannot be woken in this call.
+    Impossible,
+}
+
+/// One who could answer.
+#[derive(Clone, Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts about one phone, each set once"
+)]
+pub struct Party {
+    /// The device; `None` for a phone without a token.
+    pub device: Option<DeviceKey>,
+    /// `Call-ID` of its REGISTERs.
+    pub register_call_id: String,
+    /// Where it is, as far as known; newest wins.
+    pub target: Option<String>,
+    /// Last proof of life.
+    pub alive: Option<Moment>,
+    /// Why its token is not used, if it is not.
+    pub set_aside: Option<String>,
+    /// Its waking.
+    pub wake: Wake,
+    /// How many pushes were sent for this call.
+    pub pushes: u32,
+    /// When the last of them was sent.
+    pub pushed: Option<Moment>,
+    /// Another call has just pushed it: this one waits for the same wake-up.
+    pub rides: bool,
+    /// It registered during this call.
+    pub registered: bool,
+    /// It registered again within the debounce time of its leg.
+    pub registered_again: bool,
+    /// Its leg.
+    pub leg: Option<Leg>,
+    /// When it may be rung (settle delay).
+    pub ring_at: Option<Moment>,
+    /// It was rung at least once.
+    pub was_rung: bool,
+    /// It declined, answered, or rang until the end: out of this call.
+    pub is_out: bool,
+}
+
+impl Party {
+    /// Everybody who could answer for an AOR: each device once, with its newest live binding, then the other bindings.
+    pub fn all_of(entry: &Entry, now: Moment) -> Vec<Self> {
+        let live = |device: Option<&DeviceKey>| {
+            entry
+                .bindings
+                .iter()
+                .rev()
+                .find(move |b| b.expires > now && b.device.as_ref() == device)
+        };
+        let devices = entry.devices.iter().filter_map(|d| {
+            let key = d.device.key()?;
+            let binding = live(Some(&key));
+            Some(Self {
+                device: Some(key),
+                register_call_id: d.device.register_call_id.clone(),
+                target: binding.map(|b| b.target.clone()),
+                alive: binding.and_then(|b| b.alive),
+                set_aside: d.device.set_aside.clone(),
+                ..Self::default()
+            })
+        });
+        let others = entry
+            .bindings
+            .iter()
+            .filter(|b| b.expires > now && b.device.is_none())
+            .map(|b| Self {
+                register_call_id: b.call_id.clone(),
+                target: Some(b.target.clone()),
+                alive: b.alive,
+                ..Self::default()
+            });
+        devices.chain(others).collect()
+    }
+
+    /// Its name in logs and CDRs.
+    pub fn label(&self) -> String {
+        self.device
+            .as_ref()
+            .map_or_else(|| "binding".to_owned(), DeviceKey::label)
+    }
+
+    /// Whether waiting for it makes sense: a leg is alive, or it was pushed and may yet register.
+    pub fn may_answer(&self) -> bool {
+        if self.leg.is_some() || self.ring_at.is_some() {
+            return true;
+        }
+        if self.is_out {
+            return false;
+        }
+        match self.wake {
+            Wake::At { .. } => true,
+            Wake::Impossible => false,
+            // Pushed (by this call or the one it rides on) and not refused: it may register until the deadline.
+            Wake::Done => self.pushes > 0 || self.rides,
+        }
+    }
+
+    /// Whether a push for this call is still allowed after a leg failed.
+    pub fn can_be_pushed(&self, retries: u32) -> bool {
+        self.device.is_some() && self.set_aside.is_none() && !self.is_out && self.pushes <= retries
+    }
+
+    /// Whether the phone registered elsewhere while its leg got no answer for the whole debounce time.
+    pub fn has_moved_on(&self, now: Moment, debounce: Duration) -> bool {
+        let Some(leg) = &self.leg else { return false };
+        leg.state == LegState::Dialing
+            && self.registered_again
+            && self.target.as_ref() != Some(&leg.target)
+            && now.since(leg.since) >= debounce
+    }
+
+    /// Its next timer.
+    pub fn next_timer(&self, debounce: Duration) -> Option<Moment> {
+        let push = match self.wake {
+            Wake::At { when, .. } => Some(when),
+            _ => None,
+        };
+        let moved = self
+            .leg
+            .as_ref()
+            .filter(|l| {
+                l.state == LegState::Dialing && self.registered_again && self.target.as_ref() != Some(&l.target)
+            })
+            .map(|l| l.since.plus(debounce));
+        [push, self.ring_at, moved].into_iter().flatten().min()
+    }
+}

@@ -1,0 +1,169 @@
+//! Ringing and pushing: the steps of a held call that cost a phone something.
+
+use std::time::Duration;
+
+use super::call::{Call, Phase};
+use super::command::{Command, Value};
+use super::party::{Leg, LegState, Origin, Wake};
+use super::world::World;
+use crate::push::{PushKind, PushRequest};
+use crate::types::PushParams;
+
+impl Call {
+    /// Rings a phone that has just registered, once it can take a call.
+    pub(super) fn ring_after_settling(&mut self, p: usize, world: &mut World<'_>) {
+        if world.policy.settle_delay.is_zero() {
+            self.ring(p, Origin::Woken, world);
+        } else {
+            let when = world.now.plus(world.policy.settle_delay);
+            self.parties[p].ring_at.get_or_insert(when);
+        }
+    }
+
+    /// Gives up a leg that its phone cannot have heard for one to where the phone is now.
+    pub(super) fn replace(&mut self, p: usize, world: &mut World<'_>) {
+        if let Some(old) = self.parties[p].leg.take() {
+            world.out.push_back(Command::Kill {
+                leg: self.leg_id(old.n),
+                cause: "LOSE_RACE".into(),
+            });
+        }
+        self.ring_after_settling(p, world);
+    }
+
+    /// Rings a party where it is, unless it is rung already.
+    pub(super) fn ring(&mut self, p: usize, origin: Origin, world: &mut World<'_>) {
+        let leg = self.leg_id(self.legs);
+        let sip_call_id = self.held.call.sip_call_id(p);
+        let party = &mut self.parties[p];
+        let Some(target) = party.target.clone() else { return };
+        if party.leg.is_some() || self.phase != Phase::Holding {
+            return;
+        }
+        self.legs += 1;
+        party.was_rung = true;
+        party.registered_again = false;
+        party.leg = Some(Leg {
+            n: leg.n,
+            target: target.clone(),
+            origin,
+            since: world.now,
+            state: LegState::Dialing,
+        });
+        let timeout = self.deadline.since(world.now);
+        let park_timeout = world.policy.park_timeout;
+        world.out.push_back(Command::Ring {
+            leg,
+            target,
+            sip_call_id,
+            timeout,
+            park_timeout,
+        });
+        self.note_device(world, p, "leg-started", vec![("leg", Value::from(leg.n))]);
+    }
+
+    /// Pushes a device for this call, or rides on a wake that is under way, or finds that it may not.
+    pub(super) fn push(&mut self, p: usize, world: &mut World<'_>) {
+        let left = self.deadline.since(world.now);
+        let policy = world.policy;
+        let tries = self.parties[p].pushes;
+        let Some(device) = self.parties[p].device.clone() else {
+            return;
+        };
+        let Some(known) = world.directory.device_mut(&self.key, &device) else {
+            self.parties[p].wake = Wake::Impossible;
+            return;
+        };
+        if left.is_zero() {
+            self.parties[p].wake = Wake::Done;
+            return;
+        }
+        // Our own retries are spaced by push-retry; the gap is about other calls' pushes.
+        let by_another = self.parties[p].pushed != known.last_push;
+        if let Some(last) = known
+            .last_push
+            .filter(|last| by_another && world.now.since(*last) < policy.push_gap)
+        {
+            self.parties[p].wake = Wake::At {
+                when: last.plus(policy.push_gap),
+                tries,
+            };
+            self.parties[p].rides = true;
+            self.note_device(world, p, "push-shared", vec![]);
+            return;
+        }
+        let admitted = known.recent.admit(world.now, policy.device_pushes_per_minute)
+            && world
+                .callers
+                .admit(world.now, &self.held.caller_number, policy.caller_pushes_per_minute);
+        if !admitted {
+            self.parties[p].wake = if tries == 0 { Wake::Impossible } else { Wake::Done };
+            self.note_device(world, p, "push-limited", vec![]);
+            return;
+        }
+        known.last_push = Some(world.now);
+        let to = known.device.push.clone();
+        let party = &mut self.parties[p];
+        party.pushed = Some(world.now);
+        party.pushes += 1;
+        party.wake = if party.pushes <= policy.push_retries {
+            Wake::At {
+                when: world.now.plus(policy.push_retry),
+                tries: party.pushes,
+            }
+        } else {
+            Wake::Done
+        };
+        self.pushes += 1;
+        self.first_push.get_or_insert(world.now);
+        self.send_push(p, to, PushKind::Call, left, world);
+        self.note_device(world, p, "push-sent", vec![("try", Value::from(tries + 1))]);
+    }
+
+    /// A push that says how the call ended, where the app wants it and its provider can carry it.
+    pub(super) fn push_news(&mut self, p: usize, kind: PushKind, world: &mut World<'_>) {
+        let Some(device) = self.parties[p].device.clone() else {
+            return;
+        };
+        let Some(wishes) = world.policy.app(&device.provider, &device.app) else {
+            return;
+        };
+        let wanted = match kind {
+            PushKind::Cancel(_) => wishes.cancel_push,
+            PushKind::MissedCall => wishes.missed_call_push,
+            PushKind::Call => true,
+        };
+        let Some(known) = world.directory.device_mut(&self.key, &device).filter(|_| wanted) else {
+            return;
+        };
+        let to = known.device.push.clone();
+        let event = if kind == PushKind::MissedCall {
+            "missed-call-pushed"
+        } else {
+            "cancel-pushed"
+        };
+        self.send_push(p, to, kind, Duration::from_secs(30), world);
+        self.note_device(world, p, event, vec![]);
+    }
+
+    fn send_push(&self, p: usize, to: PushParams, kind: PushKind, ttl: Duration, world: &mut World<'_>) {
+        let Some(device) = self.parties[p].device.clone() else {
+            return;
+        };
+        let id = world
+            .pushes
+            .begin(self.held.call, self.key.clone(), device, kind == PushKind::Call);
+        world.out.push_back(Command::Push(PushRequest {
+            id,
+            to,
+            kind,
+            call: self.held.call,
+            sip_call_id: self.held.call.sip_call_id(p),
+            caller_number: self.held.caller_number.clone(),
+            caller_name: self.held.caller_name.clone(),
+            callee: self.held.aor.clone(),
+            held_at: self.held.at,
+            ttl,
+        }));
+    }
+}
