@@ -191,6 +191,30 @@ impl fmt::Debug for PushToken {
     }
 }
 
+/// Where a phone is, as a dial-string that is safe to give to FreeSWITCH: `sofia/<profile>/sip:user@host:port;..`.
+///
+/// Its `Debug` ends at the first parameter: with `strip-push-params = false` a token may follow.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Target(String);
+
+impl Target {
+    /// Wraps what `contact`'s writer wrote, and nothing else.
+    pub fn new(dial_string: impl Into<String>) -> Self {
+        Self(dial_string.into())
+    }
+
+    /// The dial-string.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Target({})", self.0.split(';').next().unwrap_or_default())
+    }
+}
+
 /// A secret from a file: its `Debug` says nothing.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);

@@ -189,7 +189,7 @@ impl Call {
         if party.is_out {
             return;
         }
-        let moved = party.target.as_deref() != Some(&seen.target);
+        let moved = party.target.as_ref() != Some(&seen.target);
         party.target = Some(seen.target.clone());
         party.alive = Some(world.now);
         party.registered = true;
@@ -532,7 +532,7 @@ impl Call {
         let found = by_device(&seen.device)
             .or_else(|| by_device(&seen.replaced))
             .or_else(|| {
-                let same = |p: &Party| p.register_call_id == seen.call_id || p.target.as_deref() == Some(&seen.target);
+                let same = |p: &Party| p.register_call_id == seen.call_id || p.target.as_ref() == Some(&seen.target);
                 self.parties
                     .iter()
                     .position(|p| (seen.device.is_none() || p.device.is_none()) && same(p))

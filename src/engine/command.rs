@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::push::PushRequest;
-use crate::types::{Aor, CallId, Device, DeviceKey, LegId};
+use crate::types::{Aor, CallId, Device, DeviceKey, LegId, Target};
 
 /// Something to do, in the order of the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub enum Command {
         /// The leg; its channel is [`LegId::channel`].
         leg: LegId,
         /// Where to: a safe dial-string.
-        target: String,
+        target: Target,
         /// The INVITE's Call-ID: the one that the device's push carried.
         sip_call_id: String,
         /// How long it may ring.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::command::Command;
 use super::event::{Registration, Source, UnregisterWhy, Unregistration};
 use super::policy::{OnUnregister, Policy};
-use crate::types::{Aor, Device, DeviceKey, Moment, Provider, PushToken, UnixSeconds};
+use crate::types::{Aor, Device, DeviceKey, Moment, Provider, PushToken, Target, UnixSeconds};
 
 /// More devices or bindings of one AOR than this are not kept: the oldest go.
 const MOST_PER_AOR: usize = 20;
@@ -47,7 +47,7 @@ impl AorKey {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
     /// Dial-string to it.
-    pub target: String,
+    pub target: Target,
     /// `Call-ID` of its REGISTERs.
     pub call_id: String,
     /// The device it belongs to; `None` for phones without a token.
@@ -89,7 +89,7 @@ pub struct Seen {
     /// The device that this one replaces (a new token of the same app).
     pub replaced: Option<DeviceKey>,
     /// Where it is now.
-    pub target: String,
+    pub target: Target,
     /// `Call-ID` of the REGISTER, the identity of phones without a token.
     pub call_id: String,
     /// False for a registration that was read again and had been known unchanged.
@@ -148,9 +148,9 @@ impl Directory {
     }
 
     /// Proof of life from a leg: a phone that answers INVITEs is awake.
-    pub fn saw_alive(&mut self, key: &AorKey, target: &str, now: Moment) {
+    pub fn saw_alive(&mut self, key: &AorKey, target: &Target, now: Moment) {
         for b in self.entries.get_mut(key).into_iter().flat_map(|e| &mut e.bindings) {
-            if b.target == target {
+            if b.target == *target {
                 b.alive = Some(now);
             }
         }
@@ -287,7 +287,7 @@ impl Directory {
         key: &AorKey,
         device: Option<&DeviceKey>,
         reg: &Registration,
-        target: &str,
+        target: &Target,
     ) -> bool {
         let expires = now.plus(reg.expires);
         let (generation, reading) = match reg.source {
@@ -297,12 +297,12 @@ impl Directory {
         let bindings = &mut self.entries.entry(key.clone()).or_default().bindings;
         let same = |b: &Binding| match device {
             Some(d) => b.device.as_ref() == Some(d) || b.call_id == reg.call_id,
-            None => b.call_id == reg.call_id || b.target == target,
+            None => b.call_id == reg.call_id || b.target == *target,
         };
         if reading
             && let Some(b) = bindings
                 .iter_mut()
-                .find(|b| b.target == target && b.call_id == reg.call_id)
+                .find(|b| b.target == *target && b.call_id == reg.call_id)
         {
             // Its expiry moves only when it registered while we were away.
             let refreshed = expires > b.expires.plus(Duration::from_secs(3));
@@ -312,7 +312,7 @@ impl Directory {
         }
         bindings.retain(|b| !same(b));
         bindings.push(Binding {
-            target: target.to_owned(),
+            target: target.clone(),
             call_id: reg.call_id.clone(),
             device: device.cloned(),
             expires,

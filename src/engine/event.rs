@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::push::PushOutcome;
-use crate::types::{Aor, CallId, LegId, PushId, PushParams, UnixSeconds};
+use crate::types::{Aor, CallId, LegId, PushId, PushParams, Target, UnixSeconds};
 
 /// Something that happened outside. Told once or twice makes no difference; too late makes none either.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,7 +81,7 @@ pub struct Registration {
     /// `Call-ID` of the REGISTER.
     pub call_id: String,
     /// Where the phone is, as a safe dial-string (`sofia/<profile>/<uri>`). `None`: the Contact was refused.
-    pub target: Option<String>,
+    pub target: Option<Target>,
     /// The Contact's push parameters, if any.
     pub push: Option<PushParams>,
     /// `User-Agent`, as sent.
@@ -111,7 +111,7 @@ pub struct Unregistration {
     /// `Call-ID` of its REGISTERs.
     pub call_id: String,
     /// The Contact as a dial-string, where the event has one.
-    pub target: Option<String>,
+    pub target: Option<Target>,
     /// The Contact's push parameters, where the event has them.
     pub push: Option<PushParams>,
     /// What ended it.

@@ -201,6 +201,12 @@ impl Engine {
 
     fn push_ended(&mut self, now: Moment, push: PushId, outcome: &PushOutcome, at: UnixSeconds) {
         let Some(pending) = self.pushes.end(push) else { return };
+        if outcome.is_err()
+            && let Some(known) = self.directory.device_mut(&pending.key, &pending.device)
+        {
+            // No wake is under way that another call could ride on.
+            known.last_push = None;
+        }
         let mut out = |c| self.out.push_back(c);
         match outcome {
             Err(PushError::TokenGone { since, .. }) => {

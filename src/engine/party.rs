@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::directory::Entry;
-use crate::types::{DeviceKey, Moment};
+use crate::types::{DeviceKey, Moment, Target};
 
 /// What led to a leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub struct Leg {
     /// Its number in the call.
     pub n: u32,
     /// Where it went.
-    pub target: String,
+    pub target: Target,
     /// Why it was rung.
     pub origin: Origin,
     /// When it was rung.
@@ -71,7 +71,7 @@ pub struct Party {
     /// `Call-ID` of its REGISTERs.
     pub register_call_id: String,
     /// Where it is, as far as known; newest wins.
-    pub target: Option<String>,
+    pub target: Option<Target>,
     /// Last proof of life.
     pub alive: Option<Moment>,
     /// Why its token is not used, if it is not.

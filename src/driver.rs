@@ -1,0 +1,256 @@
+//! The one loop: inputs into the engine, commands out of it.
+//!
+//! It owns the engine and never waits for anything but its next input or timer. What takes time is done elsewhere: by the
+//! calls' connections, by a task per push, by the store's thread.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, interval};
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, info_span, warn};
+
+use crate::engine::{Command, Engine, Event, HeldCall, Note, Summary, Value};
+use crate::esl::inbound::unix_now;
+use crate::esl::outbound::Order;
+use crate::push::{PushRequest, pushers::Pushers};
+use crate::store::{JournalEntry, StoreOp, writer::StoreWriter};
+use crate::types::{Aor, CallId, Device, LegId, Moment};
+
+/// Everything that the loop hears.
+#[derive(Debug)]
+pub enum Input {
+    /// For the engine.
+    Event(Event),
+    /// A channel to hold, and where its orders go.
+    Held(HeldCall, mpsc::UnboundedSender<Order>),
+    /// A leg to kill whose call's own connection is gone.
+    KillElsewhere(LegId, String),
+    /// Oddities of a Contact, for the log.
+    ContactWarnings(Aor, Vec<String>),
+    /// Start draining, and answer when the last held call is gone.
+    Drain(tokio::sync::oneshot::Sender<()>),
+}
+
+/// The loop's surroundings.
+pub struct Driver {
+    /// The engine.
+    pub engine: Engine,
+    /// Who delivers pushes.
+    pub pushers: Pushers,
+    /// Who writes.
+    pub store: StoreWriter,
+    /// How many calls wait: for the inbound connection's nudging.
+    pub waiting: Arc<AtomicUsize>,
+    /// Kills for the inbound connection.
+    pub kills: mpsc::Sender<(LegId, String)>,
+    /// Tasks that may outlive the loop a little: pushes.
+    pub tasks: TaskTracker,
+    /// Back to the loop: outcomes of pushes.
+    pub inputs: mpsc::Sender<Input>,
+    /// Told on every turn: proof that the loop turns.
+    pub heartbeat: Box<dyn FnMut() + Send>,
+}
+
+/// At most this many distinct Contact warnings are remembered, so that a phone that registers every minute warns once.
+const REMEMBERED_WARNINGS: usize = 4096;
+
+struct Turning {
+    d: Driver,
+    orders: HashMap<CallId, mpsc::UnboundedSender<Order>>,
+    started: Instant,
+    drained: Option<tokio::sync::oneshot::Sender<()>>,
+    warned: HashSet<(Aor, String)>,
+}
+
+impl Driver {
+    /// Turns until all senders of inputs are gone.
+    pub async fn run(self, inputs: mpsc::Receiver<Input>) {
+        let turning = Turning {
+            d: self,
+            orders: HashMap::new(),
+            started: Instant::now(),
+            drained: None,
+            warned: HashSet::new(),
+        };
+        turning.run(inputs).await;
+    }
+}
+
+impl Turning {
+    async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
+        let mut beat = interval(std::time::Duration::from_secs(1));
+        let far = std::time::Duration::from_secs(3600);
+        loop {
+            let due = self.d.engine.next_timer().map_or_else(|| Instant::now() + far, |at| self.started + at.0);
+            tokio::select! {
+                input = inputs.recv() => match input {
+                    Some(input) => self.take(input),
+                    None => return,
+                },
+                () = tokio::time::sleep_until(due) => {
+                    let now = self.now();
+                    self.d.engine.tick(now);
+                    self.carry_out();
+                }
+                _ = beat.tick() => (self.d.heartbeat)(),
+            }
+            self.d.waiting.store(self.d.engine.held_calls(), Ordering::Relaxed);
+            if self.d.engine.held_calls() == 0
+                && let Some(drained) = self.drained.take()
+            {
+                let _ = drained.send(());
+            }
+        }
+    }
+
+    fn now(&self) -> Moment {
+        Moment(self.started.elapsed())
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Event(event) => self.feed(event),
+            Input::Held(call, orders) => {
+                self.orders.insert(call.call, orders);
+                self.feed(Event::CallHeld(call));
+            }
+            Input::KillElsewhere(leg, cause) => self.kill_elsewhere(leg, cause),
+            Input::ContactWarnings(aor, warnings) => self.warn_of_contact(&aor, warnings),
+            Input::Drain(drained) => {
+                self.feed(Event::Draining);
+                self.drained = Some(drained);
+            }
+        }
+    }
+
+    fn feed(&mut self, event: Event) {
+        debug!(?event, "event");
+        let now = self.now();
+        self.d.engine.handle(now, event);
+        self.carry_out();
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(command) = self.d.engine.poll_command() {
+            debug!(?command, "command");
+            match command {
+                Command::Alert(call) => self.order(call, Order::Alert),
+                Command::Ring { leg, target, sip_call_id, timeout, park_timeout } => {
+                    self.order(leg.call, Order::Ring { leg, target, sip_call_id, timeout, park_timeout });
+                }
+                Command::Kill { leg, cause } => self.order(leg.call, Order::Kill(leg, cause)),
+                Command::Connect { leg, codec } => self.order(leg.call, Order::Connect(leg, codec)),
+                Command::Release { call, result } => self.end(call, Order::Release(result.as_str())),
+                Command::Reject { call, cause } => self.end(call, Order::Reject(cause)),
+                Command::Close(call) => self.end(call, Order::Close),
+                Command::Push(request) => self.push(request),
+                Command::StoreDevice(device) => self.store_device(device),
+                Command::ForgetDevice { key, why } => {
+                    info!(aor = %key.aor, device = %key.label(), why, "device forgotten");
+                    self.d.store.submit(StoreOp::Delete(key));
+                }
+                Command::Note(note) => self.note(note),
+                Command::Summarize(summary) => summarize(&summary),
+            }
+        }
+    }
+
+    /// Passes an order on; a call whose connection is gone can only have its legs killed, by another way.
+    fn order(&mut self, call: CallId, order: Order) {
+        let unsent = match self.orders.get(&call) {
+            Some(orders) => orders.send(order).err().map(|e| e.0),
+            None => Some(order),
+        };
+        if let Some(Order::Kill(leg, cause)) = unsent {
+            self.kill_elsewhere(leg, cause);
+        }
+    }
+
+    fn end(&mut self, call: CallId, order: Order) {
+        self.order(call, order);
+        self.orders.remove(&call);
+    }
+
+    fn kill_elsewhere(&self, leg: LegId, cause: String) {
+        if self.d.kills.try_send((leg, cause)).is_err() {
+            // Its lease ends it within seconds.
+            debug!(leg = %leg.channel(), "leg left to its lease");
+        }
+    }
+
+    fn push(&self, request: PushRequest) {
+        let pushers = self.d.pushers.clone();
+        let inputs = self.d.inputs.clone();
+        let span = info_span!("push", call.id = %request.call, aor = %request.callee);
+        let push = request.id;
+        let task = async move {
+            let outcome = pushers.push(&request).await;
+            let _ = inputs.send(Input::Event(Event::PushEnded { push, outcome, at: unix_now() })).await;
+        };
+        self.d.tasks.spawn(tracing::Instrument::instrument(task, span));
+    }
+
+    fn store_device(&self, device: Device) {
+        let is_new = device.first_seen == device.last_seen;
+        if is_new && self.d.pushers.serves(&device.push, &device.aor.domain).is_none() {
+            let (provider, app) = (device.push.provider.name(), &device.push.app);
+            warn!(
+                aor = %device.aor, provider, app = %crate::types::Printable(app),
+                "no [[app]] serves this device: it will not be woken"
+            );
+        }
+        self.d.store.submit(StoreOp::Put(device));
+    }
+
+    fn warn_of_contact(&mut self, aor: &Aor, warnings: Vec<String>) {
+        if self.warned.len() > REMEMBERED_WARNINGS {
+            self.warned.clear();
+        }
+        for warning in warnings {
+            if self.warned.insert((aor.clone(), warning.clone())) {
+                warn!(%aor, "{warning}");
+            }
+        }
+    }
+
+    fn note(&self, note: Note) {
+        let Note { call, aor, event, detail } = note;
+        let fields = detail.into_iter().map(|(name, value)| {
+            let value = match value {
+                Value::Text(text) => serde_json::Value::String(text),
+                Value::Number(n) => n.into(),
+            };
+            (name.to_owned(), value)
+        });
+        let detail = serde_json::Value::Object(fields.collect()).to_string();
+        if let Some(call) = call {
+            debug!(call.id = %call, %aor, event, detail, "note");
+        }
+        let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis());
+        let at_ms = i64::try_from(at_ms).unwrap_or(i64::MAX);
+        self.d.store.submit(StoreOp::Journal(JournalEntry { call, aor, at_ms, event, detail }));
+    }
+}
+
+/// The one line per call.
+fn summarize(s: &Summary) {
+    let ms = |time: Option<std::time::Duration>| time.map(|t| t.as_secs_f64() * 1000.0);
+    info!(
+        call.id = %s.call,
+        aor = %s.aor,
+        outcome = s.result.as_str(),
+        devices = s.devices,
+        pushes = s.pushes,
+        legs = s.legs,
+        answered_by = s.answered_by.as_deref().unwrap_or("-"),
+        held_ms = s.held.as_secs_f64() * 1000.0,
+        call_to_push_ms = ms(s.call_to_push),
+        push_to_register_ms = ms(s.push_to_register),
+        register_to_invite_ms = ms(s.register_to_invite),
+        "call over"
+    );
+}

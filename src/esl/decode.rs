@@ -1,0 +1,152 @@
+//! What FreeSWITCH says, as the engine's events. Pure: header lookups in, values out.
+
+use std::time::{Duration, SystemTime};
+
+use crate::engine::{Event, HeldCall, LegEnd};
+use crate::types::{Aor, CallId, LegId};
+
+/// A channel's data as `connect` answers it, with what the connection itself needs.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// For the engine.
+    pub call: HeldCall,
+    /// The held channel's UUID.
+    pub channel: String,
+    /// The codecs that the caller offered.
+    pub codecs: Option<String>,
+}
+
+/// Why a channel cannot be held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotACall {
+    /// No usable `Unique-ID`: not FreeSWITCH, or not a channel.
+    #[error("the peer's channel data has no Unique-ID")]
+    NoChannel,
+    /// Neither `fswake_aor` nor `dialed_user` nor a destination number.
+    #[error("no callee: set fswake_aor, or dialed_user and dialed_domain, before the socket application")]
+    NoCallee,
+}
+
+/// Reads the channel data (design section 2).
+///
+/// # Errors
+/// When it is not a channel, or nobody is called.
+pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: SystemTime) -> Result<Held, NotACall> {
+    let get = |name: &str| header(name).map(str::trim).filter(|v| !v.is_empty());
+    let channel = get("Unique-ID").filter(|id| is_channel(id)).ok_or(NotACall::NoChannel)?.to_owned();
+    let aor = callee(get).ok_or(NotACall::NoCallee)?;
+    let seconds = |name| get(name).and_then(|v| v.parse::<u64>().ok()).filter(|s| *s > 0).map(Duration::from_secs);
+    let max_wait = [seconds("variable_originate_timeout"), seconds("variable_call_timeout")].into_iter().flatten().min();
+    let call = HeldCall {
+        call,
+        aor,
+        caller_number: get("Caller-Caller-ID-Number").unwrap_or_default().to_owned(),
+        caller_name: get("Caller-Caller-ID-Name").unwrap_or_default().to_owned(),
+        at,
+        max_wait,
+    };
+    Ok(Held { call, channel, codecs: get("variable_ep_codec_string").map(str::to_owned) })
+}
+
+fn callee<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Option<Aor> {
+    let split = |text: &str| text.rsplit_once('@').map(|(user, domain)| Aor::new(user, domain));
+    if let Some(aor) = get("variable_fswake_aor").and_then(split) {
+        return Some(aor);
+    }
+    if let (Some(user), Some(domain)) = (get("variable_dialed_user"), get("variable_dialed_domain")) {
+        return Some(Aor::new(user, domain));
+    }
+    let number = get("Caller-Destination-Number")?;
+    split(number).or_else(|| {
+        let domain = get("variable_domain_name").or_else(|| get("variable_sip_req_host")).unwrap_or_default();
+        Some(Aor::new(number, domain))
+    })
+}
+
+/// FreeSWITCH's channel UUIDs are UUIDs unless `origination_uuid` said otherwise: a plain word either way.
+fn is_channel(id: &str) -> bool {
+    id.len() <= 128 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+}
+
+/// One event on a call's own connection. `None`: it says nothing that matters.
+pub fn call_event<'a>(
+    name: &str,
+    header: impl Fn(&str) -> Option<&'a str>,
+    body: Option<&str>,
+    channel: &str,
+    leg: impl Fn(&str) -> Option<LegId>,
+    call: CallId,
+) -> Option<Event> {
+    if name == "BACKGROUND_JOB" {
+        // Our jobs are originate and uuid_kill; only a failed originate says something new.
+        let cause = body?.trim().strip_prefix("-ERR ")?.to_owned();
+        let arg = header("Job-Command-Arg").filter(|_| header("Job-Command") == Some("originate"))?;
+        let id = arg.strip_prefix("{origination_uuid=")?.split(',').next()?;
+        return Some(Event::LegEnded { leg: leg(id)?, end: LegEnd { cause, sip_status: None } });
+    }
+    let id = header("Unique-ID")?;
+    if id == channel {
+        let cause = || header("Hangup-Cause").unwrap_or("NORMAL_CLEARING").to_owned();
+        return (name == "CHANNEL_HANGUP").then(|| Event::CallerGone { call, cause: cause() });
+    }
+    let leg = leg(id)?;
+    match name {
+        "CHANNEL_PROGRESS" | "CHANNEL_PROGRESS_MEDIA" => Some(Event::LegRinging(leg)),
+        "CHANNEL_ANSWER" => Some(Event::LegAnswered { leg, codec: header("variable_read_codec").map(str::to_owned) }),
+        "CHANNEL_HANGUP" => {
+            let status = header("variable_sip_term_status").or_else(|| header("variable_sip_invite_failure_status"));
+            let end = LegEnd {
+                cause: header("Hangup-Cause").unwrap_or("NORMAL_CLEARING").to_owned(),
+                sip_status: status.and_then(|s| s.parse().ok()),
+            };
+            Some(Event::LegEnded { leg, end })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held_with(pairs: &[(&str, &'static str)]) -> Result<Held, NotACall> {
+        let find = |name: &str| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
+        held(find, CallId(uuid::Uuid::nil()), SystemTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn the_callee_is_found_in_the_documented_order() {
+        let all = [
+            ("Unique-ID", "u-1"),
+            ("Caller-Destination-Number", "71001"),
+            ("variable_domain_name", "d.example"),
+            ("variable_dialed_user", "1001"),
+            ("variable_dialed_domain", "fs.test"),
+            ("variable_fswake_aor", "2002@other.example"),
+        ];
+        let aor = |n: usize| held_with(&all[..n]).unwrap().call.aor.to_string();
+        assert_eq!(aor(6), "2002@other.example");
+        assert_eq!(aor(5), "1001@fs.test");
+        assert_eq!(aor(3), "71001@d.example");
+        let loopback = [("Unique-ID", "u"), ("Caller-Destination-Number", "1001@fs.test")];
+        assert_eq!(held_with(&loopback).unwrap().call.aor.to_string(), "1001@fs.test");
+    }
+
+    #[test]
+    fn data_that_is_no_channel_is_refused() {
+        assert_eq!(held_with(&[]).unwrap_err(), NotACall::NoChannel);
+        assert_eq!(held_with(&[("Unique-ID", "x y\n")]).unwrap_err(), NotACall::NoChannel);
+        assert_eq!(held_with(&[("Unique-ID", "u")]).unwrap_err(), NotACall::NoCallee);
+    }
+
+    #[test]
+    fn the_shorter_of_the_callers_own_limits_counts() {
+        let wait = held_with(&[
+            ("Unique-ID", "u"),
+            ("Caller-Destination-Number", "1@d"),
+            ("variable_originate_timeout", "20"),
+            ("variable_call_timeout", "9"),
+        ]);
+        assert_eq!(wait.unwrap().call.max_wait, Some(Duration::from_secs(9)));
+    }
+}

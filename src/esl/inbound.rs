@@ -1,0 +1,240 @@
+//! Our connection to FreeSWITCH's event socket: registrations in, nothing else.
+//!
+//! It is reconnected for ever, with growing pauses and jitter. After a reconnect nothing is replayed, so all registrations
+//! are read again; events that arrive meanwhile are newer and are told after them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use freeswitch_esl_tokio::{
+    AuthMethod, EslClient, EslCommand, EslConnectOptions, EslError, EslEvent, EslEventStream, EventFormat, EventOverflow,
+};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::encode;
+use super::registrations::{self, ContactRules, Heard};
+use crate::driver::Input;
+use crate::engine::Event;
+use crate::types::{LegId, Secret, UnixSeconds};
+
+/// What is subscribed to.
+const EVENTS: &str = "CUSTOM sofia::register sofia::unregister sofia::expire sofia::sip_user_state";
+/// FreeSWITCH is nudged this often while a held call waits for a REGISTER (see `design: the way in`, facts: 20 ms otherwise).
+const NUDGE: Duration = Duration::from_millis(1);
+/// A connection that says nothing is asked whether it lives.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+/// The pauses between attempts to connect: doubled from the first to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LAST_PAUSE: Duration = Duration::from_secs(10);
+/// Events waiting for us. Behind it, the socket's buffers and FreeSWITCH's own queue of 100,000 fill.
+const QUEUE: usize = 16_384;
+
+/// Where FreeSWITCH listens and how to log in.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// Host name or address.
+    pub host: String,
+    /// Port of mod_event_socket.
+    pub port: u16,
+    /// `user@domain` for `userauth`; without it the plain password.
+    pub user: Option<String>,
+    /// The password.
+    pub password: Secret,
+}
+
+/// Our inbound connection.
+pub struct Inbound {
+    /// Where to.
+    pub endpoint: Endpoint,
+    /// How Contacts are read.
+    pub rules: ContactRules,
+    /// To the driver.
+    pub inputs: mpsc::Sender<Input>,
+    /// How many calls wait for a REGISTER: nudge while there is one.
+    pub waiting: Arc<AtomicUsize>,
+    /// Whether the connection stands.
+    pub up: Arc<AtomicBool>,
+    /// Legs to be killed whose call's own connection is gone.
+    pub kills: mpsc::Receiver<(LegId, String)>,
+    /// The end.
+    pub stop: CancellationToken,
+}
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error("{0}")]
+    Esl(#[from] EslError),
+    #[error("FreeSWITCH closed the connection")]
+    Closed,
+    #[error("the registrations could not be read: {0}")]
+    Unreadable(#[from] serde_json::Error),
+    #[error("stopping")]
+    Stopping,
+}
+
+impl Inbound {
+    /// Connects, listens and reconnects until told to stop.
+    pub async fn run(mut self) {
+        let stop = self.stop.clone();
+        let mut pause = FIRST_PAUSE;
+        let mut number = 0;
+        let mut complained = false;
+        loop {
+            number += 1;
+            let ended = tokio::select! {
+                () = stop.cancelled() => return,
+                ended = self.session(number) => ended,
+            };
+            let was_up = self.up.swap(false, Ordering::Relaxed);
+            if matches!(ended, Ended::Stopping) {
+                return;
+            }
+            if was_up {
+                pause = FIRST_PAUSE;
+            }
+            let (host, port) = (&self.endpoint.host, self.endpoint.port);
+            if was_up || !complained {
+                warn!(%host, port, reason = %ended, "no connection to FreeSWITCH: no registrations until it is back");
+                complained = true;
+            } else {
+                debug!(%host, port, reason = %ended, "still no connection to FreeSWITCH");
+            }
+            let jitter = pause.mul_f64(0.5 * spread());
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause / 2 + jitter) => {}
+            }
+            pause = (pause * 2).min(LAST_PAUSE);
+        }
+    }
+
+    async fn session(&mut self, number: u64) -> Ended {
+        match self.attend(number).await {
+            Ok(()) => Ended::Stopping,
+            Err(ended) => ended,
+        }
+    }
+
+    async fn attend(&mut self, number: u64) -> Result<(), Ended> {
+        let Endpoint { host, port, user, password } = &self.endpoint;
+        let method = match user {
+            Some(user) => AuthMethod::user(user, password.expose()),
+            None => AuthMethod::password(password.expose()),
+        };
+        let options = EslConnectOptions::new()
+            .with_event_queue_size(QUEUE)
+            // Rather let FreeSWITCH queue than lose a REGISTER.
+            .with_event_overflow(EventOverflow::BlockFor(Duration::from_secs(3600)));
+        let (client, mut events) = EslClient::connect_with_auth(host, *port, method, options).await?;
+        client.subscribe_events_raw(EventFormat::Plain, EVENTS).await?;
+        self.tell(Event::ReadingBegan(number)).await?;
+        let count = self.read_all(&client, number).await?;
+        self.up.store(true, Ordering::Relaxed);
+        info!(%host, port, registrations = count, "connected to FreeSWITCH");
+        let nudger = CancellationToken::new();
+        let _stop_nudging = nudger.clone().drop_guard();
+        tokio::spawn(nudge(client.clone(), self.waiting.clone(), nudger));
+        self.hear(&client, &mut events).await
+    }
+
+    /// Events that came since the subscription are waiting in the queue meanwhile, and are told after.
+    async fn read_all(&self, client: &EslClient, number: u64) -> Result<usize, Ended> {
+        client.set_command_timeout(Duration::from_secs(30));
+        let reply = client.api("show registrations as json").await?;
+        client.set_command_timeout(Duration::from_secs(5));
+        let heard = registrations::shown(reply.body().unwrap_or("{}"), number, &self.rules, unix_now())?;
+        let count = heard.len();
+        for heard in heard {
+            self.pass_on(heard).await?;
+        }
+        self.tell(Event::ReadingEnded(number)).await?;
+        Ok(count)
+    }
+
+    async fn hear(&mut self, client: &EslClient, events: &mut EslEventStream) -> Result<(), Ended> {
+        loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(Ok(event)) => self.heard(&event).await?,
+                    Some(Err(error)) => debug!(%error, "event skipped"),
+                    None => return Err(Ended::Closed),
+                },
+                kill = self.kills.recv() => {
+                    let Some((leg, cause)) = kill else { return Ok(()) };
+                    client.bgapi(&encode::kill(leg.channel(), &cause)).await?;
+                }
+            }
+        }
+    }
+
+    async fn heard(&self, event: &EslEvent) -> Result<(), Ended> {
+        let subclass = event.header_str("Event-Subclass").unwrap_or_default();
+        match registrations::heard(subclass, |h| event.header_str(h), &self.rules, unix_now()) {
+            Some(heard) => self.pass_on(heard).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn pass_on(&self, heard: Heard) -> Result<(), Ended> {
+        let Heard { event, warnings } = heard;
+        if !warnings.is_empty() && let Event::Registered(reg) = &event {
+            self.send(Input::ContactWarnings(reg.aor.clone(), warnings)).await?;
+        }
+        self.tell(event).await
+    }
+
+    async fn tell(&self, event: Event) -> Result<(), Ended> {
+        self.send(Input::Event(event)).await
+    }
+
+    async fn send(&self, input: Input) -> Result<(), Ended> {
+        self.inputs.send(input).await.map_err(|_| Ended::Stopping)
+    }
+}
+
+/// Makes FreeSWITCH look at its event queue while somebody waits, and notices a connection that has died silently.
+///
+/// An unknown command does what a lone line feed does, and its reply paces us.
+async fn nudge(client: EslClient, waiting: Arc<AtomicUsize>, stop: CancellationToken) {
+    let mut idle = interval(KEEPALIVE);
+    idle.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut tick = interval(NUDGE);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = idle.tick() => {}
+            () = next_nudge(&mut tick, &waiting) => {}
+        }
+        if client.send_command(EslCommand::NoOp).await.is_err() {
+            let _ = client.disconnect().await;
+            return;
+        }
+    }
+}
+
+/// The next moment at which a nudge helps somebody.
+async fn next_nudge(tick: &mut tokio::time::Interval, waiting: &AtomicUsize) {
+    // Looked at every few milliseconds: a call that has just come in has its push to send first.
+    while waiting.load(Ordering::Relaxed) == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tick.tick().await;
+}
+
+/// A number from 0 to 1 that differs between processes and attempts: enough for jitter.
+fn spread() -> f64 {
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.subsec_nanos());
+    f64::from(nanos % 1000) / 1000.0
+}
+
+/// The wall clock, in seconds since 1970.
+pub fn unix_now() -> UnixSeconds {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    UnixSeconds::try_from(seconds).unwrap_or(UnixSeconds::MAX)
+}

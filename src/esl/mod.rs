@@ -1,0 +1,14 @@
+//! The event socket: FreeSWITCH's events in, commands out.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`decode`], [`encode`] | pure: headers to events, orders to command texts |
+//! | [`inbound`] | our connection to FreeSWITCH: registrations, with reconnection |
+//! | [`outbound`] | FreeSWITCH's connections to us: one per held call |
+//! | [`link`] | one such connection, cheap while idle |
+
+pub mod decode;
+pub mod encode;
+pub mod inbound;
+pub mod link;
+pub mod outbound;

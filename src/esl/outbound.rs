@@ -1,0 +1,442 @@
+//! Held calls: FreeSWITCH connects to us, one connection per call, and everything of that call travels on it.
+//!
+//! The connection's task is the only one that writes to it. It does what the engine orders, in order, and turns what
+//! FreeSWITCH says into the engine's events. If it ends for any reason, FreeSWITCH goes on with the dialplan.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType, ExecuteOptions, HeaderLookup};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, debug, info_span, warn};
+use uuid::Uuid;
+
+use super::decode::{self, Held};
+use super::encode;
+use super::link::Link;
+use crate::driver::Input;
+use crate::engine::{Event, LegEnd};
+use crate::types::{CallId, LegId, Target};
+
+/// How long a new connection may take to say which channel it is.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many connections may have their buffers filled at once while they are set up: bounds memory, not calls.
+const MOST_SETTING_UP: usize = 256;
+/// How long nothing must happen on a waiting call before its buffers are freed.
+const IDLE: Duration = Duration::from_millis(200);
+/// FreeSWITCH is nudged this often while legs ring, shared by all calls: ten ringing calls or more are not nudged at all,
+/// because FreeSWITCH's own 20 ms tick is as good then.
+const NUDGE: Duration = Duration::from_millis(2);
+const MOST_NUDGED: usize = 10;
+/// How long FreeSWITCH keeps the connection after the channel's hangup, for the last events.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// What the engine wants of one call's connection.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// `ring_ready`.
+    Alert,
+    /// `originate`.
+    Ring {
+        /// Which leg.
+        leg: LegId,
+        /// Dial-string.
+        target: Target,
+        /// The INVITE's Call-ID.
+        sip_call_id: String,
+        /// Ring time.
+        timeout: Duration,
+        /// `park_timeout`.
+        park_timeout: Duration,
+    },
+    /// `uuid_kill` of a leg.
+    Kill(LegId, String),
+    /// Answer and bridge.
+    Connect(LegId, Option<String>),
+    /// Back to the dialplan, with this `fswake_result`.
+    Release(&'static str),
+    /// Hang the held channel up.
+    Reject(&'static str),
+    /// Done.
+    Close,
+}
+
+/// What the tasks of all calls share.
+#[derive(Clone)]
+pub struct Outbound {
+    /// To the driver.
+    pub inputs: mpsc::Sender<Input>,
+    /// Who may connect.
+    pub allow: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
+    /// Ends the listeners; calls that are held go on.
+    pub stop: CancellationToken,
+    /// The calls' tasks.
+    pub tasks: TaskTracker,
+    setting_up: Arc<Semaphore>,
+    ringing: Arc<AtomicUsize>,
+}
+
+impl Outbound {
+    /// The shared parts of all calls.
+    pub fn new(
+        inputs: mpsc::Sender<Input>,
+        allow: impl Fn(IpAddr) -> bool + Send + Sync + 'static,
+        stop: CancellationToken,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self {
+            inputs,
+            allow: Arc::new(allow),
+            stop,
+            tasks,
+            setting_up: Arc::new(Semaphore::new(MOST_SETTING_UP)),
+            ringing: Arc::default(),
+        }
+    }
+
+    /// Accepts until told to stop.
+    pub async fn listen(self, listener: TcpListener) {
+        loop {
+            let accepted = tokio::select! {
+                () = self.stop.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) if (self.allow)(peer.ip()) => {
+                    let this = self.clone();
+                    self.tasks.spawn(async move { this.serve(stream, peer).await });
+                }
+                Ok((_, peer)) => warn!(%peer, "outbound connection refused: not in listen.allow"),
+                Err(error) => {
+                    // Out of file descriptors, most likely: FreeSWITCH's `socket` fails over to its next action.
+                    warn!(%error, "cannot accept an outbound connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+
+    async fn serve(self, stream: TcpStream, peer: SocketAddr) {
+        let Ok(permit) = self.setting_up.clone().acquire_owned().await else { return };
+        let call = CallId(Uuid::new_v4());
+        let hello = async {
+            let mut link = Link::new(stream)?;
+            let reply = link.send(EslCommand::Connect).await?;
+            Ok::<_, EslError>((link, reply))
+        };
+        let (link, reply) = match timeout(HELLO_TIMEOUT, hello).await {
+            Ok(Ok(hello)) => hello,
+            Ok(Err(error)) => return warn!(%peer, reason = kind(&error), "outbound connection dropped: not FreeSWITCH"),
+            Err(_) => return warn!(%peer, "outbound connection dropped: silent"),
+        };
+        let mut link = link;
+        let held = match decode::held(|name| reply.header(name), call, SystemTime::now()) {
+            Ok(held) => held,
+            Err(reason) => {
+                warn!(%peer, %reason, "channel not held");
+                let _ = link.send(EslCommand::Resume).await;
+                let _ = link.send(EslCommand::Exit).await;
+                return;
+            }
+        };
+        drop(reply);
+        let span = info_span!("call", call.id = %call, aor = %held.call.aor);
+        let connection = Connection::new(self, link, held);
+        connection.run(permit).instrument(span).await;
+    }
+}
+
+/// An error's kind, without text from the wire.
+fn kind(error: &EslError) -> &'static str {
+    match error {
+        EslError::Io(_) => "input/output error",
+        EslError::Timeout { .. } => "timeout",
+        EslError::ConnectionClosed | EslError::NotConnected => "closed",
+        _ => "protocol error",
+    }
+}
+
+/// One held call's connection.
+struct Connection {
+    shared: Outbound,
+    link: Link,
+    held: Held,
+    call: CallId,
+    /// Legs by channel UUID.
+    legs: HashMap<String, LegId>,
+    /// Legs with a filter set, counted: leg numbers below this are heard.
+    armed: u32,
+    /// Legs that were dialed and are not over or bridged.
+    ringing: Vec<LegId>,
+    counted: bool,
+}
+
+/// What the task does after an order.
+enum Next {
+    Go,
+    Close,
+}
+
+impl Connection {
+    fn new(shared: Outbound, link: Link, held: Held) -> Self {
+        let call = held.call.call;
+        Self { shared, link, held, call, legs: HashMap::new(), armed: 0, ringing: Vec::new(), counted: false }
+    }
+
+    async fn run(mut self, permit: tokio::sync::OwnedSemaphorePermit) {
+        let (orders, mut queue) = mpsc::unbounded_channel();
+        // The engine hears of the call before its connection is fully set up: the push leaves meanwhile.
+        if self.shared.inputs.send(Input::Held(self.held.call.clone(), orders)).await.is_err() {
+            return;
+        }
+        let outcome = match self.set_up().await {
+            Ok(()) => self.attend(&mut queue, permit).await,
+            Err(error) => Err(error),
+        };
+        self.count_ringing(false);
+        if let Err(error) = outcome {
+            debug!(reason = kind(&error), "connection lost");
+            self.tell(Event::ConnectionLost(self.call)).await;
+        }
+        // Whatever was still ordered: only kills matter without a connection, and the driver sends those elsewhere.
+        queue.close();
+        while let Some(order) = queue.recv().await {
+            if let Order::Kill(leg, cause) = order {
+                let _ = self.shared.inputs.send(Input::KillElsewhere(leg, cause)).await;
+            }
+        }
+    }
+
+    async fn set_up(&mut self) -> Result<(), EslError> {
+        self.command(EslCommand::Linger { timeout: Some(LINGER) }).await?;
+        let channel = self.held.channel.clone();
+        self.filter("Unique-ID", &channel).await?;
+        self.filter("Job-Owner-UUID", &channel).await?;
+        let events = "CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_ANSWER CHANNEL_HANGUP BACKGROUND_JOB";
+        self.command(EslCommand::Events { format: "plain".into(), events: events.into() }).await?;
+        self.arm(0).await
+    }
+
+    /// Does what is ordered and tells what is heard, until either side closes.
+    async fn attend(
+        &mut self,
+        queue: &mut mpsc::UnboundedReceiver<Order>,
+        permit: tokio::sync::OwnedSemaphorePermit,
+    ) -> Result<(), EslError> {
+        let mut permit = Some(permit);
+        let mut idle_since = Instant::now();
+        let mut renew_at = Instant::now();
+        loop {
+            let rings = !self.ringing.is_empty();
+            let nudges = rings && self.shared.ringing.load(Ordering::Relaxed) <= MOST_NUDGED;
+            tokio::select! {
+                biased;
+                event = self.link.event() => match event {
+                    Some(event) => self.heard(&event).await,
+                    None => return Err(EslError::ConnectionClosed),
+                },
+                order = queue.recv() => {
+                    let Some(order) = order else { return Ok(()) };
+                    let first = self.ringing.is_empty();
+                    if let Next::Close = self.obey(order).await? {
+                        let _ = self.link.send(EslCommand::Exit).await;
+                        return Ok(());
+                    }
+                    if first {
+                        renew_at = Instant::now() + encode::LEASE_RENEWAL;
+                    }
+                }
+                () = tokio::time::sleep(NUDGE), if nudges => {
+                    self.link.nudge();
+                    if Instant::now() < renew_at {
+                        continue;
+                    }
+                    self.renew_leases().await?;
+                    renew_at = Instant::now() + encode::LEASE_RENEWAL;
+                }
+                () = tokio::time::sleep_until(renew_at), if rings && !nudges => {
+                    self.renew_leases().await?;
+                    renew_at = Instant::now() + encode::LEASE_RENEWAL;
+                }
+                () = tokio::time::sleep_until(idle_since + IDLE), if !rings && self.link.can_sleep() => {
+                    for event in self.link.sleep().await {
+                        self.heard(&event).await;
+                    }
+                    permit = None;
+                }
+            }
+            idle_since = Instant::now();
+            if !self.ringing.is_empty() {
+                permit = None;
+            }
+            self.count_ringing(!self.ringing.is_empty());
+        }
+    }
+
+    async fn heard(&mut self, event: &EslEvent) {
+        let name = match event.event_type() {
+            Some(EslEventType::ChannelProgress) => "CHANNEL_PROGRESS",
+            Some(EslEventType::ChannelProgressMedia) => "CHANNEL_PROGRESS_MEDIA",
+            Some(EslEventType::ChannelAnswer) => "CHANNEL_ANSWER",
+            Some(EslEventType::ChannelHangup) => "CHANNEL_HANGUP",
+            Some(EslEventType::BackgroundJob) => "BACKGROUND_JOB",
+            _ => return,
+        };
+        let legs = &self.legs;
+        let leg = |channel: &str| legs.get(channel).copied();
+        let told =
+            decode::call_event(name, |h| event.header_str(h), event.body(), &self.held.channel, leg, self.call);
+        let Some(told) = told else { return };
+        if let Event::LegEnded { leg, .. } = &told {
+            self.ringing.retain(|l| l != leg);
+        }
+        self.tell(told).await;
+    }
+
+    async fn obey(&mut self, order: Order) -> Result<Next, EslError> {
+        match order {
+            Order::Alert => {
+                self.command(EslCommand::Execute {
+                    app: "ring_ready".into(),
+                    args: None,
+                    uuid: None,
+                    options: ExecuteOptions::new(),
+                })
+                .await?;
+            }
+            Order::Ring { leg, target, sip_call_id, timeout, park_timeout } => {
+                self.ring(leg, &target, &sip_call_id, timeout, park_timeout).await?;
+            }
+            Order::Kill(leg, cause) => {
+                self.ringing.retain(|l| *l != leg);
+                self.command(EslCommand::BgApi { command: encode::kill(leg.channel(), &cause) }).await?;
+            }
+            Order::Connect(leg, codec) => {
+                let bridged = self.connect(leg, codec.as_deref()).await?;
+                self.tell(if bridged { Event::Bridged(leg) } else { Event::BridgeFailed(leg) }).await;
+            }
+            Order::Release(result) => {
+                self.api(encode::report(&self.held.channel, self.call, result)).await?;
+                self.command(EslCommand::Resume).await?;
+                return Ok(Next::Close);
+            }
+            Order::Reject(cause) => {
+                self.api(encode::report(&self.held.channel, self.call, "declined")).await?;
+                self.api(format!("uuid_kill {} {cause}", self.held.channel)).await?;
+                return Ok(Next::Close);
+            }
+            Order::Close => return Ok(Next::Close),
+        }
+        Ok(Next::Go)
+    }
+
+    async fn ring(
+        &mut self,
+        leg: LegId,
+        target: &Target,
+        sip_call_id: &str,
+        timeout: Duration,
+        park: Duration,
+    ) -> Result<(), EslError> {
+        self.arm(leg.n).await?;
+        let offer = encode::Offer {
+            caller_number: self.held.call.caller_number.clone(),
+            caller_name: self.held.call.caller_name.clone(),
+            codecs: self.held.codecs.clone(),
+        };
+        self.ringing.push(leg);
+        let command = encode::originate(leg, target.as_str(), sip_call_id, timeout, park, &offer);
+        self.tell(Event::LegDialed(leg)).await;
+        let reply = self.link.send(EslCommand::BgApi { command }).await?;
+        if !reply.is_success() {
+            self.ringing.retain(|l| *l != leg);
+            let cause = "COMMAND_REFUSED".to_owned();
+            self.tell(Event::LegEnded { leg, end: LegEnd { cause, sip_status: None } }).await;
+        }
+        // The next leg's filter is set while nobody waits for it.
+        self.arm(leg.n + 1).await
+    }
+
+    /// Answers the caller with the leg's codec, bridges, and lets the call live without us. False: no bridge.
+    async fn connect(&mut self, leg: LegId, codec: Option<&str>) -> Result<bool, EslError> {
+        let channel = self.held.channel.clone();
+        self.ringing.retain(|l| *l != leg);
+        // First of all: a lease that runs out later would cut the call.
+        self.api(encode::lease_end(leg.channel())).await?;
+        self.api(encode::prepare_answer(&channel, self.call, codec)).await?;
+        let answered = self.api(format!("uuid_answer {channel}")).await?;
+        if !answered {
+            return Ok(false);
+        }
+        if !self.api(format!("uuid_bridge {} {channel}", leg.channel())).await? {
+            return Ok(false);
+        }
+        // With socket_resume the end of this connection would end the call (measured, both ways in).
+        self.api(format!("uuid_setvar {channel} socket_resume false")).await?;
+        Ok(true)
+    }
+
+    async fn renew_leases(&mut self) -> Result<(), EslError> {
+        for leg in self.ringing.clone() {
+            self.api(encode::lease_end(leg.channel())).await?;
+            self.api(encode::lease_renew(leg.channel())).await?;
+        }
+        Ok(())
+    }
+
+    /// Hears the events of leg `n`, and of all before it.
+    async fn arm(&mut self, n: u32) -> Result<(), EslError> {
+        while self.armed <= n {
+            let leg = LegId { call: self.call, n: self.armed };
+            let channel = leg.channel().to_string();
+            self.filter("Unique-ID", &channel).await?;
+            self.legs.insert(channel, leg);
+            self.armed += 1;
+        }
+        Ok(())
+    }
+
+    async fn filter(&mut self, header: &str, value: &str) -> Result<(), EslError> {
+        self.command(EslCommand::Filter { header: header.into(), value: value.into() }).await
+    }
+
+    /// A command whose reply only tells whether the connection lives.
+    async fn command(&mut self, command: EslCommand) -> Result<(), EslError> {
+        let reply = self.link.send(command).await?;
+        if !reply.is_success() {
+            debug!(reply = reply.reply_text().unwrap_or_default(), "command refused");
+        }
+        Ok(())
+    }
+
+    /// An API command; whether it succeeded.
+    async fn api(&mut self, command: String) -> Result<bool, EslError> {
+        let verb = command.split(' ').next().unwrap_or_default().to_owned();
+        let reply = self.link.send(EslCommand::Api { command }).await?;
+        let ok = reply.api_result().is_ok();
+        debug!(verb, ok, "api");
+        Ok(ok)
+    }
+
+    fn count_ringing(&mut self, rings: bool) {
+        if rings != self.counted {
+            self.counted = rings;
+            if rings {
+                self.shared.ringing.fetch_add(1, Ordering::Relaxed);
+            } else {
+                self.shared.ringing.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    async fn tell(&self, event: Event) {
+        let _ = self.shared.inputs.send(Input::Event(event)).await;
+    }
+}

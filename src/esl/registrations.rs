@@ -1,0 +1,168 @@
+//! Registrations as FreeSWITCH tells them: `sofia::*` events, and `show registrations` after a reconnect.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::contact::{self, Contact, NetworkHint, ParamNames};
+use crate::engine::{Event, Registration, Source, Unregistration, UnregisterWhy};
+use crate::types::{Aor, PushParams, Target, UnixSeconds};
+
+/// How Contacts are read and written.
+#[derive(Clone, Debug)]
+pub struct ContactRules {
+    /// Operator-named push parameters.
+    pub names: ParamNames,
+    /// Whether push parameters are taken out of what FreeSWITCH is told to dial.
+    pub strip_push: bool,
+}
+
+/// An event, and what an operator should know about it.
+#[derive(Debug)]
+pub struct Heard {
+    /// For the engine.
+    pub event: Event,
+    /// Oddities of the Contact, ready for the log; never a token.
+    pub warnings: Vec<String>,
+}
+
+/// Reads one `sofia::*` event. `None`: it is none of the registration events, or it has no AOR.
+pub fn heard<'a>(
+    subclass: &str,
+    header: impl Fn(&str) -> Option<&'a str>,
+    rules: &ContactRules,
+    at: UnixSeconds,
+) -> Option<Heard> {
+    let get = |name: &str| header(name).filter(|v| !v.is_empty());
+    let aor = |user: &str, host: &str| Some(Aor::new(get(user)?, get(host)?));
+    let call_id = || get("call-id").unwrap_or_default().to_owned();
+    match subclass {
+        "sofia::register" => {
+            let aor = aor("from-user", "from-host")?;
+            let read = read_contact(&get, rules);
+            let event = Event::Registered(Registration {
+                aor,
+                call_id: call_id(),
+                target: read.target,
+                push: read.push,
+                user_agent: get("user-agent").unwrap_or_default().to_owned(),
+                expires: Duration::from_secs(get("expires").and_then(|e| e.parse().ok()).unwrap_or(3600)),
+                at,
+                source: Source::Event,
+            });
+            Some(Heard { event, warnings: read.warnings })
+        }
+        "sofia::unregister" => {
+            let aor = aor("from-user", "from-host")?;
+            let closed = get("reason") == Some("socket-disconnection");
+            let why = if closed { UnregisterWhy::ConnectionClosed } else { UnregisterWhy::Explicit };
+            Some(over(aor, call_id(), &get, rules, why))
+        }
+        "sofia::expire" => Some(over(aor("user", "host")?, call_id(), &get, rules, UnregisterWhy::Expired)),
+        "sofia::sip_user_state" => {
+            let reachable = get("Ping-Status")?.eq_ignore_ascii_case("reachable");
+            let event = Event::Pinged { aor: aor("from-user", "from-host")?, call_id: call_id(), reachable };
+            Some(Heard { event, warnings: Vec::new() })
+        }
+        _ => None,
+    }
+}
+
+fn over<'a>(
+    aor: Aor,
+    call_id: String,
+    get: &impl Fn(&str) -> Option<&'a str>,
+    rules: &ContactRules,
+    why: UnregisterWhy,
+) -> Heard {
+    let read = if get("contact").is_some() { read_contact(get, rules) } else { Read::default() };
+    let event = Event::Unregistered(Unregistration { aor, call_id, target: read.target, push: read.push, why });
+    Heard { event, warnings: Vec::new() }
+}
+
+#[derive(Default)]
+struct Read {
+    target: Option<Target>,
+    push: Option<PushParams>,
+    warnings: Vec<String>,
+}
+
+fn read_contact<'a>(get: &impl Fn(&str) -> Option<&'a str>, rules: &ContactRules) -> Read {
+    let hint = NetworkHint::from_event(
+        get("network-ip").unwrap_or_default(),
+        get("network-port").unwrap_or_default(),
+        get("status").unwrap_or_default(),
+    );
+    let user_agent = get("user-agent").unwrap_or_default();
+    let contact = get("contact").unwrap_or_default();
+    read(contact, get("profile-name").unwrap_or_default(), user_agent, hint.as_ref(), rules)
+}
+
+fn read(contact: &str, profile: &str, user_agent: &str, hint: Option<&NetworkHint>, rules: &ContactRules) -> Read {
+    let parsed = match contact::parse(contact, &rules.names, user_agent, hint) {
+        Ok(parsed) => parsed,
+        Err(error) => return Read { warnings: vec![format!("Contact refused: {error}")], ..Read::default() },
+    };
+    let Contact { uri, push, warnings, .. } = parsed;
+    let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    let strip = rules.strip_push.then_some(&rules.names);
+    let target = uri
+        .dial_target(profile, strip)
+        .map_err(|error| warnings.push(format!("Contact refused: {error}")))
+        .ok()
+        .map(Target::new);
+    Read { target, push, warnings }
+}
+
+/// The answer to `show registrations as json`.
+#[derive(Debug, Deserialize)]
+struct Shown {
+    #[serde(default)]
+    rows: Vec<Row>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Row {
+    reg_user: String,
+    realm: String,
+    /// The REGISTER's Call-ID.
+    token: String,
+    /// `sofia/<profile>/<uri>`.
+    url: String,
+    /// Seconds since 1970.
+    expires: String,
+    network_ip: String,
+    network_port: String,
+    #[serde(default)]
+    network_proto: String,
+}
+
+/// Reads `show registrations as json`, one [`Heard`] for every row that can be read.
+///
+/// # Errors
+/// When it is not that JSON. FreeSWITCH answers `{"row_count":0}` when there are none.
+pub fn shown(json: &str, number: u64, rules: &ContactRules, at: UnixSeconds) -> Result<Vec<Heard>, serde_json::Error> {
+    let shown: Shown = serde_json::from_str(json)?;
+    Ok(shown.rows.into_iter().filter_map(|row| row.heard(number, rules, at)).collect())
+}
+
+impl Row {
+    fn heard(self, number: u64, rules: &ContactRules, at: UnixSeconds) -> Option<Heard> {
+        let (profile, uri) = self.url.strip_prefix("sofia/")?.split_once('/')?;
+        let hint = NetworkHint::from_event(&self.network_ip, &self.network_port, &self.network_proto);
+        // `User-Agent` is not in it: sets of names for particular agents apply when the phone registers again.
+        let read = read(uri, profile, "", hint.as_ref(), rules);
+        let expires: i64 = self.expires.parse().ok()?;
+        let event = Event::Registered(Registration {
+            aor: Aor::new(self.reg_user, self.realm),
+            call_id: self.token,
+            target: read.target,
+            push: read.push,
+            user_agent: String::new(),
+            expires: Duration::from_secs(u64::try_from(expires - at).ok()?),
+            at,
+            source: Source::Reading(number),
+        });
+        Some(Heard { event, warnings: read.warnings })
+    }
+}

@@ -1,0 +1,222 @@
+//! A held hand for engine tests: virtual time, short ways to say what happens, and every command accounted for.
+#![allow(dead_code, missing_docs, reason = "each test file uses its part")]
+
+use std::time::{Duration, SystemTime};
+
+use fswake::engine::policy::Policy;
+use fswake::engine::{
+    Command, Engine, Event, HeldCall, HoldResult, LegEnd, Registration, Source, Summary, Unregistration, UnregisterWhy,
+};
+use fswake::push::{PushError, PushKind, PushReceipt, PushRequest};
+use fswake::types::{Aor, CallId, DeviceKey, LegId, Moment, Provider, PushParams, PushToken, Target};
+use uuid::Uuid;
+
+pub const T0: i64 = 1_800_000_000;
+
+pub struct Bench {
+    pub engine: Engine,
+    pub now: Moment,
+    pub out: Vec<Command>,
+    pub summaries: Vec<Summary>,
+    pub notes: Vec<&'static str>,
+}
+
+pub fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+pub fn call(n: u128) -> CallId {
+    CallId(Uuid::from_u128(n))
+}
+
+pub fn leg(c: u128, n: u32) -> LegId {
+    LegId { call: call(c), n }
+}
+
+pub fn apns(token: &str) -> PushParams {
+    PushParams {
+        provider: Provider::Apns,
+        app: "com.example.app".into(),
+        team: None,
+        call_token: Some(PushToken::new(token)),
+        remote_token: None,
+    }
+}
+
+pub fn key(user: &str, token: &str) -> DeviceKey {
+    DeviceKey {
+        aor: Aor::new(user, "fs.test"),
+        provider: Provider::Apns,
+        app: "com.example.app".into(),
+        token: PushToken::new(token),
+    }
+}
+
+pub fn target(at: &str) -> Target {
+    Target::new(format!("sofia/internal/sip:{at}"))
+}
+
+/// A registration of `user` with Call-ID `id` at contact `at`.
+pub fn reg(user: &str, id: &str, at: &str, push: Option<PushParams>) -> Registration {
+    Registration {
+        aor: Aor::new(user, "fs.test"),
+        call_id: id.into(),
+        target: Some(target(at)),
+        push,
+        user_agent: "test".into(),
+        expires: Duration::from_secs(3600),
+        at: T0,
+        source: Source::Event,
+    }
+}
+
+pub fn unreg(user: &str, id: &str, why: UnregisterWhy) -> Event {
+    Event::Unregistered(Unregistration {
+        aor: Aor::new(user, "fs.test"),
+        call_id: id.into(),
+        target: None,
+        push: None,
+        why,
+    })
+}
+
+impl Bench {
+    pub fn new(policy: Policy) -> Self {
+        let engine = Engine::new(policy, Vec::new());
+        Self { engine, now: Moment::default(), out: Vec::new(), summaries: Vec::new(), notes: Vec::new() }
+    }
+
+    /// Feeds one event; its commands wait to be expected.
+    pub fn feed(&mut self, event: Event) {
+        self.engine.handle(self.now, event);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(command) = self.engine.poll_command() {
+            match command {
+                Command::Note(note) => self.notes.push(note.event),
+                Command::Summarize(summary) => self.summaries.push(summary),
+                other => self.out.push(other),
+            }
+        }
+    }
+
+    /// Lets time pass, firing every timer at its moment.
+    pub fn pass(&mut self, time: Duration) {
+        let end = self.now.plus(time);
+        while let Some(at) = self.engine.next_timer().filter(|at| *at <= end) {
+            self.now = at.max(self.now);
+            self.engine.tick(self.now);
+            self.drain();
+        }
+        self.now = end;
+    }
+
+    pub fn register(&mut self, registration: Registration) {
+        self.feed(Event::Registered(registration));
+    }
+
+    /// A device that registered, and of which nothing has been heard for an hour and its registration is over.
+    pub fn sleeping(&mut self, user: &str, token: &str) {
+        self.register(reg(user, token, &format!("{user}@old:1"), Some(apns(token))));
+        self.feed(unreg(user, token, UnregisterWhy::ConnectionClosed));
+        self.pass(Duration::from_secs(3600));
+        self.out.clear();
+    }
+
+    pub fn hold(&mut self, n: u128, user: &str) {
+        self.hold_by(n, user, "caller");
+    }
+
+    pub fn hold_by(&mut self, n: u128, user: &str, caller: &str) {
+        self.feed(Event::CallHeld(HeldCall {
+            call: call(n),
+            aor: Aor::new(user, "fs.test"),
+            caller_number: caller.into(),
+            caller_name: "Alice".into(),
+            at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
+            max_wait: None,
+        }));
+    }
+
+    pub fn ends(&mut self, l: LegId, cause: &str, sip: u16) {
+        let end = LegEnd { cause: cause.into(), sip_status: (sip > 0).then_some(sip) };
+        self.feed(Event::LegEnded { leg: l, end });
+    }
+
+    pub fn answers(&mut self, l: LegId) {
+        self.feed(Event::LegAnswered { leg: l, codec: Some("PCMA".into()) });
+    }
+
+    pub fn accepts(&mut self, push: &PushRequest) {
+        let receipt = PushReceipt { provider_id: None, status: 200, attempts: 1 };
+        self.feed(Event::PushEnded { push: push.id, outcome: Ok(receipt), at: T0 });
+    }
+
+    pub fn refuses(&mut self, push: &PushRequest, error: PushError) {
+        self.feed(Event::PushEnded { push: push.id, outcome: Err(error), at: T0 });
+    }
+
+    fn take(&mut self, what: &str, is: impl Fn(&Command) -> bool) -> Command {
+        let Some(i) = self.out.iter().position(is) else { panic!("no {what} among {:#?}", self.out) };
+        self.out.remove(i)
+    }
+
+    pub fn expect_push(&mut self, token: &str) -> PushRequest {
+        let is = |c: &Command| matches!(c, Command::Push(p) if p.kind == PushKind::Call && p.to.token() == Some(&PushToken::new(token)));
+        match self.take("call push", is) {
+            Command::Push(push) => push,
+            _ => unreachable!(),
+        }
+    }
+
+    pub fn expect_news(&mut self, kind: &PushKind) -> PushRequest {
+        match self.take("push", |c| matches!(c, Command::Push(p) if p.kind == *kind)) {
+            Command::Push(push) => push,
+            _ => unreachable!(),
+        }
+    }
+
+    pub fn expect_ring(&mut self, l: LegId, at: &str) -> Command {
+        self.take("ring", |c| matches!(c, Command::Ring { leg, target: t, .. } if *leg == l && *t == target(at)))
+    }
+
+    pub fn expect_alert(&mut self, n: u128) {
+        self.take("alert", |c| *c == Command::Alert(call(n)));
+    }
+
+    pub fn expect_kill(&mut self, l: LegId, cause: &str) {
+        self.take("kill", |c| matches!(c, Command::Kill { leg, cause: why } if *leg == l && why == cause));
+    }
+
+    pub fn expect_connect(&mut self, l: LegId) {
+        self.take("connect", |c| matches!(c, Command::Connect { leg, .. } if *leg == l));
+    }
+
+    pub fn expect_release(&mut self, n: u128, result: HoldResult) {
+        self.take("release", |c| *c == Command::Release { call: call(n), result });
+    }
+
+    pub fn expect_close(&mut self, n: u128) {
+        self.take("close", |c| *c == Command::Close(call(n)));
+    }
+
+    pub fn expect_stored(&mut self, token: &str) -> fswake::types::Device {
+        let is = |c: &Command| matches!(c, Command::StoreDevice(d) if d.push.token() == Some(&PushToken::new(token)));
+        match self.take("store", is) {
+            Command::StoreDevice(device) => device,
+            _ => unreachable!(),
+        }
+    }
+
+    pub fn expect_forgotten(&mut self, user: &str, token: &str) {
+        self.take("forget", |c| matches!(c, Command::ForgetDevice { key: k, .. } if *k == key(user, token)));
+    }
+
+    /// Nothing was commanded that the test did not expect.
+    #[track_caller]
+    pub fn expect_nothing_more(&mut self) {
+        assert!(self.out.is_empty(), "left over: {:#?}", self.out);
+    }
+}

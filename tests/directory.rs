@@ -1,0 +1,264 @@
+//! Who owns a token, and when it is dropped (design section 4).
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Bench, T0, apns, leg, reg, unreg};
+use fswake::engine::policy::{AppPolicy, OnUnregister, Policy};
+use fswake::engine::{Event, HoldResult, Source, UnregisterWhy};
+use fswake::push::PushError;
+use fswake::types::{Aor, Provider};
+
+fn bench() -> Bench {
+    Bench::new(Policy::default())
+}
+
+#[test]
+fn last_authenticated_register_owns_the_token() {
+    let mut b = bench();
+    b.sleeping("alice", "tok");
+    b.register(reg("bob", "other", "bob@b:1", Some(apns("tok"))));
+    b.expect_forgotten("alice", "tok");
+    b.expect_stored("tok");
+    b.hold(1, "alice");
+    b.expect_release(1, HoldResult::NoDevice);
+    b.expect_nothing_more();
+}
+
+#[test]
+fn reading_does_not_take_a_token_from_a_phone_that_is_registered() {
+    let mut b = bench();
+    b.register(reg("alice", "a", "alice@a:1", Some(apns("tok"))));
+    b.out.clear();
+    b.feed(Event::ReadingBegan(2));
+    let mut stale = reg("bob", "b", "bob@b:1", Some(apns("tok")));
+    stale.source = Source::Reading(2);
+    b.register(stale);
+    b.expect_nothing_more();
+}
+
+#[test]
+fn token_is_dropped_when_gone_unless_the_phone_registered_since() {
+    for (since, dropped) in [(None, true), (Some(T0 + 1), true), (Some(T0), true), (Some(T0 - 1), false)] {
+        let mut b = bench();
+        b.sleeping("1001", "tok");
+        b.hold(1, "1001");
+        let push = b.expect_push("tok");
+        b.out.clear();
+        b.refuses(&push, PushError::TokenGone { since, reason: "Unregistered".into() });
+        let forgotten = b.out.iter().any(|c| matches!(c, fswake::engine::Command::ForgetDevice { .. }));
+        assert_eq!(forgotten, dropped, "{since:?}");
+    }
+}
+
+#[test]
+fn bad_token_is_set_aside_until_its_next_register_not_dropped() {
+    let mut b = bench();
+    b.sleeping("1001", "tok");
+    b.hold(1, "1001");
+    let push = b.expect_push("tok");
+    b.out.clear();
+    b.refuses(&push, PushError::TokenBad { reason: "BadDeviceToken".into() });
+    assert!(b.expect_stored("tok").set_aside.is_some_and(|why| why.starts_with("BadDeviceToken")));
+    b.expect_release(1, HoldResult::Unreachable);
+    b.hold(2, "1001");
+    b.expect_release(2, HoldResult::Unreachable);
+    b.expect_nothing_more();
+    b.register(reg("1001", "tok", "1001@new:1", Some(apns("tok"))));
+    assert_eq!(b.expect_stored("tok").set_aside, None);
+    b.feed(unreg("1001", "tok", UnregisterWhy::ConnectionClosed));
+    b.hold(3, "1001");
+    b.expect_push("tok");
+}
+
+#[test]
+fn explicit_unregister_drops_the_token_where_the_app_does_not_keep_it() {
+    for (wish, kept) in [(OnUnregister::Forget, false), (OnUnregister::Keep, true)] {
+        let mut policy = Policy::default();
+        policy.apps.push(AppPolicy {
+            provider: Provider::Apns,
+            app: Some("com.example.app".into()),
+            on_unregister: wish,
+            missed_call_push: false,
+            cancel_push: false,
+        });
+        let mut b = Bench::new(policy);
+        b.register(reg("1001", "id", "1001@a:1", Some(apns("tok"))));
+        b.out.clear();
+        b.feed(unreg("1001", "id", UnregisterWhy::Explicit));
+        if !kept {
+            b.expect_forgotten("1001", "tok");
+        }
+        b.expect_nothing_more();
+        assert_eq!(b.engine.known(), (usize::from(kept), 0));
+    }
+}
+
+#[test]
+fn closed_connection_and_expiry_end_the_binding_only() {
+    for why in [UnregisterWhy::ConnectionClosed, UnregisterWhy::Expired] {
+        let mut b = bench();
+        b.register(reg("1001", "id", "1001@a:1", Some(apns("tok"))));
+        b.out.clear();
+        b.feed(unreg("1001", "id", why));
+        b.expect_nothing_more();
+        assert_eq!(b.engine.known(), (1, 0));
+    }
+}
+
+#[test]
+fn register_without_push_parameters_by_the_same_phone_drops_its_token() {
+    let mut b = bench();
+    b.register(reg("1001", "id", "1001@a:1", Some(apns("tok"))));
+    b.out.clear();
+    b.register(reg("1001", "another-phone", "1001@b:1", None));
+    b.expect_nothing_more();
+    b.register(reg("1001", "id", "1001@a:1", None));
+    b.expect_forgotten("1001", "tok");
+    b.expect_nothing_more();
+}
+
+#[test]
+fn new_token_of_the_same_call_id_and_app_replaces_the_old_one() {
+    let mut b = bench();
+    b.register(reg("1001", "id", "1001@a:1", Some(apns("old"))));
+    b.out.clear();
+    b.register(reg("1001", "id", "1001@a:1", Some(apns("new"))));
+    b.expect_forgotten("1001", "old");
+    b.expect_stored("new");
+    b.expect_nothing_more();
+    b.register(reg("1001", "other", "1001@b:1", Some(apns("third"))));
+    b.expect_stored("third");
+    b.expect_nothing_more();
+}
+
+#[test]
+fn token_unseen_for_its_ttl_is_forgotten() {
+    let mut policy = Policy::default();
+    policy.token_ttl = Duration::from_secs(60);
+    let mut b = Bench::new(policy);
+    let mut old = reg("1001", "id", "1001@a:1", Some(apns("tok")));
+    old.at = T0 - 61;
+    b.register(old);
+    b.feed(unreg("1001", "id", UnregisterWhy::Expired));
+    b.out.clear();
+    b.hold(1, "1001");
+    b.expect_forgotten("1001", "tok");
+    b.expect_release(1, HoldResult::NoDevice);
+    b.expect_nothing_more();
+}
+
+#[test]
+fn two_phones_of_one_user_keep_both_their_bindings() {
+    let mut b = bench();
+    b.register(reg("1001", "a", "1001@a:1", Some(apns("one"))));
+    b.register(reg("1001", "b", "1001@b:1", Some(apns("two"))));
+    assert_eq!(b.engine.known(), (2, 2));
+}
+
+#[test]
+fn one_phone_keeps_one_binding_however_often_it_registers() {
+    let mut b = bench();
+    for n in 0..50 {
+        b.register(reg("1001", &format!("id{n}"), &format!("1001@a:{n}"), Some(apns("one"))));
+    }
+    assert_eq!(b.engine.known(), (1, 1));
+}
+
+#[test]
+fn hostile_number_of_devices_is_bounded() {
+    let mut b = bench();
+    for n in 0..100 {
+        b.register(reg("1001", &format!("id{n}"), &format!("1001@a:{n}"), Some(apns(&format!("tok{n}")))));
+    }
+    let (devices, bindings) = b.engine.known();
+    assert!(devices <= 20 && bindings <= 20, "{devices} {bindings}");
+}
+
+#[test]
+fn refused_contact_keeps_the_token_and_rings_nothing() {
+    let mut b = bench();
+    let mut odd = reg("1001", "id", "x", Some(apns("tok")));
+    odd.target = None;
+    b.register(odd);
+    b.expect_stored("tok");
+    assert_eq!(b.engine.known(), (1, 0));
+}
+
+#[test]
+fn bindings_that_neither_reading_nor_event_has_named_are_over() {
+    let mut b = bench();
+    b.feed(Event::ReadingBegan(1));
+    b.register(reg("gone", "g", "gone@a:1", None));
+    b.register(reg("stays", "s", "stays@a:1", None));
+    b.feed(Event::ReadingEnded(1));
+    b.feed(Event::ReadingBegan(2));
+    b.register(reg("live", "l", "live@a:1", None));
+    let mut read = reg("stays", "s", "stays@a:1", None);
+    read.source = Source::Reading(2);
+    b.register(read);
+    b.feed(Event::ReadingEnded(2));
+    assert_eq!(b.engine.known(), (0, 2));
+}
+
+#[test]
+fn failed_ping_ends_the_proof_of_life() {
+    let mut b = bench();
+    b.register(reg("1001", "id", "1001@a:1", Some(apns("tok"))));
+    let aor = Aor::new("1001", "fs.test");
+    b.feed(Event::Pinged { aor: aor.clone(), call_id: "id".into(), reachable: false });
+    b.out.clear();
+    b.hold(1, "1001");
+    b.expect_push("tok");
+    b.expect_ring(leg(1, 0), "1001@a:1");
+    b.out.clear();
+    b.feed(Event::CallerGone { call: common::call(1), cause: "X".into() });
+    b.pass(Duration::from_secs(600));
+    b.feed(Event::Pinged { aor, call_id: "id".into(), reachable: true });
+    b.out.clear();
+    b.hold(2, "1001");
+    b.expect_ring(leg(2, 0), "1001@a:1");
+    b.expect_alert(2);
+    b.expect_nothing_more();
+}
+
+#[test]
+fn domains_are_compared_without_case_after_their_aliases() {
+    let mut policy = Policy::default();
+    policy.domain_aliases = vec![("192.0.2.7".into(), "fs.test".into())];
+    let mut b = Bench::new(policy);
+    b.sleeping("1001", "tok");
+    for (n, domain) in ["FS.Test", "192.0.2.7"].iter().enumerate() {
+        let mut hold = reg("1001", "", "", None);
+        hold.aor.domain = (*domain).into();
+        b.feed(Event::CallHeld(fswake::engine::HeldCall {
+            call: common::call(n as u128 + 1),
+            aor: hold.aor,
+            caller_number: String::new(),
+            caller_name: String::new(),
+            at: std::time::SystemTime::UNIX_EPOCH,
+            max_wait: None,
+        }));
+        assert!(!b.out.iter().any(|c| matches!(c, fswake::engine::Command::Release { .. })), "{domain}");
+    }
+    b.hold(9, "1001X");
+    b.expect_release(9, HoldResult::NoDevice);
+}
+
+#[test]
+fn single_domain_site_may_ignore_the_domain() {
+    let mut policy = Policy::default();
+    policy.ignore_domain = true;
+    let mut b = Bench::new(policy);
+    b.sleeping("1001", "tok");
+    b.feed(Event::CallHeld(fswake::engine::HeldCall {
+        call: common::call(1),
+        aor: Aor::new("1001", "anything"),
+        caller_number: String::new(),
+        caller_name: String::new(),
+        at: std::time::SystemTime::UNIX_EPOCH,
+        max_wait: None,
+    }));
+    b.expect_push("tok");
+}
