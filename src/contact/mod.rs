@@ -1,1 +1,197 @@
-//! Contact parser and writer (RFC 3261 section 20.10, RFC 8599).
+//! Contact parser and dial-string writer (RFC 3261 section 20.10, RFC 8599).
+//!
+//! ```text
+//! "x" <sip:u@h;pn-..;fs_path=..>  --brackets-->  URI text, cut or whole
+//!                                 --cut------->  complete parameters, route written anew
+//!                                 --uri------->  Uri  --write-->  sofia/<profile>/sip:u@h;..
+//!                                 --push------>  PushParams (apns: labels and services)
+//! ```
+//!
+//! The event's `contact` was percent-decoded once more than FreeSWITCH encoded it: FreeSWITCH does not escape a `%` that
+//! already begins an escape, so `%3B` in a phone's parameter and `;` between parameters reach us as the same byte. The same
+//! holds for the copy in `fs_path`, which therefore reads like more parameters of the Contact. It is not: whatever follows
+//! an unencoded `fs_path=` belongs to it, and no push parameter is read there.
+
+mod apns;
+mod brackets;
+mod cut;
+mod names;
+mod network;
+mod push;
+mod uri;
+mod write;
+
+use std::borrow::Cow;
+
+use thiserror::Error;
+
+use crate::types::PushParams;
+
+pub use names::{ParamNames, ParamSet};
+pub use network::{NetworkHint, Transport};
+pub use uri::{Scheme, Uri};
+pub use write::WriteError;
+
+/// The longest Contact that is looked at, in bytes: FreeSWITCH's own are at most 1023 long.
+pub const MAX_CONTACT: usize = 16 * 1024;
+
+/// The longest push token that is believed, in bytes after decoding.
+pub const MAX_TOKEN: usize = 4096;
+
+/// A registration's Contact: where the phone is, and how it is woken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contact {
+    /// Where calls for the phone go.
+    pub uri: Uri,
+    /// Its push parameters; `None` for a desk phone, or when they are not fit for use (then a warning says why).
+    pub push: Option<PushParams>,
+    /// Whether FreeSWITCH cut the Contact (or may have): its last parameter was not read.
+    pub cut: bool,
+    /// What was odd about it. None of them shows a token.
+    pub warnings: Vec<ContactWarning>,
+}
+
+/// Why a Contact is of no use. No variant shows the Contact itself.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum ContactError {
+    /// Nothing in it.
+    #[error("the Contact is empty")]
+    Empty,
+    /// `*`, which only means something in an un-REGISTER (RFC 3261 section 10.2.2).
+    #[error("the Contact is the wildcard `*`: it names no phone")]
+    Wildcard,
+    /// More than one Contact in a value.
+    #[error("the value holds more than one Contact; profile parameter multiple-registrations gives each its own")]
+    MultipleContacts,
+    /// Another scheme, or no URI at all.
+    #[error("the Contact is not a sip: or sips: URI")]
+    NotSip,
+    /// Quotes or angle brackets do not pair up.
+    #[error("quotes or angle brackets of the Contact do not pair up")]
+    Unbalanced,
+    /// The host is missing or holds characters that no host has.
+    #[error("the Contact's host is neither a name, an IPv4 address nor an IPv6 address in brackets")]
+    BadHost,
+    /// A link-local IPv6 address with a zone, which means nothing on another machine (RFC 4007 section 11).
+    #[error("the Contact's IPv6 address has a zone id: the phone should register a global address")]
+    ZoneId,
+    /// The port is not a number from 1 to 65535.
+    #[error("the Contact's port is not a number from 1 to 65535")]
+    BadPort,
+    /// So long that FreeSWITCH cut it before the end of its host.
+    #[error("FreeSWITCH cut the Contact before the end of its host: the display name or user part is too long")]
+    CutBeforeHost,
+    /// Longer than [`MAX_CONTACT`].
+    #[error("the Contact has {0} bytes; at most {MAX_CONTACT} are read")]
+    TooLong(usize),
+}
+
+/// What was odd about a Contact that could be read all the same.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum ContactWarning {
+    /// Push parameters after the `>`, which RFC 8599 section 4.1.1 does not allow and FreeSWITCH drops.
+    #[error("push parameters outside the brackets are ignored: the app must put them inside < >")]
+    OutsideBrackets,
+    /// FreeSWITCH's buffer of 1024 bytes was too short (or, for a long bare URI, may have been).
+    #[error("FreeSWITCH cut the Contact at 1023 bytes: its last parameter is not read")]
+    Cut,
+    /// The route to the phone was cut, and written anew from where its REGISTER came from.
+    #[error("the cut fs_path was written anew from the REGISTER's network address")]
+    RouteRewritten,
+    /// The route to the phone was cut, and nothing tells where its REGISTER came from.
+    #[error("fs_path was cut and the REGISTER's network address is unknown: the phone may be out of reach")]
+    RouteLost,
+    /// URI headers (`?x=y`), which are no part of a registration's target.
+    #[error("URI headers (?name=value) are dropped")]
+    HeadersDropped,
+    /// The same parameter twice with one value.
+    #[error("parameter {0} comes twice")]
+    Repeated(&'static str),
+    /// The same parameter twice with different values: invalid (RFC 3261 section 19.1.1), nothing is pushed.
+    #[error("parameter {0} comes twice with different values: no token is taken")]
+    Contradictory(&'static str),
+    /// A token without `pn-provider`.
+    #[error("pn-prid without pn-provider: nobody to push by")]
+    NoProvider,
+    /// A parameter for a token that holds none.
+    #[error("parameter {0} has no value: no token")]
+    NoToken(&'static str),
+    /// A value that cannot be a token, an app or a provider.
+    #[error("parameter {name} is refused: {why}")]
+    Refused {
+        /// The parameter.
+        name: &'static str,
+        /// What is wrong with its value.
+        why: Refusal,
+    },
+    /// A token taken for the call token although nothing says so.
+    #[error("the token is taken for the call (PushKit) token, although neither it nor the service list says so")]
+    AssumedCall,
+    /// Of two tokens one has no label: it is taken for the other service's.
+    #[error("one of two tokens has no label: it is taken for the service that the other is not for")]
+    AssumedOther,
+    /// An empty entry in a list of tokens (`token:voip&`).
+    #[error("an empty entry in pn-prid is skipped")]
+    EmptyEntry,
+    /// Tokens and the service list of `pn-param` do not agree; the labels are believed.
+    #[error("the tokens' labels and the services of pn-param do not agree: the labels are believed")]
+    ServicesDiffer,
+    /// A label other than `voip` and `remote`.
+    #[error("pn-prid has a label other than voip and remote: no token is taken")]
+    UnknownLabel,
+    /// It cannot be told which token is for calls.
+    #[error("it cannot be told which token of pn-prid is for calls: no token is taken")]
+    Ambiguous,
+    /// No platform that is known by name.
+    #[error("the platform is missing or unknown: the app needs a provider of its own")]
+    UnknownPlatform,
+}
+
+/// What is wrong with a value.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Refusal {
+    /// A `%` without two hexadecimal digits.
+    #[error("a % is not followed by two hexadecimal digits")]
+    BadEscape,
+    /// Blanks, controls, or bytes outside ASCII.
+    #[error("it holds a blank, a control or a byte outside ASCII")]
+    BadCharacter,
+    /// Longer than [`MAX_TOKEN`].
+    #[error("it is longer than {MAX_TOKEN} bytes")]
+    TooLong,
+}
+
+/// Reads a Contact: the event's `contact` percent-decoded once, a bare URI (`show registrations` without
+/// `sofia/<profile>/`), or one as a phone sent it.
+///
+/// `hint` tells where the REGISTER came from; it is used only when the Contact was cut.
+///
+/// # Errors
+/// Whatever is not exactly one SIP URI with a usable host. Unfit push parameters are no error: they give warnings and
+/// no [`Contact::push`].
+pub fn parse(
+    contact: &str,
+    names: &ParamNames,
+    user_agent: &str,
+    hint: Option<&NetworkHint>,
+) -> Result<Contact, ContactError> {
+    if contact.len() > MAX_CONTACT {
+        return Err(ContactError::TooLong(contact.len()));
+    }
+    let mut warnings = Vec::new();
+    let found = brackets::find(contact, names, &mut warnings)?;
+    let text = if found.cut {
+        warnings.push(ContactWarning::Cut);
+        cut::mend(found.uri, found.bracketed, hint, &mut warnings)?
+    } else {
+        Cow::Borrowed(found.uri)
+    };
+    let uri = uri::parse(&text, &mut warnings)?;
+    let push = push::read(&uri, names, user_agent, &mut warnings);
+    Ok(Contact {
+        uri,
+        push,
+        cut: found.cut,
+        warnings,
+    })
+}

@@ -1,0 +1,63 @@
+//! Names of push parameters from before RFC 8599, and those that an operator adds.
+
+/// One app's (or module's) names for its push parameters. All names are compared without case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParamSet {
+    /// Only for phones whose `User-Agent` contains this, without case; `None` for every phone.
+    pub user_agent: Option<String>,
+    /// The parameter with the token for calls.
+    pub voip_token: String,
+    /// The parameter with the token for messages.
+    pub im_token: Option<String>,
+    /// The parameter with the app's name.
+    pub app_id: Option<String>,
+    /// The parameter with the platform: `iOS`, `Android`, or a provider's name.
+    pub platform: Option<String>,
+}
+
+impl ParamSet {
+    /// The names that mod_apn reads in its default configuration.
+    pub fn mod_apn() -> Self {
+        Self {
+            user_agent: None,
+            voip_token: "pn-voip-tok".to_owned(),
+            im_token: Some("pn-im-tok".to_owned()),
+            app_id: Some("app-id".to_owned()),
+            platform: Some("pn-platform".to_owned()),
+        }
+    }
+
+    /// Whether the set is meant for phones with this `User-Agent`.
+    pub(super) fn is_for(&self, user_agent: &str) -> bool {
+        let Some(wanted) = &self.user_agent else { return true };
+        let (wanted, given) = (wanted.as_bytes(), user_agent.as_bytes());
+        wanted.is_empty() || given.windows(wanted.len()).any(|part| part.eq_ignore_ascii_case(wanted))
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        let optional = [&self.im_token, &self.app_id, &self.platform];
+        std::iter::once(self.voip_token.as_str()).chain(optional.into_iter().filter_map(Option::as_deref))
+    }
+}
+
+/// The parameter sets that are looked for when a Contact has no RFC 8599 parameters: the first that fits counts.
+///
+/// Linphone's old set (`app-id`, `pn-type`, `pn-tok`) is always known and comes last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParamNames(pub Vec<ParamSet>);
+
+impl Default for ParamNames {
+    /// The names of mod_apn.
+    fn default() -> Self {
+        Self(vec![ParamSet::mod_apn()])
+    }
+}
+
+impl ParamNames {
+    /// Whether a parameter is for pushing, so that no other party needs to see it (RFC 8599 section 4.1.3).
+    pub fn is_push(&self, name: &str) -> bool {
+        let pn = name.as_bytes().get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b"pn-"));
+        pn || name.eq_ignore_ascii_case("app-id")
+            || self.0.iter().flat_map(ParamSet::names).any(|own| own.eq_ignore_ascii_case(name))
+    }
+}

@@ -1,0 +1,248 @@
+//! Writes a [`Uri`] as a FreeSWITCH dial-string.
+//!
+//! `originate` reads `,` `|` `:_:` as lists, `[..]` `{..}` `<..>` as variables, `^` as another To, `$` and `\` as expansions,
+//! and mod_sofia looks for the last `/` before the first `@`. Nothing but letters, digits and a few marks passes
+//! unescaped here, whatever the network sent. Escapes are in upper case: FreeSWITCH takes a lower-case one for a bare `%`.
+
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use thiserror::Error;
+
+use super::{ParamNames, Scheme, Uri};
+
+/// Why a URI cannot be dialled.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum WriteError {
+    /// A profile name that would be read as something else.
+    #[error("a sofia profile's name may only hold letters, digits, `_`, `.` and `-`, and `gateway` is none")]
+    Profile,
+    /// A control character, raw or escaped.
+    #[error("the Contact's user part or a parameter holds a control character")]
+    Control,
+    /// The route in `fs_path` is no list of SIP URIs.
+    #[error("the route in the Contact's fs_path is no SIP URI")]
+    Route,
+    /// What was written is not fit for a dial-string. Never expected: it guards the rest of this file.
+    #[error("the Contact cannot be written without a character that FreeSWITCH would act on")]
+    Unsafe,
+}
+
+/// Escaped inside `fs_path`, which FreeSWITCH decodes once: everything but RFC 3986's unreserved characters.
+const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
+
+/// Where a piece of text stands in a URI.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    User,
+    Name,
+    Value,
+}
+
+/// What a writing is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    /// Everything but `fs_path`, which is written apart.
+    All,
+    /// Only what decides where a request goes.
+    Target,
+}
+
+impl Uri {
+    /// The dial-string `sofia/<profile>/sip:user@host:port;params`, its parameters in order.
+    ///
+    /// With `strip`, push parameters are left out of the URI and of the copy in `fs_path` (RFC 8599 section 4.1.3).
+    /// A `sips:` URI without `transport` gets `transport=tls`: FreeSWITCH 1.10.12 drops the scheme of a dial-string and
+    /// would send by UDP.
+    ///
+    /// # Errors
+    /// Whatever cannot be written in characters that mean nothing to FreeSWITCH.
+    pub fn dial_target(&self, profile: &str, strip: Option<&ParamNames>) -> Result<String, WriteError> {
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
+        if profile.is_empty() || !profile.bytes().all(is_plain) || profile.eq_ignore_ascii_case("gateway") {
+            return Err(WriteError::Profile);
+        }
+        let mut out = String::with_capacity(256);
+        out.push_str("sofia/");
+        out.push_str(profile);
+        out.push('/');
+        self.write(&mut out, strip, Keep::All)?;
+        if is_dialable(&out) { Ok(out) } else { Err(WriteError::Unsafe) }
+    }
+
+    /// Where requests for this URI go, as canonical text: scheme, user, host, port, transport, and the route. Two Contacts
+    /// with the same text are the same phone at the same place, whatever their other parameters (tokens, most of all).
+    ///
+    /// # Errors
+    /// As [`Uri::dial_target`].
+    pub fn target(&self) -> Result<String, WriteError> {
+        let mut out = String::with_capacity(64);
+        self.write(&mut out, None, Keep::Target)?;
+        Ok(out)
+    }
+
+    /// Whether requests for both go to the same phone at the same place; see [`Uri::target`].
+    pub fn same_target(&self, other: &Self) -> bool {
+        self == other || self.target().is_ok_and(|own| other.target() == Ok(own))
+    }
+
+    fn write(&self, out: &mut String, strip: Option<&ParamNames>, keep: Keep) -> Result<(), WriteError> {
+        let mut path_written = false;
+        write_authority(out, self);
+        write_user_host(out, self)?;
+        if self.scheme() == Scheme::Sips && self.param("transport").is_none() {
+            out.push_str(";transport=tls");
+        }
+        for (name, value) in self.params() {
+            if name == "fs_path" {
+                // FreeSWITCH reads the first one only.
+                if let (false, Some(path)) = (path_written, value) {
+                    out.push_str(";fs_path=");
+                    out.extend(utf8_percent_encode(&route(path, strip, keep)?, IN_PATH));
+                    path_written = true;
+                }
+            } else {
+                write_param(out, name, value, strip, keep)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write_authority(out: &mut String, uri: &Uri) {
+    out.push_str(uri.scheme().name());
+    out.push(':');
+}
+
+fn write_user_host(out: &mut String, uri: &Uri) -> Result<(), WriteError> {
+    if let Some(user) = uri.user() {
+        put(out, user, Place::User)?;
+        out.push('@');
+    }
+    out.extend(uri.host().chars().map(|c| c.to_ascii_lowercase()));
+    if let Some(port) = uri.port() {
+        out.push(':');
+        out.push_str(&port.to_string());
+    }
+    Ok(())
+}
+
+fn write_param(
+    out: &mut String,
+    name: &str,
+    value: Option<&str>,
+    strip: Option<&ParamNames>,
+    keep: Keep,
+) -> Result<(), WriteError> {
+    if strip.is_some_and(|names| names.is_push(name)) {
+        return Ok(());
+    }
+    if keep == Keep::Target && !name.eq_ignore_ascii_case("transport") {
+        return Ok(());
+    }
+    out.push(';');
+    put(out, name, Place::Name)?;
+    if let Some(value) = value {
+        out.push('=');
+        let from = out.len();
+        put(out, value, Place::Value)?;
+        if keep == Keep::Target {
+            out[from..].make_ascii_lowercase();
+        }
+    }
+    Ok(())
+}
+
+/// The route of an `fs_path`, decoded and written anew: one URI, or the list of a Path header (RFC 3327).
+fn route(path: &str, strip: Option<&ParamNames>, keep: Keep) -> Result<String, WriteError> {
+    let decoded = if super::uri::is_encoded_path(path) {
+        percent_decode_str(path).decode_utf8().map_err(|_| WriteError::Route)?
+    } else {
+        Cow::Borrowed(path)
+    };
+    let mut out = String::with_capacity(decoded.len());
+    let Some(mut rest) = decoded.strip_prefix('<') else {
+        write_hop(&mut out, &decoded, strip, keep)?;
+        return Ok(out);
+    };
+    loop {
+        let (hop, after) = rest.split_once('>').ok_or(WriteError::Route)?;
+        out.push('<');
+        write_hop(&mut out, hop, strip, keep)?;
+        out.push('>');
+        let after = after.trim_matches(' ');
+        if after.is_empty() {
+            return Ok(out);
+        }
+        let next = after.strip_prefix(',').map(|next| next.trim_start_matches(' '));
+        rest = next.and_then(|next| next.strip_prefix('<')).ok_or(WriteError::Route)?;
+        out.push(',');
+    }
+}
+
+/// One URI of a route. A further `fs_path` inside it means nothing to FreeSWITCH and is left out.
+fn write_hop(out: &mut String, hop: &str, strip: Option<&ParamNames>, keep: Keep) -> Result<(), WriteError> {
+    let uri = Uri::parse(hop).map_err(|_| WriteError::Route)?;
+    write_authority(out, &uri);
+    write_user_host(out, &uri)?;
+    if uri.scheme() == Scheme::Sips && uri.param("transport").is_none() {
+        out.push_str(";transport=tls");
+    }
+    for (name, value) in uri.params().filter(|(name, _)| *name != "fs_path") {
+        write_param(out, name, value, strip, keep)?;
+    }
+    Ok(())
+}
+
+/// Writes text with everything escaped that is not plainly harmless. Existing escapes stay escapes, except those of
+/// unreserved characters in user parts and values (RFC 3986 section 6.2.2.2); in names even those stay, lest a harmless
+/// name become a meaningful one.
+fn put(out: &mut String, text: &str, place: Place) -> Result<(), WriteError> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let escaped = if byte == b'%' { escape_at(bytes, at) } else { None };
+        at += if escaped.is_some() { 3 } else { 1 };
+        let meant = escaped.unwrap_or(byte);
+        if meant.is_ascii_control() {
+            return Err(WriteError::Control);
+        }
+        let unreserved = meant.is_ascii_alphanumeric() || matches!(meant, b'-' | b'.' | b'_');
+        let plain = match escaped {
+            Some(_) => unreserved && place != Place::Name,
+            None => unreserved || matches!(meant, b'*' | b'+') || (meant == b':' && colon_is_safe(out, bytes, at, place)),
+        };
+        if plain {
+            out.push(char::from(meant));
+        } else {
+            const HEX: &[u8; 16] = b"0123456789ABCDEF";
+            out.push('%');
+            out.push(char::from(HEX[usize::from(meant >> 4)]));
+            out.push(char::from(HEX[usize::from(meant & 15)]));
+        }
+    }
+    Ok(())
+}
+
+/// The byte that the escape at `at` stands for.
+fn escape_at(bytes: &[u8], at: usize) -> Option<u8> {
+    let digit = |at: usize| bytes.get(at).and_then(|b| char::from(*b).to_digit(16));
+    u8::try_from(digit(at + 1)? * 16 + digit(at + 2)?).ok()
+}
+
+/// Whether a `:` in a value (`received=192.0.2.1:5060`) can become no part of FreeSWITCH's separator `:_:`.
+fn colon_is_safe(out: &str, bytes: &[u8], next: usize, place: Place) -> bool {
+    place == Place::Value && !out.ends_with('_') && !matches!(bytes.get(next), Some(b'_' | b'%'))
+}
+
+/// Checks a finished dial-string once more: only known characters, brackets only around an IPv6 host, and no `:_:`.
+fn is_dialable(dial: &str) -> bool {
+    let mut bracket = false;
+    let known = dial.bytes().all(|b| match b {
+        b'[' => !std::mem::replace(&mut bracket, true),
+        b']' => std::mem::replace(&mut bracket, false),
+        _ if bracket => b.is_ascii_hexdigit() || matches!(b, b':' | b'.'),
+        _ => b.is_ascii_alphanumeric() || b"-._*+%:@;=/".contains(&b),
+    });
+    known && !bracket && !dial.contains(":_:") && dial.matches('/').count() == 2
+}
