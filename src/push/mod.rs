@@ -1,7 +1,29 @@
 //! Pushes: one [`PushRequest`] in, one [`PushOutcome`] out, whichever provider delivers it.
 //!
+//! [`Pushers`] picks the app and hands the request to its provider:
+//!
+//! ```text
+//! PushRequest -> pushers -> apns --+-- payload (pure: what is sent)     <- preset, template
+//!                       \-> fcm  --+-- auth / oauth (tokens, shared)
+//!                       \-> log    +-- line (one HTTP/2 connection, replaced when it hangs)
+//!                                  +-- retry (pure: whether and when to try again)
+//! ```
 
+mod apns;
 pub mod app;
+mod auth;
+mod fcm;
+mod line;
+mod log;
+mod oauth;
+pub mod payload;
+mod preset;
+mod pushers;
+pub mod retry;
+pub mod template;
+
+pub use auth::{Clock, Now};
+pub use pushers::{Pushers, SetupError};
 
 use std::time::{Duration, SystemTime};
 

@@ -1,0 +1,327 @@
+//! Apple Push Notification service over HTTP/2.
+//!
+//! Sources: Apple, "Sending notification requests to APNs" and "Handling notification responses from APNs".
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Identity, StatusCode};
+use serde::Deserialize;
+
+use super::app::{App, Credentials};
+use super::auth::{Bearer, Clock, ProviderToken};
+use super::line::{Line, Tls, code, describe, is_untrusted, read_body};
+use super::payload::{ApnsPush, Composer};
+use super::pushers::SetupError;
+use super::retry::{Try, Wait, retry_after};
+use super::{PushError, PushOutcome, PushRequest};
+use crate::types::Provider;
+
+const PRODUCTION: &str = "https://api.push.apple.com";
+const SANDBOX: &str = "https://api.sandbox.push.apple.com";
+
+/// One app's sender.
+pub(super) struct Apns {
+    name: String,
+    base: String,
+    topic: Option<String>,
+    composer: Composer,
+    line: Line,
+    /// `None`: the connection's client certificate says who we are.
+    token: Option<Arc<ProviderToken>>,
+    clock: Clock,
+}
+
+impl Apns {
+    /// Reads the app's credentials. `tokens` are those of the apps before it: equal keys share one.
+    pub(super) fn new(app: &App, tokens: &mut Vec<Arc<ProviderToken>>, clock: Clock) -> Result<Self, SetupError> {
+        let (token, identity) = match &app.credentials {
+            Credentials::ApnsToken {
+                key_file,
+                key_id,
+                team_id,
+            } => (Some(shared(app, tokens, key_file, key_id, team_id)?), None),
+            Credentials::ApnsCertificate { cert_file, key_file } => (None, Some(identity(app, cert_file, key_file)?)),
+            _ => return Err(SetupError::app(app, "apns needs a .p8 key or a certificate")),
+        };
+        let default = if app.provider == Provider::ApnsSandbox {
+            SANDBOX
+        } else {
+            PRODUCTION
+        };
+        Ok(Self {
+            name: app.name.clone(),
+            base: SetupError::base_url(app, default)?,
+            topic: app.topic.clone(),
+            composer: Composer::new(&app.payload, &app.provider).map_err(|e| SetupError::app(app, &e.to_string()))?,
+            line: Line::new(app, Tls::new(app, identity)?)?,
+            token,
+            clock,
+        })
+    }
+
+    /// Delivers one push, or says why not, within its wait.
+    pub(super) async fn push(&self, req: &PushRequest) -> PushOutcome {
+        let mut wait = Wait::new(req.ttl);
+        let push = self.composer.apns(req, self.topic.as_deref(), self.clock.now().wall)?;
+        let _slot = wait
+            .until("too many pushes under way", self.line.slots.acquire())
+            .await?;
+        loop {
+            let (generation, client) = self.line.client();
+            let tried = wait.attempt(self.once(&client, &push)).await?.unwrap_or_else(|| {
+                self.line.replace(&self.name, generation);
+                Try::Passing {
+                    reason: "no answer in time".into(),
+                    retry_after: None,
+                }
+            });
+            if let Some(outcome) = wait.settle(&self.name, tried).await {
+                return outcome;
+            }
+        }
+    }
+
+    /// Opens the connection with a request that reaches nobody, so that the first call finds it open.
+    pub(super) async fn warm(&self) -> Result<(), String> {
+        let (generation, client) = self.line.client();
+        let request = client.get(format!("{}/", self.base)).send();
+        match tokio::time::timeout(super::retry::TRY_LIMIT, request).await {
+            Ok(Ok(_any_status)) => Ok(()),
+            Ok(Err(error)) => Err(describe(error)),
+            Err(_) => {
+                self.line.replace(&self.name, generation);
+                Err("no answer in time".into())
+            }
+        }
+    }
+
+    async fn once(&self, client: &reqwest::Client, push: &ApnsPush) -> Try {
+        let mut request = client
+            .post(format!("{}/3/device/{}", self.base, push.token.expose()))
+            .header("apns-push-type", push.push_type)
+            .header("apns-topic", &push.topic)
+            .header("apns-priority", push.priority)
+            .header("apns-expiration", push.expiration)
+            .header("apns-id", push.apns_id.to_string())
+            .header("content-type", "application/json")
+            .body(push.body.clone());
+        let bearer = match self.token.as_ref().map(|t| t.current(self.clock.now())).transpose() {
+            Ok(bearer) => bearer,
+            Err(reason) => return Try::Refused(PushError::Misconfigured { reason }),
+        };
+        if let Some(bearer) = &bearer {
+            request = request.header("authorization", bearer.header.clone());
+        }
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => return lost(error),
+        };
+        let (status, headers) = (response.status(), response.headers().clone());
+        if status == StatusCode::OK {
+            let id = headers.get("apns-id").and_then(|id| id.to_str().ok());
+            let provider_id = id
+                .filter(|id| id.len() <= 64)
+                .map_or_else(|| push.apns_id.to_string(), str::to_owned);
+            return Try::Taken {
+                provider_id: Some(provider_id),
+                status: status.as_u16(),
+            };
+        }
+        match read_body(response).await {
+            Ok(body) => self.refused(status, &headers, &body, bearer.as_ref()),
+            Err(error) => lost(error),
+        }
+    }
+
+    fn refused(&self, status: StatusCode, headers: &HeaderMap, body: &[u8], bearer: Option<&Bearer>) -> Try {
+        let now = self.clock.now();
+        let tried = classify(status.as_u16(), headers, body, now.wall);
+        match (&tried, &self.token, bearer) {
+            (Try::Refused(PushError::Misconfigured { reason }), Some(token), Some(bearer))
+                if reason == "ExpiredProviderToken" =>
+            {
+                if token.renew_refused(bearer, now) {
+                    return Try::Again { reason: reason.clone() };
+                }
+                Try::Refused(PushError::Misconfigured {
+                    reason:
+                        "ExpiredProviderToken, but it was signed less than 20 minutes ago: check this machine's clock"
+                            .into(),
+                })
+            }
+            _ => tried,
+        }
+    }
+}
+
+/// A connection that could not be made or was lost.
+pub(super) fn lost(error: reqwest::Error) -> Try {
+    if error.is_builder() || is_untrusted(&error) {
+        return Try::Refused(PushError::Misconfigured {
+            reason: describe(error),
+        });
+    }
+    Try::Passing {
+        reason: describe(error),
+        retry_after: None,
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Refusal {
+    reason: String,
+    /// Milliseconds since 1970 at which APNs knew that the token was gone; with 410 only.
+    timestamp: Option<i64>,
+}
+
+/// What a reply other than 200 asks for. The reason code decides; the status only where Apple documents no code.
+fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Try {
+    let refusal: Refusal = serde_json::from_slice(body).unwrap_or_default();
+    let reason = code(&refusal.reason).unwrap_or("no reason code").to_owned();
+    match (reason.as_str(), status) {
+        ("Unregistered" | "ExpiredToken", _) => Try::Refused(PushError::TokenGone {
+            since: refusal.timestamp.map(|ms| ms / 1000),
+            reason,
+        }),
+        ("BadDeviceToken" | "DeviceTokenNotForTopic", _) => Try::Refused(PushError::TokenBad { reason }),
+        // IdleTimeout comes with 400, but it is the connection that was refused, not the push.
+        (
+            "TooManyRequests"
+            | "TooManyProviderTokenUpdates"
+            | "InternalServerError"
+            | "ServiceUnavailable"
+            | "Shutdown"
+            | "IdleTimeout",
+            _,
+        )
+        | (_, 429 | 500..=599) => Try::Passing {
+            reason: format!("{status} {reason}"),
+            retry_after: header_retry_after(headers, now),
+        },
+        (_, 401 | 403) => Try::Refused(PushError::Misconfigured { reason }),
+        _ => Try::Refused(PushError::Rejected { status, reason }),
+    }
+}
+
+pub(super) fn header_retry_after(headers: &HeaderMap, now: SystemTime) -> Option<std::time::Duration> {
+    retry_after(headers.get(RETRY_AFTER)?.to_str().ok()?, now)
+}
+
+fn shared(
+    app: &App,
+    tokens: &mut Vec<Arc<ProviderToken>>,
+    file: &Path,
+    key_id: &str,
+    team_id: &str,
+) -> Result<Arc<ProviderToken>, SetupError> {
+    let is_id = |id: &str| id.len() == 10 && id.bytes().all(|b| b.is_ascii_alphanumeric());
+    if !is_id(key_id) || !is_id(team_id) {
+        return Err(SetupError::app(
+            app,
+            "key id and team id are 10 letters and digits each",
+        ));
+    }
+    let pem = SetupError::read(app, file)?;
+    let token = ProviderToken::new(&pem, key_id, team_id).map_err(|e| SetupError::file(app, file, &e))?;
+    if let Some(known) = tokens.iter().find(|t| t.is_for(&token)) {
+        return Ok(Arc::clone(known));
+    }
+    let token = Arc::new(token);
+    tokens.push(Arc::clone(&token));
+    Ok(token)
+}
+
+fn identity(app: &App, cert_file: &Path, key_file: &Path) -> Result<Identity, SetupError> {
+    let mut pem = SetupError::read(app, cert_file)?;
+    if key_file != cert_file {
+        pem.push(b'\n');
+        pem.extend(SetupError::read(app, key_file)?);
+    }
+    // The parser's own message may quote the file.
+    Identity::from_pem(&pem).map_err(|_| {
+        let problem = "with its key file: not a PEM certificate and an unencrypted PEM private key";
+        SetupError::file(app, cert_file, problem)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_documented_code_has_its_class() {
+        let class = |status: u16, reason: &str| {
+            let body = format!(r#"{{"reason":"{reason}","timestamp":1700000000999}}"#);
+            match classify(status, &HeaderMap::new(), body.as_bytes(), SystemTime::now()) {
+                Try::Refused(PushError::TokenGone { since, .. }) => format!("gone {}", since.unwrap_or_default()),
+                Try::Refused(PushError::TokenBad { .. }) => "bad".into(),
+                Try::Refused(PushError::Misconfigured { .. }) => "misconfigured".into(),
+                Try::Refused(_) => "rejected".into(),
+                Try::Passing { .. } => "passing".into(),
+                other => format!("{other:?}"),
+            }
+        };
+        let documented = [
+            (410, "gone 1700000000", &["Unregistered", "ExpiredToken"][..]),
+            (400, "bad", &["BadDeviceToken", "DeviceTokenNotForTopic"]),
+            (400, "passing", &["IdleTimeout"]),
+            (
+                400,
+                "rejected",
+                &[
+                    "BadCollapseId",
+                    "BadExpirationDate",
+                    "BadMessageId",
+                    "BadPriority",
+                    "BadTopic",
+                    "DuplicateHeaders",
+                    "InvalidPushType",
+                    "MissingDeviceToken",
+                    "MissingTopic",
+                    "PayloadEmpty",
+                    "TopicDisallowed",
+                ],
+            ),
+            (
+                403,
+                "misconfigured",
+                &[
+                    "BadCertificate",
+                    "BadCertificateEnvironment",
+                    "ExpiredProviderToken",
+                    "Forbidden",
+                    "InvalidProviderToken",
+                    "MissingProviderToken",
+                    "UnrelatedKeyIdInToken",
+                    "BadEnvironmentKeyIdInToken",
+                ],
+            ),
+            (404, "rejected", &["BadPath"]),
+            (405, "rejected", &["MethodNotAllowed"]),
+            (413, "rejected", &["PayloadTooLarge"]),
+            (429, "passing", &["TooManyRequests", "TooManyProviderTokenUpdates"]),
+            (500, "passing", &["InternalServerError"]),
+            (503, "passing", &["ServiceUnavailable", "Shutdown"]),
+        ];
+        for (status, expected, reasons) in documented {
+            for reason in reasons {
+                assert_eq!(class(status, reason), expected, "{status} {reason}");
+            }
+        }
+    }
+
+    #[test]
+    fn status_410_without_apples_reason_code_drops_no_token() {
+        for body in ["", "<html>gone</html>", r#"{"reason":"\u0000"}"#] {
+            let tried = classify(410, &HeaderMap::new(), body.as_bytes(), SystemTime::now());
+            assert!(
+                matches!(tried, Try::Refused(PushError::Rejected { status: 410, .. })),
+                "{body}"
+            );
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! Firebase Cloud Messaging, HTTP v1.
+//!
+//! Source: Firebase, REST reference of `projects.messages:send` and "FCM error codes".
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use reqwest::header::HeaderMap;
+use reqwest::{Client, StatusCode};
+use serde::Deserialize;
+
+use super::apns::{header_retry_after, lost};
+use super::app::{App, Credentials};
+use super::auth::Clock;
+use super::line::{Line, Tls, code, describe, read_body};
+use super::oauth::AccessTokens;
+use super::payload::{Composer, FcmPush};
+use super::pushers::SetupError;
+use super::retry::{TRY_LIMIT, Try, Wait};
+use super::{PushError, PushOutcome, PushRequest};
+
+const BASE: &str = "https://fcm.googleapis.com";
+
+/// One app's sender.
+pub(super) struct Fcm {
+    name: String,
+    url: String,
+    base: String,
+    composer: Composer,
+    line: Line,
+    tokens: Arc<AccessTokens>,
+    clock: Clock,
+}
+
+impl Fcm {
+    /// Reads the app's service account. `accounts` are those of the apps before it: one account has one token.
+    pub(super) fn new(app: &App, accounts: &mut Vec<Account>, clock: Clock) -> Result<Self, SetupError> {
+        let Credentials::FcmServiceAccount { file } = &app.credentials else {
+            return Err(SetupError::app(app, "fcm needs a service account file"));
+        };
+        let tls = Tls::new(app, None)?;
+        let tokens = Arc::new(AccessTokens::new(app, file, &tls, clock.clone())?);
+        let account = Account {
+            tokens,
+            way: (app.ca_file.clone(), app.proxy.clone()),
+        };
+        let tokens = match accounts.iter().find(|a| a.is_same(&account)) {
+            Some(known) => Arc::clone(&known.tokens),
+            None => Arc::clone(&account.tokens),
+        };
+        accounts.push(account);
+        let base = SetupError::base_url(app, BASE)?;
+        Ok(Self {
+            name: app.name.clone(),
+            url: format!("{base}/v1/projects/{}/messages:send", tokens.project()),
+            base,
+            composer: Composer::new(&app.payload, &app.provider).map_err(|e| SetupError::app(app, &e.to_string()))?,
+            line: Line::new(app, tls)?,
+            tokens,
+            clock,
+        })
+    }
+
+    /// Delivers one push, or says why not, within its wait.
+    pub(super) async fn push(&self, req: &PushRequest) -> PushOutcome {
+        let mut wait = Wait::new(req.ttl);
+        let push = self.composer.fcm(req, self.clock.now().wall)?;
+        let _slot = wait
+            .until("too many pushes under way", self.line.slots.acquire())
+            .await?;
+        let mut renewed = false;
+        loop {
+            let (generation, client) = self.line.client();
+            let left = wait.left();
+            let tried = wait.attempt(self.once(&client, &push, left, &mut renewed)).await?;
+            let tried = tried.unwrap_or_else(|| {
+                self.line.replace(&self.name, generation);
+                Try::Passing {
+                    reason: "no answer in time".into(),
+                    retry_after: None,
+                }
+            });
+            if let Some(outcome) = wait.settle(&self.name, tried).await {
+                return outcome;
+            }
+        }
+    }
+
+    /// Gets the access token and opens the connection, so that the first call finds both.
+    pub(super) async fn warm(&self) -> Result<(), String> {
+        let (generation, client) = self.line.client();
+        let connect = async {
+            match tokio::time::timeout(TRY_LIMIT, client.get(format!("{}/", self.base)).send()).await {
+                Ok(Ok(_any_status)) => Ok(()),
+                Ok(Err(error)) => Err(describe(error)),
+                Err(_) => {
+                    self.line.replace(&self.name, generation);
+                    Err("no answer in time".into())
+                }
+            }
+        };
+        let (token, connected) = tokio::join!(self.tokens.current(), connect);
+        if let Err(failure) = token {
+            self.tokens.log(&failure);
+        }
+        connected
+    }
+
+    async fn once(&self, client: &Client, push: &FcmPush, left: std::time::Duration, renewed: &mut bool) -> Try {
+        let token = match self.tokens.current().await {
+            Ok(token) => token,
+            Err(failure) => return failure.into(),
+        };
+        let request = client
+            .post(&self.url)
+            .header("authorization", token.header.clone())
+            .header("content-type", "application/json")
+            .body(push.body(left).to_string());
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => return lost(error),
+        };
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = match read_body(response).await {
+            Ok(body) => body,
+            Err(error) => return lost(error),
+        };
+        if status == StatusCode::OK {
+            return Try::Taken {
+                provider_id: message_name(&body),
+                status: status.as_u16(),
+            };
+        }
+        let tried = classify(status.as_u16(), &headers, &body, self.clock.now().wall);
+        match &tried {
+            // Revoked, or the account's keys changed: one new token tells. Not for the app's own APNs key at Google.
+            Try::Refused(PushError::Misconfigured { reason })
+                if status == StatusCode::UNAUTHORIZED && reason != "THIRD_PARTY_AUTH_ERROR" && !*renewed =>
+            {
+                *renewed = true;
+                match self.tokens.renewed(token.serial()).await {
+                    Ok(_) => Try::Again { reason: reason.clone() },
+                    Err(failure) => failure.into(),
+                }
+            }
+            Try::Refused(PushError::TokenBad { reason }) if reason == "SENDER_ID_MISMATCH" => {
+                tracing::warn!(
+                    app = self.name,
+                    project = self.tokens.project(),
+                    token = push.token.fingerprint(),
+                    "the phone's token belongs to another Firebase project than the app's service account"
+                );
+                tried
+            }
+            _ => tried,
+        }
+    }
+}
+
+/// An account and the way to its token server; apps share a token when both are the same.
+pub(super) struct Account {
+    tokens: Arc<AccessTokens>,
+    way: (Option<std::path::PathBuf>, Option<String>),
+}
+
+impl Account {
+    fn is_same(&self, other: &Self) -> bool {
+        self.way == other.way && self.tokens.is_for(&other.tokens)
+    }
+}
+
+/// `projects/*/messages/{id}`; kept only if it is safe to log.
+fn message_name(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Sent {
+        name: String,
+    }
+    let sent: Sent = serde_json::from_slice(body).ok()?;
+    let safe = sent.name.len() <= 256 && sent.name.bytes().all(|b| b.is_ascii_graphic());
+    safe.then_some(sent.name)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Reply {
+    error: Refusal,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Refusal {
+    status: String,
+    message: String,
+    details: Vec<Detail>,
+}
+
+/// `google.firebase.fcm.v1.FcmError` has the code, `google.rpc.BadRequest` the fields; others are passed over.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Detail {
+    error_code: String,
+    field_violations: Vec<Violation>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Violation {
+    field: String,
+}
+
+impl Refusal {
+    fn reason(&self) -> &str {
+        let from_details = self.details.iter().find_map(|d| code(&d.error_code));
+        from_details.or_else(|| code(&self.status)).unwrap_or("no error code")
+    }
+
+    /// `INVALID_ARGUMENT` stands for a bad token and for a bad message alike. Only the first may set the token aside.
+    ///
+    /// The one place where text decides: for a malformed token Google sends no field, only this sentence.
+    fn names_the_token(&self) -> bool {
+        let fields: Vec<&str> = self
+            .details
+            .iter()
+            .flat_map(|d| d.field_violations.iter().map(|v| v.field.as_str()))
+            .collect();
+        if fields.is_empty() {
+            return self.message.contains("registration token");
+        }
+        fields.contains(&"message.token")
+    }
+}
+
+/// What a reply other than 200 asks for.
+fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Try {
+    let refusal = serde_json::from_slice::<Reply>(body).unwrap_or_default().error;
+    let reason = refusal.reason().to_owned();
+    match (reason.as_str(), status) {
+        // Google gives no time.
+        ("UNREGISTERED", _) => Try::Refused(PushError::TokenGone { since: None, reason }),
+        ("SENDER_ID_MISMATCH", _) => Try::Refused(PushError::TokenBad { reason }),
+        ("INVALID_ARGUMENT", _) if refusal.names_the_token() => Try::Refused(PushError::TokenBad { reason }),
+        ("THIRD_PARTY_AUTH_ERROR", _) => Try::Refused(PushError::Misconfigured { reason }),
+        ("QUOTA_EXCEEDED" | "UNAVAILABLE" | "INTERNAL", _) | (_, 429 | 500..=599) => Try::Passing {
+            reason: format!("{status} {reason}"),
+            retry_after: header_retry_after(headers, now),
+        },
+        (_, 401 | 403) => Try::Refused(PushError::Misconfigured { reason }),
+        _ => Try::Refused(PushError::Rejected { status, reason }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(status: u16, error: &str) -> String {
+        let body = format!(r#"{{"error":{error}}}"#);
+        match classify(status, &HeaderMap::new(), body.as_bytes(), SystemTime::now()) {
+            Try::Refused(error) => error.to_string(),
+            Try::Passing { reason, .. } => format!("passing: {reason}"),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn code_in_the_details_decides_before_the_status() {
+        let detail = |code: &str| {
+            format!(
+                r#"{{"status":"NOT_FOUND","details":[{{"@type":"x"}},{{"@type":"type.googleapis.com/google.firebase.fcm.v1.FcmError","errorCode":"{code}"}}]}}"#
+            )
+        };
+        assert_eq!(class(404, &detail("UNREGISTERED")), "token gone (UNREGISTERED)");
+        assert_eq!(
+            class(403, &detail("SENDER_ID_MISMATCH")),
+            "token refused (SENDER_ID_MISMATCH)"
+        );
+        assert_eq!(
+            class(401, &detail("THIRD_PARTY_AUTH_ERROR")),
+            "not configured: THIRD_PARTY_AUTH_ERROR"
+        );
+        assert_eq!(class(429, &detail("QUOTA_EXCEEDED")), "passing: 429 QUOTA_EXCEEDED");
+        assert_eq!(class(503, &detail("UNAVAILABLE")), "passing: 503 UNAVAILABLE");
+        assert_eq!(class(500, &detail("INTERNAL")), "passing: 500 INTERNAL");
+    }
+
+    #[test]
+    fn not_found_without_fcms_own_code_drops_no_token() {
+        assert_eq!(
+            class(404, r#"{"status":"NOT_FOUND"}"#),
+            "refused by the provider: 404 NOT_FOUND"
+        );
+        assert_eq!(class(404, "1"), "refused by the provider: 404 no error code");
+        assert_eq!(
+            class(403, r#"{"status":"PERMISSION_DENIED"}"#),
+            "not configured: PERMISSION_DENIED"
+        );
+    }
+
+    #[test]
+    fn invalid_argument_sets_the_token_aside_only_when_it_names_the_token() {
+        let field = |field: &str| {
+            format!(
+                r#"{{"status":"INVALID_ARGUMENT","message":"the registration token","details":[{{"fieldViolations":[{{"field":"{field}"}}]}}]}}"#
+            )
+        };
+        assert_eq!(class(400, &field("message.token")), "token refused (INVALID_ARGUMENT)");
+        assert_eq!(
+            class(400, &field("message.data[0].value")),
+            "refused by the provider: 400 INVALID_ARGUMENT"
+        );
+        let text =
+            r#"{"status":"INVALID_ARGUMENT","message":"The registration token is not a valid FCM registration token"}"#;
+        assert_eq!(class(400, text), "token refused (INVALID_ARGUMENT)");
+        let other = r#"{"status":"INVALID_ARGUMENT","message":"Invalid JSON payload received."}"#;
+        assert_eq!(class(400, other), "refused by the provider: 400 INVALID_ARGUMENT");
+    }
+}

@@ -1,0 +1,182 @@
+//! One app's way to its provider: an HTTP/2 connection that is kept warm and replaced when it hangs.
+
+use std::error::Error as _;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::{Certificate, Client, Identity, Proxy, Response, redirect, retry};
+use tokio::sync::Semaphore;
+
+use super::app::App;
+use super::pushers::SetupError;
+use super::retry::TRY_LIMIT;
+
+/// Requests of one app on their way at once; APNs allows 1000 streams on a connection. Those beyond wait.
+const IN_FLIGHT: usize = 1000;
+/// An idle connection is pinged this often, which also keeps NATs and firewalls from forgetting it.
+const PING_EVERY: Duration = Duration::from_secs(30);
+/// A ping unanswered for this long ends the connection.
+const PING_LIMIT: Duration = Duration::from_secs(5);
+/// No provider's reply is longer; the rest is not read.
+const REPLY_LIMIT: usize = 64 * 1024;
+
+/// What a connection is made with.
+#[derive(Clone, Default)]
+pub(super) struct Tls {
+    cas: Option<Vec<Certificate>>,
+    identity: Option<Identity>,
+    proxy: Option<Proxy>,
+}
+
+impl Tls {
+    /// Reads an app's CA file and proxy.
+    pub(super) fn new(app: &App, identity: Option<Identity>) -> Result<Self, SetupError> {
+        let cas = app.ca_file.as_deref().map(|file| read_cas(app, file)).transpose()?;
+        let proxy = match &app.proxy {
+            // Its text may hold a password, so the error does not repeat it.
+            Some(url) => {
+                Some(Proxy::all(url).map_err(|_| SetupError::app(app, "proxy is not a URL http://host:port"))?)
+            }
+            None => None,
+        };
+        Ok(Self { cas, identity, proxy })
+    }
+
+    /// A client that keeps one HTTP/2 connection.
+    fn client(&self) -> Result<Client, reqwest::Error> {
+        self.builder()
+            .http2_prior_knowledge()
+            .pool_idle_timeout(None)
+            .http2_keep_alive_interval(PING_EVERY)
+            .http2_keep_alive_timeout(PING_LIMIT)
+            .http2_keep_alive_while_idle(true)
+            .build()
+    }
+
+    /// A client for a request an hour, over whichever HTTP version the server has: it keeps no connection, as that
+    /// would be dead by the next request as often as not.
+    pub(super) fn client_for_one_request(&self) -> Result<Client, reqwest::Error> {
+        self.builder().pool_max_idle_per_host(0).build()
+    }
+
+    fn builder(&self) -> reqwest::ClientBuilder {
+        let mut builder = Client::builder()
+            .user_agent(concat!("fswake/", env!("CARGO_PKG_VERSION")))
+            .https_only(true)
+            .redirect(redirect::Policy::none())
+            // Tries are counted and bounded by us.
+            .retry(retry::never())
+            .connect_timeout(TRY_LIMIT)
+            .tcp_nodelay(true);
+        if let Some(cas) = &self.cas {
+            builder = builder.tls_certs_only(cas.iter().cloned());
+        }
+        if let Some(identity) = &self.identity {
+            builder = builder.identity(identity.clone());
+        }
+        match &self.proxy {
+            Some(proxy) => builder.proxy(proxy.clone()),
+            None => builder.no_proxy(),
+        }
+    }
+}
+
+fn read_cas(app: &App, file: &Path) -> Result<Vec<Certificate>, SetupError> {
+    let pem = SetupError::read(app, file)?;
+    match Certificate::from_pem_bundle(&pem) {
+        Ok(cas) if !cas.is_empty() => Ok(cas),
+        _ => Err(SetupError::file(app, file, "holds no PEM certificate")),
+    }
+}
+
+/// The connection of one app.
+pub(super) struct Line {
+    tls: Tls,
+    current: Mutex<(u64, Client)>,
+    pub slots: Semaphore,
+}
+
+impl Line {
+    pub(super) fn new(app: &App, tls: Tls) -> Result<Self, SetupError> {
+        let client = tls
+            .client()
+            .map_err(|e| SetupError::app(app, &format!("TLS: {}", describe(e))))?;
+        Ok(Self {
+            tls,
+            current: Mutex::new((0, client)),
+            slots: Semaphore::new(IN_FLIGHT),
+        })
+    }
+
+    /// The client to send with, and its generation for [`Line::replace`].
+    pub(super) fn client(&self) -> (u64, Client) {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Leaves a connection on which a request hung: the next try opens a new one.
+    ///
+    /// The pool would hand out the hanging connection until a ping times out. Whatever is still on its way there
+    /// keeps its own handle. Of many requests that hung together only the first replaces.
+    pub(super) fn replace(&self, app: &str, generation: u64) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.0 != generation {
+            return;
+        }
+        match self.tls.client() {
+            Ok(client) => *current = (generation + 1, client),
+            Err(error) => tracing::warn!(app, error = describe(error), "cannot open a second connection"),
+        }
+    }
+}
+
+/// Whether a failed connection is for an operator to mend: no repetition makes a certificate trusted.
+pub(super) fn is_untrusted(error: &reqwest::Error) -> bool {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        // An io::Error hides what it wraps from `source()`.
+        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let tls = cause
+            .downcast_ref::<rustls::Error>()
+            .or_else(|| inner.and_then(|i| i.downcast_ref()));
+        if let Some(rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_)) = tls {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
+}
+
+/// An error's text with its causes and without the URL, whose path holds the token.
+pub(super) fn describe(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// The start of a reply's body, at most 64 KiB.
+pub(super) async fn read_body(mut response: Response) -> Result<Vec<u8>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        body.extend_from_slice(&chunk[..chunk.len().min(REPLY_LIMIT - body.len())]);
+        if body.len() == REPLY_LIMIT {
+            break;
+        }
+    }
+    Ok(body)
+}
+
+/// A provider's reason code as it may be logged and stored: letters, digits and underscores, or nothing.
+pub(super) fn code(text: &str) -> Option<&str> {
+    let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    (plain && !text.is_empty() && text.len() <= 64).then_some(text)
+}

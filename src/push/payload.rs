@@ -1,0 +1,250 @@
+//! What is sent for a request: headers and body for APNs, the message for FCM. Pure.
+//!
+//! Which token and which kind of push:
+//!
+//! | request | APNs | FCM |
+//! |---|---|---|
+//! | call | `voip` to the call token; `alert` when the device has only a remote token | data message |
+//! | cancel | `background` to the remote token | data message |
+//! | missed call | `alert` to the remote token | data message with a notification |
+//!
+//! A cancel never goes to a PushKit token: iOS ends an app that gets a voip push and shows no call.
+
+use std::borrow::Cow;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::app::PayloadStyle;
+use super::preset::{Facts, Preset, object};
+use super::template::TemplateError;
+use super::{PushError, PushKind, PushRequest};
+use crate::types::{Provider, PushToken, UnixSeconds};
+
+/// Largest body of a voip push, in bytes (Apple, "Generating a remote notification").
+pub const APNS_VOIP_LIMIT: usize = 5120;
+/// Largest body of any other APNs push, in bytes (same page).
+pub const APNS_LIMIT: usize = 4096;
+/// Largest payload of an FCM message, in bytes (Firebase, "About FCM messages").
+pub const FCM_LIMIT: usize = 4096;
+/// No APNs token is longer, in characters. Apple asks not to assume a size; this only bounds the request's path.
+const APNS_TOKEN_LIMIT: usize = 400;
+
+/// A push as APNs gets it ("Sending notification requests to APNs").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApnsPush {
+    /// Last part of the path; letters and digits only.
+    pub token: PushToken,
+    /// `apns-push-type`: voip, alert or background.
+    pub push_type: &'static str,
+    /// `apns-topic`.
+    pub topic: String,
+    /// `apns-priority`: 10 at once, 5 when the battery allows (required of background pushes).
+    pub priority: &'static str,
+    /// `apns-expiration`: when the wait ends, in Unix seconds; 0 is "now or never".
+    pub expiration: UnixSeconds,
+    /// `apns-id`: ours, the same on every try, so that the journal and Apple's console name the same push.
+    pub apns_id: Uuid,
+    /// JSON.
+    pub body: Vec<u8>,
+}
+
+/// A push as FCM gets it (HTTP v1, `projects.messages`), all but the time that is left of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FcmPush {
+    /// `message.token`.
+    pub token: PushToken,
+    /// `message.data`: string values only.
+    pub data: Map<String, Value>,
+    /// `message.notification`, for a push that Android shows by itself.
+    pub notification: Option<Value>,
+}
+
+impl FcmPush {
+    /// The request body with `android.ttl` = `left` in whole seconds.
+    pub fn body(&self, left: Duration) -> Value {
+        let mut message = object(json!({
+            "token": self.token.expose(),
+            "data": self.data,
+            "android": { "priority": "HIGH", "ttl": format!("{}s", left.as_secs()) },
+        }));
+        if let Some(notification) = &self.notification {
+            message.insert("notification".into(), notification.clone());
+        }
+        json!({ "message": message })
+    }
+}
+
+impl PayloadStyle {
+    /// Checks a template for the provider that will carry it; the presets are always good.
+    pub fn check(&self, provider: &Provider) -> Result<(), TemplateError> {
+        Preset::new(self, provider).map(|_| ())
+    }
+}
+
+/// Writes the payloads of one app.
+#[derive(Clone, Debug)]
+pub struct Composer(Preset);
+
+impl Composer {
+    /// A composer for a style; fails as [`PayloadStyle::check`] does.
+    pub fn new(style: &PayloadStyle, provider: &Provider) -> Result<Self, TemplateError> {
+        Ok(Self(Preset::new(style, provider)?))
+    }
+
+    /// The APNs push for a request. `topic` is the app's own, if it has one.
+    pub fn apns(&self, req: &PushRequest, topic: Option<&str>, now: SystemTime) -> Result<ApnsPush, PushError> {
+        let bundle = bundle(topic.unwrap_or(&req.to.app));
+        let (push_type, token) = match (&req.kind, &req.to.call_token, &req.to.remote_token) {
+            (PushKind::Call, Some(token), _) => ("voip", token),
+            (PushKind::Call | PushKind::MissedCall, _, Some(token)) => ("alert", token),
+            (PushKind::Cancel(_), _, Some(token)) => ("background", token),
+            (PushKind::Call, None, None) => return Err(rejected("NoToken")),
+            (_, _, None) => return Err(rejected("NoRemoteToken")),
+        };
+        if !is_apns_token(token.expose()) {
+            return Err(PushError::TokenBad {
+                reason: "NotAnApnsToken".into(),
+            });
+        }
+        if bundle.is_empty() {
+            return Err(PushError::Misconfigured {
+                reason: "the app has no topic and the device named no app".into(),
+            });
+        }
+        let voip = push_type == "voip";
+        let facts = Facts::new(req, now);
+        let expiration = if req.ttl.is_zero() { 0 } else { facts.expires };
+        let body = fit(facts, if voip { APNS_VOIP_LIMIT } else { APNS_LIMIT }, |facts| {
+            let body = Value::Object(self.apns_body(facts, push_type)).to_string().into_bytes();
+            let size = body.len();
+            (body, size)
+        })?;
+        Ok(ApnsPush {
+            token: token.clone(),
+            push_type,
+            topic: if voip {
+                format!("{bundle}.voip")
+            } else {
+                bundle.to_owned()
+            },
+            priority: if push_type == "background" { "5" } else { "10" },
+            expiration,
+            apns_id: Uuid::new_v5(&req.call.0, format!("push {}", req.id.0).as_bytes()),
+            body,
+        })
+    }
+
+    fn apns_body(&self, facts: &Facts<'_>, push_type: &str) -> Map<String, Value> {
+        let mut body = self.0.keys(facts, &Provider::Apns);
+        // A template may bring its own `aps`.
+        let mut aps = body.remove("aps").map(object).unwrap_or_default();
+        for (key, value) in self.0.in_aps(facts) {
+            aps.entry(key).or_insert(value);
+        }
+        match push_type {
+            // Anything that can be seen or heard makes it no background push, and Apple refuses or delays it.
+            "background" => {
+                aps.retain(|key, _| !matches!(key.as_str(), "alert" | "sound" | "badge"));
+                aps.insert("content-available".into(), 1.into());
+            }
+            "alert" => {
+                aps.entry("alert").or_insert_with(|| self.0.alert(facts));
+                aps.entry("sound").or_insert_with(|| "default".into());
+            }
+            _ => {}
+        }
+        body.insert("aps".into(), Value::Object(aps));
+        body
+    }
+
+    /// The FCM message for a request.
+    pub fn fcm(&self, req: &PushRequest, now: SystemTime) -> Result<FcmPush, PushError> {
+        let token = req.to.token().ok_or_else(|| rejected("NoToken"))?;
+        if token.expose().is_empty() {
+            return Err(PushError::TokenBad {
+                reason: "EmptyToken".into(),
+            });
+        }
+        fit(Facts::new(req, now), FCM_LIMIT, |facts| {
+            let data = strings(self.0.keys(facts, &Provider::Fcm));
+            let notification = (req.kind == PushKind::MissedCall).then(|| self.0.alert(facts));
+            let push = FcmPush {
+                token: token.clone(),
+                data,
+                notification,
+            };
+            let size = json!([push.data, push.notification]).to_string().len();
+            (push, size)
+        })
+    }
+}
+
+/// The topic of all but voip pushes. Both the bundle id and the voip topic are found where either belongs.
+fn bundle(topic: &str) -> &str {
+    topic.strip_suffix(".voip").unwrap_or(topic)
+}
+
+/// Whether a token may stand in a request's path. Letters and digits only: nothing there can leave `/3/device/`.
+fn is_apns_token(token: &str) -> bool {
+    !token.is_empty() && token.len() <= APNS_TOKEN_LIMIT && token.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+fn rejected(reason: &str) -> PushError {
+    PushError::Rejected {
+        status: 0,
+        reason: reason.to_owned(),
+    }
+}
+
+/// FCM takes strings only; anything else that a template holds is sent as its JSON text.
+fn strings(keys: Map<String, Value>) -> Map<String, Value> {
+    keys.into_iter()
+        .map(|(key, value)| match value {
+            Value::String(_) => (key, value),
+            other => (key, Value::String(other.to_string())),
+        })
+        .collect()
+}
+
+/// Builds within `limit` bytes: the caller's name is shortened first, then the number is left out.
+fn fit<T>(facts: Facts<'_>, limit: usize, build: impl Fn(&Facts<'_>) -> (T, usize)) -> Result<T, PushError> {
+    let (built, size) = build(&facts);
+    if size <= limit {
+        return Ok(built);
+    }
+    for number in [facts.caller_number, ""] {
+        let with = |chars: usize| {
+            let mut facts = facts.clone();
+            facts.caller_number = number;
+            facts.caller_name = Cow::Owned(shortened(&facts.req.caller_name, chars));
+            let (built, size) = build(&facts);
+            (size <= limit).then_some(built)
+        };
+        // Most characters that fit: a name may take several bytes a character and stand in several keys.
+        let (mut fits, mut longer) = (0, facts.req.caller_name.chars().count() + 1);
+        let Some(mut best) = with(0) else { continue };
+        while longer - fits > 1 {
+            let middle = fits + (longer - fits) / 2;
+            match with(middle) {
+                Some(built) => (fits, best) = (middle, built),
+                None => longer = middle,
+            }
+        }
+        return Ok(best);
+    }
+    Err(rejected("PayloadTooLarge"))
+}
+
+fn shortened(name: &str, chars: usize) -> String {
+    match name.char_indices().nth(chars) {
+        None => name.to_owned(),
+        Some(_) if chars == 0 => String::new(),
+        Some((end, _)) => format!("{}\u{2026}", &name[..end]),
+    }
+}
+
+#[cfg(test)]
+#[path = "payload_tests.rs"]
+mod tests;

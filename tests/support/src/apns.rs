@@ -1,0 +1,298 @@
+//! APNs as Apple documents it, as far as a sender can tell.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde::Deserialize;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::{Mutex as AsyncMutex, mpsc};
+
+use crate::http2::{Fault, Faults, Received, Reply, Server, Service};
+use crate::tls::{Authority, SigningKey, signing_key};
+
+/// The key id of the stand-in's signing key.
+pub const KEY_ID: &str = "ABC123DEFG";
+/// Its team.
+pub const TEAM_ID: &str = "DEF123GHIJ";
+/// The only app it knows.
+pub const BUNDLE_ID: &str = "com.example.phone";
+
+/// A request to push, as it came in.
+#[derive(Clone, Debug)]
+pub struct Push {
+    /// The request itself.
+    pub request: Received,
+    /// The device token of its path.
+    pub token: String,
+    /// Its body, if that is JSON.
+    pub body: Value,
+    /// The status of the stand-in's own answer, faults aside.
+    pub status: u16,
+    /// Its reason code; empty with 200.
+    pub reason: &'static str,
+}
+
+/// A running stand-in; ends when dropped.
+pub struct Apns {
+    /// Faults to come.
+    pub faults: Arc<Faults>,
+    server: Server,
+    rules: Arc<Rules>,
+    pushes: AsyncMutex<mpsc::UnboundedReceiver<Push>>,
+    dir: TempDir,
+}
+
+impl Apns {
+    /// Starts one that wants provider tokens.
+    pub async fn start() -> Self {
+        Self::start_with(false, 1000).await
+    }
+
+    /// Starts one that wants client certificates.
+    pub async fn start_with_certificates() -> Self {
+        Self::start_with(true, 1000).await
+    }
+
+    /// Starts one that wants provider tokens and allows so many streams on a connection.
+    pub async fn start_with_streams(streams: u32) -> Self {
+        Self::start_with(false, streams).await
+    }
+
+    async fn start_with(certificates: bool, streams: u32) -> Self {
+        let (authority, key) = (Authority::default(), signing_key());
+        let dir = TempDir::new().expect("a directory");
+        let write = |name: &str, text: String| std::fs::write(dir.path().join(name), text).expect("a file");
+        let (client_cert, client_key) = authority.issue("client");
+        write("ca.pem", authority.pem());
+        write("key.p8", key.pem.clone());
+        write("client.pem", client_cert);
+        write("client.key", client_key);
+        let faults = Arc::<Faults>::default();
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let rules = Arc::new(Rules {
+            key,
+            certificates,
+            faults: Arc::clone(&faults),
+            state: Mutex::default(),
+            pushes: sender,
+        });
+        let service: Arc<dyn Service> = Arc::<Rules>::clone(&rules);
+        let server = Server::start(authority.server(certificates), streams, service).await;
+        Self {
+            faults,
+            server,
+            rules,
+            pushes: AsyncMutex::new(receiver),
+            dir,
+        }
+    }
+
+    /// `https://localhost:port`.
+    pub fn base_url(&self) -> String {
+        format!("https://localhost:{}", self.server.addr.port())
+    }
+
+    /// PEM file with the CA of its certificate.
+    pub fn ca_file(&self) -> PathBuf {
+        self.file("ca.pem")
+    }
+
+    /// The .p8 file of the signing key.
+    pub fn key_file(&self) -> PathBuf {
+        self.file("key.p8")
+    }
+
+    /// PEM files of a client certificate that it takes, and of its key.
+    pub fn client_files(&self) -> (PathBuf, PathBuf) {
+        (self.file("client.pem"), self.file("client.key"))
+    }
+
+    /// A file in its directory, which goes with it.
+    pub fn file(&self, name: &str) -> PathBuf {
+        Path::join(self.dir.path(), name)
+    }
+
+    /// The connections.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Moves its clock forward.
+    pub fn advance(&self, by: Duration) {
+        self.rules.lock().offset += by;
+    }
+
+    /// Whether requests are kept for [`Apns::next_push`]; on at start.
+    pub fn keep_pushes(&self, keep: bool) {
+        self.rules.lock().forgets = !keep;
+    }
+
+    /// How many different provider tokens it has taken.
+    pub fn tokens_taken(&self) -> usize {
+        self.rules.lock().tokens
+    }
+
+    /// The next request to push, whatever became of it.
+    pub async fn next_push(&self) -> Push {
+        self.pushes.lock().await.recv().await.expect("the stand-in runs")
+    }
+
+    /// The requests since the last look.
+    pub async fn pushes_so_far(&self) -> Vec<Push> {
+        let mut pushes = self.pushes.lock().await;
+        std::iter::from_fn(|| pushes.try_recv().ok()).collect()
+    }
+}
+
+struct Rules {
+    key: SigningKey,
+    certificates: bool,
+    faults: Arc<Faults>,
+    state: Mutex<State>,
+    pushes: mpsc::UnboundedSender<Push>,
+}
+
+#[derive(Default)]
+struct State {
+    offset: Duration,
+    forgets: bool,
+    /// The provider token in use, its `iat`, and when it was first seen.
+    token: Option<(String, u64, Instant, Duration)>,
+    tokens: usize,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    iss: String,
+    iat: u64,
+}
+
+type Verdict = Result<(), (u16, &'static str)>;
+
+impl Rules {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn judge(&self, request: &Received, token: Option<&str>) -> Verdict {
+        let token = token.ok_or((404, "BadPath"))?;
+        if request.method != "POST" {
+            return Err((405, "MethodNotAllowed"));
+        }
+        if !self.certificates {
+            self.judge_provider_token(request.header("authorization"))?;
+        }
+        match token {
+            "" => return Err((400, "MissingDeviceToken")),
+            t if t.len() < 4 || !t.bytes().all(|b| b.is_ascii_hexdigit()) => return Err((400, "BadDeviceToken")),
+            _ => {}
+        }
+        let push_type = request.header("apns-push-type");
+        let topic = match request.header("apns-topic") {
+            "" => return Err((400, "MissingTopic")),
+            topic => topic,
+        };
+        match topic.strip_prefix(BUNDLE_ID) {
+            Some(".voip") if push_type == "voip" => {}
+            Some("") if matches!(push_type, "alert" | "background") => {}
+            Some("" | ".voip") => return Err((400, "InvalidPushType")),
+            _ => return Err((400, "TopicDisallowed")),
+        }
+        match (push_type, request.header("apns-priority")) {
+            ("background", "5") | ("voip" | "alert", "10" | "5") => {}
+            _ => return Err((400, "BadPriority")),
+        }
+        if request.header("apns-expiration").parse::<u64>().is_err() {
+            return Err((400, "BadExpirationDate"));
+        }
+        let id = request.header("apns-id");
+        if id.len() != 36 || !id.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit()) {
+            return Err((400, "BadMessageId"));
+        }
+        if request.body.len() > if push_type == "voip" { 5120 } else { 4096 } {
+            return Err((413, "PayloadTooLarge"));
+        }
+        let body: Value = serde_json::from_slice(&request.body).map_err(|_| (400, "PayloadEmpty"))?;
+        let aps = body["aps"].as_object().ok_or((400, "PayloadEmpty"))?;
+        let silent = aps.contains_key("content-available") && !aps.contains_key("alert") && !aps.contains_key("sound");
+        if (push_type == "background" && !silent) || (push_type == "alert" && !aps.contains_key("alert")) {
+            return Err((400, "InvalidPushType"));
+        }
+        Ok(())
+    }
+
+    fn judge_provider_token(&self, authorization: &str) -> Verdict {
+        let jwt = authorization
+            .strip_prefix("bearer ")
+            .ok_or((403, "MissingProviderToken"))?;
+        let mut state = self.lock();
+        let offset = state.offset;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + offset;
+        let known = state
+            .token
+            .as_ref()
+            .filter(|(known, ..)| known == jwt)
+            .map(|(_, iat, ..)| *iat);
+        let iat = match known {
+            Some(iat) => iat,
+            None => self.verify(jwt).ok_or((403, "InvalidProviderToken"))?,
+        };
+        // Apple: "older than one hour".
+        if now.as_secs() > iat + 3600 {
+            return Err((403, "ExpiredProviderToken"));
+        }
+        if iat > now.as_secs() + 300 {
+            return Err((403, "InvalidProviderToken"));
+        }
+        if known.is_none() {
+            if let Some((_, _, seen, at)) = &state.token
+                && seen.elapsed() + offset.saturating_sub(*at) < Duration::from_secs(20 * 60)
+            {
+                return Err((429, "TooManyProviderTokenUpdates"));
+            }
+            state.token = Some((jwt.to_owned(), iat, Instant::now(), offset));
+            state.tokens += 1;
+        }
+        Ok(())
+    }
+
+    fn verify(&self, jwt: &str) -> Option<u64> {
+        let mut validation = Validation::new(Algorithm::ES256);
+        validation.required_spec_claims.clear();
+        validation.validate_exp = false;
+        let key = DecodingKey::from_ec_der(&self.key.public);
+        let token = jsonwebtoken::decode::<Claims>(jwt, &key, &validation).ok()?;
+        (token.header.kid.as_deref() == Some(KEY_ID) && token.claims.iss == TEAM_ID).then_some(token.claims.iat)
+    }
+}
+
+impl Service for Rules {
+    fn answer(&self, request: Received) -> (Reply, Option<Fault>) {
+        let token = request.path.strip_prefix("/3/device/").map(str::to_owned);
+        let verdict = self.judge(&request, token.as_deref());
+        let (status, reason) = verdict.err().unwrap_or((200, ""));
+        let mut reply = Reply {
+            status,
+            headers: vec![("apns-id", request.header("apns-id").to_owned())],
+            body: Vec::new(),
+        };
+        if status != 200 {
+            reply.body = serde_json::json!({ "reason": reason }).to_string().into_bytes();
+        }
+        let Some(token) = token else { return (reply, None) };
+        let fault = self.faults.take(&token);
+        if !self.lock().forgets {
+            let _ = self.pushes.send(Push {
+                body: serde_json::from_slice(&request.body).unwrap_or_default(),
+                request,
+                token,
+                status,
+                reason,
+            });
+        }
+        (reply, fault)
+    }
+}

@@ -1,0 +1,353 @@
+//! FCM's HTTP v1 interface and the OAuth 2 token server that goes with it, as Google documents them.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::{Mutex as AsyncMutex, mpsc};
+
+use crate::http2::{Fault, Faults, Received, Reply, Server, Service};
+use crate::tls::{Authority, SigningKey, rsa_key};
+
+/// The stand-in's Firebase project.
+pub const PROJECT: &str = "example-phone";
+const EMAIL: &str = "push@example-phone.iam.gserviceaccount.com";
+const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
+
+/// A request to send, as it came in.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// The request itself.
+    pub request: Received,
+    /// `message` of its body.
+    pub message: Value,
+    /// The status of the stand-in's own answer, faults aside.
+    pub status: u16,
+    /// Its text; empty with 200.
+    pub reason: String,
+}
+
+/// A running stand-in; ends when dropped.
+pub struct Fcm {
+    /// Faults to come for messages.
+    pub faults: Arc<Faults>,
+    /// Faults to come for the token server.
+    pub token_faults: Arc<Faults>,
+    server: Server,
+    rules: Arc<Rules>,
+    sent: AsyncMutex<mpsc::UnboundedReceiver<Sent>>,
+    dir: TempDir,
+}
+
+impl Fcm {
+    /// Starts one.
+    pub async fn start() -> Self {
+        let (authority, key) = (Authority::default(), rsa_key());
+        let dir = TempDir::new().expect("a directory");
+        let (faults, token_faults) = (Arc::<Faults>::default(), Arc::<Faults>::default());
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let rules = Arc::new(Rules {
+            key,
+            faults: Arc::clone(&faults),
+            token_faults: Arc::clone(&token_faults),
+            state: Mutex::new(State {
+                lifetime: 3599,
+                ..State::default()
+            }),
+            sent: sender,
+        });
+        let service: Arc<dyn Service> = Arc::<Rules>::clone(&rules);
+        let server = Server::start(authority.server(false), 1000, service).await;
+        let token_uri = format!("https://localhost:{}/token", server.addr.port());
+        let account = json!({
+            "type": "service_account",
+            "project_id": PROJECT,
+            "private_key_id": "0123456789abcdef",
+            "private_key": rules.key.pem,
+            "client_email": EMAIL,
+            "token_uri": token_uri,
+        });
+        rules.lock().token_uri = token_uri;
+        std::fs::write(dir.path().join("ca.pem"), authority.pem()).expect("a file");
+        std::fs::write(dir.path().join("account.json"), account.to_string()).expect("a file");
+        Self {
+            faults,
+            token_faults,
+            server,
+            rules,
+            sent: AsyncMutex::new(receiver),
+            dir,
+        }
+    }
+
+    /// `https://localhost:port`.
+    pub fn base_url(&self) -> String {
+        format!("https://localhost:{}", self.server.addr.port())
+    }
+
+    /// PEM file with the CA of its certificate.
+    pub fn ca_file(&self) -> PathBuf {
+        self.file("ca.pem")
+    }
+
+    /// The service account's JSON file; its `token_uri` is the stand-in's.
+    pub fn service_account_file(&self) -> PathBuf {
+        self.file("account.json")
+    }
+
+    /// A file in its directory, which goes with it.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The connections.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Moves its clock forward.
+    pub fn advance(&self, by: Duration) {
+        self.rules.lock().offset += by;
+    }
+
+    /// Forgets every access token it gave out.
+    pub fn revoke_tokens(&self) {
+        self.rules.lock().tokens.clear();
+    }
+
+    /// How many access tokens it was asked for.
+    pub fn token_requests(&self) -> usize {
+        self.rules.lock().asked
+    }
+
+    /// Every access token it ever gave out.
+    pub fn tokens_given(&self) -> Vec<String> {
+        self.rules.lock().given.clone()
+    }
+
+    /// The next request to send, whatever became of it.
+    pub async fn next_push(&self) -> Sent {
+        self.sent.lock().await.recv().await.expect("the stand-in runs")
+    }
+
+    /// The requests since the last look.
+    pub async fn pushes_so_far(&self) -> Vec<Sent> {
+        let mut sent = self.sent.lock().await;
+        std::iter::from_fn(|| sent.try_recv().ok()).collect()
+    }
+}
+
+struct Rules {
+    key: SigningKey,
+    faults: Arc<Faults>,
+    token_faults: Arc<Faults>,
+    state: Mutex<State>,
+    sent: mpsc::UnboundedSender<Sent>,
+}
+
+#[derive(Default)]
+struct State {
+    token_uri: String,
+    offset: Duration,
+    lifetime: u64,
+    asked: usize,
+    messages: u64,
+    /// Access tokens and when each ends.
+    tokens: Vec<(String, Duration)>,
+    given: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    iss: String,
+    scope: String,
+    aud: String,
+    iat: u64,
+    exp: u64,
+}
+
+impl Rules {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn token(&self, request: &Received) -> Reply {
+        let mut state = self.lock();
+        state.asked += 1;
+        let now = now(&state);
+        let form = String::from_utf8_lossy(&request.body);
+        let assertion =
+            form.strip_prefix("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=");
+        if assertion.is_none_or(|a| !self.is_good(a, &state.token_uri, now.as_secs())) {
+            return reply(
+                400,
+                &json!({ "error": "invalid_grant", "error_description": "Invalid JWT." }),
+            );
+        }
+        let token = format!("ya29.stand-in-{}-{}", state.asked, now.as_nanos());
+        let (lifetime, end) = (state.lifetime, now + Duration::from_secs(state.lifetime));
+        state.tokens.push((token.clone(), end));
+        state.given.push(token.clone());
+        reply(
+            200,
+            &json!({ "access_token": token, "expires_in": lifetime, "token_type": "Bearer" }),
+        )
+    }
+
+    fn is_good(&self, assertion: &str, token_uri: &str, now: u64) -> bool {
+        let mut validation = Validation::new(Algorithm::RS256);
+        validation.validate_exp = false;
+        validation.validate_aud = false;
+        let key = DecodingKey::from_rsa_der(&self.key.public);
+        jsonwebtoken::decode::<Claims>(assertion, &key, &validation).is_ok_and(|token| {
+            let c = token.claims;
+            let timely = c.iat <= now + 60 && now < c.exp && c.exp <= c.iat + 3600;
+            c.iss == EMAIL && c.scope == SCOPE && c.aud == token_uri && timely
+        })
+    }
+
+    fn send(&self, request: Received) -> (Reply, Option<Fault>) {
+        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let mut state = self.lock();
+        let now = now(&state);
+        let known = request
+            .header("authorization")
+            .strip_prefix("Bearer ")
+            .is_some_and(|token| state.tokens.iter().any(|(t, end)| t == token && *end > now));
+        let verdict = if known {
+            judge(&body)
+        } else {
+            Err((401, "message", "no access token"))
+        };
+        state.messages += 1;
+        let answer = match &verdict {
+            Ok(()) => reply(
+                200,
+                &json!({ "name": format!("projects/{PROJECT}/messages/{}", state.messages) }),
+            ),
+            Err((401, ..)) => google(
+                401,
+                "UNAUTHENTICATED",
+                "Request had invalid authentication credentials.",
+                &[],
+            ),
+            Err((status, field, text)) => {
+                let field = json!({
+                    "@type": "type.googleapis.com/google.rpc.BadRequest",
+                    "fieldViolations": [{ "field": field, "description": text }],
+                });
+                google(*status, "INVALID_ARGUMENT", text, &[field])
+            }
+        };
+        let token = body["message"]["token"].as_str().unwrap_or("");
+        let fault = self.faults.take(token);
+        let _ = self.sent.send(Sent {
+            message: body["message"].clone(),
+            request,
+            status: answer.status,
+            reason: verdict
+                .err()
+                .map_or_else(String::new, |(_, field, text)| format!("{field}: {text}")),
+        });
+        (answer, fault)
+    }
+}
+
+fn now(state: &State) -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + state.offset
+}
+
+fn reply(status: u16, body: &Value) -> Reply {
+    Reply {
+        status,
+        headers: vec![("content-type", "application/json".to_owned())],
+        body: body.to_string().into_bytes(),
+    }
+}
+
+fn google(status: u16, name: &str, message: &str, details: &[Value]) -> Reply {
+    match Fault::google(status, name, message, details) {
+        Fault::Reply(reply) => reply,
+        _ => Reply::default(),
+    }
+}
+
+type Verdict = Result<(), (u16, &'static str, &'static str)>;
+
+/// Only fields that a sender of calls may use are known: Google refuses unknown names.
+fn judge(body: &Value) -> Verdict {
+    let bad = |field, text| Err((400, field, text));
+    let only = |value: &Value, known: &[&str]| {
+        value
+            .as_object()
+            .is_some_and(|map| map.keys().all(|key| known.contains(&key.as_str())))
+    };
+    if !only(body, &["message", "validate_only"]) {
+        return bad("body", "unknown field");
+    }
+    let message = &body["message"];
+    if !only(
+        message,
+        &[
+            "token",
+            "data",
+            "notification",
+            "android",
+            "apns",
+            "webpush",
+            "fcm_options",
+        ],
+    ) {
+        return bad("message", "unknown field");
+    }
+    if message["token"].as_str().is_none_or(|token| token.len() < 4) {
+        return bad("message.token", "not a registration token");
+    }
+    let Some(data) = message["data"].as_object() else {
+        return bad("message.data", "not a map");
+    };
+    for (key, value) in data {
+        let reserved = key == "from" || key == "message_type" || key.starts_with("google") || key.starts_with("gcm");
+        if reserved {
+            return bad("message.data", "reserved key");
+        }
+        if !value.is_string() {
+            return bad("message.data[0].value", "not a string");
+        }
+    }
+    let size: usize = data.iter().map(|(k, v)| k.len() + v.as_str().map_or(0, str::len)).sum();
+    if size > 4096 {
+        return bad("message.data", "too large");
+    }
+    let android = &message["android"];
+    if !only(android, &["priority", "ttl", "collapse_key", "data", "notification"]) {
+        return bad("message.android", "unknown field");
+    }
+    if !matches!(android["priority"].as_str(), Some("HIGH" | "NORMAL")) {
+        return bad("message.android.priority", "not a priority");
+    }
+    let ttl = android["ttl"].as_str().and_then(|ttl| ttl.strip_suffix('s'));
+    if ttl.is_none_or(|ttl| ttl.parse::<f64>().is_err()) {
+        return bad("message.android.ttl", "not a duration");
+    }
+    let notification = &message["notification"];
+    if !notification.is_null() && !only(notification, &["title", "body", "image"]) {
+        return bad("message.notification", "unknown field");
+    }
+    Ok(())
+}
+
+impl Service for Rules {
+    fn answer(&self, request: Received) -> (Reply, Option<Fault>) {
+        let send = format!("/v1/projects/{PROJECT}/messages:send");
+        match (request.method.as_str(), request.path.as_str()) {
+            ("POST", "/token") => (self.token(&request), self.token_faults.take("")),
+            ("POST", path) if path == send => self.send(request),
+            _ => (google(404, "NOT_FOUND", "Not Found", &[]), None),
+        }
+    }
+}

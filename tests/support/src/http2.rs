@@ -1,0 +1,314 @@
+//! An HTTP/2 server over TLS that misbehaves on demand.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::{Request, Response};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{broadcast, mpsc};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+
+/// What is done to a request instead of answering it as the service would.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// This reply.
+    Reply(Reply),
+    /// No answer ever; the connection stays.
+    Hang,
+    /// The TCP connection is closed.
+    Close,
+    /// GOAWAY at once, this and all other requests of the connection unanswered.
+    GoAway,
+    /// RST_STREAM with REFUSED_STREAM.
+    RefuseStream,
+    /// The service's own answer, later.
+    Delay(Duration),
+}
+
+/// One reply.
+#[derive(Clone, Debug, Default)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// Header fields.
+    pub headers: Vec<(&'static str, String)>,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+impl Fault {
+    /// An APNs refusal.
+    pub fn apns(status: u16, reason: &str) -> Self {
+        Self::json(status, &serde_json::json!({ "reason": reason }))
+    }
+
+    /// An APNs 410 with its timestamp in milliseconds.
+    pub fn gone(reason: &str, timestamp_ms: i64) -> Self {
+        Self::json(410, &serde_json::json!({ "reason": reason, "timestamp": timestamp_ms }))
+    }
+
+    /// A Google error with FCM's own code in its details.
+    pub fn fcm(http: u16, status: &str, code: &str) -> Self {
+        let detail =
+            serde_json::json!({ "@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError", "errorCode": code });
+        Self::google(http, status, "No text decides.", &[detail])
+    }
+
+    /// A Google error.
+    pub fn google(http: u16, status: &str, message: &str, details: &[serde_json::Value]) -> Self {
+        let error = serde_json::json!({ "code": http, "status": status, "message": message, "details": details });
+        Self::json(http, &serde_json::json!({ "error": error }))
+    }
+
+    /// Any JSON.
+    pub fn json(status: u16, body: &serde_json::Value) -> Self {
+        Self::Reply(Reply {
+            status,
+            headers: Vec::new(),
+            body: body.to_string().into_bytes(),
+        })
+    }
+
+    /// The same with a `Retry-After`.
+    #[must_use]
+    pub fn retry_after(mut self, value: &str) -> Self {
+        if let Self::Reply(reply) = &mut self {
+            reply.headers.push(("retry-after", value.to_owned()));
+        }
+        self
+    }
+}
+
+/// Faults to come: for the next requests, or for every request to one token.
+#[derive(Debug, Default)]
+pub struct Faults(Mutex<(VecDeque<Fault>, HashMap<String, Fault>)>);
+
+impl Faults {
+    /// Adds a fault for the next request that has none yet.
+    pub fn next(&self, fault: Fault) {
+        self.lock().0.push_back(fault);
+    }
+
+    /// Sets a fault for every request to a token.
+    pub fn token(&self, token: &str, fault: Fault) {
+        self.lock().1.insert(token.to_owned(), fault);
+    }
+
+    /// Forgets all faults to come.
+    pub fn clear(&self) {
+        *self.lock() = Default::default();
+    }
+
+    /// Takes the fault for a request.
+    pub fn take(&self, token: &str) -> Option<Fault> {
+        let mut faults = self.lock();
+        let of_token = faults.1.get(token).cloned();
+        of_token.or_else(|| faults.0.pop_front())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, (VecDeque<Fault>, HashMap<String, Fault>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request as it came in.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// When its body was complete.
+    pub at: Instant,
+    /// Number of its connection, from 1.
+    pub connection: usize,
+    /// Method.
+    pub method: String,
+    /// Path with query.
+    pub path: String,
+    /// Header fields.
+    pub headers: http::HeaderMap,
+    /// Body.
+    pub body: Bytes,
+}
+
+impl Received {
+    /// A header field as text; empty when missing.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("")
+    }
+}
+
+/// What a service does with a request.
+pub trait Service: Send + Sync + 'static {
+    /// The reply, and the fault to commit instead or before.
+    fn answer(&self, request: Received) -> (Reply, Option<Fault>);
+}
+
+/// A running server; ends when dropped.
+#[derive(Debug)]
+pub struct Server {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    connections: Arc<AtomicUsize>,
+    shutdown: broadcast::Sender<Order>,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Order {
+    /// GOAWAY; what is under way is answered.
+    Graceful,
+    /// The TCP connection is closed.
+    Close,
+}
+
+impl Server {
+    /// Starts on a free port.
+    pub async fn start(config: Arc<ServerConfig>, streams: u32, service: Arc<dyn Service>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let addr = listener.local_addr().expect("its address");
+        let acceptor = TlsAcceptor::from(config);
+        let connections = Arc::new(AtomicUsize::new(0));
+        let (shutdown, _) = broadcast::channel(16);
+        let (count, orders) = (Arc::clone(&connections), shutdown.clone());
+        let accepting = tokio::spawn(async move {
+            let mut serving = tokio::task::JoinSet::new();
+            while let Ok((socket, _)) = listener.accept().await {
+                let (acceptor, count, orders) = (acceptor.clone(), Arc::clone(&count), orders.subscribe());
+                serving.spawn(serve(socket, acceptor, count, orders, streams, Arc::clone(&service)));
+            }
+        });
+        Self {
+            addr,
+            connections,
+            shutdown,
+            accepting,
+        }
+    }
+
+    /// How many connections completed TLS and HTTP/2 so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// GOAWAY on every connection; what is under way is answered.
+    pub fn go_away(&self) {
+        let _ = self.shutdown.send(Order::Graceful);
+    }
+
+    /// Closes every connection.
+    pub fn close_all(&self) {
+        let _ = self.shutdown.send(Order::Close);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+enum Command {
+    Close,
+    GoAway,
+}
+
+async fn serve(
+    socket: TcpStream,
+    acceptor: TlsAcceptor,
+    count: Arc<AtomicUsize>,
+    mut orders: broadcast::Receiver<Order>,
+    streams: u32,
+    service: Arc<dyn Service>,
+) {
+    let _ = socket.set_nodelay(true);
+    let Ok(tls) = acceptor.accept(socket).await else { return };
+    let handshake = h2::server::Builder::new()
+        .max_concurrent_streams(streams)
+        .handshake(tls);
+    let Ok(mut connection) = handshake.await else { return };
+    let number = count.fetch_add(1, Ordering::SeqCst) + 1;
+    let (commands, mut commanded) = mpsc::unbounded_channel();
+    let mut requests = tokio::task::JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = connection.accept() => match accepted {
+                Some(Ok((request, respond))) => {
+                    let (service, commands) = (Arc::clone(&service), commands.clone());
+                    requests.spawn(handle(request, respond, number, service, commands));
+                }
+                _ => return,
+            },
+            Some(command) = commanded.recv() => match command {
+                Command::Close => return,
+                Command::GoAway => connection.abrupt_shutdown(Reason::NO_ERROR),
+            },
+            Ok(order) = orders.recv() => match order {
+                Order::Close => return,
+                Order::Graceful => connection.graceful_shutdown(),
+            },
+            Some(_) = requests.join_next() => {}
+        }
+    }
+}
+
+async fn handle(
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    connection: usize,
+    service: Arc<dyn Service>,
+    commands: mpsc::UnboundedSender<Command>,
+) {
+    let (parts, mut stream) = request.into_parts();
+    let mut body = Vec::new();
+    while let Some(Ok(chunk)) = stream.data().await {
+        let _ = stream.flow_control().release_capacity(chunk.len());
+        body.extend_from_slice(&chunk);
+    }
+    let received = Received {
+        at: Instant::now(),
+        connection,
+        method: parts.method.to_string(),
+        path: parts.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+        headers: parts.headers,
+        body: body.into(),
+    };
+    let (reply, fault) = service.answer(received);
+    let reply = match fault {
+        None => reply,
+        Some(Fault::Reply(other)) => other,
+        Some(Fault::Delay(time)) => {
+            tokio::time::sleep(time).await;
+            reply
+        }
+        Some(Fault::Hang) => {
+            // Keeps the stream open until the client gives up on it.
+            let _ = std::future::poll_fn(|cx| respond.poll_reset(cx)).await;
+            return;
+        }
+        Some(Fault::RefuseStream) => return respond.send_reset(Reason::REFUSED_STREAM),
+        Some(Fault::Close) => {
+            let _ = commands.send(Command::Close);
+            return std::future::pending().await;
+        }
+        Some(Fault::GoAway) => {
+            let _ = commands.send(Command::GoAway);
+            return std::future::pending().await;
+        }
+    };
+    let mut response = Response::builder().status(reply.status);
+    for (name, value) in &reply.headers {
+        response = response.header(*name, value);
+    }
+    let empty = reply.body.is_empty();
+    let response = response.body(()).expect("a reply that can be sent");
+    if let Ok(mut send) = respond.send_response(response, empty)
+        && !empty
+    {
+        let _ = send.send_data(reply.body.into(), true);
+    }
+}

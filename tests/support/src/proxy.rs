@@ -1,0 +1,68 @@
+//! A proxy that knows CONNECT only, and counts.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+
+/// A running proxy; ends when dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    addr: SocketAddr,
+    tunnels: Arc<AtomicUsize>,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+impl Proxy {
+    /// Starts on a free port.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let addr = listener.local_addr().expect("its address");
+        let tunnels = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&tunnels);
+        let accepting = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(tunnel(client, Arc::clone(&count)));
+            }
+        });
+        Self {
+            addr,
+            tunnels,
+            accepting,
+        }
+    }
+
+    /// `http://host:port`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// How many tunnels it has opened.
+    pub fn tunnels(&self) -> usize {
+        self.tunnels.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn tunnel(client: TcpStream, count: Arc<AtomicUsize>) -> Option<()> {
+    let mut client = BufReader::new(client);
+    let mut first = String::new();
+    client.read_line(&mut first).await.ok()?;
+    let to = first.strip_prefix("CONNECT ")?.split(' ').next()?.to_owned();
+    let mut line = String::new();
+    while client.read_line(&mut line).await.ok()? > 2 {
+        line.clear();
+    }
+    let mut server = TcpStream::connect(to).await.ok()?;
+    client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.ok()?;
+    count.fetch_add(1, Ordering::SeqCst);
+    copy_bidirectional(&mut client, &mut server).await.ok()?;
+    Some(())
+}

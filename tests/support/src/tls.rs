@@ -1,0 +1,89 @@
+//! Keys and certificates, made anew in every run.
+
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256,
+};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig, crypto::aws_lc_rs};
+
+/// A key that signs JWTs.
+pub struct SigningKey {
+    /// The private key: PEM, PKCS #8, as in Apple's .p8 and Google's service account files.
+    pub pem: String,
+    /// The public key as verifiers take it: the point (EC) or PKCS #1 (RSA).
+    pub public: Vec<u8>,
+}
+
+impl From<KeyPair> for SigningKey {
+    fn from(pair: KeyPair) -> Self {
+        Self {
+            pem: pair.serialize_pem(),
+            public: pair.public_key_raw().to_vec(),
+        }
+    }
+}
+
+/// A new P-256 key.
+pub fn signing_key() -> SigningKey {
+    KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
+        .expect("a P-256 key")
+        .into()
+}
+
+/// A new RSA key of 2048 bits.
+pub fn rsa_key() -> SigningKey {
+    KeyPair::generate_for(&PKCS_RSA_SHA256).expect("an RSA key").into()
+}
+
+/// A certificate authority of this run.
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Default for Authority {
+    fn default() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        Self(CertifiedIssuer::self_signed(params, key).expect("a CA"))
+    }
+}
+
+impl Authority {
+    /// Its certificate as PEM.
+    pub fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A certificate for a name, and its key, both as PEM.
+    pub fn issue(&self, name: &str) -> (String, String) {
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
+        let cert = params.signed_by(&key, &self.0).expect("a certificate");
+        (cert.pem(), key.serialize_pem())
+    }
+
+    /// TLS with HTTP/2 for `localhost`; with `clients`, only for clients with a certificate of this authority.
+    pub fn server(&self, clients: bool) -> Arc<ServerConfig> {
+        let (cert, key) = self.issue("localhost");
+        let cert = CertificateDer::from_pem_slice(cert.as_bytes()).expect("own PEM");
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("own PEM");
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .expect("TLS versions");
+        let builder = if clients {
+            let mut roots = RootCertStore::empty();
+            roots.add(self.0.der().clone()).expect("own CA");
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            builder.with_client_cert_verifier(verifier.expect("a verifier"))
+        } else {
+            builder.with_no_client_auth()
+        };
+        let mut config = builder.with_single_cert(vec![cert], key).expect("own certificate");
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Arc::new(config)
+    }
+}
