@@ -1,0 +1,181 @@
+//! The composition root: configuration in, running daemon out. The only file that knows every part.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::config::{Config, ContactConfig};
+use crate::contact::{ParamNames, ParamSet};
+use crate::driver::{Driver, Input};
+use crate::engine::{Engine, Event};
+use crate::esl::inbound::{Endpoint, Inbound, unix_now};
+use crate::esl::outbound::Outbound;
+use crate::esl::registrations::ContactRules;
+use crate::lifecycle::{self, Signals};
+use crate::push::pushers::Pushers;
+use crate::store::sqlite::{Options, Sqlite};
+use crate::store::writer::StoreWriter;
+use crate::store::{Snapshot, StoreOp};
+use crate::types::Device;
+
+/// Inputs that may wait for the loop. Behind it, senders wait: FreeSWITCH queues on their behalf.
+const INPUTS: usize = 16_384;
+/// How long releases and hangups that were ordered may take to be written at the end.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+/// How long the store may take for what it has not written yet.
+const LAST_WRITES: Duration = Duration::from_secs(5);
+
+/// Runs until a signal ends it.
+///
+/// # Errors
+/// When it cannot start, or a part that must not end has ended.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let mut signals = Signals::catch().context("signals")?;
+    let daemon = Daemon::start(config).await?;
+    lifecycle::ready();
+    daemon.wait(&mut signals).await
+}
+
+/// The running parts.
+struct Daemon {
+    inputs: mpsc::Sender<Input>,
+    driver: JoinHandle<()>,
+    inbound: JoinHandle<()>,
+    stop: CancellationToken,
+    calls: TaskTracker,
+    pushes: TaskTracker,
+    store: StoreWriter,
+    drain_timeout: Duration,
+}
+
+impl Daemon {
+    async fn start(config: Config) -> anyhow::Result<Self> {
+        if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+            warn!(%error, "cannot raise the limit of open files: each held call needs up to six");
+        }
+        let pushers = Pushers::new(config.apps)?;
+        let options = Options { journal_keep: config.store.journal_keep, ..Options::default() };
+        let (snapshot, store) = Sqlite::open(&config.store.path, &options)?;
+        let devices = still_wanted(snapshot, config.policy.token_ttl, &store);
+        info!(devices = devices.len(), store = %config.store.path.display(), "devices read");
+
+        let (inputs, inputs_rx) = mpsc::channel(INPUTS);
+        let (kills, kills_rx) = mpsc::channel(1024);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let stop = CancellationToken::new();
+        let (calls, pushes) = (TaskTracker::new(), TaskTracker::new());
+
+        let allow = config.listen.allow;
+        let allowed = move |ip| allow.iter().any(|network| network.contains(ip));
+        let outbound = Outbound::new(inputs.clone(), allowed, stop.clone(), calls.clone());
+        for address in config.listen.addresses {
+            let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
+            info!(%address, "waiting for calls");
+            tokio::spawn(outbound.clone().listen(listener));
+        }
+
+        let driver = Driver {
+            engine: Engine::new(config.policy, devices),
+            pushers: pushers.clone(),
+            store: store.clone(),
+            waiting: waiting.clone(),
+            kills,
+            tasks: pushes.clone(),
+            inputs: inputs.clone(),
+            heartbeat: Box::new(lifecycle::heartbeat()),
+        };
+        let driver = tokio::spawn(driver.run(inputs_rx));
+        let inbound = Inbound {
+            endpoint: Endpoint {
+                host: config.freeswitch.host,
+                port: config.freeswitch.port,
+                user: config.freeswitch.user,
+                password: config.freeswitch.password,
+            },
+            rules: contact_rules(config.contact),
+            inputs: inputs.clone(),
+            waiting,
+            up: Arc::new(AtomicBool::new(false)),
+            kills: kills_rx,
+            stop: stop.clone(),
+        };
+        let inbound = tokio::spawn(inbound.run());
+        // Connections and tokens are ready before the first call needs them; a provider that is down delays nothing here.
+        tokio::spawn(async move { pushers.warm().await });
+        Ok(Self { inputs, driver, inbound, stop, calls, pushes, store, drain_timeout: config.drain_timeout })
+    }
+
+    async fn wait(mut self, signals: &mut Signals) -> anyhow::Result<()> {
+        tokio::select! {
+            () = signals.next() => {}
+            ended = &mut self.driver => bail!("the driver's loop ended: {ended:?}"),
+            ended = &mut self.inbound => bail!("the inbound connection's task ended: {ended:?}"),
+        }
+        self.drain(signals).await;
+        Ok(())
+    }
+
+    /// New calls go back at once; those that are held get `drain-timeout`, or until the second signal.
+    async fn drain(self, signals: &mut Signals) {
+        lifecycle::stopping();
+        info!(timeout = ?self.drain_timeout, "stopping: new calls go on without us");
+        let (told, drained) = oneshot::channel();
+        let _ = self.inputs.send(Input::Drain(told)).await;
+        let over = tokio::select! {
+            _ = drained => true,
+            () = tokio::time::sleep(self.drain_timeout) => false,
+            () = signals.next() => false,
+        };
+        if !over {
+            warn!("held calls go back to the dialplan: the drain's time is over");
+            let _ = self.inputs.send(Input::Event(Event::DrainTimeUp)).await;
+        }
+        self.calls.close();
+        self.pushes.close();
+        let last_words = async {
+            self.calls.wait().await;
+            self.pushes.wait().await;
+        };
+        if tokio::time::timeout(LAST_WORDS, last_words).await.is_err() {
+            warn!("some connections did not end in time");
+        }
+        self.stop.cancel();
+        let store = self.store.clone();
+        let flushed = tokio::task::spawn_blocking(move || store.flush(LAST_WRITES)).await;
+        if let Ok(Err(left)) = flushed {
+            warn!(changes = left.queued, "the store could not take the last changes");
+        }
+        info!("stopped");
+    }
+}
+
+/// Leaves out, and drops from the store, devices that have not registered for the token's time to live.
+fn still_wanted(snapshot: Snapshot, ttl: Duration, store: &StoreWriter) -> Vec<Device> {
+    let ttl = i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
+    let now = unix_now();
+    let (wanted, old): (Vec<_>, Vec<_>) =
+        snapshot.devices.into_iter().partition(|d| now.saturating_sub(d.last_seen) <= ttl);
+    for key in old.iter().filter_map(Device::key) {
+        store.submit(StoreOp::Delete(key));
+    }
+    wanted
+}
+
+fn contact_rules(config: ContactConfig) -> ContactRules {
+    let sets = config.params.into_iter().map(|set| ParamSet {
+        user_agent: Some(set.user_agent).filter(|agent| !agent.is_empty()),
+        voip_token: set.voip_token,
+        im_token: set.im_token,
+        app_id: set.app_id,
+        platform: set.platform,
+    });
+    ContactRules { names: ParamNames(sets.collect()), strip_push: config.strip_push_params }
+}

@@ -1,0 +1,62 @@
+//! The daemon's life as systemd sees it: ready, alive, draining, gone.
+
+use std::time::{Duration, Instant};
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::debug;
+
+/// Everything listens: systemd may start what depends on it.
+pub fn ready() {
+    tell(&[NotifyState::Ready]);
+}
+
+/// No new holds from now on.
+pub fn stopping() {
+    tell(&[NotifyState::Stopping]);
+}
+
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        debug!(%error, "systemd cannot be told");
+    }
+}
+
+/// What the driver's loop calls on every beat: systemd's watchdog is fed by the loop itself, so that a loop that hangs is
+/// ended. Does nothing when no watchdog asks.
+pub fn heartbeat() -> impl FnMut() + Send {
+    let every = sd_notify::watchdog_enabled().map(|limit| limit / 3);
+    let mut last: Option<Instant> = None;
+    move || {
+        let Some(every) = every else { return };
+        let now = Instant::now();
+        if last.is_none_or(|last| now.duration_since(last) >= every.saturating_sub(Duration::from_millis(500))) {
+            tell(&[NotifyState::Watchdog]);
+            last = Some(now);
+        }
+    }
+}
+
+/// The signals that end the daemon.
+pub struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    /// Catches SIGTERM and SIGINT from now on.
+    ///
+    /// # Errors
+    /// When the process may not catch signals.
+    pub fn catch() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
