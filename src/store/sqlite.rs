@@ -209,7 +209,7 @@ fn make_private(path: &Path) -> std::io::Result<()> {
         Ok(_) => Ok(()),
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
             let mode = File::open(path)?.metadata()?.permissions().mode();
-            if mode & 0o077 == 0 {
+            if mode & 0o777 == mode & 0o700 {
                 return Ok(());
             }
             std::fs::set_permissions(path, Permissions::from_mode(mode & 0o700))
