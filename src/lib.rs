@@ -8,8 +8,11 @@
 //!                           Event::PushAccepted / PushRefused <------------------+
 //! ```
 
+pub mod cli;
+pub mod config;
 pub mod contact;
 pub mod engine;
+pub mod logging;
 pub mod push;
 pub mod store;
 pub mod types;

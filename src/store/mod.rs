@@ -2,6 +2,17 @@
 //!
 //! Everything that a call needs is in the engine's memory; the store is read once at start and
 //! written behind it. Calls never wait for a write.
+//!
+//! ```text
+//! engine --StoreOp--> StoreWriter::submit --> queue (newest change per device) --> writer thread --> SQLite
+//! ```
+
+mod queue;
+pub mod sqlite;
+mod writer;
+
+pub use sqlite::{Options, Sqlite, StoreError};
+pub use writer::{Failing, Health, StoreWriter, Unflushed};
 
 use crate::types::{Aor, CallId, Device, DeviceKey, UnixSeconds};
 

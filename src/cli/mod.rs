@@ -1,0 +1,67 @@
+//! The command line: one file per subcommand. Results go to stdout, all else to stderr.
+
+mod check;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, ConfigError, Environment};
+
+/// Exit code for a configuration that cannot be used (`EX_CONFIG`, sysexits.h). systemd is told not to restart on it.
+pub const EXIT_CONFIG: u8 = 78;
+
+const EXIT_CODES: &str = "Exit codes:
+   0  done
+   1  failed; stderr says why
+   2  the command line is wrong
+  78  the configuration is wrong: file, key, value and what is allowed are on stderr";
+
+/// Wakes sleeping phones for FreeSWITCH: push, wait for the REGISTER, connect the call.
+#[derive(Debug, Parser)]
+#[command(name = "fswake", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// Configuration file [default: $FSWAKE_CONFIG, else /etc/fswake/fswake.toml if it exists, else built-in defaults]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check the configuration and every file that it names
+    Check,
+}
+
+impl Cli {
+    /// Runs the subcommand.
+    pub fn run(self) -> anyhow::Result<()> {
+        let config = Config::load(self.config.as_deref(), &Environment::of_process())?;
+        match self.command {
+            Command::Check => check::check(&config),
+        }
+    }
+}
+
+/// The exit code that says what kind of failure it was.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    if error.is::<ConfigError>() {
+        ExitCode::from(EXIT_CONFIG)
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

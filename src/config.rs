@@ -1,0 +1,177 @@
+//! The configuration: one TOML file, checked once at start. Nothing else reads files or the environment for settings.
+//!
+//! ```text
+//! file --toml--> raw::Raw (names and types) --check--> Config (values that can be used as they are)
+//! ```
+//!
+//! Every mistake is one [`ConfigError`]: `file: key: value: what is allowed`. What can be left out, and what it is then,
+//! is in `fswake.example.toml`.
+
+mod app;
+mod check;
+mod error;
+mod raw;
+mod text;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use self::error::ConfigError;
+pub use self::text::Network;
+use crate::engine::policy::Policy;
+use crate::push::app::App;
+use crate::types::Secret;
+
+/// The commented configuration that ships with fswake; its commented-out lines are the defaults.
+pub const EXAMPLE: &str = include_str!("../fswake.example.toml");
+
+/// All settings, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The file it was read from; `None` when there is none and everything is as built in.
+    pub file: Option<PathBuf>,
+    /// How to reach FreeSWITCH's event socket.
+    pub freeswitch: FreeSwitch,
+    /// Where held calls come in.
+    pub listen: Listen,
+    /// When to ring, push and give up; the apps' exceptions included.
+    pub policy: Policy,
+    /// How Contacts are read and written.
+    pub contact: ContactConfig,
+    /// Where devices and the journal are kept.
+    pub store: StoreConfig,
+    /// What is logged, and how.
+    pub log: LogConfig,
+    /// At shutdown, how long calls under way may take.
+    pub drain_timeout: Duration,
+    /// Whose devices can be pushed; the first that serves a device counts. Never empty.
+    pub apps: Vec<App>,
+}
+
+/// How to reach FreeSWITCH's event socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FreeSwitch {
+    /// Name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Password, of one line.
+    pub password: Secret,
+    /// `user@domain` for `userauth`; `None` logs in with the password alone.
+    pub user: Option<String>,
+}
+
+/// Where held calls come in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Addresses to listen on; never empty.
+    pub addresses: Vec<SocketAddr>,
+    /// From where connections are taken; never empty.
+    pub allow: Vec<Network>,
+}
+
+/// How Contacts are read and written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContactConfig {
+    /// Whether push parameters are taken out of request URIs.
+    pub strip_push_params: bool,
+    /// Sets of parameter names beside the standard ones; the first whose `user_agent` fits counts.
+    pub params: Vec<ContactParams>,
+}
+
+/// One operator-named set of push parameters. All names in lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContactParams {
+    /// Text that the phone's `User-Agent` contains, compared without case; empty fits all.
+    pub user_agent: String,
+    /// The parameter with the token for calls.
+    pub voip_token: String,
+    /// The parameter with the token for messages.
+    pub im_token: String,
+    /// The parameter with the app id.
+    pub app_id: String,
+    /// The parameter with the platform.
+    pub platform: String,
+}
+
+/// Where devices and the journal are kept. Their age limit is [`Policy::token_ttl`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// The SQLite file.
+    pub path: PathBuf,
+    /// Journal lines older than this are deleted.
+    pub journal_keep: Duration,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// A `tracing-subscriber` filter, known to parse.
+    pub filter: String,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people: time, level, text.
+    #[default]
+    Pretty,
+    /// One JSON object a line.
+    Json,
+    /// For systemd's journal: the priority in front (`<6>`, sd-daemon(3)), no time.
+    Journald,
+}
+
+/// What fswake takes from its environment.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// `FSWAKE_CONFIG`: the configuration file, unless the command line names one.
+    pub config: Option<PathBuf>,
+    /// `FSWAKE_LOG`: a filter instead of `log.filter`.
+    pub log: Option<String>,
+    /// `STATE_DIRECTORY` (systemd): where a relative `store.path` is.
+    pub state_directory: Option<PathBuf>,
+    /// `CREDENTIALS_DIRECTORY` (systemd): where relative names of secrets are looked for first.
+    pub credentials_directory: Option<PathBuf>,
+    /// The file that is read when none is named and it exists.
+    pub default_file: PathBuf,
+}
+
+impl Environment {
+    /// This process's environment; empty variables count as unset.
+    pub fn of_process() -> Self {
+        let var = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        Self {
+            config: var("FSWAKE_CONFIG").map(PathBuf::from),
+            log: var("FSWAKE_LOG").map(|value| value.to_string_lossy().into_owned()),
+            // With several StateDirectory= entries systemd separates them by colons.
+            state_directory: var("STATE_DIRECTORY").and_then(|all| std::env::split_paths(&all).next()),
+            credentials_directory: var("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+            default_file: PathBuf::from("/etc/fswake/fswake.toml"),
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks the configuration: `file` if one is named, else `FSWAKE_CONFIG`, else
+    /// `/etc/fswake/fswake.toml` if it exists, else what is built in.
+    pub fn load(file: Option<&Path>, env: &Environment) -> Result<Self, ConfigError> {
+        let named = file.or(env.config.as_deref());
+        let file = named.or_else(|| Some(env.default_file.as_path()).filter(|f| f.exists()));
+        let Some(file) = file else {
+            return check::config(raw::Raw::default(), None, env);
+        };
+        let name = file.display().to_string();
+        let text = std::fs::read_to_string(file).map_err(|e| ConfigError {
+            file: name.clone(),
+            key: String::new(),
+            value: String::new(),
+            allowed: format!("cannot be read: {e}"),
+        })?;
+        let raw = toml::from_str(&text).map_err(|e| error::In { file: &name }.toml(&text, &e))?;
+        check::config(raw, Some(file), env)
+    }
+}

@@ -1,0 +1,304 @@
+//! The `[[app]]`s: credentials that belong together, files that can be read, and no two that claim the same devices.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use super::ConfigError;
+use super::check::{Files, is_word, on_unregister};
+use super::error::In;
+use super::raw;
+use crate::engine::policy::{AppPolicy, OnUnregister};
+use crate::push::app::{App, Credentials, PayloadStyle};
+use crate::types::Provider;
+
+type Checked<T> = Result<T, ConfigError>;
+
+const LOG: &str = "log";
+
+/// The apps, and what the engine has to know of them.
+pub(super) struct Apps {
+    pub apps: Vec<App>,
+    pub policies: Vec<AppPolicy>,
+}
+
+/// Checks all apps; without any there is the one that logs.
+pub(super) fn apps(
+    at: In<'_>,
+    files: Files<'_>,
+    mut written: Vec<raw::AppTable>,
+    on_unregister: OnUnregister,
+) -> Checked<Apps> {
+    if written.is_empty() {
+        written.push(raw::AppTable {
+            name: Some(LOG.into()),
+            provider: Some(LOG.into()),
+            ..raw::AppTable::default()
+        });
+    }
+    let mut checked = Apps {
+        apps: Vec::new(),
+        policies: Vec::new(),
+    };
+    let (mut names, mut claims) = (HashSet::new(), HashSet::new());
+    for (n, raw) in written.into_iter().enumerate() {
+        let Some(name) = raw.name.clone() else {
+            return Err(at.missing(&format!("app[{}].name", n + 1), "a name of its own"));
+        };
+        if !is_word(&name) || !names.insert(name.clone()) {
+            let key = format!("app[{}].name", n + 1);
+            return Err(at.wrong(&key, name, "one word that no other app has"));
+        }
+        let section = Section { at, files, name: &name };
+        let (app, policies) = section.app(raw, on_unregister)?;
+        section.claim(&app, &mut claims)?;
+        checked.apps.push(app);
+        checked.policies.extend(policies);
+    }
+    // Devices of an app that nobody configured follow the general setting as well.
+    if on_unregister != OnUnregister::default() {
+        let rest = every_provider().map(|provider| policy(provider, None, on_unregister, true, false));
+        checked.policies.extend(rest);
+    }
+    Ok(checked)
+}
+
+fn every_provider() -> impl Iterator<Item = Provider> {
+    [Provider::Apns, Provider::ApnsSandbox, Provider::Fcm, Provider::WebPush].into_iter()
+}
+
+fn policy(
+    provider: Provider,
+    app: Option<String>,
+    on_unregister: OnUnregister,
+    cancel: bool,
+    missed: bool,
+) -> AppPolicy {
+    AppPolicy {
+        provider,
+        app,
+        on_unregister,
+        missed_call_push: missed,
+        cancel_push: cancel,
+    }
+}
+
+/// One `[[app]]`.
+#[derive(Clone, Copy)]
+struct Section<'a> {
+    at: In<'a>,
+    files: Files<'a>,
+    name: &'a str,
+}
+
+impl Section<'_> {
+    fn key(&self, key: &str) -> String {
+        format!("app.{}.{key}", self.name)
+    }
+
+    fn wrong<T>(&self, key: &str, value: impl std::fmt::Debug, allowed: impl Into<String>) -> Checked<T> {
+        Err(self.at.wrong(&self.key(key), value, allowed))
+    }
+
+    fn app(&self, mut raw: raw::AppTable, general: OnUnregister) -> Checked<(App, Vec<AppPolicy>)> {
+        let provider = match raw.provider.as_deref() {
+            Some(name @ ("apns" | "apns.dev" | "fcm" | LOG)) => Provider::from_name(name),
+            Some(other) => return self.wrong("provider", other, r#""apns", "apns.dev", "fcm" or "log""#),
+            None => {
+                let key = self.key("provider");
+                return Err(self.at.missing(&key, r#""apns", "apns.dev", "fcm" or "log""#));
+            }
+        };
+        let is_apns = matches!(provider, Provider::Apns | Provider::ApnsSandbox);
+        let credentials = self.credentials(&provider, &mut raw)?;
+        if let Some(id) = raw.app_ids.iter().find(|id| !is_word(id)) {
+            return self.wrong("app-ids", id, "the app ids that phones send: no blanks");
+        }
+        if let Some(id) = raw
+            .app_ids
+            .iter()
+            .find(|id| is_apns && matches!(id.rsplit_once('.'), Some((_, "voip" | "remote"))))
+        {
+            return self.wrong("app-ids", id, r#"bundle ids without ".voip" and ".remote""#);
+        }
+        if let Some(domain) = raw.domains.iter().find(|d| !is_word(d)) {
+            return self.wrong("domains", domain, "domains of callees: no blanks");
+        }
+        if let Some(topic) = &raw.topic
+            && !(is_apns && is_word(topic))
+        {
+            return self.wrong("topic", topic, "an APNs topic, with provider apns or apns.dev only");
+        }
+        let on_unregister = on_unregister(self.at, &self.key("on-unregister"), raw.on_unregister.as_deref())?;
+        let app = App {
+            name: self.name.to_owned(),
+            base_url: self.url("base-url", raw.base_url.take())?,
+            ca_file: self.file("ca-file", raw.ca_file.take())?,
+            proxy: self.proxy(raw.proxy.take())?,
+            payload: self.payload(raw.payload.as_deref(), raw.payload_file.as_deref())?,
+            domains: raw.domains.iter().map(|d| d.to_ascii_lowercase()).collect(),
+            provider,
+            app_ids: raw.app_ids,
+            tenant: raw.tenant,
+            credentials,
+            topic: raw.topic,
+        };
+        let on_unregister = on_unregister.unwrap_or(general);
+        let (cancel, missed) = (raw.cancel_push.unwrap_or(true), raw.missed_call_push.unwrap_or(false));
+        let ids = match app.app_ids.as_slice() {
+            [] => vec![None],
+            ids => ids.iter().cloned().map(Some).collect(),
+        };
+        let providers: Vec<_> = match &app.provider {
+            // It stands for any provider.
+            Provider::Other(_) => every_provider().collect(),
+            one => vec![one.clone()],
+        };
+        let policies = providers.iter().flat_map(|provider| {
+            let one = |id: &Option<String>| policy(provider.clone(), id.clone(), on_unregister, cancel, missed);
+            ids.iter().map(one).collect::<Vec<_>>()
+        });
+        let policies = policies.collect();
+        Ok((app, policies))
+    }
+
+    fn credentials(&self, provider: &Provider, raw: &mut raw::AppTable) -> Checked<Credentials> {
+        let credentials = match provider {
+            Provider::Apns | Provider::ApnsSandbox if raw.cert_file.is_some() && raw.key_file.is_none() => {
+                let cert_file = self.need("cert-file", raw.cert_file.take(), "")?;
+                Credentials::ApnsCertificate {
+                    key_file: self
+                        .file("cert-key-file", raw.cert_key_file.take())?
+                        .unwrap_or_else(|| cert_file.clone()),
+                    cert_file,
+                }
+            }
+            Provider::Apns | Provider::ApnsSandbox => Credentials::ApnsToken {
+                key_file: self.need(
+                    "key-file",
+                    raw.key_file.take(),
+                    "a .p8 file with key-id and team-id, or else cert-file",
+                )?,
+                key_id: self.apple_id("key-id", raw.key_id.take())?,
+                team_id: self.apple_id("team-id", raw.team_id.take())?,
+            },
+            Provider::Fcm => Credentials::FcmServiceAccount {
+                file: self.need(
+                    "service-account-file",
+                    raw.service_account_file.take(),
+                    "the service account's JSON file",
+                )?,
+            },
+            Provider::WebPush | Provider::Other(_) => Credentials::Log,
+        };
+        let allowed = match &credentials {
+            Credentials::ApnsToken { .. } => "key-file, key-id and team-id without other credentials",
+            Credentials::ApnsCertificate { .. } => "cert-file and cert-key-file without other credentials",
+            Credentials::FcmServiceAccount { .. } => "service-account-file without other credentials",
+            Credentials::Log => "no credentials with provider log",
+        };
+        let left = [
+            ("key-file", &raw.key_file),
+            ("key-id", &raw.key_id),
+            ("team-id", &raw.team_id),
+            ("cert-file", &raw.cert_file),
+            ("cert-key-file", &raw.cert_key_file),
+            ("service-account-file", &raw.service_account_file),
+        ];
+        match left.into_iter().find_map(|(key, value)| Some((key, value.as_ref()?))) {
+            Some((key, value)) => self.wrong(key, value, allowed),
+            None => Ok(credentials),
+        }
+    }
+
+    /// A file that has to be named and readable.
+    fn need(&self, key: &str, name: Option<String>, needed: &str) -> Checked<PathBuf> {
+        let file = self.file(key, name)?;
+        file.ok_or_else(|| self.at.missing(&self.key(key), needed))
+    }
+
+    /// A file that has to be readable if it is named. What is in it is read by whoever uses it, again and again.
+    fn file(&self, key: &str, name: Option<String>) -> Checked<Option<PathBuf>> {
+        let read = |name: String| self.files.read(self.at, &self.key(key), &name);
+        Ok(name.map(read).transpose()?.map(|(path, _)| path))
+    }
+
+    fn apple_id(&self, key: &str, id: Option<String>) -> Checked<String> {
+        let allowed = "10 letters and digits";
+        match id {
+            None => Err(self.at.missing(&self.key(key), allowed)),
+            Some(id) if id.len() == 10 && id.bytes().all(|b| b.is_ascii_alphanumeric()) => Ok(id),
+            Some(id) => self.wrong(key, id, allowed),
+        }
+    }
+
+    fn url(&self, key: &str, url: Option<String>) -> Checked<Option<String>> {
+        let allowed = r#""https://host:port" (http only on loopback)"#;
+        let Some(written) = url else { return Ok(None) };
+        let parsed = reqwest::Url::parse(&written).ok().filter(is_origin);
+        let loopback = |u: &reqwest::Url| matches!(u.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"));
+        match parsed {
+            Some(url) if url.scheme() == "https" || (url.scheme() == "http" && loopback(&url)) => {
+                Ok(Some(written.trim_end_matches('/').to_owned()))
+            }
+            _ => self.wrong(key, written, allowed),
+        }
+    }
+
+    fn proxy(&self, url: Option<String>) -> Checked<Option<String>> {
+        let Some(written) = url else { return Ok(None) };
+        match reqwest::Url::parse(&written).ok().filter(is_origin) {
+            Some(url) if url.scheme() == "http" => Ok(Some(written)),
+            _ => self.wrong("proxy", written, r#""http://host:port""#),
+        }
+    }
+
+    fn payload(&self, style: Option<&str>, file: Option<&str>) -> Checked<PayloadStyle> {
+        let template = style == Some("template");
+        if let Some(file) = file.filter(|_| !template) {
+            return self.wrong("payload-file", file, r#"only with payload = "template""#);
+        }
+        match style {
+            None | Some("default") => Ok(PayloadStyle::Default),
+            Some("linphone") => Ok(PayloadStyle::Linphone),
+            Some("mod_apn") => Ok(PayloadStyle::ModApn),
+            Some("template") => {
+                let key = self.key("payload-file");
+                let needed = "a file with one JSON object";
+                let Some(file) = file else {
+                    return Err(self.at.missing(&key, needed));
+                };
+                let (path, text) = self.files.read(self.at, &key, file)?;
+                match serde_json::from_str::<serde_json::Map<_, _>>(&text) {
+                    Ok(_) => Ok(PayloadStyle::Template(text)),
+                    Err(e) => self.wrong("payload-file", path, format!("{needed}: {e}")),
+                }
+            }
+            Some(other) => self.wrong("payload", other, r#""default", "linphone", "mod_apn" or "template""#),
+        }
+    }
+
+    /// Two apps for the same devices: the second would never be used.
+    fn claim(&self, app: &App, claims: &mut HashSet<(Provider, String, String)>) -> Checked<()> {
+        let all = [String::new()];
+        let or_all = |list: &'_ [String]| if list.is_empty() { all.to_vec() } else { list.to_vec() };
+        for id in or_all(&app.app_ids) {
+            for domain in or_all(&app.domains) {
+                if !claims.insert((app.provider.clone(), id.clone(), domain)) {
+                    let allowed = "app-ids or domains that no other app of this provider has";
+                    return self.wrong("app-ids", &app.app_ids, allowed);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a URL is scheme, host and port only: no user, no path.
+fn is_origin(url: &reqwest::Url) -> bool {
+    url.host_str().is_some()
+        && url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none()
+}

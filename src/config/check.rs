@@ -1,0 +1,313 @@
+//! From what is written to what can be used: every section but the apps.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+
+use super::error::In;
+use super::{
+    Config, ConfigError, ContactConfig, ContactParams, Environment, FreeSwitch, Listen, LogConfig, LogFormat,
+    StoreConfig, app, raw, text,
+};
+use crate::engine::policy::{Decline, OnUnregister, Policy};
+use crate::types::Secret;
+
+type Checked<T> = Result<T, ConfigError>;
+
+/// FreeSWITCH's own default password.
+const PASSWORD: &str = "ClueCon";
+const STATE_DIRECTORY: &str = "/var/lib/fswake";
+const STORE: &str = "fswake.db";
+const FILTER: &str = "info,freeswitch_esl_tokio=off,hyper=warn,reqwest=warn,h2=warn";
+const DAY: u64 = 24 * 3_600;
+
+/// Checks all of it.
+pub(super) fn config(raw: raw::Raw, file: Option<&Path>, env: &Environment) -> Checked<Config> {
+    let name = file.map_or_else(|| "built-in configuration".into(), |f| f.display().to_string());
+    let at = In { file: &name };
+    let files = Files {
+        config: file.and_then(Path::parent).unwrap_or(Path::new("")),
+        credentials: env.credentials_directory.as_deref(),
+    };
+    let mut policy = policy(at, &raw.wake, &raw.aor)?;
+    policy.token_ttl = duration(
+        at,
+        "store.token-ttl",
+        raw.store.token_ttl.as_deref(),
+        policy.token_ttl,
+        "1h",
+        "3650d",
+    )?;
+    let on_unregister = on_unregister(at, "wake.on-unregister", raw.wake.on_unregister.as_deref())?.unwrap_or_default();
+    let apps = app::apps(at, files, raw.app, on_unregister)?;
+    policy.apps = apps.policies;
+    Ok(Config {
+        file: file.map(Path::to_owned),
+        freeswitch: freeswitch(at, files, raw.freeswitch)?,
+        listen: listen(at, raw.listen)?,
+        policy,
+        contact: contact(at, raw.contact)?,
+        store: StoreConfig {
+            path: store_path(at, raw.store.path, env)?,
+            journal_keep: duration(
+                at,
+                "store.journal-keep",
+                raw.store.journal_keep.as_deref(),
+                Duration::from_secs(30 * DAY),
+                "0s",
+                "3650d",
+            )?,
+        },
+        log: log(at, raw.log, env)?,
+        drain_timeout: duration(
+            at,
+            "run.drain-timeout",
+            raw.run.drain_timeout.as_deref(),
+            Duration::from_secs(30),
+            "0s",
+            "1h",
+        )?,
+        apps: apps.apps,
+    })
+}
+
+/// Where relative names of secrets are looked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Files<'a> {
+    config: &'a Path,
+    credentials: Option<&'a Path>,
+}
+
+impl Files<'_> {
+    /// The file that a name means: beside the configuration, unless systemd has it among the credentials.
+    pub fn resolve(&self, name: &str) -> PathBuf {
+        let credential = self.credentials.map(|dir| dir.join(name)).filter(|path| path.exists());
+        credential.unwrap_or_else(|| self.config.join(name))
+    }
+
+    /// The text of a file, with the path that it has.
+    pub fn read(&self, at: In<'_>, key: &str, name: &str) -> Checked<(PathBuf, String)> {
+        let path = self.resolve(name);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok((path, text)),
+            // A certificate may be in a form that is not text; its reader will say what it takes.
+            Err(e) if e.kind() == ErrorKind::InvalidData => Ok((path, String::new())),
+            Err(e) => Err(at.unreadable(key, &path, &e)),
+        }
+    }
+}
+
+fn policy(at: In<'_>, wake: &raw::Wake, aor: &raw::AorNames) -> Checked<Policy> {
+    let built_in = Policy::default();
+    let time = |key, value: &Option<String>, default, min, max| duration(at, key, value.as_deref(), default, min, max);
+    let push_retries = wake.push_retries.unwrap_or(built_in.push_retries);
+    if push_retries > 10 {
+        return Err(at.wrong("wake.push-retries", push_retries, "a number from 0 to 10"));
+    }
+    Ok(Policy {
+        fresh_for: time("wake.fresh-for", &wake.fresh_for, built_in.fresh_for, "0s", "1h")?,
+        push_delay: time("wake.push-delay", &wake.push_delay, built_in.push_delay, "0s", "10s")?,
+        push_retry: time("wake.push-retry", &wake.push_retry, built_in.push_retry, "500ms", "5m")?,
+        push_retries,
+        max_wait: time("wake.max-wait", &wake.max_wait, built_in.max_wait, "1s", "10m")?,
+        settle_delay: time(
+            "wake.settle-delay",
+            &wake.settle_delay,
+            built_in.settle_delay,
+            "0s",
+            "10s",
+        )?,
+        push_gap: time("wake.push-gap", &wake.push_gap, built_in.push_gap, "0s", "5m")?,
+        debounce: time("wake.debounce", &wake.debounce, built_in.debounce, "0s", "30s")?,
+        decline: match wake.decline.as_deref() {
+            None => built_in.decline,
+            Some("this-device") => Decline::ThisDevice,
+            Some("all") => Decline::All,
+            Some(other) => return Err(at.wrong("wake.decline", other, r#""this-device" or "all""#)),
+        },
+        device_pushes_per_minute: wake
+            .device_pushes_per_minute
+            .unwrap_or(built_in.device_pushes_per_minute),
+        caller_pushes_per_minute: wake
+            .caller_pushes_per_minute
+            .unwrap_or(built_in.caller_pushes_per_minute),
+        ignore_domain: aor.ignore_domain.unwrap_or(built_in.ignore_domain),
+        domain_aliases: domain_aliases(at, aor)?,
+        ..built_in
+    })
+}
+
+fn domain_aliases(at: In<'_>, aor: &raw::AorNames) -> Checked<Vec<(String, String)>> {
+    let mut aliases: Vec<(String, String)> = Vec::new();
+    for (alias, domain) in &aor.domain_aliases {
+        let key = format!("aor.domain-aliases.{alias:?}");
+        let is_alias = aor.domain_aliases.keys().any(|a| a.eq_ignore_ascii_case(domain));
+        if is_alias || !is_word(domain) || !is_word(alias) {
+            let allowed = "the domain that phones register with, not another alias";
+            return Err(at.wrong(&key, domain, allowed));
+        }
+        aliases.push((alias.to_ascii_lowercase(), domain.to_ascii_lowercase()));
+    }
+    Ok(aliases)
+}
+
+fn freeswitch(at: In<'_>, files: Files<'_>, raw: raw::FreeSwitch) -> Checked<FreeSwitch> {
+    let host = raw.host.unwrap_or_else(|| "127.0.0.1".into());
+    if !is_word(&host) {
+        return Err(at.wrong("freeswitch.host", host, "a host name or an address"));
+    }
+    let port = raw.port.unwrap_or(8021);
+    if port == 0 {
+        return Err(at.wrong("freeswitch.port", port, "a port from 1 to 65535"));
+    }
+    if let Some(user) = &raw.user
+        && !(is_word(user)
+            && !user.contains(':')
+            && matches!(user.split_once('@'), Some((u, d)) if !u.is_empty() && !d.is_empty()))
+    {
+        return Err(at.wrong("freeswitch.user", user, r#""user@domain""#));
+    }
+    let password = match raw.password_file {
+        None => PASSWORD.to_owned(),
+        Some(name) => {
+            let key = "freeswitch.password-file";
+            let (path, text) = files.read(at, key, &name)?;
+            let password = text.trim_end_matches(['\r', '\n']);
+            if password.is_empty() || password.contains(char::is_control) {
+                return Err(at.wrong(key, path, "a file with the password on one line"));
+            }
+            password.to_owned()
+        }
+    };
+    Ok(FreeSwitch {
+        host,
+        port,
+        password: Secret::new(password),
+        user: raw.user,
+    })
+}
+
+fn listen(at: In<'_>, raw: raw::Listen) -> Checked<Listen> {
+    let addresses = raw.addresses.unwrap_or_else(|| vec!["127.0.0.1:8084".into()]);
+    let allow = raw
+        .allow
+        .unwrap_or_else(|| vec!["127.0.0.1/32".into(), "::1/128".into()]);
+    Ok(Listen {
+        addresses: list(
+            at,
+            "listen.addresses",
+            &addresses,
+            r#"at least one "address:port", as in "127.0.0.1:8084" or "[::1]:8084""#,
+        )?,
+        allow: list(
+            at,
+            "listen.allow",
+            &allow,
+            r#"at least one network, as in "127.0.0.1/32", "10.0.0.0/8" or "fd00::/8""#,
+        )?,
+    })
+}
+
+fn list<T: std::str::FromStr>(at: In<'_>, key: &str, written: &[String], allowed: &str) -> Checked<Vec<T>> {
+    if written.is_empty() {
+        return Err(at.wrong(key, written, allowed));
+    }
+    let parse = |text: &String| text.parse().map_err(|_| at.wrong(key, text, allowed));
+    written.iter().map(parse).collect()
+}
+
+fn contact(at: In<'_>, raw: raw::Contact) -> Checked<ContactConfig> {
+    let sets = raw.params.unwrap_or_else(|| vec![raw::Params::default()]);
+    let set = |(n, set): (usize, raw::Params)| {
+        let name = |key: &str, written: Option<String>, mod_apn: &str| {
+            let name = written.unwrap_or_else(|| mod_apn.into());
+            if name.is_empty()
+                || !name
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"-_.!~*'+".contains(&b))
+            {
+                let key = format!("contact.params[{}].{key}", n + 1);
+                return Err(at.wrong(
+                    &key,
+                    name,
+                    "the name of a URI parameter: letters, digits and - _ . ! ~ * ' +",
+                ));
+            }
+            Ok(name.to_ascii_lowercase())
+        };
+        Ok(ContactParams {
+            user_agent: set.user_agent.unwrap_or_default(),
+            voip_token: name("voip-token", set.voip_token, "pn-voip-tok")?,
+            im_token: name("im-token", set.im_token, "pn-im-tok")?,
+            app_id: name("app-id", set.app_id, "app-id")?,
+            platform: name("platform", set.platform, "pn-platform")?,
+        })
+    };
+    Ok(ContactConfig {
+        strip_push_params: raw.strip_push_params.unwrap_or(true),
+        params: sets.into_iter().enumerate().map(set).collect::<Checked<_>>()?,
+    })
+}
+
+fn store_path(at: In<'_>, path: Option<String>, env: &Environment) -> Checked<PathBuf> {
+    let path = path.unwrap_or_else(|| STORE.into());
+    if path.is_empty() || path.ends_with('/') {
+        return Err(at.wrong("store.path", path, "the name of a file"));
+    }
+    let directory = env.state_directory.as_deref().unwrap_or(Path::new(STATE_DIRECTORY));
+    Ok(directory.join(path))
+}
+
+fn log(at: In<'_>, raw: raw::Log, env: &Environment) -> Checked<LogConfig> {
+    let format = match raw.format.as_deref() {
+        None | Some("pretty") => LogFormat::Pretty,
+        Some("json") => LogFormat::Json,
+        Some("journald") => LogFormat::Journald,
+        Some(other) => return Err(at.wrong("log.format", other, r#""pretty", "json" or "journald""#)),
+    };
+    let (at, key, filter) = match &env.log {
+        Some(filter) => (In { file: "environment" }, "FSWAKE_LOG", filter.clone()),
+        None => (at, "log.filter", raw.filter.unwrap_or_else(|| FILTER.into())),
+    };
+    if filter.is_empty() || EnvFilter::try_new(&filter).is_err() {
+        let allowed = r#"levels and modules, as in "info" or "info,fswake::engine=debug""#;
+        return Err(at.wrong(key, filter, allowed));
+    }
+    Ok(LogConfig { format, filter })
+}
+
+/// A duration within limits.
+fn duration(
+    at: In<'_>,
+    key: &str,
+    written: Option<&str>,
+    default: Duration,
+    min: &str,
+    max: &str,
+) -> Checked<Duration> {
+    let Some(written) = written else {
+        return Ok(default);
+    };
+    let within = |d: &Duration| text::duration(min) <= Some(*d) && Some(*d) <= text::duration(max);
+    text::duration(written).filter(within).ok_or_else(|| {
+        let allowed = format!(r#"a duration from {min} to {max}, as in "500ms", "30s", "5m", "2h" or "60d""#);
+        at.wrong(key, written, allowed)
+    })
+}
+
+/// What an un-REGISTER means, where it is written.
+pub(super) fn on_unregister(at: In<'_>, key: &str, written: Option<&str>) -> Checked<Option<OnUnregister>> {
+    match written {
+        None => Ok(None),
+        Some("forget") => Ok(Some(OnUnregister::Forget)),
+        Some("keep") => Ok(Some(OnUnregister::Keep)),
+        Some(other) => Err(at.wrong(key, other, r#""forget" or "keep""#)),
+    }
+}
+
+/// Whether a text is one word that can go on a line: not empty, no blanks, no controls.
+pub(super) fn is_word(text: &str) -> bool {
+    !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control())
+}

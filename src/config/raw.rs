@@ -1,0 +1,124 @@
+//! The configuration file as it is written: names and types only. What is missing is `None`; values and
+//! defaults are the business of the checks.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// The whole file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Raw {
+    pub freeswitch: FreeSwitch,
+    pub listen: Listen,
+    pub wake: Wake,
+    pub aor: AorNames,
+    pub contact: Contact,
+    pub store: Store,
+    pub log: Log,
+    pub run: Run,
+    pub app: Vec<AppTable>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct FreeSwitch {
+    pub host: Option<String>,
+    pub port: Option<u16>,
+    pub password_file: Option<String>,
+    pub user: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Listen {
+    pub addresses: Option<Vec<String>>,
+    pub allow: Option<Vec<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Wake {
+    pub fresh_for: Option<String>,
+    pub push_delay: Option<String>,
+    pub push_retry: Option<String>,
+    pub push_retries: Option<u32>,
+    pub max_wait: Option<String>,
+    pub settle_delay: Option<String>,
+    pub push_gap: Option<String>,
+    pub debounce: Option<String>,
+    pub decline: Option<String>,
+    pub on_unregister: Option<String>,
+    pub device_pushes_per_minute: Option<u32>,
+    pub caller_pushes_per_minute: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct AorNames {
+    pub domain_aliases: BTreeMap<String, String>,
+    pub ignore_domain: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Contact {
+    pub strip_push_params: Option<bool>,
+    pub params: Option<Vec<Params>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Params {
+    pub user_agent: Option<String>,
+    pub voip_token: Option<String>,
+    pub im_token: Option<String>,
+    pub app_id: Option<String>,
+    pub platform: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Store {
+    pub path: Option<String>,
+    pub token_ttl: Option<String>,
+    pub journal_keep: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Log {
+    pub format: Option<String>,
+    pub filter: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Run {
+    pub drain_timeout: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct AppTable {
+    pub name: Option<String>,
+    pub provider: Option<String>,
+    pub app_ids: Vec<String>,
+    pub domains: Vec<String>,
+    pub tenant: Option<String>,
+    pub key_file: Option<String>,
+    pub key_id: Option<String>,
+    pub team_id: Option<String>,
+    pub cert_file: Option<String>,
+    pub cert_key_file: Option<String>,
+    pub service_account_file: Option<String>,
+    pub base_url: Option<String>,
+    pub ca_file: Option<String>,
+    pub proxy: Option<String>,
+    pub topic: Option<String>,
+    pub payload: Option<String>,
+    pub payload_file: Option<String>,
+    pub on_unregister: Option<String>,
+    pub cancel_push: Option<bool>,
+    pub missed_call_push: Option<bool>,
+}

@@ -1,0 +1,144 @@
+//! Log lines on stderr: pretty, JSON, or for systemd's journal.
+//!
+//! One event is one line whatever text from the network is in it: line breaks inside are escaped.
+
+use std::fmt;
+use std::io::IsTerminal;
+
+use anyhow::{Context, anyhow};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::{Format, FormatEvent, FormatFields, Full, Writer};
+use tracing_subscriber::fmt::{FmtContext, SubscriberBuilder};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::{LogConfig, LogFormat};
+
+/// Starts logging for the whole process; fails when it has been started already.
+pub fn init(config: &LogConfig) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.filter).context("log filter")?;
+    let lines: SubscriberBuilder<_, _, _, _> = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let started = match config.format {
+        LogFormat::Pretty => lines
+            .with_ansi(colours)
+            .event_format(OneLine(Format::default().with_ansi(colours)))
+            .finish()
+            .try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),
+        LogFormat::Journald => lines.with_ansi(false).event_format(Journald).finish().try_init(),
+    };
+    started.map_err(|e| anyhow!("logging: {e}"))
+}
+
+/// The usual format, kept on one line.
+struct OneLine(Format<Full>);
+
+impl<S, N> FormatEvent<S, N> for OneLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, ctx: &FmtContext<'_, S, N>, writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut line = String::new();
+        self.0.format_event(ctx, Writer::new(&mut line), event)?;
+        write_line(writer, &line)
+    }
+}
+
+/// sd-daemon(3): the priority in front; the journal adds the time itself.
+struct Journald;
+
+impl<S, N> FormatEvent<S, N> for Journald
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, ctx: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        write!(writer, "<{}>", priority(*event.metadata().level()))?;
+        let format = Format::default().without_time().with_level(false).with_ansi(false);
+        let mut line = String::new();
+        format.format_event(ctx, Writer::new(&mut line), event)?;
+        write_line(writer, &line)
+    }
+}
+
+/// syslog(3): err, warning, info, debug.
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        Level::DEBUG | Level::TRACE => 7,
+    }
+}
+
+fn write_line(mut writer: Writer<'_>, line: &str) -> fmt::Result {
+    for c in line.trim_end_matches('\n').chars() {
+        match c {
+            '\n' => writer.write_str("\\n")?,
+            '\r' => writer.write_str("\\r")?,
+            c => writer.write_char(c)?,
+        }
+    }
+    writer.write_char('\n')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(
+        format: impl FormatEvent<tracing_subscriber::Registry, tracing_subscriber::fmt::format::DefaultFields>
+        + Send
+        + Sync
+        + 'static,
+    ) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .event_format(format);
+        tracing::subscriber::with_default(subscriber.finish(), || {
+            let _span = tracing::info_span!("call", aor = "a@b").entered();
+            tracing::warn!(reason = "x\ny", "held\r\n<0>forged");
+        });
+        let bytes = lines.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn journald_line_has_its_priority_and_is_one_line() {
+        let text = logged(Journald);
+        assert!(text.starts_with("<4>call{aor=\"a@b\"}: "), "{text}");
+        assert!(text.contains("held\\r\\n<0>forged"), "{text}");
+        assert_eq!(text.matches('\n').count(), 1);
+    }
+
+    #[test]
+    fn pretty_line_is_one_line() {
+        let text = logged(OneLine(Format::default().with_ansi(false)));
+        assert!(text.contains(" WARN call"), "{text}");
+        assert_eq!(text.matches('\n').count(), 1);
+    }
+}

@@ -1,0 +1,327 @@
+//! The embedded store: one SQLite file, read once at start and written by one thread.
+
+use std::fs::{File, OpenOptions, Permissions};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rusqlite::{Connection, ErrorCode, Row, TransactionBehavior, params};
+
+use super::queue::Batch;
+use super::writer::StoreWriter;
+use super::{JournalEntry, Snapshot};
+use crate::types::{Aor, Device, DeviceKey, Provider, PushParams, PushToken, UnixSeconds};
+
+/// The schema, as shipped in `schema.sql`.
+pub const SCHEMA: &str = include_str!("../../schema.sql");
+
+/// The `user_version` that [`SCHEMA`] sets.
+pub const SCHEMA_VERSION: i64 = 1;
+
+/// How long one statement waits for another process that holds the file before it counts as a failure.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How the store is kept.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Journal lines older than this are deleted.
+    pub journal_keep: Duration,
+    /// Journal lines that wait while the file cannot be written; older ones give way.
+    pub max_queued_journal: usize,
+    /// Devices whose changes wait while the file cannot be written; older ones give way.
+    pub max_queued_devices: usize,
+    /// Limit of the file's size in pages of 4 KiB (`PRAGMA max_page_count`); none by default.
+    pub max_pages: Option<u32>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            journal_keep: Duration::from_secs(30 * 24 * 3600),
+            max_queued_journal: 100_000,
+            max_queued_devices: 1_000_000,
+            max_pages: None,
+        }
+    }
+}
+
+/// Why the store could not be opened; all of them need an operator.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file or its directory is missing, locked or not ours.
+    #[error("{}: the store cannot be opened: {reason}", path.display())]
+    Unusable {
+        /// The database file.
+        path: PathBuf,
+        /// What the system or SQLite says.
+        reason: String,
+    },
+    /// The file is not a SQLite database, or a damaged one.
+    #[error(
+        "{}: the store is damaged ({reason}); restore a copy, or move the file and its -wal and -shm away and start again: \
+         tokens are learned anew as the phones register",
+        path.display()
+    )]
+    Corrupt {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite says.
+        reason: String,
+    },
+    /// A later fswake wrote the file.
+    #[error(
+        "{}: the store has schema version {found}, this fswake knows up to {SCHEMA_VERSION}: run the newer fswake, or name another store.path",
+        path.display()
+    )]
+    NewerSchema {
+        /// The database file.
+        path: PathBuf,
+        /// Its `user_version`.
+        found: i64,
+    },
+}
+
+/// The embedded store's door.
+#[derive(Debug)]
+pub struct Sqlite;
+
+impl Sqlite {
+    /// Opens the file, making it (mode 0600) and its tables where they are missing, reads all devices,
+    /// and starts the writer's thread.
+    pub fn open(path: &Path, options: &Options) -> Result<(Snapshot, StoreWriter), StoreError> {
+        let db = Database::open(path, options)?;
+        let devices = db.devices().map_err(|e| failure(path, &e))?;
+        let snapshot = Snapshot {
+            devices,
+            read_at: unix_now(),
+        };
+        let writer = StoreWriter::start(db, options).map_err(|e| StoreError::Unusable {
+            path: path.to_owned(),
+            reason: e.to_string(),
+        })?;
+        Ok((snapshot, writer))
+    }
+}
+
+/// Seconds since 1970.
+pub(super) fn unix_now() -> UnixSeconds {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixSeconds::try_from(since.as_secs()).unwrap_or(UnixSeconds::MAX)
+}
+
+/// An open database with an up-to-date schema.
+pub(super) struct Database {
+    connection: Connection,
+    path: PathBuf,
+    options: Options,
+}
+
+impl Database {
+    fn open(path: &Path, options: &Options) -> Result<Self, StoreError> {
+        make_private(path).map_err(|e| StoreError::Unusable {
+            path: path.to_owned(),
+            reason: e.to_string(),
+        })?;
+        let connection = connect(path, options).map_err(|e| failure(path, &e))?;
+        let db = Self {
+            connection,
+            path: path.to_owned(),
+            options: options.clone(),
+        };
+        db.upgrade()?;
+        Ok(db)
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A new connection to the same file, after a failure.
+    pub(super) fn reopen(&mut self) -> Result<(), StoreError> {
+        *self = Self::open(&self.path, &self.options)?;
+        Ok(())
+    }
+
+    /// Applies [`SCHEMA`] where it is missing; refuses what a later fswake has made.
+    fn upgrade(&self) -> Result<(), StoreError> {
+        let fail = |e: rusqlite::Error| failure(&self.path, &e);
+        let version = || self.connection.query_row("PRAGMA user_version", [], |row| row.get(0));
+        let found: i64 = version().map_err(fail)?;
+        if found > SCHEMA_VERSION {
+            return Err(StoreError::NewerSchema {
+                path: self.path.clone(),
+                found,
+            });
+        }
+        if found < SCHEMA_VERSION {
+            let sql = format!("BEGIN IMMEDIATE;\n{SCHEMA}\nCOMMIT;");
+            self.connection.execute_batch(&sql).map_err(fail)?;
+        }
+        Ok(())
+    }
+
+    fn devices(&self) -> rusqlite::Result<Vec<Device>> {
+        let mut query = self.connection.prepare(
+            "SELECT aor_user, aor_domain, provider, app, team, call_token, remote_token, user_agent, register_call_id,
+                    first_seen, last_seen, set_aside
+             FROM devices",
+        )?;
+        query.query_map([], device)?.collect()
+    }
+
+    /// Writes a batch in one transaction. Returns how many of its changes the database can never take
+    /// (too big, say): they are left out, lest they hold up all others for ever.
+    pub(super) fn write(&mut self, batch: &Batch) -> rusqlite::Result<u64> {
+        let tx = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut refused = 0;
+        for (_, key, change) in &batch.changes {
+            let done = match change {
+                Some(device) => put(&tx, key, device),
+                None => delete(&tx, key),
+            };
+            refused += left_out(done)?;
+        }
+        for entry in &batch.journal {
+            refused += left_out(append(&tx, entry))?;
+        }
+        tx.commit()?;
+        Ok(refused)
+    }
+
+    /// Deletes up to `max` journal lines that are older than the setting; returns how many it found.
+    pub(super) fn prune(&mut self, max: usize) -> rusqlite::Result<usize> {
+        let keep = i64::try_from(self.options.journal_keep.as_secs()).unwrap_or(i64::MAX);
+        let before = unix_now().saturating_sub(keep).saturating_mul(1000);
+        let mut prune = self.connection.prepare_cached(
+            "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE at_ms < ?1 ORDER BY at_ms LIMIT ?2)",
+        )?;
+        prune.execute(params![before, i64::try_from(max).unwrap_or(i64::MAX)])
+    }
+}
+
+/// Makes the file if it is missing, and takes it from group and others: it holds tokens. SQLite gives the same
+/// mode to the files beside it.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+            let mode = File::open(path)?.metadata()?.permissions().mode();
+            if mode & 0o777 == mode & 0o700 {
+                return Ok(());
+            }
+            std::fs::set_permissions(path, Permissions::from_mode(mode & 0o700))
+        }
+        Err(e) => Err(e),
+    }
+}
+
+fn connect(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "normal")?;
+    connection.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))?;
+    if let Some(pages) = options.max_pages {
+        connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
+    }
+    Ok(connection)
+}
+
+fn failure(path: &Path, error: &rusqlite::Error) -> StoreError {
+    let path = path.to_owned();
+    let reason = error.to_string();
+    match error.sqlite_error_code() {
+        // Without a code it is not SQLite that complains: a row has a type or text that fswake never writes.
+        None | Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt { path, reason },
+        Some(_) => StoreError::Unusable { path, reason },
+    }
+}
+
+/// 1 for a change that can never be written, an error for one that may be later.
+fn left_out(done: rusqlite::Result<usize>) -> rusqlite::Result<u64> {
+    match done {
+        Ok(_) => Ok(0),
+        Err(e) => match e.sqlite_error_code() {
+            Some(ErrorCode::TooBig | ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch) => Ok(1),
+            _ => Err(e),
+        },
+    }
+}
+
+fn put(db: &Connection, key: &DeviceKey, device: &Device) -> rusqlite::Result<usize> {
+    db.prepare_cached(
+        "INSERT INTO devices (aor_user, aor_domain, provider, app, token, team, call_token, remote_token, user_agent,
+                              register_call_id, first_seen, last_seen, set_aside)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+         ON CONFLICT (provider, app, token) DO UPDATE SET
+             aor_user = excluded.aor_user, aor_domain = excluded.aor_domain, team = excluded.team,
+             call_token = excluded.call_token, remote_token = excluded.remote_token,
+             user_agent = excluded.user_agent, register_call_id = excluded.register_call_id,
+             first_seen = excluded.first_seen, last_seen = excluded.last_seen, set_aside = excluded.set_aside",
+    )?
+    .execute(params![
+        key.aor.user,
+        key.aor.domain,
+        key.provider.name(),
+        key.app,
+        key.token.expose(),
+        device.push.team,
+        device.push.call_token.as_ref().map(PushToken::expose),
+        device.push.remote_token.as_ref().map(PushToken::expose),
+        device.user_agent,
+        device.register_call_id,
+        device.first_seen,
+        device.last_seen,
+        device.set_aside,
+    ])
+}
+
+/// Only the owner's row: a late delete for a former owner takes nothing from the new one.
+fn delete(db: &Connection, key: &DeviceKey) -> rusqlite::Result<usize> {
+    db.prepare_cached(
+        "DELETE FROM devices WHERE provider = ?1 AND app = ?2 AND token = ?3 AND aor_user = ?4 AND aor_domain = ?5",
+    )?
+    .execute(params![
+        key.provider.name(),
+        key.app,
+        key.token.expose(),
+        key.aor.user,
+        key.aor.domain,
+    ])
+}
+
+fn append(db: &Connection, entry: &JournalEntry) -> rusqlite::Result<usize> {
+    db.prepare_cached(
+        "INSERT INTO journal (at_ms, call, aor_user, aor_domain, event, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![
+        entry.at_ms,
+        entry.call.map(|c| c.to_string()),
+        entry.aor.user,
+        entry.aor.domain,
+        entry.event,
+        entry.detail,
+    ])
+}
+
+fn device(row: &Row<'_>) -> rusqlite::Result<Device> {
+    let token = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(column)?.map(PushToken::new));
+    Ok(Device {
+        aor: Aor::new(row.get::<_, String>(0)?, row.get::<_, String>(1)?),
+        push: PushParams {
+            provider: Provider::from_name(&row.get::<_, String>(2)?),
+            app: row.get(3)?,
+            team: row.get(4)?,
+            call_token: token(5)?,
+            remote_token: token(6)?,
+        },
+        user_agent: row.get(7)?,
+        register_call_id: row.get(8)?,
+        first_seen: row.get(9)?,
+        last_seen: row.get(10)?,
+        set_aside: row.get(11)?,
+    })
+}

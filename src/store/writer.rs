@@ -1,0 +1,307 @@
+//! The writer: takes changes without waiting, and writes them on a thread of its own.
+//!
+//! While the file cannot be written (disk full, read-only, locked, damaged) changes wait in memory and are tried
+//! again, at first soon, then every few seconds. That is logged when it begins and when it ends, not in between.
+
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use tracing::{error, info, warn};
+
+use super::StoreOp;
+use super::queue::{Batch, Queue};
+use super::sqlite::{Database, Options, unix_now};
+use crate::types::UnixSeconds;
+
+/// Changes in one transaction at most.
+const BATCH: usize = 2_000;
+/// How long the first change of a batch waits for others.
+const GATHER: Duration = Duration::from_millis(20);
+/// Waits between tries while the file cannot be written: doubled from the first to the last.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// How often old journal lines are looked for, how many go in one transaction, and the pause between two of those.
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
+const PRUNE_PAUSE: Duration = Duration::from_millis(50);
+const PRUNE_STEP: usize = 1_000;
+
+/// How the store is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Set while changes cannot be written.
+    pub failing: Option<Failing>,
+    /// Changes that wait in memory, the batch under way included.
+    pub queued: usize,
+    /// Journal lines lost since the start: the file could not be written for too long.
+    pub dropped_journal: u64,
+    /// Changes of devices lost since the start; 0 on any machine that is looked after.
+    pub dropped_devices: u64,
+}
+
+/// Since when and why changes cannot be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failing {
+    /// When the first try failed.
+    pub since: UnixSeconds,
+    /// What SQLite said last.
+    pub reason: String,
+}
+
+/// What a flush could not write in time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{queued} changes are not in the store yet")]
+pub struct Unflushed {
+    /// How many changes still wait in memory.
+    pub queued: usize,
+}
+
+/// Takes changes for the store. Clones share one writer, which stops with the last of them after a try to write
+/// what still waits.
+#[derive(Clone, Debug)]
+pub struct StoreWriter(Arc<Owner>);
+
+impl StoreWriter {
+    pub(super) fn start(db: Database, options: &Options) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                queue: Queue::new(options.max_queued_journal, options.max_queued_devices),
+                in_flight: 0,
+                refused: 0,
+                failing: None,
+                flushing: 0,
+                stop: false,
+            }),
+            wake: Condvar::new(),
+            settled: Condvar::new(),
+        });
+        let thread = thread::Builder::new().name("store".into()).spawn({
+            let shared = Arc::clone(&shared);
+            move || run(&shared, db)
+        })?;
+        Ok(Self(Arc::new(Owner {
+            shared,
+            thread: Some(thread),
+        })))
+    }
+
+    /// Takes one change. Never waits for the disk and never fails; see [`StoreWriter::health`].
+    pub fn submit(&self, op: StoreOp) {
+        let mut state = self.0.shared.lock();
+        let before = state.queue.len();
+        state.queue.push(op);
+        let after = state.queue.len();
+        drop(state);
+        if before == 0 || (before < BATCH && after >= BATCH) {
+            self.0.shared.wake.notify_all();
+        }
+    }
+
+    /// How the store is doing now.
+    pub fn health(&self) -> Health {
+        let state = self.0.shared.lock();
+        Health {
+            failing: state.failing.clone(),
+            queued: state.pending(),
+            dropped_journal: state.queue.dropped_journal,
+            dropped_devices: state.queue.dropped_devices + state.refused,
+        }
+    }
+
+    /// Waits until nothing waits in memory, at most `within`. Blocks the thread: in async code call it through
+    /// `spawn_blocking`.
+    pub fn flush(&self, within: Duration) -> Result<(), Unflushed> {
+        let shared = &self.0.shared;
+        let mut state = shared.lock();
+        state.flushing += 1;
+        shared.wake.notify_all();
+        let (mut state, _) = shared
+            .settled
+            .wait_timeout_while(state, within, |s| s.pending() > 0)
+            .unwrap_or_else(PoisonError::into_inner);
+        state.flushing -= 1;
+        match state.pending() {
+            0 => Ok(()),
+            queued => Err(Unflushed { queued }),
+        }
+    }
+}
+
+/// Stops the thread when the last [`StoreWriter`] goes.
+#[derive(Debug)]
+struct Owner {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.shared.lock().stop = true;
+        self.shared.wake.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // A panic has been reported by the thread itself, through its state and the panic hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Told to the writer: there is something to do.
+    wake: Condvar,
+    /// Told to whoever flushes: a batch was written, or the thread ended.
+    settled: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    queue: Queue,
+    in_flight: usize,
+    refused: u64,
+    failing: Option<Failing>,
+    flushing: u32,
+    stop: bool,
+}
+
+impl State {
+    fn pending(&self) -> usize {
+        self.queue.len() + self.in_flight
+    }
+
+    fn hurried(&self) -> bool {
+        self.stop || self.flushing > 0
+    }
+}
+
+impl Shared {
+    /// The state; it is consistent between any two statements, so a panic elsewhere does not spoil it.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits while `idle` holds, at most `at_most`.
+    fn wait<'a>(
+        &self,
+        state: MutexGuard<'a, State>,
+        at_most: Duration,
+        idle: impl FnMut(&mut State) -> bool,
+    ) -> MutexGuard<'a, State> {
+        let waited = self.wake.wait_timeout_while(state, at_most, idle);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Waits for what to do next.
+    fn next(&self, prune_at: Instant) -> Next {
+        let until_prune = prune_at.saturating_duration_since(Instant::now());
+        let state = self.wait(self.lock(), until_prune, |s| !s.stop && s.queue.len() == 0);
+        if state.queue.len() == 0 {
+            return if state.stop { Next::End } else { Next::Prune };
+        }
+        let mut state = self.wait(state, GATHER, |s| !s.hurried() && s.queue.len() < BATCH);
+        let batch = state.queue.take(BATCH);
+        state.in_flight = batch.len();
+        Next::Write(batch)
+    }
+
+    fn written(&self, refused: u64, path: &Path) {
+        let mut state = self.lock();
+        state.in_flight = 0;
+        state.refused += refused;
+        let failed = state.failing.take();
+        let dropped = state.queue.dropped_journal;
+        drop(state);
+        self.settled.notify_all();
+        if refused > 0 {
+            error!(path = %path.display(), refused, "the store refused changes for good");
+        }
+        if let Some(failing) = failed {
+            let seconds = unix_now().saturating_sub(failing.since);
+            info!(path = %path.display(), seconds, dropped_journal_lines = dropped, "the store is written again");
+        }
+    }
+
+    /// Takes a batch back; returns whether to give up.
+    fn failed(&self, batch: Batch, reason: String, path: &Path) -> bool {
+        let mut state = self.lock();
+        state.in_flight = 0;
+        state.queue.restore(batch);
+        let begins = state.failing.is_none();
+        let since = state.failing.as_ref().map_or_else(unix_now, |f| f.since);
+        if begins {
+            warn!(path = %path.display(), %reason, "the store cannot be written: changes wait in memory");
+        }
+        state.failing = Some(Failing { since, reason });
+        if state.stop {
+            error!(path = %path.display(), lost = state.queue.len(), "stopped before the store could be written");
+        }
+        state.stop
+    }
+
+    /// Waits before another try; whoever flushes makes it short, a stop makes it none.
+    fn rest(&self, backoff: Duration) {
+        let state = self.wait(self.lock(), BACKOFF.0, |s| !s.stop);
+        drop(self.wait(state, backoff.saturating_sub(BACKOFF.0), |s| !s.hurried()));
+    }
+}
+
+enum Next {
+    Write(Batch),
+    Prune,
+    End,
+}
+
+/// The thread. It ends when it is told to and nothing waits, or nothing more can be written.
+fn run(shared: &Shared, mut db: Database) {
+    let _end = TellWhenEnded(shared);
+    let mut backoff = BACKOFF.0;
+    let mut prune_at = Instant::now();
+    let mut failing = false;
+    loop {
+        match shared.next(prune_at) {
+            Next::Write(batch) => match write(&mut db, &batch, failing) {
+                Ok(refused) => {
+                    shared.written(refused, db.path());
+                    failing = false;
+                    backoff = BACKOFF.0;
+                }
+                Err(reason) => {
+                    failing = true;
+                    if shared.failed(batch, reason, db.path()) {
+                        return;
+                    }
+                    shared.rest(backoff);
+                    backoff = (backoff * 2).min(BACKOFF.1);
+                }
+            },
+            // A failure shows at the next write; old lines can wait.
+            Next::Prune => {
+                let more = db.prune(PRUNE_STEP).is_ok_and(|deleted| deleted == PRUNE_STEP);
+                prune_at = Instant::now() + if more { PRUNE_PAUSE } else { PRUNE_EVERY };
+            }
+            Next::End => return,
+        }
+    }
+}
+
+/// Writes a batch; after a failure through a new connection, since the file may have been moved or mounted anew.
+fn write(db: &mut Database, batch: &Batch, failing: bool) -> Result<u64, String> {
+    if failing {
+        db.reopen().map_err(|e| e.to_string())?;
+    }
+    db.write(batch).map_err(|e| e.to_string())
+}
+
+/// Makes a panic of the writer visible in its health.
+struct TellWhenEnded<'a>(&'a Shared);
+
+impl Drop for TellWhenEnded<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.lock().failing = Some(Failing {
+                since: unix_now(),
+                reason: "the writer's thread has ended".into(),
+            });
+        }
+    }
+}

@@ -1,0 +1,391 @@
+//! The configuration: what ships is what is built in, and every mistake is named.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fswake::config::{Config, EXAMPLE, Environment, LogFormat};
+use fswake::engine::policy::{AppPolicy, Decline, OnUnregister, Policy};
+use fswake::push::app::{App, Credentials, PayloadStyle};
+use fswake::types::{Provider, Secret};
+use tempfile::TempDir;
+
+/// A directory with `fswake.toml` and the files that it names.
+struct Place {
+    dir: TempDir,
+    env: Environment,
+}
+
+impl Place {
+    fn with(config: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let env = Environment {
+            default_file: dir.path().join("none.toml"),
+            ..Environment::default()
+        };
+        let place = Self { dir, env };
+        place.write("fswake.toml", config);
+        place
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn load(&self) -> Config {
+        Config::load(Some(&self.path("fswake.toml")), &self.env).unwrap()
+    }
+
+    /// The error without the directory's name.
+    fn error(&self) -> String {
+        let error = Config::load(Some(&self.path("fswake.toml")), &self.env).unwrap_err();
+        error
+            .to_string()
+            .replace(&format!("{}/", self.dir.path().display()), "")
+    }
+}
+
+fn built_in() -> Config {
+    let env = Environment {
+        default_file: "/nonexistent/fswake.toml".into(),
+        ..Environment::default()
+    };
+    Config::load(None, &env).unwrap()
+}
+
+/// The example with the lines in force that begin with `mark` and a key or a table.
+fn example(mark: &str) -> String {
+    let line = |line: &'static str| match line.strip_prefix(mark) {
+        Some(l) if l.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') && !l.starts_with("e.g.") => l,
+        _ => line,
+    };
+    EXAMPLE.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn example_is_what_is_built_in_as_it_ships_and_with_its_defaults_put_in_force() {
+    for text in [EXAMPLE.to_owned(), example("#")] {
+        let place = Place::with(&text);
+        let expected = Config {
+            file: Some(place.path("fswake.toml")),
+            ..built_in()
+        };
+        assert_eq!(place.load(), expected);
+    }
+}
+
+#[test]
+fn examples_in_the_example_are_good() {
+    let place = Place::with(&example("#e.g. "));
+    for file in [
+        "AuthKey_ABC123DEFG.p8",
+        "voip.pem",
+        "voip.key",
+        "ca.pem",
+        "acme-1234.json",
+    ] {
+        place.write(file, "-");
+    }
+    place.write("acme-payload.json", r#"{"from-number": "${caller_number}"}"#);
+    place.write("esl-password", "secret\n");
+    let config = place.load();
+    assert_eq!(config.freeswitch.password, Secret::new("secret"));
+    let aliases = [("192.0.2.10", "example.org"), ("sip.example.org", "example.org")];
+    let aliases = aliases.map(|(a, b)| (a.to_owned(), b.to_owned()));
+    assert_eq!(config.policy.domain_aliases, aliases);
+    let names: Vec<_> = config.apps.iter().map(|a| a.name.as_str()).collect();
+    assert_eq!(names, ["acme-ios", "acme-ios-sandbox", "acme-android"]);
+    assert_eq!(
+        config.apps[2].payload,
+        PayloadStyle::Template(r#"{"from-number": "${caller_number}"}"#.into())
+    );
+}
+
+#[test]
+fn example_names_every_key() {
+    let tables = ["freeswitch", "listen", "wake", "aor", "contact", "store", "log", "run"];
+    let tables = tables.map(|t| format!("[{t}]")).into_iter();
+    for table in tables.chain(["[[contact.params]]".into(), "[[app]]".into()]) {
+        let error = Place::with(&format!("{table}\nnope = 1")).error();
+        let (_, keys) = error.split_once("allowed here: ").unwrap();
+        for key in keys.split(", ") {
+            let named = [
+                format!("#{key} = "),
+                format!("#e.g. {key} = "),
+                format!("#[[{}.{key}]]", table.trim_matches(['[', ']'])),
+            ];
+            assert!(named.iter().any(|n| EXAMPLE.contains(n)), "{table} {key}");
+        }
+    }
+}
+
+#[test]
+fn without_any_configuration_it_runs_beside_freeswitch_and_logs_its_pushes() {
+    let config = built_in();
+    assert_eq!(
+        (config.freeswitch.host.as_str(), config.freeswitch.port),
+        ("127.0.0.1", 8021)
+    );
+    assert_eq!(config.freeswitch.password, Secret::new("ClueCon"));
+    assert_eq!(config.listen.addresses, ["127.0.0.1:8084".parse().unwrap()]);
+    assert!(config.listen.allow.iter().any(|n| n.contains("::1".parse().unwrap())));
+    assert_eq!(config.store.path, Path::new("/var/lib/fswake/fswake.db"));
+    assert_eq!(config.log.format, LogFormat::Pretty);
+    assert_eq!(config.drain_timeout, Duration::from_secs(30));
+    let log = App {
+        name: "log".into(),
+        provider: Provider::Other("log".into()),
+        app_ids: vec![],
+        domains: vec![],
+        tenant: None,
+        credentials: Credentials::Log,
+        base_url: None,
+        ca_file: None,
+        proxy: None,
+        topic: None,
+        payload: PayloadStyle::Default,
+    };
+    assert_eq!(config.apps, [log]);
+    let policy = Policy {
+        apps: vec![],
+        ..config.policy
+    };
+    assert_eq!(policy, Policy::default());
+}
+
+#[test]
+fn settings_reach_the_policy() {
+    let config = Place::with(
+        "[wake]\nmax-wait = '40s'\ndecline = 'all'\non-unregister = 'keep'\n[store]\ntoken-ttl = '7d'\n\
+         [[app]]\nname = 'a'\nprovider = 'log'\napp-ids = ['x', 'y']\non-unregister = 'forget'\nmissed-call-push = true",
+    )
+    .load();
+    assert_eq!(config.policy.max_wait, Duration::from_secs(40));
+    assert_eq!(config.policy.decline, Decline::All);
+    assert_eq!(config.policy.token_ttl, Duration::from_secs(7 * 24 * 3600));
+    let configured = AppPolicy {
+        provider: Provider::Fcm,
+        app: Some("y".into()),
+        on_unregister: OnUnregister::Forget,
+        missed_call_push: true,
+        cancel_push: true,
+    };
+    assert_eq!(config.policy.app(&Provider::Fcm, "y"), Some(&configured));
+    let other = config.policy.app(&Provider::Apns, "unknown").unwrap();
+    assert_eq!(other.on_unregister, OnUnregister::Keep);
+}
+
+#[test]
+fn files_are_found_by_argument_then_environment_then_place() {
+    let mut place = Place::with("[freeswitch]\nport = 1");
+    place.write("env.toml", "[freeswitch]\nport = 2");
+    place.write("etc.toml", "[freeswitch]\nport = 3");
+    place.env.default_file = place.path("etc.toml");
+    let port = |file: Option<&Path>, env: &Environment| Config::load(file, env).unwrap().freeswitch.port;
+    assert_eq!(port(None, &place.env), 3);
+    place.env.config = Some(place.path("env.toml"));
+    assert_eq!(port(None, &place.env), 2);
+    assert_eq!(port(Some(&place.path("fswake.toml")), &place.env), 1);
+}
+
+#[test]
+fn secrets_are_found_among_credentials_then_beside_the_file() {
+    let mut place = Place::with("[freeswitch]\npassword-file = 'esl'");
+    place.write("esl", "beside");
+    let credentials = tempfile::tempdir().unwrap();
+    place.env.credentials_directory = Some(credentials.path().into());
+    assert_eq!(place.load().freeswitch.password, Secret::new("beside"));
+    std::fs::write(credentials.path().join("esl"), "credential\n").unwrap();
+    assert_eq!(place.load().freeswitch.password, Secret::new("credential"));
+}
+
+#[test]
+fn store_is_in_the_state_directory_and_the_environment_sets_the_log() {
+    let mut place = Place::with("[store]\npath = 'calls.db'\n[log]\nfilter = 'warn'");
+    place.env.state_directory = Some("/run/state".into());
+    assert_eq!(place.load().store.path, Path::new("/run/state/calls.db"));
+    assert_eq!(place.load().log.filter, "warn");
+    place.env.log = Some("debug".into());
+    assert_eq!(place.load().log.filter, "debug");
+    place.env.log = Some("debug,=".into());
+    assert_eq!(
+        place.error(),
+        r#"environment: FSWAKE_LOG: "debug,=": levels and modules, as in "info" or "info,fswake::engine=debug""#
+    );
+}
+
+#[test]
+fn missing_file_is_named() {
+    let error = Config::load(Some(Path::new("/nonexistent/f.toml")), &Environment::default()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "/nonexistent/f.toml: cannot be read: No such file or directory (os error 2)"
+    );
+}
+
+const DURATION: &str = r#"as in "500ms", "30s", "5m", "2h" or "60d""#;
+
+#[test]
+fn every_mistake_is_shown_with_file_key_value_and_what_is_allowed() {
+    let cases = [
+        (
+            "[freeswitch]\nhots = 'x'",
+            "freeswitch.hots: unknown key; allowed here: host, port, password-file, user",
+        ),
+        (
+            "[wakes]",
+            "wakes: unknown key; allowed here: freeswitch, listen, wake, aor, contact, store, log, run, app",
+        ),
+        (
+            "[freeswitch]\nport = 'x'",
+            "freeswitch.port: 'x': a number from 0 to 65535",
+        ),
+        (
+            "[freeswitch]\nport = 70000",
+            "freeswitch.port: 70000: a number from 0 to 65535",
+        ),
+        ("[freeswitch]\nport = 0", "freeswitch.port: 0: a port from 1 to 65535"),
+        (
+            "[freeswitch]\nhost = ''",
+            r#"freeswitch.host: "": a host name or an address"#,
+        ),
+        (
+            "[freeswitch]\nuser = 'fswake'",
+            r#"freeswitch.user: "fswake": "user@domain""#,
+        ),
+        (
+            "[freeswitch]\nuser = \"a@b\\nc\"",
+            r#"freeswitch.user: "a@b\nc": "user@domain""#,
+        ),
+        (
+            "[freeswitch]\npassword-file = 'nope'",
+            "freeswitch.password-file: nope: cannot be read: No such file or directory (os error 2)",
+        ),
+        (
+            "[freeswitch]\npassword-file = 'two-lines'",
+            r#"freeswitch.password-file: "two-lines": a file with the password on one line"#,
+        ),
+        (
+            "[freeswitch]\nport = ",
+            "line 2: string values must be quoted, expected literal string",
+        ),
+        (
+            "[listen]\naddresses = ['127.0.0.1']",
+            r#"listen.addresses: "127.0.0.1": at least one "address:port", as in "127.0.0.1:8084" or "[::1]:8084""#,
+        ),
+        (
+            "[listen]\nallow = []",
+            r#"listen.allow: []: at least one network, as in "127.0.0.1/32", "10.0.0.0/8" or "fd00::/8""#,
+        ),
+        (
+            "[listen]\nallow = ['10.0.0.0/33']",
+            r#"listen.allow: "10.0.0.0/33": at least one network, as in "127.0.0.1/32", "10.0.0.0/8" or "fd00::/8""#,
+        ),
+        ("[wake]\nmax-wait = 25", "wake.max-wait: 25: a text in quotes"),
+        (
+            "[wake]\ndecline = 'both'",
+            r#"wake.decline: "both": "this-device" or "all""#,
+        ),
+        (
+            "[wake]\non-unregister = 'x'",
+            r#"wake.on-unregister: "x": "forget" or "keep""#,
+        ),
+        (
+            "[wake]\npush-retries = 11",
+            "wake.push-retries: 11: a number from 0 to 10",
+        ),
+        (
+            "[aor]\nignore-domain = 'yes'",
+            "aor.ignore-domain: 'yes': true or false",
+        ),
+        (
+            "[aor.domain-aliases]\na = 'b'\nb = 'c'",
+            r#"aor.domain-aliases."a": "b": the domain that phones register with, not another alias"#,
+        ),
+        (
+            "[[contact.params]]\nvoip-token = 'a;b'",
+            r#"contact.params[1].voip-token: "a;b": the name of a URI parameter: letters, digits and - _ . ! ~ * ' +"#,
+        ),
+        ("[store]\npath = ''", r#"store.path: "": the name of a file"#),
+        (
+            "[log]\nformat = 'xml'",
+            r#"log.format: "xml": "pretty", "json" or "journald""#,
+        ),
+        (
+            "[log]\nfilter = 'a=b=c'",
+            r#"log.filter: "a=b=c": levels and modules, as in "info" or "info,fswake::engine=debug""#,
+        ),
+    ];
+    for (config, error) in cases {
+        let place = Place::with(config);
+        place.write("two-lines", "a\nb\n");
+        assert_eq!(
+            place
+                .error()
+                .replace(&format!("{:?}", place.path("two-lines")), "\"two-lines\""),
+            format!("fswake.toml: {error}")
+        );
+    }
+    for (key, written, limits) in [
+        ("wake.max-wait", "25", "1s to 10m"),
+        ("wake.max-wait", "0s", "1s to 10m"),
+        ("wake.push-retry", "1ms", "500ms to 5m"),
+        ("store.token-ttl", "1 week", "1h to 3650d"),
+        ("store.journal-keep", "-1d", "0s to 3650d"),
+        ("run.drain-timeout", "2h", "0s to 1h"),
+    ] {
+        let (section, name) = key.split_once('.').unwrap();
+        assert_eq!(
+            Place::with(&format!("[{section}]\n{name} = '{written}'")).error(),
+            format!("fswake.toml: {key}: {written:?}: a duration from {limits}, {DURATION}")
+        );
+    }
+}
+
+#[test]
+fn every_mistake_in_an_app_is_shown_with_the_app() {
+    let providers = r#""apns", "apns.dev", "fcm" or "log""#;
+    let key = "key-file = 'k'\nkey-id = 'ABCDE12345'\nteam-id = 'ABCDE12345'";
+    let origin = r#""https://host:port" (http only on loopback)"#;
+    let cases = [
+        ("provider = 'log'", "app[1].name: missing: a name of its own".into()),
+        ("name = 'a b'", r#"app[1].name: "a b": one word that no other app has"#.into()),
+        ("name = 'a'\nprovider = 'log'\n[[app]]\nname = 'a'", r#"app[2].name: "a": one word that no other app has"#.into()),
+        ("name = 'a'", format!("app.a.provider: missing: {providers}")),
+        ("name = 'a'\nprovider = 'gcm'", format!(r#"app.a.provider: "gcm": {providers}"#)),
+        ("name = 'a'\nprovider = 'fcm'\nkey = 1", "app[1].key: unknown key; allowed here: name, provider, app-ids, domains, tenant, key-file, key-id, team-id, cert-file, cert-key-file, service-account-file, base-url, ca-file, proxy, topic, payload, payload-file, on-unregister, cancel-push, missed-call-push".into()),
+        ("name = 'a'\nprovider = 'apns'", "app.a.key-file: missing: a .p8 file with key-id and team-id, or else cert-file".into()),
+        ("name = 'a'\nprovider = 'apns'\nkey-file = 'k'", "app.a.key-id: missing: 10 letters and digits".into()),
+        ("name = 'a'\nprovider = 'apns'\nkey-file = 'k'\nkey-id = 'ABCDE12345'", "app.a.team-id: missing: 10 letters and digits".into()),
+        ("name = 'a'\nprovider = 'apns'\nkey-file = 'k'\nkey-id = 'short'", r#"app.a.key-id: "short": 10 letters and digits"#.into()),
+        ("name = 'a'\nprovider = 'apns'\nkey-file = 'nope'", "app.a.key-file: nope: cannot be read: No such file or directory (os error 2)".into()),
+        ("name = 'a'\nprovider = 'apns'\ncert-file = 'k'\nkey-id = 'x'", r#"app.a.key-id: "x": cert-file and cert-key-file without other credentials"#.into()),
+        ("name = 'a'\nprovider = 'apns'\ncert-file = 'k'\nKEY", r#"app.a.cert-file: "k": key-file, key-id and team-id without other credentials"#.into()),
+        ("name = 'a'\nprovider = 'fcm'", "app.a.service-account-file: missing: the service account's JSON file".into()),
+        ("name = 'a'\nprovider = 'fcm'\nservice-account-file = 'nope'", "app.a.service-account-file: nope: cannot be read: No such file or directory (os error 2)".into()),
+        ("name = 'a'\nprovider = 'log'\nkey-file = 'k'", r#"app.a.key-file: "k": no credentials with provider log"#.into()),
+        ("name = 'a'\nprovider = 'apns'\nKEY\napp-ids = ['x.voip']", r#"app.a.app-ids: "x.voip": bundle ids without ".voip" and ".remote""#.into()),
+        ("name = 'a'\nprovider = 'log'\napp-ids = ['']", r#"app.a.app-ids: "": the app ids that phones send: no blanks"#.into()),
+        ("name = 'a'\nprovider = 'log'\ndomains = ['']", r#"app.a.domains: "": domains of callees: no blanks"#.into()),
+        ("name = 'a'\nprovider = 'log'\ntopic = 'x'", r#"app.a.topic: "x": an APNs topic, with provider apns or apns.dev only"#.into()),
+        ("name = 'a'\nprovider = 'log'\nbase-url = 'https://h/path'", format!(r#"app.a.base-url: "https://h/path": {origin}"#)),
+        ("name = 'a'\nprovider = 'log'\nbase-url = 'http://example.org'", format!(r#"app.a.base-url: "http://example.org": {origin}"#)),
+        ("name = 'a'\nprovider = 'log'\nproxy = 'socks5://h:1'", r#"app.a.proxy: "socks5://h:1": "http://host:port""#.into()),
+        ("name = 'a'\nprovider = 'log'\nca-file = 'nope'", "app.a.ca-file: nope: cannot be read: No such file or directory (os error 2)".into()),
+        ("name = 'a'\nprovider = 'log'\npayload = 'x'", r#"app.a.payload: "x": "default", "linphone", "mod_apn" or "template""#.into()),
+        ("name = 'a'\nprovider = 'log'\npayload = 'template'", "app.a.payload-file: missing: a file with one JSON object".into()),
+        ("name = 'a'\nprovider = 'log'\npayload-file = 'k'", r#"app.a.payload-file: "k": only with payload = "template""#.into()),
+        ("name = 'a'\nprovider = 'log'\npayload = 'template'\npayload-file = 'k'", r#"app.a.payload-file: "k": a file with one JSON object: invalid number at line 1 column 2"#.into()),
+        ("name = 'a'\nprovider = 'log'\non-unregister = 'x'", r#"app.a.on-unregister: "x": "forget" or "keep""#.into()),
+        ("name = 'a'\nprovider = 'log'\n[[app]]\nname = 'b'\nprovider = 'log'", "app.b.app-ids: []: app-ids or domains that no other app of this provider has".into()),
+    ];
+    for (config, error) in cases {
+        let place = Place::with(&format!("[[app]]\n{}", config.replace("KEY", key)));
+        place.write("k", "-----BEGIN");
+        let found = place.error().replace(&format!("{:?}", place.path("k")), "\"k\"");
+        assert_eq!(found, format!("fswake.toml: {error}"));
+    }
+}

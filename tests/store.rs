@@ -1,0 +1,352 @@
+//! The SQLite store on real files: what comes back, what survives, what is refused.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use fswake::store::sqlite::{SCHEMA, SCHEMA_VERSION};
+use fswake::store::{Health, JournalEntry, Options, Sqlite, StoreError, StoreOp, StoreWriter};
+use fswake::types::{Aor, CallId, Device, Provider, PushParams, PushToken};
+use rusqlite::Connection;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+const LONG: Duration = Duration::from_secs(60);
+
+struct Place {
+    _dir: TempDir,
+    path: PathBuf,
+}
+
+fn place() -> Place {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("fswake.db");
+    Place { _dir: dir, path }
+}
+
+fn device(n: u32) -> Device {
+    Device {
+        aor: Aor::new(format!("user{n}"), "example.org"),
+        push: PushParams {
+            provider: Provider::Apns,
+            app: "org.example.phone".into(),
+            team: Some("ABCDE12345".into()),
+            call_token: Some(PushToken::new(format!("{n:064x}"))),
+            remote_token: None,
+        },
+        user_agent: "Phone/1.0".into(),
+        register_call_id: format!("call-{n}"),
+        first_seen: 1_700_000_000,
+        last_seen: 1_700_000_000 + i64::from(n),
+        set_aside: None,
+    }
+}
+
+fn line(at_ms: i64) -> StoreOp {
+    StoreOp::Journal(JournalEntry {
+        call: Some(CallId(Uuid::from_u128(7))),
+        aor: Aor::new("user1", "example.org"),
+        at_ms,
+        event: "push-sent",
+        detail: r#"{"token":"0badcafe"}"#.into(),
+    })
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_millis()).unwrap()
+}
+
+fn stored(path: &Path) -> Vec<Device> {
+    let (snapshot, _writer) = Sqlite::open(path, &Options::default()).unwrap();
+    let mut devices = snapshot.devices;
+    devices.sort_by(|a, b| a.aor.cmp(&b.aor));
+    devices
+}
+
+fn count(path: &Path, table: &str) -> i64 {
+    let db = Connection::open(path).unwrap();
+    db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))
+        .unwrap()
+}
+
+fn until(writer: &StoreWriter, what: &str, holds: impl Fn(&Health) -> bool) -> Health {
+    let started = Instant::now();
+    loop {
+        let health = writer.health();
+        if holds(&health) {
+            return health;
+        }
+        assert!(started.elapsed() < LONG, "{what}: {health:?}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn every_field_comes_back_as_it_was_put_whatever_the_text() {
+    let place = place();
+    let odd = "\u{0} ' \" ; -- \r\n \\ %00 \u{202e} \u{1f4f1} ${x} ]]> 007";
+    let mut strange = device(1);
+    strange.aor = Aor::new(odd, "Example.ORG");
+    strange.push = PushParams {
+        provider: Provider::from_name("acme"),
+        app: odd.into(),
+        team: Some(String::new()),
+        call_token: Some(PushToken::new(odd.repeat(500))),
+        remote_token: Some(PushToken::new("0123")),
+    };
+    strange.user_agent = odd.into();
+    strange.register_call_id = odd.into();
+    strange.first_seen = i64::MIN;
+    strange.last_seen = i64::MAX;
+    strange.set_aside = Some(odd.into());
+    let mut bare = device(2);
+    bare.push.team = None;
+    bare.push.app = String::new();
+    bare.push.remote_token = bare.push.call_token.take();
+    let (snapshot, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
+    assert!(snapshot.devices.is_empty() && snapshot.read_at > 1_700_000_000);
+    writer.submit(StoreOp::Put(strange.clone()));
+    writer.submit(StoreOp::Put(bare.clone()));
+    writer.flush(LONG).unwrap();
+    drop(writer);
+    assert_eq!(stored(&place.path), [strange, bare]);
+}
+
+#[test]
+fn put_replaces_and_delete_removes() {
+    let place = place();
+    let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
+    writer.submit(StoreOp::Put(device(1)));
+    writer.submit(StoreOp::Put(device(2)));
+    writer.flush(LONG).unwrap();
+    let newer = Device {
+        last_seen: 1_800_000_000,
+        ..device(1)
+    };
+    writer.submit(StoreOp::Put(newer.clone()));
+    writer.submit(StoreOp::Delete(device(2).key().unwrap()));
+    drop(writer);
+    assert_eq!(stored(&place.path), [newer]);
+}
+
+#[test]
+fn token_has_one_owner_and_a_late_delete_for_the_former_takes_nothing() {
+    let place = place();
+    let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
+    let former = device(1);
+    let mut owner = device(1);
+    owner.aor = Aor::new("other", "example.org");
+    writer.submit(StoreOp::Put(former.clone()));
+    writer.submit(StoreOp::Put(owner.clone()));
+    writer.submit(StoreOp::Delete(former.key().unwrap()));
+    drop(writer);
+    assert_eq!(stored(&place.path), [owner]);
+}
+
+#[test]
+fn two_writers_share_one_file() {
+    let place = place();
+    let (_, one) = Sqlite::open(&place.path, &Options::default()).unwrap();
+    let (_, two) = Sqlite::open(&place.path, &Options::default()).unwrap();
+    for n in 0..100 {
+        if n % 2 == 0 { &one } else { &two }.submit(StoreOp::Put(device(n)));
+    }
+    one.flush(LONG).unwrap();
+    two.flush(LONG).unwrap();
+    assert_eq!(stored(&place.path).len(), 100);
+}
+
+#[test]
+fn file_is_readable_by_its_owner_only() {
+    let place = place();
+    std::fs::write(&place.path, "").unwrap();
+    std::fs::set_permissions(&place.path, PermissionsExt::from_mode(0o644)).unwrap();
+    let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
+    writer.submit(StoreOp::Put(device(1)));
+    writer.flush(LONG).unwrap();
+    for file in ["fswake.db", "fswake.db-wal", "fswake.db-shm"] {
+        let mode = place.path.with_file_name(file).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+}
+
+#[test]
+fn burst_of_100_000_devices_loses_none() {
+    let place = place();
+    let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
+    for n in 0..100_000 {
+        writer.submit(StoreOp::Put(device(n)));
+    }
+    writer.flush(LONG).unwrap();
+    assert_eq!(count(&place.path, "devices"), 100_000);
+    assert_eq!((writer.health().dropped_devices, writer.health().queued), (0, 0));
+}
+
+/// Not a test of its own: the process that the next one kills.
+#[test]
+fn child_that_writes_until_it_is_killed() {
+    let Ok(path) = std::env::var("FSWAKE_TEST_STORE") else {
+        return;
+    };
+    let (_, writer) = Sqlite::open(Path::new(&path), &Options::default()).unwrap();
+    for n in 0.. {
+        for n in n * 50..(n + 1) * 50 {
+            writer.submit(StoreOp::Put(device(n)));
+            writer.submit(line(now_ms()));
+        }
+        writer.flush(LONG).unwrap();
+        println!("\nwritten {}", (n + 1) * 50);
+    }
+}
+
+#[test]
+fn killed_in_the_middle_of_a_write_loses_nothing_that_was_written() {
+    let place = place();
+    for batches in [1, 3, 9] {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "child_that_writes_until_it_is_killed", "--nocapture"])
+            .env("FSWAKE_TEST_STORE", &place.path)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let written = lines.filter_map(|l| l.unwrap().strip_prefix("written ")?.parse::<usize>().ok());
+        let written = written.take(batches).last().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(stored(&place.path).len() >= written);
+        let db = Connection::open(&place.path).unwrap();
+        let verdict: String = db.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+        assert_eq!(verdict, "ok");
+    }
+}
+
+#[test]
+fn full_disk_keeps_devices_in_memory_and_writes_them_when_there_is_room_again() {
+    let place = place();
+    drop(Sqlite::open(&place.path, &Options::default()).unwrap());
+    let other = Connection::open(&place.path).unwrap();
+    other
+        .execute_batch("CREATE TABLE ballast (x); INSERT INTO ballast VALUES (zeroblob(4000000));")
+        .unwrap();
+    let pages: u32 = other.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+    let options = Options {
+        max_pages: Some(pages + 20),
+        max_queued_journal: 100,
+        ..Options::default()
+    };
+    let (_, writer) = Sqlite::open(&place.path, &options).unwrap();
+    for n in 0..5_000 {
+        writer.submit(StoreOp::Put(device(n)));
+        writer.submit(line(now_ms()));
+    }
+    let health = until(&writer, "failing", |h| h.failing.is_some());
+    assert!(health.failing.unwrap().reason.contains("full"));
+    let unflushed = writer.flush(Duration::from_millis(10)).unwrap_err();
+    assert_eq!(unflushed.queued, writer.health().queued);
+    other.execute_batch("DROP TABLE ballast;").unwrap();
+    writer.flush(LONG).unwrap();
+    let health = writer.health();
+    assert_eq!((health.failing, health.queued, health.dropped_devices), (None, 0, 0));
+    assert!(health.dropped_journal > 0);
+    assert_eq!(count(&place.path, "devices"), 5_000);
+    let lines = u64::try_from(count(&place.path, "journal")).unwrap();
+    assert_eq!(lines + health.dropped_journal, 5_000);
+}
+
+#[test]
+fn file_locked_by_another_process_is_written_when_it_lets_go() {
+    let place = place();
+    let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
+    let other = Connection::open(&place.path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    writer.submit(StoreOp::Put(device(1)));
+    let health = until(&writer, "failing", |h| h.failing.is_some());
+    assert!(health.failing.unwrap().reason.contains("locked"));
+    assert_eq!(health.queued, 1);
+    other.execute_batch("ROLLBACK").unwrap();
+    writer.flush(LONG).unwrap();
+    assert_eq!(writer.health().failing, None);
+    drop(writer);
+    assert_eq!(stored(&place.path), [device(1)]);
+}
+
+#[test]
+fn stop_while_the_file_is_locked_ends_and_says_so() {
+    let place = place();
+    let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
+    let other = Connection::open(&place.path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    writer.submit(StoreOp::Put(device(1)));
+    drop(writer);
+    other.execute_batch("ROLLBACK").unwrap();
+    assert!(stored(&place.path).is_empty());
+}
+
+#[test]
+fn old_journal_lines_go_in_small_steps_and_young_ones_stay() {
+    let place = place();
+    let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
+    let old = now_ms() - 40 * 24 * 3600 * 1000;
+    for n in 0..2_500 {
+        writer.submit(line(old + n));
+    }
+    writer.submit(line(now_ms()));
+    writer.flush(LONG).unwrap();
+    drop(writer);
+    assert_eq!(count(&place.path, "journal"), 2_501);
+    let (_, _writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
+    let started = Instant::now();
+    while count(&place.path, "journal") > 1 {
+        assert!(started.elapsed() < LONG);
+    }
+}
+
+#[test]
+fn schema_applies_twice() {
+    let db = Connection::open_in_memory().unwrap();
+    db.execute_batch(SCHEMA).unwrap();
+    db.execute_batch(SCHEMA).unwrap();
+    let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    assert_eq!(version, SCHEMA_VERSION);
+}
+
+#[test]
+fn newer_schema_is_refused() {
+    let place = place();
+    let db = Connection::open(&place.path).unwrap();
+    db.execute_batch("PRAGMA user_version = 99").unwrap();
+    let refused = Sqlite::open(&place.path, &Options::default()).unwrap_err();
+    assert!(matches!(refused, StoreError::NewerSchema { found: 99, .. }));
+    assert_eq!(
+        refused.to_string(),
+        format!(
+            "{}: the store has schema version 99, this fswake knows up to 1: run the newer fswake, or name another \
+             store.path",
+            place.path.display()
+        )
+    );
+}
+
+#[test]
+fn damaged_file_is_refused_with_its_name_and_what_to_do() {
+    let place = place();
+    std::fs::write(&place.path, "this is not a database ".repeat(1000)).unwrap();
+    let refused = Sqlite::open(&place.path, &Options::default()).unwrap_err();
+    assert!(matches!(refused, StoreError::Corrupt { .. }));
+    let text = refused.to_string();
+    assert!(text.starts_with(place.path.to_str().unwrap()), "{text}");
+    assert!(text.contains("move the file"), "{text}");
+}
+
+#[test]
+fn missing_directory_is_refused_with_its_name() {
+    let refused = Sqlite::open(Path::new("/nonexistent/fswake.db"), &Options::default()).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "/nonexistent/fswake.db: the store cannot be opened: No such file or directory (os error 2)"
+    );
+}
