@@ -20,9 +20,9 @@ use crate::esl::inbound::{Endpoint, Inbound, unix_now};
 use crate::esl::outbound::Outbound;
 use crate::esl::registrations::ContactRules;
 use crate::lifecycle::{self, Signals};
-use crate::push::pushers::Pushers;
+use crate::push::Pushers;
+use crate::store::StoreWriter;
 use crate::store::sqlite::{Options, Sqlite};
-use crate::store::writer::StoreWriter;
 use crate::store::{Snapshot, StoreOp};
 use crate::types::Device;
 
@@ -62,7 +62,10 @@ impl Daemon {
             warn!(%error, "cannot raise the limit of open files: each held call needs up to six");
         }
         let pushers = Pushers::new(config.apps)?;
-        let options = Options { journal_keep: config.store.journal_keep, ..Options::default() };
+        let options = Options {
+            journal_keep: config.store.journal_keep,
+            ..Options::default()
+        };
         let (snapshot, store) = Sqlite::open(&config.store.path, &options)?;
         let devices = still_wanted(snapshot, config.policy.token_ttl, &store);
         info!(devices = devices.len(), store = %config.store.path.display(), "devices read");
@@ -77,7 +80,9 @@ impl Daemon {
         let allowed = move |ip| allow.iter().any(|network| network.contains(ip));
         let outbound = Outbound::new(inputs.clone(), allowed, stop.clone(), calls.clone());
         for address in config.listen.addresses {
-            let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
+            let listener = TcpListener::bind(address)
+                .await
+                .with_context(|| format!("listen on {address}"))?;
             info!(%address, "waiting for calls");
             tokio::spawn(outbound.clone().listen(listener));
         }
@@ -110,7 +115,16 @@ impl Daemon {
         let inbound = tokio::spawn(inbound.run());
         // Connections and tokens are ready before the first call needs them; a provider that is down delays nothing here.
         tokio::spawn(async move { pushers.warm().await });
-        Ok(Self { inputs, driver, inbound, stop, calls, pushes, store, drain_timeout: config.drain_timeout })
+        Ok(Self {
+            inputs,
+            driver,
+            inbound,
+            stop,
+            calls,
+            pushes,
+            store,
+            drain_timeout: config.drain_timeout,
+        })
     }
 
     async fn wait(mut self, signals: &mut Signals) -> anyhow::Result<()> {
@@ -161,8 +175,10 @@ impl Daemon {
 fn still_wanted(snapshot: Snapshot, ttl: Duration, store: &StoreWriter) -> Vec<Device> {
     let ttl = i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
     let now = unix_now();
-    let (wanted, old): (Vec<_>, Vec<_>) =
-        snapshot.devices.into_iter().partition(|d| now.saturating_sub(d.last_seen) <= ttl);
+    let (wanted, old): (Vec<_>, Vec<_>) = snapshot
+        .devices
+        .into_iter()
+        .partition(|d| now.saturating_sub(d.last_seen) <= ttl);
     for key in old.iter().filter_map(Device::key) {
         store.submit(StoreOp::Delete(key));
     }
@@ -173,9 +189,12 @@ fn contact_rules(config: ContactConfig) -> ContactRules {
     let sets = config.params.into_iter().map(|set| ParamSet {
         user_agent: Some(set.user_agent).filter(|agent| !agent.is_empty()),
         voip_token: set.voip_token,
-        im_token: set.im_token,
-        app_id: set.app_id,
-        platform: set.platform,
+        im_token: Some(set.im_token),
+        app_id: Some(set.app_id),
+        platform: Some(set.platform),
     });
-    ContactRules { names: ParamNames(sets.collect()), strip_push: config.strip_push_params }
+    ContactRules {
+        names: ParamNames(sets.collect()),
+        strip_push: config.strip_push_params,
+    }
 }

@@ -16,8 +16,8 @@ use tracing::{debug, info, info_span, warn};
 use crate::engine::{Command, Engine, Event, HeldCall, Note, Summary, Value};
 use crate::esl::inbound::unix_now;
 use crate::esl::outbound::Order;
-use crate::push::{PushRequest, pushers::Pushers};
-use crate::store::{JournalEntry, StoreOp, writer::StoreWriter};
+use crate::push::{PushRequest, Pushers};
+use crate::store::{JournalEntry, StoreOp, StoreWriter};
 use crate::types::{Aor, CallId, Device, LegId, Moment};
 
 /// Everything that the loop hears.
@@ -85,7 +85,11 @@ impl Turning {
         let mut beat = interval(std::time::Duration::from_secs(1));
         let far = std::time::Duration::from_secs(3600);
         loop {
-            let due = self.d.engine.next_timer().map_or_else(|| Instant::now() + far, |at| self.started + at.0);
+            let due = self
+                .d
+                .engine
+                .next_timer()
+                .map_or_else(|| Instant::now() + far, |at| self.started + at.0);
             tokio::select! {
                 input = inputs.recv() => match input {
                     Some(input) => self.take(input),
@@ -139,8 +143,23 @@ impl Turning {
             debug!(?command, "command");
             match command {
                 Command::Alert(call) => self.order(call, Order::Alert),
-                Command::Ring { leg, target, sip_call_id, timeout, park_timeout } => {
-                    self.order(leg.call, Order::Ring { leg, target, sip_call_id, timeout, park_timeout });
+                Command::Ring {
+                    leg,
+                    target,
+                    sip_call_id,
+                    timeout,
+                    park_timeout,
+                } => {
+                    self.order(
+                        leg.call,
+                        Order::Ring {
+                            leg,
+                            target,
+                            sip_call_id,
+                            timeout,
+                            park_timeout,
+                        },
+                    );
                 }
                 Command::Kill { leg, cause } => self.order(leg.call, Order::Kill(leg, cause)),
                 Command::Connect { leg, codec } => self.order(leg.call, Order::Connect(leg, codec)),
@@ -189,7 +208,13 @@ impl Turning {
         let push = request.id;
         let task = async move {
             let outcome = pushers.push(&request).await;
-            let _ = inputs.send(Input::Event(Event::PushEnded { push, outcome, at: unix_now() })).await;
+            let _ = inputs
+                .send(Input::Event(Event::PushEnded {
+                    push,
+                    outcome,
+                    at: unix_now(),
+                }))
+                .await;
         };
         self.d.tasks.spawn(tracing::Instrument::instrument(task, span));
     }
@@ -218,7 +243,12 @@ impl Turning {
     }
 
     fn note(&self, note: Note) {
-        let Note { call, aor, event, detail } = note;
+        let Note {
+            call,
+            aor,
+            event,
+            detail,
+        } = note;
         let fields = detail.into_iter().map(|(name, value)| {
             let value = match value {
                 Value::Text(text) => serde_json::Value::String(text),
@@ -230,9 +260,17 @@ impl Turning {
         if let Some(call) = call {
             debug!(call.id = %call, %aor, event, detail, "note");
         }
-        let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis());
+        let at_ms = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |d| d.as_millis());
         let at_ms = i64::try_from(at_ms).unwrap_or(i64::MAX);
-        self.d.store.submit(StoreOp::Journal(JournalEntry { call, aor, at_ms, event, detail }));
+        self.d.store.submit(StoreOp::Journal(JournalEntry {
+            call,
+            aor,
+            at_ms,
+            event,
+            detail,
+        }));
     }
 }
 

@@ -8,10 +8,14 @@
 //!                           Event::PushAccepted / PushRefused <------------------+
 //! ```
 
+pub mod app;
 pub mod cli;
 pub mod config;
 pub mod contact;
+pub mod driver;
 pub mod engine;
+pub mod esl;
+pub mod lifecycle;
 pub mod logging;
 pub mod push;
 pub mod store;

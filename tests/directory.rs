@@ -40,14 +40,28 @@ fn reading_does_not_take_a_token_from_a_phone_that_is_registered() {
 
 #[test]
 fn token_is_dropped_when_gone_unless_the_phone_registered_since() {
-    for (since, dropped) in [(None, true), (Some(T0 + 1), true), (Some(T0), true), (Some(T0 - 1), false)] {
+    for (since, dropped) in [
+        (None, true),
+        (Some(T0 + 1), true),
+        (Some(T0), true),
+        (Some(T0 - 1), false),
+    ] {
         let mut b = bench();
         b.sleeping("1001", "tok");
         b.hold(1, "1001");
         let push = b.expect_push("tok");
         b.out.clear();
-        b.refuses(&push, PushError::TokenGone { since, reason: "Unregistered".into() });
-        let forgotten = b.out.iter().any(|c| matches!(c, fswake::engine::Command::ForgetDevice { .. }));
+        b.refuses(
+            &push,
+            PushError::TokenGone {
+                since,
+                reason: "Unregistered".into(),
+            },
+        );
+        let forgotten = b
+            .out
+            .iter()
+            .any(|c| matches!(c, fswake::engine::Command::ForgetDevice { .. }));
         assert_eq!(forgotten, dropped, "{since:?}");
     }
 }
@@ -59,8 +73,17 @@ fn bad_token_is_set_aside_until_its_next_register_not_dropped() {
     b.hold(1, "1001");
     let push = b.expect_push("tok");
     b.out.clear();
-    b.refuses(&push, PushError::TokenBad { reason: "BadDeviceToken".into() });
-    assert!(b.expect_stored("tok").set_aside.is_some_and(|why| why.starts_with("BadDeviceToken")));
+    b.refuses(
+        &push,
+        PushError::TokenBad {
+            reason: "BadDeviceToken".into(),
+        },
+    );
+    assert!(
+        b.expect_stored("tok")
+            .set_aside
+            .is_some_and(|why| why.starts_with("BadDeviceToken"))
+    );
     b.expect_release(1, HoldResult::Unreachable);
     b.hold(2, "1001");
     b.expect_release(2, HoldResult::Unreachable);
@@ -161,7 +184,12 @@ fn two_phones_of_one_user_keep_both_their_bindings() {
 fn one_phone_keeps_one_binding_however_often_it_registers() {
     let mut b = bench();
     for n in 0..50 {
-        b.register(reg("1001", &format!("id{n}"), &format!("1001@a:{n}"), Some(apns("one"))));
+        b.register(reg(
+            "1001",
+            &format!("id{n}"),
+            &format!("1001@a:{n}"),
+            Some(apns("one")),
+        ));
     }
     assert_eq!(b.engine.known(), (1, 1));
 }
@@ -170,7 +198,12 @@ fn one_phone_keeps_one_binding_however_often_it_registers() {
 fn hostile_number_of_devices_is_bounded() {
     let mut b = bench();
     for n in 0..100 {
-        b.register(reg("1001", &format!("id{n}"), &format!("1001@a:{n}"), Some(apns(&format!("tok{n}")))));
+        b.register(reg(
+            "1001",
+            &format!("id{n}"),
+            &format!("1001@a:{n}"),
+            Some(apns(&format!("tok{n}"))),
+        ));
     }
     let (devices, bindings) = b.engine.known();
     assert!(devices <= 20 && bindings <= 20, "{devices} {bindings}");
@@ -207,15 +240,26 @@ fn failed_ping_ends_the_proof_of_life() {
     let mut b = bench();
     b.register(reg("1001", "id", "1001@a:1", Some(apns("tok"))));
     let aor = Aor::new("1001", "fs.test");
-    b.feed(Event::Pinged { aor: aor.clone(), call_id: "id".into(), reachable: false });
+    b.feed(Event::Pinged {
+        aor: aor.clone(),
+        call_id: "id".into(),
+        reachable: false,
+    });
     b.out.clear();
     b.hold(1, "1001");
     b.expect_push("tok");
     b.expect_ring(leg(1, 0), "1001@a:1");
     b.out.clear();
-    b.feed(Event::CallerGone { call: common::call(1), cause: "X".into() });
+    b.feed(Event::CallerGone {
+        call: common::call(1),
+        cause: "X".into(),
+    });
     b.pass(Duration::from_secs(600));
-    b.feed(Event::Pinged { aor, call_id: "id".into(), reachable: true });
+    b.feed(Event::Pinged {
+        aor,
+        call_id: "id".into(),
+        reachable: true,
+    });
     b.out.clear();
     b.hold(2, "1001");
     b.expect_ring(leg(2, 0), "1001@a:1");
@@ -240,7 +284,12 @@ fn domains_are_compared_without_case_after_their_aliases() {
             at: std::time::SystemTime::UNIX_EPOCH,
             max_wait: None,
         }));
-        assert!(!b.out.iter().any(|c| matches!(c, fswake::engine::Command::Release { .. })), "{domain}");
+        assert!(
+            !b.out
+                .iter()
+                .any(|c| matches!(c, fswake::engine::Command::Release { .. })),
+            "{domain}"
+        );
     }
     b.hold(9, "1001X");
     b.expect_release(9, HoldResult::NoDevice);

@@ -39,8 +39,13 @@ fn sleeping_phone_is_pushed_woken_rung_and_connected() {
     b.pass(ms(800));
     b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
     b.expect_stored("tok");
-    let Command::Ring { sip_call_id, .. } = b.expect_ring(leg(1, 0), "1001@new:2") else { unreachable!() };
-    assert_eq!(sip_call_id, push.sip_call_id, "the INVITE's Call-ID is the one that the push carried");
+    let Command::Ring { sip_call_id, .. } = b.expect_ring(leg(1, 0), "1001@new:2") else {
+        unreachable!()
+    };
+    assert_eq!(
+        sip_call_id, push.sip_call_id,
+        "the INVITE's Call-ID is the one that the push carried"
+    );
     b.feed(Event::LegDialed(leg(1, 0)));
     b.feed(Event::LegRinging(leg(1, 0)));
     b.pass(ms(2000));
@@ -135,7 +140,11 @@ fn desk_phone_rings_at_once_and_the_woken_phone_late_and_the_first_answer_wins()
         b.expect_stored("tok");
         b.expect_ring(leg(1, 1), "1001@new:2");
         b.feed(Event::LegRinging(leg(1, 1)));
-        let (winner, loser) = if desk_answers { (leg(1, 0), leg(1, 1)) } else { (leg(1, 1), leg(1, 0)) };
+        let (winner, loser) = if desk_answers {
+            (leg(1, 0), leg(1, 1))
+        } else {
+            (leg(1, 1), leg(1, 0))
+        };
         b.answers(winner);
         b.expect_connect(winner);
         b.feed(Event::Bridged(winner));
@@ -177,7 +186,12 @@ fn awake_phone_that_says_nothing_is_pushed_after_the_push_delay() {
 
 #[test]
 fn awake_phone_whose_leg_fails_is_pushed_without_delay_and_waited_for() {
-    for (cause, sip) in [("RECOVERY_ON_TIMER_EXPIRE", 408), ("NO_USER_RESPONSE", 480), ("NORMAL_TEMPORARY_FAILURE", 503), ("NORMAL_TEMPORARY_FAILURE", 0)] {
+    for (cause, sip) in [
+        ("RECOVERY_ON_TIMER_EXPIRE", 408),
+        ("NO_USER_RESPONSE", 480),
+        ("NORMAL_TEMPORARY_FAILURE", 503),
+        ("NORMAL_TEMPORARY_FAILURE", 0),
+    ] {
         let mut b = bench();
         b.register(reg("1001", "tok", "1001@here:1", Some(apns("tok"))));
         b.out.clear();
@@ -216,7 +230,10 @@ fn pushes_are_repeated_twice_inside_the_wait_with_the_same_call_id() {
         b.expect_nothing_more();
         b.pass(ms(1));
         let again = b.expect_push("tok");
-        assert_eq!((again.sip_call_id.as_str(), again.call), (first.sip_call_id.as_str(), call(1)));
+        assert_eq!(
+            (again.sip_call_id.as_str(), again.call),
+            (first.sip_call_id.as_str(), call(1))
+        );
         assert_eq!(again.ttl, Duration::from_secs(left));
     }
     b.pass(ms(14_999));
@@ -275,10 +292,21 @@ fn wait_ends_early_when_every_push_is_refused_for_good() {
     b.hold(1, "1001");
     let (one, two) = (b.expect_push("one"), b.expect_push("two"));
     b.expect_alert(1);
-    b.refuses(&one, PushError::TokenGone { since: None, reason: "Unregistered".into() });
+    b.refuses(
+        &one,
+        PushError::TokenGone {
+            since: None,
+            reason: "Unregistered".into(),
+        },
+    );
     b.expect_forgotten("1001", "one");
     b.expect_nothing_more();
-    b.refuses(&two, PushError::Misconfigured { reason: "no app".into() });
+    b.refuses(
+        &two,
+        PushError::Misconfigured {
+            reason: "no app".into(),
+        },
+    );
     b.expect_release(1, HoldResult::Unreachable);
     b.expect_nothing_more();
 }
@@ -301,7 +329,13 @@ fn refused_push_does_not_end_the_leg_of_a_phone_that_came_by_itself() {
     b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
     b.expect_stored("tok");
     b.expect_ring(leg(1, 0), "1001@new:2");
-    b.refuses(&push, PushError::Rejected { status: 403, reason: "Forbidden".into() });
+    b.refuses(
+        &push,
+        PushError::Rejected {
+            status: 403,
+            reason: "Forbidden".into(),
+        },
+    );
     b.expect_nothing_more();
     assert_eq!(b.engine.held_calls(), 1);
 }
@@ -330,7 +364,13 @@ fn decline_for_all_ends_the_call_with_the_phones_answer() {
         b.out.clear();
         b.ends(leg(1, 0), cause, sip);
         b.expect_kill(leg(1, 1), "LOSE_RACE");
-        assert_eq!(b.out.pop(), Some(Command::Reject { call: call(1), cause: heard }));
+        assert_eq!(
+            b.out.pop(),
+            Some(Command::Reject {
+                call: call(1),
+                cause: heard
+            })
+        );
         b.expect_nothing_more();
     }
 }
@@ -360,7 +400,10 @@ fn second_call_rides_on_the_wake_under_way_and_both_ring() {
     b.expect_ring(leg(1, 0), "1001@new:2");
     b.expect_ring(leg(2, 0), "1001@new:2");
     b.expect_nothing_more();
-    b.feed(Event::CallerGone { call: call(1), cause: "ORIGINATOR_CANCEL".into() });
+    b.feed(Event::CallerGone {
+        call: call(1),
+        cause: "ORIGINATOR_CANCEL".into(),
+    });
     b.expect_kill(leg(1, 0), "ORIGINATOR_CANCEL");
     b.expect_close(1);
     b.expect_nothing_more();
@@ -385,7 +428,10 @@ fn second_call_pushes_itself_when_the_first_wake_stays_without_effect() {
 fn caller_gone_before_the_register_leaves_nothing_to_ring() {
     let mut b = bench();
     held(&mut b);
-    b.feed(Event::CallerGone { call: call(1), cause: "ORIGINATOR_CANCEL".into() });
+    b.feed(Event::CallerGone {
+        call: call(1),
+        cause: "ORIGINATOR_CANCEL".into(),
+    });
     b.expect_close(1);
     b.expect_nothing_more();
     b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
@@ -398,8 +444,12 @@ fn hangup_in_the_moment_of_the_register_kills_the_leg_that_has_just_begun() {
     let mut b = bench();
     held(&mut b);
     b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
-    b.feed(Event::CallerGone { call: call(1), cause: "LOSE_RACE".into() });
-    b.out.retain(|c| !matches!(c, Command::StoreDevice(_) | Command::Ring { .. }));
+    b.feed(Event::CallerGone {
+        call: call(1),
+        cause: "LOSE_RACE".into(),
+    });
+    b.out
+        .retain(|c| !matches!(c, Command::StoreDevice(_) | Command::Ring { .. }));
     b.expect_kill(leg(1, 0), "LOSE_RACE");
     b.expect_close(1);
     b.expect_nothing_more();
@@ -491,7 +541,10 @@ fn cancel_push_goes_to_woken_devices_that_are_not_on_the_line() {
     };
     let mut b = with(|p| p.apps = vec![wish.clone()]);
     held(&mut b);
-    b.feed(Event::CallerGone { call: call(1), cause: "ORIGINATOR_CANCEL".into() });
+    b.feed(Event::CallerGone {
+        call: call(1),
+        cause: "ORIGINATOR_CANCEL".into(),
+    });
     b.expect_news(&PushKind::Cancel(CancelReason::CallerHungUp));
     b.expect_news(&PushKind::MissedCall);
     b.expect_close(1);
@@ -526,7 +579,10 @@ fn nobody_can_drain_a_battery_by_calling() {
     for n in 1..=2 {
         b.hold(n, "1001");
         b.expect_push("tok");
-        b.feed(Event::CallerGone { call: call(n), cause: "ORIGINATOR_CANCEL".into() });
+        b.feed(Event::CallerGone {
+            call: call(n),
+            cause: "ORIGINATOR_CANCEL".into(),
+        });
         b.out.clear();
         b.pass(ms(1000));
     }
@@ -636,7 +692,10 @@ fn repeated_and_late_events_do_nothing() {
     b.feed(Event::Bridged(leg(1, 0)));
     b.expect_close(1);
     b.ends(leg(1, 0), "NORMAL_CLEARING", 0);
-    b.feed(Event::CallerGone { call: call(1), cause: "NORMAL_CLEARING".into() });
+    b.feed(Event::CallerGone {
+        call: call(1),
+        cause: "NORMAL_CLEARING".into(),
+    });
     b.engine.tick(b.now);
     b.expect_nothing_more();
     assert_eq!(b.summaries.len(), 1);

@@ -62,29 +62,53 @@ fn event(step: &Step, bench: &mut Bench) -> Option<Event> {
             Event::Registered(reg(&u.to_string(), &id.to_string(), &format!("{u}@h:{at}"), push))
         }
         Step::Unregister(u, id, explicit) => {
-            let why = if explicit { UnregisterWhy::Explicit } else { UnregisterWhy::ConnectionClosed };
+            let why = if explicit {
+                UnregisterWhy::Explicit
+            } else {
+                UnregisterWhy::ConnectionClosed
+            };
             unreg(&u.to_string(), &id.to_string(), why)
         }
         Step::Dialed(c, n) => Event::LegDialed(leg(c, n)),
         Step::Ringing(c, n) => Event::LegRinging(leg(c, n)),
-        Step::Answered(c, n) => Event::LegAnswered { leg: leg(c, n), codec: None },
+        Step::Answered(c, n) => Event::LegAnswered {
+            leg: leg(c, n),
+            codec: None,
+        },
         Step::Ended(c, n, sip) => {
-            let end = LegEnd { cause: "X".into(), sip_status: (sip > 0).then_some(sip) };
+            let end = LegEnd {
+                cause: "X".into(),
+                sip_status: (sip > 0).then_some(sip),
+            };
             Event::LegEnded { leg: leg(c, n), end }
         }
         Step::Bridged(c, n, true) => Event::Bridged(leg(c, n)),
         Step::Bridged(c, n, false) => Event::BridgeFailed(leg(c, n)),
-        Step::CallerGone(c) => Event::CallerGone { call: call(c), cause: "ORIGINATOR_CANCEL".into() },
+        Step::CallerGone(c) => Event::CallerGone {
+            call: call(c),
+            cause: "ORIGINATOR_CANCEL".into(),
+        },
         Step::Lost(c) => Event::ConnectionLost(call(c)),
         Step::PushEnded(p, how) => {
             let outcome = match how {
-                0 => Ok(PushReceipt { provider_id: None, status: 200, attempts: 1 }),
-                1 => Err(PushError::TokenGone { since: None, reason: String::new() }),
+                0 => Ok(PushReceipt {
+                    provider_id: None,
+                    status: 200,
+                    attempts: 1,
+                }),
+                1 => Err(PushError::TokenGone {
+                    since: None,
+                    reason: String::new(),
+                }),
                 2 => Err(PushError::TokenBad { reason: String::new() }),
                 3 => Err(PushError::Exhausted { reason: String::new() }),
                 _ => Err(PushError::Misconfigured { reason: String::new() }),
             };
-            Event::PushEnded { push: PushId(p), outcome, at: 0 }
+            Event::PushEnded {
+                push: PushId(p),
+                outcome,
+                at: 0,
+            }
         }
         Step::Pass(_) | Step::Repeat => return None,
     })
@@ -130,7 +154,10 @@ impl Ledger {
 }
 
 fn run(steps: &[Step]) -> Vec<Command> {
-    let mut bench = Bench::new(Policy { push_gap: Duration::from_secs(1), ..Policy::default() });
+    let mut bench = Bench::new(Policy {
+        push_gap: Duration::from_secs(1),
+        ..Policy::default()
+    });
     let mut ledger = Ledger::default();
     let mut all = Vec::new();
     let mut last = None;
@@ -145,7 +172,11 @@ fn run(steps: &[Step]) -> Vec<Command> {
         }
         if let Step::Pass(time) = step {
             bench.pass(Duration::from_millis(*time));
-        } else if let Some(event) = if matches!(step, Step::Repeat) { last.clone() } else { event(step, &mut bench) } {
+        } else if let Some(event) = if matches!(step, Step::Repeat) {
+            last.clone()
+        } else {
+            event(step, &mut bench)
+        } {
             match &event {
                 Event::LegEnded { leg, .. } if ledger.alive.contains_key(leg) => {
                     ledger.alive.insert(*leg, false);
@@ -178,7 +209,11 @@ fn run(steps: &[Step]) -> Vec<Command> {
     for (leg, alive) in &ledger.alive {
         assert!(!alive, "{leg:?} is neither killed nor bridged nor over");
     }
-    assert_eq!(bench.summaries.iter().map(|s| s.call).collect::<HashSet<_>>().len(), bench.summaries.len(), "one summary a call");
+    assert_eq!(
+        bench.summaries.iter().map(|s| s.call).collect::<HashSet<_>>().len(),
+        bench.summaries.len(),
+        "one summary a call"
+    );
     all
 }
 

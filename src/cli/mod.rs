@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand. Results go to stdout, all else to stderr.
 
 mod check;
+mod run;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,6 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, Environment};
+use crate::push::SetupError;
 
 /// Exit code for a configuration that cannot be used (`EX_CONFIG`, sysexits.h). systemd is told not to restart on it.
 pub const EXIT_CONFIG: u8 = 78;
@@ -31,6 +33,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the daemon
+    Run,
     /// Check the configuration and every file that it names
     Check,
 }
@@ -40,6 +44,7 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<()> {
         let config = Config::load(self.config.as_deref(), &Environment::of_process())?;
         match self.command {
+            Command::Run => run::run(config),
             Command::Check => check::check(&config),
         }
     }
@@ -47,7 +52,7 @@ impl Cli {
 
 /// The exit code that says what kind of failure it was.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
-    if error.is::<ConfigError>() {
+    if error.is::<ConfigError>() || error.is::<SetupError>() {
         ExitCode::from(EXIT_CONFIG)
     } else {
         ExitCode::FAILURE

@@ -82,11 +82,15 @@ fn after_display(contact: &str) -> Result<&str, ContactError> {
     let rest = if contact.starts_with('"') {
         // FreeSWITCH writes `""` for no display name, by far the most common start.
         let short = tag::<_, _, nom::error::Error<&str>>("\"\"").parse(contact);
-        let (rest, _) = short.or_else(|_| quoted(contact)).map_err(|_| ContactError::Unbalanced)?;
+        let (rest, _) = short
+            .or_else(|_| quoted(contact))
+            .map_err(|_| ContactError::Unbalanced)?;
         rest.trim_start_matches([' ', '\t'])
     } else {
         let display = take_while::<_, _, nom::error::Error<&str>>(|c| c != '<' && c != '"');
-        let (rest, display) = preceded(tag(""), display).parse(contact).map_err(|_| ContactError::NotSip)?;
+        let (rest, display) = preceded(tag(""), display)
+            .parse(contact)
+            .map_err(|_| ContactError::NotSip)?;
         if display.contains(',') {
             return Err(ContactError::MultipleContacts);
         }
@@ -135,7 +139,9 @@ fn check_tail(tail: &str, names: &ParamNames, warnings: &mut Vec<ContactWarning>
     let mut rest = tail;
     let mut outside = false;
     while let Some(parameter) = rest.strip_prefix(';') {
-        let name_end = parameter.find(['=', ';', ',', '"', '<', '>']).unwrap_or(parameter.len());
+        let name_end = parameter
+            .find(['=', ';', ',', '"', '<', '>'])
+            .unwrap_or(parameter.len());
         outside |= names.is_push(parameter[..name_end].trim_matches([' ', '\t']));
         rest = &parameter[name_end..];
         loop {

@@ -67,7 +67,11 @@ impl Uri {
         out.push_str(profile);
         out.push('/');
         self.write(&mut out, strip, Keep::All)?;
-        if is_dialable(&out) { Ok(out) } else { Err(WriteError::Unsafe) }
+        if is_dialable(&out) {
+            Ok(out)
+        } else {
+            Err(WriteError::Unsafe)
+        }
     }
 
     /// Where requests for this URI go, as canonical text: scheme, user, host, port, transport, and the route. Two Contacts
@@ -210,7 +214,9 @@ fn put(out: &mut String, text: &str, place: Place) -> Result<(), WriteError> {
         let unreserved = meant.is_ascii_alphanumeric() || matches!(meant, b'-' | b'.' | b'_');
         let plain = match escaped {
             Some(_) => unreserved && place != Place::Name,
-            None => unreserved || matches!(meant, b'*' | b'+') || (meant == b':' && colon_is_safe(out, bytes, at, place)),
+            None => {
+                unreserved || matches!(meant, b'*' | b'+') || (meant == b':' && colon_is_safe(out, bytes, at, place))
+            }
         };
         if plain {
             out.push(char::from(meant));

@@ -33,10 +33,21 @@ pub enum NotACall {
 /// When it is not a channel, or nobody is called.
 pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: SystemTime) -> Result<Held, NotACall> {
     let get = |name: &str| header(name).map(str::trim).filter(|v| !v.is_empty());
-    let channel = get("Unique-ID").filter(|id| is_channel(id)).ok_or(NotACall::NoChannel)?.to_owned();
+    let channel = get("Unique-ID")
+        .filter(|id| is_channel(id))
+        .ok_or(NotACall::NoChannel)?
+        .to_owned();
     let aor = callee(get).ok_or(NotACall::NoCallee)?;
-    let seconds = |name| get(name).and_then(|v| v.parse::<u64>().ok()).filter(|s| *s > 0).map(Duration::from_secs);
-    let max_wait = [seconds("variable_originate_timeout"), seconds("variable_call_timeout")].into_iter().flatten().min();
+    let seconds = |name| {
+        get(name)
+            .and_then(|v| v.parse::<u64>().ok())
+            .filter(|s| *s > 0)
+            .map(Duration::from_secs)
+    };
+    let max_wait = [seconds("variable_originate_timeout"), seconds("variable_call_timeout")]
+        .into_iter()
+        .flatten()
+        .min();
     let call = HeldCall {
         call,
         aor,
@@ -45,7 +56,11 @@ pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: Syst
         at,
         max_wait,
     };
-    Ok(Held { call, channel, codecs: get("variable_ep_codec_string").map(str::to_owned) })
+    Ok(Held {
+        call,
+        channel,
+        codecs: get("variable_ep_codec_string").map(str::to_owned),
+    })
 }
 
 fn callee<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Option<Aor> {
@@ -58,7 +73,9 @@ fn callee<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Option<Aor> {
     }
     let number = get("Caller-Destination-Number")?;
     split(number).or_else(|| {
-        let domain = get("variable_domain_name").or_else(|| get("variable_sip_req_host")).unwrap_or_default();
+        let domain = get("variable_domain_name")
+            .or_else(|| get("variable_sip_req_host"))
+            .unwrap_or_default();
         Some(Aor::new(number, domain))
     })
 }
@@ -82,7 +99,13 @@ pub fn call_event<'a>(
         let cause = body?.trim().strip_prefix("-ERR ")?.to_owned();
         let arg = header("Job-Command-Arg").filter(|_| header("Job-Command") == Some("originate"))?;
         let id = arg.strip_prefix("{origination_uuid=")?.split(',').next()?;
-        return Some(Event::LegEnded { leg: leg(id)?, end: LegEnd { cause, sip_status: None } });
+        return Some(Event::LegEnded {
+            leg: leg(id)?,
+            end: LegEnd {
+                cause,
+                sip_status: None,
+            },
+        });
     }
     let id = header("Unique-ID")?;
     if id == channel {
@@ -92,7 +115,10 @@ pub fn call_event<'a>(
     let leg = leg(id)?;
     match name {
         "CHANNEL_PROGRESS" | "CHANNEL_PROGRESS_MEDIA" => Some(Event::LegRinging(leg)),
-        "CHANNEL_ANSWER" => Some(Event::LegAnswered { leg, codec: header("variable_read_codec").map(str::to_owned) }),
+        "CHANNEL_ANSWER" => Some(Event::LegAnswered {
+            leg,
+            codec: header("variable_read_codec").map(str::to_owned),
+        }),
         "CHANNEL_HANGUP" => {
             let status = header("variable_sip_term_status").or_else(|| header("variable_sip_invite_failure_status"));
             let end = LegEnd {

@@ -27,7 +27,14 @@ pub struct Offer {
 }
 
 /// `originate` of one leg, parked when answered.
-pub fn originate(leg: LegId, target: &str, sip_call_id: &str, timeout: Duration, park: Duration, offer: &Offer) -> String {
+pub fn originate(
+    leg: LegId,
+    target: &str,
+    sip_call_id: &str,
+    timeout: Duration,
+    park: Duration,
+    offer: &Offer,
+) -> String {
     let channel = leg.channel();
     let timeout = seconds_up(timeout);
     let park = seconds_up(park);
@@ -72,7 +79,8 @@ pub fn lease_renew(channel: Uuid) -> String {
 
 /// The held channel's variables before it is answered: the leg's codec, and what a CDR wants to know.
 pub fn prepare_answer(held: &str, call: CallId, codec: Option<&str>) -> String {
-    let mut command = format!("uuid_setvar_multi {held} hangup_after_bridge=true;fswake_result=connected;fswake_call={call}");
+    let mut command =
+        format!("uuid_setvar_multi {held} hangup_after_bridge=true;fswake_result=connected;fswake_call={call}");
     if let Some(codec) = codec.and_then(word) {
         command.push_str(";absolute_codec_string=");
         command.push_str(codec);
@@ -87,7 +95,10 @@ pub fn report(held: &str, call: CallId, result: &str) -> String {
 
 /// A caller's number with nothing in it that means something to FreeSWITCH.
 pub fn number(raw: &str) -> String {
-    raw.chars().filter(|c| c.is_ascii_alphanumeric() || "+*#.-_@".contains(*c)).take(64).collect()
+    raw.chars()
+        .filter(|c| c.is_ascii_alphanumeric() || "+*#.-_@".contains(*c))
+        .take(64)
+        .collect()
 }
 
 /// A caller's name for a quoted channel variable: no brackets, quotes, `$`, `\`, `^`, `|` or controls; `'` and `,` escaped.
@@ -114,13 +125,16 @@ pub fn codecs(ep_codec_string: &str) -> Option<String> {
     let list: Vec<String> = ep_codec_string
         .split(',')
         .filter_map(|codec| {
-            let codec = codec.trim().rsplit_once('.').map_or(codec.trim(), |(_module, codec)| codec);
+            let codec = codec
+                .trim()
+                .rsplit_once('.')
+                .map_or(codec.trim(), |(_module, codec)| codec);
             let mut parts = codec.split('@');
             let name = word(parts.next()?)?;
-            let rest: String = parts.filter(|p| p.ends_with('h') || p.ends_with('i')).filter_map(word).fold(
-                String::new(),
-                |all, part| all + "@" + part,
-            );
+            let rest: String = parts
+                .filter(|p| p.ends_with('h') || p.ends_with('i'))
+                .filter_map(word)
+                .fold(String::new(), |all, part| all + "@" + part);
             Some(format!("{name}{rest}"))
         })
         .collect();
@@ -129,7 +143,8 @@ pub fn codecs(ep_codec_string: &str) -> Option<String> {
 
 /// A word of letters, digits, `_`, `-` and `.`, or nothing.
 fn word(text: &str) -> Option<&str> {
-    let safe = !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+    let safe =
+        !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
     safe.then_some(text)
 }
 
@@ -176,8 +191,21 @@ mod tests {
 
     #[test]
     fn legs_never_ring_for_zero_seconds() {
-        let leg = LegId { call: CallId(Uuid::nil()), n: 0 };
-        let text = originate(leg, "sofia/internal/sip:1@h", "id", Duration::ZERO, Duration::from_millis(4500), &Offer::default());
-        assert!(text.contains("originate_timeout=1,") && text.contains("park_timeout=5,"), "{text}");
+        let leg = LegId {
+            call: CallId(Uuid::nil()),
+            n: 0,
+        };
+        let text = originate(
+            leg,
+            "sofia/internal/sip:1@h",
+            "id",
+            Duration::ZERO,
+            Duration::from_millis(4500),
+            &Offer::default(),
+        );
+        assert!(
+            text.contains("originate_timeout=1,") && text.contains("park_timeout=5,"),
+            "{text}"
+        );
     }
 }

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use freeswitch_esl_tokio::{
-    AuthMethod, EslClient, EslCommand, EslConnectOptions, EslError, EslEvent, EslEventStream, EventFormat, EventOverflow,
+    AuthMethod, EslClient, EslCommand, EslConnectOptions, EslError, EslEvent, EslEventStream, EventFormat,
+    EventOverflow,
 };
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
@@ -114,14 +115,19 @@ impl Inbound {
     }
 
     async fn session(&mut self, number: u64) -> Ended {
-        match self.attend(number).await {
+        match Box::pin(self.attend(number)).await {
             Ok(()) => Ended::Stopping,
             Err(ended) => ended,
         }
     }
 
     async fn attend(&mut self, number: u64) -> Result<(), Ended> {
-        let Endpoint { host, port, user, password } = &self.endpoint;
+        let Endpoint {
+            host,
+            port,
+            user,
+            password,
+        } = &self.endpoint;
         let method = match user {
             Some(user) => AuthMethod::user(user, password.expose()),
             None => AuthMethod::password(password.expose()),
@@ -130,7 +136,7 @@ impl Inbound {
             .with_event_queue_size(QUEUE)
             // Rather let FreeSWITCH queue than lose a REGISTER.
             .with_event_overflow(EventOverflow::BlockFor(Duration::from_secs(3600)));
-        let (client, mut events) = EslClient::connect_with_auth(host, *port, method, options).await?;
+        let (client, mut events) = Box::pin(EslClient::connect_with_auth(host, *port, method, options)).await?;
         client.subscribe_events_raw(EventFormat::Plain, EVENTS).await?;
         self.tell(Event::ReadingBegan(number)).await?;
         let count = self.read_all(&client, number).await?;
@@ -166,7 +172,8 @@ impl Inbound {
                 },
                 kill = self.kills.recv() => {
                     let Some((leg, cause)) = kill else { return Ok(()) };
-                    client.bgapi(&encode::kill(leg.channel(), &cause)).await?;
+                    // Refused means that the leg is over already.
+                    let _refused = client.bgapi(&encode::kill(leg.channel(), &cause)).await?;
                 }
             }
         }
@@ -182,7 +189,9 @@ impl Inbound {
 
     async fn pass_on(&self, heard: Heard) -> Result<(), Ended> {
         let Heard { event, warnings } = heard;
-        if !warnings.is_empty() && let Event::Registered(reg) = &event {
+        if !warnings.is_empty()
+            && let Event::Registered(reg) = &event
+        {
             self.send(Input::ContactWarnings(reg.aor.clone(), warnings)).await?;
         }
         self.tell(event).await
@@ -229,7 +238,9 @@ async fn next_nudge(tick: &mut tokio::time::Interval, waiting: &AtomicUsize) {
 
 /// A number from 0 to 1 that differs between processes and attempts: enough for jitter.
 fn spread() -> f64 {
-    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.subsec_nanos());
+    let nanos = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.subsec_nanos());
     f64::from(nanos % 1000) / 1000.0
 }
 

@@ -46,7 +46,11 @@ impl Link {
         let socket = duplicate(&stream)?;
         let (client, events) = EslClient::accept_outbound_stream_with_options(stream, options());
         client.set_command_timeout(COMMAND_TIMEOUT);
-        Ok(Self { socket, state: State::Awake(client, events), shells: Vec::new() })
+        Ok(Self {
+            socket,
+            state: State::Awake(client, events),
+            shells: Vec::new(),
+        })
     }
 
     /// Sends a command and waits for its reply. Wakes the link.
@@ -65,7 +69,7 @@ impl Link {
                 State::Awake(_, events) => match events.recv().await? {
                     Ok(event) => return Some(event),
                     // An event that cannot be read says nothing; the connection's end shows as None.
-                    Err(_) => continue,
+                    Err(_) => {}
                 },
                 State::Asleep { .. } => {
                     // Peek, not `readable()`: that answers for bytes which the client has read since.
@@ -89,8 +93,12 @@ impl Link {
 
     /// Frees the buffers. Returns the events that had arrived meanwhile. No command may be under way.
     pub async fn sleep(&mut self) -> Vec<EslEvent> {
-        let State::Awake(client, events) = &mut self.state else { return Vec::new() };
-        let Ok((_fd, residual)) = client.teardown_for_reexec().await else { return Vec::new() };
+        let State::Awake(client, events) = &mut self.state else {
+            return Vec::new();
+        };
+        let Ok((_fd, residual)) = client.teardown_for_reexec().await else {
+            return Vec::new();
+        };
         let mut late = Vec::new();
         while let Some(event) = events.recv().await {
             late.extend(event.ok());
@@ -102,7 +110,9 @@ impl Link {
     }
 
     fn wake(&mut self) -> Result<(), EslError> {
-        let State::Asleep { residual } = &self.state else { return Ok(()) };
+        let State::Asleep { residual } = &self.state else {
+            return Ok(());
+        };
         let stream = duplicate(&self.socket).map_err(EslError::Io)?;
         let (client, events) = EslClient::adopt_stream_with_options(stream, residual, options())?;
         client.set_command_timeout(COMMAND_TIMEOUT);

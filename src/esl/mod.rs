@@ -5,6 +5,7 @@
 //! | [`decode`], [`encode`] | pure: headers to events, orders to command texts |
 //! | [`inbound`] | our connection to FreeSWITCH: registrations, with reconnection |
 //! | [`outbound`] | FreeSWITCH's connections to us: one per held call |
+//! | [`registrations`] | pure: registrations as FreeSWITCH tells them |
 //! | [`link`] | one such connection, cheap while idle |
 
 pub mod decode;
@@ -12,3 +13,4 @@ pub mod encode;
 pub mod inbound;
 pub mod link;
 pub mod outbound;
+pub mod registrations;

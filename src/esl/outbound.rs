@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType, ExecuteOptions, HeaderLookup};
+use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType, ExecuteOptions};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout};
@@ -124,7 +124,9 @@ impl Outbound {
     }
 
     async fn serve(self, stream: TcpStream, peer: SocketAddr) {
-        let Ok(permit) = self.setting_up.clone().acquire_owned().await else { return };
+        let Ok(permit) = self.setting_up.clone().acquire_owned().await else {
+            return;
+        };
         let call = CallId(Uuid::new_v4());
         let hello = async {
             let mut link = Link::new(stream)?;
@@ -187,13 +189,28 @@ enum Next {
 impl Connection {
     fn new(shared: Outbound, link: Link, held: Held) -> Self {
         let call = held.call.call;
-        Self { shared, link, held, call, legs: HashMap::new(), armed: 0, ringing: Vec::new(), counted: false }
+        Self {
+            shared,
+            link,
+            held,
+            call,
+            legs: HashMap::new(),
+            armed: 0,
+            ringing: Vec::new(),
+            counted: false,
+        }
     }
 
     async fn run(mut self, permit: tokio::sync::OwnedSemaphorePermit) {
         let (orders, mut queue) = mpsc::unbounded_channel();
         // The engine hears of the call before its connection is fully set up: the push leaves meanwhile.
-        if self.shared.inputs.send(Input::Held(self.held.call.clone(), orders)).await.is_err() {
+        if self
+            .shared
+            .inputs
+            .send(Input::Held(self.held.call.clone(), orders))
+            .await
+            .is_err()
+        {
             return;
         }
         let outcome = match self.set_up().await {
@@ -220,7 +237,11 @@ impl Connection {
         self.filter("Unique-ID", &channel).await?;
         self.filter("Job-Owner-UUID", &channel).await?;
         let events = "CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_ANSWER CHANNEL_HANGUP BACKGROUND_JOB";
-        self.command(EslCommand::Events { format: "plain".into(), events: events.into() }).await?;
+        self.command(EslCommand::Events {
+            format: "plain".into(),
+            events: events.into(),
+        })
+        .await?;
         self.arm(0).await
     }
 
@@ -269,12 +290,12 @@ impl Connection {
                     for event in self.link.sleep().await {
                         self.heard(&event).await;
                     }
-                    permit = None;
+                    drop(permit.take());
                 }
             }
             idle_since = Instant::now();
             if !self.ringing.is_empty() {
-                permit = None;
+                drop(permit.take());
             }
             self.count_ringing(!self.ringing.is_empty());
         }
@@ -291,8 +312,14 @@ impl Connection {
         };
         let legs = &self.legs;
         let leg = |channel: &str| legs.get(channel).copied();
-        let told =
-            decode::call_event(name, |h| event.header_str(h), event.body(), &self.held.channel, leg, self.call);
+        let told = decode::call_event(
+            name,
+            |h| event.header_str(h),
+            event.body(),
+            &self.held.channel,
+            leg,
+            self.call,
+        );
         let Some(told) = told else { return };
         if let Event::LegEnded { leg, .. } = &told {
             self.ringing.retain(|l| l != leg);
@@ -311,16 +338,30 @@ impl Connection {
                 })
                 .await?;
             }
-            Order::Ring { leg, target, sip_call_id, timeout, park_timeout } => {
+            Order::Ring {
+                leg,
+                target,
+                sip_call_id,
+                timeout,
+                park_timeout,
+            } => {
                 self.ring(leg, &target, &sip_call_id, timeout, park_timeout).await?;
             }
             Order::Kill(leg, cause) => {
                 self.ringing.retain(|l| *l != leg);
-                self.command(EslCommand::BgApi { command: encode::kill(leg.channel(), &cause) }).await?;
+                self.command(EslCommand::BgApi {
+                    command: encode::kill(leg.channel(), &cause),
+                })
+                .await?;
             }
             Order::Connect(leg, codec) => {
                 let bridged = self.connect(leg, codec.as_deref()).await?;
-                self.tell(if bridged { Event::Bridged(leg) } else { Event::BridgeFailed(leg) }).await;
+                self.tell(if bridged {
+                    Event::Bridged(leg)
+                } else {
+                    Event::BridgeFailed(leg)
+                })
+                .await;
             }
             Order::Release(result) => {
                 self.api(encode::report(&self.held.channel, self.call, result)).await?;
@@ -328,7 +369,8 @@ impl Connection {
                 return Ok(Next::Close);
             }
             Order::Reject(cause) => {
-                self.api(encode::report(&self.held.channel, self.call, "declined")).await?;
+                self.api(encode::report(&self.held.channel, self.call, "declined"))
+                    .await?;
                 self.api(format!("uuid_kill {} {cause}", self.held.channel)).await?;
                 return Ok(Next::Close);
             }
@@ -358,7 +400,14 @@ impl Connection {
         if !reply.is_success() {
             self.ringing.retain(|l| *l != leg);
             let cause = "COMMAND_REFUSED".to_owned();
-            self.tell(Event::LegEnded { leg, end: LegEnd { cause, sip_status: None } }).await;
+            self.tell(Event::LegEnded {
+                leg,
+                end: LegEnd {
+                    cause,
+                    sip_status: None,
+                },
+            })
+            .await;
         }
         // The next leg's filter is set while nobody waits for it.
         self.arm(leg.n + 1).await
@@ -394,7 +443,10 @@ impl Connection {
     /// Hears the events of leg `n`, and of all before it.
     async fn arm(&mut self, n: u32) -> Result<(), EslError> {
         while self.armed <= n {
-            let leg = LegId { call: self.call, n: self.armed };
+            let leg = LegId {
+                call: self.call,
+                n: self.armed,
+            };
             let channel = leg.channel().to_string();
             self.filter("Unique-ID", &channel).await?;
             self.legs.insert(channel, leg);
@@ -404,7 +456,11 @@ impl Connection {
     }
 
     async fn filter(&mut self, header: &str, value: &str) -> Result<(), EslError> {
-        self.command(EslCommand::Filter { header: header.into(), value: value.into() }).await
+        self.command(EslCommand::Filter {
+            header: header.into(),
+            value: value.into(),
+        })
+        .await
     }
 
     /// A command whose reply only tells whether the connection lives.

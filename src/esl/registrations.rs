@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::contact::{self, Contact, NetworkHint, ParamNames};
-use crate::engine::{Event, Registration, Source, Unregistration, UnregisterWhy};
+use crate::engine::{Event, Registration, Source, UnregisterWhy, Unregistration};
 use crate::types::{Aor, PushParams, Target, UnixSeconds};
 
 /// How Contacts are read and written.
@@ -50,19 +50,39 @@ pub fn heard<'a>(
                 at,
                 source: Source::Event,
             });
-            Some(Heard { event, warnings: read.warnings })
+            Some(Heard {
+                event,
+                warnings: read.warnings,
+            })
         }
         "sofia::unregister" => {
             let aor = aor("from-user", "from-host")?;
             let closed = get("reason") == Some("socket-disconnection");
-            let why = if closed { UnregisterWhy::ConnectionClosed } else { UnregisterWhy::Explicit };
+            let why = if closed {
+                UnregisterWhy::ConnectionClosed
+            } else {
+                UnregisterWhy::Explicit
+            };
             Some(over(aor, call_id(), &get, rules, why))
         }
-        "sofia::expire" => Some(over(aor("user", "host")?, call_id(), &get, rules, UnregisterWhy::Expired)),
+        "sofia::expire" => Some(over(
+            aor("user", "host")?,
+            call_id(),
+            &get,
+            rules,
+            UnregisterWhy::Expired,
+        )),
         "sofia::sip_user_state" => {
             let reachable = get("Ping-Status")?.eq_ignore_ascii_case("reachable");
-            let event = Event::Pinged { aor: aor("from-user", "from-host")?, call_id: call_id(), reachable };
-            Some(Heard { event, warnings: Vec::new() })
+            let event = Event::Pinged {
+                aor: aor("from-user", "from-host")?,
+                call_id: call_id(),
+                reachable,
+            };
+            Some(Heard {
+                event,
+                warnings: Vec::new(),
+            })
         }
         _ => None,
     }
@@ -75,9 +95,22 @@ fn over<'a>(
     rules: &ContactRules,
     why: UnregisterWhy,
 ) -> Heard {
-    let read = if get("contact").is_some() { read_contact(get, rules) } else { Read::default() };
-    let event = Event::Unregistered(Unregistration { aor, call_id, target: read.target, push: read.push, why });
-    Heard { event, warnings: Vec::new() }
+    let read = if get("contact").is_some() {
+        read_contact(get, rules)
+    } else {
+        Read::default()
+    };
+    let event = Event::Unregistered(Unregistration {
+        aor,
+        call_id,
+        target: read.target,
+        push: read.push,
+        why,
+    });
+    Heard {
+        event,
+        warnings: Vec::new(),
+    }
 }
 
 #[derive(Default)]
@@ -95,15 +128,28 @@ fn read_contact<'a>(get: &impl Fn(&str) -> Option<&'a str>, rules: &ContactRules
     );
     let user_agent = get("user-agent").unwrap_or_default();
     let contact = get("contact").unwrap_or_default();
-    read(contact, get("profile-name").unwrap_or_default(), user_agent, hint.as_ref(), rules)
+    read(
+        contact,
+        get("profile-name").unwrap_or_default(),
+        user_agent,
+        hint.as_ref(),
+        rules,
+    )
 }
 
 fn read(contact: &str, profile: &str, user_agent: &str, hint: Option<&NetworkHint>, rules: &ContactRules) -> Read {
     let parsed = match contact::parse(contact, &rules.names, user_agent, hint) {
         Ok(parsed) => parsed,
-        Err(error) => return Read { warnings: vec![format!("Contact refused: {error}")], ..Read::default() },
+        Err(error) => {
+            return Read {
+                warnings: vec![format!("Contact refused: {error}")],
+                ..Read::default()
+            };
+        }
     };
-    let Contact { uri, push, warnings, .. } = parsed;
+    let Contact {
+        uri, push, warnings, ..
+    } = parsed;
     let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     let strip = rules.strip_push.then_some(&rules.names);
     let target = uri
@@ -143,13 +189,21 @@ struct Row {
 /// When it is not that JSON. FreeSWITCH answers `{"row_count":0}` when there are none.
 pub fn shown(json: &str, number: u64, rules: &ContactRules, at: UnixSeconds) -> Result<Vec<Heard>, serde_json::Error> {
     let shown: Shown = serde_json::from_str(json)?;
-    Ok(shown.rows.into_iter().filter_map(|row| row.heard(number, rules, at)).collect())
+    Ok(shown
+        .rows
+        .into_iter()
+        .filter_map(|row| row.heard(number, rules, at))
+        .collect())
 }
 
 impl Row {
     fn heard(self, number: u64, rules: &ContactRules, at: UnixSeconds) -> Option<Heard> {
         let (profile, uri) = self.url.strip_prefix("sofia/")?.split_once('/')?;
-        let hint = NetworkHint::from_event(&self.network_ip, &self.network_port, &self.network_proto);
+        let hint = NetworkHint::from_event(
+            &self.network_ip,
+            &self.network_port,
+            &format!("Registered({})", self.network_proto),
+        );
         // `User-Agent` is not in it: sets of names for particular agents apply when the phone registers again.
         let read = read(uri, profile, "", hint.as_ref(), rules);
         let expires: i64 = self.expires.parse().ok()?;
@@ -163,6 +217,9 @@ impl Row {
             at,
             source: Source::Reading(number),
         });
-        Some(Heard { event, warnings: read.warnings })
+        Some(Heard {
+            event,
+            warnings: read.warnings,
+        })
     }
 }

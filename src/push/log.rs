@@ -4,6 +4,7 @@ use super::{PushKind, PushOutcome, PushReceipt, PushRequest};
 use crate::types::{Printable, PushToken};
 
 /// Logs one push; tokens only as fingerprints.
+#[expect(clippy::unnecessary_wraps, reason = "the shape of every provider")]
 pub(super) fn push(app: &str, req: &PushRequest) -> PushOutcome {
     let (kind, reason) = match req.kind {
         PushKind::Call => ("call", None),

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use fswake::engine::policy::Policy;
 use fswake::engine::{
-    Command, Engine, Event, HeldCall, HoldResult, LegEnd, Registration, Source, Summary, Unregistration, UnregisterWhy,
+    Command, Engine, Event, HeldCall, HoldResult, LegEnd, Registration, Source, Summary, UnregisterWhy, Unregistration,
 };
 use fswake::push::{PushError, PushKind, PushReceipt, PushRequest};
 use fswake::types::{Aor, CallId, DeviceKey, LegId, Moment, Provider, PushParams, PushToken, Target};
@@ -83,7 +83,13 @@ pub fn unreg(user: &str, id: &str, why: UnregisterWhy) -> Event {
 impl Bench {
     pub fn new(policy: Policy) -> Self {
         let engine = Engine::new(policy, Vec::new());
-        Self { engine, now: Moment::default(), out: Vec::new(), summaries: Vec::new(), notes: Vec::new() }
+        Self {
+            engine,
+            now: Moment::default(),
+            out: Vec::new(),
+            summaries: Vec::new(),
+            notes: Vec::new(),
+        }
     }
 
     /// Feeds one event; its commands wait to be expected.
@@ -141,25 +147,45 @@ impl Bench {
     }
 
     pub fn ends(&mut self, l: LegId, cause: &str, sip: u16) {
-        let end = LegEnd { cause: cause.into(), sip_status: (sip > 0).then_some(sip) };
+        let end = LegEnd {
+            cause: cause.into(),
+            sip_status: (sip > 0).then_some(sip),
+        };
         self.feed(Event::LegEnded { leg: l, end });
     }
 
     pub fn answers(&mut self, l: LegId) {
-        self.feed(Event::LegAnswered { leg: l, codec: Some("PCMA".into()) });
+        self.feed(Event::LegAnswered {
+            leg: l,
+            codec: Some("PCMA".into()),
+        });
     }
 
     pub fn accepts(&mut self, push: &PushRequest) {
-        let receipt = PushReceipt { provider_id: None, status: 200, attempts: 1 };
-        self.feed(Event::PushEnded { push: push.id, outcome: Ok(receipt), at: T0 });
+        let receipt = PushReceipt {
+            provider_id: None,
+            status: 200,
+            attempts: 1,
+        };
+        self.feed(Event::PushEnded {
+            push: push.id,
+            outcome: Ok(receipt),
+            at: T0,
+        });
     }
 
     pub fn refuses(&mut self, push: &PushRequest, error: PushError) {
-        self.feed(Event::PushEnded { push: push.id, outcome: Err(error), at: T0 });
+        self.feed(Event::PushEnded {
+            push: push.id,
+            outcome: Err(error),
+            at: T0,
+        });
     }
 
     fn take(&mut self, what: &str, is: impl Fn(&Command) -> bool) -> Command {
-        let Some(i) = self.out.iter().position(is) else { panic!("no {what} among {:#?}", self.out) };
+        let Some(i) = self.out.iter().position(is) else {
+            panic!("no {what} among {:#?}", self.out)
+        };
         self.out.remove(i)
     }
 
@@ -179,7 +205,10 @@ impl Bench {
     }
 
     pub fn expect_ring(&mut self, l: LegId, at: &str) -> Command {
-        self.take("ring", |c| matches!(c, Command::Ring { leg, target: t, .. } if *leg == l && *t == target(at)))
+        self.take(
+            "ring",
+            |c| matches!(c, Command::Ring { leg, target: t, .. } if *leg == l && *t == target(at)),
+        )
     }
 
     pub fn expect_alert(&mut self, n: u128) {
@@ -187,7 +216,10 @@ impl Bench {
     }
 
     pub fn expect_kill(&mut self, l: LegId, cause: &str) {
-        self.take("kill", |c| matches!(c, Command::Kill { leg, cause: why } if *leg == l && why == cause));
+        self.take(
+            "kill",
+            |c| matches!(c, Command::Kill { leg, cause: why } if *leg == l && why == cause),
+        );
     }
 
     pub fn expect_connect(&mut self, l: LegId) {
@@ -211,7 +243,10 @@ impl Bench {
     }
 
     pub fn expect_forgotten(&mut self, user: &str, token: &str) {
-        self.take("forget", |c| matches!(c, Command::ForgetDevice { key: k, .. } if *k == key(user, token)));
+        self.take(
+            "forget",
+            |c| matches!(c, Command::ForgetDevice { key: k, .. } if *k == key(user, token)),
+        );
     }
 
     /// Nothing was commanded that the test did not expect.
