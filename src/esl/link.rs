@@ -66,11 +66,12 @@ impl Link {
     pub async fn event(&mut self) -> Option<EslEvent> {
         loop {
             match &mut self.state {
-                State::Awake(_, events) => match events.recv().await? {
-                    Ok(event) => return Some(event),
+                State::Awake(_, events) => {
+                    if let Ok(event) = events.recv().await? {
+                        return Some(event);
+                    }
                     // An event that cannot be read says nothing; the connection's end shows as None.
-                    Err(_) => {}
-                },
+                }
                 State::Asleep { .. } => {
                     // Peek, not `readable()`: that answers for bytes which the client has read since.
                     self.socket.peek(&mut [0]).await.ok()?;
