@@ -117,6 +117,7 @@ mod tests {
         let lines = Lines::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
             .with_writer(move || writer.clone())
             .event_format(format);
         tracing::subscriber::with_default(subscriber.finish(), || {

@@ -1,6 +1,6 @@
 //! The embedded store: one SQLite file, read once at start and written by one thread.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{OpenOptions, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -49,7 +49,10 @@ impl Default for Options {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The file or its directory is missing, locked or not ours.
-    #[error("{}: the store cannot be opened: {reason}", path.display())]
+    #[error(
+        "{}: the store cannot be opened: {reason} (the directory must exist, and fswake must be able to write both)",
+        path.display()
+    )]
     Unusable {
         /// The database file.
         path: PathBuf,
@@ -81,6 +84,16 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// What went wrong, without the file's name and advice.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Unusable { reason, .. } | Self::Corrupt { reason, .. } => reason.clone(),
+            Self::NewerSchema { found, .. } => format!("schema version {found}"),
+        }
+    }
+}
+
 /// The embedded store's door.
 #[derive(Debug)]
 pub struct Sqlite;
@@ -89,11 +102,15 @@ impl Sqlite {
     /// Opens the file, making it (mode 0600) and its tables where they are missing, reads all devices,
     /// and starts the writer's thread.
     pub fn open(path: &Path, options: &Options) -> Result<(Snapshot, StoreWriter), StoreError> {
-        let db = Database::open(path, options)?;
-        let devices = db.devices().map_err(|e| failure(path, &e))?;
+        let connection = connect(path, options)?;
         let snapshot = Snapshot {
-            devices,
+            devices: devices(&connection).map_err(|e| failure(path, &e))?,
             read_at: unix_now(),
+        };
+        let db = Database {
+            connection: Some(connection),
+            path: path.to_owned(),
+            options: options.clone(),
         };
         let writer = StoreWriter::start(db, options).map_err(|e| StoreError::Unusable {
             path: path.to_owned(),
@@ -109,116 +126,59 @@ pub(super) fn unix_now() -> UnixSeconds {
     UnixSeconds::try_from(since.as_secs()).unwrap_or(UnixSeconds::MAX)
 }
 
-/// An open database with an up-to-date schema.
+/// The file, with a connection except after a failure: the next write then makes a new one, since the file may have
+/// been moved or mounted anew.
 pub(super) struct Database {
-    connection: Connection,
+    connection: Option<Connection>,
     path: PathBuf,
     options: Options,
 }
 
 impl Database {
-    fn open(path: &Path, options: &Options) -> Result<Self, StoreError> {
-        make_private(path).map_err(|e| StoreError::Unusable {
-            path: path.to_owned(),
-            reason: e.to_string(),
-        })?;
-        let connection = connect(path, options).map_err(|e| failure(path, &e))?;
-        let db = Self {
-            connection,
-            path: path.to_owned(),
-            options: options.clone(),
-        };
-        db.upgrade()?;
-        Ok(db)
-    }
-
     /// The file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// A new connection to the same file, after a failure.
-    pub(super) fn reopen(&mut self) -> Result<(), StoreError> {
-        *self = Self::open(&self.path, &self.options)?;
-        Ok(())
-    }
-
-    /// Applies [`SCHEMA`] where it is missing; refuses what a later fswake has made.
-    fn upgrade(&self) -> Result<(), StoreError> {
-        let fail = |e: rusqlite::Error| failure(&self.path, &e);
-        let version = || self.connection.query_row("PRAGMA user_version", [], |row| row.get(0));
-        let found: i64 = version().map_err(fail)?;
-        if found > SCHEMA_VERSION {
-            return Err(StoreError::NewerSchema {
-                path: self.path.clone(),
-                found,
-            });
-        }
-        if found < SCHEMA_VERSION {
-            let sql = format!("BEGIN IMMEDIATE;\n{SCHEMA}\nCOMMIT;");
-            self.connection.execute_batch(&sql).map_err(fail)?;
-        }
-        Ok(())
-    }
-
-    fn devices(&self) -> rusqlite::Result<Vec<Device>> {
-        let mut query = self.connection.prepare(
-            "SELECT aor_user, aor_domain, provider, app, team, call_token, remote_token, user_agent, register_call_id,
-                    first_seen, last_seen, set_aside
-             FROM devices",
-        )?;
-        query.query_map([], device)?.collect()
-    }
-
     /// Writes a batch in one transaction. Returns how many of its changes the database can never take
     /// (too big, say): they are left out, lest they hold up all others for ever.
-    pub(super) fn write(&mut self, batch: &Batch) -> rusqlite::Result<u64> {
-        let tx = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut refused = 0;
-        for (_, key, change) in &batch.changes {
-            let done = match change {
-                Some(device) => put(&tx, key, device),
-                None => delete(&tx, key),
-            };
-            refused += left_out(done)?;
-        }
-        for entry in &batch.journal {
-            refused += left_out(append(&tx, entry))?;
-        }
-        tx.commit()?;
+    pub(super) fn write(&mut self, batch: &Batch) -> Result<u64, StoreError> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => connect(&self.path, &self.options)?,
+        };
+        let refused = write(&mut connection, batch).map_err(|e| failure(&self.path, &e))?;
+        self.connection = Some(connection);
         Ok(refused)
     }
 
     /// Deletes up to `max` journal lines that are older than the setting; returns how many it found.
-    pub(super) fn prune(&mut self, max: usize) -> rusqlite::Result<usize> {
+    pub(super) fn prune(&self, max: usize) -> rusqlite::Result<usize> {
+        let Some(connection) = &self.connection else {
+            return Ok(0);
+        };
         let keep = i64::try_from(self.options.journal_keep.as_secs()).unwrap_or(i64::MAX);
         let before = unix_now().saturating_sub(keep).saturating_mul(1000);
-        let mut prune = self.connection.prepare_cached(
-            "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE at_ms < ?1 ORDER BY at_ms LIMIT ?2)",
-        )?;
-        prune.execute(params![before, i64::try_from(max).unwrap_or(i64::MAX)])
+        connection
+            .prepare_cached(
+                "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE at_ms < ?1 ORDER BY at_ms LIMIT ?2)",
+            )?
+            .execute(params![before, i64::try_from(max).unwrap_or(i64::MAX)])
     }
 }
 
-/// Makes the file if it is missing, and takes it from group and others: it holds tokens. SQLite gives the same
-/// mode to the files beside it.
-fn make_private(path: &Path) -> std::io::Result<()> {
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(_) => Ok(()),
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-            let mode = File::open(path)?.metadata()?.permissions().mode();
-            if mode & 0o777 == mode & 0o700 {
-                return Ok(());
-            }
-            std::fs::set_permissions(path, Permissions::from_mode(mode & 0o700))
-        }
-        Err(e) => Err(e),
-    }
+/// A connection to a private file with an up-to-date schema.
+fn connect(path: &Path, options: &Options) -> Result<Connection, StoreError> {
+    make_private(path).map_err(|e| StoreError::Unusable {
+        path: path.to_owned(),
+        reason: e.to_string(),
+    })?;
+    let connection = open(path, options).map_err(|e| failure(path, &e))?;
+    upgrade(&connection, path)?;
+    Ok(connection)
 }
 
-fn connect(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
+fn open(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
@@ -228,6 +188,64 @@ fn connect(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
         connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
     }
     Ok(connection)
+}
+
+/// Applies [`SCHEMA`] where it is missing; refuses what a later fswake has made.
+fn upgrade(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0));
+    let found: i64 = version.map_err(|e| failure(path, &e))?;
+    if found > SCHEMA_VERSION {
+        return Err(StoreError::NewerSchema {
+            path: path.to_owned(),
+            found,
+        });
+    }
+    if found < SCHEMA_VERSION {
+        let sql = format!("BEGIN IMMEDIATE;\n{SCHEMA}\nCOMMIT;");
+        connection.execute_batch(&sql).map_err(|e| failure(path, &e))?;
+    }
+    Ok(())
+}
+
+fn devices(connection: &Connection) -> rusqlite::Result<Vec<Device>> {
+    let mut query = connection.prepare(
+        "SELECT aor_user, aor_domain, provider, app, team, call_token, remote_token, user_agent, register_call_id,
+                first_seen, last_seen, set_aside
+         FROM devices",
+    )?;
+    query.query_map([], device)?.collect()
+}
+
+fn write(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<u64> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut refused = 0;
+    for (_, key, change) in &batch.changes {
+        let done = match change {
+            Some(device) => put(&tx, key, device),
+            None => delete(&tx, key),
+        };
+        refused += left_out(done)?;
+    }
+    for entry in &batch.journal {
+        refused += left_out(append(&tx, entry))?;
+    }
+    tx.commit()?;
+    Ok(refused)
+}
+
+/// Makes the file if it is missing, and takes it from group and others: it holds tokens. SQLite gives the same
+/// mode to the files beside it. An existing file is not opened: closing it would end SQLite's locks on it (POSIX).
+fn make_private(path: &Path) -> std::io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+            let mode = std::fs::metadata(path)?.permissions().mode();
+            if mode & 0o777 == mode & 0o700 {
+                return Ok(());
+            }
+            std::fs::set_permissions(path, Permissions::from_mode(mode & 0o700))
+        }
+        done => done.map(|_| ()),
+    }
 }
 
 fn failure(path: &Path, error: &rusqlite::Error) -> StoreError {

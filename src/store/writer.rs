@@ -256,18 +256,15 @@ fn run(shared: &Shared, mut db: Database) {
     let _end = TellWhenEnded(shared);
     let mut backoff = BACKOFF.0;
     let mut prune_at = Instant::now();
-    let mut failing = false;
     loop {
         match shared.next(prune_at) {
-            Next::Write(batch) => match write(&mut db, &batch, failing) {
+            Next::Write(batch) => match db.write(&batch) {
                 Ok(refused) => {
                     shared.written(refused, db.path());
-                    failing = false;
                     backoff = BACKOFF.0;
                 }
-                Err(reason) => {
-                    failing = true;
-                    if shared.failed(batch, reason, db.path()) {
+                Err(error) => {
+                    if shared.failed(batch, error.reason(), db.path()) {
                         return;
                     }
                     shared.rest(backoff);
@@ -282,14 +279,6 @@ fn run(shared: &Shared, mut db: Database) {
             Next::End => return,
         }
     }
-}
-
-/// Writes a batch; after a failure through a new connection, since the file may have been moved or mounted anew.
-fn write(db: &mut Database, batch: &Batch, failing: bool) -> Result<u64, String> {
-    if failing {
-        db.reopen().map_err(|e| e.to_string())?;
-    }
-    db.write(batch).map_err(|e| e.to_string())
 }
 
 /// Makes a panic of the writer visible in its health.

@@ -1,5 +1,7 @@
 //! The SQLite store on real files: what comes back, what survives, what is refused.
 
+mod disk;
+
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -225,68 +227,6 @@ fn killed_in_the_middle_of_a_write_loses_nothing_that_was_written() {
 }
 
 #[test]
-fn full_disk_keeps_devices_in_memory_and_writes_them_when_there_is_room_again() {
-    let place = place();
-    drop(Sqlite::open(&place.path, &Options::default()).unwrap());
-    let other = Connection::open(&place.path).unwrap();
-    other
-        .execute_batch("CREATE TABLE ballast (x); INSERT INTO ballast VALUES (zeroblob(4000000));")
-        .unwrap();
-    let pages: u32 = other.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
-    let options = Options {
-        max_pages: Some(pages + 20),
-        max_queued_journal: 100,
-        ..Options::default()
-    };
-    let (_, writer) = Sqlite::open(&place.path, &options).unwrap();
-    for n in 0..5_000 {
-        writer.submit(StoreOp::Put(device(n)));
-        writer.submit(line(now_ms()));
-    }
-    let health = until(&writer, "failing", |h| h.failing.is_some());
-    assert!(health.failing.unwrap().reason.contains("full"));
-    let unflushed = writer.flush(Duration::from_millis(10)).unwrap_err();
-    assert_eq!(unflushed.queued, writer.health().queued);
-    other.execute_batch("DROP TABLE ballast;").unwrap();
-    writer.flush(LONG).unwrap();
-    let health = writer.health();
-    assert_eq!((health.failing, health.queued, health.dropped_devices), (None, 0, 0));
-    assert!(health.dropped_journal > 0);
-    assert_eq!(count(&place.path, "devices"), 5_000);
-    let lines = u64::try_from(count(&place.path, "journal")).unwrap();
-    assert_eq!(lines + health.dropped_journal, 5_000);
-}
-
-#[test]
-fn file_locked_by_another_process_is_written_when_it_lets_go() {
-    let place = place();
-    let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
-    let other = Connection::open(&place.path).unwrap();
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    writer.submit(StoreOp::Put(device(1)));
-    let health = until(&writer, "failing", |h| h.failing.is_some());
-    assert!(health.failing.unwrap().reason.contains("locked"));
-    assert_eq!(health.queued, 1);
-    other.execute_batch("ROLLBACK").unwrap();
-    writer.flush(LONG).unwrap();
-    assert_eq!(writer.health().failing, None);
-    drop(writer);
-    assert_eq!(stored(&place.path), [device(1)]);
-}
-
-#[test]
-fn stop_while_the_file_is_locked_ends_and_says_so() {
-    let place = place();
-    let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
-    let other = Connection::open(&place.path).unwrap();
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    writer.submit(StoreOp::Put(device(1)));
-    drop(writer);
-    other.execute_batch("ROLLBACK").unwrap();
-    assert!(stored(&place.path).is_empty());
-}
-
-#[test]
 fn old_journal_lines_go_in_small_steps_and_young_ones_stay() {
     let place = place();
     let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
@@ -347,6 +287,7 @@ fn missing_directory_is_refused_with_its_name() {
     let refused = Sqlite::open(Path::new("/nonexistent/fswake.db"), &Options::default()).unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "/nonexistent/fswake.db: the store cannot be opened: No such file or directory (os error 2)"
+        "/nonexistent/fswake.db: the store cannot be opened: No such file or directory (os error 2) \
+         (the directory must exist, and fswake must be able to write both)"
     );
 }

@@ -1,0 +1,155 @@
+//! The FreeSWITCH snippets: well-formed, say where they go, and fail open.
+
+use std::path::{Path, PathBuf};
+
+use quick_xml::Reader;
+use quick_xml::events::{BytesStart, Event};
+
+/// An `<action>`: application and data.
+type Action = (String, String);
+
+/// One extension's actions with the context they are in; the file's own place when it has no context.
+struct Extension {
+    context: String,
+    actions: Vec<Action>,
+}
+
+fn files() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("fs-conf")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { &mut folders } else { &mut found }.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn attribute(element: &BytesStart<'_>, name: &str) -> String {
+    let found = element
+        .attributes()
+        .map(Result::unwrap)
+        .find(|a| a.key.as_ref() == name);
+    found.map_or_else(String::new, |a| a.value.into_owned())
+}
+
+/// Reads a whole file, which fails on anything that is not well-formed.
+fn extensions(path: &Path) -> Vec<Extension> {
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut reader = Reader::from_str(&text);
+    reader.config_mut().check_comments = true;
+    let (mut found, mut open, mut roots, mut context) = (Vec::<Extension>::new(), 0, 0, String::new());
+    loop {
+        let event = reader
+            .read_event()
+            .unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        match &event {
+            Event::Start(e) | Event::Empty(e) => {
+                roots += i32::from(open == 0);
+                open += i32::from(matches!(event, Event::Start(_)));
+                match e.name().as_ref() {
+                    "context" => context = attribute(e, "name"),
+                    "extension" => found.push(Extension {
+                        context: context.clone(),
+                        actions: Vec::new(),
+                    }),
+                    "action" => {
+                        let action = (attribute(e, "application"), attribute(e, "data"));
+                        found.last_mut().unwrap().actions.push(action);
+                    }
+                    _ => {}
+                }
+            }
+            Event::End(_) => open -= 1,
+            Event::Eof => break,
+            _ => {}
+        }
+    }
+    assert_eq!((open, roots), (0, 1), "{}", path.display());
+    found
+}
+
+fn all_extensions() -> Vec<Extension> {
+    files().iter().flat_map(|f| extensions(f)).collect()
+}
+
+fn position(actions: &[Action], application: &str, data: &str) -> Option<usize> {
+    actions
+        .iter()
+        .position(|(a, d)| a == application && d.starts_with(data))
+}
+
+#[test]
+fn every_file_is_well_formed_and_says_first_where_it_goes() {
+    let files = files();
+    assert_eq!(files.len(), 6);
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let first = text.lines().next().unwrap();
+        assert!(
+            first.starts_with("<!-- ") && first.ends_with(" -->"),
+            "{}",
+            file.display()
+        );
+        assert!(
+            first.contains("Installed as conf/") || first.contains("Goes into <"),
+            "{}",
+            file.display()
+        );
+        extensions(&file);
+    }
+}
+
+/// FreeSWITCH obeys these inside comments too.
+#[test]
+fn no_file_has_a_preprocessor_line() {
+    for file in files() {
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(
+            !text.contains("X-PRE-PROCESS") && !text.contains("$${"),
+            "{}",
+            file.display()
+        );
+    }
+}
+
+#[test]
+fn every_way_in_resumes_the_dialplan_and_ends_with_the_plain_bridge() {
+    let mut ways = 0;
+    for Extension { actions, context } in all_extensions() {
+        let Some(socket) = position(&actions, "socket", "") else {
+            continue;
+        };
+        ways += 1;
+        let resume = position(&actions, "set", "socket_resume=true").unwrap();
+        let forget = position(&actions, "unset", "fswake_result").unwrap();
+        assert!(resume < socket && forget < socket, "{context}");
+        assert_eq!(actions[socket].1, "127.0.0.1:8084 async full");
+        let (after, data) = &actions[socket + 1];
+        assert!(
+            after == "execute_extension" && data.ends_with("-${fswake_result} XML fswake-after"),
+            "{data}"
+        );
+        assert_eq!(actions.len(), socket + 3, "{context}");
+        assert_eq!(actions[socket + 2].0, "bridge");
+    }
+    assert_eq!(ways, 2);
+}
+
+#[test]
+fn dial_string_context_does_not_bridge_to_its_own_dial_string() {
+    let all = all_extensions();
+    let mut own = all.iter().filter(|e| e.context == "fswake").flat_map(|e| &e.actions);
+    assert!(own.all(|(_, data)| !data.contains("user/") && !data.contains("loopback/")));
+}
+
+#[test]
+fn only_finished_wakes_end_the_call() {
+    let after = all_extensions().into_iter().filter(|e| e.context == "fswake-after");
+    let ends = |e: &Extension| e.actions.iter().any(|(a, _)| a == "hangup");
+    let causes = |e: Extension| ends(&e).then(|| e.actions.last().unwrap().1.clone());
+    let causes: Vec<_> = after.filter_map(causes).collect();
+    assert_eq!(causes, ["NORMAL_CLEARING", "NO_ANSWER", "NO_ANSWER", "CALL_REJECTED"]);
+}
