@@ -12,13 +12,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::config::{Config, ContactConfig};
-use crate::contact::{ParamNames, ParamSet};
+use crate::config::Config;
 use crate::driver::{Driver, Input};
 use crate::engine::{Engine, Event};
 use crate::esl::inbound::{Endpoint, Inbound, unix_now};
 use crate::esl::outbound::Outbound;
-use crate::esl::registrations::ContactRules;
 use crate::lifecycle::{self, Signals};
 use crate::push::Pushers;
 use crate::store::StoreWriter;
@@ -105,7 +103,7 @@ impl Daemon {
                 user: config.freeswitch.user,
                 password: config.freeswitch.password,
             },
-            rules: contact_rules(config.contact),
+            rules: config.contact,
             inputs: inputs.clone(),
             waiting,
             up: Arc::new(AtomicBool::new(false)),
@@ -183,18 +181,4 @@ fn still_wanted(snapshot: Snapshot, ttl: Duration, store: &StoreWriter) -> Vec<D
         store.submit(StoreOp::Delete(key));
     }
     wanted
-}
-
-fn contact_rules(config: ContactConfig) -> ContactRules {
-    let sets = config.params.into_iter().map(|set| ParamSet {
-        user_agent: Some(set.user_agent).filter(|agent| !agent.is_empty()),
-        voip_token: set.voip_token,
-        im_token: Some(set.im_token),
-        app_id: Some(set.app_id),
-        platform: Some(set.platform),
-    });
-    ContactRules {
-        names: ParamNames(sets.collect()),
-        strip_push: config.strip_push_params,
-    }
 }

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 pub use self::error::ConfigError;
 pub use self::text::Network;
+use crate::contact::ContactRules;
 use crate::engine::policy::Policy;
 use crate::push::app::App;
 use crate::types::Secret;
@@ -38,7 +39,7 @@ pub struct Config {
     /// When to ring, push and give up; the apps' exceptions included.
     pub policy: Policy,
     /// How Contacts are read and written.
-    pub contact: ContactConfig,
+    pub contact: ContactRules,
     /// Where devices and the journal are kept.
     pub store: StoreConfig,
     /// What is logged, and how.
@@ -69,30 +70,6 @@ pub struct Listen {
     pub addresses: Vec<SocketAddr>,
     /// From where connections are taken; never empty.
     pub allow: Vec<Network>,
-}
-
-/// How Contacts are read and written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ContactConfig {
-    /// Whether push parameters are taken out of request URIs.
-    pub strip_push_params: bool,
-    /// Sets of parameter names beside the standard ones; the first whose `user_agent` fits counts.
-    pub params: Vec<ContactParams>,
-}
-
-/// One operator-named set of push parameters. All names in lower case.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ContactParams {
-    /// Text that the phone's `User-Agent` contains, compared without case; empty fits all.
-    pub user_agent: String,
-    /// The parameter with the token for calls.
-    pub voip_token: String,
-    /// The parameter with the token for messages.
-    pub im_token: String,
-    /// The parameter with the app id.
-    pub app_id: String,
-    /// The parameter with the platform.
-    pub platform: String,
 }
 
 /// Where devices and the journal are kept. Their age limit is [`Policy::token_ttl`].

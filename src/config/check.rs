@@ -7,10 +7,8 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::error::In;
-use super::{
-    Config, ConfigError, ContactConfig, ContactParams, Environment, FreeSwitch, Listen, LogConfig, LogFormat,
-    StoreConfig, app, raw, text,
-};
+use super::{Config, ConfigError, Environment, FreeSwitch, Listen, LogConfig, LogFormat, StoreConfig, app, raw, text};
+use crate::contact::{ContactRules, ParamNames, ParamSet};
 use crate::engine::policy::{Decline, OnUnregister, Policy};
 use crate::types::Secret;
 
@@ -218,7 +216,7 @@ fn list<T: std::str::FromStr>(at: In<'_>, key: &str, written: &[String], allowed
     written.iter().map(parse).collect()
 }
 
-fn contact(at: In<'_>, raw: raw::Contact) -> Checked<ContactConfig> {
+fn contact(at: In<'_>, raw: raw::Contact) -> Checked<ContactRules> {
     let sets = raw.params.unwrap_or_else(|| vec![raw::Params::default()]);
     let set = |(n, set): (usize, raw::Params)| {
         let name = |key: &str, written: Option<String>, mod_apn: &str| {
@@ -237,17 +235,17 @@ fn contact(at: In<'_>, raw: raw::Contact) -> Checked<ContactConfig> {
             }
             Ok(name.to_ascii_lowercase())
         };
-        Ok(ContactParams {
-            user_agent: set.user_agent.unwrap_or_default(),
+        Ok(ParamSet {
+            user_agent: set.user_agent.filter(|agent| !agent.is_empty()),
             voip_token: name("voip-token", set.voip_token, "pn-voip-tok")?,
-            im_token: name("im-token", set.im_token, "pn-im-tok")?,
-            app_id: name("app-id", set.app_id, "app-id")?,
-            platform: name("platform", set.platform, "pn-platform")?,
+            im_token: Some(name("im-token", set.im_token, "pn-im-tok")?),
+            app_id: Some(name("app-id", set.app_id, "app-id")?),
+            platform: Some(name("platform", set.platform, "pn-platform")?),
         })
     };
-    Ok(ContactConfig {
-        strip_push_params: raw.strip_push_params.unwrap_or(true),
-        params: sets.into_iter().enumerate().map(set).collect::<Checked<_>>()?,
+    Ok(ContactRules {
+        strip_push: raw.strip_push_params.unwrap_or(true),
+        names: ParamNames(sets.into_iter().enumerate().map(set).collect::<Checked<_>>()?),
     })
 }
 

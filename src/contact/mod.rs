@@ -27,7 +27,7 @@ use thiserror::Error;
 
 use crate::types::PushParams;
 
-pub use names::{ParamNames, ParamSet};
+pub use names::{ContactRules, ParamNames, ParamSet};
 pub use network::{NetworkHint, Transport};
 pub use uri::{Scheme, Uri};
 pub use write::WriteError;

@@ -49,6 +49,15 @@ impl ParamSet {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParamNames(pub Vec<ParamSet>);
 
+/// How Contacts are read and written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContactRules {
+    /// Operator-named push parameters.
+    pub names: ParamNames,
+    /// Whether push parameters are taken out of what FreeSWITCH is told to dial.
+    pub strip_push: bool,
+}
+
 impl Default for ParamNames {
     /// The names of mod_apn.
     fn default() -> Self {

@@ -17,7 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::encode;
-use super::registrations::{self, ContactRules, Heard};
+use super::registrations::{self, Heard};
+use crate::contact::ContactRules;
 use crate::driver::Input;
 use crate::engine::Event;
 use crate::types::{LegId, Secret, UnixSeconds};

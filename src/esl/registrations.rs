@@ -4,18 +4,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::contact::{self, Contact, NetworkHint, ParamNames};
+use crate::contact::{self, Contact, ContactRules, NetworkHint};
 use crate::engine::{Event, Registration, Source, UnregisterWhy, Unregistration};
 use crate::types::{Aor, PushParams, Target, UnixSeconds};
-
-/// How Contacts are read and written.
-#[derive(Clone, Debug)]
-pub struct ContactRules {
-    /// Operator-named push parameters.
-    pub names: ParamNames,
-    /// Whether push parameters are taken out of what FreeSWITCH is told to dial.
-    pub strip_push: bool,
-}
 
 /// An event, and what an operator should know about it.
 #[derive(Debug)]
