@@ -43,10 +43,16 @@ impl Service {
 /// Takes `pn-param` apart. Never fails: what does not look like a team or a service is part of the bundle id.
 pub(super) fn app(param: &str) -> App<'_> {
     let mut app = App::default();
-    let (first, more) = param.split_once('&').map_or((param, None), |(first, more)| (first, Some(more)));
+    let (first, more) = param
+        .split_once('&')
+        .map_or((param, None), |(first, more)| (first, Some(more)));
     let (prefix, label) = first.rsplit_once('.').unwrap_or((first, ""));
     let own = Service::from_label(label);
-    for service in own.into_iter().chain(more.into_iter().flat_map(|m| m.split('&')).filter_map(Service::from_label)) {
+    for service in own.into_iter().chain(
+        more.into_iter()
+            .flat_map(|m| m.split('&'))
+            .filter_map(Service::from_label),
+    ) {
         match service {
             Service::Voip => app.voip = true,
             Service::Remote => app.remote = true,
@@ -138,18 +144,63 @@ mod tests {
     #[test]
     fn app_is_the_bundle_without_team_and_services() {
         for (param, team, bundle, voip, remote) in [
-            ("DEF123GHIJ.com.example.app.voip", Some("DEF123GHIJ"), "com.example.app", true, false),
-            ("DEF123GHIJ.com.example.app.remote&voip", Some("DEF123GHIJ"), "com.example.app", true, true),
-            ("DEF123GHIJ.com.example.voip.voip", Some("DEF123GHIJ"), "com.example.voip", true, false),
-            ("ABCD1234.org.example.phone.voip&remote", None, "ABCD1234.org.example.phone", true, true),
+            (
+                "DEF123GHIJ.com.example.app.voip",
+                Some("DEF123GHIJ"),
+                "com.example.app",
+                true,
+                false,
+            ),
+            (
+                "DEF123GHIJ.com.example.app.remote&voip",
+                Some("DEF123GHIJ"),
+                "com.example.app",
+                true,
+                true,
+            ),
+            (
+                "DEF123GHIJ.com.example.voip.voip",
+                Some("DEF123GHIJ"),
+                "com.example.voip",
+                true,
+                false,
+            ),
+            (
+                "ABCD1234.org.example.phone.voip&remote",
+                None,
+                "ABCD1234.org.example.phone",
+                true,
+                true,
+            ),
             ("com.example.app", None, "com.example.app", false, false),
-            ("aProjectID_aBundleID_remote&voip", None, "aProjectID_aBundleID_remote", true, false),
-            ("aBadFormattedProjectID-aBundleID-remote-voip", None, "aBadFormattedProjectID-aBundleID-remote-voip", false, false),
+            (
+                "aProjectID_aBundleID_remote&voip",
+                None,
+                "aProjectID_aBundleID_remote",
+                true,
+                false,
+            ),
+            (
+                "aBadFormattedProjectID-aBundleID-remote-voip",
+                None,
+                "aBadFormattedProjectID-aBundleID-remote-voip",
+                false,
+                false,
+            ),
             ("", None, "", false, false),
             (".voip", None, "", true, false),
             ("DEF123GHIJ.voip", None, "DEF123GHIJ", true, false),
         ] {
-            assert_eq!(app(param), App { team, bundle, voip, remote }, "{param}");
+            assert_eq!(
+                app(param),
+                App {
+                    team,
+                    bundle,
+                    voip,
+                    remote
+                },
+                "{param}"
+            );
         }
     }
 }

@@ -82,11 +82,15 @@ fn after_display(contact: &str) -> Result<&str, ContactError> {
     let rest = if contact.starts_with('"') {
         // FreeSWITCH writes `""` for no display name, by far the most common start.
         let short = tag::<_, _, nom::error::Error<&str>>("\"\"").parse(contact);
-        let (rest, _) = short.or_else(|_| quoted(contact)).map_err(|_| ContactError::Unbalanced)?;
+        let (rest, _) = short
+            .or_else(|_| quoted(contact))
+            .map_err(|_| ContactError::Unbalanced)?;
         rest.trim_start_matches([' ', '\t'])
     } else {
         let display = take_while::<_, _, nom::error::Error<&str>>(|c| c != '<' && c != '"');
-        let (rest, display) = preceded(tag(""), display).parse(contact).map_err(|_| ContactError::NotSip)?;
+        let (rest, display) = preceded(tag(""), display)
+            .parse(contact)
+            .map_err(|_| ContactError::NotSip)?;
         if display.contains(',') {
             return Err(ContactError::MultipleContacts);
         }
@@ -104,6 +108,9 @@ fn after_display(contact: &str) -> Result<&str, ContactError> {
 /// An unencoded `fs_path` of a Path header (RFC 3327) holds brackets of its own: `fs_path=<sip:proxy;lr>,<sip:b;lr>>`.
 fn closing(inside: &str) -> Option<usize> {
     let first = inside.find('>')?;
+    if !inside[..first].contains('<') {
+        return Some(first);
+    }
     let Some(path) = inside[..first].find(";fs_path=").map(|at| at + ";fs_path=".len()) else {
         return Some(first);
     };
@@ -135,7 +142,9 @@ fn check_tail(tail: &str, names: &ParamNames, warnings: &mut Vec<ContactWarning>
     let mut rest = tail;
     let mut outside = false;
     while let Some(parameter) = rest.strip_prefix(';') {
-        let name_end = parameter.find(['=', ';', ',', '"', '<', '>']).unwrap_or(parameter.len());
+        let name_end = parameter
+            .find(['=', ';', ',', '"', '<', '>'])
+            .unwrap_or(parameter.len());
         outside |= names.is_push(parameter[..name_end].trim_matches([' ', '\t']));
         rest = &parameter[name_end..];
         loop {

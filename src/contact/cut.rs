@@ -36,7 +36,10 @@ pub(super) fn mend<'a>(
             return Ok(Cow::Borrowed(&text[..path_at + ";fs_path=".len() + end]));
         }
         // Perhaps whole: left alone when there is nothing better, or when it ends as one from a Path header does.
-        let ends_bracket = path.as_bytes().last_chunk().is_some_and(|end: &[u8; 3]| end.eq_ignore_ascii_case(b"%3E"));
+        let ends_bracket = path
+            .as_bytes()
+            .last_chunk()
+            .is_some_and(|end: &[u8; 3]| end.eq_ignore_ascii_case(b"%3E"));
         if !surely && (hint.is_none() || ends_bracket) {
             return Ok(Cow::Borrowed(text));
         }
@@ -108,5 +111,8 @@ fn without_hint<'a>(
 }
 
 fn is_address(host: &str, ip: IpAddr) -> bool {
-    host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok_and(|own| own == ip)
+    host.trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>()
+        .is_ok_and(|own| own == ip)
 }

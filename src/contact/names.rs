@@ -31,7 +31,10 @@ impl ParamSet {
     pub(super) fn is_for(&self, user_agent: &str) -> bool {
         let Some(wanted) = &self.user_agent else { return true };
         let (wanted, given) = (wanted.as_bytes(), user_agent.as_bytes());
-        wanted.is_empty() || given.windows(wanted.len()).any(|part| part.eq_ignore_ascii_case(wanted))
+        wanted.is_empty()
+            || given
+                .windows(wanted.len())
+                .any(|part| part.eq_ignore_ascii_case(wanted))
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {
@@ -56,8 +59,15 @@ impl Default for ParamNames {
 impl ParamNames {
     /// Whether a parameter is for pushing, so that no other party needs to see it (RFC 8599 section 4.1.3).
     pub fn is_push(&self, name: &str) -> bool {
-        let pn = name.as_bytes().get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b"pn-"));
+        let pn = name
+            .as_bytes()
+            .get(..3)
+            .is_some_and(|start| start.eq_ignore_ascii_case(b"pn-"));
         pn || name.eq_ignore_ascii_case("app-id")
-            || self.0.iter().flat_map(ParamSet::names).any(|own| own.eq_ignore_ascii_case(name))
+            || self
+                .0
+                .iter()
+                .flat_map(ParamSet::names)
+                .any(|own| own.eq_ignore_ascii_case(name))
     }
 }

@@ -50,7 +50,9 @@ impl<'a> Given<'a> {
     fn decoded(&self, name: &'static str, warnings: &mut Warnings) -> Result<Option<Cow<'a, str>>, ()> {
         match self.value {
             None | Some("") => Ok(None),
-            Some(value) => decode(value).map(Some).map_err(|why| warnings.push(ContactWarning::Refused { name, why })),
+            Some(value) => decode(value)
+                .map(Some)
+                .map_err(|why| warnings.push(ContactWarning::Refused { name, why })),
         }
     }
 }
@@ -75,7 +77,11 @@ pub(super) fn read(uri: &Uri, names: &ParamNames, user_agent: &str, warnings: &m
     let own = names.0.iter().filter(|set| set.is_for(user_agent));
     for set in own {
         let voip = Given::named(uri, &set.voip_token);
-        let im = set.im_token.as_deref().map(|name| Given::named(uri, name)).unwrap_or_default();
+        let im = set
+            .im_token
+            .as_deref()
+            .map(|name| Given::named(uri, name))
+            .unwrap_or_default();
         if voip.is_given() || im.is_given() {
             return named_set(uri, set, voip, im, warnings);
         }
@@ -129,13 +135,7 @@ fn rfc_8599(provider: Given<'_>, param: Given<'_>, prid: Given<'_>, warnings: &m
     })
 }
 
-fn named_set(
-    uri: &Uri,
-    set: &ParamSet,
-    voip: Given<'_>,
-    im: Given<'_>,
-    warnings: &mut Warnings,
-) -> Option<PushParams> {
+fn named_set(uri: &Uri, set: &ParamSet, voip: Given<'_>, im: Given<'_>, warnings: &mut Warnings) -> Option<PushParams> {
     let optional = |name: &Option<String>| name.as_deref().map(|name| Given::named(uri, name)).unwrap_or_default();
     let (app, platform) = (optional(&set.app_id), optional(&set.platform));
     let sound = [
@@ -209,7 +209,11 @@ fn linphone(uri: &Uri, warnings: &mut Warnings) -> Option<PushParams> {
     }
     let (call_token, remote_token) = if for_calls { (token, None) } else { (None, token) };
     Some(PushParams {
-        provider: if sandbox.is_some() { Provider::ApnsSandbox } else { Provider::Apns },
+        provider: if sandbox.is_some() {
+            Provider::ApnsSandbox
+        } else {
+            Provider::Apns
+        },
         app: bundle.unwrap_or(topic).to_owned(),
         team: None,
         call_token,
@@ -243,7 +247,9 @@ fn decode(value: &str) -> Result<Cow<'_, str>, Refusal> {
         if !percents.all(|(at, _)| is_hex(at + 1) && is_hex(at + 2)) {
             return Err(Refusal::BadEscape);
         }
-        percent_decode_str(value).decode_utf8().map_err(|_| Refusal::BadCharacter)?
+        percent_decode_str(value)
+            .decode_utf8()
+            .map_err(|_| Refusal::BadCharacter)?
     } else {
         Cow::Borrowed(value)
     };

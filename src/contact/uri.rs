@@ -79,7 +79,9 @@ impl Uri {
     }
 
     fn part(&self, span: Span) -> &str {
-        self.text.get(usize::from(span.start)..usize::from(span.end)).unwrap_or_default()
+        self.text
+            .get(usize::from(span.start)..usize::from(span.end))
+            .unwrap_or_default()
     }
 
     /// Its scheme.
@@ -104,13 +106,17 @@ impl Uri {
 
     /// The parameters in order; `None` for those without `=`. An unencoded `fs_path` is one parameter.
     pub fn params(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        self.params.iter().map(|p| (self.part(p.name), p.value.map(|span| self.part(span))))
+        self.params
+            .iter()
+            .map(|p| (self.part(p.name), p.value.map(|span| self.part(span))))
     }
 
     /// The first value of a parameter, its name compared without case; `Some("")` for one without `=`.
     pub fn param(&self, name: &str) -> Option<&str> {
         let mut params = self.params();
-        params.find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| value.unwrap_or_default())
+        params
+            .find(|(own, _)| own.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.unwrap_or_default())
     }
 }
 
@@ -124,13 +130,18 @@ impl Eq for Uri {}
 
 impl fmt::Debug for Uri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}@{}", self.scheme.name(), Printable(self.user().unwrap_or_default()), self.host())?;
+        write!(
+            f,
+            "{}:{}@{}",
+            self.scheme.name(),
+            Printable(self.user().unwrap_or_default()),
+            self.host()
+        )?;
         if let Some(port) = self.port {
             write!(f, ":{port}")?;
         }
-        self.params().try_for_each(|(name, value)| {
-            write!(f, ";{}{}", Printable(name), if value.is_some() { "=.." } else { "" })
-        })
+        self.params()
+            .try_for_each(|(name, value)| write!(f, ";{}{}", Printable(name), if value.is_some() { "=.." } else { "" }))
     }
 }
 
@@ -143,7 +154,11 @@ pub(super) fn scheme(input: &str) -> IResult<&str, Scheme> {
 
 /// Whether the value of an `fs_path` is percent-encoded (so that it ends at the next `;`).
 pub(super) fn is_encoded_path(value: &str) -> bool {
-    let starts = |with: &str| value.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+    let starts = |with: &str| {
+        value
+            .get(..with.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(with))
+    };
     starts("sip%3A") || starts("sips%3A") || starts("%3Csip")
 }
 
@@ -164,7 +179,9 @@ pub(super) fn parse(text: &str, warnings: &mut Vec<ContactWarning>) -> Result<Ur
     }
     Ok(Uri {
         scheme,
-        user: user.filter(|user| !user.is_empty() && *user != "(null)").map(|user| Span::of(user, text)),
+        user: user
+            .filter(|user| !user.is_empty() && *user != "(null)")
+            .map(|user| Span::of(user, text)),
         host: Span::of(host, text),
         port,
         params,
@@ -197,7 +214,8 @@ fn host_port(input: &str) -> Result<(&str, Option<u16>), ContactError> {
     } else {
         host_name(input).map_err(|_| ContactError::BadHost)?
     };
-    if !rest.is_empty() && !rest.starts_with(':') {
+    // More than one colon: an IPv6 address that lacks its brackets.
+    if !rest.is_empty() && (!rest.starts_with(':') || rest[1..].contains(':')) {
         return Err(ContactError::BadHost);
     }
     let (_, port) = port(rest).map_err(|_| ContactError::BadPort)?;
@@ -212,7 +230,10 @@ fn host_name(input: &str) -> IResult<&str, &str> {
     let (rest, host) = take_while1(|c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_')).parse(input)?;
     // `sip:_:5060` would hold FreeSWITCH's separator `:_:`.
     if host.starts_with(['_', '-', '.']) {
-        return Err(nom::Err::Error(nom::error::make_error(input, nom::error::ErrorKind::Verify)));
+        return Err(nom::Err::Error(nom::error::make_error(
+            input,
+            nom::error::ErrorKind::Verify,
+        )));
     }
     Ok((rest, host))
 }
@@ -228,11 +249,19 @@ fn port(input: &str) -> IResult<&str, Option<u16>> {
 fn read_params(text: &str, params: &str, out: &mut Vec<ParamSpan>) {
     let mut rest = params;
     while let Some(start) = rest.strip_prefix(';') {
-        let whole = start.strip_prefix("fs_path=").is_some_and(|path| !is_encoded_path(path));
-        let end = if whole { start.len() } else { start.find(';').unwrap_or(start.len()) };
+        let whole = start
+            .strip_prefix("fs_path=")
+            .is_some_and(|path| !is_encoded_path(path));
+        let end = if whole {
+            start.len()
+        } else {
+            start.find(';').unwrap_or(start.len())
+        };
         let (param, next) = start.split_at(end);
         rest = next;
-        let (name, value) = param.split_once('=').map_or((param, None), |(name, value)| (name, Some(value)));
+        let (name, value) = param
+            .split_once('=')
+            .map_or((param, None), |(name, value)| (name, Some(value)));
         if !name.is_empty() {
             out.push(ParamSpan {
                 name: Span::of(name, text),

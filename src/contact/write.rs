@@ -67,7 +67,11 @@ impl Uri {
         out.push_str(profile);
         out.push('/');
         self.write(&mut out, strip, Keep::All)?;
-        if is_dialable(&out) { Ok(out) } else { Err(WriteError::Unsafe) }
+        if is_dialable(&out) {
+            Ok(out)
+        } else {
+            Err(WriteError::Unsafe)
+        }
     }
 
     /// Where requests for this URI go, as canonical text: scheme, user, host, port, transport, and the route. Two Contacts
@@ -210,7 +214,9 @@ fn put(out: &mut String, text: &str, place: Place) -> Result<(), WriteError> {
         let unreserved = meant.is_ascii_alphanumeric() || matches!(meant, b'-' | b'.' | b'_');
         let plain = match escaped {
             Some(_) => unreserved && place != Place::Name,
-            None => unreserved || matches!(meant, b'*' | b'+') || (meant == b':' && colon_is_safe(out, bytes, at, place)),
+            None => {
+                unreserved || matches!(meant, b'*' | b'+') || (meant == b':' && colon_is_safe(out, bytes, at, place))
+            }
         };
         if plain {
             out.push(char::from(meant));
@@ -232,7 +238,9 @@ fn escape_at(bytes: &[u8], at: usize) -> Option<u8> {
 
 /// Whether a `:` in a value (`received=192.0.2.1:5060`) can become no part of FreeSWITCH's separator `:_:`.
 fn colon_is_safe(out: &str, bytes: &[u8], next: usize, place: Place) -> bool {
-    place == Place::Value && !out.ends_with('_') && !matches!(bytes.get(next), Some(b'_' | b'%'))
+    let underscore_next =
+        bytes.get(next) == Some(&b'_') || (bytes.get(next) == Some(&b'%') && escape_at(bytes, next) == Some(b'_'));
+    place == Place::Value && !out.ends_with('_') && !underscore_next
 }
 
 /// Checks a finished dial-string once more: only known characters, brackets only around an IPv6 host, and no `:_:`.
