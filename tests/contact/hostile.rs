@@ -204,7 +204,7 @@ fn check_any(text: &str) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #![proptest_config(ProptestConfig::with_cases(1500))]
 
     #[test]
     fn any_string_is_read_without_panic_and_written_in_the_allowed_alphabet(text in ".{0,200}") {

@@ -3,33 +3,35 @@
 //! Strings of FreeSWITCH are its own bytes after one percent-decoding. Tokens are made up.
 
 mod hostile;
+mod odd_shapes;
 mod shapes;
 
 use fswake::contact::{Contact, ContactError, ContactWarning, NetworkHint, ParamNames, Transport, Uri, parse};
-use fswake::types::Provider;
+use fswake::types::{Provider, PushToken};
 
 /// Sixty-four hexadecimal digits, as an APNs token has.
-pub const HEX: &str = "00fc13adff785122b4ad28809a3420982341241421348097878e577c991de8f0";
+pub(crate) const HEX: &str = "00fc13adff785122b4ad28809a3420982341241421348097878e577c991de8f0";
 /// Another one.
-pub const HEX2: &str = "39f1b1ad00785122b4ad28809a3420982341241421348097878e577c991de8f0";
+pub(crate) const HEX2: &str = "39f1b1ad00785122b4ad28809a3420982341241421348097878e577c991de8f0";
 /// Shaped like an FCM token: it holds a `:`.
-pub const FCM: &str = "dGhpc2lzYXRlc3Q:APA91bAb-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_";
+pub(crate) const FCM: &str =
+    "dGhpc2lzYXRlc3Q:APA91bAb-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_Ab-_";
 
 /// Reads a Contact with the default names, from nowhere.
-pub fn read(contact: &str) -> Result<Contact, ContactError> {
+pub(crate) fn read(contact: &str) -> Result<Contact, ContactError> {
     parse(contact, &ParamNames::default(), "", None)
 }
 
 /// Call token and remote token.
-pub fn tokens(contact: &Contact) -> (Option<&str>, Option<&str>) {
+pub(crate) fn tokens(contact: &Contact) -> (Option<&str>, Option<&str>) {
     let push = contact.push.as_ref();
     let call = push.and_then(|p| p.call_token.as_ref());
     let remote = push.and_then(|p| p.remote_token.as_ref());
-    (call.map(|t| t.expose()), remote.map(|t| t.expose()))
+    (call.map(PushToken::expose), remote.map(PushToken::expose))
 }
 
 /// The dial-string with push parameters stripped.
-pub fn dial(contact: &Contact) -> String {
+pub(crate) fn dial(contact: &Contact) -> String {
     contact
         .uri
         .dial_target("internal", Some(&ParamNames::default()))
