@@ -2,6 +2,7 @@
 //!
 //! Strings of FreeSWITCH are its own bytes after one percent-decoding. Tokens are made up.
 
+mod captured;
 mod hostile;
 mod odd_shapes;
 mod shapes;
