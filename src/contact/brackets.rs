@@ -1,5 +1,6 @@
 //! Finds the URI in a Contact: past the display name, inside the brackets.
 
+use memchr::memchr;
 use nom::branch::alt;
 use nom::bytes::complete::{tag, take_while};
 use nom::character::complete::{char, none_of};
@@ -34,7 +35,7 @@ pub(super) fn find<'a>(
         "*" => return Err(ContactError::Wildcard),
         _ => {}
     }
-    if scheme(contact).is_ok() {
+    if !contact.starts_with('"') && scheme(contact).is_ok() {
         return bare(contact);
     }
     let inside = after_display(contact)?;
@@ -107,7 +108,10 @@ fn after_display(contact: &str) -> Result<&str, ContactError> {
 ///
 /// An unencoded `fs_path` of a Path header (RFC 3327) holds brackets of its own: `fs_path=<sip:proxy;lr>,<sip:b;lr>>`.
 fn closing(inside: &str) -> Option<usize> {
-    let first = inside.find('>')?;
+    let first = memchr(b'>', inside.as_bytes())?;
+    if memchr(b'<', &inside.as_bytes()[..first]).is_none() {
+        return Some(first);
+    }
     let Some(path) = inside[..first].find(";fs_path=").map(|at| at + ";fs_path=".len()) else {
         return Some(first);
     };

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::Ipv6Addr;
 
+use memchr::memchr;
 use nom::branch::alt;
 use nom::bytes::complete::{tag, tag_no_case, take_while1};
 use nom::character::complete::{char, u16};
@@ -214,7 +215,8 @@ fn host_port(input: &str) -> Result<(&str, Option<u16>), ContactError> {
     } else {
         host_name(input).map_err(|_| ContactError::BadHost)?
     };
-    if !rest.is_empty() && !rest.starts_with(':') {
+    // More than one colon: an IPv6 address that lacks its brackets.
+    if !rest.is_empty() && (!rest.starts_with(':') || rest[1..].contains(':')) {
         return Err(ContactError::BadHost);
     }
     let (_, port) = port(rest).map_err(|_| ContactError::BadPort)?;
@@ -254,13 +256,14 @@ fn read_params(text: &str, params: &str, out: &mut Vec<ParamSpan>) {
         let end = if whole {
             start.len()
         } else {
-            start.find(';').unwrap_or(start.len())
+            memchr(b';', start.as_bytes()).unwrap_or(start.len())
         };
         let (param, next) = start.split_at(end);
         rest = next;
-        let (name, value) = param
-            .split_once('=')
-            .map_or((param, None), |(name, value)| (name, Some(value)));
+        let (name, value) = match memchr(b'=', param.as_bytes()) {
+            Some(at) => (&param[..at], Some(&param[at + 1..])),
+            None => (param, None),
+        };
         if !name.is_empty() {
             out.push(ParamSpan {
                 name: Span::of(name, text),

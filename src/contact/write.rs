@@ -42,7 +42,7 @@ enum Place {
 /// What a writing is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Keep {
-    /// Everything but `fs_path`, which is written apart.
+    /// Every parameter.
     All,
     /// Only what decides where a request goes.
     Target,
@@ -91,12 +91,8 @@ impl Uri {
     }
 
     fn write(&self, out: &mut String, strip: Option<&ParamNames>, keep: Keep) -> Result<(), WriteError> {
+        write_place(out, self)?;
         let mut path_written = false;
-        write_authority(out, self);
-        write_user_host(out, self)?;
-        if self.scheme() == Scheme::Sips && self.param("transport").is_none() {
-            out.push_str(";transport=tls");
-        }
         for (name, value) in self.params() {
             if name == "fs_path" {
                 // FreeSWITCH reads the first one only.
@@ -113,12 +109,10 @@ impl Uri {
     }
 }
 
-fn write_authority(out: &mut String, uri: &Uri) {
+/// Scheme, user, host and port; and the transport that `sips:` stands for.
+fn write_place(out: &mut String, uri: &Uri) -> Result<(), WriteError> {
     out.push_str(uri.scheme().name());
     out.push(':');
-}
-
-fn write_user_host(out: &mut String, uri: &Uri) -> Result<(), WriteError> {
     if let Some(user) = uri.user() {
         put(out, user, Place::User)?;
         out.push('@');
@@ -127,6 +121,9 @@ fn write_user_host(out: &mut String, uri: &Uri) -> Result<(), WriteError> {
     if let Some(port) = uri.port() {
         out.push(':');
         out.push_str(&port.to_string());
+    }
+    if uri.scheme() == Scheme::Sips && uri.param("transport").is_none() {
+        out.push_str(";transport=tls");
     }
     Ok(())
 }
@@ -187,11 +184,7 @@ fn route(path: &str, strip: Option<&ParamNames>, keep: Keep) -> Result<String, W
 /// One URI of a route. A further `fs_path` inside it means nothing to FreeSWITCH and is left out.
 fn write_hop(out: &mut String, hop: &str, strip: Option<&ParamNames>, keep: Keep) -> Result<(), WriteError> {
     let uri = Uri::parse(hop).map_err(|_| WriteError::Route)?;
-    write_authority(out, &uri);
-    write_user_host(out, &uri)?;
-    if uri.scheme() == Scheme::Sips && uri.param("transport").is_none() {
-        out.push_str(";transport=tls");
-    }
+    write_place(out, &uri)?;
     for (name, value) in uri.params().filter(|(name, _)| *name != "fs_path") {
         write_param(out, name, value, strip, keep)?;
     }
@@ -238,7 +231,9 @@ fn escape_at(bytes: &[u8], at: usize) -> Option<u8> {
 
 /// Whether a `:` in a value (`received=192.0.2.1:5060`) can become no part of FreeSWITCH's separator `:_:`.
 fn colon_is_safe(out: &str, bytes: &[u8], next: usize, place: Place) -> bool {
-    place == Place::Value && !out.ends_with('_') && !matches!(bytes.get(next), Some(b'_' | b'%'))
+    let underscore_next =
+        bytes.get(next) == Some(&b'_') || (bytes.get(next) == Some(&b'%') && escape_at(bytes, next) == Some(b'_'));
+    place == Place::Value && !out.ends_with('_') && !underscore_next
 }
 
 /// Checks a finished dial-string once more: only known characters, brackets only around an IPv6 host, and no `:_:`.
