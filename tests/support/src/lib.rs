@@ -1,1 +1,3 @@
 //! Stand-ins for the remote ends of fswake: FreeSWITCH, APNs, FCM.
+
+pub mod freeswitch;
