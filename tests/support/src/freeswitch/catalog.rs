@@ -103,7 +103,8 @@ impl Source {
             let uri = get(event, "variable_sip_destination_url");
             let address = uri.split(['@', ';']).nth(1).expect("an address").to_owned();
             let params = uri.split_once(';').map_or("", |(_, params)| params).to_owned();
-            let agent = headers.iter().map(|e| get(e, "variable_sip_user_agent")).find(|a| !a.is_empty() && of_leg);
+            let own = headers.iter().filter(|e| of_leg && get(e, "Unique-ID") == get(event, "Unique-ID"));
+            let agent = own.map(|e| get(e, "variable_sip_user_agent")).find(|agent| !agent.is_empty());
             symbols.extend([
                 (get(event, "Unique-ID"), Slot::LegUuid),
                 (get(event, "variable_sip_call_id"), Slot::LegSipCallId),
@@ -226,7 +227,10 @@ pub(crate) fn catalog() -> &'static Catalog {
             executed: wake.pick("CHANNEL_EXECUTE_COMPLETE", 0),
             executed_arg: wake.pick("CHANNEL_EXECUTE_COMPLETE", 1),
             unpark: waiting.pick("CHANNEL_UNPARK", 0),
-            socket_done: waiting.pick("CHANNEL_EXECUTE_COMPLETE", 1),
+            socket_done: waiting
+                .pick("CHANNEL_EXECUTE_COMPLETE", 1)
+                .set("Application", &[Err("socket")])
+                .set("Application-Data", &[Ok(Slot::SocketArg)]),
             state_hangup: waiting.pick("CHANNEL_STATE", 0),
             state_reporting: waiting.pick("CHANNEL_STATE", 1),
             leg_progress: ringing.pick("CHANNEL_PROGRESS", 0),

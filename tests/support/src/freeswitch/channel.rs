@@ -43,6 +43,8 @@ pub(crate) struct Channel {
     pub(crate) variables: Vec<Variable>,
     /// Application, argument and Application-UUID that runs now.
     pub(crate) app: (String, String, String),
+    /// The argument that `socket` was given.
+    pub(crate) socket: String,
     pub(crate) caller_name: String,
     pub(crate) caller_number: String,
     pub(crate) callee: String,
@@ -68,6 +70,7 @@ impl Channel {
             session_id,
             variables: Vec::new(),
             app: Default::default(),
+            socket: String::new(),
             caller_name: String::new(),
             caller_number: String::new(),
             callee: String::new(),

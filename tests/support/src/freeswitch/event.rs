@@ -76,10 +76,15 @@ impl Event {
     }
 }
 
-/// Encodes what `switch_url_encode` encodes (SWITCH_URL_UNSAFE, controls and everything beyond ASCII).
+/// Encodes what `switch_url_encode` encodes (SWITCH_URL_UNSAFE, controls and everything beyond ASCII). A `%` that
+/// already starts a pair of hex digits stays, so a client that decodes a contact once gets its `fs_path` decoded too.
 fn percent_encode_into(out: &mut String, value: &str) {
-    for byte in value.bytes() {
-        if !(b' '..=b'~').contains(&byte) || b" #%&+:;<=>?@[\\]^`{|}\"".contains(&byte) {
+    let bytes = value.as_bytes();
+    for (at, byte) in value.bytes().enumerate() {
+        let pair = bytes.get(at + 1..at + 3).is_some_and(|next| next.iter().all(u8::is_ascii_hexdigit));
+        if byte == b'%' && pair {
+            out.push('%');
+        } else if !(b' '..=b'~').contains(&byte) || b" #%&+:;<=>?@[\\]^`{|}\"".contains(&byte) {
             write!(out, "%{byte:02X}").expect("to a String");
         } else {
             out.push(byte as char);

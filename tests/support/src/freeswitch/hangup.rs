@@ -111,15 +111,7 @@ impl Core {
         });
         if held.is_some() && !channel.is_loopback() {
             self.emit(world, uuid, &catalog().unpark);
-            let running = world.channels.get_mut(uuid).map(|channel| {
-                let socket = channel.held().map(|held| held.address.clone()).unwrap_or_default();
-                let now = ("socket".to_owned(), format!("{socket} async full"), super::core::new_uuid());
-                std::mem::replace(&mut channel.app, now)
-            });
             self.emit(world, uuid, &catalog().socket_done);
-            if let (Some(channel), Some(app)) = (world.channels.get_mut(uuid), running) {
-                channel.app = app;
-            }
             self.emit(world, uuid, &catalog().state_hangup);
             self.emit(world, uuid, &catalog().state_reporting);
         }

@@ -174,8 +174,6 @@ pub(crate) struct HeldState {
     pub(crate) shared: Arc<HeldShared>,
     pub(crate) listener: Option<Arc<Listener>>,
     pub(crate) apps: VecDeque<App>,
-    /// The address list given to `socket`.
-    pub(crate) address: String,
 }
 
 /// A handle to a held call.
@@ -195,12 +193,7 @@ impl Held {
         let uuid = if call.uuid.is_empty() { new_uuid() } else { call.uuid.clone() };
         let (outcomes, log) = (watch::Sender::new(Vec::new()), Mutex::default());
         let shared = Arc::new(HeldShared { outcomes, log, record: call.record });
-        let state = HeldState {
-            shared: Arc::clone(&shared),
-            listener: None,
-            apps: VecDeque::new(),
-            address: call.socket.clone(),
-        };
+        let state = HeldState { shared: Arc::clone(&shared), listener: None, apps: VecDeque::new() };
         let role = Role::Held { loopback: call.loopback, state: Box::new(state) };
         let mut channel = Channel::new(uuid.clone(), role, core.next_session());
         channel.caller_name.clone_from(&call.caller_name);
@@ -212,7 +205,8 @@ impl Held {
         channel.sip_call_id = if call.sip_call_id.is_empty() { new_uuid() } else { call.sip_call_id.clone() };
         channel.offer.clone_from(&call.codecs);
         channel.codec = if call.loopback { call.codecs.first().cloned() } else { None };
-        channel.app = ("socket".to_owned(), format!("{} async full", call.socket), new_uuid());
+        channel.socket = format!("{} async full", call.socket);
+        channel.app = ("socket".to_owned(), channel.socket.clone(), new_uuid());
         for (name, value) in &call.variables {
             channel.set_variable(name, value, false);
         }
