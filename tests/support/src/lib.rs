@@ -2,6 +2,7 @@
 
 pub mod apns;
 pub mod fcm;
+pub mod freeswitch;
 pub mod http2;
 pub mod proxy;
 pub mod tls;

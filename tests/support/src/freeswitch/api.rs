@@ -1,0 +1,78 @@
+//! The API commands behind `api` and `bgapi`, with FreeSWITCH's texts.
+
+use std::sync::Arc;
+
+use super::core::Core;
+use super::{cause, dialstring, lists};
+
+/// Runs one API command; the text is what a client reads.
+pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> String {
+    let arg = arg.unwrap_or("").trim();
+    let words: Vec<&str> = arg.split_whitespace().collect();
+    match name.to_ascii_lowercase().as_str() {
+        "originate" => match dialstring::parse(arg) {
+            Ok(plan) => core.originate(plan).await.map_or_else(|cause| format!("-ERR {cause}\n"), |uuid| format!("+OK {uuid}\n")),
+            Err(why) => {
+                core.complain(format!("originate: {why}: {arg}"));
+                "-USAGE: <call url> <exten>|&<application_name>(<app_args>)\n".to_owned()
+            }
+        },
+        "uuid_exists" => core.exists(arg).to_string(),
+        "uuid_kill" => {
+            let [uuid, rest @ ..] = words.as_slice() else { return "-USAGE: <uuid> [cause]\n".to_owned() };
+            let cause = rest.first().copied().filter(|cause| cause::known(cause)).unwrap_or("NORMAL_CLEARING");
+            no_such_channel_unless(core.kill(uuid, cause))
+        }
+        "uuid_answer" => if core.answer_held(arg) { "+OK\n" } else { "-ERROR\n" }.to_owned(),
+        "uuid_pre_answer" => if core.pre_answer(arg) { "+OK\n" } else { "-ERROR\n" }.to_owned(),
+        "uuid_bridge" => match words.as_slice() {
+            [one, other] if core.bridge(one, other) => format!("+OK {other}\n"),
+            [_, _] => "-ERR Invalid uuid\n".to_owned(),
+            _ => "-USAGE: <uuid> <other_uuid>\n".to_owned(),
+        },
+        "uuid_setvar" => {
+            let Some((uuid, rest)) = arg.split_once(' ') else { return "-USAGE: <uuid> <var> [value]\n".to_owned() };
+            let (name, value) = rest.split_once(' ').unwrap_or((rest, ""));
+            no_such_channel_unless(core.set_variable(uuid, name, value))
+        }
+        "uuid_setvar_multi" => {
+            let Some((uuid, list)) = arg.split_once(' ') else {
+                return "-USAGE: <uuid> <var>=<value>;<var>=<value>...\n".to_owned();
+            };
+            let mut known = core.exists(uuid);
+            for pair in list.split(';') {
+                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+                known &= core.set_variable(uuid, name.trim(), value);
+            }
+            no_such_channel_unless(known)
+        }
+        "uuid_getvar" => {
+            let (uuid, name) = arg.split_once(' ').unwrap_or((arg, ""));
+            match core.world().channels.get(uuid) {
+                Some(channel) => channel.variable(name).unwrap_or("_undef_").to_owned(),
+                None => "-ERR No such channel!\n".to_owned(),
+            }
+        }
+        "global_getvar" => {
+            let value = core.config.globals.iter().find(|(name, _)| name == arg);
+            value.map(|(_, value)| value.clone()).unwrap_or_default()
+        }
+        "module_exists" => core.config.modules.iter().any(|module| module == arg).to_string(),
+        "show" if arg == "registrations as json" => lists::registrations_json(core),
+        "show" if arg == "channels as json" || arg == "calls as json" => lists::channels_json(core),
+        "show" if arg == "channels count" => format!("\n{} total.\n", core.world().channels.len()),
+        "sofia" => lists::sofia(core, &words),
+        "sofia_contact" => lists::sofia_contact(core, arg),
+        "status" => lists::status(core),
+        "version" => "FreeSWITCH Version 1.10.12-release~64bit ( 64bit)\n".to_owned(),
+        "echo" => arg.to_owned(),
+        _ => {
+            core.complain(format!("api {name} {arg}"));
+            format!("-ERR {name} Command not found!\n")
+        }
+    }
+}
+
+fn no_such_channel_unless(known: bool) -> String {
+    if known { "+OK\n" } else { "-ERR No such channel!\n" }.to_owned()
+}

@@ -1,0 +1,71 @@
+//! Load: many registrations at a rate, many calls held at once.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::core::Core;
+use super::event::Event;
+use super::held::{Call, Held};
+use super::phone::PhoneSpec;
+use super::registry::Registration;
+
+/// Registrations to send.
+#[derive(Debug, Clone)]
+pub struct Burst {
+    /// How many.
+    pub count: usize,
+    /// How many a second; 0 is as fast as possible.
+    pub per_second: usize,
+    /// The phone; its user is made of this one and the number: `user`, 0-based.
+    pub spec: PhoneSpec,
+    /// Numbers start here.
+    pub first: usize,
+    /// Whether they are kept for `show registrations`.
+    pub keep: bool,
+}
+
+/// What a burst sent.
+pub struct BurstReport {
+    /// The events in order; `written_at` says when the first client got its bytes.
+    pub events: Vec<Arc<Event>>,
+    /// How long it took to fire them.
+    pub took: Duration,
+}
+
+pub(crate) async fn register_burst(core: &Arc<Core>, burst: Burst) -> BurstReport {
+    let started = Instant::now();
+    let mut events = Vec::with_capacity(burst.count);
+    for n in 0..burst.count {
+        if burst.per_second > 0 {
+            let due = Duration::from_secs_f64(n as f64 / burst.per_second as f64);
+            let early = due.saturating_sub(started.elapsed());
+            if early > Duration::from_millis(1) {
+                tokio::time::sleep(early).await;
+            }
+        } else if n % 64 == 0 {
+            tokio::task::yield_now().await;
+        }
+        let mut spec = burst.spec.clone();
+        let number = burst.first + n;
+        spec.user = format!("{}{number}", spec.user);
+        spec.call_id = format!("{}-{number}", spec.call_id);
+        if spec.profile.is_empty() {
+            spec.profile.clone_from(&core.config.profile);
+        }
+        let registration = Registration::new(&spec);
+        events.push(if burst.keep { core.register(&registration, false) } else { core.announce(&registration, false) });
+    }
+    BurstReport { events, took: started.elapsed() }
+}
+
+pub(crate) async fn hold_many(core: &Arc<Core>, count: usize, call: impl Fn(usize) -> Call) -> Vec<Held> {
+    let mut all = Vec::with_capacity(count);
+    for n in 0..count {
+        all.push(Held::start(core, &call(n)));
+        if n % 32 == 31 {
+            // Connections are opened in batches, so that the client's backlog is not what is measured.
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+    all
+}

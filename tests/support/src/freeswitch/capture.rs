@@ -1,0 +1,78 @@
+//! The recorded sessions of a real FreeSWITCH 1.10.12: what event templates and replays are made from.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+/// One chunk of bytes that one side sent.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// Milliseconds since the recording began.
+    pub ms: f64,
+    /// `inbound` or `outbound-1`.
+    pub conn: String,
+    /// Whether FreeSWITCH sent it (otherwise the client did).
+    pub from_freeswitch: bool,
+    /// The text on the wire.
+    pub data: String,
+}
+
+macro_rules! files {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../../captures/", $name, ".jsonl")))),*]
+    };
+}
+
+const FILES: &[(&str, &str)] = files![
+    "auth-refused",
+    "command-errors",
+    "legs-caller-cancels",
+    "legs-declined",
+    "legs-no-reply",
+    "legs-two-devices-second-answers",
+    "loopback-dial-string-leg-answered",
+    "registrations",
+    "registrations-behind-nat",
+    "socket-caller-cancels-before-register",
+    "socket-caller-cancels-while-ringing",
+    "socket-timeout-resume-dialplan",
+    "socket-wake-bridge-answered",
+    "socket-wake-bridge-busy",
+];
+
+/// The names of all recordings.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    FILES.iter().map(|(name, _)| *name)
+}
+
+/// The recording `name`, in the order of the wire; panics when there is none.
+pub fn lines(name: &str) -> &'static [Line] {
+    static PARSED: OnceLock<HashMap<&'static str, Vec<Line>>> = OnceLock::new();
+    let all = PARSED.get_or_init(|| FILES.iter().map(|(name, text)| (*name, parse(text))).collect());
+    all.get(name).unwrap_or_else(|| panic!("no capture named {name}"))
+}
+
+fn parse(text: &str) -> Vec<Line> {
+    let field = |value: &serde_json::Value, key: &str| value[key].as_str().expect("capture field").to_owned();
+    text.lines()
+        .map(|line| {
+            let value: serde_json::Value = serde_json::from_str(line).expect("capture line is JSON");
+            Line {
+                ms: value["ms"].as_f64().expect("ms"),
+                conn: field(&value, "conn"),
+                from_freeswitch: value["from"] == "fs",
+                data: field(&value, "data"),
+            }
+        })
+        .collect()
+}
+
+/// The headers of a recorded event or of the answer to `connect`, decoded, in order; `None` for other messages.
+pub fn event_headers(data: &str) -> Option<Vec<(String, String)>> {
+    let text = if data.starts_with("Event-Name:") { data } else { data.split_once("\n\n")?.1 };
+    if !text.contains("Event-Name: ") {
+        return None;
+    }
+    let head = text.split("\n\n").next()?;
+    let headers = head.lines().filter_map(|line| line.split_once(": "));
+    Some(headers.map(|(name, value)| (name.to_owned(), super::event::percent_decode(value))).collect())
+}

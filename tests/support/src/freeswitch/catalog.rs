@@ -1,0 +1,248 @@
+//! Which recorded event stands for which moment of a call.
+//!
+//! Moments that no recording shows are derived from the nearest one, and marked so here:
+//! a loopback that ends unanswered, a leg that ends answered but unbridged, a leg that is refused after it rang.
+
+use std::sync::OnceLock;
+
+use super::capture;
+use super::template::{Slot, Symbols, Template};
+
+/// The events of one kind of channel around its end.
+pub(crate) struct End {
+    pub(crate) hangup: Template,
+    pub(crate) complete: Template,
+}
+
+/// Events of a held channel.
+pub(crate) struct HeldEvents {
+    pub(crate) data: Template,
+    pub(crate) progress: Template,
+    pub(crate) media: Template,
+    pub(crate) answer: Template,
+    pub(crate) cancelled: End,
+    pub(crate) refused: End,
+    pub(crate) unbridged: End,
+    pub(crate) bridged: End,
+}
+
+/// Events of a leg, by what it is bridged to.
+pub(crate) struct BridgeEvents {
+    pub(crate) bridge: Template,
+    pub(crate) unbridge: Template,
+    pub(crate) end: End,
+}
+
+/// Every template.
+pub(crate) struct Catalog {
+    pub(crate) sofia: HeldEvents,
+    pub(crate) loopback: HeldEvents,
+    pub(crate) park: Template,
+    pub(crate) execute: Template,
+    pub(crate) execute_arg: Template,
+    pub(crate) executed: Template,
+    pub(crate) executed_arg: Template,
+    pub(crate) unpark: Template,
+    pub(crate) socket_done: Template,
+    pub(crate) state_hangup: Template,
+    pub(crate) state_reporting: Template,
+    pub(crate) leg_progress: Template,
+    pub(crate) leg_answer: Template,
+    pub(crate) leg_with_sofia: BridgeEvents,
+    pub(crate) leg_with_loopback: BridgeEvents,
+    pub(crate) leg_refused: End,
+    pub(crate) leg_refused_ringing: End,
+    pub(crate) leg_silent: End,
+    pub(crate) leg_lost_race: End,
+    pub(crate) leg_cancelled: End,
+    pub(crate) leg_unbridged: End,
+}
+
+const TWO: &str = "legs-two-devices-second-answers";
+const LOOP: &str = "loopback-dial-string-leg-answered";
+const CANCELS: &str = "legs-caller-cancels";
+const WAKE: &str = "socket-wake-bridge-answered";
+const WAITING: &str = "socket-caller-cancels-before-register";
+const DECLINED: &str = "legs-declined";
+const SILENT: &str = "legs-no-reply";
+
+/// A channel of a recording and the words that are its own.
+struct Source {
+    file: &'static str,
+    uuid: String,
+    symbols: Symbols,
+}
+
+impl Source {
+    /// The `leg`th leg of a recording, or the held channel itself.
+    fn new(file: &'static str, leg: usize, of_leg: bool) -> Self {
+        let headers: Vec<_> = capture::lines(file).iter().filter_map(|l| capture::event_headers(&l.data)).collect();
+        let get = |event: &[(String, String)], name: &str| {
+            event.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone()).unwrap_or_default()
+        };
+        let data = headers.iter().find(|event| event[0].1 == "CHANNEL_DATA").expect("a held channel");
+        let held = get(data, "Unique-ID");
+        let mut symbols: Symbols = vec![
+            (held.clone(), Slot::HeldUuid),
+            (get(data, "variable_sip_call_id"), Slot::HeldSipCallId),
+            (get(data, "Caller-Caller-ID-Name"), Slot::CallerName),
+            ("1000".to_owned(), Slot::CallerNumber),
+            ("1001".to_owned(), Slot::Callee),
+            ("71001".to_owned(), Slot::Destination),
+            ("fs.test".to_owned(), Slot::Domain),
+        ];
+        let is_leg = |event: &&Vec<(String, String)>| get(event, "variable_sip_destination_url") != "";
+        let mut legs: Vec<&Vec<_>> = Vec::new();
+        for event in headers.iter().filter(is_leg) {
+            if legs.iter().all(|seen| get(seen, "Unique-ID") != get(event, "Unique-ID")) {
+                legs.push(event);
+            }
+        }
+        let mut uuid = held;
+        if let Some(event) = legs.get(leg) {
+            let uri = get(event, "variable_sip_destination_url");
+            let address = uri.split(['@', ';']).nth(1).expect("an address").to_owned();
+            let params = uri.split_once(';').map_or("", |(_, params)| params).to_owned();
+            let own = headers.iter().filter(|e| of_leg && get(e, "Unique-ID") == get(event, "Unique-ID"));
+            let agent = own.map(|e| get(e, "variable_sip_user_agent")).find(|agent| !agent.is_empty());
+            symbols.extend([
+                (get(event, "Unique-ID"), Slot::LegUuid),
+                (get(event, "variable_sip_call_id"), Slot::LegSipCallId),
+                (uri.clone(), Slot::LegUri),
+                (format!(";{params}"), Slot::LegTail),
+                (params, Slot::LegParams),
+                (address.rsplit_once(':').expect("a port").1.to_owned(), Slot::LegPort),
+                (address, Slot::LegAddr),
+                (agent.unwrap_or_default(), Slot::LegAgent),
+            ]);
+            if of_leg {
+                uuid = get(event, "Unique-ID");
+            }
+        }
+        symbols.retain(|(text, _)| text.len() > 3);
+        symbols.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
+        Self { file, uuid, symbols }
+    }
+
+    fn pick(&self, name: &str, nth: usize) -> Template {
+        Template::pick(self.file, &self.uuid, name, nth, &self.symbols)
+    }
+
+    fn end(&self) -> End {
+        End { hangup: self.pick("CHANNEL_HANGUP", 0), complete: self.pick("CHANNEL_HANGUP_COMPLETE", 0) }
+    }
+
+    fn bridge_events(&self) -> BridgeEvents {
+        BridgeEvents {
+            bridge: self.pick("CHANNEL_BRIDGE", 0),
+            unbridge: self.pick("CHANNEL_UNBRIDGE", 0),
+            end: self.end(),
+        }
+    }
+}
+
+/// An end that no recording shows, made from the channel's last recorded event.
+fn derived_end(last: &Template) -> End {
+    let ended = |name, number, state: &str| {
+        let mut template = last
+            .derive(name)
+            .set("Channel-State-Number", &[Err(number)])
+            .set("Answer-State", &[Err("hangup")])
+            .insert_after("Answer-State", "Hangup-Cause", Slot::Cause);
+        if !state.is_empty() {
+            template = template.set("Channel-State", &[Err(state)]).set("Channel-Call-State", &[Err("HANGUP")]);
+            template = template.set("variable_hangup_cause", &[Ok(Slot::Cause)]);
+            template = template.set("variable_hangup_cause_q850", &[Ok(Slot::Q850)]);
+        }
+        template
+    };
+    End { hangup: ended("CHANNEL_HANGUP", "10", ""), complete: ended("CHANNEL_HANGUP_COMPLETE", "11", "CS_REPORTING") }
+}
+
+/// The final answer of a phone, as the leg's variables tell it.
+fn with_failure(template: Template) -> Template {
+    template
+        .set("variable_sip_hangup_disposition", &[Err("recv_refuse")])
+        .set("variable_sip_invite_failure_status", &[Ok(Slot::SipStatus)])
+        .set("variable_sip_invite_failure_phrase", &[Ok(Slot::SipPhrase)])
+        .set("variable_sip_term_status", &[Ok(Slot::SipStatus)])
+        .set("variable_proto_specific_hangup_cause", &[Err("sip:"), Ok(Slot::SipStatus)])
+        .set("variable_sip_term_cause", &[Ok(Slot::Q850)])
+}
+
+fn both(end: End, change: impl Fn(Template) -> Template) -> End {
+    End { hangup: change(end.hangup), complete: change(end.complete) }
+}
+
+fn held_events() -> (HeldEvents, HeldEvents) {
+    const CANCEL: &[&str] = &[
+        "variable_sip_hangup_disposition",
+        "variable_sip_invite_failure_status",
+        "variable_sip_invite_failure_phrase",
+        "variable_sip_term_status",
+        "variable_proto_specific_hangup_cause",
+        "variable_sip_term_cause",
+    ];
+    let (two, cancels) = (Source::new(TWO, 1, false), Source::new(CANCELS, 0, false));
+    let answer = two.pick("CHANNEL_ANSWER", 0);
+    let sofia = HeldEvents {
+        data: two.pick("CHANNEL_DATA", 0),
+        progress: two.pick("CHANNEL_PROGRESS", 0),
+        media: two.pick("CHANNEL_PROGRESS_MEDIA", 0),
+        cancelled: cancels.end(),
+        refused: both(cancels.end(), |template| template.without(CANCEL)),
+        unbridged: derived_end(&answer),
+        bridged: two.end(),
+        answer,
+    };
+    let looped = Source::new(LOOP, 0, false);
+    let (progress, answer) = (looped.pick("CHANNEL_PROGRESS", 0), looped.pick("CHANNEL_ANSWER", 0));
+    let loopback = HeldEvents {
+        data: looped.pick("CHANNEL_DATA", 0),
+        media: progress.derive("CHANNEL_PROGRESS_MEDIA"),
+        cancelled: derived_end(&progress),
+        refused: derived_end(&progress),
+        unbridged: derived_end(&answer),
+        bridged: looped.end(),
+        progress,
+        answer,
+    };
+    (sofia, loopback)
+}
+
+/// All templates, read from the recordings once.
+pub(crate) fn catalog() -> &'static Catalog {
+    static CATALOG: OnceLock<Catalog> = OnceLock::new();
+    CATALOG.get_or_init(|| {
+        let (sofia, loopback) = held_events();
+        let (wake, waiting) = (Source::new(WAKE, 9, false), Source::new(WAITING, 9, false));
+        let (ringing, answered) = (Source::new(TWO, 0, true), Source::new(TWO, 1, true));
+        let leg_answer = answered.pick("CHANNEL_ANSWER", 0);
+        Catalog {
+            sofia,
+            loopback,
+            park: wake.pick("CHANNEL_PARK", 0),
+            execute: wake.pick("CHANNEL_EXECUTE", 0),
+            execute_arg: wake.pick("CHANNEL_EXECUTE", 1),
+            executed: wake.pick("CHANNEL_EXECUTE_COMPLETE", 0),
+            executed_arg: wake.pick("CHANNEL_EXECUTE_COMPLETE", 1),
+            unpark: waiting.pick("CHANNEL_UNPARK", 0),
+            socket_done: waiting
+                .pick("CHANNEL_EXECUTE_COMPLETE", 1)
+                .set("Application", &[Err("socket")])
+                .set("Application-Data", &[Ok(Slot::SocketArg)]),
+            state_hangup: waiting.pick("CHANNEL_STATE", 0),
+            state_reporting: waiting.pick("CHANNEL_STATE", 1),
+            leg_progress: ringing.pick("CHANNEL_PROGRESS", 0),
+            leg_unbridged: derived_end(&leg_answer),
+            leg_answer,
+            leg_with_sofia: answered.bridge_events(),
+            leg_with_loopback: Source::new(LOOP, 0, true).bridge_events(),
+            leg_refused: both(Source::new(DECLINED, 0, true).end(), with_failure),
+            leg_refused_ringing: both(ringing.end(), |end| with_failure(end.without(&["variable_call_completed_elsewhere"]))),
+            leg_silent: Source::new(SILENT, 0, true).end(),
+            leg_lost_race: ringing.end(),
+            leg_cancelled: Source::new(CANCELS, 0, true).end(),
+        }
+    })
+}

@@ -1,0 +1,167 @@
+//! A channel: the held caller or one leg to a phone.
+
+use tokio::sync::{mpsc, watch};
+
+use super::cause;
+use super::held::HeldState;
+use super::phone::PhoneAct;
+use super::template::When;
+
+/// A channel variable; `later` ones were set after the channel was made.
+#[derive(Debug, Clone)]
+pub(crate) struct Variable {
+    pub(crate) name: String,
+    pub(crate) value: String,
+    pub(crate) later: bool,
+}
+
+/// What a leg is to the phone that it rings.
+pub(crate) struct LegState {
+    /// Index into the phone table; `None` when the address belongs to nobody.
+    pub(crate) phone: Option<usize>,
+    /// Index into that phone's list of INVITEs.
+    pub(crate) invite: usize,
+    /// Where a test's `phone.answer()` and the like arrive.
+    pub(crate) acts: mpsc::UnboundedSender<PhoneAct>,
+    /// Turns true when the leg is hung up.
+    pub(crate) gone: watch::Sender<bool>,
+}
+
+/// Which side a channel is.
+pub(crate) enum Role {
+    /// The caller, on its own channel or behind a loopback.
+    Held { loopback: bool, state: Box<HeldState> },
+    /// A leg made by `originate`.
+    Leg(LegState),
+}
+
+/// A live channel.
+pub(crate) struct Channel {
+    pub(crate) uuid: String,
+    pub(crate) role: Role,
+    pub(crate) session_id: u64,
+    pub(crate) variables: Vec<Variable>,
+    /// Application, argument and Application-UUID that runs now.
+    pub(crate) app: (String, String, String),
+    /// The argument that `socket` was given.
+    pub(crate) socket: String,
+    pub(crate) caller_name: String,
+    pub(crate) caller_number: String,
+    pub(crate) callee: String,
+    pub(crate) destination: String,
+    pub(crate) domain: String,
+    pub(crate) sip_call_id: String,
+    pub(crate) uri: String,
+    pub(crate) user_agent: String,
+    pub(crate) codec: Option<String>,
+    /// Codecs that the caller offered, or that a leg's phone answered with.
+    pub(crate) offer: Vec<String>,
+    pub(crate) times: [u64; 6],
+    pub(crate) cause: Option<String>,
+    pub(crate) sip_failure: (u16, String),
+    pub(crate) peer: Option<String>,
+}
+
+impl Channel {
+    pub(crate) fn new(uuid: String, role: Role, session_id: u64) -> Self {
+        Self {
+            uuid,
+            role,
+            session_id,
+            variables: Vec::new(),
+            app: Default::default(),
+            socket: String::new(),
+            caller_name: String::new(),
+            caller_number: String::new(),
+            callee: String::new(),
+            destination: String::new(),
+            domain: String::new(),
+            sip_call_id: String::new(),
+            uri: String::new(),
+            user_agent: String::new(),
+            codec: None,
+            offer: Vec::new(),
+            times: [super::clock::micros(), 0, 0, 0, 0, 0],
+            cause: None,
+            sip_failure: (487, cause::phrase(487).to_owned()),
+            peer: None,
+        }
+    }
+
+    pub(crate) fn is_leg(&self) -> bool {
+        matches!(self.role, Role::Leg(_))
+    }
+
+    pub(crate) fn is_loopback(&self) -> bool {
+        matches!(self.role, Role::Held { loopback: true, .. })
+    }
+
+    pub(crate) fn held(&mut self) -> Option<&mut HeldState> {
+        match &mut self.role {
+            Role::Held { state, .. } => Some(state),
+            Role::Leg(_) => None,
+        }
+    }
+
+    pub(crate) fn leg(&self) -> Option<&LegState> {
+        match &self.role {
+            Role::Leg(leg) => Some(leg),
+            Role::Held { .. } => None,
+        }
+    }
+
+    pub(crate) fn time(&self, when: When) -> u64 {
+        self.times[when as usize]
+    }
+
+    pub(crate) fn stamp(&mut self, when: When) {
+        self.times[when as usize] = super::clock::micros();
+    }
+
+    pub(crate) fn is_answered(&self) -> bool {
+        self.time(When::Answered) != 0
+    }
+
+    pub(crate) fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.iter().find(|variable| variable.name == name).map(|variable| variable.value.as_str())
+    }
+
+    /// Sets a variable as FreeSWITCH does: it moves to the end; an empty value removes it.
+    pub(crate) fn set_variable(&mut self, name: &str, value: &str, later: bool) {
+        self.variables.retain(|variable| variable.name != name);
+        if !value.is_empty() {
+            self.variables.push(Variable { name: name.to_owned(), value: value.to_owned(), later });
+        }
+    }
+
+    pub(crate) fn is_true(&self, name: &str) -> bool {
+        self.variable(name).is_some_and(|value| matches!(value, "true" | "yes" | "on" | "1" | "t" | "enabled"))
+    }
+
+    /// `host:port` of a leg's URI.
+    pub(crate) fn uri_address(&self) -> &str {
+        let plain = self.uri.split(';').next().unwrap_or("");
+        plain.rsplit_once('@').map_or_else(|| plain.trim_start_matches("sip:"), |(_, address)| address)
+    }
+
+    /// `sofia/internal/1001@127.0.0.1:55301`, `loopback/1001@fs.test-b`, ...
+    pub(crate) fn name(&self) -> String {
+        if self.is_leg() {
+            format!("sofia/internal/{}@{}", self.callee, self.uri_address())
+        } else if self.is_loopback() {
+            format!("loopback/{}-b", self.destination)
+        } else {
+            format!("sofia/internal/{}@{}", self.caller_number, self.domain)
+        }
+    }
+
+    /// `ep_codec_string`: module, name, rate, packet time and bit rate of every offered codec.
+    pub(crate) fn offer_as_endpoint_string(&self) -> String {
+        let named = |codec: &String| match codec.as_str() {
+            "opus" => "mod_opus.opus@48000h@20i@2c".to_owned(),
+            "G722" => "mod_spandsp.G722@8000h@20i@64000b".to_owned(),
+            other => format!("CORE_PCM_MODULE.{other}@8000h@20i@64000b"),
+        };
+        self.offer.iter().map(named).collect::<Vec<_>>().join(",")
+    }
+}

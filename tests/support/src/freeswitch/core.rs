@@ -1,0 +1,204 @@
+//! The server's state and how events leave it.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::bus::{Bus, lock};
+use super::channel::Channel;
+use super::clock;
+use super::event::Event;
+use super::phone::PhoneShared;
+use super::registry::Registration;
+use super::template::{Server, Template};
+
+/// How the stand-in is set up.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Event-socket password.
+    pub password: String,
+    /// `user@domain` and password of event-socket users (`userauth`).
+    pub users: Vec<(String, String)>,
+    /// Longest time an event waits in a listener's queue while the client is silent; zero delivers at once.
+    pub poll: Duration,
+    /// A channel's own clock: applications start on it, legs report on it.
+    pub tick: Duration,
+    /// How long FreeSWITCH waits for the first command on a connection (mod_event_socket.c: 25 s).
+    pub first_command: Duration,
+    /// `FreeSWITCH-Hostname`.
+    pub hostname: String,
+    /// The SIP profile's name.
+    pub profile: String,
+    /// Codecs that legs offer unless told otherwise.
+    pub codecs: Vec<String>,
+    /// Modules that `module_exists` knows.
+    pub modules: Vec<String>,
+    /// What `global_getvar` knows.
+    pub globals: Vec<(String, String)>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            password: "ClueCon".into(),
+            users: Vec::new(),
+            poll: Duration::from_millis(20),
+            tick: Duration::from_millis(20),
+            first_command: Duration::from_secs(25),
+            hostname: "vm".into(),
+            profile: "internal".into(),
+            codecs: vec!["PCMU".into(), "PCMA".into()],
+            modules: vec!["mod_sofia".into(), "mod_event_socket".into(), "mod_loopback".into()],
+            globals: vec![("domain".into(), "fs.test".into())],
+        }
+    }
+}
+
+impl Config {
+    /// Delivers events at once instead of on the 20 ms poll.
+    #[must_use]
+    pub fn instant_events(mut self) -> Self {
+        self.poll = Duration::ZERO;
+        self
+    }
+
+    /// Delivers events at once, and runs channels without their 20 ms clock.
+    #[must_use]
+    pub fn instant(mut self) -> Self {
+        self.tick = Duration::ZERO;
+        self.instant_events()
+    }
+}
+
+/// Everything that commands read and change.
+#[derive(Default)]
+pub(crate) struct World {
+    pub(crate) channels: HashMap<String, Channel>,
+    pub(crate) phones: Vec<Arc<PhoneShared>>,
+    /// Network address to phone.
+    pub(crate) by_address: HashMap<String, usize>,
+    /// (user, domain, Call-ID) to registration.
+    pub(crate) registrations: BTreeMap<(String, String, String), Registration>,
+    /// What a correct client would not have sent.
+    pub(crate) complaints: Vec<String>,
+}
+
+/// The running server.
+pub(crate) struct Core {
+    pub(crate) config: Config,
+    pub(crate) bus: Bus,
+    pub(crate) world: Mutex<World>,
+    pub(crate) core_uuid: Mutex<String>,
+    pub(crate) listening: watch::Sender<bool>,
+    pub(crate) frozen: AtomicBool,
+    pub(crate) started: Mutex<Instant>,
+    pub(crate) sessions: AtomicU64,
+    sequence: AtomicU64,
+}
+
+impl Core {
+    pub(crate) fn new(config: Config) -> Arc<Self> {
+        Arc::new(Self {
+            config,
+            bus: Bus::default(),
+            world: Mutex::default(),
+            core_uuid: Mutex::new(new_uuid()),
+            listening: watch::Sender::new(true),
+            frozen: AtomicBool::new(false),
+            started: Mutex::new(Instant::now()),
+            sessions: AtomicU64::new(0),
+            sequence: AtomicU64::new(1200),
+        })
+    }
+
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        lock(&self.world)
+    }
+
+    pub(crate) fn next_session(&self) -> u64 {
+        self.sessions.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.sequence.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Makes the event for a channel of `world`, if the channel is still there.
+    pub(crate) fn make(&self, world: &World, uuid: &str, template: &Template) -> Option<Event> {
+        let own = world.channels.get(uuid)?;
+        let peer = own.peer.as_ref().and_then(|peer| world.channels.get(peer));
+        let core_uuid = lock(&self.core_uuid).clone();
+        let server =
+            Server { core_uuid: &core_uuid, hostname: &self.config.hostname, sequence: self.next_sequence() };
+        Some(template.fill(&server, own, peer))
+    }
+
+    /// Sends a channel event to whoever listens.
+    pub(crate) fn emit(&self, world: &World, uuid: &str, template: &Template) {
+        if self.bus.anybody_wants(template.name())
+            && let Some(event) = self.make(world, uuid, template)
+        {
+            self.bus.fire(&Arc::new(event));
+        }
+    }
+
+    /// The headers that every event begins with; `calling` is file, function and line.
+    pub(crate) fn base_headers(
+        &self,
+        name: &str,
+        subclass: Option<&str>,
+        calling: (&str, &str, &str),
+    ) -> Vec<(Cow<'static, str>, String)> {
+        let now = clock::micros();
+        let mut headers: Vec<(Cow<'static, str>, String)> = Vec::with_capacity(40);
+        let mut add = |name: &'static str, value: String| headers.push((Cow::Borrowed(name), value));
+        if let Some(subclass) = subclass {
+            add("Event-Subclass", subclass.to_owned());
+        }
+        add("Event-Name", name.to_owned());
+        add("Core-UUID", lock(&self.core_uuid).clone());
+        add("FreeSWITCH-Hostname", self.config.hostname.clone());
+        add("FreeSWITCH-Switchname", self.config.hostname.clone());
+        add("FreeSWITCH-IPv4", "192.0.2.2".to_owned());
+        add("FreeSWITCH-IPv6", "fd00::2".to_owned());
+        add("Event-Date-Local", clock::local(now));
+        add("Event-Date-GMT", clock::gmt(now));
+        add("Event-Date-Timestamp", now.to_string());
+        add("Event-Calling-File", calling.0.to_owned());
+        add("Event-Calling-Function", calling.1.to_owned());
+        add("Event-Calling-Line-Number", calling.2.to_owned());
+        add("Event-Sequence", self.next_sequence().to_string());
+        headers
+    }
+
+    pub(crate) fn fire(&self, name: &str, headers: Vec<(Cow<'static, str>, String)>, body: Option<String>) -> Arc<Event> {
+        let event = Arc::new(Event::new(name, headers, body));
+        self.bus.fire(&event);
+        event
+    }
+
+    pub(crate) async fn tick(&self) {
+        self.ticks(1).await;
+    }
+
+    pub(crate) async fn ticks(&self, count: u32) {
+        if self.config.tick.is_zero() {
+            tokio::task::yield_now().await;
+        } else {
+            tokio::time::sleep(self.config.tick * count).await;
+        }
+    }
+
+    pub(crate) fn complain(&self, text: String) {
+        self.world().complaints.push(text);
+    }
+}
+
+/// A random UUID in FreeSWITCH's form.
+pub(crate) fn new_uuid() -> String {
+    uuid::Uuid::new_v4().to_string()
+}

@@ -1,0 +1,147 @@
+//! `originate`'s argument, read as FreeSWITCH reads it.
+//!
+//! Deliberately as credulous as the real parser: a comma or bar that slips into a contact makes a second endpoint
+//! here too, so that a test sees an injection.
+
+/// One endpoint of a dial-string with the variables meant for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    /// `sofia/internal/sip:...`, `user/...`.
+    pub(crate) target: String,
+    pub(crate) variables: Vec<(String, String)>,
+}
+
+/// What `originate` is told to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) endpoints: Vec<Endpoint>,
+    /// `&park()`, an extension, ...
+    pub(crate) action: String,
+}
+
+impl Plan {
+    /// A variable of the first endpoint.
+    pub(crate) fn variable(&self, name: &str) -> Option<&str> {
+        let first = self.endpoints.first()?;
+        first.variables.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Reads `{variables}endpoint[,endpoint] action`.
+pub(crate) fn parse(text: &str) -> Result<Plan, &'static str> {
+    let mut rest = text.trim();
+    let mut global = Vec::new();
+    while rest.starts_with('{') {
+        let end = closing(rest, '{', '}').ok_or("no closing brace")?;
+        global.extend(variables(&rest[1..end]));
+        rest = rest[end + 1..].trim_start();
+    }
+    let (targets, action) = rest.split_once(' ').ok_or("no action")?;
+    let endpoints: Vec<Endpoint> = split_outside(targets, &[',', '|'])
+        .into_iter()
+        .map(|target| {
+            let mut own = global.clone();
+            let mut target = target.as_str();
+            while target.starts_with('[') {
+                let Some(end) = closing(target, '[', ']') else { break };
+                own.extend(variables(&target[1..end]));
+                target = &target[end + 1..];
+            }
+            Endpoint { target: target.to_owned(), variables: own }
+        })
+        .collect();
+    if endpoints.iter().any(|endpoint| endpoint.target.is_empty()) {
+        return Err("an empty endpoint");
+    }
+    Ok(Plan { endpoints, action: action.trim().to_owned() })
+}
+
+fn closing(text: &str, open: char, close: char) -> Option<usize> {
+    let mut depth = 0;
+    for (at, c) in text.char_indices() {
+        if c == open {
+            depth += 1;
+        } else if c == close {
+            depth -= 1;
+            if depth == 0 {
+                return Some(at);
+            }
+        }
+    }
+    None
+}
+
+/// `a=1,b='x,y',c=z`, or `^^:a=1:b=2` with another separator.
+fn variables(text: &str) -> Vec<(String, String)> {
+    let (text, separator) = match text.strip_prefix("^^").and_then(|rest| rest.chars().next()) {
+        Some(separator) => (&text[2 + separator.len_utf8()..], separator),
+        None => (text, ','),
+    };
+    let pairs = split_outside(text, &[separator]);
+    pairs.iter().filter_map(|pair| pair.split_once('=')).map(|(n, v)| (n.trim().to_owned(), unquote(v))).collect()
+}
+
+/// Splits where a separator stands outside `'quotes'` and `[brackets]` and is not escaped.
+fn split_outside(text: &str, separators: &[char]) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let (mut quoted, mut depth, mut escaped) = (false, 0u32, false);
+    for c in text.chars() {
+        match c {
+            _ if escaped => {}
+            '\'' => quoted = !quoted,
+            '[' if !quoted => depth += 1,
+            ']' if !quoted => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        let cut = separators.contains(&c) && !quoted && depth == 0 && !escaped;
+        escaped = c == '\\' && !escaped;
+        if cut {
+            parts.push(String::new());
+        } else {
+            parts.last_mut().expect("never empty").push(c);
+        }
+    }
+    parts
+}
+
+/// Drops the quotes around a value and the backslashes in it.
+fn unquote(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    let mut escaped = false;
+    for c in value.trim().chars() {
+        match c {
+            '\\' if !escaped => escaped = true,
+            '\'' if !escaped => {}
+            _ => {
+                out.push(c);
+                escaped = false;
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_quotes_and_action_are_read() {
+        let plan = parse(
+            "{a=1,name='O\\'Brien, Jr',codecs='PCMU,PCMA'}{^^:b=2:c=x,y}[d=4]sofia/internal/sip:1@[::1]:5060;x=y &park()",
+        )
+        .unwrap();
+        assert_eq!(plan.variable("name"), Some("O'Brien, Jr"));
+        assert_eq!(plan.variable("codecs"), Some("PCMU,PCMA"));
+        assert_eq!(plan.variable("c"), Some("x,y"));
+        assert_eq!(plan.variable("d"), Some("4"));
+        assert_eq!(plan.endpoints[0].target, "sofia/internal/sip:1@[::1]:5060;x=y");
+        assert_eq!(plan.action, "&park()");
+    }
+
+    #[test]
+    fn a_comma_in_a_contact_makes_a_second_endpoint() {
+        let plan = parse("{a=1}sofia/internal/sip:1@h;x=y,sofia/gateway/paid/900 &park()").unwrap();
+        assert_eq!(plan.endpoints.len(), 2);
+    }
+}

@@ -1,0 +1,294 @@
+//! A caller in the dialplan, held by the `socket` application.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use super::bus::{Listener, lock};
+use super::channel::{Channel, Role};
+use super::conn::Conn;
+use super::core::{Core, new_uuid};
+
+/// A call to be held.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The argument of `socket` without `async full`: `host:port`, or several separated by `|`.
+    pub socket: String,
+    /// The channel's UUID; chosen when empty.
+    pub uuid: String,
+    /// Caller's number; empty when there is no caller.
+    pub caller_number: String,
+    /// Caller's name.
+    pub caller_name: String,
+    /// Destination number on the caller's own channel (a loopback's is `user@domain`).
+    pub destination: String,
+    /// Called user.
+    pub user: String,
+    /// Called domain.
+    pub domain: String,
+    /// Whether it comes through a `loopback/user@domain/context` dial-string.
+    pub loopback: bool,
+    /// Codecs the caller offers, in order.
+    pub codecs: Vec<String>,
+    /// Variables set before `socket`, in order; `dialed_user`, `dialed_domain` and `socket_resume` are among them.
+    pub variables: Vec<(String, String)>,
+    /// SIP Call-ID of the caller's INVITE; chosen when empty.
+    pub sip_call_id: String,
+    /// Whether to keep the commands that the client sends.
+    pub record: bool,
+}
+
+impl Call {
+    /// A call to `user@domain` from 1000, "Alice", by way of the client at `socket`, with `socket_resume=true`.
+    pub fn to(socket: SocketAddr, user: &str, domain: &str) -> Self {
+        let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        Self {
+            socket: socket.to_string(),
+            uuid: String::new(),
+            caller_number: "1000".to_owned(),
+            caller_name: "Alice".to_owned(),
+            destination: user.to_owned(),
+            user: user.to_owned(),
+            domain: domain.to_owned(),
+            loopback: false,
+            codecs: vec!["PCMU".to_owned(), "PCMA".to_owned()],
+            variables: vec![set("dialed_user", user), set("dialed_domain", domain), set("socket_resume", "true")],
+            sip_call_id: String::new(),
+            record: true,
+        }
+    }
+
+    /// The same through a loopback dial-string.
+    #[must_use]
+    pub fn through_loopback(mut self) -> Self {
+        self.loopback = true;
+        self
+    }
+
+    /// With another caller.
+    #[must_use]
+    pub fn from(mut self, number: &str, name: &str) -> Self {
+        (self.caller_number, self.caller_name) = (number.to_owned(), name.to_owned());
+        self
+    }
+
+    /// With a channel variable set before `socket`; an empty value removes it.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.retain(|(known, _)| known != name);
+        if !value.is_empty() {
+            self.variables.push((name.to_owned(), value.to_owned()));
+        }
+        self
+    }
+
+    /// With these codecs in the caller's offer.
+    #[must_use]
+    pub fn codecs(mut self, codecs: &[&str]) -> Self {
+        self.codecs = codecs.iter().map(|codec| (*codec).to_owned()).collect();
+        self
+    }
+}
+
+/// What became of a held channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Bridged to a leg.
+    Connected {
+        /// The leg's UUID.
+        leg: String,
+        /// Network address of the phone.
+        phone: String,
+        /// Codec the caller was answered with.
+        held_codec: String,
+        /// Codec the phone answered with.
+        leg_codec: String,
+    },
+    /// The dialplan went on behind `socket`.
+    Resumed {
+        /// The channel's variables then.
+        variables: Vec<(String, String)>,
+    },
+    /// Over, with this cause.
+    HungUp(String),
+    /// The connection is gone and nothing will move the channel: the caller waits until it gives up.
+    StuckParked,
+}
+
+/// What the caller's phone was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallerSaw {
+    /// 183 (before the 180, through a loopback).
+    SessionProgress,
+    /// 180.
+    Ringing,
+    /// 200 with this codec.
+    Answered {
+        /// The codec of the answer.
+        codec: String,
+    },
+    /// A failure status.
+    Final(u16),
+    /// BYE.
+    Bye,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    pub(crate) timeline: Vec<(Instant, CallerSaw)>,
+    pub(crate) commands: Vec<(Instant, String)>,
+}
+
+/// What outlives the channel.
+#[derive(Debug)]
+pub(crate) struct HeldShared {
+    pub(crate) outcomes: watch::Sender<Vec<(Instant, Outcome)>>,
+    pub(crate) log: Mutex<Log>,
+    pub(crate) record: bool,
+}
+
+impl HeldShared {
+    pub(crate) fn saw(&self, what: CallerSaw) {
+        lock(&self.log).timeline.push((Instant::now(), what));
+    }
+
+    pub(crate) fn ended(&self, outcome: Outcome) {
+        self.outcomes.send_modify(|all| all.push((Instant::now(), outcome)));
+    }
+}
+
+/// An application waiting for the channel's thread.
+#[derive(Debug, Clone)]
+pub(crate) struct App {
+    pub(crate) name: String,
+    pub(crate) arg: String,
+}
+
+/// A held channel's own state.
+#[derive(Debug)]
+pub(crate) struct HeldState {
+    pub(crate) shared: Arc<HeldShared>,
+    pub(crate) listener: Option<Arc<Listener>>,
+    pub(crate) apps: VecDeque<App>,
+}
+
+/// A handle to a held call.
+#[derive(Clone)]
+pub struct Held {
+    core: Arc<Core>,
+    /// The channel's UUID.
+    pub uuid: String,
+    /// When the call reached `socket`.
+    pub started: Instant,
+    shared: Arc<HeldShared>,
+}
+
+impl Held {
+    /// Puts a caller into the dialplan and runs `socket`.
+    pub(crate) fn start(core: &Arc<Core>, call: &Call) -> Self {
+        let uuid = if call.uuid.is_empty() { new_uuid() } else { call.uuid.clone() };
+        let (outcomes, log) = (watch::Sender::new(Vec::new()), Mutex::default());
+        let shared = Arc::new(HeldShared { outcomes, log, record: call.record });
+        let state = HeldState { shared: Arc::clone(&shared), listener: None, apps: VecDeque::new() };
+        let role = Role::Held { loopback: call.loopback, state: Box::new(state) };
+        let mut channel = Channel::new(uuid.clone(), role, core.next_session());
+        channel.caller_name.clone_from(&call.caller_name);
+        channel.caller_number.clone_from(&call.caller_number);
+        channel.callee.clone_from(&call.user);
+        channel.domain.clone_from(&call.domain);
+        channel.destination =
+            if call.loopback { format!("{}@{}", call.user, call.domain) } else { call.destination.clone() };
+        channel.sip_call_id = if call.sip_call_id.is_empty() { new_uuid() } else { call.sip_call_id.clone() };
+        channel.offer.clone_from(&call.codecs);
+        channel.codec = if call.loopback { call.codecs.first().cloned() } else { None };
+        channel.socket = format!("{} async full", call.socket);
+        channel.app = ("socket".to_owned(), channel.socket.clone(), new_uuid());
+        for (name, value) in &call.variables {
+            channel.set_variable(name, value, false);
+        }
+        core.world().channels.insert(uuid.clone(), channel);
+        let held = Self { core: Arc::clone(core), uuid, started: Instant::now(), shared };
+        tokio::spawn(run_socket(Arc::clone(core), held.uuid.clone(), call.socket.clone()));
+        held
+    }
+
+    /// The first thing that became of it; panics when nothing does within 60 s.
+    pub async fn outcome(&self) -> Outcome {
+        self.nth_outcome(0).await
+    }
+
+    /// The `n`th thing that became of it (from 0): a connected call ends, a resumed one may be hung up.
+    pub async fn nth_outcome(&self, n: usize) -> Outcome {
+        let mut changes = self.shared.outcomes.subscribe();
+        let met = tokio::time::timeout(Duration::from_secs(60), changes.wait_for(|all| all.len() > n)).await;
+        let all = met.unwrap_or_else(|_| panic!("held call {}: no outcome {n} within 60 s", self.uuid));
+        all.expect("the handle keeps the sender")[n].1.clone()
+    }
+
+    /// Everything that became of it so far, with times.
+    pub fn outcomes(&self) -> Vec<(Instant, Outcome)> {
+        self.shared.outcomes.borrow().clone()
+    }
+
+    /// Waits until it is bridged; panics when something else happens first.
+    pub async fn wait_bridged(&self) {
+        let outcome = self.outcome().await;
+        assert!(matches!(outcome, Outcome::Connected { .. }), "not bridged but {outcome:?}");
+    }
+
+    /// The caller gives up (ORIGINATOR_CANCEL) or, once answered, hangs up (NORMAL_CLEARING).
+    pub fn caller_hangs_up(&self) {
+        let answered = self.core.world().channels.get(&self.uuid).is_some_and(Channel::is_answered);
+        self.hung_up_with(if answered { "NORMAL_CLEARING" } else { "ORIGINATOR_CANCEL" });
+    }
+
+    /// Another branch of a ring group answered: a loopback ends with LOSE_RACE.
+    pub fn loses_race(&self) {
+        self.hung_up_with("LOSE_RACE");
+    }
+
+    fn hung_up_with(&self, cause: &str) {
+        self.core.hung_up_by_remote(&self.uuid, cause);
+    }
+
+    /// What the caller was sent, with times.
+    pub fn timeline(&self) -> Vec<(Instant, CallerSaw)> {
+        lock(&self.shared.log).timeline.clone()
+    }
+
+    /// First lines of the commands that came on its connection, with times.
+    pub fn commands(&self) -> Vec<(Instant, String)> {
+        lock(&self.shared.log).commands.clone()
+    }
+
+    /// A channel variable's value now.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        self.core.world().channels.get(&self.uuid).and_then(|channel| channel.variable(name).map(str::to_owned))
+    }
+
+    /// Breaks its connection as a network fault would: no notice, FreeSWITCH sees an error.
+    pub fn cut_connection(&self) {
+        let listener =
+            self.core.world().channels.get_mut(&self.uuid).and_then(|channel| channel.held()?.listener.clone());
+        if let Some(listener) = listener {
+            listener.close();
+        }
+    }
+}
+
+/// The `socket` application: each address in turn; none means that the dialplan goes on.
+async fn run_socket(core: Arc<Core>, uuid: String, addresses: String) {
+    for address in addresses.split('|').filter(|address| !address.is_empty()) {
+        let Ok(stream) = TcpStream::connect(address).await else { continue };
+        let conn = Conn::new(Arc::clone(&core), stream, Some(uuid.clone()));
+        if let Some(held) = core.world().channels.get_mut(&uuid).and_then(Channel::held) {
+            held.listener = Some(Arc::clone(&conn.listener));
+        }
+        return Box::pin(conn.run()).await;
+    }
+    core.connection_ended(&uuid, true);
+}

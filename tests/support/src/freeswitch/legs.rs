@@ -1,0 +1,225 @@
+//! `originate`: a leg from its INVITE to its answer or its end.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep_until;
+
+use super::catalog::catalog;
+use super::cause;
+use super::channel::{Channel, LegState, Role};
+use super::core::{Core, World, new_uuid};
+use super::dialstring::Plan;
+use super::event::percent_decode;
+use super::hangup::Ending;
+use super::phone::{Behaviour, Invite, PhoneAct};
+use super::template::When;
+
+/// A leg that has been made, and what its phone is going to do.
+struct Started {
+    uuid: String,
+    behaviour: Behaviour,
+    acts: mpsc::UnboundedReceiver<PhoneAct>,
+    gone: watch::Receiver<bool>,
+}
+
+impl Core {
+    /// Rings the first endpoint until it answers or fails; the error is the hangup cause.
+    pub(crate) async fn originate(self: &Arc<Self>, plan: Plan) -> Result<String, String> {
+        if plan.endpoints.len() > 1 {
+            self.complain(format!("originate to {} endpoints", plan.endpoints.len()));
+        }
+        let target = plan.endpoints[0].target.clone();
+        let mut parts = target.splitn(3, '/');
+        let (kind, profile, uri) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""), parts.next().unwrap_or(""));
+        match kind {
+            "sofia" if self.knows_profile(profile) => {}
+            "sofia" => return Err("INVALID_PROFILE".to_owned()),
+            "user" => return Err("SUBSCRIBER_ABSENT".to_owned()),
+            _ => return Err("CHAN_NOT_IMPLEMENTED".to_owned()),
+        }
+        if plan.action != "&park()" {
+            self.complain(format!("originate with action {}", plan.action));
+        }
+        let timeout = plan.variable("originate_timeout").and_then(|text| text.parse().ok()).unwrap_or(60);
+        let leg = self.start_leg(&plan, uri);
+        self.follow(leg, Duration::from_secs(timeout)).await
+    }
+
+    fn knows_profile(&self, profile: &str) -> bool {
+        profile == self.config.profile || self.world().registrations.values().any(|r| r.profile == profile)
+    }
+
+    fn start_leg(self: &Arc<Self>, plan: &Plan, uri: &str) -> Started {
+        let get = |name: &str| plan.variable(name).unwrap_or("").to_owned();
+        let uuid = Some(get("origination_uuid")).filter(|uuid| !uuid.is_empty()).unwrap_or_else(new_uuid);
+        let mut world = self.world();
+        if world.channels.contains_key(&uuid) {
+            world.complaints.push(format!("origination_uuid {uuid} is in use"));
+        }
+        let found = route(&world, uri);
+        let (acts, act_queue) = mpsc::unbounded_channel();
+        let state = LegState { phone: found, invite: 0, acts, gone: watch::Sender::new(false) };
+        let gone = state.gone.subscribe();
+        let mut channel = Channel::new(uuid.clone(), Role::Leg(state), self.next_session());
+        for (name, value) in &plan.endpoints[0].variables {
+            channel.set_variable(name, value, false);
+        }
+        channel.caller_number = get("origination_caller_id_number");
+        uri.clone_into(&mut channel.uri);
+        let user = uri.trim_start_matches("sip:").split('@').next().unwrap_or("").to_owned();
+        (channel.callee, channel.app) = (user, ("park".to_owned(), String::new(), new_uuid()));
+        channel.sip_call_id = Some(get("sip_invite_call_id")).filter(|id| !id.is_empty()).unwrap_or_else(new_uuid);
+        let mut behaviour = Behaviour::Unreachable;
+        if let Some(phone) = found.map(|index| Arc::clone(&world.phones[index])) {
+            let offer = self.offer(&channel);
+            phone.change(|state| {
+                behaviour = if state.awake { state.behaviour.clone() } else { Behaviour::Silent };
+                channel.user_agent.clone_from(&state.spec.agent);
+                channel.offer.clone_from(&state.spec.codecs);
+                channel.codec = offer.iter().find(|codec| state.spec.codecs.contains(codec)).cloned();
+                let cannot = matches!(behaviour, Behaviour::Silent | Behaviour::Unreachable);
+                if channel.codec.is_none() && !cannot {
+                    behaviour = Behaviour::Refuses { status: 488, after: Duration::ZERO, rings: false };
+                }
+                if let Role::Leg(leg) = &mut channel.role {
+                    leg.invite = state.invites.len();
+                }
+                let seen = state.awake && behaviour != Behaviour::Unreachable;
+                state.invites.push(invite_of(&channel, offer, seen));
+            });
+        }
+        world.channels.insert(uuid.clone(), channel);
+        Started { uuid, behaviour, acts: act_queue, gone }
+    }
+
+    /// The codecs in a leg's offer, in order.
+    fn offer(&self, channel: &Channel) -> Vec<String> {
+        let told = channel.variable("absolute_codec_string").or_else(|| channel.variable("codec_string"));
+        let plain = |codec: &str| codec.split('@').next().unwrap_or("").rsplit('.').next().unwrap_or("").to_owned();
+        told.map_or_else(|| self.config.codecs.clone(), |list| list.split([',', ':']).map(plain).collect())
+    }
+
+    async fn follow(self: &Arc<Self>, mut leg: Started, timeout: Duration) -> Result<String, String> {
+        let far = Duration::from_secs(86_400);
+        let start = tokio::time::Instant::now();
+        let (ring, answer, refuse) = match leg.behaviour {
+            Behaviour::Rings(ring, answer) => (Some(ring), answer, None),
+            Behaviour::Refuses { status, after, rings } => (rings.then_some(Duration::ZERO), None, Some((after, status))),
+            Behaviour::Silent | Behaviour::Manual => (None, None, None),
+            Behaviour::Unreachable => {
+                self.tick().await;
+                self.hang_up(&leg.uuid, "NORMAL_TEMPORARY_FAILURE", Ending::Ours);
+                return Err("NORMAL_TEMPORARY_FAILURE".to_owned());
+            }
+        };
+        let mut ring = ring;
+        loop {
+            let act = tokio::select! {
+                biased;
+                () = until_gone(&mut leg.gone) => {
+                    let cause = self.world().channels.get(&leg.uuid).and_then(|c| c.cause.clone());
+                    self.tick().await;
+                    return Err(cause.unwrap_or_else(|| "NORMAL_CLEARING".to_owned()));
+                }
+                Some(act) = leg.acts.recv() => act,
+                () = sleep_until(start + ring.unwrap_or(far)), if ring.is_some() => PhoneAct::Ring,
+                () = sleep_until(start + answer.unwrap_or(far)), if answer.is_some() => PhoneAct::Answer,
+                () = sleep_until(start + refuse.map_or(far, |(after, _)| after)), if refuse.is_some() => {
+                    PhoneAct::Refuse(refuse.map_or(486, |(_, status)| status))
+                }
+                () = sleep_until(start + timeout) => {
+                    // Here originate itself hangs up, and its job ends before the channel has reported.
+                    self.hang_up(&leg.uuid, "NO_ANSWER", Ending::Timeout);
+                    return Err("NO_ANSWER".to_owned());
+                }
+            };
+            match act {
+                PhoneAct::Ring => {
+                    ring = None;
+                    self.leg_rings(&leg.uuid);
+                }
+                PhoneAct::Answer => {
+                    self.leg_answers(&leg.uuid);
+                    return Ok(leg.uuid);
+                }
+                PhoneAct::Refuse(status) => {
+                    let cause = cause::from_sip(status);
+                    self.hang_up(&leg.uuid, cause, Ending::Refused(status));
+                    self.tick().await;
+                    return Err(cause.to_owned());
+                }
+            }
+        }
+    }
+
+    fn leg_rings(&self, uuid: &str) {
+        let mut world = self.world();
+        let Some(channel) = world.channels.get_mut(uuid) else { return };
+        if channel.time(When::Progress) == 0 && !channel.is_answered() {
+            channel.stamp(When::Progress);
+            self.emit(&world, uuid, &catalog().leg_progress);
+        }
+    }
+
+    fn leg_answers(self: &Arc<Self>, uuid: &str) {
+        let mut world = self.world();
+        let Some(channel) = world.channels.get_mut(uuid) else { return };
+        channel.stamp(When::Answered);
+        let park_timeout = channel.variable("park_timeout").and_then(|text| text.split(':').next()?.parse().ok());
+        self.emit(&world, uuid, &catalog().leg_answer);
+        change_invite(&world, uuid, |invite| invite.answered = true);
+        drop(world);
+        if let Some(seconds) = park_timeout {
+            let (core, uuid) = (Arc::clone(self), uuid.to_owned());
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+                let alone = core.world().channels.get(&uuid).is_some_and(|c| c.peer.is_none() && c.cause.is_none());
+                if alone {
+                    core.hang_up(&uuid, "NORMAL_CLEARING", Ending::Ours);
+                }
+            });
+        }
+    }
+}
+
+async fn until_gone(gone: &mut watch::Receiver<bool>) {
+    // The sender lives in the channel; when that is removed without a word, the leg is gone as well.
+    let _ = gone.wait_for(|gone| *gone).await;
+}
+
+/// Changes the record of the INVITE that made a leg.
+pub(crate) fn change_invite(world: &World, leg: &str, change: impl FnOnce(&mut Invite)) {
+    let Some(leg) = world.channels.get(leg).and_then(Channel::leg) else { return };
+    if let Some(phone) = leg.phone.and_then(|index| world.phones.get(index)) {
+        phone.change(|state| state.invites.get_mut(leg.invite).map(change));
+    }
+}
+
+/// Who is at the address that FreeSWITCH would send to: `fs_path` if there is one, else the URI's own.
+fn route(world: &World, uri: &str) -> Option<usize> {
+    let path = uri.split(';').find_map(|param| param.strip_prefix("fs_path=")).map(percent_decode);
+    let sent_to = path.as_deref().unwrap_or(uri);
+    let plain = sent_to.trim_start_matches("sip:").split([';', '>']).next().unwrap_or("");
+    let address = plain.rsplit_once('@').map_or(plain, |(_, address)| address);
+    world.by_address.get(address).copied()
+}
+
+fn invite_of(channel: &Channel, offer: Vec<String>, seen: bool) -> Invite {
+    let of_header = |v: &super::channel::Variable| Some((v.name.strip_prefix("sip_h_")?.to_owned(), v.value.clone()));
+    let name = channel.variable("origination_caller_id_name").unwrap_or("").to_owned();
+    Invite {
+        at: Instant::now(),
+        leg: channel.uuid.clone(),
+        call_id: channel.sip_call_id.clone(),
+        caller: (channel.caller_number.clone(), name),
+        uri: channel.uri.clone(),
+        headers: channel.variables.iter().filter_map(of_header).collect(),
+        offer,
+        seen,
+        cancel: None,
+        bye: None,
+        answered: false,
+    }
+}

@@ -1,0 +1,168 @@
+//! What FreeSWITCH prints about itself: registrations, profiles, status.
+
+use super::bus::lock;
+use super::clock;
+use super::core::Core;
+use super::registry::Registration;
+
+const RULE: &str = "=================================================================================================";
+
+fn registrations(core: &Core) -> Vec<Registration> {
+    core.world().registrations.values().cloned().collect()
+}
+
+/// `show registrations as json`.
+pub(crate) fn registrations_json(core: &Core) -> String {
+    let all = registrations(core);
+    let rows: Vec<String> = all
+        .iter()
+        .map(|r| {
+            let quote = |text: &str| serde_json::Value::from(text).to_string();
+            format!(
+                "{{\"reg_user\":{},\"realm\":{},\"token\":{},\"url\":{},\"expires\":\"{}\",\"network_ip\":{},\
+                 \"network_port\":{},\"network_proto\":{},\"hostname\":{},\"metadata\":\"\"}}",
+                quote(&r.user),
+                quote(&r.domain),
+                quote(&r.call_id),
+                quote(&r.dial_string()),
+                r.since + u64::from(r.expires),
+                quote(&r.ip),
+                quote(&r.port),
+                quote(&r.transport),
+                quote(&core.config.hostname),
+            )
+        })
+        .collect();
+    as_rows(&rows)
+}
+
+/// `show channels as json`: uuid and name only.
+pub(crate) fn channels_json(core: &Core) -> String {
+    let world = core.world();
+    let row = |c: &super::channel::Channel| format!("{{\"uuid\":\"{}\",\"name\":\"{}\"}}", c.uuid, c.name());
+    let rows: Vec<String> = world.channels.values().filter(|c| c.cause.is_none()).map(row).collect();
+    as_rows(&rows)
+}
+
+/// The space after the colon of an empty list is FreeSWITCH's (mod_commands.c, `show_function`).
+fn as_rows(rows: &[String]) -> String {
+    if rows.is_empty() {
+        return "{\"row_count\": 0}\n".to_owned();
+    }
+    format!("{{\"row_count\":{},\"rows\":[{}]}}", rows.len(), rows.join(","))
+}
+
+/// `sofia status ...` and `sofia xmlstatus ...`.
+pub(crate) fn sofia(core: &Core, words: &[&str]) -> String {
+    match words {
+        ["status"] => {
+            let profile = &core.config.profile;
+            format!(
+                "{:>25}\t   Type\t  {:>40}\tState\n{RULE}\n{profile:>25}\tprofile\t  {:>40}\tRUNNING (0)\n{RULE}\n\
+                 1 profile 0 aliases\n",
+                "Name", "Data", "sip:mod_sofia@127.0.0.1:5060"
+            )
+        }
+        ["status", "profile", name, "reg"] => {
+            let regs = of_profile(core, name);
+            let Some(regs) = regs else { return "Invalid Profile!\n".to_owned() };
+            let items: String = regs.iter().map(|r| in_text(core, r)).collect();
+            format!("\nRegistrations:\n{RULE}\n{items}Total items returned: {}\n{RULE}\n\n", regs.len())
+        }
+        ["xmlstatus", "profile", name, "reg"] => {
+            let Some(regs) = of_profile(core, name) else { return "Invalid Profile!\n".to_owned() };
+            let items: String = regs.iter().map(|r| in_xml(core, r)).collect();
+            format!(
+                "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n<profile>\n  <registrations>\n{items}  </registrations>\n\
+                 </profile>\n\n"
+            )
+        }
+        _ => "-USAGE: sofia status|xmlstatus\n".to_owned(),
+    }
+}
+
+fn of_profile(core: &Core, name: &str) -> Option<Vec<Registration>> {
+    let all = registrations(core);
+    let known = name == core.config.profile || all.iter().any(|r| r.profile == name);
+    known.then(|| all.into_iter().filter(|r| r.profile == name).collect())
+}
+
+fn in_text(core: &Core, r: &Registration) -> String {
+    let (until, left) = until(r);
+    format!(
+        "Call-ID:    \t{}\nUser:       \t{u}@{d}\nContact:    \t{}\nAgent:      \t{}\nStatus:     \t{}(unknown) EXP({until}) \
+         EXPSECS({left})\nPing-Status:\tReachable\nPing-Time:\t0.00\nHost:       \t{}\nIP:         \t{}\nPort:       \t{}\n\
+         Auth-User:  \t{u}\nAuth-Realm: \t{d}\nMWI-Account:\t{u}@{d}\n\n",
+        r.call_id,
+        r.contact,
+        r.agent,
+        r.status,
+        core.config.hostname,
+        r.ip,
+        r.port,
+        u = r.user,
+        d = r.domain,
+    )
+}
+
+fn in_xml(core: &Core, r: &Registration) -> String {
+    let (until, left) = until(r);
+    let tags = [
+        ("call-id", r.call_id.clone()),
+        ("user", format!("{}@{}", r.user, r.domain)),
+        ("contact", escape(&r.contact)),
+        ("agent", escape(&r.agent)),
+        ("status", format!("{}(unknown) exp({until}) expsecs({left})", r.status)),
+        ("ping-status", "Reachable".to_owned()),
+        ("ping-time", "0.00".to_owned()),
+        ("host", core.config.hostname.clone()),
+        ("network-ip", r.ip.clone()),
+        ("network-port", r.port.clone()),
+        ("sip-auth-user", r.user.clone()),
+        ("sip-auth-realm", r.domain.clone()),
+        ("mwi-account", format!("{}@{}", r.user, r.domain)),
+    ];
+    let lines: String = tags.iter().map(|(tag, value)| format!("        <{tag}>{value}</{tag}>\n")).collect();
+    format!("    <registration>\n{lines}    </registration>\n")
+}
+
+fn until(r: &Registration) -> (String, u64) {
+    let end = r.since + u64::from(r.expires);
+    (clock::local(end * 1_000_000), end.saturating_sub(clock::micros() / 1_000_000))
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// `sofia_contact [profile/]user@domain`; `*` is every profile.
+pub(crate) fn sofia_contact(core: &Core, arg: &str) -> String {
+    let (profile, address) = arg.split_once('/').unwrap_or(("*", arg));
+    let (user, domain) = address.split_once('@').unwrap_or((address, ""));
+    let is_it = |r: &&Registration| {
+        (profile == "*" || r.profile == profile) && r.user == user && (domain.is_empty() || r.domain == domain)
+    };
+    let all = registrations(core);
+    let found: Vec<String> = all.iter().filter(is_it).map(Registration::dial_string).collect();
+    if found.is_empty() { "error/user_not_registered".to_owned() } else { found.join(",") }
+}
+
+/// `status`.
+pub(crate) fn status(core: &Core) -> String {
+    let up = lock(&core.started).elapsed();
+    let secs = up.as_secs();
+    format!(
+        "UP 0 years, {} days, {} hours, {} minutes, {} seconds, {} milliseconds, {} microseconds\n\
+         FreeSWITCH (Version 1.10.12-release  64bit) is ready\n{} session(s) since startup\n\
+         {} session(s) - peak 3, last 5min 3 \n0 session(s) per Sec out of max 5000, peak 6, last 5min 6 \n\
+         20000 session(s) max\nmin idle cpu 0.00/87.60\nCurrent Stack Size/Max 240K/8192K\n",
+        secs / 86_400,
+        secs / 3600 % 24,
+        secs / 60 % 60,
+        secs % 60,
+        up.subsec_millis(),
+        up.subsec_micros() % 1000,
+        core.sessions.load(std::sync::atomic::Ordering::Relaxed),
+        core.world().channels.len(),
+    )
+}

@@ -1,0 +1,208 @@
+//! An in-process FreeSWITCH: a real event socket on 127.0.0.1, phones without SIP.
+//!
+//! Events are recorded ones ([`capture`]) with this call's values filled in, so that names, order and texts are
+//! FreeSWITCH's own. What the recordings do not show follows mod_event_socket.c of 1.10.12 and says so.
+//!
+//! ```no_run
+//! # use fswake_test_support::freeswitch::*;
+//! # async fn example(daemon: std::net::SocketAddr) {
+//! let fs = FakeFreeSwitch::start(Config::default()).await;
+//! let phone = fs.phone(PhoneSpec::new("1001", "fs.test").params("pn-provider=apns;pn-prid=abc"));
+//! phone.register();
+//! phone.set_behaviour(Behaviour::Manual);
+//! let held = fs.call(&Call::to(daemon, "1001", "fs.test"));
+//! phone.invite(1).await;
+//! phone.ring();
+//! phone.answer();
+//! held.wait_bridged().await;
+//! # }
+//! ```
+//!
+//! | module | what |
+//! |---|---|
+//! | `conn`, `command`, `bus` | the event socket: framing, 20 ms poll, commands, subscriptions and filters |
+//! | `api`, `lists`, `dialstring` | API commands and their texts |
+//! | `core`, `channel`, `calls`, `legs`, `hangup` | channels and what happens to them |
+//! | `held`, `phone`, `registry`, `bulk` | what a test holds in its hands |
+//! | `capture`, `template`, `catalog`, `event` | recordings, and events made from them |
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use tokio::net::TcpListener;
+
+mod api;
+mod bulk;
+mod bus;
+mod calls;
+pub mod capture;
+mod catalog;
+mod cause;
+mod channel;
+mod clock;
+mod command;
+mod conn;
+mod core;
+mod dialstring;
+mod event;
+mod hangup;
+mod held;
+mod legs;
+mod lists;
+mod phone;
+mod registry;
+mod template;
+
+pub use self::bulk::{Burst, BurstReport};
+pub use self::core::Config;
+pub use self::event::{Event, percent_decode, percent_encode};
+pub use self::held::{Call, CallerSaw, Held, Outcome};
+pub use self::phone::{Behaviour, Invite, Phone, PhoneSpec};
+
+use self::bus::lock;
+use self::conn::Conn;
+use self::core::{Core, new_uuid};
+
+/// A running stand-in; it ends with the runtime.
+#[derive(Clone)]
+pub struct FakeFreeSwitch {
+    core: Arc<Core>,
+    address: SocketAddr,
+}
+
+impl FakeFreeSwitch {
+    /// Starts one on a free port of 127.0.0.1.
+    pub async fn start(config: Config) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("a bound socket");
+        let core = Core::new(config);
+        let _ = catalog::catalog();
+        tokio::spawn(accept(Arc::clone(&core), listener, address));
+        Self { core, address }
+    }
+
+    /// Where the event socket listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Adds a phone; it sleeps, and is not registered.
+    pub fn phone(&self, spec: PhoneSpec) -> Phone {
+        Phone::add(&self.core, spec)
+    }
+
+    /// A caller reaches `socket`.
+    pub fn call(&self, call: &Call) -> Held {
+        Held::start(&self.core, call)
+    }
+
+    /// Sends many registrations.
+    pub async fn register_burst(&self, burst: Burst) -> BurstReport {
+        bulk::register_burst(&self.core, burst).await
+    }
+
+    /// Holds many calls, `call(n)` for each.
+    pub async fn hold_many(&self, count: usize, call: impl Fn(usize) -> Call) -> Vec<Held> {
+        bulk::hold_many(&self.core, count, call).await
+    }
+
+    /// Fires a CUSTOM event with these headers, as another module would.
+    pub fn fire_custom(&self, subclass: &str, headers: &[(&'static str, &str)]) -> Arc<Event> {
+        let fields = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        self.core.custom(subclass, ("mod_test.c", "fire", "1"), fields)
+    }
+
+    /// What clients sent that FreeSWITCH would not have understood; empty after a clean test.
+    pub fn complaints(&self) -> Vec<String> {
+        self.core.world().complaints.clone()
+    }
+
+    /// UUIDs of the legs that are up now.
+    pub fn legs(&self) -> Vec<String> {
+        let world = self.core.world();
+        world.channels.values().filter(|c| c.is_leg() && c.cause.is_none()).map(|c| c.uuid.clone()).collect()
+    }
+
+    /// How many event-socket connections are open (inbound, outbound).
+    pub fn connections(&self) -> (usize, usize) {
+        let all = self.core.bus.listeners();
+        let outbound = all.iter().filter(|listener| listener.session.is_some()).count();
+        (all.len() - outbound, outbound)
+    }
+
+    /// Fault: FreeSWITCH ends and starts again with a new Core-UUID; calls are gone, registrations if told.
+    pub fn restart(&self, forget_registrations: bool) {
+        *lock(&self.core.core_uuid) = new_uuid();
+        *lock(&self.core.started) = Instant::now();
+        let mut world = self.core.world();
+        for channel in world.channels.values_mut() {
+            if let Some(held) = channel.held() {
+                held.shared.ended(Outcome::HungUp("MANAGER_REQUEST".to_owned()));
+            }
+            if let Some(leg) = channel.leg() {
+                leg.gone.send_replace(true);
+            }
+        }
+        world.channels.clear();
+        if forget_registrations {
+            world.registrations.clear();
+        }
+        drop(world);
+        self.core.bus.listeners().iter().for_each(|listener| listener.close());
+    }
+
+    /// Fault: closes the listening socket (new clients are refused) or opens it again on the same port.
+    pub fn listen(&self, on: bool) {
+        self.core.listening.send_replace(on);
+    }
+
+    /// Fault: drops the inbound connections only.
+    pub fn drop_inbound(&self) {
+        let all = self.core.bus.listeners();
+        all.iter().filter(|listener| listener.session.is_none()).for_each(|listener| listener.close());
+    }
+
+    /// Fault: neither reads nor writes on any connection until thawed.
+    pub fn freeze(&self, on: bool) {
+        self.core.frozen.store(on, Ordering::SeqCst);
+        self.core.bus.listeners().iter().for_each(|listener| listener.bell.notify_one());
+    }
+
+    /// Fault: neither reads nor writes on the inbound connections until told otherwise.
+    pub fn stall_inbound(&self, on: bool) {
+        for listener in self.core.bus.listeners().iter().filter(|listener| listener.session.is_none()) {
+            listener.stalled.store(on, Ordering::SeqCst);
+            listener.bell.notify_one();
+        }
+    }
+}
+
+/// Accepts clients while listening is on; closed, the port refuses.
+async fn accept(core: Arc<Core>, listener: TcpListener, address: SocketAddr) {
+    let mut listening = core.listening.subscribe();
+    let mut socket = Some(listener);
+    loop {
+        if !*listening.borrow_and_update() {
+            socket = None;
+            if listening.changed().await.is_err() {
+                return;
+            }
+            continue;
+        }
+        let bound = match socket.take() {
+            Some(bound) => bound,
+            None => TcpListener::bind(address).await.expect("the port we had"),
+        };
+        tokio::select! {
+            accepted = bound.accept() => {
+                if let Ok((stream, _)) = accepted {
+                    tokio::spawn(Conn::new(Arc::clone(&core), stream, None).run());
+                }
+            }
+            _ = listening.changed() => {}
+        }
+        socket = Some(bound);
+    }
+}

@@ -1,0 +1,393 @@
+//! Channel events as FreeSWITCH sent them, with the parts that belong to one call made replaceable.
+
+use std::borrow::Cow;
+
+use super::capture;
+use super::channel::Channel;
+use super::clock;
+use super::event::Event;
+
+/// What changes from call to call inside a recorded header value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Slot {
+    CoreUuid,
+    Hostname,
+    Sequence,
+    Now,
+    NowLocal,
+    NowGmt,
+    HeldUuid,
+    HeldSipCallId,
+    CallerName,
+    CallerNumber,
+    Callee,
+    Destination,
+    Domain,
+    LegUuid,
+    LegUri,
+    LegParams,
+    LegTail,
+    LegAddr,
+    LegPort,
+    LegAgent,
+    LegSipCallId,
+    OwnSessionId,
+    OwnCodec,
+    OwnOffer,
+    App,
+    AppArg,
+    AppUuid,
+    SocketArg,
+    Cause,
+    Q850,
+    SipStatus,
+    SipPhrase,
+    Time(When, Form),
+    Lasted(Form, bool),
+}
+
+/// A moment in a channel's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    Created,
+    Progress,
+    Media,
+    Answered,
+    Bridged,
+    Hangup,
+}
+
+/// How a moment or a duration is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    Micros,
+    Millis,
+    Seconds,
+    Stamp,
+}
+
+#[derive(Debug, Clone)]
+enum Part {
+    Text(String),
+    Slot(Slot),
+}
+
+#[derive(Debug, Clone)]
+enum Item {
+    Header(String, Vec<Part>),
+    /// The variables a channel was made with (`dialed_user`, or those in `{}` of an originate).
+    FirstVariables,
+    /// The variables set on it since.
+    LaterVariables,
+}
+
+/// What a recorded session used where another call has its own values, longest first.
+pub(crate) type Symbols = Vec<(String, Slot)>;
+
+/// The values of the server that an event is sent from.
+pub(crate) struct Server<'a> {
+    pub(crate) core_uuid: &'a str,
+    pub(crate) hostname: &'a str,
+    pub(crate) sequence: u64,
+}
+
+/// One recorded event, ready to be filled in.
+#[derive(Debug, Clone)]
+pub(crate) struct Template {
+    name: String,
+    items: Vec<Item>,
+}
+
+const FIRST: &[&str] = &["dialed_user", "dialed_domain", "socket_resume", "origination_uuid", "originate_timeout"];
+const FIRST_TOO: &[&str] = &["ignore_early_media", "park_timeout", "origination_caller_id_number"];
+const LATER: &[&str] = &["absolute_codec_string", "hangup_after_bridge"];
+
+impl Template {
+    /// The `nth` event called `name` of channel `uuid` in a recording, with the session's own values as slots.
+    pub(crate) fn pick(file: &str, uuid: &str, name: &str, nth: usize, symbols: &Symbols) -> Self {
+        let is_it = |headers: &Vec<(String, String)>| {
+            let has = |key: &str, value: &str| headers.iter().any(|(k, v)| k == key && v == value);
+            has("Event-Name", name) && has("Unique-ID", uuid)
+        };
+        let mut found = capture::lines(file)
+            .iter()
+            .filter(|line| line.from_freeswitch)
+            .filter_map(|line| capture::event_headers(&line.data))
+            .filter(is_it);
+        let headers = found.nth(nth).unwrap_or_else(|| panic!("{file} has no {name} number {nth} of {uuid}"));
+        let mut items: Vec<Item> = Vec::with_capacity(headers.len());
+        for (header, value) in headers {
+            let item = match header.strip_prefix("variable_") {
+                Some(v) if FIRST.contains(&v) || FIRST_TOO.contains(&v) => Item::FirstVariables,
+                Some(v) if LATER.contains(&v) => Item::LaterVariables,
+                _ => {
+                    let parts = parts_of(&header, &value, symbols);
+                    Item::Header(header, parts)
+                }
+            };
+            let repeated = |old: &Item| match item {
+                Item::FirstVariables => matches!(old, Item::FirstVariables),
+                Item::LaterVariables => matches!(old, Item::LaterVariables),
+                Item::Header(..) => false,
+            };
+            if !items.iter().any(repeated) {
+                items.push(item);
+            }
+        }
+        let mut template = Self { name: name.to_owned(), items };
+        template.place_variables();
+        template
+    }
+
+    /// Gives variables a place in events that were recorded without any: after the last variable.
+    fn place_variables(&mut self) {
+        let has_variables = self.items.iter().any(|item| matches!(item, Item::FirstVariables));
+        let has_later = self.items.iter().any(|item| matches!(item, Item::LaterVariables));
+        if has_variables && !has_later {
+            let last = self.items.iter().rposition(|item| match item {
+                Item::Header(name, _) => name.starts_with("variable_"),
+                _ => true,
+            });
+            self.items.insert(last.map_or(self.items.len(), |at| at + 1), Item::LaterVariables);
+        }
+    }
+
+    /// The event's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The same channel in another event: for moments that no recording shows.
+    pub(crate) fn derive(&self, name: &str) -> Self {
+        Self { name: name.to_owned(), items: self.items.clone() }.set("Event-Name", &[Err(name)])
+    }
+
+    /// Replaces a header's value, or adds the header at the end.
+    pub(crate) fn set(mut self, header: &str, value: &[Result<Slot, &str>]) -> Self {
+        let made = Item::Header(header.to_owned(), made_parts(value));
+        match self.position(header) {
+            Some(at) => self.items[at] = made,
+            None => self.items.push(made),
+        }
+        self
+    }
+
+    /// Adds a header behind another.
+    pub(crate) fn insert_after(mut self, behind: &str, header: &str, slot: Slot) -> Self {
+        let at = self.position(behind).map_or(self.items.len(), |at| at + 1);
+        self.items.insert(at, Item::Header(header.to_owned(), made_parts(&[Ok(slot)])));
+        self
+    }
+
+    /// Leaves headers out.
+    pub(crate) fn without(mut self, headers: &[&str]) -> Self {
+        self.items.retain(|item| !matches!(item, Item::Header(name, _) if headers.contains(&name.as_str())));
+        self
+    }
+
+    fn position(&self, header: &str) -> Option<usize> {
+        self.items.iter().position(|item| matches!(item, Item::Header(name, _) if name == header))
+    }
+
+    /// The event for `own`, whose other side is `peer`.
+    pub(crate) fn fill(&self, server: &Server<'_>, own: &Channel, peer: Option<&Channel>) -> Event {
+        let now = clock::micros();
+        let mut headers: Vec<(Cow<'static, str>, String)> = Vec::with_capacity(self.items.len() + own.variables.len());
+        for item in &self.items {
+            let later = match item {
+                Item::Header(name, parts) => {
+                    let mut value = String::new();
+                    for part in parts {
+                        match part {
+                            Part::Text(text) => value.push_str(text),
+                            Part::Slot(slot) => value.push_str(&fill_slot(*slot, server, own, peer, now)),
+                        }
+                    }
+                    // FreeSWITCH leaves out what a caller profile or a channel does not have.
+                    if !value.is_empty() {
+                        headers.push((Cow::Owned(name.clone()), value));
+                    }
+                    continue;
+                }
+                Item::FirstVariables => false,
+                Item::LaterVariables => true,
+            };
+            let variables = own.variables.iter().filter(|variable| variable.later == later);
+            headers.extend(variables.map(|v| (Cow::Owned(format!("variable_{}", v.name)), v.value.clone())));
+        }
+        Event::new(&self.name, headers, None)
+    }
+}
+
+fn made_parts(value: &[Result<Slot, &str>]) -> Vec<Part> {
+    value
+        .iter()
+        .map(|part| match part {
+            Ok(slot) => Part::Slot(*slot),
+            Err(text) => Part::Text((*text).to_owned()),
+        })
+        .collect()
+}
+
+fn fill_slot<'a>(
+    slot: Slot,
+    server: &Server<'a>,
+    own: &'a Channel,
+    peer: Option<&'a Channel>,
+    now: u64,
+) -> Cow<'a, str> {
+    let (held, leg) = if own.is_leg() { (peer, Some(own)) } else { (Some(own), peer) };
+    let text = |channel: Option<&'a Channel>, field: fn(&'a Channel) -> &'a str| Cow::Borrowed(channel.map_or("", field));
+    match slot {
+        Slot::CoreUuid => Cow::Borrowed(server.core_uuid),
+        Slot::Hostname => Cow::Borrowed(server.hostname),
+        Slot::Sequence => server.sequence.to_string().into(),
+        Slot::Now => now.to_string().into(),
+        Slot::NowLocal => clock::local(now).into(),
+        Slot::NowGmt => clock::gmt(now).into(),
+        Slot::HeldUuid => text(held, |c| &c.uuid),
+        Slot::HeldSipCallId => text(held, |c| &c.sip_call_id),
+        Slot::CallerName => text(held, |c| &c.caller_name),
+        Slot::CallerNumber => Cow::Borrowed(&own.caller_number),
+        Slot::Callee => Cow::Borrowed(&leg.unwrap_or(own).callee),
+        Slot::Destination => text(held, |c| &c.destination),
+        Slot::Domain => text(held, |c| &c.domain),
+        Slot::LegUuid => text(leg, |c| &c.uuid),
+        Slot::LegUri => text(leg, |c| &c.uri),
+        Slot::LegParams => text(leg, |c| c.uri.split_once(';').map_or("", |(_, params)| params)),
+        Slot::LegTail => text(leg, |c| c.uri.find(';').map_or("", |at| &c.uri[at..])),
+        Slot::LegAddr => text(leg, Channel::uri_address),
+        Slot::LegPort => text(leg, |c| c.uri_address().rsplit_once(':').map_or("", |(_, port)| port)),
+        Slot::LegAgent => text(leg, |c| &c.user_agent),
+        Slot::LegSipCallId => text(leg, |c| &c.sip_call_id),
+        Slot::OwnSessionId => own.session_id.to_string().into(),
+        Slot::OwnCodec => Cow::Borrowed(own.codec.as_deref().unwrap_or("PCMU")),
+        Slot::OwnOffer => own.offer_as_endpoint_string().into(),
+        Slot::App => Cow::Borrowed(&own.app.0),
+        Slot::AppArg => Cow::Borrowed(&own.app.1),
+        Slot::AppUuid => Cow::Borrowed(&own.app.2),
+        Slot::SocketArg => Cow::Borrowed(&own.socket),
+        Slot::Cause => Cow::Borrowed(own.cause.as_deref().unwrap_or("")),
+        Slot::Q850 => super::cause::q850(own.cause.as_deref().unwrap_or("")).to_string().into(),
+        Slot::SipStatus => own.sip_failure.0.to_string().into(),
+        Slot::SipPhrase => Cow::Borrowed(&own.sip_failure.1),
+        Slot::Time(when, form) => time(own.time(when), form).into(),
+        Slot::Lasted(form, billed) => {
+            let from = if billed { own.time(When::Answered) } else { own.time(When::Created) };
+            time(if from == 0 { 0 } else { now.saturating_sub(from) }, form).into()
+        }
+    }
+}
+
+fn time(micros: u64, form: Form) -> String {
+    match form {
+        Form::Micros => micros.to_string(),
+        Form::Millis => (micros / 1000).to_string(),
+        Form::Seconds => (micros / 1_000_000).to_string(),
+        Form::Stamp if micros == 0 => String::new(),
+        Form::Stamp => clock::local(micros),
+    }
+}
+
+/// Headers whose whole value is one slot, whatever was recorded.
+fn whole(header: &str, value: &str) -> Option<Slot> {
+    use {Form::*, When::*};
+    let time = |when, form| Some(Slot::Time(when, form));
+    match header {
+        "Core-UUID" => Some(Slot::CoreUuid),
+        "FreeSWITCH-Hostname" | "FreeSWITCH-Switchname" => Some(Slot::Hostname),
+        "Event-Sequence" => Some(Slot::Sequence),
+        "Event-Date-Local" => Some(Slot::NowLocal),
+        "Event-Date-GMT" => Some(Slot::NowGmt),
+        "Event-Date-Timestamp" => Some(Slot::Now),
+        "Hangup-Cause" | "variable_hangup_cause" => Some(Slot::Cause),
+        "variable_hangup_cause_q850" => Some(Slot::Q850),
+        "variable_session_id" => Some(Slot::OwnSessionId),
+        "variable_ep_codec_string" => Some(Slot::OwnOffer),
+        "variable_current_application" | "Application" | "variable_last_app" => Some(Slot::App),
+        "variable_current_application_data" | "Application-Data" | "variable_last_arg" => Some(Slot::AppArg),
+        "Application-UUID" => Some(Slot::AppUuid),
+        "variable_duration" => Some(Slot::Lasted(Seconds, false)),
+        "variable_mduration" => Some(Slot::Lasted(Millis, false)),
+        "variable_uduration" => Some(Slot::Lasted(Micros, false)),
+        "variable_billsec" => Some(Slot::Lasted(Seconds, true)),
+        "variable_billmsec" => Some(Slot::Lasted(Millis, true)),
+        "variable_billusec" => Some(Slot::Lasted(Micros, true)),
+        "variable_sip_invite_stamp" => time(Created, Micros),
+        _ => moment(header, value),
+    }
+}
+
+fn moment(header: &str, value: &str) -> Option<Slot> {
+    use {Form::*, When::*};
+    if let Some(rest) = header.strip_prefix("Caller-").or_else(|| header.strip_prefix("Channel-")) {
+        let when = match rest.strip_suffix("-Time")?.trim_start_matches("Channel-") {
+            "Profile-Created" | "Created" => Created,
+            "Answered" => Answered,
+            "Progress" => Progress,
+            "Progress-Media" => Media,
+            "Hangup" => Hangup,
+            "Bridged" => Bridged,
+            _ => return None,
+        };
+        return Some(Slot::Time(when, Micros));
+    }
+    let (name, form) = match header.strip_prefix("variable_")?.rsplit_once('_')? {
+        (name, "stamp") => (name, Stamp),
+        (name, "epoch") => (name, Seconds),
+        (name, "uepoch") => (name, Micros),
+        _ => return None,
+    };
+    let when = match name {
+        "start" | "profile_start" => Created,
+        "answer" => Answered,
+        "bridge" => Bridged,
+        "progress" => Progress,
+        "progress_media" => Media,
+        "end" => Hangup,
+        _ => return None,
+    };
+    (value != "0").then_some(Slot::Time(when, form))
+}
+
+fn parts_of(header: &str, value: &str, symbols: &Symbols) -> Vec<Part> {
+    if let Some(slot) = whole(header, value) {
+        return vec![Part::Slot(slot)];
+    }
+    let codec = header.contains("Codec-Name")
+        || (header.contains("_codec") && !header.ends_with("use_codec_string"))
+        || header == "variable_rtp_use_codec_name";
+    let numbers_vary = !header.ends_with("sec") && !header.ends_with("_cseq") && !header.ends_with("-Time");
+    let codec_symbol = codec.then(|| ("PCMU".to_owned(), Slot::OwnCodec));
+    let usable = symbols.iter().chain(&codec_symbol).filter(|(text, _)| numbers_vary || text.len() > 5);
+    let mut parts = vec![Part::Text(value.to_owned())];
+    for (text, slot) in usable {
+        parts = parts.into_iter().flat_map(|part| split(part, text, *slot)).collect();
+    }
+    parts
+}
+
+/// Cuts a text at every place where `symbol` stands as a word of its own.
+fn split(part: Part, symbol: &str, slot: Slot) -> Vec<Part> {
+    let Part::Text(text) = part else { return vec![part] };
+    let mut parts = Vec::new();
+    let (mut from, mut search) = (0, 0);
+    while let Some(found) = text[search..].find(symbol) {
+        let (at, end) = (search + found, search + found + symbol.len());
+        let word = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+        let joined = |left: &str, right: &str| word(left.chars().next_back()) && word(right.chars().next());
+        if joined(&text[..at], symbol) || joined(symbol, &text[end..]) {
+            search = end;
+            continue;
+        }
+        if at > from {
+            parts.push(Part::Text(text[from..at].to_owned()));
+        }
+        parts.push(Part::Slot(slot));
+        (from, search) = (end, end);
+    }
+    if from < text.len() {
+        parts.push(Part::Text(text[from..].to_owned()));
+    }
+    parts
+}

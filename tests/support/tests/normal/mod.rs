@@ -1,0 +1,174 @@
+//! Messages reduced to what must be equal.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use fswake_test_support::freeswitch::capture;
+
+/// One message of the event socket.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// The stream within which order counts.
+    key: String,
+    /// Decoded headers of an event or of channel data.
+    headers: Vec<(String, String)>,
+    /// All else: the text, or an event's body.
+    text: String,
+}
+
+impl Message {
+    /// Takes a whole message apart.
+    pub fn read(text: &str) -> Self {
+        let headers = capture::event_headers(text).unwrap_or_default();
+        let get = |name: &str| headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
+        let key = match get("Event-Name") {
+            Some("CHANNEL_DATA") => "replies".to_owned(),
+            Some("CHANNEL_PARK") => "ignored".to_owned(),
+            Some("BACKGROUND_JOB") => format!("job {}", get("Job-UUID").unwrap_or("")),
+            Some("CUSTOM") => get("Event-Subclass").unwrap_or("").to_owned(),
+            Some(_) => format!("channel {}", get("Unique-ID").unwrap_or("")),
+            None if text.contains("text/disconnect-notice") => "notices".to_owned(),
+            None => "replies".to_owned(),
+        };
+        let text = match get("Event-Name") {
+            Some("BACKGROUND_JOB") => text.splitn(3, "\n\n").nth(2).unwrap_or("").to_owned(),
+            Some(_) => String::new(),
+            None => text.to_owned(),
+        };
+        Self { key, headers, text }
+    }
+}
+
+/// Messages by stream.
+pub struct Streams(pub BTreeMap<String, Vec<Message>>);
+
+impl Streams {
+    /// Sorts messages into their streams.
+    pub fn of(messages: &[Message]) -> Self {
+        let mut all: BTreeMap<String, Vec<Message>> = BTreeMap::new();
+        for message in messages.iter().filter(|message| message.key != "ignored") {
+            all.entry(message.key.clone()).or_default().push(message.clone());
+        }
+        Self(all)
+    }
+}
+
+/// The UUIDs in some texts: those that a client sent must come back unchanged.
+pub fn uuids<'a>(texts: impl Iterator<Item = &'a str>) -> HashSet<String> {
+    let is_uuid = |word: &&str| word.len() == 36 && word.split('-').map(str::len).eq([8, 4, 4, 4, 12]);
+    let in_text = |text: &'a str| text.split(|c: char| !c.is_ascii_hexdigit() && c != '-').filter(is_uuid);
+    texts.flat_map(in_text).map(str::to_owned).collect()
+}
+
+fn without_foreign_uuids(text: &str, kept: &HashSet<String>) -> String {
+    let found = uuids(std::iter::once(text));
+    found.iter().filter(|uuid| !kept.contains(*uuid)).fold(text.to_owned(), |text, uuid| text.replace(uuid, "<uuid>"))
+}
+
+/// Headers whose values belong to one moment, one packet or one machine; they must be there, in place, no more.
+fn is_volatile(name: &str) -> bool {
+    let parts = [
+        "Event-Date", "Event-Sequence", "Core-UUID", "-Time", "epoch", "_stamp", "_sdp", "_tag", "_via", "_port", "ssrc",
+        "rtp_audio", "cseq", "transfer_", "Transfer-Source", "duration", "sec", "session_id", "sip_contact_uri",
+        "sip_full_from", "sip_full_to", "loopback_leg_uuid", "loopback_from_uuid", "current_application_data",
+        "Application-Data", "sip_recover", "media_flow_start", "Event-Calling-Line", "hold_accum",
+    ];
+    parts.iter().any(|part| name.contains(part))
+}
+
+/// A leg's SIP Call-ID is FreeSWITCH's own choice.
+fn is_own_choice(name: &str, headers: &[(String, String)]) -> bool {
+    name == "variable_sip_call_id" && headers.iter().any(|(n, v)| n == "variable_is_outbound" && v == "true")
+}
+
+/// What differs between the streams of a recording and those of the stand-in.
+pub fn compare(conn: &str, want: &Streams, got: &Streams, kept: &HashSet<String>) -> Vec<String> {
+    let mut found = Vec::new();
+    let keys: BTreeSet<&String> = want.0.keys().chain(got.0.keys()).collect();
+    for key in keys {
+        let empty = Vec::new();
+        let (want, got) = (want.0.get(key).unwrap_or(&empty), got.0.get(key).unwrap_or(&empty));
+        let names = |all: &[Message]| -> Vec<String> {
+            let name = |m: &Message| m.headers.iter().find(|(n, _)| n == "Event-Name").map(|(_, v)| v.clone());
+            all.iter().map(|m| name(m).unwrap_or_else(|| m.text.clone())).collect()
+        };
+        if want.len() != got.len() {
+            found.push(format!("{conn} {key}: recorded {:?}\n    got {:?}", names(want), names(got)));
+        }
+        for (want, got) in want.iter().zip(got) {
+            found.extend(compare_messages(want, got, kept).into_iter().map(|text| format!("{conn} {key}: {text}")));
+        }
+    }
+    found
+}
+
+fn compare_messages(want: &Message, got: &Message, kept: &HashSet<String>) -> Vec<String> {
+    let mut found = Vec::new();
+    let event = want.headers.iter().find(|(n, _)| n == "Event-Name").map_or("", |(_, value)| value.as_str());
+    let names = |message: &Message| message.headers.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    let (want_names, got_names) = (names(want), names(got));
+    if want_names != got_names {
+        let missing: Vec<_> = want_names.iter().filter(|name| !got_names.contains(name)).collect();
+        let extra: Vec<_> = got_names.iter().filter(|name| !want_names.contains(name)).collect();
+        found.push(format!("{event}: missing headers {missing:?}, extra {extra:?}, or another order"));
+    }
+    for (name, value) in &want.headers {
+        let same = got.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str()).unwrap_or_default();
+        let (value, same) = (without_foreign_uuids(value, kept), without_foreign_uuids(same, kept));
+        if value != same && !is_volatile(name) && !is_own_choice(name, &want.headers) {
+            found.push(format!("{event} {name}: recorded {value:?}, got {same:?}"));
+        }
+    }
+    let (want, got) = (settled(&want.text, kept), settled(&got.text, kept));
+    // The recorded server also knew registrations from before the recording; their order is its database's.
+    let same = if want.len() > 1 { got.is_subset(&want) && !got.is_empty() } else { want == got };
+    if !same {
+        let odd: Vec<_> = got.difference(&want).collect();
+        found.push(format!("{event}: text recorded {:?}, got {odd:?}", want.iter().take(2).collect::<Vec<_>>()));
+    }
+    found
+}
+
+/// A text as a set of its entries (one, unless it is a list of registrations), without what time changes.
+///
+/// The desk phone had just registered for 2 s; mod_sofia's lists did not have it yet, FreeSWITCH's own list had.
+fn settled(text: &str, kept: &HashSet<String>) -> BTreeSet<String> {
+    let text = without_foreign_uuids(text, kept);
+    let body = text.split_once("\n\n").map_or("", |(_, body)| body);
+    if body.starts_with("{\"row_count\"") {
+        let rows = body.split_once("\"rows\":[").map_or("", |(_, rows)| rows).trim_end_matches("]}");
+        return rows.split("},{").map(|row| without(row.trim_matches(['{', '}']), "\"expires\":\"", "\"")).collect();
+    }
+    if body.contains("<registration>") {
+        let entry = |text: &str| without(text.split("    </registration>").next().unwrap_or(""), "exp(", "</status>");
+        return body.split("    <registration>").map(entry).filter(|text| !text.contains("Desk phone")).collect();
+    }
+    if body.contains("Registrations:\n") {
+        let entry = |text: &str| without(text.split("\n\n").next().unwrap_or(""), "EXP(", "\n");
+        return body.split("Call-ID:").map(entry).filter(|text| !text.contains("Desk phone")).collect();
+    }
+    if body.starts_with("sofia/") {
+        return body.split(',').map(str::to_owned).collect();
+    }
+    let digits_vary = body.starts_with("UP 0 years");
+    let text = if digits_vary { without_digits(body) } else { text };
+    BTreeSet::from([text])
+}
+
+fn without_digits(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            '0'..='9' if out.ends_with('#') => {}
+            '0'..='9' => out.push('#'),
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+/// Cuts out what stands between two marks.
+fn without(text: &str, from: &str, to: &str) -> String {
+    let Some((head, rest)) = text.split_once(from) else { return text.to_owned() };
+    let tail = rest.split_once(to).map_or("", |(_, tail)| tail);
+    format!("{head}{from}{to}{tail}")
+}
