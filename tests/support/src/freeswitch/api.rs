@@ -23,6 +23,8 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
             let cause = rest.first().copied().filter(|cause| cause::known(cause)).unwrap_or("NORMAL_CLEARING");
             no_such_channel_unless(core.kill(uuid, cause))
         }
+        "sched_hangup" => core.sched_hangup(&words),
+        "sched_del" => core.sched_del(arg),
         "uuid_answer" => if core.answer_held(arg) { "+OK\n" } else { "-ERROR\n" }.to_owned(),
         "uuid_pre_answer" => if core.pre_answer(arg) { "+OK\n" } else { "-ERROR\n" }.to_owned(),
         "uuid_bridge" => match words.as_slice() {

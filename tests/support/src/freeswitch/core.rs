@@ -83,6 +83,8 @@ pub(crate) struct World {
     pub(crate) by_address: HashMap<String, usize>,
     /// (user, domain, Call-ID) to registration.
     pub(crate) registrations: BTreeMap<(String, String, String), Registration>,
+    /// What `sched_hangup` has scheduled.
+    pub(crate) schedule: super::sched::Schedule,
     /// What a correct client would not have sent.
     pub(crate) complaints: Vec<String>,
 }

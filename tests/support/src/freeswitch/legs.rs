@@ -44,6 +44,13 @@ impl Core {
         }
         let timeout = plan.variable("originate_timeout").and_then(|text| text.parse().ok()).unwrap_or(60);
         let leg = self.start_leg(&plan, uri);
+        // Run when the channel has been made; only what fswake uses is modelled.
+        if let Some(words) = plan.variable("api_on_originate").map(|text| text.split(' ').collect::<Vec<_>>()) {
+            match words.as_slice() {
+                ["sched_hangup", rest @ ..] => drop(self.sched_hangup(rest)),
+                _ => self.complain(format!("api_on_originate={}", words.join(" "))),
+            }
+        }
         self.follow(leg, Duration::from_secs(timeout)).await
     }
 
@@ -98,6 +105,7 @@ impl Core {
     fn offer(&self, channel: &Channel) -> Vec<String> {
         let told = channel.variable("absolute_codec_string").or_else(|| channel.variable("codec_string"));
         let plain = |codec: &str| codec.split('@').next().unwrap_or("").rsplit('.').next().unwrap_or("").to_owned();
+        let told = told.map(|list| list.strip_prefix("^^:").unwrap_or(list));
         told.map_or_else(|| self.config.codecs.clone(), |list| list.split([',', ':']).map(plain).collect())
     }
 

@@ -22,7 +22,7 @@
 //! |---|---|
 //! | `conn`, `command`, `bus` | the event socket: framing, 20 ms poll, commands, subscriptions and filters |
 //! | `api`, `lists`, `dialstring` | API commands and their texts |
-//! | `core`, `channel`, `calls`, `legs`, `hangup` | channels and what happens to them |
+//! | `core`, `channel`, `calls`, `legs`, `hangup`, `sched` | channels and what happens to them |
 //! | `held`, `phone`, `registry`, `bulk` | what a test holds in its hands |
 //! | `capture`, `template`, `catalog`, `event` | recordings, and events made from them |
 
@@ -53,6 +53,7 @@ mod legs;
 mod lists;
 mod phone;
 mod registry;
+mod sched;
 mod template;
 
 pub use self::bulk::{Burst, BurstReport};
