@@ -85,6 +85,10 @@ mod tests {
             assert!(callers.admit(at(n / 100), &n.to_string(), 1));
         }
         assert!(!callers.admit(at(999), "99999", 1));
-        assert!(callers.windows.len() < 20_000, "{} of 100,000 kept", callers.windows.len());
+        assert!(
+            callers.windows.len() < 20_000,
+            "{} of 100,000 kept",
+            callers.windows.len()
+        );
     }
 }

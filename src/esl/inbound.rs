@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::encode;
+use super::reading;
 use super::registrations::{self, Heard};
 use crate::contact::ContactRules;
 use crate::driver::Input;
@@ -74,7 +75,7 @@ enum Ended {
     #[error("FreeSWITCH closed the connection")]
     Closed,
     #[error("the registrations could not be read: {0}")]
-    Unreadable(#[from] serde_json::Error),
+    Unreadable(#[from] reading::ReadError),
     #[error("stopping")]
     Stopping,
 }
@@ -152,9 +153,8 @@ impl Inbound {
     /// Events that came since the subscription are waiting in the queue meanwhile, and are told after.
     async fn read_all(&self, client: &EslClient, number: u64) -> Result<usize, Ended> {
         client.set_command_timeout(Duration::from_secs(30));
-        let reply = client.api("show registrations as json").await?;
+        let heard = reading::read_all(client, number, &self.rules, unix_now()).await?;
         client.set_command_timeout(Duration::from_secs(5));
-        let heard = registrations::shown(reply.body().unwrap_or("{}"), number, &self.rules, unix_now())?;
         let count = heard.len();
         for heard in heard {
             self.pass_on(heard).await?;

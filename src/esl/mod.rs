@@ -6,6 +6,7 @@
 //! | [`inbound`] | our connection to FreeSWITCH: registrations, with reconnection |
 //! | [`outbound`] | FreeSWITCH's connections to us: one per held call |
 //! | [`registrations`] | pure: registrations as FreeSWITCH tells them |
+//! | [`reading`] | all registrations at once, after a reconnect |
 //! | [`link`] | one such connection, cheap while idle |
 
 pub mod decode;
@@ -13,4 +14,5 @@ pub mod encode;
 pub mod inbound;
 pub mod link;
 pub mod outbound;
+pub mod reading;
 pub mod registrations;

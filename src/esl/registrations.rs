@@ -1,8 +1,6 @@
-//! Registrations as FreeSWITCH tells them: `sofia::*` events, and `show registrations` after a reconnect.
+//! Registrations as FreeSWITCH's `sofia::*` events tell them.
 
 use std::time::Duration;
-
-use serde::Deserialize;
 
 use crate::contact::{self, Contact, ContactRules, NetworkHint};
 use crate::engine::{Event, Registration, Source, UnregisterWhy, Unregistration};
@@ -104,11 +102,12 @@ fn over<'a>(
     }
 }
 
+/// What a Contact came to.
 #[derive(Default)]
-struct Read {
-    target: Option<Target>,
-    push: Option<PushParams>,
-    warnings: Vec<String>,
+pub(super) struct Read {
+    pub(super) target: Option<Target>,
+    pub(super) push: Option<PushParams>,
+    pub(super) warnings: Vec<String>,
 }
 
 fn read_contact<'a>(get: &impl Fn(&str) -> Option<&'a str>, rules: &ContactRules) -> Read {
@@ -128,7 +127,14 @@ fn read_contact<'a>(get: &impl Fn(&str) -> Option<&'a str>, rules: &ContactRules
     )
 }
 
-fn read(contact: &str, profile: &str, user_agent: &str, hint: Option<&NetworkHint>, rules: &ContactRules) -> Read {
+/// Reads a Contact, however it was told.
+pub(super) fn read(
+    contact: &str,
+    profile: &str,
+    user_agent: &str,
+    hint: Option<&NetworkHint>,
+    rules: &ContactRules,
+) -> Read {
     let parsed = match contact::parse(contact, &rules.names, user_agent, hint) {
         Ok(parsed) => parsed,
         Err(error) => {
@@ -149,68 +155,4 @@ fn read(contact: &str, profile: &str, user_agent: &str, hint: Option<&NetworkHin
         .ok()
         .map(Target::new);
     Read { target, push, warnings }
-}
-
-/// The answer to `show registrations as json`.
-#[derive(Debug, Deserialize)]
-struct Shown {
-    #[serde(default)]
-    rows: Vec<Row>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Row {
-    reg_user: String,
-    realm: String,
-    /// The REGISTER's Call-ID.
-    token: String,
-    /// `sofia/<profile>/<uri>`.
-    url: String,
-    /// Seconds since 1970.
-    expires: String,
-    network_ip: String,
-    network_port: String,
-    #[serde(default)]
-    network_proto: String,
-}
-
-/// Reads `show registrations as json`, one [`Heard`] for every row that can be read.
-///
-/// # Errors
-/// When it is not that JSON. FreeSWITCH answers `{"row_count":0}` when there are none.
-pub fn shown(json: &str, number: u64, rules: &ContactRules, at: UnixSeconds) -> Result<Vec<Heard>, serde_json::Error> {
-    let shown: Shown = serde_json::from_str(json)?;
-    Ok(shown
-        .rows
-        .into_iter()
-        .filter_map(|row| row.heard(number, rules, at))
-        .collect())
-}
-
-impl Row {
-    fn heard(self, number: u64, rules: &ContactRules, at: UnixSeconds) -> Option<Heard> {
-        let (profile, uri) = self.url.strip_prefix("sofia/")?.split_once('/')?;
-        let hint = NetworkHint::from_event(
-            &self.network_ip,
-            &self.network_port,
-            &format!("Registered({})", self.network_proto),
-        );
-        // `User-Agent` is not in it: sets of names for particular agents apply when the phone registers again.
-        let read = read(uri, profile, "", hint.as_ref(), rules);
-        let expires: i64 = self.expires.parse().ok()?;
-        let event = Event::Registered(Registration {
-            aor: Aor::new(self.reg_user, self.realm),
-            call_id: self.token,
-            target: read.target,
-            push: read.push,
-            user_agent: String::new(),
-            expires: Duration::from_secs(u64::try_from(expires - at).ok()?),
-            at,
-            source: Source::Reading(number),
-        });
-        Some(Heard {
-            event,
-            warnings: read.warnings,
-        })
-    }
 }

@@ -53,9 +53,16 @@ pub(crate) async fn register_burst(core: &Arc<Core>, burst: Burst) -> BurstRepor
             spec.profile.clone_from(&core.config.profile);
         }
         let registration = Registration::new(&spec);
-        events.push(if burst.keep { core.register(&registration, false) } else { core.announce(&registration, false) });
+        events.push(if burst.keep {
+            core.register(&registration, false)
+        } else {
+            core.announce(&registration, false)
+        });
     }
-    BurstReport { events, took: started.elapsed() }
+    BurstReport {
+        events,
+        took: started.elapsed(),
+    }
 }
 
 pub(crate) async fn hold_many(core: &Arc<Core>, count: usize, call: impl Fn(usize) -> Call) -> Vec<Held> {

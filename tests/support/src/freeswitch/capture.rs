@@ -68,11 +68,19 @@ fn parse(text: &str) -> Vec<Line> {
 
 /// The headers of a recorded event or of the answer to `connect`, decoded, in order; `None` for other messages.
 pub fn event_headers(data: &str) -> Option<Vec<(String, String)>> {
-    let text = if data.starts_with("Event-Name:") { data } else { data.split_once("\n\n")?.1 };
+    let text = if data.starts_with("Event-Name:") {
+        data
+    } else {
+        data.split_once("\n\n")?.1
+    };
     if !text.contains("Event-Name: ") {
         return None;
     }
     let head = text.split("\n\n").next()?;
     let headers = head.lines().filter_map(|line| line.split_once(": "));
-    Some(headers.map(|(name, value)| (name.to_owned(), super::event::percent_decode(value))).collect())
+    Some(
+        headers
+            .map(|(name, value)| (name.to_owned(), super::event::percent_decode(value)))
+            .collect(),
+    )
 }

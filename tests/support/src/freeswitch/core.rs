@@ -134,8 +134,11 @@ impl Core {
         let own = world.channels.get(uuid)?;
         let peer = own.peer.as_ref().and_then(|peer| world.channels.get(peer));
         let core_uuid = lock(&self.core_uuid).clone();
-        let server =
-            Server { core_uuid: &core_uuid, hostname: &self.config.hostname, sequence: self.next_sequence() };
+        let server = Server {
+            core_uuid: &core_uuid,
+            hostname: &self.config.hostname,
+            sequence: self.next_sequence(),
+        };
         Some(template.fill(&server, own, peer))
     }
 
@@ -177,7 +180,12 @@ impl Core {
         headers
     }
 
-    pub(crate) fn fire(&self, name: &str, headers: Vec<(Cow<'static, str>, String)>, body: Option<String>) -> Arc<Event> {
+    pub(crate) fn fire(
+        &self,
+        name: &str,
+        headers: Vec<(Cow<'static, str>, String)>,
+        body: Option<String>,
+    ) -> Arc<Event> {
         let event = Arc::new(Event::new(name, headers, body));
         self.bus.fire(&event);
         event

@@ -111,7 +111,10 @@ impl FakeFreeSwitch {
 
     /// Fires a CUSTOM event with these headers, as another module would.
     pub fn fire_custom(&self, subclass: &str, headers: &[(&'static str, &str)]) -> Arc<Event> {
-        let fields = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let fields = headers
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect();
         self.core.custom(subclass, ("mod_test.c", "fire", "1"), fields)
     }
 
@@ -123,7 +126,12 @@ impl FakeFreeSwitch {
     /// UUIDs of the legs that are up now.
     pub fn legs(&self) -> Vec<String> {
         let world = self.core.world();
-        world.channels.values().filter(|c| c.is_leg() && c.cause.is_none()).map(|c| c.uuid.clone()).collect()
+        world
+            .channels
+            .values()
+            .filter(|c| c.is_leg() && c.cause.is_none())
+            .map(|c| c.uuid.clone())
+            .collect()
     }
 
     /// How many event-socket connections are open (inbound, outbound).
@@ -162,18 +170,30 @@ impl FakeFreeSwitch {
     /// Fault: drops the inbound connections only.
     pub fn drop_inbound(&self) {
         let all = self.core.bus.listeners();
-        all.iter().filter(|listener| listener.session.is_none()).for_each(|listener| listener.close());
+        all.iter()
+            .filter(|listener| listener.session.is_none())
+            .for_each(|listener| listener.close());
     }
 
     /// Fault: neither reads nor writes on any connection until thawed.
     pub fn freeze(&self, on: bool) {
         self.core.frozen.store(on, Ordering::SeqCst);
-        self.core.bus.listeners().iter().for_each(|listener| listener.bell.notify_one());
+        self.core
+            .bus
+            .listeners()
+            .iter()
+            .for_each(|listener| listener.bell.notify_one());
     }
 
     /// Fault: neither reads nor writes on the inbound connections until told otherwise.
     pub fn stall_inbound(&self, on: bool) {
-        for listener in self.core.bus.listeners().iter().filter(|listener| listener.session.is_none()) {
+        for listener in self
+            .core
+            .bus
+            .listeners()
+            .iter()
+            .filter(|listener| listener.session.is_none())
+        {
             listener.stalled.store(on, Ordering::SeqCst);
             listener.bell.notify_one();
         }

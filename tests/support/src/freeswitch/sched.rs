@@ -17,12 +17,19 @@ pub(crate) struct Schedule {
 impl Core {
     /// `sched_hangup +SECONDS UUID [CAUSE]`: needs a channel, and adds to what is scheduled for it already.
     pub(crate) fn sched_hangup(self: &Arc<Self>, words: &[&str]) -> String {
-        let [when, uuid, rest @ ..] = words else { return "-USAGE: [+]<time> <uuid> [<cause>]\n".to_owned() };
+        let [when, uuid, rest @ ..] = words else {
+            return "-USAGE: [+]<time> <uuid> [<cause>]\n".to_owned();
+        };
         if !self.exists(uuid) {
             return "-ERR No such channel!\n".to_owned();
         }
         let seconds = when.trim_start_matches('+').parse().unwrap_or(0);
-        let cause = rest.first().copied().filter(|c| cause::known(c)).unwrap_or("ALLOTTED_TIMEOUT").to_owned();
+        let cause = rest
+            .first()
+            .copied()
+            .filter(|c| cause::known(c))
+            .unwrap_or("ALLOTTED_TIMEOUT")
+            .to_owned();
         let uuid = (*uuid).to_owned();
         let id = {
             let mut world = self.world();

@@ -98,7 +98,13 @@ pub(crate) struct Template {
     items: Vec<Item>,
 }
 
-const FIRST: &[&str] = &["dialed_user", "dialed_domain", "socket_resume", "origination_uuid", "originate_timeout"];
+const FIRST: &[&str] = &[
+    "dialed_user",
+    "dialed_domain",
+    "socket_resume",
+    "origination_uuid",
+    "originate_timeout",
+];
 const FIRST_TOO: &[&str] = &["ignore_early_media", "park_timeout", "origination_caller_id_number"];
 const LATER: &[&str] = &["absolute_codec_string", "hangup_after_bridge"];
 
@@ -114,7 +120,9 @@ impl Template {
             .filter(|line| line.from_freeswitch)
             .filter_map(|line| capture::event_headers(&line.data))
             .filter(is_it);
-        let headers = found.nth(nth).unwrap_or_else(|| panic!("{file} has no {name} number {nth} of {uuid}"));
+        let headers = found
+            .nth(nth)
+            .unwrap_or_else(|| panic!("{file} has no {name} number {nth} of {uuid}"));
         let mut items: Vec<Item> = Vec::with_capacity(headers.len());
         for (header, value) in headers {
             let item = match header.strip_prefix("variable_") {
@@ -134,7 +142,10 @@ impl Template {
                 items.push(item);
             }
         }
-        let mut template = Self { name: name.to_owned(), items };
+        let mut template = Self {
+            name: name.to_owned(),
+            items,
+        };
         template.place_variables();
         template
     }
@@ -148,7 +159,8 @@ impl Template {
                 Item::Header(name, _) => name.starts_with("variable_"),
                 _ => true,
             });
-            self.items.insert(last.map_or(self.items.len(), |at| at + 1), Item::LaterVariables);
+            self.items
+                .insert(last.map_or(self.items.len(), |at| at + 1), Item::LaterVariables);
         }
     }
 
@@ -159,7 +171,11 @@ impl Template {
 
     /// The same channel in another event: for moments that no recording shows.
     pub(crate) fn derive(&self, name: &str) -> Self {
-        Self { name: name.to_owned(), items: self.items.clone() }.set("Event-Name", &[Err(name)])
+        Self {
+            name: name.to_owned(),
+            items: self.items.clone(),
+        }
+        .set("Event-Name", &[Err(name)])
     }
 
     /// Replaces a header's value, or adds the header at the end.
@@ -175,18 +191,22 @@ impl Template {
     /// Adds a header behind another.
     pub(crate) fn insert_after(mut self, behind: &str, header: &str, slot: Slot) -> Self {
         let at = self.position(behind).map_or(self.items.len(), |at| at + 1);
-        self.items.insert(at, Item::Header(header.to_owned(), made_parts(&[Ok(slot)])));
+        self.items
+            .insert(at, Item::Header(header.to_owned(), made_parts(&[Ok(slot)])));
         self
     }
 
     /// Leaves headers out.
     pub(crate) fn without(mut self, headers: &[&str]) -> Self {
-        self.items.retain(|item| !matches!(item, Item::Header(name, _) if headers.contains(&name.as_str())));
+        self.items
+            .retain(|item| !matches!(item, Item::Header(name, _) if headers.contains(&name.as_str())));
         self
     }
 
     fn position(&self, header: &str) -> Option<usize> {
-        self.items.iter().position(|item| matches!(item, Item::Header(name, _) if name == header))
+        self.items
+            .iter()
+            .position(|item| matches!(item, Item::Header(name, _) if name == header))
     }
 
     /// The event for `own`, whose other side is `peer`.
@@ -236,8 +256,13 @@ fn fill_slot<'a>(
     peer: Option<&'a Channel>,
     now: u64,
 ) -> Cow<'a, str> {
-    let (held, leg) = if own.is_leg() { (peer, Some(own)) } else { (Some(own), peer) };
-    let text = |channel: Option<&'a Channel>, field: fn(&'a Channel) -> &'a str| Cow::Borrowed(channel.map_or("", field));
+    let (held, leg) = if own.is_leg() {
+        (peer, Some(own))
+    } else {
+        (Some(own), peer)
+    };
+    let text =
+        |channel: Option<&'a Channel>, field: fn(&'a Channel) -> &'a str| Cow::Borrowed(channel.map_or("", field));
     match slot {
         Slot::CoreUuid => Cow::Borrowed(server.core_uuid),
         Slot::Hostname => Cow::Borrowed(server.hostname),
@@ -268,12 +293,18 @@ fn fill_slot<'a>(
         Slot::AppUuid => Cow::Borrowed(&own.app.2),
         Slot::SocketArg => Cow::Borrowed(&own.socket),
         Slot::Cause => Cow::Borrowed(own.cause.as_deref().unwrap_or("")),
-        Slot::Q850 => super::cause::q850(own.cause.as_deref().unwrap_or("")).to_string().into(),
+        Slot::Q850 => super::cause::q850(own.cause.as_deref().unwrap_or(""))
+            .to_string()
+            .into(),
         Slot::SipStatus => own.sip_failure.0.to_string().into(),
         Slot::SipPhrase => Cow::Borrowed(&own.sip_failure.1),
         Slot::Time(when, form) => time(own.time(when), form).into(),
         Slot::Lasted(form, billed) => {
-            let from = if billed { own.time(When::Answered) } else { own.time(When::Created) };
+            let from = if billed {
+                own.time(When::Answered)
+            } else {
+                own.time(When::Created)
+            };
             time(if from == 0 { 0 } else { now.saturating_sub(from) }, form).into()
         }
     }
@@ -320,7 +351,10 @@ fn whole(header: &str, value: &str) -> Option<Slot> {
 
 fn moment(header: &str, value: &str) -> Option<Slot> {
     use {Form::*, When::*};
-    if let Some(rest) = header.strip_prefix("Caller-").or_else(|| header.strip_prefix("Channel-")) {
+    if let Some(rest) = header
+        .strip_prefix("Caller-")
+        .or_else(|| header.strip_prefix("Channel-"))
+    {
         let when = match rest.strip_suffix("-Time")?.trim_start_matches("Channel-") {
             "Profile-Created" | "Created" => Created,
             "Answered" => Answered,
@@ -359,7 +393,10 @@ fn parts_of(header: &str, value: &str, symbols: &Symbols) -> Vec<Part> {
         || header == "variable_rtp_use_codec_name";
     let numbers_vary = !header.ends_with("sec") && !header.ends_with("_cseq") && !header.ends_with("-Time");
     let codec_symbol = codec.then(|| ("PCMU".to_owned(), Slot::OwnCodec));
-    let usable = symbols.iter().chain(&codec_symbol).filter(|(text, _)| numbers_vary || text.len() > 5);
+    let usable = symbols
+        .iter()
+        .chain(&codec_symbol)
+        .filter(|(text, _)| numbers_vary || text.len() > 5);
     let mut parts = vec![Part::Text(value.to_owned())];
     for (text, slot) in usable {
         parts = parts.into_iter().flat_map(|part| split(part, text, *slot)).collect();
