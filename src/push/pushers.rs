@@ -105,11 +105,11 @@ enum Pusher {
 impl Pushers {
     /// Reads every credential file and checks every payload template. Without apps, everything goes to the log.
     pub fn new(apps: Vec<App>) -> Result<Self, SetupError> {
-        Self::with_clock(apps, Clock::default())
+        Self::with_clock(apps, &Clock::default())
     }
 
     /// The same with another clock, for what depends on the age of tokens.
-    pub fn with_clock(mut apps: Vec<App>, clock: Clock) -> Result<Self, SetupError> {
+    pub fn with_clock(mut apps: Vec<App>, clock: &Clock) -> Result<Self, SetupError> {
         if apps.is_empty() {
             apps.push(log_app());
         }
@@ -157,7 +157,7 @@ impl Pushers {
         match &served.pusher {
             Pusher::Apns(apns) => apns.push(req).await,
             Pusher::Fcm(fcm) => fcm.push(req).await,
-            Pusher::Log => log::push(&served.app.name, req),
+            Pusher::Log => Ok(log::push(&served.app.name, req)),
         }
     }
 

@@ -37,7 +37,7 @@ async fn parallel_pushes_share_one_jwt() {
 #[tokio::test]
 async fn jwt_outlives_connections_and_is_renewed_only_when_old() {
     let (apns, moved) = (Apns::start().await, Moved::default());
-    let pushers = Pushers::with_clock(vec![apns_app(&apns)], moved.clock()).unwrap();
+    let pushers = Pushers::with_clock(vec![apns_app(&apns)], &moved.clock()).unwrap();
     for (minutes, tokens) in [(0, 1), (15, 1), (30, 1), (10, 2), (49, 2), (2, 3)] {
         moved.minutes(minutes);
         apns.advance(minute(minutes));
@@ -51,7 +51,7 @@ async fn jwt_outlives_connections_and_is_renewed_only_when_old() {
 #[tokio::test]
 async fn refused_jwt_is_renewed_once_for_all() {
     let (apns, moved) = (Apns::start().await, Moved::default());
-    let pushers = Pushers::with_clock(vec![apns_app(&apns)], moved.clock()).unwrap();
+    let pushers = Pushers::with_clock(vec![apns_app(&apns)], &moved.clock()).unwrap();
     pushers.push(&apns_call()).await.unwrap();
     // Apple's clock is 40 minutes further than ours: to it, the token has ended.
     moved.minutes(30);

@@ -167,7 +167,7 @@ async fn access_token_is_ready_before_the_first_call() {
 #[tokio::test]
 async fn access_token_is_renewed_ahead_of_time() {
     let (fcm, moved) = (Fcm::start().await, Moved::default());
-    let pushers = Pushers::with_clock(vec![fcm_app(&fcm)], moved.clock()).unwrap();
+    let pushers = Pushers::with_clock(vec![fcm_app(&fcm)], &moved.clock()).unwrap();
     pushers.push(&fcm_call()).await.unwrap();
     moved.minutes(57);
     fcm.advance(minute(57));
@@ -195,7 +195,7 @@ async fn access_token_is_renewed_ahead_of_time() {
 #[tokio::test]
 async fn access_token_that_ended_is_renewed_before_the_push() {
     let (fcm, moved) = (Fcm::start().await, Moved::default());
-    let pushers = Pushers::with_clock(vec![fcm_app(&fcm)], moved.clock()).unwrap();
+    let pushers = Pushers::with_clock(vec![fcm_app(&fcm)], &moved.clock()).unwrap();
     pushers.push(&fcm_call()).await.unwrap();
     moved.minutes(70);
     fcm.advance(minute(70));

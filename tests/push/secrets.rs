@@ -54,14 +54,14 @@ fn nothing_secret_is_logged_at_trace_or_told_in_an_error() {
             let logger = Pushers::new(Vec::new()).unwrap();
             let pushers = Pushers::new(vec![apns_app(&apns), fcm_app(&fcm)]).unwrap();
             pushers.warm().await;
-            let mut told = format!("{pushers:?}");
+            let mut told = vec![format!("{pushers:?}")];
             for request in [apns_call(), fcm_call()] {
                 let short = PushRequest {
                     ttl: Duration::from_millis(300),
                     ..request.clone()
                 };
-                told += &format!("{:?}", logger.push(&request).await);
-                told += &format!("{:?}", pushers.push(&request).await);
+                told.push(format!("{:?}", logger.push(&request).await));
+                told.push(format!("{:?}", pushers.push(&request).await));
                 for fault in [
                     Fault::apns(400, TOKEN),
                     Fault::fcm(403, "X", "SENDER_ID_MISMATCH"),
@@ -69,14 +69,14 @@ fn nothing_secret_is_logged_at_trace_or_told_in_an_error() {
                 ] {
                     apns.faults.next(fault.clone());
                     fcm.faults.next(fault);
-                    told += &format!("{:?}", pushers.push(&request).await);
+                    told.push(format!("{:?}", pushers.push(&request).await));
                 }
                 for _ in 0..3 {
                     apns.faults.next(Fault::Close);
                     fcm.faults.next(Fault::Hang);
                 }
                 let failed = pushers.push(&short).await.unwrap_err();
-                told += &format!("{failed} {failed:?}");
+                told.push(format!("{failed} {failed:?}"));
                 apns.faults.clear();
                 fcm.faults.clear();
             }
@@ -84,7 +84,7 @@ fn nothing_secret_is_logged_at_trace_or_told_in_an_error() {
         });
     let jwt = servers.block_on(apns.next_push()).request.header("authorization")[7..].to_owned();
     let bytes = captured.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let log = String::from_utf8_lossy(&bytes) + told.as_str();
+    let log = format!("{}\n{}", String::from_utf8_lossy(&bytes), told.join("\n"));
     assert!(
         log.contains("would push") && log.contains("push not taken") && log.contains("h2::"),
         "nothing captured"
