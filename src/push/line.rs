@@ -135,10 +135,12 @@ pub(super) fn is_untrusted(error: &reqwest::Error) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
         if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-            return matches!(
-                tls,
-                rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_)
-            );
+            return match tls {
+                rustls::Error::InvalidCertificate(_) => true,
+                // The other side says the same of our certificate, or of the lack of one.
+                rustls::Error::AlertReceived(alert) => is_about_certificates(*alert),
+                _ => false,
+            };
         }
         cause = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
             // What an io::Error wraps is not its source, but stands for it.
@@ -147,6 +149,22 @@ pub(super) fn is_untrusted(error: &reqwest::Error) -> bool {
         };
     }
     false
+}
+
+/// RFC 8446 section 6.2; any other alert may be gone at the next try.
+fn is_about_certificates(alert: rustls::AlertDescription) -> bool {
+    use rustls::AlertDescription as Alert;
+    matches!(
+        alert,
+        Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+            | Alert::CertificateRequired
+    )
 }
 
 /// An error's text with its causes and without the URL, whose path holds the token.

@@ -138,6 +138,11 @@ impl Pushers {
         })))
     }
 
+    /// The names of all apps, in the order of the configuration: labels of logs and metrics.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.apps.iter().map(|s| s.app.name.as_str())
+    }
+
     /// The name of the app that serves a device whose owner is in `domain`: the first one configured.
     pub fn serves(&self, to: &PushParams, domain: &str) -> Option<&str> {
         self.find(to, domain).map(|s| s.app.name.as_str())
@@ -178,7 +183,7 @@ impl Pushers {
 
 impl std::fmt::Debug for Pushers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.0.apps.iter().map(|s| &s.app.name)).finish()
+        f.debug_list().entries(self.names()).finish()
     }
 }
 

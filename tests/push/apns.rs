@@ -8,7 +8,7 @@ use fswake::types::{PushId, PushToken};
 use fswake_test_support::apns::{Apns, BUNDLE_ID};
 use fswake_test_support::http2::Fault;
 
-use super::{apns_app, apns_call, attempts, parallel, pushers};
+use super::support::{apns_app, apns_call, attempts, parallel, pushers};
 
 #[tokio::test]
 async fn call_reaches_the_phone_as_a_voip_push_that_ends_with_the_wait() {
@@ -161,7 +161,7 @@ async fn slow_app_delays_no_other() {
     let pushers = Pushers::new(vec![of(&slow, "slow", "slow"), of(&quick, "quick", BUNDLE_ID)]).unwrap();
     slow.faults.token("aaaa", Fault::Hang);
     let hanging = (0..1100).map(|_| {
-        let mut request = super::call(fswake::types::Provider::Apns, "aaaa");
+        let mut request = super::support::call(fswake::types::Provider::Apns, "aaaa");
         request.to.app = "slow".into();
         request
     });

@@ -9,7 +9,7 @@ use fswake_test_support::apns::{Apns, KEY_ID, TEAM_ID};
 use fswake_test_support::http2::Fault;
 use fswake_test_support::proxy::Proxy;
 
-use super::{Moved, apns_app, apns_call, app, attempts, minute, parallel, pushers};
+use super::support::{Moved, apns_app, apns_call, app, attempts, minute, parallel, pushers};
 
 #[tokio::test]
 async fn parallel_pushes_share_one_jwt() {

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use fswake::push::app::App;
 use fswake::push::{PushError, PushRequest};
 use fswake_test_support::apns::Apns;
 use fswake_test_support::http2::Fault;
 
-use super::{apns_app, apns_call, attempts, parallel, pushers};
+use super::support::{apns_app, apns_call, attempts, parallel, pushers};
 
 #[tokio::test]
 async fn passing_failures_are_tried_again_with_the_same_apns_id() {
@@ -56,7 +57,8 @@ async fn retry_after_beyond_the_wait_ends_it_at_once() {
 #[tokio::test]
 async fn no_try_comes_after_the_wait() {
     let apns = Apns::start().await;
-    apns.faults.token(super::TOKEN, Fault::apns(500, "InternalServerError"));
+    apns.faults
+        .token(super::support::TOKEN, Fault::apns(500, "InternalServerError"));
     let request = PushRequest {
         ttl: Duration::from_millis(1_200),
         ..apns_call()
@@ -154,16 +156,19 @@ async fn lost_connection_is_opened_anew() {
 }
 
 #[tokio::test]
-async fn provider_that_is_down_is_tried_until_the_wait_ends() {
+async fn provider_that_is_down_is_tried_until_the_wait_ends_and_does_not_stop_the_start() {
     let apns = Apns::start().await;
-    let app = apns_app(&apns);
-    let base_url = Some("https://localhost:1".into());
+    let pushers = pushers(App {
+        base_url: Some("https://localhost:1".into()),
+        ..apns_app(&apns)
+    });
+    pushers.warm().await;
     let request = PushRequest {
         ttl: Duration::from_millis(700),
         ..apns_call()
     };
     let started = Instant::now();
-    let outcome = pushers(fswake::push::app::App { base_url, ..app }).push(&request).await;
+    let outcome = pushers.push(&request).await;
     assert!(matches!(outcome, Err(PushError::Exhausted { .. })), "{outcome:?}");
     assert!(
         (300..900).contains(&started.elapsed().as_millis()),

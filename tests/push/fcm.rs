@@ -9,7 +9,7 @@ use fswake_test_support::http2::Fault;
 use fswake_test_support::proxy::Proxy;
 use serde_json::json;
 
-use super::{FCM_TOKEN, Moved, attempts, fcm_app, fcm_call, minute, parallel, pushers};
+use super::support::{FCM_TOKEN, Moved, attempts, fcm_app, fcm_call, minute, parallel, pushers};
 
 #[tokio::test]
 async fn call_reaches_the_phone_as_a_data_message_of_high_priority() {

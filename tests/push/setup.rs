@@ -8,7 +8,7 @@ use fswake::types::Provider;
 use fswake_test_support::apns::{Apns, KEY_ID, TEAM_ID};
 use fswake_test_support::fcm::Fcm;
 
-use super::{apns_app, apns_call, app, fcm_app, fcm_call};
+use super::support::{apns_app, apns_call, app, fcm_app, fcm_call};
 
 fn refused(app: App) -> String {
     Pushers::new(vec![app]).unwrap_err().to_string()

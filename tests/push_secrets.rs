@@ -1,26 +1,37 @@
 //! Tokens, keys and bearers stay out of the log and out of errors, even at TRACE.
 
+// The helpers of tests/push; not all are needed here.
+#[allow(dead_code)]
+#[path = "push/support.rs"]
+mod support;
+
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use fswake::push::{PushRequest, Pushers};
 use fswake_test_support::apns::Apns;
 use fswake_test_support::fcm::Fcm;
 use fswake_test_support::http2::Fault;
-use tracing_subscriber::util::SubscriberInitExt;
 
-use super::{FCM_TOKEN, TOKEN, apns_app, apns_call, fcm_app, fcm_call};
+use support::{FCM_TOKEN, TOKEN, apns_app, apns_call, fcm_app, fcm_call};
 
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<u8>>>);
+/// Keeps what the test's own thread logs: the stand-ins run on another, and print what they get.
+#[derive(Clone)]
+struct Captured {
+    log: Arc<Mutex<Vec<u8>>>,
+    thread: ThreadId,
+}
 
 impl Write for Captured {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .extend_from_slice(bytes);
+        if thread::current().id() == self.thread {
+            self.log
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend_from_slice(bytes);
+        }
         Ok(bytes.len())
     }
 
@@ -29,23 +40,27 @@ impl Write for Captured {
     }
 }
 
-/// All crates log to it, not only ours. This thread only: the stand-ins run on another, as they print what they get.
+/// All crates log to it, not only ours. Alone in its process: what is logged there is set once for all threads.
 #[test]
 fn nothing_secret_is_logged_at_trace_or_told_in_an_error() {
+    let captured = Captured {
+        log: Arc::default(),
+        thread: thread::current().id(),
+    };
+    let writer = captured.clone();
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .init();
     let servers = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .unwrap();
-    let (apns, fcm) = servers.block_on(async { (Apns::start().await, Fcm::start().await) });
-    let captured = Captured::default();
-    let writer = captured.clone();
-    let _guard = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish()
-        .set_default();
+    let (apns, fcm) = servers
+        .block_on(servers.spawn(async { (Apns::start().await, Fcm::start().await) }))
+        .unwrap();
     let told = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -83,7 +98,7 @@ fn nothing_secret_is_logged_at_trace_or_told_in_an_error() {
             told
         });
     let jwt = servers.block_on(apns.next_push()).request.header("authorization")[7..].to_owned();
-    let bytes = captured.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let bytes = captured.log.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let log = format!("{}\n{}", String::from_utf8_lossy(&bytes), told.join("\n"));
     assert!(
         log.contains("would push") && log.contains("push not taken") && log.contains("h2::"),
