@@ -249,7 +249,7 @@ impl Rules {
         }
         if known.is_none() {
             if let Some((_, _, seen, at)) = &state.token
-                && seen.elapsed() + offset.saturating_sub(*at) < Duration::from_mins(20)
+                && seen.elapsed() + offset.saturating_sub(*at) < Duration::from_secs(20 * 60)
             {
                 return Err((429, "TooManyProviderTokenUpdates"));
             }
