@@ -1,1 +1,156 @@
-fn main() {}
+//! APNs pushes a second over one connection, and as a ratio to the same HTTP library sending prebuilt requests.
+//!
+//! The prebuilt requests are what fswake sends, header for header, each with its own `apns-id`, built before the clock
+//! starts. What is left between the two is fswake's own work: payload, headers, JWT, limits, time-outs.
+//!
+//! `cargo bench --bench push`. The stand-in runs in the same process and takes about half of the CPU time in both cases.
+
+use std::future::Future;
+use std::time::{Duration, Instant, SystemTime};
+
+use fswake::push::app::{App, Credentials, PayloadStyle};
+use fswake::push::{PushKind, PushRequest, Pushers};
+use fswake::types::{Aor, CallId, Provider, PushId, PushParams, PushToken};
+use fswake_test_support::apns::{Apns, BUNDLE_ID, KEY_ID, TEAM_ID};
+use reqwest::header::HeaderValue;
+use tokio::task::JoinSet;
+
+const REQUESTS: u64 = 20_000;
+const AT_ONCE: usize = 200;
+const ROUNDS: usize = 5;
+const TOKEN: &str = "00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee";
+
+fn main() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(run());
+}
+
+async fn run() {
+    let apns = Apns::start().await;
+    let pushers = Pushers::new(vec![app(&apns)]).expect("own credentials");
+    pushers.warm().await;
+    pushers.push(&request(0)).await.expect("the stand-in takes it");
+    let sent = apns.next_push().await.request;
+    apns.keep_pushes(false);
+
+    let ca = std::fs::read(apns.ca_file()).expect("own file");
+    let client = reqwest::Client::builder()
+        .http2_prior_knowledge()
+        .tls_certs_only([reqwest::Certificate::from_pem(&ca).expect("own PEM")])
+        .tcp_nodelay(true)
+        .no_proxy()
+        .retry(reqwest::retry::never())
+        .build()
+        .expect("a client");
+    let prebuilt = |_: u64| {
+        let mut headers = sent.headers.clone();
+        let mut id = HeaderValue::from_str(&uuid::Uuid::new_v4().to_string()).expect("a UUID");
+        id.set_sensitive(true);
+        headers.insert("apns-id", id);
+        if let Some(authorization) = headers.get_mut("authorization") {
+            authorization.set_sensitive(true);
+        }
+        let url = format!("{}{}", apns.base_url(), sent.path);
+        client
+            .post(url)
+            .headers(headers)
+            .body(sent.body.clone())
+            .build()
+            .expect("a request")
+    };
+    client.execute(prebuilt(0)).await.expect("the stand-in answers");
+
+    let mut ratios = Vec::new();
+    let mut rates = Vec::new();
+    // In turns, so that whatever else the machine does falls on both.
+    for round in 0..=ROUNDS {
+        let bare = rate(prebuilt, |request| {
+            let client = client.clone();
+            async move { client.execute(request).await.is_ok_and(|r| r.status() == 200) }
+        })
+        .await;
+        let ours = rate(request, |request| {
+            let pushers = pushers.clone();
+            async move { pushers.push(&request).await.is_ok() }
+        })
+        .await;
+        if round == 0 {
+            continue;
+        }
+        println!(
+            "round {round}: fswake {ours:>6.0}/s, bare {bare:>6.0}/s, ratio {:.2}",
+            ours / bare
+        );
+        ratios.push(ours / bare);
+        rates.push(ours);
+    }
+    assert_eq!(apns.server().connections(), 2, "one connection each");
+    println!("pushes/s over one connection (median): {:.0}", median(rates));
+    println!("ratio to the bare library (median): {:.2}", median(ratios));
+}
+
+/// Requests a second with [`AT_ONCE`] under way.
+async fn rate<R, F>(build: impl Fn(u64) -> R, send: impl Fn(R) -> F) -> f64
+where
+    F: Future<Output = bool> + Send + 'static,
+{
+    let requests: Vec<R> = (0..REQUESTS).map(build).collect();
+    let started = Instant::now();
+    let mut under_way = JoinSet::new();
+    for request in requests {
+        if under_way.len() >= AT_ONCE {
+            assert!(matches!(under_way.join_next().await, Some(Ok(true))), "a push failed");
+        }
+        under_way.spawn(send(request));
+    }
+    assert!(under_way.join_all().await.into_iter().all(|ok| ok), "a push failed");
+    #[allow(clippy::cast_precision_loss)]
+    let requests = REQUESTS as f64;
+    requests / started.elapsed().as_secs_f64()
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn app(apns: &Apns) -> App {
+    App {
+        name: "bench".into(),
+        provider: Provider::Apns,
+        app_ids: Vec::new(),
+        domains: Vec::new(),
+        tenant: None,
+        credentials: Credentials::ApnsToken {
+            key_file: apns.key_file(),
+            key_id: KEY_ID.into(),
+            team_id: TEAM_ID.into(),
+        },
+        base_url: Some(apns.base_url()),
+        ca_file: Some(apns.ca_file()),
+        proxy: None,
+        topic: None,
+        payload: PayloadStyle::Default,
+    }
+}
+
+fn request(n: u64) -> PushRequest {
+    PushRequest {
+        id: PushId(n),
+        to: PushParams {
+            provider: Provider::Apns,
+            app: BUNDLE_ID.into(),
+            team: None,
+            call_token: Some(PushToken::new(TOKEN)),
+            remote_token: None,
+        },
+        kind: PushKind::Call,
+        call: CallId(uuid::Uuid::from_u128(7)),
+        sip_call_id: "3c26700b6d0a-1x9yvz@pbx.example".into(),
+        caller_number: "+15550100".into(),
+        caller_name: "Zoë Example".into(),
+        callee: Aor::new("1000", "pbx.example"),
+        held_at: SystemTime::now(),
+        ttl: Duration::from_secs(25),
+    }
+}

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Identity, StatusCode};
 use serde::Deserialize;
 
@@ -99,29 +99,22 @@ impl Apns {
     }
 
     async fn once(&self, client: &reqwest::Client, push: &ApnsPush) -> Try {
-        let mut request = client
-            .post(format!("{}/3/device/{}", self.base, push.token.expose()))
-            .header("apns-push-type", push.push_type)
-            .header("apns-topic", &push.topic)
-            .header("apns-priority", push.priority)
-            .header("apns-expiration", push.expiration)
-            .header("apns-id", push.apns_id.to_string())
-            .header("content-type", "application/json")
-            .body(push.body.clone());
+        let url = format!("{}/3/device/{}", self.base, push.token.expose());
+        let mut request = client.post(url).headers(headers(push)).body(push.body.clone());
         let bearer = match self.token.as_ref().map(|t| t.current(self.clock.now())).transpose() {
             Ok(bearer) => bearer,
             Err(reason) => return Try::Refused(PushError::Misconfigured { reason }),
         };
         if let Some(bearer) = &bearer {
-            request = request.header("authorization", bearer.header.clone());
+            request = request.header(AUTHORIZATION, bearer.header.clone());
         }
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) => return lost(error),
         };
-        let (status, headers) = (response.status(), response.headers().clone());
+        let status = response.status();
         if status == StatusCode::OK {
-            let id = headers.get("apns-id").and_then(|id| id.to_str().ok());
+            let id = response.headers().get("apns-id").and_then(|id| id.to_str().ok());
             let provider_id = id
                 .filter(|id| id.len() <= 64)
                 .map_or_else(|| push.apns_id.to_string(), str::to_owned);
@@ -130,6 +123,7 @@ impl Apns {
                 status: status.as_u16(),
             };
         }
+        let headers = response.headers().clone();
         match read_body(response).await {
             Ok(body) => self.refused(status, &headers, &body, bearer.as_ref()),
             Err(error) => lost(error),
@@ -155,6 +149,36 @@ impl Apns {
             _ => tried,
         }
     }
+}
+
+fn headers(push: &ApnsPush) -> HeaderMap {
+    // Apple asks that values which differ with every push stay out of its HPACK table; h2 keeps only sensitive ones out.
+    let unique = |mut value: HeaderValue| {
+        value.set_sensitive(true);
+        value
+    };
+    let text = |text: &str| HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""));
+    let mut headers = HeaderMap::with_capacity(8);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        HeaderName::from_static("apns-push-type"),
+        HeaderValue::from_static(push.push_type),
+    );
+    headers.insert(
+        HeaderName::from_static("apns-priority"),
+        HeaderValue::from_static(push.priority),
+    );
+    // A topic that no header can carry goes as none, which APNs refuses by name (MissingTopic).
+    headers.insert(HeaderName::from_static("apns-topic"), text(&push.topic));
+    headers.insert(
+        HeaderName::from_static("apns-expiration"),
+        HeaderValue::from(push.expiration),
+    );
+    headers.insert(
+        HeaderName::from_static("apns-id"),
+        unique(text(&push.apns_id.to_string())),
+    );
+    headers
 }
 
 /// A connection that could not be made or was lost.

@@ -132,19 +132,39 @@ impl Line {
 
 /// Whether a failed connection is for an operator to mend: no repetition makes a certificate trusted.
 pub(super) fn is_untrusted(error: &reqwest::Error) -> bool {
-    let mut source = error.source();
-    while let Some(cause) = source {
-        // An io::Error hides what it wraps from `source()`.
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = cause
-            .downcast_ref::<rustls::Error>()
-            .or_else(|| inner.and_then(|i| i.downcast_ref()));
-        if let Some(rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_)) = tls {
-            return true;
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+            return match tls {
+                rustls::Error::InvalidCertificate(_) => true,
+                // The other side says the same of our certificate, or of the lack of one.
+                rustls::Error::AlertReceived(alert) => is_about_certificates(*alert),
+                _ => false,
+            };
         }
-        source = cause.source();
+        cause = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            // What an io::Error wraps is not its source, but stands for it.
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
     }
     false
+}
+
+/// RFC 8446 section 6.2; any other alert may be gone at the next try.
+fn is_about_certificates(alert: rustls::AlertDescription) -> bool {
+    use rustls::AlertDescription as Alert;
+    matches!(
+        alert,
+        Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+            | Alert::CertificateRequired
+    )
 }
 
 /// An error's text with its causes and without the URL, whose path holds the token.
@@ -175,8 +195,9 @@ pub(super) async fn read_body(mut response: Response) -> Result<Vec<u8>, reqwest
     Ok(body)
 }
 
-/// A provider's reason code as it may be logged and stored: letters, digits and underscores, or nothing.
+/// A provider's reason code as it may be logged and stored: letters and underscores, or nothing. Digits are none of
+/// any code, but of every token, should a provider ever repeat it.
 pub(super) fn code(text: &str) -> Option<&str> {
-    let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let plain = text.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_');
     (plain && !text.is_empty() && text.len() <= 64).then_some(text)
 }

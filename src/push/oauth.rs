@@ -118,6 +118,30 @@ impl Token {
     }
 }
 
+/// RFC 7523 section 3.
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    scope: &'a str,
+    aud: &'a str,
+    iat: i64,
+    exp: i64,
+}
+
+/// RFC 6749 section 5.1.
+#[derive(Deserialize)]
+struct Grant {
+    access_token: String,
+    expires_in: u64,
+}
+
+/// RFC 6749 section 5.2.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Refusal {
+    error: String,
+}
+
 impl AccessTokens {
     /// Reads a service account file and checks that its key signs.
     pub(super) fn new(app: &App, file: &Path, tls: &Tls, clock: Clock) -> Result<Self, SetupError> {
@@ -265,11 +289,6 @@ impl AccessTokens {
         if status == StatusCode::OK {
             return granted(&body);
         }
-        #[derive(Default, Deserialize)]
-        #[serde(default)]
-        struct Refusal {
-            error: String,
-        }
         let refusal: Refusal = serde_json::from_slice(&body).unwrap_or_default();
         let reason = format!(
             "access token: {status} {}",
@@ -283,14 +302,6 @@ impl AccessTokens {
     }
 
     fn assertion(&self, now: Now) -> Result<String, String> {
-        #[derive(Serialize)]
-        struct Claims<'a> {
-            iss: &'a str,
-            scope: &'a str,
-            aud: &'a str,
-            iat: i64,
-            exp: i64,
-        }
         let iat = unix(now.wall);
         let claims = Claims {
             iss: &self.account.email,
@@ -311,11 +322,6 @@ impl AccessTokens {
 }
 
 fn granted(body: &[u8]) -> Result<(HeaderValue, Duration), Failure> {
-    #[derive(Deserialize)]
-    struct Grant {
-        access_token: String,
-        expires_in: u64,
-    }
     let unusable = || Failure::Misconfigured("access token: the reply of token_uri is not a grant".into());
     let grant: Grant = serde_json::from_slice(body).map_err(|_| unusable())?;
     let mut header = HeaderValue::from_str(&format!("Bearer {}", grant.access_token)).map_err(|_| unusable())?;

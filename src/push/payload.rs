@@ -116,7 +116,7 @@ impl Composer {
         let voip = push_type == "voip";
         let facts = Facts::new(req, now);
         let expiration = if req.ttl.is_zero() { 0 } else { facts.expires };
-        let body = fit(facts, if voip { APNS_VOIP_LIMIT } else { APNS_LIMIT }, |facts| {
+        let body = fit(&facts, if voip { APNS_VOIP_LIMIT } else { APNS_LIMIT }, |facts| {
             let body = Value::Object(self.apns_body(facts, push_type)).to_string().into_bytes();
             let size = body.len();
             (body, size)
@@ -167,7 +167,7 @@ impl Composer {
                 reason: "EmptyToken".into(),
             });
         }
-        fit(Facts::new(req, now), FCM_LIMIT, |facts| {
+        fit(&Facts::new(req, now), FCM_LIMIT, |facts| {
             let data = strings(self.0.keys(facts, &Provider::Fcm));
             let notification = (req.kind == PushKind::MissedCall).then(|| self.0.alert(facts));
             let push = FcmPush {
@@ -208,28 +208,28 @@ fn strings(keys: Map<String, Value>) -> Map<String, Value> {
         .collect()
 }
 
-/// Builds within `limit` bytes: the caller's name is shortened first, then the number is left out.
-fn fit<T>(facts: Facts<'_>, limit: usize, build: impl Fn(&Facts<'_>) -> (T, usize)) -> Result<T, PushError> {
-    let (built, size) = build(&facts);
+/// Writes within `limit` bytes: the caller's name is shortened first, then the number is left out.
+fn fit<T>(facts: &Facts<'_>, limit: usize, write: impl Fn(&Facts<'_>) -> (T, usize)) -> Result<T, PushError> {
+    let (whole, size) = write(facts);
     if size <= limit {
-        return Ok(built);
+        return Ok(whole);
     }
     for number in [facts.caller_number, ""] {
         let with = |chars: usize| {
-            let mut facts = facts.clone();
-            facts.caller_number = number;
-            facts.caller_name = Cow::Owned(shortened(&facts.req.caller_name, chars));
-            let (built, size) = build(&facts);
-            (size <= limit).then_some(built)
+            let mut shorter = facts.clone();
+            shorter.caller_number = number;
+            shorter.caller_name = Cow::Owned(shortened(&facts.req.caller_name, chars));
+            let (written, size) = write(&shorter);
+            (size <= limit).then_some(written)
         };
-        // Most characters that fit: a name may take several bytes a character and stand in several keys.
-        let (mut fits, mut longer) = (0, facts.req.caller_name.chars().count() + 1);
         let Some(mut best) = with(0) else { continue };
-        while longer - fits > 1 {
-            let middle = fits + (longer - fits) / 2;
+        // Most characters that fit: a name may take several bytes a character and stand in several keys.
+        let (mut enough, mut too_many) = (0, facts.req.caller_name.chars().count() + 1);
+        while too_many - enough > 1 {
+            let middle = enough + (too_many - enough) / 2;
             match with(middle) {
-                Some(built) => (fits, best) = (middle, built),
-                None => longer = middle,
+                Some(written) => (enough, best) = (middle, written),
+                None => too_many = middle,
             }
         }
         return Ok(best);

@@ -105,11 +105,11 @@ enum Pusher {
 impl Pushers {
     /// Reads every credential file and checks every payload template. Without apps, everything goes to the log.
     pub fn new(apps: Vec<App>) -> Result<Self, SetupError> {
-        Self::with_clock(apps, Clock::default())
+        Self::with_clock(apps, &Clock::default())
     }
 
     /// The same with another clock, for what depends on the age of tokens.
-    pub fn with_clock(mut apps: Vec<App>, clock: Clock) -> Result<Self, SetupError> {
+    pub fn with_clock(mut apps: Vec<App>, clock: &Clock) -> Result<Self, SetupError> {
         if apps.is_empty() {
             apps.push(log_app());
         }
@@ -138,6 +138,11 @@ impl Pushers {
         })))
     }
 
+    /// The names of all apps, in the order of the configuration: labels of logs and metrics.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.apps.iter().map(|s| s.app.name.as_str())
+    }
+
     /// The name of the app that serves a device whose owner is in `domain`: the first one configured.
     pub fn serves(&self, to: &PushParams, domain: &str) -> Option<&str> {
         self.find(to, domain).map(|s| s.app.name.as_str())
@@ -157,7 +162,7 @@ impl Pushers {
         match &served.pusher {
             Pusher::Apns(apns) => apns.push(req).await,
             Pusher::Fcm(fcm) => fcm.push(req).await,
-            Pusher::Log => log::push(&served.app.name, req),
+            Pusher::Log => Ok(log::push(&served.app.name, req)),
         }
     }
 
@@ -178,7 +183,7 @@ impl Pushers {
 
 impl std::fmt::Debug for Pushers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.0.apps.iter().map(|s| &s.app.name)).finish()
+        f.debug_list().entries(self.names()).finish()
     }
 }
 

@@ -1,0 +1,127 @@
+//! Apps, requests and a clock for the tests of pushes.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use fswake::push::app::{App, Credentials, PayloadStyle};
+use fswake::push::{Clock, Now, PushKind, PushOutcome, PushRequest, Pushers};
+use fswake::types::{Aor, CallId, Provider, PushId, PushParams, PushToken};
+use fswake_test_support::apns::{Apns, BUNDLE_ID, KEY_ID, TEAM_ID};
+use fswake_test_support::fcm::Fcm;
+
+pub const TOKEN: &str = "00c0ffee00c0ffee00c0ffee00c0ffee";
+pub const FCM_TOKEN: &str = "dGVzdA:APA91bFakeRegistrationToken";
+
+/// An app without credentials of its own.
+pub fn app(name: &str, provider: Provider, credentials: Credentials) -> App {
+    App {
+        name: name.into(),
+        provider,
+        app_ids: Vec::new(),
+        domains: Vec::new(),
+        tenant: None,
+        credentials,
+        base_url: None,
+        ca_file: None,
+        proxy: None,
+        topic: None,
+        payload: PayloadStyle::Default,
+    }
+}
+
+pub fn apns_app(apns: &Apns) -> App {
+    let credentials = Credentials::ApnsToken {
+        key_file: apns.key_file(),
+        key_id: KEY_ID.into(),
+        team_id: TEAM_ID.into(),
+    };
+    App {
+        base_url: Some(apns.base_url()),
+        ca_file: Some(apns.ca_file()),
+        ..app("iphone", Provider::Apns, credentials)
+    }
+}
+
+pub fn fcm_app(fcm: &Fcm) -> App {
+    let credentials = Credentials::FcmServiceAccount {
+        file: fcm.service_account_file(),
+    };
+    App {
+        base_url: Some(fcm.base_url()),
+        ca_file: Some(fcm.ca_file()),
+        ..app("android", Provider::Fcm, credentials)
+    }
+}
+
+pub fn pushers(app: App) -> Pushers {
+    Pushers::new(vec![app]).unwrap()
+}
+
+pub fn call(provider: Provider, token: &str) -> PushRequest {
+    PushRequest {
+        id: PushId(1),
+        to: PushParams {
+            provider,
+            app: BUNDLE_ID.into(),
+            team: None,
+            call_token: Some(PushToken::new(token)),
+            remote_token: None,
+        },
+        kind: PushKind::Call,
+        call: CallId(uuid::Uuid::from_u128(7)),
+        sip_call_id: "sip-1@pbx".into(),
+        caller_number: "+15550100".into(),
+        caller_name: "Zoë".into(),
+        callee: Aor::new("1000", "pbx.example"),
+        held_at: SystemTime::now(),
+        ttl: Duration::from_secs(25),
+    }
+}
+
+pub fn apns_call() -> PushRequest {
+    call(Provider::Apns, TOKEN)
+}
+
+pub fn fcm_call() -> PushRequest {
+    call(Provider::Fcm, FCM_TOKEN)
+}
+
+/// The receipt's attempts, or the error's text.
+pub fn attempts(outcome: PushOutcome) -> Result<u32, String> {
+    outcome.map(|r| r.attempts).map_err(|e| e.to_string())
+}
+
+/// A clock that a test moves forward.
+#[derive(Clone, Default)]
+pub struct Moved(Arc<Mutex<Duration>>);
+
+impl Moved {
+    pub fn clock(&self) -> Clock {
+        let moved = self.clone();
+        Clock::new(move || {
+            let by = *moved.0.lock().unwrap_or_else(PoisonError::into_inner);
+            Now {
+                monotonic: Instant::now() + by,
+                wall: SystemTime::now() + by,
+            }
+        })
+    }
+
+    pub fn minutes(&self, minutes: u64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) += minute(minutes);
+    }
+}
+
+pub fn minute(minutes: u64) -> Duration {
+    Duration::from_secs(60 * minutes)
+}
+
+/// Runs many pushes at once and gives their outcomes.
+pub async fn parallel(pushers: &Pushers, requests: impl IntoIterator<Item = PushRequest>) -> Vec<PushOutcome> {
+    let mut tasks = tokio::task::JoinSet::new();
+    for request in requests {
+        let pushers = pushers.clone();
+        tasks.spawn(async move { pushers.push(&request).await });
+    }
+    tasks.join_all().await
+}
