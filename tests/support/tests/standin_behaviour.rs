@@ -15,27 +15,39 @@ struct Client {
 impl Client {
     fn new(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
-        Self { stream, buffer: Vec::new() }
+        Self {
+            stream,
+            buffer: Vec::new(),
+        }
     }
 
     async fn inbound(fs: &FakeFreeSwitch, events: &str) -> Self {
         let mut client = Self::new(TcpStream::connect(fs.address()).await.unwrap());
         client.next().await;
         assert!(client.ask("auth ClueCon").await.contains("+OK accepted"));
-        assert!(client.ask(&format!("event plain {events}")).await.contains("+OK event listener"));
+        assert!(
+            client
+                .ask(&format!("event plain {events}"))
+                .await
+                .contains("+OK event listener")
+        );
         client
     }
 
     async fn outbound(listener: &TcpListener) -> Self {
         let mut client = Self::new(listener.accept().await.unwrap().0);
         assert!(client.ask("connect").await.contains("Event-Name: CHANNEL_DATA"));
-        let events = "CHANNEL_PROGRESS CHANNEL_ANSWER CHANNEL_BRIDGE CHANNEL_HANGUP CHANNEL_HANGUP_COMPLETE BACKGROUND_JOB";
+        let events =
+            "CHANNEL_PROGRESS CHANNEL_ANSWER CHANNEL_BRIDGE CHANNEL_HANGUP CHANNEL_HANGUP_COMPLETE BACKGROUND_JOB";
         client.ask(&format!("event plain {events}")).await;
         client
     }
 
     async fn send(&mut self, command: &str) {
-        self.stream.write_all(format!("{command}\n\n").as_bytes()).await.unwrap();
+        self.stream
+            .write_all(format!("{command}\n\n").as_bytes())
+            .await
+            .unwrap();
     }
 
     /// The next message; `None` at the end of the connection.
@@ -43,7 +55,9 @@ impl Client {
         loop {
             if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
                 let head = String::from_utf8_lossy(&self.buffer[..end]).into_owned();
-                let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")?.parse::<usize>().ok());
+                let length = head
+                    .lines()
+                    .find_map(|line| line.strip_prefix("Content-Length: ")?.parse::<usize>().ok());
                 let total = end + 2 + length.unwrap_or(0);
                 if self.buffer.len() >= total {
                     return Some(String::from_utf8(self.buffer.drain(..total).collect()).unwrap());
@@ -59,7 +73,10 @@ impl Client {
     }
 
     async fn next(&mut self) -> String {
-        tokio::time::timeout(Duration::from_secs(8), self.message()).await.expect("a message in time").expect("open")
+        tokio::time::timeout(Duration::from_secs(8), self.message())
+            .await
+            .expect("a message in time")
+            .expect("open")
     }
 
     /// Reads until a message has all these words.
@@ -85,7 +102,8 @@ impl Client {
 
     async fn originate(&mut self, leg: &str, more: &str, uri: &str) {
         let vars = format!("origination_uuid={leg},originate_timeout=4{more}");
-        self.ask(&format!("bgapi originate {{{vars}}}sofia/internal/{uri} &park()")).await;
+        self.ask(&format!("bgapi originate {{{vars}}}sofia/internal/{uri} &park()"))
+            .await;
     }
 }
 
@@ -109,12 +127,26 @@ async fn bridged(fs: &FakeFreeSwitch, listener: &TcpListener, call: &Call) -> (H
     phone.set_behaviour(Behaviour::Rings(Duration::ZERO, Some(Duration::from_millis(20))));
     let held = fs.call(call);
     let mut client = Client::outbound(listener).await;
-    client.originate("leg-1", ",park_timeout=1,sip_h_X-Fswake-Call=abc", &uri(&phone)).await;
+    client
+        .originate("leg-1", ",park_timeout=1,sip_h_X-Fswake-Call=abc", &uri(&phone))
+        .await;
     let answer = client.until(&["CHANNEL_ANSWER", "leg-1"]).await;
     assert!(answer.contains("variable_read_codec: PCMA"));
-    client.ask(&format!("api uuid_setvar {} absolute_codec_string PCMA", held.uuid)).await;
-    assert!(client.ask(&format!("api uuid_answer {}", held.uuid)).await.ends_with("+OK\n"));
-    assert!(client.ask(&format!("api uuid_bridge leg-1 {}", held.uuid)).await.contains("+OK"));
+    client
+        .ask(&format!("api uuid_setvar {} absolute_codec_string PCMA", held.uuid))
+        .await;
+    assert!(
+        client
+            .ask(&format!("api uuid_answer {}", held.uuid))
+            .await
+            .ends_with("+OK\n")
+    );
+    assert!(
+        client
+            .ask(&format!("api uuid_bridge leg-1 {}", held.uuid))
+            .await
+            .contains("+OK")
+    );
     held.wait_bridged().await;
     (held, phone, client)
 }
@@ -123,15 +155,31 @@ async fn bridged(fs: &FakeFreeSwitch, listener: &TcpListener, call: &Call) -> (H
 async fn a_bridged_call_lives_on_without_its_connection_when_resume_is_off() {
     let (fs, listener) = stage().await;
     let (held, phone, mut client) = bridged(&fs, &listener, &call(&listener)).await;
-    let Outcome::Connected { held_codec, leg_codec, .. } = held.outcome().await else { panic!() };
+    let Outcome::Connected {
+        held_codec, leg_codec, ..
+    } = held.outcome().await
+    else {
+        panic!()
+    };
     assert_eq!((held_codec.as_str(), leg_codec.as_str()), ("PCMA", "PCMA"));
-    assert_eq!(phone.invites()[0].headers, [("X-Fswake-Call".to_owned(), "abc".to_owned())]);
-    client.ask(&format!("api uuid_setvar {} socket_resume false", held.uuid)).await;
-    client.ask(&format!("api uuid_setvar {} hangup_after_bridge true", held.uuid)).await;
+    assert_eq!(
+        phone.invites()[0].headers,
+        [("X-Fswake-Call".to_owned(), "abc".to_owned())]
+    );
+    client
+        .ask(&format!("api uuid_setvar {} socket_resume false", held.uuid))
+        .await;
+    client
+        .ask(&format!("api uuid_setvar {} hangup_after_bridge true", held.uuid))
+        .await;
     client.send("exit").await;
     while client.message().await.is_some() {}
     tokio::time::sleep(Duration::from_millis(1200)).await;
-    assert_eq!(held.outcomes().len(), 1, "neither the connection's end nor park_timeout ends it");
+    assert_eq!(
+        held.outcomes().len(),
+        1,
+        "neither the connection's end nor park_timeout ends it"
+    );
     phone.hang_up();
     assert_eq!(held.nth_outcome(1).await, Outcome::HungUp("NORMAL_CLEARING".into()));
     assert!(fs.complaints().is_empty(), "{:?}", fs.complaints());
@@ -196,19 +244,34 @@ async fn phones_hear_why_and_failures_have_their_causes() {
         client.ask(&format!("api uuid_kill {cause} {cause}")).await;
         assert_eq!(phone.cancelled().await, reason);
     }
-    for (status, cause) in [(486, "USER_BUSY"), (404, "UNALLOCATED_NUMBER"), (480, "NO_USER_RESPONSE"), (603, "CALL_REJECTED")] {
+    for (status, cause) in [
+        (486, "USER_BUSY"),
+        (404, "UNALLOCATED_NUMBER"),
+        (480, "NO_USER_RESPONSE"),
+        (603, "CALL_REJECTED"),
+    ] {
         let phone = fs.phone(PhoneSpec::new("1001", "fs.test"));
         phone.register();
-        phone.set_behaviour(Behaviour::Refuses { status, after: Duration::ZERO, rings: status == 486 });
+        phone.set_behaviour(Behaviour::Refuses {
+            status,
+            after: Duration::ZERO,
+            rings: status == 486,
+        });
         client.originate(&format!("leg{status}"), "", &uri(&phone)).await;
         client.until(&["BACKGROUND_JOB", &format!("-ERR {cause}\n")]).await;
     }
     let other = fs.phone(PhoneSpec::new("1001", "fs.test").codecs(&["G729"]));
     other.register();
-    client.originate("leg488", ",absolute_codec_string='PCMU,PCMA'", &uri(&other)).await;
-    client.until(&["BACKGROUND_JOB", "-ERR INCOMPATIBLE_DESTINATION\n"]).await;
+    client
+        .originate("leg488", ",absolute_codec_string='PCMU,PCMA'", &uri(&other))
+        .await;
+    client
+        .until(&["BACKGROUND_JOB", "-ERR INCOMPATIBLE_DESTINATION\n"])
+        .await;
     client.originate("nobody", "", "sip:1001@192.0.2.99:5060").await;
-    client.until(&["BACKGROUND_JOB", "-ERR NORMAL_TEMPORARY_FAILURE\n"]).await;
+    client
+        .until(&["BACKGROUND_JOB", "-ERR NORMAL_TEMPORARY_FAILURE\n"])
+        .await;
     held.caller_hangs_up();
     assert_eq!(held.outcome().await, Outcome::HungUp("ORIGINATOR_CANCEL".into()));
 }
@@ -216,22 +279,39 @@ async fn phones_hear_why_and_failures_have_their_causes() {
 #[tokio::test]
 async fn a_nat_contact_is_routed_by_its_path_and_an_unbridged_answer_times_out() {
     let (fs, listener) = stage().await;
-    let phone = fs.phone(PhoneSpec::new("1001", "fs.test").params("a=b").behind("192.168.1.7:5060"));
+    let phone = fs.phone(
+        PhoneSpec::new("1001", "fs.test")
+            .params("a=b")
+            .behind("192.168.1.7:5060"),
+    );
     let mut inbound = Client::inbound(&fs, "CUSTOM sofia::register").await;
     phone.set_behaviour(Behaviour::Rings(Duration::ZERO, Some(Duration::ZERO)));
     phone.wake();
     let event = inbound.until(&["sofia%3A%3Aregister"]).await;
     let contact = event.lines().find_map(|line| line.strip_prefix("contact: ")).unwrap();
-    assert!(contact.contains("%3Bfs_path%3Dsip%3A1001%40127.0.1."), "encoded once, as FreeSWITCH does: {contact}");
+    assert!(
+        contact.contains("%3Bfs_path%3Dsip%3A1001%40127.0.1."),
+        "encoded once, as FreeSWITCH does: {contact}"
+    );
     let dial = inbound.ask("api sofia_contact */1001@fs.test").await;
     fs.call(&call(&listener));
     let mut client = Client::outbound(&listener).await;
-    client.originate("leg", ",park_timeout=1", dial.split_once("sofia/internal/").unwrap().1).await;
+    client
+        .originate("leg", ",park_timeout=1", dial.split_once("sofia/internal/").unwrap().1)
+        .await;
     client.until(&["CHANNEL_ANSWER", "leg"]).await;
-    client.until(&["CHANNEL_HANGUP_COMPLETE", "Hangup-Cause: NORMAL_CLEARING"]).await;
+    client
+        .until(&["CHANNEL_HANGUP_COMPLETE", "Hangup-Cause: NORMAL_CLEARING"])
+        .await;
     phone.got_bye().await;
     phone.sleep();
-    client.originate("leg-2", "", &format!("sip:1001@192.168.1.7:5060;fs_path=sip%3A{}", phone.spec().address)).await;
+    client
+        .originate(
+            "leg-2",
+            "",
+            &format!("sip:1001@192.168.1.7:5060;fs_path=sip%3A{}", phone.spec().address),
+        )
+        .await;
     assert!(!phone.invite(2).await.seen);
 }
 
@@ -252,9 +332,13 @@ async fn events_wait_for_the_poll_unless_the_client_nudges() {
         client.next().await;
         waits[usize::from(nudged)].push(fired.elapsed());
     }
-    waits.iter_mut().for_each(|all| all.sort());
+    waits[0].sort();
+    waits[1].sort();
     let (idle, nudged) = (waits[0][10], waits[1][10]);
-    assert!(idle > Duration::from_millis(4) && waits[0][19] < Duration::from_millis(60), "{waits:?}");
+    assert!(
+        idle > Duration::from_millis(4) && waits[0][19] < Duration::from_millis(60),
+        "{waits:?}"
+    );
     assert!(nudged < Duration::from_millis(4), "{waits:?}");
 }
 
@@ -271,7 +355,11 @@ async fn faults_close_refuse_and_freeze() {
     assert!(outbound.ask("api status").await.contains("UP 0 years"));
     fs.freeze(true);
     outbound.send("api status").await;
-    assert!(tokio::time::timeout(Duration::from_millis(100), outbound.message()).await.is_err());
+    assert!(
+        tokio::time::timeout(Duration::from_millis(100), outbound.message())
+            .await
+            .is_err()
+    );
     fs.freeze(false);
     assert!(outbound.next().await.contains("UP 0 years"));
     held.cut_connection();
@@ -284,31 +372,53 @@ async fn faults_close_refuse_and_freeze() {
     fs.listen(true);
     tokio::time::sleep(Duration::from_millis(20)).await;
     let mut inbound = Client::inbound(&fs, "CUSTOM sofia::register").await;
-    assert!(inbound.ask("api show registrations as json").await.ends_with("{\"row_count\": 0}\n"));
+    assert!(
+        inbound
+            .ask("api show registrations as json")
+            .await
+            .ends_with("{\"row_count\": 0}\n")
+    );
 }
 
-/// 10,000 held calls and 5,000 REGISTERs a second at once: `cargo test ... -- --ignored --nocapture`.
+/// Held calls (10,000, or as many as FSWAKE_CALLS says: two descriptors each) and 5,000 REGISTERs a second at once:
+/// `cargo test --release ... -- --ignored --nocapture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes seconds and 20,000 file descriptors"]
 async fn ten_thousand_calls_are_held_while_five_thousand_phones_register_each_second() {
+    let count = std::env::var("FSWAKE_CALLS").map_or(10_000, |text| text.parse().unwrap());
     let fs = FakeFreeSwitch::start(Config::default()).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let template = call(&listener);
     let accepting = tokio::spawn(async move {
-        let mut all = Vec::new();
-        while all.len() < 10_000 {
-            let mut client = Client::outbound(&listener).await;
-            let uuid = "api version";
-            client.ask(uuid).await;
-            all.push(client);
+        let mut all = tokio::task::JoinSet::new();
+        for _ in 0..count {
+            let mut client = Client::new(listener.accept().await.unwrap().0);
+            all.spawn(async move {
+                let data = client.ask("connect").await;
+                let uuid = data.split_once("\nUnique-ID: ").unwrap().1[..36].to_owned();
+                client.ask(&format!("filter Unique-ID {uuid}")).await;
+                client
+                    .ask("event plain CHANNEL_PROGRESS CHANNEL_ANSWER CHANNEL_HANGUP CHANNEL_HANGUP_COMPLETE")
+                    .await;
+                client
+            });
         }
-        all
+        all.join_all().await
     });
     let before = resident();
     let started = Instant::now();
-    let held = fs.hold_many(10_000, |_| Call { record: false, ..template.clone() }).await;
-    let clients = accepting.await.unwrap();
-    println!("10,000 calls held in {:?}, {} KiB each (both ends)", started.elapsed(), (resident() - before) / 10_000);
+    let held = fs
+        .hold_many(count, |_| Call {
+            record: false,
+            ..template.clone()
+        })
+        .await;
+    let mut clients = accepting.await.unwrap();
+    println!(
+        "{count} calls held in {:?}, {} KiB each (both ends)",
+        started.elapsed(),
+        (resident() - before) / count
+    );
     let mut inbound = Client::inbound(&fs, "CUSTOM sofia::register").await;
     let reader = tokio::spawn(async move {
         for _ in 0..15_000 {
@@ -316,23 +426,41 @@ async fn ten_thousand_calls_are_held_while_five_thousand_phones_register_each_se
             inbound.next().await;
         }
     });
-    let spec = PhoneSpec::new("u", "fs.test").params("pn-provider=apns;pn-prid=abc").at("127.0.0.1:5060");
-    let burst = Burst { count: 15_000, per_second: 5000, spec, first: 0, keep: true };
+    let spec = PhoneSpec::new("u", "fs.test")
+        .params("pn-provider=apns;pn-prid=abc")
+        .at("127.0.0.1:5060");
+    let burst = Burst {
+        count: 15_000,
+        per_second: 5000,
+        spec,
+        first: 0,
+        keep: true,
+    };
     let report = fs.register_burst(burst).await;
     reader.await.unwrap();
-    let mut waits: Vec<_> = report.events.iter().map(|e| e.written_at().unwrap() - e.fired_at).collect();
+    let mut waits: Vec<_> = report
+        .events
+        .iter()
+        .map(|e| e.written_at().unwrap() - e.fired_at)
+        .collect();
     waits.sort();
-    println!("15,000 REGISTERs in {:?}; fired to written: median {:?}, 99 % {:?}", report.took, waits[7500], waits[14_850]);
-    assert!(report.took < Duration::from_millis(3300));
+    println!(
+        "15,000 REGISTERs in {:?}; fired to written: median {:?}, 99 % {:?}",
+        report.took, waits[7500], waits[14_850]
+    );
+    assert!(report.took < Duration::from_secs(4));
     let started = Instant::now();
     held.iter().for_each(Held::caller_hangs_up);
-    println!("10,000 callers hung up in {:?}", started.elapsed());
-    drop(clients);
+    for client in &mut clients {
+        client.until(&["CHANNEL_HANGUP_COMPLETE"]).await;
+    }
+    println!("{count} callers hung up, every client told, in {:?}", started.elapsed());
 }
 
 /// Resident memory in KiB.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+    line.and_then(|text| text.trim().trim_end_matches(" kB").parse().ok())
+        .unwrap_or(0)
 }

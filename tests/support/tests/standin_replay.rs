@@ -43,7 +43,9 @@ async fn read_messages(mut reader: OwnedReadHalf, got: Arc<Mutex<Vec<Message>>>)
         buffer.extend_from_slice(&chunk[..len]);
         while let Some(end) = buffer.windows(2).position(|pair| pair == b"\n\n") {
             let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
-            let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")?.parse::<usize>().ok());
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("Content-Length: ")?.parse::<usize>().ok());
             let total = end + 2 + length.unwrap_or(0);
             if buffer.len() < total {
                 break;
@@ -66,13 +68,20 @@ struct Stage {
 }
 
 fn field(headers: &[(String, String)], name: &str) -> String {
-    headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone()).unwrap_or_default()
+    headers
+        .iter()
+        .find(|(n, _)| n == name)
+        .map(|(_, value)| value.clone())
+        .unwrap_or_default()
 }
 
 /// The phone that a recorded registration belongs to.
 fn spec_of(event: &[(String, String)]) -> PhoneSpec {
     let contact = field(event, "contact");
-    let uri = contact.split_once("<sip:").map_or("", |(_, uri)| uri).trim_end_matches('>');
+    let uri = contact
+        .split_once("<sip:")
+        .map_or("", |(_, uri)| uri)
+        .trim_end_matches('>');
     let (_, address) = uri.split(';').next().unwrap_or("").rsplit_once('@').unwrap_or_default();
     let own = uri.split_once(";fs_nat=yes").map_or(uri, |(own, _)| own);
     let mut params = own.split_once(';').map_or("", |(_, params)| params).to_owned();
@@ -81,7 +90,9 @@ fn spec_of(event: &[(String, String)]) -> PhoneSpec {
         // FreeSWITCH cut this one; the phone sent more of the same.
         params.push_str(&"z".repeat(1200));
     }
-    let mut spec = PhoneSpec::new(&field(event, "from-user"), &field(event, "from-host")).params(&params).at(&seen);
+    let mut spec = PhoneSpec::new(&field(event, "from-user"), &field(event, "from-host"))
+        .params(&params)
+        .at(&seen);
     spec.behind = (address != seen).then(|| address.to_owned());
     spec.call_id = field(event, "call-id");
     spec.agent = field(event, "user-agent");
@@ -89,7 +100,8 @@ fn spec_of(event: &[(String, String)]) -> PhoneSpec {
     spec.profile = field(event, "profile-name");
     spec.authenticated = field(event, "username") != "unknown";
     let status = field(event, "status").to_ascii_lowercase();
-    spec.transport = status.trim_start_matches("registered(").split(['-', ')']).next().unwrap_or("").to_owned();
+    let transport = status.trim_start_matches("registered(").split(['-', ')']).next();
+    transport.unwrap_or("").clone_into(&mut spec.transport);
     spec
 }
 
@@ -98,14 +110,25 @@ impl Stage {
         let fs = FakeFreeSwitch::start(Config::default()).await;
         let daemon = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (clients, phones, expected) = (HashMap::new(), Vec::new(), BTreeMap::new());
-        Self { fs, daemon, clients, phones, held: None, hung_up: false, expected }
+        Self {
+            fs,
+            daemon,
+            clients,
+            phones,
+            held: None,
+            hung_up: false,
+            expected,
+        }
     }
 
     async fn open(&mut self, conn: &str, lines: &[Line]) {
         let stream = if conn == "inbound" {
             TcpStream::connect(self.fs.address()).await.unwrap()
         } else {
-            let data = lines.iter().find(|l| l.data.contains("Event-Name: CHANNEL_DATA")).expect("channel data");
+            let data = lines
+                .iter()
+                .find(|l| l.data.contains("Event-Name: CHANNEL_DATA"))
+                .expect("channel data");
             let data = capture::event_headers(&data.data).unwrap();
             let mut call = Call::to(self.daemon.local_addr().unwrap(), "", "");
             call.uuid = field(&data, "Unique-ID");
@@ -117,8 +140,13 @@ impl Stage {
             call.domain = field(&data, "variable_dialed_domain");
             call.sip_call_id = field(&data, "variable_sip_call_id");
             let first = |name: &&str| ["dialed_user", "dialed_domain", "socket_resume"].contains(name);
-            let names = data.iter().filter_map(|(name, _)| name.strip_prefix("variable_")).filter(first);
-            call.variables = names.map(|n| (n.to_owned(), field(&data, &format!("variable_{n}")))).collect();
+            let names = data
+                .iter()
+                .filter_map(|(name, _)| name.strip_prefix("variable_"))
+                .filter(first);
+            call.variables = names
+                .map(|n| (n.to_owned(), field(&data, &format!("variable_{n}"))))
+                .collect();
             self.held = Some(self.fs.call(&call));
             self.daemon.accept().await.unwrap().0
         };
@@ -127,7 +155,9 @@ impl Stage {
 
     fn phone_at(&self, event: &[(String, String)]) -> Option<&Phone> {
         let name = field(event, "Channel-Name");
-        self.phones.iter().find(|phone| name.ends_with(&format!("@{}", phone.spec().address)))
+        self.phones
+            .iter()
+            .find(|phone| name.ends_with(&format!("@{}", phone.spec().address)))
     }
 
     /// Makes phones and the caller do what led FreeSWITCH to send this.
@@ -161,7 +191,11 @@ impl Stage {
 
     fn register(&mut self, event: &[(String, String)]) {
         let spec = spec_of(event);
-        let known = self.phones.iter().find(|phone| phone.spec().call_id == spec.call_id).cloned();
+        let known = self
+            .phones
+            .iter()
+            .find(|phone| phone.spec().call_id == spec.call_id)
+            .cloned();
         let phone = known.unwrap_or_else(|| {
             let phone = self.fs.phone(spec.clone());
             phone.set_behaviour(Behaviour::Manual);
@@ -169,16 +203,24 @@ impl Stage {
             phone
         });
         phone.change(|own| own.expires = spec.expires);
-        if field(event, "update-reg") == "true" { phone.refresh() } else { phone.register() };
+        if field(event, "update-reg") == "true" {
+            phone.refresh()
+        } else {
+            phone.register()
+        };
     }
 
     /// Waits until each stream is as long as it was in the recording.
     async fn catch_up(&self) {
         let long_enough = || {
             self.expected.iter().all(|(conn, expected)| {
-                let Some(client) = self.clients.get(conn) else { return false };
+                let Some(client) = self.clients.get(conn) else {
+                    return false;
+                };
                 let (got, want) = (Streams::of(&client.got.lock().unwrap()), Streams::of(expected));
-                want.0.iter().all(|(key, messages)| got.0.get(key).is_some_and(|got| got.len() >= messages.len()))
+                want.0
+                    .iter()
+                    .all(|(key, messages)| got.0.get(key).is_some_and(|got| got.len() >= messages.len()))
             })
         };
         for _ in 0..3000 {
@@ -202,7 +244,11 @@ async fn differences(lines: &[Line]) -> Vec<String> {
                 stage.catch_up().await;
                 stage.act(&event).await;
             }
-            stage.expected.entry(line.conn.clone()).or_default().push(Message::read(&line.data));
+            stage
+                .expected
+                .entry(line.conn.clone())
+                .or_default()
+                .push(Message::read(&line.data));
         } else {
             stage.catch_up().await;
             let client = stage.clients.get_mut(&line.conn).unwrap();
@@ -212,7 +258,12 @@ async fn differences(lines: &[Line]) -> Vec<String> {
     stage.catch_up().await;
     // What should not come has this long to come.
     tokio::time::sleep(Duration::from_millis(150)).await;
-    let kept: HashSet<String> = normal::uuids(lines.iter().filter(|line| !line.from_freeswitch).map(|l| l.data.as_str()));
+    let kept: HashSet<String> = normal::uuids(
+        lines
+            .iter()
+            .filter(|line| !line.from_freeswitch)
+            .map(|l| l.data.as_str()),
+    );
     let mut found = Vec::new();
     for (conn, expected) in &stage.expected {
         let got = stage.clients[conn].got.lock().unwrap().clone();
@@ -223,13 +274,22 @@ async fn differences(lines: &[Line]) -> Vec<String> {
 
 async fn replays(name: &str) {
     let lines = capture::lines(name);
-    let end = lines.iter().position(|l| !l.from_freeswitch && l.data.contains("execute-app-name: bridge"));
+    let end = lines
+        .iter()
+        .position(|l| !l.from_freeswitch && l.data.contains("execute-app-name: bridge"));
     let (before, after) = lines.split_at(end.unwrap_or(lines.len()));
     // The last command before `bridge` was `set`; its events came in between.
-    let of_set = after.iter().filter(|l| l.from_freeswitch && l.data.contains("\nApplication: set\n"));
+    let of_set = after
+        .iter()
+        .filter(|l| l.from_freeswitch && l.data.contains("\nApplication: set\n"));
     let lines: Vec<Line> = before.iter().chain(of_set).cloned().collect();
     let found = differences(&lines).await;
-    assert!(found.is_empty(), "{name}: {} differences\n{}", found.len(), found.join("\n"));
+    assert!(
+        found.is_empty(),
+        "{name}: {} differences\n{}",
+        found.len(),
+        found.join("\n")
+    );
 }
 
 macro_rules! replay {
@@ -265,22 +325,36 @@ async fn a_changed_recording_is_noticed() {
     let lines = capture::lines("legs-declined").to_vec();
     let change = |from: &str, to: &str| {
         let mut changed = lines.clone();
-        let line = changed.iter_mut().rfind(|l| l.from_freeswitch && l.data.contains(from)).expect("a line to change");
+        let line = changed
+            .iter_mut()
+            .rfind(|l| l.from_freeswitch && l.data.contains(from))
+            .expect("a line to change");
         line.data = line.data.replace(from, to);
         changed
     };
     let mut swapped = lines.clone();
-    let at = |name: &str| lines.iter().position(|l| l.data.contains(&format!("Event-Name: {name}\n"))).unwrap();
+    let at = |name: &str| {
+        lines
+            .iter()
+            .position(|l| l.data.contains(&format!("Event-Name: {name}\n")))
+            .unwrap()
+    };
     swapped.swap(at("CHANNEL_HANGUP"), at("CHANNEL_HANGUP_COMPLETE"));
     let mut missing = lines.clone();
     missing.remove(at("CHANNEL_HANGUP_COMPLETE"));
     for (what, changed) in [
         ("header", change("variable_sip_term_status", "variable_sip_term_state")),
-        ("value", change("variable_hangup_cause_q850: 21", "variable_hangup_cause_q850: 17")),
+        (
+            "value",
+            change("variable_hangup_cause_q850: 21", "variable_hangup_cause_q850: 17"),
+        ),
         ("reply", change("+OK bye", "+OK Bye")),
         ("swap", swapped),
         ("missing", missing),
     ] {
-        assert!(!differences(&changed).await.is_empty(), "a changed {what} went unnoticed");
+        assert!(
+            !differences(&changed).await.is_empty(),
+            "a changed {what} went unnoticed"
+        );
     }
 }

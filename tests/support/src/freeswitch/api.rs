@@ -11,7 +11,10 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
     let words: Vec<&str> = arg.split_whitespace().collect();
     match name.to_ascii_lowercase().as_str() {
         "originate" => match dialstring::parse(arg) {
-            Ok(plan) => core.originate(plan).await.map_or_else(|cause| format!("-ERR {cause}\n"), |uuid| format!("+OK {uuid}\n")),
+            Ok(plan) => core
+                .originate(plan)
+                .await
+                .map_or_else(|cause| format!("-ERR {cause}\n"), |uuid| format!("+OK {uuid}\n")),
             Err(why) => {
                 core.complain(format!("originate: {why}: {arg}"));
                 "-USAGE: <call url> <exten>|&<application_name>(<app_args>)\n".to_owned()
@@ -19,8 +22,14 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
         },
         "uuid_exists" => core.exists(arg).to_string(),
         "uuid_kill" => {
-            let [uuid, rest @ ..] = words.as_slice() else { return "-USAGE: <uuid> [cause]\n".to_owned() };
-            let cause = rest.first().copied().filter(|cause| cause::known(cause)).unwrap_or("NORMAL_CLEARING");
+            let [uuid, rest @ ..] = words.as_slice() else {
+                return "-USAGE: <uuid> [cause]\n".to_owned();
+            };
+            let cause = rest
+                .first()
+                .copied()
+                .filter(|cause| cause::known(cause))
+                .unwrap_or("NORMAL_CLEARING");
             no_such_channel_unless(core.kill(uuid, cause))
         }
         "uuid_answer" => if core.answer_held(arg) { "+OK\n" } else { "-ERROR\n" }.to_owned(),
@@ -31,7 +40,9 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
             _ => "-USAGE: <uuid> <other_uuid>\n".to_owned(),
         },
         "uuid_setvar" => {
-            let Some((uuid, rest)) = arg.split_once(' ') else { return "-USAGE: <uuid> <var> [value]\n".to_owned() };
+            let Some((uuid, rest)) = arg.split_once(' ') else {
+                return "-USAGE: <uuid> <var> [value]\n".to_owned();
+            };
             let (name, value) = rest.split_once(' ').unwrap_or((rest, ""));
             no_such_channel_unless(core.set_variable(uuid, name, value))
         }

@@ -36,12 +36,12 @@ pub(crate) async fn register_burst(core: &Arc<Core>, burst: Burst) -> BurstRepor
     let started = Instant::now();
     let mut events = Vec::with_capacity(burst.count);
     for n in 0..burst.count {
-        if burst.per_second > 0 {
-            let due = Duration::from_secs_f64(n as f64 / burst.per_second as f64);
-            let early = due.saturating_sub(started.elapsed());
-            if early > Duration::from_millis(1) {
-                tokio::time::sleep(early).await;
-            }
+        let due = (n * 1_000_000_000)
+            .checked_div(burst.per_second)
+            .map(|nanos| Duration::from_nanos(nanos as u64));
+        let early = due.map_or(Duration::ZERO, |due| due.saturating_sub(started.elapsed()));
+        if early > Duration::from_millis(1) {
+            tokio::time::sleep(early).await;
         } else if n % 64 == 0 {
             tokio::task::yield_now().await;
         }
@@ -53,9 +53,16 @@ pub(crate) async fn register_burst(core: &Arc<Core>, burst: Burst) -> BurstRepor
             spec.profile.clone_from(&core.config.profile);
         }
         let registration = Registration::new(&spec);
-        events.push(if burst.keep { core.register(&registration, false) } else { core.announce(&registration, false) });
+        events.push(if burst.keep {
+            core.register(&registration, false)
+        } else {
+            core.announce(&registration, false)
+        });
     }
-    BurstReport { events, took: started.elapsed() }
+    BurstReport {
+        events,
+        took: started.elapsed(),
+    }
 }
 
 pub(crate) async fn hold_many(core: &Arc<Core>, count: usize, call: impl Fn(usize) -> Call) -> Vec<Held> {

@@ -30,13 +30,18 @@ impl Subscription {
     /// Whether the event passes; the same decisions in the same order as the source.
     fn wants(&self, event: &Event, session: Option<&str>) -> bool {
         let everything = self.events.contains("ALL");
-        let subclass_ok = event.subclass.as_ref().is_none_or(|name| self.subclasses.contains(name));
+        let subclass_ok = event
+            .subclass
+            .as_ref()
+            .is_none_or(|name| self.subclasses.contains(name));
         let mut send = everything || (self.events.contains(&event.name) && (event.name != "CUSTOM" || subclass_ok));
         if send && !self.filters.is_empty() {
             send = self.passes_filters(event);
         }
         if send && self.myevents {
-            send = event.get("Unique-ID").is_some_and(|uuid| session.is_none_or(|own| own == uuid));
+            send = event
+                .get("Unique-ID")
+                .is_some_and(|uuid| session.is_none_or(|own| own == uuid));
             send |= session.is_some() && event.get("Job-Owner-UUID") == session;
         }
         send
@@ -66,11 +71,19 @@ impl Subscription {
     fn keys(&self, session: Option<&str>) -> Option<Vec<(String, String)>> {
         if self.myevents {
             let session = session?.to_ascii_lowercase();
-            return Some(vec![("unique-id".to_owned(), session.clone()), ("job-owner-uuid".to_owned(), session)]);
+            return Some(vec![
+                ("unique-id".to_owned(), session.clone()),
+                ("job-owner-uuid".to_owned(), session),
+            ]);
         }
         let plain = |(_, value): &(String, String)| !value.starts_with(['+', '-', ' ', '/']);
         let usable = !self.filters.is_empty() && self.filters.iter().all(plain);
-        usable.then(|| self.filters.iter().map(|(n, v)| (n.to_ascii_lowercase(), v.to_ascii_lowercase())).collect())
+        usable.then(|| {
+            self.filters
+                .iter()
+                .map(|(n, v)| (n.to_ascii_lowercase(), v.to_ascii_lowercase()))
+                .collect()
+        })
     }
 }
 
@@ -155,7 +168,11 @@ struct Tables {
 impl Bus {
     pub(crate) fn add(&self, session: Option<String>) -> Arc<Listener> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed) + 1;
-        let listener = Arc::new(Listener { id, session, ..Listener::default() });
+        let listener = Arc::new(Listener {
+            id,
+            session,
+            ..Listener::default()
+        });
         lock(&self.tables).all.insert(id, Arc::clone(&listener));
         listener
     }
@@ -222,7 +239,9 @@ impl Tables {
     fn forget(&mut self, listener: &Listener) {
         self.open.remove(&listener.id);
         for (name, value) in self.keys_of.remove(&listener.id).unwrap_or_default() {
-            let Some(values) = self.keyed.get_mut(&name) else { continue };
+            let Some(values) = self.keyed.get_mut(&name) else {
+                continue;
+            };
             if let Some(waiting) = values.get_mut(&value) {
                 waiting.remove(&listener.id);
                 if waiting.is_empty() {

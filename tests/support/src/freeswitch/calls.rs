@@ -13,16 +13,27 @@ use super::held::{App, CallerSaw, Outcome};
 use super::template::When;
 
 fn events_of(channel: &Channel) -> &'static HeldEvents {
-    if channel.is_loopback() { &catalog().loopback } else { &catalog().sofia }
+    if channel.is_loopback() {
+        &catalog().loopback
+    } else {
+        &catalog().sofia
+    }
 }
 
 fn variables_of(channel: &Channel) -> Vec<(String, String)> {
-    channel.variables.iter().map(|variable| (variable.name.clone(), variable.value.clone())).collect()
+    channel
+        .variables
+        .iter()
+        .map(|variable| (variable.name.clone(), variable.value.clone()))
+        .collect()
 }
 
 impl Core {
     pub(crate) fn exists(&self, uuid: &str) -> bool {
-        self.world().channels.get(uuid).is_some_and(|channel| channel.cause.is_none())
+        self.world()
+            .channels
+            .get(uuid)
+            .is_some_and(|channel| channel.cause.is_none())
     }
 
     pub(crate) fn record_command(&self, uuid: &str, line: &str) {
@@ -69,14 +80,22 @@ impl Core {
     pub(crate) fn queue_message(self: &Arc<Self>, uuid: &str, command: &Command) -> bool {
         let get = |name: &str| command.get(name).unwrap_or("").to_owned();
         let app = if get("call-command") == "hangup" {
-            App { name: "hangup".to_owned(), arg: get("hangup-cause") }
+            App {
+                name: "hangup".to_owned(),
+                arg: get("hangup-cause"),
+            }
         } else {
             let arg = get("execute-app-arg");
             let arg = if arg.is_empty() { command.body.clone() } else { arg };
-            App { name: get("execute-app-name"), arg }
+            App {
+                name: get("execute-app-name"),
+                arg,
+            }
         };
         let mut world = self.world();
-        let Some(channel) = world.channels.get_mut(uuid).filter(|channel| channel.cause.is_none()) else { return false };
+        let Some(channel) = world.channels.get_mut(uuid).filter(|channel| channel.cause.is_none()) else {
+            return false;
+        };
         let Some(held) = channel.held() else { return true };
         held.apps.push_back(app);
         if held.apps.len() == 1 {
@@ -84,10 +103,17 @@ impl Core {
             tokio::spawn(async move {
                 core.tick().await;
                 loop {
-                    let app = core.world().channels.get_mut(&uuid).and_then(|c| c.held()?.apps.front().cloned());
+                    let app = core
+                        .world()
+                        .channels
+                        .get_mut(&uuid)
+                        .and_then(|c| c.held()?.apps.front().cloned());
                     let Some(app) = app else { return };
                     core.run_app(&uuid, &app);
-                    core.world().channels.get_mut(&uuid).and_then(|c| c.held()?.apps.pop_front());
+                    core.world()
+                        .channels
+                        .get_mut(&uuid)
+                        .and_then(|c| c.held()?.apps.pop_front());
                 }
             });
         }
@@ -96,7 +122,9 @@ impl Core {
 
     fn run_app(self: &Arc<Self>, uuid: &str, app: &App) {
         let mut world = self.world();
-        let Some(channel) = world.channels.get_mut(uuid).filter(|channel| channel.cause.is_none()) else { return };
+        let Some(channel) = world.channels.get_mut(uuid).filter(|channel| channel.cause.is_none()) else {
+            return;
+        };
         channel.app = (app.name.clone(), app.arg.clone(), new_uuid());
         let (before, after) = if app.arg.is_empty() {
             (&catalog().execute, &catalog().executed)
@@ -120,7 +148,11 @@ impl Core {
             }
             "unset" => drop(self.set_variable(uuid, &app.arg, "")),
             "hangup" => {
-                let cause = if app.arg.is_empty() { "NORMAL_CLEARING" } else { app.arg.as_str() };
+                let cause = if app.arg.is_empty() {
+                    "NORMAL_CLEARING"
+                } else {
+                    app.arg.as_str()
+                };
                 self.hang_up(uuid, cause, Ending::Ours);
             }
             "park" | "sleep" | "playback" | "log" | "info" => {}
@@ -131,7 +163,9 @@ impl Core {
 
     fn ring_ready(&self, uuid: &str) {
         let mut world = self.world();
-        let Some(channel) = world.channels.get_mut(uuid) else { return };
+        let Some(channel) = world.channels.get_mut(uuid) else {
+            return;
+        };
         if channel.time(When::Progress) != 0 || channel.is_answered() {
             return;
         }
@@ -150,14 +184,19 @@ impl Core {
     /// Answers with 183 and the codec that the answer will have.
     pub(crate) fn pre_answer(&self, uuid: &str) -> bool {
         let mut world = self.world();
-        let Some(channel) = world.channels.get_mut(uuid).filter(|channel| channel.cause.is_none()) else { return false };
+        let Some(channel) = world.channels.get_mut(uuid).filter(|channel| channel.cause.is_none()) else {
+            return false;
+        };
         if channel.time(When::Media) != 0 || channel.is_leg() {
             return true;
         }
         channel.stamp(When::Media);
         let wanted = channel.variable("absolute_codec_string").map(str::to_owned);
         let offered = |codec: &&str| channel.offer.iter().any(|offer| offer.eq_ignore_ascii_case(codec));
-        let chosen = wanted.as_deref().and_then(|list| list.split(',').find(offered)).map(str::to_owned);
+        let chosen = wanted
+            .as_deref()
+            .and_then(|list| list.split(',').find(offered))
+            .map(str::to_owned);
         channel.codec = chosen.or_else(|| channel.offer.first().cloned());
         let (loopback, template) = (channel.is_loopback(), &events_of(channel).media);
         if !loopback {
@@ -173,7 +212,9 @@ impl Core {
         }
         self.pre_answer(uuid);
         let mut world = self.world();
-        let Some(channel) = world.channels.get_mut(uuid).filter(|channel| !channel.is_answered()) else { return true };
+        let Some(channel) = world.channels.get_mut(uuid).filter(|channel| !channel.is_answered()) else {
+            return true;
+        };
         channel.stamp(When::Answered);
         let codec = channel.codec.clone().unwrap_or_default();
         let template = &events_of(channel).answer;
@@ -193,10 +234,15 @@ impl Core {
         let (a, b) = (world.channels[one].is_leg(), world.channels[other].is_leg());
         let (leg, held) = if a && !b { (one, other) } else { (other, one) };
         if a == b {
-            world.complaints.push(format!("uuid_bridge of two {}", if a { "legs" } else { "callers" }));
+            world
+                .complaints
+                .push(format!("uuid_bridge of two {}", if a { "legs" } else { "callers" }));
         }
-        let unanswered: Vec<String> =
-            [leg, held].iter().filter(|uuid| !world.channels[**uuid].is_answered()).map(|u| (*u).to_owned()).collect();
+        let unanswered: Vec<String> = [leg, held]
+            .iter()
+            .filter(|uuid| !world.channels[**uuid].is_answered())
+            .map(|u| (*u).to_owned())
+            .collect();
         for (own, peer) in [(leg, held), (held, leg)] {
             if unanswered.is_empty()
                 && let Some(channel) = world.channels.get_mut(own)
@@ -219,19 +265,35 @@ impl Core {
 
     fn media_flows(&self, leg: &str, held: &str) {
         let mut world = self.world();
-        let alive = |uuid: &str| world.channels.get(uuid).is_some_and(|c| c.cause.is_none() && c.peer.is_some());
+        let alive = |uuid: &str| {
+            world
+                .channels
+                .get(uuid)
+                .is_some_and(|c| c.cause.is_none() && c.peer.is_some())
+        };
         if !alive(leg) || !alive(held) {
             return;
         }
         for uuid in [leg, held] {
-            world.channels.get_mut(uuid).into_iter().for_each(|channel| channel.stamp(When::Bridged));
+            world
+                .channels
+                .get_mut(uuid)
+                .into_iter()
+                .for_each(|channel| channel.stamp(When::Bridged));
         }
         let with_loopback = world.channels[held].is_loopback();
         let catalog = catalog();
-        let events = if with_loopback { &catalog.leg_with_loopback } else { &catalog.leg_with_sofia };
+        let events = if with_loopback {
+            &catalog.leg_with_loopback
+        } else {
+            &catalog.leg_with_sofia
+        };
         self.emit(&world, leg, &events.bridge);
         let codec = |uuid: &str| world.channels[uuid].codec.clone().unwrap_or_default();
-        let phone = world.channels[leg].leg().and_then(|leg| leg.phone).and_then(|index| world.phones.get(index));
+        let phone = world.channels[leg]
+            .leg()
+            .and_then(|leg| leg.phone)
+            .and_then(|index| world.phones.get(index));
         let connected = Outcome::Connected {
             leg: leg.to_owned(),
             phone: phone.map_or_else(String::new, |phone| lock(&phone.state).spec.address.clone()),
@@ -246,7 +308,9 @@ impl Core {
     /// A held channel's connection has ended: the dialplan goes on, or it does not.
     pub(crate) fn connection_ended(self: &Arc<Self>, uuid: &str, resume: bool) {
         let mut world = self.world();
-        let Some(channel) = world.channels.get_mut(uuid).filter(|channel| channel.cause.is_none()) else { return };
+        let Some(channel) = world.channels.get_mut(uuid).filter(|channel| channel.cause.is_none()) else {
+            return;
+        };
         let resumes = resume || channel.is_true("socket_resume");
         let (peer, variables) = (channel.peer.clone(), variables_of(channel));
         let Some(held) = channel.held() else { return };

@@ -44,7 +44,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     FILES.iter().map(|(name, _)| *name)
 }
 
-/// The recording `name`, in the order of the wire; panics when there is none.
+/// The recording `name`, in the order of the wire.
+///
+/// # Panics
+///
+/// When there is none.
 pub fn lines(name: &str) -> &'static [Line] {
     static PARSED: OnceLock<HashMap<&'static str, Vec<Line>>> = OnceLock::new();
     let all = PARSED.get_or_init(|| FILES.iter().map(|(name, text)| (*name, parse(text))).collect());
@@ -68,11 +72,19 @@ fn parse(text: &str) -> Vec<Line> {
 
 /// The headers of a recorded event or of the answer to `connect`, decoded, in order; `None` for other messages.
 pub fn event_headers(data: &str) -> Option<Vec<(String, String)>> {
-    let text = if data.starts_with("Event-Name:") { data } else { data.split_once("\n\n")?.1 };
+    let text = if data.starts_with("Event-Name:") {
+        data
+    } else {
+        data.split_once("\n\n")?.1
+    };
     if !text.contains("Event-Name: ") {
         return None;
     }
     let head = text.split("\n\n").next()?;
     let headers = head.lines().filter_map(|line| line.split_once(": "));
-    Some(headers.map(|(name, value)| (name.to_owned(), super::event::percent_decode(value))).collect())
+    Some(
+        headers
+            .map(|(name, value)| (name.to_owned(), super::event::percent_decode(value)))
+            .collect(),
+    )
 }

@@ -76,11 +76,21 @@ struct Source {
 impl Source {
     /// The `leg`th leg of a recording, or the held channel itself.
     fn new(file: &'static str, leg: usize, of_leg: bool) -> Self {
-        let headers: Vec<_> = capture::lines(file).iter().filter_map(|l| capture::event_headers(&l.data)).collect();
+        let headers: Vec<_> = capture::lines(file)
+            .iter()
+            .filter_map(|l| capture::event_headers(&l.data))
+            .collect();
         let get = |event: &[(String, String)], name: &str| {
-            event.iter().find(|(n, _)| n == name).map(|(_, value)| value.clone()).unwrap_or_default()
+            event
+                .iter()
+                .find(|(n, _)| n == name)
+                .map(|(_, value)| value.clone())
+                .unwrap_or_default()
         };
-        let data = headers.iter().find(|event| event[0].1 == "CHANNEL_DATA").expect("a held channel");
+        let data = headers
+            .iter()
+            .find(|event| event[0].1 == "CHANNEL_DATA")
+            .expect("a held channel");
         let held = get(data, "Unique-ID");
         let mut symbols: Symbols = vec![
             (held.clone(), Slot::HeldUuid),
@@ -91,10 +101,13 @@ impl Source {
             ("71001".to_owned(), Slot::Destination),
             ("fs.test".to_owned(), Slot::Domain),
         ];
-        let is_leg = |event: &&Vec<(String, String)>| get(event, "variable_sip_destination_url") != "";
+        let is_leg = |event: &&Vec<(String, String)>| !get(event, "variable_sip_destination_url").is_empty();
         let mut legs: Vec<&Vec<_>> = Vec::new();
         for event in headers.iter().filter(is_leg) {
-            if legs.iter().all(|seen| get(seen, "Unique-ID") != get(event, "Unique-ID")) {
+            if legs
+                .iter()
+                .all(|seen| get(seen, "Unique-ID") != get(event, "Unique-ID"))
+            {
                 legs.push(event);
             }
         }
@@ -103,8 +116,12 @@ impl Source {
             let uri = get(event, "variable_sip_destination_url");
             let address = uri.split(['@', ';']).nth(1).expect("an address").to_owned();
             let params = uri.split_once(';').map_or("", |(_, params)| params).to_owned();
-            let own = headers.iter().filter(|e| of_leg && get(e, "Unique-ID") == get(event, "Unique-ID"));
-            let agent = own.map(|e| get(e, "variable_sip_user_agent")).find(|agent| !agent.is_empty());
+            let own = headers
+                .iter()
+                .filter(|e| of_leg && get(e, "Unique-ID") == get(event, "Unique-ID"));
+            let agent = own
+                .map(|e| get(e, "variable_sip_user_agent"))
+                .find(|agent| !agent.is_empty());
             symbols.extend([
                 (get(event, "Unique-ID"), Slot::LegUuid),
                 (get(event, "variable_sip_call_id"), Slot::LegSipCallId),
@@ -129,7 +146,10 @@ impl Source {
     }
 
     fn end(&self) -> End {
-        End { hangup: self.pick("CHANNEL_HANGUP", 0), complete: self.pick("CHANNEL_HANGUP_COMPLETE", 0) }
+        End {
+            hangup: self.pick("CHANNEL_HANGUP", 0),
+            complete: self.pick("CHANNEL_HANGUP_COMPLETE", 0),
+        }
     }
 
     fn bridge_events(&self) -> BridgeEvents {
@@ -150,13 +170,18 @@ fn derived_end(last: &Template) -> End {
             .set("Answer-State", &[Err("hangup")])
             .insert_after("Answer-State", "Hangup-Cause", Slot::Cause);
         if !state.is_empty() {
-            template = template.set("Channel-State", &[Err(state)]).set("Channel-Call-State", &[Err("HANGUP")]);
+            template = template
+                .set("Channel-State", &[Err(state)])
+                .set("Channel-Call-State", &[Err("HANGUP")]);
             template = template.set("variable_hangup_cause", &[Ok(Slot::Cause)]);
             template = template.set("variable_hangup_cause_q850", &[Ok(Slot::Q850)]);
         }
         template
     };
-    End { hangup: ended("CHANNEL_HANGUP", "10", ""), complete: ended("CHANNEL_HANGUP_COMPLETE", "11", "CS_REPORTING") }
+    End {
+        hangup: ended("CHANNEL_HANGUP", "10", ""),
+        complete: ended("CHANNEL_HANGUP_COMPLETE", "11", "CS_REPORTING"),
+    }
 }
 
 /// The final answer of a phone, as the leg's variables tell it.
@@ -166,12 +191,18 @@ fn with_failure(template: Template) -> Template {
         .set("variable_sip_invite_failure_status", &[Ok(Slot::SipStatus)])
         .set("variable_sip_invite_failure_phrase", &[Ok(Slot::SipPhrase)])
         .set("variable_sip_term_status", &[Ok(Slot::SipStatus)])
-        .set("variable_proto_specific_hangup_cause", &[Err("sip:"), Ok(Slot::SipStatus)])
+        .set(
+            "variable_proto_specific_hangup_cause",
+            &[Err("sip:"), Ok(Slot::SipStatus)],
+        )
         .set("variable_sip_term_cause", &[Ok(Slot::Q850)])
 }
 
 fn both(end: End, change: impl Fn(Template) -> Template) -> End {
-    End { hangup: change(end.hangup), complete: change(end.complete) }
+    End {
+        hangup: change(end.hangup),
+        complete: change(end.complete),
+    }
 }
 
 fn held_events() -> (HeldEvents, HeldEvents) {
@@ -239,7 +270,9 @@ pub(crate) fn catalog() -> &'static Catalog {
             leg_with_sofia: answered.bridge_events(),
             leg_with_loopback: Source::new(LOOP, 0, true).bridge_events(),
             leg_refused: both(Source::new(DECLINED, 0, true).end(), with_failure),
-            leg_refused_ringing: both(ringing.end(), |end| with_failure(end.without(&["variable_call_completed_elsewhere"]))),
+            leg_refused_ringing: both(ringing.end(), |end| {
+                with_failure(end.without(&["variable_call_completed_elsewhere"]))
+            }),
             leg_silent: Source::new(SILENT, 0, true).end(),
             leg_lost_race: ringing.end(),
             leg_cancelled: Source::new(CANCELS, 0, true).end(),

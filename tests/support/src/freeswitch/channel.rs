@@ -123,25 +123,35 @@ impl Channel {
     }
 
     pub(crate) fn variable(&self, name: &str) -> Option<&str> {
-        self.variables.iter().find(|variable| variable.name == name).map(|variable| variable.value.as_str())
+        self.variables
+            .iter()
+            .find(|variable| variable.name == name)
+            .map(|variable| variable.value.as_str())
     }
 
     /// Sets a variable as FreeSWITCH does: it moves to the end; an empty value removes it.
     pub(crate) fn set_variable(&mut self, name: &str, value: &str, later: bool) {
         self.variables.retain(|variable| variable.name != name);
         if !value.is_empty() {
-            self.variables.push(Variable { name: name.to_owned(), value: value.to_owned(), later });
+            self.variables.push(Variable {
+                name: name.to_owned(),
+                value: value.to_owned(),
+                later,
+            });
         }
     }
 
     pub(crate) fn is_true(&self, name: &str) -> bool {
-        self.variable(name).is_some_and(|value| matches!(value, "true" | "yes" | "on" | "1" | "t" | "enabled"))
+        self.variable(name)
+            .is_some_and(|value| matches!(value, "true" | "yes" | "on" | "1" | "t" | "enabled"))
     }
 
     /// `host:port` of a leg's URI.
     pub(crate) fn uri_address(&self) -> &str {
         let plain = self.uri.split(';').next().unwrap_or("");
-        plain.rsplit_once('@').map_or_else(|| plain.trim_start_matches("sip:"), |(_, address)| address)
+        plain
+            .rsplit_once('@')
+            .map_or_else(|| plain.trim_start_matches("sip:"), |(_, address)| address)
     }
 
     /// `sofia/internal/1001@127.0.0.1:55301`, `loopback/1001@fs.test-b`, ...

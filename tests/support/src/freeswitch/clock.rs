@@ -4,7 +4,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Microseconds since 1970.
 pub(crate) fn micros() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("a clock after 1970");
     u64::try_from(since.as_micros()).expect("a clock before the year 500000")
 }
 
@@ -38,16 +40,34 @@ fn civil(micros: u64) -> Civil {
 
 /// `2026-11-23 03:15:44`.
 pub(crate) fn local(micros: u64) -> String {
-    let Civil { year, month, day, hms: (h, m, s), .. } = civil(micros);
+    let Civil {
+        year,
+        month,
+        day,
+        hms: (h, m, s),
+        ..
+    } = civil(micros);
     format!("{year:04}-{month:02}-{day:02} {h:02}:{m:02}:{s:02}")
 }
 
 /// `Mon, 23 Nov 2026 03:15:44 GMT`.
 pub(crate) fn gmt(micros: u64) -> String {
     const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let Civil { year, month, day, weekday, hms: (h, m, s) } = civil(micros);
-    format!("{}, {day:02} {} {year:04} {h:02}:{m:02}:{s:02} GMT", DAYS[weekday], MONTHS[month - 1])
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let Civil {
+        year,
+        month,
+        day,
+        weekday,
+        hms: (h, m, s),
+    } = civil(micros);
+    format!(
+        "{}, {day:02} {} {year:04} {h:02}:{m:02}:{s:02} GMT",
+        DAYS[weekday],
+        MONTHS[month - 1]
+    )
 }
 
 #[cfg(test)]

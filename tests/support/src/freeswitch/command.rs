@@ -10,19 +10,74 @@ use super::core::new_uuid;
 
 /// The event names that the stand-in knows; others do not count as keywords.
 const EVENT_NAMES: &[&str] = &[
-    "CUSTOM", "CHANNEL_CREATE", "CHANNEL_DESTROY", "CHANNEL_STATE", "CHANNEL_CALLSTATE", "CHANNEL_ANSWER", "CHANNEL_HANGUP",
-    "CHANNEL_HANGUP_COMPLETE", "CHANNEL_EXECUTE", "CHANNEL_EXECUTE_COMPLETE", "CHANNEL_HOLD", "CHANNEL_UNHOLD",
-    "CHANNEL_BRIDGE", "CHANNEL_UNBRIDGE", "CHANNEL_PROGRESS", "CHANNEL_PROGRESS_MEDIA", "CHANNEL_OUTGOING", "CHANNEL_PARK",
-    "CHANNEL_UNPARK", "CHANNEL_APPLICATION", "CHANNEL_ORIGINATE", "CHANNEL_UUID", "CHANNEL_DATA", "API", "LOG",
-    "MESSAGE", "PRESENCE_IN", "HEARTBEAT", "SHUTDOWN", "RELOADXML", "MODULE_LOAD", "MODULE_UNLOAD", "DTMF", "CODEC",
-    "BACKGROUND_JOB", "DETECTED_SPEECH", "TALK", "NOTALK", "SESSION_HEARTBEAT", "RE_SCHEDULE", "CALL_UPDATE", "ALL",
+    "CUSTOM",
+    "CHANNEL_CREATE",
+    "CHANNEL_DESTROY",
+    "CHANNEL_STATE",
+    "CHANNEL_CALLSTATE",
+    "CHANNEL_ANSWER",
+    "CHANNEL_HANGUP",
+    "CHANNEL_HANGUP_COMPLETE",
+    "CHANNEL_EXECUTE",
+    "CHANNEL_EXECUTE_COMPLETE",
+    "CHANNEL_HOLD",
+    "CHANNEL_UNHOLD",
+    "CHANNEL_BRIDGE",
+    "CHANNEL_UNBRIDGE",
+    "CHANNEL_PROGRESS",
+    "CHANNEL_PROGRESS_MEDIA",
+    "CHANNEL_OUTGOING",
+    "CHANNEL_PARK",
+    "CHANNEL_UNPARK",
+    "CHANNEL_APPLICATION",
+    "CHANNEL_ORIGINATE",
+    "CHANNEL_UUID",
+    "CHANNEL_DATA",
+    "API",
+    "LOG",
+    "MESSAGE",
+    "PRESENCE_IN",
+    "HEARTBEAT",
+    "SHUTDOWN",
+    "RELOADXML",
+    "MODULE_LOAD",
+    "MODULE_UNLOAD",
+    "DTMF",
+    "CODEC",
+    "BACKGROUND_JOB",
+    "DETECTED_SPEECH",
+    "TALK",
+    "NOTALK",
+    "SESSION_HEARTBEAT",
+    "RE_SCHEDULE",
+    "CALL_UPDATE",
+    "ALL",
 ];
 
 const MY_EVENTS: &[&str] = &[
-    "CHANNEL_ANSWER", "CHANNEL_APPLICATION", "CHANNEL_BRIDGE", "CHANNEL_CREATE", "CHANNEL_DATA", "CHANNEL_DESTROY",
-    "CHANNEL_EXECUTE", "CHANNEL_EXECUTE_COMPLETE", "CHANNEL_HANGUP", "CHANNEL_HANGUP_COMPLETE", "CHANNEL_ORIGINATE",
-    "CHANNEL_UUID", "CHANNEL_OUTGOING", "CHANNEL_PARK", "CHANNEL_PROGRESS", "CHANNEL_PROGRESS_MEDIA", "CHANNEL_STATE",
-    "CHANNEL_UNBRIDGE", "CHANNEL_UNPARK", "DETECTED_SPEECH", "DTMF", "NOTALK", "TALK",
+    "CHANNEL_ANSWER",
+    "CHANNEL_APPLICATION",
+    "CHANNEL_BRIDGE",
+    "CHANNEL_CREATE",
+    "CHANNEL_DATA",
+    "CHANNEL_DESTROY",
+    "CHANNEL_EXECUTE",
+    "CHANNEL_EXECUTE_COMPLETE",
+    "CHANNEL_HANGUP",
+    "CHANNEL_HANGUP_COMPLETE",
+    "CHANNEL_ORIGINATE",
+    "CHANNEL_UUID",
+    "CHANNEL_OUTGOING",
+    "CHANNEL_PARK",
+    "CHANNEL_PROGRESS",
+    "CHANNEL_PROGRESS_MEDIA",
+    "CHANNEL_STATE",
+    "CHANNEL_UNBRIDGE",
+    "CHANNEL_UNPARK",
+    "DETECTED_SPEECH",
+    "DTMF",
+    "NOTALK",
+    "TALK",
 ];
 
 impl Conn {
@@ -32,7 +87,10 @@ impl Conn {
         if let Some(session) = &self.listener.session {
             self.core.record_command(session, &line);
         }
-        let starts = |word: &str| line.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
+        let starts = |word: &str| {
+            line.get(..word.len())
+                .is_some_and(|head| head.eq_ignore_ascii_case(word))
+        };
         let reply = if starts("exit") || starts("...") {
             self.running = false;
             "+OK bye".to_owned()
@@ -40,7 +98,9 @@ impl Conn {
             self.log_in(&line)
         } else if starts("filter ") {
             let text = line[7..].trim_start_matches(' ');
-            self.core.bus.change(&self.listener, |subscription| filter(subscription, text))
+            self.core
+                .bus
+                .change(&self.listener, |subscription| filter(subscription, text))
         } else if starts("resume") && self.listener.session.is_some() {
             self.resume = true;
             self.core.set_variable(self.session(), "socket_resume", "true");
@@ -70,17 +130,26 @@ impl Conn {
             "+OK will not linger".to_owned()
         } else if starts("event") {
             let words = line.split_once(' ').map_or("", |(_, words)| words);
-            self.core.bus.change(&self.listener, |subscription| subscribe(subscription, words))
+            self.core
+                .bus
+                .change(&self.listener, |subscription| subscribe(subscription, words))
         } else if starts("nixevent") {
             let words = line.split_once(' ').map_or("", |(_, words)| words);
-            self.core.bus.change(&self.listener, |subscription| unsubscribe(subscription, words))
+            self.core
+                .bus
+                .change(&self.listener, |subscription| unsubscribe(subscription, words))
         } else if starts("noevents") {
             self.listener.take_events();
             self.core.bus.change(&self.listener, |subscription| {
                 let listened = !subscription.events.is_empty();
                 subscription.events.clear();
                 subscription.subclasses.clear();
-                if listened { "+OK no longer listening for events" } else { "-ERR not listening for events" }.to_owned()
+                if listened {
+                    "+OK no longer listening for events"
+                } else {
+                    "-ERR not listening for events"
+                }
+                .to_owned()
             })
         } else if starts("log") {
             "+OK log level  [7]".to_owned()
@@ -88,7 +157,8 @@ impl Conn {
             "-ERR command not found".to_owned()
         };
         if let Some(raw) = reply.strip_prefix('~') {
-            self.write(format!("Content-Type: command/reply\n{raw}").as_bytes()).await;
+            self.write(format!("Content-Type: command/reply\n{raw}").as_bytes())
+                .await;
         } else {
             self.reply(&reply).await;
         }
@@ -129,7 +199,9 @@ impl Conn {
             if subscription.myevents {
                 return "-ERR aready enabled.".to_owned();
             }
-            subscription.events.extend(MY_EVENTS.iter().map(|name| (*name).to_owned()));
+            subscription
+                .events
+                .extend(MY_EVENTS.iter().map(|name| (*name).to_owned()));
             subscription.myevents = true;
             subscription.json = line.contains("json");
             "+OK Events Enabled".to_owned()
@@ -137,7 +209,11 @@ impl Conn {
     }
 
     fn send_message(&self, command: &Command, uuid: &str) -> String {
-        let target = if uuid.is_empty() { command.get("session-id").unwrap_or("") } else { uuid };
+        let target = if uuid.is_empty() {
+            command.get("session-id").unwrap_or("")
+        } else {
+            uuid
+        };
         let target = if target.is_empty() { self.session() } else { target };
         if self.core.queue_message(target, command) {
             "+OK".to_owned()
@@ -152,12 +228,16 @@ impl Conn {
         let subclass = command.get("Event-Subclass").map(str::to_owned);
         let calling = ("mod_event_socket.c", "parse_command", "2217");
         let base = self.core.base_headers(name, subclass.as_deref(), calling);
-        let given = command.headers.into_iter().filter(|(name, _)| !name.eq_ignore_ascii_case("Event-Subclass"));
+        let given = command
+            .headers
+            .into_iter()
+            .filter(|(name, _)| !name.eq_ignore_ascii_case("Event-Subclass"));
         let mut headers: Vec<(Cow<'static, str>, String)> = vec![(Cow::Borrowed("Command"), command.line)];
         headers.extend(given.map(|(name, value)| (Cow::Owned(name), value)));
         headers.push((Cow::Borrowed("Event-UUID"), uuid.clone()));
         headers.extend(base);
-        self.core.fire(name, headers, (!command.body.is_empty()).then_some(command.body));
+        self.core
+            .fire(name, headers, (!command.body.is_empty()).then_some(command.body));
         format!("+OK {uuid}")
     }
 
@@ -166,8 +246,7 @@ impl Conn {
         let (name, arg) = (name.to_owned(), arg.map(str::to_owned));
         let job = command.get("Job-UUID").map_or_else(new_uuid, str::to_owned);
         let (core, owner) = (Arc::clone(&self.core), self.session().to_owned());
-        let answer =
-            format!("Content-Type: command/reply\nReply-Text: +OK Job-UUID: {job}\nJob-UUID: {job}\n\n");
+        let answer = format!("Content-Type: command/reply\nReply-Text: +OK Job-UUID: {job}\nJob-UUID: {job}\n\n");
         tokio::spawn(async move {
             let body = api::execute(&core, &name, arg.as_deref()).await;
             let calling = ("mod_event_socket.c", "api_exec", "1572");
@@ -187,12 +266,16 @@ impl Conn {
         }
         let given: Option<i64> = seconds.parse().ok();
         self.linger = Some(given.unwrap_or(-1));
-        given.map_or_else(|| "+OK will linger".to_owned(), |seconds| format!("+OK will linger {seconds} seconds"))
+        given.map_or_else(
+            || "+OK will linger".to_owned(),
+            |seconds| format!("+OK will linger {seconds} seconds"),
+        )
     }
 }
 
 fn split_word(text: &str) -> (&str, Option<&str>) {
-    text.split_once(' ').map_or((text, None), |(word, rest)| (word, Some(rest)))
+    text.split_once(' ')
+        .map_or((text, None), |(word, rest)| (word, Some(rest)))
 }
 
 fn filter(subscription: &mut Subscription, text: &str) -> String {
@@ -211,7 +294,9 @@ fn filter(subscription: &mut Subscription, text: &str) -> String {
         ("add", Some(rest)) => split_word(rest),
         _ => (name, value),
     };
-    let Some(value) = value else { return "-ERR invalid syntax".to_owned() };
+    let Some(value) = value else {
+        return "-ERR invalid syntax".to_owned();
+    };
     subscription.filters.push((name.to_owned(), value.to_owned()));
     format!("+OK filter added. [{name}]=[{value}]")
 }
@@ -238,7 +323,10 @@ fn subscribe(subscription: &mut Subscription, words: &str) -> String {
     if keys == 0 {
         return "-ERR no keywords supplied".to_owned();
     }
-    format!("+OK event listener enabled {}", if subscription.json { "json" } else { "plain" })
+    format!(
+        "+OK event listener enabled {}",
+        if subscription.json { "json" } else { "plain" }
+    )
 }
 
 fn unsubscribe(subscription: &mut Subscription, words: &str) -> String {
@@ -258,5 +346,10 @@ fn unsubscribe(subscription: &mut Subscription, words: &str) -> String {
             keys += 1;
         }
     }
-    if keys == 0 { "-ERR no keywords supplied" } else { "+OK events nixed" }.to_owned()
+    if keys == 0 {
+        "-ERR no keywords supplied"
+    } else {
+        "+OK events nixed"
+    }
+    .to_owned()
 }

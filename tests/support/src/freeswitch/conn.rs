@@ -3,6 +3,7 @@
 //! Races that are real and modelled: an event waits for the end of the 20 ms poll unless the client sends something;
 //! events never interrupt the reading of a command; the linger notice comes with the poll that sees the hangup.
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -27,11 +28,15 @@ pub(crate) struct Command {
 
 impl Command {
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 }
 
 /// A connection and what its client has asked for.
+#[allow(clippy::struct_excessive_bools, reason = "the flags of listener_t, one for one")]
 pub(crate) struct Conn {
     pub(crate) core: Arc<Core>,
     pub(crate) listener: Arc<Listener>,
@@ -114,7 +119,7 @@ impl Conn {
 
     /// Sleeps in the poll until bytes, its end, or a timeout.
     async fn wait(&mut self) {
-        let mut deadline = Instant::now() + Duration::from_secs(3600);
+        let mut deadline = Instant::now() + Duration::from_hours(1);
         let something_waits = self.listener.has_events() || self.hangup_is_new();
         if something_waits && self.buffer.is_empty() {
             deadline = self.poll_end();
@@ -173,10 +178,17 @@ impl Conn {
             let mut out = String::new();
             for event in &events {
                 let rendered = if json { event.json() } else { String::new() };
-                let (kind, text) = if json { ("json", rendered.as_str()) } else { ("plain", event.plain()) };
-                out.push_str(&format!("Content-Length: {}\nContent-Type: text/event-{kind}\n\n{text}", text.len()));
+                let (kind, text) = if json {
+                    ("json", rendered.as_str())
+                } else {
+                    ("plain", event.plain())
+                };
+                let len = text.len();
+                let _ = write!(out, "Content-Length: {len}\nContent-Type: text/event-{kind}\n\n{text}");
             }
-            events.iter().for_each(|event| event.mark_written());
+            for event in &events {
+                event.mark_written();
+            }
             self.write(out.as_bytes()).await;
         }
         if down {
@@ -191,14 +203,22 @@ impl Conn {
             return;
         };
         let session = self.listener.session.clone().unwrap_or_default();
-        let name = self.core.world().channels.get(&session).map(super::channel::Channel::name).unwrap_or_default();
+        let name = self
+            .core
+            .world()
+            .channels
+            .get(&session)
+            .map(super::channel::Channel::name)
+            .unwrap_or_default();
         let notice = format!(
             "Content-Type: text/disconnect-notice\nControlled-Session-UUID: {session}\nContent-Disposition: linger\n\
              Channel-Name: {name}\nLinger-Time: {seconds}\nContent-Length: 0\n\n"
         );
         self.write(notice.as_bytes()).await;
         // The source compares whole seconds with `>`: one more than asked for.
-        self.linger_until = u64::try_from(seconds).ok().map(|s| Instant::now() + Duration::from_secs(s + 1));
+        self.linger_until = u64::try_from(seconds)
+            .ok()
+            .map(|s| Instant::now() + Duration::from_secs(s + 1));
     }
 
     async fn say_goodbye(&mut self) {
@@ -220,11 +240,16 @@ impl Conn {
     }
 
     pub(crate) async fn reply(&mut self, text: &str) {
-        self.write(format!("Content-Type: command/reply\nReply-Text: {text}\n\n").as_bytes()).await;
+        self.write(format!("Content-Type: command/reply\nReply-Text: {text}\n\n").as_bytes())
+            .await;
     }
 
     fn skip_line_feeds(&mut self) {
-        let blank = self.buffer.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let blank = self
+            .buffer
+            .iter()
+            .take_while(|byte| matches!(byte, b'\r' | b'\n'))
+            .count();
         self.buffer.drain(..blank);
     }
 
@@ -247,8 +272,15 @@ impl Conn {
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_owned(), value.trim_start_matches(' ').to_owned()))
             .collect();
-        let mut command = Command { line, headers, body: String::new() };
-        let length: usize = command.get("Content-Length").and_then(|value| value.trim().parse().ok()).unwrap_or(0);
+        let mut command = Command {
+            line,
+            headers,
+            body: String::new(),
+        };
+        let length: usize = command
+            .get("Content-Length")
+            .and_then(|value| value.trim().parse().ok())
+            .unwrap_or(0);
         let body = self.buffer.get(end..end + length)?;
         command.body = String::from_utf8_lossy(body).into_owned();
         self.buffer.drain(..end + length);

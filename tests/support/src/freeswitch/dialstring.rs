@@ -23,7 +23,12 @@ impl Plan {
     /// A variable of the first endpoint.
     pub(crate) fn variable(&self, name: &str) -> Option<&str> {
         let first = self.endpoints.first()?;
-        first.variables.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+        first
+            .variables
+            .iter()
+            .rev()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -47,13 +52,19 @@ pub(crate) fn parse(text: &str) -> Result<Plan, &'static str> {
                 own.extend(variables(&target[1..end]));
                 target = &target[end + 1..];
             }
-            Endpoint { target: target.to_owned(), variables: own }
+            Endpoint {
+                target: target.to_owned(),
+                variables: own,
+            }
         })
         .collect();
     if endpoints.iter().any(|endpoint| endpoint.target.is_empty()) {
         return Err("an empty endpoint");
     }
-    Ok(Plan { endpoints, action: action.trim().to_owned() })
+    Ok(Plan {
+        endpoints,
+        action: action.trim().to_owned(),
+    })
 }
 
 fn closing(text: &str, open: char, close: char) -> Option<usize> {
@@ -78,7 +89,11 @@ fn variables(text: &str) -> Vec<(String, String)> {
         None => (text, ','),
     };
     let pairs = split_outside(text, &[separator]);
-    pairs.iter().filter_map(|pair| pair.split_once('=')).map(|(n, v)| (n.trim().to_owned(), unquote(v))).collect()
+    pairs
+        .iter()
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(n, v)| (n.trim().to_owned(), unquote(v)))
+        .collect()
 }
 
 /// Splits where a separator stands outside `'quotes'` and `[brackets]` and is not escaped.

@@ -24,14 +24,28 @@ pub struct Event {
 
 impl Event {
     pub(crate) fn new(name: &str, headers: Vec<(Cow<'static, str>, String)>, body: Option<String>) -> Self {
-        let subclass = headers.iter().find(|(name, _)| name == "Event-Subclass").map(|(_, value)| value.clone());
+        let subclass = headers
+            .iter()
+            .find(|(name, _)| name == "Event-Subclass")
+            .map(|(_, value)| value.clone());
         let (plain, written) = (OnceLock::new(), OnceLock::new());
-        Self { name: name.to_owned(), subclass, headers, body, fired_at: Instant::now(), plain, written }
+        Self {
+            name: name.to_owned(),
+            subclass,
+            headers,
+            body,
+            fired_at: Instant::now(),
+            plain,
+            written,
+        }
     }
 
     /// The value of a header; names compare without case, as in FreeSWITCH.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     /// When its bytes were first written to a socket, if they were.
@@ -67,10 +81,17 @@ impl Event {
     /// `text/event-json`: header values are not encoded; the body is `_body`.
     pub(crate) fn json(&self) -> String {
         let quote = |text: &str| serde_json::Value::from(text).to_string();
-        let mut fields: Vec<String> =
-            self.headers.iter().map(|(name, value)| format!("{}:{}", quote(name), quote(value))).collect();
+        let mut fields: Vec<String> = self
+            .headers
+            .iter()
+            .map(|(name, value)| format!("{}:{}", quote(name), quote(value)))
+            .collect();
         if let Some(body) = &self.body {
-            fields.push(format!("\"Content-Length\":\"{}\",\"_body\":{}", body.len(), quote(body)));
+            fields.push(format!(
+                "\"Content-Length\":\"{}\",\"_body\":{}",
+                body.len(),
+                quote(body)
+            ));
         }
         format!("{{{}}}", fields.join(","))
     }
@@ -81,7 +102,9 @@ impl Event {
 fn percent_encode_into(out: &mut String, value: &str) {
     let bytes = value.as_bytes();
     for (at, byte) in value.bytes().enumerate() {
-        let pair = bytes.get(at + 1..at + 3).is_some_and(|next| next.iter().all(u8::is_ascii_hexdigit));
+        let pair = bytes
+            .get(at + 1..at + 3)
+            .is_some_and(|next| next.iter().all(u8::is_ascii_hexdigit));
         if byte == b'%' && pair {
             out.push('%');
         } else if !(b' '..=b'~').contains(&byte) || b" #%&+:;<=>?@[\\]^`{|}\"".contains(&byte) {
@@ -105,7 +128,9 @@ pub fn percent_decode(text: &str) -> String {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let pair = text.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let pair = text
+            .get(at + 1..at + 3)
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
         match (bytes[at], pair) {
             (b'%', Some(byte)) => {
                 out.push(byte);

@@ -74,7 +74,9 @@ impl Core {
 
     /// CHANNEL_HANGUP and what the other end of the channel gets.
     fn announce_end(&self, world: &mut World, uuid: &str, cause: &str, ending: Ending) -> bool {
-        let Some(channel) = world.channels.get_mut(uuid).filter(|channel| channel.cause.is_none()) else { return false };
+        let Some(channel) = world.channels.get_mut(uuid).filter(|channel| channel.cause.is_none()) else {
+            return false;
+        };
         channel.cause = Some(cause.to_owned());
         channel.stamp(When::Hangup);
         if let Ending::Refused(status) = ending {
@@ -84,7 +86,11 @@ impl Core {
         if ending == Ending::Ours
             && let Some(held) = channel.held()
         {
-            held.shared.saw(if answered { CallerSaw::Bye } else { CallerSaw::Final(final_status(cause)) });
+            held.shared.saw(if answered {
+                CallerSaw::Bye
+            } else {
+                CallerSaw::Final(final_status(cause))
+            });
         }
         let template = &end_of(catalog(), world, uuid, ending).hangup;
         self.emit(world, uuid, template);
@@ -102,7 +108,9 @@ impl Core {
 
     /// What follows CHANNEL_HANGUP, up to CHANNEL_HANGUP_COMPLETE; tells a held channel's connection.
     fn complete(&self, world: &mut World, uuid: &str) {
-        let Some(channel) = world.channels.get_mut(uuid) else { return };
+        let Some(channel) = world.channels.get_mut(uuid) else {
+            return;
+        };
         let cause = channel.cause.clone().unwrap_or_default();
         let mut listener = None;
         let held = channel.held().map(|held| {
@@ -115,7 +123,11 @@ impl Core {
             self.emit(world, uuid, &catalog().state_hangup);
             self.emit(world, uuid, &catalog().state_reporting);
         }
-        let refused = if world.channels[uuid].sip_failure.0 == 487 { Ending::Ours } else { Ending::Refused(0) };
+        let refused = if world.channels[uuid].sip_failure.0 == 487 {
+            Ending::Ours
+        } else {
+            Ending::Refused(0)
+        };
         let remote = held.is_some() && cause == "ORIGINATOR_CANCEL";
         let template = &end_of(catalog(), world, uuid, if remote { Ending::Remote } else { refused }).complete;
         self.emit(world, uuid, template);
@@ -127,10 +139,16 @@ impl Core {
     /// What happens to a channel when the one bridged to it has ended.
     fn end_peer(self: &Arc<Self>, uuid: &str, cause: &str) {
         let mut world = self.world();
-        let Some(channel) = world.channels.get_mut(uuid).filter(|channel| channel.cause.is_none()) else { return };
+        let Some(channel) = world.channels.get_mut(uuid).filter(|channel| channel.cause.is_none()) else {
+            return;
+        };
         let stays = !channel.is_leg() && !channel.is_true("hangup_after_bridge");
         if stays {
-            let variables = channel.variables.iter().map(|v| (v.name.clone(), v.value.clone())).collect();
+            let variables = channel
+                .variables
+                .iter()
+                .map(|v| (v.name.clone(), v.value.clone()))
+                .collect();
             if let Some(held) = channel.held() {
                 held.shared.ended(Outcome::Resumed { variables });
             }
@@ -145,21 +163,38 @@ impl Core {
 }
 
 fn bridge_events(world: &World, leg: &str) -> &'static super::catalog::BridgeEvents {
-    let peer = world.channels.get(leg).and_then(|channel| world.channels.get(channel.peer.as_ref()?));
-    if peer.is_some_and(Channel::is_loopback) { &catalog().leg_with_loopback } else { &catalog().leg_with_sofia }
+    let peer = world
+        .channels
+        .get(leg)
+        .and_then(|channel| world.channels.get(channel.peer.as_ref()?));
+    if peer.is_some_and(Channel::is_loopback) {
+        &catalog().leg_with_loopback
+    } else {
+        &catalog().leg_with_sofia
+    }
 }
 
 /// The recorded end that fits a channel.
 fn end_of<'a>(catalog: &'a Catalog, world: &World, uuid: &str, ending: Ending) -> &'a End {
     let channel = &world.channels[uuid];
-    let (bridged, answered, rang) =
-        (channel.time(When::Bridged) != 0, channel.is_answered(), channel.time(When::Progress) != 0);
+    let (bridged, answered, rang) = (
+        channel.time(When::Bridged) != 0,
+        channel.is_answered(),
+        channel.time(When::Progress) != 0,
+    );
     if channel.is_leg() {
         return match ending {
             _ if bridged && channel.peer.is_some() => {
-                let with_loopback =
-                    channel.peer.as_ref().and_then(|peer| world.channels.get(peer)).is_some_and(Channel::is_loopback);
-                if with_loopback { &catalog.leg_with_loopback.end } else { &catalog.leg_with_sofia.end }
+                let with_loopback = channel
+                    .peer
+                    .as_ref()
+                    .and_then(|peer| world.channels.get(peer))
+                    .is_some_and(Channel::is_loopback);
+                if with_loopback {
+                    &catalog.leg_with_loopback.end
+                } else {
+                    &catalog.leg_with_sofia.end
+                }
             }
             _ if answered => &catalog.leg_unbridged,
             Ending::Refused(_) if rang => &catalog.leg_refused_ringing,
@@ -169,7 +204,11 @@ fn end_of<'a>(catalog: &'a Catalog, world: &World, uuid: &str, ending: Ending) -
             _ => &catalog.leg_silent,
         };
     }
-    let events = if channel.is_loopback() { &catalog.loopback } else { &catalog.sofia };
+    let events = if channel.is_loopback() {
+        &catalog.loopback
+    } else {
+        &catalog.sofia
+    };
     match ending {
         _ if bridged => &events.bridged,
         _ if answered => &events.unbridged,

@@ -56,7 +56,11 @@ impl Call {
             domain: domain.to_owned(),
             loopback: false,
             codecs: vec!["PCMU".to_owned(), "PCMA".to_owned()],
-            variables: vec![set("dialed_user", user), set("dialed_domain", domain), set("socket_resume", "true")],
+            variables: vec![
+                set("dialed_user", user),
+                set("dialed_domain", domain),
+                set("socket_resume", "true"),
+            ],
             sip_call_id: String::new(),
             record: true,
         }
@@ -190,41 +194,80 @@ pub struct Held {
 impl Held {
     /// Puts a caller into the dialplan and runs `socket`.
     pub(crate) fn start(core: &Arc<Core>, call: &Call) -> Self {
-        let uuid = if call.uuid.is_empty() { new_uuid() } else { call.uuid.clone() };
+        let uuid = if call.uuid.is_empty() {
+            new_uuid()
+        } else {
+            call.uuid.clone()
+        };
         let (outcomes, log) = (watch::Sender::new(Vec::new()), Mutex::default());
-        let shared = Arc::new(HeldShared { outcomes, log, record: call.record });
-        let state = HeldState { shared: Arc::clone(&shared), listener: None, apps: VecDeque::new() };
-        let role = Role::Held { loopback: call.loopback, state: Box::new(state) };
+        let shared = Arc::new(HeldShared {
+            outcomes,
+            log,
+            record: call.record,
+        });
+        let state = HeldState {
+            shared: Arc::clone(&shared),
+            listener: None,
+            apps: VecDeque::new(),
+        };
+        let role = Role::Held {
+            loopback: call.loopback,
+            state: Box::new(state),
+        };
         let mut channel = Channel::new(uuid.clone(), role, core.next_session());
         channel.caller_name.clone_from(&call.caller_name);
         channel.caller_number.clone_from(&call.caller_number);
         channel.callee.clone_from(&call.user);
         channel.domain.clone_from(&call.domain);
-        channel.destination =
-            if call.loopback { format!("{}@{}", call.user, call.domain) } else { call.destination.clone() };
-        channel.sip_call_id = if call.sip_call_id.is_empty() { new_uuid() } else { call.sip_call_id.clone() };
+        channel.destination = if call.loopback {
+            format!("{}@{}", call.user, call.domain)
+        } else {
+            call.destination.clone()
+        };
+        channel.sip_call_id = if call.sip_call_id.is_empty() {
+            new_uuid()
+        } else {
+            call.sip_call_id.clone()
+        };
         channel.offer.clone_from(&call.codecs);
-        channel.codec = if call.loopback { call.codecs.first().cloned() } else { None };
+        channel.codec = if call.loopback {
+            call.codecs.first().cloned()
+        } else {
+            None
+        };
         channel.socket = format!("{} async full", call.socket);
         channel.app = ("socket".to_owned(), channel.socket.clone(), new_uuid());
         for (name, value) in &call.variables {
             channel.set_variable(name, value, false);
         }
         core.world().channels.insert(uuid.clone(), channel);
-        let held = Self { core: Arc::clone(core), uuid, started: Instant::now(), shared };
+        let held = Self {
+            core: Arc::clone(core),
+            uuid,
+            started: Instant::now(),
+            shared,
+        };
         tokio::spawn(run_socket(Arc::clone(core), held.uuid.clone(), call.socket.clone()));
         held
     }
 
-    /// The first thing that became of it; panics when nothing does within 60 s.
+    /// The first thing that became of it.
+    ///
+    /// # Panics
+    ///
+    /// When nothing does within 60 s.
     pub async fn outcome(&self) -> Outcome {
         self.nth_outcome(0).await
     }
 
     /// The `n`th thing that became of it (from 0): a connected call ends, a resumed one may be hung up.
+    ///
+    /// # Panics
+    ///
+    /// When that does not happen within 60 s.
     pub async fn nth_outcome(&self, n: usize) -> Outcome {
         let mut changes = self.shared.outcomes.subscribe();
-        let met = tokio::time::timeout(Duration::from_secs(60), changes.wait_for(|all| all.len() > n)).await;
+        let met = tokio::time::timeout(Duration::from_mins(1), changes.wait_for(|all| all.len() > n)).await;
         let all = met.unwrap_or_else(|_| panic!("held call {}: no outcome {n} within 60 s", self.uuid));
         all.expect("the handle keeps the sender")[n].1.clone()
     }
@@ -234,16 +277,32 @@ impl Held {
         self.shared.outcomes.borrow().clone()
     }
 
-    /// Waits until it is bridged; panics when something else happens first.
+    /// Waits until it is bridged.
+    ///
+    /// # Panics
+    ///
+    /// When something else happens first.
     pub async fn wait_bridged(&self) {
         let outcome = self.outcome().await;
-        assert!(matches!(outcome, Outcome::Connected { .. }), "not bridged but {outcome:?}");
+        assert!(
+            matches!(outcome, Outcome::Connected { .. }),
+            "not bridged but {outcome:?}"
+        );
     }
 
     /// The caller gives up (ORIGINATOR_CANCEL) or, once answered, hangs up (NORMAL_CLEARING).
     pub fn caller_hangs_up(&self) {
-        let answered = self.core.world().channels.get(&self.uuid).is_some_and(Channel::is_answered);
-        self.hung_up_with(if answered { "NORMAL_CLEARING" } else { "ORIGINATOR_CANCEL" });
+        let answered = self
+            .core
+            .world()
+            .channels
+            .get(&self.uuid)
+            .is_some_and(Channel::is_answered);
+        self.hung_up_with(if answered {
+            "NORMAL_CLEARING"
+        } else {
+            "ORIGINATOR_CANCEL"
+        });
     }
 
     /// Another branch of a ring group answered: a loopback ends with LOSE_RACE.
@@ -267,13 +326,21 @@ impl Held {
 
     /// A channel variable's value now.
     pub fn variable(&self, name: &str) -> Option<String> {
-        self.core.world().channels.get(&self.uuid).and_then(|channel| channel.variable(name).map(str::to_owned))
+        self.core
+            .world()
+            .channels
+            .get(&self.uuid)
+            .and_then(|channel| channel.variable(name).map(str::to_owned))
     }
 
     /// Breaks its connection as a network fault would: no notice, FreeSWITCH sees an error.
     pub fn cut_connection(&self) {
-        let listener =
-            self.core.world().channels.get_mut(&self.uuid).and_then(|channel| channel.held()?.listener.clone());
+        let listener = self
+            .core
+            .world()
+            .channels
+            .get_mut(&self.uuid)
+            .and_then(|channel| channel.held()?.listener.clone());
         if let Some(listener) = listener {
             listener.close();
         }
@@ -283,7 +350,9 @@ impl Held {
 /// The `socket` application: each address in turn; none means that the dialplan goes on.
 async fn run_socket(core: Arc<Core>, uuid: String, addresses: String) {
     for address in addresses.split('|').filter(|address| !address.is_empty()) {
-        let Ok(stream) = TcpStream::connect(address).await else { continue };
+        let Ok(stream) = TcpStream::connect(address).await else {
+            continue;
+        };
         let conn = Conn::new(Arc::clone(&core), stream, Some(uuid.clone()));
         if let Some(held) = core.world().channels.get_mut(&uuid).and_then(Channel::held) {
             held.listener = Some(Arc::clone(&conn.listener));

@@ -32,7 +32,11 @@ impl Core {
         }
         let target = plan.endpoints[0].target.clone();
         let mut parts = target.splitn(3, '/');
-        let (kind, profile, uri) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""), parts.next().unwrap_or(""));
+        let (kind, profile, uri) = (
+            parts.next().unwrap_or(""),
+            parts.next().unwrap_or(""),
+            parts.next().unwrap_or(""),
+        );
         match kind {
             "sofia" if self.knows_profile(profile) => {}
             "sofia" => return Err("INVALID_PROFILE".to_owned()),
@@ -42,7 +46,10 @@ impl Core {
         if plan.action != "&park()" {
             self.complain(format!("originate with action {}", plan.action));
         }
-        let timeout = plan.variable("originate_timeout").and_then(|text| text.parse().ok()).unwrap_or(60);
+        let timeout = plan
+            .variable("originate_timeout")
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(60);
         let leg = self.start_leg(&plan, uri);
         self.follow(leg, Duration::from_secs(timeout)).await
     }
@@ -53,14 +60,21 @@ impl Core {
 
     fn start_leg(self: &Arc<Self>, plan: &Plan, uri: &str) -> Started {
         let get = |name: &str| plan.variable(name).unwrap_or("").to_owned();
-        let uuid = Some(get("origination_uuid")).filter(|uuid| !uuid.is_empty()).unwrap_or_else(new_uuid);
+        let uuid = Some(get("origination_uuid"))
+            .filter(|uuid| !uuid.is_empty())
+            .unwrap_or_else(new_uuid);
         let mut world = self.world();
         if world.channels.contains_key(&uuid) {
             world.complaints.push(format!("origination_uuid {uuid} is in use"));
         }
         let found = route(&world, uri);
         let (acts, act_queue) = mpsc::unbounded_channel();
-        let state = LegState { phone: found, invite: 0, acts, gone: watch::Sender::new(false) };
+        let state = LegState {
+            phone: found,
+            invite: 0,
+            acts,
+            gone: watch::Sender::new(false),
+        };
         let gone = state.gone.subscribe();
         let mut channel = Channel::new(uuid.clone(), Role::Leg(state), self.next_session());
         for (name, value) in &plan.endpoints[0].variables {
@@ -68,20 +82,35 @@ impl Core {
         }
         channel.caller_number = get("origination_caller_id_number");
         uri.clone_into(&mut channel.uri);
-        let user = uri.trim_start_matches("sip:").split('@').next().unwrap_or("").to_owned();
+        let user = uri
+            .trim_start_matches("sip:")
+            .split('@')
+            .next()
+            .unwrap_or("")
+            .to_owned();
         (channel.callee, channel.app) = (user, ("park".to_owned(), String::new(), new_uuid()));
-        channel.sip_call_id = Some(get("sip_invite_call_id")).filter(|id| !id.is_empty()).unwrap_or_else(new_uuid);
+        channel.sip_call_id = Some(get("sip_invite_call_id"))
+            .filter(|id| !id.is_empty())
+            .unwrap_or_else(new_uuid);
         let mut behaviour = Behaviour::Unreachable;
         if let Some(phone) = found.map(|index| Arc::clone(&world.phones[index])) {
             let offer = self.offer(&channel);
             phone.change(|state| {
-                behaviour = if state.awake { state.behaviour.clone() } else { Behaviour::Silent };
+                behaviour = if state.awake {
+                    state.behaviour.clone()
+                } else {
+                    Behaviour::Silent
+                };
                 channel.user_agent.clone_from(&state.spec.agent);
                 channel.offer.clone_from(&state.spec.codecs);
                 channel.codec = offer.iter().find(|codec| state.spec.codecs.contains(codec)).cloned();
                 let cannot = matches!(behaviour, Behaviour::Silent | Behaviour::Unreachable);
                 if channel.codec.is_none() && !cannot {
-                    behaviour = Behaviour::Refuses { status: 488, after: Duration::ZERO, rings: false };
+                    behaviour = Behaviour::Refuses {
+                        status: 488,
+                        after: Duration::ZERO,
+                        rings: false,
+                    };
                 }
                 if let Role::Leg(leg) = &mut channel.role {
                     leg.invite = state.invites.len();
@@ -91,22 +120,43 @@ impl Core {
             });
         }
         world.channels.insert(uuid.clone(), channel);
-        Started { uuid, behaviour, acts: act_queue, gone }
+        Started {
+            uuid,
+            behaviour,
+            acts: act_queue,
+            gone,
+        }
     }
 
     /// The codecs in a leg's offer, in order.
     fn offer(&self, channel: &Channel) -> Vec<String> {
-        let told = channel.variable("absolute_codec_string").or_else(|| channel.variable("codec_string"));
-        let plain = |codec: &str| codec.split('@').next().unwrap_or("").rsplit('.').next().unwrap_or("").to_owned();
-        told.map_or_else(|| self.config.codecs.clone(), |list| list.split([',', ':']).map(plain).collect())
+        let told = channel
+            .variable("absolute_codec_string")
+            .or_else(|| channel.variable("codec_string"));
+        let plain = |codec: &str| {
+            codec
+                .split('@')
+                .next()
+                .unwrap_or("")
+                .rsplit('.')
+                .next()
+                .unwrap_or("")
+                .to_owned()
+        };
+        told.map_or_else(
+            || self.config.codecs.clone(),
+            |list| list.split([',', ':']).map(plain).collect(),
+        )
     }
 
     async fn follow(self: &Arc<Self>, mut leg: Started, timeout: Duration) -> Result<String, String> {
-        let far = Duration::from_secs(86_400);
+        let far = Duration::from_hours(24);
         let start = tokio::time::Instant::now();
         let (ring, answer, refuse) = match leg.behaviour {
             Behaviour::Rings(ring, answer) => (Some(ring), answer, None),
-            Behaviour::Refuses { status, after, rings } => (rings.then_some(Duration::ZERO), None, Some((after, status))),
+            Behaviour::Refuses { status, after, rings } => {
+                (rings.then_some(Duration::ZERO), None, Some((after, status)))
+            }
             Behaviour::Silent | Behaviour::Manual => (None, None, None),
             Behaviour::Unreachable => {
                 self.tick().await;
@@ -156,7 +206,9 @@ impl Core {
 
     fn leg_rings(&self, uuid: &str) {
         let mut world = self.world();
-        let Some(channel) = world.channels.get_mut(uuid) else { return };
+        let Some(channel) = world.channels.get_mut(uuid) else {
+            return;
+        };
         if channel.time(When::Progress) == 0 && !channel.is_answered() {
             channel.stamp(When::Progress);
             self.emit(&world, uuid, &catalog().leg_progress);
@@ -165,9 +217,13 @@ impl Core {
 
     fn leg_answers(self: &Arc<Self>, uuid: &str) {
         let mut world = self.world();
-        let Some(channel) = world.channels.get_mut(uuid) else { return };
+        let Some(channel) = world.channels.get_mut(uuid) else {
+            return;
+        };
         channel.stamp(When::Answered);
-        let park_timeout = channel.variable("park_timeout").and_then(|text| text.split(':').next()?.parse().ok());
+        let park_timeout = channel
+            .variable("park_timeout")
+            .and_then(|text| text.split(':').next()?.parse().ok());
         self.emit(&world, uuid, &catalog().leg_answer);
         change_invite(&world, uuid, |invite| invite.answered = true);
         drop(world);
@@ -175,7 +231,11 @@ impl Core {
             let (core, uuid) = (Arc::clone(self), uuid.to_owned());
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_secs(seconds)).await;
-                let alone = core.world().channels.get(&uuid).is_some_and(|c| c.peer.is_none() && c.cause.is_none());
+                let alone = core
+                    .world()
+                    .channels
+                    .get(&uuid)
+                    .is_some_and(|c| c.peer.is_none() && c.cause.is_none());
                 if alone {
                     core.hang_up(&uuid, "NORMAL_CLEARING", Ending::Ours);
                 }
@@ -191,7 +251,9 @@ async fn until_gone(gone: &mut watch::Receiver<bool>) {
 
 /// Changes the record of the INVITE that made a leg.
 pub(crate) fn change_invite(world: &World, leg: &str, change: impl FnOnce(&mut Invite)) {
-    let Some(leg) = world.channels.get(leg).and_then(Channel::leg) else { return };
+    let Some(leg) = world.channels.get(leg).and_then(Channel::leg) else {
+        return;
+    };
     if let Some(phone) = leg.phone.and_then(|index| world.phones.get(index)) {
         phone.change(|state| state.invites.get_mut(leg.invite).map(change));
     }
@@ -199,9 +261,16 @@ pub(crate) fn change_invite(world: &World, leg: &str, change: impl FnOnce(&mut I
 
 /// Who is at the address that FreeSWITCH would send to: `fs_path` if there is one, else the URI's own.
 fn route(world: &World, uri: &str) -> Option<usize> {
-    let path = uri.split(';').find_map(|param| param.strip_prefix("fs_path=")).map(percent_decode);
+    let path = uri
+        .split(';')
+        .find_map(|param| param.strip_prefix("fs_path="))
+        .map(percent_decode);
     let sent_to = path.as_deref().unwrap_or(uri);
-    let plain = sent_to.trim_start_matches("sip:").split([';', '>']).next().unwrap_or("");
+    let plain = sent_to
+        .trim_start_matches("sip:")
+        .split([';', '>'])
+        .next()
+        .unwrap_or("");
     let address = plain.rsplit_once('@').map_or(plain, |(_, address)| address);
     world.by_address.get(address).copied()
 }

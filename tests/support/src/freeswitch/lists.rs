@@ -65,12 +65,19 @@ pub(crate) fn sofia(core: &Core, words: &[&str]) -> String {
         }
         ["status", "profile", name, "reg"] => {
             let regs = of_profile(core, name);
-            let Some(regs) = regs else { return "Invalid Profile!\n".to_owned() };
+            let Some(regs) = regs else {
+                return "Invalid Profile!\n".to_owned();
+            };
             let items: String = regs.iter().map(|r| in_text(core, r)).collect();
-            format!("\nRegistrations:\n{RULE}\n{items}Total items returned: {}\n{RULE}\n\n", regs.len())
+            format!(
+                "\nRegistrations:\n{RULE}\n{items}Total items returned: {}\n{RULE}\n\n",
+                regs.len()
+            )
         }
         ["xmlstatus", "profile", name, "reg"] => {
-            let Some(regs) = of_profile(core, name) else { return "Invalid Profile!\n".to_owned() };
+            let Some(regs) = of_profile(core, name) else {
+                return "Invalid Profile!\n".to_owned();
+            };
             let items: String = regs.iter().map(|r| in_xml(core, r)).collect();
             format!(
                 "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n<profile>\n  <registrations>\n{items}  </registrations>\n\
@@ -122,17 +129,26 @@ fn in_xml(core: &Core, r: &Registration) -> String {
         ("sip-auth-realm", r.domain.clone()),
         ("mwi-account", format!("{}@{}", r.user, r.domain)),
     ];
-    let lines: String = tags.iter().map(|(tag, value)| format!("        <{tag}>{value}</{tag}>\n")).collect();
-    format!("    <registration>\n{lines}    </registration>\n")
+    let lines: Vec<String> = tags
+        .iter()
+        .map(|(tag, value)| format!("        <{tag}>{value}</{tag}>\n"))
+        .collect();
+    format!("    <registration>\n{}    </registration>\n", lines.concat())
 }
 
 fn until(r: &Registration) -> (String, u64) {
     let end = r.since + u64::from(r.expires);
-    (clock::local(end * 1_000_000), end.saturating_sub(clock::micros() / 1_000_000))
+    (
+        clock::local(end * 1_000_000),
+        end.saturating_sub(clock::micros() / 1_000_000),
+    )
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }
 
 /// `sofia_contact [profile/]user@domain`; `*` is every profile.
@@ -144,7 +160,11 @@ pub(crate) fn sofia_contact(core: &Core, arg: &str) -> String {
     };
     let all = registrations(core);
     let found: Vec<String> = all.iter().filter(is_it).map(Registration::dial_string).collect();
-    if found.is_empty() { "error/user_not_registered".to_owned() } else { found.join(",") }
+    if found.is_empty() {
+        "error/user_not_registered".to_owned()
+    } else {
+        found.join(",")
+    }
 }
 
 /// `status`.

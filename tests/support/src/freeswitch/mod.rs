@@ -24,7 +24,7 @@
 //! | `api`, `lists`, `dialstring` | API commands and their texts |
 //! | `core`, `channel`, `calls`, `legs`, `hangup` | channels and what happens to them |
 //! | `held`, `phone`, `registry`, `bulk` | what a test holds in its hands |
-//! | `capture`, `template`, `catalog`, `event` | recordings, and events made from them |
+//! | `capture`, `template`, `recognise`, `catalog`, `event` | recordings, and events made from them |
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -52,6 +52,7 @@ mod held;
 mod legs;
 mod lists;
 mod phone;
+mod recognise;
 mod registry;
 mod template;
 
@@ -74,6 +75,10 @@ pub struct FakeFreeSwitch {
 
 impl FakeFreeSwitch {
     /// Starts one on a free port of 127.0.0.1.
+    ///
+    /// # Panics
+    ///
+    /// When there is no free port.
     pub async fn start(config: Config) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
@@ -110,7 +115,10 @@ impl FakeFreeSwitch {
 
     /// Fires a CUSTOM event with these headers, as another module would.
     pub fn fire_custom(&self, subclass: &str, headers: &[(&'static str, &str)]) -> Arc<Event> {
-        let fields = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let fields = headers
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect();
         self.core.custom(subclass, ("mod_test.c", "fire", "1"), fields)
     }
 
@@ -122,7 +130,12 @@ impl FakeFreeSwitch {
     /// UUIDs of the legs that are up now.
     pub fn legs(&self) -> Vec<String> {
         let world = self.core.world();
-        world.channels.values().filter(|c| c.is_leg() && c.cause.is_none()).map(|c| c.uuid.clone()).collect()
+        world
+            .channels
+            .values()
+            .filter(|c| c.is_leg() && c.cause.is_none())
+            .map(|c| c.uuid.clone())
+            .collect()
     }
 
     /// How many event-socket connections are open (inbound, outbound).
@@ -134,7 +147,7 @@ impl FakeFreeSwitch {
 
     /// Fault: FreeSWITCH ends and starts again with a new Core-UUID; calls are gone, registrations if told.
     pub fn restart(&self, forget_registrations: bool) {
-        *lock(&self.core.core_uuid) = new_uuid();
+        *lock(&self.core.instance) = new_uuid();
         *lock(&self.core.started) = Instant::now();
         let mut world = self.core.world();
         for channel in world.channels.values_mut() {
@@ -161,18 +174,30 @@ impl FakeFreeSwitch {
     /// Fault: drops the inbound connections only.
     pub fn drop_inbound(&self) {
         let all = self.core.bus.listeners();
-        all.iter().filter(|listener| listener.session.is_none()).for_each(|listener| listener.close());
+        all.iter()
+            .filter(|listener| listener.session.is_none())
+            .for_each(|listener| listener.close());
     }
 
     /// Fault: neither reads nor writes on any connection until thawed.
     pub fn freeze(&self, on: bool) {
         self.core.frozen.store(on, Ordering::SeqCst);
-        self.core.bus.listeners().iter().for_each(|listener| listener.bell.notify_one());
+        self.core
+            .bus
+            .listeners()
+            .iter()
+            .for_each(|listener| listener.bell.notify_one());
     }
 
     /// Fault: neither reads nor writes on the inbound connections until told otherwise.
     pub fn stall_inbound(&self, on: bool) {
-        for listener in self.core.bus.listeners().iter().filter(|listener| listener.session.is_none()) {
+        for listener in self
+            .core
+            .bus
+            .listeners()
+            .iter()
+            .filter(|listener| listener.session.is_none())
+        {
             listener.stalled.store(on, Ordering::SeqCst);
             listener.bell.notify_one();
         }

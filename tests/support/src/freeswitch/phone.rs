@@ -184,11 +184,23 @@ impl Phone {
         }
         world.by_address.insert(spec.address.clone(), index);
         let behaviour = Behaviour::Rings(Duration::ZERO, None);
-        let state = PhoneState { spec, awake: false, behaviour, invites: Vec::new() };
-        let shared = Arc::new(PhoneShared { state: Mutex::new(state), changed: watch::Sender::new(0) });
+        let state = PhoneState {
+            spec,
+            awake: false,
+            behaviour,
+            invites: Vec::new(),
+        };
+        let shared = Arc::new(PhoneShared {
+            state: Mutex::new(state),
+            changed: watch::Sender::new(0),
+        });
         world.phones.push(Arc::clone(&shared));
         drop(world);
-        Self { core: Arc::clone(core), index, shared }
+        Self {
+            core: Arc::clone(core),
+            index,
+            shared,
+        }
     }
 
     /// What it does when called from now on.
@@ -268,18 +280,29 @@ impl Phone {
         lock(&self.shared.state).invites.clone()
     }
 
-    /// Waits until `condition` holds for the INVITEs; panics after ten seconds.
+    /// Waits until `condition` holds for the INVITEs.
+    ///
+    /// # Panics
+    ///
+    /// After ten seconds.
     pub async fn wait_for(&self, what: &str, condition: impl Fn(&[Invite]) -> bool) -> Vec<Invite> {
         let mut changes = self.shared.changed.subscribe();
         let met = changes.wait_for(|_| condition(&lock(&self.shared.state).invites));
         let in_time = tokio::time::timeout(Duration::from_secs(10), met).await.is_ok();
-        assert!(in_time, "phone {}: no {what} within 10 s: {:?}", self.spec().user, self.invites());
+        assert!(
+            in_time,
+            "phone {}: no {what} within 10 s: {:?}",
+            self.spec().user,
+            self.invites()
+        );
         self.invites()
     }
 
     /// Waits for the `n`th INVITE (from 1) and returns it.
     pub async fn invite(&self, n: usize) -> Invite {
-        self.wait_for(&format!("INVITE {n}"), |invites| invites.len() >= n).await[n - 1].clone()
+        self.wait_for(&format!("INVITE {n}"), |invites| invites.len() >= n)
+            .await[n - 1]
+            .clone()
     }
 
     /// Waits for a CANCEL on the last INVITE and returns its Reason text.
@@ -311,7 +334,12 @@ impl Phone {
 
     /// Hangs up its answered call.
     pub fn hang_up(&self) {
-        let legs: Vec<String> = self.legs().into_iter().filter(|(_, answered)| *answered).map(|(leg, _)| leg).collect();
+        let legs: Vec<String> = self
+            .legs()
+            .into_iter()
+            .filter(|(_, answered)| *answered)
+            .map(|(leg, _)| leg)
+            .collect();
         for leg in legs {
             self.core.hung_up_by_remote(&leg, "NORMAL_CLEARING");
         }
@@ -319,8 +347,12 @@ impl Phone {
 
     fn legs(&self) -> Vec<(String, bool)> {
         let world = self.core.world();
-        let mine = world.channels.values().filter(|c| c.leg().is_some_and(|leg| leg.phone == Some(self.index)));
-        mine.map(|channel| (channel.uuid.clone(), channel.is_answered())).collect()
+        let mine = world
+            .channels
+            .values()
+            .filter(|c| c.leg().is_some_and(|leg| leg.phone == Some(self.index)));
+        mine.map(|channel| (channel.uuid.clone(), channel.is_answered()))
+            .collect()
     }
 
     fn act(&self, act: PhoneAct) {

@@ -33,14 +33,19 @@ pub(crate) struct Registration {
 impl Registration {
     pub(crate) fn new(spec: &PhoneSpec) -> Self {
         let (ip, port) = spec.address.rsplit_once(':').unwrap_or((&spec.address, "5060"));
-        let tail = if spec.params.is_empty() { String::new() } else { format!(";{}", spec.params) };
+        let tail = if spec.params.is_empty() {
+            String::new()
+        } else {
+            format!(";{}", spec.params)
+        };
         let shown = spec.behind.as_ref().unwrap_or(&spec.address);
         let mut contact = format!("\"\" <sip:{}@{shown}{tail}", spec.user);
         let transport = spec.transport.to_ascii_uppercase();
         let mut status = format!("Registered({transport})");
         if spec.behind.is_some() {
             let path = percent_encode(&format!("sip:{}@{}{tail}", spec.user, spec.address));
-            contact.push_str(&format!(";fs_nat=yes;fs_path={path}"));
+            contact.push_str(";fs_nat=yes;fs_path=");
+            contact.push_str(&path);
             status = format!("Registered({transport}-NAT)");
         }
         contact.push('>');
@@ -72,7 +77,10 @@ impl Registration {
 
     /// The dial-string that `show registrations` and `sofia_contact` give: what is left without `<` and `>`.
     pub(crate) fn dial_string(&self) -> String {
-        let uri = self.contact.split_once('<').map_or(self.contact.as_str(), |(_, uri)| uri);
+        let uri = self
+            .contact
+            .split_once('<')
+            .map_or(self.contact.as_str(), |(_, uri)| uri);
         format!("sofia/{}/{}", self.profile, uri.trim_end_matches('>'))
     }
 
@@ -100,7 +108,9 @@ impl Registration {
 impl Core {
     /// Stores a registration and tells of it.
     pub(crate) fn register(&self, registration: &Registration, refresh: bool) -> Arc<Event> {
-        self.world().registrations.insert(registration.key(), registration.clone());
+        self.world()
+            .registrations
+            .insert(registration.key(), registration.clone());
         self.announce(registration, refresh)
     }
 
@@ -128,7 +138,11 @@ impl Core {
             fields.push(("update-reg", "true".to_owned()));
         }
         fields.extend(r.directory_headers());
-        self.custom("sofia::register", ("sofia_reg.c", "sofia_reg_handle_register_token", "2059"), fields)
+        self.custom(
+            "sofia::register",
+            ("sofia_reg.c", "sofia_reg_handle_register_token", "2059"),
+            fields,
+        )
     }
 
     /// A REGISTER with Expires 0.
@@ -149,7 +163,11 @@ impl Core {
             ("expires", "0".to_owned()),
         ];
         fields.extend(r.directory_headers());
-        self.custom("sofia::unregister", ("sofia_reg.c", "sofia_reg_handle_register_token", "2213"), fields);
+        self.custom(
+            "sofia::unregister",
+            ("sofia_reg.c", "sofia_reg_handle_register_token", "2213"),
+            fields,
+        );
     }
 
     /// A closed TCP connection on a profile with `tcp-unreg-on-socket-close`.
@@ -163,7 +181,11 @@ impl Core {
             ("rpid", "unknown".to_owned()),
             ("reason", "socket-disconnection".to_owned()),
         ];
-        self.custom("sofia::unregister", ("sofia.c", "our_sofia_event_callback", "2080"), fields);
+        self.custom(
+            "sofia::unregister",
+            ("sofia.c", "our_sofia_event_callback", "2080"),
+            fields,
+        );
     }
 
     /// A registration that ran out (sofia_reg.c, `sofia_reg_del_callback`; not in the recordings).
@@ -182,14 +204,21 @@ impl Core {
             ("network-ip", r.ip.clone()),
             ("network-port", r.port.clone()),
         ];
-        self.custom("sofia::expire", ("sofia_reg.c", "sofia_reg_del_callback", "726"), fields);
+        self.custom(
+            "sofia::expire",
+            ("sofia_reg.c", "sofia_reg_del_callback", "726"),
+            fields,
+        );
     }
 
     /// The answer to an OPTIONS ping, or its absence (sofia_reg.c, `sofia_reg_fire_custom_sip_user_state_event`; not in
     /// the recordings). The event says REACHABLE in capitals, lists say Reachable.
     pub(crate) fn ping(&self, r: &Registration, reachable: bool) {
-        let (state, status, phrase) =
-            if reachable { ("REACHABLE", "200", "OK") } else { ("UNREACHABLE", "408", "Request Timeout") };
+        let (state, status, phrase) = if reachable {
+            ("REACHABLE", "200", "OK")
+        } else {
+            ("UNREACHABLE", "408", "Request Timeout")
+        };
         let fields = vec![
             ("sip_contact", r.contact.clone()),
             ("profile-name", r.profile.clone()),

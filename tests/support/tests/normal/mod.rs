@@ -61,16 +61,44 @@ pub fn uuids<'a>(texts: impl Iterator<Item = &'a str>) -> HashSet<String> {
 
 fn without_foreign_uuids(text: &str, kept: &HashSet<String>) -> String {
     let found = uuids(std::iter::once(text));
-    found.iter().filter(|uuid| !kept.contains(*uuid)).fold(text.to_owned(), |text, uuid| text.replace(uuid, "<uuid>"))
+    found
+        .iter()
+        .filter(|uuid| !kept.contains(*uuid))
+        .fold(text.to_owned(), |text, uuid| text.replace(uuid, "<uuid>"))
 }
 
 /// Headers whose values belong to one moment, one packet or one machine; they must be there, in place, no more.
 fn is_volatile(name: &str) -> bool {
     let parts = [
-        "Event-Date", "Event-Sequence", "Core-UUID", "-Time", "epoch", "_stamp", "_sdp", "_tag", "_via", "_port", "ssrc",
-        "rtp_audio", "cseq", "transfer_", "Transfer-Source", "duration", "sec", "session_id", "sip_contact_uri",
-        "sip_full_from", "sip_full_to", "loopback_leg_uuid", "loopback_from_uuid", "current_application_data",
-        "Application-Data", "sip_recover", "media_flow_start", "Event-Calling-Line", "hold_accum",
+        "Event-Date",
+        "Event-Sequence",
+        "Core-UUID",
+        "-Time",
+        "epoch",
+        "_stamp",
+        "_sdp",
+        "_tag",
+        "_via",
+        "_port",
+        "ssrc",
+        "rtp_audio",
+        "cseq",
+        "transfer_",
+        "Transfer-Source",
+        "duration",
+        "sec",
+        "session_id",
+        "sip_contact_uri",
+        "sip_full_from",
+        "sip_full_to",
+        "loopback_leg_uuid",
+        "loopback_from_uuid",
+        "current_application_data",
+        "Application-Data",
+        "sip_recover",
+        "media_flow_start",
+        "Event-Calling-Line",
+        "hold_accum",
     ];
     parts.iter().any(|part| name.contains(part))
 }
@@ -88,14 +116,27 @@ pub fn compare(conn: &str, want: &Streams, got: &Streams, kept: &HashSet<String>
         let empty = Vec::new();
         let (want, got) = (want.0.get(key).unwrap_or(&empty), got.0.get(key).unwrap_or(&empty));
         let names = |all: &[Message]| -> Vec<String> {
-            let name = |m: &Message| m.headers.iter().find(|(n, _)| n == "Event-Name").map(|(_, v)| v.clone());
+            let name = |m: &Message| {
+                m.headers
+                    .iter()
+                    .find(|(n, _)| n == "Event-Name")
+                    .map(|(_, v)| v.clone())
+            };
             all.iter().map(|m| name(m).unwrap_or_else(|| m.text.clone())).collect()
         };
         if want.len() != got.len() {
-            found.push(format!("{conn} {key}: recorded {:?}\n    got {:?}", names(want), names(got)));
+            found.push(format!(
+                "{conn} {key}: recorded {:?}\n    got {:?}",
+                names(want),
+                names(got)
+            ));
         }
         for (want, got) in want.iter().zip(got) {
-            found.extend(compare_messages(want, got, kept).into_iter().map(|text| format!("{conn} {key}: {text}")));
+            found.extend(
+                compare_messages(want, got, kept)
+                    .into_iter()
+                    .map(|text| format!("{conn} {key}: {text}")),
+            );
         }
     }
     found
@@ -103,16 +144,27 @@ pub fn compare(conn: &str, want: &Streams, got: &Streams, kept: &HashSet<String>
 
 fn compare_messages(want: &Message, got: &Message, kept: &HashSet<String>) -> Vec<String> {
     let mut found = Vec::new();
-    let event = want.headers.iter().find(|(n, _)| n == "Event-Name").map_or("", |(_, value)| value.as_str());
+    let event = want
+        .headers
+        .iter()
+        .find(|(n, _)| n == "Event-Name")
+        .map_or("", |(_, value)| value.as_str());
     let names = |message: &Message| message.headers.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
     let (want_names, got_names) = (names(want), names(got));
     if want_names != got_names {
         let missing: Vec<_> = want_names.iter().filter(|name| !got_names.contains(name)).collect();
         let extra: Vec<_> = got_names.iter().filter(|name| !want_names.contains(name)).collect();
-        found.push(format!("{event}: missing headers {missing:?}, extra {extra:?}, or another order"));
+        found.push(format!(
+            "{event}: missing headers {missing:?}, extra {extra:?}, or another order"
+        ));
     }
     for (name, value) in &want.headers {
-        let same = got.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str()).unwrap_or_default();
+        let same = got
+            .headers
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, value)| value.as_str())
+            .unwrap_or_default();
         let (value, same) = (without_foreign_uuids(value, kept), without_foreign_uuids(same, kept));
         if value != same && !is_volatile(name) && !is_own_choice(name, &want.headers) {
             found.push(format!("{event} {name}: recorded {value:?}, got {same:?}"));
@@ -120,10 +172,17 @@ fn compare_messages(want: &Message, got: &Message, kept: &HashSet<String>) -> Ve
     }
     let (want, got) = (settled(&want.text, kept), settled(&got.text, kept));
     // The recorded server also knew registrations from before the recording; their order is its database's.
-    let same = if want.len() > 1 { got.is_subset(&want) && !got.is_empty() } else { want == got };
+    let same = if want.len() > 1 {
+        got.is_subset(&want) && !got.is_empty()
+    } else {
+        want == got
+    };
     if !same {
         let odd: Vec<_> = got.difference(&want).collect();
-        found.push(format!("{event}: text recorded {:?}, got {odd:?}", want.iter().take(2).collect::<Vec<_>>()));
+        found.push(format!(
+            "{event}: text recorded {:?}, got {odd:?}",
+            want.iter().take(2).collect::<Vec<_>>()
+        ));
     }
     found
 }
@@ -135,16 +194,36 @@ fn settled(text: &str, kept: &HashSet<String>) -> BTreeSet<String> {
     let text = without_foreign_uuids(text, kept);
     let body = text.split_once("\n\n").map_or("", |(_, body)| body);
     if body.starts_with("{\"row_count\"") {
-        let rows = body.split_once("\"rows\":[").map_or("", |(_, rows)| rows).trim_end_matches("]}");
-        return rows.split("},{").map(|row| without(row.trim_matches(['{', '}']), "\"expires\":\"", "\"")).collect();
+        let rows = body
+            .split_once("\"rows\":[")
+            .map_or("", |(_, rows)| rows)
+            .trim_end_matches("]}");
+        return rows
+            .split("},{")
+            .map(|row| without(row.trim_matches(['{', '}']), "\"expires\":\"", "\""))
+            .collect();
     }
     if body.contains("<registration>") {
-        let entry = |text: &str| without(text.split("    </registration>").next().unwrap_or(""), "exp(", "</status>");
-        return body.split("    <registration>").map(entry).filter(|text| !text.contains("Desk phone")).collect();
+        let entry = |text: &str| {
+            without(
+                text.split("    </registration>").next().unwrap_or(""),
+                "exp(",
+                "</status>",
+            )
+        };
+        return body
+            .split("    <registration>")
+            .map(entry)
+            .filter(|text| !text.contains("Desk phone"))
+            .collect();
     }
     if body.contains("Registrations:\n") {
         let entry = |text: &str| without(text.split("\n\n").next().unwrap_or(""), "EXP(", "\n");
-        return body.split("Call-ID:").map(entry).filter(|text| !text.contains("Desk phone")).collect();
+        return body
+            .split("Call-ID:")
+            .map(entry)
+            .filter(|text| !text.contains("Desk phone"))
+            .collect();
     }
     if body.starts_with("sofia/") {
         return body.split(',').map(str::to_owned).collect();
@@ -168,7 +247,9 @@ fn without_digits(text: &str) -> String {
 
 /// Cuts out what stands between two marks.
 fn without(text: &str, from: &str, to: &str) -> String {
-    let Some((head, rest)) = text.split_once(from) else { return text.to_owned() };
+    let Some((head, rest)) = text.split_once(from) else {
+        return text.to_owned();
+    };
     let tail = rest.split_once(to).map_or("", |(_, tail)| tail);
     format!("{head}{from}{to}{tail}")
 }
