@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use fswake_test_support::freeswitch::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// A client that reads messages as text.
 struct Client {
@@ -387,7 +387,9 @@ async fn faults_close_refuse_and_freeze() {
 async fn ten_thousand_calls_are_held_while_five_thousand_phones_register_each_second() {
     let count = std::env::var("FSWAKE_CALLS").map_or(10_000, |text| text.parse().unwrap());
     let fs = FakeFreeSwitch::start(Config::default()).await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(4096).unwrap();
     let template = call(&listener);
     let accepting = tokio::spawn(async move {
         let mut all = tokio::task::JoinSet::new();
@@ -395,7 +397,7 @@ async fn ten_thousand_calls_are_held_while_five_thousand_phones_register_each_se
             let mut client = Client::new(listener.accept().await.unwrap().0);
             all.spawn(async move {
                 let data = client.ask("connect").await;
-                let uuid = data.split_once("\nUnique-ID: ").unwrap().1[..36].to_owned();
+                let uuid = data.split_once("\nUnique-ID: ").unwrap_or_else(|| panic!("{data}")).1[..36].to_owned();
                 client.ask(&format!("filter Unique-ID {uuid}")).await;
                 client
                     .ask("event plain CHANNEL_PROGRESS CHANNEL_ANSWER CHANNEL_HANGUP CHANNEL_HANGUP_COMPLETE")
