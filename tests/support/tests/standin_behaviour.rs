@@ -3,109 +3,11 @@
 use std::time::{Duration, Instant};
 
 use fswake_test_support::freeswitch::*;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-/// A client that reads messages as text.
-struct Client {
-    stream: TcpStream,
-    buffer: Vec<u8>,
-}
-
-impl Client {
-    fn new(stream: TcpStream) -> Self {
-        stream.set_nodelay(true).unwrap();
-        Self {
-            stream,
-            buffer: Vec::new(),
-        }
-    }
-
-    async fn inbound(fs: &FakeFreeSwitch, events: &str) -> Self {
-        let mut client = Self::new(TcpStream::connect(fs.address()).await.unwrap());
-        client.next().await;
-        assert!(client.ask("auth ClueCon").await.contains("+OK accepted"));
-        assert!(
-            client
-                .ask(&format!("event plain {events}"))
-                .await
-                .contains("+OK event listener")
-        );
-        client
-    }
-
-    async fn outbound(listener: &TcpListener) -> Self {
-        let mut client = Self::new(listener.accept().await.unwrap().0);
-        assert!(client.ask("connect").await.contains("Event-Name: CHANNEL_DATA"));
-        let events =
-            "CHANNEL_PROGRESS CHANNEL_ANSWER CHANNEL_BRIDGE CHANNEL_HANGUP CHANNEL_HANGUP_COMPLETE BACKGROUND_JOB";
-        client.ask(&format!("event plain {events}")).await;
-        client
-    }
-
-    async fn send(&mut self, command: &str) {
-        self.stream
-            .write_all(format!("{command}\n\n").as_bytes())
-            .await
-            .unwrap();
-    }
-
-    /// The next message; `None` at the end of the connection.
-    async fn message(&mut self) -> Option<String> {
-        loop {
-            if let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
-                let head = String::from_utf8_lossy(&self.buffer[..end]).into_owned();
-                let length = head
-                    .lines()
-                    .find_map(|line| line.strip_prefix("Content-Length: ")?.parse::<usize>().ok());
-                let total = end + 2 + length.unwrap_or(0);
-                if self.buffer.len() >= total {
-                    return Some(String::from_utf8(self.buffer.drain(..total).collect()).unwrap());
-                }
-            }
-            let mut chunk = [0u8; 8192];
-            let len = self.stream.read(&mut chunk).await.unwrap_or(0);
-            if len == 0 {
-                return None;
-            }
-            self.buffer.extend_from_slice(&chunk[..len]);
-        }
-    }
-
-    async fn next(&mut self) -> String {
-        tokio::time::timeout(Duration::from_secs(8), self.message())
-            .await
-            .expect("a message in time")
-            .expect("open")
-    }
-
-    /// Reads until a message has all these words.
-    async fn until(&mut self, words: &[&str]) -> String {
-        loop {
-            let message = self.next().await;
-            if words.iter().all(|word| message.contains(word)) {
-                return message;
-            }
-        }
-    }
-
-    /// Sends a command and reads its reply, over events.
-    async fn ask(&mut self, command: &str) -> String {
-        self.send(command).await;
-        loop {
-            let message = self.next().await;
-            if !message.contains("text/event-plain") {
-                return message;
-            }
-        }
-    }
-
-    async fn originate(&mut self, leg: &str, more: &str, uri: &str) {
-        let vars = format!("origination_uuid={leg},originate_timeout=4{more}");
-        self.ask(&format!("bgapi originate {{{vars}}}sofia/internal/{uri} &park()"))
-            .await;
-    }
-}
+mod client;
+use client::Client;
 
 async fn stage() -> (FakeFreeSwitch, TcpListener) {
     let fs = FakeFreeSwitch::start(Config::default().instant()).await;
