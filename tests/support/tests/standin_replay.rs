@@ -100,12 +100,8 @@ fn spec_of(event: &[(String, String)]) -> PhoneSpec {
     spec.profile = field(event, "profile-name");
     spec.authenticated = field(event, "username") != "unknown";
     let status = field(event, "status").to_ascii_lowercase();
-    spec.transport = status
-        .trim_start_matches("registered(")
-        .split(['-', ')'])
-        .next()
-        .unwrap_or("")
-        .to_owned();
+    let transport = status.trim_start_matches("registered(").split(['-', ')']).next();
+    transport.unwrap_or("").clone_into(&mut spec.transport);
     spec
 }
 

@@ -44,7 +44,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     FILES.iter().map(|(name, _)| *name)
 }
 
-/// The recording `name`, in the order of the wire; panics when there is none.
+/// The recording `name`, in the order of the wire.
+///
+/// # Panics
+///
+/// When there is none.
 pub fn lines(name: &str) -> &'static [Line] {
     static PARSED: OnceLock<HashMap<&'static str, Vec<Line>>> = OnceLock::new();
     let all = PARSED.get_or_init(|| FILES.iter().map(|(name, text)| (*name, parse(text))).collect());

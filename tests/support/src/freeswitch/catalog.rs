@@ -101,7 +101,7 @@ impl Source {
             ("71001".to_owned(), Slot::Destination),
             ("fs.test".to_owned(), Slot::Domain),
         ];
-        let is_leg = |event: &&Vec<(String, String)>| get(event, "variable_sip_destination_url") != "";
+        let is_leg = |event: &&Vec<(String, String)>| !get(event, "variable_sip_destination_url").is_empty();
         let mut legs: Vec<&Vec<_>> = Vec::new();
         for event in headers.iter().filter(is_leg) {
             if legs

@@ -3,6 +3,7 @@
 //! Races that are real and modelled: an event waits for the end of the 20 ms poll unless the client sends something;
 //! events never interrupt the reading of a command; the linger notice comes with the poll that sees the hangup.
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -35,6 +36,7 @@ impl Command {
 }
 
 /// A connection and what its client has asked for.
+#[allow(clippy::struct_excessive_bools, reason = "the flags of listener_t, one for one")]
 pub(crate) struct Conn {
     pub(crate) core: Arc<Core>,
     pub(crate) listener: Arc<Listener>,
@@ -117,7 +119,7 @@ impl Conn {
 
     /// Sleeps in the poll until bytes, its end, or a timeout.
     async fn wait(&mut self) {
-        let mut deadline = Instant::now() + Duration::from_secs(3600);
+        let mut deadline = Instant::now() + Duration::from_hours(1);
         let something_waits = self.listener.has_events() || self.hangup_is_new();
         if something_waits && self.buffer.is_empty() {
             deadline = self.poll_end();
@@ -181,12 +183,12 @@ impl Conn {
                 } else {
                     ("plain", event.plain())
                 };
-                out.push_str(&format!(
-                    "Content-Length: {}\nContent-Type: text/event-{kind}\n\n{text}",
-                    text.len()
-                ));
+                let len = text.len();
+                let _ = write!(out, "Content-Length: {len}\nContent-Type: text/event-{kind}\n\n{text}");
             }
-            events.iter().for_each(|event| event.mark_written());
+            for event in &events {
+                event.mark_written();
+            }
             self.write(out.as_bytes()).await;
         }
         if down {

@@ -94,7 +94,8 @@ pub(crate) struct Core {
     pub(crate) config: Config,
     pub(crate) bus: Bus,
     pub(crate) world: Mutex<World>,
-    pub(crate) core_uuid: Mutex<String>,
+    /// `Core-UUID`: new after a restart.
+    pub(crate) instance: Mutex<String>,
     pub(crate) listening: watch::Sender<bool>,
     pub(crate) frozen: AtomicBool,
     pub(crate) started: Mutex<Instant>,
@@ -108,7 +109,7 @@ impl Core {
             config,
             bus: Bus::default(),
             world: Mutex::default(),
-            core_uuid: Mutex::new(new_uuid()),
+            instance: Mutex::new(new_uuid()),
             listening: watch::Sender::new(true),
             frozen: AtomicBool::new(false),
             started: Mutex::new(Instant::now()),
@@ -133,7 +134,7 @@ impl Core {
     pub(crate) fn make(&self, world: &World, uuid: &str, template: &Template) -> Option<Event> {
         let own = world.channels.get(uuid)?;
         let peer = own.peer.as_ref().and_then(|peer| world.channels.get(peer));
-        let core_uuid = lock(&self.core_uuid).clone();
+        let core_uuid = lock(&self.instance).clone();
         let server = Server {
             core_uuid: &core_uuid,
             hostname: &self.config.hostname,
@@ -165,7 +166,7 @@ impl Core {
             add("Event-Subclass", subclass.to_owned());
         }
         add("Event-Name", name.to_owned());
-        add("Core-UUID", lock(&self.core_uuid).clone());
+        add("Core-UUID", lock(&self.instance).clone());
         add("FreeSWITCH-Hostname", self.config.hostname.clone());
         add("FreeSWITCH-Switchname", self.config.hostname.clone());
         add("FreeSWITCH-IPv4", "192.0.2.2".to_owned());

@@ -251,15 +251,23 @@ impl Held {
         held
     }
 
-    /// The first thing that became of it; panics when nothing does within 60 s.
+    /// The first thing that became of it.
+    ///
+    /// # Panics
+    ///
+    /// When nothing does within 60 s.
     pub async fn outcome(&self) -> Outcome {
         self.nth_outcome(0).await
     }
 
     /// The `n`th thing that became of it (from 0): a connected call ends, a resumed one may be hung up.
+    ///
+    /// # Panics
+    ///
+    /// When that does not happen within 60 s.
     pub async fn nth_outcome(&self, n: usize) -> Outcome {
         let mut changes = self.shared.outcomes.subscribe();
-        let met = tokio::time::timeout(Duration::from_secs(60), changes.wait_for(|all| all.len() > n)).await;
+        let met = tokio::time::timeout(Duration::from_mins(1), changes.wait_for(|all| all.len() > n)).await;
         let all = met.unwrap_or_else(|_| panic!("held call {}: no outcome {n} within 60 s", self.uuid));
         all.expect("the handle keeps the sender")[n].1.clone()
     }
@@ -269,7 +277,11 @@ impl Held {
         self.shared.outcomes.borrow().clone()
     }
 
-    /// Waits until it is bridged; panics when something else happens first.
+    /// Waits until it is bridged.
+    ///
+    /// # Panics
+    ///
+    /// When something else happens first.
     pub async fn wait_bridged(&self) {
         let outcome = self.outcome().await;
         assert!(

@@ -161,7 +161,7 @@ impl Core {
     }
 
     async fn follow(self: &Arc<Self>, mut leg: Started, timeout: Duration) -> Result<String, String> {
-        let far = Duration::from_secs(86_400);
+        let far = Duration::from_hours(24);
         let start = tokio::time::Instant::now();
         let (ring, answer, refuse) = match leg.behaviour {
             Behaviour::Rings(ring, answer) => (Some(ring), answer, None),

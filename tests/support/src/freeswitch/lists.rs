@@ -129,11 +129,11 @@ fn in_xml(core: &Core, r: &Registration) -> String {
         ("sip-auth-realm", r.domain.clone()),
         ("mwi-account", format!("{}@{}", r.user, r.domain)),
     ];
-    let lines: String = tags
+    let lines: Vec<String> = tags
         .iter()
         .map(|(tag, value)| format!("        <{tag}>{value}</{tag}>\n"))
         .collect();
-    format!("    <registration>\n{lines}    </registration>\n")
+    format!("    <registration>\n{}    </registration>\n", lines.concat())
 }
 
 fn until(r: &Registration) -> (String, u64) {

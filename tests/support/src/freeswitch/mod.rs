@@ -24,7 +24,7 @@
 //! | `api`, `lists`, `dialstring` | API commands and their texts |
 //! | `core`, `channel`, `calls`, `legs`, `hangup`, `sched` | channels and what happens to them |
 //! | `held`, `phone`, `registry`, `bulk` | what a test holds in its hands |
-//! | `capture`, `template`, `catalog`, `event` | recordings, and events made from them |
+//! | `capture`, `template`, `recognise`, `catalog`, `event` | recordings, and events made from them |
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -52,6 +52,7 @@ mod held;
 mod legs;
 mod lists;
 mod phone;
+mod recognise;
 mod registry;
 mod sched;
 mod template;
@@ -75,6 +76,10 @@ pub struct FakeFreeSwitch {
 
 impl FakeFreeSwitch {
     /// Starts one on a free port of 127.0.0.1.
+    ///
+    /// # Panics
+    ///
+    /// When there is no free port.
     pub async fn start(config: Config) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
@@ -143,7 +148,7 @@ impl FakeFreeSwitch {
 
     /// Fault: FreeSWITCH ends and starts again with a new Core-UUID; calls are gone, registrations if told.
     pub fn restart(&self, forget_registrations: bool) {
-        *lock(&self.core.core_uuid) = new_uuid();
+        *lock(&self.core.instance) = new_uuid();
         *lock(&self.core.started) = Instant::now();
         let mut world = self.core.world();
         for channel in world.channels.values_mut() {

@@ -280,7 +280,11 @@ impl Phone {
         lock(&self.shared.state).invites.clone()
     }
 
-    /// Waits until `condition` holds for the INVITEs; panics after ten seconds.
+    /// Waits until `condition` holds for the INVITEs.
+    ///
+    /// # Panics
+    ///
+    /// After ten seconds.
     pub async fn wait_for(&self, what: &str, condition: impl Fn(&[Invite]) -> bool) -> Vec<Invite> {
         let mut changes = self.shared.changed.subscribe();
         let met = changes.wait_for(|_| condition(&lock(&self.shared.state).invites));

@@ -44,7 +44,8 @@ impl Registration {
         let mut status = format!("Registered({transport})");
         if spec.behind.is_some() {
             let path = percent_encode(&format!("sip:{}@{}{tail}", spec.user, spec.address));
-            contact.push_str(&format!(";fs_nat=yes;fs_path={path}"));
+            contact.push_str(";fs_nat=yes;fs_path=");
+            contact.push_str(&path);
             status = format!("Registered({transport}-NAT)");
         }
         contact.push('>');
