@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -78,9 +78,7 @@ impl Daemon {
         let allowed = move |ip| allow.iter().any(|network| network.contains(ip));
         let outbound = Outbound::new(inputs.clone(), allowed, stop.clone(), calls.clone());
         for address in config.listen.addresses {
-            let listener = TcpListener::bind(address)
-                .await
-                .with_context(|| format!("listen on {address}"))?;
+            let listener = listen(address).with_context(|| format!("listen on {address}"))?;
             info!(%address, "waiting for calls");
             tokio::spawn(outbound.clone().listen(listener));
         }
@@ -167,6 +165,19 @@ impl Daemon {
         }
         info!("stopped");
     }
+}
+
+/// Listens with room for a burst: FreeSWITCH says nothing until it is spoken to, so a connection that the kernel turned
+/// away for a full queue looks like silence for seconds.
+fn listen(address: std::net::SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(16_384)
 }
 
 /// Leaves out, and drops from the store, devices that have not registered for the token's time to live.
