@@ -37,7 +37,7 @@ const LAST_WRITES: Duration = Duration::from_secs(5);
 /// When it cannot start, or a part that must not end has ended.
 pub async fn run(config: Config) -> anyhow::Result<()> {
     let mut signals = Signals::catch().context("signals")?;
-    let daemon = Daemon::start(config).await?;
+    let daemon = Daemon::start(config)?;
     lifecycle::ready();
     daemon.wait(&mut signals).await
 }
@@ -55,7 +55,7 @@ struct Daemon {
 }
 
 impl Daemon {
-    async fn start(config: Config) -> anyhow::Result<Self> {
+    fn start(config: Config) -> anyhow::Result<Self> {
         if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
             warn!(%error, "cannot raise the limit of open files: each held call needs up to six");
         }
