@@ -158,9 +158,10 @@ fn new_token_of_the_same_call_id_and_app_replaces_the_old_one() {
 
 #[test]
 fn token_unseen_for_its_ttl_is_forgotten() {
-    let mut policy = Policy::default();
-    policy.token_ttl = Duration::from_secs(60);
-    let mut b = Bench::new(policy);
+    let mut b = Bench::new(Policy {
+        token_ttl: Duration::from_secs(60),
+        ..Policy::default()
+    });
     let mut old = reg("1001", "id", "1001@a:1", Some(apns("tok")));
     old.at = T0 - 61;
     b.register(old);
@@ -269,9 +270,11 @@ fn failed_ping_ends_the_proof_of_life() {
 
 #[test]
 fn domains_are_compared_without_case_after_their_aliases() {
-    let mut policy = Policy::default();
-    policy.domain_aliases = vec![("192.0.2.7".into(), "fs.test".into())];
-    let mut b = Bench::new(policy);
+    let domain_aliases = vec![("192.0.2.7".into(), "fs.test".into())];
+    let mut b = Bench::new(Policy {
+        domain_aliases,
+        ..Policy::default()
+    });
     b.sleeping("1001", "tok");
     for (n, domain) in ["FS.Test", "192.0.2.7"].iter().enumerate() {
         let mut hold = reg("1001", "", "", None);
@@ -297,9 +300,10 @@ fn domains_are_compared_without_case_after_their_aliases() {
 
 #[test]
 fn single_domain_site_may_ignore_the_domain() {
-    let mut policy = Policy::default();
-    policy.ignore_domain = true;
-    let mut b = Bench::new(policy);
+    let mut b = Bench::new(Policy {
+        ignore_domain: true,
+        ..Policy::default()
+    });
     b.sleeping("1001", "tok");
     b.feed(Event::CallHeld(fswake::engine::HeldCall {
         call: common::call(1),

@@ -268,7 +268,7 @@ fn callers_own_limit_shortens_the_wait_and_never_lengthens_it() {
             max_wait: Some(Duration::from_secs(own)),
         }));
         b.out.clear();
-        b.pass(Duration::from_secs(deadline) - ms(1));
+        b.pass(ms(deadline * 1000 - 1));
         b.expect_nothing_more();
         b.pass(ms(1));
         b.expect_release(1, HoldResult::Timeout);

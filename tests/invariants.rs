@@ -178,10 +178,7 @@ fn run(steps: &[Step]) -> Vec<Command> {
             event(step, &mut bench)
         } {
             match &event {
-                Event::LegEnded { leg, .. } if ledger.alive.contains_key(leg) => {
-                    ledger.alive.insert(*leg, false);
-                }
-                Event::Bridged(leg) if ledger.alive.contains_key(leg) => {
+                Event::LegEnded { leg, .. } | Event::Bridged(leg) if ledger.alive.contains_key(leg) => {
                     ledger.alive.insert(*leg, false);
                 }
                 _ => {}
