@@ -63,7 +63,7 @@ pub fn originate(
 }
 
 /// `uuid_kill` with a cause; a cause that is not one of FreeSWITCH's words becomes `NORMAL_CLEARING`.
-pub fn kill(channel: Uuid, cause: &str) -> String {
+pub fn kill(channel: impl std::fmt::Display, cause: &str) -> String {
     format!("uuid_kill {channel} {}", word(cause).unwrap_or("NORMAL_CLEARING"))
 }
 
