@@ -36,7 +36,9 @@ pub fn originate(
     offer: &Offer,
 ) -> String {
     let channel = leg.channel();
-    let timeout = seconds_up(timeout);
+    // FreeSWITCH counts full seconds of the clock, so N lasts between N - 1 and N (measured). The engine's own deadline ends
+    // the leg; this one is behind it.
+    let timeout = seconds_up(timeout) + 1;
     let park = seconds_up(park);
     let call = leg.call;
     let mut vars = format!(
@@ -204,7 +206,7 @@ mod tests {
             &Offer::default(),
         );
         assert!(
-            text.contains("originate_timeout=1,") && text.contains("park_timeout=5,"),
+            text.contains("originate_timeout=2,") && text.contains("park_timeout=5,"),
             "{text}"
         );
     }
