@@ -188,7 +188,7 @@ async fn sleeper_whose_old_place_refuses_is_woken_all_the_same(fs: Arc<RealFs>) 
     phone.wake_in_place();
     phone.behave(Reaction::Decline(480));
     let call = site.caller().await.call(&format!("7{user}"));
-    phone.invited().await;
+    phone.declined().await;
     phone.behave(Reaction::Answer(Duration::from_millis(50)));
     assert_eq!(call.outcome().await, 200);
     phone.on_the_line().await;

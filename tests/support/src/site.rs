@@ -26,7 +26,7 @@ pub enum Wakes {
     InPlace,
     /// Registers from the same port with the same Call-ID and nonce: FreeSWITCH says `update-reg: true`.
     ByRefresh,
-    /// Registers three times within 200 ms.
+    /// As [`Wakes::Elsewhere`], and registers twice more within 200 ms.
     InBurst,
     /// As [`Wakes::Elsewhere`], so many milliseconds after the push.
     Late(u64),
@@ -121,19 +121,20 @@ impl Daemon {
 
     /// Waits until a line of its log has all of these, or had; fails the test when there is none.
     pub async fn says_all(&self, parts: &[&str]) {
-        let mut lines = self.lines.clone();
-        let said = lines.wait_for(|lines| lines.iter().any(|l| parts.iter().all(|p| l.contains(p))));
-        if !matches!(tokio::time::timeout(PATIENCE, said).await, Ok(Ok(_))) {
-            panic!("fswake does not say {parts:?}:\n{}", self.log());
-        }
+        self.says_all_times(1, parts).await;
     }
 
     /// Waits until so many lines of its log have these words, or had.
     pub async fn says_times(&self, times: usize, words: &str) {
+        self.says_all_times(times, &[words]).await;
+    }
+
+    async fn says_all_times(&self, times: usize, parts: &[&str]) {
+        let has_all = |line: &&String| parts.iter().all(|p| line.contains(p));
         let mut lines = self.lines.clone();
-        let said = lines.wait_for(|lines| lines.iter().filter(|l| l.contains(words)).count() >= times);
+        let said = lines.wait_for(|lines| lines.iter().filter(has_all).count() >= times);
         if !matches!(tokio::time::timeout(PATIENCE, said).await, Ok(Ok(_))) {
-            panic!("fswake does not say {words:?} {times} times:\n{}", self.log());
+            panic!("fswake does not say {parts:?} {times} times");
         }
     }
 
@@ -145,8 +146,12 @@ impl Daemon {
 
     /// The end of its log.
     pub fn log(&self) -> String {
-        let lines = self.lines.borrow();
-        lines[lines.len().saturating_sub(80)..].join("\n")
+        let lines: Vec<String> = self.lines.borrow().clone();
+        let told = lines
+            .iter()
+            .filter(|l| !l.contains("Reading(") && !l.contains("StoreDevice("));
+        let told: Vec<&str> = told.map(String::as_str).collect();
+        told[told.len().saturating_sub(80)..].join("\n")
     }
 
     /// SIGKILL, and waits for its end.
@@ -182,6 +187,14 @@ impl Daemon {
             .filter_map(|f| f.parse::<u64>().ok())
             .sum();
         Duration::from_millis(ticks * 10)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- fswake's log\n{}", self.log());
+        }
     }
 }
 
@@ -303,6 +316,15 @@ impl Site {
         }
     }
 
+    /// Makes FreeSWITCH end a phone's registration, as if it had run out, and waits until fswake has heard of it.
+    pub async fn forget_place(&self, phone: &Phone) {
+        let (user, domain) = (&phone.account().user, &phone.account().domain);
+        let before = self.daemon().count(&["Unregistered(", user]);
+        let flush = format!("sofia profile internal flush_inbound_reg {user}@{domain}");
+        self.fs.api(&flush).await;
+        self.daemon().says_all_times(before + 1, &["Unregistered(", user]).await;
+    }
+
     /// The pushes so far, calls and others.
     pub fn pushes(&self) -> Vec<Pushed> {
         self.pushes.borrow().clone()
@@ -353,17 +375,18 @@ async fn wake(phone: Phone, wakes: Wakes) {
     }
     match wakes {
         Wakes::Never => return,
-        Wakes::Elsewhere | Wakes::Late(_) => phone.wake_elsewhere().await,
-        Wakes::InPlace | Wakes::ByRefresh | Wakes::InBurst => phone.wake_in_place(),
+        Wakes::Elsewhere | Wakes::InBurst | Wakes::Late(_) => phone.wake_elsewhere().await,
+        Wakes::InPlace | Wakes::ByRefresh => phone.wake_in_place(),
     }
     match wakes {
         Wakes::InPlace => {
             phone.register_anew().await;
         }
         Wakes::InBurst => {
-            for _ in 0..3 {
-                phone.register_at_once().await;
+            phone.register().await;
+            for _ in 0..2 {
                 tokio::time::sleep(Duration::from_millis(90)).await;
+                phone.register_at_once().await;
             }
         }
         _ => {

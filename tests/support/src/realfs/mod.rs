@@ -189,6 +189,23 @@ impl RealFs {
         shown["rows"].as_array().cloned().unwrap_or_default()
     }
 
+    /// Waits until there are so many channels and all are up, with their codecs known.
+    pub async fn active_channels(&self, count: usize) -> Vec<Value> {
+        let is_up = |c: &Value| c["callstate"] == "ACTIVE" && c["read_codec"] != "" && c["write_codec"] != "";
+        let deadline = Instant::now() + Duration::from_secs(3);
+        loop {
+            let channels = self.channels().await;
+            if channels.len() == count && channels.iter().all(is_up) {
+                return channels;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "not {count} channels that are up: {channels:#?}"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// The UUID of the channel that called this number.
     pub async fn caller_channel(&self, number: &str) -> Option<String> {
         let channels = self.channels().await;

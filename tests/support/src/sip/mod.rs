@@ -388,6 +388,11 @@ impl Phone {
             .at
     }
 
+    /// Waits until it has declined.
+    pub async fn declined(&self) -> Instant {
+        self.expect("decline", |h| matches!(h.what, What::Declined(_))).await.at
+    }
+
     /// Waits for a CANCEL and says when it came and its Reason.
     pub async fn cancelled(&self) -> (Instant, String) {
         let found = self.expect("CANCEL", |h| matches!(h.what, What::Cancelled(_))).await;
