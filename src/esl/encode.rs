@@ -36,7 +36,9 @@ pub fn originate(
     offer: &Offer,
 ) -> String {
     let channel = leg.channel();
-    let timeout = seconds_up(timeout);
+    // FreeSWITCH counts full seconds of the clock, so N lasts between N - 1 and N (measured). The engine's own deadline ends
+    // the leg; this one is behind it.
+    let timeout = seconds_up(timeout) + 1;
     let park = seconds_up(park);
     let call = leg.call;
     let mut vars = format!(
@@ -63,7 +65,7 @@ pub fn originate(
 }
 
 /// `uuid_kill` with a cause; a cause that is not one of FreeSWITCH's words becomes `NORMAL_CLEARING`.
-pub fn kill(channel: Uuid, cause: &str) -> String {
+pub fn kill(channel: impl std::fmt::Display, cause: &str) -> String {
     format!("uuid_kill {channel} {}", word(cause).unwrap_or("NORMAL_CLEARING"))
 }
 
@@ -204,7 +206,7 @@ mod tests {
             &Offer::default(),
         );
         assert!(
-            text.contains("originate_timeout=1,") && text.contains("park_timeout=5,"),
+            text.contains("originate_timeout=2,") && text.contains("park_timeout=5,"),
             "{text}"
         );
     }

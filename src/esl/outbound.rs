@@ -35,6 +35,8 @@ const IDLE: Duration = Duration::from_millis(200);
 /// because FreeSWITCH's own 20 ms tick is as good then.
 const NUDGE: Duration = Duration::from_millis(2);
 const MOST_NUDGED: usize = 10;
+/// How long FreeSWITCH may take from `uuid_bridge` to the bridge.
+const BRIDGE_PATIENCE: Duration = Duration::from_secs(2);
 /// How long FreeSWITCH keeps the connection after the channel's hangup, for the last events.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -236,7 +238,8 @@ impl Connection {
         let channel = self.held.channel.clone();
         self.filter("Unique-ID", &channel).await?;
         self.filter("Job-Owner-UUID", &channel).await?;
-        let events = "CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_ANSWER CHANNEL_HANGUP BACKGROUND_JOB";
+        let events = "CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_ANSWER CHANNEL_BRIDGE CHANNEL_HANGUP \
+                      BACKGROUND_JOB";
         self.command(EslCommand::Events {
             format: "plain".into(),
             events: events.into(),
@@ -429,7 +432,42 @@ impl Connection {
         }
         // With socket_resume the end of this connection would end the call (measured, both ways in).
         self.api(format!("uuid_setvar {channel} socket_resume false")).await?;
+        self.see_bridged(leg).await?;
         Ok(true)
+    }
+
+    /// Waits until the bridge stands. `uuid_bridge` only announces it: when the phone hangs up before FreeSWITCH has got
+    /// there, the held channel would hang in between for ever, answered and alone (measured).
+    async fn see_bridged(&mut self, leg: LegId) -> Result<(), EslError> {
+        let deadline = Instant::now() + BRIDGE_PATIENCE;
+        let channel = leg.channel().to_string();
+        loop {
+            let event = tokio::select! {
+                event = self.link.event() => event.ok_or(EslError::ConnectionClosed)?,
+                () = tokio::time::sleep(NUDGE) => {
+                    self.link.nudge();
+                    if Instant::now() >= deadline {
+                        return Ok(());
+                    }
+                    continue;
+                }
+            };
+            let of_leg = event.header_str("Unique-ID") == Some(channel.as_str());
+            match event.event_type() {
+                Some(EslEventType::ChannelBridge) => return Ok(()),
+                Some(EslEventType::ChannelHangup) if of_leg => {
+                    let cause = event.header_str("Hangup-Cause").unwrap_or_default();
+                    self.api(encode::kill(&self.held.channel, cause)).await?;
+                    return Ok(());
+                }
+                _ => self.heard(&event).await,
+            }
+            if event.event_type() == Some(EslEventType::ChannelHangup)
+                && event.header_str("Unique-ID") == Some(self.held.channel.as_str())
+            {
+                return Ok(());
+            }
+        }
     }
 
     async fn renew_leases(&mut self) -> Result<(), EslError> {

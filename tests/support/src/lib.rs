@@ -1,4 +1,6 @@
-//! Stand-ins for the remote ends of fswake: FreeSWITCH, APNs, FCM.
+//! Stand-ins for the remote ends of fswake: APNs, FCM, SIP phones; and a real FreeSWITCH for the live tests.
+
+#![allow(clippy::missing_panics_doc, reason = "a stand-in that cannot go on fails its test")]
 
 // A stand-in that cannot start has to end the test, and that is all there is to say about it.
 #![allow(clippy::missing_panics_doc)]
@@ -8,4 +10,7 @@ pub mod fcm;
 pub mod freeswitch;
 pub mod http2;
 pub mod proxy;
+pub mod realfs;
+pub mod sip;
+pub mod site;
 pub mod tls;

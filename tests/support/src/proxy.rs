@@ -1,4 +1,4 @@
-//! A proxy that knows CONNECT only, and counts.
+//! A proxy that knows CONNECT only, and counts; and a forwarder whose connections can be cut.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 /// A running proxy; ends when dropped.
 #[derive(Debug)]
@@ -65,4 +66,60 @@ async fn tunnel(client: TcpStream, count: Arc<AtomicUsize>) -> Option<()> {
     count.fetch_add(1, Ordering::SeqCst);
     copy_bidirectional(&mut client, &mut server).await.ok()?;
     Some(())
+}
+
+/// Passes TCP connections on to one address, until it is cut.
+#[derive(Debug)]
+pub struct Forwarder {
+    addr: SocketAddr,
+    whole: watch::Sender<bool>,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+impl Forwarder {
+    /// Starts on a free port.
+    pub async fn start(to: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let addr = listener.local_addr().expect("its address");
+        let whole = watch::Sender::new(true);
+        let state = whole.subscribe();
+        let accepting = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(forward(client, to, state.clone()));
+            }
+        });
+        Self { addr, whole, accepting }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Ends all connections; new ones end at once.
+    pub fn cut(&self) {
+        self.whole.send_replace(false);
+    }
+
+    /// Passes new connections on again.
+    pub fn mend(&self) {
+        self.whole.send_replace(true);
+    }
+}
+
+impl Drop for Forwarder {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn forward(mut client: TcpStream, to: SocketAddr, mut whole: watch::Receiver<bool>) {
+    let passed_on = async {
+        let mut server = TcpStream::connect(to).await?;
+        copy_bidirectional(&mut client, &mut server).await
+    };
+    tokio::select! {
+        _ = passed_on => {}
+        _ = whole.wait_for(|whole| !whole) => {}
+    }
 }

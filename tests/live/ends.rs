@@ -1,0 +1,198 @@
+//! Calls that nobody takes: cancelled, declined, not answered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fswake_test_support::realfs::{DOMAIN, RealFs, WAKE_DOMAIN};
+use fswake_test_support::sip::{Reaction, Script};
+use fswake_test_support::site::{Settings, Wakes};
+
+use crate::site;
+
+crate::trials![
+    caller_who_cancels_before_the_register_leaves_nothing_behind,
+    caller_who_cancels_while_a_leg_rings_cancels_it,
+    caller_who_cancels_through_the_dial_string_cancels_the_leg,
+    decline_by_one_device_lets_the_other_ring_on,
+    busy_device_lets_the_other_ring_on,
+    decline_by_the_only_device_ends_the_wait,
+    decline_by_one_device_ends_the_call_where_it_means_all,
+    busy_device_ends_the_call_where_it_means_all,
+    ringing_phone_that_nobody_answers_is_given_up_at_max_wait,
+    phone_that_never_wakes_is_given_up_at_max_wait,
+    shipped_dialplan_ends_an_unanswered_call,
+    user_without_a_phone_costs_no_wait,
+    sleeper_whose_old_place_refuses_is_woken_all_the_same,
+];
+
+/// What the dialplan of numbers `6<user>` does next.
+const NEXT_ACTION: u16 = 410;
+
+async fn caller_who_cancels_before_the_register_leaves_nothing_behind(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let user = site.fs.new_user();
+    let phone = site.sleeper(&user, DOMAIN, Wakes::Late(800), Reaction::Ring).await;
+    let call = site.caller().await.call(&format!("7{user}"));
+    site.pushed(1).await;
+    call.ringing().await;
+    call.cancel().await;
+    assert_eq!(call.outcome().await, 487);
+    phone.registered(2).await;
+    site.heard(&phone).await;
+    site.fs.becomes_silent(Duration::from_secs(1)).await;
+    assert_eq!(phone.invites(), 0, "{}", phone.story());
+    site.daemon().says_all(&["call over", "abandoned"]).await;
+}
+
+async fn caller_who_cancels_while_a_leg_rings_cancels_it(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let user = site.fs.new_user();
+    let phone = site.sleeper(&user, DOMAIN, Wakes::Elsewhere, Reaction::Ring).await;
+    let call = site.caller().await.call(&format!("7{user}"));
+    phone.rang().await;
+    call.cancel().await;
+    assert_eq!(call.outcome().await, 487);
+    let (_, reason) = phone.cancelled().await;
+    assert!(reason.starts_with("SIP;cause=487"), "{reason}");
+    site.fs.becomes_silent(Duration::from_secs(1)).await;
+}
+
+async fn caller_who_cancels_through_the_dial_string_cancels_the_leg(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let user = site.fs.new_user();
+    let phone = site.sleeper(&user, WAKE_DOMAIN, Wakes::Elsewhere, Reaction::Ring).await;
+    let call = site.caller().await.call(&format!("5{user}"));
+    phone.rang().await;
+    call.cancel().await;
+    assert_eq!(call.outcome().await, 487);
+    let (_, reason) = phone.cancelled().await;
+    assert!(reason.starts_with("SIP;cause=487"), "{reason}");
+    site.fs.becomes_silent(Duration::from_secs(1)).await;
+}
+
+async fn one_declines_the_other_answers(fs: Arc<RealFs>, status: u16) {
+    let site = site(fs, &Settings::default()).await;
+    let user = site.fs.new_user();
+    let no = site
+        .sleeper(&user, DOMAIN, Wakes::Elsewhere, Reaction::Decline(status))
+        .await;
+    let yes = site
+        .sleeper(
+            &user,
+            DOMAIN,
+            Wakes::Late(200),
+            Reaction::Answer(Duration::from_millis(500)),
+        )
+        .await;
+    let call = site.caller().await.call(&format!("7{user}"));
+    assert_eq!(call.outcome().await, 200);
+    yes.on_the_line().await;
+    assert_eq!((no.invites(), yes.invites()), (1, 1), "{}", no.story());
+    call.hang_up().await;
+    yes.ended().await;
+}
+
+async fn decline_by_one_device_lets_the_other_ring_on(fs: Arc<RealFs>) {
+    one_declines_the_other_answers(fs, 603).await;
+}
+
+async fn busy_device_lets_the_other_ring_on(fs: Arc<RealFs>) {
+    one_declines_the_other_answers(fs, 486).await;
+}
+
+async fn decline_by_the_only_device_ends_the_wait(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    for (way, status, heard) in [("6", 603, NEXT_ACTION), ("7", 603, 603), ("6", 486, NEXT_ACTION)] {
+        let user = site.fs.new_user();
+        let phone = site
+            .sleeper(&user, DOMAIN, Wakes::Elsewhere, Reaction::Decline(status))
+            .await;
+        let call = site.caller().await.call(&format!("{way}{user}"));
+        let (at, outcome) = call.outcome_at().await;
+        assert_eq!((outcome, phone.invites()), (heard, 1));
+        assert!(at - call.started < Duration::from_secs(3));
+    }
+}
+
+async fn one_declines_for_all(fs: Arc<RealFs>, status: u16) {
+    let site = site(fs, &Settings::default().wake("decline", "all")).await;
+    let user = site.fs.new_user();
+    let rings = site.sleeper(&user, DOMAIN, Wakes::Elsewhere, Reaction::Ring).await;
+    let no = site
+        .sleeper(&user, DOMAIN, Wakes::Late(400), Reaction::Decline(status))
+        .await;
+    let call = site.caller().await.call(&format!("6{user}"));
+    assert_eq!(call.outcome().await, status);
+    rings.cancelled().await;
+    assert_eq!((rings.invites(), no.invites()), (1, 1));
+}
+
+async fn decline_by_one_device_ends_the_call_where_it_means_all(fs: Arc<RealFs>) {
+    one_declines_for_all(fs, 603).await;
+}
+
+async fn busy_device_ends_the_call_where_it_means_all(fs: Arc<RealFs>) {
+    one_declines_for_all(fs, 486).await;
+}
+
+async fn ringing_phone_that_nobody_answers_is_given_up_at_max_wait(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default().wake("max-wait", "6s")).await;
+    let user = site.fs.new_user();
+    let phone = site.sleeper(&user, DOMAIN, Wakes::Elsewhere, Reaction::Ring).await;
+    let call = site.caller().await.call(&format!("6{user}"));
+    let (at, outcome) = call.outcome_at().await;
+    assert_eq!(outcome, NEXT_ACTION);
+    let waited = (at - call.started).as_secs_f64();
+    // Longer than the leg's lease of 4 s: it was renewed.
+    assert!((5.9..6.8).contains(&waited), "went on after {waited} s");
+    let (cancelled, _) = phone.cancelled().await;
+    assert!(cancelled < at + Duration::from_millis(500));
+    assert_eq!(phone.invites(), 1, "{}", phone.story());
+}
+
+async fn phone_that_never_wakes_is_given_up_at_max_wait(fs: Arc<RealFs>) {
+    let settings = Settings::default().wake("max-wait", "2s").wake("push-retry", "600ms");
+    let site = site(fs, &settings).await;
+    let user = site.fs.new_user();
+    site.sleeper(&user, DOMAIN, Wakes::Never, Script::default()).await;
+    let call = site.caller().await.call(&format!("6{user}"));
+    let (at, outcome) = call.outcome_at().await;
+    assert_eq!(outcome, NEXT_ACTION);
+    let waited = (at - call.started).as_secs_f64();
+    assert!((1.95..2.7).contains(&waited), "went on after {waited} s");
+    assert_eq!(site.pushes().len(), 3, "one push and two more");
+}
+
+async fn shipped_dialplan_ends_an_unanswered_call(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default().wake("max-wait", "2s")).await;
+    let user = site.fs.new_user();
+    let phone = site.sleeper(&user, DOMAIN, Wakes::Elsewhere, Reaction::Ring).await;
+    let call = site.caller().await.call(&format!("7{user}"));
+    assert_eq!(call.outcome().await, 480);
+    assert_eq!(phone.invites(), 1, "the same phone does not ring again");
+}
+
+async fn user_without_a_phone_costs_no_wait(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let call = site.caller().await.call(&format!("6{}", site.fs.new_user()));
+    let (at, outcome) = call.outcome_at().await;
+    assert_eq!(outcome, NEXT_ACTION);
+    assert!(at - call.started < Duration::from_secs(1));
+}
+
+async fn sleeper_whose_old_place_refuses_is_woken_all_the_same(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let user = site.fs.new_user();
+    let phone = site.sleeper(&user, DOMAIN, Wakes::Late(700), Script::default()).await;
+    // Somebody else has its old port, and says that he does not know it.
+    phone.wake_in_place();
+    phone.behave(Reaction::Decline(480));
+    let call = site.caller().await.call(&format!("7{user}"));
+    phone.declined().await;
+    phone.behave(Reaction::Answer(Duration::from_millis(50)));
+    assert_eq!(call.outcome().await, 200);
+    phone.on_the_line().await;
+    assert_eq!((phone.invites(), site.pushes().len()), (2, 1), "{}", phone.story());
+    call.hang_up().await;
+    phone.ended().await;
+}

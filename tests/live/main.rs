@@ -1,0 +1,123 @@
+//! fswake's binary against a real FreeSWITCH, SIP phones and APNs' stand-in, all on loopback.
+//!
+//! One FreeSWITCH serves all tests, one after another, each with an fswake and users of its own; after each of them no
+//! channel may be left. Without an installed FreeSWITCH (`$FS_PREFIX`, else `/usr/local/freeswitch`) all tests are listed
+//! as ignored, and the reason is printed.
+
+mod breakage;
+mod desk;
+mod ends;
+mod hostile;
+mod load;
+mod wake;
+
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fswake_test_support::realfs::{self, RealFs};
+use fswake_test_support::site::{Settings, Site};
+use libtest_mimic::{Arguments, Failed, Trial};
+use tokio::runtime::Runtime;
+use tokio::sync::OnceCell;
+
+/// More users than all tests together need.
+const USERS: u32 = 600;
+/// How long channels may take to be gone after a test has ended its calls.
+const QUIET: Duration = Duration::from_secs(12);
+
+/// What all tests share.
+struct Lab {
+    runtime: Runtime,
+    prefix: std::path::PathBuf,
+    fs: OnceCell<Arc<RealFs>>,
+}
+
+impl Lab {
+    async fn fs(&self) -> Arc<RealFs> {
+        let start = || async { Arc::new(RealFs::start(&self.prefix, USERS).await) };
+        self.fs.get_or_init(start).await.clone()
+    }
+}
+
+/// Starts APNs' stand-in and fswake with these settings.
+async fn site(fs: Arc<RealFs>, settings: &Settings) -> Site {
+    Site::start(fs, Path::new(env!("CARGO_BIN_EXE_fswake")), settings).await
+}
+
+/// Puts `async fn name(fs: Arc<RealFs>)` into the list of tests, under its own name.
+macro_rules! trials {
+    ($($name:ident),+ $(,)?) => {
+        pub fn trials(lab: &std::sync::Arc<crate::Lab>) -> Vec<libtest_mimic::Trial> {
+            vec![$(crate::trial(lab, stringify!($name), |fs| Box::pin($name(fs)))),+]
+        }
+    };
+}
+use trials;
+
+type Running = std::pin::Pin<Box<dyn Future<Output = ()>>>;
+
+fn trial(lab: &Arc<Lab>, name: &'static str, test: fn(Arc<RealFs>) -> Running) -> Trial {
+    let lab = lab.clone();
+    let run = move || {
+        lab.runtime.block_on(async {
+            let fs = lab.fs().await;
+            let outcome = futures_util::FutureExt::catch_unwind(AssertUnwindSafe(test(fs.clone()))).await;
+            if outcome.is_err() {
+                eprintln!("--- FreeSWITCH's log, {name}\n{}", fs.log());
+                fs.api("hupall").await;
+            }
+            let silent = AssertUnwindSafe(fs.becomes_silent(QUIET));
+            let left = futures_util::FutureExt::catch_unwind(silent).await;
+            match (outcome, left) {
+                (Ok(()), Ok(_)) => Ok(()),
+                (Err(panic), _) | (_, Err(panic)) => Err(Failed::from(text(&*panic))),
+            }
+        })
+    };
+    Trial::test(name, run)
+}
+
+fn text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
+        .unwrap_or_default()
+}
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    // They share one FreeSWITCH, and "no channel is left" is about all of it.
+    arguments.test_threads = Some(1);
+    let installed = realfs::installed();
+    let runtime = Runtime::new().expect("a runtime");
+    let lab = Arc::new(Lab {
+        runtime,
+        prefix: installed.clone().unwrap_or_default(),
+        fs: OnceCell::new(),
+    });
+    let mut trials = Vec::new();
+    for list in [
+        wake::trials,
+        desk::trials,
+        ends::trials,
+        breakage::trials,
+        hostile::trials,
+        load::trials,
+    ] {
+        trials.extend(list(&lab));
+    }
+    if let Err(reason) = installed {
+        eprintln!("{reason}");
+        trials = trials.into_iter().map(|t| t.with_ignored_flag(true)).collect();
+        // `--include-ignored` cannot conjure one up.
+        arguments.ignored = false;
+        arguments.include_ignored = false;
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    // Before the process ends: drops do not run behind `exit`.
+    if let Some(fs) = lab.fs.get() {
+        fs.stop();
+    }
+    conclusion.exit();
+}

@@ -1,0 +1,200 @@
+//! A sleeping phone is woken and answers, by every way in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fswake_test_support::realfs::{DOMAIN, RealFs, WAKE_DOMAIN};
+use fswake_test_support::sip::{Reaction, Script, What};
+use fswake_test_support::site::{Settings, Wakes};
+
+use crate::site;
+
+crate::trials![
+    sleeping_phone_is_woken_through_the_dialplan,
+    sleeping_phone_is_woken_through_the_dial_string,
+    originate_without_a_caller_wakes_both_phones_and_connects_the_first,
+    ring_group_rings_each_phone_once_and_the_loser_hears_completed_elsewhere,
+    refresh_counts_as_a_wake_up,
+    phone_that_wakes_in_place_is_rung_once,
+    three_registers_of_one_wake_up_bring_one_invite,
+    pcma_phone_is_connected_without_transcoding,
+    held_channel_says_how_it_went,
+    push_carries_the_call_id_of_the_invite,
+];
+
+async fn sleeping_phone_is_woken_through_the_dialplan(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let user = site.fs.new_user();
+    let phone = site.sleeper(&user, DOMAIN, Wakes::Elsewhere, Script::default()).await;
+    let call = site.caller().await.call(&format!("7{user}"));
+    assert_eq!(call.outcome().await, 200);
+    phone.on_the_line().await;
+    assert_eq!((phone.invites(), site.pushes().len()), (1, 1));
+    assert!(call.responses().contains(&180), "{:?}", call.responses());
+    call.hang_up().await;
+    phone.ended().await;
+}
+
+async fn sleeping_phone_is_woken_through_the_dial_string(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let user = site.fs.new_user();
+    let phone = site
+        .sleeper(&user, WAKE_DOMAIN, Wakes::Elsewhere, Script::default())
+        .await;
+    let call = site.caller().await.call(&format!("5{user}"));
+    assert_eq!(call.outcome().await, 200);
+    phone.on_the_line().await;
+    assert_eq!((phone.invites(), site.pushes().len()), (1, 1));
+    phone.hang_up().await;
+    call.ended().await;
+}
+
+async fn originate_without_a_caller_wakes_both_phones_and_connects_the_first(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let (quick, slow) = (site.fs.new_user(), site.fs.new_user());
+    let first = site
+        .sleeper(
+            &quick,
+            WAKE_DOMAIN,
+            Wakes::Elsewhere,
+            Reaction::Answer(Duration::from_millis(500)),
+        )
+        .await;
+    let second = site.sleeper(&slow, WAKE_DOMAIN, Wakes::Elsewhere, Reaction::Ring).await;
+    let to = format!("user/{quick}@{WAKE_DOMAIN},user/{slow}@{WAKE_DOMAIN}");
+    let originated = site.fs.api(&format!("bgapi originate {to} &echo")).await;
+    assert!(originated.starts_with("+OK"), "{originated}");
+    first.on_the_line().await;
+    let (_, reason) = second.cancelled().await;
+    assert_eq!(reason, "SIP;cause=200;text=\"Call completed elsewhere\"");
+    assert_eq!((first.invites(), second.invites()), (1, 1));
+    first.hang_up().await;
+}
+
+async fn ring_group_rings_each_phone_once_and_the_loser_hears_completed_elsewhere(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let (quick, slow) = (site.fs.new_user(), site.fs.new_user());
+    let winner = site
+        .sleeper(
+            &quick,
+            WAKE_DOMAIN,
+            Wakes::Late(300),
+            Reaction::Answer(Duration::from_millis(500)),
+        )
+        .await;
+    let loser = site.sleeper(&slow, WAKE_DOMAIN, Wakes::Elsewhere, Reaction::Ring).await;
+    let call = site.caller().await.call(&format!("4{quick}{slow}"));
+    assert_eq!(call.outcome().await, 200);
+    winner.on_the_line().await;
+    let (_, reason) = loser.cancelled().await;
+    assert_eq!(reason, "SIP;cause=200;text=\"Call completed elsewhere\"");
+    assert_eq!((winner.invites(), loser.invites()), (1, 1));
+    call.hang_up().await;
+    winner.ended().await;
+}
+
+async fn refresh_counts_as_a_wake_up(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let user = site.fs.new_user();
+    let phone = site.sleeper(&user, DOMAIN, Wakes::ByRefresh, Script::default()).await;
+    let call = site.caller().await.call(&format!("7{user}"));
+    assert_eq!(call.outcome().await, 200);
+    phone.on_the_line().await;
+    call.hang_up().await;
+    phone.ended().await;
+}
+
+async fn phone_that_wakes_in_place_is_rung_once(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let user = site.fs.new_user();
+    let phone = site
+        .sleeper(
+            &user,
+            DOMAIN,
+            Wakes::InPlace,
+            Reaction::Answer(Duration::from_millis(700)),
+        )
+        .await;
+    let call = site.caller().await.call(&format!("7{user}"));
+    assert_eq!(call.outcome().await, 200);
+    phone.on_the_line().await;
+    let rang = phone.count(|w| matches!(w, What::Rang));
+    assert_eq!(rang, 1, "{}", phone.story());
+    call.hang_up().await;
+    phone.ended().await;
+}
+
+async fn three_registers_of_one_wake_up_bring_one_invite(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let user = site.fs.new_user();
+    let phone = site
+        .sleeper(
+            &user,
+            DOMAIN,
+            Wakes::InBurst,
+            Reaction::Answer(Duration::from_millis(600)),
+        )
+        .await;
+    // Forget the sleeping place, so that every INVITE is an answer to one of the three.
+    site.fs
+        .api(&format!("sofia profile internal flush_inbound_reg {user}@{DOMAIN}"))
+        .await;
+    site.daemon().says_all(&["Unregistered(", &user]).await;
+    let call = site.caller().await.call(&format!("7{user}"));
+    assert_eq!(call.outcome().await, 200);
+    let registers = phone.count(|w| matches!(w, What::Registered(200)));
+    assert_eq!((registers, phone.invites()), (4, 1), "{}", phone.story());
+    call.hang_up().await;
+    phone.ended().await;
+}
+
+async fn pcma_phone_is_connected_without_transcoding(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let user = site.fs.new_user();
+    let script = Script {
+        codecs: vec![8],
+        ..Script::default()
+    };
+    let phone = site.sleeper(&user, DOMAIN, Wakes::Elsewhere, script).await;
+    let call = site.caller().await.call(&format!("7{user}"));
+    assert_eq!(call.outcome().await, 200);
+    phone.on_the_line().await;
+    let channels = site.fs.active_channels(2).await;
+    for channel in channels {
+        let codecs = (channel["read_codec"].as_str(), channel["write_codec"].as_str());
+        assert_eq!(codecs, (Some("PCMA"), Some("PCMA")), "{channel}");
+    }
+    call.hang_up().await;
+    phone.ended().await;
+}
+
+async fn held_channel_says_how_it_went(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let user = site.fs.new_user();
+    let phone = site.sleeper(&user, DOMAIN, Wakes::Elsewhere, Script::default()).await;
+    let number = format!("7{user}");
+    let call = site.caller().await.call(&number);
+    assert_eq!(call.outcome().await, 200);
+    phone.on_the_line().await;
+    let channel = site.fs.caller_channel(&number).await.unwrap();
+    let result = site.fs.api(&format!("uuid_getvar {channel} fswake_result")).await;
+    assert_eq!(result, "connected");
+    let id = site.fs.api(&format!("uuid_getvar {channel} fswake_call")).await;
+    assert_eq!(phone.invited().await.header("X-Fswake-Call"), id);
+    call.hang_up().await;
+    phone.ended().await;
+}
+
+async fn push_carries_the_call_id_of_the_invite(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let user = site.fs.new_user();
+    let phone = site.sleeper(&user, DOMAIN, Wakes::Elsewhere, Script::default()).await;
+    let call = site.caller().await.call(&format!("7{user}"));
+    assert_eq!(call.outcome().await, 200);
+    let invite = phone.invited().await;
+    let body = site.pushes()[0].push.body.to_string();
+    let call_id = invite.header("Call-ID");
+    assert!(body.contains(call_id), "{call_id} is not in {body}");
+    call.hang_up().await;
+    phone.ended().await;
+}

@@ -1,0 +1,183 @@
+//! What FreeSWITCH is told: the repository's own snippets (`fs-conf/`), and around them as little as it runs with.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// The domain whose users are rung where they registered; calls to `7<user>` go through the dialplan way in.
+pub const DOMAIN: &str = "live.test";
+/// The domain whose users have the dial-string way in.
+pub const WAKE_DOMAIN: &str = "wake.test";
+/// The users of both domains: from here on.
+pub const FIRST_USER: u32 = 10_000;
+/// Every user's password.
+pub const PASSWORD: &str = "1234";
+/// The event socket's password.
+pub const ESL_PASSWORD: &str = "ClueCon";
+
+/// The ports of one FreeSWITCH.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    /// Event socket.
+    pub esl: SocketAddr,
+    /// SIP over UDP.
+    pub sip: SocketAddr,
+    /// Where its `socket` application connects to.
+    pub fswake: SocketAddr,
+}
+
+/// Without `mod_fifo`, conference and the like: what fswake needs, and sounds.
+const MODULES: [&str; 9] = [
+    "mod_console",
+    "mod_logfile",
+    "mod_event_socket",
+    "mod_sofia",
+    "mod_loopback",
+    "mod_commands",
+    "mod_dptools",
+    "mod_dialplan_xml",
+    "mod_tone_stream",
+];
+
+/// A snippet of the repository without its comments and with its ports replaced.
+fn snippet(name: &str, ports: &Ports) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fs-conf").join(name);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    without_comments(&text)
+        .replace("127.0.0.1:8084", &ports.fswake.to_string())
+        .replace("\"8021\"", &format!("\"{}\"", ports.esl.port()))
+}
+
+fn without_comments(xml: &str) -> String {
+    let mut parts = xml.split("<!--");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts
+        .filter_map(|part| part.split_once("-->"))
+        .fold(first, |all, (_comment, rest)| all + rest)
+}
+
+/// What is between the first `<element>` and the last `</element>`.
+fn inside<'a>(text: &'a str, element: &str) -> &'a str {
+    let from = text.find(&format!("<{element}>")).expect("the element's start") + element.len() + 2;
+    let to = text.rfind(&format!("</{element}>")).expect("the element's end");
+    &text[from..to]
+}
+
+fn profile(ports: &Ports) -> String {
+    format!(
+        r#"<profile name="internal"><settings>
+            <param name="context" value="default"/>
+            <param name="dialplan" value="XML"/>
+            <param name="sip-ip" value="127.0.0.1"/>
+            <param name="rtp-ip" value="127.0.0.1"/>
+            <param name="sip-port" value="{port}"/>
+            <param name="codec-prefs" value="PCMU,PCMA"/>
+            <param name="inbound-codec-negotiation" value="generous"/>
+            <param name="rtp-timer-name" value="soft"/>
+            <param name="manage-presence" value="false"/>
+            <param name="auth-calls" value="false"/>
+            <param name="log-auth-failures" value="false"/>
+            <param name="sip-expires-late-margin" value="1"/>
+            {shipped}
+        </settings></profile>"#,
+        port = ports.sip.port(),
+        shipped = inside(&snippet("sip_profiles/fswake.xml", ports), "settings"),
+    )
+}
+
+/// The dialplan: `7<user>` through the shipped snippet, `6<user>` with 410 as the next action, `5<user>` and `4<user><user>`
+/// by `user/`.
+fn dialplan(ports: &Ports) -> String {
+    let shipped = snippet("dialplan/default/fswake.xml", ports);
+    let way_in = inside(&shipped, "include").replace("^(10[01][0-9])$", r"^7(\d{5})$");
+    assert!(way_in.contains(r"^7(\d{5})$"), "the snippet's numbers have changed");
+    let contexts = snippet("dialplan/fswake.xml", ports);
+    format!(
+        r#"<context name="default">
+          <extension name="domain" continue="true"><condition>
+            <action application="set" data="domain_name={DOMAIN}"/>
+          </condition></extension>
+          {way_in}
+          <extension name="next"><condition field="destination_number" expression="^6(\d{{5}})$">
+            <action application="set" data="fswake_aor=$1@{DOMAIN}"/>
+            <action application="set" data="socket_resume=true"/>
+            <action application="socket" data="{socket} async full"/>
+            <action application="respond" data="410 Gone"/>
+          </condition></extension>
+          <extension name="user"><condition field="destination_number" expression="^5(\d{{5}})$">
+            <action application="set" data="call_timeout=20"/>
+            <action application="set" data="hangup_after_bridge=true"/>
+            <action application="bridge" data="user/$1@{WAKE_DOMAIN}"/>
+          </condition></extension>
+          <extension name="group"><condition field="destination_number" expression="^4(\d{{5}})(\d{{5}})$">
+            <action application="set" data="call_timeout=20"/>
+            <action application="set" data="hangup_after_bridge=true"/>
+            <action application="bridge" data="user/$1@{WAKE_DOMAIN},user/$2@{WAKE_DOMAIN}"/>
+          </condition></extension>
+        </context>
+        {contexts}"#,
+        socket = ports.fswake,
+        contexts = inside(&contexts, "include"),
+    )
+}
+
+fn directory(users: u32, ports: &Ports) -> String {
+    let shipped = snippet("directory/fswake.xml", ports);
+    let woken = &shipped[shipped.find("<params>").expect("the snippet's params")..];
+    let plain =
+        r#"<params><param name="dial-string" value="${sofia_contact(*/${dialed_user}@${dialed_domain})}"/></params>"#;
+    let mut list = String::new();
+    for user in FIRST_USER..FIRST_USER + users {
+        let _ = write!(
+            list,
+            r#"<user id="{user}"><params><param name="password" value="{PASSWORD}"/></params></user>"#
+        );
+    }
+    let domain = |name, params| {
+        format!(
+            r#"<domain name="{name}">{params}<groups><group name="all"><users>{list}</users></group></groups></domain>"#
+        )
+    };
+    domain(DOMAIN, plain) + &domain(WAKE_DOMAIN, woken)
+}
+
+/// The whole `freeswitch.xml`.
+pub fn write(ports: &Ports, users: u32) -> String {
+    let mut modules = String::new();
+    for module in MODULES {
+        let _ = write!(modules, r#"<load module="{module}"/>"#);
+    }
+    let event_socket = snippet("autoload_configs/event_socket.conf.xml", ports);
+    let event_socket = &event_socket[event_socket.find("<configuration").expect("the snippet's element")..];
+    format!(
+        r#"<?xml version="1.0"?>
+<document type="freeswitch/xml">
+  <section name="configuration">
+    <configuration name="modules.conf"><modules>{modules}</modules></configuration>
+    <configuration name="switch.conf"><settings>
+      <param name="colorize-console" value="false"/>
+      <param name="max-sessions" value="10000"/>
+      <param name="sessions-per-second" value="5000"/>
+      <param name="loglevel" value="info"/>
+      <param name="rtp-start-port" value="16384"/>
+      <param name="rtp-end-port" value="32766"/>
+    </settings></configuration>
+    <configuration name="console.conf"><mappings><map name="all" value="err,crit,alert"/></mappings><settings/></configuration>
+    <configuration name="logfile.conf"><settings/><profiles><profile name="default"><settings/>
+      <mappings><map name="all" value="info,notice,warning,err,crit,alert"/></mappings></profile></profiles></configuration>
+    {event_socket}
+    <configuration name="acl.conf"><network-lists/></configuration>
+    <configuration name="timezones.conf"><timezones/></configuration>
+    <configuration name="loopback.conf"><settings/></configuration>
+    <configuration name="sofia.conf"><global_settings><param name="log-level" value="0"/></global_settings>
+      <profiles>{profile}</profiles></configuration>
+  </section>
+  <section name="dialplan">{dialplan}</section>
+  <section name="directory">{directory}</section>
+</document>
+"#,
+        profile = profile(ports),
+        dialplan = dialplan(ports),
+        directory = directory(users, ports),
+    )
+}

@@ -1,0 +1,269 @@
+//! A real FreeSWITCH, started for the tests with a configuration of its own on loopback and free ports.
+//!
+//! It is the one that is installed at `$FS_PREFIX` (without it, `/usr/local/freeswitch`). Everything that it writes is in a
+//! temporary directory.
+
+mod config;
+mod console;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub use self::config::{DOMAIN, ESL_PASSWORD, FIRST_USER, PASSWORD, Ports, WAKE_DOMAIN};
+pub use self::console::Console;
+use crate::sip::Account;
+
+/// How long it may take to come up.
+const START: Duration = Duration::from_secs(60);
+
+/// A running FreeSWITCH; ends when dropped.
+pub struct RealFs {
+    /// Where it listens, and where it looks for fswake.
+    pub ports: Ports,
+    prefix: PathBuf,
+    dir: TempDir,
+    child: Mutex<Option<Child>>,
+    next_user: AtomicU32,
+}
+
+/// Where FreeSWITCH is installed.
+///
+/// # Errors
+/// It is not: what to print.
+pub fn installed() -> Result<PathBuf, String> {
+    let prefix = std::env::var_os("FS_PREFIX").unwrap_or_else(|| "/usr/local/freeswitch".into());
+    let prefix = PathBuf::from(prefix);
+    if prefix.join("bin/freeswitch").is_file() {
+        Ok(prefix)
+    } else {
+        Err(format!("SKIPPED: no FreeSWITCH at {}; set FS_PREFIX", prefix.display()))
+    }
+}
+
+/// A free port for TCP and UDP.
+fn free_port() -> SocketAddr {
+    for _ in 0..100 {
+        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a TCP port");
+        let address = tcp.local_addr().expect("its address");
+        if UdpSocket::bind(address).is_ok() {
+            return address;
+        }
+    }
+    panic!("no free port");
+}
+
+impl RealFs {
+    /// Starts one that knows so many users, and waits until its event socket answers.
+    pub async fn start(prefix: &Path, users: u32) -> Self {
+        let ports = Ports {
+            esl: free_port(),
+            sip: free_port(),
+            fswake: free_port(),
+        };
+        let dir = TempDir::new().expect("a directory");
+        for name in ["conf", "log", "db", "run", "storage", "cache", "temp", "other"] {
+            std::fs::create_dir(dir.path().join(name)).expect("a directory");
+        }
+        let conf = dir.path().join("conf/freeswitch.xml");
+        std::fs::write(conf, config::write(&ports, users)).expect("a file");
+        let fs = Self {
+            ports,
+            prefix: prefix.to_owned(),
+            dir,
+            child: Mutex::new(None),
+            next_user: AtomicU32::new(FIRST_USER),
+        };
+        fs.launch().await;
+        fs
+    }
+
+    async fn launch(&self) {
+        let console = std::fs::File::create(self.dir.path().join("console.log")).expect("a file");
+        let mut command = Command::new(self.prefix.join("bin/freeswitch"));
+        command.args(["-nf", "-nonat", "-np", "-nocal"]);
+        for (flag, name) in [
+            ("-conf", "conf"),
+            ("-log", "log"),
+            ("-db", "db"),
+            ("-run", "run"),
+            ("-storage", "storage"),
+            ("-cache", "cache"),
+            ("-temp", "temp"),
+            ("-recordings", "other"),
+            ("-scripts", "other"),
+            ("-certs", "other"),
+        ] {
+            command.arg(flag).arg(self.dir.path().join(name));
+        }
+        command.arg("-mod").arg(self.prefix.join("mod"));
+        command
+            .stdin(Stdio::null())
+            .stdout(console.try_clone().expect("a handle"))
+            .stderr(console);
+        let child = command.spawn().expect("FreeSWITCH starts");
+        *self.child.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
+        self.comes_back().await;
+    }
+
+    /// Waits until it answers.
+    pub async fn comes_back(&self) {
+        let deadline = Instant::now() + START;
+        while !self.is_up().await {
+            assert!(
+                Instant::now() < deadline && self.is_running(),
+                "FreeSWITCH does not come up:\n{}",
+                self.log()
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    fn is_running(&self) -> bool {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        child.as_mut().is_some_and(|c| matches!(c.try_wait(), Ok(None)))
+    }
+
+    async fn is_up(&self) -> bool {
+        let Ok(mut console) = Console::connect(self.ports.esl, ESL_PASSWORD).await else {
+            return false;
+        };
+        let up = console.api("status").await.is_ok_and(|s| s.contains("is ready"));
+        up && console
+            .api("sofia status profile internal")
+            .await
+            .is_ok_and(|s| s.contains("REGISTRATIONS"))
+    }
+
+    /// Shuts it down and starts it again with the same files and ports.
+    pub async fn restart(&self) {
+        self.stop();
+        self.launch().await;
+    }
+
+    /// `fsctl shutdown now`; killed when it does not obey.
+    pub fn stop(&self) {
+        let child = self.child.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut child) = child else { return };
+        if let Err(error) = shut_down(self.ports.esl) {
+            eprintln!("FreeSWITCH is not asked to shut down: {error}");
+        }
+        let deadline = Instant::now() + Duration::from_secs(15);
+        while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+
+    /// The end of its log.
+    pub fn log(&self) -> String {
+        let read = |name| std::fs::read_to_string(self.dir.path().join(name)).unwrap_or_default();
+        let text = read("console.log") + &read("log/freeswitch.log");
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(60)..].join("\n")
+    }
+
+    /// A connection for questions.
+    pub async fn console(&self) -> Console {
+        Console::connect(self.ports.esl, ESL_PASSWORD)
+            .await
+            .expect("FreeSWITCH's event socket")
+    }
+
+    /// One API command on a connection of its own.
+    pub async fn api(&self, command: &str) -> String {
+        let answer = self.console().await.api(command).await;
+        answer.unwrap_or_else(|e| panic!("{command}: {e}"))
+    }
+
+    /// `show channels as json`: one object per channel.
+    pub async fn channels(&self) -> Vec<Value> {
+        let shown: Value = serde_json::from_str(&self.api("show channels as json").await).expect("JSON");
+        shown["rows"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// Waits until there are so many channels and all are up, with their codecs known.
+    pub async fn active_channels(&self, count: usize) -> Vec<Value> {
+        let is_up = |c: &Value| c["callstate"] == "ACTIVE" && c["read_codec"] != "" && c["write_codec"] != "";
+        let deadline = Instant::now() + Duration::from_secs(3);
+        loop {
+            let channels = self.channels().await;
+            if channels.len() == count && channels.iter().all(is_up) {
+                return channels;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "not {count} channels that are up: {channels:#?}"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The UUID of the channel that called this number.
+    pub async fn caller_channel(&self, number: &str) -> Option<String> {
+        let channels = self.channels().await;
+        let caller = channels
+            .iter()
+            .find(|c| c["direction"] == "inbound" && c["dest"] == number)?;
+        Some(caller["uuid"].as_str()?.to_owned())
+    }
+
+    /// Waits until no channel is left; the time that took.
+    ///
+    /// # Panics
+    /// When channels are left after this long.
+    pub async fn becomes_silent(&self, within: Duration) -> Duration {
+        let started = Instant::now();
+        let mut console = self.console().await;
+        loop {
+            let shown = console.api("show channels").await.expect("an answer");
+            if shown.contains("\n0 total.") {
+                return started.elapsed();
+            }
+            if started.elapsed() > within {
+                let _ = console.api("hupall").await;
+                panic!("channels are left after {within:?}:\n{shown}");
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// A user that nobody had before.
+    pub fn new_user(&self) -> String {
+        self.next_user.fetch_add(1, Ordering::Relaxed).to_string()
+    }
+
+    /// The account of a user.
+    pub fn account(&self, user: &str, domain: &str) -> Account {
+        Account {
+            user: user.to_owned(),
+            domain: domain.to_owned(),
+            password: PASSWORD.to_owned(),
+            server: self.ports.sip,
+        }
+    }
+}
+
+/// Blocking, because it is also what a drop does.
+fn shut_down(esl: SocketAddr) -> std::io::Result<()> {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(esl)?;
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    write!(stream, "auth {ESL_PASSWORD}\n\napi fsctl shutdown now\n\n")?;
+    let mut answer = [0; 1024];
+    while stream.read(&mut answer).is_ok_and(|n| n > 0) {}
+    Ok(())
+}
+
+impl Drop for RealFs {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

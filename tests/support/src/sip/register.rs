@@ -1,0 +1,119 @@
+//! Registration with digest authentication (RFC 2617 as RFC 3261 section 22 uses it).
+
+use md5::{Digest, Md5};
+
+use super::{Message, Phone, unique};
+
+/// The phone's registration, as its next REGISTER goes on with it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Registration {
+    call_id: String,
+    /// Realm, nonce and how often the nonce was used.
+    challenge: Option<(String, String, u32)>,
+}
+
+impl Phone {
+    /// Registers, as a refresh if it has registered before: same Call-ID, same nonce. Returns the last status.
+    pub async fn register(&self) -> u16 {
+        self.register_for(3600).await
+    }
+
+    /// Registers, for Contacts that the server may not even answer.
+    pub async fn wait_registered(&self, patience: std::time::Duration) -> Option<u16> {
+        tokio::time::timeout(patience, self.register()).await.ok()
+    }
+
+    /// Registers with a new Call-ID and without the nonce of before.
+    pub async fn register_anew(&self) -> u16 {
+        self.lock().registration = Registration::default();
+        self.register().await
+    }
+
+    /// Registers with this Call-ID.
+    pub async fn register_as(&self, call_id: &str) -> u16 {
+        self.lock().registration = Registration {
+            call_id: call_id.to_owned(),
+            challenge: None,
+        };
+        self.register().await
+    }
+
+    /// Un-registers.
+    pub async fn unregister(&self) -> u16 {
+        self.register_for(0).await
+    }
+
+    /// Registers for so many seconds.
+    pub async fn register_for(&self, expires: u32) -> u16 {
+        for _ in 0..3 {
+            let sequence = self.next_sequence();
+            let request = self.register_request(sequence, expires);
+            let server = self.account().server;
+            let Some(answer) = self.transact(&request, sequence, "REGISTER", server).await else {
+                panic!("REGISTER of {} was not answered", self.account().user);
+            };
+            match answer.status() {
+                Some(401) => self.lock().registration.challenge = challenge(&answer),
+                status => return status.unwrap_or_default(),
+            }
+        }
+        401
+    }
+
+    /// Sends a refresh without waiting for its answer, for bursts. There must have been a registration before.
+    pub async fn register_at_once(&self) {
+        let sequence = self.next_sequence();
+        let request = self.register_request(sequence, 3600);
+        let phone = self.clone();
+        let server = self.account().server;
+        tokio::spawn(async move { phone.transact(&request, sequence, "REGISTER", server).await });
+        tokio::task::yield_now().await;
+    }
+
+    fn register_request(&self, sequence: u32, expires: u32) -> String {
+        let account = self.account();
+        let (user, domain) = (&account.user, &account.domain);
+        let uri = format!("sip:{domain}");
+        let contact = self.contact();
+        let address = self.address();
+        let mut state = self.lock();
+        if state.registration.call_id.is_empty() {
+            state.registration.call_id = unique();
+        }
+        let call_id = state.registration.call_id.clone();
+        let authorization = state.registration.challenge.as_mut().map(|(realm, nonce, used)| {
+            *used += 1;
+            let (count, client) = (format!("{used:08x}"), unique());
+            let first = md5(&format!("{user}:{realm}:{}", account.password));
+            let second = md5(&format!("REGISTER:{uri}"));
+            let response = md5(&format!("{first}:{nonce}:{count}:{client}:auth:{second}"));
+            format!(
+                "Authorization: Digest username=\"{user}\",realm=\"{realm}\",nonce=\"{nonce}\",uri=\"{uri}\",\
+                 response=\"{response}\",algorithm=MD5,qop=auth,nc={count},cnonce=\"{client}\"\r\n"
+            )
+        });
+        drop(state);
+        format!(
+            "REGISTER {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {address};rport;branch=z9hG4bK{}\r\nMax-Forwards: 70\r\n\
+             From: <sip:{user}@{domain}>;tag={}\r\nTo: <sip:{user}@{domain}>\r\nCall-ID: {call_id}\r\n\
+             CSeq: {sequence} REGISTER\r\nContact: {contact}\r\nExpires: {expires}\r\nUser-Agent: live-phone\r\n\
+             {}Content-Length: 0\r\n\r\n",
+            unique(),
+            unique(),
+            authorization.unwrap_or_default()
+        )
+    }
+}
+
+fn challenge(answer: &Message) -> Option<(String, String, u32)> {
+    let get = |name| answer.challenge(name).map(str::to_owned);
+    Some((get("realm")?, get("nonce")?, 0))
+}
+
+fn md5(text: &str) -> String {
+    let mut hex = String::with_capacity(32);
+    for byte in Md5::digest(text.as_bytes()) {
+        hex.push_str(&format!("{byte:02x}"));
+    }
+    hex
+}

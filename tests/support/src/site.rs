@@ -1,0 +1,436 @@
+//! A whole site on one machine: a real FreeSWITCH, fswake's binary, APNs' stand-in, and phones that a push wakes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+
+use crate::apns::{Apns, BUNDLE_ID, KEY_ID, Push, TEAM_ID};
+use crate::realfs::RealFs;
+use crate::sip::{PATIENCE, Phone, Script};
+
+/// What a phone does when a push arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wakes {
+    /// Registers from a new port with a new Call-ID: the app was started anew.
+    Elsewhere,
+    /// Registers from the same port with a new Call-ID.
+    InPlace,
+    /// Registers from the same port with the same Call-ID and nonce: FreeSWITCH says `update-reg: true`.
+    ByRefresh,
+    /// As [`Wakes::Elsewhere`], and registers twice more within 200 ms.
+    InBurst,
+    /// As [`Wakes::Elsewhere`], so many milliseconds after the push.
+    Late(u64),
+    /// Sleeps on.
+    Never,
+}
+
+/// What differs from fswake's defaults, besides what every site needs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Lines of `[wake]`: key and value.
+    pub wake: BTreeMap<&'static str, String>,
+    /// `log.filter`.
+    pub log: String,
+    /// `run.drain-timeout`.
+    pub drain: String,
+    /// Port of the event socket, when it is not FreeSWITCH's own.
+    pub esl_port: Option<u16>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        // Every phone counts as asleep, and every call pushes.
+        let wake = [
+            ("fresh-for", "\"0s\""),
+            ("push-gap", "\"0s\""),
+            ("caller-pushes-per-minute", "0"),
+        ];
+        Self {
+            wake: wake.into_iter().map(|(k, v)| (k, v.to_owned())).collect(),
+            log: "debug,freeswitch_esl_tokio=off,hyper=off,reqwest=off,h2=off,rustls=off".to_owned(),
+            drain: "30s".to_owned(),
+            esl_port: None,
+        }
+    }
+}
+
+impl Settings {
+    /// With this in `[wake]`.
+    #[must_use]
+    pub fn wake(mut self, key: &'static str, value: &str) -> Self {
+        self.wake.insert(key, format!("\"{value}\""));
+        self
+    }
+}
+
+/// fswake's process; killed when dropped.
+pub struct Daemon {
+    child: Child,
+    pid: u32,
+    lines: watch::Receiver<Vec<String>>,
+}
+
+impl Daemon {
+    /// Starts it with this configuration file and waits until it is connected to FreeSWITCH.
+    pub async fn start(binary: &Path, config: &Path) -> Self {
+        let mut child = Command::new(binary)
+            .arg("--config")
+            .arg(config)
+            .arg("run")
+            .env_remove("FSWAKE_CONFIG")
+            .env_remove("FSWAKE_LOG")
+            .env_remove("NOTIFY_SOCKET")
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("fswake starts");
+        let stderr = child.stderr.take().expect("its stderr");
+        let (sender, lines) = watch::channel(Vec::new());
+        tokio::spawn(async move {
+            let mut stderr = BufReader::new(stderr).lines();
+            while let Ok(Some(line)) = stderr.next_line().await {
+                sender.send_modify(|lines| lines.push(line));
+            }
+        });
+        let pid = child.id().expect("its process id");
+        let daemon = Self { child, pid, lines };
+        daemon.says("connected to FreeSWITCH").await;
+        daemon
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Waits until a line of its log has all these words, or had.
+    pub async fn says(&self, words: &str) {
+        self.says_all(&[words]).await;
+    }
+
+    /// Waits until a line of its log has all of these, or had; fails the test when there is none.
+    pub async fn says_all(&self, parts: &[&str]) {
+        self.says_all_times(1, parts).await;
+    }
+
+    /// Waits until so many lines of its log have these words, or had.
+    pub async fn says_times(&self, times: usize, words: &str) {
+        self.says_all_times(times, &[words]).await;
+    }
+
+    async fn says_all_times(&self, times: usize, parts: &[&str]) {
+        let has_all = |line: &&String| parts.iter().all(|p| line.contains(p));
+        let mut lines = self.lines.clone();
+        let said = lines.wait_for(|lines| lines.iter().filter(has_all).count() >= times);
+        if !matches!(tokio::time::timeout(PATIENCE, said).await, Ok(Ok(_))) {
+            panic!("fswake does not say {parts:?} {times} times");
+        }
+    }
+
+    /// How many lines of its log have all of these.
+    pub fn count(&self, parts: &[&str]) -> usize {
+        let lines = self.lines.borrow();
+        lines.iter().filter(|l| parts.iter().all(|p| l.contains(p))).count()
+    }
+
+    /// The end of its log.
+    pub fn log(&self) -> String {
+        let lines: Vec<String> = self.lines.borrow().clone();
+        let told = lines
+            .iter()
+            .filter(|l| !l.contains("Reading(") && !l.contains("StoreDevice("));
+        let told: Vec<&str> = told.map(String::as_str).collect();
+        told[told.len().saturating_sub(80)..].join("\n")
+    }
+
+    /// SIGKILL, and waits for its end.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.expect("it could be killed");
+    }
+
+    /// SIGTERM.
+    pub async fn terminate(&self) {
+        let status = Command::new("kill")
+            .arg("-TERM")
+            .arg(self.pid.to_string())
+            .status()
+            .await;
+        assert!(status.is_ok_and(|s| s.success()), "kill -TERM {}", self.pid);
+    }
+
+    /// Waits for its end; its exit code.
+    pub async fn exited(&mut self) -> Option<i32> {
+        let status = tokio::time::timeout(Duration::from_secs(40), self.child.wait()).await;
+        status.expect("it ends").expect("it was a child").code()
+    }
+
+    /// CPU time that it has used so far, user and system.
+    pub fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        // proc(5): utime and stime are the 12th and 13th field behind the command's name, in ticks of 10 ms.
+        let fields = stat.rsplit(") ").next().unwrap_or_default();
+        let ticks: u64 = fields
+            .split(' ')
+            .skip(11)
+            .take(2)
+            .filter_map(|f| f.parse::<u64>().ok())
+            .sum();
+        Duration::from_millis(ticks * 10)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- fswake's log\n{}", self.log());
+        }
+    }
+}
+
+/// A push that reached APNs.
+#[derive(Clone, Debug)]
+pub struct Pushed {
+    /// When.
+    pub at: Instant,
+    /// The push.
+    pub push: Push,
+}
+
+type Sleepers = Arc<Mutex<HashMap<String, (Phone, Wakes)>>>;
+
+/// The site. FreeSWITCH outlives it.
+pub struct Site {
+    /// FreeSWITCH.
+    pub fs: Arc<RealFs>,
+    /// fswake, while it runs.
+    pub daemon: Option<Daemon>,
+    /// APNs.
+    pub apns: Arc<Apns>,
+    sleepers: Sleepers,
+    pushes: watch::Receiver<Vec<Pushed>>,
+    dir: TempDir,
+    binary: PathBuf,
+    logs: bool,
+}
+
+impl Site {
+    /// Starts APNs' stand-in and fswake.
+    pub async fn start(fs: Arc<RealFs>, binary: &Path, settings: &Settings) -> Self {
+        let apns = Arc::new(Apns::start().await);
+        let dir = TempDir::new().expect("a directory");
+        std::fs::write(
+            dir.path().join("fswake.toml"),
+            configuration(&fs, &apns, dir.path(), settings),
+        )
+        .expect("a file");
+        let sleepers = Sleepers::default();
+        let (sender, pushes) = watch::channel(Vec::new());
+        tokio::spawn(wake_phones(apns.clone(), sleepers.clone(), sender));
+        let mut site = Self {
+            fs,
+            daemon: None,
+            apns,
+            sleepers,
+            pushes,
+            dir,
+            binary: binary.to_owned(),
+            logs: settings.log.starts_with("debug"),
+        };
+        site.start_daemon().await;
+        site
+    }
+
+    /// Starts fswake, anew after it was killed.
+    pub async fn start_daemon(&mut self) {
+        let config = self.dir.path().join("fswake.toml");
+        self.daemon = Some(Daemon::start(&self.binary, &config).await);
+    }
+
+    /// fswake, which runs.
+    pub fn daemon(&self) -> &Daemon {
+        self.daemon.as_ref().expect("fswake runs")
+    }
+
+    /// Kills fswake with SIGKILL.
+    pub async fn kill_daemon(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            daemon.kill().await;
+        }
+    }
+
+    /// A phone that has never registered: for callers.
+    pub async fn caller(&self) -> Phone {
+        let user = self.fs.new_user();
+        Phone::new(self.fs.account(&user, crate::realfs::DOMAIN), Script::default()).await
+    }
+
+    /// A phone without a token, registered and awake.
+    pub async fn desk_phone(&self, user: &str, domain: &str, script: impl Into<Script>) -> Phone {
+        let phone = Phone::new(self.fs.account(user, domain), script).await;
+        assert_eq!(phone.register().await, 200);
+        self.heard(&phone).await;
+        phone
+    }
+
+    /// A phone with a token that has registered and fallen asleep.
+    pub async fn sleeper(&self, user: &str, domain: &str, wakes: Wakes, script: impl Into<Script>) -> Phone {
+        let phone = Phone::new(self.fs.account(user, domain), script).await;
+        self.give_token(&phone, wakes);
+        assert_eq!(phone.register().await, 200);
+        self.heard(&phone).await;
+        phone.sleep();
+        phone
+    }
+
+    /// Gives a phone a token, to which pushes will come. It registers with it next time.
+    pub fn give_token(&self, phone: &Phone, wakes: Wakes) -> String {
+        let token = new_token();
+        phone.contact_params(&push_params(&token));
+        self.wake_by(&token, phone, wakes);
+        token
+    }
+
+    /// From now on pushes to this token wake this phone.
+    pub fn wake_by(&self, token: &str, phone: &Phone, wakes: Wakes) {
+        let mut sleepers = self.sleepers.lock().unwrap_or_else(PoisonError::into_inner);
+        sleepers.insert(token.to_owned(), (phone.clone(), wakes));
+    }
+
+    /// Waits until fswake has heard of a phone's last REGISTER.
+    pub async fn heard(&self, phone: &Phone) {
+        if self.logs && self.daemon.is_some() {
+            let port = phone.address().port();
+            let place = format!("127.0.0.1:{port}");
+            self.daemon().says_all(&["Registered(", &place]).await;
+        }
+    }
+
+    /// Makes FreeSWITCH end a phone's registration, as if it had run out, and waits until fswake has heard of it.
+    pub async fn forget_place(&self, phone: &Phone) {
+        let (user, domain) = (&phone.account().user, &phone.account().domain);
+        let before = self.daemon().count(&["Unregistered(", user]);
+        let flush = format!("sofia profile internal flush_inbound_reg {user}@{domain}");
+        self.fs.api(&flush).await;
+        self.daemon().says_all_times(before + 1, &["Unregistered(", user]).await;
+    }
+
+    /// The pushes so far, calls and others.
+    pub fn pushes(&self) -> Vec<Pushed> {
+        self.pushes.borrow().clone()
+    }
+
+    /// Waits for this many pushes.
+    pub async fn pushed(&self, count: usize) -> Vec<Pushed> {
+        let mut pushes = self.pushes.clone();
+        let arrived = pushes.wait_for(|pushes| pushes.len() >= count);
+        match tokio::time::timeout(PATIENCE, arrived).await {
+            Ok(Ok(pushes)) => pushes.clone(),
+            _ => panic!("fewer than {count} pushes:\n{}", self.daemon().log()),
+        }
+    }
+}
+
+/// Device tokens that no other has.
+pub fn new_token() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    format!("{:064x}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// RFC 8599 parameters of an iOS app's Contact.
+pub fn push_params(token: &str) -> String {
+    format!(";pn-provider=apns;pn-param={TEAM_ID}.{BUNDLE_ID}.voip;pn-prid={token}")
+}
+
+async fn wake_phones(apns: Arc<Apns>, sleepers: Sleepers, pushes: watch::Sender<Vec<Pushed>>) {
+    loop {
+        let push = apns.next_push().await;
+        let at = Instant::now();
+        let sleeper = {
+            let sleepers = sleepers.lock().unwrap_or_else(PoisonError::into_inner);
+            sleepers.get(&push.token).cloned()
+        };
+        if let Some((phone, wakes)) = sleeper
+            && push.status == 200
+        {
+            tokio::spawn(wake(phone, wakes));
+        }
+        pushes.send_modify(|pushes| pushes.push(Pushed { at, push }));
+    }
+}
+
+async fn wake(phone: Phone, wakes: Wakes) {
+    if let Wakes::Late(ms) = wakes {
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+    }
+    match wakes {
+        Wakes::Never => return,
+        Wakes::Elsewhere | Wakes::InBurst | Wakes::Late(_) => phone.wake_elsewhere().await,
+        Wakes::InPlace | Wakes::ByRefresh => phone.wake_in_place(),
+    }
+    match wakes {
+        Wakes::InPlace => {
+            phone.register_anew().await;
+        }
+        Wakes::InBurst => {
+            phone.register().await;
+            for _ in 0..2 {
+                tokio::time::sleep(Duration::from_millis(90)).await;
+                phone.register_at_once().await;
+            }
+        }
+        _ => {
+            phone.register().await;
+        }
+    }
+}
+
+fn configuration(fs: &RealFs, apns: &Apns, dir: &Path, settings: &Settings) -> String {
+    let mut wake = String::new();
+    for (key, value) in &settings.wake {
+        let _ = writeln!(wake, "{key} = {value}");
+    }
+    format!(
+        r#"[freeswitch]
+host = "127.0.0.1"
+port = {esl}
+[listen]
+addresses = ["{fswake}"]
+[wake]
+{wake}
+[store]
+path = "{dir}/fswake.db"
+[log]
+filter = "{log}"
+[run]
+drain-timeout = "{drain}"
+[[app]]
+name = "ios"
+provider = "apns"
+app-ids = ["{BUNDLE_ID}"]
+base-url = "{base}"
+ca-file = "{ca}"
+key-file = "{key}"
+key-id = "{KEY_ID}"
+team-id = "{TEAM_ID}"
+"#,
+        esl = settings.esl_port.unwrap_or(fs.ports.esl.port()),
+        fswake = fs.ports.fswake,
+        dir = dir.display(),
+        log = settings.log,
+        drain = settings.drain,
+        base = apns.base_url(),
+        ca = apns.ca_file().display(),
+        key = apns.key_file().display(),
+    )
+}
