@@ -81,6 +81,8 @@ impl Daemon {
             let listener = TcpListener::bind(address)
                 .await
                 .with_context(|| format!("listen on {address}"))?;
+            // With port 0 the system has chosen one.
+            let address = listener.local_addr().unwrap_or(address);
             info!(%address, "waiting for calls");
             tokio::spawn(outbound.clone().listen(listener));
         }
