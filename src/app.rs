@@ -79,6 +79,8 @@ impl Daemon {
         let outbound = Outbound::new(inputs.clone(), allowed, stop.clone(), calls.clone());
         for address in config.listen.addresses {
             let listener = listen(address).with_context(|| format!("listen on {address}"))?;
+            // With port 0 the system has chosen one.
+            let address = listener.local_addr().unwrap_or(address);
             info!(%address, "waiting for calls");
             tokio::spawn(outbound.clone().listen(listener));
         }

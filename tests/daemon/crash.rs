@@ -1,0 +1,131 @@
+//! What happens to calls when fswake is killed or was never there, and when the caller hangs up.
+
+use std::time::{Duration, Instant};
+
+use fswake_test_support::freeswitch::*;
+
+use crate::harness::*;
+
+fn resumed(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Resumed { .. })
+}
+
+#[tokio::test]
+async fn call_goes_on_in_the_dialplan_when_there_is_no_daemon() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let address = daemon.address;
+    daemon.kill().await;
+    let held = stage.fs.call(&Call::to(address, "1001", DOMAIN));
+    assert!(resumed(&held.outcome().await));
+}
+
+#[tokio::test]
+async fn held_call_goes_on_in_the_dialplan_when_the_daemon_is_killed() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    daemon.asleep(&phone).await;
+    let held = [stage.call(&daemon, "1001"), stage.fs.call(&Call::to(daemon.address, "1001", DOMAIN).through_loopback())];
+    stage.push().await;
+    stage.push().await;
+    daemon.kill().await;
+    for held in held {
+        assert!(resumed(&soon("resume", held.outcome()).await));
+    }
+}
+
+#[tokio::test]
+async fn ringing_leg_of_a_killed_daemon_ends_by_its_lease_within_five_seconds() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    daemon.asleep(&phone).await;
+    let held = stage.call(&daemon, "1001");
+    stage.push().await;
+    phone.wake();
+    phone.invite(1).await;
+    // Past the first lease: it was renewed.
+    let renewed = |held: &Held| held.commands().iter().filter(|(_, c)| c.contains("sched_hangup")).count() >= 2;
+    soon("renewal of the lease", async {
+        while !renewed(&held) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    assert_eq!(stage.fs.legs().len(), 1);
+    daemon.kill().await;
+    let killed = Instant::now();
+    assert!(resumed(&soon("resume", held.outcome()).await));
+    phone.cancelled().await;
+    assert!(killed.elapsed() < Duration::from_secs(5), "{:?}", killed.elapsed());
+    assert!(stage.fs.legs().is_empty());
+}
+
+#[tokio::test]
+async fn connected_call_lives_on_when_the_daemon_is_killed() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    phone.set_behaviour(Behaviour::Rings(Duration::ZERO, Some(Duration::ZERO)));
+    daemon.asleep(&phone).await;
+    let held = stage.call(&daemon, "1001");
+    stage.push().await;
+    phone.wake();
+    held.wait_bridged().await;
+    daemon.summary().await;
+    daemon.kill().await;
+    soon("end of all connections", async {
+        while stage.fs.connections() != (0, 0) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert_eq!((held.outcomes().len(), stage.fs.legs().len()), (1, 1));
+    held.caller_hangs_up();
+    assert_eq!(held.nth_outcome(1).await, Outcome::HungUp("NORMAL_CLEARING".into()));
+    phone.got_bye().await;
+}
+
+#[tokio::test]
+async fn caller_who_hangs_up_before_the_phone_wakes_leaves_nothing_ringing() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    daemon.asleep(&phone).await;
+    let held = stage.call(&daemon, "1001");
+    stage.push().await;
+    held.caller_hangs_up();
+    assert_eq!(field(&daemon.summary().await, "outcome"), "abandoned");
+    daemon.registered(&phone).await;
+    // What the daemon hears next, it hears after it has dealt with the REGISTER.
+    phone.ping(true);
+    daemon.log.wait(&["Pinged"]).await;
+    assert!(phone.invites().is_empty());
+    assert_eq!(daemon.log.count(&["call over"]), 1);
+}
+
+#[tokio::test]
+async fn caller_who_hangs_up_while_phones_ring_takes_the_legs_along_with_the_cause() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    for (gives_up, reason) in [
+        (Held::caller_hangs_up as fn(&Held), "SIP;cause=487;text=\"ORIGINATOR_CANCEL\""),
+        (Held::loses_race, "SIP;cause=200;text=\"Call completed elsewhere\""),
+    ] {
+        daemon.asleep(&phone).await;
+        let invites = phone.invites().len();
+        let held = stage.fs.call(&Call::to(daemon.address, "1001", DOMAIN).through_loopback());
+        stage.push().await;
+        let from = daemon.log.len();
+        phone.wake();
+        phone.invite(invites + 1).await;
+        daemon.log.wait_from(from, &["LegRinging"]).await;
+        gives_up(&held);
+        assert_eq!(phone.cancelled().await, reason);
+        let line = daemon.log.wait_from(from, &["call over"]).await;
+        assert_eq!(field(&line, "outcome"), "abandoned");
+    }
+    assert!(stage.fs.legs().is_empty());
+}

@@ -1,0 +1,329 @@
+//! The stage of every test: stand-ins, a directory with a configuration, and the daemon as its own process.
+
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fswake_test_support::apns::{self, Apns};
+use fswake_test_support::fcm::{self, Fcm, Sent};
+use fswake_test_support::freeswitch::*;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+
+/// The domain that phones register with.
+pub const DOMAIN: &str = "fs.test";
+/// How long anything may take that a test waits for.
+pub const LONG: Duration = Duration::from_secs(15);
+
+/// What has to happen soon.
+pub async fn soon<T>(what: &str, event: impl Future<Output = T>) -> T {
+    let in_time = tokio::time::timeout(LONG, event).await;
+    in_time.unwrap_or_else(|_| panic!("no {what} within {LONG:?}"))
+}
+
+/// The stand-ins and all that belongs to one test. Dropped, it checks what holds for every test.
+pub struct Stage {
+    pub fs: FakeFreeSwitch,
+    pub apns: Apns,
+    pub fcm: Option<Fcm>,
+    pub dir: TempDir,
+    settings: toml::Table,
+    secrets: Mutex<Vec<String>>,
+    logs: Mutex<Vec<Log>>,
+}
+
+impl Stage {
+    /// With an app for iPhones; everything happens at once, and nobody is taken to be awake.
+    pub async fn new() -> Self {
+        let (fs, apns) = tokio::join!(FakeFreeSwitch::start(Config::default()), Apns::start());
+        let mut stage = Self {
+            fs,
+            apns,
+            fcm: None,
+            dir: tempfile::tempdir().unwrap(),
+            settings: toml::Table::new(),
+            secrets: Mutex::default(),
+            logs: Mutex::default(),
+        };
+        let port = i64::from(stage.fs.address().port());
+        stage.set("freeswitch.port", port);
+        stage.set("listen.addresses", vec!["127.0.0.1:0"]);
+        stage.set("wake.fresh-for", "0s");
+        stage.set("wake.push-gap", "0s");
+        let store = stage.dir.path().join("fswake.db").display().to_string();
+        stage.set("store.path", store);
+        stage.set("log.filter", "debug");
+        let (url, ca) = (stage.apns.base_url(), stage.apns.ca_file().display().to_string());
+        let key = stage.apns.key_file().display().to_string();
+        stage.app(&format!(
+            "name = 'ios'\nprovider = 'apns'\napp-ids = ['{}']\nbase-url = '{url}'\nca-file = '{ca}'\n\
+             key-file = '{key}'\nkey-id = '{}'\nteam-id = '{}'",
+            apns::BUNDLE_ID,
+            apns::KEY_ID,
+            apns::TEAM_ID
+        ));
+        stage
+    }
+
+    /// The same with an app for Android phones.
+    pub async fn with_android() -> Self {
+        let mut stage = Self::new().await;
+        let fcm = Fcm::start().await;
+        let (url, ca) = (fcm.base_url(), fcm.ca_file().display().to_string());
+        let account = fcm.service_account_file().display().to_string();
+        stage.app(&format!(
+            "name = 'android'\nprovider = 'fcm'\napp-ids = ['{}']\nbase-url = '{url}'\nca-file = '{ca}'\n\
+             service-account-file = '{account}'",
+            fcm::PROJECT
+        ));
+        stage.fcm = Some(fcm);
+        stage
+    }
+
+    /// Changes a setting: `section.key`.
+    pub fn set(&mut self, key: &str, value: impl Into<toml::Value>) {
+        let (section, key) = key.split_once('.').unwrap();
+        let section = self.settings.entry(section).or_insert_with(|| toml::Table::new().into());
+        section.as_table_mut().unwrap().insert(key.into(), value.into());
+    }
+
+    /// Adds an app, before those that are there.
+    pub fn app(&mut self, text: &str) {
+        let app: toml::Table = text.parse().unwrap();
+        let apps = self.settings.entry("app").or_insert_with(|| toml::value::Array::new().into());
+        apps.as_array_mut().unwrap().insert(0, app.into());
+    }
+
+    /// Changes a setting of the app that was added last.
+    pub fn set_app(&mut self, key: &str, value: &str) {
+        let app = self.settings["app"].as_array_mut().unwrap()[0].as_table_mut().unwrap();
+        app.insert(key.into(), value.into());
+    }
+
+    /// Starts the daemon and waits until it takes calls and has read the registrations.
+    pub async fn start(&self) -> Daemon {
+        let daemon = self.start_alone().await;
+        daemon.log.wait(&["connected to FreeSWITCH"]).await;
+        daemon
+    }
+
+    /// Starts the daemon and waits until it takes calls.
+    pub async fn start_alone(&self) -> Daemon {
+        self.start_with(|_| {}).await
+    }
+
+    /// The same with a change to its environment.
+    pub async fn start_with(&self, change: impl FnOnce(&mut Command)) -> Daemon {
+        let mut command = self.command();
+        change(&mut command);
+        let mut child = command.spawn().unwrap();
+        let log = Log::read(child.stderr.take().unwrap());
+        self.logs.lock().unwrap().push(log.clone());
+        let line = log.wait(&["waiting for calls"]).await;
+        let address = line.split("address=").nth(1).unwrap().trim().parse().unwrap();
+        Daemon { child, log, address }
+    }
+
+    /// The daemon's command line, with the configuration written.
+    pub fn command(&self) -> Command {
+        let file = self.dir.path().join("fswake.toml");
+        std::fs::write(&file, self.settings.to_string()).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fswake"));
+        command.arg("--config").arg(file).arg("run").env_clear();
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.kill_on_drop(true);
+        command
+    }
+
+    /// Text that must not show in any log from now on.
+    pub fn secret(&self, text: &str) {
+        self.secrets.lock().unwrap().push(text.to_owned());
+    }
+
+    /// An iPhone with a token of its own; not registered yet.
+    pub fn iphone(&self, user: &str) -> Phone {
+        let token = hex_token();
+        self.secret(&token);
+        let (team, app) = (apns::TEAM_ID, apns::BUNDLE_ID);
+        let params = format!("pn-provider=apns;pn-param={team}.{app}.voip;pn-prid={token}");
+        self.fs.phone(PhoneSpec::new(user, DOMAIN).params(&params))
+    }
+
+    /// An Android phone with a token of its own; not registered yet.
+    pub fn android(&self, user: &str) -> Phone {
+        let token = format!("fcm-{}", hex_token());
+        self.secret(&token);
+        let params = format!("pn-provider=fcm;pn-param={};pn-prid={token}", fcm::PROJECT);
+        self.fs.phone(PhoneSpec::new(user, DOMAIN).params(&params))
+    }
+
+    /// A call to a user of the domain.
+    pub fn call(&self, daemon: &Daemon, user: &str) -> Held {
+        self.fs.call(&Call::to(daemon.address, user, DOMAIN))
+    }
+
+    /// The next push that the stand-in for Apple gets.
+    pub async fn push(&self) -> apns::Push {
+        soon("push to Apple", self.apns.next_push()).await
+    }
+
+    /// The next push that the stand-in for Google gets.
+    pub async fn android_push(&self) -> Sent {
+        soon("push to Google", self.fcm.as_ref().unwrap().next_push()).await
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let logs = self.logs.lock().unwrap();
+        if std::thread::panicking() {
+            for line in logs.iter().flat_map(Log::lines).filter(|l| l.contains(" fswake")) {
+                eprintln!("{line}");
+            }
+            return;
+        }
+        assert_eq!(self.fs.complaints(), Vec::<String>::new());
+        for line in logs.iter().flat_map(Log::lines) {
+            for secret in self.secrets.lock().unwrap().iter() {
+                assert!(!line.contains(secret), "{secret} in the log: {line}");
+            }
+            assert!(!line.contains(|c: char| c.is_control() && c != '\t'), "{line:?}");
+        }
+    }
+}
+
+/// 32 random bytes as Apple's tokens are written.
+pub fn hex_token() -> String {
+    format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
+}
+
+/// The running daemon; killed when dropped.
+pub struct Daemon {
+    pub child: Child,
+    pub log: Log,
+    /// Where it takes calls.
+    pub address: SocketAddr,
+}
+
+impl Daemon {
+    /// Lets a phone register and fall asleep, its registration gone: only its token is left.
+    pub async fn asleep(&self, phone: &Phone) {
+        self.dozing(phone).await;
+        let from = self.log.len();
+        phone.expire();
+        let user = format!("user: {:?}", phone.spec().user);
+        self.log.wait_from(from, &["Unregistered(", &user]).await;
+    }
+
+    /// Lets a phone register and fall asleep while its registration lasts.
+    pub async fn dozing(&self, phone: &Phone) {
+        self.registered(phone).await;
+        phone.sleep();
+    }
+
+    /// Lets a phone register, and waits until the daemon has heard of it.
+    pub async fn registered(&self, phone: &Phone) {
+        let from = self.log.len();
+        phone.register();
+        let user = format!("user: {:?}", phone.spec().user);
+        self.log.wait_from(from, &["Registered(Registration", &user]).await;
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.id().expect("a running daemon").to_string();
+        let sent = std::process::Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// `kill -9`.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Waits for its end; its exit code.
+    pub async fn exit_code(&mut self) -> Option<i32> {
+        soon("exit", self.child.wait()).await.unwrap().code()
+    }
+
+    /// Resident memory, in KiB.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
+        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// The line about a call that is over, and its fields.
+    pub async fn summary(&self) -> String {
+        self.log.wait(&[" INFO ", "call over"]).await
+    }
+}
+
+/// What the daemon logged, line by line.
+#[derive(Clone)]
+pub struct Log {
+    lines: Arc<Mutex<Vec<String>>>,
+    count: watch::Receiver<usize>,
+}
+
+impl Log {
+    fn read(stderr: tokio::process::ChildStderr) -> Self {
+        let (lines, (sender, count)) = (Arc::<Mutex<Vec<String>>>::default(), watch::channel(0));
+        let log = Self { lines: Arc::clone(&lines), count };
+        tokio::spawn(async move {
+            let mut reader = BufReader::new(stderr).split(b'\n');
+            while let Ok(Some(line)) = reader.next_segment().await {
+                lines.lock().unwrap().push(String::from_utf8(line).expect("UTF-8"));
+                sender.send_modify(|n| *n += 1);
+            }
+        });
+        log
+    }
+
+    /// How many lines there are now.
+    pub fn len(&self) -> usize {
+        self.lines.lock().unwrap().len()
+    }
+
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    /// How many lines have all these words.
+    pub fn count(&self, words: &[&str]) -> usize {
+        self.lines().iter().filter(|line| words.iter().all(|w| line.contains(w))).count()
+    }
+
+    /// The first line that has all these words.
+    pub async fn wait(&self, words: &[&str]) -> String {
+        self.wait_from(0, words).await
+    }
+
+    /// The first such line from the `from`th on.
+    pub async fn wait_from(&self, from: usize, words: &[&str]) -> String {
+        let mut count = self.count.clone();
+        let found = async {
+            let mut next = from;
+            loop {
+                let lines = self.lines.lock().unwrap()[next..].to_vec();
+                if let Some(line) = lines.iter().find(|line| words.iter().all(|w| line.contains(w))) {
+                    return line.clone();
+                }
+                next += lines.len();
+                let more = count.wait_for(|n| *n > next).await;
+                assert!(more.is_ok(), "the daemon ended without a line with {words:?}");
+            }
+        };
+        soon(&format!("log line with {words:?}"), found).await
+    }
+}
+
+/// A field of a log line: `name=value`.
+pub fn field<'a>(line: &'a str, name: &str) -> &'a str {
+    let start = format!(" {name}=");
+    let value = line.split_once(&start).unwrap_or_else(|| panic!("no {name} in {line}")).1;
+    value.split(' ').next().unwrap_or_default().trim_matches('"')
+}

@@ -1,0 +1,27 @@
+//! The whole daemon: the `fswake` binary as its own process, between stand-ins for FreeSWITCH, Apple and Google that
+//! speak the real protocols on loopback sockets.
+//!
+//! | module | what |
+//! |---|---|
+//! | `wake` | a sleeping phone is woken and connected, whichever way its call and its push come |
+//! | `outcomes` | who declined, who never came, who cannot be woken |
+//! | `fail_open` | what breaks around fswake |
+//! | `crash` | what happens to calls when fswake itself is killed, or the caller hangs up |
+//! | `drain` | stopping, and what systemd hears |
+//! | `bad_peers` | strangers on the port for held calls |
+//! | `hostile` | text from the network that would like to be a command |
+//! | `setup` | mistakes of configuration, and apps that nobody configured |
+//! | `harness` | the stage of every test |
+//!
+//! Every test ends with the stage's own checks: FreeSWITCH was sent nothing that it would not have understood, and no
+//! token and no control character is in any line that the daemon logged at level debug.
+
+mod bad_peers;
+mod crash;
+mod drain;
+mod fail_open;
+mod harness;
+mod hostile;
+mod outcomes;
+mod setup;
+mod wake;
