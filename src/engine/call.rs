@@ -273,7 +273,7 @@ impl Call {
             return;
         }
         if let Some(p) = self.party_of_leg(n) {
-            self.answered_by = Some(self.parties[p].label());
+            self.answered_by = Some(self.parties[p].label().to_string());
             self.parties[p].leg = None;
             self.parties[p].is_out = true;
         }
@@ -541,8 +541,8 @@ impl Call {
             self.parties.push(Party::default());
             self.parties.len() - 1
         });
-        if seen.device.is_some() {
-            self.parties[p].device.clone_from(&seen.device);
+        if let Some(device) = &seen.device {
+            self.parties[p].name(device);
         }
         self.parties[p].register_call_id.clone_from(&seen.call_id);
         p
