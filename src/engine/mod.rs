@@ -20,7 +20,6 @@ pub mod event;
 pub mod limits;
 pub mod party;
 pub mod policy;
-mod steps;
 pub mod world;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
