@@ -264,7 +264,7 @@ impl PushParams {
     }
 }
 
-/// What identifies a device across registrations (design: AOR, provider, app, token).
+/// What identifies a device across registrations (AOR, provider, app, token).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct DeviceKey {
     /// Whose device it is.
@@ -304,7 +304,7 @@ pub struct Device {
     pub first_seen: UnixSeconds,
     /// Its last REGISTER.
     pub last_seen: UnixSeconds,
-    /// Why the token is set aside until the next REGISTER ("bad", design section 4), if it is.
+    /// Why the token is set aside until the next REGISTER (docs/ARCHITECTURE.md, "Tokens"), if it is.
     pub set_aside: Option<String>,
 }
 

@@ -1,4 +1,5 @@
-//! Devices and bindings of all AORs, and the rules of design section 4 about who owns a token and when it is dropped.
+//! Devices and bindings of all AORs, and the rules about who owns a token and when it is dropped
+//! (docs/ARCHITECTURE.md, "Tokens").
 //!
 //! Races, each with its test in `tests/directory.rs`:
 //! - the same token registers at two AORs: the last authenticated REGISTER wins;
