@@ -40,17 +40,13 @@ fn duplicate(socket: &TcpStream) -> std::io::Result<TcpStream> {
 }
 
 impl Link {
-    /// Takes over an accepted connection.
-    pub fn new(stream: TcpStream) -> std::io::Result<Self> {
-        stream.set_nodelay(true)?;
-        let socket = duplicate(&stream)?;
-        let (client, events) = EslClient::accept_outbound_stream_with_options(stream, options());
-        client.set_command_timeout(COMMAND_TIMEOUT);
-        Ok(Self {
+    /// Takes over a connection whose channel is known, asleep; `residual` is what was read beyond that.
+    pub fn adopt(socket: TcpStream, residual: Vec<u8>) -> Self {
+        Self {
             socket,
-            state: State::Awake(client, events),
+            state: State::Asleep { residual },
             shells: Vec::new(),
-        })
+        }
     }
 
     /// Sends a command and waits for its reply. Wakes the link.

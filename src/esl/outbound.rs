@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType, ExecuteOptions};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info_span, warn};
@@ -20,13 +20,12 @@ use uuid::Uuid;
 
 use super::decode::{self, Held};
 use super::encode;
+use super::hello;
 use super::link::Link;
 use crate::driver::Input;
 use crate::engine::{Event, LegEnd};
 use crate::types::{CallId, LegId, Target};
 
-/// How long a new connection may take to say which channel it is.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many connections may have their buffers filled at once while they are set up: bounds memory, not calls.
 const MOST_SETTING_UP: usize = 256;
 /// How long nothing must happen on a waiting call before its buffers are freed.
@@ -125,23 +124,15 @@ impl Outbound {
         }
     }
 
-    async fn serve(self, stream: TcpStream, peer: SocketAddr) {
-        let Ok(permit) = self.setting_up.clone().acquire_owned().await else {
-            return;
-        };
+    async fn serve(self, mut stream: TcpStream, peer: SocketAddr) {
         let call = CallId(Uuid::new_v4());
-        let hello = async {
-            let mut link = Link::new(stream)?;
-            let reply = link.send(EslCommand::Connect).await?;
-            Ok::<_, EslError>((link, reply))
+        let (data, permit) = match hello::hear(&mut stream, &self.setting_up).await {
+            Ok(hello) => hello,
+            Err(reason) => return warn!(%peer, %reason, "outbound connection dropped: not FreeSWITCH"),
         };
-        let (link, reply) = match timeout(HELLO_TIMEOUT, hello).await {
-            Ok(Ok(hello)) => hello,
-            Ok(Err(error)) => return warn!(%peer, reason = kind(&error), "outbound connection dropped: not FreeSWITCH"),
-            Err(_) => return warn!(%peer, "outbound connection dropped: silent"),
-        };
-        let mut link = link;
-        let held = match decode::held(|name| reply.header(name), call, SystemTime::now()) {
+        let held = decode::held(|name| data.get(name), call, SystemTime::now());
+        let mut link = Link::adopt(stream, data.rest);
+        let held = match held {
             Ok(held) => held,
             Err(reason) => {
                 warn!(%peer, %reason, "channel not held");
@@ -150,7 +141,6 @@ impl Outbound {
                 return;
             }
         };
-        drop(reply);
         let span = info_span!("call", call.id = %call, aor = %held.call.aor);
         let connection = Connection::new(self, link, held);
         connection.run(permit).instrument(span).await;
