@@ -111,13 +111,13 @@ async fn contact_that_is_not_sip_harms_nobody(fs: Arc<RealFs>) {
         let call = site.caller().await.call(&format!("6{user}"));
         let outcome = call.outcome().await;
         eprintln!("{contact}: REGISTER {registered:?}, call {outcome}");
-        // FreeSWITCH makes sip:127.0.0.1:PORT of the last one, and that is a phone.
-        let expected = if contact.starts_with("<http:") { 200 } else { 410 };
-        assert_eq!(
-            (outcome, phone.invites()),
-            (expected, usize::from(expected == 200)),
-            "{contact}"
-        );
+        // FreeSWITCH may make a SIP URI of the last one, and that is a phone then.
+        let harmless = if contact.starts_with("<http:") {
+            &[(410, 0), (200, 1)][..]
+        } else {
+            &[(410, 0)][..]
+        };
+        assert!(harmless.contains(&(outcome, phone.invites())), "{contact}: {outcome}");
         call.hang_up().await;
         unharmed(&site, &decoy).await;
     }
