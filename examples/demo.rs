@@ -27,16 +27,16 @@ const ELSEWHERE: &str = "Call completed elsewhere";
 const ALL_OF_IT: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
-    let story = tokio::runtime::Builder::new_multi_thread()
+    let told = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .context("start threads");
-    let told = story.and_then(|runtime| {
-        runtime.block_on(async {
-            let told = tokio::time::timeout(ALL_OF_IT, tell()).await;
+        .context("start threads")
+        .and_then(|runtime| {
+            let told = runtime.block_on(async { tokio::time::timeout(ALL_OF_IT, tell()).await });
+            // The daemon ends with the process, and would complain if FreeSWITCH went first.
+            std::mem::forget(runtime);
             told.unwrap_or_else(|_| bail!("the call was not over after {ALL_OF_IT:?}"))
-        })
-    });
+        });
     match told {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -58,19 +58,18 @@ impl Timeline {
         self.lines.push((at, who, what.into()));
     }
 
-    /// Prints in the order of time: what is seen from here may be seen late.
+    /// Prints what was added since the last time, in the order of time: what is seen from here may be seen late.
     fn print(&mut self) {
         self.lines.sort_by_key(|(at, ..)| *at);
-        println!("{}", self.paint("2", "       ms  who            what"));
-        for (at, who, what) in &self.lines {
+        for (at, who, what) in std::mem::take(&mut self.lines) {
             let ms = at.saturating_duration_since(self.start).as_secs_f64() * 1000.0;
-            let colour = match *who {
+            let colour = match who {
                 "fswake" => "1;36",
                 "Alice" => "1;33",
                 "iPhone" | "Android" => "1;32",
                 _ => "1;35",
             };
-            println!("{ms:9.1}  {}  {what}", self.paint(colour, &format!("{who:<13}")));
+            println!("{ms:9.1}  {}  {what}", self.paint(colour, &format!("{who:<10}")));
         }
     }
 
@@ -92,10 +91,6 @@ async fn tell() -> Result<()> {
     );
     let dir = tempfile::tempdir()?;
     let address = start_daemon(dir.path(), &fs, &apns, &fcm)?;
-    until("fswake takes calls", || async {
-        tokio::net::TcpStream::connect(address).await.is_ok()
-    })
-    .await?;
     until("fswake is connected to FreeSWITCH", || async {
         fs.connections().0 == 1
     })
@@ -111,6 +106,13 @@ async fn tell() -> Result<()> {
         phone.sleep();
         phone.expire();
     }
+    // What is written after the phones' ends is heard after them.
+    let last = fs.fire_custom("sofia::sip_user_state", &[]);
+    until("fswake heard that both phones are gone", || async {
+        last.written_at().is_some()
+    })
+    .await?;
+    tokio::time::sleep(Duration::from_millis(50)).await;
 
     let held = fs.call(&Call::to(address, "bob", "example.org").from("1000", "Alice"));
     let mut story = Timeline {
@@ -118,6 +120,7 @@ async fn tell() -> Result<()> {
         colours: std::io::stdout().is_terminal(),
         lines: Vec::new(),
     };
+    println!("{}", story.paint("2", "       ms  who         what"));
     story.add(
         held.started,
         "Alice",
@@ -145,12 +148,18 @@ async fn tell() -> Result<()> {
     );
 
     tokio::time::sleep(Duration::from_millis(350)).await;
+    for (at, saw) in held.timeline() {
+        if saw == CallerSaw::Ringing {
+            story.add(at, "Alice", "hears ringing, while nobody is there yet");
+        }
+    }
+    story.print();
     woken(&mut story, "iPhone", &iphone).await;
     tokio::time::sleep(Duration::from_millis(250)).await;
     woken(&mut story, "Android", &android).await;
 
     tokio::time::sleep(Duration::from_millis(600)).await;
-    story.add(Instant::now(), "Android", "Bob answers");
+    story.add(Instant::now(), "Android", "Bob answers here");
     android.answer();
     held.wait_bridged().await;
     let (connected_at, outcome) = held.outcomes().swap_remove(0);
@@ -170,10 +179,8 @@ async fn tell() -> Result<()> {
         format!("{held_codec} and {leg_codec}")
     };
     for (at, saw) in held.timeline() {
-        match saw {
-            CallerSaw::Ringing => story.add(at, "Alice", "hears it ring: nobody has registered yet, but she is held"),
-            CallerSaw::Answered { .. } => story.add(at, "Alice", "is answered"),
-            _ => {}
+        if matches!(saw, CallerSaw::Answered { .. }) {
+            story.add(at, "Alice", "is answered");
         }
     }
     story.add(
@@ -198,7 +205,7 @@ async fn tell() -> Result<()> {
     let ms = |from: Instant, to: Instant| to.saturating_duration_since(from).as_secs_f64() * 1000.0;
     let pushes = ms(held.started, apple.request.at.max(google.request.at));
     println!(
-        "\nConnected: 2 phones woken by 2 pushes, {pushes:.1} ms after the call; 1 answered, 1 was told so.\n\
+        "\nConnected. Both pushes were with Apple and Google {pushes:.1} ms after the call; one phone answered, the other was told so.\n\
          Next: README.md says how to put fswake beside your own FreeSWITCH."
     );
     Ok(())
@@ -218,6 +225,7 @@ async fn woken(story: &mut Timeline, who: &'static str, phone: &Phone) {
     );
     phone.ring();
     story.add(Instant::now(), who, "rings: \"Alice\"");
+    story.print();
 }
 
 fn phone(fs: &FakeFreeSwitch, params: &str) -> Phone {

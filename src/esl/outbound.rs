@@ -235,7 +235,15 @@ impl Connection {
             events: events.into(),
         })
         .await?;
-        self.arm(0).await
+        self.arm(0).await?;
+        // A caller who hung up before we listened is not heard of again: phones would ring until the linger is over.
+        let command = format!("uuid_exists {channel}");
+        let reply = self.link.send(EslCommand::Api { command }).await?;
+        if reply.body().is_some_and(|body| body.trim() == "false") {
+            let (call, cause) = (self.call, "ORIGINATOR_CANCEL".to_owned());
+            self.tell(Event::CallerGone { call, cause }).await;
+        }
+        Ok(())
     }
 
     /// Does what is ordered and tells what is heard, until either side closes.
