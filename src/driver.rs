@@ -60,10 +60,16 @@ const REMEMBERED_WARNINGS: usize = 4096;
 
 struct Turning {
     d: Driver,
-    orders: HashMap<CallId, mpsc::UnboundedSender<Order>>,
+    calls: HashMap<CallId, Line>,
     started: Instant,
     drained: Option<tokio::sync::oneshot::Sender<()>>,
     warned: HashSet<(Aor, String)>,
+}
+
+/// A held call as the loop knows it: where its orders go, and whose it is.
+struct Line {
+    orders: mpsc::UnboundedSender<Order>,
+    aor: Aor,
 }
 
 impl Driver {
@@ -71,7 +77,7 @@ impl Driver {
     pub async fn run(self, inputs: mpsc::Receiver<Input>) {
         let turning = Turning {
             d: self,
-            orders: HashMap::new(),
+            calls: HashMap::new(),
             started: Instant::now(),
             drained: None,
             warned: HashSet::new(),
@@ -119,7 +125,13 @@ impl Turning {
         match input {
             Input::Event(event) => self.feed(event),
             Input::Held(call, orders) => {
-                self.orders.insert(call.call, orders);
+                self.calls.insert(
+                    call.call,
+                    Line {
+                        orders,
+                        aor: call.aor.clone(),
+                    },
+                );
                 self.feed(Event::CallHeld(call));
             }
             Input::KillElsewhere(leg, cause) => self.kill_elsewhere(leg, cause),
@@ -132,7 +144,10 @@ impl Turning {
     }
 
     fn feed(&mut self, event: Event) {
-        debug!(?event, "event");
+        match event.call().and_then(|id| Some((id, self.calls.get(&id)?))) {
+            Some((id, line)) => debug!(call.id = %id, aor = %line.aor, ?event, "event"),
+            None => debug!(?event, "event"),
+        }
         let now = self.now();
         self.d.engine.handle(now, event);
         self.carry_out();
@@ -140,7 +155,10 @@ impl Turning {
 
     fn carry_out(&mut self) {
         while let Some(command) = self.d.engine.poll_command() {
-            debug!(?command, "command");
+            match command.call().and_then(|id| Some((id, self.calls.get(&id)?))) {
+                Some((id, line)) => debug!(call.id = %id, aor = %line.aor, ?command, "command"),
+                None => debug!(?command, "command"),
+            }
             match command {
                 Command::Alert(call) => self.order(call, Order::Alert),
                 Command::Ring {
@@ -180,8 +198,8 @@ impl Turning {
 
     /// Passes an order on; a call whose connection is gone can only have its legs killed, by another way.
     fn order(&mut self, call: CallId, order: Order) {
-        let unsent = match self.orders.get(&call) {
-            Some(orders) => orders.send(order).err().map(|e| e.0),
+        let unsent = match self.calls.get(&call) {
+            Some(line) => line.orders.send(order).err().map(|e| e.0),
             None => Some(order),
         };
         if let Some(Order::Kill(leg, cause)) = unsent {
@@ -191,7 +209,7 @@ impl Turning {
 
     fn end(&mut self, call: CallId, order: Order) {
         self.order(call, order);
-        self.orders.remove(&call);
+        self.calls.remove(&call);
     }
 
     fn kill_elsewhere(&self, leg: LegId, cause: String) {

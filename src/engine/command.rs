@@ -71,6 +71,22 @@ pub enum Command {
     Summarize(Summary),
 }
 
+impl Command {
+    /// The call that it is about, if it is about one.
+    pub fn call(&self) -> Option<CallId> {
+        match self {
+            Self::Alert(call) | Self::Close(call) | Self::Release { call, .. } | Self::Reject { call, .. } => {
+                Some(*call)
+            }
+            Self::Ring { leg, .. } | Self::Kill { leg, .. } | Self::Connect { leg, .. } => Some(leg.call),
+            Self::Push(push) => Some(push.call),
+            Self::Note(note) => note.call,
+            Self::Summarize(summary) => Some(summary.call),
+            Self::StoreDevice(_) | Self::ForgetDevice { .. } => None,
+        }
+    }
+}
+
 /// Why a call goes back to the dialplan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HoldResult {

@@ -74,6 +74,21 @@ pub enum Event {
     DrainTimeUp,
 }
 
+impl Event {
+    /// The call that it is about, if it is about one.
+    pub fn call(&self) -> Option<CallId> {
+        match self {
+            Self::CallHeld(held) => Some(held.call),
+            Self::LegDialed(leg) | Self::LegRinging(leg) | Self::Bridged(leg) | Self::BridgeFailed(leg) => {
+                Some(leg.call)
+            }
+            Self::LegAnswered { leg, .. } | Self::LegEnded { leg, .. } => Some(leg.call),
+            Self::CallerGone { call, .. } | Self::ConnectionLost(call) => Some(*call),
+            _ => None,
+        }
+    }
+}
+
 /// One accepted registration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
