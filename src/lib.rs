@@ -8,6 +8,15 @@
 //!                           Event::PushAccepted / PushRefused <------------------+
 //! ```
 
+#![warn(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::todo,
+    clippy::dbg_macro,
+    clippy::print_stdout
+)]
+
 pub mod app;
 pub mod cli;
 pub mod config;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use fswake::config::{Config, EXAMPLE, Environment, LogFormat};
 use fswake::engine::policy::{AppPolicy, Decline, OnUnregister, Policy};
 use fswake::push::app::{App, Credentials, PayloadStyle};
-use fswake::types::{Provider, Secret};
+use fswake::types::{Aor, DeviceKey, Provider, PushToken, Secret};
 use tempfile::TempDir;
 
 /// A directory with `fswake.toml` and the files that it names.
@@ -89,7 +89,7 @@ fn examples_in_the_example_are_good() {
     ] {
         place.write(file, "-");
     }
-    place.write("acme-payload.json", r#"{"from-number": "${caller_number}"}"#);
+    place.write("acme-payload.json", r#"{"from-number": "${caller-number}"}"#);
     place.write("esl-password", "secret\n");
     let config = place.load();
     assert_eq!(config.freeswitch.password, Secret::new("secret"));
@@ -100,7 +100,7 @@ fn examples_in_the_example_are_good() {
     assert_eq!(names, ["acme-ios", "acme-ios-sandbox", "acme-android"]);
     assert_eq!(
         config.apps[2].payload,
-        PayloadStyle::Template(r#"{"from-number": "${caller_number}"}"#.into())
+        PayloadStyle::Template(r#"{"from-number": "${caller-number}"}"#.into())
     );
 }
 
@@ -169,12 +169,19 @@ fn settings_reach_the_policy() {
     let configured = AppPolicy {
         provider: Provider::Fcm,
         app: Some("y".into()),
+        domains: Vec::new(),
         on_unregister: OnUnregister::Forget,
         missed_call_push: true,
         cancel_push: true,
     };
-    assert_eq!(config.policy.app(&Provider::Fcm, "y"), Some(&configured));
-    let other = config.policy.app(&Provider::Apns, "unknown").unwrap();
+    let device = |provider: Provider, app: &str| DeviceKey {
+        aor: Aor::new("1001", "example.org"),
+        provider,
+        app: app.into(),
+        token: PushToken::new("t"),
+    };
+    assert_eq!(config.policy.app(&device(Provider::Fcm, "y")), Some(&configured));
+    let other = config.policy.app(&device(Provider::Apns, "unknown")).unwrap();
     assert_eq!(other.on_unregister, OnUnregister::Keep);
 }
 

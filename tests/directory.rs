@@ -102,6 +102,7 @@ fn explicit_unregister_drops_the_token_where_the_app_does_not_keep_it() {
         policy.apps.push(AppPolicy {
             provider: Provider::Apns,
             app: Some("com.example.app".into()),
+            domains: Vec::new(),
             on_unregister: wish,
             missed_call_push: false,
             cancel_push: false,

@@ -535,6 +535,7 @@ fn cancel_push_goes_to_woken_devices_that_are_not_on_the_line() {
     let wish = AppPolicy {
         provider: Provider::Apns,
         app: None,
+        domains: Vec::new(),
         on_unregister: OnUnregister::Forget,
         missed_call_push: true,
         cancel_push: true,

@@ -3,9 +3,11 @@
 use std::io::Write;
 
 use crate::config::Config;
+use crate::push::Pushers;
 
-/// Says which file was checked and which apps it has.
+/// Reads what the apps name (keys, certificates, accounts, templates), and says which file was checked and which apps it has.
 pub(super) fn check(config: &Config) -> anyhow::Result<()> {
+    Pushers::new(config.apps.clone())?;
     let mut out = std::io::stdout().lock();
     match &config.file {
         Some(file) => writeln!(out, "ok: {}", file.display())?,

@@ -56,7 +56,14 @@ pub(super) fn apps(
     }
     // Devices of an app that nobody configured follow the general setting as well.
     if on_unregister != OnUnregister::default() {
-        let rest = every_provider().map(|provider| policy(provider, None, on_unregister, true, false));
+        let rest = every_provider().map(|provider| AppPolicy {
+            provider,
+            app: None,
+            domains: Vec::new(),
+            on_unregister,
+            missed_call_push: false,
+            cancel_push: true,
+        });
         checked.policies.extend(rest);
     }
     Ok(checked)
@@ -64,22 +71,6 @@ pub(super) fn apps(
 
 fn every_provider() -> impl Iterator<Item = Provider> {
     [Provider::Apns, Provider::ApnsSandbox, Provider::Fcm, Provider::WebPush].into_iter()
-}
-
-fn policy(
-    provider: Provider,
-    app: Option<String>,
-    on_unregister: OnUnregister,
-    cancel: bool,
-    missed: bool,
-) -> AppPolicy {
-    AppPolicy {
-        provider,
-        app,
-        on_unregister,
-        missed_call_push: missed,
-        cancel_push: cancel,
-    }
 }
 
 /// One `[[app]]`.
@@ -154,7 +145,14 @@ impl Section<'_> {
             one => vec![one.clone()],
         };
         let policies = providers.iter().flat_map(|provider| {
-            let one = |id: &Option<String>| policy(provider.clone(), id.clone(), on_unregister, cancel, missed);
+            let one = |id: &Option<String>| AppPolicy {
+                provider: provider.clone(),
+                app: id.clone(),
+                domains: app.domains.clone(),
+                on_unregister,
+                missed_call_push: missed,
+                cancel_push: cancel,
+            };
             ids.iter().map(one).collect::<Vec<_>>()
         });
         let policies = policies.collect();
@@ -232,14 +230,11 @@ impl Section<'_> {
     }
 
     fn url(&self, key: &str, url: Option<String>) -> Checked<Option<String>> {
-        let allowed = r#""https://host:port" (http only on loopback)"#;
+        let allowed = r#""https://host:port""#;
         let Some(written) = url else { return Ok(None) };
         let parsed = reqwest::Url::parse(&written).ok().filter(is_origin);
-        let loopback = |u: &reqwest::Url| matches!(u.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"));
         match parsed {
-            Some(url) if url.scheme() == "https" || (url.scheme() == "http" && loopback(&url)) => {
-                Ok(Some(written.trim_end_matches('/').to_owned()))
-            }
+            Some(url) if url.scheme() == "https" => Ok(Some(written.trim_end_matches('/').to_owned())),
             _ => self.wrong(key, written, allowed),
         }
     }

@@ -96,7 +96,7 @@ pub enum HoldResult {
     Timeout,
     /// The callee has neither a device nor a binding.
     NoDevice,
-    /// Every push was refused for good and no leg is alive.
+    /// Nobody is left who could answer: pushes refused or not allowed, legs failed.
     Unreachable,
     /// Every device declined, or the last that could ring did.
     Declined,
@@ -109,7 +109,7 @@ pub enum HoldResult {
 }
 
 impl HoldResult {
-    /// The word for logs, CDRs and metrics.
+    /// The word for logs and CDRs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Connected => "connected",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::types::Provider;
+use crate::types::{DeviceKey, Provider};
 
 /// What a 486, 600 or 603 from one device means for the call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct AppPolicy {
     pub provider: Provider,
     /// The app as devices name it ([`crate::types::PushParams::app`]); `None` covers all apps of the provider.
     pub app: Option<String>,
+    /// Only devices whose AOR is in one of these domains (lower case); empty means all.
+    pub domains: Vec<String>,
     /// What an un-REGISTER means.
     pub on_unregister: OnUnregister,
     /// Whether a call that nobody answered is announced by a push.
@@ -39,7 +41,7 @@ pub struct AppPolicy {
     pub cancel_push: bool,
 }
 
-/// All decisions that an operator can change. [`Policy::default`] is what the shipped configuration says.
+/// All decisions about one wake. [`Policy::default`] is what the shipped configuration says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// A binding with proof of life younger than this is awake: it is rung, and the push waits `push_delay`.
@@ -100,10 +102,13 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// The exceptions that hold for an app, if any.
-    pub fn app(&self, provider: &Provider, app: &str) -> Option<&AppPolicy> {
-        self.apps
-            .iter()
-            .find(|a| a.provider == *provider && a.app.as_deref().is_none_or(|name| name == app))
+    /// The exceptions that hold for a device, if any.
+    pub fn app(&self, device: &DeviceKey) -> Option<&AppPolicy> {
+        let domain = &device.aor.domain;
+        self.apps.iter().find(|a| {
+            a.provider == device.provider
+                && a.app.as_deref().is_none_or(|app| *app == *device.app)
+                && (a.domains.is_empty() || a.domains.iter().any(|d| d.eq_ignore_ascii_case(domain)))
+        })
     }
 }

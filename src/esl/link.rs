@@ -78,7 +78,7 @@ impl Link {
     }
 
     /// Lets FreeSWITCH look at its event queue now rather than at its next 20 ms tick: a lone line feed between commands
-    /// (facts measured with 1.10.12; mod_event_socket skips it). Never called while a command is being written.
+    /// (measured with 1.10.12; mod_event_socket skips it). Never called while a command is being written.
     pub fn nudge(&self) {
         let _ = self.socket.try_write(b"\n");
     }

@@ -49,7 +49,7 @@ pub enum PayloadStyle {
 /// One `[[app]]` of the configuration, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct App {
-    /// Its name in logs and metrics: unique, chosen by the operator.
+    /// Its name in logs: unique, chosen by the operator.
     pub name: String,
     /// The provider its devices name. A `log` app may stand for any.
     pub provider: Provider,
@@ -57,7 +57,7 @@ pub struct App {
     pub app_ids: Vec<String>,
     /// Only callees in these domains (lower case); empty means all.
     pub domains: Vec<String>,
-    /// Whose it is; nothing is shared between tenants.
+    /// Whose it is. Apps share nothing, whosever they are, but the provider's token of an equal key.
     pub tenant: Option<String>,
     /// Credentials.
     pub credentials: Credentials,

@@ -120,7 +120,11 @@ impl Pushers {
                 return Err(SetupError::app(&app, "there are two apps of this name"));
             }
             let pusher = match (&app.credentials, &app.provider) {
-                (Credentials::Log, _) => Pusher::Log,
+                (Credentials::Log, provider) => {
+                    let checked = app.payload.check(provider);
+                    checked.map_err(|e| SetupError::app(&app, &e.to_string()))?;
+                    Pusher::Log
+                }
                 (_, Provider::Apns | Provider::ApnsSandbox) => {
                     Pusher::Apns(Box::new(Apns::new(&app, &mut keys, clock.clone())?))
                 }

@@ -77,6 +77,7 @@ impl Call {
                 self.push_news(p, PushKind::MissedCall, world);
             }
         }
+        self.note(world, "call-over", vec![("result", result.as_str().into())]);
         world.out.push_back(Command::Summarize(Summary {
             call: self.held.call,
             aor: self.held.aor.clone(),

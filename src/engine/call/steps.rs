@@ -125,7 +125,7 @@ impl Call {
         let Some(device) = self.parties[p].device.clone() else {
             return;
         };
-        let Some(wishes) = world.policy.app(&device.provider, &device.app) else {
+        let Some(wishes) = world.policy.app(&device) else {
             return;
         };
         let wanted = match kind {

@@ -272,7 +272,7 @@ impl Directory {
                     .filter_map(|d| d.device.key()),
             );
             for device in devices {
-                let keep = policy.app(&device.provider, &device.app).map(|a| a.on_unregister);
+                let keep = policy.app(&device).map(|a| a.on_unregister);
                 if keep.unwrap_or_default() == OnUnregister::Forget {
                     self.remove_device(&key, &device, "unregistered", out);
                 }

@@ -88,7 +88,7 @@ fn profile(ports: &Ports) -> String {
 /// The dialplan: `7<user>` through the shipped snippet, `6<user>` with 410 as the next action, `5<user>` and `4<user><user>`
 /// by `user/`.
 fn dialplan(ports: &Ports) -> String {
-    let shipped = snippet("dialplan/default/fswake.xml", ports);
+    let shipped = snippet("dialplan/default/00_fswake.xml", ports);
     let way_in = inside(&shipped, "include").replace("^(10[01][0-9])$", r"^7(\d{5})$");
     assert!(way_in.contains(r"^7(\d{5})$"), "the snippet's numbers have changed");
     let contexts = snippet("dialplan/fswake.xml", ports);

@@ -1,0 +1,103 @@
+//! The rules of the house that no compiler checks.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn rust_files(folder: &str) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                all.push(path);
+            }
+        }
+    }
+    assert!(!all.is_empty());
+    all
+}
+
+/// The code of a file without its comments and its unit tests.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let code = text.split("#[cfg(test)]").next().unwrap();
+    code.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+#[test]
+fn engine_reads_no_clock_and_does_nothing_itself() {
+    let forbidden = [
+        "now()",
+        "Instant",
+        "tokio",
+        "tracing",
+        "async",
+        ".await",
+        "spawn",
+        "std::thread",
+        "std::fs",
+        "std::net",
+        "Mutex",
+        "RwLock",
+        "Atomic",
+        "println",
+        "rand",
+    ];
+    for file in rust_files("src/engine") {
+        let code = code(&file);
+        for word in forbidden {
+            assert!(!code.contains(word), "{}: {word}", file.display());
+        }
+    }
+}
+
+#[test]
+fn files_are_split_by_idea_before_they_grow_past_400_lines() {
+    for file in rust_files("src") {
+        let lines = code(&file).lines().count();
+        assert!(lines <= 400, "{}: {lines} lines of code", file.display());
+    }
+}
+
+#[test]
+fn every_part_of_the_tree_is_drawn_in_the_architecture() {
+    let drawn = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
+    for entry in fs::read_dir(root().join("src")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let part = name.trim_end_matches(".rs");
+        let known = drawn.contains(&format!("src/{part}")) || part == "lib";
+        assert!(known, "src/{name} is not in docs/ARCHITECTURE.md");
+    }
+}
+
+#[test]
+fn every_step_of_the_journal_is_documented() {
+    let documented = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
+    let mut steps = 0;
+    for file in rust_files("src/engine/call") {
+        for line in code(&file).lines().filter(|line| line.contains("note")) {
+            for word in line.split('"').skip(1).step_by(2).filter(|word| word.contains('-')) {
+                steps += 1;
+                assert!(
+                    documented.contains(&format!("`{word}`")),
+                    "{word} in {}",
+                    file.display()
+                );
+            }
+        }
+    }
+    assert!(
+        steps >= 10,
+        "only {steps} steps were found: does this test still read the code?"
+    );
+}
