@@ -17,7 +17,10 @@ use crate::config::{LogConfig, LogFormat};
 
 /// Starts logging for the whole process; fails when it has been started already.
 pub fn init(config: &LogConfig) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.filter).context("log filter")?;
+    // The event socket's crate logs whole commands at debug: dial-strings and, where they are not stripped, tokens.
+    let filter = EnvFilter::try_new(&config.filter)
+        .context("log filter")?
+        .add_directive("freeswitch_esl_tokio=off".parse().context("log filter")?);
     let lines: SubscriberBuilder<_, _, _, _> = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

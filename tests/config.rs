@@ -356,7 +356,7 @@ fn every_mistake_is_shown_with_file_key_value_and_what_is_allowed() {
 fn every_mistake_in_an_app_is_shown_with_the_app() {
     let providers = r#""apns", "apns.dev", "fcm" or "log""#;
     let key = "key-file = 'k'\nkey-id = 'ABCDE12345'\nteam-id = 'ABCDE12345'";
-    let origin = r#""https://host:port" (http only on loopback)"#;
+    let origin = r#""https://host:port""#;
     let cases = [
         ("provider = 'log'", "app[1].name: missing: a name of its own".into()),
         ("name = 'a b'", r#"app[1].name: "a b": one word that no other app has"#.into()),

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 /// The domain that phones register with.
 pub const DOMAIN: &str = "fs.test";
 /// How long anything may take that a test waits for.
-pub const LONG: Duration = Duration::from_secs(15);
+pub const LONG: Duration = Duration::from_secs(30);
 
 /// What has to happen soon.
 pub async fn soon<T>(what: &str, event: impl Future<Output = T>) -> T {
@@ -167,6 +167,18 @@ impl Stage {
         self.secret(&token);
         let params = format!("pn-provider=fcm;pn-param={};pn-prid={token}", fcm::PROJECT);
         self.fs.phone(PhoneSpec::new(user, DOMAIN).params(&params))
+    }
+
+    /// Waits until the store's file has so many devices.
+    pub async fn stored(&self, devices: i64) {
+        let store = rusqlite::Connection::open(self.dir.path().join("fswake.db")).unwrap();
+        let count = || store.query_row("SELECT count(*) FROM devices", [], |row| row.get(0));
+        soon("row in the store", async {
+            while count() != Ok(devices) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
     }
 
     /// A call to a user of the domain.

@@ -91,6 +91,7 @@ async fn wrong_password_is_said_without_the_password_and_calls_still_wake_known_
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
     daemon.asleep(&phone).await;
+    stage.stored(1).await;
     daemon.kill().await;
     std::fs::write(stage.dir.path().join("password"), "open-sesame\n").unwrap();
     stage.secret("open-sesame");

@@ -152,14 +152,7 @@ async fn device_outlives_a_daemon_that_is_killed() {
     let phone = stage.iphone("1001");
     phone.set_behaviour(ANSWERS);
     daemon.asleep(&phone).await;
-    let store = Connection::open(stage.dir.path().join("fswake.db")).unwrap();
-    let stored = || store.query_row("SELECT count(*) FROM devices", [], |row| row.get::<_, i64>(0));
-    soon("row in the store", async {
-        while stored() != Ok(1) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    stage.stored(1).await;
     daemon.kill().await;
 
     let daemon = stage.start().await;
@@ -301,4 +294,20 @@ async fn journal_tells_the_life_of_a_wake_and_no_token() {
         assert!(!detail.contains(&push.token), "{detail}");
     }
     assert!(rows[2].1.contains(push.request.header("apns-id")), "{}", rows[2].1);
+}
+
+#[tokio::test]
+async fn tokens_stay_out_of_the_log_when_they_stay_in_the_request_uri() {
+    let mut stage = Stage::new().await;
+    stage.set("contact.strip-push-params", false);
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    phone.set_behaviour(ANSWERS);
+    daemon.asleep(&phone).await;
+    let held = stage.call(&daemon, "1001");
+    let push = stage.push().await;
+    phone.wake();
+    held.wait_bridged().await;
+    assert!(phone.invite(1).await.uri.contains(&push.token));
+    daemon.summary().await;
 }
