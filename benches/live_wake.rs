@@ -90,7 +90,7 @@ async fn held(fs: &Arc<RealFs>, count: usize) {
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (cpu, since) = (site.daemon().cpu(), Instant::now());
     tokio::time::sleep(Duration::from_secs(10)).await;
-    let cores = (site.daemon().cpu() - cpu).as_secs_f64() / since.elapsed().as_secs_f64();
+    let cores = site.daemon().cpu().saturating_sub(cpu).as_secs_f64() / since.elapsed().as_secs_f64();
     println!(
         "{count} held calls: fswake uses {cores:.3} cores while it only holds (load {})",
         load()
