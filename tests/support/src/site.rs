@@ -141,9 +141,8 @@ impl Daemon {
         let has_all = |line: &&String| parts.iter().all(|p| line.contains(p));
         let mut lines = self.lines.clone();
         let said = lines.wait_for(|lines| lines.iter().filter(has_all).count() >= times);
-        if !matches!(tokio::time::timeout(PATIENCE, said).await, Ok(Ok(_))) {
-            panic!("fswake does not say {parts:?} {times} times");
-        }
+        let said = matches!(tokio::time::timeout(PATIENCE, said).await, Ok(Ok(_)));
+        assert!(said, "fswake does not say {parts:?} {times} times");
     }
 
     /// How many lines of its log have all of these.

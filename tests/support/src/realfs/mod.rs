@@ -21,7 +21,7 @@ pub use self::console::Console;
 use crate::sip::Account;
 
 /// How long it may take to come up.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(45);
 
 /// A running FreeSWITCH; ends when dropped.
 pub struct RealFs {

@@ -389,16 +389,13 @@ impl Phone {
             };
             dialog.state = Stage::Over;
             let uri = dialog.remote.clone().unwrap_or_default();
-            let (from, to) = match &dialog.invite {
-                Some(invite) => {
-                    let own = format!("{};tag={}", invite.header("To"), dialog.tag);
-                    (own, invite.header("From").to_owned())
-                }
-                None => {
-                    let account = self.account();
-                    let own = format!("<sip:{}@{}>;tag={}", account.user, account.domain, dialog.tag);
-                    (own, dialog.remote_to.clone())
-                }
+            let (from, to) = if let Some(invite) = &dialog.invite {
+                let own = format!("{};tag={}", invite.header("To"), dialog.tag);
+                (own, invite.header("From").to_owned())
+            } else {
+                let account = self.account();
+                let own = format!("<sip:{}@{}>;tag={}", account.user, account.domain, dialog.tag);
+                (own, dialog.remote_to.clone())
             };
             let call_id = &dialog.call_id;
             format!(

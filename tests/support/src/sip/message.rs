@@ -108,6 +108,8 @@ impl Message {
 
 /// Session descriptions.
 pub(super) mod sdp {
+    use std::fmt::Write as _;
+
     /// Audio codecs by payload type, of those that a phone here can have.
     const NAMES: [(u8, &str); 2] = [(0, "PCMU"), (8, "PCMA")];
 
@@ -119,7 +121,7 @@ pub(super) mod sdp {
             list.join(" ")
         );
         for (number, name) in NAMES.iter().filter(|(number, _)| codecs.contains(number)) {
-            sdp.push_str(&format!("a=rtpmap:{number} {name}/8000\r\n"));
+            let _ = write!(sdp, "a=rtpmap:{number} {name}/8000\r\n");
         }
         sdp.push_str("a=rtpmap:101 telephone-event/8000\r\na=sendrecv\r\n");
         sdp

@@ -9,6 +9,7 @@ mod message;
 mod register;
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -328,7 +329,7 @@ impl Phone {
                 what => format!("{what:?}"),
             };
             let ms = (h.at - first).as_millis();
-            story.push_str(&format!("\n  {ms:>6} ms [{}] {what}", h.dialog));
+            let _ = write!(story, "\n  {ms:>6} ms [{}] {what}", h.dialog);
         }
         story
     }
@@ -348,14 +349,11 @@ impl Phone {
                 }
             }
         };
-        match tokio::time::timeout(PATIENCE, find).await {
-            Ok(at) => at,
-            Err(_) => panic!(
-                "phone {}: no REGISTER number {times}; {}",
-                self.inner.account.user,
-                self.story()
-            ),
-        }
+        let found = tokio::time::timeout(PATIENCE, find).await.ok();
+        found.unwrap_or_else(|| {
+            let user = &self.inner.account.user;
+            panic!("phone {user}: no REGISTER number {times}; {}", self.story())
+        })
     }
 
     /// Waits for the first INVITE.
@@ -459,16 +457,17 @@ impl Phone {
                 .iter()
                 .any(|n| n.eq_ignore_ascii_case(name))
             {
-                text.push_str(&format!("{name}: {value}\r\n"));
+                let _ = write!(text, "{name}: {value}\r\n");
             }
         }
         let to = request.header("To");
         match tag.filter(|_| request.tag("To").is_none()) {
-            Some(tag) => text.push_str(&format!("To: {to};tag={tag}\r\n")),
-            None => text.push_str(&format!("To: {to}\r\n")),
+            Some(tag) => write!(text, "To: {to};tag={tag}\r\n"),
+            None => write!(text, "To: {to}\r\n"),
         }
+        .expect("a string takes all");
         let contact = self.plain_contact();
-        text.push_str(&format!("Contact: {contact}\r\nUser-Agent: live-phone\r\n"));
+        let _ = write!(text, "Contact: {contact}\r\nUser-Agent: live-phone\r\n");
         finish(text, body)
     }
 
@@ -483,7 +482,7 @@ fn finish(mut head: String, body: &str) -> String {
     if !body.is_empty() {
         head.push_str("Content-Type: application/sdp\r\n");
     }
-    head.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
+    let _ = write!(head, "Content-Length: {}\r\n\r\n{body}", body.len());
     head
 }
 

@@ -1,5 +1,7 @@
 //! Registration with digest authentication (RFC 2617 as RFC 3261 section 22 uses it).
 
+use std::fmt::Write as _;
+
 use md5::{Digest, Md5};
 
 use super::{Message, Phone, unique};
@@ -113,7 +115,7 @@ fn challenge(answer: &Message) -> Option<(String, String, u32)> {
 fn md5(text: &str) -> String {
     let mut hex = String::with_capacity(32);
     for byte in Md5::digest(text.as_bytes()) {
-        hex.push_str(&format!("{byte:02x}"));
+        let _ = write!(hex, "{byte:02x}");
     }
     hex
 }
