@@ -251,7 +251,7 @@ impl Turning {
         } = note;
         let fields = detail.into_iter().map(|(name, value)| {
             let value = match value {
-                Value::Text(text) => serde_json::Value::String(text),
+                Value::Text(text) => serde_json::Value::from(&*text),
                 Value::Number(n) => n.into(),
             };
             (name.to_owned(), value)

@@ -1,9 +1,13 @@
 //! The field's own words as types: call, AOR, device, binding, token.
 //!
+//! Texts that travel through the whole daemon are shared (`Arc<str>`): an AOR or a token is copied for every event that
+//! concerns it, and copies cost nothing that way.
+//!
 //! Tokens and secrets have a redacting `Debug` and no `Display`: what must reach the wire
 //! asks for it by name ([`PushToken::expose`]), so that a log line cannot.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -84,14 +88,14 @@ pub struct PushId(pub u64);
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Aor {
     /// The user part, compared exactly (RFC 3261 section 19.1.4).
-    pub user: String,
+    pub user: Arc<str>,
     /// The domain, compared without case.
-    pub domain: String,
+    pub domain: Arc<str>,
 }
 
 impl Aor {
     /// An AOR as given; nothing is normalised here.
-    pub fn new(user: impl Into<String>, domain: impl Into<String>) -> Self {
+    pub fn new(user: impl Into<Arc<str>>, domain: impl Into<Arc<str>>) -> Self {
         Self {
             user: user.into(),
             domain: domain.into(),
@@ -165,11 +169,11 @@ impl Provider {
 
 /// A push token (RFC 8599 `pn-prid`): whoever has it can wake that phone. Never logged.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PushToken(String);
+pub struct PushToken(Arc<str>);
 
 impl PushToken {
     /// Wraps a token as the phone gave it, percent-decoded.
-    pub fn new(token: impl Into<String>) -> Self {
+    pub fn new(token: impl Into<Arc<str>>) -> Self {
         Self(token.into())
     }
 
@@ -195,11 +199,11 @@ impl fmt::Debug for PushToken {
 ///
 /// Its `Debug` ends at the first parameter: with `strip-push-params = false` a token may follow.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Target(String);
+pub struct Target(Arc<str>);
 
 impl Target {
     /// Wraps what `contact`'s writer wrote, and nothing else.
-    pub fn new(dial_string: impl Into<String>) -> Self {
+    pub fn new(dial_string: impl Into<Arc<str>>) -> Self {
         Self(dial_string.into())
     }
 
@@ -244,7 +248,7 @@ pub struct PushParams {
     pub provider: Provider,
     /// The app as its credentials are filed: APNs bundle id without team, `.voip` and `.remote`; FCM project id or
     /// sender id; `app-id` of the older parameter sets. Empty when the Contact names none.
-    pub app: String,
+    pub app: Arc<str>,
     /// Apple team id, where the Contact has one.
     pub team: Option<String>,
     /// The token that a call is pushed to (APNs: the PushKit token).
@@ -260,7 +264,7 @@ impl PushParams {
     }
 }
 
-/// What identifies a device across registrations (design: AOR, provider, app, token).
+/// What identifies a device across registrations (AOR, provider, app, token).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct DeviceKey {
     /// Whose device it is.
@@ -268,7 +272,7 @@ pub struct DeviceKey {
     /// Who delivers its pushes.
     pub provider: Provider,
     /// Its app, as in [`PushParams::app`].
-    pub app: String,
+    pub app: Arc<str>,
     /// Its identifying token, as in [`PushParams::token`].
     pub token: PushToken,
 }
@@ -293,14 +297,14 @@ pub struct Device {
     /// Its tokens and app.
     pub push: PushParams,
     /// `User-Agent` of its last REGISTER.
-    pub user_agent: String,
+    pub user_agent: Arc<str>,
     /// `Call-ID` of its last REGISTER: a new token from the same Call-ID and app replaces the old one.
-    pub register_call_id: String,
+    pub register_call_id: Arc<str>,
     /// Its first REGISTER.
     pub first_seen: UnixSeconds,
     /// Its last REGISTER.
     pub last_seen: UnixSeconds,
-    /// Why the token is set aside until the next REGISTER ("bad", design section 4), if it is.
+    /// Why the token is set aside until the next REGISTER (docs/ARCHITECTURE.md, "Tokens"), if it is.
     pub set_aside: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Who owns a token, and when it is dropped (design section 4).
+//! Who owns a token, and when it is dropped.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! The engine's rules (design sections 3 and 4), one test per rule or race, in virtual time.
+//! The engine's rules, one test per rule or race, in virtual time.
 
 mod common;
 

@@ -119,7 +119,7 @@ fn rfc_8599(provider: Given<'_>, param: Given<'_>, prid: Given<'_>, warnings: &m
     if !matches!(provider, Provider::Apns | Provider::ApnsSandbox) {
         return Some(PushParams {
             provider,
-            app: param.into_owned(),
+            app: param.into(),
             team: None,
             call_token: Some(PushToken::new(prid)),
             remote_token: None,
@@ -129,7 +129,7 @@ fn rfc_8599(provider: Given<'_>, param: Given<'_>, prid: Given<'_>, warnings: &m
     let tokens = apns::tokens(&prid, &app, warnings)?;
     Some(PushParams {
         provider,
-        app: app.bundle.to_owned(),
+        app: app.bundle.into(),
         team: app.team.map(str::to_owned),
         call_token: tokens.call,
         remote_token: tokens.remote,
@@ -158,7 +158,7 @@ fn named_set(uri: &Uri, set: &ParamSet, voip: Given<'_>, im: Given<'_>, warnings
     };
     Some(PushParams {
         provider: platform_provider(platform.as_deref(), token, warnings),
-        app: app.into_owned(),
+        app: app.into(),
         team: None,
         call_token: voip.map(PushToken::new),
         remote_token: im.map(PushToken::new),
@@ -194,7 +194,7 @@ fn linphone(uri: &Uri, warnings: &mut Warnings) -> Option<PushParams> {
     if provider != Provider::Apns {
         return Some(PushParams {
             provider,
-            app: app.into_owned(),
+            app: app.into(),
             team: None,
             call_token: token,
             remote_token: None,
@@ -215,7 +215,7 @@ fn linphone(uri: &Uri, warnings: &mut Warnings) -> Option<PushParams> {
         } else {
             Provider::Apns
         },
-        app: bundle.unwrap_or(topic).to_owned(),
+        app: bundle.unwrap_or(topic).into(),
         team: None,
         call_token,
         remote_token,

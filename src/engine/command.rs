@@ -1,5 +1,6 @@
 //! What the engine wants done. Every command's effect comes back as one event, or as none.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::push::PushRequest;
@@ -124,19 +125,25 @@ pub struct Note {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// Text, from the network or ours.
-    Text(String),
+    Text(Arc<str>),
     /// A count, a status or milliseconds.
     Number(u64),
 }
 
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
+        Self::Text(text.into())
     }
 }
 
 impl From<String> for Value {
     fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<Arc<str>> for Value {
+    fn from(text: Arc<str>) -> Self {
         Self::Text(text)
     }
 }

@@ -1,5 +1,6 @@
 //! What the engine is told: everything that happened, as values.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::push::PushOutcome;
@@ -17,7 +18,7 @@ pub enum Event {
         /// Whose registration.
         aor: Aor,
         /// `Call-ID` of its REGISTER.
-        call_id: String,
+        call_id: Arc<str>,
         /// What the ping found.
         reachable: bool,
     },
@@ -79,13 +80,13 @@ pub struct Registration {
     /// `from-user` @ `from-host`.
     pub aor: Aor,
     /// `Call-ID` of the REGISTER.
-    pub call_id: String,
+    pub call_id: Arc<str>,
     /// Where the phone is, as a safe dial-string (`sofia/<profile>/<uri>`). `None`: the Contact was refused.
     pub target: Option<Target>,
     /// The Contact's push parameters, if any.
     pub push: Option<PushParams>,
     /// `User-Agent`, as sent.
-    pub user_agent: String,
+    pub user_agent: Arc<str>,
     /// How long the registration lasts.
     pub expires: Duration,
     /// When it was heard (UTC).
@@ -109,7 +110,7 @@ pub struct Unregistration {
     /// Whose.
     pub aor: Aor,
     /// `Call-ID` of its REGISTERs.
-    pub call_id: String,
+    pub call_id: Arc<str>,
     /// The Contact as a dial-string, where the event has one.
     pub target: Option<Target>,
     /// The Contact's push parameters, where the event has them.

@@ -20,7 +20,6 @@ pub mod event;
 pub mod limits;
 pub mod party;
 pub mod policy;
-mod steps;
 pub mod world;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -78,7 +77,7 @@ impl Engine {
     /// Takes in one event. Drain the commands before the next.
     pub fn handle(&mut self, now: Moment, event: Event) {
         match event {
-            Event::Registered(reg) => self.registered(now, &reg),
+            Event::Registered(reg) => self.registered(now, reg),
             Event::Unregistered(end) => {
                 self.directory
                     .unregister(&end, &self.policy, &mut |c| self.out.push_back(c));
@@ -174,7 +173,7 @@ impl Engine {
         self.arm(id);
     }
 
-    fn registered(&mut self, now: Moment, reg: &Registration) {
+    fn registered(&mut self, now: Moment, reg: Registration) {
         let seen = self
             .directory
             .register(now, reg, &self.policy, &mut |c| self.out.push_back(c));

@@ -1,5 +1,6 @@
 //! One party of a held call: a device or a phone without a token, its leg and its wake.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::directory::Entry;
@@ -68,8 +69,10 @@ pub enum Wake {
 pub struct Party {
     /// The device; `None` for a phone without a token.
     pub device: Option<DeviceKey>,
+    /// Its name in logs and CDRs, worked out once; empty for a phone without a token.
+    pub label: Arc<str>,
     /// `Call-ID` of its REGISTERs.
-    pub register_call_id: String,
+    pub register_call_id: Arc<str>,
     /// Where it is, as far as known; newest wins.
     pub target: Option<Target>,
     /// Last proof of life.
@@ -113,6 +116,7 @@ impl Party {
             let binding = live(Some(&key));
             Some(Self {
                 device: Some(key),
+                label: d.label.clone(),
                 register_call_id: d.device.register_call_id.clone(),
                 target: binding.map(|b| b.target.clone()),
                 alive: binding.and_then(|b| b.alive),
@@ -133,11 +137,21 @@ impl Party {
         devices.chain(others).collect()
     }
 
+    /// Says which device it is, or from now on is.
+    pub fn name(&mut self, device: &DeviceKey) {
+        if self.device.as_ref() != Some(device) {
+            self.device = Some(device.clone());
+            self.label = device.label().into();
+        }
+    }
+
     /// Its name in logs and CDRs.
-    pub fn label(&self) -> String {
-        self.device
-            .as_ref()
-            .map_or_else(|| "binding".to_owned(), DeviceKey::label)
+    pub fn label(&self) -> Arc<str> {
+        if self.device.is_some() {
+            self.label.clone()
+        } else {
+            "binding".into()
+        }
     }
 
     /// Whether waiting for it makes sense: a leg is alive, or it was pushed and may yet register.

@@ -1,4 +1,4 @@
-//! The settings that decide when to ring, when to push and when to give up (design sections 3 and 4).
+//! The settings that decide when to ring, when to push and when to give up.
 
 use std::time::Duration;
 

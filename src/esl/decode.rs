@@ -27,7 +27,7 @@ pub enum NotACall {
     NoCallee,
 }
 
-/// Reads the channel data (design section 2).
+/// Reads the channel data; who is called is in docs/ARCHITECTURE.md, "The two ways in".
 ///
 /// # Errors
 /// When it is not a channel, or nobody is called.

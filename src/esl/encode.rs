@@ -103,8 +103,9 @@ pub fn number(raw: &str) -> String {
         .collect()
 }
 
-/// A caller's name for a quoted channel variable: no brackets, quotes, `$`, `\`, `^`, `|` or controls; `'` and `,` escaped.
+/// A caller's name for a quoted channel variable: no brackets, quotes, `:`, `$`, `\`, `^`, `|` or controls; `'` and `,` escaped.
 ///
+/// FreeSWITCH splits a dial-string at `:_:` before it looks at quotes or braces, and dials every part (measured).
 /// FreeSWITCH 1.10.12 reads `\'` and `\,` inside quotes as the character itself (measured).
 pub fn name(raw: &str) -> String {
     let mut safe = String::new();
@@ -115,6 +116,7 @@ pub fn name(raw: &str) -> String {
                 safe.push(c);
             }
             '{' | '}' | '[' | ']' | '<' | '>' | '"' | '$' | '\\' | '^' | '|' | '`' => {}
+            ':' => safe.push(' '),
             c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => safe.push(' '),
             c => safe.push(c),
         }
@@ -132,7 +134,8 @@ pub fn codecs(ep_codec_string: &str) -> Option<String> {
                 .rsplit_once('.')
                 .map_or(codec.trim(), |(_module, codec)| codec);
             let mut parts = codec.split('@');
-            let name = word(parts.next()?)?;
+            // No `_`: between two colons it would be another dial-string's beginning.
+            let name = word(parts.next()?).filter(|name| !name.contains('_'))?;
             let rest: String = parts
                 .filter(|p| p.ends_with('h') || p.ends_with('i'))
                 .filter_map(word)
@@ -166,6 +169,7 @@ mod tests {
             (r"a\'b", r"a\'b"),
             ("${system rm}", "system rm"),
             ("a\r\nbgapi b", "a  bgapi b"),
+            ("a:_:sofia/gateway/evil/1:_:b", "a _ sofia/gateway/evil/1 _ b"),
             ("Zoë 電話", "Zoë 電話"),
         ] {
             assert_eq!(name(raw), safe, "{raw}");
@@ -182,6 +186,7 @@ mod tests {
         let ep = "CORE_PCM_MODULE.PCMU@8000h@20i@64000b,mod_opus.opus@48000h@20i@2c";
         assert_eq!(codecs(ep).as_deref(), Some("PCMU@8000h@20i:opus@48000h@20i"));
         assert_eq!(codecs("}evil{"), None);
+        assert_eq!(codecs("PCMU,_,PCMA").as_deref(), Some("PCMU:PCMA"));
     }
 
     #[test]

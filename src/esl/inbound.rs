@@ -26,7 +26,8 @@ use crate::types::{LegId, Secret, UnixSeconds};
 
 /// What is subscribed to.
 const EVENTS: &str = "CUSTOM sofia::register sofia::unregister sofia::expire sofia::sip_user_state";
-/// FreeSWITCH is nudged this often while a held call waits for a REGISTER (see `design: the way in`, facts: 20 ms otherwise).
+/// FreeSWITCH is nudged this often while a held call waits for a REGISTER: it looks at its event queue only every 20 ms
+/// unless something arrives from us (mod_event_socket.c, `read_packet`; measured with 1.10.12).
 const NUDGE: Duration = Duration::from_millis(1);
 /// A connection that says nothing is asked whether it lives.
 const KEEPALIVE: Duration = Duration::from_secs(10);

@@ -5,6 +5,7 @@
 //! Contact contains X, and every Contact contains the last letters of its user part followed by `@`. Parts may overlap:
 //! a registration that is read twice is the same registration.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use freeswitch_esl_tokio::{EslClient, EslError};
@@ -117,10 +118,10 @@ fn listed(
         all.push(Heard {
             event: Event::Registered(Registration {
                 aor: Aor::new(user, domain),
-                call_id: field("call-id"),
+                call_id: field("call-id").into(),
                 target: read.target,
                 push: read.push,
-                user_agent: agent,
+                user_agent: agent.into(),
                 expires: Duration::from_secs(seconds),
                 at,
                 source: Source::Reading(number),
@@ -227,10 +228,10 @@ impl Row {
         let expires: i64 = self.expires.parse().ok()?;
         let event = Event::Registered(Registration {
             aor: Aor::new(self.reg_user, self.realm),
-            call_id: self.token,
+            call_id: self.token.into(),
             target: read.target,
             push: read.push,
-            user_agent: String::new(),
+            user_agent: Arc::default(),
             expires: Duration::from_secs(u64::try_from(expires - at).ok()?),
             at,
             source: Source::Reading(number),

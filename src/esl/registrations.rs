@@ -1,5 +1,6 @@
 //! Registrations as FreeSWITCH's `sofia::*` events tell them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::contact::{self, Contact, ContactRules, NetworkHint};
@@ -24,7 +25,7 @@ pub fn heard<'a>(
 ) -> Option<Heard> {
     let get = |name: &str| header(name).filter(|v| !v.is_empty());
     let aor = |user: &str, host: &str| Some(Aor::new(get(user)?, get(host)?));
-    let call_id = || get("call-id").unwrap_or_default().to_owned();
+    let call_id = || get("call-id").unwrap_or_default().into();
     match subclass {
         "sofia::register" => {
             let aor = aor("from-user", "from-host")?;
@@ -34,7 +35,7 @@ pub fn heard<'a>(
                 call_id: call_id(),
                 target: read.target,
                 push: read.push,
-                user_agent: get("user-agent").unwrap_or_default().to_owned(),
+                user_agent: get("user-agent").unwrap_or_default().into(),
                 expires: Duration::from_secs(get("expires").and_then(|e| e.parse().ok()).unwrap_or(3600)),
                 at,
                 source: Source::Event,
@@ -79,7 +80,7 @@ pub fn heard<'a>(
 
 fn over<'a>(
     aor: Aor,
-    call_id: String,
+    call_id: Arc<str>,
     get: &impl Fn(&str) -> Option<&'a str>,
     rules: &ContactRules,
     why: UnregisterWhy,

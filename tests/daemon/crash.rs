@@ -26,7 +26,12 @@ async fn held_call_goes_on_in_the_dialplan_when_the_daemon_is_killed() {
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
     daemon.asleep(&phone).await;
-    let held = [stage.call(&daemon, "1001"), stage.fs.call(&Call::to(daemon.address, "1001", DOMAIN).through_loopback())];
+    let held = [
+        stage.call(&daemon, "1001"),
+        stage
+            .fs
+            .call(&Call::to(daemon.address, "1001", DOMAIN).through_loopback()),
+    ];
     stage.push().await;
     stage.push().await;
     daemon.kill().await;
@@ -46,7 +51,13 @@ async fn ringing_leg_of_a_killed_daemon_ends_by_its_lease_within_five_seconds() 
     phone.wake();
     phone.invite(1).await;
     // Past the first lease: it was renewed.
-    let renewed = |held: &Held| held.commands().iter().filter(|(_, c)| c.contains("sched_hangup")).count() >= 2;
+    let renewed = |held: &Held| {
+        held.commands()
+            .iter()
+            .filter(|(_, c)| c.contains("sched_hangup"))
+            .count()
+            >= 2
+    };
     soon("renewal of the lease", async {
         while !renewed(&held) {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -111,12 +122,17 @@ async fn caller_who_hangs_up_while_phones_ring_takes_the_legs_along_with_the_cau
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
     for (gives_up, reason) in [
-        (Held::caller_hangs_up as fn(&Held), "SIP;cause=487;text=\"ORIGINATOR_CANCEL\""),
+        (
+            Held::caller_hangs_up as fn(&Held),
+            "SIP;cause=487;text=\"ORIGINATOR_CANCEL\"",
+        ),
         (Held::loses_race, "SIP;cause=200;text=\"Call completed elsewhere\""),
     ] {
         daemon.asleep(&phone).await;
         let invites = phone.invites().len();
-        let held = stage.fs.call(&Call::to(daemon.address, "1001", DOMAIN).through_loopback());
+        let held = stage
+            .fs
+            .call(&Call::to(daemon.address, "1001", DOMAIN).through_loopback());
         stage.push().await;
         let from = daemon.log.len();
         phone.wake();

@@ -32,7 +32,11 @@ async fn freeswitch_may_start_later_and_its_registrations_are_read_then() {
     stage.fs.listen(true);
     daemon.log.wait(&["connected to FreeSWITCH", "registrations=1"]).await;
     wakes(&stage, &daemon, &phone).await;
-    assert_eq!(daemon.log.count(&["no connection to FreeSWITCH:"]), 1, "said once, not at every attempt");
+    assert_eq!(
+        daemon.log.count(&["no connection to FreeSWITCH:"]),
+        1,
+        "said once, not at every attempt"
+    );
 }
 
 #[tokio::test]
@@ -48,7 +52,10 @@ async fn freeswitch_may_restart_and_what_registered_meanwhile_is_known() {
     new.sleep();
     let from = daemon.log.len();
     stage.fs.listen(true);
-    daemon.log.wait_from(from, &["connected to FreeSWITCH", "registrations=1"]).await;
+    daemon
+        .log
+        .wait_from(from, &["connected to FreeSWITCH", "registrations=1"])
+        .await;
     for phone in [&old, &new] {
         phone.set_behaviour(ANSWERS);
         wakes(&stage, &daemon, phone).await;
@@ -100,7 +107,10 @@ async fn phone_that_registers_while_the_inbound_connection_is_down_still_gets_it
 #[tokio::test]
 async fn provider_that_refuses_connections_costs_max_wait_or_nothing_if_the_phone_comes_by_itself() {
     let mut stage = Stage::new().await;
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     stage.set_app("base-url", &format!("https://localhost:{}", closed.port()));
     stage.set("wake.max-wait", "1500ms");
     let daemon = stage.start().await;
@@ -184,6 +194,10 @@ async fn caller_whose_own_connection_breaks_goes_on_and_the_legs_are_killed_by_a
     assert!(matches!(held.outcome().await, Outcome::Resumed { .. }));
     let lease = std::time::Instant::now();
     phone.cancelled().await;
-    assert!(lease.elapsed() < Duration::from_secs(2), "killed, not left to its lease: {:?}", lease.elapsed());
+    assert!(
+        lease.elapsed() < Duration::from_secs(2),
+        "killed, not left to its lease: {:?}",
+        lease.elapsed()
+    );
     assert_eq!(field(&daemon.summary().await, "outcome"), "error");
 }

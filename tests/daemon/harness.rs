@@ -86,14 +86,20 @@ impl Stage {
     /// Changes a setting: `section.key`.
     pub fn set(&mut self, key: &str, value: impl Into<toml::Value>) {
         let (section, key) = key.split_once('.').unwrap();
-        let section = self.settings.entry(section).or_insert_with(|| toml::Table::new().into());
+        let section = self
+            .settings
+            .entry(section)
+            .or_insert_with(|| toml::Table::new().into());
         section.as_table_mut().unwrap().insert(key.into(), value.into());
     }
 
     /// Adds an app, before those that are there.
     pub fn app(&mut self, text: &str) {
         let app: toml::Table = text.parse().unwrap();
-        let apps = self.settings.entry("app").or_insert_with(|| toml::value::Array::new().into());
+        let apps = self
+            .settings
+            .entry("app")
+            .or_insert_with(|| toml::value::Array::new().into());
         apps.as_array_mut().unwrap().insert(0, app.into());
     }
 
@@ -133,7 +139,10 @@ impl Stage {
         std::fs::write(&file, self.settings.to_string()).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_fswake"));
         command.arg("--config").arg(file).arg("run").env_clear();
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
         command.kill_on_drop(true);
         command
     }
@@ -235,7 +244,10 @@ impl Daemon {
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().expect("a running daemon").to_string();
-        let sent = std::process::Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap();
+        let sent = std::process::Command::new("kill")
+            .args([&format!("-{name}"), &pid])
+            .status()
+            .unwrap();
         assert!(sent.success());
     }
 
@@ -272,7 +284,10 @@ pub struct Log {
 impl Log {
     fn read(stderr: tokio::process::ChildStderr) -> Self {
         let (lines, (sender, count)) = (Arc::<Mutex<Vec<String>>>::default(), watch::channel(0));
-        let log = Self { lines: Arc::clone(&lines), count };
+        let log = Self {
+            lines: Arc::clone(&lines),
+            count,
+        };
         tokio::spawn(async move {
             let mut reader = BufReader::new(stderr).split(b'\n');
             while let Ok(Some(line)) = reader.next_segment().await {
@@ -294,7 +309,10 @@ impl Log {
 
     /// How many lines have all these words.
     pub fn count(&self, words: &[&str]) -> usize {
-        self.lines().iter().filter(|line| words.iter().all(|w| line.contains(w))).count()
+        self.lines()
+            .iter()
+            .filter(|line| words.iter().all(|w| line.contains(w)))
+            .count()
     }
 
     /// The first line that has all these words.
@@ -324,6 +342,9 @@ impl Log {
 /// A field of a log line: `name=value`.
 pub fn field<'a>(line: &'a str, name: &str) -> &'a str {
     let start = format!(" {name}=");
-    let value = line.split_once(&start).unwrap_or_else(|| panic!("no {name} in {line}")).1;
+    let value = line
+        .split_once(&start)
+        .unwrap_or_else(|| panic!("no {name} in {line}"))
+        .1;
     value.split(' ').next().unwrap_or_default().trim_matches('"')
 }

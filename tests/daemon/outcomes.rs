@@ -12,11 +12,18 @@ pub async fn result_of(held: &Held) -> String {
     let Outcome::Resumed { variables } = soon("outcome", held.outcome()).await else {
         panic!("not resumed: {:?}", held.outcomes());
     };
-    variables.into_iter().find(|(name, _)| name == "fswake_result").map_or_else(String::new, |(_, value)| value)
+    variables
+        .into_iter()
+        .find(|(name, _)| name == "fswake_result")
+        .map_or_else(String::new, |(_, value)| value)
 }
 
 fn refuses(status: u16) -> Behaviour {
-    Behaviour::Refuses { status, after: Duration::from_millis(20), rings: true }
+    Behaviour::Refuses {
+        status,
+        after: Duration::from_millis(20),
+        rings: true,
+    }
 }
 
 #[tokio::test]
@@ -71,7 +78,10 @@ async fn decline_for_all_ends_the_call_and_the_caller_hears_it() {
         iphone.wake();
         assert_eq!(held.outcome().await, Outcome::HungUp(cause.into()));
         assert_eq!(held.timeline().last().unwrap().1, CallerSaw::Final(heard));
-        assert_eq!(android.cancelled().await, "SIP;cause=200;text=\"Call completed elsewhere\"");
+        assert_eq!(
+            android.cancelled().await,
+            "SIP;cause=200;text=\"Call completed elsewhere\""
+        );
     }
 }
 
@@ -86,12 +96,18 @@ async fn phone_that_never_comes_costs_the_caller_max_wait_and_no_more() {
     let held = stage.call(&daemon, "1001");
     assert_eq!(result_of(&held).await, "timeout");
     let took = held.started.elapsed();
-    assert!(Duration::from_millis(1500) <= took && took < Duration::from_secs(4), "{took:?}");
+    assert!(
+        Duration::from_millis(1500) <= took && took < Duration::from_secs(4),
+        "{took:?}"
+    );
     let line = daemon.summary().await;
     assert_eq!((field(&line, "outcome"), field(&line, "pushes")), ("timeout", "3"));
     let pushes = stage.apns.pushes_so_far().await;
     let calls: Vec<_> = pushes.iter().map(|push| push.body["call-id"].clone()).collect();
-    assert!(calls.len() == 3 && calls.iter().all(|call| *call == calls[0]), "one call id for all: {calls:?}");
+    assert!(
+        calls.len() == 3 && calls.iter().all(|call| *call == calls[0]),
+        "one call id for all: {calls:?}"
+    );
 }
 
 #[tokio::test]
@@ -100,7 +116,9 @@ async fn callers_own_limit_makes_the_wait_shorter() {
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
     daemon.asleep(&phone).await;
-    let held = stage.fs.call(&Call::to(daemon.address, "1001", DOMAIN).variable("call_timeout", "1"));
+    let held = stage
+        .fs
+        .call(&Call::to(daemon.address, "1001", DOMAIN).variable("call_timeout", "1"));
     assert_eq!(result_of(&held).await, "timeout");
     assert!(held.started.elapsed() < Duration::from_secs(4));
 }
@@ -138,7 +156,12 @@ async fn wait_ends_early_when_every_push_is_refused_for_good() {
     daemon.asleep(&iphone).await;
     daemon.asleep(&android).await;
     stage.apns.faults.next(Fault::gone("Unregistered", 4_000_000_000_000));
-    stage.fcm.as_ref().unwrap().faults.next(Fault::fcm(404, "NOT_FOUND", "UNREGISTERED"));
+    stage
+        .fcm
+        .as_ref()
+        .unwrap()
+        .faults
+        .next(Fault::fcm(404, "NOT_FOUND", "UNREGISTERED"));
     let asked = Instant::now();
     assert_eq!(result_of(&stage.call(&daemon, "1001")).await, "unreachable");
     assert!(asked.elapsed() < Duration::from_secs(10));

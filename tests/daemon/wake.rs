@@ -25,7 +25,9 @@ async fn sleeping_iphone_is_pushed_woken_rung_and_connected() {
     phone.set_behaviour(ANSWERS);
     daemon.asleep(&phone).await;
 
-    let held = stage.fs.call(&Call::to(daemon.address, "1001", DOMAIN).from("+4930123", "Zoë O'Brien, Jr"));
+    let held = stage
+        .fs
+        .call(&Call::to(daemon.address, "1001", DOMAIN).from("+4930123", "Zoë O'Brien, Jr"));
     let push = stage.push().await;
     assert_eq!((push.status, push.reason), (200, ""));
     let header = |name| push.request.header(name);
@@ -33,7 +35,10 @@ async fn sleeping_iphone_is_pushed_woken_rung_and_connected() {
     assert_eq!((header("apns-push-type"), header("apns-priority")), ("voip", "10"));
     let expires: u64 = header("apns-expiration").parse().unwrap();
     assert!(expires.abs_diff(unix_now() + 20) <= 2, "{expires}");
-    let (call, sip_call_id) = (push.body["call-id"].as_str().unwrap(), push.body["sip-call-id"].as_str().unwrap());
+    let (call, sip_call_id) = (
+        push.body["call-id"].as_str().unwrap(),
+        push.body["sip-call-id"].as_str().unwrap(),
+    );
     assert_eq!(push.body["caller-number"], "+4930123");
     assert_eq!(push.body["caller-name"], "Zoë O'Brien, Jr");
     assert_eq!(push.body["callee"], "1001@fs.test");
@@ -46,8 +51,19 @@ async fn sleeping_iphone_is_pushed_woken_rung_and_connected() {
     assert_eq!(invite.uri, format!("sip:1001@{}", phone.spec().address));
     assert_eq!(invite.offer, ["PCMU", "PCMA"]);
 
-    let Outcome::Connected { phone: at, held_codec, leg_codec, .. } = held.outcome().await else { panic!() };
-    assert_eq!((at, held_codec.as_str(), leg_codec.as_str()), (phone.spec().address, "PCMA", "PCMA"));
+    let Outcome::Connected {
+        phone: at,
+        held_codec,
+        leg_codec,
+        ..
+    } = held.outcome().await
+    else {
+        panic!()
+    };
+    assert_eq!(
+        (at, held_codec.as_str(), leg_codec.as_str()),
+        (phone.spec().address, "PCMA", "PCMA")
+    );
     assert_eq!(held.variable("fswake_result").as_deref(), Some("connected"));
     assert_eq!(held.variable("fswake_call").as_deref(), Some(call));
     let saw: Vec<_> = held.timeline().into_iter().map(|(_, saw)| saw).collect();
@@ -57,7 +73,10 @@ async fn sleeping_iphone_is_pushed_woken_rung_and_connected() {
     assert_eq!((field(&line, "call.id"), field(&line, "aor")), (call, "1001@fs.test"));
     assert_eq!((field(&line, "outcome"), field(&line, "devices")), ("connected", "1"));
     assert_eq!((field(&line, "pushes"), field(&line, "legs")), ("1", "1"));
-    assert!(field(&line, "answered_by").starts_with(&format!("apns:{BUNDLE_ID}:")), "{line}");
+    assert!(
+        field(&line, "answered_by").starts_with(&format!("apns:{BUNDLE_ID}:")),
+        "{line}"
+    );
     for figure in ["call_to_push_ms", "push_to_register_ms", "register_to_invite_ms"] {
         let ms: f64 = field(&line, figure).parse().unwrap();
         assert!((0.0..15_000.0).contains(&ms), "{figure} in {line}");
@@ -73,7 +92,9 @@ async fn sleeping_android_phone_is_woken_through_the_loopback_dial_string() {
     phone.set_behaviour(ANSWERS);
     daemon.asleep(&phone).await;
 
-    let held = stage.fs.call(&Call::to(daemon.address, "1002", DOMAIN).through_loopback());
+    let held = stage
+        .fs
+        .call(&Call::to(daemon.address, "1002", DOMAIN).through_loopback());
     let sent = stage.android_push().await;
     assert_eq!((sent.status, sent.reason.as_str()), (200, ""));
     assert_eq!(sent.message["android"]["priority"], "HIGH");
@@ -81,7 +102,12 @@ async fn sleeping_android_phone_is_woken_through_the_loopback_dial_string() {
     phone.wake();
     let invite = phone.invite(1).await;
     assert_eq!(sent.message["data"]["sip-call-id"], invite.call_id);
-    let Outcome::Connected { held_codec, leg_codec, .. } = held.outcome().await else { panic!() };
+    let Outcome::Connected {
+        held_codec, leg_codec, ..
+    } = held.outcome().await
+    else {
+        panic!()
+    };
     assert_eq!(held_codec, leg_codec);
     phone.hang_up();
     assert_eq!(held.nth_outcome(1).await, Outcome::HungUp("NORMAL_CLEARING".into()));
@@ -98,7 +124,9 @@ async fn contacts_of_old_linphone_and_mod_apn_wake_their_phones() {
     let mod_apn = format!("app-id={BUNDLE_ID};pn-voip-tok={voip};pn-im-tok={im};pn-platform=iOS");
     let linphone = format!("app-id=example-phone;pn-type=firebase;pn-tok={firebase};pn-silent=1;pn-timeout=0");
     for (user, params) in [("1003", mod_apn), ("1004", linphone)] {
-        let phone = stage.fs.phone(PhoneSpec::new(user, DOMAIN).params(&params).behind("192.168.1.7:5060"));
+        let phone = stage
+            .fs
+            .phone(PhoneSpec::new(user, DOMAIN).params(&params).behind("192.168.1.7:5060"));
         phone.set_behaviour(ANSWERS);
         daemon.asleep(&phone).await;
         let held = stage.call(&daemon, user);
@@ -109,7 +137,10 @@ async fn contacts_of_old_linphone_and_mod_apn_wake_their_phones() {
         }
         phone.wake();
         let uri = phone.invite(1).await.uri;
-        assert!(!uri.contains("pn-") && !uri.contains("app-id") && uri.contains("fs_path="), "{uri}");
+        assert!(
+            !uri.contains("pn-") && !uri.contains("app-id") && uri.contains("fs_path="),
+            "{uri}"
+        );
         held.wait_bridged().await;
     }
 }
@@ -150,16 +181,25 @@ async fn first_to_answer_gets_the_call_and_the_other_hears_completed_elsewhere()
     let held = stage.call(&daemon, "1001");
     let (apple, google) = tokio::join!(stage.push(), stage.android_push());
     assert_eq!(apple.body["call-id"], google.message["data"]["call-id"]);
-    assert_ne!(apple.body["sip-call-id"], google.message["data"]["sip-call-id"], "one Call-ID for each phone");
+    assert_ne!(
+        apple.body["sip-call-id"], google.message["data"]["sip-call-id"],
+        "one Call-ID for each phone"
+    );
     iphone.wake();
     android.wake();
     iphone.invite(1).await;
     android.invite(1).await;
     android.answer();
     held.wait_bridged().await;
-    assert_eq!(iphone.cancelled().await, "SIP;cause=200;text=\"Call completed elsewhere\"");
+    assert_eq!(
+        iphone.cancelled().await,
+        "SIP;cause=200;text=\"Call completed elsewhere\""
+    );
     let line = daemon.summary().await;
-    assert_eq!((field(&line, "devices"), field(&line, "pushes"), field(&line, "legs")), ("2", "2", "2"));
+    assert_eq!(
+        (field(&line, "devices"), field(&line, "pushes"), field(&line, "legs")),
+        ("2", "2", "2")
+    );
     assert!(field(&line, "answered_by").starts_with("fcm:"), "{line}");
     assert_eq!((iphone.invites().len(), android.invites().len()), (1, 1));
 }
@@ -237,7 +277,9 @@ async fn journal_tells_the_life_of_a_wake_and_no_token() {
     let store = Connection::open(stage.dir.path().join("fswake.db")).unwrap();
     let sql = "SELECT event, detail, aor_user, aor_domain FROM journal WHERE call = ?1 ORDER BY id";
     let mut rows = store.prepare(sql).unwrap();
-    let rows = rows.query_map([&call], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?))).unwrap();
+    let rows = rows
+        .query_map([&call], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?)))
+        .unwrap();
     let rows: Vec<(String, String, String, String)> = rows.collect::<Result<_, _>>().unwrap();
     let events: Vec<_> = rows.iter().map(|row| row.0.as_str()).collect();
     let expected = [
@@ -252,7 +294,10 @@ async fn journal_tells_the_life_of_a_wake_and_no_token() {
     assert_eq!(events, expected);
     for (_, detail, user, domain) in &rows {
         assert_eq!((user.as_str(), domain.as_str()), ("1001", DOMAIN));
-        assert!(serde_json::from_str::<serde_json::Value>(detail).unwrap().is_object(), "{detail}");
+        assert!(
+            serde_json::from_str::<serde_json::Value>(detail).unwrap().is_object(),
+            "{detail}"
+        );
         assert!(!detail.contains(&push.token), "{detail}");
     }
     assert!(rows[2].1.contains(push.request.header("apns-id")), "{}", rows[2].1);

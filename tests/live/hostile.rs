@@ -30,8 +30,14 @@ async fn unharmed(site: &Site, decoy: &Phone) {
     let pwned = site.fs.api("global_getvar fswake_pwned").await;
     // FreeSWITCH's way of saying that it is empty.
     assert_eq!(pwned.trim(), "-ERR no reply");
-    let channels = site.fs.channels().await;
-    assert!(channels.len() <= 2, "{channels:?}");
+    // The caller and one leg at most; FreeSWITCH lists a leg that is over for a moment longer.
+    for _ in 0..50 {
+        if site.fs.channels().await.len() <= 2 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{:#?}", site.fs.channels().await);
 }
 
 async fn contact_that_would_dial_elsewhere_does_not(fs: Arc<RealFs>) {
@@ -65,7 +71,6 @@ async fn contact_that_would_dial_elsewhere_does_not(fs: Arc<RealFs>) {
         )
         .await;
         let token = new_token();
-        site.wake_by(&token, &phone, Wakes::ByRefresh);
         phone.contact_text(&format!("<sip:{name}@127.0.0.1:PORT{}>", push_params(&token)));
         let registered = phone.register().await;
         let call = site.caller().await.call(&format!("6{user}"));
@@ -106,7 +111,14 @@ async fn contact_that_is_not_sip_harms_nobody(fs: Arc<RealFs>) {
         let call = site.caller().await.call(&format!("6{user}"));
         let outcome = call.outcome().await;
         eprintln!("{contact}: REGISTER {registered:?}, call {outcome}");
-        assert_eq!(outcome, 410, "{contact}");
+        // FreeSWITCH makes sip:127.0.0.1:PORT of the last one, and that is a phone.
+        let expected = if contact.starts_with("<http:") { 200 } else { 410 };
+        assert_eq!(
+            (outcome, phone.invites()),
+            (expected, usize::from(expected == 200)),
+            "{contact}"
+        );
+        call.hang_up().await;
         unharmed(&site, &decoy).await;
     }
 }
@@ -141,7 +153,9 @@ async fn contact_that_freeswitch_cuts_gives_no_cut_token(fs: Arc<RealFs>) {
 async fn display_name_that_would_be_a_variable_arrives_harmless(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default()).await;
     let decoy = decoy(&site).await;
+    let dials = format!("\"a:_:sofia/internal/sip:x@{}:_:b\" ", decoy.address());
     for (display, arrives) in [
+        (dials.as_str(), None),
         (r#""O'Brien, Jr" "#, Some("O'Brien, Jr")),
         (r#""a,origination_uuid=x}sofia/internal/sip:x@127.0.0.1" "#, None),
         (r#""x'} {y='" "#, None),

@@ -3,6 +3,8 @@
 //! One FreeSWITCH serves all tests, one after another, each with an fswake and users of its own; after each of them no
 //! channel may be left. Without an installed FreeSWITCH (`$FS_PREFIX`, else `/usr/local/freeswitch`) all tests are listed
 //! as ignored, and the reason is printed.
+//!
+//! A test that fails prints the end of both logs. `$FSWAKE_LIVE_LOG` names a file for all that fswake says.
 
 mod breakage;
 mod desk;

@@ -15,7 +15,7 @@ crate::trials![
     originate_without_a_caller_wakes_both_phones_and_connects_the_first,
     ring_group_rings_each_phone_once_and_the_loser_hears_completed_elsewhere,
     refresh_counts_as_a_wake_up,
-    phone_that_wakes_in_place_is_rung_once,
+    phone_that_wakes_where_it_slept_is_rung_once,
     three_registers_of_one_wake_up_bring_one_invite,
     pcma_phone_is_connected_without_transcoding,
     held_channel_says_how_it_went,
@@ -69,6 +69,7 @@ async fn originate_without_a_caller_wakes_both_phones_and_connects_the_first(fs:
     assert_eq!(reason, "SIP;cause=200;text=\"Call completed elsewhere\"");
     assert_eq!((first.invites(), second.invites()), (1, 1));
     first.hang_up().await;
+    site.fs.becomes_silent(Duration::from_secs(2)).await;
 }
 
 async fn ring_group_rings_each_phone_once_and_the_loser_hears_completed_elsewhere(fs: Arc<RealFs>) {
@@ -104,7 +105,7 @@ async fn refresh_counts_as_a_wake_up(fs: Arc<RealFs>) {
     phone.ended().await;
 }
 
-async fn phone_that_wakes_in_place_is_rung_once(fs: Arc<RealFs>) {
+async fn phone_that_wakes_where_it_slept_is_rung_once(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default()).await;
     let user = site.fs.new_user();
     let phone = site
@@ -118,8 +119,9 @@ async fn phone_that_wakes_in_place_is_rung_once(fs: Arc<RealFs>) {
     let call = site.caller().await.call(&format!("7{user}"));
     assert_eq!(call.outcome().await, 200);
     phone.on_the_line().await;
-    let rang = phone.count(|w| matches!(w, What::Rang));
-    assert_eq!(rang, 1, "{}", phone.story());
+    // It may hear the INVITE of the leg to where it slept, and its CANCEL; then only the other one rings on.
+    let cancelled = phone.count(|w| matches!(w, What::Cancelled(_)));
+    assert!(cancelled <= 1 && phone.invites() == cancelled + 1, "{}", phone.story());
     call.hang_up().await;
     phone.ended().await;
 }
@@ -176,6 +178,7 @@ async fn held_channel_says_how_it_went(fs: Arc<RealFs>) {
     let call = site.caller().await.call(&number);
     assert_eq!(call.outcome().await, 200);
     phone.on_the_line().await;
+    site.fs.active_channels(2).await;
     let channel = site.fs.caller_channel(&number).await.unwrap();
     let result = site.fs.api(&format!("uuid_getvar {channel} fswake_result")).await;
     assert_eq!(result, "connected");

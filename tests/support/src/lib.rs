@@ -1,9 +1,7 @@
 //! Stand-ins for the remote ends of fswake: APNs, FCM, SIP phones; and a real FreeSWITCH for the live tests.
 
 #![allow(clippy::missing_panics_doc, reason = "a stand-in that cannot go on fails its test")]
-
 // A stand-in that cannot start has to end the test, and that is all there is to say about it.
-#![allow(clippy::missing_panics_doc)]
 
 pub mod apns;
 pub mod fcm;

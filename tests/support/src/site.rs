@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -99,7 +100,14 @@ impl Daemon {
         let (sender, lines) = watch::channel(Vec::new());
         tokio::spawn(async move {
             let mut stderr = BufReader::new(stderr).lines();
+            let mut copy = std::env::var_os("FSWAKE_LIVE_LOG").and_then(|name| {
+                let mut options = std::fs::File::options();
+                options.create(true).append(true).open(name).ok()
+            });
             while let Ok(Some(line)) = stderr.next_line().await {
+                if let Some(copy) = &mut copy {
+                    let _ = writeln!(copy, "{line}");
+                }
                 sender.send_modify(|lines| lines.push(line));
             }
         });

@@ -129,8 +129,7 @@ struct Inner {
 
 struct State {
     socket: Arc<UdpSocket>,
-    /// Datagrams read by a receiver with another number are not heard.
-    epoch: u64,
+    awake: bool,
     script: Script,
     contact: String,
     display: String,
@@ -160,7 +159,7 @@ impl Phone {
         let socket = Arc::new(bind().await);
         let state = State {
             socket: socket.clone(),
-            epoch: 0,
+            awake: true,
             script: script.into(),
             contact: format!("<sip:{}@127.0.0.1:PORT>", account.user),
             display: String::new(),
@@ -177,20 +176,23 @@ impl Phone {
                 changes: watch::Sender::new(0),
             }),
         };
-        phone.listen(socket, 0);
+        phone.listen(socket);
         phone
     }
 
-    fn listen(&self, socket: Arc<UdpSocket>, epoch: u64) {
+    /// One reader per socket. What comes while it sleeps, or to a socket that it has left, is read and not heard.
+    fn listen(&self, socket: Arc<UdpSocket>) {
         let phone = Arc::downgrade(&self.inner);
         tokio::spawn(async move {
             let mut buffer = vec![0; 65_536];
             while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
                 let Some(inner) = phone.upgrade() else { return };
                 let phone = Phone { inner };
-                if phone.lock().epoch == epoch
-                    && let Some(message) = Message::parse(&buffer[..length])
-                {
+                let hears = {
+                    let state = phone.lock();
+                    state.awake && Arc::ptr_eq(&state.socket, &socket)
+                };
+                if hears && let Some(message) = Message::parse(&buffer[..length]) {
                     phone.heard(message, from);
                 }
             }
@@ -234,30 +236,24 @@ impl Phone {
 
     /// Falls asleep: its socket stays open, and it hears nothing.
     pub fn sleep(&self) {
-        self.lock().epoch += 1;
+        self.lock().awake = false;
     }
 
     /// Wakes up at the same port. It has not registered yet.
     pub fn wake_in_place(&self) {
-        let (socket, epoch) = {
-            let mut state = self.lock();
-            state.epoch += 1;
-            (state.socket.clone(), state.epoch)
-        };
-        self.listen(socket, epoch);
+        self.lock().awake = true;
     }
 
     /// Wakes up at a new port and with a new Call-ID for its REGISTERs. It has not registered yet. The old port stays silent.
     pub async fn wake_elsewhere(&self) {
         let socket = Arc::new(bind().await);
-        let epoch = {
+        {
             let mut state = self.lock();
-            state.epoch += 1;
+            state.awake = true;
             state.socket = socket.clone();
             state.registration = register::Registration::default();
-            state.epoch
-        };
-        self.listen(socket, epoch);
+        }
+        self.listen(socket);
     }
 
     fn send(&self, text: &str, to: SocketAddr) {

@@ -1,4 +1,5 @@
-//! Devices and bindings of all AORs, and the rules of design section 4 about who owns a token and when it is dropped.
+//! Devices and bindings of all AORs, and the rules about who owns a token and when it is dropped
+//! (docs/ARCHITECTURE.md, "Tokens").
 //!
 //! Races, each with its test in `tests/directory.rs`:
 //! - the same token registers at two AORs: the last authenticated REGISTER wins;
@@ -7,8 +8,12 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::time::Duration;
 
+mod entry;
+
+pub use self::entry::{AorKey, Binding, Entry, KnownDevice, Seen};
 use super::command::Command;
 use super::event::{Registration, Source, UnregisterWhy, Unregistration};
 use super::policy::{OnUnregister, Policy};
@@ -16,85 +21,6 @@ use crate::types::{Aor, Device, DeviceKey, Moment, Provider, PushToken, Target, 
 
 /// More devices or bindings of one AOR than this are not kept: the oldest go.
 const MOST_PER_AOR: usize = 20;
-
-/// An AOR as it is compared: aliases resolved, domain in lower case (or empty with `ignore-domain`).
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct AorKey {
-    user: Box<str>,
-    domain: Box<str>,
-}
-
-impl AorKey {
-    /// Normalises an AOR.
-    pub fn of(aor: &Aor, policy: &Policy) -> Self {
-        let domain = if policy.ignore_domain {
-            String::new()
-        } else {
-            let lower = aor.domain.to_ascii_lowercase();
-            match policy.domain_aliases.iter().find(|(alias, _)| *alias == lower) {
-                Some((_, real)) => real.to_ascii_lowercase(),
-                None => lower,
-            }
-        };
-        Self {
-            user: aor.user.as_str().into(),
-            domain: domain.into(),
-        }
-    }
-}
-
-/// A live contact.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Binding {
-    /// Dial-string to it.
-    pub target: Target,
-    /// `Call-ID` of its REGISTERs.
-    pub call_id: String,
-    /// The device it belongs to; `None` for phones without a token.
-    pub device: Option<DeviceKey>,
-    /// When it runs out.
-    pub expires: Moment,
-    /// Last proof of life, if any since we know it and since a ping failed.
-    pub alive: Option<Moment>,
-    generation: u64,
-}
-
-/// A device with what only the running daemon knows of it.
-#[derive(Clone, Debug)]
-pub struct KnownDevice {
-    /// As stored.
-    pub device: Device,
-    /// Its last call push.
-    pub last_push: Option<Moment>,
-    /// Call pushes in the current minute, for the rate limit.
-    pub recent: super::limits::Window,
-}
-
-/// What one AOR has.
-#[derive(Debug, Default)]
-pub struct Entry {
-    /// Devices, oldest first.
-    pub devices: Vec<KnownDevice>,
-    /// Bindings, oldest first.
-    pub bindings: Vec<Binding>,
-}
-
-/// What a registration changed, as far as a waiting call cares.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Seen {
-    /// Whose.
-    pub key: AorKey,
-    /// Which device, if it has a token.
-    pub device: Option<DeviceKey>,
-    /// The device that this one replaces (a new token of the same app).
-    pub replaced: Option<DeviceKey>,
-    /// Where it is now.
-    pub target: Target,
-    /// `Call-ID` of the REGISTER, the identity of phones without a token.
-    pub call_id: String,
-    /// False for a registration that was read again and had been known unchanged.
-    pub is_news: bool,
-}
 
 /// All AORs.
 #[derive(Debug, Default)]
@@ -118,12 +44,11 @@ impl Directory {
         let Some(device_key) = device.key() else { return };
         let key = AorKey::of(&device.aor, policy);
         self.owners.insert(self.token_hash(&device_key), key.clone());
-        let known = KnownDevice {
-            device,
-            last_push: None,
-            recent: super::limits::Window::default(),
-        };
-        self.entries.entry(key).or_default().devices.push(known);
+        self.entries
+            .entry(key)
+            .or_default()
+            .devices
+            .push(KnownDevice::new(device, &device_key));
     }
 
     /// What an AOR has, if anything.
@@ -160,7 +85,7 @@ impl Directory {
     pub fn register(
         &mut self,
         now: Moment,
-        reg: &Registration,
+        mut reg: Registration,
         policy: &Policy,
         out: &mut dyn FnMut(Command),
     ) -> Option<Seen> {
@@ -177,18 +102,18 @@ impl Directory {
         let device = device.filter(|d| !(reading && self.is_held_by_another(d, &key, now)));
         let mut replaced = None;
         if let Some(device) = &device {
-            replaced = self.own(&key, device, reg, out);
+            replaced = self.own(&key, device, &mut reg, out);
         } else if reg.push.is_none() && !reading {
-            self.forget_unpushed(&key, reg, out);
+            self.forget_unpushed(&key, &reg.call_id, out);
         }
-        let target = reg.target.clone()?;
-        let is_news = self.bind(now, &key, device.as_ref(), reg, &target);
+        let target = reg.target.take()?;
+        let is_news = self.bind(now, &key, device.as_ref(), &reg, &target);
         Some(Seen {
             key,
             device,
             replaced,
             target,
-            call_id: reg.call_id.clone(),
+            call_id: reg.call_id,
             is_news,
         })
     }
@@ -198,7 +123,7 @@ impl Directory {
         &mut self,
         key: &AorKey,
         device: &DeviceKey,
-        reg: &Registration,
+        reg: &mut Registration,
         out: &mut dyn FnMut(Command),
     ) -> Option<DeviceKey> {
         let hash = self.token_hash(device);
@@ -222,14 +147,14 @@ impl Directory {
         if let Some(old) = &old {
             self.remove_device(key, old, "new-token", out);
         }
-        let push = reg.push.clone()?;
+        let push = reg.push.take()?;
         let entry = self.entries.entry(key.clone()).or_default();
         let known = entry.devices.iter().position(|d| is(&d.device, device));
         let first_seen = known.map_or(reg.at, |i| entry.devices[i].device.first_seen);
         let stored = Device {
             aor: reg.aor.clone(),
             push,
-            user_agent: reg.user_agent.clone(),
+            user_agent: std::mem::take(&mut reg.user_agent),
             register_call_id: reg.call_id.clone(),
             first_seen,
             last_seen: reg.at,
@@ -242,11 +167,7 @@ impl Directory {
                 entry.devices[i].device = stored.clone();
             }
             None => {
-                entry.devices.push(KnownDevice {
-                    device: stored.clone(),
-                    last_push: None,
-                    recent: super::limits::Window::default(),
-                });
+                entry.devices.push(KnownDevice::new(stored.clone(), device));
             }
         }
         let surplus = (entry.devices.len() > MOST_PER_AOR)
@@ -267,12 +188,12 @@ impl Directory {
     }
 
     /// A REGISTER without push parameters by a phone that had them: its user switched pushes off.
-    fn forget_unpushed(&mut self, key: &AorKey, reg: &Registration, out: &mut dyn FnMut(Command)) {
+    fn forget_unpushed(&mut self, key: &AorKey, call_id: &Arc<str>, out: &mut dyn FnMut(Command)) {
         let Some(entry) = self.entries.get(key) else { return };
         let was: Vec<_> = entry
             .devices
             .iter()
-            .filter(|d| d.device.register_call_id == reg.call_id)
+            .filter(|d| d.device.register_call_id == *call_id)
             .filter_map(|d| d.device.key())
             .collect();
         for device in was {
@@ -364,7 +285,7 @@ impl Directory {
     pub fn ping(&mut self, now: Moment, aor: &Aor, call_id: &str, reachable: bool, policy: &Policy) {
         let key = AorKey::of(aor, policy);
         for b in self.entries.get_mut(&key).into_iter().flat_map(|e| &mut e.bindings) {
-            if b.call_id == call_id {
+            if *b.call_id == *call_id {
                 b.alive = reachable.then_some(now);
             }
         }
@@ -457,11 +378,8 @@ impl Directory {
     }
 
     fn token_hash(&self, device: &DeviceKey) -> u64 {
-        self.hasher.hash_one((
-            &device.provider as &Provider,
-            device.app.as_str(),
-            &device.token as &PushToken,
-        ))
+        self.hasher
+            .hash_one((&device.provider as &Provider, &*device.app, &device.token as &PushToken))
     }
 }
 

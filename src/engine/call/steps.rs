@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::call::{Call, Phase};
-use super::command::{Command, Value};
-use super::party::{Leg, LegState, Origin, Wake};
-use super::world::World;
+use super::{Call, Phase};
+use crate::engine::command::{Command, Value};
+use crate::engine::party::{Leg, LegState, Origin, Wake};
+use crate::engine::world::World;
 use crate::push::{PushKind, PushRequest};
 use crate::types::PushParams;
 

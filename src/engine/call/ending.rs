@@ -1,0 +1,117 @@
+//! How a hold ends, and what it leaves behind: nothing that rings, and one line of summary.
+
+use super::{Call, Phase};
+use crate::engine::command::{Command, HoldResult, Summary};
+use crate::engine::party::Party;
+use crate::engine::world::World;
+use crate::push::{CancelReason, PushKind};
+
+impl Call {
+    /// The caller is gone: the legs end for the same reason.
+    pub fn on_caller_gone(&mut self, cause: &str, world: &mut World<'_>) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        let reason = match cause {
+            "LOSE_RACE" | "PICKED_OFF" => CancelReason::AnsweredElsewhere,
+            _ => CancelReason::CallerHungUp,
+        };
+        self.note(world, "caller-gone", vec![("cause", cause.into())]);
+        self.end_with(HoldResult::Abandoned, cause, Some(reason), world);
+        world.out.push_back(Command::Close(self.held.call));
+    }
+
+    /// FreeSWITCH goes on without us: the dialplan's next action has the caller now.
+    pub fn on_connection_lost(&mut self, world: &mut World<'_>) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        self.note(world, "connection-lost", vec![]);
+        self.end_with(
+            HoldResult::Error,
+            "ORIGINATOR_CANCEL",
+            Some(CancelReason::TimedOut),
+            world,
+        );
+        world.out.push_back(Command::Close(self.held.call));
+    }
+
+    /// Ends the hold and hands the channel back.
+    pub fn finish(&mut self, result: HoldResult, world: &mut World<'_>) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        let cancel = matches!(result, HoldResult::Timeout | HoldResult::Draining).then_some(CancelReason::TimedOut);
+        // Not LOSE_RACE: this call was missed, and phones shall say so.
+        self.end_with(result, "ORIGINATOR_CANCEL", cancel, world);
+        world.out.push_back(Command::Release {
+            call: self.held.call,
+            result,
+        });
+    }
+
+    /// Kills what rings, calls off what was woken, and sums up.
+    pub(super) fn end_with(
+        &mut self,
+        result: HoldResult,
+        cause: &str,
+        cancel: Option<CancelReason>,
+        world: &mut World<'_>,
+    ) {
+        self.phase = Phase::Over;
+        for p in 0..self.parties.len() {
+            if let Some(leg) = self.parties[p].leg.take() {
+                world.out.push_back(Command::Kill {
+                    leg: self.leg_id(leg.n),
+                    cause: cause.to_owned(),
+                });
+            } else if let Some(reason) = cancel
+                && self.parties[p].pushed.is_some()
+                && !self.parties[p].is_out
+            {
+                self.push_news(p, PushKind::Cancel(reason), world);
+            }
+            if matches!(result, HoldResult::Abandoned | HoldResult::Timeout)
+                && cancel != Some(CancelReason::AnsweredElsewhere)
+            {
+                self.push_news(p, PushKind::MissedCall, world);
+            }
+        }
+        world.out.push_back(Command::Summarize(Summary {
+            call: self.held.call,
+            aor: self.held.aor.clone(),
+            result,
+            devices: u32::try_from(self.parties.len()).unwrap_or(u32::MAX),
+            pushes: self.pushes,
+            legs: self.legs,
+            answered_by: self.answered_by.clone(),
+            held: world.now.since(self.since),
+            call_to_push: self.first_push.map(|at| at.since(self.since)),
+            push_to_register: self
+                .woken
+                .zip(self.woken_device)
+                .and_then(|(at, p)| Some(at.since(self.parties[p].pushed?))),
+            register_to_invite: self
+                .invited
+                .zip(self.woken)
+                .map(|(invite, register)| invite.since(register)),
+        }));
+    }
+
+    /// Ends the wait early when nobody is left who could answer.
+    pub(super) fn settle(&mut self, world: &mut World<'_>) {
+        if self.phase != Phase::Holding || self.parties.iter().any(Party::may_answer) {
+            return;
+        }
+        let result = if self.parties.is_empty() {
+            HoldResult::NoDevice
+        } else if self.declined {
+            HoldResult::Declined
+        } else if self.parties.iter().any(|p| p.was_rung && p.is_out) {
+            HoldResult::Timeout
+        } else {
+            HoldResult::Unreachable
+        };
+        self.finish(result, world);
+    }
+}

@@ -1,0 +1,178 @@
+//! What legs tell: ringing, answers, bridges, ends.
+
+use super::{Call, Phase};
+use crate::engine::HoldResult;
+use crate::engine::command::{Command, Value};
+use crate::engine::event::{LegEnd, Verdict};
+use crate::engine::party::{Leg, LegState, Origin, Wake};
+use crate::engine::policy::Decline;
+use crate::engine::world::World;
+use crate::push::CancelReason;
+
+impl Call {
+    /// The originate of a leg was written.
+    pub fn on_dialed(&mut self, n: u32, world: &mut World<'_>) {
+        let by = self.party_of_leg(n);
+        if self.invited.is_none() && by.is_some() && by == self.woken_device {
+            self.invited = Some(world.now);
+        }
+    }
+
+    /// 18x on a leg: the phone is awake, no push is needed any more.
+    pub fn on_ringing(&mut self, n: u32, world: &mut World<'_>) {
+        let Some(p) = self.party_of_leg(n) else { return };
+        let party = &mut self.parties[p];
+        let Some(leg) = &mut party.leg else { return };
+        if leg.state != LegState::Dialing {
+            return;
+        }
+        leg.state = LegState::Ringing;
+        let target = leg.target.clone();
+        party.wake = Wake::Done;
+        world.directory.saw_alive(&self.key, &target, world.now);
+        self.note_device(world, p, "leg-ringing", vec![]);
+    }
+
+    /// 200 on a leg.
+    pub fn on_answered(&mut self, n: u32, codec: Option<String>, world: &mut World<'_>) {
+        let leg = self.leg_id(n);
+        let Some(p) = self.party_of_leg(n) else {
+            // Killed here and answered there at the same time.
+            world.out.push_back(Command::Kill {
+                leg,
+                cause: "LOSE_RACE".into(),
+            });
+            return;
+        };
+        let Some(answered) = &mut self.parties[p].leg else {
+            return;
+        };
+        if answered.state == LegState::Answered {
+            return;
+        }
+        answered.state = LegState::Answered;
+        let target = answered.target.clone();
+        self.parties[p].wake = Wake::Done;
+        world.directory.saw_alive(&self.key, &target, world.now);
+        match self.phase {
+            Phase::Holding => {
+                self.phase = Phase::Connecting(n);
+                let detail = vec![("codec", Value::from(codec.clone().unwrap_or_default()))];
+                self.note_device(world, p, "leg-answered", detail);
+                world.out.push_back(Command::Connect { leg, codec });
+            }
+            Phase::Connecting(_) => self.also_answered.push((n, codec)),
+            Phase::Over => {}
+        }
+    }
+
+    /// The bridge stands: everybody else hears "completed elsewhere".
+    pub fn on_bridged(&mut self, n: u32, world: &mut World<'_>) {
+        if self.phase != Phase::Connecting(n) {
+            return;
+        }
+        if let Some(p) = self.party_of_leg(n) {
+            self.answered_by = Some(self.parties[p].label().to_string());
+            self.parties[p].leg = None;
+            self.parties[p].is_out = true;
+        }
+        self.end_with(
+            HoldResult::Connected,
+            "LOSE_RACE",
+            Some(CancelReason::AnsweredElsewhere),
+            world,
+        );
+        world.out.push_back(Command::Close(self.held.call));
+    }
+
+    /// The bridge failed: the next that answered, or go on waiting.
+    pub fn on_bridge_failed(&mut self, n: u32, world: &mut World<'_>) {
+        if self.phase != Phase::Connecting(n) {
+            return;
+        }
+        self.phase = Phase::Holding;
+        if let Some(p) = self.party_of_leg(n) {
+            self.note_device(world, p, "bridge-failed", vec![]);
+            world.out.push_back(Command::Kill {
+                leg: self.leg_id(n),
+                cause: "NORMAL_TEMPORARY_FAILURE".into(),
+            });
+            self.parties[p].leg = None;
+            self.parties[p].is_out = true;
+        }
+        let alive = |call: &Self, n| call.party_of_leg(n).is_some();
+        while !self.also_answered.is_empty() {
+            let (next, codec) = self.also_answered.remove(0);
+            if alive(self, next) {
+                self.phase = Phase::Connecting(next);
+                world.out.push_back(Command::Connect {
+                    leg: self.leg_id(next),
+                    codec,
+                });
+                return;
+            }
+        }
+        self.settle(world);
+    }
+
+    /// A leg is over.
+    pub fn on_leg_ended(&mut self, n: u32, end: &LegEnd, world: &mut World<'_>) {
+        let Some(p) = self.party_of_leg(n) else { return };
+        if self.phase == Phase::Connecting(n) {
+            // The bridge's own result says what happens next: BridgeFailed follows.
+            return;
+        }
+        let Some(leg) = self.parties[p].leg.take() else { return };
+        let status = u64::from(end.sip_status.unwrap_or(0));
+        self.note_device(
+            world,
+            p,
+            "leg-ended",
+            vec![("cause", end.cause.clone().into()), ("sip", Value::Number(status))],
+        );
+        match end.verdict() {
+            Verdict::Declined { busy } => self.on_declined(p, busy, world),
+            Verdict::NoAnswer => self.parties[p].is_out = true,
+            Verdict::Unreachable => self.on_unreachable(p, &leg, world),
+        }
+        self.settle(world);
+    }
+
+    pub(super) fn on_declined(&mut self, p: usize, busy: bool, world: &mut World<'_>) {
+        self.declined = true;
+        self.parties[p].is_out = true;
+        self.parties[p].wake = Wake::Done;
+        if world.policy.decline == Decline::All && self.phase == Phase::Holding {
+            let cause = if busy { "USER_BUSY" } else { "CALL_REJECTED" };
+            self.end_with(
+                HoldResult::Declined,
+                "LOSE_RACE",
+                Some(CancelReason::DeclinedElsewhere),
+                world,
+            );
+            world.out.push_back(Command::Reject {
+                call: self.held.call,
+                cause,
+            });
+        }
+    }
+
+    /// The contact did not work: a newer one is rung, else the device is pushed and waited for.
+    pub(super) fn on_unreachable(&mut self, p: usize, failed: &Leg, world: &mut World<'_>) {
+        let party = &mut self.parties[p];
+        let newer = party.target.as_ref().is_some_and(|t| *t != failed.target) || party.registered_again;
+        party.registered_again = false;
+        if newer {
+            self.ring(p, Origin::Woken, world);
+            return;
+        }
+        // What failed is not rung again before the phone has registered again.
+        party.target = None;
+        party.alive = None;
+        // A push of this call that is still under way needs no second one; a phone that came and failed does.
+        let under_way = (party.pushes > 0 || party.rides) && !party.registered;
+        if party.wake != Wake::Impossible && !under_way && party.can_be_pushed(world.policy.push_retries) {
+            self.push(p, world);
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! One held call: who could answer it, what was tried, and what is tried next.
+//!
+//! Races, each with its test in `tests/engine.rs`:
+//! - two phones answer within the time that a bridge takes: the first is bridged, the second hears "completed elsewhere";
+//! - three REGISTERs of one wake-up: one INVITE;
+//! - the caller hangs up in the moment of the REGISTER: no leg, or a leg that is killed;
+//! - a push is refused after its phone has registered by itself: the leg goes on;
+//! - the deadline passes while a bridge is under way: the bridge decides.
+
+mod ending;
+mod legs;
+mod steps;
+
+use std::time::Duration;
+
+use super::command::{Command, HoldResult, Note, Value};
+use super::directory::{AorKey, Seen};
+use super::event::HeldCall;
+use super::party::{LegState, Origin, Party, Wake};
+use super::world::World;
+use crate::push::{PushError, PushReceipt};
+use crate::types::{DeviceKey, LegId, Moment};
+
+/// Where a call is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Ringing and waiting.
+    Holding,
+    /// A leg answered; FreeSWITCH is bridging it.
+    Connecting(u32),
+    /// Over: only to be removed.
+    Over,
+}
+
+/// One held call.
+#[derive(Debug)]
+pub struct Call {
+    held: HeldCall,
+    key: AorKey,
+    since: Moment,
+    deadline: Moment,
+    phase: Phase,
+    parties: Vec<Party>,
+    legs: u32,
+    pushes: u32,
+    declined: bool,
+    first_push: Option<Moment>,
+    woken: Option<Moment>,
+    woken_device: Option<usize>,
+    invited: Option<Moment>,
+    answered_by: Option<String>,
+    /// Legs that answered while another was being bridged, in order, with their codecs.
+    also_answered: Vec<(u32, Option<String>)>,
+}
+
+impl Call {
+    /// Starts a hold: rings who is awake, wakes who is not. Over at once when there is nobody.
+    pub fn hold(held: HeldCall, key: AorKey, world: &mut World<'_>) -> Self {
+        let wait = held
+            .max_wait
+            .map_or(world.policy.max_wait, |own| own.min(world.policy.max_wait));
+        let mut call = Self {
+            key,
+            since: world.now,
+            deadline: world.now.plus(wait),
+            phase: Phase::Holding,
+            parties: Vec::new(),
+            legs: 0,
+            pushes: 0,
+            declined: false,
+            first_push: None,
+            woken: None,
+            woken_device: None,
+            invited: None,
+            answered_by: None,
+            also_answered: Vec::new(),
+            held,
+        };
+        call.parties = world
+            .directory
+            .entry(&call.key)
+            .map(|e| Party::all_of(e, world.now))
+            .unwrap_or_default();
+        call.note(
+            world,
+            "call-held",
+            vec![
+                ("caller", call.held.caller_number.clone().into()),
+                (
+                    "devices",
+                    Value::from(u32::try_from(call.parties.len()).unwrap_or(u32::MAX)),
+                ),
+                ("wait-ms", wait.into()),
+            ],
+        );
+        for p in 0..call.parties.len() {
+            call.start(p, world);
+        }
+        call.settle(world);
+        if call.phase == Phase::Holding {
+            world.out.push_back(Command::Alert(call.held.call));
+        }
+        call
+    }
+
+    /// First steps for one party: push and ring, in the order that costs the sleeping phone least time.
+    fn start(&mut self, p: usize, world: &mut World<'_>) {
+        let party = &self.parties[p];
+        let fresh = party
+            .alive
+            .is_some_and(|alive| world.now.since(alive) < world.policy.fresh_for);
+        let ringable = party.target.is_some();
+        let has_token = party.device.is_some();
+        if has_token && party.set_aside.is_none() {
+            if fresh && ringable {
+                self.parties[p].wake = Wake::At {
+                    when: world.now.plus(world.policy.push_delay),
+                    tries: 0,
+                };
+                self.note_device(world, p, "device-awake", vec![]);
+            } else {
+                self.push(p, world);
+            }
+        } else if let Some(reason) = party.set_aside.clone() {
+            self.note_device(world, p, "device-set-aside", vec![("reason", reason.into())]);
+        }
+        if ringable {
+            let origin = if fresh { Origin::Awake } else { Origin::Known };
+            self.ring(p, origin, world);
+        }
+    }
+
+    /// The wait's next timer, if the call still has one.
+    pub fn next_timer(&self, debounce: Duration) -> Option<Moment> {
+        match self.phase {
+            // A bridge under way is FreeSWITCH's to finish; a connection that never answers is cut by its own timeout.
+            Phase::Over | Phase::Connecting(_) => None,
+            Phase::Holding => self
+                .parties
+                .iter()
+                .filter_map(|p| p.next_timer(debounce))
+                .chain([self.deadline])
+                .min(),
+        }
+    }
+
+    /// Whether it can be removed.
+    pub fn is_over(&self) -> bool {
+        self.phase == Phase::Over
+    }
+
+    /// The AOR it waits for.
+    pub fn key(&self) -> &AorKey {
+        &self.key
+    }
+
+    /// A timer may be due. A late or repeated one does nothing.
+    pub fn on_time(&mut self, world: &mut World<'_>) {
+        if self.phase != Phase::Holding {
+            return;
+        }
+        if world.now >= self.deadline {
+            self.finish(HoldResult::Timeout, world);
+            return;
+        }
+        for p in 0..self.parties.len() {
+            if let Wake::At { when, .. } = self.parties[p].wake
+                && when <= world.now
+            {
+                self.push(p, world);
+            }
+            if let Some(when) = self.parties[p].ring_at
+                && when <= world.now
+            {
+                self.parties[p].ring_at = None;
+                self.ring(p, Origin::Woken, world);
+            }
+            if self.parties[p].has_moved_on(world.now, world.policy.debounce) {
+                self.replace(p, world);
+            }
+        }
+        self.settle(world);
+    }
+
+    /// A phone of the callee registered.
+    pub fn on_registered(&mut self, seen: &Seen, world: &mut World<'_>) {
+        if self.phase != Phase::Holding || !seen.is_news {
+            return;
+        }
+        let p = self.party_of(seen);
+        let party = &mut self.parties[p];
+        if party.is_out {
+            return;
+        }
+        let moved = party.target.as_ref() != Some(&seen.target);
+        party.target = Some(seen.target.clone());
+        party.alive = Some(world.now);
+        party.registered = true;
+        party.wake = Wake::Done;
+        let was_pushed = party.pushed.is_some();
+        if was_pushed && self.woken.is_none() {
+            self.woken = Some(world.now);
+            self.woken_device = Some(p);
+        }
+        let detail = vec![("moved", Value::from(if moved { "yes" } else { "no" }))];
+        self.note_device(world, p, "device-registered", detail);
+        match &self.parties[p].leg {
+            None => self.ring_after_settling(p, world),
+            Some(leg) if leg.state != LegState::Dialing => {}
+            // A leg that was rung before this wake-up went to a phone that could not hear it.
+            Some(leg) if leg.origin == Origin::Known => self.replace(p, world),
+            Some(leg) if world.now.since(leg.since) < world.policy.debounce => self.parties[p].registered_again = true,
+            Some(_) => self.replace(p, world),
+        }
+    }
+
+    /// A push was accepted.
+    pub fn on_push_accepted(&mut self, device: &DeviceKey, receipt: &PushReceipt, world: &mut World<'_>) {
+        let Some(p) = self.party_with(device) else { return };
+        let detail = vec![
+            ("provider-id", receipt.provider_id.clone().unwrap_or_default().into()),
+            ("status", Value::Number(receipt.status.into())),
+            ("attempts", Value::from(receipt.attempts)),
+        ];
+        self.note_device(world, p, "push-accepted", detail);
+    }
+
+    /// A push was refused, or not delivered in time.
+    pub fn on_push_refused(&mut self, device: &DeviceKey, error: &PushError, world: &mut World<'_>) {
+        let Some(p) = self.party_with(device) else { return };
+        self.note_device(world, p, "push-refused", vec![("reason", error.to_string().into())]);
+        if self.phase == Phase::Over || self.parties[p].registered {
+            return;
+        }
+        if error.is_final() {
+            self.parties[p].wake = Wake::Impossible;
+        }
+        if self.phase == Phase::Holding {
+            self.settle(world);
+        }
+    }
+
+    fn leg_id(&self, n: u32) -> LegId {
+        LegId {
+            call: self.held.call,
+            n,
+        }
+    }
+
+    fn party_of_leg(&self, n: u32) -> Option<usize> {
+        self.parties
+            .iter()
+            .position(|p| p.leg.as_ref().is_some_and(|l| l.n == n))
+    }
+
+    fn party_with(&self, device: &DeviceKey) -> Option<usize> {
+        self.parties.iter().position(|p| p.device.as_ref() == Some(device))
+    }
+
+    /// The party that registered: a device by its token, a phone without one by its Call-ID or contact; new ones join.
+    fn party_of(&mut self, seen: &Seen) -> usize {
+        let by_device = |device: &Option<DeviceKey>| {
+            device
+                .as_ref()
+                .and_then(|d| self.parties.iter().position(|p| p.device.as_ref() == Some(d)))
+        };
+        let found = by_device(&seen.device)
+            .or_else(|| by_device(&seen.replaced))
+            .or_else(|| {
+                let same = |p: &Party| p.register_call_id == seen.call_id || p.target.as_ref() == Some(&seen.target);
+                self.parties
+                    .iter()
+                    .position(|p| (seen.device.is_none() || p.device.is_none()) && same(p))
+            });
+        let p = found.unwrap_or_else(|| {
+            self.parties.push(Party::default());
+            self.parties.len() - 1
+        });
+        if let Some(device) = &seen.device {
+            self.parties[p].name(device);
+        }
+        self.parties[p].register_call_id.clone_from(&seen.call_id);
+        p
+    }
+
+    fn note(&self, world: &mut World<'_>, event: &'static str, detail: Vec<(&'static str, Value)>) {
+        let note = Note {
+            call: Some(self.held.call),
+            aor: self.held.aor.clone(),
+            event,
+            detail,
+        };
+        world.out.push_back(Command::Note(note));
+    }
+
+    fn note_device(
+        &self,
+        world: &mut World<'_>,
+        p: usize,
+        event: &'static str,
+        mut detail: Vec<(&'static str, Value)>,
+    ) {
+        detail.insert(0, ("device", self.parties[p].label().into()));
+        self.note(world, event, detail);
+    }
+}
