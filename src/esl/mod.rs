@@ -7,7 +7,7 @@
 //! | [`outbound`] | FreeSWITCH's connections to us: one per held call |
 //! | [`registrations`] | pure: registrations as FreeSWITCH tells them |
 //! | [`reading`] | all registrations at once, after a reconnect |
-//! | [`link`] | one such connection, cheap while idle |
+//! | [`link`] | one such connection: framing, commands, replies |
 
 pub mod decode;
 pub mod encode;
