@@ -11,10 +11,11 @@ pub async fn run(short: bool) {
         |text| text.parse().expect("FSWAKE_BENCH_CALLS: a number"),
     );
     println!("memory of {calls} held calls");
-    let stage = Stage::start().await;
-    let pid = stage.pid();
+    let mut stage = Stage::start().await;
     stage.apns.keep_pushes(false);
     stage.sleepers(calls).await;
+    stage.restart().await;
+    let pid = stage.pid();
     let (idle, idle_files) = (settled(pid).await, descriptors(pid));
     let watch = Watch::start(pid);
     let held = stage.call_all(calls, 1_000, false).await;

@@ -47,23 +47,7 @@ impl Stage {
             apns.key_file().display(),
         );
         std::fs::write(&file, text).expect("a file");
-        let mut daemon = Command::new(env!("CARGO_BIN_EXE_fswake"))
-            .arg("--config")
-            .arg(&file)
-            .arg("run")
-            .env_clear()
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("fswake");
-        let log = read(daemon.stderr.take().expect("a pipe"));
-        let address = tokio::task::spawn_blocking(move || {
-            let line = wait(&log, "waiting for calls");
-            wait(&log, "connected to FreeSWITCH");
-            line.split("address=").nth(1).expect("an address").trim().parse()
-        });
-        let address = address.await.expect("a daemon").expect("an address");
+        let (daemon, address) = spawn(&dir).await;
         Self {
             fs,
             apns,
@@ -71,6 +55,19 @@ impl Stage {
             daemon,
             address,
         }
+    }
+
+    /// Another daemon in place of this one: what it knows comes from the store, and nothing else is in its memory.
+    pub async fn restart(&mut self) {
+        let pid = self.pid().to_string();
+        let told = Command::new("kill").args(["-TERM", &pid]).status().expect("kill");
+        assert!(told.success());
+        let started = Instant::now();
+        while self.daemon.try_wait().expect("a child").is_none() {
+            assert!(started.elapsed() < PATIENCE, "the daemon does not end");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        (self.daemon, self.address) = spawn(&self.dir).await;
     }
 
     /// The daemon's process.
@@ -165,6 +162,27 @@ impl Drop for Stage {
         let _ = self.daemon.kill();
         let _ = self.daemon.wait();
     }
+}
+
+/// A daemon that is connected, and where it takes calls.
+async fn spawn(dir: &TempDir) -> (Child, SocketAddr) {
+    let mut daemon = Command::new(env!("CARGO_BIN_EXE_fswake"))
+        .arg("--config")
+        .arg(dir.path().join("fswake.toml"))
+        .arg("run")
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("fswake");
+    let log = read(daemon.stderr.take().expect("a pipe"));
+    let address = tokio::task::spawn_blocking(move || {
+        let line = wait(&log, "waiting for calls");
+        wait(&log, "connected to FreeSWITCH");
+        line.split("address=").nth(1).expect("an address").trim().parse()
+    });
+    (daemon, address.await.expect("a daemon").expect("an address"))
 }
 
 /// A user's device token.
