@@ -274,7 +274,9 @@ impl Turning {
 
 /// The one line per call.
 fn summarize(s: &Summary) {
-    let ms = |time: Option<std::time::Duration>| time.map(|t| t.as_secs_f64() * 1000.0);
+    // Tenths of a millisecond.
+    let tenths = |t: std::time::Duration| (t.as_secs_f64() * 10_000.0).round() / 10.0;
+    let ms = |time: Option<std::time::Duration>| time.map(tenths);
     info!(
         call.id = %s.call,
         aor = %s.aor,
@@ -283,7 +285,7 @@ fn summarize(s: &Summary) {
         pushes = s.pushes,
         legs = s.legs,
         answered_by = s.answered_by.as_deref().unwrap_or("-"),
-        held_ms = s.held.as_secs_f64() * 1000.0,
+        held_ms = tenths(s.held),
         call_to_push_ms = ms(s.call_to_push),
         push_to_register_ms = ms(s.push_to_register),
         register_to_invite_ms = ms(s.register_to_invite),

@@ -50,15 +50,14 @@ enum Message {
 }
 
 impl Link {
-    /// Takes over an accepted connection.
-    pub fn new(socket: TcpStream) -> io::Result<Self> {
-        socket.set_nodelay(true)?;
-        Ok(Self {
+    /// Takes over a connection whose channel is known; `unread` is what was read beyond that.
+    pub fn adopt(socket: TcpStream, unread: Vec<u8>) -> Self {
+        Self {
             socket,
-            unread: Vec::new(),
+            unread,
             events: VecDeque::new(),
             over: false,
-        })
+        }
     }
 
     /// Sends a command and waits for its reply. After an error, or when it was cancelled, the link is of no more use.
@@ -184,7 +183,7 @@ fn fields(head: &str) -> impl Iterator<Item = (&str, &str)> {
         .map(|(name, value)| (name, value.trim_start_matches(' ').trim_end()))
 }
 
-/// The reply to `connect` has the channel's data among its header lines, percent-encoded like an event's.
+/// Header lines may be percent-encoded like an event's.
 fn reply(head: &str, body: &str) -> EslResponse {
     let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let headers = fields(head)

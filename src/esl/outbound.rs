@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 
 use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType, ExecuteOptions};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info_span, warn};
@@ -20,13 +20,14 @@ use uuid::Uuid;
 
 use super::decode::{self, Held};
 use super::encode;
+use super::hello;
 use super::link::Link;
 use crate::driver::Input;
 use crate::engine::{Event, LegEnd};
 use crate::types::{CallId, LegId, Target};
 
-/// How long a new connection may take to say which channel it is.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many connections may be saying at once which channel they are: bounds memory, not calls.
+const MOST_SETTING_UP: usize = 256;
 /// FreeSWITCH is nudged this often while legs ring, shared by all calls: ten ringing calls or more are not nudged at all,
 /// because FreeSWITCH's own 20 ms tick is as good then.
 const NUDGE: Duration = Duration::from_millis(2);
@@ -81,6 +82,7 @@ pub struct Outbound {
     pub stop: CancellationToken,
     /// The calls' tasks.
     pub tasks: TaskTracker,
+    setting_up: Arc<Semaphore>,
     ringing: Arc<AtomicUsize>,
 }
 
@@ -97,6 +99,7 @@ impl Outbound {
             allow: Arc::new(allow),
             stop,
             tasks,
+            setting_up: Arc::new(Semaphore::new(MOST_SETTING_UP)),
             ringing: Arc::default(),
         }
     }
@@ -123,20 +126,17 @@ impl Outbound {
         }
     }
 
-    async fn serve(self, stream: TcpStream, peer: SocketAddr) {
+    async fn serve(self, mut stream: TcpStream, peer: SocketAddr) {
         let call = CallId(Uuid::new_v4());
-        let hello = async {
-            let mut link = Link::new(stream)?;
-            let reply = link.send(EslCommand::Connect).await?;
-            Ok::<_, EslError>((link, reply))
+        let (mut data, place) = match hello::hear(&mut stream, &self.setting_up).await {
+            Ok(hello) => hello,
+            Err(reason) => return warn!(%peer, %reason, "outbound connection dropped: not FreeSWITCH"),
         };
-        let (link, reply) = match timeout(HELLO_TIMEOUT, hello).await {
-            Ok(Ok(hello)) => hello,
-            Ok(Err(error)) => return warn!(%peer, reason = kind(&error), "outbound connection dropped: not FreeSWITCH"),
-            Err(_) => return warn!(%peer, "outbound connection dropped: silent"),
-        };
-        let mut link = link;
-        let held = match decode::held(|name| reply.header(name), call, SystemTime::now()) {
+        drop(place);
+        let held = decode::held(|name| data.get(name), call, SystemTime::now());
+        let mut link = Link::adopt(stream, std::mem::take(&mut data.rest));
+        drop(data);
+        let held = match held {
             Ok(held) => held,
             Err(reason) => {
                 warn!(%peer, %reason, "channel not held");
@@ -145,7 +145,6 @@ impl Outbound {
                 return;
             }
         };
-        drop(reply);
         let span = info_span!("call", call.id = %call, aor = %held.call.aor);
         let connection = Connection::new(self, link, held);
         connection.run().instrument(span).await;
@@ -240,7 +239,15 @@ impl Connection {
             events: events.into(),
         })
         .await?;
-        self.arm(0).await
+        self.arm(0).await?;
+        // A caller who hung up before we listened is not heard of again: phones would ring until the linger is over.
+        let command = format!("uuid_exists {channel}");
+        let reply = self.link.send(EslCommand::Api { command }).await?;
+        if reply.body().is_some_and(|body| body.trim() == "false") {
+            let (call, cause) = (self.call, "ORIGINATOR_CANCEL".to_owned());
+            self.tell(Event::CallerGone { call, cause }).await;
+        }
+        Ok(())
     }
 
     /// Does what is ordered and tells what is heard, until either side closes.

@@ -147,7 +147,7 @@ fn topic_is_right_whether_bundle_id_or_voip_topic_is_configured() {
         composer.apns(&req, None, at(0)).unwrap().topic,
         "com.example.phone.voip"
     );
-    req.to.app = String::new();
+    req.to.app = "".into();
     assert!(matches!(refused(&req), PushError::Misconfigured { .. }));
 }
 

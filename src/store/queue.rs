@@ -143,8 +143,8 @@ mod tests {
                 call_token: Some(PushToken::new(token)),
                 remote_token: None,
             },
-            user_agent: String::new(),
-            register_call_id: String::new(),
+            user_agent: "".into(),
+            register_call_id: "".into(),
             first_seen: 0,
             last_seen,
             set_aside: None,
@@ -163,8 +163,9 @@ mod tests {
 
     /// Users and what is written for them, in order.
     fn written(batch: &Batch) -> Vec<(String, Option<i64>)> {
-        let change =
-            |(_, key, change): &(u64, DeviceKey, Change)| (key.aor.user.clone(), change.as_ref().map(|d| d.last_seen));
+        let change = |(_, key, change): &(u64, DeviceKey, Change)| {
+            (key.aor.user.to_string(), change.as_ref().map(|d| d.last_seen))
+        };
         batch.changes.iter().map(change).collect()
     }
 

@@ -59,7 +59,7 @@ fn captured_registration_behind_nat_is_routed_by_its_encoded_path_without_push_p
     let contact = read(&behind_nat(FCM)).unwrap();
     assert_eq!(tokens(&contact), (Some(FCM), None));
     let push = contact.push.as_ref().unwrap();
-    assert_eq!((&push.provider, push.app.as_str()), (&Provider::Fcm, "my-project-123"));
+    assert_eq!((&push.provider, &*push.app), (&Provider::Fcm, "my-project-123"));
     assert!(contact.warnings.is_empty() && !contact.cut);
     assert_eq!(
         dial(&contact),
@@ -187,7 +187,7 @@ fn operators_names_are_used_for_their_user_agent_and_stripped_for_all() {
     let acme = parse(text, &names, "The ACME phone/1.0", None).unwrap();
     assert_eq!(tokens(&acme), (Some("abc"), None));
     let push = acme.push.as_ref().unwrap();
-    assert_eq!((&push.provider, push.app.as_str()), (&Provider::Fcm, "com.acme"));
+    assert_eq!((&push.provider, &*push.app), (&Provider::Fcm, "com.acme"));
     assert_eq!(parse(text, &names, "Other/1", None).unwrap().push, None);
     assert_eq!(acme.uri.dial_target("p", Some(&names)).unwrap(), "sofia/p/sip:1@h");
     // The next set is tried when the first has nothing.

@@ -16,7 +16,7 @@ pub(crate) fn expect(contact: &str, want: Option<(Provider, &str, Option<&str>, 
     let push = contact
         .push
         .as_ref()
-        .map(|p| (p.provider.clone(), p.app.as_str(), call, remote));
+        .map(|p| (p.provider.clone(), &*p.app, call, remote));
     assert_eq!(push, want);
     assert_eq!(contact.warnings, warnings);
     assert!(!dial(&contact).contains("pn-"));

@@ -1,1 +1,113 @@
+//! Stopping, and what systemd hears.
 
+use std::time::Duration;
+
+use fswake_test_support::freeswitch::*;
+use tokio::net::UnixDatagram;
+
+use crate::harness::*;
+use crate::outcomes::result_of;
+
+#[tokio::test]
+async fn stopping_daemon_sends_new_calls_on_at_once_and_finishes_those_that_it_holds() {
+    let stage = Stage::new().await;
+    let mut daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    phone.set_behaviour(Behaviour::Rings(Duration::ZERO, Some(Duration::ZERO)));
+    daemon.asleep(&phone).await;
+    let held = stage.call(&daemon, "1001");
+    stage.push().await;
+    daemon.signal("TERM");
+    daemon.log.wait(&["stopping: new calls go on without us"]).await;
+    let late = stage.call(&daemon, "1001");
+    assert_eq!(result_of(&late).await, "draining");
+    assert!(stage.apns.pushes_so_far().await.is_empty());
+    phone.wake();
+    held.wait_bridged().await;
+    assert_eq!(daemon.exit_code().await, Some(0));
+    assert_eq!(
+        (held.outcomes().len(), held.variable("fswake_result").as_deref()),
+        (1, Some("connected"))
+    );
+}
+
+#[tokio::test]
+async fn calls_that_are_still_held_go_back_when_the_drain_is_over() {
+    let mut stage = Stage::new().await;
+    stage.set("run.drain-timeout", "500ms");
+    let mut daemon = stage.start().await;
+    let (gone, ringing) = (stage.iphone("1001"), stage.iphone("1002"));
+    daemon.asleep(&gone).await;
+    daemon.asleep(&ringing).await;
+    let held = [stage.call(&daemon, "1001"), stage.call(&daemon, "1002")];
+    stage.push().await;
+    stage.push().await;
+    ringing.wake();
+    daemon.log.wait(&["LegRinging"]).await;
+    daemon.signal("TERM");
+    for held in held {
+        assert_eq!(result_of(&held).await, "draining");
+    }
+    assert!(!ringing.cancelled().await.contains("elsewhere"));
+    assert_eq!(daemon.exit_code().await, Some(0));
+    assert_eq!(daemon.log.count(&["call over", "outcome=\"draining\""]), 2);
+}
+
+#[tokio::test]
+async fn second_signal_ends_the_drain() {
+    let mut stage = Stage::new().await;
+    stage.set("run.drain-timeout", "1h");
+    let mut daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    daemon.asleep(&phone).await;
+    let held = stage.call(&daemon, "1001");
+    stage.push().await;
+    daemon.signal("TERM");
+    daemon.log.wait(&["stopping: new calls go on without us"]).await;
+    daemon.signal("TERM");
+    assert_eq!(result_of(&held).await, "draining");
+    assert_eq!(daemon.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn idle_daemon_stops_at_once() {
+    let mut stage = Stage::new().await;
+    stage.set("run.drain-timeout", "1h");
+    for signal in ["TERM", "INT"] {
+        let mut daemon = stage.start().await;
+        daemon.signal(signal);
+        assert_eq!(daemon.exit_code().await, Some(0));
+        daemon.log.wait(&["stopped"]).await;
+    }
+}
+
+#[tokio::test]
+async fn systemd_hears_ready_the_watchdog_and_stopping() {
+    let stage = Stage::new().await;
+    let path = stage.dir.path().join("notify");
+    let systemd = UnixDatagram::bind(&path).unwrap();
+    let mut daemon = stage
+        .start_with(|command| {
+            command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "1500000");
+        })
+        .await;
+    // The loop may turn before all else is ready.
+    let (mut ready, mut beats) = (0, 0);
+    while ready == 0 || beats < 3 {
+        match heard(&systemd).await.as_str() {
+            "READY=1" => ready += 1,
+            "WATCHDOG=1" => beats += 1,
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!(ready, 1);
+    daemon.signal("TERM");
+    while heard(&systemd).await != "STOPPING=1" {}
+    assert_eq!(daemon.exit_code().await, Some(0));
+}
+
+async fn heard(systemd: &UnixDatagram) -> String {
+    let mut buffer = [0; 256];
+    let len = soon("word to systemd", systemd.recv(&mut buffer)).await.unwrap();
+    String::from_utf8_lossy(&buffer[..len]).trim().to_owned()
+}

@@ -201,3 +201,22 @@ async fn caller_whose_own_connection_breaks_goes_on_and_the_legs_are_killed_by_a
     );
     assert_eq!(field(&daemon.summary().await, "outcome"), "error");
 }
+
+#[tokio::test]
+async fn freeswitch_that_hangs_finds_its_callers_free_when_it_goes_on() {
+    let mut stage = Stage::new().await;
+    stage.set("wake.max-wait", "1s");
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    daemon.asleep(&phone).await;
+    let held = stage.call(&daemon, "1001");
+    stage.push().await;
+    let from = daemon.log.len();
+    stage.fs.freeze(true);
+    daemon.log.wait_from(from, &["call over", "outcome=\"timeout\""]).await;
+    stage.fs.freeze(false);
+    assert!(matches!(soon("resume", held.outcome()).await, Outcome::Resumed { .. }));
+    // And the daemon hears its phones again.
+    phone.set_behaviour(ANSWERS);
+    wakes(&stage, &daemon, &phone).await;
+}

@@ -96,10 +96,11 @@ async fn desk_phone_answers_before_the_sleeper_wakes(fs: Arc<RealFs>) {
     let desk = site
         .desk_phone(&user, DOMAIN, Reaction::Answer(Duration::from_millis(100)))
         .await;
-    let mobile = site.sleeper(&user, DOMAIN, Wakes::Late(1500), Reaction::Ring).await;
+    let mobile = site.sleeper(&user, DOMAIN, Wakes::Never, Reaction::Ring).await;
     let call = site.caller().await.call(&format!("7{user}"));
     assert_eq!(call.outcome().await, 200);
-    mobile.registered(2).await;
+    mobile.wake_elsewhere().await;
+    assert_eq!(mobile.register().await, 200);
     site.heard(&mobile).await;
     call.hang_up().await;
     desk.ended().await;

@@ -41,7 +41,7 @@ async fn unharmed(site: &Site, decoy: &Phone) {
 }
 
 async fn contact_that_would_dial_elsewhere_does_not(fs: Arc<RealFs>) {
-    let site = site(fs, &Settings::default().wake("max-wait", "4s")).await;
+    let site = site(fs, &Settings::default().wake("max-wait", "8s")).await;
     let decoy = decoy(&site).await;
     let elsewhere = format!("sofia/internal/sip:x@{}", decoy.address());
     let users = [
@@ -73,6 +73,9 @@ async fn contact_that_would_dial_elsewhere_does_not(fs: Arc<RealFs>) {
         let token = new_token();
         phone.contact_text(&format!("<sip:{name}@127.0.0.1:PORT{}>", push_params(&token)));
         let registered = phone.register().await;
+        if registered == 200 {
+            site.heard_of(&user).await;
+        }
         let call = site.caller().await.call(&format!("6{user}"));
         let outcome = call.outcome().await;
         eprintln!(
@@ -95,7 +98,7 @@ async fn contact_that_would_dial_elsewhere_does_not(fs: Arc<RealFs>) {
 }
 
 async fn contact_that_is_not_sip_harms_nobody(fs: Arc<RealFs>) {
-    let site = site(fs, &Settings::default().wake("max-wait", "3s")).await;
+    let site = site(fs, &Settings::default().wake("max-wait", "8s")).await;
     let decoy = decoy(&site).await;
     for contact in [
         "<tel:+4930123456>",
@@ -108,23 +111,26 @@ async fn contact_that_is_not_sip_harms_nobody(fs: Arc<RealFs>) {
         let phone = Phone::new(site.fs.account(&user, DOMAIN), Script::default()).await;
         phone.contact_text(contact);
         let registered = phone.wait_registered(Duration::from_secs(2)).await;
+        if registered == Some(200) {
+            site.heard_of(&user).await;
+        }
         let call = site.caller().await.call(&format!("6{user}"));
         let outcome = call.outcome().await;
         eprintln!("{contact}: REGISTER {registered:?}, call {outcome}");
-        // FreeSWITCH makes sip:127.0.0.1:PORT of the last one, and that is a phone.
-        let expected = if contact.starts_with("<http:") { 200 } else { 410 };
-        assert_eq!(
-            (outcome, phone.invites()),
-            (expected, usize::from(expected == 200)),
-            "{contact}"
-        );
+        // FreeSWITCH may make a SIP URI of the last one, and that is a phone then.
+        let harmless = if contact.starts_with("<http:") {
+            &[(410, 0), (200, 1)][..]
+        } else {
+            &[(410, 0)][..]
+        };
+        assert!(harmless.contains(&(outcome, phone.invites())), "{contact}: {outcome}");
         call.hang_up().await;
         unharmed(&site, &decoy).await;
     }
 }
 
 async fn contact_that_freeswitch_cuts_gives_no_cut_token(fs: Arc<RealFs>) {
-    let site = site(fs, &Settings::default().wake("max-wait", "3s")).await;
+    let site = site(fs, &Settings::default().wake("max-wait", "8s")).await;
     let user = site.fs.new_user();
     let phone = Phone::new(
         site.fs.account(&user, DOMAIN),
@@ -134,6 +140,8 @@ async fn contact_that_freeswitch_cuts_gives_no_cut_token(fs: Arc<RealFs>) {
     let long = "ab".repeat(700);
     phone.contact_params(&push_params(&long));
     let registered = phone.register().await;
+    assert_eq!(registered, 200);
+    site.heard_of(&user).await;
     let call = site.caller().await.call(&format!("6{user}"));
     let outcome = call.outcome().await;
     eprintln!(

@@ -39,7 +39,7 @@ fn device(n: u32) -> Device {
             remote_token: None,
         },
         user_agent: "Phone/1.0".into(),
-        register_call_id: format!("call-{n}"),
+        register_call_id: format!("call-{n}").into(),
         first_seen: 1_700_000_000,
         last_seen: 1_700_000_000 + i64::from(n),
         set_aside: None,
@@ -106,7 +106,7 @@ fn every_field_comes_back_as_it_was_put_whatever_the_text() {
     strange.set_aside = Some(odd.into());
     let mut bare = device(2);
     bare.push.team = None;
-    bare.push.app = String::new();
+    bare.push.app = "".into();
     bare.push.remote_token = bare.push.call_token.take();
     let (snapshot, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
     assert!(snapshot.devices.is_empty() && snapshot.read_at > 1_700_000_000);

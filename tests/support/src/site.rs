@@ -324,6 +324,12 @@ impl Site {
         }
     }
 
+    /// Waits until fswake has heard of a REGISTER of this user, whatever its Contact.
+    pub async fn heard_of(&self, user: &str) {
+        let user = format!("user: \"{user}\"");
+        self.daemon().says_all(&["Registered(", &user]).await;
+    }
+
     /// Makes FreeSWITCH end a phone's registration, as if it had run out, and waits until fswake has heard of it.
     pub async fn forget_place(&self, phone: &Phone) {
         let (user, domain) = (&phone.account().user, &phone.account().domain);
