@@ -46,7 +46,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 struct Daemon {
     inputs: mpsc::Sender<Input>,
     driver: JoinHandle<()>,
-    inbound: JoinHandle<()>,
+    /// Closed when the inbound connection's thread has ended.
+    inbound: oneshot::Receiver<()>,
     stop: CancellationToken,
     calls: TaskTracker,
     pushes: TaskTracker,
@@ -57,7 +58,7 @@ struct Daemon {
 impl Daemon {
     fn start(config: Config) -> anyhow::Result<Self> {
         if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-            warn!(%error, "cannot raise the limit of open files: each held call needs up to six");
+            warn!(%error, "cannot raise the limit of open files: each held call needs one");
         }
         let pushers = Pushers::new(config.apps)?;
         let options = Options {
@@ -110,7 +111,7 @@ impl Daemon {
             kills: kills_rx,
             stop: stop.clone(),
         };
-        let inbound = tokio::spawn(inbound.run());
+        let inbound = on_a_thread("fswake-inbound", inbound.run()).context("start the inbound connection's thread")?;
         // Connections and tokens are ready before the first call needs them; a provider that is down delays nothing here.
         tokio::spawn(async move { pushers.warm().await });
         Ok(Self {
@@ -129,7 +130,7 @@ impl Daemon {
         tokio::select! {
             () = signals.next() => {}
             ended = &mut self.driver => bail!("the driver's loop ended: {ended:?}"),
-            ended = &mut self.inbound => bail!("the inbound connection's task ended: {ended:?}"),
+            _ = &mut self.inbound => bail!("the inbound connection's thread ended"),
         }
         self.drain(signals).await;
         Ok(())
@@ -167,6 +168,18 @@ impl Daemon {
         }
         info!("stopped");
     }
+}
+
+/// Runs on a thread of its own: FreeSWITCH is nudged a thousand times a second while calls wait, and each nudge's reply
+/// would wake one worker to wake another. The answer is closed when it has ended.
+fn on_a_thread(name: &str, task: impl Future<Output = ()> + Send + 'static) -> std::io::Result<oneshot::Receiver<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (running, ended) = oneshot::channel();
+    std::thread::Builder::new().name(name.into()).spawn(move || {
+        let _running: oneshot::Sender<()> = running;
+        runtime.block_on(task);
+    })?;
+    Ok(ended)
 }
 
 /// Listens with room for a burst: FreeSWITCH says nothing until it is spoken to, so a connection that the kernel turned

@@ -15,7 +15,7 @@ use tracing::{debug, info, info_span, warn};
 
 use crate::engine::{Command, Engine, Event, HeldCall, Note, Summary, Value};
 use crate::esl::inbound::unix_now;
-use crate::esl::outbound::Order;
+use crate::esl::outbound::{Order, Ring};
 use crate::push::{PushRequest, Pushers};
 use crate::store::{JournalEntry, StoreOp, StoreWriter};
 use crate::types::{Aor, CallId, Device, LegId, Moment};
@@ -168,16 +168,14 @@ impl Turning {
                     timeout,
                     park_timeout,
                 } => {
-                    self.order(
-                        leg.call,
-                        Order::Ring {
-                            leg,
-                            target,
-                            sip_call_id,
-                            timeout,
-                            park_timeout,
-                        },
-                    );
+                    let ring = Ring {
+                        leg,
+                        target,
+                        sip_call_id,
+                        timeout,
+                        park_timeout,
+                    };
+                    self.order(leg.call, Order::Ring(Box::new(ring)));
                 }
                 Command::Kill { leg, cause } => self.order(leg.call, Order::Kill(leg, cause)),
                 Command::Connect { leg, codec } => self.order(leg.call, Order::Connect(leg, codec)),

@@ -34,8 +34,8 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 /// The pauses between attempts to connect: doubled from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LAST_PAUSE: Duration = Duration::from_secs(10);
-/// Events waiting for us. Behind it, the socket's buffers and FreeSWITCH's own queue of 100,000 fill.
-const QUEUE: usize = 16_384;
+/// Events waiting for us, some 10 KiB each. Behind it, the socket's buffers and FreeSWITCH's own queue of 100,000 fill.
+const QUEUE: usize = 512;
 
 /// Where FreeSWITCH listens and how to log in.
 #[derive(Clone, Debug)]

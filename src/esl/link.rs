@@ -1,80 +1,104 @@
-//! One connection of FreeSWITCH's `socket` application, cheap while it has nothing to say.
+//! One connection of FreeSWITCH's `socket` application.
 //!
-//! `EslClient` keeps 128 KiB of buffers per connection. A held call that only waits for a phone needs none of it, so
-//! an idle link is put to sleep: the client is torn down at a message boundary (its `teardown_for_reexec`), and a new one
-//! adopts the socket when either side has something to say. The old client's shell is kept until the end, because
-//! dropping it would shut the socket down.
+//! `EslClient` serves one busy connection well: a task, two queues and 128 KiB of buffers for each. Ten thousand held calls
+//! mostly wait, so a link is a socket and what has been read and not been used yet: one file descriptor, no task, and no
+//! buffer while nothing is under way. Commands, replies and events are `freeswitch_esl_tokio`'s own types.
+//!
+//! Framing, from mod_event_socket.c: header lines up to an empty line, then `Content-Length` bytes if that is among them.
+//! Events arrive between any two replies; those that come while a reply is awaited are kept for [`Link::event`].
 
+use std::collections::VecDeque;
+use std::io;
 use std::time::Duration;
 
-use freeswitch_esl_tokio::{EslClient, EslCommand, EslConnectOptions, EslError, EslEvent, EslEventStream, EslResponse};
+use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslResponse, parse_channel_dump};
+use memchr::memmem;
+use percent_encoding::percent_decode_str;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// How long FreeSWITCH may take to answer a command.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(3);
+/// What is read at once.
+const CHUNK: usize = 8 * 1024;
+/// More than this is no message about one channel; its data has some 10 KiB.
+const LONGEST_MESSAGE: usize = 1024 * 1024;
+/// More events than this do not wait for a reply.
+const MOST_EVENTS: usize = 1024;
 
-/// More sleeps than this are not taken: each keeps one file descriptor until the call ends.
-const MOST_SLEEPS: usize = 4;
-
-/// A connection that is awake or asleep.
+/// A connection of FreeSWITCH's to us.
 pub struct Link {
-    /// The same socket once more: to wait on while asleep, to nudge while awake, and to adopt from.
     socket: TcpStream,
-    state: State,
-    shells: Vec<EslClient>,
+    /// Bytes of messages that are not complete yet.
+    unread: Vec<u8>,
+    /// Events that came before a reply.
+    events: VecDeque<EslEvent>,
+    /// FreeSWITCH has closed its end, or says that it will.
+    over: bool,
 }
 
-enum State {
-    Awake(EslClient, EslEventStream),
-    Asleep { residual: Vec<u8> },
-}
-
-fn options() -> EslConnectOptions {
-    EslConnectOptions::new().with_event_queue_size(256)
-}
-
-fn duplicate(socket: &TcpStream) -> std::io::Result<TcpStream> {
-    use std::os::fd::AsFd;
-    let copy = std::net::TcpStream::from(socket.as_fd().try_clone_to_owned()?);
-    TcpStream::from_std(copy)
+/// One message of FreeSWITCH's, as far as it matters.
+#[derive(Debug)]
+enum Message {
+    Reply(EslResponse),
+    Event(EslEvent),
+    /// The connection ends.
+    Goodbye,
+    /// What says nothing to us.
+    Other,
 }
 
 impl Link {
-    /// Takes over a connection whose channel is known, asleep; `residual` is what was read beyond that.
-    pub fn adopt(socket: TcpStream, residual: Vec<u8>) -> Self {
+    /// Takes over a connection whose channel is known; `unread` is what was read beyond that.
+    pub fn adopt(socket: TcpStream, unread: Vec<u8>) -> Self {
         Self {
             socket,
-            state: State::Asleep { residual },
-            shells: Vec::new(),
+            unread,
+            events: VecDeque::new(),
+            over: false,
         }
     }
 
-    /// Sends a command and waits for its reply. Wakes the link.
+    /// Sends a command and waits for its reply. After an error, or when it was cancelled, the link is of no more use.
     pub async fn send(&mut self, command: EslCommand) -> Result<EslResponse, EslError> {
-        self.wake()?;
-        match &self.state {
-            State::Awake(client, _) => client.send_command(command).await,
-            State::Asleep { .. } => Err(EslError::NotConnected),
+        let text = command.to_wire_format()?;
+        match timeout(COMMAND_TIMEOUT, self.ask(&text)).await {
+            Ok(reply) => reply,
+            Err(_) => Err(EslError::Timeout {
+                timeout_ms: u64::try_from(COMMAND_TIMEOUT.as_millis()).unwrap_or(u64::MAX),
+            }),
+        }
+    }
+
+    async fn ask(&mut self, text: &str) -> Result<EslResponse, EslError> {
+        self.socket.write_all(text.as_bytes()).await?;
+        loop {
+            match self.message().await? {
+                Some(Message::Reply(reply)) => return Ok(reply),
+                Some(Message::Event(event)) if self.events.len() < MOST_EVENTS => self.events.push_back(event),
+                Some(Message::Event(_) | Message::Other) => {}
+                Some(Message::Goodbye) | None => {
+                    self.over = true;
+                    return Err(EslError::ConnectionClosed);
+                }
+            }
         }
     }
 
     /// The next event. `None`: the connection is over. Cancel-safe.
     pub async fn event(&mut self) -> Option<EslEvent> {
-        loop {
-            match &mut self.state {
-                State::Awake(_, events) => {
-                    if let Ok(event) = events.recv().await? {
-                        return Some(event);
-                    }
-                    // An event that cannot be read says nothing; the connection's end shows as None.
-                }
-                State::Asleep { .. } => {
-                    // Peek, not `readable()`: that answers for bytes which the client has read since.
-                    self.socket.peek(&mut [0]).await.ok()?;
-                    self.wake().ok()?;
-                }
+        if let Some(event) = self.events.pop_front() {
+            return Some(event);
+        }
+        while !self.over {
+            match self.message().await {
+                Ok(Some(Message::Event(event))) => return Some(event),
+                Ok(Some(Message::Reply(_) | Message::Other)) => {}
+                Ok(Some(Message::Goodbye) | None) | Err(_) => self.over = true,
             }
         }
+        None
     }
 
     /// Lets FreeSWITCH look at its event queue now rather than at its next 20 ms tick: a lone line feed between commands
@@ -83,37 +107,154 @@ impl Link {
         let _ = self.socket.try_write(b"\n");
     }
 
-    /// Whether [`Link::sleep`] would free anything.
-    pub fn can_sleep(&self) -> bool {
-        matches!(self.state, State::Awake(..)) && self.shells.len() < MOST_SLEEPS
+    /// The next message; `None` at the connection's end. Cancel-safe: what was read stays in `unread`.
+    async fn message(&mut self) -> Result<Option<Message>, EslError> {
+        loop {
+            if let Some(message) = take(&mut self.unread)? {
+                return Ok(Some(message));
+            }
+            self.socket.readable().await?;
+            self.unread.reserve(CHUNK);
+            match self.socket.try_read_buf(&mut self.unread) {
+                Ok(0) => return Ok(None),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.unread.is_empty() {
+                        self.unread = Vec::new();
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+/// Takes the first message off what has been read, if it is all there.
+fn take(unread: &mut Vec<u8>) -> Result<Option<Message>, EslError> {
+    // FreeSWITCH sends no empty lines between messages, but they would mean nothing.
+    let blank = unread.iter().take_while(|b| matches!(b, b'\n' | b'\r')).count();
+    let too_long = |length: usize| EslError::protocol_error(format!("a message of {length} bytes"));
+    let Some(end) = memmem::find(&unread[blank..], b"\n\n") else {
+        return if unread.len() > LONGEST_MESSAGE {
+            Err(too_long(unread.len()))
+        } else {
+            Ok(None)
+        };
+    };
+    let head_end = blank + end;
+    let head = String::from_utf8_lossy(&unread[blank..head_end]);
+    let field = |name: &str| {
+        fields(&head)
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v)
+    };
+    let length = match field("Content-Length") {
+        Some(text) => text
+            .parse()
+            .map_err(|_| EslError::protocol_error("a Content-Length that is no number"))?,
+        None => 0,
+    };
+    if length > LONGEST_MESSAGE {
+        return Err(too_long(length));
+    }
+    let Some(body) = unread.get(head_end + 2..head_end + 2 + length) else {
+        return Ok(None);
+    };
+    let body = String::from_utf8_lossy(body);
+    let message = match field("Content-Type") {
+        Some("command/reply" | "api/response") => Message::Reply(reply(&head, &body)),
+        // An event that cannot be read says nothing.
+        Some("text/event-plain") => parse_channel_dump(&body).map_or(Message::Other, Message::Event),
+        Some("text/disconnect-notice") if field("Content-Disposition") != Some("linger") => Message::Goodbye,
+        Some(_) => Message::Other,
+        None => return Err(EslError::protocol_error("a message without Content-Type")),
+    };
+    unread.drain(..head_end + 2 + length);
+    if unread.is_empty() {
+        *unread = Vec::new();
+    }
+    Ok(Some(message))
+}
+
+/// The lines `name: value`, values as they are written.
+fn fields(head: &str) -> impl Iterator<Item = (&str, &str)> {
+    head.lines()
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, value)| (name, value.trim_start_matches(' ').trim_end()))
+}
+
+/// Header lines may be percent-encoded like an event's.
+fn reply(head: &str, body: &str) -> EslResponse {
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let headers = fields(head)
+        .map(|(name, value)| (name.to_owned(), decoded(value)))
+        .collect();
+    EslResponse::new(headers, (!body.is_empty()).then(|| body.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(text: &str) -> Vec<Message> {
+        let mut unread = text.as_bytes().to_vec();
+        std::iter::from_fn(|| take(&mut unread).unwrap()).collect()
     }
 
-    /// Frees the buffers. Returns the events that had arrived meanwhile. No command may be under way.
-    pub async fn sleep(&mut self) -> Vec<EslEvent> {
-        let State::Awake(client, events) = &mut self.state else {
-            return Vec::new();
+    const EVENT: &str = "Content-Length: 62\nContent-Type: text/event-plain\n\n\
+                         Event-Name: BACKGROUND_JOB\nJob-UUID: a%2Cb\nContent-Length: 5\n\n-ERR ";
+
+    #[test]
+    fn messages_are_told_apart_and_values_decoded() {
+        let text = format!(
+            "Content-Type: command/reply\nReply-Text: +OK\nCaller-Name: Zo%C3%AB\n\n{EVENT}\
+             Content-Type: api/response\nContent-Length: 4\n\n+OK\nContent-Type: text/disconnect-notice\n\
+             Content-Disposition: linger\nContent-Length: 0\n\n\
+             Content-Type: text/disconnect-notice\nContent-Length: 3\n\nbye"
+        );
+        let got = all(&text);
+        let [
+            Message::Reply(reply),
+            event,
+            Message::Reply(api),
+            Message::Other,
+            Message::Goodbye,
+        ] = &got[..]
+        else {
+            panic!("{got:?}");
         };
-        let Ok((_fd, residual)) = client.teardown_for_reexec().await else {
-            return Vec::new();
+        assert_eq!((reply.is_success(), reply.header("Caller-Name")), (true, Some("Zoë")));
+        assert!(api.api_result().is_ok());
+        let Message::Event(event) = event else {
+            panic!("{event:?}")
         };
-        let mut late = Vec::new();
-        while let Some(event) = events.recv().await {
-            late.extend(event.ok());
-        }
-        if let State::Awake(client, _) = std::mem::replace(&mut self.state, State::Asleep { residual }) {
-            self.shells.push(client);
-        }
-        late
+        assert_eq!(
+            (event.header_str("Job-UUID"), event.body()),
+            (Some("a,b"), Some("-ERR "))
+        );
     }
 
-    fn wake(&mut self) -> Result<(), EslError> {
-        let State::Asleep { residual } = &self.state else {
-            return Ok(());
-        };
-        let stream = duplicate(&self.socket).map_err(EslError::Io)?;
-        let (client, events) = EslClient::adopt_stream_with_options(stream, residual, options())?;
-        client.set_command_timeout(COMMAND_TIMEOUT);
-        self.state = State::Awake(client, events);
-        Ok(())
+    #[test]
+    fn a_message_is_taken_when_its_last_byte_is_there() {
+        for cut in 0..EVENT.len() {
+            let mut unread = EVENT.as_bytes()[..cut].to_vec();
+            assert!(take(&mut unread).unwrap().is_none(), "{cut}");
+            unread.extend(&EVENT.as_bytes()[cut..]);
+            assert!(matches!(take(&mut unread).unwrap(), Some(Message::Event(_))), "{cut}");
+            assert_eq!(unread.capacity(), 0, "an idle link keeps no buffer");
+        }
+    }
+
+    #[test]
+    fn what_is_not_freeswitch_ends_the_connection() {
+        for text in ["GET / HTTP/1.1\nHost: x\n\n", "Content-Type: a\nContent-Length: x\n\n"] {
+            assert!(take(&mut text.as_bytes().to_vec()).is_err(), "{text}");
+        }
+        let long = format!(
+            "Content-Type: api/response\nContent-Length: {}\n\n",
+            LONGEST_MESSAGE + 1
+        );
+        assert!(take(&mut long.into_bytes()).is_err());
+        assert!(take(&mut vec![b'x'; LONGEST_MESSAGE + 1]).is_err());
     }
 }

@@ -8,7 +8,7 @@
 //! | [`hello`] | the first exchange of such a connection |
 //! | [`registrations`] | pure: registrations as FreeSWITCH tells them |
 //! | [`reading`] | all registrations at once, after a reconnect |
-//! | [`link`] | one such connection, cheap while idle |
+//! | [`link`] | one such connection: framing, commands, replies |
 
 pub mod decode;
 pub mod encode;

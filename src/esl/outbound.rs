@@ -26,10 +26,8 @@ use crate::driver::Input;
 use crate::engine::{Event, LegEnd};
 use crate::types::{CallId, LegId, Target};
 
-/// How many connections may have their buffers filled at once while they are set up: bounds memory, not calls.
+/// How many connections may be saying at once which channel they are: bounds memory, not calls.
 const MOST_SETTING_UP: usize = 256;
-/// How long nothing must happen on a waiting call before its buffers are freed.
-const IDLE: Duration = Duration::from_millis(200);
 /// FreeSWITCH is nudged this often while legs ring, shared by all calls: ten ringing calls or more are not nudged at all,
 /// because FreeSWITCH's own 20 ms tick is as good then.
 const NUDGE: Duration = Duration::from_millis(2);
@@ -44,19 +42,8 @@ const LINGER: Duration = Duration::from_secs(5);
 pub enum Order {
     /// `ring_ready`.
     Alert,
-    /// `originate`.
-    Ring {
-        /// Which leg.
-        leg: LegId,
-        /// Dial-string.
-        target: Target,
-        /// The INVITE's Call-ID.
-        sip_call_id: String,
-        /// Ring time.
-        timeout: Duration,
-        /// `park_timeout`.
-        park_timeout: Duration,
-    },
+    /// `originate`. Boxed: every held call has a queue with room for 32 orders.
+    Ring(Box<Ring>),
     /// `uuid_kill` of a leg.
     Kill(LegId, String),
     /// Answer and bridge.
@@ -67,6 +54,21 @@ pub enum Order {
     Reject(&'static str),
     /// Done.
     Close,
+}
+
+/// A leg to be dialed.
+#[derive(Clone, Debug)]
+pub struct Ring {
+    /// Which leg.
+    pub leg: LegId,
+    /// Dial-string.
+    pub target: Target,
+    /// The INVITE's Call-ID.
+    pub sip_call_id: String,
+    /// Ring time.
+    pub timeout: Duration,
+    /// `park_timeout`.
+    pub park_timeout: Duration,
 }
 
 /// What the tasks of all calls share.
@@ -126,12 +128,14 @@ impl Outbound {
 
     async fn serve(self, mut stream: TcpStream, peer: SocketAddr) {
         let call = CallId(Uuid::new_v4());
-        let (data, permit) = match hello::hear(&mut stream, &self.setting_up).await {
+        let (mut data, place) = match hello::hear(&mut stream, &self.setting_up).await {
             Ok(hello) => hello,
             Err(reason) => return warn!(%peer, %reason, "outbound connection dropped: not FreeSWITCH"),
         };
+        drop(place);
         let held = decode::held(|name| data.get(name), call, SystemTime::now());
-        let mut link = Link::adopt(stream, data.rest);
+        let mut link = Link::adopt(stream, std::mem::take(&mut data.rest));
+        drop(data);
         let held = match held {
             Ok(held) => held,
             Err(reason) => {
@@ -143,7 +147,7 @@ impl Outbound {
         };
         let span = info_span!("call", call.id = %call, aor = %held.call.aor);
         let connection = Connection::new(self, link, held);
-        connection.run(permit).instrument(span).await;
+        connection.run().instrument(span).await;
     }
 }
 
@@ -193,7 +197,7 @@ impl Connection {
         }
     }
 
-    async fn run(mut self, permit: tokio::sync::OwnedSemaphorePermit) {
+    async fn run(mut self) {
         let (orders, mut queue) = mpsc::unbounded_channel();
         // The engine hears of the call before its connection is fully set up: the push leaves meanwhile.
         if self
@@ -206,7 +210,7 @@ impl Connection {
             return;
         }
         let outcome = match self.set_up().await {
-            Ok(()) => self.attend(&mut queue, permit).await,
+            Ok(()) => self.attend(&mut queue).await,
             Err(error) => Err(error),
         };
         self.count_ringing(false);
@@ -247,13 +251,7 @@ impl Connection {
     }
 
     /// Does what is ordered and tells what is heard, until either side closes.
-    async fn attend(
-        &mut self,
-        queue: &mut mpsc::UnboundedReceiver<Order>,
-        permit: tokio::sync::OwnedSemaphorePermit,
-    ) -> Result<(), EslError> {
-        let mut permit = Some(permit);
-        let mut idle_since = Instant::now();
+    async fn attend(&mut self, queue: &mut mpsc::UnboundedReceiver<Order>) -> Result<(), EslError> {
         let mut renew_at = Instant::now();
         loop {
             let rings = !self.ringing.is_empty();
@@ -287,16 +285,6 @@ impl Connection {
                     self.renew_leases().await?;
                     renew_at = Instant::now() + encode::LEASE_RENEWAL;
                 }
-                () = tokio::time::sleep_until(idle_since + IDLE), if !rings && self.link.can_sleep() => {
-                    for event in self.link.sleep().await {
-                        self.heard(&event).await;
-                    }
-                    drop(permit.take());
-                }
-            }
-            idle_since = Instant::now();
-            if !self.ringing.is_empty() {
-                drop(permit.take());
             }
             self.count_ringing(!self.ringing.is_empty());
         }
@@ -339,15 +327,7 @@ impl Connection {
                 })
                 .await?;
             }
-            Order::Ring {
-                leg,
-                target,
-                sip_call_id,
-                timeout,
-                park_timeout,
-            } => {
-                self.ring(leg, &target, &sip_call_id, timeout, park_timeout).await?;
-            }
+            Order::Ring(ring) => self.ring(*ring).await?,
             Order::Kill(leg, cause) => {
                 self.ringing.retain(|l| *l != leg);
                 self.command(EslCommand::BgApi {
@@ -380,14 +360,8 @@ impl Connection {
         Ok(Next::Go)
     }
 
-    async fn ring(
-        &mut self,
-        leg: LegId,
-        target: &Target,
-        sip_call_id: &str,
-        timeout: Duration,
-        park: Duration,
-    ) -> Result<(), EslError> {
+    async fn ring(&mut self, ring: Ring) -> Result<(), EslError> {
+        let leg = ring.leg;
         self.arm(leg.n).await?;
         let offer = encode::Offer {
             caller_number: self.held.call.caller_number.clone(),
@@ -395,7 +369,14 @@ impl Connection {
             codecs: self.held.codecs.clone(),
         };
         self.ringing.push(leg);
-        let command = encode::originate(leg, target.as_str(), sip_call_id, timeout, park, &offer);
+        let command = encode::originate(
+            leg,
+            ring.target.as_str(),
+            &ring.sip_call_id,
+            ring.timeout,
+            ring.park_timeout,
+            &offer,
+        );
         self.tell(Event::LegDialed(leg)).await;
         let reply = self.link.send(EslCommand::BgApi { command }).await?;
         if !reply.is_success() {

@@ -1,0 +1,42 @@
+//! What holding costs: nudges of FreeSWITCH and, where legs ring, their leases.
+
+use std::time::Duration;
+
+use fswake_test_support::freeswitch::PhoneSpec;
+
+use crate::machine::{Watch, cpu_seconds};
+use crate::stage::{PHONES, Stage};
+
+pub async fn run(short: bool) {
+    let calls = 1_000;
+    println!("CPU of the daemon");
+    let stage = Stage::start().await;
+    stage.sleepers(calls).await;
+    measure(&stage, "idle", short).await;
+    let _held = stage.call_all(calls, 500, false).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    measure(&stage, "1,000 held calls, phones asleep", short).await;
+    // They register, and then say nothing.
+    let phone = stage.fs.phone(PhoneSpec::new("phone", "fs.test").at(PHONES));
+    phone.sleep();
+    crate::stage::pace(calls, 500, |user| {
+        stage.register(user, 0);
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    measure(&stage, "1,000 held calls, each with a silent leg", short).await;
+    println!();
+}
+
+async fn measure(stage: &Stage, what: &str, short: bool) {
+    let pid = stage.pid();
+    let (watch, before) = (Watch::start(pid), cpu_seconds(pid));
+    tokio::time::sleep(Duration::from_secs(if short { 3 } else { 10 })).await;
+    let cores = (cpu_seconds(pid) - before) / watch.elapsed().as_secs_f64();
+    println!(
+        "{what:<44} {cores:.3} core, {} connections, {} KiB resident",
+        stage.fs.connections().1,
+        crate::machine::resident(pid)
+    );
+    println!("{}", watch.report());
+}

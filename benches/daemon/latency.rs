@@ -1,0 +1,67 @@
+//! REGISTER to `originate`, and call to push, at 1,000 held calls.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use fswake_test_support::freeswitch::{Behaviour, PhoneSpec};
+
+use crate::machine::{Watch, row};
+use crate::stage::{PHONES, Stage, token};
+
+/// Between one sample and the next.
+const STEP: Duration = Duration::from_millis(10);
+/// A woken call rings for so many steps before its caller gives up.
+const RINGS: usize = 5;
+
+pub async fn run(short: bool) {
+    let (calls, samples) = if short { (200, 200) } else { (1_000, 3_000) };
+    println!("latency at {calls} held calls");
+    let stage = Stage::start().await;
+    let phone = stage.fs.phone(PhoneSpec::new("phone", "fs.test").at(PHONES));
+    phone.wake();
+    phone.set_behaviour(Behaviour::Rings(Duration::ZERO, None));
+    stage.sleepers(calls + samples).await;
+    let mut held = stage.call_all(calls, 500, true).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    stage.apns.pushes_so_far().await;
+
+    let watch = Watch::start(stage.pid());
+    let mut registers = Vec::with_capacity(samples);
+    let mut tick = tokio::time::interval(STEP);
+    for n in 0..samples {
+        tick.tick().await;
+        // Not in step with the daemon's nudges, and the call not in step with the REGISTER.
+        tokio::time::sleep(Duration::from_micros((n as u64 * 377) % 2_000)).await;
+        registers.push(stage.register(n, 0));
+        tokio::time::sleep(STEP / 2).await;
+        held.push(stage.call(calls + n, true));
+        if let Some(over) = n.checked_sub(RINGS) {
+            held[over].caller_hangs_up();
+        }
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let machine = watch.report();
+
+    let mut to_originate = Vec::new();
+    let mut waited = Vec::new();
+    for (call, event) in held.iter().zip(&registers) {
+        let Some(written) = event.written_at() else { continue };
+        waited.push(written - event.fired_at);
+        let commands = call.commands();
+        let originate = commands.iter().find(|(_, line)| line.starts_with("bgapi originate"));
+        to_originate.extend(originate.map(|(at, _)| at.saturating_duration_since(written)));
+    }
+    let mut pushed: HashMap<String, Instant> = HashMap::new();
+    for push in stage.apns.pushes_so_far().await {
+        pushed.entry(push.token).or_insert(push.request.at);
+    }
+    let to_push: Vec<_> = (calls..calls + samples)
+        .filter_map(|user| Some(pushed.get(&token(user, 0))?.duration_since(held[user].started)))
+        .collect();
+    let (woken, told) = (to_originate.len(), to_push.len());
+    row("REGISTER event written -> originate read", to_originate);
+    row("call reaches socket -> push read", to_push);
+    row("(stand-in: event made -> event written)", waited);
+    println!("not woken {}, not pushed {}", samples - woken, samples - told);
+    println!("{machine}\n");
+}

@@ -1,0 +1,116 @@
+//! What /proc knows: of a process, and of how busy the machine is with other work.
+
+use std::fs::read_to_string;
+use std::time::{Duration, Instant};
+
+/// Clock ticks a second in /proc: 100 on every Linux.
+const TICKS: f64 = 100.0;
+
+/// A field of /proc/PID/status, in KiB.
+fn status(pid: u32, name: &str) -> u64 {
+    let text = read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|rest| rest.trim_start_matches(':').split_whitespace().next());
+    number.and_then(|n| n.parse().ok()).unwrap_or(0)
+}
+
+/// Resident memory in KiB.
+pub fn resident(pid: u32) -> u64 {
+    status(pid, "VmRSS")
+}
+
+/// The most resident memory that there was, in KiB.
+pub fn most_resident(pid: u32) -> u64 {
+    status(pid, "VmHWM")
+}
+
+/// Open file descriptors.
+pub fn descriptors(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}
+
+/// Seconds of CPU that a process has used.
+pub fn cpu_seconds(pid: u32) -> f64 {
+    let text = read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name in parentheses may hold spaces; utime and stime are the 12th and 13th field behind it.
+    let fields = text.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ');
+    fields
+        .skip(11)
+        .take(2)
+        .filter_map(|f| f.parse::<f64>().ok())
+        .sum::<f64>()
+        / TICKS
+}
+
+/// Busy seconds of all CPUs, and seconds that the hypervisor took.
+fn machine_seconds() -> (f64, f64) {
+    let text = read_to_string("/proc/stat").unwrap_or_default();
+    let line = text.lines().next().unwrap_or_default();
+    let fields: Vec<f64> = line.split_whitespace().skip(1).filter_map(|f| f.parse().ok()).collect();
+    let at = |n: usize| fields.get(n).copied().unwrap_or(0.0) / TICKS;
+    (at(0) + at(1) + at(2) + at(5) + at(6), at(7))
+}
+
+/// Watches how much of the machine other work takes while something is measured.
+pub struct Watch {
+    since: Instant,
+    daemon: u32,
+    own: f64,
+    machine: (f64, f64),
+}
+
+impl Watch {
+    /// From now on; the daemon and this process are not other work.
+    pub fn start(daemon: u32) -> Self {
+        Self {
+            since: Instant::now(),
+            daemon,
+            own: Self::own(daemon),
+            machine: machine_seconds(),
+        }
+    }
+
+    fn own(daemon: u32) -> f64 {
+        cpu_seconds(std::process::id()) + cpu_seconds(daemon)
+    }
+
+    /// The time since the start.
+    pub fn elapsed(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// One line: was the machine quiet?
+    pub fn report(&self) -> String {
+        let seconds = self.since.elapsed().as_secs_f64();
+        let own = (Self::own(self.daemon) - self.own) / seconds;
+        let (busy, stolen) = machine_seconds();
+        let (busy, stolen) = ((busy - self.machine.0) / seconds, (stolen - self.machine.1) / seconds);
+        let others = (busy - own).max(0.0);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let load = read_to_string("/proc/loadavg").unwrap_or_default();
+        let load: Vec<&str> = load.split(' ').take(3).collect();
+        format!(
+            "machine: {cores} cores; bench and daemon used {own:.2}, other work {others:.2}, stolen {stolen:.2}; \
+             load average {}: {}",
+            load.join(" "),
+            if others + stolen < 0.1 { "quiet" } else { "NOT quiet" }
+        )
+    }
+}
+
+/// Prints one row: how often, and how long.
+pub fn row(what: &str, mut times: Vec<Duration>) {
+    times.sort();
+    let n = times.len();
+    let at = |part: usize| {
+        let time = times.get((n * part).div_ceil(1000).saturating_sub(1)).copied();
+        time.unwrap_or_default().as_secs_f64() * 1000.0
+    };
+    println!(
+        "{what:<44} n {n:>5}   p50 {:>7.3}   p90 {:>7.3}   p99 {:>7.3}   max {:>7.3} ms",
+        at(500),
+        at(900),
+        at(990),
+        at(1000)
+    );
+}
