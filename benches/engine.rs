@@ -33,6 +33,7 @@ fn registration(n: u32, port: u32) -> Event {
             call_token: Some(PushToken::new(format!("{n:064x}"))),
             remote_token: None,
         }),
+        wants_no_push: false,
         user_agent: "bench".into(),
         expires: Duration::from_secs(3600),
         at: 1_800_000_000,

@@ -150,6 +150,7 @@ fn request(n: u64) -> PushRequest {
         caller_number: "+15550100".into(),
         caller_name: "Zoë Example".into(),
         callee: Aor::new("1000", "pbx.example"),
+        domain: "pbx.example".into(),
         held_at: SystemTime::now(),
         ttl: Duration::from_secs(25),
     }

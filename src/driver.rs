@@ -4,21 +4,22 @@
 //! calls' connections, by a task per push, by the store's thread.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, info_span, warn};
 
 use crate::engine::{Command, Engine, Event, HeldCall, Note, Summary, Value};
 use crate::esl::inbound::unix_now;
 use crate::esl::outbound::{Order, Ring};
-use crate::push::{PushRequest, Pushers};
+use crate::push::{PushError, PushKind, PushRequest, Pushers};
 use crate::store::{JournalEntry, StoreOp, StoreWriter};
-use crate::types::{Aor, CallId, Device, LegId, Moment};
+use crate::types::{Aor, CallId, Device, LegId, Moment, PushToken};
 
 /// Everything that the loop hears.
 #[derive(Debug)]
@@ -64,12 +65,31 @@ struct Turning {
     started: Instant,
     drained: Option<tokio::sync::oneshot::Sender<()>>,
     warned: HashSet<(Aor, String)>,
+    push_warned: Complaints,
 }
 
 /// A held call as the loop knows it: where its orders go, and whose it is.
 struct Line {
     orders: mpsc::UnboundedSender<Order>,
     aor: Aor,
+    /// Ends the pushes under way for it.
+    over: CancellationToken,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.over.cancel();
+    }
+}
+
+/// When each complaint about credentials was last logged: once a minute is enough.
+type Complaints = Arc<Mutex<HashMap<String, Instant>>>;
+
+fn is_news(complaints: &Complaints, complaint: &str) -> bool {
+    let Ok(mut known) = complaints.lock() else { return true };
+    let now = Instant::now();
+    known.retain(|_, at| now.duration_since(*at) < std::time::Duration::from_secs(60));
+    known.insert(complaint.to_owned(), now).is_none()
 }
 
 impl Driver {
@@ -81,6 +101,7 @@ impl Driver {
             started: Instant::now(),
             drained: None,
             warned: HashSet::new(),
+            push_warned: Complaints::default(),
         };
         turning.run(inputs).await;
     }
@@ -130,6 +151,7 @@ impl Turning {
                     Line {
                         orders,
                         aor: call.aor.clone(),
+                        over: CancellationToken::new(),
                     },
                 );
                 self.feed(Event::CallHeld(call));
@@ -167,6 +189,7 @@ impl Turning {
                     sip_call_id,
                     timeout,
                     park_timeout,
+                    any_codec,
                 } => {
                     let ring = Ring {
                         leg,
@@ -174,6 +197,7 @@ impl Turning {
                         sip_call_id,
                         timeout,
                         park_timeout,
+                        any_codec,
                     };
                     self.order(leg.call, Order::Ring(Box::new(ring)));
                 }
@@ -217,20 +241,31 @@ impl Turning {
         }
     }
 
-    fn push(&self, request: PushRequest) {
+    /// Sends a push on a task of its own. A call push is given up when its call is over: a phone must not be woken for it.
+    fn push(&mut self, request: PushRequest) {
         let pushers = self.d.pushers.clone();
         let inputs = self.d.inputs.clone();
         let span = info_span!("push", call.id = %request.call, aor = %request.callee);
         let push = request.id;
+        let line = self.calls.get(&request.call).filter(|_| request.kind == PushKind::Call);
+        let over = line.map(|line| line.over.clone()).unwrap_or_default();
+        let warned = self.push_warned.clone();
         let task = async move {
-            let outcome = pushers.push(&request).await;
-            let _ = inputs
-                .send(Input::Event(Event::PushEnded {
-                    push,
-                    outcome,
-                    at: unix_now(),
-                }))
-                .await;
+            let outcome = tokio::select! {
+                outcome = pushers.push(&request) => outcome,
+                () = over.cancelled() => Err(PushError::Exhausted { reason: "the call is over".into() }),
+            };
+            if let Err(error @ PushError::Misconfigured { .. }) = &outcome
+                && is_news(&warned, &error.to_string())
+            {
+                warn!(device = request.to.token().map(PushToken::fingerprint), %error, "push refused: an operator has to act");
+            }
+            let ended = Event::PushEnded {
+                push,
+                outcome,
+                at: unix_now(),
+            };
+            let _ = inputs.send(Input::Event(ended)).await;
         };
         self.d.tasks.spawn(tracing::Instrument::instrument(task, span));
     }
@@ -265,6 +300,9 @@ impl Turning {
             event,
             detail,
         } = note;
+        if event == "push-limited" {
+            warn!(call.id = call.map(tracing::field::display), %aor, "not pushed: the rate limit is reached");
+        }
         let fields = detail.into_iter().map(|(name, value)| {
             let value = match value {
                 Value::Text(text) => serde_json::Value::from(&*text),

@@ -316,3 +316,53 @@ fn single_domain_site_may_ignore_the_domain() {
     }));
     b.expect_push("tok");
 }
+
+#[test]
+fn contact_that_could_not_be_read_does_not_cost_the_token() {
+    let mut b = bench();
+    b.register(reg("1001", "id", "1001@a:1", Some(apns("tok"))));
+    b.out.clear();
+    let mut cut = reg("1001", "id", "1001@a:1", None);
+    cut.wants_no_push = false;
+    b.register(cut);
+    b.expect_nothing_more();
+    assert_eq!(b.engine.known().0, 1);
+}
+
+#[test]
+fn token_that_a_reading_brought_back_is_dropped_when_it_is_gone() {
+    let mut b = bench();
+    b.feed(Event::ReadingBegan(1));
+    let mut read = reg("1001", "id", "1001@a:1", Some(apns("tok")));
+    read.source = Source::Reading(1);
+    b.register(read);
+    b.hold(1, "1001");
+    let push = b.expect_push("tok");
+    b.out.clear();
+    b.refuses(
+        &push,
+        PushError::TokenGone {
+            since: Some(T0 - 1),
+            reason: "Unregistered".into(),
+        },
+    );
+    b.expect_forgotten("1001", "tok");
+}
+
+#[test]
+fn exceptions_of_an_app_hold_for_its_domains_only() {
+    let mut policy = Policy::default();
+    policy.apps.push(AppPolicy {
+        provider: Provider::Apns,
+        app: None,
+        domains: vec!["elsewhere.example".into()],
+        on_unregister: OnUnregister::Keep,
+        missed_call_push: false,
+        cancel_push: false,
+    });
+    let mut b = Bench::new(policy);
+    b.register(reg("1001", "id", "1001@a:1", Some(apns("tok"))));
+    b.out.clear();
+    b.feed(unreg("1001", "id", UnregisterWhy::Explicit));
+    b.expect_forgotten("1001", "tok");
+}

@@ -247,7 +247,7 @@ fn held_call_is_released_at_its_deadline_not_before() {
     b.pass(ms(24_999));
     b.expect_nothing_more();
     b.pass(ms(1));
-    b.expect_release(1, HoldResult::Timeout);
+    b.expect_release(1, HoldResult::Unreachable);
     b.expect_nothing_more();
     b.register(reg("1001", "late", "1001@late:1", Some(apns("tok"))));
     b.expect_stored("tok");
@@ -271,7 +271,7 @@ fn callers_own_limit_shortens_the_wait_and_never_lengthens_it() {
         b.pass(ms(deadline * 1000 - 1));
         b.expect_nothing_more();
         b.pass(ms(1));
-        b.expect_release(1, HoldResult::Timeout);
+        b.expect_release(1, HoldResult::Unreachable);
     }
 }
 
@@ -700,4 +700,149 @@ fn repeated_and_late_events_do_nothing() {
     b.engine.tick(b.now);
     b.expect_nothing_more();
     assert_eq!(b.summaries.len(), 1);
+}
+
+#[test]
+fn dialplan_hears_timeout_only_when_a_phone_rang() {
+    let mut b = bench();
+    b.register(reg("1001", "a", "1001@a:1", None));
+    b.hold(1, "1001");
+    b.out.clear();
+    b.ends(leg(1, 0), "NO_ANSWER", 0);
+    b.expect_release(1, HoldResult::Unreachable);
+
+    b.hold(2, "1001");
+    b.feed(Event::LegRinging(leg(2, 0)));
+    b.out.clear();
+    b.ends(leg(2, 0), "NO_ANSWER", 0);
+    b.expect_release(2, HoldResult::Timeout);
+}
+
+#[test]
+fn phone_that_rang_and_gave_up_is_not_pushed_and_rung_again() {
+    let mut b = bench();
+    held(&mut b);
+    b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
+    b.feed(Event::LegRinging(leg(1, 0)));
+    b.out.clear();
+    b.ends(leg(1, 0), "NO_USER_RESPONSE", 480);
+    b.expect_release(1, HoldResult::Timeout);
+    b.expect_nothing_more();
+}
+
+#[test]
+fn woken_phone_whose_leg_fails_is_pushed_again_in_its_time_not_at_once() {
+    let mut b = bench();
+    held(&mut b);
+    b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
+    b.out.clear();
+    b.ends(leg(1, 0), "NORMAL_TEMPORARY_FAILURE", 503);
+    b.expect_nothing_more();
+    b.pass(ms(4999));
+    b.expect_nothing_more();
+    b.pass(ms(1));
+    b.expect_push("tok");
+}
+
+#[test]
+fn phone_without_the_callers_codecs_is_rung_once_more_with_any() {
+    let mut b = bench();
+    b.register(reg("1001", "a", "1001@a:1", None));
+    b.hold(1, "1001");
+    b.out.clear();
+    b.ends(leg(1, 0), "INCOMPATIBLE_DESTINATION", 488);
+    let Command::Ring { any_codec, .. } = b.expect_ring(leg(1, 1), "1001@a:1") else {
+        unreachable!()
+    };
+    assert!(any_codec);
+    b.expect_nothing_more();
+    b.ends(leg(1, 1), "INCOMPATIBLE_DESTINATION", 488);
+    b.expect_release(1, HoldResult::Unreachable);
+}
+
+#[test]
+fn cancel_push_follows_a_leg_that_the_sleeping_phone_never_heard() {
+    for (heard, cancels) in [(false, 1), (true, 0)] {
+        let mut policy = Policy::default();
+        policy.apps.push(AppPolicy {
+            provider: Provider::Apns,
+            app: None,
+            domains: Vec::new(),
+            on_unregister: OnUnregister::Forget,
+            missed_call_push: false,
+            cancel_push: true,
+        });
+        let mut b = Bench::new(policy);
+        b.register(reg("1001", "tok", "1001@stale:1", Some(apns("tok"))));
+        b.pass(Duration::from_secs(60));
+        b.hold(1, "1001");
+        if heard {
+            b.feed(Event::LegRinging(leg(1, 0)));
+        }
+        b.out.clear();
+        b.feed(Event::CallerGone {
+            call: call(1),
+            cause: "ORIGINATOR_CANCEL".into(),
+        });
+        b.expect_kill(leg(1, 0), "ORIGINATOR_CANCEL");
+        let sent = b
+            .out
+            .iter()
+            .filter(|c| matches!(c, Command::Push(p) if p.kind != PushKind::Call))
+            .count();
+        assert_eq!(sent, cancels);
+    }
+}
+
+#[test]
+fn refused_news_of_the_end_says_nothing_about_the_token_that_wakes() {
+    let wish = AppPolicy {
+        provider: Provider::Apns,
+        app: None,
+        domains: Vec::new(),
+        on_unregister: OnUnregister::Forget,
+        missed_call_push: false,
+        cancel_push: true,
+    };
+    let mut b = with(|p| p.apps = vec![wish]);
+    held(&mut b);
+    b.feed(Event::CallerGone {
+        call: call(1),
+        cause: "ORIGINATOR_CANCEL".into(),
+    });
+    let cancel = b.expect_news(&PushKind::Cancel(CancelReason::CallerHungUp));
+    b.out.clear();
+    b.refuses(
+        &cancel,
+        PushError::TokenGone {
+            since: None,
+            reason: "Unregistered".into(),
+        },
+    );
+    b.expect_nothing_more();
+    assert_eq!(b.engine.known().0, 1);
+}
+
+#[test]
+fn end_of_the_drain_leaves_a_bridge_under_way_alone() {
+    let mut b = bench();
+    b.register(reg("1001", "a", "1001@a:1", None));
+    b.hold(1, "1001");
+    b.answers(leg(1, 0));
+    b.out.clear();
+    b.feed(Event::Draining);
+    b.feed(Event::DrainTimeUp);
+    b.expect_nothing_more();
+    b.feed(Event::Bridged(leg(1, 0)));
+    b.expect_close(1);
+}
+
+#[test]
+fn retries_of_one_wake_are_not_held_against_the_caller() {
+    let mut b = with(|p| p.caller_pushes_per_minute = 1);
+    held(&mut b);
+    b.pass(ms(5000));
+    b.expect_push("tok");
+    b.pass(ms(5000));
+    b.expect_push("tok");
 }

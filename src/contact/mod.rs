@@ -51,6 +51,14 @@ pub struct Contact {
     pub warnings: Vec<ContactWarning>,
 }
 
+impl Contact {
+    /// Whether it was read whole and holds no parameter for a token: its phone wants no pushes (RFC 8599 section 4.1.1
+    /// withdraws a token so). One that was cut, or whose token is unfit, says nothing of the kind.
+    pub fn names_no_token(&self, names: &ParamNames) -> bool {
+        !self.cut && self.push.is_none() && !self.uri.params().any(|(name, _)| names.is_token(name))
+    }
+}
+
 /// Why a Contact is of no use. No variant shows the Contact itself.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum ContactError {

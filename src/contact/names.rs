@@ -66,6 +66,17 @@ impl Default for ParamNames {
 }
 
 impl ParamNames {
+    /// Whether a parameter holds a token.
+    pub fn is_token(&self, name: &str) -> bool {
+        let of = |set: &'_ ParamSet| [Some(set.voip_token.clone()), set.im_token.clone()];
+        let own = self.0.iter().flat_map(of).flatten();
+        ["pn-prid", "pn-tok"]
+            .into_iter()
+            .map(str::to_owned)
+            .chain(own)
+            .any(|token| token.eq_ignore_ascii_case(name))
+    }
+
     /// Whether a parameter is for pushing, so that no other party needs to see it (RFC 8599 section 4.1.3).
     pub fn is_push(&self, name: &str) -> bool {
         let pn = name

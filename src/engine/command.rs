@@ -23,6 +23,8 @@ pub enum Command {
         timeout: Duration,
         /// How long it may stay answered without a bridge.
         park_timeout: Duration,
+        /// Offer any codec: the phone has none of the caller's.
+        any_codec: bool,
     },
     /// Hang a leg up with this cause.
     Kill {
@@ -92,11 +94,11 @@ impl Command {
 pub enum HoldResult {
     /// Caller and callee are connected. Never released with it; set on the channel for CDRs.
     Connected,
-    /// Nobody answered within the wait.
+    /// A phone rang, and nobody answered within the wait.
     Timeout,
     /// The callee has neither a device nor a binding.
     NoDevice,
-    /// Nobody is left who could answer: pushes refused or not allowed, legs failed.
+    /// No phone rang: none registered in time, or none is left that could.
     Unreachable,
     /// Every device declined, or the last that could ring did.
     Declined,

@@ -100,6 +100,8 @@ pub struct Registration {
     pub target: Option<Target>,
     /// The Contact's push parameters, if any.
     pub push: Option<PushParams>,
+    /// Whether the Contact was read whole and names no token: the phone does not want pushes (any more).
+    pub wants_no_push: bool,
     /// `User-Agent`, as sent.
     pub user_agent: Arc<str>,
     /// How long the registration lasts.
@@ -183,6 +185,8 @@ pub enum Verdict {
     Unreachable,
     /// It rang until the time was up.
     NoAnswer,
+    /// It has none of the codecs that it was offered (488, 606).
+    NoCommonCodec,
 }
 
 impl LegEnd {
@@ -191,6 +195,7 @@ impl LegEnd {
         match (self.sip_status, self.cause.as_str()) {
             (Some(486 | 600), _) | (None, "USER_BUSY") => Verdict::Declined { busy: true },
             (Some(603 | 607), _) | (None, "CALL_REJECTED") => Verdict::Declined { busy: false },
+            (Some(488 | 606), _) | (None, "INCOMPATIBLE_DESTINATION") => Verdict::NoCommonCodec,
             (_, "NO_ANSWER" | "ALLOTTED_TIMEOUT" | "PROGRESS_TIMEOUT") => Verdict::NoAnswer,
             _ => Verdict::Unreachable,
         }

@@ -48,7 +48,8 @@ pub struct Callers {
 impl Callers {
     /// Whether this caller may cause one more push. Callers without a number are not limited: they share none.
     pub fn admit(&mut self, now: Moment, number: &str, most: u32) -> bool {
-        if most == 0 || number.is_empty() {
+        let nobody = ["", "anonymous", "unknown", "unavailable", "restricted", "private"];
+        if most == 0 || nobody.iter().any(|n| n.eq_ignore_ascii_case(number)) {
             return true;
         }
         if self.windows.len() >= self.sweep_at.max(1024) {

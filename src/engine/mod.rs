@@ -199,7 +199,10 @@ impl Engine {
     }
 
     fn push_ended(&mut self, now: Moment, push: PushId, outcome: &PushOutcome, at: UnixSeconds) {
-        let Some(pending) = self.pushes.end(push) else { return };
+        // News of a call's end may go to another token of the device, and says nothing about the one that wakes it.
+        let Some(pending) = self.pushes.end(push).filter(|p| p.wakes) else {
+            return;
+        };
         if outcome.is_err()
             && let Some(known) = self.directory.device_mut(&pending.key, &pending.device)
         {
@@ -218,9 +221,6 @@ impl Engine {
                     .token_bad(&pending.key, &pending.device, &reason, &mut out);
             }
             _ => {}
-        }
-        if !pending.wakes {
-            return;
         }
         self.with(now, pending.call, |call, world| match outcome {
             Ok(receipt) => call.on_push_accepted(&pending.device, receipt, world),

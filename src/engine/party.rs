@@ -49,13 +49,8 @@ pub enum Wake {
     /// Nothing to do: no token, or all tries made, or the phone is here.
     #[default]
     Done,
-    /// A push is due.
-    At {
-        /// When.
-        when: Moment,
-        /// How many were sent for this call before.
-        tries: u32,
-    },
+    /// A push is due at this moment.
+    At(Moment),
     /// The provider refused for good, or the limit is reached: this device cannot be woken in this call.
     Impossible,
 }
@@ -95,8 +90,10 @@ pub struct Party {
     pub leg: Option<Leg>,
     /// When it may be rung (settle delay).
     pub ring_at: Option<Moment>,
-    /// It was rung at least once.
-    pub was_rung: bool,
+    /// It rang: an 18x was heard from it in this call.
+    pub has_rung: bool,
+    /// It has none of the caller's codecs: it is offered any, and FreeSWITCH transcodes.
+    pub any_codec: bool,
     /// It declined, answered, or rang until the end: out of this call.
     pub is_out: bool,
 }
@@ -163,7 +160,7 @@ impl Party {
             return false;
         }
         match self.wake {
-            Wake::At { .. } => true,
+            Wake::At(_) => true,
             Wake::Impossible => false,
             // Pushed (by this call or the one it rides on) and not refused: it may register until the deadline.
             Wake::Done => self.pushes > 0 || self.rides,
@@ -187,7 +184,7 @@ impl Party {
     /// Its next timer.
     pub fn next_timer(&self, debounce: Duration) -> Option<Moment> {
         let push = match self.wake {
-            Wake::At { when, .. } => Some(when),
+            Wake::At(when) => Some(when),
             _ => None,
         };
         let moved = self

@@ -14,6 +14,8 @@ pub struct Held {
     pub channel: String,
     /// The codecs that the caller offered.
     pub codecs: Option<String>,
+    /// The caller withholds number and name (RFC 3323): neither phones nor push services get them.
+    pub private: bool,
 }
 
 /// Why a channel cannot be held.
@@ -48,11 +50,16 @@ pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: Syst
         .into_iter()
         .flatten()
         .min();
+    let hides = |what: &str| get(&format!("Caller-Privacy-Hide-{what}")) == Some("true");
+    let shown = |what: &str| match get(&format!("Caller-Caller-ID-{what}")) {
+        Some(value) if !hides(what) => value.to_owned(),
+        _ => String::new(),
+    };
     let call = HeldCall {
         call,
         aor,
-        caller_number: get("Caller-Caller-ID-Number").unwrap_or_default().to_owned(),
-        caller_name: get("Caller-Caller-ID-Name").unwrap_or_default().to_owned(),
+        caller_number: shown("Number"),
+        caller_name: shown("Name"),
         at,
         max_wait,
     };
@@ -60,6 +67,7 @@ pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: Syst
         call,
         channel,
         codecs: get("variable_ep_codec_string").map(str::to_owned),
+        private: hides("Number") || hides("Name"),
     })
 }
 

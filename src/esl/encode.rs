@@ -22,8 +22,10 @@ pub struct Offer {
     pub caller_number: String,
     /// Caller's name, as FreeSWITCH gave it.
     pub caller_name: String,
-    /// The codecs that the caller offered (`variable_ep_codec_string`).
+    /// The codecs that the caller offered (`variable_ep_codec_string`); `None` offers FreeSWITCH's own.
     pub codecs: Option<String>,
+    /// The caller withholds number and name.
+    pub private: bool,
 }
 
 /// `originate` of one leg, parked when answered.
@@ -57,6 +59,9 @@ pub fn originate(
         vars.push_str(&name);
         vars.push('\'');
     }
+    if offer.private {
+        vars.push_str(",origination_privacy=hide_name:hide_number");
+    }
     if let Some(codecs) = offer.codecs.as_deref().and_then(codecs) {
         vars.push_str(",absolute_codec_string=^^:");
         vars.push_str(&codecs);
@@ -79,15 +84,19 @@ pub fn lease_renew(channel: Uuid) -> String {
     format!("sched_hangup +{LEASE_SECONDS} {channel} LOSE_RACE")
 }
 
-/// The held channel's variables before it is answered: the leg's codec, and what a CDR wants to know.
+/// The held channel's variables before it is answered: the leg's codec, and that it ends with the leg.
 pub fn prepare_answer(held: &str, call: CallId, codec: Option<&str>) -> String {
-    let mut command =
-        format!("uuid_setvar_multi {held} hangup_after_bridge=true;fswake_result=connected;fswake_call={call}");
+    let mut command = format!("uuid_setvar_multi {held} hangup_after_bridge=true;fswake_call={call}");
     if let Some(codec) = codec.and_then(word) {
         command.push_str(";absolute_codec_string=");
         command.push_str(codec);
     }
     command
+}
+
+/// The held channel's variables once it is bridged: from now on it lives without us.
+pub fn bridged(held: &str) -> String {
+    format!("uuid_setvar_multi {held} socket_resume=false;fswake_result=connected")
 }
 
 /// The held channel's variables before it goes back to the dialplan.

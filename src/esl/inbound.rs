@@ -31,6 +31,10 @@ const EVENTS: &str = "CUSTOM sofia::register sofia::unregister sofia::expire sof
 const NUDGE: Duration = Duration::from_millis(1);
 /// A connection that says nothing is asked whether it lives.
 const KEEPALIVE: Duration = Duration::from_secs(10);
+/// How long one answer of a reading may take.
+const READING: Duration = Duration::from_secs(30);
+/// How long any other answer may take: it comes behind all events that wait.
+const REPLY: Duration = Duration::from_secs(30);
 /// The pauses between attempts to connect: doubled from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LAST_PAUSE: Duration = Duration::from_secs(10);
@@ -75,8 +79,6 @@ enum Ended {
     Esl(#[from] EslError),
     #[error("FreeSWITCH closed the connection")]
     Closed,
-    #[error("the registrations could not be read: {0}")]
-    Unreadable(#[from] reading::ReadError),
     #[error("stopping")]
     Stopping,
 }
@@ -142,7 +144,10 @@ impl Inbound {
         let (client, mut events) = Box::pin(EslClient::connect_with_auth(host, *port, method, options)).await?;
         client.subscribe_events_raw(EventFormat::Plain, EVENTS).await?;
         self.tell(Event::ReadingBegan(number)).await?;
-        let count = self.read_all(&client, number).await?;
+        let (count, meanwhile) = self.read_all(&client, &mut events, number).await?;
+        for event in meanwhile {
+            self.heard(&event).await?;
+        }
         self.up.store(true, Ordering::Relaxed);
         info!(%host, port, registrations = count, "connected to FreeSWITCH");
         let nudger = CancellationToken::new();
@@ -151,17 +156,46 @@ impl Inbound {
         self.hear(&client, &mut events).await
     }
 
-    /// Events that came since the subscription are waiting in the queue meanwhile, and are told after.
-    async fn read_all(&self, client: &EslClient, number: u64) -> Result<usize, Ended> {
-        client.set_command_timeout(Duration::from_secs(30));
-        let heard = reading::read_all(client, number, &self.rules, unix_now()).await?;
-        client.set_command_timeout(Duration::from_secs(5));
+    /// Reads all registrations. Events that come meanwhile are newer: they are handed back, to be told after. They have to be
+    /// taken off the queue, because replies come behind them.
+    async fn read_all(
+        &self,
+        client: &EslClient,
+        events: &mut EslEventStream,
+        number: u64,
+    ) -> Result<(usize, Vec<EslEvent>), Ended> {
+        client.set_command_timeout(READING);
+        let mut meanwhile = Vec::new();
+        let heard = {
+            let reading = reading::read_all(client, number, &self.rules, unix_now());
+            tokio::pin!(reading);
+            loop {
+                tokio::select! {
+                    heard = &mut reading => break heard,
+                    event = events.recv() => match event {
+                        Some(Ok(event)) => meanwhile.push(event),
+                        Some(Err(error)) => debug!(%error, "event skipped"),
+                        None => return Err(Ended::Closed),
+                    },
+                }
+            }
+        };
+        client.set_command_timeout(REPLY);
+        let heard = match heard {
+            Ok(heard) => heard,
+            Err(reading::ReadError::Esl(error)) => return Err(error.into()),
+            Err(error) => {
+                // What is known stays known; phones that register are heard.
+                warn!(%error, "the registrations could not be read again");
+                return Ok((0, meanwhile));
+            }
+        };
         let count = heard.len();
         for heard in heard {
             self.pass_on(heard).await?;
         }
         self.tell(Event::ReadingEnded(number)).await?;
-        Ok(count)
+        Ok((count, meanwhile))
     }
 
     async fn hear(&mut self, client: &EslClient, events: &mut EslEventStream) -> Result<(), Ended> {

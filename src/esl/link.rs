@@ -50,11 +50,13 @@ enum Message {
 }
 
 impl Link {
-    /// Takes over a connection whose channel is known; `unread` is what was read beyond that.
-    pub fn adopt(socket: TcpStream, unread: Vec<u8>) -> Self {
+    /// Takes over an accepted connection.
+    pub fn new(socket: TcpStream) -> Self {
+        // Commands are short, and each waits for its reply.
+        let _ = socket.set_nodelay(true);
         Self {
             socket,
-            unread,
+            unread: Vec::new(),
             events: VecDeque::new(),
             over: false,
         }

@@ -5,14 +5,12 @@
 //! | [`decode`], [`encode`] | pure: headers to events, orders to command texts |
 //! | [`inbound`] | our connection to FreeSWITCH: registrations, with reconnection |
 //! | [`outbound`] | FreeSWITCH's connections to us: one per held call |
-//! | [`hello`] | the first exchange of such a connection |
 //! | [`registrations`] | pure: registrations as FreeSWITCH tells them |
 //! | [`reading`] | all registrations at once, after a reconnect |
 //! | [`link`] | one such connection: framing, commands, replies |
 
 pub mod decode;
 pub mod encode;
-pub mod hello;
 pub mod inbound;
 pub mod link;
 pub mod outbound;

@@ -121,6 +121,7 @@ fn listed(
                 call_id: field("call-id").into(),
                 target: read.target,
                 push: read.push,
+                wants_no_push: read.wants_no_push,
                 user_agent: agent.into(),
                 expires: Duration::from_secs(seconds),
                 at,
@@ -183,7 +184,7 @@ fn append(fields: &mut Option<Vec<(String, String)>>, open: &str, text: &str) {
 #[derive(Debug, Deserialize)]
 struct Shown {
     #[serde(default)]
-    rows: Vec<Row>,
+    rows: Vec<serde_json::Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -211,7 +212,7 @@ pub fn shown(json: &str, number: u64, rules: &ContactRules, at: UnixSeconds) -> 
     Ok(shown
         .rows
         .into_iter()
-        .filter_map(|row| row.heard(number, rules, at))
+        .filter_map(|row| serde_json::from_value::<Row>(row).ok()?.heard(number, rules, at))
         .collect())
 }
 
@@ -231,6 +232,7 @@ impl Row {
             call_id: self.token.into(),
             target: read.target,
             push: read.push,
+            wants_no_push: read.wants_no_push,
             user_agent: Arc::default(),
             expires: Duration::from_secs(u64::try_from(expires - at).ok()?),
             at,

@@ -35,6 +35,7 @@ pub fn heard<'a>(
                 call_id: call_id(),
                 target: read.target,
                 push: read.push,
+                wants_no_push: read.wants_no_push,
                 user_agent: get("user-agent").unwrap_or_default().into(),
                 expires: Duration::from_secs(get("expires").and_then(|e| e.parse().ok()).unwrap_or(3600)),
                 at,
@@ -108,6 +109,8 @@ fn over<'a>(
 pub(super) struct Read {
     pub(super) target: Option<Target>,
     pub(super) push: Option<PushParams>,
+    /// It was read whole and names no token.
+    pub(super) wants_no_push: bool,
     pub(super) warnings: Vec<String>,
 }
 
@@ -145,6 +148,7 @@ pub(super) fn read(
             };
         }
     };
+    let wants_no_push = parsed.names_no_token(&rules.names);
     let Contact {
         uri, push, warnings, ..
     } = parsed;
@@ -155,5 +159,10 @@ pub(super) fn read(
         .map_err(|error| warnings.push(format!("Contact refused: {error}")))
         .ok()
         .map(Target::new);
-    Read { target, push, warnings }
+    Read {
+        target,
+        push,
+        wants_no_push,
+        warnings,
+    }
 }

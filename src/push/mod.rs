@@ -25,6 +25,7 @@ pub mod template;
 pub use auth::{Clock, Now};
 pub use pushers::{Pushers, SetupError};
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::types::{Aor, CallId, PushId, PushParams, UnixSeconds};
@@ -82,8 +83,10 @@ pub struct PushRequest {
     pub caller_number: String,
     /// Caller's name as FreeSWITCH gave it; may be empty, any text.
     pub caller_name: String,
-    /// Who is called.
+    /// Who is called, as the call named them.
     pub callee: Aor,
+    /// The domain that the device registered with: what its app is chosen by.
+    pub domain: Arc<str>,
     /// When the call started to be held.
     pub held_at: SystemTime,
     /// What is left of the wait: time to live, and the limit of all retries.

@@ -29,6 +29,7 @@ fn request(kind: PushKind) -> PushRequest {
         caller_number: "+15550100".into(),
         caller_name: "Zoë \"Z\" \u{1F4DE}".into(),
         callee: Aor::new("1000", "pbx.example"),
+        domain: "example.org".into(),
         held_at: at(1_700_000_000),
         ttl: Duration::from_secs(25),
     }

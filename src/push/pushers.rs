@@ -154,7 +154,7 @@ impl Pushers {
 
     /// Sends one push and waits for its outcome, at most `req.ttl` long.
     pub async fn push(&self, req: &PushRequest) -> PushOutcome {
-        let Some(served) = self.find(&req.to, &req.callee.domain) else {
+        let Some(served) = self.find(&req.to, &req.domain) else {
             return Err(PushError::Misconfigured {
                 reason: format!(
                     "no app serves provider {} and app id {}",

@@ -62,6 +62,7 @@ pub fn reg(user: &str, id: &str, at: &str, push: Option<PushParams>) -> Registra
         aor: Aor::new(user, "fs.test"),
         call_id: id.into(),
         target: Some(target(at)),
+        wants_no_push: push.is_none(),
         push,
         user_agent: "test".into(),
         expires: Duration::from_secs(3600),

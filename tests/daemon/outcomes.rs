@@ -94,14 +94,14 @@ async fn phone_that_never_comes_costs_the_caller_max_wait_and_no_more() {
     let phone = stage.iphone("1001");
     daemon.asleep(&phone).await;
     let held = stage.call(&daemon, "1001");
-    assert_eq!(result_of(&held).await, "timeout");
+    assert_eq!(result_of(&held).await, "unreachable");
     let took = held.started.elapsed();
     assert!(
         Duration::from_millis(1500) <= took && took < Duration::from_secs(4),
         "{took:?}"
     );
     let line = daemon.summary().await;
-    assert_eq!((field(&line, "outcome"), field(&line, "pushes")), ("timeout", "3"));
+    assert_eq!((field(&line, "outcome"), field(&line, "pushes")), ("unreachable", "3"));
     let pushes = stage.apns.pushes_so_far().await;
     let calls: Vec<_> = pushes.iter().map(|push| push.body["call-id"].clone()).collect();
     assert!(
@@ -119,7 +119,7 @@ async fn callers_own_limit_makes_the_wait_shorter() {
     let held = stage
         .fs
         .call(&Call::to(daemon.address, "1001", DOMAIN).variable("call_timeout", "1"));
-    assert_eq!(result_of(&held).await, "timeout");
+    assert_eq!(result_of(&held).await, "unreachable");
     assert!(held.started.elapsed() < Duration::from_secs(4));
 }
 

@@ -101,7 +101,7 @@ async fn wrong_password_is_said_without_the_password_and_calls_still_wake_known_
     daemon.log.wait(&[" WARN ", "no connection to FreeSWITCH"]).await;
     let held = stage.call(&daemon, "1001");
     stage.push().await;
-    assert_eq!(result_of(&held).await, "timeout");
+    assert_eq!(result_of(&held).await, "unreachable");
 }
 
 #[tokio::test]

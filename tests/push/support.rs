@@ -73,6 +73,7 @@ pub fn call(provider: Provider, token: &str) -> PushRequest {
         caller_number: "+15550100".into(),
         caller_name: "Zoë".into(),
         callee: Aor::new("1000", "pbx.example"),
+        domain: "pbx.example".into(),
         held_at: SystemTime::now(),
         ttl: Duration::from_secs(25),
     }

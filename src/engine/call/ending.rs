@@ -2,7 +2,7 @@
 
 use super::{Call, Phase};
 use crate::engine::command::{Command, HoldResult, Summary};
-use crate::engine::party::Party;
+use crate::engine::party::{LegState, Party};
 use crate::engine::world::World;
 use crate::push::{CancelReason, PushKind};
 
@@ -38,10 +38,15 @@ impl Call {
 
     /// Ends the hold and hands the channel back.
     pub fn finish(&mut self, result: HoldResult, world: &mut World<'_>) {
-        if self.phase == Phase::Over {
+        // A bridge under way ends by itself, one way or the other.
+        if self.phase != Phase::Holding {
             return;
         }
-        let cancel = matches!(result, HoldResult::Timeout | HoldResult::Draining).then_some(CancelReason::TimedOut);
+        let timed_out = matches!(
+            result,
+            HoldResult::Timeout | HoldResult::Unreachable | HoldResult::Draining
+        );
+        let cancel = timed_out.then_some(CancelReason::TimedOut);
         // Not LOSE_RACE: this call was missed, and phones shall say so.
         self.end_with(result, "ORIGINATOR_CANCEL", cancel, world);
         world.out.push_back(Command::Release {
@@ -60,19 +65,26 @@ impl Call {
     ) {
         self.phase = Phase::Over;
         for p in 0..self.parties.len() {
-            if let Some(leg) = self.parties[p].leg.take() {
+            let leg = self.parties[p].leg.take();
+            // A leg without 18x went to a phone that slept: no CANCEL reaches it either.
+            let unheard = leg.as_ref().is_none_or(|leg| leg.state == LegState::Dialing);
+            if let Some(leg) = leg {
                 world.out.push_back(Command::Kill {
                     leg: self.leg_id(leg.n),
                     cause: cause.to_owned(),
                 });
-            } else if let Some(reason) = cancel
+            }
+            if let Some(reason) = cancel
+                && unheard
                 && self.parties[p].pushed.is_some()
                 && !self.parties[p].is_out
             {
                 self.push_news(p, PushKind::Cancel(reason), world);
             }
-            if matches!(result, HoldResult::Abandoned | HoldResult::Timeout)
-                && cancel != Some(CancelReason::AnsweredElsewhere)
+            if matches!(
+                result,
+                HoldResult::Abandoned | HoldResult::Timeout | HoldResult::Unreachable
+            ) && cancel != Some(CancelReason::AnsweredElsewhere)
             {
                 self.push_news(p, PushKind::MissedCall, world);
             }
@@ -104,15 +116,20 @@ impl Call {
         if self.phase != Phase::Holding || self.parties.iter().any(Party::may_answer) {
             return;
         }
-        let result = if self.parties.is_empty() {
+        self.finish(self.result_without_answer(), world);
+    }
+
+    /// What the dialplan is told of a hold that nobody answered. "Timeout" only when a phone rang: then the same phones need
+    /// not be rung again. Otherwise whoever comes next may still reach somebody.
+    pub(super) fn result_without_answer(&self) -> HoldResult {
+        if self.parties.is_empty() {
             HoldResult::NoDevice
-        } else if self.declined {
+        } else if self.declined && self.parties.iter().all(|p| p.leg.is_none()) {
             HoldResult::Declined
-        } else if self.parties.iter().any(|p| p.was_rung && p.is_out) {
+        } else if self.parties.iter().any(|p| p.has_rung) {
             HoldResult::Timeout
         } else {
             HoldResult::Unreachable
-        };
-        self.finish(result, world);
+        }
     }
 }

@@ -27,6 +27,7 @@ impl Call {
             return;
         }
         leg.state = LegState::Ringing;
+        party.has_rung = true;
         let target = leg.target.clone();
         party.wake = Wake::Done;
         world.directory.saw_alive(&self.key, &target, world.now);
@@ -130,10 +131,11 @@ impl Call {
             "leg-ended",
             vec![("cause", end.cause.clone().into()), ("sip", Value::Number(status))],
         );
-        match end.verdict() {
+        match verdict(end, &leg) {
             Verdict::Declined { busy } => self.on_declined(p, busy, world),
             Verdict::NoAnswer => self.parties[p].is_out = true,
             Verdict::Unreachable => self.on_unreachable(p, &leg, world),
+            Verdict::NoCommonCodec => self.on_no_common_codec(p, &leg, world),
         }
         self.settle(world);
     }
@@ -169,10 +171,35 @@ impl Call {
         // What failed is not rung again before the phone has registered again.
         party.target = None;
         party.alive = None;
-        // A push of this call that is still under way needs no second one; a phone that came and failed does.
+        // A push of this call that is still under way needs no second one; a phone that came and failed does, in its time.
         let under_way = (party.pushes > 0 || party.rides) && !party.registered;
-        if party.wake != Wake::Impossible && !under_way && party.can_be_pushed(world.policy.push_retries) {
-            self.push(p, world);
+        if party.wake == Wake::Impossible || under_way || !party.can_be_pushed(world.policy.push_retries) {
+            return;
         }
+        match party.pushed.map(|last| last.plus(world.policy.push_retry)) {
+            Some(when) if when > world.now => party.wake = Wake::At(when),
+            _ => self.push(p, world),
+        }
+    }
+
+    /// The phone has none of the caller's codecs: once more, with any.
+    fn on_no_common_codec(&mut self, p: usize, failed: &Leg, world: &mut World<'_>) {
+        if self.parties[p].any_codec {
+            self.on_unreachable(p, failed, world);
+            return;
+        }
+        self.parties[p].any_codec = true;
+        self.parties[p].target.get_or_insert_with(|| failed.target.clone());
+        self.ring(p, failed.origin, world);
+    }
+}
+
+/// What a leg's end means, knowing how far it was: a phone that rang and then gave up has not been out of reach.
+fn verdict(end: &LegEnd, leg: &Leg) -> Verdict {
+    match end.verdict() {
+        Verdict::Unreachable if leg.state != LegState::Dialing && matches!(end.sip_status, Some(408 | 480)) => {
+            Verdict::NoAnswer
+        }
+        verdict => verdict,
     }
 }

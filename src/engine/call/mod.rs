@@ -13,7 +13,7 @@ mod steps;
 
 use std::time::Duration;
 
-use super::command::{Command, HoldResult, Note, Value};
+use super::command::{Command, Note, Value};
 use super::directory::{AorKey, Seen};
 use super::event::HeldCall;
 use super::party::{LegState, Origin, Party, Wake};
@@ -113,10 +113,7 @@ impl Call {
         let has_token = party.device.is_some();
         if has_token && party.set_aside.is_none() {
             if fresh && ringable {
-                self.parties[p].wake = Wake::At {
-                    when: world.now.plus(world.policy.push_delay),
-                    tries: 0,
-                };
+                self.parties[p].wake = Wake::At(world.now.plus(world.policy.push_delay));
                 self.note_device(world, p, "device-awake", vec![]);
             } else {
                 self.push(p, world);
@@ -160,11 +157,11 @@ impl Call {
             return;
         }
         if world.now >= self.deadline {
-            self.finish(HoldResult::Timeout, world);
+            self.finish(self.result_without_answer(), world);
             return;
         }
         for p in 0..self.parties.len() {
-            if let Wake::At { when, .. } = self.parties[p].wake
+            if let Wake::At(when) = self.parties[p].wake
                 && when <= world.now
             {
                 self.push(p, world);

@@ -41,7 +41,6 @@ impl Call {
             return;
         }
         self.legs += 1;
-        party.was_rung = true;
         party.registered_again = false;
         party.leg = Some(Leg {
             n: leg.n,
@@ -52,12 +51,14 @@ impl Call {
         });
         let timeout = self.deadline.since(world.now);
         let park_timeout = world.policy.park_timeout;
+        let any_codec = party.any_codec;
         world.out.push_back(Command::Ring {
             leg,
             target,
             sip_call_id,
             timeout,
             park_timeout,
+            any_codec,
         });
         self.note_device(world, p, "leg-started", vec![("leg", Value::from(leg.n))]);
     }
@@ -84,18 +85,17 @@ impl Call {
             .last_push
             .filter(|last| by_another && world.now.since(*last) < policy.push_gap)
         {
-            self.parties[p].wake = Wake::At {
-                when: last.plus(policy.push_gap),
-                tries,
-            };
+            self.parties[p].wake = Wake::At(last.plus(policy.push_gap));
             self.parties[p].rides = true;
             self.note_device(world, p, "push-shared", vec![]);
             return;
         }
-        let admitted = known.recent.admit(world.now, policy.device_pushes_per_minute)
-            && world
+        // A caller answers for waking a phone, not for how often that has to be tried.
+        let caller_may = tries > 0
+            || world
                 .callers
                 .admit(world.now, &self.held.caller_number, policy.caller_pushes_per_minute);
+        let admitted = caller_may && known.recent.admit(world.now, policy.device_pushes_per_minute);
         if !admitted {
             self.parties[p].wake = if tries == 0 { Wake::Impossible } else { Wake::Done };
             self.note_device(world, p, "push-limited", vec![]);
@@ -107,10 +107,7 @@ impl Call {
         party.pushed = Some(world.now);
         party.pushes += 1;
         party.wake = if party.pushes <= policy.push_retries {
-            Wake::At {
-                when: world.now.plus(policy.push_retry),
-                tries: party.pushes,
-            }
+            Wake::At(world.now.plus(policy.push_retry))
         } else {
             Wake::Done
         };
@@ -150,6 +147,7 @@ impl Call {
         let Some(device) = self.parties[p].device.clone() else {
             return;
         };
+        let domain = device.aor.domain.clone();
         let id = world
             .pushes
             .begin(self.held.call, self.key.clone(), device, kind == PushKind::Call);
@@ -162,6 +160,7 @@ impl Call {
             caller_number: self.held.caller_number.clone(),
             caller_name: self.held.caller_name.clone(),
             callee: self.held.aor.clone(),
+            domain,
             held_at: self.held.at,
             ttl,
         }));

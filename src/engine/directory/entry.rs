@@ -62,6 +62,8 @@ pub struct KnownDevice {
     pub device: Device,
     /// Its name in logs and CDRs ([`DeviceKey::label`]), worked out once.
     pub label: Arc<str>,
+    /// Whether its last REGISTER was heard when `last_seen` says; a reading of all registrations does not tell when that was.
+    pub heard: bool,
     /// Its last call push.
     pub last_push: Option<Moment>,
     /// Call pushes in the current minute, for the rate limit.
@@ -73,6 +75,7 @@ impl KnownDevice {
         Self {
             device,
             label: key.label().into(),
+            heard: true,
             last_push: None,
             recent: Window::default(),
         }

@@ -103,7 +103,7 @@ impl Directory {
         let mut replaced = None;
         if let Some(device) = &device {
             replaced = self.own(&key, device, &mut reg, out);
-        } else if reg.push.is_none() && !reading {
+        } else if reg.wants_no_push && !reading {
             self.forget_unpushed(&key, &reg.call_id, out);
         }
         let target = reg.target.take()?;
@@ -165,9 +165,13 @@ impl Directory {
             Some(_) if reading => return None,
             Some(i) => {
                 entry.devices[i].device = stored.clone();
+                entry.devices[i].heard = true;
             }
             None => {
-                entry.devices.push(KnownDevice::new(stored.clone(), device));
+                entry.devices.push(KnownDevice {
+                    heard: !reading,
+                    ..KnownDevice::new(stored.clone(), device)
+                });
             }
         }
         let surplus = (entry.devices.len() > MOST_PER_AOR)
@@ -307,7 +311,7 @@ impl Directory {
         since: Option<UnixSeconds>,
         out: &mut dyn FnMut(Command),
     ) -> bool {
-        let newer = |d: &KnownDevice| since.is_some_and(|since| d.device.last_seen > since);
+        let newer = |d: &KnownDevice| d.heard && since.is_some_and(|since| d.device.last_seen > since);
         if self.device_mut(key, device).is_none_or(|d| newer(d)) {
             return false;
         }

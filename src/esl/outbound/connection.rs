@@ -1,33 +1,22 @@
-//! Held calls: FreeSWITCH connects to us, one connection per call, and everything of that call travels on it.
-//!
-//! The connection's task is the only one that writes to it. It does what the engine orders, in order, and turns what
-//! FreeSWITCH says into the engine's events. If it ends for any reason, FreeSWITCH goes on with the dialplan.
+//! One held call's connection: does what the engine orders, in order, and tells what FreeSWITCH says.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType, ExecuteOptions};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use tracing::{Instrument, debug, info_span, warn};
-use uuid::Uuid;
+use tracing::{debug, warn};
 
-use super::decode::{self, Held};
-use super::encode;
-use super::hello;
-use super::link::Link;
+use super::{Order, Outbound, Ring, kind};
 use crate::driver::Input;
 use crate::engine::{Event, LegEnd};
-use crate::types::{CallId, LegId, Target};
+use crate::esl::decode::{self, Held};
+use crate::esl::encode;
+use crate::esl::link::Link;
+use crate::types::{CallId, LegId};
 
-/// How many connections may be saying at once which channel they are: bounds memory, not calls.
-const MOST_SETTING_UP: usize = 256;
 /// FreeSWITCH is nudged this often while legs ring, shared by all calls: ten ringing calls or more are not nudged at all,
 /// because FreeSWITCH's own 20 ms tick is as good then.
 const NUDGE: Duration = Duration::from_millis(2);
@@ -37,132 +26,8 @@ const BRIDGE_PATIENCE: Duration = Duration::from_secs(2);
 /// How long FreeSWITCH keeps the connection after the channel's hangup, for the last events.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// What the engine wants of one call's connection.
-#[derive(Clone, Debug)]
-pub enum Order {
-    /// `ring_ready`.
-    Alert,
-    /// `originate`. Boxed: every held call has a queue with room for 32 orders.
-    Ring(Box<Ring>),
-    /// `uuid_kill` of a leg.
-    Kill(LegId, String),
-    /// Answer and bridge.
-    Connect(LegId, Option<String>),
-    /// Back to the dialplan, with this `fswake_result`.
-    Release(&'static str),
-    /// Hang the held channel up.
-    Reject(&'static str),
-    /// Done.
-    Close,
-}
-
-/// A leg to be dialed.
-#[derive(Clone, Debug)]
-pub struct Ring {
-    /// Which leg.
-    pub leg: LegId,
-    /// Dial-string.
-    pub target: Target,
-    /// The INVITE's Call-ID.
-    pub sip_call_id: String,
-    /// Ring time.
-    pub timeout: Duration,
-    /// `park_timeout`.
-    pub park_timeout: Duration,
-}
-
-/// What the tasks of all calls share.
-#[derive(Clone)]
-pub struct Outbound {
-    /// To the driver.
-    pub inputs: mpsc::Sender<Input>,
-    /// Who may connect.
-    pub allow: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
-    /// Ends the listeners; calls that are held go on.
-    pub stop: CancellationToken,
-    /// The calls' tasks.
-    pub tasks: TaskTracker,
-    setting_up: Arc<Semaphore>,
-    ringing: Arc<AtomicUsize>,
-}
-
-impl Outbound {
-    /// The shared parts of all calls.
-    pub fn new(
-        inputs: mpsc::Sender<Input>,
-        allow: impl Fn(IpAddr) -> bool + Send + Sync + 'static,
-        stop: CancellationToken,
-        tasks: TaskTracker,
-    ) -> Self {
-        Self {
-            inputs,
-            allow: Arc::new(allow),
-            stop,
-            tasks,
-            setting_up: Arc::new(Semaphore::new(MOST_SETTING_UP)),
-            ringing: Arc::default(),
-        }
-    }
-
-    /// Accepts until told to stop.
-    pub async fn listen(self, listener: TcpListener) {
-        loop {
-            let accepted = tokio::select! {
-                () = self.stop.cancelled() => return,
-                accepted = listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, peer)) if (self.allow)(peer.ip()) => {
-                    let this = self.clone();
-                    self.tasks.spawn(async move { this.serve(stream, peer).await });
-                }
-                Ok((_, peer)) => warn!(%peer, "outbound connection refused: not in listen.allow"),
-                Err(error) => {
-                    // Out of file descriptors, most likely: FreeSWITCH's `socket` fails over to its next action.
-                    warn!(%error, "cannot accept an outbound connection");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            }
-        }
-    }
-
-    async fn serve(self, mut stream: TcpStream, peer: SocketAddr) {
-        let call = CallId(Uuid::new_v4());
-        let (mut data, place) = match hello::hear(&mut stream, &self.setting_up).await {
-            Ok(hello) => hello,
-            Err(reason) => return warn!(%peer, %reason, "outbound connection dropped: not FreeSWITCH"),
-        };
-        drop(place);
-        let held = decode::held(|name| data.get(name), call, SystemTime::now());
-        let mut link = Link::adopt(stream, std::mem::take(&mut data.rest));
-        drop(data);
-        let held = match held {
-            Ok(held) => held,
-            Err(reason) => {
-                warn!(%peer, %reason, "channel not held");
-                let _ = link.send(EslCommand::Resume).await;
-                let _ = link.send(EslCommand::Exit).await;
-                return;
-            }
-        };
-        let span = info_span!("call", call.id = %call, aor = %held.call.aor);
-        let connection = Connection::new(self, link, held);
-        connection.run().instrument(span).await;
-    }
-}
-
-/// An error's kind, without text from the wire.
-fn kind(error: &EslError) -> &'static str {
-    match error {
-        EslError::Io(_) => "input/output error",
-        EslError::Timeout { .. } => "timeout",
-        EslError::ConnectionClosed | EslError::NotConnected => "closed",
-        _ => "protocol error",
-    }
-}
-
 /// One held call's connection.
-struct Connection {
+pub(super) struct Connection {
     shared: Outbound,
     link: Link,
     held: Held,
@@ -183,7 +48,7 @@ enum Next {
 }
 
 impl Connection {
-    fn new(shared: Outbound, link: Link, held: Held) -> Self {
+    pub(super) fn new(shared: Outbound, link: Link, held: Held) -> Self {
         let call = held.call.call;
         Self {
             shared,
@@ -197,7 +62,8 @@ impl Connection {
         }
     }
 
-    async fn run(mut self) {
+    /// Until either side closes.
+    pub(super) async fn run(mut self) {
         let (orders, mut queue) = mpsc::unbounded_channel();
         // The engine hears of the call before its connection is fully set up: the push leaves meanwhile.
         if self
@@ -366,7 +232,8 @@ impl Connection {
         let offer = encode::Offer {
             caller_number: self.held.call.caller_number.clone(),
             caller_name: self.held.call.caller_name.clone(),
-            codecs: self.held.codecs.clone(),
+            codecs: self.held.codecs.clone().filter(|_| !ring.any_codec),
+            private: self.held.private,
         };
         self.ringing.push(leg);
         let command = encode::originate(
@@ -409,8 +276,9 @@ impl Connection {
         if !self.api(format!("uuid_bridge {} {channel}", leg.channel())).await? {
             return Ok(false);
         }
-        // With socket_resume the end of this connection would end the call (measured, both ways in).
-        self.api(format!("uuid_setvar {channel} socket_resume false")).await?;
+        // With socket_resume the end of this connection would end the call (measured, both ways in). Only now is it
+        // connected: a dialplan that goes on before must not take it for that.
+        self.api(encode::bridged(&channel)).await?;
         self.see_bridged(leg).await?;
         Ok(true)
     }
@@ -425,28 +293,35 @@ impl Connection {
                 event = self.link.event() => event.ok_or(EslError::ConnectionClosed)?,
                 () = tokio::time::sleep(NUDGE) => {
                     self.link.nudge();
-                    if Instant::now() >= deadline {
-                        return Ok(());
+                    if Instant::now() < deadline {
+                        continue;
                     }
-                    continue;
+                    warn!("FreeSWITCH has not said that the bridge stands");
+                    return self.end_if_alone(leg).await;
                 }
             };
-            let of_leg = event.header_str("Unique-ID") == Some(channel.as_str());
+            let of = |id: &str| event.header_str("Unique-ID") == Some(id);
             match event.event_type() {
                 Some(EslEventType::ChannelBridge) => return Ok(()),
-                Some(EslEventType::ChannelHangup) if of_leg => {
+                Some(EslEventType::ChannelHangup) if of(&channel) => {
                     let cause = event.header_str("Hangup-Cause").unwrap_or_default();
                     self.api(encode::kill(&self.held.channel, cause)).await?;
                     return Ok(());
                 }
+                Some(EslEventType::ChannelHangup) if of(&self.held.channel) => return Ok(()),
                 _ => self.heard(&event).await,
             }
-            if event.event_type() == Some(EslEventType::ChannelHangup)
-                && event.header_str("Unique-ID") == Some(self.held.channel.as_str())
-            {
-                return Ok(());
-            }
         }
+    }
+
+    /// Ends the held channel when its leg is gone: nobody else would.
+    async fn end_if_alone(&mut self, leg: LegId) -> Result<(), EslError> {
+        let command = format!("uuid_exists {}", leg.channel());
+        let reply = self.link.send(EslCommand::Api { command }).await?;
+        if reply.body().is_some_and(|body| body.trim() == "false") {
+            self.api(encode::kill(&self.held.channel, "NORMAL_CLEARING")).await?;
+        }
+        Ok(())
     }
 
     async fn renew_leases(&mut self) -> Result<(), EslError> {

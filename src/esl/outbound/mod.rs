@@ -1,0 +1,168 @@
+//! Held calls: FreeSWITCH connects to us, one connection per call, and everything of that call travels on it.
+//!
+//! The connection's task is the only one that writes to it. It does what the engine orders, in order, and turns what
+//! FreeSWITCH says into the engine's events. If it ends for any reason, FreeSWITCH goes on with the dialplan.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
+
+use freeswitch_esl_tokio::{EslCommand, EslError};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, debug, info_span, warn};
+use uuid::Uuid;
+
+use self::connection::Connection;
+use super::decode;
+use super::link::Link;
+use crate::driver::Input;
+use crate::types::{CallId, LegId, Target};
+
+mod connection;
+
+/// How long a new connection may take to say which channel it is.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the engine wants of one call's connection.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// `ring_ready`.
+    Alert,
+    /// `originate`. Boxed: every held call has a queue with room for 32 orders.
+    Ring(Box<Ring>),
+    /// `uuid_kill` of a leg.
+    Kill(LegId, String),
+    /// Answer and bridge.
+    Connect(LegId, Option<String>),
+    /// Back to the dialplan, with this `fswake_result`.
+    Release(&'static str),
+    /// Hang the held channel up.
+    Reject(&'static str),
+    /// Done.
+    Close,
+}
+
+/// A leg to be dialed.
+#[derive(Clone, Debug)]
+pub struct Ring {
+    /// Which leg.
+    pub leg: LegId,
+    /// Dial-string.
+    pub target: Target,
+    /// The INVITE's Call-ID.
+    pub sip_call_id: String,
+    /// Ring time.
+    pub timeout: Duration,
+    /// `park_timeout`.
+    pub park_timeout: Duration,
+    /// Offer any codec, not the caller's only.
+    pub any_codec: bool,
+}
+
+/// What the tasks of all calls share.
+#[derive(Clone)]
+pub struct Outbound {
+    /// To the driver.
+    pub inputs: mpsc::Sender<Input>,
+    /// Who may connect.
+    pub allow: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
+    /// Ends the listeners; calls that are held go on.
+    pub stop: CancellationToken,
+    /// The calls' tasks.
+    pub tasks: TaskTracker,
+    started: Instant,
+    /// The second of the last warning about a stranger.
+    warned: Arc<AtomicU64>,
+    ringing: Arc<AtomicUsize>,
+}
+
+impl Outbound {
+    /// The shared parts of all calls.
+    pub fn new(
+        inputs: mpsc::Sender<Input>,
+        allow: impl Fn(IpAddr) -> bool + Send + Sync + 'static,
+        stop: CancellationToken,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self {
+            inputs,
+            allow: Arc::new(allow),
+            stop,
+            tasks,
+            started: Instant::now(),
+            warned: Arc::new(AtomicU64::new(u64::MAX)),
+            ringing: Arc::default(),
+        }
+    }
+
+    /// Accepts until told to stop.
+    pub async fn listen(self, listener: TcpListener) {
+        loop {
+            let accepted = tokio::select! {
+                () = self.stop.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) if (self.allow)(peer.ip()) => {
+                    let this = self.clone();
+                    self.tasks.spawn(async move { this.serve(stream, peer).await });
+                }
+                Ok((_, peer)) => warn!(%peer, "outbound connection refused: not in listen.allow"),
+                Err(error) => {
+                    // Out of file descriptors, most likely: FreeSWITCH's `socket` fails over to its next action.
+                    warn!(%error, "cannot accept an outbound connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+
+    async fn serve(self, stream: TcpStream, peer: SocketAddr) {
+        let call = CallId(Uuid::new_v4());
+        let mut link = Link::new(stream);
+        let data = match timeout(HELLO_TIMEOUT, link.send(EslCommand::Connect)).await {
+            Ok(Ok(data)) => data,
+            Ok(Err(error)) => return self.dropped(peer, kind(&error)),
+            Err(_) => return self.dropped(peer, "silent"),
+        };
+        let held = decode::held(|name| data.header(name), call, SystemTime::now());
+        drop(data);
+        let held = match held {
+            Ok(held) => held,
+            Err(reason) => {
+                warn!(%peer, %reason, "channel not held");
+                let _ = link.send(EslCommand::Resume).await;
+                let _ = link.send(EslCommand::Exit).await;
+                return;
+            }
+        };
+        let span = info_span!("call", call.id = %call, aor = %held.call.aor);
+        let connection = Connection::new(self, link, held);
+        connection.run().instrument(span).await;
+    }
+
+    /// One warning a second at most: whoever can reach the port could fill the log otherwise.
+    fn dropped(&self, peer: SocketAddr, reason: &str) {
+        let now = self.started.elapsed().as_secs();
+        if self.warned.swap(now, Ordering::Relaxed) == now {
+            debug!(%peer, reason, "outbound connection dropped: not FreeSWITCH");
+        } else {
+            warn!(%peer, reason, "outbound connection dropped: not FreeSWITCH");
+        }
+    }
+}
+
+/// An error's kind, without text from the wire.
+fn kind(error: &EslError) -> &'static str {
+    match error {
+        EslError::Io(_) => "input/output error",
+        EslError::Timeout { .. } => "timeout",
+        EslError::ConnectionClosed | EslError::NotConnected => "closed",
+        _ => "protocol error",
+    }
+}
