@@ -33,7 +33,9 @@ pub async fn run(short: bool) {
         each(most.saturating_sub(idle)),
         each((files - idle_files) as u64)
     );
-    held.iter().for_each(|call| call.caller_hangs_up());
+    for call in &held {
+        call.caller_hangs_up();
+    }
     // FreeSWITCH lingers.
     tokio::time::sleep(Duration::from_secs(8)).await;
     println!("all over: {} KiB, {} descriptors", settled(pid).await, descriptors(pid));

@@ -203,8 +203,8 @@ mod tests {
         std::iter::from_fn(|| take(&mut unread).unwrap()).collect()
     }
 
-    const EVENT: &str = "Content-Length: 62\nContent-Type: text/event-plain\n\n\
-                         Event-Name: BACKGROUND_JOB\nJob-UUID: a%2Cb\nContent-Length: 5\n\n-ERR ";
+    const EVENT: &str = "Content-Length: 68\nContent-Type: text/event-plain\n\n\
+                         Event-Name: BACKGROUND_JOB\nJob-UUID: a%2Cb\nContent-Length: 6\n\n-ERR x";
 
     #[test]
     fn messages_are_told_apart_and_values_decoded() {
@@ -232,7 +232,7 @@ mod tests {
         };
         assert_eq!(
             (event.header_str("Job-UUID"), event.body()),
-            (Some("a,b"), Some("-ERR "))
+            (Some("a,b"), Some("-ERR x"))
         );
     }
 
