@@ -120,7 +120,6 @@ fn percentile(mut all: Vec<f64>, p: usize) -> f64 {
     all[(all.len() - 1) * p / 100]
 }
 
-#[expect(clippy::cast_precision_loss, reason = "counts of thousands")]
 fn main() {
     let mut rows: Vec<(&str, Vec<f64>)> = [
         "REGISTER, nobody waits, 0 calls held",

@@ -166,9 +166,10 @@ impl Turning {
     }
 
     fn feed(&mut self, event: Event) {
-        match event.call().and_then(|id| Some((id, self.calls.get(&id)?))) {
-            Some((id, line)) => debug!(call.id = %id, aor = %line.aor, ?event, "event"),
-            None => debug!(?event, "event"),
+        if let Some((id, line)) = event.call().and_then(|id| Some((id, self.calls.get(&id)?))) {
+            debug!(call.id = %id, aor = %line.aor, ?event, "event")
+        } else {
+            debug!(?event, "event")
         }
         let now = self.now();
         self.d.engine.handle(now, event);
@@ -177,9 +178,10 @@ impl Turning {
 
     fn carry_out(&mut self) {
         while let Some(command) = self.d.engine.poll_command() {
-            match command.call().and_then(|id| Some((id, self.calls.get(&id)?))) {
-                Some((id, line)) => debug!(call.id = %id, aor = %line.aor, ?command, "command"),
-                None => debug!(?command, "command"),
+            if let Some((id, line)) = command.call().and_then(|id| Some((id, self.calls.get(&id)?))) {
+                debug!(call.id = %id, aor = %line.aor, ?command, "command")
+            } else {
+                debug!(?command, "command")
             }
             match command {
                 Command::Alert(call) => self.order(call, Order::Alert),

@@ -5,13 +5,24 @@
 //!      ^                                        ^      |                          |
 //!      |                    Event::Registered --+      +--Command--> esl::encode  |
 //!      +------------------ originate, answer, bridge, kill, resume -----+        |
-//!                           Event::PushAccepted / PushRefused <------------------+
+//!                           Event::PushEnded <------------------------------------+
 //! ```
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`types`] | the field's own words: call, AOR, device, binding, token |
+//! | [`engine`] | decides; pure |
+//! | [`driver`] | the one loop around the engine |
+//! | [`esl`] | FreeSWITCH's event socket |
+//! | [`contact`] | the Contact of a REGISTER: parser and writer |
+//! | [`push`] | APNs, FCM, and what they are told |
+//! | [`store`] | devices and the journal in SQLite |
+//! | [`config`], [`cli`], [`logging`], [`lifecycle`] | what an operator and systemd see |
+//! | [`app`] | puts all of it together |
 
 #![warn(
     clippy::unwrap_used,
     clippy::expect_used,
-    clippy::panic,
     clippy::todo,
     clippy::dbg_macro,
     clippy::print_stdout

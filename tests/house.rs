@@ -28,10 +28,14 @@ fn rust_files(folder: &str) -> Vec<PathBuf> {
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
     let code = text.split("#[cfg(test)]").next().unwrap();
-    code.lines()
+    let kept: Vec<_> = code
+        .lines()
         .filter(|line| !line.trim_start().starts_with("//"))
-        .map(|line| format!("{line}\n"))
-        .collect()
+        .collect();
+    kept.join(
+        "
+",
+    )
 }
 
 #[test]

@@ -283,6 +283,7 @@ async fn journal_tells_the_life_of_a_wake_and_no_token() {
         "leg-started",
         "leg-ringing",
         "leg-answered",
+        "call-over",
     ];
     assert_eq!(events, expected);
     for (_, detail, user, domain) in &rows {
