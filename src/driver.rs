@@ -167,9 +167,9 @@ impl Turning {
 
     fn feed(&mut self, event: Event) {
         if let Some((id, line)) = event.call().and_then(|id| Some((id, self.calls.get(&id)?))) {
-            debug!(call.id = %id, aor = %line.aor, ?event, "event")
+            debug!(call.id = %id, aor = %line.aor, ?event, "event");
         } else {
-            debug!(?event, "event")
+            debug!(?event, "event");
         }
         let now = self.now();
         self.d.engine.handle(now, event);
@@ -179,9 +179,9 @@ impl Turning {
     fn carry_out(&mut self) {
         while let Some(command) = self.d.engine.poll_command() {
             if let Some((id, line)) = command.call().and_then(|id| Some((id, self.calls.get(&id)?))) {
-                debug!(call.id = %id, aor = %line.aor, ?command, "command")
+                debug!(call.id = %id, aor = %line.aor, ?command, "command");
             } else {
-                debug!(?command, "command")
+                debug!(?command, "command");
             }
             match command {
                 Command::Alert(call) => self.order(call, Order::Alert),
