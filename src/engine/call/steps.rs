@@ -22,13 +22,15 @@ impl Call {
 
     /// Gives up a leg that its phone cannot have heard for one to where the phone is now.
     pub(super) fn replace(&mut self, p: usize, world: &mut World<'_>) {
-        if let Some(old) = self.parties[p].leg.take() {
+        let old = self.parties[p].leg.take();
+        // The new leg first: somebody waits for it, and killing takes FreeSWITCH two milliseconds.
+        self.ring_after_settling(p, world);
+        if let Some(old) = old {
             world.out.push_back(Command::Kill {
                 leg: self.leg_id(old.n),
                 cause: "LOSE_RACE".into(),
             });
         }
-        self.ring_after_settling(p, world);
     }
 
     /// Rings a party where it is, unless it is rung already.
