@@ -261,6 +261,7 @@ fn shared(
 
 fn identity(app: &App, cert_file: &Path, key_file: &Path) -> Result<Identity, SetupError> {
     let mut pem = SetupError::read(app, cert_file)?;
+    super::validity::check(&app.name, cert_file, &pem, SystemTime::now());
     if key_file != cert_file {
         pem.push(b'\n');
         pem.extend(SetupError::read(app, key_file)?);

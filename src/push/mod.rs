@@ -21,6 +21,7 @@ mod preset;
 mod pushers;
 pub mod retry;
 pub mod template;
+mod validity;
 
 pub use auth::{Clock, Now};
 pub use pushers::{Pushers, SetupError};

@@ -1,4 +1,4 @@
-//! Whether and when to try again. The policy is pure; [`Wait`] applies it to one push.
+//! Whether and when to try again. The policy is pure; `Wait` applies it to one push.
 //!
 //! A call push is of use for as long as the caller waits and no longer, so the wait is the only limit on the number
 //! of tries, and each try is bounded so that a provider that accepts and never answers cannot eat the wait.
