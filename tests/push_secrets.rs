@@ -1,6 +1,6 @@
 //! Tokens, keys and bearers stay out of the log and out of errors, even at TRACE.
 
-// The helpers of tests/push; not all are needed here.
+// The support of tests/push; not all are needed here.
 #[allow(dead_code)]
 #[path = "push/support.rs"]
 mod support;

@@ -26,7 +26,7 @@ async fn parallel_pushes_share_one_jwt() {
     let pushers = Pushers::new(vec![mine, other]).unwrap();
     let requests = (0..100).map(|n| {
         let mut request = apns_call();
-        request.callee.domain = if n % 2 == 0 { "pbx.example" } else { "elsewhere" }.into();
+        request.domain = if n % 2 == 0 { "pbx.example" } else { "elsewhere" }.into();
         request
     });
     let outcomes = parallel(&pushers, requests).await;
