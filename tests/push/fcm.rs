@@ -146,7 +146,7 @@ async fn parallel_pushes_share_one_access_token() {
     let pushers = Pushers::new(vec![mine, other]).unwrap();
     let requests = (0..100).map(|n| {
         let mut request = fcm_call();
-        request.callee.domain = if n % 2 == 0 { "pbx.example" } else { "elsewhere" }.into();
+        request.domain = if n % 2 == 0 { "pbx.example" } else { "elsewhere" }.into();
         request
     });
     let outcomes = parallel(&pushers, requests).await;
