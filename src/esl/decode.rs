@@ -183,4 +183,22 @@ mod tests {
         ]);
         assert_eq!(wait.unwrap().call.max_wait, Some(Duration::from_secs(9)));
     }
+
+    #[test]
+    fn withheld_identity_stays_withheld() {
+        let held = held_with(&[
+            ("Unique-ID", "u"),
+            ("Caller-Destination-Number", "1@d"),
+            ("Caller-Caller-ID-Number", "+4930123456"),
+            ("Caller-Caller-ID-Name", "Alice"),
+            ("Caller-Privacy-Hide-Number", "true"),
+            ("Caller-Privacy-Hide-Name", "false"),
+        ])
+        .unwrap();
+        assert_eq!(
+            (held.call.caller_number.as_str(), held.call.caller_name.as_str()),
+            ("", "Alice")
+        );
+        assert!(held.private);
+    }
 }

@@ -224,4 +224,32 @@ mod tests {
             "{text}"
         );
     }
+
+    #[test]
+    fn call_is_not_called_connected_before_it_is_bridged() {
+        let call = CallId(Uuid::nil());
+        assert!(!prepare_answer("u", call, Some("PCMA")).contains("fswake_result"));
+        assert!(bridged("u").contains("fswake_result=connected") && bridged("u").contains("socket_resume=false"));
+    }
+
+    #[test]
+    fn private_callers_are_private_on_the_leg() {
+        let leg = LegId {
+            call: CallId(Uuid::nil()),
+            n: 0,
+        };
+        let offer = Offer {
+            private: true,
+            ..Offer::default()
+        };
+        let text = originate(
+            leg,
+            "sofia/internal/sip:1@h",
+            "id",
+            Duration::from_secs(1),
+            Duration::from_secs(1),
+            &offer,
+        );
+        assert!(text.contains(",origination_privacy=hide_name:hide_number"), "{text}");
+    }
 }
