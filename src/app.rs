@@ -1,7 +1,7 @@
 //! The composition root: configuration in, running daemon out. The only file that knows every part.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -15,14 +15,14 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::driver::{Driver, Input};
 use crate::engine::{Engine, Event};
-use crate::esl::inbound::{Endpoint, Inbound, unix_now};
+use crate::esl::inbound::{Endpoint, Inbound};
 use crate::esl::outbound::Outbound;
 use crate::lifecycle::{self, Signals};
 use crate::push::Pushers;
 use crate::store::StoreWriter;
 use crate::store::sqlite::{Options, Sqlite};
 use crate::store::{Snapshot, StoreOp};
-use crate::types::Device;
+use crate::types::{Device, unix_now};
 
 /// Inputs that may wait for the loop. Behind it, senders wait: FreeSWITCH queues on their behalf.
 const INPUTS: usize = 16_384;
@@ -107,7 +107,7 @@ impl Daemon {
             rules: config.contact,
             inputs: inputs.clone(),
             waiting,
-            up: Arc::new(AtomicBool::new(false)),
+            up: false,
             kills: kills_rx,
             stop: stop.clone(),
         };

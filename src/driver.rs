@@ -15,11 +15,10 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, info_span, warn};
 
 use crate::engine::{Command, Engine, Event, HeldCall, Note, Summary, Value};
-use crate::esl::inbound::unix_now;
 use crate::esl::outbound::{Order, Ring};
 use crate::push::{PushError, PushKind, PushRequest, Pushers};
 use crate::store::{JournalEntry, StoreOp, StoreWriter};
-use crate::types::{Aor, CallId, Device, LegId, Moment, PushToken};
+use crate::types::{Aor, CallId, Device, LegId, Moment, PushToken, unix_now};
 
 /// Everything that the loop hears.
 #[derive(Debug)]
@@ -165,8 +164,14 @@ impl Turning {
         }
     }
 
+    /// The call that a debug line is about; not looked up while there are no debug lines.
+    fn line_to_log(&self, call: Option<CallId>) -> Option<(CallId, &Line)> {
+        let id = call.filter(|_| tracing::enabled!(tracing::Level::DEBUG))?;
+        Some((id, self.calls.get(&id)?))
+    }
+
     fn feed(&mut self, event: Event) {
-        if let Some((id, line)) = event.call().and_then(|id| Some((id, self.calls.get(&id)?))) {
+        if let Some((id, line)) = self.line_to_log(event.call()) {
             debug!(call.id = %id, aor = %line.aor, ?event, "event");
         } else {
             debug!(?event, "event");
@@ -178,7 +183,7 @@ impl Turning {
 
     fn carry_out(&mut self) {
         while let Some(command) = self.d.engine.poll_command() {
-            if let Some((id, line)) = command.call().and_then(|id| Some((id, self.calls.get(&id)?))) {
+            if let Some((id, line)) = self.line_to_log(command.call()) {
                 debug!(call.id = %id, aor = %line.aor, ?command, "command");
             } else {
                 debug!(?command, "command");

@@ -4,7 +4,7 @@
 //! are read again; events that arrive meanwhile are newer and are told after them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use freeswitch_esl_tokio::{
@@ -22,7 +22,7 @@ use super::registrations::{self, Heard};
 use crate::contact::ContactRules;
 use crate::driver::Input;
 use crate::engine::Event;
-use crate::types::{LegId, Secret, UnixSeconds};
+use crate::types::{LegId, Secret, unix_now};
 
 /// What is subscribed to.
 const EVENTS: &str = "CUSTOM sofia::register sofia::unregister sofia::expire sofia::sip_user_state";
@@ -65,7 +65,7 @@ pub struct Inbound {
     /// How many calls wait for a REGISTER: nudge while there is one.
     pub waiting: Arc<AtomicUsize>,
     /// Whether the connection stands.
-    pub up: Arc<AtomicBool>,
+    pub up: bool,
     /// Legs to be killed whose call's own connection is gone.
     pub kills: mpsc::Receiver<(LegId, String)>,
     /// The end.
@@ -96,7 +96,7 @@ impl Inbound {
                 () = stop.cancelled() => return,
                 ended = self.session(number) => ended,
             };
-            let was_up = self.up.swap(false, Ordering::Relaxed);
+            let was_up = std::mem::take(&mut self.up);
             if matches!(ended, Ended::Stopping) {
                 return;
             }
@@ -148,7 +148,7 @@ impl Inbound {
         for event in meanwhile {
             self.heard(&event).await?;
         }
-        self.up.store(true, Ordering::Relaxed);
+        self.up = true;
         info!(%host, port, registrations = count, "connected to FreeSWITCH");
         let nudger = CancellationToken::new();
         let _stop_nudging = nudger.clone().drop_guard();
@@ -278,10 +278,4 @@ fn spread() -> f64 {
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| d.subsec_nanos());
     f64::from(nanos % 1000) / 1000.0
-}
-
-/// The wall clock, in seconds since 1970.
-pub fn unix_now() -> UnixSeconds {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    UnixSeconds::try_from(seconds).unwrap_or(UnixSeconds::MAX)
 }

@@ -3,14 +3,14 @@
 use std::fs::{OpenOptions, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, Row, TransactionBehavior, params};
 
 use super::queue::Batch;
 use super::writer::StoreWriter;
 use super::{JournalEntry, Snapshot};
-use crate::types::{Aor, Device, DeviceKey, Provider, PushParams, PushToken, UnixSeconds};
+use crate::types::{Aor, Device, DeviceKey, Provider, PushParams, PushToken, unix_now};
 
 /// The schema, as shipped in `schema.sql`.
 pub const SCHEMA: &str = include_str!("../../schema.sql");
@@ -118,12 +118,6 @@ impl Sqlite {
         })?;
         Ok((snapshot, writer))
     }
-}
-
-/// Seconds since 1970.
-pub(super) fn unix_now() -> UnixSeconds {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixSeconds::try_from(since.as_secs()).unwrap_or(UnixSeconds::MAX)
 }
 
 /// The file, with a connection except after a failure: the next write then makes a new one, since the file may have

@@ -12,8 +12,9 @@ use tracing::{error, info, warn};
 
 use super::StoreOp;
 use super::queue::{Batch, Queue};
-use super::sqlite::{Database, Options, unix_now};
+use super::sqlite::{Database, Options};
 use crate::types::UnixSeconds;
+use crate::types::unix_now;
 
 /// Changes in one transaction at most.
 const BATCH: usize = 2_000;
