@@ -1,0 +1,34 @@
+//! The engine's rules, one test per rule or race, in virtual time.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod ends;
+mod news;
+mod races;
+mod registers;
+mod sharing;
+mod wake;
+
+use common::Bench;
+use fswake::engine::policy::Policy;
+
+fn bench() -> Bench {
+    Bench::new(Policy::default())
+}
+
+fn with(change: impl FnOnce(&mut Policy)) -> Bench {
+    let mut policy = Policy::default();
+    change(&mut policy);
+    Bench::new(policy)
+}
+
+/// Holds call 1 for 1001 whose only device, `tok`, sleeps; the push is out.
+fn held(b: &mut Bench) -> fswake::push::PushRequest {
+    b.sleeping("1001", "tok");
+    b.hold(1, "1001");
+    let push = b.expect_push("tok");
+    b.expect_alert(1);
+    b.expect_nothing_more();
+    push
+}
