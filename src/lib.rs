@@ -17,6 +17,7 @@
 //! | [`contact`] | the Contact of a REGISTER: parser and writer |
 //! | [`push`] | APNs, FCM, and what they are told |
 //! | [`store`] | devices and the journal in SQLite |
+//! | [`journal`] | the journal read back: timelines and what they say |
 //! | [`config`], [`cli`], [`logging`], [`lifecycle`] | what an operator and systemd see |
 //! | [`app`] | puts all of it together |
 
@@ -35,6 +36,7 @@ pub mod contact;
 pub mod driver;
 pub mod engine;
 pub mod esl;
+pub mod journal;
 pub mod lifecycle;
 pub mod logging;
 pub mod push;

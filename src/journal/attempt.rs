@@ -1,0 +1,151 @@
+//! What one call tried with one phone: the facts that a diagnosis is made of.
+
+use super::wake::{Step, Wake};
+
+/// Why a push was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// The token is gone: the app was removed, or the user logged out.
+    Gone,
+    /// The token is wrong for this app or environment.
+    Bad,
+    /// The push itself is wrong.
+    Rejected,
+    /// No app with credentials for it, or its credentials are refused.
+    Misconfigured,
+    /// The provider could not be reached or did not answer in time.
+    Unreached,
+}
+
+impl Refusal {
+    /// Reads a `push-refused` line.
+    fn of(step: &Step) -> Self {
+        let reason = step.text("reason");
+        match step.text("class") {
+            "gone" => Self::Gone,
+            "bad" => Self::Bad,
+            "rejected" => Self::Rejected,
+            "misconfigured" => Self::Misconfigured,
+            "exhausted" => Self::Unreached,
+            // Lines of versions that wrote the reason only.
+            _ if reason.starts_with("token gone") => Self::Gone,
+            _ if reason.starts_with("token refused") => Self::Bad,
+            _ if reason.starts_with("not configured") => Self::Misconfigured,
+            _ if reason.starts_with("not delivered") => Self::Unreached,
+            _ => Self::Rejected,
+        }
+    }
+}
+
+/// One phone in one call.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts about one phone, each set once"
+)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attempt {
+    /// The device's label, or `binding` for a phone without a token.
+    pub device: String,
+    /// `User-Agent` of its last REGISTER, where the journal has it.
+    pub user_agent: String,
+    /// How many call pushes were written.
+    pub pushes: u32,
+    /// The provider took one.
+    pub accepted: bool,
+    /// The provider's last refusal, with its reason.
+    pub refused: Option<(Refusal, String)>,
+    /// Why its token was set aside.
+    pub set_aside: Option<String>,
+    /// It was not pushed: the rate limit.
+    pub limited: bool,
+    /// It registers without a push token.
+    pub without_token: bool,
+    /// It rode on another call's push.
+    pub shared: bool,
+    /// It registered during the call, so long after the first push (0 without one).
+    pub registered_ms: Option<u64>,
+    /// It registered after the call was over, by so much.
+    pub late_ms: Option<u64>,
+    /// It was sent an INVITE after it had registered.
+    pub invited_awake: bool,
+    /// An INVITE after its REGISTER failed before it rang: cause, SIP status.
+    pub failed_awake: Option<(String, u64)>,
+    /// It rang.
+    pub rang: bool,
+    /// It answered.
+    pub answered: bool,
+    /// A leg's last end: cause, SIP status.
+    pub ended: Option<(String, u64)>,
+}
+
+impl Attempt {
+    /// The provider in its label.
+    pub fn provider(&self) -> &str {
+        self.device.split(':').next().unwrap_or_default()
+    }
+
+    /// The app id in its label.
+    pub fn app(&self) -> &str {
+        let rest = self.device.split_once(':').map_or("", |(_, rest)| rest);
+        rest.rsplit_once(':').map_or("", |(app, _)| app)
+    }
+
+    /// The provider took a push, and the phone never came.
+    pub fn never_came(&self) -> bool {
+        self.accepted && self.registered_ms.is_none() && self.late_ms.is_none() && !self.rang
+    }
+}
+
+/// All phones of a wake, in the order in which they appear.
+pub(super) fn all(wake: &Wake) -> Vec<Attempt> {
+    let mut attempts: Vec<Attempt> = Vec::new();
+    let mut pushed_at: Vec<Option<i64>> = Vec::new();
+    for step in &wake.steps {
+        let Some(device) = &step.device else { continue };
+        let known = attempts.iter().position(|a| a.device == *device);
+        let i = known.unwrap_or_else(|| {
+            attempts.push(Attempt {
+                device: device.clone(),
+                ..Attempt::default()
+            });
+            pushed_at.push(None);
+            attempts.len() - 1
+        });
+        let attempt = &mut attempts[i];
+        if !step.text("user-agent").is_empty() {
+            step.text("user-agent").clone_into(&mut attempt.user_agent);
+        }
+        let end = || (step.text("cause").to_owned(), step.number("sip").unwrap_or(0));
+        match step.step.as_str() {
+            "device-set-aside" => attempt.set_aside = Some(step.text("reason").to_owned()),
+            "device-without-token" => attempt.without_token = true,
+            "push-sent" => {
+                attempt.pushes += 1;
+                pushed_at[i].get_or_insert(step.at_ms);
+            }
+            "push-shared" => attempt.shared = true,
+            "push-limited" => attempt.limited = true,
+            "push-accepted" => attempt.accepted = true,
+            "push-refused" => attempt.refused = Some((Refusal::of(step), step.text("reason").to_owned())),
+            "device-registered" => {
+                let since_push = step.number("ms").or_else(|| {
+                    let at = pushed_at[i]?;
+                    u64::try_from(step.at_ms.saturating_sub(at)).ok()
+                });
+                attempt.registered_ms.get_or_insert(since_push.unwrap_or(0));
+            }
+            "late-register" => attempt.late_ms = step.number("late-ms").or(Some(0)),
+            "leg-started" => attempt.invited_awake |= attempt.registered_ms.is_some(),
+            "leg-ringing" => attempt.rang = true,
+            "leg-answered" => attempt.answered = true,
+            "leg-ended" => {
+                if attempt.invited_awake && !attempt.rang {
+                    attempt.failed_awake = Some(end());
+                }
+                attempt.ended = Some(end());
+            }
+            _ => {}
+        }
+    }
+    attempts
+}

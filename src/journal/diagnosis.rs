@@ -1,0 +1,241 @@
+//! What a missed call's timeline says: one sentence, where the pattern is known.
+//!
+//! docs/TROUBLESHOOTING.md has the same patterns with what to do about each; `fswake doctor` looks for them in all wakes.
+
+use serde::Serialize;
+
+use super::attempt::{Attempt, Refusal};
+use super::time::span;
+use super::wake::Wake;
+use crate::types::Printable;
+
+/// The known ways in which waking fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pattern {
+    /// Apple takes the pushes, and the phones never register.
+    IphoneNeverRegisters,
+    /// Phones that register without a push token, or whose app has no credentials.
+    NoTokenOrApp,
+    /// The provider refuses the app's credentials.
+    CredentialsRefused,
+    /// Tokens that are gone, wrong, or of the other environment.
+    StaleTokens,
+    /// The phone registers, and the INVITE right after fails.
+    InviteAfterRegisterFails,
+    /// Google takes the pushes, and the phones never register.
+    AndroidNeverRegisters,
+    /// Phones register when the call is over.
+    LateRegisters,
+    /// The provider cannot be reached.
+    ProviderUnreachable,
+}
+
+impl Pattern {
+    /// All of them, in the order of docs/TROUBLESHOOTING.md.
+    pub const ALL: [Self; 8] = [
+        Self::IphoneNeverRegisters,
+        Self::NoTokenOrApp,
+        Self::CredentialsRefused,
+        Self::StaleTokens,
+        Self::InviteAfterRegisterFails,
+        Self::AndroidNeverRegisters,
+        Self::LateRegisters,
+        Self::ProviderUnreachable,
+    ];
+
+    /// Its name, as in JSON and in docs/TROUBLESHOOTING.md.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::IphoneNeverRegisters => "iphone-never-registers",
+            Self::NoTokenOrApp => "no-token-or-app",
+            Self::CredentialsRefused => "credentials-refused",
+            Self::StaleTokens => "stale-tokens",
+            Self::InviteAfterRegisterFails => "invite-after-register-fails",
+            Self::AndroidNeverRegisters => "android-never-registers",
+            Self::LateRegisters => "late-registers",
+            Self::ProviderUnreachable => "provider-unreachable",
+        }
+    }
+}
+
+/// What one wake says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Diagnosis {
+    /// Which known pattern it is; `null` for an end that needs no remedy.
+    pub pattern: Option<Pattern>,
+    /// One sentence, fit for a terminal.
+    pub says: String,
+}
+
+fn pattern(pattern: Pattern, says: String) -> Diagnosis {
+    Diagnosis {
+        pattern: Some(pattern),
+        says,
+    }
+}
+
+fn plain(says: impl Into<String>) -> Diagnosis {
+    Diagnosis {
+        pattern: None,
+        says: says.into(),
+    }
+}
+
+/// Which pattern one phone's part of a call that it did not take has. What is nearest to the phone is looked at last: a
+/// push that was refused says more than a phone that did not come.
+pub fn of_attempt(attempt: &Attempt) -> Option<Diagnosis> {
+    let device = Printable(&attempt.device);
+    if attempt.rang || attempt.answered {
+        return None;
+    }
+    if let Some((cause, sip)) = &attempt.failed_awake {
+        let why = if *sip > 0 {
+            format!("SIP {sip}")
+        } else {
+            Printable(cause).to_string()
+        };
+        let says = format!(
+            "{device} woke up and registered, but the INVITE right after it failed ({why}): the app registers before it \
+             can take a call; try a longer wake.settle-delay"
+        );
+        return Some(pattern(Pattern::InviteAfterRegisterFails, says));
+    }
+    if attempt.invited_awake {
+        let says = format!(
+            "{device} woke up and registered, but did not answer the INVITE right after it: the app registers before it \
+             can take a call; try a longer wake.settle-delay"
+        );
+        return Some(pattern(Pattern::InviteAfterRegisterFails, says));
+    }
+    if let Some(late) = attempt.late_ms {
+        let late = span(i64::try_from(late).unwrap_or(i64::MAX));
+        let says = format!(
+            "{device} registered {late} after the call was over: wake.max-wait, or the caller's own limit, is too short \
+             by that much"
+        );
+        return Some(pattern(Pattern::LateRegisters, says));
+    }
+    if attempt.registered_ms.is_some() {
+        return None;
+    }
+    match (&attempt.refused, attempt.accepted) {
+        (Some((refusal, reason)), false) => Some(of_refusal(attempt, *refusal, reason)),
+        (_, true) if attempt.provider().starts_with("apns") => {
+            let says = format!(
+                "Apple took the push to {device} and the phone never registered: the app has to register when PushKit \
+                 wakes it (or the phone was off or offline)"
+            );
+            Some(pattern(Pattern::IphoneNeverRegisters, says))
+        }
+        (_, true) => {
+            let agent = if attempt.user_agent.is_empty() {
+                String::new()
+            } else {
+                format!(" ({})", Printable(&attempt.user_agent))
+            };
+            let says = format!(
+                "the provider took the push to {device} and the phone{agent} never registered: its maker's battery \
+                 management, or the phone was off or offline"
+            );
+            Some(pattern(Pattern::AndroidNeverRegisters, says))
+        }
+        (None, false) => not_pushed(attempt),
+    }
+}
+
+fn of_refusal(attempt: &Attempt, refusal: Refusal, reason: &str) -> Diagnosis {
+    let (device, reason) = (Printable(&attempt.device), Printable(reason));
+    match refusal {
+        Refusal::Gone | Refusal::Bad => {
+            let says = format!(
+                "the token of {device} is not good any more ({reason}): the app was removed or installed anew, or it is \
+                 for the other environment (sandbox, production) or topic"
+            );
+            pattern(Pattern::StaleTokens, says)
+        }
+        Refusal::Misconfigured if reason.0.contains("no app serves") => {
+            let says = format!("no [[app]] has credentials for {device}: it cannot be woken");
+            pattern(Pattern::NoTokenOrApp, says)
+        }
+        Refusal::Misconfigured if is_about_the_way(reason.0) => {
+            let says = format!("the provider could not be reached for {device}: {reason}");
+            pattern(Pattern::ProviderUnreachable, says)
+        }
+        Refusal::Misconfigured => {
+            let says = format!("the provider refused the app's credentials for {device}: {reason}");
+            pattern(Pattern::CredentialsRefused, says)
+        }
+        Refusal::Unreached if reason.0.contains("the call is over") => {
+            plain(format!("the call was over before the provider answered for {device}"))
+        }
+        Refusal::Unreached => {
+            let says = format!("the provider could not be reached in time for {device}: {reason}");
+            pattern(Pattern::ProviderUnreachable, says)
+        }
+        Refusal::Rejected => plain(format!("the provider refused the push to {device}: {reason}")),
+    }
+}
+
+/// Whether what failed is the connection to the provider, not what it said: its certificate, or ours at the TLS layer.
+pub fn is_about_the_way(reason: &str) -> bool {
+    ["certificate", "error sending request", "client error", "tls", "TLS"]
+        .iter()
+        .any(|word| reason.contains(word))
+        && !reason.contains("CertificateExpired")
+}
+
+fn not_pushed(attempt: &Attempt) -> Option<Diagnosis> {
+    let device = Printable(&attempt.device);
+    if attempt.without_token {
+        let agent = Printable(&attempt.user_agent);
+        let says = format!("a phone ({agent}) registers without a push token and did not answer: it cannot be woken");
+        return Some(pattern(Pattern::NoTokenOrApp, says));
+    }
+    if let Some(reason) = &attempt.set_aside {
+        let says = format!(
+            "{device} was not pushed: its token was refused before ({}) and is set aside until it registers again",
+            Printable(reason)
+        );
+        return Some(pattern(Pattern::StaleTokens, says));
+    }
+    attempt
+        .limited
+        .then(|| plain(format!("{device} was not pushed: the rate limit is reached")))
+}
+
+/// What a wake says.
+pub(super) fn of(wake: &Wake) -> Option<Diagnosis> {
+    let attempts = wake.attempts();
+    let first = attempts.iter().find_map(of_attempt);
+    match wake.result() {
+        "" | "connected" | "draining" => None,
+        "no-device" => Some(plain(
+            "the callee has no phone: none has registered, or its token was dropped",
+        )),
+        "declined" => Some(plain("a phone rang and its user declined")),
+        "error" => Some(plain(
+            "the connection with FreeSWITCH for this call broke; FreeSWITCH's log at this time says why",
+        )),
+        "timeout" => Some(plain("a phone rang and nobody answered")),
+        "abandoned" => {
+            let held = wake.overview.held_ms.unwrap_or(0);
+            if attempts.iter().any(|a| a.rang) {
+                return Some(plain("a phone rang; the caller hung up before anybody answered"));
+            }
+            match first {
+                // A phone that did not come within the caller's patience is no known fault of the phone.
+                Some(Diagnosis {
+                    pattern: Some(Pattern::IphoneNeverRegisters | Pattern::AndroidNeverRegisters),
+                    ..
+                })
+                | None => Some(plain(format!(
+                    "the caller hung up after {}, before a phone had registered",
+                    span(held)
+                ))),
+                known => known,
+            }
+        }
+        _ => first.or_else(|| Some(plain("no phone could be reached"))),
+    }
+}

@@ -1,0 +1,21 @@
+//! The journal of wakes: read back from the store, put into words, and what it says about a missed call.
+//!
+//! ```text
+//! engine --Note--> driver --JournalEntry--> store (table journal) --Journal--> Wake --words--> a timeline
+//!                                                                                \--diagnosis--> one sentence
+//! ```
+//!
+//! Reading opens the file read-only and needs no daemon; it works beside one that writes (WAL). Every text in a line may
+//! be from the network: words escape it for terminals, JSON is written by serde.
+
+pub mod attempt;
+pub mod diagnosis;
+mod reader;
+pub mod time;
+mod wake;
+mod words;
+
+pub use attempt::Attempt;
+pub use diagnosis::{Diagnosis, Pattern};
+pub use reader::{Journal, JournalError, Page, Whose};
+pub use wake::{Overview, Step, Wake};

@@ -1,0 +1,240 @@
+//! The journal's rows, read-only.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::types::Value as Sql;
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row, params, params_from_iter};
+use serde::Serialize;
+
+use super::wake::{Line, Overview, Wake};
+use crate::engine::policy::Policy;
+use crate::types::{Aor, CallId};
+
+/// How long a reader waits for a writer that has the file to itself (a checkpoint, an upgrade).
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why the journal cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// There is no store yet.
+    #[error("{}: there is no store: `fswake run` makes it; --config or store.path may name another place", path.display())]
+    Missing {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// The store belongs to somebody else.
+    #[error("{}: the store is not readable for this user: {reason} (hint: run it as root, or as the service's user)", path.display())]
+    NotAllowed {
+        /// The database file.
+        path: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
+    /// SQLite cannot read it.
+    #[error("{}: the journal cannot be read: {reason}", path.display())]
+    Unreadable {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite says.
+        reason: String,
+    },
+}
+
+/// Whose wakes are asked for: all the names that one AOR has in calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Whose {
+    user: String,
+    /// Empty: any domain.
+    domains: Vec<String>,
+}
+
+impl Whose {
+    /// The AOR, under each domain that the settings take for the same.
+    pub fn new(aor: &Aor, policy: &Policy) -> Self {
+        let mut domains = Vec::new();
+        if !policy.ignore_domain {
+            let asked = aor.domain.to_ascii_lowercase();
+            let aliases = &policy.domain_aliases;
+            let real = aliases.iter().find(|(alias, _)| *alias == asked);
+            let real = real.map_or(asked, |(_, real)| real.clone());
+            domains.extend(
+                aliases
+                    .iter()
+                    .filter(|(_, r)| *r == real)
+                    .map(|(alias, _)| alias.clone()),
+            );
+            domains.push(real);
+        }
+        Self {
+            user: aor.user.to_string(),
+            domains,
+        }
+    }
+
+    /// The condition on a row, with its parameters from `?1` on.
+    fn condition(&self) -> (String, Vec<Sql>) {
+        let mut values = vec![Sql::from(self.user.clone())];
+        if self.domains.is_empty() {
+            return ("aor_user = ?1".into(), values);
+        }
+        let places: Vec<_> = (2..self.domains.len() + 2).map(|n| format!("?{n}")).collect();
+        values.extend(self.domains.iter().cloned().map(Sql::from));
+        (
+            format!("aor_user = ?1 AND aor_domain IN ({})", places.join(", ")),
+            values,
+        )
+    }
+}
+
+/// Wakes of one page, newest first.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Page {
+    /// The wakes.
+    pub wakes: Vec<Overview>,
+    /// Where the next page begins: to be given as `before`; `null` when there is none.
+    pub next: Option<i64>,
+}
+
+/// The journal of one store.
+pub struct Journal {
+    connection: Connection,
+    path: PathBuf,
+}
+
+type Read<T> = Result<T, JournalError>;
+
+impl Journal {
+    /// Opens the store's file for reading, whether or not a daemon has it open.
+    pub fn open(path: &Path) -> Read<Self> {
+        if let Err(error) = std::fs::File::open(path) {
+            let path = path.to_owned();
+            return Err(match error.kind() {
+                std::io::ErrorKind::NotFound => JournalError::Missing { path },
+                _ => JournalError::NotAllowed {
+                    path,
+                    reason: error.to_string(),
+                },
+            });
+        }
+        let open = || -> rusqlite::Result<Connection> {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let connection = Connection::open_with_flags(path, flags)?;
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            // The first read finds out whether the file and those beside it can be used.
+            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+            Ok(connection)
+        };
+        let connection = open().map_err(|e| failure(path, &e))?;
+        Ok(Self {
+            connection,
+            path: path.to_owned(),
+        })
+    }
+
+    /// The latest wakes whose key is below `before`, newest first.
+    pub fn recent(&self, before: Option<i64>, most: usize) -> Read<Page> {
+        let sql = "SELECT id, call FROM journal WHERE event = 'call-held' AND id < ?1 ORDER BY id DESC LIMIT ?2";
+        let read = || -> rusqlite::Result<Page> {
+            let mut query = self.connection.prepare_cached(sql)?;
+            let found = query
+                .query_map(params![before.unwrap_or(i64::MAX), limit(most)], id_and_call)?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            let next = found.last().filter(|_| found.len() == most).map(|(id, _)| *id);
+            let wakes = found.iter().filter_map(|(_, call)| self.read_wake(call).transpose());
+            let wakes = wakes.map(|wake| Ok(wake?.overview)).collect::<rusqlite::Result<_>>()?;
+            Ok(Page { wakes, next })
+        };
+        read().map_err(|e| failure(&self.path, &e))
+    }
+
+    /// One wake, if the journal has it (still).
+    pub fn wake(&self, call: CallId) -> Read<Option<Wake>> {
+        self.read_wake(&call.to_string()).map_err(|e| failure(&self.path, &e))
+    }
+
+    /// The latest wakes of one AOR since a time, oldest first.
+    pub fn wakes_of(&self, whose: &Whose, since_ms: i64, most: usize) -> Read<Vec<Wake>> {
+        let (condition, mut values) = whose.condition();
+        let sql = format!(
+            "SELECT id, call FROM journal WHERE event = 'call-held' AND {condition} AND at_ms >= ?{} \
+             ORDER BY at_ms DESC, id DESC LIMIT ?{}",
+            values.len() + 1,
+            values.len() + 2
+        );
+        values.push(since_ms.into());
+        values.push(limit(most).into());
+        let read = || -> rusqlite::Result<Vec<Wake>> {
+            let mut query = self.connection.prepare_cached(&sql)?;
+            let found = query
+                .query_map(params_from_iter(&values), id_and_call)?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            found
+                .iter()
+                .rev()
+                .filter_map(|(_, call)| self.read_wake(call).transpose())
+                .collect()
+        };
+        read().map_err(|e| failure(&self.path, &e))
+    }
+
+    /// Every wake that began since a time, oldest first, at most `most` of the latest.
+    pub fn wakes_since(&self, since_ms: i64, most: usize) -> Read<Vec<Wake>> {
+        let sql = "SELECT id, call FROM journal WHERE event = 'call-held' AND at_ms >= ?1 \
+                   ORDER BY at_ms DESC, id DESC LIMIT ?2";
+        let read = || -> rusqlite::Result<Vec<Wake>> {
+            let mut query = self.connection.prepare_cached(sql)?;
+            let found = query
+                .query_map(params![since_ms, limit(most)], id_and_call)?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            let wakes = found
+                .iter()
+                .rev()
+                .filter_map(|(_, call)| self.read_wake(call).transpose());
+            wakes.collect()
+        };
+        read().map_err(|e| failure(&self.path, &e))
+    }
+
+    /// The connection, for other questions to the store.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    fn read_wake(&self, call: &str) -> rusqlite::Result<Option<Wake>> {
+        let sql = "SELECT at_ms, aor_user, aor_domain, event, detail FROM journal WHERE call = ?1 ORDER BY at_ms, id";
+        let mut query = self.connection.prepare_cached(sql)?;
+        let lines = query.query_map([call], line)?.collect::<rusqlite::Result<Vec<_>>>()?;
+        Ok(Wake::of(call, lines))
+    }
+}
+
+fn id_and_call(row: &Row<'_>) -> rusqlite::Result<(i64, String)> {
+    Ok((row.get(0)?, row.get::<_, Option<String>>(1)?.unwrap_or_default()))
+}
+
+fn line(row: &Row<'_>) -> rusqlite::Result<Line> {
+    let detail: String = row.get(4)?;
+    Ok(Line {
+        at_ms: row.get(0)?,
+        aor: Aor::new(row.get::<_, String>(1)?, row.get::<_, String>(2)?),
+        step: row.get(3)?,
+        // What is no object was not written by fswake: the step counts, without details.
+        detail: serde_json::from_str(&detail).unwrap_or_default(),
+    })
+}
+
+fn limit(most: usize) -> i64 {
+    i64::try_from(most).unwrap_or(i64::MAX)
+}
+
+fn failure(path: &Path, error: &rusqlite::Error) -> JournalError {
+    let (path, reason) = (path.to_owned(), error.to_string());
+    match error.sqlite_error_code() {
+        // The files beside it (-wal, -shm) are not ours, or cannot be made in that directory.
+        Some(ErrorCode::PermissionDenied | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
+            JournalError::NotAllowed { path, reason }
+        }
+        _ => JournalError::Unreadable { path, reason },
+    }
+}

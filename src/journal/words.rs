@@ -1,0 +1,174 @@
+//! Each step of the journal in words.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value};
+
+use super::time::span;
+use crate::types::Printable;
+
+/// Details of one line, as far as they are there.
+struct Detail<'a>(&'a Map<String, Value>);
+
+impl Detail<'_> {
+    /// A text, escaped for terminals; `None` when it is missing or empty.
+    fn text(&self, name: &str) -> Option<String> {
+        let text = self.0.get(name)?.as_str().filter(|text| !text.is_empty())?;
+        Some(Printable(text).to_string())
+    }
+
+    fn number(&self, name: &str) -> Option<u64> {
+        self.0.get(name)?.as_u64()
+    }
+
+    fn span(&self, name: &str) -> Option<String> {
+        let ms = self.number(name)?;
+        Some(span(i64::try_from(ms).unwrap_or(i64::MAX)))
+    }
+
+    fn is(&self, name: &str, text: &str) -> bool {
+        self.0.get(name).and_then(Value::as_str) == Some(text)
+    }
+}
+
+/// A sentence of parts, each left out where the line does not have it (lines of older versions have less).
+struct Words(String);
+
+impl Words {
+    fn new(start: &str) -> Self {
+        Self(start.to_owned())
+    }
+
+    fn and(mut self, before: &str, part: Option<impl std::fmt::Display>, after: &str) -> Self {
+        if let Some(part) = part {
+            let _ = write!(self.0, "{before}{part}{after}");
+        }
+        self
+    }
+}
+
+/// What a step says.
+pub(super) fn of(step: &str, detail: &Map<String, Value>) -> String {
+    let d = Detail(detail);
+    let words = match step {
+        "call-held" => {
+            let way = match d.0.get("way").and_then(Value::as_str) {
+                Some("dial-string") => Some("dial-string"),
+                Some("dialplan") => Some("dialplan"),
+                _ => None,
+            };
+            let caller = d.text("caller").unwrap_or_else(|| "no number".into());
+            Words::new("call held, from ")
+                .and("", Some(caller), "")
+                .and(", by the ", way, "")
+                .and("; phones known: ", d.number("devices"), "")
+                .and("; waits ", d.span("wait-ms"), "")
+        }
+        "device-awake" => Words::new("awake, no push yet")
+            .and(": heard of ", d.span("seen-ms"), " ago")
+            .and("; pushed in ", d.span("push-in-ms"), " unless it rings"),
+        "device-set-aside" => {
+            Words::new("not pushed, token set aside until its next REGISTER").and(": ", d.text("reason"), "")
+        }
+        "device-without-token" => {
+            Words::new("not pushed: it registers without a push token").and("; ", d.text("user-agent"), "")
+        }
+        "push-sent" => {
+            Words::new("push written")
+                .and(", try ", d.number("try"), "")
+                .and("; ", d.text("user-agent"), "")
+        }
+        "push-shared" => Words::new("not pushed: another call has just pushed it"),
+        "push-limited" => Words::new("not pushed: the rate limit is reached"),
+        "push-accepted" => taken("provider took the push", &d),
+        "push-refused" => Words::new("provider refused the push")
+            .and(": ", d.text("reason"), "")
+            .and(", after ", d.span("ms"), ""),
+        "device-registered" => registered(&d),
+        "late-register" => Words::new("REGISTER, late")
+            .and(": ", d.span("late-ms"), " after the call was over")
+            .and(", ", d.span("ms"), " after the push")
+            .and("; ", d.text("user-agent"), ""),
+        "leg-started" => Words::new("INVITE")
+            .and(" (leg ", d.number("leg"), ")")
+            .and(": ", origin(&d), ""),
+        "leg-ringing" => Words::new("rings").and(", ", d.span("ms"), " after the INVITE"),
+        "leg-answered" => Words::new("answered").and(", codec ", d.text("codec"), ""),
+        "leg-ended" => Words::new("leg over: ")
+            .and("", d.text("cause"), "")
+            .and(", SIP ", d.number("sip").filter(|sip| *sip > 0), "")
+            .and(", ", d.span("ms"), " after the INVITE"),
+        "bridge-failed" => Words::new("could not be bridged with the caller"),
+        "caller-gone" => Words::new("caller hung up").and(": ", d.text("cause"), ""),
+        "connection-lost" => Words::new("FreeSWITCH's connection for this call broke"),
+        "cancel-pushed" => Words::new("cancel push written").and(": ", d.text("reason"), ""),
+        "missed-call-pushed" => Words::new("missed-call push written"),
+        "call-over" => over(&d),
+        _ => other(&d),
+    };
+    words.0
+}
+
+fn taken(start: &str, d: &Detail<'_>) -> Words {
+    let id = if d.text("device").is_some_and(|device| device.starts_with("apns")) {
+        ", apns-id "
+    } else {
+        ", id "
+    };
+    Words::new(start)
+        .and(": ", d.number("status").filter(|status| *status > 0), "")
+        .and(", after ", d.span("ms"), "")
+        .and(", ", d.number("attempts").filter(|n| *n > 1), " tries")
+        .and(id, d.text("provider-id"), "")
+}
+
+fn registered(d: &Detail<'_>) -> Words {
+    let how = if d.is("how", "refresh") || d.is("moved", "no") {
+        "REGISTER, refresh"
+    } else if d.is("how", "moved") {
+        "REGISTER, from a new address"
+    } else {
+        "REGISTER, fresh"
+    };
+    Words::new(how)
+        .and(", ", d.span("ms"), " after the push")
+        .and("; ", d.text("user-agent"), "")
+}
+
+fn origin(d: &Detail<'_>) -> Option<&'static str> {
+    Some(match d.0.get("why")?.as_str()? {
+        "awake" => "heard of just now",
+        "known" => "last known address, in parallel with the push",
+        "woken" => "it has registered",
+        _ => return None,
+    })
+}
+
+/// What the caller got.
+fn over(d: &Detail<'_>) -> Words {
+    let got = match d.text("result").unwrap_or_default().as_str() {
+        "connected" => "connected",
+        "timeout" => "nobody answered; the dialplan goes on",
+        "no-device" => "the callee has no phone; the dialplan goes on",
+        "unreachable" => "no phone rang; the dialplan goes on",
+        "declined" if d.is("caller", "rejected") => "declined; the caller hears it",
+        "declined" => "declined; the dialplan goes on",
+        "draining" => "fswake was stopping; the dialplan goes on",
+        "abandoned" => "the caller had hung up",
+        _ => "fswake could not go on; the dialplan does",
+    };
+    Words::new("over: ")
+        .and("", Some(got), "")
+        .and(" (", d.text("result"), ")")
+}
+
+/// A step that this version has no words for: its details as they are.
+fn other(d: &Detail<'_>) -> Words {
+    let mut words = Words::new("");
+    for (name, value) in d.0.iter().filter(|(name, _)| *name != "device") {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let _ = write!(words.0, "{}={} ", Printable(name), Printable(&value));
+    }
+    words.0.truncate(words.0.trim_end().len());
+    words
+}
