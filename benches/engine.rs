@@ -53,7 +53,7 @@ fn hold(n: u32) -> Event {
     Event::CallHeld(HeldCall {
         call: call(n),
         aor: aor(n),
-        caller_number: format!("+49{n}"),
+        caller_number: format!("+49{n}").into(),
         caller_name: "Alice".into(),
         at: SystemTime::UNIX_EPOCH,
         max_wait: None,

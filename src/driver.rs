@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, info_span, warn};
 
-use crate::engine::{Command, Engine, Event, HeldCall, Note, Summary, Value};
+use crate::engine::{Cause, Command, Engine, Event, HeldCall, Note, Step, Summary};
 use crate::esl::outbound::{Order, Ring};
 use crate::push::{PushError, PushKind, PushRequest, Pushers};
 use crate::store::{JournalEntry, StoreOp, StoreWriter};
@@ -28,7 +28,7 @@ pub enum Input {
     /// A channel to hold, and where its orders go.
     Held(HeldCall, mpsc::UnboundedSender<Order>),
     /// A leg to kill whose call's own connection is gone.
-    KillElsewhere(LegId, String),
+    KillElsewhere(LegId, Cause),
     /// Oddities of a Contact, for the log.
     ContactWarnings(Aor, Vec<String>),
     /// Start draining, and answer when the last held call is gone.
@@ -46,7 +46,7 @@ pub struct Driver {
     /// How many calls wait: for the inbound connection's nudging.
     pub waiting: Arc<AtomicUsize>,
     /// Kills for the inbound connection.
-    pub kills: mpsc::Sender<(LegId, String)>,
+    pub kills: mpsc::Sender<(LegId, Cause)>,
     /// Tasks that may outlive the loop a little: pushes.
     pub tasks: TaskTracker,
     /// Back to the loop: outcomes of pushes.
@@ -181,13 +181,21 @@ impl Turning {
         self.carry_out();
     }
 
+    /// A debug line for a command; nothing is looked up or written out while there are none.
+    fn log(&self, command: &Command) {
+        if let Command::Note(Note { call, aor, step }) = command {
+            let call = call.map(tracing::field::display);
+            debug!(call.id = call, %aor, event = step.name(), detail = crate::store::detail(step), "note");
+        } else if let Some((id, line)) = self.line_to_log(command.call()) {
+            debug!(call.id = %id, aor = %line.aor, ?command, "command");
+        } else {
+            debug!(?command, "command");
+        }
+    }
+
     fn carry_out(&mut self) {
         while let Some(command) = self.d.engine.poll_command() {
-            if let Some((id, line)) = self.line_to_log(command.call()) {
-                debug!(call.id = %id, aor = %line.aor, ?command, "command");
-            } else {
-                debug!(?command, "command");
-            }
+            self.log(&command);
             match command {
                 Command::Alert(call) => self.order(call, Order::Alert),
                 Command::Ring {
@@ -241,7 +249,7 @@ impl Turning {
         self.calls.remove(&call);
     }
 
-    fn kill_elsewhere(&self, leg: LegId, cause: String) {
+    fn kill_elsewhere(&self, leg: LegId, cause: Cause) {
         if self.d.kills.try_send((leg, cause)).is_err() {
             // Its lease ends it within seconds.
             debug!(leg = %leg.channel(), "leg left to its lease");
@@ -301,37 +309,17 @@ impl Turning {
     }
 
     fn note(&self, note: Note) {
-        let Note {
-            call,
-            aor,
-            event,
-            detail,
-        } = note;
-        if event == "push-limited" {
+        let Note { call, aor, step } = note;
+        if matches!(step, Step::PushLimited { .. }) {
             warn!(call.id = call.map(tracing::field::display), %aor, "not pushed: the rate limit is reached");
-        }
-        let fields = detail.into_iter().map(|(name, value)| {
-            let value = match value {
-                Value::Text(text) => serde_json::Value::from(&*text),
-                Value::Number(n) => n.into(),
-            };
-            (name.to_owned(), value)
-        });
-        let detail = serde_json::Value::Object(fields.collect()).to_string();
-        if let Some(call) = call {
-            debug!(call.id = %call, %aor, event, detail, "note");
         }
         let at_ms = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |d| d.as_millis());
         let at_ms = i64::try_from(at_ms).unwrap_or(i64::MAX);
-        self.d.store.submit(StoreOp::Journal(JournalEntry {
-            call,
-            aor,
-            at_ms,
-            event,
-            detail,
-        }));
+        self.d
+            .store
+            .submit(StoreOp::Journal(JournalEntry { call, aor, at_ms, step }));
     }
 }
 

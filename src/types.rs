@@ -50,8 +50,10 @@ impl CallId {
     /// The SIP Call-ID of every INVITE to one party of the call, and what that party's push carries.
     ///
     /// One for each party: two dialogs with one Call-ID confuse phones and FreeSWITCH alike.
-    pub fn sip_call_id(self, party: usize) -> String {
-        Uuid::new_v5(&self.0, format!("party {party}").as_bytes()).to_string()
+    pub fn sip_call_id(self, party: usize) -> Arc<str> {
+        Uuid::new_v5(&self.0, format!("party {party}").as_bytes())
+            .to_string()
+            .into()
     }
 }
 

@@ -283,8 +283,8 @@ fn domains_are_compared_without_case_after_their_aliases() {
         b.feed(Event::CallHeld(fswake::engine::HeldCall {
             call: common::call(n as u128 + 1),
             aor: hold.aor,
-            caller_number: String::new(),
-            caller_name: String::new(),
+            caller_number: "".into(),
+            caller_name: "".into(),
             at: std::time::SystemTime::UNIX_EPOCH,
             max_wait: None,
         }));
@@ -309,8 +309,8 @@ fn single_domain_site_may_ignore_the_domain() {
     b.feed(Event::CallHeld(fswake::engine::HeldCall {
         call: common::call(1),
         aor: Aor::new("1001", "anything"),
-        caller_number: String::new(),
-        caller_name: String::new(),
+        caller_number: "".into(),
+        caller_name: "".into(),
         at: std::time::SystemTime::UNIX_EPOCH,
         max_wait: None,
     }));

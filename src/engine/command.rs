@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::step::Step;
 use crate::push::PushRequest;
 use crate::types::{Aor, CallId, Device, DeviceKey, LegId, Target};
 
@@ -18,7 +19,7 @@ pub enum Command {
         /// Where to: a safe dial-string.
         target: Target,
         /// The INVITE's Call-ID: the one that the device's push carried.
-        sip_call_id: String,
+        sip_call_id: Arc<str>,
         /// How long it may ring.
         timeout: Duration,
         /// How long it may stay answered without a bridge.
@@ -31,14 +32,14 @@ pub enum Command {
         /// The leg.
         leg: LegId,
         /// FreeSWITCH's cause: `LOSE_RACE` tells the phone "Call completed elsewhere".
-        cause: String,
+        cause: Cause,
     },
     /// Answer the caller with the leg's codec and bridge the two. Ends in `Bridged` or `BridgeFailed`.
     Connect {
         /// The leg that answered.
         leg: LegId,
         /// Its codec.
-        codec: Option<String>,
+        codec: Option<Arc<str>>,
     },
     /// Hand the channel back: the dialplan goes on with its next action.
     Release {
@@ -89,6 +90,25 @@ impl Command {
     }
 }
 
+/// A hangup cause as FreeSWITCH names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// One that the engine decided on.
+    Ours(&'static str),
+    /// One that the caller's own end had.
+    PassedOn(Arc<str>),
+}
+
+impl Cause {
+    /// The cause; text from FreeSWITCH when it is passed on.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Ours(cause) => cause,
+            Self::PassedOn(cause) => cause,
+        }
+    }
+}
+
 /// Why a call goes back to the dialplan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HoldResult {
@@ -126,57 +146,15 @@ impl HoldResult {
     }
 }
 
-/// One step in the life of a wake.
+/// One step in the life of a wake, and whose.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
     /// The call, if it is about one.
     pub call: Option<CallId>,
     /// Whose.
     pub aor: Aor,
-    /// Its name, one of a fixed set (docs/ARCHITECTURE.md lists them).
-    pub event: &'static str,
-    /// Details by name. Tokens only as fingerprints.
-    pub detail: Vec<(&'static str, Value)>,
-}
-
-/// One detail of a [`Note`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
-    /// Text, from the network or ours.
-    Text(Arc<str>),
-    /// A count, a status or milliseconds.
-    Number(u64),
-}
-
-impl From<&str> for Value {
-    fn from(text: &str) -> Self {
-        Self::Text(text.into())
-    }
-}
-
-impl From<String> for Value {
-    fn from(text: String) -> Self {
-        Self::Text(text.into())
-    }
-}
-
-impl From<Arc<str>> for Value {
-    fn from(text: Arc<str>) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<Duration> for Value {
-    /// Milliseconds, rounded down.
-    fn from(time: Duration) -> Self {
-        Self::Number(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
-    }
-}
-
-impl From<u32> for Value {
-    fn from(n: u32) -> Self {
-        Self::Number(n.into())
-    }
+    /// The step.
+    pub step: Step,
 }
 
 /// What a call came to.
@@ -195,7 +173,7 @@ pub struct Summary {
     /// How many legs were rung.
     pub legs: u32,
     /// Who answered: the device's label, or `binding` for a phone without a token.
-    pub answered_by: Option<String>,
+    pub answered_by: Option<Arc<str>>,
     /// From the hold to the end of it.
     pub held: Duration,
     /// From the hold to the first push.

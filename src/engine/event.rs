@@ -37,7 +37,7 @@ pub enum Event {
         /// The leg that answered.
         leg: LegId,
         /// The codec it answered with (`variable_read_codec`), where FreeSWITCH says.
-        codec: Option<String>,
+        codec: Option<Arc<str>>,
     },
     /// The leg is over, or never came to be.
     LegEnded {
@@ -55,7 +55,7 @@ pub enum Event {
         /// The held call.
         call: CallId,
         /// FreeSWITCH's hangup cause.
-        cause: String,
+        cause: Arc<str>,
     },
     /// The call's own connection ended without a hangup: FreeSWITCH goes on without us.
     ConnectionLost(CallId),
@@ -155,9 +155,9 @@ pub struct HeldCall {
     /// Who is called.
     pub aor: Aor,
     /// Caller's number; may be empty.
-    pub caller_number: String,
+    pub caller_number: Arc<str>,
     /// Caller's name; may be empty, any text.
-    pub caller_name: String,
+    pub caller_name: Arc<str>,
     /// When FreeSWITCH connected to us (UTC), for payloads.
     pub at: SystemTime,
     /// The caller's own limit (`originate_timeout`, `call_timeout`), where there is one.
@@ -168,7 +168,7 @@ pub struct HeldCall {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LegEnd {
     /// FreeSWITCH's hangup cause, or the text behind `-ERR`.
-    pub cause: String,
+    pub cause: Arc<str>,
     /// The SIP status that the phone ended it with, where there was one.
     pub sip_status: Option<u16>,
 }
@@ -192,7 +192,7 @@ pub enum Verdict {
 impl LegEnd {
     /// Reads the SIP status where there is one, else the cause (FreeSWITCH maps 403 and 603 to the same cause).
     pub fn verdict(&self) -> Verdict {
-        match (self.sip_status, self.cause.as_str()) {
+        match (self.sip_status, &*self.cause) {
             (Some(486 | 600), _) | (None, "USER_BUSY") => Verdict::Declined { busy: true },
             (Some(603 | 607), _) | (None, "CALL_REJECTED") => Verdict::Declined { busy: false },
             (Some(488 | 606), _) | (None, "INCOMPATIBLE_DESTINATION") => Verdict::NoCommonCodec,

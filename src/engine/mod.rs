@@ -6,6 +6,7 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`event`], [`command`] | what goes in, what comes out |
+//! | [`step`] | what the journal is told |
 //! | [`policy`] | the operator's settings |
 //! | [`directory`] | devices and bindings of all AORs, and who owns a token |
 //! | [`call`] | one held call |
@@ -20,16 +21,19 @@ pub mod event;
 pub mod limits;
 pub mod party;
 pub mod policy;
+pub mod step;
 pub mod world;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
 use self::call::Call;
-pub use self::command::{Command, HoldResult, Note, Summary, Value};
+pub use self::command::{Cause, Command, HoldResult, Note, Summary};
 use self::directory::{AorKey, Directory};
 pub use self::event::{Event, HeldCall, LegEnd, Registration, Source, UnregisterWhy, Unregistration};
 use self::limits::Callers;
 use self::policy::Policy;
+pub use self::step::Step;
 use self::world::{Pushes, World};
 use crate::push::{PushError, PushOutcome};
 use crate::types::{CallId, Device, LegId, Moment, PushId, UnixSeconds};
@@ -186,14 +190,14 @@ impl Engine {
         }
     }
 
-    fn answered(&mut self, now: Moment, leg: LegId, codec: Option<String>) {
+    fn answered(&mut self, now: Moment, leg: LegId, codec: Option<Arc<str>>) {
         if self.calls.contains_key(&leg.call) {
             self.with(now, leg.call, |call, world| call.on_answered(leg.n, codec, world));
         } else {
             // The call is over; nobody is there to talk to.
             self.out.push_back(Command::Kill {
                 leg,
-                cause: "LOSE_RACE".into(),
+                cause: Cause::Ours("LOSE_RACE"),
             });
         }
     }

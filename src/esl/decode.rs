@@ -1,5 +1,6 @@
 //! What FreeSWITCH says, as the engine's events. Pure: header lookups in, values out.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::engine::{Event, HeldCall, LegEnd};
@@ -52,8 +53,8 @@ pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: Syst
         .min();
     let hides = |what: &str| get(&format!("Caller-Privacy-Hide-{what}")) == Some("true");
     let shown = |what: &str| match get(&format!("Caller-Caller-ID-{what}")) {
-        Some(value) if !hides(what) => value.to_owned(),
-        _ => String::new(),
+        Some(value) if !hides(what) => value.into(),
+        _ => Arc::default(),
     };
     let call = HeldCall {
         call,
@@ -104,7 +105,7 @@ pub fn call_event<'a>(
 ) -> Option<Event> {
     if name == "BACKGROUND_JOB" {
         // Our jobs are originate and uuid_kill; only a failed originate says something new.
-        let cause = body?.trim().strip_prefix("-ERR ")?.to_owned();
+        let cause = body?.trim().strip_prefix("-ERR ")?.into();
         let arg = header("Job-Command-Arg").filter(|_| header("Job-Command") == Some("originate"))?;
         let id = arg.strip_prefix("{origination_uuid=")?.split(',').next()?;
         return Some(Event::LegEnded {
@@ -117,7 +118,7 @@ pub fn call_event<'a>(
     }
     let id = header("Unique-ID")?;
     if id == channel {
-        let cause = || header("Hangup-Cause").unwrap_or("NORMAL_CLEARING").to_owned();
+        let cause = || header("Hangup-Cause").unwrap_or("NORMAL_CLEARING").into();
         return (name == "CHANNEL_HANGUP").then(|| Event::CallerGone { call, cause: cause() });
     }
     let leg = leg(id)?;
@@ -125,12 +126,12 @@ pub fn call_event<'a>(
         "CHANNEL_PROGRESS" | "CHANNEL_PROGRESS_MEDIA" => Some(Event::LegRinging(leg)),
         "CHANNEL_ANSWER" => Some(Event::LegAnswered {
             leg,
-            codec: header("variable_read_codec").map(str::to_owned),
+            codec: header("variable_read_codec").map(Arc::from),
         }),
         "CHANNEL_HANGUP" => {
             let status = header("variable_sip_term_status").or_else(|| header("variable_sip_invite_failure_status"));
             let end = LegEnd {
-                cause: header("Hangup-Cause").unwrap_or("NORMAL_CLEARING").to_owned(),
+                cause: header("Hangup-Cause").unwrap_or("NORMAL_CLEARING").into(),
                 sip_status: status.and_then(|s| s.parse().ok()),
             };
             Some(Event::LegEnded { leg, end })
@@ -195,10 +196,7 @@ mod tests {
             ("Caller-Privacy-Hide-Name", "false"),
         ])
         .unwrap();
-        assert_eq!(
-            (held.call.caller_number.as_str(), held.call.caller_name.as_str()),
-            ("", "Alice")
-        );
+        assert_eq!((&*held.call.caller_number, &*held.call.caller_name), ("", "Alice"));
         assert!(held.private);
     }
 }

@@ -3,6 +3,7 @@
 //! Everything from the network passes one of the functions here before it stands in a command:
 //! [`number`], [`name`], [`codecs`], or it is a dial-string from `contact`'s writer, or a UUID of ours.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -19,9 +20,9 @@ pub const LEASE_RENEWAL: Duration = Duration::from_millis(1500);
 #[derive(Clone, Debug, Default)]
 pub struct Offer {
     /// Caller's number, as FreeSWITCH gave it.
-    pub caller_number: String,
+    pub caller_number: Arc<str>,
     /// Caller's name, as FreeSWITCH gave it.
-    pub caller_name: String,
+    pub caller_name: Arc<str>,
     /// The codecs that the caller offered (`variable_ep_codec_string`); `None` offers FreeSWITCH's own.
     pub codecs: Option<String>,
     /// The caller withholds number and name.

@@ -21,7 +21,7 @@ use super::reading;
 use super::registrations::{self, Heard};
 use crate::contact::ContactRules;
 use crate::driver::Input;
-use crate::engine::Event;
+use crate::engine::{Cause, Event};
 use crate::types::{LegId, Secret, unix_now};
 
 /// What is subscribed to.
@@ -67,7 +67,7 @@ pub struct Inbound {
     /// Whether the connection stands.
     pub up: bool,
     /// Legs to be killed whose call's own connection is gone.
-    pub kills: mpsc::Receiver<(LegId, String)>,
+    pub kills: mpsc::Receiver<(LegId, Cause)>,
     /// The end.
     pub stop: CancellationToken,
 }
@@ -209,7 +209,7 @@ impl Inbound {
                 kill = self.kills.recv() => {
                     let Some((leg, cause)) = kill else { return Ok(()) };
                     // Refused means that the leg is over already.
-                    let _refused = client.bgapi(&encode::kill(leg.channel(), &cause)).await?;
+                    let _refused = client.bgapi(&encode::kill(leg.channel(), cause.as_str())).await?;
                 }
             }
         }

@@ -79,11 +79,11 @@ pub struct PushRequest {
     /// The call it is about.
     pub call: CallId,
     /// The SIP Call-ID that the INVITE to this device will carry (`sip_invite_call_id`), so that an app can match the two.
-    pub sip_call_id: String,
+    pub sip_call_id: Arc<str>,
     /// Caller's number as FreeSWITCH gave it; may be empty.
-    pub caller_number: String,
+    pub caller_number: Arc<str>,
     /// Caller's name as FreeSWITCH gave it; may be empty, any text.
-    pub caller_name: String,
+    pub caller_name: Arc<str>,
     /// Who is called, as the call named them.
     pub callee: Aor,
     /// The domain that the device registered with: what its app is chosen by.

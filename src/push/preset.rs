@@ -130,7 +130,7 @@ impl Preset {
             Self::Linphone => object(json!({
                 "loc-key": "IC_MSG",
                 "loc-args": [facts.caller()],
-                "call-id": facts.req.sip_call_id,
+                "call-id": &*facts.req.sip_call_id,
                 "uuid": "",
                 "send-time": timestamp(facts.time),
             })),
@@ -143,7 +143,7 @@ fn default(facts: &Facts<'_>) -> Map<String, Value> {
     let mut keys = object(json!({
         "kind": facts.kind(),
         "call-id": facts.req.call.to_string(),
-        "sip-call-id": facts.req.sip_call_id,
+        "sip-call-id": &*facts.req.sip_call_id,
         "caller-number": facts.caller_number,
         "caller-name": facts.caller_name,
         "callee": facts.callee(),
@@ -162,7 +162,7 @@ fn linphone_apns(facts: &Facts<'_>) -> Map<String, Value> {
         "from-uri": facts.caller_uri(),
         "display-name": facts.caller_name,
         "pn_ttl": facts.ttl,
-        "call-id": facts.req.sip_call_id,
+        "call-id": &*facts.req.sip_call_id,
         "customPayload": {},
     }));
     extend_with_kind(&mut keys, facts);
@@ -175,7 +175,7 @@ fn linphone_fcm(facts: &Facts<'_>) -> Map<String, Value> {
         "uuid": "",
         "from-uri": facts.caller_uri(),
         "display-name": facts.caller_name,
-        "call-id": facts.req.sip_call_id,
+        "call-id": &*facts.req.sip_call_id,
         "sip-from": facts.caller(),
         "loc-key": "IC_MSG",
         "loc-args": facts.caller(),
@@ -206,7 +206,7 @@ fn mod_apn(facts: &Facts<'_>, provider: &Provider) -> Map<String, Value> {
     let mut keys = object(json!({
         "type": kind,
         "call_id": facts.req.call.to_string(),
-        "sip_call_id": facts.req.sip_call_id,
+        "sip_call_id": &*facts.req.sip_call_id,
         "app_id": &*facts.req.to.app,
         "user": &*facts.req.callee.user,
         "realm": &*facts.req.callee.domain,

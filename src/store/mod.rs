@@ -7,14 +7,16 @@
 //! engine --StoreOp--> StoreWriter::submit --> queue (newest change per device) --> writer thread --> SQLite
 //! ```
 
+mod journal;
 mod queue;
 pub mod sqlite;
 mod writer;
 
+pub use journal::{JournalEntry, detail};
 pub use sqlite::{Options, Sqlite, StoreError};
 pub use writer::{Failing, Health, StoreWriter, Unflushed};
 
-use crate::types::{Aor, CallId, Device, DeviceKey, UnixSeconds};
+use crate::types::{Device, DeviceKey, UnixSeconds};
 
 /// One change to the stored devices, or one journal line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,21 +27,6 @@ pub enum StoreOp {
     Delete(DeviceKey),
     /// Append to the journal.
     Journal(JournalEntry),
-}
-
-/// One line in the life of a wake.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JournalEntry {
-    /// The call, if it is about one.
-    pub call: Option<CallId>,
-    /// Whose.
-    pub aor: Aor,
-    /// When, in milliseconds since 1970 (UTC).
-    pub at_ms: i64,
-    /// The event's name, one of a fixed set (`call-held`, `push-sent`, ..).
-    pub event: &'static str,
-    /// Its detail as one JSON object, tokens as fingerprints only.
-    pub detail: String,
 }
 
 /// What a start reads.

@@ -131,6 +131,7 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Step;
     use crate::types::{Aor, Provider, PushParams, PushToken};
 
     fn device(user: &str, token: &str, last_seen: i64) -> Device {
@@ -156,8 +157,7 @@ mod tests {
             call: None,
             aor: Aor::new("u", "d"),
             at_ms,
-            event: "push-sent",
-            detail: "{}".into(),
+            step: Step::ConnectionLost {},
         })
     }
 

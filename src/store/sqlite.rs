@@ -314,8 +314,8 @@ fn append(db: &Connection, entry: &JournalEntry) -> rusqlite::Result<usize> {
         entry.call.map(|c| c.to_string()),
         entry.aor.user,
         entry.aor.domain,
-        entry.event,
-        entry.detail,
+        entry.step.name(),
+        entry.detail(),
     ])
 }
 

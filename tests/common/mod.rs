@@ -102,7 +102,7 @@ impl Bench {
     fn drain(&mut self) {
         while let Some(command) = self.engine.poll_command() {
             match command {
-                Command::Note(note) => self.notes.push(note.event),
+                Command::Note(note) => self.notes.push(note.step.name()),
                 Command::Summarize(summary) => self.summaries.push(summary),
                 other => self.out.push(other),
             }
@@ -219,7 +219,7 @@ impl Bench {
     pub fn expect_kill(&mut self, l: LegId, cause: &str) {
         self.take(
             "kill",
-            |c| matches!(c, Command::Kill { leg, cause: why } if *leg == l && why == cause),
+            |c| matches!(c, Command::Kill { leg, cause: why } if *leg == l && why.as_str() == cause),
         );
     }
 

@@ -32,8 +32,8 @@ fn callers_own_limit_shortens_the_wait_and_never_lengthens_it() {
         b.feed(Event::CallHeld(fswake::engine::HeldCall {
             call: call(1),
             aor: Aor::new("1001", "fs.test"),
-            caller_number: String::new(),
-            caller_name: String::new(),
+            caller_number: "".into(),
+            caller_name: "".into(),
             at: std::time::SystemTime::UNIX_EPOCH,
             max_wait: Some(Duration::from_secs(own)),
         }));

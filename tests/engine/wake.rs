@@ -145,10 +145,7 @@ fn pushes_are_repeated_twice_inside_the_wait_with_the_same_call_id() {
         b.expect_nothing_more();
         b.pass(ms(1));
         let again = b.expect_push("tok");
-        assert_eq!(
-            (again.sip_call_id.as_str(), again.call),
-            (first.sip_call_id.as_str(), call(1))
-        );
+        assert_eq!((again.sip_call_id, again.call), (first.sip_call_id.clone(), call(1)));
         assert_eq!(again.ttl, Duration::from_secs(left));
     }
     b.pass(ms(14_999));

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use fswake::engine::Step;
 use fswake::store::sqlite::{SCHEMA, SCHEMA_VERSION};
 use fswake::store::{Health, JournalEntry, Options, Sqlite, StoreError, StoreOp, StoreWriter};
 use fswake::types::{Aor, CallId, Device, Provider, PushParams, PushToken};
@@ -51,8 +52,10 @@ fn line(at_ms: i64) -> StoreOp {
         call: Some(CallId(Uuid::from_u128(7))),
         aor: Aor::new("user1", "example.org"),
         at_ms,
-        event: "push-sent",
-        detail: r#"{"token":"0badcafe"}"#.into(),
+        step: Step::PushSent {
+            device: "apns:a:0badcafe".into(),
+            tries: 1,
+        },
     })
 }
 

@@ -1,23 +1,27 @@
 //! How a hold ends, and what it leaves behind: nothing that rings, and one line of summary.
 
+use std::sync::Arc;
+
 use super::{Call, Phase};
-use crate::engine::command::{Command, HoldResult, Summary};
+use crate::engine::command::{Cause, Command, HoldResult, Summary};
 use crate::engine::party::{LegState, Party};
+use crate::engine::step::Step;
 use crate::engine::world::World;
 use crate::push::{CancelReason, PushKind};
 
 impl Call {
     /// The caller is gone: the legs end for the same reason.
-    pub fn on_caller_gone(&mut self, cause: &str, world: &mut World<'_>) {
+    pub fn on_caller_gone(&mut self, cause: &Arc<str>, world: &mut World<'_>) {
         if self.phase == Phase::Over {
             return;
         }
-        let reason = match cause {
+        let reason = match &**cause {
             "LOSE_RACE" | "PICKED_OFF" => CancelReason::AnsweredElsewhere,
             _ => CancelReason::CallerHungUp,
         };
-        self.note(world, "caller-gone", vec![("cause", cause.into())]);
-        self.end_with(HoldResult::Abandoned, cause, Some(reason), world);
+        self.note(world, Step::CallerGone { cause: cause.clone() });
+        let passed_on = Cause::PassedOn(cause.clone());
+        self.end_with(HoldResult::Abandoned, &passed_on, Some(reason), world);
         world.out.push_back(Command::Close(self.held.call));
     }
 
@@ -26,10 +30,10 @@ impl Call {
         if self.phase == Phase::Over {
             return;
         }
-        self.note(world, "connection-lost", vec![]);
+        self.note(world, Step::ConnectionLost {});
         self.end_with(
             HoldResult::Error,
-            "ORIGINATOR_CANCEL",
+            &Cause::Ours("ORIGINATOR_CANCEL"),
             Some(CancelReason::TimedOut),
             world,
         );
@@ -48,7 +52,7 @@ impl Call {
         );
         let cancel = timed_out.then_some(CancelReason::TimedOut);
         // Not LOSE_RACE: this call was missed, and phones shall say so.
-        self.end_with(result, "ORIGINATOR_CANCEL", cancel, world);
+        self.end_with(result, &Cause::Ours("ORIGINATOR_CANCEL"), cancel, world);
         world.out.push_back(Command::Release {
             call: self.held.call,
             result,
@@ -59,7 +63,7 @@ impl Call {
     pub(super) fn end_with(
         &mut self,
         result: HoldResult,
-        cause: &str,
+        cause: &Cause,
         cancel: Option<CancelReason>,
         world: &mut World<'_>,
     ) {
@@ -71,7 +75,7 @@ impl Call {
             if let Some(leg) = leg {
                 world.out.push_back(Command::Kill {
                     leg: self.leg_id(leg.n),
-                    cause: cause.to_owned(),
+                    cause: cause.clone(),
                 });
             }
             if let Some(reason) = cancel
@@ -89,7 +93,7 @@ impl Call {
                 self.push_news(p, PushKind::MissedCall, world);
             }
         }
-        self.note(world, "call-over", vec![("result", result.as_str().into())]);
+        self.note(world, Step::CallOver { result });
         world.out.push_back(Command::Summarize(Summary {
             call: self.held.call,
             aor: self.held.aor.clone(),

@@ -1,11 +1,14 @@
 //! What legs tell: ringing, answers, bridges, ends.
 
+use std::sync::Arc;
+
 use super::{Call, Phase};
 use crate::engine::HoldResult;
-use crate::engine::command::{Command, Value};
+use crate::engine::command::{Cause, Command};
 use crate::engine::event::{LegEnd, Verdict};
 use crate::engine::party::{Leg, LegState, Origin, Wake};
 use crate::engine::policy::Decline;
+use crate::engine::step::Step;
 use crate::engine::world::World;
 use crate::push::CancelReason;
 
@@ -31,17 +34,18 @@ impl Call {
         let target = leg.target.clone();
         party.wake = Wake::Done;
         world.directory.saw_alive(&self.key, &target, world.now);
-        self.note_device(world, p, "leg-ringing", vec![]);
+        let device = self.parties[p].label();
+        self.note(world, Step::LegRinging { device });
     }
 
     /// 200 on a leg.
-    pub fn on_answered(&mut self, n: u32, codec: Option<String>, world: &mut World<'_>) {
+    pub fn on_answered(&mut self, n: u32, codec: Option<Arc<str>>, world: &mut World<'_>) {
         let leg = self.leg_id(n);
         let Some(p) = self.party_of_leg(n) else {
             // Killed here and answered there at the same time.
             world.out.push_back(Command::Kill {
                 leg,
-                cause: "LOSE_RACE".into(),
+                cause: Cause::Ours("LOSE_RACE"),
             });
             return;
         };
@@ -58,8 +62,11 @@ impl Call {
         match self.phase {
             Phase::Holding => {
                 self.phase = Phase::Connecting(n);
-                let detail = vec![("codec", Value::from(codec.clone().unwrap_or_default()))];
-                self.note_device(world, p, "leg-answered", detail);
+                let answered = Step::LegAnswered {
+                    device: self.parties[p].label(),
+                    codec: codec.clone(),
+                };
+                self.note(world, answered);
                 world.out.push_back(Command::Connect { leg, codec });
             }
             Phase::Connecting(_) => self.also_answered.push((n, codec)),
@@ -73,13 +80,13 @@ impl Call {
             return;
         }
         if let Some(p) = self.party_of_leg(n) {
-            self.answered_by = Some(self.parties[p].label().to_string());
+            self.answered_by = Some(self.parties[p].label());
             self.parties[p].leg = None;
             self.parties[p].is_out = true;
         }
         self.end_with(
             HoldResult::Connected,
-            "LOSE_RACE",
+            &Cause::Ours("LOSE_RACE"),
             Some(CancelReason::AnsweredElsewhere),
             world,
         );
@@ -93,10 +100,11 @@ impl Call {
         }
         self.phase = Phase::Holding;
         if let Some(p) = self.party_of_leg(n) {
-            self.note_device(world, p, "bridge-failed", vec![]);
+            let device = self.parties[p].label();
+            self.note(world, Step::BridgeFailed { device });
             world.out.push_back(Command::Kill {
                 leg: self.leg_id(n),
-                cause: "NORMAL_TEMPORARY_FAILURE".into(),
+                cause: Cause::Ours("NORMAL_TEMPORARY_FAILURE"),
             });
             self.parties[p].leg = None;
             self.parties[p].is_out = true;
@@ -124,13 +132,12 @@ impl Call {
             return;
         }
         let Some(leg) = self.parties[p].leg.take() else { return };
-        let status = u64::from(end.sip_status.unwrap_or(0));
-        self.note_device(
-            world,
-            p,
-            "leg-ended",
-            vec![("cause", end.cause.clone().into()), ("sip", Value::Number(status))],
-        );
+        let ended = Step::LegEnded {
+            device: self.parties[p].label(),
+            cause: end.cause.clone(),
+            sip: end.sip_status.unwrap_or(0),
+        };
+        self.note(world, ended);
         match verdict(end, &leg) {
             Verdict::Declined { busy } => self.on_declined(p, busy, world),
             Verdict::NoAnswer => self.parties[p].is_out = true,
@@ -148,7 +155,7 @@ impl Call {
             let cause = if busy { "USER_BUSY" } else { "CALL_REJECTED" };
             self.end_with(
                 HoldResult::Declined,
-                "LOSE_RACE",
+                &Cause::Ours("LOSE_RACE"),
                 Some(CancelReason::DeclinedElsewhere),
                 world,
             );

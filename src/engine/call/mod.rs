@@ -11,12 +11,14 @@ mod ending;
 mod legs;
 mod steps;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::command::{Command, Note, Value};
+use super::command::{Command, Note};
 use super::directory::{AorKey, Seen};
 use super::event::HeldCall;
 use super::party::{LegState, Origin, Party, Wake};
+use super::step::Step;
 use super::world::World;
 use crate::push::{PushError, PushReceipt};
 use crate::types::{DeviceKey, LegId, Moment};
@@ -48,9 +50,9 @@ pub struct Call {
     woken: Option<Moment>,
     woken_device: Option<usize>,
     invited: Option<Moment>,
-    answered_by: Option<String>,
+    answered_by: Option<Arc<str>>,
     /// Legs that answered while another was being bridged, in order, with their codecs.
-    also_answered: Vec<(u32, Option<String>)>,
+    also_answered: Vec<(u32, Option<Arc<str>>)>,
 }
 
 impl Call {
@@ -81,18 +83,12 @@ impl Call {
             .entry(&call.key)
             .map(|e| Party::all_of(e, world.now))
             .unwrap_or_default();
-        call.note(
-            world,
-            "call-held",
-            vec![
-                ("caller", call.held.caller_number.clone().into()),
-                (
-                    "devices",
-                    Value::from(u32::try_from(call.parties.len()).unwrap_or(u32::MAX)),
-                ),
-                ("wait-ms", wait.into()),
-            ],
-        );
+        let held = Step::CallHeld {
+            caller: call.held.caller_number.clone(),
+            devices: u32::try_from(call.parties.len()).unwrap_or(u32::MAX),
+            wait,
+        };
+        call.note(world, held);
         for p in 0..call.parties.len() {
             call.start(p, world);
         }
@@ -114,12 +110,14 @@ impl Call {
         if has_token && party.set_aside.is_none() {
             if fresh && ringable {
                 self.parties[p].wake = Wake::At(world.now.plus(world.policy.push_delay));
-                self.note_device(world, p, "device-awake", vec![]);
+                let device = self.parties[p].label();
+                self.note(world, Step::DeviceAwake { device });
             } else {
                 self.push(p, world);
             }
         } else if let Some(reason) = party.set_aside.clone() {
-            self.note_device(world, p, "device-set-aside", vec![("reason", reason.into())]);
+            let (device, reason) = (self.parties[p].label(), reason.into());
+            self.note(world, Step::DeviceSetAside { device, reason });
         }
         if ringable {
             let origin = if fresh { Origin::Awake } else { Origin::Known };
@@ -199,8 +197,8 @@ impl Call {
             self.woken = Some(world.now);
             self.woken_device = Some(p);
         }
-        let detail = vec![("moved", Value::from(if moved { "yes" } else { "no" }))];
-        self.note_device(world, p, "device-registered", detail);
+        let device = party.label();
+        self.note(world, Step::DeviceRegistered { device, moved });
         match &self.parties[p].leg {
             None => self.ring_after_settling(p, world),
             Some(leg) if leg.state != LegState::Dialing => {}
@@ -214,18 +212,20 @@ impl Call {
     /// A push was accepted.
     pub fn on_push_accepted(&mut self, device: &DeviceKey, receipt: &PushReceipt, world: &mut World<'_>) {
         let Some(p) = self.party_with(device) else { return };
-        let detail = vec![
-            ("provider-id", receipt.provider_id.clone().unwrap_or_default().into()),
-            ("status", Value::Number(receipt.status.into())),
-            ("attempts", Value::from(receipt.attempts)),
-        ];
-        self.note_device(world, p, "push-accepted", detail);
+        let accepted = Step::PushAccepted {
+            device: self.parties[p].label(),
+            provider_id: receipt.provider_id.as_deref().map(Arc::from),
+            status: receipt.status,
+            attempts: receipt.attempts,
+        };
+        self.note(world, accepted);
     }
 
     /// A push was refused, or not delivered in time.
     pub fn on_push_refused(&mut self, device: &DeviceKey, error: &PushError, world: &mut World<'_>) {
         let Some(p) = self.party_with(device) else { return };
-        self.note_device(world, p, "push-refused", vec![("reason", error.to_string().into())]);
+        let (device, reason) = (self.parties[p].label(), error.to_string().into());
+        self.note(world, Step::PushRefused { device, reason });
         if self.phase == Phase::Over || self.parties[p].registered {
             return;
         }
@@ -280,24 +280,11 @@ impl Call {
         p
     }
 
-    fn note(&self, world: &mut World<'_>, event: &'static str, detail: Vec<(&'static str, Value)>) {
-        let note = Note {
+    fn note(&self, world: &mut World<'_>, step: Step) {
+        world.out.push_back(Command::Note(Note {
             call: Some(self.held.call),
             aor: self.held.aor.clone(),
-            event,
-            detail,
-        };
-        world.out.push_back(Command::Note(note));
-    }
-
-    fn note_device(
-        &self,
-        world: &mut World<'_>,
-        p: usize,
-        event: &'static str,
-        mut detail: Vec<(&'static str, Value)>,
-    ) {
-        detail.insert(0, ("device", self.parties[p].label().into()));
-        self.note(world, event, detail);
+            step,
+        }));
     }
 }

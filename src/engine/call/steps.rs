@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::{Call, Phase};
-use crate::engine::command::{Command, Value};
+use crate::engine::command::{Cause, Command};
 use crate::engine::party::{Leg, LegState, Origin, Wake};
+use crate::engine::step::Step;
 use crate::engine::world::World;
 use crate::push::{PushKind, PushRequest};
 use crate::types::PushParams;
@@ -28,7 +29,7 @@ impl Call {
         if let Some(old) = old {
             world.out.push_back(Command::Kill {
                 leg: self.leg_id(old.n),
-                cause: "LOSE_RACE".into(),
+                cause: Cause::Ours("LOSE_RACE"),
             });
         }
     }
@@ -54,6 +55,7 @@ impl Call {
         let timeout = self.deadline.since(world.now);
         let park_timeout = world.policy.park_timeout;
         let any_codec = party.any_codec;
+        let device = party.label();
         world.out.push_back(Command::Ring {
             leg,
             target,
@@ -62,7 +64,7 @@ impl Call {
             park_timeout,
             any_codec,
         });
-        self.note_device(world, p, "leg-started", vec![("leg", Value::from(leg.n))]);
+        self.note(world, Step::LegStarted { device, leg: leg.n });
     }
 
     /// Pushes a device for this call, or rides on a wake that is under way, or finds that it may not.
@@ -89,7 +91,8 @@ impl Call {
         {
             self.parties[p].wake = Wake::At(last.plus(policy.push_gap));
             self.parties[p].rides = true;
-            self.note_device(world, p, "push-shared", vec![]);
+            let device = self.parties[p].label();
+            self.note(world, Step::PushShared { device });
             return;
         }
         // A caller answers for waking a phone, not for how often that has to be tried.
@@ -100,7 +103,8 @@ impl Call {
         let admitted = caller_may && known.recent.admit(world.now, policy.device_pushes_per_minute);
         if !admitted {
             self.parties[p].wake = if tries == 0 { Wake::Impossible } else { Wake::Done };
-            self.note_device(world, p, "push-limited", vec![]);
+            let device = self.parties[p].label();
+            self.note(world, Step::PushLimited { device });
             return;
         }
         known.last_push = Some(world.now);
@@ -116,7 +120,8 @@ impl Call {
         self.pushes += 1;
         self.first_push.get_or_insert(world.now);
         self.send_push(p, to, PushKind::Call, left, world);
-        self.note_device(world, p, "push-sent", vec![("try", Value::from(tries + 1))]);
+        let (device, tries) = (self.parties[p].label(), tries + 1);
+        self.note(world, Step::PushSent { device, tries });
     }
 
     /// A push that says how the call ended, where the app wants it and its provider can carry it.
@@ -136,13 +141,14 @@ impl Call {
             return;
         };
         let to = known.device.push.clone();
-        let event = if kind == PushKind::MissedCall {
-            "missed-call-pushed"
+        let device = self.parties[p].label();
+        let step = if kind == PushKind::MissedCall {
+            Step::MissedCallPushed { device }
         } else {
-            "cancel-pushed"
+            Step::CancelPushed { device }
         };
         self.send_push(p, to, kind, Duration::from_secs(30), world);
-        self.note_device(world, p, event, vec![]);
+        self.note(world, step);
     }
 
     fn send_push(&self, p: usize, to: PushParams, kind: PushKind, ttl: Duration, world: &mut World<'_>) {

@@ -110,7 +110,7 @@ impl Connection {
         let command = format!("uuid_exists {channel}");
         let reply = self.link.send(EslCommand::Api { command }).await?;
         if reply.body().is_some_and(|body| body.trim() == "false") {
-            let (call, cause) = (self.call, "ORIGINATOR_CANCEL".to_owned());
+            let (call, cause) = (self.call, "ORIGINATOR_CANCEL".into());
             self.tell(Event::CallerGone { call, cause }).await;
         }
         Ok(())
@@ -197,7 +197,7 @@ impl Connection {
             Order::Kill(leg, cause) => {
                 self.ringing.retain(|l| *l != leg);
                 self.command(EslCommand::BgApi {
-                    command: encode::kill(leg.channel(), &cause),
+                    command: encode::kill(leg.channel(), cause.as_str()),
                 })
                 .await?;
             }
@@ -248,7 +248,7 @@ impl Connection {
         let reply = self.link.send(EslCommand::BgApi { command }).await?;
         if !reply.is_success() {
             self.ringing.retain(|l| *l != leg);
-            let cause = "COMMAND_REFUSED".to_owned();
+            let cause = "COMMAND_REFUSED".into();
             self.tell(Event::LegEnded {
                 leg,
                 end: LegEnd {

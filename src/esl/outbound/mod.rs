@@ -21,6 +21,7 @@ use self::connection::Connection;
 use super::decode;
 use super::link::Link;
 use crate::driver::Input;
+use crate::engine::Cause;
 use crate::types::{CallId, LegId, Target};
 
 mod connection;
@@ -36,9 +37,9 @@ pub enum Order {
     /// `originate`. Boxed: every held call has a queue with room for 32 orders.
     Ring(Box<Ring>),
     /// `uuid_kill` of a leg.
-    Kill(LegId, String),
+    Kill(LegId, Cause),
     /// Answer and bridge.
-    Connect(LegId, Option<String>),
+    Connect(LegId, Option<Arc<str>>),
     /// Back to the dialplan, with this `fswake_result`.
     Release(&'static str),
     /// Hang the held channel up.
@@ -55,7 +56,7 @@ pub struct Ring {
     /// Dial-string.
     pub target: Target,
     /// The INVITE's Call-ID.
-    pub sip_call_id: String,
+    pub sip_call_id: Arc<str>,
     /// Ring time.
     pub timeout: Duration,
     /// `park_timeout`.

@@ -1,0 +1,240 @@
+//! The steps in the life of a wake, as the journal has them.
+//!
+//! A step is cheap to make: shared texts and numbers, no JSON. It becomes text where nobody waits for it: on the store's
+//! thread, or in a debug line.
+//!
+//! To add a step, add its entry here and its name to docs/ARCHITECTURE.md, "The journal". To add a detail, add a field
+//! with the name that it has in the journal. Tokens only as fingerprints.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::command::HoldResult;
+
+/// Declares [`Step`]: each step with its name in the journal, each detail with its own.
+macro_rules! steps {
+    ($(
+        $(#[$doc:meta])*
+        $step:ident = $name:literal { $( $(#[$detail_doc:meta])* $detail:ident: $of:ty = $key:literal ),* $(,)? }
+    )*) => {
+        /// One step in the life of a wake.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Step {
+            $(
+                $(#[$doc])*
+                $step {
+                    $(
+                        #[doc = concat!("`", $key, "` in the journal.")]
+                        $(#[$detail_doc])*
+                        $detail: $of,
+                    )*
+                },
+            )*
+        }
+
+        impl Step {
+            /// The names of all steps.
+            pub const NAMES: &'static [&'static str] = &[$($name),*];
+
+            /// Its name in the journal.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $( Self::$step { .. } => $name, )*
+                }
+            }
+
+            /// Shows every detail with its name, in the order of their declaration.
+            pub fn each_detail(&self, mut show: impl FnMut(&'static str, Value<'_>)) {
+                // For steps without details.
+                let _ = &mut show;
+                match self {
+                    $( Self::$step { $($detail),* } => { $( show($key, $detail.value()); )* } )*
+                }
+            }
+        }
+    };
+}
+
+steps! {
+    /// FreeSWITCH handed over a channel, and it is held.
+    CallHeld = "call-held" {
+        /// The caller's number; may be empty.
+        caller: Arc<str> = "caller",
+        /// How many devices and bindings could answer.
+        devices: u32 = "devices",
+        /// How long it is held at most.
+        wait: Duration = "wait-ms",
+    }
+    /// A device has recent proof of life: it is rung first, and pushed only if it does not ring.
+    DeviceAwake = "device-awake" { device: Arc<str> = "device" }
+    /// A device's token was refused before and is not used until its next REGISTER.
+    DeviceSetAside = "device-set-aside" {
+        device: Arc<str> = "device",
+        reason: Arc<str> = "reason",
+    }
+    /// A call push was given to the provider.
+    PushSent = "push-sent" {
+        device: Arc<str> = "device",
+        /// 1 for the first in this call.
+        tries: u32 = "try",
+    }
+    /// Another call has just pushed the device: this one waits for the same wake-up.
+    PushShared = "push-shared" { device: Arc<str> = "device" }
+    /// No push: the rate limit is reached.
+    PushLimited = "push-limited" { device: Arc<str> = "device" }
+    /// The provider took the push.
+    PushAccepted = "push-accepted" {
+        device: Arc<str> = "device",
+        /// The provider's name for it.
+        provider_id: Option<Arc<str>> = "provider-id",
+        /// HTTP status.
+        status: u16 = "status",
+        /// How many requests it took.
+        attempts: u32 = "attempts",
+    }
+    /// The push was refused, or not delivered in time.
+    PushRefused = "push-refused" {
+        device: Arc<str> = "device",
+        reason: Arc<str> = "reason",
+    }
+    /// A phone of the callee registered.
+    DeviceRegistered = "device-registered" {
+        device: Arc<str> = "device",
+        /// Whether its contact is another one than before.
+        moved: bool = "moved",
+    }
+    /// A leg was ordered.
+    LegStarted = "leg-started" {
+        device: Arc<str> = "device",
+        /// Its number in the call.
+        leg: u32 = "leg",
+    }
+    /// 18x on a leg.
+    LegRinging = "leg-ringing" { device: Arc<str> = "device" }
+    /// A leg is over.
+    LegEnded = "leg-ended" {
+        device: Arc<str> = "device",
+        /// FreeSWITCH's cause.
+        cause: Arc<str> = "cause",
+        /// The SIP status, or 0.
+        sip: u16 = "sip",
+    }
+    /// 200 on a leg.
+    LegAnswered = "leg-answered" {
+        device: Arc<str> = "device",
+        codec: Option<Arc<str>> = "codec",
+    }
+    /// A leg that answered could not be bridged.
+    BridgeFailed = "bridge-failed" { device: Arc<str> = "device" }
+    /// The caller hung up.
+    CallerGone = "caller-gone" {
+        /// FreeSWITCH's cause.
+        cause: Arc<str> = "cause",
+    }
+    /// The call's own connection ended: FreeSWITCH goes on without us.
+    ConnectionLost = "connection-lost" {}
+    /// A phone that was woken was told that the call is over.
+    CancelPushed = "cancel-pushed" { device: Arc<str> = "device" }
+    /// A phone was told of a missed call.
+    MissedCallPushed = "missed-call-pushed" { device: Arc<str> = "device" }
+    /// The hold is over.
+    CallOver = "call-over" { result: HoldResult = "result" }
+}
+
+/// One detail, as it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// Text, from the network or ours.
+    Text(&'a str),
+    /// A count, a status or milliseconds.
+    Number(u64),
+}
+
+/// What a detail can be.
+trait Detail {
+    fn value(&self) -> Value<'_>;
+}
+
+impl Detail for Arc<str> {
+    fn value(&self) -> Value<'_> {
+        Value::Text(self)
+    }
+}
+
+/// Empty when it is not known.
+impl Detail for Option<Arc<str>> {
+    fn value(&self) -> Value<'_> {
+        Value::Text(self.as_deref().unwrap_or_default())
+    }
+}
+
+impl Detail for HoldResult {
+    fn value(&self) -> Value<'_> {
+        Value::Text(self.as_str())
+    }
+}
+
+impl Detail for bool {
+    fn value(&self) -> Value<'_> {
+        Value::Text(if *self { "yes" } else { "no" })
+    }
+}
+
+impl Detail for u16 {
+    fn value(&self) -> Value<'_> {
+        Value::Number((*self).into())
+    }
+}
+
+impl Detail for u32 {
+    fn value(&self) -> Value<'_> {
+        Value::Number((*self).into())
+    }
+}
+
+/// Milliseconds, rounded down.
+impl Detail for Duration {
+    fn value(&self) -> Value<'_> {
+        Value::Number(u64::try_from(self.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn details(step: &Step) -> Vec<(&'static str, String)> {
+        let mut all = Vec::new();
+        step.each_detail(|name, value| all.push((name, format!("{value:?}"))));
+        all
+    }
+
+    #[test]
+    fn details_keep_their_order_and_what_is_not_known_is_empty() {
+        let step = Step::PushAccepted {
+            device: "apns:a:1".into(),
+            provider_id: None,
+            status: 200,
+            attempts: 1,
+        };
+        assert_eq!(step.name(), "push-accepted");
+        let shown = details(&step);
+        assert_eq!(
+            shown.iter().map(|(n, _)| *n).collect::<Vec<_>>(),
+            ["device", "provider-id", "status", "attempts"]
+        );
+        assert_eq!(
+            (shown[1].1.as_str(), shown[2].1.as_str()),
+            ("Text(\"\")", "Number(200)")
+        );
+        assert!(details(&Step::ConnectionLost {}).is_empty());
+    }
+
+    #[test]
+    fn names_of_steps_are_distinct() {
+        let mut names = Step::NAMES.to_vec();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Step::NAMES.len());
+    }
+}
