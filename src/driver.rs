@@ -16,8 +16,9 @@ use tracing::{debug, info, info_span, warn};
 
 use crate::engine::{Cause, Command, Engine, Event, HeldCall, Note, Step, Summary};
 use crate::esl::outbound::{Order, Ring};
-use crate::push::{PushError, PushKind, PushRequest, Pushers};
+use crate::push::Pushers;
 use crate::store::{JournalEntry, StoreOp, StoreWriter};
+use crate::types::push::{PushError, PushKind, PushRequest};
 use crate::types::{Aor, CallId, Device, LegId, Moment, PushToken, unix_now};
 
 /// Everything that the loop hears.

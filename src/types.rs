@@ -6,6 +6,8 @@
 //! Tokens and secrets have a redacting `Debug` and no `Display`: what must reach the wire
 //! asks for it by name ([`PushToken::expose`]), so that a log line cannot.
 
+pub mod push;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::step::Step;
-use crate::push::PushRequest;
+use crate::types::push::PushRequest;
 use crate::types::{Aor, CallId, Device, DeviceKey, LegId, Target};
 
 /// Something to do, in the order of the queue.

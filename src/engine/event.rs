@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::push::PushOutcome;
+use crate::types::push::PushOutcome;
 use crate::types::{Aor, CallId, LegId, PushId, PushParams, Target, UnixSeconds};
 
 /// Something that happened outside. Told once or twice makes no difference; too late makes none either.

@@ -35,7 +35,7 @@ use self::limits::Callers;
 use self::policy::Policy;
 pub use self::step::Step;
 use self::world::{Pushes, World};
-use crate::push::{PushError, PushOutcome};
+use crate::types::push::{PushError, PushOutcome};
 use crate::types::{CallId, Device, LegId, Moment, PushId, UnixSeconds};
 
 /// All held calls, all devices, all bindings.

@@ -7,7 +7,7 @@ use crate::engine::command::{Cause, Command, HoldResult, Summary};
 use crate::engine::party::{LegState, Party};
 use crate::engine::step::Step;
 use crate::engine::world::World;
-use crate::push::{CancelReason, PushKind};
+use crate::types::push::{CancelReason, PushKind};
 
 impl Call {
     /// The caller is gone: the legs end for the same reason.

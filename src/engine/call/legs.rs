@@ -10,7 +10,7 @@ use crate::engine::party::{Leg, LegState, Origin, Wake};
 use crate::engine::policy::Decline;
 use crate::engine::step::Step;
 use crate::engine::world::World;
-use crate::push::CancelReason;
+use crate::types::push::CancelReason;
 
 impl Call {
     /// The originate of a leg was written.

@@ -20,7 +20,7 @@ use super::event::HeldCall;
 use super::party::{LegState, Origin, Party, Wake};
 use super::step::Step;
 use super::world::World;
-use crate::push::{PushError, PushReceipt};
+use crate::types::push::{PushError, PushReceipt};
 use crate::types::{DeviceKey, LegId, Moment};
 
 /// Where a call is.

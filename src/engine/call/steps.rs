@@ -7,8 +7,8 @@ use crate::engine::command::{Cause, Command};
 use crate::engine::party::{Leg, LegState, Origin, Wake};
 use crate::engine::step::Step;
 use crate::engine::world::World;
-use crate::push::{PushKind, PushRequest};
 use crate::types::PushParams;
+use crate::types::push::{PushKind, PushRequest};
 
 impl Call {
     /// Rings a phone that has just registered, once it can take a call.

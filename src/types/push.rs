@@ -1,0 +1,129 @@
+//! One push as a value: what is asked of a provider, and how it ended.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::{Aor, CallId, PushId, PushParams, UnixSeconds};
+
+/// What a push tells the phone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PushKind {
+    /// A call waits: register now.
+    Call,
+    /// The call of an earlier push is over for this phone.
+    Cancel(CancelReason),
+    /// The call was not answered by anybody.
+    MissedCall,
+}
+
+/// Why a pushed phone may stop ringing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CancelReason {
+    /// The caller hung up.
+    CallerHungUp,
+    /// Another device of the callee answered.
+    AnsweredElsewhere,
+    /// Another device of the callee declined for all of them.
+    DeclinedElsewhere,
+    /// Nobody answered in time.
+    TimedOut,
+}
+
+impl CancelReason {
+    /// The word in payloads, logs and the journal.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CallerHungUp => "caller-hung-up",
+            Self::AnsweredElsewhere => "answered-elsewhere",
+            Self::DeclinedElsewhere => "declined-elsewhere",
+            Self::TimedOut => "timed-out",
+        }
+    }
+}
+
+/// One push to one device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PushRequest {
+    /// Ours; comes back with the outcome.
+    pub id: PushId,
+    /// Provider, app and tokens of the device.
+    pub to: PushParams,
+    /// What it says.
+    pub kind: PushKind,
+    /// The call it is about.
+    pub call: CallId,
+    /// The SIP Call-ID that the INVITE to this device will carry (`sip_invite_call_id`), so that an app can match the two.
+    pub sip_call_id: Arc<str>,
+    /// Caller's number as FreeSWITCH gave it; may be empty.
+    pub caller_number: Arc<str>,
+    /// Caller's name as FreeSWITCH gave it; may be empty, any text.
+    pub caller_name: Arc<str>,
+    /// Who is called, as the call named them.
+    pub callee: Aor,
+    /// The domain that the device registered with: what its app is chosen by.
+    pub domain: Arc<str>,
+    /// When the call started to be held.
+    pub held_at: SystemTime,
+    /// What is left of the wait: time to live, and the limit of all retries.
+    pub ttl: Duration,
+}
+
+/// A provider took the push.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PushReceipt {
+    /// The provider's name for it (`apns-id`, FCM message name), for the journal.
+    pub provider_id: Option<String>,
+    /// HTTP status.
+    pub status: u16,
+    /// How many requests it took, retries included.
+    pub attempts: u32,
+}
+
+/// Why a push was not taken, named by what the caller does next.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PushError {
+    /// Drop the token, unless the phone registered with it after `since` (APNs 410, FCM UNREGISTERED).
+    #[error("token gone ({reason})")]
+    TokenGone {
+        /// The provider's timestamp, where it gives one.
+        since: Option<UnixSeconds>,
+        /// The provider's reason code.
+        reason: String,
+    },
+    /// Set the token aside until its next REGISTER: as often our own mistake as the token's.
+    #[error("token refused ({reason})")]
+    TokenBad {
+        /// The provider's reason code.
+        reason: String,
+    },
+    /// This push cannot be made to work by repeating it (payload, size, forbidden).
+    #[error("refused by the provider: {status} {reason}")]
+    Rejected {
+        /// HTTP status; 0 when it was refused here, before sending.
+        status: u16,
+        /// The provider's reason code.
+        reason: String,
+    },
+    /// No app with credentials for it, or the credentials are refused: an operator has to act.
+    #[error("not configured: {reason}")]
+    Misconfigured {
+        /// What to look at.
+        reason: String,
+    },
+    /// Every try inside the wait failed for a passing reason (429, 5xx, connection); the last one is named.
+    #[error("not delivered in time: {reason}")]
+    Exhausted {
+        /// The last passing failure.
+        reason: String,
+    },
+}
+
+impl PushError {
+    /// Whether pushing this device again in the same call cannot help.
+    pub fn is_final(&self) -> bool {
+        !matches!(self, Self::Exhausted { .. })
+    }
+}
+
+/// How a push ended: exactly one for every request.
+pub type PushOutcome = Result<PushReceipt, PushError>;
