@@ -30,13 +30,15 @@ pub(super) struct Apns {
     composer: Composer,
     line: Line,
     /// `None`: the connection's client certificate says who we are.
-    token: Option<Arc<ProviderToken>>,
+    pub token: Option<Arc<ProviderToken>>,
+    /// When that certificate ends.
+    pub expires: Option<SystemTime>,
     clock: Clock,
 }
 
 impl Apns {
-    /// Reads the app's credentials. `tokens` are those of the apps before it: equal keys share one.
-    pub(super) fn new(app: &App, tokens: &mut Vec<Arc<ProviderToken>>, clock: Clock) -> Result<Self, SetupError> {
+    /// Reads the app's credentials. `tokens` are those of other apps: equal keys share one.
+    pub(super) fn new(app: &App, tokens: &[Arc<ProviderToken>], clock: Clock) -> Result<Self, SetupError> {
         let (token, identity) = match &app.credentials {
             Credentials::ApnsToken {
                 key_file,
@@ -46,6 +48,7 @@ impl Apns {
             Credentials::ApnsCertificate { cert_file, key_file } => (None, Some(identity(app, cert_file, key_file)?)),
             _ => return Err(SetupError::app(app, "apns needs a .p8 key or a certificate")),
         };
+        let (identity, expires) = identity.unzip();
         let default = if app.provider == Provider::ApnsSandbox {
             SANDBOX
         } else {
@@ -58,6 +61,7 @@ impl Apns {
             composer: Composer::new(&app.payload, &app.provider).map_err(|e| SetupError::app(app, &e.to_string()))?,
             line: Line::new(app, Tls::new(app, identity)?)?,
             token,
+            expires: expires.flatten(),
             clock,
         })
     }
@@ -85,17 +89,8 @@ impl Apns {
     }
 
     /// Opens the connection with a request that reaches nobody, so that the first call finds it open.
-    pub(super) async fn warm(&self) -> Result<(), String> {
-        let (generation, client) = self.line.client();
-        let request = client.get(format!("{}/", self.base)).send();
-        match tokio::time::timeout(super::retry::TRY_LIMIT, request).await {
-            Ok(Ok(_any_status)) => Ok(()),
-            Ok(Err(error)) => Err(describe(error)),
-            Err(_) => {
-                self.line.replace(&self.name, generation);
-                Err("no answer in time".into())
-            }
-        }
+    pub(super) async fn warm(&self) -> Result<(), PushError> {
+        self.line.open(&self.name, &self.base).await
     }
 
     async fn once(&self, client: &reqwest::Client, push: &ApnsPush) -> Try {
@@ -237,7 +232,7 @@ pub(super) fn header_retry_after(headers: &HeaderMap, now: SystemTime) -> Option
 
 fn shared(
     app: &App,
-    tokens: &mut Vec<Arc<ProviderToken>>,
+    tokens: &[Arc<ProviderToken>],
     file: &Path,
     key_id: &str,
     team_id: &str,
@@ -251,26 +246,24 @@ fn shared(
     }
     let pem = SetupError::read(app, file)?;
     let token = ProviderToken::new(&pem, key_id, team_id).map_err(|e| SetupError::file(app, file, &e))?;
-    if let Some(known) = tokens.iter().find(|t| t.is_for(&token)) {
-        return Ok(Arc::clone(known));
-    }
-    let token = Arc::new(token);
-    tokens.push(Arc::clone(&token));
-    Ok(token)
+    let known = tokens.iter().find(|t| t.is_for(&token));
+    Ok(known.map_or_else(|| Arc::new(token), Arc::clone))
 }
 
-fn identity(app: &App, cert_file: &Path, key_file: &Path) -> Result<Identity, SetupError> {
+/// A client certificate with its key, and when it ends.
+fn identity(app: &App, cert_file: &Path, key_file: &Path) -> Result<(Identity, Option<SystemTime>), SetupError> {
     let mut pem = SetupError::read(app, cert_file)?;
-    super::validity::check(&app.name, cert_file, &pem, SystemTime::now());
+    let ends = super::validity::ends(&pem);
     if key_file != cert_file {
         pem.push(b'\n');
         pem.extend(SetupError::read(app, key_file)?);
     }
     // The parser's own message may quote the file.
-    Identity::from_pem(&pem).map_err(|_| {
+    let identity = Identity::from_pem(&pem).map_err(|_| {
         let problem = "with its key file: not a PEM certificate and an unencrypted PEM private key";
         SetupError::file(app, cert_file, problem)
-    })
+    });
+    Ok((identity?, ends))
 }
 
 #[cfg(test)]

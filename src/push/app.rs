@@ -32,6 +32,18 @@ pub enum Credentials {
     Log,
 }
 
+impl Credentials {
+    /// The word for their kind in JSON and on the status page.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::ApnsToken { .. } => "signing-key",
+            Self::ApnsCertificate { .. } => "certificate",
+            Self::FcmServiceAccount { .. } => "service-account",
+            Self::Log => "none",
+        }
+    }
+}
+
 /// What the JSON of a call push looks like.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum PayloadStyle {

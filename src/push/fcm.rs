@@ -12,11 +12,11 @@ use serde::Deserialize;
 use super::apns::{header_retry_after, lost};
 use super::app::{App, Credentials};
 use super::auth::Clock;
-use super::line::{Line, Tls, code, describe, read_body};
+use super::line::{Line, Tls, code, read_body};
 use super::oauth::AccessTokens;
 use super::payload::{Composer, FcmPush};
 use super::pushers::SetupError;
-use super::retry::{TRY_LIMIT, Try, Wait};
+use super::retry::{Try, Wait};
 use super::{PushError, PushOutcome, PushRequest};
 
 const BASE: &str = "https://fcm.googleapis.com";
@@ -28,13 +28,13 @@ pub(super) struct Fcm {
     base: String,
     composer: Composer,
     line: Line,
-    tokens: Arc<AccessTokens>,
+    pub account: Account,
     clock: Clock,
 }
 
 impl Fcm {
-    /// Reads the app's service account. `accounts` are those of the apps before it: one account has one token.
-    pub(super) fn new(app: &App, accounts: &mut Vec<Account>, clock: Clock) -> Result<Self, SetupError> {
+    /// Reads the app's service account. `accounts` are those of other apps: one account has one token.
+    pub(super) fn new(app: &App, accounts: &[Account], clock: Clock) -> Result<Self, SetupError> {
         let Credentials::FcmServiceAccount { file } = &app.credentials else {
             return Err(SetupError::app(app, "fcm needs a service account file"));
         };
@@ -44,19 +44,19 @@ impl Fcm {
             tokens,
             way: (app.ca_file.clone(), app.proxy.clone()),
         };
-        let tokens = match accounts.iter().find(|a| a.is_same(&account)) {
-            Some(known) => Arc::clone(&known.tokens),
-            None => Arc::clone(&account.tokens),
-        };
-        accounts.push(account);
+        let account = accounts
+            .iter()
+            .find(|a| a.is_same(&account))
+            .cloned()
+            .unwrap_or(account);
         let base = SetupError::base_url(app, BASE)?;
         Ok(Self {
             name: app.name.clone(),
-            url: format!("{base}/v1/projects/{}/messages:send", tokens.project()),
+            url: format!("{base}/v1/projects/{}/messages:send", account.tokens.project()),
             base,
             composer: Composer::new(&app.payload, &app.provider).map_err(|e| SetupError::app(app, &e.to_string()))?,
             line: Line::new(app, tls)?,
-            tokens,
+            account,
             clock,
         })
     }
@@ -87,27 +87,14 @@ impl Fcm {
     }
 
     /// Gets the access token and opens the connection, so that the first call finds both.
-    pub(super) async fn warm(&self) -> Result<(), String> {
-        let (generation, client) = self.line.client();
-        let connect = async {
-            match tokio::time::timeout(TRY_LIMIT, client.get(format!("{}/", self.base)).send()).await {
-                Ok(Ok(_any_status)) => Ok(()),
-                Ok(Err(error)) => Err(describe(error)),
-                Err(_) => {
-                    self.line.replace(&self.name, generation);
-                    Err("no answer in time".into())
-                }
-            }
-        };
-        let (token, connected) = tokio::join!(self.tokens.current(), connect);
-        if let Err(failure) = token {
-            self.tokens.log(&failure);
-        }
+    pub(super) async fn warm(&self) -> Result<(), PushError> {
+        let (token, connected) = tokio::join!(self.account.tokens.current(), self.line.open(&self.name, &self.base));
+        token.map_err(PushError::from)?;
         connected
     }
 
     async fn once(&self, client: &Client, push: &FcmPush, left: std::time::Duration, renewed: &mut bool) -> Try {
-        let token = match self.tokens.current().await {
+        let token = match self.account.tokens.current().await {
             Ok(token) => token,
             Err(failure) => return failure.into(),
         };
@@ -138,7 +125,7 @@ impl Fcm {
                 if status == StatusCode::UNAUTHORIZED && reason != "THIRD_PARTY_AUTH_ERROR" && !*renewed =>
             {
                 *renewed = true;
-                match self.tokens.renewed(token.serial()).await {
+                match self.account.tokens.renewed(token.serial()).await {
                     Ok(_) => Try::Again { reason: reason.clone() },
                     Err(failure) => failure.into(),
                 }
@@ -146,7 +133,7 @@ impl Fcm {
             Try::Refused(PushError::TokenBad { reason }) if reason == "SENDER_ID_MISMATCH" => {
                 tracing::warn!(
                     app = self.name,
-                    project = self.tokens.project(),
+                    project = self.account.tokens.project(),
                     token = push.token.fingerprint(),
                     "the phone's token belongs to another Firebase project than the app's service account"
                 );
@@ -158,6 +145,7 @@ impl Fcm {
 }
 
 /// An account and the way to its token server; apps share a token when both are the same.
+#[derive(Clone)]
 pub(super) struct Account {
     tokens: Arc<AccessTokens>,
     way: (Option<std::path::PathBuf>, Option<String>),

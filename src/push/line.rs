@@ -8,6 +8,7 @@ use std::time::Duration;
 use reqwest::{Certificate, Client, Identity, Proxy, Response, redirect, retry};
 use tokio::sync::Semaphore;
 
+use super::PushError;
 use super::app::App;
 use super::pushers::SetupError;
 use super::retry::TRY_LIMIT;
@@ -112,6 +113,25 @@ impl Line {
     /// The client to send with, and its generation for [`Line::replace`].
     pub(super) fn client(&self) -> (u64, Client) {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Opens the connection with a request that reaches nobody, so that the first call finds it open.
+    pub(super) async fn open(&self, app: &str, base: &str) -> Result<(), PushError> {
+        let (generation, client) = self.client();
+        let opening = tokio::time::timeout(TRY_LIMIT, client.get(format!("{base}/")).send()).await;
+        let reason = match opening {
+            Ok(Ok(_any_status)) => return Ok(()),
+            Ok(Err(error)) if is_untrusted(&error) => {
+                let reason = describe(error);
+                return Err(PushError::Misconfigured { reason });
+            }
+            Ok(Err(error)) => describe(error),
+            Err(_) => {
+                self.replace(app, generation);
+                "no answer in time".into()
+            }
+        };
+        Err(PushError::Exhausted { reason })
     }
 
     /// Leaves a connection on which a request hung: the next try opens a new one.

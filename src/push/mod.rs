@@ -8,22 +8,29 @@
 //!                       \-> log    +-- line (one HTTP/2 connection, replaced when it hangs)
 //!                                  +-- retry (pure: whether and when to try again)
 //! ```
+//!
+//! `renewal` puts other apps and newer credentials in the place of those in use (`watch` sees that files changed);
+//! [`health`] is what an operator should know of each app.
 
 mod apns;
 pub mod app;
 mod auth;
 mod fcm;
+pub mod health;
 mod line;
 mod log;
 mod oauth;
 pub mod payload;
 mod preset;
 mod pushers;
+mod renewal;
 pub mod retry;
 pub mod template;
 mod validity;
+mod watch;
 
 pub use auth::{Clock, Now};
 pub use pushers::{Pushers, SetupError};
+pub use renewal::Reloaded;
 
 pub use crate::types::push::{CancelReason, PushError, PushKind, PushOutcome, PushReceipt, PushRequest};

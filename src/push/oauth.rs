@@ -105,6 +105,15 @@ impl From<Failure> for Try {
     }
 }
 
+impl From<Failure> for PushError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Misconfigured(reason) => Self::Misconfigured { reason },
+            Failure::Passing { reason, .. } => Self::Exhausted { reason },
+        }
+    }
+}
+
 impl Token {
     /// Tells one token from the next, for [`AccessTokens::renewed`].
     pub(super) fn serial(&self) -> u64 {
@@ -256,7 +265,7 @@ impl AccessTokens {
         }
     }
 
-    pub(super) fn log(&self, failure: &Failure) {
+    fn log(&self, failure: &Failure) {
         let (Failure::Misconfigured(reason) | Failure::Passing { reason, .. }) = failure;
         tracing::warn!(project = self.account.project, reason, "no access token from Google");
     }

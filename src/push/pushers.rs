@@ -1,26 +1,27 @@
 //! All configured apps: picks the one that serves a device and keeps each ready.
 //!
 //! Every app has its own connection, tokens and limit of pushes under way, so that no app's provider slows another's.
+//!
+//! The list of apps is a value that is replaced as a whole: a push that is under way goes on with what it began with,
+//! the next one finds what is new (`renewal`). Race: the provider refuses a push with the old key after the new one has
+//! come into use (`push_refused_with_the_old_key_goes_out_with_the_new_one` in tests/push).
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Instant, SystemTime};
 
 use reqwest::Url;
-use tokio::task::JoinSet;
 
 use super::apns::Apns;
 use super::app::{App, Credentials, PayloadStyle};
-use super::auth::Clock;
-use super::fcm::Fcm;
+use super::auth::{Clock, ProviderToken};
+use super::fcm::{Account, Fcm};
+use super::health::{AppState, Health};
+use super::renewal::{self, Renewal};
+use super::watch::Files;
 use super::{PushError, PushOutcome, PushRequest, log};
 use crate::types::{Printable, Provider, PushParams};
-
-/// How often an app's connection and token are looked after between calls.
-///
-/// Pings keep a connection that lives; this opens anew one that the provider closed.
-const REWARM_EVERY: Duration = Duration::from_secs(240);
 
 /// Why the configured apps cannot be used: names app and file, never what is in the file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -82,18 +83,28 @@ impl SetupError {
     }
 }
 
-/// Sends pushes for every configured app. Cheap to clone.
+/// Sends pushes for every configured app. Cheap to clone; all clones see the same apps.
 #[derive(Clone)]
-pub struct Pushers(Arc<Inner>);
+pub struct Pushers(pub(super) Arc<Shared>);
 
-struct Inner {
-    apps: Vec<Arc<Served>>,
-    kept_warm: AtomicBool,
+pub(super) struct Shared {
+    apps: RwLock<Apps>,
+    pub clock: Clock,
+    kept: AtomicBool,
 }
 
-struct Served {
-    app: App,
+/// All apps, in the order of the configuration.
+pub(super) type Apps = Arc<[Arc<Served>]>;
+
+/// An app with its credentials as they were read.
+pub(super) struct Served {
+    pub app: App,
+    pub name: Arc<str>,
     pusher: Pusher,
+    pub health: Arc<Health>,
+    /// Of its credentials, for its health.
+    generation: u64,
+    pub renewal: Mutex<Renewal>,
 }
 
 enum Pusher {
@@ -108,53 +119,38 @@ impl Pushers {
         Self::with_clock(apps, &Clock::default())
     }
 
-    /// The same with another clock, for what depends on the age of tokens.
-    pub fn with_clock(mut apps: Vec<App>, clock: &Clock) -> Result<Self, SetupError> {
-        if apps.is_empty() {
-            apps.push(log_app());
+    /// The same with another clock, for what depends on the age of tokens and certificates.
+    pub fn with_clock(apps: Vec<App>, clock: &Clock) -> Result<Self, SetupError> {
+        let apps = renewal::build(apps, &[], clock)?;
+        for served in apps.iter() {
+            served.is_in_use(clock.now().wall);
         }
-        let (mut keys, mut accounts) = (Vec::new(), Vec::new());
-        let mut served: Vec<Arc<Served>> = Vec::with_capacity(apps.len());
-        for app in apps {
-            if served.iter().any(|s| s.app.name == app.name) {
-                return Err(SetupError::app(&app, "there are two apps of this name"));
-            }
-            let pusher = match (&app.credentials, &app.provider) {
-                (Credentials::Log, provider) => {
-                    let checked = app.payload.check(provider);
-                    checked.map_err(|e| SetupError::app(&app, &e.to_string()))?;
-                    Pusher::Log
-                }
-                (_, Provider::Apns | Provider::ApnsSandbox) => {
-                    Pusher::Apns(Box::new(Apns::new(&app, &mut keys, clock.clone())?))
-                }
-                (_, Provider::Fcm) => Pusher::Fcm(Box::new(Fcm::new(&app, &mut accounts, clock.clone())?)),
-                (_, other) => {
-                    let problem = format!("provider {} is not one of apns, apns.dev, fcm", Printable(other.name()));
-                    return Err(SetupError::app(&app, &problem));
-                }
-            };
-            served.push(Arc::new(Served { app, pusher }));
-        }
-        Ok(Self(Arc::new(Inner {
-            apps: served,
-            kept_warm: AtomicBool::new(false),
+        Ok(Self(Arc::new(Shared {
+            apps: RwLock::new(apps),
+            clock: clock.clone(),
+            kept: AtomicBool::new(false),
         })))
     }
 
     /// The names of all apps, in the order of the configuration: labels of logs and metrics.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.apps.iter().map(|s| s.app.name.as_str())
+    pub fn names(&self) -> Vec<Arc<str>> {
+        self.0.apps().iter().map(|s| Arc::clone(&s.name)).collect()
+    }
+
+    /// What an operator should know of each app, in the order of the configuration.
+    pub fn states(&self) -> Vec<AppState> {
+        let wall = self.0.clock.now().wall;
+        self.0.apps().iter().map(|s| s.state(wall)).collect()
     }
 
     /// The name of the app that serves a device whose owner is in `domain`: the first one configured.
-    pub fn serves(&self, to: &PushParams, domain: &str) -> Option<&str> {
-        self.find(to, domain).map(|s| s.app.name.as_str())
+    pub fn serves(&self, to: &PushParams, domain: &str) -> Option<Arc<str>> {
+        self.find(to, domain).map(|s| Arc::clone(&s.name))
     }
 
     /// Sends one push and waits for its outcome, at most `req.ttl` long.
     pub async fn push(&self, req: &PushRequest) -> PushOutcome {
-        let Some(served) = self.find(&req.to, &req.domain) else {
+        let Some(mut served) = self.find(&req.to, &req.domain) else {
             return Err(PushError::Misconfigured {
                 reason: format!(
                     "no app serves provider {} and app id {}",
@@ -163,25 +159,39 @@ impl Pushers {
                 ),
             });
         };
-        match &served.pusher {
-            Pusher::Apns(apns) => apns.push(req).await,
-            Pusher::Fcm(fcm) => fcm.push(req).await,
-            Pusher::Log => Ok(log::push(&served.app.name, req)),
+        let began = Instant::now();
+        let mut outcome = served.push(req).await;
+        if matches!(outcome, Err(PushError::Misconfigured { .. }))
+            && let Some(newer) = self
+                .find(&req.to, &req.domain)
+                .filter(|newer| !Arc::ptr_eq(newer, &served))
+        {
+            served = newer;
+            let left = PushRequest {
+                ttl: req.ttl.saturating_sub(began.elapsed()),
+                ..req.clone()
+            };
+            outcome = served.push(&left).await;
         }
+        let at = self.0.clock.now().wall;
+        served.health.pushed(served.generation, &outcome, at);
+        outcome
     }
 
-    /// Opens every app's connection and gets its tokens before the first call needs them, and keeps them so from then
-    /// on. Returns when all were tried; what fails is logged and tried again by the pushes themselves.
+    /// Opens every app's connection and gets its tokens before the first call needs them. From then on they are kept
+    /// so, and credential files are looked at every second. Returns when all were tried; what fails is logged and tried
+    /// again by the pushes themselves.
     pub async fn warm(&self) {
-        self.0.warm().await;
-        if !self.0.kept_warm.swap(true, Ordering::Relaxed) {
-            tokio::spawn(keep_warm(Arc::downgrade(&self.0)));
+        renewal::warm(&self.0.apps(), &self.0.clock).await;
+        if !self.0.kept.swap(true, Ordering::Relaxed) {
+            tokio::spawn(renewal::keep_warm(Arc::downgrade(&self.0)));
+            tokio::spawn(renewal::keep_looking(Arc::downgrade(&self.0)));
         }
     }
 
-    fn find(&self, to: &PushParams, domain: &str) -> Option<&Served> {
+    fn find(&self, to: &PushParams, domain: &str) -> Option<Arc<Served>> {
         let serves = |s: &&Arc<Served>| s.app.serves(&to.provider, &to.app, domain);
-        self.0.apps.iter().find(serves).map(Arc::as_ref)
+        self.0.apps().iter().find(serves).map(Arc::clone)
     }
 }
 
@@ -191,36 +201,133 @@ impl std::fmt::Debug for Pushers {
     }
 }
 
-impl Inner {
-    async fn warm(&self) {
-        let mut opening = JoinSet::new();
-        for served in &self.apps {
-            let served = Arc::clone(served);
-            opening.spawn(async move {
-                let warmed = match &served.pusher {
-                    Pusher::Apns(apns) => apns.warm().await,
-                    Pusher::Fcm(fcm) => fcm.warm().await,
-                    Pusher::Log => Ok(()),
-                };
-                if let Err(reason) = warmed {
-                    tracing::warn!(app = served.app.name, reason, "cannot reach the push provider");
-                }
-            });
+impl Shared {
+    /// The apps as they are now.
+    pub(super) fn apps(&self) -> Apps {
+        Arc::clone(&self.apps.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts others in their place, all at once.
+    pub(super) fn set_apps(&self, apps: Apps) {
+        *self.apps.write().unwrap_or_else(PoisonError::into_inner) = apps;
+    }
+
+    /// Puts one app in the place of what it was, unless that has gone meanwhile.
+    pub(super) fn put(&self, old: &Arc<Served>, new: &Arc<Served>) -> bool {
+        let mut apps = self.apps.write().unwrap_or_else(PoisonError::into_inner);
+        let mut list = apps.to_vec();
+        let Some(place) = list.iter_mut().find(|s| Arc::ptr_eq(s, old)) else {
+            return false;
+        };
+        *place = Arc::clone(new);
+        *apps = list.into();
+        true
+    }
+}
+
+impl Served {
+    /// Reads an app's credentials. What `known` apps have of equal keys is shared: Apple counts provider tokens by key.
+    pub(super) fn new(app: App, known: &[Arc<Self>], health: Arc<Health>, clock: &Clock) -> Result<Self, SetupError> {
+        // Before they are used: a change in between is seen at the next look.
+        let files = Files::of(&app);
+        let pusher = Pusher::new(&app, known, clock)?;
+        Ok(Self {
+            name: app.name.as_str().into(),
+            app,
+            pusher,
+            generation: health.next_generation(),
+            health,
+            renewal: Mutex::new(Renewal::new(files)),
+        })
+    }
+
+    /// Tells its health that these are the credentials in use.
+    pub(super) fn is_in_use(&self, wall: SystemTime) {
+        let expires = match &self.pusher {
+            Pusher::Apns(apns) => apns.expires,
+            _ => None,
+        };
+        self.health.renewed(self.generation, expires);
+        self.health.look_at_expiry(wall);
+    }
+
+    async fn push(&self, req: &PushRequest) -> PushOutcome {
+        match &self.pusher {
+            Pusher::Apns(apns) => apns.push(req).await,
+            Pusher::Fcm(fcm) => fcm.push(req).await,
+            Pusher::Log => Ok(log::push(&self.name, req)),
         }
-        while opening.join_next().await.is_some() {}
+    }
+
+    pub(super) async fn warm(&self, clock: &Clock) {
+        let warmed = match &self.pusher {
+            Pusher::Apns(apns) => apns.warm().await,
+            Pusher::Fcm(fcm) => fcm.warm().await,
+            Pusher::Log => Ok(()),
+        };
+        if let Err(reason) = &warmed {
+            tracing::warn!(app = %self.name, %reason, "cannot reach the push provider");
+        }
+        self.health.warmed(self.generation, &warmed, clock.now().wall);
+    }
+
+    fn state(&self, wall: SystemTime) -> AppState {
+        let blank = AppState {
+            name: Arc::clone(&self.name),
+            provider: self.app.provider.clone(),
+            tenant: self.app.tenant.clone(),
+            domains: self.app.domains.clone(),
+            credentials: self.app.credentials.kind(),
+            expires: None,
+            days_left: None,
+            problems: Vec::new(),
+            last_success: None,
+            last_failure: None,
+        };
+        self.health.fill(blank, wall)
     }
 }
 
-/// Ends with the last clone of its [`Pushers`].
-async fn keep_warm(pushers: Weak<Inner>) {
-    loop {
-        tokio::time::sleep(REWARM_EVERY).await;
-        let Some(pushers) = pushers.upgrade() else { return };
-        pushers.warm().await;
+impl Pusher {
+    fn new(app: &App, known: &[Arc<Served>], clock: &Clock) -> Result<Self, SetupError> {
+        match (&app.credentials, &app.provider) {
+            (Credentials::Log, provider) => {
+                let checked = app.payload.check(provider);
+                checked.map_err(|e| SetupError::app(app, &e.to_string()))?;
+                Ok(Self::Log)
+            }
+            (_, Provider::Apns | Provider::ApnsSandbox) => {
+                let keys: Vec<Arc<ProviderToken>> = known.iter().filter_map(|s| s.pusher.provider_token()).collect();
+                Ok(Self::Apns(Box::new(Apns::new(app, &keys, clock.clone())?)))
+            }
+            (_, Provider::Fcm) => {
+                let accounts: Vec<Account> = known.iter().filter_map(|s| s.pusher.account()).collect();
+                Ok(Self::Fcm(Box::new(Fcm::new(app, &accounts, clock.clone())?)))
+            }
+            (_, other) => {
+                let problem = format!("provider {} is not one of apns, apns.dev, fcm", Printable(other.name()));
+                Err(SetupError::app(app, &problem))
+            }
+        }
+    }
+
+    fn provider_token(&self) -> Option<Arc<ProviderToken>> {
+        match self {
+            Self::Apns(apns) => apns.token.clone(),
+            _ => None,
+        }
+    }
+
+    fn account(&self) -> Option<Account> {
+        match self {
+            Self::Fcm(fcm) => Some(fcm.account.clone()),
+            _ => None,
+        }
     }
 }
 
-fn log_app() -> App {
+/// What stands for no app at all: everything goes to the log.
+pub(super) fn log_app() -> App {
     App {
         name: "log".into(),
         provider: Provider::Other("log".into()),

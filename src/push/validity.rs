@@ -1,33 +1,16 @@
 //! How long a client certificate is still good.
 
-use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tracing::{error, warn};
 use x509_parser::pem::Pem;
 
-/// From here on an operator is told, at every start.
-const WARN_BELOW_DAYS: u64 = 60;
-
 /// Until when the first certificate of a PEM file is valid (RFC 5280 section 4.1.2.5). `None`: there is none that can be read.
-fn ends(pem: &[u8]) -> Option<SystemTime> {
+pub(super) fn ends(pem: &[u8]) -> Option<SystemTime> {
     let block = Pem::iter_from_buffer(pem)
         .flatten()
         .find(|block| block.label == "CERTIFICATE")?;
     let seconds = block.parse_x509().ok()?.validity().not_after.timestamp();
     UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).ok()?))
-}
-
-/// Says in the log when an app's certificate ends soon, or has ended.
-pub(super) fn check(app: &str, file: &Path, pem: &[u8], now: SystemTime) {
-    let file = file.display();
-    match ends(pem).map(|end| end.duration_since(now)) {
-        Some(Err(_)) => error!(app, %file, "the certificate has expired: its pushes will be refused"),
-        Some(Ok(left)) if left.as_secs() / 86_400 < WARN_BELOW_DAYS => {
-            warn!(app, %file, days = left.as_secs() / 86_400, "the certificate ends soon");
-        }
-        Some(Ok(_)) | None => {}
-    }
 }
 
 #[cfg(test)]

@@ -119,6 +119,17 @@ pub enum PushError {
 }
 
 impl PushError {
+    /// The word for what the failure asks for: in metrics, JSON and the status page.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::TokenGone { .. } => "token-gone",
+            Self::TokenBad { .. } => "token-bad",
+            Self::Rejected { .. } => "rejected",
+            Self::Misconfigured { .. } => "misconfigured",
+            Self::Exhausted { .. } => "exhausted",
+        }
+    }
+
     /// Whether pushing this device again in the same call cannot help.
     pub fn is_final(&self) -> bool {
         !matches!(self, Self::Exhausted { .. })

@@ -144,7 +144,7 @@ async fn without_apps_everything_is_logged_and_taken() {
     let pushers = Pushers::new(Vec::new()).unwrap();
     pushers.warm().await;
     for request in [apns_call(), fcm_call()] {
-        assert_eq!(pushers.serves(&request.to, "anywhere"), Some("log"));
+        assert_eq!(pushers.serves(&request.to, "anywhere").as_deref(), Some("log"));
         assert_eq!(pushers.push(&request).await.unwrap().status, 200);
     }
 }
@@ -162,8 +162,8 @@ async fn first_app_that_fits_provider_app_id_and_domain_serves() {
     ])
     .unwrap();
     let request = apns_call();
-    assert_eq!(pushers.serves(&request.to, "A.example"), Some("a"));
-    assert_eq!(pushers.serves(&request.to, "b.example"), Some("b"));
+    assert_eq!(pushers.serves(&request.to, "A.example").as_deref(), Some("a"));
+    assert_eq!(pushers.serves(&request.to, "b.example").as_deref(), Some("b"));
     assert_eq!(pushers.serves(&request.to, "c.example"), None);
     assert_eq!(pushers.serves(&fcm_call().to, "a.example"), None);
     let outcome = pushers.push(&request).await;
