@@ -1,5 +1,6 @@
--- fswake's store, version 1. Applied at start inside one transaction when the file's user_version is older;
+-- fswake's store, version 2. Applied at start inside one transaction when the file's user_version is older;
 -- applying it again changes nothing. Text has no length limits: tokens grow when providers please.
+-- Since version 1: the two indexes of wakes, which an older file gets here.
 
 -- What outlives a registration: one row per device that can be pushed.
 CREATE TABLE IF NOT EXISTS devices (
@@ -22,7 +23,7 @@ CREATE TABLE IF NOT EXISTS devices (
 
 CREATE INDEX IF NOT EXISTS devices_by_aor ON devices (aor_user, aor_domain);
 
--- The life of every wake, pruned by age.
+-- The life of every wake, pruned by age and by number of lines.
 CREATE TABLE IF NOT EXISTS journal (
     id         INTEGER PRIMARY KEY,
     at_ms      INTEGER NOT NULL,                   -- milliseconds since 1970, UTC
@@ -37,4 +38,8 @@ CREATE INDEX IF NOT EXISTS journal_by_call ON journal (call) WHERE call IS NOT N
 CREATE INDEX IF NOT EXISTS journal_by_aor ON journal (aor_user, aor_domain, at_ms);
 CREATE INDEX IF NOT EXISTS journal_by_age ON journal (at_ms);
 
-PRAGMA user_version = 1;
+-- One entry a wake: the latest of all, and the latest of one callee.
+CREATE INDEX IF NOT EXISTS journal_wakes ON journal (at_ms) WHERE event = 'call-held';
+CREATE INDEX IF NOT EXISTS journal_wakes_by_aor ON journal (aor_user, aor_domain, at_ms) WHERE event = 'call-held';
+
+PRAGMA user_version = 2;

@@ -63,6 +63,7 @@ impl Daemon {
         let pushers = Pushers::new(config.apps)?;
         let options = Options {
             journal_keep: config.store.journal_keep,
+            journal_max_lines: config.store.journal_max_lines,
             ..Options::default()
         };
         let (snapshot, store) = Sqlite::open(&config.store.path, &options)?;

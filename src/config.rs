@@ -19,6 +19,7 @@ use std::time::Duration;
 
 pub use self::error::ConfigError;
 pub use self::text::Network;
+pub(crate) use self::text::duration_arg;
 use crate::contact::ContactRules;
 use crate::engine::policy::Policy;
 use crate::push::app::App;
@@ -79,6 +80,8 @@ pub struct StoreConfig {
     pub path: PathBuf,
     /// Journal lines older than this are deleted.
     pub journal_keep: Duration,
+    /// The journal's oldest lines are deleted when there are more than so many.
+    pub journal_max_lines: u64,
 }
 
 /// What is logged, and how.

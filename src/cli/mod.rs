@@ -2,6 +2,7 @@
 
 mod check;
 mod run;
+mod trace;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,6 +38,8 @@ enum Command {
     Run,
     /// Check the configuration and every file that it names
     Check,
+    /// Show the life of a wake as a timeline, and what it says about a missed call
+    Trace(trace::Trace),
 }
 
 impl Cli {
@@ -46,6 +49,7 @@ impl Cli {
         match self.command {
             Command::Run => run::run(config),
             Command::Check => check::check(&config),
+            Command::Trace(args) => trace::trace(&config, &args),
         }
     }
 }

@@ -57,6 +57,7 @@ pub(super) fn config(raw: raw::Raw, file: Option<&Path>, env: &Environment) -> C
                 "0s",
                 "3650d",
             )?,
+            journal_max_lines: journal_max_lines(at, raw.store.journal_max_lines)?,
         },
         log: log(at, raw.log, env)?,
         drain_timeout: duration(
@@ -256,6 +257,14 @@ fn store_path(at: In<'_>, path: Option<String>, env: &Environment) -> Checked<Pa
     }
     let directory = env.state_directory.as_deref().unwrap_or(Path::new(STATE_DIRECTORY));
     Ok(directory.join(path))
+}
+
+fn journal_max_lines(at: In<'_>, lines: Option<u64>) -> Checked<u64> {
+    let lines = lines.unwrap_or(5_000_000);
+    if !(1_000..=1_000_000_000).contains(&lines) {
+        return Err(at.wrong("store.journal-max-lines", lines, "a number from 1000 to 1000000000"));
+    }
+    Ok(lines)
 }
 
 fn log(at: In<'_>, raw: raw::Log, env: &Environment) -> Checked<LogConfig> {

@@ -83,6 +83,7 @@ pub(super) struct Store {
     pub path: Option<String>,
     pub token_ttl: Option<String>,
     pub journal_keep: Option<String>,
+    pub journal_max_lines: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -21,6 +21,11 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
     number.checked_mul(seconds).map(Duration::from_secs)
 }
 
+/// Reads a duration of the command line.
+pub(crate) fn duration_arg(text: &str) -> Result<Duration, String> {
+    duration(text).ok_or_else(|| r#"a duration, as in "90s", "30m", "2h" or "7d""#.into())
+}
+
 /// A network in CIDR notation; a bare address is a network of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {

@@ -17,5 +17,7 @@ mod words;
 
 pub use attempt::Attempt;
 pub use diagnosis::{Diagnosis, Pattern};
+#[doc(hidden)]
+pub use reader::questions;
 pub use reader::{Journal, JournalError, Page, Whose};
 pub use wake::{Overview, Step, Wake};

@@ -1,8 +1,10 @@
 //! The journal's rows, read-only.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use percent_encoding::{AsciiSet, CONTROLS};
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, params, params_from_iter};
 use serde::Serialize;
@@ -13,6 +15,9 @@ use crate::types::{Aor, CallId};
 
 /// How long a reader waits for a writer that has the file to itself (a checkpoint, an upgrade).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What has a meaning in SQLite's file URIs.
+const IN_A_URI: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
 
 /// Why the journal cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +44,17 @@ pub enum JournalError {
         /// What SQLite says.
         reason: String,
     },
+}
+
+const RECENT: &str = "SELECT id, call FROM journal WHERE event = 'call-held' AND id < ?1 ORDER BY id DESC LIMIT ?2";
+const SINCE: &str = "SELECT id, call FROM journal WHERE event = 'call-held' AND at_ms >= ?1
+     ORDER BY at_ms DESC, id DESC LIMIT ?2";
+const OF_CALL: &str = "SELECT at_ms, aor_user, aor_domain, event, detail FROM journal WHERE call = ?1 ORDER BY id";
+
+/// The questions to the table, for a test that each has its index.
+#[doc(hidden)]
+pub fn questions(whose: &Whose) -> Vec<String> {
+    vec![RECENT.into(), SINCE.into(), OF_CALL.into(), whose.question().0]
 }
 
 /// Whose wakes are asked for: all the names that one AOR has in calls.
@@ -72,18 +88,30 @@ impl Whose {
         }
     }
 
-    /// The condition on a row, with its parameters from `?1` on.
-    fn condition(&self) -> (String, Vec<Sql>) {
-        let mut values = vec![Sql::from(self.user.clone())];
-        if self.domains.is_empty() {
-            return ("aor_user = ?1".into(), values);
+    /// A user in any domain.
+    pub fn user(user: &str) -> Self {
+        Self {
+            user: user.to_owned(),
+            domains: Vec::new(),
         }
-        let places: Vec<_> = (2..self.domains.len() + 2).map(|n| format!("?{n}")).collect();
-        values.extend(self.domains.iter().cloned().map(Sql::from));
-        (
-            format!("aor_user = ?1 AND aor_domain IN ({})", places.join(", ")),
-            values,
-        )
+    }
+
+    /// The latest calls to them, with the parameters but two: the time, and how many.
+    fn question(&self) -> (String, Vec<Sql>) {
+        let mut values = vec![Sql::from(self.user.clone())];
+        let mut condition = String::from("aor_user = ?1");
+        if !self.domains.is_empty() {
+            let places: Vec<_> = (2..self.domains.len() + 2).map(|n| format!("?{n}")).collect();
+            condition = format!("{condition} AND aor_domain IN ({})", places.join(", "));
+            values.extend(self.domains.iter().cloned().map(Sql::from));
+        }
+        let sql = format!(
+            "SELECT id, call FROM journal WHERE event = 'call-held' AND {condition} AND at_ms >= ?{}
+             ORDER BY at_ms DESC, id DESC LIMIT ?{}",
+            values.len() + 1,
+            values.len() + 2
+        );
+        (sql, values)
     }
 }
 
@@ -117,15 +145,15 @@ impl Journal {
                 },
             });
         }
-        let open = || -> rusqlite::Result<Connection> {
-            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-            let connection = Connection::open_with_flags(path, flags)?;
-            connection.busy_timeout(BUSY_TIMEOUT)?;
-            // The first read finds out whether the file and those beside it can be used.
-            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
-            Ok(connection)
-        };
-        let connection = open().map_err(|e| failure(path, &e))?;
+        let connection = open(path, "").or_else(|e| {
+            // SQLite makes a -shm beside the file even for a reader. Where it cannot (a copy in a directory that is
+            // read-only) and no daemon has left a -wal with more, the file by itself is all there is.
+            let mut log = path.as_os_str().to_owned();
+            log.push("-wal");
+            let alone = std::fs::metadata(log).map_or(true, |log| log.len() == 0);
+            if alone { open(path, "?immutable=1") } else { Err(e) }
+        });
+        let connection = connection.map_err(|e| failure(path, &e))?;
         Ok(Self {
             connection,
             path: path.to_owned(),
@@ -134,9 +162,8 @@ impl Journal {
 
     /// The latest wakes whose key is below `before`, newest first.
     pub fn recent(&self, before: Option<i64>, most: usize) -> Read<Page> {
-        let sql = "SELECT id, call FROM journal WHERE event = 'call-held' AND id < ?1 ORDER BY id DESC LIMIT ?2";
         let read = || -> rusqlite::Result<Page> {
-            let mut query = self.connection.prepare_cached(sql)?;
+            let mut query = self.connection.prepare_cached(RECENT)?;
             let found = query
                 .query_map(params![before.unwrap_or(i64::MAX), limit(most)], id_and_call)?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
@@ -155,13 +182,7 @@ impl Journal {
 
     /// The latest wakes of one AOR since a time, oldest first.
     pub fn wakes_of(&self, whose: &Whose, since_ms: i64, most: usize) -> Read<Vec<Wake>> {
-        let (condition, mut values) = whose.condition();
-        let sql = format!(
-            "SELECT id, call FROM journal WHERE event = 'call-held' AND {condition} AND at_ms >= ?{} \
-             ORDER BY at_ms DESC, id DESC LIMIT ?{}",
-            values.len() + 1,
-            values.len() + 2
-        );
+        let (sql, mut values) = whose.question();
         values.push(since_ms.into());
         values.push(limit(most).into());
         let read = || -> rusqlite::Result<Vec<Wake>> {
@@ -180,10 +201,8 @@ impl Journal {
 
     /// Every wake that began since a time, oldest first, at most `most` of the latest.
     pub fn wakes_since(&self, since_ms: i64, most: usize) -> Read<Vec<Wake>> {
-        let sql = "SELECT id, call FROM journal WHERE event = 'call-held' AND at_ms >= ?1 \
-                   ORDER BY at_ms DESC, id DESC LIMIT ?2";
         let read = || -> rusqlite::Result<Vec<Wake>> {
-            let mut query = self.connection.prepare_cached(sql)?;
+            let mut query = self.connection.prepare_cached(SINCE)?;
             let found = query
                 .query_map(params![since_ms, limit(most)], id_and_call)?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
@@ -202,11 +221,20 @@ impl Journal {
     }
 
     fn read_wake(&self, call: &str) -> rusqlite::Result<Option<Wake>> {
-        let sql = "SELECT at_ms, aor_user, aor_domain, event, detail FROM journal WHERE call = ?1 ORDER BY at_ms, id";
-        let mut query = self.connection.prepare_cached(sql)?;
+        let mut query = self.connection.prepare_cached(OF_CALL)?;
         let lines = query.query_map([call], line)?.collect::<rusqlite::Result<Vec<_>>>()?;
         Ok(Wake::of(call, lines))
     }
+}
+
+fn open(path: &Path, query: &str) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let name = percent_encoding::percent_encode(path.as_os_str().as_bytes(), IN_A_URI);
+    let connection = Connection::open_with_flags(format!("file:{name}{query}"), flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    // The first read finds out whether the file and those beside it can be used.
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    Ok(connection)
 }
 
 fn id_and_call(row: &Row<'_>) -> rusqlite::Result<(i64, String)> {

@@ -16,7 +16,7 @@ use crate::types::{Aor, Device, DeviceKey, Provider, PushParams, PushToken, unix
 pub const SCHEMA: &str = include_str!("../../schema.sql");
 
 /// The `user_version` that [`SCHEMA`] sets.
-pub const SCHEMA_VERSION: i64 = 1;
+pub const SCHEMA_VERSION: i64 = 2;
 
 /// How long one statement waits for another process that holds the file before it counts as a failure.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
@@ -26,6 +26,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct Options {
     /// Journal lines older than this are deleted.
     pub journal_keep: Duration,
+    /// The journal's oldest lines are deleted when there are more than so many.
+    pub journal_max_lines: u64,
     /// Journal lines that wait while the file cannot be written; older ones give way.
     pub max_queued_journal: usize,
     /// Devices whose changes wait while the file cannot be written; older ones give way.
@@ -38,6 +40,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             journal_keep: Duration::from_secs(30 * 24 * 3600),
+            journal_max_lines: 5_000_000,
             max_queued_journal: 100_000,
             max_queued_devices: 1_000_000,
             max_pages: None,
@@ -146,18 +149,30 @@ impl Database {
         Ok(refused)
     }
 
-    /// Deletes up to `max` journal lines that are older than the setting; returns how many it found.
+    /// Deletes up to `max` journal lines that are older than the setting, or too many; returns how many it found.
     pub(super) fn prune(&self, max: usize) -> rusqlite::Result<usize> {
         let Some(connection) = &self.connection else {
             return Ok(0);
         };
         let keep = i64::try_from(self.options.journal_keep.as_secs()).unwrap_or(i64::MAX);
         let before = unix_now().saturating_sub(keep).saturating_mul(1000);
-        connection
+        let max = i64::try_from(max).unwrap_or(i64::MAX);
+        let old = connection
             .prepare_cached(
                 "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE at_ms < ?1 ORDER BY at_ms LIMIT ?2)",
             )?
-            .execute(params![before, i64::try_from(max).unwrap_or(i64::MAX)])
+            .execute(params![before, max])?;
+        // Ids are given upwards and lines go oldest first, so the newest id tells how many there are, without counting.
+        let surplus = connection
+            .prepare_cached(
+                "DELETE FROM journal WHERE id IN
+                     (SELECT id FROM journal WHERE id <= (SELECT max(id) FROM journal) - ?1 ORDER BY id LIMIT ?2)",
+            )?
+            .execute(params![
+                i64::try_from(self.options.journal_max_lines).unwrap_or(i64::MAX),
+                max
+            ])?;
+        Ok(old.max(surplus))
     }
 }
 

@@ -1,0 +1,108 @@
+//! `fswake trace`: the life of a wake as a timeline, from the journal. Needs no daemon.
+
+use std::io::Write;
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::Args;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::config::{self, Config};
+use crate::journal::time::{now_ms, span, stamp};
+use crate::journal::{Journal, Wake, Whose};
+use crate::types::{Aor, CallId, Printable};
+
+/// More wakes than this are not printed at once: the latest are.
+const MOST: usize = 50;
+
+/// Whose wakes, and since when.
+#[derive(Debug, Args)]
+pub(super) struct Trace {
+    /// A call id (as in logs, `fswake_call` and X-Fswake-Call), `user@domain`, or `user` in any domain
+    #[arg(value_name = "CALL|USER@DOMAIN")]
+    whose: String,
+    /// How far back to look for a user's wakes: "90s", "30m", "2h", "7d"
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = config::duration_arg)]
+    since: Duration,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Found {
+    /// Oldest first.
+    wakes: Vec<Wake>,
+}
+
+/// Prints the timelines.
+pub(super) fn trace(config: &Config, args: &Trace) -> anyhow::Result<()> {
+    let journal = Journal::open(&config.store.path)?;
+    let whose = args.whose.trim();
+    let wakes = if let Ok(call) = whose.parse::<Uuid>() {
+        let found: Vec<_> = journal.wake(CallId(call))?.into_iter().collect();
+        if found.is_empty() {
+            bail!("the journal has no call {call} (hint: lines older than store.journal-keep are deleted)");
+        }
+        found
+    } else {
+        let since = i64::try_from(args.since.as_millis()).unwrap_or(i64::MAX);
+        let whose = whose.strip_prefix("sip:").unwrap_or(whose);
+        let names = match whose.rsplit_once('@') {
+            Some((user, domain)) => Whose::new(&Aor::new(user, domain), &config.policy),
+            None => Whose::user(whose),
+        };
+        let found = journal.wakes_of(&names, now_ms().saturating_sub(since), MOST)?;
+        if found.is_empty() {
+            bail!(
+                "the journal has no call to {} in the last {} (hint: --since looks further back; calls that never reached \
+                 fswake are not in it)",
+                Printable(whose),
+                span(since)
+            );
+        }
+        found
+    };
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        serde_json::to_writer_pretty(&mut out, &Found { wakes })?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    for (i, wake) in wakes.iter().enumerate() {
+        if i > 0 {
+            writeln!(out)?;
+        }
+        print(&mut out, wake)?;
+    }
+    if wakes.len() == MOST {
+        let mut err = std::io::stderr().lock();
+        writeln!(
+            err,
+            "fswake: only the latest {MOST} calls are shown (hint: a shorter --since, or the call id)"
+        )?;
+    }
+    Ok(())
+}
+
+/// One wake.
+fn print(out: &mut impl Write, wake: &Wake) -> std::io::Result<()> {
+    let about = &wake.overview;
+    writeln!(out, "{}  {} UTC  to {}", about.call, stamp(about.held_at_ms), about.aor)?;
+    for step in &wake.steps {
+        let (seconds, ms) = (step.after_ms.div_euclid(1000), step.after_ms.rem_euclid(1000));
+        let device = step.device.as_deref().map(|d| format!("{}  ", Printable(d)));
+        let device = device.unwrap_or_default();
+        let name = Printable(&step.step).to_string();
+        writeln!(out, "{seconds:>6}.{ms:03} s  {name:<20}  {device}{}", step.words)?;
+    }
+    if wake.overview.result.is_none() {
+        writeln!(out, "           -  still held, or fswake ended meanwhile")?;
+    }
+    if let Some(diagnosis) = &wake.diagnosis {
+        writeln!(out, "  => {}", diagnosis.says)?;
+    }
+    Ok(())
+}
