@@ -353,6 +353,16 @@ fn every_mistake_is_shown_with_file_key_value_and_what_is_allowed() {
 }
 
 #[test]
+fn journal_has_a_most_of_lines_within_limits() {
+    for lines in [999, 1_000_000_001] {
+        assert_eq!(
+            Place::with(&format!("[store]\njournal-max-lines = {lines}")).error(),
+            format!("fswake.toml: store.journal-max-lines: {lines}: a number from 1000 to 1000000000")
+        );
+    }
+}
+
+#[test]
 fn every_mistake_in_an_app_is_shown_with_the_app() {
     let providers = r#""apns", "apns.dev", "fcm" or "log""#;
     let key = "key-file = 'k'\nkey-id = 'ABCDE12345'\nteam-id = 'ABCDE12345'";

@@ -1,5 +1,4 @@
 //! The journal read back: timelines, what they say, and that a long journal is read fast.
-#![allow(missing_docs, reason = "a test's own parts")]
 
 mod cli;
 mod diagnosis;
@@ -16,14 +15,14 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 /// A store's file with lines of a test's own.
-pub struct Book {
-    pub dir: TempDir,
-    pub path: PathBuf,
+struct Book {
+    dir: TempDir,
+    path: PathBuf,
     db: Connection,
 }
 
 impl Book {
-    pub fn new() -> Self {
+    fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("fswake.db");
         let db = Connection::open(&path).unwrap();
@@ -33,7 +32,7 @@ impl Book {
         Self { dir, path, db }
     }
 
-    pub fn line(&self, call: u128, user: &str, at_ms: i64, event: &str, detail: &Value) {
+    fn line(&self, call: u128, user: &str, at_ms: i64, event: &str, detail: &Value) {
         self.db
             .execute(
                 "INSERT INTO journal (at_ms, call, aor_user, aor_domain, event, detail) VALUES (?1, ?2, ?3, 'fs.test', ?4, ?5)",
@@ -43,7 +42,7 @@ impl Book {
     }
 
     /// A call that was pushed once and connected.
-    pub fn connected(&self, call: u128, user: &str, at_ms: i64) {
+    fn connected(&self, call: u128, user: &str, at_ms: i64) {
         let device = format!("apns:com.example.app:{call:08x}");
         let steps = [
             (
@@ -72,12 +71,12 @@ impl Book {
         }
     }
 
-    pub fn journal(&self) -> Journal {
+    fn journal(&self) -> Journal {
         Journal::open(&self.path).unwrap()
     }
 }
 
-pub fn id(call: u128) -> Uuid {
+fn id(call: u128) -> Uuid {
     Uuid::from_u128(call)
 }
 
@@ -220,7 +219,7 @@ fn copy_in_a_directory_that_cannot_be_written_is_read() {
 }
 
 /// A journal of a million lines: 125,000 calls to 1,000 users.
-pub fn million() -> Book {
+fn million() -> Book {
     let book = Book::new();
     book.db
         .execute_batch(

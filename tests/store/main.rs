@@ -258,6 +258,72 @@ fn old_journal_lines_go_in_small_steps_and_young_ones_stay() {
 }
 
 #[test]
+fn journal_keeps_its_newest_lines_when_there_are_too_many() {
+    let place = place();
+    let options = Options {
+        journal_max_lines: 1_200,
+        ..Options::default()
+    };
+    let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
+    let start = now_ms();
+    for n in 0..5_000 {
+        writer.submit(line(start + n));
+    }
+    writer.flush(LONG).unwrap();
+    drop(writer);
+    let (_, _writer) = Sqlite::open(&place.path, &options).unwrap();
+    let started = Instant::now();
+    while count(&place.path, "journal") > 1_200 {
+        assert!(started.elapsed() < LONG);
+    }
+    let db = Connection::open(&place.path).unwrap();
+    let oldest = || {
+        db.query_row("SELECT count(*), min(at_ms) FROM journal", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+    };
+    assert_eq!(oldest().unwrap(), (1_200, start + 3_800));
+}
+
+/// schema.sql as version 1 had it.
+const VERSION_1: &str = include_str!("version_1.sql");
+
+#[test]
+fn store_of_version_1_is_upgraded_with_all_that_is_in_it() {
+    let place = place();
+    let db = Connection::open(&place.path).unwrap();
+    db.execute_batch(VERSION_1).unwrap();
+    db.execute_batch(
+        "INSERT INTO devices VALUES (1, 'user1', 'example.org', 'fcm', 'acme', 'tok', NULL, 'tok', NULL, 'A/1', 'c', 1, 2, NULL);
+         INSERT INTO journal VALUES (1, 1700000000000, 'c1', 'user1', 'example.org', 'call-held', '{}');",
+    )
+    .unwrap();
+    let indexes = |db: &Connection| -> Vec<String> {
+        let mut query = db
+            .prepare("SELECT name FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name")
+            .unwrap();
+        let names = query.query_map([], |row| row.get(0)).unwrap();
+        names.collect::<Result<_, _>>().unwrap()
+    };
+    let fresh = Connection::open_in_memory().unwrap();
+    fresh.execute_batch(SCHEMA).unwrap();
+    assert_ne!(indexes(&db), indexes(&fresh));
+    drop(db);
+    // Lines of that age would be pruned.
+    let keeps_long = Options {
+        journal_keep: Duration::from_secs(100 * 365 * 86_400),
+        ..Options::default()
+    };
+    let (snapshot, writer) = Sqlite::open(&place.path, &keeps_long).unwrap();
+    assert_eq!(snapshot.devices[0].aor, Aor::new("user1", "example.org"));
+    drop(writer);
+    let db = Connection::open(&place.path).unwrap();
+    let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    assert_eq!((version, count(&place.path, "journal")), (SCHEMA_VERSION, 1));
+    assert_eq!(indexes(&db), indexes(&fresh));
+}
+
+#[test]
 fn schema_applies_twice() {
     let db = Connection::open_in_memory().unwrap();
     db.execute_batch(SCHEMA).unwrap();
@@ -276,7 +342,7 @@ fn newer_schema_is_refused() {
     assert_eq!(
         refused.to_string(),
         format!(
-            "{}: the store has schema version 99, this fswake knows up to 1: run the newer fswake, or name another \
+            "{}: the store has schema version 99, this fswake knows up to {SCHEMA_VERSION}: run the newer fswake, or name another \
              store.path",
             place.path.display()
         )

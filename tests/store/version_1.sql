@@ -1,0 +1,40 @@
+-- fswake's store, version 1. Applied at start inside one transaction when the file's user_version is older;
+-- applying it again changes nothing. Text has no length limits: tokens grow when providers please.
+
+-- What outlives a registration: one row per device that can be pushed.
+CREATE TABLE IF NOT EXISTS devices (
+    id               INTEGER PRIMARY KEY,
+    aor_user         TEXT    NOT NULL,
+    aor_domain       TEXT    NOT NULL COLLATE NOCASE,
+    provider         TEXT    NOT NULL,             -- apns, apns.dev, fcm, webpush or any other name, lower case
+    app              TEXT    NOT NULL,             -- as its credentials are filed; '' when the Contact named none
+    token            TEXT    NOT NULL,             -- the token that identifies it: call_token, else remote_token
+    team             TEXT,
+    call_token       TEXT,
+    remote_token     TEXT,
+    user_agent       TEXT    NOT NULL,
+    register_call_id TEXT    NOT NULL,
+    first_seen       INTEGER NOT NULL,             -- seconds since 1970, UTC
+    last_seen        INTEGER NOT NULL,             -- seconds since 1970, UTC
+    set_aside        TEXT,                         -- why it is not pushed until its next REGISTER
+    UNIQUE (provider, app, token)                  -- a token has one owner
+) STRICT;
+
+CREATE INDEX IF NOT EXISTS devices_by_aor ON devices (aor_user, aor_domain);
+
+-- The life of every wake, pruned by age.
+CREATE TABLE IF NOT EXISTS journal (
+    id         INTEGER PRIMARY KEY,
+    at_ms      INTEGER NOT NULL,                   -- milliseconds since 1970, UTC
+    call       TEXT,                               -- call id, if it is about one
+    aor_user   TEXT    NOT NULL,
+    aor_domain TEXT    NOT NULL COLLATE NOCASE,
+    event      TEXT    NOT NULL,
+    detail     TEXT    NOT NULL                    -- one JSON object; tokens as fingerprints only
+) STRICT;
+
+CREATE INDEX IF NOT EXISTS journal_by_call ON journal (call) WHERE call IS NOT NULL;
+CREATE INDEX IF NOT EXISTS journal_by_aor ON journal (aor_user, aor_domain, at_ms);
+CREATE INDEX IF NOT EXISTS journal_by_age ON journal (at_ms);
+
+PRAGMA user_version = 1;
