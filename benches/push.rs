@@ -9,7 +9,7 @@ use std::future::Future;
 use std::time::{Duration, Instant, SystemTime};
 
 use fswake::push::app::{App, Credentials, PayloadStyle};
-use fswake::push::{PushKind, PushRequest, Pushers};
+use fswake::push::{About, CallPush, PushKind, PushRequest, Pushers};
 use fswake::types::{Aor, CallId, Provider, PushId, PushParams, PushToken};
 use fswake_test_support::apns::{Apns, BUNDLE_ID, KEY_ID, TEAM_ID};
 use reqwest::header::HeaderValue;
@@ -144,14 +144,16 @@ fn request(n: u64) -> PushRequest {
             call_token: Some(PushToken::new(TOKEN)),
             remote_token: None,
         },
-        kind: PushKind::Call,
-        call: CallId(uuid::Uuid::from_u128(7)),
-        sip_call_id: "3c26700b6d0a-1x9yvz@pbx.example".into(),
-        caller_number: "+15550100".into(),
-        caller_name: "Zoë Example".into(),
+        about: About::Call(CallPush {
+            kind: PushKind::Call,
+            call: CallId(uuid::Uuid::from_u128(7)),
+            sip_call_id: "3c26700b6d0a-1x9yvz@pbx.example".into(),
+            caller_number: "+15550100".into(),
+            caller_name: "Zoë Example".into(),
+            held_at: SystemTime::now(),
+        }),
         callee: Aor::new("1000", "pbx.example"),
         domain: "pbx.example".into(),
-        held_at: SystemTime::now(),
         ttl: Duration::from_secs(25),
     }
 }

@@ -8,18 +8,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, info_span, warn};
 
-use crate::engine::{Cause, Command, Engine, Event, HeldCall, Note, Step, Summary};
+use crate::engine::{Cause, Command, Delivery, Engine, Event, HeldCall, Note, Notification, Step, Summary};
 use crate::esl::outbound::{Order, Ring};
 use crate::push::Pushers;
 use crate::store::{JournalEntry, StoreOp, StoreWriter};
 use crate::types::push::{PushError, PushKind, PushRequest};
-use crate::types::{Aor, CallId, Device, LegId, Moment, PushToken, unix_now};
+use crate::types::{Aor, CallId, Device, LegId, Moment, NotificationId, PushToken, unix_now};
 
 /// Everything that the loop hears.
 #[derive(Debug)]
@@ -32,8 +32,10 @@ pub enum Input {
     KillElsewhere(LegId, Cause),
     /// Oddities of a Contact, for the log.
     ContactWarnings(Aor, Vec<String>),
+    /// A notification that somebody asks for, and where the answer goes. Its id is the loop's to give.
+    Notify(Notification, oneshot::Sender<Delivery>),
     /// Start draining, and answer when the last held call is gone.
-    Drain(tokio::sync::oneshot::Sender<()>),
+    Drain(oneshot::Sender<()>),
 }
 
 /// The loop's surroundings.
@@ -62,8 +64,12 @@ const REMEMBERED_WARNINGS: usize = 4096;
 struct Turning {
     d: Driver,
     calls: HashMap<CallId, Line>,
+    /// Who waits for the answer to a notification.
+    askers: HashMap<NotificationId, oneshot::Sender<Delivery>>,
+    /// The number of the last notification.
+    asked: u64,
     started: Instant,
-    drained: Option<tokio::sync::oneshot::Sender<()>>,
+    drained: Option<oneshot::Sender<()>>,
     warned: HashSet<(Aor, String)>,
     push_warned: Complaints,
 }
@@ -98,6 +104,8 @@ impl Driver {
         let turning = Turning {
             d: self,
             calls: HashMap::new(),
+            askers: HashMap::new(),
+            asked: 0,
             started: Instant::now(),
             drained: None,
             warned: HashSet::new(),
@@ -158,6 +166,12 @@ impl Turning {
             }
             Input::KillElsewhere(leg, cause) => self.kill_elsewhere(leg, cause),
             Input::ContactWarnings(aor, warnings) => self.warn_of_contact(&aor, warnings),
+            Input::Notify(asked, answer) => {
+                self.asked += 1;
+                let id = NotificationId(self.asked);
+                self.askers.insert(id, answer);
+                self.feed(Event::NotificationAsked(id, asked));
+            }
             Input::Drain(drained) => {
                 self.feed(Event::Draining);
                 self.drained = Some(drained);
@@ -228,6 +242,12 @@ impl Turning {
                     info!(aor = %key.aor, device = %key.label(), why, "device forgotten");
                     self.d.store.submit(StoreOp::Delete(key));
                 }
+                Command::Answer(id, delivery) => {
+                    if let Some(asker) = self.askers.remove(&id) {
+                        // Nobody may be left to hear it.
+                        let _ = asker.send(delivery);
+                    }
+                }
                 Command::Note(note) => self.note(note),
                 Command::Summarize(summary) => summarize(&summary),
             }
@@ -261,9 +281,13 @@ impl Turning {
     fn push(&mut self, request: PushRequest) {
         let pushers = self.d.pushers.clone();
         let inputs = self.d.inputs.clone();
-        let span = info_span!("push", call.id = %request.call, aor = %request.callee);
         let push = request.id;
-        let line = self.calls.get(&request.call).filter(|_| request.kind == PushKind::Call);
+        let about = request.call();
+        let call_id = about.map(|about| tracing::field::display(about.call));
+        let span = info_span!("push", call.id = call_id, aor = %request.callee);
+        let line = about
+            .filter(|about| about.kind == PushKind::Call)
+            .and_then(|about| self.calls.get(&about.call));
         let over = line.map(|line| line.over.clone()).unwrap_or_default();
         let warned = self.push_warned.clone();
         let task = async move {

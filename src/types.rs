@@ -6,6 +6,7 @@
 //! Tokens and secrets have a redacting `Debug` and no `Display`: what must reach the wire
 //! asks for it by name ([`PushToken::expose`]), so that a log line cannot.
 
+mod payload;
 pub mod push;
 
 use std::fmt;
@@ -90,9 +91,13 @@ impl LegId {
     }
 }
 
-/// One push: a request to a provider for one device on behalf of one call.
+/// One push: a request to a provider for one device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PushId(pub u64);
+
+/// One notification that somebody asked for: a message to every device of one AOR, not a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NotificationId(pub u64);
 
 /// An address of record: who is called, and who registered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -271,6 +276,45 @@ impl PushParams {
     /// The token that identifies the device: the call token, else the remote one.
     pub fn token(&self) -> Option<&PushToken> {
         self.call_token.as_ref().or(self.remote_token.as_ref())
+    }
+
+    /// The token that a notification of this type goes to, if the device has one.
+    ///
+    /// Apple has a token for calls and another for messages, and neither can stand for the other. Everybody else has one
+    /// token for all, whatever the Contact calls it.
+    pub fn token_for(&self, kind: TokenType) -> Option<&PushToken> {
+        let (own, other) = match kind {
+            TokenType::Voip => (&self.call_token, &self.remote_token),
+            TokenType::Im => (&self.remote_token, &self.call_token),
+        };
+        let one_for_all = !matches!(self.provider, Provider::Apns | Provider::ApnsSandbox);
+        own.as_ref().or_else(|| other.as_ref().filter(|_| one_for_all))
+    }
+}
+
+/// Which of a device's tokens a notification is for, in mod_apn's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TokenType {
+    /// The one that calls go to (APNs: PushKit).
+    Voip,
+    /// The one for messages and alerts (APNs: the remote token).
+    Im,
+}
+
+impl TokenType {
+    /// The word in events, on the command line and in the journal; [`TokenType::from_name`] reads it back.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Voip => "voip",
+            Self::Im => "im",
+        }
+    }
+
+    /// Reads the word, in any case.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Voip, Self::Im]
+            .into_iter()
+            .find(|kind| kind.as_str().eq_ignore_ascii_case(name))
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::step::Step;
-use crate::types::push::PushRequest;
-use crate::types::{Aor, CallId, Device, DeviceKey, LegId, Target};
+use crate::types::push::{PushError, PushReceipt, PushRequest};
+use crate::types::{Aor, CallId, Device, DeviceKey, LegId, NotificationId, Target};
 
 /// Something to do, in the order of the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +68,8 @@ pub enum Command {
         /// Why, for the log.
         why: &'static str,
     },
+    /// What came of a notification; exactly one for each.
+    Answer(NotificationId, Delivery),
     /// A step in the life of a wake, for the journal and the debug log.
     Note(Note),
     /// The call is over: one line for the log.
@@ -82,10 +84,10 @@ impl Command {
                 Some(*call)
             }
             Self::Ring { leg, .. } | Self::Kill { leg, .. } | Self::Connect { leg, .. } => Some(leg.call),
-            Self::Push(push) => Some(push.call),
+            Self::Push(push) => push.call().map(|about| about.call),
             Self::Note(note) => note.call,
             Self::Summarize(summary) => Some(summary.call),
-            Self::StoreDevice(_) | Self::ForgetDevice { .. } => None,
+            Self::StoreDevice(_) | Self::ForgetDevice { .. } | Self::Answer(..) => None,
         }
     }
 }
@@ -182,4 +184,72 @@ pub struct Summary {
     pub push_to_register: Option<Duration>,
     /// From that REGISTER to the INVITE to it.
     pub register_to_invite: Option<Duration>,
+}
+
+/// What came of a notification, device by device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The devices that it was for, in the order in which they ended.
+    pub devices: Vec<Delivered>,
+    /// Why it was for none, if it was.
+    pub nobody: Option<Nobody>,
+}
+
+impl Delivery {
+    /// How many devices' providers took it. mod_apn's "sent" is one or more.
+    pub fn sent(&self) -> usize {
+        self.devices.iter().filter(|d| d.outcome.is_ok()).count()
+    }
+}
+
+/// What came of a notification to one device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// The device's label ([`DeviceKey::label`]).
+    pub device: Arc<str>,
+    /// The provider's receipt, or why there is none.
+    pub outcome: Result<PushReceipt, NotSent>,
+}
+
+/// Why a device did not get a notification.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotSent {
+    /// The push was refused or not delivered in time.
+    Push(PushError),
+    /// Its token is set aside until its next REGISTER, for this reason.
+    SetAside(String),
+    /// It had its share of this minute.
+    Limited,
+}
+
+impl std::fmt::Display for NotSent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Push(error) => error.fmt(f),
+            Self::SetAside(reason) => write!(f, "its token is set aside until its next REGISTER: {reason}"),
+            Self::Limited => f.write_str("the limit of notifications per minute is reached"),
+        }
+    }
+}
+
+/// Why a notification was for no device at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nobody {
+    /// No device of this user is known, or no such user.
+    NoDevice,
+    /// None of the user's devices has the app.
+    NoSuchApp,
+    /// None of them has a token of the type.
+    NoToken,
+}
+
+impl Nobody {
+    /// The word for logs, answers and the journal.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoDevice => "no-device",
+            Self::NoSuchApp => "no-such-app",
+            Self::NoToken => "no-token",
+        }
+    }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::types::push::PushOutcome;
-use crate::types::{Aor, CallId, LegId, PushId, PushParams, Target, UnixSeconds};
+use crate::types::push::{Payload, PushOutcome};
+use crate::types::{Aor, CallId, LegId, NotificationId, PushId, PushParams, Target, TokenType, UnixSeconds};
 
 /// Something that happened outside. Told once or twice makes no difference; too late makes none either.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +68,8 @@ pub enum Event {
         /// When (UTC), to compare with the device's last REGISTER.
         at: UnixSeconds,
     },
+    /// Somebody asks for a notification; the number comes back with its one answer.
+    NotificationAsked(NotificationId, Notification),
     /// The daemon is stopping: calls that come now go back to the dialplan at once.
     Draining,
     /// The drain's time is over: every held call goes back to the dialplan.
@@ -162,6 +164,23 @@ pub struct HeldCall {
     pub at: SystemTime,
     /// The caller's own limit (`originate_timeout`, `call_timeout`), where there is one.
     pub max_wait: Option<Duration>,
+}
+
+/// A notification that somebody asks for: mod_apn's event, the HTTP API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notification {
+    /// For whom.
+    pub aor: Aor,
+    /// To which of the devices' tokens.
+    pub token_type: TokenType,
+    /// Only to devices of this app; `None` means all.
+    pub app: Option<Arc<str>>,
+    /// What it says.
+    pub payload: Arc<Payload>,
+    /// Who asks, in a word, for the journal.
+    pub by: &'static str,
+    /// When (UTC).
+    pub at: UnixSeconds,
 }
 
 /// Why a leg is over.

@@ -38,28 +38,39 @@ impl Window {
     }
 }
 
-/// One window per caller's number, swept when it grows.
+/// One window per name, swept when it grows.
 #[derive(Debug, Default)]
-pub struct Callers {
+pub struct Windows {
     windows: HashMap<String, Window>,
     sweep_at: usize,
 }
 
-impl Callers {
-    /// Whether this caller may cause one more push. Callers without a number are not limited: they share none.
-    pub fn admit(&mut self, now: Moment, number: &str, most: u32) -> bool {
-        let nobody = ["", "anonymous", "unknown", "unavailable", "restricted", "private"];
-        if most == 0 || nobody.iter().any(|n| n.eq_ignore_ascii_case(number)) {
+impl Windows {
+    /// Counts one more event for a name, unless that were more than `most` in its minute. 0 means no limit.
+    pub fn admit(&mut self, now: Moment, name: &str, most: u32) -> bool {
+        if most == 0 {
             return true;
         }
         if self.windows.len() >= self.sweep_at.max(1024) {
             self.windows.retain(|_, w| !w.is_over(now));
             self.sweep_at = self.windows.len() * 2;
         }
-        match self.windows.get_mut(number) {
+        match self.windows.get_mut(name) {
             Some(window) => window.admit(now, most),
-            None => self.windows.entry(number.to_owned()).or_default().admit(now, most),
+            None => self.windows.entry(name.to_owned()).or_default().admit(now, most),
         }
+    }
+}
+
+/// One window per caller's number.
+#[derive(Debug, Default)]
+pub struct Callers(Windows);
+
+impl Callers {
+    /// Whether this caller may cause one more push. Callers without a number are not limited: they share none.
+    pub fn admit(&mut self, now: Moment, number: &str, most: u32) -> bool {
+        let nobody = ["", "anonymous", "unknown", "unavailable", "restricted", "private"];
+        nobody.iter().any(|n| n.eq_ignore_ascii_case(number)) || self.0.admit(now, number, most)
     }
 }
 
@@ -87,9 +98,9 @@ mod tests {
         }
         assert!(!callers.admit(at(999), "99999", 1));
         assert!(
-            callers.windows.len() < 20_000,
+            callers.0.windows.len() < 20_000,
             "{} of 100,000 kept",
-            callers.windows.len()
+            callers.0.windows.len()
         );
     }
 }

@@ -11,6 +11,7 @@
 //! | [`directory`] | devices and bindings of all AORs, and who owns a token |
 //! | [`call`] | one held call |
 //! | [`party`] | one device or binding in a held call |
+//! | [`notification`] | pushes that somebody asked for and that are no call's |
 //! | [`limits`] | how often a phone may be woken |
 //! | [`world`] | what a call may touch besides itself |
 
@@ -19,6 +20,7 @@ pub mod command;
 pub mod directory;
 pub mod event;
 pub mod limits;
+pub mod notification;
 pub mod party;
 pub mod policy;
 pub mod step;
@@ -28,15 +30,16 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use self::call::Call;
-pub use self::command::{Cause, Command, HoldResult, Note, Summary};
+pub use self::command::{Cause, Command, Delivered, Delivery, HoldResult, Nobody, NotSent, Note, Summary};
 use self::directory::{AorKey, Directory};
-pub use self::event::{Event, HeldCall, LegEnd, Registration, Source, UnregisterWhy, Unregistration};
+pub use self::event::{Event, HeldCall, LegEnd, Notification, Registration, Source, UnregisterWhy, Unregistration};
 use self::limits::Callers;
+use self::notification::Notifications;
 use self::policy::Policy;
 pub use self::step::Step;
-use self::world::{Pushes, World};
+use self::world::{Purpose, Pushes, World};
 use crate::types::push::{PushError, PushOutcome};
-use crate::types::{CallId, Device, LegId, Moment, PushId, UnixSeconds};
+use crate::types::{CallId, Device, DeviceKey, LegId, Moment, NotificationId, PushId, PushToken, UnixSeconds};
 
 /// All held calls, all devices, all bindings.
 #[derive(Debug)]
@@ -48,6 +51,7 @@ pub struct Engine {
     timers: BTreeSet<(Moment, CallId)>,
     callers: Callers,
     pushes: Pushes,
+    notifications: Notifications,
     out: VecDeque<Command>,
     draining: bool,
 }
@@ -73,6 +77,7 @@ impl Engine {
             timers: BTreeSet::new(),
             callers: Callers::default(),
             pushes: Pushes::default(),
+            notifications: Notifications::default(),
             out: VecDeque::new(),
             draining: false,
         }
@@ -107,6 +112,7 @@ impl Engine {
             Event::CallerGone { call, cause } => self.with(now, call, |c, world| c.on_caller_gone(&cause, world)),
             Event::ConnectionLost(call) => self.with(now, call, Call::on_connection_lost),
             Event::PushEnded { push, outcome, at } => self.push_ended(now, push, &outcome, at),
+            Event::NotificationAsked(id, asked) => self.notification_asked(now, id, &asked),
             Event::Draining => self.draining = true,
             Event::DrainTimeUp => self.release_all(now),
         }
@@ -203,33 +209,64 @@ impl Engine {
     }
 
     fn push_ended(&mut self, now: Moment, push: PushId, outcome: &PushOutcome, at: UnixSeconds) {
-        // News of a call's end may go to another token of the device, and says nothing about the one that wakes it.
-        let Some(pending) = self.pushes.end(push).filter(|p| p.wakes) else {
-            return;
-        };
-        if outcome.is_err()
-            && let Some(known) = self.directory.device_mut(&pending.key, &pending.device)
-        {
-            // No wake is under way that another call could ride on.
-            known.last_push = None;
-        }
-        let mut out = |c| self.out.push_back(c);
-        match outcome {
-            Err(PushError::TokenGone { since, .. }) => {
-                self.directory
-                    .token_gone(&pending.key, &pending.device, *since, &mut out);
+        let Some(pending) = self.pushes.end(push) else { return };
+        match pending.purpose {
+            // News of a call's end may go to another token of the device, and says nothing about the one that wakes it.
+            Purpose::News => {}
+            Purpose::Wake(call) => self.wake_ended(now, call, &pending.key, &pending.device, outcome, at),
+            Purpose::Notification(id, token) => {
+                if let Err(error) = outcome {
+                    self.judge_token(&pending.key, &pending.device, &token, error, at);
+                }
+                self.notify(now, |all, world| all.on_push_ended(id, &pending.device, outcome, world));
             }
-            Err(PushError::TokenBad { reason }) => {
-                let reason = format!("{reason} at {at}");
-                self.directory
-                    .token_bad(&pending.key, &pending.device, &reason, &mut out);
-            }
-            _ => {}
         }
-        self.with(now, pending.call, |call, world| match outcome {
-            Ok(receipt) => call.on_push_accepted(&pending.device, receipt, world),
-            Err(error) => call.on_push_refused(&pending.device, error, world),
+    }
+
+    fn wake_ended(
+        &mut self,
+        now: Moment,
+        call: CallId,
+        key: &AorKey,
+        device: &DeviceKey,
+        outcome: &PushOutcome,
+        at: UnixSeconds,
+    ) {
+        if let Err(error) = outcome {
+            if let Some(known) = self.directory.device_mut(key, device) {
+                // No wake is under way that another call could ride on.
+                known.last_push = None;
+            }
+            self.judge_token(key, device, &device.token, error, at);
+        }
+        self.with(now, call, |call, world| match outcome {
+            Ok(receipt) => call.on_push_accepted(device, receipt, world),
+            Err(error) => call.on_push_refused(device, error, world),
         });
+    }
+
+    fn judge_token(&mut self, key: &AorKey, device: &DeviceKey, token: &PushToken, error: &PushError, at: UnixSeconds) {
+        let mut out = |c| self.out.push_back(c);
+        self.directory.judge(key, device, token, error, at, &mut out);
+    }
+
+    fn notification_asked(&mut self, now: Moment, id: NotificationId, asked: &Notification) {
+        let key = AorKey::of(&asked.aor, &self.policy);
+        self.directory
+            .forget_old(&key, asked.at, &self.policy, &mut |c| self.out.push_back(c));
+        self.notify(now, |all, world| all.ask(id, asked, &key, world));
+    }
+
+    fn notify(&mut self, now: Moment, step: impl FnOnce(&mut Notifications, &mut World<'_>)) {
+        let mut world = World {
+            now,
+            policy: &self.policy,
+            directory: &mut self.directory,
+            callers: &mut self.callers,
+            pushes: &mut self.pushes,
+            out: &mut self.out,
+        };
+        step(&mut self.notifications, &mut world);
     }
 
     fn release_all(&mut self, now: Moment) {

@@ -66,6 +66,10 @@ pub struct Policy {
     pub device_pushes_per_minute: u32,
     /// Call pushes per caller's number and minute; 0 means no limit. Calls without a number share none.
     pub caller_pushes_per_minute: u32,
+    /// Notifications (pushes that are no call's) per device and minute; 0 means no limit.
+    pub device_notifications_per_minute: u32,
+    /// How long a provider may keep a notification of type `im` for a phone that is out of reach.
+    pub notification_ttl: Duration,
     /// A device that has not registered for this long is forgotten.
     pub token_ttl: Duration,
     /// `park_timeout` of every leg: an answered leg that nobody bridges ends after this long.
@@ -92,6 +96,8 @@ impl Default for Policy {
             decline: Decline::ThisDevice,
             device_pushes_per_minute: 10,
             caller_pushes_per_minute: 60,
+            device_notifications_per_minute: 60,
+            notification_ttl: Duration::from_secs(24 * 3600),
             token_ttl: Duration::from_secs(60 * 24 * 3600),
             park_timeout: Duration::from_secs(5),
             ignore_domain: false,

@@ -139,6 +139,39 @@ steps! {
     MissedCallPushed = "missed-call-pushed" { device: Arc<str> = "device" }
     /// The hold is over.
     CallOver = "call-over" { result: HoldResult = "result" }
+    /// Somebody asked for a push that is no call's.
+    NotificationAsked = "notification-asked" {
+        /// Who, in a word.
+        by: &'static str = "by",
+        /// For which of the devices' tokens: voip or im.
+        token_type: &'static str = "type",
+        /// For which app; empty for all.
+        app: Option<Arc<str>> = "app",
+        /// For how many devices.
+        devices: u32 = "devices",
+    }
+    /// The provider took it for one device.
+    NotificationAccepted = "notification-accepted" {
+        device: Arc<str> = "device",
+        /// The provider's name for it.
+        provider_id: Option<Arc<str>> = "provider-id",
+        /// HTTP status.
+        status: u16 = "status",
+        /// How many requests it took.
+        attempts: u32 = "attempts",
+    }
+    /// One device did not get it.
+    NotificationRefused = "notification-refused" {
+        device: Arc<str> = "device",
+        reason: Arc<str> = "reason",
+    }
+    /// All of its pushes have ended.
+    NotificationOver = "notification-over" {
+        sent: u32 = "sent",
+        not_sent: u32 = "not-sent",
+        /// Why it was for nobody; empty when it was for somebody.
+        reason: Option<Arc<str>> = "reason",
+    }
 }
 
 /// One detail, as it is shown.
@@ -165,6 +198,12 @@ impl Detail for Arc<str> {
 impl Detail for Option<Arc<str>> {
     fn value(&self) -> Value<'_> {
         Value::Text(self.as_deref().unwrap_or_default())
+    }
+}
+
+impl Detail for &'static str {
+    fn value(&self) -> Value<'_> {
+        Value::Text(self)
     }
 }
 

@@ -6,7 +6,7 @@ use super::command::Command;
 use super::directory::{AorKey, Directory};
 use super::limits::Callers;
 use super::policy::Policy;
-use crate::types::{CallId, DeviceKey, Moment, PushId};
+use crate::types::{CallId, DeviceKey, Moment, NotificationId, PushId, PushToken};
 
 /// The call's surroundings for the time of one event.
 pub struct World<'a> {
@@ -27,14 +27,23 @@ pub struct World<'a> {
 /// A push whose outcome is awaited.
 #[derive(Debug)]
 pub struct PendingPush {
-    /// For which call.
-    pub call: CallId,
     /// Whose device.
     pub key: AorKey,
     /// Which device.
     pub device: DeviceKey,
-    /// Whether it is a call push, which the call has to hear of.
-    pub wakes: bool,
+    /// Who has to hear of its outcome.
+    pub purpose: Purpose,
+}
+
+/// What a push is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// It wakes a phone for this call, which has to hear of it.
+    Wake(CallId),
+    /// News of a call's end: nobody waits for its outcome.
+    News,
+    /// A notification, which has to hear of it, and the token that it went to.
+    Notification(NotificationId, PushToken),
 }
 
 /// Pushes under way: every one of them ends in exactly one outcome.
@@ -46,18 +55,10 @@ pub struct Pushes {
 
 impl Pushes {
     /// Numbers a push and remembers whom it is for.
-    pub fn begin(&mut self, call: CallId, key: AorKey, device: DeviceKey, wakes: bool) -> PushId {
+    pub fn begin(&mut self, key: AorKey, device: DeviceKey, purpose: Purpose) -> PushId {
         self.last += 1;
         let id = PushId(self.last);
-        self.pending.insert(
-            id,
-            PendingPush {
-                call,
-                key,
-                device,
-                wakes,
-            },
-        );
+        self.pending.insert(id, PendingPush { key, device, purpose });
         id
     }
 

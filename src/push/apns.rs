@@ -68,7 +68,7 @@ impl Apns {
 
     /// Delivers one push, or says why not, within its wait.
     pub(super) async fn push(&self, req: &PushRequest) -> PushOutcome {
-        let mut wait = Wait::new(req.ttl);
+        let mut wait = Wait::new(req.patience());
         let push = self.composer.apns(req, self.topic.as_deref(), self.clock.now().wall)?;
         let _slot = wait
             .until("too many pushes under way", self.line.slots.acquire())

@@ -1,11 +1,23 @@
 //! The provider without credentials: writes what it would send.
 
-use super::{PushKind, PushReceipt, PushRequest};
+use super::{About, CallPush, NotificationPush, PushKind, PushReceipt, PushRequest};
 use crate::types::{Printable, PushToken};
 
 /// Logs one push, which always works; tokens only as fingerprints.
 pub(super) fn push(app: &str, req: &PushRequest) -> PushReceipt {
-    let (kind, reason) = match req.kind {
+    match &req.about {
+        About::Call(call) => log_call(app, req, call),
+        About::Notification(notification) => log_notification(app, req, notification),
+    }
+    PushReceipt {
+        provider_id: None,
+        status: 200,
+        attempts: 1,
+    }
+}
+
+fn log_call(app: &str, req: &PushRequest, call: &CallPush) {
+    let (kind, reason) = match call.kind {
         PushKind::Call => ("call", None),
         PushKind::Cancel(reason) => ("cancel", Some(reason.as_str())),
         PushKind::MissedCall => ("missed-call", None),
@@ -14,11 +26,11 @@ pub(super) fn push(app: &str, req: &PushRequest) -> PushReceipt {
         app,
         kind,
         reason,
-        call.id = %req.call,
+        call.id = %call.call,
         aor = %req.callee,
-        sip_call_id = %Printable(&req.sip_call_id),
-        caller_number = %Printable(&req.caller_number),
-        caller_name = %Printable(&req.caller_name),
+        sip_call_id = %Printable(&call.sip_call_id),
+        caller_number = %Printable(&call.caller_number),
+        caller_name = %Printable(&call.caller_name),
         provider = %Printable(req.to.provider.name()),
         app_id = %Printable(&req.to.app),
         call_token = req.to.call_token.as_ref().map(PushToken::fingerprint),
@@ -26,9 +38,26 @@ pub(super) fn push(app: &str, req: &PushRequest) -> PushReceipt {
         ttl = ?req.ttl,
         "would push"
     );
-    PushReceipt {
-        provider_id: None,
-        status: 200,
-        attempts: 1,
+}
+
+/// A payload is the asker's text: should it name one of the device's tokens, the log has the fingerprint.
+fn log_notification(app: &str, req: &PushRequest, notification: &NotificationPush) {
+    let mut payload = notification.payload.to_json();
+    for token in [&req.to.call_token, &req.to.remote_token].into_iter().flatten() {
+        if !token.expose().is_empty() {
+            payload = payload.replace(token.expose(), &token.fingerprint());
+        }
     }
+    tracing::info!(
+        app,
+        kind = "notification",
+        r#type = notification.token_type.as_str(),
+        aor = %req.callee,
+        payload = %Printable(&payload),
+        provider = %Printable(req.to.provider.name()),
+        app_id = %Printable(&req.to.app),
+        token = req.to.token_for(notification.token_type).map(PushToken::fingerprint),
+        ttl = ?req.ttl,
+        "would push"
+    );
 }

@@ -19,6 +19,7 @@ mod fcm;
 pub mod health;
 mod line;
 mod log;
+mod notification;
 mod oauth;
 pub mod payload;
 mod preset;
@@ -33,4 +34,7 @@ pub use auth::{Clock, Now};
 pub use pushers::{Pushers, SetupError};
 pub use renewal::Reloaded;
 
-pub use crate::types::push::{CancelReason, PushError, PushKind, PushOutcome, PushReceipt, PushRequest};
+pub use crate::types::push::{
+    About, CallPush, CancelReason, NotificationPush, Payload, PushError, PushKind, PushOutcome, PushReceipt,
+    PushRequest,
+};

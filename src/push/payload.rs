@@ -7,6 +7,7 @@
 //! | call | `voip` to the call token; `alert` when the device has only a remote token | data message |
 //! | cancel | `background` to the remote token | data message |
 //! | missed call | `alert` to the remote token | data message with a notification |
+//! | anything else | [`super::notification`] | the same |
 //!
 //! A cancel never goes to a PushKit token: iOS ends an app that gets a voip push and shows no call.
 
@@ -19,7 +20,7 @@ use uuid::Uuid;
 use super::app::PayloadStyle;
 use super::preset::{Facts, Preset, object};
 use super::template::TemplateError;
-use super::{PushError, PushKind, PushRequest};
+use super::{About, CallPush, PushError, PushKind, PushRequest, notification};
 use crate::types::{Provider, PushToken, UnixSeconds};
 
 /// Largest body of a voip push, in bytes (Apple, "Generating a remote notification").
@@ -59,20 +60,48 @@ pub struct FcmPush {
     pub data: Map<String, Value>,
     /// `message.notification`, for a push that Android shows by itself.
     pub notification: Option<Value>,
+    /// How each system shows it, where that is said.
+    pub shown: Option<Box<Shown>>,
+    /// How long Google may keep it; `None`: as long as it is tried.
+    pub keep: Option<Duration>,
+}
+
+/// What only one system understands of a notification.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// `message.android.notification`.
+    pub android: Map<String, Value>,
+    /// `message.apns.payload.aps`, for apps on iOS that Firebase serves.
+    pub aps: Map<String, Value>,
 }
 
 impl FcmPush {
     /// The request body with `android.ttl` = `left` in whole seconds.
     pub fn body(&self, left: Duration) -> Value {
+        let ttl = self.keep.unwrap_or(left).as_secs();
         let mut message = object(json!({
             "token": self.token.expose(),
             "data": self.data,
-            "android": { "priority": "HIGH", "ttl": format!("{}s", left.as_secs()) },
+            "android": { "priority": "HIGH", "ttl": format!("{ttl}s") },
         }));
+        if let Some(shown) = &self.shown {
+            if !shown.android.is_empty() {
+                message["android"]["notification"] = Value::Object(shown.android.clone());
+            }
+            if !shown.aps.is_empty() {
+                message.insert("apns".into(), json!({ "payload": { "aps": shown.aps } }));
+            }
+        }
         if let Some(notification) = &self.notification {
             message.insert("notification".into(), notification.clone());
         }
         json!({ "message": message })
+    }
+
+    /// How large it is, as Google counts.
+    pub(super) fn size(&self) -> usize {
+        let shown = self.shown.as_ref().map(|s| [&s.android, &s.aps]);
+        json!([self.data, self.notification, shown]).to_string().len()
     }
 }
 
@@ -95,43 +124,41 @@ impl Composer {
 
     /// The APNs push for a request. `topic` is the app's own, if it has one.
     pub fn apns(&self, req: &PushRequest, topic: Option<&str>, now: SystemTime) -> Result<ApnsPush, PushError> {
-        let bundle = bundle(topic.unwrap_or(&req.to.app));
-        let (push_type, token) = match (&req.kind, &req.to.call_token, &req.to.remote_token) {
+        match &req.about {
+            About::Call(call) => self.apns_call(req, call, topic, now),
+            About::Notification(what) => notification::apns(req, what, topic, now),
+        }
+    }
+
+    fn apns_call(
+        &self,
+        req: &PushRequest,
+        call: &CallPush,
+        topic: Option<&str>,
+        now: SystemTime,
+    ) -> Result<ApnsPush, PushError> {
+        let (push_type, token) = match (&call.kind, &req.to.call_token, &req.to.remote_token) {
             (PushKind::Call, Some(token), _) => ("voip", token),
             (PushKind::Call | PushKind::MissedCall, _, Some(token)) => ("alert", token),
             (PushKind::Cancel(_), _, Some(token)) => ("background", token),
             (PushKind::Call, None, None) => return Err(rejected("NoToken")),
             (_, _, None) => return Err(rejected("NoRemoteToken")),
         };
-        if !is_apns_token(token.expose()) {
-            return Err(PushError::TokenBad {
-                reason: "NotAnApnsToken".into(),
-            });
-        }
-        if bundle.is_empty() {
-            return Err(PushError::Misconfigured {
-                reason: "the app has no topic and the device named no app".into(),
-            });
-        }
-        let voip = push_type == "voip";
-        let facts = Facts::new(req, now);
+        let (token, topic) = addressed(token, push_type, topic.unwrap_or(&req.to.app))?;
+        let facts = Facts::new(req, call, now);
         let expiration = if req.ttl.is_zero() { 0 } else { facts.expires };
-        let body = fit(&facts, if voip { APNS_VOIP_LIMIT } else { APNS_LIMIT }, |facts| {
+        let body = fit(&facts, limit(push_type), |facts| {
             let body = Value::Object(self.apns_body(facts, push_type)).to_string().into_bytes();
             let size = body.len();
             (body, size)
         })?;
         Ok(ApnsPush {
-            token: token.clone(),
+            token,
             push_type,
-            topic: if voip {
-                format!("{bundle}.voip")
-            } else {
-                bundle.to_owned()
-            },
-            priority: if push_type == "background" { "5" } else { "10" },
+            topic,
+            priority: priority(push_type),
             expiration,
-            apns_id: Uuid::new_v5(&req.call.0, format!("push {}", req.id.0).as_bytes()),
+            apns_id: Uuid::new_v5(&call.call.0, format!("push {}", req.id.0).as_bytes()),
             body,
         })
     }
@@ -161,24 +188,68 @@ impl Composer {
 
     /// The FCM message for a request.
     pub fn fcm(&self, req: &PushRequest, now: SystemTime) -> Result<FcmPush, PushError> {
-        let token = req.to.token().ok_or_else(|| rejected("NoToken"))?;
-        if token.expose().is_empty() {
-            return Err(PushError::TokenBad {
-                reason: "EmptyToken".into(),
-            });
-        }
-        fit(&Facts::new(req, now), FCM_LIMIT, |facts| {
+        let call = match &req.about {
+            About::Call(call) => call,
+            About::Notification(what) => return notification::fcm(req, what),
+        };
+        let token = fcm_token(req.to.token())?;
+        fit(&Facts::new(req, call, now), FCM_LIMIT, |facts| {
             let data = strings(self.0.keys(facts, &Provider::Fcm));
-            let notification = (req.kind == PushKind::MissedCall).then(|| self.0.alert(facts));
+            let notification = (call.kind == PushKind::MissedCall).then(|| self.0.alert(facts));
             let push = FcmPush {
                 token: token.clone(),
                 data,
                 notification,
+                shown: None,
+                keep: None,
             };
-            let size = json!([push.data, push.notification]).to_string().len();
+            let size = push.size();
             (push, size)
         })
     }
+}
+
+/// The token and the topic of a push of this type, if both are such as APNs can take.
+pub(super) fn addressed(token: &PushToken, push_type: &str, topic: &str) -> Result<(PushToken, String), PushError> {
+    if !is_apns_token(token.expose()) {
+        return Err(PushError::TokenBad {
+            reason: "NotAnApnsToken".into(),
+        });
+    }
+    let bundle = bundle(topic);
+    if bundle.is_empty() {
+        return Err(PushError::Misconfigured {
+            reason: "the app has no topic and the device named no app".into(),
+        });
+    }
+    let topic = match push_type {
+        "voip" => format!("{bundle}.voip"),
+        _ => bundle.to_owned(),
+    };
+    Ok((token.clone(), topic))
+}
+
+/// Largest body of a push of this type.
+pub(super) fn limit(push_type: &str) -> usize {
+    if push_type == "voip" {
+        APNS_VOIP_LIMIT
+    } else {
+        APNS_LIMIT
+    }
+}
+
+pub(super) fn priority(push_type: &str) -> &'static str {
+    if push_type == "background" { "5" } else { "10" }
+}
+
+pub(super) fn fcm_token(token: Option<&PushToken>) -> Result<&PushToken, PushError> {
+    let token = token.ok_or_else(|| rejected("NoToken"))?;
+    if token.expose().is_empty() {
+        return Err(PushError::TokenBad {
+            reason: "EmptyToken".into(),
+        });
+    }
+    Ok(token)
 }
 
 /// The topic of all but voip pushes. Both the bundle id and the voip topic are found where either belongs.
@@ -191,7 +262,7 @@ fn is_apns_token(token: &str) -> bool {
     !token.is_empty() && token.len() <= APNS_TOKEN_LIMIT && token.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
-fn rejected(reason: &str) -> PushError {
+pub(super) fn rejected(reason: &str) -> PushError {
     PushError::Rejected {
         status: 0,
         reason: reason.to_owned(),
@@ -199,7 +270,7 @@ fn rejected(reason: &str) -> PushError {
 }
 
 /// FCM takes strings only; anything else that a template holds is sent as its JSON text.
-fn strings(keys: Map<String, Value>) -> Map<String, Value> {
+pub(super) fn strings(keys: Map<String, Value>) -> Map<String, Value> {
     keys.into_iter()
         .map(|(key, value)| match value {
             Value::String(_) => (key, value),
@@ -215,26 +286,33 @@ fn fit<T>(facts: &Facts<'_>, limit: usize, write: impl Fn(&Facts<'_>) -> (T, usi
         return Ok(whole);
     }
     for number in [facts.caller_number, ""] {
-        let with = |chars: usize| {
+        let written = longest(&facts.call.caller_name, |name| {
             let mut shorter = facts.clone();
             shorter.caller_number = number;
-            shorter.caller_name = Cow::Owned(shortened(&facts.req.caller_name, chars));
+            shorter.caller_name = Cow::Owned(name);
             let (written, size) = write(&shorter);
             (size <= limit).then_some(written)
-        };
-        let Some(mut best) = with(0) else { continue };
-        // Most characters that fit: a name may take several bytes a character and stand in several keys.
-        let (mut enough, mut too_many) = (0, facts.req.caller_name.chars().count() + 1);
-        while too_many - enough > 1 {
-            let middle = enough + (too_many - enough) / 2;
-            match with(middle) {
-                Some(written) => (enough, best) = (middle, written),
-                None => too_many = middle,
-            }
+        });
+        if let Some(written) = written {
+            return Ok(written);
         }
-        return Ok(best);
     }
     Err(rejected("PayloadTooLarge"))
+}
+
+/// What `write` makes of the longest beginning of a text that it accepts, the empty one included. By characters: each may
+/// take several bytes, and the text may stand in several keys.
+pub(super) fn longest<T>(text: &str, write: impl Fn(String) -> Option<T>) -> Option<T> {
+    let mut best = write(String::new())?;
+    let (mut enough, mut too_many) = (0, text.chars().count() + 1);
+    while too_many - enough > 1 {
+        let middle = enough + (too_many - enough) / 2;
+        match write(shortened(text, middle)) {
+            Some(written) => (enough, best) = (middle, written),
+            None => too_many = middle,
+        }
+    }
+    Some(best)
 }
 
 fn shortened(name: &str, chars: usize) -> String {

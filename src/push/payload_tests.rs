@@ -4,7 +4,7 @@ use std::time::UNIX_EPOCH;
 
 use super::*;
 use crate::push::template::NAMES;
-use crate::push::{CancelReason, PushKind};
+use crate::push::{About, CallPush, CancelReason, PushKind};
 use crate::types::{Aor, CallId, PushId, PushParams};
 
 const CANCEL: PushKind = PushKind::Cancel(CancelReason::AnsweredElsewhere);
@@ -23,15 +23,25 @@ fn request(kind: PushKind) -> PushRequest {
             call_token: Some(PushToken::new("aa11")),
             remote_token: Some(PushToken::new("bb22")),
         },
-        kind,
-        call: CallId(Uuid::from_u128(7)),
-        sip_call_id: "sip-1@pbx".into(),
-        caller_number: "+15550100".into(),
-        caller_name: "Zoë \"Z\" \u{1F4DE}".into(),
+        about: About::Call(CallPush {
+            kind,
+            call: CallId(Uuid::from_u128(7)),
+            sip_call_id: "sip-1@pbx".into(),
+            caller_number: "+15550100".into(),
+            caller_name: "Zoë \"Z\" \u{1F4DE}".into(),
+            held_at: at(1_700_000_000),
+        }),
         callee: Aor::new("1000", "pbx.example"),
         domain: "example.org".into(),
-        held_at: at(1_700_000_000),
         ttl: Duration::from_secs(25),
+    }
+}
+
+/// What a request says of its call, to change it.
+fn said(req: &mut PushRequest) -> &mut CallPush {
+    match &mut req.about {
+        About::Call(call) => call,
+        About::Notification(_) => panic!("no call"),
     }
 }
 
@@ -102,7 +112,7 @@ fn call_to_a_device_with_a_remote_token_only_is_an_alert() {
         (push.push_type, push.topic.as_str(), push.token.expose()),
         ("alert", "com.example.phone", "bb22")
     );
-    assert_eq!(body["aps"]["alert"]["body"], &*req.caller_name);
+    assert_eq!(body["aps"]["alert"]["body"], &*said(&mut req).caller_name);
 }
 
 #[test]
@@ -177,7 +187,7 @@ fn token_that_could_leave_its_place_in_the_path_is_refused_here() {
 #[test]
 fn long_caller_name_is_shortened_to_what_fits_and_never_splits_a_character() {
     let mut req = request(PushKind::Call);
-    req.caller_name = "\u{1F4DE}\u{7}é".repeat(2000).into();
+    said(&mut req).caller_name = "\u{1F4DE}\u{7}é".repeat(2000).into();
     let (push, body) = apns(&PayloadStyle::Linphone, &req);
     assert!(
         push.body.len() <= APNS_VOIP_LIMIT && push.body.len() > APNS_VOIP_LIMIT - 40,
@@ -185,23 +195,27 @@ fn long_caller_name_is_shortened_to_what_fits_and_never_splits_a_character() {
         push.body.len()
     );
     let name = body["display-name"].as_str().unwrap();
-    assert!(req.caller_name.starts_with(name.strip_suffix('\u{2026}').unwrap()));
+    assert!(
+        said(&mut req)
+            .caller_name
+            .starts_with(name.strip_suffix('\u{2026}').unwrap())
+    );
     assert_eq!(body["aps"]["call-id"], "sip-1@pbx");
 }
 
 #[test]
 fn number_that_does_not_fit_is_left_out_whole_and_anything_else_is_refused() {
     let mut req = request(PushKind::Call);
-    req.caller_number = "1".repeat(6000).into();
+    said(&mut req).caller_number = "1".repeat(6000).into();
     assert_eq!(apns(&PayloadStyle::Default, &req).1["caller-number"], "");
-    req.sip_call_id = "x".repeat(6000).into();
+    said(&mut req).sip_call_id = "x".repeat(6000).into();
     assert_eq!(refused(&req), rejected("PayloadTooLarge"));
 }
 
 #[test]
 fn voip_may_be_larger_than_other_pushes() {
     let mut req = request(PushKind::Call);
-    req.sip_call_id = "x".repeat(4500).into();
+    said(&mut req).sip_call_id = "x".repeat(4500).into();
     assert!(apns(&PayloadStyle::Default, &req).0.body.len() > APNS_LIMIT);
     req.to.call_token = None;
     assert_eq!(refused(&req), rejected("PayloadTooLarge"));
@@ -242,7 +256,7 @@ fn every_style_sends_fcm_strings_only_and_no_reserved_key_within_the_limit() {
     ] {
         for kind in [PushKind::Call, CANCEL, PushKind::MissedCall] {
             let mut req = request(kind);
-            req.caller_name = "\"".repeat(9000).into();
+            said(&mut req).caller_name = "\"".repeat(9000).into();
             let push = composer(&style, &Provider::Fcm).fcm(&req, at(0)).unwrap();
             let size: usize = push.data.iter().map(|(k, v)| k.len() + v.as_str().unwrap().len()).sum();
             assert!(size <= FCM_LIMIT, "{style:?}");
@@ -274,7 +288,7 @@ fn linphone_apps_find_their_keys() {
 #[test]
 fn caller_cannot_add_parameters_to_the_uri_that_linphone_reads() {
     let mut req = request(PushKind::Call);
-    req.caller_number = "1@evil;x=y>\r\n".into();
+    said(&mut req).caller_number = "1@evil;x=y>\r\n".into();
     let (_, body) = apns(&PayloadStyle::Linphone, &req);
     assert_eq!(body["from-uri"], "sip:1%40evil%3Bx%3Dy%3E%0D%0A@pbx.example");
 }

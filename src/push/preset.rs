@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::app::PayloadStyle;
 use super::template::{Template, TemplateError};
-use super::{PushKind, PushRequest};
+use super::{CallPush, PushKind, PushRequest};
 use crate::types::{Provider, UnixSeconds};
 
 /// A payload style ready to be filled in.
@@ -23,6 +23,7 @@ pub(super) enum Preset {
 #[derive(Clone, Debug)]
 pub(super) struct Facts<'a> {
     pub req: &'a PushRequest,
+    pub call: &'a CallPush,
     /// As in the request, or shortened to fit.
     pub caller_name: Cow<'a, str>,
     /// As in the request, or empty when it does not fit: a cut number is a wrong number.
@@ -33,19 +34,20 @@ pub(super) struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    pub(super) fn new(req: &'a PushRequest, now: SystemTime) -> Self {
+    pub(super) fn new(req: &'a PushRequest, call: &'a CallPush, now: SystemTime) -> Self {
         Self {
             req,
-            caller_name: Cow::Borrowed(&req.caller_name),
-            caller_number: &req.caller_number,
-            time: unix(req.held_at),
+            call,
+            caller_name: Cow::Borrowed(&call.caller_name),
+            caller_number: &call.caller_number,
+            time: unix(call.held_at),
             expires: unix(now + req.ttl),
             ttl: req.ttl.as_secs(),
         }
     }
 
     pub(super) fn kind(&self) -> &'static str {
-        match self.req.kind {
+        match self.call.kind {
             PushKind::Call => "call",
             PushKind::Cancel(_) => "cancel",
             PushKind::MissedCall => "missed-call",
@@ -53,7 +55,7 @@ impl<'a> Facts<'a> {
     }
 
     fn reason(&self) -> Option<&'static str> {
-        match self.req.kind {
+        match self.call.kind {
             PushKind::Cancel(reason) => Some(reason.as_str()),
             _ => None,
         }
@@ -116,7 +118,7 @@ impl Preset {
 
     /// `aps.alert`: what iOS shows when the app does not run.
     pub(super) fn alert(&self, facts: &Facts<'_>) -> Value {
-        match (self, &facts.req.kind) {
+        match (self, &facts.call.kind) {
             // The key that Linphone apps have in their translations for a call (`pn-call-str` of their Contact).
             (Self::Linphone, PushKind::Call) => json!({ "loc-key": "IC_MSG", "loc-args": [facts.caller()] }),
             (_, PushKind::MissedCall) => json!({ "title": "Missed call", "body": facts.caller() }),
@@ -130,7 +132,7 @@ impl Preset {
             Self::Linphone => object(json!({
                 "loc-key": "IC_MSG",
                 "loc-args": [facts.caller()],
-                "call-id": &*facts.req.sip_call_id,
+                "call-id": &*facts.call.sip_call_id,
                 "uuid": "",
                 "send-time": timestamp(facts.time),
             })),
@@ -142,8 +144,8 @@ impl Preset {
 fn default(facts: &Facts<'_>) -> Map<String, Value> {
     let mut keys = object(json!({
         "kind": facts.kind(),
-        "call-id": facts.req.call.to_string(),
-        "sip-call-id": &*facts.req.sip_call_id,
+        "call-id": facts.call.call.to_string(),
+        "sip-call-id": &*facts.call.sip_call_id,
         "caller-number": facts.caller_number,
         "caller-name": facts.caller_name,
         "callee": facts.callee(),
@@ -162,7 +164,7 @@ fn linphone_apns(facts: &Facts<'_>) -> Map<String, Value> {
         "from-uri": facts.caller_uri(),
         "display-name": facts.caller_name,
         "pn_ttl": facts.ttl,
-        "call-id": &*facts.req.sip_call_id,
+        "call-id": &*facts.call.sip_call_id,
         "customPayload": {},
     }));
     extend_with_kind(&mut keys, facts);
@@ -175,7 +177,7 @@ fn linphone_fcm(facts: &Facts<'_>) -> Map<String, Value> {
         "uuid": "",
         "from-uri": facts.caller_uri(),
         "display-name": facts.caller_name,
-        "call-id": &*facts.req.sip_call_id,
+        "call-id": &*facts.call.sip_call_id,
         "sip-from": facts.caller(),
         "loc-key": "IC_MSG",
         "loc-args": facts.caller(),
@@ -188,7 +190,7 @@ fn linphone_fcm(facts: &Facts<'_>) -> Map<String, Value> {
 
 /// Linphone has no cancel push: an app that knows ours finds it under our own key.
 fn extend_with_kind(keys: &mut Map<String, Value>, facts: &Facts<'_>) {
-    if facts.req.kind != PushKind::Call {
+    if facts.call.kind != PushKind::Call {
         keys.insert("kind".into(), facts.kind().into());
     }
     if let Some(reason) = facts.reason() {
@@ -198,15 +200,15 @@ fn extend_with_kind(keys: &mut Map<String, Value>, facts: &Facts<'_>) {
 
 /// Keys that the push script shipped with mod_apn's fork hands to the app.
 fn mod_apn(facts: &Facts<'_>, provider: &Provider) -> Map<String, Value> {
-    let kind = match facts.req.kind {
+    let kind = match facts.call.kind {
         PushKind::Call => "voip",
         _ => facts.kind(),
     };
     let platform = if *provider == Provider::Fcm { "android" } else { "iOS" };
     let mut keys = object(json!({
         "type": kind,
-        "call_id": facts.req.call.to_string(),
-        "sip_call_id": &*facts.req.sip_call_id,
+        "call_id": facts.call.call.to_string(),
+        "sip_call_id": &*facts.call.sip_call_id,
         "app_id": &*facts.req.to.app,
         "user": &*facts.req.callee.user,
         "realm": &*facts.req.callee.domain,
@@ -223,13 +225,13 @@ fn mod_apn(facts: &Facts<'_>, provider: &Provider) -> Map<String, Value> {
 }
 
 fn fill(template: &Template, facts: &Facts<'_>) -> Map<String, Value> {
-    let (call, callee) = (facts.req.call.to_string(), facts.callee());
+    let (call, callee) = (facts.call.call.to_string(), facts.callee());
     let (time, expires, ttl) = (facts.time.to_string(), facts.expires.to_string(), facts.ttl.to_string());
     template.fill(&|name| match name {
         "kind" => facts.kind(),
         "reason" => facts.reason().unwrap_or(""),
         "call-id" => &call,
-        "sip-call-id" => &facts.req.sip_call_id,
+        "sip-call-id" => &facts.call.sip_call_id,
         "caller-number" => facts.caller_number,
         "caller-name" => &facts.caller_name,
         "callee" => &callee,

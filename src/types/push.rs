@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{Aor, CallId, PushId, PushParams, UnixSeconds};
+pub use super::payload::{Payload, PayloadError};
+use super::{Aor, CallId, NotificationId, PushId, PushParams, TokenType, UnixSeconds};
 
-/// What a push tells the phone.
+/// What a push about a call tells the phone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PushKind {
     /// A call waits: register now.
@@ -48,9 +49,52 @@ pub struct PushRequest {
     pub id: PushId,
     /// Provider, app and tokens of the device.
     pub to: PushParams,
-    /// What it says.
+    /// What it is about.
+    pub about: About,
+    /// Who is called or written to, as they were named.
+    pub callee: Aor,
+    /// The domain that the device registered with: what its app is chosen by.
+    pub domain: Arc<str>,
+    /// How long the provider may keep it: a call's until the wait ends.
+    pub ttl: Duration,
+}
+
+impl PushRequest {
+    /// What it says of a call; `None`: it is no call's.
+    pub fn call(&self) -> Option<&CallPush> {
+        match &self.about {
+            About::Call(call) => Some(call),
+            About::Notification(_) => None,
+        }
+    }
+
+    /// How long to go on trying: a call's wait, and for a message some seconds, because somebody waits for the answer.
+    pub fn patience(&self) -> Duration {
+        match self.about {
+            About::Call(_) => self.ttl,
+            About::Notification(_) => self.ttl.min(PATIENCE),
+        }
+    }
+}
+
+/// How long a push that is no call's is tried.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a push is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum About {
+    /// A call.
+    Call(CallPush),
+    /// Something else that somebody had to say.
+    Notification(NotificationPush),
+}
+
+/// What a push says of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallPush {
+    /// What has happened to it.
     pub kind: PushKind,
-    /// The call it is about.
+    /// The call.
     pub call: CallId,
     /// The SIP Call-ID that the INVITE to this device will carry (`sip_invite_call_id`), so that an app can match the two.
     pub sip_call_id: Arc<str>,
@@ -58,14 +102,19 @@ pub struct PushRequest {
     pub caller_number: Arc<str>,
     /// Caller's name as FreeSWITCH gave it; may be empty, any text.
     pub caller_name: Arc<str>,
-    /// Who is called, as the call named them.
-    pub callee: Aor,
-    /// The domain that the device registered with: what its app is chosen by.
-    pub domain: Arc<str>,
     /// When the call started to be held.
     pub held_at: SystemTime,
-    /// What is left of the wait: time to live, and the limit of all retries.
-    pub ttl: Duration,
+}
+
+/// A push that somebody asked for and that is no call's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotificationPush {
+    /// Which notification.
+    pub notification: NotificationId,
+    /// To which of the device's tokens it goes.
+    pub token_type: TokenType,
+    /// What it says; the same for every device.
+    pub payload: Arc<Payload>,
 }
 
 /// A provider took the push.

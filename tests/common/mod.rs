@@ -191,7 +191,7 @@ impl Bench {
     }
 
     pub fn expect_push(&mut self, token: &str) -> PushRequest {
-        let is = |c: &Command| matches!(c, Command::Push(p) if p.kind == PushKind::Call && p.to.token() == Some(&PushToken::new(token)));
+        let is = |c: &Command| matches!(c, Command::Push(p) if p.call().is_some_and(|c| c.kind == PushKind::Call) && p.to.token() == Some(&PushToken::new(token)));
         match self.take("call push", is) {
             Command::Push(push) => push,
             _ => unreachable!(),
@@ -199,8 +199,26 @@ impl Bench {
     }
 
     pub fn expect_news(&mut self, kind: &PushKind) -> PushRequest {
-        match self.take("push", |c| matches!(c, Command::Push(p) if p.kind == *kind)) {
+        let is = |c: &Command| matches!(c, Command::Push(p) if p.call().is_some_and(|c| c.kind == *kind));
+        match self.take("push", is) {
             Command::Push(push) => push,
+            _ => unreachable!(),
+        }
+    }
+
+    /// A push that is no call's, to this device.
+    pub fn expect_notification(&mut self, token: &str) -> PushRequest {
+        let is = |c: &Command| matches!(c, Command::Push(p) if p.call().is_none() && p.to.token() == Some(&PushToken::new(token)));
+        match self.take("notification", is) {
+            Command::Push(push) => push,
+            _ => unreachable!(),
+        }
+    }
+
+    pub fn expect_answer(&mut self, n: u64) -> fswake::engine::Delivery {
+        let is = |c: &Command| matches!(c, Command::Answer(id, _) if *id == fswake::types::NotificationId(n));
+        match self.take("answer", is) {
+            Command::Answer(_, delivery) => delivery,
             _ => unreachable!(),
         }
     }

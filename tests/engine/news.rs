@@ -77,7 +77,7 @@ fn cancel_push_follows_a_leg_that_the_sleeping_phone_never_heard() {
         let sent = b
             .out
             .iter()
-            .filter(|c| matches!(c, Command::Push(p) if p.kind != PushKind::Call))
+            .filter(|c| matches!(c, Command::Push(p) if p.call().is_some_and(|c| c.kind != PushKind::Call)))
             .count();
         assert_eq!(sent, cancels);
     }

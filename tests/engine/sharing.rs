@@ -40,7 +40,7 @@ fn second_call_pushes_itself_when_the_first_wake_stays_without_effect() {
     b.pass(ms(3999));
     b.expect_nothing_more();
     b.pass(ms(1));
-    assert_eq!(b.expect_push("tok").call, call(2));
+    assert_eq!(b.expect_push("tok").call().unwrap().call, call(2));
     b.expect_nothing_more();
 }
 

@@ -8,7 +8,7 @@ use fswake::types::{PushId, PushToken};
 use fswake_test_support::apns::{Apns, BUNDLE_ID};
 use fswake_test_support::http2::Fault;
 
-use super::support::{apns_app, apns_call, attempts, parallel, pushers};
+use super::support::{apns_app, apns_call, attempts, parallel, pushers, turned};
 
 #[tokio::test]
 async fn call_reaches_the_phone_as_a_voip_push_that_ends_with_the_wait() {
@@ -52,10 +52,9 @@ async fn every_kind_of_push_in_every_style_is_taken_by_apns() {
             PushKind::MissedCall,
         ] {
             for call_token in [Some(PushToken::new("aa11")), None] {
-                let mut request = apns_call();
+                let mut request = turned(apns_call(), kind.clone());
                 request.to.call_token = call_token;
                 request.to.remote_token = Some(PushToken::new("bb22"));
-                request.kind = kind.clone();
                 let outcome = pushers.push(&request).await;
                 assert_eq!(apns.next_push().await.reason, "", "{request:?} {outcome:?}");
             }
@@ -66,10 +65,7 @@ async fn every_kind_of_push_in_every_style_is_taken_by_apns() {
 #[tokio::test]
 async fn cancel_without_a_remote_token_is_never_sent() {
     let apns = Apns::start().await;
-    let request = PushRequest {
-        kind: PushKind::Cancel(CancelReason::CallerHungUp),
-        ..apns_call()
-    };
+    let request = turned(apns_call(), PushKind::Cancel(CancelReason::CallerHungUp));
     let refused = pushers(apns_app(&apns)).push(&request).await.unwrap_err();
     assert!(matches!(refused, PushError::Rejected { status: 0, .. }), "{refused}");
     assert_eq!((apns.server().connections(), apns.pushes_so_far().await.len()), (0, 0));

@@ -9,7 +9,7 @@ use fswake_test_support::http2::Fault;
 use fswake_test_support::proxy::Proxy;
 use serde_json::json;
 
-use super::support::{FCM_TOKEN, Moved, attempts, fcm_app, fcm_call, minute, parallel, pushers};
+use super::support::{FCM_TOKEN, Moved, attempts, fcm_app, fcm_call, minute, parallel, pushers, turned};
 
 #[tokio::test]
 async fn call_reaches_the_phone_as_a_data_message_of_high_priority() {
@@ -43,7 +43,7 @@ async fn every_kind_of_push_in_every_style_is_taken_by_fcm() {
             PushKind::Cancel(CancelReason::TimedOut),
             PushKind::MissedCall,
         ] {
-            let request = PushRequest { kind, ..fcm_call() };
+            let request = turned(fcm_call(), kind);
             let outcome = pushers.push(&request).await;
             assert_eq!(fcm.next_push().await.reason, "", "{outcome:?}");
         }

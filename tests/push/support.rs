@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use fswake::push::app::{App, Credentials, PayloadStyle};
-use fswake::push::{Clock, Now, PushKind, PushOutcome, PushRequest, Pushers};
+use fswake::push::{About, CallPush, Clock, Now, PushKind, PushOutcome, PushRequest, Pushers};
 use fswake::types::{Aor, CallId, Provider, PushId, PushParams, PushToken};
 use fswake_test_support::apns::{Apns, BUNDLE_ID, KEY_ID, TEAM_ID};
 use fswake_test_support::fcm::Fcm;
@@ -67,16 +67,26 @@ pub fn call(provider: Provider, token: &str) -> PushRequest {
             call_token: Some(PushToken::new(token)),
             remote_token: None,
         },
-        kind: PushKind::Call,
-        call: CallId(uuid::Uuid::from_u128(7)),
-        sip_call_id: "sip-1@pbx".into(),
-        caller_number: "+15550100".into(),
-        caller_name: "Zoë".into(),
+        about: About::Call(CallPush {
+            kind: PushKind::Call,
+            call: CallId(uuid::Uuid::from_u128(7)),
+            sip_call_id: "sip-1@pbx".into(),
+            caller_number: "+15550100".into(),
+            caller_name: "Zoë".into(),
+            held_at: SystemTime::now(),
+        }),
         callee: Aor::new("1000", "pbx.example"),
         domain: "pbx.example".into(),
-        held_at: SystemTime::now(),
         ttl: Duration::from_secs(25),
     }
+}
+
+/// The same request about another turn of its call.
+pub fn turned(mut request: PushRequest, kind: PushKind) -> PushRequest {
+    if let About::Call(call) = &mut request.about {
+        call.kind = kind;
+    }
+    request
 }
 
 pub fn apns_call() -> PushRequest {

@@ -6,9 +6,9 @@ use super::{Call, Phase};
 use crate::engine::command::{Cause, Command};
 use crate::engine::party::{Leg, LegState, Origin, Wake};
 use crate::engine::step::Step;
-use crate::engine::world::World;
+use crate::engine::world::{Purpose, World};
 use crate::types::PushParams;
-use crate::types::push::{PushKind, PushRequest};
+use crate::types::push::{About, CallPush, PushKind, PushRequest};
 
 impl Call {
     /// Rings a phone that has just registered, once it can take a call.
@@ -156,20 +156,24 @@ impl Call {
             return;
         };
         let domain = device.aor.domain.clone();
-        let id = world
-            .pushes
-            .begin(self.held.call, self.key.clone(), device, kind == PushKind::Call);
+        let purpose = match kind {
+            PushKind::Call => Purpose::Wake(self.held.call),
+            PushKind::Cancel(_) | PushKind::MissedCall => Purpose::News,
+        };
+        let id = world.pushes.begin(self.key.clone(), device, purpose);
         world.out.push_back(Command::Push(PushRequest {
             id,
             to,
-            kind,
-            call: self.held.call,
-            sip_call_id: self.held.call.sip_call_id(p),
-            caller_number: self.held.caller_number.clone(),
-            caller_name: self.held.caller_name.clone(),
+            about: About::Call(CallPush {
+                kind,
+                call: self.held.call,
+                sip_call_id: self.held.call.sip_call_id(p),
+                caller_number: self.held.caller_number.clone(),
+                caller_name: self.held.caller_name.clone(),
+                held_at: self.held.at,
+            }),
             callee: self.held.aor.clone(),
             domain,
-            held_at: self.held.at,
             ttl,
         }));
     }

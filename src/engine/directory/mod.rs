@@ -17,6 +17,7 @@ pub use self::entry::{AorKey, Binding, Entry, KnownDevice, Seen};
 use super::command::Command;
 use super::event::{Registration, Source, UnregisterWhy, Unregistration};
 use super::policy::{OnUnregister, Policy};
+use crate::types::push::PushError;
 use crate::types::{Aor, Device, DeviceKey, Moment, Provider, PushToken, Target, UnixSeconds};
 
 /// More devices or bindings of one AOR than this are not kept: the oldest go.
@@ -303,27 +304,40 @@ impl Directory {
         });
     }
 
-    /// The provider says that a token is gone. Returns whether it was dropped.
-    pub fn token_gone(
+    /// Applies the rules about tokens to a push that was refused (docs/ARCHITECTURE.md, "Tokens").
+    pub fn judge(
         &mut self,
         key: &AorKey,
         device: &DeviceKey,
-        since: Option<UnixSeconds>,
+        token: &PushToken,
+        error: &PushError,
+        at: UnixSeconds,
         out: &mut dyn FnMut(Command),
-    ) -> bool {
-        let newer = |d: &KnownDevice| d.heard && since.is_some_and(|since| d.device.last_seen > since);
-        if self.device_mut(key, device).is_none_or(|d| newer(d)) {
-            return false;
+    ) {
+        let (since, reason) = match error {
+            PushError::TokenGone { since, .. } => (*since, None),
+            PushError::TokenBad { reason } => (None, Some(reason)),
+            _ => return,
+        };
+        let Some(known) = self.device_mut(key, device) else {
+            return;
+        };
+        if known.heard && since.is_some_and(|since| known.device.last_seen > since) {
+            return;
         }
-        self.remove_device(key, device, "gone", out);
-        true
-    }
-
-    /// The provider refuses a token: it is not used until its next REGISTER.
-    pub fn token_bad(&mut self, key: &AorKey, device: &DeviceKey, reason: &str, out: &mut dyn FnMut(Command)) {
-        if let Some(d) = self.device_mut(key, device) {
-            d.device.set_aside = Some(reason.to_owned());
-            out(Command::StoreDevice(d.device.clone()));
+        let is_its_name = *token == device.token;
+        match reason {
+            None if is_its_name => self.remove_device(key, device, "gone", out),
+            Some(reason) if is_its_name => {
+                known.device.set_aside = Some(format!("{reason} at {at}"));
+                out(Command::StoreDevice(known.device.clone()));
+            }
+            // The token for messages of a device whose calls go to another one: its next REGISTER brings it back.
+            _ if known.device.push.remote_token.as_ref() == Some(token) => {
+                known.device.push.remote_token = None;
+                out(Command::StoreDevice(known.device.clone()));
+            }
+            _ => {}
         }
     }
 

@@ -1,0 +1,77 @@
+//! What a notification says, as its asker wrote it.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+/// Longest payload that is taken, in bytes. Providers take less; a gateway of the operator's own may take this much.
+const LONGEST: usize = 16 * 1024;
+
+/// What a notification says: a JSON object, as its asker wrote it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Payload(Map<String, Value>);
+
+/// Why a payload is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PayloadError {
+    /// It does not parse. Only the place is said: the rest is the asker's text.
+    #[error("the payload is not JSON (line {line}, column {column})")]
+    NotJson {
+        /// Where, from 1.
+        line: usize,
+        /// Where, from 1.
+        column: usize,
+    },
+    /// It is an array, a string or a number.
+    #[error("the payload is not a JSON object")]
+    NotAnObject,
+    /// It is too long for anybody.
+    #[error("the payload is longer than {LONGEST} bytes")]
+    TooLong,
+}
+
+impl Payload {
+    /// Reads a payload. Nothing but blanks is a payload without keys.
+    ///
+    /// # Errors
+    /// When it is not a JSON object, or too long.
+    pub fn parse(text: &str) -> Result<Self, PayloadError> {
+        if text.len() > LONGEST {
+            return Err(PayloadError::TooLong);
+        }
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        match serde_json::from_str(text) {
+            Ok(Value::Object(keys)) => Ok(Self(keys)),
+            Ok(_) => Err(PayloadError::NotAnObject),
+            Err(error) => Err(PayloadError::NotJson {
+                line: error.line(),
+                column: error.column(),
+            }),
+        }
+    }
+
+    /// Its keys and values.
+    pub fn keys(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    /// The JSON object, for providers that pass it on as it is.
+    pub fn to_json(&self) -> String {
+        Value::Object(self.0.clone()).to_string()
+    }
+}
+
+impl From<Map<String, Value>> for Payload {
+    fn from(keys: Map<String, Value>) -> Self {
+        Self(keys)
+    }
+}
+
+/// A message is private: only its keys are shown.
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
