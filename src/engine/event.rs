@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::policy::Policy;
 use crate::types::push::{Payload, PushOutcome};
 use crate::types::{Aor, CallId, LegId, NotificationId, PushId, PushParams, Target, TokenType, UnixSeconds};
 
@@ -70,6 +71,8 @@ pub enum Event {
     },
     /// Somebody asks for a notification; the number comes back with its one answer.
     NotificationAsked(NotificationId, Notification),
+    /// The operator's settings are others from now on, for calls that are held as well.
+    PolicyChanged(Box<Policy>),
     /// The daemon is stopping: calls that come now go back to the dialplan at once.
     Draining,
     /// The drain's time is over: every held call goes back to the dialplan.

@@ -62,15 +62,25 @@ impl Windows {
     }
 }
 
-/// One window per caller's number.
+/// One window per caller's number and domain that it calls: what a caller has used up with one tenant's phones is not
+/// missing at another's.
 #[derive(Debug, Default)]
-pub struct Callers(Windows);
+pub struct Callers {
+    windows: Windows,
+    /// The name of the window that is looked for; kept, so that looking makes no new text.
+    name: String,
+}
 
 impl Callers {
     /// Whether this caller may cause one more push. Callers without a number are not limited: they share none.
-    pub fn admit(&mut self, now: Moment, number: &str, most: u32) -> bool {
+    pub fn admit(&mut self, now: Moment, number: &str, domain: &str, most: u32) -> bool {
         let nobody = ["", "anonymous", "unknown", "unavailable", "restricted", "private"];
-        nobody.iter().any(|n| n.eq_ignore_ascii_case(number)) || self.0.admit(now, number, most)
+        if nobody.iter().any(|n| n.eq_ignore_ascii_case(number)) {
+            return true;
+        }
+        self.name.clear();
+        self.name.extend([domain, " ", number]);
+        self.windows.admit(now, &self.name, most)
     }
 }
 
@@ -94,13 +104,17 @@ mod tests {
     fn callers_are_counted_apart_and_forgotten_after_their_minute() {
         let mut callers = Callers::default();
         for n in 0..100_000 {
-            assert!(callers.admit(at(n / 100), &n.to_string(), 1));
+            assert!(callers.admit(at(n / 100), &n.to_string(), "a.example", 1));
         }
-        assert!(!callers.admit(at(999), "99999", 1));
+        assert!(!callers.admit(at(999), "99999", "a.example", 1));
         assert!(
-            callers.0.windows.len() < 20_000,
+            callers.admit(at(999), "99999", "b.example", 1),
+            "another tenant's domain"
+        );
+        assert!(
+            callers.windows.windows.len() < 20_000,
             "{} of 100,000 kept",
-            callers.0.windows.len()
+            callers.windows.windows.len()
         );
     }
 }

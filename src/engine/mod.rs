@@ -113,6 +113,7 @@ impl Engine {
             Event::ConnectionLost(call) => self.with(now, call, Call::on_connection_lost),
             Event::PushEnded { push, outcome, at } => self.push_ended(now, push, &outcome, at),
             Event::NotificationAsked(id, asked) => self.notification_asked(now, id, &asked),
+            Event::PolicyChanged(policy) => self.change_policy(*policy),
             Event::Draining => self.draining = true,
             Event::DrainTimeUp => self.release_all(now),
         }
@@ -267,6 +268,25 @@ impl Engine {
             out: &mut self.out,
         };
         step(&mut self.notifications, &mut world);
+    }
+
+    fn change_policy(&mut self, policy: Policy) {
+        let is_renaming = !policy.names_alike(&self.policy);
+        self.policy = policy;
+        if is_renaming {
+            self.directory.file_anew(&self.policy);
+            self.pushes.file_anew(&self.policy);
+            self.waiting.clear();
+        }
+        let mut all: Vec<_> = self.calls.keys().copied().collect();
+        all.sort_unstable();
+        for id in all {
+            if is_renaming && let Some(held) = self.calls.get_mut(&id) {
+                let key = held.call.file_anew(&self.policy);
+                self.waiting.entry(key).or_default().push(id);
+            }
+            self.arm(id);
+        }
     }
 
     fn release_all(&mut self, now: Moment) {

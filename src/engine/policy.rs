@@ -108,6 +108,11 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// Whether both compare AORs in the same way.
+    pub fn names_alike(&self, other: &Self) -> bool {
+        self.ignore_domain == other.ignore_domain && self.domain_aliases == other.domain_aliases
+    }
+
     /// The exceptions that hold for a device, if any.
     pub fn app(&self, device: &DeviceKey) -> Option<&AppPolicy> {
         let domain = &device.aor.domain;

@@ -62,6 +62,13 @@ impl Pushes {
         id
     }
 
+    /// AORs are compared in another way from now on.
+    pub fn file_anew(&mut self, policy: &Policy) {
+        for pending in self.pending.values_mut() {
+            pending.key = AorKey::of(&pending.device.aor, policy);
+        }
+    }
+
     /// Ends a push. `None`: it had ended before.
     pub fn end(&mut self, id: PushId) -> Option<PendingPush> {
         self.pending.remove(&id)

@@ -7,6 +7,7 @@ mod ends;
 mod news;
 mod races;
 mod registers;
+mod reload;
 mod sharing;
 mod wake;
 

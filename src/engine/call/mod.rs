@@ -18,6 +18,7 @@ use super::command::{Command, Note};
 use super::directory::{AorKey, Seen};
 use super::event::HeldCall;
 use super::party::{LegState, Origin, Party, Wake};
+use super::policy::Policy;
 use super::step::Step;
 use super::world::World;
 use crate::types::push::{PushError, PushReceipt};
@@ -142,6 +143,12 @@ impl Call {
     /// Whether it can be removed.
     pub fn is_over(&self) -> bool {
         self.phase == Phase::Over
+    }
+
+    /// AORs are compared in another way from now on: the one that it waits for now.
+    pub fn file_anew(&mut self, policy: &Policy) -> AorKey {
+        self.key = AorKey::of(&self.held.aor, policy);
+        self.key.clone()
     }
 
     /// The AOR it waits for.

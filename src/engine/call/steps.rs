@@ -97,9 +97,12 @@ impl Call {
         }
         // A caller answers for waking a phone, not for how often that has to be tried.
         let caller_may = tries > 0
-            || world
-                .callers
-                .admit(world.now, &self.held.caller_number, policy.caller_pushes_per_minute);
+            || world.callers.admit(
+                world.now,
+                &self.held.caller_number,
+                self.key.domain(),
+                policy.caller_pushes_per_minute,
+            );
         let admitted = caller_may && known.recent.admit(world.now, policy.device_pushes_per_minute);
         if !admitted {
             self.parties[p].wake = if tries == 0 { Wake::Impossible } else { Wake::Done };

@@ -9,8 +9,8 @@ use crate::types::{Aor, Device, DeviceKey, Moment, Target};
 /// An AOR as it is compared: aliases resolved, domain in lower case (or empty with `ignore-domain`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AorKey {
-    user: Arc<str>,
-    domain: Arc<str>,
+    pub(super) user: Arc<str>,
+    pub(super) domain: Arc<str>,
 }
 
 impl AorKey {
@@ -27,6 +27,13 @@ impl AorKey {
             user: aor.user.clone(),
             domain,
         }
+    }
+}
+
+impl AorKey {
+    /// The domain as it is compared; empty with `ignore-domain`.
+    pub fn domain(&self) -> &str {
+        &self.domain
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 mod entry;
+mod filing;
 
 pub use self::entry::{AorKey, Binding, Entry, KnownDevice, Seen};
 use super::command::Command;

@@ -1,0 +1,54 @@
+//! Entries find their places anew when AORs are compared in another way.
+
+use std::collections::HashSet;
+
+use super::{AorKey, Directory, Entry, KnownDevice};
+use crate::engine::policy::Policy;
+use crate::types::{Aor, DeviceKey};
+
+impl Directory {
+    /// Files every device and binding under the name that the policy gives it.
+    ///
+    /// The domain that a phone without a token registered with is not kept: where aliases were taken back, its binding
+    /// stays where it is until the registrations are read again, which whoever changes the policy sees to.
+    pub fn file_anew(&mut self, policy: &Policy) {
+        let moves = |key: &AorKey, entry: &Entry| {
+            entry.devices.iter().any(|d| AorKey::of(&d.device.aor, policy) != *key)
+                || entry
+                    .bindings
+                    .iter()
+                    .any(|b| place(key, b.device.as_ref(), policy) != *key)
+        };
+        let mut moving: Vec<_> = self.entries.extract_if(|key, entry| moves(key, entry)).collect();
+        // A map's order differs from run to run; the same events have to give the same commands.
+        moving.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        let mut touched = HashSet::new();
+        for (old, entry) in moving {
+            for known in entry.devices {
+                let key = AorKey::of(&known.device.aor, policy);
+                if let Some(device) = known.device.key() {
+                    self.owners.insert(self.token_hash(&device), key.clone());
+                }
+                touched.insert(key.clone());
+                self.entries.entry(key).or_default().devices.push(known);
+            }
+            for binding in entry.bindings {
+                let key = place(&old, binding.device.as_ref(), policy);
+                self.entries.entry(key).or_default().bindings.push(binding);
+            }
+        }
+        for key in &touched {
+            if let Some(entry) = self.entries.get_mut(key) {
+                entry.devices.sort_by_key(|known: &KnownDevice| known.device.first_seen);
+            }
+        }
+    }
+}
+
+/// Where a binding belongs that was filed under `old`.
+fn place(old: &AorKey, device: Option<&DeviceKey>, policy: &Policy) -> AorKey {
+    match device {
+        Some(device) => AorKey::of(&device.aor, policy),
+        None => AorKey::of(&Aor::new(old.user.clone(), old.domain.clone()), policy),
+    }
+}
