@@ -259,7 +259,7 @@ fn start_daemon(dir: &Path, fs: &FakeFreeSwitch, apns: &Apns, fcm: &Fcm) -> Resu
     fswake::logging::init(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     std::thread::spawn(move || {
-        if let Err(error) = runtime.block_on(fswake::app::run(config)) {
+        if let Err(error) = runtime.block_on(fswake::app::run(config, Box::new(|_| Ok(())))) {
             eprintln!("fswake ended: {error:#}");
         }
         ENDED.store(true, Ordering::Relaxed);

@@ -1,12 +1,12 @@
 //! The composition root: configuration in, running daemon out. The only file that knows every part.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,10 +15,12 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::driver::{Driver, Input};
 use crate::engine::{Engine, Event};
-use crate::esl::inbound::{Endpoint, Inbound};
+use crate::esl::inbound::Inbound;
 use crate::esl::outbound::Outbound;
-use crate::lifecycle::{self, Signals};
+use crate::lifecycle::{self, Signal, Signals};
+use crate::logging::SetFilter;
 use crate::push::Pushers;
+use crate::reload::{self, Allowed, Reload};
 use crate::store::StoreWriter;
 use crate::store::sqlite::{Options, Sqlite};
 use crate::store::{Snapshot, StoreOp};
@@ -35,9 +37,9 @@ const LAST_WRITES: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// When it cannot start, or a part that must not end has ended.
-pub async fn run(config: Config) -> anyhow::Result<()> {
+pub async fn run(config: Config, set_filter: SetFilter) -> anyhow::Result<()> {
     let mut signals = Signals::catch().context("signals")?;
-    let daemon = Daemon::start(config)?;
+    let daemon = Daemon::start(config, set_filter)?;
     lifecycle::ready();
     daemon.wait(&mut signals).await
 }
@@ -52,15 +54,15 @@ struct Daemon {
     calls: TaskTracker,
     pushes: TaskTracker,
     store: StoreWriter,
-    drain_timeout: Duration,
+    reload: Reload,
 }
 
 impl Daemon {
-    fn start(config: Config) -> anyhow::Result<Self> {
+    fn start(config: Config, set_filter: SetFilter) -> anyhow::Result<Self> {
         if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
             warn!(%error, "cannot raise the limit of open files: each held call needs one");
         }
-        let pushers = Pushers::new(config.apps)?;
+        let pushers = Pushers::new(config.apps.clone())?;
         let options = Options {
             journal_keep: config.store.journal_keep,
             journal_max_lines: config.store.journal_max_lines,
@@ -76,10 +78,16 @@ impl Daemon {
         let stop = CancellationToken::new();
         let (calls, pushes) = (TaskTracker::new(), TaskTracker::new());
 
-        let allow = config.listen.allow;
-        let allowed = move |ip| allow.iter().any(|network| network.contains(ip));
-        let outbound = Outbound::new(inputs.clone(), allowed, stop.clone(), calls.clone());
-        for address in config.listen.addresses {
+        let allowed = Allowed::new(config.listen.allow.clone().into());
+        let is_allowed = {
+            let allowed = Arc::clone(&allowed);
+            move |ip| {
+                let networks = allowed.read().unwrap_or_else(PoisonError::into_inner);
+                networks.iter().any(|network| network.contains(ip))
+            }
+        };
+        let outbound = Outbound::new(inputs.clone(), is_allowed, stop.clone(), calls.clone());
+        for &address in &config.listen.addresses {
             let listener = listen(address).with_context(|| format!("listen on {address}"))?;
             // With port 0 the system has chosen one.
             let address = listener.local_addr().unwrap_or(address);
@@ -88,7 +96,7 @@ impl Daemon {
         }
 
         let driver = Driver {
-            engine: Engine::new(config.policy, devices),
+            engine: Engine::new(config.policy.clone(), devices),
             pushers: pushers.clone(),
             store: store.clone(),
             waiting: waiting.clone(),
@@ -98,14 +106,9 @@ impl Daemon {
             heartbeat: Box::new(lifecycle::heartbeat()),
         };
         let driver = tokio::spawn(driver.run(inputs_rx));
+        let (inbound_settings, settings) = watch::channel(reload::inbound_settings(&config));
         let inbound = Inbound {
-            endpoint: Endpoint {
-                host: config.freeswitch.host,
-                port: config.freeswitch.port,
-                user: config.freeswitch.user,
-                password: config.freeswitch.password,
-            },
-            rules: config.contact,
+            settings,
             inputs: inputs.clone(),
             waiting,
             up: false,
@@ -114,7 +117,16 @@ impl Daemon {
         };
         let inbound = on_a_thread("fswake-inbound", inbound.run()).context("start the inbound connection's thread")?;
         // Connections and tokens are ready before the first call needs them; a provider that is down delays nothing here.
-        tokio::spawn(async move { pushers.warm().await });
+        let warming = pushers.clone();
+        tokio::spawn(async move { warming.warm().await });
+        let reload = Reload {
+            config,
+            pushers,
+            inputs: inputs.clone(),
+            inbound: inbound_settings,
+            allowed,
+            set_filter,
+        };
         Ok(Self {
             inputs,
             driver,
@@ -123,15 +135,20 @@ impl Daemon {
             calls,
             pushes,
             store,
-            drain_timeout: config.drain_timeout,
+            reload,
         })
     }
 
     async fn wait(mut self, signals: &mut Signals) -> anyhow::Result<()> {
-        tokio::select! {
-            () = signals.next() => {}
-            ended = &mut self.driver => bail!("the driver's loop ended: {ended:?}"),
-            _ = &mut self.inbound => bail!("the inbound connection's thread ended"),
+        loop {
+            tokio::select! {
+                signal = signals.next() => match signal {
+                    Signal::Stop => break,
+                    Signal::Reload => self.reload.run().await,
+                },
+                ended = &mut self.driver => bail!("the driver's loop ended: {ended:?}"),
+                _ = &mut self.inbound => bail!("the inbound connection's thread ended"),
+            }
         }
         self.drain(signals).await;
         Ok(())
@@ -140,13 +157,14 @@ impl Daemon {
     /// New calls go back at once; those that are held get `drain-timeout`, or until the second signal.
     async fn drain(self, signals: &mut Signals) {
         lifecycle::stopping();
-        info!(timeout = ?self.drain_timeout, "stopping: new calls go on without us");
+        let drain_timeout = self.reload.config.drain_timeout;
+        info!(timeout = ?drain_timeout, "stopping: new calls go on without us");
         let (told, drained) = oneshot::channel();
         let _ = self.inputs.send(Input::Drain(told)).await;
         let over = tokio::select! {
             _ = drained => true,
-            () = tokio::time::sleep(self.drain_timeout) => false,
-            () = signals.next() => false,
+            () = tokio::time::sleep(drain_timeout) => false,
+            () = signals.stop() => false,
         };
         if !over {
             warn!("held calls go back to the dialplan: the drain's time is over");

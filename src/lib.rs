@@ -20,6 +20,7 @@
 //! | [`journal`] | the journal read back: timelines and what they say |
 //! | [`config`], [`cli`], [`logging`], [`lifecycle`] | what an operator and systemd see |
 //! | [`app`] | puts all of it together |
+//! | [`reload`] | a new configuration in a running daemon |
 
 #![warn(
     clippy::unwrap_used,
@@ -40,5 +41,6 @@ pub mod journal;
 pub mod lifecycle;
 pub mod logging;
 pub mod push;
+pub mod reload;
 pub mod store;
 pub mod types;

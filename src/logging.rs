@@ -7,34 +7,40 @@ use std::io::IsTerminal;
 
 use anyhow::{Context, anyhow};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{Format, FormatEvent, FormatFields, Full, Writer};
-use tracing_subscriber::fmt::{FmtContext, SubscriberBuilder};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, reload};
 
 use crate::config::{LogConfig, LogFormat};
 
+/// Changes the filter of a process that logs.
+pub type SetFilter = Box<dyn Fn(&str) -> anyhow::Result<()> + Send + Sync>;
+
 /// Starts logging for the whole process; fails when it has been started already.
-pub fn init(config: &LogConfig) -> anyhow::Result<()> {
-    // The event socket's crate logs whole commands at debug: dial-strings and, where they are not stripped, tokens.
-    let filter = EnvFilter::try_new(&config.filter)
-        .context("log filter")?
-        .add_directive("freeswitch_esl_tokio=off".parse().context("log filter")?);
-    let lines: SubscriberBuilder<_, _, _, _> = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+pub fn init(config: &LogConfig) -> anyhow::Result<SetFilter> {
+    let (filtered, handle) = reload::Layer::new(filter(&config.filter)?);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let colours = std::io::stderr().is_terminal();
-    let started = match config.format {
+    let lines = match config.format {
         LogFormat::Pretty => lines
             .with_ansi(colours)
             .event_format(OneLine(Format::default().with_ansi(colours)))
-            .finish()
-            .try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),
-        LogFormat::Journald => lines.with_ansi(false).event_format(Journald).finish().try_init(),
+            .boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Journald => lines.with_ansi(false).event_format(Journald).boxed(),
     };
-    started.map_err(|e| anyhow!("logging: {e}"))
+    let started = tracing_subscriber::registry().with(filtered).with(lines).try_init();
+    started.map_err(|e| anyhow!("logging: {e}"))?;
+    Ok(Box::new(move |text| Ok(handle.reload(filter(text)?)?)))
+}
+
+fn filter(text: &str) -> anyhow::Result<EnvFilter> {
+    // The event socket's crate logs whole commands at debug: dial-strings and, where they are not stripped, tokens.
+    let off = "freeswitch_esl_tokio=off".parse().context("log filter")?;
+    Ok(EnvFilter::try_new(text).context("log filter")?.add_directive(off))
 }
 
 /// The usual format, kept on one line.

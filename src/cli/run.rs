@@ -6,10 +6,10 @@ use crate::config::Config;
 
 /// Runs the daemon until a signal ends it.
 pub(super) fn run(config: Config) -> anyhow::Result<()> {
-    crate::logging::init(&config.log)?;
+    let set_filter = crate::logging::init(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("start threads")?;
-    runtime.block_on(crate::app::run(config))
+    runtime.block_on(crate::app::run(config, set_filter))
 }

@@ -11,7 +11,7 @@ use freeswitch_esl_tokio::{
     AuthMethod, EslClient, EslCommand, EslConnectOptions, EslError, EslEvent, EslEventStream, EventFormat,
     EventOverflow,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -41,8 +41,18 @@ const LAST_PAUSE: Duration = Duration::from_secs(10);
 /// Events waiting for us, some 10 KiB each. Behind it, the socket's buffers and FreeSWITCH's own queue of 100,000 fill.
 const QUEUE: usize = 512;
 
+/// What a connection is made and understood with. When it changes, the connection is made anew: then all registrations
+/// are read again in the new way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where to.
+    pub endpoint: Endpoint,
+    /// How Contacts are read.
+    pub rules: ContactRules,
+}
+
 /// Where FreeSWITCH listens and how to log in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// Host name or address.
     pub host: String,
@@ -56,10 +66,8 @@ pub struct Endpoint {
 
 /// Our inbound connection.
 pub struct Inbound {
-    /// Where to.
-    pub endpoint: Endpoint,
-    /// How Contacts are read.
-    pub rules: ContactRules,
+    /// Where to, and how.
+    pub settings: watch::Receiver<Settings>,
     /// To the driver.
     pub inputs: mpsc::Sender<Input>,
     /// How many calls wait for a REGISTER: nudge while there is one.
@@ -79,6 +87,8 @@ enum Ended {
     Esl(#[from] EslError),
     #[error("FreeSWITCH closed the connection")]
     Closed,
+    #[error("its settings have changed")]
+    Changed,
     #[error("stopping")]
     Stopping,
 }
@@ -86,15 +96,17 @@ enum Ended {
 impl Inbound {
     /// Connects, listens and reconnects until told to stop.
     pub async fn run(mut self) {
-        let stop = self.stop.clone();
+        let (stop, mut changes) = (self.stop.clone(), self.settings.clone());
         let mut pause = FIRST_PAUSE;
         let mut number = 0;
         let mut complained = false;
         loop {
             number += 1;
+            let settings = changes.borrow_and_update().clone();
             let ended = tokio::select! {
                 () = stop.cancelled() => return,
-                ended = self.session(number) => ended,
+                ended = self.session(number, &settings) => ended,
+                Ok(()) = changes.changed() => Ended::Changed,
             };
             let was_up = std::mem::take(&mut self.up);
             if matches!(ended, Ended::Stopping) {
@@ -103,7 +115,12 @@ impl Inbound {
             if was_up {
                 pause = FIRST_PAUSE;
             }
-            let (host, port) = (&self.endpoint.host, self.endpoint.port);
+            let (host, port) = (&settings.endpoint.host, settings.endpoint.port);
+            if matches!(ended, Ended::Changed) {
+                (pause, complained) = (FIRST_PAUSE, false);
+                info!(%host, port, "leaving the connection to FreeSWITCH: its settings have changed");
+                continue;
+            }
             if was_up || !complained {
                 warn!(%host, port, reason = %ended, "no connection to FreeSWITCH: no registrations until it is back");
                 complained = true;
@@ -114,25 +131,26 @@ impl Inbound {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause / 2 + jitter) => {}
+                Ok(()) = changes.changed() => {}
             }
             pause = (pause * 2).min(LAST_PAUSE);
         }
     }
 
-    async fn session(&mut self, number: u64) -> Ended {
-        match Box::pin(self.attend(number)).await {
+    async fn session(&mut self, number: u64, settings: &Settings) -> Ended {
+        match Box::pin(self.attend(number, settings)).await {
             Ok(()) => Ended::Stopping,
             Err(ended) => ended,
         }
     }
 
-    async fn attend(&mut self, number: u64) -> Result<(), Ended> {
+    async fn attend(&mut self, number: u64, settings: &Settings) -> Result<(), Ended> {
         let Endpoint {
             host,
             port,
             user,
             password,
-        } = &self.endpoint;
+        } = &settings.endpoint;
         let method = match user {
             Some(user) => AuthMethod::user(user, password.expose()),
             None => AuthMethod::password(password.expose()),
@@ -144,16 +162,16 @@ impl Inbound {
         let (client, mut events) = Box::pin(EslClient::connect_with_auth(host, *port, method, options)).await?;
         client.subscribe_events_raw(EventFormat::Plain, EVENTS).await?;
         self.tell(Event::ReadingBegan(number)).await?;
-        let (count, meanwhile) = self.read_all(&client, &mut events, number).await?;
+        let (count, meanwhile) = self.read_all(&client, &mut events, number, &settings.rules).await?;
         for event in meanwhile {
-            self.heard(&event).await?;
+            self.heard(&event, &settings.rules).await?;
         }
         self.up = true;
         info!(%host, port, registrations = count, "connected to FreeSWITCH");
         let nudger = CancellationToken::new();
         let _stop_nudging = nudger.clone().drop_guard();
         tokio::spawn(nudge(client.clone(), self.waiting.clone(), nudger));
-        self.hear(&client, &mut events).await
+        self.hear(&client, &mut events, &settings.rules).await
     }
 
     /// Reads all registrations. Events that come meanwhile are newer: they are handed back, to be told after. They have to be
@@ -163,11 +181,12 @@ impl Inbound {
         client: &EslClient,
         events: &mut EslEventStream,
         number: u64,
+        rules: &ContactRules,
     ) -> Result<(usize, Vec<EslEvent>), Ended> {
         client.set_command_timeout(READING);
         let mut meanwhile = Vec::new();
         let heard = {
-            let reading = reading::read_all(client, number, &self.rules, unix_now());
+            let reading = reading::read_all(client, number, rules, unix_now());
             tokio::pin!(reading);
             loop {
                 tokio::select! {
@@ -198,11 +217,16 @@ impl Inbound {
         Ok((count, meanwhile))
     }
 
-    async fn hear(&mut self, client: &EslClient, events: &mut EslEventStream) -> Result<(), Ended> {
+    async fn hear(
+        &mut self,
+        client: &EslClient,
+        events: &mut EslEventStream,
+        rules: &ContactRules,
+    ) -> Result<(), Ended> {
         loop {
             tokio::select! {
                 event = events.recv() => match event {
-                    Some(Ok(event)) => self.heard(&event).await?,
+                    Some(Ok(event)) => self.heard(&event, rules).await?,
                     Some(Err(error)) => debug!(%error, "event skipped"),
                     None => return Err(Ended::Closed),
                 },
@@ -215,9 +239,9 @@ impl Inbound {
         }
     }
 
-    async fn heard(&self, event: &EslEvent) -> Result<(), Ended> {
+    async fn heard(&self, event: &EslEvent, rules: &ContactRules) -> Result<(), Ended> {
         let subclass = event.header_str("Event-Subclass").unwrap_or_default();
-        match registrations::heard(subclass, |h| event.header_str(h), &self.rules, unix_now()) {
+        match registrations::heard(subclass, |h| event.header_str(h), rules, unix_now()) {
             Some(heard) => self.pass_on(heard).await,
             None => Ok(()),
         }

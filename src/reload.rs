@@ -1,0 +1,158 @@
+//! SIGHUP: the configuration file is read again.
+//!
+//! Everything that can fail comes first, and then nothing has changed yet. What can change without a restart changes:
+//! the apps at once, the engine's settings for calls that are held as well, and how FreeSWITCH is reached and
+//! understood by connecting anew. What cannot is named, once for every reload.
+
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use anyhow::Context;
+use tokio::sync::{mpsc, watch};
+use tracing::{error, info, warn};
+
+use crate::config::{Config, Environment, FreeSwitch, Listen, LogConfig, Network, StoreConfig};
+use crate::driver::Input;
+use crate::engine::Event;
+use crate::esl::inbound::{Endpoint, Settings};
+use crate::lifecycle;
+use crate::logging::SetFilter;
+use crate::push::{Pushers, Reloaded};
+
+/// Networks from which held calls are taken.
+pub type Allowed = Arc<RwLock<Vec<Network>>>;
+
+/// The parts that a new configuration reaches.
+pub struct Reload {
+    /// What is in force.
+    pub config: Config,
+    /// The apps.
+    pub pushers: Pushers,
+    /// To the engine.
+    pub inputs: mpsc::Sender<Input>,
+    /// The inbound connection's.
+    pub inbound: watch::Sender<Settings>,
+    /// Who may hand over calls.
+    pub allowed: Allowed,
+    /// The log's filter.
+    pub set_filter: SetFilter,
+}
+
+/// How the inbound connection is made and understood with this configuration.
+pub fn inbound_settings(config: &Config) -> Settings {
+    let FreeSwitch {
+        host,
+        port,
+        password,
+        user,
+    } = config.freeswitch.clone();
+    Settings {
+        endpoint: Endpoint {
+            host,
+            port,
+            user,
+            password,
+        },
+        rules: config.contact.clone(),
+    }
+}
+
+impl Reload {
+    /// Reads the configuration again and puts it in force; a bad one changes nothing and is said.
+    pub async fn run(&mut self) {
+        lifecycle::reloading();
+        let (file, pushers) = (self.config.file.clone(), self.pushers.clone());
+        let reading = tokio::task::spawn_blocking(move || read(file.as_deref(), &pushers));
+        match reading.await.context("reading it failed").flatten() {
+            Ok((config, apps)) => self.put_in_force(config, &apps).await,
+            Err(error) => {
+                let error = format!("{error:#}");
+                error!(error, "configuration not reloaded: the one before it stays in force");
+            }
+        }
+        lifecycle::ready();
+    }
+
+    async fn put_in_force(&mut self, new: Config, apps: &Reloaded) {
+        // Every section is named here: a new one has to find its place.
+        let Config {
+            file: _,
+            freeswitch,
+            listen: Listen { addresses, allow },
+            policy,
+            contact,
+            store,
+            log: LogConfig { format, filter },
+            drain_timeout,
+            apps: new_apps,
+        } = new;
+        let old = &mut self.config;
+        let mut changed = Vec::new();
+        let mut restart = Vec::new();
+        let StoreConfig { .. } = store;
+        restart.extend((addresses != old.listen.addresses).then_some("listen.addresses"));
+        restart.extend((store != old.store).then_some("store"));
+        restart.extend((format != old.log.format).then_some("log.format"));
+
+        old.apps = new_apps;
+        let renamed = !policy.names_alike(&old.policy);
+        if policy != old.policy {
+            changed.push("wake and aor");
+            old.policy = policy.clone();
+            let _ = self
+                .inputs
+                .send(Input::Event(Event::PolicyChanged(Box::new(policy))))
+                .await;
+        }
+        if allow != old.listen.allow {
+            changed.push("listen.allow");
+            self.allowed
+                .write()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone_from(&allow);
+            old.listen.allow = allow;
+        }
+        if filter != old.log.filter {
+            changed.push("log.filter");
+            if let Err(error) = (self.set_filter)(&filter) {
+                warn!(%error, "the log's filter stays as it is");
+            }
+            old.log.filter = filter;
+        }
+        if drain_timeout != old.drain_timeout {
+            changed.push("run.drain-timeout");
+            old.drain_timeout = drain_timeout;
+        }
+        for (name, is_new) in [
+            ("freeswitch", freeswitch != old.freeswitch),
+            ("contact", contact != old.contact),
+        ] {
+            changed.extend(is_new.then_some(name));
+        }
+        (old.freeswitch, old.contact) = (freeswitch, contact);
+        let settings = inbound_settings(old);
+        // With other names of domains, the bindings of phones without a token have to be read again.
+        self.inbound.send_if_modified(|now| {
+            let is_new = renamed || *now != settings;
+            *now = settings;
+            is_new
+        });
+        if !restart.is_empty() {
+            let keys = restart.join(", ");
+            warn!(keys, "changed in the configuration, but in force only after a restart");
+        }
+        let Reloaded {
+            added,
+            removed,
+            changed: apps,
+        } = apps;
+        let changed = changed.join(", ");
+        info!(changed, apps_added = ?added, apps_removed = ?removed, apps_changed = ?apps, "configuration reloaded");
+    }
+}
+
+fn read(file: Option<&Path>, pushers: &Pushers) -> anyhow::Result<(Config, Reloaded)> {
+    let config = Config::load(file, &Environment::of_process())?;
+    let apps = pushers.reload(config.apps.clone())?;
+    Ok((config, apps))
+}
