@@ -256,10 +256,10 @@ fn start_daemon(dir: &Path, fs: &FakeFreeSwitch, apns: &Apns, fcm: &Fcm) -> Resu
     let file = dir.join("fswake.toml");
     std::fs::write(&file, configuration(dir, address, fs.address().port(), apns, fcm))?;
     let config = Config::load(Some(&file), &Environment::default())?;
-    fswake::logging::init(&config.log)?;
+    let set_filter = fswake::logging::init(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     std::thread::spawn(move || {
-        if let Err(error) = runtime.block_on(fswake::app::run(config, Box::new(|_| Ok(())))) {
+        if let Err(error) = runtime.block_on(fswake::app::run(config, set_filter)) {
             eprintln!("fswake ended: {error:#}");
         }
         ENDED.store(true, Ordering::Relaxed);
