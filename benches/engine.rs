@@ -57,6 +57,7 @@ fn hold(n: u32) -> Event {
         caller_name: "Alice".into(),
         at: SystemTime::UNIX_EPOCH,
         max_wait: None,
+        way: fswake::engine::Way::Dialplan,
     })
 }
 

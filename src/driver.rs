@@ -236,6 +236,7 @@ impl Turning {
                 Command::Release { call, result } => self.end(call, Order::Release(result.as_str())),
                 Command::Reject { call, cause } => self.end(call, Order::Reject(cause)),
                 Command::Close(call) => self.end(call, Order::Close),
+                Command::Record { call, record, at_once } => self.order(call, Order::Record(Box::new(record), at_once)),
                 Command::Push(request) => self.push(request),
                 Command::StoreDevice(device) => self.store_device(device),
                 Command::ForgetDevice { key, why } => {

@@ -287,6 +287,7 @@ fn domains_are_compared_without_case_after_their_aliases() {
             caller_name: "".into(),
             at: std::time::SystemTime::UNIX_EPOCH,
             max_wait: None,
+            way: fswake::engine::Way::Dialplan,
         }));
         assert!(
             !b.out
@@ -313,6 +314,7 @@ fn single_domain_site_may_ignore_the_domain() {
         caller_name: "".into(),
         at: std::time::SystemTime::UNIX_EPOCH,
         max_wait: None,
+        way: fswake::engine::Way::Dialplan,
     }));
     b.expect_push("tok");
 }

@@ -57,6 +57,15 @@ pub enum Command {
     },
     /// Nothing more will be said on this call's connection: close it.
     Close(CallId),
+    /// Channel variables for the call's own record (CDR): written with the next word to its channel.
+    Record {
+        /// The call.
+        call: CallId,
+        /// What to write.
+        record: Record,
+        /// Write it now: the caller may hang up before there is a next word.
+        at_once: bool,
+    },
     /// Send a push. Ends in `PushEnded`.
     Push(PushRequest),
     /// Write a device to the store.
@@ -80,9 +89,11 @@ impl Command {
     /// The call that it is about, if it is about one.
     pub fn call(&self) -> Option<CallId> {
         match self {
-            Self::Alert(call) | Self::Close(call) | Self::Release { call, .. } | Self::Reject { call, .. } => {
-                Some(*call)
-            }
+            Self::Alert(call)
+            | Self::Close(call)
+            | Self::Release { call, .. }
+            | Self::Reject { call, .. }
+            | Self::Record { call, .. } => Some(*call),
             Self::Ring { leg, .. } | Self::Kill { leg, .. } | Self::Connect { leg, .. } => Some(leg.call),
             Self::Push(push) => push.call().map(|about| about.call),
             Self::Note(note) => note.call,
@@ -146,6 +157,17 @@ impl HoldResult {
             Self::Abandoned => "abandoned",
         }
     }
+}
+
+/// What a call's own record says of its wake.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    /// How many pushes were sent for it.
+    pub pushes: u32,
+    /// From the hold to the REGISTER of the first phone that was woken.
+    pub wake: Option<Duration>,
+    /// Who answered, else who was woken: the device's label, or `binding`.
+    pub device: Option<Arc<str>>,
 }
 
 /// One step in the life of a wake, and whose.

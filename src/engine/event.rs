@@ -163,6 +163,8 @@ pub struct HeldCall {
     pub caller_number: Arc<str>,
     /// Caller's name; may be empty, any text.
     pub caller_name: Arc<str>,
+    /// How it came to us.
+    pub way: Way,
     /// When FreeSWITCH connected to us (UTC), for payloads.
     pub at: SystemTime,
     /// The caller's own limit (`originate_timeout`, `call_timeout`), where there is one.
@@ -184,6 +186,16 @@ pub struct Notification {
     pub by: &'static str,
     /// When (UTC).
     pub at: UnixSeconds,
+}
+
+/// How a channel came to us.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Way {
+    /// `socket` on the caller's own channel.
+    #[default]
+    Dialplan,
+    /// A loopback channel of a dial-string.
+    DialString,
 }
 
 /// Why a leg is over.

@@ -30,14 +30,16 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use self::call::Call;
-pub use self::command::{Cause, Command, Delivered, Delivery, HoldResult, Nobody, NotSent, Note, Summary};
+pub use self::command::{Cause, Command, Delivered, Delivery, HoldResult, Nobody, NotSent, Note, Record, Summary};
 use self::directory::{AorKey, Directory};
-pub use self::event::{Event, HeldCall, LegEnd, Notification, Registration, Source, UnregisterWhy, Unregistration};
+pub use self::event::{
+    Event, HeldCall, LegEnd, Notification, Registration, Source, UnregisterWhy, Unregistration, Way,
+};
 use self::limits::Callers;
 use self::notification::Notifications;
 use self::policy::Policy;
 pub use self::step::Step;
-use self::world::{Purpose, Pushes, World};
+use self::world::{PendingPush, Purpose, Pushes, World};
 use crate::types::push::{PushError, PushOutcome};
 use crate::types::{CallId, Device, DeviceKey, LegId, Moment, NotificationId, PushId, PushToken, UnixSeconds};
 
@@ -214,7 +216,7 @@ impl Engine {
         match pending.purpose {
             // News of a call's end may go to another token of the device, and says nothing about the one that wakes it.
             Purpose::News => {}
-            Purpose::Wake(call) => self.wake_ended(now, call, &pending.key, &pending.device, outcome, at),
+            Purpose::Wake(call) => self.wake_ended(now, call, pending, outcome, at),
             Purpose::Notification(id, token) => {
                 if let Err(error) = outcome {
                     self.judge_token(&pending.key, &pending.device, &token, error, at);
@@ -224,26 +226,32 @@ impl Engine {
         }
     }
 
-    fn wake_ended(
-        &mut self,
-        now: Moment,
-        call: CallId,
-        key: &AorKey,
-        device: &DeviceKey,
-        outcome: &PushOutcome,
-        at: UnixSeconds,
-    ) {
+    fn wake_ended(&mut self, now: Moment, call: CallId, push: PendingPush, outcome: &PushOutcome, at: UnixSeconds) {
         if let Err(error) = outcome {
-            if let Some(known) = self.directory.device_mut(key, device) {
+            if let Some(known) = self.directory.device_mut(&push.key, &push.device) {
                 // No wake is under way that another call could ride on.
                 known.last_push = None;
             }
-            self.judge_token(key, device, &device.token, error, at);
+            self.judge_token(&push.key, &push.device, &push.device.token, error, at);
         }
-        self.with(now, call, |call, world| match outcome {
-            Ok(receipt) => call.on_push_accepted(device, receipt, world),
-            Err(error) => call.on_push_refused(device, error, world),
-        });
+        if self.calls.contains_key(&call) {
+            self.with(now, call, |call, world| match outcome {
+                Ok(receipt) => call.on_push_accepted(&push, receipt, world),
+                Err(error) => call.on_push_refused(&push, error, world),
+            });
+            return;
+        }
+        // The provider's word counts for the journal, though it comes too late for the call.
+        let device = push.device.label().into();
+        let step = match outcome {
+            Ok(receipt) => push.accepted(device, receipt, now),
+            Err(error) => push.refused(device, error, now),
+        };
+        self.out.push_back(Command::Note(Note {
+            call: Some(call),
+            aor: push.device.aor,
+            step,
+        }));
     }
 
     fn judge_token(&mut self, key: &AorKey, device: &DeviceKey, token: &PushToken, error: &PushError, at: UnixSeconds) {

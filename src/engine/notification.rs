@@ -15,7 +15,7 @@ use super::directory::{AorKey, KnownDevice};
 use super::event::Notification;
 use super::limits::Windows;
 use super::step::Step;
-use super::world::{Purpose, World};
+use super::world::{PendingPush, Purpose, World};
 use crate::types::push::{About, NotificationPush, PushOutcome, PushRequest};
 use crate::types::{Aor, DeviceKey, NotificationId, PushParams, PushToken, TokenType};
 
@@ -184,9 +184,12 @@ fn push(notification: NotificationId, asked: &Notification, recipient: Recipient
         key: device, token, to, ..
     } = recipient;
     let domain = device.aor.domain.clone();
-    let id = world
-        .pushes
-        .begin(key.clone(), device, Purpose::Notification(notification, token));
+    let id = world.pushes.begin(PendingPush {
+        key: key.clone(),
+        device,
+        purpose: Purpose::Notification(notification, token),
+        since: world.now,
+    });
     world.out.push_back(Command::Push(PushRequest {
         id,
         to,

@@ -68,6 +68,8 @@ pub struct Party {
     pub label: Arc<str>,
     /// `Call-ID` of its REGISTERs.
     pub register_call_id: Arc<str>,
+    /// `User-Agent` of a phone without a token.
+    pub user_agent: Arc<str>,
     /// Where it is, as far as known; newest wins.
     pub target: Option<Target>,
     /// Last proof of life.
@@ -127,6 +129,7 @@ impl Party {
             .filter(|b| b.expires > now && b.device.is_none())
             .map(|b| Self {
                 register_call_id: b.call_id.clone(),
+                user_agent: b.user_agent.clone(),
                 target: Some(b.target.clone()),
                 alive: b.alive,
                 ..Self::default()

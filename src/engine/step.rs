@@ -10,6 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::command::HoldResult;
+use super::event::Way;
+use super::party::Origin;
+use crate::types::push::CancelReason;
 
 /// Declares [`Step`]: each step with its name in the journal, each detail with its own.
 macro_rules! steps {
@@ -64,9 +67,22 @@ steps! {
         devices: u32 = "devices",
         /// How long it is held at most.
         wait: Duration = "wait-ms",
+        /// How it came to us.
+        way: Way = "way",
     }
     /// A device has recent proof of life: it is rung first, and pushed only if it does not ring.
-    DeviceAwake = "device-awake" { device: Arc<str> = "device" }
+    DeviceAwake = "device-awake" {
+        device: Arc<str> = "device",
+        /// How long ago the proof of life was.
+        seen: Duration = "seen-ms",
+        /// When it is pushed unless it rings.
+        push_in: Duration = "push-in-ms",
+    }
+    /// A phone is registered without a push token: it can be rung, and not woken.
+    DeviceWithoutToken = "device-without-token" {
+        device: Arc<str> = "device",
+        user_agent: Arc<str> = "user-agent",
+    }
     /// A device's token was refused before and is not used until its next REGISTER.
     DeviceSetAside = "device-set-aside" {
         device: Arc<str> = "device",
@@ -77,6 +93,7 @@ steps! {
         device: Arc<str> = "device",
         /// 1 for the first in this call.
         tries: u32 = "try",
+        user_agent: Arc<str> = "user-agent",
     }
     /// Another call has just pushed the device: this one waits for the same wake-up.
     PushShared = "push-shared" { device: Arc<str> = "device" }
@@ -91,26 +108,49 @@ steps! {
         status: u16 = "status",
         /// How many requests it took.
         attempts: u32 = "attempts",
+        /// How long the provider took, retries included.
+        took: Duration = "ms",
     }
     /// The push was refused, or not delivered in time.
     PushRefused = "push-refused" {
         device: Arc<str> = "device",
         reason: Arc<str> = "reason",
+        /// What the failure asks for, as [`crate::types::PushError::class`] has it.
+        class: &'static str = "class",
+        /// How long it took, retries included.
+        took: Duration = "ms",
     }
     /// A phone of the callee registered.
     DeviceRegistered = "device-registered" {
         device: Arc<str> = "device",
-        /// Whether its contact is another one than before.
-        moved: bool = "moved",
+        /// `fresh` (it was not registered), `moved` (from another address than before) or `refresh`.
+        how: &'static str = "how",
+        user_agent: Arc<str> = "user-agent",
+        /// Since its last push in this call.
+        since_push: Option<Duration> = "ms",
+    }
+    /// A phone that was pushed for a call registered when that call was over, unanswered.
+    LateRegister = "late-register" {
+        device: Arc<str> = "device",
+        user_agent: Arc<str> = "user-agent",
+        /// How long the call had been over.
+        late: Duration = "late-ms",
+        /// Since its last push in that call.
+        since_push: Duration = "ms",
     }
     /// A leg was ordered.
     LegStarted = "leg-started" {
         device: Arc<str> = "device",
         /// Its number in the call.
         leg: u32 = "leg",
+        why: Origin = "why",
     }
     /// 18x on a leg.
-    LegRinging = "leg-ringing" { device: Arc<str> = "device" }
+    LegRinging = "leg-ringing" {
+        device: Arc<str> = "device",
+        /// Since the leg was ordered.
+        after: Duration = "ms",
+    }
     /// A leg is over.
     LegEnded = "leg-ended" {
         device: Arc<str> = "device",
@@ -118,6 +158,8 @@ steps! {
         cause: Arc<str> = "cause",
         /// The SIP status, or 0.
         sip: u16 = "sip",
+        /// Since the leg was ordered.
+        after: Duration = "ms",
     }
     /// 200 on a leg.
     LegAnswered = "leg-answered" {
@@ -134,11 +176,18 @@ steps! {
     /// The call's own connection ended: FreeSWITCH goes on without us.
     ConnectionLost = "connection-lost" {}
     /// A phone that was woken was told that the call is over.
-    CancelPushed = "cancel-pushed" { device: Arc<str> = "device" }
+    CancelPushed = "cancel-pushed" {
+        device: Arc<str> = "device",
+        reason: CancelReason = "reason",
+    }
     /// A phone was told of a missed call.
     MissedCallPushed = "missed-call-pushed" { device: Arc<str> = "device" }
     /// The hold is over.
-    CallOver = "call-over" { result: HoldResult = "result" }
+    CallOver = "call-over" {
+        result: HoldResult = "result",
+        /// What became of the caller: `connected`, `dialplan` (it goes on there), `rejected` or `gone`.
+        caller: &'static str = "caller",
+    }
     /// Somebody asked for a push that is no call's.
     NotificationAsked = "notification-asked" {
         /// Who, in a word.
@@ -181,6 +230,8 @@ pub enum Value<'a> {
     Text(&'a str),
     /// A count, a status or milliseconds.
     Number(u64),
+    /// Not known: left out.
+    None,
 }
 
 /// What a detail can be.
@@ -207,15 +258,34 @@ impl Detail for &'static str {
     }
 }
 
-impl Detail for HoldResult {
+impl Detail for Way {
+    fn value(&self) -> Value<'_> {
+        Value::Text(match self {
+            Self::Dialplan => "dialplan",
+            Self::DialString => "dial-string",
+        })
+    }
+}
+
+impl Detail for Origin {
+    fn value(&self) -> Value<'_> {
+        Value::Text(match self {
+            Self::Awake => "awake",
+            Self::Known => "known",
+            Self::Woken => "woken",
+        })
+    }
+}
+
+impl Detail for CancelReason {
     fn value(&self) -> Value<'_> {
         Value::Text(self.as_str())
     }
 }
 
-impl Detail for bool {
+impl Detail for HoldResult {
     fn value(&self) -> Value<'_> {
-        Value::Text(if *self { "yes" } else { "no" })
+        Value::Text(self.as_str())
     }
 }
 
@@ -238,6 +308,12 @@ impl Detail for Duration {
     }
 }
 
+impl Detail for Option<Duration> {
+    fn value(&self) -> Value<'_> {
+        self.as_ref().map_or(Value::None, Detail::value)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,12 +331,13 @@ mod tests {
             provider_id: None,
             status: 200,
             attempts: 1,
+            took: Duration::from_micros(59_900),
         };
         assert_eq!(step.name(), "push-accepted");
         let shown = details(&step);
         assert_eq!(
             shown.iter().map(|(n, _)| *n).collect::<Vec<_>>(),
-            ["device", "provider-id", "status", "attempts"]
+            ["device", "provider-id", "status", "attempts", "ms"]
         );
         assert_eq!(
             (shown[1].1.as_str(), shown[2].1.as_str()),

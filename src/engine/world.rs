@@ -1,11 +1,14 @@
 //! What a call may touch besides itself while it handles one event.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use super::command::Command;
 use super::directory::{AorKey, Directory};
 use super::limits::Callers;
 use super::policy::Policy;
+use super::step::Step;
+use crate::types::push::{PushError, PushReceipt};
 use crate::types::{CallId, DeviceKey, Moment, NotificationId, PushId, PushToken};
 
 /// The call's surroundings for the time of one event.
@@ -33,6 +36,31 @@ pub struct PendingPush {
     pub device: DeviceKey,
     /// Who has to hear of its outcome.
     pub purpose: Purpose,
+    /// When it was given to the provider.
+    pub since: Moment,
+}
+
+impl PendingPush {
+    /// The journal's step for a push that was taken.
+    pub fn accepted(&self, device: Arc<str>, receipt: &PushReceipt, now: Moment) -> Step {
+        Step::PushAccepted {
+            device,
+            provider_id: receipt.provider_id.as_deref().map(Arc::from),
+            status: receipt.status,
+            attempts: receipt.attempts,
+            took: now.since(self.since),
+        }
+    }
+
+    /// The journal's step for a push that was not.
+    pub fn refused(&self, device: Arc<str>, error: &PushError, now: Moment) -> Step {
+        Step::PushRefused {
+            device,
+            reason: error.to_string().into(),
+            class: error.class(),
+            took: now.since(self.since),
+        }
+    }
 }
 
 /// What a push is for.
@@ -55,10 +83,10 @@ pub struct Pushes {
 
 impl Pushes {
     /// Numbers a push and remembers whom it is for.
-    pub fn begin(&mut self, key: AorKey, device: DeviceKey, purpose: Purpose) -> PushId {
+    pub fn begin(&mut self, push: PendingPush) -> PushId {
         self.last += 1;
         let id = PushId(self.last);
-        self.pending.insert(id, PendingPush { key, device, purpose });
+        self.pending.insert(id, push);
         id
     }
 

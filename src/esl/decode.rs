@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::engine::{Event, HeldCall, LegEnd};
+use crate::engine::{Event, HeldCall, LegEnd, Way};
 use crate::types::{Aor, CallId, LegId};
 
 /// A channel's data as `connect` answers it, with what the connection itself needs.
@@ -61,6 +61,11 @@ pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: Syst
         aor,
         caller_number: shown("Number"),
         caller_name: shown("Name"),
+        way: if get("Channel-Name").is_some_and(|name| name.starts_with("loopback/")) {
+            Way::DialString
+        } else {
+            Way::Dialplan
+        },
         at,
         max_wait,
     };

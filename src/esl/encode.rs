@@ -3,11 +3,13 @@
 //! Everything from the network passes one of the functions here before it stands in a command:
 //! [`number`], [`name`], [`codecs`], or it is a dial-string from `contact`'s writer, or a UUID of ours.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::engine::Record;
 use crate::types::{CallId, LegId};
 
 /// A leg outlives a dead fswake by this long at most, in seconds: FreeSWITCH hangs it up unless the lease is renewed.
@@ -96,13 +98,40 @@ pub fn prepare_answer(held: &str, call: CallId, codec: Option<&str>) -> String {
 }
 
 /// The held channel's variables once it is bridged: from now on it lives without us.
-pub fn bridged(held: &str) -> String {
-    format!("uuid_setvar_multi {held} socket_resume=false;fswake_result=connected")
+pub fn bridged(held: &str, record: &Record) -> String {
+    format!(
+        "uuid_setvar_multi {held} socket_resume=false;fswake_result=connected{}",
+        of_wake(record)
+    )
 }
 
-/// The held channel's variables before it goes back to the dialplan.
-pub fn report(held: &str, call: CallId, result: &str) -> String {
-    format!("uuid_setvar_multi {held} fswake_result={result};fswake_call={call}")
+/// The held channel's variables while it is held, and before it goes back to the dialplan or is ended.
+pub fn report(held: &str, call: CallId, result: &str, record: &Record) -> String {
+    format!(
+        "uuid_setvar_multi {held} fswake_result={result};fswake_call={call}{}",
+        of_wake(record)
+    )
+}
+
+/// What a CDR says of the wake, as more variables.
+fn of_wake(record: &Record) -> String {
+    let mut vars = format!(";fswake_pushes={}", record.pushes);
+    if let Some(wake) = record.wake {
+        let _ = write!(vars, ";fswake_wake_ms={}", wake.as_millis());
+    }
+    if let Some(device) = &record.device {
+        // The app's name in it is the phone's own text.
+        let safe = |c: char| {
+            if c.is_ascii_alphanumeric() || "._-:".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        };
+        vars.push_str(";fswake_device=");
+        vars.extend(device.chars().take(128).map(safe));
+    }
+    vars
 }
 
 /// A caller's number with nothing in it that means something to FreeSWITCH.
@@ -230,7 +259,26 @@ mod tests {
     fn call_is_not_called_connected_before_it_is_bridged() {
         let call = CallId(Uuid::nil());
         assert!(!prepare_answer("u", call, Some("PCMA")).contains("fswake_result"));
-        assert!(bridged("u").contains("fswake_result=connected") && bridged("u").contains("socket_resume=false"));
+        let bridged = bridged("u", &Record::default());
+        assert!(bridged.contains("fswake_result=connected") && bridged.contains("socket_resume=false"));
+    }
+
+    #[test]
+    fn record_of_a_wake_is_plain_words_whatever_the_phone_calls_its_app() {
+        let call = CallId(Uuid::nil());
+        let record = Record {
+            pushes: 2,
+            wake: Some(Duration::from_micros(812_900)),
+            device: Some("apns:a b;x=${y}\nuuid_kill:0badcafe".into()),
+        };
+        assert_eq!(
+            report("u", call, "timeout", &record),
+            format!(
+                "uuid_setvar_multi u fswake_result=timeout;fswake_call={call};fswake_pushes=2;fswake_wake_ms=812;\
+                 fswake_device=apns:a_b_x___y__uuid_kill:0badcafe"
+            )
+        );
+        assert!(report("u", call, "held", &Record::default()).ends_with(";fswake_pushes=0"));
     }
 
     #[test]

@@ -22,8 +22,8 @@ impl Refusal {
     fn of(step: &Step) -> Self {
         let reason = step.text("reason");
         match step.text("class") {
-            "gone" => Self::Gone,
-            "bad" => Self::Bad,
+            "token-gone" => Self::Gone,
+            "token-bad" => Self::Bad,
             "rejected" => Self::Rejected,
             "misconfigured" => Self::Misconfigured,
             "exhausted" => Self::Unreached,
@@ -52,6 +52,8 @@ pub struct Attempt {
     pub pushes: u32,
     /// The provider took one.
     pub accepted: bool,
+    /// The provider said nothing to a push before the journal ends.
+    pub unanswered: bool,
     /// The provider's last refusal, with its reason.
     pub refused: Option<(Refusal, String)>,
     /// Why its token was set aside.
@@ -121,12 +123,19 @@ pub(super) fn all(wake: &Wake) -> Vec<Attempt> {
             "device-without-token" => attempt.without_token = true,
             "push-sent" => {
                 attempt.pushes += 1;
+                attempt.unanswered = true;
                 pushed_at[i].get_or_insert(step.at_ms);
             }
             "push-shared" => attempt.shared = true,
             "push-limited" => attempt.limited = true,
-            "push-accepted" => attempt.accepted = true,
-            "push-refused" => attempt.refused = Some((Refusal::of(step), step.text("reason").to_owned())),
+            "push-accepted" => {
+                attempt.accepted = true;
+                attempt.unanswered = false;
+            }
+            "push-refused" => {
+                attempt.refused = Some((Refusal::of(step), step.text("reason").to_owned()));
+                attempt.unanswered = false;
+            }
             "device-registered" => {
                 let since_push = step.number("ms").or_else(|| {
                     let at = pushed_at[i]?;

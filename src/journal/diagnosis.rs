@@ -68,6 +68,9 @@ pub struct Diagnosis {
     pub says: String,
 }
 
+/// A caller who hung up before this waited too short for anything to be learned from what did not happen.
+const PATIENCE_MS: i64 = 5_000;
+
 fn pattern(pattern: Pattern, says: String) -> Diagnosis {
     Diagnosis {
         pattern: Some(pattern),
@@ -199,6 +202,10 @@ fn not_pushed(attempt: &Attempt) -> Option<Diagnosis> {
         );
         return Some(pattern(Pattern::StaleTokens, says));
     }
+    if attempt.unanswered {
+        let says = format!("the provider did not answer in time for {device}");
+        return Some(pattern(Pattern::ProviderUnreachable, says));
+    }
     attempt
         .limited
         .then(|| plain(format!("{device} was not pushed: the rate limit is reached")))
@@ -223,8 +230,13 @@ pub(super) fn of(wake: &Wake) -> Option<Diagnosis> {
             if attempts.iter().any(|a| a.rang) {
                 return Some(plain("a phone rang; the caller hung up before anybody answered"));
             }
+            let soon = held < PATIENCE_MS;
             match first {
-                // A phone that did not come within the caller's patience is no known fault of the phone.
+                // Who did not answer within the caller's patience need not be at fault.
+                Some(Diagnosis {
+                    pattern: Some(Pattern::ProviderUnreachable),
+                    ..
+                }) if soon => Some(plain(format!("the caller hung up after {}", span(held)))),
                 Some(Diagnosis {
                     pattern: Some(Pattern::IphoneNeverRegisters | Pattern::AndroidNeverRegisters),
                     ..

@@ -43,6 +43,7 @@ impl Serialize for Details<'_> {
                 written = match value {
                     Value::Text(text) => object.serialize_entry(name, text),
                     Value::Number(number) => object.serialize_entry(name, &number),
+                    Value::None => Ok(()),
                 };
             }
         });
@@ -61,11 +62,22 @@ mod tests {
             device: "apns:a:0badcafe".into(),
             cause: "\"}\n\u{0}".into(),
             sip: 503,
+            after: std::time::Duration::from_millis(7),
         };
         assert_eq!(
             detail(&step),
-            r#"{"device":"apns:a:0badcafe","cause":"\"}\n\u0000","sip":503}"#
+            r#"{"device":"apns:a:0badcafe","cause":"\"}\n\u0000","sip":503,"ms":7}"#
         );
         assert_eq!(detail(&Step::ConnectionLost {}), "{}");
+        let unpushed = Step::DeviceRegistered {
+            device: "binding".into(),
+            how: "fresh",
+            user_agent: "".into(),
+            since_push: None,
+        };
+        assert_eq!(
+            detail(&unpushed),
+            r#"{"device":"binding","how":"fresh","user-agent":""}"#
+        );
     }
 }

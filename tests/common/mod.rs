@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use fswake::engine::policy::Policy;
 use fswake::engine::{
-    Command, Engine, Event, HeldCall, HoldResult, LegEnd, Registration, Source, Summary, UnregisterWhy, Unregistration,
+    Command, Engine, Event, HeldCall, HoldResult, LegEnd, Note, Record, Registration, Source, Summary, UnregisterWhy,
+    Unregistration,
 };
 use fswake::push::{PushError, PushKind, PushReceipt, PushRequest};
 use fswake::types::{Aor, CallId, DeviceKey, LegId, Moment, Provider, PushParams, PushToken, Target};
@@ -18,7 +19,8 @@ pub struct Bench {
     pub now: Moment,
     pub out: Vec<Command>,
     pub summaries: Vec<Summary>,
-    pub notes: Vec<&'static str>,
+    pub records: Vec<(Record, bool)>,
+    pub notes: Vec<Note>,
 }
 
 pub fn ms(n: u64) -> Duration {
@@ -89,6 +91,7 @@ impl Bench {
             now: Moment::default(),
             out: Vec::new(),
             summaries: Vec::new(),
+            records: Vec::new(),
             notes: Vec::new(),
         }
     }
@@ -102,7 +105,8 @@ impl Bench {
     fn drain(&mut self) {
         while let Some(command) = self.engine.poll_command() {
             match command {
-                Command::Note(note) => self.notes.push(note.step.name()),
+                Command::Note(note) => self.notes.push(note),
+                Command::Record { record, at_once, .. } => self.records.push((record, at_once)),
                 Command::Summarize(summary) => self.summaries.push(summary),
                 other => self.out.push(other),
             }
@@ -144,6 +148,7 @@ impl Bench {
             caller_name: "Alice".into(),
             at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
             max_wait: None,
+            way: fswake::engine::Way::Dialplan,
         }));
     }
 

@@ -36,6 +36,7 @@ fn callers_own_limit_shortens_the_wait_and_never_lengthens_it() {
             caller_name: "".into(),
             at: std::time::SystemTime::UNIX_EPOCH,
             max_wait: Some(Duration::from_secs(own)),
+            way: fswake::engine::Way::Dialplan,
         }));
         b.out.clear();
         b.pass(ms(deadline * 1000 - 1));

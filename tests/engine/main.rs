@@ -4,6 +4,7 @@
 mod common;
 
 mod ends;
+mod journal;
 mod news;
 mod races;
 mod registers;

@@ -86,7 +86,7 @@ fn each_known_pattern_is_named() {
             Pattern::StaleTokens,
             vec![
                 sent.clone(),
-                refused(IPHONE, "gone", "token gone (Unregistered)"),
+                refused(IPHONE, "token-gone", "token gone (Unregistered)"),
                 over("unreachable"),
             ],
         ),
@@ -127,6 +127,7 @@ fn each_known_pattern_is_named() {
                 ("late-register", json!({"device": IPHONE, "late-ms": 3_100})),
             ],
         ),
+        (Pattern::ProviderUnreachable, vec![sent.clone(), over("unreachable")]),
         (
             Pattern::ProviderUnreachable,
             vec![

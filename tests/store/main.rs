@@ -55,6 +55,7 @@ fn line(at_ms: i64) -> StoreOp {
         step: Step::PushSent {
             device: "apns:a:0badcafe".into(),
             tries: 1,
+            user_agent: "Phone/1.0".into(),
         },
     })
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Call, Phase};
 use crate::engine::command::{Cause, Command, HoldResult, Summary};
+use crate::engine::directory::Missed;
 use crate::engine::party::{LegState, Party};
 use crate::engine::step::Step;
 use crate::engine::world::World;
@@ -53,6 +54,7 @@ impl Call {
         let cancel = timed_out.then_some(CancelReason::TimedOut);
         // Not LOSE_RACE: this call was missed, and phones shall say so.
         self.end_with(result, &Cause::Ours("ORIGINATOR_CANCEL"), cancel, world);
+        self.record(None, false, world);
         world.out.push_back(Command::Release {
             call: self.held.call,
             result,
@@ -68,6 +70,10 @@ impl Call {
         world: &mut World<'_>,
     ) {
         self.phase = Phase::Over;
+        let wanted = matches!(
+            result,
+            HoldResult::Abandoned | HoldResult::Timeout | HoldResult::Unreachable
+        );
         for p in 0..self.parties.len() {
             let leg = self.parties[p].leg.take();
             // A leg without 18x went to a phone that slept: no CANCEL reaches it either.
@@ -85,15 +91,20 @@ impl Call {
             {
                 self.push_news(p, PushKind::Cancel(reason), world);
             }
-            if matches!(
-                result,
-                HoldResult::Abandoned | HoldResult::Timeout | HoldResult::Unreachable
-            ) && cancel != Some(CancelReason::AnsweredElsewhere)
-            {
+            if wanted && cancel != Some(CancelReason::AnsweredElsewhere) {
                 self.push_news(p, PushKind::MissedCall, world);
             }
         }
-        self.note(world, Step::CallOver { result });
+        if wanted && cancel != Some(CancelReason::AnsweredElsewhere) {
+            self.remember_who_may_be_late(world);
+        }
+        let caller = match (result, cancel) {
+            (HoldResult::Connected, _) => "connected",
+            (HoldResult::Abandoned, _) => "gone",
+            (HoldResult::Declined, Some(_)) => "rejected",
+            _ => "dialplan",
+        };
+        self.note(world, Step::CallOver { result, caller });
         world.out.push_back(Command::Summarize(Summary {
             call: self.held.call,
             aor: self.held.aor.clone(),
@@ -113,6 +124,23 @@ impl Call {
                 .zip(self.woken)
                 .map(|(invite, register)| invite.since(register)),
         }));
+    }
+
+    /// A phone that was pushed and has not come may still come: too late, and by how much is worth knowing.
+    fn remember_who_may_be_late(&self, world: &mut World<'_>) {
+        for party in self.parties.iter().filter(|p| !p.registered && !p.has_rung) {
+            let Some((device, pushed)) = party.device.as_ref().zip(party.pushed) else {
+                continue;
+            };
+            if let Some(known) = world.directory.device_mut(&self.key, device) {
+                known.missed = Some(Box::new(Missed {
+                    call: self.held.call,
+                    aor: self.held.aor.clone(),
+                    pushed,
+                    over: world.now,
+                }));
+            }
+        }
     }
 
     /// Ends the wait early when nobody is left who could answer.

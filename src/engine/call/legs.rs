@@ -31,11 +31,12 @@ impl Call {
         }
         leg.state = LegState::Ringing;
         party.has_rung = true;
+        let after = world.now.since(leg.since);
         let target = leg.target.clone();
         party.wake = Wake::Done;
         world.directory.saw_alive(&self.key, &target, world.now);
         let device = self.parties[p].label();
-        self.note(world, Step::LegRinging { device });
+        self.note(world, Step::LegRinging { device, after });
     }
 
     /// 200 on a leg.
@@ -67,6 +68,7 @@ impl Call {
                     codec: codec.clone(),
                 };
                 self.note(world, answered);
+                self.record(Some(self.parties[p].label()), false, world);
                 world.out.push_back(Command::Connect { leg, codec });
             }
             Phase::Connecting(_) => self.also_answered.push((n, codec)),
@@ -114,6 +116,8 @@ impl Call {
             let (next, codec) = self.also_answered.remove(0);
             if alive(self, next) {
                 self.phase = Phase::Connecting(next);
+                let device = self.party_of_leg(next).map(|p| self.parties[p].label());
+                self.record(device, false, world);
                 world.out.push_back(Command::Connect {
                     leg: self.leg_id(next),
                     codec,
@@ -136,6 +140,7 @@ impl Call {
             device: self.parties[p].label(),
             cause: end.cause.clone(),
             sip: end.sip_status.unwrap_or(0),
+            after: world.now.since(leg.since),
         };
         self.note(world, ended);
         match verdict(end, &leg) {
@@ -159,6 +164,7 @@ impl Call {
                 Some(CancelReason::DeclinedElsewhere),
                 world,
             );
+            self.record(None, false, world);
             world.out.push_back(Command::Reject {
                 call: self.held.call,
                 cause,

@@ -14,13 +14,13 @@ mod steps;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::command::{Command, Note};
+use super::command::{Command, Note, Record};
 use super::directory::{AorKey, Seen};
 use super::event::HeldCall;
 use super::party::{LegState, Origin, Party, Wake};
 use super::policy::Policy;
 use super::step::Step;
-use super::world::World;
+use super::world::{PendingPush, World};
 use crate::types::push::{PushError, PushReceipt};
 use crate::types::{DeviceKey, LegId, Moment};
 
@@ -88,6 +88,7 @@ impl Call {
             caller: call.held.caller_number.clone(),
             devices: u32::try_from(call.parties.len()).unwrap_or(u32::MAX),
             wait,
+            way: call.held.way,
         };
         call.note(world, held);
         for p in 0..call.parties.len() {
@@ -96,6 +97,7 @@ impl Call {
         call.settle(world);
         if call.phase == Phase::Holding {
             world.out.push_back(Command::Alert(call.held.call));
+            call.record(None, true, world);
         }
         call
     }
@@ -111,14 +113,21 @@ impl Call {
         if has_token && party.set_aside.is_none() {
             if fresh && ringable {
                 self.parties[p].wake = Wake::At(world.now.plus(world.policy.push_delay));
-                let device = self.parties[p].label();
-                self.note(world, Step::DeviceAwake { device });
+                let awake = Step::DeviceAwake {
+                    device: self.parties[p].label(),
+                    seen: self.parties[p].alive.map(|at| world.now.since(at)).unwrap_or_default(),
+                    push_in: world.policy.push_delay,
+                };
+                self.note(world, awake);
             } else {
                 self.push(p, world);
             }
         } else if let Some(reason) = party.set_aside.clone() {
             let (device, reason) = (self.parties[p].label(), reason.into());
             self.note(world, Step::DeviceSetAside { device, reason });
+        } else {
+            let (device, user_agent) = (party.label(), party.user_agent.clone());
+            self.note(world, Step::DeviceWithoutToken { device, user_agent });
         }
         if ringable {
             let origin = if fresh { Origin::Awake } else { Origin::Known };
@@ -169,7 +178,11 @@ impl Call {
             if let Wake::At(when) = self.parties[p].wake
                 && when <= world.now
             {
+                let before = self.pushes;
                 self.push(p, world);
+                if self.pushes > before {
+                    self.record(None, true, world);
+                }
             }
             if let Some(when) = self.parties[p].ring_at
                 && when <= world.now
@@ -194,7 +207,11 @@ impl Call {
         if party.is_out {
             return;
         }
-        let moved = party.target.as_ref() != Some(&seen.target);
+        let how = match &party.target {
+            None => "fresh",
+            Some(before) if *before == seen.target => "refresh",
+            Some(_) => "moved",
+        };
         party.target = Some(seen.target.clone());
         party.alive = Some(world.now);
         party.registered = true;
@@ -204,8 +221,13 @@ impl Call {
             self.woken = Some(world.now);
             self.woken_device = Some(p);
         }
-        let device = party.label();
-        self.note(world, Step::DeviceRegistered { device, moved });
+        let registered = Step::DeviceRegistered {
+            device: party.label(),
+            how,
+            user_agent: seen.user_agent.clone(),
+            since_push: party.pushed.map(|at| world.now.since(at)),
+        };
+        self.note(world, registered);
         match &self.parties[p].leg {
             None => self.ring_after_settling(p, world),
             Some(leg) if leg.state != LegState::Dialing => {}
@@ -217,22 +239,15 @@ impl Call {
     }
 
     /// A push was accepted.
-    pub fn on_push_accepted(&mut self, device: &DeviceKey, receipt: &PushReceipt, world: &mut World<'_>) {
-        let Some(p) = self.party_with(device) else { return };
-        let accepted = Step::PushAccepted {
-            device: self.parties[p].label(),
-            provider_id: receipt.provider_id.as_deref().map(Arc::from),
-            status: receipt.status,
-            attempts: receipt.attempts,
-        };
-        self.note(world, accepted);
+    pub fn on_push_accepted(&mut self, push: &PendingPush, receipt: &PushReceipt, world: &mut World<'_>) {
+        let Some(p) = self.party_with(&push.device) else { return };
+        self.note(world, push.accepted(self.parties[p].label(), receipt, world.now));
     }
 
     /// A push was refused, or not delivered in time.
-    pub fn on_push_refused(&mut self, device: &DeviceKey, error: &PushError, world: &mut World<'_>) {
-        let Some(p) = self.party_with(device) else { return };
-        let (device, reason) = (self.parties[p].label(), error.to_string().into());
-        self.note(world, Step::PushRefused { device, reason });
+    pub fn on_push_refused(&mut self, push: &PendingPush, error: &PushError, world: &mut World<'_>) {
+        let Some(p) = self.party_with(&push.device) else { return };
+        self.note(world, push.refused(self.parties[p].label(), error, world.now));
         if self.phase == Phase::Over || self.parties[p].registered {
             return;
         }
@@ -285,6 +300,21 @@ impl Call {
         }
         self.parties[p].register_call_id.clone_from(&seen.call_id);
         p
+    }
+
+    /// What the call's own record is told: with the next word to FreeSWITCH, or `at_once` where there may be none.
+    fn record(&self, device: Option<Arc<str>>, at_once: bool, world: &mut World<'_>) {
+        let woken = self.woken_device.map(|p| self.parties[p].label());
+        let record = Record {
+            pushes: self.pushes,
+            wake: self.woken.map(|at| at.since(self.since)),
+            device: device.or(woken),
+        };
+        world.out.push_back(Command::Record {
+            call: self.held.call,
+            record,
+            at_once,
+        });
     }
 
     fn note(&self, world: &mut World<'_>, step: Step) {

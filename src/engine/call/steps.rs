@@ -6,7 +6,7 @@ use super::{Call, Phase};
 use crate::engine::command::{Cause, Command};
 use crate::engine::party::{Leg, LegState, Origin, Wake};
 use crate::engine::step::Step;
-use crate::engine::world::{Purpose, World};
+use crate::engine::world::{PendingPush, Purpose, World};
 use crate::types::PushParams;
 use crate::types::push::{About, CallPush, PushKind, PushRequest};
 
@@ -64,7 +64,12 @@ impl Call {
             park_timeout,
             any_codec,
         });
-        self.note(world, Step::LegStarted { device, leg: leg.n });
+        let started = Step::LegStarted {
+            device,
+            leg: leg.n,
+            why: origin,
+        };
+        self.note(world, started);
     }
 
     /// Pushes a device for this call, or rides on a wake that is under way, or finds that it may not.
@@ -111,7 +116,9 @@ impl Call {
             return;
         }
         known.last_push = Some(world.now);
-        let to = known.device.push.clone();
+        // From now on a REGISTER is this call's.
+        known.missed = None;
+        let (to, user_agent) = (known.device.push.clone(), known.device.user_agent.clone());
         let party = &mut self.parties[p];
         party.pushed = Some(world.now);
         party.pushes += 1;
@@ -123,8 +130,12 @@ impl Call {
         self.pushes += 1;
         self.first_push.get_or_insert(world.now);
         self.send_push(p, to, PushKind::Call, left, world);
-        let (device, tries) = (self.parties[p].label(), tries + 1);
-        self.note(world, Step::PushSent { device, tries });
+        let sent = Step::PushSent {
+            device: self.parties[p].label(),
+            tries: tries + 1,
+            user_agent,
+        };
+        self.note(world, sent);
     }
 
     /// A push that says how the call ended, where the app wants it and its provider can carry it.
@@ -145,10 +156,9 @@ impl Call {
         };
         let to = known.device.push.clone();
         let device = self.parties[p].label();
-        let step = if kind == PushKind::MissedCall {
-            Step::MissedCallPushed { device }
-        } else {
-            Step::CancelPushed { device }
+        let step = match kind {
+            PushKind::Cancel(reason) => Step::CancelPushed { device, reason },
+            _ => Step::MissedCallPushed { device },
         };
         self.send_push(p, to, kind, Duration::from_secs(30), world);
         self.note(world, step);
@@ -163,7 +173,12 @@ impl Call {
             PushKind::Call => Purpose::Wake(self.held.call),
             PushKind::Cancel(_) | PushKind::MissedCall => Purpose::News,
         };
-        let id = world.pushes.begin(self.key.clone(), device, purpose);
+        let id = world.pushes.begin(PendingPush {
+            key: self.key.clone(),
+            device,
+            purpose,
+            since: world.now,
+        });
         world.out.push_back(Command::Push(PushRequest {
             id,
             to,

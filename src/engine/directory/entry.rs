@@ -1,10 +1,14 @@
 //! What is known of one AOR: its devices and its bindings.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::engine::command::{Command, Note};
+use crate::engine::event::Registration;
 use crate::engine::limits::Window;
 use crate::engine::policy::Policy;
-use crate::types::{Aor, Device, DeviceKey, Moment, Target};
+use crate::engine::step::Step;
+use crate::types::{Aor, CallId, Device, DeviceKey, Moment, PushParams, Target};
 
 /// An AOR as it is compared: aliases resolved, domain in lower case (or empty with `ignore-domain`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -53,6 +57,8 @@ pub struct Binding {
     pub target: Target,
     /// `Call-ID` of its REGISTERs.
     pub call_id: Arc<str>,
+    /// `User-Agent` of a phone without a token; empty for others, whose device has it.
+    pub user_agent: Arc<str>,
     /// The device it belongs to; `None` for phones without a token.
     pub device: Option<DeviceKey>,
     /// When it runs out.
@@ -73,6 +79,8 @@ pub struct KnownDevice {
     pub heard: bool,
     /// Its last call push.
     pub last_push: Option<Moment>,
+    /// The last call that it was pushed for and did not come to.
+    pub missed: Option<Box<Missed>>,
     /// Call pushes in the current minute, for the rate limit.
     pub recent: Window,
 }
@@ -84,7 +92,51 @@ impl KnownDevice {
             label: key.label().into(),
             heard: true,
             last_push: None,
+            missed: None,
             recent: Window::default(),
+        }
+    }
+}
+
+/// A call that a device was pushed for, and that was over, unanswered, before it registered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missed {
+    /// The call.
+    pub call: CallId,
+    /// Who was called.
+    pub aor: Aor,
+    /// When the device was pushed last.
+    pub pushed: Moment,
+    /// When the call was over.
+    pub over: Moment,
+}
+
+/// A REGISTER this long after a call's end has nothing to do with its push any more.
+const LATE_AT_MOST: Duration = Duration::from_secs(300);
+
+impl Entry {
+    /// Notes that a phone which was pushed for a call registers now that the call is over.
+    pub(super) fn note_late(&mut self, now: Moment, reg: &Registration, out: &mut dyn FnMut(Command)) {
+        let token = reg.push.as_ref().and_then(PushParams::token);
+        for known in &mut self.devices {
+            let is_it = known.device.register_call_id == reg.call_id || known.device.push.token() == token;
+            if known.missed.is_none() || !is_it {
+                continue;
+            }
+            let Some(missed) = known.missed.take() else { continue };
+            let late = now.since(missed.over);
+            if late <= LATE_AT_MOST {
+                out(Command::Note(Note {
+                    call: Some(missed.call),
+                    aor: missed.aor,
+                    step: Step::LateRegister {
+                        device: known.label.clone(),
+                        user_agent: reg.user_agent.clone(),
+                        late,
+                        since_push: now.since(missed.pushed),
+                    },
+                }));
+            }
         }
     }
 }
@@ -111,6 +163,8 @@ pub struct Seen {
     pub target: Target,
     /// `Call-ID` of the REGISTER, the identity of phones without a token.
     pub call_id: Arc<str>,
+    /// `User-Agent` of the REGISTER.
+    pub user_agent: Arc<str>,
     /// False for a registration that was read again and had been known unchanged.
     pub is_news: bool,
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 mod entry;
 mod filing;
 
-pub use self::entry::{AorKey, Binding, Entry, KnownDevice, Seen};
+pub use self::entry::{AorKey, Binding, Entry, KnownDevice, Missed, Seen};
 use super::command::Command;
 use super::event::{Registration, Source, UnregisterWhy, Unregistration};
 use super::policy::{OnUnregister, Policy};
@@ -103,6 +103,9 @@ impl Directory {
         let reading = matches!(reg.source, Source::Reading(_));
         let device = device.filter(|d| !(reading && self.is_held_by_another(d, &key, now)));
         let mut replaced = None;
+        if let Some(entry) = self.entries.get_mut(&key).filter(|_| !reading) {
+            entry.note_late(now, &reg, out);
+        }
         if let Some(device) = &device {
             replaced = self.own(&key, device, &mut reg, out);
         } else if reg.wants_no_push && !reading {
@@ -116,6 +119,7 @@ impl Directory {
             replaced,
             target,
             call_id: reg.call_id,
+            user_agent: reg.user_agent,
             is_news,
         })
     }
@@ -156,7 +160,7 @@ impl Directory {
         let stored = Device {
             aor: reg.aor.clone(),
             push,
-            user_agent: std::mem::take(&mut reg.user_agent),
+            user_agent: reg.user_agent.clone(),
             register_call_id: reg.call_id.clone(),
             first_seen,
             last_seen: reg.at,
@@ -241,6 +245,7 @@ impl Directory {
         bindings.push(Binding {
             target: target.clone(),
             call_id: reg.call_id.clone(),
+            user_agent: device.map_or_else(|| reg.user_agent.clone(), |_| Arc::default()),
             device: device.cloned(),
             expires,
             alive: (!reading).then_some(now),

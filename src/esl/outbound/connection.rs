@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 
 use super::{Order, Outbound, Ring, kind};
 use crate::driver::Input;
-use crate::engine::{Event, LegEnd};
+use crate::engine::{Event, LegEnd, Record};
 use crate::esl::decode::{self, Held};
 use crate::esl::encode;
 use crate::esl::link::Link;
@@ -39,6 +39,8 @@ pub(super) struct Connection {
     /// Legs that were dialed and are not over or bridged.
     ringing: Vec<LegId>,
     counted: bool,
+    /// What the held channel's variables are to say of the wake.
+    record: Record,
 }
 
 /// What the task does after an order.
@@ -59,6 +61,7 @@ impl Connection {
             armed: 0,
             ringing: Vec::new(),
             counted: false,
+            record: Record::default(),
         }
     }
 
@@ -210,14 +213,19 @@ impl Connection {
                 })
                 .await;
             }
+            Order::Record(record, at_once) => {
+                self.record = *record;
+                if at_once {
+                    self.report("held").await?;
+                }
+            }
             Order::Release(result) => {
-                self.api(encode::report(&self.held.channel, self.call, result)).await?;
+                self.report(result).await?;
                 self.command(EslCommand::Resume).await?;
                 return Ok(Next::Close);
             }
             Order::Reject(cause) => {
-                self.api(encode::report(&self.held.channel, self.call, "declined"))
-                    .await?;
+                self.report("declined").await?;
                 self.api(format!("uuid_kill {} {cause}", self.held.channel)).await?;
                 return Ok(Next::Close);
             }
@@ -278,7 +286,7 @@ impl Connection {
         }
         // With socket_resume the end of this connection would end the call (measured, both ways in). Only now is it
         // connected: a dialplan that goes on before must not take it for that.
-        self.api(encode::bridged(&channel)).await?;
+        self.api(encode::bridged(&channel, &self.record)).await?;
         self.see_bridged(leg).await?;
         Ok(true)
     }
@@ -362,6 +370,12 @@ impl Connection {
             debug!(reply = reply.reply_text().unwrap_or_default(), "command refused");
         }
         Ok(())
+    }
+
+    /// The held channel's variables, for its dialplan and its CDR.
+    async fn report(&mut self, result: &str) -> Result<bool, EslError> {
+        let command = encode::report(&self.held.channel, self.call, result, &self.record);
+        self.api(command).await
     }
 
     /// An API command; whether it succeeded.

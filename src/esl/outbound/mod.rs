@@ -21,7 +21,7 @@ use self::connection::Connection;
 use super::decode;
 use super::link::Link;
 use crate::driver::Input;
-use crate::engine::Cause;
+use crate::engine::{Cause, Record};
 use crate::types::{CallId, LegId, Target};
 
 mod connection;
@@ -40,6 +40,8 @@ pub enum Order {
     Kill(LegId, Cause),
     /// Answer and bridge.
     Connect(LegId, Option<Arc<str>>),
+    /// What the channel's variables are to say of the wake; at once, or with the next order that writes some.
+    Record(Box<Record>, bool),
     /// Back to the dialplan, with this `fswake_result`.
     Release(&'static str),
     /// Hang the held channel up.
