@@ -1,6 +1,7 @@
--- fswake's store, version 2. Applied at start inside one transaction when the file's user_version is older;
+-- fswake's store, version 3. Applied at start inside one transaction when the file's user_version is older;
 -- applying it again changes nothing. Text has no length limits: tokens grow when providers please.
--- Since version 1: the two indexes of wakes, which an older file gets here.
+-- Since version 1: the two indexes of wakes, which an older file gets here. Since version 2: devices.public_id, which
+-- fswake adds to an older file before this is applied, and fills in after.
 
 -- What outlives a registration: one row per device that can be pushed.
 CREATE TABLE IF NOT EXISTS devices (
@@ -18,10 +19,12 @@ CREATE TABLE IF NOT EXISTS devices (
     first_seen       INTEGER NOT NULL,             -- seconds since 1970, UTC
     last_seen        INTEGER NOT NULL,             -- seconds since 1970, UTC
     set_aside        TEXT,                         -- why it is not pushed until its next REGISTER
+    public_id        INTEGER,                      -- its name for programs: 64 bits of a hash of provider, app and token
     UNIQUE (provider, app, token)                  -- a token has one owner
 ) STRICT;
 
 CREATE INDEX IF NOT EXISTS devices_by_aor ON devices (aor_user, aor_domain);
+CREATE INDEX IF NOT EXISTS devices_by_public_id ON devices (public_id);
 
 -- The life of every wake, pruned by age and by number of lines.
 CREATE TABLE IF NOT EXISTS journal (
@@ -42,4 +45,4 @@ CREATE INDEX IF NOT EXISTS journal_by_age ON journal (at_ms);
 CREATE INDEX IF NOT EXISTS journal_wakes ON journal (at_ms) WHERE event = 'call-held';
 CREATE INDEX IF NOT EXISTS journal_wakes_by_aor ON journal (aor_user, aor_domain, at_ms) WHERE event = 'call-held';
 
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;

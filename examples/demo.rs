@@ -278,6 +278,9 @@ port = {port}
 [listen]
 addresses = ["{address}"]
 
+[http]
+addresses = []
+
 [store]
 path = '{store}'
 

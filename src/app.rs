@@ -1,6 +1,6 @@
 //! The composition root: configuration in, running daemon out. The only file that knows every part.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -13,10 +13,12 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::config::Config;
+use crate::control::Control;
 use crate::driver::{Driver, Input};
 use crate::engine::{Engine, Event};
 use crate::esl::inbound::Inbound;
 use crate::esl::outbound::Outbound;
+use crate::http::{self, Site};
 use crate::lifecycle::{self, Signal, Signals};
 use crate::logging::SetFilter;
 use crate::push::Pushers;
@@ -95,6 +97,18 @@ impl Daemon {
             tokio::spawn(outbound.clone().listen(listener));
         }
 
+        let esl_up = Arc::new(AtomicBool::new(false));
+        let site = Arc::new(Site {
+            control: Control::new(inputs.clone()),
+            pushers: pushers.clone(),
+            store: store.clone(),
+            store_path: config.store.path.clone(),
+            esl_up: esl_up.clone(),
+            token: config.http.token.clone(),
+        });
+        let http = http::serve::run(config.http.addresses.clone(), http::router(site), stop.clone());
+        on_a_thread("fswake-http", http).context("start the HTTP thread")?;
+
         let driver = Driver {
             engine: Engine::new(config.policy.clone(), devices),
             pushers: pushers.clone(),
@@ -111,7 +125,7 @@ impl Daemon {
             settings,
             inputs: inputs.clone(),
             waiting,
-            up: false,
+            up: esl_up,
             kills: kills_rx,
             stop: stop.clone(),
         };

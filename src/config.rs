@@ -10,6 +10,7 @@
 mod app;
 mod check;
 mod error;
+mod http;
 mod raw;
 mod text;
 
@@ -43,6 +44,8 @@ pub struct Config {
     pub contact: ContactRules,
     /// Where devices and the journal are kept.
     pub store: StoreConfig,
+    /// Where operators and programs ask.
+    pub http: Http,
     /// What is logged, and how.
     pub log: LogConfig,
     /// At shutdown, how long calls under way may take.
@@ -82,6 +85,15 @@ pub struct StoreConfig {
     pub journal_keep: Duration,
     /// The journal's oldest lines are deleted when there are more than so many.
     pub journal_max_lines: u64,
+}
+
+/// Where operators and programs ask: metrics, the JSON interface, the status page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Addresses to listen on; none switches it off.
+    pub addresses: Vec<SocketAddr>,
+    /// What every request has to carry; always there when an address is not loopback.
+    pub token: Option<Secret>,
 }
 
 /// What is logged, and how.

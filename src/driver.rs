@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, info_span, warn};
 
+use crate::control::Ask;
 use crate::engine::{Cause, Command, Delivery, Engine, Event, HeldCall, Note, Notification, Step, Summary};
 use crate::esl::outbound::{Order, Ring};
 use crate::push::Pushers;
@@ -34,6 +35,8 @@ pub enum Input {
     ContactWarnings(Aor, Vec<String>),
     /// A notification that somebody asks for, and where the answer goes. Its id is the loop's to give.
     Notify(Notification, oneshot::Sender<Delivery>),
+    /// A question from outside.
+    Ask(Ask),
     /// Start draining, and answer when the last held call is gone.
     Drain(oneshot::Sender<()>),
 }
@@ -171,6 +174,11 @@ impl Turning {
                 let id = NotificationId(self.asked);
                 self.askers.insert(id, answer);
                 self.feed(Event::NotificationAsked(id, asked));
+            }
+            Input::Ask(ask) => {
+                let now = self.now();
+                ask.answer(&mut self.d.engine, now);
+                self.carry_out();
             }
             Input::Drain(drained) => {
                 self.feed(Event::Draining);

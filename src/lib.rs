@@ -13,11 +13,13 @@
 //! | [`types`] | the field's own words: call, AOR, device, binding, token |
 //! | [`engine`] | decides; pure |
 //! | [`driver`] | the one loop around the engine |
+//! | [`control`] | questions to the loop from outside |
 //! | [`esl`] | FreeSWITCH's event socket |
 //! | [`contact`] | the Contact of a REGISTER: parser and writer |
 //! | [`push`] | APNs, FCM, and what they are told |
 //! | [`store`] | devices and the journal in SQLite |
 //! | [`journal`] | the journal read back: timelines and what they say |
+//! | [`http`] | what operators and programs ask the running daemon |
 //! | [`config`], [`cli`], [`logging`], [`lifecycle`] | what an operator and systemd see |
 //! | [`app`] | puts all of it together |
 //! | [`reload`] | a new configuration in a running daemon |
@@ -34,9 +36,11 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod contact;
+pub mod control;
 pub mod driver;
 pub mod engine;
 pub mod esl;
+pub mod http;
 pub mod journal;
 pub mod lifecycle;
 pub mod logging;

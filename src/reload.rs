@@ -82,6 +82,7 @@ impl Reload {
             policy,
             contact,
             store,
+            http,
             log: LogConfig { format, filter },
             drain_timeout,
             apps: new_apps,
@@ -92,6 +93,7 @@ impl Reload {
         let StoreConfig { .. } = store;
         restart.extend((addresses != old.listen.addresses).then_some("listen.addresses"));
         restart.extend((store != old.store).then_some("store"));
+        restart.extend((http != old.http).then_some("http"));
         restart.extend((format != old.log.format).then_some("log.format"));
 
         old.apps = new_apps;

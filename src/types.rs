@@ -332,6 +332,17 @@ pub struct DeviceKey {
 }
 
 impl DeviceKey {
+    /// Its name for programs.
+    pub fn public_id(&self) -> PublicId {
+        let mut hash = Sha256::new();
+        for part in [self.provider.name(), &self.app, self.token.expose()] {
+            hash.update(part);
+            hash.update([0]);
+        }
+        let digest = hash.finalize();
+        PublicId(digest.iter().take(8).fold(0, |id, byte| id << 8 | u64::from(*byte)))
+    }
+
     /// A name for logs, CDRs and operators: provider, app and token fingerprint.
     pub fn label(&self) -> String {
         format!(
@@ -340,6 +351,25 @@ impl DeviceKey {
             Printable(&self.app),
             self.token.fingerprint()
         )
+    }
+}
+
+/// A device's name for programs: the first 64 bits of a hash of provider, app and token. It stays the same across
+/// restarts, and says nothing of the token or of whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PublicId(pub u64);
+
+impl fmt::Display for PublicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl std::str::FromStr for PublicId {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        u64::from_str_radix(text, 16).map(Self)
     }
 }
 

@@ -91,8 +91,10 @@ fn examples_in_the_example_are_good() {
     }
     place.write("acme-payload.json", r#"{"from-number": "${caller-number}"}"#);
     place.write("esl-password", "secret\n");
+    place.write("http-token", "0123456789abcdef\n");
     let config = place.load();
     assert_eq!(config.freeswitch.password, Secret::new("secret"));
+    assert_eq!(config.http.token, Some(Secret::new("0123456789abcdef")));
     let aliases = [("192.0.2.10", "example.org"), ("sip.example.org", "example.org")];
     let aliases = aliases.map(|(a, b)| (a.to_owned(), b.to_owned()));
     assert_eq!(config.policy.domain_aliases, aliases);
@@ -244,7 +246,7 @@ fn every_mistake_is_shown_with_file_key_value_and_what_is_allowed() {
         ),
         (
             "[wakes]",
-            "wakes: unknown key; allowed here: freeswitch, listen, wake, aor, contact, store, log, run, app",
+            "wakes: unknown key; allowed here: freeswitch, listen, wake, aor, contact, store, http, log, run, app",
         ),
         (
             "[freeswitch]\nport = 'x'",
@@ -317,6 +319,22 @@ fn every_mistake_is_shown_with_file_key_value_and_what_is_allowed() {
             r#"contact.params[1].voip-token: "a;b": the name of a URI parameter: letters, digits and - _ . ! ~ * ' +"#,
         ),
         ("[store]\npath = ''", r#"store.path: "": the name of a file"#),
+        (
+            "[http]\naddresses = ['example.org:80']",
+            r#"http.addresses: "example.org:80": addresses with port, as in "127.0.0.1:8085" or "[::1]:8085"; [] switches it off"#,
+        ),
+        (
+            "[http]\naddresses = ['127.0.0.1:8085', '0.0.0.0:8085']",
+            "http.addresses: 0.0.0.0:8085: an address that others can reach needs http.token-file; without it: 127.0.0.1 or [::1]",
+        ),
+        (
+            "[http]\naddresses = ['[::ffff:192.0.2.1]:80']",
+            "http.addresses: [::ffff:192.0.2.1]:80: an address that others can reach needs http.token-file; without it: 127.0.0.1 or [::1]",
+        ),
+        (
+            "[http]\ntoken-file = 'two-lines'",
+            r#"http.token-file: "two-lines": a file with one line of 16 or more letters, digits and signs"#,
+        ),
         (
             "[log]\nformat = 'xml'",
             r#"log.format: "xml": "pretty", "json" or "journald""#,

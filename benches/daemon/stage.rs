@@ -34,7 +34,7 @@ impl Stage {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("fswake.toml");
         let text = format!(
-            "[freeswitch]\nport = {}\n[listen]\naddresses = ['127.0.0.1:0']\n\
+            "[freeswitch]\nport = {}\n[listen]\naddresses = ['127.0.0.1:0']\n[http]\naddresses = ['127.0.0.1:0']\n\
              [wake]\nfresh-for = '0s'\npush-retries = 0\nmax-wait = '10m'\n\
              device-pushes-per-minute = 0\ncaller-pushes-per-minute = 0\n\
              [store]\npath = '{}'\n\

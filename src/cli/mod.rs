@@ -1,7 +1,12 @@
 //! The command line: one file per subcommand. Results go to stdout, all else to stderr.
 
+mod apps;
+mod calls;
 mod check;
+mod client;
+mod devices;
 mod run;
+mod table;
 mod trace;
 
 use std::path::PathBuf;
@@ -38,6 +43,12 @@ enum Command {
     Run,
     /// Check the configuration and every file that it names
     Check,
+    /// List the devices that are known, show one, or forget one; asks the running daemon
+    Devices(devices::Devices),
+    /// Show the calls that are held now; asks the running daemon
+    Calls(calls::Calls),
+    /// Show the apps and whether their credentials work; asks the running daemon
+    Apps(apps::Apps),
     /// Show the life of a wake as a timeline, and what it says about a missed call
     Trace(trace::Trace),
 }
@@ -49,6 +60,9 @@ impl Cli {
         match self.command {
             Command::Run => run::run(config),
             Command::Check => check::check(&config),
+            Command::Devices(args) => devices::devices(&config, &args),
+            Command::Calls(args) => calls::calls(&config, &args),
+            Command::Apps(args) => apps::apps(&config, &args),
             Command::Trace(args) => trace::trace(&config, &args),
         }
     }

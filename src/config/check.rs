@@ -7,12 +7,14 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
 use super::error::In;
-use super::{Config, ConfigError, Environment, FreeSwitch, Listen, LogConfig, LogFormat, StoreConfig, app, raw, text};
+use super::{
+    Config, ConfigError, Environment, FreeSwitch, Listen, LogConfig, LogFormat, StoreConfig, app, http, raw, text,
+};
 use crate::contact::{ContactRules, ParamNames, ParamSet};
 use crate::engine::policy::{Decline, OnUnregister, Policy};
 use crate::types::Secret;
 
-type Checked<T> = Result<T, ConfigError>;
+pub(super) type Checked<T> = Result<T, ConfigError>;
 
 /// FreeSWITCH's own default password.
 const PASSWORD: &str = "ClueCon";
@@ -59,6 +61,7 @@ pub(super) fn config(raw: raw::Raw, file: Option<&Path>, env: &Environment) -> C
             )?,
             journal_max_lines: journal_max_lines(at, raw.store.journal_max_lines)?,
         },
+        http: http::http(at, files, raw.http)?,
         log: log(at, raw.log, env)?,
         drain_timeout: duration(
             at,
@@ -209,7 +212,8 @@ fn listen(at: In<'_>, raw: raw::Listen) -> Checked<Listen> {
     })
 }
 
-fn list<T: std::str::FromStr>(at: In<'_>, key: &str, written: &[String], allowed: &str) -> Checked<Vec<T>> {
+/// A list of at least one.
+pub(super) fn list<T: std::str::FromStr>(at: In<'_>, key: &str, written: &[String], allowed: &str) -> Checked<Vec<T>> {
     if written.is_empty() {
         return Err(at.wrong(key, written, allowed));
     }

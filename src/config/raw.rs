@@ -15,6 +15,7 @@ pub(super) struct Raw {
     pub aor: AorNames,
     pub contact: Contact,
     pub store: Store,
+    pub http: Http,
     pub log: Log,
     pub run: Run,
     pub app: Vec<AppTable>,
@@ -84,6 +85,13 @@ pub(super) struct Store {
     pub token_ttl: Option<String>,
     pub journal_keep: Option<String>,
     pub journal_max_lines: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Http {
+    pub addresses: Option<Vec<String>>,
+    pub token_file: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

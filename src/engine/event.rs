@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::policy::Policy;
 use crate::types::push::{Payload, PushOutcome};
-use crate::types::{Aor, CallId, LegId, NotificationId, PushId, PushParams, Target, TokenType, UnixSeconds};
+use crate::types::{Aor, CallId, DeviceKey, LegId, NotificationId, PushId, PushParams, Target, TokenType, UnixSeconds};
 
 /// Something that happened outside. Told once or twice makes no difference; too late makes none either.
 #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +73,8 @@ pub enum Event {
     NotificationAsked(NotificationId, Notification),
     /// The operator's settings are others from now on, for calls that are held as well.
     PolicyChanged(Box<Policy>),
+    /// An operator wants a device forgotten.
+    ForgetAsked(DeviceKey),
     /// The daemon is stopping: calls that come now go back to the dialplan at once.
     Draining,
     /// The drain's time is over: every held call goes back to the dialplan.

@@ -14,6 +14,7 @@
 //! | [`notification`] | pushes that somebody asked for and that are no call's |
 //! | [`limits`] | how often a phone may be woken |
 //! | [`world`] | what a call may touch besides itself |
+//! | [`view`] | what an operator may see |
 
 pub mod call;
 pub mod command;
@@ -24,6 +25,7 @@ pub mod notification;
 pub mod party;
 pub mod policy;
 pub mod step;
+pub mod view;
 pub mod world;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -116,6 +118,10 @@ impl Engine {
             Event::PushEnded { push, outcome, at } => self.push_ended(now, push, &outcome, at),
             Event::NotificationAsked(id, asked) => self.notification_asked(now, id, &asked),
             Event::PolicyChanged(policy) => self.change_policy(*policy),
+            Event::ForgetAsked(device) => {
+                self.directory
+                    .forget(&device, &self.policy, &mut |c| self.out.push_back(c));
+            }
             Event::Draining => self.draining = true,
             Event::DrainTimeUp => self.release_all(now),
         }

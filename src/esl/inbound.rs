@@ -4,7 +4,7 @@
 //! are read again; events that arrive meanwhile are newer and are told after them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use freeswitch_esl_tokio::{
@@ -72,8 +72,8 @@ pub struct Inbound {
     pub inputs: mpsc::Sender<Input>,
     /// How many calls wait for a REGISTER: nudge while there is one.
     pub waiting: Arc<AtomicUsize>,
-    /// Whether the connection stands.
-    pub up: bool,
+    /// Whether the connection stands and all registrations were read.
+    pub up: Arc<AtomicBool>,
     /// Legs to be killed whose call's own connection is gone.
     pub kills: mpsc::Receiver<(LegId, Cause)>,
     /// The end.
@@ -108,7 +108,7 @@ impl Inbound {
                 ended = self.session(number, &settings) => ended,
                 Ok(()) = changes.changed() => Ended::Changed,
             };
-            let was_up = std::mem::take(&mut self.up);
+            let was_up = self.up.swap(false, Ordering::Relaxed);
             if matches!(ended, Ended::Stopping) {
                 return;
             }
@@ -166,7 +166,7 @@ impl Inbound {
         for event in meanwhile {
             self.heard(&event, &settings.rules).await?;
         }
-        self.up = true;
+        self.up.store(true, Ordering::Relaxed);
         info!(%host, port, registrations = count, "connected to FreeSWITCH");
         let nudger = CancellationToken::new();
         let _stop_nudging = nudger.clone().drop_guard();

@@ -7,6 +7,7 @@
 //! engine --StoreOp--> StoreWriter::submit --> queue (newest change per device) --> writer thread --> SQLite
 //! ```
 
+pub mod devices;
 mod journal;
 mod queue;
 pub mod sqlite;

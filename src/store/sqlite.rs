@@ -5,7 +5,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, Row, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, Row, Transaction, TransactionBehavior, params};
 
 use super::queue::Batch;
 use super::writer::StoreWriter;
@@ -16,7 +16,7 @@ use crate::types::{Aor, Device, DeviceKey, Provider, PushParams, PushToken, unix
 pub const SCHEMA: &str = include_str!("../../schema.sql");
 
 /// The `user_version` that [`SCHEMA`] sets.
-pub const SCHEMA_VERSION: i64 = 2;
+pub const SCHEMA_VERSION: i64 = 3;
 
 /// How long one statement waits for another process that holds the file before it counts as a failure.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
@@ -210,18 +210,31 @@ fn upgrade(connection: &Connection, path: &Path) -> Result<(), StoreError> {
         });
     }
     if found < SCHEMA_VERSION {
-        let sql = format!("BEGIN IMMEDIATE;\n{SCHEMA}\nCOMMIT;");
-        connection.execute_batch(&sql).map_err(|e| failure(path, &e))?;
+        apply(connection).map_err(|e| failure(path, &e))?;
     }
     Ok(())
 }
 
+fn apply(connection: &Connection) -> rusqlite::Result<()> {
+    let tx = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    if tx.table_exists(None, "devices")? && !tx.column_exists(None, "devices", "public_id")? {
+        tx.execute_batch("ALTER TABLE devices ADD COLUMN public_id INTEGER")?;
+    }
+    tx.execute_batch(SCHEMA)?;
+    let mut unnamed = tx.prepare(&format!("SELECT {DEVICE}, id FROM devices WHERE public_id IS NULL"))?;
+    let mut name = tx.prepare("UPDATE devices SET public_id = ?1 WHERE id = ?2")?;
+    let found = unnamed.query_map([], |row| Ok((device(row)?.key(), row.get::<_, i64>("id")?)))?;
+    for found in found.collect::<rusqlite::Result<Vec<_>>>()? {
+        if let (Some(key), id) = found {
+            name.execute(params![key.public_id().0.cast_signed(), id])?;
+        }
+    }
+    drop((unnamed, name));
+    tx.commit()
+}
+
 fn devices(connection: &Connection) -> rusqlite::Result<Vec<Device>> {
-    let mut query = connection.prepare(
-        "SELECT aor_user, aor_domain, provider, app, team, call_token, remote_token, user_agent, register_call_id,
-                first_seen, last_seen, set_aside
-         FROM devices",
-    )?;
+    let mut query = connection.prepare(&format!("SELECT {DEVICE} FROM devices"))?;
     query.query_map([], device)?.collect()
 }
 
@@ -281,8 +294,8 @@ fn left_out(done: rusqlite::Result<usize>) -> rusqlite::Result<u64> {
 fn put(db: &Connection, key: &DeviceKey, device: &Device) -> rusqlite::Result<usize> {
     db.prepare_cached(
         "INSERT INTO devices (aor_user, aor_domain, provider, app, token, team, call_token, remote_token, user_agent,
-                              register_call_id, first_seen, last_seen, set_aside)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+                              register_call_id, first_seen, last_seen, set_aside, public_id)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
          ON CONFLICT (provider, app, token) DO UPDATE SET
              aor_user = excluded.aor_user, aor_domain = excluded.aor_domain, team = excluded.team,
              call_token = excluded.call_token, remote_token = excluded.remote_token,
@@ -303,6 +316,7 @@ fn put(db: &Connection, key: &DeviceKey, device: &Device) -> rusqlite::Result<us
         device.first_seen,
         device.last_seen,
         device.set_aside,
+        key.public_id().0.cast_signed(),
     ])
 }
 
@@ -334,7 +348,11 @@ fn append(db: &Connection, entry: &JournalEntry) -> rusqlite::Result<usize> {
     ])
 }
 
-fn device(row: &Row<'_>) -> rusqlite::Result<Device> {
+/// What [`device`] reads, in its order.
+pub(super) const DEVICE: &str = "aor_user, aor_domain, provider, app, team, call_token, remote_token, user_agent, \
+                                 register_call_id, first_seen, last_seen, set_aside";
+
+pub(super) fn device(row: &Row<'_>) -> rusqlite::Result<Device> {
     let token = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(column)?.map(PushToken::new));
     Ok(Device {
         aor: Aor::new(row.get::<_, String>(0)?, row.get::<_, String>(1)?),

@@ -51,6 +51,7 @@ impl Stage {
         let port = i64::from(stage.fs.address().port());
         stage.set("freeswitch.port", port);
         stage.set("listen.addresses", vec!["127.0.0.1:0"]);
+        stage.set("http.addresses", vec!["127.0.0.1:0"]);
         stage.set("wake.fresh-for", "0s");
         stage.set("wake.push-gap", "0s");
         let store = stage.dir.path().join("fswake.db").display().to_string();

@@ -322,6 +322,9 @@ fn store_of_version_1_is_upgraded_with_all_that_is_in_it() {
     let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
     assert_eq!((version, count(&place.path, "journal")), (SCHEMA_VERSION, 1));
     assert_eq!(indexes(&db), indexes(&fresh));
+    let key = snapshot.devices[0].key().unwrap();
+    let found = fswake::store::devices::find(&db, key.public_id()).unwrap();
+    assert_eq!(found.as_ref(), Some(&snapshot.devices[0]));
 }
 
 #[test]

@@ -10,6 +10,7 @@
 mod ending;
 mod legs;
 mod steps;
+mod view;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -347,6 +347,13 @@ impl Directory {
         }
     }
 
+    /// Forgets a device because an operator says so.
+    pub fn forget(&mut self, device: &DeviceKey, policy: &Policy, out: &mut dyn FnMut(Command)) {
+        let key = AorKey::of(&device.aor, policy);
+        self.remove_device(&key, device, "asked", out);
+        self.drop_if_empty(&key);
+    }
+
     /// Forgets devices of this AOR that were not seen for `token_ttl`.
     pub fn forget_old(&mut self, key: &AorKey, at: UnixSeconds, policy: &Policy, out: &mut dyn FnMut(Command)) {
         let Some(entry) = self.entries.get(key) else { return };

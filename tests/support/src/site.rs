@@ -419,6 +419,8 @@ host = "127.0.0.1"
 port = {esl}
 [listen]
 addresses = ["{fswake}"]
+[http]
+addresses = ["127.0.0.1:0"]
 [wake]
 {wake}
 [store]

@@ -1,0 +1,47 @@
+//! `fswake apps`.
+
+use clap::Args;
+use serde_json::Value;
+
+use super::client::{Client, talk};
+use super::table;
+use crate::config::Config;
+
+#[derive(Debug, Args)]
+pub(super) struct Apps {
+    /// JSON, as /v1/apps says it
+    #[arg(long)]
+    json: bool,
+}
+
+/// One line for each app.
+pub(super) fn apps(config: &Config, args: &Apps) -> anyhow::Result<()> {
+    let client = Client::new(config)?;
+    let answer: Value = talk(client.get("/v1/apps"))?;
+    if args.json {
+        return Ok(table::json(&answer)?);
+    }
+    let rows: Vec<_> = table::list(&answer, "apps").iter().map(row).collect();
+    let headings = ["NAME", "PROVIDER", "CREDENTIALS", "DAYS LEFT", "STATE", "LAST SUCCESS"];
+    Ok(table::write(headings, &rows)?)
+}
+
+fn row(app: &Value) -> [String; 6] {
+    let problems = table::list(app, "problems").iter();
+    let problems: Vec<_> = problems
+        .map(|p| format!("{}: {}", table::text(&p["kind"]), table::text(&p["reason"])))
+        .collect();
+    let state = if problems.is_empty() {
+        "ok".to_owned()
+    } else {
+        problems.join("; ")
+    };
+    [
+        table::text(&app["name"]),
+        table::text(&app["provider"]),
+        table::text(&app["credentials"]),
+        table::text(&app["days_left"]),
+        state,
+        table::when(&app["last_success"]),
+    ]
+}

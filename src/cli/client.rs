@@ -1,0 +1,119 @@
+//! How subcommands talk to the running daemon: its own HTTP interface, found through the same configuration.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use reqwest::{Method, Response, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::config::Config;
+use crate::types::Secret;
+
+/// How long the daemon may take to answer; a push may take as long as its own limit.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// A conversation with the running daemon.
+pub(super) struct Client {
+    http: reqwest::Client,
+    address: SocketAddr,
+    token: Option<Secret>,
+}
+
+impl Client {
+    /// The daemon of this configuration.
+    pub fn new(config: &Config) -> anyhow::Result<Self> {
+        let Some(address) = config.http.addresses.first() else {
+            bail!("http.addresses is empty: this daemon cannot be asked");
+        };
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            // The interface is plain HTTP on this host: no authority has to be read.
+            .tls_certs_only([])
+            .timeout(PATIENCE)
+            .build()
+            .context("HTTP client")?;
+        Ok(Self {
+            http,
+            address: reachable(*address),
+            token: config.http.token.clone(),
+        })
+    }
+
+    /// Asks for something, `path` with its query.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        self.json(self.send(Method::GET, path, None::<&()>).await?).await
+    }
+
+    #[allow(dead_code, reason = "for fswake push")]
+    /// Sends something, and returns the answer.
+    pub async fn post<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> anyhow::Result<T> {
+        self.json(self.send(Method::POST, path, Some(body)).await?).await
+    }
+
+    /// Removes something.
+    pub async fn delete(&self, path: &str) -> anyhow::Result<()> {
+        self.send(Method::DELETE, path, None::<&()>).await.map(drop)
+    }
+
+    async fn send<B: Serialize>(&self, method: Method, path: &str, body: Option<&B>) -> anyhow::Result<Response> {
+        let mut request = self.http.request(method, format!("http://{}{path}", self.address));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token.expose());
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await.map_err(|error| self.unreached(&error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        // Problem details (RFC 9457), if it is the daemon that answers.
+        let said: serde_json::Value = response.json().await.unwrap_or_default();
+        let detail = said["detail"].as_str().unwrap_or("no reason given");
+        let detail = crate::types::Printable(detail);
+        if status == StatusCode::UNAUTHORIZED {
+            bail!("{detail}\nhint: the running daemon has another http.token-file than this configuration");
+        }
+        Err(anyhow!("{detail}"))
+    }
+
+    async fn json<T: DeserializeOwned>(&self, response: Response) -> anyhow::Result<T> {
+        let answer = response.json().await;
+        answer.with_context(|| {
+            format!(
+                "the answer of {} is not what fswake says: another version?",
+                self.address
+            )
+        })
+    }
+
+    fn unreached(&self, error: &reqwest::Error) -> anyhow::Error {
+        let address = self.address;
+        if error.is_timeout() {
+            return anyhow!("the daemon at {address} does not answer");
+        }
+        anyhow!(
+            "no daemon at {address}\nhint: is it running (systemctl status fswake), and is this its configuration \
+             (--config, http.addresses)?"
+        )
+    }
+}
+
+/// Where a listening address is reached from this host.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// Runs a conversation.
+pub(super) fn talk<T>(conversation: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(conversation)
+}

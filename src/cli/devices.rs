@@ -1,0 +1,142 @@
+//! `fswake devices`.
+
+use std::io::Write;
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::client::{Client, talk};
+use super::table;
+use crate::config::Config;
+use crate::types::Printable;
+
+/// Devices in one answer.
+const PAGE: usize = 500;
+
+#[derive(Debug, Args)]
+pub(super) struct Devices {
+    #[command(subcommand)]
+    what: Option<What>,
+    /// JSON, as /v1/devices says it; a list is one object a line
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// All devices, or one user's (the default)
+    List {
+        /// user@domain
+        aor: Option<String>,
+    },
+    /// One device and where its phone is
+    Show {
+        /// As the list says it
+        id: String,
+    },
+    /// Forget a device: it is not pushed until it registers again
+    Forget {
+        /// As the list says it
+        id: String,
+    },
+}
+
+/// Lists, shows or forgets.
+pub(super) fn devices(config: &Config, args: &Devices) -> anyhow::Result<()> {
+    let client = Client::new(config)?;
+    match &args.what {
+        None => talk(list(&client, None, args.json)),
+        Some(What::List { aor }) => talk(list(&client, aor.as_deref(), args.json)),
+        Some(What::Show { id }) => {
+            let device: Value = talk(client.get(&path(id)))?;
+            if args.json {
+                return Ok(table::json(&device)?);
+            }
+            Ok(show(&device)?)
+        }
+        Some(What::Forget { id }) => {
+            talk(client.delete(&path(id)))?;
+            let mut out = std::io::stdout().lock();
+            Ok(writeln!(out, "forgotten: {id}")?)
+        }
+    }
+}
+
+fn path(id: &str) -> String {
+    format!("/v1/devices/{}", encoded(id))
+}
+
+/// Text as it may stand in a path or a query.
+fn encoded(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+/// Page by page: a million devices are never in memory at once, unless they go to a table, which has to be measured.
+async fn list(client: &Client, aor: Option<&str>, json: bool) -> anyhow::Result<()> {
+    let mut rows = Vec::new();
+    let aor = aor.map(|aor| format!("&aor={}", encoded(aor))).unwrap_or_default();
+    let mut after = 0;
+    loop {
+        let answer: Value = client
+            .get(&format!("/v1/devices?limit={PAGE}&after={after}{aor}"))
+            .await?;
+        for device in table::list(&answer, "devices") {
+            if json {
+                writeln!(std::io::stdout().lock(), "{device}")?;
+            } else {
+                rows.push(row(device));
+            }
+        }
+        match answer["next"].as_i64() {
+            Some(next) => after = next,
+            None => break,
+        }
+    }
+    if !json {
+        let headings = ["ID", "AOR", "PROVIDER", "APP", "SERVED BY", "LAST SEEN", "STATE"];
+        table::write(headings, &rows)?;
+    }
+    Ok(())
+}
+
+fn row(device: &Value) -> [String; 7] {
+    let state = match device["set_aside"].as_str() {
+        Some(reason) => format!("set aside: {reason}"),
+        None => "ok".into(),
+    };
+    [
+        table::text(&device["id"]),
+        table::text(&device["aor"]),
+        table::text(&device["provider"]),
+        table::text(&device["app"]),
+        table::text(&device["served_by"]),
+        table::when(&device["last_seen"]),
+        state,
+    ]
+}
+
+fn show(device: &Value) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let lines = [
+        ("id", table::text(&device["id"])),
+        ("aor", table::text(&device["aor"])),
+        ("provider", table::text(&device["provider"])),
+        ("app", table::text(&device["app"])),
+        ("served by", table::text(&device["served_by"])),
+        ("call token", table::text(&device["call_token"])),
+        ("remote token", table::text(&device["remote_token"])),
+        ("user agent", table::text(&device["user_agent"])),
+        ("first seen", table::when(&device["first_seen"])),
+        ("last seen", table::when(&device["last_seen"])),
+        ("set aside", table::text(&device["set_aside"])),
+    ];
+    for (name, value) in &lines {
+        writeln!(out, "{name:<13} {}", Printable(value))?;
+    }
+    for binding in table::list(device, "bindings") {
+        let contact = table::text(&binding["contact"]);
+        let left = table::text(&binding["expires_in_s"]);
+        writeln!(out, "{:<13} {} (expires in {left} s)", "contact", Printable(&contact))?;
+    }
+    Ok(())
+}

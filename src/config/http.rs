@@ -1,0 +1,39 @@
+//! The section `[http]`: who may ask the daemon, and where.
+
+use super::check::{Checked, Files, list};
+use super::error::In;
+use super::{Http, raw};
+use crate::types::Secret;
+
+/// A token that could be guessed is none.
+const SHORTEST_TOKEN: usize = 16;
+
+pub(super) fn http(at: In<'_>, files: Files<'_>, raw: raw::Http) -> Checked<Http> {
+    let written = raw.addresses.unwrap_or_else(|| vec!["127.0.0.1:8085".into()]);
+    let addresses: Vec<std::net::SocketAddr> = if written.is_empty() {
+        Vec::new()
+    } else {
+        let allowed = r#"addresses with port, as in "127.0.0.1:8085" or "[::1]:8085"; [] switches it off"#;
+        list(at, "http.addresses", &written, allowed)?
+    };
+    let token = match raw.token_file {
+        None => None,
+        Some(name) => {
+            let key = "http.token-file";
+            let (path, text) = files.read(at, key, &name)?;
+            let token = text.trim_end_matches(['\r', '\n']);
+            if token.len() < SHORTEST_TOKEN || !token.bytes().all(|b| b.is_ascii_graphic()) {
+                let allowed = format!("a file with one line of {SHORTEST_TOKEN} or more letters, digits and signs");
+                return Err(at.wrong(key, path, allowed));
+            }
+            Some(Secret::new(token))
+        }
+    };
+    if token.is_none()
+        && let Some(open) = addresses.iter().find(|a| !a.ip().to_canonical().is_loopback())
+    {
+        let allowed = "an address that others can reach needs http.token-file; without it: 127.0.0.1 or [::1]";
+        return Err(at.wrong("http.addresses", open, allowed));
+    }
+    Ok(Http { addresses, token })
+}

@@ -1,0 +1,54 @@
+//! A held call as an operator sees it.
+
+use super::{Call, Phase};
+use crate::engine::party::{LegState, Party, Wake};
+use crate::engine::view::{CallView, PartyState, PartyView};
+use crate::types::Moment;
+
+impl Call {
+    /// A copy of what may be shown.
+    pub fn view(&self, now: Moment) -> CallView {
+        CallView {
+            call: self.held.call,
+            aor: self.held.aor.clone(),
+            caller_number: self.held.caller_number.clone(),
+            caller_name: self.held.caller_name.clone(),
+            at: self.held.at,
+            held: now.since(self.since),
+            left: self.deadline.since(now),
+            connecting: matches!(self.phase, Phase::Connecting(_)),
+            parties: self.parties.iter().map(party).collect(),
+        }
+    }
+}
+
+fn party(party: &Party) -> PartyView {
+    PartyView {
+        device: party.device.clone(),
+        label: party.label(),
+        state: state(party),
+        pushes: party.pushes,
+    }
+}
+
+fn state(party: &Party) -> PartyState {
+    match party.leg.as_ref().map(|leg| leg.state) {
+        Some(LegState::Answered) => return PartyState::Answered,
+        Some(LegState::Ringing) => return PartyState::Ringing,
+        Some(LegState::Dialing) => return PartyState::Dialing,
+        None => {}
+    }
+    if party.is_out {
+        PartyState::Out
+    } else if party.ring_at.is_some() || party.registered {
+        PartyState::Registered
+    } else if party.pushed.is_some() && party.wake != Wake::Impossible {
+        PartyState::Pushed
+    } else if matches!(party.wake, Wake::At(_)) {
+        PartyState::PushDue
+    } else if party.set_aside.is_some() {
+        PartyState::SetAside
+    } else {
+        PartyState::Unreachable
+    }
+}

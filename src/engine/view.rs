@@ -1,0 +1,151 @@
+//! What an operator may see of the engine: copies, each made in bounded time.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::Engine;
+use super::directory::{AorKey, Entry};
+use crate::types::{Aor, CallId, Device, DeviceKey, Moment, Target};
+
+/// A held call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallView {
+    /// Ours.
+    pub call: CallId,
+    /// Who is called.
+    pub aor: Aor,
+    /// Caller's number; may be empty.
+    pub caller_number: Arc<str>,
+    /// Caller's name; may be empty, any text.
+    pub caller_name: Arc<str>,
+    /// Since when it is held (UTC).
+    pub at: SystemTime,
+    /// For how long it has been held.
+    pub held: Duration,
+    /// What is left of the wait.
+    pub left: Duration,
+    /// Whether a phone has answered and is being bridged.
+    pub connecting: bool,
+    /// Who could answer.
+    pub parties: Vec<PartyView>,
+}
+
+/// One who could answer a held call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartyView {
+    /// The device; `None` for a phone without a token.
+    pub device: Option<DeviceKey>,
+    /// Its name in logs and CDRs.
+    pub label: Arc<str>,
+    /// How it stands.
+    pub state: PartyState,
+    /// How many pushes were sent to it for this call.
+    pub pushes: u32,
+}
+
+/// How one party of a held call stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartyState {
+    /// Answered.
+    Answered,
+    /// 18x heard.
+    Ringing,
+    /// An INVITE is under way.
+    Dialing,
+    /// Registered for this call, and not dialed yet.
+    Registered,
+    /// A push is due later: the phone may be awake, or has been pushed for another call.
+    PushDue,
+    /// Pushed; no REGISTER yet.
+    Pushed,
+    /// Its token is not used.
+    SetAside,
+    /// Cannot be reached in this call.
+    Unreachable,
+    /// Declined, or rang and stopped.
+    Out,
+}
+
+impl PartyState {
+    /// The word that programs read.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Ringing => "ringing",
+            Self::Dialing => "dialing",
+            Self::Registered => "registered",
+            Self::PushDue => "push-due",
+            Self::Pushed => "pushed",
+            Self::SetAside => "set-aside",
+            Self::Unreachable => "unreachable",
+            Self::Out => "out",
+        }
+    }
+}
+
+/// What one AOR has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AorView {
+    /// Its devices, oldest first.
+    pub devices: Vec<Device>,
+    /// Its live contacts, oldest first.
+    pub bindings: Vec<BindingView>,
+}
+
+/// A live contact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindingView {
+    /// The device that it belongs to, if it has a token.
+    pub device: Option<DeviceKey>,
+    /// Where it is.
+    pub target: Target,
+    /// When it runs out, from now on.
+    pub expires_in: Duration,
+    /// How long ago the phone was last heard of, where that is known.
+    pub heard_ago: Option<Duration>,
+}
+
+impl AorView {
+    fn of(entry: &Entry, now: Moment) -> Self {
+        let bindings = entry.bindings.iter().filter(|b| b.expires > now);
+        Self {
+            devices: entry.devices.iter().map(|d| d.device.clone()).collect(),
+            bindings: bindings
+                .map(|b| BindingView {
+                    device: b.device.clone(),
+                    target: b.target.clone(),
+                    expires_in: b.expires.since(now),
+                    heard_ago: b.alive.map(|at| now.since(at)),
+                })
+                .collect(),
+        }
+    }
+}
+
+impl Engine {
+    /// The names of all held calls, in no order.
+    pub fn call_ids(&self) -> Vec<CallId> {
+        self.calls.keys().copied().collect()
+    }
+
+    /// One held call.
+    pub fn call(&self, id: CallId, now: Moment) -> Option<CallView> {
+        Some(self.calls.get(&id)?.call.view(now))
+    }
+
+    /// What an AOR has, by any name that a call may use for it.
+    pub fn aor(&self, aor: &Aor, now: Moment) -> AorView {
+        let entry = self.directory.entry(&AorKey::of(aor, &self.policy));
+        entry.map(|e| AorView::of(e, now)).unwrap_or_default()
+    }
+
+    /// Whether a device is known.
+    pub fn knows(&self, device: &DeviceKey) -> bool {
+        self.aor_has(&AorKey::of(&device.aor, &self.policy), device)
+    }
+
+    fn aor_has(&self, key: &AorKey, device: &DeviceKey) -> bool {
+        let entry = self.directory.entry(key);
+        entry.is_some_and(|e| e.devices.iter().any(|d| d.device.key().as_ref() == Some(device)))
+    }
+}

@@ -1,0 +1,80 @@
+//! The configured apps, and whether their credentials work.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use super::Site;
+use crate::push::health::AppState;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Apps {
+    apps: Vec<App>,
+}
+
+#[derive(Debug, Serialize)]
+struct App {
+    name: String,
+    provider: String,
+    tenant: Option<String>,
+    domains: Vec<String>,
+    credentials: &'static str,
+    ok: bool,
+    expires: Option<i64>,
+    days_left: Option<i64>,
+    problems: Vec<AppProblem>,
+    last_success: Option<i64>,
+    last_failure: Option<LastFailure>,
+}
+
+#[derive(Debug, Serialize)]
+struct AppProblem {
+    kind: &'static str,
+    since: i64,
+    reason: String,
+}
+
+#[derive(Debug, Serialize)]
+struct LastFailure {
+    at: i64,
+    class: &'static str,
+    reason: String,
+}
+
+/// All apps, in the order of the configuration: the first that serves a phone is used.
+pub(super) async fn list(State(site): State<Arc<Site>>) -> Json<Apps> {
+    let apps = site.pushers.states().into_iter().map(App::from).collect();
+    Json(Apps { apps })
+}
+
+impl From<AppState> for App {
+    fn from(state: AppState) -> Self {
+        Self {
+            ok: state.is_ok(),
+            name: state.name.to_string(),
+            provider: state.provider.name().to_owned(),
+            tenant: state.tenant,
+            domains: state.domains,
+            credentials: state.credentials,
+            expires: state.expires,
+            days_left: state.days_left,
+            problems: state
+                .problems
+                .into_iter()
+                .map(|p| AppProblem {
+                    kind: p.kind.as_str(),
+                    since: p.since,
+                    reason: p.reason,
+                })
+                .collect(),
+            last_success: state.last_success,
+            last_failure: state.last_failure.map(|f| LastFailure {
+                at: f.at,
+                class: f.class,
+                reason: f.reason,
+            }),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Calls that are held now.
+
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use super::{Problem, Site};
+use crate::engine::view::{CallView, PartyView};
+
+#[derive(Debug, Serialize)]
+pub(super) struct Calls {
+    calls: Vec<Call>,
+}
+
+#[derive(Debug, Serialize)]
+struct Call {
+    #[serde(rename = "call")]
+    id: String,
+    aor: String,
+    caller: String,
+    caller_name: String,
+    held_at_ms: u64,
+    held_ms: u64,
+    left_ms: u64,
+    state: &'static str,
+    devices: Vec<Party>,
+}
+
+#[derive(Debug, Serialize)]
+struct Party {
+    /// Its id under `/v1/devices`; `null` for a phone without a token.
+    id: Option<String>,
+    device: String,
+    state: &'static str,
+    pushes: u32,
+}
+
+/// All held calls, longest held first.
+pub(super) async fn held(State(site): State<Arc<Site>>) -> Result<Json<Calls>, Problem> {
+    let calls = site.control.calls().await?;
+    Ok(Json(Calls {
+        calls: calls.into_iter().map(Call::from).collect(),
+    }))
+}
+
+fn ms(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl From<CallView> for Call {
+    fn from(call: CallView) -> Self {
+        Self {
+            id: call.call.to_string(),
+            aor: call.aor.to_string(),
+            caller: call.caller_number.to_string(),
+            caller_name: call.caller_name.to_string(),
+            held_at_ms: call.at.duration_since(UNIX_EPOCH).map_or(0, ms),
+            held_ms: ms(call.held),
+            left_ms: ms(call.left),
+            state: if call.connecting { "connecting" } else { "held" },
+            devices: call.parties.iter().map(Party::from).collect(),
+        }
+    }
+}
+
+impl From<&PartyView> for Party {
+    fn from(party: &PartyView) -> Self {
+        Self {
+            id: party.device.as_ref().map(|key| key.public_id().to_string()),
+            device: party.label.to_string(),
+            state: party.state.as_str(),
+            pushes: party.pushes,
+        }
+    }
+}

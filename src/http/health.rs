@@ -1,0 +1,78 @@
+//! Whether the process lives, and whether it is fit for work.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::{Site, guard};
+
+/// Answers while the process lives.
+pub(super) async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// One thing that has to be well.
+#[derive(Debug, Serialize)]
+struct Check {
+    name: String,
+    ok: bool,
+    /// What is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+impl Check {
+    fn new(name: impl Into<String>, problem: Option<String>) -> Self {
+        Self {
+            name: name.into(),
+            ok: problem.is_none(),
+            problem,
+        }
+    }
+}
+
+/// Whether sleeping phones would be woken now, and what stands in the way. Without the token it says yes or no only.
+pub(super) async fn ready(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
+    let checks = checks(&site);
+    let ready = checks.iter().all(|check| check.ok);
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let may_know = site
+        .token
+        .as_ref()
+        .is_none_or(|token| guard::bears(&headers, token.expose()));
+    let body = if may_know {
+        serde_json::json!({ "ready": ready, "checks": checks })
+    } else {
+        serde_json::json!({ "ready": ready })
+    };
+    (status, Json(body)).into_response()
+}
+
+fn checks(site: &Site) -> Vec<Check> {
+    let esl_up = site.esl_up.load(Ordering::Relaxed);
+    let failing = site.store.health().failing;
+    let mut checks = vec![
+        Check::new(
+            "esl",
+            (!esl_up).then(|| "no connection to FreeSWITCH's event socket".into()),
+        ),
+        Check::new("store", failing.map(|f| format!("cannot be written: {}", f.reason))),
+    ];
+    checks.extend(site.pushers.states().into_iter().map(|app| {
+        let problem = app
+            .problems
+            .first()
+            .map(|p| format!("{}: {}", p.kind.as_str(), p.reason));
+        Check::new(format!("app {}", app.name), problem)
+    }));
+    checks
+}

@@ -1,0 +1,86 @@
+//! What operators and programs ask the running daemon: HTTP on loopback, or anywhere with a token.
+//!
+//! ```text
+//! serve (sockets, limits) -> guard (who may ask) -> routes -> calls, devices, wakes, apps, health
+//!                                                              |  control: the driver's loop, in slices
+//!                                                              |  journal, store: SQLite, read-only
+//! ```
+//!
+//! It runs on a thread of its own, and nothing here can make a call wait: the loop is asked one bounded question at a
+//! time, and reading the store takes no lock that the writer needs. Whoever asks may be hostile: heads, bodies, connections
+//! and the time that each may last are limited ([`serve`]), and a web page in an operator's browser gets nothing
+//! ([`guard`]).
+
+mod apps;
+mod calls;
+mod devices;
+pub mod guard;
+mod health;
+mod openapi;
+mod problem;
+pub mod serve;
+mod wakes;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use axum::Router;
+use axum::routing::{delete, get};
+
+pub use self::openapi::DOCUMENT;
+pub use self::problem::Problem;
+use crate::control::Control;
+use crate::push::Pushers;
+use crate::store::StoreWriter;
+use crate::types::Secret;
+
+/// What the answers are made of.
+pub struct Site {
+    /// The driver's loop.
+    pub control: Control,
+    /// The apps.
+    pub pushers: Pushers,
+    /// How the store is doing.
+    pub store: StoreWriter,
+    /// Its file, for reading.
+    pub store_path: PathBuf,
+    /// Whether the connection to FreeSWITCH's event socket stands.
+    pub esl_up: Arc<AtomicBool>,
+    /// What every request has to carry, if anything.
+    pub token: Option<Secret>,
+}
+
+/// Makes the table of routes and the router from one list, so that they cannot differ.
+macro_rules! routes {
+    ($($method:ident $path:literal $handler:path),* $(,)?) => {
+        /// Every route, as method and path; the OpenAPI document describes the same.
+        pub const ROUTES: &[(&str, &str)] = &[$((stringify!($method), $path)),*];
+
+        fn table() -> Router<Arc<Site>> {
+            Router::new()$(.route($path, $method($handler)))*
+        }
+    };
+}
+
+routes! {
+    get "/healthz" health::alive,
+    get "/readyz" health::ready,
+    get "/v1/apps" apps::list,
+    get "/v1/calls" calls::held,
+    get "/v1/devices" devices::list,
+    get "/v1/devices/{id}" devices::show,
+    delete "/v1/devices/{id}" devices::forget,
+    get "/v1/openapi.json" openapi::document,
+    get "/v1/wakes" wakes::recent,
+    get "/v1/wakes/{call}" wakes::timeline,
+}
+
+/// The whole interface.
+pub fn router(site: Arc<Site>) -> Router {
+    table()
+        .fallback(problem::no_such_thing)
+        .method_not_allowed_fallback(problem::wrong_method)
+        .layer(axum::middleware::from_fn_with_state(site.clone(), guard::check))
+        .with_state(site)
+}

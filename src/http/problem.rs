@@ -1,0 +1,107 @@
+//! Errors as programs read them: problem details (RFC 9457).
+
+use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::control::NoAnswer;
+use crate::journal::JournalError;
+
+/// Why a request was not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    status: StatusCode,
+    detail: String,
+}
+
+impl Problem {
+    /// With a status, and a sentence for whoever wrote the request.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            detail: detail.into(),
+        }
+    }
+
+    /// A value that is not allowed.
+    pub fn wrong(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// Something that is not there.
+    pub fn missing(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or("Error"),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        let mut response = (self.status, body.to_string()).into_response();
+        let headers = response.headers_mut();
+        let json = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, json);
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<NoAnswer> for Problem {
+    fn from(error: NoAnswer) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+    }
+}
+
+impl From<JournalError> for Problem {
+    /// Without the file's name: whoever asks need not know where it is, and the log has it.
+    fn from(error: JournalError) -> Self {
+        tracing::warn!(%error, "a request could not read the store");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the store cannot be read")
+    }
+}
+
+impl From<rusqlite::Error> for Problem {
+    fn from(error: rusqlite::Error) -> Self {
+        tracing::warn!(%error, "a request could not read the store");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "the store cannot be read")
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(error: QueryRejection) -> Self {
+        Self::wrong(error.body_text())
+    }
+}
+
+impl From<PathRejection> for Problem {
+    fn from(error: PathRejection) -> Self {
+        Self::new(error.status(), error.body_text())
+    }
+}
+
+impl From<JsonRejection> for Problem {
+    fn from(error: JsonRejection) -> Self {
+        Self::new(error.status(), error.body_text())
+    }
+}
+
+/// No such path.
+pub(super) async fn no_such_thing() -> Problem {
+    Problem::missing("no such path; /v1/openapi.json lists all")
+}
+
+/// A path that is there, asked in a way that it does not know.
+pub(super) async fn wrong_method() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "not this method; /v1/openapi.json lists all",
+    )
+}

@@ -1,0 +1,119 @@
+//! Sockets: how many connections there may be, how long each lasts, and how much it may say.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info};
+
+/// Connections at once; those beyond wait in the kernel's queue.
+const CONNECTIONS: usize = 64;
+/// How long a request's head may take, and how long a connection may be idle between two.
+const HEAD_LIMIT: Duration = Duration::from_secs(10);
+/// The longest head, in bytes.
+const LONGEST_HEAD: usize = 32 * 1024;
+/// The longest body, in bytes.
+pub const LONGEST_BODY: usize = 64 * 1024;
+/// A connection takes no more requests after this long ..
+const LIFE: Duration = Duration::from_secs(60);
+/// .. and is cut when its last answer is not read this long after.
+const LAST_ANSWER: Duration = Duration::from_secs(10);
+/// How often an address that cannot be had is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// Serves on these addresses until told to stop.
+///
+/// An address that cannot be had (another process has it) is an error in the log, and tried again: calls need no HTTP.
+pub async fn run(addresses: Vec<SocketAddr>, router: Router, stop: CancellationToken) {
+    let router = router.layer(DefaultBodyLimit::max(LONGEST_BODY));
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut listening = tokio::task::JoinSet::new();
+    for address in addresses {
+        listening.spawn(listen(address, router.clone(), slots.clone(), stop.clone()));
+    }
+    while listening.join_next().await.is_some() {}
+    stop.cancelled().await;
+}
+
+async fn listen(address: SocketAddr, router: Router, slots: Arc<Semaphore>, stop: CancellationToken) {
+    let Some(listener) = stop.run_until_cancelled(bind(address)).await else {
+        return;
+    };
+    loop {
+        let Ok(slot) = slots.clone().acquire_owned().await else {
+            return;
+        };
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let (router, stop) = (router.clone(), stop.clone());
+                tokio::spawn(async move {
+                    let _slot = slot;
+                    serve(stream, router, stop).await;
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely; calls need them more.
+                debug!(%error, "cannot accept an HTTP connection");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+}
+
+async fn bind(address: SocketAddr) -> TcpListener {
+    let mut complained = false;
+    loop {
+        match TcpListener::bind(address).await {
+            Ok(listener) => {
+                // With port 0 the system has chosen one.
+                let address = listener.local_addr().unwrap_or(address);
+                info!(%address, "HTTP: metrics, JSON and the status page");
+                return listener;
+            }
+            Err(error) if !complained => {
+                error!(%address, %error, "HTTP cannot listen (http.addresses): tried again every 10 s; calls are not affected");
+                complained = true;
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+async fn serve(stream: TcpStream, router: Router, stop: CancellationToken) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_LIMIT)
+        .max_buf_size(LONGEST_HEAD)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        () = tokio::time::sleep(LIFE) => None,
+        () = stop.cancelled() => None,
+    };
+    let ended = if let Some(ended) = ended {
+        ended
+    } else {
+        connection.as_mut().graceful_shutdown();
+        let Ok(ended) = tokio::time::timeout(LAST_ANSWER, connection).await else {
+            return;
+        };
+        ended
+    };
+    if let Err(error) = ended {
+        debug!(%error, "HTTP connection ended early");
+    }
+}
