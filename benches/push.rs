@@ -118,6 +118,7 @@ fn app(apns: &Apns) -> App {
     App {
         name: "bench".into(),
         provider: Provider::Apns,
+        providers: Vec::new(),
         app_ids: Vec::new(),
         domains: Vec::new(),
         tenant: None,

@@ -11,6 +11,7 @@ mod app;
 mod check;
 mod error;
 mod http;
+mod profile;
 mod raw;
 mod text;
 

@@ -1,7 +1,7 @@
 //! fswake wakes sleeping phones for FreeSWITCH.
 //!
 //! ```text
-//! FreeSWITCH --ESL--> esl::decode --Event--> engine (decides) --Command--> push::{apns,fcm,log}
+//! FreeSWITCH --ESL--> esl::decode --Event--> engine (decides) --Command--> push::{apns,fcm,http,log}
 //!      ^                                        ^      |                          |
 //!      |                    Event::Registered --+      +--Command--> esl::encode  |
 //!      +------------------ originate, answer, bridge, kill, resume -----+        |

@@ -170,6 +170,11 @@ impl Provider {
         }
     }
 
+    /// Whether its apps serve devices of any provider: `http`, an operator's own gateway, and `log`.
+    pub fn serves_any(&self) -> bool {
+        matches!(self, Self::Other(name) if name == "http" || name == "log")
+    }
+
     /// Reads a provider's name, in any case. Never fails: unknown names are kept.
     pub fn from_name(name: &str) -> Self {
         match name.to_ascii_lowercase().as_str() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use fswake::config::{Config, EXAMPLE, Environment, LogFormat};
 use fswake::engine::policy::{AppPolicy, Decline, OnUnregister, Policy};
 use fswake::push::app::{App, Credentials, PayloadStyle};
+use fswake::push::http::BodyTemplate;
 use fswake::types::{Aor, DeviceKey, Provider, PushToken, Secret};
 use tempfile::TempDir;
 
@@ -86,10 +87,13 @@ fn examples_in_the_example_are_good() {
         "voip.key",
         "ca.pem",
         "acme-1234.json",
+        "push-server-token",
+        "push-server-user",
     ] {
         place.write(file, "-");
     }
     place.write("acme-payload.json", r#"{"from-number": "${caller-number}"}"#);
+    place.write("message.form", "to=${token}&say=${payload}");
     place.write("esl-password", "secret\n");
     place.write("http-token", "0123456789abcdef\n");
     let config = place.load();
@@ -99,7 +103,7 @@ fn examples_in_the_example_are_good() {
     let aliases = aliases.map(|(a, b)| (a.to_owned(), b.to_owned()));
     assert_eq!(config.policy.domain_aliases, aliases);
     let names: Vec<_> = config.apps.iter().map(|a| a.name.as_str()).collect();
-    assert_eq!(names, ["acme-ios", "acme-ios-sandbox", "acme-android"]);
+    assert_eq!(names, ["acme-ios", "acme-ios-sandbox", "acme-android", "push-server"]);
     assert_eq!(
         config.apps[2].payload,
         PayloadStyle::Template(r#"{"from-number": "${caller-number}"}"#.into())
@@ -110,7 +114,13 @@ fn examples_in_the_example_are_good() {
 fn example_names_every_key() {
     let tables = ["freeswitch", "listen", "wake", "aor", "contact", "store", "log", "run"];
     let tables = tables.map(|t| format!("[{t}]")).into_iter();
-    for table in tables.chain(["[[contact.params]]".into(), "[[app]]".into()]) {
+    let more = [
+        "[[contact.params]]",
+        "[[app]]",
+        "[[app]]\n[app.voip]",
+        "[[app]]\n[app.im]",
+    ];
+    for table in tables.chain(more.map(str::to_owned)) {
         let error = Place::with(&format!("{table}\nnope = 1")).error();
         let (_, keys) = error.split_once("allowed here: ").unwrap();
         for key in keys.split(", ") {
@@ -118,6 +128,9 @@ fn example_names_every_key() {
                 format!("#{key} = "),
                 format!("#e.g. {key} = "),
                 format!("#[[{}.{key}]]", table.trim_matches(['[', ']'])),
+                format!("#e.g. [{}.{key}]", table.trim_matches(['[', ']'])),
+                // Named beside the key that it stands for.
+                format!("(`{key}`)"),
             ];
             assert!(named.iter().any(|n| EXAMPLE.contains(n)), "{table} {key}");
         }
@@ -140,6 +153,7 @@ fn without_any_configuration_it_runs_beside_freeswitch_and_logs_its_pushes() {
     let log = App {
         name: "log".into(),
         provider: Provider::Other("log".into()),
+        providers: Vec::new(),
         app_ids: vec![],
         domains: vec![],
         tenant: None,
@@ -169,7 +183,7 @@ fn settings_reach_the_policy() {
     assert_eq!(config.policy.decline, Decline::All);
     assert_eq!(config.policy.token_ttl, Duration::from_secs(7 * 24 * 3600));
     let configured = AppPolicy {
-        provider: Provider::Fcm,
+        provider: None,
         app: Some("y".into()),
         domains: Vec::new(),
         on_unregister: OnUnregister::Forget,
@@ -382,7 +396,7 @@ fn journal_has_a_most_of_lines_within_limits() {
 
 #[test]
 fn every_mistake_in_an_app_is_shown_with_the_app() {
-    let providers = r#""apns", "apns.dev", "fcm" or "log""#;
+    let providers = r#""apns", "apns.dev", "fcm", "http" or "log""#;
     let key = "key-file = 'k'\nkey-id = 'ABCDE12345'\nteam-id = 'ABCDE12345'";
     let origin = r#""https://host:port""#;
     let cases = [
@@ -391,7 +405,7 @@ fn every_mistake_in_an_app_is_shown_with_the_app() {
         ("name = 'a'\nprovider = 'log'\n[[app]]\nname = 'a'", r#"app[2].name: "a": one word that no other app has"#.into()),
         ("name = 'a'", format!("app.a.provider: missing: {providers}")),
         ("name = 'a'\nprovider = 'gcm'", format!(r#"app.a.provider: "gcm": {providers}"#)),
-        ("name = 'a'\nprovider = 'fcm'\nkey = 1", "app[1].key: unknown key; allowed here: name, provider, app-ids, domains, tenant, key-file, key-id, team-id, cert-file, cert-key-file, service-account-file, base-url, ca-file, proxy, topic, payload, payload-file, on-unregister, cancel-push, missed-call-push".into()),
+        ("name = 'a'\nprovider = 'fcm'\nkey = 1", "app[1].key: unknown key; allowed here: name, provider, providers, app-ids, domains, tenant, key-file, key-id, team-id, cert-file, cert-key-file, service-account-file, base-url, ca-file, proxy, topic, payload, payload-file, on-unregister, cancel-push, missed-call-push, platforms, voip, im".into()),
         ("name = 'a'\nprovider = 'apns'", "app.a.key-file: missing: a .p8 file with key-id and team-id, or else cert-file".into()),
         ("name = 'a'\nprovider = 'apns'\nkey-file = 'k'", "app.a.key-id: missing: 10 letters and digits".into()),
         ("name = 'a'\nprovider = 'apns'\nkey-file = 'k'\nkey-id = 'ABCDE12345'", "app.a.team-id: missing: 10 letters and digits".into()),
@@ -415,7 +429,7 @@ fn every_mistake_in_an_app_is_shown_with_the_app() {
         ("name = 'a'\nprovider = 'log'\npayload-file = 'k'", r#"app.a.payload-file: "k": only with payload = "template""#.into()),
         ("name = 'a'\nprovider = 'log'\npayload = 'template'\npayload-file = 'k'", r#"app.a.payload-file: "k": a file with one JSON object: invalid number at line 1 column 2"#.into()),
         ("name = 'a'\nprovider = 'log'\non-unregister = 'x'", r#"app.a.on-unregister: "x": "forget" or "keep""#.into()),
-        ("name = 'a'\nprovider = 'log'\n[[app]]\nname = 'b'\nprovider = 'log'", "app.b.app-ids: []: app-ids or domains that no other app of this provider has".into()),
+        ("name = 'a'\nprovider = 'log'\n[[app]]\nname = 'b'\nprovider = 'log'", "app.b.app-ids: []: app-ids, domains or providers that no other app of this provider has".into()),
     ];
     for (config, error) in cases {
         let place = Place::with(&format!("[[app]]\n{}", config.replace("KEY", key)));
@@ -423,4 +437,289 @@ fn every_mistake_in_an_app_is_shown_with_the_app() {
         let found = place.error().replace(&format!("{:?}", place.path("k")), "\"k\"");
         assert_eq!(found, format!("fswake.toml: {error}"));
     }
+}
+
+/// An app of provider http with one profile.
+fn gateway(app: &str, profile: &str) -> String {
+    format!("[[app]]\nname = 'a'\nprovider = 'http'\n{app}\n[app.voip]\n{profile}")
+}
+
+#[test]
+fn profiles_of_a_gateway_have_mod_apns_meaning_and_defaults() {
+    let place = Place::with(&gateway(
+        "platforms = { apns = 'ios' }\nproviders = ['fcm', 'HMS']",
+        "url = 'http://push.example.org/${type}'\n[app.im]\nurl = 'https://push.example.org/?t=${token}'\n\
+         method = 'get'\nauth-type = 'jwt'\nauth-file = 'secret'\ntimeout = '10s'\ninsecure = true",
+    ));
+    place.write("secret", "s3cret\n");
+    let config = place.load();
+    let app = &config.apps[0];
+    assert_eq!(app.providers, [Provider::Fcm, Provider::Other("hms".into())]);
+    let Credentials::Http(profiles) = &app.credentials else {
+        panic!("{app:?}")
+    };
+    let (voip, im) = (profiles.voip.as_ref().unwrap(), profiles.im.as_ref().unwrap());
+    assert_eq!(profiles.platforms, [(Provider::Apns, "ios".to_owned())]);
+    let body = BodyTemplate::parse("application/json", None).unwrap();
+    assert_eq!(
+        (voip.body.as_ref(), voip.content_type.as_str()),
+        (Some(&body), "application/json")
+    );
+    assert_eq!((voip.auth.kind(), voip.insecure), ("none", false));
+    assert_eq!(
+        (voip.timeout, voip.connect_timeout),
+        (Duration::from_secs(3), Duration::from_secs(3))
+    );
+    assert_eq!((im.body.as_ref(), im.auth.kind(), im.insecure), (None, "bearer", true));
+    assert_eq!(
+        (im.timeout, im.auth.file()),
+        (Duration::from_secs(10), Some(place.path("secret").as_path()))
+    );
+    // What a gateway cannot tell from a call it is not told, and every provider that is served has its policy.
+    let hms = DeviceKey {
+        aor: Aor::new("1001", "example.org"),
+        provider: Provider::Other("hms".into()),
+        app: "x".into(),
+        token: PushToken::new("t"),
+    };
+    assert!(!config.policy.app(&hms).unwrap().cancel_push);
+    assert!(!format!("{config:?}").contains("?t="), "a URL may hold a key");
+}
+
+#[test]
+fn every_mistake_in_a_profile_is_shown_with_app_profile_and_key() {
+    let url = "url = 'https://h'";
+    let fixed_host = "must have a fixed host: ${..} may stand in its path and in values of its query";
+    let cases = [
+        (
+            "",
+            "",
+            "voip.url: missing: where to, as in \"https://push.example.org/${type}/${token}\"",
+        ),
+        ("", "url = 'ftp://h/'", "voip.url: must begin with https:// or http://"),
+        ("", "url = 'h'", "voip.url: must begin with https:// or http://"),
+        (
+            "",
+            "url = 'https:///x'",
+            "voip.url: must have a host, as in https://push.example.org/wake",
+        ),
+        (
+            "",
+            "url = 'https://h:99999/x'",
+            "voip.url: must have a host, as in https://push.example.org/wake",
+        ),
+        ("", "url = 'https://${realm}/x'", &format!("voip.url: {fixed_host}")),
+        ("", "url = 'https://h:${ttl}/x'", &format!("voip.url: {fixed_host}")),
+        (
+            "",
+            "url = 'https://u:s3cret@h/x'",
+            "voip.url: must have no user and password: use auth-type = \"basic\" and auth-file",
+        ),
+        (
+            "",
+            "url = 'https://h/a b'",
+            "voip.url: must have no blanks, no backslash and no #: write %20, %5C, %23",
+        ),
+        (
+            "",
+            "url = 'https://h/a#${user}'",
+            "voip.url: must have no blanks, no backslash and no #: write %20, %5C, %23",
+        ),
+        (
+            "",
+            "url = 'https://h/../x'",
+            "voip.url: must have no . and .. in its path",
+        ),
+        (
+            "",
+            "url = 'https://h/?${type}=1'",
+            "voip.url: must have fixed keys: ${..} may stand in values, key=${..}, only",
+        ),
+        (
+            "",
+            "url = 'https://h/?${token}'",
+            "voip.url: must have fixed keys: ${..} may stand in values, key=${..}, only",
+        ),
+        ("", "url = 'https://h/${user'", "voip.url: has `${` without `}`"),
+        (
+            "",
+            "url = 'https://h/${nothing}'",
+            "voip.url: has the unknown ${nothing}; known are: type, user, realm, token",
+        ),
+        ("", "URL\nmethod = 'put'", "voip.method: \"put\": \"post\" or \"get\""),
+        (
+            "",
+            "URL\nmethod = 'get'\nbody = ''",
+            "voip.body: only with method = \"post\"",
+        ),
+        (
+            "",
+            "URL\nmethod = 'get'\nbody-file = 'k'",
+            "voip.body-file: only with method = \"post\"",
+        ),
+        (
+            "",
+            "URL\nbody = 'x'\nbody-file = 'k'",
+            "voip.body-file: \"k\": not beside body",
+        ),
+        (
+            "",
+            "URL\nbody-file = 'nope'",
+            "voip.body-file: nope: cannot be read: No such file or directory (os error 2)",
+        ),
+        (
+            "",
+            "URL\nbody = 'x'",
+            "voip.body: is not JSON with ${..} in place of values: expected value at line 1 column 1",
+        ),
+        (
+            "",
+            "URL\nbody = '{\"a\":1,}'",
+            "voip.body: is not JSON with ${..} in place of values: trailing comma",
+        ),
+        (
+            "",
+            "URL\nbody = '{\"${user}\":1}'",
+            "voip.body: must have fixed JSON keys: ${..} may stand in values only",
+        ),
+        (
+            "",
+            "URL\nbody = '{${user}:1}'",
+            "voip.body: must have fixed JSON keys: ${..} may stand in values only",
+        ),
+        ("", "URL\nbody = '${payload}'", "voip.body: must be a JSON object"),
+        (
+            "",
+            "URL\nbody = '{\"a\":${nothing}}'",
+            "voip.body: has the unknown ${nothing}; known are: ",
+        ),
+        (
+            "",
+            "URL\nbody = '{\"a\":\"${=user}\"}'",
+            "voip.body: has the unknown ${=}; known are: ",
+        ),
+        ("", "URL\nbody = '{\"a\":${user'", "voip.body: has `${` without `}`"),
+        (
+            "",
+            "URL\ncontent-type = 'text'",
+            "voip.content-type: \"text\": a media type, as in \"application/json\"",
+        ),
+        (
+            "",
+            "URL\ncontent-type = 'text/${type}'",
+            "voip.content-type: \"text/${type}\": a media type, as in \"application/json\"",
+        ),
+        (
+            "",
+            "URL\ncontent-type = \"text/x\\r\\nA: b\"",
+            "voip.content-type: \"text/x\\r\\nA: b\": a media type, as in \"application/json\"",
+        ),
+        (
+            "",
+            "URL\ncontent-type = 'text/plain'",
+            "voip.body: is needed with a content type other than application/json and application/x-www-form-urlencoded",
+        ),
+        (
+            "",
+            "URL\ncontent-type = 'multipart/form-data; boundary=x'\nbody = 'x'",
+            "voip.body: cannot be multipart: a value could hold the boundary between the parts",
+        ),
+        (
+            "",
+            "URL\ncontent-type = 'application/x-www-form-urlencoded'\nbody = '${user}=1'",
+            "voip.body: must have fixed keys: ${..} may stand in values, key=${..}, only",
+        ),
+        (
+            "",
+            "URL\nauth-type = 'ntlm'",
+            "voip.auth-type: \"ntlm\": \"none\", \"jwt\" or \"bearer\", \"basic\", \"digest\" or \"header\"",
+        ),
+        (
+            "",
+            "URL\nauth-type = 'basic'",
+            "voip.auth-file: missing: a file with user:password on one line",
+        ),
+        (
+            "",
+            "URL\nauth-type = 'jwt'",
+            "voip.auth-file: missing: a file with the token on one line",
+        ),
+        (
+            "",
+            "URL\nauth-type = 'digest'\nauth-file = 'nope'",
+            "voip.auth-file: nope: cannot be read: No such file or directory (os error 2)",
+        ),
+        (
+            "",
+            "URL\nauth-file = 'k'",
+            "voip.auth-file: \"k\": only with an auth-type",
+        ),
+        (
+            "",
+            "URL\ntimeout = '0s'",
+            "voip.timeout: \"0s\": a duration from 100ms to 60s, as in ",
+        ),
+        (
+            "",
+            "URL\nconnect-timeout = '300'",
+            "voip.connect-timeout: \"300\": a duration from 100ms to 60s, as in ",
+        ),
+        ("", "URL\ninsecure = 'yes'", "'yes': true or false"),
+        (
+            "key-file = 'k'",
+            "URL",
+            "key-file: \"k\": auth-file in a profile, and no other credentials",
+        ),
+        (
+            "base-url = 'https://h'",
+            "URL",
+            "base-url: \"https://h\": url in a profile instead",
+        ),
+        (
+            "platforms = { apns = '' }",
+            "URL",
+            "platforms.apns: \"\": what ${platform} is for it",
+        ),
+        (
+            "providers = ['']",
+            "URL",
+            "providers: [\"\"]: with provider \"http\" or \"log\" only",
+        ),
+        (
+            "cancel-push = true",
+            "URL\nbody = '{\"t\":\"${token}\"}'",
+            "cancel-push: true: false, or ${kind} or ${payload} in url or body of the profile voip",
+        ),
+        (
+            "missed-call-push = true",
+            "URL\nmethod = 'get'",
+            "missed-call-push: true: false, or ${kind} or ${payload} in url or body of the profile voip",
+        ),
+    ];
+    for (app, profile, error) in cases {
+        let place = Place::with(&gateway(app, &profile.replace("URL", url)));
+        place.write("k", "k");
+        let found = place.error();
+        let at = found.strip_prefix("fswake.toml: app.").unwrap_or(&found);
+        let at = at
+            .strip_prefix("a.")
+            .or(at.strip_prefix("voip.insecure: "))
+            .unwrap_or(at);
+        assert!(at.starts_with(error), "{found}\nexpected: {error}");
+        assert!(!found.contains("s3cret"), "{found}");
+    }
+    let none = Place::with("[[app]]\nname = 'a'\nprovider = 'http'").error();
+    assert!(
+        none.ends_with("app.a.voip: missing: a table [app.voip] for calls, [app.im] for messages, or both"),
+        "{none}"
+    );
+    let elsewhere = Place::with("[[app]]\nname = 'a'\nprovider = 'log'\n[app.voip]\nurl = 'x'").error();
+    assert!(
+        elsewhere.ends_with("app.a.voip: only with provider = \"http\""),
+        "{elsewhere}"
+    );
+    let apple =
+        Place::with("[[app]]\nname = 'a'\nprovider = 'fcm'\nproviders = ['fcm']\nservice-account-file = 'fswake.toml'")
+            .error();
+    assert!(apple.contains("app.a.providers: [\"fcm\"]: with provider"), "{apple}");
 }

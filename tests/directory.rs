@@ -100,7 +100,7 @@ fn explicit_unregister_drops_the_token_where_the_app_does_not_keep_it() {
     for (wish, kept) in [(OnUnregister::Forget, false), (OnUnregister::Keep, true)] {
         let mut policy = Policy::default();
         policy.apps.push(AppPolicy {
-            provider: Provider::Apns,
+            provider: Some(Provider::Apns),
             app: Some("com.example.app".into()),
             domains: Vec::new(),
             on_unregister: wish,
@@ -355,7 +355,7 @@ fn token_that_a_reading_brought_back_is_dropped_when_it_is_gone() {
 fn exceptions_of_an_app_hold_for_its_domains_only() {
     let mut policy = Policy::default();
     policy.apps.push(AppPolicy {
-        provider: Provider::Apns,
+        provider: Some(Provider::Apns),
         app: None,
         domains: vec!["elsewhere.example".into()],
         on_unregister: OnUnregister::Keep,

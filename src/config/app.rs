@@ -14,6 +14,8 @@ use crate::types::Provider;
 type Checked<T> = Result<T, ConfigError>;
 
 const LOG: &str = "log";
+const HTTP: &str = "http";
+const PROVIDERS: &str = r#""apns", "apns.dev", "fcm", "http" or "log""#;
 
 /// The apps, and what the engine has to know of them.
 pub(super) struct Apps {
@@ -56,47 +58,42 @@ pub(super) fn apps(
     }
     // Devices of an app that nobody configured follow the general setting as well.
     if on_unregister != OnUnregister::default() {
-        let rest = every_provider().map(|provider| AppPolicy {
-            provider,
+        checked.policies.push(AppPolicy {
+            provider: None,
             app: None,
             domains: Vec::new(),
             on_unregister,
             missed_call_push: false,
             cancel_push: true,
         });
-        checked.policies.extend(rest);
     }
     Ok(checked)
 }
 
-fn every_provider() -> impl Iterator<Item = Provider> {
-    [Provider::Apns, Provider::ApnsSandbox, Provider::Fcm, Provider::WebPush].into_iter()
-}
-
 /// One `[[app]]`.
 #[derive(Clone, Copy)]
-struct Section<'a> {
-    at: In<'a>,
-    files: Files<'a>,
-    name: &'a str,
+pub(super) struct Section<'a> {
+    pub at: In<'a>,
+    pub files: Files<'a>,
+    pub name: &'a str,
 }
 
 impl Section<'_> {
-    fn key(&self, key: &str) -> String {
+    pub(super) fn key(&self, key: &str) -> String {
         format!("app.{}.{key}", self.name)
     }
 
-    fn wrong<T>(&self, key: &str, value: impl std::fmt::Debug, allowed: impl Into<String>) -> Checked<T> {
+    pub(super) fn wrong<T>(&self, key: &str, value: impl std::fmt::Debug, allowed: impl Into<String>) -> Checked<T> {
         Err(self.at.wrong(&self.key(key), value, allowed))
     }
 
     fn app(&self, mut raw: raw::AppTable, general: OnUnregister) -> Checked<(App, Vec<AppPolicy>)> {
         let provider = match raw.provider.as_deref() {
-            Some(name @ ("apns" | "apns.dev" | "fcm" | LOG)) => Provider::from_name(name),
-            Some(other) => return self.wrong("provider", other, r#""apns", "apns.dev", "fcm" or "log""#),
+            Some(name @ ("apns" | "apns.dev" | "fcm" | HTTP | LOG)) => Provider::from_name(name),
+            Some(other) => return self.wrong("provider", other, PROVIDERS),
             None => {
                 let key = self.key("provider");
-                return Err(self.at.missing(&key, r#""apns", "apns.dev", "fcm" or "log""#));
+                return Err(self.at.missing(&key, PROVIDERS));
             }
         };
         let is_apns = matches!(provider, Provider::Apns | Provider::ApnsSandbox);
@@ -120,8 +117,11 @@ impl Section<'_> {
             return self.wrong("topic", topic, "an APNs topic, with provider apns or apns.dev only");
         }
         let on_unregister = on_unregister(self.at, &self.key("on-unregister"), raw.on_unregister.as_deref())?;
+        let providers = self.providers(&provider, &raw.providers)?;
+        let (cancel, missed) = self.news(&credentials, &raw)?;
         let app = App {
             name: self.name.to_owned(),
+            providers,
             base_url: self.url("base-url", raw.base_url.take())?,
             ca_file: self.file("ca-file", raw.ca_file.take())?,
             proxy: self.proxy(raw.proxy.take())?,
@@ -134,15 +134,14 @@ impl Section<'_> {
             topic: raw.topic,
         };
         let on_unregister = on_unregister.unwrap_or(general);
-        let (cancel, missed) = (raw.cancel_push.unwrap_or(true), raw.missed_call_push.unwrap_or(false));
         let ids = match app.app_ids.as_slice() {
             [] => vec![None],
             ids => ids.iter().cloned().map(Some).collect(),
         };
-        let providers: Vec<_> = match &app.provider {
-            // It stands for any provider.
-            Provider::Other(_) => every_provider().collect(),
-            one => vec![one.clone()],
+        let providers: Vec<_> = match (&app.provider, app.providers.as_slice()) {
+            (any, []) if any.serves_any() => vec![None],
+            (any, some) if any.serves_any() => some.iter().cloned().map(Some).collect(),
+            (one, _) => vec![Some(one.clone())],
         };
         let policies = providers.iter().flat_map(|provider| {
             let one = |id: &Option<String>| AppPolicy {
@@ -186,14 +185,24 @@ impl Section<'_> {
                     "the service account's JSON file",
                 )?,
             },
+            Provider::Other(name) if name == HTTP => Credentials::Http(Box::new(self.profiles(raw)?)),
             Provider::WebPush | Provider::Other(_) => Credentials::Log,
         };
         let allowed = match &credentials {
             Credentials::ApnsToken { .. } => "key-file, key-id and team-id without other credentials",
             Credentials::ApnsCertificate { .. } => "cert-file and cert-key-file without other credentials",
             Credentials::FcmServiceAccount { .. } => "service-account-file without other credentials",
+            Credentials::Http(_) => "auth-file in a profile, and no other credentials",
             Credentials::Log => "no credentials with provider log",
         };
+        let of_gateways = [
+            ("voip", raw.voip.is_some()),
+            ("im", raw.im.is_some()),
+            ("platforms", !raw.platforms.is_empty()),
+        ];
+        if let Some((key, _)) = of_gateways.into_iter().find(|(_, written)| *written) {
+            return Err(self.at.plain(&self.key(key), "", r#"only with provider = "http""#));
+        }
         let left = [
             ("key-file", &raw.key_file),
             ("key-id", &raw.key_id),
@@ -208,14 +217,54 @@ impl Section<'_> {
         }
     }
 
+    /// Whose devices an app serves that serves any.
+    fn providers(&self, provider: &Provider, written: &[String]) -> Checked<Vec<Provider>> {
+        let allowed = r#"with provider "http" or "log" only: names as phones send them (pn-provider, or the platform)"#;
+        match written {
+            [] => Ok(Vec::new()),
+            _ if provider.serves_any() && written.iter().all(|name| is_word(name)) => {
+                Ok(written.iter().map(|name| Provider::from_name(name)).collect())
+            }
+            _ => self.wrong("providers", written, allowed),
+        }
+    }
+
+    /// Whether ends of calls and missed calls are pushed. Of a gateway that cannot tell them from calls, a phone would ring
+    /// anew for a call that is over.
+    fn news(&self, credentials: &Credentials, raw: &raw::AppTable) -> Checked<(bool, bool)> {
+        let gateway = match credentials {
+            Credentials::Http(profiles) => profiles.voip.as_ref(),
+            _ => None,
+        };
+        let wanted = [
+            ("cancel-push", raw.cancel_push),
+            ("missed-call-push", raw.missed_call_push),
+        ];
+        if let Some(profile) = gateway
+            && let Some((key, _)) = wanted.iter().find(|(_, on)| *on == Some(true))
+            && !profile.tells_kinds()
+        {
+            return self.wrong(
+                key,
+                true,
+                "false, or ${kind} or ${payload} in url or body of the profile voip",
+            );
+        }
+        let is_gateway = matches!(credentials, Credentials::Http(_));
+        Ok((
+            raw.cancel_push.unwrap_or(!is_gateway),
+            raw.missed_call_push.unwrap_or(false),
+        ))
+    }
+
     /// A file that has to be named and readable.
-    fn need(&self, key: &str, name: Option<String>, needed: &str) -> Checked<PathBuf> {
+    pub(super) fn need(&self, key: &str, name: Option<String>, needed: &str) -> Checked<PathBuf> {
         let file = self.file(key, name)?;
         file.ok_or_else(|| self.at.missing(&self.key(key), needed))
     }
 
     /// A file that has to be readable if it is named. What is in it is read by whoever uses it, again and again.
-    fn file(&self, key: &str, name: Option<String>) -> Checked<Option<PathBuf>> {
+    pub(super) fn file(&self, key: &str, name: Option<String>) -> Checked<Option<PathBuf>> {
         let read = |name: String| self.files.read(self.at, &self.key(key), &name);
         Ok(name.map(read).transpose()?.map(|(path, _)| path))
     }
@@ -276,10 +325,18 @@ impl Section<'_> {
     fn claim(&self, app: &App, claims: &mut HashSet<(Provider, String, String)>) -> Checked<()> {
         let all = [String::new()];
         let or_all = |list: &'_ [String]| if list.is_empty() { all.to_vec() } else { list.to_vec() };
-        for id in or_all(&app.app_ids) {
-            for domain in or_all(&app.domains) {
-                if !claims.insert((app.provider.clone(), id.clone(), domain)) {
-                    let allowed = "app-ids or domains that no other app of this provider has";
+        let providers: Vec<_> = match app.providers.as_slice() {
+            [] => vec![app.provider.clone()],
+            some => some.to_vec(),
+        };
+        let devices = or_all(&app.app_ids).into_iter().flat_map(|id| {
+            let domains = or_all(&app.domains).into_iter();
+            domains.map(move |domain| (id.clone(), domain))
+        });
+        for (id, domain) in devices {
+            for provider in &providers {
+                if !claims.insert((provider.clone(), id.clone(), domain.clone())) {
+                    let allowed = "app-ids, domains or providers that no other app of this provider has";
                     return self.wrong("app-ids", &app.app_ids, allowed);
                 }
             }

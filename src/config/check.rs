@@ -290,7 +290,7 @@ fn log(at: In<'_>, raw: raw::Log, env: &Environment) -> Checked<LogConfig> {
 }
 
 /// A duration within limits.
-fn duration(
+pub(super) fn duration(
     at: In<'_>,
     key: &str,
     written: Option<&str>,

@@ -71,7 +71,8 @@ impl In<'_> {
         }
     }
 
-    fn plain(self, key: &str, value: impl Into<String>, allowed: impl Into<String>) -> ConfigError {
+    /// A mistake in any other words.
+    pub fn plain(self, key: &str, value: impl Into<String>, allowed: impl Into<String>) -> ConfigError {
         ConfigError {
             file: self.file.to_owned(),
             key: key.to_owned(),

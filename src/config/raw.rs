@@ -112,6 +112,7 @@ pub(super) struct Run {
 pub(super) struct AppTable {
     pub name: Option<String>,
     pub provider: Option<String>,
+    pub providers: Vec<String>,
     pub app_ids: Vec<String>,
     pub domains: Vec<String>,
     pub tenant: Option<String>,
@@ -130,4 +131,22 @@ pub(super) struct AppTable {
     pub on_unregister: Option<String>,
     pub cancel_push: Option<bool>,
     pub missed_call_push: Option<bool>,
+    pub platforms: BTreeMap<String, String>,
+    pub voip: Option<Profile>,
+    pub im: Option<Profile>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Profile {
+    pub url: Option<String>,
+    pub method: Option<String>,
+    pub auth_type: Option<String>,
+    pub auth_file: Option<String>,
+    pub content_type: Option<String>,
+    pub body: Option<String>,
+    pub body_file: Option<String>,
+    pub connect_timeout: Option<String>,
+    pub timeout: Option<String>,
+    pub insecure: Option<bool>,
 }

@@ -27,8 +27,8 @@ pub enum OnUnregister {
 /// One app's exceptions from the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppPolicy {
-    /// The app's provider.
-    pub provider: Provider,
+    /// The provider of its devices; `None` covers all.
+    pub provider: Option<Provider>,
     /// The app as devices name it ([`crate::types::PushParams::app`]); `None` covers all apps of the provider.
     pub app: Option<String>,
     /// Only devices whose AOR is in one of these domains (lower case); empty means all.
@@ -117,7 +117,7 @@ impl Policy {
     pub fn app(&self, device: &DeviceKey) -> Option<&AppPolicy> {
         let domain = &device.aor.domain;
         self.apps.iter().find(|a| {
-            a.provider == device.provider
+            a.provider.as_ref().is_none_or(|provider| *provider == device.provider)
                 && a.app.as_deref().is_none_or(|app| *app == *device.app)
                 && (a.domains.is_empty() || a.domains.iter().any(|d| d.eq_ignore_ascii_case(domain)))
         })

@@ -6,16 +6,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Identity, StatusCode};
 use serde::Deserialize;
 
 use super::app::{App, Credentials};
 use super::auth::{Bearer, Clock, ProviderToken};
-use super::line::{Line, Tls, code, describe, is_untrusted, read_body};
+use super::line::{Line, Tls, code, lost, read_body};
 use super::payload::{ApnsPush, Composer};
 use super::pushers::SetupError;
-use super::retry::{Try, Wait, retry_after};
+use super::retry::{Try, Wait, header_retry_after};
 use super::{PushError, PushOutcome, PushRequest};
 use crate::types::Provider;
 
@@ -68,24 +68,11 @@ impl Apns {
 
     /// Delivers one push, or says why not, within its wait.
     pub(super) async fn push(&self, req: &PushRequest) -> PushOutcome {
-        let mut wait = Wait::new(req.patience());
+        let wait = Wait::new(req.patience());
         let push = self.composer.apns(req, self.topic.as_deref(), self.clock.now().wall)?;
-        let _slot = wait
-            .until("too many pushes under way", self.line.slots.acquire())
-            .await?;
-        loop {
-            let (generation, client) = self.line.client();
-            let tried = wait.attempt(self.once(&client, &push)).await?.unwrap_or_else(|| {
-                self.line.replace(&self.name, generation);
-                Try::Passing {
-                    reason: "no answer in time".into(),
-                    retry_after: None,
-                }
-            });
-            if let Some(outcome) = wait.settle(&self.name, tried).await {
-                return outcome;
-            }
-        }
+        self.line
+            .deliver(&self.name, wait, |client, _left| self.once(client, &push))
+            .await
     }
 
     /// Opens the connection with a request that reaches nobody, so that the first call finds it open.
@@ -93,7 +80,7 @@ impl Apns {
         self.line.open(&self.name, &self.base).await
     }
 
-    async fn once(&self, client: &reqwest::Client, push: &ApnsPush) -> Try {
+    async fn once(&self, client: reqwest::Client, push: &ApnsPush) -> Try {
         let url = format!("{}/3/device/{}", self.base, push.token.expose());
         let mut request = client.post(url).headers(headers(push)).body(push.body.clone());
         let bearer = match self.token.as_ref().map(|t| t.current(self.clock.now())).transpose() {
@@ -176,19 +163,6 @@ fn headers(push: &ApnsPush) -> HeaderMap {
     headers
 }
 
-/// A connection that could not be made or was lost.
-pub(super) fn lost(error: reqwest::Error) -> Try {
-    if error.is_builder() || is_untrusted(&error) {
-        return Try::Refused(PushError::Misconfigured {
-            reason: describe(error),
-        });
-    }
-    Try::Passing {
-        reason: describe(error),
-        retry_after: None,
-    }
-}
-
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Refusal {
@@ -224,10 +198,6 @@ fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> T
         (_, 401 | 403) => Try::Refused(PushError::Misconfigured { reason }),
         _ => Try::Refused(PushError::Rejected { status, reason }),
     }
-}
-
-pub(super) fn header_retry_after(headers: &HeaderMap, now: SystemTime) -> Option<std::time::Duration> {
-    retry_after(headers.get(RETRY_AFTER)?.to_str().ok()?, now)
 }
 
 fn shared(

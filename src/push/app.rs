@@ -1,7 +1,9 @@
 //! One configured app: whose devices it serves, and with which credentials.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use super::http::{BodyTemplate, HttpAuth, UrlTemplate};
 use crate::types::Provider;
 
 /// How an app proves to its provider that it may push. Files are read by the provider's own module.
@@ -28,8 +30,50 @@ pub enum Credentials {
         /// The JSON file that Google gives.
         file: PathBuf,
     },
+    /// An operator's own gateway over HTTP.
+    Http(Box<HttpProfiles>),
     /// None: the push is written to the log.
     Log,
+}
+
+/// How pushes reach an operator's gateway: mod_apn's profiles. At least one is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HttpProfiles {
+    /// For calls, and for what becomes of them.
+    pub voip: Option<HttpProfile>,
+    /// For messages.
+    pub im: Option<HttpProfile>,
+    /// What `${platform}` is for a provider, where it is not the usual word.
+    pub platforms: Vec<(Provider, String)>,
+}
+
+/// One way to a gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpProfile {
+    /// Where to.
+    pub url: UrlTemplate,
+    /// What is sent with POST; `None` is GET.
+    pub body: Option<BodyTemplate>,
+    /// Its `Content-Type`; a header value.
+    pub content_type: String,
+    /// How it says who it is.
+    pub auth: HttpAuth,
+    /// How long connecting may take, in each try.
+    pub connect_timeout: Duration,
+    /// How long one try may take, connecting included.
+    pub timeout: Duration,
+    /// Whether any certificate will do.
+    pub insecure: bool,
+}
+
+impl HttpProfiles {
+    /// The profiles that are there, each with the word that `${type}` has for it.
+    pub fn all(&self) -> impl Iterator<Item = (&'static str, &HttpProfile)> {
+        let named = [("voip", &self.voip), ("im", &self.im)];
+        named
+            .into_iter()
+            .filter_map(|(name, profile)| Some((name, profile.as_ref()?)))
+    }
 }
 
 impl Credentials {
@@ -39,7 +83,22 @@ impl Credentials {
             Self::ApnsToken { .. } => "signing-key",
             Self::ApnsCertificate { .. } => "certificate",
             Self::FcmServiceAccount { .. } => "service-account",
+            Self::Http(profiles) => {
+                let mut kinds = profiles.all().map(|(_, profile)| profile.auth.kind());
+                kinds.find(|kind| *kind != "none").unwrap_or("none")
+            }
             Self::Log => "none",
+        }
+    }
+
+    /// The files they are in.
+    pub fn files(&self) -> Vec<&Path> {
+        match self {
+            Self::ApnsToken { key_file, .. } => vec![key_file],
+            Self::ApnsCertificate { cert_file, key_file } => vec![cert_file, key_file],
+            Self::FcmServiceAccount { file } => vec![file],
+            Self::Http(profiles) => profiles.all().filter_map(|(_, profile)| profile.auth.file()).collect(),
+            Self::Log => Vec::new(),
         }
     }
 }
@@ -63,8 +122,10 @@ pub enum PayloadStyle {
 pub struct App {
     /// Its name in logs: unique, chosen by the operator.
     pub name: String,
-    /// The provider its devices name. A `log` app may stand for any.
+    /// Who delivers: `http` and `log` serve devices of any provider, others their own.
     pub provider: Provider,
+    /// The providers whose devices an `http` or `log` app serves; empty serves all.
+    pub providers: Vec<Provider>,
     /// The app ids its devices name ([`crate::types::PushParams::app`]); empty serves every app id of the provider.
     pub app_ids: Vec<String>,
     /// Only callees in these domains (lower case); empty means all.
@@ -88,7 +149,10 @@ pub struct App {
 impl App {
     /// Whether this app serves a device.
     pub fn serves(&self, provider: &Provider, app_id: &str, domain: &str) -> bool {
-        let by_provider = self.provider == *provider || matches!(self.provider, Provider::Other(ref p) if p == "log");
+        let by_provider = match &self.provider {
+            own if own.serves_any() => self.providers.is_empty() || self.providers.contains(provider),
+            own => own == provider,
+        };
         by_provider
             && (self.app_ids.is_empty() || self.app_ids.iter().any(|a| a == app_id))
             && (self.domains.is_empty() || self.domains.iter().any(|d| d.eq_ignore_ascii_case(domain)))

@@ -3,20 +3,20 @@
 //! Source: Firebase, REST reference of `projects.messages:send` and "FCM error codes".
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
 
 use reqwest::header::HeaderMap;
 use reqwest::{Client, StatusCode};
 use serde::Deserialize;
 
-use super::apns::{header_retry_after, lost};
 use super::app::{App, Credentials};
 use super::auth::Clock;
-use super::line::{Line, Tls, code, read_body};
+use super::line::{Line, Tls, code, lost, read_body};
 use super::oauth::AccessTokens;
 use super::payload::{Composer, FcmPush};
 use super::pushers::SetupError;
-use super::retry::{Try, Wait};
+use super::retry::{Try, Wait, header_retry_after};
 use super::{PushError, PushOutcome, PushRequest};
 
 const BASE: &str = "https://fcm.googleapis.com";
@@ -63,27 +63,11 @@ impl Fcm {
 
     /// Delivers one push, or says why not, within its wait.
     pub(super) async fn push(&self, req: &PushRequest) -> PushOutcome {
-        let mut wait = Wait::new(req.patience());
+        let wait = Wait::new(req.patience());
         let push = self.composer.fcm(req, self.clock.now().wall)?;
-        let _slot = wait
-            .until("too many pushes under way", self.line.slots.acquire())
-            .await?;
-        let mut renewed = false;
-        loop {
-            let (generation, client) = self.line.client();
-            let left = wait.left();
-            let tried = wait.attempt(self.once(&client, &push, left, &mut renewed)).await?;
-            let tried = tried.unwrap_or_else(|| {
-                self.line.replace(&self.name, generation);
-                Try::Passing {
-                    reason: "no answer in time".into(),
-                    retry_after: None,
-                }
-            });
-            if let Some(outcome) = wait.settle(&self.name, tried).await {
-                return outcome;
-            }
-        }
+        let renewed = AtomicBool::new(false);
+        let once = |client, left| self.once(client, &push, left, &renewed);
+        self.line.deliver(&self.name, wait, once).await
     }
 
     /// Gets the access token and opens the connection, so that the first call finds both.
@@ -93,7 +77,7 @@ impl Fcm {
         connected
     }
 
-    async fn once(&self, client: &Client, push: &FcmPush, left: std::time::Duration, renewed: &mut bool) -> Try {
+    async fn once(&self, client: Client, push: &FcmPush, left: Duration, renewed: &AtomicBool) -> Try {
         let token = match self.account.tokens.current().await {
             Ok(token) => token,
             Err(failure) => return failure.into(),
@@ -122,9 +106,10 @@ impl Fcm {
         match &tried {
             // Revoked, or the account's keys changed: one new token tells. Not for the app's own APNs key at Google.
             Try::Refused(PushError::Misconfigured { reason })
-                if status == StatusCode::UNAUTHORIZED && reason != "THIRD_PARTY_AUTH_ERROR" && !*renewed =>
+                if status == StatusCode::UNAUTHORIZED
+                    && reason != "THIRD_PARTY_AUTH_ERROR"
+                    && !renewed.swap(true, Ordering::Relaxed) =>
             {
-                *renewed = true;
                 match self.account.tokens.renewed(token.serial()).await {
                     Ok(_) => Try::Again { reason: reason.clone() },
                     Err(failure) => failure.into(),

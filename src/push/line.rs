@@ -1,6 +1,8 @@
-//! One app's way to its provider: an HTTP/2 connection that is kept warm and replaced when it hangs.
+//! One app's way to its provider: a connection, of HTTP/2 where the provider has it, that is kept warm and replaced when it
+//! hangs.
 
 use std::error::Error as _;
+use std::future::Future;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,26 +10,42 @@ use std::time::Duration;
 use reqwest::{Certificate, Client, Identity, Proxy, Response, redirect, retry};
 use tokio::sync::Semaphore;
 
-use super::PushError;
 use super::app::App;
 use super::pushers::SetupError;
-use super::retry::TRY_LIMIT;
+use super::retry::{TRY_LIMIT, Try, Wait};
+use super::{PushError, PushOutcome};
 
 /// Requests of one app on their way at once; APNs allows 1000 streams on a connection. Those beyond wait.
 const IN_FLIGHT: usize = 1000;
+/// The same to an operator's gateway, where each may need a connection of its own.
+const IN_FLIGHT_TO_GATEWAY: usize = 100;
 /// An idle connection is pinged this often, which also keeps NATs and firewalls from forgetting it.
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// A ping unanswered for this long ends the connection.
 const PING_LIMIT: Duration = Duration::from_secs(5);
+/// Why a try that ran out of time failed.
+const NO_ANSWER: &str = "no answer in time";
 /// No provider's reply is longer; the rest is not read.
 const REPLY_LIMIT: usize = 64 * 1024;
 
 /// What a connection is made with.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Tls {
     cas: Option<Vec<Certificate>>,
     identity: Option<Identity>,
     proxy: Option<Proxy>,
+    gateway: Option<Gateway>,
+}
+
+/// What an operator's own gateway may need that Apple and Google do not.
+#[derive(Clone, Copy)]
+pub(super) struct Gateway {
+    /// Whether it is reached over TLS at all.
+    pub encrypted: bool,
+    /// Whether its certificate is looked at.
+    pub verified: bool,
+    /// How long connecting may take.
+    pub connect_timeout: Duration,
 }
 
 impl Tls {
@@ -41,14 +59,30 @@ impl Tls {
             }
             None => None,
         };
-        Ok(Self { cas, identity, proxy })
+        Ok(Self {
+            cas,
+            identity,
+            proxy,
+            gateway: None,
+        })
     }
 
-    /// A client that keeps one HTTP/2 connection.
+    /// The same for an operator's gateway.
+    pub(super) fn for_gateway(app: &App, gateway: Gateway) -> Result<Self, SetupError> {
+        Ok(Self {
+            gateway: Some(gateway),
+            ..Self::new(app, None)?
+        })
+    }
+
+    /// A client that keeps one HTTP/2 connection; to a gateway without HTTP/2, as many as it has requests at once.
     fn client(&self) -> Result<Client, reqwest::Error> {
-        self.builder()
-            .http2_prior_knowledge()
-            .pool_idle_timeout(None)
+        let builder = match &self.gateway {
+            // What it speaks is agreed upon in TLS. An idle HTTP/1.1 connection is not pinged and ends by itself.
+            Some(_) => self.builder(),
+            None => self.builder().http2_prior_knowledge().pool_idle_timeout(None),
+        };
+        builder
             .http2_keep_alive_interval(PING_EVERY)
             .http2_keep_alive_timeout(PING_LIMIT)
             .http2_keep_alive_while_idle(true)
@@ -62,13 +96,19 @@ impl Tls {
     }
 
     fn builder(&self) -> reqwest::ClientBuilder {
+        let gateway = self.gateway.unwrap_or(Gateway {
+            encrypted: true,
+            verified: true,
+            connect_timeout: TRY_LIMIT,
+        });
         let mut builder = Client::builder()
             .user_agent(concat!("fswake/", env!("CARGO_PKG_VERSION")))
-            .https_only(true)
+            .https_only(gateway.encrypted)
+            .tls_danger_accept_invalid_certs(!gateway.verified)
             .redirect(redirect::Policy::none())
             // Tries are counted and bounded by us.
             .retry(retry::never())
-            .connect_timeout(TRY_LIMIT)
+            .connect_timeout(gateway.connect_timeout)
             .tcp_nodelay(true);
         if let Some(cas) = &self.cas {
             builder = builder.tls_certs_only(cas.iter().cloned());
@@ -95,7 +135,7 @@ fn read_cas(app: &App, file: &Path) -> Result<Vec<Certificate>, SetupError> {
 pub(super) struct Line {
     tls: Tls,
     current: Mutex<(u64, Client)>,
-    pub slots: Semaphore,
+    slots: Semaphore,
 }
 
 impl Line {
@@ -103,15 +143,47 @@ impl Line {
         let client = tls
             .client()
             .map_err(|e| SetupError::app(app, &format!("TLS: {}", describe(e))))?;
+        let in_flight = if tls.gateway.is_some() {
+            IN_FLIGHT_TO_GATEWAY
+        } else {
+            IN_FLIGHT
+        };
         Ok(Self {
             tls,
             current: Mutex::new((0, client)),
-            slots: Semaphore::new(IN_FLIGHT),
+            slots: Semaphore::new(in_flight),
         })
     }
 
+    /// Delivers one push within its wait: tries `once`, with what is left of the wait, until it is taken or refused.
+    pub(super) async fn deliver<F>(
+        &self,
+        app: &str,
+        mut wait: Wait,
+        mut once: impl FnMut(Client, Duration) -> F,
+    ) -> PushOutcome
+    where
+        F: Future<Output = Try>,
+    {
+        let _slot = wait.until("too many pushes under way", self.slots.acquire()).await?;
+        loop {
+            let (generation, client) = self.client();
+            let left = wait.left();
+            let tried = wait.attempt(once(client, left)).await?.unwrap_or_else(|| {
+                self.replace(app, generation);
+                Try::Passing {
+                    reason: NO_ANSWER.into(),
+                    retry_after: None,
+                }
+            });
+            if let Some(outcome) = wait.settle(app, tried).await {
+                return outcome;
+            }
+        }
+    }
+
     /// The client to send with, and its generation for [`Line::replace`].
-    pub(super) fn client(&self) -> (u64, Client) {
+    fn client(&self) -> (u64, Client) {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -128,7 +200,7 @@ impl Line {
             Ok(Err(error)) => describe(error),
             Err(_) => {
                 self.replace(app, generation);
-                "no answer in time".into()
+                NO_ANSWER.into()
             }
         };
         Err(PushError::Exhausted { reason })
@@ -138,7 +210,7 @@ impl Line {
     ///
     /// The pool would hand out the hanging connection until a ping times out. Whatever is still on its way there
     /// keeps its own handle. Of many requests that hung together only the first replaces.
-    pub(super) fn replace(&self, app: &str, generation: u64) {
+    fn replace(&self, app: &str, generation: u64) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.0 != generation {
             return;
@@ -150,8 +222,21 @@ impl Line {
     }
 }
 
+/// What a try came to whose connection could not be made or was lost.
+pub(super) fn lost(error: reqwest::Error) -> Try {
+    if error.is_builder() || is_untrusted(&error) {
+        return Try::Refused(PushError::Misconfigured {
+            reason: describe(error),
+        });
+    }
+    Try::Passing {
+        reason: describe(error),
+        retry_after: None,
+    }
+}
+
 /// Whether a failed connection is for an operator to mend: no repetition makes a certificate trusted.
-pub(super) fn is_untrusted(error: &reqwest::Error) -> bool {
+fn is_untrusted(error: &reqwest::Error) -> bool {
     let mut cause = error.source();
     while let Some(error) = cause {
         if let Some(tls) = error.downcast_ref::<rustls::Error>() {

@@ -5,8 +5,8 @@
 //! ```text
 //! PushRequest -> pushers -> apns --+-- payload (pure: what is sent)     <- preset, template
 //!                       \-> fcm  --+-- auth / oauth (tokens, shared)
-//!                       \-> log    +-- line (one HTTP/2 connection, replaced when it hangs)
-//!                                  +-- retry (pure: whether and when to try again)
+//!                       \-> http --+-- line (one connection, replaced when it hangs)
+//!                       \-> log    +-- retry (pure: whether and when to try again)
 //! ```
 //!
 //! `renewal` puts other apps and newer credentials in the place of those in use (`watch` sees that files changed);
@@ -17,6 +17,7 @@ pub mod app;
 mod auth;
 mod fcm;
 pub mod health;
+pub mod http;
 mod line;
 mod log;
 mod notification;

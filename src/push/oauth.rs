@@ -17,13 +17,12 @@ use reqwest::{Client, StatusCode, Url};
 use serde::{Deserialize, Serialize};
 
 use super::PushError;
-use super::apns::{header_retry_after, lost};
 use super::app::App;
 use super::auth::{Clock, Now};
-use super::line::{Tls, code, describe, read_body};
+use super::line::{Tls, code, describe, lost, read_body};
 use super::preset::unix;
 use super::pushers::SetupError;
-use super::retry::Try;
+use super::retry::{Try, header_retry_after};
 use crate::types::Secret;
 
 /// The only scope that sending needs.

@@ -54,7 +54,7 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn reason(&self) -> Option<&'static str> {
+    pub(super) fn reason(&self) -> Option<&'static str> {
         match self.call.kind {
             PushKind::Cancel(reason) => Some(reason.as_str()),
             _ => None,

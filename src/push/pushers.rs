@@ -18,6 +18,7 @@ use super::app::{App, Credentials, PayloadStyle};
 use super::auth::{Clock, ProviderToken};
 use super::fcm::{Account, Fcm};
 use super::health::{AppState, Health};
+use super::http::Http;
 use super::renewal::{self, Renewal};
 use super::watch::Files;
 use super::{PushError, PushOutcome, PushRequest, log};
@@ -110,6 +111,7 @@ pub(super) struct Served {
 enum Pusher {
     Apns(Box<Apns>),
     Fcm(Box<Fcm>),
+    Http(Box<Http>),
     Log,
 }
 
@@ -255,6 +257,7 @@ impl Served {
         match &self.pusher {
             Pusher::Apns(apns) => apns.push(req).await,
             Pusher::Fcm(fcm) => fcm.push(req).await,
+            Pusher::Http(http) => http.push(req).await,
             Pusher::Log => Ok(log::push(&self.name, req)),
         }
     }
@@ -263,6 +266,7 @@ impl Served {
         let warmed = match &self.pusher {
             Pusher::Apns(apns) => apns.warm().await,
             Pusher::Fcm(fcm) => fcm.warm().await,
+            Pusher::Http(http) => http.warm().await,
             Pusher::Log => Ok(()),
         };
         if let Err(reason) = &warmed {
@@ -296,6 +300,7 @@ impl Pusher {
                 checked.map_err(|e| SetupError::app(app, &e.to_string()))?;
                 Ok(Self::Log)
             }
+            (Credentials::Http(_), _) => Ok(Self::Http(Box::new(Http::new(app, clock.clone())?))),
             (_, Provider::Apns | Provider::ApnsSandbox) => {
                 let keys: Vec<Arc<ProviderToken>> = known.iter().filter_map(|s| s.pusher.provider_token()).collect();
                 Ok(Self::Apns(Box::new(Apns::new(app, &keys, clock.clone())?)))
@@ -305,7 +310,10 @@ impl Pusher {
                 Ok(Self::Fcm(Box::new(Fcm::new(app, &accounts, clock.clone())?)))
             }
             (_, other) => {
-                let problem = format!("provider {} is not one of apns, apns.dev, fcm", Printable(other.name()));
+                let problem = format!(
+                    "provider {} is not one of apns, apns.dev, fcm, http, log",
+                    Printable(other.name())
+                );
                 Err(SetupError::app(app, &problem))
             }
         }
@@ -331,6 +339,7 @@ pub(super) fn log_app() -> App {
     App {
         name: "log".into(),
         provider: Provider::Other("log".into()),
+        providers: Vec::new(),
         app_ids: Vec::new(),
         domains: Vec::new(),
         tenant: None,

@@ -6,6 +6,7 @@
 use std::future::Future;
 use std::time::{Duration, SystemTime};
 
+use reqwest::header::{HeaderMap, RETRY_AFTER};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -38,6 +39,11 @@ pub fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     })
 }
 
+/// The `Retry-After` of a reply, if it has one that can be read.
+pub(super) fn header_retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    retry_after(headers.get(RETRY_AFTER)?.to_str().ok()?, now)
+}
+
 /// What one try came to.
 #[derive(Debug)]
 pub(super) enum Try {
@@ -61,16 +67,23 @@ pub(super) enum Try {
 #[derive(Debug)]
 pub(super) struct Wait {
     deadline: Instant,
+    try_limit: Duration,
     attempts: u32,
     last: String,
 }
 
 impl Wait {
     pub(super) fn new(ttl: Duration) -> Self {
+        Self::with_tries_of(TRY_LIMIT, ttl)
+    }
+
+    /// The same with another limit for one try.
+    pub(super) fn with_tries_of(try_limit: Duration, ttl: Duration) -> Self {
         // A century stands for "no limit": adding Duration::MAX would overflow.
         let ttl = ttl.min(Duration::from_secs(100 * 365 * 86_400));
         Self {
             deadline: Instant::now() + ttl,
+            try_limit,
             attempts: 0,
             last: "no time left".into(),
         }
@@ -80,14 +93,14 @@ impl Wait {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// Runs one try, bounded by [`TRY_LIMIT`] and the wait; `None` when it did not end in time.
+    /// Runs one try, bounded by the limit of a try and the wait; `None` when it did not end in time.
     pub(super) async fn attempt(&mut self, once: impl Future<Output = Try>) -> Result<Option<Try>, PushError> {
         let left = self.left();
         if left.is_zero() {
             return Err(self.exhausted());
         }
         self.attempts += 1;
-        Ok(tokio::time::timeout(TRY_LIMIT.min(left), once).await.ok())
+        Ok(tokio::time::timeout(self.try_limit.min(left), once).await.ok())
     }
 
     /// Waits for `ready`, at most as long as the push may.

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
 
-use super::app::{App, Credentials};
+use super::app::App;
 
 /// A file that was changed less than this before it was read is read again: coarse time stamps may hide a second change.
 const YOUNG: Duration = Duration::from_secs(3);
@@ -59,13 +59,7 @@ struct Stamp {
 impl Files {
     /// Reads the files that an app names.
     pub(super) fn of(app: &App) -> Self {
-        let credentials: &[&Path] = match &app.credentials {
-            Credentials::ApnsToken { key_file, .. } => &[key_file],
-            Credentials::ApnsCertificate { cert_file, key_file } => &[cert_file, key_file],
-            Credentials::FcmServiceAccount { file } => &[file],
-            Credentials::Log => &[],
-        };
-        let all = credentials.iter().copied().chain(app.ca_file.as_deref());
+        let all = app.credentials.files().into_iter().chain(app.ca_file.as_deref());
         Self(all.map(Seen::now).collect())
     }
 

@@ -13,7 +13,7 @@ use crate::{held, with};
 #[test]
 fn cancel_push_goes_to_woken_devices_that_are_not_on_the_line() {
     let wish = AppPolicy {
-        provider: Provider::Apns,
+        provider: Some(Provider::Apns),
         app: None,
         domains: Vec::new(),
         on_unregister: OnUnregister::Forget,
@@ -54,7 +54,7 @@ fn cancel_push_follows_a_leg_that_the_sleeping_phone_never_heard() {
     for (heard, cancels) in [(false, 1), (true, 0)] {
         let mut policy = Policy::default();
         policy.apps.push(AppPolicy {
-            provider: Provider::Apns,
+            provider: Some(Provider::Apns),
             app: None,
             domains: Vec::new(),
             on_unregister: OnUnregister::Forget,
@@ -86,7 +86,7 @@ fn cancel_push_follows_a_leg_that_the_sleeping_phone_never_heard() {
 #[test]
 fn refused_news_of_the_end_says_nothing_about_the_token_that_wakes() {
     let wish = AppPolicy {
-        provider: Provider::Apns,
+        provider: Some(Provider::Apns),
         app: None,
         domains: Vec::new(),
         on_unregister: OnUnregister::Forget,

@@ -17,6 +17,7 @@ pub fn app(name: &str, provider: Provider, credentials: Credentials) -> App {
     App {
         name: name.into(),
         provider,
+        providers: Vec::new(),
         app_ids: Vec::new(),
         domains: Vec::new(),
         tenant: None,

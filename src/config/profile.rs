@@ -1,0 +1,134 @@
+//! The profiles `[app.voip]` and `[app.im]` of an `http` app: mod_apn's, with our spelling.
+
+use std::time::Duration;
+
+use reqwest::header::HeaderValue;
+
+use super::ConfigError;
+use super::app::Section;
+use super::check::{duration, is_word};
+use super::raw;
+use crate::push::app::{HttpProfile, HttpProfiles};
+use crate::push::http::{BodyTemplate, HttpAuth, JSON, UrlTemplate};
+use crate::types::Provider;
+
+type Checked<T> = Result<T, ConfigError>;
+
+/// As long as one try of any provider may take.
+const TIMEOUT: Duration = crate::push::retry::TRY_LIMIT;
+
+impl Section<'_> {
+    /// Takes the profiles out of an app's table.
+    pub(super) fn profiles(&self, raw: &mut raw::AppTable) -> Checked<HttpProfiles> {
+        if raw.voip.is_none() && raw.im.is_none() {
+            let needed = "a table [app.voip] for calls, [app.im] for messages, or both";
+            return Err(self.at.missing(&self.key("voip"), needed));
+        }
+        if let Some(url) = &raw.base_url {
+            return self.wrong("base-url", url, "url in a profile instead");
+        }
+        let platforms = std::mem::take(&mut raw.platforms);
+        for (provider, word) in &platforms {
+            if !is_word(word) || !is_word(provider) {
+                let key = format!("platforms.{provider}");
+                return self.wrong(&key, word, r#"what ${platform} is for it, as in { apns = "ios" }"#);
+            }
+        }
+        let platforms = platforms.into_iter();
+        Ok(HttpProfiles {
+            voip: raw.voip.take().map(|p| self.profile("voip", p)).transpose()?,
+            im: raw.im.take().map(|p| self.profile("im", p)).transpose()?,
+            platforms: platforms
+                .map(|(provider, word)| (Provider::from_name(&provider), word))
+                .collect(),
+        })
+    }
+
+    fn profile(&self, profile: &str, raw: raw::Profile) -> Checked<HttpProfile> {
+        let key = |key: &str| format!("{profile}.{key}");
+        let Some(url) = raw.url else {
+            let needed = r#"where to, as in "https://push.example.org/${type}/${token}""#;
+            return Err(self.at.missing(&self.key(&key("url")), needed));
+        };
+        // It may hold a key, and so is not repeated.
+        let url = UrlTemplate::parse(&url)
+            .map_err(|problem| self.at.plain(&self.key(&key("url")), "", problem.to_string()))?;
+        let content_type = raw.content_type.unwrap_or_else(|| JSON.into());
+        if HeaderValue::from_str(&content_type).is_err() || !content_type.contains('/') || content_type.contains("${") {
+            return self.wrong(
+                &key("content-type"),
+                content_type,
+                r#"a media type, as in "application/json""#,
+            );
+        }
+        let body = match raw.method.as_deref() {
+            None | Some("post") => Some(self.body(&key, &content_type, raw.body, raw.body_file)?),
+            Some("get") => {
+                if let Some((name, _)) = [("body", &raw.body), ("body-file", &raw.body_file)]
+                    .into_iter()
+                    .find(|(_, written)| written.is_some())
+                {
+                    let allowed = r#"only with method = "post""#;
+                    return Err(self.at.plain(&self.key(&key(name)), "", allowed));
+                }
+                None
+            }
+            Some(other) => return self.wrong(&key("method"), other, r#""post" or "get""#),
+        };
+        let time = |name: &str, written: &Option<String>| {
+            let name = self.key(&key(name));
+            duration(self.at, &name, written.as_deref(), TIMEOUT, "100ms", "60s")
+        };
+        Ok(HttpProfile {
+            url,
+            body,
+            content_type,
+            auth: self.auth(&key, raw.auth_type.as_deref(), raw.auth_file)?,
+            connect_timeout: time("connect-timeout", &raw.connect_timeout)?,
+            timeout: time("timeout", &raw.timeout)?,
+            insecure: raw.insecure.unwrap_or(false),
+        })
+    }
+
+    fn body(
+        &self,
+        key: &impl Fn(&str) -> String,
+        content_type: &str,
+        body: Option<String>,
+        file: Option<String>,
+    ) -> Checked<BodyTemplate> {
+        let (name, template) = match (body, file) {
+            (Some(_), Some(file)) => return self.wrong(&key("body-file"), file, "not beside body"),
+            (None, Some(file)) => {
+                let name = self.key(&key("body-file"));
+                let (_, text) = self.files.read(self.at, &name, &file)?;
+                ("body-file", Some(text))
+            }
+            (body, None) => ("body", body),
+        };
+        BodyTemplate::parse(content_type, template.as_deref())
+            .map_err(|problem| self.at.plain(&self.key(&key(name)), "", problem.to_string()))
+    }
+
+    fn auth(&self, key: &impl Fn(&str) -> String, kind: Option<&str>, file: Option<String>) -> Checked<HttpAuth> {
+        type Kind = fn(std::path::PathBuf) -> HttpAuth;
+        let (kind, holds): (Kind, _) = match kind {
+            None | Some("none") => {
+                return match file {
+                    None => Ok(HttpAuth::None),
+                    Some(file) => self.wrong(&key("auth-file"), file, "only with an auth-type"),
+                };
+            }
+            // mod_apn's word, and what it is.
+            Some("jwt" | "bearer") => (HttpAuth::Bearer, "a file with the token on one line"),
+            Some("basic") => (HttpAuth::Basic, "a file with user:password on one line"),
+            Some("digest") => (HttpAuth::Digest, "a file with user:password on one line"),
+            Some("header") => (HttpAuth::Header, "a file with Name: value on one line"),
+            Some(other) => {
+                let allowed = r#""none", "jwt" or "bearer", "basic", "digest" or "header""#;
+                return self.wrong(&key("auth-type"), other, allowed);
+            }
+        };
+        Ok(kind(self.need(&key("auth-file"), file, holds)?))
+    }
+}
