@@ -4,5 +4,6 @@ mod apns;
 mod apns_auth;
 mod apns_faults;
 mod fcm;
+mod renewal;
 mod setup;
 mod support;

@@ -1,5 +1,6 @@
 //! APNs as Apple documents it, as far as a sender can tell.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -33,6 +34,8 @@ pub struct Push {
     pub status: u16,
     /// Its reason code; empty with 200.
     pub reason: &'static str,
+    /// Which key signed its provider token, counted from 0; with client certificates, none.
+    pub key: Option<usize>,
 }
 
 /// A running stand-in; ends when dropped.
@@ -42,6 +45,7 @@ pub struct Apns {
     server: Server,
     rules: Arc<Rules>,
     pushes: AsyncMutex<mpsc::UnboundedReceiver<Push>>,
+    authority: Authority,
     dir: TempDir,
 }
 
@@ -73,10 +77,12 @@ impl Apns {
         let faults = Arc::<Faults>::default();
         let (sender, receiver) = mpsc::unbounded_channel();
         let rules = Arc::new(Rules {
-            key,
             certificates,
             faults: Arc::clone(&faults),
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                keys: vec![Some((KEY_ID.into(), key))],
+                ..State::default()
+            }),
             pushes: sender,
         });
         let service: Arc<dyn Service> = Arc::<Rules>::clone(&rules);
@@ -86,6 +92,7 @@ impl Apns {
             server,
             rules,
             pushes: AsyncMutex::new(receiver),
+            authority,
             dir,
         }
     }
@@ -108,6 +115,27 @@ impl Apns {
     /// PEM files of a client certificate that it takes, and of its key.
     pub fn client_files(&self) -> (PathBuf, PathBuf) {
         (self.file("client.pem"), self.file("client.key"))
+    }
+
+    /// A new client certificate that it takes until a given time, and its key, both as PEM.
+    pub fn new_client(&self, end: SystemTime) -> (String, String) {
+        self.authority.issue_until("client", end)
+    }
+
+    /// A new signing key of the team as PEM. Those before it are good as well, until [`Apns::revoke_old_keys`].
+    pub fn new_key(&self, key_id: &str) -> String {
+        let key = signing_key();
+        let pem = key.pem.clone();
+        self.rules.lock().keys.push(Some((key_id.to_owned(), key)));
+        pem
+    }
+
+    /// Takes no provider token from now on but those of the newest key.
+    pub fn revoke_old_keys(&self) {
+        let mut state = self.rules.lock();
+        let newest = state.keys.len() - 1;
+        state.keys[..newest].fill_with(|| None);
+        state.in_use.retain(|key, _| *key == newest);
     }
 
     /// A file in its directory, which goes with it.
@@ -148,7 +176,6 @@ impl Apns {
 }
 
 struct Rules {
-    key: SigningKey,
     certificates: bool,
     faults: Arc<Faults>,
     state: Mutex<State>,
@@ -159,8 +186,10 @@ struct Rules {
 struct State {
     offset: Duration,
     forgets: bool,
-    /// The provider token in use, its `iat`, and when it was first seen.
-    token: Option<(String, u64, Instant, Duration)>,
+    /// Key ids and keys; `None` for those that were revoked.
+    keys: Vec<Option<(String, SigningKey)>>,
+    /// Of each key, the provider token in use, its `iat`, and when it was first seen.
+    in_use: HashMap<usize, (String, u64, Instant, Duration)>,
     tokens: usize,
 }
 
@@ -170,20 +199,20 @@ struct Claims {
     iat: u64,
 }
 
-type Verdict = Result<(), (u16, &'static str)>;
+type Verdict<T = ()> = Result<T, (u16, &'static str)>;
 
 impl Rules {
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn judge(&self, request: &Received, token: Option<&str>) -> Verdict {
+    fn judge(&self, request: &Received, token: Option<&str>, key: &mut Option<usize>) -> Verdict {
         let token = token.ok_or((404, "BadPath"))?;
         if request.method != "POST" {
             return Err((405, "MethodNotAllowed"));
         }
         if !self.certificates {
-            self.judge_provider_token(request.header("authorization"))?;
+            *key = Some(self.judge_provider_token(request.header("authorization"))?);
         }
         match token {
             "" => return Err((400, "MissingDeviceToken")),
@@ -224,21 +253,19 @@ impl Rules {
         Ok(())
     }
 
-    fn judge_provider_token(&self, authorization: &str) -> Verdict {
+    /// Which key it was signed with.
+    fn judge_provider_token(&self, authorization: &str) -> Verdict<usize> {
         let jwt = authorization
             .strip_prefix("bearer ")
             .ok_or((403, "MissingProviderToken"))?;
         let mut state = self.lock();
         let offset = state.offset;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + offset;
-        let known = state
-            .token
-            .as_ref()
-            .filter(|(known, ..)| known == jwt)
-            .map(|(_, iat, ..)| *iat);
-        let iat = match known {
-            Some(iat) => iat,
-            None => self.verify(jwt).ok_or((403, "InvalidProviderToken"))?,
+        let known = state.in_use.iter().find(|(_, (known, ..))| known == jwt);
+        let known = known.map(|(key, (_, iat, ..))| (*key, *iat));
+        let (key, iat) = match known {
+            Some(known) => known,
+            None => state.verify(jwt).ok_or((403, "InvalidProviderToken"))?,
         };
         // Apple: "older than one hour".
         if now.as_secs() > iat + 3600 {
@@ -248,31 +275,39 @@ impl Rules {
             return Err((403, "InvalidProviderToken"));
         }
         if known.is_none() {
-            if let Some((_, _, seen, at)) = &state.token
+            if let Some((_, _, seen, at)) = state.in_use.get(&key)
                 && seen.elapsed() + offset.saturating_sub(*at) < Duration::from_secs(20 * 60)
             {
                 return Err((429, "TooManyProviderTokenUpdates"));
             }
-            state.token = Some((jwt.to_owned(), iat, Instant::now(), offset));
+            state.in_use.insert(key, (jwt.to_owned(), iat, Instant::now(), offset));
             state.tokens += 1;
         }
-        Ok(())
+        Ok(key)
     }
+}
 
-    fn verify(&self, jwt: &str) -> Option<u64> {
+impl State {
+    /// The key that signed a provider token, and its `iat`.
+    fn verify(&self, jwt: &str) -> Option<(usize, u64)> {
         let mut validation = Validation::new(Algorithm::ES256);
         validation.required_spec_claims.clear();
         validation.validate_exp = false;
-        let key = DecodingKey::from_ec_der(&self.key.public);
-        let token = jsonwebtoken::decode::<Claims>(jwt, &key, &validation).ok()?;
-        (token.header.kid.as_deref() == Some(KEY_ID) && token.claims.iss == TEAM_ID).then_some(token.claims.iat)
+        self.keys.iter().enumerate().find_map(|(number, key)| {
+            let (key_id, key) = key.as_ref()?;
+            let key = DecodingKey::from_ec_der(&key.public);
+            let token = jsonwebtoken::decode::<Claims>(jwt, &key, &validation).ok()?;
+            let fits = token.header.kid.as_deref() == Some(key_id) && token.claims.iss == TEAM_ID;
+            fits.then_some((number, token.claims.iat))
+        })
     }
 }
 
 impl Service for Rules {
     fn answer(&self, request: Received) -> (Reply, Option<Fault>) {
         let token = request.path.strip_prefix("/3/device/").map(str::to_owned);
-        let verdict = self.judge(&request, token.as_deref());
+        let mut key = None;
+        let verdict = self.judge(&request, token.as_deref(), &mut key);
         let (status, reason) = verdict.err().unwrap_or((200, ""));
         let mut reply = Reply {
             status,
@@ -291,6 +326,7 @@ impl Service for Rules {
                 token,
                 status,
                 reason,
+                key,
             });
         }
         (reply, fault)

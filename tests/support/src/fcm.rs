@@ -51,7 +51,6 @@ impl Fcm {
         let (faults, token_faults) = (Arc::<Faults>::default(), Arc::<Faults>::default());
         let (sender, receiver) = mpsc::unbounded_channel();
         let rules = Arc::new(Rules {
-            key,
             faults: Arc::clone(&faults),
             token_faults: Arc::clone(&token_faults),
             state: Mutex::new(State {
@@ -63,15 +62,12 @@ impl Fcm {
         let service: Arc<dyn Service> = Arc::<Rules>::clone(&rules);
         let server = Server::start(authority.server(false), 1000, service).await;
         let token_uri = format!("https://localhost:{}/token", server.addr.port());
-        let account = json!({
-            "type": "service_account",
-            "project_id": PROJECT,
-            "private_key_id": "0123456789abcdef",
-            "private_key": rules.key.pem,
-            "client_email": EMAIL,
-            "token_uri": token_uri,
-        });
-        rules.lock().token_uri = token_uri;
+        let account = account("0123456789abcdef", &key, &token_uri);
+        {
+            let mut state = rules.lock();
+            state.token_uri = token_uri;
+            state.keys.push(key);
+        }
         std::fs::write(dir.path().join("ca.pem"), authority.pem()).expect("a file");
         std::fs::write(dir.path().join("account.json"), account.to_string()).expect("a file");
         Self {
@@ -114,6 +110,24 @@ impl Fcm {
         self.rules.lock().offset += by;
     }
 
+    /// A new key of the service account, as its JSON file. The keys before it are good as well, until
+    /// [`Fcm::revoke_old_keys`].
+    pub fn new_key(&self, key_id: &str) -> String {
+        let key = rsa_key();
+        let mut state = self.rules.lock();
+        let account = account(key_id, &key, &state.token_uri);
+        state.keys.push(key);
+        account.to_string()
+    }
+
+    /// Gives no access token from now on but for the newest key, and forgets those that it gave.
+    pub fn revoke_old_keys(&self) {
+        let mut state = self.rules.lock();
+        let newest = state.keys.len() - 1;
+        state.keys.drain(..newest);
+        state.tokens.clear();
+    }
+
     /// Forgets every access token it gave out.
     pub fn revoke_tokens(&self) {
         self.rules.lock().tokens.clear();
@@ -141,8 +155,18 @@ impl Fcm {
     }
 }
 
+fn account(key_id: &str, key: &SigningKey, token_uri: &str) -> Value {
+    json!({
+        "type": "service_account",
+        "project_id": PROJECT,
+        "private_key_id": key_id,
+        "private_key": key.pem,
+        "client_email": EMAIL,
+        "token_uri": token_uri,
+    })
+}
+
 struct Rules {
-    key: SigningKey,
     faults: Arc<Faults>,
     token_faults: Arc<Faults>,
     state: Mutex<State>,
@@ -151,6 +175,8 @@ struct Rules {
 
 #[derive(Default)]
 struct State {
+    /// The account's keys; all of them sign.
+    keys: Vec<SigningKey>,
     token_uri: String,
     offset: Duration,
     lifetime: u64,
@@ -182,7 +208,7 @@ impl Rules {
         let form = String::from_utf8_lossy(&request.body);
         let assertion =
             form.strip_prefix("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=");
-        if assertion.is_none_or(|a| !self.is_good(a, &state.token_uri, now.as_secs())) {
+        if assertion.is_none_or(|a| !state.is_good(a, now.as_secs())) {
             return reply(
                 400,
                 &json!({ "error": "invalid_grant", "error_description": "Invalid JWT." }),
@@ -196,18 +222,6 @@ impl Rules {
             200,
             &json!({ "access_token": token, "expires_in": lifetime, "token_type": "Bearer" }),
         )
-    }
-
-    fn is_good(&self, assertion: &str, token_uri: &str, now: u64) -> bool {
-        let mut validation = Validation::new(Algorithm::RS256);
-        validation.validate_exp = false;
-        validation.validate_aud = false;
-        let key = DecodingKey::from_rsa_der(&self.key.public);
-        jsonwebtoken::decode::<Claims>(assertion, &key, &validation).is_ok_and(|token| {
-            let c = token.claims;
-            let timely = c.iat <= now + 60 && now < c.exp && c.exp <= c.iat + 3600;
-            c.iss == EMAIL && c.scope == SCOPE && c.aud == token_uri && timely
-        })
     }
 
     fn send(&self, request: Received) -> (Reply, Option<Fault>) {
@@ -254,6 +268,22 @@ impl Rules {
                 .map_or_else(String::new, |(_, field, text)| format!("{field}: {text}")),
         });
         (answer, fault)
+    }
+}
+
+impl State {
+    fn is_good(&self, assertion: &str, now: u64) -> bool {
+        let mut validation = Validation::new(Algorithm::RS256);
+        validation.validate_exp = false;
+        validation.validate_aud = false;
+        self.keys.iter().any(|key| {
+            let key = DecodingKey::from_rsa_der(&key.public);
+            jsonwebtoken::decode::<Claims>(assertion, &key, &validation).is_ok_and(|token| {
+                let c = token.claims;
+                let timely = c.iat <= now + 60 && now < c.exp && c.exp <= c.iat + 3600;
+                c.iss == EMAIL && c.scope == SCOPE && c.aud == self.token_uri && timely
+            })
+        })
     }
 }
 

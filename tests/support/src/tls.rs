@@ -1,6 +1,7 @@
 //! Keys and certificates, made anew in every run.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256,
@@ -59,8 +60,18 @@ impl Authority {
 
     /// A certificate for a name, and its key, both as PEM.
     pub fn issue(&self, name: &str) -> (String, String) {
+        self.issue_with(name, |_| {})
+    }
+
+    /// The same for a certificate that ends at a given time.
+    pub fn issue_until(&self, name: &str, end: SystemTime) -> (String, String) {
+        self.issue_with(name, |params| params.not_after = end.into())
+    }
+
+    fn issue_with(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
         let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
+        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
+        change(&mut params);
         let cert = params.signed_by(&key, &self.0).expect("a certificate");
         (cert.pem(), key.serialize_pem())
     }

@@ -1,0 +1,316 @@
+//! Credentials that change while pushes go on, and what is said of an app.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use fswake::push::app::{App, Credentials};
+use fswake::push::health::{AppState, ProblemKind};
+use fswake::push::{PushRequest, Pushers, Reloaded};
+use fswake::types::Provider;
+use fswake_test_support::apns::{Apns, KEY_ID, TEAM_ID};
+use fswake_test_support::fcm::Fcm;
+use fswake_test_support::http2::Fault;
+
+use super::support::{Moved, TOKEN, apns_app, apns_call, app, attempts, fcm_app, fcm_call, pushers};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Puts another file in the place of one, as careful programs do.
+fn replace(file: &Path, content: &str) {
+    let new = file.with_extension("new");
+    std::fs::write(&new, content).unwrap();
+    std::fs::rename(new, file).unwrap();
+}
+
+fn state(pushers: &Pushers) -> AppState {
+    let mut states = pushers.states();
+    assert_eq!(states.len(), 1);
+    states.remove(0)
+}
+
+fn problem(pushers: &Pushers) -> Option<ProblemKind> {
+    state(pushers).problems.first().map(|p| p.kind)
+}
+
+fn certificate_app(apns: &Apns) -> App {
+    let (cert_file, key_file) = apns.client_files();
+    let credentials = Credentials::ApnsCertificate { cert_file, key_file };
+    App {
+        base_url: Some(apns.base_url()),
+        ca_file: Some(apns.ca_file()),
+        ..app("iphone", Provider::Apns, credentials)
+    }
+}
+
+#[tokio::test]
+async fn new_key_signs_the_next_push_and_the_one_under_way_ends_with_the_old() {
+    let apns = Apns::start().await;
+    let pushers = pushers(apns_app(&apns));
+    apns.faults.next(Fault::Delay(Duration::from_millis(300)));
+    let under_way = tokio::spawn({
+        let pushers = pushers.clone();
+        async move { pushers.push(&apns_call()).await }
+    });
+    assert_eq!(apns.next_push().await.key, Some(0));
+    replace(&apns.key_file(), &apns.new_key(KEY_ID));
+    pushers.look();
+    assert_eq!(attempts(pushers.push(&apns_call()).await), Ok(1));
+    assert_eq!(apns.next_push().await.key, Some(1));
+    assert_eq!(attempts(under_way.await.unwrap()), Ok(1));
+    assert!(state(&pushers).is_ok());
+}
+
+#[tokio::test]
+async fn push_refused_with_the_old_key_goes_out_with_the_new_one() {
+    let apns = Apns::start().await;
+    let pushers = pushers(apns_app(&apns));
+    let held = Fault::apns(503, "ServiceUnavailable").retry_after("1");
+    apns.faults.next(held);
+    let under_way = tokio::spawn({
+        let pushers = pushers.clone();
+        async move { pushers.push(&apns_call()).await }
+    });
+    assert_eq!(apns.next_push().await.key, Some(0));
+    replace(&apns.key_file(), &apns.new_key(KEY_ID));
+    apns.revoke_old_keys();
+    pushers.look();
+    assert!(under_way.await.unwrap().is_ok());
+    assert_eq!(apns.next_push().await.reason, "InvalidProviderToken");
+    assert_eq!(apns.next_push().await.key, Some(1));
+    assert!(
+        state(&pushers).is_ok(),
+        "the old key's refusal says nothing about the new one"
+    );
+}
+
+#[tokio::test]
+async fn broken_new_key_keeps_the_old_in_use_and_is_said_until_it_is_mended() {
+    let apns = Apns::start().await;
+    let pushers = pushers(apns_app(&apns));
+    let good = std::fs::read_to_string(apns.key_file()).unwrap();
+    replace(&apns.key_file(), "-----BEGIN PRIVATE KEY-----\nsesame\n");
+    pushers.look();
+    assert_eq!(problem(&pushers), None, "it may be half written");
+    pushers.look();
+    assert_eq!(problem(&pushers), Some(ProblemKind::BrokenFile));
+    let said = state(&pushers).problems.remove(0).reason;
+    let file = apns.key_file().display().to_string();
+    assert!(
+        said.contains("app iphone") && said.contains(&file) && !said.contains("sesame"),
+        "{said}"
+    );
+    assert_eq!(attempts(pushers.push(&apns_call()).await), Ok(1));
+    assert_eq!(
+        problem(&pushers),
+        Some(ProblemKind::BrokenFile),
+        "a push with the old key does not mend the file"
+    );
+    std::fs::remove_file(apns.key_file()).unwrap();
+    for _ in 0..2 {
+        pushers.look();
+    }
+    assert!(state(&pushers).problems[0].reason.contains("No such file"));
+    replace(&apns.key_file(), &good);
+    pushers.look();
+    assert_eq!(problem(&pushers), None);
+    assert_eq!(attempts(pushers.push(&apns_call()).await), Ok(1));
+    assert_eq!(apns.tokens_taken(), 1);
+}
+
+#[tokio::test]
+async fn certificate_and_key_that_are_replaced_one_after_the_other_are_used_when_both_are_there() {
+    let apns = Apns::start_with_certificates().await;
+    let pushers = pushers(certificate_app(&apns));
+    pushers.push(&apns_call()).await.unwrap();
+    let (cert_file, key_file) = apns.client_files();
+    let (cert, key) = apns.new_client(SystemTime::now() + 200 * DAY + HOUR);
+    replace(&cert_file, &cert);
+    pushers.look();
+    assert_eq!(
+        state(&pushers).days_left.map(|days| days > 10_000),
+        Some(true),
+        "the old one"
+    );
+    replace(&key_file, &key);
+    pushers.look();
+    assert!(state(&pushers).is_ok());
+    assert_eq!(state(&pushers).days_left, Some(200));
+    assert_eq!(attempts(pushers.push(&apns_call()).await), Ok(1));
+    let (first, second) = (apns.next_push().await, apns.next_push().await);
+    assert_ne!(first.request.connection, second.request.connection);
+}
+
+#[tokio::test]
+async fn days_that_are_left_are_counted_and_an_expired_certificate_is_a_problem() {
+    let (apns, moved) = (Apns::start_with_certificates().await, Moved::default());
+    let (cert_file, key_file) = apns.client_files();
+    let (cert, key) = apns.new_client(SystemTime::now() + 2 * DAY + HOUR);
+    std::fs::write(cert_file, cert).unwrap();
+    std::fs::write(key_file, key).unwrap();
+    let pushers = Pushers::with_clock(vec![certificate_app(&apns)], &moved.clock()).unwrap();
+    assert_eq!((state(&pushers).days_left, problem(&pushers)), (Some(2), None));
+    moved.minutes((2 * 24 + 2) * 60);
+    assert_eq!(
+        (state(&pushers).days_left, problem(&pushers)),
+        (Some(-1), Some(ProblemKind::Expired))
+    );
+}
+
+#[tokio::test]
+async fn new_service_account_key_gets_the_next_access_token() {
+    let fcm = Fcm::start().await;
+    let pushers = pushers(fcm_app(&fcm));
+    pushers.push(&fcm_call()).await.unwrap();
+    replace(&fcm.service_account_file(), &fcm.new_key("fedcba9876543210"));
+    fcm.revoke_old_keys();
+    pushers.look();
+    assert_eq!(attempts(pushers.push(&fcm_call()).await), Ok(1));
+    assert!(state(&pushers).is_ok());
+    assert_eq!(fcm.tokens_given().len(), 2);
+}
+
+#[tokio::test]
+async fn refused_credentials_are_a_problem_until_a_push_is_taken() {
+    let fcm = Fcm::start().await;
+    for fault in [
+        Fault::apns(403, "InvalidProviderToken"),
+        Fault::apns(403, "ExpiredProviderToken"),
+        Fault::apns(403, "BadCertificate"),
+    ] {
+        let apns = Apns::start().await;
+        let pushers = pushers(apns_app(&apns));
+        apns.faults.next(fault);
+        assert!(pushers.push(&apns_call()).await.is_err());
+        let refused = state(&pushers);
+        assert_eq!(refused.problems[0].kind, ProblemKind::Refused);
+        assert_eq!(refused.last_failure.map(|f| f.class), Some("misconfigured"));
+        assert_eq!(refused.last_success, None);
+        pushers.push(&apns_call()).await.unwrap();
+        assert!(state(&pushers).is_ok() && state(&pushers).last_success.is_some());
+    }
+    for fault in [
+        Fault::fcm(403, "PERMISSION_DENIED", "PERMISSION_DENIED"),
+        Fault::fcm(401, "UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR"),
+    ] {
+        let pushers = pushers(fcm_app(&fcm));
+        fcm.faults.next(fault);
+        assert!(pushers.push(&fcm_call()).await.is_err());
+        assert_eq!(problem(&pushers), Some(ProblemKind::Refused));
+    }
+    // What concerns one token says nothing about the app.
+    let apns = Apns::start().await;
+    let pushers = pushers(apns_app(&apns));
+    apns.faults.next(Fault::apns(400, "BadDeviceToken"));
+    assert!(pushers.push(&apns_call()).await.is_err());
+    assert!(state(&pushers).is_ok());
+    assert_eq!(state(&pushers).last_failure.map(|f| f.class), Some("token-bad"));
+}
+
+#[tokio::test]
+async fn account_that_google_does_not_know_is_found_before_the_first_call() {
+    let fcm = Fcm::start().await;
+    fcm.new_key("fedcba9876543210");
+    fcm.revoke_old_keys();
+    let pushers = pushers(fcm_app(&fcm));
+    pushers.warm().await;
+    let refused = state(&pushers).problems.remove(0);
+    assert_eq!(refused.kind, ProblemKind::Refused);
+    assert!(refused.reason.contains("invalid_grant"), "{}", refused.reason);
+}
+
+#[tokio::test]
+async fn reloaded_apps_that_did_not_change_keep_connection_and_token_and_a_bad_one_changes_nothing() {
+    let apns = Apns::start().await;
+    let named = |name: &str, domain: &str| App {
+        name: name.into(),
+        domains: vec![domain.into()],
+        ..apns_app(&apns)
+    };
+    let pushers = Pushers::new(vec![named("a", "a.example"), named("b", "b.example")]).unwrap();
+    let to = |domain: &str| PushRequest {
+        domain: domain.into(),
+        ..apns_call()
+    };
+    pushers.push(&to("a.example")).await.unwrap();
+    let broken = App {
+        credentials: Credentials::ApnsToken {
+            key_file: "/nowhere.p8".into(),
+            key_id: KEY_ID.into(),
+            team_id: TEAM_ID.into(),
+        },
+        ..named("c", "c.example")
+    };
+    let refused = pushers.reload(vec![named("d", "d.example"), broken]).unwrap_err();
+    assert!(refused.to_string().contains("app c"), "{refused}");
+    assert_eq!(pushers.names().len(), 2);
+    let reloaded = pushers.reload(vec![
+        named("a", "a.example"),
+        named("b", "x.example"),
+        named("e", "e.example"),
+    ]);
+    let expected = Reloaded {
+        added: vec!["e".into()],
+        removed: vec![],
+        changed: vec!["b".into()],
+    };
+    assert_eq!(reloaded.unwrap(), expected);
+    for domain in ["a.example", "x.example", "e.example"] {
+        pushers.push(&to(domain)).await.unwrap();
+    }
+    assert!(pushers.push(&to("b.example")).await.is_err());
+    let used: Vec<_> = apns
+        .pushes_so_far()
+        .await
+        .iter()
+        .map(|p| p.request.connection)
+        .collect();
+    assert_eq!(used[0], used[1], "app a kept its connection");
+    assert_eq!(apns.tokens_taken(), 1, "one key, one token, whatever is reloaded");
+}
+
+/// Relative, without a wall clock: all of one tenant's pushes end before any of the other's.
+#[tokio::test]
+async fn provider_that_hangs_and_credentials_that_are_refused_delay_no_other_tenant() {
+    let (hanging, refusing, good) = (Apns::start().await, Apns::start().await, Apns::start().await);
+    let tenant = |name: &str, apns: &Apns| App {
+        name: name.into(),
+        tenant: Some(name.into()),
+        domains: vec![format!("{name}.example")],
+        ..apns_app(apns)
+    };
+    let apps = vec![
+        tenant("hanging", &hanging),
+        tenant("refusing", &refusing),
+        tenant("good", &good),
+    ];
+    let pushers = Pushers::new(apps).unwrap();
+    pushers.warm().await;
+    let to = |name: &str| PushRequest {
+        domain: format!("{name}.example").into(),
+        ..apns_call()
+    };
+    // More than may be under way at once.
+    let waiting = 1_500;
+    let mut stuck = tokio::task::JoinSet::new();
+    hanging.faults.token(TOKEN, Fault::Hang);
+    refusing.faults.token(TOKEN, Fault::apns(403, "InvalidProviderToken"));
+    for _ in 0..waiting {
+        let (all, request) = (pushers.clone(), to("hanging"));
+        stuck.spawn(async move { all.push(&request).await });
+        let (all, request) = (pushers.clone(), to("refusing"));
+        tokio::spawn(async move { all.push(&request).await });
+    }
+    hanging.next_push().await;
+    for _ in 0..50 {
+        assert_eq!(attempts(pushers.push(&to("good")).await), Ok(1));
+        assert!(
+            stuck.try_join_next().is_none(),
+            "a push that hangs ended before another tenant's"
+        );
+    }
+    let states = pushers.states();
+    assert_eq!(states[1].problems[0].kind, ProblemKind::Refused);
+    assert!(states[2].is_ok());
+    assert_eq!(states[2].tenant.as_deref(), Some("good"));
+}
