@@ -16,8 +16,8 @@ CREATE TABLE IF NOT EXISTS devices (
     remote_token     TEXT,
     user_agent       TEXT    NOT NULL,
     register_call_id TEXT    NOT NULL,
-    first_seen       INTEGER NOT NULL,             -- seconds since 1970, UTC
-    last_seen        INTEGER NOT NULL,             -- seconds since 1970, UTC
+    first_seen       INTEGER NOT NULL,             -- seconds since 1970, UTC: first REGISTER, or import
+    last_seen        INTEGER NOT NULL,             -- seconds since 1970, UTC: last REGISTER
     set_aside        TEXT,                         -- why it is not pushed until its next REGISTER
     public_id        INTEGER,                      -- its name for programs: 64 bits of a hash of provider, app and token
     UNIQUE (provider, app, token)                  -- a token has one owner

@@ -235,7 +235,7 @@ fn still_wanted(snapshot: Snapshot, ttl: Duration, store: &StoreWriter) -> Vec<D
     let (wanted, old): (Vec<_>, Vec<_>) = snapshot
         .devices
         .into_iter()
-        .partition(|d| now.saturating_sub(d.last_seen) <= ttl);
+        .partition(|d| now.saturating_sub(d.last_sign()) <= ttl);
     for key in old.iter().filter_map(Device::key) {
         store.submit(StoreOp::Delete(key));
     }

@@ -21,6 +21,8 @@
 //! | [`journal`] | the journal read back: timelines and what they say |
 //! | [`http`] | what operators and programs ask the running daemon |
 //! | [`config`], [`cli`], [`logging`], [`lifecycle`] | what an operator and systemd see |
+//! | [`migrate`] | from mod_apn: its configuration, its tokens |
+//! | [`postgres`] | connections to PostgreSQL |
 //! | [`app`] | puts all of it together |
 //! | [`reload`] | a new configuration in a running daemon |
 
@@ -44,6 +46,8 @@ pub mod http;
 pub mod journal;
 pub mod lifecycle;
 pub mod logging;
+pub mod migrate;
+pub mod postgres;
 pub mod push;
 pub mod reload;
 pub mod store;

@@ -389,15 +389,20 @@ pub struct Device {
     pub user_agent: Arc<str>,
     /// `Call-ID` of its last REGISTER: a new token from the same Call-ID and app replaces the old one.
     pub register_call_id: Arc<str>,
-    /// Its first REGISTER.
+    /// Its first REGISTER, or when it was imported.
     pub first_seen: UnixSeconds,
-    /// Its last REGISTER.
+    /// Its last REGISTER; of an imported device what was known of it, which may be before `first_seen`.
     pub last_seen: UnixSeconds,
     /// Why the token is set aside until the next REGISTER (docs/ARCHITECTURE.md, "Tokens"), if it is.
     pub set_aside: Option<String>,
 }
 
 impl Device {
+    /// The last sign of it: what its time to live counts from.
+    pub fn last_sign(&self) -> UnixSeconds {
+        self.last_seen.max(self.first_seen)
+    }
+
     /// The device's key; `None` only for a device without any token, which is never stored.
     pub fn key(&self) -> Option<DeviceKey> {
         Some(DeviceKey {

@@ -29,6 +29,7 @@ use crate::types::PushParams;
 
 pub use names::{ContactRules, ParamNames, ParamSet};
 pub use network::{NetworkHint, Transport};
+pub use push::{decode, provider_of_platform};
 pub use uri::{Scheme, Uri};
 pub use write::WriteError;
 

@@ -222,24 +222,29 @@ fn linphone(uri: &Uri, warnings: &mut Warnings) -> Option<PushParams> {
     })
 }
 
+fn platform_provider(platform: Option<&str>, token: &str, warnings: &mut Warnings) -> Provider {
+    let provider = provider_of_platform(platform.unwrap_or_default(), token);
+    if matches!(provider, Provider::Other(_)) {
+        warnings.push(ContactWarning::UnknownPlatform);
+    }
+    provider
+}
+
 /// The provider of an older set's platform. An unknown platform is a provider of that name, lower case; without a platform
 /// 64 hexadecimal digits are taken for an Apple token, anything else has the provider `unknown`.
-fn platform_provider(platform: Option<&str>, token: &str, warnings: &mut Warnings) -> Provider {
-    let name = platform.unwrap_or_default().to_ascii_lowercase();
+pub fn provider_of_platform(platform: &str, token: &str) -> Provider {
+    let name = platform.to_ascii_lowercase();
     match name.as_str() {
         "ios" | "apple" | "apns" => Provider::Apns,
         "apns.dev" => Provider::ApnsSandbox,
         "android" | "firebase" | "google" | "fcm" => Provider::Fcm,
         "" if token.len() == 64 && token.bytes().all(|b| b.is_ascii_hexdigit()) => Provider::Apns,
-        other => {
-            warnings.push(ContactWarning::UnknownPlatform);
-            Provider::Other(if other.is_empty() { "unknown" } else { other }.to_owned())
-        }
+        other => Provider::Other(if other.is_empty() { "unknown" } else { other }.to_owned()),
     }
 }
 
 /// Decodes a value once (RFC 3261 section 19.1.2; `+` stands for itself) and refuses what no token or app name holds.
-fn decode(value: &str) -> Result<Cow<'_, str>, Refusal> {
+pub fn decode(value: &str) -> Result<Cow<'_, str>, Refusal> {
     // Without a way out in the middle, so that it runs on many bytes at a time.
     let graphic = |s: &str| s.bytes().fold(true, |all, b| all & b.is_ascii_graphic());
     let decoded = if memchr(b'%', value.as_bytes()).is_some() {

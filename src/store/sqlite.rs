@@ -177,7 +177,7 @@ impl Database {
 }
 
 /// A connection to a private file with an up-to-date schema.
-fn connect(path: &Path, options: &Options) -> Result<Connection, StoreError> {
+pub(super) fn connect(path: &Path, options: &Options) -> Result<Connection, StoreError> {
     make_private(path).map_err(|e| StoreError::Unusable {
         path: path.to_owned(),
         reason: e.to_string(),
@@ -270,7 +270,7 @@ fn make_private(path: &Path) -> std::io::Result<()> {
     }
 }
 
-fn failure(path: &Path, error: &rusqlite::Error) -> StoreError {
+pub(super) fn failure(path: &Path, error: &rusqlite::Error) -> StoreError {
     let path = path.to_owned();
     let reason = error.to_string();
     match error.sqlite_error_code() {
@@ -291,7 +291,7 @@ fn left_out(done: rusqlite::Result<usize>) -> rusqlite::Result<u64> {
     }
 }
 
-fn put(db: &Connection, key: &DeviceKey, device: &Device) -> rusqlite::Result<usize> {
+pub(super) fn put(db: &Connection, key: &DeviceKey, device: &Device) -> rusqlite::Result<usize> {
     db.prepare_cached(
         "INSERT INTO devices (aor_user, aor_domain, provider, app, token, team, call_token, remote_token, user_agent,
                               register_call_id, first_seen, last_seen, set_aside, public_id)

@@ -137,22 +137,25 @@ impl Directory {
             self.remove_device(&owner, device, "another-user", out);
         }
         let reading = matches!(reg.source, Source::Reading(_));
+        // Its message token alone was known so far: from an import, or from before it had a call token.
+        let by_message = |d: &Device| {
+            let message = reg.push.as_ref().and_then(|p| p.remote_token.as_ref());
+            message.is_some() && d.push.call_token.is_none() && d.push.token() == message
+        };
         let same_phone = |d: &Device| {
             !is(d, device)
                 && !reading
-                && d.register_call_id == reg.call_id
                 && d.push.provider == device.provider
                 && d.push.app == device.app
+                && (d.register_call_id == reg.call_id || by_message(d))
         };
         let entry = self.entries.entry(key.clone()).or_default();
-        let old = entry
-            .devices
-            .iter()
-            .find(|d| same_phone(&d.device))
-            .and_then(|d| d.device.key());
-        if let Some(old) = &old {
+        let devices = entry.devices.iter().filter(|d| same_phone(&d.device));
+        let old: Vec<_> = devices.filter_map(|d| d.device.key()).collect();
+        for old in &old {
             self.remove_device(key, old, "new-token", out);
         }
+        let old = old.into_iter().next();
         let push = reg.push.take()?;
         let entry = self.entries.entry(key.clone()).or_default();
         let known = entry.devices.iter().position(|d| is(&d.device, device));
@@ -361,7 +364,7 @@ impl Directory {
         let old: Vec<_> = entry
             .devices
             .iter()
-            .filter(|d| at.saturating_sub(d.device.last_seen) > ttl)
+            .filter(|d| at.saturating_sub(d.device.last_sign()) > ttl)
             .filter_map(|d| d.device.key())
             .collect();
         for device in old {

@@ -1,0 +1,297 @@
+//! mod_apn's `push_tokens` as fswake's devices.
+//!
+//! mod_apn has one row per token and type, finds it again by token, user, realm and app, and never deletes one. A device of
+//! ours has both tokens of a phone, and one owner. So rows are cleaned, refused, given to their newest owner, and paired.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+
+use crate::contact::{self, Refusal};
+use crate::types::{Aor, Device, Printable, Provider, PushParams, PushToken, UnixSeconds};
+
+/// The length of mod_apn's columns: a database that cuts text cuts it here.
+const COLUMN: usize = 255;
+/// What apps write where they have no token.
+const NO_TOKEN: [&str; 5] = ["(null)", "null", "nil", "none", "undefined"];
+
+/// One row of `push_tokens`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Row {
+    /// `id`: grows with time.
+    pub id: i64,
+    /// `token`.
+    pub token: String,
+    /// `extension`: the user.
+    pub user: String,
+    /// `realm`: the domain.
+    pub realm: String,
+    /// `app_id`.
+    pub app_id: String,
+    /// `type`: `voip` or `im`.
+    pub kind: String,
+    /// `platform`.
+    pub platform: String,
+    /// `last_update`; 0 where it is missing. For calls it is the time of the row's insertion: mod_apn never renews it.
+    pub last_update: UnixSeconds,
+}
+
+/// What a row's token is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Kind {
+    Call,
+    Message,
+}
+
+/// Why a row is not copied.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Why {
+    /// It is as long as the column.
+    #[error("{0} is {COLUMN} characters long, as much as mod_apn's column holds: it may have been cut")]
+    Cut(&'static str),
+    /// It cannot be a token, an app id or a name.
+    #[error("{0} is not fit for use: {1}")]
+    Unfit(&'static str, Refusal),
+    /// An empty field.
+    #[error("{0} is empty")]
+    Empty(&'static str),
+    /// What apps write where they have no token.
+    #[error("the token is a word for \"none\"")]
+    NoToken,
+    /// Neither `voip` nor `im`.
+    #[error("type {:?}: fswake pushes for calls (voip) and for messages (im)", Printable(.0).to_string())]
+    Type(String),
+    /// The same token has a newer row of another user.
+    #[error("the token moved on to {0}, whose row is newer")]
+    Moved(Aor),
+}
+
+/// A row that is not copied: whose, which, and why. Never the token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The row's `id`.
+    pub id: i64,
+    /// Its user and realm.
+    pub aor: Aor,
+    /// Its token's fingerprint.
+    pub fingerprint: String,
+    /// Why.
+    pub why: Why,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "row {} of {}, token {}: {}", self.id, self.aor, self.fingerprint, self.why)
+    }
+}
+
+/// What becomes of all rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The devices, by AOR.
+    pub devices: Vec<Device>,
+    /// Rows that are not copied, by `id`.
+    pub refused: Vec<Refused>,
+    /// Rows that said again what a newer row says.
+    pub merged: usize,
+    /// Rows whose values ended with the `>` of the Contact, which mod_apn did not take off.
+    pub mended: usize,
+    /// AORs with several tokens of one app, so that it cannot be told which belong to one phone.
+    pub apart: BTreeSet<Aor>,
+}
+
+/// A row that is fit for use.
+#[derive(Clone)]
+struct Fit {
+    id: i64,
+    aor: Aor,
+    provider: Provider,
+    app: String,
+    kind: Kind,
+    token: PushToken,
+    last_update: UnixSeconds,
+}
+
+impl Fit {
+    fn age(&self) -> (UnixSeconds, i64) {
+        (self.last_update, self.id)
+    }
+}
+
+/// Turns rows into devices. `now` is when they are copied: a device that no REGISTER renews is forgotten counting from it,
+/// since mod_apn's own times say little.
+pub fn plan(rows: Vec<Row>, now: UnixSeconds) -> Plan {
+    let mut plan = Plan::default();
+    let mut fit = Vec::with_capacity(rows.len());
+    for row in rows {
+        let named = |why| Refused {
+            id: row.id,
+            aor: Aor::new(row.user.as_str(), row.realm.as_str()),
+            fingerprint: PushToken::new(row.token.as_str()).fingerprint(),
+            why,
+        };
+        match examine(&row, now) {
+            Ok((row, mended)) => {
+                plan.mended += usize::from(mended);
+                fit.push(row);
+            }
+            Err(why) => plan.refused.push(named(why)),
+        }
+    }
+    let owned = give_to_newest(fit, &mut plan);
+    let mut phones: BTreeMap<(Aor, Provider, String), Vec<Fit>> = BTreeMap::new();
+    for row in owned {
+        let key = (row.aor.clone(), row.provider.clone(), row.app.clone());
+        phones.entry(key).or_default().push(row);
+    }
+    for ((aor, ..), rows) in phones {
+        if pair(rows, now, &mut plan.devices) {
+            plan.apart.insert(aor);
+        }
+    }
+    plan.refused.sort_by_key(|r| r.id);
+    plan
+}
+
+/// Checks a row as a Contact is checked. Returns whether something had to be taken off its values.
+fn examine(row: &Row, now: UnixSeconds) -> Result<(Fit, bool), Why> {
+    let mut mended = false;
+    let mut field = |name, value: &str, optional: bool| -> Result<String, Why> {
+        // mod_apn cuts a value at `;` only: the last of a Contact keeps the bracket, and what follows it.
+        let value = if let Some((value, _)) = value.split_once('>') {
+            mended = true;
+            value
+        } else {
+            value
+        };
+        if value.is_empty() && !optional {
+            return Err(Why::Empty(name));
+        }
+        if value.chars().count() >= COLUMN {
+            return Err(Why::Cut(name));
+        }
+        let decoded = contact::decode(value).map_err(|why| Why::Unfit(name, why))?;
+        Ok(decoded.into_owned())
+    };
+    let kind = match row.kind.trim().to_ascii_lowercase().as_str() {
+        "voip" => Kind::Call,
+        "im" => Kind::Message,
+        _ => return Err(Why::Type(row.kind.clone())),
+    };
+    let token = field("the token", &row.token, false)?;
+    let app = field("the app id", &row.app_id, true)?;
+    let platform = field("the platform", &row.platform, true)?;
+    if NO_TOKEN.contains(&token.to_ascii_lowercase().as_str()) {
+        return Err(Why::NoToken);
+    }
+    let name = |name, value: &str| match value {
+        "" => Err(Why::Empty(name)),
+        cut if cut.chars().count() >= COLUMN => Err(Why::Cut(name)),
+        odd if odd.contains(|c: char| c.is_whitespace() || c.is_control() || c == char::REPLACEMENT_CHARACTER) => {
+            Err(Why::Unfit(name, Refusal::BadCharacter))
+        }
+        good => Ok(good.to_owned()),
+    };
+    let aor = Aor::new(name("the user", &row.user)?, name("the realm", &row.realm)?);
+    let fit = Fit {
+        id: row.id,
+        aor,
+        provider: contact::provider_of_platform(&platform, &token),
+        app,
+        kind,
+        token: PushToken::new(token),
+        last_update: row.last_update.clamp(0, now),
+    };
+    Ok((fit, mended))
+}
+
+/// Of rows with one token of one app the newest decides whose it is; the same user's others of its type are merged into it.
+fn give_to_newest(rows: Vec<Fit>, plan: &mut Plan) -> Vec<Fit> {
+    type Token = (Provider, String, PushToken);
+    let token = |row: &Fit| -> Token { (row.provider.clone(), row.app.clone(), row.token.clone()) };
+    let mut owners: HashMap<Token, (UnixSeconds, i64, Aor)> = HashMap::new();
+    for row in &rows {
+        let claim = (row.last_update, row.id, row.aor.clone());
+        let owner = owners.entry(token(row)).or_insert_with(|| claim.clone());
+        if (owner.0, owner.1) < (claim.0, claim.1) {
+            *owner = claim;
+        }
+    }
+    let mut newest: HashMap<(Token, Kind), Fit> = HashMap::new();
+    for row in rows {
+        let key = token(&row);
+        let owner = owners.get(&key).map(|(.., aor)| aor).filter(|aor| !same_aor(aor, &row.aor));
+        if let Some(owner) = owner {
+            plan.refused.push(Refused {
+                id: row.id,
+                aor: row.aor.clone(),
+                fingerprint: row.token.fingerprint(),
+                why: Why::Moved(owner.clone()),
+            });
+            continue;
+        }
+        match newest.entry((key, row.kind)) {
+            std::collections::hash_map::Entry::Vacant(free) => drop(free.insert(row)),
+            std::collections::hash_map::Entry::Occupied(mut other) => {
+                plan.merged += 1;
+                if other.get().age() < row.age() {
+                    other.insert(row);
+                }
+            }
+        }
+    }
+    let mut rows: Vec<_> = newest.into_values().collect();
+    rows.sort_by_key(|row| row.id);
+    rows
+}
+
+fn same_aor(a: &Aor, b: &Aor) -> bool {
+    a.user == b.user && a.domain.eq_ignore_ascii_case(&b.domain)
+}
+
+/// Makes devices of one user's tokens of one app: a token that serves both purposes is one phone, and so are the last call
+/// token and the last message token if there is one of each. All others are devices of their own until their phones
+/// register; then `true` is returned.
+fn pair(mut rows: Vec<Fit>, now: UnixSeconds, devices: &mut Vec<Device>) -> bool {
+    let both: BTreeSet<_> = rows
+        .iter()
+        .filter(|row| row.kind == Kind::Call)
+        .filter(|row| rows.iter().any(|m| m.kind == Kind::Message && m.token == row.token))
+        .map(|row| row.token.clone())
+        .collect();
+    for token in both {
+        let (pair, rest): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.token == token);
+        devices.extend(device(&pair, now));
+        rows = rest;
+    }
+    let calls = rows.iter().filter(|row| row.kind == Kind::Call).count();
+    let messages = rows.len() - calls;
+    if (calls, messages) == (1, 1) {
+        devices.extend(device(&rows, now));
+        return false;
+    }
+    for row in &rows {
+        devices.extend(device(std::slice::from_ref(row), now));
+    }
+    calls > 0 && messages > 0
+}
+
+/// One device of at most one row of each kind.
+fn device(rows: &[Fit], now: UnixSeconds) -> Option<Device> {
+    let newest = rows.iter().max_by_key(|row| row.age())?;
+    let token = |kind| rows.iter().find(|row| row.kind == kind).map(|row| row.token.clone());
+    Some(Device {
+        aor: newest.aor.clone(),
+        push: PushParams {
+            provider: newest.provider.clone(),
+            app: newest.app.as_str().into(),
+            team: None,
+            call_token: token(Kind::Call),
+            remote_token: token(Kind::Message),
+        },
+        user_agent: "".into(),
+        register_call_id: "".into(),
+        first_seen: now,
+        last_seen: newest.last_update,
+        set_aside: None,
+    })
+}

@@ -1,0 +1,88 @@
+//! PostgreSQL: names of databases as FreeSWITCH and libpq write them, and connections to them.
+
+mod dsn;
+mod tls;
+
+pub use dsn::{Dsn, DsnError, Tls, split_scheme};
+
+use std::time::Duration;
+
+use tokio_postgres::config::SslMode;
+use tokio_postgres::{Client, NoTls};
+
+/// How long a connection may take to be made, unless the name says so.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Why there is no connection. Never shows a password.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// No server, no database, or it does not let us in.
+    #[error("{place}: {reason}")]
+    Refused {
+        /// Server and database.
+        place: String,
+        /// What the server or the system says.
+        reason: String,
+    },
+    /// Its certificate is not one that we trust.
+    #[error("{place}: TLS: {reason}")]
+    Tls {
+        /// Server and database.
+        place: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Connects. The connection lives on a task of its own, and ends with the client.
+///
+/// # Errors
+/// When the server cannot be reached, is not the one that it should be, or does not let us in.
+pub async fn connect(dsn: &Dsn) -> Result<Client, ConnectError> {
+    let place = dsn.place();
+    let mut config = dsn.config.clone();
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(CONNECT);
+    }
+    let refused = |e: tokio_postgres::Error| {
+        let reason = whole(&e);
+        if reason.contains("certificate") {
+            ConnectError::Tls { place: place.clone(), reason }
+        } else {
+            ConnectError::Refused { place: place.clone(), reason }
+        }
+    };
+    match &dsn.tls {
+        Tls::None => {
+            config.ssl_mode(SslMode::Disable);
+            let (client, connection) = config.connect(NoTls).await.map_err(refused)?;
+            tokio::spawn(connection);
+            Ok(client)
+        }
+        Tls::IfOffered { root } | Tls::Required { root } => {
+            let tls = tls::Connector::new(root.as_deref()).map_err(|reason| ConnectError::Tls {
+                place: place.clone(),
+                reason,
+            })?;
+            let required = matches!(dsn.tls, Tls::Required { .. });
+            config.ssl_mode(if required { SslMode::Require } else { SslMode::Prefer });
+            let (client, connection) = config.connect(tls).await.map_err(refused)?;
+            tokio::spawn(connection);
+            Ok(client)
+        }
+    }
+}
+
+/// An error with all its causes on one line.
+pub fn whole(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}

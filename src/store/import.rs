@@ -1,0 +1,178 @@
+//! Devices that another system knew, put into the store in one transaction.
+//!
+//! It may run beside the daemon: SQLite's locks keep the two apart, and whatever a REGISTER has told the daemon is kept.
+//! The daemon reads devices at its start only.
+
+use std::os::unix::fs::{MetadataExt, chown};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+
+use super::sqlite::{self, Options, StoreError};
+use crate::types::{Aor, Device, DeviceKey, PushToken};
+
+/// How long the daemon's writer may hold the file.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// What becomes of a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is new to the store.
+    Added,
+    /// The store knew it, with less or older knowledge.
+    Renewed,
+    /// The token goes over from this AOR, which was heard of earlier.
+    Taken(Aor),
+    /// The store knows it as it is, or better.
+    Known,
+    /// The token belongs to this AOR, which was heard of later.
+    Kept(Aor),
+}
+
+/// Devices on their way into the store: nothing is there before [`Import::commit`].
+#[derive(Debug)]
+pub struct Import {
+    connection: Connection,
+    path: PathBuf,
+    /// What became of each device, in the order they were given.
+    pub fates: Vec<Fate>,
+}
+
+impl Import {
+    /// Writes the devices into a transaction that is still open; a store that is missing is made.
+    ///
+    /// # Errors
+    /// When the store cannot be written; then nothing has changed.
+    pub fn begin(path: &Path, devices: &[Device]) -> Result<Self, StoreError> {
+        let is_new = !path.exists();
+        let connection = sqlite::connect(path, &Options::default())?;
+        if is_new {
+            give_to_owner_of_directory(path);
+        }
+        let begun = connection.busy_timeout(BUSY);
+        let begun = begun.and_then(|()| connection.execute_batch("BEGIN IMMEDIATE"));
+        begun.map_err(|e| sqlite::failure(path, &e))?;
+        let put = devices.iter().filter_map(|d| Some((d.key()?, d)));
+        let fates = put.map(|(key, device)| {
+            let (fate, row) = fate(&connection, &key, device)?;
+            if let Some(row) = row {
+                sqlite::put(&connection, &key, &row)?;
+            }
+            Ok(fate)
+        });
+        let fates = fates.collect::<rusqlite::Result<_>>().map_err(|e| sqlite::failure(path, &e))?;
+        Ok(Self {
+            connection,
+            path: path.to_owned(),
+            fates,
+        })
+    }
+
+    /// Makes it so.
+    ///
+    /// # Errors
+    /// When the store cannot be written; then nothing has changed.
+    pub fn commit(self) -> Result<Vec<Fate>, StoreError> {
+        let done = self.connection.execute_batch("COMMIT");
+        done.map_err(|e| sqlite::failure(&self.path, &e))?;
+        Ok(self.fates)
+    }
+
+    /// What would become of the devices. Touches nothing.
+    ///
+    /// # Errors
+    /// When the store is there and cannot be read.
+    pub fn foresee(path: &Path, devices: &[Device]) -> Result<Vec<Fate>, StoreError> {
+        let added = || devices.iter().map(|_| Fate::Added).collect();
+        if !path.exists() {
+            return Ok(added());
+        }
+        let read = || -> rusqlite::Result<Vec<Fate>> {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let connection = Connection::open_with_flags(path, flags)?;
+            connection.busy_timeout(BUSY)?;
+            let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+            if version == 0 {
+                return Ok(added());
+            }
+            let put = devices.iter().filter_map(|d| Some((d.key()?, d)));
+            put.map(|(key, device)| Ok(fate(&connection, &key, device)?.0)).collect()
+        };
+        read().map_err(|e| sqlite::failure(path, &e))
+    }
+}
+
+/// As root we make the file for whoever runs the daemon: who owns the directory.
+fn give_to_owner_of_directory(path: &Path) {
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty());
+    let owner = std::fs::metadata(directory.unwrap_or(Path::new(".")));
+    if let (Ok(owner), Ok(file)) = (owner, std::fs::metadata(path))
+        && owner.uid() != file.uid()
+    {
+        // Not ours to give: then it is ours, as any file that we make.
+        let _ = chown(path, Some(owner.uid()), Some(owner.gid()));
+        for beside in ["-wal", "-shm"] {
+            let mut name = path.as_os_str().to_owned();
+            name.push(beside);
+            let _ = chown(name, Some(owner.uid()), Some(owner.gid()));
+        }
+    }
+}
+
+/// What is to become of a device, and the row that makes it so.
+fn fate(db: &Connection, key: &DeviceKey, device: &Device) -> rusqlite::Result<(Fate, Option<Device>)> {
+    let known = db
+        .prepare_cached(&format!(
+            "SELECT {} FROM devices WHERE provider = ?1 AND app = ?2 AND token = ?3",
+            sqlite::DEVICE
+        ))?
+        .query_row(params![key.provider.name(), key.app, key.token.expose()], sqlite::device)
+        .optional()?;
+    let Some(known) = known else {
+        let fate = if is_part_of_another(db, key, device)? { Fate::Known } else { Fate::Added };
+        let row = (fate == Fate::Added).then(|| device.clone());
+        return Ok((fate, row));
+    };
+    let same = known.aor.user == device.aor.user && known.aor.domain.eq_ignore_ascii_case(&device.aor.domain);
+    Ok(match (same, known.last_seen < device.last_seen) {
+        (false, false) => (Fate::Kept(known.aor), None),
+        (false, true) => (Fate::Taken(known.aor), Some(device.clone())),
+        (true, newer) => {
+            // What a REGISTER said stays said; what is missing is filled in.
+            let mut row = known.clone();
+            row.last_seen = known.last_seen.max(device.last_seen);
+            if newer || known.register_call_id.is_empty() {
+                row.push.call_token = known.push.call_token.clone().or(device.push.call_token.clone());
+                row.push.remote_token = known.push.remote_token.clone().or(device.push.remote_token.clone());
+            }
+            if row == known {
+                (Fate::Known, None)
+            } else {
+                (Fate::Renewed, Some(row))
+            }
+        }
+    })
+}
+
+/// Whether a device known by its message token alone is the store's device with a call token as well.
+fn is_part_of_another(db: &Connection, key: &DeviceKey, device: &Device) -> rusqlite::Result<bool> {
+    if device.push.call_token.is_some() {
+        return Ok(false);
+    }
+    db.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM devices WHERE aor_user = ?1 AND aor_domain = ?2 AND provider = ?3 AND app = ?4
+                                                AND remote_token = ?5)",
+    )?
+    .query_row(
+        params![
+            key.aor.user,
+            key.aor.domain,
+            key.provider.name(),
+            key.app,
+            device.push.remote_token.as_ref().map(PushToken::expose)
+        ],
+        |row| row.get(0),
+    )
+}
+
