@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use common::{Bench, T0, apns, leg, reg, unreg};
 use fswake::engine::policy::{AppPolicy, OnUnregister, Policy};
-use fswake::engine::{Event, HoldResult, Source, UnregisterWhy};
+use fswake::engine::{Engine, Event, HoldResult, Source, UnregisterWhy};
 use fswake::push::PushError;
-use fswake::types::{Aor, Provider};
+use fswake::types::{Aor, Device, Provider, PushParams, PushToken};
 
 fn bench() -> Bench {
     Bench::new(Policy::default())
@@ -367,4 +367,49 @@ fn exceptions_of_an_app_hold_for_its_domains_only() {
     b.out.clear();
     b.feed(unreg("1001", "id", UnregisterWhy::Explicit));
     b.expect_forgotten("1001", "tok");
+}
+
+#[test]
+fn phone_known_by_its_message_token_is_the_phone_that_registers_with_it() {
+    let mut b = bench();
+    let message = Some(PushToken::new("message"));
+    let push = PushParams {
+        call_token: None,
+        remote_token: message.clone(),
+        ..apns("call")
+    };
+    b.register(reg("1001", "a", "1001@a:1", Some(push)));
+    b.out.clear();
+    let push = PushParams {
+        remote_token: message,
+        ..apns("call")
+    };
+    b.register(reg("1001", "b", "1001@b:1", Some(push)));
+    b.expect_forgotten("1001", "message");
+    b.expect_stored("call");
+    b.expect_nothing_more();
+}
+
+#[test]
+fn imported_device_is_kept_for_its_time_from_the_import_on() {
+    let ttl = i64::try_from(Policy::default().token_ttl.as_secs()).unwrap();
+    for (imported, wakes) in [(T0 - ttl, true), (T0 - ttl - 1, false)] {
+        let old = Device {
+            aor: Aor::new("1001", "fs.test"),
+            push: apns("tok"),
+            user_agent: "".into(),
+            register_call_id: "".into(),
+            first_seen: imported,
+            last_seen: 0,
+            set_aside: None,
+        };
+        let mut b = bench();
+        b.engine = Engine::new(Policy::default(), vec![old]);
+        b.hold(1, "1001");
+        if wakes {
+            b.expect_push("tok");
+        } else {
+            b.expect_forgotten("1001", "tok");
+        }
+    }
 }

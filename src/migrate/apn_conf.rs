@@ -200,7 +200,9 @@ fn each(
     let (mut line, mut counted) = (1, 0);
     loop {
         let event = reader.read_event();
-        let at = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX).min(text.len());
+        let at = usize::try_from(reader.buffer_position())
+            .unwrap_or(usize::MAX)
+            .min(text.len());
         let begins = line;
         line += text[counted..at].matches('\n').count();
         counted = at;

@@ -23,7 +23,10 @@ pub(super) fn decoded(written: &str) -> Cow<'_, str> {
 }
 
 fn blanked(part: &str, text: &mut String) {
-    text.extend(part.chars().map(|c| if matches!(c, '\n' | '\r' | '\t') { ' ' } else { c }));
+    text.extend(
+        part.chars()
+            .map(|c| if matches!(c, '\n' | '\r' | '\t') { ' ' } else { c }),
+    );
 }
 
 /// The character that an entity stands for, and how long the entity is.

@@ -83,6 +83,9 @@ mod tests {
         let mut vars = Variables::default();
         let not_done = vars.command("exec-set", "secret=cat /etc/secret").unwrap();
         assert_eq!(not_done, "X-PRE-PROCESS exec-set");
-        assert_eq!(vars.command("include", "a.xml").unwrap(), "X-PRE-PROCESS include of a.xml");
+        assert_eq!(
+            vars.command("include", "a.xml").unwrap(),
+            "X-PRE-PROCESS include of a.xml"
+        );
     }
 }

@@ -80,7 +80,11 @@ pub struct Refused {
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "row {} of {}, token {}: {}", self.id, self.aor, self.fingerprint, self.why)
+        write!(
+            f,
+            "row {} of {}, token {}: {}",
+            self.id, self.aor, self.fingerprint, self.why
+        )
     }
 }
 
@@ -219,7 +223,10 @@ fn give_to_newest(rows: Vec<Fit>, plan: &mut Plan) -> Vec<Fit> {
     let mut newest: HashMap<(Token, Kind), Fit> = HashMap::new();
     for row in rows {
         let key = token(&row);
-        let owner = owners.get(&key).map(|(.., aor)| aor).filter(|aor| !same_aor(aor, &row.aor));
+        let owner = owners
+            .get(&key)
+            .map(|(.., aor)| aor)
+            .filter(|aor| !same_aor(aor, &row.aor));
         if let Some(owner) = owner {
             plan.refused.push(Refused {
                 id: row.id,

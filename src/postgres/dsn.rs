@@ -129,7 +129,12 @@ impl Dsn {
             Some(Host::Unix(path)) => path.display().to_string(),
             None => String::new(),
         };
-        let port = self.config.get_ports().first().map(|p| format!(":{p}")).unwrap_or_default();
+        let port = self
+            .config
+            .get_ports()
+            .first()
+            .map(|p| format!(":{p}"))
+            .unwrap_or_default();
         let name = self.config.get_dbname().or(self.config.get_user()).unwrap_or_default();
         format!("{host}{port}/{name}")
     }
@@ -139,7 +144,14 @@ impl Dsn {
 pub fn split_scheme(name: &str) -> Option<(&'static str, &str)> {
     let (scheme, rest) = name.split_once("://")?;
     let known = [
-        "pgsql", "postgres", "postgresql", "odbc", "mariadb", "mysql", "sqlite", "memory",
+        "pgsql",
+        "postgres",
+        "postgresql",
+        "odbc",
+        "mariadb",
+        "mysql",
+        "sqlite",
+        "memory",
     ];
     let scheme = known.into_iter().find(|k| k.eq_ignore_ascii_case(scheme))?;
     Some((scheme, rest))

@@ -47,9 +47,15 @@ pub async fn connect(dsn: &Dsn) -> Result<Client, ConnectError> {
     let refused = |e: tokio_postgres::Error| {
         let reason = whole(&e);
         if reason.contains("certificate") {
-            ConnectError::Tls { place: place.clone(), reason }
+            ConnectError::Tls {
+                place: place.clone(),
+                reason,
+            }
         } else {
-            ConnectError::Refused { place: place.clone(), reason }
+            ConnectError::Refused {
+                place: place.clone(),
+                reason,
+            }
         }
     };
     match &dsn.tls {

@@ -84,9 +84,12 @@ where
 
     fn connect(self, stream: S) -> Self::Future {
         Box::pin(async move {
-            let name = self
-                .name
-                .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the host's name cannot be in a certificate"))?;
+            let name = self.name.ok_or_else(|| {
+                io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    "the host's name cannot be in a certificate",
+                )
+            })?;
             Ok(Session(self.connector.connect(name, stream).await?))
         })
     }

@@ -61,7 +61,9 @@ impl Import {
             }
             Ok(fate)
         });
-        let fates = fates.collect::<rusqlite::Result<_>>().map_err(|e| sqlite::failure(path, &e))?;
+        let fates = fates
+            .collect::<rusqlite::Result<_>>()
+            .map_err(|e| sqlite::failure(path, &e))?;
         Ok(Self {
             connection,
             path: path.to_owned(),
@@ -97,7 +99,8 @@ impl Import {
                 return Ok(added());
             }
             let put = devices.iter().filter_map(|d| Some((d.key()?, d)));
-            put.map(|(key, device)| Ok(fate(&connection, &key, device)?.0)).collect()
+            put.map(|(key, device)| Ok(fate(&connection, &key, device)?.0))
+                .collect()
         };
         read().map_err(|e| sqlite::failure(path, &e))
     }
@@ -127,10 +130,17 @@ fn fate(db: &Connection, key: &DeviceKey, device: &Device) -> rusqlite::Result<(
             "SELECT {} FROM devices WHERE provider = ?1 AND app = ?2 AND token = ?3",
             sqlite::DEVICE
         ))?
-        .query_row(params![key.provider.name(), key.app, key.token.expose()], sqlite::device)
+        .query_row(
+            params![key.provider.name(), key.app, key.token.expose()],
+            sqlite::device,
+        )
         .optional()?;
     let Some(known) = known else {
-        let fate = if is_part_of_another(db, key, device)? { Fate::Known } else { Fate::Added };
+        let fate = if is_part_of_another(db, key, device)? {
+            Fate::Known
+        } else {
+            Fate::Added
+        };
         let row = (fate == Fate::Added).then(|| device.clone());
         return Ok((fate, row));
     };
@@ -175,4 +185,3 @@ fn is_part_of_another(db: &Connection, key: &DeviceKey, device: &Device) -> rusq
         |row| row.get(0),
     )
 }
-

@@ -8,14 +8,14 @@
 //! ```
 
 pub mod devices;
-mod journal;
 mod import;
+mod journal;
 mod queue;
 pub mod sqlite;
 mod writer;
 
-pub use journal::{JournalEntry, detail};
 pub use import::{Fate, Import};
+pub use journal::{JournalEntry, detail};
 pub use sqlite::{Options, Sqlite, StoreError};
 pub use writer::{Failing, Health, StoreWriter, Unflushed};
 

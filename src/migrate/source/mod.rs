@@ -53,7 +53,9 @@ impl Source {
             Some(("sqlite", path)) => Ok(Self::Sqlite(path.into())),
             Some(("odbc", _)) => Err(SourceError::Kind("an ODBC data source")),
             Some((_, _)) => Err(SourceError::Kind("a database that is neither")),
-            None if name.contains(['=', ' ']) && !name.contains('/') => Ok(Self::Postgres(Box::new(Dsn::read(name, password)?))),
+            None if name.contains(['=', ' ']) && !name.contains('/') => {
+                Ok(Self::Postgres(Box::new(Dsn::read(name, password)?)))
+            }
             // FreeSWITCH's short form: data source, user, password.
             None if name.split(':').count() == 3 => Err(SourceError::Kind("an ODBC data source")),
             None => Ok(Self::Sqlite(name.into())),
@@ -106,13 +108,19 @@ mod tests {
             Ok(Source::Postgres(dsn)) => format!("postgres {}", dsn.place()),
             Err(e) => e.to_string(),
         };
-        assert_eq!(kind("/var/lib/freeswitch/db/carusto.db"), "sqlite /var/lib/freeswitch/db/carusto.db");
+        assert_eq!(
+            kind("/var/lib/freeswitch/db/carusto.db"),
+            "sqlite /var/lib/freeswitch/db/carusto.db"
+        );
         assert_eq!(kind("sqlite:///var/a.db"), "sqlite /var/a.db");
         assert_eq!(kind("pgsql://host=h dbname=d user=u"), "postgres h/d");
         assert_eq!(kind("postgresql://u@h/d"), "postgres h/d");
         for odbc in ["freeswitch:user:secret", "odbc://freeswitch:user:secret"] {
             let said = kind(odbc);
-            assert!(said.starts_with("an ODBC data source: ") && !said.contains("secret"), "{said}");
+            assert!(
+                said.starts_with("an ODBC data source: ") && !said.contains("secret"),
+                "{said}"
+            );
         }
         assert!(kind("mariadb://Server=h;Pwd=secret").starts_with("a database that is neither: "));
     }

@@ -5,7 +5,8 @@ use tokio_postgres::Client;
 use crate::migrate::tokens::Row;
 
 /// Times without a zone are in the server's own, as they were written.
-const ROWS: &str = "SELECT id::bigint, coalesce(token::text, ''), coalesce(extension::text, ''), coalesce(realm::text, ''),
+const ROWS: &str =
+    "SELECT id::bigint, coalesce(token::text, ''), coalesce(extension::text, ''), coalesce(realm::text, ''),
        coalesce(app_id::text, ''), coalesce(type::text, ''), coalesce(platform::text, ''),
        coalesce(floor(extract(epoch FROM last_update::timestamptz))::bigint, 0)
   FROM push_tokens ORDER BY id";

@@ -1,0 +1,103 @@
+//! What is read of apn.conf.xml.
+
+use fswake::migrate::apn_conf::{ApnConf, ApnConfError, read, variables};
+use fswake::migrate::preprocess::Variables;
+
+fn conf(text: &str) -> ApnConf {
+    read(text, Variables::default()).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn setting<'a>(conf: &'a ApnConf, name: &str) -> &'a str {
+    &conf.settings.get(name).unwrap_or_else(|| panic!("no {name}")).text
+}
+
+#[test]
+fn settings_and_profiles_are_read_as_mod_apn_reads_them() {
+    let conf = conf(include_str!("fixtures/original.xml"));
+    assert_eq!(setting(&conf, "contact_voip_token_param"), "pn-voip-tok");
+    assert_eq!(setting(&conf, "contact_platform_param"), "pn-platform");
+    let dsn = conf.settings.get("odbc_dsn").unwrap();
+    assert_eq!(dsn.unknown, ["apn_db_host", "apn_db_password"]);
+    let names: Vec<_> = conf.profiles.iter().map(|p| p.name.as_str()).collect();
+    assert_eq!(names, ["voip", "im"]);
+    let voip = &conf.profiles[0].params;
+    assert_eq!(
+        voip.get("url").unwrap().text,
+        "https://push.example.org/${type}/${realm}/${user}/${token}"
+    );
+    // Bare ampersands, as in mod_apn's own sample.
+    assert_eq!(
+        voip.get("post_data_template").unwrap().text,
+        "type=${type}&app_id=${app_id}&user=${user}&realm=${realm}&token=${token}&platform=${platform}&payload=${payload}"
+    );
+    assert!(voip.get("content_type").is_none(), "empty means missing");
+}
+
+#[test]
+fn names_are_read_in_any_case_and_the_last_of_two_counts() {
+    let conf = conf(
+        r#"<configuration name="apn.conf">
+             <settings><param name="Contact_App_ID_Param" value="first"/>
+               <param name="contact_app_id_param" value="second"/><param name="contact_app_id_param" value=""/>
+               <param name="dbname" value="x"/></settings>
+           </configuration>"#,
+    );
+    assert_eq!(setting(&conf, "contact_app_id_param"), "second");
+    assert_eq!(conf.settings.unknown, [(4, "dbname".to_owned())]);
+}
+
+#[test]
+fn variables_come_from_the_file_itself_and_from_vars_xml() {
+    let vars = variables(
+        r#"<include><X-PRE-PROCESS cmd="set" data="push_host=push.example.org"/>
+             <X-PRE-PROCESS cmd="exec-set" data="secret=cat /etc/secret"/></include>"#,
+    )
+    .unwrap();
+    let text = r#"<configuration name="apn.conf">
+        <X-PRE-PROCESS cmd="set" data="base=https://$${push_host}"/>
+        <X-PRE-PROCESS cmd="include" data="more/*.xml"/>
+        <profiles><profile name="voip"><param name="url" value="$${base}/$${secret}/${token}"/></profile></profiles>
+      </configuration>"#;
+    let conf = read(text, vars).unwrap();
+    let url = conf.profiles[0].params.get("url").unwrap();
+    assert_eq!(
+        (url.text.as_str(), url.unknown.as_slice()),
+        (
+            "https://push.example.org/$${secret}/${token}",
+            ["secret".to_owned()].as_slice()
+        )
+    );
+    assert_eq!(conf.not_done, [(3, "X-PRE-PROCESS include of more/*.xml".to_owned())]);
+}
+
+#[test]
+fn broken_files_are_refused_with_the_line() {
+    let line = |text: &str| match read(text, Variables::default()) {
+        Err(ApnConfError::Xml { line, .. }) => Some(line),
+        Err(ApnConfError::Nothing) => None,
+        Ok(conf) => panic!("{text}: {conf:?}"),
+    };
+    assert_eq!(line("<configuration>\n<settings>\n</profiles>"), Some(3));
+    assert_eq!(line("<configuration>\n<settings>\n<param name='a' value='b'"), Some(3));
+    assert_eq!(line("<configuration>\n<settings>\n"), Some(3));
+    assert_eq!(
+        line("<configuration>\n<settings>\n<param name=a value='b'/></settings></configuration>"),
+        Some(3)
+    );
+    for other in [
+        "",
+        "no XML at all",
+        "<configuration name='sofia.conf'><global_settings/></configuration>",
+    ] {
+        assert_eq!(line(other), None, "{other}");
+    }
+}
+
+#[test]
+fn what_stands_elsewhere_is_not_read() {
+    let conf = conf(
+        "<configuration><param name='odbc_dsn' value='x'/><settings/><other><param name='odbc_dsn' value='y'/></other>
+         <profiles><param name='url' value='z'/><group><profile name='voip'/></group></profiles></configuration>",
+    );
+    assert!(conf.settings.get("odbc_dsn").is_none() && conf.profiles.is_empty());
+}
