@@ -31,8 +31,8 @@ pub enum Input {
     Held(HeldCall, mpsc::UnboundedSender<Order>),
     /// A leg to kill whose call's own connection is gone.
     KillElsewhere(LegId, Cause),
-    /// Oddities of a Contact, for the log.
-    ContactWarnings(Aor, Vec<String>),
+    /// Oddities of a Contact or of a call's variables, for the log.
+    Warnings(Aor, Vec<String>),
     /// A notification that somebody asks for, and where the answer goes. Its id is the loop's to give.
     Notify(Notification, oneshot::Sender<Delivery>),
     /// A question from outside.
@@ -61,7 +61,7 @@ pub struct Driver {
     pub heartbeat: Box<dyn FnMut() + Send>,
 }
 
-/// At most this many distinct Contact warnings are remembered, so that a phone that registers every minute warns once.
+/// At most this many distinct warnings are remembered, so that a phone that registers every minute warns once.
 const REMEMBERED_WARNINGS: usize = 4096;
 
 struct Turning {
@@ -168,7 +168,7 @@ impl Turning {
                 self.feed(Event::CallHeld(call));
             }
             Input::KillElsewhere(leg, cause) => self.kill_elsewhere(leg, cause),
-            Input::ContactWarnings(aor, warnings) => self.warn_of_contact(&aor, warnings),
+            Input::Warnings(aor, warnings) => self.warn_once(&aor, warnings),
             Input::Notify(asked, answer) => {
                 self.asked += 1;
                 let id = NotificationId(self.asked);
@@ -241,6 +241,7 @@ impl Turning {
                 }
                 Command::Kill { leg, cause } => self.order(leg.call, Order::Kill(leg, cause)),
                 Command::Connect { leg, codec } => self.order(leg.call, Order::Connect(leg, codec)),
+                Command::AskOtherLeg { call, target } => self.order(call, Order::AskOtherLeg(target)),
                 Command::Release { call, result } => self.end(call, Order::Release(result.as_str())),
                 Command::Reject { call, cause } => self.end(call, Order::Reject(cause)),
                 Command::Close(call) => self.end(call, Order::Close),
@@ -331,7 +332,7 @@ impl Turning {
         self.d.store.submit(StoreOp::Put(device));
     }
 
-    fn warn_of_contact(&mut self, aor: &Aor, warnings: Vec<String>) {
+    fn warn_once(&mut self, aor: &Aor, warnings: Vec<String>) {
         if self.warned.len() > REMEMBERED_WARNINGS {
             self.warned.clear();
         }

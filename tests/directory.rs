@@ -22,7 +22,7 @@ fn last_authenticated_register_owns_the_token() {
     b.expect_forgotten("alice", "tok");
     b.expect_stored("tok");
     b.hold(1, "alice");
-    b.expect_release(1, HoldResult::NoDevice);
+    b.expect_no_device(1);
     b.expect_nothing_more();
 }
 
@@ -170,7 +170,7 @@ fn token_unseen_for_its_ttl_is_forgotten() {
     b.out.clear();
     b.hold(1, "1001");
     b.expect_forgotten("1001", "tok");
-    b.expect_release(1, HoldResult::NoDevice);
+    b.expect_no_device(1);
     b.expect_nothing_more();
 }
 
@@ -288,6 +288,7 @@ fn domains_are_compared_without_case_after_their_aliases() {
             at: std::time::SystemTime::UNIX_EPOCH,
             max_wait: None,
             way: fswake::engine::Way::Dialplan,
+            wishes: fswake::engine::Wishes::default(),
         }));
         assert!(
             !b.out
@@ -297,7 +298,7 @@ fn domains_are_compared_without_case_after_their_aliases() {
         );
     }
     b.hold(9, "1001X");
-    b.expect_release(9, HoldResult::NoDevice);
+    b.expect_no_device(9);
 }
 
 #[test]
@@ -315,6 +316,7 @@ fn single_domain_site_may_ignore_the_domain() {
         at: std::time::SystemTime::UNIX_EPOCH,
         max_wait: None,
         way: fswake::engine::Way::Dialplan,
+        wishes: fswake::engine::Wishes::default(),
     }));
     b.expect_push("tok");
 }

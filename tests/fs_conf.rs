@@ -84,7 +84,7 @@ fn position(actions: &[Action], application: &str, data: &str) -> Option<usize> 
 #[test]
 fn every_file_is_well_formed_and_says_first_where_it_goes() {
     let files = files();
-    assert_eq!(files.len(), 6);
+    assert_eq!(files.len(), 7);
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
         let first = text.lines().next().unwrap();
@@ -151,5 +151,15 @@ fn only_finished_wakes_end_the_call() {
     let ends = |e: &Extension| e.actions.iter().any(|(a, _)| a == "hangup");
     let causes = |e: Extension| ends(&e).then(|| e.actions.last().unwrap().1.clone());
     let causes: Vec<_> = after.filter_map(causes).collect();
-    assert_eq!(causes, ["NORMAL_CLEARING", "NO_ANSWER", "NO_ANSWER", "CALL_REJECTED"]);
+    assert_eq!(
+        causes,
+        [
+            "NORMAL_CLEARING",
+            "NO_ANSWER",
+            "NO_ANSWER",
+            "CALL_REJECTED",
+            "USER_NOT_REGISTERED",
+            "USER_NOT_REGISTERED"
+        ]
+    );
 }

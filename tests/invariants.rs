@@ -5,9 +5,9 @@ mod common;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use common::{Bench, apns, call, leg, reg, unreg};
+use common::{Bench, apns, call, leg, reg, target, unreg};
 use fswake::engine::policy::Policy;
-use fswake::engine::{Command, Event, LegEnd, UnregisterWhy};
+use fswake::engine::{Command, Event, LegEnd, OtherLeg, Ringing, UnregisterWhy, Wishes};
 use fswake::push::{PushError, PushReceipt};
 use fswake::types::{CallId, LegId, PushId};
 use proptest::prelude::*;
@@ -15,7 +15,7 @@ use proptest::prelude::*;
 /// One thing that may happen. Calls are 1 to 4, users 0 to 2, legs 0 to 5: small numbers meet often.
 #[derive(Clone, Debug)]
 enum Step {
-    Hold(u128, u8),
+    Hold(u128, u8, Wishes),
     Register(u8, u8, u8, bool),
     Unregister(u8, u8, bool),
     Dialed(u128, u32),
@@ -25,6 +25,7 @@ enum Step {
     Bridged(u128, u32, bool),
     CallerGone(u128),
     Lost(u128),
+    OtherLeg(u128, u8, u8, OtherLeg),
     PushEnded(u64, u8),
     Pass(u64),
     Repeat,
@@ -35,7 +36,8 @@ fn step() -> impl Strategy<Value = Step> {
     let user = 0..3_u8;
     let leg = 0..6_u32;
     prop_oneof![
-        3 => (call.clone(), user.clone()).prop_map(|(c, u)| Step::Hold(c, u)),
+        3 => (call.clone(), user.clone(), wishes()).prop_map(|(c, u, w)| Step::Hold(c, u, w)),
+        2 => (call.clone(), user.clone(), 0..3_u8, prop::sample::select(vec![OtherLeg::None, OtherLeg::Dialed, OtherLeg::Rings])).prop_map(|(c, u, at, l)| Step::OtherLeg(c, u, at, l)),
         4 => (user.clone(), 0..3_u8, 0..3_u8, any::<bool>()).prop_map(|(u, id, at, push)| Step::Register(u, id, at, push)),
         1 => (user, 0..3_u8, any::<bool>()).prop_map(|(u, id, x)| Step::Unregister(u, id, x)),
         1 => (call.clone(), leg.clone()).prop_map(|(c, l)| Step::Dialed(c, l)),
@@ -51,10 +53,19 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+fn wishes() -> impl Strategy<Value = Wishes> {
+    (any::<[bool; 3]>(), 0..10_u8).prop_map(|([no_push, wait_any, beside], rare)| Wishes {
+        no_push,
+        wait_any,
+        ringing: if beside { Ringing::Beside } else { Ringing::Ours },
+        hands_off: rare == 0,
+    })
+}
+
 fn event(step: &Step, bench: &mut Bench) -> Option<Event> {
     Some(match *step {
-        Step::Hold(c, u) => {
-            bench.hold(c, &u.to_string());
+        Step::Hold(c, u, wishes) => {
+            bench.hold_wishing(c, &u.to_string(), wishes);
             return None;
         }
         Step::Register(u, id, at, push) => {
@@ -87,6 +98,11 @@ fn event(step: &Step, bench: &mut Bench) -> Option<Event> {
         Step::CallerGone(c) => Event::CallerGone {
             call: call(c),
             cause: "ORIGINATOR_CANCEL".into(),
+        },
+        Step::OtherLeg(c, u, at, leg) => Event::OtherLegSeen {
+            call: call(c),
+            target: target(&format!("{u}@h:{at}")),
+            leg,
         },
         Step::Lost(c) => Event::ConnectionLost(call(c)),
         Step::PushEnded(p, how) => {
@@ -163,7 +179,7 @@ fn run(steps: &[Step]) -> Vec<Command> {
     let mut last = None;
     let mut used = HashSet::new();
     for step in steps {
-        if let Step::Hold(c, _) = step {
+        if let Step::Hold(c, ..) = step {
             // FreeSWITCH never reuses a call.
             if !used.insert(*c) {
                 continue;

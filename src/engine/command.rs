@@ -48,6 +48,13 @@ pub enum Command {
         /// Why; also the channel variable `fswake_result`.
         result: HoldResult,
     },
+    /// Ask how FreeSWITCH's own leg to this contact stands. Ends in `OtherLegSeen`.
+    AskOtherLeg {
+        /// The call.
+        call: CallId,
+        /// The contact.
+        target: Target,
+    },
     /// End the call with this cause: the policy `decline = "all"`.
     Reject {
         /// The call.
@@ -93,6 +100,7 @@ impl Command {
             | Self::Close(call)
             | Self::Release { call, .. }
             | Self::Reject { call, .. }
+            | Self::AskOtherLeg { call, .. }
             | Self::Record { call, .. } => Some(*call),
             Self::Ring { leg, .. } | Self::Kill { leg, .. } | Self::Connect { leg, .. } => Some(leg.call),
             Self::Push(push) => push.call().map(|about| about.call),
@@ -141,6 +149,8 @@ pub enum HoldResult {
     Draining,
     /// The caller hung up first.
     Abandoned,
+    /// Somebody else takes care of this call: nothing was done (`originate_reg_token`).
+    HandsOff,
 }
 
 impl HoldResult {
@@ -155,6 +165,7 @@ impl HoldResult {
             Self::Error => "error",
             Self::Draining => "draining",
             Self::Abandoned => "abandoned",
+            Self::HandsOff => "hands-off",
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::policy::Policy;
+use super::wishes::{OtherLeg, Wishes};
 use crate::types::push::{Payload, PushOutcome};
 use crate::types::{Aor, CallId, DeviceKey, LegId, NotificationId, PushId, PushParams, Target, TokenType, UnixSeconds};
 
@@ -58,6 +59,15 @@ pub enum Event {
         /// FreeSWITCH's hangup cause.
         cause: Arc<str>,
     },
+    /// How FreeSWITCH's own leg to a contact stands; the answer to [`super::Command::AskOtherLeg`].
+    OtherLegSeen {
+        /// The held call.
+        call: CallId,
+        /// The contact.
+        target: Target,
+        /// How its leg stands.
+        leg: OtherLeg,
+    },
     /// The call's own connection ended without a hangup: FreeSWITCH goes on without us.
     ConnectionLost(CallId),
     /// A push ended; exactly one for every [`super::Command::Push`].
@@ -90,7 +100,7 @@ impl Event {
                 Some(leg.call)
             }
             Self::LegAnswered { leg, .. } | Self::LegEnded { leg, .. } => Some(leg.call),
-            Self::CallerGone { call, .. } | Self::ConnectionLost(call) => Some(*call),
+            Self::CallerGone { call, .. } | Self::OtherLegSeen { call, .. } | Self::ConnectionLost(call) => Some(*call),
             _ => None,
         }
     }
@@ -171,6 +181,8 @@ pub struct HeldCall {
     pub at: SystemTime,
     /// The caller's own limit (`originate_timeout`, `call_timeout`), where there is one.
     pub max_wait: Option<Duration>,
+    /// What its channel or dial-string asks for.
+    pub wishes: Wishes,
 }
 
 /// A notification that somebody asks for: mod_apn's event, the HTTP API.

@@ -12,6 +12,7 @@
 //! | [`call`] | one held call |
 //! | [`party`] | one device or binding in a held call |
 //! | [`notification`] | pushes that somebody asked for and that are no call's |
+//! | [`wishes`] | what one call's channel or dial-string asks for |
 //! | [`limits`] | how often a phone may be woken |
 //! | [`world`] | what a call may touch besides itself |
 //! | [`view`] | what an operator may see |
@@ -26,6 +27,7 @@ pub mod party;
 pub mod policy;
 pub mod step;
 pub mod view;
+pub mod wishes;
 pub mod world;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -41,6 +43,7 @@ use self::limits::Callers;
 use self::notification::Notifications;
 use self::policy::Policy;
 pub use self::step::Step;
+pub use self::wishes::{OtherLeg, Ringing, Wishes};
 use self::world::{PendingPush, Purpose, Pushes, World};
 use crate::types::push::{PushError, PushOutcome};
 use crate::types::{CallId, Device, DeviceKey, LegId, Moment, NotificationId, PushId, PushToken, UnixSeconds};
@@ -114,6 +117,9 @@ impl Engine {
             Event::Bridged(leg) => self.with(now, leg.call, |call, world| call.on_bridged(leg.n, world)),
             Event::BridgeFailed(leg) => self.with(now, leg.call, |call, world| call.on_bridge_failed(leg.n, world)),
             Event::CallerGone { call, cause } => self.with(now, call, |c, world| c.on_caller_gone(&cause, world)),
+            Event::OtherLegSeen { call, target, leg } => {
+                self.with(now, call, |c, world| c.on_other_leg(&target, leg, world));
+            }
             Event::ConnectionLost(call) => self.with(now, call, Call::on_connection_lost),
             Event::PushEnded { push, outcome, at } => self.push_ended(now, push, &outcome, at),
             Event::NotificationAsked(id, asked) => self.notification_asked(now, id, &asked),

@@ -96,6 +96,12 @@ pub struct Party {
     pub has_rung: bool,
     /// It has none of the caller's codecs: it is offered any, and FreeSWITCH transcodes.
     pub any_codec: bool,
+    /// Where FreeSWITCH rings it, from the same dial-string as the held channel.
+    pub beside: Option<Target>,
+    /// FreeSWITCH was asked how that leg stands.
+    pub asking: bool,
+    /// That leg rings, or rang.
+    pub rings_beside: bool,
     /// It declined, answered, or rang until the end: out of this call.
     pub is_out: bool,
 }
@@ -156,7 +162,7 @@ impl Party {
 
     /// Whether waiting for it makes sense: a leg is alive, or it was pushed and may yet register.
     pub fn may_answer(&self) -> bool {
-        if self.leg.is_some() || self.ring_at.is_some() {
+        if self.leg.is_some() || self.ring_at.is_some() || self.asking {
             return true;
         }
         if self.is_out {

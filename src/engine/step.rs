@@ -69,6 +69,8 @@ steps! {
         wait: Duration = "wait-ms",
         /// How it came to us.
         way: Way = "way",
+        /// What its channel or dial-string asks for, in words.
+        wishes: Option<Arc<str>> = "wishes",
     }
     /// A device has recent proof of life: it is rung first, and pushed only if it does not ring.
     DeviceAwake = "device-awake" {
@@ -137,6 +139,12 @@ steps! {
         late: Duration = "late-ms",
         /// Since its last push in that call.
         since_push: Duration = "ms",
+    }
+    /// FreeSWITCH rings the phone itself, from the same dial-string: it is not rung again.
+    RungBeside = "rung-beside" {
+        device: Arc<str> = "device",
+        /// Whether the phone has said that it rings.
+        rings: bool = "rings",
     }
     /// A leg was ordered.
     LegStarted = "leg-started" {
@@ -286,6 +294,12 @@ impl Detail for CancelReason {
 impl Detail for HoldResult {
     fn value(&self) -> Value<'_> {
         Value::Text(self.as_str())
+    }
+}
+
+impl Detail for bool {
+    fn value(&self) -> Value<'_> {
+        Value::Text(if *self { "yes" } else { "no" })
     }
 }
 

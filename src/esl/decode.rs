@@ -1,8 +1,9 @@
 //! What FreeSWITCH says, as the engine's events. Pure: header lookups in, values out.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
+use super::wishes;
 use crate::engine::{Event, HeldCall, LegEnd, Way};
 use crate::types::{Aor, CallId, LegId};
 
@@ -17,6 +18,10 @@ pub struct Held {
     pub codecs: Option<String>,
     /// The caller withholds number and name (RFC 3323): neither phones nor push services get them.
     pub private: bool,
+    /// Whether the user's dial-string has to be read before it is known who rings the plain contacts.
+    pub ask_directory: bool,
+    /// Variables whose values were ignored, for the log.
+    pub ignored: Vec<String>,
 }
 
 /// Why a channel cannot be held.
@@ -41,18 +46,9 @@ pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: Syst
         .ok_or(NotACall::NoChannel)?
         .to_owned();
     let aor = callee(get).ok_or(NotACall::NoCallee)?;
-    let seconds = |name| {
-        get(name)
-            .and_then(|v| v.parse::<u64>().ok())
-            .filter(|s| *s > 0)
-            .map(Duration::from_secs)
-    };
-    let max_wait = [seconds("variable_originate_timeout"), seconds("variable_call_timeout")]
-        .into_iter()
-        .flatten()
-        .min();
+    let asked = wishes::read(get);
     let hides = |what: &str| get(&format!("Caller-Privacy-Hide-{what}")) == Some("true");
-    let shown = |what: &str| match get(&format!("Caller-Caller-ID-{what}")) {
+    let shown = |what: &str| match caller(get, what) {
         Some(value) if !hides(what) => value.into(),
         _ => Arc::default(),
     };
@@ -67,14 +63,28 @@ pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: Syst
             Way::Dialplan
         },
         at,
-        max_wait,
+        max_wait: asked.max_wait,
+        wishes: asked.wishes,
     };
     Ok(Held {
         call,
         channel,
         codecs: get("variable_ep_codec_string").map(str::to_owned),
         private: hides("Number") || hides("Name"),
+        ask_directory: asked.ask_directory,
+        ignored: asked.ignored,
     })
+}
+
+/// What phones and pushes show of the caller: what the dialplan or dial-string wants them to, as FreeSWITCH's own `bridge` does.
+fn caller<'a>(get: impl Fn(&str) -> Option<&'a str>, what: &str) -> Option<&'a str> {
+    let name = what.to_ascii_lowercase();
+    let wanted = get(&format!("variable_origination_caller_id_{name}"))
+        .or_else(|| get(&format!("variable_effective_caller_id_{name}")));
+    // FreeSWITCH's words for nobody: of a variable, and of a leg that was made without a caller.
+    wanted
+        .or_else(|| get(&format!("Caller-Caller-ID-{what}")))
+        .filter(|value| !["_undef_", "0000000000"].contains(value))
 }
 
 fn callee<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Option<Aor> {
@@ -147,6 +157,8 @@ pub fn call_event<'a>(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn held_with(pairs: &[(&str, &'static str)]) -> Result<Held, NotACall> {
@@ -180,14 +192,19 @@ mod tests {
     }
 
     #[test]
-    fn the_shorter_of_the_callers_own_limits_counts() {
-        let wait = held_with(&[
+    fn wishes_and_limits_reach_the_held_call() {
+        let held = held_with(&[
             ("Unique-ID", "u"),
             ("Caller-Destination-Number", "1@d"),
             ("variable_originate_timeout", "20"),
             ("variable_call_timeout", "9"),
-        ]);
-        assert_eq!(wait.unwrap().call.max_wait, Some(Duration::from_secs(9)));
+            ("variable_enable_send_apn", "false"),
+            ("variable_leg_timeout", "x"),
+        ])
+        .unwrap();
+        assert_eq!(held.call.max_wait, Some(Duration::from_secs(9)));
+        assert!(held.call.wishes.no_push);
+        assert_eq!(held.ignored.len(), 1);
     }
 
     #[test]
@@ -203,5 +220,31 @@ mod tests {
         .unwrap();
         assert_eq!((&*held.call.caller_number, &*held.call.caller_name), ("", "Alice"));
         assert!(held.private);
+    }
+
+    #[test]
+    fn the_caller_is_shown_as_the_dialplan_or_dial_string_wants() {
+        let shown = |pairs: &[(&str, &'static str)]| {
+            let call = [("Unique-ID", "u"), ("Caller-Destination-Number", "1@d")];
+            let call = held_with(&[&call[..], pairs].concat()).unwrap().call;
+            (call.caller_number.to_string(), call.caller_name.to_string())
+        };
+        let text = |number: &str, name: &str| (number.to_owned(), name.to_owned());
+        let own = [("Caller-Caller-ID-Number", "1019"), ("Caller-Caller-ID-Name", "Desk")];
+        let effective = [("variable_effective_caller_id_number", "+4930"), own[0], own[1]];
+        let origination = [
+            ("variable_origination_caller_id_number", "4711"),
+            effective[0],
+            own[0],
+            own[1],
+        ];
+        assert_eq!(shown(&own), text("1019", "Desk"));
+        assert_eq!(shown(&effective), text("+4930", "Desk"));
+        assert_eq!(shown(&origination), text("4711", "Desk"));
+        assert_eq!(
+            shown(&[("variable_origination_caller_id_name", "_undef_"), own[1]]),
+            text("", "")
+        );
+        assert_eq!(shown(&[("Caller-Caller-ID-Number", "0000000000")]), text("", ""));
     }
 }

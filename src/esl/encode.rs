@@ -105,6 +105,9 @@ pub fn bridged(held: &str, record: &Record) -> String {
     )
 }
 
+/// One more variable for [`report`]: the plain bridge that comes next in the dialplan must not ring what FreeSWITCH rings.
+pub const RUNG_BESIDE: &str = ";fswake_ring=woken";
+
 /// The held channel's variables while it is held, and before it goes back to the dialplan or is ended.
 pub fn report(held: &str, call: CallId, result: &str, record: &Record) -> String {
     format!(

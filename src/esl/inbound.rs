@@ -252,7 +252,7 @@ impl Inbound {
         if !warnings.is_empty()
             && let Event::Registered(reg) = &event
         {
-            self.send(Input::ContactWarnings(reg.aor.clone(), warnings)).await?;
+            self.send(Input::Warnings(reg.aor.clone(), warnings)).await?;
         }
         self.tell(event).await
     }

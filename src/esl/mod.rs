@@ -3,12 +3,15 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`decode`], [`encode`] | pure: headers to events, orders to command texts |
+//! | [`wishes`] | pure: the variables by which a call says how it is to be treated |
+//! | [`beside`] | pure: what FreeSWITCH itself rings next to a held channel |
 //! | [`inbound`] | our connection to FreeSWITCH: registrations, with reconnection |
 //! | [`outbound`] | FreeSWITCH's connections to us: one per held call |
 //! | [`registrations`] | pure: registrations as FreeSWITCH tells them |
 //! | [`reading`] | all registrations at once, after a reconnect |
 //! | [`link`] | one such connection: framing, commands, replies |
 
+pub mod beside;
 pub mod decode;
 pub mod encode;
 pub mod inbound;
@@ -16,3 +19,4 @@ pub mod link;
 pub mod outbound;
 pub mod reading;
 pub mod registrations;
+pub mod wishes;

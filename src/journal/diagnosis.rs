@@ -216,7 +216,7 @@ pub(super) fn of(wake: &Wake) -> Option<Diagnosis> {
     let attempts = wake.attempts();
     let first = attempts.iter().find_map(of_attempt);
     match wake.result() {
-        "" | "connected" | "draining" => None,
+        "" | "connected" | "draining" | "hands-off" => None,
         "no-device" => Some(plain(
             "the callee has no phone: none has registered, or its token was dropped",
         )),

@@ -63,6 +63,7 @@ pub(super) fn of(step: &str, detail: &Map<String, Value>) -> String {
                 .and(", by the ", way, "")
                 .and("; phones known: ", d.number("devices"), "")
                 .and("; waits ", d.span("wait-ms"), "")
+                .and("; asked for: ", d.text("wishes"), "")
         }
         "device-awake" => Words::new("awake, no push yet")
             .and(": heard of ", d.span("seen-ms"), " ago")
@@ -89,6 +90,10 @@ pub(super) fn of(step: &str, detail: &Map<String, Value>) -> String {
             .and(": ", d.span("late-ms"), " after the call was over")
             .and(", ", d.span("ms"), " after the push")
             .and("; ", d.text("user-agent"), ""),
+        "rung-beside" if d.is("rings", "yes") => {
+            Words::new("rings already: FreeSWITCH dialed it by the same dial-string")
+        }
+        "rung-beside" => Words::new("not rung: FreeSWITCH's own INVITE, by the same dial-string, reaches it there"),
         "leg-started" => Words::new("INVITE")
             .and(" (leg ", d.number("leg"), ")")
             .and(": ", origin(&d), ""),
@@ -153,6 +158,7 @@ fn over(d: &Detail<'_>) -> Words {
         "unreachable" => "no phone rang; the dialplan goes on",
         "declined" if d.is("caller", "rejected") => "declined; the caller hears it",
         "declined" => "declined; the dialplan goes on",
+        "hands-off" => "somebody else takes care of it (originate_reg_token); the dialplan goes on",
         "draining" => "fswake was stopping; the dialplan goes on",
         "abandoned" => "the caller had hung up",
         _ => "fswake could not go on; the dialplan does",

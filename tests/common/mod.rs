@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use fswake::engine::policy::Policy;
 use fswake::engine::{
     Command, Engine, Event, HeldCall, HoldResult, LegEnd, Note, Record, Registration, Source, Summary, UnregisterWhy,
-    Unregistration,
+    Unregistration, Wishes,
 };
 use fswake::push::{PushError, PushKind, PushReceipt, PushRequest};
 use fswake::types::{Aor, CallId, DeviceKey, LegId, Moment, Provider, PushParams, PushToken, Target};
@@ -141,6 +141,14 @@ impl Bench {
     }
 
     pub fn hold_by(&mut self, n: u128, user: &str, caller: &str) {
+        self.hold_call(n, user, caller, Wishes::default());
+    }
+
+    pub fn hold_wishing(&mut self, n: u128, user: &str, wishes: Wishes) {
+        self.hold_call(n, user, "caller", wishes);
+    }
+
+    fn hold_call(&mut self, n: u128, user: &str, caller: &str, wishes: Wishes) {
         self.feed(Event::CallHeld(HeldCall {
             call: call(n),
             aor: Aor::new(user, "fs.test"),
@@ -149,6 +157,7 @@ impl Bench {
             at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
             max_wait: None,
             way: fswake::engine::Way::Dialplan,
+            wishes,
         }));
     }
 
@@ -252,6 +261,12 @@ impl Bench {
 
     pub fn expect_release(&mut self, n: u128, result: HoldResult) {
         self.take("release", |c| *c == Command::Release { call: call(n), result });
+    }
+
+    /// Nobody is known, and no first REGISTER came in the moment in which it could have been on its way.
+    pub fn expect_no_device(&mut self, n: u128) {
+        self.pass(ms(30));
+        self.expect_release(n, HoldResult::NoDevice);
     }
 
     pub fn expect_close(&mut self, n: u128) {

@@ -37,6 +37,7 @@ fn callers_own_limit_shortens_the_wait_and_never_lengthens_it() {
             at: std::time::SystemTime::UNIX_EPOCH,
             max_wait: Some(Duration::from_secs(own)),
             way: fswake::engine::Way::Dialplan,
+            wishes: fswake::engine::Wishes::default(),
         }));
         b.out.clear();
         b.pass(ms(deadline * 1000 - 1));
@@ -47,9 +48,10 @@ fn callers_own_limit_shortens_the_wait_and_never_lengthens_it() {
 }
 
 #[test]
-fn nobody_to_call_goes_back_to_the_dialplan_at_once() {
+fn nobody_to_call_goes_back_to_the_dialplan_once_no_first_register_can_be_on_its_way() {
     let mut b = bench();
     b.hold(1, "nobody");
+    b.pass(ms(30));
     b.expect_release(1, HoldResult::NoDevice);
     b.expect_nothing_more();
     assert_eq!(b.summaries.len(), 1);

@@ -11,6 +11,7 @@ mod registers;
 mod reload;
 mod sharing;
 mod wake;
+mod wishes;
 
 use common::Bench;
 use fswake::engine::policy::Policy;

@@ -145,10 +145,16 @@ impl Call {
 
     /// Ends the wait early when nobody is left who could answer.
     pub(super) fn settle(&mut self, world: &mut World<'_>) {
-        if self.phase != Phase::Holding || self.parties.iter().any(Party::may_answer) {
-            return;
+        let waits = self.grace.is_some() || self.waits_for_any() || self.parties.iter().any(Party::may_answer);
+        if self.phase == Phase::Holding && !waits {
+            self.finish(self.result_without_answer(), world);
         }
-        self.finish(self.result_without_answer(), world);
+    }
+
+    /// Whether it waits for whoever registers, although nobody was pushed. Not once a phone was reached: that was the answer.
+    fn waits_for_any(&self) -> bool {
+        let wishes = self.held.wishes;
+        (wishes.wait_any || wishes.no_push) && !self.declined && !self.parties.iter().any(|p| p.has_rung)
     }
 
     /// What the dialplan is told of a hold that nobody answered. "Timeout" only when a phone rang: then the same phones need
@@ -158,7 +164,7 @@ impl Call {
             HoldResult::NoDevice
         } else if self.declined && self.parties.iter().all(|p| p.leg.is_none()) {
             HoldResult::Declined
-        } else if self.parties.iter().any(|p| p.has_rung) {
+        } else if self.parties.iter().any(|p| p.has_rung || p.rings_beside) {
             HoldResult::Timeout
         } else {
             HoldResult::Unreachable

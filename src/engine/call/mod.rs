@@ -5,8 +5,10 @@
 //! - three REGISTERs of one wake-up: one INVITE;
 //! - the caller hangs up in the moment of the REGISTER: no leg, or a leg that is killed;
 //! - a push is refused after its phone has registered by itself: the leg goes on;
-//! - the deadline passes while a bridge is under way: the bridge decides.
+//! - the deadline passes while a bridge is under way: the bridge decides;
+//! - the call comes while the callee's first REGISTER is on its way to us: it is waited for a moment.
 
+mod beside;
 mod ending;
 mod legs;
 mod steps;
@@ -15,7 +17,7 @@ mod view;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::command::{Command, Note, Record};
+use super::command::{Command, HoldResult, Note, Record};
 use super::directory::{AorKey, Seen};
 use super::event::HeldCall;
 use super::party::{LegState, Origin, Party, Wake};
@@ -24,6 +26,10 @@ use super::step::Step;
 use super::world::{PendingPush, World};
 use crate::types::push::{PushError, PushReceipt};
 use crate::types::{DeviceKey, LegId, Moment};
+
+/// A REGISTER that FreeSWITCH has accepted may take this long to be heard: its event waits for FreeSWITCH's 20 ms tick until
+/// the call itself makes us nudge it.
+const FIRST_REGISTER: Duration = Duration::from_millis(30);
 
 /// Where a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +61,9 @@ pub struct Call {
     answered_by: Option<Arc<str>>,
     /// Legs that answered while another was being bridged, in order, with their codecs.
     also_answered: Vec<(u32, Option<Arc<str>>)>,
+    /// Nobody is known yet: until then a first REGISTER may be on its way.
+    grace: Option<Moment>,
+    alerted: bool,
 }
 
 impl Call {
@@ -78,8 +87,14 @@ impl Call {
             invited: None,
             answered_by: None,
             also_answered: Vec::new(),
+            grace: None,
+            alerted: false,
             held,
         };
+        if call.held.wishes.hands_off {
+            call.finish(HoldResult::HandsOff, world);
+            return call;
+        }
         call.parties = world
             .directory
             .entry(&call.key)
@@ -90,17 +105,24 @@ impl Call {
             devices: u32::try_from(call.parties.len()).unwrap_or(u32::MAX),
             wait,
             way: call.held.way,
+            wishes: call.held.wishes.words(),
         };
         call.note(world, held);
+        call.grace = call.parties.is_empty().then(|| world.now.plus(FIRST_REGISTER));
         for p in 0..call.parties.len() {
             call.start(p, world);
         }
         call.settle(world);
-        if call.phase == Phase::Holding {
-            world.out.push_back(Command::Alert(call.held.call));
-            call.record(None, true, world);
-        }
+        call.alert(world);
         call
+    }
+
+    /// Tells the caller that it rings, once there is somebody to wait for.
+    fn alert(&mut self, world: &mut World<'_>) {
+        if self.phase == Phase::Holding && self.grace.is_none() && !std::mem::replace(&mut self.alerted, true) {
+            world.out.push_back(Command::Alert(self.held.call));
+            self.record(None, true, world);
+        }
     }
 
     /// First steps for one party: push and ring, in the order that costs the sleeping phone least time.
@@ -111,15 +133,22 @@ impl Call {
             .is_some_and(|alive| world.now.since(alive) < world.policy.fresh_for);
         let ringable = party.target.is_some();
         let has_token = party.device.is_some();
+        let beside = ringable && self.rings_beside();
+        if beside {
+            self.parties[p].beside = self.parties[p].target.clone();
+        }
+        let party = &self.parties[p];
         if has_token && party.set_aside.is_none() {
-            if fresh && ringable {
+            if ringable && (fresh || beside) {
                 self.parties[p].wake = Wake::At(world.now.plus(world.policy.push_delay));
-                let awake = Step::DeviceAwake {
-                    device: self.parties[p].label(),
-                    seen: self.parties[p].alive.map(|at| world.now.since(at)).unwrap_or_default(),
-                    push_in: world.policy.push_delay,
-                };
-                self.note(world, awake);
+                if fresh {
+                    let awake = Step::DeviceAwake {
+                        device: self.parties[p].label(),
+                        seen: self.parties[p].alive.map(|at| world.now.since(at)).unwrap_or_default(),
+                        push_in: world.policy.push_delay,
+                    };
+                    self.note(world, awake);
+                }
             } else {
                 self.push(p, world);
             }
@@ -130,7 +159,7 @@ impl Call {
             let (device, user_agent) = (party.label(), party.user_agent.clone());
             self.note(world, Step::DeviceWithoutToken { device, user_agent });
         }
-        if ringable {
+        if ringable && !beside {
             let origin = if fresh { Origin::Awake } else { Origin::Known };
             self.ring(p, origin, world);
         }
@@ -146,6 +175,7 @@ impl Call {
                 .iter()
                 .filter_map(|p| p.next_timer(debounce))
                 .chain([self.deadline])
+                .chain(self.grace)
                 .min(),
         }
     }
@@ -175,12 +205,17 @@ impl Call {
             self.finish(self.result_without_answer(), world);
             return;
         }
+        self.grace = self.grace.filter(|until| *until > world.now);
         for p in 0..self.parties.len() {
             if let Wake::At(when) = self.parties[p].wake
                 && when <= world.now
             {
                 let before = self.pushes;
-                self.push(p, world);
+                if self.parties[p].beside.is_some() && self.parties[p].pushes == 0 {
+                    self.ask_beside(p, world);
+                } else {
+                    self.push(p, world);
+                }
                 if self.pushes > before {
                     self.record(None, true, world);
                 }
@@ -196,6 +231,7 @@ impl Call {
             }
         }
         self.settle(world);
+        self.alert(world);
     }
 
     /// A phone of the callee registered.
@@ -203,6 +239,7 @@ impl Call {
         if self.phase != Phase::Holding || !seen.is_news {
             return;
         }
+        self.grace = None;
         let p = self.party_of(seen);
         let party = &mut self.parties[p];
         if party.is_out {
@@ -230,6 +267,7 @@ impl Call {
         };
         self.note(world, registered);
         match &self.parties[p].leg {
+            None if self.parties[p].beside.is_some() => self.ask_beside(p, world),
             None => self.ring_after_settling(p, world),
             Some(leg) if leg.state != LegState::Dialing => {}
             // A leg that was rung before this wake-up went to a phone that could not hear it.
@@ -237,6 +275,7 @@ impl Call {
             Some(leg) if world.now.since(leg.since) < world.policy.debounce => self.parties[p].registered_again = true,
             Some(_) => self.replace(p, world),
         }
+        self.alert(world);
     }
 
     /// A push was accepted.

@@ -74,6 +74,10 @@ impl Call {
 
     /// Pushes a device for this call, or rides on a wake that is under way, or finds that it may not.
     pub(super) fn push(&mut self, p: usize, world: &mut World<'_>) {
+        if self.held.wishes.no_push {
+            self.parties[p].wake = Wake::Done;
+            return;
+        }
         let left = self.deadline.since(world.now);
         let policy = world.policy;
         let tries = self.parties[p].pushes;
@@ -140,7 +144,7 @@ impl Call {
 
     /// A push that says how the call ended, where the app wants it and its provider can carry it.
     pub(super) fn push_news(&mut self, p: usize, kind: PushKind, world: &mut World<'_>) {
-        let Some(device) = self.parties[p].device.clone() else {
+        let Some(device) = self.parties[p].device.clone().filter(|_| !self.held.wishes.no_push) else {
             return;
         };
         let Some(wishes) = world.policy.app(&device) else {

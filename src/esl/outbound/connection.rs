@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 
 use super::{Order, Outbound, Ring, kind};
 use crate::driver::Input;
-use crate::engine::{Event, LegEnd, Record};
+use crate::engine::{Event, LegEnd, Record, Ringing};
 use crate::esl::decode::{self, Held};
 use crate::esl::encode;
 use crate::esl::link::Link;
@@ -28,10 +28,10 @@ const LINGER: Duration = Duration::from_secs(5);
 
 /// One held call's connection.
 pub(super) struct Connection {
-    shared: Outbound,
-    link: Link,
-    held: Held,
-    call: CallId,
+    pub(super) shared: Outbound,
+    pub(super) link: Link,
+    pub(super) held: Held,
+    pub(super) call: CallId,
     /// Legs by channel UUID.
     legs: HashMap<String, LegId>,
     /// Legs with a filter set, counted: leg numbers below this are heard.
@@ -68,6 +68,11 @@ impl Connection {
     /// Until either side closes.
     pub(super) async fn run(mut self) {
         let (orders, mut queue) = mpsc::unbounded_channel();
+        self.complain().await;
+        if let Err(error) = self.find_out_who_rings().await {
+            debug!(reason = kind(&error), "connection lost");
+            return;
+        }
         // The engine hears of the call before its connection is fully set up: the push leaves meanwhile.
         if self
             .shared
@@ -204,6 +209,7 @@ impl Connection {
                 })
                 .await?;
             }
+            Order::AskOtherLeg(target) => self.ask_other_leg(target).await?,
             Order::Connect(leg, codec) => {
                 let bridged = self.connect(leg, codec.as_deref()).await?;
                 self.tell(if bridged {
@@ -374,7 +380,10 @@ impl Connection {
 
     /// The held channel's variables, for its dialplan and its CDR.
     async fn report(&mut self, result: &str) -> Result<bool, EslError> {
-        let command = encode::report(&self.held.channel, self.call, result, &self.record);
+        let mut command = encode::report(&self.held.channel, self.call, result, &self.record);
+        if self.held.call.wishes.ringing == Ringing::Beside {
+            command.push_str(encode::RUNG_BESIDE);
+        }
         self.api(command).await
     }
 
@@ -398,7 +407,7 @@ impl Connection {
         }
     }
 
-    async fn tell(&self, event: Event) {
+    pub(super) async fn tell(&self, event: Event) {
         let _ = self.shared.inputs.send(Input::Event(event)).await;
     }
 }

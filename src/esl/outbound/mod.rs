@@ -24,6 +24,7 @@ use crate::driver::Input;
 use crate::engine::{Cause, Record};
 use crate::types::{CallId, LegId, Target};
 
+mod beside;
 mod connection;
 
 /// How long a new connection may take to say which channel it is.
@@ -38,6 +39,8 @@ pub enum Order {
     Ring(Box<Ring>),
     /// `uuid_kill` of a leg.
     Kill(LegId, Cause),
+    /// How does FreeSWITCH's own leg to this contact stand?
+    AskOtherLeg(Target),
     /// Answer and bridge.
     Connect(LegId, Option<Arc<str>>),
     /// What the channel's variables are to say of the wake; at once, or with the next order that writes some.

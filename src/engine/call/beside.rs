@@ -1,0 +1,71 @@
+//! Phones that FreeSWITCH rings itself, from the same dial-string as the held channel: mod_apn's shape,
+//! `<plain contacts>:_:loopback/user@domain/fswake`.
+//!
+//! No phone may ring twice, and FreeSWITCH's legs cannot be seen from here. So whatever was registered when the call came is
+//! left to FreeSWITCH. Before such a phone is pushed, and when it registers, FreeSWITCH is asked how its leg stands.
+
+use super::{Call, Phase};
+use crate::engine::command::Command;
+use crate::engine::party::Wake;
+use crate::engine::step::Step;
+use crate::engine::wishes::{OtherLeg, Ringing};
+use crate::engine::world::World;
+use crate::types::Target;
+
+impl Call {
+    /// Whether somebody else rings what was registered when the call came.
+    pub(super) fn rings_beside(&self) -> bool {
+        self.held.wishes.ringing == Ringing::Beside
+    }
+
+    /// Asks how FreeSWITCH's own leg to this party stands. Ends in `OtherLegSeen`.
+    pub(super) fn ask_beside(&mut self, p: usize, world: &mut World<'_>) {
+        let party = &mut self.parties[p];
+        party.wake = Wake::Done;
+        if let Some(target) = party.beside.clone()
+            && !std::mem::replace(&mut party.asking, true)
+        {
+            let call = self.held.call;
+            world.out.push_back(Command::AskOtherLeg { call, target });
+        }
+    }
+
+    /// How FreeSWITCH's own leg to this contact stands.
+    pub fn on_other_leg(&mut self, target: &Target, leg: OtherLeg, world: &mut World<'_>) {
+        let asked = |p: &super::Party| p.asking && p.beside.as_ref() == Some(target);
+        let Some(p) = self.parties.iter().position(asked) else {
+            return;
+        };
+        let party = &mut self.parties[p];
+        party.asking = false;
+        if self.phase != Phase::Holding || party.is_out {
+            return;
+        }
+        let stayed = party.target.as_ref() == Some(target);
+        match leg {
+            OtherLeg::Rings => {
+                party.rings_beside = true;
+                self.note_beside(p, true, world);
+            }
+            // Its INVITE is sent again until somebody answers.
+            OtherLeg::Dialed if party.registered && stayed => self.note_beside(p, false, world),
+            _ if party.registered => {
+                party.beside = None;
+                self.ring_after_settling(p, world);
+            }
+            _ => {
+                let before = self.pushes;
+                self.push(p, world);
+                if self.pushes > before {
+                    self.record(None, true, world);
+                }
+            }
+        }
+        self.settle(world);
+    }
+
+    fn note_beside(&self, p: usize, rings: bool, world: &mut World<'_>) {
+        let device = self.parties[p].label();
+        self.note(world, Step::RungBeside { device, rings });
+    }
+}

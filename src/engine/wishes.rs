@@ -1,0 +1,54 @@
+//! What a call's channel or dial-string asks of us, beside the policy (docs/VARIABLES.md).
+
+use std::sync::Arc;
+
+/// Who rings the phones that were registered when the call came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ringing {
+    /// We do: nobody else dials them.
+    #[default]
+    Ours,
+    /// FreeSWITCH does, from the same dial-string: we ring only what registers from now on, and never what FreeSWITCH rings.
+    Beside,
+}
+
+/// The wishes of one call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// No push for this call; it waits for phones that register by themselves (`enable_send_apn=false`).
+    pub no_push: bool,
+    /// Waits until the deadline for any REGISTER, although nobody was or can be pushed (`apn_wait_any_register`).
+    pub wait_any: bool,
+    /// Who rings what is registered (`fswake_ring`, or what FreeSWITCH says of the dial-string).
+    pub ringing: Ringing,
+    /// Not our call: it goes back at once, untouched (`originate_reg_token`).
+    pub hands_off: bool,
+}
+
+impl Wishes {
+    /// In words, for the journal; `None` where there are none.
+    pub fn words(self) -> Option<Arc<str>> {
+        if self == Self::default() {
+            return None;
+        }
+        let all = [
+            (self.hands_off, "hands off"),
+            (self.no_push, "no push"),
+            (self.wait_any, "wait for any register"),
+            (self.ringing == Ringing::Beside, "ring what registers"),
+        ];
+        let words: Vec<_> = all.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect();
+        Some(words.join(", ").into())
+    }
+}
+
+/// How FreeSWITCH's own leg to a contact stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherLeg {
+    /// There is none, or none any more.
+    None,
+    /// It was dialed and has not rung: its INVITE is sent again and again, and reaches a phone that wakes there.
+    Dialed,
+    /// The phone rings, or more.
+    Rings,
+}

@@ -1,0 +1,48 @@
+//! What a call's connection asks FreeSWITCH about legs that are not ours.
+
+use freeswitch_esl_tokio::{EslCommand, EslError};
+
+use super::connection::Connection;
+use crate::driver::Input;
+use crate::engine::{Event, OtherLeg, Ringing};
+use crate::esl::beside;
+use crate::types::Target;
+
+impl Connection {
+    /// Names the variables whose values mean nothing.
+    pub(super) async fn complain(&mut self) {
+        let ignored = std::mem::take(&mut self.held.ignored);
+        if !ignored.is_empty() {
+            let warnings = Input::Warnings(self.held.call.aor.clone(), ignored);
+            let _ = self.shared.inputs.send(warnings).await;
+        }
+    }
+
+    /// Reads the user's dial-string where only that tells whether FreeSWITCH rings the plain contacts itself.
+    pub(super) async fn find_out_who_rings(&mut self) -> Result<(), EslError> {
+        let question = beside::ask_dial_string(&self.held.call.aor).filter(|_| self.held.ask_directory);
+        let Some(command) = question else { return Ok(()) };
+        let reply = self.link.send(EslCommand::Api { command }).await?;
+        let dial_string = reply.body().map(str::trim).unwrap_or_default();
+        // Without an answer, what the channel itself tells holds.
+        if !dial_string.is_empty() && !dial_string.starts_with("-ERR") {
+            let beside = beside::rings_contacts(dial_string);
+            self.held.call.wishes.ringing = if beside { Ringing::Beside } else { Ringing::Ours };
+        }
+        Ok(())
+    }
+
+    /// Asks for FreeSWITCH's own leg to a contact, and tells.
+    pub(super) async fn ask_other_leg(&mut self, target: Target) -> Result<(), EslError> {
+        let leg = match beside::ask_legs(&target) {
+            None => OtherLeg::None,
+            Some(command) => {
+                let reply = self.link.send(EslCommand::Api { command }).await?;
+                beside::other_leg(&target, reply.body().unwrap_or_default())
+            }
+        };
+        let call = self.call;
+        self.tell(Event::OtherLegSeen { call, target, leg }).await;
+        Ok(())
+    }
+}

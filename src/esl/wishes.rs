@@ -1,0 +1,186 @@
+//! Channel variables of a held channel that say how the call is to be treated: read, checked, typed. Pure.
+//!
+//! What reaches a channel: on the caller's own channel, what its dialplan set. On a loopback's B channel (measured with
+//! 1.10.12), what `<>`, `{}` and `[]` of the dial-string set and what the caller's channel exports; not what it only sets.
+
+use std::time::Duration;
+
+use crate::engine::{Ringing, Wishes};
+use crate::types::Printable;
+
+/// What a channel's variables say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// For the engine.
+    pub wishes: Wishes,
+    /// The shortest of the call's own limits.
+    pub max_wait: Option<Duration>,
+    /// Only the user's dial-string can tell whether FreeSWITCH rings the plain contacts itself. The answer without it is in
+    /// `wishes`.
+    pub ask_directory: bool,
+    /// Values that were ignored, for the log.
+    pub ignored: Vec<String>,
+}
+
+/// Reads them all. `get` gives a header without blanks around it, or `None` where it is empty.
+pub fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Asked {
+    let mut asked = Asked::default();
+    let limits = ["originate_timeout", "call_timeout", "leg_timeout"];
+    asked.max_wait = limits.iter().filter_map(|name| seconds(&get, name, &mut asked)).min();
+    let no_push = flag(&get, "enable_send_apn", &mut asked) == Some(false);
+    // mod_apn's sample has the second name, its code the first.
+    let any = flag(&get, "apn_wait_any_register", &mut asked);
+    let any = any.or_else(|| flag(&get, "apn_originate_wait_any_register", &mut asked));
+    let beside = beside(&get, any == Some(true), &mut asked);
+    asked.wishes = Wishes {
+        no_push,
+        wait_any: any == Some(true),
+        ringing: if beside { Ringing::Beside } else { Ringing::Ours },
+        hands_off: get("variable_originate_reg_token").is_some(),
+    };
+    asked
+}
+
+/// Whether FreeSWITCH rings the plain contacts itself, as far as the channel tells.
+fn beside<'a>(get: &impl Fn(&str) -> Option<&'a str>, waits_for_any: bool, asked: &mut Asked) -> bool {
+    match get("variable_fswake_ring") {
+        Some("woken") => return true,
+        Some("all") => return false,
+        Some(other) => asked.ignored.push(format!(
+            "fswake_ring={} is ignored: woken or all",
+            Printable(&shortened(other))
+        )),
+        None => {}
+    }
+    if get("variable_loopback_leg") != Some("B") {
+        return false;
+    }
+    // FreeSWITCH sets both for every part of a `:_:` dial-string, the first where there is a caller; others may set the second.
+    let enterprise =
+        get("variable_ent_originate_aleg_uuid").is_some() || get("variable_ignore_early_media") == Some("true");
+    asked.ask_directory = enterprise;
+    enterprise && waits_for_any
+}
+
+/// Whole seconds. 0 is FreeSWITCH's word for no limit.
+fn seconds<'a>(get: &impl Fn(&str) -> Option<&'a str>, name: &str, asked: &mut Asked) -> Option<Duration> {
+    let value = get(&format!("variable_{name}"))?;
+    let Ok(seconds) = value.parse::<u64>() else {
+        let value = shortened(value);
+        asked
+            .ignored
+            .push(format!("{name}={} is ignored: whole seconds", Printable(&value)));
+        return None;
+    };
+    (seconds > 0).then(|| Duration::from_secs(seconds))
+}
+
+/// FreeSWITCH's own words for yes and no.
+fn flag<'a>(get: &impl Fn(&str) -> Option<&'a str>, name: &str, asked: &mut Asked) -> Option<bool> {
+    let value = get(&format!("variable_{name}"))?;
+    let is = |words: &[&str]| words.iter().any(|word| value.eq_ignore_ascii_case(word));
+    let number = value.parse::<i64>().ok();
+    if number.is_some_and(|n| n != 0) || is(&["true", "yes", "on", "enable", "enabled", "active", "allow"]) {
+        return Some(true);
+    }
+    if number == Some(0) || is(&["false", "no", "off", "disable", "disabled", "inactive", "disallow"]) {
+        return Some(false);
+    }
+    let value = shortened(value);
+    asked
+        .ignored
+        .push(format!("{name}={} is ignored: true or false", Printable(&value)));
+    None
+}
+
+/// Enough of a value to recognise it.
+fn shortened(value: &str) -> String {
+    value.chars().take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(pairs: &[(&str, &'static str)]) -> Asked {
+        read(|name: &str| {
+            let name = name.strip_prefix("variable_")?;
+            pairs.iter().find(|(n, _)| *n == name).map(|(_, value)| *value)
+        })
+    }
+
+    #[test]
+    fn nothing_asked_is_nothing_wished() {
+        assert_eq!(asked(&[]), Asked::default());
+    }
+
+    #[test]
+    fn the_shortest_of_the_calls_own_limits_counts_and_zero_is_none() {
+        let wait = |pairs: &[(&str, &'static str)]| asked(pairs).max_wait.map(|d| d.as_secs());
+        assert_eq!(wait(&[("originate_timeout", "20"), ("call_timeout", "9")]), Some(9));
+        assert_eq!(wait(&[("originate_timeout", "20"), ("leg_timeout", "7")]), Some(7));
+        assert_eq!(wait(&[("originate_timeout", "20"), ("call_timeout", "0")]), Some(20));
+        assert_eq!(wait(&[("originate_timeout", "0")]), None);
+    }
+
+    #[test]
+    fn freeswitchs_words_for_yes_and_no_are_understood() {
+        for (value, no_push) in [
+            ("false", true),
+            ("No", true),
+            ("0", true),
+            ("true", false),
+            ("1", false),
+        ] {
+            assert_eq!(asked(&[("enable_send_apn", value)]).wishes.no_push, no_push, "{value}");
+        }
+        for name in ["apn_wait_any_register", "apn_originate_wait_any_register"] {
+            assert!(asked(&[(name, "true")]).wishes.wait_any, "{name}");
+            assert!(!asked(&[(name, "off")]).wishes.wait_any, "{name}");
+        }
+        assert!(asked(&[("originate_reg_token", "abc")]).wishes.hands_off);
+    }
+
+    #[test]
+    fn values_that_mean_nothing_are_named_and_ignored() {
+        let odd = asked(&[
+            ("originate_timeout", "soon"),
+            ("call_timeout", "-5"),
+            ("enable_send_apn", "perhaps\u{1b}[2J"),
+            ("apn_wait_any_register", "maybe"),
+            ("fswake_ring", "twice"),
+        ]);
+        assert_eq!((odd.wishes, odd.max_wait), (Wishes::default(), None));
+        assert_eq!(odd.ignored.len(), 5);
+        assert!(odd.ignored.iter().all(|line| !line.contains('\u{1b}')), "{odd:?}");
+    }
+
+    #[test]
+    fn plain_contacts_beside_a_loopback_are_left_to_freeswitch() {
+        let ringing = |pairs: &[(&str, &'static str)]| {
+            let asked = asked(pairs);
+            (asked.wishes.ringing, asked.ask_directory)
+        };
+        let any = ("apn_wait_any_register", "true");
+        let b = ("loopback_leg", "B");
+        let by_caller = ("ent_originate_aleg_uuid", "u");
+        let enterprise = ("ignore_early_media", "true");
+        assert_eq!(ringing(&[("fswake_ring", "woken")]), (Ringing::Beside, false));
+        assert_eq!(ringing(&[b, enterprise, any]), (Ringing::Beside, true));
+        assert_eq!(ringing(&[b, by_caller]), (Ringing::Ours, true));
+        assert_eq!(
+            ringing(&[b, any]),
+            (Ringing::Ours, false),
+            "exported, to a dial-string of fswake's own"
+        );
+        assert_eq!(
+            ringing(&[enterprise, any]),
+            (Ringing::Ours, false),
+            "the caller's own channel"
+        );
+        assert_eq!(
+            ringing(&[b, enterprise, any, ("fswake_ring", "all")]),
+            (Ringing::Ours, false)
+        );
+    }
+}
