@@ -21,6 +21,7 @@ use crate::esl::outbound::Outbound;
 use crate::http::{self, Site};
 use crate::lifecycle::{self, Signal, Signals};
 use crate::logging::SetFilter;
+use crate::metrics::Metrics;
 use crate::push::Pushers;
 use crate::reload::{self, Allowed, Reload};
 use crate::store::StoreWriter;
@@ -98,7 +99,13 @@ impl Daemon {
         }
 
         let esl_up = Arc::new(AtomicBool::new(false));
+        let metrics = Metrics::new();
+        for app in pushers.states() {
+            metrics.app(&app.name, app.provider.name());
+        }
         let site = Arc::new(Site {
+            metrics: metrics.clone(),
+            waiting: waiting.clone(),
             control: Control::new(inputs.clone()),
             pushers: pushers.clone(),
             store: store.clone(),
@@ -117,6 +124,7 @@ impl Daemon {
             kills,
             tasks: pushes.clone(),
             inputs: inputs.clone(),
+            metrics,
             heartbeat: Box::new(lifecycle::heartbeat()),
         };
         let driver = tokio::spawn(driver.run(inputs_rx));

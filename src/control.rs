@@ -81,6 +81,11 @@ impl Control {
         }
     }
 
+    /// How many inputs wait for the loop.
+    pub fn waiting(&self) -> usize {
+        self.inputs.max_capacity() - self.inputs.capacity()
+    }
+
     /// All held calls, longest held first. Calls that end meanwhile are left out.
     pub async fn calls(&self) -> Result<Vec<CallView>, NoAnswer> {
         let ids = self.ask(Ask::CallIds).await?;

@@ -15,8 +15,9 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, info_span, warn};
 
 use crate::control::Ask;
-use crate::engine::{Cause, Command, Delivery, Engine, Event, HeldCall, Note, Notification, Step, Summary};
+use crate::engine::{Cause, Command, Count, Delivery, Engine, Event, HeldCall, Note, Notification, Step, Summary};
 use crate::esl::outbound::{Order, Ring};
+use crate::metrics::{AppMetrics, Metrics};
 use crate::push::Pushers;
 use crate::store::{JournalEntry, StoreOp, StoreWriter};
 use crate::types::push::{PushError, PushKind, PushRequest};
@@ -57,6 +58,8 @@ pub struct Driver {
     pub tasks: TaskTracker,
     /// Back to the loop: outcomes of pushes.
     pub inputs: mpsc::Sender<Input>,
+    /// What is counted.
+    pub metrics: Metrics,
     /// Told on every turn: proof that the loop turns.
     pub heartbeat: Box<dyn FnMut() + Send>,
 }
@@ -83,6 +86,8 @@ struct Line {
     aor: Aor,
     /// Ends the pushes under way for it.
     over: CancellationToken,
+    /// Whether its first push was counted.
+    pushed: bool,
 }
 
 impl Drop for Line {
@@ -140,6 +145,7 @@ impl Turning {
                 }
                 _ = beat.tick() => (self.d.heartbeat)(),
             }
+            self.d.metrics.devices(self.d.engine.devices());
             self.d.waiting.store(self.d.engine.held_calls(), Ordering::Relaxed);
             if self.d.engine.held_calls() == 0
                 && let Some(drained) = self.drained.take()
@@ -163,6 +169,7 @@ impl Turning {
                         orders,
                         aor: call.aor.clone(),
                         over: CancellationToken::new(),
+                        pushed: false,
                     },
                 );
                 self.feed(Event::CallHeld(call));
@@ -198,6 +205,9 @@ impl Turning {
             debug!(call.id = %id, aor = %line.aor, ?event, "event");
         } else {
             debug!(?event, "event");
+        }
+        if let Event::Registered(reg) = &event {
+            self.d.metrics.registered(reg.push.is_some());
         }
         let now = self.now();
         self.d.engine.handle(now, event);
@@ -249,6 +259,7 @@ impl Turning {
                 Command::Push(request) => self.push(request),
                 Command::StoreDevice(device) => self.store_device(device),
                 Command::ForgetDevice { key, why } => {
+                    self.d.metrics.forgotten(why);
                     info!(aor = %key.aor, device = %key.label(), why, "device forgotten");
                     self.d.store.submit(StoreOp::Delete(key));
                 }
@@ -259,7 +270,11 @@ impl Turning {
                     }
                 }
                 Command::Note(note) => self.note(note),
-                Command::Summarize(summary) => summarize(&summary),
+                Command::Count(count) => self.count(count),
+                Command::Summarize(summary) => {
+                    self.d.metrics.call_over(&summary);
+                    summarize(&summary);
+                }
             }
         }
     }
@@ -297,14 +312,41 @@ impl Turning {
         let span = info_span!("push", call.id = call_id, aor = %request.callee);
         let line = about
             .filter(|about| about.kind == PushKind::Call)
-            .and_then(|about| self.calls.get(&about.call));
-        let over = line.map(|line| line.over.clone()).unwrap_or_default();
+            .and_then(|about| Some((about.held_at, self.calls.get_mut(&about.call)?)));
+        // The first push of a call tells how long it took to be sent.
+        let first = line
+            .as_ref()
+            .filter(|(_, line)| !line.pushed)
+            .map(|(held_at, _)| *held_at);
+        let over = line.map(|(_, line)| {
+            line.pushed = true;
+            line.over.clone()
+        });
+        let over = over.unwrap_or_default();
         let warned = self.push_warned.clone();
+        let metrics = self.d.metrics.clone();
         let task = async move {
+            let app = app_metrics(&pushers, &metrics, &request);
+            if let Some(held_at) = first {
+                metrics.first_push(held_at.elapsed().unwrap_or_default());
+            }
+            let under_way = app.as_ref().map(|app| app.under_way());
+            let began = Instant::now();
             let outcome = tokio::select! {
-                outcome = pushers.push(&request) => outcome,
-                () = over.cancelled() => Err(PushError::Exhausted { reason: "the call is over".into() }),
+                outcome = pushers.push(&request) => Some(outcome),
+                () = over.cancelled() => None,
             };
+            drop(under_way);
+            match app {
+                Some(app) => app.pushed(&request.about, outcome.as_ref(), began.elapsed()),
+                None => metrics.unserved(),
+            }
+            let given_up = || {
+                Err(PushError::Exhausted {
+                    reason: "the call is over".into(),
+                })
+            };
+            let outcome = outcome.unwrap_or_else(given_up);
             if let Err(error @ PushError::Misconfigured { .. }) = &outcome
                 && is_news(&warned, &error.to_string())
             {
@@ -324,6 +366,7 @@ impl Turning {
         let is_new = device.first_seen == device.last_seen;
         if is_new && self.d.pushers.serves(&device.push, &device.aor.domain).is_none() {
             let (provider, app) = (device.push.provider.name(), &device.push.app);
+            self.d.metrics.unknown_app();
             warn!(
                 aor = %device.aor, provider, app = %crate::types::Printable(app),
                 "no [[app]] serves this device: it will not be woken"
@@ -343,9 +386,30 @@ impl Turning {
         }
     }
 
+    fn count(&self, count: Count) {
+        let device = match &count {
+            Count::Wake { device, .. } | Count::Late { device, .. } => device,
+        };
+        let served = self.d.pushers.app_of(&device.provider, &device.app, &device.aor.domain);
+        let Some((name, provider)) = served else { return };
+        let app = self.d.metrics.app(&name, provider.name());
+        match count {
+            Count::Wake {
+                outcome,
+                push_to_register,
+                ..
+            } => app.woken(outcome, push_to_register),
+            Count::Late { late, .. } => app.late(late),
+        }
+    }
+
     fn note(&self, note: Note) {
         let Note { call, aor, step } = note;
+        if matches!(step, Step::PushShared { .. }) {
+            self.d.metrics.shared();
+        }
         if matches!(step, Step::PushLimited { .. }) {
+            self.d.metrics.limited();
             warn!(call.id = call.map(tracing::field::display), %aor, "not pushed: the rate limit is reached");
         }
         let at_ms = SystemTime::now()
@@ -356,6 +420,12 @@ impl Turning {
             .store
             .submit(StoreOp::Journal(JournalEntry { call, aor, at_ms, step }));
     }
+}
+
+fn app_metrics(pushers: &Pushers, metrics: &Metrics, request: &PushRequest) -> Option<Arc<AppMetrics>> {
+    let to = &request.to;
+    let (name, provider) = pushers.app_of(&to.provider, &to.app, &request.domain)?;
+    Some(metrics.app(&name, provider.name()))
 }
 
 /// The one line per call.

@@ -19,6 +19,7 @@
 //! | [`push`] | APNs, FCM, and what they are told |
 //! | [`store`] | devices and the journal in SQLite |
 //! | [`journal`] | the journal read back: timelines and what they say |
+//! | [`metrics`] | numbers for Prometheus |
 //! | [`http`] | what operators and programs ask the running daemon |
 //! | [`config`], [`cli`], [`logging`], [`lifecycle`] | what an operator and systemd see |
 //! | [`migrate`] | from mod_apn: its configuration, its tokens |
@@ -48,6 +49,7 @@ pub mod lifecycle;
 pub mod logging;
 pub mod migrate;
 pub mod postgres;
+pub mod metrics;
 pub mod push;
 pub mod reload;
 pub mod store;

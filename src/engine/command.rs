@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::count::Count;
 use super::step::Step;
 use crate::types::push::{PushError, PushReceipt, PushRequest};
 use crate::types::{Aor, CallId, Device, DeviceKey, LegId, NotificationId, Target};
@@ -88,6 +89,8 @@ pub enum Command {
     Answer(NotificationId, Delivery),
     /// A step in the life of a wake, for the journal and the debug log.
     Note(Note),
+    /// Something to be counted.
+    Count(Count),
     /// The call is over: one line for the log.
     Summarize(Summary),
 }
@@ -106,7 +109,7 @@ impl Command {
             Self::Push(push) => push.call().map(|about| about.call),
             Self::Note(note) => note.call,
             Self::Summarize(summary) => Some(summary.call),
-            Self::StoreDevice(_) | Self::ForgetDevice { .. } | Self::Answer(..) => None,
+            Self::StoreDevice(_) | Self::ForgetDevice { .. } | Self::Answer(..) | Self::Count(_) => None,
         }
     }
 }
@@ -154,6 +157,18 @@ pub enum HoldResult {
 }
 
 impl HoldResult {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Connected,
+        Self::Timeout,
+        Self::NoDevice,
+        Self::Unreachable,
+        Self::Declined,
+        Self::Error,
+        Self::Draining,
+        Self::Abandoned,
+    ];
+
     /// The word for logs and CDRs.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -203,6 +218,8 @@ pub struct Summary {
     pub result: HoldResult,
     /// How many devices and bindings were considered.
     pub devices: u32,
+    /// How many of them have a push token.
+    pub mobiles: u32,
     /// How many pushes were sent for it.
     pub pushes: u32,
     /// How many legs were rung.

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`event`], [`command`] | what goes in, what comes out |
 //! | [`step`] | what the journal is told |
+//! | [`count`] | what is worth counting |
 //! | [`policy`] | the operator's settings |
 //! | [`directory`] | devices and bindings of all AORs, and who owns a token |
 //! | [`call`] | one held call |
@@ -19,6 +20,7 @@
 
 pub mod call;
 pub mod command;
+pub mod count;
 pub mod directory;
 pub mod event;
 pub mod limits;
@@ -35,6 +37,7 @@ use std::sync::Arc;
 
 use self::call::Call;
 pub use self::command::{Cause, Command, Delivered, Delivery, HoldResult, Nobody, NotSent, Note, Record, Summary};
+pub use self::count::Count;
 use self::directory::{AorKey, Directory};
 pub use self::event::{
     Event, HeldCall, LegEnd, Notification, Registration, Source, UnregisterWhy, Unregistration, Way,

@@ -82,10 +82,14 @@ pub struct Party {
     pub pushes: u32,
     /// When the last of them was sent.
     pub pushed: Option<Moment>,
+    /// The provider took one of them.
+    pub accepted: bool,
     /// Another call has just pushed it: this one waits for the same wake-up.
     pub rides: bool,
     /// It registered during this call.
     pub registered: bool,
+    /// From its last push to its first REGISTER in this call.
+    pub push_to_register: Option<Duration>,
     /// It registered again within the debounce time of its leg.
     pub registered_again: bool,
     /// Its leg.

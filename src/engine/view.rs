@@ -123,6 +123,11 @@ impl AorView {
 }
 
 impl Engine {
+    /// How many devices are known.
+    pub fn devices(&self) -> usize {
+        self.directory.devices()
+    }
+
     /// The names of all held calls, in no order.
     pub fn call_ids(&self) -> Vec<CallId> {
         self.calls.keys().copied().collect()

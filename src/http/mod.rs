@@ -16,6 +16,7 @@ mod calls;
 mod devices;
 pub mod guard;
 mod health;
+mod metrics;
 mod openapi;
 mod problem;
 pub mod serve;
@@ -23,7 +24,7 @@ mod wakes;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use axum::Router;
 use axum::routing::{delete, get};
@@ -31,6 +32,7 @@ use axum::routing::{delete, get};
 pub use self::openapi::DOCUMENT;
 pub use self::problem::Problem;
 use crate::control::Control;
+use crate::metrics::Metrics;
 use crate::push::Pushers;
 use crate::store::StoreWriter;
 use crate::types::Secret;
@@ -45,6 +47,10 @@ pub struct Site {
     pub store: StoreWriter,
     /// Its file, for reading.
     pub store_path: PathBuf,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// How many calls are held.
+    pub waiting: Arc<AtomicUsize>,
     /// Whether the connection to FreeSWITCH's event socket stands.
     pub esl_up: Arc<AtomicBool>,
     /// What every request has to carry, if anything.
@@ -65,6 +71,7 @@ macro_rules! routes {
 
 routes! {
     get "/healthz" health::alive,
+    get "/metrics" metrics::text,
     get "/readyz" health::ready,
     get "/v1/apps" apps::list,
     get "/v1/calls" calls::held,

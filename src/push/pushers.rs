@@ -150,6 +150,13 @@ impl Pushers {
         self.find(to, domain).map(|s| Arc::clone(&s.name))
     }
 
+    /// The name of the app that serves a device, and its provider as the configuration has it.
+    pub fn app_of(&self, provider: &Provider, app: &str, domain: &str) -> Option<(Arc<str>, Provider)> {
+        let apps = self.0.apps();
+        let served = apps.iter().find(|s| s.app.serves(provider, app, domain))?;
+        Some((Arc::clone(&served.name), served.app.provider.clone()))
+    }
+
     /// Sends one push and waits for its outcome, at most `req.ttl` long.
     pub async fn push(&self, req: &PushRequest) -> PushOutcome {
         let Some(mut served) = self.find(&req.to, &req.domain) else {

@@ -21,6 +21,7 @@ pub struct Bench {
     pub summaries: Vec<Summary>,
     pub records: Vec<(Record, bool)>,
     pub notes: Vec<Note>,
+    pub counts: Vec<fswake::engine::Count>,
 }
 
 pub fn ms(n: u64) -> Duration {
@@ -93,6 +94,7 @@ impl Bench {
             summaries: Vec::new(),
             records: Vec::new(),
             notes: Vec::new(),
+            counts: Vec::new(),
         }
     }
 
@@ -107,6 +109,7 @@ impl Bench {
             match command {
                 Command::Note(note) => self.notes.push(note),
                 Command::Record { record, at_once, .. } => self.records.push((record, at_once)),
+                Command::Count(count) => self.counts.push(count),
                 Command::Summarize(summary) => self.summaries.push(summary),
                 other => self.out.push(other),
             }

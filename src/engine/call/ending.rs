@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::{Call, Phase};
 use crate::engine::command::{Cause, Command, HoldResult, Summary};
+use crate::engine::count::{Count, WakeOutcome};
 use crate::engine::directory::Missed;
-use crate::engine::party::{LegState, Party};
+use crate::engine::party::{LegState, Party, Wake};
 use crate::engine::step::Step;
 use crate::engine::world::World;
 use crate::types::push::{CancelReason, PushKind};
@@ -70,6 +71,7 @@ impl Call {
         world: &mut World<'_>,
     ) {
         self.phase = Phase::Over;
+        self.count_wakes(result, world);
         let wanted = matches!(
             result,
             HoldResult::Abandoned | HoldResult::Timeout | HoldResult::Unreachable
@@ -110,6 +112,7 @@ impl Call {
             aor: self.held.aor.clone(),
             result,
             devices: u32::try_from(self.parties.len()).unwrap_or(u32::MAX),
+            mobiles: u32::try_from(self.parties.iter().filter(|p| p.device.is_some()).count()).unwrap_or(u32::MAX),
             pushes: self.pushes,
             legs: self.legs,
             answered_by: self.answered_by.clone(),
@@ -124,6 +127,32 @@ impl Call {
                 .zip(self.woken)
                 .map(|(invite, register)| invite.since(register)),
         }));
+    }
+
+    /// Says what came of every device that was pushed.
+    fn count_wakes(&self, result: HoldResult, world: &mut World<'_>) {
+        for party in self.parties.iter().filter(|p| p.pushes > 0) {
+            let Some(device) = party.device.clone() else { continue };
+            let waited = matches!(result, HoldResult::Timeout | HoldResult::Unreachable);
+            let outcome = if result == HoldResult::Connected && self.answered_by.as_ref() == Some(&party.label) {
+                WakeOutcome::Answered
+            } else if party.has_rung {
+                WakeOutcome::Rang
+            } else if party.registered {
+                WakeOutcome::Registered
+            } else if party.wake == Wake::Impossible || (waited && !party.accepted) {
+                WakeOutcome::Refused
+            } else if waited {
+                WakeOutcome::Bounced
+            } else {
+                WakeOutcome::CallOver
+            };
+            world.out.push_back(Command::Count(Count::Wake {
+                device,
+                outcome,
+                push_to_register: party.push_to_register,
+            }));
+        }
     }
 
     /// A phone that was pushed and has not come may still come: too late, and by how much is worth knowing.

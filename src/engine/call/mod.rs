@@ -252,8 +252,11 @@ impl Call {
         };
         party.target = Some(seen.target.clone());
         party.alive = Some(world.now);
-        party.registered = true;
         party.wake = Wake::Done;
+        if !party.registered {
+            party.push_to_register = party.pushed.map(|at| world.now.since(at));
+        }
+        party.registered = true;
         let was_pushed = party.pushed.is_some();
         if was_pushed && self.woken.is_none() {
             self.woken = Some(world.now);
@@ -281,6 +284,7 @@ impl Call {
     /// A push was accepted.
     pub fn on_push_accepted(&mut self, push: &PendingPush, receipt: &PushReceipt, world: &mut World<'_>) {
         let Some(p) = self.party_with(&push.device) else { return };
+        self.parties[p].accepted = true;
         self.note(world, push.accepted(self.parties[p].label(), receipt, world.now));
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::command::{Command, Note};
+use crate::engine::count::Count;
 use crate::engine::event::Registration;
 use crate::engine::limits::Window;
 use crate::engine::policy::Policy;
@@ -136,6 +137,9 @@ impl Entry {
                         since_push: now.since(missed.pushed),
                     },
                 }));
+                if let Some(device) = known.device.key() {
+                    out(Command::Count(Count::Late { device, late }));
+                }
             }
         }
     }

@@ -67,6 +67,11 @@ impl Directory {
             .find(|d| is(&d.device, device))
     }
 
+    /// How many devices there are: every one has a token, and every token one owner.
+    pub fn devices(&self) -> usize {
+        self.owners.len()
+    }
+
     /// How many devices and bindings there are.
     pub fn size(&self) -> (usize, usize) {
         self.entries

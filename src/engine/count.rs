@@ -1,0 +1,67 @@
+//! What is worth counting and asks for nothing to be done.
+
+use std::time::Duration;
+
+use crate::types::DeviceKey;
+
+/// Something that happened to one device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// A call is over for which the device was pushed.
+    Wake {
+        /// The device.
+        device: DeviceKey,
+        /// What came of it.
+        outcome: WakeOutcome,
+        /// From its last push to its REGISTER, if it registered.
+        push_to_register: Option<Duration>,
+    },
+    /// It registered when the call that it was pushed for was over.
+    Late {
+        /// The device.
+        device: DeviceKey,
+        /// How long the call had been over.
+        late: Duration,
+    },
+}
+
+/// What came of pushing one device for one call: the furthest that it got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WakeOutcome {
+    /// It took the call.
+    Answered,
+    /// It rang, and did not take the call.
+    Rang,
+    /// It registered, and did not ring.
+    Registered,
+    /// The provider took the push, the call was held to its end, and the phone never registered.
+    Bounced,
+    /// No push was taken by the provider.
+    Refused,
+    /// The call was over before the phone had its time: the caller hung up, or another phone answered.
+    CallOver,
+}
+
+impl WakeOutcome {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Answered,
+        Self::Rang,
+        Self::Registered,
+        Self::Bounced,
+        Self::Refused,
+        Self::CallOver,
+    ];
+
+    /// The word in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Rang => "rang",
+            Self::Registered => "registered",
+            Self::Bounced => "bounced",
+            Self::Refused => "refused",
+            Self::CallOver => "call-over",
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The numbers of one app.
+
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+
+use super::{Counters, Gauges, Histograms, Labels, Name, Registering};
+use crate::engine::count::WakeOutcome;
+use crate::types::push::{About, PushKind, PushOutcome};
+
+/// What a push was for.
+const KINDS: [&str; 4] = ["call", "cancel", "missed-call", "notification"];
+
+/// What a push came to; all but the first and the last are [`crate::types::push::PushError::class`].
+const RESULTS: [&str; 7] = [
+    "accepted",
+    "token-gone",
+    "token-bad",
+    "rejected",
+    "misconfigured",
+    "exhausted",
+    "call-over",
+];
+
+/// The families that have an app as label.
+pub(super) struct AppFamilies {
+    pushes: Counters<4>,
+    push_seconds: Histograms<2>,
+    under_way: Gauges<2>,
+    wakes: Counters<3>,
+    push_to_register: Histograms<2>,
+    late: Histograms<2>,
+}
+
+impl AppFamilies {
+    pub(super) fn register(r: &mut Registering) -> Self {
+        Self {
+            push_to_register: r.add(
+                Name::PushToRegister,
+                Family::new_with_constructor(|| {
+                    Histogram::new([
+                        0.05, 0.1, 0.2, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 60.0,
+                    ])
+                }),
+            ),
+            pushes: r.add(Name::Pushes, Family::default()),
+            push_seconds: r.add(
+                Name::PushSeconds,
+                Family::new_with_constructor(|| Histogram::new([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0])),
+            ),
+            under_way: r.add(Name::PushesUnderWay, Family::default()),
+            wakes: r.add(Name::Wakes, Family::default()),
+            late: r.add(
+                Name::LateRegistration,
+                Family::new_with_constructor(|| {
+                    Histogram::new([0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0])
+                }),
+            ),
+        }
+    }
+
+    pub(super) fn app(&self, app: &str, provider: &str) -> AppMetrics {
+        let labels: Labels<2> = [("app", app.to_owned().into()), ("provider", provider.to_owned().into())];
+        let [a, p] = labels.clone();
+        let pushes = KINDS.map(|kind| {
+            RESULTS.map(|result| {
+                let labels = [a.clone(), p.clone(), ("kind", kind.into()), ("result", result.into())];
+                self.pushes.get_or_create_owned(&labels)
+            })
+        });
+        let wakes = WakeOutcome::ALL.map(|outcome| {
+            let labels = [a.clone(), p.clone(), ("result", outcome.as_str().into())];
+            (outcome, self.wakes.get_or_create_owned(&labels))
+        });
+        AppMetrics {
+            provider: provider.to_owned(),
+            pushes,
+            wakes,
+            push_seconds: self.push_seconds.get_or_create_owned(&labels),
+            under_way: self.under_way.get_or_create_owned(&labels),
+            push_to_register: self.push_to_register.get_or_create_owned(&labels),
+            late: self.late.get_or_create_owned(&labels),
+        }
+    }
+}
+
+/// One app's numbers: handles, so that counting is an addition.
+pub struct AppMetrics {
+    pub(super) provider: String,
+    pushes: [[Counter; RESULTS.len()]; KINDS.len()],
+    wakes: [(WakeOutcome, Counter); WakeOutcome::ALL.len()],
+    push_seconds: Histogram,
+    under_way: Gauge,
+    push_to_register: Histogram,
+    late: Histogram,
+}
+
+impl AppMetrics {
+    /// A push is on its way, until what is returned is dropped.
+    pub fn under_way(&self) -> UnderWay {
+        self.under_way.inc();
+        UnderWay(self.under_way.clone())
+    }
+
+    /// A push ended; `None`: it was given up because its call was over.
+    pub fn pushed(&self, about: &About, outcome: Option<&PushOutcome>, took: Duration) {
+        let kind = match about {
+            About::Notification(_) => "notification",
+            About::Call(call) => match call.kind {
+                PushKind::Call => "call",
+                PushKind::Cancel(_) => "cancel",
+                PushKind::MissedCall => "missed-call",
+            },
+        };
+        let result = match outcome {
+            None => "call-over",
+            Some(Ok(_)) => "accepted",
+            Some(Err(error)) => error.class(),
+        };
+        let place = |words: &[&str], word| words.iter().position(|w| *w == word);
+        if let Some((kind, result)) = place(&KINDS, kind).zip(place(&RESULTS, result)) {
+            self.pushes[kind][result].inc();
+        }
+        if outcome.is_some() {
+            self.push_seconds.observe(took.as_secs_f64());
+        }
+    }
+
+    /// A call is over for which one of the app's devices was pushed.
+    pub fn woken(&self, outcome: WakeOutcome, push_to_register: Option<Duration>) {
+        for (_, counter) in self.wakes.iter().filter(|(o, _)| *o == outcome) {
+            counter.inc();
+        }
+        if let Some(time) = push_to_register {
+            self.push_to_register.observe(time.as_secs_f64());
+        }
+    }
+
+    /// A device registered too late.
+    pub fn late(&self, by: Duration) {
+        self.late.observe(by.as_secs_f64());
+    }
+}
+
+/// A push that is on its way.
+pub struct UnderWay(Gauge);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::push::PushError;
+
+    #[test]
+    fn every_class_of_error_is_a_label() {
+        let reason = String::new;
+        for error in [
+            PushError::TokenGone {
+                since: None,
+                reason: reason(),
+            },
+            PushError::TokenBad { reason: reason() },
+            PushError::Rejected {
+                status: 0,
+                reason: reason(),
+            },
+            PushError::Misconfigured { reason: reason() },
+            PushError::Exhausted { reason: reason() },
+        ] {
+            assert!(RESULTS.contains(&error.class()), "{error:?}");
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! Numbers for Prometheus.
+//!
+//! What happens is counted where it happens: in the driver's loop with atomic additions, in the pushes' own tasks for
+//! what they come to. What is a state (held calls, the store's health, certificates) is read when somebody asks. Every
+//! series exists from the start. Label values are words of fixed sets and names of configured apps: nothing comes from
+//! the network.
+
+mod app;
+mod names;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use prometheus_client::encoding::prometheus_text;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Metric, Registry};
+
+use self::app::AppFamilies;
+pub use self::app::AppMetrics;
+pub use self::names::Name;
+use crate::engine::{HoldResult, Summary};
+use crate::push::health::{AppState, ProblemKind};
+use crate::store::Health;
+use crate::types::unix_now;
+
+/// The media type of [`Metrics::text`].
+pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
+
+/// Label names with their values.
+type Labels<const N: usize> = [(&'static str, Cow<'static, str>); N];
+type Counters<const N: usize> = Family<Labels<N>, Counter>;
+type Gauges<const N: usize> = Family<Labels<N>, Gauge>;
+type Histograms<const N: usize> = Family<Labels<N>, Histogram, fn() -> Histogram>;
+
+/// Who was called, as far as waking is concerned.
+const CALLEES: [&str; 3] = ["mobile", "desk", "nobody"];
+
+/// Why devices are forgotten: what the engine says in `ForgetDevice`.
+const FORGOTTEN: [&str; 8] = [
+    "another-user",
+    "asked",
+    "gone",
+    "new-token",
+    "registered-without-push",
+    "too-many-devices",
+    "unregistered",
+    "unseen-too-long",
+];
+
+/// All metrics. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    apps: RwLock<HashMap<Arc<str>, Arc<AppMetrics>>>,
+    families: AppFamilies,
+    calls: Counters<2>,
+    hold: Histograms<1>,
+    call_to_push: Histogram,
+    register_to_invite: Histogram,
+    registered_with_token: Counter,
+    registered_without: Counter,
+    unknown_app: Counter,
+    unserved: Counter,
+    limited: Counter,
+    shared: Counter,
+    devices: Gauge,
+    forgotten: Counters<1>,
+    held: Gauge,
+    problems: Gauges<3>,
+    certificates: Gauges<2>,
+    esl_up: Gauge,
+    store_failing: Gauge,
+    store_queued: Gauge,
+    dropped_devices: Counter,
+    dropped_journal: Counter,
+    inputs: Gauge,
+}
+
+/// What is a state, and is read when somebody asks.
+#[derive(Debug)]
+pub struct State {
+    /// Calls held now.
+    pub held: usize,
+    /// Whether the event socket's connection stands.
+    pub esl_up: bool,
+    /// How the store is doing.
+    pub store: Health,
+    /// How the apps are doing.
+    pub apps: Vec<AppState>,
+    /// Inputs that wait for the loop.
+    pub inputs: usize,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All metrics at zero; apps are added by [`Metrics::app`].
+    pub fn new() -> Self {
+        let mut r = Registering(Registry::default());
+        let registrations: Counters<1> = r.add(Name::Registrations, Family::default());
+        let dropped: Counters<1> = r.add(Name::StoreDropped, Family::default());
+        let inner = Inner {
+            calls: r.add(Name::Calls, Family::default()),
+            held: r.add(Name::HeldCalls, Gauge::default()),
+            hold: r.add(
+                Name::HoldSeconds,
+                Family::new_with_constructor(|| {
+                    Histogram::new([
+                        0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 45.0, 60.0, 120.0,
+                    ])
+                }),
+            ),
+            call_to_push: r.add(
+                Name::CallToPush,
+                Histogram::new([0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]),
+            ),
+            register_to_invite: r.add(
+                Name::RegisterToInvite,
+                Histogram::new([0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]),
+            ),
+            families: AppFamilies::register(&mut r),
+            unserved: r.add(Name::PushesUnserved, Counter::default()),
+            limited: r.add(Name::PushesLimited, Counter::default()),
+            shared: r.add(Name::PushesShared, Counter::default()),
+            registered_with_token: registrations.get_or_create_owned(&[("push", "yes".into())]),
+            registered_without: registrations.get_or_create_owned(&[("push", "no".into())]),
+            unknown_app: r.add(Name::UnknownApp, Counter::default()),
+            devices: r.add(Name::Devices, Gauge::default()),
+            forgotten: r.add(Name::DevicesForgotten, Family::default()),
+            problems: r.add(Name::AppProblem, Family::default()),
+            certificates: r.add(Name::CertificateDays, Family::default()),
+            esl_up: r.add(Name::EslUp, Gauge::default()),
+            store_failing: r.add(Name::StoreFailing, Gauge::default()),
+            store_queued: r.add(Name::StoreQueued, Gauge::default()),
+            dropped_devices: dropped.get_or_create_owned(&[("what", "device".into())]),
+            dropped_journal: dropped.get_or_create_owned(&[("what", "journal".into())]),
+            inputs: r.add(Name::InputsWaiting, Gauge::default()),
+            apps: RwLock::default(),
+            registry: started(r),
+        };
+        inner.fill();
+        Self(Arc::new(inner))
+    }
+
+    /// The numbers of one app; new ones begin at zero.
+    pub fn app(&self, name: &str, provider: &str) -> Arc<AppMetrics> {
+        let known = self.0.apps.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(app) = known.get(name).filter(|app| app.provider == *provider) {
+            return Arc::clone(app);
+        }
+        drop(known);
+        let app = Arc::new(self.0.families.app(name, provider));
+        let mut apps = self.0.apps.write().unwrap_or_else(PoisonError::into_inner);
+        apps.insert(name.into(), Arc::clone(&app));
+        app
+    }
+
+    /// A REGISTER was heard.
+    pub fn registered(&self, has_token: bool) {
+        let counter = if has_token {
+            &self.0.registered_with_token
+        } else {
+            &self.0.registered_without
+        };
+        counter.inc();
+    }
+
+    /// A new device's app is not configured.
+    pub fn unknown_app(&self) {
+        self.0.unknown_app.inc();
+    }
+
+    /// A push found no app that serves its device.
+    pub fn unserved(&self) {
+        self.0.unserved.inc();
+    }
+
+    /// A call push was not sent because of a limit.
+    pub fn limited(&self) {
+        self.0.limited.inc();
+    }
+
+    /// A call push was spared because another call's wake is under way.
+    pub fn shared(&self) {
+        self.0.shared.inc();
+    }
+
+    /// A device was forgotten.
+    pub fn forgotten(&self, why: &'static str) {
+        self.0.forgotten.get_or_create(&[("reason", why.into())]).inc();
+    }
+
+    /// How many devices are known.
+    pub fn devices(&self, known: usize) {
+        self.0.devices.set(i64::try_from(known).unwrap_or(i64::MAX));
+    }
+
+    /// A call's first push is on its way.
+    pub fn first_push(&self, since_call: Duration) {
+        self.0.call_to_push.observe(since_call.as_secs_f64());
+    }
+
+    /// A call is over.
+    pub fn call_over(&self, call: &Summary) {
+        let callee = match (call.mobiles, call.devices) {
+            (1.., _) => "mobile",
+            (0, 1..) => "desk",
+            (0, 0) => "nobody",
+        };
+        let result = call.result.as_str();
+        let labels = [("callee", callee.into()), ("result", result.into())];
+        self.0.calls.get_or_create(&labels).inc();
+        let hold = self.0.hold.get_or_create(&[("result", result.into())]);
+        hold.observe(call.held.as_secs_f64());
+        if let Some(time) = call.register_to_invite {
+            self.0.register_to_invite.observe(time.as_secs_f64());
+        }
+    }
+
+    /// Everything as Prometheus reads it.
+    pub fn text(&self, state: &State) -> String {
+        self.set(state);
+        let mut text = String::with_capacity(32 * 1024);
+        // Writing to a String does not fail.
+        let _ = prometheus_text::encode(&mut text, &self.0.registry);
+        text
+    }
+
+    fn set(&self, state: &State) {
+        let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        let m = &*self.0;
+        m.held.set(number(state.held));
+        m.esl_up.set(state.esl_up.into());
+        m.store_failing.set(state.store.failing.is_some().into());
+        m.store_queued.set(number(state.store.queued));
+        m.dropped_devices
+            .inner()
+            .store(state.store.dropped_devices, Ordering::Relaxed);
+        m.dropped_journal
+            .inner()
+            .store(state.store.dropped_journal, Ordering::Relaxed);
+        m.inputs.set(number(state.inputs));
+        // An app that was taken away has no state any more.
+        m.problems.clear();
+        m.certificates.clear();
+        for app in &state.apps {
+            let (name, provider) = (app.name.to_string(), app.provider.name().to_owned());
+            // From a reload until its first push an app is known to nobody else.
+            self.app(&name, &provider);
+            for kind in ProblemKind::ALL {
+                let has = app.problems.iter().any(|p| p.kind == kind);
+                let labels = [
+                    ("app", name.clone().into()),
+                    ("provider", provider.clone().into()),
+                    ("problem", kind.as_str().into()),
+                ];
+                m.problems.get_or_create(&labels).set(has.into());
+            }
+            if let Some(days) = app.days_left {
+                let labels = [("app", name.into()), ("provider", provider.into())];
+                m.certificates.get_or_create(&labels).set(days);
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Makes the series whose labels are known, so that all exist from the start.
+    fn fill(&self) {
+        for result in HoldResult::ALL {
+            let result = result.as_str();
+            drop(self.hold.get_or_create(&[("result", result.into())]));
+            for callee in CALLEES {
+                drop(self.calls.get_or_create(&[("callee", callee.into()), ("result", result.into())]));
+            }
+        }
+        for why in FORGOTTEN {
+            drop(self.forgotten.get_or_create(&[("reason", why.into())]));
+        }
+    }
+}
+
+/// The registry, with what never changes.
+fn started(mut r: Registering) -> Registry {
+    let since: Gauge = r.add(Name::StartTime, Gauge::default());
+    since.set(unix_now());
+    let build: Gauges<1> = r.add(Name::BuildInfo, Family::default());
+    build
+        .get_or_create(&[("version", env!("CARGO_PKG_VERSION").into())])
+        .set(1);
+    r.0
+}
+
+/// Registers metrics under their names.
+struct Registering(Registry);
+
+impl Registering {
+    fn add<M: Metric + Clone>(&mut self, name: Name, metric: M) -> M {
+        let written = name.as_str();
+        // The writer adds what counters end with.
+        let stem = written.strip_suffix("_total").unwrap_or(written);
+        self.0.register(stem, name.help(), metric.clone());
+        metric
+    }
+}
