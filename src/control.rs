@@ -10,13 +10,15 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::driver::Input;
 use crate::engine::view::{AorView, CallView};
-use crate::engine::{Engine, Event};
+use crate::engine::{Delivery, Engine, Event, Notification};
 use crate::types::{Aor, CallId, DeviceKey, Moment};
 
 /// Calls in one answer: some 50 µs of the loop's time.
 const SLICE: usize = 64;
 /// The loop answers in microseconds; one that does not is not well.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the pushes of a notification may take: a little longer than each of them is tried.
+const PUSH_PATIENCE: Duration = Duration::from_secs(33);
 
 /// One question, and where its answer goes.
 #[derive(Debug)]
@@ -108,18 +110,34 @@ impl Control {
         self.ask(|to| Ask::Forget(device, to)).await
     }
 
+    /// Pushes to a user's devices; answers when all of these pushes have ended.
+    pub async fn notify(&self, asked: Notification) -> Result<Delivery, NoAnswer> {
+        let (to, answer) = oneshot::channel();
+        self.inputs
+            .try_send(Input::Notify(asked, to))
+            .map_err(|e| refused(&e))?;
+        let answered = tokio::time::timeout(PUSH_PATIENCE, answer).await;
+        answered.map_err(|_| NoAnswer::Busy)?.map_err(|_| NoAnswer::Stopping)
+    }
+
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, NoAnswer> {
         let asked = async {
             let _turn = self.turn.acquire().await.map_err(|_| NoAnswer::Stopping)?;
             let (to, answer) = oneshot::channel();
-            self.inputs.try_send(Input::Ask(question(to))).map_err(|e| match e {
-                mpsc::error::TrySendError::Full(_) => NoAnswer::Busy,
-                mpsc::error::TrySendError::Closed(_) => NoAnswer::Stopping,
-            })?;
+            self.inputs
+                .try_send(Input::Ask(question(to)))
+                .map_err(|e| refused(&e))?;
             answer.await.map_err(|_| NoAnswer::Stopping)
         };
         tokio::time::timeout(PATIENCE, asked)
             .await
             .unwrap_or(Err(NoAnswer::Busy))
+    }
+}
+
+fn refused(error: &mpsc::error::TrySendError<Input>) -> NoAnswer {
+    match error {
+        mpsc::error::TrySendError::Full(_) => NoAnswer::Busy,
+        mpsc::error::TrySendError::Closed(_) => NoAnswer::Stopping,
     }
 }

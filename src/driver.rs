@@ -270,7 +270,7 @@ impl Turning {
                     }
                 }
                 Command::Note(note) => self.note(note),
-                Command::Count(count) => self.count(count),
+                Command::Count(count) => self.count(&count),
                 Command::Summarize(summary) => {
                     self.d.metrics.call_over(&summary);
                     summarize(&summary);
@@ -386,8 +386,8 @@ impl Turning {
         }
     }
 
-    fn count(&self, count: Count) {
-        let device = match &count {
+    fn count(&self, count: &Count) {
+        let device = match count {
             Count::Wake { device, .. } | Count::Late { device, .. } => device,
         };
         let served = self.d.pushers.app_of(&device.provider, &device.app, &device.aor.domain);
@@ -398,8 +398,8 @@ impl Turning {
                 outcome,
                 push_to_register,
                 ..
-            } => app.woken(outcome, push_to_register),
-            Count::Late { late, .. } => app.late(late),
+            } => app.woken(*outcome, *push_to_register),
+            Count::Late { late, .. } => app.late(*late),
         }
     }
 

@@ -23,6 +23,8 @@ use super::{Problem, Site};
 
 /// How long an answer may take to be made.
 const LIMIT: Duration = Duration::from_secs(10);
+/// And a push, which a provider may keep waiting.
+const PUSH_LIMIT: Duration = Duration::from_secs(35);
 /// For everybody: whether the process lives, whether it is fit for work, and the page, which holds nothing by itself.
 const OPEN: [&str; 3] = ["/", "/healthz", "/readyz"];
 /// What a browser may load, run and show of any answer: nothing; the page says for itself what it needs.
@@ -32,7 +34,7 @@ const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 pub(super) async fn check(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
     let mut response = match refusal(&site, &request) {
         Some(problem) => problem.into_response(),
-        None => match tokio::time::timeout(LIMIT, next.run(request)).await {
+        None => match tokio::time::timeout(limit(&request), next.run(request)).await {
             Ok(response) => response,
             Err(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "this took too long").into_response(),
         },
@@ -53,6 +55,14 @@ pub(super) async fn check(State(site): State<Arc<Site>>, request: Request, next:
         .entry(header::CONTENT_SECURITY_POLICY)
         .or_insert(HeaderValue::from_static(POLICY));
     response
+}
+
+fn limit(request: &Request) -> Duration {
+    if request.uri().path() == "/v1/push" {
+        PUSH_LIMIT
+    } else {
+        LIMIT
+    }
 }
 
 fn refusal(site: &Site, request: &Request) -> Option<Problem> {

@@ -19,6 +19,7 @@ mod health;
 mod metrics;
 mod openapi;
 mod problem;
+mod push;
 pub mod serve;
 mod wakes;
 
@@ -27,7 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use axum::Router;
-use axum::routing::{delete, get};
+use axum::routing::{delete, get, post};
 
 pub use self::openapi::DOCUMENT;
 pub use self::problem::Problem;
@@ -79,6 +80,7 @@ routes! {
     get "/v1/devices/{id}" devices::show,
     delete "/v1/devices/{id}" devices::forget,
     get "/v1/openapi.json" openapi::document,
+    post "/v1/push" push::send,
     get "/v1/wakes" wakes::recent,
     get "/v1/wakes/{call}" wakes::timeline,
 }

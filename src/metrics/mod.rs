@@ -283,7 +283,10 @@ impl Inner {
             let result = result.as_str();
             drop(self.hold.get_or_create(&[("result", result.into())]));
             for callee in CALLEES {
-                drop(self.calls.get_or_create(&[("callee", callee.into()), ("result", result.into())]));
+                drop(
+                    self.calls
+                        .get_or_create(&[("callee", callee.into()), ("result", result.into())]),
+                );
             }
         }
         for why in FORGOTTEN {

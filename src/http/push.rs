@@ -1,0 +1,101 @@
+//! A push that somebody asks for.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use serde::{Deserialize, Serialize};
+
+use super::devices::parse_aor;
+use super::{Problem, Site};
+use crate::engine::command::Nobody;
+use crate::engine::{Delivered, Delivery, Notification};
+use crate::types::push::Payload;
+use crate::types::{TokenType, unix_now};
+
+/// What is asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Asked {
+    aor: String,
+    #[serde(rename = "type")]
+    token_type: Option<String>,
+    app: Option<String>,
+    #[serde(default)]
+    payload: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize)]
+pub(super) struct Answer {
+    sent: usize,
+    /// Why it was for no device at all, if it was.
+    nobody: Option<&'static str>,
+    devices: Vec<Device>,
+}
+
+#[derive(Debug, Serialize)]
+struct Device {
+    #[serde(rename = "device")]
+    label: String,
+    sent: bool,
+    status: Option<u16>,
+    provider_id: Option<String>,
+    problem: Option<String>,
+}
+
+/// Pushes to the devices of one user, and answers when the providers have.
+pub(super) async fn send(
+    State(site): State<Arc<Site>>,
+    asked: Result<Json<Asked>, JsonRejection>,
+) -> Result<Json<Answer>, Problem> {
+    let Json(asked) = asked?;
+    let token_type = asked.token_type.as_deref().unwrap_or("im");
+    let token_type =
+        TokenType::from_name(token_type).ok_or_else(|| Problem::wrong(r#"type: "voip" or "im" (the default)"#))?;
+    let payload = serde_json::Value::Object(asked.payload).to_string();
+    let payload = Payload::parse(&payload).map_err(|error| Problem::wrong(error.to_string()))?;
+    let notification = Notification {
+        aor: parse_aor(&asked.aor)?,
+        token_type,
+        app: asked.app.filter(|app| !app.is_empty()).map(Arc::from),
+        payload: Arc::new(payload),
+        by: "http",
+        at: unix_now(),
+    };
+    let delivery = site.control.notify(notification).await?;
+    Ok(Json(Answer::from(delivery)))
+}
+
+impl From<Delivery> for Answer {
+    fn from(delivery: Delivery) -> Self {
+        Self {
+            sent: delivery.sent(),
+            nobody: delivery.nobody.map(Nobody::as_str),
+            devices: delivery.devices.into_iter().map(Device::from).collect(),
+        }
+    }
+}
+
+impl From<Delivered> for Device {
+    fn from(delivered: Delivered) -> Self {
+        let label = delivered.device.to_string();
+        match delivered.outcome {
+            Ok(receipt) => Self {
+                label,
+                sent: true,
+                status: Some(receipt.status),
+                provider_id: receipt.provider_id,
+                problem: None,
+            },
+            Err(why) => Self {
+                label,
+                sent: false,
+                status: None,
+                provider_id: None,
+                problem: Some(why.to_string()),
+            },
+        }
+    }
+}
