@@ -3,25 +3,27 @@
 //! It owns the engine and never waits for anything but its next input or timer. What takes time is done elsewhere: by the
 //! calls' connections, by a task per push, by the store's thread.
 
+mod pushing;
+
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, info, info_span, warn};
+use tracing::{debug, info, warn};
 
+use self::pushing::Complaints;
 use crate::control::Ask;
 use crate::engine::{Cause, Command, Count, Delivery, Engine, Event, HeldCall, Note, Notification, Step, Summary};
 use crate::esl::outbound::{Order, Ring};
-use crate::metrics::{AppMetrics, Metrics};
+use crate::metrics::Metrics;
 use crate::push::Pushers;
 use crate::store::{JournalEntry, StoreOp, StoreWriter};
-use crate::types::push::{PushError, PushKind, PushRequest};
-use crate::types::{Aor, CallId, Device, LegId, Moment, NotificationId, PushToken, unix_now};
+use crate::types::{Aor, CallId, Device, LegId, Moment, NotificationId};
 
 /// Everything that the loop hears.
 #[derive(Debug)]
@@ -94,16 +96,6 @@ impl Drop for Line {
     fn drop(&mut self) {
         self.over.cancel();
     }
-}
-
-/// When each complaint about credentials was last logged: once a minute is enough.
-type Complaints = Arc<Mutex<HashMap<String, Instant>>>;
-
-fn is_news(complaints: &Complaints, complaint: &str) -> bool {
-    let Ok(mut known) = complaints.lock() else { return true };
-    let now = Instant::now();
-    known.retain(|_, at| now.duration_since(*at) < std::time::Duration::from_secs(60));
-    known.insert(complaint.to_owned(), now).is_none()
 }
 
 impl Driver {
@@ -302,66 +294,6 @@ impl Turning {
         }
     }
 
-    /// Sends a push on a task of its own. A call push is given up when its call is over: a phone must not be woken for it.
-    fn push(&mut self, request: PushRequest) {
-        let pushers = self.d.pushers.clone();
-        let inputs = self.d.inputs.clone();
-        let push = request.id;
-        let about = request.call();
-        let call_id = about.map(|about| tracing::field::display(about.call));
-        let span = info_span!("push", call.id = call_id, aor = %request.callee);
-        let line = about
-            .filter(|about| about.kind == PushKind::Call)
-            .and_then(|about| Some((about.held_at, self.calls.get_mut(&about.call)?)));
-        // The first push of a call tells how long it took to be sent.
-        let first = line
-            .as_ref()
-            .filter(|(_, line)| !line.pushed)
-            .map(|(held_at, _)| *held_at);
-        let over = line.map(|(_, line)| {
-            line.pushed = true;
-            line.over.clone()
-        });
-        let over = over.unwrap_or_default();
-        let warned = self.push_warned.clone();
-        let metrics = self.d.metrics.clone();
-        let task = async move {
-            let app = app_metrics(&pushers, &metrics, &request);
-            if let Some(held_at) = first {
-                metrics.first_push(held_at.elapsed().unwrap_or_default());
-            }
-            let under_way = app.as_ref().map(|app| app.under_way());
-            let began = Instant::now();
-            let outcome = tokio::select! {
-                outcome = pushers.push(&request) => Some(outcome),
-                () = over.cancelled() => None,
-            };
-            drop(under_way);
-            match app {
-                Some(app) => app.pushed(&request.about, outcome.as_ref(), began.elapsed()),
-                None => metrics.unserved(),
-            }
-            let given_up = || {
-                Err(PushError::Exhausted {
-                    reason: "the call is over".into(),
-                })
-            };
-            let outcome = outcome.unwrap_or_else(given_up);
-            if let Err(error @ PushError::Misconfigured { .. }) = &outcome
-                && is_news(&warned, &error.to_string())
-            {
-                warn!(device = request.to.token().map(PushToken::fingerprint), %error, "push refused: an operator has to act");
-            }
-            let ended = Event::PushEnded {
-                push,
-                outcome,
-                at: unix_now(),
-            };
-            let _ = inputs.send(Input::Event(ended)).await;
-        };
-        self.d.tasks.spawn(tracing::Instrument::instrument(task, span));
-    }
-
     fn store_device(&self, device: Device) {
         let is_new = device.first_seen == device.last_seen;
         if is_new && self.d.pushers.serves(&device.push, &device.aor.domain).is_none() {
@@ -420,12 +352,6 @@ impl Turning {
             .store
             .submit(StoreOp::Journal(JournalEntry { call, aor, at_ms, step }));
     }
-}
-
-fn app_metrics(pushers: &Pushers, metrics: &Metrics, request: &PushRequest) -> Option<Arc<AppMetrics>> {
-    let to = &request.to;
-    let (name, provider) = pushers.app_of(&to.provider, &to.app, &request.domain)?;
-    Some(metrics.app(&name, provider.name()))
 }
 
 /// The one line per call.

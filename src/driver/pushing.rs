@@ -1,0 +1,92 @@
+//! A push's own task: the loop gives it away and hears of its end.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use tokio::time::Instant;
+use tracing::{info_span, warn};
+
+use super::{Input, Turning};
+use crate::engine::Event;
+use crate::metrics::{AppMetrics, Metrics};
+use crate::push::Pushers;
+use crate::types::push::{PushError, PushKind, PushRequest};
+use crate::types::{PushToken, unix_now};
+
+/// When each complaint about credentials was last logged: once a minute is enough.
+pub(super) type Complaints = Arc<Mutex<HashMap<String, Instant>>>;
+
+fn is_news(complaints: &Complaints, complaint: &str) -> bool {
+    let Ok(mut known) = complaints.lock() else { return true };
+    let now = Instant::now();
+    known.retain(|_, at| now.duration_since(*at) < std::time::Duration::from_secs(60));
+    known.insert(complaint.to_owned(), now).is_none()
+}
+
+impl Turning {
+    /// Sends a push on a task of its own. A call push is given up when its call is over: a phone must not be woken for it.
+    pub(super) fn push(&mut self, request: PushRequest) {
+        let pushers = self.d.pushers.clone();
+        let inputs = self.d.inputs.clone();
+        let push = request.id;
+        let about = request.call();
+        let call_id = about.map(|about| tracing::field::display(about.call));
+        let span = info_span!("push", call.id = call_id, aor = %request.callee);
+        let line = about
+            .filter(|about| about.kind == PushKind::Call)
+            .and_then(|about| Some((about.held_at, self.calls.get_mut(&about.call)?)));
+        // The first push of a call tells how long it took to be sent.
+        let first = line
+            .as_ref()
+            .filter(|(_, line)| !line.pushed)
+            .map(|(held_at, _)| *held_at);
+        let over = line.map(|(_, line)| {
+            line.pushed = true;
+            line.over.clone()
+        });
+        let over = over.unwrap_or_default();
+        let warned = self.push_warned.clone();
+        let metrics = self.d.metrics.clone();
+        let task = async move {
+            let app = app_metrics(&pushers, &metrics, &request);
+            if let Some(held_at) = first {
+                metrics.first_push(held_at.elapsed().unwrap_or_default());
+            }
+            let under_way = app.as_ref().map(|app| app.under_way());
+            let began = Instant::now();
+            let outcome = tokio::select! {
+                outcome = pushers.push(&request) => Some(outcome),
+                () = over.cancelled() => None,
+            };
+            drop(under_way);
+            match app {
+                Some(app) => app.pushed(&request.about, outcome.as_ref(), began.elapsed()),
+                None => metrics.unserved(),
+            }
+            let given_up = || {
+                Err(PushError::Exhausted {
+                    reason: "the call is over".into(),
+                })
+            };
+            let outcome = outcome.unwrap_or_else(given_up);
+            if let Err(error @ PushError::Misconfigured { .. }) = &outcome
+                && is_news(&warned, &error.to_string())
+            {
+                warn!(device = request.to.token().map(PushToken::fingerprint), %error, "push refused: an operator has to act");
+            }
+            let ended = Event::PushEnded {
+                push,
+                outcome,
+                at: unix_now(),
+            };
+            let _ = inputs.send(Input::Event(ended)).await;
+        };
+        self.d.tasks.spawn(tracing::Instrument::instrument(task, span));
+    }
+}
+
+fn app_metrics(pushers: &Pushers, metrics: &Metrics, request: &PushRequest) -> Option<Arc<AppMetrics>> {
+    let to = &request.to;
+    let (name, provider) = pushers.app_of(&to.provider, &to.app, &request.domain)?;
+    Some(metrics.app(&name, provider.name()))
+}
