@@ -106,7 +106,7 @@ async fn systemd_hears_ready_the_watchdog_and_stopping() {
     assert_eq!(daemon.exit_code().await, Some(0));
 }
 
-async fn heard(systemd: &UnixDatagram) -> String {
+pub async fn heard(systemd: &UnixDatagram) -> String {
     let mut buffer = [0; 256];
     let len = soon("word to systemd", systemd.recv(&mut buffer)).await.unwrap();
     String::from_utf8_lossy(&buffer[..len]).trim().to_owned()

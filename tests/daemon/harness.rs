@@ -110,6 +110,23 @@ impl Stage {
         app.insert(key.into(), value.into());
     }
 
+    /// Takes away the app that was added last.
+    pub fn take_app(&mut self) -> toml::Value {
+        self.settings["app"].as_array_mut().unwrap().remove(0)
+    }
+
+    /// Puts back what was taken away.
+    pub fn put_app(&mut self, app: toml::Value) {
+        self.settings["app"].as_array_mut().unwrap().insert(0, app);
+    }
+
+    /// Writes the configuration; its file.
+    pub fn write(&self) -> std::path::PathBuf {
+        let file = self.dir.path().join("fswake.toml");
+        std::fs::write(&file, self.settings.to_string()).unwrap();
+        file
+    }
+
     /// Starts the daemon and waits until it takes calls and has read the registrations.
     pub async fn start(&self) -> Daemon {
         let daemon = self.start_alone().await;
@@ -136,8 +153,7 @@ impl Stage {
 
     /// The daemon's command line, with the configuration written.
     pub fn command(&self) -> Command {
-        let file = self.dir.path().join("fswake.toml");
-        std::fs::write(&file, self.settings.to_string()).unwrap();
+        let file = self.write();
         let mut command = Command::new(env!("CARGO_BIN_EXE_fswake"));
         command.arg("--config").arg(file).arg("run").env_clear();
         command

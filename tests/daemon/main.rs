@@ -10,6 +10,7 @@
 //! | `drain` | stopping, and what systemd hears |
 //! | `bad_peers` | strangers on the port for held calls |
 //! | `hostile` | text from the network that would like to be a command |
+//! | `reload` | credentials and configuration that change while it runs |
 //! | `setup` | mistakes of configuration, and apps that nobody configured |
 //! | `harness` | the stage of every test |
 //!
@@ -23,5 +24,6 @@ mod fail_open;
 mod harness;
 mod hostile;
 mod outcomes;
+mod reload;
 mod setup;
 mod wake;
