@@ -13,9 +13,12 @@ use std::time::Duration;
 use fswake::push::{PushRequest, Pushers};
 use fswake_test_support::apns::Apns;
 use fswake_test_support::fcm::Fcm;
+use fswake_test_support::gateway::{BEARER, Gateway, Over, PASSWORD, Wants};
 use fswake_test_support::http2::Fault;
 
-use support::{FCM_TOKEN, TOKEN, apns_app, apns_call, fcm_app, fcm_call};
+use fswake::push::app::{App, HttpProfile};
+use fswake::push::http::{HttpAuth, UrlTemplate};
+use support::{FCM_TOKEN, TOKEN, apns_app, apns_call, fcm_app, fcm_call, gateway_app, http_profile};
 
 /// Keeps what the test's own thread logs: the stand-ins run on another, and print what they get.
 #[derive(Clone)]
@@ -97,6 +100,19 @@ fn nothing_secret_is_logged_at_trace_or_told_in_an_error() {
             }
             told
         });
+    let gateways = servers.block_on(servers.spawn(gateways())).unwrap();
+    let told_of_gateways = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(async {
+            let mut told = Vec::new();
+            for (gateway, auth) in gateways {
+                told.extend(through(&gateway, auth).await);
+            }
+            told
+        });
+    let told = [told, told_of_gateways].concat();
     let jwt = servers.block_on(apns.next_push()).request.header("authorization")[7..].to_owned();
     let bytes = captured.log.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let log = format!("{}\n{}", String::from_utf8_lossy(&bytes), told.join("\n"));
@@ -113,8 +129,79 @@ fn nothing_secret_is_logged_at_trace_or_told_in_an_error() {
         access_tokens[0].as_str(),
         "PRIVATE KEY",
         "assertion=",
+        BEARER,
+        PASSWORD,
+        // The same in Basic's base64.
+        "d2FrZUBleGFtcGxlLm9yZzpw",
+        "k3y",
+        "in-the-url",
     ] {
         let leak = log.lines().find(|line| line.contains(secret));
         assert_eq!(leak, None, "{secret}");
     }
+}
+
+async fn gateways() -> Vec<(Gateway, HttpAuth)> {
+    let mut gateways = Vec::new();
+    for over in [Over::Plain, Over::Http1, Over::Http2] {
+        for wants in [
+            Wants::Bearer,
+            Wants::Basic,
+            Wants::ApiKey,
+            Wants::Digest("SHA-256", true),
+        ] {
+            let gateway = Gateway::start(over, wants).await;
+            let auth = match wants {
+                Wants::Bearer => HttpAuth::Bearer(gateway.file("bearer")),
+                Wants::Basic => HttpAuth::Basic(gateway.file("user")),
+                Wants::ApiKey => HttpAuth::Header(gateway.file("key")),
+                _ => HttpAuth::Digest(gateway.file("user")),
+            };
+            gateways.push((gateway, auth));
+        }
+    }
+    gateways
+}
+
+/// What pushes through a gateway tell, of which the token stands in the path, in the query and in the body.
+async fn through(gateway: &Gateway, auth: HttpAuth) -> Vec<String> {
+    let with = |url: &str, ca_file| {
+        let spec = HttpProfile {
+            url: UrlTemplate::parse(&format!("{url}/${{token}}?key=in-the-url&to=${{token}}")).unwrap(),
+            auth: auth.clone(),
+            ..http_profile(gateway, "/")
+        };
+        Pushers::new(vec![App {
+            ca_file,
+            ..gateway_app(gateway, spec)
+        }])
+        .unwrap()
+    };
+    let pushers = with(&gateway.url(), Some(gateway.ca_file()));
+    pushers.warm().await;
+    let mut told = vec![format!("{pushers:?} {:?}", pushers.states())];
+    for fault in [
+        None,
+        Some(Fault::apns(400, TOKEN)),
+        Some(Fault::apns(302, TOKEN)),
+        Some(Fault::apns(410, TOKEN)),
+    ] {
+        if let Some(fault) = fault {
+            gateway.faults.next(fault);
+        }
+        told.push(format!("{:?}", pushers.push(&apns_call()).await));
+    }
+    let short = PushRequest {
+        ttl: Duration::from_millis(300),
+        ..apns_call()
+    };
+    gateway.faults.next(Fault::apns(503, TOKEN));
+    gateway.faults.next(Fault::Close);
+    gateway.faults.next(Fault::Hang);
+    told.push(format!("{:?}", pushers.push(&short).await));
+    gateway.faults.clear();
+    // Nobody there, and nobody who can be trusted.
+    told.push(format!("{:?}", with("http://127.0.0.1:1", None).push(&short).await));
+    told.push(format!("{:?}", with(&gateway.url(), None).push(&short).await));
+    told
 }

@@ -1,9 +1,11 @@
-//! The push providers against stand-ins of APNs and FCM, over real sockets, TLS and HTTP/2.
+//! The push providers against stand-ins of APNs, FCM and a gateway, over real sockets, TLS, HTTP/2 and HTTP/1.1.
 
 mod apns;
 mod apns_auth;
 mod apns_faults;
 mod fcm;
+mod http;
+mod http_hostile;
 mod renewal;
 mod setup;
 mod support;

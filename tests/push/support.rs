@@ -3,11 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use fswake::push::app::{App, Credentials, PayloadStyle};
+use fswake::push::app::{App, Credentials, HttpProfile, HttpProfiles, PayloadStyle};
+use fswake::push::http::{BodyTemplate, HttpAuth, JSON, UrlTemplate};
 use fswake::push::{About, CallPush, Clock, Now, PushKind, PushOutcome, PushRequest, Pushers};
 use fswake::types::{Aor, CallId, Provider, PushId, PushParams, PushToken};
 use fswake_test_support::apns::{Apns, BUNDLE_ID, KEY_ID, TEAM_ID};
 use fswake_test_support::fcm::Fcm;
+use fswake_test_support::gateway::Gateway;
 
 pub const TOKEN: &str = "00c0ffee00c0ffee00c0ffee00c0ffee";
 pub const FCM_TOKEN: &str = "dGVzdA:APA91bFakeRegistrationToken";
@@ -51,6 +53,31 @@ pub fn fcm_app(fcm: &Fcm) -> App {
         base_url: Some(fcm.base_url()),
         ca_file: Some(fcm.ca_file()),
         ..app("android", Provider::Fcm, credentials)
+    }
+}
+
+/// A profile that posts mod_apn's body.
+pub fn http_profile(gateway: &Gateway, path: &str) -> HttpProfile {
+    HttpProfile {
+        url: UrlTemplate::parse(&format!("{}{path}", gateway.url())).unwrap(),
+        body: Some(BodyTemplate::parse(JSON, None).unwrap()),
+        content_type: JSON.into(),
+        auth: HttpAuth::None,
+        connect_timeout: Duration::from_secs(3),
+        timeout: Duration::from_secs(3),
+        insecure: false,
+    }
+}
+
+/// An app with one profile for calls.
+pub fn gateway_app(gateway: &Gateway, profile: HttpProfile) -> App {
+    let credentials = Credentials::Http(Box::new(HttpProfiles {
+        voip: Some(profile),
+        ..HttpProfiles::default()
+    }));
+    App {
+        ca_file: Some(gateway.ca_file()),
+        ..app("gateway", Provider::Other("http".into()), credentials)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Stand-ins for the remote ends of fswake: APNs, FCM, SIP phones; and a real FreeSWITCH for the live tests.
+//! Stand-ins for the remote ends of fswake: APNs, FCM, an operator's push gateway, SIP phones; and a real FreeSWITCH for the live tests.
 
 #![allow(clippy::missing_panics_doc, reason = "a stand-in that cannot go on fails its test")]
 // A stand-in that cannot start has to end the test, and that is all there is to say about it.
@@ -6,6 +6,8 @@
 pub mod apns;
 pub mod fcm;
 pub mod freeswitch;
+pub mod gateway;
+pub mod http1;
 pub mod http2;
 pub mod proxy;
 pub mod realfs;
