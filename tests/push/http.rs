@@ -1,5 +1,6 @@
 //! What reaches a gateway, how it is told who we are, and what each of its answers becomes.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,12 @@ use serde_json::json;
 use super::support::{
     TOKEN, apns_call, attempts, call, fcm_call, gateway_app, http_profile, parallel, pushers, turned,
 };
+
+/// How an app says who it is.
+type Said = fn(&Gateway) -> HttpAuth;
+
+/// The same with a file of one's own.
+type InFile = fn(PathBuf) -> HttpAuth;
 
 fn simple(gateway: &Gateway) -> App {
     gateway_app(gateway, http_profile(gateway, "/push"))
@@ -94,7 +101,7 @@ async fn every_variable_is_filled_in_by_each_of_its_names() {
         .collect();
     let spec = HttpProfile {
         body: None,
-        ..profile(
+        ..http_profile(
             &gateway,
             &format!(
                 "/${{type}}/${{user}}?{}&t=${{time}}&e=${{expires}}&l=${{ttl}}&p=${{payload}}",
@@ -175,7 +182,7 @@ async fn bodies_are_filled_in_as_their_content_type_wants_it() {
         let spec = HttpProfile {
             body: Some(BodyTemplate::parse(content_type, Some(template)).unwrap()),
             content_type: content_type.into(),
-            ..profile(&gateway, "/push")
+            ..http_profile(&gateway, "/push")
         };
         let app = App {
             payload: PayloadStyle::Template(r#"{"k":"${caller-name}"}"#.into()),
@@ -208,7 +215,7 @@ async fn bodies_are_filled_in_as_their_content_type_wants_it() {
 
 #[tokio::test]
 async fn each_kind_of_authentication_is_one_that_the_server_takes() {
-    let kinds: [(Wants, fn(&Gateway) -> HttpAuth, usize); 9] = [
+    let kinds: [(Wants, Said, usize); 9] = [
         (Wants::Bearer, |g| HttpAuth::Bearer(g.file("bearer")), 0),
         (Wants::Basic, |g| HttpAuth::Basic(g.file("user")), 0),
         (Wants::ApiKey, |g| HttpAuth::Header(g.file("key")), 0),
@@ -228,7 +235,7 @@ async fn each_kind_of_authentication_is_one_that_the_server_takes() {
             let gateway = Gateway::start(over, wants).await;
             let spec = HttpProfile {
                 auth: auth(&gateway),
-                ..profile(&gateway, "/${type}/push?who=${cid_name}")
+                ..http_profile(&gateway, "/${type}/push?who=${cid_name}")
             };
             let pushers = pushers(gateway_app(&gateway, spec));
             for _ in 0..3 {
@@ -256,7 +263,7 @@ async fn nonce_that_the_server_forgot_costs_one_more_request_and_a_wrong_passwor
     let gateway = Gateway::start(Over::Http2, Wants::Digest("SHA-256", true)).await;
     let spec = |file: &str| HttpProfile {
         auth: HttpAuth::Digest(gateway.file(file)),
-        ..profile(&gateway, "/push")
+        ..http_profile(&gateway, "/push")
     };
     let right = pushers(gateway_app(&gateway, spec("user")));
     right.push(&apns_call()).await.unwrap();
@@ -335,7 +342,7 @@ async fn gateway_that_hangs_is_left_after_its_timeout_and_tried_anew_inside_the_
         let gateway = Gateway::start(over, Wants::Nothing).await;
         let spec = HttpProfile {
             timeout: Duration::from_millis(300),
-            ..profile(&gateway, "/push")
+            ..http_profile(&gateway, "/push")
         };
         let pushers = pushers(gateway_app(&gateway, spec));
         gateway.faults.next(Fault::Hang);
@@ -379,7 +386,7 @@ async fn redirect_is_not_followed_with_credentials() {
     let gateway = Gateway::start(Over::Http1, Wants::Bearer).await;
     let spec = HttpProfile {
         auth: HttpAuth::Bearer(gateway.file("bearer")),
-        ..profile(&gateway, "/push")
+        ..http_profile(&gateway, "/push")
     };
     let pushers = pushers(gateway_app(&gateway, spec));
     for status in [302, 307, 308] {
@@ -400,7 +407,7 @@ async fn certificate_is_verified_unless_the_profile_says_insecure() {
     let with = |insecure| {
         let spec = HttpProfile {
             insecure,
-            ..profile(&gateway, "/push")
+            ..http_profile(&gateway, "/push")
         };
         pushers(App {
             ca_file: Some(other.clone()),
@@ -455,7 +462,7 @@ async fn cancel_never_goes_to_a_pushkit_token_and_a_call_takes_what_token_there_
     let gateway = Gateway::start(Over::Http1, Wants::Nothing).await;
     let spec = HttpProfile {
         body: None,
-        ..profile(&gateway, "/${kind}/${token_type}/${token}")
+        ..http_profile(&gateway, "/${kind}/${token_type}/${token}")
     };
     let pushers = pushers(gateway_app(&gateway, spec));
     let tokens = |mut request: PushRequest, voip: Option<&str>, im: Option<&str>| {
@@ -548,8 +555,7 @@ async fn notification_goes_by_the_profile_of_its_type_with_what_its_asker_wrote(
 async fn files_that_cannot_be_used_are_named_and_never_quoted() {
     let gateway = Gateway::start(Over::Http1, Wants::Nothing).await;
     let file = gateway.file("bad");
-    type Kind = fn(std::path::PathBuf) -> HttpAuth;
-    let cases: [(Kind, &str, &str); 9] = [
+    let cases: [(InFile, &str, &str); 9] = [
         (HttpAuth::Bearer, "", "must hold one line of text"),
         (HttpAuth::Bearer, "SECRET\nSECRET", "must hold one line of text"),
         (HttpAuth::Bearer, "SECR\u{7f}ET", "must hold one line of text"),
@@ -568,7 +574,7 @@ async fn files_that_cannot_be_used_are_named_and_never_quoted() {
         std::fs::write(&file, text).unwrap();
         let spec = HttpProfile {
             auth: kind(file.clone()),
-            ..profile(&gateway, "/")
+            ..http_profile(&gateway, "/")
         };
         let error = fswake::push::Pushers::new(vec![gateway_app(&gateway, spec)])
             .unwrap_err()
@@ -584,7 +590,7 @@ async fn new_secret_in_the_file_is_used_for_the_next_push() {
     std::fs::write(&file, "old\n").unwrap();
     let spec = HttpProfile {
         auth: HttpAuth::Bearer(file.clone()),
-        ..profile(&gateway, "/push")
+        ..http_profile(&gateway, "/push")
     };
     let pushers = pushers(gateway_app(&gateway, spec));
     assert!(pushers.push(&apns_call()).await.is_err());

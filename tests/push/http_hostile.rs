@@ -9,6 +9,7 @@ use fswake::types::{Aor, Provider, PushToken};
 use fswake_test_support::gateway::{Asked, Gateway, Over, Wants};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use reqwest::header::HeaderName;
 use serde_json::{Value, json};
 
 use super::support::{call, gateway_app, http_profile, pushers};
@@ -137,7 +138,7 @@ impl Sent<'_> {
     }
 
     fn check_headers(&self, expected: &[&str]) {
-        let names: BTreeSet<_> = self.asked.request.headers.keys().map(|name| name.as_str()).collect();
+        let names: BTreeSet<_> = self.asked.request.headers.keys().map(HeaderName::as_str).collect();
         assert_eq!(names, expected.iter().copied().collect());
         let host = self.asked.request.header("host");
         assert!(
