@@ -126,3 +126,29 @@ async fn app_that_nobody_configured_is_named_at_register_and_its_calls_go_on_ear
     assert_eq!(result_of(&stage.call(&daemon, "1001")).await, "unreachable");
     assert!(asked.elapsed() < Duration::from_secs(10));
 }
+
+#[tokio::test]
+async fn app_that_a_reload_takes_away_is_named_when_a_known_phone_registers_again_and_only_once() {
+    let mut stage = Stage::with_android().await;
+    let daemon = stage.start().await;
+    let phones = [stage.android("1002"), stage.android("1003")];
+    for phone in &phones {
+        daemon.registered(phone).await;
+    }
+    stage.take_app();
+    stage.write();
+    let from = daemon.log.len();
+    daemon.signal("HUP");
+    let said = daemon.log.wait_from(from, &["configuration reloaded"]).await;
+    assert!(said.contains(r#"apps_removed=["android"]"#), "{said}");
+    // A refresh, a second later: `last_seen` counts seconds.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    for phone in phones.iter().chain(&phones) {
+        daemon.registered(phone).await;
+    }
+    daemon
+        .log
+        .wait_from(from, &[" WARN ", "no [[app]] serves this device", "fcm"])
+        .await;
+    assert_eq!(daemon.log.count(&["no [[app]] serves this device"]), 1);
+}
