@@ -294,25 +294,35 @@ impl Turning {
         }
     }
 
-    fn store_device(&self, device: Device) {
-        let is_new = device.first_seen == device.last_seen;
-        if is_new && self.d.pushers.serves(&device.push, &device.aor.domain).is_none() {
-            let (provider, app) = (device.push.provider.name(), &device.push.app);
+    fn store_device(&mut self, device: Device) {
+        if self.d.pushers.serves(&device.push, &device.aor.domain).is_none() {
             self.d.metrics.unknown_app();
-            warn!(
-                aor = %device.aor, provider, app = %crate::types::Printable(app),
-                "no [[app]] serves this device: it will not be woken"
-            );
+            self.warn_of_unserved(&device);
         }
         self.d.store.submit(StoreOp::Put(device));
     }
 
-    fn warn_once(&mut self, aor: &Aor, warnings: Vec<String>) {
+    /// Every new device is named; of those that are known, one for each app and domain: they register again and again.
+    fn warn_of_unserved(&mut self, device: &Device) {
+        let (provider, app) = (device.push.provider.name(), crate::types::Printable(&device.push.app));
+        let example = (Aor::new("", device.aor.domain.clone()), format!("{provider} {app}"));
+        let is_first = self.remember_warning(example);
+        if is_first || device.first_seen == device.last_seen {
+            warn!(aor = %device.aor, provider, %app, "no [[app]] serves this device: it will not be woken");
+        }
+    }
+
+    /// Whether it had not been given.
+    fn remember_warning(&mut self, warning: (Aor, String)) -> bool {
         if self.warned.len() > REMEMBERED_WARNINGS {
             self.warned.clear();
         }
+        self.warned.insert(warning)
+    }
+
+    fn warn_once(&mut self, aor: &Aor, warnings: Vec<String>) {
         for warning in warnings {
-            if self.warned.insert((aor.clone(), warning.clone())) {
+            if self.remember_warning((aor.clone(), warning.clone())) {
                 warn!(%aor, "{warning}");
             }
         }

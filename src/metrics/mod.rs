@@ -177,7 +177,7 @@ impl Metrics {
         counter.inc();
     }
 
-    /// A new device's app is not configured.
+    /// A device registered whose app is not configured.
     pub fn unknown_app(&self) {
         self.0.unknown_app.inc();
     }

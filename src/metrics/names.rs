@@ -42,7 +42,7 @@ names! {
     Wakes "fswake_wakes_total" "Devices pushed for a call that is over, by what came of it; bounced: pushed, and never registered"
     LateRegistration "fswake_late_registration_seconds" "Phones that registered only when the call was over: how much too late"
     Registrations "fswake_registrations_total" "REGISTERs heard, by whether they brought a push token"
-    UnknownApp "fswake_unknown_app_devices_total" "New devices whose app is not configured: they cannot be woken"
+    UnknownApp "fswake_unknown_app_devices_total" "REGISTERs of devices whose app is not configured: they cannot be woken"
     Devices "fswake_devices" "Devices that are known"
     DevicesForgotten "fswake_devices_forgotten_total" "Devices forgotten, by why"
     AppProblem "fswake_app_problem" "1 while an app has this problem"
