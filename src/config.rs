@@ -146,6 +146,15 @@ impl Environment {
             default_file: PathBuf::from("/etc/fswake/fswake.toml"),
         }
     }
+
+    /// `store.path` where nothing is written.
+    pub const STORE: &str = "fswake.db";
+
+    /// Where a file of the daemon's own is, unless its name is absolute.
+    pub fn state_file(&self, name: &str) -> PathBuf {
+        let directory = self.state_directory.as_deref().unwrap_or(Path::new("/var/lib/fswake"));
+        directory.join(name)
+    }
 }
 
 impl Config {

@@ -5,6 +5,7 @@ mod calls;
 mod check;
 mod client;
 mod devices;
+mod import_mod_apn;
 mod run;
 mod table;
 mod trace;
@@ -51,12 +52,19 @@ enum Command {
     Apps(apps::Apps),
     /// Show the life of a wake as a timeline, and what it says about a missed call
     Trace(trace::Trace),
+    /// Make a configuration of mod_apn's, and copy its tokens
+    ImportModApn(import_mod_apn::ImportModApn),
 }
 
 impl Cli {
     /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<()> {
-        let config = Config::load(self.config.as_deref(), &Environment::of_process())?;
+        let env = Environment::of_process();
+        // It may be what makes the configuration.
+        if let Command::ImportModApn(args) = self.command {
+            return import_mod_apn::import(&args, self.config.as_deref(), &env);
+        }
+        let config = Config::load(self.config.as_deref(), &env)?;
         match self.command {
             Command::Run => run::run(config),
             Command::Check => check::check(&config),
@@ -64,6 +72,7 @@ impl Cli {
             Command::Calls(args) => calls::calls(&config, &args),
             Command::Apps(args) => apps::apps(&config, &args),
             Command::Trace(args) => trace::trace(&config, &args),
+            Command::ImportModApn(_) => Ok(()),
         }
     }
 }

@@ -18,8 +18,6 @@ pub(super) type Checked<T> = Result<T, ConfigError>;
 
 /// FreeSWITCH's own default password.
 const PASSWORD: &str = "ClueCon";
-const STATE_DIRECTORY: &str = "/var/lib/fswake";
-const STORE: &str = "fswake.db";
 const FILTER: &str = "info,freeswitch_esl_tokio=off,hyper=warn,reqwest=warn,h2=warn";
 const DAY: u64 = 24 * 3_600;
 
@@ -255,12 +253,11 @@ fn contact(at: In<'_>, raw: raw::Contact) -> Checked<ContactRules> {
 }
 
 fn store_path(at: In<'_>, path: Option<String>, env: &Environment) -> Checked<PathBuf> {
-    let path = path.unwrap_or_else(|| STORE.into());
+    let path = path.unwrap_or_else(|| Environment::STORE.into());
     if path.is_empty() || path.ends_with('/') {
         return Err(at.wrong("store.path", path, "the name of a file"));
     }
-    let directory = env.state_directory.as_deref().unwrap_or(Path::new(STATE_DIRECTORY));
-    Ok(directory.join(path))
+    Ok(env.state_file(&path))
 }
 
 fn journal_max_lines(at: In<'_>, lines: Option<u64>) -> Checked<u64> {

@@ -107,12 +107,11 @@ pub enum ApnConfError {
     Nothing,
 }
 
-/// Global variables of a file such as FreeSWITCH's `vars.xml`.
+/// Global variables of a file such as FreeSWITCH's `vars.xml`, added to those that are known.
 ///
 /// # Errors
 /// When it is not XML.
-pub fn variables(text: &str) -> Result<Variables, ApnConfError> {
-    let mut vars = Variables::default();
+pub fn variables(text: &str, mut vars: Variables) -> Result<Variables, ApnConfError> {
     each(text, |_, element, _| {
         if let Some((cmd, data)) = pre_process(element)? {
             vars.command(&cmd, &data);

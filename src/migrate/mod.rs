@@ -8,6 +8,7 @@
 //! Pure but for [`source`], which reads.
 
 pub mod apn_conf;
+pub mod convert;
 mod entities;
 pub mod preprocess;
 pub mod source;

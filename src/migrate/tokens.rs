@@ -101,6 +101,8 @@ pub struct Plan {
     pub mended: usize,
     /// AORs with several tokens of one app, so that it cannot be told which belong to one phone.
     pub apart: BTreeSet<Aor>,
+    /// What most phones of a provider call their platform.
+    pub platforms: BTreeMap<Provider, String>,
 }
 
 /// A row that is fit for use.
@@ -113,6 +115,8 @@ struct Fit {
     kind: Kind,
     token: PushToken,
     last_update: UnixSeconds,
+    /// The `id` of its first row: when the token came.
+    came: i64,
 }
 
 impl Fit {
@@ -126,6 +130,7 @@ impl Fit {
 pub fn plan(rows: Vec<Row>, now: UnixSeconds) -> Plan {
     let mut plan = Plan::default();
     let mut fit = Vec::with_capacity(rows.len());
+    let mut words: BTreeMap<(Provider, String), usize> = BTreeMap::new();
     for row in rows {
         let named = |why| Refused {
             id: row.id,
@@ -134,13 +139,17 @@ pub fn plan(rows: Vec<Row>, now: UnixSeconds) -> Plan {
             why,
         };
         match examine(&row, now) {
-            Ok((row, mended)) => {
+            Ok((row, platform, mended)) => {
                 plan.mended += usize::from(mended);
+                *words.entry((row.provider.clone(), platform)).or_default() += 1;
                 fit.push(row);
             }
             Err(why) => plan.refused.push(named(why)),
         }
     }
+    let mut words: Vec<_> = words.into_iter().filter(|((_, word), _)| !word.is_empty()).collect();
+    words.sort_by_key(|(_, count)| *count);
+    plan.platforms = words.into_iter().map(|(word, _)| word).collect();
     let owned = give_to_newest(fit, &mut plan);
     let mut phones: BTreeMap<(Aor, Provider, String), Vec<Fit>> = BTreeMap::new();
     for row in owned {
@@ -156,8 +165,8 @@ pub fn plan(rows: Vec<Row>, now: UnixSeconds) -> Plan {
     plan
 }
 
-/// Checks a row as a Contact is checked. Returns whether something had to be taken off its values.
-fn examine(row: &Row, now: UnixSeconds) -> Result<(Fit, bool), Why> {
+/// Checks a row as a Contact is checked. Returns its platform's name too, and whether something had to be taken off its values.
+fn examine(row: &Row, now: UnixSeconds) -> Result<(Fit, String, bool), Why> {
     let mut mended = false;
     let mut field = |name, value: &str, optional: bool| -> Result<String, Why> {
         // mod_apn cuts a value at `;` only: the last of a Contact keeps the bracket, and what follows it.
@@ -204,8 +213,9 @@ fn examine(row: &Row, now: UnixSeconds) -> Result<(Fit, bool), Why> {
         kind,
         token: PushToken::new(token),
         last_update: row.last_update.clamp(0, now),
+        came: row.id,
     };
-    Ok((fit, mended))
+    Ok((fit, platform, mended))
 }
 
 /// Of rows with one token of one app the newest decides whose it is; the same user's others of its type are merged into it.
@@ -240,9 +250,11 @@ fn give_to_newest(rows: Vec<Fit>, plan: &mut Plan) -> Vec<Fit> {
             std::collections::hash_map::Entry::Vacant(free) => drop(free.insert(row)),
             std::collections::hash_map::Entry::Occupied(mut other) => {
                 plan.merged += 1;
+                let came = other.get().came.min(row.came);
                 if other.get().age() < row.age() {
                     other.insert(row);
                 }
+                other.get_mut().came = came;
             }
         }
     }
@@ -255,31 +267,33 @@ fn same_aor(a: &Aor, b: &Aor) -> bool {
     a.user == b.user && a.domain.eq_ignore_ascii_case(&b.domain)
 }
 
-/// Makes devices of one user's tokens of one app: a token that serves both purposes is one phone, and so are the last call
-/// token and the last message token if there is one of each. All others are devices of their own until their phones
-/// register; then `true` is returned.
-fn pair(mut rows: Vec<Fit>, now: UnixSeconds, devices: &mut Vec<Device>) -> bool {
-    let both: BTreeSet<_> = rows
-        .iter()
-        .filter(|row| row.kind == Kind::Call)
-        .filter(|row| rows.iter().any(|m| m.kind == Kind::Message && m.token == row.token))
-        .map(|row| row.token.clone())
-        .collect();
-    for token in both {
-        let (pair, rest): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.token == token);
-        devices.extend(device(&pair, now));
-        rows = rest;
+/// Makes devices of one user's tokens of one app. A call token and a message token are one phone's if they are the only ones,
+/// if they are the same, or if one came right after the other: mod_apn writes the rows of one REGISTER so. All others are
+/// devices of their own until their phones register; then `true` is returned.
+fn pair(rows: Vec<Fit>, now: UnixSeconds, devices: &mut Vec<Device>) -> bool {
+    let (calls, mut messages): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.kind == Kind::Call);
+    let only = calls.len() == 1 && messages.len() == 1;
+    let shared: BTreeSet<_> = calls.iter().map(|row| row.token.clone()).collect();
+    let mut alone = Vec::new();
+    for call in calls {
+        let same = messages.iter().position(|m| m.token == call.token);
+        let next = || {
+            let other = |m: &Fit| m.came == call.came + 1 && !shared.contains(&m.token);
+            messages.iter().position(other)
+        };
+        match same.or_else(next).or(only.then_some(0)) {
+            Some(at) => {
+                let message = messages.remove(at);
+                devices.extend(device(&[call, message], now));
+            }
+            None => alone.push(call),
+        }
     }
-    let calls = rows.iter().filter(|row| row.kind == Kind::Call).count();
-    let messages = rows.len() - calls;
-    if (calls, messages) == (1, 1) {
-        devices.extend(device(&rows, now));
-        return false;
-    }
-    for row in &rows {
+    let apart = !alone.is_empty() && !messages.is_empty();
+    for row in alone.iter().chain(&messages) {
         devices.extend(device(std::slice::from_ref(row), now));
     }
-    calls > 0 && messages > 0
+    apart
 }
 
 /// One device of at most one row of each kind.

@@ -51,6 +51,7 @@ fn variables_come_from_the_file_itself_and_from_vars_xml() {
     let vars = variables(
         r#"<include><X-PRE-PROCESS cmd="set" data="push_host=push.example.org"/>
              <X-PRE-PROCESS cmd="exec-set" data="secret=cat /etc/secret"/></include>"#,
+        Variables::default(),
     )
     .unwrap();
     let text = r#"<configuration name="apn.conf">

@@ -2,10 +2,14 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | `command` | the command as an operator runs it |
+//! | `golden` | configurations, and what becomes of them |
 //! | `conf` | what is read of apn.conf.xml, well-formed or not |
 //! | `tokens` | which rows become which devices |
 //! | `store` | what the store takes, and what it keeps |
 
+mod command;
 mod conf;
+mod golden;
 mod store;
 mod tokens;

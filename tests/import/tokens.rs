@@ -92,9 +92,9 @@ fn platforms_are_read_as_registers_are() {
 fn several_phones_of_one_user_stay_apart_until_they_register() {
     let rows = vec![
         row(1, "101", "voip", "call-a"),
-        row(2, "101", "im", "message-a"),
         row(3, "101", "voip", "call-b"),
-        row(4, "101", "im", "message-b"),
+        row(6, "101", "im", "message-a"),
+        row(8, "101", "im", "message-b"),
     ];
     let plan = plan(rows, NOW);
     let alone = |call, message| ("101".to_owned(), call, message);
@@ -110,6 +110,47 @@ fn several_phones_of_one_user_stay_apart_until_they_register() {
     assert_eq!(
         plan.apart.into_iter().collect::<Vec<_>>(),
         [Aor::new("101", "pbx.example")]
+    );
+}
+
+#[test]
+fn rows_of_one_register_are_one_phone() {
+    let rows = vec![
+        row(1, "101", "voip", "call-a"),
+        row(2, "101", "im", "message-a"),
+        row(3, "101", "voip", "call-b"),
+        row(4, "101", "im", "message-b"),
+        // Came alone, later.
+        row(9, "101", "im", "message-c"),
+        // A duplicate says nothing of when the token came.
+        row(10, "101", "voip", "call-a"),
+    ];
+    let plan = plan(rows, NOW);
+    let one = |call, message| ("101".to_owned(), call, Some(message));
+    assert_eq!(
+        tokens(&plan.devices),
+        [
+            one(None, "message-c"),
+            one(Some("call-a"), "message-a"),
+            one(Some("call-b"), "message-b")
+        ]
+    );
+    assert!(plan.apart.is_empty());
+}
+
+#[test]
+fn word_that_most_phones_have_for_their_platform_is_told() {
+    let mut rows: Vec<_> = (1..=5).map(|n| row(n, "101", "voip", &format!("t{n}"))).collect();
+    for (row, platform) in rows.iter_mut().zip(["ios", "iOS", "ios", "Android", ""]) {
+        row.platform = platform.into();
+    }
+    let told: Vec<_> = plan(rows, NOW).platforms.into_iter().collect();
+    assert_eq!(
+        told,
+        [
+            (Provider::Apns, "ios".to_owned()),
+            (Provider::Fcm, "Android".to_owned())
+        ]
     );
 }
 
