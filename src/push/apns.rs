@@ -9,15 +9,17 @@ use std::time::SystemTime;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Identity, StatusCode};
 use serde::Deserialize;
+use uuid::Uuid;
 
 use super::app::{App, Credentials};
 use super::auth::{Bearer, Clock, ProviderToken};
 use super::line::{Line, Tls, code, lost, read_body};
 use super::payload::{ApnsPush, Composer};
+use super::probe::{self, Reply};
 use super::pushers::SetupError;
 use super::retry::{Try, Wait, header_retry_after};
 use super::{PushError, PushOutcome, PushRequest};
-use crate::types::Provider;
+use crate::types::{Provider, PushToken};
 
 const PRODUCTION: &str = "https://api.push.apple.com";
 const SANDBOX: &str = "https://api.sandbox.push.apple.com";
@@ -80,16 +82,57 @@ impl Apns {
         self.line.open(&self.name, &self.base).await
     }
 
-    async fn once(&self, client: reqwest::Client, push: &ApnsPush) -> Try {
+    /// Pushes to a token that cannot exist, for one of the app's own phones' app ids.
+    pub(super) async fn probe(&self, app_id: Option<&str>) -> (Result<&'static str, PushError>, Option<SystemTime>) {
+        let topic = self.topic.clone().or_else(|| app_id.map(|id| format!("{id}.voip")));
+        let push = ApnsPush {
+            token: PushToken::new("0".repeat(64)),
+            push_type: "voip",
+            topic: topic.unwrap_or_default(),
+            priority: "10",
+            expiration: 0,
+            apns_id: Uuid::new_v4(),
+            body: br#"{"aps":{}}"#.to_vec(),
+        };
+        let reply = async {
+            let request = self.request(&self.line.client().1, &push);
+            let (request, _) = request.map_err(|reason| PushError::Misconfigured { reason })?;
+            Reply::of(request.send().await.map_err(probe::unreached)?).await
+        };
+        let reply = match reply.await {
+            Ok(reply) => reply,
+            Err(error) => return (Err(error), None),
+        };
+        let outcome = match classify(reply.status, &reply.headers, &reply.body, self.clock.now().wall) {
+            Try::Refused(PushError::TokenBad { reason }) if reason == "BadDeviceToken" => Ok("BadDeviceToken"),
+            Try::Refused(PushError::TokenGone { .. }) => Ok("Unregistered"),
+            Try::Refused(error) => Err(error),
+            Try::Passing { reason, .. } => Err(PushError::Exhausted { reason }),
+            Try::Taken { .. } | Try::Again { .. } => Ok("accepted"),
+        };
+        (outcome, reply.date())
+    }
+
+    /// The request for a push, and the provider token in it.
+    fn request(
+        &self,
+        client: &reqwest::Client,
+        push: &ApnsPush,
+    ) -> Result<(reqwest::RequestBuilder, Option<Bearer>), String> {
         let url = format!("{}/3/device/{}", self.base, push.token.expose());
         let mut request = client.post(url).headers(headers(push)).body(push.body.clone());
-        let bearer = match self.token.as_ref().map(|t| t.current(self.clock.now())).transpose() {
-            Ok(bearer) => bearer,
-            Err(reason) => return Try::Refused(PushError::Misconfigured { reason }),
-        };
+        let bearer = self.token.as_ref().map(|t| t.current(self.clock.now())).transpose()?;
         if let Some(bearer) = &bearer {
             request = request.header(AUTHORIZATION, bearer.header.clone());
         }
+        Ok((request, bearer))
+    }
+
+    async fn once(&self, client: reqwest::Client, push: &ApnsPush) -> Try {
+        let (request, bearer) = match self.request(&client, push) {
+            Ok(request) => request,
+            Err(reason) => return Try::Refused(PushError::Misconfigured { reason }),
+        };
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) => return lost(error),

@@ -15,6 +15,7 @@ use super::auth::Clock;
 use super::line::{Line, Tls, code, lost, read_body};
 use super::oauth::AccessTokens;
 use super::payload::{Composer, FcmPush};
+use super::probe;
 use super::pushers::SetupError;
 use super::retry::{Try, Wait, header_retry_after};
 use super::{PushError, PushOutcome, PushRequest};
@@ -75,6 +76,37 @@ impl Fcm {
         let (token, connected) = tokio::join!(self.account.tokens.current(), self.line.open(&self.name, &self.base));
         token.map_err(PushError::from)?;
         connected
+    }
+
+    /// Has Google check a message to nobody's topic, without sending it.
+    pub(super) async fn probe(&self) -> (Result<&'static str, PushError>, Option<SystemTime>) {
+        let reply = async {
+            let token = self.account.tokens.current().await.map_err(PushError::from)?;
+            let request = self
+                .line
+                .client()
+                .1
+                .post(&self.url)
+                .header("authorization", token.header.clone())
+                .header("content-type", "application/json")
+                .body(
+                    r#"{"validate_only":true,"message":{"topic":"fswake-doctor","data":{"probe":"1"},"android":{"priority":"HIGH","ttl":"0s"}}}"#,
+                );
+            probe::Reply::of(request.send().await.map_err(probe::unreached)?).await
+        };
+        let reply = match reply.await {
+            Ok(reply) => reply,
+            Err(error) => return (Err(error), None),
+        };
+        if reply.status == 200 {
+            return (Ok("validate_only accepted"), reply.date());
+        }
+        let outcome = match classify(reply.status, &reply.headers, &reply.body, self.clock.now().wall) {
+            Try::Refused(error) => Err(error),
+            Try::Passing { reason, .. } => Err(PushError::Exhausted { reason }),
+            Try::Taken { .. } | Try::Again { .. } => Ok("accepted"),
+        };
+        (outcome, reply.date())
     }
 
     async fn once(&self, client: Client, push: &FcmPush, left: Duration, renewed: &AtomicBool) -> Try {

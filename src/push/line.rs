@@ -183,7 +183,7 @@ impl Line {
     }
 
     /// The client to send with, and its generation for [`Line::replace`].
-    fn client(&self) -> (u64, Client) {
+    pub(super) fn client(&self) -> (u64, Client) {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -24,6 +24,7 @@ mod notification;
 mod oauth;
 pub mod payload;
 mod preset;
+mod probe;
 mod pushers;
 mod renewal;
 pub mod retry;
@@ -32,6 +33,7 @@ mod validity;
 mod watch;
 
 pub use auth::{Clock, Now};
+pub use probe::Probe;
 pub use pushers::{Pushers, SetupError};
 pub use renewal::Reloaded;
 

@@ -19,7 +19,9 @@ use super::auth::{Clock, ProviderToken};
 use super::fcm::{Account, Fcm};
 use super::health::{AppState, Health};
 use super::http::Http;
+use super::probe::Probe;
 use super::renewal::{self, Renewal};
+use super::retry::TRY_LIMIT;
 use super::watch::Files;
 use super::{PushError, PushOutcome, PushRequest, log};
 use crate::types::{Printable, Provider, PushParams};
@@ -187,6 +189,17 @@ impl Pushers {
         outcome
     }
 
+    /// Tries every app's way to its provider without reaching a phone: its name and what was found, in the order of the
+    /// configuration. `None`: there is nothing to try.
+    pub async fn probe(&self) -> Vec<(Arc<str>, Option<Probe>)> {
+        let apps = self.0.apps();
+        let mut found = Vec::with_capacity(apps.len());
+        for served in apps.iter() {
+            found.push((Arc::clone(&served.name), served.probe().await));
+        }
+        found
+    }
+
     /// Opens every app's connection and gets its tokens before the first call needs them. From then on they are kept
     /// so, and credential files are looked at every second. Returns when all were tried; what fails is logged and tried
     /// again by the pushes themselves.
@@ -267,6 +280,30 @@ impl Served {
             Pusher::Http(http) => http.push(req).await,
             Pusher::Log => Ok(log::push(&self.name, req)),
         }
+    }
+
+    async fn probe(&self) -> Option<Probe> {
+        let began = Instant::now();
+        let probe = async {
+            match &self.pusher {
+                Pusher::Apns(apns) => Some(apns.probe(self.app.app_ids.first().map(String::as_str)).await),
+                Pusher::Fcm(fcm) => Some(fcm.probe().await),
+                Pusher::Http(http) => Some((http.warm().await.map(|()| "connected"), None)),
+                Pusher::Log => None,
+            }
+        };
+        let silent = || {
+            let reason = "no answer in time".into();
+            Some((Err(PushError::Exhausted { reason }), None))
+        };
+        // A first connection takes name look-up, TLS and the request: one try's time for each half.
+        let answer = tokio::time::timeout(TRY_LIMIT * 2, probe).await;
+        let (outcome, date) = answer.unwrap_or_else(|_| silent())?;
+        Some(Probe {
+            outcome,
+            date,
+            took: began.elapsed(),
+        })
     }
 
     pub(super) async fn warm(&self, clock: &Clock) {

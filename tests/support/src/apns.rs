@@ -245,6 +245,10 @@ impl Rules {
             return Err((413, "PayloadTooLarge"));
         }
         let body: Value = serde_json::from_slice(&request.body).map_err(|_| (400, "PayloadEmpty"))?;
+        // No token is all zeros: Apple knows it as one it never gave.
+        if token.bytes().all(|b| b == b'0') {
+            return Err((400, "BadDeviceToken"));
+        }
         let aps = body["aps"].as_object().ok_or((400, "PayloadEmpty"))?;
         let silent = aps.contains_key("content-available") && !aps.contains_key("alert") && !aps.contains_key("sound");
         if (push_type == "background" && !silent) || (push_type == "alert" && !aps.contains_key("alert")) {

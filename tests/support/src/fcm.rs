@@ -324,6 +324,7 @@ fn judge(body: &Value) -> Verdict {
         message,
         &[
             "token",
+            "topic",
             "data",
             "notification",
             "android",
@@ -334,7 +335,9 @@ fn judge(body: &Value) -> Verdict {
     ) {
         return bad("message", "unknown field");
     }
-    if message["token"].as_str().is_none_or(|token| token.len() < 4) {
+    // To a topic, or to a phone.
+    let to_topic = message["topic"].is_string() && message["token"].is_null();
+    if !to_topic && message["token"].as_str().is_none_or(|token| token.len() < 4) {
         return bad("message.token", "not a registration token");
     }
     let Some(data) = message["data"].as_object() else {
