@@ -18,6 +18,7 @@
 //! | [`contact`] | the Contact of a REGISTER: parser and writer |
 //! | [`push`] | APNs, FCM, and what they are told |
 //! | [`store`] | devices and the journal in SQLite |
+//! | [`doctor`] | looks at everything that a wake needs, and says what to do |
 //! | [`journal`] | the journal read back: timelines and what they say |
 //! | [`metrics`] | numbers for Prometheus |
 //! | [`http`] | what operators and programs ask the running daemon |
@@ -40,6 +41,7 @@ pub mod cli;
 pub mod config;
 pub mod contact;
 pub mod control;
+pub mod doctor;
 pub mod driver;
 pub mod engine;
 pub mod esl;

@@ -5,6 +5,7 @@ mod calls;
 mod check;
 mod client;
 mod devices;
+mod doctor;
 mod import_mod_apn;
 mod run;
 mod table;
@@ -50,6 +51,8 @@ enum Command {
     Calls(calls::Calls),
     /// Show the apps and whether their credentials work; asks the running daemon
     Apps(apps::Apps),
+    /// Look at everything that a wake needs, and say what to do; exits with 1 when something is wrong
+    Doctor(doctor::Doctor),
     /// Show the life of a wake as a timeline, and what it says about a missed call
     Trace(trace::Trace),
     /// Make a configuration of mod_apn's, and copy its tokens
@@ -71,6 +74,7 @@ impl Cli {
             Command::Devices(args) => devices::devices(&config, &args),
             Command::Calls(args) => calls::calls(&config, &args),
             Command::Apps(args) => apps::apps(&config, &args),
+            Command::Doctor(args) => doctor::doctor(&config, &args),
             Command::Trace(args) => trace::trace(&config, &args),
             Command::ImportModApn(_) => Ok(()),
         }

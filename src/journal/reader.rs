@@ -11,7 +11,8 @@ use serde::Serialize;
 
 use super::wake::{Line, Overview, Wake};
 use crate::engine::policy::Policy;
-use crate::types::{Aor, CallId};
+use crate::store::sqlite;
+use crate::types::{Aor, CallId, Device};
 
 /// How long a reader waits for a writer that has the file to itself (a checkpoint, an upgrade).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -218,6 +219,11 @@ impl Journal {
     /// The connection, for other questions to the store.
     pub fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// The devices in the same store.
+    pub fn devices(&self) -> Read<Vec<Device>> {
+        sqlite::devices(&self.connection).map_err(|e| failure(&self.path, &e))
     }
 
     fn read_wake(&self, call: &str) -> rusqlite::Result<Option<Wake>> {

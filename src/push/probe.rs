@@ -34,7 +34,7 @@ pub(super) struct Reply {
 impl Reply {
     pub(super) async fn of(response: Response) -> Result<Self, PushError> {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = read_body(response).await.map_err(|e| unreached(e))?;
+        let body = read_body(response).await.map_err(unreached)?;
         Ok(Self { status, headers, body })
     }
 

@@ -4,6 +4,39 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use x509_parser::pem::Pem;
 
+use crate::types::Printable;
+
+/// One certificate of a PEM file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// Whose it is.
+    pub subject: String,
+    /// Who issued it.
+    pub issuer: String,
+    /// From when it is valid.
+    pub from: SystemTime,
+    /// Until when.
+    pub until: SystemTime,
+}
+
+/// The certificates of a PEM file, in their order (RFC 5280 section 4.1.2); what is no certificate is passed over.
+pub fn certificates(pem: &[u8]) -> Vec<Certificate> {
+    let time = |seconds: i64| u64::try_from(seconds).map_or(UNIX_EPOCH, |s| UNIX_EPOCH + Duration::from_secs(s));
+    let blocks: Vec<Pem> = Pem::iter_from_buffer(pem).flatten().collect();
+    let certificates = blocks.iter().filter(|block| block.label == "CERTIFICATE");
+    certificates
+        .filter_map(|block| {
+            let found = block.parse_x509().ok()?;
+            Some(Certificate {
+                subject: Printable(&found.subject().to_string()).to_string(),
+                issuer: Printable(&found.issuer().to_string()).to_string(),
+                from: time(found.validity().not_before.timestamp()),
+                until: time(found.validity().not_after.timestamp()),
+            })
+        })
+        .collect()
+}
+
 /// Until when the first certificate of a PEM file is valid (RFC 5280 section 4.1.2.5). `None`: there is none that can be read.
 pub(super) fn ends(pem: &[u8]) -> Option<SystemTime> {
     let block = Pem::iter_from_buffer(pem)

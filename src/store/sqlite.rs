@@ -233,7 +233,8 @@ fn apply(connection: &Connection) -> rusqlite::Result<()> {
     tx.commit()
 }
 
-fn devices(connection: &Connection) -> rusqlite::Result<Vec<Device>> {
+/// All devices.
+pub(crate) fn devices(connection: &Connection) -> rusqlite::Result<Vec<Device>> {
     let mut query = connection.prepare(&format!("SELECT {DEVICE} FROM devices"))?;
     query.query_map([], device)?.collect()
 }

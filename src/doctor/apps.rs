@@ -1,0 +1,215 @@
+//! The apps: their files, their certificates, their providers, and the clock.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use super::{Check, Evidence};
+use crate::config::Config;
+use crate::journal::time::span;
+use crate::journal::{Pattern, diagnosis};
+use crate::push::app::{App, Credentials};
+use crate::push::{Probe, PushError, Pushers, certificates};
+
+const FAMILY: &str = "apps";
+const DAY: u64 = 86_400;
+/// From here on an operator is told of a certificate's end.
+const SOON_DAYS: u64 = 60;
+/// A clock that is off by this much will be noticed by a provider sooner or later; Apple refuses tokens from the future.
+const SKEW_NOTICED: Duration = Duration::from_secs(30);
+const SKEW_REFUSED: Duration = Duration::from_secs(300);
+
+pub(super) async fn checks(config: &Config, evidence: &mut Evidence) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let mut clocks = Vec::new();
+    for app in &config.apps {
+        checks.extend(files(app, evidence));
+        // Each app by itself: one that cannot be set up says nothing of the others.
+        let pushers = match Pushers::new(vec![app.clone()]) {
+            Ok(pushers) => pushers,
+            Err(error) => {
+                let advice = "`fswake check` says the same; the daemon does not start with it";
+                checks.push(Check::error(FAMILY, app.name.clone(), error.to_string(), advice));
+                continue;
+            }
+        };
+        for (_, probe) in pushers.probe().await {
+            match probe {
+                Some(probe) => {
+                    let now = SystemTime::now();
+                    if let Some(date) = probe.date {
+                        clocks.push(skew(now, date));
+                    }
+                    checks.push(probed(app, &probe, evidence));
+                }
+                None => checks.push(Check::ok(
+                    FAMILY,
+                    app.name.clone(),
+                    "writes to the log: nothing to reach",
+                )),
+            }
+        }
+    }
+    checks.extend(clock(&clocks));
+    checks
+}
+
+/// Files that only fswake's user may read.
+fn files(app: &App, evidence: &mut Evidence) -> Vec<Check> {
+    let secret = match &app.credentials {
+        Credentials::ApnsToken { key_file, .. } | Credentials::ApnsCertificate { key_file, .. } => Some(key_file),
+        Credentials::FcmServiceAccount { file } => Some(file),
+        Credentials::Http(_) | Credentials::Log => None,
+    };
+    let mut checks: Vec<Check> = secret.map(|file| private(app, file)).into_iter().collect();
+    if let Credentials::ApnsCertificate { cert_file, .. } = &app.credentials {
+        checks.extend(certificate(app, cert_file, evidence));
+    }
+    checks
+}
+
+fn private(app: &App, file: &Path) -> Check {
+    let (name, shown) = (format!("{} key file", app.name), file.display());
+    let mode = match std::fs::File::open(file).and_then(|f| f.metadata()) {
+        Ok(about) => about.permissions().mode() & 0o777,
+        Err(error) => {
+            let advice = "the file has to be there, and readable for this user";
+            return Check::error(FAMILY, name, format!("{shown}: {error}"), advice);
+        }
+    };
+    let by_others = mode & 0o077;
+    if by_others == 0 {
+        return Check::ok(FAMILY, name, format!("{shown} is private ({mode:04o})"));
+    }
+    let seen = format!("{shown} can be read by others ({mode:04o})");
+    Check::warning(FAMILY, name, seen, format!("chmod 600 {shown}, owned by fswake's user"))
+}
+
+/// The chain in a certificate file, and how long it lasts.
+fn certificate(app: &App, file: &Path, evidence: &mut Evidence) -> Option<Check> {
+    let name = format!("{} certificate", app.name);
+    let chain = certificates(&std::fs::read(file).ok()?);
+    let first = chain.first()?;
+    let now = SystemTime::now();
+    let about = format!("{} of {}, chain of {}", first.subject, file.display(), chain.len());
+    let renew = "get a new one from developer.apple.com and replace the file: it is taken up without a restart";
+    let check = match first.until.duration_since(now).map(|left| left.as_secs() / DAY) {
+        Err(past) => {
+            let seen = format!("expired {} days ago: {about}", past.duration().as_secs() / DAY);
+            evidence
+                .refused
+                .push(format!("{}: its certificate has expired", app.name));
+            let mut check = Check::error(FAMILY, name, seen, renew);
+            check.pattern = Some(Pattern::CredentialsRefused);
+            check
+        }
+        Ok(_) if first.from > now => Check::error(
+            FAMILY,
+            name,
+            format!("not valid yet: {about}"),
+            "check this machine's clock",
+        ),
+        Ok(days) if days < SOON_DAYS => Check::warning(FAMILY, name, format!("{days} days left: {about}"), renew),
+        Ok(days) => {
+            let broken = chain.windows(2).find(|pair| pair[0].issuer != pair[1].subject);
+            match broken {
+                Some(pair) => {
+                    let seen = format!(
+                        "{} is not issued by the next in the file, {}",
+                        pair[0].subject, pair[1].subject
+                    );
+                    let advice = "the app's own certificate first, then the one that issued it, and so on";
+                    Check::warning(FAMILY, name, seen, advice)
+                }
+                None => Check::ok(FAMILY, name, format!("{days} days left: {about}")),
+            }
+        }
+    };
+    Some(check)
+}
+
+fn probed(app: &App, probe: &Probe, evidence: &mut Evidence) -> Check {
+    let took = span(i64::try_from(probe.took.as_millis()).unwrap_or(i64::MAX));
+    let name = app.name.clone();
+    let error = match &probe.outcome {
+        Ok(how) => {
+            return Check::ok(
+                FAMILY,
+                name,
+                format!("the provider answers as it should ({how}) after {took}"),
+            );
+        }
+        Err(error) => error,
+    };
+    let seen = format!("{error} (after {took})");
+    let (pattern, advice) = match error {
+        PushError::Exhausted { .. } => (
+            Some(Pattern::ProviderUnreachable),
+            "let this host connect to the provider (APNs: port 443 or 2197, HTTP/2; Google: port 443), or set proxy",
+        ),
+        PushError::Misconfigured { reason } if diagnosis::is_about_the_way(reason) => (
+            Some(Pattern::ProviderUnreachable),
+            "something between here and the provider shows another certificate, or the system's CAs are old \
+             (ca-certificates); ca-file names others",
+        ),
+        PushError::Misconfigured { .. } => (
+            Some(Pattern::CredentialsRefused),
+            "the provider does not take these credentials: compare key id, team id and key (or the project), make new ones, \
+             and look at this machine's clock",
+        ),
+        PushError::Rejected { reason, .. } if reason.contains("Topic") => (
+            None,
+            "set topic, or app-ids to the bundle id that this key or certificate is for",
+        ),
+        _ => (
+            None,
+            "the provider is reached and refuses the probe: its documentation has this code",
+        ),
+    };
+    match pattern {
+        Some(Pattern::ProviderUnreachable) => evidence.unreachable.push(format!("{}: {error}", app.name)),
+        Some(_) => evidence.refused.push(format!("{}: {error}", app.name)),
+        None => return Check::warning(FAMILY, name, seen, advice),
+    }
+    let mut check = Check::error(FAMILY, name, seen, advice);
+    check.pattern = pattern;
+    check
+}
+
+fn skew(here: SystemTime, there: SystemTime) -> Duration {
+    here.duration_since(there).unwrap_or_else(|ahead| ahead.duration())
+}
+
+/// The provider that agrees least.
+fn clock(skews: &[Duration]) -> Option<Check> {
+    let most = skews.iter().max()?;
+    let seen = format!(
+        "differs from the providers' by {}",
+        span(i64::try_from(most.as_millis()).unwrap_or(i64::MAX))
+    );
+    let advice = "set it (NTP): providers refuse tokens that are signed in the past or the future";
+    Some(if *most >= SKEW_REFUSED {
+        Check::error(FAMILY, "clock", seen, advice)
+    } else if *most >= SKEW_NOTICED {
+        Check::warning(FAMILY, "clock", seen, advice)
+    } else {
+        Check::ok(FAMILY, "clock", seen)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clock_is_judged_by_the_provider_that_agrees_least() {
+        let states = |seconds: &[u64]| {
+            let skews: Vec<_> = seconds.iter().copied().map(Duration::from_secs).collect();
+            clock(&skews).map(|check| check.state)
+        };
+        assert_eq!(states(&[]), None);
+        assert_eq!(states(&[0, 2]), Some(super::super::State::Ok));
+        assert_eq!(states(&[1, 31]), Some(super::super::State::Warning));
+        assert_eq!(states(&[301, 0]), Some(super::super::State::Error));
+    }
+}

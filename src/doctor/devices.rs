@@ -1,0 +1,93 @@
+//! The devices that are known: whether they can be woken at all.
+
+use std::collections::BTreeMap;
+
+use super::{Check, Evidence, first_of};
+use crate::config::Config;
+use crate::types::{Device, Printable, unix_now};
+
+const FAMILY: &str = "devices";
+/// A phone that has not registered for this long will hardly be woken: apps refresh their token within weeks.
+const LONG_UNSEEN: i64 = 30 * 86_400;
+
+pub(super) fn checks(config: &Config, known: &[Device], evidence: &mut Evidence) -> Vec<Check> {
+    if known.is_empty() {
+        let advice = "phones are learned when they register: a push token has to be in the Contact (RFC 8599 pn-*, or \
+                      the names in [contact])";
+        return vec![Check::warning(FAMILY, "known", "none", advice)];
+    }
+    let mut users: Vec<_> = known.iter().map(|d| &d.aor).collect();
+    users.sort_unstable();
+    users.dedup();
+    let seen = format!("{} of {} users", known.len(), users.len());
+    vec![
+        Check::ok(FAMILY, "known", seen),
+        without_app(config, known, evidence),
+        set_aside(known),
+        unseen(known),
+    ]
+}
+
+fn without_app(config: &Config, known: &[Device], evidence: &mut Evidence) -> Check {
+    let mut unserved: BTreeMap<String, usize> = BTreeMap::new();
+    let serves = |d: &Device| {
+        let push = &d.push;
+        config
+            .apps
+            .iter()
+            .any(|a| a.serves(&push.provider, &push.app, &d.aor.domain))
+    };
+    for device in known.iter().filter(|d| !serves(d)) {
+        let (provider, app) = (device.push.provider.name(), &device.push.app);
+        let name = format!("{} {}", Printable(provider), Printable(app));
+        *unserved.entry(name).or_default() += 1;
+    }
+    if unserved.is_empty() {
+        return Check::ok(FAMILY, "apps", "every device has an app with credentials");
+    }
+    let count: usize = unserved.values().sum();
+    evidence.unserved = unserved.iter().map(|(name, n)| format!("{name} ({n})")).collect();
+    Check::error(
+        FAMILY,
+        "apps",
+        format!(
+            "{count} devices have no app with credentials: {}",
+            first_of(&evidence.unserved, 5)
+        ),
+        "add an [[app]] with that provider and app id, and its credentials",
+    )
+}
+
+fn set_aside(known: &[Device]) -> Check {
+    let aside: Vec<String> = known
+        .iter()
+        .filter_map(|d| Some(format!("{} ({})", d.aor, Printable(d.set_aside.as_deref()?))))
+        .collect();
+    if aside.is_empty() {
+        return Check::ok(FAMILY, "tokens set aside", "none");
+    }
+    Check::warning(
+        FAMILY,
+        "tokens set aside",
+        format!("{}: {}", aside.len(), first_of(&aside, 3)),
+        "the provider refused them; they are used again when their phones register. BadDeviceToken for many: sandbox \
+         mixed with production (provider apns or apns.dev), or another topic",
+    )
+}
+
+fn unseen(known: &[Device]) -> Check {
+    let now = unix_now();
+    let old = known
+        .iter()
+        .filter(|d| now.saturating_sub(d.last_seen) > LONG_UNSEEN)
+        .count();
+    if old == 0 {
+        return Check::ok(FAMILY, "unseen", "all have registered within 30 days");
+    }
+    Check::warning(
+        FAMILY,
+        "unseen",
+        format!("{old} of {} have not registered for 30 days", known.len()),
+        "they are pushed at every call and hardly come; store.token-ttl says when they are forgotten",
+    )
+}

@@ -1,0 +1,91 @@
+//! Questions to FreeSWITCH over its event socket.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use freeswitch_esl_tokio::{AuthMethod, EslClient, EslConnectOptions, EslError, EslEventStream, EventFormat};
+
+use super::Check;
+use crate::config::FreeSwitch;
+use crate::types::Printable;
+
+/// How long any answer may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A logged-in connection.
+pub(super) struct Session {
+    client: EslClient,
+    /// Kept so that the connection is read; no event is asked for but in the one check of it.
+    _events: EslEventStream,
+    /// Where, for reports.
+    pub address: String,
+    /// As whom, for reports.
+    pub user: String,
+}
+
+impl Session {
+    /// Logs in; what is wrong, if it cannot.
+    pub(super) async fn open(settings: &FreeSwitch) -> Result<Self, Box<Check>> {
+        let address = format!("{}:{}", settings.host, settings.port);
+        let user = settings.user.clone().unwrap_or_else(|| "the default user".into());
+        let method = match &settings.user {
+            Some(user) => AuthMethod::user(user, settings.password.expose()),
+            None => AuthMethod::password(settings.password.expose()),
+        };
+        let connect = EslClient::connect_with_auth(&settings.host, settings.port, method, EslConnectOptions::new());
+        match tokio::time::timeout(PATIENCE, Box::pin(connect)).await {
+            Ok(Ok((client, events))) => {
+                client.set_command_timeout(PATIENCE);
+                Ok(Self {
+                    client,
+                    _events: events,
+                    address,
+                    user,
+                })
+            }
+            Ok(Err(error)) => Err(Box::new(refused(&address, &user, &error))),
+            Err(_) => Err(Box::new(Check::error(
+                "freeswitch",
+                "login",
+                format!("{address} does not answer within {PATIENCE:?}"),
+                "look for a firewall between the two hosts, and at FreeSWITCH itself (`fs_cli -x status`)",
+            ))),
+        }
+    }
+
+    /// One API command's answer, without the line break at its end; what failed, if it did.
+    pub(super) async fn api(&mut self, command: &str) -> Result<String, String> {
+        match self.client.api(command).await {
+            Ok(reply) => Ok(reply.body().unwrap_or_default().trim_end().to_owned()),
+            Err(error) => Err(Printable(&error.to_string()).to_string()),
+        }
+    }
+
+    /// Asks for events; what failed, if it did.
+    pub(super) async fn subscribe(&mut self, events: &str) -> Result<(), String> {
+        let asked = self.client.subscribe_events_raw(EventFormat::Plain, events).await;
+        asked.map_err(|e| Printable(&e.to_string()).to_string())
+    }
+}
+
+fn refused(address: &str, user: &str, error: &EslError) -> Check {
+    let (seen, advice) = match error {
+        EslError::AuthenticationFailed { .. } => (
+            format!("{address}: the password of {user} is not taken"),
+            "compare freeswitch.password-file with autoload_configs/event_socket.conf.xml (or the user's esl-password)",
+        ),
+        EslError::Io(e) if e.kind() == ErrorKind::ConnectionRefused => (
+            format!("{address}: connection refused"),
+            "is FreeSWITCH running, is mod_event_socket loaded, and does it listen there (listen-ip, listen-port)?",
+        ),
+        EslError::ConnectionClosed | EslError::NotConnected => (
+            format!("{address}: FreeSWITCH closed the connection"),
+            "its apply-inbound-acl does not have this host (fs-conf/autoload_configs/acl.conf.xml)",
+        ),
+        other => (
+            format!("{address}: {}", Printable(&other.to_string())),
+            "compare [freeswitch] with autoload_configs/event_socket.conf.xml; its apply-inbound-acl has to have this host",
+        ),
+    };
+    Check::error("freeswitch", "login", seen, advice)
+}

@@ -1,0 +1,95 @@
+//! Login, permissions, version, modules.
+
+use super::Check;
+use super::esl::Session;
+use crate::types::Printable;
+
+const FAMILY: &str = "freeswitch";
+/// The oldest version that says whose job a background job was (docs/ARCHITECTURE.md, "Limits").
+const OLDEST: [u32; 3] = [1, 10, 12];
+/// What fswake subscribes to.
+const EVENTS: &str = "CUSTOM sofia::register sofia::unregister sofia::expire sofia::sip_user_state";
+/// What calls and registrations go through.
+const MODULES: [&str; 4] = ["mod_sofia", "mod_loopback", "mod_commands", "mod_dptools"];
+
+pub(super) async fn checks(session: &mut Session) -> Vec<Check> {
+    let login = format!("{} as {}", session.address, Printable(&session.user));
+    let mut checks = vec![Check::ok(FAMILY, "login", login)];
+    checks.push(match session.subscribe(EVENTS).await {
+        Ok(()) => Check::ok(FAMILY, "events", "registrations may be heard"),
+        Err(reason) => Check::error(
+            FAMILY,
+            "events",
+            format!("registrations may not be heard: {reason}"),
+            "let the user's esl-allowed-events have CUSTOM and sofia::register, sofia::unregister, sofia::expire, \
+             sofia::sip_user_state",
+        ),
+    });
+    checks.push(version(session).await);
+    let mut missing = Vec::new();
+    for module in MODULES {
+        if session.api(&format!("module_exists {module}")).await.as_deref() != Ok("true") {
+            missing.push(module.to_owned());
+        }
+    }
+    checks.push(if missing.is_empty() {
+        Check::ok(FAMILY, "modules", MODULES.join(", "))
+    } else {
+        Check::error(
+            FAMILY,
+            "modules",
+            format!("not loaded: {}", missing.join(", ")),
+            "load them in autoload_configs/modules.conf.xml",
+        )
+    });
+    checks
+}
+
+async fn version(session: &mut Session) -> Check {
+    let answer = match session.api("version").await {
+        Ok(answer) => answer,
+        Err(reason) => {
+            let advice = "let the user's esl-allowed-api have version, sofia, show, bgapi, originate and uuid_*";
+            return Check::error(FAMILY, "version", format!("api is not allowed: {reason}"), advice);
+        }
+    };
+    let line = answer.lines().next().unwrap_or_default();
+    let number = line.split_whitespace().find_map(numbers);
+    let seen = Printable(line.trim()).to_string();
+    match number {
+        Some(found) if found >= OLDEST => Check::ok(FAMILY, "version", seen),
+        Some(_) => Check::warning(
+            FAMILY,
+            "version",
+            seen,
+            "1.10.12 or newer is assumed: with an older one a leg that fails before it has a channel is noticed at the \
+             deadline only",
+        ),
+        None => Check::warning(
+            FAMILY,
+            "version",
+            seen,
+            "its version could not be read: 1.10.12 or newer is assumed",
+        ),
+    }
+}
+
+/// `1.10.12-release~64bit`
+fn numbers(word: &str) -> Option<[u32; 3]> {
+    let digits = word.split(|c: char| !c.is_ascii_digit() && c != '.').next()?;
+    let mut parts = digits.split('.').map(|n| n.parse().ok());
+    let found = [parts.next()??, parts.next()??, parts.next()??];
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn version_is_the_first_word_with_three_numbers() {
+        assert_eq!(numbers("1.10.12-release~64bit"), Some([1, 10, 12]));
+        assert_eq!(numbers("1.10.2"), Some([1, 10, 2]));
+        assert_eq!(numbers("64bit"), None);
+    }
+}

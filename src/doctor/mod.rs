@@ -1,0 +1,156 @@
+//! `fswake doctor`: looks at everything that a wake needs, and says what to do.
+//!
+//! | module | what it looks at |
+//! |---|---|
+//! | [`freeswitch`] | login, permissions, version, modules |
+//! | [`sofia`] | the profiles' parameters |
+//! | [`wayin`] | that calls reach fswake: context, dial-strings, dialplan, the outbound port |
+//! | [`store`] | file, schema, disk |
+//! | [`apps`] | credential files, certificates, the providers themselves, clocks |
+//! | [`devices`] | devices without credentials, set aside, unseen |
+//! | [`wakes`] | the journal: bounces, late REGISTERs, and the known patterns |
+//!
+//! It needs no daemon and disturbs none: what it sends reaches no phone, and the one channel that it makes in FreeSWITCH
+//! calls nobody.
+
+mod apps;
+mod devices;
+mod esl;
+mod freeswitch;
+mod sofia;
+mod store;
+mod wakes;
+mod wayin;
+mod xml;
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::journal::{Journal, Pattern};
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// As it should be.
+    Ok,
+    /// It works, and could work better; or it could not be checked.
+    Warning,
+    /// Phones are not woken because of it, or soon will not be.
+    Error,
+}
+
+impl State {
+    /// The word in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What it belongs to.
+    pub family: &'static str,
+    /// What was looked at.
+    pub name: String,
+    /// How it ended.
+    pub state: State,
+    /// What was seen, fit for a terminal.
+    pub seen: String,
+    /// What to do, where there is something.
+    pub advice: Option<String>,
+    /// The known pattern that it stands for.
+    pub pattern: Option<Pattern>,
+}
+
+impl Check {
+    fn new(family: &'static str, name: impl Into<String>, state: State, seen: impl Into<String>) -> Self {
+        Self {
+            family,
+            name: name.into(),
+            state,
+            seen: seen.into(),
+            advice: None,
+            pattern: None,
+        }
+    }
+
+    fn ok(family: &'static str, name: impl Into<String>, seen: impl Into<String>) -> Self {
+        Self::new(family, name, State::Ok, seen)
+    }
+
+    fn warning(
+        family: &'static str,
+        name: impl Into<String>,
+        seen: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        Self::new(family, name, State::Warning, seen).advise(advice)
+    }
+
+    fn error(
+        family: &'static str,
+        name: impl Into<String>,
+        seen: impl Into<String>,
+        advice: impl Into<String>,
+    ) -> Self {
+        Self::new(family, name, State::Error, seen).advise(advice)
+    }
+
+    fn advise(mut self, advice: impl Into<String>) -> Self {
+        self.advice = Some(advice.into());
+        self
+    }
+}
+
+/// What the checks of one family tell those of another.
+#[derive(Debug, Default)]
+struct Evidence {
+    /// The provider refused an app's credentials, or its certificate has ended: which, and how.
+    refused: Vec<String>,
+    /// An app's provider could not be reached: which, and why.
+    unreachable: Vec<String>,
+    /// Devices that no app serves, by provider and app id.
+    unserved: Vec<String>,
+}
+
+/// Looks at everything, with the journal's wakes of this long.
+pub async fn examine(config: &Config, since: Duration) -> Vec<Check> {
+    let mut evidence = Evidence::default();
+    let mut checks = store::checks(&config.store);
+    // A store that cannot be read has said so.
+    let journal = Journal::open(&config.store.path).ok();
+    let known = journal.as_ref().and_then(|j| j.devices().ok()).unwrap_or_default();
+    let mut all = Vec::new();
+    match esl::Session::open(&config.freeswitch).await {
+        Ok(mut session) => {
+            all.extend(freeswitch::checks(&mut session).await);
+            all.extend(sofia::checks(&mut session).await);
+            all.extend(wayin::checks(&mut session, config, &known).await);
+        }
+        Err(check) => all.push(*check),
+    }
+    all.append(&mut checks);
+    all.extend(apps::checks(config, &mut evidence).await);
+    all.extend(devices::checks(config, &known, &mut evidence));
+    if let Some(journal) = &journal {
+        all.extend(wakes::checks(journal, config, since, &evidence));
+    }
+    all
+}
+
+/// A list of at most so many items, and how many more there are.
+fn first_of(items: &[String], most: usize) -> String {
+    let text = items[..items.len().min(most)].join(", ");
+    match items.len().saturating_sub(most) {
+        0 => text,
+        more => format!("{text} and {more} more"),
+    }
+}

@@ -1,0 +1,213 @@
+//! The profiles that phones register with, and the parameters that make waking reliable.
+
+use super::Check;
+use super::esl::Session;
+use super::xml::{Tag, tags, texts};
+use crate::types::Printable;
+
+const FAMILY: &str = "freeswitch";
+
+/// What a parameter should be.
+struct Wish {
+    name: &'static str,
+    /// Whether a value (empty: not set) is good.
+    good: fn(&str) -> bool,
+    /// The line to add.
+    line: &'static str,
+    /// What happens without.
+    because: &'static str,
+}
+
+fn is_true(value: &str) -> bool {
+    matches!(
+        value.to_ascii_lowercase().as_str(),
+        "true" | "yes" | "on" | "1" | "enabled" | "active" | "allow"
+    )
+}
+
+/// fs-conf/sip_profiles/fswake.xml has the same.
+const WISHES: [Wish; 7] = [
+    Wish {
+        name: "multiple-registrations",
+        good: |value| !value.is_empty() && !matches!(value, "false" | "no"),
+        line: "multiple-registrations=contact",
+        because: "the last phone of a user takes the place of all others",
+    },
+    Wish {
+        name: "accept-blind-reg",
+        good: |value| !is_true(value),
+        line: "accept-blind-reg=false",
+        because: "whoever registers gets the calls",
+    },
+    Wish {
+        name: "inbound-reg-force-matching-username",
+        good: is_true,
+        line: "inbound-reg-force-matching-username=true",
+        because: "a user can register as another",
+    },
+    Wish {
+        name: "tcp-unreg-on-socket-close",
+        good: is_true,
+        line: "tcp-unreg-on-socket-close=true",
+        because: "an INVITE goes to a connection that is closed",
+    },
+    Wish {
+        name: "nat-options-ping",
+        good: is_true,
+        line: "nat-options-ping=true",
+        because: "phones that are awake are pushed all the same",
+    },
+    Wish {
+        name: "unregister-on-options-fail",
+        good: |value| !is_true(value),
+        line: "unregister-on-options-fail=false",
+        because: "a sleeping phone loses its registration",
+    },
+    Wish {
+        name: "inbound-late-negotiation",
+        good: is_true,
+        line: "inbound-late-negotiation=true",
+        because: "calls are transcoded that need not be",
+    },
+];
+
+/// A profile with its parameters.
+#[derive(Default)]
+struct Profile {
+    name: String,
+    params: Vec<(String, String)>,
+}
+
+pub(super) async fn checks(session: &mut Session) -> Vec<Check> {
+    let running = match session.api("sofia xmlstatus").await {
+        Ok(status) => running(&status),
+        Err(reason) => {
+            let advice = "let the user's esl-allowed-api have sofia";
+            return vec![Check::warning(
+                FAMILY,
+                "profiles",
+                format!("cannot be asked for: {reason}"),
+                advice,
+            )];
+        }
+    };
+    if running.is_empty() {
+        let advice = "phones register with a profile of mod_sofia: look at `sofia status`";
+        return vec![Check::error(FAMILY, "profiles", "no profile is running", advice)];
+    }
+    let written = session
+        .api("xml_locate configuration configuration name sofia.conf")
+        .await;
+    let written = profiles(&tags(&written.unwrap_or_default()));
+    let mut checks = Vec::new();
+    for name in &running {
+        let Some(profile) = written.iter().find(|p| p.name == *name) else {
+            let seen = "running; its parameters cannot be read";
+            let advice = "compare them with fs-conf/sip_profiles/fswake.xml yourself (`xml_locate` is not allowed, or knows it not)";
+            checks.push(Check::warning(FAMILY, label(name), seen, advice));
+            continue;
+        };
+        checks.push(of_profile(profile));
+    }
+    checks
+}
+
+fn label(name: &str) -> String {
+    format!("profile {}", Printable(name))
+}
+
+fn of_profile(profile: &Profile) -> Check {
+    let value = |name: &str| {
+        // The last of several counts.
+        let found = profile.params.iter().rev().find(|(n, _)| n == name);
+        found.map_or("", |(_, value)| value.as_str())
+    };
+    // Either kind of ping is proof of life.
+    let pings = is_true(value("all-reg-options-ping"));
+    let wrong: Vec<&Wish> = WISHES
+        .iter()
+        .filter(|wish| !((wish.good)(value(wish.name)) || pings && wish.name == "nat-options-ping"))
+        .collect();
+    if wrong.is_empty() {
+        return Check::ok(FAMILY, label(&profile.name), "running, with all recommended parameters");
+    }
+    let seen: Vec<_> = wrong
+        .iter()
+        .map(|w| format!("not {} ({})", w.line, w.because))
+        .collect();
+    let advice = "if phones register with it: take them from fs-conf/sip_profiles/fswake.xml, and `sofia profile NAME \
+                  restart` when no call is up";
+    Check::warning(
+        FAMILY,
+        label(&profile.name),
+        format!("running; {}", seen.join("; ")),
+        advice,
+    )
+}
+
+/// The names of the profiles that run; gateways and aliases are none.
+fn running(xmlstatus: &str) -> Vec<String> {
+    let blocks = xmlstatus.split("<profile>").skip(1);
+    let is_up = |block: &&str| {
+        texts(block, "state")
+            .first()
+            .is_some_and(|state| state.starts_with("RUNNING"))
+    };
+    blocks
+        .filter(is_up)
+        .filter_map(|block| texts(block, "name").into_iter().next())
+        .collect()
+}
+
+fn profiles(tags: &[Tag]) -> Vec<Profile> {
+    let mut all: Vec<Profile> = Vec::new();
+    for tag in tags {
+        match (tag.name.as_str(), all.last_mut()) {
+            ("profile", _) => all.push(Profile {
+                name: tag.attribute("name").to_owned(),
+                params: Vec::new(),
+            }),
+            ("param", Some(profile)) => {
+                let (name, value) = (tag.attribute("name"), tag.attribute("value"));
+                profile.params.push((name.to_owned(), value.to_owned()));
+            }
+            _ => {}
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The shipped snippet as a profile.
+    fn shipped(without: &str) -> Profile {
+        let snippet = include_str!("../../fs-conf/sip_profiles/fswake.xml");
+        let found = profiles(&tags(&format!("<profile name=\"internal\">{snippet}</profile>")));
+        let mut profile = found.into_iter().next().unwrap();
+        profile.params.retain(|(name, _)| name != without);
+        profile
+    }
+
+    #[test]
+    fn shipped_profile_has_all_that_is_asked_for() {
+        assert_eq!(of_profile(&shipped("")).state, super::super::State::Ok);
+    }
+
+    #[test]
+    fn each_parameter_that_is_missing_is_named_where_its_absence_matters() {
+        for wish in &WISHES {
+            let check = of_profile(&shipped(wish.name));
+            let matters = !(wish.good)("");
+            assert_eq!(check.seen.contains(wish.line), matters, "{}: {}", wish.name, check.seen);
+        }
+    }
+
+    #[test]
+    fn profiles_that_run_are_read_and_aliases_are_not() {
+        let status = "<profiles>\n<profile>\n<name>internal</name>\n<type>profile</type>\n<state>RUNNING (0)</state>\n</profile>\n\
+                      <alias>\n<name>fs.test</name>\n<type>alias</type>\n<state>ALIASED</state>\n</alias>\n</profiles>";
+        assert_eq!(running(status), ["internal"]);
+    }
+}

@@ -1,0 +1,319 @@
+//! What the journal says: how many phones came, how late, and which of the known patterns is in it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::{Check, Evidence, State, first_of};
+use crate::config::Config;
+use crate::journal::attempt::Refusal;
+use crate::journal::diagnosis::of_attempt;
+use crate::journal::time::{now_ms, span};
+use crate::journal::{Attempt, Journal, Pattern, Wake};
+use crate::types::Printable;
+
+const FAMILY: &str = "wakes";
+/// Of more wakes than this, the latest count.
+const MOST: usize = 20_000;
+/// Fewer than this are chance.
+const FEW: usize = 3;
+/// From this share on (of a hundred) a pattern is how it is, not how it happens to be now and then.
+const MANY_PERCENT: usize = 80;
+const SOME_PERCENT: usize = 20;
+const LATE_PERCENT: usize = 5;
+
+/// One phone's part in one call, with what it says.
+struct Part {
+    attempt: Attempt,
+    pattern: Option<Pattern>,
+}
+
+pub(super) fn checks(journal: &Journal, config: &Config, since: Duration, evidence: &Evidence) -> Vec<Check> {
+    let ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+    let wakes = match journal.wakes_since(now_ms().saturating_sub(ms), MOST) {
+        Ok(wakes) => wakes,
+        Err(error) => {
+            let advice = "run the doctor as root or as fswake's user";
+            return vec![Check::error(FAMILY, "journal", error.to_string(), advice)];
+        }
+    };
+    let parts = parts(&wakes);
+    let mut checks = vec![of_all(&wakes, &parts, ms)];
+    checks.extend(
+        Pattern::ALL
+            .iter()
+            .map(|pattern| of_pattern(*pattern, &parts, config, evidence)),
+    );
+    checks
+}
+
+/// What counts: every phone of a call that it could have come to. A caller who hung up at once, and a call that another
+/// phone took, say nothing about those that did not come.
+fn parts(wakes: &[Wake]) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for wake in wakes {
+        let cut_short = match wake.result() {
+            "connected" | "declined" | "draining" | "error" | "" => true,
+            "abandoned" => wake.overview.held_ms.unwrap_or(0) < 5_000,
+            _ => false,
+        };
+        for attempt in wake.attempts() {
+            let came = attempt.registered_ms.is_some() || attempt.late_ms.is_some() || attempt.rang;
+            let refused = attempt.refused.is_some() && !attempt.accepted;
+            if cut_short && !came && !refused {
+                continue;
+            }
+            let pattern = of_attempt(&attempt).and_then(|d| d.pattern);
+            // An INVITE that another phone's answer ended has not failed.
+            let cut_off =
+                cut_short && pattern == Some(Pattern::InviteAfterRegisterFails) && attempt.failed_awake.is_none();
+            let pattern = pattern.filter(|_| !cut_off);
+            parts.push(Part { attempt, pattern });
+        }
+    }
+    parts
+}
+
+/// How many of the phones whose push was taken came, and how fast.
+fn of_all(wakes: &[Wake], parts: &[Part], since_ms: i64) -> Check {
+    let name = "phones that come";
+    let span_text = span(since_ms);
+    if wakes.is_empty() {
+        let advice = "none has reached fswake in this time: see \"way in\" above; --since looks further back";
+        return Check::warning(FAMILY, name, format!("no call in the last {span_text}"), advice);
+    }
+    let taken: Vec<&Attempt> = parts.iter().map(|p| &p.attempt).filter(|a| a.accepted).collect();
+    let bounced = taken.iter().filter(|a| a.never_came()).count();
+    let mut waits: Vec<u64> = taken.iter().filter_map(|a| a.registered_ms).collect();
+    waits.sort_unstable();
+    let mut seen = format!(
+        "{} calls in the last {span_text}; of {} pushes that were taken, {} phones never came ({} %)",
+        wakes.len(),
+        taken.len(),
+        bounced,
+        percent(bounced, taken.len())
+    );
+    if let (Some(middle), Some(slow)) = (waits.get(waits.len() / 2), waits.get(waits.len() * 95 / 100)) {
+        let ms = |ms: &u64| span(i64::try_from(*ms).unwrap_or(i64::MAX));
+        let (middle, slow) = (ms(middle), ms(slow));
+        let _ = write!(seen, "; those that came took {middle} (median), {slow} (95 %)");
+    }
+    if bounced >= FEW && percent(bounced, taken.len()) >= SOME_PERCENT {
+        return Check::warning(
+            FAMILY,
+            name,
+            seen,
+            "the patterns below say which phones; phones that are off or offline are among them",
+        );
+    }
+    Check::ok(FAMILY, name, seen)
+}
+
+fn percent(part: usize, whole: usize) -> usize {
+    (part * 100).checked_div(whole).unwrap_or(0)
+}
+
+/// Phones with a pattern, and all they are compared with, by app (and User-Agent, where the maker matters).
+fn groups(
+    parts: &[Part],
+    pattern: Pattern,
+    is_base: impl Fn(&Attempt) -> bool,
+    name: impl Fn(&Attempt) -> String,
+) -> BTreeMap<String, (usize, usize)> {
+    let mut groups: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    for part in parts {
+        let has = part.pattern == Some(pattern);
+        if !has && !is_base(&part.attempt) {
+            continue;
+        }
+        let group = groups.entry(name(&part.attempt)).or_default();
+        group.0 += usize::from(has);
+        group.1 += 1;
+    }
+    groups
+}
+
+fn app(attempt: &Attempt) -> String {
+    format!("{} {}", Printable(attempt.provider()), Printable(attempt.app()))
+}
+
+fn app_and_agent(attempt: &Attempt) -> String {
+    let agent = if attempt.user_agent.is_empty() {
+        "unknown"
+    } else {
+        &attempt.user_agent
+    };
+    format!("{} on {}", app(attempt), Printable(agent))
+}
+
+fn of_pattern(pattern: Pattern, parts: &[Part], config: &Config, evidence: &Evidence) -> Check {
+    let found = match pattern {
+        Pattern::IphoneNeverRegisters => never_registers(
+            groups(parts, pattern, |a| a.accepted && a.provider().starts_with("apns"), app),
+            "locked iPhones miss calls: the app has to take the push in PushKit's delegate, report the call to CallKit and \
+             register at once; look for the same call id in the app's own log",
+        ),
+        Pattern::AndroidNeverRegisters => never_registers(
+            groups(
+                parts,
+                pattern,
+                |a| a.accepted && !a.provider().starts_with("apns"),
+                app_and_agent,
+            ),
+            "let users of these phones take the app out of battery optimisation (the maker's own too, dontkillmyapp.com); \
+             the app has to show the call within seconds of a high-priority message, or Google lowers its priority",
+        ),
+        Pattern::NoTokenOrApp => no_token(parts, evidence),
+        Pattern::CredentialsRefused => told(
+            parts,
+            pattern,
+            &evidence.refused,
+            State::Error,
+            "worked, then stopped: the certificate or key is expired, revoked or of another team; replace the file (it is \
+             taken up without a restart)",
+        ),
+        Pattern::StaleTokens => stale(parts),
+        Pattern::InviteAfterRegisterFails => invite_fails(parts, config),
+        Pattern::LateRegisters => late(parts, config),
+        Pattern::ProviderUnreachable => told(
+            parts,
+            pattern,
+            &evidence.unreachable,
+            State::Error,
+            "no push at all: a firewall, a proxy, HTTP/2 or the certificate chain is between this host and the provider",
+        ),
+    };
+    let (state, seen, advice) = found.unwrap_or_else(|| (State::Ok, "not seen".into(), String::new()));
+    let mut check = Check::new(FAMILY, pattern.name(), state, seen);
+    if state != State::Ok {
+        check.pattern = Some(pattern);
+        check.advice = Some(advice);
+    }
+    check
+}
+
+type Found = Option<(State, String, String)>;
+
+/// Groups of phones of which (nearly) none ever comes.
+fn never_registers(groups: BTreeMap<String, (usize, usize)>, advice: &str) -> Found {
+    let bad: Vec<String> = groups
+        .into_iter()
+        .filter(|(_, (never, all))| *never >= FEW && percent(*never, *all) >= MANY_PERCENT)
+        .map(|(name, (never, all))| format!("{name}: {never} of {all} pushes that were taken brought no REGISTER"))
+        .collect();
+    (!bad.is_empty()).then(|| (State::Error, first_of(&bad, 5), advice.to_owned()))
+}
+
+fn no_token(parts: &[Part], evidence: &Evidence) -> Found {
+    let mut bad = evidence.unserved.clone();
+    let agents = groups(
+        parts,
+        Pattern::NoTokenOrApp,
+        |_| false,
+        |a| {
+            if a.without_token {
+                format!("registers without a push token: {}", Printable(&a.user_agent))
+            } else {
+                format!("no [[app]] for {}", app(a))
+            }
+        },
+    );
+    bad.extend(
+        agents
+            .into_iter()
+            .map(|(name, (times, _))| format!("{name} ({times} calls missed)")),
+    );
+    (!bad.is_empty()).then(|| {
+        let state = if evidence.unserved.is_empty() { State::Warning } else { State::Error };
+        let advice = "phones miss calls some minutes after the app was used last: the app has to put its token into the \
+                      Contact (RFC 8599 pn-*), and an [[app]] has to have credentials for it; a desk phone needs neither";
+        (state, first_of(&bad, 5), advice.to_owned())
+    })
+}
+
+/// What providers said in wakes, and to the doctor's own probes.
+fn told(parts: &[Part], pattern: Pattern, probed: &[String], state: State, advice: &str) -> Found {
+    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    for part in parts.iter().filter(|p| p.pattern == Some(pattern)) {
+        let reason = part.attempt.refused.as_ref().map_or("no answer", |(_, reason)| reason);
+        *reasons
+            .entry(format!("{}: {}", app(&part.attempt), Printable(reason)))
+            .or_default() += 1;
+    }
+    let mut bad: Vec<String> = probed.to_vec();
+    bad.extend(reasons.iter().map(|(reason, n)| format!("{reason} ({n} pushes)")));
+    let happened: usize = reasons.values().sum();
+    // A provider that was away once is no finding; refused credentials are at once.
+    let counts = !probed.is_empty() || happened >= FEW || (happened > 0 && pattern == Pattern::CredentialsRefused);
+    counts.then(|| (state, first_of(&bad, 5), advice.to_owned()))
+}
+
+fn stale(parts: &[Part]) -> Found {
+    let stale: Vec<&Attempt> = parts
+        .iter()
+        .filter(|p| p.pattern == Some(Pattern::StaleTokens))
+        .map(|p| &p.attempt)
+        .collect();
+    let bad = |a: &&&Attempt| a.set_aside.is_some() || matches!(a.refused, Some((Refusal::Bad, _)));
+    let wrong = stale.iter().filter(bad).count();
+    let pushed = parts.iter().filter(|p| p.attempt.pushes > 0).count();
+    // Apps are removed and installed anew all the time.
+    if wrong == 0 && (stale.len() < FEW || percent(stale.len(), pushed) < SOME_PERCENT) {
+        return None;
+    }
+    let mut devices: Vec<String> = stale.iter().map(|a| Printable(&a.device).to_string()).collect();
+    devices.sort_unstable();
+    devices.dedup();
+    let seen = format!(
+        "works for some: {} calls to tokens that are gone ({}) or refused ({wrong}), of {} devices: {}",
+        stale.len(),
+        stale.len() - wrong,
+        devices.len(),
+        first_of(&devices, 3)
+    );
+    let advice = "BadDeviceToken or DeviceTokenNotForTopic: builds from Xcode need provider apns.dev, those from TestFlight and \
+                  the App Store apns, and the topic has to be the app's; gone tokens: the app has to register with its new \
+                  token when it is installed anew";
+    Some((State::Warning, seen, advice.into()))
+}
+
+fn invite_fails(parts: &[Part], config: &Config) -> Found {
+    let groups = groups(
+        parts,
+        Pattern::InviteAfterRegisterFails,
+        |a| a.registered_ms.is_some(),
+        app_and_agent,
+    );
+    let bad: Vec<String> = groups
+        .into_iter()
+        .filter(|(_, (failed, all))| *failed >= FEW && percent(*failed, *all) >= SOME_PERCENT)
+        .map(|(name, (failed, all))| format!("{name}: {failed} of {all} INVITEs right after the REGISTER failed"))
+        .collect();
+    let settle = config.policy.settle_delay.as_millis();
+    let advice =
+        format!("the app registers before it can take a call: set wake.settle-delay (now {settle} ms) to 500ms more");
+    (!bad.is_empty()).then(|| (State::Warning, first_of(&bad, 5), advice))
+}
+
+fn late(parts: &[Part], config: &Config) -> Found {
+    let mut late: Vec<u64> = parts.iter().filter_map(|p| p.attempt.late_ms).collect();
+    let taken = parts.iter().filter(|p| p.attempt.accepted).count();
+    late.sort_unstable();
+    let most = late.get(late.len() * 90 / 100).or(late.last()).copied()?;
+    if late.len() < FEW || percent(late.len(), taken) < LATE_PERCENT {
+        return None;
+    }
+    let ms = |ms: u64| span(i64::try_from(ms).unwrap_or(i64::MAX));
+    let needed = config.policy.max_wait.as_secs() + most.div_ceil(1000);
+    let seen = format!(
+        "{} of {taken} phones registered when the call was over: by {} (median), {} (90 %)",
+        late.len(),
+        ms(late[late.len() / 2]),
+        ms(most)
+    );
+    let advice = format!(
+        "set wake.max-wait (now {} s) to {needed}s, and the caller's originate_timeout or call_timeout to no less",
+        config.policy.max_wait.as_secs()
+    );
+    Some((State::Warning, seen, advice))
+}

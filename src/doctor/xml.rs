@@ -1,0 +1,50 @@
+//! FreeSWITCH's own XML, as `xml_locate` and `sofia xmlstatus` print it.
+
+use quick_xml::Reader;
+use quick_xml::events::Event;
+
+/// One opening tag: its name and attributes.
+pub(super) struct Tag {
+    pub name: String,
+    attributes: Vec<(String, String)>,
+}
+
+impl Tag {
+    /// An attribute's value; empty when it is missing.
+    pub(super) fn attribute(&self, name: &str) -> &str {
+        let found = self.attributes.iter().find(|(n, _)| n == name);
+        found.map_or("", |(_, value)| value)
+    }
+}
+
+/// All opening tags, in order. What is no XML has none from where it stops being some.
+pub(super) fn tags(xml: &str) -> Vec<Tag> {
+    let mut reader = Reader::from_str(xml);
+    reader.config_mut().check_end_names = false;
+    let mut tags = Vec::new();
+    loop {
+        match reader.read_event() {
+            Ok(Event::Start(tag) | Event::Empty(tag)) => {
+                let attributes = tag.attributes().flatten().map(|a| {
+                    let value = quick_xml::escape::unescape(&a.value).map_or_else(|_| a.value.to_string(), Into::into);
+                    (a.key.as_ref().to_owned(), value)
+                });
+                tags.push(Tag {
+                    name: tag.name().as_ref().to_owned(),
+                    attributes: attributes.collect(),
+                });
+            }
+            Ok(Event::Eof) | Err(_) => return tags,
+            Ok(_) => {}
+        }
+    }
+}
+
+/// The texts of all elements of this name.
+pub(super) fn texts(xml: &str, element: &str) -> Vec<String> {
+    let (open, close) = (format!("<{element}>"), format!("</{element}>"));
+    let parts = xml.split(&open).skip(1);
+    parts
+        .filter_map(|part| Some(part.split_once(&close)?.0.trim().to_owned()))
+        .collect()
+}
