@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `command` | the command as an operator runs it |
 //! | `golden` | configurations, and what becomes of them |
+//! | `postgres` | tokens in a private PostgreSQL server |
 //! | `conf` | what is read of apn.conf.xml, well-formed or not |
 //! | `tokens` | which rows become which devices |
 //! | `store` | what the store takes, and what it keeps |
@@ -11,5 +12,6 @@
 mod command;
 mod conf;
 mod golden;
+mod postgres;
 mod store;
 mod tokens;

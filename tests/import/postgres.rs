@@ -1,0 +1,285 @@
+//! mod_apn's tokens in a real PostgreSQL: a private server, made for this test and gone after it.
+//!
+//! Without the server's programs (Debian: `postgresql`) these tests say so and check nothing.
+
+use std::net::TcpListener;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use fswake_test_support::tls::Authority;
+use rusqlite::Connection;
+
+use super::command::{Ran, fswake};
+
+/// PostgreSQL refuses to run as root.
+const NOBODY: u32 = 65534;
+const PASSWORD: &str = "p'a\\ss w0rd";
+
+/// A server with TLS and passwords; stopped when dropped.
+struct Server {
+    dir: tempfile::TempDir,
+    programs: PathBuf,
+    port: u16,
+}
+
+/// Where the server's programs are.
+fn programs() -> Option<PathBuf> {
+    static FOUND: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let find = || {
+        let on_path = std::env::var_os("PATH").unwrap_or_default();
+        let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+        let places = std::env::split_paths(&on_path).chain(versions.map(|v| v.path().join("bin")));
+        let found = places
+            .into_iter()
+            .find(|place| ["initdb", "pg_ctl", "postgres"].iter().all(|p| place.join(p).exists()));
+        if found.is_none() {
+            eprintln!("skipped: no PostgreSQL server is installed (Debian: apt-get install postgresql)");
+        }
+        found
+    };
+    FOUND.get_or_init(find).clone()
+}
+
+impl Server {
+    /// `None`: not installed.
+    fn start() -> Option<Self> {
+        let programs = programs()?;
+        let dir = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let server = Self { dir, programs, port };
+        let authority = Authority::default();
+        let (certificate, key) = authority.issue("localhost");
+        let password = format!("{PASSWORD}\n");
+        for (name, text) in [
+            ("ca.pem", authority.pem()),
+            ("server.crt", certificate),
+            ("server.key", key),
+            ("password", password),
+        ] {
+            std::fs::write(server.file(name), text).unwrap();
+            std::fs::set_permissions(server.file(name), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+            server.give(&server.file(name));
+        }
+        server.give(server.dir.path());
+        let passwords = format!("--pwfile={}", server.file("password").display());
+        server.run(
+            "initdb",
+            &[
+                "-D",
+                "data",
+                "-U",
+                "pbx",
+                "-A",
+                "scram-sha-256",
+                "-E",
+                "UTF8",
+                "--no-sync",
+                &passwords,
+            ],
+        );
+        let settings = format!(
+            "-k {dir} -p {port} -c listen_addresses=127.0.0.1 -c fsync=off -c ssl=on -c ssl_cert_file={dir}/server.crt \
+             -c ssl_key_file={dir}/server.key -c timezone=Asia/Dhaka",
+            dir = server.dir.path().display()
+        );
+        server.run("pg_ctl", &["-D", "data", "-w", "-l", "log", "-o", &settings, "start"]);
+        Some(server)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// To whom the server runs as, if that is not us.
+    fn give(&self, path: &Path) {
+        if is_root() {
+            chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+    }
+
+    fn run(&self, program: &str, args: &[&str]) {
+        let mut command = Command::new(self.programs.join(program));
+        command.args(args).current_dir(self.dir.path()).env("LC_ALL", "C.UTF-8");
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        if is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let status = command.status().unwrap();
+        assert!(
+            status.success(),
+            "{program}: {}",
+            std::fs::read_to_string(self.file("log")).unwrap_or_default()
+        );
+    }
+
+    /// Runs SQL, as mod_apn does.
+    fn sql(&self, sql: &str) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let dsn = fswake::postgres::Dsn::read(&self.dsn("host=127.0.0.1"), None).unwrap();
+            let client = fswake::postgres::connect(&dsn).await.unwrap();
+            client.batch_execute(sql).await.unwrap();
+        });
+    }
+
+    /// As FreeSWITCH's configuration has it.
+    fn dsn(&self, host: &str) -> String {
+        let password = PASSWORD.replace('\\', "\\\\").replace('\'', "\\'");
+        let port = self.port;
+        format!(
+            "pgsql://{host} port={port} dbname=postgres user=pbx password='{password}' options='-c client_min_messages=NOTICE'"
+        )
+    }
+
+    fn import(&self, state: &Path, dsn: &str) -> Ran {
+        let ran = fswake(state, &["import-mod-apn", "--store", "fswake.db", "--db", dsn]);
+        assert!(!format!("{ran:?}").contains("w0rd"), "{ran:?}");
+        ran
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.run("pg_ctl", &["-D", "data", "-m", "immediate", "-w", "stop"]);
+    }
+}
+
+fn is_root() -> bool {
+    std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap()) == 0
+}
+
+/// The table as mod_apn makes it, with rows as mod_apn writes them; the server's clock says UTC+6.
+const TABLE: &str = "CREATE TABLE push_tokens (id serial NOT NULL, token VARCHAR(255) NOT NULL, extension VARCHAR(255) NOT NULL,
+    realm VARCHAR(255) NOT NULL, app_id VARCHAR(255) NOT NULL, type VARCHAR(255) NOT NULL, platform VARCHAR(255) NOT NULL,
+    last_update timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP, CONSTRAINT push_tokens_pkey PRIMARY KEY (id));
+  INSERT INTO push_tokens (token, extension, realm, app_id, type, platform, last_update) VALUES
+    ('call-1001', '1001', 'pbx.example', 'com.example.phone', 'voip', 'iOS', '2026-11-20 06:00:00'),
+    ('chat-1001', '1001', 'pbx.example', 'com.example.phone', 'im', 'iOS', '2026-11-20 06:00:00'),
+    ('droid-1002', '1002', 'pbx.example', 'com.example.phone', 'voip', 'Android', '2026-11-20 06:00:00'),
+    ('droid-1002', '1002', 'pbx.example', 'com.example.phone', 'voip', 'Android', '2026-11-21 06:00:00'),
+    (repeat('x', 255), '1003', 'pbx.example', 'com.example.phone', 'voip', 'Android', '2026-11-21 06:00:00')";
+
+fn stored(state: &Path) -> Vec<(String, String, i64)> {
+    let db = Connection::open(state.join("fswake.db")).unwrap();
+    let mut query = db
+        .prepare("SELECT aor_user, token, last_seen FROM devices ORDER BY aor_user")
+        .unwrap();
+    let rows = query.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)));
+    rows.unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+#[test]
+fn tokens_are_copied_from_postgresql_and_a_second_run_changes_nothing() {
+    let Some(server) = Server::start() else { return };
+    server.sql(TABLE);
+    let state = tempfile::tempdir().unwrap();
+    // Midnight there: the server's time zone counts.
+    let expected = [
+        ("1001".to_owned(), "call-1001".to_owned(), 1_795_132_800),
+        ("1002".to_owned(), "droid-1002".to_owned(), 1_795_219_200),
+    ];
+    let (socket, port) = (server.dir.path().display(), server.port);
+    let password = "p'a%5Css%20w0rd";
+    let names = [
+        server.dsn("hostaddr=127.0.0.1"),
+        server.dsn("host=localhost"),
+        server.dsn(&format!("host={socket}")),
+        format!("postgresql://pbx:{password}@127.0.0.1:{port}/postgres"),
+        format!("postgresql://pbx:{password}@localhost:{port}/postgres?sslmode=disable&application_name=fswake"),
+    ];
+    for (n, name) in names.iter().enumerate() {
+        let ran = server.import(state.path(), name);
+        assert_eq!(ran.code, Some(0), "{name}: {}", ran.stderr);
+        assert_eq!(stored(state.path()), expected, "{name}");
+        let said = if n == 0 {
+            "has 2 new devices, 0 renewed"
+        } else {
+            "nothing to change, 2 devices are known"
+        };
+        assert!(ran.stderr.contains(said), "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains("1 duplicates merged, 0 mended, 1 rows refused"),
+            "{}",
+            ran.stderr
+        );
+        assert!(
+            ran.stderr.contains("row 5 of 1003@pbx.example, token "),
+            "{}",
+            ran.stderr
+        );
+    }
+    server.sql("UPDATE push_tokens SET last_update = '2026-11-22 06:00:00' WHERE extension = '1001' AND type = 'im'");
+    let ran = server.import(state.path(), &names[0]);
+    assert!(
+        ran.stderr.contains("has 0 new devices, 1 renewed, 1 known"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(stored(state.path())[0].2, 1_795_305_600);
+}
+
+#[test]
+fn postgresql_is_who_it_should_be_where_tls_is_asked_for() {
+    let Some(server) = Server::start() else { return };
+    server.sql(TABLE);
+    let state = tempfile::tempdir().unwrap();
+    let ca = server.file("ca.pem");
+    // Only what the server's user and we may read.
+    let trusted = format!(
+        "{} sslmode=verify-full sslrootcert={}",
+        server.dsn("host=localhost"),
+        ca.display()
+    );
+    let ran = server.import(state.path(), &trusted);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let other_name = trusted.replace("host=localhost", "host=localhost.localdomain hostaddr=127.0.0.1");
+    let unknown = format!("{} sslmode=require", server.dsn("host=localhost"));
+    for name in [other_name, unknown] {
+        let ran = server.import(state.path(), &name);
+        assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+        assert!(ran.stderr.contains("certificate"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn postgresql_that_does_not_let_us_read_is_named() {
+    let Some(server) = Server::start() else { return };
+    let state = tempfile::tempdir().unwrap();
+    let wrong = server.dsn("host=127.0.0.1").replace("p\\'a", "x");
+    for (name, said) in [
+        (server.dsn("host=127.0.0.1"), "relation \"push_tokens\" does not exist"),
+        (wrong, "password authentication failed for user \"pbx\""),
+        (
+            server.dsn("host=127.0.0.1").replace("dbname=postgres", "dbname=pbx"),
+            "database \"pbx\" does not exist",
+        ),
+    ] {
+        let ran = server.import(state.path(), &name);
+        assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+        assert!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
+        assert!(!state.path().join("fswake.db").exists());
+    }
+}
+
+#[test]
+fn postgresql_password_can_come_from_the_environment() {
+    let Some(server) = Server::start() else { return };
+    server.sql(TABLE);
+    let state = tempfile::tempdir().unwrap();
+    let name = format!("postgresql://pbx@127.0.0.1:{}/postgres", server.port);
+    let output = Command::new(env!("CARGO_BIN_EXE_fswake"))
+        .args(["import-mod-apn", "--store", "fswake.db", "--db", &name])
+        .current_dir(state.path())
+        .env_clear()
+        .env("PGPASSWORD", PASSWORD)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(stored(state.path()).len(), 2);
+}
