@@ -9,6 +9,7 @@
 
 mod app;
 mod check;
+mod contact;
 mod error;
 mod http;
 mod profile;

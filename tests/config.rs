@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fswake::config::{Config, EXAMPLE, Environment, LogFormat};
+use fswake::contact::{ParamSet, Pattern};
 use fswake::engine::policy::{AppPolicy, Decline, OnUnregister, Policy};
 use fswake::push::app::{App, Credentials, PayloadStyle};
 use fswake::push::http::BodyTemplate;
@@ -331,6 +332,22 @@ fn every_mistake_is_shown_with_file_key_value_and_what_is_allowed() {
         (
             "[[contact.params]]\nvoip-token = 'a;b'",
             r#"contact.params[1].voip-token: "a;b": the name of a URI parameter: letters, digits and - _ . ! ~ * ' +"#,
+        ),
+        (
+            "[[contact.params]]\nvoip-token = ''",
+            r#"contact.params[1].voip-token: "": the name of a URI parameter: letters, digits and - _ . ! ~ * ' +"#,
+        ),
+        (
+            "[[contact.params]]\nuser-agent-regex = 'a(b'",
+            r#"contact.params[1].user-agent-regex: "a(b": a regular expression: error: unclosed group"#,
+        ),
+        (
+            "[[contact.params]]\nprovider = ''",
+            r#"contact.params[1].provider: "": "apns", "apns.dev", "fcm", or another provider's name"#,
+        ),
+        (
+            "[[contact.params]]\n[[contact.params]]\nplatforms = { x = 'a b' }",
+            r#"contact.params[2].platforms."x": "a b": "apns", "apns.dev", "fcm", or another provider's name"#,
         ),
         ("[store]\npath = ''", r#"store.path: "": the name of a file"#),
         (
@@ -722,4 +739,29 @@ fn every_mistake_in_a_profile_is_shown_with_app_profile_and_key() {
         Place::with("[[app]]\nname = 'a'\nprovider = 'fcm'\nproviders = ['fcm']\nservice-account-file = 'fswake.toml'")
             .error();
     assert!(apple.contains("app.a.providers: [\"fcm\"]: with provider"), "{apple}");
+}
+
+#[test]
+fn names_of_parameters_are_mod_apns_unless_a_set_says_otherwise() {
+    let config = Place::with(
+        "[[contact.params]]\nuser-agent = 'acme'\nuser-agent-regex = '^A'\nvoip-token = 'PN-Tok'\nim-token = ''\n\
+         platforms = { Apple = 'apns.dev' }\nprovider = 'FCM'\n[[contact.params]]",
+    )
+    .load();
+    let [first, second] = &config.contact.names.0[..] else {
+        panic!("{config:?}")
+    };
+    assert_eq!(
+        *first,
+        ParamSet {
+            user_agent: Some("acme".into()),
+            user_agent_regex: Some(Pattern::parse("^A").unwrap()),
+            voip_token: "pn-tok".into(),
+            im_token: None,
+            platforms: vec![("apple".into(), Provider::ApnsSandbox)],
+            provider: Some(Provider::Fcm),
+            ..ParamSet::mod_apn()
+        }
+    );
+    assert_eq!(*second, ParamSet::mod_apn());
 }

@@ -10,7 +10,6 @@ use super::error::In;
 use super::{
     Config, ConfigError, Environment, FreeSwitch, Listen, LogConfig, LogFormat, StoreConfig, app, http, raw, text,
 };
-use crate::contact::{ContactRules, ParamNames, ParamSet};
 use crate::engine::policy::{Decline, OnUnregister, Policy};
 use crate::types::Secret;
 
@@ -46,7 +45,7 @@ pub(super) fn config(raw: raw::Raw, file: Option<&Path>, env: &Environment) -> C
         freeswitch: freeswitch(at, files, raw.freeswitch)?,
         listen: listen(at, raw.listen)?,
         policy,
-        contact: contact(at, raw.contact)?,
+        contact: super::contact::rules(at, raw.contact)?,
         store: StoreConfig {
             path: store_path(at, raw.store.path, env)?,
             journal_keep: duration(
@@ -217,39 +216,6 @@ pub(super) fn list<T: std::str::FromStr>(at: In<'_>, key: &str, written: &[Strin
     }
     let parse = |text: &String| text.parse().map_err(|_| at.wrong(key, text, allowed));
     written.iter().map(parse).collect()
-}
-
-fn contact(at: In<'_>, raw: raw::Contact) -> Checked<ContactRules> {
-    let sets = raw.params.unwrap_or_else(|| vec![raw::Params::default()]);
-    let set = |(n, set): (usize, raw::Params)| {
-        let name = |key: &str, written: Option<String>, mod_apn: &str| {
-            let name = written.unwrap_or_else(|| mod_apn.into());
-            if name.is_empty()
-                || !name
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b"-_.!~*'+".contains(&b))
-            {
-                let key = format!("contact.params[{}].{key}", n + 1);
-                return Err(at.wrong(
-                    &key,
-                    name,
-                    "the name of a URI parameter: letters, digits and - _ . ! ~ * ' +",
-                ));
-            }
-            Ok(name.to_ascii_lowercase())
-        };
-        Ok(ParamSet {
-            user_agent: set.user_agent.filter(|agent| !agent.is_empty()),
-            voip_token: name("voip-token", set.voip_token, "pn-voip-tok")?,
-            im_token: Some(name("im-token", set.im_token, "pn-im-tok")?),
-            app_id: Some(name("app-id", set.app_id, "app-id")?),
-            platform: Some(name("platform", set.platform, "pn-platform")?),
-        })
-    };
-    Ok(ContactRules {
-        strip_push: raw.strip_push_params.unwrap_or(true),
-        names: ParamNames(sets.into_iter().enumerate().map(set).collect::<Checked<_>>()?),
-    })
 }
 
 fn store_path(at: In<'_>, path: Option<String>, env: &Environment) -> Checked<PathBuf> {

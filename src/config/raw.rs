@@ -72,10 +72,13 @@ pub(super) struct Contact {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Params {
     pub user_agent: Option<String>,
+    pub user_agent_regex: Option<String>,
     pub voip_token: Option<String>,
     pub im_token: Option<String>,
     pub app_id: Option<String>,
     pub platform: Option<String>,
+    pub platforms: BTreeMap<String, String>,
+    pub provider: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

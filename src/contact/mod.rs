@@ -27,7 +27,7 @@ use thiserror::Error;
 
 use crate::types::PushParams;
 
-pub use names::{ContactRules, ParamNames, ParamSet};
+pub use names::{ContactRules, ParamNames, ParamSet, Pattern};
 pub use network::{NetworkHint, Transport};
 pub use push::{decode, provider_of_platform};
 pub use uri::{Scheme, Uri};

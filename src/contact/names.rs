@@ -1,34 +1,89 @@
 //! Names of push parameters from before RFC 8599, and those that an operator adds.
 
+use regex::Regex;
+
+use crate::types::Provider;
+
 /// One app's (or module's) names for its push parameters. All names are compared without case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParamSet {
     /// Only for phones whose `User-Agent` contains this, without case; `None` for every phone.
     pub user_agent: Option<String>,
+    /// Only for phones whose `User-Agent` matches this; `None` for every phone.
+    pub user_agent_regex: Option<Pattern>,
     /// The parameter with the token for calls.
     pub voip_token: String,
     /// The parameter with the token for messages.
     pub im_token: Option<String>,
     /// The parameter with the app's name.
     pub app_id: Option<String>,
-    /// The parameter with the platform: `iOS`, `Android`, or a provider's name.
+    /// The parameter with the platform: `iOS`, `Android`, a provider's name, or a word of [`ParamSet::platforms`].
     pub platform: Option<String>,
+    /// What the app's own words for platforms (lower case) mean.
+    pub platforms: Vec<(String, Provider)>,
+    /// The provider of phones that name no platform.
+    pub provider: Option<Provider>,
 }
+
+/// A regular expression; equal to another that is written the same.
+#[derive(Clone, Debug)]
+pub struct Pattern(Regex);
+
+impl Pattern {
+    /// Reads one. Matching takes time in proportion to the text, whatever both hold.
+    ///
+    /// # Errors
+    /// What is wrong with it, on one line.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        Regex::new(text).map(Self).map_err(|error| {
+            let text = error.to_string();
+            text.lines().last().unwrap_or_default().trim().to_owned()
+        })
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl Eq for Pattern {}
 
 impl ParamSet {
     /// The names that mod_apn reads in its default configuration.
     pub fn mod_apn() -> Self {
         Self {
             user_agent: None,
+            user_agent_regex: None,
             voip_token: "pn-voip-tok".to_owned(),
             im_token: Some("pn-im-tok".to_owned()),
             app_id: Some("app-id".to_owned()),
             platform: Some("pn-platform".to_owned()),
+            platforms: Vec::new(),
+            provider: None,
         }
+    }
+
+    /// The provider that a platform stands for in this set, if the operator said so.
+    pub(super) fn provider_of(&self, platform: Option<&str>) -> Option<Provider> {
+        let Some(platform) = platform else {
+            return self.provider.clone();
+        };
+        let own = self
+            .platforms
+            .iter()
+            .find(|(word, _)| word.eq_ignore_ascii_case(platform));
+        own.map(|(_, provider)| provider.clone())
     }
 
     /// Whether the set is meant for phones with this `User-Agent`.
     pub(super) fn is_for(&self, user_agent: &str) -> bool {
+        if let Some(Pattern(regex)) = &self.user_agent_regex
+            && !regex.is_match(user_agent)
+        {
+            return false;
+        }
         let Some(wanted) = &self.user_agent else { return true };
         let (wanted, given) = (wanted.as_bytes(), user_agent.as_bytes());
         wanted.is_empty()

@@ -157,7 +157,9 @@ fn named_set(uri: &Uri, set: &ParamSet, voip: Given<'_>, im: Given<'_>, warnings
         return None;
     };
     Some(PushParams {
-        provider: platform_provider(platform.as_deref(), token, warnings),
+        provider: set
+            .provider_of(platform.as_deref())
+            .unwrap_or_else(|| platform_provider(platform.as_deref(), token, warnings)),
         app: app.into(),
         team: None,
         call_token: voip.map(PushToken::new),

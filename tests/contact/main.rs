@@ -4,6 +4,7 @@
 
 mod captured;
 mod hostile;
+mod names;
 mod odd_shapes;
 mod shapes;
 
@@ -181,6 +182,7 @@ fn operators_names_are_used_for_their_user_agent_and_stripped_for_all() {
             im_token: None,
             app_id: Some("x-app".to_owned()),
             platform: Some("x-os".to_owned()),
+            ..fswake::contact::ParamSet::mod_apn()
         },
     );
     let text = "<sip:1@h;x-tok=abc;X-APP=com.acme;x-os=Android>";
