@@ -12,6 +12,7 @@
 //! | `hostile` | text from the network that would like to be a command |
 //! | `reload` | credentials and configuration that change while it runs |
 //! | `setup` | mistakes of configuration, and apps that nobody configured |
+//! | `import` | what came from mod_apn |
 //! | `harness` | the stage of every test |
 //!
 //! Every test ends with the stage's own checks: FreeSWITCH was sent nothing that it would not have understood, and no
@@ -23,6 +24,7 @@ mod drain;
 mod fail_open;
 mod harness;
 mod hostile;
+mod import;
 mod outcomes;
 mod reload;
 mod setup;
