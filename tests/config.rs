@@ -765,3 +765,26 @@ fn names_of_parameters_are_mod_apns_unless_a_set_says_otherwise() {
     );
     assert_eq!(*second, ParamSet::mod_apn());
 }
+
+#[test]
+fn configurations_in_the_documents_are_good() {
+    for (document, blocks) in [("README.md", 1), ("docs/PAYLOADS.md", 2)] {
+        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(document)).unwrap();
+        let configurations: Vec<_> = text
+            .split("```toml\n")
+            .skip(1)
+            .map(|rest| rest.split("```").next().unwrap())
+            .collect();
+        assert!(configurations.len() >= blocks, "{document}");
+        for configuration in configurations {
+            let place = Place::with(configuration);
+            for line in configuration.lines() {
+                let file = line
+                    .split_once("file = \"")
+                    .and_then(|(_, rest)| rest.split('"').next());
+                file.into_iter().for_each(|file| place.write(file, "secret"));
+            }
+            place.load();
+        }
+    }
+}

@@ -9,6 +9,7 @@
 //! | `crash` | what happens to calls when fswake itself is killed, or the caller hangs up |
 //! | `drain` | stopping, and what systemd hears |
 //! | `bad_peers` | strangers on the port for held calls |
+//! | `gateway` | phones that are woken through an operator's gateway, and by parameters of the operator's names |
 //! | `hostile` | text from the network that would like to be a command |
 //! | `reload` | credentials and configuration that change while it runs |
 //! | `setup` | mistakes of configuration, and apps that nobody configured |
@@ -22,6 +23,7 @@ mod bad_peers;
 mod crash;
 mod drain;
 mod fail_open;
+mod gateway;
 mod harness;
 mod hostile;
 mod import;
