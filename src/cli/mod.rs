@@ -4,6 +4,7 @@ mod apps;
 mod calls;
 mod check;
 mod client;
+mod completions;
 mod devices;
 mod doctor;
 mod import_mod_apn;
@@ -45,6 +46,17 @@ enum Command {
     Run,
     /// Check the configuration and every file that it names
     Check,
+    /// Print completions for a shell, to be put where it looks for them
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual pages: all of them into a directory, or that of the whole to stdout
+    #[command(hide = true)]
+    Man {
+        /// An existing directory, for fswake.1, fswake-run.1 and so on
+        directory: Option<PathBuf>,
+    },
     /// List the devices that are known, show one, or forget one; asks the running daemon
     Devices(devices::Devices),
     /// Show the calls that are held now; asks the running daemon

@@ -1,0 +1,116 @@
+//! `fswake devices`, `calls`, `apps`: they ask the running daemon.
+
+use std::process::Output;
+
+use fswake_test_support::freeswitch::*;
+
+use crate::Site;
+use crate::harness::*;
+
+/// Runs a subcommand with the address that the daemon has chosen.
+async fn fswake(stage: &Stage, site: &Site, args: &[&str]) -> Output {
+    let file = stage.dir.path().join("client.toml");
+    let token = stage.dir.path().join("token");
+    let token = if token.exists() { "token-file = 'token'" } else { "" };
+    std::fs::write(&file, format!("[http]\naddresses = ['{}']\n{token}\n", site.address)).unwrap();
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_fswake"));
+    command.arg("--config").arg(file).args(args).env_clear().kill_on_drop(true);
+    soon("end of the command", command.output()).await.unwrap()
+}
+
+fn out(output: &Output) -> String {
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(0));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[tokio::test]
+async fn devices_calls_and_apps_are_shown_as_tables_and_as_json() {
+    let mut stage = Stage::new().await;
+    std::fs::write(stage.dir.path().join("token"), "correct-horse-battery-staple\n").unwrap();
+    stage.set("http.token-file", "token");
+    stage.set("wake.max-wait", "60s");
+    let daemon = stage.start().await;
+    let site = Site::of(&daemon).await;
+    let phone = stage.iphone("1001");
+    daemon.asleep(&phone).await;
+    stage.stored(1).await;
+
+    let list = out(&fswake(&stage, &site, &["devices"]).await);
+    let line = list.lines().nth(1).unwrap();
+    assert!(line.contains("1001@fs.test") && line.contains("ios") && line.ends_with("ok"), "{list}");
+    let id = line.split(' ').next().unwrap();
+    assert_eq!(out(&fswake(&stage, &site, &["devices", "list", "1001@fs.test"]).await), list);
+    let json = out(&fswake(&stage, &site, &["devices", "list", "--json"]).await);
+    let device: serde_json::Value = serde_json::from_str(json.trim()).unwrap();
+    assert_eq!(device["id"], id);
+    let shown = out(&fswake(&stage, &site, &["devices", "show", id]).await);
+    assert!(shown.contains("call token"), "{shown}");
+
+    let apps = out(&fswake(&stage, &site, &["apps"]).await);
+    assert!(apps.lines().nth(1).is_some_and(|l| l.contains("signing-key")), "{apps}");
+
+    assert_eq!(out(&fswake(&stage, &site, &["calls"]).await).lines().count(), 1);
+    let call = Call::to(daemon.address, "1001", DOMAIN).from("+15550100", "\u{1b}[2Jclear");
+    let _held = stage.fs.call(&call);
+    stage.push().await;
+    let calls = out(&fswake(&stage, &site, &["calls"]).await);
+    assert!(calls.contains("+15550100") && calls.contains("pushed"), "{calls}");
+    let json: serde_json::Value = serde_json::from_str(&out(&fswake(&stage, &site, &["calls", "--json"]).await)).unwrap();
+    assert_eq!(json["calls"][0]["aor"], "1001@fs.test");
+
+    let gone = out(&fswake(&stage, &site, &["devices", "forget", id]).await);
+    assert_eq!(gone, format!("forgotten: {id}\n"));
+    stage.stored(0).await;
+    let again = fswake(&stage, &site, &["devices", "forget", id]).await;
+    assert_eq!(again.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&again.stderr), "fswake: no such device\n");
+}
+
+#[tokio::test]
+async fn following_prints_each_change_and_the_end() {
+    use tokio::io::{AsyncBufReadExt, BufReader};
+
+    let mut stage = Stage::new().await;
+    stage.set("wake.max-wait", "60s");
+    let daemon = stage.start().await;
+    let site = Site::of(&daemon).await;
+    let phone = stage.iphone("1001");
+    daemon.asleep(&phone).await;
+    let file = stage.dir.path().join("client.toml");
+    std::fs::write(&file, format!("[http]\naddresses = ['{}']\n", site.address)).unwrap();
+    let mut follow = tokio::process::Command::new(env!("CARGO_BIN_EXE_fswake"))
+        .arg("--config")
+        .arg(file)
+        .args(["calls", "--follow"])
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines();
+    let held = stage.call(&daemon, "1001");
+    let line = soon("line", lines.next_line()).await.unwrap().unwrap();
+    assert!(line.contains("1001@fs.test") && line.contains("held"), "{line}");
+    held.caller_hangs_up();
+    soon("the end", async {
+        while !lines.next_line().await.unwrap().unwrap().ends_with("over") {}
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn daemon_that_does_not_run_is_said_with_a_hint() {
+    let stage = Stage::new().await;
+    let address = {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        taken.local_addr().unwrap()
+    };
+    let site = Site {
+        address,
+        http: reqwest::Client::new(),
+    };
+    let output = fswake(&stage, &site, &["calls"]).await;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr.contains(&format!("no daemon at {address}")) && stderr.contains("hint: "), "{stderr}");
+}

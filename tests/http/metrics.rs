@@ -1,0 +1,204 @@
+//! What is counted, and that docs, dashboard and alerts speak of nothing else.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use fswake::metrics::Name;
+use fswake_test_support::freeswitch::*;
+use fswake_test_support::http2::Fault;
+use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+
+use crate::Site;
+use crate::harness::*;
+
+const ANSWERS: Behaviour = Behaviour::Rings(Duration::ZERO, Some(Duration::from_millis(50)));
+
+fn read(file: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
+}
+
+/// Every word that begins as our metrics do.
+fn names_in(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let ours = words.filter(|w| w.starts_with("fswake_"));
+    ours.map(|w| {
+        let is_known = |w: &str| Name::ALL.iter().any(|n| n.as_str() == w);
+        let stem = ["_bucket", "_count", "_sum"].iter().find_map(|end| w.strip_suffix(end));
+        stem.filter(|stem| !is_known(w) && is_known(stem)).unwrap_or(w).to_owned()
+    })
+    .collect()
+}
+
+fn all() -> BTreeSet<String> {
+    Name::ALL.iter().map(|n| n.as_str().to_owned()).collect()
+}
+
+#[test]
+fn every_metric_is_documented_and_no_other() {
+    assert_eq!(names_in(&read("docs/METRICS.md")), all());
+}
+
+#[test]
+fn dashboard_and_alerts_ask_for_metrics_that_exist() {
+    let alerts = names_in(&read("docs/alerts.yml"));
+    let board: Value = serde_json::from_str(&read("docs/grafana.json")).unwrap();
+    let panels = board["panels"].as_array().unwrap();
+    let mut ids = BTreeSet::new();
+    let mut asked = BTreeSet::new();
+    for panel in panels {
+        assert!(ids.insert(panel["id"].as_u64().unwrap()), "{panel}: an id twice");
+        let place = &panel["gridPos"];
+        let (x, w) = (place["x"].as_u64().unwrap(), place["w"].as_u64().unwrap());
+        assert!(x + w <= 24, "{panel}: wider than the dashboard");
+        if panel["type"] == "row" {
+            continue;
+        }
+        assert!(panel["title"].is_string() && panel["datasource"]["uid"] == "${datasource}", "{panel}");
+        let targets = panel["targets"].as_array().unwrap();
+        assert!(!targets.is_empty(), "{panel}");
+        for target in targets {
+            let names = names_in(target["expr"].as_str().unwrap());
+            assert!(!names.is_empty(), "{target}");
+            asked.extend(names);
+        }
+    }
+    for name in alerts.iter().chain(&asked) {
+        assert!(all().contains(name), "{name} does not exist");
+    }
+    assert!(asked.len() > 20 && alerts.len() >= 7, "{asked:?} {alerts:?}");
+    let variables = board["templating"]["list"].as_array().unwrap();
+    for (variable, kind) in variables.iter().zip(["datasource", "query"]) {
+        assert_eq!(variable["type"], kind);
+    }
+}
+
+/// `promtool` of Debian's package prometheus; CI installs it.
+fn promtool() -> Option<&'static str> {
+    let found = std::process::Command::new("promtool").arg("--version").output().is_ok();
+    if !found {
+        assert!(std::env::var_os("CI").is_none(), "promtool is missing: .ci/run installs it");
+        eprintln!("skipped: promtool is not installed (Debian's package prometheus)");
+    }
+    found.then_some("promtool")
+}
+
+#[test]
+fn promtool_accepts_the_alerts() {
+    let Some(promtool) = promtool() else { return };
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/alerts.yml");
+    let output = std::process::Command::new(promtool).args(["check", "rules"]).arg(file).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test]
+async fn every_series_exists_from_the_start_and_promtool_finds_no_fault() {
+    let stage = Stage::with_android().await;
+    let daemon = stage.start_alone().await;
+    let site = Site::of(&daemon).await;
+    let (_, text) = site.get("/metrics").await;
+    for name in Name::ALL {
+        if *name == Name::CertificateDays {
+            // Neither app has a certificate.
+            continue;
+        }
+        let name = name.as_str();
+        let is_there = text.lines().any(|l| !l.starts_with('#') && l.starts_with(name));
+        assert!(is_there, "{name} is missing");
+    }
+    for series in [
+        r#"fswake_pushes_total{app="android",provider="fcm",kind="call",result="token-gone"}"#,
+        r#"fswake_pushes_total{app="ios",provider="apns",kind="missed-call",result="exhausted"}"#,
+        r#"fswake_wakes_total{app="ios",provider="apns",result="bounced"}"#,
+        r#"fswake_calls_total{callee="desk",result="connected"}"#,
+        r#"fswake_app_problem{app="ios",provider="apns",problem="refused"}"#,
+        r#"fswake_push_to_register_seconds_bucket{le="60.0",app="ios",provider="apns"}"#,
+    ] {
+        site.counts(series, 0.0).await;
+    }
+    let Some(promtool) = promtool() else { return };
+    let mut check = tokio::process::Command::new(promtool)
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = check.stdin.take().unwrap();
+    input.write_all(text.as_bytes()).await.unwrap();
+    drop(input);
+    let output = check.wait_with_output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test]
+async fn wake_that_is_answered_is_counted_from_call_to_invite() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let site = Site::of(&daemon).await;
+    site.counts("fswake_esl_up", 1.0).await;
+    let phone = stage.iphone("1001");
+    phone.set_behaviour(ANSWERS);
+    daemon.asleep(&phone).await;
+    let held = stage.call(&daemon, "1001");
+    stage.push().await;
+    site.counts("fswake_held_calls", 1.0).await;
+    phone.wake();
+    held.wait_bridged().await;
+    daemon.summary().await;
+    for series in [
+        r#"fswake_calls_total{callee="mobile",result="connected"}"#,
+        r#"fswake_wakes_total{app="ios",provider="apns",result="answered"}"#,
+        r#"fswake_pushes_total{app="ios",provider="apns",kind="call",result="accepted"}"#,
+        r#"fswake_push_to_register_seconds_count{app="ios",provider="apns"}"#,
+        r#"fswake_hold_seconds_count{result="connected"}"#,
+        "fswake_call_to_push_seconds_count",
+        "fswake_register_to_invite_seconds_count",
+        "fswake_devices",
+    ] {
+        site.counts(series, 1.0).await;
+    }
+    assert!(site.metric(r#"fswake_registrations_total{push="yes"}"#).await > 1.5);
+    site.counts("fswake_held_calls", 0.0).await;
+}
+
+#[tokio::test]
+async fn phone_that_never_comes_is_a_bounce_and_one_that_comes_late_is_measured() {
+    let mut stage = Stage::new().await;
+    stage.set("wake.max-wait", "1s");
+    let daemon = stage.start().await;
+    let site = Site::of(&daemon).await;
+    let phone = stage.iphone("1001");
+    daemon.asleep(&phone).await;
+    let held = stage.call(&daemon, "1001");
+    soon("release", held.outcome()).await;
+    daemon.summary().await;
+    let bounced = r#"fswake_wakes_total{app="ios",provider="apns",result="bounced"}"#;
+    site.counts(bounced, 1.0).await;
+    let late = r#"fswake_late_registration_seconds_count{app="ios",provider="apns"}"#;
+    site.counts(late, 0.0).await;
+    daemon.registered(&phone).await;
+    site.counts(late, 1.0).await;
+}
+
+#[tokio::test]
+async fn refused_token_is_counted_by_its_class_and_the_wake_as_refused() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let site = Site::of(&daemon).await;
+    let phone = stage.iphone("1001");
+    daemon.asleep(&phone).await;
+    stage.apns.faults.next(Fault::apns(400, "BadDeviceToken"));
+    let held = stage.call(&daemon, "1001");
+    soon("release", held.outcome()).await;
+    daemon.summary().await;
+    for series in [
+        r#"fswake_pushes_total{app="ios",provider="apns",kind="call",result="token-bad"}"#,
+        r#"fswake_wakes_total{app="ios",provider="apns",result="refused"}"#,
+        r#"fswake_calls_total{callee="mobile",result="unreachable"}"#,
+    ] {
+        site.counts(series, 1.0).await;
+    }
+}
