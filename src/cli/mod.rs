@@ -75,20 +75,20 @@ impl Cli {
     /// Runs the subcommand.
     pub fn run(self) -> anyhow::Result<()> {
         let env = Environment::of_process();
-        // It may be what makes the configuration.
-        if let Command::ImportModApn(args) = self.command {
-            return import_mod_apn::import(&args, self.config.as_deref(), &env);
-        }
-        let config = Config::load(self.config.as_deref(), &env)?;
+        let file = self.config.as_deref();
+        let config = || Config::load(file, &env);
         match self.command {
-            Command::Run => run::run(config),
-            Command::Check => check::check(&config),
-            Command::Devices(args) => devices::devices(&config, &args),
-            Command::Calls(args) => calls::calls(&config, &args),
-            Command::Apps(args) => apps::apps(&config, &args),
-            Command::Doctor(args) => doctor::doctor(&config, &args),
-            Command::Trace(args) => trace::trace(&config, &args),
-            Command::ImportModApn(_) => Ok(()),
+            // These need no configuration, or make it.
+            Command::Completions { shell } => completions::completions(shell),
+            Command::Man { directory } => completions::man(directory.as_deref()),
+            Command::ImportModApn(args) => import_mod_apn::import(&args, file, &env),
+            Command::Run => run::run(config()?),
+            Command::Check => check::check(&config()?),
+            Command::Devices(args) => devices::devices(&config()?, &args),
+            Command::Calls(args) => calls::calls(&config()?, &args),
+            Command::Apps(args) => apps::apps(&config()?, &args),
+            Command::Doctor(args) => doctor::doctor(&config()?, &args),
+            Command::Trace(args) => trace::trace(&config()?, &args),
         }
     }
 }

@@ -9,7 +9,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::harness::*;
-use crate::{Site, schema};
+use crate::schema;
+use crate::site::Site;
 
 const RINGS: Behaviour = Behaviour::Rings(Duration::ZERO, None);
 /// A caller who would like to be markup.
@@ -36,7 +37,10 @@ async fn checked(site: &Site, method: Method, route: &str, path: &str, body: Opt
     }
     let response = request.send().await.unwrap();
     let status = response.status().as_u16();
-    let is = response.headers().get("content-type").map(|v| v.to_str().unwrap().to_owned());
+    let is = response
+        .headers()
+        .get("content-type")
+        .map(|v| v.to_str().unwrap().to_owned());
     let text = response.text().await.unwrap();
     let document = document();
     if status == 204 {
@@ -44,7 +48,10 @@ async fn checked(site: &Site, method: Method, route: &str, path: &str, body: Opt
         return (status, Value::Null);
     }
     let (kind, wanted) = answer(&document, &method.as_str().to_lowercase(), route, status);
-    assert!(is.as_deref().is_some_and(|is| is.starts_with(kind)), "{path}: {is:?}, not {kind}");
+    assert!(
+        is.as_deref().is_some_and(|is| is.starts_with(kind)),
+        "{path}: {is:?}, not {kind}"
+    );
     let value = if kind == "text/plain" {
         Value::String(text)
     } else {
@@ -97,13 +104,19 @@ async fn every_answer_is_as_the_document_says_with_calls_devices_and_wakes() {
 
     let (_, calls) = get("/v1/calls", "/v1/calls".into()).await;
     let shown = &calls["calls"][0];
-    assert_eq!((&shown["aor"], &shown["caller_name"]), (&json!("1001@fs.test"), &json!(SCRIPT)));
+    assert_eq!(
+        (&shown["aor"], &shown["caller_name"]),
+        (&json!("1001@fs.test"), &json!(SCRIPT))
+    );
     assert_eq!(shown["devices"][0]["state"], "pushed");
     let id = shown["devices"][0]["id"].as_str().unwrap().to_owned();
 
     let (_, devices) = get("/v1/devices", "/v1/devices".into()).await;
     let device = &devices["devices"][0];
-    assert_eq!((device["id"].as_str(), &device["served_by"]), (Some(&*id), &json!("ios")));
+    assert_eq!(
+        (device["id"].as_str(), &device["served_by"]),
+        (Some(&*id), &json!("ios"))
+    );
     let (_, of_user) = get("/v1/devices", "/v1/devices?aor=1001@FS.TEST".into()).await;
     assert_eq!(of_user["devices"][0]["id"].as_str(), Some(&*id));
     let (_, nobody) = get("/v1/devices", "/v1/devices?aor=nobody@fs.test".into()).await;
@@ -112,17 +125,32 @@ async fn every_answer_is_as_the_document_says_with_calls_devices_and_wakes() {
     get("/v1/devices/{id}", path.clone()).await;
 
     phone.wake();
-    site.until("/v1/calls", |v| v["calls"][0]["devices"][0]["state"] == "ringing").await;
+    site.until("/v1/calls", |v| v["calls"][0]["devices"][0]["state"] == "ringing")
+        .await;
     let (_, awake) = get("/v1/devices/{id}", path.clone()).await;
     assert_eq!(awake["bindings"].as_array().unwrap().len(), 1, "{awake}");
     held.caller_hangs_up();
-    let wakes = site.until("/v1/wakes", |v| v["wakes"][0]["result"] == "abandoned").await;
+    let wakes = site
+        .until("/v1/wakes", |v| v["wakes"][0]["result"] == "abandoned")
+        .await;
     let (_, page) = get("/v1/wakes", "/v1/wakes?limit=1".into()).await;
     assert_eq!(page["wakes"][0], wakes["wakes"][0]);
     let call_id = page["wakes"][0]["call"].as_str().unwrap().to_owned();
     let (_, timeline) = get("/v1/wakes/{call}", format!("/v1/wakes/{call_id}")).await;
-    let steps: Vec<_> = timeline["steps"].as_array().unwrap().iter().map(|s| s["step"].as_str().unwrap()).collect();
-    for step in ["call-held", "push-sent", "push-accepted", "device-registered", "leg-ringing", "call-over"] {
+    let steps: Vec<_> = timeline["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| s["step"].as_str().unwrap())
+        .collect();
+    for step in [
+        "call-held",
+        "push-sent",
+        "push-accepted",
+        "device-registered",
+        "leg-ringing",
+        "call-over",
+    ] {
         assert!(steps.contains(&step), "{step} is not among {steps:?}");
     }
     let (status, document) = get("/v1/openapi.json", "/v1/openapi.json".into()).await;
@@ -131,7 +159,14 @@ async fn every_answer_is_as_the_document_says_with_calls_devices_and_wakes() {
     let asked = json!({"aor": "1001@fs.test", "type": "voip", "payload": {"text": SCRIPT}});
     let (_, pushed) = checked(&site, Method::POST, "/v1/push", "/v1/push", Some(asked)).await;
     assert_eq!(pushed["sent"], 1, "{pushed}");
-    let (_, none) = checked(&site, Method::POST, "/v1/push", "/v1/push", Some(json!({"aor": "x@fs.test"}))).await;
+    let (_, none) = checked(
+        &site,
+        Method::POST,
+        "/v1/push",
+        "/v1/push",
+        Some(json!({"aor": "x@fs.test"})),
+    )
+    .await;
     assert_eq!(none["nobody"], "no-device");
 
     let gone = checked(&site, Method::DELETE, "/v1/devices/{id}", &path, None).await;
@@ -157,15 +192,50 @@ async fn wrong_requests_get_a_problem_that_says_what_is_wrong() {
         (Method::GET, "/v1/devices", "/v1/devices?limit=1001", None, 400, "1000"),
         (Method::GET, "/v1/devices", "/v1/devices?limit=x", None, 400, "limit"),
         (Method::GET, "/v1/devices", "/v1/devices?offset=1", None, 400, "offset"),
-        (Method::GET, "/v1/devices", "/v1/devices?aor=1001", None, 400, "user@domain"),
+        (
+            Method::GET,
+            "/v1/devices",
+            "/v1/devices?aor=1001",
+            None,
+            400,
+            "user@domain",
+        ),
         (Method::GET, "/v1/devices/{id}", "/v1/devices/zz", None, 404, "device"),
         (Method::GET, "/v1/devices/{id}", "/v1/devices/%ff", None, 400, "UTF-8"),
         (Method::GET, "/v1/wakes", "/v1/wakes?before=-x", None, 400, "before"),
-        (Method::GET, "/v1/wakes/{call}", "/v1/wakes/1%20OR%201=1", None, 404, "call"),
+        (
+            Method::GET,
+            "/v1/wakes/{call}",
+            "/v1/wakes/1%20OR%201=1",
+            None,
+            404,
+            "call",
+        ),
         (Method::POST, "/v1/push", "/v1/push", Some(json!({})), 422, "aor"),
-        (Method::POST, "/v1/push", "/v1/push", Some(json!({"aor": "a@b", "type": "sms"})), 400, "voip"),
-        (Method::POST, "/v1/push", "/v1/push", Some(json!({"aor": "a@b", "payload": []})), 422, "payload"),
-        (Method::POST, "/v1/push", "/v1/push", Some(json!({"aor": "a@b", "to": "c"})), 422, "to"),
+        (
+            Method::POST,
+            "/v1/push",
+            "/v1/push",
+            Some(json!({"aor": "a@b", "type": "sms"})),
+            400,
+            "voip",
+        ),
+        (
+            Method::POST,
+            "/v1/push",
+            "/v1/push",
+            Some(json!({"aor": "a@b", "payload": []})),
+            422,
+            "payload",
+        ),
+        (
+            Method::POST,
+            "/v1/push",
+            "/v1/push",
+            Some(json!({"aor": "a@b", "to": "c"})),
+            422,
+            "to",
+        ),
     ] {
         let (got, problem) = checked(&site, method, route, path, body).await;
         let detail = problem["detail"].as_str().unwrap();
@@ -173,7 +243,11 @@ async fn wrong_requests_get_a_problem_that_says_what_is_wrong() {
     }
     let (status, body) = site.get("/v1/nothing").await;
     assert!(status == 404 && body.contains("openapi"), "{body}");
-    for (method, path) in [(Method::POST, "/v1/calls"), (Method::PUT, "/v1/push"), (Method::GET, "/v1/push")] {
+    for (method, path) in [
+        (Method::POST, "/v1/calls"),
+        (Method::PUT, "/v1/push"),
+        (Method::GET, "/v1/push"),
+    ] {
         let response = site.request(method, path).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");
         assert!(response.headers().contains_key("allow"), "{path}");
@@ -189,7 +263,12 @@ async fn readyz_names_what_is_not_ready() {
     let site = Site::of(&daemon).await;
     let (status, body) = checked(&site, Method::GET, "/readyz", "/readyz", None).await;
     assert_eq!(status, 503);
-    let bad: Vec<_> = body["checks"].as_array().unwrap().iter().filter(|c| c["ok"] == false).collect();
+    let bad: Vec<_> = body["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|c| c["ok"] == false)
+        .collect();
     assert_eq!(bad.len(), 1, "{body}");
     assert_eq!(bad[0]["name"], "esl");
 }

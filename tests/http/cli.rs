@@ -4,8 +4,8 @@ use std::process::Output;
 
 use fswake_test_support::freeswitch::*;
 
-use crate::Site;
 use crate::harness::*;
+use crate::site::Site;
 
 /// Runs a subcommand with the address that the daemon has chosen.
 async fn fswake(stage: &Stage, site: &Site, args: &[&str]) -> Output {
@@ -14,7 +14,12 @@ async fn fswake(stage: &Stage, site: &Site, args: &[&str]) -> Output {
     let token = if token.exists() { "token-file = 'token'" } else { "" };
     std::fs::write(&file, format!("[http]\naddresses = ['{}']\n{token}\n", site.address)).unwrap();
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_fswake"));
-    command.arg("--config").arg(file).args(args).env_clear().kill_on_drop(true);
+    command
+        .arg("--config")
+        .arg(file)
+        .args(args)
+        .env_clear()
+        .kill_on_drop(true);
     soon("end of the command", command.output()).await.unwrap()
 }
 
@@ -38,9 +43,15 @@ async fn devices_calls_and_apps_are_shown_as_tables_and_as_json() {
 
     let list = out(&fswake(&stage, &site, &["devices"]).await);
     let line = list.lines().nth(1).unwrap();
-    assert!(line.contains("1001@fs.test") && line.contains("ios") && line.ends_with("ok"), "{list}");
+    assert!(
+        line.contains("1001@fs.test") && line.contains("ios") && line.ends_with("ok"),
+        "{list}"
+    );
     let id = line.split(' ').next().unwrap();
-    assert_eq!(out(&fswake(&stage, &site, &["devices", "list", "1001@fs.test"]).await), list);
+    assert_eq!(
+        out(&fswake(&stage, &site, &["devices", "list", "1001@fs.test"]).await),
+        list
+    );
     let json = out(&fswake(&stage, &site, &["devices", "list", "--json"]).await);
     let device: serde_json::Value = serde_json::from_str(json.trim()).unwrap();
     assert_eq!(device["id"], id);
@@ -56,7 +67,8 @@ async fn devices_calls_and_apps_are_shown_as_tables_and_as_json() {
     stage.push().await;
     let calls = out(&fswake(&stage, &site, &["calls"]).await);
     assert!(calls.contains("+15550100") && calls.contains("pushed"), "{calls}");
-    let json: serde_json::Value = serde_json::from_str(&out(&fswake(&stage, &site, &["calls", "--json"]).await)).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(&out(&fswake(&stage, &site, &["calls", "--json"]).await)).unwrap();
     assert_eq!(json["calls"][0]["aor"], "1001@fs.test");
 
     let gone = out(&fswake(&stage, &site, &["devices", "forget", id]).await);
@@ -112,5 +124,8 @@ async fn daemon_that_does_not_run_is_said_with_a_hint() {
     let output = fswake(&stage, &site, &["calls"]).await;
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr.contains(&format!("no daemon at {address}")) && stderr.contains("hint: "), "{stderr}");
+    assert!(
+        stderr.contains(&format!("no daemon at {address}")) && stderr.contains("hint: "),
+        "{stderr}"
+    );
 }

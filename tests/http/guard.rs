@@ -4,8 +4,8 @@ use fswake_test_support::freeswitch::*;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use crate::Site;
 use crate::harness::*;
+use crate::site::Site;
 
 const TOKEN: &str = "correct-horse-battery-staple";
 
@@ -24,7 +24,10 @@ async fn address_that_others_can_reach_is_refused_at_start_without_a_token() {
     let output = soon("exit", stage.command().output()).await.unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(78), "{stderr}");
-    assert!(stderr.contains("http.addresses") && stderr.contains("token-file"), "{stderr}");
+    assert!(
+        stderr.contains("http.addresses") && stderr.contains("token-file"),
+        "{stderr}"
+    );
 }
 
 #[tokio::test]
@@ -48,7 +51,15 @@ async fn with_a_token_nothing_is_told_without_it_and_it_is_in_no_log() {
         &format!("Bearer {}", TOKEN.to_uppercase()),
         TOKEN,
     ];
-    for path in ["/metrics", "/v1/devices", "/v1/calls", "/v1/wakes", "/v1/apps", "/v1/openapi.json", "/nothing"] {
+    for path in [
+        "/metrics",
+        "/v1/devices",
+        "/v1/calls",
+        "/v1/wakes",
+        "/v1/apps",
+        "/v1/openapi.json",
+        "/nothing",
+    ] {
         for authorization in &wrong {
             let got = status(&site, Method::GET, path, &[("authorization", authorization)]).await;
             assert_eq!(got, StatusCode::UNAUTHORIZED, "{path} {authorization:?}");
@@ -65,7 +76,12 @@ async fn with_a_token_nothing_is_told_without_it_and_it_is_in_no_log() {
     // For everybody: yes or no, and nothing else.
     assert_eq!(site.get("/healthz").await.0, 200);
     assert_eq!(site.get("/readyz").await, (200, r#"{"ready":true}"#.to_owned()));
-    let full = site.request(Method::GET, "/readyz").header("authorization", right).send().await.unwrap();
+    let full = site
+        .request(Method::GET, "/readyz")
+        .header("authorization", right)
+        .send()
+        .await
+        .unwrap();
     assert!(full.text().await.unwrap().contains("checks"));
 }
 
@@ -78,7 +94,12 @@ async fn web_pages_of_other_sites_get_nothing_and_fire_nothing() {
     daemon.asleep(&phone).await;
     let own = site.address.to_string();
     // A name that was made to mean 127.0.0.1.
-    for host in ["attacker.example", "attacker.example:8085", "127.0.0.1.attacker.example", ""] {
+    for host in [
+        "attacker.example",
+        "attacker.example:8085",
+        "127.0.0.1.attacker.example",
+        "",
+    ] {
         for path in ["/v1/devices", "/metrics", "/readyz"] {
             let got = status(&site, Method::GET, path, &[("host", host)]).await;
             assert_eq!(got, StatusCode::MISDIRECTED_REQUEST, "{host:?} {path}");
@@ -90,14 +111,30 @@ async fn web_pages_of_other_sites_get_nothing_and_fire_nothing() {
         [("host", own.as_str()), ("sec-fetch-site", "cross-site")],
         [("host", own.as_str()), ("sec-fetch-site", "same-site")],
     ] {
-        for (method, path) in [(Method::GET, "/v1/devices"), (Method::DELETE, "/v1/devices/0"), (Method::POST, "/v1/push")] {
-            assert_eq!(status(&site, method, path, &headers).await, StatusCode::FORBIDDEN, "{headers:?}");
+        for (method, path) in [
+            (Method::GET, "/v1/devices"),
+            (Method::DELETE, "/v1/devices/0"),
+            (Method::POST, "/v1/push"),
+        ] {
+            assert_eq!(
+                status(&site, method, path, &headers).await,
+                StatusCode::FORBIDDEN,
+                "{headers:?}"
+            );
         }
     }
     // What a form can send without asking: no push comes of it, even from a browser that says nothing of where it is.
     let body = json!({"aor": "1001@fs.test", "type": "voip"}).to_string();
-    for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""] {
-        let request = site.request(Method::POST, "/v1/push").header("content-type", kind).body(body.clone());
+    for kind in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "",
+    ] {
+        let request = site
+            .request(Method::POST, "/v1/push")
+            .header("content-type", kind)
+            .body(body.clone());
         let got = request.send().await.unwrap().status();
         assert_eq!(got, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{kind}");
     }
@@ -109,14 +146,29 @@ async fn web_pages_of_other_sites_get_nothing_and_fire_nothing() {
         .await
         .unwrap();
     assert_eq!(asked.status(), StatusCode::METHOD_NOT_ALLOWED);
-    assert!(asked.headers().keys().all(|name| !name.as_str().starts_with("access-control")));
+    assert!(
+        asked
+            .headers()
+            .keys()
+            .all(|name| !name.as_str().starts_with("access-control"))
+    );
     assert!(stage.apns.pushes_so_far().await.is_empty());
     // The daemon's own page, and programs.
     let same = format!("http://{own}");
-    let headers = [("host", own.as_str()), ("origin", &same), ("sec-fetch-site", "same-origin")];
-    assert_eq!(status(&site, Method::GET, "/v1/devices", &headers).await, StatusCode::OK);
+    let headers = [
+        ("host", own.as_str()),
+        ("origin", &same),
+        ("sec-fetch-site", "same-origin"),
+    ];
+    assert_eq!(
+        status(&site, Method::GET, "/v1/devices", &headers).await,
+        StatusCode::OK
+    );
     let localhost = format!("localhost:{}", site.address.port());
-    assert_eq!(status(&site, Method::GET, "/v1/devices", &[("host", &localhost)]).await, StatusCode::OK);
+    assert_eq!(
+        status(&site, Method::GET, "/v1/devices", &[("host", &localhost)]).await,
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]
@@ -129,8 +181,16 @@ async fn no_answer_holds_a_token_or_is_kept_by_a_browser() {
     let phone = stage.fs.phone(PhoneSpec::new("1001", DOMAIN).params(&params));
     daemon.registered(&phone).await;
     stage.stored(1).await;
-    let id = site.json("/v1/devices").await["devices"][0]["id"].as_str().unwrap().to_owned();
-    for path in ["/v1/devices", "/v1/devices?aor=1001@fs.test", &format!("/v1/devices/{id}"), "/metrics"] {
+    let id = site.json("/v1/devices").await["devices"][0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    for path in [
+        "/v1/devices",
+        "/v1/devices?aor=1001@fs.test",
+        &format!("/v1/devices/{id}"),
+        "/metrics",
+    ] {
         let response = site.request(Method::GET, path).send().await.unwrap();
         let headers = response.headers().clone();
         assert_eq!(headers["cache-control"], "no-store");

@@ -6,20 +6,41 @@ use serde_json::Value;
 pub fn check(document: &Value, schema: &Value, value: &Value, at: &str) {
     if let Some(name) = schema["$ref"].as_str() {
         let target = document.pointer(name.trim_start_matches('#'));
-        return check(document, target.unwrap_or_else(|| panic!("{name} is nowhere")), value, at);
+        return check(
+            document,
+            target.unwrap_or_else(|| panic!("{name} is nowhere")),
+            value,
+            at,
+        );
     }
     if let Some(choices) = schema["anyOf"].as_array() {
         let nulls = choices.iter().any(|c| c["type"] == "null");
         if value.is_null() && nulls {
             return;
         }
-        return check(document, choices.iter().find(|c| c["type"] != "null").unwrap(), value, at);
+        return check(
+            document,
+            choices.iter().find(|c| c["type"] != "null").unwrap(),
+            value,
+            at,
+        );
     }
     for keyword in schema.as_object().unwrap().keys() {
         let known = [
-            "type", "description", "required", "properties", "additionalProperties", "items", "enum", "format", "pattern",
+            "type",
+            "description",
+            "required",
+            "properties",
+            "additionalProperties",
+            "items",
+            "enum",
+            "format",
+            "pattern",
         ];
-        assert!(known.contains(&keyword.as_str()), "{keyword} at {at}: this check does not know it");
+        assert!(
+            known.contains(&keyword.as_str()),
+            "{keyword} at {at}: this check does not know it"
+        );
     }
     let types: Vec<&str> = match &schema["type"] {
         Value::Array(all) => all.iter().filter_map(Value::as_str).collect(),
@@ -49,13 +70,20 @@ pub fn check(document: &Value, schema: &Value, value: &Value, at: &str) {
     for item in value.as_array().into_iter().flatten() {
         check(document, &schema["items"], item, &format!("{at}[]"));
     }
-    let Some(properties) = schema["properties"].as_object() else { return };
+    let Some(properties) = schema["properties"].as_object() else {
+        return;
+    };
     let Some(object) = value.as_object() else { return };
     for name in schema["required"].as_array().into_iter().flatten() {
-        assert!(object.contains_key(name.as_str().unwrap()), "{at} lacks {name}: {value}");
+        assert!(
+            object.contains_key(name.as_str().unwrap()),
+            "{at} lacks {name}: {value}"
+        );
     }
     for (name, value) in object {
-        let schema = properties.get(name).unwrap_or_else(|| panic!("{at}.{name} is not in the document"));
+        let schema = properties
+            .get(name)
+            .unwrap_or_else(|| panic!("{at}.{name} is not in the document"));
         check(document, schema, value, &format!("{at}.{name}"));
     }
 }
