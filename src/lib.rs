@@ -16,7 +16,7 @@
 //! | [`control`] | questions to the loop from outside |
 //! | [`esl`] | FreeSWITCH's event socket |
 //! | [`contact`] | the Contact of a REGISTER: parser and writer |
-//! | [`push`] | APNs, FCM, and what they are told |
+//! | [`push`] | APNs, FCM, gateways, and what they are told |
 //! | [`store`] | devices and the journal in SQLite |
 //! | [`doctor`] | looks at everything that a wake needs, and says what to do |
 //! | [`journal`] | the journal read back: timelines and what they say |

@@ -28,7 +28,8 @@ pub struct AppState {
     pub tenant: Option<String>,
     /// The domains it is for; empty means all.
     pub domains: Vec<String>,
-    /// What it proves itself with: `signing-key`, `certificate`, `service-account` or `none`.
+    /// What it proves itself with: `signing-key`, `certificate`, `service-account`, `bearer`, `basic`, `digest`, `header` or
+    /// `none`.
     pub credentials: &'static str,
     /// When its certificate ends, if it has one.
     pub expires: Option<UnixSeconds>,

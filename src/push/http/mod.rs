@@ -117,10 +117,12 @@ impl Http {
 
     /// Opens the connections, so that the first call finds them.
     pub(super) async fn warm(&self) -> Result<(), PushError> {
-        for profile in [&self.voip, &self.im].into_iter().flatten() {
-            profile.line.open(&self.name, profile.spec.url.origin()).await?;
-        }
-        Ok(())
+        let open = async |profile: &Option<Profile>| match profile {
+            Some(profile) => profile.line.open(&self.name, profile.spec.url.origin()).await,
+            None => Ok(()),
+        };
+        let (voip, im) = tokio::join!(open(&self.voip), open(&self.im));
+        voip.and(im)
     }
 }
 
