@@ -1,9 +1,10 @@
 //! REGISTER to `originate`, and call to push, at 1,000 held calls.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use fswake_test_support::freeswitch::{Behaviour, PhoneSpec};
+use fswake_test_support::freeswitch::{Behaviour, Held, PhoneSpec};
 
 use crate::machine::{Watch, row};
 use crate::stage::{PHONES, Stage, token};
@@ -25,17 +26,27 @@ pub async fn run(short: bool) {
     tokio::time::sleep(Duration::from_secs(2)).await;
     stage.apns.pushes_so_far().await;
 
+    round(&stage, &mut held, 0..samples).await;
+    println!();
+}
+
+/// One REGISTER and one call for each number, while as many calls are held as when it began; prints what it took.
+///
+/// `held` has the call to each user, by number: those that wait come first.
+pub async fn round(stage: &Stage, held: &mut Vec<Held>, numbers: Range<usize>) {
+    let calls = held.len() - numbers.start;
+    let samples = numbers.len();
     let watch = Watch::start(stage.pid());
     let mut registers = Vec::with_capacity(samples);
     let mut tick = tokio::time::interval(STEP);
-    for n in 0..samples {
+    for n in numbers.clone() {
         tick.tick().await;
         // Not in step with the daemon's nudges, and the call not in step with the REGISTER.
         tokio::time::sleep(Duration::from_micros((n as u64 * 377) % 2_000)).await;
         registers.push(stage.register(n, 0));
         tokio::time::sleep(STEP / 2).await;
         held.push(stage.call(calls + n, true));
-        if let Some(over) = n.checked_sub(RINGS) {
+        if let Some(over) = n.checked_sub(RINGS).filter(|over| *over >= numbers.start) {
             held[over].caller_hangs_up();
         }
     }
@@ -44,7 +55,7 @@ pub async fn run(short: bool) {
 
     let mut to_originate = Vec::new();
     let mut waited = Vec::new();
-    for (call, event) in held.iter().zip(&registers) {
+    for (call, event) in held[numbers.clone()].iter().zip(&registers) {
         let Some(written) = event.written_at() else { continue };
         waited.push(written - event.fired_at);
         let commands = call.commands();
@@ -55,7 +66,7 @@ pub async fn run(short: bool) {
     for push in stage.apns.pushes_so_far().await {
         pushed.entry(push.token).or_insert(push.request.at);
     }
-    let to_push: Vec<_> = (calls..calls + samples)
+    let to_push: Vec<_> = (calls + numbers.start..calls + numbers.end)
         .filter_map(|user| Some(pushed.get(&token(user, 0))?.duration_since(held[user].started)))
         .collect();
     let (woken, told) = (to_originate.len(), to_push.len());
@@ -63,5 +74,5 @@ pub async fn run(short: bool) {
     row("call reaches socket -> push read", to_push);
     row("(stand-in: event made -> event written)", waited);
     println!("not woken {}, not pushed {}", samples - woken, samples - told);
-    println!("{machine}\n");
+    println!("{machine}");
 }

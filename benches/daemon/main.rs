@@ -1,4 +1,4 @@
-//! The whole daemon, seen from outside: `cargo bench --bench daemon -- [latency|memory|registers|cpu|all] [--short]`.
+//! The whole daemon, seen from outside: `cargo bench --bench daemon -- [latency|scrape|memory|registers|cpu|all] [--short]`.
 //!
 //! fswake's own binary runs as a process of its own; the stand-ins for FreeSWITCH and APNs run in the bench's process and
 //! share the machine with it, as FreeSWITCH does on a small site. All traffic is on the loopback interface.
@@ -6,6 +6,7 @@
 //! | part | claim |
 //! |---|---|
 //! | `latency` | 1,000 held calls: REGISTER event written to `originate` read, 99 % under 2 ms; call to push, 99 % under 5 ms |
+//! | `scrape` | 1,000 held calls, 100,000 journal rows: /metrics and a page of /v1/wakes under 50 ms; `latency` with and without them |
 //! | `memory` | 10,000 held calls: under 20 KiB of resident memory each |
 //! | `registers` | 5,000 REGISTERs/s for 60 s with tokens: none lost, memory flat |
 //! | `cpu` | 1,000 held calls: under 0.1 core |
@@ -17,6 +18,7 @@ mod latency;
 mod machine;
 mod memory;
 mod registers;
+mod scrape;
 mod stage;
 
 /// What was asked for.
@@ -36,8 +38,10 @@ impl Wanted {
                 "--short" => wanted.short = true,
                 // Cargo's own.
                 "--bench" => {}
-                part @ ("latency" | "memory" | "registers" | "cpu" | "all") => part.clone_into(&mut wanted.part),
-                other => panic!("{other}: not one of latency, memory, registers, cpu, all, --short"),
+                part @ ("latency" | "scrape" | "memory" | "registers" | "cpu" | "all") => {
+                    part.clone_into(&mut wanted.part);
+                }
+                other => panic!("{other}: not one of latency, scrape, memory, registers, cpu, all, --short"),
             }
         }
         wanted
@@ -55,6 +59,9 @@ async fn main() {
     rlimit::increase_nofile_limit(u64::MAX).expect("a limit to raise");
     if wanted.wants("latency") {
         latency::run(wanted.short).await;
+    }
+    if wanted.wants("scrape") {
+        scrape::run(wanted.short).await;
     }
     if wanted.wants("cpu") {
         cpu::run(wanted.short).await;

@@ -20,6 +20,8 @@ pub struct Stage {
     pub fs: FakeFreeSwitch,
     pub apns: Apns,
     pub dir: TempDir,
+    /// Where the daemon is asked.
+    pub http: SocketAddr,
     daemon: Child,
     address: SocketAddr,
 }
@@ -47,11 +49,12 @@ impl Stage {
             apns.key_file().display(),
         );
         std::fs::write(&file, text).expect("a file");
-        let (daemon, address) = spawn(&dir).await;
+        let (daemon, address, http) = spawn(&dir).await;
         Self {
             fs,
             apns,
             dir,
+            http,
             daemon,
             address,
         }
@@ -67,7 +70,7 @@ impl Stage {
             assert!(started.elapsed() < PATIENCE, "the daemon does not end");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        (self.daemon, self.address) = spawn(&self.dir).await;
+        (self.daemon, self.address, self.http) = spawn(&self.dir).await;
     }
 
     /// The daemon's process.
@@ -164,8 +167,8 @@ impl Drop for Stage {
     }
 }
 
-/// A daemon that is connected, and where it takes calls.
-async fn spawn(dir: &TempDir) -> (Child, SocketAddr) {
+/// A daemon that is connected, where it takes calls, and where it is asked.
+async fn spawn(dir: &TempDir) -> (Child, SocketAddr, SocketAddr) {
     let mut daemon = Command::new(env!("CARGO_BIN_EXE_fswake"))
         .arg("--config")
         .arg(dir.path().join("fswake.toml"))
@@ -177,12 +180,18 @@ async fn spawn(dir: &TempDir) -> (Child, SocketAddr) {
         .spawn()
         .expect("fswake");
     let log = read(daemon.stderr.take().expect("a pipe"));
-    let address = tokio::task::spawn_blocking(move || {
-        let line = wait(&log, "waiting for calls");
-        wait(&log, "connected to FreeSWITCH");
-        line.split("address=").nth(1).expect("an address").trim().parse()
+    let addresses = tokio::task::spawn_blocking(move || {
+        let calls = wait(&log, &["waiting for calls"]);
+        // Another thread's line: it may come before or after the next.
+        let lines = [(); 2].map(|()| wait(&log, &["HTTP: ", "connected to FreeSWITCH"]));
+        let http = lines.into_iter().find(|line| line.contains("HTTP: ")).expect("a line");
+        [calls, http].map(|line| {
+            let address = line.split("address=").nth(1).expect("an address");
+            address.trim().parse().expect("an address")
+        })
     });
-    (daemon, address.await.expect("a daemon").expect("an address"))
+    let [calls, http] = addresses.await.expect("a daemon");
+    (daemon, calls, http)
 }
 
 /// A user's device token.
@@ -217,14 +226,15 @@ fn read(stderr: std::process::ChildStderr) -> Receiver<String> {
     receiver
 }
 
-fn wait(log: &Receiver<String>, words: &str) -> String {
+/// The next line with one of these.
+fn wait(log: &Receiver<String>, words: &[&str]) -> String {
     let until = Instant::now() + PATIENCE;
     loop {
         let left = until.saturating_duration_since(Instant::now());
         let line = log
             .recv_timeout(left)
             .unwrap_or_else(|_| panic!("no line with {words:?}"));
-        if line.contains(words) {
+        if words.iter().any(|words| line.contains(words)) {
             return line;
         }
     }
