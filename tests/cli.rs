@@ -35,6 +35,40 @@ fn bad_configuration_is_named_and_exits_with_78() {
 }
 
 #[test]
+fn completions_and_manual_pages_know_every_subcommand() {
+    let help = text(&fswake(&["--help"]).stdout);
+    let commands: Vec<_> = help
+        .lines()
+        .skip_while(|line| !line.starts_with("Commands:"))
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|command| *command != "help")
+        .collect();
+    assert!(commands.len() >= 6 && commands.contains(&"devices"), "{commands:?}");
+    // It asks for no configuration.
+    let directory = tempfile::tempdir().unwrap();
+    let man = fswake(&["man", directory.path().to_str().unwrap(), "--config", "/nonexistent"]);
+    assert_eq!((text(&man.stderr).as_str(), man.status.code()), ("", Some(0)));
+    let whole = std::fs::read_to_string(directory.path().join("fswake.1")).unwrap();
+    assert_eq!(whole, text(&fswake(&["man"]).stdout));
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = text(&fswake(&["completions", shell]).stdout);
+        for command in &commands {
+            assert!(script.contains(command), "{shell}: {command}");
+        }
+    }
+    for command in &commands {
+        assert!(
+            directory.path().join(format!("fswake-{command}.1")).exists(),
+            "{command}"
+        );
+        assert!(whole.contains(&command.replace('-', "\\-")), "{command}");
+    }
+    assert_eq!(fswake(&["completions", "cmd"]).status.code(), Some(2));
+}
+
+#[test]
 fn help_documents_the_exit_codes() {
     let output = fswake(&["--help"]);
     let help = text(&output.stdout);
