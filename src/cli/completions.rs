@@ -23,6 +23,6 @@ pub(super) fn man(directory: Option<&Path>) -> anyhow::Result<()> {
         return written.with_context(|| directory.display().to_string());
     }
     let mut text = Vec::new();
-    clap_mangen::Man::new(Cli::command()).render(&mut text)?;
+    clap_mangen::Man::new(Cli::command().disable_help_subcommand(true)).render(&mut text)?;
     Ok(std::io::stdout().lock().write_all(&text)?)
 }
