@@ -42,7 +42,9 @@ fn completions_and_manual_pages_know_every_subcommand() {
         .skip_while(|line| !line.starts_with("Commands:"))
         .skip(1)
         .take_while(|line| !line.is_empty())
-        .filter_map(|line| line.split_whitespace().next())
+        // A description may go on in the next line.
+        .filter_map(|line| line.strip_prefix("  ").filter(|l| !l.starts_with(' ')))
+        .filter_map(|line| line.split(' ').next())
         .filter(|command| *command != "help")
         .collect();
     assert!(commands.len() >= 6 && commands.contains(&"devices"), "{commands:?}");
