@@ -107,6 +107,10 @@ impl Apns {
             Try::Refused(PushError::TokenBad { reason }) if reason == "BadDeviceToken" => Ok("BadDeviceToken"),
             Try::Refused(PushError::TokenGone { .. }) => Ok("Unregistered"),
             Try::Refused(error) => Err(error),
+            // The running daemon's token of the same key is younger than 20 minutes: Apple knows the key, and takes no other.
+            Try::Passing { reason, .. } if reason.ends_with("TooManyProviderTokenUpdates") => {
+                Ok("the key is in use: TooManyProviderTokenUpdates")
+            }
             Try::Passing { reason, .. } => Err(PushError::Exhausted { reason }),
             Try::Taken { .. } | Try::Again { .. } => Ok("accepted"),
         };

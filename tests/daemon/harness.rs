@@ -164,6 +164,35 @@ impl Stage {
         command
     }
 
+    /// Runs another subcommand beside the daemon, or without it: exit code, stdout, stderr.
+    pub async fn tool(&self, args: &[&str]) -> (Option<i32>, String, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fswake"));
+        command.arg("--config").arg(self.dir.path().join("fswake.toml"));
+        command.args(args).env_clear().stdin(Stdio::null());
+        let output = soon("end of a subcommand", command.output()).await.unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+        for secret in self.secrets.lock().unwrap().iter() {
+            assert!(
+                !stdout.contains(secret) && !stderr.contains(secret),
+                "{secret}: {stdout}{stderr}"
+            );
+        }
+        (output.status.code(), stdout, stderr)
+    }
+
+    /// Waits until the journal has so many lines of a step.
+    pub async fn journal(&self, step: &str, lines: i64) {
+        let store = rusqlite::Connection::open(self.dir.path().join("fswake.db")).unwrap();
+        let sql = "SELECT count(*) FROM journal WHERE event = ?1";
+        soon(step, async {
+            while store.query_row(sql, [step], |row| row.get(0)) != Ok(lines) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+
     /// Text that must not show in any log from now on.
     pub fn secret(&self, text: &str) {
         self.secrets.lock().unwrap().push(text.to_owned());

@@ -3,14 +3,19 @@
 use std::sync::Arc;
 
 use super::core::Core;
+use super::held::{Call, Held};
 use super::{cause, dialstring, lists};
 
 /// Runs one API command; the text is what a client reads.
 pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> String {
     let arg = arg.unwrap_or("").trim();
     let words: Vec<&str> = arg.split_whitespace().collect();
+    if let Some(answer) = core.world().answers.get(format!("{name} {arg}").trim()) {
+        return answer.clone();
+    }
     match name.to_ascii_lowercase().as_str() {
         "originate" => match dialstring::parse(arg) {
+            Ok(plan) if plan.endpoints[0].target.starts_with("null/") => originate_nobody(core, &plan),
             Ok(plan) => core
                 .originate(plan)
                 .await
@@ -80,11 +85,43 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
         "status" => lists::status(core),
         "version" => "FreeSWITCH Version 1.10.12-release~64bit ( 64bit)\n".to_owned(),
         "echo" => arg.to_owned(),
+        // Its own configuration is what a test says that it is.
+        "xml_locate" => "can't find anything\n".to_owned(),
+        "user_data" => String::new(),
         _ => {
             core.complain(format!("api {name} {arg}"));
             format!("-ERR {name} Command not found!\n")
         }
     }
+}
+
+/// A channel that calls nobody, in the `socket` application at once. FreeSWITCH splits the argument at blanks, quotes
+/// aside: without them `async full` would be lost.
+fn originate_nobody(core: &Arc<Core>, plan: &dialstring::Plan) -> String {
+    let action = plan
+        .action
+        .strip_prefix("'&socket(")
+        .and_then(|rest| rest.strip_suffix(")'"));
+    let Some(socket) = action.and_then(|data| data.strip_suffix(" async full")) else {
+        core.complain(format!("originate of a null channel with action {}", plan.action));
+        return "-ERR NORMAL_TEMPORARY_FAILURE\n".to_owned();
+    };
+    let call = Call {
+        socket: socket.to_owned(),
+        uuid: plan.variable("origination_uuid").unwrap_or_default().to_owned(),
+        caller_number: String::new(),
+        caller_name: String::new(),
+        destination: plan.endpoints[0].target["null/".len()..].to_owned(),
+        user: String::new(),
+        domain: String::new(),
+        loopback: false,
+        codecs: vec!["L16".to_owned()],
+        variables: plan.endpoints[0].variables.clone(),
+        sip_call_id: String::new(),
+        record: false,
+    };
+    let _on_its_own = Held::start(core, &call);
+    format!("+OK {}\n", call.uuid)
 }
 
 fn no_such_channel_unless(known: bool) -> String {

@@ -87,6 +87,8 @@ pub(crate) struct World {
     pub(crate) schedule: super::sched::Schedule,
     /// What a correct client would not have sent.
     pub(crate) complaints: Vec<String>,
+    /// Answers to API commands that only a test knows.
+    pub(crate) answers: HashMap<String, String>,
 }
 
 /// The running server.

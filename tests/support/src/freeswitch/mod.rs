@@ -123,6 +123,12 @@ impl FakeFreeSwitch {
         self.core.custom(subclass, ("mod_test.c", "fire", "1"), fields)
     }
 
+    /// Sets the answer to an API command, in place of the stand-in's own.
+    pub fn answer(&self, command: &str, answer: &str) {
+        let mut world = self.core.world();
+        world.answers.insert(command.to_owned(), answer.to_owned());
+    }
+
     /// What clients sent that FreeSWITCH would not have understood; empty after a clean test.
     pub fn complaints(&self) -> Vec<String> {
         self.core.world().complaints.clone()

@@ -1,0 +1,421 @@
+//! `fswake doctor`: a site that is well, and each of the eight known ways in which waking fails.
+
+use std::time::Duration;
+
+use fswake_test_support::freeswitch::*;
+use fswake_test_support::http2::Fault;
+use serde_json::Value;
+
+use crate::harness::*;
+use crate::outcomes::result_of;
+
+/// Calls that a pattern takes.
+const CALLS: usize = 3;
+const PATTERNS: [&str; 8] = [
+    "iphone-never-registers",
+    "no-token-or-app",
+    "credentials-refused",
+    "stale-tokens",
+    "invite-after-register-fails",
+    "android-never-registers",
+    "late-registers",
+    "provider-unreachable",
+];
+
+/// A stage whose FreeSWITCH is set up as fs-conf/ says, and a wait of one second.
+async fn clinic() -> Stage {
+    let mut stage = Stage::with_android().await;
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    stage.set("listen.addresses", vec![format!("127.0.0.1:{port}")]);
+    stage.set("wake.max-wait", "1s");
+    stage.set("wake.push-retries", 0);
+    let snippet = |name: &str| {
+        let path = format!("{}/fs-conf/{name}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(path).unwrap()
+    };
+    let profile = "<profiles>\n<profile>\n<name>internal</name>\n<type>profile</type>\n<state>RUNNING (0)</state>\n</profile>\n</profiles>\n";
+    stage.fs.answer("sofia xmlstatus", profile);
+    stage.fs.answer(
+        "sofia xmlstatus profile internal",
+        "<profile><context>public</context></profile>",
+    );
+    let settings = snippet("sip_profiles/fswake.xml");
+    let sofia =
+        format!("<configuration><profiles><profile name=\"internal\">{settings}</profile></profiles></configuration>");
+    stage
+        .fs
+        .answer("xml_locate configuration configuration name sofia.conf", &sofia);
+    let context = snippet("dialplan/fswake.xml").replace("127.0.0.1:8084", &format!("127.0.0.1:{port}"));
+    stage.fs.answer("xml_locate dialplan context name fswake", &context);
+    for module in ["mod_sofia", "mod_loopback", "mod_commands", "mod_dptools"] {
+        stage.fs.answer(&format!("module_exists {module}"), "true");
+    }
+    for user in 1001..1010 {
+        let command = format!("user_data {user}@{DOMAIN} param dial-string");
+        stage
+            .fs
+            .answer(&command, "loopback/${dialed_user}@${dialed_domain}/fswake");
+    }
+    private(&stage.apns.key_file());
+    private(&stage.fcm.as_ref().unwrap().service_account_file());
+    stage
+}
+
+fn private(file: &std::path::Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+struct Found {
+    code: Option<i32>,
+    report: Value,
+}
+
+impl Found {
+    fn check(&self, name: &str) -> &Value {
+        let checks = self.report["checks"].as_array().unwrap();
+        let found = checks.iter().find(|c| c["name"] == name);
+        found.unwrap_or_else(|| panic!("no check {name} in {:#}", self.report))
+    }
+
+    fn state(&self, name: &str) -> &str {
+        self.check(name)["state"].as_str().unwrap()
+    }
+
+    /// Of the known patterns this one is named, with these words, and no other.
+    fn names_only(&self, pattern: &str, words: &[&str]) {
+        for other in PATTERNS {
+            assert_eq!(
+                self.state(other) == "ok",
+                other != pattern,
+                "{other} in {:#}",
+                self.report
+            );
+        }
+        let check = self.check(pattern);
+        assert_eq!(check["pattern"], pattern);
+        let text = format!("{} -> {}", check["seen"], check["advice"]);
+        for word in words {
+            assert!(text.contains(word), "{word} in {text}");
+        }
+    }
+}
+
+async fn doctor(stage: &Stage) -> Found {
+    let (code, out, err) = stage.tool(&["doctor", "--json"]).await;
+    let report = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}{err}"));
+    Found { code, report }
+}
+
+fn phones(make: impl Fn(&str) -> Phone) -> Vec<Phone> {
+    (0..CALLS).map(|n| make(&(1001 + n).to_string())).collect()
+}
+
+/// Calls each phone's user, all at once, and waits until the calls are back in the dialplan.
+async fn all_missed(stage: &Stage, daemon: &Daemon, phones: &[Phone]) {
+    let held: Vec<_> = phones.iter().map(|p| stage.call(daemon, &p.spec().user)).collect();
+    for held in &held {
+        assert_eq!(result_of(held).await, "unreachable");
+    }
+    stage.journal("call-over", i64::try_from(phones.len()).unwrap()).await;
+}
+
+async fn asleep(daemon: &Daemon, phones: &[Phone]) {
+    for phone in phones {
+        daemon.asleep(phone).await;
+    }
+}
+
+#[tokio::test]
+async fn site_that_is_well_has_no_finding_with_the_daemon_and_is_told_when_it_does_not_run() {
+    let stage = clinic().await;
+    let daemon = stage.start().await;
+    let (iphones, androids) = (
+        phones(|user| stage.iphone(user)),
+        vec![stage.android("1004"), stage.android("1005"), stage.android("1006")],
+    );
+    asleep(&daemon, &iphones).await;
+    asleep(&daemon, &androids).await;
+    for phone in iphones.iter().chain(&androids) {
+        phone.set_behaviour(Behaviour::Rings(Duration::ZERO, Some(Duration::from_millis(10))));
+        let held = stage.call(&daemon, &phone.spec().user);
+        daemon
+            .log
+            .wait(&["event=\"push-sent\"", &format!("aor={}@", phone.spec().user)])
+            .await;
+        phone.wake();
+        held.wait_bridged().await;
+    }
+    stage.journal("call-over", 6).await;
+    stage.stored(6).await;
+    let found = doctor(&stage).await;
+    for check in found.report["checks"].as_array().unwrap() {
+        assert_eq!(check["state"], "ok", "{check:#}");
+    }
+    assert_eq!((found.code, &found.report["errors"]), (Some(0), &Value::from(0)));
+    for pattern in PATTERNS {
+        assert_eq!(found.state(pattern), "ok");
+    }
+    // The calls that are up are not disturbed, and no other has come up.
+    assert_eq!(stage.fs.legs().len(), 6);
+    drop(daemon);
+    let found = doctor(&stage).await;
+    assert_eq!(
+        (found.code, found.state("outbound port")),
+        (Some(0), "warning"),
+        "{:#}",
+        found.report
+    );
+    assert!(
+        found.check("outbound port")["seen"]
+            .as_str()
+            .unwrap()
+            .contains("no daemon is running")
+    );
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_freeswitch_is_said_with_what_to_do() {
+    let mut stage = clinic().await;
+    stage.set("store.journal-keep", "1d");
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    daemon.asleep(&phone).await;
+    stage.stored(1).await;
+    stage
+        .fs
+        .answer("xml_locate dialplan context name fswake", "can't find anything\n");
+    stage.fs.answer("module_exists mod_loopback", "false");
+    stage
+        .fs
+        .answer("version", "FreeSWITCH Version 1.10.9-release~64bit ( 64bit)\n");
+    stage.fs.answer(
+        "xml_locate configuration configuration name sofia.conf",
+        "<profile name=\"internal\"/>",
+    );
+    let found = doctor(&stage).await;
+    assert_eq!(found.code, Some(1));
+    for (name, state) in [
+        ("calls", "error"),
+        ("modules", "error"),
+        ("version", "warning"),
+        ("profile internal", "warning"),
+        ("login", "ok"),
+    ] {
+        assert_eq!(found.state(name), state, "{:#}", found.report);
+    }
+    assert!(
+        found.check("profile internal")["seen"]
+            .as_str()
+            .unwrap()
+            .contains("multiple-registrations")
+    );
+    let (code, out, err) = stage.tool(&["doctor"]).await;
+    assert_eq!(
+        (code, err.as_str()),
+        (Some(1), "fswake: the doctor has found 2 errors\n"),
+        "{out}"
+    );
+    assert!(
+        out.contains("  error    calls: no context")
+            && out.contains("           -> install fs-conf/dialplan/fswake.xml"),
+        "{out}"
+    );
+}
+
+#[tokio::test]
+async fn port_that_the_dialplan_has_wrong_and_password_that_is_wrong_are_errors() {
+    let mut stage = clinic().await;
+    let context = r#"<context><action application="set" data="socket_resume=true"/><action application="socket" data="127.0.0.1:1 async full"/></context>"#;
+    stage.fs.answer("xml_locate dialplan context name fswake", context);
+    let daemon = stage.start().await;
+    let found = doctor(&stage).await;
+    assert_eq!(
+        (found.code, found.state("outbound port")),
+        (Some(1), "error"),
+        "{:#}",
+        found.report
+    );
+    drop(daemon);
+    std::fs::write(stage.dir.path().join("password"), "open-sesame\n").unwrap();
+    stage.secret("open-sesame");
+    stage.set("freeswitch.password-file", "password");
+    let _config = stage.command();
+    let found = doctor(&stage).await;
+    assert_eq!(
+        (found.code, found.state("login")),
+        (Some(1), "error"),
+        "{:#}",
+        found.report
+    );
+}
+
+#[tokio::test]
+async fn key_that_others_can_read_is_a_warning_and_clock_that_is_off_an_error() {
+    use std::os::unix::fs::PermissionsExt;
+    let stage = clinic().await;
+    std::fs::set_permissions(stage.apns.key_file(), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let hour_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
+    let mut reply = Fault::apns(400, "BadDeviceToken");
+    if let Fault::Reply(reply) = &mut reply {
+        reply.headers.push(("date", httpdate::fmt_http_date(hour_ago)));
+    }
+    stage.apns.faults.token(&"0".repeat(64), reply);
+    let _config = stage.command();
+    let found = doctor(&stage).await;
+    assert_eq!(found.state("ios key file"), "warning");
+    assert_eq!(found.state("ios"), "ok");
+    assert_eq!((found.state("clock"), found.code), ("error", Some(1)));
+}
+
+#[tokio::test]
+async fn iphones_that_never_register_are_named() {
+    let stage = clinic().await;
+    let daemon = stage.start().await;
+    let phones = phones(|user| stage.iphone(user));
+    asleep(&daemon, &phones).await;
+    all_missed(&stage, &daemon, &phones).await;
+    let found = doctor(&stage).await;
+    found.names_only(
+        "iphone-never-registers",
+        &["apns com.example.phone: 3 of 3", "PushKit", "CallKit"],
+    );
+    let (_, out, _) = stage.tool(&["trace", "1001@fs.test"]).await;
+    assert!(
+        out.contains("=> Apple took the push to apns:com.example.phone:"),
+        "{out}"
+    );
+}
+
+#[tokio::test]
+async fn android_phones_that_never_register_are_named_by_their_user_agent() {
+    let stage = clinic().await;
+    let daemon = stage.start().await;
+    let phones = phones(|user| stage.android(user));
+    for phone in &phones {
+        phone.change(|spec| spec.agent = "Acme/3 (Brand X)".into());
+    }
+    asleep(&daemon, &phones).await;
+    all_missed(&stage, &daemon, &phones).await;
+    let found = doctor(&stage).await;
+    found.names_only("android-never-registers", &["on Acme/3 (Brand X): 3 of 3", "battery"]);
+}
+
+#[tokio::test]
+async fn phones_without_a_token_or_an_app_are_named() {
+    let stage = clinic().await;
+    let daemon = stage.start().await;
+    let phones = phones(|user| stage.fs.phone(PhoneSpec::new(user, DOMAIN)));
+    for phone in &phones {
+        phone.set_behaviour(Behaviour::Unreachable);
+        daemon.dozing(phone).await;
+    }
+    all_missed(&stage, &daemon, &phones).await;
+    let found = doctor(&stage).await;
+    found.names_only(
+        "no-token-or-app",
+        &["registers without a push token: example-phone (3 calls missed)"],
+    );
+
+    let token = hex_token();
+    stage.secret(&token);
+    let params = format!("pn-provider=apns;pn-param=DEF123GHIJ.com.example.other.voip;pn-prid={token}");
+    daemon
+        .asleep(&stage.fs.phone(PhoneSpec::new("1008", DOMAIN).params(&params)))
+        .await;
+    stage.stored(1).await;
+    let found = doctor(&stage).await;
+    assert_eq!(found.state("apps"), "error");
+    found.names_only("no-token-or-app", &["apns com.example.other (1)"]);
+}
+
+#[tokio::test]
+async fn credentials_that_the_provider_refuses_are_named() {
+    let stage = clinic().await;
+    let daemon = stage.start().await;
+    let phones = phones(|user| stage.iphone(user));
+    asleep(&daemon, &phones).await;
+    stage
+        .apns
+        .faults
+        .token(&"0".repeat(64), Fault::apns(403, "InvalidProviderToken"));
+    for _ in &phones {
+        stage.apns.faults.next(Fault::apns(403, "InvalidProviderToken"));
+    }
+    all_missed(&stage, &daemon, &phones).await;
+    let found = doctor(&stage).await;
+    assert_eq!((found.state("ios"), found.code), ("error", Some(1)));
+    found.names_only("credentials-refused", &["InvalidProviderToken (3 pushes)"]);
+}
+
+#[tokio::test]
+async fn tokens_that_are_stale_or_of_the_other_environment_are_named() {
+    let stage = clinic().await;
+    let daemon = stage.start().await;
+    let phones = phones(|user| stage.iphone(user));
+    asleep(&daemon, &phones).await;
+    stage.apns.faults.next(Fault::apns(400, "BadDeviceToken"));
+    stage.apns.faults.next(Fault::gone("Unregistered", 4_000_000_000_000));
+    stage.apns.faults.next(Fault::gone("Unregistered", 4_000_000_000_000));
+    all_missed(&stage, &daemon, &phones).await;
+    let found = doctor(&stage).await;
+    found.names_only("stale-tokens", &["gone (2)", "refused (1)", "apns.dev"]);
+    assert_eq!(found.state("tokens set aside"), "warning");
+}
+
+#[tokio::test]
+async fn invites_that_fail_right_after_the_register_are_named_with_the_setting() {
+    let stage = clinic().await;
+    let daemon = stage.start().await;
+    let phones = phones(|user| stage.iphone(user));
+    asleep(&daemon, &phones).await;
+    let held: Vec<_> = phones.iter().map(|p| stage.call(&daemon, &p.spec().user)).collect();
+    stage.journal("push-sent", 3).await;
+    for phone in &phones {
+        phone.set_behaviour(Behaviour::Refuses {
+            status: 503,
+            after: Duration::ZERO,
+            rings: false,
+        });
+        phone.wake();
+    }
+    for held in &held {
+        assert_eq!(result_of(held).await, "unreachable");
+    }
+    stage.journal("call-over", 3).await;
+    let found = doctor(&stage).await;
+    found.names_only("invite-after-register-fails", &["3 of 3", "wake.settle-delay"]);
+}
+
+#[tokio::test]
+async fn registers_that_come_too_late_are_named_with_the_wait_that_they_need() {
+    let stage = clinic().await;
+    let daemon = stage.start().await;
+    let phones = phones(|user| stage.iphone(user));
+    asleep(&daemon, &phones).await;
+    all_missed(&stage, &daemon, &phones).await;
+    for phone in &phones {
+        phone.wake();
+    }
+    stage.journal("late-register", 3).await;
+    let found = doctor(&stage).await;
+    found.names_only("late-registers", &["3 of 3", "wake.max-wait (now 1 s)"]);
+}
+
+#[tokio::test]
+async fn provider_that_cannot_be_reached_is_named() {
+    let mut stage = clinic().await;
+    // The app that was added last is the Android one.
+    stage.set_app("base-url", "https://127.0.0.1:1");
+    let daemon = stage.start().await;
+    let phones = phones(|user| stage.android(user));
+    asleep(&daemon, &phones).await;
+    all_missed(&stage, &daemon, &phones).await;
+    let found = doctor(&stage).await;
+    assert_eq!((found.state("android"), found.code), ("error", Some(1)));
+    found.names_only("provider-unreachable", &["firewall"]);
+}
