@@ -3,7 +3,11 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use freeswitch_esl_tokio::{AuthMethod, EslClient, EslConnectOptions, EslError, EslEventStream, EventFormat};
+use freeswitch_esl_tokio::{
+    AuthMethod, EslClient, EslConnectOptions, EslError, EslEvent, EslEventStream, EslEventType, EventFormat,
+};
+use tokio::sync::mpsc;
+use uuid::Uuid;
 
 use super::Check;
 use crate::config::FreeSwitch;
@@ -15,8 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A logged-in connection.
 pub(super) struct Session {
     client: EslClient,
-    /// Kept so that the connection is read; no event is asked for but in the one check of it.
-    _events: EslEventStream,
+    /// Ends of channels, of the events that were asked for. All others are taken off the connection as they come: replies
+    /// stand behind them.
+    ends: mpsc::UnboundedReceiver<EslEvent>,
     /// Where, for reports.
     pub address: String,
     /// As whom, for reports.
@@ -36,9 +41,11 @@ impl Session {
         match tokio::time::timeout(PATIENCE, Box::pin(connect)).await {
             Ok(Ok((client, events))) => {
                 client.set_command_timeout(PATIENCE);
+                let (sender, ends) = mpsc::unbounded_channel();
+                tokio::spawn(read(events, sender));
                 Ok(Self {
                     client,
-                    _events: events,
+                    ends,
                     address,
                     user,
                 })
@@ -61,10 +68,30 @@ impl Session {
         }
     }
 
+    /// Waits for the end of a channel; a variable that it had then.
+    pub(super) async fn end_of(&mut self, channel: Uuid, variable: &str) -> Option<String> {
+        let (channel, header) = (channel.to_string(), format!("variable_{variable}"));
+        loop {
+            let event = self.ends.recv().await?;
+            if event.header_str("Unique-ID") == Some(&channel) {
+                return event.header_str(&header).map(str::to_owned);
+            }
+        }
+    }
+
     /// Asks for events; what failed, if it did.
     pub(super) async fn subscribe(&mut self, events: &str) -> Result<(), String> {
         let asked = self.client.subscribe_events_raw(EventFormat::Plain, events).await;
         asked.map_err(|e| Printable(&e.to_string()).to_string())
+    }
+}
+
+async fn read(mut events: EslEventStream, ends: mpsc::UnboundedSender<EslEvent>) {
+    while let Some(event) = events.recv().await {
+        let Ok(event) = event else { continue };
+        if event.event_type() == Some(EslEventType::ChannelHangupComplete) && ends.send(event).is_err() {
+            return;
+        }
     }
 }
 

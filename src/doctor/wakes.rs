@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::{Check, Evidence, State, first_of};
+use super::{Check, Evidence, State, first_of, wayin};
 use crate::config::Config;
 use crate::journal::attempt::Refusal;
 use crate::journal::diagnosis::of_attempt;
@@ -30,8 +30,9 @@ struct Part {
 
 pub(super) fn checks(journal: &Journal, config: &Config, since: Duration, evidence: &Evidence) -> Vec<Check> {
     let ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
-    let wakes = match journal.wakes_since(now_ms().saturating_sub(ms), MOST) {
-        Ok(wakes) => wakes,
+    let wakes: Vec<Wake> = match journal.wakes_since(now_ms().saturating_sub(ms), MOST) {
+        // The doctor's own calls to nobody are none.
+        Ok(wakes) => wakes.into_iter().filter(|w| w.overview.aor != wayin::NOBODY).collect(),
         Err(error) => {
             let advice = "run the doctor as root or as fswake's user";
             return vec![Check::error(FAMILY, "journal", error.to_string(), advice)];

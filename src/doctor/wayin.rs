@@ -18,7 +18,7 @@ const FAMILY: &str = "way in";
 /// The context of the dial-string way in.
 const CONTEXT: &str = "fswake";
 /// Who is called by the probe: nobody has this name (RFC 2606).
-const NOBODY: &str = "doctor@fswake.invalid";
+pub(super) const NOBODY: &str = "doctor@fswake.invalid";
 /// How long FreeSWITCH and fswake may take for it.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Users that are asked for their dial-string: one of each domain, so many at most.
@@ -227,16 +227,20 @@ async fn port(session: &mut Session, config: &Config, socket: &Socket) -> Check 
     }
     let is_alone = !stands_in.is_empty() && stands_in.len() == config.listen.addresses.len();
     let channel = Uuid::new_v4();
+    if let Err(reason) = session.subscribe("CHANNEL_HANGUP_COMPLETE").await {
+        let advice = "let the user's esl-allowed-events have CHANNEL_HANGUP_COMPLETE";
+        return Check::warning(FAMILY, name, format!("cannot be tried: {reason}"), advice);
+    }
     let reached = match call_nobody(session, &addresses.join("|"), channel).await {
         Ok(()) if is_alone => accepts(&stands_in).await,
         Ok(()) => answers(session, channel).await,
         Err(reason) => {
-            let advice = "let the user's esl-allowed-api have originate, uuid_getvar and uuid_kill";
+            let advice = "let the user's esl-allowed-api have originate and uuid_kill";
             return Check::warning(FAMILY, name, format!("cannot be tried: {reason}"), advice);
         }
     };
     drop(stands_in);
-    // A channel without a phone does not end by itself.
+    // Where nobody takes it over, a channel without a phone does not end by itself.
     let _over_already = session.api(&format!("uuid_kill {channel}")).await;
     match (reached, is_alone) {
         (true, true) => Check::warning(
@@ -296,18 +300,10 @@ async fn accepts(listeners: &[TcpListener]) -> bool {
     timeout(PATIENCE, first).await.is_ok()
 }
 
-/// Whether fswake has said that nobody has that name.
+/// Whether fswake has said that nobody has that name. The channel ends as soon as it is handed back.
 async fn answers(session: &mut Session, channel: Uuid) -> bool {
-    let asking = async {
-        loop {
-            let result = session.api(&format!("uuid_getvar {channel} fswake_result")).await;
-            if result.is_ok_and(|r| r == "no-device" || r == "draining") {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    timeout(PATIENCE, asking).await.is_ok()
+    let result = timeout(PATIENCE, session.end_of(channel, "fswake_result")).await;
+    matches!(result.ok().flatten().as_deref(), Some("no-device" | "draining"))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod desk;
 mod ends;
 mod hostile;
 mod load;
+mod operate;
 mod wake;
 
 use std::panic::AssertUnwindSafe;
@@ -106,6 +107,7 @@ fn main() {
         breakage::trials,
         hostile::trials,
         load::trials,
+        operate::trials,
     ] {
         trials.extend(list(&lab));
     }

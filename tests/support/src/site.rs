@@ -232,6 +232,18 @@ pub struct Site {
 }
 
 impl Site {
+    /// Runs another subcommand with the daemon's configuration: exit code, stdout, stderr.
+    pub async fn tool(&self, args: &[&str]) -> (Option<i32>, String, String) {
+        let mut command = Command::new(&self.binary);
+        command
+            .arg("--config")
+            .arg(self.dir.path().join("fswake.toml"))
+            .args(args);
+        let output = command.env_remove("FSWAKE_LOG").output().await.expect("fswake runs");
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    }
+
     /// Starts APNs' stand-in and fswake.
     pub async fn start(fs: Arc<RealFs>, binary: &Path, settings: &Settings) -> Self {
         let apns = Arc::new(Apns::start().await);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::core::Core;
-use super::held::{Call, Held};
+use super::held::{Call, Held, Outcome};
 use super::{cause, dialstring, lists};
 
 /// Runs one API command; the text is what a client reads.
@@ -120,7 +120,13 @@ fn originate_nobody(core: &Arc<Core>, plan: &dialstring::Plan) -> String {
         sip_call_id: String::new(),
         record: false,
     };
-    let _on_its_own = Held::start(core, &call);
+    let held = Held::start(core, &call);
+    tokio::spawn(async move {
+        // Nothing follows in its dialplan.
+        if matches!(held.outcome().await, Outcome::Resumed { .. }) {
+            held.caller_hangs_up();
+        }
+    });
     format!("+OK {}\n", call.uuid)
 }
 

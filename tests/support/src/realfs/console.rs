@@ -1,11 +1,14 @@
 //! A small client of FreeSWITCH's event socket, for questions that tests ask.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+
+use crate::freeswitch::percent_decode;
 
 /// A connection that only asks; it subscribes to nothing.
 pub struct Console {
@@ -43,6 +46,26 @@ impl Console {
         let line = format!("api {command}");
         let (_, body) = tokio::time::timeout(Duration::from_secs(10), self.ask(&line)).await??;
         Ok(body)
+    }
+
+    /// Asks for events of a name, to be read by [`Console::event`]; no question may be asked after that.
+    ///
+    /// # Errors
+    /// When the connection ends.
+    pub async fn listen(&mut self, name: &str) -> io::Result<()> {
+        self.ask(&format!("event plain {name}")).await.map(|_| ())
+    }
+
+    /// The next event: its headers by name, as they were before they were encoded for the wire.
+    ///
+    /// # Errors
+    /// When the connection ends or says nothing for ten seconds.
+    pub async fn event(&mut self) -> io::Result<HashMap<String, String>> {
+        let (_, body) = tokio::time::timeout(Duration::from_secs(10), self.block()).await??;
+        let headers = body.lines().filter_map(|line| line.split_once(": "));
+        Ok(headers
+            .map(|(name, value)| (name.to_owned(), percent_decode(value)))
+            .collect())
     }
 
     async fn ask(&mut self, line: &str) -> io::Result<(String, String)> {

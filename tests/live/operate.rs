@@ -1,0 +1,136 @@
+//! What operators see: the variables of a call's own record, and the doctor.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use fswake_test_support::realfs::{Console, DOMAIN, RealFs, WAKE_DOMAIN};
+use fswake_test_support::sip::{Reaction, Script};
+use fswake_test_support::site::{Settings, Wakes};
+use serde_json::Value;
+
+use crate::site;
+
+crate::trials![
+    record_of_a_connected_call_says_what_the_wake_was,
+    record_of_a_call_that_nobody_took_says_it_too,
+    record_of_a_caller_who_hung_up_says_that_it_was_held,
+    doctor_finds_a_real_freeswitch_well_and_leaves_no_channel,
+];
+
+/// Whoever writes CDRs sees the channel as this event shows it.
+async fn records(fs: &RealFs) -> Console {
+    let mut console = fs.console().await;
+    console.listen("CHANNEL_HANGUP_COMPLETE").await.expect("events");
+    console
+}
+
+/// The record of the next call that fswake held.
+async fn next(console: &mut Console) -> HashMap<String, String> {
+    loop {
+        let event = console.event().await.expect("a record");
+        if event.contains_key("variable_fswake_result") {
+            return event;
+        }
+    }
+}
+
+async fn record_of_a_connected_call_says_what_the_wake_was(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let user = site.fs.new_user();
+    let mut console = records(&site.fs).await;
+    let number = format!("7{user}");
+    let phone = site.sleeper(&user, DOMAIN, Wakes::Elsewhere, Script::default()).await;
+    let call = site.caller().await.call(&number);
+    assert_eq!(call.outcome().await, 200);
+    phone.on_the_line().await;
+    site.fs.active_channels(2).await;
+    let channel = site.fs.caller_channel(&number).await.expect("the caller's channel");
+    let dump = site.fs.api(&format!("uuid_dump {channel}")).await;
+    assert!(dump.contains("variable_fswake_pushes: 1"), "{dump}");
+    call.hang_up().await;
+    let record = next(&mut console).await;
+    let says = |name: &str| {
+        record
+            .get(&format!("variable_fswake_{name}"))
+            .map_or("", String::as_str)
+    };
+    assert_eq!((says("result"), says("pushes")), ("connected", "1"));
+    let wake: u64 = says("wake_ms").parse().expect("a number");
+    assert!(wake < 5_000, "{wake}");
+    assert!(
+        says("device").starts_with("apns:com.example.phone:"),
+        "{}",
+        says("device")
+    );
+    phone.ended().await;
+}
+
+async fn record_of_a_call_that_nobody_took_says_it_too(fs: Arc<RealFs>) {
+    let settings = Settings::default().wake("max-wait", "2s").wake("push-retry", "600ms");
+    let site = site(fs, &settings).await;
+    let user = site.fs.new_user();
+    let mut console = records(&site.fs).await;
+    site.sleeper(&user, DOMAIN, Wakes::Never, Script::default()).await;
+    let call = site.caller().await.call(&format!("6{user}"));
+    assert_eq!(call.outcome().await, 410);
+    let record = next(&mut console).await;
+    assert_eq!(record["variable_fswake_result"], "unreachable");
+    assert_eq!(record["variable_fswake_pushes"], "3");
+}
+
+async fn record_of_a_caller_who_hung_up_says_that_it_was_held(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let user = site.fs.new_user();
+    let mut console = records(&site.fs).await;
+    site.sleeper(&user, DOMAIN, Wakes::Never, Reaction::Ring).await;
+    let call = site.caller().await.call(&format!("7{user}"));
+    site.pushed(1).await;
+    call.ringing().await;
+    call.cancel().await;
+    assert_eq!(call.outcome().await, 487);
+    let record = next(&mut console).await;
+    assert_eq!(record["variable_fswake_result"], "held");
+    assert_eq!(record["variable_fswake_pushes"], "1");
+    assert_eq!(record["Hangup-Cause"], "ORIGINATOR_CANCEL");
+}
+
+async fn doctor_finds_a_real_freeswitch_well_and_leaves_no_channel(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let user = site.fs.new_user();
+    let phone = site
+        .sleeper(&user, WAKE_DOMAIN, Wakes::Elsewhere, Script::default())
+        .await;
+    let call = site.caller().await.call(&format!("5{user}"));
+    assert_eq!(call.outcome().await, 200);
+    phone.on_the_line().await;
+    let (_, out, err) = site.tool(&["doctor", "--json"]).await;
+    if std::env::var_os("FSWAKE_LIVE_PRINT").is_some() {
+        eprintln!("{}", site.tool(&["doctor"]).await.1);
+        eprintln!("{}", site.tool(&["trace", &user]).await.1);
+    }
+    let report: Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}{err}"));
+    for name in [
+        "login",
+        "events",
+        "version",
+        "modules",
+        "profile internal",
+        "calls",
+        "outbound port",
+        "file",
+        "schema",
+        "ios",
+    ] {
+        let checks = report["checks"].as_array().expect("checks");
+        let check = checks.iter().find(|c| c["name"] == name);
+        assert_eq!(
+            check.map(|c| &c["state"]),
+            Some(&Value::from("ok")),
+            "{name} in {report:#}"
+        );
+    }
+    // The call that is up is what there is.
+    assert_eq!(site.fs.channels().await.len(), 2, "{:#?}", site.fs.channels().await);
+    call.hang_up().await;
+    phone.ended().await;
+}
