@@ -248,12 +248,12 @@ impl Turning {
                 Command::Reject { call, cause } => self.end(call, Order::Reject(cause)),
                 Command::Close(call) => self.end(call, Order::Close),
                 Command::Record { call, record, at_once } => self.order(call, Order::Record(Box::new(record), at_once)),
-                Command::Push(request) => self.push(request),
+                Command::Push(request) => self.push(*request),
                 Command::StoreDevice(device) => self.store_device(device),
                 Command::ForgetDevice { key, why } => {
                     self.d.metrics.forgotten(why);
                     info!(aor = %key.aor, device = %key.label(), why, "device forgotten");
-                    self.d.store.submit(StoreOp::Delete(key));
+                    self.d.store.submit(StoreOp::Delete(Arc::unwrap_or_clone(key)));
                 }
                 Command::Answer(id, delivery) => {
                     if let Some(asker) = self.askers.remove(&id) {
@@ -294,7 +294,7 @@ impl Turning {
         }
     }
 
-    fn store_device(&mut self, device: Device) {
+    fn store_device(&mut self, device: Arc<Device>) {
         if self.d.pushers.serves(&device.push, &device.aor.domain).is_none() {
             self.d.metrics.unknown_app();
             self.warn_of_unserved(&device);

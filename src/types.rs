@@ -155,7 +155,7 @@ pub enum Provider {
     /// Web Push, RFC 8030 (`pn-provider=webpush`).
     WebPush,
     /// Any other name, lower case.
-    Other(String),
+    Other(Arc<str>),
 }
 
 impl Provider {
@@ -172,7 +172,7 @@ impl Provider {
 
     /// Whether its apps serve devices of any provider: `http`, an operator's own gateway, and `log`.
     pub fn serves_any(&self) -> bool {
-        matches!(self, Self::Other(name) if name == "http" || name == "log")
+        matches!(self, Self::Other(name) if matches!(&**name, "http" | "log"))
     }
 
     /// Reads a provider's name, in any case. Never fails: unknown names are kept.
@@ -182,7 +182,7 @@ impl Provider {
             "apns.dev" => Self::ApnsSandbox,
             "fcm" => Self::Fcm,
             "webpush" => Self::WebPush,
-            other => Self::Other(other.to_owned()),
+            other => Self::Other(other.into()),
         }
     }
 }
@@ -270,7 +270,7 @@ pub struct PushParams {
     /// sender id; `app-id` of the older parameter sets. Empty when the Contact names none.
     pub app: Arc<str>,
     /// Apple team id, where the Contact has one.
-    pub team: Option<String>,
+    pub team: Option<Arc<str>>,
     /// The token that a call is pushed to (APNs: the PushKit token).
     pub call_token: Option<PushToken>,
     /// The token for messages, alerts and cancel pushes (APNs: the remote token).
@@ -394,7 +394,7 @@ pub struct Device {
     /// Its last REGISTER; of an imported device what was known of it, which may be before `first_seen`.
     pub last_seen: UnixSeconds,
     /// Why the token is set aside until the next REGISTER (docs/ARCHITECTURE.md, "Tokens"), if it is.
-    pub set_aside: Option<String>,
+    pub set_aside: Option<Arc<str>>,
 }
 
 impl Device {

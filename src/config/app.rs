@@ -185,7 +185,7 @@ impl Section<'_> {
                     "the service account's JSON file",
                 )?,
             },
-            Provider::Other(name) if name == HTTP => Credentials::Http(Box::new(self.profiles(raw)?)),
+            Provider::Other(name) if **name == *HTTP => Credentials::Http(Box::new(self.profiles(raw)?)),
             Provider::WebPush | Provider::Other(_) => Credentials::Log,
         };
         let allowed = match &credentials {

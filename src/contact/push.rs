@@ -130,7 +130,7 @@ fn rfc_8599(provider: Given<'_>, param: Given<'_>, prid: Given<'_>, warnings: &m
     Some(PushParams {
         provider,
         app: app.bundle.into(),
-        team: app.team.map(str::to_owned),
+        team: app.team.map(Into::into),
         call_token: tokens.call,
         remote_token: tokens.remote,
     })
@@ -241,7 +241,7 @@ pub fn provider_of_platform(platform: &str, token: &str) -> Provider {
         "apns.dev" => Provider::ApnsSandbox,
         "android" | "firebase" | "google" | "fcm" => Provider::Fcm,
         "" if token.len() == 64 && token.bytes().all(|b| b.is_ascii_hexdigit()) => Provider::Apns,
-        other => Provider::Other(if other.is_empty() { "unknown" } else { other }.to_owned()),
+        other => Provider::Other(if other.is_empty() { "unknown" } else { other }.into()),
     }
 }
 

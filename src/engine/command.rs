@@ -75,13 +75,13 @@ pub enum Command {
         at_once: bool,
     },
     /// Send a push. Ends in `PushEnded`.
-    Push(PushRequest),
+    Push(Box<PushRequest>),
     /// Write a device to the store.
-    StoreDevice(Device),
+    StoreDevice(Arc<Device>),
     /// Remove a device from the store.
     ForgetDevice {
         /// Which.
-        key: DeviceKey,
+        key: Arc<DeviceKey>,
         /// Why, for the log.
         why: &'static str,
     },
@@ -92,7 +92,7 @@ pub enum Command {
     /// Something to be counted.
     Count(Count),
     /// The call is over: one line for the log.
-    Summarize(Summary),
+    Summarize(Box<Summary>),
 }
 
 impl Command {
@@ -267,7 +267,7 @@ pub enum NotSent {
     /// The push was refused or not delivered in time.
     Push(PushError),
     /// Its token is set aside until its next REGISTER, for this reason.
-    SetAside(String),
+    SetAside(Arc<str>),
     /// It had its share of this minute.
     Limited,
 }

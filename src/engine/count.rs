@@ -1,5 +1,6 @@
 //! What is worth counting and asks for nothing to be done.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::types::DeviceKey;
@@ -10,7 +11,7 @@ pub enum Count {
     /// A call is over for which the device was pushed.
     Wake {
         /// The device.
-        device: DeviceKey,
+        device: Arc<DeviceKey>,
         /// What came of it.
         outcome: WakeOutcome,
         /// From its last push to its REGISTER, if it registered.
@@ -19,7 +20,7 @@ pub enum Count {
     /// It registered when the call that it was pushed for was over.
     Late {
         /// The device.
-        device: DeviceKey,
+        device: Arc<DeviceKey>,
         /// How long the call had been over.
         late: Duration,
     },

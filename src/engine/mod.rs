@@ -14,6 +14,7 @@
 //! | [`party`] | one device or binding in a held call |
 //! | [`notification`] | pushes that somebody asked for and that are no call's |
 //! | [`wishes`] | what one call's channel or dial-string asks for |
+//! | [`ids`] | maps keyed by ids of ours |
 //! | [`limits`] | how often a phone may be woken |
 //! | [`world`] | what a call may touch besides itself |
 //! | [`view`] | what an operator may see |
@@ -23,6 +24,7 @@ pub mod command;
 pub mod count;
 pub mod directory;
 pub mod event;
+pub mod ids;
 pub mod limits;
 pub mod notification;
 pub mod party;
@@ -32,8 +34,10 @@ pub mod view;
 pub mod wishes;
 pub mod world;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use self::call::Call;
 pub use self::command::{Cause, Command, Delivered, Delivery, HoldResult, Nobody, NotSent, Note, Record, Summary};
@@ -42,6 +46,7 @@ use self::directory::{AorKey, Directory};
 pub use self::event::{
     Event, HeldCall, LegEnd, Notification, Registration, Source, UnregisterWhy, Unregistration, Way,
 };
+use self::ids::IdMap;
 use self::limits::Callers;
 use self::notification::Notifications;
 use self::policy::Policy;
@@ -56,9 +61,9 @@ use crate::types::{CallId, Device, DeviceKey, LegId, Moment, NotificationId, Pus
 pub struct Engine {
     policy: Policy,
     directory: Directory,
-    calls: HashMap<CallId, Held>,
-    waiting: HashMap<AorKey, Vec<CallId>>,
-    timers: BTreeSet<(Moment, CallId)>,
+    calls: IdMap<CallId, Held>,
+    /// Earliest first. A call has one that counts ([`Held::timer`]); what else is here is skipped when its time comes.
+    timers: BinaryHeap<Reverse<(Moment, CallId)>>,
     callers: Callers,
     pushes: Pushes,
     notifications: Notifications,
@@ -69,6 +74,7 @@ pub struct Engine {
 #[derive(Debug)]
 struct Held {
     call: Call,
+    /// When [`Call::on_time`] is called next: never after its next timer, and before it when that has moved since.
     timer: Option<Moment>,
 }
 
@@ -82,9 +88,8 @@ impl Engine {
         Self {
             policy,
             directory,
-            calls: HashMap::new(),
-            waiting: HashMap::new(),
-            timers: BTreeSet::new(),
+            calls: IdMap::default(),
+            timers: BinaryHeap::new(),
             callers: Callers::default(),
             pushes: Pushes::default(),
             notifications: Notifications::default(),
@@ -138,12 +143,12 @@ impl Engine {
 
     /// Fires every timer that is due.
     pub fn tick(&mut self, now: Moment) {
-        while let Some((when, id)) = self.timers.first().copied().filter(|(when, _)| *when <= now) {
-            self.timers.remove(&(when, id));
-            if let Some(held) = self.calls.get_mut(&id) {
+        while let Some(&Reverse((when, id))) = self.timers.peek().filter(|Reverse((when, _))| *when <= now) {
+            self.timers.pop();
+            if let Some(held) = self.calls.get_mut(&id).filter(|held| held.timer == Some(when)) {
                 held.timer = None;
+                self.with(now, id, Call::on_time);
             }
-            self.with(now, id, Call::on_time);
         }
     }
 
@@ -152,9 +157,9 @@ impl Engine {
         self.out.pop_front()
     }
 
-    /// When [`Engine::tick`] has something to do.
+    /// When [`Engine::tick`] may have something to do.
     pub fn next_timer(&self) -> Option<Moment> {
-        self.timers.first().map(|(when, _)| *when)
+        self.timers.peek().map(|Reverse((when, _))| *when)
     }
 
     /// How many calls are held.
@@ -196,9 +201,10 @@ impl Engine {
         if call.is_over() {
             return;
         }
-        self.waiting.entry(key).or_default().push(id);
-        self.calls.insert(id, Held { call, timer: None });
-        self.arm(id);
+        self.directory.wait(key, id);
+        let mut held = Held { call, timer: None };
+        held.arm(id, self.policy.debounce, &mut self.timers);
+        self.calls.insert(id, held);
     }
 
     fn registered(&mut self, now: Moment, reg: Registration) {
@@ -206,10 +212,7 @@ impl Engine {
             .directory
             .register(now, reg, &self.policy, &mut |c| self.out.push_back(c));
         let Some(seen) = seen else { return };
-        let Some(waiting) = self.waiting.get(&seen.key) else {
-            return;
-        };
-        for id in waiting.clone() {
+        for &id in &seen.waiting {
             self.with(now, id, |call, world| call.on_registered(&seen, world));
         }
     }
@@ -231,7 +234,7 @@ impl Engine {
         match pending.purpose {
             // News of a call's end may go to another token of the device, and says nothing about the one that wakes it.
             Purpose::News => {}
-            Purpose::Wake(call) => self.wake_ended(now, call, pending, outcome, at),
+            Purpose::Wake(call) => self.wake_ended(now, call, &pending, outcome, at),
             Purpose::Notification(id, token) => {
                 if let Err(error) = outcome {
                     self.judge_token(&pending.key, &pending.device, &token, error, at);
@@ -241,7 +244,7 @@ impl Engine {
         }
     }
 
-    fn wake_ended(&mut self, now: Moment, call: CallId, push: PendingPush, outcome: &PushOutcome, at: UnixSeconds) {
+    fn wake_ended(&mut self, now: Moment, call: CallId, push: &PendingPush, outcome: &PushOutcome, at: UnixSeconds) {
         if let Err(error) = outcome {
             if let Some(known) = self.directory.device_mut(&push.key, &push.device) {
                 // No wake is under way that another call could ride on.
@@ -251,8 +254,8 @@ impl Engine {
         }
         if self.calls.contains_key(&call) {
             self.with(now, call, |call, world| match outcome {
-                Ok(receipt) => call.on_push_accepted(&push, receipt, world),
-                Err(error) => call.on_push_refused(&push, error, world),
+                Ok(receipt) => call.on_push_accepted(push, receipt, world),
+                Err(error) => call.on_push_refused(push, error, world),
             });
             return;
         }
@@ -264,7 +267,7 @@ impl Engine {
         };
         self.out.push_back(Command::Note(Note {
             call: Some(call),
-            aor: push.device.aor,
+            aor: push.device.aor.clone(),
             step,
         }));
     }
@@ -296,19 +299,21 @@ impl Engine {
     fn change_policy(&mut self, policy: Policy) {
         let is_renaming = !policy.names_alike(&self.policy);
         self.policy = policy;
-        if is_renaming {
-            self.directory.file_anew(&self.policy);
-            self.pushes.file_anew(&self.policy);
-            self.waiting.clear();
-        }
         let mut all: Vec<_> = self.calls.keys().copied().collect();
         all.sort_unstable();
-        for id in all {
-            if is_renaming && let Some(held) = self.calls.get_mut(&id) {
-                let key = held.call.file_anew(&self.policy);
-                self.waiting.entry(key).or_default().push(id);
+        if is_renaming {
+            for (id, held) in &self.calls {
+                self.directory.wait_no_more(held.call.key(), *id);
             }
-            self.arm(id);
+            self.directory.file_anew(&self.policy);
+            self.pushes.file_anew(&self.policy);
+        }
+        for id in all {
+            let Some(held) = self.calls.get_mut(&id) else { continue };
+            if is_renaming {
+                self.directory.wait(held.call.file_anew(&self.policy), id);
+            }
+            held.arm(id, self.policy.debounce, &mut self.timers);
         }
     }
 
@@ -335,35 +340,28 @@ impl Engine {
         if held.call.is_over() {
             self.remove(id);
         } else {
-            self.arm(id);
+            held.arm(id, self.policy.debounce, &mut self.timers);
         }
-    }
-
-    fn arm(&mut self, id: CallId) {
-        let Some(held) = self.calls.get_mut(&id) else { return };
-        let next = held.call.next_timer(self.policy.debounce);
-        if next == held.timer {
-            return;
-        }
-        if let Some(old) = held.timer {
-            self.timers.remove(&(old, id));
-        }
-        if let Some(when) = next {
-            self.timers.insert((when, id));
-        }
-        held.timer = next;
     }
 
     fn remove(&mut self, id: CallId) {
         let Some(held) = self.calls.remove(&id) else { return };
-        if let Some(when) = held.timer {
-            self.timers.remove(&(when, id));
+        self.directory.wait_no_more(held.call.key(), id);
+        if self.calls.is_empty() {
+            self.timers.clear();
         }
-        if let Some(waiting) = self.waiting.get_mut(held.call.key()) {
-            waiting.retain(|other| *other != id);
-            if waiting.is_empty() {
-                self.waiting.remove(held.call.key());
-            }
+    }
+}
+
+impl Held {
+    /// Sees to it that the call is asked at its next timer. A timer that moves later costs nothing: the call is asked too
+    /// early once, does nothing, and is armed anew.
+    fn arm(&mut self, id: CallId, debounce: Duration, timers: &mut BinaryHeap<Reverse<(Moment, CallId)>>) {
+        if let Some(next) = self.call.next_timer(debounce)
+            && self.timer.is_none_or(|armed| next < armed)
+        {
+            timers.push(Reverse((next, id)));
+            self.timer = Some(next);
         }
     }
 }

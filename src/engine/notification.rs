@@ -7,12 +7,12 @@
 //! - the phone registers with another token while its push is under way: the refusal of the old one does not touch the new;
 //! - the device is forgotten while its push is under way: the answer still comes.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::command::{Command, Delivered, Delivery, Nobody, NotSent, Note};
 use super::directory::{AorKey, KnownDevice};
 use super::event::Notification;
+use super::ids::IdMap;
 use super::limits::Windows;
 use super::step::Step;
 use super::world::{PendingPush, Purpose, World};
@@ -22,7 +22,7 @@ use crate::types::{Aor, DeviceKey, NotificationId, PushParams, PushToken, TokenT
 /// Notifications whose pushes are under way.
 #[derive(Debug, Default)]
 pub struct Notifications {
-    open: HashMap<NotificationId, Open>,
+    open: IdMap<NotificationId, Open>,
     /// How many each device got in its minute. Not in the directory: few devices get any.
     recent: Windows,
 }
@@ -36,12 +36,12 @@ struct Open {
 
 /// A device that the notification is for.
 struct Recipient {
-    key: DeviceKey,
+    key: Arc<DeviceKey>,
     label: Arc<str>,
     token: PushToken,
     to: PushParams,
     /// Why its token is not used, if it is not.
-    set_aside: Option<String>,
+    set_aside: Option<Arc<str>>,
 }
 
 impl Notifications {
@@ -166,12 +166,11 @@ fn recipients(asked: &Notification, key: &AorKey, world: &World<'_>) -> Result<V
 }
 
 fn recipient(known: &KnownDevice, kind: TokenType) -> Option<Recipient> {
-    let key = known.device.key()?;
     let token = known.device.push.token_for(kind)?.clone();
     // What is set aside is the identifying token; another one of the device may still be good.
-    let set_aside = known.device.set_aside.clone().filter(|_| token == key.token);
+    let set_aside = known.device.set_aside.clone().filter(|_| token == known.key.token);
     Some(Recipient {
-        key,
+        key: known.key.clone(),
         label: known.label.clone(),
         token,
         to: known.device.push.clone(),
@@ -190,7 +189,7 @@ fn push(notification: NotificationId, asked: &Notification, recipient: Recipient
         purpose: Purpose::Notification(notification, token),
         since: world.now,
     });
-    world.out.push_back(Command::Push(PushRequest {
+    world.out.push_back(Command::Push(Box::new(PushRequest {
         id,
         to,
         about: About::Notification(NotificationPush {
@@ -204,7 +203,7 @@ fn push(notification: NotificationId, asked: &Notification, recipient: Recipient
             TokenType::Voip => world.policy.max_wait,
             TokenType::Im => world.policy.notification_ttl,
         },
-    }));
+    })));
 }
 
 /// Whether a device's app is the one asked for; apps may be named as Apple's voip topic is.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::directory::Entry;
-use crate::types::{DeviceKey, Moment, Target};
+use crate::types::{CallId, DeviceKey, Moment, Target};
 
 /// What led to a leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,19 +63,21 @@ pub enum Wake {
 )]
 pub struct Party {
     /// The device; `None` for a phone without a token.
-    pub device: Option<DeviceKey>,
+    pub device: Option<Arc<DeviceKey>>,
     /// Its name in logs and CDRs, worked out once; empty for a phone without a token.
     pub label: Arc<str>,
     /// `Call-ID` of its REGISTERs.
     pub register_call_id: Arc<str>,
     /// `User-Agent` of a phone without a token.
     pub user_agent: Arc<str>,
+    /// The Call-ID of INVITEs to it and what its pushes carry, once there was one.
+    pub sip_call_id: Option<Arc<str>>,
     /// Where it is, as far as known; newest wins.
     pub target: Option<Target>,
     /// Last proof of life.
     pub alive: Option<Moment>,
     /// Why its token is not used, if it is not.
-    pub set_aside: Option<String>,
+    pub set_aside: Option<Arc<str>>,
     /// Its waking.
     pub wake: Wake,
     /// How many pushes were sent for this call.
@@ -113,25 +115,24 @@ pub struct Party {
 impl Party {
     /// Everybody who could answer for an AOR: each device once, with its newest live binding, then the other bindings.
     pub fn all_of(entry: &Entry, now: Moment) -> Vec<Self> {
-        let live = |device: Option<&DeviceKey>| {
+        let live = |device: Option<&Arc<DeviceKey>>| {
             entry
                 .bindings
                 .iter()
                 .rev()
                 .find(move |b| b.expires > now && b.device.as_ref() == device)
         };
-        let devices = entry.devices.iter().filter_map(|d| {
-            let key = d.device.key()?;
-            let binding = live(Some(&key));
-            Some(Self {
-                device: Some(key),
+        let devices = entry.devices.iter().map(|d| {
+            let binding = live(Some(&d.key));
+            Self {
+                device: Some(d.key.clone()),
                 label: d.label.clone(),
                 register_call_id: d.device.register_call_id.clone(),
                 target: binding.map(|b| b.target.clone()),
                 alive: binding.and_then(|b| b.alive),
                 set_aside: d.device.set_aside.clone(),
                 ..Self::default()
-            })
+            }
         });
         let others = entry
             .bindings
@@ -148,11 +149,16 @@ impl Party {
     }
 
     /// Says which device it is, or from now on is.
-    pub fn name(&mut self, device: &DeviceKey) {
+    pub fn name(&mut self, device: &Arc<DeviceKey>) {
         if self.device.as_ref() != Some(device) {
             self.device = Some(device.clone());
             self.label = device.label().into();
         }
+    }
+
+    /// The Call-ID of INVITEs to it and what its pushes carry: worked out when it is first needed.
+    pub fn sip_call_id(&mut self, call: CallId, number: usize) -> Arc<str> {
+        self.sip_call_id.get_or_insert_with(|| call.sip_call_id(number)).clone()
     }
 
     /// Its name in logs and CDRs.

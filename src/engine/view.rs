@@ -34,7 +34,7 @@ pub struct CallView {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartyView {
     /// The device; `None` for a phone without a token.
-    pub device: Option<DeviceKey>,
+    pub device: Option<Arc<DeviceKey>>,
     /// Its name in logs and CDRs.
     pub label: Arc<str>,
     /// How it stands.
@@ -87,7 +87,7 @@ impl PartyState {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AorView {
     /// Its devices, oldest first.
-    pub devices: Vec<Device>,
+    pub devices: Vec<Arc<Device>>,
     /// Its live contacts, oldest first.
     pub bindings: Vec<BindingView>,
 }
@@ -96,7 +96,7 @@ pub struct AorView {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BindingView {
     /// The device that it belongs to, if it has a token.
-    pub device: Option<DeviceKey>,
+    pub device: Option<Arc<DeviceKey>>,
     /// Where it is.
     pub target: Target,
     /// When it runs out, from now on.

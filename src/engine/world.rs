@@ -1,10 +1,11 @@
 //! What a call may touch besides itself while it handles one event.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::command::Command;
 use super::directory::{AorKey, Directory};
+use super::ids::IdMap;
 use super::limits::Callers;
 use super::policy::Policy;
 use super::step::Step;
@@ -33,7 +34,7 @@ pub struct PendingPush {
     /// Whose device.
     pub key: AorKey,
     /// Which device.
-    pub device: DeviceKey,
+    pub device: Arc<DeviceKey>,
     /// Who has to hear of its outcome.
     pub purpose: Purpose,
     /// When it was given to the provider.
@@ -78,7 +79,7 @@ pub enum Purpose {
 #[derive(Debug, Default)]
 pub struct Pushes {
     last: u64,
-    pending: HashMap<PushId, PendingPush>,
+    pending: IdMap<PushId, PendingPush>,
 }
 
 impl Pushes {

@@ -103,8 +103,8 @@ pub(super) async fn show(
     let device = devices
         .into_iter()
         .find(|d| d.key().as_ref() == Some(&key))
-        .unwrap_or(stored);
-    let own = bindings.into_iter().filter(|b| b.device.as_ref() == Some(&key));
+        .unwrap_or(stored.into());
+    let own = bindings.into_iter().filter(|b| b.device.as_deref() == Some(&key));
     Ok(Json(WithBindings {
         device: shown(&site, &device).ok_or_else(unknown)?,
         bindings: own.map(Binding::from).collect(),
@@ -157,7 +157,7 @@ fn shown(site: &Site, device: &Device) -> Option<Shown> {
         user_agent: device.user_agent.to_string(),
         first_seen: device.first_seen,
         last_seen: device.last_seen,
-        set_aside: device.set_aside.clone(),
+        set_aside: device.set_aside.as_deref().map(str::to_owned),
     })
 }
 

@@ -19,13 +19,15 @@ pub use journal::{JournalEntry, detail};
 pub use sqlite::{Options, Sqlite, StoreError};
 pub use writer::{Failing, Health, StoreWriter, Unflushed};
 
+use std::sync::Arc;
+
 use crate::types::{Device, DeviceKey, UnixSeconds};
 
 /// One change to the stored devices, or one journal line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreOp {
     /// Insert the device, or replace the row with its key.
-    Put(Device),
+    Put(Arc<Device>),
     /// Remove the device with this key.
     Delete(DeviceKey),
     /// Append to the journal.

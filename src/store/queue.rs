@@ -5,12 +5,13 @@
 //! first, and journal lines give way long before devices do.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 
 use super::{JournalEntry, StoreOp};
 use crate::types::{Device, DeviceKey};
 
 /// A change to one device: its new row, or none.
-type Change = Option<Box<Device>>;
+type Change = Option<Arc<Device>>;
 
 /// What one transaction writes.
 #[derive(Debug, Default)]
@@ -68,7 +69,7 @@ impl Queue {
         match op {
             StoreOp::Put(device) => {
                 if let Some(key) = device.key() {
-                    self.push_change(key, Some(Box::new(device)));
+                    self.push_change(key, Some(device));
                 }
             }
             StoreOp::Delete(key) => self.push_change(key, None),
@@ -172,9 +173,9 @@ mod tests {
     #[test]
     fn newest_change_of_a_device_is_written_once_and_last() {
         let mut queue = Queue::new(10, 10);
-        queue.push(StoreOp::Put(device("a", "t", 1)));
-        queue.push(StoreOp::Put(device("b", "t", 2)));
-        queue.push(StoreOp::Put(device("a", "t", 3)));
+        queue.push(StoreOp::Put(device("a", "t", 1).into()));
+        queue.push(StoreOp::Put(device("b", "t", 2).into()));
+        queue.push(StoreOp::Put(device("a", "t", 3).into()));
         assert_eq!(written(&queue.take(10)), [("b".into(), Some(2)), ("a".into(), Some(3))]);
         assert_eq!(queue.len(), 0);
     }
@@ -182,8 +183,8 @@ mod tests {
     #[test]
     fn failed_batch_comes_back_first_without_what_was_replaced_meanwhile() {
         let mut queue = Queue::new(10, 10);
-        queue.push(StoreOp::Put(device("a", "1", 1)));
-        queue.push(StoreOp::Put(device("b", "2", 1)));
+        queue.push(StoreOp::Put(device("a", "1", 1).into()));
+        queue.push(StoreOp::Put(device("b", "2", 1).into()));
         queue.push(line(1));
         let batch = queue.take(10);
         queue.push(StoreOp::Delete(device("a", "1", 0).key().unwrap()));
@@ -198,13 +199,13 @@ mod tests {
     fn full_queue_drops_the_oldest_lines_and_counts_them_while_devices_stay() {
         let mut queue = Queue::new(2, 3);
         for n in 0..3 {
-            queue.push(StoreOp::Put(device("a", &n.to_string(), n)));
+            queue.push(StoreOp::Put(device("a", &n.to_string(), n).into()));
         }
         for n in 0..5 {
             queue.push(line(n));
         }
         assert_eq!((queue.dropped_journal, queue.dropped_devices, queue.len()), (3, 0, 5));
-        queue.push(StoreOp::Put(device("z", "z", 9)));
+        queue.push(StoreOp::Put(device("z", "z", 9).into()));
         assert_eq!(queue.dropped_devices, 1);
         assert_eq!(written(&queue.take(2)), [("a".into(), Some(1)), ("a".into(), Some(2))]);
     }
@@ -214,7 +215,7 @@ mod tests {
         let mut without = device("a", "t", 1);
         without.push.call_token = None;
         let mut queue = Queue::new(1, 1);
-        queue.push(StoreOp::Put(without));
+        queue.push(StoreOp::Put(without.into()));
         assert_eq!(queue.len(), 0);
     }
 }

@@ -110,7 +110,7 @@ impl Bench {
                 Command::Note(note) => self.notes.push(note),
                 Command::Record { record, at_once, .. } => self.records.push((record, at_once)),
                 Command::Count(count) => self.counts.push(count),
-                Command::Summarize(summary) => self.summaries.push(summary),
+                Command::Summarize(summary) => self.summaries.push(*summary),
                 other => self.out.push(other),
             }
         }
@@ -210,7 +210,7 @@ impl Bench {
     pub fn expect_push(&mut self, token: &str) -> PushRequest {
         let is = |c: &Command| matches!(c, Command::Push(p) if p.call().is_some_and(|c| c.kind == PushKind::Call) && p.to.token() == Some(&PushToken::new(token)));
         match self.take("call push", is) {
-            Command::Push(push) => push,
+            Command::Push(push) => *push,
             _ => unreachable!(),
         }
     }
@@ -218,7 +218,7 @@ impl Bench {
     pub fn expect_news(&mut self, kind: &PushKind) -> PushRequest {
         let is = |c: &Command| matches!(c, Command::Push(p) if p.call().is_some_and(|c| c.kind == *kind));
         match self.take("push", is) {
-            Command::Push(push) => push,
+            Command::Push(push) => *push,
             _ => unreachable!(),
         }
     }
@@ -227,7 +227,7 @@ impl Bench {
     pub fn expect_notification(&mut self, token: &str) -> PushRequest {
         let is = |c: &Command| matches!(c, Command::Push(p) if p.call().is_none() && p.to.token() == Some(&PushToken::new(token)));
         match self.take("notification", is) {
-            Command::Push(push) => push,
+            Command::Push(push) => *push,
             _ => unreachable!(),
         }
     }
@@ -279,7 +279,7 @@ impl Bench {
     pub fn expect_stored(&mut self, token: &str) -> fswake::types::Device {
         let is = |c: &Command| matches!(c, Command::StoreDevice(d) if d.push.token() == Some(&PushToken::new(token)));
         match self.take("store", is) {
-            Command::StoreDevice(device) => device,
+            Command::StoreDevice(device) => (*device).clone(),
             _ => unreachable!(),
         }
     }
@@ -287,7 +287,7 @@ impl Bench {
     pub fn expect_forgotten(&mut self, user: &str, token: &str) {
         self.take(
             "forget",
-            |c| matches!(c, Command::ForgetDevice { key: k, .. } if *k == key(user, token)),
+            |c| matches!(c, Command::ForgetDevice { key: k, .. } if **k == key(user, token)),
         );
     }
 

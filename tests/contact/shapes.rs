@@ -23,7 +23,7 @@ pub(crate) fn expect(contact: &str, want: Option<(Provider, &str, Option<&str>, 
 }
 
 fn other(name: &str) -> Provider {
-    Provider::Other(name.to_owned())
+    Provider::Other(name.into())
 }
 
 /// A Contact with one `pn-prid` and `pn-param` for Apple.

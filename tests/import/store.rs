@@ -50,7 +50,7 @@ fn registered(user: &str, call: &str, last_seen: i64) -> Device {
 fn put(path: &Path, devices: &[Device]) {
     let (_, store) = Sqlite::open(path, &Options::default()).unwrap();
     for device in devices {
-        store.submit(StoreOp::Put(device.clone()));
+        store.submit(StoreOp::Put(device.clone().into()));
     }
     store.flush(std::time::Duration::from_secs(30)).unwrap();
 }
@@ -191,10 +191,10 @@ fn looking_ahead_makes_no_file() {
 fn import_works_while_the_daemon_has_the_store_open() {
     let place = place();
     let (_, store) = Sqlite::open(&place.path, &Options::default()).unwrap();
-    store.submit(StoreOp::Put(registered("101", "a", 800)));
+    store.submit(StoreOp::Put(registered("101", "a", 800).into()));
     store.flush(std::time::Duration::from_secs(30)).unwrap();
     import(&place.path, &[device("102", Some("b"), None, 900)]);
-    store.submit(StoreOp::Put(registered("103", "c", 800)));
+    store.submit(StoreOp::Put(registered("103", "c", 800).into()));
     store.flush(std::time::Duration::from_secs(30)).unwrap();
     drop(store);
     let users: Vec<_> = stored(&place.path).iter().map(|d| d.aor.user.to_string()).collect();

@@ -74,7 +74,7 @@ fn request(values: &[String]) -> PushRequest {
     let [user, realm, token, app, name, number, sip] = values else {
         unreachable!("seven values")
     };
-    let mut request = call(Provider::Other(app.clone()), token);
+    let mut request = call(Provider::Other(app.clone().into()), token);
     request.callee = Aor::new(user.as_str(), realm.as_str());
     request.to.app = app.as_str().into();
     request.to.call_token = Some(PushToken::new(token.as_str()));

@@ -49,12 +49,12 @@ fn full_file_system_loses_no_device() {
     let Some(disk) = SmallDisk::mount() else { return };
     let path = disk.path("fswake.db");
     let (_, writer) = Sqlite::open(&path, &Options::default()).unwrap();
-    writer.submit(StoreOp::Put(device(0)));
+    writer.submit(StoreOp::Put(device(0).into()));
     writer.flush(LONG).unwrap();
     let ballast = disk.path("ballast");
     std::fs::write(&ballast, vec![0; 1 << 20]).unwrap_err();
     for n in 0..1_000 {
-        writer.submit(StoreOp::Put(device(n)));
+        writer.submit(StoreOp::Put(device(n).into()));
     }
     until(&writer, "failing", |h| h.failing.is_some());
     std::fs::remove_file(&ballast).unwrap();
@@ -96,7 +96,7 @@ fn full_disk_keeps_devices_in_memory_and_writes_them_when_there_is_room_again() 
     };
     let (_, writer) = Sqlite::open(&place.path, &options).unwrap();
     for n in 0..5_000 {
-        writer.submit(StoreOp::Put(device(n)));
+        writer.submit(StoreOp::Put(device(n).into()));
         writer.submit(line(now_ms()));
     }
     let health = until(&writer, "failing", |h| h.failing.is_some());
@@ -119,7 +119,7 @@ fn file_locked_by_another_process_is_written_when_it_lets_go() {
     let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
     let other = Connection::open(&place.path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    writer.submit(StoreOp::Put(device(1)));
+    writer.submit(StoreOp::Put(device(1).into()));
     let health = until(&writer, "failing", |h| h.failing.is_some());
     assert!(health.failing.unwrap().reason.contains("locked"));
     assert_eq!(health.queued, 1);
@@ -136,7 +136,7 @@ fn stop_while_the_file_is_locked_ends_and_says_so() {
     let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
     let other = Connection::open(&place.path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    writer.submit(StoreOp::Put(device(1)));
+    writer.submit(StoreOp::Put(device(1).into()));
     drop(writer);
     other.execute_batch("ROLLBACK").unwrap();
     assert!(stored(&place.path).is_empty());

@@ -99,7 +99,7 @@ fn every_field_comes_back_as_it_was_put_whatever_the_text() {
     strange.push = PushParams {
         provider: Provider::from_name("acme"),
         app: odd.into(),
-        team: Some(String::new()),
+        team: Some("".into()),
         call_token: Some(PushToken::new(odd.repeat(500))),
         remote_token: Some(PushToken::new("0123")),
     };
@@ -114,8 +114,8 @@ fn every_field_comes_back_as_it_was_put_whatever_the_text() {
     bare.push.remote_token = bare.push.call_token.take();
     let (snapshot, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
     assert!(snapshot.devices.is_empty() && snapshot.read_at > 1_700_000_000);
-    writer.submit(StoreOp::Put(strange.clone()));
-    writer.submit(StoreOp::Put(bare.clone()));
+    writer.submit(StoreOp::Put(strange.clone().into()));
+    writer.submit(StoreOp::Put(bare.clone().into()));
     writer.flush(LONG).unwrap();
     drop(writer);
     assert_eq!(stored(&place.path), [strange, bare]);
@@ -125,14 +125,14 @@ fn every_field_comes_back_as_it_was_put_whatever_the_text() {
 fn put_replaces_and_delete_removes() {
     let place = place();
     let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
-    writer.submit(StoreOp::Put(device(1)));
-    writer.submit(StoreOp::Put(device(2)));
+    writer.submit(StoreOp::Put(device(1).into()));
+    writer.submit(StoreOp::Put(device(2).into()));
     writer.flush(LONG).unwrap();
     let newer = Device {
         last_seen: 1_800_000_000,
         ..device(1)
     };
-    writer.submit(StoreOp::Put(newer.clone()));
+    writer.submit(StoreOp::Put(newer.clone().into()));
     writer.submit(StoreOp::Delete(device(2).key().unwrap()));
     drop(writer);
     assert_eq!(stored(&place.path), [newer]);
@@ -145,8 +145,8 @@ fn token_has_one_owner_and_a_late_delete_for_the_former_takes_nothing() {
     let former = device(1);
     let mut owner = device(1);
     owner.aor = Aor::new("other", "example.org");
-    writer.submit(StoreOp::Put(former.clone()));
-    writer.submit(StoreOp::Put(owner.clone()));
+    writer.submit(StoreOp::Put(former.clone().into()));
+    writer.submit(StoreOp::Put(owner.clone().into()));
     writer.submit(StoreOp::Delete(former.key().unwrap()));
     drop(writer);
     assert_eq!(stored(&place.path), [owner]);
@@ -158,7 +158,7 @@ fn two_writers_share_one_file() {
     let (_, one) = Sqlite::open(&place.path, &Options::default()).unwrap();
     let (_, two) = Sqlite::open(&place.path, &Options::default()).unwrap();
     for n in 0..100 {
-        if n % 2 == 0 { &one } else { &two }.submit(StoreOp::Put(device(n)));
+        if n % 2 == 0 { &one } else { &two }.submit(StoreOp::Put(device(n).into()));
     }
     one.flush(LONG).unwrap();
     two.flush(LONG).unwrap();
@@ -171,7 +171,7 @@ fn file_is_readable_by_its_owner_only() {
     std::fs::write(&place.path, "").unwrap();
     std::fs::set_permissions(&place.path, PermissionsExt::from_mode(0o644)).unwrap();
     let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
-    writer.submit(StoreOp::Put(device(1)));
+    writer.submit(StoreOp::Put(device(1).into()));
     writer.flush(LONG).unwrap();
     for file in ["fswake.db", "fswake.db-wal", "fswake.db-shm"] {
         let mode = place.path.with_file_name(file).metadata().unwrap().permissions().mode();
@@ -184,7 +184,7 @@ fn burst_of_100_000_devices_loses_none() {
     let place = place();
     let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
     for n in 0..100_000 {
-        writer.submit(StoreOp::Put(device(n)));
+        writer.submit(StoreOp::Put(device(n).into()));
     }
     writer.flush(LONG).unwrap();
     assert_eq!(count(&place.path, "devices"), 100_000);
@@ -199,7 +199,7 @@ fn child_that_writes_until_it_is_killed() {
     let (_, writer) = Sqlite::open(Path::new(&path), &Options::default()).unwrap();
     for n in 0.. {
         for n in n * 50..(n + 1) * 50 {
-            writer.submit(StoreOp::Put(device(n)));
+            writer.submit(StoreOp::Put(device(n).into()));
             writer.submit(line(now_ms()));
         }
         writer.flush(LONG).unwrap();

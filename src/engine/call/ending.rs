@@ -107,7 +107,7 @@ impl Call {
             _ => "dialplan",
         };
         self.note(world, Step::CallOver { result, caller });
-        world.out.push_back(Command::Summarize(Summary {
+        world.out.push_back(Command::Summarize(Box::new(Summary {
             call: self.held.call,
             aor: self.held.aor.clone(),
             result,
@@ -126,7 +126,7 @@ impl Call {
                 .invited
                 .zip(self.woken)
                 .map(|(invite, register)| invite.since(register)),
-        }));
+        })));
     }
 
     /// Says what came of every device that was pushed.

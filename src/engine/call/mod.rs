@@ -153,7 +153,7 @@ impl Call {
                 self.push(p, world);
             }
         } else if let Some(reason) = party.set_aside.clone() {
-            let (device, reason) = (self.parties[p].label(), reason.into());
+            let device = self.parties[p].label();
             self.note(world, Step::DeviceSetAside { device, reason });
         } else {
             let (device, user_agent) = (party.label(), party.user_agent.clone());
@@ -316,13 +316,13 @@ impl Call {
             .position(|p| p.leg.as_ref().is_some_and(|l| l.n == n))
     }
 
-    fn party_with(&self, device: &DeviceKey) -> Option<usize> {
+    fn party_with(&self, device: &Arc<DeviceKey>) -> Option<usize> {
         self.parties.iter().position(|p| p.device.as_ref() == Some(device))
     }
 
     /// The party that registered: a device by its token, a phone without one by its Call-ID or contact; new ones join.
     fn party_of(&mut self, seen: &Seen) -> usize {
-        let by_device = |device: &Option<DeviceKey>| {
+        let by_device = |device: &Option<Arc<DeviceKey>>| {
             device
                 .as_ref()
                 .and_then(|d| self.parties.iter().position(|p| p.device.as_ref() == Some(d)))

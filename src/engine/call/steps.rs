@@ -37,7 +37,7 @@ impl Call {
     /// Rings a party where it is, unless it is rung already.
     pub(super) fn ring(&mut self, p: usize, origin: Origin, world: &mut World<'_>) {
         let leg = self.leg_id(self.legs);
-        let sip_call_id = self.held.call.sip_call_id(p);
+        let call = self.held.call;
         let party = &mut self.parties[p];
         let Some(target) = party.target.clone() else { return };
         if party.leg.is_some() || self.phase != Phase::Holding {
@@ -55,6 +55,7 @@ impl Call {
         let timeout = self.deadline.since(world.now);
         let park_timeout = world.policy.park_timeout;
         let any_codec = party.any_codec;
+        let sip_call_id = party.sip_call_id(call, p);
         let device = party.label();
         world.out.push_back(Command::Ring {
             leg,
@@ -168,10 +169,11 @@ impl Call {
         self.note(world, step);
     }
 
-    fn send_push(&self, p: usize, to: PushParams, kind: PushKind, ttl: Duration, world: &mut World<'_>) {
+    fn send_push(&mut self, p: usize, to: PushParams, kind: PushKind, ttl: Duration, world: &mut World<'_>) {
         let Some(device) = self.parties[p].device.clone() else {
             return;
         };
+        let sip_call_id = self.parties[p].sip_call_id(self.held.call, p);
         let domain = device.aor.domain.clone();
         let purpose = match kind {
             PushKind::Call => Purpose::Wake(self.held.call),
@@ -183,13 +185,13 @@ impl Call {
             purpose,
             since: world.now,
         });
-        world.out.push_back(Command::Push(PushRequest {
+        world.out.push_back(Command::Push(Box::new(PushRequest {
             id,
             to,
             about: About::Call(CallPush {
                 kind,
                 call: self.held.call,
-                sip_call_id: self.held.call.sip_call_id(p),
+                sip_call_id,
                 caller_number: self.held.caller_number.clone(),
                 caller_name: self.held.caller_name.clone(),
                 held_at: self.held.at,
@@ -197,6 +199,6 @@ impl Call {
             callee: self.held.aor.clone(),
             domain,
             ttl,
-        }));
+        })));
     }
 }

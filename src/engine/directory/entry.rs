@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use crate::engine::command::{Command, Note};
 use crate::engine::count::Count;
-use crate::engine::event::Registration;
+use crate::engine::event::{Registration, Source};
 use crate::engine::limits::Window;
 use crate::engine::policy::Policy;
 use crate::engine::step::Step;
 use crate::types::{Aor, CallId, Device, DeviceKey, Moment, PushParams, Target};
+
+/// More devices or bindings of one AOR than this are not kept: the oldest go.
+const MOST_PER_AOR: usize = 20;
 
 /// An AOR as it is compared: aliases resolved, domain in lower case (or empty with `ignore-domain`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,7 +64,7 @@ pub struct Binding {
     /// `User-Agent` of a phone without a token; empty for others, whose device has it.
     pub user_agent: Arc<str>,
     /// The device it belongs to; `None` for phones without a token.
-    pub device: Option<DeviceKey>,
+    pub device: Option<Arc<DeviceKey>>,
     /// When it runs out.
     pub expires: Moment,
     /// Last proof of life, if any since we know it and since a ping failed.
@@ -72,8 +75,10 @@ pub struct Binding {
 /// A device with what only the running daemon knows of it.
 #[derive(Clone, Debug)]
 pub struct KnownDevice {
-    /// As stored.
-    pub device: Device,
+    /// Its identity, shared with its bindings and with the calls that ring it.
+    pub key: Arc<DeviceKey>,
+    /// As stored; shared with the store's queue.
+    pub device: Arc<Device>,
     /// Its name in logs and CDRs ([`DeviceKey::label`]), worked out once.
     pub label: Arc<str>,
     /// Whether its last REGISTER was heard when `last_seen` says; a reading of all registrations does not tell when that was.
@@ -87,16 +92,27 @@ pub struct KnownDevice {
 }
 
 impl KnownDevice {
-    pub(super) fn new(device: Device, key: &DeviceKey) -> Self {
+    pub(super) fn new(device: Arc<Device>, key: Arc<DeviceKey>) -> Self {
         Self {
             device,
             label: key.label().into(),
+            key,
             heard: true,
             last_push: None,
             missed: None,
             recent: Window::default(),
         }
     }
+
+    /// Whether it is the one with this provider, app and token.
+    fn is_that_of(&self, push: &PushParams) -> bool {
+        is(&self.key, push)
+    }
+}
+
+/// Whether a device is the one with this provider, app and token, whoever has it.
+pub(super) fn is(key: &DeviceKey, push: &PushParams) -> bool {
+    key.provider == push.provider && key.app == push.app && Some(&key.token) == push.token()
 }
 
 /// A call that a device was pushed for, and that was over, unanswered, before it registered.
@@ -115,7 +131,23 @@ pub struct Missed {
 /// A REGISTER this long after a call's end has nothing to do with its push any more.
 const LATE_AT_MOST: Duration = Duration::from_secs(300);
 
+/// What one AOR has.
+#[derive(Debug, Default)]
+pub struct Entry {
+    /// Devices, oldest first.
+    pub devices: Vec<KnownDevice>,
+    /// Bindings, oldest first.
+    pub bindings: Vec<Binding>,
+    /// The calls that wait for one of them.
+    pub waiting: Vec<CallId>,
+}
+
 impl Entry {
+    /// Whether nothing is known of it any more.
+    pub(super) fn is_empty(&self) -> bool {
+        self.devices.is_empty() && self.bindings.is_empty() && self.waiting.is_empty()
+    }
+
     /// Notes that a phone which was pushed for a call registers now that the call is over.
     pub(super) fn note_late(&mut self, now: Moment, reg: &Registration, out: &mut dyn FnMut(Command)) {
         let token = reg.push.as_ref().and_then(PushParams::token);
@@ -137,32 +169,122 @@ impl Entry {
                         since_push: now.since(missed.pushed),
                     },
                 }));
-                if let Some(device) = known.device.key() {
-                    out(Command::Count(Count::Late { device, late }));
-                }
+                let device = known.key.clone();
+                out(Command::Count(Count::Late { device, late }));
             }
         }
     }
-}
 
-/// What one AOR has.
-#[derive(Debug, Default)]
-pub struct Entry {
-    /// Devices, oldest first.
-    pub devices: Vec<KnownDevice>,
-    /// Bindings, oldest first.
-    pub bindings: Vec<Binding>,
+    /// The device with these parameters.
+    pub(super) fn device_of(&self, push: &PushParams) -> Option<&KnownDevice> {
+        self.devices.iter().find(|d| d.is_that_of(push))
+    }
+
+    /// Devices of the same phone and app with another token: they registered with the same Call-ID, or only the message
+    /// token was known so far, from an import or from before there was a call token.
+    pub(super) fn same_phone(&self, push: &PushParams, call_id: &Arc<str>) -> Vec<Arc<DeviceKey>> {
+        let message = push.remote_token.as_ref();
+        let by_message = |d: &Device| message.is_some() && d.push.call_token.is_none() && d.push.token() == message;
+        let same = |d: &&KnownDevice| {
+            d.key.provider == push.provider
+                && d.key.app == push.app
+                && (d.device.register_call_id == *call_id || by_message(&d.device))
+                && !d.is_that_of(push)
+        };
+        self.devices.iter().filter(same).map(|d| d.key.clone()).collect()
+    }
+
+    /// Writes down what a REGISTER says about a device; a new one is added.
+    pub(super) fn keep(&mut self, push: PushParams, reg: &Registration) -> Option<&KnownDevice> {
+        let known = self.devices.iter().position(|d| d.is_that_of(&push));
+        let device = Arc::new(Device {
+            aor: reg.aor.clone(),
+            push,
+            user_agent: reg.user_agent.clone(),
+            register_call_id: reg.call_id.clone(),
+            first_seen: known.map_or(reg.at, |i| self.devices[i].device.first_seen),
+            last_seen: reg.at,
+            set_aside: None,
+        });
+        let heard = reg.source == Source::Event;
+        if let Some(i) = known {
+            let known = &mut self.devices[i];
+            if known.key.aor != device.aor {
+                known.key = Arc::new(device.key()?);
+            }
+            known.device = device;
+            known.heard = heard;
+            Some(known)
+        } else {
+            let key = Arc::new(device.key()?);
+            self.devices.push(KnownDevice {
+                heard,
+                ..KnownDevice::new(device, key)
+            });
+            self.devices.last()
+        }
+    }
+
+    /// The device that has to go because there are too many.
+    pub(super) fn surplus(&self) -> Option<Arc<DeviceKey>> {
+        if self.devices.len() <= MOST_PER_AOR {
+            return None;
+        }
+        let oldest = self.devices.iter().min_by_key(|d| d.device.last_seen);
+        oldest.map(|d| d.key.clone())
+    }
+
+    /// Records where a phone is. Newest contact of a device wins. Returns whether it says anything new.
+    pub(super) fn bind(
+        &mut self,
+        now: Moment,
+        device: Option<&Arc<DeviceKey>>,
+        reg: &Registration,
+        target: &Target,
+        generation: u64,
+    ) -> bool {
+        let expires = now.plus(reg.expires);
+        let reading = matches!(reg.source, Source::Reading(_));
+        let bindings = &mut self.bindings;
+        let same = |b: &Binding| match device {
+            Some(d) => b.device.as_ref() == Some(d) || b.call_id == reg.call_id,
+            None => b.call_id == reg.call_id || b.target == *target,
+        };
+        if reading
+            && let Some(b) = bindings
+                .iter_mut()
+                .find(|b| b.target == *target && b.call_id == reg.call_id)
+        {
+            // Its expiry moves only when it registered while we were away.
+            let refreshed = expires > b.expires.plus(Duration::from_secs(3));
+            b.expires = expires;
+            b.generation = generation;
+            return refreshed;
+        }
+        bindings.retain(|b| !same(b));
+        bindings.push(Binding {
+            target: target.clone(),
+            call_id: reg.call_id.clone(),
+            user_agent: device.map_or_else(|| reg.user_agent.clone(), |_| Arc::default()),
+            device: device.cloned(),
+            expires,
+            alive: (!reading).then_some(now),
+            generation,
+        });
+        if bindings.len() > MOST_PER_AOR {
+            bindings.remove(0);
+        }
+        true
+    }
 }
 
 /// What a registration changed, as far as a waiting call cares.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// Whose.
-    pub key: AorKey,
     /// Which device, if it has a token.
-    pub device: Option<DeviceKey>,
+    pub device: Option<Arc<DeviceKey>>,
     /// The device that this one replaces (a new token of the same app).
-    pub replaced: Option<DeviceKey>,
+    pub replaced: Option<Arc<DeviceKey>>,
     /// Where it is now.
     pub target: Target,
     /// `Call-ID` of the REGISTER, the identity of phones without a token.
@@ -171,4 +293,6 @@ pub struct Seen {
     pub user_agent: Arc<str>,
     /// False for a registration that was read again and had been known unchanged.
     pub is_news: bool,
+    /// The calls that wait for this AOR.
+    pub waiting: Vec<CallId>,
 }

@@ -17,7 +17,7 @@ impl Directory {
                 || entry
                     .bindings
                     .iter()
-                    .any(|b| place(key, b.device.as_ref(), policy) != *key)
+                    .any(|b| place(key, b.device.as_deref(), policy) != *key)
         };
         let mut moving: Vec<_> = self.entries.extract_if(|key, entry| moves(key, entry)).collect();
         // A map's order differs from run to run; the same events have to give the same commands.
@@ -26,14 +26,12 @@ impl Directory {
         for (old, entry) in moving {
             for known in entry.devices {
                 let key = AorKey::of(&known.device.aor, policy);
-                if let Some(device) = known.device.key() {
-                    self.owners.insert(self.token_hash(&device), key.clone());
-                }
+                self.owners.insert(self.token_hash(&known.key), key.clone());
                 touched.insert(key.clone());
                 self.entries.entry(key).or_default().devices.push(known);
             }
             for binding in entry.bindings {
-                let key = place(&old, binding.device.as_ref(), policy);
+                let key = place(&old, binding.device.as_deref(), policy);
                 self.entries.entry(key).or_default().bindings.push(binding);
             }
         }

@@ -1,0 +1,191 @@
+//! Who owns a token, and when it is dropped (docs/ARCHITECTURE.md, "Tokens").
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use super::entry::is;
+use super::{AorKey, Binding, Directory};
+use crate::engine::command::Command;
+use crate::engine::event::{Registration, Source};
+use crate::engine::policy::Policy;
+use crate::types::push::PushError;
+use crate::types::{DeviceKey, Moment, Provider, PushParams, PushToken, UnixSeconds};
+
+/// What a REGISTER with a token says about devices.
+#[derive(Default)]
+pub(super) struct Owned {
+    /// The device that registered. `None`: the token is another user's.
+    pub(super) device: Option<Arc<DeviceKey>>,
+    /// The device that it replaces: a new token of the same phone and app.
+    pub(super) replaced: Option<Arc<DeviceKey>>,
+}
+
+impl Directory {
+    /// Makes the token of this REGISTER belong to `key`, taking it from whoever had it.
+    pub(super) fn own(
+        &mut self,
+        now: Moment,
+        key: &AorKey,
+        reg: &mut Registration,
+        out: &mut dyn FnMut(Command),
+    ) -> Owned {
+        let reading = matches!(reg.source, Source::Reading(_));
+        let Some(push) = reg.push.take() else {
+            return Owned::default();
+        };
+        let entry = self.entries.get(key);
+        let known = entry.and_then(|e| e.device_of(&push)).map(|d| d.key.clone());
+        if known.is_some() && reading {
+            // Nothing new about a device that is known: when it registered is not in it.
+            return Owned {
+                device: known,
+                replaced: None,
+            };
+        }
+        let replaced = entry.filter(|_| !reading).map(|e| e.same_phone(&push, &reg.call_id));
+        // What an AOR has is nobody else's; anything else may have to be taken from somebody.
+        if known.is_none() && !self.take_over(now, key, &push, reading, out) {
+            return Owned::default();
+        }
+        let replaced = replaced.unwrap_or_default();
+        for old in &replaced {
+            self.remove_device(key, old, "new-token", out);
+        }
+        let entry = self.entries.entry(key.clone()).or_default();
+        let Some(kept) = entry.keep(push, reg) else {
+            return Owned::default();
+        };
+        let device = Some(kept.key.clone());
+        out(Command::StoreDevice(kept.device.clone()));
+        if let Some(surplus) = entry.surplus() {
+            self.remove_device(key, &surplus, "too-many-devices", out);
+        }
+        let replaced = replaced.into_iter().next();
+        Owned { device, replaced }
+    }
+
+    /// Makes `key` the owner of this token; false when it stays another's.
+    fn take_over(
+        &mut self,
+        now: Moment,
+        key: &AorKey,
+        push: &PushParams,
+        reading: bool,
+        out: &mut dyn FnMut(Command),
+    ) -> bool {
+        let Some(token) = push.token() else { return false };
+        let hash = self.hash(&push.provider, &push.app, token);
+        if let Some(owner) = self.owners.get(&hash).filter(|o| *o != key).cloned() {
+            let bound = |b: &Binding| b.expires > now && b.device.as_ref().is_some_and(|d| is(d, push));
+            let entry = self.entries.get(&owner);
+            if reading && entry.is_some_and(|e| e.bindings.iter().any(bound)) {
+                return false;
+            }
+            if let Some(device) = entry.and_then(|e| e.device_of(push)).map(|d| d.key.clone()) {
+                self.remove_device(&owner, &device, "another-user", out);
+            }
+        }
+        self.owners.insert(hash, key.clone());
+        true
+    }
+
+    /// A REGISTER without push parameters by a phone that had them: its user switched pushes off.
+    pub(super) fn forget_unpushed(&mut self, key: &AorKey, call_id: &Arc<str>, out: &mut dyn FnMut(Command)) {
+        let Some(entry) = self.entries.get(key) else { return };
+        let was: Vec<_> = entry
+            .devices
+            .iter()
+            .filter(|d| d.device.register_call_id == *call_id)
+            .map(|d| d.key.clone())
+            .collect();
+        for device in was {
+            self.remove_device(key, &device, "registered-without-push", out);
+        }
+    }
+
+    /// Applies the rules about tokens to a push that was refused (docs/ARCHITECTURE.md, "Tokens").
+    pub fn judge(
+        &mut self,
+        key: &AorKey,
+        device: &DeviceKey,
+        token: &PushToken,
+        error: &PushError,
+        at: UnixSeconds,
+        out: &mut dyn FnMut(Command),
+    ) {
+        let (since, reason) = match error {
+            PushError::TokenGone { since, .. } => (*since, None),
+            PushError::TokenBad { reason } => (None, Some(reason)),
+            _ => return,
+        };
+        let Some(known) = self.device_mut(key, device) else {
+            return;
+        };
+        if known.heard && since.is_some_and(|since| known.device.last_seen > since) {
+            return;
+        }
+        let is_its_name = *token == device.token;
+        match reason {
+            None if is_its_name => self.remove_device(key, device, "gone", out),
+            Some(reason) if is_its_name => {
+                Arc::make_mut(&mut known.device).set_aside = Some(format!("{reason} at {at}").into());
+                out(Command::StoreDevice(known.device.clone()));
+            }
+            // The token for messages of a device whose calls go to another one: its next REGISTER brings it back.
+            _ if known.device.push.remote_token.as_ref() == Some(token) => {
+                Arc::make_mut(&mut known.device).push.remote_token = None;
+                out(Command::StoreDevice(known.device.clone()));
+            }
+            _ => {}
+        }
+    }
+
+    /// Forgets devices of this AOR that were not seen for `token_ttl`.
+    pub fn forget_old(&mut self, key: &AorKey, at: UnixSeconds, policy: &Policy, out: &mut dyn FnMut(Command)) {
+        let Some(entry) = self.entries.get(key) else { return };
+        let ttl = i64::try_from(policy.token_ttl.as_secs()).unwrap_or(i64::MAX);
+        let old: Vec<_> = entry
+            .devices
+            .iter()
+            .filter(|d| at.saturating_sub(d.device.last_sign()) > ttl)
+            .map(|d| d.key.clone())
+            .collect();
+        for device in old {
+            self.remove_device(key, &device, "unseen-too-long", out);
+        }
+    }
+
+    /// Drops a device of `key`, whichever way its AOR is written.
+    pub(super) fn remove_device(
+        &mut self,
+        key: &AorKey,
+        device: &DeviceKey,
+        why: &'static str,
+        out: &mut dyn FnMut(Command),
+    ) {
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        let same = |d: &DeviceKey| d.provider == device.provider && d.app == device.app && d.token == device.token;
+        let Some(i) = entry.devices.iter().position(|d| same(&d.key)) else {
+            return;
+        };
+        let gone = entry.devices.remove(i);
+        for b in &mut entry.bindings {
+            if b.device.as_ref().is_some_and(|d| same(d)) {
+                b.device = None;
+            }
+        }
+        let hash = self.token_hash(device);
+        if self.owners.get(&hash) == Some(key) {
+            self.owners.remove(&hash);
+        }
+        out(Command::ForgetDevice { key: gone.key, why });
+    }
+
+    pub(super) fn token_hash(&self, device: &DeviceKey) -> u64 {
+        self.hash(&device.provider, &device.app, &device.token)
+    }
+
+    fn hash(&self, provider: &Provider, app: &str, token: &PushToken) -> u64 {
+        self.hasher.hash_one((provider, app, token))
+    }
+}
