@@ -61,9 +61,9 @@ impl Server {
         ] {
             std::fs::write(server.file(name), text).unwrap();
             std::fs::set_permissions(server.file(name), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-            server.give(&server.file(name));
+            Self::give(&server.file(name));
         }
-        server.give(server.dir.path());
+        Self::give(server.dir.path());
         let passwords = format!("--pwfile={}", server.file("password").display());
         server.run(
             "initdb",
@@ -94,7 +94,7 @@ impl Server {
     }
 
     /// To whom the server runs as, if that is not us.
-    fn give(&self, path: &Path) {
+    fn give(path: &Path) {
         if is_root() {
             chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
         }
@@ -136,12 +136,12 @@ impl Server {
             "pgsql://{host} port={port} dbname=postgres user=pbx password='{password}' options='-c client_min_messages=NOTICE'"
         )
     }
+}
 
-    fn import(&self, state: &Path, dsn: &str) -> Ran {
-        let ran = fswake(state, &["import-mod-apn", "--store", "fswake.db", "--db", dsn]);
-        assert!(!format!("{ran:?}").contains("w0rd"), "{ran:?}");
-        ran
-    }
+fn import(state: &Path, dsn: &str) -> Ran {
+    let ran = fswake(state, &["import-mod-apn", "--store", "fswake.db", "--db", dsn]);
+    assert!(!format!("{ran:?}").contains("w0rd"), "{ran:?}");
+    ran
 }
 
 impl Drop for Server {
@@ -194,7 +194,7 @@ fn tokens_are_copied_from_postgresql_and_a_second_run_changes_nothing() {
         format!("postgresql://pbx:{password}@localhost:{port}/postgres?sslmode=disable&application_name=fswake"),
     ];
     for (n, name) in names.iter().enumerate() {
-        let ran = server.import(state.path(), name);
+        let ran = import(state.path(), name);
         assert_eq!(ran.code, Some(0), "{name}: {}", ran.stderr);
         assert_eq!(stored(state.path()), expected, "{name}");
         let said = if n == 0 {
@@ -215,7 +215,7 @@ fn tokens_are_copied_from_postgresql_and_a_second_run_changes_nothing() {
         );
     }
     server.sql("UPDATE push_tokens SET last_update = '2026-11-22 06:00:00' WHERE extension = '1001' AND type = 'im'");
-    let ran = server.import(state.path(), &names[0]);
+    let ran = import(state.path(), &names[0]);
     assert!(
         ran.stderr.contains("has 0 new devices, 1 renewed, 1 known"),
         "{}",
@@ -236,12 +236,12 @@ fn postgresql_is_who_it_should_be_where_tls_is_asked_for() {
         server.dsn("host=localhost"),
         ca.display()
     );
-    let ran = server.import(state.path(), &trusted);
+    let ran = import(state.path(), &trusted);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     let other_name = trusted.replace("host=localhost", "host=localhost.localdomain hostaddr=127.0.0.1");
     let unknown = format!("{} sslmode=require", server.dsn("host=localhost"));
     for name in [other_name, unknown] {
-        let ran = server.import(state.path(), &name);
+        let ran = import(state.path(), &name);
         assert_eq!(ran.code, Some(1), "{}", ran.stderr);
         assert!(ran.stderr.contains("certificate"), "{}", ran.stderr);
     }
@@ -260,7 +260,7 @@ fn postgresql_that_does_not_let_us_read_is_named() {
             "database \"pbx\" does not exist",
         ),
     ] {
-        let ran = server.import(state.path(), &name);
+        let ran = import(state.path(), &name);
         assert_eq!(ran.code, Some(1), "{}", ran.stderr);
         assert!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
         assert!(!state.path().join("fswake.db").exists());
