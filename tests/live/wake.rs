@@ -12,6 +12,7 @@ use crate::site;
 crate::trials![
     sleeping_phone_is_woken_through_the_dialplan,
     sleeping_phone_is_woken_through_the_dial_string,
+    contexts_that_fusionpbx_leaves_to_freeswitch_wake_as_the_others_do,
     originate_without_a_caller_wakes_both_phones_and_connects_the_first,
     ring_group_rings_each_phone_once_and_the_loser_hears_completed_elsewhere,
     refresh_counts_as_a_wake_up,
@@ -42,6 +43,20 @@ async fn sleeping_phone_is_woken_through_the_dial_string(fs: Arc<RealFs>) {
         .sleeper(&user, WAKE_DOMAIN, Wakes::Elsewhere, Script::default())
         .await;
     let call = site.caller().await.call(&format!("5{user}"));
+    assert_eq!(call.outcome().await, 200);
+    phone.on_the_line().await;
+    assert_eq!((phone.invites(), site.pushes().len()), (1, 1));
+    phone.hang_up().await;
+    call.ended().await;
+}
+
+async fn contexts_that_fusionpbx_leaves_to_freeswitch_wake_as_the_others_do(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let user = site.fs.new_user();
+    let phone = site
+        .sleeper(&user, WAKE_DOMAIN, Wakes::Elsewhere, Script::default())
+        .await;
+    let call = site.caller().await.call(&format!("3{user}"));
     assert_eq!(call.outcome().await, 200);
     phone.on_the_line().await;
     assert_eq!((phone.invites(), site.pushes().len()), (1, 1));

@@ -109,16 +109,33 @@ fn dialplan(ports: &Ports) -> String {
             <action application="set" data="hangup_after_bridge=true"/>
             <action application="bridge" data="user/$1@{WAKE_DOMAIN}"/>
           </condition></extension>
+          <extension name="fusionpbx"><condition field="destination_number" expression="^3(\d{{5}})$">
+            <action application="set" data="hangup_after_bridge=true"/>
+            <action application="bridge" data="[leg_timeout=20]loopback/$1@{WAKE_DOMAIN}/fswake@static"/>
+          </condition></extension>
           <extension name="group"><condition field="destination_number" expression="^4(\d{{5}})(\d{{5}})$">
             <action application="set" data="call_timeout=20"/>
             <action application="set" data="hangup_after_bridge=true"/>
             <action application="bridge" data="user/$1@{WAKE_DOMAIN},user/$2@{WAKE_DOMAIN}"/>
           </condition></extension>
         </context>
-        {contexts}"#,
+        {contexts}
+        {fusionpbx}"#,
         socket = ports.fswake,
         contexts = inside(&contexts, "include"),
+        fusionpbx = for_fusionpbx(inside(&contexts, "include")),
     )
+}
+
+/// The contexts under the names that docs/MIGRATING.md gives them for FusionPBX.
+fn for_fusionpbx(contexts: &str) -> String {
+    let renamed = contexts
+        .replace(r#"context name="fswake""#, r#"context name="fswake@static""#)
+        .replace(
+            r#"context name="fswake-after""#,
+            r#"context name="fswake-after@static""#,
+        );
+    renamed.replace("XML fswake-after", "XML fswake-after@static")
 }
 
 fn directory(users: u32, ports: &Ports) -> String {
