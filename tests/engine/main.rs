@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod counts;
 mod ends;
 mod journal;
 mod news;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use fswake::metrics::Name;
 use fswake_test_support::freeswitch::*;
@@ -213,4 +213,22 @@ async fn refused_token_is_counted_by_its_class_and_the_wake_as_refused() {
     ] {
         site.counts(series, 1.0).await;
     }
+}
+
+#[tokio::test]
+async fn certificate_that_ends_is_counted_down_in_days() {
+    let mut stage = Stage::new().await;
+    let (certificate, key) = stage
+        .apns
+        .new_client(SystemTime::now() + Duration::from_secs(20 * 86_400 + 3_600));
+    for (name, text) in [("voip.pem", certificate), ("voip.key", key)] {
+        std::fs::write(stage.dir.path().join(name), text).unwrap();
+    }
+    stage.app("name = 'old'\nprovider = 'apns'\ncert-file = 'voip.pem'\ncert-key-file = 'voip.key'");
+    let daemon = stage.start_alone().await;
+    let site = Site::of(&daemon).await;
+    site.counts(r#"fswake_certificate_days{app="old",provider="apns"}"#, 20.0)
+        .await;
+    let apps = site.json("/v1/apps").await;
+    assert_eq!(apps["apps"][0]["days_left"], 20);
 }
