@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::control::Control;
 use crate::driver::{Driver, Input};
 use crate::engine::{Engine, Event};
+use crate::esl::answers::Answerer;
 use crate::esl::inbound::Inbound;
 use crate::esl::outbound::Outbound;
 use crate::http::{self, Site};
@@ -129,12 +130,20 @@ impl Daemon {
         };
         let driver = tokio::spawn(driver.run(inputs_rx));
         let (inbound_settings, settings) = watch::channel(reload::inbound_settings(&config));
+        let (answers, answers_rx) = mpsc::channel(1024);
+        let answerer = Answerer {
+            settings: settings.clone(),
+            answers: answers_rx,
+            stop: stop.clone(),
+        };
+        tokio::spawn(answerer.run());
         let inbound = Inbound {
             settings,
             inputs: inputs.clone(),
             waiting,
             up: esl_up,
             kills: kills_rx,
+            answers,
             stop: stop.clone(),
         };
         let inbound = on_a_thread("fswake-inbound", inbound.run()).context("start the inbound connection's thread")?;

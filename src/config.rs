@@ -44,6 +44,8 @@ pub struct Config {
     pub policy: Policy,
     /// How Contacts are read and written.
     pub contact: ContactRules,
+    /// Whether FreeSWITCH's events may ask for notifications; how many and how long is the policy's.
+    pub notification_events: bool,
     /// Where devices and the journal are kept.
     pub store: StoreConfig,
     /// Where operators and programs ask.

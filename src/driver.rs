@@ -73,13 +73,20 @@ struct Turning {
     d: Driver,
     calls: HashMap<CallId, Line>,
     /// Who waits for the answer to a notification.
-    askers: HashMap<NotificationId, oneshot::Sender<Delivery>>,
+    askers: HashMap<NotificationId, Asker>,
     /// The number of the last notification.
     asked: u64,
     started: Instant,
     drained: Option<oneshot::Sender<()>>,
     warned: HashSet<(Aor, String)>,
     push_warned: Complaints,
+}
+
+/// Who waits for the answer to a notification, and what is logged with it.
+struct Asker {
+    aor: Aor,
+    by: &'static str,
+    answer: oneshot::Sender<Delivery>,
 }
 
 /// A held call as the loop knows it: where its orders go, and whose it is.
@@ -95,6 +102,26 @@ struct Line {
 impl Drop for Line {
     fn drop(&mut self) {
         self.over.cancel();
+    }
+}
+
+impl Asker {
+    /// Logs one line and answers; nobody may be left to hear it.
+    fn tell(self, delivery: Delivery) {
+        let Self { aor, by, answer } = self;
+        let sent = delivery.sent();
+        let not_sent = delivery.devices.len() - sent;
+        let refused = delivery.devices.iter().find_map(|d| d.outcome.as_ref().err());
+        let reason = delivery.nobody.map(|why| why.as_str().to_owned());
+        let reason = reason.or_else(|| refused.map(ToString::to_string));
+        if sent > 0 {
+            info!(%aor, by, sent, not_sent, reason, "notification sent");
+        } else if by == "message" && delivery.nobody.is_some() {
+            debug!(%aor, by, reason, "message needs no push");
+        } else {
+            warn!(%aor, by, not_sent, reason, "notification not sent");
+        }
+        let _ = answer.send(delivery);
     }
 }
 
@@ -171,7 +198,8 @@ impl Turning {
             Input::Notify(asked, answer) => {
                 self.asked += 1;
                 let id = NotificationId(self.asked);
-                self.askers.insert(id, answer);
+                let (aor, by) = (asked.aor.clone(), asked.by);
+                self.askers.insert(id, Asker { aor, by, answer });
                 self.feed(Event::NotificationAsked(id, asked));
             }
             Input::Ask(ask) => {
@@ -257,8 +285,7 @@ impl Turning {
                 }
                 Command::Answer(id, delivery) => {
                     if let Some(asker) = self.askers.remove(&id) {
-                        // Nobody may be left to hear it.
-                        let _ = asker.send(delivery);
+                        asker.tell(delivery);
                     }
                 }
                 Command::Note(note) => self.note(note),

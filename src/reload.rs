@@ -54,6 +54,7 @@ pub fn inbound_settings(config: &Config) -> Settings {
             password,
         },
         rules: config.contact.clone(),
+        notifications: config.notification_events,
     }
 }
 
@@ -81,6 +82,7 @@ impl Reload {
             listen: Listen { addresses, allow },
             policy,
             contact,
+            notification_events,
             store,
             http,
             log: LogConfig { format, filter },
@@ -99,7 +101,7 @@ impl Reload {
         old.apps = new_apps;
         let renamed = !policy.names_alike(&old.policy);
         if policy != old.policy {
-            changed.push("wake and aor");
+            changed.push("wake, aor and notifications");
             old.policy = policy.clone();
             let _ = self
                 .inputs
@@ -128,10 +130,12 @@ impl Reload {
         for (name, is_new) in [
             ("freeswitch", freeswitch != old.freeswitch),
             ("contact", contact != old.contact),
+            ("notifications.events", notification_events != old.notification_events),
         ] {
             changed.extend(is_new.then_some(name));
         }
         (old.freeswitch, old.contact) = (freeswitch, contact);
+        old.notification_events = notification_events;
         let settings = inbound_settings(old);
         // With other names of domains, the bindings of phones without a token have to be read again.
         self.inbound.send_if_modified(|now| {

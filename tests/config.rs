@@ -261,7 +261,7 @@ fn every_mistake_is_shown_with_file_key_value_and_what_is_allowed() {
         ),
         (
             "[wakes]",
-            "wakes: unknown key; allowed here: freeswitch, listen, wake, aor, contact, store, http, log, run, app",
+            "wakes: unknown key; allowed here: freeswitch, listen, wake, aor, contact, notifications, store, http, log, run, app",
         ),
         (
             "[freeswitch]\nport = 'x'",

@@ -21,6 +21,7 @@ fn asked(user: &str, kind: TokenType) -> Notification {
         token_type: kind,
         app: None,
         payload: Arc::new(Payload::parse(r#"{"body":"hello"}"#).unwrap()),
+        only_absent: false,
         by: "test",
         at: T0,
     }

@@ -37,6 +37,17 @@ pub(super) fn config(raw: raw::Raw, file: Option<&Path>, env: &Environment) -> C
         "1h",
         "3650d",
     )?;
+    policy.notification_ttl = duration(
+        at,
+        "notifications.ttl",
+        raw.notifications.ttl.as_deref(),
+        policy.notification_ttl,
+        "0s",
+        "28d",
+    )?;
+    if let Some(most) = raw.notifications.device_per_minute {
+        policy.device_notifications_per_minute = most;
+    }
     let on_unregister = on_unregister(at, "wake.on-unregister", raw.wake.on_unregister.as_deref())?.unwrap_or_default();
     let apps = app::apps(at, files, raw.app, on_unregister)?;
     policy.apps = apps.policies;
@@ -46,6 +57,7 @@ pub(super) fn config(raw: raw::Raw, file: Option<&Path>, env: &Environment) -> C
         listen: listen(at, raw.listen)?,
         policy,
         contact: super::contact::rules(at, raw.contact)?,
+        notification_events: raw.notifications.events.unwrap_or(true),
         store: StoreConfig {
             path: store_path(at, raw.store.path, env)?,
             journal_keep: duration(

@@ -14,6 +14,7 @@ pub(super) struct Raw {
     pub wake: Wake,
     pub aor: AorNames,
     pub contact: Contact,
+    pub notifications: Notifications,
     pub store: Store,
     pub http: Http,
     pub log: Log,
@@ -79,6 +80,14 @@ pub(super) struct Params {
     pub platform: Option<String>,
     pub platforms: BTreeMap<String, String>,
     pub provider: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(super) struct Notifications {
+    pub events: Option<bool>,
+    pub device_per_minute: Option<u32>,
+    pub ttl: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -291,6 +291,8 @@ pub enum Nobody {
     NoSuchApp,
     /// None of them has a token of the type.
     NoToken,
+    /// All of them are registered, and it was only for those that are not.
+    AllPresent,
 }
 
 impl Nobody {
@@ -300,6 +302,7 @@ impl Nobody {
             Self::NoDevice => "no-device",
             Self::NoSuchApp => "no-such-app",
             Self::NoToken => "no-token",
+            Self::AllPresent => "all-registered",
         }
     }
 }

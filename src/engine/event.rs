@@ -196,6 +196,8 @@ pub struct Notification {
     pub app: Option<Arc<str>>,
     /// What it says.
     pub payload: Arc<Payload>,
+    /// Only to devices that are not registered now: FreeSWITCH has told the others.
+    pub only_absent: bool,
     /// Who asks, in a word, for the journal.
     pub by: &'static str,
     /// When (UTC).

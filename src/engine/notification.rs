@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use super::command::{Command, Delivered, Delivery, Nobody, NotSent, Note};
-use super::directory::{AorKey, KnownDevice};
+use super::directory::{AorKey, Binding, KnownDevice};
 use super::event::Notification;
 use super::ids::IdMap;
 use super::limits::Windows;
@@ -51,6 +51,17 @@ impl Notifications {
             Ok(recipients) => (recipients, None),
             Err(nobody) => (Vec::new(), Some(nobody)),
         };
+        if asked.only_absent
+            && let Some(nobody) = nobody
+        {
+            // Every chat message of the site comes here; those that need no push leave no trace.
+            let delivery = Delivery {
+                devices: Vec::new(),
+                nobody: Some(nobody),
+            };
+            world.out.push_back(Command::Answer(id, delivery));
+            return;
+        }
         let step = Step::NotificationAsked {
             by: asked.by,
             token_type: asked.token_type.as_str(),
@@ -162,7 +173,18 @@ fn recipients(asked: &Notification, key: &AorKey, world: &World<'_>) -> Result<V
     if with_token.is_empty() {
         return Err(Nobody::NoToken);
     }
-    Ok(with_token)
+    if !asked.only_absent {
+        return Ok(with_token);
+    }
+    let is_present = |device: &DeviceKey| {
+        let live = |b: &Binding| b.expires > world.now && b.device.as_ref() == Some(device);
+        world.directory.entry(key).is_some_and(|e| e.bindings.iter().any(live))
+    };
+    let absent: Vec<_> = with_token.into_iter().filter(|to| !is_present(&to.key)).collect();
+    if absent.is_empty() {
+        return Err(Nobody::AllPresent);
+    }
+    Ok(absent)
 }
 
 fn recipient(known: &KnownDevice, kind: TokenType) -> Option<Recipient> {

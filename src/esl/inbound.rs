@@ -1,4 +1,4 @@
-//! Our connection to FreeSWITCH's event socket: registrations in, nothing else.
+//! Our connection to FreeSWITCH's event socket: registrations in, and notifications that events ask for.
 //!
 //! It is reconnected for ever, with growing pauses and jitter. After a reconnect nothing is replayed, so all registrations
 //! are read again; events that arrive meanwhile are newer and are told after them.
@@ -11,12 +11,14 @@ use freeswitch_esl_tokio::{
     AuthMethod, EslClient, EslCommand, EslConnectOptions, EslError, EslEvent, EslEventStream, EventFormat,
     EventOverflow,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::answers::Answer;
 use super::encode;
+use super::notifications;
 use super::reading;
 use super::registrations::{self, Heard};
 use crate::contact::ContactRules;
@@ -26,6 +28,8 @@ use crate::types::{LegId, Secret, unix_now};
 
 /// What is subscribed to.
 const EVENTS: &str = "CUSTOM sofia::register sofia::unregister sofia::expire sofia::sip_user_state";
+/// What is subscribed to besides, where events may ask for notifications; subclasses have to follow CUSTOM.
+const QUESTIONS: (&str, &str) = ("MESSAGE", notifications::QUESTION);
 /// FreeSWITCH is nudged this often while a held call waits for a REGISTER: it looks at its event queue only every 20 ms
 /// unless something arrives from us (mod_event_socket.c, `read_packet`; measured with 1.10.12).
 const NUDGE: Duration = Duration::from_millis(1);
@@ -49,6 +53,8 @@ pub struct Settings {
     pub endpoint: Endpoint,
     /// How Contacts are read.
     pub rules: ContactRules,
+    /// Whether events may ask for notifications.
+    pub notifications: bool,
 }
 
 /// Where FreeSWITCH listens and how to log in.
@@ -76,6 +82,8 @@ pub struct Inbound {
     pub up: Arc<AtomicBool>,
     /// Legs to be killed whose call's own connection is gone.
     pub kills: mpsc::Receiver<(LegId, Cause)>,
+    /// To whom the answers to notifications go.
+    pub answers: mpsc::Sender<Answer>,
     /// The end.
     pub stop: CancellationToken,
 }
@@ -160,7 +168,12 @@ impl Inbound {
             // Rather let FreeSWITCH queue than lose a REGISTER.
             .with_event_overflow(EventOverflow::BlockFor(Duration::from_secs(3600)));
         let (client, mut events) = Box::pin(EslClient::connect_with_auth(host, *port, method, options)).await?;
-        client.subscribe_events_raw(EventFormat::Plain, EVENTS).await?;
+        let events_wanted = if settings.notifications {
+            format!("{} {EVENTS} {}", QUESTIONS.0, QUESTIONS.1)
+        } else {
+            EVENTS.to_owned()
+        };
+        client.subscribe_events_raw(EventFormat::Plain, &events_wanted).await?;
         self.tell(Event::ReadingBegan(number)).await?;
         let (count, meanwhile) = self.read_all(&client, &mut events, number, &settings.rules).await?;
         for event in meanwhile {
@@ -240,11 +253,40 @@ impl Inbound {
     }
 
     async fn heard(&self, event: &EslEvent, rules: &ContactRules) -> Result<(), Ended> {
+        if let Some(heard) = notifications::heard(event, unix_now()) {
+            return self.notify(heard).await;
+        }
         let subclass = event.header_str("Event-Subclass").unwrap_or_default();
         match registrations::heard(subclass, |h| event.header_str(h), rules, unix_now()) {
             Some(heard) => self.pass_on(heard).await,
             None => Ok(()),
         }
+    }
+
+    /// Passes a notification on. Its answer is given by a task of its own: it takes as long as a provider takes.
+    async fn notify(&self, heard: notifications::Heard) -> Result<(), Ended> {
+        let notifications::Heard { asked, answer_to } = heard;
+        let delivery = match asked {
+            Ok(asked) => {
+                let (told, delivery) = oneshot::channel();
+                self.send(Input::Notify(asked, told)).await?;
+                Some(delivery)
+            }
+            Err(refusal) => {
+                warn!(%refusal, "notification refused");
+                None
+            }
+        };
+        let Some(uuid) = answer_to else { return Ok(()) };
+        let answers = self.answers.clone();
+        tokio::spawn(async move {
+            let sent = match delivery {
+                Some(delivery) => delivery.await.is_ok_and(|delivery| delivery.sent() > 0),
+                None => false,
+            };
+            let _ = answers.send(Answer { to: uuid, sent }).await;
+        });
+        Ok(())
     }
 
     async fn pass_on(&self, heard: Heard) -> Result<(), Ended> {

@@ -8,14 +8,18 @@
 //! | [`inbound`] | our connection to FreeSWITCH: registrations, with reconnection |
 //! | [`outbound`] | FreeSWITCH's connections to us: one per held call |
 //! | [`registrations`] | pure: registrations as FreeSWITCH tells them |
+//! | [`answers`] | the answers to notifications, on a connection of their own |
+//! | [`notifications`] | pure: pushes that FreeSWITCH's events ask for, and their answers |
 //! | [`reading`] | all registrations at once, after a reconnect |
 //! | [`link`] | one such connection: framing, commands, replies |
 
+pub mod answers;
 pub mod beside;
 pub mod decode;
 pub mod encode;
 pub mod inbound;
 pub mod link;
+pub mod notifications;
 pub mod outbound;
 pub mod reading;
 pub mod registrations;

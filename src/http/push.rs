@@ -61,6 +61,7 @@ pub(super) async fn send(
         token_type,
         app: asked.app.filter(|app| !app.is_empty()).map(Arc::from),
         payload: Arc::new(payload),
+        only_absent: false,
         by: "http",
         at: unix_now(),
     };

@@ -12,6 +12,7 @@
 //! | `bad_peers` | strangers on the port for held calls |
 //! | `gateway` | phones that are woken through an operator's gateway, and by parameters of the operator's names |
 //! | `hostile` | text from the network that would like to be a command |
+//! | `notifications` | pushes that are no call's: what FreeSWITCH's events ask for, and what they are answered |
 //! | `reload` | credentials and configuration that change while it runs |
 //! | `setup` | mistakes of configuration, and apps that nobody configured |
 //! | `import` | what came from mod_apn |
@@ -29,6 +30,7 @@ mod gateway;
 mod harness;
 mod hostile;
 mod import;
+mod notifications;
 mod outcomes;
 mod reload;
 mod setup;

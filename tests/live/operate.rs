@@ -20,7 +20,7 @@ crate::trials![
 /// Whoever writes CDRs sees the channel as this event shows it.
 async fn records(fs: &RealFs) -> Console {
     let mut console = fs.console().await;
-    console.listen("CHANNEL_HANGUP_COMPLETE").await.expect("events");
+    console.subscribe("CHANNEL_HANGUP_COMPLETE").await.expect("events");
     console
 }
 
@@ -28,8 +28,8 @@ async fn records(fs: &RealFs) -> Console {
 async fn next(console: &mut Console) -> HashMap<String, String> {
     loop {
         let event = console.event().await.expect("a record");
-        if event.contains_key("variable_fswake_result") {
-            return event;
+        if event.get("variable_fswake_result").is_some() {
+            return event.headers.into_iter().collect();
         }
     }
 }

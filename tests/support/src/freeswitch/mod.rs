@@ -129,6 +129,17 @@ impl FakeFreeSwitch {
         world.answers.insert(command.to_owned(), answer.to_owned());
     }
 
+    /// Fires an event of any name with a body, as mod_sms or another client's `sendevent` would.
+    pub fn fire(&self, name: &str, headers: &[(&'static str, &str)], body: &str) -> Arc<Event> {
+        let mut fields = self.core.base_headers(name, None, ("mod_test.c", "fire", "1"));
+        let given = headers
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).to_owned()));
+        fields.extend(given);
+        self.core
+            .fire(name, fields, (!body.is_empty()).then(|| body.to_owned()))
+    }
+
     /// What clients sent that FreeSWITCH would not have understood; empty after a clean test.
     pub fn complaints(&self) -> Vec<String> {
         self.core.world().complaints.clone()

@@ -1,6 +1,7 @@
-//! A small client of FreeSWITCH's event socket, for questions that tests ask.
+//! A small client of an event socket, FreeSWITCH's own or the stand-in's: for what tests ask, say and hear.
 
-use std::collections::HashMap;
+use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,9 +11,27 @@ use tokio::net::TcpStream;
 
 use crate::freeswitch::percent_decode;
 
-/// A connection that only asks; it subscribes to nothing.
+/// A connection for questions; events are heard if it subscribes to them.
 pub struct Console {
     stream: BufReader<TcpStream>,
+    events: VecDeque<Heard>,
+}
+
+/// An event as it is on the wire: names in their own case, values decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// Headers in their order.
+    pub headers: Vec<(String, String)>,
+    /// What follows them.
+    pub body: String,
+}
+
+impl Heard {
+    /// The value of a header whose name is exactly this.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let header = self.headers.iter().find(|(n, _)| n == name);
+        header.map(|(_, value)| value.as_str())
+    }
 }
 
 impl Console {
@@ -25,6 +44,7 @@ impl Console {
         stream.set_nodelay(true)?;
         let mut console = Self {
             stream: BufReader::new(stream),
+            events: VecDeque::new(),
         };
         let hello = console.block().await?;
         if !hello.0.contains("auth/request") {
@@ -48,30 +68,77 @@ impl Console {
         Ok(body)
     }
 
-    /// Asks for events of a name, to be read by [`Console::event`]; no question may be asked after that.
+    /// Subscribes to events, in the words of the `event plain` command.
     ///
     /// # Errors
-    /// When the connection ends.
-    pub async fn listen(&mut self, name: &str) -> io::Result<()> {
-        self.ask(&format!("event plain {name}")).await.map(|_| ())
+    /// When the connection ends or FreeSWITCH refuses.
+    pub async fn subscribe(&mut self, events: &str) -> io::Result<()> {
+        self.ask(&format!("event plain {events}")).await.and_then(accepted)
     }
 
-    /// The next event: its headers by name, as they were before they were encoded for the wire.
+    /// `sendevent CUSTOM` with this subclass, these headers and this body. Headers may hold anything.
     ///
     /// # Errors
-    /// When the connection ends or says nothing for ten seconds.
-    pub async fn event(&mut self) -> io::Result<HashMap<String, String>> {
-        let (_, body) = tokio::time::timeout(Duration::from_secs(10), self.block()).await??;
-        let headers = body.lines().filter_map(|line| line.split_once(": "));
-        Ok(headers
-            .map(|(name, value)| (name.to_owned(), percent_decode(value)))
-            .collect())
+    /// When the connection ends or FreeSWITCH refuses.
+    pub async fn send_custom(&mut self, subclass: &str, headers: &[(&str, &str)], body: &str) -> io::Result<()> {
+        let mut command = format!("sendevent CUSTOM\nEvent-Subclass: {subclass}\n");
+        for (name, value) in headers {
+            let _ = writeln!(command, "{name}: {value}");
+        }
+        if !body.is_empty() {
+            let _ = writeln!(command, "Content-Length: {}", body.len());
+        }
+        self.stream.write_all(format!("{command}\n{body}").as_bytes()).await?;
+        self.reply().await.and_then(accepted)
+    }
+
+    /// The next event.
+    ///
+    /// # Errors
+    /// When the connection ends or nothing comes for ten seconds.
+    pub async fn event(&mut self) -> io::Result<Heard> {
+        let wait = async {
+            loop {
+                if let Some(event) = self.events.pop_front() {
+                    return Ok(event);
+                }
+                let (head, body) = self.block().await?;
+                self.keep_event(&head, &body);
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), wait).await?
     }
 
     async fn ask(&mut self, line: &str) -> io::Result<(String, String)> {
         assert!(!line.contains('\n'), "one command, one line");
         self.stream.write_all(format!("{line}\n\n").as_bytes()).await?;
-        self.block().await
+        self.reply().await
+    }
+
+    /// The next message that is no event.
+    async fn reply(&mut self) -> io::Result<(String, String)> {
+        loop {
+            let (head, body) = self.block().await?;
+            if !self.keep_event(&head, &body) {
+                return Ok((head, body));
+            }
+        }
+    }
+
+    fn keep_event(&mut self, head: &str, body: &str) -> bool {
+        let is_event = head.contains("text/event-plain");
+        if is_event {
+            let (headers, body) = body.split_once("\n\n").unwrap_or((body, ""));
+            let header = |line: &str| {
+                let (name, value) = line.split_once(": ")?;
+                Some((name.to_owned(), percent_decode(value)))
+            };
+            self.events.push_back(Heard {
+                headers: headers.lines().filter_map(header).collect(),
+                body: body.to_owned(),
+            });
+        }
+        is_event
     }
 
     /// Headers and body of the next message.
@@ -92,5 +159,13 @@ impl Console {
         let mut body = vec![0; length.and_then(|l| l.trim().parse().ok()).unwrap_or(0)];
         self.stream.read_exact(&mut body).await?;
         Ok((head, String::from_utf8_lossy(&body).into_owned()))
+    }
+}
+
+fn accepted((head, _): (String, String)) -> io::Result<()> {
+    if head.contains("+OK") {
+        Ok(())
+    } else {
+        Err(io::Error::other(head))
     }
 }

@@ -17,7 +17,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub use self::config::{DOMAIN, ESL_PASSWORD, FIRST_USER, PASSWORD, Ports, WAKE_DOMAIN};
-pub use self::console::Console;
+pub use self::console::{Console, Heard};
 use crate::sip::Account;
 
 /// How long it may take to come up.

@@ -1,0 +1,391 @@
+//! Pushes that are no call's: asked for by events, answered by events.
+
+use fswake_test_support::apns::{self, BUNDLE_ID};
+use fswake_test_support::fcm;
+use fswake_test_support::freeswitch::*;
+use fswake_test_support::http2::Fault;
+use fswake_test_support::realfs::{Console, ESL_PASSWORD, Heard};
+use serde_json::json;
+
+use crate::harness::*;
+
+const QUESTION: &str = "mobile::push::notification";
+const ANSWER: &str = "mobile::push::response";
+
+/// A script as mod_apn's users have them: fires the question, and hears all answers.
+struct Script(Console);
+
+impl Script {
+    async fn start(stage: &Stage) -> Self {
+        let mut console = Console::connect(stage.fs.address(), ESL_PASSWORD).await.unwrap();
+        console.subscribe(&format!("CUSTOM {ANSWER}")).await.unwrap();
+        Self(console)
+    }
+
+    async fn fire(&mut self, headers: &[(&str, &str)], body: &str) {
+        self.0.send_custom(QUESTION, headers, body).await.unwrap();
+    }
+
+    /// A question to 1001 for this type of token.
+    async fn ask(&mut self, kind: &str, uuid: &str, body: &str) {
+        let headers = [("type", kind), ("user", "1001"), ("realm", DOMAIN), ("uuid", uuid)];
+        self.fire(&headers, body).await;
+    }
+
+    async fn answer(&mut self) -> (String, String) {
+        let event: Heard = self.0.event().await.expect("an answer");
+        assert_eq!(event.get("Event-Subclass"), Some(ANSWER));
+        let get = |name: &str| {
+            event
+                .get(name)
+                .unwrap_or_else(|| panic!("no {name}: {event:?}"))
+                .to_owned()
+        };
+        (get("uuid"), get("response"))
+    }
+}
+
+fn told(uuid: &str, response: &str) -> (String, String) {
+    (uuid.to_owned(), response.to_owned())
+}
+
+/// An iPhone with a token for calls and another for messages.
+fn iphone(stage: &Stage, user: &str) -> (Phone, String, String) {
+    let (call, message) = (hex_token(), hex_token());
+    stage.secret(&call);
+    stage.secret(&message);
+    let (team, app) = (apns::TEAM_ID, BUNDLE_ID);
+    let params = format!("pn-provider=apns;pn-param={team}.{app}.voip&remote;pn-prid={call}:voip&{message}:remote");
+    let phone = stage.fs.phone(PhoneSpec::new(user, DOMAIN).params(&params));
+    (phone, call, message)
+}
+
+#[tokio::test]
+async fn message_event_is_pushed_to_every_device_of_the_user_and_answered_once() {
+    let stage = Stage::with_android().await;
+    let daemon = stage.start().await;
+    let (phone, _, message_token) = iphone(&stage, "1001");
+    let android = stage.android("1001");
+    daemon.asleep(&phone).await;
+    daemon.asleep(&android).await;
+    let mut script = Script::start(&stage).await;
+    let body = r#"{"body":"Zoë says \"hi\"","title":"New message","barge":3,"sound":"default","image":"https://example.org/i.png",
+        "category":"MESSAGE","custom":[{"name":"thread","value":17}],"room":"lobby"}"#;
+    script.ask("im", "u-1", body).await;
+
+    let push = stage.push().await;
+    assert_eq!((push.status, push.reason), (200, ""));
+    assert_eq!(push.token, message_token);
+    let header = |name| push.request.header(name);
+    assert_eq!((header("apns-push-type"), header("apns-priority")), ("alert", "10"));
+    assert_eq!(header("apns-topic"), BUNDLE_ID);
+    assert_eq!(
+        push.body,
+        json!({
+            "aps": {
+                "alert": { "title": "New message", "body": "Zoë says \"hi\"" },
+                "badge": 3,
+                "sound": "default",
+                "category": "MESSAGE",
+                "mutable-content": 1,
+            },
+            "image": "https://example.org/i.png",
+            "thread": 17,
+            "room": "lobby",
+        })
+    );
+    let sent = stage.android_push().await;
+    assert_eq!((sent.status, sent.reason.as_str()), (200, ""));
+    assert_eq!(
+        sent.message["notification"],
+        json!({ "title": "New message", "body": "Zoë says \"hi\"", "image": "https://example.org/i.png" })
+    );
+    assert_eq!(
+        sent.message["data"],
+        json!({ "thread": "17", "room": "lobby", "image": "https://example.org/i.png" })
+    );
+    assert_eq!(sent.message["android"]["notification"]["notification_count"], 3);
+    assert_eq!(sent.message["android"]["ttl"], "86400s");
+
+    assert_eq!(script.answer().await, told("u-1", "sent"));
+    let line = daemon.log.wait(&[" INFO ", "notification sent"]).await;
+    assert_eq!(
+        (field(&line, "aor"), field(&line, "by"), field(&line, "sent")),
+        ("1001@fs.test", "event", "2")
+    );
+}
+
+#[tokio::test]
+async fn voip_event_goes_to_the_call_token_as_a_voip_push_and_may_name_the_app() {
+    let stage = Stage::with_android().await;
+    let daemon = stage.start().await;
+    let (phone, call_token, _) = iphone(&stage, "1001");
+    let android = stage.android("1001");
+    daemon.asleep(&phone).await;
+    daemon.asleep(&android).await;
+    let mut script = Script::start(&stage).await;
+    let headers = |app| {
+        [
+            ("type", "voip"),
+            ("user", "1001"),
+            ("realm", DOMAIN),
+            ("app_id", app),
+            ("uuid", "v"),
+        ]
+    };
+    // What mod_apn's own endpoint fires for a call.
+    let body = r#"{"content-available":true,"custom":[{"name":"content-message","value":"incomming call"}]}"#;
+    script.fire(&headers(BUNDLE_ID), body).await;
+    let push = stage.push().await;
+    assert_eq!((push.token.as_str(), push.reason), (call_token.as_str(), ""));
+    assert_eq!(push.request.header("apns-push-type"), "voip");
+    assert_eq!(push.request.header("apns-topic"), format!("{BUNDLE_ID}.voip"));
+    assert_eq!(
+        push.body,
+        json!({ "aps": { "content-available": 1 }, "content-message": "incomming call" })
+    );
+    assert_eq!(script.answer().await, told("v", "sent"));
+    script.fire(&headers(fcm::PROJECT), body).await;
+    let sent = stage.android_push().await;
+    assert_eq!(
+        sent.message["data"],
+        json!({ "content_available": "true", "content-message": "incomming call" })
+    );
+    assert!(sent.message["notification"].is_null());
+    assert_eq!(script.answer().await, told("v", "sent"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_pushed_is_answered_notsent_with_one_clear_line() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    daemon.asleep(&phone).await;
+    let mut script = Script::start(&stage).await;
+
+    for (n, (headers, body, line)) in [
+        (
+            vec![("type", "im"), ("user", "1001"), ("realm", DOMAIN)],
+            "{\"body\":\"hi\"}",
+            "notification not sent aor=1001@fs.test by=\"event\" not_sent=0 reason=\"no-token\"",
+        ),
+        (
+            vec![("type", "voip"), ("user", "nobody"), ("realm", DOMAIN)],
+            "{}",
+            "notification not sent aor=nobody@fs.test by=\"event\" not_sent=0 reason=\"no-device\"",
+        ),
+        (
+            vec![
+                ("type", "voip"),
+                ("user", "1001"),
+                ("realm", DOMAIN),
+                ("app_id", "other"),
+            ],
+            "{}",
+            "reason=\"no-such-app\"",
+        ),
+        (
+            vec![("type", "voip"), ("user", "1001"), ("realm", DOMAIN)],
+            "{\"body\": \n oops",
+            "notification refused refusal=the payload is not JSON (line 2, column 2)",
+        ),
+        (
+            vec![("type", "voip"), ("realm", DOMAIN)],
+            "{}",
+            "notification refused refusal=the event has no header user",
+        ),
+        (
+            vec![("type", "fax"), ("user", "1001"), ("realm", DOMAIN)],
+            "{}",
+            "notification refused refusal=the event's type is neither voip nor im",
+        ),
+        (
+            vec![("type", "voip"), ("user", "1001"), ("realm", DOMAIN)],
+            "{\"badge\":\"many\"}",
+            "reason=\"refused by the provider: 0 WrongType badge\"",
+        ),
+        (
+            vec![("type", "voip"), ("user", "1001"), ("realm", DOMAIN)],
+            "{\"aps\":{}}",
+            "reason=\"refused by the provider: 0 ReservedKey aps\"",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (from, uuid) = (daemon.log.len(), format!("u-{n}"));
+        let mut headers = headers;
+        headers.push(("uuid", &uuid));
+        script.fire(&headers, body).await;
+        assert_eq!(script.answer().await, told(&uuid, "notsent"), "{line}");
+        daemon.log.wait_from(from, &[" WARN ", line]).await;
+        let complaints = daemon.log.lines()[from..]
+            .iter()
+            .filter(|l| l.contains(" WARN "))
+            .count();
+        assert_eq!(complaints, 1, "{line}");
+    }
+    assert_eq!(stage.apns.pushes_so_far().await.len(), 0);
+}
+
+#[tokio::test]
+async fn answers_are_no_questions_and_nothing_in_a_question_can_become_a_command() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    daemon.asleep(&phone).await;
+    let mut script = Script::start(&stage).await;
+    // Fired inside FreeSWITCH, where a header may hold anything.
+    for uuid in ["x\nresponse: sent", "x\r\n\r\nbgapi fsctl shutdown", "\u{e9}"] {
+        let from = daemon.log.len();
+        stage.fs.fire_custom(
+            QUESTION,
+            &[("type", "voip"), ("user", "1001"), ("realm", DOMAIN), ("uuid", uuid)],
+        );
+        daemon
+            .log
+            .wait_from(from, &[" WARN ", "notification refused", "uuid"])
+            .await;
+    }
+    // An answer, ours or a second fswake's, is not taken for a question.
+    stage.fs.fire_custom(
+        ANSWER,
+        &[
+            ("uuid", "other"),
+            ("response", "sent"),
+            ("type", "voip"),
+            ("user", "1001"),
+            ("realm", DOMAIN),
+        ],
+    );
+    assert_eq!(script.answer().await, told("other", "sent"));
+    script.ask("voip", "{odd}: a;b${c}", "").await;
+    assert_eq!(stage.push().await.reason, "");
+    assert_eq!(script.answer().await, told("{odd}: a;b${c}", "sent"));
+    assert_eq!(stage.apns.pushes_so_far().await.len(), 0);
+}
+
+#[tokio::test]
+async fn question_without_uuid_is_pushed_and_not_answered() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    daemon.asleep(&phone).await;
+    let mut script = Script::start(&stage).await;
+    script
+        .fire(&[("type", "voip"), ("user", "1001"), ("realm", DOMAIN)], "")
+        .await;
+    assert_eq!(stage.push().await.reason, "");
+    daemon.log.wait(&["notification sent"]).await;
+    script.ask("voip", "next", "").await;
+    assert_eq!(script.answer().await, told("next", "sent"));
+}
+
+#[tokio::test]
+async fn token_that_is_gone_is_dropped_and_the_next_question_finds_nobody() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    daemon.asleep(&phone).await;
+    stage.stored(1).await;
+    let mut script = Script::start(&stage).await;
+    stage.apns.faults.next(Fault::apns(410, "Unregistered"));
+    script.ask("voip", "a", "").await;
+    assert_eq!(script.answer().await, told("a", "notsent"));
+    stage.stored(0).await;
+    script.ask("voip", "b", "").await;
+    assert_eq!(script.answer().await, told("b", "notsent"));
+    daemon.log.wait(&["reason=\"no-device\""]).await;
+}
+
+#[tokio::test]
+async fn slow_provider_delays_its_answer_and_no_call_or_registration() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let slow = stage.iphone("1001");
+    daemon.asleep(&slow).await;
+    let mut script = Script::start(&stage).await;
+    stage.apns.faults.next(Fault::Delay(std::time::Duration::from_secs(2)));
+    script.ask("voip", "slow", "").await;
+    let from = daemon.log.len();
+    let other = stage.iphone("1002");
+    daemon.registered(&other).await;
+    let lines = daemon.log.lines();
+    assert!(
+        !lines[from..].iter().any(|l| l.contains("notification sent")),
+        "it was not slow"
+    );
+    assert_eq!(script.answer().await, told("slow", "sent"));
+}
+
+#[tokio::test]
+async fn second_fswake_with_events_off_leaves_them_to_the_first() {
+    let mut stage = Stage::new().await;
+    stage.set("notifications.events", false);
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    daemon.asleep(&phone).await;
+    let mut script = Script::start(&stage).await;
+    script.ask("voip", "u", "").await;
+    // What comes after it on the same connection has been heard.
+    daemon.registered(&stage.iphone("1002")).await;
+    assert_eq!(daemon.log.count(&["NotificationAsked"]), 0);
+}
+
+/// A chat message as sofia and mod_sms tell it (1.10.12), marked by the chatplan.
+fn chat(stage: &Stage, to: &str, delivery: (&'static str, &str), text: &str) {
+    let headers = [
+        ("proto", "sip"),
+        ("from", "1002@fs.test"),
+        ("from_user", "1002"),
+        ("from_host", "fs.test"),
+        ("to_user", to),
+        ("to_host", DOMAIN),
+        ("to", "x"),
+        ("subject", "SIMPLE MESSAGE"),
+        ("type", "text/plain"),
+        ("from_full", "\"Al\\\"ice\" <sip:1002@fs.test>;tag=a1"),
+        ("sip_profile", "internal"),
+        ("dest_proto", "sip"),
+        ("fswake_push", "im"),
+        delivery,
+    ];
+    stage.fs.fire("MESSAGE", &headers, text);
+}
+
+#[tokio::test]
+async fn chat_message_is_pushed_to_phones_that_are_not_registered_whatever_it_says() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let (absent, _, token) = iphone(&stage, "1001");
+    let (present, _, other_token) = iphone(&stage, "1003");
+    daemon.asleep(&absent).await;
+    daemon.registered(&present).await;
+    let tried = ("Nonblocking-Delivery", "true");
+    let hostile = "hi \"there\"\n{\"aps\":{}} ${body} \\ \u{7}";
+    chat(&stage, "1001", tried, hostile);
+    let push = stage.push().await;
+    assert_eq!((push.token.as_str(), push.reason), (token.as_str(), ""));
+    assert_eq!(
+        push.body,
+        json!({
+            "aps": { "alert": { "title": "Al\"ice", "body": hostile }, "sound": "default" },
+            "kind": "message",
+            "sender": "sip:1002@fs.test",
+            "recipient": "sip:1001@fs.test",
+        })
+    );
+    // FreeSWITCH has it delivered; unless it says that nobody took it.
+    chat(&stage, "1003", tried, "one");
+    chat(&stage, "nobody", tried, "two");
+    chat(&stage, "1003", ("Delivery-Failure", "true"), "three");
+    let push = stage.push().await;
+    assert_eq!((push.token.as_str(), push.reason), (other_token.as_str(), ""));
+    assert_eq!(push.body["aps"]["alert"]["body"], "three");
+    assert_eq!(stage.apns.pushes_so_far().await.len(), 0);
+    assert_eq!(
+        daemon.log.count(&[" WARN "]),
+        0,
+        "a message that needs no push is no news"
+    );
+}
