@@ -84,7 +84,7 @@ fn position(actions: &[Action], application: &str, data: &str) -> Option<usize> 
 #[test]
 fn every_file_is_well_formed_and_says_first_where_it_goes() {
     let files = files();
-    assert_eq!(files.len(), 7);
+    assert_eq!(files.len(), 8);
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
         let first = text.lines().next().unwrap();
@@ -162,4 +162,16 @@ fn only_finished_wakes_end_the_call() {
             "USER_NOT_REGISTERED"
         ]
     );
+}
+
+/// A chat message is marked and goes on: nothing of it is expanded, and nothing ends its delivery.
+#[test]
+fn chatplan_marks_messages_and_leaves_their_delivery_alone() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fs-conf/chatplan/fswake.xml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains(r#"<extension name="fswake" continue="true">"#));
+    assert!(!text.contains("${"));
+    let found = extensions(&file);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].actions, [("set".to_owned(), "fswake_push=im".to_owned())]);
 }

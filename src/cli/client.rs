@@ -46,7 +46,6 @@ impl Client {
         self.json(self.send(Method::GET, path, None::<&()>).await?).await
     }
 
-    #[allow(dead_code, reason = "for fswake push")]
     /// Sends something, and returns the answer.
     pub async fn post<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> anyhow::Result<T> {
         self.json(self.send(Method::POST, path, Some(body)).await?).await

@@ -8,6 +8,7 @@ mod completions;
 mod devices;
 mod doctor;
 mod import_mod_apn;
+mod push;
 mod run;
 mod table;
 mod trace;
@@ -61,6 +62,8 @@ enum Command {
     Devices(devices::Devices),
     /// Show the calls that are held now; asks the running daemon
     Calls(calls::Calls),
+    /// Push to the devices of a user, to test it or to say something; asks the running daemon
+    Push(push::Push),
     /// Show the apps and whether their credentials work; asks the running daemon
     Apps(apps::Apps),
     /// Look at everything that a wake needs, and say what to do; exits with 1 when something is wrong
@@ -86,6 +89,7 @@ impl Cli {
             Command::Check => check::check(&config()?),
             Command::Devices(args) => devices::devices(&config()?, &args),
             Command::Calls(args) => calls::calls(&config()?, &args),
+            Command::Push(args) => push::push(&config()?, &args),
             Command::Apps(args) => apps::apps(&config()?, &args),
             Command::Doctor(args) => doctor::doctor(&config()?, &args),
             Command::Trace(args) => trace::trace(&config()?, &args),

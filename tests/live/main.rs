@@ -11,6 +11,7 @@ mod desk;
 mod ends;
 mod hostile;
 mod load;
+mod notifications;
 mod operate;
 mod wake;
 
@@ -107,6 +108,7 @@ fn main() {
         breakage::trials,
         hostile::trials,
         load::trials,
+        notifications::trials,
         operate::trials,
     ] {
         trials.extend(list(&lab));

@@ -27,7 +27,7 @@ pub struct Ports {
 }
 
 /// Without `mod_fifo`, conference and the like: what fswake needs, and sounds.
-const MODULES: [&str; 9] = [
+const MODULES: [&str; 10] = [
     "mod_console",
     "mod_logfile",
     "mod_event_socket",
@@ -36,6 +36,7 @@ const MODULES: [&str; 9] = [
     "mod_commands",
     "mod_dptools",
     "mod_dialplan_xml",
+    "mod_sms",
     "mod_tone_stream",
 ];
 
@@ -76,6 +77,7 @@ fn profile(ports: &Ports) -> String {
             <param name="rtp-timer-name" value="soft"/>
             <param name="manage-presence" value="false"/>
             <param name="auth-calls" value="false"/>
+            <param name="auth-messages" value="false"/>
             <param name="log-auth-failures" value="false"/>
             <param name="sip-expires-late-margin" value="1"/>
             {shipped}
@@ -190,11 +192,13 @@ pub fn write(ports: &Ports, users: u32) -> String {
       <profiles>{profile}</profiles></configuration>
   </section>
   <section name="dialplan">{dialplan}</section>
+  <section name="chatplan"><context name="default">{chatplan}</context></section>
   <section name="directory">{directory}</section>
 </document>
 "#,
         profile = profile(ports),
         dialplan = dialplan(ports),
+        chatplan = snippet("chatplan/fswake.xml", ports),
         directory = directory(users, ports),
     )
 }
