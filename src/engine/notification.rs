@@ -177,7 +177,7 @@ fn recipients(asked: &Notification, key: &AorKey, world: &World<'_>) -> Result<V
         return Ok(with_token);
     }
     let is_present = |device: &DeviceKey| {
-        let live = |b: &Binding| b.expires > world.now && b.device.as_ref() == Some(device);
+        let live = |b: &Binding| b.expires > world.now && b.device.as_deref() == Some(device);
         world.directory.entry(key).is_some_and(|e| e.bindings.iter().any(live))
     };
     let absent: Vec<_> = with_token.into_iter().filter(|to| !is_present(&to.key)).collect();
