@@ -98,3 +98,14 @@ fn every_step_of_the_journal_is_documented() {
         assert!(journal.contains(&format!("`{name}`")), "{name}");
     }
 }
+
+#[test]
+fn every_known_pattern_has_its_section_in_troubleshooting() {
+    let documented = fs::read_to_string(root().join("docs/TROUBLESHOOTING.md")).unwrap();
+    for (n, pattern) in fswake::journal::Pattern::ALL.iter().enumerate() {
+        let name = pattern.name();
+        assert!(documented.contains(&format!("| `{name}` | [{}](", n + 1)), "{name}");
+        assert!(documented.contains(&format!("{name}: ")), "what the doctor prints of {name}");
+        assert!(documented.contains(&format!("\n## {}. ", n + 1)), "section {}", n + 1);
+    }
+}

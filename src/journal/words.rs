@@ -82,7 +82,7 @@ pub(super) fn of(step: &str, detail: &Map<String, Value>) -> String {
         "push-shared" => Words::new("not pushed: another call has just pushed it"),
         "push-limited" => Words::new("not pushed: the rate limit is reached"),
         "push-accepted" => taken("provider took the push", &d),
-        "push-refused" => Words::new("provider refused the push")
+        "push-refused" => Words::new("push failed")
             .and(": ", d.text("reason"), "")
             .and(", after ", d.span("ms"), ""),
         "device-registered" => registered(&d),

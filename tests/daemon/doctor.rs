@@ -86,7 +86,7 @@ impl Found {
         self.check(name)["state"].as_str().unwrap()
     }
 
-    /// Of the known patterns this one is named, with these words, and no other.
+    /// Of the known patterns this one is named, with these words, and no other. docs/TROUBLESHOOTING.md shows what it prints.
     fn names_only(&self, pattern: &str, words: &[&str]) {
         for other in PATTERNS {
             assert_eq!(
