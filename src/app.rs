@@ -104,7 +104,10 @@ impl Daemon {
         for app in pushers.states() {
             metrics.app(&app.name, app.provider.name());
         }
+        let (inbound_settings, settings) = watch::channel(reload::inbound_settings(&config));
         let site = Arc::new(Site {
+            inbound: settings.clone(),
+            summaries: http::summary::Cache::default(),
             metrics: metrics.clone(),
             waiting: waiting.clone(),
             control: Control::new(inputs.clone()),
@@ -125,11 +128,10 @@ impl Daemon {
             kills,
             tasks: pushes.clone(),
             inputs: inputs.clone(),
-            metrics,
+            metrics: metrics.clone(),
             heartbeat: Box::new(lifecycle::heartbeat()),
         };
         let driver = tokio::spawn(driver.run(inputs_rx));
-        let (inbound_settings, settings) = watch::channel(reload::inbound_settings(&config));
         let (answers, answers_rx) = mpsc::channel(1024);
         let answerer = Answerer {
             settings: settings.clone(),
@@ -153,6 +155,7 @@ impl Daemon {
         let reload = Reload {
             config,
             pushers,
+            metrics,
             inputs: inputs.clone(),
             inbound: inbound_settings,
             allowed,

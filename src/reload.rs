@@ -17,6 +17,7 @@ use crate::engine::Event;
 use crate::esl::inbound::{Endpoint, Settings};
 use crate::lifecycle;
 use crate::logging::SetFilter;
+use crate::metrics::Metrics;
 use crate::push::{Pushers, Reloaded};
 
 /// Networks from which held calls are taken.
@@ -28,6 +29,8 @@ pub struct Reload {
     pub config: Config,
     /// The apps.
     pub pushers: Pushers,
+    /// Where every app has its series from the start.
+    pub metrics: Metrics,
     /// To the engine.
     pub inputs: mpsc::Sender<Input>,
     /// The inbound connection's.
@@ -99,6 +102,9 @@ impl Reload {
         restart.extend((format != old.log.format).then_some("log.format"));
 
         old.apps = new_apps;
+        for app in self.pushers.states() {
+            self.metrics.app(&app.name, app.provider.name());
+        }
         let renamed = !policy.names_alike(&old.policy);
         if policy != old.policy {
             changed.push("wake, aor and notifications");

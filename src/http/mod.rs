@@ -18,9 +18,11 @@ pub mod guard;
 mod health;
 mod metrics;
 mod openapi;
+mod page;
 mod problem;
 mod push;
 pub mod serve;
+pub mod summary;
 mod wakes;
 
 use std::path::PathBuf;
@@ -29,10 +31,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use axum::Router;
 use axum::routing::{delete, get, post};
+use tokio::sync::watch;
 
 pub use self::openapi::DOCUMENT;
 pub use self::problem::Problem;
 use crate::control::Control;
+use crate::esl::inbound::Settings;
 use crate::metrics::Metrics;
 use crate::push::Pushers;
 use crate::store::StoreWriter;
@@ -54,6 +58,10 @@ pub struct Site {
     pub waiting: Arc<AtomicUsize>,
     /// Whether the connection to FreeSWITCH's event socket stands.
     pub esl_up: Arc<AtomicBool>,
+    /// Where FreeSWITCH is.
+    pub inbound: watch::Receiver<Settings>,
+    /// What was read of the journal last.
+    pub summaries: summary::Cache,
     /// What every request has to carry, if anything.
     pub token: Option<Secret>,
 }
@@ -71,6 +79,7 @@ macro_rules! routes {
 }
 
 routes! {
+    get "/" page::show,
     get "/healthz" health::alive,
     get "/metrics" metrics::text,
     get "/readyz" health::ready,
@@ -81,6 +90,7 @@ routes! {
     delete "/v1/devices/{id}" devices::forget,
     get "/v1/openapi.json" openapi::document,
     post "/v1/push" push::send,
+    get "/v1/summary" summary::show,
     get "/v1/wakes" wakes::recent,
     get "/v1/wakes/{call}" wakes::timeline,
 }

@@ -11,6 +11,7 @@
 pub mod attempt;
 pub mod diagnosis;
 mod reader;
+mod summary;
 pub mod time;
 mod wake;
 mod words;
@@ -20,4 +21,5 @@ pub use diagnosis::{Diagnosis, Pattern};
 #[doc(hidden)]
 pub use reader::questions;
 pub use reader::{Journal, JournalError, Page, Whose};
+pub use summary::{Bar, Latency, Summary};
 pub use wake::{Overview, Step, Wake};

@@ -9,6 +9,7 @@ use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, params, params_from_iter};
 use serde::Serialize;
 
+use super::summary::{self, Summary};
 use super::wake::{Line, Overview, Wake};
 use crate::engine::policy::Policy;
 use crate::store::sqlite;
@@ -214,6 +215,11 @@ impl Journal {
             wakes.collect()
         };
         read().map_err(|e| failure(&self.path, &e))
+    }
+
+    /// What became of the calls that began since a time.
+    pub fn summary(&self, since_ms: i64) -> Read<Summary> {
+        summary::since(&self.connection, since_ms).map_err(|e| failure(&self.path, &e))
     }
 
     /// The connection, for other questions to the store.

@@ -1,0 +1,73 @@
+//! How waking goes, for people who look.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::wakes::read;
+use super::{Problem, Site};
+use crate::journal::Summary;
+use crate::types::unix_now;
+
+/// The times that are summed up, in seconds, each with how long an answer is given again: a day of a busy site is much to
+/// read, and however many pages are open, it is read once.
+const WINDOWS: [(i64, Duration); 2] = [(3_600, Duration::from_secs(10)), (86_400, Duration::from_secs(60))];
+
+/// What was read last of each window.
+#[derive(Default)]
+pub struct Cache([Mutex<Option<(Instant, Window)>>; 2]);
+
+#[derive(Clone, Debug, Serialize)]
+struct Window {
+    seconds: i64,
+    #[serde(flatten)]
+    summary: Summary,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Shown {
+    version: &'static str,
+    freeswitch: Vec<Node>,
+    windows: Vec<Window>,
+}
+
+/// One FreeSWITCH.
+#[derive(Debug, Serialize)]
+struct Node {
+    address: String,
+    up: bool,
+}
+
+/// What became of calls in the last hour and day, and which FreeSWITCH is connected.
+pub(super) async fn show(State(site): State<Arc<Site>>) -> Result<Json<Shown>, Problem> {
+    let endpoint = site.inbound.borrow().endpoint.clone();
+    let mut windows = Vec::new();
+    for (n, (seconds, good_for)) in WINDOWS.into_iter().enumerate() {
+        let mut kept = site.summaries.0[n].lock().await;
+        let window = match &*kept {
+            Some((at, window)) if at.elapsed() < good_for => window.clone(),
+            _ => {
+                let since_ms = (unix_now() - seconds).saturating_mul(1000);
+                let summary = read(&site, move |journal| Ok(journal.summary(since_ms)?)).await?;
+                let window = Window { seconds, summary };
+                *kept = Some((Instant::now(), window.clone()));
+                window
+            }
+        };
+        windows.push(window);
+    }
+    Ok(Json(Shown {
+        version: env!("CARGO_PKG_VERSION"),
+        freeswitch: vec![Node {
+            address: format!("{}:{}", endpoint.host, endpoint.port),
+            up: site.esl_up.load(Ordering::Relaxed),
+        }],
+        windows,
+    }))
+}

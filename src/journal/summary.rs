@@ -1,0 +1,241 @@
+//! How waking goes: what became of the calls of the last hour or day, and how long phones took to come.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, params};
+use serde::Serialize;
+use uuid::Uuid;
+
+/// Upper ends of the bars of [`Latency::histogram`], in milliseconds: phones take from a second (awake, good network)
+/// to half a minute.
+const BARS_MS: [i64; 11] = [
+    250, 500, 1_000, 1_500, 2_000, 3_000, 5_000, 8_000, 12_000, 20_000, 60_000,
+];
+
+const STEPS: &str = "SELECT call, at_ms, event, CASE event WHEN 'call-over' THEN json_extract(detail, '$.result') END
+     FROM journal WHERE at_ms >= ?1 AND call IS NOT NULL
+     AND event IN ('call-held', 'push-sent', 'push-accepted', 'device-registered', 'call-over')
+     ORDER BY at_ms, id";
+
+/// What became of the calls that began within a time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Calls that were held.
+    pub calls: u64,
+    /// Of these, connected in any way.
+    pub connected: u64,
+    /// Of these, with a phone that was pushed.
+    pub pushed: u64,
+    /// Of the pushed, where a provider took the push.
+    pub accepted: u64,
+    /// Of the pushed, where a phone of the callee registered.
+    pub registered: u64,
+    /// Of those where a phone registered, connected.
+    pub answered: u64,
+    /// From the first push of a call to the first REGISTER after it.
+    pub wake: Latency,
+}
+
+/// How long something took, in milliseconds; nothing but zeros and `null` when it never happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Latency {
+    /// How often it happened.
+    pub count: u64,
+    /// The median.
+    pub p50_ms: Option<i64>,
+    /// Nine of ten took no longer.
+    pub p90_ms: Option<i64>,
+    /// 99 of 100 took no longer.
+    pub p99_ms: Option<i64>,
+    /// How often it took how long.
+    pub histogram: Vec<Bar>,
+}
+
+/// One bar of a histogram.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Bar {
+    /// Up to so long, and longer than the bar before; `null` for the last one, without an end.
+    pub to_ms: Option<i64>,
+    /// How often.
+    pub count: u64,
+}
+
+#[derive(Default)]
+struct Seen {
+    pushed_at: Option<i64>,
+    accepted: bool,
+    woken_after: Option<i64>,
+    connected: bool,
+}
+
+/// The calls that began at or after a time.
+pub(super) fn since(connection: &Connection, since_ms: i64) -> rusqlite::Result<Summary> {
+    let mut query = connection.prepare_cached(STEPS)?;
+    let mut rows = query.query(params![since_ms])?;
+    let mut calls = HashMap::<Uuid, Seen>::new();
+    while let Some(row) = rows.next()? {
+        let Ok(call) = Uuid::parse_str(row.get_ref(0)?.as_str()?) else {
+            continue;
+        };
+        let (at, step) = (row.get::<_, i64>(1)?, row.get_ref(2)?.as_str()?);
+        if step == "call-held" {
+            calls.insert(call, Seen::default());
+            continue;
+        }
+        // A call that began before is not counted.
+        let Some(seen) = calls.get_mut(&call) else { continue };
+        match step {
+            "push-sent" => _ = seen.pushed_at.get_or_insert(at),
+            "push-accepted" => seen.accepted = true,
+            "device-registered" => {
+                if let Some(pushed) = seen.pushed_at {
+                    seen.woken_after.get_or_insert(at.saturating_sub(pushed).max(0));
+                }
+            }
+            _ => seen.connected = row.get_ref(3)?.as_str_or_null()? == Some("connected"),
+        }
+    }
+    Ok(Summary::of(calls.values()))
+}
+
+impl Summary {
+    fn of<'a>(calls: impl Iterator<Item = &'a Seen>) -> Self {
+        let (mut summary, mut times) = (Self::default(), Vec::new());
+        for call in calls {
+            let pushed = call.pushed_at.is_some();
+            summary.calls += 1;
+            summary.connected += u64::from(call.connected);
+            summary.pushed += u64::from(pushed);
+            summary.accepted += u64::from(pushed && call.accepted);
+            summary.registered += u64::from(call.woken_after.is_some());
+            summary.answered += u64::from(call.woken_after.is_some() && call.connected);
+            times.extend(call.woken_after);
+        }
+        summary.wake = Latency::of(times);
+        summary
+    }
+}
+
+impl Latency {
+    fn of(mut times: Vec<i64>) -> Self {
+        times.sort_unstable();
+        let ends = BARS_MS.into_iter().map(Some).chain([None]);
+        let mut from = 0;
+        let histogram = ends.map(|to_ms| {
+            let to = to_ms.map_or(times.len(), |to| times.partition_point(|time| *time <= to));
+            let count = (to - from) as u64;
+            from = to;
+            Bar { to_ms, count }
+        });
+        let histogram = histogram.collect();
+        // The smallest of the times that so many hundredths do not exceed.
+        let rank = |hundredths: usize| {
+            times
+                .get((times.len() * hundredths).div_ceil(100).checked_sub(1)?)
+                .copied()
+        };
+        Self {
+            count: times.len() as u64,
+            p50_ms: rank(50),
+            p90_ms: rank(90),
+            p99_ms: rank(99),
+            histogram,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(rows: &[(u128, i64, &str, &str)]) -> Connection {
+        let store = Connection::open_in_memory().unwrap();
+        store.execute_batch(include_str!("../../schema.sql")).unwrap();
+        for (call, at, event, detail) in rows {
+            let sql = "INSERT INTO journal (at_ms, call, aor_user, aor_domain, event, detail) VALUES (?1, ?2, 'u', 'd', ?3, ?4)";
+            let call = Uuid::from_u128(*call).to_string();
+            store.execute(sql, params![at, call, event, detail]).unwrap();
+        }
+        store
+    }
+
+    #[test]
+    fn calls_are_counted_by_how_far_they_came() {
+        let connected = r#"{"result":"connected"}"#;
+        let store = store(&[
+            // Began before: not counted, nor what follows.
+            (1, 50, "call-held", "{}"),
+            (1, 120, "push-sent", "{}"),
+            // Woken and connected, with two pushes.
+            (2, 100, "call-held", "{}"),
+            (2, 101, "push-sent", "{}"),
+            (2, 110, "push-accepted", "{}"),
+            (2, 5_101, "push-sent", "{}"),
+            (2, 6_101, "device-registered", "{}"),
+            (2, 6_200, "device-registered", "{}"),
+            (2, 7_000, "call-over", connected),
+            // A desk phone took it while the mobile slept on.
+            (3, 200, "call-held", "{}"),
+            (3, 201, "push-sent", "{}"),
+            (3, 900, "call-over", connected),
+            // A phone that was awake; nobody answered.
+            (4, 300, "call-held", "{}"),
+            (4, 301, "device-registered", "{}"),
+            (4, 900, "call-over", r#"{"result":"timeout"}"#),
+        ]);
+        let summary = since(&store, 100).unwrap();
+        let Summary {
+            calls,
+            connected,
+            pushed,
+            accepted,
+            registered,
+            answered,
+            wake,
+        } = summary;
+        assert_eq!(
+            (calls, connected, pushed, accepted, registered, answered),
+            (3, 2, 2, 1, 1, 1)
+        );
+        assert_eq!((wake.count, wake.p50_ms, wake.p99_ms), (1, Some(6_000), Some(6_000)));
+        let bars: Vec<_> = wake.histogram.iter().filter(|bar| bar.count > 0).collect();
+        assert_eq!(
+            bars,
+            [&Bar {
+                to_ms: Some(8_000),
+                count: 1
+            }]
+        );
+        assert_eq!(since(&store, 9_000).unwrap().wake.p50_ms, None);
+    }
+
+    #[test]
+    fn percentiles_are_times_that_were_measured() {
+        let latency = Latency::of((1..=200).collect());
+        assert_eq!(
+            (latency.p50_ms, latency.p90_ms, latency.p99_ms),
+            (Some(100), Some(180), Some(198))
+        );
+        assert_eq!(latency.histogram.iter().map(|bar| bar.count).sum::<u64>(), 200);
+        assert_eq!(
+            latency.histogram[0],
+            Bar {
+                to_ms: Some(250),
+                count: 200
+            }
+        );
+        assert_eq!(
+            Latency::of(vec![70_000]).histogram.last(),
+            Some(&Bar { to_ms: None, count: 1 })
+        );
+    }
+
+    #[test]
+    fn the_question_has_its_index() {
+        let store = store(&[]);
+        let plan: String = store
+            .query_row(&format!("EXPLAIN QUERY PLAN {STEPS}"), [0], |row| row.get(3))
+            .unwrap();
+        assert!(plan.contains("journal_by_age"), "{plan}");
+    }
+}
