@@ -159,6 +159,8 @@ impl Health {
                     info!(app = %self.app, "the provider takes this app's pushes again");
                 }
             }
+            // A phone without a token for news of calls: nothing that a provider was asked.
+            Err(PushError::Rejected { status: 0, reason }) if reason == "NoRemoteToken" => {}
             Err(error) => {
                 now.last_failure = Some(LastFailure {
                     at: unix(at),

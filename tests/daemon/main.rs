@@ -13,6 +13,7 @@
 //! | `gateway` | phones that are woken through an operator's gateway, and by parameters of the operator's names |
 //! | `hostile` | text from the network that would like to be a command |
 //! | `notifications` | pushes that are no call's: what FreeSWITCH's events ask for, and what they are answered |
+//! | `page` | the status page in a browser (`browser`) |
 //! | `reload` | credentials and configuration that change while it runs |
 //! | `setup` | mistakes of configuration, and apps that nobody configured |
 //! | `import` | what came from mod_apn |
@@ -22,6 +23,7 @@
 //! token and no control character is in any line that the daemon logged at level debug.
 
 mod bad_peers;
+mod browser;
 mod crash;
 mod doctor;
 mod drain;
@@ -32,6 +34,7 @@ mod hostile;
 mod import;
 mod notifications;
 mod outcomes;
+mod page;
 mod reload;
 mod setup;
 mod trace;

@@ -99,6 +99,9 @@ async fn every_answer_is_as_the_document_says_with_calls_devices_and_wakes() {
     let (status, ready) = get("/readyz", "/readyz".into()).await;
     assert_eq!((status, &ready["ready"]), (200, &json!(true)), "{ready}");
     get("/metrics", "/metrics".into()).await;
+    let (_, summary) = get("/v1/summary", "/v1/summary".into()).await;
+    assert_eq!(summary["freeswitch"][0]["up"], true);
+    assert_eq!(summary["windows"][1]["seconds"], 86_400);
     let (_, apps) = get("/v1/apps", "/v1/apps".into()).await;
     assert_eq!(apps["apps"][0]["name"], "ios");
 

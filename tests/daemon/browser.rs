@@ -1,0 +1,160 @@
+//! A real browser: Chromium without a window, driven by WebDriver (<https://www.w3.org/TR/webdriver2/>).
+
+use std::path::Path;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::harness::soon;
+
+/// The browser; ends when dropped.
+pub struct Browser {
+    http: reqwest::Client,
+    session: String,
+    driver: Child,
+    _profile: tempfile::TempDir,
+}
+
+impl Browser {
+    /// Starts one, or says that there is none to start.
+    pub async fn start() -> Option<Self> {
+        if !["chromium", "chromedriver"].iter().all(|name| is_installed(name)) {
+            eprintln!("SKIPPED: no chromium and chromedriver on this machine (Debian: chromium, chromium-driver)");
+            return None;
+        }
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+        let port: u16 = soon("port of chromedriver", async {
+            loop {
+                let line = lines.next_line().await.unwrap().expect("chromedriver runs");
+                if let Some(port) = line.split("started successfully on port ").nth(1) {
+                    break port.trim_end_matches('.').parse().unwrap();
+                }
+            }
+        })
+        .await;
+        let profile = tempfile::tempdir().unwrap();
+        let data = format!("--user-data-dir={}", profile.path().display());
+        let arguments = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-dev-shm-usage",
+            "--lang=en-GB",
+            "--window-size=1280,900",
+            &data,
+        ];
+        let wanted = json!({ "capabilities": { "alwaysMatch": { "goog:chromeOptions": { "args": arguments } } } });
+        let base = format!("http://127.0.0.1:{port}/session");
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let mut browser = Self {
+            http,
+            session: base,
+            driver,
+            _profile: profile,
+        };
+        let made = browser.post("", wanted).await;
+        browser.session = format!("{}/{}", browser.session, made["sessionId"].as_str().expect("a session"));
+        Some(browser)
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Value {
+        let sent = self.http.post(format!("{}{path}", self.session)).json(&body).send();
+        let answer: Value = soon("answer of the browser", sent).await.unwrap().json().await.unwrap();
+        assert!(answer["value"]["error"].is_null(), "{path}: {answer}");
+        answer["value"].clone()
+    }
+
+    /// Opens a page.
+    pub async fn open(&self, url: &str) {
+        self.post("/url", json!({ "url": url })).await;
+    }
+
+    /// What a function body returns in the page.
+    pub async fn run(&self, script: &str) -> Value {
+        self.post("/execute/sync", json!({ "script": script, "args": [] }))
+            .await
+    }
+
+    /// Waits until an expression is true in the page.
+    pub async fn wait(&self, expression: &str) {
+        let waiting = async {
+            while self.run(&format!("return Boolean({expression})")).await != true {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        };
+        let in_time = tokio::time::timeout(crate::harness::LONG, waiting).await;
+        let shown = self.run("return document.body.innerText").await;
+        assert!(in_time.is_ok(), "never true: {expression}\n{shown}");
+    }
+
+    /// Presses keys, one after the other (WebDriver's code points for keys without a character).
+    pub async fn press(&self, keys: &str) {
+        let actions: Vec<_> = keys
+            .chars()
+            .flat_map(|key| {
+                [
+                    json!({ "type": "keyDown", "value": key }),
+                    json!({ "type": "keyUp", "value": key }),
+                ]
+            })
+            .collect();
+        let keyboard = json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": actions }] });
+        self.post("/actions", keyboard).await;
+    }
+
+    async fn devtools(&self, command: &str, parameters: Value) -> Value {
+        self.post("/goog/cdp/execute", json!({ "cmd": command, "params": parameters }))
+            .await
+    }
+
+    /// The window's width and the scheme of colours, as on a phone or a desk.
+    pub async fn look(&self, width: u32, scheme: &str) {
+        let size = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600 });
+        self.devtools("Emulation.setDeviceMetricsOverride", size).await;
+        let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.devtools("Emulation.setEmulatedMedia", media).await;
+    }
+
+    /// Keeps a picture of the whole page where `FSWAKE_SCREENSHOTS` says, if it does.
+    pub async fn picture(&self, name: &str) {
+        let Some(folder) = std::env::var_os("FSWAKE_SCREENSHOTS") else {
+            return;
+        };
+        let parameters = json!({ "format": "png", "captureBeyondViewport": true });
+        let picture = self.devtools("Page.captureScreenshot", parameters).await;
+        let file = Path::new(&folder).join(format!("{name}.base64"));
+        std::fs::write(file, picture["data"].as_str().unwrap()).unwrap();
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Chromium is the driver's child: both are in the driver's group.
+        if let Some(group) = self.driver.id() {
+            let group = format!("-{group}");
+            let _ = std::process::Command::new("kill")
+                .args(["-KILL", "--", &group])
+                .status();
+        }
+    }
+}
+
+fn is_installed(program: &str) -> bool {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&paths).any(|path| path.join(program).is_file())
+}
