@@ -154,7 +154,9 @@ impl Shared {
                 Some(new)
             }
             Err(error) => {
-                let reason = error.to_string();
+                // The app is named beside it wherever it is shown.
+                let (reason, app) = (error.to_string(), format!("app {}: ", served.name));
+                let reason = reason.strip_prefix(&app).unwrap_or(&reason).to_owned();
                 renewal.failed = Some(Failed {
                     files,
                     reason,
