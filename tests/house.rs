@@ -105,7 +105,10 @@ fn every_known_pattern_has_its_section_in_troubleshooting() {
     for (n, pattern) in fswake::journal::Pattern::ALL.iter().enumerate() {
         let name = pattern.name();
         assert!(documented.contains(&format!("| `{name}` | [{}](", n + 1)), "{name}");
-        assert!(documented.contains(&format!("{name}: ")), "what the doctor prints of {name}");
+        assert!(
+            documented.contains(&format!("{name}: ")),
+            "what the doctor prints of {name}"
+        );
         assert!(documented.contains(&format!("\n## {}. ", n + 1)), "section {}", n + 1);
     }
 }

@@ -43,7 +43,7 @@ impl Wishes {
 }
 
 /// How FreeSWITCH's own leg to a contact stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OtherLeg {
     /// There is none, or none any more.
     None,

@@ -1,6 +1,7 @@
 //! What FreeSWITCH itself rings next to a held channel: the questions, and how their answers read. Pure.
 
 use serde::Deserialize;
+use uuid::Uuid;
 
 use crate::engine::OtherLeg;
 use crate::types::{Aor, Target};
@@ -47,25 +48,33 @@ struct Shown {
 struct Row {
     uuid: String,
     name: String,
-    #[serde(default)]
-    callstate: String,
 }
 
-/// How FreeSWITCH's own leg to a contact stands, by its answer. Legs of ours, of whichever call, do not count.
-pub fn other_leg(target: &Target, answer: &str) -> OtherLeg {
+/// FreeSWITCH's own legs to a contact, by its answer. Legs of ours, of whichever call, do not count.
+pub fn legs(target: &Target, answer: &str) -> Vec<Uuid> {
     let (Some(place), Ok(shown)) = (place(target), serde_json::from_str::<Shown>(answer)) else {
-        return OtherLeg::None;
+        return Vec::new();
     };
+    let goes_there = |row: &Row| row.name.strip_suffix(place).is_some_and(|before| before.ends_with('/'));
     // FreeSWITCH's own UUIDs are of version 4, those of our legs of version 5.
-    let is_ours = |uuid: &str| uuid::Uuid::parse_str(uuid).is_ok_and(|id| id.get_version_num() == 5);
-    let goes_there = |name: &str| name.strip_suffix(place).is_some_and(|before| before.ends_with('/'));
-    let mut legs = shown
-        .rows
-        .iter()
-        .filter(|row| goes_there(&row.name) && !is_ours(&row.uuid));
-    match legs.next() {
-        None => OtherLeg::None,
-        Some(first) if [first].into_iter().chain(legs).all(|row| row.callstate == "DOWN") => OtherLeg::Dialed,
+    let theirs = |row: Row| Uuid::parse_str(&row.uuid).ok().filter(|id| id.get_version_num() != 5);
+    shown.rows.into_iter().filter(goes_there).filter_map(theirs).collect()
+}
+
+/// The question that tells how a leg stands. Its state in the list of channels may be one that it has long left: that list is
+/// written by several threads (seen under load).
+pub fn ask_leg(leg: Uuid) -> String {
+    format!("uuid_dump {leg}")
+}
+
+/// How a leg stands, by FreeSWITCH's answer.
+pub fn leg(answer: &str) -> OtherLeg {
+    let state = answer
+        .lines()
+        .find_map(|line| line.strip_prefix("Channel-Call-State: "));
+    match state.map(str::trim) {
+        None | Some("HANGUP") => OtherLeg::None,
+        Some("DOWN" | "DIALING") => OtherLeg::Dialed,
         Some(_) => OtherLeg::Rings,
     }
 }
@@ -103,27 +112,33 @@ mod tests {
             asked.as_deref(),
             Some("show channels like 1001@127.0.0.1:42475 as json")
         );
-        let row = |uuid: &str, name: &str, state: &str| {
-            format!(r#"{{"uuid":"{uuid}","direction":"outbound","name":"{name}","callstate":"{state}"}}"#)
-        };
-        let shown = |rows: &[String]| {
-            let answer = format!(r#"{{"row_count":{},"rows":[{}]}}"#, rows.len(), rows.join(","));
-            other_leg(&target, &answer)
+        let found = |uuid: &str, name: &str| {
+            let row = format!(r#"{{"uuid":"{uuid}","direction":"outbound","name":"{name}","callstate":"DOWN"}}"#);
+            legs(&target, &format!(r#"{{"row_count":1,"rows":[{row}]}}"#)).len()
         };
         let theirs = "964d32db-27de-4439-98b4-8b0babd8d53f";
-        let ours = uuid::Uuid::new_v5(&uuid::Uuid::nil(), b"leg").to_string();
+        let ours = Uuid::new_v5(&Uuid::nil(), b"leg").to_string();
         let there = "sofia/internal/1001@127.0.0.1:42475";
-        assert_eq!(shown(&[row(theirs, there, "DOWN")]), OtherLeg::Dialed);
-        assert_eq!(
-            shown(&[row(theirs, there, "DOWN"), row(theirs, there, "RINGING")]),
-            OtherLeg::Rings
-        );
-        assert_eq!(shown(&[row(&ours, there, "RINGING")]), OtherLeg::None);
-        assert_eq!(
-            shown(&[row(theirs, "sofia/internal/51001@127.0.0.1:42475", "RINGING")]),
-            OtherLeg::None
-        );
-        assert_eq!(other_leg(&target, r#"{"row_count": 0}"#), OtherLeg::None);
-        assert_eq!(other_leg(&target, "-ERR\n"), OtherLeg::None);
+        assert_eq!(found(theirs, there), 1);
+        assert_eq!(found(&ours, there), 0);
+        assert_eq!(found("x y", there), 0);
+        assert_eq!(found(theirs, "sofia/internal/51001@127.0.0.1:42475"), 0);
+        assert!(legs(&target, r#"{"row_count": 0}"#).is_empty());
+        assert!(legs(&target, "-ERR\n").is_empty());
+    }
+
+    #[test]
+    fn the_leg_itself_tells_how_it_stands() {
+        let dump = |state: &str| {
+            leg(&format!(
+                "Channel-State: CS_CONSUME_MEDIA\nChannel-Call-State: {state}\nUnique-ID: u\n"
+            ))
+        };
+        assert_eq!(dump("DOWN"), OtherLeg::Dialed);
+        for state in ["RINGING", "EARLY", "ACTIVE"] {
+            assert_eq!(dump(state), OtherLeg::Rings, "{state}");
+        }
+        assert_eq!(dump("HANGUP"), OtherLeg::None);
+        assert_eq!(leg("-ERR No such channel!\n"), OtherLeg::None);
     }
 }

@@ -123,10 +123,8 @@ fn call_of_somebody_elses_goes_back_at_once_and_untouched() {
 #[test]
 fn phones_that_freeswitch_rings_are_not_rung_again() {
     let mut b = bench();
-    b.register(reg("1001", "desk", "1001@desk:1", None));
     b.sleeping("1001", "tok");
     b.register(reg("1001", "desk", "1001@desk:1", None));
-    b.out.clear();
     b.hold_wishing(1, "1001", BESIDE);
     b.expect_push("tok");
     b.expect_alert(1);
@@ -134,6 +132,9 @@ fn phones_that_freeswitch_rings_are_not_rung_again() {
     b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
     b.expect_stored("tok");
     b.expect_ring(leg(1, 0), "1001@new:2");
+    b.pass(ms(500));
+    expect_question(&mut b, "1001@desk:1");
+    answers(&mut b, "1001@desk:1", OtherLeg::Rings);
     b.register(reg("1001", "desk", "1001@desk:1", None));
     expect_question(&mut b, "1001@desk:1");
     answers(&mut b, "1001@desk:1", OtherLeg::Dialed);
@@ -142,10 +143,37 @@ fn phones_that_freeswitch_rings_are_not_rung_again() {
 
 #[test]
 fn nobody_but_phones_that_freeswitch_rings_is_nobody_to_wait_for() {
+    for (state, result) in [
+        (OtherLeg::Dialed, HoldResult::Unreachable),
+        (OtherLeg::Rings, HoldResult::Timeout),
+    ] {
+        let mut b = bench();
+        b.register(reg("1001", "desk", "1001@desk:1", None));
+        b.hold_wishing(1, "1001", BESIDE);
+        b.expect_alert(1);
+        b.pass(ms(500));
+        expect_question(&mut b, "1001@desk:1");
+        answers(&mut b, "1001@desk:1", state);
+        b.expect_release(1, result);
+        b.expect_nothing_more();
+    }
+}
+
+#[test]
+fn phone_that_freeswitch_was_to_ring_and_does_not_is_rung() {
     let mut b = bench();
-    b.register(reg("1001", "desk", "1001@desk:1", None));
+    stale(&mut b);
     b.hold_wishing(1, "1001", BESIDE);
-    b.expect_release(1, HoldResult::Unreachable);
+    b.expect_alert(1);
+    b.pass(ms(500));
+    expect_question(&mut b, "1001@old:1");
+    answers(&mut b, "1001@old:1", OtherLeg::None);
+    b.expect_push("tok");
+    b.expect_ring(leg(1, 0), "1001@old:1");
+    b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
+    b.expect_stored("tok");
+    b.expect_kill(leg(1, 0), "LOSE_RACE");
+    b.expect_ring(leg(1, 1), "1001@new:2");
     b.expect_nothing_more();
 }
 
@@ -166,20 +194,18 @@ fn phone_whose_leg_by_freeswitch_rings_is_not_pushed() {
 
 #[test]
 fn phone_whose_leg_by_freeswitch_does_not_ring_is_pushed() {
-    for state in [OtherLeg::Dialed, OtherLeg::None] {
-        let mut b = bench();
-        stale(&mut b);
-        b.hold_wishing(1, "1001", BESIDE);
-        b.expect_alert(1);
-        b.pass(ms(500));
-        expect_question(&mut b, "1001@old:1");
-        answers(&mut b, "1001@old:1", state);
-        b.expect_push("tok");
-        b.expect_nothing_more();
-        b.pass(ms(5000));
-        b.expect_push("tok");
-        b.expect_nothing_more();
-    }
+    let mut b = bench();
+    stale(&mut b);
+    b.hold_wishing(1, "1001", BESIDE);
+    b.expect_alert(1);
+    b.pass(ms(500));
+    expect_question(&mut b, "1001@old:1");
+    answers(&mut b, "1001@old:1", OtherLeg::Dialed);
+    b.expect_push("tok");
+    b.expect_nothing_more();
+    b.pass(ms(5000));
+    b.expect_push("tok");
+    b.expect_nothing_more();
 }
 
 #[test]

@@ -11,8 +11,10 @@ mod desk;
 mod ends;
 mod hostile;
 mod load;
+mod mod_apn;
 mod notifications;
 mod operate;
+mod variables;
 mod wake;
 
 use std::panic::AssertUnwindSafe;
@@ -110,6 +112,8 @@ fn main() {
         load::trials,
         notifications::trials,
         operate::trials,
+        mod_apn::trials,
+        variables::trials,
     ] {
         trials.extend(list(&lab));
     }

@@ -2,11 +2,11 @@
 //! `<plain contacts>:_:loopback/user@domain/fswake`.
 //!
 //! No phone may ring twice, and FreeSWITCH's legs cannot be seen from here. So whatever was registered when the call came is
-//! left to FreeSWITCH. Before such a phone is pushed, and when it registers, FreeSWITCH is asked how its leg stands.
+//! left to FreeSWITCH. After `push_delay`, and whenever such a phone registers, FreeSWITCH is asked how its leg stands.
 
 use super::{Call, Phase};
 use crate::engine::command::Command;
-use crate::engine::party::Wake;
+use crate::engine::party::{Origin, Wake};
 use crate::engine::step::Step;
 use crate::engine::wishes::{OtherLeg, Ringing};
 use crate::engine::world::World;
@@ -53,15 +53,25 @@ impl Call {
                 party.beside = None;
                 self.ring_after_settling(p, world);
             }
-            _ => {
-                let before = self.pushes;
-                self.push(p, world);
-                if self.pushes > before {
-                    self.record(None, true, world);
-                }
-            }
+            _ => self.wake_beside(p, leg, world),
         }
         self.settle(world);
+    }
+
+    /// The phone does not ring by FreeSWITCH. Where it has no leg there at all, FreeSWITCH has thrown that away: of a `:_:`
+    /// dial-string it keeps one part for each user of a ring group (measured).
+    fn wake_beside(&mut self, p: usize, leg: OtherLeg, world: &mut World<'_>) {
+        if self.parties[p].device.is_some() && self.parties[p].set_aside.is_none() {
+            let before = self.pushes;
+            self.push(p, world);
+            if self.pushes > before {
+                self.record(None, true, world);
+            }
+        }
+        if leg == OtherLeg::None {
+            self.parties[p].beside = None;
+            self.ring(p, Origin::Known, world);
+        }
     }
 
     fn note_beside(&self, p: usize, rings: bool, world: &mut World<'_>) {

@@ -136,6 +136,8 @@ impl Call {
         let beside = ringable && self.rings_beside();
         if beside {
             self.parties[p].beside = self.parties[p].target.clone();
+            // The moment at which FreeSWITCH is asked how its leg stands.
+            self.parties[p].wake = Wake::At(world.now.plus(world.policy.push_delay));
         }
         let party = &self.parties[p];
         if has_token && party.set_aside.is_none() {

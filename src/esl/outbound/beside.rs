@@ -22,8 +22,8 @@ impl Connection {
     pub(super) async fn find_out_who_rings(&mut self) -> Result<(), EslError> {
         let question = beside::ask_dial_string(&self.held.call.aor).filter(|_| self.held.ask_directory);
         let Some(command) = question else { return Ok(()) };
-        let reply = self.link.send(EslCommand::Api { command }).await?;
-        let dial_string = reply.body().map(str::trim).unwrap_or_default();
+        let answer = self.ask(command).await?;
+        let dial_string = answer.trim();
         // Without an answer, what the channel itself tells holds.
         if !dial_string.is_empty() && !dial_string.starts_with("-ERR") {
             let beside = beside::rings_contacts(dial_string);
@@ -34,15 +34,21 @@ impl Connection {
 
     /// Asks for FreeSWITCH's own leg to a contact, and tells.
     pub(super) async fn ask_other_leg(&mut self, target: Target) -> Result<(), EslError> {
-        let leg = match beside::ask_legs(&target) {
-            None => OtherLeg::None,
-            Some(command) => {
-                let reply = self.link.send(EslCommand::Api { command }).await?;
-                beside::other_leg(&target, reply.body().unwrap_or_default())
+        let mut leg = OtherLeg::None;
+        if let Some(question) = beside::ask_legs(&target) {
+            let shown = self.ask(question).await?;
+            for other in beside::legs(&target, &shown) {
+                leg = leg.max(beside::leg(&self.ask(beside::ask_leg(other)).await?));
             }
-        };
+        }
         let call = self.call;
         self.tell(Event::OtherLegSeen { call, target, leg }).await;
         Ok(())
+    }
+
+    /// An API command's output.
+    async fn ask(&mut self, command: String) -> Result<String, EslError> {
+        let reply = self.link.send(EslCommand::Api { command }).await?;
+        Ok(reply.body().unwrap_or_default().to_owned())
     }
 }

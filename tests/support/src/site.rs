@@ -137,7 +137,8 @@ impl Daemon {
         self.says_all_times(times, &[words]).await;
     }
 
-    async fn says_all_times(&self, times: usize, parts: &[&str]) {
+    /// Waits until so many lines of its log have all of these, or had.
+    pub async fn says_all_times(&self, times: usize, parts: &[&str]) {
         let has_all = |line: &&String| parts.iter().all(|p| line.contains(p));
         let mut lines = self.lines.clone();
         let said = lines.wait_for(|lines| lines.iter().filter(has_all).count() >= times);

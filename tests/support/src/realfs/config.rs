@@ -8,7 +8,9 @@ use std::path::Path;
 pub const DOMAIN: &str = "live.test";
 /// The domain whose users have the dial-string way in.
 pub const WAKE_DOMAIN: &str = "wake.test";
-/// The users of both domains: from here on.
+/// The domains whose users have plain contacts next to fswake: as shipped, as mod_apn's users write it, and as its README does.
+pub const BESIDE_DOMAINS: [&str; 3] = ["beside.test", "apn.test", "readme.test"];
+/// The users of all domains: from here on.
 pub const FIRST_USER: u32 = 10_000;
 /// Every user's password.
 pub const PASSWORD: &str = "1234";
@@ -88,7 +90,8 @@ fn profile(ports: &Ports) -> String {
 }
 
 /// The dialplan: `7<user>` through the shipped snippet, `6<user>` with 410 as the next action, `5<user>` and `4<user><user>`
-/// by `user/`.
+/// by `user/`; `1<n><user>` and `2<n><user><user>` by `user/` of the domains with plain contacts. `7<user>-name=value` sets a
+/// variable before, and so does `6`; `5<user>-name=value` exports it.
 fn dialplan(ports: &Ports) -> String {
     let shipped = snippet("dialplan/default/00_fswake.xml", ports);
     let way_in = inside(&shipped, "include").replace("^(10[01][0-9])$", r"^7(\d{5})$");
@@ -100,6 +103,15 @@ fn dialplan(ports: &Ports) -> String {
             <action application="set" data="domain_name={DOMAIN}"/>
           </condition></extension>
           {way_in}
+          <extension name="set"><condition field="destination_number" expression="^([67]\d{{5}})-(\w+)=(\w+)$">
+            <action application="set" data="$2=$3"/>
+            <action application="transfer" data="$1 XML default"/>
+          </condition></extension>
+          <extension name="export"><condition field="destination_number" expression="^(5\d{{5}})-(\w+)=(\w+)$">
+            <action application="export" data="$2=$3"/>
+            <action application="transfer" data="$1 XML default"/>
+          </condition></extension>
+          {beside}
           <extension name="next"><condition field="destination_number" expression="^6(\d{{5}})$">
             <action application="set" data="fswake_aor=$1@{DOMAIN}"/>
             <action application="set" data="socket_resume=true"/>
@@ -124,6 +136,7 @@ fn dialplan(ports: &Ports) -> String {
         {contexts}
         {fusionpbx}"#,
         socket = ports.fswake,
+        beside = beside(),
         contexts = inside(&contexts, "include"),
         fusionpbx = for_fusionpbx(inside(&contexts, "include")),
     )
@@ -140,6 +153,28 @@ fn for_fusionpbx(contexts: &str) -> String {
     renamed.replace("XML fswake-after", "XML fswake-after@static")
 }
 
+/// Calls to the domains with plain contacts.
+fn beside() -> String {
+    let mut all = String::new();
+    for (n, domain) in BESIDE_DOMAINS.iter().enumerate() {
+        let targets = [
+            ("1", "", format!("user/$1@{domain}")),
+            ("2", r"(\d{5})", format!("user/$1@{domain},user/$2@{domain}")),
+        ];
+        for (digit, second, target) in targets {
+            let _ = write!(
+                all,
+                r#"<extension name="beside"><condition field="destination_number" expression="^{digit}{n}(\d{{5}}){second}$">
+                  <action application="set" data="call_timeout=20"/>
+                  <action application="set" data="hangup_after_bridge=true"/>
+                  <action application="bridge" data="{target}"/>
+                </condition></extension>"#
+            );
+        }
+    }
+    all
+}
+
 fn directory(users: u32, ports: &Ports) -> String {
     let shipped = snippet("directory/fswake.xml", ports);
     let woken = &shipped[shipped.find("<params>").expect("the snippet's params")..];
@@ -152,12 +187,23 @@ fn directory(users: u32, ports: &Ports) -> String {
             r#"<user id="{user}"><params><param name="password" value="{PASSWORD}"/></params></user>"#
         );
     }
-    let domain = |name, params| {
+    let domain = |name: &str, params: &str| {
         format!(
             r#"<domain name="{name}">{params}<groups><group name="all"><users>{list}</users></group></groups></domain>"#
         )
     };
-    domain(DOMAIN, plain) + &domain(WAKE_DOMAIN, woken)
+    let shipped = snippet("directory/fswake-beside-contacts.xml", ports);
+    let beside = &shipped[shipped.find("<params>").expect("the snippet's params")..];
+    let variable = "[fswake_ring=woken]";
+    assert!(beside.contains(variable), "the snippet's variable has changed");
+    let apn = beside.replace(variable, "[apn_wait_any_register=true]");
+    let readme = beside.replace(variable, "");
+    let besides: String = BESIDE_DOMAINS
+        .iter()
+        .zip([beside, apn.as_str(), readme.as_str()])
+        .map(|(name, params)| domain(name, params))
+        .collect();
+    domain(DOMAIN, plain) + &domain(WAKE_DOMAIN, woken) + &besides
 }
 
 /// The whole `freeswitch.xml`.

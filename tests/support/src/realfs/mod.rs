@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub use self::config::{DOMAIN, ESL_PASSWORD, FIRST_USER, PASSWORD, Ports, WAKE_DOMAIN};
+pub use self::config::{BESIDE_DOMAINS, DOMAIN, ESL_PASSWORD, FIRST_USER, PASSWORD, Ports, WAKE_DOMAIN};
 pub use self::console::{Console, Heard};
 use crate::sip::Account;
 
@@ -102,7 +102,10 @@ impl RealFs {
         ] {
             command.arg(flag).arg(self.dir.path().join(name));
         }
-        command.arg("-mod").arg(self.prefix.join("mod"));
+        // Where the packages put them, and where a build of its own does.
+        let modules = ["mod", "lib/freeswitch/mod"].map(|folder| self.prefix.join(folder));
+        let modules = modules.iter().find(|folder| folder.join("mod_sofia.so").is_file());
+        command.arg("-mod").arg(modules.expect("FreeSWITCH's modules"));
         command
             .stdin(Stdio::null())
             .stdout(console.try_clone().expect("a handle"))

@@ -1,0 +1,271 @@
+//! mod_apn's dial-strings: FreeSWITCH rings the plain contacts, fswake wakes the others, and no phone rings twice.
+//!
+//! Each test is played with the shipped dial-string, with mod_apn's variable and with none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fswake_test_support::realfs::{BESIDE_DOMAINS, RealFs};
+use fswake_test_support::sip::Reaction;
+use fswake_test_support::site::{Settings, Wakes};
+
+use crate::site;
+
+crate::trials![
+    registered_phone_rings_once_by_freeswitch_and_is_not_pushed,
+    sleeping_phone_next_to_plain_contacts_is_woken_and_rung_once,
+    phone_without_a_registration_is_woken_at_once,
+    phone_that_wakes_where_freeswitch_still_rings_it_rings_once,
+    desk_phone_that_answers_leaves_the_woken_phone_with_completed_elsewhere,
+    woken_phone_that_answers_leaves_the_desk_phone_with_completed_elsewhere,
+    ring_group_of_two_with_plain_contacts_rings_each_phone_once,
+    originate_with_plain_contacts_rings_each_phone_once,
+    registered_phone_rings_once_while_fswake_is_dead,
+    busy_desk_phone_does_not_end_the_wait_for_the_sleeping_one,
+];
+
+const ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
+
+async fn registered_phone_rings_once_by_freeswitch_and_is_not_pushed(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    for (n, domain) in BESIDE_DOMAINS.iter().enumerate() {
+        let user = site.fs.new_user();
+        let phone = site
+            .sleeper(
+                &user,
+                domain,
+                Wakes::InPlace,
+                Reaction::Answer(Duration::from_millis(1200)),
+            )
+            .await;
+        phone.wake_in_place();
+        let call = site.caller().await.call(&format!("1{n}{user}"));
+        assert_eq!(call.outcome().await, 200);
+        phone.on_the_line().await;
+        assert_eq!(
+            (phone.invites(), site.pushes().len()),
+            (1, 0),
+            "{domain}: {}",
+            phone.story()
+        );
+        call.hang_up().await;
+        phone.ended().await;
+    }
+}
+
+async fn sleeping_phone_next_to_plain_contacts_is_woken_and_rung_once(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    for (n, domain) in BESIDE_DOMAINS.iter().enumerate() {
+        let user = site.fs.new_user();
+        let phone = site
+            .sleeper(
+                &user,
+                domain,
+                Wakes::Elsewhere,
+                Reaction::Answer(Duration::from_millis(500)),
+            )
+            .await;
+        let call = site.caller().await.call(&format!("1{n}{user}"));
+        assert_eq!(call.outcome().await, 200);
+        phone.on_the_line().await;
+        assert_eq!(
+            (phone.invites(), site.pushes().len()),
+            (1, n + 1),
+            "{domain}: {}",
+            phone.story()
+        );
+        let invite = phone.invited().await;
+        assert!(!invite.header("X-Fswake-Call").is_empty(), "rung by fswake");
+        call.hang_up().await;
+        phone.ended().await;
+    }
+}
+
+async fn phone_without_a_registration_is_woken_at_once(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    for (n, domain) in BESIDE_DOMAINS.iter().enumerate() {
+        let user = site.fs.new_user();
+        let phone = site
+            .sleeper(
+                &user,
+                domain,
+                Wakes::Elsewhere,
+                Reaction::Answer(Duration::from_millis(500)),
+            )
+            .await;
+        site.forget_place(&phone).await;
+        let call = site.caller().await.call(&format!("1{n}{user}"));
+        assert_eq!(call.outcome().await, 200, "{domain}");
+        phone.on_the_line().await;
+        assert_eq!(
+            (phone.invites(), site.pushes().len()),
+            (1, n + 1),
+            "{domain}: {}",
+            phone.story()
+        );
+        call.hang_up().await;
+        phone.ended().await;
+    }
+}
+
+async fn phone_that_wakes_where_freeswitch_still_rings_it_rings_once(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let (user, domain) = (site.fs.new_user(), BESIDE_DOMAINS[0]);
+    let phone = site
+        .sleeper(
+            &user,
+            domain,
+            Wakes::InPlace,
+            Reaction::Answer(Duration::from_millis(700)),
+        )
+        .await;
+    let call = site.caller().await.call(&format!("10{user}"));
+    assert_eq!(call.outcome().await, 200);
+    phone.on_the_line().await;
+    assert_eq!((phone.invites(), site.pushes().len()), (1, 1), "{}", phone.story());
+    site.daemon().says_all(&["rung-beside"]).await;
+    call.hang_up().await;
+    phone.ended().await;
+}
+
+async fn desk_phone_that_answers_leaves_the_woken_phone_with_completed_elsewhere(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    for (n, domain) in BESIDE_DOMAINS.iter().enumerate() {
+        let user = site.fs.new_user();
+        let desk = site
+            .desk_phone(&user, domain, Reaction::Answer(Duration::from_millis(2500)))
+            .await;
+        let phone = site.sleeper(&user, domain, Wakes::Elsewhere, Reaction::Ring).await;
+        let call = site.caller().await.call(&format!("1{n}{user}"));
+        assert_eq!(call.outcome().await, 200);
+        desk.on_the_line().await;
+        let (_, reason) = phone.cancelled().await;
+        assert_eq!(reason, ELSEWHERE, "{domain}");
+        assert_eq!((desk.invites(), phone.invites()), (1, 1), "{domain}");
+        call.hang_up().await;
+        desk.ended().await;
+    }
+}
+
+async fn woken_phone_that_answers_leaves_the_desk_phone_with_completed_elsewhere(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    for (n, domain) in BESIDE_DOMAINS.iter().enumerate() {
+        let user = site.fs.new_user();
+        let desk = site.desk_phone(&user, domain, Reaction::Ring).await;
+        let phone = site
+            .sleeper(
+                &user,
+                domain,
+                Wakes::Elsewhere,
+                Reaction::Answer(Duration::from_millis(300)),
+            )
+            .await;
+        let call = site.caller().await.call(&format!("1{n}{user}"));
+        assert_eq!(call.outcome().await, 200);
+        phone.on_the_line().await;
+        let (_, reason) = desk.cancelled().await;
+        assert_eq!(reason, ELSEWHERE, "{domain}");
+        assert_eq!((desk.invites(), phone.invites()), (1, 1), "{domain}");
+        call.hang_up().await;
+        phone.ended().await;
+    }
+}
+
+async fn ring_group_of_two_with_plain_contacts_rings_each_phone_once(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    for (n, domain) in BESIDE_DOMAINS.iter().enumerate() {
+        let (one, two) = (site.fs.new_user(), site.fs.new_user());
+        let desk = site.desk_phone(&one, domain, Reaction::Ring).await;
+        let loser = site.sleeper(&one, domain, Wakes::Elsewhere, Reaction::Ring).await;
+        let winner = site
+            .sleeper(
+                &two,
+                domain,
+                Wakes::Late(300),
+                Reaction::Answer(Duration::from_millis(800)),
+            )
+            .await;
+        let call = site.caller().await.call(&format!("2{n}{one}{two}"));
+        assert_eq!(call.outcome().await, 200);
+        winner.on_the_line().await;
+        for phone in [&desk, &loser] {
+            let (_, reason) = phone.cancelled().await;
+            assert_eq!(reason, ELSEWHERE, "{domain}");
+        }
+        let invites = [&desk, &loser, &winner].map(fswake_test_support::sip::Phone::invites);
+        assert_eq!(invites, [1, 1, 1], "{domain}");
+        call.hang_up().await;
+        winner.ended().await;
+    }
+}
+
+async fn originate_with_plain_contacts_rings_each_phone_once(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    for domain in BESIDE_DOMAINS {
+        let user = site.fs.new_user();
+        let desk = site.desk_phone(&user, domain, Reaction::Ring).await;
+        let phone = site
+            .sleeper(
+                &user,
+                domain,
+                Wakes::Elsewhere,
+                Reaction::Answer(Duration::from_millis(500)),
+            )
+            .await;
+        let originated = site
+            .fs
+            .api(&format!("bgapi originate user/{user}@{domain} &echo"))
+            .await;
+        assert!(originated.starts_with("+OK"), "{originated}");
+        phone.on_the_line().await;
+        let (_, reason) = desk.cancelled().await;
+        assert_eq!(reason, ELSEWHERE, "{domain}");
+        assert_eq!((desk.invites(), phone.invites()), (1, 1), "{domain}");
+        phone.hang_up().await;
+        site.fs.becomes_silent(Duration::from_secs(2)).await;
+    }
+}
+
+async fn registered_phone_rings_once_while_fswake_is_dead(fs: Arc<RealFs>) {
+    let mut site = site(fs, &Settings::default()).await;
+    let mut desks = Vec::new();
+    // Without any variable nothing tells the dialplan: the README's shape is not for sites without fswake.
+    for (n, domain) in BESIDE_DOMAINS.iter().take(2).enumerate() {
+        let user = site.fs.new_user();
+        let desk = site
+            .desk_phone(&user, domain, Reaction::Answer(Duration::from_millis(1000)))
+            .await;
+        desks.push((n, user, desk));
+    }
+    site.kill_daemon().await;
+    for (n, user, desk) in desks {
+        let call = site.caller().await.call(&format!("1{n}{user}"));
+        assert_eq!(call.outcome().await, 200);
+        desk.on_the_line().await;
+        assert_eq!(desk.invites(), 1, "{}", desk.story());
+        call.hang_up().await;
+        desk.ended().await;
+    }
+}
+
+async fn busy_desk_phone_does_not_end_the_wait_for_the_sleeping_one(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    for (n, domain) in BESIDE_DOMAINS.iter().enumerate() {
+        let user = site.fs.new_user();
+        let desk = site.desk_phone(&user, domain, Reaction::Decline(486)).await;
+        let phone = site
+            .sleeper(
+                &user,
+                domain,
+                Wakes::Elsewhere,
+                Reaction::Answer(Duration::from_millis(300)),
+            )
+            .await;
+        let call = site.caller().await.call(&format!("1{n}{user}"));
+        assert_eq!(call.outcome().await, 200, "{domain}");
+        phone.on_the_line().await;
+        assert_eq!((desk.invites(), phone.invites()), (1, 1), "{domain}");
+        call.hang_up().await;
+        phone.ended().await;
+    }
+}
