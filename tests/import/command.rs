@@ -347,3 +347,44 @@ fn what_cannot_be_read_is_named_and_nothing_is_done() {
     }
     assert_eq!(fswake(place.dir.path(), &["import-mod-apn"]).code, Some(2));
 }
+
+#[test]
+fn killed_in_the_middle_it_leaves_no_device_and_no_file() {
+    use std::os::unix::process::ExitStatusExt;
+    let place = place(ROWS);
+    Connection::open(&place.db)
+        .unwrap()
+        .execute_batch(
+            "INSERT INTO push_tokens (id, token, extension, realm, app_id, type, platform)
+             WITH RECURSIVE n (i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+             SELECT i, 'token-' || i, i, 'pbx.example', 'com.example.phone', 'voip', 'iOS' FROM n",
+        )
+        .unwrap();
+    let mut running = Command::new(env!("CARGO_BIN_EXE_fswake"))
+        .args(["import-mod-apn", "--conf"])
+        .arg(&place.conf)
+        .arg("--db")
+        .arg(&place.db)
+        .current_dir(place.dir.path())
+        .env_clear()
+        .env("STATE_DIRECTORY", place.dir.path())
+        .spawn()
+        .unwrap();
+    // A transaction that outgrows SQLite's memory begins to fill the log before it is committed.
+    let log = place.dir.path().join("fswake.db-wal");
+    let in_the_middle = || std::fs::metadata(&log).is_ok_and(|log| log.len() > 1 << 20);
+    while !in_the_middle() {
+        assert!(
+            running.try_wait().unwrap().is_none(),
+            "it ended before it could be killed"
+        );
+        std::thread::yield_now();
+    }
+    running.kill().unwrap();
+    assert_eq!(running.wait().unwrap().signal(), Some(9));
+    assert_eq!(place.stored(), []);
+    assert!(!place.dir.path().join("fswake.toml").exists());
+    let ran = place.import(&[]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!(place.stored().len(), 19_003);
+}
