@@ -291,3 +291,7 @@ fn truth(value: &Value) -> Result<bool, WrongType> {
         _ => Err(WrongType),
     }
 }
+
+#[cfg(test)]
+#[path = "notification_tests.rs"]
+mod tests;

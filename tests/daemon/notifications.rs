@@ -389,3 +389,56 @@ async fn chat_message_is_pushed_to_phones_that_are_not_registered_whatever_it_sa
         "a message that needs no push is no news"
     );
 }
+
+/// Runs `fswake push` with the daemon's configuration; exit code, stdout, stderr.
+async fn push(stage: &Stage, daemon: &Daemon, args: &[&str]) -> (Option<i32>, String, String) {
+    let line = daemon.log.wait(&["HTTP", "address="]).await;
+    let file = stage.dir.path().join("ask.toml");
+    let address = field(&line, "address");
+    std::fs::write(&file, format!("[http]\naddresses = ['{address}']\n")).unwrap();
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_fswake"))
+        .arg("--config")
+        .arg(&file)
+        .arg("push")
+        .args(args)
+        .output()
+        .await
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[tokio::test]
+async fn push_from_the_command_line_says_what_came_of_it_device_by_device() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let (phone, _, token) = iphone(&stage, "1001");
+    daemon.asleep(&phone).await;
+    let to_user = ["--user", "1001", "--realm", DOMAIN];
+    let with = |more: &[&'static str]| [&to_user[..], more].concat();
+
+    let (code, out, err) = push(&stage, &daemon, &with(&["--payload", r#"{"body":"It works"}"#])).await;
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    assert!(
+        out.starts_with(&format!("apns:{BUNDLE_ID}:")) && out.contains("  sent ("),
+        "{out}"
+    );
+    let sent = stage.push().await;
+    assert_eq!(
+        (sent.token.as_str(), &sent.body["aps"]["alert"]["body"]),
+        (token.as_str(), &json!("It works"))
+    );
+
+    stage.apns.faults.next(Fault::apns(400, "BadDeviceToken"));
+    let (code, out, err) = push(&stage, &daemon, &with(&["--type", "voip"])).await;
+    assert_eq!(code, Some(1));
+    assert!(out.contains("not sent: token refused (BadDeviceToken)"), "{out}");
+    assert!(err.contains("not sent: no provider took it"), "{err}");
+    let (code, out, err) = push(&stage, &daemon, &["--user", "nobody", "--realm", DOMAIN]).await;
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(err.contains("no device of this user"), "{err}");
+    let (code, _, err) = push(&stage, &daemon, &with(&["--payload", "{"])).await;
+    assert_eq!(code, Some(1));
+    assert!(err.contains("--payload: it is not JSON"), "{err}");
+    assert_eq!(push(&stage, &daemon, &with(&["--type", "sms"])).await.0, Some(2));
+}
