@@ -2,13 +2,13 @@
 //!
 //! | module | what it looks at |
 //! |---|---|
-//! | [`freeswitch`] | login, permissions, version, modules |
-//! | [`sofia`] | the profiles' parameters |
-//! | [`wayin`] | that calls reach fswake: context, dial-strings, dialplan, the outbound port |
-//! | [`store`] | file, schema, disk |
-//! | [`apps`] | credential files, certificates, the providers themselves, clocks |
-//! | [`devices`] | devices without credentials, set aside, unseen |
-//! | [`wakes`] | the journal: bounces, late REGISTERs, and the known patterns |
+//! | `freeswitch` | login, permissions, version, modules |
+//! | `sofia` | the profiles' parameters |
+//! | `wayin` | that calls reach fswake: context, dial-strings, dialplan, the outbound port |
+//! | `store` | file, schema, disk |
+//! | `apps` | credential files, certificates, the providers themselves, clocks |
+//! | `devices` | devices without credentials, set aside, unseen |
+//! | `wakes` | the journal: bounces, late REGISTERs, and the known patterns |
 //!
 //! It needs no daemon and disturbs none: what it sends reaches no phone, and the one channel that it makes in FreeSWITCH
 //! calls nobody.

@@ -117,7 +117,7 @@ steps! {
     PushRefused = "push-refused" {
         device: Arc<str> = "device",
         reason: Arc<str> = "reason",
-        /// What the failure asks for, as [`crate::types::PushError::class`] has it.
+        /// What the failure asks for, as [`crate::types::push::PushError::class`] has it.
         class: &'static str = "class",
         /// How long it took, retries included.
         took: Duration = "ms",

@@ -7,7 +7,7 @@
 //! | call | `voip` to the call token; `alert` when the device has only a remote token | data message |
 //! | cancel | `background` to the remote token | data message |
 //! | missed call | `alert` to the remote token | data message with a notification |
-//! | anything else | [`super::notification`] | the same |
+//! | anything else | `notification` | the same |
 //!
 //! A cancel never goes to a PushKit token: iOS ends an app that gets a voip push and shows no call.
 
