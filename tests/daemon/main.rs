@@ -17,6 +17,7 @@
 //! | `reload` | credentials and configuration that change while it runs |
 //! | `setup` | mistakes of configuration, and apps that nobody configured |
 //! | `import` | what came from mod_apn |
+//! | `variables` | what a call asks for by its channel variables |
 //! | `harness` | the stage of every test |
 //!
 //! Every test ends with the stage's own checks: FreeSWITCH was sent nothing that it would not have understood, and no
@@ -38,4 +39,5 @@ mod page;
 mod reload;
 mod setup;
 mod trace;
+mod variables;
 mod wake;

@@ -79,6 +79,8 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
         "show" if arg == "registrations as json" => lists::registrations_json(core),
         "show" if arg == "registrations count" => format!("\n{} total.\n", core.world().registrations.len()),
         "show" if arg == "channels as json" || arg == "calls as json" => lists::channels_json(core),
+        "show" if arg.starts_with("channels like ") => lists::channels_like(core, arg),
+        "uuid_dump" => lists::dump(core, arg),
         "show" if arg == "channels count" => format!("\n{} total.\n", core.world().channels.len()),
         "sofia" => lists::sofia(core, &words),
         "sofia_contact" => lists::sofia_contact(core, arg),

@@ -44,6 +44,30 @@ pub(crate) fn channels_json(core: &Core) -> String {
     as_rows(&rows)
 }
 
+/// `show channels like <part of a name> as json`.
+pub(crate) fn channels_like(core: &Core, arg: &str) -> String {
+    let like = arg.trim_start_matches("channels like ").trim_end_matches(" as json");
+    let world = core.world();
+    let alive = world
+        .channels
+        .values()
+        .filter(|c| c.cause.is_none() && c.name().contains(like));
+    let rows: Vec<String> = alive
+        .map(|c| format!("{{\"uuid\":\"{}\",\"name\":\"{}\"}}", c.uuid, c.name()))
+        .collect();
+    as_rows(&rows)
+}
+
+/// `uuid_dump`: the line that tells how a channel stands, and nothing else. A leg of the stand-in's own that a test made up
+/// gets its answer from the test.
+pub(crate) fn dump(core: &Core, uuid: &str) -> String {
+    if core.exists(uuid) {
+        format!("Channel-Call-State: DOWN\nUnique-ID: {uuid}\n")
+    } else {
+        "-ERR No such channel!\n".to_owned()
+    }
+}
+
 /// The space after the colon of an empty list is FreeSWITCH's (mod_commands.c, `show_function`).
 fn as_rows(rows: &[String]) -> String {
     if rows.is_empty() {

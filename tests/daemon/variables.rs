@@ -1,0 +1,173 @@
+//! What a call's channel variables change, by both ways in.
+
+use std::time::Duration;
+
+use fswake_test_support::freeswitch::*;
+
+use crate::harness::*;
+use crate::outcomes::result_of;
+
+/// A call to `user` with these variables, by the dialplan and by a loopback.
+fn both_ways(daemon: &Daemon, user: &str, variables: &[(&str, &str)]) -> [Call; 2] {
+    let call = Call::to(daemon.address, user, DOMAIN);
+    let call = variables
+        .iter()
+        .fold(call, |call, (name, value)| call.variable(name, value));
+    [call.clone(), call.through_loopback()]
+}
+
+#[tokio::test]
+async fn timeouts_of_the_call_make_the_wait_shorter() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    daemon.asleep(&stage.iphone("1001")).await;
+    for name in ["originate_timeout", "call_timeout", "leg_timeout"] {
+        for call in both_ways(&daemon, "1001", &[(name, "1")]) {
+            let held = stage.fs.call(&call);
+            assert_eq!(result_of(&held).await, "unreachable", "{name}");
+            assert!(held.started.elapsed() < Duration::from_secs(5), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn call_that_is_not_to_be_pushed_waits_for_the_phone_that_comes_by_itself() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    for (n, call) in both_ways(&daemon, "1001", &[("enable_send_apn", "false")])
+        .iter()
+        .enumerate()
+    {
+        let phone = stage.iphone("1001");
+        daemon.asleep(&phone).await;
+        let held = stage.fs.call(call);
+        daemon.log.wait(&["CallHeld(", "no_push: true"]).await;
+        phone.wake();
+        phone.invite(1).await;
+        phone.answer();
+        held.wait_bridged().await;
+        assert_eq!(daemon.log.count(&["push-sent"]), 0, "call {n}");
+        phone.unregister();
+    }
+}
+
+#[tokio::test]
+async fn call_that_waits_for_any_register_is_held_for_a_user_without_a_device() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    for (user, name) in [
+        ("1001", "apn_wait_any_register"),
+        ("1002", "apn_originate_wait_any_register"),
+    ] {
+        for (n, call) in both_ways(&daemon, user, &[(name, "true")]).iter().enumerate() {
+            let user = format!("{user}{n}");
+            let call = call.clone().variable("fswake_aor", &format!("{user}@{DOMAIN}"));
+            let held = stage.fs.call(&call);
+            daemon.log.wait(&["Alert(", &user]).await;
+            let phone = stage.iphone(&user);
+            phone.register();
+            phone.invite(1).await;
+            phone.answer();
+            held.wait_bridged().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn call_that_somebody_else_takes_care_of_is_handed_back_at_once() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    daemon.asleep(&phone).await;
+    for call in both_ways(&daemon, "1001", &[("originate_reg_token", "abc")]) {
+        let held = stage.fs.call(&call);
+        assert_eq!(result_of(&held).await, "hands-off");
+        assert!(held.timeline().is_empty(), "nothing was done to it");
+    }
+    assert_eq!(daemon.log.count(&["push-sent"]), 0);
+}
+
+#[tokio::test]
+async fn pushes_and_phones_show_the_caller_that_the_variables_name() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    daemon.asleep(&phone).await;
+    let named = [
+        ("origination_caller_id_number", "4711"),
+        ("origination_caller_id_name", "Fred"),
+    ];
+    let [call, _] = both_ways(&daemon, "1001", &named);
+    stage.fs.call(&call);
+    let push = stage.push().await.body.to_string();
+    assert!(
+        push.contains("4711") && push.contains("Fred") && !push.contains("Alice"),
+        "{push}"
+    );
+    daemon.log.wait(&["call-held", "4711"]).await;
+}
+
+#[tokio::test]
+async fn value_that_means_nothing_is_named_once_and_ignored() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    for call in both_ways(
+        &daemon,
+        "1001",
+        &[("enable_send_apn", "perhaps"), ("originate_timeout", "soon")],
+    ) {
+        assert_eq!(result_of(&stage.fs.call(&call)).await, "no-device");
+    }
+    for warning in [
+        "enable_send_apn=perhaps is ignored",
+        "originate_timeout=soon is ignored",
+    ] {
+        assert_eq!(daemon.log.count(&["WARN", warning]), 1, "{warning}");
+    }
+}
+
+/// The question that tells a user's dial-string, and the one that tells FreeSWITCH's leg to a contact.
+const DIAL_STRING: &str =
+    "${sofia_contact(*/${dialed_user}@${dialed_domain})}:_:loopback/${dialed_user}@${dialed_domain}/fswake";
+
+#[tokio::test]
+async fn phone_that_freeswitch_rings_next_to_a_loopback_is_neither_pushed_nor_rung() {
+    for (state, pushes) in [("RINGING", 0), ("DOWN", 1)] {
+        let stage = Stage::new().await;
+        let daemon = stage.start().await;
+        let phone = stage.iphone("1001");
+        daemon.registered(&phone).await;
+        let leg = "964d32db-27de-4439-98b4-8b0babd8d53f";
+        let place = format!("1001@{}", phone.spec().address);
+        let row = format!(r#"{{"uuid":"{leg}","name":"sofia/internal/{place}"}}"#);
+        for (question, answer) in [
+            (
+                format!("user_data 1001@{DOMAIN} param dial-string"),
+                DIAL_STRING.to_owned(),
+            ),
+            (
+                format!("show channels like {place} as json"),
+                format!(r#"{{"row_count":1,"rows":[{row}]}}"#),
+            ),
+            (format!("uuid_dump {leg}"), format!("Channel-Call-State: {state}\n")),
+        ] {
+            stage.fs.answer(&question, &answer);
+        }
+        let beside = [("ignore_early_media", "true"), ("loopback_leg", "B")];
+        let [_, call] = both_ways(&daemon, "1001", &beside);
+        let held = stage.fs.call(&call);
+        daemon.log.wait(&["OtherLegSeen"]).await;
+        if pushes == 0 {
+            assert_eq!(result_of(&held).await, "timeout");
+        } else {
+            stage.push().await;
+        }
+        assert_eq!(
+            held.variable("fswake_ring").as_deref(),
+            Some("woken"),
+            "the dialplan is told"
+        );
+        assert_eq!(daemon.log.count(&["leg-started"]), 0);
+        assert_eq!(phone.invites().len(), 0);
+    }
+}
