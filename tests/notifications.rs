@@ -317,3 +317,34 @@ fn receipt_comes_back_with_the_device_that_it_is_for() {
     assert_eq!(delivery.devices[0].outcome, Ok(receipt));
     assert!(delivery.devices[0].device.starts_with("apns:com.example.app:"));
 }
+
+#[test]
+fn message_for_the_absent_leaves_out_registered_devices_and_no_trace_when_there_is_no_other() {
+    let mut b = bench();
+    register(&mut b, "1001", iphone("here"));
+    let message = || Notification {
+        only_absent: true,
+        ..asked("1001", TokenType::Im)
+    };
+    ask(&mut b, 1, message());
+    assert_eq!(b.expect_answer(1).nobody, Some(Nobody::AllPresent));
+    assert!(
+        b.notes.iter().all(|n| !format!("{n:?}").contains("otification")),
+        "{:?}",
+        b.notes
+    );
+    register(&mut b, "1001", iphone("gone"));
+    b.feed(common::unreg(
+        "1001",
+        "gone",
+        fswake::engine::UnregisterWhy::ConnectionClosed,
+    ));
+    ask(&mut b, 2, message());
+    b.expect_notification("gone");
+    b.expect_nothing_more();
+    // Registrations run out by themselves too.
+    b.pass(Duration::from_secs(3600));
+    ask(&mut b, 3, message());
+    b.expect_notification("here");
+    b.expect_notification("gone");
+}
