@@ -160,20 +160,15 @@ fn nobody_but_phones_that_freeswitch_rings_is_nobody_to_wait_for() {
 }
 
 #[test]
-fn phone_that_freeswitch_was_to_ring_and_does_not_is_rung() {
+fn phone_that_declined_freeswitchs_leg_is_not_rung_again() {
     let mut b = bench();
-    stale(&mut b);
+    b.register(reg("1001", "desk", "1001@desk:1", None));
     b.hold_wishing(1, "1001", BESIDE);
     b.expect_alert(1);
     b.pass(ms(500));
-    expect_question(&mut b, "1001@old:1");
-    answers(&mut b, "1001@old:1", OtherLeg::None);
-    b.expect_push("tok");
-    b.expect_ring(leg(1, 0), "1001@old:1");
-    b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
-    b.expect_stored("tok");
-    b.expect_kill(leg(1, 0), "LOSE_RACE");
-    b.expect_ring(leg(1, 1), "1001@new:2");
+    expect_question(&mut b, "1001@desk:1");
+    answers(&mut b, "1001@desk:1", OtherLeg::None);
+    b.expect_release(1, HoldResult::Unreachable);
     b.expect_nothing_more();
 }
 

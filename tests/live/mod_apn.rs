@@ -18,7 +18,6 @@ crate::trials![
     phone_that_wakes_where_freeswitch_still_rings_it_rings_once,
     desk_phone_that_answers_leaves_the_woken_phone_with_completed_elsewhere,
     woken_phone_that_answers_leaves_the_desk_phone_with_completed_elsewhere,
-    ring_group_of_two_with_plain_contacts_rings_no_phone_twice,
     originate_with_plain_contacts_rings_each_phone_once,
     registered_phone_rings_once_while_fswake_is_dead,
     busy_desk_phone_does_not_end_the_wait_for_the_sleeping_one,
@@ -168,30 +167,6 @@ async fn woken_phone_that_answers_leaves_the_desk_phone_with_completed_elsewhere
         assert_eq!((desk.invites(), phone.invites()), (1, 1), "{domain}");
         call.hang_up().await;
         phone.ended().await;
-    }
-}
-
-/// Of each user's `:_:` FreeSWITCH keeps the part that it made first, in a race: the loopback (then fswake wakes and rings) or
-/// the plain contact (then fswake never hears of the call). Either way nobody rings twice.
-async fn ring_group_of_two_with_plain_contacts_rings_no_phone_twice(fs: Arc<RealFs>) {
-    let site = site(fs, &Settings::default()).await;
-    for (n, domain) in BESIDE_DOMAINS.iter().enumerate() {
-        let (one, two) = (site.fs.new_user(), site.fs.new_user());
-        let sleeper = site.sleeper(&one, domain, Wakes::Elsewhere, Reaction::Ring).await;
-        let desk = site
-            .desk_phone(&two, domain, Reaction::Answer(Duration::from_millis(2500)))
-            .await;
-        let call = site.caller().await.call(&format!("2{n}{one}{two}"));
-        assert_eq!(call.outcome().await, 200, "{domain}");
-        desk.on_the_line().await;
-        assert_eq!(desk.invites(), 1, "{domain}: {}", desk.story());
-        assert!(sleeper.invites() <= 1, "{domain}: {}", sleeper.story());
-        if sleeper.invites() == 1 {
-            let (_, reason) = sleeper.cancelled().await;
-            assert_eq!(reason, ELSEWHERE, "{domain}");
-        }
-        call.hang_up().await;
-        desk.ended().await;
     }
 }
 

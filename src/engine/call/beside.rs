@@ -6,7 +6,7 @@
 
 use super::{Call, Phase};
 use crate::engine::command::Command;
-use crate::engine::party::{Origin, Wake};
+use crate::engine::party::Wake;
 use crate::engine::step::Step;
 use crate::engine::wishes::{OtherLeg, Ringing};
 use crate::engine::world::World;
@@ -53,24 +53,20 @@ impl Call {
                 party.beside = None;
                 self.ring_after_settling(p, world);
             }
-            _ => self.wake_beside(p, leg, world),
+            _ => self.wake_beside(p, world),
         }
         self.settle(world);
     }
 
-    /// The phone does not ring by FreeSWITCH. Where it has no leg there at all, FreeSWITCH has thrown that away: of a `:_:`
-    /// dial-string it keeps one part for each user of a ring group (measured).
-    fn wake_beside(&mut self, p: usize, leg: OtherLeg, world: &mut World<'_>) {
+    /// The phone does not ring by FreeSWITCH: it is pushed. It is not rung where it was, although FreeSWITCH may have no leg
+    /// there: it may have declined that leg a moment ago.
+    fn wake_beside(&mut self, p: usize, world: &mut World<'_>) {
         if self.parties[p].device.is_some() && self.parties[p].set_aside.is_none() {
             let before = self.pushes;
             self.push(p, world);
             if self.pushes > before {
                 self.record(None, true, world);
             }
-        }
-        if leg == OtherLeg::None {
-            self.parties[p].beside = None;
-            self.ring(p, Origin::Known, world);
         }
     }
 
