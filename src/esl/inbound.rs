@@ -245,8 +245,12 @@ impl Inbound {
                 },
                 kill = self.kills.recv() => {
                     let Some((leg, cause)) = kill else { return Ok(()) };
-                    // Refused means that the leg is over already.
-                    let _refused = client.bgapi(&encode::kill(leg.channel(), cause.as_str())).await?;
+                    let client = client.clone();
+                    // Not awaited here: its reply comes behind the events, and those are taken by this very loop.
+                    tokio::spawn(async move {
+                        // Refused means that the leg is over already; a lost connection is noticed by the events' end.
+                        let _ = client.bgapi(&encode::kill(leg.channel(), cause.as_str())).await;
+                    });
                 }
             }
         }
