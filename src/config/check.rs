@@ -1,6 +1,5 @@
 //! From what is written to what can be used: every section but the apps.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use super::{
     Config, ConfigError, Environment, FreeSwitch, Listen, LogConfig, LogFormat, StoreConfig, app, http, raw, text,
 };
 use crate::engine::policy::{Decline, OnUnregister, Policy};
+use crate::push::read_file;
 use crate::types::Secret;
 
 pub(super) type Checked<T> = Result<T, ConfigError>;
@@ -101,10 +101,9 @@ impl Files<'_> {
     /// The text of a file, with the path that it has.
     pub fn read(&self, at: In<'_>, key: &str, name: &str) -> Checked<(PathBuf, String)> {
         let path = self.resolve(name);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Ok((path, text)),
+        match read_file(&path) {
             // A certificate may be in a form that is not text; its reader will say what it takes.
-            Err(e) if e.kind() == ErrorKind::InvalidData => Ok((path, String::new())),
+            Ok(content) => Ok((path, String::from_utf8(content).unwrap_or_default())),
             Err(e) => Err(at.unreadable(key, &path, &e)),
         }
     }

@@ -22,7 +22,7 @@ use super::http::Http;
 use super::probe::Probe;
 use super::renewal::{self, Renewal};
 use super::retry::TRY_LIMIT;
-use super::watch::Files;
+use super::watch::{Files, read_file};
 use super::{PushError, PushOutcome, PushRequest, log};
 use crate::types::{Printable, Provider, PushParams};
 
@@ -67,7 +67,7 @@ impl SetupError {
 
     /// Reads a file of the app.
     pub(super) fn read(app: &App, file: &Path) -> Result<Vec<u8>, Self> {
-        std::fs::read(file).map_err(|e| Self::file(app, file, &e.to_string()))
+        read_file(file).map_err(|e| Self::file(app, file, &e.to_string()))
     }
 
     /// The app's `base_url`, or the provider's.

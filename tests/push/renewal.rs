@@ -115,6 +115,61 @@ async fn broken_new_key_keeps_the_old_in_use_and_is_said_until_it_is_mended() {
     assert_eq!(apns.tokens_taken(), 1);
 }
 
+/// Puts something else in a file's place.
+type Become = fn(&Path);
+
+/// Looks as the daemon does, which must not take long whatever the file has become.
+fn look_twice(pushers: &Pushers) {
+    let (pushers, runtime) = (pushers.clone(), tokio::runtime::Handle::current());
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let _entered = runtime.enter();
+        pushers.look();
+        pushers.look();
+        let _ = done.send(());
+    });
+    is_done
+        .recv_timeout(Duration::from_secs(10))
+        .expect("the file is waited for");
+}
+
+#[tokio::test]
+async fn key_that_became_a_fifo_a_directory_a_device_or_endless_keeps_the_old_in_use_and_is_not_waited_for() {
+    let apns = Apns::start().await;
+    let pushers = pushers(apns_app(&apns));
+    let file = apns.key_file();
+    let good = std::fs::read_to_string(&file).unwrap();
+    let make: [(&str, Become); 4] = [
+        ("not a regular file", |file| {
+            let made = std::process::Command::new("mkfifo").arg(file).status();
+            assert!(made.unwrap().success());
+        }),
+        ("not a regular file", |file| std::fs::create_dir(file).unwrap()),
+        ("not a regular file", |file| {
+            std::os::unix::fs::symlink("/dev/zero", file).unwrap();
+        }),
+        ("longer than 4 MiB", |file| {
+            let huge = std::fs::File::create(file).unwrap();
+            huge.set_len(1 << 40).unwrap();
+        }),
+    ];
+    for (says, make) in make {
+        std::fs::remove_file(&file)
+            .or_else(|_| std::fs::remove_dir(&file))
+            .unwrap();
+        make(&file);
+        look_twice(&pushers);
+        let problem = state(&pushers).problems.remove(0);
+        assert_eq!(problem.kind, ProblemKind::BrokenFile);
+        assert!(problem.reason.contains(says), "{}", problem.reason);
+        assert_eq!(attempts(pushers.push(&apns_call()).await), Ok(1));
+    }
+    std::fs::remove_file(&file).unwrap();
+    replace(&file, &good);
+    look_twice(&pushers);
+    assert_eq!(problem(&pushers), None);
+}
+
 #[tokio::test]
 async fn certificate_and_key_that_are_replaced_one_after_the_other_are_used_when_both_are_there() {
     let apns = Apns::start_with_certificates().await;
