@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::journal::time::span;
 use crate::journal::{Pattern, diagnosis};
 use crate::push::app::{App, Credentials};
-use crate::push::{Probe, PushError, Pushers, certificates};
+use crate::push::{Probe, PushError, Pushers, certificates, read_file};
 
 const FAMILY: &str = "apps";
 const DAY: u64 = 86_400;
@@ -22,18 +22,24 @@ const SKEW_REFUSED: Duration = Duration::from_secs(300);
 pub(super) async fn checks(config: &Config, evidence: &mut Evidence) -> Vec<Check> {
     let mut checks = Vec::new();
     let mut clocks = Vec::new();
+    // All at once: many tenants whose provider is away are one provider's patience, not many.
+    let mut probing = Vec::with_capacity(config.apps.len());
     for app in &config.apps {
-        checks.extend(files(app, evidence));
         // Each app by itself: one that cannot be set up says nothing of the others.
-        let pushers = match Pushers::new(vec![app.clone()]) {
-            Ok(pushers) => pushers,
+        let pushers = Pushers::new(vec![app.clone()]);
+        probing.push(pushers.map(|pushers| tokio::spawn(async move { pushers.probe().await })));
+    }
+    for (app, probing) in config.apps.iter().zip(probing) {
+        checks.extend(files(app, evidence));
+        let probing = match probing {
+            Ok(probing) => probing,
             Err(error) => {
                 let advice = "`fswake check` says the same; the daemon does not start with it";
                 checks.push(Check::error(FAMILY, app.name.clone(), error.to_string(), advice));
                 continue;
             }
         };
-        for (_, probe) in pushers.probe().await {
+        for (_, probe) in probing.await.unwrap_or_default() {
             match probe {
                 Some(probe) => {
                     let now = SystemTime::now();
@@ -54,14 +60,15 @@ pub(super) async fn checks(config: &Config, evidence: &mut Evidence) -> Vec<Chec
     checks
 }
 
-/// Files that only fswake's user may read.
+/// Files that only fswake's user may read: all but a certificate by itself, which is no secret.
 fn files(app: &App, evidence: &mut Evidence) -> Vec<Check> {
-    let secret = match &app.credentials {
-        Credentials::ApnsToken { key_file, .. } | Credentials::ApnsCertificate { key_file, .. } => Some(key_file),
-        Credentials::FcmServiceAccount { file } => Some(file),
-        Credentials::Http(_) | Credentials::Log => None,
+    let mut secret = match &app.credentials {
+        Credentials::ApnsCertificate { key_file, .. } => vec![key_file.as_path()],
+        credentials => credentials.files(),
     };
-    let mut checks: Vec<Check> = secret.map(|file| private(app, file)).into_iter().collect();
+    // Both of a gateway's profiles may have the same.
+    secret.dedup();
+    let mut checks: Vec<Check> = secret.into_iter().map(|file| private(app, file)).collect();
     if let Credentials::ApnsCertificate { cert_file, .. } = &app.credentials {
         checks.extend(certificate(app, cert_file, evidence));
     }
@@ -70,7 +77,7 @@ fn files(app: &App, evidence: &mut Evidence) -> Vec<Check> {
 
 fn private(app: &App, file: &Path) -> Check {
     let (name, shown) = (format!("{} key file", app.name), file.display());
-    let mode = match std::fs::File::open(file).and_then(|f| f.metadata()) {
+    let mode = match read_file(file).and_then(|_| file.metadata()) {
         Ok(about) => about.permissions().mode() & 0o777,
         Err(error) => {
             let advice = "the file has to be there, and readable for this user";
@@ -88,7 +95,7 @@ fn private(app: &App, file: &Path) -> Check {
 /// The chain in a certificate file, and how long it lasts.
 fn certificate(app: &App, file: &Path, evidence: &mut Evidence) -> Option<Check> {
     let name = format!("{} certificate", app.name);
-    let chain = certificates(&std::fs::read(file).ok()?);
+    let chain = certificates(&read_file(file).ok()?);
     let first = chain.first()?;
     let now = SystemTime::now();
     let about = format!("{} of {}, chain of {}", first.subject, file.display(), chain.len());
@@ -199,7 +206,76 @@ fn clock(skews: &[Duration]) -> Option<Check> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+
+    use fswake_test_support::tls::Authority;
+
+    use super::super::State;
     use super::*;
+    use crate::config::Environment;
+
+    /// The apps of a configuration, in a directory with its files.
+    fn apps(dir: &Path, config: &str) -> Vec<App> {
+        let file = dir.join("fswake.toml");
+        std::fs::write(&file, config).unwrap();
+        Config::load(Some(&file), &Environment::default()).unwrap().apps
+    }
+
+    #[test]
+    fn certificate_is_judged_by_its_days_and_its_chain() {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = Authority::default();
+        let now = SystemTime::now();
+        let days = |days: u64| Duration::from_secs(days * DAY + 3600);
+        let (good, key) = authority.issue("voip");
+        let (other, _) = authority.issue("other");
+        let until = |end| authority.issue_until("voip", end).0;
+        let (pem, key_file) = (dir.path().join("voip.pem"), dir.path().join("voip.key"));
+        std::fs::write(&key_file, key).unwrap();
+        std::fs::write(&pem, &good).unwrap();
+        let config = "[[app]]\nname = 'old'\nprovider = 'apns'\ncert-file = 'voip.pem'\ncert-key-file = 'voip.key'";
+        let app = apps(dir.path(), config).remove(0);
+        for (content, state, says, refused) in [
+            (good.clone(), State::Ok, "chain of 1", false),
+            (format!("{good}{}", authority.pem()), State::Ok, "chain of 2", false),
+            (
+                format!("{good}{other}"),
+                State::Warning,
+                "is not issued by the next",
+                false,
+            ),
+            (until(now + days(61)), State::Ok, "61 days left", false),
+            (until(now + days(59)), State::Warning, "59 days left", false),
+            (until(now - days(3)), State::Error, "expired 3 days ago", true),
+        ] {
+            std::fs::write(&pem, content).unwrap();
+            let mut evidence = Evidence::default();
+            let checks = files(&app, &mut evidence);
+            let found = checks.iter().find(|c| c.name == "old certificate").unwrap();
+            assert_eq!(found.state, state, "{found:?}");
+            assert!(found.seen.contains(says), "{found:?}");
+            assert_eq!(!evidence.refused.is_empty(), refused, "{found:?}");
+            let pattern = refused.then_some(Pattern::CredentialsRefused);
+            assert_eq!(found.pattern, pattern);
+        }
+    }
+
+    #[test]
+    fn secrets_of_a_gateway_that_others_can_read_are_a_warning() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = "[[app]]\nname = 'push-server'\nprovider = 'http'\n\
+                      voip = { url = 'https://127.0.0.1:9/', auth-type = 'basic', auth-file = 'gate' }\n\
+                      im = { url = 'https://127.0.0.1:9/', auth-type = 'basic', auth-file = 'gate' }\n";
+        let gate = dir.path().join("gate");
+        std::fs::write(&gate, "user:sesame").unwrap();
+        let app = apps(dir.path(), config).remove(0);
+        for (mode, state) in [(0o644, State::Warning), (0o600, State::Ok)] {
+            std::fs::set_permissions(&gate, Permissions::from_mode(mode)).unwrap();
+            let checks = files(&app, &mut Evidence::default());
+            let found: Vec<_> = checks.iter().map(|c| (c.name.as_str(), c.state)).collect();
+            assert_eq!(found, [("push-server key file", state)]);
+        }
+    }
 
     #[test]
     fn clock_is_judged_by_the_provider_that_agrees_least() {
@@ -208,8 +284,8 @@ mod tests {
             clock(&skews).map(|check| check.state)
         };
         assert_eq!(states(&[]), None);
-        assert_eq!(states(&[0, 2]), Some(super::super::State::Ok));
-        assert_eq!(states(&[1, 31]), Some(super::super::State::Warning));
-        assert_eq!(states(&[301, 0]), Some(super::super::State::Error));
+        assert_eq!(states(&[0, 2]), Some(State::Ok));
+        assert_eq!(states(&[1, 31]), Some(State::Warning));
+        assert_eq!(states(&[301, 0]), Some(State::Error));
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Check, Evidence, first_of};
 use crate::config::Config;
+use crate::journal::JournalError;
 use crate::types::{Device, Printable, unix_now};
 
 const FAMILY: &str = "devices";
@@ -26,6 +27,11 @@ pub(super) fn checks(config: &Config, known: &[Device], evidence: &mut Evidence)
         set_aside(known),
         unseen(known),
     ]
+}
+
+/// Devices that cannot be read are not none.
+pub(super) fn unread(error: &JournalError) -> Check {
+    Check::error(FAMILY, "known", error.to_string(), error.advice())
 }
 
 fn without_app(config: &Config, known: &[Device], evidence: &mut Evidence) -> Check {

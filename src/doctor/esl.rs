@@ -26,6 +26,8 @@ pub(super) struct Session {
     pub address: String,
     /// As whom, for reports.
     pub user: String,
+    /// It has let a command wait for too long: no other is tried, so that the doctor comes to an end.
+    is_silent: bool,
 }
 
 impl Session {
@@ -48,6 +50,7 @@ impl Session {
                     ends,
                     address,
                     user,
+                    is_silent: false,
                 })
             }
             Ok(Err(error)) => Err(Box::new(refused(&address, &user, &error))),
@@ -62,9 +65,12 @@ impl Session {
 
     /// One API command's answer, without the line break at its end; what failed, if it did.
     pub(super) async fn api(&mut self, command: &str) -> Result<String, String> {
+        if self.is_silent {
+            return Err("FreeSWITCH does not answer any more".into());
+        }
         match self.client.api(command).await {
             Ok(reply) => Ok(reply.body().unwrap_or_default().trim_end().to_owned()),
-            Err(error) => Err(Printable(&error.to_string()).to_string()),
+            Err(error) => Err(self.failed(&error)),
         }
     }
 
@@ -81,8 +87,16 @@ impl Session {
 
     /// Asks for events; what failed, if it did.
     pub(super) async fn subscribe(&mut self, events: &str) -> Result<(), String> {
+        if self.is_silent {
+            return Err("FreeSWITCH does not answer any more".into());
+        }
         let asked = self.client.subscribe_events_raw(EventFormat::Plain, events).await;
-        asked.map_err(|e| Printable(&e.to_string()).to_string())
+        asked.map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&mut self, error: &EslError) -> String {
+        self.is_silent |= matches!(error, EslError::Timeout { .. });
+        Printable(&error.to_string()).to_string()
     }
 }
 

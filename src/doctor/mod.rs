@@ -28,7 +28,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::journal::{Journal, Pattern};
+use crate::journal::{Journal, JournalError, Pattern};
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -125,22 +125,30 @@ struct Evidence {
 pub async fn examine(config: &Config, since: Duration) -> Vec<Check> {
     let mut evidence = Evidence::default();
     let mut checks = store::checks(&config.store);
-    // A store that cannot be read has said so.
-    let journal = Journal::open(&config.store.path).ok();
-    let known = journal.as_ref().and_then(|j| j.devices().ok()).unwrap_or_default();
+    let journal = Journal::open(&config.store.path);
+    let known = match &journal {
+        Ok(journal) => journal.devices(),
+        // The store's own check has said so.
+        Err(JournalError::Missing { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error.clone()),
+    };
+    let asked_for = known.as_deref().unwrap_or_default();
     let mut all = Vec::new();
     match esl::Session::open(&config.freeswitch).await {
         Ok(mut session) => {
             all.extend(freeswitch::checks(&mut session).await);
             all.extend(sofia::checks(&mut session).await);
-            all.extend(wayin::checks(&mut session, config, &known).await);
+            all.extend(wayin::checks(&mut session, config, asked_for).await);
         }
         Err(check) => all.push(*check),
     }
     all.append(&mut checks);
     all.extend(apps::checks(config, &mut evidence).await);
-    all.extend(devices::checks(config, &known, &mut evidence));
-    if let Some(journal) = &journal {
+    match &known {
+        Ok(known) => all.extend(devices::checks(config, known, &mut evidence)),
+        Err(error) => all.push(devices::unread(error)),
+    }
+    if let Ok(journal) = &journal {
         all.extend(wakes::checks(journal, config, since, &evidence));
     }
     all

@@ -34,8 +34,7 @@ pub(super) fn checks(journal: &Journal, config: &Config, since: Duration, eviden
         // The doctor's own calls to nobody are none.
         Ok(wakes) => wakes.into_iter().filter(|w| w.overview.aor != wayin::NOBODY).collect(),
         Err(error) => {
-            let advice = "run the doctor as root or as fswake's user";
-            return vec![Check::error(FAMILY, "journal", error.to_string(), advice)];
+            return vec![Check::error(FAMILY, "journal", error.to_string(), error.advice())];
         }
     };
     let parts = parts(&wakes);

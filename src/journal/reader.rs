@@ -22,7 +22,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 const IN_A_URI: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
 
 /// Why the journal cannot be read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum JournalError {
     /// There is no store yet.
     #[error("{}: there is no store: `fswake run` makes it; --config or store.path may name another place", path.display())]
@@ -130,9 +130,25 @@ pub struct Page {
 pub struct Journal {
     connection: Connection,
     path: PathBuf,
+    /// The schema's.
+    version: i64,
 }
 
 type Read<T> = Result<T, JournalError>;
+
+impl JournalError {
+    /// What to do about it.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "`fswake run` makes it; --config or store.path may name another place",
+            Self::NotAllowed { .. } => "run it as root or as fswake's user",
+            Self::Unreadable { .. } => {
+                "use the fswake that made the store; if it is damaged: stop fswake, put the file aside and restore a copy of it \
+                 (without one, phones are learned anew as they register)"
+            }
+        }
+    }
+}
 
 impl Journal {
     /// Opens the store's file for reading, whether or not a daemon has it open.
@@ -155,8 +171,10 @@ impl Journal {
             let alone = std::fs::metadata(log).map_or(true, |log| log.len() == 0);
             if alone { open(path, "?immutable=1") } else { Err(e) }
         });
-        let connection = connection.map_err(|e| failure(path, &e))?;
+        let connection = connection.map_err(|e| failure(path, 0, &e))?;
+        let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0));
         Ok(Self {
+            version: version.unwrap_or_default(),
             connection,
             path: path.to_owned(),
         })
@@ -174,12 +192,13 @@ impl Journal {
             let wakes = wakes.map(|wake| Ok(wake?.overview)).collect::<rusqlite::Result<_>>()?;
             Ok(Page { wakes, next })
         };
-        read().map_err(|e| failure(&self.path, &e))
+        read().map_err(|e| failure(&self.path, self.version, &e))
     }
 
     /// One wake, if the journal has it (still).
     pub fn wake(&self, call: CallId) -> Read<Option<Wake>> {
-        self.read_wake(&call.to_string()).map_err(|e| failure(&self.path, &e))
+        self.read_wake(&call.to_string())
+            .map_err(|e| failure(&self.path, self.version, &e))
     }
 
     /// The latest wakes of one AOR since a time, oldest first.
@@ -198,7 +217,7 @@ impl Journal {
                 .filter_map(|(_, call)| self.read_wake(call).transpose())
                 .collect()
         };
-        read().map_err(|e| failure(&self.path, &e))
+        read().map_err(|e| failure(&self.path, self.version, &e))
     }
 
     /// Every wake that began since a time, oldest first, at most `most` of the latest.
@@ -214,12 +233,12 @@ impl Journal {
                 .filter_map(|(_, call)| self.read_wake(call).transpose());
             wakes.collect()
         };
-        read().map_err(|e| failure(&self.path, &e))
+        read().map_err(|e| failure(&self.path, self.version, &e))
     }
 
     /// What became of the calls that began since a time.
     pub fn summary(&self, since_ms: i64) -> Read<Summary> {
-        summary::since(&self.connection, since_ms).map_err(|e| failure(&self.path, &e))
+        summary::since(&self.connection, since_ms).map_err(|e| failure(&self.path, self.version, &e))
     }
 
     /// The connection, for other questions to the store.
@@ -229,7 +248,7 @@ impl Journal {
 
     /// The devices in the same store.
     pub fn devices(&self) -> Read<Vec<Device>> {
-        sqlite::devices(&self.connection).map_err(|e| failure(&self.path, &e))
+        sqlite::devices(&self.connection).map_err(|e| failure(&self.path, self.version, &e))
     }
 
     fn read_wake(&self, call: &str) -> rusqlite::Result<Option<Wake>> {
@@ -268,8 +287,17 @@ fn limit(most: usize) -> i64 {
     i64::try_from(most).unwrap_or(i64::MAX)
 }
 
-fn failure(path: &Path, error: &rusqlite::Error) -> JournalError {
-    let (path, reason) = (path.to_owned(), error.to_string());
+fn failure(path: &Path, version: i64, error: &rusqlite::Error) -> JournalError {
+    let path = path.to_owned();
+    let reason = match error {
+        // A table or column that is not there: with the question itself it would help nobody.
+        rusqlite::Error::SqlInputError { .. } if version > sqlite::SCHEMA_VERSION => {
+            let known = sqlite::SCHEMA_VERSION;
+            format!("a newer fswake made it (version {version}; this one knows up to {known})")
+        }
+        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+        other => other.to_string(),
+    };
     match error.sqlite_error_code() {
         // The files beside it (-wal, -shm) are not ours, or cannot be made in that directory.
         Some(ErrorCode::PermissionDenied | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {

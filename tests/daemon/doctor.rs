@@ -254,6 +254,55 @@ async fn port_that_the_dialplan_has_wrong_and_password_that_is_wrong_are_errors(
     );
 }
 
+/// Takes connections and says `greeting` to each, one line for every line that it hears, and nothing after that.
+async fn falls_silent(greeting: &'static [&'static str]) -> u16 {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut heard = [0; 1024];
+                for words in greeting {
+                    let _ = stream.write_all(words.as_bytes()).await;
+                    let _ = stream.read(&mut heard).await;
+                }
+                while stream.read(&mut heard).await.is_ok_and(|n| n > 0) {}
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn freeswitch_and_providers_that_fall_silent_do_not_keep_the_doctor() {
+    let mut stage = clinic().await;
+    let freeswitch = falls_silent(&[
+        "Content-Type: auth/request\n\n",
+        "Content-Type: command/reply\nReply-Text: +OK accepted\n\n",
+    ])
+    .await;
+    stage.set("freeswitch.port", i64::from(freeswitch));
+    let provider = falls_silent(&[]).await;
+    let key = stage.apns.key_file().display().to_string();
+    for name in ["a", "b", "c", "d"] {
+        stage.app(&format!(
+            "name = '{name}'\nprovider = 'apns'\napp-ids = ['com.example.{name}']\nkey-file = '{key}'\nkey-id = 'ABCDE12345'\nteam-id = 'ABCDE12345'\n\
+             base-url = 'https://127.0.0.1:{provider}'"
+        ));
+    }
+    let _config = stage.command();
+    let began = std::time::Instant::now();
+    let found = doctor(&stage).await;
+    assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
+    assert_eq!((found.code, found.state("login")), (Some(1), "ok"));
+    assert_eq!(found.state("version"), "error");
+    for name in ["a", "b", "c", "d"] {
+        assert_eq!(found.check(name)["pattern"], "provider-unreachable");
+    }
+    assert_eq!(found.state("ios"), "ok");
+}
+
 #[tokio::test]
 async fn key_that_others_can_read_is_a_warning_and_clock_that_is_off_an_error() {
     use std::os::unix::fs::PermissionsExt;
@@ -270,6 +319,16 @@ async fn key_that_others_can_read_is_a_warning_and_clock_that_is_off_an_error() 
     assert_eq!(found.state("ios key file"), "warning");
     assert_eq!(found.state("ios"), "ok");
     assert_eq!((found.state("clock"), found.code), ("error", Some(1)));
+}
+
+#[tokio::test]
+async fn store_that_is_damaged_is_not_one_without_devices() {
+    let stage = clinic().await;
+    std::fs::write(stage.dir.path().join("fswake.db"), b"not a database, ".repeat(1000)).unwrap();
+    let _config = stage.command();
+    let found = doctor(&stage).await;
+    assert_eq!((found.code, found.state("known")), (Some(1), "error"));
+    assert!(found.check("known")["advice"].as_str().unwrap().contains("restore"));
 }
 
 #[tokio::test]

@@ -113,6 +113,34 @@ fn store_of_another_user_is_said_with_a_hint() {
 }
 
 #[test]
+fn store_that_is_newer_damaged_or_none_is_said_in_words_and_is_no_panic() {
+    let newer = Book::new();
+    newer.connected(1, "1001", now_ms() - 10_000);
+    newer
+        .db
+        .execute_batch("ALTER TABLE journal RENAME COLUMN detail TO story; PRAGMA user_version = 99;")
+        .unwrap();
+    let none = Book::new();
+    none.db
+        .execute_batch("DROP TABLE journal; PRAGMA user_version = 0;")
+        .unwrap();
+    let mut garbage = Book::new();
+    garbage.path.set_file_name("other.db");
+    std::fs::write(&garbage.path, b"not a database, ".repeat(1000)).unwrap();
+    for (book, says) in [
+        (&newer, "a newer fswake made it (version 99; this one knows up to"),
+        (&none, "no such table: journal"),
+        (&garbage, "file is not a database"),
+    ] {
+        for whose in ["1001@fs.test", "00000000-0000-0000-0000-000000000001"] {
+            let (code, _, err) = trace(book, &[whose]);
+            assert_eq!(code, Some(1), "{err}");
+            assert!(err.contains(says) && !err.contains("SELECT"), "{err}");
+        }
+    }
+}
+
+#[test]
 fn million_lines_are_traced_within_200_ms() {
     let book = million();
     let call = format!("00000000-0000-0000-0000-{:012x}", 70_000);
