@@ -33,6 +33,11 @@ impl Problem {
     pub fn missing(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
+
+    /// Reading the store ended before it had an answer: a fault of fswake's own.
+    pub(super) fn failed() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "reading failed")
+    }
 }
 
 impl IntoResponse for Problem {

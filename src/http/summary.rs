@@ -46,7 +46,22 @@ struct Node {
 
 /// What became of calls in the last hour and day, and which FreeSWITCH is connected.
 pub(super) async fn show(State(site): State<Arc<Site>>) -> Result<Json<Shown>, Problem> {
+    // Whoever asks may go, or be given up, before a long journal is read: what was read has to be kept all the same, or the
+    // next one would begin anew, beside the one that nobody waits for.
+    let reading = tokio::spawn(windows(Arc::clone(&site)));
+    let windows = reading.await.unwrap_or_else(|_| Err(Problem::failed()))?;
     let endpoint = site.inbound.borrow().endpoint.clone();
+    Ok(Json(Shown {
+        version: env!("CARGO_PKG_VERSION"),
+        freeswitch: vec![Node {
+            address: format!("{}:{}", endpoint.host, endpoint.port),
+            up: site.esl_up.load(Ordering::Relaxed),
+        }],
+        windows,
+    }))
+}
+
+async fn windows(site: Arc<Site>) -> Result<Vec<Window>, Problem> {
     let mut windows = Vec::new();
     for (n, (seconds, good_for)) in WINDOWS.into_iter().enumerate() {
         let mut kept = site.summaries.0[n].lock().await;
@@ -62,12 +77,5 @@ pub(super) async fn show(State(site): State<Arc<Site>>) -> Result<Json<Shown>, P
         };
         windows.push(window);
     }
-    Ok(Json(Shown {
-        version: env!("CARGO_PKG_VERSION"),
-        freeswitch: vec![Node {
-            address: format!("{}:{}", endpoint.host, endpoint.port),
-            up: site.esl_up.load(Ordering::Relaxed),
-        }],
-        windows,
-    }))
+    Ok(windows)
 }

@@ -60,10 +60,5 @@ pub(super) async fn read<T: Send + 'static>(
 ) -> Result<T, Problem> {
     let path = site.store_path.clone();
     let reading = tokio::task::spawn_blocking(move || question(&Journal::open(&path)?));
-    reading.await.unwrap_or_else(|_| {
-        Err(Problem::new(
-            axum::http::StatusCode::INTERNAL_SERVER_ERROR,
-            "reading failed",
-        ))
-    })
+    reading.await.unwrap_or_else(|_| Err(Problem::failed()))
 }

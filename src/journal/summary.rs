@@ -12,8 +12,8 @@ const BARS_MS: [i64; 11] = [
     250, 500, 1_000, 1_500, 2_000, 3_000, 5_000, 8_000, 12_000, 20_000, 60_000,
 ];
 
-const STEPS: &str = "SELECT call, at_ms, event, CASE event WHEN 'call-over' THEN json_extract(detail, '$.result') END
-     FROM journal WHERE at_ms >= ?1 AND call IS NOT NULL
+const STEPS: &str = "SELECT call, at_ms, event, CASE WHEN event = 'call-over' AND json_valid(detail)
+     THEN json_extract(detail, '$.result') END FROM journal WHERE at_ms >= ?1 AND call IS NOT NULL
      AND event IN ('call-held', 'push-sent', 'push-accepted', 'device-registered', 'call-over')
      ORDER BY at_ms, id";
 
@@ -182,6 +182,8 @@ mod tests {
             (4, 300, "call-held", "{}"),
             (4, 301, "device-registered", "{}"),
             (4, 900, "call-over", r#"{"result":"timeout"}"#),
+            // A line that was not written by fswake.
+            (4, 901, "call-over", "{"),
         ]);
         let summary = since(&store, 100).unwrap();
         let Summary {
