@@ -78,6 +78,12 @@ async fn decline_for_all_ends_the_call_and_the_caller_hears_it() {
         iphone.wake();
         assert_eq!(held.outcome().await, Outcome::HungUp(cause.into()));
         assert_eq!(held.timeline().last().unwrap().1, CallerSaw::Final(heard));
+        // Its record has been written before its end.
+        assert_eq!(held.variable("fswake_result").as_deref(), Some("declined"));
+        assert_eq!(held.variable("fswake_pushes").as_deref(), Some("2"));
+        let woken = held.variable("fswake_device").unwrap();
+        assert!(woken.starts_with("fcm:"), "who came first, as nobody answered: {woken}");
+        assert!(held.variable("fswake_wake_ms").is_some());
         assert_eq!(
             android.cancelled().await,
             "SIP;cause=200;text=\"Call completed elsewhere\""
