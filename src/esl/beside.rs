@@ -3,14 +3,18 @@
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::engine::OtherLeg;
+use crate::engine::{OtherLeg, Ringing};
 use crate::types::{Aor, Target};
 
-/// Whether FreeSWITCH itself rings phones by this dial-string of the directory, in which fswake has a part too.
-pub fn rings_contacts(dial_string: &str) -> bool {
-    ["sofia_contact(", "sofia/"]
-        .iter()
-        .any(|part| dial_string.contains(part))
+/// Who rings the plain contacts, by a user's dial-string of the directory. `None`: it does not tell. A dial-string without a
+/// part that leads to us is not the one that the held channel came from, whatever else it rings.
+pub fn who_rings(dial_string: &str) -> Option<Ringing> {
+    let has = |part: &str| dial_string.contains(part);
+    match (has("loopback/"), has("sofia_contact(") || has("sofia/")) {
+        (false, _) => None,
+        (true, true) => Some(Ringing::Beside),
+        (true, false) => Some(Ringing::Ours),
+    }
 }
 
 /// The question that tells a user's dial-string; `None` where the AOR does not fit into a command.
@@ -87,12 +91,19 @@ mod tests {
     fn the_directorys_dial_string_tells_who_rings() {
         let contacts = "${sofia_contact(*/${dialed_user}@${dialed_domain})}";
         let wake = "loopback/${dialed_user}@${dialed_domain}/fswake";
-        assert!(rings_contacts(&format!(
-            "{contacts}:_:[apn_wait_any_register=true]{wake}"
-        )));
-        assert!(!rings_contacts(wake));
-        assert!(!rings_contacts(&format!("{wake},${{verto_contact(x)}}")));
-        assert!(!rings_contacts("-ERR no reply"));
+        let beside = format!("{contacts}:_:[apn_wait_any_register=true]{wake}");
+        assert_eq!(who_rings(&beside), Some(Ringing::Beside));
+        assert_eq!(who_rings(wake), Some(Ringing::Ours));
+        assert_eq!(who_rings(&format!("{wake},${{verto_contact(x)}}")), Some(Ringing::Ours));
+    }
+
+    #[test]
+    fn dial_string_that_does_not_lead_to_us_tells_nothing() {
+        let shipped =
+            "{presence_id=${dialed_user}@${dialed_domain}}${sofia_contact(*/${dialed_user}@${dialed_domain})}";
+        for other in [shipped, "", "-ERR no reply", "error/user_busy"] {
+            assert_eq!(who_rings(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use freeswitch_esl_tokio::{EslCommand, EslError};
 
 use super::connection::Connection;
 use crate::driver::Input;
-use crate::engine::{Event, OtherLeg, Ringing};
+use crate::engine::{Event, OtherLeg};
 use crate::esl::beside;
 use crate::types::Target;
 
@@ -23,11 +23,9 @@ impl Connection {
         let question = beside::ask_dial_string(&self.held.call.aor).filter(|_| self.held.ask_directory);
         let Some(command) = question else { return Ok(()) };
         let answer = self.ask(command).await?;
-        let dial_string = answer.trim();
-        // Without an answer, what the channel itself tells holds.
-        if !dial_string.is_empty() && !dial_string.starts_with("-ERR") {
-            let beside = beside::rings_contacts(dial_string);
-            self.held.call.wishes.ringing = if beside { Ringing::Beside } else { Ringing::Ours };
+        // Where it does not tell, what the channel itself tells holds.
+        if let Some(ringing) = beside::who_rings(&answer) {
+            self.held.call.wishes.ringing = ringing;
         }
         Ok(())
     }
