@@ -106,6 +106,8 @@ pub struct Party {
     pub beside: Option<Target>,
     /// FreeSWITCH was asked how that leg stands.
     pub asking: bool,
+    /// When FreeSWITCH is asked once more.
+    pub ask_at: Option<Moment>,
     /// That leg rings, or rang.
     pub rings_beside: bool,
     /// It declined, answered, or rang until the end: out of this call.
@@ -172,7 +174,7 @@ impl Party {
 
     /// Whether waiting for it makes sense: a leg is alive, or it was pushed and may yet register.
     pub fn may_answer(&self) -> bool {
-        if self.leg.is_some() || self.ring_at.is_some() || self.asking {
+        if self.leg.is_some() || self.ring_at.is_some() || self.asking || self.ask_at.is_some() {
             return true;
         }
         if self.is_out {
@@ -213,6 +215,7 @@ impl Party {
                 l.state == LegState::Dialing && self.registered_again && self.target.as_ref() != Some(&l.target)
             })
             .map(|l| l.since.plus(debounce));
-        [push, self.ring_at, moved].into_iter().flatten().min()
+        let ask = self.ask_at.filter(|_| !self.asking);
+        [push, self.ring_at, moved, ask].into_iter().flatten().min()
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use fswake::engine::{Command, Event, HoldResult, OtherLeg, Ringing, UnregisterWhy, Wishes};
 use fswake::types::push::PushError;
 
-use crate::bench;
 use crate::common::{Bench, apns, call, leg, ms, reg, target, unreg};
+use crate::{bench, with};
 
 const NO_PUSH: Wishes = Wishes {
     no_push: true,
@@ -230,6 +230,43 @@ fn woken_phone_is_rung_unless_freeswitchs_own_leg_reaches_it() {
         }
         b.expect_nothing_more();
     }
+}
+
+#[test]
+fn woken_phone_is_rung_as_soon_as_freeswitchs_own_leg_to_it_is_over() {
+    let mut b = bench();
+    stale(&mut b);
+    b.hold_wishing(1, "1001", BESIDE);
+    b.pass(ms(500));
+    b.out.clear();
+    answers(&mut b, "1001@old:1", OtherLeg::Dialed);
+    b.expect_push("tok");
+    b.register(reg("1001", "new", "1001@old:1", Some(apns("tok"))));
+    b.expect_stored("tok");
+    for _ in 0..3 {
+        expect_question(&mut b, "1001@old:1");
+        answers(&mut b, "1001@old:1", OtherLeg::Dialed);
+        b.pass(ms(999));
+        b.expect_nothing_more();
+        b.pass(ms(1));
+    }
+    expect_question(&mut b, "1001@old:1");
+    answers(&mut b, "1001@old:1", OtherLeg::None);
+    b.expect_ring(leg(1, 0), "1001@old:1");
+    b.pass(ms(5000));
+    b.expect_nothing_more();
+}
+
+#[test]
+fn leg_of_freeswitchs_own_has_time_to_be_made_however_short_the_push_delay() {
+    let mut b = with(|policy| policy.push_delay = Duration::ZERO);
+    stale(&mut b);
+    b.hold_wishing(1, "1001", BESIDE);
+    b.expect_alert(1);
+    b.pass(ms(199));
+    b.expect_nothing_more();
+    b.pass(ms(1));
+    expect_question(&mut b, "1001@old:1");
 }
 
 #[test]

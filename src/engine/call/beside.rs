@@ -4,15 +4,27 @@
 //! No phone may ring twice, and FreeSWITCH's legs cannot be seen from here. So whatever was registered when the call came is
 //! left to FreeSWITCH. After `push_delay`, and whenever such a phone registers, FreeSWITCH is asked how its leg stands.
 
+use std::time::Duration;
+
 use super::{Call, Phase};
 use crate::engine::command::Command;
 use crate::engine::party::Wake;
 use crate::engine::step::Step;
 use crate::engine::wishes::{OtherLeg, Ringing};
 use crate::engine::world::World;
-use crate::types::Target;
+use crate::types::{Moment, Target};
+
+/// FreeSWITCH is asked again this often about a leg to a phone that is awake and does not ring yet: such a leg may end.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// FreeSWITCH may take this long to make its own leg: with a shorter `push_delay` its absence would mean nothing.
+const LEG_IS_MADE: Duration = Duration::from_millis(200);
 
 impl Call {
+    /// When FreeSWITCH is first asked about a leg of its own.
+    pub(super) fn first_question(world: &World<'_>) -> Moment {
+        world.now.plus(world.policy.push_delay.max(LEG_IS_MADE))
+    }
+
     /// Whether somebody else rings what was registered when the call came.
     pub(super) fn rings_beside(&self) -> bool {
         self.held.wishes.ringing == Ringing::Beside
@@ -38,6 +50,7 @@ impl Call {
         };
         let party = &mut self.parties[p];
         party.asking = false;
+        let again = party.ask_at.take().is_some();
         if self.phase != Phase::Holding || party.is_out {
             return;
         }
@@ -48,7 +61,12 @@ impl Call {
                 self.note_beside(p, true, world);
             }
             // Its INVITE is sent again until somebody answers.
-            OtherLeg::Dialed if party.registered && stayed => self.note_beside(p, false, world),
+            OtherLeg::Dialed if party.registered && stayed => {
+                party.ask_at = Some(world.now.plus(ASK_AGAIN));
+                if !again {
+                    self.note_beside(p, false, world);
+                }
+            }
             _ if party.registered => {
                 party.beside = None;
                 self.ring_after_settling(p, world);

@@ -137,12 +137,14 @@ impl Call {
         if beside {
             self.parties[p].beside = self.parties[p].target.clone();
             // The moment at which FreeSWITCH is asked how its leg stands.
-            self.parties[p].wake = Wake::At(world.now.plus(world.policy.push_delay));
+            self.parties[p].wake = Wake::At(Self::first_question(world));
         }
         let party = &self.parties[p];
         if has_token && party.set_aside.is_none() {
             if ringable && (fresh || beside) {
-                self.parties[p].wake = Wake::At(world.now.plus(world.policy.push_delay));
+                if !beside {
+                    self.parties[p].wake = Wake::At(world.now.plus(world.policy.push_delay));
+                }
                 if fresh {
                     let awake = Step::DeviceAwake {
                         device: self.parties[p].label(),
@@ -221,6 +223,9 @@ impl Call {
                 if self.pushes > before {
                     self.record(None, true, world);
                 }
+            }
+            if self.parties[p].ask_at.is_some_and(|when| when <= world.now) && !self.parties[p].asking {
+                self.ask_beside(p, world);
             }
             if let Some(when) = self.parties[p].ring_at
                 && when <= world.now
