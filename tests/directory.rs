@@ -415,3 +415,33 @@ fn imported_device_is_kept_for_its_time_from_the_import_on() {
         }
     }
 }
+
+#[test]
+fn phone_whose_token_a_reading_does_not_tell_is_one_phone_after_a_restart() {
+    let known = Device {
+        aor: Aor::new("1001", "fs.test"),
+        push: apns("tok"),
+        user_agent: "acme".into(),
+        register_call_id: "id".into(),
+        first_seen: T0,
+        last_seen: T0,
+        set_aside: None,
+    };
+    let mut b = bench();
+    b.engine = Engine::new(Policy::default(), vec![known]);
+    b.feed(Event::ReadingBegan(1));
+    let mut read = reg("1001", "id", "1001@a:1", None);
+    read.source = Source::Reading(1);
+    b.register(read);
+    b.feed(Event::ReadingEnded(1));
+    b.out.clear();
+    b.hold(1, "1001");
+    b.expect_push("tok");
+    b.expect_ring(leg(1, 0), "1001@a:1");
+    b.expect_alert(1);
+    b.register(reg("1001", "new", "1001@b:2", Some(apns("tok"))));
+    b.expect_stored("tok");
+    b.expect_kill(leg(1, 0), "LOSE_RACE");
+    b.expect_ring(leg(1, 1), "1001@b:2");
+    b.expect_nothing_more();
+}

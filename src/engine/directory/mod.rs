@@ -108,6 +108,9 @@ impl Directory {
             Source::Reading(number) => number,
         };
         let entry = self.entries.entry(key.clone()).or_default();
+        if reading && owned.device.is_none() {
+            owned.device = entry.device_that_registered_as(&reg.call_id);
+        }
         let is_news = entry.bind(now, owned.device.as_ref(), &reg, &target, generation);
         Some(Seen {
             device: owned.device,
