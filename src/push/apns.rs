@@ -73,7 +73,7 @@ impl Apns {
         let wait = Wait::new(req.patience());
         let push = self.composer.apns(req, self.topic.as_deref(), self.clock.now().wall)?;
         self.line
-            .deliver(&self.name, wait, |client, _left| self.once(client, &push))
+            .deliver(&self.name, req, wait, |client, _left| self.once(client, &push))
             .await
     }
 

@@ -68,7 +68,7 @@ impl Fcm {
         let push = self.composer.fcm(req, self.clock.now().wall)?;
         let renewed = AtomicBool::new(false);
         let once = |client, left| self.once(client, &push, left, &renewed);
-        self.line.deliver(&self.name, wait, once).await
+        self.line.deliver(&self.name, req, wait, once).await
     }
 
     /// Gets the access token and opens the connection, so that the first call finds both.

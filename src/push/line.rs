@@ -13,12 +13,14 @@ use tokio::sync::Semaphore;
 use super::app::App;
 use super::pushers::SetupError;
 use super::retry::{TRY_LIMIT, Try, Wait};
-use super::{PushError, PushOutcome};
+use super::{PushError, PushOutcome, PushRequest};
 
 /// Requests of one app on their way at once; APNs allows 1000 streams on a connection. Those beyond wait.
 const IN_FLIGHT: usize = 1000;
 /// The same to an operator's gateway, where each may need a connection of its own.
 const IN_FLIGHT_TO_GATEWAY: usize = 100;
+/// Of ten slots this many are for pushes that are no call's: however many messages are on their way, a call finds a slot.
+const FOR_MESSAGES: usize = 7;
 /// An idle connection is pinged this often, which also keeps NATs and firewalls from forgetting it.
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// A ping unanswered for this long ends the connection.
@@ -136,6 +138,7 @@ pub(super) struct Line {
     tls: Tls,
     current: Mutex<(u64, Client)>,
     slots: Semaphore,
+    for_messages: Semaphore,
 }
 
 impl Line {
@@ -152,6 +155,7 @@ impl Line {
             tls,
             current: Mutex::new((0, client)),
             slots: Semaphore::new(in_flight),
+            for_messages: Semaphore::new(in_flight * FOR_MESSAGES / 10),
         })
     }
 
@@ -159,13 +163,19 @@ impl Line {
     pub(super) async fn deliver<F>(
         &self,
         app: &str,
+        req: &PushRequest,
         mut wait: Wait,
         mut once: impl FnMut(Client, Duration) -> F,
     ) -> PushOutcome
     where
         F: Future<Output = Try>,
     {
-        let _slot = wait.until("too many pushes under way", self.slots.acquire()).await?;
+        let busy = "too many pushes under way";
+        let _message = match req.call() {
+            Some(_) => None,
+            None => Some(wait.until(busy, self.for_messages.acquire()).await?),
+        };
+        let _slot = wait.until(busy, self.slots.acquire()).await?;
         loop {
             let (generation, client) = self.client();
             let left = wait.left();

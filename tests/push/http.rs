@@ -552,6 +552,41 @@ async fn notification_goes_by_the_profile_of_its_type_with_what_its_asker_wrote(
 }
 
 #[tokio::test]
+async fn call_finds_its_way_however_many_messages_hang() {
+    let gateway = Gateway::start(Over::Plain, Wants::Nothing).await;
+    let spec = HttpProfile {
+        timeout: Duration::from_secs(30),
+        ..http_profile(&gateway, "/push/${kind}")
+    };
+    let pushers = pushers(gateway_app(&gateway, spec));
+    let message = PushRequest {
+        about: About::Notification(NotificationPush {
+            notification: NotificationId(1),
+            token_type: TokenType::Voip,
+            payload: Arc::default(),
+        }),
+        ..apns_call()
+    };
+    // Seven of ten slots.
+    for _ in 0..70 {
+        gateway.faults.next(Fault::Hang);
+    }
+    let messages: Vec<_> = (0..200)
+        .map(|_| {
+            let (pushers, message) = (pushers.clone(), message.clone());
+            tokio::spawn(async move { pushers.push(&message).await })
+        })
+        .collect();
+    for _ in 0..70 {
+        assert_eq!(gateway.next().await.request.path, "/push/notification");
+    }
+    pushers.push(&apns_call()).await.unwrap();
+    let asked: Vec<_> = gateway.so_far().await.into_iter().map(|a| a.request.path).collect();
+    assert_eq!(asked, ["/push/call"]);
+    messages.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test]
 async fn files_that_cannot_be_used_are_named_and_never_quoted() {
     let gateway = Gateway::start(Over::Http1, Wants::Nothing).await;
     let file = gateway.file("bad");

@@ -112,7 +112,7 @@ impl Http {
         let wait = Wait::with_tries_of(profile.spec.timeout, req.patience());
         let challenges = AtomicU32::new(0);
         let once = |client, _left| profile.once(client, &written, &challenges, &self.clock);
-        profile.line.deliver(&self.name, wait, once).await
+        profile.line.deliver(&self.name, req, wait, once).await
     }
 
     /// Opens the connections, so that the first call finds them.
