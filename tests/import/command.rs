@@ -222,6 +222,27 @@ fn configuration_that_cannot_be_written_leaves_no_devices() {
 }
 
 #[test]
+fn files_that_were_to_be_replaced_are_put_back_when_the_rest_fails() {
+    let place = place(ROWS);
+    let (output, state) = (place.dir.path().join("fswake.toml"), place.dir.path().join("fswake.db"));
+    std::fs::write(&output, "# mine\n").unwrap();
+    // A deferred constraint lets the devices in and the commit fail.
+    place.import(&["--output", "first.toml"]);
+    let db = Connection::open(&state).unwrap();
+    db.execute_batch(
+        "DELETE FROM devices;
+         CREATE TABLE no (id INTEGER PRIMARY KEY);
+         CREATE TABLE yes (no INTEGER REFERENCES no DEFERRABLE INITIALLY DEFERRED);
+         CREATE TRIGGER late AFTER INSERT ON devices BEGIN INSERT INTO yes VALUES (1); END;",
+    )
+    .unwrap();
+    let ran = place.import(&["--force"]);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert_eq!(place.stored(), []);
+    assert_eq!(std::fs::read_to_string(&output).unwrap(), "# mine\n");
+}
+
+#[test]
 fn error_in_the_middle_of_the_devices_leaves_nothing() {
     let place = place(ROWS);
     place.import(&["--output", "first.toml"]);

@@ -225,6 +225,62 @@ fn tokens_are_copied_from_postgresql_and_a_second_run_changes_nothing() {
 }
 
 #[test]
+fn tables_made_by_hand_are_read_whatever_their_types() {
+    let Some(server) = Server::start() else { return };
+    // The same moment in each; mod_apn's own table is in the tests above.
+    for (types, last_update) in [
+        (
+            "bigserial text bigint text text text text timestamptz",
+            "'2026-11-20 00:00:00Z'",
+        ),
+        ("integer varchar integer text text text text bigint", "1795132800"),
+        ("serial text text text text text text numeric", "1795132800.75"),
+        ("serial text text text text text text text", "'1795132800'"),
+        ("serial text text text text text text varchar", "'2026-11-20T00:00:00Z'"),
+    ] {
+        let names = [
+            "id",
+            "token",
+            "extension",
+            "realm",
+            "app_id",
+            "type",
+            "platform",
+            "last_update",
+        ];
+        let columns: Vec<_> = names
+            .iter()
+            .zip(types.split(' '))
+            .map(|(name, kind)| format!("{name} {kind}"))
+            .collect();
+        let row = |id: u32, seen: &str| {
+            format!("({id}, 'call-{id}', '{id}', 'pbx.example', 'com.example.phone', 'voip', 'iOS', {seen})")
+        };
+        server.sql(&format!(
+            "DROP TABLE IF EXISTS push_tokens; CREATE TABLE push_tokens ({}); INSERT INTO push_tokens VALUES {}, {}",
+            columns.join(", "),
+            row(1, last_update),
+            row(2, "NULL")
+        ));
+        let state = tempfile::tempdir().unwrap();
+        let ran = import(state.path(), &server.dsn("host=127.0.0.1"));
+        assert_eq!(ran.code, Some(0), "{types}: {}", ran.stderr);
+        let expected = [
+            ("1".to_owned(), "call-1".to_owned(), 1_795_132_800),
+            ("2".to_owned(), "call-2".to_owned(), 0),
+        ];
+        assert_eq!(stored(state.path()), expected, "{types}");
+    }
+    server.sql("DROP TABLE push_tokens");
+    server.sql(TABLE);
+    server.sql("UPDATE push_tokens SET last_update = 'infinity' WHERE extension = '1002'");
+    let state = tempfile::tempdir().unwrap();
+    let ran = import(state.path(), &server.dsn("host=127.0.0.1"));
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!(stored(state.path())[1], ("1002".to_owned(), "droid-1002".to_owned(), 0));
+}
+
+#[test]
 fn postgresql_is_who_it_should_be_where_tls_is_asked_for() {
     let Some(server) = Server::start() else { return };
     server.sql(TABLE);

@@ -1,6 +1,6 @@
 //! New files, whole or not at all, and never in place of another without being told.
 
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, Permissions};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -45,23 +45,27 @@ pub(super) fn look(files: &[NewFile], force: bool) -> anyhow::Result<Vec<Made>> 
     Ok(all)
 }
 
-/// Files that were made, taken away again unless they are kept.
+/// Files that were made, with what was there before: taken away again unless they are kept.
 #[derive(Default)]
-pub(super) struct Fresh(Vec<PathBuf>);
+pub(super) struct Fresh(Vec<(PathBuf, Option<Before>)>);
+
+/// A file that another took the place of.
+struct Before {
+    text: Vec<u8>,
+    permissions: Permissions,
+}
 
 impl Fresh {
     /// Makes a file.
     pub(super) fn make(&mut self, file: &NewFile, made: Made) -> anyhow::Result<()> {
-        match made {
+        let made = match made {
             Made::Unchanged => return Ok(()),
-            Made::Replaced => write(file, |temporary, path| std::fs::rename(temporary, path)),
+            Made::Replaced => replace(file).map(Some),
             // Unlike a rename, a link never takes the place of a file that came meanwhile.
-            Made::New => write(file, |temporary, path| std::fs::hard_link(temporary, path)),
-        }
-        .with_context(|| file.path.display().to_string())?;
-        if made == Made::New {
-            self.0.push(file.path.clone());
-        }
+            Made::New => write(file, |temporary, path| std::fs::hard_link(temporary, path)).map(|()| None),
+        };
+        let before = made.with_context(|| file.path.display().to_string())?;
+        self.0.push((file.path.clone(), before));
         Ok(())
     }
 
@@ -73,10 +77,29 @@ impl Fresh {
 
 impl Drop for Fresh {
     fn drop(&mut self) {
-        for path in &self.0 {
-            let _ = std::fs::remove_file(path);
+        for (path, before) in &self.0 {
+            let _ = match before {
+                None => std::fs::remove_file(path),
+                Some(before) => before.put_back(path),
+            };
         }
     }
+}
+
+impl Before {
+    fn put_back(&self, path: &Path) -> std::io::Result<()> {
+        std::fs::write(path, &self.text)?;
+        std::fs::set_permissions(path, self.permissions.clone())
+    }
+}
+
+fn replace(file: &NewFile) -> std::io::Result<Before> {
+    let before = Before {
+        text: std::fs::read(&file.path)?,
+        permissions: std::fs::metadata(&file.path)?.permissions(),
+    };
+    write(file, |temporary, path| std::fs::rename(temporary, path))?;
+    Ok(before)
 }
 
 fn write(file: &NewFile, put: impl Fn(&Path, &Path) -> std::io::Result<()>) -> std::io::Result<()> {
