@@ -127,7 +127,7 @@ mod tests {
             ),
             ("<push token='${token}'/>", Some("text/xml"), "text/xml"),
             (r#"{"t":"${token}" "u":"${user}"}"#, None, PLAIN),
-            ("wake ${token}", Some("multipart/mixed"), FORM),
+            ("wake ${token}", Some("multipart/mixed"), PLAIN),
         ] {
             let body = body(written, content_type).unwrap();
             assert_eq!(body.template.content_type, fitted, "{written}");
@@ -140,7 +140,7 @@ mod tests {
     fn nothing_stands_for_names_that_fswake_does_not_know() {
         let json = body(r#"{"a":"x${Event-Name}","b":${nothing},"c":"${nothing}"}"#, None).unwrap();
         assert_eq!(json.template.text, r#"{"a":"x","b":null,"c":"null"}"#);
-        assert_eq!(json.dropped, ["${Event-Name}", "${nothing}"]);
+        assert_eq!(json.dropped, ["${nothing}", "${Event-Name}"]);
         let (url, _) = url("https://h/${token}?at=${strftime(%H)}&u=${user}").unwrap();
         assert_eq!(url.template, "https://h/${token}?at=&u=${user}");
         assert_eq!(url.dropped, ["${strftime(%H)}"]);

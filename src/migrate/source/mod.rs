@@ -114,7 +114,7 @@ mod tests {
         );
         assert_eq!(kind("sqlite:///var/a.db"), "sqlite /var/a.db");
         assert_eq!(kind("pgsql://host=h dbname=d user=u"), "postgres h/d");
-        assert_eq!(kind("postgresql://u@h/d"), "postgres h/d");
+        assert_eq!(kind("postgresql://u@h/d"), "postgres h:5432/d");
         for odbc in ["freeswitch:user:secret", "odbc://freeswitch:user:secret"] {
             let said = kind(odbc);
             assert!(
