@@ -269,7 +269,7 @@ impl Inbound {
 
     /// Passes a notification on. Its answer is given by a task of its own: it takes as long as a provider takes.
     async fn notify(&self, heard: notifications::Heard) -> Result<(), Ended> {
-        let notifications::Heard { asked, answer_to } = heard;
+        let notifications::Heard { asked, aor, answer_to } = heard;
         let delivery = match asked {
             Ok(asked) => {
                 let (told, delivery) = oneshot::channel();
@@ -277,7 +277,7 @@ impl Inbound {
                 Some(delivery)
             }
             Err(refusal) => {
-                warn!(%refusal, "notification refused");
+                warn!(%refusal, aor = aor.map(tracing::field::display), "notification refused");
                 None
             }
         };

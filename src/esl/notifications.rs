@@ -29,6 +29,8 @@ const LONGEST_UUID: usize = 128;
 pub struct Heard {
     /// What is asked, or why it cannot be.
     pub asked: Result<Notification, Refusal>,
+    /// For whom, if the event says so: for the log.
+    pub aor: Option<Aor>,
     /// The `uuid` that the answer has to carry; without one, nobody waits for it.
     pub answer_to: Option<Uuid>,
 }
@@ -82,13 +84,18 @@ fn question<'a>(header: impl Fn(&str) -> Option<&'a str>, body: Option<&str>, at
             at,
         })
     };
+    let aor = header("user")
+        .zip(header("realm"))
+        .map(|(user, realm)| Aor::new(user, realm));
     match answer_to {
         Ok(answer_to) => Heard {
             asked: asked(),
+            aor,
             answer_to,
         },
         Err(refusal) => Heard {
             asked: Err(refusal),
+            aor,
             answer_to: None,
         },
     }
@@ -130,6 +137,7 @@ fn message<'a>(header: impl Fn(&str) -> Option<&'a str>, body: Option<&str>, at:
             by: "message",
             at,
         }),
+        aor: None,
         answer_to: None,
     })
 }

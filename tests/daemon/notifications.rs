@@ -187,7 +187,7 @@ async fn what_cannot_be_pushed_is_answered_notsent_with_one_clear_line() {
         (
             vec![("type", "voip"), ("user", "1001"), ("realm", DOMAIN)],
             "{\"body\": \n oops",
-            "notification refused refusal=the payload is not JSON (line 2, column 2)",
+            "notification refused refusal=the payload is not JSON (line 2, column 2) aor=1001@fs.test",
         ),
         (
             vec![("type", "voip"), ("realm", DOMAIN)],
