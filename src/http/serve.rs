@@ -14,7 +14,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
-/// Connections at once; those beyond wait in the kernel's queue.
+/// Connections at once to one address; those beyond wait in the kernel's queue. Whoever fills an address that others can
+/// reach leaves loopback's to this host's operators.
 const CONNECTIONS: usize = 64;
 /// How long a request's head may take, and how long a connection may be idle between two.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
@@ -34,16 +35,16 @@ const AGAIN: Duration = Duration::from_secs(10);
 /// An address that cannot be had (another process has it) is an error in the log, and tried again: calls need no HTTP.
 pub async fn run(addresses: Vec<SocketAddr>, router: Router, stop: CancellationToken) {
     let router = router.layer(DefaultBodyLimit::max(LONGEST_BODY));
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
     let mut listening = tokio::task::JoinSet::new();
     for address in addresses {
-        listening.spawn(listen(address, router.clone(), slots.clone(), stop.clone()));
+        listening.spawn(listen(address, router.clone(), stop.clone()));
     }
     while listening.join_next().await.is_some() {}
     stop.cancelled().await;
 }
 
-async fn listen(address: SocketAddr, router: Router, slots: Arc<Semaphore>, stop: CancellationToken) {
+async fn listen(address: SocketAddr, router: Router, stop: CancellationToken) {
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
     let Some(listener) = stop.run_until_cancelled(bind(address)).await else {
         return;
     };

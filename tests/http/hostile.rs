@@ -93,6 +93,30 @@ async fn many_silent_connections_cost_calls_nothing() {
 }
 
 #[tokio::test]
+async fn address_that_is_full_of_silent_connections_leaves_the_other_to_operators() {
+    let mut stage = Stage::new().await;
+    stage.set("http.addresses", vec!["127.0.0.1:0", "127.0.0.2:0"]);
+    let daemon = stage.start_alone().await;
+    let address = async |ip: &str| {
+        let line = daemon.log.wait(&["HTTP: metrics", ip]).await;
+        let address: std::net::SocketAddr = line.split("address=").nth(1).unwrap().trim().parse().unwrap();
+        address
+    };
+    let (own, open) = (address("127.0.0.1:").await, address("127.0.0.2:").await);
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        silent.push(TcpStream::connect(open).await.unwrap());
+    }
+    let ask = async |address| {
+        let get = reqwest::get(format!("http://{address}/metrics"));
+        tokio::time::timeout(Duration::from_secs(3), get).await
+    };
+    assert!(ask(open).await.is_err(), "it is full");
+    assert_eq!(ask(own).await.unwrap().unwrap().status(), 200);
+    drop(silent);
+}
+
+#[tokio::test]
 async fn head_that_comes_too_slowly_ends_the_connection() {
     let stage = Stage::new().await;
     let daemon = stage.start_alone().await;
