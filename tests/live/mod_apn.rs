@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fswake_test_support::realfs::{BESIDE_DOMAINS, RealFs};
+use fswake_test_support::realfs::{BESIDE_DOMAINS, RealFs, WAKE_DOMAIN};
 use fswake_test_support::sip::Reaction;
 use fswake_test_support::site::{Settings, Wakes};
 
@@ -20,6 +20,7 @@ crate::trials![
     woken_phone_that_answers_leaves_the_desk_phone_with_completed_elsewhere,
     originate_with_plain_contacts_rings_each_phone_once,
     registered_phone_rings_once_while_fswake_is_dead,
+    exported_wish_costs_no_call_while_fswake_is_dead,
     busy_desk_phone_does_not_end_the_wait_for_the_sleeping_one,
 ];
 
@@ -217,6 +218,20 @@ async fn registered_phone_rings_once_while_fswake_is_dead(fs: Arc<RealFs>) {
         call.hang_up().await;
         desk.ended().await;
     }
+}
+
+async fn exported_wish_costs_no_call_while_fswake_is_dead(fs: Arc<RealFs>) {
+    let mut site = site(fs, &Settings::default()).await;
+    let user = site.fs.new_user();
+    let desk = site.desk_phone(&user, WAKE_DOMAIN, Reaction::Ring).await;
+    site.kill_daemon().await;
+    let variables = "ignore_early_media=true,apn_wait_any_register=true,originate_timeout=2";
+    let command = format!("bgapi originate {{{variables}}}user/{user}@{WAKE_DOMAIN} &echo");
+    let answer = site.fs.api(&command).await;
+    assert!(answer.starts_with("+OK"), "{answer}");
+    desk.invited().await;
+    site.fs.becomes_silent(Duration::from_secs(8)).await;
+    assert_eq!(desk.invites(), 1, "{}", desk.story());
 }
 
 async fn busy_desk_phone_does_not_end_the_wait_for_the_sleeping_one(fs: Arc<RealFs>) {
