@@ -188,9 +188,11 @@ fn main() {
         let held = b.engine.held_calls();
         b.now = Moment(b.now.0 + Duration::from_secs(6));
         let start = Instant::now();
-        b.engine.tick(b.now);
-        while let Some(command) = b.engine.poll_command() {
-            std::hint::black_box(command);
+        // As the driver does it.
+        while b.engine.fire(b.now) {
+            while let Some(command) = b.engine.poll_command() {
+                std::hint::black_box(command);
+            }
         }
         rows[10]
             .1

@@ -159,8 +159,9 @@ impl Turning {
                 },
                 () = tokio::time::sleep_until(due) => {
                     let now = self.now();
-                    self.d.engine.tick(now);
-                    self.carry_out();
+                    while self.d.engine.fire(now) {
+                        self.carry_out();
+                    }
                 }
                 _ = beat.tick() => (self.d.heartbeat)(),
             }

@@ -143,13 +143,20 @@ impl Engine {
 
     /// Fires every timer that is due.
     pub fn tick(&mut self, now: Moment) {
-        while let Some(&Reverse((when, id))) = self.timers.peek().filter(|Reverse((when, _))| *when <= now) {
-            self.timers.pop();
-            if let Some(held) = self.calls.get_mut(&id).filter(|held| held.timer == Some(when)) {
-                held.timer = None;
-                self.with(now, id, Call::on_time);
-            }
+        while self.fire(now) {}
+    }
+
+    /// Fires the first timer that is due, if one is: whoever drains the commands after each lets the first of many calls
+    /// not wait for the last. Returns whether one was due.
+    pub fn fire(&mut self, now: Moment) -> bool {
+        let due = self.timers.peek().filter(|Reverse((when, _))| *when <= now).copied();
+        let Some(Reverse((when, id))) = due else { return false };
+        self.timers.pop();
+        if let Some(held) = self.calls.get_mut(&id).filter(|held| held.timer == Some(when)) {
+            held.timer = None;
+            self.with(now, id, Call::on_time);
         }
+        true
     }
 
     /// The next command, in order.
@@ -157,7 +164,7 @@ impl Engine {
         self.out.pop_front()
     }
 
-    /// When [`Engine::tick`] may have something to do.
+    /// When [`Engine::fire`] may have something to do.
     pub fn next_timer(&self) -> Option<Moment> {
         self.timers.peek().map(|Reverse((when, _))| *when)
     }
