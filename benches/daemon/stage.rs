@@ -194,9 +194,9 @@ async fn spawn(dir: &TempDir) -> (Child, SocketAddr, SocketAddr) {
     (daemon, calls, http)
 }
 
-/// A user's device token.
+/// A user's device token; never the one of zeros, by which APNs is asked whether it answers.
 pub fn token(user: usize, generation: usize) -> String {
-    format!("{generation:08x}{user:056x}")
+    format!("a{generation:07x}{user:056x}")
 }
 
 /// Does something `count` times, so many times a second; catches up when it was late.

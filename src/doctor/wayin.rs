@@ -133,7 +133,17 @@ fn way_in(sockets: &[Socket], leading: &DialStrings) -> Check {
             name,
             format!("by the dial-string of {}", first_of(&leading.leads, 5)),
         ),
-        (true, false, _) => Check::warning(
+        (true, false, false) => Check::ok(
+            FAMILY,
+            name,
+            format!(
+                "by the dial-string of {}, and by the dialplan, context {}, for {}",
+                first_of(&leading.leads, 5),
+                first_of(&by_dialplan, 5),
+                first_of(&leading.others, 5)
+            ),
+        ),
+        (true, false, true) => Check::warning(
             FAMILY,
             name,
             format!(
@@ -355,6 +365,8 @@ mod tests {
         let state = |sockets: &[Socket], strings: DialStrings| way_in(sockets, &strings).state;
         assert_eq!(state(&[socket("fswake")], strings(&["d"], &[])), State::Ok);
         assert_eq!(state(&[socket("fswake")], strings(&["d"], &["e"])), State::Warning);
+        let both = [socket("fswake"), socket("default")];
+        assert_eq!(state(&both, strings(&["d"], &["e"])), State::Ok);
         assert_eq!(state(&[socket("fswake")], strings(&[], &[])), State::Warning);
         assert_eq!(state(&[socket("fswake")], strings(&[], &["e"])), State::Error);
         assert_eq!(state(&[socket("default")], strings(&[], &["e"])), State::Ok);

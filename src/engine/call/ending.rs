@@ -89,6 +89,8 @@ impl Call {
             if let Some(reason) = cancel
                 && unheard
                 && self.parties[p].pushed.is_some()
+                // What the provider has refused rang nobody.
+                && self.parties[p].wake != Wake::Impossible
                 && !self.parties[p].is_out
             {
                 self.push_news(p, PushKind::Cancel(reason), world);
