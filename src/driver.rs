@@ -19,7 +19,7 @@ use tracing::{debug, info, warn};
 use self::pushing::Complaints;
 use crate::control::Ask;
 use crate::engine::{Cause, Command, Count, Delivery, Engine, Event, HeldCall, Note, Notification, Step, Summary};
-use crate::esl::outbound::{Order, Ring};
+use crate::esl::outbound::{Connect, Order, Ring};
 use crate::metrics::Metrics;
 use crate::push::Pushers;
 use crate::store::{JournalEntry, StoreOp, StoreWriter};
@@ -259,6 +259,7 @@ impl Turning {
                     timeout,
                     park_timeout,
                     any_codec,
+                    early_media,
                 } => {
                     let ring = Ring {
                         leg,
@@ -267,14 +268,16 @@ impl Turning {
                         timeout,
                         park_timeout,
                         any_codec,
+                        early_media,
                     };
                     self.order(leg.call, Order::Ring(Box::new(ring)));
                 }
                 Command::Kill { leg, cause } => self.order(leg.call, Order::Kill(leg, cause)),
-                Command::Connect { leg, codec } => self.order(leg.call, Order::Connect(leg, codec)),
+                Command::Connect { leg, codec, early } => {
+                    self.order(leg.call, Order::Connect(Connect { leg, codec, early }));
+                }
                 Command::AskOtherLeg { call, target } => self.order(call, Order::AskOtherLeg(target)),
-                Command::Release { call, result } => self.end(call, Order::Release(result.as_str())),
-                Command::Reject { call, cause } => self.end(call, Order::Reject(cause)),
+                Command::Release { call, result, next } => self.end(call, Order::Release(result.as_str(), next)),
                 Command::Close(call) => self.end(call, Order::Close),
                 Command::Record { call, record, at_once } => self.order(call, Order::Record(Box::new(record), at_once)),
                 Command::Push(request) => self.push(*request),

@@ -27,6 +27,8 @@ pub enum Command {
         park_timeout: Duration,
         /// Offer any codec: the phone has none of the caller's.
         any_codec: bool,
+        /// It rings alone: its early media is for the caller.
+        early_media: bool,
     },
     /// Hang a leg up with this cause.
     Kill {
@@ -35,12 +37,15 @@ pub enum Command {
         /// FreeSWITCH's cause: `LOSE_RACE` tells the phone "Call completed elsewhere".
         cause: Cause,
     },
-    /// Answer the caller with the leg's codec and bridge the two. Ends in `Bridged` or `BridgeFailed`.
+    /// Answer the caller with the leg's codec and bridge the two. Ends in `Bridged` or `BridgeFailed`, or in `EarlyBridged` where
+    /// the caller is to hear a phone's early media and is not answered.
     Connect {
-        /// The leg that answered.
+        /// The leg that answered, or that has early media.
         leg: LegId,
         /// Its codec.
         codec: Option<Arc<str>>,
+        /// It has early media.
+        early: bool,
     },
     /// Hand the channel back: the dialplan goes on with its next action.
     Release {
@@ -48,6 +53,8 @@ pub enum Command {
         call: CallId,
         /// Why; also the channel variable `fswake_result`.
         result: HoldResult,
+        /// What the dialplan's own bridge does next.
+        next: Next,
     },
     /// Ask how FreeSWITCH's own leg to this contact stands. Ends in `OtherLegSeen`.
     AskOtherLeg {
@@ -55,13 +62,6 @@ pub enum Command {
         call: CallId,
         /// The contact.
         target: Target,
-    },
-    /// End the call with this cause: the policy `decline = "all"`.
-    Reject {
-        /// The call.
-        call: CallId,
-        /// FreeSWITCH's cause.
-        cause: &'static str,
     },
     /// Nothing more will be said on this call's connection: close it.
     Close(CallId),
@@ -102,7 +102,6 @@ impl Command {
             Self::Alert(call)
             | Self::Close(call)
             | Self::Release { call, .. }
-            | Self::Reject { call, .. }
             | Self::AskOtherLeg { call, .. }
             | Self::Record { call, .. } => Some(*call),
             Self::Ring { leg, .. } | Self::Kill { leg, .. } | Self::Connect { leg, .. } => Some(leg.call),
@@ -112,6 +111,20 @@ impl Command {
             Self::StoreDevice(_) | Self::ForgetDevice { .. } | Self::Answer(..) | Self::Count(_) => None,
         }
     }
+}
+
+/// What the dialplan's own `bridge` does with a call that it gets back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It rings the phones, for so long where the call has a limit of its own.
+    Ring(Option<Duration>),
+    /// It fails with the phones' cause, as if it had rung them itself: no phone rings twice.
+    Fail {
+        /// FreeSWITCH's cause.
+        cause: Arc<str>,
+        /// The SIP status of the phone that gave the cause, where there was one.
+        sip_status: Option<u16>,
+    },
 }
 
 /// A hangup cause as FreeSWITCH names it.
@@ -152,13 +165,17 @@ pub enum HoldResult {
     Draining,
     /// The caller hung up first.
     Abandoned,
+    /// Somebody else took the call: pick-up, transfer, another phone of a ring group.
+    Taken,
+    /// A phone can be rung now, and the dialplan rings it (wake-only mode).
+    Woken,
     /// Somebody else takes care of this call: nothing was done (`originate_reg_token`).
     HandsOff,
 }
 
 impl HoldResult {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Connected,
         Self::Timeout,
         Self::NoDevice,
@@ -167,6 +184,9 @@ impl HoldResult {
         Self::Error,
         Self::Draining,
         Self::Abandoned,
+        Self::Taken,
+        Self::Woken,
+        Self::HandsOff,
     ];
 
     /// The word for logs and CDRs.
@@ -180,6 +200,8 @@ impl HoldResult {
             Self::Error => "error",
             Self::Draining => "draining",
             Self::Abandoned => "abandoned",
+            Self::Taken => "taken",
+            Self::Woken => "woken",
             Self::HandsOff => "hands-off",
         }
     }

@@ -8,7 +8,7 @@ use super::wishes::{OtherLeg, Wishes};
 use crate::types::push::{Payload, PushOutcome};
 use crate::types::{Aor, CallId, DeviceKey, LegId, NotificationId, PushId, PushParams, Target, TokenType, UnixSeconds};
 
-/// Something that happened outside. Told once or twice makes no difference; too late makes none either.
+/// Something that happened outside. Duplicate and late events are ignored.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// A REGISTER was accepted, or a registration was read again after a reconnect.
@@ -34,6 +34,13 @@ pub enum Event {
     LegDialed(LegId),
     /// 18x from the phone.
     LegRinging(LegId),
+    /// 183 with media from a phone that was to ring alone: it is for the caller.
+    LegEarlyMedia {
+        /// The leg.
+        leg: LegId,
+        /// The codec of its media, where FreeSWITCH says.
+        codec: Option<Arc<str>>,
+    },
     /// 200 from the phone.
     LegAnswered {
         /// The leg that answered.
@@ -48,10 +55,24 @@ pub enum Event {
         /// Why.
         end: LegEnd,
     },
-    /// Caller and leg are bridged, and FreeSWITCH was told that the call no longer needs us.
+    /// FreeSWITCH confirmed that caller and leg are bridged, and was told that the call no longer needs us.
     Bridged(LegId),
+    /// Caller and leg are bridged, and the phone has not been answered yet: the caller hears its early media.
+    EarlyBridged(LegId),
     /// The leg could not be bridged; the caller is still held.
-    BridgeFailed(LegId),
+    BridgeFailed {
+        /// The leg.
+        leg: LegId,
+        /// How it ended, where the phone itself ended it between answer and bridge.
+        end: Option<LegEnd>,
+    },
+    /// Somebody else has the held channel: it was picked up, transferred, parked.
+    CallTaken {
+        /// The held call.
+        call: CallId,
+        /// By whom, or where to.
+        how: Taken,
+    },
     /// The caller hung up, or whoever dialed the loopback cancelled it.
     CallerGone {
         /// The held call.
@@ -96,11 +117,17 @@ impl Event {
     pub fn call(&self) -> Option<CallId> {
         match self {
             Self::CallHeld(held) => Some(held.call),
-            Self::LegDialed(leg) | Self::LegRinging(leg) | Self::Bridged(leg) | Self::BridgeFailed(leg) => {
+            Self::LegDialed(leg) | Self::LegRinging(leg) | Self::Bridged(leg) | Self::EarlyBridged(leg) => {
                 Some(leg.call)
             }
-            Self::LegAnswered { leg, .. } | Self::LegEnded { leg, .. } => Some(leg.call),
-            Self::CallerGone { call, .. } | Self::OtherLegSeen { call, .. } | Self::ConnectionLost(call) => Some(*call),
+            Self::LegAnswered { leg, .. }
+            | Self::LegEarlyMedia { leg, .. }
+            | Self::LegEnded { leg, .. }
+            | Self::BridgeFailed { leg, .. } => Some(leg.call),
+            Self::CallerGone { call, .. }
+            | Self::CallTaken { call, .. }
+            | Self::OtherLegSeen { call, .. }
+            | Self::ConnectionLost(call) => Some(*call),
             _ => None,
         }
     }
@@ -179,7 +206,7 @@ pub struct HeldCall {
     pub way: Way,
     /// When FreeSWITCH connected to us (UTC), for payloads.
     pub at: SystemTime,
-    /// The caller's own limit (`originate_timeout`, `call_timeout`), where there is one.
+    /// How long the call may ring by its own limit (`call_timeout`, ..), where it has one.
     pub max_wait: Option<Duration>,
     /// What its channel or dial-string asks for.
     pub wishes: Wishes,
@@ -212,6 +239,21 @@ pub enum Way {
     Dialplan,
     /// A loopback channel of a dial-string.
     DialString,
+}
+
+/// What became of a held channel that somebody else took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It talks to another channel now: call pick-up, `intercept`, `uuid_bridge`.
+    PickedUp {
+        /// That channel's caller number; may be empty.
+        by: Arc<str>,
+    },
+    /// It is somewhere else in the dialplan: `uuid_transfer`, parked, in a conference.
+    Transferred {
+        /// Its new destination number; may be empty.
+        to: Arc<str>,
+    },
 }
 
 /// Why a leg is over.

@@ -36,25 +36,26 @@ pub mod world;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use self::call::Call;
-pub use self::command::{Cause, Command, Delivered, Delivery, HoldResult, Nobody, NotSent, Note, Record, Summary};
+pub use self::command::{
+    Cause, Command, Delivered, Delivery, HoldResult, Next, Nobody, NotSent, Note, Record, Summary,
+};
 pub use self::count::Count;
 use self::directory::{AorKey, Directory};
 pub use self::event::{
-    Event, HeldCall, LegEnd, Notification, Registration, Source, UnregisterWhy, Unregistration, Way,
+    Event, HeldCall, LegEnd, Notification, Registration, Source, Taken, UnregisterWhy, Unregistration, Way,
 };
 use self::ids::IdMap;
 use self::limits::Callers;
 use self::notification::Notifications;
 use self::policy::Policy;
 pub use self::step::Step;
-pub use self::wishes::{OtherLeg, Ringing, Wishes};
+pub use self::wishes::{Mode, OtherLeg, Ringing, Wishes};
 use self::world::{PendingPush, Purpose, Pushes, World};
 use crate::types::push::{PushError, PushOutcome};
-use crate::types::{CallId, Device, DeviceKey, LegId, Moment, NotificationId, PushId, PushToken, UnixSeconds};
+use crate::types::{CallId, Device, DeviceKey, Moment, NotificationId, PushId, PushToken, UnixSeconds};
 
 /// All held calls, all devices, all bindings.
 #[derive(Debug)]
@@ -118,12 +119,23 @@ impl Engine {
             Event::CallHeld(held) => self.held(now, held),
             Event::LegDialed(leg) => self.with(now, leg.call, |call, world| call.on_dialed(leg.n, world)),
             Event::LegRinging(leg) => self.with(now, leg.call, |call, world| call.on_ringing(leg.n, world)),
-            Event::LegAnswered { leg, codec } => self.answered(now, leg, codec),
+            Event::LegEarlyMedia { leg, codec } => {
+                self.with(now, leg.call, |call, world| call.on_early_media(leg.n, codec, world));
+            }
+            Event::LegAnswered { leg, codec } => {
+                self.with(now, leg.call, |call, world| call.on_answered(leg.n, codec, world));
+            }
             Event::LegEnded { leg, end } => {
                 self.with(now, leg.call, |call, world| call.on_leg_ended(leg.n, &end, world));
             }
             Event::Bridged(leg) => self.with(now, leg.call, |call, world| call.on_bridged(leg.n, world)),
-            Event::BridgeFailed(leg) => self.with(now, leg.call, |call, world| call.on_bridge_failed(leg.n, world)),
+            Event::EarlyBridged(leg) => self.with(now, leg.call, |call, world| call.on_early_bridged(leg.n, world)),
+            Event::BridgeFailed { leg, end } => {
+                self.with(now, leg.call, |call, world| {
+                    call.on_bridge_failed(leg.n, end.as_ref(), world)
+                });
+            }
+            Event::CallTaken { call, how } => self.with(now, call, |c, world| c.on_taken(&how, world)),
             Event::CallerGone { call, cause } => self.with(now, call, |c, world| c.on_caller_gone(&cause, world)),
             Event::OtherLegSeen { call, target, leg } => {
                 self.with(now, call, |c, world| c.on_other_leg(&target, leg, world));
@@ -188,6 +200,7 @@ impl Engine {
             self.out.push_back(Command::Release {
                 call: id,
                 result: HoldResult::Draining,
+                next: Next::Ring(None),
             });
             return;
         }
@@ -221,18 +234,6 @@ impl Engine {
         let Some(seen) = seen else { return };
         for &id in &seen.waiting {
             self.with(now, id, |call, world| call.on_registered(&seen, world));
-        }
-    }
-
-    fn answered(&mut self, now: Moment, leg: LegId, codec: Option<Arc<str>>) {
-        if self.calls.contains_key(&leg.call) {
-            self.with(now, leg.call, |call, world| call.on_answered(leg.n, codec, world));
-        } else {
-            // The call is over; nobody is there to talk to.
-            self.out.push_back(Command::Kill {
-                leg,
-                cause: Cause::Ours("LOSE_RACE"),
-            });
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::directory::Entry;
+use super::event::LegEnd;
 use crate::types::{CallId, DeviceKey, Moment, Target};
 
 /// What led to a leg.
@@ -110,6 +111,8 @@ pub struct Party {
     pub ask_at: Option<Moment>,
     /// That leg rings, or rang.
     pub rings_beside: bool,
+    /// How its last leg ended, where it ended by itself.
+    pub ended: Option<LegEnd>,
     /// It declined, answered, or rang until the end: out of this call.
     pub is_out: bool,
 }

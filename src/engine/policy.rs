@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::wishes::Mode;
 use crate::types::{DeviceKey, Provider};
 
 /// What a 486, 600 or 603 from one device means for the call.
@@ -12,6 +13,16 @@ pub enum Decline {
     ThisDevice,
     /// The call ends and the caller hears busy or declined.
     All,
+}
+
+/// When a caller hears that it rings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Alert {
+    /// When a phone rings, or a provider has taken the push that will make it ring.
+    #[default]
+    Push,
+    /// When a phone rings.
+    Phone,
 }
 
 /// What an un-REGISTER (`Expires: 0`) by the device itself means for its token.
@@ -52,7 +63,8 @@ pub struct Policy {
     pub push_retry: Duration,
     /// How many times a device is pushed again in one call.
     pub push_retries: u32,
-    /// How long a call is held at most; the caller's `originate_timeout` or `call_timeout` shortens it.
+    /// How long a call waits for a phone to ring at most; its own limit (`call_timeout`, ..) shortens it. A phone that rings by
+    /// then rings on for as long as FreeSWITCH's own `bridge` would let it.
     pub max_wait: Duration,
     /// Between the REGISTER and the INVITE, for apps that register before they can take a call.
     pub settle_delay: Duration,
@@ -62,6 +74,10 @@ pub struct Policy {
     pub debounce: Duration,
     /// What a decline means.
     pub decline: Decline,
+    /// When the caller hears that it rings.
+    pub alert: Alert,
+    /// How calls that do not say it themselves reach their phones.
+    pub mode: Mode,
     /// Call pushes per device and minute; 0 means no limit.
     pub device_pushes_per_minute: u32,
     /// Call pushes per caller's number and minute; 0 means no limit. Calls without a number share none.
@@ -94,6 +110,8 @@ impl Default for Policy {
             push_gap: Duration::from_secs(5),
             debounce: Duration::from_secs(1),
             decline: Decline::ThisDevice,
+            alert: Alert::Push,
+            mode: Mode::Connect,
             device_pushes_per_minute: 10,
             caller_pushes_per_minute: 60,
             device_notifications_per_minute: 60,

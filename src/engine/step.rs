@@ -174,10 +174,24 @@ steps! {
         device: Arc<str> = "device",
         codec: Option<Arc<str>> = "codec",
     }
+    /// The caller hears the early media of a phone that is not answered yet.
+    EarlyMedia = "early-media" { device: Arc<str> = "device" }
     /// A leg that answered could not be bridged.
     BridgeFailed = "bridge-failed" { device: Arc<str> = "device" }
     /// The caller hung up.
     CallerGone = "caller-gone" {
+        /// FreeSWITCH's cause.
+        cause: Arc<str> = "cause",
+    }
+    /// Somebody else took the call.
+    CallTaken = "call-taken" {
+        /// `picked-up`, `transferred` or `lost-race` (another phone of a ring group).
+        how: &'static str = "how",
+        /// Who, or where to: a number, where FreeSWITCH says.
+        by: Option<Arc<str>> = "by",
+    }
+    /// The dial-string's own time was over before anybody answered.
+    RingTimeOver = "ring-time-over" {
         /// FreeSWITCH's cause.
         cause: Arc<str> = "cause",
     }
@@ -193,8 +207,10 @@ steps! {
     /// The hold is over.
     CallOver = "call-over" {
         result: HoldResult = "result",
-        /// What became of the caller: `connected`, `dialplan` (it goes on there), `rejected` or `gone`.
+        /// What became of the caller: `connected`, `dialplan` (it goes on there), `taken` (somebody else has it) or `gone`.
         caller: &'static str = "caller",
+        /// The phones' own cause, where the dialplan was told one.
+        cause: Option<Arc<str>> = "cause",
     }
     /// Somebody asked for a push that is no call's.
     NotificationAsked = "notification-asked" {

@@ -12,6 +12,25 @@ pub enum Ringing {
     Beside,
 }
 
+/// How a held call's phones are reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// fswake rings them and connects the call.
+    #[default]
+    Connect,
+    /// The call goes back to the dialplan as soon as a phone can be rung: the site's own `bridge` rings.
+    WakeFirst,
+    /// It goes back when every phone that was pushed has registered, or at the deadline.
+    WakeAll,
+}
+
+impl Mode {
+    /// Whether fswake rings nobody.
+    pub fn only_wakes(self) -> bool {
+        self != Self::Connect
+    }
+}
+
 /// The wishes of one call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wishes {
@@ -23,6 +42,10 @@ pub struct Wishes {
     pub ringing: Ringing,
     /// Not our call: it goes back at once, untouched (`originate_reg_token`).
     pub hands_off: bool,
+    /// How its phones are reached, where the call says (`fswake_mode`, `fswake_wait`).
+    pub mode: Option<Mode>,
+    /// The early media of a phone that rings alone is not passed on (`ignore_early_media`).
+    pub no_early_media: bool,
 }
 
 impl Wishes {
@@ -36,9 +59,12 @@ impl Wishes {
             (self.no_push, "no push"),
             (self.wait_any, "wait for any register"),
             (self.ringing == Ringing::Beside, "ring what registers"),
+            (self.mode == Some(Mode::WakeFirst), "wake only"),
+            (self.mode == Some(Mode::WakeAll), "wake all, ring none"),
+            (self.mode == Some(Mode::Connect), "wake and connect"),
         ];
         let words: Vec<_> = all.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect();
-        Some(words.join(", ").into())
+        (!words.is_empty()).then(|| words.join(", ").into())
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::encode;
 use crate::engine::{OtherLeg, Ringing};
 use crate::types::{Aor, Target};
 
@@ -19,11 +20,7 @@ pub fn who_rings(dial_string: &str) -> Option<Ringing> {
 
 /// The question that tells a user's dial-string; `None` where the AOR does not fit into a command.
 pub fn ask_dial_string(aor: &Aor) -> Option<String> {
-    let fits = |text: &str| {
-        !text.is_empty() && text.len() <= 128 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-_.".contains(&b))
-    };
-    let (user, domain) = (&*aor.user, &*aor.domain);
-    (fits(user) && fits(domain)).then(|| format!("user_data {user}@{domain} param dial-string"))
+    encode::user(aor).map(|user| format!("user_data {user} param dial-string"))
 }
 
 /// The question that tells FreeSWITCH's legs to a contact; `None` where the contact has no place that could be asked for.

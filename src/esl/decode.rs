@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::inherit::Inherited;
 use super::wishes;
 use crate::engine::{Event, HeldCall, LegEnd, Way};
 use crate::types::{Aor, CallId, LegId};
@@ -14,14 +15,68 @@ pub struct Held {
     pub call: HeldCall,
     /// The held channel's UUID.
     pub channel: String,
-    /// The codecs that the caller offered.
-    pub codecs: Option<String>,
-    /// The caller withholds number and name (RFC 3323): neither phones nor push services get them.
-    pub private: bool,
+    /// The channel behind the loopback that is held, and the loopback's other end.
+    pub behind: Option<Behind>,
+    /// What legs are told of the caller.
+    pub parent: Parent,
+    /// What the caller hears while a phone rings.
+    pub tone: Tone,
+    /// Whether the caller's media is to go past FreeSWITCH once the call is up (`bypass_media`,
+    /// `bypass_media_after_bridge`).
+    pub bypass_media: bool,
     /// Whether the user's dial-string has to be read before it is known who rings the plain contacts.
     pub ask_directory: bool,
     /// Variables whose values were ignored, for the log.
     pub ignored: Vec<String>,
+}
+
+/// What is behind a loopback (`-b`) of a dial-string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Behind {
+    /// The channel that dialled the loopback, where one did.
+    pub caller: Option<String>,
+    /// The loopback's other end (`-a`).
+    pub end: Option<String>,
+    /// The loopback may take itself out of the call (`loopback_bowout`).
+    pub may_leave: bool,
+}
+
+/// What a leg is told of the channel that it is a child of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parent {
+    /// The A leg's UUID.
+    pub channel: String,
+    /// Its `call_uuid`, where it differs.
+    pub call_uuid: Option<String>,
+    /// Caller's number as phones are to show it; may be empty.
+    pub number: Arc<str>,
+    /// Caller's name as phones are to show it; may be empty.
+    pub name: Arc<str>,
+    /// Who asked for privacy: name, number (RFC 3323).
+    pub hides: (bool, bool),
+    /// The codecs that the caller offered (`ep_codec_string`); `None` offers FreeSWITCH's own.
+    pub codecs: Option<String>,
+    /// `absolute_codec_string` of the held channel, to put back after the answer.
+    pub own_codecs: Option<String>,
+    /// Hops that are left for the leg.
+    pub max_forwards: Option<u32>,
+    /// The A leg's ANI.
+    pub ani: Arc<str>,
+    /// The caller names itself by P-Asserted-Identity: phones are told likewise.
+    pub asserts_identity: bool,
+    /// Its variables, as far as legs inherit them.
+    pub inherited: Inherited,
+}
+
+/// What a caller hears until somebody answers, as FreeSWITCH's `bridge` reads it from the channel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tone {
+    /// What is played (`transfer_ringback` where the caller was answered before, `ringback`); else a 180 is sent.
+    pub ringback: Option<String>,
+    /// It is played at once (`instant_ringback`).
+    pub at_once: bool,
+    /// No 180 (`ignore_ring_ready`).
+    pub is_silent: bool,
 }
 
 /// Why a channel cannot be held.
@@ -41,6 +96,8 @@ pub enum NotACall {
 /// When it is not a channel, or nobody is called.
 pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: SystemTime) -> Result<Held, NotACall> {
     let get = |name: &str| header(name).map(str::trim).filter(|v| !v.is_empty());
+    let variable = |name: &str| get(&format!("variable_{name}"));
+    let is_set = |name: &str| variable(name).is_some_and(wishes::is_true);
     let channel = get("Unique-ID")
         .filter(|id| is_channel(id))
         .ok_or(NotACall::NoChannel)?
@@ -49,19 +106,53 @@ pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: Syst
     let asked = wishes::read(get);
     let hides = |what: &str| get(&format!("Caller-Privacy-Hide-{what}")) == Some("true");
     let shown = |what: &str| match caller(get, what) {
-        Some(value) if !hides(what) => value.into(),
+        // FreeSWITCH's words for nobody: of a variable, and of a leg that was made without a caller.
+        Some(value) if !hides(what) && !["_undef_", "0000000000"].contains(&value) => value.into(),
         _ => Arc::default(),
     };
+    let way = if get("Channel-Name").is_some_and(|name| name.starts_with("loopback/")) {
+        Way::DialString
+    } else {
+        Way::Dialplan
+    };
+    let told = |what: &str| caller(get, what).filter(|v| *v != "0000000000").unwrap_or_default();
+    let parent = Parent {
+        channel: channel.clone(),
+        call_uuid: variable("call_uuid").filter(|id| is_channel(id)).map(str::to_owned),
+        number: told("Number").into(),
+        name: told("Name").into(),
+        hides: (hides("Name"), hides("Number")),
+        codecs: variable("ep_codec_string").map(str::to_owned),
+        own_codecs: variable("absolute_codec_string").map(str::to_owned),
+        max_forwards: hops(variable("max_forwards")),
+        ani: variable("effective_ani")
+            .or_else(|| get("Caller-ANI"))
+            .unwrap_or_default()
+            .into(),
+        asserts_identity: variable("sip_P-Asserted-Identity").is_some(),
+        inherited: Inherited::default(),
+    };
+    let was_answered = get("Answer-State") == Some("answered");
+    let ringback = variable("transfer_ringback")
+        .filter(|_| was_answered)
+        .or_else(|| variable("ringback"));
+    let tone = Tone {
+        ringback: ringback.map(str::to_owned),
+        at_once: is_set("instant_ringback"),
+        is_silent: is_set("ignore_ring_ready"),
+    };
+    let channel_of = |name: &str| variable(name).filter(|id| is_channel(id)).map(str::to_owned);
+    let behind = (way == Way::DialString).then(|| Behind {
+        caller: channel_of("other_loopback_from_uuid"),
+        end: channel_of("other_loopback_leg_uuid"),
+        may_leave: variable("loopback_bowout").is_none_or(wishes::is_true),
+    });
     let call = HeldCall {
         call,
         aor,
         caller_number: shown("Number"),
         caller_name: shown("Name"),
-        way: if get("Channel-Name").is_some_and(|name| name.starts_with("loopback/")) {
-            Way::DialString
-        } else {
-            Way::Dialplan
-        },
+        way,
         at,
         max_wait: asked.max_wait,
         wishes: asked.wishes,
@@ -69,22 +160,41 @@ pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: Syst
     Ok(Held {
         call,
         channel,
-        codecs: get("variable_ep_codec_string").map(str::to_owned),
-        private: hides("Number") || hides("Name"),
+        behind,
+        parent,
+        tone,
+        bypass_media: is_set("bypass_media") || is_set("bypass_media_after_bridge"),
         ask_directory: asked.ask_directory,
         ignored: asked.ignored,
     })
 }
 
-/// What phones and pushes show of the caller: what the dialplan or dial-string wants them to, as FreeSWITCH's own `bridge` does.
+impl Parent {
+    /// The channel behind a loopback is the A leg, as it would be without the loopback.
+    pub fn is_behind<'a>(&mut self, header: impl Fn(&str) -> Option<&'a str>) {
+        let variable = |name: &str| header(&format!("variable_{name}")).filter(|v| !v.is_empty());
+        let Some(channel) = header("Unique-ID").filter(|id| is_channel(id)) else {
+            return;
+        };
+        channel.clone_into(&mut self.channel);
+        self.call_uuid = variable("call_uuid").filter(|id| is_channel(id)).map(str::to_owned);
+        self.codecs = variable("ep_codec_string").map(str::to_owned);
+        self.max_forwards = hops(variable("max_forwards"));
+        self.asserts_identity = variable("sip_P-Asserted-Identity").is_some();
+    }
+}
+
+/// `Max-Forwards` of the leg by its A leg's (RFC 3261 section 16.6).
+fn hops(of_the_caller: Option<&str>) -> Option<u32> {
+    of_the_caller?.parse::<u32>().ok().map(|n| n.saturating_sub(1))
+}
+
+/// What is shown of the caller: what the dialplan or dial-string wants, as FreeSWITCH's own `bridge` does.
 fn caller<'a>(get: impl Fn(&str) -> Option<&'a str>, what: &str) -> Option<&'a str> {
     let name = what.to_ascii_lowercase();
-    let wanted = get(&format!("variable_origination_caller_id_{name}"))
-        .or_else(|| get(&format!("variable_effective_caller_id_{name}")));
-    // FreeSWITCH's words for nobody: of a variable, and of a leg that was made without a caller.
-    wanted
+    get(&format!("variable_origination_caller_id_{name}"))
+        .or_else(|| get(&format!("variable_effective_caller_id_{name}")))
         .or_else(|| get(&format!("Caller-Caller-ID-{what}")))
-        .filter(|value| !["_undef_", "0000000000"].contains(value))
 }
 
 fn callee<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Option<Aor> {
@@ -109,7 +219,32 @@ fn is_channel(id: &str) -> bool {
     id.len() <= 128 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
 }
 
-/// One event on a call's own connection. `None`: it says nothing that matters.
+/// What an event on a call's own connection says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Said {
+    /// For the engine.
+    Event(Event),
+    /// A leg has left its originate, and is parked.
+    LegParked {
+        /// The leg.
+        leg: LegId,
+        /// It was answered, with this codec. A phone that has to be confirmed by a key says so only now.
+        answered: Option<Option<Arc<str>>>,
+    },
+    /// The held channel has left its park, and is not hung up.
+    LeftPark(LeftTo),
+}
+
+/// Where a held channel went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeftTo {
+    /// To another channel: `intercept`, pick-up, `uuid_bridge`.
+    Channel(String),
+    /// On in the dialplan, to this destination number.
+    Dialplan(Arc<str>),
+}
+
+/// One event on a call's own connection. `None`: nothing that matters.
 pub fn call_event<'a>(
     name: &str,
     header: impl Fn(&str) -> Option<&'a str>,
@@ -117,41 +252,65 @@ pub fn call_event<'a>(
     channel: &str,
     leg: impl Fn(&str) -> Option<LegId>,
     call: CallId,
-) -> Option<Event> {
+) -> Option<Said> {
     if name == "BACKGROUND_JOB" {
         // Our jobs are originate and uuid_kill; only a failed originate says something new.
         let cause = body?.trim().strip_prefix("-ERR ")?.into();
         let arg = header("Job-Command-Arg").filter(|_| header("Job-Command") == Some("originate"))?;
         let id = arg.strip_prefix("{origination_uuid=")?.split(',').next()?;
-        return Some(Event::LegEnded {
+        return Some(Said::Event(Event::LegEnded {
             leg: leg(id)?,
             end: LegEnd {
                 cause,
                 sip_status: None,
             },
-        });
+        }));
     }
     let id = header("Unique-ID")?;
     if id == channel {
         let cause = || header("Hangup-Cause").unwrap_or("NORMAL_CLEARING").into();
-        return (name == "CHANNEL_HANGUP").then(|| Event::CallerGone { call, cause: cause() });
+        return match name {
+            "CHANNEL_HANGUP" => Some(Said::Event(Event::CallerGone { call, cause: cause() })),
+            "CHANNEL_UNPARK" if header("Hangup-Cause").is_none() => Some(Said::LeftPark(left_to(header))),
+            _ => None,
+        };
     }
     let leg = leg(id)?;
-    match name {
-        "CHANNEL_PROGRESS" | "CHANNEL_PROGRESS_MEDIA" => Some(Event::LegRinging(leg)),
-        "CHANNEL_ANSWER" => Some(Event::LegAnswered {
-            leg,
-            codec: header("variable_read_codec").map(Arc::from),
-        }),
-        "CHANNEL_HANGUP" => {
-            let status = header("variable_sip_term_status").or_else(|| header("variable_sip_invite_failure_status"));
-            let end = LegEnd {
-                cause: header("Hangup-Cause").unwrap_or("NORMAL_CLEARING").into(),
-                sip_status: status.and_then(|s| s.parse().ok()),
-            };
-            Some(Event::LegEnded { leg, end })
+    let codec = || header("variable_read_codec").map(Arc::from);
+    Some(Said::Event(match name {
+        "CHANNEL_PROGRESS" => Event::LegRinging(leg),
+        "CHANNEL_PROGRESS_MEDIA" => Event::LegEarlyMedia { leg, codec: codec() },
+        // A phone that has to be confirmed by a key has answered when that is done, and the leg is parked.
+        "CHANNEL_ANSWER" if header("variable_group_confirm_key").is_some() => Event::LegRinging(leg),
+        "CHANNEL_ANSWER" => Event::LegAnswered { leg, codec: codec() },
+        "CHANNEL_PARK" => {
+            let answered = (header("Answer-State") == Some("answered")).then(codec);
+            return Some(Said::LegParked { leg, answered });
         }
-        _ => None,
+        "CHANNEL_HANGUP" => {
+            let end = leg_end(header);
+            Event::LegEnded { leg, end }
+        }
+        _ => return None,
+    }))
+}
+
+/// How a leg ended, by its `CHANNEL_HANGUP`.
+pub fn leg_end<'a>(header: impl Fn(&str) -> Option<&'a str>) -> LegEnd {
+    let status = header("variable_sip_term_status").or_else(|| header("variable_sip_invite_failure_status"));
+    LegEnd {
+        cause: header("Hangup-Cause").unwrap_or("NORMAL_CLEARING").into(),
+        sip_status: status.and_then(|s| s.parse().ok()),
+    }
+}
+
+/// Where a channel is that has left its park: `uuid_bridge` names the other channel in `transfer_source`.
+fn left_to<'a>(header: impl Fn(&str) -> Option<&'a str>) -> LeftTo {
+    let source = header("variable_transfer_source").unwrap_or_default();
+    let other = source.split_once(":uuid_br:").map(|(_, other)| other);
+    match other.filter(|id| is_channel(id)) {
+        Some(other) => LeftTo::Channel(other.to_owned()),
+        None => LeftTo::Dialplan(header("Caller-Destination-Number").unwrap_or_default().into()),
     }
 }
 
@@ -196,6 +355,7 @@ mod tests {
         let held = held_with(&[
             ("Unique-ID", "u"),
             ("Caller-Destination-Number", "1@d"),
+            ("variable_loopback_leg", "B"),
             ("variable_originate_timeout", "20"),
             ("variable_call_timeout", "9"),
             ("variable_enable_send_apn", "false"),
@@ -219,7 +379,11 @@ mod tests {
         ])
         .unwrap();
         assert_eq!((&*held.call.caller_number, &*held.call.caller_name), ("", "Alice"));
-        assert!(held.private);
+        assert_eq!(held.parent.hides, (false, true));
+        assert_eq!(
+            &*held.parent.number, "+4930123456",
+            "phones get what bridge gives them: the number, marked private"
+        );
     }
 
     #[test]

@@ -1,16 +1,16 @@
 //! What is written to FreeSWITCH: command texts, pure.
 //!
 //! Everything from the network passes one of the functions here before it stands in a command:
-//! [`number`], [`name`], [`codecs`], or it is a dial-string from `contact`'s writer, or a UUID of ours.
+//! [`number`], [`name`], [`codecs`], [`super::inherit::quoted`], or it is a dial-string from `contact`'s writer, or a UUID.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::decode::Parent;
 use crate::engine::Record;
-use crate::types::{CallId, LegId};
+use crate::types::{Aor, CallId, LegId};
 
 /// A leg outlives a dead fswake by this long at most, in seconds: FreeSWITCH hangs it up unless the lease is renewed.
 pub const LEASE_SECONDS: u32 = 4;
@@ -18,58 +18,106 @@ pub const LEASE_SECONDS: u32 = 4;
 /// How often the lease of a ringing leg is renewed.
 pub const LEASE_RENEWAL: Duration = Duration::from_millis(1500);
 
-/// What a leg needs to know besides its target.
-#[derive(Clone, Debug, Default)]
-pub struct Offer {
-    /// Caller's number, as FreeSWITCH gave it.
-    pub caller_number: Arc<str>,
-    /// Caller's name, as FreeSWITCH gave it.
-    pub caller_name: Arc<str>,
-    /// The codecs that the caller offered (`variable_ep_codec_string`); `None` offers FreeSWITCH's own.
-    pub codecs: Option<String>,
-    /// The caller withholds number and name.
-    pub private: bool,
+/// A leg to be dialled.
+#[derive(Clone, Copy, Debug)]
+pub struct Leg<'a> {
+    /// Which; its channel is [`LegId::channel`].
+    pub leg: LegId,
+    /// Where to: a safe dial-string.
+    pub target: &'a str,
+    /// Who is called.
+    pub aor: &'a Aor,
+    /// The INVITE's Call-ID.
+    pub sip_call_id: &'a str,
+    /// How long it may ring.
+    pub timeout: Duration,
+    /// How long it may stay answered without a bridge.
+    pub park_timeout: Duration,
+    /// Offer any codec, not the caller's only.
+    pub any_codec: bool,
+    /// It rings alone: its early media is for the caller.
+    pub early_media: bool,
 }
 
-/// `originate` of one leg, parked when answered.
-pub fn originate(
-    leg: LegId,
-    target: &str,
-    sip_call_id: &str,
-    timeout: Duration,
-    park: Duration,
-    offer: &Offer,
-) -> String {
-    let channel = leg.channel();
+/// `originate` of one leg as a child of `parent`, parked when answered.
+///
+/// Everything that a `bridge` gives its legs is here or in what `origination_aleg_uuid` makes FreeSWITCH copy
+/// (docs/ARCHITECTURE.md, "What bridge does, and how ours does it").
+pub fn originate(leg: &Leg<'_>, parent: &Parent) -> String {
+    let channel = leg.leg.channel();
+    let a_leg = &parent.channel;
     // FreeSWITCH counts full seconds of the clock, so N lasts between N - 1 and N (measured). The engine's own deadline ends
     // the leg; this one is behind it.
-    let timeout = seconds_up(timeout) + 1;
-    let park = seconds_up(park);
-    let call = leg.call;
+    let timeout = seconds_up(leg.timeout) + 1;
+    let park = seconds_up(leg.park_timeout);
     let mut vars = format!(
-        "origination_uuid={channel},originate_timeout={timeout},ignore_early_media=true,park_timeout={park},\
-         sip_invite_call_id={sip_call_id},sip_h_X-Fswake-Call={call},\
-         api_on_originate='sched_hangup +{LEASE_SECONDS} {channel} LOSE_RACE'"
+        "origination_uuid={channel},origination_aleg_uuid={a_leg},originating_leg_uuid={a_leg},call_uuid={},\
+         originate_timeout={timeout},park_timeout={park},sip_invite_call_id={},sip_h_X-Fswake-Call={},\
+         api_on_originate_fswake='sched_hangup +{LEASE_SECONDS} {channel} LOSE_RACE'",
+        parent.call_uuid.as_ref().unwrap_or(a_leg),
+        leg.sip_call_id,
+        leg.leg.call,
     );
-    let number = number(&offer.caller_number);
-    if !number.is_empty() {
-        vars.push_str(",origination_caller_id_number=");
-        vars.push_str(&number);
+    parent.inherited.write(&mut vars);
+    if !leg.early_media {
+        vars.push_str(",ignore_early_media=true");
     }
-    let name = name(&offer.caller_name);
-    if !name.is_empty() {
-        vars.push_str(",origination_caller_id_name='");
-        vars.push_str(&name);
-        vars.push('\'');
+    if let Some(presence) = user(leg.aor) {
+        let (user, domain) = (&leg.aor.user, &leg.aor.domain);
+        // As the dial-string that FreeSWITCH ships with, and as the endpoint `user/`.
+        let own = [
+            ("sip_invite_domain", &**domain),
+            ("presence_id", &presence),
+            ("dialed_user", user),
+            ("dialed_domain", domain),
+        ];
+        for (name, value) in own.iter().filter(|(name, _)| parent.inherited.get(name).is_none()) {
+            let _ = write!(vars, ",{name}={value}");
+        }
     }
-    if offer.private {
-        vars.push_str(",origination_privacy=hide_name:hide_number");
-    }
-    if let Some(codecs) = offer.codecs.as_deref().and_then(codecs) {
+    of_the_caller(&mut vars, parent);
+    let offered = parent.inherited.codecs.as_deref().or(parent.codecs.as_deref());
+    if let Some(codecs) = offered.filter(|_| !leg.any_codec).and_then(codecs) {
         vars.push_str(",absolute_codec_string=^^:");
         vars.push_str(&codecs);
     }
-    format!("originate {{{vars}}}{target} &park()")
+    format!("originate {{{vars}}}{} &park()", leg.target)
+}
+
+/// `user@domain` of an AOR; `None` where it does not fit into a command.
+pub fn user(aor: &Aor) -> Option<String> {
+    let fits = |text: &str| {
+        !text.is_empty() && text.len() <= 128 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-_.".contains(&b))
+    };
+    (fits(&aor.user) && fits(&aor.domain)).then(|| format!("{}@{}", aor.user, aor.domain))
+}
+
+/// What the phone is told of its caller.
+fn of_the_caller(vars: &mut String, parent: &Parent) {
+    let number = number(&parent.number);
+    if !number.is_empty() {
+        let _ = write!(vars, ",origination_caller_id_number={number}");
+    }
+    let ani = self::number(&parent.ani);
+    if !ani.is_empty() {
+        let _ = write!(vars, ",origination_ani={ani}");
+    }
+    let name = name(&parent.name);
+    if !name.is_empty() {
+        let _ = write!(vars, ",origination_caller_id_name='{name}'");
+    }
+    match parent.hides {
+        (true, true) => vars.push_str(",origination_privacy=hide_name:hide_number"),
+        (true, false) => vars.push_str(",origination_privacy=hide_name"),
+        (false, true) => vars.push_str(",origination_privacy=hide_number"),
+        (false, false) => {}
+    }
+    if let Some(hops) = parent.max_forwards {
+        let _ = write!(vars, ",max_forwards={hops}");
+    }
+    if parent.asserts_identity && parent.inherited.get("sip_cid_type").is_none() {
+        vars.push_str(",sip_cid_type=pid");
+    }
 }
 
 /// `uuid_kill` with a cause; a cause that is not one of FreeSWITCH's words becomes `NORMAL_CLEARING`.
@@ -87,22 +135,45 @@ pub fn lease_renew(channel: Uuid) -> String {
     format!("sched_hangup +{LEASE_SECONDS} {channel} LOSE_RACE")
 }
 
-/// The held channel's variables before it is answered: the leg's codec, and that it ends with the leg.
-pub fn prepare_answer(held: &str, call: CallId, codec: Option<&str>) -> String {
-    let mut command = format!("uuid_setvar_multi {held} hangup_after_bridge=true;fswake_call={call}");
+/// The held channel's variables before it is answered: its side takes the leg's codec, so that nothing is transcoded. Its
+/// video codecs stay.
+pub fn prepare_answer(held: &str, call: CallId, codec: Option<&str>, offered: Option<&str>) -> String {
+    let mut command = format!("uuid_setvar_multi {held} fswake_call={call}");
     if let Some(codec) = codec.and_then(word) {
-        command.push_str(";absolute_codec_string=");
-        command.push_str(codec);
+        let _ = write!(command, ";absolute_codec_string={codec}");
+        for video in offered.unwrap_or_default().split(',').filter(|c| c.contains("@90000h")) {
+            let video = video.rsplit_once('.').map_or(video, |(_module, codec)| codec);
+            if let Some(name) = video.split('@').next().and_then(word) {
+                let _ = write!(command, ",{name}");
+            }
+        }
     }
     command
 }
 
-/// The held channel's variables once it is bridged: from now on it lives without us.
-pub fn bridged(held: &str, record: &Record) -> String {
-    format!(
-        "uuid_setvar_multi {held} socket_resume=false;fswake_result=connected{}",
-        of_wake(record)
-    )
+/// The held channel's variables as soon as its bridge is announced: from now on it lives without us.
+pub fn let_go(held: &str) -> String {
+    format!("uuid_setvar {held} socket_resume false")
+}
+
+/// The A leg's variables once the bridge stands: what `bridge` leaves there, and what the dialplan finds when the call is over
+/// and it goes on. A bridge that dials nobody does nothing.
+pub fn bridged(a_leg: &str, codecs: Option<&str>, legs: &[LegId], user: &str) -> String {
+    let mut command = format!(
+        "uuid_setvar_multi {a_leg} fswake_bridge=;originate_signal_bond=;originate_disposition=SUCCESS;DIALSTATUS=SUCCESS"
+    );
+    let is_codecs = |c: &char| c.is_ascii_alphanumeric() || "@,.:^_-".contains(*c);
+    let own: String = codecs.unwrap_or_default().chars().filter(is_codecs).collect();
+    let _ = write!(command, ";absolute_codec_string={own};originated_legs=");
+    if legs.len() > 1 {
+        command.push_str("ARRAY::");
+    }
+    for (n, leg) in legs.iter().enumerate() {
+        let between = if n == 0 { "" } else { "|:" };
+        let number = word(user).unwrap_or_default();
+        let _ = write!(command, r"{between}{}\;Outbound Call\;{number}", leg.channel());
+    }
+    command
 }
 
 /// One more variable for [`report`]: the plain bridge that comes next in the dialplan must not ring what FreeSWITCH rings.
@@ -114,6 +185,24 @@ pub fn report(held: &str, call: CallId, result: &str, record: &Record) -> String
         "uuid_setvar_multi {held} fswake_result={result};fswake_call={call}{}",
         of_wake(record)
     )
+}
+
+/// More variables for [`report`]: how the dialplan's `bridge` ends, as if it had rung the phones itself. FreeSWITCH's endpoint
+/// `error/` ends it with the phones' cause, and what happens then is FreeSWITCH's own doing (`continue_on_fail`, ..).
+pub fn fails(cause: &str) -> String {
+    let cause = word(cause).unwrap_or("NORMAL_CLEARING");
+    format!(";fswake_cause={cause};fswake_bridge=error/{cause};originate_signal_bond=")
+}
+
+/// The SIP status that the phones gave, for whoever called: FreeSWITCH answers with it rather than with its cause's own.
+pub fn status(a_leg: &str, status: Option<u16>) -> String {
+    let status = status.map(|s| format!("sip:{s}")).unwrap_or_default();
+    format!("uuid_setvar {a_leg} last_bridge_proto_specific_hangup_cause {status}")
+}
+
+/// One more variable for [`report`]: how long the dialplan's `bridge` may still ring.
+pub fn time_left(left: Duration) -> String {
+    format!(";call_timeout={}", seconds_up(left))
 }
 
 /// What a CDR says of the wake, as more variables.
@@ -202,6 +291,7 @@ fn seconds_up(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::esl::inherit;
 
     #[test]
     fn names_cannot_leave_their_quotes() {
@@ -238,20 +328,28 @@ mod tests {
         assert!(kill(channel, "X\nbgapi shutdown").ends_with(" NORMAL_CLEARING"));
     }
 
+    fn text(leg: impl FnOnce(&mut Leg<'_>), parent: &Parent) -> String {
+        let aor = Aor::new("1001", "fs.test");
+        let mut dialled = Leg {
+            leg: LegId {
+                call: CallId(Uuid::nil()),
+                n: 0,
+            },
+            target: "sofia/internal/sip:1@h",
+            aor: &aor,
+            sip_call_id: "id",
+            timeout: Duration::from_secs(1),
+            park_timeout: Duration::from_millis(4500),
+            any_codec: false,
+            early_media: false,
+        };
+        leg(&mut dialled);
+        originate(&dialled, parent)
+    }
+
     #[test]
     fn legs_never_ring_for_zero_seconds() {
-        let leg = LegId {
-            call: CallId(Uuid::nil()),
-            n: 0,
-        };
-        let text = originate(
-            leg,
-            "sofia/internal/sip:1@h",
-            "id",
-            Duration::ZERO,
-            Duration::from_millis(4500),
-            &Offer::default(),
-        );
+        let text = text(|leg| leg.timeout = Duration::ZERO, &Parent::default());
         assert!(
             text.contains("originate_timeout=2,") && text.contains("park_timeout=5,"),
             "{text}"
@@ -259,11 +357,89 @@ mod tests {
     }
 
     #[test]
+    fn leg_is_a_child_of_the_held_channel() {
+        let parent = Parent {
+            channel: "a-leg".into(),
+            max_forwards: Some(69),
+            asserts_identity: true,
+            inherited: inherit::read(inherit::Of::Caller, &[("sip_h_X-Own", "7")]),
+            ..Parent::default()
+        };
+        let text = text(|_| {}, &parent);
+        for part in [
+            ",origination_aleg_uuid=a-leg,originating_leg_uuid=a-leg,call_uuid=a-leg,",
+            ",sip_h_X-Own=7",
+            ",sip_invite_domain=fs.test,presence_id=1001@fs.test,dialed_user=1001,dialed_domain=fs.test",
+            ",max_forwards=69",
+            ",sip_cid_type=pid",
+            ",ignore_early_media=true",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn what_a_dial_string_says_of_domain_and_presence_stays() {
+        let said: &[inherit::Variable<'_>] = &[("presence_id", "7@other"), ("sip_invite_domain", "other")];
+        let parent = Parent {
+            inherited: inherit::read(inherit::Of::Loopback, said),
+            ..Parent::default()
+        };
+        let text = text(|leg| leg.early_media = true, &parent);
+        assert!(text.contains(",presence_id=7@other,sip_invite_domain=other"), "{text}");
+        assert_eq!(text.matches("presence_id=").count(), 1, "{text}");
+        assert!(!text.contains("ignore_early_media"), "{text}");
+    }
+
+    #[test]
+    fn exported_codecs_are_the_legs_and_else_those_of_the_caller() {
+        let mut parent = Parent {
+            codecs: Some("CORE_PCM_MODULE.PCMU@8000h@20i@64000b".into()),
+            ..Parent::default()
+        };
+        assert!(text(|_| {}, &parent).contains(",absolute_codec_string=^^:PCMU@8000h@20i}"));
+        assert!(!text(|leg| leg.any_codec = true, &parent).contains("absolute_codec_string"));
+        parent.inherited.codecs = Some("PCMA".into());
+        assert!(text(|_| {}, &parent).contains(",absolute_codec_string=^^:PCMA}"));
+    }
+
+    #[test]
+    fn video_of_the_caller_survives_the_answer() {
+        let call = CallId(Uuid::nil());
+        let offered = "CORE_PCM_MODULE.PCMU@8000h@20i@64000b,CORE_VPX_MODULE.VP8@90000h,mod_x.H264@90000h";
+        let command = prepare_answer("u", call, Some("PCMU"), Some(offered));
+        assert!(command.ends_with(";absolute_codec_string=PCMU,VP8,H264"), "{command}");
+    }
+
+    #[test]
     fn call_is_not_called_connected_before_it_is_bridged() {
         let call = CallId(Uuid::nil());
-        assert!(!prepare_answer("u", call, Some("PCMA")).contains("fswake_result"));
-        let bridged = bridged("u", &Record::default());
-        assert!(bridged.contains("fswake_result=connected") && bridged.contains("socket_resume=false"));
+        assert!(!prepare_answer("u", call, Some("PCMA"), None).contains("fswake_result"));
+        assert!(let_go("u").ends_with("socket_resume false"));
+        let leg = |n| LegId { call, n };
+        let bridged = bridged("u", None, &[leg(0), leg(1)], "1001");
+        assert!(bridged.contains(" fswake_bridge=;"), "{bridged}");
+        assert!(
+            bridged.contains(";absolute_codec_string=;"),
+            "nothing is left behind: {bridged}"
+        );
+        let one = |n| format!(r"{}\;Outbound Call\;1001", leg(n).channel());
+        assert!(
+            bridged.ends_with(&format!("ARRAY::{}|:{}", one(0), one(1))),
+            "{bridged}"
+        );
+    }
+
+    #[test]
+    fn dialplan_is_told_the_phones_cause() {
+        assert_eq!(
+            fails("USER_BUSY"),
+            ";fswake_cause=USER_BUSY;fswake_bridge=error/USER_BUSY;originate_signal_bond="
+        );
+        assert!(fails("X;y=${z}").contains("=error/NORMAL_CLEARING;"));
+        assert!(status("u", Some(486)).ends_with("_cause sip:486"));
+        assert!(status("u", None).ends_with("_cause "));
+        assert_eq!(time_left(Duration::from_millis(4100)), ";call_timeout=5");
     }
 
     #[test]
@@ -286,22 +462,18 @@ mod tests {
 
     #[test]
     fn private_callers_are_private_on_the_leg() {
-        let leg = LegId {
-            call: CallId(Uuid::nil()),
-            n: 0,
+        let private = |hides| {
+            let parent = Parent {
+                hides,
+                number: "4711".into(),
+                ..Parent::default()
+            };
+            text(|_| {}, &parent)
         };
-        let offer = Offer {
-            private: true,
-            ..Offer::default()
-        };
-        let text = originate(
-            leg,
-            "sofia/internal/sip:1@h",
-            "id",
-            Duration::from_secs(1),
-            Duration::from_secs(1),
-            &offer,
-        );
-        assert!(text.contains(",origination_privacy=hide_name:hide_number"), "{text}");
+        let both = private((true, true));
+        assert!(both.contains(",origination_caller_id_number=4711"), "{both}");
+        assert!(both.contains(",origination_privacy=hide_name:hide_number"), "{both}");
+        assert!(private((false, true)).contains(",origination_privacy=hide_number}"));
+        assert!(!private((false, false)).contains("privacy"));
     }
 }

@@ -178,11 +178,18 @@ fn take(unread: &mut Vec<u8>) -> Result<Option<Message>, EslError> {
     Ok(Some(message))
 }
 
-/// The lines `name: value`, values as they are written.
+/// The lines `name: value`, values as they are written. A name may contain a colon (`variable_nolocal:x`).
 fn fields(head: &str) -> impl Iterator<Item = (&str, &str)> {
     head.lines()
-        .filter_map(|line| line.split_once(':'))
+        .filter_map(|line| line.split_once(": ").or_else(|| line.split_once(':')))
         .map(|(name, value)| (name, value.trim_start_matches(' ').trim_end()))
+}
+
+/// The lines of a channel's dump (`uuid_dump`), values decoded.
+pub fn dump(body: &str) -> Vec<(&str, String)> {
+    fields(body)
+        .map(|(name, value)| (name, percent_decode_str(value).decode_utf8_lossy().into_owned()))
+        .collect()
 }
 
 /// Header lines may be percent-encoded like an event's.

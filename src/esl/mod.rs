@@ -5,6 +5,7 @@
 //! | [`decode`], [`encode`] | pure: headers to events, orders to command texts |
 //! | [`wishes`] | pure: the variables by which a call says how it is to be treated |
 //! | [`beside`] | pure: what FreeSWITCH itself rings next to a held channel |
+//! | [`inherit`] | pure: what a leg takes over from the channel that it is a child of |
 //! | [`inbound`] | our connection to FreeSWITCH: registrations, with reconnection |
 //! | [`outbound`] | FreeSWITCH's connections to us: one per held call |
 //! | [`registrations`] | pure: registrations as FreeSWITCH tells them |
@@ -18,6 +19,7 @@ pub mod beside;
 pub mod decode;
 pub mod encode;
 pub mod inbound;
+pub mod inherit;
 pub mod link;
 pub mod notifications;
 pub mod outbound;

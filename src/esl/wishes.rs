@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::engine::{Ringing, Wishes};
+use crate::engine::{Mode, Ringing, Wishes};
 use crate::types::Printable;
 
 /// What a channel's variables say.
@@ -25,8 +25,13 @@ pub struct Asked {
 /// Reads them all. `get` gives a header without blanks around it, or `None` where it is empty.
 pub fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Asked {
     let mut asked = Asked::default();
-    let limits = ["originate_timeout", "call_timeout", "leg_timeout"];
-    asked.max_wait = limits.iter().filter_map(|name| seconds(&get, name, &mut asked)).min();
+    let limits = [
+        limit(&get, "originate_timeout"),
+        limit(&get, "leg_timeout"),
+        limit(&get, "call_timeout"),
+    ];
+    let limits = limits.into_iter().flatten();
+    asked.max_wait = limits.filter_map(|name| seconds(&get, &name, &mut asked)).min();
     let no_push = flag(&get, "enable_send_apn", &mut asked) == Some(false);
     // mod_apn's sample has the second name, its code the first.
     let any = flag(&get, "apn_wait_any_register", &mut asked);
@@ -37,8 +42,48 @@ pub fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Asked {
         wait_any: any == Some(true),
         ringing: if beside { Ringing::Beside } else { Ringing::Ours },
         hands_off: get("variable_originate_reg_token").is_some(),
+        mode: mode(&get, &mut asked),
+        // On a loopback it is about the loopback: FreeSWITCH gives it to every part of a `:_:` dial-string.
+        no_early_media: get("variable_ignore_early_media").is_some_and(|value| !is_false(value)),
     };
     asked
+}
+
+/// The name under which a limit counts: as with `bridge`, `call_timeout` where it is set, the others where they reach the leg,
+/// by a dial-string or by an export.
+fn limit<'a>(get: &impl Fn(&str) -> Option<&'a str>, name: &str) -> Option<String> {
+    let is_there = |name: &str| get(&format!("variable_{name}")).is_some();
+    if name == "call_timeout" || get("variable_loopback_leg").is_some() {
+        return is_there(name).then(|| name.to_owned());
+    }
+    let exports = get("variable_export_vars").unwrap_or_default();
+    let marks = ["", "nolocal:", "_nolocal_"];
+    let names = marks.iter().map(|mark| format!("{mark}{name}"));
+    names
+        .filter(|exported| exports.split(',').any(|e| e.trim().eq_ignore_ascii_case(exported)))
+        .find(|exported| is_there(exported))
+}
+
+/// `fswake_mode` and `fswake_wait`.
+fn mode<'a>(get: &impl Fn(&str) -> Option<&'a str>, asked: &mut Asked) -> Option<Mode> {
+    let mut choice = |name: &str, words: [&str; 2]| {
+        let value = get(&format!("variable_{name}"))?;
+        let found = words.iter().position(|word| value.eq_ignore_ascii_case(word));
+        if found.is_none() {
+            let value = shortened(value);
+            let [one, other] = words;
+            asked
+                .ignored
+                .push(format!("{name}={} is ignored: {one} or {other}", Printable(&value)));
+        }
+        found
+    };
+    let waits_for_all = choice("fswake_wait", ["first", "all"]) == Some(1);
+    Some(match choice("fswake_mode", ["connect", "wake"])? {
+        0 => Mode::Connect,
+        _ if waits_for_all => Mode::WakeAll,
+        _ => Mode::WakeFirst,
+    })
 }
 
 /// Whether FreeSWITCH rings the plain contacts itself, as far as the channel tells.
@@ -75,15 +120,25 @@ fn seconds<'a>(get: &impl Fn(&str) -> Option<&'a str>, name: &str, asked: &mut A
     (seconds > 0).then(|| Duration::from_secs(seconds))
 }
 
+/// Whether a value is one of FreeSWITCH's words for yes (`switch_true`).
+pub fn is_true(value: &str) -> bool {
+    let words = ["true", "yes", "on", "enable", "enabled", "active", "allow"];
+    words.iter().any(|word| value.eq_ignore_ascii_case(word)) || value.parse::<i64>().is_ok_and(|n| n != 0)
+}
+
+/// Whether a value is one of FreeSWITCH's words for no (`switch_false`).
+pub fn is_false(value: &str) -> bool {
+    let words = ["false", "no", "off", "disable", "disabled", "inactive", "disallow"];
+    words.iter().any(|word| value.eq_ignore_ascii_case(word)) || value.parse::<i64>() == Ok(0)
+}
+
 /// FreeSWITCH's own words for yes and no.
 fn flag<'a>(get: &impl Fn(&str) -> Option<&'a str>, name: &str, asked: &mut Asked) -> Option<bool> {
     let value = get(&format!("variable_{name}"))?;
-    let is = |words: &[&str]| words.iter().any(|word| value.eq_ignore_ascii_case(word));
-    let number = value.parse::<i64>().ok();
-    if number.is_some_and(|n| n != 0) || is(&["true", "yes", "on", "enable", "enabled", "active", "allow"]) {
+    if is_true(value) {
         return Some(true);
     }
-    if number == Some(0) || is(&["false", "no", "off", "disable", "disabled", "inactive", "disallow"]) {
+    if is_false(value) {
         return Some(false);
     }
     let value = shortened(value);
@@ -116,11 +171,44 @@ mod tests {
 
     #[test]
     fn the_shortest_of_the_calls_own_limits_counts_and_zero_is_none() {
-        let wait = |pairs: &[(&str, &'static str)]| asked(pairs).max_wait.map(|d| d.as_secs());
+        let wait = |pairs: &[(&'static str, &'static str)]| {
+            let of_a_loopback = [pairs, &[("loopback_leg", "B")]].concat();
+            asked(&of_a_loopback).max_wait.map(|d| d.as_secs())
+        };
         assert_eq!(wait(&[("originate_timeout", "20"), ("call_timeout", "9")]), Some(9));
         assert_eq!(wait(&[("originate_timeout", "20"), ("leg_timeout", "7")]), Some(7));
         assert_eq!(wait(&[("originate_timeout", "20"), ("call_timeout", "0")]), Some(20));
         assert_eq!(wait(&[("originate_timeout", "0")]), None);
+    }
+
+    #[test]
+    fn on_the_callers_own_channel_a_legs_limit_counts_where_it_is_exported() {
+        let wait = |pairs: &[(&str, &'static str)]| asked(pairs).max_wait.map(|d| d.as_secs());
+        assert_eq!(wait(&[("originate_timeout", "3"), ("leg_timeout", "4")]), None);
+        assert_eq!(wait(&[("call_timeout", "9"), ("leg_timeout", "4")]), Some(9));
+        for (exported, name) in [
+            ("leg_timeout", "leg_timeout"),
+            ("a,nolocal:leg_timeout", "nolocal:leg_timeout"),
+        ] {
+            assert_eq!(wait(&[("export_vars", exported), (name, "4")]), Some(4), "{name}");
+        }
+    }
+
+    #[test]
+    fn mode_is_the_calls_own_where_it_says_one() {
+        let mode = |pairs: &[(&str, &'static str)]| asked(pairs).wishes.mode;
+        assert_eq!(mode(&[]), None);
+        assert_eq!(mode(&[("fswake_mode", "wake")]), Some(Mode::WakeFirst));
+        assert_eq!(
+            mode(&[("fswake_mode", "Wake"), ("fswake_wait", "all")]),
+            Some(Mode::WakeAll)
+        );
+        assert_eq!(
+            mode(&[("fswake_mode", "connect"), ("fswake_wait", "all")]),
+            Some(Mode::Connect)
+        );
+        let odd = asked(&[("fswake_mode", "push"), ("fswake_wait", "none")]);
+        assert_eq!((odd.wishes.mode, odd.ignored.len()), (None, 2));
     }
 
     #[test]
@@ -144,6 +232,7 @@ mod tests {
     #[test]
     fn values_that_mean_nothing_are_named_and_ignored() {
         let odd = asked(&[
+            ("loopback_leg", "B"),
             ("originate_timeout", "soon"),
             ("call_timeout", "-5"),
             ("enable_send_apn", "perhaps\u{1b}[2J"),

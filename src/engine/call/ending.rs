@@ -3,27 +3,74 @@
 use std::sync::Arc;
 
 use super::{Call, Phase};
-use crate::engine::command::{Cause, Command, HoldResult, Summary};
+use crate::engine::command::{Cause, Command, HoldResult, Next, Summary};
 use crate::engine::count::{Count, WakeOutcome};
 use crate::engine::directory::Missed;
+use crate::engine::event::Taken;
 use crate::engine::party::{LegState, Party, Wake};
 use crate::engine::step::Step;
 use crate::engine::world::World;
 use crate::types::push::{CancelReason, PushKind};
 
 impl Call {
-    /// The caller is gone: the legs end for the same reason.
+    /// The held channel is gone: the legs end for the same reason. Not only callers end it: a ring group or the dial-string's own
+    /// time does, and so does whoever picks the call up.
     pub fn on_caller_gone(&mut self, cause: &Arc<str>, world: &mut World<'_>) {
         if self.phase == Phase::Over {
             return;
         }
-        let reason = match &**cause {
-            "LOSE_RACE" | "PICKED_OFF" => CancelReason::AnsweredElsewhere,
-            _ => CancelReason::CallerHungUp,
-        };
-        self.note(world, Step::CallerGone { cause: cause.clone() });
         let passed_on = Cause::PassedOn(cause.clone());
-        self.end_with(HoldResult::Abandoned, &passed_on, Some(reason), world);
+        match &**cause {
+            "LOSE_RACE" | "PICKED_OFF" => {
+                // The leg that answered has been picked up: it is not ours any more.
+                if let (Phase::Connecting(n), "PICKED_OFF") = (self.phase, &**cause)
+                    && let Some(p) = self.party_of_leg(n)
+                {
+                    self.parties[p].leg = None;
+                }
+                let how = if &**cause == "LOSE_RACE" {
+                    "lost-race"
+                } else {
+                    "picked-up"
+                };
+                self.note(world, Step::CallTaken { how, by: None });
+                let elsewhere = Some(CancelReason::AnsweredElsewhere);
+                self.end_with(HoldResult::Taken, &Cause::Ours("LOSE_RACE"), elsewhere, world);
+            }
+            "NO_ANSWER" | "ALLOTTED_TIMEOUT" => {
+                self.note(world, Step::RingTimeOver { cause: cause.clone() });
+                let result = match self.result_without_answer() {
+                    HoldResult::NoDevice => HoldResult::Unreachable,
+                    result => result,
+                };
+                self.end_with(result, &passed_on, Some(CancelReason::TimedOut), world);
+            }
+            _ => {
+                self.note(world, Step::CallerGone { cause: cause.clone() });
+                let hung_up = Some(CancelReason::CallerHungUp);
+                self.end_with(HoldResult::Abandoned, &passed_on, hung_up, world);
+            }
+        }
+        world.out.push_back(Command::Close(self.held.call));
+    }
+
+    /// Somebody else has the held channel. The phones hear "completed elsewhere"; the channel is not touched again.
+    pub fn on_taken(&mut self, how: &Taken, world: &mut World<'_>) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        let text = |text: &Arc<str>| Some(text.clone()).filter(|t| !t.is_empty());
+        let (how, by) = match how {
+            Taken::PickedUp { by } => ("picked-up", text(by)),
+            Taken::Transferred { to } => ("transferred", text(to)),
+        };
+        self.note(world, Step::CallTaken { how, by });
+        self.end_with(
+            HoldResult::Taken,
+            &Cause::Ours("LOSE_RACE"),
+            Some(CancelReason::AnsweredElsewhere),
+            world,
+        );
         world.out.push_back(Command::Close(self.held.call));
     }
 
@@ -42,8 +89,48 @@ impl Call {
         world.out.push_back(Command::Close(self.held.call));
     }
 
+    /// The time for this call is over.
+    pub(super) fn time_is_up(&mut self, world: &mut World<'_>) {
+        let rang = self.parties.iter().any(|p| p.leg.is_some());
+        let result = self.result_without_answer();
+        let next = if rang {
+            // FreeSWITCH's own word for a bridge whose time is over.
+            let cause: Arc<str> = "NO_ANSWER".into();
+            Next::Fail {
+                cause,
+                sip_status: None,
+            }
+        } else {
+            self.next(result, world)
+        };
+        self.release(result, next, world);
+    }
+
     /// Ends the hold and hands the channel back.
     pub fn finish(&mut self, result: HoldResult, world: &mut World<'_>) {
+        let next = self.next(result, world);
+        self.release(result, next, world);
+    }
+
+    /// What the dialplan's own bridge does next: it rings where nobody has been rung, and else it fails as the phones did.
+    fn next(&self, result: HoldResult, world: &World<'_>) -> Next {
+        let left = self.held.max_wait.map(|_| self.ring_until.since(world.now));
+        match result {
+            HoldResult::HandsOff | HoldResult::Woken | HoldResult::NoDevice => return Next::Ring(None),
+            HoldResult::Draining => return Next::Ring(left),
+            _ => {}
+        }
+        // FreeSWITCH's rule for several phones: the first, in the order in which they were dialled, says why.
+        match self.parties.iter().find_map(|p| p.ended.as_ref()) {
+            Some(end) => Next::Fail {
+                cause: end.cause.clone(),
+                sip_status: end.sip_status,
+            },
+            None => Next::Ring(left),
+        }
+    }
+
+    fn release(&mut self, result: HoldResult, next: Next, world: &mut World<'_>) {
         // A bridge under way ends by itself, one way or the other.
         if self.phase != Phase::Holding {
             return;
@@ -52,13 +139,25 @@ impl Call {
             result,
             HoldResult::Timeout | HoldResult::Unreachable | HoldResult::Draining
         );
-        let cancel = timed_out.then_some(CancelReason::TimedOut);
-        // Not LOSE_RACE: this call was missed, and phones shall say so.
-        self.end_with(result, &Cause::Ours("ORIGINATOR_CANCEL"), cancel, world);
+        let cancel = match result {
+            HoldResult::Declined => Some(CancelReason::DeclinedElsewhere),
+            _ if timed_out => Some(CancelReason::TimedOut),
+            _ => None,
+        };
+        let kill = match result {
+            HoldResult::Declined => Cause::Ours("LOSE_RACE"),
+            // Not LOSE_RACE: this call was missed, and phones shall say so.
+            _ => Cause::Ours("NO_ANSWER"),
+        };
+        if let Next::Fail { cause, .. } = &next {
+            self.cause = Some(cause.clone());
+        }
+        self.end_with(result, &kill, cancel, world);
         self.record(None, false, world);
         world.out.push_back(Command::Release {
             call: self.held.call,
             result,
+            next,
         });
     }
 
@@ -102,13 +201,14 @@ impl Call {
         if wanted && cancel != Some(CancelReason::AnsweredElsewhere) {
             self.remember_who_may_be_late(world);
         }
-        let caller = match (result, cancel) {
-            (HoldResult::Connected, _) => "connected",
-            (HoldResult::Abandoned, _) => "gone",
-            (HoldResult::Declined, Some(_)) => "rejected",
+        let caller = match result {
+            HoldResult::Connected => "connected",
+            HoldResult::Abandoned => "gone",
+            HoldResult::Taken => "taken",
             _ => "dialplan",
         };
-        self.note(world, Step::CallOver { result, caller });
+        let cause = self.cause.take();
+        self.note(world, Step::CallOver { result, caller, cause });
         world.out.push_back(Command::Summarize(Box::new(Summary {
             call: self.held.call,
             aor: self.held.aor.clone(),
@@ -176,7 +276,12 @@ impl Call {
 
     /// Ends the wait early when nobody is left who could answer.
     pub(super) fn settle(&mut self, world: &mut World<'_>) {
-        let waits = self.grace.is_some() || self.waits_for_any() || self.parties.iter().any(Party::may_answer);
+        let rings = |p: &Party| p.leg.is_some() || p.rings_beside;
+        let waits = if self.rings_on {
+            self.parties.iter().any(rings)
+        } else {
+            self.grace.is_some() || self.waits_for_any() || self.parties.iter().any(Party::may_answer)
+        };
         if self.phase == Phase::Holding && !waits {
             self.finish(self.result_without_answer(), world);
         }

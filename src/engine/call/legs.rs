@@ -21,8 +21,16 @@ impl Call {
         }
     }
 
-    /// 18x on a leg: the phone is awake, no push is needed any more.
+    /// 180 on a leg: the phone is awake, no push is needed any more, and the caller hears that it rings.
     pub fn on_ringing(&mut self, n: u32, world: &mut World<'_>) {
+        self.on_progress(n, world);
+        if self.party_of_leg(n).is_some() {
+            self.alert(world);
+        }
+    }
+
+    /// 18x on a leg.
+    pub(super) fn on_progress(&mut self, n: u32, world: &mut World<'_>) {
         let Some(p) = self.party_of_leg(n) else { return };
         let party = &mut self.parties[p];
         let Some(leg) = &mut party.leg else { return };
@@ -42,14 +50,8 @@ impl Call {
     /// 200 on a leg.
     pub fn on_answered(&mut self, n: u32, codec: Option<Arc<str>>, world: &mut World<'_>) {
         let leg = self.leg_id(n);
-        let Some(p) = self.party_of_leg(n) else {
-            // Killed here and answered there at the same time.
-            world.out.push_back(Command::Kill {
-                leg,
-                cause: Cause::Ours("LOSE_RACE"),
-            });
-            return;
-        };
+        // Without a party it was killed here and answered there at the same time: its end is under way.
+        let Some(p) = self.party_of_leg(n) else { return };
         let Some(answered) = &mut self.parties[p].leg else {
             return;
         };
@@ -59,28 +61,40 @@ impl Call {
         answered.state = LegState::Answered;
         let target = answered.target.clone();
         self.parties[p].wake = Wake::Done;
+        self.parties[p].has_rung = true;
         world.directory.saw_alive(&self.key, &target, world.now);
+        match self.phase {
+            Phase::Over => return,
+            Phase::Connecting(other) if other != n => return self.also_answered.push((n, codec)),
+            Phase::Holding | Phase::Connecting(_) | Phase::Early(_) => {}
+        }
+        let device = self.parties[p].label();
+        let answered = Step::LegAnswered {
+            device: device.clone(),
+            codec: codec.clone(),
+        };
+        self.note(world, answered);
+        self.record(Some(device), false, world);
         match self.phase {
             Phase::Holding => {
                 self.phase = Phase::Connecting(n);
-                let answered = Step::LegAnswered {
-                    device: self.parties[p].label(),
-                    codec: codec.clone(),
-                };
-                self.note(world, answered);
-                self.record(Some(self.parties[p].label()), false, world);
-                world.out.push_back(Command::Connect { leg, codec });
+                let early = false;
+                world.out.push_back(Command::Connect { leg, codec, early });
             }
-            Phase::Connecting(_) => self.also_answered.push((n, codec)),
-            Phase::Over => {}
+            Phase::Early(_) => self.connected(n, world),
+            Phase::Connecting(_) | Phase::Over => {}
         }
     }
 
     /// The bridge stands: everybody else hears "completed elsewhere".
     pub fn on_bridged(&mut self, n: u32, world: &mut World<'_>) {
-        if self.phase != Phase::Connecting(n) {
-            return;
+        if self.phase == Phase::Connecting(n) {
+            self.connected(n, world);
         }
+    }
+
+    /// Caller and phone talk.
+    pub(super) fn connected(&mut self, n: u32, world: &mut World<'_>) {
         if let Some(p) = self.party_of_leg(n) {
             self.answered_by = Some(self.parties[p].label());
             self.parties[p].leg = None;
@@ -96,7 +110,7 @@ impl Call {
     }
 
     /// The bridge failed: the next that answered, or go on waiting.
-    pub fn on_bridge_failed(&mut self, n: u32, world: &mut World<'_>) {
+    pub fn on_bridge_failed(&mut self, n: u32, end: Option<&LegEnd>, world: &mut World<'_>) {
         if self.phase != Phase::Connecting(n) {
             return;
         }
@@ -104,12 +118,16 @@ impl Call {
         if let Some(p) = self.party_of_leg(n) {
             let device = self.parties[p].label();
             self.note(world, Step::BridgeFailed { device });
-            world.out.push_back(Command::Kill {
-                leg: self.leg_id(n),
-                cause: Cause::Ours("NORMAL_TEMPORARY_FAILURE"),
-            });
             self.parties[p].leg = None;
             self.parties[p].is_out = true;
+            if let Some(end) = end {
+                self.parties[p].ended = Some(end.clone());
+            } else {
+                world.out.push_back(Command::Kill {
+                    leg: self.leg_id(n),
+                    cause: Cause::Ours("NORMAL_TEMPORARY_FAILURE"),
+                });
+            }
         }
         let alive = |call: &Self, n| call.party_of_leg(n).is_some();
         while !self.also_answered.is_empty() {
@@ -121,6 +139,7 @@ impl Call {
                 world.out.push_back(Command::Connect {
                     leg: self.leg_id(next),
                     codec,
+                    early: false,
                 });
                 return;
             }
@@ -131,20 +150,17 @@ impl Call {
     /// A leg is over.
     pub fn on_leg_ended(&mut self, n: u32, end: &LegEnd, world: &mut World<'_>) {
         let Some(p) = self.party_of_leg(n) else { return };
-        if self.phase == Phase::Connecting(n) {
+        match self.phase {
             // The bridge's own result says what happens next: BridgeFailed follows.
-            return;
+            Phase::Connecting(connecting) if connecting == n => return,
+            Phase::Early(early) if early == n => return self.on_early_ended(n, end, world),
+            _ => {}
         }
         let Some(leg) = self.parties[p].leg.take() else { return };
-        let ended = Step::LegEnded {
-            device: self.parties[p].label(),
-            cause: end.cause.clone(),
-            sip: end.sip_status.unwrap_or(0),
-            after: world.now.since(leg.since),
-        };
-        self.note(world, ended);
+        self.note_leg_ended(p, &leg, end, world);
+        self.parties[p].ended = Some(end.clone());
         match verdict(end, &leg) {
-            Verdict::Declined { busy } => self.on_declined(p, busy, world),
+            Verdict::Declined { .. } => self.on_declined(p, world),
             Verdict::NoAnswer => self.parties[p].is_out = true,
             Verdict::Unreachable => self.on_unreachable(p, &leg, world),
             Verdict::NoCommonCodec => self.on_no_common_codec(p, &leg, world),
@@ -152,23 +168,22 @@ impl Call {
         self.settle(world);
     }
 
-    pub(super) fn on_declined(&mut self, p: usize, busy: bool, world: &mut World<'_>) {
+    pub(super) fn note_leg_ended(&self, p: usize, leg: &Leg, end: &LegEnd, world: &mut World<'_>) {
+        let ended = Step::LegEnded {
+            device: self.parties[p].label(),
+            cause: end.cause.clone(),
+            sip: end.sip_status.unwrap_or(0),
+            after: world.now.since(leg.since),
+        };
+        self.note(world, ended);
+    }
+
+    pub(super) fn on_declined(&mut self, p: usize, world: &mut World<'_>) {
         self.declined = true;
         self.parties[p].is_out = true;
         self.parties[p].wake = Wake::Done;
         if world.policy.decline == Decline::All && self.phase == Phase::Holding {
-            let cause = if busy { "USER_BUSY" } else { "CALL_REJECTED" };
-            self.end_with(
-                HoldResult::Declined,
-                &Cause::Ours("LOSE_RACE"),
-                Some(CancelReason::DeclinedElsewhere),
-                world,
-            );
-            self.record(None, false, world);
-            world.out.push_back(Command::Reject {
-                call: self.held.call,
-                cause,
-            });
+            self.finish(HoldResult::Declined, world);
         }
     }
 

@@ -6,13 +6,16 @@
 //! - the caller hangs up in the moment of the REGISTER: no leg, or a leg that is killed;
 //! - a push is refused after its phone has registered by itself: the leg goes on;
 //! - the deadline passes while a bridge is under way: the bridge decides;
-//! - the call comes while the callee's first REGISTER is on its way to us: it is waited for a moment.
+//! - the call comes while the callee's first REGISTER is on its way to us: it is waited for a moment;
+//! - somebody picks the call up while a phone answers: the pick-up has it, and the phone hears "completed elsewhere".
 
 mod beside;
+mod early;
 mod ending;
 mod legs;
 mod steps;
 mod view;
+mod wake;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +24,9 @@ use super::command::{Command, HoldResult, Note, Record};
 use super::directory::{AorKey, Seen};
 use super::event::HeldCall;
 use super::party::{LegState, Origin, Party, Wake};
-use super::policy::Policy;
+use super::policy::{Alert, Policy};
 use super::step::Step;
+use super::wishes::Mode;
 use super::world::{PendingPush, World};
 use crate::types::push::{PushError, PushReceipt};
 use crate::types::{DeviceKey, LegId, Moment};
@@ -31,13 +35,18 @@ use crate::types::{DeviceKey, LegId, Moment};
 /// the call itself makes us nudge it.
 const FIRST_REGISTER: Duration = Duration::from_millis(30);
 
+/// How long FreeSWITCH's `bridge` lets a phone ring where nothing says otherwise (`SWITCH_DEFAULT_TIMEOUT`).
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// Where a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Ringing and waiting.
     Holding,
-    /// A leg answered; FreeSWITCH is bridging it.
+    /// A leg answered, or has early media; FreeSWITCH is bridging it.
     Connecting(u32),
+    /// The caller hears the early media of a leg; FreeSWITCH connects the two when it is answered, and ends the call otherwise.
+    Early(u32),
     /// Over: only to be removed.
     Over,
 }
@@ -48,7 +57,12 @@ pub struct Call {
     held: HeldCall,
     key: AorKey,
     since: Moment,
+    /// When the wait is over. Later, once a phone that rings by then is left to ring on.
     deadline: Moment,
+    /// How long a phone may ring.
+    ring_until: Moment,
+    /// The wait is over, and phones ring on: nobody is waited for any more who does not ring.
+    rings_on: bool,
     phase: Phase,
     parties: Vec<Party>,
     legs: u32,
@@ -64,6 +78,8 @@ pub struct Call {
     /// Nobody is known yet: until then a first REGISTER may be on its way.
     grace: Option<Moment>,
     alerted: bool,
+    /// The phones' own cause, as the dialplan is told.
+    cause: Option<Arc<str>>,
 }
 
 impl Call {
@@ -76,6 +92,8 @@ impl Call {
             key,
             since: world.now,
             deadline: world.now.plus(wait),
+            ring_until: world.now.plus(held.max_wait.unwrap_or(DEFAULT_TIMEOUT).max(wait)),
+            rings_on: false,
             phase: Phase::Holding,
             parties: Vec::new(),
             legs: 0,
@@ -89,6 +107,7 @@ impl Call {
             also_answered: Vec::new(),
             grace: None,
             alerted: false,
+            cause: None,
             held,
         };
         if call.held.wishes.hands_off {
@@ -112,17 +131,24 @@ impl Call {
         for p in 0..call.parties.len() {
             call.start(p, world);
         }
+        call.hand_back_if_awake(world);
         call.settle(world);
-        call.alert(world);
+        if call.phase == Phase::Holding {
+            call.record(None, true, world);
+        }
         call
     }
 
-    /// Tells the caller that it rings, once there is somebody to wait for.
+    /// Tells the caller that it rings, once.
     fn alert(&mut self, world: &mut World<'_>) {
-        if self.phase == Phase::Holding && self.grace.is_none() && !std::mem::replace(&mut self.alerted, true) {
+        if self.phase == Phase::Holding && !std::mem::replace(&mut self.alerted, true) {
             world.out.push_back(Command::Alert(self.held.call));
-            self.record(None, true, world);
         }
+    }
+
+    /// How its phones are reached.
+    fn mode(&self, world: &World<'_>) -> Mode {
+        self.held.wishes.mode.unwrap_or(world.policy.mode)
     }
 
     /// First steps for one party: push and ring, in the order that costs the sleeping phone least time.
@@ -163,7 +189,7 @@ impl Call {
             let (device, user_agent) = (party.label(), party.user_agent.clone());
             self.note(world, Step::DeviceWithoutToken { device, user_agent });
         }
-        if ringable && !beside {
+        if ringable && !beside && !self.mode(world).only_wakes() {
             let origin = if fresh { Origin::Awake } else { Origin::Known };
             self.ring(p, origin, world);
         }
@@ -173,7 +199,7 @@ impl Call {
     pub fn next_timer(&self, debounce: Duration) -> Option<Moment> {
         match self.phase {
             // A bridge under way is FreeSWITCH's to finish; a connection that never answers is cut by its own timeout.
-            Phase::Over | Phase::Connecting(_) => None,
+            Phase::Over | Phase::Connecting(_) | Phase::Early(_) => None,
             Phase::Holding => self
                 .parties
                 .iter()
@@ -205,8 +231,8 @@ impl Call {
         if self.phase != Phase::Holding {
             return;
         }
-        if world.now >= self.deadline {
-            self.finish(self.result_without_answer(), world);
+        if world.now >= self.deadline && !self.ring_on(world) {
+            self.time_is_up(world);
             return;
         }
         self.grace = self.grace.filter(|until| *until > world.now);
@@ -231,14 +257,24 @@ impl Call {
                 && when <= world.now
             {
                 self.parties[p].ring_at = None;
-                self.ring(p, Origin::Woken, world);
+                self.can_ring(p, world);
             }
             if self.parties[p].has_moved_on(world.now, world.policy.debounce) {
                 self.replace(p, world);
             }
         }
         self.settle(world);
-        self.alert(world);
+    }
+
+    /// The wait is over. Phones that ring by now ring on, until their time is over too.
+    fn ring_on(&mut self, world: &World<'_>) -> bool {
+        let rings = |p: &Party| p.rings_beside || p.leg.as_ref().is_some_and(|leg| leg.state == LegState::Ringing);
+        let may = !self.rings_on && self.ring_until > world.now && self.parties.iter().any(rings);
+        if may {
+            self.rings_on = true;
+            self.deadline = self.ring_until;
+        }
+        may
     }
 
     /// A phone of the callee registered.
@@ -285,7 +321,6 @@ impl Call {
             Some(leg) if world.now.since(leg.since) < world.policy.debounce => self.parties[p].registered_again = true,
             Some(_) => self.replace(p, world),
         }
-        self.alert(world);
     }
 
     /// A push was accepted.
@@ -293,6 +328,9 @@ impl Call {
         let Some(p) = self.party_with(&push.device) else { return };
         self.parties[p].accepted = true;
         self.note(world, push.accepted(self.parties[p].label(), receipt, world.now));
+        if world.policy.alert == Alert::Push && !self.mode(world).only_wakes() {
+            self.alert(world);
+        }
     }
 
     /// A push was refused, or not delivered in time.

@@ -14,7 +14,7 @@ impl Call {
     /// Rings a phone that has just registered, once it can take a call.
     pub(super) fn ring_after_settling(&mut self, p: usize, world: &mut World<'_>) {
         if world.policy.settle_delay.is_zero() {
-            self.ring(p, Origin::Woken, world);
+            self.can_ring(p, world);
         } else {
             let when = world.now.plus(world.policy.settle_delay);
             self.parties[p].ring_at.get_or_insert(when);
@@ -52,7 +52,7 @@ impl Call {
             since: world.now,
             state: LegState::Dialing,
         });
-        let timeout = self.deadline.since(world.now);
+        let timeout = self.ring_until.since(world.now);
         let park_timeout = world.policy.park_timeout;
         let any_codec = party.any_codec;
         let sip_call_id = party.sip_call_id(call, p);
@@ -64,6 +64,7 @@ impl Call {
             timeout,
             park_timeout,
             any_codec,
+            early_media: self.rings_alone(),
         });
         let started = Step::LegStarted {
             device,

@@ -45,7 +45,7 @@ impl Connection {
     }
 
     /// An API command's output.
-    async fn ask(&mut self, command: String) -> Result<String, EslError> {
+    pub(super) async fn ask(&mut self, command: String) -> Result<String, EslError> {
         let reply = self.link.send(EslCommand::Api { command }).await?;
         Ok(reply.body().unwrap_or_default().to_owned())
     }

@@ -1,28 +1,26 @@
-//! One held call's connection: does what the engine orders, in order, and tells what FreeSWITCH says.
+//! One held call's connection: carries out what the engine orders, in order, and reports what FreeSWITCH says.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType, ExecuteOptions};
+use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::{Order, Outbound, Ring, kind};
 use crate::driver::Input;
-use crate::engine::{Event, LegEnd, Record, Ringing};
-use crate::esl::decode::{self, Held};
+use crate::engine::{Event, LegEnd, Next, Record, Ringing, Taken};
+use crate::esl::decode::{self, Held, Said};
 use crate::esl::encode;
 use crate::esl::link::Link;
 use crate::types::{CallId, LegId};
 
 /// FreeSWITCH is nudged this often while legs ring, shared by all calls: ten ringing calls or more are not nudged at all,
 /// because FreeSWITCH's own 20 ms tick is as good then.
-const NUDGE: Duration = Duration::from_millis(2);
+pub(super) const NUDGE: Duration = Duration::from_millis(2);
 const MOST_NUDGED: usize = 10;
-/// How long FreeSWITCH may take from `uuid_bridge` to the bridge.
-const BRIDGE_PATIENCE: Duration = Duration::from_secs(2);
 /// How long FreeSWITCH keeps the connection after the channel's hangup, for the last events.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -36,15 +34,42 @@ pub(super) struct Connection {
     legs: HashMap<String, LegId>,
     /// Legs with a filter set, counted: leg numbers below this are heard.
     armed: u32,
+    /// Legs that were dialed, in order.
+    pub(super) dialed: Vec<LegId>,
     /// Legs that were dialed and are not over or bridged.
-    ringing: Vec<LegId>,
+    pub(super) ringing: Vec<LegId>,
+    /// Legs that have left their originate: only those can be bridged.
+    pub(super) parked: Vec<LegId>,
+    /// Legs that were given their user's variables.
+    dressed: Vec<LegId>,
+    /// Where the held channel is.
+    pub(super) place: Place,
+    /// The leg whose early media the caller hears.
+    pub(super) early: Option<LegId>,
+    /// The caller was told that it rings.
+    pub(super) alerted: bool,
     counted: bool,
     /// What the held channel's variables are to say of the wake.
-    record: Record,
+    pub(super) record: Record,
+}
+
+/// Where the held channel is, as far as we know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// With us.
+    Held,
+    /// Being bridged by us: it leaves its park because we want it to.
+    Bridging,
+    /// A loopback whose caller is being bridged by us in its place: it ends because we want it to.
+    Replaced,
+    /// Hung up.
+    Gone,
+    /// With somebody else.
+    Taken,
 }
 
 /// What the task does after an order.
-enum Next {
+enum After {
     Go,
     Close,
 }
@@ -59,7 +84,13 @@ impl Connection {
             call,
             legs: HashMap::new(),
             armed: 0,
+            dialed: Vec::new(),
             ringing: Vec::new(),
+            parked: Vec::new(),
+            dressed: Vec::new(),
+            place: Place::Held,
+            early: None,
+            alerted: false,
             counted: false,
             record: Record::default(),
         }
@@ -106,19 +137,25 @@ impl Connection {
         let channel = self.held.channel.clone();
         self.filter("Unique-ID", &channel).await?;
         self.filter("Job-Owner-UUID", &channel).await?;
-        let events = "CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_ANSWER CHANNEL_BRIDGE CHANNEL_HANGUP \
-                      BACKGROUND_JOB";
+        let events = "CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_ANSWER CHANNEL_BRIDGE CHANNEL_HANGUP CHANNEL_PARK \
+                      CHANNEL_UNPARK BACKGROUND_JOB";
         self.command(EslCommand::Events {
             format: "plain".into(),
             events: events.into(),
         })
         .await?;
         self.arm(0).await?;
+        self.find_caller().await?;
+        self.name_what_is_left_out().await;
+        if self.held.tone.at_once {
+            self.alert().await?;
+        }
         // A caller who hung up before we listened is not heard of again: phones would ring until the linger is over.
         let command = format!("uuid_exists {channel}");
         let reply = self.link.send(EslCommand::Api { command }).await?;
         if reply.body().is_some_and(|body| body.trim() == "false") {
             let (call, cause) = (self.call, "ORIGINATOR_CANCEL".into());
+            self.place = Place::Gone;
             self.tell(Event::CallerGone { call, cause }).await;
         }
         Ok(())
@@ -139,7 +176,7 @@ impl Connection {
                 order = queue.recv() => {
                     let Some(order) = order else { return Ok(()) };
                     let first = self.ringing.is_empty();
-                    if let Next::Close = self.obey(order).await? {
+                    if let After::Close = self.obey(order).await? {
                         let _ = self.link.send(EslCommand::Exit).await;
                         return Ok(());
                     }
@@ -164,18 +201,21 @@ impl Connection {
         }
     }
 
-    async fn heard(&mut self, event: &EslEvent) {
+    /// Passes on what one event says.
+    pub(super) async fn heard(&mut self, event: &EslEvent) {
         let name = match event.event_type() {
             Some(EslEventType::ChannelProgress) => "CHANNEL_PROGRESS",
             Some(EslEventType::ChannelProgressMedia) => "CHANNEL_PROGRESS_MEDIA",
             Some(EslEventType::ChannelAnswer) => "CHANNEL_ANSWER",
             Some(EslEventType::ChannelHangup) => "CHANNEL_HANGUP",
+            Some(EslEventType::ChannelPark) => "CHANNEL_PARK",
+            Some(EslEventType::ChannelUnpark) => "CHANNEL_UNPARK",
             Some(EslEventType::BackgroundJob) => "BACKGROUND_JOB",
             _ => return,
         };
         let legs = &self.legs;
         let leg = |channel: &str| legs.get(channel).copied();
-        let told = decode::call_event(
+        let said = decode::call_event(
             name,
             |h| event.header_str(h),
             event.body(),
@@ -183,24 +223,67 @@ impl Connection {
             leg,
             self.call,
         );
-        let Some(told) = told else { return };
-        if let Event::LegEnded { leg, .. } = &told {
-            self.ringing.retain(|l| l != leg);
+        match said {
+            // The loopback that was held is not needed any more.
+            Some(Said::Event(Event::CallerGone { .. })) if self.place == Place::Replaced => {}
+            Some(Said::Event(told)) => {
+                match &told {
+                    Event::LegEnded { leg, .. } => {
+                        self.ringing.retain(|l| l != leg);
+                        self.parked.retain(|l| l != leg);
+                    }
+                    Event::CallerGone { .. } => self.place = Place::Gone,
+                    _ => {}
+                }
+                let leg = match &told {
+                    Event::LegRinging(leg) | Event::LegEarlyMedia { leg, .. } | Event::LegAnswered { leg, .. } => {
+                        Some(*leg)
+                    }
+                    _ => None,
+                };
+                if matches!(told, Event::LegAnswered { leg, .. } if self.early == Some(leg)) {
+                    let channel = self.held.channel.clone();
+                    let _ = self.is_connected(&channel).await;
+                }
+                self.tell(told).await;
+                if let Some(leg) = leg.filter(|leg| !self.dressed.contains(leg)) {
+                    self.dressed.push(leg);
+                    let _ = self.give_directory_variables(leg).await;
+                }
+            }
+            Some(Said::LegParked { leg, answered }) => {
+                self.parked.push(leg);
+                if let Some(codec) = answered {
+                    self.tell(Event::LegAnswered { leg, codec }).await;
+                }
+            }
+            Some(Said::LeftPark(to)) if self.place == Place::Held => self.was_taken(to).await,
+            Some(Said::LeftPark(_)) | None => {}
         }
-        self.tell(told).await;
     }
 
-    async fn obey(&mut self, order: Order) -> Result<Next, EslError> {
-        match order {
-            Order::Alert => {
-                self.command(EslCommand::Execute {
-                    app: "ring_ready".into(),
-                    args: None,
-                    uuid: None,
-                    options: ExecuteOptions::new(),
-                })
-                .await?;
+    /// Somebody else has the held channel. It lives without us from now on: the end of this connection must not end its call.
+    async fn was_taken(&mut self, how: decode::LeftTo) {
+        self.place = Place::Taken;
+        if self.api(encode::let_go(&self.held.channel)).await.is_err() {
+            return;
+        }
+        let how = match how {
+            decode::LeftTo::Dialplan(to) => Taken::Transferred { to },
+            decode::LeftTo::Channel(other) => {
+                let command = format!("uuid_getvar {other} caller_id_number");
+                let by = self.ask(command).await.unwrap_or_default();
+                let by = encode::number(by.trim());
+                Taken::PickedUp { by: by.into() }
             }
+        };
+        let call = self.call;
+        self.tell(Event::CallTaken { call, how }).await;
+    }
+
+    async fn obey(&mut self, order: Order) -> Result<After, EslError> {
+        match order {
+            Order::Alert => self.alert().await?,
             Order::Ring(ring) => self.ring(*ring).await?,
             Order::Kill(leg, cause) => {
                 self.ringing.retain(|l| *l != leg);
@@ -210,54 +293,61 @@ impl Connection {
                 .await?;
             }
             Order::AskOtherLeg(target) => self.ask_other_leg(target).await?,
-            Order::Connect(leg, codec) => {
-                let bridged = self.connect(leg, codec.as_deref()).await?;
-                self.tell(if bridged {
-                    Event::Bridged(leg)
-                } else {
-                    Event::BridgeFailed(leg)
-                })
-                .await;
+            Order::Connect(connect) => {
+                let told = self.connect(&connect).await?;
+                self.tell(told).await;
             }
             Order::Record(record, at_once) => {
                 self.record = *record;
-                if at_once {
-                    self.report("held").await?;
+                if at_once && self.place == Place::Held {
+                    self.report("held", "").await?;
                 }
             }
-            Order::Release(result) => {
-                self.report(result).await?;
-                self.command(EslCommand::Resume).await?;
-                return Ok(Next::Close);
+            Order::Release(result, next) => {
+                self.release(result, &next).await?;
+                return Ok(After::Close);
             }
-            Order::Reject(cause) => {
-                self.report("declined").await?;
-                self.api(format!("uuid_kill {} {cause}", self.held.channel)).await?;
-                return Ok(Next::Close);
-            }
-            Order::Close => return Ok(Next::Close),
+            Order::Close => return Ok(After::Close),
         }
-        Ok(Next::Go)
+        Ok(After::Go)
+    }
+
+    /// Hands the channel back to the dialplan.
+    async fn release(&mut self, result: &str, next: &Next) -> Result<(), EslError> {
+        if self.place != Place::Held {
+            return Ok(());
+        }
+        let more = match next {
+            Next::Ring(left) => left.map(encode::time_left).unwrap_or_default(),
+            Next::Fail { cause, sip_status } => {
+                let caller = self.held.parent.channel.clone();
+                self.api(encode::status(&caller, *sip_status)).await?;
+                encode::fails(cause)
+            }
+        };
+        self.report(result, &more).await?;
+        self.command(EslCommand::Resume).await
     }
 
     async fn ring(&mut self, ring: Ring) -> Result<(), EslError> {
         let leg = ring.leg;
+        if self.place != Place::Held {
+            return Ok(());
+        }
         self.arm(leg.n).await?;
-        let offer = encode::Offer {
-            caller_number: self.held.call.caller_number.clone(),
-            caller_name: self.held.call.caller_name.clone(),
-            codecs: self.held.codecs.clone().filter(|_| !ring.any_codec),
-            private: self.held.private,
-        };
-        self.ringing.push(leg);
-        let command = encode::originate(
+        let dialed = encode::Leg {
             leg,
-            ring.target.as_str(),
-            &ring.sip_call_id,
-            ring.timeout,
-            ring.park_timeout,
-            &offer,
-        );
+            target: ring.target.as_str(),
+            aor: &self.held.call.aor,
+            sip_call_id: &ring.sip_call_id,
+            timeout: ring.timeout,
+            park_timeout: ring.park_timeout,
+            any_codec: ring.any_codec,
+            early_media: ring.early_media,
+        };
+        let command = encode::originate(&dialed, &self.held.parent);
+        self.ringing.push(leg);
+        self.dialed.push(leg);
         self.tell(Event::LegDialed(leg)).await;
         let reply = self.link.send(EslCommand::BgApi { command }).await?;
         if !reply.is_success() {
@@ -274,68 +364,6 @@ impl Connection {
         }
         // The next leg's filter is set while nobody waits for it.
         self.arm(leg.n + 1).await
-    }
-
-    /// Answers the caller with the leg's codec, bridges, and lets the call live without us. False: no bridge.
-    async fn connect(&mut self, leg: LegId, codec: Option<&str>) -> Result<bool, EslError> {
-        let channel = self.held.channel.clone();
-        self.ringing.retain(|l| *l != leg);
-        // First of all: a lease that runs out later would cut the call.
-        self.api(encode::lease_end(leg.channel())).await?;
-        self.api(encode::prepare_answer(&channel, self.call, codec)).await?;
-        let answered = self.api(format!("uuid_answer {channel}")).await?;
-        if !answered {
-            return Ok(false);
-        }
-        if !self.api(format!("uuid_bridge {} {channel}", leg.channel())).await? {
-            return Ok(false);
-        }
-        // With socket_resume the end of this connection would end the call (measured, both ways in). Only now is it
-        // connected: a dialplan that goes on before must not take it for that.
-        self.api(encode::bridged(&channel, &self.record)).await?;
-        self.see_bridged(leg).await?;
-        Ok(true)
-    }
-
-    /// Waits until the bridge stands. `uuid_bridge` only announces it: when the phone hangs up before FreeSWITCH has got
-    /// there, the held channel would hang in between for ever, answered and alone (measured).
-    async fn see_bridged(&mut self, leg: LegId) -> Result<(), EslError> {
-        let deadline = Instant::now() + BRIDGE_PATIENCE;
-        let channel = leg.channel().to_string();
-        loop {
-            let event = tokio::select! {
-                event = self.link.event() => event.ok_or(EslError::ConnectionClosed)?,
-                () = tokio::time::sleep(NUDGE) => {
-                    self.link.nudge();
-                    if Instant::now() < deadline {
-                        continue;
-                    }
-                    warn!("FreeSWITCH has not said that the bridge stands");
-                    return self.end_if_alone(leg).await;
-                }
-            };
-            let of = |id: &str| event.header_str("Unique-ID") == Some(id);
-            match event.event_type() {
-                Some(EslEventType::ChannelBridge) => return Ok(()),
-                Some(EslEventType::ChannelHangup) if of(&channel) => {
-                    let cause = event.header_str("Hangup-Cause").unwrap_or_default();
-                    self.api(encode::kill(&self.held.channel, cause)).await?;
-                    return Ok(());
-                }
-                Some(EslEventType::ChannelHangup) if of(&self.held.channel) => return Ok(()),
-                _ => self.heard(&event).await,
-            }
-        }
-    }
-
-    /// Ends the held channel when its leg is gone: nobody else would.
-    async fn end_if_alone(&mut self, leg: LegId) -> Result<(), EslError> {
-        let command = format!("uuid_exists {}", leg.channel());
-        let reply = self.link.send(EslCommand::Api { command }).await?;
-        if reply.body().is_some_and(|body| body.trim() == "false") {
-            self.api(encode::kill(&self.held.channel, "NORMAL_CLEARING")).await?;
-        }
-        Ok(())
     }
 
     async fn renew_leases(&mut self) -> Result<(), EslError> {
@@ -361,7 +389,7 @@ impl Connection {
         Ok(())
     }
 
-    async fn filter(&mut self, header: &str, value: &str) -> Result<(), EslError> {
+    pub(super) async fn filter(&mut self, header: &str, value: &str) -> Result<(), EslError> {
         self.command(EslCommand::Filter {
             header: header.into(),
             value: value.into(),
@@ -370,7 +398,7 @@ impl Connection {
     }
 
     /// A command whose reply only tells whether the connection lives.
-    async fn command(&mut self, command: EslCommand) -> Result<(), EslError> {
+    pub(super) async fn command(&mut self, command: EslCommand) -> Result<(), EslError> {
         let reply = self.link.send(command).await?;
         if !reply.is_success() {
             debug!(reply = reply.reply_text().unwrap_or_default(), "command refused");
@@ -379,8 +407,9 @@ impl Connection {
     }
 
     /// The held channel's variables, for its dialplan and its CDR.
-    async fn report(&mut self, result: &str) -> Result<bool, EslError> {
+    pub(super) async fn report(&mut self, result: &str, more: &str) -> Result<bool, EslError> {
         let mut command = encode::report(&self.held.channel, self.call, result, &self.record);
+        command.push_str(more);
         if self.held.call.wishes.ringing == Ringing::Beside {
             command.push_str(encode::RUNG_BESIDE);
         }
@@ -388,7 +417,7 @@ impl Connection {
     }
 
     /// An API command; whether it succeeded.
-    async fn api(&mut self, command: String) -> Result<bool, EslError> {
+    pub(super) async fn api(&mut self, command: String) -> Result<bool, EslError> {
         let verb = command.split(' ').next().unwrap_or_default().to_owned();
         let reply = self.link.send(EslCommand::Api { command }).await?;
         let ok = reply.api_result().is_ok();

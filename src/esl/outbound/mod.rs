@@ -21,11 +21,14 @@ use self::connection::Connection;
 use super::decode;
 use super::link::Link;
 use crate::driver::Input;
-use crate::engine::{Cause, Record};
+use crate::engine::{Cause, Next, Record};
 use crate::types::{CallId, LegId, Target};
 
 mod beside;
+mod bridging;
 mod connection;
+mod parent;
+mod tone;
 
 /// How long a new connection may take to say which channel it is.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,7 +36,7 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// What the engine wants of one call's connection.
 #[derive(Clone, Debug)]
 pub enum Order {
-    /// `ring_ready`.
+    /// The caller hears that it rings.
     Alert,
     /// `originate`. Boxed: every held call has a queue with room for 32 orders.
     Ring(Box<Ring>),
@@ -42,15 +45,24 @@ pub enum Order {
     /// How does FreeSWITCH's own leg to this contact stand?
     AskOtherLeg(Target),
     /// Answer and bridge.
-    Connect(LegId, Option<Arc<str>>),
+    Connect(Connect),
     /// What the channel's variables are to say of the wake; at once, or with the next order that writes some.
     Record(Box<Record>, bool),
     /// Back to the dialplan, with this `fswake_result`.
-    Release(&'static str),
-    /// Hang the held channel up.
-    Reject(&'static str),
+    Release(&'static str, Next),
     /// Done.
     Close,
+}
+
+/// A leg to be bridged with the caller.
+#[derive(Clone, Debug)]
+pub struct Connect {
+    /// Which leg.
+    pub leg: LegId,
+    /// Its codec.
+    pub codec: Option<Arc<str>>,
+    /// It has early media: the caller is not answered yet.
+    pub early: bool,
 }
 
 /// A leg to be dialed.
@@ -68,6 +80,8 @@ pub struct Ring {
     pub park_timeout: Duration,
     /// Offer any codec, not the caller's only.
     pub any_codec: bool,
+    /// It rings alone: its early media is for the caller.
+    pub early_media: bool,
 }
 
 /// What the tasks of all calls share.
@@ -137,9 +151,12 @@ impl Outbound {
             Err(_) => return self.dropped(peer, "silent"),
         };
         let held = decode::held(|name| data.header(name), call, SystemTime::now());
-        drop(data);
         let held = match held {
-            Ok(held) => held,
+            Ok(mut held) => {
+                parent::inherit(&mut held, &data);
+                drop(data);
+                held
+            }
             Err(reason) => {
                 warn!(%peer, %reason, "channel not held");
                 let _ = link.send(EslCommand::Resume).await;

@@ -1,0 +1,74 @@
+//! Early media of a phone that rings alone, as FreeSWITCH's `bridge` passes it on: the caller is bridged with the leg before it
+//! is answered, and from then on FreeSWITCH itself connects the call or ends it.
+
+use std::sync::Arc;
+
+use super::{Call, Phase};
+use crate::engine::command::{Cause, Command, HoldResult};
+use crate::engine::event::LegEnd;
+use crate::engine::party::LegState;
+use crate::engine::step::Step;
+use crate::engine::wishes::Ringing;
+use crate::engine::world::World;
+use crate::types::push::CancelReason;
+
+impl Call {
+    /// Whether a leg of this call may let the caller hear its early media: nobody else could answer.
+    pub(super) fn rings_alone(&self) -> bool {
+        let wishes = self.held.wishes;
+        self.parties.len() == 1 && !wishes.no_early_media && wishes.ringing == Ringing::Ours && !wishes.wait_any
+    }
+
+    /// 183 with media on a leg that was to ring alone.
+    pub fn on_early_media(&mut self, n: u32, codec: Option<Arc<str>>, world: &mut World<'_>) {
+        self.on_progress(n, world);
+        let Some(p) = self.party_of_leg(n) else { return };
+        let rings = self.parties[p]
+            .leg
+            .as_ref()
+            .is_some_and(|leg| leg.state == LegState::Ringing);
+        if self.phase != Phase::Holding || !rings || !self.rings_alone() {
+            return;
+        }
+        self.phase = Phase::Connecting(n);
+        let leg = self.leg_id(n);
+        world.out.push_back(Command::Connect {
+            leg,
+            codec,
+            early: true,
+        });
+    }
+
+    /// The caller hears the phone.
+    pub fn on_early_bridged(&mut self, n: u32, world: &mut World<'_>) {
+        if self.phase != Phase::Connecting(n) {
+            return;
+        }
+        self.phase = Phase::Early(n);
+        let Some(p) = self.party_of_leg(n) else { return };
+        let device = self.parties[p].label();
+        self.note(world, Step::EarlyMedia { device });
+        if self.parties[p]
+            .leg
+            .as_ref()
+            .is_some_and(|leg| leg.state == LegState::Answered)
+        {
+            self.connected(n, world);
+        }
+    }
+
+    /// The phone ended before it was answered: FreeSWITCH has told the caller, or goes on in the dialplan.
+    pub(super) fn on_early_ended(&mut self, n: u32, end: &LegEnd, world: &mut World<'_>) {
+        let Some(p) = self.party_of_leg(n) else { return };
+        let Some(leg) = self.parties[p].leg.take() else { return };
+        self.note_leg_ended(p, &leg, end, world);
+        self.parties[p].is_out = true;
+        let result = match end.verdict() {
+            crate::engine::event::Verdict::Declined { .. } => HoldResult::Declined,
+            _ => HoldResult::Timeout,
+        };
+        let cause = Cause::PassedOn(end.cause.clone());
+        self.end_with(result, &cause, Some(CancelReason::TimedOut), world);
+        world.out.push_back(Command::Close(self.held.call));
+    }
+}

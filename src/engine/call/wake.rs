@@ -1,0 +1,36 @@
+//! Wake only: the call goes back to the dialplan, whose own `bridge` rings, as soon as there is a phone to ring.
+
+use super::{Call, Phase};
+use crate::engine::command::HoldResult;
+use crate::engine::party::{Origin, Party, Wake};
+use crate::engine::wishes::Mode;
+use crate::engine::world::World;
+
+impl Call {
+    /// A phone of this party can be rung now: it is, or in wake-only mode the dialplan may do so.
+    pub(super) fn can_ring(&mut self, p: usize, world: &mut World<'_>) {
+        if self.mode(world).only_wakes() {
+            self.hand_back_if_awake(world);
+        } else {
+            self.ring(p, Origin::Woken, world);
+        }
+    }
+
+    /// Whether those who were to be woken are awake; then the call goes back.
+    pub(super) fn hand_back_if_awake(&mut self, world: &mut World<'_>) {
+        let mode = self.mode(world);
+        if self.phase != Phase::Holding || !mode.only_wakes() {
+            return;
+        }
+        let awake = |p: &Party| p.ring_at.is_none() && (p.registered || (p.target.is_some() && p.pushed.is_none()));
+        let sleeps = |p: &Party| !awake(p) && p.may_answer() && p.wake != Wake::Impossible;
+        let any = self.parties.iter().any(awake);
+        let is_time = match mode {
+            Mode::WakeAll => any && !self.parties.iter().any(sleeps),
+            Mode::WakeFirst | Mode::Connect => any,
+        };
+        if is_time {
+            self.finish(HoldResult::Woken, world);
+        }
+    }
+}

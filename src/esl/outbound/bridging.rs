@@ -1,0 +1,200 @@
+//! Caller and phone are connected: the held channel is answered and bridged with a leg that has left its originate.
+//!
+//! Races, each with its test in `tests/daemon/` or `tests/live/`:
+//! - FreeSWITCH's thread of `originate .. &park()` still runs when the phone has answered, and would take the leg out of a
+//!   bridge (5 of 3,700 calls, measured): the leg is bridged once it is parked;
+//! - the phone hangs up between its answer and the bridge: no bridge, and the caller is not left alone;
+//! - somebody takes the held channel meanwhile: it is not touched.
+
+use std::time::Duration;
+
+use freeswitch_esl_tokio::{EslError, EslEvent, EslEventType};
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::Connect;
+use super::connection::{Connection, NUDGE, Place};
+use crate::engine::{Event, LegEnd};
+use crate::esl::{decode, encode};
+use crate::types::LegId;
+
+/// How long FreeSWITCH may take to let go of a leg, and to bridge it.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the caller's own bridge with the loopback may take. Where there is none, the loopback stays for now.
+const LOOPBACK_PATIENCE: Duration = Duration::from_millis(500);
+
+/// What was waited for.
+enum Heard {
+    /// It has happened.
+    Done,
+    /// The leg is over.
+    LegOver(LegEnd),
+    /// The held channel is not ours any more.
+    HeldLost,
+    /// Nothing, in time.
+    Nothing,
+}
+
+impl Connection {
+    /// Bridges the caller with a leg; says what came of it.
+    pub(super) async fn connect(&mut self, connect: &Connect) -> Result<Event, EslError> {
+        let leg = connect.leg;
+        self.ringing.retain(|l| *l != leg);
+        let failed = |end| Event::BridgeFailed { leg, end };
+        // First of all: a lease that runs out later would cut the call.
+        self.api(encode::lease_end(leg.channel())).await?;
+        let (channel, parent) = (self.held.channel.clone(), &self.held.parent);
+        let prepare = encode::prepare_answer(&channel, self.call, connect.codec.as_deref(), parent.codecs.as_deref());
+        self.api(prepare).await?;
+        match self.wait(leg, PATIENCE, |this, _| this.parked.contains(&leg)).await? {
+            Heard::Done => {}
+            Heard::LegOver(end) => return Ok(failed(Some(end))),
+            Heard::HeldLost | Heard::Nothing => return Ok(failed(None)),
+        }
+        let answer = if connect.early {
+            "uuid_pre_answer"
+        } else {
+            "uuid_answer"
+        };
+        if !self.api(format!("{answer} {channel}")).await? {
+            return Ok(failed(None));
+        }
+        let a_leg = self.a_leg(leg, connect.early).await?;
+        if self.place != Place::Held {
+            return Ok(failed(None));
+        }
+        let is_replaced = a_leg != channel;
+        self.place = if is_replaced { Place::Replaced } else { Place::Bridging };
+        if !self.api(format!("uuid_bridge {a_leg} {}", leg.channel())).await? {
+            self.place = Place::Held;
+            return Ok(failed(None));
+        }
+        // With socket_resume the end of this connection would end the call (measured, both ways in).
+        self.api(encode::let_go(&channel)).await?;
+        let is_bridge = |_: &Self, event: Option<&EslEvent>| {
+            event.is_some_and(|event| {
+                let is = |header: &str, id: &str| event.header_str(header) == Some(id);
+                event.event_type() == Some(EslEventType::ChannelBridge)
+                    && is("Bridge-A-Unique-ID", &a_leg)
+                    && is("Bridge-B-Unique-ID", &leg.channel().to_string())
+            })
+        };
+        match self.wait(leg, PATIENCE, is_bridge).await? {
+            Heard::Done => return self.is_bridged(&a_leg, leg, connect.early).await,
+            // FreeSWITCH leaves a caller alone whose phone hung up in these milliseconds (measured).
+            Heard::LegOver(end) => {
+                self.api(encode::kill(&a_leg, &end.cause)).await?;
+                if !is_replaced {
+                    return Ok(failed(Some(end)));
+                }
+            }
+            Heard::HeldLost | Heard::Nothing => warn!("FreeSWITCH has not confirmed the bridge"),
+        }
+        if !is_replaced {
+            return Ok(failed(None));
+        }
+        // Nothing is held any more: the loopback is gone.
+        self.place = Place::Gone;
+        let (call, cause) = (self.call, "DESTINATION_OUT_OF_ORDER".into());
+        Ok(Event::CallerGone { call, cause })
+    }
+
+    /// The bridge stands: the A leg's variables say so, as with `bridge`.
+    async fn is_bridged(&mut self, a_leg: &str, leg: LegId, early: bool) -> Result<Event, EslError> {
+        let own_codecs = self.held.parent.own_codecs.as_deref();
+        let user = &self.held.call.aor.user;
+        self.api(encode::bridged(a_leg, own_codecs, &self.dialed, user)).await?;
+        if early {
+            self.early = Some(leg);
+            return Ok(Event::EarlyBridged(leg));
+        }
+        self.is_connected(a_leg).await?;
+        if a_leg != self.held.channel {
+            // The loopback ends by itself: nobody is behind it any more.
+            self.api(encode::kill(&self.held.channel, "NORMAL_CLEARING")).await?;
+        }
+        Ok(Event::Bridged(leg))
+    }
+
+    /// Caller and phone talk.
+    pub(super) async fn is_connected(&mut self, a_leg: &str) -> Result<(), EslError> {
+        self.api(encode::report(a_leg, self.call, "connected", &self.record))
+            .await?;
+        if self.held.bypass_media {
+            self.api(format!("uuid_media off {a_leg}")).await?;
+        }
+        Ok(())
+    }
+
+    /// Whose side of the call the leg is bridged with. Behind a loopback that is the caller, as soon as FreeSWITCH has bridged
+    /// it with the loopback: mod_loopback would do the same two seconds later (`bowout`), and only once both sides send audio.
+    async fn a_leg(&mut self, leg: LegId, early: bool) -> Result<String, EslError> {
+        let channel = self.held.channel.clone();
+        let behind = self.held.behind.clone().filter(|behind| behind.may_leave && !early);
+        let Some((caller, end)) = behind.and_then(|b| b.caller.zip(b.end)) else {
+            return Ok(channel);
+        };
+        self.filter("Unique-ID", &caller).await?;
+        // It may have been bridged before the filter was set.
+        let known = self.ask(format!("uuid_getvar {caller} bridge_uuid")).await?;
+        if known.trim() == end {
+            return Ok(caller);
+        }
+        let is_bridge = |_: &Self, event: Option<&EslEvent>| {
+            event.is_some_and(|event| {
+                let is = |header: &str, id: &str| event.header_str(header) == Some(id);
+                event.event_type() == Some(EslEventType::ChannelBridge)
+                    && is("Bridge-A-Unique-ID", &caller)
+                    && is("Bridge-B-Unique-ID", &end)
+            })
+        };
+        match self.wait(leg, LOOPBACK_PATIENCE, is_bridge).await? {
+            Heard::Done => Ok(caller),
+            _ => Ok(channel),
+        }
+    }
+
+    /// Waits until it has happened; other events are passed on meanwhile.
+    async fn wait(
+        &mut self,
+        leg: LegId,
+        patience: Duration,
+        has_happened: impl Fn(&Self, Option<&EslEvent>) -> bool,
+    ) -> Result<Heard, EslError> {
+        let deadline = Instant::now() + patience;
+        let channel = leg.channel().to_string();
+        if has_happened(self, None) {
+            return Ok(Heard::Done);
+        }
+        loop {
+            if matches!(self.place, Place::Gone | Place::Taken) {
+                return Ok(Heard::HeldLost);
+            }
+            let event = tokio::select! {
+                event = self.link.event() => event.ok_or(EslError::ConnectionClosed)?,
+                () = tokio::time::sleep(NUDGE) => {
+                    self.link.nudge();
+                    if Instant::now() < deadline {
+                        continue;
+                    }
+                    return Ok(Heard::Nothing);
+                }
+            };
+            let of = event.header_str("Unique-ID");
+            if event.event_type() == Some(EslEventType::ChannelHangup) {
+                if of == Some(&channel) {
+                    self.parked.retain(|l| *l != leg);
+                    return Ok(Heard::LegOver(decode::leg_end(|h| event.header_str(h))));
+                }
+                let caller = self.held.behind.as_ref().and_then(|behind| behind.caller.as_deref());
+                if self.place == Place::Replaced && of == caller {
+                    return Ok(Heard::HeldLost);
+                }
+            }
+            self.heard(&event).await;
+            if has_happened(self, Some(&event)) {
+                return Ok(Heard::Done);
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What legs inherit: from the held channel, and from the caller behind it where that is a loopback.
+
+use freeswitch_esl_tokio::{EslCommand, EslError, EslResponse, ExecuteOptions};
+
+use super::connection::Connection;
+use crate::driver::Input;
+use crate::esl::decode::Held;
+use crate::esl::inherit::{self, Of, Variable};
+use crate::esl::{encode, link};
+use crate::types::LegId;
+
+/// Reads the held channel's variables, as far as legs inherit them.
+pub(super) fn inherit(held: &mut Held, data: &EslResponse) {
+    let of = if held.behind.is_some() {
+        Of::Loopback
+    } else {
+        Of::Caller
+    };
+    held.parent.inherited = inherit::read(of, &variables(data.headers()));
+}
+
+fn variables<'a, N: AsRef<str>>(headers: impl IntoIterator<Item = (&'a N, &'a String)>) -> Vec<Variable<'a>>
+where
+    N: 'a,
+{
+    let variable =
+        |(name, value): (&'a N, &'a String)| Some((name.as_ref().strip_prefix("variable_")?, value.as_str()));
+    headers.into_iter().filter_map(variable).collect()
+}
+
+impl Connection {
+    /// Asks for the channel behind a loopback: legs are its children, as they would be without the loopback.
+    pub(super) async fn find_caller(&mut self) -> Result<(), EslError> {
+        let Some(behind) = &mut self.held.behind else {
+            return Ok(());
+        };
+        let Some(caller) = behind.caller.take() else {
+            return Ok(());
+        };
+        let command = format!("uuid_dump {caller}");
+        let reply = self.link.send(EslCommand::Api { command }).await?;
+        let dump = link::dump(reply.body().unwrap_or_default());
+        let header = |name: &str| dump.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_str());
+        // A loopback behind a loopback is no caller: FreeSWITCH takes them out one by one.
+        if header("Channel-Name").is_none_or(|name| name.starts_with("loopback/")) {
+            return Ok(());
+        }
+        behind.caller = Some(caller);
+        self.held.parent.is_behind(header);
+        let copied = variables(dump.iter().map(|(name, value)| (name, value)));
+        self.held
+            .parent
+            .inherited
+            .complete(inherit::read(Of::CallerBehind, &copied));
+        Ok(())
+    }
+
+    /// Gives a leg the callee's variables of the directory, as the endpoint `user/` does, and the context that transfers of the
+    /// caller run in. FreeSWITCH looks the user up itself, in the leg's own thread; nobody waits for it.
+    pub(super) async fn give_directory_variables(&mut self, leg: LegId) -> Result<(), EslError> {
+        let Some(user) = encode::user(&self.held.call.aor) else {
+            return Ok(());
+        };
+        for (app, argument) in [
+            ("set_user", user.as_str()),
+            ("set_profile_var", "context=${user_context}"),
+        ] {
+            self.command(EslCommand::Execute {
+                app: app.into(),
+                args: Some(argument.into()),
+                uuid: Some(leg.channel().to_string()),
+                options: ExecuteOptions::new(),
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Names what could not be passed on to the phones.
+    pub(super) async fn name_what_is_left_out(&mut self) {
+        let left_out = std::mem::take(&mut self.held.parent.inherited.left_out);
+        if !left_out.is_empty() {
+            let warnings = Input::Warnings(self.held.call.aor.clone(), left_out);
+            let _ = self.shared.inputs.send(warnings).await;
+        }
+    }
+}

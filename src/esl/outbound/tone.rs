@@ -1,0 +1,77 @@
+//! What the caller hears until somebody answers, as FreeSWITCH's `bridge` has it (switch_ivr_originate.c): a 180, or the
+//! ringback that its channel names.
+
+use freeswitch_esl_tokio::{EslCommand, EslError, ExecuteOptions};
+
+use super::connection::Connection;
+
+/// The application and its argument that play a `ringback`; `None` where there is nothing to play.
+///
+/// The value is a file, a stream (`local_stream://moh`), a tone (`%(2000,4000,440,480)`), or `silence`.
+fn player(ringback: &str) -> Option<(&'static str, String)> {
+    let is_safe = !ringback.is_empty() && ringback.len() <= 1024 && !ringback.chars().any(char::is_control);
+    if !is_safe || ringback.to_ascii_lowercase().starts_with("silence") {
+        return None;
+    }
+    let is_file = ringback.starts_with('/') || ringback.contains("://");
+    if is_file && !ringback.starts_with("tone_stream://") {
+        return Some(("endless_playback", ringback.to_owned()));
+    }
+    let tone = ringback.strip_prefix("tone_stream://").unwrap_or(ringback);
+    let tone = tone.split(";loops=").next().unwrap_or(tone);
+    Some(("playback", format!("tone_stream://{tone};loops=-1")))
+}
+
+impl Connection {
+    /// The caller hears that a phone rings.
+    pub(super) async fn alert(&mut self) -> Result<(), EslError> {
+        if std::mem::replace(&mut self.alerted, true) {
+            return Ok(());
+        }
+        let player = self.held.tone.ringback.as_deref().and_then(player);
+        match player {
+            Some((app, argument)) => self.execute(app, Some(argument)).await,
+            None if self.held.tone.is_silent => Ok(()),
+            None => self.execute("ring_ready", None).await,
+        }
+    }
+
+    /// Runs an application on the held channel.
+    async fn execute(&mut self, app: &str, argument: Option<String>) -> Result<(), EslError> {
+        self.command(EslCommand::Execute {
+            app: app.into(),
+            args: argument,
+            uuid: None,
+            options: ExecuteOptions::new(),
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tones_files_and_streams_are_played_until_somebody_answers() {
+        for (ringback, app, argument) in [
+            (
+                "%(2000,4000,440,480)",
+                "playback",
+                "tone_stream://%(2000,4000,440,480);loops=-1",
+            ),
+            (
+                "tone_stream://%(1,2,3);loops=5",
+                "playback",
+                "tone_stream://%(1,2,3);loops=-1",
+            ),
+            ("local_stream://moh", "endless_playback", "local_stream://moh"),
+            ("/sounds/ring.wav", "endless_playback", "/sounds/ring.wav"),
+        ] {
+            assert_eq!(player(ringback), Some((app, argument.to_owned())), "{ringback}");
+        }
+        for nothing in ["", "silence", "silence:600", "a\nbgapi x"] {
+            assert_eq!(player(nothing), None, "{nothing:?}");
+        }
+    }
+}
