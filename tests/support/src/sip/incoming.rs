@@ -84,7 +84,7 @@ impl Phone {
         match script.on_invite {
             Reaction::Silent => {}
             Reaction::Decline(status) => self.answer_with(key, status, "", What::Declined(status)),
-            Reaction::Redirect(_) => self.answer_with(key, 302, "", What::Declined(302)),
+            Reaction::Redirect => self.answer_with(key, 302, "", What::Declined(302)),
             Reaction::Ring => self.ring(key, script.early_media),
             Reaction::Answer(after) => {
                 self.ring(key, script.early_media);
@@ -178,9 +178,8 @@ impl Phone {
             (invite, dialog.tag.clone(), dialog.far_end)
         };
         let mut response = self.response(&invite, status, Some(&tag), body);
-        if let Reaction::Redirect(to) = self.lock().script.on_invite
-            && status == 302
-        {
+        if status == 302 {
+            let to = self.lock().script.redirect_to.clone();
             let (head, rest) = response.split_once("Contact: ").unwrap_or((&response, ""));
             let rest = rest.split_once("\r\n").map_or("", |(_, rest)| rest);
             response = format!("{head}Contact: <{to}>\r\n{rest}");

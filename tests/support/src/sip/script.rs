@@ -13,8 +13,8 @@ pub enum Reaction {
     Decline(u16),
     /// Says nothing at all.
     Silent,
-    /// Says no, and that this URI is to be tried instead (302).
-    Redirect(&'static str),
+    /// Says that another URI is to be tried instead (302): the script's `redirect_to`.
+    Redirect,
 }
 
 /// How a phone behaves.
@@ -36,6 +36,8 @@ pub struct Script {
     pub secure: bool,
     /// Can do T.38.
     pub fax: bool,
+    /// Where [`Reaction::Redirect`] sends callers.
+    pub redirect_to: String,
     /// Headers of its own for the INVITEs that it sends.
     pub headers: Vec<(String, String)>,
 }
@@ -51,6 +53,7 @@ impl Default for Script {
             video: false,
             secure: false,
             fax: false,
+            redirect_to: String::new(),
             headers: Vec::new(),
         }
     }
