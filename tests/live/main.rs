@@ -9,6 +9,7 @@
 mod breakage;
 mod desk;
 mod ends;
+mod fidelity;
 mod hostile;
 mod load;
 mod mod_apn;
@@ -38,6 +39,7 @@ struct Lab {
     runtime: Runtime,
     prefix: std::path::PathBuf,
     fs: OnceCell<Arc<RealFs>>,
+    fidelity: fidelity::Fidelity,
 }
 
 impl Lab {
@@ -101,6 +103,7 @@ fn main() {
         runtime,
         prefix: installed.clone().unwrap_or_default(),
         fs: OnceCell::new(),
+        fidelity: fidelity::Fidelity::default(),
     });
     let mut trials = Vec::new();
     for list in [
@@ -114,6 +117,7 @@ fn main() {
         operate::trials,
         mod_apn::trials,
         variables::trials,
+        fidelity::trials,
     ] {
         trials.extend(list(&lab));
     }
@@ -129,5 +133,6 @@ fn main() {
     if let Some(fs) = lab.fs.get() {
         fs.stop();
     }
+    lab.fidelity.finish();
     conclusion.exit();
 }

@@ -43,7 +43,7 @@ const MODULES: [&str; 10] = [
 ];
 
 /// A snippet of the repository without its comments and with its ports replaced.
-fn snippet(name: &str, ports: &Ports) -> String {
+pub(super) fn snippet(name: &str, ports: &Ports) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fs-conf").join(name);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     without_comments(&text)
@@ -60,7 +60,7 @@ fn without_comments(xml: &str) -> String {
 }
 
 /// What is between the first `<element>` and the last `</element>`.
-fn inside<'a>(text: &'a str, element: &str) -> &'a str {
+pub(super) fn inside<'a>(text: &'a str, element: &str) -> &'a str {
     let from = text.find(&format!("<{element}>")).expect("the element's start") + element.len() + 2;
     let to = text.rfind(&format!("</{element}>")).expect("the element's end");
     &text[from..to]

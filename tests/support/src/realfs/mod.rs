@@ -5,6 +5,7 @@
 
 mod config;
 mod console;
+mod vanilla;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use tempfile::TempDir;
 
 pub use self::config::{BESIDE_DOMAINS, DOMAIN, ESL_PASSWORD, FIRST_USER, PASSWORD, Ports, WAKE_DOMAIN};
 pub use self::console::{Console, Heard};
+pub use self::vanilla::{Plan, VANILLA_DOMAIN, Way, filled};
 use crate::sip::Account;
 
 /// How long it may take to come up.
@@ -47,6 +49,13 @@ pub fn installed() -> Result<PathBuf, String> {
     }
 }
 
+/// Where its modules are: where the packages put them, or where a build of its own does.
+fn modules(prefix: &Path) -> PathBuf {
+    let mut folders = ["mod", "lib/freeswitch/mod"].into_iter().map(|folder| prefix.join(folder));
+    let found = folders.find(|folder| folder.join("mod_sofia.so").is_file());
+    found.expect("FreeSWITCH's modules")
+}
+
 /// A free port for TCP and UDP.
 fn free_port() -> SocketAddr {
     for _ in 0..100 {
@@ -62,17 +71,27 @@ fn free_port() -> SocketAddr {
 impl RealFs {
     /// Starts one that knows so many users, and waits until its event socket answers.
     pub async fn start(prefix: &Path, users: u32) -> Self {
+        Self::start_with(prefix, |ports, _| config::write(ports, users)).await
+    }
+
+    /// Starts one that is configured as an installed one, with a dialplan for each of these.
+    pub async fn start_vanilla(prefix: &Path, plans: &[Plan]) -> Self {
+        let modules = modules(prefix);
+        Self::start_with(prefix, |ports, dir| vanilla::write(ports, plans, &dir.join("cdr"), &modules)).await
+    }
+
+    async fn start_with(prefix: &Path, configuration: impl FnOnce(&Ports, &Path) -> String) -> Self {
         let ports = Ports {
             esl: free_port(),
             sip: free_port(),
             fswake: free_port(),
         };
         let dir = TempDir::new().expect("a directory");
-        for name in ["conf", "log", "db", "run", "storage", "cache", "temp", "other"] {
+        for name in ["conf", "log", "db", "run", "storage", "cache", "temp", "other", "cdr"] {
             std::fs::create_dir(dir.path().join(name)).expect("a directory");
         }
         let conf = dir.path().join("conf/freeswitch.xml");
-        std::fs::write(conf, config::write(&ports, users)).expect("a file");
+        std::fs::write(conf, configuration(&ports, dir.path())).expect("a file");
         let fs = Self {
             ports,
             prefix: prefix.to_owned(),
@@ -102,10 +121,7 @@ impl RealFs {
         ] {
             command.arg(flag).arg(self.dir.path().join(name));
         }
-        // Where the packages put them, and where a build of its own does.
-        let modules = ["mod", "lib/freeswitch/mod"].map(|folder| self.prefix.join(folder));
-        let modules = modules.iter().find(|folder| folder.join("mod_sofia.so").is_file());
-        command.arg("-mod").arg(modules.expect("FreeSWITCH's modules"));
+        command.arg("-mod").arg(modules(&self.prefix));
         command
             .stdin(Stdio::null())
             .stdout(console.try_clone().expect("a handle"))
@@ -171,6 +187,16 @@ impl RealFs {
         let text = read("console.log") + &read("log/freeswitch.log");
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(60)..].join("\n")
+    }
+
+    /// The CDRs that it has written so far, with the names of their files.
+    pub fn cdrs(&self) -> Vec<(String, Value)> {
+        let files = std::fs::read_dir(self.dir.path().join("cdr")).into_iter().flatten().flatten();
+        let read = |file: std::fs::DirEntry| {
+            let text = std::fs::read_to_string(file.path()).ok()?;
+            Some((file.file_name().into_string().ok()?, serde_json::from_str(&text).ok()?))
+        };
+        files.filter_map(read).collect()
     }
 
     /// A connection for questions.

@@ -89,48 +89,19 @@ impl Message {
     }
 
     /// The URI of the Contact.
-    pub(super) fn contact_uri(&self) -> Option<&str> {
+    pub fn contact_uri(&self) -> Option<&str> {
         let contact = self.header("Contact");
         let (_, rest) = contact.split_once('<')?;
         rest.split_once('>').map(|(uri, _)| uri)
     }
 
-    /// A parameter of a challenge.
+    /// A parameter of a challenge, of a server's or a proxy's.
     pub(super) fn challenge(&self, name: &str) -> Option<&str> {
-        let challenge = self.header("WWW-Authenticate");
+        let challenge = self.all("WWW-Authenticate").chain(self.all("Proxy-Authenticate")).next()?;
         let (_, rest) = challenge.split_once(&format!("{name}="))?;
         match rest.strip_prefix('"') {
             Some(quoted) => quoted.split('"').next(),
             None => rest.split([',', ' ']).next(),
         }
-    }
-}
-
-/// Session descriptions.
-pub(super) mod sdp {
-    use std::fmt::Write as _;
-
-    /// Audio codecs by payload type, of those that a phone here can have.
-    const NAMES: [(u8, &str); 2] = [(0, "PCMU"), (8, "PCMA")];
-
-    /// An offer or answer with these codecs.
-    pub fn write(codecs: &[u8], port: u16) -> String {
-        let list: Vec<String> = codecs.iter().chain([&101]).map(ToString::to_string).collect();
-        let mut sdp = format!(
-            "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio {port} RTP/AVP {}\r\n",
-            list.join(" ")
-        );
-        for (number, name) in NAMES.iter().filter(|(number, _)| codecs.contains(number)) {
-            let _ = write!(sdp, "a=rtpmap:{number} {name}/8000\r\n");
-        }
-        sdp.push_str("a=rtpmap:101 telephone-event/8000\r\na=sendrecv\r\n");
-        sdp
-    }
-
-    /// The first of our codecs that is in the offer.
-    pub fn choose(own: &[u8], offer: &str) -> Option<u8> {
-        let media = offer.lines().find(|line| line.starts_with("m=audio"))?;
-        let offered: Vec<u8> = media.split(' ').skip(3).filter_map(|n| n.trim().parse().ok()).collect();
-        own.iter().copied().find(|codec| offered.contains(codec))
     }
 }

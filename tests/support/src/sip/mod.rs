@@ -4,104 +4,42 @@
 //! place), rings, answers, declines or stays silent as its [`Script`] says, places calls, and keeps a list of what
 //! happened to it. Waiting for something that does not happen within [`PATIENCE`] fails the test and prints that list.
 
-mod calls;
+mod auth;
+mod dialog;
+mod incoming;
+mod lamp;
 mod message;
+mod outgoing;
 mod register;
+mod script;
+mod sdp;
+mod sound;
+mod story;
+
+mod within;
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::net::UdpSocket;
 use tokio::sync::{oneshot, watch};
 
-pub use self::calls::OutgoingCall;
 pub use self::message::Message;
+pub use self::outgoing::OutgoingCall;
+pub use self::script::{Reaction, Script};
+pub use self::sdp::{Direction, Media, Session, read as read_sdp};
+pub use self::sound::Noise;
+pub use self::story::{Happening, What};
+pub use self::within::Leg;
 
 /// How long a phone waits for what must happen.
 pub const PATIENCE: Duration = Duration::from_secs(15);
 /// RFC 3261's T1.
 const RETRANSMIT: Duration = Duration::from_millis(500);
-
-/// What a phone does with an INVITE.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reaction {
-    /// Rings, and is answered so long after it began to ring.
-    Answer(Duration),
-    /// Rings until somebody gives up.
-    Ring,
-    /// Says no with this status at once.
-    Decline(u16),
-    /// Says nothing at all.
-    Silent,
-}
-
-/// How a phone behaves.
-#[derive(Clone, Debug)]
-pub struct Script {
-    /// What it does with an INVITE.
-    pub on_invite: Reaction,
-    /// How long it takes before that.
-    pub ring_after: Duration,
-    /// Payload types that it can do, best first: 0 is PCMU, 8 is PCMA.
-    pub codecs: Vec<u8>,
-}
-
-impl Default for Script {
-    fn default() -> Self {
-        Self {
-            on_invite: Reaction::Answer(Duration::from_millis(100)),
-            ring_after: Duration::ZERO,
-            codecs: vec![0, 8],
-        }
-    }
-}
-
-impl From<Reaction> for Script {
-    fn from(on_invite: Reaction) -> Self {
-        Self {
-            on_invite,
-            ..Self::default()
-        }
-    }
-}
-
-/// What can happen to a phone.
-#[derive(Clone, Debug)]
-pub enum What {
-    /// A REGISTER was answered with this status.
-    Registered(u16),
-    /// An INVITE came (once per dialog, not per retransmission).
-    Invited(Arc<Message>),
-    /// It sent 180.
-    Rang,
-    /// It sent 200.
-    Answered,
-    /// It sent this refusal.
-    Declined(u16),
-    /// The far end acknowledged its 200.
-    Confirmed,
-    /// The far end cancelled, for this Reason.
-    Cancelled(Option<String>),
-    /// The far end hung up, for this Reason.
-    Ended(Option<String>),
-    /// The far end answered our INVITE with this status.
-    Response(u16),
-}
-
-/// Something that happened.
-#[derive(Clone, Debug)]
-pub struct Happening {
-    /// When.
-    pub at: Instant,
-    /// In which dialog (Call-ID and tag); empty for registrations.
-    pub dialog: String,
-    /// What.
-    pub what: What,
-}
 
 /// Whose phone it is and where its server is.
 #[derive(Clone, Debug)]
@@ -135,7 +73,7 @@ struct State {
     contact: String,
     display: String,
     happenings: Vec<Happening>,
-    dialogs: HashMap<String, calls::Dialog>,
+    dialogs: HashMap<String, dialog::Dialog>,
     answers: HashMap<(u32, String), oneshot::Sender<Message>>,
     registration: register::Registration,
     sequence: u32,
@@ -265,145 +203,9 @@ impl Phone {
         }
     }
 
-    fn happened(&self, at: Instant, dialog: &str, what: What) {
-        let mut state = self.lock();
-        state.happenings.push(Happening {
-            at,
-            dialog: dialog.to_owned(),
-            what,
-        });
-        let count = state.happenings.len();
-        drop(state);
-        self.inner.changes.send_replace(count);
-    }
-
-    /// All that has happened so far.
-    pub fn happenings(&self) -> Vec<Happening> {
-        self.lock().happenings.clone()
-    }
-
-    /// How often something happened.
-    pub fn count(&self, wanted: impl Fn(&What) -> bool) -> usize {
-        self.lock().happenings.iter().filter(|h| wanted(&h.what)).count()
-    }
-
-    /// Waits for something that happens, or happened already; fails the test when it does not.
-    pub async fn expect(&self, name: &str, wanted: impl Fn(&Happening) -> bool) -> Happening {
-        match self.wait(PATIENCE, wanted).await {
-            Some(happening) => happening,
-            None => panic!(
-                "phone {}: no {name} within {PATIENCE:?}; {}",
-                self.inner.account.user,
-                self.story()
-            ),
-        }
-    }
-
-    /// Waits so long for something that happens, or happened already.
-    pub async fn wait(&self, patience: Duration, wanted: impl Fn(&Happening) -> bool) -> Option<Happening> {
-        let mut changes = self.inner.changes.subscribe();
-        let find = async {
-            loop {
-                changes.mark_unchanged();
-                if let Some(found) = self.lock().happenings.iter().find(|h| wanted(h)) {
-                    return found.clone();
-                }
-                if changes.changed().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            }
-        };
-        tokio::time::timeout(patience, find).await.ok()
-    }
-
-    /// The list of happenings as text.
-    pub fn story(&self) -> String {
-        let state = self.lock();
-        let Some(first) = state.happenings.first().map(|h| h.at) else {
-            return "nothing happened".to_owned();
-        };
-        let mut story = "what happened:".to_owned();
-        for h in &state.happenings {
-            let what = match &h.what {
-                What::Invited(invite) => format!("Invited, From {}", invite.header("From")),
-                what => format!("{what:?}"),
-            };
-            let ms = (h.at - first).as_millis();
-            let _ = write!(story, "\n  {ms:>6} ms [{}] {what}", h.dialog);
-        }
-        story
-    }
-
-    /// Waits until so many of its REGISTERs were accepted; when the last of them was.
-    pub async fn registered(&self, times: usize) -> Instant {
-        let mut changes = self.inner.changes.subscribe();
-        let find = async {
-            loop {
-                changes.mark_unchanged();
-                let accepted = |h: &&Happening| matches!(h.what, What::Registered(200));
-                if let Some(nth) = self.happenings().iter().filter(accepted).nth(times - 1) {
-                    return nth.at;
-                }
-                if changes.changed().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            }
-        };
-        let found = tokio::time::timeout(PATIENCE, find).await.ok();
-        found.unwrap_or_else(|| {
-            let user = &self.inner.account.user;
-            panic!("phone {user}: no REGISTER number {times}; {}", self.story())
-        })
-    }
-
-    /// Waits for the first INVITE.
-    pub async fn invited(&self) -> Arc<Message> {
-        let found = self.expect("INVITE", |h| matches!(h.what, What::Invited(_))).await;
-        let What::Invited(invite) = found.what else {
-            unreachable!()
-        };
-        invite
-    }
-
-    /// How many INVITEs came.
-    pub fn invites(&self) -> usize {
-        self.count(|w| matches!(w, What::Invited(_)))
-    }
-
-    /// Waits until it rings.
-    pub async fn rang(&self) -> Instant {
-        self.expect("ringing", |h| matches!(h.what, What::Rang)).await.at
-    }
-
-    /// Waits until its answer is acknowledged.
-    pub async fn on_the_line(&self) -> Instant {
-        self.expect("answered call", |h| matches!(h.what, What::Confirmed))
-            .await
-            .at
-    }
-
-    /// Waits until it has declined.
-    pub async fn declined(&self) -> Instant {
-        self.expect("decline", |h| matches!(h.what, What::Declined(_))).await.at
-    }
-
-    /// Waits for a CANCEL and says when it came and its Reason.
-    pub async fn cancelled(&self) -> (Instant, String) {
-        let found = self.expect("CANCEL", |h| matches!(h.what, What::Cancelled(_))).await;
-        let What::Cancelled(reason) = found.what else {
-            unreachable!()
-        };
-        (found.at, reason.unwrap_or_default())
-    }
-
-    /// Waits for a BYE.
-    pub async fn ended(&self) -> Instant {
-        self.expect("BYE", |h| matches!(h.what, What::Ended(_))).await.at
-    }
-
     fn heard(&self, message: Message, from: SocketAddr) {
         match (message.status(), message.method()) {
-            (Some(status), "INVITE") => self.heard_response(&message, status),
+            (Some(status), "INVITE") => self.heard_response(message, status),
             (Some(status), method) => {
                 if status >= 200 {
                     let waiter = self.lock().answers.remove(&(message.sequence(), method.to_owned()));
@@ -419,7 +221,7 @@ impl Phone {
             (None, "CANCEL") => self.heard_cancel(&message, from),
             (None, "ACK") => self.heard_ack(&message),
             (None, "BYE") => self.heard_bye(&message, from),
-            (None, _) => self.send(&self.response(&message, 200, None, ""), from),
+            (None, _) => self.heard_request(message, from),
         }
     }
 
@@ -442,6 +244,11 @@ impl Phone {
         let state = self.lock();
         let port = state.socket.local_addr().map_or(0, |a| a.port());
         state.contact.replace("PORT", &port.to_string())
+    }
+
+    /// The value of a Via of its own.
+    fn via(&self, branch: &str) -> String {
+        format!("SIP/2.0/UDP {};rport;branch={branch}", self.address())
     }
 
     fn next_sequence(&self) -> u32 {
@@ -490,11 +297,16 @@ fn phrase(status: u16) -> &'static str {
     match status {
         100 => "Trying",
         180 => "Ringing",
+        183 => "Session Progress",
         200 => "OK",
+        202 => "Accepted",
+        302 => "Moved Temporarily",
+        404 => "Not Found",
         480 => "Temporarily Unavailable",
         486 => "Busy Here",
         487 => "Request Terminated",
         488 => "Not Acceptable Here",
+        500 => "Server Internal Error",
         503 => "Service Unavailable",
         600 => "Busy Everywhere",
         603 => "Decline",

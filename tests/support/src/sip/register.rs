@@ -1,17 +1,13 @@
-//! Registration with digest authentication (RFC 2617 as RFC 3261 section 22 uses it).
+//! Registration.
 
-use std::fmt::Write as _;
-
-use md5::{Digest, Md5};
-
-use super::{Message, Phone, unique};
+use super::auth::Challenge;
+use super::{Phone, unique};
 
 /// The phone's registration, as its next REGISTER goes on with it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Registration {
     call_id: String,
-    /// Realm, nonce and how often the nonce was used.
-    challenge: Option<(String, String, u32)>,
+    challenge: Option<Challenge>,
 }
 
 impl Phone {
@@ -55,7 +51,7 @@ impl Phone {
                 panic!("REGISTER of {} was not answered", self.account().user);
             };
             match answer.status() {
-                Some(401) => self.lock().registration.challenge = challenge(&answer),
+                Some(401) => self.lock().registration.challenge = Challenge::read(&answer),
                 status => return status.unwrap_or_default(),
             }
         }
@@ -77,45 +73,22 @@ impl Phone {
         let (user, domain) = (&account.user, &account.domain);
         let uri = format!("sip:{domain}");
         let contact = self.contact();
-        let address = self.address();
         let mut state = self.lock();
         if state.registration.call_id.is_empty() {
             state.registration.call_id = unique();
         }
         let call_id = state.registration.call_id.clone();
-        let authorization = state.registration.challenge.as_mut().map(|(realm, nonce, used)| {
-            *used += 1;
-            let (count, client) = (format!("{used:08x}"), unique());
-            let first = md5(&format!("{user}:{realm}:{}", account.password));
-            let second = md5(&format!("REGISTER:{uri}"));
-            let response = md5(&format!("{first}:{nonce}:{count}:{client}:auth:{second}"));
-            format!(
-                "Authorization: Digest username=\"{user}\",realm=\"{realm}\",nonce=\"{nonce}\",uri=\"{uri}\",\
-                 response=\"{response}\",algorithm=MD5,qop=auth,nc={count},cnonce=\"{client}\"\r\n"
-            )
-        });
+        let challenge = state.registration.challenge.as_mut();
+        let authorization = challenge.map(|c| c.prove(account, "REGISTER", &uri));
         drop(state);
         format!(
-            "REGISTER {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {address};rport;branch=z9hG4bK{}\r\nMax-Forwards: 70\r\n\
+            "REGISTER {uri} SIP/2.0\r\nVia: {}\r\nMax-Forwards: 70\r\n\
              From: <sip:{user}@{domain}>;tag={}\r\nTo: <sip:{user}@{domain}>\r\nCall-ID: {call_id}\r\n\
              CSeq: {sequence} REGISTER\r\nContact: {contact}\r\nExpires: {expires}\r\nUser-Agent: live-phone\r\n\
              {}Content-Length: 0\r\n\r\n",
-            unique(),
+            self.via(&format!("z9hG4bK{}", unique())),
             unique(),
             authorization.unwrap_or_default()
         )
     }
-}
-
-fn challenge(answer: &Message) -> Option<(String, String, u32)> {
-    let get = |name| answer.challenge(name).map(str::to_owned);
-    Some((get("realm")?, get("nonce")?, 0))
-}
-
-fn md5(text: &str) -> String {
-    let mut hex = String::with_capacity(32);
-    for byte in Md5::digest(text.as_bytes()) {
-        let _ = write!(hex, "{byte:02x}");
-    }
-    hex
 }

@@ -1,0 +1,168 @@
+//! The phones of one row in one way, and their call.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use fswake_test_support::realfs::{VANILLA_DOMAIN, Way, filled};
+use fswake_test_support::sip::{Leg, OutgoingCall, Phone, What};
+use fswake_test_support::site::{Site, Wakes};
+
+use super::row::{Moment, Row, Who};
+
+/// How long something may take that has to come.
+const SOON: Duration = Duration::from_secs(8);
+
+/// Everybody who takes part.
+pub struct Cast<'a> {
+    pub site: &'a Site,
+    pub way: Way,
+    /// Way and row: what its users' numbers begin with.
+    pub id: String,
+    pub phones: BTreeMap<Who, Phone>,
+    pub call: OutgoingCall,
+    /// The caller's channel.
+    pub channel: String,
+}
+
+impl<'a> Cast<'a> {
+    /// Registers the phones, lets those sleep that do, and calls.
+    pub async fn assemble(site: &'a Site, row: &Row, number: usize, way: Way) -> Cast<'a> {
+        let id = format!("{}{number:03}", way.digit());
+        let user = |who: Who| format!("{id}{}", who.digit());
+        let mut phones = BTreeMap::new();
+        let caller = site.desk_phone(&user(Who::Caller), VANILLA_DOMAIN, row.caller.clone()).await;
+        caller.display_name(row.display);
+        phones.insert(Who::Caller, caller);
+        if let Some(script) = &row.desk {
+            let desk = site.desk_phone(&user(Who::Desk), VANILLA_DOMAIN, script.clone()).await;
+            phones.insert(Who::Desk, desk);
+        }
+        let callee = user(Who::Callee);
+        let awake = row.awake || way == Way::Plain;
+        let mut script = row.callee.clone();
+        if let Some(desk) = phones.get(&Who::Desk) {
+            script.redirect_to = format!("sip:{}@{}", user(Who::Desk), desk.address());
+        }
+        phones.insert(Who::Callee, phone(site, &callee, row, &script, awake).await);
+        if let Some(script) = &row.other {
+            phones.insert(Who::Other, site.desk_phone(&callee, VANILLA_DOMAIN, script.clone()).await);
+        }
+        if let Some(script) = &row.third {
+            phones.insert(Who::Third, phone(site, &user(Who::Third), row, script, awake).await);
+        }
+        if row.watched {
+            let script = super::row::answers(Who::Watcher);
+            let watcher = site.desk_phone(&user(Who::Watcher), VANILLA_DOMAIN, script).await;
+            let status = watcher.watch(&callee).await;
+            assert!((200..300).contains(&status), "SUBSCRIBE: {status}");
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            phones.insert(Who::Watcher, watcher);
+        }
+        let channel = uuid::Uuid::new_v4().to_string();
+        let call = phones[&Who::Caller].call_as(&filled(row.dials, &id), &channel);
+        Cast {
+            site,
+            way,
+            id,
+            phones,
+            call,
+            channel,
+        }
+    }
+
+    pub fn phone(&self, who: Who) -> &Phone {
+        let phone = self.phones.get(&who);
+        phone.unwrap_or_else(|| panic!("the row has no {who:?}"))
+    }
+
+    /// Its last call.
+    pub fn leg(&self, who: Who) -> Option<Leg> {
+        self.phone(who).all_legs().pop()
+    }
+
+    /// Its last call that is up.
+    pub fn up(&self, who: Who) -> Option<Leg> {
+        self.phone(who).legs().pop()
+    }
+
+    /// Waits; whether it came.
+    pub async fn until(&self, moment: Moment) -> bool {
+        match moment {
+            Moment::Rings(who) => self.happens(who, |w| matches!(w, What::Rang)).await,
+            Moment::Up(Who::Caller) => {
+                let answer = self.call.response_within(SOON, |s| s >= 200).await;
+                answer.is_some_and(|(_, status)| status == 200)
+            }
+            Moment::Up(who) => self.happens(who, |w| matches!(w, What::Confirmed)).await,
+            Moment::Ringback => self.call.response_within(SOON, |s| s == 180 || s == 183).await.is_some(),
+            Moment::Final => {
+                let patience = Duration::from_secs(40);
+                self.call.response_within(patience, |s| s >= 200).await.is_some()
+            }
+            Moment::Over(who) => {
+                let deadline = Instant::now() + SOON;
+                loop {
+                    if self.leg(who).is_some_and(|leg| leg.end().is_some()) {
+                        return true;
+                    }
+                    if Instant::now() > deadline {
+                        return false;
+                    }
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        }
+    }
+
+    async fn happens(&self, who: Who, wanted: impl Fn(&What) -> bool) -> bool {
+        self.phone(who).wait(SOON, |h| wanted(&h.what)).await.is_some()
+    }
+
+    /// The channel of the callee's phone.
+    pub async fn callee_channel(&self) -> Option<String> {
+        let user = format!("{}1@", self.id);
+        let other = format!("{}1\"", self.id);
+        let of_callee = |c: &&serde_json::Value| {
+            let name = c["name"].as_str().unwrap_or_default();
+            let dest = c["dest"].to_string();
+            name.starts_with("sofia/") && c["direction"] == "outbound" && (name.contains(&user) || dest.ends_with(&other))
+        };
+        let channels = self.site.fs.channels().await;
+        let found = channels.iter().find(of_callee)?;
+        Some(found["uuid"].as_str()?.to_owned())
+    }
+
+    /// Fills in channels and users.
+    pub async fn fill(&self, command: &str) -> String {
+        let mut command = filled(command, &self.id).replace("{caller}", &self.channel);
+        if command.contains("{callee}") {
+            let callee = self.callee_channel().await.unwrap_or_else(|| "none".to_owned());
+            command = command.replace("{callee}", &callee);
+        }
+        command
+    }
+
+    /// Ends whatever the row has left.
+    pub async fn disperse(self) {
+        if self.call.response_within(Duration::ZERO, |s| s >= 200).await.is_none() {
+            self.call.cancel().await;
+        }
+        for phone in self.phones.values() {
+            phone.hang_up().await;
+        }
+    }
+}
+
+async fn phone(
+    site: &Site,
+    user: &str,
+    row: &Row,
+    script: &fswake_test_support::sip::Script,
+    awake: bool,
+) -> Phone {
+    if awake {
+        return site.desk_phone(user, VANILLA_DOMAIN, script.clone()).await;
+    }
+    let wakes = if row.dead { Wakes::Never } else { Wakes::Elsewhere };
+    site.sleeper(user, VANILLA_DOMAIN, wakes, script.clone()).await
+}

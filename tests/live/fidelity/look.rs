@@ -1,0 +1,304 @@
+//! Looks at a call and says in few words what there is.
+
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
+
+use fswake_test_support::realfs::VANILLA_DOMAIN;
+use fswake_test_support::sip::{Message, Noise, Phone, What, read_sdp};
+use regex::Regex;
+use serde_json::Value;
+
+use super::cast::Cast;
+use super::row::{Look, Who};
+
+/// What is looked at, as a text that can be compared.
+pub async fn at(cast: &Cast<'_>, what: &Look) -> String {
+    let text = match what {
+        Look::Answers => answers(cast),
+        Look::RingsInTime => rings_in_time(cast),
+        Look::Header(who, name) => match last_invite(cast.phone(*who)) {
+            Some(invite) => header(&invite, name),
+            None => "no INVITE".to_owned(),
+        },
+        Look::AnswerHeader(name) => match cast.call.answers().iter().find(|m| m.status() == Some(200)) {
+            Some(answer) => header(answer, name),
+            None => "no 200".to_owned(),
+        },
+        Look::Display(who) => display(cast, *who),
+        Look::Offered(who) => match last_invite(cast.phone(*who)) {
+            Some(invite) => read_sdp(&invite.body).in_short(),
+            None => "no INVITE".to_owned(),
+        },
+        Look::Media(who) => cast.leg(*who).map_or("no call".to_owned(), |leg| leg.theirs().in_short()),
+        Look::Codecs => codecs(cast).await,
+        Look::Invites(who) => cast.phone(*who).invites().to_string(),
+        Look::Hears(who, ms) => match cast.leg(*who) {
+            Some(leg) => noise(&leg.listen(Duration::from_millis(*ms)).await, *ms),
+            None => "no call".to_owned(),
+        },
+        Look::HeardEarly => heard_early(cast),
+        Look::Direct => direct(cast),
+        Look::Variable(who, name) => variable(cast, *who, name).await,
+        Look::Left(name) => {
+            let command = format!("global_getvar fid-{}-{name}", cast.id);
+            cast.site.fs.api(&command).await
+        }
+        Look::Calls => calls(cast).await,
+        Look::End(who) => end(cast, *who, true),
+        Look::EndCause(who) => end(cast, *who, false),
+        Look::Took(from, to) => {
+            let took = u64::try_from(cast.call.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            match took {
+                took if took < *from => format!("{} s: too early", took / 1000),
+                took if took > *to => format!("{} s: too late", took / 1000),
+                _ => "in time".to_owned(),
+            }
+        }
+        Look::Cdrs(names) => cdrs(cast, names).await,
+        Look::Lamp => lamp(cast),
+        Look::Status => {
+            let invites = cast.phone(Who::Callee).invites();
+            format!("{} pushes, {invites} INVITEs", cast.site.pushes().len())
+        }
+    };
+    plain(&text, cast)
+}
+
+/// Without what no two calls have in common.
+pub fn plain(text: &str, cast: &Cast<'_>) -> String {
+    static UUID: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").expect("a regex"));
+    static TAG: LazyLock<Regex> = LazyLock::new(|| Regex::new(";tag=[A-Za-z0-9]+").expect("a regex"));
+    static PLACE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"127\.0\.0\.1:\d+").expect("a regex"));
+    let mut text = text.trim().replace(&cast.channel, "CALLER");
+    text = text.replace(&cast.site.fs.ports.sip.to_string(), "SWITCH");
+    text = PLACE.replace_all(&text, "PHONE").into_owned();
+    text = UUID.replace_all(&text, "UUID").into_owned();
+    text = TAG.replace_all(&text, "").into_owned();
+    for phone in 0..10 {
+        text = text.replace(&format!("{}{phone}", cast.id), &format!("user{phone}"));
+    }
+    text.replace(VANILLA_DOMAIN, "DOMAIN").replace("127.0.0.1", "SWITCH").replace('|', "/")
+}
+
+fn header(message: &Message, name: &str) -> String {
+    let all: Vec<&str> = message.all(name).collect();
+    if all.is_empty() { "none".to_owned() } else { all.join(" + ") }
+}
+
+fn last_invite(phone: &Phone) -> Option<Arc<Message>> {
+    let happenings = phone.happenings();
+    let found = happenings.iter().rev().find_map(|h| match &h.what {
+        What::Invited(invite) => Some(invite.clone()),
+        _ => None,
+    });
+    found
+}
+
+fn answers(cast: &Cast<'_>) -> String {
+    let mut told: Vec<String> = Vec::new();
+    for answer in cast.call.answers() {
+        let status = answer.status().unwrap_or_default();
+        let sdp = if answer.body.is_empty() || status == 200 { "" } else { " with SDP" };
+        let text = format!("{status}{sdp}");
+        if status != 100 && told.last() != Some(&text) {
+            told.push(text);
+        }
+    }
+    if told.is_empty() { "none".to_owned() } else { told.join(", ") }
+}
+
+fn rings_in_time(cast: &Cast<'_>) -> String {
+    let is_ringing = |m: &&Arc<Message>| matches!(m.status(), Some(180 | 183));
+    let heard = cast.call.answers().iter().find(is_ringing).map(|m| m.at);
+    let rang = |who| {
+        let phone: Option<&Phone> = cast.phones.get(&who);
+        let all = phone.map(Phone::happenings).unwrap_or_default();
+        all.iter().find(|h| matches!(h.what, What::Rang)).map(|h| h.at)
+    };
+    let rang = [Who::Callee, Who::Other].into_iter().filter_map(rang).min();
+    let early = Duration::from_millis(3);
+    match (heard, rang) {
+        (None, _) => "never".to_owned(),
+        (Some(_), None) => "no phone rang".to_owned(),
+        (Some(heard), Some(rang)) if heard + early < rang => "before the phone".to_owned(),
+        (Some(heard), Some(rang)) if heard > rang + Duration::from_millis(400) => "late".to_owned(),
+        _ => "with the phone".to_owned(),
+    }
+}
+
+/// Name and number of the far end, of the last message that says them.
+fn display(cast: &Cast<'_>, who: Who) -> String {
+    let Some(leg) = cast.leg(who) else {
+        return "no call".to_owned();
+    };
+    let mut shown = "nothing".to_owned();
+    for message in leg.messages() {
+        for name in ["From", "Remote-Party-ID", "P-Asserted-Identity"] {
+            let is_callers_from = name == "From" && message.status().is_some();
+            let value = message.header(name);
+            if !value.is_empty() && !is_callers_from && !message.method().starts_with("NOTIFY") {
+                value.split([';', '>']).next().unwrap_or_default().clone_into(&mut shown);
+                shown = shown.replace('<', "");
+            }
+        }
+    }
+    shown
+}
+
+async fn codecs(cast: &Cast<'_>) -> String {
+    let mut told = Vec::new();
+    for who in [Who::Caller, Who::Callee] {
+        let codec = variable(cast, who, "read_codec").await;
+        told.push(codec);
+    }
+    format!("caller {}, callee {}", told[0], told[1])
+}
+
+async fn variable(cast: &Cast<'_>, who: Who, name: &str) -> String {
+    let channel = match who {
+        Who::Caller => Some(cast.channel.clone()),
+        _ => cast.callee_channel().await,
+    };
+    match channel {
+        Some(channel) => cast.site.fs.api(&format!("uuid_getvar {channel} {name}")).await,
+        None => "no channel".to_owned(),
+    }
+}
+
+/// What there was most of.
+fn noise(heard: &[Noise], ms: u64) -> String {
+    let packets = u64::try_from(heard.len()).unwrap_or(u64::MAX);
+    if packets * 20 < ms / 4 {
+        return "nothing".to_owned();
+    }
+    let count = |kind: &dyn Fn(&Noise) -> bool| heard.iter().filter(|n| kind(n)).count();
+    let voices = (0..10).map(|v| (count(&|n| *n == Noise::Voice(v)), format!("voice of {v}")));
+    let kinds = [
+        (count(&|n| *n == Noise::Tone), "a tone".to_owned()),
+        (count(&|n| *n == Noise::Quiet), "silence".to_owned()),
+        (count(&|n| matches!(n, Noise::Other(_))), "something".to_owned()),
+    ];
+    let enough = heard.len() / 5;
+    let most = voices.chain(kinds.clone()).filter(|(n, _)| *n > enough).max_by_key(|(n, what)| {
+        // A tone has pauses.
+        (what == "a tone", *n)
+    });
+    most.map_or("a mixture".to_owned(), |(_, what)| what)
+}
+
+fn heard_early(cast: &Cast<'_>) -> String {
+    let answered = cast.call.answers().iter().find(|m| m.status() >= Some(200)).map(|m| m.at);
+    let until = answered.unwrap_or_else(Instant::now);
+    let heard = cast.call.leg().heard();
+    let early: Vec<Noise> = heard.iter().filter(|(at, _)| *at < until).map(|(_, n)| *n).collect();
+    // At least a fifth of a second.
+    noise(&early, 800)
+}
+
+fn direct(cast: &Cast<'_>) -> String {
+    let (Some(caller), Some(callee)) = (cast.leg(Who::Caller), cast.leg(Who::Callee)) else {
+        return "no call".to_owned();
+    };
+    let port = |session: fswake_test_support::sip::Session| session.audio().map(|m| m.port);
+    let straight = port(caller.theirs()) == port(callee.ours()) && port(callee.theirs()) == port(caller.ours());
+    if straight { "straight" } else { "through FreeSWITCH" }.to_owned()
+}
+
+/// Whether a text is a user of this row, or has one in it.
+fn is_ours(value: &Value, cast: &Cast<'_>) -> bool {
+    let text = value.as_str().unwrap_or_default();
+    (0..10).any(|phone| text.contains(&format!("{}{phone}", cast.id)))
+}
+
+async fn calls(cast: &Cast<'_>) -> String {
+    let shown: Value = serde_json::from_str(&cast.site.fs.api("show calls as json").await).unwrap_or_default();
+    let rows = shown["rows"].as_array().cloned().unwrap_or_default();
+    let names = ["cid_num", "dest", "callee_num", "b_cid_num", "b_dest", "b_callee_num"];
+    let ours = rows.iter().filter(|row| names.iter().any(|name| is_ours(&row[*name], cast)));
+    let told: Vec<String> = ours
+        .map(|row| {
+            let words: Vec<&str> = names.iter().map(|name| row[*name].as_str().unwrap_or_default()).collect();
+            let kind = row["name"].as_str().unwrap_or_default();
+            let kind = kind.split('/').next().unwrap_or_default().to_owned();
+            format!("{kind}: {} to {} ({}); {} to {} ({})", words[0], words[1], words[2], words[3], words[4], words[5])
+        })
+        .collect();
+    format!("{}: {}", told.len(), told.join(" + "))
+}
+
+fn end(cast: &Cast<'_>, who: Who, whole: bool) -> String {
+    let Some(leg) = cast.leg(who) else {
+        return "no call".to_owned();
+    };
+    match leg.end() {
+        Some(reason) if whole => reason,
+        Some(reason) => {
+            let cause = reason.split("cause=").nth(1).unwrap_or_default();
+            format!("cause {}", cause.split(';').next().unwrap_or_default())
+        }
+        None if leg.is_up() => "is up".to_owned(),
+        None => "ended it itself".to_owned(),
+    }
+}
+
+async fn cdrs(cast: &Cast<'_>, names: &[&str]) -> String {
+    // They are written behind.
+    let deadline = Instant::now() + Duration::from_secs(4);
+    let file = |name: &str| name.contains(&cast.channel);
+    while !cast.site.fs.cdrs().iter().any(|(name, _)| file(name)) && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let places = ["sip_from_user", "sip_to_user", "sip_req_user", "dialed_user", "channel_name"];
+    let all = cast.site.fs.cdrs();
+    let ours = all.iter().filter(|(name, cdr)| {
+        let variables = &cdr["variables"];
+        file(name) || places.iter().any(|place| is_ours(&variables[*place], cast))
+    });
+    let mut told: Vec<String> = ours
+        .map(|(name, cdr)| {
+            let side = if name.starts_with("a_") { "A" } else { "B" };
+            let words: Vec<String> = names.iter().map(|name| format!("{name}={}", field(cdr, name))).collect();
+            format!("{side}: {}", words.join(" "))
+        })
+        .collect();
+    told.sort();
+    format!("{}: {}", told.len(), told.join(" + "))
+}
+
+fn field(cdr: &Value, name: &str) -> String {
+    let profile = &cdr["callflow"][0]["caller_profile"];
+    let value = match name {
+        "caller" => &profile["caller_id_number"],
+        "caller_name" => &profile["caller_id_name"],
+        "dest" => &profile["destination_number"],
+        name => &cdr["variables"][name],
+    };
+    let text = value.as_str().unwrap_or("-").to_owned();
+    match name {
+        // Lists, and UUIDs with more behind them.
+        "originated_legs" | "originating_leg_uuid" | "bridge_uuid" | "bridge_to" if value.is_string() => {
+            text.split(';').next().unwrap_or_default().to_owned()
+        }
+        _ => text,
+    }
+}
+
+fn lamp(cast: &Cast<'_>) -> String {
+    let mut told = Vec::new();
+    for notice in cast.phone(Who::Watcher).notices() {
+        let part = |from: &str, to: &str| {
+            let rest = notice.body.split(from).nth(1).unwrap_or_default();
+            rest.split(to).next().unwrap_or_default().trim().to_owned()
+        };
+        if notice.at < cast.call.started {
+            continue;
+        }
+        let remote = notice.body.split("<remote>").nth(1).unwrap_or_default();
+        let remote = remote.split("sip:").nth(1).unwrap_or_default();
+        let remote = remote.split(['<', '"', ';']).next().unwrap_or_default();
+        told.push(format!("{} {} {remote}", part("<state>", "<"), part("direction=\"", "\"")).trim().to_owned());
+    }
+    told.join(", ")
+}

@@ -1,0 +1,104 @@
+//! Plays a row in one way, and writes down what was seen.
+
+use std::time::Duration;
+
+use fswake_test_support::realfs::{Way, filled};
+use fswake_test_support::sip::Direction;
+use fswake_test_support::site::Site;
+
+use super::cast::Cast;
+use super::look;
+use super::row::{Row, Step, Who};
+
+/// What was seen, in order: name and text.
+pub type Seen = Vec<(String, String)>;
+
+/// Calls, takes the steps, and ends what is left.
+pub async fn play(site: &Site, row: &Row, number: usize, way: Way) -> Seen {
+    let cast = Cast::assemble(site, row, number, way).await;
+    let mut seen = Seen::new();
+    for step in &row.steps {
+        let took = take(&cast, row, step, &mut seen).await;
+        if let Err(failure) = took {
+            seen.push((format!("{step:?}"), failure));
+        }
+    }
+    cast.disperse().await;
+    seen
+}
+
+/// A step that cannot be taken says so, and that is compared as well.
+async fn take(cast: &Cast<'_>, row: &Row, step: &Step, seen: &mut Seen) -> Result<(), String> {
+    let status = |status: u16, wanted: u16| match status {
+        status if status == wanted => Ok(()),
+        status => Err(status.to_string()),
+    };
+    match step {
+        Step::Wait(ms) => tokio::time::sleep(Duration::from_millis(*ms)).await,
+        Step::Until(moment) => {
+            if !cast.until(*moment).await {
+                return Err("never".to_owned());
+            }
+        }
+        Step::PickUp(who) => {
+            let phone = cast.phone(*who).clone();
+            tokio::spawn(async move { phone.pick_up().await });
+        }
+        Step::Refuse(who, with) => cast.phone(*who).refuse(*with),
+        Step::HangUp(who) => cast.up(*who).ok_or("no call")?.hang_up().await,
+        Step::Cancel => cast.call.cancel().await,
+        Step::Api(command) => {
+            let command = cast.fill(command).await;
+            let answer = cast.site.fs.api(&command).await;
+            if answer.starts_with("-ERR") {
+                return Err(look::plain(&answer, cast));
+            }
+        }
+        Step::Reinvite(who, codecs) => {
+            let leg = cast.up(*who).ok_or("no call")?;
+            status(leg.reinvite(codecs, Direction::Both).await, 200)?;
+        }
+        Step::Hold(who) => {
+            let leg = cast.up(*who).ok_or("no call")?;
+            status(leg.reinvite(&script(row, *who).codecs, Direction::SendOnly).await, 200)?;
+        }
+        Step::Unhold(who) => {
+            let leg = cast.up(*who).ok_or("no call")?;
+            status(leg.reinvite(&script(row, *who).codecs, Direction::Both).await, 200)?;
+        }
+        Step::Blind(who, number) => {
+            let leg = cast.up(*who).ok_or("no call")?;
+            status(leg.refer(&filled(number, &cast.id)).await, 202)?;
+        }
+        Step::Attended(who, number) => attended(cast, *who, number).await?,
+        Step::Call(who, number) => {
+            cast.phone(*who).call(&filled(number, &cast.id));
+        }
+        Step::Behave(who, script) => cast.phone(*who).behave(script.clone()),
+        Step::See(name, what) => seen.push(((*name).to_owned(), look::at(cast, what).await)),
+    }
+    Ok(())
+}
+
+fn script(row: &Row, who: Who) -> &fswake_test_support::sip::Script {
+    match who {
+        Who::Caller => &row.caller,
+        _ => &row.callee,
+    }
+}
+
+async fn attended(cast: &Cast<'_>, who: Who, number: &str) -> Result<(), String> {
+    let first = cast.up(who).ok_or("no call")?;
+    let domain_number = filled(number, &cast.id);
+    let second = cast.phone(who).call(&domain_number);
+    let answer = second.response_within(Duration::from_secs(8), |s| s >= 200).await;
+    match answer {
+        Some((_, 200)) => {}
+        other => return Err(format!("consultation: {:?}", other.map(|(_, status)| status))),
+    }
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    match first.refer_to_far_end_of(&second.leg()).await {
+        202 => Ok(()),
+        status => Err(status.to_string()),
+    }
+}

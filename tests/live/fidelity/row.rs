@@ -1,0 +1,298 @@
+//! One row of the comparison: a value that says how a call goes, and what is looked at.
+
+use std::time::Duration;
+
+use fswake_test_support::realfs::{Plan, Way};
+use fswake_test_support::sip::{Reaction, Script};
+
+/// Whose phone. The number is the last digit of its user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Who {
+    /// User 0 calls.
+    Caller,
+    /// User 1 is called.
+    Callee,
+    /// Another phone of user 1, always awake.
+    Other,
+    /// User 2 is reached the same way.
+    Third,
+    /// User 5 is always reached plainly, and always awake.
+    Desk,
+    /// User 6 watches user 1.
+    Watcher,
+}
+
+impl Who {
+    pub fn digit(self) -> u8 {
+        match self {
+            Self::Caller => 0,
+            Self::Callee | Self::Other => 1,
+            Self::Third => 2,
+            Self::Desk => 5,
+            Self::Watcher => 6,
+        }
+    }
+
+    /// What it says in its RTP.
+    pub fn voice(self) -> u8 {
+        match self {
+            Self::Other => 3,
+            who => who.digit(),
+        }
+    }
+}
+
+/// Something to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// This phone has sent 180 or 183.
+    Rings(Who),
+    /// The caller has got 180 or 183.
+    Ringback,
+    /// This phone's answer was acknowledged.
+    Up(Who),
+    /// The caller has got a final response.
+    Final,
+    /// The far end has ended this phone's last call.
+    Over(Who),
+}
+
+/// What is done next.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Milliseconds.
+    Wait(u64),
+    Until(Moment),
+    PickUp(Who),
+    Refuse(Who, u16),
+    HangUp(Who),
+    /// The caller gives up.
+    Cancel,
+    /// An API command. `{caller}` and `{callee}` are the channels, `{1}` user 1.
+    Api(&'static str),
+    /// Offers these codecs in the last call.
+    Reinvite(Who, &'static [u8]),
+    Hold(Who),
+    Unhold(Who),
+    /// Blind transfer of the last call to this number.
+    Blind(Who, &'static str),
+    /// Calls this number, waits for the answer, and connects it with the first call.
+    Attended(Who, &'static str),
+    /// This phone calls a number.
+    Call(Who, &'static str),
+    Behave(Who, Script),
+    /// Looks at something, under this name.
+    See(&'static str, Look),
+}
+
+/// What is looked at. Everything becomes a short text in which users, ports, tags and UUIDs have lost their numbers.
+#[derive(Clone, Debug)]
+pub enum Look {
+    /// The responses to the caller's INVITE, each once.
+    Answers,
+    /// Whether 18x reached the caller only when the phone rang.
+    RingsInTime,
+    /// A header of the last INVITE to this phone.
+    Header(Who, &'static str),
+    /// A header of the 200 to the caller.
+    AnswerHeader(&'static str),
+    /// The far end's name and number as this phone shows them by now.
+    Display(Who),
+    /// The description in the last INVITE to this phone.
+    Offered(Who),
+    /// What the far end said last about media in this phone's last call.
+    Media(Who),
+    /// The codecs of caller's and callee's channel.
+    Codecs,
+    Invites(Who),
+    /// What this phone hears in its last call, for so many milliseconds.
+    Hears(Who, u64),
+    /// What the caller has heard before it was answered.
+    HeardEarly,
+    /// Whether a phone's audio goes straight to the other's.
+    Direct,
+    /// A variable of the caller's or the callee's channel.
+    Variable(Who, &'static str),
+    /// What the dialplan left in the global variable `fid-{id}-<name>`.
+    Left(&'static str),
+    Calls,
+    /// How this phone's last call ended, or that it is up.
+    End(Who),
+    /// The cause in it alone.
+    EndCause(Who),
+    /// Whether so many milliseconds have gone by since the call began.
+    Took(u64, u64),
+    /// The CDRs: these variables of each.
+    Cdrs(&'static [&'static str]),
+    /// The states that the watcher's lamp has shown.
+    Lamp,
+    /// The pushes and INVITEs of the callee, in fswake's ways only: not compared.
+    Status,
+}
+
+/// A row.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub name: &'static str,
+    /// Of issue 8.
+    pub item: u8,
+    pub caller: Script,
+    pub callee: Script,
+    pub other: Option<Script>,
+    pub third: Option<Script>,
+    pub desk: Option<Script>,
+    pub watched: bool,
+    /// The callee's phone does not sleep.
+    pub awake: bool,
+    /// Its contact stays as it is, but it does not wake.
+    pub dead: bool,
+    pub display: &'static str,
+    /// What is called; user 1 by default.
+    pub dials: &'static str,
+    pub plan: Plan,
+    pub steps: Vec<Step>,
+    /// `[wake]` of fswake.
+    pub wake: Vec<(&'static str, &'static str)>,
+    /// The ways that it makes sense for.
+    pub ways: Vec<Way>,
+}
+
+fn script(voice: u8, on_invite: Reaction) -> Script {
+    Script {
+        on_invite,
+        voice: Some(voice),
+        ..Script::default()
+    }
+}
+
+/// A phone that is answered soon.
+pub fn answers(who: Who) -> Script {
+    script(who.voice(), Reaction::Answer(Duration::from_millis(300)))
+}
+
+/// A phone that rings until it is told something else.
+pub fn rings(who: Who) -> Script {
+    script(who.voice(), Reaction::Ring)
+}
+
+/// A phone that says no at once.
+pub fn declines(who: Who, status: u16) -> Script {
+    script(who.voice(), Reaction::Decline(status))
+}
+
+/// A row of this item: user 0 calls user 1, whose phone sleeps in fswake's ways and answers.
+pub fn row(item: u8, name: &'static str) -> Row {
+    Row {
+        name,
+        item,
+        caller: answers(Who::Caller),
+        callee: answers(Who::Callee),
+        other: None,
+        third: None,
+        desk: None,
+        watched: false,
+        awake: false,
+        dead: false,
+        display: "",
+        dials: "{1}",
+        plan: Plan::default(),
+        steps: Vec::new(),
+        wake: Vec::new(),
+        ways: Way::ALL.to_vec(),
+    }
+}
+
+fn pairs(actions: &[(&str, &str)]) -> Vec<(String, String)> {
+    let pair = |(application, data): &(&str, &str)| ((*application).to_owned(), (*data).to_owned());
+    actions.iter().map(pair).collect()
+}
+
+impl Row {
+    pub fn caller(mut self, change: impl FnOnce(&mut Script)) -> Self {
+        change(&mut self.caller);
+        self
+    }
+
+    pub fn callee(mut self, script: Script) -> Self {
+        self.callee = script;
+        self
+    }
+
+    pub fn callee_with(mut self, change: impl FnOnce(&mut Script)) -> Self {
+        change(&mut self.callee);
+        self
+    }
+
+    pub fn other(mut self, script: Script) -> Self {
+        self.other = Some(script);
+        self
+    }
+
+    pub fn third(mut self, script: Script) -> Self {
+        self.third = Some(script);
+        self
+    }
+
+    pub fn desk(mut self, script: Script) -> Self {
+        self.desk = Some(script);
+        self
+    }
+
+    pub fn watched(mut self) -> Self {
+        self.watched = true;
+        self
+    }
+
+    pub fn awake(mut self) -> Self {
+        self.awake = true;
+        self
+    }
+
+    pub fn display(mut self, display: &'static str) -> Self {
+        self.display = display;
+        self
+    }
+
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.caller.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn dials(mut self, number: &'static str) -> Self {
+        self.dials = number;
+        self
+    }
+
+    /// Actions between the settings and the bridge.
+    pub fn before(mut self, actions: &[(&str, &str)]) -> Self {
+        self.plan.before.extend(pairs(actions));
+        self
+    }
+
+    /// Actions after the bridge.
+    pub fn after(mut self, actions: &[(&str, &str)]) -> Self {
+        self.plan.after.extend(pairs(actions));
+        self
+    }
+
+    pub fn bridge(mut self, target: &str) -> Self {
+        target.clone_into(&mut self.plan.bridge);
+        self
+    }
+
+    /// Variables of user 1 in the directory.
+    pub fn variables(mut self, variables: &[(&str, &str)]) -> Self {
+        self.plan.variables.extend(pairs(variables));
+        self
+    }
+
+    pub fn wake(mut self, key: &'static str, value: &'static str) -> Self {
+        self.wake.push((key, value));
+        self
+    }
+
+    pub fn steps(mut self, steps: impl IntoIterator<Item = Step>) -> Self {
+        self.steps.extend(steps);
+        self
+    }
+}

@@ -1,0 +1,57 @@
+//! Who the phones say is calling, and who has answered.
+
+use super::words::*;
+
+pub fn rows() -> Vec<Row> {
+    vec![
+        row(2, "caller_of_the_directory").steps(shown()),
+        row(2, "effective_caller_id")
+            .before(&[("set", "effective_caller_id_number=4711"), ("set", "effective_caller_id_name=Reception")])
+            .steps(shown()),
+        row(2, "effective_caller_id_utf_8")
+            .before(&[("set", "effective_caller_id_name=Jürgen Größe")])
+            .steps(shown()),
+        row(2, "name_with_quotes_and_commas")
+            .before(&[("set", "effective_caller_id_name=Doe, Jane 'JJ' (x=1;y)")])
+            .steps(shown()),
+        row(2, "sip_cid_type_pid_exported").before(&[("export", "sip_cid_type=pid")]).steps(shown()),
+        row(2, "sip_cid_type_none_exported").before(&[("export", "sip_cid_type=none")]).steps(shown()),
+        row(2, "sip_cid_type_pid_set").before(&[("set", "sip_cid_type=pid")]).steps(shown()),
+        row(2, "caller_sends_p_asserted_identity")
+            .header("P-Asserted-Identity", "\"Trunk\" <sip:4930123@trunk.test>")
+            .steps(shown()),
+        row(2, "caller_sends_p_preferred_identity")
+            .header("P-Preferred-Identity", "<sip:4930123@trunk.test>")
+            .steps(shown()),
+        row(2, "caller_sends_remote_party_id")
+            .header("Remote-Party-ID", "\"Trunk\" <sip:4930123@trunk.test>;party=calling;screen=yes;privacy=off")
+            .steps(shown()),
+        row(2, "privacy_id").header("Privacy", "id").steps(shown()),
+        row(2, "privacy_with_p_asserted_identity")
+            .header("Privacy", "id")
+            .header("P-Asserted-Identity", "<sip:4930123@trunk.test>")
+            .steps(shown()),
+        row(2, "remote_party_id_with_full_privacy")
+            .header("Remote-Party-ID", "<sip:4930123@trunk.test>;party=calling;privacy=full")
+            .steps(shown()),
+        row(3, "callee_as_the_caller_shows_it").steps(up()).steps([
+            See("200", AnswerHeader("Remote-Party-ID")),
+            See("200 has", AnswerHeader("P-Asserted-Identity")),
+            Wait(2600),
+            See("caller shows", Display(Caller)),
+            See("callee shows", Display(Callee)),
+        ]),
+    ]
+}
+
+fn shown() -> Vec<Step> {
+    vec![
+        Until(Up(Callee)),
+        See("From", Header(Callee, "From")),
+        See("To", Header(Callee, "To")),
+        See("RPID", Header(Callee, "Remote-Party-ID")),
+        See("PAI", Header(Callee, "P-Asserted-Identity")),
+        See("PPI", Header(Callee, "P-Preferred-Identity")),
+        See("Privacy", Header(Callee, "Privacy")),
+    ]
+}

@@ -1,0 +1,48 @@
+//! The rows, by what they are about.
+
+mod ends;
+mod identity;
+mod leg;
+mod media;
+mod records;
+mod ringing;
+mod several;
+mod taken;
+mod transfers;
+
+/// What all rows are written with.
+mod words {
+    pub use super::super::row::Look::*;
+    pub use super::super::row::Moment::*;
+    pub use super::super::row::Step::*;
+    pub use super::super::row::Who::*;
+    pub use super::super::row::{Row, Step, answers, declines, rings, row};
+
+    /// Until both are in the call, and a little longer.
+    pub fn up() -> Vec<Step> {
+        vec![Until(Up(Caller)), Until(Up(Callee)), Wait(400)]
+    }
+
+    /// The caller hangs up.
+    pub fn over() -> Vec<Step> {
+        vec![HangUp(Caller), Until(Over(Callee))]
+    }
+}
+
+use super::row::Row;
+
+/// All rows. Their place in this list is part of their users' numbers.
+pub fn all() -> Vec<Row> {
+    [
+        taken::rows(),
+        identity::rows(),
+        leg::rows(),
+        records::rows(),
+        ringing::rows(),
+        ends::rows(),
+        several::rows(),
+        transfers::rows(),
+        media::rows(),
+    ]
+    .concat()
+}

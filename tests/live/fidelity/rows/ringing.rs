@@ -1,0 +1,79 @@
+//! What the caller hears until somebody answers.
+
+use std::time::Duration;
+
+use fswake_test_support::sip::{Reaction, Script};
+
+use super::words::*;
+
+const TONE: &str = "ringback=%(2000,100,440,480)";
+const TRANSFER_TONE: &str = "transfer_ringback=%(2000,100,440,480)";
+
+/// Rings so many milliseconds after the INVITE, and is answered a second and a half later.
+fn slow(ring_after: u64) -> Script {
+    Script {
+        on_invite: Reaction::Answer(Duration::from_millis(1500)),
+        ring_after: Duration::from_millis(ring_after),
+        ..answers(Callee)
+    }
+}
+
+fn early(ring_after: u64) -> Script {
+    Script {
+        early_media: true,
+        ..slow(ring_after)
+    }
+}
+
+pub fn rows() -> Vec<Row> {
+    vec![
+        row(4, "rings_awake").awake().callee(slow(700)).steps(heard()),
+        row(4, "rings_asleep").callee(slow(700)).steps(heard()),
+        row(4, "early_media").callee(early(300)).steps(heard()),
+        row(4, "early_media_awake").awake().callee(early(300)).steps(heard()),
+        row(4, "early_media_ignored").before(&[("set", "ignore_early_media=true")]).callee(early(300)).steps(heard()),
+        row(4, "ringing_ignored").before(&[("set", "ignore_early_media=true")]).callee(slow(300)).steps(heard()),
+        row(4, "ringback").before(&[("set", TONE)]).callee(slow(300)).steps(heard()),
+        row(4, "ringback_and_early_media").before(&[("set", TONE)]).callee(early(700)).steps(heard()),
+        row(4, "instant_ringback")
+            .before(&[("set", TONE), ("set", "instant_ringback=true")])
+            .callee(slow(1500))
+            .steps([Wait(300), See("caller, early", Answers), Wait(500), See("heard", HeardEarly)])
+            .steps(heard()),
+        row(4, "answered_before_and_transfer_ringback")
+            .before(&[("answer", ""), ("set", TRANSFER_TONE)])
+            .callee(slow(200))
+            .steps(waits()),
+        row(4, "answered_before_and_ringback").before(&[("answer", ""), ("set", TONE)]).callee(slow(200)).steps(waits()),
+        row(4, "answered_before_and_nothing").before(&[("answer", "")]).callee(slow(200)).steps(waits()),
+        row(4, "pre_answered_before_and_ringback")
+            .before(&[("pre_answer", ""), ("set", TONE)])
+            .callee(slow(200))
+            .steps(waits()),
+        row(4, "pre_answered_before_and_nothing").before(&[("pre_answer", "")]).callee(slow(200)).steps(waits()),
+    ]
+}
+
+fn heard() -> Vec<Step> {
+    vec![
+        Until(Up(Callee)),
+        Until(Up(Caller)),
+        See("caller", Answers),
+        See("18x", RingsInTime),
+        See("early", HeardEarly),
+        Wait(300),
+        See("then", Hears(Caller, 300)),
+    ]
+}
+
+fn waits() -> Vec<Step> {
+    vec![
+        Until(Rings(Callee)),
+        Wait(200),
+        See("while it rings", Hears(Caller, 800)),
+        Until(Up(Callee)),
+        Wait(400),
+        See("then", Hears(Caller, 300)),
+        See("caller", Answers),
+    ]
+}

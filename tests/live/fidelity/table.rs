@@ -1,0 +1,132 @@
+//! What came out of all rows that ran, as a table.
+
+use std::fmt::Write as _;
+
+use fswake_test_support::realfs::Way;
+
+use super::departures::{DEPARTURES, Departure};
+use super::play::Seen;
+use super::row::Row;
+
+/// What one row has shown.
+pub struct Outcome {
+    name: &'static str,
+    item: u8,
+    seen: Vec<(Way, Seen)>,
+    /// What is wrong; empty when nothing is.
+    faults: Vec<String>,
+    departs: bool,
+}
+
+/// Where one way differs from the plain one: name, plain, there.
+fn differences(plain: &Seen, other: &Seen) -> Vec<(String, String, String)> {
+    let value = |seen: &Seen, name: &str, nth: usize| {
+        let mut all = seen.iter().filter(|(n, _)| n == name);
+        all.nth(nth).map_or("-".to_owned(), |(_, text)| text.clone())
+    };
+    let mut all = Vec::new();
+    let mut names: Vec<(&String, usize)> = Vec::new();
+    for seen in [plain, other] {
+        for (at, (name, _)) in seen.iter().enumerate() {
+            let nth = seen[..at].iter().filter(|(n, _)| n == name).count();
+            if !names.contains(&(name, nth)) {
+                names.push((name, nth));
+            }
+        }
+    }
+    for (name, nth) in names {
+        let (a, b) = (value(plain, name, nth), value(other, name, nth));
+        if a != b {
+            all.push((name.clone(), a, b));
+        }
+    }
+    all
+}
+
+impl Outcome {
+    /// Compares the ways.
+    pub fn new(row: &Row, seen: Vec<(Way, Seen)>) -> Self {
+        let (mut faults, mut departs) = (Vec::new(), false);
+        let plain = &seen[0].1;
+        for (way, other) in seen.iter().skip(1) {
+            let differences = differences(plain, other);
+            let documented = |d: &&Departure| d.row == row.name && d.way == *way;
+            let documented: Vec<&Departure> = DEPARTURES.iter().filter(documented).collect();
+            for (name, a, b) in &differences {
+                if documented.iter().any(|d| d.sees == name) {
+                    departs = true;
+                } else {
+                    faults.push(format!("{}: {name}: `{a}` is `{b}`", way.name()));
+                }
+            }
+            for departure in documented {
+                if !differences.iter().any(|(name, ..)| name == departure.sees) {
+                    faults.push(format!("{}: {}: no longer departs", way.name(), departure.sees));
+                }
+            }
+        }
+        Self {
+            name: row.name,
+            item: row.item,
+            seen,
+            faults,
+            departs,
+        }
+    }
+
+    /// What is wrong with it.
+    pub fn faults(&self) -> &[String] {
+        &self.faults
+    }
+
+    fn verdict(&self) -> &'static str {
+        match (self.faults.is_empty(), self.departs) {
+            (true, false) => "same",
+            (true, true) => "departs, documented",
+            (false, _) => "**differs**",
+        }
+    }
+
+    fn cell(&self, way: Way) -> String {
+        let Some((_, seen)) = self.seen.iter().find(|(w, _)| *w == way) else {
+            return "-".to_owned();
+        };
+        let plain = &self.seen[0].1;
+        let told: Vec<String> = if way == self.seen[0].0 {
+            seen.iter().map(|(name, text)| format!("{name}: {text}")).collect()
+        } else {
+            let all = differences(plain, seen);
+            all.iter().map(|(name, _, text)| format!("{name}: {text}")).collect()
+        };
+        if told.is_empty() { "=".to_owned() } else { told.join("; ").replace('|', "/") }
+    }
+}
+
+/// The rows as markdown, in the order of the issue.
+pub fn markdown(outcomes: &mut [Outcome]) -> String {
+    outcomes.sort_by_key(|o| o.item);
+    let mut text = "| item | row | plain | dialplan | dial-string | verdict |\n|---|---|---|---|---|---|\n".to_owned();
+    for outcome in outcomes.iter() {
+        let cells = Way::ALL.map(|way| outcome.cell(way));
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {} |",
+            outcome.item,
+            outcome.name,
+            cells[0],
+            cells[1],
+            cells[2],
+            outcome.verdict()
+        );
+    }
+    let count = |verdict: &str| outcomes.iter().filter(|o| o.verdict() == verdict).count();
+    let _ = writeln!(
+        text,
+        "\n{} rows: {} the same, {} depart as documented, {} differ",
+        outcomes.len(),
+        count("same"),
+        count("departs, documented"),
+        count("**differs**")
+    );
+    text
+}

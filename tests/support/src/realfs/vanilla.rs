@@ -1,0 +1,318 @@
+//! A FreeSWITCH that is configured as the one that is installed: authenticated callers, presence, directory variables, CDRs.
+//! Around each call it has the same dialplan three times: with the shipped `bridge user/..`, with fswake's snippet for the
+//! dialplan, and with fswake's dial-string.
+//!
+//! Users have numbers of five digits: the [`Way`], a row's number of three digits, and whose phone it is. 0 calls, 1 to 4 are
+//! reached the way, 5 to 9 are always reached plainly.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::config::{ESL_PASSWORD, PASSWORD, Ports, inside, snippet};
+
+/// The domain of all users here.
+pub const VANILLA_DOMAIN: &str = "fidelity.test";
+
+/// How a phone is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Way {
+    /// FreeSWITCH's own `bridge`, with the dial-string that it ships.
+    Plain,
+    /// Through fs-conf/dialplan/default/00_fswake.xml.
+    Dialplan,
+    /// Through fs-conf/directory/fswake.xml and fs-conf/dialplan/fswake.xml.
+    DialString,
+}
+
+impl Way {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Plain, Self::Dialplan, Self::DialString];
+
+    /// The first digit of its users.
+    pub fn digit(self) -> u32 {
+        match self {
+            Self::Plain => 1,
+            Self::Dialplan => 2,
+            Self::DialString => 3,
+        }
+    }
+
+    /// As in the table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Dialplan => "dialplan",
+            Self::DialString => "dial-string",
+        }
+    }
+}
+
+/// The dialplan of one row: applications with their data. `{id}` stands for way and row, `{1}` for the user of phone 1.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Between the settings of the default configuration and its `bridge`.
+    pub before: Vec<(String, String)>,
+    /// What is bridged to; empty for `user/` of the number that was dialled.
+    pub bridge: String,
+    /// After the `bridge`.
+    pub after: Vec<(String, String)>,
+    /// What FreeSWITCH's directory has for phone 1 besides.
+    pub variables: Vec<(String, String)>,
+}
+
+/// Loaded where they exist.
+const MODULES: [&str; 19] = [
+    "mod_console",
+    "mod_logfile",
+    "mod_event_socket",
+    "mod_sofia",
+    "mod_loopback",
+    "mod_commands",
+    "mod_dptools",
+    "mod_dialplan_xml",
+    "mod_sms",
+    "mod_tone_stream",
+    "mod_json_cdr",
+    "mod_valet_parking",
+    "mod_hash",
+    "mod_db",
+    "mod_expr",
+    "mod_spandsp",
+    "mod_sndfile",
+    "mod_native_file",
+    "mod_conference",
+];
+
+const DIAL_STRING: &str = "{^^:sip_invite_domain=${dialed_domain}:presence_id=${dialed_user}@${dialed_domain}}${sofia_contact(*/${dialed_user}@${dialed_domain})}";
+/// The contexts that users have: phone 0's and the others'.
+const CONTEXTS: [&str; 2] = ["default", "office"];
+
+fn profile(ports: &Ports) -> String {
+    let shipped = snippet("sip_profiles/fswake.xml", ports);
+    let port = ports.sip.port();
+    format!(
+        r#"<profile name="internal"><settings>
+            <param name="context" value="default"/>
+            <param name="dialplan" value="XML"/>
+            <param name="sip-ip" value="127.0.0.1"/>
+            <param name="rtp-ip" value="127.0.0.1"/>
+            <param name="sip-port" value="{port}"/>
+            <param name="inbound-codec-prefs" value="G722,PCMU,PCMA,VP8"/>
+            <param name="outbound-codec-prefs" value="G722,PCMU,PCMA,VP8"/>
+            <param name="inbound-codec-negotiation" value="generous"/>
+            <param name="rtp-timer-name" value="soft"/>
+            <param name="rfc2833-pt" value="101"/>
+            <param name="dtmf-duration" value="2000"/>
+            <param name="hold-music" value="tone_stream://%(10000,0,600);loops=-1"/>
+            <param name="manage-presence" value="true"/>
+            <param name="presence-hosts" value="{VANILLA_DOMAIN},127.0.0.1"/>
+            <param name="auth-calls" value="true"/>
+            <param name="auth-subscriptions" value="true"/>
+            <param name="auth-all-packets" value="false"/>
+            <param name="challenge-realm" value="auto_from"/>
+            <param name="nonce-ttl" value="60"/>
+            <param name="rtp-timeout-sec" value="300"/>
+            <param name="rtp-hold-timeout-sec" value="1800"/>
+            <param name="log-auth-failures" value="false"/>
+            <param name="inbound-use-callid-as-uuid" value="true"/>
+            {}
+        </settings></profile>"#,
+        inside(&shipped, "settings"),
+    )
+}
+
+fn actions(list: &[(String, String)], id: &str) -> String {
+    let mut all = String::new();
+    for (application, data) in list {
+        let data = filled(data, id);
+        let data = data.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;");
+        let _ = write!(all, r#"<action application="{application}" data="{data}"/>"#);
+    }
+    all
+}
+
+/// `{id}` and `{1}` by what they stand for.
+pub fn filled(text: &str, id: &str) -> String {
+    let mut text = text.replace("{id}", id).replace("{domain}", VANILLA_DOMAIN);
+    for phone in 0..10 {
+        text = text.replace(&format!("{{{phone}}}"), &format!("{id}{phone}"));
+    }
+    text
+}
+
+/// A row's extension for one way.
+fn extension(way: Way, id: &str, plan: &Plan, shipped: &str) -> String {
+    let (before, after) = (actions(&plan.before, id), actions(&plan.after, id));
+    let numbers = format!("^({id}[1-4])$");
+    let bridge = match plan.bridge.as_str() {
+        "" => "user/${dialed_user}@${dialed_domain}".to_owned(),
+        other => filled(other, id),
+    };
+    if way == Way::Dialplan {
+        let (head, tail) = shipped.rsplit_once("</condition>").expect("the snippet's condition");
+        let socket = r#"<action application="socket""#;
+        assert!(head.contains(socket) && head.contains("^(10[01][0-9])$"), "the snippet has changed");
+        // The site's own settings follow the shipped ones, as in the plain extension.
+        let text = head.replacen(socket, &format!("{before}{socket}"), 1);
+        let text = text.replace("user/${dialed_user}@${dialed_domain}", &bridge);
+        return text.replace("^(10[01][0-9])$", &numbers) + &after + "</condition>" + tail;
+    }
+    format!(
+        r#"<extension name="row"><condition field="destination_number" expression="{numbers}">
+          <action application="set" data="dialed_user=$1"/>
+          <action application="set" data="dialed_domain=${{domain_name}}"/>
+          <action application="set" data="call_timeout=30"/>
+          <action application="set" data="hangup_after_bridge=true"/>
+          <action application="set" data="continue_on_fail=true"/>
+          {before}
+          <action application="bridge" data="{bridge}"/>
+          {after}
+        </condition></extension>"#
+    )
+}
+
+fn dialplan(ports: &Ports, plans: &[Plan]) -> String {
+    let shipped = snippet("dialplan/default/00_fswake.xml", ports);
+    let shipped = inside(&shipped, "include");
+    let mut rows = String::new();
+    for (number, plan) in plans.iter().enumerate() {
+        for way in Way::ALL {
+            let id = format!("{}{number:03}", way.digit());
+            rows.push_str(&extension(way, &id, plan, shipped));
+        }
+    }
+    let mut all = String::new();
+    for context in CONTEXTS.into_iter().chain(["public"]) {
+        let _ = write!(
+            all,
+            r#"<context name="{context}">
+              <extension name="domain" continue="true"><condition>
+                <action application="set" data="domain_name={VANILLA_DOMAIN}"/>
+              </condition></extension>
+              {rows}
+              <extension name="desk"><condition field="destination_number" expression="^([123]\d{{3}}[5-9])$">
+                <action application="set" data="hangup_after_bridge=true"/>
+                <action application="bridge" data="user/$1@{VANILLA_DOMAIN}"/>
+              </condition></extension>
+              <extension name="which"><condition field="destination_number" expression="^5([123]\d{{3}})$">
+                <action application="set" data="hangup_after_bridge=true"/>
+                <action application="export" data="sip_h_X-Context={context}"/>
+                <action application="bridge" data="user/${{1}}5@{VANILLA_DOMAIN}"/>
+              </condition></extension>
+              <extension name="pick-up"><condition field="destination_number" expression="^7([123]\d{{3}})$">
+                <action application="answer"/>
+                <action application="intercept" data="${{global_getvar(fid-$1-target)}}"/>
+              </condition></extension>
+              <extension name="hears"><condition field="destination_number" expression="^6([123]\d{{3}})$">
+                <action application="answer"/>
+                <action application="playback" data="tone_stream://%(10000,0,500);loops=-1"/>
+              </condition></extension>
+            </context>"#
+        )
+        .expect("a string takes all");
+    }
+    let contexts = snippet("dialplan/fswake.xml", ports);
+    all + inside(&contexts, "include")
+}
+
+fn user(way: Way, id: &str, phone: u32, plan: &Plan, woken: &str) -> String {
+    let user = format!("{id}{phone}");
+    let params = if way == Way::DialString && (1..5).contains(&phone) {
+        woken
+    } else {
+        ""
+    };
+    let context = CONTEXTS[usize::from(phone > 0)];
+    let mut variables = String::new();
+    if phone == 1 {
+        for (name, value) in &plan.variables {
+            let value = filled(value, id);
+            let _ = write!(variables, r#"<variable name="{name}" value="{value}"/>"#);
+        }
+    }
+    format!(
+        r#"<user id="{user}"><params><param name="password" value="{PASSWORD}"/>{params}</params><variables>
+          <variable name="toll_allow" value="domestic,local"/>
+          <variable name="accountcode" value="{user}"/>
+          <variable name="user_context" value="{context}"/>
+          <variable name="effective_caller_id_name" value="Extension {user}"/>
+          <variable name="effective_caller_id_number" value="{user}"/>
+          {variables}
+        </variables></user>"#
+    )
+}
+
+fn directory(ports: &Ports, plans: &[Plan]) -> String {
+    let shipped = snippet("directory/fswake.xml", ports);
+    let woken = inside(&shipped, "params");
+    let mut users = String::new();
+    for (number, plan) in plans.iter().enumerate() {
+        for way in Way::ALL {
+            let id = format!("{}{number:03}", way.digit());
+            for phone in 0..8 {
+                users.push_str(&user(way, &id, phone, plan, woken));
+            }
+        }
+    }
+    format!(
+        r#"<domain name="{VANILLA_DOMAIN}"><params><param name="dial-string" value="{DIAL_STRING}"/></params>
+          <groups><group name="default"><users>{users}</users></group></groups></domain>"#
+    )
+}
+
+/// The whole `freeswitch.xml`. CDRs are written into `cdr`, modules come from `folder`.
+pub fn write(ports: &Ports, plans: &[Plan], cdr: &Path, folder: &Path) -> String {
+    let mut modules = String::new();
+    for module in MODULES {
+        if folder.join(format!("{module}.so")).is_file() {
+            let _ = write!(modules, r#"<load module="{module}"/>"#);
+        }
+    }
+    format!(
+        r#"<?xml version="1.0"?>
+<document type="freeswitch/xml">
+  <section name="configuration">
+    <configuration name="modules.conf"><modules>{modules}</modules></configuration>
+    <configuration name="switch.conf"><settings>
+      <param name="colorize-console" value="false"/>
+      <param name="max-sessions" value="1000"/>
+      <param name="sessions-per-second" value="500"/>
+      <param name="loglevel" value="info"/>
+      <param name="rtp-start-port" value="16384"/>
+      <param name="rtp-end-port" value="32766"/>
+    </settings></configuration>
+    <configuration name="console.conf"><mappings><map name="all" value="err,crit,alert"/></mappings><settings/></configuration>
+    <configuration name="logfile.conf"><settings/><profiles><profile name="default"><settings/>
+      <mappings><map name="all" value="info,notice,warning,err,crit,alert"/></mappings></profile></profiles></configuration>
+    <configuration name="event_socket.conf"><settings>
+      <param name="listen-ip" value="127.0.0.1"/>
+      <param name="listen-port" value="{esl}"/>
+      <param name="password" value="{ESL_PASSWORD}"/>
+    </settings></configuration>
+    <configuration name="json_cdr.conf"><settings>
+      <param name="log-b-leg" value="true"/>
+      <param name="prefix-a-leg" value="true"/>
+      <param name="encode-values" value="false"/>
+      <param name="log-dir" value="{cdr}"/>
+    </settings></configuration>
+    <configuration name="acl.conf"><network-lists/></configuration>
+    <configuration name="timezones.conf"><timezones/></configuration>
+    <configuration name="loopback.conf"><settings/></configuration>
+    <configuration name="hash.conf"><remotes/></configuration>
+    <configuration name="db.conf"><settings/></configuration>
+    <configuration name="spandsp.conf"><modem-settings/><fax-settings/><descriptors/></configuration>
+    <configuration name="sofia.conf"><global_settings><param name="log-level" value="0"/></global_settings>
+      <profiles>{profile}</profiles></configuration>
+  </section>
+  <section name="dialplan">{dialplan}</section>
+  <section name="chatplan"><context name="default"/></section>
+  <section name="directory">{directory}</section>
+</document>
+"#,
+        esl = ports.esl.port(),
+        cdr = cdr.display(),
+        profile = profile(ports),
+        dialplan = dialplan(ports, plans),
+        directory = directory(ports, plans),
+    )
+}

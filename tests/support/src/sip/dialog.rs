@@ -1,0 +1,227 @@
+//! A dialog (RFC 3261 section 12), whoever began it, and its media.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::sdp::{self, Direction, Place};
+use super::sound::Sound;
+use super::{Message, Phone, Script, finish, unique};
+
+/// One dialog of a phone.
+#[derive(Debug)]
+pub(super) struct Dialog {
+    /// How many the phone had before.
+    pub order: usize,
+    /// Our tag.
+    pub tag: String,
+    pub call_id: String,
+    /// Our side of From and To, tag included.
+    pub local: String,
+    /// The far end's side, with its tag as soon as there is one.
+    pub remote: String,
+    /// The INVITE that we got; `None` when we sent it.
+    pub invite: Option<Arc<Message>>,
+    /// Our INVITE.
+    pub sent: Option<Sent>,
+    /// What the far end said to it.
+    pub responses: Vec<Arc<Message>>,
+    /// Where the far end's messages come from.
+    pub far_end: SocketAddr,
+    /// The far end's Contact.
+    pub target: Option<String>,
+    pub stage: Stage,
+    /// The last response that we sent.
+    pub response: Option<String>,
+    /// The number of the far end's last request.
+    pub asked: u32,
+    pub line: Line,
+}
+
+/// The INVITE that began a dialog of ours.
+#[derive(Clone, Debug)]
+pub(super) struct Sent {
+    pub uri: String,
+    pub sequence: u32,
+    pub branch: String,
+    pub proven: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Early,
+    Answered,
+    Confirmed,
+    Over,
+}
+
+/// The media of a dialog.
+#[derive(Debug)]
+pub(super) struct Line {
+    port: u16,
+    pub sound: Option<Sound>,
+    version: u32,
+    pub direction: Direction,
+    /// Our last description and the far end's; empty before.
+    pub ours: String,
+    pub theirs: String,
+}
+
+fn deaf_port() -> u16 {
+    use std::sync::atomic::{AtomicU16, Ordering};
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Nobody listens there: these phones are deaf.
+    10_000 + NEXT.fetch_add(1, Ordering::Relaxed) % 1000 * 6
+}
+
+impl Line {
+    pub fn new(script: &Script) -> Self {
+        let sound = script.voice.map(Sound::start);
+        Self {
+            port: sound.as_ref().map_or_else(deaf_port, |s| s.port),
+            sound,
+            version: 0,
+            direction: Direction::Both,
+            ours: String::new(),
+            theirs: String::new(),
+        }
+    }
+
+    fn place(&mut self) -> Place {
+        self.version += 1;
+        Place {
+            port: self.port,
+            version: self.version,
+            direction: self.direction,
+        }
+    }
+
+    /// Our next offer.
+    pub fn offer(&mut self, script: &Script) -> String {
+        let place = self.place();
+        self.ours = sdp::offer(script, place);
+        self.ours.clone()
+    }
+
+    /// Our answer to what the far end says now.
+    pub fn answer(&mut self, script: &Script, offer: &str) -> Option<String> {
+        let mut place = self.place();
+        place.direction = Direction::Both;
+        offer.clone_into(&mut self.theirs);
+        self.ours = sdp::answer(script, offer, place)?;
+        self.speak();
+        Some(self.ours.clone())
+    }
+
+    /// The far end has described itself.
+    pub fn learn(&mut self, theirs: &str) {
+        if !theirs.trim().is_empty() {
+            theirs.clone_into(&mut self.theirs);
+            self.speak();
+        }
+    }
+
+    fn speak(&self) {
+        let Some(sound) = &self.sound else { return };
+        let (ours, theirs) = (sdp::read(&self.ours), sdp::read(&self.theirs));
+        let target = ours.audio().zip(theirs.audio()).and_then(|(ours, theirs)| {
+            let known = |format: &&u8| [0, 8].contains(*format) && ours.formats.contains(*format);
+            Some((theirs.target()?, *theirs.formats.iter().find(known)?))
+        });
+        sound.speak_to(target);
+    }
+
+    pub fn hush(&self) {
+        if let Some(sound) = &self.sound {
+            sound.speak_to(None);
+        }
+    }
+}
+
+impl Dialog {
+    /// The dialog that an INVITE from the far end begins.
+    pub fn begun_by(invite: &Arc<Message>, from: SocketAddr, order: usize, script: &Script) -> Self {
+        let tag = unique();
+        Self {
+            order,
+            call_id: invite.header("Call-ID").to_owned(),
+            local: format!("{};tag={tag}", invite.header("To")),
+            remote: invite.header("From").to_owned(),
+            tag,
+            invite: Some(invite.clone()),
+            sent: None,
+            responses: Vec::new(),
+            far_end: from,
+            target: invite.contact_uri().map(str::to_owned),
+            stage: Stage::Early,
+            response: None,
+            asked: invite.sequence(),
+            line: Line::new(script),
+        }
+    }
+
+    pub fn end(&mut self) {
+        self.stage = Stage::Over;
+        self.line.hush();
+    }
+}
+
+/// A request that is ready to be sent.
+pub(super) struct Request {
+    pub text: String,
+    pub sequence: u32,
+    pub branch: String,
+    pub to: SocketAddr,
+}
+
+impl Phone {
+    /// The key of the dialog that a request of the far end belongs to.
+    pub(super) fn find(&self, request: &Message) -> Option<String> {
+        let (call_id, from) = (request.header("Call-ID"), request.dialog("From"));
+        let state = self.lock();
+        match request.tag("To") {
+            Some(to) => {
+                let found = state.dialogs.iter().find(|(_, d)| d.call_id == call_id && d.tag == to);
+                found.map(|(key, _)| key.clone())
+            }
+            None => state.dialogs.contains_key(&from).then_some(from),
+        }
+    }
+
+    /// A request inside a dialog; `None` when there is no such dialog.
+    pub(super) fn request_within(&self, key: &str, method: &str, headers: &str, body: &str) -> Option<Request> {
+        let (sequence, branch) = (self.next_sequence() + 1000, format!("z9hG4bK{}", unique()));
+        let address = self.via(&branch);
+        let contact = self.plain_contact();
+        let state = self.lock();
+        let dialog = state.dialogs.get(key)?;
+        let uri = dialog.target.clone().unwrap_or_default();
+        let head = format!(
+            "{method} {uri} SIP/2.0\r\nVia: {address}\r\nMax-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\n\
+             CSeq: {sequence} {method}\r\nContact: {contact}\r\nUser-Agent: live-phone\r\n{headers}",
+            dialog.local, dialog.remote, dialog.call_id,
+        );
+        Some(Request {
+            text: finish(head, body),
+            sequence,
+            branch,
+            to: dialog.far_end,
+        })
+    }
+
+    /// Acknowledges the answer to a re-INVITE.
+    pub(super) fn acknowledge_within(&self, key: &str, answer: &Message, branch: Option<&str>) {
+        let sequence = answer.sequence();
+        let Some(request) = self.request_within(key, "ACK", "", "") else {
+            return;
+        };
+        let text = request.text.replace(
+            &format!("CSeq: {} ACK", request.sequence),
+            &format!("CSeq: {sequence} ACK"),
+        );
+        let text = match branch {
+            Some(branch) => text.replace(&request.branch, branch),
+            None => text,
+        };
+        self.send(&text, request.to);
+    }
+}

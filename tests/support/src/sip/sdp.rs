@@ -1,0 +1,287 @@
+//! Session descriptions: what a phone offers and answers, and reading what it was offered.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use super::Script;
+
+/// Codecs by payload type, of those that a phone here can have.
+const NAMES: [(u8, &str); 4] = [(0, "PCMU"), (8, "PCMA"), (9, "G722"), (101, "telephone-event")];
+/// The payload type of video.
+const VIDEO: u8 = 97;
+/// An SDES key (RFC 4568). Nothing is ever encrypted with it.
+const CRYPTO: &str = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj\r\n";
+
+/// Which way media may go, as its sender sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Both ways.
+    Both,
+    /// The other side is on hold, and may hear music.
+    SendOnly,
+    /// Nothing in any direction.
+    Inactive,
+}
+
+impl Direction {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Both => "sendrecv",
+            Self::SendOnly => "sendonly",
+            Self::Inactive => "inactive",
+        }
+    }
+}
+
+/// What else a line of a description depends on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub port: u16,
+    /// Counts up with every description of one dialog.
+    pub version: u32,
+    pub direction: Direction,
+}
+
+fn head(place: Place) -> String {
+    format!(
+        "v=0\r\no=- 1 {} IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n",
+        place.version
+    )
+}
+
+fn audio(codecs: &[u8], secure: bool, place: Place) -> String {
+    let list: Vec<String> = codecs.iter().chain([&101]).map(ToString::to_string).collect();
+    let profile = if secure { "RTP/SAVP" } else { "RTP/AVP" };
+    let mut text = format!("m=audio {} {profile} {}\r\n", place.port, list.join(" "));
+    for (number, name) in NAMES.iter().filter(|(n, _)| codecs.contains(n) || *n == 101) {
+        let _ = write!(text, "a=rtpmap:{number} {name}/8000\r\n");
+    }
+    if secure {
+        text.push_str(CRYPTO);
+    }
+    let _ = write!(text, "a={}\r\n", place.direction.word());
+    text
+}
+
+fn video(place: Place) -> String {
+    let port = place.port.wrapping_add(2);
+    format!("m=video {port} RTP/AVP {VIDEO}\r\na=rtpmap:{VIDEO} VP8/90000\r\na=sendrecv\r\n")
+}
+
+fn fax(place: Place) -> String {
+    let port = place.port.wrapping_add(4);
+    format!("m=image {port} udptl t38\r\na=T38FaxVersion:0\r\na=T38MaxBitRate:14400\r\na=T38FaxRateManagement:transferredTCF\r\n")
+}
+
+/// An offer of all that the phone can do.
+pub(super) fn offer(script: &Script, place: Place) -> String {
+    let mut sdp = head(place);
+    if !script.codecs.is_empty() {
+        sdp.push_str(&audio(&script.codecs, script.secure, place));
+    }
+    if script.video {
+        sdp.push_str(&video(place));
+    }
+    if script.fax {
+        sdp.push_str(&fax(place));
+    }
+    sdp
+}
+
+/// The answer to an offer; `None` when nothing in it is wanted. Without an offer it is one itself.
+pub(super) fn answer(script: &Script, offered: &str, place: Place) -> Option<String> {
+    if offered.trim().is_empty() {
+        return Some(offer(script, place));
+    }
+    let (mut sdp, mut wanted) = (head(place), false);
+    for media in &read(offered).media {
+        let codec = script.codecs.iter().find(|c| media.formats.contains(*c)).copied();
+        match (media.kind.as_str(), codec) {
+            ("audio", Some(codec)) if media.port != 0 => {
+                sdp.push_str(&audio(&[codec], media.profile == "RTP/SAVP", place));
+                wanted = true;
+            }
+            ("video", _) if script.video && media.port != 0 => {
+                let format = media.formats.first().copied().unwrap_or(VIDEO);
+                sdp.push_str(&video(place).replace(&VIDEO.to_string(), &format.to_string()));
+            }
+            ("image", _) if script.fax && media.port != 0 => {
+                sdp.push_str(&fax(place));
+                wanted = true;
+            }
+            (kind, _) => {
+                let formats = media.formats.first().map_or("0".to_owned(), ToString::to_string);
+                let formats = if kind == "image" { "t38" } else { &formats };
+                let _ = write!(sdp, "m={kind} 0 {} {formats}\r\n", media.profile);
+            }
+        }
+    }
+    wanted.then_some(sdp)
+}
+
+/// A description that was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Session {
+    /// Its media in order.
+    pub media: Vec<Media>,
+}
+
+/// One `m=` line and what belongs to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Media {
+    /// audio, video or image.
+    pub kind: String,
+    /// 0 when it is refused.
+    pub port: u16,
+    /// RTP/AVP, RTP/SAVP, udptl ..
+    pub profile: String,
+    /// Payload types.
+    pub formats: Vec<u8>,
+    /// Their names.
+    pub names: Vec<String>,
+    /// sendrecv, sendonly, recvonly or inactive.
+    pub direction: String,
+    /// Where it is to be sent.
+    pub address: String,
+    /// Whether it has an SDES key.
+    pub has_key: bool,
+}
+
+impl Media {
+    fn name(&self, format: u8) -> String {
+        let known = NAMES.iter().find(|(n, _)| *n == format);
+        known.map_or(format!("type {format}"), |(_, name)| (*name).to_owned())
+    }
+
+    /// Where to send to, if it can be.
+    pub(super) fn target(&self) -> Option<SocketAddr> {
+        (self.port != 0).then(|| format!("{}:{}", self.address, self.port).parse().ok())?
+    }
+}
+
+impl Session {
+    /// The audio line.
+    pub fn audio(&self) -> Option<&Media> {
+        self.media.iter().find(|m| m.kind == "audio")
+    }
+
+    /// In few words, without ports: `audio RTP/AVP PCMU,PCMA; video refused`. Digits and comfort noise are not told.
+    pub fn in_short(&self) -> String {
+        let one = |media: &Media| {
+            if media.port == 0 {
+                return format!("{} refused", media.kind);
+            }
+            let names: Vec<&str> = media.names.iter().map(String::as_str).collect();
+            let told = names.iter().filter(|n| **n != "telephone-event" && **n != "CN");
+            let told: Vec<&str> = told.copied().collect();
+            let key = if media.has_key { " with a key" } else { "" };
+            let direction = match media.direction.as_str() {
+                "sendrecv" => String::new(),
+                other => format!(" {other}"),
+            };
+            let text = format!("{} {} {}{key}{direction}", media.kind, media.profile, told.join(","));
+            text.trim_end().to_owned()
+        };
+        let all: Vec<String> = self.media.iter().map(one).collect();
+        all.join("; ")
+    }
+}
+
+/// Reads a description.
+pub fn read(text: &str) -> Session {
+    let mut session = Session::default();
+    let (mut address, mut direction) = (String::new(), "sendrecv".to_owned());
+    for line in text.lines().map(str::trim) {
+        let Some((letter, value)) = line.split_once('=') else {
+            continue;
+        };
+        match (letter, session.media.last_mut()) {
+            ("m", _) => {
+                let mut words = value.split(' ');
+                let mut word = || words.next().unwrap_or_default().to_owned();
+                let mut media = Media {
+                    kind: word(),
+                    port: word().parse().unwrap_or_default(),
+                    profile: word(),
+                    direction: direction.clone(),
+                    address: address.clone(),
+                    ..Media::default()
+                };
+                media.formats = words.filter_map(|n| n.parse().ok()).collect();
+                media.names = media.formats.iter().map(|f| media.name(*f)).collect();
+                session.media.push(media);
+            }
+            ("c", media) => {
+                let place = value.split(' ').nth(2).unwrap_or_default().to_owned();
+                match media {
+                    Some(media) => media.address = place,
+                    None => address = place,
+                }
+            }
+            ("a", Some(media)) => attribute(media, value),
+            ("a", None) if is_direction(value) => value.clone_into(&mut direction),
+            _ => {}
+        }
+    }
+    session
+}
+
+fn is_direction(value: &str) -> bool {
+    ["sendrecv", "sendonly", "recvonly", "inactive"].contains(&value)
+}
+
+fn attribute(media: &mut Media, value: &str) {
+    if is_direction(value) {
+        value.clone_into(&mut media.direction);
+    } else if value.starts_with("crypto:") {
+        media.has_key = true;
+    } else if let Some((number, name)) = value.strip_prefix("rtpmap:").and_then(|v| v.split_once(' ')) {
+        let at = media.formats.iter().position(|f| number.parse() == Ok(*f));
+        if let Some(at) = at {
+            name.split('/').next().unwrap_or_default().clone_into(&mut media.names[at]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: Place = Place {
+        port: 4000,
+        version: 1,
+        direction: Direction::Both,
+    };
+
+    #[test]
+    fn answer_takes_our_best_codec_and_refuses_what_the_phone_cannot_do() {
+        let caller = Script {
+            video: true,
+            ..Script::default()
+        };
+        let callee = Script {
+            codecs: vec![8, 0],
+            ..Script::default()
+        };
+        let offer = offer(&caller, PLACE);
+        assert_eq!(read(&offer).in_short(), "audio RTP/AVP PCMU,PCMA; video RTP/AVP VP8");
+        let answer = answer(&callee, &offer, PLACE).unwrap();
+        assert_eq!(read(&answer).in_short(), "audio RTP/AVP PCMA; video refused");
+    }
+
+    #[test]
+    fn hold_and_keys_are_told() {
+        let script = Script {
+            secure: true,
+            ..Script::default()
+        };
+        let place = Place {
+            direction: Direction::SendOnly,
+            ..PLACE
+        };
+        let offer = offer(&script, place);
+        let told = "audio RTP/SAVP PCMU,PCMA with a key sendonly";
+        assert_eq!(read(&offer).in_short(), told);
+        assert_eq!(read(&offer).audio().unwrap().target().unwrap().port(), 4000);
+    }
+}

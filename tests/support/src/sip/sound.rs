@@ -1,0 +1,175 @@
+//! RTP (RFC 3550) of one call: a phone says one steady value, so that whoever hears it knows which phone it is.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::net::UdpSocket;
+use tokio::task::JoinHandle;
+
+/// What one packet sounds like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noise {
+    /// Silence.
+    Quiet,
+    /// The phone with this voice.
+    Voice(u8),
+    /// Anything else: a ringback tone, music.
+    Tone,
+    /// A digit (RFC 4733).
+    Digit(u8),
+    /// A payload that is not understood: video, encrypted.
+    Other(u8),
+}
+
+/// Where to send, and as which payload type.
+type Target = Arc<Mutex<Option<(SocketAddr, u8)>>>;
+type Heard = Arc<Mutex<Vec<(Instant, Noise)>>>;
+
+/// Both directions of one call's audio. Ends when dropped.
+#[derive(Debug)]
+pub(super) struct Sound {
+    pub port: u16,
+    target: Target,
+    heard: Heard,
+    tasks: [JoinHandle<()>; 2],
+}
+
+impl Sound {
+    /// Opens a port, listens there, and says `voice` as soon as it knows where to.
+    pub fn start(voice: u8) -> Self {
+        let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a UDP port");
+        socket.set_nonblocking(true).expect("a socket");
+        let port = socket.local_addr().expect("its address").port();
+        let socket = Arc::new(UdpSocket::from_std(socket).expect("a socket"));
+        let (target, heard) = (Target::default(), Heard::default());
+        let tasks = [
+            tokio::spawn(listen(socket.clone(), heard.clone())),
+            tokio::spawn(speak(socket, voice, target.clone())),
+        ];
+        Self {
+            port,
+            target,
+            heard,
+            tasks,
+        }
+    }
+
+    /// From now on it speaks to this place; to nobody without one.
+    pub fn speak_to(&self, target: Option<(SocketAddr, u8)>) {
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
+    }
+
+    /// What it has heard, and when.
+    pub fn heard(&self) -> Vec<(Instant, Noise)> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for Sound {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+async fn listen(socket: Arc<UdpSocket>, heard: Heard) {
+    let mut buffer = [0; 2048];
+    loop {
+        let Ok((length, _)) = socket.recv_from(&mut buffer).await else {
+            continue;
+        };
+        if length > 12 {
+            let noise = noise(buffer[1] & 0x7f, &buffer[12..length]);
+            let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+            heard.push((Instant::now(), noise));
+        }
+    }
+}
+
+async fn speak(socket: Arc<UdpSocket>, voice: u8, target: Target) {
+    let mut clock = tokio::time::interval(Duration::from_millis(20));
+    for sequence in 0_u16.. {
+        clock.tick().await;
+        let to = *target.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((to, format)) = to else { continue };
+        let mut packet = vec![0x80, format];
+        packet.extend(sequence.to_be_bytes());
+        packet.extend((u32::from(sequence) * 160).to_be_bytes());
+        packet.extend([0xf5, 0, 0, voice]);
+        let byte = match format {
+            8 => nearest(level(voice), from_alaw),
+            _ => nearest(level(voice), from_ulaw),
+        };
+        packet.extend([byte; 160]);
+        let _ = socket.send_to(&packet, to).await;
+    }
+}
+
+/// The value that a phone says: far enough from another's, whatever codecs it goes through.
+fn level(voice: u8) -> i32 {
+    3000 + 2500 * i32::from(voice)
+}
+
+fn noise(format: u8, payload: &[u8]) -> Noise {
+    let decode = match format {
+        0 => from_ulaw,
+        8 => from_alaw,
+        13 => return Noise::Quiet,
+        101 => return Noise::Digit(payload[0]),
+        other => return Noise::Other(other),
+    };
+    let values = payload.iter().map(|byte| decode(*byte));
+    let (low, high) = values.fold((i32::MAX, i32::MIN), |(low, high), v| (low.min(v), high.max(v)));
+    if low.abs().max(high.abs()) < 200 {
+        return Noise::Quiet;
+    }
+    let voice = (0..10).find(|voice| (level(*voice) - low).abs() < 1100);
+    match voice {
+        Some(voice) if high - low < 800 => Noise::Voice(voice),
+        _ => Noise::Tone,
+    }
+}
+
+fn nearest(wanted: i32, decode: fn(u8) -> i32) -> u8 {
+    let far = |byte: &u8| (decode(*byte) - wanted).abs();
+    (0..=255).min_by_key(far).unwrap_or_default()
+}
+
+/// ITU-T G.711, mu-law.
+fn from_ulaw(byte: u8) -> i32 {
+    let byte = !byte;
+    let value = ((i32::from(byte & 0x0f) << 3) + 0x84) << ((byte & 0x70) >> 4);
+    if byte & 0x80 == 0 { value - 0x84 } else { 0x84 - value }
+}
+
+/// ITU-T G.711, A-law.
+fn from_alaw(byte: u8) -> i32 {
+    let byte = byte ^ 0x55;
+    let (low, segment) = (i32::from(byte & 0x0f) << 4, (byte & 0x70) >> 4);
+    let value = match segment {
+        0 => low + 8,
+        segment => (low + 0x108) << (segment - 1),
+    };
+    if byte & 0x80 == 0 { -value } else { value }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn voices_are_told_apart_in_both_codecs() {
+        for voice in 0..10 {
+            for (format, decode) in [(0, from_ulaw as fn(u8) -> i32), (8, from_alaw)] {
+                let payload = [nearest(level(voice), decode); 160];
+                assert_eq!(noise(format, &payload), Noise::Voice(voice));
+            }
+        }
+        assert_eq!(noise(0, &[0xff; 160]), Noise::Quiet);
+        assert_eq!(noise(8, &[0xd5; 160]), Noise::Quiet);
+        let tone: Vec<u8> = (0..160).map(|n| if n % 20 < 10 { 0x90 } else { 0x10 }).collect();
+        assert_eq!(noise(0, &tone), Noise::Tone);
+    }
+}
