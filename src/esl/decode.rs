@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::inherit::Inherited;
-use super::wishes;
+use super::{encode, wishes};
 use crate::engine::{Event, HeldCall, LegEnd, Way};
 use crate::types::{Aor, CallId, LegId};
 
@@ -44,8 +44,8 @@ pub struct Behind {
 /// What a leg is told of the channel that it is a child of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parent {
-    /// The A leg's UUID.
-    pub channel: String,
+    /// The A leg's UUID; `None` where a leg has no A leg, as when `originate` dials it.
+    pub channel: Option<String>,
     /// Its `call_uuid`, where it differs.
     pub call_uuid: Option<String>,
     /// Caller's number as phones are to show it; may be empty.
@@ -117,7 +117,7 @@ pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: Syst
     };
     let told = |what: &str| caller(get, what).filter(|v| *v != "0000000000").unwrap_or_default();
     let parent = Parent {
-        channel: channel.clone(),
+        channel: (way == Way::Dialplan).then(|| channel.clone()),
         call_uuid: variable("call_uuid").filter(|id| is_channel(id)).map(str::to_owned),
         number: told("Number").into(),
         name: told("Name").into(),
@@ -176,7 +176,7 @@ impl Parent {
         let Some(channel) = header("Unique-ID").filter(|id| is_channel(id)) else {
             return;
         };
-        channel.clone_into(&mut self.channel);
+        self.channel = Some(channel.to_owned());
         self.call_uuid = variable("call_uuid").filter(|id| is_channel(id)).map(str::to_owned);
         self.codecs = variable("ep_codec_string").map(str::to_owned);
         self.max_forwards = hops(variable("max_forwards"));
@@ -231,6 +231,8 @@ pub enum Said {
         /// It was answered, with this codec. A phone that has to be confirmed by a key says so only now.
         answered: Option<Option<Arc<str>>>,
     },
+    /// A leg was told whom it reaches ([`super::encode::name_callee`]).
+    LegNamed(LegId),
     /// The held channel has left its park, and is not hung up.
     LeftPark(LeftTo),
 }
@@ -286,6 +288,10 @@ pub fn call_event<'a>(
         "CHANNEL_PARK" => {
             let answered = (header("Answer-State") == Some("answered")).then(codec);
             return Some(Said::LegParked { leg, answered });
+        }
+        "CHANNEL_EXECUTE_COMPLETE" => {
+            let last = header("Application-Data").is_some_and(|data| data.starts_with(encode::LAST_OF_CALLEE));
+            return last.then_some(Said::LegNamed(leg));
         }
         "CHANNEL_HANGUP" => {
             let end = leg_end(header);

@@ -45,19 +45,22 @@ pub struct Leg<'a> {
 /// (docs/ARCHITECTURE.md, "What bridge does, and how ours does it").
 pub fn originate(leg: &Leg<'_>, parent: &Parent) -> String {
     let channel = leg.leg.channel();
-    let a_leg = &parent.channel;
     // FreeSWITCH counts full seconds of the clock, so N lasts between N - 1 and N (measured). The engine's own deadline ends
     // the leg; this one is behind it.
     let timeout = seconds_up(leg.timeout) + 1;
     let park = seconds_up(leg.park_timeout);
     let mut vars = format!(
-        "origination_uuid={channel},origination_aleg_uuid={a_leg},originating_leg_uuid={a_leg},call_uuid={},\
-         originate_timeout={timeout},park_timeout={park},sip_invite_call_id={},sip_h_X-Fswake-Call={},\
-         api_on_originate_fswake='sched_hangup +{LEASE_SECONDS} {channel} LOSE_RACE'",
-        parent.call_uuid.as_ref().unwrap_or(a_leg),
-        leg.sip_call_id,
-        leg.leg.call,
+        "origination_uuid={channel},originate_timeout={timeout},park_timeout={park},sip_invite_call_id={},\
+         sip_h_X-Fswake-Call={},api_on_originate_fswake='sched_hangup +{LEASE_SECONDS} {channel} LOSE_RACE'",
+        leg.sip_call_id, leg.leg.call,
     );
+    if let Some(a_leg) = &parent.channel {
+        let call = parent.call_uuid.as_ref().unwrap_or(a_leg);
+        let _ = write!(
+            vars,
+            ",origination_aleg_uuid={a_leg},originating_leg_uuid={a_leg},call_uuid={call}"
+        );
+    }
     parent.inherited.write(&mut vars);
     if !leg.early_media {
         vars.push_str(",ignore_early_media=true");
@@ -149,6 +152,24 @@ pub fn prepare_answer(held: &str, call: CallId, codec: Option<&str>, offered: Op
         }
     }
     command
+}
+
+/// The beginning of the last of [`name_callee`]'s arguments.
+pub const LAST_OF_CALLEE: &str = "callee_id_number=";
+
+/// Arguments of `set_profile_var` by which an answered leg goes on naming its phone as the one that is called.
+///
+/// When an `originate` ends in an application, FreeSWITCH swaps the leg's caller and callee (`switch_channel_flip_cid`), and
+/// `uuid_bridge` would show the caller to himself. With the callee in both places, it does not matter when the swap comes;
+/// `uuid_bridge` then writes the leg's caller anew.
+pub fn name_callee(name: &str, number: &str) -> [String; 4] {
+    let (name, number) = (self::name(name).replace('\\', ""), self::number(number));
+    [
+        format!("caller_id_name={name}"),
+        format!("caller_id_number={number}"),
+        format!("callee_id_name={name}"),
+        format!("{LAST_OF_CALLEE}{number}"),
+    ]
 }
 
 /// The held channel's variables as soon as its bridge is announced: from now on it lives without us.
@@ -359,7 +380,7 @@ mod tests {
     #[test]
     fn leg_is_a_child_of_the_held_channel() {
         let parent = Parent {
-            channel: "a-leg".into(),
+            channel: Some("a-leg".into()),
             max_forwards: Some(69),
             asserts_identity: true,
             inherited: inherit::read(inherit::Of::Caller, &[("sip_h_X-Own", "7")]),
@@ -367,7 +388,7 @@ mod tests {
         };
         let text = text(|_| {}, &parent);
         for part in [
-            ",origination_aleg_uuid=a-leg,originating_leg_uuid=a-leg,call_uuid=a-leg,",
+            ",origination_aleg_uuid=a-leg,originating_leg_uuid=a-leg,call_uuid=a-leg",
             ",sip_h_X-Own=7",
             ",sip_invite_domain=fs.test,presence_id=1001@fs.test,dialed_user=1001,dialed_domain=fs.test",
             ",max_forwards=69",

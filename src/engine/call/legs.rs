@@ -120,12 +120,16 @@ impl Call {
             self.note(world, Step::BridgeFailed { device });
             self.parties[p].leg = None;
             self.parties[p].is_out = true;
-            if let Some(end) = end {
-                self.parties[p].ended = Some(end.clone());
-            } else {
+            let failure = "NORMAL_TEMPORARY_FAILURE";
+            let ended = LegEnd {
+                cause: failure.into(),
+                sip_status: None,
+            };
+            self.parties[p].ended = Some(end.cloned().unwrap_or(ended));
+            if end.is_none() {
                 world.out.push_back(Command::Kill {
                     leg: self.leg_id(n),
-                    cause: Cause::Ours("NORMAL_TEMPORARY_FAILURE"),
+                    cause: Cause::Ours(failure),
                 });
             }
         }

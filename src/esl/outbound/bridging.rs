@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the caller's own bridge with the loopback may take. Where there is none, the loopback stays for now.
 const LOOPBACK_PATIENCE: Duration = Duration::from_millis(500);
 
+/// How long the leg may take to be told whom it reaches.
+const NAME_PATIENCE: Duration = Duration::from_millis(100);
+
 /// What was waited for.
 enum Heard {
     /// It has happened.
@@ -59,10 +62,18 @@ impl Connection {
         if !self.api(format!("{answer} {channel}")).await? {
             return Ok(failed(None));
         }
-        let a_leg = self.a_leg(leg, connect.early).await?;
-        if self.place != Place::Held {
-            return Ok(failed(None));
+        // A display is not worth a call: it is waited for only a moment.
+        if let Heard::LegOver(end) = self
+            .wait(leg, NAME_PATIENCE, |this, _| this.named.contains(&leg))
+            .await?
+        {
+            return Ok(failed(Some(end)));
         }
+        let a_leg = match self.a_leg(leg, connect.early).await? {
+            Ok(a_leg) if self.place == Place::Held => a_leg,
+            Ok(_) => return Ok(failed(None)),
+            Err(end) => return Ok(failed(Some(end))),
+        };
         let is_replaced = a_leg != channel;
         self.place = if is_replaced { Place::Replaced } else { Place::Bridging };
         if !self.api(format!("uuid_bridge {a_leg} {}", leg.channel())).await? {
@@ -128,17 +139,18 @@ impl Connection {
 
     /// Whose side of the call the leg is bridged with. Behind a loopback that is the caller, as soon as FreeSWITCH has bridged
     /// it with the loopback: mod_loopback would do the same two seconds later (`bowout`), and only once both sides send audio.
-    async fn a_leg(&mut self, leg: LegId, early: bool) -> Result<String, EslError> {
+    /// `Err`: the leg is over.
+    async fn a_leg(&mut self, leg: LegId, early: bool) -> Result<Result<String, LegEnd>, EslError> {
         let channel = self.held.channel.clone();
         let behind = self.held.behind.clone().filter(|behind| behind.may_leave && !early);
         let Some((caller, end)) = behind.and_then(|b| b.caller.zip(b.end)) else {
-            return Ok(channel);
+            return Ok(Ok(channel));
         };
         self.filter("Unique-ID", &caller).await?;
         // It may have been bridged before the filter was set.
         let known = self.ask(format!("uuid_getvar {caller} bridge_uuid")).await?;
         if known.trim() == end {
-            return Ok(caller);
+            return Ok(Ok(caller));
         }
         let is_bridge = |_: &Self, event: Option<&EslEvent>| {
             event.is_some_and(|event| {
@@ -148,10 +160,11 @@ impl Connection {
                     && is("Bridge-B-Unique-ID", &end)
             })
         };
-        match self.wait(leg, LOOPBACK_PATIENCE, is_bridge).await? {
+        Ok(match self.wait(leg, LOOPBACK_PATIENCE, is_bridge).await? {
             Heard::Done => Ok(caller),
-            _ => Ok(channel),
-        }
+            Heard::LegOver(end) => Err(end),
+            Heard::HeldLost | Heard::Nothing => Ok(channel),
+        })
     }
 
     /// Waits until it has happened; other events are passed on meanwhile.

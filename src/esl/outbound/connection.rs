@@ -40,6 +40,8 @@ pub(super) struct Connection {
     pub(super) ringing: Vec<LegId>,
     /// Legs that have left their originate: only those can be bridged.
     pub(super) parked: Vec<LegId>,
+    /// Legs that know whom they reach ([`encode::name_callee`]).
+    pub(super) named: Vec<LegId>,
     /// Legs that were given their user's variables.
     dressed: Vec<LegId>,
     /// Where the held channel is.
@@ -87,6 +89,7 @@ impl Connection {
             dialed: Vec::new(),
             ringing: Vec::new(),
             parked: Vec::new(),
+            named: Vec::new(),
             dressed: Vec::new(),
             place: Place::Held,
             early: None,
@@ -138,7 +141,7 @@ impl Connection {
         self.filter("Unique-ID", &channel).await?;
         self.filter("Job-Owner-UUID", &channel).await?;
         let events = "CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_ANSWER CHANNEL_BRIDGE CHANNEL_HANGUP CHANNEL_PARK \
-                      CHANNEL_UNPARK BACKGROUND_JOB";
+                      CHANNEL_UNPARK CHANNEL_EXECUTE_COMPLETE BACKGROUND_JOB";
         self.command(EslCommand::Events {
             format: "plain".into(),
             events: events.into(),
@@ -210,6 +213,7 @@ impl Connection {
             Some(EslEventType::ChannelHangup) => "CHANNEL_HANGUP",
             Some(EslEventType::ChannelPark) => "CHANNEL_PARK",
             Some(EslEventType::ChannelUnpark) => "CHANNEL_UNPARK",
+            Some(EslEventType::ChannelExecuteComplete) => "CHANNEL_EXECUTE_COMPLETE",
             Some(EslEventType::BackgroundJob) => "BACKGROUND_JOB",
             _ => return,
         };
@@ -235,6 +239,14 @@ impl Connection {
                     Event::CallerGone { .. } => self.place = Place::Gone,
                     _ => {}
                 }
+                if let Event::LegAnswered { leg, .. } | Event::LegEarlyMedia { leg, .. } = &told {
+                    let callee = |what: &str| {
+                        event
+                            .header_str(&format!("Caller-Callee-ID-{what}"))
+                            .unwrap_or_default()
+                    };
+                    let _ = self.name_callee(*leg, callee("Name"), callee("Number")).await;
+                }
                 let leg = match &told {
                     Event::LegRinging(leg) | Event::LegEarlyMedia { leg, .. } | Event::LegAnswered { leg, .. } => {
                         Some(*leg)
@@ -257,6 +269,7 @@ impl Connection {
                     self.tell(Event::LegAnswered { leg, codec }).await;
                 }
             }
+            Some(Said::LegNamed(leg)) => self.named.push(leg),
             Some(Said::LeftPark(to)) if self.place == Place::Held => self.was_taken(to).await,
             Some(Said::LeftPark(_)) | None => {}
         }
@@ -321,6 +334,7 @@ impl Connection {
             Next::Ring(left) => left.map(encode::time_left).unwrap_or_default(),
             Next::Fail { cause, sip_status } => {
                 let caller = self.held.parent.channel.clone();
+                let caller = caller.unwrap_or_else(|| self.held.channel.clone());
                 self.api(encode::status(&caller, *sip_status)).await?;
                 encode::fails(cause)
             }

@@ -61,19 +61,30 @@ impl Connection {
         let Some(user) = encode::user(&self.held.call.aor) else {
             return Ok(());
         };
-        for (app, argument) in [
-            ("set_user", user.as_str()),
-            ("set_profile_var", "context=${user_context}"),
-        ] {
-            self.command(EslCommand::Execute {
-                app: app.into(),
-                args: Some(argument.into()),
-                uuid: Some(leg.channel().to_string()),
-                options: ExecuteOptions::new(),
-            })
-            .await?;
+        self.execute_on_leg(leg, "set_user", user).await?;
+        self.execute_on_leg(leg, "set_profile_var", "context=${user_context}".into())
+            .await
+    }
+
+    /// Tells a leg that was answered, or has early media, whom it reaches.
+    pub(super) async fn name_callee(&mut self, leg: LegId, name: &str, number: &str) -> Result<(), EslError> {
+        if self.parked.contains(&leg) {
+            return Ok(());
+        }
+        for argument in encode::name_callee(name, number) {
+            self.execute_on_leg(leg, "set_profile_var", argument).await?;
         }
         Ok(())
+    }
+
+    async fn execute_on_leg(&mut self, leg: LegId, app: &str, argument: String) -> Result<(), EslError> {
+        self.command(EslCommand::Execute {
+            app: app.into(),
+            args: Some(argument),
+            uuid: Some(leg.channel().to_string()),
+            options: ExecuteOptions::new(),
+        })
+        .await
     }
 
     /// Names what could not be passed on to the phones.
