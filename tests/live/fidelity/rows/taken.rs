@@ -34,6 +34,12 @@ pub fn rows() -> Vec<Row> {
             .steps(ringing())
             .steps([Api("global_setvar fid-{id}-target={callee}"), Call(Desk, "7{id}"), Wait(1500)])
             .steps(gone()),
+        row(1, "ringing_leg_is_picked_up")
+            .callee(rings(Callee))
+            .desk(answers(Desk))
+            .steps(ringing())
+            .steps([Api("global_setvar fid-{id}-target={callee}"), Call(Desk, "8{id}"), Wait(1500)])
+            .steps(gone()),
         row(1, "caller_is_parked_while_it_rings")
             .callee(rings(Callee))
             .steps(ringing())

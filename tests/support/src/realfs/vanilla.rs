@@ -203,6 +203,10 @@ fn dialplan(ports: &Ports, plans: &[Plan]) -> String {
                 <action application="answer"/>
                 <action application="intercept" data="${{global_getvar(fid-$1-target)}}"/>
               </condition></extension>
+              <extension name="pick-up-the-other"><condition field="destination_number" expression="^8([123]\d{{3}})$">
+                <action application="answer"/>
+                <action application="intercept" data="-bleg ${{global_getvar(fid-$1-target)}}"/>
+              </condition></extension>
               <extension name="hears"><condition field="destination_number" expression="^6([123]\d{{3}})$">
                 <action application="answer"/>
                 <action application="playback" data="tone_stream://%(10000,0,500);loops=-1"/>
