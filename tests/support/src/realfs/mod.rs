@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -51,9 +51,7 @@ pub fn installed() -> Result<PathBuf, String> {
 
 /// Where its modules are: where the packages put them, or where a build of its own does.
 fn modules(prefix: &Path) -> PathBuf {
-    let mut folders = ["mod", "lib/freeswitch/mod"]
-        .into_iter()
-        .map(|folder| prefix.join(folder));
+    let mut folders = ["mod", "lib/freeswitch/mod"].into_iter().map(|folder| prefix.join(folder));
     let found = folders.find(|folder| folder.join("mod_sofia.so").is_file());
     found.expect("FreeSWITCH's modules")
 }
@@ -79,10 +77,7 @@ impl RealFs {
     /// Starts one that is configured as an installed one, with a dialplan for each of these.
     pub async fn start_vanilla(prefix: &Path, plans: &[Plan]) -> Self {
         let modules = modules(prefix);
-        Self::start_with(prefix, |ports, dir| {
-            vanilla::write(ports, plans, &dir.join("cdr"), &modules)
-        })
-        .await
+        Self::start_with(prefix, |ports, dir| vanilla::write(ports, plans, &dir.join("cdr"), &modules)).await
     }
 
     async fn start_with(prefix: &Path, configuration: impl FnOnce(&Ports, &Path) -> String) -> Self {
@@ -194,17 +189,21 @@ impl RealFs {
         lines[lines.len().saturating_sub(60)..].join("\n")
     }
 
-    /// The CDRs that it has written so far, with the names of their files.
-    pub fn cdrs(&self) -> Vec<(String, Value)> {
-        let files = std::fs::read_dir(self.dir.path().join("cdr"))
-            .into_iter()
-            .flatten()
-            .flatten();
-        let read = |file: std::fs::DirEntry| {
-            let text = std::fs::read_to_string(file.path()).ok()?;
-            Some((file.file_name().into_string().ok()?, serde_json::from_str(&text).ok()?))
+    /// The names of the files of CDRs that it has written since then.
+    pub fn cdr_files(&self, since: SystemTime) -> Vec<String> {
+        let files = std::fs::read_dir(self.dir.path().join("cdr")).into_iter().flatten().flatten();
+        let is_new = |file: &std::fs::DirEntry| file.metadata().and_then(|m| m.modified()).is_ok_and(|at| at >= since);
+        let name = |file: std::fs::DirEntry| file.file_name().into_string().ok();
+        files.filter(is_new).filter_map(name).collect()
+    }
+
+    /// The CDRs that it has written since then, with the names of their files.
+    pub fn cdrs(&self, since: SystemTime) -> Vec<(String, Value)> {
+        let read = |name: String| {
+            let text = std::fs::read_to_string(self.dir.path().join("cdr").join(&name)).ok()?;
+            Some((name, serde_json::from_str(&text).ok()?))
         };
-        files.filter_map(read).collect()
+        self.cdr_files(since).into_iter().filter_map(read).collect()
     }
 
     /// A connection for questions.

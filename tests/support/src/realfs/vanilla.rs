@@ -151,10 +151,7 @@ fn extension(way: Way, id: &str, plan: &Plan, shipped: &str) -> String {
     if way == Way::Dialplan {
         let (head, tail) = shipped.rsplit_once("</condition>").expect("the snippet's condition");
         let socket = r#"<action application="socket""#;
-        assert!(
-            head.contains(socket) && head.contains("^(10[01][0-9])$"),
-            "the snippet has changed"
-        );
+        assert!(head.contains(socket) && head.contains("^(10[01][0-9])$"), "the snippet has changed");
         // The site's own settings follow the shipped ones, as in the plain extension.
         let text = head.replacen(socket, &format!("{before}{socket}"), 1);
         let text = text.replace("user/${dialed_user}@${dialed_domain}", &bridge);
@@ -205,6 +202,10 @@ fn dialplan(ports: &Ports, plans: &[Plan]) -> String {
               <extension name="pick-up"><condition field="destination_number" expression="^7([123]\d{{3}})$">
                 <action application="answer"/>
                 <action application="intercept" data="${{global_getvar(fid-$1-target)}}"/>
+              </condition></extension>
+              <extension name="pick-up-the-other"><condition field="destination_number" expression="^8([123]\d{{3}})$">
+                <action application="answer"/>
+                <action application="intercept" data="-bleg ${{global_getvar(fid-$1-target)}}"/>
               </condition></extension>
               <extension name="hears"><condition field="destination_number" expression="^6([123]\d{{3}})$">
                 <action application="answer"/>
