@@ -279,6 +279,8 @@ pub enum Verdict {
     NoAnswer,
     /// It has none of the codecs that it was offered (488, 606).
     NoCommonCodec,
+    /// It said something else than that nobody is there: it, or what is at its address.
+    Refused,
 }
 
 impl LegEnd {
@@ -289,7 +291,9 @@ impl LegEnd {
             (Some(603 | 607), _) | (None, "CALL_REJECTED") => Verdict::Declined { busy: false },
             (Some(488 | 606), _) | (None, "INCOMPATIBLE_DESTINATION") => Verdict::NoCommonCodec,
             (_, "NO_ANSWER" | "ALLOTTED_TIMEOUT" | "PROGRESS_TIMEOUT") => Verdict::NoAnswer,
-            _ => Verdict::Unreachable,
+            // 408 and 503 are FreeSWITCH's own as well, when nobody hears it.
+            (None | Some(408 | 430 | 480 | 503), _) => Verdict::Unreachable,
+            _ => Verdict::Refused,
         }
     }
 }
