@@ -8,19 +8,19 @@ pub fn rows() -> Vec<Row> {
             .callee(rings(Callee))
             .desk(answers(Desk))
             .steps(ringing())
-            .steps([Api("uuid_transfer {caller} 5{id} XML default"), Until(Up(Desk)), Wait(500)])
+            .steps([Api("uuid_transfer {caller} 5{id} XML site"), Until(Up(Desk)), Wait(500)])
             .steps(gone()),
         row(1, "caller_is_transferred_and_the_phone_answers_later")
             .callee(rings(Callee))
             .desk(answers(Desk))
             .steps(ringing())
-            .steps([Api("uuid_transfer {caller} 5{id} XML default"), Wait(150), PickUp(Callee), Until(Up(Desk)), Wait(1500)])
+            .steps([Api("uuid_transfer {caller} 5{id} XML site"), Wait(150), PickUp(Callee), Until(Up(Desk)), Wait(1500)])
             .steps([See("desk hears", Hears(Desk, 400)), See("caller hears", Hears(Caller, 400))]),
         row(1, "caller_is_transferred_in_the_moment_of_the_answer")
             .callee(rings(Callee))
             .desk(answers(Desk))
             .steps(ringing())
-            .steps([PickUp(Callee), Api("uuid_transfer {caller} 5{id} XML default"), Wait(2500)])
+            .steps([PickUp(Callee), Api("uuid_transfer {caller} 5{id} XML site"), Wait(2500)])
             .steps([See("desk hears", Hears(Desk, 400)), See("caller hears", Hears(Caller, 400)), See("callee", EndCause(Callee))]),
         row(1, "caller_is_intercepted_while_it_rings")
             .callee(rings(Callee))
@@ -66,12 +66,12 @@ pub fn rows() -> Vec<Row> {
         row(1, "caller_is_transferred_while_it_is_up")
             .desk(answers(Desk))
             .steps(up())
-            .steps([Api("uuid_transfer {caller} 5{id} XML default"), Until(Up(Desk)), Wait(500)])
+            .steps([Api("uuid_transfer {caller} 5{id} XML site"), Until(Up(Desk)), Wait(500)])
             .steps(gone()),
         row(1, "both_are_transferred_while_it_is_up")
             .desk(answers(Desk))
             .steps(up())
-            .steps([Api("uuid_transfer {caller} -bleg 5{id} XML default"), Until(Up(Desk)), Wait(500)])
+            .steps([Api("uuid_transfer {caller} -bleg 5{id} XML site"), Until(Up(Desk)), Wait(500)])
             .steps([See("desk hears", Hears(Desk, 400)), See("context", Header(Desk, "X-Context"))]),
         row(1, "callee_is_intercepted_while_it_is_up")
             .desk(answers(Desk))
