@@ -31,7 +31,9 @@ impl<'a> Cast<'a> {
         let id = format!("{}{number:03}", way.digit());
         let user = |who: Who| format!("{id}{}", who.digit());
         let mut phones = BTreeMap::new();
-        let caller = site.desk_phone(&user(Who::Caller), VANILLA_DOMAIN, row.caller.clone()).await;
+        let caller = site
+            .desk_phone(&user(Who::Caller), VANILLA_DOMAIN, row.caller.clone())
+            .await;
         caller.display_name(row.display);
         phones.insert(Who::Caller, caller);
         if let Some(script) = &row.desk {
@@ -45,7 +47,10 @@ impl<'a> Cast<'a> {
         }
         phones.insert(Who::Callee, phone(site, &callee, row, &script, way).await);
         if let Some(script) = &row.other {
-            phones.insert(Who::Other, site.desk_phone(&callee, VANILLA_DOMAIN, script.clone()).await);
+            phones.insert(
+                Who::Other,
+                site.desk_phone(&callee, VANILLA_DOMAIN, script.clone()).await,
+            );
         }
         if let Some(script) = &row.third {
             phones.insert(Who::Third, phone(site, &user(Who::Third), row, script, way).await);
@@ -95,7 +100,11 @@ impl<'a> Cast<'a> {
                 answer.is_some_and(|(_, status)| status == 200)
             }
             Moment::Up(who) => self.happens(who, |w| matches!(w, What::Confirmed)).await,
-            Moment::Ringback => self.call.response_within(SOON, |s| s == 180 || s == 183).await.is_some(),
+            Moment::Ringback => self
+                .call
+                .response_within(SOON, |s| s == 180 || s == 183)
+                .await
+                .is_some(),
             Moment::Final => {
                 let patience = Duration::from_secs(40);
                 self.call.response_within(patience, |s| s >= 200).await.is_some()
@@ -126,7 +135,9 @@ impl<'a> Cast<'a> {
         let of_callee = |c: &&serde_json::Value| {
             let name = c["name"].as_str().unwrap_or_default();
             let dest = c["dest"].to_string();
-            name.starts_with("sofia/") && c["direction"] == "outbound" && (name.contains(&user) || dest.ends_with(&other))
+            name.starts_with("sofia/")
+                && c["direction"] == "outbound"
+                && (name.contains(&user) || dest.ends_with(&other))
         };
         let channels = self.site.fs.channels().await;
         let found = channels.iter().find(of_callee)?;
@@ -164,7 +175,9 @@ async fn phone(site: &Site, user: &str, row: &Row, script: &Script, way: Way) ->
         }
         return phone;
     }
-    let phone = site.sleeper(user, VANILLA_DOMAIN, Wakes::Elsewhere, script.clone()).await;
+    let phone = site
+        .sleeper(user, VANILLA_DOMAIN, Wakes::Elsewhere, script.clone())
+        .await;
     if !row.stale {
         site.forget_place(&phone).await;
     }

@@ -122,7 +122,8 @@ async fn channels_left(fs: &RealFs, number: usize) -> Option<String> {
         }
         if Instant::now() > deadline {
             for channel in &ours {
-                fs.api(&format!("uuid_kill {}", channel["uuid"].as_str().unwrap_or_default())).await;
+                fs.api(&format!("uuid_kill {}", channel["uuid"].as_str().unwrap_or_default()))
+                    .await;
             }
             let names: Vec<String> = ours.iter().map(|c| format!("{} ({})", c["name"], c["state"])).collect();
             return Some(format!("channels are left: {}", names.join(", ")));
