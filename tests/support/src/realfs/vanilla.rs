@@ -143,7 +143,10 @@ pub fn filled(text: &str, id: &str) -> String {
 
 /// A row's extension for one way.
 fn extension(way: Way, id: &str, plan: &Plan, shipped: &str) -> String {
-    let (before, after) = (actions(&plan.before, id), actions(&plan.after, id));
+    // As the default configuration's Local_Extension does.
+    let goes_on = r#"<action application="set" data="continue_on_fail=true"/>"#;
+    let before = goes_on.to_owned() + &actions(&plan.before, id);
+    let after = actions(&plan.after, id);
     let numbers = format!("^({id}[1-4])$");
     let bridge = match plan.bridge.as_str() {
         "" => "user/${dialed_user}@${dialed_domain}".to_owned(),
@@ -167,7 +170,6 @@ fn extension(way: Way, id: &str, plan: &Plan, shipped: &str) -> String {
           <action application="set" data="dialed_domain=${{domain_name}}"/>
           <action application="set" data="call_timeout=30"/>
           <action application="set" data="hangup_after_bridge=true"/>
-          <action application="set" data="continue_on_fail=true"/>
           {before}
           <action application="bridge" data="{bridge}"/>
           {after}
@@ -216,8 +218,7 @@ fn dialplan(ports: &Ports, plans: &[Plan]) -> String {
                 <action application="playback" data="tone_stream://%(10000,0,500);loops=-1"/>
               </condition></extension>
             </context>"#
-        )
-        .expect("a string takes all");
+        );
     }
     let contexts = snippet("dialplan/fswake.xml", ports);
     all + inside(&contexts, "include")
