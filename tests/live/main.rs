@@ -137,7 +137,7 @@ fn main() {
     if let Some(fs) = lab.fs.get() {
         fs.stop();
     }
-    lab.fidelity.finish();
+    lab.runtime.block_on(lab.fidelity.finish());
     if conclusion.has_failed() {
         conclusion.exit();
     }

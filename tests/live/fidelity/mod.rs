@@ -59,13 +59,14 @@ impl Fidelity {
         }
     }
 
-    /// Prints the table, and ends FreeSWITCH.
-    pub fn finish(&self) {
+    /// Prints the table, and ends fswake and FreeSWITCH: drops do not run behind `exit`.
+    pub async fn finish(&self) {
         let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
         if !outcomes.is_empty() {
             println!("\n{}", table::markdown(&mut outcomes));
         }
         if let Some(site) = self.site.get() {
+            site.daemon().terminate().await;
             site.fs.stop();
         }
     }

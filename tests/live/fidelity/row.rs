@@ -285,6 +285,11 @@ impl Row {
         self
     }
 
+    pub fn ways(mut self, ways: &[Way]) -> Self {
+        self.ways = ways.to_vec();
+        self
+    }
+
     pub fn steps(mut self, steps: impl IntoIterator<Item = Step>) -> Self {
         self.steps.extend(steps);
         self

@@ -102,7 +102,7 @@ fn others() -> Vec<Row> {
             .callee(declines(Callee, 486))
             .steps(ended()),
         row(5, "transfer_on_fail")
-            .before(&[FATAL, ("set", "transfer_on_fail=USER_BUSY 5{id} XML default")])
+            .before(&[FATAL, ("set", "transfer_on_fail=USER_BUSY 5{id} XML site")])
             .callee(declines(Callee, 486))
             .desk(answers(Desk))
             .steps([
@@ -220,7 +220,7 @@ fn answered() -> Vec<Row> {
             .steps(up())
             .steps([HangUp(Callee), Wait(600), See("caller hears", Hears(Caller, 400))]),
         row(5, "transfer_after_bridge")
-            .before(&[("set", "transfer_after_bridge=5{id}:XML:default")])
+            .before(&[("set", "transfer_after_bridge=5{id}:XML:site")])
             .desk(answers(Desk))
             .steps(up())
             .steps([
