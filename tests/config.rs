@@ -748,7 +748,7 @@ fn names_of_parameters_are_mod_apns_unless_a_set_says_otherwise() {
          platforms = { Apple = 'apns.dev' }\nprovider = 'FCM'\n[[contact.params]]",
     )
     .load();
-    let [first, second] = &config.contact.names.0[..] else {
+    let [first, second] = &config.contact.names.sets[..] else {
         panic!("{config:?}")
     };
     assert_eq!(

@@ -56,7 +56,7 @@ pub(super) fn config(raw: raw::Raw, file: Option<&Path>, env: &Environment) -> C
         freeswitch: freeswitch(at, files, raw.freeswitch)?,
         listen: listen(at, raw.listen)?,
         policy,
-        contact: super::contact::rules(at, raw.contact)?,
+        contact: super::contact::rules(at, raw.contact, &apps.apps)?,
         notification_events: raw.notifications.events.unwrap_or(true),
         store: StoreConfig {
             path: store_path(at, raw.store.path, env)?,

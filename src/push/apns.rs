@@ -19,7 +19,7 @@ use super::probe::{self, Reply};
 use super::pushers::SetupError;
 use super::retry::{Try, Wait, header_retry_after};
 use super::{PushError, PushOutcome, PushRequest};
-use crate::types::{Provider, PushToken};
+use crate::types::{Provider, PushParams, PushToken};
 
 const PRODUCTION: &str = "https://api.push.apple.com";
 const SANDBOX: &str = "https://api.sandbox.push.apple.com";
@@ -28,7 +28,7 @@ const SANDBOX: &str = "https://api.sandbox.push.apple.com";
 pub(super) struct Apns {
     name: String,
     base: String,
-    topic: Option<String>,
+    app: App,
     composer: Composer,
     line: Line,
     /// `None`: the connection's client certificate says who we are.
@@ -59,7 +59,7 @@ impl Apns {
         Ok(Self {
             name: app.name.clone(),
             base: SetupError::base_url(app, default)?,
-            topic: app.topic.clone(),
+            app: app.clone(),
             composer: Composer::new(&app.payload, &app.provider).map_err(|e| SetupError::app(app, &e.to_string()))?,
             line: Line::new(app, Tls::new(app, identity)?)?,
             token,
@@ -71,10 +71,16 @@ impl Apns {
     /// Delivers one push, or says why not, within its wait.
     pub(super) async fn push(&self, req: &PushRequest) -> PushOutcome {
         let wait = Wait::new(req.patience());
-        let push = self.composer.apns(req, self.topic.as_deref(), self.clock.now().wall)?;
+        let push = self.composer.apns(req, self.topic(&req.to), self.clock.now().wall)?;
         self.line
             .deliver(&self.name, req, wait, |client, _left| self.once(client, &push))
             .await
+    }
+
+    /// What the operator says that a device's topic is.
+    fn topic(&self, to: &PushParams) -> Option<&str> {
+        let app = &self.app;
+        app.topic.as_deref().or_else(|| app.configured(&to.provider, &to.app))
     }
 
     /// Opens the connection with a request that reaches nobody, so that the first call finds it open.
@@ -84,7 +90,7 @@ impl Apns {
 
     /// Pushes to a token that cannot exist, for one of the app's own phones' app ids.
     pub(super) async fn probe(&self, app_id: Option<&str>) -> (Result<&'static str, PushError>, Option<SystemTime>) {
-        let topic = self.topic.clone().or_else(|| app_id.map(|id| format!("{id}.voip")));
+        let topic = self.app.topic.clone().or_else(|| app_id.map(|id| format!("{id}.voip")));
         let push = ApnsPush {
             token: PushToken::new("0".repeat(64)),
             push_type: "voip",

@@ -155,7 +155,7 @@ impl Pushers {
     /// The name of the app that serves a device, and its provider as the configuration has it.
     pub fn app_of(&self, provider: &Provider, app: &str, domain: &str) -> Option<(Arc<str>, Provider)> {
         let apps = self.0.apps();
-        let served = apps.iter().find(|s| s.app.serves(provider, app, domain))?;
+        let served = App::find(&apps, |s| &s.app, provider, app, domain)?;
         Some((Arc::clone(&served.name), served.app.provider.clone()))
     }
 
@@ -212,8 +212,8 @@ impl Pushers {
     }
 
     fn find(&self, to: &PushParams, domain: &str) -> Option<Arc<Served>> {
-        let serves = |s: &&Arc<Served>| s.app.serves(&to.provider, &to.app, domain);
-        self.0.apps().iter().find(serves).map(Arc::clone)
+        let apps = self.0.apps();
+        App::find(&apps, |s| &s.app, &to.provider, &to.app, domain).map(Arc::clone)
     }
 }
 
