@@ -23,6 +23,7 @@
 //! | [`metrics`] | numbers for Prometheus |
 //! | [`http`] | what operators and programs ask the running daemon |
 //! | [`config`], [`cli`], [`logging`], [`lifecycle`] | what an operator and systemd see |
+//! | [`files`] | the one reader of files that operators write |
 //! | [`migrate`] | from mod_apn: its configuration, its tokens |
 //! | [`postgres`] | connections to PostgreSQL |
 //! | [`app`] | puts all of it together |
@@ -45,6 +46,7 @@ pub mod doctor;
 pub mod driver;
 pub mod engine;
 pub mod esl;
+pub mod files;
 pub mod http;
 pub mod journal;
 pub mod lifecycle;

@@ -81,6 +81,7 @@ impl Reload {
         // Every section is named here: a new one has to find its place.
         let Config {
             file: _,
+            notes,
             freeswitch,
             listen: Listen { addresses, allow },
             policy,
@@ -92,6 +93,9 @@ impl Reload {
             drain_timeout,
             apps: new_apps,
         } = new;
+        for note in &notes {
+            warn!("{note}");
+        }
         let old = &mut self.config;
         let mut changed = Vec::new();
         let mut restart = Vec::new();

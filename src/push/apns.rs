@@ -19,6 +19,7 @@ use super::probe::{self, Reply};
 use super::pushers::SetupError;
 use super::retry::{Try, Wait, header_retry_after};
 use super::{PushError, PushOutcome, PushRequest};
+use crate::files;
 use crate::types::{Provider, PushParams, PushToken};
 
 const PRODUCTION: &str = "https://api.push.apple.com";
@@ -267,22 +268,22 @@ fn shared(
             "key id and team id are 10 letters and digits each",
         ));
     }
-    let pem = SetupError::read(app, file)?;
-    let token = ProviderToken::new(&pem, key_id, team_id).map_err(|e| SetupError::file(app, file, &e))?;
+    let pem = SetupError::read(app, file, files::pem)?;
+    let token = ProviderToken::new(pem.as_bytes(), key_id, team_id).map_err(|e| SetupError::file(app, file, &e))?;
     let known = tokens.iter().find(|t| t.is_for(&token));
     Ok(known.map_or_else(|| Arc::new(token), Arc::clone))
 }
 
 /// A client certificate with its key, and when it ends.
 fn identity(app: &App, cert_file: &Path, key_file: &Path) -> Result<(Identity, Option<SystemTime>), SetupError> {
-    let mut pem = SetupError::read(app, cert_file)?;
-    let ends = super::validity::ends(&pem);
+    let mut pem = SetupError::read(app, cert_file, files::pem)?;
+    let ends = super::validity::ends(pem.as_bytes());
     if key_file != cert_file {
-        pem.push(b'\n');
-        pem.extend(SetupError::read(app, key_file)?);
+        pem.push('\n');
+        pem.push_str(&SetupError::read(app, key_file, files::pem)?);
     }
     // The parser's own message may quote the file.
-    let identity = Identity::from_pem(&pem).map_err(|_| {
+    let identity = Identity::from_pem(pem.as_bytes()).map_err(|_| {
         let problem = "with its key file: not a PEM certificate and an unencrypted PEM private key";
         SetupError::file(app, cert_file, problem)
     });

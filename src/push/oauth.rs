@@ -23,6 +23,7 @@ use super::line::{Tls, code, describe, lost, read_body};
 use super::preset::unix;
 use super::pushers::SetupError;
 use super::retry::{Try, header_retry_after};
+use crate::files;
 use crate::types::Secret;
 
 /// The only scope that sending needs.
@@ -153,10 +154,10 @@ struct Refusal {
 impl AccessTokens {
     /// Reads a service account file and checks that its key signs.
     pub(super) fn new(app: &App, file: &Path, tls: &Tls, clock: Clock) -> Result<Self, SetupError> {
-        let text = SetupError::read(app, file)?;
+        let text = SetupError::read(app, file, files::text)?;
         let problem = |what: &str| SetupError::file(app, file, what);
         // The parser's message can quote the file; its line and column cannot.
-        let raw: AccountFile = serde_json::from_slice(&text).map_err(|e| {
+        let raw: AccountFile = serde_json::from_str(&text).map_err(|e| {
             problem(&format!(
                 "not a service account key (project_id, private_key, client_email, token_uri): line {}",
                 e.line()
@@ -172,7 +173,7 @@ impl AccessTokens {
                 project: raw.project_id,
                 email: raw.client_email,
                 key_id: raw.private_key_id,
-                key: Secret::new(raw.private_key),
+                key: Secret::new(files::with_line_ends(&raw.private_key)),
                 token_uri: token_uri.ok_or_else(|| problem("token_uri is not an https URL"))?,
             },
             client: tls

@@ -22,8 +22,9 @@ use super::http::Http;
 use super::probe::Probe;
 use super::renewal::{self, Renewal};
 use super::retry::TRY_LIMIT;
-use super::watch::{Files, read_file};
+use super::watch::Files;
 use super::{PushError, PushOutcome, PushRequest, log};
+use crate::files::FileError;
 use crate::types::{Printable, Provider, PushParams};
 
 /// Why the configured apps cannot be used: names app and file, never what is in the file.
@@ -65,9 +66,9 @@ impl SetupError {
         }
     }
 
-    /// Reads a file of the app.
-    pub(super) fn read(app: &App, file: &Path) -> Result<Vec<u8>, Self> {
-        read_file(file).map_err(|e| Self::file(app, file, &e.to_string()))
+    /// Reads a file of the app by one of the ways of [`crate::files`].
+    pub(super) fn read<T>(app: &App, file: &Path, read: fn(&Path) -> Result<T, FileError>) -> Result<T, Self> {
+        read(file).map_err(|e| Self::file(app, file, &e.to_string()))
     }
 
     /// The app's `base_url`, or the provider's.

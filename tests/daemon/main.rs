@@ -7,6 +7,7 @@
 //! | `outcomes` | who declined, who never came, who cannot be woken |
 //! | `fail_open` | what breaks around fswake |
 //! | `crash` | what happens to calls when fswake itself is killed, or the caller hangs up |
+//! | `files` | files as editors save them |
 //! | `tokens` | what a token is, and whose app it is |
 //! | `doctor`, `trace` | what operators ask, beside the daemon and without it |
 //! | `drain` | stopping, and what systemd hears |
@@ -30,6 +31,7 @@ mod crash;
 mod doctor;
 mod drain;
 mod fail_open;
+mod files;
 mod gateway;
 mod harness;
 mod hostile;

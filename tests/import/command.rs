@@ -409,3 +409,52 @@ fn killed_in_the_middle_it_leaves_no_device_and_no_file() {
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert_eq!(place.stored().len(), 19_003);
 }
+
+/// As an editor of Windows saves it.
+fn utf_16(text: &str) -> Vec<u8> {
+    format!("\u{feff}{text}")
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect()
+}
+
+#[test]
+fn configuration_in_any_encoding_that_is_harmless_is_the_same() {
+    let plain =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import/fixtures/minimal.xml"))
+            .unwrap();
+    let told = |conf: &[u8]| {
+        let mut place = place(ROWS);
+        place.conf = place.dir.path().join("minimal.xml");
+        std::fs::write(&place.conf, conf).unwrap();
+        let ran = place.import(&["--dry-run"]);
+        (ran.code, ran.stdout, ran.stderr)
+    };
+    let (code, expected, _) = told(plain.as_bytes());
+    assert_eq!(code, Some(0));
+    let mut latin_1 = b"<!-- Zo\xeb's -->".to_vec();
+    latin_1.extend(plain.as_bytes());
+    for conf in [
+        format!("\u{feff}{plain}").into_bytes(),
+        plain.replace('\n', "\r\n").into_bytes(),
+        plain.trim_end().as_bytes().to_vec(),
+        utf_16(&plain),
+        latin_1,
+    ] {
+        let (code, stdout, stderr) = told(&conf);
+        assert_eq!((code, stdout), (Some(0), expected.clone()), "{stderr}");
+    }
+    let value = plain.replace("/wake", "/wake\u{e9}");
+    let value: Vec<u8> = value.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
+    let (code, _, stderr) = told(&value);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("minimal.xml: line 9 is not UTF-8 text"), "{stderr}");
+    let mut declared = b"<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n".to_vec();
+    declared.extend(value);
+    let (code, stdout, stderr) = told(&declared);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(
+        stdout.contains("wake\u{e9}") || stdout.contains("wake%C3%A9"),
+        "{stdout}"
+    );
+}
