@@ -26,6 +26,7 @@
 //! | [`files`] | the one reader of files that operators write |
 //! | [`migrate`] | from mod_apn: its configuration, its tokens |
 //! | [`postgres`] | connections to PostgreSQL |
+//! | [`aging`] | forgets devices that nobody calls and that register no more |
 //! | [`app`] | puts all of it together |
 //! | [`reload`] | a new configuration in a running daemon |
 
@@ -37,6 +38,7 @@
     clippy::print_stdout
 )]
 
+pub mod aging;
 pub mod app;
 pub mod cli;
 pub mod config;

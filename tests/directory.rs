@@ -49,6 +49,22 @@ fn phone_whose_app_is_read_in_another_way_stays_one_device() {
 }
 
 #[test]
+fn device_that_nobody_calls_is_forgotten_when_its_age_is_looked_at() {
+    let mut b = bench();
+    b.sleeping("1001", "tok");
+    let ttl = i64::try_from(Policy::default().token_ttl.as_secs()).unwrap();
+    for (at, forgotten) in [(T0 + ttl, false), (T0 + ttl + 1, true)] {
+        b.feed(Event::AgeLookedAt {
+            aor: Aor::new("1001", "fs.test"),
+            at,
+        });
+        assert_eq!(b.engine.devices(), usize::from(!forgotten), "{at}");
+    }
+    b.expect_forgotten("1001", "tok");
+    assert_eq!(b.engine.known(), (0, 0));
+}
+
+#[test]
 fn reading_does_not_take_a_token_from_a_phone_that_is_registered() {
     let mut b = bench();
     b.register(reg("alice", "a", "alice@a:1", Some(apns("tok"))));

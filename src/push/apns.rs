@@ -8,7 +8,6 @@ use std::time::SystemTime;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Identity, StatusCode};
-use serde::Deserialize;
 use uuid::Uuid;
 
 use super::app::{App, Credentials};
@@ -18,7 +17,7 @@ use super::payload::{ApnsPush, Composer};
 use super::probe::{self, Reply};
 use super::pushers::SetupError;
 use super::retry::{Try, Wait, header_retry_after};
-use super::{PushError, PushOutcome, PushRequest};
+use super::{PushError, PushOutcome, PushRequest, reply};
 use crate::files;
 use crate::types::{Provider, PushParams, PushToken};
 
@@ -217,21 +216,16 @@ fn headers(push: &ApnsPush) -> HeaderMap {
     headers
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Refusal {
-    reason: String,
-    /// Milliseconds since 1970 at which APNs knew that the token was gone; with 410 only.
-    timestamp: Option<i64>,
-}
-
 /// What a reply other than 200 asks for. The reason code decides; the status only where Apple documents no code.
 fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Try {
-    let refusal: Refusal = serde_json::from_slice(body).unwrap_or_default();
-    let reason = code(&refusal.reason).unwrap_or("no reason code").to_owned();
+    let refusal = reply::read(body);
+    let reason = code(reply::text(&refusal, "reason"))
+        .unwrap_or("no reason code")
+        .to_owned();
     match (reason.as_str(), status) {
         ("Unregistered" | "ExpiredToken", _) => Try::Refused(PushError::TokenGone {
-            since: refusal.timestamp.map(|ms| ms / 1000),
+            // Milliseconds since 1970 at which APNs knew that the token was gone; with 410 only.
+            since: reply::number(&refusal, "timestamp").map(|ms| ms / 1000),
             reason,
         }),
         ("BadDeviceToken" | "DeviceTokenNotForTopic", _) => Try::Refused(PushError::TokenBad { reason }),
@@ -353,6 +347,27 @@ mod tests {
             for reason in reasons {
                 assert_eq!(class(status, reason), expected, "{status} {reason}");
             }
+        }
+    }
+
+    #[test]
+    fn time_of_a_410_is_read_however_it_is_written() {
+        for (timestamp, since) in [
+            ("1700000000000", Some(1_700_000_000)),
+            ("\"1700000000000\"", Some(1_700_000_000)),
+            ("1700000000000.0", Some(1_700_000_000)),
+            ("null", None),
+            ("{}", None),
+            ("\"yesterday\"", None),
+        ] {
+            let body = format!(r#"{{"timestamp":{timestamp},"reason":"Unregistered"}}"#);
+            let tried = classify(410, &HeaderMap::new(), body.as_bytes(), SystemTime::now());
+            let reason = "Unregistered".into();
+            let gone = PushError::TokenGone { since, reason };
+            assert!(
+                matches!(&tried, Try::Refused(error) if *error == gone),
+                "{timestamp}: {tried:?}"
+            );
         }
     }
 

@@ -27,6 +27,7 @@ mod preset;
 mod probe;
 mod pushers;
 mod renewal;
+mod reply;
 pub mod retry;
 pub mod template;
 mod validity;

@@ -387,6 +387,32 @@ fn tokens_of_an_older_store_get_their_one_form_and_what_is_one_device_becomes_on
 }
 
 #[test]
+fn owners_of_devices_that_were_not_seen_are_found_page_by_page() {
+    let place = place();
+    let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
+    for n in 0..2_500_u32 {
+        let mut one = device(n);
+        one.aor = Aor::new(format!("u{n}"), "d");
+        (one.first_seen, one.last_seen) = (1, if n % 2 == 0 { 100 } else { 1_000 });
+        writer.submit(StoreOp::Put(one.into()));
+    }
+    // An import that is younger than the last thing that mod_apn knew.
+    let mut imported = device(9_999);
+    (imported.first_seen, imported.last_seen) = (1_000, 5);
+    writer.submit(StoreOp::Put(imported.into()));
+    writer.flush(LONG).unwrap();
+    let db = Connection::open(&place.path).unwrap();
+    let (mut after, mut found) = (Some(0), Vec::new());
+    while let Some(row) = after {
+        let (some, next) = fswake::store::devices::owners_unseen(&db, 500, row).unwrap();
+        found.extend(some);
+        after = next;
+    }
+    assert_eq!(found.len(), 1_250);
+    assert!(found.iter().all(|aor| aor.user[1..].parse::<u32>().unwrap() % 2 == 0));
+}
+
+#[test]
 fn schema_applies_twice() {
     let db = Connection::open_in_memory().unwrap();
     db.execute_batch(SCHEMA).unwrap();

@@ -158,6 +158,7 @@ impl Directory {
         for device in old {
             self.remove_device(key, &device, "unseen-too-long", out);
         }
+        self.drop_if_empty(key);
     }
 
     /// Drops a device of `key`, whichever way its AOR is written.
