@@ -199,13 +199,12 @@ pub fn decode(bytes: &[u8]) -> Result<String, FileError> {
         }
     };
     match bytes {
-        [0xef, 0xbb, 0xbf, text @ ..] => utf_8(text),
         [0xff, 0xfe, text @ ..] => utf_16(text, u16::from_le_bytes),
         [0xfe, 0xff, text @ ..] => utf_16(text, u16::from_be_bytes),
         // No text of ours begins with NUL or has one in its second place.
         [1..=0x7f, 0, ..] => utf_16(bytes, u16::from_le_bytes),
         [0, 1..=0x7f, ..] => utf_16(bytes, u16::from_be_bytes),
-        text => utf_8(text),
+        [0xef, 0xbb, 0xbf, text @ ..] | text => utf_8(text),
     }
 }
 

@@ -207,18 +207,17 @@ fn put(out: &mut String, text: &str, place: Place) -> Result<(), WriteError> {
             return Err(WriteError::Control);
         }
         let unreserved = meant.is_ascii_alphanumeric() || matches!(meant, b'-' | b'.' | b'_');
-        let plain = match escaped {
-            Some(_) => unreserved && place != Place::Name,
-            None => {
-                let in_value = || match meant {
-                    b'=' => !in_brackets,
-                    b'[' => !in_brackets && closes_safely(&bytes[at..]),
-                    b']' => in_brackets,
-                    b':' => colon_is_safe(out, bytes, at),
-                    _ => false,
-                };
-                unreserved || matches!(meant, b'*' | b'+') || (place == Place::Value && in_value())
-            }
+        let plain = if escaped.is_some() {
+            unreserved && place != Place::Name
+        } else {
+            let in_value = || match meant {
+                b'=' => !in_brackets,
+                b'[' => !in_brackets && closes_safely(&bytes[at..]),
+                b']' => in_brackets,
+                b':' => colon_is_safe(out, bytes, at),
+                _ => false,
+            };
+            unreserved || matches!(meant, b'*' | b'+') || (place == Place::Value && in_value())
         };
         in_brackets = match meant {
             b'[' if plain => true,
