@@ -135,11 +135,11 @@ pub fn pem(path: &Path) -> Result<String, FileError> {
 /// # Errors
 /// When it is not text.
 pub fn pem_of(bytes: &[u8]) -> Result<String, FileError> {
-    // SEQUENCE with a length of two bytes: what every certificate, key and PKCS #12 file begins with (X.690).
-    if bytes.starts_with(&[0x30, 0x82]) {
-        return Err(FileError::Binary);
+    match decode(bytes) {
+        // SEQUENCE: what every certificate, key and PKCS #12 file begins with (X.690).
+        Err(FileError::NotUtf8 { .. }) if bytes.starts_with(&[0x30]) => Err(FileError::Binary),
+        text => Ok(with_line_ends(&text?).into_owned()),
     }
-    Ok(with_line_ends(&decode(bytes)?).into_owned())
 }
 
 /// A key with real line ends where they are written out: it has been a value of JSON or of the environment.
@@ -293,8 +293,13 @@ mod tests {
         half.pop();
         assert!(said(&half).starts_with("line 2 is broken UTF-16"));
         assert!(said(&[0xff, 0xfe, 0x00, 0xd8, b'a', 0]).starts_with("line 1 is broken UTF-16"));
-        let der = [0x30, 0x82, 0x01, 0x22];
-        assert!(matches!(pem_of(&der), Err(FileError::Binary)));
+        for der in [
+            [0x30, 0x82, 0x01, 0x22],
+            [0x30, 0x81, 0x87, 0x02],
+            [0x30, 0x77, 0x02, 0xff],
+        ] {
+            assert!(matches!(pem_of(&der), Err(FileError::Binary)));
+        }
     }
 
     #[test]
