@@ -235,6 +235,8 @@ async fn renewal_of_a_revoked_access_token_that_fails_is_tried_again_inside_the_
         let outcome = pushers.push(&fcm_call()).await;
         assert!(outcome.is_ok(), "{outcome:?}");
         assert_eq!(fcm.token_requests(), 3, "once for each failure");
+        // The first, the one that was refused, and the one with the new token: none with the one that is known to be revoked.
+        assert_eq!(fcm.pushes_so_far().await.len(), 3);
     }
 }
 
