@@ -106,6 +106,13 @@ pub enum Event {
     PolicyChanged(Box<Policy>),
     /// An operator wants a device forgotten.
     ForgetAsked(DeviceKey),
+    /// Devices of this AOR may have been unseen for too long: the policy says.
+    AgeLookedAt {
+        /// Whose devices.
+        aor: Aor,
+        /// When (UTC).
+        at: UnixSeconds,
+    },
     /// The daemon is stopping: calls that come now go back to the dialplan at once.
     Draining,
     /// The drain's time is over: every held call goes back to the dialplan.

@@ -7,6 +7,7 @@
 //! A test that fails prints the end of both logs. `$FSWAKE_LIVE_LOG` names a file for all that fswake says.
 
 mod breakage;
+mod contacts;
 mod desk;
 mod ends;
 mod fidelity;
@@ -111,6 +112,7 @@ fn main() {
         desk::trials,
         ends::trials,
         breakage::trials,
+        contacts::trials,
         hostile::trials,
         load::trials,
         notifications::trials,
