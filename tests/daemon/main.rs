@@ -7,7 +7,7 @@
 //! | `outcomes` | who declined, who never came, who cannot be woken |
 //! | `fail_open` | what breaks around fswake |
 //! | `crash` | what happens to calls when fswake itself is killed, or the caller hangs up |
-//! | `doctor`, `trace` | what operators ask, beside the daemon and without it |
+//! | `doctor`, `way_in`, `trace` | what operators ask, beside the daemon and without it |
 //! | `drain` | stopping, and what systemd hears |
 //! | `bad_peers` | strangers on the port for held calls |
 //! | `gateway` | phones that are woken through an operator's gateway, and by parameters of the operator's names |
@@ -41,3 +41,4 @@ mod setup;
 mod trace;
 mod variables;
 mod wake;
+mod way_in;
