@@ -95,7 +95,7 @@ pub(super) async fn check(session: &mut Session, config: &Config, socket: &Socke
 /// Originates a channel that calls nobody and hands it to the `socket` application.
 async fn call_nobody(session: &mut Session, address: &str, channel: Uuid) -> Result<(), String> {
     let command = format!(
-        "originate {{origination_uuid={channel},fswake_aor={NOBODY},socket_resume=true,originate_timeout=3}}null/fswake-doctor \
+        "originate {{origination_uuid={channel},fswake_aor={NOBODY},socket_resume=true,originate_timeout=3,process_cdr=false}}null/fswake-doctor \
          '&socket({address} async full)'"
     );
     let answer = session.api(&command).await?;
