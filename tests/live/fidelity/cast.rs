@@ -30,7 +30,9 @@ impl<'a> Cast<'a> {
         let id = format!("{}{number:03}", way.digit());
         let user = |who: Who| format!("{id}{}", who.digit());
         let mut phones = BTreeMap::new();
-        let caller = site.desk_phone(&user(Who::Caller), VANILLA_DOMAIN, row.caller.clone()).await;
+        let caller = site
+            .desk_phone(&user(Who::Caller), VANILLA_DOMAIN, row.caller.clone())
+            .await;
         caller.display_name(row.display);
         phones.insert(Who::Caller, caller);
         if let Some(script) = &row.desk {
@@ -45,7 +47,10 @@ impl<'a> Cast<'a> {
         }
         phones.insert(Who::Callee, phone(site, &callee, row, &script, awake).await);
         if let Some(script) = &row.other {
-            phones.insert(Who::Other, site.desk_phone(&callee, VANILLA_DOMAIN, script.clone()).await);
+            phones.insert(
+                Who::Other,
+                site.desk_phone(&callee, VANILLA_DOMAIN, script.clone()).await,
+            );
         }
         if let Some(script) = &row.third {
             phones.insert(Who::Third, phone(site, &user(Who::Third), row, script, awake).await);
@@ -94,7 +99,11 @@ impl<'a> Cast<'a> {
                 answer.is_some_and(|(_, status)| status == 200)
             }
             Moment::Up(who) => self.happens(who, |w| matches!(w, What::Confirmed)).await,
-            Moment::Ringback => self.call.response_within(SOON, |s| s == 180 || s == 183).await.is_some(),
+            Moment::Ringback => self
+                .call
+                .response_within(SOON, |s| s == 180 || s == 183)
+                .await
+                .is_some(),
             Moment::Final => {
                 let patience = Duration::from_secs(40);
                 self.call.response_within(patience, |s| s >= 200).await.is_some()
@@ -125,7 +134,9 @@ impl<'a> Cast<'a> {
         let of_callee = |c: &&serde_json::Value| {
             let name = c["name"].as_str().unwrap_or_default();
             let dest = c["dest"].to_string();
-            name.starts_with("sofia/") && c["direction"] == "outbound" && (name.contains(&user) || dest.ends_with(&other))
+            name.starts_with("sofia/")
+                && c["direction"] == "outbound"
+                && (name.contains(&user) || dest.ends_with(&other))
         };
         let channels = self.site.fs.channels().await;
         let found = channels.iter().find(of_callee)?;
@@ -153,13 +164,7 @@ impl<'a> Cast<'a> {
     }
 }
 
-async fn phone(
-    site: &Site,
-    user: &str,
-    row: &Row,
-    script: &fswake_test_support::sip::Script,
-    awake: bool,
-) -> Phone {
+async fn phone(site: &Site, user: &str, row: &Row, script: &fswake_test_support::sip::Script, awake: bool) -> Phone {
     if awake {
         return site.desk_phone(user, VANILLA_DOMAIN, script.clone()).await;
     }

@@ -29,7 +29,9 @@ pub async fn at(cast: &Cast<'_>, what: &Look) -> String {
             Some(invite) => read_sdp(&invite.body).in_short(),
             None => "no INVITE".to_owned(),
         },
-        Look::Media(who) => cast.leg(*who).map_or("no call".to_owned(), |leg| leg.theirs().in_short()),
+        Look::Media(who) => cast
+            .leg(*who)
+            .map_or("no call".to_owned(), |leg| leg.theirs().in_short()),
         Look::Codecs => codecs(cast).await,
         Look::Invites(who) => cast.phone(*who).invites().to_string(),
         Look::Hears(who, ms) => match cast.leg(*who) {
@@ -78,12 +80,18 @@ pub fn plain(text: &str, cast: &Cast<'_>) -> String {
     for phone in 0..10 {
         text = text.replace(&format!("{}{phone}", cast.id), &format!("user{phone}"));
     }
-    text.replace(VANILLA_DOMAIN, "DOMAIN").replace("127.0.0.1", "SWITCH").replace('|', "/")
+    text.replace(VANILLA_DOMAIN, "DOMAIN")
+        .replace("127.0.0.1", "SWITCH")
+        .replace('|', "/")
 }
 
 fn header(message: &Message, name: &str) -> String {
     let all: Vec<&str> = message.all(name).collect();
-    if all.is_empty() { "none".to_owned() } else { all.join(" + ") }
+    if all.is_empty() {
+        "none".to_owned()
+    } else {
+        all.join(" + ")
+    }
 }
 
 fn last_invite(phone: &Phone) -> Option<Arc<Message>> {
@@ -99,13 +107,21 @@ fn answers(cast: &Cast<'_>) -> String {
     let mut told: Vec<String> = Vec::new();
     for answer in cast.call.answers() {
         let status = answer.status().unwrap_or_default();
-        let sdp = if answer.body.is_empty() || status == 200 { "" } else { " with SDP" };
+        let sdp = if answer.body.is_empty() || status == 200 {
+            ""
+        } else {
+            " with SDP"
+        };
         let text = format!("{status}{sdp}");
         if status != 100 && told.last() != Some(&text) {
             told.push(text);
         }
     }
-    if told.is_empty() { "none".to_owned() } else { told.join(", ") }
+    if told.is_empty() {
+        "none".to_owned()
+    } else {
+        told.join(", ")
+    }
 }
 
 fn rings_in_time(cast: &Cast<'_>) -> String {
@@ -138,7 +154,11 @@ fn display(cast: &Cast<'_>, who: Who) -> String {
             let is_callers_from = name == "From" && message.status().is_some();
             let value = message.header(name);
             if !value.is_empty() && !is_callers_from && !message.method().starts_with("NOTIFY") {
-                value.split([';', '>']).next().unwrap_or_default().clone_into(&mut shown);
+                value
+                    .split([';', '>'])
+                    .next()
+                    .unwrap_or_default()
+                    .clone_into(&mut shown);
                 shown = shown.replace('<', "");
             }
         }
@@ -180,15 +200,23 @@ fn noise(heard: &[Noise], ms: u64) -> String {
         (count(&|n| matches!(n, Noise::Other(_))), "something".to_owned()),
     ];
     let enough = heard.len() / 5;
-    let most = voices.chain(kinds.clone()).filter(|(n, _)| *n > enough).max_by_key(|(n, what)| {
-        // A tone has pauses.
-        (what == "a tone", *n)
-    });
+    let most = voices
+        .chain(kinds.clone())
+        .filter(|(n, _)| *n > enough)
+        .max_by_key(|(n, what)| {
+            // A tone has pauses.
+            (what == "a tone", *n)
+        });
     most.map_or("a mixture".to_owned(), |(_, what)| what)
 }
 
 fn heard_early(cast: &Cast<'_>) -> String {
-    let answered = cast.call.answers().iter().find(|m| m.status() >= Some(200)).map(|m| m.at);
+    let answered = cast
+        .call
+        .answers()
+        .iter()
+        .find(|m| m.status() >= Some(200))
+        .map(|m| m.at);
     let until = answered.unwrap_or_else(Instant::now);
     let heard = cast.call.leg().heard();
     let early: Vec<Noise> = heard.iter().filter(|(at, _)| *at < until).map(|(_, n)| *n).collect();
@@ -215,13 +243,21 @@ async fn calls(cast: &Cast<'_>) -> String {
     let shown: Value = serde_json::from_str(&cast.site.fs.api("show calls as json").await).unwrap_or_default();
     let rows = shown["rows"].as_array().cloned().unwrap_or_default();
     let names = ["cid_num", "dest", "callee_num", "b_cid_num", "b_dest", "b_callee_num"];
-    let ours = rows.iter().filter(|row| names.iter().any(|name| is_ours(&row[*name], cast)));
+    let ours = rows
+        .iter()
+        .filter(|row| names.iter().any(|name| is_ours(&row[*name], cast)));
     let told: Vec<String> = ours
         .map(|row| {
-            let words: Vec<&str> = names.iter().map(|name| row[*name].as_str().unwrap_or_default()).collect();
+            let words: Vec<&str> = names
+                .iter()
+                .map(|name| row[*name].as_str().unwrap_or_default())
+                .collect();
             let kind = row["name"].as_str().unwrap_or_default();
             let kind = kind.split('/').next().unwrap_or_default().to_owned();
-            format!("{kind}: {} to {} ({}); {} to {} ({})", words[0], words[1], words[2], words[3], words[4], words[5])
+            format!(
+                "{kind}: {} to {} ({}); {} to {} ({})",
+                words[0], words[1], words[2], words[3], words[4], words[5]
+            )
         })
         .collect();
     format!("{}: {}", told.len(), told.join(" + "))
@@ -250,7 +286,13 @@ async fn cdrs(cast: &Cast<'_>, names: &[&str]) -> String {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let places = ["sip_from_user", "sip_to_user", "sip_req_user", "dialed_user", "channel_name"];
+    let places = [
+        "sip_from_user",
+        "sip_to_user",
+        "sip_req_user",
+        "dialed_user",
+        "channel_name",
+    ];
     let all = cast.site.fs.cdrs();
     let ours = all.iter().filter(|(name, cdr)| {
         let variables = &cdr["variables"];
@@ -259,7 +301,10 @@ async fn cdrs(cast: &Cast<'_>, names: &[&str]) -> String {
     let mut told: Vec<String> = ours
         .map(|(name, cdr)| {
             let side = if name.starts_with("a_") { "A" } else { "B" };
-            let words: Vec<String> = names.iter().map(|name| format!("{name}={}", field(cdr, name))).collect();
+            let words: Vec<String> = names
+                .iter()
+                .map(|name| format!("{name}={}", field(cdr, name)))
+                .collect();
             format!("{side}: {}", words.join(" "))
         })
         .collect();
@@ -298,7 +343,11 @@ fn lamp(cast: &Cast<'_>) -> String {
         let remote = notice.body.split("<remote>").nth(1).unwrap_or_default();
         let remote = remote.split("sip:").nth(1).unwrap_or_default();
         let remote = remote.split(['<', '"', ';']).next().unwrap_or_default();
-        told.push(format!("{} {} {remote}", part("<state>", "<"), part("direction=\"", "\"")).trim().to_owned());
+        told.push(
+            format!("{} {} {remote}", part("<state>", "<"), part("direction=\"", "\""))
+                .trim()
+                .to_owned(),
+        );
     }
     told.join(", ")
 }

@@ -83,7 +83,8 @@ async fn run(lab: &Lab, row: &Row, number: usize) -> Result<(), Failed> {
         row.ways.iter().copied().zip(all).collect::<Vec<_>>()
     };
     let played = futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(played)).await;
-    let left = futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(fs.becomes_silent(crate::QUIET))).await;
+    let left =
+        futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(fs.becomes_silent(crate::QUIET))).await;
     let seen = played.map_err(|panic| {
         eprintln!("--- FreeSWITCH's log, {}\n{}", row.name, fs.log());
         Failed::from(crate::text(&*panic))

@@ -98,7 +98,11 @@ impl Outcome {
             let all = differences(plain, seen);
             all.iter().map(|(name, _, text)| format!("{name}: {text}")).collect()
         };
-        if told.is_empty() { "=".to_owned() } else { told.join("; ").replace('|', "/") }
+        if told.is_empty() {
+            "=".to_owned()
+        } else {
+            told.join("; ").replace('|', "/")
+        }
     }
 }
 

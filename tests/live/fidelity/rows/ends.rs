@@ -30,8 +30,18 @@ pub fn rows() -> Vec<Row> {
         ("busy_600", "busy_600_goes_on", 600),
         ("error_503", "error_503_goes_on", 503),
     ] {
-        rows.push(row(5, name).before(&[FATAL]).callee(declines(Callee, status)).steps(ended()));
-        rows.push(row(5, goes_on).after(&[LEAVES, NEXT]).callee(declines(Callee, status)).steps(ended()));
+        rows.push(
+            row(5, name)
+                .before(&[FATAL])
+                .callee(declines(Callee, status))
+                .steps(ended()),
+        );
+        rows.push(
+            row(5, goes_on)
+                .after(&[LEAVES, NEXT])
+                .callee(declines(Callee, status))
+                .steps(ended()),
+        );
     }
     rows.extend(others());
     rows.extend(answered());
@@ -72,13 +82,15 @@ fn others() -> Vec<Row> {
             .steps(ended())
             .steps([See("time", Took(5000, 7600))]),
         row(5, "unregistered").before(&[FATAL]).dials("{2}").steps(ended()),
-        row(5, "unregistered_goes_on").after(&[LEAVES, NEXT]).dials("{2}").steps(ended()),
-        row(5, "declined_after_ringing").before(&[FATAL]).callee(rings(Callee)).steps([
-            Until(Rings(Callee)),
-            Wait(500),
-            Refuse(Callee, 486),
-        ])
-        .steps(ended()),
+        row(5, "unregistered_goes_on")
+            .after(&[LEAVES, NEXT])
+            .dials("{2}")
+            .steps(ended()),
+        row(5, "declined_after_ringing")
+            .before(&[FATAL])
+            .callee(rings(Callee))
+            .steps([Until(Rings(Callee)), Wait(500), Refuse(Callee, 486)])
+            .steps(ended()),
         row(5, "continue_on_fail_list_matches")
             .before(&[("set", "continue_on_fail=USER_BUSY,NO_ANSWER")])
             .after(&[LEAVES, NEXT])
@@ -112,20 +124,26 @@ fn others() -> Vec<Row> {
             .callee(declines(Callee, 486))
             .desk(answers(Desk))
             .steps([Until(Up(Desk)), Until(Up(Caller)), Wait(300)])
-            .steps([See("desk hears", Hears(Desk, 300)), See("INVITEs", Invites(Callee)), See("caller", Answers)]),
-        row(5, "redirected_302").before(&[FATAL]).callee(Script {
-            on_invite: Reaction::Redirect,
-            ..answers(Callee)
-        })
-        .desk(answers(Desk))
-        .steps([
-            Until(Final),
-            Wait(400),
-            See("caller", Answers),
-            See("INVITEs", Invites(Callee)),
-            See("INVITEs there", Invites(Desk)),
-            See("there hears", Hears(Desk, 300)),
-        ]),
+            .steps([
+                See("desk hears", Hears(Desk, 300)),
+                See("INVITEs", Invites(Callee)),
+                See("caller", Answers),
+            ]),
+        row(5, "redirected_302")
+            .before(&[FATAL])
+            .callee(Script {
+                on_invite: Reaction::Redirect,
+                ..answers(Callee)
+            })
+            .desk(answers(Desk))
+            .steps([
+                Until(Final),
+                Wait(400),
+                See("caller", Answers),
+                See("INVITEs", Invites(Callee)),
+                See("INVITEs there", Invites(Desk)),
+                See("there hears", Hears(Desk, 300)),
+            ]),
         row(5, "caller_cancels").callee(rings(Callee)).steps([
             Until(Rings(Callee)),
             Until(Ringback),
@@ -141,7 +159,10 @@ fn others() -> Vec<Row> {
 
 fn answered() -> Vec<Row> {
     vec![
-        row(5, "hung_up_by_caller").steps(up()).steps(over()).steps([See("callee", End(Callee))]),
+        row(5, "hung_up_by_caller")
+            .steps(up())
+            .steps(over())
+            .steps([See("callee", End(Callee))]),
         row(5, "hung_up_by_callee").after(&[NEXT]).steps(up()).steps([
             HangUp(Callee),
             Until(Over(Caller)),
@@ -158,13 +179,16 @@ fn answered() -> Vec<Row> {
                 See("knows", Left("end")),
                 See("INVITEs", Invites(Callee)),
             ]),
-        row(5, "park_after_bridge").before(&[("set", "park_after_bridge=true")]).steps(up()).steps([
-            HangUp(Callee),
-            Wait(600),
-            See("caller", End(Caller)),
-            See("application", Variable(Caller, "current_application")),
-            See("INVITEs", Invites(Callee)),
-        ]),
+        row(5, "park_after_bridge")
+            .before(&[("set", "park_after_bridge=true")])
+            .steps(up())
+            .steps([
+                HangUp(Callee),
+                Wait(600),
+                See("caller", End(Caller)),
+                See("application", Variable(Caller, "current_application")),
+                See("INVITEs", Invites(Callee)),
+            ]),
         row(5, "exec_after_bridge")
             .before(&[
                 ("set", "exec_after_bridge_app=playback"),

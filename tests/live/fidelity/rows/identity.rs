@@ -6,7 +6,10 @@ pub fn rows() -> Vec<Row> {
     vec![
         row(2, "caller_of_the_directory").steps(shown()),
         row(2, "effective_caller_id")
-            .before(&[("set", "effective_caller_id_number=4711"), ("set", "effective_caller_id_name=Reception")])
+            .before(&[
+                ("set", "effective_caller_id_number=4711"),
+                ("set", "effective_caller_id_name=Reception"),
+            ])
             .steps(shown()),
         row(2, "effective_caller_id_utf_8")
             .before(&[("set", "effective_caller_id_name=Jürgen Größe")])
@@ -14,9 +17,15 @@ pub fn rows() -> Vec<Row> {
         row(2, "name_with_quotes_and_commas")
             .before(&[("set", "effective_caller_id_name=Doe, Jane 'JJ' (x=1;y)")])
             .steps(shown()),
-        row(2, "sip_cid_type_pid_exported").before(&[("export", "sip_cid_type=pid")]).steps(shown()),
-        row(2, "sip_cid_type_none_exported").before(&[("export", "sip_cid_type=none")]).steps(shown()),
-        row(2, "sip_cid_type_pid_set").before(&[("set", "sip_cid_type=pid")]).steps(shown()),
+        row(2, "sip_cid_type_pid_exported")
+            .before(&[("export", "sip_cid_type=pid")])
+            .steps(shown()),
+        row(2, "sip_cid_type_none_exported")
+            .before(&[("export", "sip_cid_type=none")])
+            .steps(shown()),
+        row(2, "sip_cid_type_pid_set")
+            .before(&[("set", "sip_cid_type=pid")])
+            .steps(shown()),
         row(2, "caller_sends_p_asserted_identity")
             .header("P-Asserted-Identity", "\"Trunk\" <sip:4930123@trunk.test>")
             .steps(shown()),
@@ -24,7 +33,10 @@ pub fn rows() -> Vec<Row> {
             .header("P-Preferred-Identity", "<sip:4930123@trunk.test>")
             .steps(shown()),
         row(2, "caller_sends_remote_party_id")
-            .header("Remote-Party-ID", "\"Trunk\" <sip:4930123@trunk.test>;party=calling;screen=yes;privacy=off")
+            .header(
+                "Remote-Party-ID",
+                "\"Trunk\" <sip:4930123@trunk.test>;party=calling;screen=yes;privacy=off",
+            )
             .steps(shown()),
         row(2, "privacy_id").header("Privacy", "id").steps(shown()),
         row(2, "privacy_with_p_asserted_identity")

@@ -26,19 +26,31 @@ pub fn rows() -> Vec<Row> {
             .before(&[("set", "sip_copy_custom_headers=false")])
             .steps([Until(Up(Callee)), See("X-Ticket", Header(Callee, "X-Ticket"))]),
         row(2, "sip_h_set").before(&[("set", "sip_h_X-Own=yes")]).steps(own()),
-        row(2, "sip_h_exported").before(&[("export", "sip_h_X-Own=yes")]).steps(own()),
-        row(2, "sip_h_exported_to_the_leg_only").before(&[("export", "nolocal:sip_h_X-Own=yes")]).steps(own()),
-        row(2, "hostile_header_value").before(&[("export", "sip_h_X-Own=a,b}c[d]'e\\f")]).steps(own()),
+        row(2, "sip_h_exported")
+            .before(&[("export", "sip_h_X-Own=yes")])
+            .steps(own()),
+        row(2, "sip_h_exported_to_the_leg_only")
+            .before(&[("export", "nolocal:sip_h_X-Own=yes")])
+            .steps(own()),
+        row(2, "hostile_header_value")
+            .before(&[("export", "sip_h_X-Own=a,b}c[d]'e\\f")])
+            .steps(own()),
         row(2, "alert_info_exported")
             .before(&[("export", "alert_info=http://example.org/ring")])
             .steps([Until(Up(Callee)), See("Alert-Info", Header(Callee, "Alert-Info"))]),
-        row(2, "sip_auto_answer_exported").before(&[("export", "sip_auto_answer=true")]).steps([
-            Until(Up(Callee)),
-            See("Call-Info", Header(Callee, "Call-Info")),
-            See("Alert-Info", Header(Callee, "Alert-Info")),
-        ]),
+        row(2, "sip_auto_answer_exported")
+            .before(&[("export", "sip_auto_answer=true")])
+            .steps([
+                Until(Up(Callee)),
+                See("Call-Info", Header(Callee, "Call-Info")),
+                See("Alert-Info", Header(Callee, "Alert-Info")),
+            ]),
         row(2, "variables_of_the_leg")
-            .before(&[("export", "fid_exported=1"), ("export", "nolocal:fid_nolocal=2"), ("set", "fid_set=3")])
+            .before(&[
+                ("export", "fid_exported=1"),
+                ("export", "nolocal:fid_nolocal=2"),
+                ("set", "fid_set=3"),
+            ])
             .variables(&[("fid_directory", "of {1}")])
             .steps(up())
             .steps([
@@ -91,10 +103,7 @@ pub fn rows() -> Vec<Row> {
                 ("set", "bridge_pre_execute_bleg_data=fid_b=ran"),
             ])
             .steps(up())
-            .steps([
-                See("A", Variable(Caller, "fid_a")),
-                See("B", Variable(Callee, "fid_b")),
-            ]),
+            .steps([See("A", Variable(Caller, "fid_a")), See("B", Variable(Callee, "fid_b"))]),
     ]
 }
 

@@ -4,15 +4,25 @@ use super::words::*;
 
 pub fn rows() -> Vec<Row> {
     vec![
-        row(7, "codecs_callee_prefers_another").callee_with(|s| s.codecs = vec![8, 0]).steps(up()).steps(codecs()),
-        row(7, "codecs_caller_has_one").caller(|s| s.codecs = vec![8]).steps(up()).steps(codecs()),
-        row(7, "codecs_callee_has_one").callee_with(|s| s.codecs = vec![8]).steps(up()).steps(codecs()),
-        row(7, "codecs_callee_has_wideband").callee_with(|s| s.codecs = vec![9, 0, 8]).steps(up()).steps(codecs()),
-        row(7, "codecs_none_in_common").callee_with(|s| s.codecs = vec![3]).steps([
-            Until(Final),
-            See("caller", Answers),
-            See("INVITEs", Invites(Callee)),
-        ]),
+        row(7, "codecs_callee_prefers_another")
+            .callee_with(|s| s.codecs = vec![8, 0])
+            .steps(up())
+            .steps(codecs()),
+        row(7, "codecs_caller_has_one")
+            .caller(|s| s.codecs = vec![8])
+            .steps(up())
+            .steps(codecs()),
+        row(7, "codecs_callee_has_one")
+            .callee_with(|s| s.codecs = vec![8])
+            .steps(up())
+            .steps(codecs()),
+        row(7, "codecs_callee_has_wideband")
+            .callee_with(|s| s.codecs = vec![9, 0, 8])
+            .steps(up())
+            .steps(codecs()),
+        row(7, "codecs_none_in_common")
+            .callee_with(|s| s.codecs = vec![3])
+            .steps([Until(Final), See("caller", Answers), See("INVITEs", Invites(Callee))]),
         row(7, "absolute_codec_string_exported")
             .before(&[("export", "absolute_codec_string=PCMA")])
             .steps(up())
@@ -50,20 +60,37 @@ pub fn rows() -> Vec<Row> {
             .before(&[("export", "nolocal:rtp_secure_media=true")])
             .steps(up())
             .steps(media()),
-        row(7, "caller_offers_a_key").caller(|s| s.secure = true).steps(up()).steps(media()),
+        row(7, "caller_offers_a_key")
+            .caller(|s| s.secure = true)
+            .steps(up())
+            .steps(media()),
         row(7, "video_on_both_sides")
             .caller(|s| s.video = true)
             .callee_with(|s| s.video = true)
             .steps(up())
             .steps(media()),
-        row(7, "video_and_a_caller_without").callee_with(|s| s.video = true).steps(up()).steps(media()),
-        row(7, "video_and_a_callee_without").caller(|s| s.video = true).steps(up()).steps(media()),
-        row(7, "bypass_media").before(&[("set", "bypass_media=true")]).steps(up()).steps(media()).steps([See("audio goes", Direct)]),
+        row(7, "video_and_a_caller_without")
+            .callee_with(|s| s.video = true)
+            .steps(up())
+            .steps(media()),
+        row(7, "video_and_a_callee_without")
+            .caller(|s| s.video = true)
+            .steps(up())
+            .steps(media()),
+        row(7, "bypass_media")
+            .before(&[("set", "bypass_media=true")])
+            .steps(up())
+            .steps(media())
+            .steps([See("audio goes", Direct)]),
         row(7, "bypass_media_after_bridge")
             .before(&[("set", "bypass_media_after_bridge=true")])
             .steps(up())
             .steps([Wait(1500), See("audio goes", Direct), See("caller", End(Caller))]),
-        row(7, "proxy_media").before(&[("set", "proxy_media=true")]).steps(up()).steps(media()).steps(audio()),
+        row(7, "proxy_media")
+            .before(&[("set", "proxy_media=true")])
+            .steps(up())
+            .steps(media())
+            .steps(audio()),
     ]
 }
 

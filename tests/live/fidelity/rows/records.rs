@@ -3,19 +3,47 @@
 use super::words::*;
 
 /// What billing goes by.
-const BILLED: &[&str] = &["caller", "dest", "hangup_cause", "originate_disposition", "DIALSTATUS", "last_app"];
-const JOINED: &[&str] = &["bridge_uuid", "last_bridge_to", "originating_leg_uuid", "originated_legs", "last_arg"];
+const BILLED: &[&str] = &[
+    "caller",
+    "dest",
+    "hangup_cause",
+    "originate_disposition",
+    "DIALSTATUS",
+    "last_app",
+];
+const JOINED: &[&str] = &[
+    "bridge_uuid",
+    "last_bridge_to",
+    "originating_leg_uuid",
+    "originated_legs",
+    "last_arg",
+];
 
 pub fn rows() -> Vec<Row> {
     vec![
-        row(3, "cdrs_of_an_answered_call").steps(up()).steps(over()).steps([See("CDRs", Cdrs(BILLED))]),
+        row(3, "cdrs_of_an_answered_call")
+            .steps(up())
+            .steps(over())
+            .steps([See("CDRs", Cdrs(BILLED))]),
         row(3, "cdrs_hung_up_by_callee").steps(up()).steps([
             HangUp(Callee),
             Until(Over(Caller)),
             See("caller", End(Caller)),
-            See("CDRs", Cdrs(&["caller", "dest", "hangup_cause", "sip_hangup_disposition", "endpoint_disposition"])),
+            See(
+                "CDRs",
+                Cdrs(&[
+                    "caller",
+                    "dest",
+                    "hangup_cause",
+                    "sip_hangup_disposition",
+                    "endpoint_disposition",
+                ]),
+            ),
         ]),
-        row(3, "cdrs_are_joined").steps(up()).steps(over()).steps([See("CDRs", Cdrs(JOINED))]),
+        row(3, "cdrs_are_joined")
+            .steps(up())
+            .steps(over())
+            .steps([See("CDRs", Cdrs(JOINED))]),
         row(3, "cdrs_names_and_accounts").steps(up()).steps(over()).steps([See(
             "CDRs",
             Cdrs(&["caller_name", "accountcode", "user_context", "domain_name", "direction"]),
@@ -45,16 +73,27 @@ pub fn rows() -> Vec<Row> {
             Wait(300),
             See("show calls", Calls),
         ]),
-        row(3, "show_calls_while_it_is_up").steps(up()).steps([See("show calls", Calls)]),
-        row(3, "show_calls_after_four_seconds").steps(up()).steps([Wait(3600), See("show calls", Calls)]),
-        row(3, "lamp_of_an_answered_call").watched().steps(up()).steps(over()).steps([Wait(500), See("lamp", Lamp)]),
-        row(3, "lamp_of_a_cancelled_call").watched().callee(rings(Callee)).steps([
-            Until(Rings(Callee)),
-            Until(Ringback),
-            Wait(400),
-            Cancel,
-            Wait(600),
-            See("lamp", Lamp),
-        ]),
+        row(3, "show_calls_while_it_is_up")
+            .steps(up())
+            .steps([See("show calls", Calls)]),
+        row(3, "show_calls_after_four_seconds")
+            .steps(up())
+            .steps([Wait(3600), See("show calls", Calls)]),
+        row(3, "lamp_of_an_answered_call")
+            .watched()
+            .steps(up())
+            .steps(over())
+            .steps([Wait(500), See("lamp", Lamp)]),
+        row(3, "lamp_of_a_cancelled_call")
+            .watched()
+            .callee(rings(Callee))
+            .steps([
+                Until(Rings(Callee)),
+                Until(Ringback),
+                Wait(400),
+                Cancel,
+                Wait(600),
+                See("lamp", Lamp),
+            ]),
     ]
 }

@@ -31,26 +31,52 @@ pub fn rows() -> Vec<Row> {
         row(4, "rings_asleep").callee(slow(700)).steps(heard()),
         row(4, "early_media").callee(early(300)).steps(heard()),
         row(4, "early_media_awake").awake().callee(early(300)).steps(heard()),
-        row(4, "early_media_ignored").before(&[("set", "ignore_early_media=true")]).callee(early(300)).steps(heard()),
-        row(4, "ringing_ignored").before(&[("set", "ignore_early_media=true")]).callee(slow(300)).steps(heard()),
-        row(4, "ringback").before(&[("set", TONE)]).callee(slow(300)).steps(heard()),
-        row(4, "ringback_and_early_media").before(&[("set", TONE)]).callee(early(700)).steps(heard()),
+        row(4, "early_media_ignored")
+            .before(&[("set", "ignore_early_media=true")])
+            .callee(early(300))
+            .steps(heard()),
+        row(4, "ringing_ignored")
+            .before(&[("set", "ignore_early_media=true")])
+            .callee(slow(300))
+            .steps(heard()),
+        row(4, "ringback")
+            .before(&[("set", TONE)])
+            .callee(slow(300))
+            .steps(heard()),
+        row(4, "ringback_and_early_media")
+            .before(&[("set", TONE)])
+            .callee(early(700))
+            .steps(heard()),
         row(4, "instant_ringback")
             .before(&[("set", TONE), ("set", "instant_ringback=true")])
             .callee(slow(1500))
-            .steps([Wait(300), See("caller, early", Answers), Wait(500), See("heard", HeardEarly)])
+            .steps([
+                Wait(300),
+                See("caller, early", Answers),
+                Wait(500),
+                See("heard", HeardEarly),
+            ])
             .steps(heard()),
         row(4, "answered_before_and_transfer_ringback")
             .before(&[("answer", ""), ("set", TRANSFER_TONE)])
             .callee(slow(200))
             .steps(waits()),
-        row(4, "answered_before_and_ringback").before(&[("answer", ""), ("set", TONE)]).callee(slow(200)).steps(waits()),
-        row(4, "answered_before_and_nothing").before(&[("answer", "")]).callee(slow(200)).steps(waits()),
+        row(4, "answered_before_and_ringback")
+            .before(&[("answer", ""), ("set", TONE)])
+            .callee(slow(200))
+            .steps(waits()),
+        row(4, "answered_before_and_nothing")
+            .before(&[("answer", "")])
+            .callee(slow(200))
+            .steps(waits()),
         row(4, "pre_answered_before_and_ringback")
             .before(&[("pre_answer", ""), ("set", TONE)])
             .callee(slow(200))
             .steps(waits()),
-        row(4, "pre_answered_before_and_nothing").before(&[("pre_answer", "")]).callee(slow(200)).steps(waits()),
+        row(4, "pre_answered_before_and_nothing")
+            .before(&[("pre_answer", "")])
+            .callee(slow(200))
+            .steps(waits()),
     ]
 }
 

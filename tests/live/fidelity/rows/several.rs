@@ -4,34 +4,43 @@ use super::words::*;
 
 pub fn rows() -> Vec<Row> {
     vec![
-        row(5, "two_phones_sleeper_answers").other(rings(Other)).steps(up()).steps([
-            See("caller", Answers),
-            See("other", End(Other)),
-            See("INVITEs", Invites(Callee)),
-            See("INVITEs there", Invites(Other)),
-            See("caller hears", Hears(Caller, 300)),
-        ]),
-        row(5, "two_phones_desk_answers").callee(rings(Callee)).other(rings(Other)).steps([
-            Until(Rings(Callee)),
-            Until(Rings(Other)),
-            Wait(300),
-            PickUp(Other),
-            Until(Up(Other)),
-            Until(Over(Callee)),
-            Wait(300),
-            See("callee", End(Callee)),
-            See("caller hears", Hears(Caller, 300)),
-        ]),
-        row(5, "two_phones_one_declines").callee(declines(Callee, 603)).other(rings(Other)).steps([
-            Until(Rings(Other)),
-            Wait(1500),
-            PickUp(Other),
-            Until(Up(Other)),
-            Wait(300),
-            See("caller", Answers),
-            See("caller hears", Hears(Caller, 300)),
-            See("INVITEs", Invites(Callee)),
-        ]),
+        row(5, "two_phones_sleeper_answers")
+            .other(rings(Other))
+            .steps(up())
+            .steps([
+                See("caller", Answers),
+                See("other", End(Other)),
+                See("INVITEs", Invites(Callee)),
+                See("INVITEs there", Invites(Other)),
+                See("caller hears", Hears(Caller, 300)),
+            ]),
+        row(5, "two_phones_desk_answers")
+            .callee(rings(Callee))
+            .other(rings(Other))
+            .steps([
+                Until(Rings(Callee)),
+                Until(Rings(Other)),
+                Wait(300),
+                PickUp(Other),
+                Until(Up(Other)),
+                Until(Over(Callee)),
+                Wait(300),
+                See("callee", End(Callee)),
+                See("caller hears", Hears(Caller, 300)),
+            ]),
+        row(5, "two_phones_one_declines")
+            .callee(declines(Callee, 603))
+            .other(rings(Other))
+            .steps([
+                Until(Rings(Other)),
+                Wait(1500),
+                PickUp(Other),
+                Until(Up(Other)),
+                Wait(300),
+                See("caller", Answers),
+                See("caller hears", Hears(Caller, 300)),
+                See("INVITEs", Invites(Callee)),
+            ]),
         row(5, "two_phones_busy_and_declined")
             .before(&[("set", "continue_on_fail=false")])
             .callee(declines(Callee, 486))
@@ -42,17 +51,20 @@ pub fn rows() -> Vec<Row> {
                 See("INVITEs", Invites(Callee)),
                 See("INVITEs there", Invites(Other)),
             ]),
-        row(5, "two_phones_cancelled").callee(rings(Callee)).other(rings(Other)).steps([
-            Until(Rings(Callee)),
-            Until(Rings(Other)),
-            Until(Ringback),
-            Wait(200),
-            Cancel,
-            Until(Over(Callee)),
-            Until(Over(Other)),
-            See("callee", End(Callee)),
-            See("other", End(Other)),
-        ]),
+        row(5, "two_phones_cancelled")
+            .callee(rings(Callee))
+            .other(rings(Other))
+            .steps([
+                Until(Rings(Callee)),
+                Until(Rings(Other)),
+                Until(Ringback),
+                Wait(200),
+                Cancel,
+                Until(Over(Callee)),
+                Until(Over(Other)),
+                See("callee", End(Callee)),
+                See("other", End(Other)),
+            ]),
         row(5, "ring_group_of_two_users")
             .bridge("user/{1}@{domain},user/{2}@{domain}")
             .third(rings(Third))
@@ -63,20 +75,32 @@ pub fn rows() -> Vec<Row> {
                 See("INVITEs", Invites(Callee)),
                 See("caller hears", Hears(Caller, 300)),
             ]),
-        row(8, "wake_only_answered").before(&[("set", "fswake_mode=wake")]).steps(up()).steps([
-            See("caller", Answers),
-            See("From", Header(Callee, "From")),
-            See("INVITEs", Invites(Callee)),
-            See("show calls", Calls),
-            See("caller hears", Hears(Caller, 300)),
-        ]),
+        row(8, "wake_only_answered")
+            .before(&[("set", "fswake_mode=wake")])
+            .steps(up())
+            .steps([
+                See("caller", Answers),
+                See("From", Header(Callee, "From")),
+                See("INVITEs", Invites(Callee)),
+                See("show calls", Calls),
+                See("caller hears", Hears(Caller, 300)),
+            ]),
         row(8, "wake_only_busy")
             .before(&[("set", "fswake_mode=wake"), ("set", "continue_on_fail=false")])
             .callee(declines(Callee, 486))
             .steps([Until(Final), See("caller", Answers), See("INVITEs", Invites(Callee))]),
         row(8, "wake_only_no_answer")
-            .before(&[("set", "fswake_mode=wake"), ("set", "continue_on_fail=false"), ("set", "call_timeout=4")])
+            .before(&[
+                ("set", "fswake_mode=wake"),
+                ("set", "continue_on_fail=false"),
+                ("set", "call_timeout=4"),
+            ])
             .callee(rings(Callee))
-            .steps([Until(Final), See("caller", Answers), See("INVITEs", Invites(Callee)), See("time", Took(3000, 5600))]),
+            .steps([
+                Until(Final),
+                See("caller", Answers),
+                See("INVITEs", Invites(Callee)),
+                See("time", Took(3000, 5600)),
+            ]),
     ]
 }

@@ -8,31 +8,60 @@ pub fn rows() -> Vec<Row> {
             .callee(rings(Callee))
             .desk(answers(Desk))
             .steps(ringing())
-            .steps([Api("uuid_transfer {caller} 5{id} XML default"), Until(Up(Desk)), Wait(500)])
+            .steps([
+                Api("uuid_transfer {caller} 5{id} XML default"),
+                Until(Up(Desk)),
+                Wait(500),
+            ])
             .steps(gone()),
         row(1, "caller_is_transferred_and_the_phone_answers_later")
             .callee(rings(Callee))
             .desk(answers(Desk))
             .steps(ringing())
-            .steps([Api("uuid_transfer {caller} 5{id} XML default"), Wait(150), PickUp(Callee), Until(Up(Desk)), Wait(1500)])
-            .steps([See("desk hears", Hears(Desk, 400)), See("caller hears", Hears(Caller, 400))]),
+            .steps([
+                Api("uuid_transfer {caller} 5{id} XML default"),
+                Wait(150),
+                PickUp(Callee),
+                Until(Up(Desk)),
+                Wait(1500),
+            ])
+            .steps([
+                See("desk hears", Hears(Desk, 400)),
+                See("caller hears", Hears(Caller, 400)),
+            ]),
         row(1, "caller_is_transferred_in_the_moment_of_the_answer")
             .callee(rings(Callee))
             .desk(answers(Desk))
             .steps(ringing())
-            .steps([PickUp(Callee), Api("uuid_transfer {caller} 5{id} XML default"), Wait(2500)])
-            .steps([See("desk hears", Hears(Desk, 400)), See("caller hears", Hears(Caller, 400)), See("callee", EndCause(Callee))]),
+            .steps([
+                PickUp(Callee),
+                Api("uuid_transfer {caller} 5{id} XML default"),
+                Wait(2500),
+            ])
+            .steps([
+                See("desk hears", Hears(Desk, 400)),
+                See("caller hears", Hears(Caller, 400)),
+                See("callee", EndCause(Callee)),
+            ]),
         row(1, "caller_is_intercepted_while_it_rings")
             .callee(rings(Callee))
             .desk(answers(Desk))
             .steps(ringing())
-            .steps([Api("global_setvar fid-{id}-target={caller}"), Call(Desk, "7{id}"), Wait(1500)])
+            .steps([
+                Api("global_setvar fid-{id}-target={caller}"),
+                Call(Desk, "7{id}"),
+                Wait(1500),
+            ])
             .steps(gone()),
         row(1, "ringing_leg_is_intercepted")
             .callee(rings(Callee))
             .desk(answers(Desk))
             .steps(ringing())
-            .steps([Api("global_setvar fid-{id}-target={callee}"), Call(Desk, "7{id}"), Wait(1500)])
+            .steps([
+                Api("global_setvar fid-{id}-target={callee}"),
+                Call(Desk, "7{id}"),
+                Wait(1500),
+            ])
             .steps(gone()),
         row(1, "caller_is_parked_while_it_rings")
             .callee(rings(Callee))
@@ -51,26 +80,51 @@ pub fn rows() -> Vec<Row> {
         row(1, "caller_is_killed_while_it_rings")
             .callee(rings(Callee))
             .steps(ringing())
-            .steps([Api("uuid_kill {caller} NORMAL_CLEARING"), Until(Over(Callee)), See("callee", End(Callee)), See("caller", Answers)]),
+            .steps([
+                Api("uuid_kill {caller} NORMAL_CLEARING"),
+                Until(Over(Callee)),
+                See("callee", End(Callee)),
+                See("caller", Answers),
+            ]),
         row(1, "ringing_leg_is_killed")
             .before(&[("set", "continue_on_fail=false")])
             .callee(rings(Callee))
             .steps(ringing())
-            .steps([Api("uuid_kill {callee} USER_BUSY"), Until(Final), See("caller", Answers), See("INVITEs", Invites(Callee))]),
+            .steps([
+                Api("uuid_kill {callee} USER_BUSY"),
+                Until(Final),
+                See("caller", Answers),
+                See("INVITEs", Invites(Callee)),
+            ]),
         row(1, "caller_is_transferred_while_it_is_up")
             .desk(answers(Desk))
             .steps(up())
-            .steps([Api("uuid_transfer {caller} 5{id} XML default"), Until(Up(Desk)), Wait(500)])
+            .steps([
+                Api("uuid_transfer {caller} 5{id} XML default"),
+                Until(Up(Desk)),
+                Wait(500),
+            ])
             .steps(gone()),
         row(1, "both_are_transferred_while_it_is_up")
             .desk(answers(Desk))
             .steps(up())
-            .steps([Api("uuid_transfer {caller} -bleg 5{id} XML default"), Until(Up(Desk)), Wait(500)])
-            .steps([See("desk hears", Hears(Desk, 400)), See("context", Header(Desk, "X-Context"))]),
+            .steps([
+                Api("uuid_transfer {caller} -bleg 5{id} XML default"),
+                Until(Up(Desk)),
+                Wait(500),
+            ])
+            .steps([
+                See("desk hears", Hears(Desk, 400)),
+                See("context", Header(Desk, "X-Context")),
+            ]),
         row(1, "callee_is_intercepted_while_it_is_up")
             .desk(answers(Desk))
             .steps(up())
-            .steps([Api("global_setvar fid-{id}-target={callee}"), Call(Desk, "7{id}"), Wait(1500)])
+            .steps([
+                Api("global_setvar fid-{id}-target={callee}"),
+                Call(Desk, "7{id}"),
+                Wait(1500),
+            ])
             .steps([See("desk hears", Hears(Desk, 400)), See("caller", EndCause(Caller))]),
     ]
 }

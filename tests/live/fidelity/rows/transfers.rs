@@ -13,60 +13,88 @@ fn mute(who: super::super::row::Who) -> Script {
 
 pub fn rows() -> Vec<Row> {
     let mut rows = vec![
-        row(6, "blind_by_callee_at_once").desk(answers(Desk)).steps(up()).steps([Blind(Callee, "5{id}")]).steps(at_desk()),
+        row(6, "blind_by_callee_at_once")
+            .desk(answers(Desk))
+            .steps(up())
+            .steps([Blind(Callee, "5{id}")])
+            .steps(at_desk()),
         row(6, "blind_by_callee_after_three_seconds")
             .desk(answers(Desk))
             .steps(up())
             .steps([Wait(2800), Blind(Callee, "5{id}")])
             .steps(at_desk()),
-        row(6, "blind_by_caller_at_once").desk(answers(Desk)).steps(up()).steps([Blind(Caller, "5{id}")]).steps(at_desk()),
+        row(6, "blind_by_caller_at_once")
+            .desk(answers(Desk))
+            .steps(up())
+            .steps([Blind(Caller, "5{id}")])
+            .steps(at_desk()),
         row(6, "blind_by_caller_after_three_seconds")
             .desk(answers(Desk))
             .steps(up())
             .steps([Wait(2800), Blind(Caller, "5{id}")])
             .steps(at_desk()),
-        row(6, "blind_by_callee_to_a_user").desk(answers(Desk)).steps(up()).steps([Blind(Callee, "{5}")]).steps(at_desk()),
-        row(6, "blind_by_callee_to_a_sleeper").third(answers(Third)).steps(up()).steps([
-            Blind(Callee, "{2}"),
-            Until(Up(Third)),
-            Wait(600),
-            See("third hears", Hears(Third, 400)),
-            See("caller hears", Hears(Caller, 400)),
-            See("From", Header(Third, "From")),
-        ]),
-        row(6, "blind_by_caller_to_a_sleeper").third(answers(Third)).steps(up()).steps([
-            Blind(Caller, "{2}"),
-            Until(Up(Third)),
-            Wait(600),
-            See("third hears", Hears(Third, 400)),
-            See("callee hears", Hears(Callee, 400)),
-            See("From", Header(Third, "From")),
-        ]),
-        row(6, "attended_by_callee").desk(answers(Desk)).steps(up()).steps([Attended(Callee, "{5}"), Wait(800)]).steps(joined(
-            See("other hears", Hears(Caller, 400)),
-        )),
+        row(6, "blind_by_callee_to_a_user")
+            .desk(answers(Desk))
+            .steps(up())
+            .steps([Blind(Callee, "{5}")])
+            .steps(at_desk()),
+        row(6, "blind_by_callee_to_a_sleeper")
+            .third(answers(Third))
+            .steps(up())
+            .steps([
+                Blind(Callee, "{2}"),
+                Until(Up(Third)),
+                Wait(600),
+                See("third hears", Hears(Third, 400)),
+                See("caller hears", Hears(Caller, 400)),
+                See("From", Header(Third, "From")),
+            ]),
+        row(6, "blind_by_caller_to_a_sleeper")
+            .third(answers(Third))
+            .steps(up())
+            .steps([
+                Blind(Caller, "{2}"),
+                Until(Up(Third)),
+                Wait(600),
+                See("third hears", Hears(Third, 400)),
+                See("callee hears", Hears(Callee, 400)),
+                See("From", Header(Third, "From")),
+            ]),
+        row(6, "attended_by_callee")
+            .desk(answers(Desk))
+            .steps(up())
+            .steps([Attended(Callee, "{5}"), Wait(800)])
+            .steps(joined(See("other hears", Hears(Caller, 400)))),
         row(6, "attended_by_callee_after_three_seconds")
             .desk(answers(Desk))
             .steps(up())
             .steps([Wait(2800), Attended(Callee, "{5}"), Wait(800)])
             .steps(joined(See("other hears", Hears(Caller, 400)))),
-        row(6, "attended_by_caller").desk(answers(Desk)).steps(up()).steps([Attended(Caller, "{5}"), Wait(800)]).steps(joined(
-            See("other hears", Hears(Callee, 400)),
-        )),
-        row(6, "attended_by_callee_to_a_sleeper").third(answers(Third)).steps(up()).steps([
-            Attended(Callee, "{2}"),
-            Wait(800),
-            See("third hears", Hears(Third, 400)),
-            See("caller hears", Hears(Caller, 400)),
-            See("third shows", Display(Third)),
-        ]),
-        row(6, "attended_by_caller_to_a_sleeper").third(answers(Third)).steps(up()).steps([
-            Attended(Caller, "{2}"),
-            Wait(800),
-            See("third hears", Hears(Third, 400)),
-            See("callee hears", Hears(Callee, 400)),
-            See("third shows", Display(Third)),
-        ]),
+        row(6, "attended_by_caller")
+            .desk(answers(Desk))
+            .steps(up())
+            .steps([Attended(Caller, "{5}"), Wait(800)])
+            .steps(joined(See("other hears", Hears(Callee, 400)))),
+        row(6, "attended_by_callee_to_a_sleeper")
+            .third(answers(Third))
+            .steps(up())
+            .steps([
+                Attended(Callee, "{2}"),
+                Wait(800),
+                See("third hears", Hears(Third, 400)),
+                See("caller hears", Hears(Caller, 400)),
+                See("third shows", Display(Third)),
+            ]),
+        row(6, "attended_by_caller_to_a_sleeper")
+            .third(answers(Third))
+            .steps(up())
+            .steps([
+                Attended(Caller, "{2}"),
+                Wait(800),
+                See("third hears", Hears(Third, 400)),
+                See("callee hears", Hears(Callee, 400)),
+                See("third shows", Display(Third)),
+            ]),
     ];
     for (name, by, wait) in [
         ("blind_by_callee_without_rtp", Callee, 0),

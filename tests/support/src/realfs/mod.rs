@@ -51,7 +51,9 @@ pub fn installed() -> Result<PathBuf, String> {
 
 /// Where its modules are: where the packages put them, or where a build of its own does.
 fn modules(prefix: &Path) -> PathBuf {
-    let mut folders = ["mod", "lib/freeswitch/mod"].into_iter().map(|folder| prefix.join(folder));
+    let mut folders = ["mod", "lib/freeswitch/mod"]
+        .into_iter()
+        .map(|folder| prefix.join(folder));
     let found = folders.find(|folder| folder.join("mod_sofia.so").is_file());
     found.expect("FreeSWITCH's modules")
 }
@@ -77,7 +79,10 @@ impl RealFs {
     /// Starts one that is configured as an installed one, with a dialplan for each of these.
     pub async fn start_vanilla(prefix: &Path, plans: &[Plan]) -> Self {
         let modules = modules(prefix);
-        Self::start_with(prefix, |ports, dir| vanilla::write(ports, plans, &dir.join("cdr"), &modules)).await
+        Self::start_with(prefix, |ports, dir| {
+            vanilla::write(ports, plans, &dir.join("cdr"), &modules)
+        })
+        .await
     }
 
     async fn start_with(prefix: &Path, configuration: impl FnOnce(&Ports, &Path) -> String) -> Self {
@@ -191,7 +196,10 @@ impl RealFs {
 
     /// The CDRs that it has written so far, with the names of their files.
     pub fn cdrs(&self) -> Vec<(String, Value)> {
-        let files = std::fs::read_dir(self.dir.path().join("cdr")).into_iter().flatten().flatten();
+        let files = std::fs::read_dir(self.dir.path().join("cdr"))
+            .into_iter()
+            .flatten()
+            .flatten();
         let read = |file: std::fs::DirEntry| {
             let text = std::fs::read_to_string(file.path()).ok()?;
             Some((file.file_name().into_string().ok()?, serde_json::from_str(&text).ok()?))

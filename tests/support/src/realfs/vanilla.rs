@@ -151,7 +151,10 @@ fn extension(way: Way, id: &str, plan: &Plan, shipped: &str) -> String {
     if way == Way::Dialplan {
         let (head, tail) = shipped.rsplit_once("</condition>").expect("the snippet's condition");
         let socket = r#"<action application="socket""#;
-        assert!(head.contains(socket) && head.contains("^(10[01][0-9])$"), "the snippet has changed");
+        assert!(
+            head.contains(socket) && head.contains("^(10[01][0-9])$"),
+            "the snippet has changed"
+        );
         // The site's own settings follow the shipped ones, as in the plain extension.
         let text = head.replacen(socket, &format!("{before}{socket}"), 1);
         let text = text.replace("user/${dialed_user}@${dialed_domain}", &bridge);

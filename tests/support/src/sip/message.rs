@@ -97,7 +97,10 @@ impl Message {
 
     /// A parameter of a challenge, of a server's or a proxy's.
     pub(super) fn challenge(&self, name: &str) -> Option<&str> {
-        let challenge = self.all("WWW-Authenticate").chain(self.all("Proxy-Authenticate")).next()?;
+        let challenge = self
+            .all("WWW-Authenticate")
+            .chain(self.all("Proxy-Authenticate"))
+            .next()?;
         let (_, rest) = challenge.split_once(&format!("{name}="))?;
         match rest.strip_prefix('"') {
             Some(quoted) => quoted.split('"').next(),

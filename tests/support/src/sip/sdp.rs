@@ -70,7 +70,9 @@ fn video(place: Place) -> String {
 
 fn fax(place: Place) -> String {
     let port = place.port.wrapping_add(4);
-    format!("m=image {port} udptl t38\r\na=T38FaxVersion:0\r\na=T38MaxBitRate:14400\r\na=T38FaxRateManagement:transferredTCF\r\n")
+    format!(
+        "m=image {port} udptl t38\r\na=T38FaxVersion:0\r\na=T38MaxBitRate:14400\r\na=T38FaxRateManagement:transferredTCF\r\n"
+    )
 }
 
 /// An offer of all that the phone can do.
@@ -238,7 +240,10 @@ fn attribute(media: &mut Media, value: &str) {
     } else if let Some((number, name)) = value.strip_prefix("rtpmap:").and_then(|v| v.split_once(' ')) {
         let at = media.formats.iter().position(|f| number.parse() == Ok(*f));
         if let Some(at) = at {
-            name.split('/').next().unwrap_or_default().clone_into(&mut media.names[at]);
+            name.split('/')
+                .next()
+                .unwrap_or_default()
+                .clone_into(&mut media.names[at]);
         }
     }
 }

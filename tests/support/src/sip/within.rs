@@ -80,7 +80,10 @@ impl Leg {
         let up = {
             let mut state = self.phone.lock();
             let dialog = state.dialogs.get_mut(&self.key);
-            dialog.filter(|d| d.stage == Stage::Confirmed).map(|d| d.end()).is_some()
+            dialog
+                .filter(|d| d.stage == Stage::Confirmed)
+                .map(|d| d.end())
+                .is_some()
         };
         if up {
             self.ask("BYE", "", "").await;
@@ -176,7 +179,10 @@ impl Leg {
     /// Whether it is up.
     pub fn is_up(&self) -> bool {
         let state = self.phone.lock();
-        state.dialogs.get(&self.key).is_some_and(|d| d.stage == Stage::Confirmed)
+        state
+            .dialogs
+            .get(&self.key)
+            .is_some_and(|d| d.stage == Stage::Confirmed)
     }
 
     /// What the far end has sent in this call, in order: its INVITE or its responses to ours, and requests.
