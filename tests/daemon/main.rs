@@ -9,7 +9,7 @@
 //! | `crash` | what happens to calls when fswake itself is killed, or the caller hangs up |
 //! | `files` | files as editors save them |
 //! | `tokens` | what a token is, and whose app it is |
-//! | `doctor`, `trace` | what operators ask, beside the daemon and without it |
+//! | `doctor`, `way_in`, `trace` | what operators ask, beside the daemon and without it |
 //! | `drain` | stopping, and what systemd hears |
 //! | `bad_peers` | strangers on the port for held calls |
 //! | `gateway` | phones that are woken through an operator's gateway, and by parameters of the operator's names |
@@ -45,3 +45,4 @@ mod tokens;
 mod trace;
 mod variables;
 mod wake;
+mod way_in;
