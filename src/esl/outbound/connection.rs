@@ -278,9 +278,8 @@ impl Connection {
     /// Somebody else has the held channel. It lives without us from now on: the end of this connection must not end its call.
     async fn was_taken(&mut self, how: decode::LeftTo) {
         self.place = Place::Taken;
-        if self.api(encode::let_go(&self.held.channel)).await.is_err() {
-            return;
-        }
+        // Where that fails the connection is over, and so is its power over the channel.
+        let _ = self.api(encode::let_go(&self.held.channel)).await;
         let how = match how {
             decode::LeftTo::Dialplan(to) => Taken::Transferred { to },
             decode::LeftTo::Channel(other) => {
