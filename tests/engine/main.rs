@@ -32,7 +32,6 @@ fn held(b: &mut Bench) -> fswake::push::PushRequest {
     b.sleeping("1001", "tok");
     b.hold(1, "1001");
     let push = b.expect_push("tok");
-    b.expect_alert(1);
     b.expect_nothing_more();
     push
 }

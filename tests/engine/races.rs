@@ -65,7 +65,7 @@ fn failed_bridge_connects_the_next_that_answered() {
     b.answers(leg(1, 0));
     b.answers(leg(1, 1));
     b.expect_connect(leg(1, 0));
-    b.feed(Event::BridgeFailed(leg(1, 0)));
+    b.feed(Event::BridgeFailed { leg: leg(1, 0), end: None });
     b.expect_kill(leg(1, 0), "NORMAL_TEMPORARY_FAILURE");
     b.expect_connect(leg(1, 1));
     b.expect_nothing_more();

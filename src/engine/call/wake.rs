@@ -22,9 +22,8 @@ impl Call {
         if self.phase != Phase::Holding || !mode.only_wakes() {
             return;
         }
-        let awake = |p: &Party| p.ring_at.is_none() && (p.registered || (p.target.is_some() && p.pushed.is_none()));
-        let sleeps = |p: &Party| !awake(p) && p.may_answer() && p.wake != Wake::Impossible;
-        let any = self.parties.iter().any(awake);
+        let sleeps = |p: &Party| !p.is_awake() && p.may_answer() && p.wake != Wake::Impossible;
+        let any = self.parties.iter().any(Party::is_awake);
         let is_time = match mode {
             Mode::WakeAll => any && !self.parties.iter().any(sleeps),
             Mode::WakeFirst | Mode::Connect => any,
