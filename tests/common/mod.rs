@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use fswake::engine::policy::Policy;
 use fswake::engine::{
-    Command, Engine, Event, HeldCall, HoldResult, LegEnd, Next, Note, Record, Registration, Source, Step, Summary, Taken,
-    UnregisterWhy, Unregistration, Wishes,
+    Command, Engine, Event, HeldCall, HoldResult, LegEnd, Next, Note, Record, Registration, Source, Step, Summary,
+    Taken, UnregisterWhy, Unregistration, Wishes,
 };
 use fswake::push::{PushError, PushKind, PushReceipt, PushRequest};
 use fswake::types::{Aor, CallId, DeviceKey, LegId, Moment, Provider, PushParams, PushToken, Target};
@@ -213,7 +213,11 @@ impl Bench {
 
     /// The last step of this name that the journal was told.
     pub fn noted(&self, name: &str) -> Option<&Step> {
-        self.notes.iter().rev().map(|note| &note.step).find(|step| step.name() == name)
+        self.notes
+            .iter()
+            .rev()
+            .map(|note| &note.step)
+            .find(|step| step.name() == name)
     }
 
     pub fn answers(&mut self, l: LegId) {
@@ -323,7 +327,8 @@ impl Bench {
 
     /// The channel is handed back with this result; returns what the dialplan's bridge does next.
     pub fn expect_release(&mut self, n: u128, result: HoldResult) -> Next {
-        let is = |c: &Command| matches!(c, Command::Release { call: of, result: r, .. } if *of == call(n) && *r == result);
+        let is =
+            |c: &Command| matches!(c, Command::Release { call: of, result: r, .. } if *of == call(n) && *r == result);
         match self.take("release", is) {
             Command::Release { next, .. } => next,
             _ => unreachable!(),

@@ -130,9 +130,10 @@ fn missed_legs_end_as_missed_not_as_answered_elsewhere() {
     b.register(reg("1001", "a", "1001@a:1", None));
     b.hold(1, "1001");
     b.out.clear();
-    b.feed(Event::LegRinging(leg(1, 0)));
-    b.pass(Duration::from_secs(25));
-    b.expect_kill(leg(1, 0), "ORIGINATOR_CANCEL");
+    b.rings(leg(1, 0));
+    b.expect_alert(1);
+    b.pass(Duration::from_secs(60));
+    b.expect_kill(leg(1, 0), "NO_ANSWER");
     b.expect_release(1, HoldResult::Timeout);
     b.expect_nothing_more();
 }

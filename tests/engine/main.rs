@@ -3,15 +3,21 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod alert;
 mod counts;
+mod early;
 mod ends;
 mod journal;
 mod news;
+mod next;
 mod races;
 mod registers;
 mod reload;
+mod ringing_on;
 mod sharing;
+mod taken;
 mod wake;
+mod wake_only;
 mod wishes;
 
 use common::Bench;

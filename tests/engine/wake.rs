@@ -14,6 +14,7 @@ fn sleeping_phone_is_pushed_woken_rung_and_connected() {
     let push = held(&mut b);
     assert_eq!(push.ttl, Duration::from_secs(25));
     b.accepts(&push);
+    b.expect_alert(1);
     b.pass(ms(800));
     b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
     b.expect_stored("tok");
@@ -49,7 +50,8 @@ fn desk_phone_rings_at_once_and_the_woken_phone_late_and_the_first_answer_wins()
         b.hold(1, "1001");
         b.expect_push("tok");
         b.expect_ring(leg(1, 0), "1001@desk:1");
-        b.feed(Event::LegRinging(leg(1, 0)));
+        b.rings(leg(1, 0));
+        b.expect_alert(1);
         b.pass(ms(1500));
         b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
         b.expect_stored("tok");
@@ -78,7 +80,8 @@ fn awake_phone_is_rung_and_its_18x_cancels_the_push() {
     b.hold(1, "1001");
     b.expect_ring(leg(1, 0), "1001@here:1");
     b.pass(ms(499));
-    b.feed(Event::LegRinging(leg(1, 0)));
+    b.rings(leg(1, 0));
+    b.expect_alert(1);
     b.pass(ms(10_000));
     b.expect_nothing_more();
 }
