@@ -69,8 +69,11 @@ impl Call {
             ],
             sip_call_id: String::new(),
             record: true,
-            // As the shipped dial-string has it.
-            behind: vec![set("loopback_no_pre_answer", "true")],
+            // As vanilla's dialplan and the shipped dial-string have it.
+            behind: vec![
+                set("hangup_after_bridge", "true"),
+                set("loopback_no_pre_answer", "true"),
+            ],
             behind_uuids: Default::default(),
         }
     }
