@@ -159,6 +159,7 @@ fn originate_nobody(core: &Arc<Core>, plan: &dialstring::Plan) -> String {
         sip_call_id: String::new(),
         record: false,
         behind: Vec::new(),
+        hides: Vec::new(),
         behind_uuids: Default::default(),
     };
     let held = Held::start(core, &call);

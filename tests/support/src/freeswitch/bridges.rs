@@ -207,13 +207,13 @@ impl Core {
             return;
         }
         let (core, uuid, to) = (Arc::clone(self), uuid.to_owned(), to.to_owned());
+        if let Some(channel) = self.world().channels.get_mut(&uuid) {
+            channel.destination.clone_from(&to);
+            channel.transfer_source = format!("0:x:bl_xfer:{to}/default/XML");
+        }
         tokio::spawn(async move {
             core.half_tick().await;
             let mut world = core.world();
-            if let Some(channel) = world.channels.get_mut(&uuid) {
-                channel.destination.clone_from(&to);
-                channel.transfer_source = format!("0:x:bl_xfer:{to}/default/XML");
-            }
             core.emit_unpark(&world, &uuid);
             if let Some(held) = world.channels.get_mut(&uuid).and_then(Channel::held) {
                 held.shared.ended(Outcome::Transferred { to });

@@ -277,7 +277,9 @@ fn held_events() -> (HeldEvents, HeldEvents) {
         refused: derived_end(&progress),
         unbridged: derived_end(&answer),
         bridged: looped.end(),
-        unpark: taken.pick("CHANNEL_UNPARK", 0),
+        unpark: taken
+            .pick("CHANNEL_UNPARK", 0)
+            .set("Caller-Destination-Number", &[Ok(Slot::Destination)]),
         socket_done: taken.pick("CHANNEL_EXECUTE_COMPLETE", 1).as_app("socket"),
         bridge: answer
             .derive("CHANNEL_BRIDGE")

@@ -69,6 +69,8 @@ pub(crate) struct Channel {
     pub(crate) peer: Option<String>,
     /// Applications that wait for the channel's thread.
     pub(crate) apps: VecDeque<App>,
+    /// What the caller wants to be hidden: `name`, `number`.
+    pub(crate) hides: Vec<String>,
     /// Of a loopback: the channel that dialled it. Of that channel: the loopback.
     pub(crate) behind: Option<String>,
     /// Of both: the loopback's other end (`-a`), which nobody here asks for.
@@ -108,6 +110,7 @@ impl Channel {
             sip_failure: (487, cause::phrase(487).to_owned()),
             peer: None,
             apps: VecDeque::new(),
+            hides: Vec::new(),
             behind: None,
             end: String::new(),
             taken: None,

@@ -41,6 +41,8 @@ pub struct Call {
     pub record: bool,
     /// Variables of the caller's own channel behind a loopback, in order.
     pub behind: Vec<(String, String)>,
+    /// What the caller wants to be hidden: `name`, `number`.
+    pub hides: Vec<String>,
     /// UUIDs of that channel and of the loopback's other end; chosen when empty.
     pub behind_uuids: (String, String),
 }
@@ -74,6 +76,7 @@ impl Call {
                 set("hangup_after_bridge", "true"),
                 set("loopback_no_pre_answer", "true"),
             ],
+            hides: Vec::new(),
             behind_uuids: Default::default(),
         }
     }
@@ -112,6 +115,13 @@ impl Call {
         if !value.is_empty() {
             self.variables.push((name.to_owned(), value.to_owned()));
         }
+        self
+    }
+
+    /// From a caller who wants this hidden: `name` or `number`.
+    #[must_use]
+    pub fn hides(mut self, what: &str) -> Self {
+        self.hides.push(what.to_owned());
         self
     }
 
@@ -280,6 +290,7 @@ impl Held {
         } else {
             call.sip_call_id.clone()
         };
+        channel.hides.clone_from(&call.hides);
         channel.offer.clone_from(&call.codecs);
         channel.codec = if call.loopback {
             call.codecs.first().cloned()

@@ -16,6 +16,8 @@ fn whole(header: &str, value: &str) -> Option<Slot> {
         "Hangup-Cause" | "variable_hangup_cause" => Some(Slot::Cause),
         "variable_hangup_cause_q850" => Some(Slot::Q850),
         "variable_transfer_source" if value.contains(":uuid_br:") => Some(Slot::TransferSource),
+        "Caller-Privacy-Hide-Name" => Some(Slot::HidesName),
+        "Caller-Privacy-Hide-Number" => Some(Slot::HidesNumber),
         "variable_session_id" => Some(Slot::OwnSessionId),
         "variable_ep_codec_string" => Some(Slot::OwnOffer),
         "variable_current_application" | "Application" | "variable_last_app" => Some(Slot::App),
