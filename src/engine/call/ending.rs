@@ -106,8 +106,7 @@ impl Call {
             self.result_without_answer()
         };
         let next = if rang {
-            // FreeSWITCH's own word for a bridge whose time is over.
-            let cause: Arc<str> = "NO_ANSWER".into();
+            let cause: Arc<str> = self.time_over().into();
             Next::Fail {
                 cause,
                 sip_status: None,

@@ -29,11 +29,13 @@ async fn bridged(fs: &FakeFreeSwitch, listener: &TcpListener, call: &Call) -> (H
     phone.set_behaviour(Behaviour::Rings(Duration::ZERO, Some(Duration::from_millis(20))));
     let held = fs.call(call);
     let mut client = Client::outbound(listener).await;
+    client.ask("event plain CHANNEL_PARK").await;
     client
         .originate("leg-1", ",park_timeout=1,sip_h_X-Fswake-Call=abc", &uri(&phone))
         .await;
     let answer = client.until(&["CHANNEL_ANSWER", "leg-1"]).await;
     assert!(answer.contains("variable_read_codec: PCMA"));
+    client.until(&["CHANNEL_PARK", "leg-1"]).await;
     client
         .ask(&format!("api uuid_setvar {} absolute_codec_string PCMA", held.uuid))
         .await;
