@@ -158,10 +158,21 @@ fn after_a_wake_the_loopback_rings_plainly_or_ends_as_the_phones_did() {
     let after = all_extensions().into_iter().filter(|e| e.context == "fswake-after");
     let last = |e: Extension| e.actions.last().cloned().unwrap();
     let ends: Vec<_> = after.map(last).collect();
-    let hangups: Vec<_> = ends.iter().filter(|(a, _)| a == "hangup").map(|(_, d)| d.as_str()).collect();
+    let hangups: Vec<_> = ends
+        .iter()
+        .filter(|(a, _)| a == "hangup")
+        .map(|(_, d)| d.as_str())
+        .collect();
     assert_eq!(hangups, ["USER_NOT_REGISTERED", "USER_NOT_REGISTERED", "$1"]);
-    let bridges: Vec<_> = ends.iter().filter(|(a, _)| a == "bridge").map(|(_, d)| d.as_str()).collect();
-    assert!(bridges[0].ends_with("${sofia_contact(*/${dialed_user}@${dialed_domain})}"), "{bridges:?}");
+    let bridges: Vec<_> = ends
+        .iter()
+        .filter(|(a, _)| a == "bridge")
+        .map(|(_, d)| d.as_str())
+        .collect();
+    assert!(
+        bridges[0].ends_with("${sofia_contact(*/${dialed_user}@${dialed_domain})}"),
+        "{bridges:?}"
+    );
     assert_eq!(bridges[1..], ["${fswake_bridge}"]);
 }
 

@@ -15,6 +15,7 @@ const NO_PUSH: Wishes = Wishes {
     hands_off: false,
     mode: None,
     no_early_media: false,
+    leg_timeout: false,
 };
 const WAIT_ANY: Wishes = Wishes {
     wait_any: true,

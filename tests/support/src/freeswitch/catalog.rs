@@ -264,7 +264,7 @@ fn held_events() -> (HeldEvents, HeldEvents) {
         unbridged: derived_end(&answer),
         bridged: two.end(),
         unpark: bridged.pick("CHANNEL_UNPARK", 0),
-        socket_done: bridged.pick("CHANNEL_EXECUTE_COMPLETE", 1).as_app("socket"),
+        socket_done: bridged.pick("CHANNEL_EXECUTE_COMPLETE", 1).executing("socket"),
         bridge: bridged.pick("CHANNEL_BRIDGE", 0),
         answer,
     };
@@ -280,7 +280,7 @@ fn held_events() -> (HeldEvents, HeldEvents) {
         unpark: taken
             .pick("CHANNEL_UNPARK", 0)
             .set("Caller-Destination-Number", &[Ok(Slot::Destination)]),
-        socket_done: taken.pick("CHANNEL_EXECUTE_COMPLETE", 1).as_app("socket"),
+        socket_done: taken.pick("CHANNEL_EXECUTE_COMPLETE", 1).executing("socket"),
         bridge: answer
             .derive("CHANNEL_BRIDGE")
             .set("Bridge-A-Unique-ID", &[Ok(Slot::HeldUuid)])
@@ -309,7 +309,7 @@ pub(crate) fn catalog() -> &'static Catalog {
             executed: wake.pick("CHANNEL_EXECUTE_COMPLETE", 0),
             executed_arg: wake.pick("CHANNEL_EXECUTE_COMPLETE", 1),
             unpark: waiting.pick("CHANNEL_UNPARK", 0),
-            socket_done: waiting.pick("CHANNEL_EXECUTE_COMPLETE", 1).as_app("socket"),
+            socket_done: waiting.pick("CHANNEL_EXECUTE_COMPLETE", 1).executing("socket"),
             state_hangup: waiting.pick("CHANNEL_STATE", 0),
             state_reporting: waiting.pick("CHANNEL_STATE", 1),
             leg_progress: ringing.pick("CHANNEL_PROGRESS", 0),
@@ -320,7 +320,7 @@ pub(crate) fn catalog() -> &'static Catalog {
             leg_park_early: early.pick("CHANNEL_PARK", 0),
             leg_executed: bridged.pick("CHANNEL_EXECUTE_COMPLETE", 0),
             leg_unpark: bridged.pick("CHANNEL_UNPARK", 0),
-            leg_park_done: bridged.pick("CHANNEL_EXECUTE_COMPLETE", 6).as_app("park"),
+            leg_park_done: bridged.pick("CHANNEL_EXECUTE_COMPLETE", 6).executing("park"),
             leg_taken: Source::new(TAKEN_LEG, 0, true).pick("CHANNEL_PARK", 0),
             caller_with_loopback: Source::behind(BRIDGED_LOOP).pick("CHANNEL_BRIDGE", 0),
             leg_with_sofia: answered.bridge_events(),
