@@ -87,6 +87,7 @@ fn wishes() -> impl Strategy<Value = Wishes> {
                 ringing: if beside { Ringing::Beside } else { Ringing::Ours },
                 hands_off: rare == 0,
                 mode,
+                leg_timeout: rare == 1,
                 no_early_media,
             }
         });
