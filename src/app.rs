@@ -1,6 +1,6 @@
 //! The composition root: configuration in, running daemon out. The only file that knows every part.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::aging;
 use crate::config::Config;
 use crate::control::Control;
 use crate::driver::{Driver, Input};
@@ -152,7 +153,15 @@ impl Daemon {
         // Connections and tokens are ready before the first call needs them; a provider that is down delays nothing here.
         let warming = pushers.clone();
         tokio::spawn(async move { warming.warm().await });
+        let token_ttl = Arc::new(AtomicU64::new(config.policy.token_ttl.as_secs()));
+        tokio::spawn(aging::run(
+            config.store.path.clone(),
+            token_ttl.clone(),
+            inputs.clone(),
+            stop.clone(),
+        ));
         let reload = Reload {
+            token_ttl,
             config,
             pushers,
             metrics,

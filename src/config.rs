@@ -25,6 +25,7 @@ pub use self::text::Network;
 pub(crate) use self::text::duration_arg;
 use crate::contact::ContactRules;
 use crate::engine::policy::Policy;
+use crate::files::{self, FileError};
 use crate::push::app::App;
 use crate::types::Secret;
 
@@ -36,6 +37,8 @@ pub const EXAMPLE: &str = include_str!("../fswake.example.toml");
 pub struct Config {
     /// The file it was read from; `None` when there is none and everything is as built in.
     pub file: Option<PathBuf>,
+    /// What an operator should know though it is not wrong, one line each.
+    pub notes: Vec<String>,
     /// How to reach FreeSWITCH's event socket.
     pub freeswitch: FreeSwitch,
     /// Where held calls come in.
@@ -170,11 +173,14 @@ impl Config {
             return check::config(raw::Raw::default(), None, env);
         };
         let name = file.display().to_string();
-        let text = std::fs::read_to_string(file).map_err(|e| ConfigError {
+        let text = files::text(file).map_err(|e| ConfigError {
             file: name.clone(),
             key: String::new(),
             value: String::new(),
-            allowed: format!("cannot be read: {e}"),
+            allowed: match e {
+                FileError::Unread(e) => format!("cannot be read: {e}"),
+                other => other.to_string(),
+            },
         })?;
         let raw = toml::from_str(&text).map_err(|e| error::In { file: &name }.toml(&text, &e))?;
         check::config(raw, Some(file), env)

@@ -23,8 +23,10 @@
 //! | [`metrics`] | numbers for Prometheus |
 //! | [`http`] | what operators and programs ask the running daemon |
 //! | [`config`], [`cli`], [`logging`], [`lifecycle`] | what an operator and systemd see |
+//! | [`files`] | the one reader of files that operators write |
 //! | [`migrate`] | from mod_apn: its configuration, its tokens |
 //! | [`postgres`] | connections to PostgreSQL |
+//! | [`aging`] | forgets devices that nobody calls and that register no more |
 //! | [`app`] | puts all of it together |
 //! | [`reload`] | a new configuration in a running daemon |
 
@@ -36,6 +38,7 @@
     clippy::print_stdout
 )]
 
+pub mod aging;
 pub mod app;
 pub mod cli;
 pub mod config;
@@ -45,6 +48,7 @@ pub mod doctor;
 pub mod driver;
 pub mod engine;
 pub mod esl;
+pub mod files;
 pub mod http;
 pub mod journal;
 pub mod lifecycle;

@@ -2,6 +2,8 @@
 //!
 //! One event is one line whatever text from the network is in it: line breaks inside are escaped.
 
+pub mod seldom;
+
 use std::fmt;
 use std::io::IsTerminal;
 

@@ -5,6 +5,7 @@
 //! understood by connecting anew. What cannot is named, once for every reload.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use anyhow::Context;
@@ -37,6 +38,8 @@ pub struct Reload {
     pub inbound: watch::Sender<Settings>,
     /// Who may hand over calls.
     pub allowed: Allowed,
+    /// How long a device may go unseen, in seconds, for whoever looks for old ones.
+    pub token_ttl: Arc<AtomicU64>,
     /// The log's filter.
     pub set_filter: SetFilter,
 }
@@ -81,6 +84,7 @@ impl Reload {
         // Every section is named here: a new one has to find its place.
         let Config {
             file: _,
+            notes,
             freeswitch,
             listen: Listen { addresses, allow },
             policy,
@@ -92,6 +96,9 @@ impl Reload {
             drain_timeout,
             apps: new_apps,
         } = new;
+        for note in &notes {
+            warn!("{note}");
+        }
         let old = &mut self.config;
         let mut changed = Vec::new();
         let mut restart = Vec::new();
@@ -108,6 +115,7 @@ impl Reload {
         let renamed = !policy.names_alike(&old.policy);
         if policy != old.policy {
             changed.push("wake, aor and notifications");
+            self.token_ttl.store(policy.token_ttl.as_secs(), Ordering::Relaxed);
             old.policy = policy.clone();
             let _ = self
                 .inputs

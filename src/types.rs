@@ -6,8 +6,10 @@
 //! Tokens and secrets have a redacting `Debug` and no `Display`: what must reach the wire
 //! asks for it by name ([`PushToken::expose`]), so that a log line cannot.
 
+pub mod app_id;
 mod payload;
 pub mod push;
+mod token;
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,6 +17,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
+
+pub use self::token::{PushToken, TokenFault};
 
 /// A moment on the daemon's monotonic clock, counted from its start.
 ///
@@ -175,6 +179,11 @@ impl Provider {
         matches!(self, Self::Other(name) if matches!(&**name, "http" | "log"))
     }
 
+    /// Whether its pushes go to an app by its bundle id (APNs' topics).
+    pub fn has_topics(&self) -> bool {
+        matches!(self, Self::Apns | Self::ApnsSandbox)
+    }
+
     /// Reads a provider's name, in any case. Never fails: unknown names are kept.
     pub fn from_name(name: &str) -> Self {
         match name.to_ascii_lowercase().as_str() {
@@ -184,34 +193,6 @@ impl Provider {
             "webpush" => Self::WebPush,
             other => Self::Other(other.into()),
         }
-    }
-}
-
-/// A push token (RFC 8599 `pn-prid`): whoever has it can wake that phone. Never logged.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PushToken(Arc<str>);
-
-impl PushToken {
-    /// Wraps a token as the phone gave it, percent-decoded.
-    pub fn new(token: impl Into<Arc<str>>) -> Self {
-        Self(token.into())
-    }
-
-    /// The token itself, for the provider's request and the store only.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// The first eight hex digits of its SHA-256: enough to tell two apart in a log, useless to send to.
-    pub fn fingerprint(&self) -> String {
-        let digest = Sha256::digest(self.0.as_bytes());
-        format!("{:02x}{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2], digest[3])
-    }
-}
-
-impl fmt::Debug for PushToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PushToken({})", self.fingerprint())
     }
 }
 

@@ -307,7 +307,7 @@ fn every_mistake_is_shown_with_file_key_value_and_what_is_allowed() {
         ),
         (
             "[freeswitch]\npassword-file = 'two-lines'",
-            r#"freeswitch.password-file: "two-lines": a file with the password on one line"#,
+            "freeswitch.password-file: two-lines: must hold one line of text: line 2 is another",
         ),
         (
             "[freeswitch]\nport = ",
@@ -391,7 +391,7 @@ fn every_mistake_is_shown_with_file_key_value_and_what_is_allowed() {
         ),
         (
             "[http]\ntoken-file = 'two-lines'",
-            r#"http.token-file: "two-lines": a file with one line of 16 or more letters, digits and signs"#,
+            "http.token-file: two-lines: must hold one line of text: line 2 is another",
         ),
         (
             "[log]\nformat = 'xml'",
@@ -775,7 +775,7 @@ fn names_of_parameters_are_mod_apns_unless_a_set_says_otherwise() {
          platforms = { Apple = 'apns.dev' }\nprovider = 'FCM'\n[[contact.params]]",
     )
     .load();
-    let [first, second] = &config.contact.names.0[..] else {
+    let [first, second] = &config.contact.names.sets[..] else {
         panic!("{config:?}")
     };
     assert_eq!(

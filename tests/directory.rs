@@ -27,6 +27,44 @@ fn last_authenticated_register_owns_the_token() {
 }
 
 #[test]
+fn phone_whose_app_is_read_in_another_way_stays_one_device() {
+    for source in [Source::Event, Source::Reading(2)] {
+        let mut b = bench();
+        let older = PushParams {
+            app: "ABCD1234.com.example.app".into(),
+            ..apns("tok")
+        };
+        b.register(reg("alice", "a", "alice@a:1", Some(older)));
+        b.out.clear();
+        let mut now = reg("alice", "b", "alice@a:2", Some(apns("tok")));
+        now.source = source;
+        b.register(now);
+        let forgotten = b.out.iter().find_map(|c| match c {
+            fswake::engine::Command::ForgetDevice { key, why } => Some((key.app.to_string(), *why)),
+            _ => None,
+        });
+        assert_eq!(forgotten, Some(("ABCD1234.com.example.app".to_owned(), "app-renamed")));
+        assert_eq!(b.engine.devices(), 1, "{source:?}");
+    }
+}
+
+#[test]
+fn device_that_nobody_calls_is_forgotten_when_its_age_is_looked_at() {
+    let mut b = bench();
+    b.sleeping("1001", "tok");
+    let ttl = i64::try_from(Policy::default().token_ttl.as_secs()).unwrap();
+    for (at, forgotten) in [(T0 + ttl, false), (T0 + ttl + 1, true)] {
+        b.feed(Event::AgeLookedAt {
+            aor: Aor::new("1001", "fs.test"),
+            at,
+        });
+        assert_eq!(b.engine.devices(), usize::from(!forgotten), "{at}");
+    }
+    b.expect_forgotten("1001", "tok");
+    assert_eq!(b.engine.known(), (0, 0));
+}
+
+#[test]
 fn reading_does_not_take_a_token_from_a_phone_that_is_registered() {
     let mut b = bench();
     b.register(reg("alice", "a", "alice@a:1", Some(apns("tok"))));

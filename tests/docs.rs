@@ -38,8 +38,12 @@ fn files_and_keys_that_migrating_names_exist() {
         "fs-conf/directory/fswake-beside-contacts.xml",
         "fs-conf/dialplan/fswake.xml",
         "systemd/fswake.service",
+        "docs/FUSIONPBX.md",
     ] {
-        assert!(text.contains(file) && root().join(file).exists(), "{file}");
+        assert!(
+            text.contains(file.trim_start_matches("docs/")) && root().join(file).exists(),
+            "{file}"
+        );
     }
     let example = std::fs::read_to_string(root().join("fswake.example.toml")).unwrap();
     for key in [
@@ -59,8 +63,8 @@ fn files_and_keys_that_migrating_names_exist() {
 
 /// The names of contexts that FusionPBX leaves to FreeSWITCH have an `@`.
 #[test]
-fn contexts_for_fusionpbx_come_out_of_the_command_that_migrating_gives() {
-    let text = std::fs::read_to_string(root().join("docs/MIGRATING.md")).unwrap();
+fn contexts_for_fusionpbx_come_out_of_the_command_that_its_page_gives() {
+    let text = std::fs::read_to_string(root().join("docs/FUSIONPBX.md")).unwrap();
     let start = text.find("sed -e 's/context").unwrap();
     let command = text[start..].split("> /etc").next().unwrap().replace("\\\n", " ");
     let output = std::process::Command::new("sh")
@@ -76,4 +80,11 @@ fn contexts_for_fusionpbx_come_out_of_the_command_that_migrating_gives() {
         .collect();
     assert_eq!(contexts, ["fswake@static", "fswake-after@static"]);
     assert!(made.contains("XML fswake-after@static\""), "{made}");
+    // Its dial-string has the shipped one's way and readiness.
+    let shipped = std::fs::read_to_string(root().join("fs-conf/directory/fswake.xml")).unwrap();
+    let value = shipped.split("value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let (vars, way) = value.rsplit_once("loopback/").unwrap();
+    assert!(text.contains(&format!("]loopback/{way}@static")), "{way}");
+    let ready = vars.trim_start_matches('[').split(',').next().unwrap();
+    assert!(text.contains(ready), "{ready}");
 }

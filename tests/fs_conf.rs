@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
+/// FusionPBX's dialplan, wake only: the bridge after it is FusionPBX's own.
+const FUSIONPBX: &str = "fs-conf/fusionpbx/885_fswake.xml";
+
 /// An `<action>`: application and data.
 type Action = (String, String);
 
@@ -71,8 +74,10 @@ fn extensions(path: &Path) -> Vec<Extension> {
     found
 }
 
+/// Those of FreeSWITCH's own files.
 fn all_extensions() -> Vec<Extension> {
-    files().iter().flat_map(|f| extensions(f)).collect()
+    let files = files().into_iter().filter(|f| !f.ends_with(FUSIONPBX));
+    files.flat_map(|f| extensions(&f)).collect()
 }
 
 fn position(actions: &[Action], application: &str, data: &str) -> Option<usize> {
@@ -84,7 +89,7 @@ fn position(actions: &[Action], application: &str, data: &str) -> Option<usize> 
 #[test]
 fn every_file_is_well_formed_and_says_first_where_it_goes() {
     let files = files();
-    assert_eq!(files.len(), 8);
+    assert_eq!(files.len(), 9);
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
         let first = text.lines().next().unwrap();
@@ -94,7 +99,9 @@ fn every_file_is_well_formed_and_says_first_where_it_goes() {
             file.display()
         );
         assert!(
-            first.contains("Installed as conf/") || first.contains("Goes into <"),
+            ["Installed as conf/", "Goes into <", "Installed as /var/www/fusionpbx/"]
+                .iter()
+                .any(|place| first.contains(place)),
             "{}",
             file.display()
         );
@@ -174,4 +181,22 @@ fn chatplan_marks_messages_and_leaves_their_delivery_alone() {
     let found = extensions(&file);
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].actions, [("set".to_owned(), "fswake_push=im".to_owned())]);
+}
+
+/// FusionPBX reads order and context from the extension's attributes, and comments inside it as if they were conditions.
+#[test]
+fn dialplan_for_fusionpbx_only_wakes_and_leaves_the_call_to_the_next_one() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(FUSIONPBX);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let extension = &text[text.find("<extension").unwrap()..];
+    assert!(extension.contains(r#"context="global" continue="true""#) && extension.contains(r#"order="885""#));
+    assert!(!extension.contains("<!--"));
+    let found = extensions(&file);
+    let applications: Vec<_> = found[0].actions.iter().map(|(a, _)| a.as_str()).collect();
+    assert_eq!((found.len(), applications), (1, vec!["set", "set", "set", "socket"]));
+    let data: Vec<_> = found[0].actions.iter().map(|(_, d)| d.as_str()).collect();
+    assert_eq!(
+        data[1..],
+        ["fswake_mode=wake", "socket_resume=true", "127.0.0.1:8084 async full"]
+    );
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::client::{Client, talk};
 use super::table;
 use crate::config::Config;
+use crate::files;
 use crate::types::Printable;
 
 const EXAMPLES: &str = r#"Examples:
@@ -70,13 +71,13 @@ fn payload(given: Option<&str>) -> anyhow::Result<Map<String, Value>> {
     let text = match given {
         None => return Ok(Map::new()),
         Some("-") => {
-            let mut text = String::new();
+            let mut bytes = Vec::new();
             let mut stdin = std::io::stdin().lock();
             if stdin.is_terminal() {
                 eprintln!("reading the payload from the terminal, to its end (Ctrl-D)");
             }
-            stdin.read_to_string(&mut text).context("stdin")?;
-            text
+            stdin.read_to_end(&mut bytes).context("stdin")?;
+            files::decode(&bytes).context("stdin")?
         }
         Some(text) => text.to_owned(),
     };

@@ -7,6 +7,9 @@ use crate::config::Config;
 /// Runs the daemon until a signal ends it.
 pub(super) fn run(config: Config) -> anyhow::Result<()> {
     let set_filter = crate::logging::init(&config.log)?;
+    for note in &config.notes {
+        tracing::warn!("{note}");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

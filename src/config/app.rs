@@ -1,13 +1,14 @@
 //! The `[[app]]`s: credentials that belong together, files that can be read, and no two that claim the same devices.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::ConfigError;
 use super::check::{Files, is_word, on_unregister};
 use super::error::In;
 use super::raw;
 use crate::engine::policy::{AppPolicy, OnUnregister};
+use crate::files;
 use crate::push::app::{App, Credentials, PayloadStyle};
 use crate::types::Provider;
 
@@ -53,6 +54,11 @@ pub(super) fn apps(
         let section = Section { at, files, name: &name };
         let (app, policies) = section.app(raw, on_unregister)?;
         section.claim(&app, &mut claims)?;
+        if app.provider.has_topics() && app.topic.is_none() && app.app_ids.is_empty() {
+            files.note(format!(
+                "app.{name}: neither app-ids nor topic: each push goes to the bundle id that the phone names"
+            ));
+        }
         checked.apps.push(app);
         checked.policies.extend(policies);
     }
@@ -265,7 +271,8 @@ impl Section<'_> {
 
     /// A file that has to be readable if it is named. What is in it is read by whoever uses it, again and again.
     pub(super) fn file(&self, key: &str, name: Option<String>) -> Checked<Option<PathBuf>> {
-        let read = |name: String| self.files.read(self.at, &self.key(key), &name);
+        let text_or_not = |path: &Path| Ok(files::read(path)?);
+        let read = |name: String| self.files.read(self.at, &self.key(key), &name, text_or_not);
         Ok(name.map(read).transpose()?.map(|(path, _)| path))
     }
 
@@ -311,7 +318,7 @@ impl Section<'_> {
                 let Some(file) = file else {
                     return Err(self.at.missing(&key, needed));
                 };
-                let (path, text) = self.files.read(self.at, &key, file)?;
+                let (path, text) = self.files.read(self.at, &key, file, files::text)?;
                 match serde_json::from_str::<serde_json::Map<_, _>>(&text) {
                     Ok(_) => Ok(PayloadStyle::Template(text)),
                     Err(e) => self.wrong("payload-file", path, format!("{needed}: {e}")),

@@ -1,5 +1,6 @@
 //! From what is written to what can be used: every section but the apps.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::engine::Mode;
 use crate::engine::policy::{Alert, Decline, OnUnregister, Policy};
-use crate::push::read_file;
+use crate::files::{self, FileError};
 use crate::types::Secret;
 
 pub(super) type Checked<T> = Result<T, ConfigError>;
@@ -25,9 +26,11 @@ const DAY: u64 = 24 * 3_600;
 pub(super) fn config(raw: raw::Raw, file: Option<&Path>, env: &Environment) -> Checked<Config> {
     let name = file.map_or_else(|| "built-in configuration".into(), |f| f.display().to_string());
     let at = In { file: &name };
+    let notes = RefCell::new(Vec::new());
     let files = Files {
         config: file.and_then(Path::parent).unwrap_or(Path::new("")),
         credentials: env.credentials_directory.as_deref(),
+        notes: &notes,
     };
     let mut policy = policy(at, &raw.wake, &raw.aor)?;
     policy.token_ttl = duration(
@@ -52,12 +55,13 @@ pub(super) fn config(raw: raw::Raw, file: Option<&Path>, env: &Environment) -> C
     let on_unregister = on_unregister(at, "wake.on-unregister", raw.wake.on_unregister.as_deref())?.unwrap_or_default();
     let apps = app::apps(at, files, raw.app, on_unregister)?;
     policy.apps = apps.policies;
-    Ok(Config {
+    let config = Config {
         file: file.map(Path::to_owned),
+        notes: Vec::new(),
         freeswitch: freeswitch(at, files, raw.freeswitch)?,
         listen: listen(at, raw.listen)?,
         policy,
-        contact: super::contact::rules(at, raw.contact)?,
+        contact: super::contact::rules(at, raw.contact, &apps.apps)?,
         notification_events: raw.notifications.events.unwrap_or(true),
         store: StoreConfig {
             path: store_path(at, raw.store.path, env)?,
@@ -82,14 +86,19 @@ pub(super) fn config(raw: raw::Raw, file: Option<&Path>, env: &Environment) -> C
             "1h",
         )?,
         apps: apps.apps,
+    };
+    Ok(Config {
+        notes: notes.into_inner(),
+        ..config
     })
 }
 
-/// Where relative names of secrets are looked for.
+/// Where relative names of secrets are looked for, and what was odd about the files.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Files<'a> {
     config: &'a Path,
     credentials: Option<&'a Path>,
+    notes: &'a RefCell<Vec<String>>,
 }
 
 impl Files<'_> {
@@ -99,14 +108,37 @@ impl Files<'_> {
         credential.unwrap_or_else(|| self.config.join(name))
     }
 
-    /// The text of a file, with the path that it has.
-    pub fn read(&self, at: In<'_>, key: &str, name: &str) -> Checked<(PathBuf, String)> {
+    /// Reads a file by one of the ways of [`crate::files`]; its path as well.
+    pub fn read<T>(
+        &self,
+        at: In<'_>,
+        key: &str,
+        name: &str,
+        read: fn(&Path) -> Result<T, FileError>,
+    ) -> Checked<(PathBuf, T)> {
         let path = self.resolve(name);
-        match read_file(&path) {
-            // A certificate may be in a form that is not text; its reader will say what it takes.
-            Ok(content) => Ok((path, String::from_utf8(content).unwrap_or_default())),
-            Err(e) => Err(at.unreadable(key, &path, &e)),
+        match read(&path) {
+            Ok(content) => Ok((path, content)),
+            Err(FileError::Unread(e)) => Err(at.unreadable(key, &path, &e)),
+            Err(other) => Err(at.plain(key, path.display().to_string(), other.to_string())),
         }
+    }
+
+    /// Reads a secret on a line of its own. A blank at its ends is part of it, and worth saying.
+    pub fn secret(&self, at: In<'_>, key: &str, name: &str) -> Checked<(PathBuf, String)> {
+        let (path, line) = self.read(at, key, name, files::line)?;
+        if line.has_outer_blank {
+            self.note(format!(
+                "{key}: {}: its line begins or ends with a blank, which is part of the secret",
+                path.display()
+            ));
+        }
+        Ok((path, line.text))
+    }
+
+    /// Something that an operator should know and that is not wrong.
+    pub fn note(&self, note: String) {
+        self.notes.borrow_mut().push(note);
     }
 }
 
@@ -207,12 +239,7 @@ fn freeswitch(at: In<'_>, files: Files<'_>, raw: raw::FreeSwitch) -> Checked<Fre
         None => PASSWORD.to_owned(),
         Some(name) => {
             let key = "freeswitch.password-file";
-            let (path, text) = files.read(at, key, &name)?;
-            let password = text.trim_end_matches(['\r', '\n']);
-            if password.is_empty() || password.contains(char::is_control) {
-                return Err(at.wrong(key, path, "a file with the password on one line"));
-            }
-            password.to_owned()
+            files.secret(at, key, &name)?.1
         }
     };
     Ok(FreeSwitch {

@@ -4,19 +4,36 @@ use super::ConfigError;
 use super::check::is_word;
 use super::error::In;
 use super::raw;
-use crate::contact::{ContactRules, ParamNames, ParamSet, Pattern};
+use crate::contact::{AppIds, ContactRules, ParamNames, ParamSet, Pattern};
+use crate::push::app::App;
 use crate::types::Provider;
 
 type Checked<T> = Result<T, ConfigError>;
 
 /// Checks how Contacts are read and written; without sets there is mod_apn's.
-pub(super) fn rules(at: In<'_>, raw: raw::Contact) -> Checked<ContactRules> {
+pub(super) fn rules(at: In<'_>, raw: raw::Contact, apps: &[App]) -> Checked<ContactRules> {
     let sets = raw.params.unwrap_or_else(|| vec![raw::Params::default()]);
     let sets = sets.into_iter().enumerate().map(|(n, set)| Set { at, n }.check(set));
     Ok(ContactRules {
         strip_push: raw.strip_push_params.unwrap_or(true),
-        names: ParamNames(sets.collect::<Checked<_>>()?),
+        names: ParamNames {
+            sets: sets.collect::<Checked<_>>()?,
+            apps: app_ids(apps),
+        },
     })
+}
+
+/// The ids that decide what a phone's means. An app for devices of any provider says nothing of whose an id is.
+fn app_ids(apps: &[App]) -> AppIds {
+    let of_app = |app: &App| {
+        let providers = match &app.provider {
+            any if any.serves_any() => app.providers.clone(),
+            one => vec![one.clone()],
+        };
+        let with = |provider: Provider| app.app_ids.iter().map(move |id| (provider.clone(), id.clone()));
+        providers.into_iter().flat_map(with).collect::<Vec<_>>()
+    };
+    AppIds(apps.iter().flat_map(of_app).collect())
 }
 
 /// One `[[contact.params]]`.

@@ -20,8 +20,7 @@ pub(super) fn http(at: In<'_>, files: Files<'_>, raw: raw::Http) -> Checked<Http
         None => None,
         Some(name) => {
             let key = "http.token-file";
-            let (path, text) = files.read(at, key, &name)?;
-            let token = text.trim_end_matches(['\r', '\n']);
+            let (path, token) = files.secret(at, key, &name)?;
             if token.len() < SHORTEST_TOKEN || !token.bytes().all(|b| b.is_ascii_graphic()) {
                 let allowed = format!("a file with one line of {SHORTEST_TOKEN} or more letters, digits and signs");
                 return Err(at.wrong(key, path, allowed));

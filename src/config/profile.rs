@@ -8,6 +8,7 @@ use super::ConfigError;
 use super::app::Section;
 use super::check::{duration, is_word};
 use super::raw;
+use crate::files;
 use crate::push::app::{HttpProfile, HttpProfiles};
 use crate::push::http::{BodyTemplate, HttpAuth, JSON, UrlTemplate};
 use crate::types::Provider;
@@ -101,7 +102,7 @@ impl Section<'_> {
             (Some(_), Some(file)) => return self.wrong(&key("body-file"), file, "not beside body"),
             (None, Some(file)) => {
                 let name = self.key(&key("body-file"));
-                let (_, text) = self.files.read(self.at, &name, &file)?;
+                let (_, text) = self.files.read(self.at, &name, &file, files::text)?;
                 ("body-file", Some(text))
             }
             (body, None) => ("body", body),
@@ -129,6 +130,10 @@ impl Section<'_> {
                 return self.wrong(&key("auth-type"), other, allowed);
             }
         };
-        Ok(kind(self.need(&key("auth-file"), file, holds)?))
+        let name = self.key(&key("auth-file"));
+        let Some(file) = file else {
+            return Err(self.at.missing(&name, holds));
+        };
+        Ok(kind(self.files.secret(self.at, &name, &file)?.0))
     }
 }

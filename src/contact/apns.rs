@@ -3,8 +3,9 @@
 //! `pn-param` is `TEAM.bundle.id.service`, more services after `&`; `pn-prid` is one token, or `token:service` joined
 //! by `&`. Leniency ends where a call could be pushed to the wrong token: then there is no token at all.
 
-use super::{ContactWarning, Refusal};
-use crate::types::PushToken;
+use super::tokens::{Slot, Tokens};
+use super::{AppIds, ContactWarning};
+use crate::types::{Provider, PushToken, app_id};
 
 /// What `pn-param` says.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -13,13 +14,6 @@ pub(super) struct App<'a> {
     pub bundle: &'a str,
     pub voip: bool,
     pub remote: bool,
-}
-
-/// The tokens of `pn-prid` by service.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Tokens {
-    pub call: Option<PushToken>,
-    pub remote: Option<PushToken>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,8 +34,9 @@ impl Service {
     }
 }
 
-/// Takes `pn-param` apart. Never fails: what does not look like a team or a service is part of the bundle id.
-pub(super) fn app(param: &str) -> App<'_> {
+/// Takes `pn-param` apart. Never fails: what does not look like a team or a service is part of the bundle id. What is
+/// configured decides what is the team.
+pub(super) fn app<'a>(param: &'a str, provider: &Provider, apps: &'a AppIds) -> App<'a> {
     let mut app = App::default();
     let (first, more) = param
         .split_once('&')
@@ -59,45 +54,44 @@ pub(super) fn app(param: &str) -> App<'_> {
         }
     }
     let topic = if own.is_some() { prefix } else { first };
-    match topic.split_once('.') {
-        Some((team, bundle)) if is_team(team) && !bundle.is_empty() => {
-            app.team = Some(team);
-            app.bundle = bundle;
-        }
-        _ => app.bundle = topic,
+    (app.team, app.bundle) = app_id::split_team(topic);
+    if let Some(configured) = apps.find(provider, &[app.bundle, topic]) {
+        app.bundle = configured;
+        app.team = topic.strip_suffix(configured).and_then(|team| team.strip_suffix('.'));
     }
     app
 }
 
-/// An Apple team id: ten upper-case letters and digits.
-fn is_team(label: &str) -> bool {
-    label.len() == 10 && label.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
-}
-
-/// Sorts the tokens of a decoded `pn-prid`; `None` when it cannot be told which is which.
-pub(super) fn tokens(prid: &str, app: &App<'_>, warnings: &mut Vec<ContactWarning>) -> Option<Tokens> {
-    // Voip, Remote, unlabelled.
-    let mut found: [Option<&str>; 3] = [None; 3];
+/// Sorts the tokens of a decoded `pn-prid`; `None` when it cannot be told which is which, or when none is a token.
+pub(super) fn tokens(
+    prid: &str,
+    app: &App<'_>,
+    provider: &Provider,
+    warnings: &mut Vec<ContactWarning>,
+) -> Option<Tokens> {
+    // Voip, remote, unlabelled.
+    let mut found: [Option<Slot>; 3] = [None, None, None];
     for entry in prid.split('&') {
-        let (token, slot) = match entry.rsplit_once(':') {
+        let (text, slot) = match entry.rsplit_once(':') {
             None => (entry, 2),
-            Some((token, label)) => match Service::from_label(label) {
-                Some(Service::Voip) => (token, 0),
-                Some(Service::Remote) => (token, 1),
+            Some((text, label)) => match Service::from_label(label) {
+                Some(Service::Voip) => (text, 0),
+                Some(Service::Remote) => (text, 1),
                 None => return refuse(ContactWarning::UnknownLabel, warnings),
             },
         };
-        if token.is_empty() {
+        if text.is_empty() {
             warnings.push(ContactWarning::EmptyEntry);
             continue;
         }
-        if token.contains(':') {
-            let why = Refusal::BadCharacter;
-            return refuse(ContactWarning::Refused { name: "pn-prid", why }, warnings);
-        }
-        match found[slot].replace(token) {
-            Some(earlier) if earlier != token => return refuse(ContactWarning::Ambiguous, warnings),
-            _ => {}
+        let token = PushToken::read(provider, text);
+        match &found[slot] {
+            Some(Ok(earlier)) => {
+                if token.is_ok_and(|token| token != *earlier) {
+                    return refuse(ContactWarning::Ambiguous, warnings);
+                }
+            }
+            _ => found[slot] = Some(token),
         }
     }
     let labelled = found[0].is_some() || found[1].is_some();
@@ -111,25 +105,33 @@ pub(super) fn tokens(prid: &str, app: &App<'_>, warnings: &mut Vec<ContactWarnin
             (true, false) => [Some(token), None],
             (false, true) => [None, Some(token)],
             (false, false) => {
-                warnings.push(ContactWarning::AssumedCall);
+                if token.is_ok() {
+                    warnings.push(ContactWarning::AssumedCall);
+                }
                 [Some(token), None]
             }
+            (true, true) if token.is_err() => [Some(token), None],
             (true, true) => return refuse(ContactWarning::Ambiguous, warnings),
         },
         [Some(_), Some(_), Some(_)] => return refuse(ContactWarning::Ambiguous, warnings),
         [call, remote, unlabelled] => {
             warnings.push(ContactWarning::AssumedOther);
-            [call.or(unlabelled), remote.or(unlabelled)]
+            match (call, remote) {
+                (None, remote) => [unlabelled, remote],
+                (call, _) => [call, unlabelled],
+            }
         }
     };
     let listed = app.voip || app.remote;
-    if labelled && listed && (call.is_some() != app.voip || remote.is_some() != app.remote) {
+    let is_some = |slot: &Option<Slot>| slot.as_ref().is_some_and(Result::is_ok);
+    if labelled
+        && listed
+        && (is_some(&call) || is_some(&remote))
+        && (call.is_some() != app.voip || remote.is_some() != app.remote)
+    {
         warnings.push(ContactWarning::ServicesDiffer);
     }
-    Some(Tokens {
-        call: call.map(PushToken::new),
-        remote: remote.map(PushToken::new),
-    })
+    Tokens::sort(("pn-prid", call), ("pn-prid", remote), true, warnings)
 }
 
 fn refuse(why: ContactWarning, warnings: &mut Vec<ContactWarning>) -> Option<Tokens> {
@@ -167,8 +169,8 @@ mod tests {
             ),
             (
                 "ABCD1234.org.example.phone.voip&remote",
-                None,
-                "ABCD1234.org.example.phone",
+                Some("ABCD1234"),
+                "org.example.phone",
                 true,
                 true,
             ),
@@ -192,7 +194,7 @@ mod tests {
             ("DEF123GHIJ.voip", None, "DEF123GHIJ", true, false),
         ] {
             assert_eq!(
-                app(param),
+                app(param, &Provider::Apns, &AppIds::default()),
                 App {
                     team,
                     bundle,
@@ -201,6 +203,33 @@ mod tests {
                 },
                 "{param}"
             );
+        }
+    }
+
+    #[test]
+    fn configured_ids_tell_the_team_from_the_bundle() {
+        let apps = AppIds(vec![
+            (Provider::Apns, "com.example.phone".into()),
+            (Provider::Apns, "ACME1.app".into()),
+            (Provider::ApnsSandbox, "phone".into()),
+        ]);
+        for (param, team, bundle) in [
+            (
+                "ABCD1234.com.example.phone.remote&voip",
+                Some("ABCD1234"),
+                "com.example.phone",
+            ),
+            ("acme.com.example.phone.voip", Some("acme"), "com.example.phone"),
+            ("com.example.phone", None, "com.example.phone"),
+            ("com.example.phone.voip", None, "com.example.phone"),
+            // Without what is configured the first label would be the team.
+            ("ACME1.app.voip", None, "ACME1.app"),
+            ("TEAMID1234.ACME1.app.voip", Some("TEAMID1234"), "ACME1.app"),
+            // Another provider's.
+            ("example.phone.voip", None, "example.phone"),
+        ] {
+            let read = app(param, &Provider::Apns, &apps);
+            assert_eq!((read.team, read.bundle), (team, bundle), "{param}");
         }
     }
 }

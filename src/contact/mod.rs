@@ -4,7 +4,7 @@
 //! "x" <sip:u@h;pn-..;fs_path=..>  --brackets-->  URI text, cut or whole
 //!                                 --cut------->  complete parameters, route written anew
 //!                                 --uri------->  Uri  --write-->  sofia/<profile>/sip:u@h;..
-//!                                 --push------>  PushParams (apns: labels and services)
+//!                                 --push------>  PushParams (apns: labels and services; tokens: what is and what is not one)
 //! ```
 //!
 //! The event's `contact` was percent-decoded once more than FreeSWITCH encoded it: FreeSWITCH does not escape a `%` that
@@ -18,6 +18,7 @@ mod cut;
 mod names;
 mod network;
 mod push;
+mod tokens;
 mod uri;
 mod write;
 
@@ -25,9 +26,9 @@ use std::borrow::Cow;
 
 use thiserror::Error;
 
-use crate::types::PushParams;
+use crate::types::{PushParams, TokenFault};
 
-pub use names::{ContactRules, ParamNames, ParamSet, Pattern};
+pub use names::{AppIds, ContactRules, ParamNames, ParamSet, Pattern};
 pub use network::{NetworkHint, Transport};
 pub use push::{decode, provider_of_platform};
 pub use uri::{Scheme, Uri};
@@ -125,6 +126,30 @@ pub enum ContactWarning {
     /// A parameter for a token that holds none.
     #[error("parameter {0} has no value: no token")]
     NoToken(&'static str),
+    /// A parameter for a token with something else in it.
+    #[error("no token in parameter {name}: {fault}; this phone is not woken")]
+    NotAToken {
+        /// The parameter.
+        name: &'static str,
+        /// What is wrong with its value.
+        fault: TokenFault,
+    },
+    /// No token for calls, but one for messages.
+    #[error("no VoIP token in parameter {name}: {fault}; calls go to the token for messages, as alerts")]
+    NoVoipToken {
+        /// The parameter.
+        name: &'static str,
+        /// What is wrong with its value.
+        fault: TokenFault,
+    },
+    /// A token for calls, but none for messages.
+    #[error("no token for messages in parameter {name}: {fault}")]
+    NoMessageToken {
+        /// The parameter.
+        name: &'static str,
+        /// What is wrong with its value.
+        fault: TokenFault,
+    },
     /// A value that cannot be a token, an app or a provider.
     #[error("parameter {name} is refused: {why}")]
     Refused {

@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use crate::types::Provider;
+use crate::types::{Provider, app_id};
 
 /// One app's (or module's) names for its push parameters. All names are compared without case.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,11 +98,41 @@ impl ParamSet {
     }
 }
 
-/// The parameter sets that are looked for when a Contact has no RFC 8599 parameters: the first that fits counts.
-///
-/// Linphone's old set (`app-id`, `pn-type`, `pn-tok`) is always known and comes last.
+/// What push parameters are called, and which apps they may name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParamNames(pub Vec<ParamSet>);
+pub struct ParamNames {
+    /// The parameter sets that are looked for when a Contact has no RFC 8599 parameters: the first that fits counts.
+    ///
+    /// Linphone's old set (`app-id`, `pn-type`, `pn-tok`) is always known and comes last.
+    pub sets: Vec<ParamSet>,
+    /// The apps that are configured: they decide between two readings.
+    pub apps: AppIds,
+}
+
+/// The app ids that are configured, each with the provider of its devices.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AppIds(pub Vec<(Provider, String)>);
+
+impl AppIds {
+    /// The configured id that one of these stands for: the first that is configured as it is, else the first that is one
+    /// with a team or a service.
+    pub(super) fn find(&self, provider: &Provider, sent: &[&str]) -> Option<&str> {
+        let of_provider = || self.0.iter().filter(|(own, _)| own == provider);
+        let exact = sent.iter().find_map(|sent| of_provider().find(|(_, id)| id == sent));
+        let found = exact.or_else(|| {
+            let stands_for = |sent: &&str| of_provider().find(|(_, id)| app_id::stands_for(provider, sent, id));
+            sent.iter().find_map(stands_for)
+        });
+        found.map(|(_, id)| id.as_str())
+    }
+
+    /// The provider of the only app that this id can mean.
+    pub(super) fn provider_of(&self, sent: &str) -> Option<&Provider> {
+        let mut meant = self.0.iter().filter(|(own, id)| app_id::stands_for(own, sent, id));
+        let (provider, _) = meant.next()?;
+        meant.all(|(other, _)| other == provider).then_some(provider)
+    }
+}
 
 /// How Contacts are read and written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +146,16 @@ pub struct ContactRules {
 impl Default for ParamNames {
     /// The names of mod_apn.
     fn default() -> Self {
-        Self(vec![ParamSet::mod_apn()])
+        vec![ParamSet::mod_apn()].into()
+    }
+}
+
+impl From<Vec<ParamSet>> for ParamNames {
+    fn from(sets: Vec<ParamSet>) -> Self {
+        Self {
+            sets,
+            apps: AppIds::default(),
+        }
     }
 }
 
@@ -124,7 +163,7 @@ impl ParamNames {
     /// Whether a parameter holds a token.
     pub fn is_token(&self, name: &str) -> bool {
         let of = |set: &'_ ParamSet| [Some(set.voip_token.clone()), set.im_token.clone()];
-        let own = self.0.iter().flat_map(of).flatten();
+        let own = self.sets.iter().flat_map(of).flatten();
         ["pn-prid", "pn-tok"]
             .into_iter()
             .map(str::to_owned)
@@ -140,7 +179,7 @@ impl ParamNames {
             .is_some_and(|start| start.eq_ignore_ascii_case(b"pn-"));
         pn || name.eq_ignore_ascii_case("app-id")
             || self
-                .0
+                .sets
                 .iter()
                 .flat_map(ParamSet::names)
                 .any(|own| own.eq_ignore_ascii_case(name))

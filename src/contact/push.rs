@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use memchr::memchr;
 use percent_encoding::percent_decode_str;
 
-use super::{ContactWarning, MAX_TOKEN, ParamNames, ParamSet, Refusal, Uri, apns};
-use crate::types::{Provider, PushParams, PushToken};
+use super::tokens::{Slot, Tokens};
+use super::{AppIds, ContactWarning, MAX_TOKEN, ParamNames, ParamSet, Refusal, Uri, apns};
+use crate::types::{Provider, PushParams, PushToken, TokenFault};
 
 type Warnings = Vec<ContactWarning>;
 
@@ -47,6 +48,14 @@ impl<'a> Given<'a> {
         !self.differs
     }
 
+    /// Its value as a token's text, decoded: `None` when it was not given.
+    fn text(&self) -> Option<Result<Cow<'a, str>, TokenFault>> {
+        self.is_given().then(|| match self.value {
+            None | Some("") => Err(TokenFault::Empty),
+            Some(value) => decode(value).map_err(|_| TokenFault::BadCharacter),
+        })
+    }
+
     /// Its value, decoded; `Ok(None)` when there is none.
     fn decoded(&self, name: &'static str, warnings: &mut Warnings) -> Result<Option<Cow<'a, str>>, ()> {
         match self.value {
@@ -73,9 +82,9 @@ pub(super) fn read(uri: &Uri, names: &ParamNames, user_agent: &str, warnings: &m
     }
     let [provider, param, prid] = rfc;
     if provider.is_given() || prid.is_given() {
-        return rfc_8599(provider, param, prid, warnings);
+        return rfc_8599(provider, param, prid, &names.apps, warnings);
     }
-    let own = names.0.iter().filter(|set| set.is_for(user_agent));
+    let own = names.sets.iter().filter(|set| set.is_for(user_agent));
     for set in own {
         let voip = Given::named(uri, &set.voip_token);
         let im = set
@@ -84,13 +93,19 @@ pub(super) fn read(uri: &Uri, names: &ParamNames, user_agent: &str, warnings: &m
             .map(|name| Given::named(uri, name))
             .unwrap_or_default();
         if voip.is_given() || im.is_given() {
-            return named_set(uri, set, voip, im, warnings);
+            return named_set(uri, set, [voip, im], &names.apps, warnings);
         }
     }
-    linphone(uri, warnings)
+    linphone(uri, &names.apps, warnings)
 }
 
-fn rfc_8599(provider: Given<'_>, param: Given<'_>, prid: Given<'_>, warnings: &mut Warnings) -> Option<PushParams> {
+fn rfc_8599(
+    provider: Given<'_>,
+    param: Given<'_>,
+    prid: Given<'_>,
+    apps: &AppIds,
+    warnings: &mut Warnings,
+) -> Option<PushParams> {
     // Each is looked at, so that each gives its warning.
     let sound = [
         provider.is_sound("pn-provider", warnings),
@@ -116,27 +131,35 @@ fn rfc_8599(provider: Given<'_>, param: Given<'_>, prid: Given<'_>, warnings: &m
     };
     let param = param.decoded("pn-param", warnings).ok()?.unwrap_or_default();
     let provider = Provider::from_name(&provider);
-    if !matches!(provider, Provider::Apns | Provider::ApnsSandbox) {
+    if !provider.has_topics() {
+        let token = Some(PushToken::read(&provider, &prid));
+        let tokens = Tokens::sort(("pn-prid", token), ("pn-prid", None), false, warnings)?;
         return Some(PushParams {
             provider,
             app: param.into(),
             team: None,
-            call_token: Some(PushToken::new(prid)),
-            remote_token: None,
+            call_token: tokens.call,
+            remote_token: tokens.remote,
         });
     }
-    let app = apns::app(&param);
-    let tokens = apns::tokens(&prid, &app, warnings)?;
+    let app = apns::app(&param, &provider, apps);
+    let tokens = apns::tokens(&prid, &app, &provider, warnings)?;
     Some(PushParams {
-        provider,
         app: app.bundle.into(),
         team: app.team.map(Into::into),
+        provider,
         call_token: tokens.call,
         remote_token: tokens.remote,
     })
 }
 
-fn named_set(uri: &Uri, set: &ParamSet, voip: Given<'_>, im: Given<'_>, warnings: &mut Warnings) -> Option<PushParams> {
+fn named_set(
+    uri: &Uri,
+    set: &ParamSet,
+    [voip, im]: [Given<'_>; 2],
+    apps: &AppIds,
+    warnings: &mut Warnings,
+) -> Option<PushParams> {
     let optional = |name: &Option<String>| name.as_deref().map(|name| Given::named(uri, name)).unwrap_or_default();
     let (app, platform) = (optional(&set.app_id), optional(&set.platform));
     let sound = [
@@ -148,22 +171,23 @@ fn named_set(uri: &Uri, set: &ParamSet, voip: Given<'_>, im: Given<'_>, warnings
     if sound.contains(&false) {
         return None;
     }
-    let voip = voip.decoded("(call token)", warnings).ok()?;
-    let im = im.decoded("(message token)", warnings).ok()?;
     let app = app.decoded("(app id)", warnings).ok()?.unwrap_or_default();
     let platform = platform.decoded("(platform)", warnings).ok()?;
-    let Some(token) = voip.as_deref().or(im.as_deref()) else {
-        warnings.push(ContactWarning::NoToken("(call token)"));
-        return None;
-    };
+    let texts = [voip.text(), im.text()];
+    let sent: Vec<&str> = texts.iter().flatten().flatten().map(AsRef::as_ref).collect();
+    let provider = set
+        .provider_of(platform.as_deref())
+        .unwrap_or_else(|| platform_provider(platform.as_deref(), &sent, &app, apps, warnings));
+    let read = |text: Result<Cow<'_, str>, TokenFault>| -> Slot { PushToken::read(&provider, &text?) };
+    let [voip, im] = texts.map(|text| text.map(read));
+    let voip_and_im = (("(call token)", voip), ("(message token)", im));
+    let tokens = Tokens::sort(voip_and_im.0, voip_and_im.1, provider.has_topics(), warnings)?;
     Some(PushParams {
-        provider: set
-            .provider_of(platform.as_deref())
-            .unwrap_or_else(|| platform_provider(platform.as_deref(), token, warnings)),
-        app: app.into(),
+        app: apps.find(&provider, &[&app]).unwrap_or(&app).into(),
+        provider,
         team: None,
-        call_token: voip.map(PushToken::new),
-        remote_token: im.map(PushToken::new),
+        call_token: tokens.call,
+        remote_token: tokens.remote,
     })
 }
 
@@ -171,7 +195,9 @@ fn named_set(uri: &Uri, set: &ParamSet, voip: Given<'_>, im: Given<'_>, warnings
 ///
 /// On Apple's side `app-id` is the bundle id, then `.voip` for a PushKit token, then `.prod` or `.dev` (sandbox). With an
 /// environment but without `.voip` it is Linphone's remote token; with neither (Kazoo's form) it is taken for the call token.
-fn linphone(uri: &Uri, warnings: &mut Warnings) -> Option<PushParams> {
+///
+/// A bundle id may end in `.dev` or `.prod` itself: what is configured decides.
+fn linphone(uri: &Uri, apps: &AppIds, warnings: &mut Warnings) -> Option<PushParams> {
     let token = Given::named(uri, "pn-tok");
     if !token.is_given() {
         return None;
@@ -185,47 +211,101 @@ fn linphone(uri: &Uri, warnings: &mut Warnings) -> Option<PushParams> {
     if sound.contains(&false) {
         return None;
     }
-    let Some(token) = token.decoded("pn-tok", warnings).ok()? else {
-        warnings.push(ContactWarning::NoToken("pn-tok"));
-        return None;
-    };
     let app = app.decoded("app-id", warnings).ok()?.unwrap_or_default();
     let platform = platform.decoded("pn-type", warnings).ok()?;
-    let provider = platform_provider(platform.as_deref(), &token, warnings);
-    let token = Some(PushToken::new(token));
-    if provider != Provider::Apns {
-        return Some(PushParams {
+    let text = token.text()?;
+    let sent: Vec<&str> = text.iter().map(AsRef::as_ref).collect();
+    let provider = platform_provider(platform.as_deref(), &sent, &app, apps, warnings);
+    let token = text.and_then(|text| PushToken::read(&provider, &text));
+    let read = if provider == Provider::Apns {
+        apple(&app, apps)
+    } else {
+        Apple {
             provider,
-            app: app.into(),
-            team: None,
-            call_token: token,
-            remote_token: None,
-        });
-    }
-    let sandbox = app.strip_suffix(".dev");
-    let environment = sandbox.or(app.strip_suffix(".prod"));
-    let topic = environment.unwrap_or(&app);
-    let bundle = topic.strip_suffix(".voip");
-    let for_calls = bundle.is_some() || environment.is_none();
-    if for_calls && bundle.is_none() {
+            app: &app,
+            for_calls: Some(true),
+        }
+    };
+    let is_said = read.for_calls.is_some();
+    let slots = if read.for_calls.unwrap_or(true) {
+        (Some(token), None)
+    } else {
+        (None, Some(token))
+    };
+    let tokens = Tokens::sort(("pn-tok", slots.0), ("pn-tok", slots.1), false, warnings)?;
+    if !is_said {
         warnings.push(ContactWarning::AssumedCall);
     }
-    let (call_token, remote_token) = if for_calls { (token, None) } else { (None, token) };
     Some(PushParams {
-        provider: if sandbox.is_some() {
-            Provider::ApnsSandbox
-        } else {
-            Provider::Apns
-        },
-        app: bundle.unwrap_or(topic).into(),
+        provider: read.provider,
+        app: read.app.into(),
         team: None,
-        call_token,
-        remote_token,
+        call_token: tokens.call,
+        remote_token: tokens.remote,
     })
 }
 
-fn platform_provider(platform: Option<&str>, token: &str, warnings: &mut Warnings) -> Provider {
-    let provider = provider_of_platform(platform.unwrap_or_default(), token);
+/// What a legacy `app-id` says.
+struct Apple<'a> {
+    provider: Provider,
+    app: &'a str,
+    /// Whether the token is for calls; `None` when it does not say.
+    for_calls: Option<bool>,
+}
+
+fn apple<'a>(app: &'a str, apps: &'a AppIds) -> Apple<'a> {
+    let sandbox = app.strip_suffix(".dev");
+    let environment = sandbox.or(app.strip_suffix(".prod"));
+    let provider = if sandbox.is_some() {
+        Provider::ApnsSandbox
+    } else {
+        Provider::Apns
+    };
+    let topic = environment.unwrap_or(app);
+    let bundle = topic.strip_suffix(".voip");
+    let for_calls = match (bundle, environment) {
+        (Some(_), _) => Some(true),
+        (None, Some(_)) => Some(false),
+        (None, None) => None,
+    };
+    let as_it_reads = bundle.unwrap_or(topic);
+    if let Some(configured) = apps.find(&provider, &[as_it_reads]) {
+        return Apple {
+            provider,
+            app: configured,
+            for_calls,
+        };
+    }
+    if let Some(configured) = environment.and_then(|_| apps.find(&Provider::Apns, &[app])) {
+        return Apple {
+            provider: Provider::Apns,
+            app: configured,
+            for_calls: None,
+        };
+    }
+    Apple {
+        provider,
+        app: as_it_reads,
+        for_calls,
+    }
+}
+
+/// The provider of an older set's phone. Where no platform says it, the only app with this id that is configured does, else the
+/// token's shape.
+fn platform_provider(
+    platform: Option<&str>,
+    tokens: &[&str],
+    app: &str,
+    apps: &AppIds,
+    warnings: &mut Warnings,
+) -> Provider {
+    let platform = platform.unwrap_or_default();
+    if platform.is_empty()
+        && let Some(provider) = apps.provider_of(app)
+    {
+        return provider.clone();
+    }
+    let provider = provider_of_platform(platform, tokens);
     if matches!(provider, Provider::Other(_)) {
         warnings.push(ContactWarning::UnknownPlatform);
     }
@@ -233,14 +313,16 @@ fn platform_provider(platform: Option<&str>, token: &str, warnings: &mut Warning
 }
 
 /// The provider of an older set's platform. An unknown platform is a provider of that name, lower case; without a platform
-/// 64 hexadecimal digits are taken for an Apple token, anything else has the provider `unknown`.
-pub fn provider_of_platform(platform: &str, token: &str) -> Provider {
+/// 64 hexadecimal digits or more are taken for an Apple token (32 bytes; newer ones are longer), anything else has the
+/// provider `unknown`.
+pub fn provider_of_platform(platform: &str, tokens: &[&str]) -> Provider {
     let name = platform.to_ascii_lowercase();
+    let is_apples = |token: &&str| token.len() >= 64 && PushToken::read(&Provider::Apns, token).is_ok();
     match name.as_str() {
         "ios" | "apple" | "apns" => Provider::Apns,
         "apns.dev" => Provider::ApnsSandbox,
         "android" | "firebase" | "google" | "fcm" => Provider::Fcm,
-        "" if token.len() == 64 && token.bytes().all(|b| b.is_ascii_hexdigit()) => Provider::Apns,
+        "" if tokens.iter().any(is_apples) => Provider::Apns,
         other => Provider::Other(if other.is_empty() { "unknown" } else { other }.into()),
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! `originate` reads `,` `|` `:_:` as lists, `[..]` `{..}` `<..>` as variables, `^` as another To, `$` and `\` as expansions,
 //! and mod_sofia looks for the last `/` before the first `@`. Nothing but letters, digits and a few marks passes
-//! unescaped here, whatever the network sent. Escapes are in upper case: FreeSWITCH takes a lower-case one for a bare `%`.
+//! unescaped here, whatever the network sent: in values also `=`, and brackets around an address. Sofia-SIP undoes escapes that a URI
+//! does not need (RFC 3261 section 19.1.4), so that the INVITE has what the phone wrote (tests/live/contacts.rs). Escapes are in upper case: FreeSWITCH takes a lower-case one for a bare `%`.
 
 use std::borrow::Cow;
 
@@ -197,6 +198,7 @@ fn write_hop(out: &mut String, hop: &str, strip: Option<&ParamNames>, keep: Keep
 fn put(out: &mut String, text: &str, place: Place) -> Result<(), WriteError> {
     let bytes = text.as_bytes();
     let mut at = 0;
+    let mut in_brackets = false;
     while let Some(&byte) = bytes.get(at) {
         let escaped = if byte == b'%' { escape_at(bytes, at) } else { None };
         at += if escaped.is_some() { 3 } else { 1 };
@@ -205,11 +207,22 @@ fn put(out: &mut String, text: &str, place: Place) -> Result<(), WriteError> {
             return Err(WriteError::Control);
         }
         let unreserved = meant.is_ascii_alphanumeric() || matches!(meant, b'-' | b'.' | b'_');
-        let plain = match escaped {
-            Some(_) => unreserved && place != Place::Name,
-            None => {
-                unreserved || matches!(meant, b'*' | b'+') || (meant == b':' && colon_is_safe(out, bytes, at, place))
-            }
+        let plain = if escaped.is_some() {
+            unreserved && place != Place::Name
+        } else {
+            let in_value = || match meant {
+                b'=' => !in_brackets,
+                b'[' => !in_brackets && closes_safely(&bytes[at..]),
+                b']' => in_brackets,
+                b':' => colon_is_safe(out, bytes, at),
+                _ => false,
+            };
+            unreserved || matches!(meant, b'*' | b'+') || (place == Place::Value && in_value())
+        };
+        in_brackets = match meant {
+            b'[' if plain => true,
+            b']' => false,
+            _ => in_brackets,
         };
         if plain {
             out.push(char::from(meant));
@@ -229,20 +242,33 @@ fn escape_at(bytes: &[u8], at: usize) -> Option<u8> {
     u8::try_from(digit(at + 1)? * 16 + digit(at + 2)?).ok()
 }
 
-/// Whether a `:` in a value (`received=192.0.2.1:5060`) can become no part of FreeSWITCH's separator `:_:`.
-fn colon_is_safe(out: &str, bytes: &[u8], next: usize, place: Place) -> bool {
-    let underscore_next =
-        bytes.get(next) == Some(&b'_') || (bytes.get(next) == Some(&b'%') && escape_at(bytes, next) == Some(b'_'));
-    place == Place::Value && !out.ends_with('_') && !underscore_next
+/// Whether what follows a `[` in a value is no more than an address and its `]` (`alias=[::1]~5060~1`, by which a proxy finds the phone's
+/// connection: it does not know it escaped). FreeSWITCH reads variables in brackets only where a leg's dial-string begins, and
+/// looks for commas up to the closing one; inside such a pair is neither.
+fn closes_safely(after: &[u8]) -> bool {
+    let end = after.iter().position(|b| !is_in_brackets(*b));
+    end.is_some_and(|end| end > 0 && after.get(end) == Some(&b']'))
 }
 
-/// Checks a finished dial-string once more: only known characters, brackets only around an IPv6 host, and no `:_:`.
+/// What may stand between brackets.
+fn is_in_brackets(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b':' | b'.' | b'-')
+}
+
+/// Whether a `:` in a value (`received=192.0.2.1:5060`) can become no part of FreeSWITCH's separator `:_:`.
+fn colon_is_safe(out: &str, bytes: &[u8], next: usize) -> bool {
+    let underscore_next =
+        bytes.get(next) == Some(&b'_') || (bytes.get(next) == Some(&b'%') && escape_at(bytes, next) == Some(b'_'));
+    !out.ends_with('_') && !underscore_next
+}
+
+/// Checks a finished dial-string once more: only known characters, brackets only around addresses, and no `:_:`.
 fn is_dialable(dial: &str) -> bool {
     let mut bracket = false;
     let known = dial.bytes().all(|b| match b {
         b'[' => !std::mem::replace(&mut bracket, true),
         b']' => std::mem::replace(&mut bracket, false),
-        _ if bracket => b.is_ascii_hexdigit() || matches!(b, b':' | b'.'),
+        _ if bracket => is_in_brackets(b),
         _ => b.is_ascii_alphanumeric() || b"-._*+%:@;=/".contains(&b),
     });
     known && !bracket && !dial.contains(":_:") && dial.matches('/').count() == 2

@@ -3,6 +3,7 @@
 //! | module | what it looks at |
 //! |---|---|
 //! | `freeswitch` | login, permissions, version, modules |
+//! | `handlers` | whether a script answers for dialplan and profiles in place of the files: FusionPBX |
 //! | `sofia` | the profiles' parameters |
 //! | `wayin` | that calls reach fswake: context, dial-strings, dialplan, the outbound port |
 //! | `store` | file, schema, disk |
@@ -17,6 +18,7 @@ mod apps;
 mod devices;
 mod esl;
 mod freeswitch;
+mod handlers;
 mod sofia;
 mod store;
 mod wakes;
@@ -133,12 +135,15 @@ pub async fn examine(config: &Config, since: Duration) -> Vec<Check> {
         Err(error) => Err(error.clone()),
     };
     let asked_for = known.as_deref().unwrap_or_default();
+    let wakes = journal.as_ref().ok().map(|journal| wakes::read(journal, since));
+    let heard = wakes.as_ref().and_then(|w| w.as_deref().ok()).unwrap_or_default();
     let mut all = Vec::new();
     match esl::Session::open(&config.freeswitch).await {
         Ok(mut session) => {
             all.extend(freeswitch::checks(&mut session).await);
-            all.extend(sofia::checks(&mut session).await);
-            all.extend(wayin::checks(&mut session, config, asked_for).await);
+            let handlers = handlers::Handlers::find(&mut session).await;
+            all.extend(sofia::checks(&mut session, handlers).await);
+            all.extend(wayin::checks(&mut session, config, handlers, asked_for, heard).await);
         }
         Err(check) => all.push(*check),
     }
@@ -148,8 +153,10 @@ pub async fn examine(config: &Config, since: Duration) -> Vec<Check> {
         Ok(known) => all.extend(devices::checks(config, known, &mut evidence)),
         Err(error) => all.push(devices::unread(error)),
     }
-    if let Ok(journal) = &journal {
-        all.extend(wakes::checks(journal, config, since, &evidence));
+    match &wakes {
+        Some(Ok(wakes)) => all.extend(wakes::checks(wakes, config, since, &evidence)),
+        Some(Err(error)) => all.push(wakes::unread(error)),
+        None => {}
     }
     all
 }

@@ -2,6 +2,7 @@
 
 use super::Check;
 use super::esl::Session;
+use super::handlers::{Handler, Handlers};
 use super::xml::{Tag, tags, texts};
 use crate::types::Printable;
 
@@ -78,7 +79,7 @@ struct Profile {
     params: Vec<(String, String)>,
 }
 
-pub(super) async fn checks(session: &mut Session) -> Vec<Check> {
+pub(super) async fn checks(session: &mut Session, handlers: Handlers) -> Vec<Check> {
     let running = match session.api("sofia xmlstatus").await {
         Ok(status) => running(&status),
         Err(reason) => {
@@ -107,7 +108,7 @@ pub(super) async fn checks(session: &mut Session) -> Vec<Check> {
             checks.push(Check::warning(FAMILY, label(name), seen, advice));
             continue;
         };
-        checks.push(of_profile(profile));
+        checks.push(of_profile(profile, handlers.configuration));
     }
     checks
 }
@@ -116,11 +117,15 @@ fn label(name: &str) -> String {
     format!("profile {}", Printable(name))
 }
 
-fn of_profile(profile: &Profile) -> Check {
+fn of_profile(profile: &Profile, handler: Option<Handler>) -> Check {
     let value = |name: &str| {
         // The last of several counts.
         let found = profile.params.iter().rev().find(|(n, _)| n == name);
-        found.map_or("", |(_, value)| value.as_str())
+        match found.map_or("", |(_, value)| value.as_str()) {
+            // Switches it on as well (mod_sofia/sofia.c); by the Call-ID instead of the Contact.
+            "" if name == "multiple-registrations" && is_true(shares(profile)) => "call-id",
+            value => value,
+        }
     };
     // Either kind of ping is proof of life.
     let pings = is_true(value("all-reg-options-ping"));
@@ -135,14 +140,29 @@ fn of_profile(profile: &Profile) -> Check {
         .iter()
         .map(|w| format!("not {} ({})", w.line, w.because))
         .collect();
-    let advice = "if phones register with it: take them from fs-conf/sip_profiles/fswake.xml, and `sofia profile NAME \
-                  restart` when no call is up";
+    let advice = if handler == Some(Handler::FusionPbx) {
+        "if phones register with it: set and enable them under Advanced > SIP Profiles, then Status > SIP Status > Flush \
+         Cache, and Restart there when no call is up"
+    } else {
+        "if phones register with it: take them from fs-conf/sip_profiles/fswake.xml, and `sofia profile NAME restart` when \
+         no call is up"
+    };
     Check::warning(
         FAMILY,
         label(&profile.name),
         format!("running; {}", seen.join("; ")),
         advice,
     )
+}
+
+/// The value of `manage-shared-appearance`.
+fn shares(profile: &Profile) -> &str {
+    let found = profile
+        .params
+        .iter()
+        .rev()
+        .find(|(n, _)| n == "manage-shared-appearance");
+    found.map_or("", |(_, value)| value.as_str())
 }
 
 /// The names of the profiles that run; gateways and aliases are none.
@@ -192,16 +212,46 @@ mod tests {
 
     #[test]
     fn shipped_profile_has_all_that_is_asked_for() {
-        assert_eq!(of_profile(&shipped("")).state, super::super::State::Ok);
+        assert_eq!(of_profile(&shipped(""), None).state, super::super::State::Ok);
     }
 
     #[test]
     fn each_parameter_that_is_missing_is_named_where_its_absence_matters() {
         for wish in &WISHES {
-            let check = of_profile(&shipped(wish.name));
+            let check = of_profile(&shipped(wish.name), None);
             let matters = !(wish.good)("");
             assert_eq!(check.seen.contains(wish.line), matters, "{}: {}", wish.name, check.seen);
         }
+    }
+
+    /// Measured on 1.11.2: with it alone, two phones of a user are registered side by side.
+    #[test]
+    fn shared_appearance_switches_several_registrations_on() {
+        let with = |more: &[(&str, &str)]| {
+            let mut profile = shipped("multiple-registrations");
+            let more = more
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            profile.params.extend(more);
+            of_profile(&profile, None).state
+        };
+        assert_eq!(with(&[("manage-shared-appearance", "true")]), super::super::State::Ok);
+        assert_eq!(
+            with(&[("manage-shared-appearance", "false")]),
+            super::super::State::Warning
+        );
+        let off = [
+            ("manage-shared-appearance", "true"),
+            ("multiple-registrations", "false"),
+        ];
+        assert_eq!(with(&off), super::super::State::Warning);
+    }
+
+    #[test]
+    fn fusionpbx_keeps_profiles_in_its_database_and_the_advice_names_its_menu() {
+        let advice = |handler| of_profile(&shipped("nat-options-ping"), handler).advice.unwrap();
+        assert!(advice(Some(Handler::FusionPbx)).contains("Advanced > SIP Profiles"));
+        assert!(advice(None).contains("fs-conf/sip_profiles/fswake.xml"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::journal::attempt::Refusal;
 use crate::journal::diagnosis::of_attempt;
 use crate::journal::time::{now_ms, span};
-use crate::journal::{Attempt, Journal, Pattern, Wake};
+use crate::journal::{Attempt, Journal, JournalError, Pattern, Wake};
 use crate::types::Printable;
 
 const FAMILY: &str = "wakes";
@@ -28,17 +28,25 @@ struct Part {
     pattern: Option<Pattern>,
 }
 
-pub(super) fn checks(journal: &Journal, config: &Config, since: Duration, evidence: &Evidence) -> Vec<Check> {
-    let ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
-    let wakes: Vec<Wake> = match journal.wakes_since(now_ms().saturating_sub(ms), MOST) {
-        // The doctor's own calls to nobody are none.
-        Ok(wakes) => wakes.into_iter().filter(|w| w.overview.aor != wayin::NOBODY).collect(),
-        Err(error) => {
-            return vec![Check::error(FAMILY, "journal", error.to_string(), error.advice())];
-        }
-    };
-    let parts = parts(&wakes);
-    let mut checks = vec![of_all(&wakes, &parts, ms)];
+/// The calls of that long; the doctor's own probe calls are left out.
+pub(super) fn read(journal: &Journal, since: Duration) -> Result<Vec<Wake>, JournalError> {
+    let mut wakes = journal.wakes_since(now_ms().saturating_sub(ms(since)), MOST)?;
+    wakes.retain(|w| w.overview.aor != wayin::NOBODY);
+    Ok(wakes)
+}
+
+/// An unreadable journal is not "no calls".
+pub(super) fn unread(error: &JournalError) -> Check {
+    Check::error(FAMILY, "journal", error.to_string(), error.advice())
+}
+
+fn ms(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
+
+pub(super) fn checks(wakes: &[Wake], config: &Config, since: Duration, evidence: &Evidence) -> Vec<Check> {
+    let parts = parts(wakes);
+    let mut checks = vec![of_all(wakes, &parts, ms(since))];
     checks.extend(
         Pattern::ALL
             .iter()

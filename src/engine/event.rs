@@ -106,6 +106,13 @@ pub enum Event {
     PolicyChanged(Box<Policy>),
     /// An operator wants a device forgotten.
     ForgetAsked(DeviceKey),
+    /// Devices of this AOR may have been unseen for too long: the policy says.
+    AgeLookedAt {
+        /// Whose devices.
+        aor: Aor,
+        /// When (UTC).
+        at: UnixSeconds,
+    },
     /// The daemon is stopping: calls that come now go back to the dialplan at once.
     Draining,
     /// The drain's time is over: every held call goes back to the dialplan.
@@ -279,6 +286,8 @@ pub enum Verdict {
     NoAnswer,
     /// It has none of the codecs that it was offered (488, 606).
     NoCommonCodec,
+    /// It said something else than that nobody is there: it, or what is at its address.
+    Refused,
 }
 
 impl LegEnd {
@@ -289,7 +298,9 @@ impl LegEnd {
             (Some(603 | 607), _) | (None, "CALL_REJECTED") => Verdict::Declined { busy: false },
             (Some(488 | 606), _) | (None, "INCOMPATIBLE_DESTINATION") => Verdict::NoCommonCodec,
             (_, "NO_ANSWER" | "ALLOTTED_TIMEOUT" | "PROGRESS_TIMEOUT") => Verdict::NoAnswer,
-            _ => Verdict::Unreachable,
+            // 408 and 503 are FreeSWITCH's own as well, when nobody hears it.
+            (None | Some(408 | 430 | 480 | 503), _) => Verdict::Unreachable,
+            _ => Verdict::Refused,
         }
     }
 }

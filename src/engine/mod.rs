@@ -148,6 +148,11 @@ impl Engine {
                 self.directory
                     .forget(&device, &self.policy, &mut |c| self.out.push_back(c));
             }
+            Event::AgeLookedAt { aor, at } => {
+                let key = AorKey::of(&aor, &self.policy);
+                self.directory
+                    .forget_old(&key, at, &self.policy, &mut |c| self.out.push_back(c));
+            }
             Event::Draining => self.draining = true,
             Event::DrainTimeUp => self.release_all(now),
         }

@@ -17,7 +17,7 @@ use super::limits::Windows;
 use super::step::Step;
 use super::world::{PendingPush, Purpose, World};
 use crate::types::push::{About, NotificationPush, PushOutcome, PushRequest};
-use crate::types::{Aor, DeviceKey, NotificationId, PushParams, PushToken, TokenType};
+use crate::types::{Aor, DeviceKey, NotificationId, PushParams, PushToken, TokenType, app_id};
 
 /// Notifications whose pushes are under way.
 #[derive(Debug, Default)]
@@ -228,11 +228,11 @@ fn push(notification: NotificationId, asked: &Notification, recipient: Recipient
     })));
 }
 
-/// Whether a device's app is the one asked for; apps may be named as Apple's voip topic is.
+/// Whether a device's app is the one asked for; apps may be named as Apple's voip topic is, or with their team.
 fn is_for(known: &KnownDevice, app: Option<&str>) -> bool {
+    let own = &known.device.push;
     app.is_none_or(|app| {
-        let own = &*known.device.push.app;
-        own == app || app.strip_suffix(".voip").is_some_and(|bundle| own == bundle)
+        app_id::stands_for(&own.provider, app, &own.app) || app_id::stands_for(&own.provider, &own.app, app)
     })
 }
 

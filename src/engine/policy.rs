@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::wishes::Mode;
-use crate::types::{DeviceKey, Provider};
+use crate::types::{DeviceKey, Provider, app_id};
 
 /// What a 486, 600 or 603 from one device means for the call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -134,10 +134,15 @@ impl Policy {
     /// The exceptions that hold for a device, if any.
     pub fn app(&self, device: &DeviceKey) -> Option<&AppPolicy> {
         let domain = &device.aor.domain;
-        self.apps.iter().find(|a| {
-            a.provider.as_ref().is_none_or(|provider| *provider == device.provider)
-                && a.app.as_deref().is_none_or(|app| *app == *device.app)
-                && (a.domains.is_empty() || a.domains.iter().any(|d| d.eq_ignore_ascii_case(domain)))
-        })
+        let concerned = |stands_for: fn(&DeviceKey, &str) -> bool| {
+            self.apps.iter().find(move |a| {
+                a.provider.as_ref().is_none_or(|provider| *provider == device.provider)
+                    && a.app.as_deref().is_none_or(|app| stands_for(device, app))
+                    && (a.domains.is_empty() || a.domains.iter().any(|d| d.eq_ignore_ascii_case(domain)))
+            })
+        };
+        let exactly = concerned(|device, app| *device.app == *app);
+        let exactly_by_name = exactly.filter(|a| a.app.is_some());
+        exactly_by_name.or_else(|| concerned(|device, app| app_id::stands_for(&device.provider, &device.app, app)))
     }
 }

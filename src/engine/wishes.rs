@@ -44,6 +44,8 @@ pub struct Wishes {
     pub hands_off: bool,
     /// How its phones are reached, where the call says (`fswake_mode`, `fswake_wait`).
     pub mode: Option<Mode>,
+    /// The call's own limit is its legs' (`leg_timeout`): they end for it as FreeSWITCH ends them.
+    pub leg_timeout: bool,
     /// The early media of a phone that rings alone is not passed on (`ignore_early_media`).
     pub no_early_media: bool,
 }

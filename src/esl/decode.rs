@@ -54,6 +54,12 @@ pub struct Parent {
     pub name: Arc<str>,
     /// Who asked for privacy: name, number (RFC 3323).
     pub hides: (bool, bool),
+    /// The caller's identity is screened (`screen` of Remote-Party-ID).
+    pub is_screened: bool,
+    /// Number or name differ from the A leg's own: a bridge would make the leg forget it.
+    pub is_effective: bool,
+    /// The context that transfers of the caller run in.
+    pub context: String,
     /// The codecs that the caller offered (`ep_codec_string`); `None` offers FreeSWITCH's own.
     pub codecs: Option<String>,
     /// `absolute_codec_string` of the held channel, to put back after the answer.
@@ -116,12 +122,17 @@ pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: Syst
         Way::Dialplan
     };
     let told = |what: &str| caller(get, what).filter(|v| *v != "0000000000").unwrap_or_default();
+    let is_own = |what: &str| caller(get, what) == get(&format!("Caller-Caller-ID-{what}"));
+    let context = get("Caller-Context").filter(|context| is_context(context));
     let parent = Parent {
         channel: (way == Way::Dialplan).then(|| channel.clone()),
         call_uuid: variable("call_uuid").filter(|id| is_channel(id)).map(str::to_owned),
         number: told("Number").into(),
         name: told("Name").into(),
         hides: (hides("Name"), hides("Number")),
+        is_screened: get("Caller-Screen-Bit") != Some("false"),
+        is_effective: !(is_own("Name") && is_own("Number")),
+        context: context.unwrap_or("default").to_owned(),
         codecs: variable("ep_codec_string").map(str::to_owned),
         own_codecs: variable("absolute_codec_string").map(str::to_owned),
         max_forwards: hops(variable("max_forwards")),
@@ -136,9 +147,10 @@ pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: Syst
     let ringback = variable("transfer_ringback")
         .filter(|_| was_answered)
         .or_else(|| variable("ringback"));
+    // Behind a loopback the caller's own channel plays it.
     let tone = Tone {
-        ringback: ringback.map(str::to_owned),
-        at_once: is_set("instant_ringback"),
+        ringback: ringback.filter(|_| way == Way::Dialplan).map(str::to_owned),
+        at_once: way == Way::Dialplan && is_set("instant_ringback"),
         is_silent: is_set("ignore_ring_ready"),
     };
     let channel_of = |name: &str| variable(name).filter(|id| is_channel(id)).map(str::to_owned);
@@ -180,6 +192,9 @@ impl Parent {
         self.call_uuid = variable("call_uuid").filter(|id| is_channel(id)).map(str::to_owned);
         self.codecs = variable("ep_codec_string").map(str::to_owned);
         self.max_forwards = hops(variable("max_forwards"));
+        if let Some(context) = header("Caller-Context").filter(|context| is_context(context)) {
+            context.clone_into(&mut self.context);
+        }
         self.asserts_identity = variable("sip_P-Asserted-Identity").is_some();
     }
 }
@@ -192,7 +207,7 @@ fn hops(of_the_caller: Option<&str>) -> Option<u32> {
 /// What is shown of the caller: what the dialplan or dial-string wants, as FreeSWITCH's own `bridge` does.
 fn caller<'a>(get: impl Fn(&str) -> Option<&'a str>, what: &str) -> Option<&'a str> {
     let name = what.to_ascii_lowercase();
-    get(&format!("variable_origination_caller_id_{name}"))
+    wishes::for_legs(&get, &format!("origination_caller_id_{name}"))
         .or_else(|| get(&format!("variable_effective_caller_id_{name}")))
         .or_else(|| get(&format!("Caller-Caller-ID-{what}")))
 }
@@ -212,6 +227,11 @@ fn callee<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Option<Aor> {
             .unwrap_or_default();
         Some(Aor::new(number, domain))
     })
+}
+
+/// A context's name that can stand in a command.
+fn is_context(name: &str) -> bool {
+    !name.is_empty() && name.len() <= 128 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.@".contains(&b))
 }
 
 /// FreeSWITCH's channel UUIDs are UUIDs unless `origination_uuid` said otherwise: a plain word either way.
@@ -404,6 +424,7 @@ mod tests {
         let effective = [("variable_effective_caller_id_number", "+4930"), own[0], own[1]];
         let origination = [
             ("variable_origination_caller_id_number", "4711"),
+            ("variable_loopback_leg", "B"),
             effective[0],
             own[0],
             own[1],
@@ -412,8 +433,18 @@ mod tests {
         assert_eq!(shown(&effective), text("+4930", "Desk"));
         assert_eq!(shown(&origination), text("4711", "Desk"));
         assert_eq!(
-            shown(&[("variable_origination_caller_id_name", "_undef_"), own[1]]),
+            shown(&[
+                ("variable_origination_caller_id_name", "_undef_"),
+                ("variable_loopback_leg", "B"),
+                own[1]
+            ]),
             text("", "")
+        );
+        let only_set = [("variable_origination_caller_id_number", "4711"), own[0], own[1]];
+        assert_eq!(
+            shown(&only_set),
+            text("1019", "Desk"),
+            "bridge takes it from a leg, not from its caller"
         );
         assert_eq!(shown(&[("Caller-Caller-ID-Number", "0000000000")]), text("", ""));
     }

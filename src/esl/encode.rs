@@ -9,6 +9,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::decode::Parent;
+use super::inherit::quoted;
 use crate::engine::Record;
 use crate::types::{Aor, CallId, LegId};
 
@@ -105,15 +106,24 @@ fn of_the_caller(vars: &mut String, parent: &Parent) {
     if !ani.is_empty() {
         let _ = write!(vars, ",origination_ani={ani}");
     }
-    let name = name(&parent.name);
-    if !name.is_empty() {
-        let _ = write!(vars, ",origination_caller_id_name='{name}'");
+    if let Some(name) = quoted(&name(&parent.name)) {
+        let _ = write!(vars, ",origination_caller_id_name={name}");
     }
-    match parent.hides {
-        (true, true) => vars.push_str(",origination_privacy=hide_name:hide_number"),
-        (true, false) => vars.push_str(",origination_privacy=hide_name"),
-        (false, true) => vars.push_str(",origination_privacy=hide_number"),
-        (false, false) => {}
+    // FreeSWITCH screens unless it is told otherwise.
+    let (hides_name, hides_number) = parent.hides;
+    if hides_name || hides_number || !parent.is_screened {
+        let flags = [
+            (parent.is_screened, "screen"),
+            (hides_name, "hide_name"),
+            (hides_number, "hide_number"),
+        ];
+        let flags: Vec<_> = flags.iter().filter(|(is, _)| *is).map(|(_, flag)| *flag).collect();
+        let flags = if flags.is_empty() {
+            "none".into()
+        } else {
+            flags.join(":")
+        };
+        let _ = write!(vars, ",origination_privacy={flags}");
     }
     if let Some(hops) = parent.max_forwards {
         let _ = write!(vars, ",max_forwards={hops}");
@@ -163,7 +173,7 @@ pub const LAST_OF_CALLEE: &str = "callee_id_number=";
 /// `uuid_bridge` would show the caller to himself. With the callee in both places, it does not matter when the swap comes;
 /// `uuid_bridge` then writes the leg's caller anew.
 pub fn name_callee(name: &str, number: &str) -> [String; 4] {
-    let (name, number) = (self::name(name).replace('\\', ""), self::number(number));
+    let (name, number) = (self::name(name), self::number(number));
     [
         format!("caller_id_name={name}"),
         format!("caller_id_number={number}"),
@@ -186,9 +196,7 @@ pub fn bridged(a_leg: &str, codecs: Option<&str>, legs: &[LegId], user: &str) ->
     let is_codecs = |c: &char| c.is_ascii_alphanumeric() || "@,.:^_-".contains(*c);
     let own: String = codecs.unwrap_or_default().chars().filter(is_codecs).collect();
     let _ = write!(command, ";absolute_codec_string={own};originated_legs=");
-    if legs.len() > 1 {
-        command.push_str("ARRAY::");
-    }
+    command.push_str("ARRAY::");
     for (n, leg) in legs.iter().enumerate() {
         let between = if n == 0 { "" } else { "|:" };
         let number = word(user).unwrap_or_default();
@@ -226,6 +234,10 @@ pub fn time_left(left: Duration) -> String {
     format!(";call_timeout={}", seconds_up(left))
 }
 
+/// More variables for [`report`] while the call is held: what `bridge` leaves on a channel that hangs up while phones ring. A
+/// channel takes no variable once it has hung up.
+pub const IF_CANCELLED: &str = ";originate_disposition=ORIGINATOR_CANCEL;DIALSTATUS=CANCEL";
+
 /// What a CDR says of the wake, as more variables.
 fn of_wake(record: &Record) -> String {
     let mut vars = format!(";fswake_pushes={}", record.pushes);
@@ -255,18 +267,14 @@ pub fn number(raw: &str) -> String {
         .collect()
 }
 
-/// A caller's name for a quoted channel variable: no brackets, quotes, `:`, `$`, `\`, `^`, `|` or controls; `'` and `,` escaped.
+/// A caller's name without what breaks a SIP display name or means something to FreeSWITCH: no braces, brackets, double quotes,
+/// `:`, `$`, `\`, `^`, `|` or controls.
 ///
 /// FreeSWITCH splits a dial-string at `:_:` before it looks at quotes or braces, and dials every part (measured).
-/// FreeSWITCH 1.10.12 reads `\'` and `\,` inside quotes as the character itself (measured).
 pub fn name(raw: &str) -> String {
     let mut safe = String::new();
     for c in raw.trim().chars().take(80) {
         match c {
-            '\'' | ',' => {
-                safe.push('\\');
-                safe.push(c);
-            }
             '{' | '}' | '[' | ']' | '<' | '>' | '"' | '$' | '\\' | '^' | '|' | '`' => {}
             ':' => safe.push(' '),
             c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => safe.push(' '),
@@ -317,9 +325,9 @@ mod tests {
     #[test]
     fn names_cannot_leave_their_quotes() {
         for (raw, safe) in [
-            ("O'Brien, Jr", r"O\'Brien\, Jr"),
-            ("x}sofia/gateway/evil/1,{y", r"xsofia/gateway/evil/1\,y"),
-            (r"a\'b", r"a\'b"),
+            ("O'Brien, Jr", "O'Brien, Jr"),
+            ("x}sofia/gateway/evil/1,{y", "xsofia/gateway/evil/1,y"),
+            (r"a\'b", "a'b"),
             ("${system rm}", "system rm"),
             ("a\r\nbgapi b", "a  bgapi b"),
             ("a:_:sofia/gateway/evil/1:_:b", "a _ sofia/gateway/evil/1 _ b"),
@@ -487,14 +495,18 @@ mod tests {
             let parent = Parent {
                 hides,
                 number: "4711".into(),
+                is_screened: true,
                 ..Parent::default()
             };
             text(|_| {}, &parent)
         };
         let both = private((true, true));
         assert!(both.contains(",origination_caller_id_number=4711"), "{both}");
-        assert!(both.contains(",origination_privacy=hide_name:hide_number"), "{both}");
-        assert!(private((false, true)).contains(",origination_privacy=hide_number}"));
+        assert!(
+            both.contains(",origination_privacy=screen:hide_name:hide_number"),
+            "{both}"
+        );
+        assert!(private((false, true)).contains(",origination_privacy=screen:hide_number}"));
         assert!(!private((false, false)).contains("privacy"));
     }
 }

@@ -37,8 +37,11 @@ const ORIGINATE: [&str; 9] = [
     "language",
 ];
 /// Exported or not, a leg of ours has its own: they would end it, name it or move it.
-const OURS: [&str; 18] = [
+const OURS: [&str; 21] = [
     "absolute_codec_string",
+    // The call's media passes FreeSWITCH until it is bridged: docs/ARCHITECTURE.md.
+    "bypass_media",
+    "bypass_media_after_bridge",
     "call_timeout",
     "ignore_early_media",
     "leg_timeout",
@@ -54,11 +57,12 @@ const OURS: [&str; 18] = [
     "origination_uuid",
     "park_timeout",
     "process_cdr",
+    "proxy_media",
     "sip_invite_call_id",
     "socket_resume",
 ];
 /// Beginnings of names that describe a loopback itself, its dialplan or its codec, or the wake.
-const OF_A_LOOPBACK: [&str; 22] = [
+const OF_A_LOOPBACK: [&str; 23] = [
     "DP_MATCH",
     "apn_",
     "call_uuid",
@@ -70,6 +74,7 @@ const OF_A_LOOPBACK: [&str; 22] = [
     "enable_send_apn",
     "endpoint_disposition",
     "ent_originate",
+    "force_transfer_context",
     "fswake_",
     "hangup_after_bridge",
     "is_loopback",
@@ -216,9 +221,9 @@ fn is_name(name: &str) -> bool {
 /// something else.
 ///
 /// The command passes four readers (switch_utils.c, switch_event.c, switch_ivr_originate.c). It is split at blanks outside
-/// quotes, which takes the quotes away and reads `\'`, `\"`, `\\`, `\n`, `\r`, `\t` and `\s`. It is searched for `:_:`. Its
-/// braces are counted without regard to quotes. What is in them is split at commas, then at the first `=`, with the same
-/// escapes again; `${` and `$(` are refused, and `^^` at the start names another separator (all measured).
+/// quotes, which takes the quotes away and reads `\'` and `\\`. It is searched for `:_:`. Its braces are counted without
+/// regard to quotes. What is in them is split at commas, then at the first `=`, with the same escapes each time: a quote or a
+/// backslash is escaped three times over. `${` and `$(` are refused, and `^^` at the start names another separator (all measured).
 pub fn quoted(value: &str) -> Option<String> {
     let is_safe = !value.is_empty()
         && value.len() <= LONGEST
@@ -226,14 +231,23 @@ pub fn quoted(value: &str) -> Option<String> {
         && [":_:", "$(", "${"].iter().all(|bad| !value.contains(bad))
         && !value
             .chars()
-            .any(|c| c.is_control() || "'\\{}\u{2028}\u{2029}".contains(c));
-    let value = value.replace(',', "\\,");
-    is_safe.then(|| {
-        if value.contains(' ') {
-            format!("'{value}'")
-        } else {
-            value
+            .any(|c| c.is_control() || "{}\u{2028}\u{2029}".contains(c));
+    if !is_safe {
+        return None;
+    }
+    let mut escaped = String::with_capacity(value.len() + 2);
+    for c in value.chars() {
+        match c {
+            '\'' => escaped.push_str(r"\\\\\\\'"),
+            '\\' => escaped.push_str(r"\\\\\\\\"),
+            ',' => escaped.push_str(r"\,"),
+            c => escaped.push(c),
         }
+    }
+    Some(if value.contains(' ') {
+        format!("'{escaped}'")
+    } else {
+        escaped
     })
 }
 
@@ -336,8 +350,6 @@ mod tests {
             "${system rm}",
             "$(x)",
             "a\nbgapi shutdown",
-            "it's",
-            "a\\",
             "^^;x",
         ] {
             let read = read(Of::Caller, &[("sip_h_X-Evil", hostile)]);
@@ -345,6 +357,8 @@ mod tests {
             assert_eq!(read.left_out.len(), 1, "{hostile}");
             assert!(read.left_out[0].contains("sip_h_X-Evil"), "{read:?}");
         }
+        let quotes = read(Of::Caller, &[("sip_h_X-Name", r"it's a\b")]);
+        assert_eq!(text(&quotes), r",sip_h_X-Name='it\\\\\\\'s a\\\\\\\\b'");
         let name = read(Of::Caller, &[("sip_h_X,origination_uuid", "1")]);
         assert_eq!((text(&name).as_str(), name.left_out.len()), ("", 1));
     }

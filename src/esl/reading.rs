@@ -234,7 +234,7 @@ impl Row {
             push: read.push,
             wants_no_push: read.wants_no_push,
             user_agent: Arc::default(),
-            expires: Duration::from_secs(u64::try_from(expires - at).ok()?),
+            expires: Duration::from_secs(u64::try_from(expires.checked_sub(at)?).ok()?),
             at,
             source: Source::Reading(number),
         });
@@ -316,6 +316,24 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn row_with_an_impossible_expiry_is_passed_over_and_the_others_are_read() {
+        let row = |expires: &str| {
+            format!(
+                r#"{{"reg_user":"1","realm":"d","token":"c","url":"sofia/internal/sip:1@h","expires":"{expires}",
+                    "network_ip":"192.0.2.1","network_port":"5060"}}"#
+            )
+        };
+        let rows: Vec<_> = [i64::MIN, i64::MAX, 999, 1_060].map(|n| row(&n.to_string())).into();
+        let json = format!(r#"{{"row_count":4,"rows":[{}]}}"#, rows.join(","));
+        let heard = shown(&json, 1, &rules(), 1_000).unwrap();
+        let lasts = heard.iter().map(|h| match &h.event {
+            Event::Registered(r) => r.expires.as_secs(),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(lasts.collect::<Vec<_>>(), [i64::MAX as u64 - 1_000, 60]);
     }
 
     #[test]

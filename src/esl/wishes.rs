@@ -25,13 +25,10 @@ pub struct Asked {
 /// Reads them all. `get` gives a header without blanks around it, or `None` where it is empty.
 pub fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Asked {
     let mut asked = Asked::default();
-    let limits = [
-        limit(&get, "originate_timeout"),
-        limit(&get, "leg_timeout"),
-        limit(&get, "call_timeout"),
-    ];
-    let limits = limits.into_iter().flatten();
-    asked.max_wait = limits.filter_map(|name| seconds(&get, &name, &mut asked)).min();
+    let whole = seconds("originate_timeout", for_legs(&get, "originate_timeout"), &mut asked);
+    let set = seconds("call_timeout", get("variable_call_timeout"), &mut asked);
+    let each = seconds("leg_timeout", for_legs(&get, "leg_timeout"), &mut asked);
+    asked.max_wait = [whole, set, each].into_iter().flatten().min();
     let no_push = flag(&get, "enable_send_apn", &mut asked) == Some(false);
     // mod_apn's sample has the second name, its code the first.
     let any = flag(&get, "apn_wait_any_register", &mut asked);
@@ -44,24 +41,23 @@ pub fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Asked {
         hands_off: get("variable_originate_reg_token").is_some(),
         mode: mode(&get, &mut asked),
         // On a loopback it is about the loopback: FreeSWITCH gives it to every part of a `:_:` dial-string.
+        leg_timeout: each.is_some() && each == asked.max_wait,
         no_early_media: get("variable_ignore_early_media").is_some_and(|value| !is_false(value)),
     };
     asked
 }
 
-/// The name under which a limit counts: as with `bridge`, `call_timeout` where it is set, the others where they reach the leg,
-/// by a dial-string or by an export.
-fn limit<'a>(get: &impl Fn(&str) -> Option<&'a str>, name: &str) -> Option<String> {
-    let is_there = |name: &str| get(&format!("variable_{name}")).is_some();
-    if name == "call_timeout" || get("variable_loopback_leg").is_some() {
-        return is_there(name).then(|| name.to_owned());
+/// The value that a variable would have on a leg of `bridge`: of a loopback its own, which the dial-string or an export put there;
+/// of the caller's channel an exported one.
+pub fn for_legs<'a>(get: &impl Fn(&str) -> Option<&'a str>, name: &str) -> Option<&'a str> {
+    if get("variable_loopback_leg").is_some() {
+        return get(&format!("variable_{name}"));
     }
-    let exports = get("variable_export_vars").unwrap_or_default();
+    let exports = get("variable_export_vars")?;
     let marks = ["", "nolocal:", "_nolocal_"];
     let names = marks.iter().map(|mark| format!("{mark}{name}"));
-    names
-        .filter(|exported| exports.split(',').any(|e| e.trim().eq_ignore_ascii_case(exported)))
-        .find(|exported| is_there(exported))
+    let mut exported = names.filter(|exported| exports.split(',').any(|e| e.trim().eq_ignore_ascii_case(exported)));
+    exported.find_map(|name| get(&format!("variable_{name}")))
 }
 
 /// `fswake_mode` and `fswake_wait`.
@@ -108,8 +104,8 @@ fn beside<'a>(get: &impl Fn(&str) -> Option<&'a str>, waits_for_any: bool, asked
 }
 
 /// Whole seconds. 0 is FreeSWITCH's word for no limit.
-fn seconds<'a>(get: &impl Fn(&str) -> Option<&'a str>, name: &str, asked: &mut Asked) -> Option<Duration> {
-    let value = get(&format!("variable_{name}"))?;
+fn seconds(name: &str, value: Option<&str>, asked: &mut Asked) -> Option<Duration> {
+    let value = value?;
     let Ok(seconds) = value.parse::<u64>() else {
         let value = shortened(value);
         asked

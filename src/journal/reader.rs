@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS};
-use rusqlite::types::Value as Sql;
+use rusqlite::types::{Value as Sql, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, params, params_from_iter};
 use serde::Serialize;
 
@@ -269,15 +269,25 @@ fn open(path: &Path, query: &str) -> rusqlite::Result<Connection> {
 }
 
 fn id_and_call(row: &Row<'_>) -> rusqlite::Result<(i64, String)> {
-    Ok((row.get(0)?, row.get::<_, Option<String>>(1)?.unwrap_or_default()))
+    Ok((row.get(0)?, text(row, 1)?))
+}
+
+/// A column as text, whatever is in it: one row that fswake did not write must not hide all others.
+pub(super) fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+    Ok(match row.get_ref(column)? {
+        ValueRef::Null => String::new(),
+        ValueRef::Integer(n) => n.to_string(),
+        ValueRef::Real(n) => n.to_string(),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+    })
 }
 
 fn line(row: &Row<'_>) -> rusqlite::Result<Line> {
-    let detail: String = row.get(4)?;
+    let detail = text(row, 4)?;
     Ok(Line {
         at_ms: row.get(0)?,
-        aor: Aor::new(row.get::<_, String>(1)?, row.get::<_, String>(2)?),
-        step: row.get(3)?,
+        aor: Aor::new(text(row, 1)?, text(row, 2)?),
+        step: text(row, 3)?,
         // What is no object was not written by fswake: the step counts, without details.
         detail: serde_json::from_str(&detail).unwrap_or_default(),
     })

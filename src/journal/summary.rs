@@ -6,6 +6,8 @@ use rusqlite::{Connection, params};
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::reader::text;
+
 /// Upper ends of the bars of [`Latency::histogram`], in milliseconds: phones take from a second (awake, good network)
 /// to half a minute.
 const BARS_MS: [i64; 11] = [
@@ -74,17 +76,17 @@ pub(super) fn since(connection: &Connection, since_ms: i64) -> rusqlite::Result<
     let mut rows = query.query(params![since_ms])?;
     let mut calls = HashMap::<Uuid, Seen>::new();
     while let Some(row) = rows.next()? {
-        let Ok(call) = Uuid::parse_str(row.get_ref(0)?.as_str()?) else {
+        let Ok(call) = Uuid::parse_str(&text(row, 0)?) else {
             continue;
         };
-        let (at, step) = (row.get::<_, i64>(1)?, row.get_ref(2)?.as_str()?);
+        let (at, step) = (row.get::<_, i64>(1)?, text(row, 2)?);
         if step == "call-held" {
             calls.insert(call, Seen::default());
             continue;
         }
         // A call that began before is not counted.
         let Some(seen) = calls.get_mut(&call) else { continue };
-        match step {
+        match step.as_str() {
             "push-sent" => _ = seen.pushed_at.get_or_insert(at),
             "push-accepted" => seen.accepted = true,
             "device-registered" => {
@@ -92,7 +94,7 @@ pub(super) fn since(connection: &Connection, since_ms: i64) -> rusqlite::Result<
                     seen.woken_after.get_or_insert(at.saturating_sub(pushed).max(0));
                 }
             }
-            _ => seen.connected = row.get_ref(3)?.as_str_or_null()? == Some("connected"),
+            _ => seen.connected = text(row, 3)? == "connected",
         }
     }
     Ok(Summary::of(calls.values()))
@@ -184,6 +186,9 @@ mod tests {
             (4, 900, "call-over", r#"{"result":"timeout"}"#),
             // A line that was not written by fswake.
             (4, 901, "call-over", "{"),
+            (4, 902, "call-over", r#"{"result":7}"#),
+            (4, 903, "call-over", r#"{"result":{"connected":true}}"#),
+            (4, 904, "call-over", r#"["connected"]"#),
         ]);
         let summary = since(&store, 100).unwrap();
         let Summary {

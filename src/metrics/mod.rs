@@ -42,8 +42,9 @@ type Histograms<const N: usize> = Family<Labels<N>, Histogram, fn() -> Histogram
 const CALLEES: [&str; 3] = ["mobile", "desk", "nobody"];
 
 /// Why devices are forgotten: what the engine says in `ForgetDevice`.
-const FORGOTTEN: [&str; 8] = [
+const FORGOTTEN: [&str; 9] = [
     "another-user",
+    "app-renamed",
     "asked",
     "gone",
     "new-token",

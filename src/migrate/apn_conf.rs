@@ -94,8 +94,8 @@ impl Params {
 /// Why the file is not mod_apn's configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApnConfError {
-    /// Not well-formed.
-    #[error("line {line}: broken XML: {problem}")]
+    /// Not well-formed, or too much of it.
+    #[error("line {line}: {problem}")]
     Xml {
         /// Where.
         line: usize,
@@ -112,10 +112,8 @@ pub enum ApnConfError {
 /// # Errors
 /// When it is not XML.
 pub fn variables(text: &str, mut vars: Variables) -> Result<Variables, ApnConfError> {
-    each(text, |_, element, _| {
-        if let Some((cmd, data)) = pre_process(element)? {
-            vars.command(&cmd, &data);
-        }
+    each(text, |_, seen, _| {
+        pre_process(&seen, &mut vars)?;
         Ok(())
     })?;
     Ok(vars)
@@ -128,11 +126,10 @@ pub fn variables(text: &str, mut vars: Variables) -> Result<Variables, ApnConfEr
 pub fn read(text: &str, mut vars: Variables) -> Result<ApnConf, ApnConfError> {
     let mut conf = ApnConf::default();
     let mut found = false;
-    each(text, |path, element, line| {
-        if let Some((cmd, data)) = pre_process(element)? {
-            conf.not_done.extend(vars.command(&cmd, &data).map(|what| (line, what)));
-            return Ok(());
-        }
+    each(text, |path, seen, line| {
+        conf.not_done
+            .extend(pre_process(&seen, &mut vars)?.map(|what| (line, what)));
+        let Seen::Element(element) = seen else { return Ok(()) };
         let under = |parents: &[&str]| path.len() >= parents.len() && path[path.len() - parents.len()..] == *parents;
         let attribute = |name: &str| attribute(element, name).map(Option::unwrap_or_default);
         match element.name().as_ref() {
@@ -145,6 +142,9 @@ pub fn read(text: &str, mut vars: Variables) -> Result<ApnConf, ApnConfError> {
             "param" => {
                 let (name, written) = (attribute("name")?, attribute("value")?);
                 let expanded = vars.expand(&written);
+                if vars.are_too_long() {
+                    return Err("its variables put in make the file too long".into());
+                }
                 let value = Value {
                     text: decoded(&expanded.text).into_owned(),
                     unknown: expanded.unknown,
@@ -168,19 +168,32 @@ pub fn read(text: &str, mut vars: Variables) -> Result<ApnConf, ApnConfError> {
     Ok(conf)
 }
 
-/// `cmd` and `data` of an `X-PRE-PROCESS` element, as they are written.
-fn pre_process(element: &BytesStart<'_>) -> Result<Option<(String, String)>, String> {
-    if !element.name().as_ref().eq_ignore_ascii_case("X-PRE-PROCESS") {
-        return Ok(None);
+/// What a file is read for.
+enum Seen<'a> {
+    Element(&'a BytesStart<'a>),
+    Comment(&'a str),
+}
+
+/// Does what the preprocessor would do there. `Some` says what is not done.
+fn pre_process(seen: &Seen<'_>, vars: &mut Variables) -> Result<Option<String>, String> {
+    let not_done = match seen {
+        Seen::Comment(comment) => vars.comment(comment),
+        Seen::Element(element) if element.name().as_ref().eq_ignore_ascii_case("X-PRE-PROCESS") => {
+            let get = |name| attribute(element, name).map(Option::unwrap_or_default);
+            vars.command(&get("cmd")?, &get("data")?)
+        }
+        Seen::Element(_) => None,
+    };
+    if vars.are_too_long() {
+        return Err("its variables put in make the file too long: does one name itself?".into());
     }
-    let get = |name| attribute(element, name).map(Option::unwrap_or_default);
-    Ok(Some((get("cmd")?, get("data")?)))
+    Ok(not_done)
 }
 
 /// An attribute as it is written; the first of that name, as FreeSWITCH reads it.
 fn attribute(element: &BytesStart<'_>, name: &str) -> Result<Option<String>, String> {
     for attribute in element.attributes().with_checks(false) {
-        let attribute = attribute.map_err(|e| e.to_string())?;
+        let attribute = attribute.map_err(|e| format!("broken XML: {e}"))?;
         if attribute.key.as_ref() == name {
             return Ok(Some(attribute.value.into_owned()));
         }
@@ -188,10 +201,10 @@ fn attribute(element: &BytesStart<'_>, name: &str) -> Result<Option<String>, Str
     Ok(None)
 }
 
-/// Visits every element with the names of those around it and its line.
+/// Visits every element and comment with the names of those around it and its line.
 fn each(
     text: &str,
-    mut visit: impl FnMut(&[String], &BytesStart<'_>, usize) -> Result<(), String>,
+    mut visit: impl FnMut(&[String], Seen<'_>, usize) -> Result<(), String>,
 ) -> Result<(), ApnConfError> {
     let mut reader = quick_xml::Reader::from_str(text);
     reader.config_mut().allow_dangling_amp = true;
@@ -207,18 +220,19 @@ fn each(
         counted = at;
         let broken = |problem: String| ApnConfError::Xml { line: begins, problem };
         match event {
-            Ok(Event::Empty(element)) => visit(&path, &element, begins).map_err(broken)?,
+            Ok(Event::Comment(comment)) => visit(&path, Seen::Comment(comment.as_ref()), begins).map_err(broken)?,
+            Ok(Event::Empty(element)) => visit(&path, Seen::Element(&element), begins).map_err(broken)?,
             Ok(Event::Start(element)) => {
-                visit(&path, &element, begins).map_err(broken)?;
+                visit(&path, Seen::Element(&element), begins).map_err(broken)?;
                 path.push(element.name().as_ref().to_owned());
             }
             Ok(Event::End(_)) => drop(path.pop()),
             Ok(Event::Eof) => match path.last() {
-                Some(open) => return Err(broken(format!("the file ends inside <{open}>"))),
+                Some(open) => return Err(broken(format!("broken XML: the file ends inside <{open}>"))),
                 None => return Ok(()),
             },
             Ok(_) => {}
-            Err(e) => return Err(broken(e.to_string())),
+            Err(e) => return Err(broken(format!("broken XML: {e}"))),
         }
     }
 }

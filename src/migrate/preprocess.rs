@@ -1,4 +1,5 @@
-//! FreeSWITCH's global variables in its configuration: `$${name}`, and the `X-PRE-PROCESS` lines that set them.
+//! FreeSWITCH's global variables in its configuration: `$${name}`, and what sets them: `X-PRE-PROCESS` lines, and comments such as
+//! `<!--#set "name=value"-->` (switch_xml.c, `preprocess`).
 //!
 //! Only what the text itself sets is known here. What FreeSWITCH takes from elsewhere (`include`, `env-set`, `exec-set`,
 //! `stun-set`) is named, not done: to run a command or ask a server is not this tool's business.
@@ -7,9 +8,16 @@ use std::collections::BTreeMap;
 
 use super::entities::decoded;
 
+/// How much all variables together may put into a file, in bytes. A value that names itself twice doubles with each line.
+const MOST: usize = 4 << 20;
+
 /// Global variables by name.
 #[derive(Clone, Debug, Default)]
-pub struct Variables(BTreeMap<String, String>);
+pub struct Variables {
+    known: BTreeMap<String, String>,
+    /// Bytes that were put in.
+    put_in: usize,
+}
 
 /// A value with its variables put in, as far as they are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,8 +34,8 @@ impl Variables {
         if cmd.eq_ignore_ascii_case("set")
             && let Some((name, value)) = data.split_once('=')
         {
-            let value = self.expand(value).text;
-            self.0.insert(name.trim().to_owned(), value);
+            let value = self.expand(value.trim_start_matches(' ')).text;
+            self.known.insert(name.trim().to_owned(), value);
             return None;
         }
         // The data may hold a password: only an included file's name is of use.
@@ -38,8 +46,21 @@ impl Variables {
         })
     }
 
+    /// Does one comment, with all between `<!--` and `-->`. `Some` says what is not done.
+    pub fn comment(&mut self, comment: &str) -> Option<String> {
+        let (cmd, data) = comment.strip_prefix('#')?.split_once(' ')?;
+        let data = data.split(['\r', '\n']).next().unwrap_or_default();
+        let quoted = data.split_once('"').and_then(|(_, rest)| rest.split_once('"'));
+        self.command(cmd, quoted.map_or(data, |(inside, _)| inside))
+    }
+
+    /// Whether there was no room for some: what was put in is not whole.
+    pub fn are_too_long(&self) -> bool {
+        self.put_in > MOST
+    }
+
     /// Puts in what is known of the `$${..}` of a value as it is written in the file.
-    pub fn expand(&self, written: &str) -> Expanded {
+    pub fn expand(&mut self, written: &str) -> Expanded {
         let mut expanded = Expanded::default();
         let mut rest = written;
         while let Some((before, after)) = rest.split_once("$${") {
@@ -49,8 +70,11 @@ impl Variables {
                 rest = after;
                 continue;
             };
-            if let Some(value) = self.0.get(name) {
-                expanded.text.push_str(value);
+            if let Some(value) = self.known.get(name) {
+                self.put_in = self.put_in.saturating_add(value.len());
+                if self.put_in <= MOST {
+                    expanded.text.push_str(value);
+                }
             } else {
                 expanded.text.push_str("$${");
                 expanded.text.push_str(name);
@@ -76,6 +100,45 @@ mod tests {
         let expanded = vars.expand("$${base}/${type}?k=$${key}&x=$${");
         assert_eq!(expanded.text, "https://push.example.org/${type}?k=$${key}&x=$${");
         assert_eq!(expanded.unknown, ["key"]);
+    }
+
+    #[test]
+    fn comments_of_the_preprocessor_set_variables_and_others_do_not() {
+        let mut vars = Variables::default();
+        for comment in [
+            "#set \"a=b\"",
+            "#SET \"host = push.example.org\"",
+            "#set bare=1",
+            "#set \"more=$${a}$${bare}\" and a word",
+        ] {
+            assert_eq!(vars.comment(comment), None, "{comment}");
+        }
+        assert_eq!(vars.expand("$${a} $${host} $${more}").text, "b push.example.org b1");
+        assert_eq!(vars.comment(" #set \"a=c\""), None, "FreeSWITCH wants the # first");
+        assert_eq!(vars.comment("set \"a=c\""), None);
+        assert_eq!(vars.expand("$${a}").text, "b");
+        assert_eq!(
+            vars.comment("#include \"other.xml\"").unwrap(),
+            "X-PRE-PROCESS include of other.xml"
+        );
+    }
+
+    #[test]
+    fn value_that_doubles_is_bounded() {
+        let mut vars = Variables::default();
+        vars.command("set", "a=0123456789");
+        for _ in 0..200 {
+            vars.command("set", "a=$${a}$${a}");
+        }
+        assert!(vars.are_too_long());
+        assert!(vars.known["a"].len() <= MOST);
+        let mut many = Variables::default();
+        many.command("set", &format!("a={}", "x".repeat(1 << 20)));
+        for n in 0..100 {
+            many.command("set", &format!("b{n}=$${{a}}"));
+        }
+        assert!(many.are_too_long());
+        assert!(many.known.values().map(String::len).sum::<usize>() <= 2 * MOST);
     }
 
     #[test]

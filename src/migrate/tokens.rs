@@ -7,12 +7,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use crate::contact::{self, Refusal};
-use crate::types::{Aor, Device, Printable, Provider, PushParams, PushToken, UnixSeconds};
+use crate::types::{Aor, Device, Printable, Provider, PushParams, PushToken, TokenFault, UnixSeconds};
 
 /// The length of mod_apn's columns: a database that cuts text cuts it here.
 const COLUMN: usize = 255;
-/// What apps write where they have no token.
-const NO_TOKEN: [&str; 5] = ["(null)", "null", "nil", "none", "undefined"];
 
 /// One row of `push_tokens`.
 #[derive(Clone, PartialEq, Eq)]
@@ -54,9 +52,9 @@ pub enum Why {
     /// An empty field.
     #[error("{0} is empty")]
     Empty(&'static str),
-    /// What apps write where they have no token.
-    #[error("the token is a word for \"none\"")]
-    NoToken,
+    /// What apps write where they have no token, or what its provider cannot have given out.
+    #[error("the token is none: {0}")]
+    NoToken(TokenFault),
     /// Neither `voip` nor `im`.
     #[error("type {:?}: fswake pushes for calls (voip) and for messages (im)", Printable(.0).to_string())]
     Type(String),
@@ -193,9 +191,8 @@ fn examine(row: &Row, now: UnixSeconds) -> Result<(Fit, String, bool), Why> {
     let token = field("the token", &row.token, false)?;
     let app = field("the app id", &row.app_id, true)?;
     let platform = field("the platform", &row.platform, true)?;
-    if NO_TOKEN.contains(&token.to_ascii_lowercase().as_str()) {
-        return Err(Why::NoToken);
-    }
+    let provider = contact::provider_of_platform(&platform, &[&token]);
+    let token = PushToken::read(&provider, &token).map_err(Why::NoToken)?;
     let name = |name, value: &str| match value {
         "" => Err(Why::Empty(name)),
         cut if cut.chars().count() >= COLUMN => Err(Why::Cut(name)),
@@ -208,10 +205,10 @@ fn examine(row: &Row, now: UnixSeconds) -> Result<(Fit, String, bool), Why> {
     let fit = Fit {
         id: row.id,
         aor,
-        provider: contact::provider_of_platform(&platform, &token),
+        provider,
         app,
         kind,
-        token: PushToken::new(token),
+        token,
         last_update: row.last_update.clamp(0, now),
         came: row.id,
     };

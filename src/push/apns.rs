@@ -8,7 +8,6 @@ use std::time::SystemTime;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Identity, StatusCode};
-use serde::Deserialize;
 use uuid::Uuid;
 
 use super::app::{App, Credentials};
@@ -18,8 +17,9 @@ use super::payload::{ApnsPush, Composer};
 use super::probe::{self, Reply};
 use super::pushers::SetupError;
 use super::retry::{Try, Wait, header_retry_after};
-use super::{PushError, PushOutcome, PushRequest};
-use crate::types::{Provider, PushToken};
+use super::{PushError, PushOutcome, PushRequest, reply};
+use crate::files;
+use crate::types::{Provider, PushParams, PushToken};
 
 const PRODUCTION: &str = "https://api.push.apple.com";
 const SANDBOX: &str = "https://api.sandbox.push.apple.com";
@@ -28,7 +28,7 @@ const SANDBOX: &str = "https://api.sandbox.push.apple.com";
 pub(super) struct Apns {
     name: String,
     base: String,
-    topic: Option<String>,
+    app: App,
     composer: Composer,
     line: Line,
     /// `None`: the connection's client certificate says who we are.
@@ -59,7 +59,7 @@ impl Apns {
         Ok(Self {
             name: app.name.clone(),
             base: SetupError::base_url(app, default)?,
-            topic: app.topic.clone(),
+            app: app.clone(),
             composer: Composer::new(&app.payload, &app.provider).map_err(|e| SetupError::app(app, &e.to_string()))?,
             line: Line::new(app, Tls::new(app, identity)?)?,
             token,
@@ -71,10 +71,16 @@ impl Apns {
     /// Delivers one push, or says why not, within its wait.
     pub(super) async fn push(&self, req: &PushRequest) -> PushOutcome {
         let wait = Wait::new(req.patience());
-        let push = self.composer.apns(req, self.topic.as_deref(), self.clock.now().wall)?;
+        let push = self.composer.apns(req, self.topic(&req.to), self.clock.now().wall)?;
         self.line
             .deliver(&self.name, req, wait, |client, _left| self.once(client, &push))
             .await
+    }
+
+    /// What the operator says that a device's topic is.
+    fn topic(&self, to: &PushParams) -> Option<&str> {
+        let app = &self.app;
+        app.topic.as_deref().or_else(|| app.configured(&to.provider, &to.app))
     }
 
     /// Opens the connection with a request that reaches nobody, so that the first call finds it open.
@@ -84,7 +90,7 @@ impl Apns {
 
     /// Pushes to a token that cannot exist, for one of the app's own phones' app ids.
     pub(super) async fn probe(&self, app_id: Option<&str>) -> (Result<&'static str, PushError>, Option<SystemTime>) {
-        let topic = self.topic.clone().or_else(|| app_id.map(|id| format!("{id}.voip")));
+        let topic = self.app.topic.clone().or_else(|| app_id.map(|id| format!("{id}.voip")));
         let push = ApnsPush {
             token: PushToken::new("0".repeat(64)),
             push_type: "voip",
@@ -210,21 +216,16 @@ fn headers(push: &ApnsPush) -> HeaderMap {
     headers
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Refusal {
-    reason: String,
-    /// Milliseconds since 1970 at which APNs knew that the token was gone; with 410 only.
-    timestamp: Option<i64>,
-}
-
 /// What a reply other than 200 asks for. The reason code decides; the status only where Apple documents no code.
 fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Try {
-    let refusal: Refusal = serde_json::from_slice(body).unwrap_or_default();
-    let reason = code(&refusal.reason).unwrap_or("no reason code").to_owned();
+    let refusal = reply::read(body);
+    let reason = code(reply::text(&refusal, "reason"))
+        .unwrap_or("no reason code")
+        .to_owned();
     match (reason.as_str(), status) {
         ("Unregistered" | "ExpiredToken", _) => Try::Refused(PushError::TokenGone {
-            since: refusal.timestamp.map(|ms| ms / 1000),
+            // Milliseconds since 1970 at which APNs knew that the token was gone; with 410 only.
+            since: reply::number(&refusal, "timestamp").map(|ms| ms / 1000),
             reason,
         }),
         ("BadDeviceToken" | "DeviceTokenNotForTopic", _) => Try::Refused(PushError::TokenBad { reason }),
@@ -261,22 +262,22 @@ fn shared(
             "key id and team id are 10 letters and digits each",
         ));
     }
-    let pem = SetupError::read(app, file)?;
-    let token = ProviderToken::new(&pem, key_id, team_id).map_err(|e| SetupError::file(app, file, &e))?;
+    let pem = SetupError::read(app, file, files::pem)?;
+    let token = ProviderToken::new(pem.as_bytes(), key_id, team_id).map_err(|e| SetupError::file(app, file, &e))?;
     let known = tokens.iter().find(|t| t.is_for(&token));
     Ok(known.map_or_else(|| Arc::new(token), Arc::clone))
 }
 
 /// A client certificate with its key, and when it ends.
 fn identity(app: &App, cert_file: &Path, key_file: &Path) -> Result<(Identity, Option<SystemTime>), SetupError> {
-    let mut pem = SetupError::read(app, cert_file)?;
-    let ends = super::validity::ends(&pem);
+    let mut pem = SetupError::read(app, cert_file, files::pem)?;
+    let ends = super::validity::ends(pem.as_bytes());
     if key_file != cert_file {
-        pem.push(b'\n');
-        pem.extend(SetupError::read(app, key_file)?);
+        pem.push('\n');
+        pem.push_str(&SetupError::read(app, key_file, files::pem)?);
     }
     // The parser's own message may quote the file.
-    let identity = Identity::from_pem(&pem).map_err(|_| {
+    let identity = Identity::from_pem(pem.as_bytes()).map_err(|_| {
         let problem = "with its key file: not a PEM certificate and an unencrypted PEM private key";
         SetupError::file(app, cert_file, problem)
     });
@@ -346,6 +347,27 @@ mod tests {
             for reason in reasons {
                 assert_eq!(class(status, reason), expected, "{status} {reason}");
             }
+        }
+    }
+
+    #[test]
+    fn time_of_a_410_is_read_however_it_is_written() {
+        for (timestamp, since) in [
+            ("1700000000000", Some(1_700_000_000)),
+            ("\"1700000000000\"", Some(1_700_000_000)),
+            ("1700000000000.0", Some(1_700_000_000)),
+            ("null", None),
+            ("{}", None),
+            ("\"yesterday\"", None),
+        ] {
+            let body = format!(r#"{{"timestamp":{timestamp},"reason":"Unregistered"}}"#);
+            let tried = classify(410, &HeaderMap::new(), body.as_bytes(), SystemTime::now());
+            let reason = "Unregistered".into();
+            let gone = PushError::TokenGone { since, reason };
+            assert!(
+                matches!(&tried, Try::Refused(error) if *error == gone),
+                "{timestamp}: {tried:?}"
+            );
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::http::{BodyTemplate, HttpAuth, UrlTemplate};
-use crate::types::Provider;
+use crate::types::{Provider, app_id};
 
 /// How an app proves to its provider that it may push. Files are read by the provider's own module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,21 +140,47 @@ pub struct App {
     pub ca_file: Option<PathBuf>,
     /// `http://host:port` of a proxy.
     pub proxy: Option<String>,
-    /// APNs topic of call pushes; without it the device's app id with `.voip`.
+    /// APNs topic of call pushes; without it the app id of [`App::app_ids`] that the device's stands for, with `.voip`; without
+    /// those the device's.
     pub topic: Option<String>,
     /// What call pushes look like.
     pub payload: PayloadStyle,
 }
 
 impl App {
-    /// Whether this app serves a device.
+    /// Whether this app serves a device, perhaps by an id with a team or a service that is not configured.
     pub fn serves(&self, provider: &Provider, app_id: &str, domain: &str) -> bool {
         let by_provider = match &self.provider {
             own if own.serves_any() => self.providers.is_empty() || self.providers.contains(provider),
             own => own == provider,
         };
         by_provider
-            && (self.app_ids.is_empty() || self.app_ids.iter().any(|a| a == app_id))
+            && (self.app_ids.is_empty() || self.configured(provider, app_id).is_some())
             && (self.domains.is_empty() || self.domains.iter().any(|d| d.eq_ignore_ascii_case(domain)))
+    }
+
+    /// The one of its app ids that a device's stands for.
+    pub fn configured(&self, provider: &Provider, app_id: &str) -> Option<&str> {
+        let exact = self.app_ids.iter().find(|id| *id == app_id);
+        let any = || self.app_ids.iter().find(|id| app_id::stands_for(provider, app_id, id));
+        exact.or_else(any).map(String::as_str)
+    }
+
+    /// The app that serves a device: the first that names its id as the device does, else the first that serves it at all.
+    pub(super) fn find<'a, T>(
+        all: &'a [T],
+        app: impl Fn(&T) -> &App,
+        provider: &Provider,
+        app_id: &str,
+        domain: &str,
+    ) -> Option<&'a T> {
+        let serving = || all.iter().filter(|one| app(one).serves(provider, app_id, domain));
+        let exact = serving().find(|one| {
+            let ids = &app(one).app_ids;
+            ids.is_empty() || ids.iter().any(|id| id == app_id)
+        });
+        exact
+            .filter(|one| !app(one).app_ids.is_empty())
+            .or_else(|| serving().next())
     }
 }

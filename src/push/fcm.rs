@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::header::HeaderMap;
 use reqwest::{Client, StatusCode};
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::app::{App, Credentials};
 use super::auth::Clock;
@@ -18,7 +18,7 @@ use super::payload::{Composer, FcmPush};
 use super::probe;
 use super::pushers::SetupError;
 use super::retry::{Try, Wait, header_retry_after};
-use super::{PushError, PushOutcome, PushRequest};
+use super::{PushError, PushOutcome, PushRequest, reply};
 
 const BASE: &str = "https://fcm.googleapis.com";
 
@@ -140,10 +140,15 @@ impl Fcm {
             Try::Refused(PushError::Misconfigured { reason })
                 if status == StatusCode::UNAUTHORIZED
                     && reason != "THIRD_PARTY_AUTH_ERROR"
-                    && !renewed.swap(true, Ordering::Relaxed) =>
+                    && !renewed.load(Ordering::Relaxed) =>
             {
+                self.account.tokens.refused(&token);
                 match self.account.tokens.renewed(token.serial()).await {
-                    Ok(_) => Try::Again { reason: reason.clone() },
+                    Ok(_) => {
+                        renewed.store(true, Ordering::Relaxed);
+                        Try::Again { reason: reason.clone() }
+                    }
+                    // Asked for again by the next try, if there may be one.
                     Err(failure) => failure.into(),
                 }
             }
@@ -176,60 +181,37 @@ impl Account {
 
 /// `projects/*/messages/{id}`; kept only if it is safe to log.
 fn message_name(body: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Sent {
-        name: String,
-    }
-    let sent: Sent = serde_json::from_slice(body).ok()?;
-    let safe = sent.name.len() <= 256 && sent.name.bytes().all(|b| b.is_ascii_graphic());
-    safe.then_some(sent.name)
+    let sent = reply::read(body);
+    let name = reply::text(&sent, "name");
+    let safe = !name.is_empty() && name.len() <= 256 && name.bytes().all(|b| b.is_ascii_graphic());
+    safe.then(|| name.to_owned())
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Reply {
-    error: Refusal,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Refusal {
-    status: String,
-    message: String,
-    details: Vec<Detail>,
-}
-
-/// `google.firebase.fcm.v1.FcmError` has the code, `google.rpc.BadRequest` the fields; others are passed over.
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Detail {
-    error_code: String,
-    field_violations: Vec<Violation>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Violation {
-    field: String,
-}
+/// `error` of a reply.
+struct Refusal(Value);
 
 impl Refusal {
+    fn read(body: &[u8]) -> Self {
+        Self(reply::read(body)["error"].take())
+    }
+
+    /// `google.firebase.fcm.v1.FcmError` has the code, `google.rpc.BadRequest` the fields; others are passed over.
     fn reason(&self) -> &str {
-        let from_details = self.details.iter().find_map(|d| code(&d.error_code));
-        from_details.or_else(|| code(&self.status)).unwrap_or("no error code")
+        let mut details = reply::list(&self.0, "details");
+        let from_details = details.find_map(|d| code(reply::text(d, "errorCode")));
+        from_details
+            .or_else(|| code(reply::text(&self.0, "status")))
+            .unwrap_or("no error code")
     }
 
     /// `INVALID_ARGUMENT` stands for a bad token and for a bad message alike. Only the first may set the token aside.
     ///
     /// The one place where text decides: for a malformed token Google sends no field, only this sentence.
     fn names_the_token(&self) -> bool {
-        let fields: Vec<&str> = self
-            .details
-            .iter()
-            .flat_map(|d| d.field_violations.iter().map(|v| v.field.as_str()))
-            .collect();
+        let violations = reply::list(&self.0, "details").flat_map(|d| reply::list(d, "fieldViolations"));
+        let fields: Vec<&str> = violations.map(|v| reply::text(v, "field")).collect();
         if fields.is_empty() {
-            return self.message.contains("registration token");
+            return reply::text(&self.0, "message").contains("registration token");
         }
         fields.contains(&"message.token")
     }
@@ -237,7 +219,7 @@ impl Refusal {
 
 /// What a reply other than 200 asks for.
 fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Try {
-    let refusal = serde_json::from_slice::<Reply>(body).unwrap_or_default().error;
+    let refusal = Refusal::read(body);
     let reason = refusal.reason().to_owned();
     match (reason.as_str(), status) {
         // Google gives no time.
@@ -299,6 +281,37 @@ mod tests {
             class(403, r#"{"status":"PERMISSION_DENIED"}"#),
             "not configured: PERMISSION_DENIED"
         );
+    }
+
+    #[test]
+    fn oddly_typed_field_loses_no_other() {
+        let odd = |detail: &str| {
+            class(
+                404,
+                &format!(r#"{{"status":"NOT_FOUND","message":7,"details":{detail}}}"#),
+            )
+        };
+        assert_eq!(
+            odd(r#"[{"errorCode":null},7,null,{"errorCode":"UNREGISTERED"}]"#),
+            "token gone (UNREGISTERED)"
+        );
+        assert_eq!(odd("null"), "refused by the provider: 404 NOT_FOUND");
+        assert_eq!(
+            odd(r#"{"errorCode":"UNREGISTERED"}"#),
+            "refused by the provider: 404 NOT_FOUND"
+        );
+        assert_eq!(
+            class(
+                400,
+                r#"{"code":"400","status":"INVALID_ARGUMENT","details":[{"fieldViolations":[7,{"field":"message.token"}]}]}"#
+            ),
+            "token refused (INVALID_ARGUMENT)"
+        );
+        assert_eq!(
+            message_name(br#"{"name":"projects/a/messages/1","extra":[]}"#).as_deref(),
+            Some("projects/a/messages/1")
+        );
+        assert_eq!(message_name(br#"{"name":7}"#), None);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::app::App;
 use super::pushers::SetupError;
 use super::retry::{TRY_LIMIT, Try, Wait};
 use super::{PushError, PushOutcome, PushRequest};
+use crate::files;
 
 /// Requests of one app on their way at once; APNs allows 1000 streams on a connection. Those beyond wait.
 const IN_FLIGHT: usize = 1000;
@@ -126,8 +127,8 @@ impl Tls {
 }
 
 fn read_cas(app: &App, file: &Path) -> Result<Vec<Certificate>, SetupError> {
-    let pem = SetupError::read(app, file)?;
-    match Certificate::from_pem_bundle(&pem) {
+    let pem = SetupError::read(app, file, files::pem)?;
+    match Certificate::from_pem_bundle(pem.as_bytes()) {
         Ok(cas) if !cas.is_empty() => Ok(cas),
         _ => Err(SetupError::file(app, file, "holds no PEM certificate")),
     }

@@ -27,6 +27,7 @@ mod preset;
 mod probe;
 mod pushers;
 mod renewal;
+mod reply;
 pub mod retry;
 pub mod template;
 mod validity;
@@ -37,7 +38,8 @@ pub use probe::Probe;
 pub use pushers::{Pushers, SetupError};
 pub use renewal::Reloaded;
 pub use validity::{Certificate, certificates};
-pub use watch::read_file;
+
+pub use crate::files::read as read_file;
 
 pub use crate::types::push::{
     About, CallPush, CancelReason, NotificationPush, Payload, PushError, PushKind, PushOutcome, PushReceipt,

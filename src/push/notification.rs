@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::payload::{
-    ApnsPush, FCM_LIMIT, FcmPush, Shown, addressed, fcm_token, limit, longest, priority, rejected, strings,
+    ApnsPush, FCM_LIMIT, FcmPush, Shown, addressed, fcm_token, limit, longest, named, priority, rejected, strings,
 };
 use super::preset::unix;
 use super::template::is_reserved_by_fcm;
@@ -31,7 +31,7 @@ pub(super) fn apns(
         TokenType::Im if said.is_noticed() => "alert",
         TokenType::Im => "background",
     };
-    let (token, topic) = addressed(token, push_type, topic.unwrap_or(&req.to.app))?;
+    let (token, topic) = addressed(token, push_type, topic.unwrap_or_else(|| named(&req.to)))?;
     let body = said.fit(limit(push_type), |said| {
         let body = said.apns_body(push_type).to_string().into_bytes();
         let size = body.len();

@@ -7,6 +7,7 @@
 //! (`parallel_pushes_share_one_access_token`); the token ages while pushes go on
 //! (`access_token_is_renewed_ahead_of_time`).
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,13 +17,14 @@ use reqwest::header::HeaderValue;
 use reqwest::{Client, StatusCode, Url};
 use serde::{Deserialize, Serialize};
 
-use super::PushError;
 use super::app::App;
 use super::auth::{Clock, Now};
 use super::line::{Tls, code, describe, lost, read_body};
 use super::preset::unix;
 use super::pushers::SetupError;
 use super::retry::{Try, header_retry_after};
+use super::{PushError, reply};
+use crate::files;
 use crate::types::Secret;
 
 /// The only scope that sending needs.
@@ -34,6 +36,8 @@ const RENEW_AHEAD: Duration = Duration::from_secs(300);
 const TOO_LATE: Duration = Duration::from_secs(10);
 /// Longest that we wait for Google. Less than a try, so that the pushes that wait see what failed.
 const ASK_LIMIT: Duration = Duration::from_millis(2_500);
+/// How long Google's tokens live.
+const USUAL_LIFETIME: Duration = Duration::from_secs(3600);
 /// After a failure the waiting pushes share its outcome instead of asking again one after another.
 const FAILURE_HOLDS: Duration = Duration::from_secs(1);
 
@@ -136,27 +140,13 @@ struct Claims<'a> {
     exp: i64,
 }
 
-/// RFC 6749 section 5.1.
-#[derive(Deserialize)]
-struct Grant {
-    access_token: String,
-    expires_in: u64,
-}
-
-/// RFC 6749 section 5.2.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Refusal {
-    error: String,
-}
-
 impl AccessTokens {
     /// Reads a service account file and checks that its key signs.
     pub(super) fn new(app: &App, file: &Path, tls: &Tls, clock: Clock) -> Result<Self, SetupError> {
-        let text = SetupError::read(app, file)?;
+        let text = SetupError::read(app, file, files::text)?;
         let problem = |what: &str| SetupError::file(app, file, what);
         // The parser's message can quote the file; its line and column cannot.
-        let raw: AccountFile = serde_json::from_slice(&text).map_err(|e| {
+        let raw: AccountFile = serde_json::from_str(&text).map_err(|e| {
             problem(&format!(
                 "not a service account key (project_id, private_key, client_email, token_uri): line {}",
                 e.line()
@@ -172,7 +162,7 @@ impl AccessTokens {
                 project: raw.project_id,
                 email: raw.client_email,
                 key_id: raw.private_key_id,
-                key: Secret::new(raw.private_key),
+                key: Secret::new(files::with_line_ends(&raw.private_key)),
                 token_uri: token_uri.ok_or_else(|| problem("token_uri is not an https URL"))?,
             },
             client: tls
@@ -215,6 +205,14 @@ impl AccessTokens {
         }
         let serial = self.state().serial;
         self.renewed(serial).await
+    }
+
+    /// Google did not take this token though its time is not over: it was revoked, and no push uses it any more.
+    pub(super) fn refused(&self, token: &Token) {
+        let mut state = self.state();
+        if state.token.as_ref().is_some_and(|kept| kept.serial == token.serial) {
+            state.token = None;
+        }
     }
 
     /// A token newer than `refused`, which Google did not take (or which is about to end).
@@ -297,11 +295,15 @@ impl AccessTokens {
         if status == StatusCode::OK {
             return granted(&body);
         }
-        let refusal: Refusal = serde_json::from_slice(&body).unwrap_or_default();
-        let reason = format!(
+        // RFC 6749 section 5.2.
+        let refusal = reply::read(&body);
+        let mut reason = format!(
             "access token: {status} {}",
-            code(&refusal.error).unwrap_or("no error code")
+            code(reply::text(&refusal, "error")).unwrap_or("no error code")
         );
+        if let Some(words) = reply::description(reply::text(&refusal, "error_description")) {
+            let _ = write!(reason, " ({words})");
+        }
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             let retry_after = header_retry_after(&headers, now.wall);
             return Err(Failure::Passing { reason, retry_after });
@@ -329,10 +331,48 @@ impl AccessTokens {
     }
 }
 
+/// Reads a grant (RFC 6749 section 5.1). A lifetime that is not told is Google's usual one: should it be shorter, the first push that is
+/// refused brings the next token.
 fn granted(body: &[u8]) -> Result<(HeaderValue, Duration), Failure> {
     let unusable = || Failure::Misconfigured("access token: the reply of token_uri is not a grant".into());
-    let grant: Grant = serde_json::from_slice(body).map_err(|_| unusable())?;
-    let mut header = HeaderValue::from_str(&format!("Bearer {}", grant.access_token)).map_err(|_| unusable())?;
+    let grant = reply::read(body);
+    let token = Some(reply::text(&grant, "access_token")).filter(|token| !token.is_empty());
+    let header = format!("Bearer {}", token.ok_or_else(unusable)?);
+    let mut header = HeaderValue::from_str(&header).map_err(|_| unusable())?;
     header.set_sensitive(true);
-    Ok((header, Duration::from_secs(grant.expires_in)))
+    let lifetime = reply::number(&grant, "expires_in").map_or(USUAL_LIFETIME, |seconds| {
+        Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+    });
+    Ok((header, lifetime))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grant_is_read_however_its_lifetime_is_written() {
+        let read = |body: &str| granted(body.as_bytes()).ok().map(|(_, lifetime)| lifetime.as_secs());
+        for (lifetime, seconds) in [
+            (r#","expires_in":3599"#, 3599),
+            (r#","expires_in":"1200""#, 1200),
+            (r#","expires_in":null"#, 3600),
+            (r#","expires_in":-1"#, 0),
+            ("", 3600),
+        ] {
+            assert_eq!(
+                read(&format!(r#"{{"access_token":"t"{lifetime},"token_type":7}}"#)),
+                Some(seconds)
+            );
+        }
+        for none in [
+            "",
+            "{}",
+            r#"{"access_token":null}"#,
+            r#"{"access_token":""}"#,
+            r#"{"access_token":"a\nb"}"#,
+        ] {
+            assert_eq!(read(none), None, "{none}");
+        }
+    }
 }

@@ -21,7 +21,7 @@ use super::app::PayloadStyle;
 use super::preset::{Facts, Preset, object};
 use super::template::TemplateError;
 use super::{About, CallPush, PushError, PushKind, PushRequest, notification};
-use crate::types::{Provider, PushToken, UnixSeconds};
+use crate::types::{Provider, PushParams, PushToken, UnixSeconds, app_id};
 
 /// Largest body of a voip push, in bytes (Apple, "Generating a remote notification").
 pub const APNS_VOIP_LIMIT: usize = 5120;
@@ -29,13 +29,11 @@ pub const APNS_VOIP_LIMIT: usize = 5120;
 pub const APNS_LIMIT: usize = 4096;
 /// Largest payload of an FCM message, in bytes (Firebase, "About FCM messages").
 pub const FCM_LIMIT: usize = 4096;
-/// No APNs token is longer, in characters. Apple asks not to assume a size; this only bounds the request's path.
-const APNS_TOKEN_LIMIT: usize = 400;
 
 /// A push as APNs gets it ("Sending notification requests to APNs").
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApnsPush {
-    /// Last part of the path; letters and digits only.
+    /// Last part of the path; hexadecimal digits only.
     pub token: PushToken,
     /// `apns-push-type`: voip, alert or background.
     pub push_type: &'static str,
@@ -144,7 +142,7 @@ impl Composer {
             (PushKind::Call, None, None) => return Err(rejected("NoToken")),
             (_, _, None) => return Err(rejected("NoRemoteToken")),
         };
-        let (token, topic) = addressed(token, push_type, topic.unwrap_or(&req.to.app))?;
+        let (token, topic) = addressed(token, push_type, topic.unwrap_or_else(|| named(&req.to)))?;
         let facts = Facts::new(req, call, now);
         let expiration = if req.ttl.is_zero() { 0 } else { facts.expires };
         let body = fit(&facts, limit(push_type), |facts| {
@@ -211,11 +209,10 @@ impl Composer {
 
 /// The token and the topic of a push of this type, if both are such as APNs can take.
 pub(super) fn addressed(token: &PushToken, push_type: &str, topic: &str) -> Result<(PushToken, String), PushError> {
-    if !is_apns_token(token.expose()) {
-        return Err(PushError::TokenBad {
-            reason: "NotAnApnsToken".into(),
-        });
-    }
+    // Hexadecimal digits: nothing in the path can leave `/3/device/`.
+    let token = PushToken::read(&Provider::Apns, token.expose()).map_err(|_| PushError::TokenBad {
+        reason: "NotAnApnsToken".into(),
+    })?;
     let bundle = bundle(topic);
     if bundle.is_empty() {
         return Err(PushError::Misconfigured {
@@ -226,7 +223,7 @@ pub(super) fn addressed(token: &PushToken, push_type: &str, topic: &str) -> Resu
         "voip" => format!("{bundle}.voip"),
         _ => bundle.to_owned(),
     };
-    Ok((token.clone(), topic))
+    Ok((token, topic))
 }
 
 /// Largest body of a push of this type.
@@ -242,24 +239,21 @@ pub(super) fn priority(push_type: &str) -> &'static str {
     if push_type == "background" { "5" } else { "10" }
 }
 
-pub(super) fn fcm_token(token: Option<&PushToken>) -> Result<&PushToken, PushError> {
+pub(super) fn fcm_token(token: Option<&PushToken>) -> Result<PushToken, PushError> {
     let token = token.ok_or_else(|| rejected("NoToken"))?;
-    if token.expose().is_empty() {
-        return Err(PushError::TokenBad {
-            reason: "EmptyToken".into(),
-        });
-    }
-    Ok(token)
+    PushToken::read(&Provider::Fcm, token.expose()).map_err(|_| PushError::TokenBad {
+        reason: "NotAnFcmToken".into(),
+    })
+}
+
+/// The bundle id that a device names, where none is configured. One that an older fswake stored may still have its team.
+pub(super) fn named(to: &PushParams) -> &str {
+    app_id::split_team(&to.app).1
 }
 
 /// The topic of all but voip pushes. Both the bundle id and the voip topic are found where either belongs.
 fn bundle(topic: &str) -> &str {
     topic.strip_suffix(".voip").unwrap_or(topic)
-}
-
-/// Whether a token may stand in a request's path. Letters and digits only: nothing there can leave `/3/device/`.
-fn is_apns_token(token: &str) -> bool {
-    !token.is_empty() && token.len() <= APNS_TOKEN_LIMIT && token.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
 pub(super) fn rejected(reason: &str) -> PushError {

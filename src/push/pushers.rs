@@ -22,8 +22,9 @@ use super::http::Http;
 use super::probe::Probe;
 use super::renewal::{self, Renewal};
 use super::retry::TRY_LIMIT;
-use super::watch::{Files, read_file};
+use super::watch::Files;
 use super::{PushError, PushOutcome, PushRequest, log};
+use crate::files::FileError;
 use crate::types::{Printable, Provider, PushParams};
 
 /// Why the configured apps cannot be used: names app and file, never what is in the file.
@@ -65,9 +66,9 @@ impl SetupError {
         }
     }
 
-    /// Reads a file of the app.
-    pub(super) fn read(app: &App, file: &Path) -> Result<Vec<u8>, Self> {
-        read_file(file).map_err(|e| Self::file(app, file, &e.to_string()))
+    /// Reads a file of the app by one of the ways of [`crate::files`].
+    pub(super) fn read<T>(app: &App, file: &Path, read: fn(&Path) -> Result<T, FileError>) -> Result<T, Self> {
+        read(file).map_err(|e| Self::file(app, file, &e.to_string()))
     }
 
     /// The app's `base_url`, or the provider's.
@@ -155,7 +156,7 @@ impl Pushers {
     /// The name of the app that serves a device, and its provider as the configuration has it.
     pub fn app_of(&self, provider: &Provider, app: &str, domain: &str) -> Option<(Arc<str>, Provider)> {
         let apps = self.0.apps();
-        let served = apps.iter().find(|s| s.app.serves(provider, app, domain))?;
+        let served = App::find(&apps, |s| &s.app, provider, app, domain)?;
         Some((Arc::clone(&served.name), served.app.provider.clone()))
     }
 
@@ -212,8 +213,8 @@ impl Pushers {
     }
 
     fn find(&self, to: &PushParams, domain: &str) -> Option<Arc<Served>> {
-        let serves = |s: &&Arc<Served>| s.app.serves(&to.provider, &to.app, domain);
-        self.0.apps().iter().find(serves).map(Arc::clone)
+        let apps = self.0.apps();
+        App::find(&apps, |s| &s.app, &to.provider, &to.app, domain).map(Arc::clone)
     }
 }
 

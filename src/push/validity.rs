@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use x509_parser::pem::Pem;
 
+use crate::files;
 use crate::types::Printable;
 
 /// One certificate of a PEM file.
@@ -22,7 +23,8 @@ pub struct Certificate {
 /// The certificates of a PEM file, in their order (RFC 5280 section 4.1.2); what is no certificate is passed over.
 pub fn certificates(pem: &[u8]) -> Vec<Certificate> {
     let time = |seconds: i64| u64::try_from(seconds).map_or(UNIX_EPOCH, |s| UNIX_EPOCH + Duration::from_secs(s));
-    let blocks: Vec<Pem> = Pem::iter_from_buffer(pem).flatten().collect();
+    let text = files::pem_of(pem).unwrap_or_default();
+    let blocks: Vec<Pem> = Pem::iter_from_buffer(text.as_bytes()).flatten().collect();
     let certificates = blocks.iter().filter(|block| block.label == "CERTIFICATE");
     certificates
         .filter_map(|block| {

@@ -8,43 +8,17 @@
 //! A file is read again when its `stat` (symlinks followed) differs, and also while it is so young that a second write could have left
 //! the same times behind. Only its content counts: a copy of the same file is no news.
 
-use std::io::{Error, ErrorKind, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
 use super::app::App;
+use crate::files;
 
 /// A file that was changed less than this before it was read is read again: coarse time stamps may hide a second change.
 const YOUNG: Duration = Duration::from_secs(3);
-
-/// The longest file that is read: a list of all the world's CAs has a tenth of it.
-const LONGEST: u64 = 4 << 20;
-
-/// Reads a whole file of keys, certificates or templates.
-///
-/// One that has become something else does not stop who reads it: a FIFO would be waited for without end, a device read
-/// without end.
-pub fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
-    let no_wait = OFlags::NONBLOCK.bits().cast_signed();
-    let file = std::fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(no_wait)
-        .open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(Error::new(ErrorKind::InvalidInput, "not a regular file"));
-    }
-    let mut content = Vec::new();
-    file.take(LONGEST + 1).read_to_end(&mut content)?;
-    if content.len() as u64 > LONGEST {
-        let problem = format!("longer than {} MiB", LONGEST >> 20);
-        return Err(Error::new(ErrorKind::FileTooLarge, problem));
-    }
-    Ok(content)
-}
 
 /// The files of one app.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +74,7 @@ impl Seen {
     fn now(path: &Path) -> Self {
         // The time stamp first: if the file changes in between, the next look sees it.
         let stamp = Stamp::of(path);
-        let content = match read_file(path) {
+        let content = match files::read(path) {
             Ok(bytes) => Content::Is(Sha256::digest(bytes).into()),
             Err(error) => Content::Unreadable(error.kind()),
         };

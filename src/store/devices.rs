@@ -3,7 +3,10 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::sqlite::{DEVICE, device};
-use crate::types::{Device, PublicId};
+use crate::types::{Aor, Device, PublicId, UnixSeconds};
+
+/// How many owners are told at once.
+const AT_ONCE: i64 = 1_000;
 
 /// Devices of one page.
 #[derive(Debug)]
@@ -34,4 +37,23 @@ pub fn find(db: &Connection, id: PublicId) -> rusqlite::Result<Option<Device>> {
     let sql = format!("SELECT {DEVICE} FROM devices WHERE public_id = ?1");
     let mut query = db.prepare_cached(&sql)?;
     query.query_row([id.0.cast_signed()], device).optional()
+}
+
+/// The owners of devices without a sign since `before`, behind the row `after`; and where to go on, if there may be more.
+pub fn owners_unseen(db: &Connection, before: UnixSeconds, after: i64) -> rusqlite::Result<(Vec<Aor>, Option<i64>)> {
+    let mut query = db.prepare_cached(
+        "SELECT aor_user, aor_domain, id FROM devices WHERE max(first_seen, last_seen) < ?1 AND id > ?2 ORDER BY id LIMIT ?3",
+    )?;
+    let rows = query.query_map(params![before, after, AT_ONCE], |row| {
+        let aor = Aor::new(row.get::<_, String>(0)?, row.get::<_, String>(1)?);
+        Ok((aor, row.get::<_, i64>(2)?))
+    })?;
+    let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    let next = rows
+        .last()
+        .filter(|_| i64::try_from(rows.len()) == Ok(AT_ONCE))
+        .map(|(_, id)| *id);
+    let mut found: Vec<_> = rows.into_iter().map(|(aor, _)| aor).collect();
+    found.dedup();
+    Ok((found, next))
 }

@@ -12,6 +12,7 @@ mod import;
 mod journal;
 mod queue;
 pub mod sqlite;
+mod upgrade;
 mod writer;
 
 pub use import::{Fate, Import};

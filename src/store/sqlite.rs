@@ -5,18 +5,18 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, Row, TransactionBehavior, params};
 
 use super::queue::Batch;
 use super::writer::StoreWriter;
-use super::{JournalEntry, Snapshot};
+use super::{JournalEntry, Snapshot, upgrade};
 use crate::types::{Aor, Device, DeviceKey, Provider, PushParams, PushToken, unix_now};
 
 /// The schema, as shipped in `schema.sql`.
 pub const SCHEMA: &str = include_str!("../../schema.sql");
 
 /// The `user_version` that [`SCHEMA`] sets.
-pub const SCHEMA_VERSION: i64 = 3;
+pub const SCHEMA_VERSION: i64 = 4;
 
 /// How long one statement waits for another process that holds the file before it counts as a failure.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
@@ -183,7 +183,7 @@ pub(super) fn connect(path: &Path, options: &Options) -> Result<Connection, Stor
         reason: e.to_string(),
     })?;
     let connection = open(path, options).map_err(|e| failure(path, &e))?;
-    upgrade(&connection, path)?;
+    upgrade::upgrade(&connection, path)?;
     Ok(connection)
 }
 
@@ -197,40 +197,6 @@ fn open(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
         connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
     }
     Ok(connection)
-}
-
-/// Applies [`SCHEMA`] where it is missing; refuses what a later fswake has made.
-fn upgrade(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0));
-    let found: i64 = version.map_err(|e| failure(path, &e))?;
-    if found > SCHEMA_VERSION {
-        return Err(StoreError::NewerSchema {
-            path: path.to_owned(),
-            found,
-        });
-    }
-    if found < SCHEMA_VERSION {
-        apply(connection).map_err(|e| failure(path, &e))?;
-    }
-    Ok(())
-}
-
-fn apply(connection: &Connection) -> rusqlite::Result<()> {
-    let tx = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-    if tx.table_exists(None, "devices")? && !tx.column_exists(None, "devices", "public_id")? {
-        tx.execute_batch("ALTER TABLE devices ADD COLUMN public_id INTEGER")?;
-    }
-    tx.execute_batch(SCHEMA)?;
-    let mut unnamed = tx.prepare(&format!("SELECT {DEVICE}, id FROM devices WHERE public_id IS NULL"))?;
-    let mut name = tx.prepare("UPDATE devices SET public_id = ?1 WHERE id = ?2")?;
-    let found = unnamed.query_map([], |row| Ok((device(row)?.key(), row.get::<_, i64>("id")?)))?;
-    for found in found.collect::<rusqlite::Result<Vec<_>>>()? {
-        if let (Some(key), id) = found {
-            name.execute(params![key.public_id().0.cast_signed(), id])?;
-        }
-    }
-    drop((unnamed, name));
-    tx.commit()
 }
 
 /// All devices.

@@ -8,19 +8,48 @@ use crate::{dial, hint, read, tokens};
 /// All that may ever be in a dial-string.
 fn is_allowed(dial: &str) -> bool {
     let target = dial.strip_prefix("sofia/internal/").unwrap();
-    let (before, after) = match (target.find('['), target.find(']')) {
-        (None, None) => (target, ""),
-        (Some(open), Some(close)) => {
-            assert!(target[open + 1..close].parse::<std::net::Ipv6Addr>().is_ok());
-            (&target[..open], &target[close + 1..])
-        }
-        _ => return false,
-    };
     let plain = |s: &str| {
         s.bytes()
             .all(|b| b.is_ascii_alphanumeric() || b"-._*+%:@;=".contains(&b))
     };
-    plain(before) && plain(after) && !dial.contains(":_:")
+    let mut parts = target.split('[');
+    let before = parts.next().unwrap_or_default();
+    let pairs = parts.all(|part| {
+        let Some((inside, after)) = part.split_once(']') else {
+            return false;
+        };
+        !inside.is_empty() && inside.bytes().all(|b| b.is_ascii_alphanumeric() || b":.-".contains(&b)) && plain(after)
+    });
+    plain(before) && pairs && !dial.contains(":_:")
+}
+
+#[test]
+fn brackets_and_equals_signs_of_values_stay_where_they_mean_nothing() {
+    for (given, written) in [
+        ("alias=[::1]~5060~1", "alias=[::1]%7E5060%7E1"),
+        ("alias=[2001:db8::1]", "alias=[2001:db8::1]"),
+        ("x=a=b", "x=a=b"),
+        ("x=[a]=[b]", "x=[a]=[b]"),
+        // Nothing that FreeSWITCH could take for a variable, a list, or the end of something.
+        ("x=[leg_timeout=1]", "x=%5Bleg_timeout=1%5D"),
+        ("x=[a,b]", "x=%5Ba%2Cb%5D"),
+        ("x=[[::1]]", "x=%5B[::1]%5D"),
+        ("x=[", "x=%5B"),
+        ("x=]", "x=%5D"),
+        ("x=[]", "x=%5B%5D"),
+        ("x=[::1", "x=%5B::1"),
+        ("x=][::1][", "x=%5D[::1]%5B"),
+        ("x=[:_:]", "x=%5B%3A_%3A%5D"),
+        ("x=%5B::1%5D", "x=%5B::1%5D"),
+        ("x=a%3Db", "x=a%3Db"),
+        ("[x]=y", "%5Bx%5D=y"),
+    ] {
+        let text = dial(&read(&format!("<sip:a@h;{given}>")).unwrap());
+        assert_eq!(text, format!("sofia/internal/sip:a@h;{written}"), "{given}");
+        assert!(is_allowed(&text), "{text}");
+    }
+    let user = dial(&read("<sip:[::1]=a@h>").unwrap());
+    assert_eq!(user, "sofia/internal/sip:%5B%3A%3A1%5D%3Da@h");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Strings of FreeSWITCH are its own bytes after one percent-decoding. Tokens are made up.
 
 mod captured;
+mod cases;
 mod hostile;
 mod names;
 mod odd_shapes;
@@ -174,7 +175,7 @@ fn same_target_ignores_tokens_and_display_but_no_place() {
 #[test]
 fn operators_names_are_used_for_their_user_agent_and_stripped_for_all() {
     let mut names = ParamNames::default();
-    names.0.insert(
+    names.sets.insert(
         0,
         fswake::contact::ParamSet {
             user_agent: Some("acme".to_owned()),

@@ -22,7 +22,7 @@ fn kazoo(user_agents: &str) -> ParamSet {
 }
 
 fn read(contact: &str, sets: &[ParamSet], user_agent: &str) -> Contact {
-    parse(contact, &ParamNames(sets.to_vec()), user_agent, None).unwrap()
+    parse(contact, &ParamNames::from(sets.to_vec()), user_agent, None).unwrap()
 }
 
 fn provider(contact: &Contact) -> Option<&str> {
@@ -84,7 +84,7 @@ fn word_of_the_type_parameter_means_the_provider_that_the_operator_says() {
         ("Huawei", "hms", true),
         ("Harmony", "harmony", false),
     ] {
-        let contact = read(&format!("<sip:1@h;app-id=a;pn-tok={FCM};pn-type={word}>"), &sets, "");
+        let contact = read(&format!("<sip:1@h;app-id=a;pn-tok={HEX};pn-type={word}>"), &sets, "");
         assert_eq!(provider(&contact), Some(expected), "{word}");
         assert_eq!(
             contact.warnings.contains(&ContactWarning::UnknownPlatform),
@@ -137,7 +137,7 @@ fn first_set_that_finds_a_token_counts_and_all_sets_names_are_stripped() {
     assert_eq!((tokens(&first).0, provider(&first)), (Some(HEX), Some("apns")));
     let second = read(&text, &sets, "Other/1");
     assert_eq!((tokens(&second).0, provider(&second)), (Some(FCM), Some("fcm")));
-    let names = ParamNames(sets.to_vec());
+    let names = ParamNames::from(sets.to_vec());
     for contact in [first, second] {
         assert_eq!(
             contact.uri.dial_target("p", Some(&names)).unwrap(),

@@ -1,7 +1,7 @@
 //! Shapes of Contact on the edge of what a Contact is: broken values, FreeSWITCH's own forms, injection.
 
 use fswake::contact::{ContactError, ContactWarning as W, Refusal};
-use fswake::types::Provider;
+use fswake::types::{Provider, TokenFault};
 
 use crate::shapes::{apns, expect};
 use crate::{HEX, dial, read, tokens};
@@ -16,15 +16,21 @@ fn s30_odd_token_lists() {
         &[W::EmptyEntry, W::EmptyEntry, W::NoToken("pn-prid")],
     );
     expect(
-        &apns("&blablabla:remote", both),
-        want(None, Some("blablabla")),
+        &apns("&b1ab1a:remote", both),
+        want(None, Some("b1ab1a")),
         &[W::EmptyEntry, W::ServicesDiffer],
     );
-    let why = Refusal::BadCharacter;
+    let name = "pn-prid";
+    let fault = TokenFault::NotApples;
+    expect(
+        &apns("&blablabla:remote", both),
+        None,
+        &[W::EmptyEntry, W::NotAToken { name, fault }],
+    );
     expect(
         &apns("RemoteToken:remote-aPushKitToken:voip", both),
         None,
-        &[W::Refused { name: "pn-prid", why }],
+        &[W::NotAToken { name, fault }],
     );
     expect(
         &apns("aRemoteToken:CrashTest&aPushKitToken-butnotwellformated", both),

@@ -1,7 +1,7 @@
 //! Every shape of Contact that RFC 8599, documentation and public issue threads show, numbered; `odd_shapes` has the rest.
 
 use fswake::contact::{ContactError, ContactWarning as W};
-use fswake::types::Provider;
+use fswake::types::{Provider, TokenFault};
 
 use crate::{FCM, HEX, HEX2, dial, read, tokens};
 
@@ -55,8 +55,17 @@ fn s03_removal_gives_no_device() {
 fn s04_escaped_token_and_harmless_header_parameters() {
     expect(
         "<sip:alice@h;pn-provider=apns;pn-prid=ZTY4ZDJlMzODE1NmUgKi0K%3D>;+sip.instance=\"<urn:uuid:0;pn-x>\";+sip.pnsreg",
-        Some((Provider::Apns, "", Some("ZTY4ZDJlMzODE1NmUgKi0K="), None)),
-        &[W::AssumedCall],
+        None,
+        &[W::NotAToken {
+            name: "pn-prid",
+            fault: TokenFault::NotApples,
+        }],
+    );
+    // The same of a provider that fswake knows nothing of.
+    expect(
+        "<sip:alice@h;pn-provider=acme;pn-prid=ZTY4ZDJlMzODE1NmUgKi0K%3D>;+sip.instance=\"<urn:uuid:0;pn-x>\";+sip.pnsreg",
+        Some((other("acme"), "", Some("ZTY4ZDJlMzODE1NmUgKi0K="), None)),
+        &[],
     );
 }
 
@@ -155,7 +164,12 @@ fn s12_linphone_ios_two_services() {
     );
     expect(
         &text,
-        Some((Provider::Apns, "ABCD1234.org.linphone.phone", Some(PUSHKIT), Some(HEX))),
+        Some((
+            Provider::Apns,
+            "org.linphone.phone",
+            Some(&*PUSHKIT.to_ascii_lowercase()),
+            Some(HEX),
+        )),
         &[],
     );
     assert_eq!(
@@ -259,26 +273,26 @@ fn s18_legacy_android_without_brackets() {
 #[test]
 fn s19_legacy_ios_sandbox() {
     expect(
-        "<sip:1003@172.17.106.190:55522;app-id=org.linphone.xy.voip.dev;pn-type=apple;pn-tok=TOKEN;pn-msg-str=IM_MSG;\
+        "<sip:1003@172.17.106.190:55522;app-id=org.linphone.xy.voip.dev;pn-type=apple;pn-tok=70CE;pn-msg-str=IM_MSG;\
          pn-timeout=0;pn-silent=1;transport=udp>;+sip.instance=\"<urn:uuid:1>\"",
-        Some((Provider::ApnsSandbox, "org.linphone.xy", Some("TOKEN"), None)),
+        Some((Provider::ApnsSandbox, "org.linphone.xy", Some("70ce"), None)),
         &[],
     );
 }
 
 #[test]
 fn s20_legacy_environments_and_types() {
-    let text = |app: &str, kind: &str| format!("<sip:1@h;app-id={app};pn-type={kind};pn-tok=T>");
-    let call = |provider, app| Some((provider, app, Some("T"), None));
+    let text = |app: &str, kind: &str| format!("<sip:1@h;app-id={app};pn-type={kind};pn-tok=7a>");
+    let call = |provider, app| Some((provider, app, Some("7a"), None));
     expect(&text("a.b.voip.prod", "apple"), call(Provider::Apns, "a.b"), &[]);
     expect(
         &text("a.b.prod", "apple"),
-        Some((Provider::Apns, "a.b", None, Some("T"))),
+        Some((Provider::Apns, "a.b", None, Some("7a"))),
         &[],
     );
     expect(
         &text("a.b.dev", "apple"),
-        Some((Provider::ApnsSandbox, "a.b", None, Some("T"))),
+        Some((Provider::ApnsSandbox, "a.b", None, Some("7a"))),
         &[],
     );
     expect(&text("a.b", "apple"), call(Provider::Apns, "a.b"), &[W::AssumedCall]);

@@ -23,7 +23,7 @@ const PATTERNS: [&str; 8] = [
 ];
 
 /// A stage whose FreeSWITCH is set up as fs-conf/ says, and a wait of one second.
-async fn clinic() -> Stage {
+pub async fn clinic() -> Stage {
     let mut stage = Stage::with_android().await;
     let port = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
@@ -70,19 +70,24 @@ fn private(file: &std::path::Path) {
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-struct Found {
-    code: Option<i32>,
-    report: Value,
+pub struct Found {
+    pub code: Option<i32>,
+    pub report: Value,
 }
 
 impl Found {
-    fn check(&self, name: &str) -> &Value {
+    pub fn check(&self, name: &str) -> &Value {
         let checks = self.report["checks"].as_array().unwrap();
         let found = checks.iter().find(|c| c["name"] == name);
         found.unwrap_or_else(|| panic!("no check {name} in {:#}", self.report))
     }
 
-    fn state(&self, name: &str) -> &str {
+    pub fn has(&self, name: &str) -> bool {
+        let checks = self.report["checks"].as_array().unwrap();
+        checks.iter().any(|c| c["name"] == name)
+    }
+
+    pub fn state(&self, name: &str) -> &str {
         self.check(name)["state"].as_str().unwrap()
     }
 
@@ -105,7 +110,7 @@ impl Found {
     }
 }
 
-async fn doctor(stage: &Stage) -> Found {
+pub async fn doctor(stage: &Stage) -> Found {
     let (code, out, err) = stage.tool(&["doctor", "--json"]).await;
     let report = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}{err}"));
     Found { code, report }
@@ -116,7 +121,7 @@ fn phones(make: impl Fn(&str) -> Phone) -> Vec<Phone> {
 }
 
 /// Calls each phone's user, all at once, and waits until the calls are back in the dialplan.
-async fn all_missed(stage: &Stage, daemon: &Daemon, phones: &[Phone]) {
+pub async fn all_missed(stage: &Stage, daemon: &Daemon, phones: &[Phone]) {
     let held: Vec<_> = phones.iter().map(|p| stage.call(daemon, &p.spec().user)).collect();
     for held in &held {
         assert_eq!(result_of(held).await, "unreachable");
@@ -221,7 +226,7 @@ async fn what_is_wrong_with_freeswitch_is_said_with_what_to_do() {
         "{out}"
     );
     assert!(
-        out.contains("  error    calls: no context")
+        out.contains("leads to context fswake, which is not in FreeSWITCH's files: calls to it fail")
             && out.contains("           -> install fs-conf/dialplan/fswake.xml"),
         "{out}"
     );

@@ -7,7 +7,9 @@
 //! | `outcomes` | who declined, who never came, who cannot be woken |
 //! | `fail_open` | what breaks around fswake |
 //! | `crash` | what happens to calls when fswake itself is killed, or the caller hangs up |
-//! | `doctor`, `trace` | what operators ask, beside the daemon and without it |
+//! | `files` | files as editors save them |
+//! | `tokens` | what a token is, and whose app it is |
+//! | `doctor`, `way_in`, `trace` | what operators ask, beside the daemon and without it |
 //! | `drain` | stopping, and what systemd hears |
 //! | `bad_peers` | strangers on the port for held calls |
 //! | `gateway` | phones that are woken through an operator's gateway, and by parameters of the operator's names |
@@ -29,6 +31,7 @@ mod crash;
 mod doctor;
 mod drain;
 mod fail_open;
+mod files;
 mod gateway;
 mod harness;
 mod hostile;
@@ -38,6 +41,8 @@ mod outcomes;
 mod page;
 mod reload;
 mod setup;
+mod tokens;
 mod trace;
 mod variables;
 mod wake;
+mod way_in;

@@ -37,11 +37,11 @@ struct Place {
 }
 
 const ROWS: &str = "
-    (1, 'call-1001', '1001', 'pbx.example', 'com.example.phone', 'voip', 'iOS', '2026-11-20 10:00:00'),
-    (2, 'chat-1001', '1001', 'pbx.example', 'com.example.phone', 'im', 'iOS', '2026-11-21 10:00:00'),
+    (1, 'ca111001', '1001', 'pbx.example', 'com.example.phone', 'voip', 'iOS', '2026-11-20 10:00:00'),
+    (2, 'c4a71001', '1001', 'pbx.example', 'com.example.phone', 'im', 'iOS', '2026-11-21 10:00:00'),
     (3, 'droid-1002', '1002', 'PBX.example', 'com.example.phone', 'voip', 'Android', 1795000000),
-    (4, 'call-1001', '1001', 'pbx.example', 'com.example.phone', 'voip', 'iOS', '2026-11-22 10:00:00'),
-    (5, 'call-1001', '1003', 'pbx.example', 'com.example.phone', 'voip', 'iOS', '2026-10-01 00:00:00'),
+    (4, 'ca111001', '1001', 'pbx.example', 'com.example.phone', 'voip', 'iOS', '2026-11-22 10:00:00'),
+    (5, 'ca111001', '1003', 'pbx.example', 'com.example.phone', 'voip', 'iOS', '2026-10-01 00:00:00'),
     (6, 'a token', '1004', 'pbx.example', 'com.example.phone', 'voip', 'iOS', NULL)";
 
 fn place(rows: &str) -> Place {
@@ -97,7 +97,7 @@ fn one_run_brings_configuration_and_tokens() {
     assert_eq!(
         place.stored(),
         [
-            ("1001".into(), some("call-1001"), some("chat-1001"), 1_795_341_600),
+            ("1001".into(), some("ca111001"), some("c4a71001"), 1_795_341_600),
             ("1002".into(), some("droid-1002"), None, 1_795_000_000),
         ]
     );
@@ -113,7 +113,7 @@ fn one_run_brings_configuration_and_tokens() {
     ] {
         assert!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
     }
-    for token in ["call-1001", "chat-1001", "droid-1002", "a token"] {
+    for token in ["ca111001", "c4a71001", "droid-1002", "a token"] {
         assert!(
             !ran.stderr.contains(token) && !ran.stdout.contains(token),
             "{}",
@@ -308,7 +308,7 @@ fn store_belongs_to_the_owner_of_its_directory() {
 #[test]
 fn words_of_the_phones_for_their_platforms_are_kept() {
     let place = place(
-        "(1, 't1', '1', 'd', 'a', 'voip', 'ios', 0), (2, 't2', '2', 'd', 'a', 'voip', 'ios', 0),
+        "(1, 'a1', '1', 'd', 'a', 'voip', 'ios', 0), (2, 'a2', '2', 'd', 'a', 'voip', 'ios', 0),
          (3, 't3', '3', 'd', 'a', 'voip', 'android', 0), (4, 't4', '4', 'd', 'a', 'voip', 'Harmony', 0)",
     );
     let ran = place.import(&[]);
@@ -378,7 +378,7 @@ fn killed_in_the_middle_it_leaves_no_device_and_no_file() {
         .execute_batch(
             "INSERT INTO push_tokens (id, token, extension, realm, app_id, type, platform)
              WITH RECURSIVE n (i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
-             SELECT i, 'token-' || i, i, 'pbx.example', 'com.example.phone', 'voip', 'iOS' FROM n",
+             SELECT i, 'token-' || i, i, 'pbx.example', 'com.example.phone', 'voip', 'Android' FROM n",
         )
         .unwrap();
     let mut running = Command::new(env!("CARGO_BIN_EXE_fswake"))
@@ -408,4 +408,53 @@ fn killed_in_the_middle_it_leaves_no_device_and_no_file() {
     let ran = place.import(&[]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert_eq!(place.stored().len(), 19_003);
+}
+
+/// As an editor of Windows saves it.
+fn utf_16(text: &str) -> Vec<u8> {
+    format!("\u{feff}{text}")
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect()
+}
+
+#[test]
+fn configuration_in_any_encoding_that_is_harmless_is_the_same() {
+    let plain =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import/fixtures/minimal.xml"))
+            .unwrap();
+    let told = |conf: &[u8]| {
+        let mut place = place(ROWS);
+        place.conf = place.dir.path().join("minimal.xml");
+        std::fs::write(&place.conf, conf).unwrap();
+        let ran = place.import(&["--dry-run"]);
+        (ran.code, ran.stdout, ran.stderr)
+    };
+    let (code, expected, _) = told(plain.as_bytes());
+    assert_eq!(code, Some(0));
+    let mut latin_1 = b"<!-- Zo\xeb's -->".to_vec();
+    latin_1.extend(plain.as_bytes());
+    for conf in [
+        format!("\u{feff}{plain}").into_bytes(),
+        plain.replace('\n', "\r\n").into_bytes(),
+        plain.trim_end().as_bytes().to_vec(),
+        utf_16(&plain),
+        latin_1,
+    ] {
+        let (code, stdout, stderr) = told(&conf);
+        assert_eq!((code, stdout), (Some(0), expected.clone()), "{stderr}");
+    }
+    let value = plain.replace("/wake", "/wake\u{e9}");
+    let value: Vec<u8> = value.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
+    let (code, _, stderr) = told(&value);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("minimal.xml: line 9 is not UTF-8 text"), "{stderr}");
+    let mut declared = b"<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n".to_vec();
+    declared.extend(value);
+    let (code, stdout, stderr) = told(&declared);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(
+        stdout.contains("wake\u{e9}") || stdout.contains("wake%C3%A9"),
+        "{stdout}"
+    );
 }

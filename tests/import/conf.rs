@@ -102,3 +102,45 @@ fn what_stands_elsewhere_is_not_read() {
     );
     assert!(conf.settings.get("odbc_dsn").is_none() && conf.profiles.is_empty());
 }
+
+#[test]
+fn comments_of_the_preprocessor_set_variables() {
+    let conf = conf(
+        r#"<configuration name="apn.conf">
+             <!--#set "push_host=push.example.org"-->
+             <!-- #set "push_host=evil.example.org"-->
+             <profiles><profile name="voip"><param name="url" value="https://$${push_host}/wake"/></profile></profiles>
+           </configuration>"#,
+    );
+    let url = conf.profiles[0].params.get("url").unwrap();
+    assert_eq!(
+        (url.text.as_str(), url.unknown.len()),
+        ("https://push.example.org/wake", 0)
+    );
+    let vars = variables("<include>\n<!--#set \"a=b\"-->\n</include>", Variables::default()).unwrap();
+    let mut vars = vars;
+    assert_eq!(vars.expand("$${a}").text, "b");
+}
+
+#[test]
+fn value_that_doubles_with_each_line_is_refused_with_its_line() {
+    let doubling = r#"<X-PRE-PROCESS cmd="set" data="a=$${a}$${a}"/>"#;
+    let lines = format!(
+        "<include>\n<X-PRE-PROCESS cmd=\"set\" data=\"a=0123456789\"/>\n{}</include>",
+        format!("{doubling}\n").repeat(60)
+    );
+    let refused = variables(&lines, Variables::default()).unwrap_err().to_string();
+    assert!(
+        refused.starts_with("line 2") && refused.contains("its variables put in"),
+        "{refused}"
+    );
+    let refused = read(&lines, Variables::default()).unwrap_err();
+    assert!(matches!(refused, ApnConfError::Xml { line: 20, .. }), "{refused:?}");
+    // Nor by many values that each take it in.
+    let long = "x".repeat(1 << 20);
+    let mut vars = Variables::default();
+    vars.command("set", &format!("long={long}"));
+    let param = r#"<param name="url" value="$${long}"/>"#.repeat(50);
+    let text = format!(r#"<profiles><profile name="voip">{param}</profile></profiles>"#);
+    assert!(read(&text, vars).is_err());
+}

@@ -87,7 +87,7 @@ fn original_sample_becomes_a_configuration_that_pushes_as_it_did() {
 #[test]
 fn sample_of_the_fork_keeps_its_names_and_variables() {
     let (config, _dir, ran) = converted("fork", &[]);
-    let names = &config.contact.names.0[0];
+    let names = &config.contact.names.sets[0];
     assert_eq!(names.voip_token, "x-call-token");
     assert_eq!(names.im_token.as_deref(), Some("x-chat-token"));
     assert_eq!(names.platform.as_deref(), Some("x-os"));

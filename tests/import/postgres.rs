@@ -159,8 +159,8 @@ const TABLE: &str = "CREATE TABLE push_tokens (id serial NOT NULL, token VARCHAR
     realm VARCHAR(255) NOT NULL, app_id VARCHAR(255) NOT NULL, type VARCHAR(255) NOT NULL, platform VARCHAR(255) NOT NULL,
     last_update timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP, CONSTRAINT push_tokens_pkey PRIMARY KEY (id));
   INSERT INTO push_tokens (token, extension, realm, app_id, type, platform, last_update) VALUES
-    ('call-1001', '1001', 'pbx.example', 'com.example.phone', 'voip', 'iOS', '2026-11-20 06:00:00'),
-    ('chat-1001', '1001', 'pbx.example', 'com.example.phone', 'im', 'iOS', '2026-11-20 06:00:00'),
+    ('ca111001', '1001', 'pbx.example', 'com.example.phone', 'voip', 'iOS', '2026-11-20 06:00:00'),
+    ('c4a71001', '1001', 'pbx.example', 'com.example.phone', 'im', 'iOS', '2026-11-20 06:00:00'),
     ('droid-1002', '1002', 'pbx.example', 'com.example.phone', 'voip', 'Android', '2026-11-20 06:00:00'),
     ('droid-1002', '1002', 'pbx.example', 'com.example.phone', 'voip', 'Android', '2026-11-21 06:00:00'),
     (repeat('x', 255), '1003', 'pbx.example', 'com.example.phone', 'voip', 'Android', '2026-11-21 06:00:00')";
@@ -181,7 +181,7 @@ fn tokens_are_copied_from_postgresql_and_a_second_run_changes_nothing() {
     let state = tempfile::tempdir().unwrap();
     // Midnight there: the server's time zone counts.
     let expected = [
-        ("1001".to_owned(), "call-1001".to_owned(), 1_795_132_800),
+        ("1001".to_owned(), "ca111001".to_owned(), 1_795_132_800),
         ("1002".to_owned(), "droid-1002".to_owned(), 1_795_219_200),
     ];
     let (socket, port) = (server.dir.path().display(), server.port);
@@ -254,7 +254,7 @@ fn tables_made_by_hand_are_read_whatever_their_types() {
             .map(|(name, kind)| format!("{name} {kind}"))
             .collect();
         let row = |id: u32, seen: &str| {
-            format!("({id}, 'call-{id}', '{id}', 'pbx.example', 'com.example.phone', 'voip', 'iOS', {seen})")
+            format!("({id}, 'ca11{id:04}', '{id}', 'pbx.example', 'com.example.phone', 'voip', 'iOS', {seen})")
         };
         server.sql(&format!(
             "DROP TABLE IF EXISTS push_tokens; CREATE TABLE push_tokens ({}); INSERT INTO push_tokens VALUES {}, {}",
@@ -266,8 +266,8 @@ fn tables_made_by_hand_are_read_whatever_their_types() {
         let ran = import(state.path(), &server.dsn("host=127.0.0.1"));
         assert_eq!(ran.code, Some(0), "{types}: {}", ran.stderr);
         let expected = [
-            ("1".to_owned(), "call-1".to_owned(), 1_795_132_800),
-            ("2".to_owned(), "call-2".to_owned(), 0),
+            ("1".to_owned(), "ca110001".to_owned(), 1_795_132_800),
+            ("2".to_owned(), "ca110002".to_owned(), 0),
         ];
         assert_eq!(stored(state.path()), expected, "{types}");
     }

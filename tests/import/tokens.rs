@@ -17,7 +17,7 @@ fn row(id: i64, user: &str, kind: &str, token: &str) -> Row {
         realm: "pbx.example".into(),
         app_id: "com.example.phone".into(),
         kind: kind.into(),
-        platform: "iOS".into(),
+        platform: "Android".into(),
         last_update: 1_700_000_000 + id,
     }
 }
@@ -48,7 +48,8 @@ fn refused(plan: &Plan) -> Vec<(i64, String)> {
 
 #[test]
 fn call_and_message_token_of_one_user_and_app_are_one_device() {
-    let mut rows = vec![row(7, "101", "voip", IPHONE), row(8, "101", "im", "message-token")];
+    let mut rows = vec![row(7, "101", "voip", IPHONE), row(8, "101", "im", "C0FFEE")];
+    rows[0].platform = "iOS".into();
     rows[1].platform = "ios".into();
     let plan = plan(rows, NOW);
     let [device] = plan.devices.as_slice() else {
@@ -61,7 +62,8 @@ fn call_and_message_token_of_one_user_and_app_are_one_device() {
     );
     assert_eq!(
         tokens(&plan.devices),
-        [("101".into(), Some(IPHONE), Some("message-token"))]
+        [("101".into(), Some(IPHONE), Some("c0ffee"))],
+        "as a REGISTER's token: in the form that Apple's have"
     );
     assert_eq!((device.first_seen, device.last_seen), (NOW, 1_700_000_008));
     assert_eq!(
@@ -73,8 +75,8 @@ fn call_and_message_token_of_one_user_and_app_are_one_device() {
 #[test]
 fn platforms_are_read_as_registers_are() {
     for (platform, token, provider) in [
-        ("iOS", "t", "apns"),
-        ("apple", "t", "apns"),
+        ("iOS", "aa", "apns"),
+        ("apple", "aa", "apns"),
         ("Android", "t", "fcm"),
         ("FCM", "t", "fcm"),
         ("", IPHONE, "apns"),
@@ -140,7 +142,7 @@ fn rows_of_one_register_are_one_phone() {
 
 #[test]
 fn word_that_most_phones_have_for_their_platform_is_told() {
-    let mut rows: Vec<_> = (1..=5).map(|n| row(n, "101", "voip", &format!("t{n}"))).collect();
+    let mut rows: Vec<_> = (1..=5).map(|n| row(n, "101", "voip", &format!("a{n}"))).collect();
     for (row, platform) in rows.iter_mut().zip(["ios", "iOS", "ios", "Android", ""]) {
         row.platform = platform.into();
     }
@@ -210,7 +212,7 @@ fn unfit_rows_are_refused_by_name_and_never_by_token() {
     let long = "x".repeat(255);
     let unfit = "the token is not fit for use: it holds a blank, a control or a byte outside ASCII";
     let cut = "is 255 characters long, as much as mod_apn's column holds: it may have been cut";
-    let cases: [(Spoil<'_>, String); 14] = [
+    let cases: [(Spoil<'_>, String); 15] = [
         (&|r| r.token = long.clone(), format!("the token {cut}")),
         (&|r| r.app_id = long.clone(), format!("the app id {cut}")),
         (&|r| r.user = long.clone(), format!("the user {cut}")),
@@ -225,7 +227,11 @@ fn unfit_rows_are_refused_by_name_and_never_by_token() {
         (&|r| r.token = ">;expires=60".into(), "the token is empty".into()),
         (
             &|r| r.token = "(NULL)".into(),
-            "the token is a word for \"none\"".into(),
+            "the token is none: the app sent a placeholder such as (null) instead of a token".into(),
+        ),
+        (
+            &|r| r.platform = "iOS".into(),
+            "the token is none: Apple's tokens are hexadecimal digits, two for each byte".into(),
         ),
         (&|r| r.user = String::new(), "the user is empty".into()),
         (&|r| r.realm = String::new(), "the realm is empty".into()),
@@ -255,7 +261,7 @@ fn unfit_rows_are_refused_by_name_and_never_by_token() {
 #[test]
 fn bracket_that_mod_apn_left_on_the_last_parameter_is_taken_off() {
     let mut rows = vec![row(1, "101", "voip", "token>"), row(2, "101", "im", "message")];
-    rows[1].platform = "iOS>".into();
+    rows[1].platform = "Android>".into();
     rows[1].app_id = "com.example.phone>,<sip:other".into();
     let plan = plan(rows, NOW);
     assert_eq!(tokens(&plan.devices), [("101".into(), Some("token"), Some("message"))]);

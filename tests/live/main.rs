@@ -7,6 +7,7 @@
 //! A test that fails prints the end of both logs. `$FSWAKE_LIVE_LOG` names a file for all that fswake says.
 
 mod breakage;
+mod contacts;
 mod desk;
 mod ends;
 mod fidelity;
@@ -111,28 +112,36 @@ fn main() {
         desk::trials,
         ends::trials,
         breakage::trials,
+        contacts::trials,
         hostile::trials,
         load::trials,
         notifications::trials,
         operate::trials,
         mod_apn::trials,
         variables::trials,
-        fidelity::trials,
     ] {
         trials.extend(list(&lab));
     }
+    let mut rows = fidelity::trials(&lab);
     if let Err(reason) = installed {
         eprintln!("{reason}");
-        trials = trials.into_iter().map(|t| t.with_ignored_flag(true)).collect();
+        let ignored = |all: Vec<Trial>| all.into_iter().map(|t| t.with_ignored_flag(true)).collect();
+        (trials, rows) = (ignored(trials), ignored(rows));
         // `--include-ignored` cannot conjure one up.
         arguments.ignored = false;
         arguments.include_ignored = false;
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
+    // These have a FreeSWITCH of their own, and know their channels.
+    arguments.test_threads = Some(fidelity::AT_A_TIME);
+    let compared = libtest_mimic::run(&arguments, rows);
     // Before the process ends: drops do not run behind `exit`.
     if let Some(fs) = lab.fs.get() {
         fs.stop();
     }
-    lab.fidelity.finish();
-    conclusion.exit();
+    lab.runtime.block_on(lab.fidelity.finish());
+    if conclusion.has_failed() {
+        conclusion.exit();
+    }
+    compared.exit();
 }

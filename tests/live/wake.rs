@@ -21,6 +21,7 @@ crate::trials![
     pcma_phone_is_connected_without_transcoding,
     held_channel_says_how_it_went,
     push_carries_the_call_id_of_the_invite,
+    number_that_is_an_alias_wakes_its_user_by_both_ways_in,
 ];
 
 async fn sleeping_phone_is_woken_through_the_dialplan(fs: Arc<RealFs>) {
@@ -214,5 +215,29 @@ async fn push_carries_the_call_id_of_the_invite(fs: Arc<RealFs>) {
     let call_id = invite.header("Call-ID");
     assert!(body.contains(call_id), "{call_id} is not in {body}");
     call.hang_up().await;
+    phone.ended().await;
+}
+
+async fn number_that_is_an_alias_wakes_its_user_by_both_ways_in(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let user = site.fs.new_user();
+    let phone = site.sleeper(&user, DOMAIN, Wakes::Elsewhere, Script::default()).await;
+    let call = site.caller().await.call(&format!("9{user}"));
+    assert_eq!(call.outcome().await, 200, "{}", site.daemon().log());
+    phone.on_the_line().await;
+    call.hang_up().await;
+    phone.ended().await;
+
+    let user = site.fs.new_user();
+    let phone = site
+        .sleeper(&user, WAKE_DOMAIN, Wakes::Elsewhere, Script::default())
+        .await;
+    let answer = site
+        .fs
+        .api(&format!("originate user/9{user}@{WAKE_DOMAIN} &park()"))
+        .await;
+    assert!(answer.starts_with("+OK"), "{answer}: {}", site.daemon().log());
+    phone.on_the_line().await;
+    site.fs.api("hupall").await;
     phone.ended().await;
 }

@@ -225,6 +225,35 @@ async fn revoked_access_token_is_replaced_once() {
 }
 
 #[tokio::test]
+async fn renewal_of_a_revoked_access_token_that_fails_is_tried_again_inside_the_wait() {
+    for fault in [Fault::json(503, &json!({})), Fault::json(429, &json!({})), Fault::Hang] {
+        let fcm = Fcm::start().await;
+        let pushers = pushers(fcm_app(&fcm));
+        pushers.push(&fcm_call()).await.unwrap();
+        fcm.revoke_tokens();
+        fcm.token_faults.next(fault);
+        let outcome = pushers.push(&fcm_call()).await;
+        assert!(outcome.is_ok(), "{outcome:?}");
+        assert_eq!(fcm.token_requests(), 3, "once for each failure");
+        // The first, the one that was refused, and the one with the new token: none with the one that is known to be revoked.
+        assert_eq!(fcm.pushes_so_far().await.len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn refused_service_account_says_what_google_says_of_it() {
+    let fcm = Fcm::start().await;
+    let refusal =
+        json!({ "error": "invalid_grant", "error_description": "Invalid grant: account not found", "x": null });
+    fcm.token_faults.next(Fault::json(400, &refusal));
+    let refused = attempts(pushers(fcm_app(&fcm)).push(&fcm_call()).await).unwrap_err();
+    assert!(
+        refused.ends_with("invalid_grant (Invalid grant: account not found)"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
 async fn refused_service_account_is_misconfigured_and_a_failing_token_server_is_waited_for() {
     let fcm = Fcm::start().await;
     fcm.token_faults

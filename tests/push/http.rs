@@ -591,9 +591,17 @@ async fn files_that_cannot_be_used_are_named_and_never_quoted() {
     let gateway = Gateway::start(Over::Http1, Wants::Nothing).await;
     let file = gateway.file("bad");
     let cases: [(InFile, &str, &str); 9] = [
-        (HttpAuth::Bearer, "", "must hold one line of text"),
-        (HttpAuth::Bearer, "SECRET\nSECRET", "must hold one line of text"),
-        (HttpAuth::Bearer, "SECR\u{7f}ET", "must hold one line of text"),
+        (HttpAuth::Bearer, "", "must hold one line of text: it is empty"),
+        (
+            HttpAuth::Bearer,
+            "SECRET\nSECRET",
+            "must hold one line of text: line 2 is another",
+        ),
+        (
+            HttpAuth::Bearer,
+            "SECR\u{7f}ET",
+            "must hold one line of text: it has a control character",
+        ),
         (HttpAuth::Basic, "SECRET", "must hold one line, user:password"),
         (HttpAuth::Digest, ":SECRET", "must hold one line, user:password"),
         (HttpAuth::Header, "SECRET", "must hold one line, Name: value"),

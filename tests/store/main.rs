@@ -12,7 +12,7 @@ use fswake::engine::Step;
 use fswake::store::sqlite::{SCHEMA, SCHEMA_VERSION};
 use fswake::store::{Health, JournalEntry, Options, Sqlite, StoreError, StoreOp, StoreWriter};
 use fswake::types::{Aor, CallId, Device, Provider, PushParams, PushToken};
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -325,6 +325,91 @@ fn store_of_version_1_is_upgraded_with_all_that_is_in_it() {
     let key = snapshot.devices[0].key().unwrap();
     let found = fswake::store::devices::find(&db, key.public_id()).unwrap();
     assert_eq!(found.as_ref(), Some(&snapshot.devices[0]));
+}
+
+#[test]
+fn tokens_of_an_older_store_get_their_one_form_and_what_is_one_device_becomes_one() {
+    let place = place();
+    let db = Connection::open(&place.path).unwrap();
+    db.execute_batch(VERSION_1).unwrap();
+    let insert = |id: i64, user: &str, provider: &str, call: Option<&str>, remote: Option<&str>, seen: i64| {
+        let sql = "INSERT INTO devices VALUES (?1, ?2, 'd', ?3, 'app', ?4, NULL, ?5, ?6, '', '', 1, ?7, NULL)";
+        let row = params![id, user, provider, call.or(remote), call, remote, seen];
+        db.execute(sql, row).unwrap();
+    };
+    // One phone, under two users: the one seen last has it, whichever form that was in.
+    insert(1, "early", "apns", Some("AABB01"), None, 10);
+    insert(2, "late", "apns", Some("aabb01"), None, 20);
+    insert(3, "late", "apns", Some("AABB02"), Some("CC"), 20);
+    insert(4, "early", "apns", Some("aabb02"), Some("CC"), 10);
+    insert(5, "late", "apns.dev", Some("AABB03"), None, 20);
+    insert(6, "early", "apns.dev", Some("AAbb03"), None, 10);
+    // Without a real call token the other one is the device.
+    insert(7, "half", "apns", Some("(null)"), Some("DD"), 5);
+    insert(8, "none", "fcm", Some("null"), None, 5);
+    insert(9, "none", "apns", Some("../../x"), None, 5);
+    insert(10, "kept", "fcm", Some("aB:cD"), None, 5);
+    insert(11, "kept", "acme", Some("AABB"), None, 5);
+    drop(db);
+    let (snapshot, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
+    drop(writer);
+    let mut found: Vec<_> = snapshot
+        .devices
+        .iter()
+        .map(|d| {
+            let shown = |token: &Option<PushToken>| token.as_ref().map_or("-", |t| t.expose()).to_owned();
+            let (call, remote) = (shown(&d.push.call_token), shown(&d.push.remote_token));
+            format!("{} {} {call} {remote}", d.aor.user, d.push.provider.name())
+        })
+        .collect();
+    found.sort();
+    assert_eq!(
+        found,
+        [
+            "half apns - dd",
+            "kept acme AABB -",
+            "kept fcm aB:cD -",
+            "late apns aabb01 -",
+            "late apns aabb02 cc",
+            "late apns.dev aabb03 -",
+        ]
+    );
+    let db = Connection::open(&place.path).unwrap();
+    for device in &snapshot.devices {
+        let key = device.key().unwrap();
+        let found = fswake::store::devices::find(&db, key.public_id()).unwrap();
+        assert_eq!(
+            found.as_ref(),
+            Some(device),
+            "its name for programs is that of its token now"
+        );
+    }
+}
+
+#[test]
+fn owners_of_devices_that_were_not_seen_are_found_page_by_page() {
+    let place = place();
+    let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
+    for n in 0..2_500_u32 {
+        let mut one = device(n);
+        one.aor = Aor::new(format!("u{n}"), "d");
+        (one.first_seen, one.last_seen) = (1, if n % 2 == 0 { 100 } else { 1_000 });
+        writer.submit(StoreOp::Put(one.into()));
+    }
+    // An import that is younger than the last thing that mod_apn knew.
+    let mut imported = device(9_999);
+    (imported.first_seen, imported.last_seen) = (1_000, 5);
+    writer.submit(StoreOp::Put(imported.into()));
+    writer.flush(LONG).unwrap();
+    let db = Connection::open(&place.path).unwrap();
+    let (mut after, mut found) = (Some(0), Vec::new());
+    while let Some(row) = after {
+        let (some, next) = fswake::store::devices::owners_unseen(&db, 500, row).unwrap();
+        found.extend(some);
+        after = next;
+    }
+    assert_eq!(found.len(), 1_250);
+    assert!(found.iter().all(|aor| aor.user[1..].parse::<u32>().unwrap() % 2 == 0));
 }
 
 #[test]

@@ -13,6 +13,7 @@ use anyhow::Context;
 use self::files::{Fresh, Made, NewFile};
 use self::report::Report;
 use crate::config::{Config, Environment};
+use crate::files as reader;
 use crate::migrate::apn_conf::{self, ApnConf};
 use crate::migrate::convert::{Beside, Converted, convert};
 use crate::migrate::preprocess::Variables;
@@ -121,7 +122,7 @@ pub(super) fn import(args: &ImportModApn, config: Option<&Path>, env: &Environme
 }
 
 fn read_conf(file: &Path, vars: &[PathBuf]) -> anyhow::Result<ApnConf> {
-    let read = |file: &Path| std::fs::read_to_string(file).with_context(|| file.display().to_string());
+    let read = |file: &Path| reader::xml(file).with_context(|| file.display().to_string());
     let mut known = Variables::default();
     for file in vars {
         let more = apn_conf::variables(&read(file)?, known).with_context(|| file.display().to_string())?;

@@ -48,7 +48,8 @@ impl Call {
             _ => {
                 self.note(world, Step::CallerGone { cause: cause.clone() });
                 let hung_up = Some(CancelReason::CallerHungUp);
-                self.end_with(HoldResult::Abandoned, &passed_on, hung_up, world);
+                // As FreeSWITCH's bridge, whatever the caller's own cause.
+                self.end_with(HoldResult::Abandoned, &Cause::Ours("ORIGINATOR_CANCEL"), hung_up, world);
             }
         }
         world.out.push_back(Command::Close(self.held.call));
@@ -123,6 +124,15 @@ impl Call {
         self.release(result, next, world);
     }
 
+    /// FreeSWITCH's word for a bridge whose time is over.
+    fn time_over(&self) -> &'static str {
+        if self.held.wishes.leg_timeout {
+            "ALLOTTED_TIMEOUT"
+        } else {
+            "NO_ANSWER"
+        }
+    }
+
     /// What the dialplan's own bridge does next: it rings where nobody has been rung, and else it fails as the phones did.
     fn next(&self, result: HoldResult, world: &World<'_>) -> Next {
         let left = self.held.max_wait.map(|_| self.ring_until.since(world.now));
@@ -155,7 +165,7 @@ impl Call {
         let kill = match result {
             HoldResult::Declined => Cause::Ours("LOSE_RACE"),
             // Not LOSE_RACE: this call was missed, and phones shall say so.
-            _ => Cause::Ours("NO_ANSWER"),
+            _ => Cause::Ours(self.time_over()),
         };
         if let Next::Fail { cause, .. } = &next {
             self.cause = Some(cause.clone());

@@ -168,6 +168,7 @@ impl Call {
             Verdict::NoAnswer => self.parties[p].is_out = true,
             Verdict::Unreachable => self.on_unreachable(p, &leg, world),
             Verdict::NoCommonCodec => self.on_no_common_codec(p, &leg, world),
+            Verdict::Refused => self.parties[p].is_out = true,
         }
         self.settle(world);
     }
@@ -218,7 +219,7 @@ impl Call {
     /// The phone has none of the caller's codecs: once more, with any.
     fn on_no_common_codec(&mut self, p: usize, failed: &Leg, world: &mut World<'_>) {
         if self.parties[p].any_codec {
-            self.on_unreachable(p, failed, world);
+            self.parties[p].is_out = true;
             return;
         }
         self.parties[p].any_codec = true;
@@ -227,12 +228,17 @@ impl Call {
     }
 }
 
-/// What a leg's end means, knowing how far it was: a phone that rang and then gave up has not been out of reach.
+/// What a leg's end means, knowing how far it was and why it was rung.
 fn verdict(end: &LegEnd, leg: &Leg) -> Verdict {
     match end.verdict() {
+        // A phone that rang and then gave up has not been out of reach.
         Verdict::Unreachable if leg.state != LegState::Dialing && matches!(end.sip_status, Some(408 | 480)) => {
             Verdict::NoAnswer
         }
+        // A phone that has just registered is there: it does not want the call.
+        Verdict::Unreachable if leg.origin == Origin::Woken && end.sip_status == Some(480) => Verdict::Refused,
+        // Whoever is at an old address says nothing about a phone that is being woken.
+        Verdict::Refused if leg.origin == Origin::Known => Verdict::Unreachable,
         verdict => verdict,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Call, Phase};
 use crate::engine::command::HoldResult;
-use crate::engine::party::{Origin, Party, Wake};
+use crate::engine::party::{Origin, Party};
 use crate::engine::wishes::Mode;
 use crate::engine::world::World;
 
@@ -22,11 +22,16 @@ impl Call {
         if self.phase != Phase::Holding || !mode.only_wakes() {
             return;
         }
-        let sleeps = |p: &Party| !p.is_awake() && p.may_answer() && p.wake != Wake::Impossible;
-        let any = self.parties.iter().any(Party::is_awake);
+        let has_come = |p: &Party| p.registered && p.ring_at.is_none();
+        let is_waited_for = |p: &Party| !p.registered && (p.pushed.is_some() || p.rides) && p.may_answer();
+        let can_ring = self.parties.iter().any(|p| has_come(p) || p.target.is_some());
         let is_time = match mode {
-            Mode::WakeAll => any && !self.parties.iter().any(sleeps),
-            Mode::WakeFirst | Mode::Connect => any,
+            // Whoever is registered all along waits for those who are woken: the dialplan rings them together.
+            _ if !self.parties.iter().any(is_waited_for) => {
+                can_ring && !self.parties.iter().any(|p| p.ring_at.is_some())
+            }
+            Mode::WakeAll => false,
+            Mode::WakeFirst | Mode::Connect => self.parties.iter().any(has_come),
         };
         if is_time {
             self.finish(HoldResult::Woken, world);

@@ -193,10 +193,20 @@ impl Entry {
         let message = push.remote_token.as_ref();
         let by_message = |d: &Device| message.is_some() && d.push.call_token.is_none() && d.push.token() == message;
         let same = |d: &&KnownDevice| {
-            d.key.provider == push.provider
-                && d.key.app == push.app
-                && (d.device.register_call_id == *call_id || by_message(&d.device))
-                && !d.is_that_of(push)
+            let of_this_phone = d.device.register_call_id == *call_id || by_message(&d.device);
+            d.key.provider == push.provider && d.key.app == push.app && of_this_phone && !d.is_that_of(push)
+        };
+        self.devices.iter().filter(same).map(|d| d.key.clone()).collect()
+    }
+
+    /// Devices with this token under another name of the app. A token of Apple's is one app's on one phone: what the app is
+    /// called was read in another way then, because other app ids were configured.
+    pub(super) fn renamed(&self, push: &PushParams) -> Vec<Arc<DeviceKey>> {
+        let same = |d: &&KnownDevice| {
+            push.provider.has_topics()
+                && d.key.provider == push.provider
+                && Some(&d.key.token) == push.token()
+                && d.key.app != push.app
         };
         self.devices.iter().filter(same).map(|d| d.key.clone()).collect()
     }

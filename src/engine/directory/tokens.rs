@@ -20,6 +20,10 @@ pub(super) struct Owned {
     pub(super) replaced: Option<Arc<DeviceKey>>,
 }
 
+fn each<'a>(devices: &'a [Arc<DeviceKey>], why: &'static str) -> impl Iterator<Item = (&'a DeviceKey, &'static str)> {
+    devices.iter().map(move |device| (&**device, why))
+}
+
 impl Directory {
     /// Makes the token of this REGISTER belong to `key`, taking it from whoever had it.
     pub(super) fn own(
@@ -42,14 +46,15 @@ impl Directory {
                 replaced: None,
             };
         }
+        let renamed = entry.map(|e| e.renamed(&push)).unwrap_or_default();
         let replaced = entry.filter(|_| !reading).map(|e| e.same_phone(&push, &reg.call_id));
         // What an AOR has is nobody else's; anything else may have to be taken from somebody.
         if known.is_none() && !self.take_over(now, key, &push, reading, out) {
             return Owned::default();
         }
         let replaced = replaced.unwrap_or_default();
-        for old in &replaced {
-            self.remove_device(key, old, "new-token", out);
+        for (old, why) in each(&replaced, "new-token").chain(each(&renamed, "app-renamed")) {
+            self.remove_device(key, old, why, out);
         }
         let entry = self.entries.entry(key.clone()).or_default();
         let Some(kept) = entry.keep(push, reg) else {
@@ -60,7 +65,7 @@ impl Directory {
         if let Some(surplus) = entry.surplus() {
             self.remove_device(key, &surplus, "too-many-devices", out);
         }
-        let replaced = replaced.into_iter().next();
+        let replaced = replaced.into_iter().chain(renamed).next();
         Owned { device, replaced }
     }
 
@@ -153,6 +158,7 @@ impl Directory {
         for device in old {
             self.remove_device(key, &device, "unseen-too-long", out);
         }
+        self.drop_if_empty(key);
     }
 
     /// Drops a device of `key`, whichever way its AOR is written.

@@ -115,6 +115,7 @@ impl Connection {
         let own_codecs = self.held.parent.own_codecs.as_deref();
         let user = &self.held.call.aor.user;
         self.api(encode::bridged(a_leg, own_codecs, &self.dialed, user)).await?;
+        self.name_caller(leg).await?;
         if early {
             self.early = Some(leg);
             return Ok(Event::EarlyBridged(leg));

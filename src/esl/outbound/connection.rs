@@ -313,7 +313,7 @@ impl Connection {
             Order::Record(record, at_once) => {
                 self.record = *record;
                 if at_once && self.place == Place::Held {
-                    self.report("held", "").await?;
+                    self.report("held", encode::IF_CANCELLED).await?;
                 }
             }
             Order::Release(result, next) => {

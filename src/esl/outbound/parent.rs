@@ -6,6 +6,7 @@ use super::connection::Connection;
 use crate::driver::Input;
 use crate::esl::decode::Held;
 use crate::esl::inherit::{self, Of, Variable};
+use crate::esl::wishes::is_true;
 use crate::esl::{encode, link};
 use crate::types::LegId;
 
@@ -47,6 +48,8 @@ impl Connection {
         }
         behind.caller = Some(caller);
         self.held.parent.is_behind(header);
+        let is_set = |name: &str| header(name).is_some_and(is_true);
+        self.held.bypass_media |= is_set("variable_bypass_media") || is_set("variable_bypass_media_after_bridge");
         let copied = variables(dump.iter().map(|(name, value)| (name, value)));
         self.held
             .parent
@@ -62,8 +65,9 @@ impl Connection {
             return Ok(());
         };
         self.execute_on_leg(leg, "set_user", user).await?;
-        self.execute_on_leg(leg, "set_profile_var", "context=${user_context}".into())
-            .await
+        let context = self.held.parent.inherited.get("user_context");
+        let context = format!("context={}", context.unwrap_or(&self.held.parent.context));
+        self.execute_on_leg(leg, "set_profile_var", context).await
     }
 
     /// Tells a leg that was answered, or has early media, whom it reaches.
@@ -75,6 +79,18 @@ impl Connection {
             self.execute_on_leg(leg, "set_profile_var", argument).await?;
         }
         Ok(())
+    }
+
+    /// Tells a bridged leg again who calls: `uuid_bridge` has written the caller's own number and name over the effective ones.
+    pub(super) async fn name_caller(&mut self, leg: LegId) -> Result<(), EslError> {
+        if !self.held.parent.is_effective {
+            return Ok(());
+        }
+        let (name, number) = (self.held.parent.name.clone(), self.held.parent.number.clone());
+        let name = format!("caller_id_name={}", encode::name(&name));
+        let number = format!("caller_id_number={}", encode::number(&number));
+        self.execute_on_leg(leg, "set_profile_var", name).await?;
+        self.execute_on_leg(leg, "set_profile_var", number).await
     }
 
     async fn execute_on_leg(&mut self, leg: LegId, app: &str, argument: String) -> Result<(), EslError> {

@@ -30,17 +30,21 @@ impl Connection {
         }
         let player = self.held.tone.ringback.as_deref().and_then(player);
         match player {
-            Some((app, argument)) => self.execute(app, Some(argument)).await,
+            Some((app, argument)) => self.execute(app, argument).await,
             None if self.held.tone.is_silent => Ok(()),
-            None => self.execute("ring_ready", None).await,
+            // Not the application: it would wait for the channel's tick, and be the call's last application in records.
+            None => self
+                .api(format!("uuid_ring_ready {}", self.held.channel))
+                .await
+                .map(|_| ()),
         }
     }
 
     /// Runs an application on the held channel.
-    async fn execute(&mut self, app: &str, argument: Option<String>) -> Result<(), EslError> {
+    async fn execute(&mut self, app: &str, argument: String) -> Result<(), EslError> {
         self.command(EslCommand::Execute {
             app: app.into(),
-            args: argument,
+            args: Some(argument),
             uuid: None,
             options: ExecuteOptions::new(),
         })

@@ -6,6 +6,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{RequestBuilder, Url};
 
 use super::digest::Digest;
+use crate::files;
 use crate::push::app::App;
 use crate::push::pushers::SetupError;
 use crate::types::Secret;
@@ -132,13 +133,7 @@ fn may_be_set(name: &HeaderName) -> bool {
 }
 
 fn line(app: &App, file: &Path) -> Result<Secret, SetupError> {
-    let problem = "must hold one line of text";
-    let text = String::from_utf8(SetupError::read(app, file)?).map_err(|_| SetupError::file(app, file, problem))?;
-    let line = text.trim_end_matches(['\r', '\n']);
-    if line.trim().is_empty() || line.contains(char::is_control) {
-        return Err(SetupError::file(app, file, problem));
-    }
-    Ok(Secret::new(line))
+    Ok(Secret::new(SetupError::read(app, file, files::line)?.text))
 }
 
 fn user(app: &App, file: &Path) -> Result<(String, Secret), SetupError> {

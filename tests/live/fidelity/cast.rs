@@ -1,10 +1,10 @@
 //! The phones of one row in one way, and their call.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use fswake_test_support::realfs::{VANILLA_DOMAIN, Way, filled};
-use fswake_test_support::sip::{Leg, OutgoingCall, Phone, What};
+use fswake_test_support::sip::{Leg, OutgoingCall, Phone, Script, What};
 use fswake_test_support::site::{Site, Wakes};
 
 use super::row::{Moment, Row, Who};
@@ -15,13 +15,14 @@ const SOON: Duration = Duration::from_secs(8);
 /// Everybody who takes part.
 pub struct Cast<'a> {
     pub site: &'a Site,
-    pub way: Way,
     /// Way and row: what its users' numbers begin with.
     pub id: String,
     pub phones: BTreeMap<Who, Phone>,
     pub call: OutgoingCall,
     /// The caller's channel.
     pub channel: String,
+    /// When the call began.
+    pub since: SystemTime,
 }
 
 impl<'a> Cast<'a> {
@@ -40,12 +41,11 @@ impl<'a> Cast<'a> {
             phones.insert(Who::Desk, desk);
         }
         let callee = user(Who::Callee);
-        let awake = row.awake || way == Way::Plain;
         let mut script = row.callee.clone();
         if let Some(desk) = phones.get(&Who::Desk) {
             script.redirect_to = format!("sip:{}@{}", user(Who::Desk), desk.address());
         }
-        phones.insert(Who::Callee, phone(site, &callee, row, &script, awake).await);
+        phones.insert(Who::Callee, phone(site, &callee, row, &script, way).await);
         if let Some(script) = &row.other {
             phones.insert(
                 Who::Other,
@@ -53,7 +53,7 @@ impl<'a> Cast<'a> {
             );
         }
         if let Some(script) = &row.third {
-            phones.insert(Who::Third, phone(site, &user(Who::Third), row, script, awake).await);
+            phones.insert(Who::Third, phone(site, &user(Who::Third), row, script, way).await);
         }
         if row.watched {
             let script = super::row::answers(Who::Watcher);
@@ -63,15 +63,16 @@ impl<'a> Cast<'a> {
             tokio::time::sleep(Duration::from_millis(300)).await;
             phones.insert(Who::Watcher, watcher);
         }
+        let since = SystemTime::now();
         let channel = uuid::Uuid::new_v4().to_string();
         let call = phones[&Who::Caller].call_as(&filled(row.dials, &id), &channel);
         Cast {
             site,
-            way,
             id,
             phones,
             call,
             channel,
+            since,
         }
     }
 
@@ -164,10 +165,21 @@ impl<'a> Cast<'a> {
     }
 }
 
-async fn phone(site: &Site, user: &str, row: &Row, script: &fswake_test_support::sip::Script, awake: bool) -> Phone {
-    if awake {
-        return site.desk_phone(user, VANILLA_DOMAIN, script.clone()).await;
+/// A phone that is called: awake, or asleep until a push wakes it.
+async fn phone(site: &Site, user: &str, row: &Row, script: &Script, way: Way) -> Phone {
+    if row.awake || way == Way::Plain {
+        let phone = site.desk_phone(user, VANILLA_DOMAIN, script.clone()).await;
+        if row.stale {
+            phone.wake_elsewhere().await;
+            phone.register().await;
+        }
+        return phone;
     }
-    let wakes = if row.dead { Wakes::Never } else { Wakes::Elsewhere };
-    site.sleeper(user, VANILLA_DOMAIN, wakes, script.clone()).await
+    let phone = site
+        .sleeper(user, VANILLA_DOMAIN, Wakes::Elsewhere, script.clone())
+        .await;
+    if !row.stale {
+        site.forget_place(&phone).await;
+    }
+    phone
 }

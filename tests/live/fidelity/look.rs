@@ -58,10 +58,6 @@ pub async fn at(cast: &Cast<'_>, what: &Look) -> String {
         }
         Look::Cdrs(names) => cdrs(cast, names).await,
         Look::Lamp => lamp(cast),
-        Look::Status => {
-            let invites = cast.phone(Who::Callee).invites();
-            format!("{} pushes, {invites} INVITEs", cast.site.pushes().len())
-        }
     };
     plain(&text, cast)
 }
@@ -80,6 +76,7 @@ pub fn plain(text: &str, cast: &Cast<'_>) -> String {
     for phone in 0..10 {
         text = text.replace(&format!("{}{phone}", cast.id), &format!("user{phone}"));
     }
+    text = text.replace(&cast.id, "row");
     text.replace(VANILLA_DOMAIN, "DOMAIN")
         .replace("127.0.0.1", "SWITCH")
         .replace('|', "/")
@@ -282,7 +279,7 @@ async fn cdrs(cast: &Cast<'_>, names: &[&str]) -> String {
     // They are written behind.
     let deadline = Instant::now() + Duration::from_secs(4);
     let file = |name: &str| name.contains(&cast.channel);
-    while !cast.site.fs.cdrs().iter().any(|(name, _)| file(name)) && Instant::now() < deadline {
+    while !cast.site.fs.cdr_files(cast.since).iter().any(|name| file(name)) && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -293,7 +290,7 @@ async fn cdrs(cast: &Cast<'_>, names: &[&str]) -> String {
         "dialed_user",
         "channel_name",
     ];
-    let all = cast.site.fs.cdrs();
+    let all = cast.site.fs.cdrs(cast.since);
     let ours = all.iter().filter(|(name, cdr)| {
         let variables = &cdr["variables"];
         file(name) || places.iter().any(|place| is_ours(&variables[*place], cast))

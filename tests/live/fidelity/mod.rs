@@ -14,10 +14,14 @@ mod row;
 mod rows;
 mod table;
 
+use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use fswake_test_support::realfs::{Plan, RealFs};
-use fswake_test_support::site::Settings;
+use fswake_test_support::site::{Settings, Site};
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use libtest_mimic::{Failed, Trial};
 use tokio::sync::OnceCell;
@@ -26,34 +30,44 @@ use self::row::Row;
 use self::table::Outcome;
 use crate::Lab;
 
-/// The FreeSWITCH of these rows, and what they have shown.
+/// So many rows are played at a time.
+pub const AT_A_TIME: usize = 4;
+
+/// The site of these rows, and what they have shown.
 #[derive(Default)]
 pub struct Fidelity {
-    fs: OnceCell<Arc<RealFs>>,
+    site: OnceCell<Site>,
     outcomes: Mutex<Vec<Outcome>>,
 }
 
 impl Fidelity {
-    async fn fs(&self, lab: &Lab) -> Arc<RealFs> {
+    async fn site(&self, prefix: &Path) -> &Site {
         let start = || async {
             let plans: Vec<Plan> = rows::all().into_iter().map(|row| row.plan).collect();
-            Arc::new(RealFs::start_vanilla(&lab.prefix, &plans).await)
+            let fs = Arc::new(RealFs::start_vanilla(prefix, &plans).await);
+            crate::site(fs, &Settings::default()).await
         };
-        self.fs.get_or_init(start).await.clone()
+        self.site.get_or_init(start).await
     }
 
-    /// Prints the table, and ends FreeSWITCH.
-    pub fn finish(&self) {
+    /// Writes the table of the rows so far.
+    fn keep(&self, outcome: Outcome) {
+        let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        outcomes.push(outcome);
+        if let Some(file) = std::env::var_os("FSWAKE_FIDELITY_TABLE") {
+            std::fs::write(file, table::markdown(&mut outcomes)).expect("the table's file");
+        }
+    }
+
+    /// Prints the table, and ends fswake and FreeSWITCH: drops do not run behind `exit`.
+    pub async fn finish(&self) {
         let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
         if !outcomes.is_empty() {
-            let table = table::markdown(&mut outcomes);
-            println!("\n{table}");
-            if let Some(file) = std::env::var_os("FSWAKE_FIDELITY_TABLE") {
-                std::fs::write(file, table).expect("the table's file");
-            }
+            println!("\n{}", table::markdown(&mut outcomes));
         }
-        if let Some(fs) = self.fs.get() {
-            fs.stop();
+        if let Some(site) = self.site.get() {
+            site.daemon().terminate().await;
+            site.fs.stop();
         }
     }
 }
@@ -71,37 +85,49 @@ pub fn trials(lab: &Arc<Lab>) -> Vec<Trial> {
 }
 
 async fn run(lab: &Lab, row: &Row, number: usize) -> Result<(), Failed> {
-    let fs = lab.fidelity.fs(lab).await;
-    let mut settings = Settings::default();
-    for (key, value) in &row.wake {
-        settings = settings.wake(key, value);
-    }
-    let ways = row.ways.iter();
-    let played = async {
-        let site = crate::site(fs.clone(), &settings).await;
-        let all = join_all(ways.map(|way| play::play(&site, row, number, *way))).await;
-        row.ways.iter().copied().zip(all).collect::<Vec<_>>()
-    };
-    let played = futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(played)).await;
-    let left =
-        futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(fs.becomes_silent(crate::QUIET))).await;
+    let site = lab.fidelity.site(&lab.prefix).await;
+    let played = join_all(row.ways.iter().map(|way| play::play(site, row, number, *way)));
+    let played = AssertUnwindSafe(played).catch_unwind().await;
+    let left = channels_left(&site.fs, number).await;
     let seen = played.map_err(|panic| {
-        eprintln!("--- FreeSWITCH's log, {}\n{}", row.name, fs.log());
+        eprintln!("--- FreeSWITCH's log, {}\n{}", row.name, site.fs.log());
         Failed::from(crate::text(&*panic))
     })?;
-    let outcome = Outcome::new(row, seen);
+    let outcome = Outcome::new(row, row.ways.iter().copied().zip(seen).collect());
     let mut faults = outcome.faults().to_vec();
-    lab.fidelity
-        .outcomes
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .push(outcome);
-    if let Err(panic) = left {
-        faults.push(crate::text(&*panic));
-    }
+    lab.fidelity.keep(outcome);
+    faults.extend(left);
     if faults.is_empty() {
         Ok(())
     } else {
         Err(Failed::from(faults.join("\n")))
+    }
+}
+
+/// Waits until a row has no channel any more; otherwise ends those that are left and says which they were.
+async fn channels_left(fs: &RealFs, number: usize) -> Option<String> {
+    let users = [1, 2, 3].map(|way| format!("{way}{number:03}"));
+    let deadline = Instant::now() + crate::QUIET;
+    loop {
+        let channels = fs.channels().await;
+        let words = ["name", "cid_num", "dest", "callee_num"];
+        let is_ours = |c: &&serde_json::Value| {
+            let text = words.map(|word| c[word].as_str().unwrap_or_default()).join(" ");
+            let of = |user: &String| (0..8).any(|phone| text.contains(&format!("{user}{phone}")));
+            users.iter().any(of)
+        };
+        let ours: Vec<&serde_json::Value> = channels.iter().filter(is_ours).collect();
+        if ours.is_empty() {
+            return None;
+        }
+        if Instant::now() > deadline {
+            for channel in &ours {
+                fs.api(&format!("uuid_kill {}", channel["uuid"].as_str().unwrap_or_default()))
+                    .await;
+            }
+            let names: Vec<String> = ours.iter().map(|c| format!("{} ({})", c["name"], c["state"])).collect();
+            return Some(format!("channels are left: {}", names.join(", ")));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

@@ -41,8 +41,9 @@ async fn take(cast: &Cast<'_>, row: &Row, step: &Step, seen: &mut Seen) -> Resul
             }
         }
         Step::PickUp(who) => {
-            let phone = cast.phone(*who).clone();
-            tokio::spawn(async move { phone.pick_up().await });
+            if !cast.phone(*who).answer_soon() {
+                return Err("does not ring".to_owned());
+            }
         }
         Step::Refuse(who, with) => cast.phone(*who).refuse(*with),
         Step::HangUp(who) => cast.up(*who).ok_or("no call")?.hang_up().await,
@@ -74,7 +75,6 @@ async fn take(cast: &Cast<'_>, row: &Row, step: &Step, seen: &mut Seen) -> Resul
         Step::Call(who, number) => {
             cast.phone(*who).call(&filled(number, &cast.id));
         }
-        Step::Behave(who, script) => cast.phone(*who).behave(script.clone()),
         Step::See(name, what) => seen.push(((*name).to_owned(), look::at(cast, what).await)),
     }
     Ok(())

@@ -80,7 +80,6 @@ pub enum Step {
     Attended(Who, &'static str),
     /// This phone calls a number.
     Call(Who, &'static str),
-    Behave(Who, Script),
     /// Looks at something, under this name.
     See(&'static str, Look),
 }
@@ -126,8 +125,6 @@ pub enum Look {
     Cdrs(&'static [&'static str]),
     /// The states that the watcher's lamp has shown.
     Lamp,
-    /// The pushes and INVITEs of the callee, in fswake's ways only: not compared.
-    Status,
 }
 
 /// A row.
@@ -144,15 +141,13 @@ pub struct Row {
     pub watched: bool,
     /// The callee's phone does not sleep.
     pub awake: bool,
-    /// Its contact stays as it is, but it does not wake.
-    pub dead: bool,
+    /// FreeSWITCH still has a place of the callee's phone where nobody is any more. Otherwise it has forgotten it.
+    pub stale: bool,
     pub display: &'static str,
     /// What is called; user 1 by default.
     pub dials: &'static str,
     pub plan: Plan,
     pub steps: Vec<Step>,
-    /// `[wake]` of fswake.
-    pub wake: Vec<(&'static str, &'static str)>,
     /// The ways that it makes sense for.
     pub ways: Vec<Way>,
 }
@@ -192,12 +187,11 @@ pub fn row(item: u8, name: &'static str) -> Row {
         desk: None,
         watched: false,
         awake: false,
-        dead: false,
+        stale: false,
         display: "",
         dials: "{1}",
         plan: Plan::default(),
         steps: Vec::new(),
-        wake: Vec::new(),
         ways: Way::ALL.to_vec(),
     }
 }
@@ -248,6 +242,11 @@ impl Row {
         self
     }
 
+    pub fn stale(mut self) -> Self {
+        self.stale = true;
+        self
+    }
+
     pub fn display(mut self, display: &'static str) -> Self {
         self.display = display;
         self
@@ -286,8 +285,8 @@ impl Row {
         self
     }
 
-    pub fn wake(mut self, key: &'static str, value: &'static str) -> Self {
-        self.wake.push((key, value));
+    pub fn ways(mut self, ways: &[Way]) -> Self {
+        self.ways = ways.to_vec();
         self
     }
 

@@ -102,7 +102,7 @@ fn others() -> Vec<Row> {
             .callee(declines(Callee, 486))
             .steps(ended()),
         row(5, "transfer_on_fail")
-            .before(&[FATAL, ("set", "transfer_on_fail=USER_BUSY 5{id} XML default")])
+            .before(&[FATAL, ("set", "transfer_on_fail=USER_BUSY 5{id} XML site")])
             .callee(declines(Callee, 486))
             .desk(answers(Desk))
             .steps([
@@ -144,6 +144,21 @@ fn others() -> Vec<Row> {
                 See("INVITEs there", Invites(Desk)),
                 See("there hears", Hears(Desk, 300)),
             ]),
+        row(5, "busy_with_a_stale_place")
+            .stale()
+            .before(&[FATAL])
+            .callee(declines(Callee, 486))
+            .steps([Until(Final), See("caller", Answers), See("INVITEs", Invites(Callee))]),
+        row(5, "answered_with_a_stale_place")
+            .stale()
+            .steps(up())
+            .steps([
+                See("caller", Answers),
+                See("INVITEs", Invites(Callee)),
+                See("caller hears", Hears(Caller, 300)),
+            ])
+            .steps(over())
+            .steps([See("CDRs", Cdrs(&["caller", "dest", "hangup_cause"]))]),
         row(5, "caller_cancels").callee(rings(Callee)).steps([
             Until(Rings(Callee)),
             Until(Ringback),
@@ -196,8 +211,16 @@ fn answered() -> Vec<Row> {
             ])
             .steps(up())
             .steps([HangUp(Callee), Wait(600), See("caller hears", Hears(Caller, 400))]),
+        row(5, "exec_after_bridge_goes_on")
+            .before(&[
+                ("set", "hangup_after_bridge=false"),
+                ("set", "exec_after_bridge_app=playback"),
+                ("set", "exec_after_bridge_arg=tone_stream://%(10000,0,500)"),
+            ])
+            .steps(up())
+            .steps([HangUp(Callee), Wait(600), See("caller hears", Hears(Caller, 400))]),
         row(5, "transfer_after_bridge")
-            .before(&[("set", "transfer_after_bridge=5{id}:XML:default")])
+            .before(&[("set", "transfer_after_bridge=5{id}:XML:site")])
             .desk(answers(Desk))
             .steps(up())
             .steps([
@@ -221,7 +244,7 @@ fn ended() -> Vec<Step> {
         Wait(200),
         See("caller", Answers),
         See("INVITEs", Invites(Callee)),
-        See("A leg", Cdrs(&["hangup_cause"])),
+        See("CDRs", Cdrs(&["hangup_cause"])),
         See("knows", Left("end")),
     ]
 }

@@ -5,6 +5,13 @@ use super::words::*;
 pub fn rows() -> Vec<Row> {
     vec![
         row(2, "caller_of_the_directory").steps(shown()),
+        row(2, "caller_names_itself")
+            .display("\"Jürgen Größe\" ")
+            .before(&[
+                ("unset", "effective_caller_id_name"),
+                ("unset", "effective_caller_id_number"),
+            ])
+            .steps(shown()),
         row(2, "effective_caller_id")
             .before(&[
                 ("set", "effective_caller_id_number=4711"),

@@ -1,5 +1,7 @@
 //! A user with two phones: one on the desk that is awake, one that sleeps. And the mode that only wakes.
 
+use fswake_test_support::realfs::Way;
+
 use super::words::*;
 
 pub fn rows() -> Vec<Row> {
@@ -65,7 +67,9 @@ pub fn rows() -> Vec<Row> {
                 See("callee", End(Callee)),
                 See("other", End(Other)),
             ]),
+        // The dialplan way takes one number, not a site's own list of users.
         row(5, "ring_group_of_two_users")
+            .ways(&[Way::Plain, Way::DialString])
             .bridge("user/{1}@{domain},user/{2}@{domain}")
             .third(rings(Third))
             .steps(up())

@@ -8,18 +8,14 @@ pub fn rows() -> Vec<Row> {
             .callee(rings(Callee))
             .desk(answers(Desk))
             .steps(ringing())
-            .steps([
-                Api("uuid_transfer {caller} 5{id} XML default"),
-                Until(Up(Desk)),
-                Wait(500),
-            ])
+            .steps([Api("uuid_transfer {caller} 5{id} XML site"), Until(Up(Desk)), Wait(500)])
             .steps(gone()),
         row(1, "caller_is_transferred_and_the_phone_answers_later")
             .callee(rings(Callee))
             .desk(answers(Desk))
             .steps(ringing())
             .steps([
-                Api("uuid_transfer {caller} 5{id} XML default"),
+                Api("uuid_transfer {caller} 5{id} XML site"),
                 Wait(150),
                 PickUp(Callee),
                 Until(Up(Desk)),
@@ -33,11 +29,7 @@ pub fn rows() -> Vec<Row> {
             .callee(rings(Callee))
             .desk(answers(Desk))
             .steps(ringing())
-            .steps([
-                PickUp(Callee),
-                Api("uuid_transfer {caller} 5{id} XML default"),
-                Wait(2500),
-            ])
+            .steps([PickUp(Callee), Api("uuid_transfer {caller} 5{id} XML site"), Wait(2500)])
             .steps([
                 See("desk hears", Hears(Desk, 400)),
                 See("caller hears", Hears(Caller, 400)),
@@ -60,6 +52,16 @@ pub fn rows() -> Vec<Row> {
             .steps([
                 Api("global_setvar fid-{id}-target={callee}"),
                 Call(Desk, "7{id}"),
+                Wait(1500),
+            ])
+            .steps(gone()),
+        row(1, "ringing_leg_is_picked_up")
+            .callee(rings(Callee))
+            .desk(answers(Desk))
+            .steps(ringing())
+            .steps([
+                Api("global_setvar fid-{id}-target={callee}"),
+                Call(Desk, "8{id}"),
                 Wait(1500),
             ])
             .steps(gone()),
@@ -99,17 +101,13 @@ pub fn rows() -> Vec<Row> {
         row(1, "caller_is_transferred_while_it_is_up")
             .desk(answers(Desk))
             .steps(up())
-            .steps([
-                Api("uuid_transfer {caller} 5{id} XML default"),
-                Until(Up(Desk)),
-                Wait(500),
-            ])
+            .steps([Api("uuid_transfer {caller} 5{id} XML site"), Until(Up(Desk)), Wait(500)])
             .steps(gone()),
         row(1, "both_are_transferred_while_it_is_up")
             .desk(answers(Desk))
             .steps(up())
             .steps([
-                Api("uuid_transfer {caller} -bleg 5{id} XML default"),
+                Api("uuid_transfer {caller} -bleg 5{id} XML site"),
                 Until(Up(Desk)),
                 Wait(500),
             ])

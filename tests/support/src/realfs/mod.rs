@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -194,17 +194,24 @@ impl RealFs {
         lines[lines.len().saturating_sub(60)..].join("\n")
     }
 
-    /// The CDRs that it has written so far, with the names of their files.
-    pub fn cdrs(&self) -> Vec<(String, Value)> {
+    /// The names of the files of CDRs that it has written since then.
+    pub fn cdr_files(&self, since: SystemTime) -> Vec<String> {
         let files = std::fs::read_dir(self.dir.path().join("cdr"))
             .into_iter()
             .flatten()
             .flatten();
-        let read = |file: std::fs::DirEntry| {
-            let text = std::fs::read_to_string(file.path()).ok()?;
-            Some((file.file_name().into_string().ok()?, serde_json::from_str(&text).ok()?))
+        let is_new = |file: &std::fs::DirEntry| file.metadata().and_then(|m| m.modified()).is_ok_and(|at| at >= since);
+        let name = |file: std::fs::DirEntry| file.file_name().into_string().ok();
+        files.filter(is_new).filter_map(name).collect()
+    }
+
+    /// The CDRs that it has written since then, with the names of their files.
+    pub fn cdrs(&self, since: SystemTime) -> Vec<(String, Value)> {
+        let read = |name: String| {
+            let text = std::fs::read_to_string(self.dir.path().join("cdr").join(&name)).ok()?;
+            Some((name, serde_json::from_str(&text).ok()?))
         };
-        files.filter_map(read).collect()
+        self.cdr_files(since).into_iter().filter_map(read).collect()
     }
 
     /// A connection for questions.

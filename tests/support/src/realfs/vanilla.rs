@@ -85,14 +85,16 @@ const MODULES: [&str; 19] = [
 
 const DIAL_STRING: &str = "{^^:sip_invite_domain=${dialed_domain}:presence_id=${dialed_user}@${dialed_domain}}${sofia_contact(*/${dialed_user}@${dialed_domain})}";
 /// The contexts that users have: phone 0's and the others'.
-const CONTEXTS: [&str; 2] = ["default", "office"];
+const CONTEXTS: [&str; 2] = ["site", "office"];
+/// Contexts that nobody should come to, and that say so.
+const OTHER_CONTEXTS: [&str; 2] = ["default", "public"];
 
 fn profile(ports: &Ports) -> String {
     let shipped = snippet("sip_profiles/fswake.xml", ports);
     let port = ports.sip.port();
     format!(
         r#"<profile name="internal"><settings>
-            <param name="context" value="default"/>
+            <param name="context" value="public"/>
             <param name="dialplan" value="XML"/>
             <param name="sip-ip" value="127.0.0.1"/>
             <param name="rtp-ip" value="127.0.0.1"/>
@@ -103,7 +105,6 @@ fn profile(ports: &Ports) -> String {
             <param name="rtp-timer-name" value="soft"/>
             <param name="rfc2833-pt" value="101"/>
             <param name="dtmf-duration" value="2000"/>
-            <param name="hold-music" value="tone_stream://%(10000,0,600);loops=-1"/>
             <param name="manage-presence" value="true"/>
             <param name="presence-hosts" value="{VANILLA_DOMAIN},127.0.0.1"/>
             <param name="auth-calls" value="true"/>
@@ -142,7 +143,10 @@ pub fn filled(text: &str, id: &str) -> String {
 
 /// A row's extension for one way.
 fn extension(way: Way, id: &str, plan: &Plan, shipped: &str) -> String {
-    let (before, after) = (actions(&plan.before, id), actions(&plan.after, id));
+    // As the default configuration's Local_Extension does.
+    let goes_on = r#"<action application="set" data="continue_on_fail=true"/>"#;
+    let before = goes_on.to_owned() + &actions(&plan.before, id);
+    let after = actions(&plan.after, id);
     let numbers = format!("^({id}[1-4])$");
     let bridge = match plan.bridge.as_str() {
         "" => "user/${dialed_user}@${dialed_domain}".to_owned(),
@@ -166,7 +170,6 @@ fn extension(way: Way, id: &str, plan: &Plan, shipped: &str) -> String {
           <action application="set" data="dialed_domain=${{domain_name}}"/>
           <action application="set" data="call_timeout=30"/>
           <action application="set" data="hangup_after_bridge=true"/>
-          <action application="set" data="continue_on_fail=true"/>
           {before}
           <action application="bridge" data="{bridge}"/>
           {after}
@@ -185,7 +188,7 @@ fn dialplan(ports: &Ports, plans: &[Plan]) -> String {
         }
     }
     let mut all = String::new();
-    for context in CONTEXTS.into_iter().chain(["public"]) {
+    for context in CONTEXTS.into_iter().chain(OTHER_CONTEXTS) {
         let _ = write!(
             all,
             r#"<context name="{context}">
@@ -206,13 +209,16 @@ fn dialplan(ports: &Ports, plans: &[Plan]) -> String {
                 <action application="answer"/>
                 <action application="intercept" data="${{global_getvar(fid-$1-target)}}"/>
               </condition></extension>
+              <extension name="pick-up-the-other"><condition field="destination_number" expression="^8([123]\d{{3}})$">
+                <action application="answer"/>
+                <action application="intercept" data="-bleg ${{global_getvar(fid-$1-target)}}"/>
+              </condition></extension>
               <extension name="hears"><condition field="destination_number" expression="^6([123]\d{{3}})$">
                 <action application="answer"/>
                 <action application="playback" data="tone_stream://%(10000,0,500);loops=-1"/>
               </condition></extension>
             </context>"#
-        )
-        .expect("a string takes all");
+        );
     }
     let contexts = snippet("dialplan/fswake.xml", ports);
     all + inside(&contexts, "include")
@@ -274,6 +280,7 @@ pub fn write(ports: &Ports, plans: &[Plan], cdr: &Path, folder: &Path) -> String
     format!(
         r#"<?xml version="1.0"?>
 <document type="freeswitch/xml">
+  <X-PRE-PROCESS cmd="set" data="hold_music=tone_stream://%(10000,0,600);loops=-1"/>
   <section name="configuration">
     <configuration name="modules.conf"><modules>{modules}</modules></configuration>
     <configuration name="switch.conf"><settings>

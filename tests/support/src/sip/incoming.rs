@@ -139,6 +139,14 @@ impl Phone {
         tokio::spawn(async move { phone.pick_up().await });
     }
 
+    /// Answers the call that rings without waiting for the far end's ACK; false when none rings.
+    pub fn answer_soon(&self) -> bool {
+        let Some(key) = self.ringing() else { return false };
+        let phone = self.clone();
+        tokio::spawn(async move { phone.pick_up_dialog(&key).await });
+        true
+    }
+
     /// Answers the call that rings with this status, a refusal; nothing happens when none rings.
     pub fn refuse(&self, status: u16) {
         if let Some(key) = self.ringing() {

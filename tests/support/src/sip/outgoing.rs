@@ -84,7 +84,7 @@ impl Phone {
         let headers: String = {
             let state = self.lock();
             let own = state.script.headers.iter();
-            own.map(|(name, value)| format!("{name}: {value}\r\n")).collect()
+            own.flat_map(|(name, value)| [name, ": ", value, "\r\n"]).collect()
         };
         let Some((sent, offer)) = self.sent(key) else { return };
         let head = self.request_of(key, "INVITE", &sent.uri, sent.sequence, &sent.branch);

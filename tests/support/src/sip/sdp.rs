@@ -150,7 +150,7 @@ pub struct Media {
 }
 
 impl Media {
-    fn name(&self, format: u8) -> String {
+    fn name(format: u8) -> String {
         let known = NAMES.iter().find(|(n, _)| *n == format);
         known.map_or(format!("type {format}"), |(_, name)| (*name).to_owned())
     }
@@ -210,7 +210,7 @@ pub fn read(text: &str) -> Session {
                     ..Media::default()
                 };
                 media.formats = words.filter_map(|n| n.parse().ok()).collect();
-                media.names = media.formats.iter().map(|f| media.name(*f)).collect();
+                media.names = media.formats.iter().map(|f| Media::name(*f)).collect();
                 session.media.push(media);
             }
             ("c", media) => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::dialog::Stage;
+use super::dialog::{Dialog, Stage};
 use super::sdp::{self, Direction, Session};
 use super::{Message, Noise, Phone, Script, What};
 
@@ -82,7 +82,7 @@ impl Leg {
             let dialog = state.dialogs.get_mut(&self.key);
             dialog
                 .filter(|d| d.stage == Stage::Confirmed)
-                .map(|d| d.end())
+                .map(Dialog::end)
                 .is_some()
         };
         if up {

@@ -1,0 +1,94 @@
+//! That calls reach fswake: dial-strings and dialplans that lead there, their contexts, and the port that FreeSWITCH
+//! connects to.
+
+mod context;
+mod dialstring;
+mod port;
+mod users;
+mod verdict;
+
+use std::collections::BTreeSet;
+
+use context::Context;
+use users::Users;
+use verdict::Ways;
+
+use super::Check;
+use super::esl::Session;
+use super::handlers::{Handler, Handlers};
+use super::xml::texts;
+use crate::config::Config;
+use crate::journal::Wake;
+use crate::types::Device;
+
+const FAMILY: &str = "way in";
+/// The context of the dial-string way in, as shipped.
+const CONTEXT: &str = "fswake";
+/// Where FusionPBX answers for the dialplan (docs/FUSIONPBX.md).
+const CONTEXT_FUSIONPBX: &str = "fswake@static";
+/// Who is called by the probe: nobody has this name (RFC 2606).
+pub(super) const NOBODY: &str = "doctor@fswake.invalid";
+
+pub(super) async fn checks(
+    session: &mut Session,
+    config: &Config,
+    handlers: Handlers,
+    known: &[Device],
+    wakes: &[Wake],
+) -> Vec<Check> {
+    let handler = handlers.dialplan;
+    let users = Users::ask(session, known).await;
+    let shipped = if handler == Some(Handler::FusionPbx) {
+        CONTEXT_FUSIONPBX
+    } else {
+        CONTEXT
+    };
+    let mut names: BTreeSet<String> = users.contexts().map(str::to_owned).collect();
+    names.insert(shipped.to_owned());
+    let to_fswake = find(session, names, handler).await;
+    let mut names = BTreeSet::from(["default".to_owned(), "public".to_owned()]);
+    names.extend(contexts_of_profiles(session).await);
+    names.retain(|name| to_fswake.iter().all(|c| c.name != *name));
+    let dialplans = find(session, names, handler).await;
+    let ways = Ways {
+        users: &users,
+        to_fswake: &to_fswake,
+        dialplans: &dialplans,
+        handler,
+        wakes,
+    };
+    let mut checks = vec![ways.verdict()];
+    let all: Vec<&Context> = to_fswake.iter().chain(&dialplans).collect();
+    checks.extend(all.iter().flat_map(|c| c.findings()));
+    let socket = all.iter().find(|c| c.is_good()).and_then(|c| c.socket.as_ref());
+    if let Some(socket) = socket {
+        checks.push(port::check(session, config, socket).await);
+    }
+    checks
+}
+
+async fn find(session: &mut Session, names: BTreeSet<String>, handler: Option<Handler>) -> Vec<Context> {
+    let mut found = Vec::new();
+    for name in names {
+        found.extend(Context::find(session, &name, handler).await);
+    }
+    found
+}
+
+/// The contexts that calls of running profiles begin in.
+async fn contexts_of_profiles(session: &mut Session) -> Vec<String> {
+    let status = session.api("sofia xmlstatus").await.unwrap_or_default();
+    let mut contexts = Vec::new();
+    for name in texts(&status, "name") {
+        let Some(word) = safe(&name) else { continue };
+        let profile = session.api(&format!("sofia xmlstatus profile {word}")).await;
+        contexts.extend(texts(&profile.unwrap_or_default(), "context"));
+    }
+    contexts
+}
+
+/// A name that can stand in a command.
+fn safe(name: &str) -> Option<&str> {
+    let good = |b: u8| b.is_ascii_alphanumeric() || b"-_.@+".contains(&b);
+    (!name.is_empty() && name.len() <= 128 && name.bytes().all(good)).then_some(name)
+}

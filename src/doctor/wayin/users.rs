@@ -1,0 +1,87 @@
+//! Users with known devices, and where their dial-strings lead.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::dialstring::{Leads, leads};
+use super::safe;
+use crate::doctor::esl::Session;
+use crate::types::Device;
+
+/// So many users are asked for their dial-string at most, as many of each domain as of the others.
+const MOST: usize = 40;
+
+/// One user.
+#[derive(Debug)]
+pub(super) struct User {
+    pub name: String,
+    pub domain: String,
+    pub leads: Leads,
+}
+
+/// Those that were asked.
+#[derive(Debug, Default)]
+pub(super) struct Users {
+    pub all: Vec<User>,
+    /// What a domain's own dial-string says, where no user's of it leads on.
+    pub domains: BTreeMap<String, Leads>,
+}
+
+impl Users {
+    /// Asks FreeSWITCH for the dial-strings of users with known devices.
+    pub(super) async fn ask(session: &mut Session, known: &[Device]) -> Self {
+        let mut found = Self::default();
+        for (user, domain) in sample(known) {
+            let command = format!("user_data {user}@{domain} param dial-string");
+            let dial_string = session.api(&command).await.unwrap_or_default();
+            let leads = leads(&dial_string);
+            found.all.push(User {
+                name: user,
+                domain,
+                leads,
+            });
+        }
+        let led: BTreeSet<&str> = found
+            .all
+            .iter()
+            .filter(|u| matches!(u.leads, Leads::To(_)))
+            .map(|u| u.domain.as_str())
+            .collect();
+        let others: BTreeSet<&str> = found.all.iter().map(|u| u.domain.as_str()).collect();
+        for domain in others.difference(&led) {
+            let answer = session.api(&format!("domain_data {domain} param dial-string")).await;
+            let answer = answer.unwrap_or_default();
+            found.domains.insert((*domain).to_owned(), leads(&answer));
+        }
+        found
+    }
+
+    /// Every context that one of their dial-strings names.
+    pub(super) fn contexts(&self) -> impl Iterator<Item = &str> {
+        let of_users = self.all.iter().map(|u| &u.leads);
+        of_users.chain(self.domains.values()).flat_map(names)
+    }
+}
+
+pub(super) fn names(leads: &Leads) -> impl Iterator<Item = &str> {
+    let names: &[String] = if let Leads::To(names) = leads { names } else { &[] };
+    names.iter().map(String::as_str)
+}
+
+/// One user of each domain, then a second one of each, and so on.
+fn sample(known: &[Device]) -> Vec<(String, String)> {
+    let mut domains: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for device in known {
+        let domain = device.aor.domain.to_ascii_lowercase();
+        if let Some(user) = safe(&device.aor.user).filter(|_| safe(&domain).is_some()) {
+            domains.entry(domain).or_default().insert(user);
+        }
+    }
+    let mut rounds: Vec<(usize, String, String)> = Vec::new();
+    for (domain, users) in domains {
+        let users = users.into_iter().enumerate().take(MOST);
+        rounds.extend(users.map(|(round, user)| (round, domain.clone(), user.to_owned())));
+    }
+    rounds.sort();
+    let taken = rounds.into_iter().take(MOST);
+    taken.map(|(_, domain, user)| (user, domain)).collect()
+}

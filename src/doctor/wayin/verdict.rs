@@ -1,0 +1,404 @@
+//! Whether calls reach fswake, from all that was found.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::FAMILY;
+use super::context::{Context, Fault};
+use super::dialstring::Leads;
+use super::users::{User, Users, names};
+use crate::doctor::handlers::Handler;
+use crate::doctor::{Check, first_of};
+use crate::journal::Wake;
+use crate::types::Printable;
+
+const NAME: &str = "calls";
+/// So many names are shown.
+const MOST_SHOWN: usize = 5;
+
+/// What was found.
+pub(super) struct Ways<'a> {
+    pub users: &'a Users,
+    /// Contexts that dial-strings lead to, and the shipped one.
+    pub to_fswake: &'a [Context],
+    /// Contexts that calls begin in.
+    pub dialplans: &'a [Context],
+    /// Who answers for the dialplan in place of the files.
+    pub handler: Option<Handler>,
+    /// The calls of the last days.
+    pub wakes: &'a [Wake],
+}
+
+/// Users by where their calls go; a domain stands for all of its users that were asked.
+#[derive(Default)]
+struct Sorted {
+    by_dial_string: Vec<String>,
+    by_dialplan: Vec<String>,
+    past: Vec<String>,
+}
+
+impl Ways<'_> {
+    pub(super) fn verdict(&self) -> Check {
+        if let Some(broken) = self.broken() {
+            return broken;
+        }
+        let dialplans: Vec<String> = self
+            .dialplans
+            .iter()
+            .filter(|c| c.is_good())
+            .map(|c| Printable(&c.name).to_string())
+            .collect();
+        let sorted = self.sorted(!dialplans.is_empty());
+        let mut ways = Vec::new();
+        if !sorted.by_dial_string.is_empty() {
+            ways.push(format!("by the dial-string of {}", shown(&sorted.by_dial_string)));
+        }
+        if !dialplans.is_empty() && (ways.is_empty() || !sorted.by_dialplan.is_empty()) {
+            let of = if ways.is_empty() {
+                String::new()
+            } else {
+                format!(", for {}", shown(&sorted.by_dialplan))
+            };
+            ways.push(format!("by the dialplan, context {}{of}", shown(&dialplans)));
+        } else if !sorted.by_dialplan.is_empty() {
+            let of = shown(&sorted.by_dialplan);
+            ways.push(format!("by a dialplan, as calls of the last days show, for {of}"));
+        }
+        let seen = ways.join("; ");
+        match (ways.is_empty(), sorted.past.is_empty()) {
+            (false, true) => Check::ok(FAMILY, NAME, seen),
+            (false, false) => Check::warning(
+                FAMILY,
+                NAME,
+                format!("{seen}; not of {}", shown(&sorted.past)),
+                format!(
+                    "the users of the others are woken only where the dialplan calls fswake: {}",
+                    self.where_set()
+                ),
+            ),
+            (true, _) => self.none(&sorted.past),
+        }
+    }
+
+    /// Dial-strings that lead into a context where no call can reach fswake.
+    fn broken(&self) -> Option<Check> {
+        let mut found: BTreeMap<&str, (Fault, Vec<String>)> = BTreeMap::new();
+        let users = self.users.all.iter().map(|u| (&u.leads, label(u)));
+        let domains = self.users.domains.iter().map(|(domain, leads)| (leads, domain.clone()));
+        for (leads, whose) in users.chain(domains) {
+            for context in self.contexts_of(leads) {
+                if let Some(fault) = context.fault().filter(|f| !self.is_elsewhere(*f, &whose)) {
+                    found
+                        .entry(&context.name)
+                        .or_insert((fault, Vec::new()))
+                        .1
+                        .push(whose.clone());
+                }
+            }
+        }
+        let mut texts = Vec::new();
+        for (name, (fault, whose)) in &found {
+            let what = match fault {
+                Fault::Taken => "for which FusionPBX's own dialplan answers: calls end in voicemail or nowhere",
+                Fault::Missing => "which is not in FreeSWITCH's files: calls to it fail",
+            };
+            let (whose, name) = (shown(whose), Printable(name));
+            texts.push(format!("the dial-string of {whose} leads to context {name}, {what}"));
+        }
+        if texts.is_empty() {
+            return None;
+        }
+        let advice = if self.is_fusionpbx() {
+            "FusionPBX leaves only contexts with an @ in their names to FreeSWITCH's files: rename those of \
+             fs-conf/dialplan/fswake.xml and lead the dial-string there, as docs/FUSIONPBX.md does, then Status > SIP Status > \
+             Flush Cache and Reload XML"
+        } else {
+            "install fs-conf/dialplan/fswake.xml and write its context's name into the dial-string, and `reloadxml`"
+        };
+        Some(Check::error(FAMILY, NAME, texts.join("; "), advice))
+    }
+
+    /// A context that is not in the files may be in the script's database: calls that came by it show that it is.
+    fn is_elsewhere(&self, fault: Fault, whose: &str) -> bool {
+        fault == Fault::Missing && self.handler.is_some() && self.came(whose, "dial-string")
+    }
+
+    fn contexts_of<'a>(&'a self, leads: &'a Leads) -> impl Iterator<Item = &'a Context> {
+        names(leads).filter_map(|name| self.to_fswake.iter().find(|c| c.name == name))
+    }
+
+    fn sorted(&self, has_dialplan: bool) -> Sorted {
+        let mut sorted = Sorted::default();
+        let domains: BTreeSet<&str> = self.users.all.iter().map(|u| u.domain.as_str()).collect();
+        for domain in domains {
+            let asked = self
+                .users
+                .all
+                .iter()
+                .filter(|u| u.domain == domain && u.leads != Leads::Nowhere);
+            let (led, past): (Vec<&User>, Vec<&User>) = asked.partition(|u| self.reaches(&u.leads, &label(u)));
+            let whole = self
+                .users
+                .domains
+                .get(domain)
+                .is_some_and(|leads| self.reaches(leads, domain));
+            match (led.is_empty() && !whole, past.is_empty()) {
+                (true, true) => {}
+                (false, true) => sorted.by_dial_string.push(domain.to_owned()),
+                (true, false) if has_dialplan || self.came(domain, "dialplan") => {
+                    sorted.by_dialplan.push(domain.to_owned());
+                }
+                (true, false) => sorted.past.push(domain.to_owned()),
+                (false, false) => {
+                    if whole {
+                        sorted.by_dial_string.push(domain.to_owned());
+                    }
+                    sorted.by_dial_string.extend(led.into_iter().map(label));
+                    let (by_dialplan, past): (Vec<String>, Vec<String>) = past
+                        .into_iter()
+                        .map(label)
+                        .partition(|u| has_dialplan || self.came(u, "dialplan"));
+                    sorted.by_dialplan.extend(by_dialplan);
+                    sorted.past.extend(past);
+                }
+            }
+        }
+        sorted
+    }
+
+    fn reaches(&self, leads: &Leads, whose: &str) -> bool {
+        let is_so = |c: &Context| match c.fault() {
+            Some(fault) => self.is_elsewhere(fault, whose),
+            // What another script answers cannot be looked at.
+            None => c.socket.is_some() || c.handler.is_some(),
+        };
+        self.contexts_of(leads).any(is_so)
+    }
+
+    /// A call to this user or domain has come to fswake that way.
+    fn came(&self, whose: &str, way: &str) -> bool {
+        self.wakes.iter().any(|wake| {
+            let aor = &wake.overview.aor;
+            let domain = aor.rsplit_once('@').map(|(_, domain)| domain);
+            (aor == whose || domain == Some(whose)) && way_of(wake) == way
+        })
+    }
+
+    /// Nothing leads to fswake.
+    fn none(&self, past: &[String]) -> Check {
+        let context = self.to_fswake.iter().find(|c| c.is_good());
+        let string = self.dial_string();
+        match (context, past.is_empty()) {
+            (Some(context), true) => Check::warning(
+                FAMILY,
+                NAME,
+                format!(
+                    "context {} is there; no device is known whose dial-string could be asked for",
+                    Printable(&context.name)
+                ),
+                format!("{string} and look again when phones have registered"),
+            ),
+            (Some(context), false) => Check::error(
+                FAMILY,
+                NAME,
+                format!(
+                    "context {} is there, and no dial-string leads to it ({}){}",
+                    Printable(&context.name),
+                    shown(past),
+                    self.unseen()
+                ),
+                string,
+            ),
+            (None, _) => Check::error(
+                FAMILY,
+                NAME,
+                format!(
+                    "no context that was looked at has the socket application{}",
+                    self.unseen()
+                ),
+                self.install(),
+            ),
+        }
+    }
+
+    /// What cannot be looked at.
+    fn unseen(&self) -> String {
+        self.handler.map_or_else(String::new, |handler| {
+            format!(
+                "; the dialplan is answered for by {} and cannot be looked at, and no call has come by it",
+                handler.name()
+            )
+        })
+    }
+
+    fn is_fusionpbx(&self) -> bool {
+        self.handler == Some(Handler::FusionPbx)
+    }
+
+    fn where_set(&self) -> &'static str {
+        if self.is_fusionpbx() {
+            "the field Dial String under Accounts > Extensions (docs/FUSIONPBX.md)"
+        } else {
+            "fs-conf/directory/fswake.xml"
+        }
+    }
+
+    fn dial_string(&self) -> &'static str {
+        if self.is_fusionpbx() {
+            "set the Dial String of extensions with a mobile app (Accounts > Extensions) as docs/FUSIONPBX.md says, then \
+             Status > SIP Status > Flush Cache"
+        } else {
+            "set the directory's dial-string as fs-conf/directory/fswake.xml does, and `reloadxml`"
+        }
+    }
+
+    fn install(&self) -> &'static str {
+        if self.is_fusionpbx() {
+            "follow docs/FUSIONPBX.md; where its dialplan calls fswake (wake only), call a sleeping phone and look again"
+        } else {
+            "install fs-conf/dialplan/fswake.xml, set the directory's dial-string as fs-conf/directory/fswake.xml does, and \
+             `reloadxml`"
+        }
+    }
+}
+
+fn label(user: &User) -> String {
+    format!("{}@{}", user.name, user.domain)
+}
+
+/// `dialplan` or `dial-string`; empty in a journal that is older than the word.
+fn way_of(wake: &Wake) -> &str {
+    wake.step("call-held").map_or("", |held| held.text("way"))
+}
+
+fn shown(names: &[String]) -> String {
+    first_of(names, MOST_SHOWN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::context::Socket;
+    use super::super::dialstring::leads;
+    use super::*;
+    use crate::doctor::State;
+
+    const LEADS: &str = "loopback/${dialed_user}@${dialed_domain}/fswake";
+    const STATIC: &str = "loopback/${dialed_user}@${dialed_domain}/fswake@static";
+    const PAST: &str = "${sofia_contact(*/${dialed_user}@${dialed_domain})}";
+
+    fn context(name: &str, is_there: bool, handler: Option<Handler>) -> Context {
+        Context {
+            name: name.into(),
+            is_there,
+            socket: is_there.then(|| Socket {
+                data: "127.0.0.1:8084 async full".into(),
+                resumes: true,
+            }),
+            handler: handler.filter(|_| !name.contains('@')),
+        }
+    }
+
+    fn users(all: &[(&str, &str, &str)], domains: &[(&str, &str)]) -> Users {
+        let user = |(user, domain, dial_string): &(&str, &str, &str)| User {
+            name: (*user).into(),
+            domain: (*domain).into(),
+            leads: leads(dial_string),
+        };
+        Users {
+            all: all.iter().map(user).collect(),
+            domains: domains
+                .iter()
+                .map(|(domain, text)| ((*domain).to_owned(), leads(text)))
+                .collect(),
+        }
+    }
+
+    fn verdict(users: &Users, to_fswake: &[Context], dialplans: &[Context], handler: Option<Handler>) -> Check {
+        Ways {
+            users,
+            to_fswake,
+            dialplans,
+            handler,
+            wakes: &[],
+        }
+        .verdict()
+    }
+
+    #[test]
+    fn every_combination_of_context_dial_string_and_dialplan_has_its_verdict() {
+        let there = [context("fswake", true, None)];
+        let missing = [context("fswake", false, None)];
+        let dialplan = [context("default", true, None)];
+        let (d, e, de) = (
+            users(&[("1", "d", LEADS)], &[]),
+            users(&[("1", "e", PAST)], &[("e", PAST)]),
+            users(&[("1", "d", LEADS), ("1", "e", PAST)], &[("e", PAST)]),
+        );
+        let nobody = users(&[], &[]);
+        for (users, to_fswake, dialplans, expected) in [
+            (&d, &there, &[][..], State::Ok),
+            (&de, &there, &[], State::Warning),
+            (&de, &there, &dialplan, State::Ok),
+            (&nobody, &there, &[], State::Warning),
+            (&e, &there, &[], State::Error),
+            (&e, &missing, &dialplan, State::Ok),
+            (&e, &missing, &[], State::Error),
+            (&d, &missing, &[], State::Error),
+            (&d, &missing, &dialplan, State::Error),
+        ] {
+            let check = verdict(users, to_fswake, dialplans, None);
+            assert_eq!(
+                check.state, expected,
+                "{users:?} {to_fswake:?} {dialplans:?}: {check:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn user_with_a_dial_string_of_its_own_is_named_and_the_others_are_not() {
+        let there = [context("fswake", true, None)];
+        let one = users(&[("1", "d", "sofia/gateway/x/1"), ("2", "d", LEADS)], &[]);
+        let check = verdict(&one, &there, &[], None);
+        assert_eq!(check.state, State::Warning);
+        assert!(
+            check.seen.ends_with("by the dial-string of 2@d; not of 1@d"),
+            "{}",
+            check.seen
+        );
+        let alone = users(&[("1", "d", "sofia/gateway/x/1")], &[("d", LEADS)]);
+        let check = verdict(&alone, &there, &[], None);
+        assert_eq!(
+            (check.state, check.seen.as_str()),
+            (State::Warning, "by the dial-string of d; not of 1@d")
+        );
+        let disturbed = users(&[("1", "d", "error/user_busy"), ("2", "d", LEADS)], &[]);
+        assert_eq!(verdict(&disturbed, &there, &[], None).state, State::Ok);
+    }
+
+    #[test]
+    fn fusionpbx_leaves_only_names_with_an_at_to_the_files() {
+        let fusionpbx = Some(Handler::FusionPbx);
+        let recipe = [context("fswake@static", true, fusionpbx)];
+        let readme = [context("fswake", true, fusionpbx)];
+        let renamed = users(&[("1", "d", STATIC)], &[]);
+        let plain = users(&[("1", "d", LEADS)], &[]);
+        assert_eq!(verdict(&renamed, &recipe, &[], fusionpbx).state, State::Ok);
+        let check = verdict(&plain, &readme, &[context("default", true, fusionpbx)], fusionpbx);
+        assert_eq!(check.state, State::Error);
+        assert!(check.seen.contains("FusionPBX's own dialplan"), "{}", check.seen);
+        assert!(check.advice.unwrap().contains("docs/FUSIONPBX.md"));
+        assert_eq!(
+            verdict(&plain, &[context("fswake", true, None)], &[], None).state,
+            State::Ok
+        );
+        assert_eq!(
+            verdict(
+                &plain,
+                &[context("fswake", true, Some(Handler::Lua))],
+                &[],
+                Some(Handler::Lua)
+            )
+            .state,
+            State::Ok
+        );
+    }
+}

@@ -1,0 +1,90 @@
+//! From the file of an older fswake to the present schema, in one transaction.
+
+use std::path::Path;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+
+use super::sqlite::{self, DEVICE, SCHEMA, SCHEMA_VERSION, StoreError};
+use crate::types::{Device, PushToken};
+
+/// The first version whose tokens all have the form of [`PushToken::read`].
+const TOKENS_HAVE_ONE_FORM: i64 = 4;
+
+/// Applies [`SCHEMA`] where it is missing; refuses what a later fswake has made.
+pub(super) fn upgrade(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0));
+    let found: i64 = version.map_err(|e| sqlite::failure(path, &e))?;
+    if found > SCHEMA_VERSION {
+        return Err(StoreError::NewerSchema {
+            path: path.to_owned(),
+            found,
+        });
+    }
+    if found < SCHEMA_VERSION {
+        apply(connection, found).map_err(|e| sqlite::failure(path, &e))?;
+    }
+    Ok(())
+}
+
+fn apply(connection: &Connection, found: i64) -> rusqlite::Result<()> {
+    let tx = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    if tx.table_exists(None, "devices")? && !tx.column_exists(None, "devices", "public_id")? {
+        tx.execute_batch("ALTER TABLE devices ADD COLUMN public_id INTEGER")?;
+    }
+    tx.execute_batch(SCHEMA)?;
+    let mut unnamed = tx.prepare(&format!("SELECT {DEVICE}, id FROM devices WHERE public_id IS NULL"))?;
+    let mut name = tx.prepare("UPDATE devices SET public_id = ?1 WHERE id = ?2")?;
+    let without_name = unnamed.query_map([], |row| Ok((sqlite::device(row)?.key(), row.get::<_, i64>("id")?)))?;
+    for device in without_name.collect::<rusqlite::Result<Vec<_>>>()? {
+        if let (Some(key), id) = device {
+            name.execute(params![key.public_id().0.cast_signed(), id])?;
+        }
+    }
+    drop((unnamed, name));
+    if found < TOKENS_HAVE_ONE_FORM {
+        give_tokens_one_form(&tx)?;
+    }
+    tx.commit()
+}
+
+/// Writes tokens that were stored as phones sent them as they are read now. Rows that turn out to be one device become one: the
+/// one seen last. Rows without a token that could wake a phone go: nothing was ever pushed to them with success.
+fn give_tokens_one_form(tx: &Transaction<'_>) -> rusqlite::Result<()> {
+    let mut query = tx.prepare(&format!("SELECT {DEVICE}, id FROM devices ORDER BY last_seen, id"))?;
+    let rows = query.query_map([], |row| Ok((sqlite::device(row)?, row.get::<_, i64>("id")?)))?;
+    let mut changed = Vec::new();
+    for row in rows {
+        let (device, id) = row?;
+        let read = in_one_form(&device);
+        if read != device {
+            changed.push((id, read));
+        }
+    }
+    drop(query);
+    for (id, _) in &changed {
+        tx.prepare_cached("DELETE FROM devices WHERE id = ?1")?.execute([id])?;
+    }
+    for (_, device) in changed {
+        let Some(key) = device.key() else { continue };
+        let seen: Option<i64> = tx
+            .prepare_cached("SELECT max(last_seen) FROM devices WHERE provider = ?1 AND app = ?2 AND token = ?3")?
+            .query_row(params![key.provider.name(), key.app, key.token.expose()], |row| {
+                row.get(0)
+            })?;
+        if seen.is_none_or(|seen| seen <= device.last_seen) {
+            sqlite::put(tx, &key, &device)?;
+        }
+    }
+    Ok(())
+}
+
+fn in_one_form(device: &Device) -> Device {
+    let read = |token: &Option<PushToken>| {
+        let token = token.as_ref()?;
+        PushToken::read(&device.push.provider, token.expose()).ok()
+    };
+    let mut read_anew = device.clone();
+    read_anew.push.call_token = read(&device.push.call_token);
+    read_anew.push.remote_token = read(&device.push.remote_token);
+    read_anew
+}

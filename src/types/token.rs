@@ -1,0 +1,185 @@
+//! Push tokens in the one form in which they are compared, stored and sent.
+//!
+//! Whatever brings a token from outside (a Contact, mod_apn's table, a store that an older fswake wrote) makes it with
+//! [`PushToken::read`]; so does whoever puts one into a request.
+
+use std::fmt;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use super::Provider;
+
+/// A push token (RFC 8599 `pn-prid`): whoever has it can wake that phone. Never logged.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PushToken(Arc<str>);
+
+/// Why a text is not a token of its provider. None of them shows the text.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum TokenFault {
+    /// Nothing.
+    #[error("it has no value")]
+    Empty,
+    /// What programs print where they have none: `(null)`, `nil`, `Optional(..)`.
+    #[error("the app sent a placeholder such as (null) instead of a token")]
+    Placeholder,
+    /// Blanks, controls, or bytes outside ASCII.
+    #[error("it holds a blank, a control or a byte outside ASCII")]
+    BadCharacter,
+    /// Apple: "the hexadecimal bytes of the device token" ("Sending notification requests to APNs"), of any number.
+    #[error("Apple's tokens are hexadecimal digits, two for each byte")]
+    NotApples,
+    /// Base64 for URLs, in parts separated by `:`.
+    #[error("Google's tokens are letters, digits and - _ : .")]
+    NotGoogles,
+}
+
+/// What apps send where they have no token, in lower case and without quotes and brackets around it. The last three are
+/// what Google's own libraries gave out instead of a token when they could not reach its servers.
+const PLACEHOLDERS: [&str; 11] = [
+    "null",
+    "nil",
+    "none",
+    "undefined",
+    "empty",
+    "nsnull",
+    "no_token",
+    "notoken",
+    "blacklisted",
+    "service_not_available",
+    "missing_instanceid_service",
+];
+
+impl PushToken {
+    /// Wraps a token that has its form already.
+    pub fn new(token: impl Into<Arc<str>>) -> Self {
+        Self(token.into())
+    }
+
+    /// A token as somebody outside wrote it, percent-decoded, in the form that all of fswake uses: Apple's in lower case,
+    /// because Apple takes both for one device.
+    ///
+    /// # Errors
+    /// When it is a word for "none", or nothing that this provider gives out.
+    pub fn read(provider: &Provider, written: &str) -> Result<Self, TokenFault> {
+        if written.is_empty() {
+            return Err(TokenFault::Empty);
+        }
+        if is_placeholder(written) {
+            return Err(TokenFault::Placeholder);
+        }
+        let all = |good: fn(u8) -> bool| written.bytes().fold(true, |all, b| all & good(b));
+        match provider {
+            Provider::Apns | Provider::ApnsSandbox => {
+                if !all(|b| b.is_ascii_hexdigit()) || !written.len().is_multiple_of(2) {
+                    return Err(TokenFault::NotApples);
+                }
+                if written.bytes().any(|b| b.is_ascii_uppercase()) {
+                    return Ok(Self::new(written.to_ascii_lowercase()));
+                }
+            }
+            Provider::Fcm if !all(|b| b.is_ascii_alphanumeric() || b"-_:.".contains(&b)) => {
+                return Err(TokenFault::NotGoogles);
+            }
+            _ if !all(|b| b.is_ascii_graphic()) => return Err(TokenFault::BadCharacter),
+            _ => {}
+        }
+        Ok(Self::new(written))
+    }
+
+    /// The token itself, for the provider's request and the store only.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// The first eight hex digits of its SHA-256: enough to tell two apart in a log, useless to send to.
+    pub fn fingerprint(&self) -> String {
+        let digest = Sha256::digest(self.0.as_bytes());
+        format!("{:02x}{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2], digest[3])
+    }
+}
+
+impl fmt::Debug for PushToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PushToken({})", self.fingerprint())
+    }
+}
+
+/// Whether a text is what a program prints for no token, or for a token that it could not print (Swift's `Optional("..")`;
+/// `{length = 32, bytes = 0x..}` of a newer iOS, which leaves out the middle).
+fn is_placeholder(written: &str) -> bool {
+    // None of them is longer, and all but a few tokens are.
+    let start = written.get(..10).unwrap_or(written).to_ascii_lowercase();
+    if start.starts_with("optional(") || start.starts_with("{length") || start.starts_with("<optional(") {
+        return true;
+    }
+    let bare = written.trim_matches(['(', ')', '<', '>', '[', ']', '{', '}', '"', '\'', ' ']);
+    bare.is_empty() || PLACEHOLDERS.iter().any(|word| word.eq_ignore_ascii_case(bare))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn apples_tokens_have_one_form_and_any_length() {
+        let read = |text: &str| PushToken::read(&Provider::Apns, text);
+        for length in [2, 64, 160, 200, 800] {
+            let token = "aB".repeat(length / 2);
+            assert_eq!(read(&token).unwrap().expose(), token.to_ascii_lowercase());
+        }
+        assert_eq!(read("00FF"), read("00ff"));
+        for other in ["abc", "../../x", "blablabla", "aa bb", "aa:bb", "c0ffeeÄ", "dGhpcw=="] {
+            assert_eq!(read(other), Err(TokenFault::NotApples), "{other}");
+        }
+    }
+
+    #[test]
+    fn googles_tokens_keep_their_case() {
+        let read = |text: &str| PushToken::read(&Provider::Fcm, text);
+        assert_eq!(read("dXj:APA91bF-_.z").unwrap().expose(), "dXj:APA91bF-_.z");
+        for other in ["../../x", "a%3Ab", "a b", "a/b"] {
+            assert_eq!(read(other), Err(TokenFault::NotGoogles), "{other}");
+        }
+    }
+
+    #[test]
+    fn words_for_none_are_no_token_of_anybody() {
+        let providers = ["apns", "apns.dev", "fcm", "webpush", "huawei"].map(Provider::from_name);
+        for word in [
+            "(null)",
+            "null",
+            "NULL",
+            "nil",
+            "Nil",
+            "undefined",
+            "none",
+            "empty",
+            "<null>",
+            "<nil>",
+            "\"\"",
+            "()",
+            "Optional(\"5e6f\")",
+            "Optional(nil)",
+            "{length=32,bytes=0x5e6f..}",
+            "{length = 32, bytes = 0x5e6f7081 ... 90a1b2c3 }",
+            "BLACKLISTED",
+        ] {
+            for provider in &providers {
+                let read = PushToken::read(provider, word);
+                assert_eq!(read, Err(TokenFault::Placeholder), "{provider:?} {word}");
+            }
+        }
+        assert_eq!(PushToken::read(&Provider::Fcm, ""), Err(TokenFault::Empty));
+        // A token that begins like a word is one.
+        assert!(PushToken::read(&Provider::Fcm, "nullXYZ:APA91b").is_ok());
+    }
+
+    #[test]
+    fn tokens_of_others_are_any_text_that_a_line_can_hold() {
+        let huawei = Provider::from_name("huawei");
+        assert!(PushToken::read(&huawei, "https://push.example.org/s/1?x=y").is_ok());
+        assert_eq!(PushToken::read(&huawei, "a b"), Err(TokenFault::BadCharacter));
+    }
+}
