@@ -79,18 +79,17 @@ fn wishes() -> impl Strategy<Value = Wishes> {
         Some(Mode::WakeAll),
     ]);
     // Half of the calls wish nothing: what is rare otherwise happens in them.
-    let some =
-        (any::<[bool; 4]>(), 0..10_u8, mode).prop_map(|([no_push, wait_any, beside, no_early_media], rare, mode)| {
-            Wishes {
-                no_push,
-                wait_any,
-                ringing: if beside { Ringing::Beside } else { Ringing::Ours },
-                hands_off: rare == 0,
-                mode,
-                leg_timeout: rare == 1,
-                no_early_media,
-            }
-        });
+    let some = (any::<[bool; 5]>(), 0..10_u8, mode).prop_map(
+        |([no_push, wait_any, beside, no_early_media, leg_timeout], rare, mode)| Wishes {
+            no_push,
+            wait_any,
+            ringing: if beside { Ringing::Beside } else { Ringing::Ours },
+            hands_off: rare == 0,
+            mode,
+            leg_timeout,
+            no_early_media,
+        },
+    );
     prop_oneof![Just(Wishes::default()), some]
 }
 

@@ -34,7 +34,7 @@ impl Mode {
 /// The wishes of one call.
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "independent wishes, each a variable of its own"
+    reason = "independent wishes, each from a variable of its own"
 )]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wishes {

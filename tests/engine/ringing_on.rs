@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fswake::engine::{Command, HoldResult, Next};
+use fswake::engine::{Command, HoldResult, Next, Wishes};
 
 use crate::common::{Bench, apns, fails, leg, ms, reg};
 use crate::{bench, with};
@@ -147,4 +147,20 @@ fn dialplan_is_told_what_is_left_of_the_calls_own_limit() {
     b.pass(seconds(25));
     let next = b.expect_release(1, HoldResult::Unreachable);
     assert_eq!(next, Next::Ring(Some(seconds(15))));
+}
+
+#[test]
+fn legs_end_by_freeswitchs_word_for_their_own_limit() {
+    for (leg_timeout, cause) in [(true, "ALLOTTED_TIMEOUT"), (false, "NO_ANSWER")] {
+        let mut b = bench();
+        b.register(reg("1001", "desk", "1001@desk:1", None));
+        let wishes = Wishes {
+            leg_timeout,
+            ..Wishes::default()
+        };
+        b.hold_wishing(1, "1001", wishes);
+        b.out.clear();
+        b.pass(seconds(25));
+        b.expect_kill(leg(1, 0), cause);
+    }
 }

@@ -186,15 +186,17 @@ fn dial_strings_own_time_is_a_call_that_nobody_answered() {
 }
 
 #[test]
-fn caller_who_hangs_up_is_abandoned_and_the_legs_end_for_the_same_reason() {
-    let mut b = rings();
-    b.gone(1, "ORIGINATOR_CANCEL");
-    b.expect_kill(leg(1, 0), "ORIGINATOR_CANCEL");
-    b.expect_news(&PushKind::Cancel(CancelReason::CallerHungUp));
-    b.expect_news(&PushKind::MissedCall);
-    b.expect_close(1);
-    b.expect_nothing_more();
-    assert_eq!(result(&b), HoldResult::Abandoned);
+fn caller_who_hangs_up_is_abandoned_and_the_legs_are_cancelled_whatever_his_cause() {
+    for cause in ["ORIGINATOR_CANCEL", "NORMAL_CLEARING"] {
+        let mut b = rings();
+        b.gone(1, cause);
+        b.expect_kill(leg(1, 0), "ORIGINATOR_CANCEL");
+        b.expect_news(&PushKind::Cancel(CancelReason::CallerHungUp));
+        b.expect_news(&PushKind::MissedCall);
+        b.expect_close(1);
+        b.expect_nothing_more();
+        assert_eq!(result(&b), HoldResult::Abandoned);
+    }
 }
 
 #[test]

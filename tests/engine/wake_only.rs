@@ -74,13 +74,41 @@ fn settle_delay_lies_between_the_register_and_the_way_back() {
 }
 
 #[test]
-fn call_goes_back_at_once_where_a_phone_is_awake_and_those_that_sleep_are_pushed() {
-    let mut b = bench();
-    b.sleeping("1001", "one");
-    b.register(reg("1001", "awake", "1001@awake:1", Some(apns("awake"))));
-    b.out.clear();
-    b.hold_wishing(1, "1001", wishing(Mode::WakeFirst));
+fn call_goes_back_at_once_where_a_phone_is_awake_and_nobody_has_to_be_woken() {
+    for mode in [Mode::WakeFirst, Mode::WakeAll] {
+        let mut b = bench();
+        b.register(reg("1001", "awake", "1001@awake:1", Some(apns("awake"))));
+        b.register(reg("1001", "desk", "1001@desk:1", None));
+        b.out.clear();
+        b.hold_wishing(1, "1001", wishing(mode));
+        expect_woken(&mut b);
+    }
+}
+
+#[test]
+fn phone_that_is_there_all_along_waits_for_those_who_are_woken() {
+    let desk_and_mobile = || {
+        let mut b = with(|p| p.push_retries = 0);
+        b.sleeping("1001", "one");
+        b.register(reg("1001", "desk", "1001@desk:1", None));
+        b.hold_wishing(1, "1001", wishing(Mode::WakeFirst));
+        b
+    };
+    let mut b = desk_and_mobile();
     b.expect_push("one");
+    b.expect_nothing_more();
+    b.pass(ms(900));
+    comes(&mut b, "one");
+    expect_woken(&mut b);
+    // The dialplan has a phone to ring when nobody comes, so this is no call that was missed.
+    let mut b = desk_and_mobile();
+    b.out.clear();
+    b.pass(ms(25_000));
+    expect_woken(&mut b);
+    let mut b = desk_and_mobile();
+    let push = b.expect_push("one");
+    let reason = "no app".to_owned();
+    b.refuses(&push, PushError::Misconfigured { reason });
     expect_woken(&mut b);
 }
 

@@ -14,6 +14,7 @@ const NO_PUSH: Wishes = Wishes {
     ringing: Ringing::Ours,
     hands_off: false,
     mode: None,
+    leg_timeout: false,
     no_early_media: false,
     leg_timeout: false,
 };
