@@ -75,6 +75,7 @@ async fn take(cast: &Cast<'_>, row: &Row, step: &Step, seen: &mut Seen) -> Resul
         Step::Call(who, number) => {
             cast.phone(*who).call(&filled(number, &cast.id));
         }
+        Step::Press(who, digits) => cast.up(*who).ok_or("no call")?.press(digits),
         Step::See(name, what) => seen.push(((*name).to_owned(), look::at(cast, what).await)),
     }
     Ok(())
