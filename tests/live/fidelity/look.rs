@@ -34,10 +34,7 @@ pub async fn at(cast: &Cast<'_>, what: &Look) -> String {
             .map_or("no call".to_owned(), |leg| leg.theirs().in_short()),
         Look::Codecs => codecs(cast).await,
         Look::Invites(who) => cast.phone(*who).invites().to_string(),
-        Look::Hears(who, ms) => match cast.leg(*who) {
-            Some(leg) => noise(&leg.listen(Duration::from_millis(*ms)).await, *ms),
-            None => "no call".to_owned(),
-        },
+        Look::Hears(who, ms) => hears(cast, *who, *ms).await,
         Look::HeardEarly => heard_early(cast),
         Look::Direct => direct(cast),
         Look::Variable(who, name) => variable(cast, *who, name).await,
@@ -65,13 +62,7 @@ pub async fn at(cast: &Cast<'_>, what: &Look) -> String {
             None => "nobody".to_owned(),
         },
         Look::Settled => {
-            let hears = cast.leg(Who::Caller).map(|leg| async move {
-                noise(&leg.listen(Duration::from_millis(400)).await, 400)
-            });
-            let hears = match hears {
-                Some(hears) => hears.await,
-                None => "no call".to_owned(),
-            };
+            let hears = hears(cast, Who::Caller, 400).await;
             let with = [Who::Callee, Who::Desk].map(|who| (cast.up(who), format!("voice of {}", who.voice())));
             let up = with.iter().filter(|(leg, _)| leg.is_some()).count();
             let heard = with.iter().any(|(leg, voice)| leg.is_some() && *voice == hears);
@@ -233,6 +224,21 @@ fn noise(heard: &[Noise], ms: u64) -> String {
     most.map_or("a mixture".to_owned(), |(_, what)| what)
 }
 
+/// What there is to hear by now. On a busy machine it may take a while.
+async fn hears(cast: &Cast<'_>, who: Who, ms: u64) -> String {
+    let mut told = String::new();
+    for _ in 0..3 {
+        told = match cast.leg(who) {
+            Some(leg) => noise(&leg.listen(Duration::from_millis(ms)).await, ms),
+            None => "no call".to_owned(),
+        };
+        if told != "nothing" {
+            break;
+        }
+    }
+    told
+}
+
 fn heard_early(cast: &Cast<'_>) -> String {
     let answered = cast
         .call
@@ -306,6 +312,11 @@ async fn cdrs(cast: &Cast<'_>, names: &[&str]) -> String {
     let deadline = Instant::now() + Duration::from_secs(4);
     let file = |name: &str| name.contains(&cast.channel);
     while !cast.site.fs.cdr_files(cast.since).iter().any(|name| file(name)) && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // And the other legs' when those are gone.
+    let is_left = |c: &Value| ["name", "dest", "cid_num"].iter().any(|word| is_ours(&c[*word], cast));
+    while cast.site.fs.channels().await.iter().any(is_left) && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     tokio::time::sleep(Duration::from_millis(300)).await;

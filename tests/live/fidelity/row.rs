@@ -80,6 +80,12 @@ pub enum Step {
     Attended(Who, &'static str),
     /// This phone calls a number.
     Call(Who, &'static str),
+    /// baresip does what its menu has this command for.
+    Baresip(&'static str, &'static str),
+    /// Waits until baresip has said this so many times.
+    Says(&'static str, usize),
+    /// baresip connects the far ends of its first and its second call, which is to the desk.
+    Join,
     /// Presses these digits in the last call.
     Press(Who, &'static [u8]),
     /// Looks at something, under this name.
@@ -153,6 +159,8 @@ pub struct Row {
     pub watched: bool,
     /// The callee's phone does not sleep.
     pub awake: bool,
+    /// baresip is the caller, or the callee; the scripted phone in its place does nothing.
+    pub baresip: Option<Who>,
     /// fswake has `wake.alert = "push"`.
     pub alert_by_push: bool,
     /// FreeSWITCH still has a place of the callee's phone where nobody is any more. Otherwise it has forgotten it.
@@ -201,6 +209,7 @@ pub fn row(item: u8, name: &'static str) -> Row {
         desk: None,
         watched: false,
         awake: false,
+        baresip: None,
         alert_by_push: false,
         stale: false,
         display: "",
@@ -254,6 +263,15 @@ impl Row {
 
     pub fn awake(mut self) -> Self {
         self.awake = true;
+        self
+    }
+
+    pub fn baresip(mut self, who: Who) -> Self {
+        self.baresip = Some(who);
+        if who == Who::Caller {
+            // Nobody has it.
+            self.dials = "0{id}";
+        }
         self
     }
 

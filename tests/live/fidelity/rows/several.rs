@@ -80,7 +80,7 @@ pub fn rows() -> Vec<Row> {
                 See("caller hears", Hears(Caller, 300)),
             ]),
         row(8, "wake_only_answered")
-            .before(&[("set", "fswake_mode=wake")])
+            .before(&[("export", "fswake_mode=wake")])
             .steps(up())
             .steps([
                 See("caller", Answers),
@@ -91,7 +91,7 @@ pub fn rows() -> Vec<Row> {
                 See("caller hears", Hears(Caller, 300)),
             ]),
         row(8, "wake_only_busy")
-            .before(&[("set", "fswake_mode=wake"), ("set", "continue_on_fail=false")])
+            .before(&[("export", "fswake_mode=wake"), ("set", "continue_on_fail=false")])
             .callee(declines(Callee, 486))
             .steps([
                 Until(Final),
@@ -100,7 +100,7 @@ pub fn rows() -> Vec<Row> {
                 See("rung by", RungBy(Callee)),
             ]),
         row(8, "wake_only_two_phones")
-            .before(&[("set", "fswake_mode=wake"), ("set", "fswake_wait=all")])
+            .before(&[("export", "fswake_mode=wake"), ("export", "fswake_wait=all")])
             .callee(rings(Callee))
             .other(answers(Other))
             .steps([
@@ -115,7 +115,7 @@ pub fn rows() -> Vec<Row> {
             ]),
         row(8, "wake_only_no_answer")
             .before(&[
-                ("set", "fswake_mode=wake"),
+                ("export", "fswake_mode=wake"),
                 ("set", "continue_on_fail=false"),
                 ("set", "call_timeout=4"),
             ])

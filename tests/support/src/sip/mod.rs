@@ -31,7 +31,7 @@ pub use self::message::Message;
 pub use self::outgoing::OutgoingCall;
 pub use self::script::{Reaction, Script};
 pub use self::sdp::{Direction, Media, Session, read as read_sdp};
-pub use self::sound::Noise;
+pub use self::sound::{Noise, level_of};
 pub use self::story::{Happening, What};
 pub use self::wire::Transport;
 use self::wire::Wire;

@@ -141,8 +141,8 @@ fn head(sequence: u16, time: u32, voice: u8, format: u8) -> Vec<u8> {
 fn voice_packet(sequence: u16, time: u32, voice: u8, format: u8) -> Vec<u8> {
     let mut packet = head(sequence, time, voice, format);
     let byte = match format {
-        8 => nearest(level(voice), from_alaw),
-        _ => nearest(level(voice), from_ulaw),
+        8 => nearest(level_of(voice), from_alaw),
+        _ => nearest(level_of(voice), from_ulaw),
     };
     packet.extend([byte; 160]);
     packet
@@ -160,7 +160,7 @@ fn digit_packet(sequence: u16, since: u32, voice: u8, digit: u8, count: u16) -> 
 }
 
 /// The value that a phone says: far enough from another's, whatever codecs it goes through.
-fn level(voice: u8) -> i32 {
+pub fn level_of(voice: u8) -> i32 {
     3000 + 2500 * i32::from(voice)
 }
 
@@ -177,7 +177,7 @@ fn noise(format: u8, payload: &[u8]) -> Noise {
     if low.abs().max(high.abs()) < 200 {
         return Noise::Quiet;
     }
-    let voice = (0..10).find(|voice| (level(*voice) - low).abs() < 1100);
+    let voice = (0..10).find(|voice| (level_of(*voice) - low).abs() < 1100);
     match voice {
         Some(voice) if high - low < 800 => Noise::Voice(voice),
         _ => Noise::Tone,
@@ -215,7 +215,7 @@ mod tests {
     fn voices_are_told_apart_in_both_codecs() {
         for voice in 0..10 {
             for (format, decode) in [(0, from_ulaw as fn(u8) -> i32), (8, from_alaw)] {
-                let payload = [nearest(level(voice), decode); 160];
+                let payload = [nearest(level_of(voice), decode); 160];
                 assert_eq!(noise(format, &payload), Noise::Voice(voice));
             }
         }
