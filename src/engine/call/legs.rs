@@ -165,10 +165,9 @@ impl Call {
         self.parties[p].ended = Some(end.clone());
         match verdict(end, &leg) {
             Verdict::Declined { .. } => self.on_declined(p, end, world),
-            Verdict::NoAnswer => self.parties[p].is_out = true,
+            Verdict::NoAnswer | Verdict::Refused => self.parties[p].is_out = true,
             Verdict::Unreachable => self.on_unreachable(p, &leg, world),
             Verdict::NoCommonCodec => self.on_no_common_codec(p, &leg, world),
-            Verdict::Refused => self.parties[p].is_out = true,
         }
         self.settle(world);
     }

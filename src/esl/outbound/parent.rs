@@ -20,10 +20,7 @@ pub(super) fn inherit(held: &mut Held, data: &EslResponse) {
     held.parent.inherited = inherit::read(of, &variables(data.headers()));
 }
 
-fn variables<'a, N: AsRef<str>>(headers: impl IntoIterator<Item = (&'a N, &'a String)>) -> Vec<Variable<'a>>
-where
-    N: 'a,
-{
+fn variables<'a, N: AsRef<str> + 'a>(headers: impl IntoIterator<Item = (&'a N, &'a String)>) -> Vec<Variable<'a>> {
     let variable =
         |(name, value): (&'a N, &'a String)| Some((name.as_ref().strip_prefix("variable_")?, value.as_str()));
     headers.into_iter().filter_map(variable).collect()
