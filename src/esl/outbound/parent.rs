@@ -31,6 +31,7 @@ fn variables<'a>(headers: impl Iterator<Item = (&'a str, &'a String)>) -> Vec<Va
 impl Connection {
     /// Asks for the channel behind a loopback: legs are its children, as they would be without the loopback.
     pub(super) async fn find_caller(&mut self) -> Result<(), EslError> {
+        self.keep_hooks_for_the_legs().await?;
         let Some(behind) = &mut self.held.behind else {
             return Ok(());
         };
@@ -54,6 +55,18 @@ impl Connection {
             .parent
             .inherited
             .complete(inherit::read(Of::CallerBehind, &copied));
+        Ok(())
+    }
+
+    /// Hooks on a leg (`execute_on_answer`, `api_on_ring`, ..) are for the phone's. FreeSWITCH runs them on the loopback's side of the
+    /// dial-string too, where a recording of the same name would spoil the phone's.
+    async fn keep_hooks_for_the_legs(&mut self) -> Result<(), EslError> {
+        let Some(end) = self.held.behind.as_ref().and_then(|behind| behind.end.clone()) else {
+            return Ok(());
+        };
+        if let Some(command) = encode::forget_hooks(&end, self.held.parent.inherited.hooks()) {
+            self.api(command).await?;
+        }
         Ok(())
     }
 

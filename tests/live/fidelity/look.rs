@@ -34,10 +34,7 @@ pub async fn at(cast: &Cast<'_>, what: &Look) -> String {
             .map_or("no call".to_owned(), |leg| leg.theirs().in_short()),
         Look::Codecs => codecs(cast).await,
         Look::Invites(who) => cast.phone(*who).invites().to_string(),
-        Look::Hears(who, ms) => match cast.leg(*who) {
-            Some(leg) => noise(&leg.listen(Duration::from_millis(*ms)).await, *ms),
-            None => "no call".to_owned(),
-        },
+        Look::Hears(who, ms) => hears(cast, *who, *ms).await,
         Look::HeardEarly => heard_early(cast),
         Look::Direct => direct(cast),
         Look::Variable(who, name) => variable(cast, *who, name).await,
@@ -58,6 +55,26 @@ pub async fn at(cast: &Cast<'_>, what: &Look) -> String {
         }
         Look::Cdrs(names) => cdrs(cast, names).await,
         Look::Lamp => lamp(cast),
+        Look::Digits(who) => digits(cast, *who),
+        Look::RungBy(who) => match last_invite(cast.phone(*who)) {
+            Some(invite) if invite.header("X-Fswake-Call").is_empty() => "the bridge".to_owned(),
+            Some(_) => "fswake".to_owned(),
+            None => "nobody".to_owned(),
+        },
+        Look::Settled => {
+            let hears = hears(cast, Who::Caller, 400).await;
+            let with = [Who::Callee, Who::Desk].map(|who| (cast.up(who), format!("voice of {}", who.voice())));
+            let up = with.iter().filter(|(leg, _)| leg.is_some()).count();
+            let heard = with.iter().any(|(leg, voice)| leg.is_some() && *voice == hears);
+            if up == 1 && heard { "yes".to_owned() } else { format!("{up} are up, caller hears {hears}") }
+        }
+        Look::Tokens => tokens(cast).await,
+        Look::Recorded(name) => {
+            let file = cast.site.fs.recordings().join(format!("fid-{}-{name}.wav", cast.id));
+            let length = std::fs::metadata(file).map_or(0, |m| m.len());
+            // A second of it, at least.
+            if length > 16_000 { "is there" } else { "is not there" }.to_owned()
+        }
     };
     plain(&text, cast)
 }
@@ -207,6 +224,21 @@ fn noise(heard: &[Noise], ms: u64) -> String {
     most.map_or("a mixture".to_owned(), |(_, what)| what)
 }
 
+/// What there is to hear by now. On a busy machine it may take a while.
+async fn hears(cast: &Cast<'_>, who: Who, ms: u64) -> String {
+    let mut told = String::new();
+    for _ in 0..3 {
+        told = match cast.leg(who) {
+            Some(leg) => noise(&leg.listen(Duration::from_millis(ms)).await, ms),
+            None => "no call".to_owned(),
+        };
+        if told != "nothing" {
+            break;
+        }
+    }
+    told
+}
+
 fn heard_early(cast: &Cast<'_>) -> String {
     let answered = cast
         .call
@@ -282,6 +314,11 @@ async fn cdrs(cast: &Cast<'_>, names: &[&str]) -> String {
     while !cast.site.fs.cdr_files(cast.since).iter().any(|name| file(name)) && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    // And the other legs' when those are gone.
+    let is_left = |c: &Value| ["name", "dest", "cid_num"].iter().any(|word| is_ours(&c[*word], cast));
+    while cast.site.fs.channels().await.iter().any(is_left) && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     tokio::time::sleep(Duration::from_millis(300)).await;
     let places = [
         "sip_from_user",
@@ -307,6 +344,45 @@ async fn cdrs(cast: &Cast<'_>, names: &[&str]) -> String {
         .collect();
     told.sort();
     format!("{}: {}", told.len(), told.join(" + "))
+}
+
+/// The digits, each once however many packets it took.
+fn digits(cast: &Cast<'_>, who: Who) -> String {
+    let Some(leg) = cast.leg(who) else {
+        return "no call".to_owned();
+    };
+    let (mut told, mut last) = (String::new(), None);
+    for (_, noise) in leg.heard() {
+        let digit = match noise {
+            Noise::Digit(digit) => Some(digit),
+            _ => None,
+        };
+        if let Some(digit) = digit.filter(|_| last != digit) {
+            told.push("0123456789*#ABCD".chars().nth(usize::from(digit)).unwrap_or('?'));
+        }
+        last = digit;
+    }
+    told
+}
+
+async fn tokens(cast: &Cast<'_>) -> String {
+    cdrs(cast, &[]).await;
+    // Whatever mod_cdr_csv keeps in its buffer.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let mut told = Vec::new();
+    for (kind, text) in cast.site.fs.all_cdrs(cast.since) {
+        let ours = text.contains(&cast.id) || text.contains(&cast.channel);
+        let found = text
+            .lines()
+            .filter(|line| kind != "csv" || line.contains(&cast.id))
+            .any(|line| ["pn-prid", "pn-provider", "pn-param"].iter().any(|name| line.contains(name)));
+        if ours {
+            told.push(format!("{kind}: {}", if found { "a token" } else { "none" }));
+        }
+    }
+    told.sort();
+    told.dedup();
+    told.join(", ")
 }
 
 fn field(cdr: &Value, name: &str) -> String {

@@ -37,17 +37,24 @@ pub const AT_A_TIME: usize = 4;
 #[derive(Default)]
 pub struct Fidelity {
     site: OnceCell<Site>,
+    by_push: OnceCell<Site>,
     outcomes: Mutex<Vec<Outcome>>,
 }
 
 impl Fidelity {
-    async fn site(&self, prefix: &Path) -> &Site {
+    /// The site whose callers hear that it rings when `alert` says so.
+    async fn site(&self, prefix: &Path, alert_by_push: bool) -> &Site {
+        let (site, alert) = if alert_by_push {
+            (&self.by_push, "push")
+        } else {
+            (&self.site, "phone")
+        };
         let start = || async {
             let plans: Vec<Plan> = rows::all().into_iter().map(|row| row.plan).collect();
             let fs = Arc::new(RealFs::start_vanilla(prefix, &plans).await);
-            crate::site(fs, &Settings::default()).await
+            crate::site(fs, &Settings::default().wake("alert", alert)).await
         };
-        self.site.get_or_init(start).await
+        site.get_or_init(start).await
     }
 
     /// Writes the table of the rows so far.
@@ -65,7 +72,7 @@ impl Fidelity {
         if !outcomes.is_empty() {
             println!("\n{}", table::markdown(&mut outcomes));
         }
-        if let Some(site) = self.site.get() {
+        for site in [&self.site, &self.by_push].into_iter().filter_map(OnceCell::get) {
             site.daemon().terminate().await;
             site.fs.stop();
         }
@@ -85,7 +92,7 @@ pub fn trials(lab: &Arc<Lab>) -> Vec<Trial> {
 }
 
 async fn run(lab: &Lab, row: &Row, number: usize) -> Result<(), Failed> {
-    let site = lab.fidelity.site(&lab.prefix).await;
+    let site = lab.fidelity.site(&lab.prefix, row.alert_by_push).await;
     let played = join_all(row.ways.iter().map(|way| play::play(site, row, number, *way)));
     let played = AssertUnwindSafe(played).catch_unwind().await;
     let left = channels_left(&site.fs, number).await;

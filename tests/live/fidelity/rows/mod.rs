@@ -1,5 +1,6 @@
 //! The rows, by what they are about.
 
+mod baresip;
 mod ends;
 mod identity;
 mod leg;
@@ -43,6 +44,7 @@ pub fn all() -> Vec<Row> {
         several::rows(),
         transfers::rows(),
         media::rows(),
+        baresip::rows(),
     ]
     .concat()
 }

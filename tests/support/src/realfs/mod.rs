@@ -80,7 +80,7 @@ impl RealFs {
     pub async fn start_vanilla(prefix: &Path, plans: &[Plan]) -> Self {
         let modules = modules(prefix);
         Self::start_with(prefix, |ports, dir| {
-            vanilla::write(ports, plans, &dir.join("cdr"), &modules)
+            vanilla::write(ports, plans, dir, &modules)
         })
         .await
     }
@@ -92,7 +92,7 @@ impl RealFs {
             fswake: free_port(),
         };
         let dir = TempDir::new().expect("a directory");
-        for name in ["conf", "log", "db", "run", "storage", "cache", "temp", "other", "cdr"] {
+        for name in ["conf", "log", "db", "run", "storage", "cache", "temp", "other", "cdr", "cdr-csv", "cdr-xml"] {
             std::fs::create_dir(dir.path().join(name)).expect("a directory");
         }
         let conf = dir.path().join("conf/freeswitch.xml");
@@ -212,6 +212,26 @@ impl RealFs {
             Some((name, serde_json::from_str(&text).ok()?))
         };
         self.cdr_files(since).into_iter().filter_map(read).collect()
+    }
+
+    /// Where it records.
+    pub fn recordings(&self) -> PathBuf {
+        self.dir.path().join("other")
+    }
+
+    /// The CDRs of all kinds that it has written since then: json, csv or xml, and text.
+    pub fn all_cdrs(&self, since: SystemTime) -> Vec<(&'static str, String)> {
+        let mut all = Vec::new();
+        for (kind, folder) in [("json", "cdr"), ("csv", "cdr-csv"), ("xml", "cdr-xml")] {
+            let files = std::fs::read_dir(self.dir.path().join(folder)).into_iter().flatten().flatten();
+            for file in files {
+                let is_new = file.metadata().and_then(|m| m.modified()).is_ok_and(|at| at >= since);
+                if is_new && let Ok(text) = std::fs::read_to_string(file.path()) {
+                    all.push((kind, text));
+                }
+            }
+        }
+        all
     }
 
     /// A connection for questions.

@@ -1,4 +1,4 @@
-//! A scriptable SIP phone on loopback, UDP only.
+//! A scriptable SIP phone on loopback.
 //!
 //! It registers with digest authentication and any Contact, sleeps (hears nothing) and wakes (at a new port, or in
 //! place), rings, answers, declines or stays silent as its [`Script`] says, places calls, and keeps a list of what
@@ -15,25 +15,26 @@ mod script;
 mod sdp;
 mod sound;
 mod story;
-
+mod wire;
 mod within;
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::net::UdpSocket;
 use tokio::sync::{oneshot, watch};
 
 pub use self::message::Message;
 pub use self::outgoing::OutgoingCall;
 pub use self::script::{Reaction, Script};
 pub use self::sdp::{Direction, Media, Session, read as read_sdp};
-pub use self::sound::Noise;
+pub use self::sound::{Noise, level_of};
 pub use self::story::{Happening, What};
+pub use self::wire::Transport;
+use self::wire::Wire;
 pub use self::within::Leg;
 
 /// How long a phone waits for what must happen.
@@ -67,7 +68,8 @@ struct Inner {
 }
 
 struct State {
-    socket: Arc<UdpSocket>,
+    socket: Arc<Wire>,
+    transport: Transport,
     awake: bool,
     script: Script,
     contact: String,
@@ -95,12 +97,15 @@ pub(crate) fn unique() -> String {
 impl Phone {
     /// A phone that is switched on and has not registered.
     pub async fn new(account: Account, script: impl Into<Script>) -> Self {
-        let socket = Arc::new(bind().await);
+        let script = script.into();
+        let transport = script.transport;
+        let socket = Arc::new(Wire::open(transport, account.server).await);
         let state = State {
             socket: socket.clone(),
+            transport,
             awake: true,
-            script: script.into(),
-            contact: format!("<sip:{}@127.0.0.1:PORT>", account.user),
+            script,
+            contact: format!("<sip:{}@127.0.0.1:PORT{}>", account.user, socket.parameter()),
             display: String::new(),
             happenings: Vec::new(),
             dialogs: HashMap::new(),
@@ -120,18 +125,17 @@ impl Phone {
     }
 
     /// One reader per socket. What comes while it sleeps, or to a socket that it has left, is read and not heard.
-    fn listen(&self, socket: Arc<UdpSocket>) {
+    fn listen(&self, socket: Arc<Wire>) {
         let phone = Arc::downgrade(&self.inner);
         tokio::spawn(async move {
-            let mut buffer = vec![0; 65_536];
-            while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+            while let Some((message, from)) = socket.receive().await {
                 let Some(inner) = phone.upgrade() else { return };
                 let phone = Phone { inner };
                 let hears = {
                     let state = phone.lock();
                     state.awake && Arc::ptr_eq(&state.socket, &socket)
                 };
-                if hears && let Some(message) = Message::parse(&buffer[..length]) {
+                if hears {
                     phone.heard(message, from);
                 }
             }
@@ -149,13 +153,14 @@ impl Phone {
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.lock().socket.local_addr().expect("a bound socket")
+        self.lock().socket.address()
     }
 
     /// Puts this text behind `<sip:user@host:port` of its Contact, `>` included if there is to be one, and anything after.
     pub fn contact_params(&self, params: &str) {
         let user = &self.inner.account.user;
-        self.lock().contact = format!("<sip:{user}@127.0.0.1:PORT{params}>");
+        let mut state = self.lock();
+        state.contact = format!("<sip:{user}@127.0.0.1:PORT{}{params}>", state.socket.parameter());
     }
 
     /// Makes this the whole value of its Contact; `PORT` stands for its port.
@@ -173,9 +178,13 @@ impl Phone {
         self.lock().script = script.into();
     }
 
-    /// Falls asleep: its socket stays open, and it hears nothing.
+    /// Falls asleep: its UDP socket stays open, and it hears nothing. A connection ends.
     pub fn sleep(&self) {
-        self.lock().awake = false;
+        let mut state = self.lock();
+        state.awake = false;
+        let socket = state.socket.clone();
+        drop(state);
+        tokio::spawn(async move { socket.close().await });
     }
 
     /// Wakes up at the same port. It has not registered yet.
@@ -185,7 +194,8 @@ impl Phone {
 
     /// Wakes up at a new port and with a new Call-ID for its REGISTERs. It has not registered yet. The old port stays silent.
     pub async fn wake_elsewhere(&self) {
-        let socket = Arc::new(bind().await);
+        let transport = self.lock().transport;
+        let socket = Arc::new(Wire::open(transport, self.account().server).await);
         {
             let mut state = self.lock();
             state.awake = true;
@@ -197,9 +207,9 @@ impl Phone {
 
     fn send(&self, text: &str, to: SocketAddr) {
         let socket = self.lock().socket.clone();
-        if socket.try_send_to(text.as_bytes(), to).is_err() {
+        if !socket.try_send(text, to) {
             let text = text.to_owned();
-            tokio::spawn(async move { socket.send_to(text.as_bytes(), to).await });
+            tokio::spawn(async move { socket.send(&text, to).await });
         }
     }
 
@@ -242,13 +252,14 @@ impl Phone {
 
     fn contact(&self) -> String {
         let state = self.lock();
-        let port = state.socket.local_addr().map_or(0, |a| a.port());
+        let port = state.socket.address().port();
         state.contact.replace("PORT", &port.to_string())
     }
 
     /// The value of a Via of its own.
     fn via(&self, branch: &str) -> String {
-        format!("SIP/2.0/UDP {};rport;branch={branch}", self.address())
+        let socket = self.lock().socket.clone();
+        format!("SIP/2.0/{} {};rport;branch={branch}", socket.name(), socket.address())
     }
 
     fn next_sequence(&self) -> u32 {
@@ -280,7 +291,9 @@ impl Phone {
 
     /// The Contact of calls: never the odd one that it may have registered with.
     fn plain_contact(&self) -> String {
-        format!("<sip:{}@{}>", self.inner.account.user, self.address())
+        let socket = self.lock().socket.clone();
+        let (user, address) = (&self.inner.account.user, socket.address());
+        format!("<sip:{user}@{address}{}>", socket.parameter())
     }
 }
 
@@ -312,8 +325,4 @@ fn phrase(status: u16) -> &'static str {
         603 => "Decline",
         _ => "Said So",
     }
-}
-
-async fn bind() -> UdpSocket {
-    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a UDP port")
 }
