@@ -40,6 +40,16 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
         }
         "sched_hangup" => core.sched_hangup(&words),
         "sched_del" => core.sched_del(arg),
+        "uuid_ring_ready" => {
+            core.touches(arg, name);
+            if core.exists(arg) {
+                core.ring_ready(arg);
+                "+OK\n"
+            } else {
+                "-ERROR\n"
+            }
+            .to_owned()
+        }
         "uuid_answer" => {
             core.touches(arg, name);
             if core.answer_held(arg) { "+OK\n" } else { "-ERROR\n" }.to_owned()

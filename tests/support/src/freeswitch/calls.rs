@@ -184,7 +184,7 @@ impl Core {
         change_invite(world, uuid, |invite| invite.executed.push((app.name.clone(), arg)));
     }
 
-    fn ring_ready(&self, uuid: &str) {
+    pub(super) fn ring_ready(&self, uuid: &str) {
         let mut world = self.world();
         let Some(channel) = world.channels.get_mut(uuid) else {
             return;
