@@ -39,6 +39,7 @@ pub(crate) enum Slot {
     TransferSource,
     HidesName,
     HidesNumber,
+    AnswerState,
     OwnSessionId,
     OwnCodec,
     OwnOffer,
@@ -189,7 +190,7 @@ impl Template {
             items,
         };
         template.place_variables();
-        template
+        if is_new { template.with_answer_state() } else { template }
     }
 
     /// Gives variables a place in events that were recorded without any: after the last variable.
@@ -228,6 +229,11 @@ impl Template {
             None => self.items.push(made),
         }
         self
+    }
+
+    /// With the channel's answer state at that moment.
+    pub(crate) fn with_answer_state(self) -> Self {
+        self.set("Answer-State", &[Ok(Slot::AnswerState)])
     }
 
     /// The end of this application, whatever ran on the channel last.
@@ -340,6 +346,12 @@ fn fill_slot<'a>(
         Slot::EndUuid => text(held, |c| &c.end),
         Slot::HidesName => own.hides.iter().any(|what| what == "name").to_string().into(),
         Slot::HidesNumber => own.hides.iter().any(|what| what == "number").to_string().into(),
+        Slot::AnswerState => Cow::Borrowed(match own {
+            _ if own.cause.is_some() => "hangup",
+            _ if own.is_answered() => "answered",
+            _ if own.has_media() => "early",
+            _ => "ringing",
+        }),
         Slot::TransferSource => Cow::Borrowed(&own.transfer_source),
         Slot::OwnSessionId => own.session_id.to_string().into(),
         Slot::OwnCodec => Cow::Borrowed(own.codec.as_deref().unwrap_or("PCMU")),
