@@ -269,7 +269,7 @@ fn held_events() -> (HeldEvents, HeldEvents) {
         unbridged: derived_end(&answer),
         bridged: two.end(),
         unpark: bridged.pick("CHANNEL_UNPARK", 0),
-        socket_done: bridged.pick("CHANNEL_EXECUTE_COMPLETE", 1).as_app("socket"),
+        socket_done: bridged.pick("CHANNEL_EXECUTE_COMPLETE", 1).of_app("socket"),
         bridge: bridged.pick("CHANNEL_BRIDGE", 0),
         executed: wake.pick("CHANNEL_EXECUTE_COMPLETE", 0).with_answer_state(),
         executed_arg: wake.pick("CHANNEL_EXECUTE_COMPLETE", 1).with_answer_state(),
@@ -287,7 +287,7 @@ fn held_events() -> (HeldEvents, HeldEvents) {
         unpark: taken
             .pick("CHANNEL_UNPARK", 0)
             .set("Caller-Destination-Number", &[Ok(Slot::Destination)]),
-        socket_done: taken.pick("CHANNEL_EXECUTE_COMPLETE", 1).as_app("socket"),
+        socket_done: taken.pick("CHANNEL_EXECUTE_COMPLETE", 1).of_app("socket"),
         bridge: answer
             .derive("CHANNEL_BRIDGE")
             .set("Bridge-A-Unique-ID", &[Ok(Slot::HeldUuid)])
@@ -316,7 +316,7 @@ pub(crate) fn catalog() -> &'static Catalog {
             execute: wake.pick("CHANNEL_EXECUTE", 0),
             execute_arg: wake.pick("CHANNEL_EXECUTE", 1),
             unpark: waiting.pick("CHANNEL_UNPARK", 0),
-            socket_done: waiting.pick("CHANNEL_EXECUTE_COMPLETE", 1).as_app("socket"),
+            socket_done: waiting.pick("CHANNEL_EXECUTE_COMPLETE", 1).of_app("socket"),
             state_hangup: waiting.pick("CHANNEL_STATE", 0),
             state_reporting: waiting.pick("CHANNEL_STATE", 1),
             leg_progress: ringing.pick("CHANNEL_PROGRESS", 0),
@@ -331,7 +331,7 @@ pub(crate) fn catalog() -> &'static Catalog {
                 .pick("CHANNEL_EXECUTE_COMPLETE", 3)
                 .set("Caller-Caller-ID-Number", &[Ok(Slot::CallerNumber)]),
             leg_unpark: bridged.pick("CHANNEL_UNPARK", 0),
-            leg_park_done: bridged.pick("CHANNEL_EXECUTE_COMPLETE", 6).as_app("park"),
+            leg_park_done: bridged.pick("CHANNEL_EXECUTE_COMPLETE", 6).of_app("park"),
             leg_taken: Source::new(TAKEN_LEG, 0, true).pick("CHANNEL_PARK", 0),
             caller_with_loopback: Source::behind(BRIDGED_LOOP).pick("CHANNEL_BRIDGE", 0),
             leg_with_sofia: answered.bridge_events(),

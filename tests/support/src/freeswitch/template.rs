@@ -237,7 +237,7 @@ impl Template {
     }
 
     /// The end of this application, whatever ran on the channel last.
-    pub(crate) fn as_app(self, name: &str) -> Self {
+    pub(crate) fn of_app(self, name: &str) -> Self {
         let named = self.set("Application", &[Err(name)]);
         match name {
             "socket" => named.set("Application-Data", &[Ok(Slot::SocketArg)]),
