@@ -13,7 +13,7 @@ use super::bus::lock;
 use super::calls::events_of;
 use super::catalog::{Catalog, catalog};
 use super::channel::{Channel, Role};
-use super::core::{Core, World, new_uuid};
+use super::core::{Core, World};
 use super::hangup::Ending;
 use super::held::{App, Outcome};
 use super::template::{Template, When};
@@ -178,8 +178,7 @@ impl Core {
 
     /// Somebody picks a held channel up, as in the captures: it is answered, its last leg ends with PICKED_OFF, and only then
     /// it leaves its park. It is his from the beginning.
-    pub(crate) fn pick_up(self: &Arc<Self>, uuid: &str, number: &str) {
-        let other = new_uuid();
+    pub(crate) fn pick_up(self: &Arc<Self>, uuid: &str, other: String, number: &str) {
         if !self.take(uuid) {
             return;
         }

@@ -123,10 +123,11 @@ impl Core {
             return self.run_app_on_leg(&mut world, uuid, app);
         }
         channel.app = (app.name.clone(), app.arg.clone(), new_uuid());
+        let events = events_of(channel);
         let (before, after) = if app.arg.is_empty() {
-            (&catalog().execute, &catalog().executed)
+            (&catalog().execute, &events.executed)
         } else {
-            (&catalog().execute_arg, &catalog().executed_arg)
+            (&catalog().execute_arg, &events.executed_arg)
         };
         self.emit(&world, uuid, before);
         drop(world);
@@ -180,6 +181,11 @@ impl Core {
         self.emit(world, uuid, &catalog().leg_executed);
         if let Some(channel) = world.channels.get_mut(uuid) {
             channel.app = before;
+            match arg.split_once('=').filter(|_| app.name == "set_profile_var") {
+                Some(("caller_id_number", number)) => number.clone_into(&mut channel.caller_number),
+                Some(("caller_id_name", name)) => name.clone_into(&mut channel.caller_name),
+                _ => {}
+            }
         }
         change_invite(world, uuid, |invite| invite.executed.push((app.name.clone(), arg)));
     }

@@ -28,6 +28,9 @@ pub(crate) struct HeldEvents {
     pub(crate) socket_done: Template,
     /// It is the A leg of a bridge with a leg.
     pub(crate) bridge: Template,
+    /// An application is over.
+    pub(crate) executed: Template,
+    pub(crate) executed_arg: Template,
 }
 
 /// Events of a leg, by what it is bridged to.
@@ -44,8 +47,6 @@ pub(crate) struct Catalog {
     pub(crate) park: Template,
     pub(crate) execute: Template,
     pub(crate) execute_arg: Template,
-    pub(crate) executed: Template,
-    pub(crate) executed_arg: Template,
     pub(crate) unpark: Template,
     pub(crate) socket_done: Template,
     pub(crate) state_hangup: Template,
@@ -66,6 +67,8 @@ pub(crate) struct Catalog {
     pub(crate) leg_with_loopback: BridgeEvents,
     pub(crate) leg_refused: End,
     pub(crate) leg_refused_ringing: End,
+    /// Its caller heard its early media.
+    pub(crate) leg_refused_early: End,
     pub(crate) leg_silent: End,
     pub(crate) leg_lost_race: End,
     pub(crate) leg_cancelled: End,
@@ -82,6 +85,7 @@ const SILENT: &str = "legs-no-reply";
 const BRIDGED: &str = "1.11/wake-bridge-answered";
 const BRIDGED_LOOP: &str = "1.11/dial-string-caller-in-the-loopbacks-place";
 const EARLY: &str = "1.11/early-media-answered";
+const EARLY_DECLINED: &str = "1.11/early-media-declined";
 const TAKEN_LOOP: &str = "1.11/held-loopback-intercepted";
 const TAKEN_LEG: &str = "1.11/ringing-leg-intercepted";
 
@@ -252,6 +256,7 @@ fn held_events() -> (HeldEvents, HeldEvents) {
         "variable_proto_specific_hangup_cause",
         "variable_sip_term_cause",
     ];
+    let wake = Source::new(WAKE, 9, false);
     let (bridged, taken) = (Source::new(BRIDGED, 0, false), Source::new(TAKEN_LOOP, 9, false));
     let (two, cancels) = (Source::new(TWO, 1, false), Source::new(CANCELS, 0, false));
     let answer = two.pick("CHANNEL_ANSWER", 0);
@@ -264,8 +269,10 @@ fn held_events() -> (HeldEvents, HeldEvents) {
         unbridged: derived_end(&answer),
         bridged: two.end(),
         unpark: bridged.pick("CHANNEL_UNPARK", 0),
-        socket_done: bridged.pick("CHANNEL_EXECUTE_COMPLETE", 1).executing("socket"),
+        socket_done: bridged.pick("CHANNEL_EXECUTE_COMPLETE", 1).of_app("socket"),
         bridge: bridged.pick("CHANNEL_BRIDGE", 0),
+        executed: wake.pick("CHANNEL_EXECUTE_COMPLETE", 0).with_answer_state(),
+        executed_arg: wake.pick("CHANNEL_EXECUTE_COMPLETE", 1).with_answer_state(),
         answer,
     };
     let looped = Source::new(LOOP, 0, false);
@@ -280,11 +287,13 @@ fn held_events() -> (HeldEvents, HeldEvents) {
         unpark: taken
             .pick("CHANNEL_UNPARK", 0)
             .set("Caller-Destination-Number", &[Ok(Slot::Destination)]),
-        socket_done: taken.pick("CHANNEL_EXECUTE_COMPLETE", 1).executing("socket"),
+        socket_done: taken.pick("CHANNEL_EXECUTE_COMPLETE", 1).of_app("socket"),
         bridge: answer
             .derive("CHANNEL_BRIDGE")
             .set("Bridge-A-Unique-ID", &[Ok(Slot::HeldUuid)])
             .set("Bridge-B-Unique-ID", &[Ok(Slot::LegUuid)]),
+        executed: taken.pick("CHANNEL_EXECUTE_COMPLETE", 0),
+        executed_arg: taken.pick("CHANNEL_EXECUTE_COMPLETE", 0),
         progress,
         answer,
     };
@@ -306,26 +315,32 @@ pub(crate) fn catalog() -> &'static Catalog {
             park: wake.pick("CHANNEL_PARK", 0),
             execute: wake.pick("CHANNEL_EXECUTE", 0),
             execute_arg: wake.pick("CHANNEL_EXECUTE", 1),
-            executed: wake.pick("CHANNEL_EXECUTE_COMPLETE", 0),
-            executed_arg: wake.pick("CHANNEL_EXECUTE_COMPLETE", 1),
             unpark: waiting.pick("CHANNEL_UNPARK", 0),
-            socket_done: waiting.pick("CHANNEL_EXECUTE_COMPLETE", 1).executing("socket"),
+            socket_done: waiting.pick("CHANNEL_EXECUTE_COMPLETE", 1).of_app("socket"),
             state_hangup: waiting.pick("CHANNEL_STATE", 0),
             state_reporting: waiting.pick("CHANNEL_STATE", 1),
             leg_progress: ringing.pick("CHANNEL_PROGRESS", 0),
-            leg_unbridged: derived_end(&leg_answer),
+            leg_unbridged: both(derived_end(&leg_answer), |end| {
+                end.set("variable_sip_term_status", &[Err("200")])
+            }),
             leg_answer,
             leg_media: early.pick("CHANNEL_PROGRESS_MEDIA", 0),
             leg_park: bridged.pick("CHANNEL_PARK", 0),
             leg_park_early: early.pick("CHANNEL_PARK", 0),
-            leg_executed: bridged.pick("CHANNEL_EXECUTE_COMPLETE", 0),
+            leg_executed: bridged
+                .pick("CHANNEL_EXECUTE_COMPLETE", 3)
+                .set("Caller-Caller-ID-Number", &[Ok(Slot::CallerNumber)]),
             leg_unpark: bridged.pick("CHANNEL_UNPARK", 0),
-            leg_park_done: bridged.pick("CHANNEL_EXECUTE_COMPLETE", 6).executing("park"),
+            leg_park_done: bridged.pick("CHANNEL_EXECUTE_COMPLETE", 6).of_app("park"),
             leg_taken: Source::new(TAKEN_LEG, 0, true).pick("CHANNEL_PARK", 0),
             caller_with_loopback: Source::behind(BRIDGED_LOOP).pick("CHANNEL_BRIDGE", 0),
             leg_with_sofia: answered.bridge_events(),
             leg_with_loopback: Source::new(LOOP, 0, true).bridge_events(),
             leg_refused: both(Source::new(DECLINED, 0, true).end(), with_failure),
+            leg_refused_early: End {
+                hangup: with_failure(Source::new(EARLY_DECLINED, 0, true).pick("CHANNEL_HANGUP", 0)),
+                complete: with_failure(Source::new(DECLINED, 0, true).end().complete),
+            },
             leg_refused_ringing: both(ringing.end(), |end| {
                 with_failure(end.without(&["variable_call_completed_elsewhere"]))
             }),

@@ -203,6 +203,7 @@ fn end_of<'a>(catalog: &'a Catalog, world: &World, uuid: &str, ending: Ending) -
     );
     if channel.is_leg() {
         return match ending {
+            Ending::Refused(_) if !answered && bridged => &catalog.leg_refused_early,
             _ if bridged && channel.peer.is_some() => {
                 let with_loopback = channel
                     .peer

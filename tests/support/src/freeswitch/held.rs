@@ -399,7 +399,17 @@ impl Held {
 
     /// Somebody with this number picks the held channel up (`intercept`): see [`Core::pick_up`].
     pub fn pick_up(&self, number: &str) {
-        self.core.pick_up(&self.uuid, number);
+        self.pick_up_with("", number);
+    }
+
+    /// The same with a channel of this UUID; chosen when empty.
+    pub fn pick_up_with(&self, channel: &str, number: &str) {
+        let channel = if channel.is_empty() {
+            new_uuid()
+        } else {
+            channel.to_owned()
+        };
+        self.core.pick_up(&self.uuid, channel, number);
     }
 
     /// Somebody with this number takes a ringing phone's leg (`intercept` of it): the held channel ends with PICKED_OFF.

@@ -39,6 +39,7 @@ pub(crate) enum Slot {
     TransferSource,
     HidesName,
     HidesNumber,
+    AnswerState,
     OwnSessionId,
     OwnCodec,
     OwnOffer,
@@ -189,7 +190,7 @@ impl Template {
             items,
         };
         template.place_variables();
-        template
+        if is_new { template.with_answer_state() } else { template }
     }
 
     /// Gives variables a place in events that were recorded without any: after the last variable.
@@ -230,8 +231,13 @@ impl Template {
         self
     }
 
+    /// With the channel's answer state at that moment.
+    pub(crate) fn with_answer_state(self) -> Self {
+        self.set("Answer-State", &[Ok(Slot::AnswerState)])
+    }
+
     /// The end of this application, whatever ran on the channel last.
-    pub(crate) fn executing(self, name: &str) -> Self {
+    pub(crate) fn of_app(self, name: &str) -> Self {
         let named = self.set("Application", &[Err(name)]);
         match name {
             "socket" => named.set("Application-Data", &[Ok(Slot::SocketArg)]),
@@ -340,6 +346,12 @@ fn fill_slot<'a>(
         Slot::EndUuid => text(held, |c| &c.end),
         Slot::HidesName => own.hides.iter().any(|what| what == "name").to_string().into(),
         Slot::HidesNumber => own.hides.iter().any(|what| what == "number").to_string().into(),
+        Slot::AnswerState => Cow::Borrowed(match own {
+            _ if own.cause.is_some() => "hangup",
+            _ if own.is_answered() => "answered",
+            _ if own.has_media() => "early",
+            _ => "ringing",
+        }),
         Slot::TransferSource => Cow::Borrowed(&own.transfer_source),
         Slot::OwnSessionId => own.session_id.to_string().into(),
         Slot::OwnCodec => Cow::Borrowed(own.codec.as_deref().unwrap_or("PCMU")),
