@@ -46,6 +46,9 @@ impl Connection {
         let failed = |end| Event::BridgeFailed { leg, end };
         // First of all: a lease that runs out later would cut the call.
         self.api(encode::lease_end(leg.channel())).await?;
+        if !self.is_still_held().await {
+            return Ok(failed(None));
+        }
         let (channel, parent) = (self.held.channel.clone(), &self.held.parent);
         let prepare = encode::prepare_answer(&channel, self.call, connect.codec.as_deref(), parent.codecs.as_deref());
         self.api(prepare).await?;
@@ -53,6 +56,9 @@ impl Connection {
             Heard::Done => {}
             Heard::LegOver(end) => return Ok(failed(Some(end))),
             Heard::HeldLost | Heard::Nothing => return Ok(failed(None)),
+        }
+        if !self.is_still_held().await {
+            return Ok(failed(None));
         }
         let answer = if connect.early {
             "uuid_pre_answer"
@@ -70,7 +76,7 @@ impl Connection {
             return Ok(failed(Some(end)));
         }
         let a_leg = match self.a_leg(leg, connect.early).await? {
-            Ok(a_leg) if self.place == Place::Held => a_leg,
+            Ok(a_leg) if self.is_still_held().await => a_leg,
             Ok(_) => return Ok(failed(None)),
             Err(end) => return Ok(failed(Some(end))),
         };

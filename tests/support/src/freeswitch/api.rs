@@ -149,8 +149,8 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
 fn originate_nobody(core: &Arc<Core>, plan: &dialstring::Plan) -> String {
     let action = plan
         .action
-        .strip_prefix("'&socket(")
-        .and_then(|rest| rest.strip_suffix(")'"));
+        .strip_prefix("&socket(")
+        .and_then(|rest| rest.strip_suffix(')'));
     let Some(socket) = action.and_then(|data| data.strip_suffix(" async full")) else {
         core.complain(format!("originate of a null channel with action {}", plan.action));
         return "-ERR NORMAL_TEMPORARY_FAILURE\n".to_owned();
