@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use fswake_test_support::baresip::Baresip;
 use fswake_test_support::realfs::{VANILLA_DOMAIN, Way, filled};
-use fswake_test_support::sip::{Leg, OutgoingCall, Phone, Script, What};
+use fswake_test_support::sip::{Account, Leg, OutgoingCall, Phone, Script, What};
 use fswake_test_support::site::{Site, Wakes};
 
 use super::row::{Moment, Row, Who};
@@ -51,7 +51,7 @@ impl<'a> Cast<'a> {
         let (mut baresip, mut token) = (None, None);
         if row.baresip == Some(Who::Callee) {
             if row.awake || way == Way::Plain {
-                baresip = Some(Baresip::start(account(&callee), Who::Callee.voice(), true).await);
+                baresip = Some(registered(site, account(&callee)).await);
             } else {
                 // The app of this token is what the push starts.
                 let app = Phone::new(account(&callee), script.clone()).await;
@@ -91,7 +91,7 @@ impl<'a> Cast<'a> {
         let call = phones[&Who::Caller].call_as(&filled(row.dials, &id), &channel);
         if let Some(token) = token {
             assert!(site.pushed_to(&token).await, "baresip's app is not pushed");
-            baresip = Some(Baresip::start(account(&callee), Who::Callee.voice(), true).await);
+            baresip = Some(registered(site, account(&callee)).await);
         }
         Cast {
             site,
@@ -213,6 +213,18 @@ impl<'a> Cast<'a> {
             phone.hang_up().await;
         }
     }
+}
+
+/// baresip in the callee's place.
+async fn registered(site: &Site, account: Account) -> Baresip {
+    let command = format!("sofia status profile internal user {}@{}", account.user, account.domain);
+    let baresip = Baresip::start(account, Who::Callee.voice(), true).await;
+    let deadline = Instant::now() + SOON;
+    while !site.fs.api(&command).await.contains("Registered(") {
+        assert!(Instant::now() < deadline, "baresip does not register");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    baresip
 }
 
 /// A phone that is called: awake, or asleep until a push wakes it.

@@ -84,12 +84,15 @@ pub fn plain(text: &str, cast: &Cast<'_>) -> String {
     static UUID: LazyLock<Regex> =
         LazyLock::new(|| Regex::new("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").expect("a regex"));
     static TAG: LazyLock<Regex> = LazyLock::new(|| Regex::new(";tag=[A-Za-z0-9]+").expect("a regex"));
+    // Of baresip's Contacts.
+    static PART: LazyLock<Regex> = LazyLock::new(|| Regex::new("-0x[0-9a-f]+").expect("a regex"));
     static PLACE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"127\.0\.0\.1:\d+").expect("a regex"));
     let mut text = text.trim().replace(&cast.channel, "CALLER");
     text = text.replace(&cast.site.fs.ports.sip.to_string(), "SWITCH");
     text = PLACE.replace_all(&text, "PHONE").into_owned();
     text = UUID.replace_all(&text, "UUID").into_owned();
     text = TAG.replace_all(&text, "").into_owned();
+    text = PART.replace_all(&text, "").into_owned();
     for phone in 0..10 {
         text = text.replace(&format!("{}{phone}", cast.id), &format!("user{phone}"));
     }
