@@ -106,10 +106,8 @@ impl Call {
             self.result_without_answer()
         };
         let next = if rang {
-            // FreeSWITCH's own word for a bridge whose time is over.
-            let cause: Arc<str> = "NO_ANSWER".into();
             Next::Fail {
-                cause,
+                cause: self.time_over().into(),
                 sip_status: None,
             }
         } else {

@@ -1,4 +1,4 @@
-//! Where fswake's ways differ from a plain bridge on purpose.
+//! Where fswake's ways differ from a plain bridge on purpose. docs/ARCHITECTURE.md has the reasons too.
 
 use fswake_test_support::realfs::Way;
 
@@ -38,6 +38,8 @@ const JOINED: &str = "`last_arg` names what ran on the channel, and `originated_
                       event socket makes a list of one.";
 const OF_USER: &str = "`set_user` gives the leg `user_name` and `domain_name` beside its user's variables; the endpoint `user/` does not.";
 const LOOPBACK: &str = "While it rings, the dial-string's loopback has two channels of its own; when a phone answers they are gone.";
+const LOOPBACK_STAYS: &str = "Where only waking is wanted, the dial-string's loopback stays until mod_loopback takes it out, some two seconds \
+                              after the answer.";
 const LOOPBACK_CAUSE: &str = "The loopback is a leg, and its end sets `bridge_hangup_cause`; a bridge to nobody has no leg.";
 const CALLEE: &str = "The caller is shown whom the phone is, not \"Outbound Call\", FreeSWITCH's name for every leg of a bridge.";
 const NOT_TRANSCODED: &str = "A caller who has the phone's codec gets it, so that nothing is transcoded.";
@@ -100,6 +102,7 @@ pub const DEPARTURES: &[Departure] = &[
     departs("callee_as_the_caller_shows_it", DIALPLAN, "200", "\"user1\" <sip:user1@DOMAIN>", CALLEE),
     departs("callee_as_the_caller_shows_it", DIALPLAN, "caller shows", "\"user1\" sip:user1@DOMAIN", CALLEE),
     departs("show_calls_while_it_rings", DIAL_STRING, "show calls", "4: ", LOOPBACK),
+    departs("wake_only_answered", DIAL_STRING, "show calls", "2: ", LOOPBACK_STAYS),
     departs("unregistered_goes_on", DIAL_STRING, "knows", "USER_NOT_REGISTERED", LOOPBACK_CAUSE),
     departs("rings_asleep_alert_by_push", BOTH, "18x", "before the phone", BY_PUSH),
     departs("error_503", BOTH, "INVITEs", "3", UNREACHABLE),
@@ -114,3 +117,13 @@ pub const DEPARTURES: &[Departure] = &[
     departs("codecs_none_in_common", BOTH, "INVITEs", "2", ANY_CODEC),
     departs("proxy_media", BOTH, "caller hears", "voice of 1", PROXY_MEDIA),
 ];
+
+/// Whether docs/ARCHITECTURE.md gives every reason; otherwise which it does not.
+pub fn are_documented() -> Result<(), String> {
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let architecture = words(include_str!("../../../docs/ARCHITECTURE.md"));
+    match DEPARTURES.iter().find(|d| !architecture.contains(&words(d.because))) {
+        Some(departure) => Err(format!("docs/ARCHITECTURE.md lacks: {}", departure.because)),
+        None => Ok(()),
+    }
+}

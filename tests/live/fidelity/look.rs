@@ -155,7 +155,7 @@ fn rings_in_time(cast: &Cast<'_>) -> String {
         (None, _) => "never".to_owned(),
         (Some(_), None) => "no phone rang".to_owned(),
         (Some(heard), Some(rang)) if heard + early < rang => "before the phone".to_owned(),
-        (Some(heard), Some(rang)) if heard > rang + Duration::from_millis(400) => "late".to_owned(),
+        (Some(heard), Some(rang)) if heard > rang + Duration::from_millis(900) => "late".to_owned(),
         _ => "with the phone".to_owned(),
     }
 }

@@ -82,13 +82,14 @@ impl Fidelity {
 /// A trial for each row.
 pub fn trials(lab: &Arc<Lab>) -> Vec<Trial> {
     let rows = rows::all();
+    let documented = Trial::test("fidelity::departures_are_documented", || Ok(departures::are_documented()?));
     let all = rows.into_iter().enumerate();
-    all.map(|(number, row)| {
+    let rows = all.map(|(number, row)| {
         let lab = lab.clone();
         let name = format!("fidelity::{}", row.name);
         Trial::test(name, move || lab.runtime.block_on(run(&lab, &row, number)))
-    })
-    .collect()
+    });
+    rows.chain([documented]).collect()
 }
 
 async fn run(lab: &Lab, row: &Row, number: usize) -> Result<(), Failed> {
