@@ -177,12 +177,16 @@ impl Connection {
     ) -> Result<Heard, EslError> {
         let deadline = Instant::now() + patience;
         let channel = leg.channel().to_string();
-        if has_happened(self, None) {
+        let is_over = self.ended.iter().any(|(l, _)| *l == leg);
+        if !is_over && has_happened(self, None) {
             return Ok(Heard::Done);
         }
         loop {
             if matches!(self.place, Place::Gone | Place::Taken) {
                 return Ok(Heard::HeldLost);
+            }
+            if let Some((_, end)) = self.ended.iter().find(|(l, _)| *l == leg) {
+                return Ok(Heard::LegOver(end.clone()));
             }
             let event = tokio::select! {
                 event = self.link.event() => event.ok_or(EslError::ConnectionClosed)?,
@@ -198,6 +202,7 @@ impl Connection {
             if event.event_type() == Some(EslEventType::ChannelHangup) {
                 if of == Some(&channel) {
                     self.parked.retain(|l| *l != leg);
+                    self.ended.push((leg, decode::leg_end(|h| event.header_str(h))));
                     return Ok(Heard::LegOver(decode::leg_end(|h| event.header_str(h))));
                 }
                 let caller = self.held.behind.as_ref().and_then(|behind| behind.caller.as_deref());

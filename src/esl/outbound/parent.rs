@@ -17,13 +17,15 @@ pub(super) fn inherit(held: &mut Held, data: &EslResponse) {
     } else {
         Of::Caller
     };
-    held.parent.inherited = inherit::read(of, &variables(data.headers()));
+    held.parent.inherited = inherit::read(
+        of,
+        &variables(data.headers().iter().map(|(name, value)| (name.as_str(), value))),
+    );
 }
 
-fn variables<'a, N: AsRef<str> + 'a>(headers: impl IntoIterator<Item = (&'a N, &'a String)>) -> Vec<Variable<'a>> {
-    let variable =
-        |(name, value): (&'a N, &'a String)| Some((name.as_ref().strip_prefix("variable_")?, value.as_str()));
-    headers.into_iter().filter_map(variable).collect()
+fn variables<'a>(headers: impl Iterator<Item = (&'a str, &'a String)>) -> Vec<Variable<'a>> {
+    let variable = |(name, value): (&'a str, &'a String)| Some((name.strip_prefix("variable_")?, value.as_str()));
+    headers.filter_map(variable).collect()
 }
 
 impl Connection {
@@ -48,7 +50,7 @@ impl Connection {
         self.held.parent.is_behind(header);
         let is_set = |name: &str| header(name).is_some_and(is_true);
         self.held.bypass_media |= is_set("variable_bypass_media") || is_set("variable_bypass_media_after_bridge");
-        let copied = variables(dump.iter().map(|(name, value)| (name, value)));
+        let copied = variables(dump.iter().map(|(name, value)| (*name, value)));
         self.held
             .parent
             .inherited

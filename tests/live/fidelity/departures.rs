@@ -31,25 +31,32 @@ const DIAL_STRING: &[Way] = &[Way::DialString];
 
 const TAKEN: &str = "Whoever takes a ringing call away has it: the phones hear \"Call completed elsewhere\" and show no missed call, \
                      where a bridge tells them that the caller gave up.";
-const UNSAFE: &str = "A value that cannot be written safely into a command of FreeSWITCH's is left out, and named in the log.";
+const UNSAFE: &str =
+    "A value that cannot be written safely into a command of FreeSWITCH's is left out, and named in the log.";
 const SOCKET: &str = "`last_app`, `last_arg` and `current_application` name what ran on the channel: `socket` on the caller's, and on a \
                       leg what gave it its user's variables and its names.";
 const JOINED: &str = "`last_arg` names what ran on the channel, and `originated_legs` is a text where `bridge` has a list: no command of the \
                       event socket makes a list of one.";
 const OF_USER: &str = "`set_user` gives the leg `user_name` and `domain_name` beside its user's variables; the endpoint `user/` does not.";
-const LOOPBACK: &str = "While it rings, the dial-string's loopback has two channels of its own; when a phone answers they are gone.";
+const LOOPBACK: &str =
+    "While it rings, the dial-string's loopback has two channels of its own; when a phone answers they are gone.";
 const LOOPBACK_STAYS: &str = "Where only waking is wanted, the dial-string's loopback stays until mod_loopback takes it out, some two seconds \
                               after the answer.";
-const LOOPBACK_CAUSE: &str = "The loopback is a leg, and its end sets `bridge_hangup_cause`; a bridge to nobody has no leg.";
-const CALLEE: &str = "The caller is shown whom the phone is, not \"Outbound Call\", FreeSWITCH's name for every leg of a bridge.";
+const LOOPBACK_CAUSE: &str =
+    "The loopback is a leg, and its end sets `bridge_hangup_cause`; a bridge to nobody has no leg.";
+const CALLEE: &str =
+    "The caller is shown whom the phone is, not \"Outbound Call\", FreeSWITCH's name for every leg of a bridge.";
 const NOT_TRANSCODED: &str = "A caller who has the phone's codec gets it, so that nothing is transcoded.";
-const ANY_CODEC: &str = "A phone that has none of the caller's codecs is rung once more with any; the site may transcode.";
-const UNREACHABLE: &str = "503 is FreeSWITCH's own word for a dead connection, so such a phone is pushed again, and rung when it registers.";
+const ANY_CODEC: &str =
+    "A phone that has none of the caller's codecs is rung once more with any; the site may transcode.";
+const UNREACHABLE: &str =
+    "503 is FreeSWITCH's own word for a dead connection, so such a phone is pushed again, and rung when it registers.";
 const STATUS: &str = "With several phones the SIP status is that of the phone that gave the cause; a bridge gives the last phone's with \
                       the first one's cause.";
 const PROXY_MEDIA: &str = "`proxy_media` is not honoured: its flag has to be on the leg while it is made, and no command of the event \
                            socket sets it. Media passes FreeSWITCH as without it.";
-const BY_PUSH: &str = "`wake.alert = \"push\"`: the caller hears that it rings when the push service has taken the push.";
+const BY_PUSH: &str =
+    "`wake.alert = \"push\"`: the caller hears that it rings when the push service has taken the push.";
 
 /// A difference that is always there.
 const fn departs(

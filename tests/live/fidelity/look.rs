@@ -66,7 +66,11 @@ pub async fn at(cast: &Cast<'_>, what: &Look) -> String {
             let with = [Who::Callee, Who::Desk].map(|who| (cast.up(who), format!("voice of {}", who.voice())));
             let up = with.iter().filter(|(leg, _)| leg.is_some()).count();
             let heard = with.iter().any(|(leg, voice)| leg.is_some() && *voice == hears);
-            if up == 1 && heard { "yes".to_owned() } else { format!("{up} are up, caller hears {hears}") }
+            if up == 1 && heard {
+                "yes".to_owned()
+            } else {
+                format!("{up} are up, caller hears {hears}")
+            }
         }
         Look::Tokens => tokens(cast).await,
         Look::Recorded(name) => {
@@ -378,7 +382,11 @@ async fn tokens(cast: &Cast<'_>) -> String {
         let found = text
             .lines()
             .filter(|line| kind != "csv" || line.contains(&cast.id))
-            .any(|line| ["pn-prid", "pn-provider", "pn-param"].iter().any(|name| line.contains(name)));
+            .any(|line| {
+                ["pn-prid", "pn-provider", "pn-param"]
+                    .iter()
+                    .any(|name| line.contains(name))
+            });
         if ours {
             told.push(format!("{kind}: {}", if found { "a token" } else { "none" }));
         }

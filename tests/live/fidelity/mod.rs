@@ -82,7 +82,9 @@ impl Fidelity {
 /// A trial for each row.
 pub fn trials(lab: &Arc<Lab>) -> Vec<Trial> {
     let rows = rows::all();
-    let documented = Trial::test("fidelity::departures_are_documented", || Ok(departures::are_documented()?));
+    let documented = Trial::test("fidelity::departures_are_documented", || {
+        Ok(departures::are_documented()?)
+    });
     let all = rows.into_iter().enumerate();
     let rows = all.map(|(number, row)| {
         let lab = lab.clone();

@@ -15,7 +15,9 @@ pub fn rows() -> Vec<Row> {
             Wait(300),
             See("CDRs", Cdrs(&["caller", "dest", "hangup_cause"])),
         ]),
-        called("baresip_holds").steps(heard_by(Caller)).steps(held_and_not(Caller)),
+        called("baresip_holds")
+            .steps(heard_by(Caller))
+            .steps(held_and_not(Caller)),
         called("baresip_transfers_its_caller_blind")
             .steps(heard_by(Caller))
             .steps([Baresip("transfer", "sip:5{id}@{domain}")])
@@ -23,7 +25,13 @@ pub fn rows() -> Vec<Row> {
             .steps([See("caller hears", Hears(Caller, 400)), See("caller", EndCause(Caller))]),
         called("baresip_transfers_its_caller_attended")
             .steps(heard_by(Caller))
-            .steps([Baresip("dial", "sip:{5}@{domain}"), Until(Up(Desk)), Wait(400), Join, Wait(1200)])
+            .steps([
+                Baresip("dial", "sip:{5}@{domain}"),
+                Until(Up(Desk)),
+                Wait(400),
+                Join,
+                Wait(1200),
+            ])
             .steps([
                 See("desk hears", Hears(Desk, 400)),
                 See("caller hears", Hears(Caller, 400)),
@@ -36,7 +44,9 @@ pub fn rows() -> Vec<Row> {
             Wait(300),
             See("From", Header(Callee, "From")),
         ]),
-        calls("baresip_calls_and_holds").steps(calling()).steps(held_and_not(Callee)),
+        calls("baresip_calls_and_holds")
+            .steps(calling())
+            .steps(held_and_not(Callee)),
         calls("baresip_transfers_its_callee_blind")
             .steps(calling())
             .steps([Baresip("transfer", "sip:5{id}@{domain}")])
@@ -44,7 +54,13 @@ pub fn rows() -> Vec<Row> {
             .steps([See("callee hears", Hears(Callee, 400)), See("callee", EndCause(Callee))]),
         calls("baresip_transfers_its_callee_attended")
             .steps(calling())
-            .steps([Baresip("dial", "sip:{5}@{domain}"), Until(Up(Desk)), Wait(400), Join, Wait(1200)])
+            .steps([
+                Baresip("dial", "sip:{5}@{domain}"),
+                Until(Up(Desk)),
+                Wait(400),
+                Join,
+                Wait(1200),
+            ])
             .steps([
                 See("desk hears", Hears(Desk, 400)),
                 See("callee hears", Hears(Callee, 400)),

@@ -79,10 +79,7 @@ impl RealFs {
     /// Starts one that is configured as an installed one, with a dialplan for each of these.
     pub async fn start_vanilla(prefix: &Path, plans: &[Plan]) -> Self {
         let modules = modules(prefix);
-        Self::start_with(prefix, |ports, dir| {
-            vanilla::write(ports, plans, dir, &modules)
-        })
-        .await
+        Self::start_with(prefix, |ports, dir| vanilla::write(ports, plans, dir, &modules)).await
     }
 
     async fn start_with(prefix: &Path, configuration: impl FnOnce(&Ports, &Path) -> String) -> Self {
@@ -92,7 +89,9 @@ impl RealFs {
             fswake: free_port(),
         };
         let dir = TempDir::new().expect("a directory");
-        for name in ["conf", "log", "db", "run", "storage", "cache", "temp", "other", "cdr", "cdr-csv", "cdr-xml"] {
+        for name in [
+            "conf", "log", "db", "run", "storage", "cache", "temp", "other", "cdr", "cdr-csv", "cdr-xml",
+        ] {
             std::fs::create_dir(dir.path().join(name)).expect("a directory");
         }
         let conf = dir.path().join("conf/freeswitch.xml");
@@ -223,7 +222,10 @@ impl RealFs {
     pub fn all_cdrs(&self, since: SystemTime) -> Vec<(&'static str, String)> {
         let mut all = Vec::new();
         for (kind, folder) in [("json", "cdr"), ("csv", "cdr-csv"), ("xml", "cdr-xml")] {
-            let files = std::fs::read_dir(self.dir.path().join(folder)).into_iter().flatten().flatten();
+            let files = std::fs::read_dir(self.dir.path().join(folder))
+                .into_iter()
+                .flatten()
+                .flatten();
             for file in files {
                 let is_new = file.metadata().and_then(|m| m.modified()).is_ok_and(|at| at >= since);
                 if is_new && let Ok(text) = std::fs::read_to_string(file.path()) {
