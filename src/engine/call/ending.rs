@@ -106,8 +106,9 @@ impl Call {
             self.result_without_answer()
         };
         let next = if rang {
+            let cause: Arc<str> = self.time_over().into();
             Next::Fail {
-                cause: self.time_over().into(),
+                cause,
                 sip_status: None,
             }
         } else {
