@@ -77,12 +77,12 @@ const fn departs(
 }
 
 /// A difference that is there now and then.
-const fn may_depart(row: &'static str, sees: &'static str, because: &'static str) -> Departure {
+const fn may_depart(row: &'static str, sees: &'static str, is: &'static str, because: &'static str) -> Departure {
     Departure {
         row,
         ways: BOTH,
         sees,
-        is: "cause ",
+        is,
         varies: true,
         because,
     }
@@ -94,8 +94,8 @@ pub const DEPARTURES: &[Departure] = &[
     departs("caller_is_transferred_while_it_rings", DIALPLAN, "callee", "cause 200", TAKEN),
     departs("caller_is_parked_while_it_rings", DIALPLAN, "callee", "cause 200", TAKEN),
     departs("caller_is_valet_parked_while_it_rings", DIALPLAN, "callee", "cause 200", TAKEN),
-    may_depart("caller_is_transferred_in_the_moment_of_the_answer", "callee", TAKEN),
-    may_depart("ringing_leg_is_intercepted", "callee", TAKEN),
+    may_depart("caller_is_transferred_in_the_moment_of_the_answer", "callee", "cause ", TAKEN),
+    may_depart("ringing_leg_is_intercepted", "callee", "cause ", TAKEN),
     departs("hostile_header_value", BOTH, "X-Own", "none", UNSAFE),
     departs("caller_is_parked_while_it_rings", DIALPLAN, "application", "socket", SOCKET),
     departs("park_after_bridge", DIALPLAN, "application", "socket", SOCKET),
@@ -116,7 +116,7 @@ pub const DEPARTURES: &[Departure] = &[
     departs("error_503", BOTH, "CDRs", "4: A: hangup_cause=NORMAL_TEMPORARY_FAILURE", UNREACHABLE),
     departs("error_503_goes_on", BOTH, "INVITEs", "3", UNREACHABLE),
     departs("error_503_goes_on", BOTH, "CDRs", "4: A: hangup_cause=NUMBER_CHANGED", UNREACHABLE),
-    departs("two_phones_busy_and_declined", BOTH, "caller", "486", STATUS),
+    may_depart("two_phones_busy_and_declined", "caller", "486", STATUS),
     departs("codecs_callee_prefers_another", DIALPLAN, "caller gets", "audio RTP/AVP PCMA", NOT_TRANSCODED),
     departs("codecs_callee_prefers_another", DIALPLAN, "codecs", "caller PCMA, callee PCMA", NOT_TRANSCODED),
     departs("codecs_callee_has_one", DIALPLAN, "caller gets", "audio RTP/AVP PCMA", NOT_TRANSCODED),

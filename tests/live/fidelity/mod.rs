@@ -10,6 +10,7 @@ mod cast;
 mod departures;
 mod look;
 mod play;
+mod record;
 mod row;
 mod rows;
 mod table;
