@@ -162,5 +162,7 @@ fn legs_end_by_freeswitchs_word_for_their_own_limit() {
         b.out.clear();
         b.pass(seconds(25));
         b.expect_kill(leg(1, 0), cause);
+        // And so does the call.
+        assert_eq!(b.expect_release(1, HoldResult::Unreachable), fails(cause, 0));
     }
 }

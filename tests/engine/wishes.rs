@@ -16,7 +16,6 @@ const NO_PUSH: Wishes = Wishes {
     mode: None,
     leg_timeout: false,
     no_early_media: false,
-    leg_timeout: false,
 };
 const WAIT_ANY: Wishes = Wishes {
     wait_any: true,

@@ -65,7 +65,6 @@ async fn call_without_pushes_waits_for_the_phone_that_comes_by_itself(fs: Arc<Re
         let phone = sleeper(&site, &user, domain, Wakes::Elsewhere).await;
         let number = format!("{number}{user}-enable_send_apn=false");
         let call = site.caller().await.call(&number);
-        call.ringing().await;
         site.daemon().says_all(&["CallHeld(", &user, "no_push: true"]).await;
         phone.wake_elsewhere().await;
         assert_eq!(phone.register().await, 200);
@@ -85,7 +84,6 @@ async fn call_that_waits_for_any_register_waits_for_a_user_without_a_phone(fs: A
     ] {
         let user = site.fs.new_user();
         let call = site.caller().await.call(&format!("{number}{user}-{name}=true"));
-        call.ringing().await;
         site.daemon().says_all(&["CallHeld(", &user, "wait_any: true"]).await;
         let phone = Phone::new(site.fs.account(&user, domain), Reaction::Answer(Duration::ZERO)).await;
         assert_eq!(phone.register().await, 200);
@@ -144,6 +142,7 @@ async fn phones_see_the_caller_that_the_variables_name(fs: Arc<RealFs>) {
         "{}",
         invite.header("From")
     );
+    site.daemon().says_all(&["call over", &user, "connected"]).await;
     phone.hang_up().await;
 }
 

@@ -217,7 +217,7 @@ impl<'a> Cast<'a> {
 
 /// baresip in the callee's place.
 async fn registered(site: &Site, account: Account) -> Baresip {
-    let command = format!("sofia status profile internal reg {}@{}", account.user, account.domain);
+    let command = format!("sofia status profile internal user {}@{}", account.user, account.domain);
     let baresip = Baresip::start(account, Who::Callee.voice(), true).await;
     let deadline = Instant::now() + SOON;
     while !site.fs.api(&command).await.contains("Registered(") {

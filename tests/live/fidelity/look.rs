@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use fswake_test_support::realfs::VANILLA_DOMAIN;
 use fswake_test_support::sip::{Message, Noise, Phone, What, read_sdp};
 use regex::Regex;
-use serde_json::Value;
 
 use super::cast::Cast;
+use super::record;
 use super::row::{Look, Who};
 
 /// What is looked at, as a text that can be compared.
@@ -42,7 +42,7 @@ pub async fn at(cast: &Cast<'_>, what: &Look) -> String {
             let command = format!("global_getvar fid-{}-{name}", cast.id);
             cast.site.fs.api(&command).await
         }
-        Look::Calls => calls(cast).await,
+        Look::Calls => record::calls(cast).await,
         Look::End(who) => end(cast, *who, true),
         Look::EndCause(who) => end(cast, *who, false),
         Look::Took(from, to) => {
@@ -53,8 +53,8 @@ pub async fn at(cast: &Cast<'_>, what: &Look) -> String {
                 _ => "in time".to_owned(),
             }
         }
-        Look::Cdrs(names) => cdrs(cast, names).await,
-        Look::Lamp => lamp(cast),
+        Look::Cdrs(names) => record::cdrs(cast, names).await,
+        Look::Lamp => record::lamp(cast),
         Look::Digits(who) => digits(cast, *who),
         Look::RungBy(who) => match last_invite(cast.phone(*who)) {
             Some(invite) if invite.header("X-Fswake-Call").is_empty() => "the bridge".to_owned(),
@@ -72,7 +72,7 @@ pub async fn at(cast: &Cast<'_>, what: &Look) -> String {
                 format!("{up} are up, caller hears {hears}")
             }
         }
-        Look::Tokens => tokens(cast).await,
+        Look::Tokens => record::tokens(cast).await,
         Look::Recorded(name) => {
             let file = cast.site.fs.recordings().join(format!("fid-{}-{name}.wav", cast.id));
             let length = std::fs::metadata(file).map_or(0, |m| m.len());
@@ -88,12 +88,15 @@ pub fn plain(text: &str, cast: &Cast<'_>) -> String {
     static UUID: LazyLock<Regex> =
         LazyLock::new(|| Regex::new("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").expect("a regex"));
     static TAG: LazyLock<Regex> = LazyLock::new(|| Regex::new(";tag=[A-Za-z0-9]+").expect("a regex"));
+    // Of baresip's Contacts.
+    static PART: LazyLock<Regex> = LazyLock::new(|| Regex::new("-0x[0-9a-f]+").expect("a regex"));
     static PLACE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"127\.0\.0\.1:\d+").expect("a regex"));
     let mut text = text.trim().replace(&cast.channel, "CALLER");
     text = text.replace(&cast.site.fs.ports.sip.to_string(), "SWITCH");
     text = PLACE.replace_all(&text, "PHONE").into_owned();
     text = UUID.replace_all(&text, "UUID").into_owned();
     text = TAG.replace_all(&text, "").into_owned();
+    text = PART.replace_all(&text, "").into_owned();
     for phone in 0..10 {
         text = text.replace(&format!("{}{phone}", cast.id), &format!("user{phone}"));
     }
@@ -156,7 +159,7 @@ fn rings_in_time(cast: &Cast<'_>) -> String {
         (None, _) => "never".to_owned(),
         (Some(_), None) => "no phone rang".to_owned(),
         (Some(heard), Some(rang)) if heard + early < rang => "before the phone".to_owned(),
-        (Some(heard), Some(rang)) if heard > rang + Duration::from_millis(400) => "late".to_owned(),
+        (Some(heard), Some(rang)) if heard > rang + Duration::from_millis(900) => "late".to_owned(),
         _ => "with the phone".to_owned(),
     }
 }
@@ -266,36 +269,6 @@ fn direct(cast: &Cast<'_>) -> String {
     if straight { "straight" } else { "through FreeSWITCH" }.to_owned()
 }
 
-/// Whether a text is a user of this row, or has one in it.
-fn is_ours(value: &Value, cast: &Cast<'_>) -> bool {
-    let text = value.as_str().unwrap_or_default();
-    (0..10).any(|phone| text.contains(&format!("{}{phone}", cast.id)))
-}
-
-async fn calls(cast: &Cast<'_>) -> String {
-    let shown: Value = serde_json::from_str(&cast.site.fs.api("show calls as json").await).unwrap_or_default();
-    let rows = shown["rows"].as_array().cloned().unwrap_or_default();
-    let names = ["cid_num", "dest", "callee_num", "b_cid_num", "b_dest", "b_callee_num"];
-    let ours = rows
-        .iter()
-        .filter(|row| names.iter().any(|name| is_ours(&row[*name], cast)));
-    let told: Vec<String> = ours
-        .map(|row| {
-            let words: Vec<&str> = names
-                .iter()
-                .map(|name| row[*name].as_str().unwrap_or_default())
-                .collect();
-            let kind = row["name"].as_str().unwrap_or_default();
-            let kind = kind.split('/').next().unwrap_or_default().to_owned();
-            format!(
-                "{kind}: {} to {} ({}); {} to {} ({})",
-                words[0], words[1], words[2], words[3], words[4], words[5]
-            )
-        })
-        .collect();
-    format!("{}: {}", told.len(), told.join(" + "))
-}
-
 fn end(cast: &Cast<'_>, who: Who, whole: bool) -> String {
     let Some(leg) = cast.leg(who) else {
         return "no call".to_owned();
@@ -309,45 +282,6 @@ fn end(cast: &Cast<'_>, who: Who, whole: bool) -> String {
         None if leg.is_up() => "is up".to_owned(),
         None => "ended it itself".to_owned(),
     }
-}
-
-async fn cdrs(cast: &Cast<'_>, names: &[&str]) -> String {
-    // They are written behind.
-    let deadline = Instant::now() + Duration::from_secs(4);
-    let file = |name: &str| name.contains(&cast.channel);
-    while !cast.site.fs.cdr_files(cast.since).iter().any(|name| file(name)) && Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    // And the other legs' when those are gone.
-    let is_left = |c: &Value| ["name", "dest", "cid_num"].iter().any(|word| is_ours(&c[*word], cast));
-    while cast.site.fs.channels().await.iter().any(is_left) && Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let places = [
-        "sip_from_user",
-        "sip_to_user",
-        "sip_req_user",
-        "dialed_user",
-        "channel_name",
-    ];
-    let all = cast.site.fs.cdrs(cast.since);
-    let ours = all.iter().filter(|(name, cdr)| {
-        let variables = &cdr["variables"];
-        file(name) || places.iter().any(|place| is_ours(&variables[*place], cast))
-    });
-    let mut told: Vec<String> = ours
-        .map(|(name, cdr)| {
-            let side = if name.starts_with("a_") { "A" } else { "B" };
-            let words: Vec<String> = names
-                .iter()
-                .map(|name| format!("{name}={}", field(cdr, name)))
-                .collect();
-            format!("{side}: {}", words.join(" "))
-        })
-        .collect();
-    told.sort();
-    format!("{}: {}", told.len(), told.join(" + "))
 }
 
 /// The digits, each once however many packets it took.
@@ -367,68 +301,4 @@ fn digits(cast: &Cast<'_>, who: Who) -> String {
         last = digit;
     }
     told
-}
-
-async fn tokens(cast: &Cast<'_>) -> String {
-    cdrs(cast, &[]).await;
-    // Whatever mod_cdr_csv keeps in its buffer.
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let mut told = Vec::new();
-    for (kind, text) in cast.site.fs.all_cdrs(cast.since) {
-        let ours = text.contains(&cast.id) || text.contains(&cast.channel);
-        let found = text
-            .lines()
-            .filter(|line| kind != "csv" || line.contains(&cast.id))
-            .any(|line| {
-                ["pn-prid", "pn-provider", "pn-param"]
-                    .iter()
-                    .any(|name| line.contains(name))
-            });
-        if ours {
-            told.push(format!("{kind}: {}", if found { "a token" } else { "none" }));
-        }
-    }
-    told.sort();
-    told.dedup();
-    told.join(", ")
-}
-
-fn field(cdr: &Value, name: &str) -> String {
-    let profile = &cdr["callflow"][0]["caller_profile"];
-    let value = match name {
-        "caller" => &profile["caller_id_number"],
-        "caller_name" => &profile["caller_id_name"],
-        "dest" => &profile["destination_number"],
-        name => &cdr["variables"][name],
-    };
-    let text = value.as_str().unwrap_or("-").to_owned();
-    match name {
-        // Lists, and UUIDs with more behind them.
-        "originated_legs" | "originating_leg_uuid" | "bridge_uuid" | "bridge_to" if value.is_string() => {
-            text.split(';').next().unwrap_or_default().to_owned()
-        }
-        _ => text,
-    }
-}
-
-fn lamp(cast: &Cast<'_>) -> String {
-    let mut told = Vec::new();
-    for notice in cast.phone(Who::Watcher).notices() {
-        let part = |from: &str, to: &str| {
-            let rest = notice.body.split(from).nth(1).unwrap_or_default();
-            rest.split(to).next().unwrap_or_default().trim().to_owned()
-        };
-        if notice.at < cast.call.started {
-            continue;
-        }
-        let remote = notice.body.split("<remote>").nth(1).unwrap_or_default();
-        let remote = remote.split("sip:").nth(1).unwrap_or_default();
-        let remote = remote.split(['<', '"', ';']).next().unwrap_or_default();
-        told.push(
-            format!("{} {} {remote}", part("<state>", "<"), part("direction=\"", "\""))
-                .trim()
-                .to_owned(),
-        );
-    }
-    told.join(", ")
 }

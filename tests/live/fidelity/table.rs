@@ -16,6 +16,8 @@ pub struct Outcome {
     /// What is wrong; empty when nothing is.
     faults: Vec<String>,
     departures: Vec<&'static Departure>,
+    /// What tries before this one have seen.
+    before: Vec<String>,
 }
 
 /// Where one way differs from the plain one: name, plain, there.
@@ -70,7 +72,19 @@ impl Outcome {
             seen,
             faults,
             departures,
+            before: Vec::new(),
         }
+    }
+
+    /// One more fault.
+    pub fn add(&mut self, fault: Option<String>) {
+        self.faults.extend(fault);
+    }
+
+    /// It was played before, and differed.
+    pub fn is_after(&mut self, before: &Self) {
+        self.before.clone_from(&before.before);
+        self.before.push(before.faults.join("; "));
     }
 
     /// What is wrong with it.
@@ -140,6 +154,13 @@ pub fn markdown(outcomes: &mut [Outcome]) -> String {
                 None => told.push((departure.because, vec![outcome.name])),
             }
         }
+    }
+    let again: Vec<&Outcome> = outcomes.iter().filter(|o| !o.before.is_empty()).collect();
+    if !again.is_empty() {
+        text.push_str("\nPlayed more than once, because before:\n\n");
+    }
+    for outcome in again {
+        let _ = writeln!(text, "- {}: {}", outcome.name, outcome.before.join(" -- "));
     }
     if !told.is_empty() {
         text.push_str("\nWhy rows depart:\n\n");

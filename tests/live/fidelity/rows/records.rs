@@ -78,7 +78,7 @@ pub fn rows() -> Vec<Row> {
             .steps([See("CDRs", Tokens)]),
         row(3, "show_calls_while_it_rings").callee(rings(Callee)).steps([
             Until(Rings(Callee)),
-            Wait(300),
+            Wait(1000),
             See("show calls", Calls),
         ]),
         row(3, "show_calls_while_it_is_up")

@@ -10,6 +10,7 @@ pub fn rows() -> Vec<Row> {
             .other(rings(Other))
             .steps(up())
             .steps([
+                Until(Over(Other)),
                 See("caller", Answers),
                 See("other", End(Other)),
                 See("INVITEs", Invites(Callee)),
