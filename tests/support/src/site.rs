@@ -152,6 +152,12 @@ impl Daemon {
         lines.iter().filter(|l| parts.iter().all(|p| l.contains(p))).count()
     }
 
+    /// The lines of its log that have all of these.
+    pub fn lines(&self, parts: &[&str]) -> Vec<String> {
+        let has_all = |line: &&String| parts.iter().all(|p| line.contains(p));
+        self.lines.borrow().iter().filter(has_all).cloned().collect()
+    }
+
     /// The end of its log.
     pub fn log(&self) -> String {
         let lines: Vec<String> = self.lines.borrow().clone();

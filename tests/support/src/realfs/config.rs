@@ -22,7 +22,7 @@ pub const ESL_PASSWORD: &str = "ClueCon";
 pub struct Ports {
     /// Event socket.
     pub esl: SocketAddr,
-    /// SIP over UDP.
+    /// SIP over UDP and TCP.
     pub sip: SocketAddr,
     /// Where its `socket` application connects to.
     pub fswake: SocketAddr,

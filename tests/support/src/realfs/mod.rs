@@ -1,7 +1,7 @@
 //! A real FreeSWITCH, started for the tests with a configuration of its own on loopback and free ports.
 //!
 //! It is the one that is installed at `$FS_PREFIX` (without it, `/usr/local/freeswitch`). Everything that it writes is in a
-//! temporary directory.
+//! temporary directory. `$FSWAKE_LIVE_FS_LOG` names a file for all that it logs, then at debug level.
 
 mod config;
 mod console;
@@ -20,10 +20,13 @@ use tempfile::TempDir;
 pub use self::config::{BESIDE_DOMAINS, DOMAIN, ESL_PASSWORD, FIRST_USER, PASSWORD, Ports, WAKE_DOMAIN};
 pub use self::console::{Console, Heard};
 pub use self::vanilla::{Plan, VANILLA_DOMAIN, Way, filled};
-use crate::sip::Account;
+use crate::sip::{Account, Transport};
 
 /// How long it may take to come up.
 const START: Duration = Duration::from_secs(45);
+
+/// The variable that names a file for all that it logs.
+const LOG_COPY: &str = "FSWAKE_LIVE_FS_LOG";
 
 /// A running FreeSWITCH; ends when dropped.
 pub struct RealFs {
@@ -96,7 +99,17 @@ impl RealFs {
             std::fs::create_dir(dir.path().join(name)).expect("a directory");
         }
         let conf = dir.path().join("conf/freeswitch.xml");
-        std::fs::write(conf, configuration(&ports, dir.path())).expect("a file");
+        let mut configuration = configuration(&ports, dir.path());
+        if std::env::var_os(LOG_COPY).is_some() {
+            configuration = configuration
+                .replace(r#"name="loglevel" value="info""#, r#"name="loglevel" value="debug""#)
+                .replace(r#"value="info,notice,"#, r#"value="debug,info,notice,"#)
+                .replace(
+                    r#""default"><settings/>"#,
+                    r#""default"><settings><param name="rollover" value="0"/></settings>"#,
+                );
+        }
+        std::fs::write(conf, configuration).expect("a file");
         let fs = Self {
             ports,
             prefix: prefix.to_owned(),
@@ -184,6 +197,11 @@ impl RealFs {
         }
         let _ = child.kill();
         let _ = child.wait();
+        if let Some(copy) = std::env::var_os(LOG_COPY)
+            && let Err(error) = std::fs::copy(self.dir.path().join("log/freeswitch.log"), copy)
+        {
+            eprintln!("FreeSWITCH's log is not copied: {error}");
+        }
     }
 
     /// The end of its log.
@@ -284,13 +302,14 @@ impl RealFs {
         self.next_user.fetch_add(1, Ordering::Relaxed).to_string()
     }
 
-    /// The account of a user.
+    /// The account of a user, over UDP.
     pub fn account(&self, user: &str, domain: &str) -> Account {
         Account {
             user: user.to_owned(),
             domain: domain.to_owned(),
             password: PASSWORD.to_owned(),
             server: self.ports.sip,
+            transport: Transport::Udp,
         }
     }
 }

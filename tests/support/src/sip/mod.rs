@@ -1,4 +1,4 @@
-//! A scriptable SIP phone on loopback, UDP only.
+//! A scriptable SIP phone on loopback, over UDP or TCP.
 //!
 //! It registers with digest authentication and any Contact, sleeps (hears nothing) and wakes (at a new port, or in
 //! place), rings, answers, declines or stays silent as its [`Script`] says, places calls, and keeps a list of what
@@ -15,18 +15,19 @@ mod script;
 mod sdp;
 mod sound;
 mod story;
+mod wire;
 
 mod within;
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::net::UdpSocket;
 use tokio::sync::{oneshot, watch};
+use tokio::task::AbortHandle;
 
 pub use self::message::Message;
 pub use self::outgoing::OutgoingCall;
@@ -34,6 +35,8 @@ pub use self::script::{Reaction, Script};
 pub use self::sdp::{Direction, Media, Session, read as read_sdp};
 pub use self::sound::Noise;
 pub use self::story::{Happening, What};
+pub use self::wire::Transport;
+use self::wire::Wire;
 pub use self::within::Leg;
 
 /// How long a phone waits for what must happen.
@@ -50,8 +53,10 @@ pub struct Account {
     pub domain: String,
     /// Digest password.
     pub password: String,
-    /// The server's UDP address.
+    /// The server's address.
     pub server: SocketAddr,
+    /// How it reaches it.
+    pub transport: Transport,
 }
 
 /// A phone; clones are the same phone.
@@ -67,7 +72,9 @@ struct Inner {
 }
 
 struct State {
-    socket: Arc<UdpSocket>,
+    wire: Arc<Wire>,
+    /// The tasks that read its sockets, those that it has left too.
+    readers: Vec<AbortHandle>,
     awake: bool,
     script: Script,
     contact: String,
@@ -77,6 +84,14 @@ struct State {
     answers: HashMap<(u32, String), oneshot::Sender<Message>>,
     registration: register::Registration,
     sequence: u32,
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        for reader in &self.readers {
+            reader.abort();
+        }
+    }
 }
 
 /// A word that no other has: for tags, branches and Call-IDs.
@@ -95,12 +110,13 @@ pub(crate) fn unique() -> String {
 impl Phone {
     /// A phone that is switched on and has not registered.
     pub async fn new(account: Account, script: impl Into<Script>) -> Self {
-        let socket = Arc::new(bind().await);
+        let wire = Arc::new(Wire::open(&account).await);
         let state = State {
-            socket: socket.clone(),
+            wire: wire.clone(),
+            readers: Vec::new(),
             awake: true,
             script: script.into(),
-            contact: format!("<sip:{}@127.0.0.1:PORT>", account.user),
+            contact: format!("<sip:{}@127.0.0.1:PORT{}>", account.user, account.transport.in_uri()),
             display: String::new(),
             happenings: Vec::new(),
             dialogs: HashMap::new(),
@@ -115,27 +131,28 @@ impl Phone {
                 changes: watch::Sender::new(0),
             }),
         };
-        phone.listen(socket);
+        phone.listen(wire);
         phone
     }
 
     /// One reader per socket. What comes while it sleeps, or to a socket that it has left, is read and not heard.
-    fn listen(&self, socket: Arc<UdpSocket>) {
+    fn listen(&self, wire: Arc<Wire>) {
         let phone = Arc::downgrade(&self.inner);
-        tokio::spawn(async move {
-            let mut buffer = vec![0; 65_536];
-            while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+        let reader = tokio::spawn(async move {
+            let mut buffer = Vec::new();
+            while let Ok((message, from)) = wire.next(&mut buffer).await {
                 let Some(inner) = phone.upgrade() else { return };
                 let phone = Phone { inner };
                 let hears = {
                     let state = phone.lock();
-                    state.awake && Arc::ptr_eq(&state.socket, &socket)
+                    state.awake && Arc::ptr_eq(&state.wire, &wire)
                 };
-                if hears && let Some(message) = Message::parse(&buffer[..length]) {
+                if let Some(message) = message.filter(|_| hears) {
                     phone.heard(message, from);
                 }
             }
         });
+        self.lock().readers.push(reader.abort_handle());
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -149,13 +166,13 @@ impl Phone {
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.lock().socket.local_addr().expect("a bound socket")
+        self.lock().wire.address()
     }
 
     /// Puts this text behind `<sip:user@host:port` of its Contact, `>` included if there is to be one, and anything after.
     pub fn contact_params(&self, params: &str) {
-        let user = &self.inner.account.user;
-        self.lock().contact = format!("<sip:{user}@127.0.0.1:PORT{params}>");
+        let Account { user, transport, .. } = &self.inner.account;
+        self.lock().contact = format!("<sip:{user}@127.0.0.1:PORT{}{params}>", transport.in_uri());
     }
 
     /// Makes this the whole value of its Contact; `PORT` stands for its port.
@@ -185,22 +202,19 @@ impl Phone {
 
     /// Wakes up at a new port and with a new Call-ID for its REGISTERs. It has not registered yet. The old port stays silent.
     pub async fn wake_elsewhere(&self) {
-        let socket = Arc::new(bind().await);
+        let wire = Arc::new(Wire::open(&self.inner.account).await);
         {
             let mut state = self.lock();
             state.awake = true;
-            state.socket = socket.clone();
+            state.wire = wire.clone();
             state.registration = register::Registration::default();
         }
-        self.listen(socket);
+        self.listen(wire);
     }
 
     fn send(&self, text: &str, to: SocketAddr) {
-        let socket = self.lock().socket.clone();
-        if socket.try_send_to(text.as_bytes(), to).is_err() {
-            let text = text.to_owned();
-            tokio::spawn(async move { socket.send_to(text.as_bytes(), to).await });
-        }
+        let wire = self.lock().wire.clone();
+        wire.send(text, to);
     }
 
     fn heard(&self, message: Message, from: SocketAddr) {
@@ -242,13 +256,14 @@ impl Phone {
 
     fn contact(&self) -> String {
         let state = self.lock();
-        let port = state.socket.local_addr().map_or(0, |a| a.port());
+        let port = state.wire.address().port();
         state.contact.replace("PORT", &port.to_string())
     }
 
     /// The value of a Via of its own.
     fn via(&self, branch: &str) -> String {
-        format!("SIP/2.0/UDP {};rport;branch={branch}", self.address())
+        let transport = self.inner.account.transport.in_via();
+        format!("SIP/2.0/{transport} {};rport;branch={branch}", self.address())
     }
 
     fn next_sequence(&self) -> u32 {
@@ -280,7 +295,8 @@ impl Phone {
 
     /// The Contact of calls: never the odd one that it may have registered with.
     fn plain_contact(&self) -> String {
-        format!("<sip:{}@{}>", self.inner.account.user, self.address())
+        let Account { user, transport, .. } = &self.inner.account;
+        format!("<sip:{user}@{}{}>", self.address(), transport.in_uri())
     }
 }
 
@@ -312,8 +328,4 @@ fn phrase(status: u16) -> &'static str {
         603 => "Decline",
         _ => "Said So",
     }
-}
-
-async fn bind() -> UdpSocket {
-    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a UDP port")
 }

@@ -19,7 +19,10 @@ pub enum Reaction {
 
 /// How a phone behaves.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is one ability, and they combine freely")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one ability, and they combine freely"
+)]
 pub struct Script {
     /// What it does with an INVITE.
     pub on_invite: Reaction,

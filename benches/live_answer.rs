@@ -1,0 +1,519 @@
+//! No answered call is cut or silent: `cargo bench --bench live_answer -- [--calls N] [--lanes N] [--busy]`.
+//!
+//! Calls through fswake on a real FreeSWITCH, so many at a time (`--lanes`), in turn by both ways in, to phones on UDP and on
+//! TCP, asleep (a push wakes them) and awake; they answer 0 to 400 ms after they began to ring. Each call is looked at from
+//! both ends: the caller gets 200, each side hears the other's voice soon and still does half a second later, neither gets BYE
+//! until one of them hangs up, and fswake says `connected`. It fails when one call does not.
+//!
+//! The times are the phones' own, but for "to uuid_bridge" and "to bridge": those are FreeSWITCH's timestamps of the leg's
+//! CHANNEL_ANSWER, of the API event at the end of `uuid_bridge`, and of CHANNEL_BRIDGE.
+//!
+//! `--busy` lets a busy loop run for each core meanwhile. `FSWAKE_BENCH_CALLS` is another way to say how many calls.
+//! `FSWAKE_LIVE_LOG` and `FSWAKE_LIVE_FS_LOG` name files for both logs, then at debug level. Without FreeSWITCH it says so and
+//! ends.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fswake_test_support::realfs::{self, Console, DOMAIN, RealFs, WAKE_DOMAIN};
+use fswake_test_support::sip::{Account, Leg, Noise, OutgoingCall, Phone, Reaction, Script, Transport, What};
+use fswake_test_support::site::{Settings, Site, Wakes, new_token, push_params};
+use tokio::sync::watch;
+
+/// The caller's 200, from the INVITE on.
+const ANSWER: Duration = Duration::from_secs(25);
+/// Each side's first sound, from the caller's 200 on; the next sound once the call has lasted.
+const SOUND: Duration = Duration::from_secs(5);
+/// How long a call lasts before it is listened to again.
+const LASTS: Duration = Duration::from_millis(500);
+/// The other side's BYE, from the hang-up on.
+const BYE: Duration = Duration::from_secs(10);
+/// The latest answer, in milliseconds after the phone began to ring.
+const LATEST: usize = 400;
+/// The voices of caller and phone.
+const VOICES: [u8; 2] = [2, 7];
+
+/// What calls have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Kind {
+    by_dial_string: bool,
+    tcp: bool,
+    asleep: bool,
+}
+
+impl Kind {
+    const COUNT: usize = 8;
+
+    fn of(n: usize) -> Self {
+        Self {
+            by_dial_string: n & 1 != 0,
+            tcp: n & 2 != 0,
+            asleep: n & 4 != 0,
+        }
+    }
+
+    fn name(self) -> String {
+        let way = if self.by_dial_string { "dial-string" } else { "dialplan" };
+        let transport = if self.tcp { "TCP" } else { "UDP" };
+        let state = if self.asleep { "asleep" } else { "awake" };
+        format!("{way:<11} {transport} {state:<6}")
+    }
+
+    fn domain(self) -> &'static str {
+        if self.by_dial_string { WAKE_DOMAIN } else { DOMAIN }
+    }
+
+    fn number(self, user: &str) -> String {
+        let way = if self.by_dial_string { "5" } else { "7" };
+        format!("{way}{user}")
+    }
+
+    fn transport(self) -> Transport {
+        if self.tcp { Transport::Tcp } else { Transport::Udp }
+    }
+}
+
+/// Times since the phone's 200.
+struct Times {
+    to_caller: Duration,
+    caller_hears: Duration,
+    phone_hears: Duration,
+}
+
+/// What became of a call.
+enum Fate {
+    Good(Times),
+    Unanswered(String),
+    Cut(String),
+    Silent(String),
+}
+
+#[derive(Default)]
+struct Tally {
+    calls: usize,
+    unanswered: usize,
+    cut: usize,
+    silent: usize,
+    good: Vec<Times>,
+}
+
+impl Tally {
+    fn add(&mut self, fate: Fate) {
+        self.calls += 1;
+        match fate {
+            Fate::Good(times) => self.good.push(times),
+            Fate::Unanswered(_) => self.unanswered += 1,
+            Fate::Cut(_) => self.cut += 1,
+            Fate::Silent(_) => self.silent += 1,
+        }
+    }
+
+    fn percentiles(&self, of: fn(&Times) -> Duration) -> String {
+        percentiles(self.good.iter().map(of).collect())
+    }
+}
+
+/// p50, p95 and p99 in milliseconds.
+fn percentiles(mut times: Vec<Duration>) -> String {
+    if times.is_empty() {
+        return "-".to_owned();
+    }
+    times.sort_unstable();
+    let at = |share: usize| times[(times.len() * share / 100).min(times.len() - 1)].as_secs_f64() * 1000.0;
+    format!("{:.1} / {:.1} / {:.1}", at(50), at(95), at(99))
+}
+
+struct Wanted {
+    calls: usize,
+    lanes: usize,
+    busy: bool,
+}
+
+impl Wanted {
+    fn of_process() -> Self {
+        let calls = std::env::var("FSWAKE_BENCH_CALLS").ok().and_then(|n| n.parse().ok());
+        let mut wanted = Self {
+            calls: calls.unwrap_or(80),
+            lanes: 8,
+            busy: false,
+        };
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            let mut number = || {
+                let number = arguments.next().and_then(|n| n.parse().ok());
+                number.unwrap_or_else(|| panic!("{argument} needs a number"))
+            };
+            match argument.as_str() {
+                "--calls" => wanted.calls = number(),
+                "--lanes" => wanted.lanes = number(),
+                "--busy" => wanted.busy = true,
+                // Cargo's own.
+                "--bench" => {}
+                other => panic!("{other}: not one of --calls N, --lanes N, --busy"),
+            }
+        }
+        wanted
+    }
+}
+
+/// One call after another, each to a user of the lane's own for its kind.
+struct Lane {
+    fs: Arc<RealFs>,
+    site: Arc<Site>,
+    /// Of each kind: the user and the phone's token.
+    users: Vec<(String, String)>,
+    caller: String,
+    console: Console,
+}
+
+impl Lane {
+    async fn new(site: &Arc<Site>) -> Self {
+        let fs = site.fs.clone();
+        Self {
+            site: site.clone(),
+            users: (0..Kind::COUNT).map(|_| (fs.new_user(), new_token())).collect(),
+            caller: fs.new_user(),
+            console: fs.console().await,
+            fs,
+        }
+    }
+
+    async fn phone(&self, kind: Kind, user: &str, domain: &str, voice: u8, answer: Duration) -> Phone {
+        let account = Account {
+            transport: kind.transport(),
+            ..self.fs.account(user, domain)
+        };
+        let script = Script {
+            voice: Some(voice),
+            ..Reaction::Answer(answer).into()
+        };
+        Phone::new(account, script).await
+    }
+
+    /// One call, from the phone's REGISTER to the end.
+    async fn call(&mut self, n: usize) -> (Kind, Fate) {
+        let kind = Kind::of(n);
+        // Every millisecond comes up, and in no order that the kinds have too.
+        let answer = Duration::from_millis((n / Kind::COUNT * 7919 % (LATEST + 1)) as u64);
+        let (user, token) = &self.users[n % Kind::COUNT];
+        let phone = self.phone(kind, user, kind.domain(), VOICES[1], answer).await;
+        phone.contact_params(&push_params(token));
+        let wakes = if kind.asleep { Wakes::Elsewhere } else { Wakes::Never };
+        self.site.wake_by(token, &phone, wakes);
+        assert_eq!(phone.register().await, 200);
+        if kind.asleep {
+            phone.sleep();
+        }
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        let caller = self.phone(kind, &self.caller, DOMAIN, VOICES[0], answer).await;
+        let call = caller.call(&kind.number(user));
+        let fate = watch_call(&call, &phone, n).await;
+        if !matches!(fate, Fate::Good(_)) {
+            call.hang_up().await;
+            phone.hang_up().await;
+        }
+        let flush = format!("sofia profile internal flush_inbound_reg {user}@{}", kind.domain());
+        self.console.api(&flush).await.expect("FreeSWITCH's event socket");
+        (kind, fate)
+    }
+}
+
+/// When a side heard the other for the first time since then.
+async fn hears(leg: &Leg, voice: u8, since: Instant) -> Option<Instant> {
+    let began = Instant::now();
+    loop {
+        let heard = leg.heard();
+        let first = heard
+            .iter()
+            .find(|(at, what)| *at >= since && *what == Noise::Voice(voice));
+        if let Some((at, _)) = first {
+            return Some(*at);
+        }
+        if began.elapsed() > SOUND || !leg.is_up() {
+            return None;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn watch_call(call: &OutgoingCall, phone: &Phone, n: usize) -> Fate {
+    let story = |what: &str, caller: &Leg| {
+        let answers = call.responses();
+        let id = call.answers().first().map(|m| m.header("Call-ID").to_owned());
+        let (end, aor) = (caller.end(), phone.account());
+        let (user, domain, id) = (&aor.user, &aor.domain, id.unwrap_or_default());
+        format!(
+            "{what}; to {user}@{domain}, caller's Call-ID {id}, got {answers:?}, end {end:?}; phone: {}",
+            phone.story()
+        )
+    };
+    let caller = call.leg();
+    let at = match call.response_within(ANSWER, |status| status >= 200).await {
+        Some((at, 200)) => at,
+        other => return Fate::Unanswered(story(&format!("{:?}", other.map(|o| o.1)), &caller)),
+    };
+    let answered = phone
+        .happenings()
+        .into_iter()
+        .find(|h| matches!(h.what, What::Answered));
+    let Some(answered) = answered.map(|h| h.at) else {
+        return Fate::Unanswered(story("the phone has not answered", &caller));
+    };
+    let Some(called) = phone.legs().pop().or_else(|| phone.all_legs().pop()) else {
+        return Fate::Cut(story("the phone has no call", &caller));
+    };
+    let (mut first, mut since) = (None, answered);
+    for when in ["", " any more"] {
+        let heard = tokio::join!(hears(&caller, VOICES[1], since), hears(&called, VOICES[0], since));
+        let end = called.end().map(|e| ("phone", e));
+        if let Some((side, reason)) = end.or_else(|| caller.end().map(|e| ("caller", e))) {
+            return Fate::Cut(story(&format!("BYE to the {side}: {reason}"), &caller));
+        }
+        let deaf = match heard {
+            (Some(caller), Some(phone)) => {
+                first.get_or_insert((caller, phone));
+                tokio::time::sleep(LASTS.saturating_sub(at.elapsed())).await;
+                since = Instant::now();
+                continue;
+            }
+            (None, None) => "neither side hears the other",
+            (None, _) => "the caller does not hear the phone",
+            (_, None) => "the phone does not hear the caller",
+        };
+        return Fate::Silent(story(&format!("{deaf}{when}"), &caller));
+    }
+    // Either side hangs up, and the other is told.
+    let (leg, other) = if n / Kind::COUNT % 2 == 0 {
+        (&caller, &called)
+    } else {
+        (&called, &caller)
+    };
+    leg.hang_up().await;
+    let began = Instant::now();
+    while other.is_up() {
+        if began.elapsed() > BYE {
+            return Fate::Silent(story("no BYE after the other side's", &caller));
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let (caller_hears, phone_hears) = first.expect("both were heard");
+    Fate::Good(Times {
+        to_caller: at.saturating_duration_since(answered),
+        caller_hears: caller_hears.saturating_duration_since(answered),
+        phone_hears: phone_hears.saturating_duration_since(answered),
+    })
+}
+
+/// FreeSWITCH's own times of a leg, in microseconds.
+#[derive(Default)]
+struct Bridged {
+    answered: HashMap<String, u64>,
+    commanded: HashMap<String, u64>,
+    bridged: HashMap<String, u64>,
+}
+
+impl Bridged {
+    /// Listens until it is told to stop.
+    async fn listen(mut console: Console, mut stop: watch::Receiver<bool>) -> Self {
+        let mut all = Self::default();
+        loop {
+            let event = tokio::select! {
+                event = console.event() => event,
+                _ = stop.changed() => return all,
+            };
+            let Ok(event) = event else { continue };
+            let get = |name: &str| event.get(name).unwrap_or_default().to_owned();
+            let at = get("Event-Date-Timestamp").parse().unwrap_or_default();
+            match get("Event-Name").as_str() {
+                "CHANNEL_ANSWER" => all.answered.insert(get("Unique-ID"), at),
+                "CHANNEL_BRIDGE" => all.bridged.insert(get("Bridge-B-Unique-ID"), at),
+                _ => {
+                    let argument = get("API-Command-Argument");
+                    let leg = argument.split(' ').nth(1).unwrap_or_default();
+                    all.commanded.insert(leg.to_owned(), at)
+                }
+            };
+        }
+    }
+
+    fn since_answer(&self, until: &HashMap<String, u64>) -> Vec<Duration> {
+        let legs = self.commanded.keys();
+        let time = |leg| {
+            Some(Duration::from_micros(
+                until.get(leg)?.saturating_sub(*self.answered.get(leg)?),
+            ))
+        };
+        legs.filter_map(time).collect()
+    }
+}
+
+async fn bridges(fs: &RealFs) -> Console {
+    let mut console = fs.console().await;
+    for (header, value) in [
+        ("Event-Name", "CHANNEL_ANSWER"),
+        ("Event-Name", "CHANNEL_BRIDGE"),
+        ("API-Command", "uuid_bridge"),
+    ] {
+        console.filter(header, value).await.expect("a filter");
+    }
+    let events = console.subscribe("CHANNEL_ANSWER CHANNEL_BRIDGE API").await;
+    events.expect("FreeSWITCH's events");
+    console
+}
+
+/// Every call through lanes that work side by side; prints the faults as they come.
+async fn run(site: &Arc<Site>, wanted: &Wanted) -> (BTreeMap<Kind, Tally>, usize) {
+    let (calls, count) = (wanted.calls, wanted.lanes.max(1));
+    let next = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let mut lanes = tokio::task::JoinSet::new();
+    for _ in 0..count {
+        let (mut lane, next) = (Lane::new(site).await, next.clone());
+        lanes.spawn(async move {
+            let mut fates = Vec::new();
+            loop {
+                let n = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                if n >= calls {
+                    return (lane.users, fates);
+                }
+                let (kind, fate) = lane.call(n).await;
+                match &fate {
+                    Fate::Good(_) => {}
+                    Fate::Unanswered(why) => println!("call {n}, {}: UNANSWERED: {why}", kind.name()),
+                    Fate::Cut(why) => println!("call {n}, {}: CUT: {why}", kind.name()),
+                    Fate::Silent(why) => println!("call {n}, {}: SILENT: {why}", kind.name()),
+                }
+                fates.push((kind, fate));
+            }
+        });
+    }
+    let (mut tallies, mut otherwise) = (BTreeMap::<Kind, Tally>::new(), 0);
+    for (users, fates) in lanes.join_all().await {
+        let booked = users.iter().enumerate().map(|(n, (user, _))| {
+            let aor = format!("{user}@{}", Kind::of(n).domain());
+            let lines = site.daemon().lines(&["call over", &aor]);
+            let connected = lines.iter().filter(|l| l.contains(r#"outcome="connected""#)).count();
+            (lines.len() - connected, connected)
+        });
+        let (others, connected) = booked.fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
+        let good = fates.iter().filter(|(_, fate)| matches!(fate, Fate::Good(_))).count();
+        otherwise += others.max(good.abs_diff(connected));
+        for (kind, fate) in fates {
+            tallies.entry(kind).or_default().add(fate);
+        }
+    }
+    (tallies, otherwise)
+}
+
+fn print(tallies: &BTreeMap<Kind, Tally>) -> usize {
+    println!(
+        "\nway         transport    | calls answered cut silent | ms from the phone's 200 (p50 / p95 / p99): to the caller's 200 | caller hears | phone hears"
+    );
+    let mut faults = 0;
+    for (kind, t) in tallies {
+        let answered = t.calls - t.unanswered;
+        faults += t.unanswered + t.cut + t.silent;
+        println!(
+            "{} | {:>5} {answered:>5} {:>3} {:>3} | {} | {} | {}",
+            kind.name(),
+            t.calls,
+            t.cut,
+            t.silent,
+            t.percentiles(|t| t.to_caller),
+            t.percentiles(|t| t.caller_hears),
+            t.percentiles(|t| t.phone_hears),
+        );
+    }
+    let sum = |of: fn(&Tally) -> usize| tallies.values().map(of).sum::<usize>();
+    let (calls, cut, silent, unanswered) = (
+        sum(|t| t.calls),
+        sum(|t| t.cut),
+        sum(|t| t.silent),
+        sum(|t| t.unanswered),
+    );
+    println!("together: {calls} calls, {cut} cut, {silent} silent, {unanswered} unanswered");
+    faults
+}
+
+fn load() -> String {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// A process for each core that does nothing but keep it busy, until they are dropped.
+fn busy_loops() -> Vec<tokio::process::Child> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let start = |_| {
+        let mut shell = tokio::process::Command::new("sh");
+        shell.args(["-c", "while :; do :; done"]).kill_on_drop(true);
+        shell.spawn().expect("a shell")
+    };
+    (0..cores).map(start).collect()
+}
+
+fn settings() -> Settings {
+    let mut settings = Settings::default();
+    if std::env::var_os("FSWAKE_LIVE_LOG").is_none() {
+        "info,freeswitch_esl_tokio=off".clone_into(&mut settings.log);
+    }
+    settings.wake.insert("device-pushes-per-minute", "0".to_owned());
+    settings
+}
+
+async fn measure(prefix: &Path, wanted: &Wanted) -> bool {
+    let users = u32::try_from(wanted.lanes * (Kind::COUNT + 1)).expect("fewer lanes");
+    let fs = Arc::new(RealFs::start(prefix, users).await);
+    let version = fs.api("version").await;
+    let site = Site::start(fs.clone(), Path::new(env!("CARGO_BIN_EXE_fswake")), &settings()).await;
+    let site = Arc::new(site);
+    let (stop, stopped) = watch::channel(false);
+    let listening = tokio::spawn(Bridged::listen(bridges(&fs).await, stopped));
+    let loops = if wanted.busy { busy_loops() } else { Vec::new() };
+    println!(
+        "{}; {} calls, {} at a time; {} busy loops; load {}",
+        version.trim(),
+        wanted.calls,
+        wanted.lanes,
+        loops.len(),
+        load()
+    );
+    let began = Instant::now();
+    let (tallies, otherwise) = run(&site, wanted).await;
+    let (took, load) = (began.elapsed(), load());
+    drop(loops);
+    stop.send_replace(true);
+    let times = listening.await.expect("the listener");
+    let faults = print(&tallies) + otherwise;
+    println!("booked by fswake as anything but connected: {otherwise}");
+    println!(
+        "FreeSWITCH, ms from CHANNEL_ANSWER of {} legs (p50 / p95 / p99): to uuid_bridge {} | to bridge {}",
+        times.commanded.len(),
+        percentiles(times.since_answer(&times.commanded)),
+        percentiles(times.since_answer(&times.bridged)),
+    );
+    println!("took {took:.0?}; load {load} at the end");
+    fs.becomes_silent(Duration::from_secs(60)).await;
+    drop(site);
+    fs.stop();
+    faults == 0
+}
+
+fn main() -> ExitCode {
+    let prefix = match realfs::installed() {
+        Ok(prefix) => prefix,
+        Err(reason) => {
+            eprintln!("{reason}");
+            return ExitCode::SUCCESS;
+        }
+    };
+    let wanted = Wanted::of_process();
+    rlimit::increase_nofile_limit(u64::MAX).expect("a limit to raise");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    if runtime.block_on(measure(&prefix, &wanted)) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
