@@ -189,6 +189,14 @@ impl Daemon {
         status.expect("it ends").expect("it was a child").code()
     }
 
+    /// Its resident memory in KiB.
+    pub fn resident(&self) -> u32 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|rest| rest.split_whitespace().next());
+        number.and_then(|n| n.parse().ok()).unwrap_or_default()
+    }
+
     /// CPU time that it has used so far, user and system.
     pub fn cpu(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();

@@ -90,6 +90,7 @@ async fn listen(socket: Arc<UdpSocket>, heard: Heard) {
 
 async fn speak(socket: Arc<UdpSocket>, voice: u8, target: Target) {
     let mut clock = tokio::time::interval(Duration::from_millis(20));
+    let (ulaw, alaw) = (nearest(level(voice), from_ulaw), nearest(level(voice), from_alaw));
     for sequence in 0_u16.. {
         clock.tick().await;
         let to = *target.lock().unwrap_or_else(PoisonError::into_inner);
@@ -98,10 +99,7 @@ async fn speak(socket: Arc<UdpSocket>, voice: u8, target: Target) {
         packet.extend(sequence.to_be_bytes());
         packet.extend((u32::from(sequence) * 160).to_be_bytes());
         packet.extend([0xf5, 0, 0, voice]);
-        let byte = match format {
-            8 => nearest(level(voice), from_alaw),
-            _ => nearest(level(voice), from_ulaw),
-        };
+        let byte = if format == 8 { alaw } else { ulaw };
         packet.extend([byte; 160]);
         let _ = socket.send_to(&packet, to).await;
     }
