@@ -181,6 +181,23 @@ impl Lane {
         }
     }
 
+    /// Every phone registers once, so that fswake knows them all however late FreeSWITCH tells of a REGISTER.
+    async fn introduce(&mut self) {
+        for (n, (user, token)) in self.users.clone().iter().enumerate() {
+            let kind = Kind::of(n);
+            let phone = self.phone(kind, user, kind.domain(), VOICES[1], Duration::ZERO).await;
+            phone.contact_params(&push_params(token));
+            assert_eq!(phone.register().await, 200);
+            self.forget(user, kind).await;
+        }
+    }
+
+    /// FreeSWITCH forgets where a user's phone is; fswake knows its token still.
+    async fn forget(&mut self, user: &str, kind: Kind) {
+        let flush = format!("sofia profile internal flush_inbound_reg {user}@{}", kind.domain());
+        self.console.api(&flush).await.expect("FreeSWITCH's event socket");
+    }
+
     async fn phone(&self, kind: Kind, user: &str, domain: &str, voice: u8, answer: Duration) -> Phone {
         let account = Account {
             transport: kind.transport(),
@@ -198,25 +215,24 @@ impl Lane {
         let kind = Kind::of(n);
         // Every millisecond comes up, and in no order that the kinds have too.
         let answer = Duration::from_millis((n / Kind::COUNT * 7919 % (LATEST + 1)) as u64);
-        let (user, token) = &self.users[n % Kind::COUNT];
-        let phone = self.phone(kind, user, kind.domain(), VOICES[1], answer).await;
-        phone.contact_params(&push_params(token));
+        let (user, token) = self.users[n % Kind::COUNT].clone();
+        let phone = self.phone(kind, &user, kind.domain(), VOICES[1], answer).await;
+        phone.contact_params(&push_params(&token));
         let wakes = if kind.asleep { Wakes::Elsewhere } else { Wakes::Never };
-        self.site.wake_by(token, &phone, wakes);
+        self.site.wake_by(&token, &phone, wakes);
         assert_eq!(phone.register().await, 200);
         if kind.asleep {
             phone.sleep();
         }
         tokio::time::sleep(Duration::from_millis(30)).await;
         let caller = self.phone(kind, &self.caller, DOMAIN, VOICES[0], answer).await;
-        let call = caller.call(&kind.number(user));
+        let call = caller.call(&kind.number(&user));
         let fate = watch_call(&call, &phone, n).await;
         if !matches!(fate, Fate::Good(_)) {
             call.hang_up().await;
             phone.hang_up().await;
         }
-        let flush = format!("sofia profile internal flush_inbound_reg {user}@{}", kind.domain());
-        self.console.api(&flush).await.expect("FreeSWITCH's event socket");
+        self.forget(&user, kind).await;
         (kind, fate)
     }
 }
@@ -368,9 +384,16 @@ async fn bridges(fs: &RealFs) -> Console {
 async fn run(site: &Arc<Site>, wanted: &Wanted) -> (BTreeMap<Kind, Tally>, usize) {
     let (calls, count) = (wanted.calls, wanted.lanes.max(1));
     let next = Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let mut lanes = tokio::task::JoinSet::new();
+    let mut introduced = Vec::new();
     for _ in 0..count {
-        let (mut lane, next) = (Lane::new(site).await, next.clone());
+        let mut lane = Lane::new(site).await;
+        lane.introduce().await;
+        introduced.push(lane);
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let mut lanes = tokio::task::JoinSet::new();
+    for mut lane in introduced {
+        let next = next.clone();
         lanes.spawn(async move {
             let mut fates = Vec::new();
             loop {
