@@ -5,23 +5,22 @@
 //! both ends: the caller gets 200, each side hears the other's voice soon and still does half a second later, neither gets BYE
 //! until one of them hangs up, and fswake says `connected`. It fails when one call does not.
 //!
-//! The times are the phones' own, but for "to uuid_bridge" and "to bridge": those are FreeSWITCH's timestamps of the leg's
-//! CHANNEL_ANSWER, of the API event at the end of `uuid_bridge`, and of CHANNEL_BRIDGE.
+//! All times begin when the phone sends its 200. The caller's 200 and the first sounds are the phones' own; `uuid_bridge` is
+//! when fswake has FreeSWITCH's reply to that command, by its log. FreeSWITCH's own timestamps are whole ticks of 20 ms.
 //!
 //! `--busy` lets a busy loop run for each core meanwhile. `FSWAKE_BENCH_CALLS` is another way to say how many calls.
 //! `FSWAKE_LIVE_LOG` and `FSWAKE_LIVE_FS_LOG` name files for both logs, then at debug level. Without FreeSWITCH it says so and
 //! ends.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fswake_test_support::realfs::{self, Console, DOMAIN, RealFs, WAKE_DOMAIN};
 use fswake_test_support::sip::{Account, Leg, Noise, OutgoingCall, Phone, Reaction, Script, Transport, What};
 use fswake_test_support::site::{Settings, Site, Wakes, new_token, push_params};
-use tokio::sync::watch;
 
 /// The caller's 200, from the INVITE on.
 const ANSWER: Duration = Duration::from_secs(25);
@@ -33,6 +32,8 @@ const LASTS: Duration = Duration::from_millis(500);
 const BYE: Duration = Duration::from_secs(10);
 /// The latest answer, in milliseconds after the phone began to ring.
 const LATEST: usize = 400;
+/// Times of the day start again after it.
+const DAY: Duration = Duration::from_hours(24);
 /// The voices of caller and phone.
 const VOICES: [u8; 2] = [2, 7];
 
@@ -78,6 +79,8 @@ impl Kind {
 
 /// Times since the phone's 200.
 struct Times {
+    /// When that was, since midnight.
+    answered: Duration,
     to_caller: Duration,
     caller_hears: Duration,
     phone_hears: Duration,
@@ -91,6 +94,16 @@ enum Fate {
     Silent(String),
 }
 
+impl Fate {
+    /// When the phone answered, of a call that went well.
+    fn answered(&self) -> Option<Duration> {
+        match self {
+            Self::Good(times) => Some(times.answered),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Tally {
     calls: usize,
@@ -98,6 +111,7 @@ struct Tally {
     cut: usize,
     silent: usize,
     good: Vec<Times>,
+    to_bridge: Vec<Duration>,
 }
 
 impl Tally {
@@ -317,67 +331,39 @@ async fn watch_call(call: &OutgoingCall, phone: &Phone, n: usize) -> Fate {
     }
     let (caller_hears, phone_hears) = first.expect("both were heard");
     Fate::Good(Times {
+        answered: of_day(answered),
         to_caller: at.saturating_duration_since(answered),
         caller_hears: caller_hears.saturating_duration_since(answered),
         phone_hears: phone_hears.saturating_duration_since(answered),
     })
 }
 
-/// FreeSWITCH's own times of a leg, in microseconds.
-#[derive(Default)]
-struct Bridged {
-    answered: HashMap<String, u64>,
-    commanded: HashMap<String, u64>,
-    bridged: HashMap<String, u64>,
+/// Since midnight, of a line of fswake's log: it begins with `2026-01-31T12:34:56.123456Z`.
+fn time_of_day(line: &str) -> Option<Duration> {
+    let (_, rest) = line.split_once('T')?;
+    let mut parts = rest.split_once('Z')?.0.split(':').map(str::parse::<f64>);
+    let mut next = || parts.next()?.ok();
+    let (hours, minutes, seconds) = (next()?, next()?, next()?);
+    Some(Duration::from_secs_f64((hours * 60.0 + minutes) * 60.0 + seconds))
 }
 
-impl Bridged {
-    /// Listens until it is told to stop.
-    async fn listen(mut console: Console, mut stop: watch::Receiver<bool>) -> Self {
-        let mut all = Self::default();
-        loop {
-            let event = tokio::select! {
-                event = console.event() => event,
-                _ = stop.changed() => return all,
-            };
-            let Ok(event) = event else { continue };
-            let get = |name: &str| event.get(name).unwrap_or_default().to_owned();
-            let at = get("Event-Date-Timestamp").parse().unwrap_or_default();
-            match get("Event-Name").as_str() {
-                "CHANNEL_ANSWER" => all.answered.insert(get("Unique-ID"), at),
-                "CHANNEL_BRIDGE" => all.bridged.insert(get("Bridge-B-Unique-ID"), at),
-                _ => {
-                    let argument = get("API-Command-Argument");
-                    let leg = argument.split(' ').nth(1).unwrap_or_default();
-                    all.commanded.insert(leg.to_owned(), at)
-                }
-            };
-        }
-    }
-
-    fn since_answer(&self, until: &HashMap<String, u64>) -> Vec<Duration> {
-        let legs = self.commanded.keys();
-        let time = |leg| {
-            Some(Duration::from_micros(
-                until.get(leg)?.saturating_sub(*self.answered.get(leg)?),
-            ))
-        };
-        legs.filter_map(time).collect()
-    }
+/// Since midnight, as fswake's log has it.
+fn of_day(at: Instant) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let then = now.saturating_sub(at.elapsed());
+    then - DAY * u32::try_from(then.as_secs() / DAY.as_secs()).unwrap_or_default()
 }
 
-async fn bridges(fs: &RealFs) -> Console {
-    let mut console = fs.console().await;
-    for (header, value) in [
-        ("Event-Name", "CHANNEL_ANSWER"),
-        ("Event-Name", "CHANNEL_BRIDGE"),
-        ("API-Command", "uuid_bridge"),
-    ] {
-        console.filter(header, value).await.expect("a filter");
+/// From each of these answers, in order, to FreeSWITCH's reply to `uuid_bridge`, which fswake has logged in this order.
+fn to_bridge(answers: &[Duration], lines: &[String]) -> Vec<Duration> {
+    if answers.len() != lines.len() {
+        return Vec::new();
     }
-    let events = console.subscribe("CHANNEL_ANSWER CHANNEL_BRIDGE API").await;
-    events.expect("FreeSWITCH's events");
-    console
+    let times = lines.iter().filter_map(|line| time_of_day(line));
+    let since = times
+        .zip(answers)
+        .map(|(replied, answered)| (replied + DAY).saturating_sub(*answered));
+    since.map(|time| if time >= DAY { time - DAY } else { time }).collect()
 }
 
 /// Every call through lanes that work side by side; prints the faults as they come.
@@ -414,15 +400,18 @@ async fn run(site: &Arc<Site>, wanted: &Wanted) -> (BTreeMap<Kind, Tally>, usize
     }
     let (mut tallies, mut otherwise) = (BTreeMap::<Kind, Tally>::new(), 0);
     for (users, fates) in lanes.join_all().await {
-        let booked = users.iter().enumerate().map(|(n, (user, _))| {
-            let aor = format!("{user}@{}", Kind::of(n).domain());
-            let lines = site.daemon().lines(&["call over", &aor]);
-            let connected = lines.iter().filter(|l| l.contains(r#"outcome="connected""#)).count();
-            (lines.len() - connected, connected)
-        });
-        let (others, connected) = booked.fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
-        let good = fates.iter().filter(|(_, fate)| matches!(fate, Fate::Good(_))).count();
-        otherwise += others.max(good.abs_diff(connected));
+        for (n, (user, _)) in users.iter().enumerate() {
+            let kind = Kind::of(n);
+            let aor = format!("aor={user}@{}", kind.domain());
+            let over = site.daemon().lines(&["call over", &aor]);
+            let connected = over.iter().filter(|l| l.contains(r#"outcome="connected""#)).count();
+            let of_kind = fates.iter().filter(|(k, _)| *k == kind);
+            let answers: Vec<_> = of_kind.filter_map(|(_, fate)| fate.answered()).collect();
+            otherwise += (over.len() - connected).max(answers.len().abs_diff(connected));
+            let bridges = site.daemon().lines(&["uuid_bridge", &aor]);
+            let tally = tallies.entry(kind).or_default();
+            tally.to_bridge.extend(to_bridge(&answers, &bridges));
+        }
         for (kind, fate) in fates {
             tallies.entry(kind).or_default().add(fate);
         }
@@ -431,24 +420,28 @@ async fn run(site: &Arc<Site>, wanted: &Wanted) -> (BTreeMap<Kind, Tally>, usize
 }
 
 fn print(tallies: &BTreeMap<Kind, Tally>) -> usize {
+    println!("\nms from the phone's 200: p50 / p95 / p99");
     println!(
-        "\nway         transport    | calls answered cut silent | ms from the phone's 200 (p50 / p95 / p99): to the caller's 200 | caller hears | phone hears"
+        "                       | calls answered cut silent | uuid_bridge | caller's 200 | caller hears | phone hears"
     );
     let mut faults = 0;
     for (kind, t) in tallies {
         let answered = t.calls - t.unanswered;
         faults += t.unanswered + t.cut + t.silent;
         println!(
-            "{} | {:>5} {answered:>5} {:>3} {:>3} | {} | {} | {}",
+            "{} | {:>5} {answered:>8} {:>3} {:>6} | {} | {} | {} | {}",
             kind.name(),
             t.calls,
             t.cut,
             t.silent,
+            percentiles(t.to_bridge.clone()),
             t.percentiles(|t| t.to_caller),
             t.percentiles(|t| t.caller_hears),
             t.percentiles(|t| t.phone_hears),
         );
     }
+    let all = tallies.values().flat_map(|t| t.to_bridge.iter().copied()).collect();
+    println!("together: uuid_bridge {}", percentiles(all));
     let sum = |of: fn(&Tally) -> usize| tallies.values().map(of).sum::<usize>();
     let (calls, cut, silent, unanswered) = (
         sum(|t| t.calls),
@@ -479,7 +472,7 @@ fn busy_loops() -> Vec<tokio::process::Child> {
 fn settings() -> Settings {
     let mut settings = Settings::default();
     if std::env::var_os("FSWAKE_LIVE_LOG").is_none() {
-        "info,freeswitch_esl_tokio=off".clone_into(&mut settings.log);
+        "info,fswake::esl::outbound::connection=debug,freeswitch_esl_tokio=off".clone_into(&mut settings.log);
     }
     settings.wake.insert("device-pushes-per-minute", "0".to_owned());
     settings
@@ -491,8 +484,6 @@ async fn measure(prefix: &Path, wanted: &Wanted) -> bool {
     let version = fs.api("version").await;
     let site = Site::start(fs.clone(), Path::new(env!("CARGO_BIN_EXE_fswake")), &settings()).await;
     let site = Arc::new(site);
-    let (stop, stopped) = watch::channel(false);
-    let listening = tokio::spawn(Bridged::listen(bridges(&fs).await, stopped));
     let loops = if wanted.busy { busy_loops() } else { Vec::new() };
     println!(
         "{}; {} calls, {} at a time; {} busy loops; load {}",
@@ -506,16 +497,8 @@ async fn measure(prefix: &Path, wanted: &Wanted) -> bool {
     let (tallies, otherwise) = run(&site, wanted).await;
     let (took, load) = (began.elapsed(), load());
     drop(loops);
-    stop.send_replace(true);
-    let times = listening.await.expect("the listener");
     let faults = print(&tallies) + otherwise;
     println!("booked by fswake as anything but connected: {otherwise}");
-    println!(
-        "FreeSWITCH, ms from CHANNEL_ANSWER of {} legs (p50 / p95 / p99): to uuid_bridge {} | to bridge {}",
-        times.commanded.len(),
-        percentiles(times.since_answer(&times.commanded)),
-        percentiles(times.since_answer(&times.bridged)),
-    );
     println!("took {took:.0?}; load {load} at the end");
     fs.becomes_silent(Duration::from_secs(60)).await;
     drop(site);

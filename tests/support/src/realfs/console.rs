@@ -76,14 +76,6 @@ impl Console {
         self.ask(&format!("event plain {events}")).await.and_then(accepted)
     }
 
-    /// Only events with this header and value from now on, and those of other filters.
-    ///
-    /// # Errors
-    /// When the connection ends or FreeSWITCH refuses.
-    pub async fn filter(&mut self, header: &str, value: &str) -> io::Result<()> {
-        self.ask(&format!("filter {header} {value}")).await.and_then(accepted)
-    }
-
     /// `sendevent CUSTOM` with this subclass, these headers and this body. Headers may hold anything.
     ///
     /// # Errors

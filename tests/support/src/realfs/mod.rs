@@ -89,9 +89,13 @@ impl RealFs {
     }
 
     async fn start_with(prefix: &Path, configuration: impl FnOnce(&Ports, &Path) -> String) -> Self {
+        let (esl, sip) = (free_port(), free_port());
+        // Nobody else has this port now, so nobody else has this address.
+        let [high, low] = sip.port().to_be_bytes();
         let ports = Ports {
-            esl: free_port(),
-            sip: free_port(),
+            rtp: Ipv4Addr::new(127, 1, high, low),
+            esl,
+            sip,
             fswake: free_port(),
         };
         let dir = TempDir::new().expect("a directory");
