@@ -40,6 +40,10 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
         }
         "sched_hangup" => core.sched_hangup(&words),
         "sched_del" => core.sched_del(arg),
+        "uuid_recv_dtmf" => match words.as_slice() {
+            [end, _digit] if core.end_reads_a_digit(end) => "+OK\n".to_owned(),
+            _ => "-ERR no reply\n".to_owned(),
+        },
         "uuid_ring_ready" => {
             core.touches(arg, name);
             if core.exists(arg) {
