@@ -49,6 +49,10 @@ impl Connection {
         let leg = connect.leg;
         self.ringing.retain(|l| *l != leg);
         let failed = |end| Event::BridgeFailed { leg, end };
+        // Somebody took the channel after this was ordered.
+        if self.place != Place::Held {
+            return Ok(failed(None));
+        }
         // First of all: a lease that runs out later would cut the call.
         self.api(encode::lease_end(leg.channel())).await?;
         if !self.is_still_held().await {

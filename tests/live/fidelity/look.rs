@@ -117,11 +117,10 @@ fn header(message: &Message, name: &str) -> String {
 
 fn last_invite(phone: &Phone) -> Option<Arc<Message>> {
     let happenings = phone.happenings();
-    let found = happenings.iter().rev().find_map(|h| match &h.what {
+    happenings.iter().rev().find_map(|h| match &h.what {
         What::Invited(invite) => Some(invite.clone()),
         _ => None,
-    });
-    found
+    })
 }
 
 fn answers(cast: &Cast<'_>) -> String {

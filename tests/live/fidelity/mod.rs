@@ -71,9 +71,11 @@ impl Fidelity {
 
     /// Prints the table, and ends fswake and FreeSWITCH: drops do not run behind `exit`.
     pub async fn finish(&self) {
-        let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
-        if !outcomes.is_empty() {
-            println!("\n{}", table::markdown(&mut outcomes));
+        {
+            let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+            if !outcomes.is_empty() {
+                println!("\n{}", table::markdown(&mut outcomes));
+            }
         }
         for site in [&self.site, &self.by_push].into_iter().filter_map(OnceCell::get) {
             site.daemon().terminate().await;

@@ -1,5 +1,7 @@
 //! The rows, by what they are about.
 
+#![expect(clippy::wildcard_imports, reason = "the words that rows are written in")]
+
 mod baresip;
 mod ends;
 mod identity;

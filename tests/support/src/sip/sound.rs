@@ -33,6 +33,8 @@ type Digits = Arc<Mutex<VecDeque<u8>>>;
 const DIGITS: u8 = 101;
 /// So many packets a digit takes, the last three of which say that it is over.
 const OF_A_DIGIT: u16 = 8;
+/// How loud it is: -10 dBm0.
+const VOLUME: u8 = 0x0a;
 /// So many packets of voice follow it.
 const AFTER_A_DIGIT: u16 = 5;
 
@@ -154,7 +156,7 @@ fn digit_packet(sequence: u16, since: u32, voice: u8, digit: u8, count: u16) -> 
     let mut packet = head(sequence, since, voice, DIGITS | marker);
     let lasting = OF_A_DIGIT - 3;
     let end = if count >= lasting { 0x80 } else { 0 };
-    packet.extend([digit, end | 10]);
+    packet.extend([digit, end | VOLUME]);
     packet.extend((160 * (count + 1).min(lasting)).to_be_bytes());
     packet
 }
