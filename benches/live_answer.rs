@@ -313,7 +313,7 @@ async fn watch_call(call: &OutgoingCall, phone: &Phone, n: usize) -> Fate {
         return Fate::Silent(story(&format!("{deaf}{when}"), &caller));
     }
     // Either side hangs up, and the other is told.
-    let (leg, other) = if n / Kind::COUNT % 2 == 0 {
+    let (leg, other) = if (n / Kind::COUNT).is_multiple_of(2) {
         (&caller, &called)
     } else {
         (&called, &caller)
@@ -348,7 +348,7 @@ fn time_of_day(line: &str) -> Option<Duration> {
 fn of_day(at: Instant) -> Duration {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let then = now.saturating_sub(at.elapsed());
-    then - DAY * u32::try_from(then.as_secs() / DAY.as_secs()).unwrap_or_default()
+    then.saturating_sub(DAY * u32::try_from(then.as_secs() / DAY.as_secs()).unwrap_or_default())
 }
 
 /// From each of these answers, in order, to FreeSWITCH's reply to `uuid_bridge`, which fswake has logged in this order.
@@ -360,7 +360,7 @@ fn to_bridge(answers: &[Duration], lines: &[String]) -> Vec<Duration> {
     let since = times
         .zip(answers)
         .map(|(replied, answered)| (replied + DAY).saturating_sub(*answered));
-    since.map(|time| if time >= DAY { time - DAY } else { time }).collect()
+    since.map(|time| time.checked_sub(DAY).unwrap_or(time)).collect()
 }
 
 /// Every call through lanes that work side by side; prints the faults as they come.
