@@ -48,6 +48,8 @@ pub(super) struct Connection {
     pub(super) place: Place,
     /// The leg whose early media the caller hears.
     pub(super) early: Option<LegId>,
+    /// The end of the loopback that we are behind is inside its bridge with the caller.
+    pub(super) is_loopback_bridged: bool,
     /// The caller was told that it rings.
     pub(super) alerted: bool,
     counted: bool,
@@ -93,6 +95,7 @@ impl Connection {
             dressed: Vec::new(),
             place: Place::Held,
             early: None,
+            is_loopback_bridged: false,
             alerted: false,
             counted: false,
             record: Record::default(),
@@ -215,6 +218,7 @@ impl Connection {
             Some(EslEventType::ChannelUnpark) => "CHANNEL_UNPARK",
             Some(EslEventType::ChannelExecuteComplete) => "CHANNEL_EXECUTE_COMPLETE",
             Some(EslEventType::BackgroundJob) => "BACKGROUND_JOB",
+            Some(EslEventType::Dtmf) => return self.loopback_has_read(event),
             _ => return,
         };
         let legs = &self.legs;
