@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fswake_test_support::realfs::{self, Console, DOMAIN, RealFs, WAKE_DOMAIN};
-use fswake_test_support::sip::{Account, Leg, Noise, OutgoingCall, Phone, Reaction, Script, Transport, What};
+use fswake_test_support::sip::{Leg, Noise, OutgoingCall, Phone, Reaction, Script, Transport, What};
 use fswake_test_support::site::{Settings, Site, Wakes, new_token, push_params};
 
 /// The caller's 200, from the INVITE on.
@@ -213,15 +213,12 @@ impl Lane {
     }
 
     async fn phone(&self, kind: Kind, user: &str, domain: &str, voice: u8, answer: Duration) -> Phone {
-        let account = Account {
-            transport: kind.transport(),
-            ..self.fs.account(user, domain)
-        };
         let script = Script {
+            transport: kind.transport(),
             voice: Some(voice),
             ..Reaction::Answer(answer).into()
         };
-        Phone::new(account, script).await
+        Phone::new(self.fs.account(user, domain), script).await
     }
 
     /// One call, from the phone's REGISTER to the end.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use fswake::config::{Config, EXAMPLE, Environment, LogFormat};
 use fswake::contact::{ParamSet, Pattern};
-use fswake::engine::policy::{AppPolicy, Decline, OnUnregister, Policy};
+use fswake::engine::Mode;
+use fswake::engine::policy::{Alert, AppPolicy, Decline, OnUnregister, Policy};
 use fswake::push::app::{App, Credentials, PayloadStyle};
 use fswake::push::http::BodyTemplate;
 use fswake::types::{Aor, DeviceKey, Provider, PushToken, Secret};
@@ -174,6 +175,22 @@ fn without_any_configuration_it_runs_beside_freeswitch_and_logs_its_pushes() {
 }
 
 #[test]
+fn how_phones_are_reached_and_when_the_caller_hears_it_can_be_set() {
+    let policy = |lines: &str| Place::with(&format!("[wake]\n{lines}")).load().policy;
+    assert_eq!(policy("alert = 'phone'").alert, Alert::Phone);
+    assert_eq!(policy("alert = 'push'").alert, Alert::Push);
+    for (lines, mode) in [
+        ("mode = 'connect'", Mode::Connect),
+        ("mode = 'connect'\nwait-for = 'first'", Mode::Connect),
+        ("mode = 'wake'", Mode::WakeFirst),
+        ("mode = 'wake'\nwait-for = 'first'", Mode::WakeFirst),
+        ("mode = 'wake'\nwait-for = 'all'", Mode::WakeAll),
+    ] {
+        assert_eq!(policy(lines).mode, mode, "{lines}");
+    }
+}
+
+#[test]
 fn settings_reach_the_policy() {
     let config = Place::with(
         "[wake]\nmax-wait = '40s'\ndecline = 'all'\non-unregister = 'keep'\n[store]\ntoken-ttl = '7d'\n\
@@ -309,6 +326,16 @@ fn every_mistake_is_shown_with_file_key_value_and_what_is_allowed() {
             r#"listen.allow: "10.0.0.0/33": at least one network, as in "127.0.0.1/32", "10.0.0.0/8" or "fd00::/8""#,
         ),
         ("[wake]\nmax-wait = 25", "wake.max-wait: 25: a text in quotes"),
+        ("[wake]\nalert = 'both'", r#"wake.alert: "both": "push" or "phone""#),
+        ("[wake]\nmode = 'push'", r#"wake.mode: "push": "connect" or "wake""#),
+        (
+            "[wake]\nmode = 'wake'\nwait-for = 'none'",
+            r#"wake.wait-for: "none": "first" or "all""#,
+        ),
+        (
+            "[wake]\nwait-for = 'all'",
+            r#"wake.wait-for: "all": "first", unless wake.mode is "wake""#,
+        ),
         (
             "[wake]\ndecline = 'both'",
             r#"wake.decline: "both": "this-device" or "all""#,

@@ -303,7 +303,6 @@ fn failed_ping_ends_the_proof_of_life() {
     b.out.clear();
     b.hold(2, "1001");
     b.expect_ring(leg(2, 0), "1001@a:1");
-    b.expect_alert(2);
     b.expect_nothing_more();
 }
 
@@ -476,7 +475,6 @@ fn phone_whose_token_a_reading_does_not_tell_is_one_phone_after_a_restart() {
     b.hold(1, "1001");
     b.expect_push("tok");
     b.expect_ring(leg(1, 0), "1001@a:1");
-    b.expect_alert(1);
     b.register(reg("1001", "new", "1001@b:2", Some(apns("tok"))));
     b.expect_stored("tok");
     b.expect_kill(leg(1, 0), "LOSE_RACE");

@@ -123,26 +123,27 @@ fn no_file_has_a_preprocessor_line() {
 }
 
 #[test]
-fn every_way_in_resumes_the_dialplan_and_ends_with_the_plain_bridge() {
-    let mut ways = 0;
+fn every_way_in_resumes_the_dialplan_and_lets_its_bridge_dial_what_fswake_says() {
+    let mut bridges = Vec::new();
     for Extension { actions, context } in all_extensions() {
         let Some(socket) = position(&actions, "socket", "") else {
             continue;
         };
-        ways += 1;
         let resume = position(&actions, "set", "socket_resume=true").unwrap();
-        let forget = position(&actions, "unset", "fswake_result").unwrap();
-        assert!(resume < socket && forget < socket, "{context}");
+        let bridge = position(&actions, "set", "fswake_bridge=").unwrap();
+        assert!(resume < socket && bridge < socket, "{context}");
         assert_eq!(actions[socket].1, "127.0.0.1:8084 async full");
-        let (after, data) = &actions[socket + 1];
-        assert!(
-            after == "execute_extension" && data.ends_with("-${fswake_result} XML fswake-after"),
-            "{data}"
-        );
-        assert_eq!(actions.len(), socket + 3, "{context}");
-        assert_eq!(actions[socket + 2].0, "bridge");
+        assert_eq!(actions.len(), socket + 2, "{context}");
+        bridges.push(actions[socket + 1].clone());
     }
-    assert_eq!(ways, 2);
+    let action = |application: &str, data: &str| (application.to_owned(), data.to_owned());
+    assert_eq!(
+        bridges,
+        [
+            action("bridge", "${fswake_bridge}"),
+            action("execute_extension", "next-${fswake_bridge} XML fswake-after"),
+        ]
+    );
 }
 
 #[test]
@@ -153,22 +154,26 @@ fn dial_string_context_does_not_bridge_to_its_own_dial_string() {
 }
 
 #[test]
-fn only_finished_wakes_end_the_call() {
+fn after_a_wake_the_loopback_rings_plainly_or_ends_as_the_phones_did() {
     let after = all_extensions().into_iter().filter(|e| e.context == "fswake-after");
-    let ends = |e: &Extension| e.actions.iter().any(|(a, _)| a == "hangup");
-    let causes = |e: Extension| ends(&e).then(|| e.actions.last().unwrap().1.clone());
-    let causes: Vec<_> = after.filter_map(causes).collect();
-    assert_eq!(
-        causes,
-        [
-            "NORMAL_CLEARING",
-            "NO_ANSWER",
-            "NO_ANSWER",
-            "CALL_REJECTED",
-            "USER_NOT_REGISTERED",
-            "USER_NOT_REGISTERED"
-        ]
+    let last = |e: Extension| e.actions.last().cloned().unwrap();
+    let ends: Vec<_> = after.map(last).collect();
+    let hangups: Vec<_> = ends
+        .iter()
+        .filter(|(a, _)| a == "hangup")
+        .map(|(_, d)| d.as_str())
+        .collect();
+    assert_eq!(hangups, ["USER_NOT_REGISTERED", "USER_NOT_REGISTERED", "$1"]);
+    let bridges: Vec<_> = ends
+        .iter()
+        .filter(|(a, _)| a == "bridge")
+        .map(|(_, d)| d.as_str())
+        .collect();
+    assert!(
+        bridges[0].ends_with("${sofia_contact(*/${dialed_user}@${dialed_domain})}"),
+        "{bridges:?}"
     );
+    assert_eq!(bridges[1..], ["${fswake_bridge}"]);
 }
 
 /// A chat message is marked and goes on: nothing of it is expanded, and nothing ends its delivery.

@@ -112,3 +112,18 @@ fn every_known_pattern_has_its_section_in_troubleshooting() {
         assert!(documented.contains(&format!("\n## {}. ", n + 1)), "section {}", n + 1);
     }
 }
+
+#[test]
+fn every_result_of_a_call_is_known_wherever_results_are_shown() {
+    for (file, before, after) in [
+        ("README.md", "`", "`"),
+        ("src/http/openapi.json", "       \"", "\","),
+        ("src/http/page.html", "\"", "\": [\""),
+    ] {
+        let text = fs::read_to_string(root().join(file)).unwrap();
+        for result in fswake::engine::HoldResult::ALL {
+            let word = result.as_str();
+            assert!(text.contains(&format!("{before}{word}{after}")), "{file}: {word}");
+        }
+    }
+}

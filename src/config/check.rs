@@ -10,7 +10,8 @@ use super::error::In;
 use super::{
     Config, ConfigError, Environment, FreeSwitch, Listen, LogConfig, LogFormat, StoreConfig, app, http, raw, text,
 };
-use crate::engine::policy::{Decline, OnUnregister, Policy};
+use crate::engine::Mode;
+use crate::engine::policy::{Alert, Decline, OnUnregister, Policy};
 use crate::files::{self, FileError};
 use crate::types::Secret;
 
@@ -169,6 +170,13 @@ fn policy(at: In<'_>, wake: &raw::Wake, aor: &raw::AorNames) -> Checked<Policy> 
             Some("all") => Decline::All,
             Some(other) => return Err(at.wrong("wake.decline", other, r#""this-device" or "all""#)),
         },
+        alert: match wake.alert.as_deref() {
+            None => built_in.alert,
+            Some("push") => Alert::Push,
+            Some("phone") => Alert::Phone,
+            Some(other) => return Err(at.wrong("wake.alert", other, r#""push" or "phone""#)),
+        },
+        mode: mode(at, wake)?,
         device_pushes_per_minute: wake
             .device_pushes_per_minute
             .unwrap_or(built_in.device_pushes_per_minute),
@@ -179,6 +187,22 @@ fn policy(at: In<'_>, wake: &raw::Wake, aor: &raw::AorNames) -> Checked<Policy> 
         domain_aliases: domain_aliases(at, aor)?,
         ..built_in
     })
+}
+
+/// `mode` and `wait-for`. Who only writes the second has forgotten the first.
+fn mode(at: In<'_>, wake: &raw::Wake) -> Checked<Mode> {
+    let only_wakes = match wake.mode.as_deref() {
+        None | Some("connect") => false,
+        Some("wake") => true,
+        Some(other) => return Err(at.wrong("wake.mode", other, r#""connect" or "wake""#)),
+    };
+    match (only_wakes, wake.wait_for.as_deref()) {
+        (false, None | Some("first")) => Ok(Mode::Connect),
+        (true, None | Some("first")) => Ok(Mode::WakeFirst),
+        (true, Some("all")) => Ok(Mode::WakeAll),
+        (false, Some("all")) => Err(at.wrong("wake.wait-for", "all", r#""first", unless wake.mode is "wake""#)),
+        (_, Some(other)) => Err(at.wrong("wake.wait-for", other, r#""first" or "all""#)),
+    }
 }
 
 fn domain_aliases(at: In<'_>, aor: &raw::AorNames) -> Checked<Vec<(String, String)>> {

@@ -61,7 +61,7 @@ fn parts(wakes: &[Wake]) -> Vec<Part> {
     let mut parts = Vec::new();
     for wake in wakes {
         let cut_short = match wake.result() {
-            "connected" | "declined" | "draining" | "hands-off" | "error" | "" => true,
+            "connected" | "taken" | "woken" | "declined" | "draining" | "hands-off" | "error" | "" => true,
             "abandoned" => wake.overview.held_ms.unwrap_or(0) < 5_000,
             _ => false,
         };

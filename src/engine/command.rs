@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::count::Count;
+use super::event::LegEnd;
 use super::step::Step;
 use crate::types::push::{PushError, PushReceipt, PushRequest};
 use crate::types::{Aor, CallId, Device, DeviceKey, LegId, NotificationId, Target};
@@ -125,6 +126,16 @@ pub enum Next {
         /// The SIP status of the phone that gave the cause, where there was one.
         sip_status: Option<u16>,
     },
+}
+
+impl Next {
+    /// It fails as this leg did.
+    pub fn fails(end: &LegEnd) -> Self {
+        Self::Fail {
+            cause: end.cause.clone(),
+            sip_status: end.sip_status,
+        }
+    }
 }
 
 /// A hangup cause as FreeSWITCH names it.

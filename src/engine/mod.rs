@@ -132,7 +132,7 @@ impl Engine {
             Event::EarlyBridged(leg) => self.with(now, leg.call, |call, world| call.on_early_bridged(leg.n, world)),
             Event::BridgeFailed { leg, end } => {
                 self.with(now, leg.call, |call, world| {
-                    call.on_bridge_failed(leg.n, end.as_ref(), world)
+                    call.on_bridge_failed(leg.n, end.as_ref(), world);
                 });
             }
             Event::CallTaken { call, how } => self.with(now, call, |c, world| c.on_taken(&how, world)),

@@ -175,6 +175,12 @@ impl Party {
         }
     }
 
+    /// Whether it can be rung now without a push: it has registered and had its pause, or was there all the time.
+    pub fn is_awake(&self) -> bool {
+        let is_woken_by_nobody = self.pushed.is_none() && !self.rides;
+        self.ring_at.is_none() && (self.registered || (self.target.is_some() && is_woken_by_nobody))
+    }
+
     /// Whether waiting for it makes sense: a leg is alive, or it was pushed and may yet register.
     pub fn may_answer(&self) -> bool {
         if self.leg.is_some() || self.ring_at.is_some() || self.asking || self.ask_at.is_some() {

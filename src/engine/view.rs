@@ -24,7 +24,7 @@ pub struct CallView {
     pub held: Duration,
     /// What is left of the wait.
     pub left: Duration,
-    /// Whether a phone has answered and is being bridged.
+    /// Whether a phone has answered and is being bridged, or the caller hears its early media.
     pub connecting: bool,
     /// Who could answer.
     pub parties: Vec<PartyView>,

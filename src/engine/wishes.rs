@@ -32,6 +32,10 @@ impl Mode {
 }
 
 /// The wishes of one call.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent wishes, each from a variable of its own"
+)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wishes {
     /// No push for this call; it waits for phones that register by themselves (`enable_send_apn=false`).

@@ -192,6 +192,9 @@ impl Parent {
         self.call_uuid = variable("call_uuid").filter(|id| is_channel(id)).map(str::to_owned);
         self.codecs = variable("ep_codec_string").map(str::to_owned);
         self.max_forwards = hops(variable("max_forwards"));
+        // What the loopback was told of its caller is what the phone is told.
+        let is_own = |what: &str, told: &str| header(&format!("Caller-Caller-ID-{what}")) == Some(told);
+        self.is_effective = !(is_own("Name", &self.name) && is_own("Number", &self.number));
         if let Some(context) = header("Caller-Context").filter(|context| is_context(context)) {
             context.clone_into(&mut self.context);
         }

@@ -148,6 +148,12 @@ pub fn lease_renew(channel: Uuid) -> String {
     format!("sched_hangup +{LEASE_SECONDS} {channel} LOSE_RACE")
 }
 
+/// Takes these variables off a channel; `None` when there are none.
+pub fn forget_hooks<'a>(channel: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+    let pairs: Vec<String> = names.filter_map(word).map(|name| format!("{name}=")).collect();
+    (!pairs.is_empty()).then(|| format!("uuid_setvar_multi {channel} {}", pairs.join(";")))
+}
+
 /// The held channel's variables before it is answered: its side takes the leg's codec, so that nothing is transcoded. Its
 /// video codecs stay.
 pub fn prepare_answer(held: &str, call: CallId, codec: Option<&str>, offered: Option<&str>) -> String {
@@ -348,6 +354,16 @@ mod tests {
         assert_eq!(codecs(ep).as_deref(), Some("PCMU@8000h@20i:opus@48000h@20i"));
         assert_eq!(codecs("}evil{"), None);
         assert_eq!(codecs("PCMU,_,PCMA").as_deref(), Some("PCMU:PCMA"));
+    }
+
+    #[test]
+    fn hooks_are_taken_off_by_name() {
+        let names = ["execute_on_answer", "api_on_ring_2", "execute_on_x;y"];
+        assert_eq!(
+            forget_hooks("u", names.into_iter()).as_deref(),
+            Some("uuid_setvar_multi u execute_on_answer=;api_on_ring_2=")
+        );
+        assert_eq!(forget_hooks("u", [].into_iter()), None);
     }
 
     #[test]

@@ -106,6 +106,12 @@ impl Inherited {
         Some(&self.variables[found].1)
     }
 
+    /// The names of the hooks among them.
+    pub fn hooks(&self) -> impl Iterator<Item = &str> {
+        let is_hook = |name: &&str| name.starts_with("execute_on_") || name.starts_with("api_on_");
+        self.variables.iter().map(|(name, _)| name.as_str()).filter(is_hook)
+    }
+
     /// `,name=value` for each.
     pub fn write(&self, braces: &mut String) {
         for (name, value) in &self.variables {

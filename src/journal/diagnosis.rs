@@ -7,6 +7,8 @@ use serde::Serialize;
 use super::attempt::{Attempt, Refusal};
 use super::time::span;
 use super::wake::Wake;
+use crate::engine::LegEnd;
+use crate::engine::event::Verdict;
 use crate::types::Printable;
 
 /// The known ways in which waking fails.
@@ -211,18 +213,50 @@ fn not_pushed(attempt: &Attempt) -> Option<Diagnosis> {
         .then(|| plain(format!("{device} was not pushed: the rate limit is reached")))
 }
 
+/// What became of a call that a phone said no to: busy only where every phone that said so was.
+fn declined(attempts: &[Attempt]) -> String {
+    let ends = attempts.iter().filter_map(|a| a.ended.as_ref());
+    let verdicts = ends.map(|(cause, sip)| {
+        let end = LegEnd {
+            cause: cause.as_str().into(),
+            sip_status: u16::try_from(*sip).ok().filter(|sip| *sip > 0),
+        };
+        (end.verdict(), end.sip_status)
+    });
+    let said_no: Vec<_> = verdicts
+        .filter_map(|(verdict, sip)| match verdict {
+            Verdict::Declined { busy } => Some((busy, sip)),
+            _ => None,
+        })
+        .collect();
+    let is_busy = !said_no.is_empty() && said_no.iter().all(|(busy, _)| *busy);
+    let sip = said_no
+        .iter()
+        .find(|(busy, _)| *busy == is_busy)
+        .and_then(|(_, sip)| *sip);
+    let sip = sip.map(|sip| format!(" ({sip})")).unwrap_or_default();
+    if is_busy {
+        format!("the phone was busy{sip}")
+    } else {
+        format!("a phone rang and its user declined{sip}")
+    }
+}
+
 /// What a wake says.
 pub(super) fn of(wake: &Wake) -> Option<Diagnosis> {
     let attempts = wake.attempts();
     let first = attempts.iter().find_map(of_attempt);
     match wake.result() {
-        "" | "connected" | "draining" | "hands-off" => None,
+        "" | "connected" | "taken" | "woken" | "draining" | "hands-off" => None,
         "no-device" => Some(plain(
             "the callee has no phone: none has registered, or its token was dropped",
         )),
-        "declined" => Some(plain("a phone rang and its user declined")),
+        "declined" => Some(plain(declined(&attempts))),
         "error" => Some(plain(
             "the connection with FreeSWITCH for this call broke; FreeSWITCH's log at this time says why",
+        )),
+        "timeout" if wake.step("ring-time-over").is_some() => Some(plain(
+            "a phone rang and nobody answered within the dial-string's own time",
         )),
         "timeout" => Some(plain("a phone rang and nobody answered")),
         "abandoned" => {

@@ -81,7 +81,7 @@ pub(super) fn of(step: &str, detail: &Map<String, Value>) -> String {
         }
         "push-shared" => Words::new("not pushed: another call has just pushed it"),
         "push-limited" => Words::new("not pushed: the rate limit is reached"),
-        "push-accepted" => taken("provider took the push", &d),
+        "push-accepted" => accepted("provider took the push", &d),
         "push-refused" => Words::new("push failed")
             .and(": ", d.text("reason"), "")
             .and(", after ", d.span("ms"), ""),
@@ -103,8 +103,11 @@ pub(super) fn of(step: &str, detail: &Map<String, Value>) -> String {
             .and("", d.text("cause"), "")
             .and(", SIP ", d.number("sip").filter(|sip| *sip > 0), "")
             .and(", ", d.span("ms"), " after the INVITE"),
+        "early-media" => Words::new("the caller hears the phone before it is answered"),
         "bridge-failed" => Words::new("could not be bridged with the caller"),
         "caller-gone" => Words::new("caller hung up").and(": ", d.text("cause"), ""),
+        "call-taken" => taken_over(&d),
+        "ring-time-over" => Words::new("the dial-string's own time was over").and(": ", d.text("cause"), ""),
         "connection-lost" => Words::new("FreeSWITCH's connection for this call broke"),
         "cancel-pushed" => Words::new("cancel push written").and(": ", d.text("reason"), ""),
         "missed-call-pushed" => Words::new("missed-call push written"),
@@ -114,7 +117,7 @@ pub(super) fn of(step: &str, detail: &Map<String, Value>) -> String {
     words.0
 }
 
-fn taken(start: &str, d: &Detail<'_>) -> Words {
+fn accepted(start: &str, d: &Detail<'_>) -> Words {
     let id = if d.text("device").is_some_and(|device| device.starts_with("apns")) {
         ", apns-id "
     } else {
@@ -149,6 +152,16 @@ fn origin(d: &Detail<'_>) -> Option<&'static str> {
     })
 }
 
+/// Who has the call now.
+fn taken_over(d: &Detail<'_>) -> Words {
+    match d.text("how").as_deref() {
+        Some("picked-up") => Words::new("picked up").and(" by ", d.text("by"), ""),
+        Some("transferred") => Words::new("transferred").and(" to ", d.text("by"), ""),
+        Some("lost-race") => Words::new("another phone of the ring group answered"),
+        _ => Words::new("somebody else has the call").and(": ", d.text("by"), ""),
+    }
+}
+
 /// What the caller got.
 fn over(d: &Detail<'_>) -> Words {
     let got = match d.text("result").unwrap_or_default().as_str() {
@@ -156,9 +169,12 @@ fn over(d: &Detail<'_>) -> Words {
         "timeout" => "nobody answered; the dialplan goes on",
         "no-device" => "the callee has no phone; the dialplan goes on",
         "unreachable" => "no phone rang; the dialplan goes on",
+        // Lines of versions that ended such a call themselves.
         "declined" if d.is("caller", "rejected") => "declined; the caller hears it",
         "declined" => "declined; the dialplan goes on",
         "hands-off" => "somebody else takes care of it (originate_reg_token); the dialplan goes on",
+        "taken" => "somebody else has the call",
+        "woken" => "a phone is awake; the dialplan rings it",
         "draining" => "fswake was stopping; the dialplan goes on",
         "abandoned" => "the caller had hung up",
         _ => "fswake could not go on; the dialplan does",
@@ -166,6 +182,7 @@ fn over(d: &Detail<'_>) -> Words {
     Words::new("over: ")
         .and("", Some(got), "")
         .and(" (", d.text("result"), ")")
+        .and(", cause ", d.text("cause"), "")
 }
 
 /// A step that this version has no words for: its details as they are.

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use fswake::engine::policy::Policy;
 use fswake::engine::{
-    Command, Engine, Event, HeldCall, HoldResult, LegEnd, Note, Record, Registration, Source, Summary, UnregisterWhy,
-    Unregistration, Wishes,
+    Command, Engine, Event, HeldCall, HoldResult, LegEnd, Next, Note, Record, Registration, Source, Step, Summary,
+    Taken, UnregisterWhy, Unregistration, Wishes,
 };
 use fswake::push::{PushError, PushKind, PushReceipt, PushRequest};
 use fswake::types::{Aor, CallId, DeviceKey, LegId, Moment, Provider, PushParams, PushToken, Target};
@@ -72,6 +72,18 @@ pub fn reg(user: &str, id: &str, at: &str, push: Option<PushParams>) -> Registra
         at: T0,
         source: Source::Event,
     }
+}
+
+pub fn end(cause: &str, sip: u16) -> LegEnd {
+    LegEnd {
+        cause: cause.into(),
+        sip_status: (sip > 0).then_some(sip),
+    }
+}
+
+/// The dialplan's bridge fails so.
+pub fn fails(cause: &str, sip: u16) -> Next {
+    Next::fails(&end(cause, sip))
 }
 
 pub fn unreg(user: &str, id: &str, why: UnregisterWhy) -> Event {
@@ -144,32 +156,68 @@ impl Bench {
     }
 
     pub fn hold_by(&mut self, n: u128, user: &str, caller: &str) {
-        self.hold_call(n, user, caller, Wishes::default());
+        self.hold_call(n, user, caller, Wishes::default(), None);
+    }
+
+    /// A call that may ring so long by its own limit.
+    pub fn hold_for(&mut self, n: u128, user: &str, own: Duration) {
+        self.hold_call(n, user, "caller", Wishes::default(), Some(own));
     }
 
     pub fn hold_wishing(&mut self, n: u128, user: &str, wishes: Wishes) {
-        self.hold_call(n, user, "caller", wishes);
+        self.hold_call(n, user, "caller", wishes, None);
     }
 
-    fn hold_call(&mut self, n: u128, user: &str, caller: &str, wishes: Wishes) {
+    fn hold_call(&mut self, n: u128, user: &str, caller: &str, wishes: Wishes, max_wait: Option<Duration>) {
         self.feed(Event::CallHeld(HeldCall {
             call: call(n),
             aor: Aor::new(user, "fs.test"),
             caller_number: caller.into(),
             caller_name: "Alice".into(),
             at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
-            max_wait: None,
+            max_wait,
             way: fswake::engine::Way::Dialplan,
             wishes,
         }));
     }
 
     pub fn ends(&mut self, l: LegId, cause: &str, sip: u16) {
-        let end = LegEnd {
-            cause: cause.into(),
-            sip_status: (sip > 0).then_some(sip),
-        };
+        let end = end(cause, sip);
         self.feed(Event::LegEnded { leg: l, end });
+    }
+
+    pub fn rings(&mut self, l: LegId) {
+        self.feed(Event::LegRinging(l));
+    }
+
+    /// 183 with media.
+    pub fn plays(&mut self, l: LegId) {
+        let codec = Some("PCMA".into());
+        self.feed(Event::LegEarlyMedia { leg: l, codec });
+    }
+
+    pub fn bridge_fails(&mut self, l: LegId, end: Option<LegEnd>) {
+        self.feed(Event::BridgeFailed { leg: l, end });
+    }
+
+    pub fn gone(&mut self, n: u128, cause: &str) {
+        self.feed(Event::CallerGone {
+            call: call(n),
+            cause: cause.into(),
+        });
+    }
+
+    pub fn taken(&mut self, n: u128, how: Taken) {
+        self.feed(Event::CallTaken { call: call(n), how });
+    }
+
+    /// The last step of this name that the journal was told.
+    pub fn noted(&self, name: &str) -> Option<&Step> {
+        self.notes
+            .iter()
+            .rev()
+            .map(|note| &note.step)
+            .find(|step| step.name() == name)
     }
 
     pub fn answers(&mut self, l: LegId) {
@@ -259,11 +307,32 @@ impl Bench {
     }
 
     pub fn expect_connect(&mut self, l: LegId) {
-        self.take("connect", |c| matches!(c, Command::Connect { leg, .. } if *leg == l));
+        self.expect_connect_with(l, false);
     }
 
-    pub fn expect_release(&mut self, n: u128, result: HoldResult) {
-        self.take("release", |c| *c == Command::Release { call: call(n), result });
+    /// The caller is to hear the phone's early media.
+    pub fn expect_early_connect(&mut self, l: LegId) {
+        self.expect_connect_with(l, true);
+    }
+
+    fn expect_connect_with(&mut self, l: LegId, is_early: bool) {
+        let codec = Some("PCMA".into());
+        let expected = Command::Connect {
+            leg: l,
+            codec,
+            early: is_early,
+        };
+        self.take("connect", |c| *c == expected);
+    }
+
+    /// The channel is handed back with this result; returns what the dialplan's bridge does next.
+    pub fn expect_release(&mut self, n: u128, result: HoldResult) -> Next {
+        let is =
+            |c: &Command| matches!(c, Command::Release { call: of, result: r, .. } if *of == call(n) && *r == result);
+        match self.take("release", is) {
+            Command::Release { next, .. } => next,
+            _ => unreachable!(),
+        }
     }
 
     /// Nobody is known, and no first REGISTER came in the moment in which it could have been on its way.

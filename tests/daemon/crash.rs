@@ -121,12 +121,18 @@ async fn caller_who_hangs_up_while_phones_ring_takes_the_legs_along_with_the_cau
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
-    for (gives_up, reason) in [
+    for (gives_up, reason, outcome) in [
         (
             Held::caller_hangs_up as fn(&Held),
             "SIP;cause=487;text=\"ORIGINATOR_CANCEL\"",
+            "abandoned",
         ),
-        (Held::loses_race, "SIP;cause=200;text=\"Call completed elsewhere\""),
+        (
+            Held::loses_race,
+            "SIP;cause=200;text=\"Call completed elsewhere\"",
+            "taken",
+        ),
+        (Held::ring_time_is_over, "Q.850;cause=19;text=\"NO_ANSWER\"", "timeout"),
     ] {
         daemon.asleep(&phone).await;
         let invites = phone.invites().len();
@@ -141,7 +147,7 @@ async fn caller_who_hangs_up_while_phones_ring_takes_the_legs_along_with_the_cau
         gives_up(&held);
         assert_eq!(phone.cancelled().await, reason);
         let line = daemon.log.wait_from(from, &["call over"]).await;
-        assert_eq!(field(&line, "outcome"), "abandoned");
+        assert_eq!(field(&line, "outcome"), outcome);
     }
     assert!(stage.fs.legs().is_empty());
 }

@@ -167,7 +167,7 @@ async fn site_that_is_well_has_no_finding_with_the_daemon_and_is_told_when_it_do
     }
     // The calls that are up are not disturbed, and no other has come up.
     assert_eq!(stage.fs.legs().len(), 6);
-    drop(daemon);
+    daemon.kill().await;
     let found = doctor(&stage).await;
     assert_eq!(
         (found.code, found.state("outbound port")),

@@ -4,6 +4,10 @@
 //! | module | what |
 //! |---|---|
 //! | `wake` | a sleeping phone is woken and connected, whichever way its call and its push come |
+//! | `bridge` | caller and phone are connected: when, by whom, and what if not |
+//! | `child` | what a leg has of its call: variables, caller, roles |
+//! | `ends` | what the dialplan's own `bridge` is told of the phones |
+//! | `taken` | calls that somebody else takes while they are held |
 //! | `outcomes` | who declined, who never came, who cannot be woken |
 //! | `fail_open` | what breaks around fswake |
 //! | `crash` | what happens to calls when fswake itself is killed, or the caller hangs up |
@@ -26,10 +30,13 @@
 //! token and no control character is in any line that the daemon logged at level debug.
 
 mod bad_peers;
+mod bridge;
 mod browser;
+mod child;
 mod crash;
 mod doctor;
 mod drain;
+mod ends;
 mod fail_open;
 mod files;
 mod gateway;
@@ -41,6 +48,7 @@ mod outcomes;
 mod page;
 mod reload;
 mod setup;
+mod taken;
 mod tokens;
 mod trace;
 mod variables;

@@ -76,14 +76,21 @@ async fn decline_for_all_ends_the_call_and_the_caller_hears_it() {
         daemon.log.wait_from(from, &["LegRinging"]).await;
         iphone.set_behaviour(refuses(status));
         iphone.wake();
-        assert_eq!(held.outcome().await, Outcome::HungUp(cause.into()));
-        assert_eq!(held.timeline().last().unwrap().1, CallerSaw::Final(heard));
-        // Its record has been written before its end.
-        assert_eq!(held.variable("fswake_result").as_deref(), Some("declined"));
-        assert_eq!(held.variable("fswake_pushes").as_deref(), Some("2"));
-        let woken = held.variable("fswake_device").unwrap();
+        // Its record has been written before the dialplan's bridge fails with the phone's cause.
+        let Outcome::Resumed { variables } = soon("outcome", held.outcome()).await else {
+            panic!("{:?}", held.outcomes());
+        };
+        let variable = |name: &str| {
+            let found = variables.iter().find(|(n, _)| n == name);
+            found.map(|(_, value)| value.as_str())
+        };
+        assert_eq!(variable("fswake_result"), Some("declined"));
+        assert_eq!(variable("fswake_pushes"), Some("2"));
+        let woken = variable("fswake_device").unwrap();
         assert!(woken.starts_with("fcm:"), "who came first, as nobody answered: {woken}");
-        assert!(held.variable("fswake_wake_ms").is_some());
+        assert!(variable("fswake_wake_ms").is_some());
+        assert_eq!(held.nth_outcome(1).await, Outcome::HungUp(cause.into()));
+        assert_eq!(held.timeline().last().unwrap().1, CallerSaw::Final(heard));
         assert_eq!(
             android.cancelled().await,
             "SIP;cause=200;text=\"Call completed elsewhere\""
@@ -130,18 +137,24 @@ async fn callers_own_limit_makes_the_wait_shorter() {
 }
 
 #[tokio::test]
-async fn phone_that_rings_until_the_end_is_cancelled_as_a_missed_call() {
+async fn phone_that_rings_rings_on_until_the_calls_own_time_is_over_and_is_cancelled_as_a_missed_call() {
     let mut stage = Stage::new().await;
     stage.set("wake.max-wait", "1s");
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
     daemon.asleep(&phone).await;
-    let held = stage.call(&daemon, "1001");
+    let held = stage
+        .fs
+        .call(&Call::to(daemon.address, "1001", DOMAIN).variable("call_timeout", "2"));
     stage.push().await;
     phone.wake();
     assert_eq!(result_of(&held).await, "timeout");
+    let took = held.started.elapsed();
+    assert!(took >= Duration::from_secs(2), "the wait is not the ringing: {took:?}");
     let reason = phone.cancelled().await;
     assert!(!reason.contains("elsewhere"), "{reason}");
+    assert_eq!(held.nth_outcome(1).await, Outcome::HungUp("NO_ANSWER".into()));
+    assert_eq!(held.timeline().last().unwrap().1, CallerSaw::Final(480));
 }
 
 #[tokio::test]

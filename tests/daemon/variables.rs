@@ -22,7 +22,8 @@ async fn timeouts_of_the_call_make_the_wait_shorter() {
     let daemon = stage.start().await;
     daemon.asleep(&stage.iphone("1001")).await;
     for name in ["originate_timeout", "call_timeout", "leg_timeout"] {
-        for call in both_ways(&daemon, "1001", &[(name, "1")]) {
+        // On the caller's own channel a leg's limit counts where it reaches legs: where it is exported.
+        for call in both_ways(&daemon, "1001", &[(name, "1"), ("export_vars", name)]) {
             let held = stage.fs.call(&call);
             assert_eq!(result_of(&held).await, "unreachable", "{name}");
             assert!(held.started.elapsed() < Duration::from_secs(5), "{name}");
@@ -63,7 +64,7 @@ async fn call_that_waits_for_any_register_is_held_for_a_user_without_a_device() 
             let user = format!("{user}{n}");
             let call = call.clone().variable("fswake_aor", &format!("{user}@{DOMAIN}"));
             let held = stage.fs.call(&call);
-            daemon.log.wait(&["Alert(", &user]).await;
+            daemon.log.wait(&["CallHeld(", &user]).await;
             let phone = stage.iphone(&user);
             phone.register();
             phone.invite(1).await;
@@ -97,7 +98,8 @@ async fn pushes_and_phones_show_the_caller_that_the_variables_name() {
         ("origination_caller_id_number", "4711"),
         ("origination_caller_id_name", "Fred"),
     ];
-    let [call, _] = both_ways(&daemon, "1001", &named);
+    // As `bridge`: from the dial-string, or exported.
+    let [_, call] = both_ways(&daemon, "1001", &named);
     stage.fs.call(&call);
     let push = stage.push().await.body.to_string();
     assert!(

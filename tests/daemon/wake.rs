@@ -64,12 +64,12 @@ async fn sleeping_iphone_is_pushed_woken_rung_and_connected() {
         (at, held_codec.as_str(), leg_codec.as_str()),
         (phone.spec().address, "PCMA", "PCMA")
     );
-    assert_eq!(held.variable("fswake_result").as_deref(), Some("connected"));
-    assert_eq!(held.variable("fswake_call").as_deref(), Some(call));
     let saw: Vec<_> = held.timeline().into_iter().map(|(_, saw)| saw).collect();
     assert_eq!(saw, [CallerSaw::Ringing, CallerSaw::Answered { codec: "PCMA".into() }]);
 
     let line = daemon.summary().await;
+    assert_eq!(held.variable("fswake_result").as_deref(), Some("connected"));
+    assert_eq!(held.variable("fswake_call").as_deref(), Some(call));
     assert_eq!((field(&line, "call.id"), field(&line, "aor")), (call, "1001@fs.test"));
     assert_eq!((field(&line, "outcome"), field(&line, "devices")), ("connected", "1"));
     assert_eq!((field(&line, "pushes"), field(&line, "legs")), ("1", "1"));

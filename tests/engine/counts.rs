@@ -46,7 +46,7 @@ fn phone_that_rings_until_the_end_rang() {
     b.accepts(&push);
     wakes(&mut b);
     b.feed(Event::LegRinging(leg(1, 0)));
-    b.pass(ms(25_000));
+    b.pass(ms(60_000));
     assert_eq!(outcomes(&b), [(WakeOutcome::Rang, Some(0))]);
 }
 

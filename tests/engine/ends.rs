@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use fswake::engine::policy::Decline;
-use fswake::engine::{Command, Event, HoldResult};
+use fswake::engine::{Event, HoldResult};
 use fswake::push::PushError;
 use fswake::types::Aor;
 
-use crate::common::{apns, call, leg, ms, reg};
+use crate::common::{apns, call, fails, leg, ms, reg};
 use crate::{bench, held, with};
 
 #[test]
@@ -64,7 +64,6 @@ fn wait_ends_early_when_every_push_is_refused_for_good() {
     b.sleeping("1001", "two");
     b.hold(1, "1001");
     let (one, two) = (b.expect_push("one"), b.expect_push("two"));
-    b.expect_alert(1);
     b.refuses(
         &one,
         PushError::TokenGone {
@@ -100,7 +99,7 @@ fn decline_of_one_device_leaves_the_others_ringing() {
 
 #[test]
 fn decline_for_all_ends_the_call_with_the_phones_answer() {
-    for (sip, cause, heard) in [(486, "USER_BUSY", "USER_BUSY"), (603, "CALL_REJECTED", "CALL_REJECTED")] {
+    for (sip, cause) in [(486, "USER_BUSY"), (603, "CALL_REJECTED")] {
         let mut b = with(|p| p.decline = Decline::All);
         b.register(reg("1001", "a", "1001@a:1", None));
         b.register(reg("1001", "b", "1001@b:1", None));
@@ -108,13 +107,7 @@ fn decline_for_all_ends_the_call_with_the_phones_answer() {
         b.out.clear();
         b.ends(leg(1, 0), cause, sip);
         b.expect_kill(leg(1, 1), "LOSE_RACE");
-        assert_eq!(
-            b.out.pop(),
-            Some(Command::Reject {
-                call: call(1),
-                cause: heard
-            })
-        );
+        assert_eq!(b.expect_release(1, HoldResult::Declined), fails(cause, sip));
         b.expect_nothing_more();
     }
 }
@@ -122,13 +115,54 @@ fn decline_for_all_ends_the_call_with_the_phones_answer() {
 #[test]
 fn a_403_is_not_a_decline() {
     let mut b = with(|p| p.decline = Decline::All);
-    b.register(reg("1001", "tok", "1001@a:1", Some(apns("tok"))));
-    b.out.clear();
+    b.register(reg("1001", "a", "1001@a:1", None));
+    b.register(reg("1001", "b", "1001@b:1", None));
     b.hold(1, "1001");
     b.out.clear();
     b.ends(leg(1, 0), "CALL_REJECTED", 403);
-    b.expect_push("tok");
     b.expect_nothing_more();
+    b.ends(leg(1, 1), "CALL_REJECTED", 403);
+    assert_eq!(
+        b.expect_release(1, HoldResult::Unreachable),
+        fails("CALL_REJECTED", 403)
+    );
+}
+
+#[test]
+fn phone_that_refuses_the_call_is_neither_pushed_nor_rung_again() {
+    for (cause, sip) in [("UNALLOCATED_NUMBER", 404), ("NORMAL_TEMPORARY_FAILURE", 500)] {
+        let mut b = bench();
+        b.register(reg("1001", "tok", "1001@a:1", Some(apns("tok"))));
+        b.hold(1, "1001");
+        b.out.clear();
+        b.ends(leg(1, 0), cause, sip);
+        assert_eq!(b.expect_release(1, HoldResult::Unreachable), fails(cause, sip));
+        b.expect_nothing_more();
+    }
+    // A phone that has just registered is there.
+    let mut b = bench();
+    held(&mut b);
+    b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
+    b.out.clear();
+    b.ends(leg(1, 0), "NO_USER_RESPONSE", 480);
+    assert_eq!(
+        b.expect_release(1, HoldResult::Unreachable),
+        fails("NO_USER_RESPONSE", 480)
+    );
+}
+
+#[test]
+fn whoever_refuses_at_an_old_address_says_nothing_about_the_phone_that_is_woken() {
+    let mut b = bench();
+    b.register(reg("1001", "tok", "1001@old:1", Some(apns("tok"))));
+    b.pass(Duration::from_secs(300));
+    b.hold(1, "1001");
+    b.out.clear();
+    b.ends(leg(1, 0), "UNALLOCATED_NUMBER", 404);
+    b.expect_nothing_more();
+    b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
+    b.expect_stored("tok");
+    b.expect_ring(leg(1, 1), "1001@new:2");
 }
 
 #[test]
@@ -137,9 +171,10 @@ fn missed_legs_end_as_missed_not_as_answered_elsewhere() {
     b.register(reg("1001", "a", "1001@a:1", None));
     b.hold(1, "1001");
     b.out.clear();
-    b.feed(Event::LegRinging(leg(1, 0)));
-    b.pass(Duration::from_secs(25));
-    b.expect_kill(leg(1, 0), "ORIGINATOR_CANCEL");
+    b.rings(leg(1, 0));
+    b.expect_alert(1);
+    b.pass(Duration::from_secs(60));
+    b.expect_kill(leg(1, 0), "NO_ANSWER");
     b.expect_release(1, HoldResult::Timeout);
     b.expect_nothing_more();
 }

@@ -3,15 +3,21 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod alert;
 mod counts;
+mod early;
 mod ends;
 mod journal;
 mod news;
+mod next;
 mod races;
 mod registers;
 mod reload;
+mod ringing_on;
 mod sharing;
+mod taken;
 mod wake;
+mod wake_only;
 mod wishes;
 
 use common::Bench;
@@ -32,7 +38,6 @@ fn held(b: &mut Bench) -> fswake::push::PushRequest {
     b.sleeping("1001", "tok");
     b.hold(1, "1001");
     let push = b.expect_push("tok");
-    b.expect_alert(1);
     b.expect_nothing_more();
     push
 }

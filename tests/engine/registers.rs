@@ -17,7 +17,8 @@ fn three_registers_of_one_wake_up_bring_one_invite() {
         b.pass(ms(70));
     }
     b.expect_ring(leg(1, 0), "1001@new:0");
-    b.feed(Event::LegRinging(leg(1, 0)));
+    b.rings(leg(1, 0));
+    b.expect_alert(1);
     b.pass(ms(3000));
     b.expect_nothing_more();
 }
@@ -61,7 +62,6 @@ fn refresh_of_the_same_contact_counts_as_a_wake_up() {
     b.hold(1, "1001");
     b.expect_push("tok");
     b.expect_ring(leg(1, 0), "1001@same:1");
-    b.expect_alert(1);
     b.pass(ms(900));
     b.register(reg("1001", "tok", "1001@same:1", Some(apns("tok"))));
     b.expect_stored("tok");

@@ -80,7 +80,6 @@ fn alias_that_is_taken_back_parts_the_devices_again() {
     b.out.clear();
     b.hold(1, "1001");
     b.expect_push("tok");
-    b.expect_alert(1);
     b.expect_nothing_more();
 }
 

@@ -14,6 +14,7 @@ fn sleeping_phone_is_pushed_woken_rung_and_connected() {
     let push = held(&mut b);
     assert_eq!(push.ttl, Duration::from_secs(25));
     b.accepts(&push);
+    b.expect_alert(1);
     b.pass(ms(800));
     b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
     b.expect_stored("tok");
@@ -49,8 +50,8 @@ fn desk_phone_rings_at_once_and_the_woken_phone_late_and_the_first_answer_wins()
         b.hold(1, "1001");
         b.expect_push("tok");
         b.expect_ring(leg(1, 0), "1001@desk:1");
+        b.rings(leg(1, 0));
         b.expect_alert(1);
-        b.feed(Event::LegRinging(leg(1, 0)));
         b.pass(ms(1500));
         b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
         b.expect_stored("tok");
@@ -78,9 +79,9 @@ fn awake_phone_is_rung_and_its_18x_cancels_the_push() {
     b.pass(Duration::from_secs(29));
     b.hold(1, "1001");
     b.expect_ring(leg(1, 0), "1001@here:1");
-    b.expect_alert(1);
     b.pass(ms(499));
-    b.feed(Event::LegRinging(leg(1, 0)));
+    b.rings(leg(1, 0));
+    b.expect_alert(1);
     b.pass(ms(10_000));
     b.expect_nothing_more();
 }
@@ -92,7 +93,6 @@ fn awake_phone_that_says_nothing_is_pushed_after_the_push_delay() {
     b.out.clear();
     b.hold(1, "1001");
     b.expect_ring(leg(1, 0), "1001@here:1");
-    b.expect_alert(1);
     b.pass(ms(499));
     b.expect_nothing_more();
     b.pass(ms(1));
@@ -113,7 +113,6 @@ fn awake_phone_whose_leg_fails_is_pushed_without_delay_and_waited_for() {
         b.out.clear();
         b.hold(1, "1001");
         b.expect_ring(leg(1, 0), "1001@here:1");
-        b.expect_alert(1);
         b.pass(ms(20));
         b.ends(leg(1, 0), cause, sip);
         b.expect_push("tok");
@@ -131,7 +130,6 @@ fn stale_leg_that_fails_brings_no_second_push() {
     b.hold(1, "1001");
     b.expect_push("tok");
     b.expect_ring(leg(1, 0), "1001@old:1");
-    b.expect_alert(1);
     b.ends(leg(1, 0), "NORMAL_TEMPORARY_FAILURE", 0);
     b.pass(ms(4999));
     b.expect_nothing_more();

@@ -13,6 +13,9 @@ const NO_PUSH: Wishes = Wishes {
     wait_any: false,
     ringing: Ringing::Ours,
     hands_off: false,
+    mode: None,
+    leg_timeout: false,
+    no_early_media: false,
 };
 const WAIT_ANY: Wishes = Wishes {
     wait_any: true,
@@ -54,7 +57,6 @@ fn call_without_pushes_waits_for_the_phone_until_the_deadline_and_pushes_nothing
     let mut b = bench();
     b.sleeping("1001", "tok");
     b.hold_wishing(1, "1001", NO_PUSH);
-    b.expect_alert(1);
     b.pass(ms(20_000));
     b.expect_nothing_more();
     b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
@@ -73,7 +75,6 @@ fn call_that_waits_for_anybody_waits_although_there_is_no_device() {
     let mut b = bench();
     b.hold_wishing(1, "nobody", WAIT_ANY);
     b.pass(ms(24_000));
-    b.expect_alert(1);
     b.register(reg("nobody", "new", "nobody@new:2", None));
     b.expect_ring(leg(1, 0), "nobody@new:2");
     b.expect_nothing_more();
@@ -84,7 +85,6 @@ fn call_that_waits_for_anybody_waits_although_every_push_is_refused() {
     let mut b = bench();
     b.sleeping("1001", "tok");
     b.hold_wishing(1, "1001", WAIT_ANY);
-    b.expect_alert(1);
     let push = b.expect_push("tok");
     let reason = "no app".to_owned();
     b.refuses(&push, PushError::Misconfigured { reason });
@@ -127,7 +127,6 @@ fn phones_that_freeswitch_rings_are_not_rung_again() {
     b.register(reg("1001", "desk", "1001@desk:1", None));
     b.hold_wishing(1, "1001", BESIDE);
     b.expect_push("tok");
-    b.expect_alert(1);
     b.expect_nothing_more();
     b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
     b.expect_stored("tok");
@@ -150,7 +149,6 @@ fn nobody_but_phones_that_freeswitch_rings_is_nobody_to_wait_for() {
         let mut b = bench();
         b.register(reg("1001", "desk", "1001@desk:1", None));
         b.hold_wishing(1, "1001", BESIDE);
-        b.expect_alert(1);
         b.pass(ms(500));
         expect_question(&mut b, "1001@desk:1");
         answers(&mut b, "1001@desk:1", state);
@@ -164,7 +162,6 @@ fn phone_that_declined_freeswitchs_leg_is_not_rung_again() {
     let mut b = bench();
     b.register(reg("1001", "desk", "1001@desk:1", None));
     b.hold_wishing(1, "1001", BESIDE);
-    b.expect_alert(1);
     b.pass(ms(500));
     expect_question(&mut b, "1001@desk:1");
     answers(&mut b, "1001@desk:1", OtherLeg::None);
@@ -177,7 +174,6 @@ fn phone_whose_leg_by_freeswitch_rings_is_not_pushed() {
     let mut b = bench();
     stale(&mut b);
     b.hold_wishing(1, "1001", BESIDE);
-    b.expect_alert(1);
     b.pass(ms(499));
     b.expect_nothing_more();
     b.pass(ms(1));
@@ -192,7 +188,6 @@ fn phone_whose_leg_by_freeswitch_does_not_ring_is_pushed() {
     let mut b = bench();
     stale(&mut b);
     b.hold_wishing(1, "1001", BESIDE);
-    b.expect_alert(1);
     b.pass(ms(500));
     expect_question(&mut b, "1001@old:1");
     answers(&mut b, "1001@old:1", OtherLeg::Dialed);
@@ -262,7 +257,6 @@ fn leg_of_freeswitchs_own_has_time_to_be_made_however_short_the_push_delay() {
     let mut b = with(|policy| policy.push_delay = Duration::ZERO);
     stale(&mut b);
     b.hold_wishing(1, "1001", BESIDE);
-    b.expect_alert(1);
     b.pass(ms(199));
     b.expect_nothing_more();
     b.pass(ms(1));
@@ -294,7 +288,6 @@ fn first_register_that_is_still_on_its_way_is_waited_for() {
     b.expect_nothing_more();
     b.register(reg("1001", "new", "1001@new:2", None));
     b.expect_ring(leg(1, 0), "1001@new:2");
-    b.expect_alert(1);
     b.pass(ms(100));
     b.feed(unreg("1001", "new", UnregisterWhy::Explicit));
     b.expect_nothing_more();

@@ -165,10 +165,48 @@ fn ends_without_a_fault_name_no_pattern() {
         (vec![held(), rings, over("declined")], "declined"),
         (vec![held(), over("no-device")], "no phone"),
         (vec![held(), sent.clone(), taken.clone()], ""),
+        (
+            vec![
+                held(),
+                about("leg-ringing", IPHONE),
+                ("ring-time-over", json!({"cause": "NO_ANSWER"})),
+                over("timeout"),
+            ],
+            "within the dial-string's own time",
+        ),
+        // Nothing went wrong, although phones were pushed that never came.
+        (vec![held(), sent.clone(), taken.clone(), over("taken")], ""),
+        (vec![held(), sent.clone(), taken.clone(), over("woken")], ""),
         (vec![held(), sent, taken, over("connected")], ""),
     ] {
         let (pattern, says) = says(&steps);
         assert_eq!(pattern, None, "{steps:?}: {says}");
         assert!(says.contains(words) && says.is_empty() == words.is_empty(), "{says}");
+    }
+}
+
+#[test]
+fn busy_is_called_busy_and_a_decline_a_decline() {
+    let ended =
+        |device: &str, cause: &str, sip: u16| ("leg-ended", json!({"device": device, "cause": cause, "sip": sip}));
+    for (ends, words) in [
+        (vec![ended("binding", "USER_BUSY", 486)], "the phone was busy (486)"),
+        (vec![ended("binding", "USER_BUSY", 600)], "the phone was busy (600)"),
+        (vec![ended("binding", "USER_BUSY", 0)], "the phone was busy"),
+        (
+            vec![ended("binding", "CALL_REJECTED", 603)],
+            "a phone rang and its user declined (603)",
+        ),
+        (
+            vec![ended(IPHONE, "USER_BUSY", 486), ended("binding", "CALL_REJECTED", 603)],
+            "a phone rang and its user declined (603)",
+        ),
+        (
+            vec![ended(IPHONE, "NO_ANSWER", 480), ended("binding", "USER_BUSY", 486)],
+            "the phone was busy (486)",
+        ),
+    ] {
+        let steps: Vec<_> = std::iter::once(held()).chain(ends).chain([over("declined")]).collect();
+        assert_eq!(says(&steps), (None, words.to_owned()), "{steps:?}");
     }
 }

@@ -121,6 +121,57 @@ fn wake_is_a_timeline_in_words() {
 }
 
 #[test]
+fn who_took_a_call_and_what_the_dialplan_was_told_is_said_in_words() {
+    let book = Book::new();
+    let taken = |how: &str, by: &str| ("call-taken", json!({"how": how, "by": by}));
+    let over = |result: &str| ("call-over", json!({"result": result, "caller": "x", "cause": ""}));
+    let cases = [
+        (taken("picked-up", "1002"), "picked up by 1002"),
+        (taken("picked-up", ""), "picked up"),
+        (taken("transferred", "5000"), "transferred to 5000"),
+        (taken("transferred", ""), "transferred"),
+        (taken("lost-race", ""), "another phone of the ring group answered"),
+        (
+            ("ring-time-over", json!({"cause": "NO_ANSWER"})),
+            "the dial-string's own time was over: NO_ANSWER",
+        ),
+        (
+            ("early-media", json!({"device": "binding"})),
+            "the caller hears the phone before it is answered",
+        ),
+        (over("taken"), "over: somebody else has the call (taken)"),
+        (over("woken"), "over: a phone is awake; the dialplan rings it (woken)"),
+        (
+            ("call-over", json!({"result": "declined", "cause": "USER_BUSY"})),
+            "over: declined; the dialplan goes on (declined), cause USER_BUSY",
+        ),
+    ];
+    for (n, ((step, detail), _)) in (0..).zip(&cases) {
+        book.line(1, "1001", n, step, detail);
+    }
+    let wake = book.journal().wake(CallId(id(1))).unwrap().unwrap();
+    let words: Vec<_> = wake.steps.iter().map(|step| step.words.as_str()).collect();
+    assert_eq!(words, cases.each_ref().map(|(_, words)| *words));
+}
+
+/// No step goes without words: it would be shown as its details.
+#[test]
+fn every_step_of_the_engine_has_words() {
+    let book = Book::new();
+    let calls = fswake::engine::Step::NAMES
+        .iter()
+        .filter(|name| !name.starts_with("notification"));
+    for (n, step) in (0..).zip(calls.clone()) {
+        book.line(1, "1001", n, step, &json!({}));
+    }
+    let wake = book.journal().wake(CallId(id(1))).unwrap().unwrap();
+    assert_eq!(wake.steps.len(), calls.count());
+    for step in &wake.steps {
+        assert!(!step.words.is_empty(), "{}", step.step);
+    }
+}
+
+#[test]
 fn text_from_the_network_cannot_move_the_cursor() {
     let book = Book::new();
     book.line(1, "1001", 5, "call-held", &json!({"caller": "\u{1b}[2J\r\n1"}));

@@ -16,9 +16,9 @@ crate::trials![
     decline_by_one_device_lets_the_other_ring_on,
     busy_device_lets_the_other_ring_on,
     decline_by_the_only_device_ends_the_wait,
-    decline_by_one_device_ends_the_call_where_it_means_all,
-    busy_device_ends_the_call_where_it_means_all,
-    ringing_phone_that_nobody_answers_is_given_up_at_max_wait,
+    decline_by_one_device_ends_the_wait_where_it_means_all,
+    busy_device_ends_the_wait_where_it_means_all,
+    ringing_phone_that_nobody_answers_rings_on_for_the_calls_own_time,
     phone_that_never_wakes_is_given_up_at_max_wait,
     shipped_dialplan_ends_an_unanswered_call,
     user_without_a_phone_costs_no_wait,
@@ -116,30 +116,32 @@ async fn decline_by_the_only_device_ends_the_wait(fs: Arc<RealFs>) {
 
 async fn one_declines_for_all(fs: Arc<RealFs>, status: u16) {
     let site = site(fs, &Settings::default().wake("decline", "all")).await;
-    let user = site.fs.new_user();
-    let rings = site.sleeper(&user, DOMAIN, Wakes::Elsewhere, Reaction::Ring).await;
-    let no = site
-        .sleeper(&user, DOMAIN, Wakes::Late(400), Reaction::Decline(status))
-        .await;
-    let call = site.caller().await.call(&format!("6{user}"));
-    assert_eq!(call.outcome().await, status);
-    rings.cancelled().await;
-    assert_eq!((rings.invites(), no.invites()), (1, 1));
+    for (way, heard) in [("6", NEXT_ACTION), ("7", status)] {
+        let user = site.fs.new_user();
+        let rings = site.sleeper(&user, DOMAIN, Wakes::Elsewhere, Reaction::Ring).await;
+        let no = site
+            .sleeper(&user, DOMAIN, Wakes::Late(400), Reaction::Decline(status))
+            .await;
+        let call = site.caller().await.call(&format!("{way}{user}"));
+        assert_eq!(call.outcome().await, heard, "{way}");
+        rings.cancelled().await;
+        assert_eq!((rings.invites(), no.invites()), (1, 1));
+    }
 }
 
-async fn decline_by_one_device_ends_the_call_where_it_means_all(fs: Arc<RealFs>) {
+async fn decline_by_one_device_ends_the_wait_where_it_means_all(fs: Arc<RealFs>) {
     one_declines_for_all(fs, 603).await;
 }
 
-async fn busy_device_ends_the_call_where_it_means_all(fs: Arc<RealFs>) {
+async fn busy_device_ends_the_wait_where_it_means_all(fs: Arc<RealFs>) {
     one_declines_for_all(fs, 486).await;
 }
 
-async fn ringing_phone_that_nobody_answers_is_given_up_at_max_wait(fs: Arc<RealFs>) {
-    let site = site(fs, &Settings::default().wake("max-wait", "6s")).await;
+async fn ringing_phone_that_nobody_answers_rings_on_for_the_calls_own_time(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default().wake("max-wait", "3s")).await;
     let user = site.fs.new_user();
     let phone = site.sleeper(&user, DOMAIN, Wakes::Elsewhere, Reaction::Ring).await;
-    let call = site.caller().await.call(&format!("6{user}"));
+    let call = site.caller().await.call(&format!("6{user}-call_timeout=6"));
     let (at, outcome) = call.outcome_at().await;
     assert_eq!(outcome, NEXT_ACTION);
     let waited = (at - call.started).as_secs_f64();
@@ -164,11 +166,16 @@ async fn phone_that_never_wakes_is_given_up_at_max_wait(fs: Arc<RealFs>) {
 }
 
 async fn shipped_dialplan_ends_an_unanswered_call(fs: Arc<RealFs>) {
-    let site = site(fs, &Settings::default().wake("max-wait", "2s")).await;
+    let site = site(fs, &Settings::default()).await;
     let user = site.fs.new_user();
     let phone = site.sleeper(&user, DOMAIN, Wakes::Elsewhere, Reaction::Ring).await;
     let call = site.caller().await.call(&format!("7{user}"));
-    assert_eq!(call.outcome().await, 480);
+    // The snippet's call_timeout is 30 s.
+    let outcome = call.response_within(Duration::from_secs(34), |s| s >= 200).await;
+    let (at, status) = outcome.expect("an end");
+    assert_eq!(status, 480);
+    let waited = (at - call.started).as_secs_f64();
+    assert!((29.0..31.5).contains(&waited), "ended after {waited} s");
     assert_eq!(phone.invites(), 1, "the same phone does not ring again");
 }
 

@@ -36,9 +36,18 @@ async fn originate_timeout_shortens_the_hold(fs: Arc<RealFs>) {
     let user = site.fs.new_user();
     sleeper(&site, &user, DOMAIN, Wakes::Never).await;
     let started = Instant::now();
-    let call = site.caller().await.call(&format!("6{user}-originate_timeout=2"));
+    let call = site.caller().await.call(&format!("6{user}-call_timeout=2"));
     assert_eq!(call.outcome().await, 410, "the next action");
     assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
+
+    // Exported to the legs, as `bridge` reads it.
+    let user = site.fs.new_user();
+    sleeper(&site, &user, WAKE_DOMAIN, Wakes::Never).await;
+    let call = site.caller().await.call(&format!("5{user}-originate_timeout=2"));
+    site.daemon()
+        .says_all(&["CallHeld(", &user, "max_wait: Some(2s)"])
+        .await;
+    assert!(call.outcome().await >= 400);
 
     let user = site.fs.new_user();
     sleeper(&site, &user, WAKE_DOMAIN, Wakes::Never).await;
@@ -56,7 +65,6 @@ async fn call_without_pushes_waits_for_the_phone_that_comes_by_itself(fs: Arc<Re
         let phone = sleeper(&site, &user, domain, Wakes::Elsewhere).await;
         let number = format!("{number}{user}-enable_send_apn=false");
         let call = site.caller().await.call(&number);
-        call.ringing().await;
         site.daemon().says_all(&["CallHeld(", &user, "no_push: true"]).await;
         phone.wake_elsewhere().await;
         assert_eq!(phone.register().await, 200);
@@ -76,7 +84,6 @@ async fn call_that_waits_for_any_register_waits_for_a_user_without_a_phone(fs: A
     ] {
         let user = site.fs.new_user();
         let call = site.caller().await.call(&format!("{number}{user}-{name}=true"));
-        call.ringing().await;
         site.daemon().says_all(&["CallHeld(", &user, "wait_any: true"]).await;
         let phone = Phone::new(site.fs.account(&user, domain), Reaction::Answer(Duration::ZERO)).await;
         assert_eq!(phone.register().await, 200);
@@ -103,13 +110,14 @@ async fn call_that_is_somebody_elses_is_handed_back_at_once(fs: Arc<RealFs>) {
 
 async fn phones_see_the_caller_that_the_variables_name(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default()).await;
-    for (number, name, from) in [
-        ("7", "origination_caller_id_number", "<sip:4711@"),
-        ("7", "effective_caller_id_number", "<sip:4711@"),
-        ("7", "origination_caller_id_name", "\"4711\" <sip:"),
+    // Numbers that begin with 5 export the variable: `origination_..` says something of a leg only.
+    for (number, domain, name, from) in [
+        ("5", WAKE_DOMAIN, "origination_caller_id_number", "<sip:4711@"),
+        ("7", DOMAIN, "effective_caller_id_number", "<sip:4711@"),
+        ("5", WAKE_DOMAIN, "origination_caller_id_name", "\"4711\" <sip:"),
     ] {
         let user = site.fs.new_user();
-        let phone = sleeper(&site, &user, DOMAIN, Wakes::Elsewhere).await;
+        let phone = sleeper(&site, &user, domain, Wakes::Elsewhere).await;
         let call = site.caller().await.call(&format!("{number}{user}-{name}=4711"));
         assert_eq!(call.outcome().await, 200);
         let invite = phone.invited().await;
@@ -134,6 +142,7 @@ async fn phones_see_the_caller_that_the_variables_name(fs: Arc<RealFs>) {
         "{}",
         invite.header("From")
     );
+    site.daemon().says_all(&["call over", &user, "connected"]).await;
     phone.hang_up().await;
 }
 

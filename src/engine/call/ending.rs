@@ -22,8 +22,8 @@ impl Call {
         let passed_on = Cause::PassedOn(cause.clone());
         match &**cause {
             "LOSE_RACE" | "PICKED_OFF" => {
-                // The leg that answered has been picked up: it is not ours any more.
-                if let (Phase::Connecting(n), "PICKED_OFF") = (self.phase, &**cause)
+                // The leg that answered, or that the caller hears, has been picked up: it is not ours any more.
+                if let (Phase::Connecting(n) | Phase::Early(n), "PICKED_OFF") = (self.phase, &**cause)
                     && let Some(p) = self.party_of_leg(n)
                 {
                     self.parties[p].leg = None;
@@ -81,6 +81,13 @@ impl Call {
             return;
         }
         self.note(world, Step::ConnectionLost {});
+        // From here on FreeSWITCH connects or ends what the caller hears.
+        if let Phase::Early(n) = self.phase
+            && let Some(p) = self.party_of_leg(n)
+        {
+            self.parties[p].leg = None;
+            self.parties[p].is_out = true;
+        }
         self.end_with(
             HoldResult::Error,
             &Cause::Ours("ORIGINATOR_CANCEL"),
@@ -93,10 +100,13 @@ impl Call {
     /// The time for this call is over.
     pub(super) fn time_is_up(&mut self, world: &mut World<'_>) {
         let rang = self.parties.iter().any(|p| p.leg.is_some());
-        let result = self.result_without_answer();
+        let result = if self.mode(world).only_wakes() && self.parties.iter().any(Party::is_awake) {
+            HoldResult::Woken
+        } else {
+            self.result_without_answer()
+        };
         let next = if rang {
-            // FreeSWITCH's own word for a bridge whose time is over.
-            let cause: Arc<str> = "NO_ANSWER".into();
+            let cause: Arc<str> = self.time_over().into();
             Next::Fail {
                 cause,
                 sip_status: None,
@@ -126,21 +136,18 @@ impl Call {
     fn next(&self, result: HoldResult, world: &World<'_>) -> Next {
         let left = self.held.max_wait.map(|_| self.ring_until.since(world.now));
         match result {
-            HoldResult::HandsOff | HoldResult::Woken | HoldResult::NoDevice => return Next::Ring(None),
+            HoldResult::HandsOff | HoldResult::Woken => return Next::Ring(None),
             HoldResult::Draining => return Next::Ring(left),
             _ => {}
         }
         // FreeSWITCH's rule for several phones: the first, in the order in which they were dialled, says why.
         match self.parties.iter().find_map(|p| p.ended.as_ref()) {
-            Some(end) => Next::Fail {
-                cause: end.cause.clone(),
-                sip_status: end.sip_status,
-            },
+            Some(end) => Next::fails(end),
             None => Next::Ring(left),
         }
     }
 
-    fn release(&mut self, result: HoldResult, next: Next, world: &mut World<'_>) {
+    pub(super) fn release(&mut self, result: HoldResult, next: Next, world: &mut World<'_>) {
         // A bridge under way ends by itself, one way or the other.
         if self.phase != Phase::Holding {
             return;
@@ -204,11 +211,11 @@ impl Call {
             {
                 self.push_news(p, PushKind::Cancel(reason), world);
             }
-            if wanted && cancel != Some(CancelReason::AnsweredElsewhere) {
+            if wanted {
                 self.push_news(p, PushKind::MissedCall, world);
             }
         }
-        if wanted && cancel != Some(CancelReason::AnsweredElsewhere) {
+        if wanted {
             self.remember_who_may_be_late(world);
         }
         let caller = match result {
@@ -286,6 +293,7 @@ impl Call {
 
     /// Ends the wait early when nobody is left who could answer.
     pub(super) fn settle(&mut self, world: &mut World<'_>) {
+        self.hand_back_if_awake(world);
         let rings = |p: &Party| p.leg.is_some() || p.rings_beside;
         let waits = if self.rings_on {
             self.parties.iter().any(rings)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Call, Phase};
 use crate::engine::HoldResult;
-use crate::engine::command::{Cause, Command};
+use crate::engine::command::{Cause, Command, Next};
 use crate::engine::event::{LegEnd, Verdict};
 use crate::engine::party::{Leg, LegState, Origin, Wake};
 use crate::engine::policy::Decline;
@@ -164,11 +164,10 @@ impl Call {
         self.note_leg_ended(p, &leg, end, world);
         self.parties[p].ended = Some(end.clone());
         match verdict(end, &leg) {
-            Verdict::Declined { .. } => self.on_declined(p, world),
-            Verdict::NoAnswer => self.parties[p].is_out = true,
+            Verdict::Declined { .. } => self.on_declined(p, end, world),
+            Verdict::NoAnswer | Verdict::Refused => self.parties[p].is_out = true,
             Verdict::Unreachable => self.on_unreachable(p, &leg, world),
             Verdict::NoCommonCodec => self.on_no_common_codec(p, &leg, world),
-            Verdict::Refused => self.parties[p].is_out = true,
         }
         self.settle(world);
     }
@@ -183,12 +182,13 @@ impl Call {
         self.note(world, ended);
     }
 
-    pub(super) fn on_declined(&mut self, p: usize, world: &mut World<'_>) {
+    pub(super) fn on_declined(&mut self, p: usize, end: &LegEnd, world: &mut World<'_>) {
         self.declined = true;
         self.parties[p].is_out = true;
         self.parties[p].wake = Wake::Done;
         if world.policy.decline == Decline::All && self.phase == Phase::Holding {
-            self.finish(HoldResult::Declined, world);
+            // The caller hears this phone's word, whatever became of the others.
+            self.release(HoldResult::Declined, Next::fails(end), world);
         }
     }
 

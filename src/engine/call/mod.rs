@@ -131,7 +131,6 @@ impl Call {
         for p in 0..call.parties.len() {
             call.start(p, world);
         }
-        call.hand_back_if_awake(world);
         call.settle(world);
         if call.phase == Phase::Holding {
             call.record(None, true, world);
@@ -148,6 +147,10 @@ impl Call {
 
     /// How its phones are reached.
     fn mode(&self, world: &World<'_>) -> Mode {
+        if self.rings_beside() {
+            // No bridge comes after it that would ring a woken phone.
+            return Mode::Connect;
+        }
         self.held.wishes.mode.unwrap_or(world.policy.mode)
     }
 
@@ -237,6 +240,10 @@ impl Call {
         }
         self.grace = self.grace.filter(|until| *until > world.now);
         for p in 0..self.parties.len() {
+            // In wake-only mode the party before may have ended the hold.
+            if self.phase != Phase::Holding {
+                return;
+            }
             if let Wake::At(when) = self.parties[p].wake
                 && when <= world.now
             {

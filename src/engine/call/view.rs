@@ -16,7 +16,7 @@ impl Call {
             at: self.held.at,
             held: now.since(self.since),
             left: self.deadline.since(now),
-            connecting: matches!(self.phase, Phase::Connecting(_)),
+            connecting: matches!(self.phase, Phase::Connecting(_) | Phase::Early(_)),
             parties: self.parties.iter().map(party).collect(),
         }
     }

@@ -23,7 +23,7 @@ impl Call {
             return;
         }
         let has_come = |p: &Party| p.registered && p.ring_at.is_none();
-        let is_waited_for = |p: &Party| !p.registered && p.pushed.is_some() && p.may_answer();
+        let is_waited_for = |p: &Party| !p.registered && (p.pushed.is_some() || p.rides) && p.may_answer();
         let can_ring = self.parties.iter().any(|p| has_come(p) || p.target.is_some());
         let is_time = match mode {
             // Whoever is registered all along waits for those who are woken: the dialplan rings them together.

@@ -49,8 +49,15 @@ impl Connection {
         let leg = connect.leg;
         self.ringing.retain(|l| *l != leg);
         let failed = |end| Event::BridgeFailed { leg, end };
+        // Somebody took the channel after this was ordered.
+        if self.place != Place::Held {
+            return Ok(failed(None));
+        }
         // First of all: a lease that runs out later would cut the call.
         self.api(encode::lease_end(leg.channel())).await?;
+        if !self.is_still_held().await {
+            return Ok(failed(None));
+        }
         let (channel, parent) = (self.held.channel.clone(), &self.held.parent);
         let prepare = encode::prepare_answer(&channel, self.call, connect.codec.as_deref(), parent.codecs.as_deref());
         self.api(prepare).await?;
@@ -62,6 +69,9 @@ impl Connection {
             Heard::Done => {}
             Heard::LegOver(end) => return Ok(failed(Some(end))),
             Heard::HeldLost | Heard::Nothing => return Ok(failed(None)),
+        }
+        if !self.is_still_held().await {
+            return Ok(failed(None));
         }
         let answer = if connect.early {
             "uuid_pre_answer"
@@ -79,7 +89,7 @@ impl Connection {
             return Ok(failed(Some(end)));
         }
         let a_leg = match self.a_leg(leg, connect.early).await? {
-            Ok(a_leg) if self.place == Place::Held => a_leg,
+            Ok(a_leg) if self.is_still_held().await => a_leg,
             Ok(_) => return Ok(failed(None)),
             Err(end) => return Ok(failed(Some(end))),
         };
@@ -197,12 +207,16 @@ impl Connection {
     ) -> Result<Heard, EslError> {
         let deadline = Instant::now() + patience;
         let channel = leg.channel().to_string();
-        if has_happened(self, None) {
+        let is_over = self.ended.iter().any(|(l, _)| *l == leg);
+        if !is_over && has_happened(self, None) {
             return Ok(Heard::Done);
         }
         loop {
             if matches!(self.place, Place::Gone | Place::Taken) {
                 return Ok(Heard::HeldLost);
+            }
+            if let Some((_, end)) = self.ended.iter().find(|(l, _)| *l == leg) {
+                return Ok(Heard::LegOver(end.clone()));
             }
             let event = tokio::select! {
                 event = self.link.event() => event.ok_or(EslError::ConnectionClosed)?,
@@ -218,6 +232,7 @@ impl Connection {
             if event.event_type() == Some(EslEventType::ChannelHangup) {
                 if of == Some(&channel) {
                     self.parked.retain(|l| *l != leg);
+                    self.ended.push((leg, decode::leg_end(|h| event.header_str(h))));
                     return Ok(Heard::LegOver(decode::leg_end(|h| event.header_str(h))));
                 }
                 let caller = self.held.behind.as_ref().and_then(|behind| behind.caller.as_deref());

@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType};
+use freeswitch_esl_tokio::{EslCommand, EslError};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::{Order, Outbound, Ring, kind};
+use super::{Order, Outbound, kind};
 use crate::driver::Input;
-use crate::engine::{Event, LegEnd, Next, Record, Ringing, Taken};
-use crate::esl::decode::{self, Held, Said};
+use crate::engine::{Event, LegEnd, Next, Record, Ringing};
+use crate::esl::decode::Held;
 use crate::esl::encode;
 use crate::esl::link::Link;
 use crate::types::{CallId, LegId};
@@ -21,6 +21,8 @@ use crate::types::{CallId, LegId};
 /// because FreeSWITCH's own 20 ms tick is as good then.
 pub(super) const NUDGE: Duration = Duration::from_millis(2);
 const MOST_NUDGED: usize = 10;
+/// How long the held channel may take to say that it was picked up, after a leg was picked off.
+const PICK_UP: Duration = Duration::from_millis(200);
 /// How long FreeSWITCH keeps the connection after the channel's hangup, for the last events.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -31,9 +33,9 @@ pub(super) struct Connection {
     pub(super) held: Held,
     pub(super) call: CallId,
     /// Legs by channel UUID.
-    legs: HashMap<String, LegId>,
+    pub(super) legs: HashMap<String, LegId>,
     /// Legs with a filter set, counted: leg numbers below this are heard.
-    armed: u32,
+    pub(super) armed: u32,
     /// Legs that were dialed, in order.
     pub(super) dialed: Vec<LegId>,
     /// Legs that were dialed and are not over or bridged.
@@ -43,7 +45,11 @@ pub(super) struct Connection {
     /// Legs that know whom they reach ([`encode::name_callee`]).
     pub(super) named: Vec<LegId>,
     /// Legs that were given their user's variables.
-    dressed: Vec<LegId>,
+    pub(super) dressed: Vec<LegId>,
+    /// Legs that are over, and how.
+    pub(super) ended: Vec<(LegId, LegEnd)>,
+    /// Ends of legs that somebody picked off, from when on: most likely the held channel was picked up, and says so in a moment.
+    pub(super) picked_off: Option<(Instant, Vec<Event>)>,
     /// Where the held channel is.
     pub(super) place: Place,
     /// The leg whose early media the caller hears.
@@ -52,7 +58,7 @@ pub(super) struct Connection {
     pub(super) is_loopback_bridged: bool,
     /// The caller was told that it rings.
     pub(super) alerted: bool,
-    counted: bool,
+    pub(super) counted: bool,
     /// What the held channel's variables are to say of the wake.
     pub(super) record: Record,
 }
@@ -93,6 +99,8 @@ impl Connection {
             parked: Vec::new(),
             named: Vec::new(),
             dressed: Vec::new(),
+            ended: Vec::new(),
+            picked_off: None,
             place: Place::Held,
             early: None,
             is_loopback_bridged: false,
@@ -173,6 +181,7 @@ impl Connection {
         loop {
             let rings = !self.ringing.is_empty();
             let nudges = rings && self.shared.ringing.load(Ordering::Relaxed) <= MOST_NUDGED;
+            let told_at = self.picked_off.as_ref().map_or(renew_at, |(at, _)| *at + PICK_UP);
             tokio::select! {
                 biased;
                 event = self.link.event() => match event {
@@ -190,6 +199,7 @@ impl Connection {
                         renew_at = Instant::now() + encode::LEASE_RENEWAL;
                     }
                 }
+                () = tokio::time::sleep_until(told_at), if self.picked_off.is_some() => self.was_not_picked_up().await,
                 () = tokio::time::sleep(NUDGE), if nudges => {
                     self.link.nudge();
                     if Instant::now() < renew_at {
@@ -205,97 +215,6 @@ impl Connection {
             }
             self.count_ringing(!self.ringing.is_empty());
         }
-    }
-
-    /// Passes on what one event says.
-    pub(super) async fn heard(&mut self, event: &EslEvent) {
-        let name = match event.event_type() {
-            Some(EslEventType::ChannelProgress) => "CHANNEL_PROGRESS",
-            Some(EslEventType::ChannelProgressMedia) => "CHANNEL_PROGRESS_MEDIA",
-            Some(EslEventType::ChannelAnswer) => "CHANNEL_ANSWER",
-            Some(EslEventType::ChannelHangup) => "CHANNEL_HANGUP",
-            Some(EslEventType::ChannelPark) => "CHANNEL_PARK",
-            Some(EslEventType::ChannelUnpark) => "CHANNEL_UNPARK",
-            Some(EslEventType::ChannelExecuteComplete) => "CHANNEL_EXECUTE_COMPLETE",
-            Some(EslEventType::BackgroundJob) => "BACKGROUND_JOB",
-            Some(EslEventType::Dtmf) => return self.loopback_has_read(event),
-            _ => return,
-        };
-        let legs = &self.legs;
-        let leg = |channel: &str| legs.get(channel).copied();
-        let said = decode::call_event(
-            name,
-            |h| event.header_str(h),
-            event.body(),
-            &self.held.channel,
-            leg,
-            self.call,
-        );
-        match said {
-            // The loopback that was held is not needed any more.
-            Some(Said::Event(Event::CallerGone { .. })) if self.place == Place::Replaced => {}
-            Some(Said::Event(told)) => {
-                match &told {
-                    Event::LegEnded { leg, .. } => {
-                        self.ringing.retain(|l| l != leg);
-                        self.parked.retain(|l| l != leg);
-                    }
-                    Event::CallerGone { .. } => self.place = Place::Gone,
-                    _ => {}
-                }
-                if let Event::LegAnswered { leg, .. } | Event::LegEarlyMedia { leg, .. } = &told {
-                    let callee = |what: &str| {
-                        event
-                            .header_str(&format!("Caller-Callee-ID-{what}"))
-                            .unwrap_or_default()
-                    };
-                    let _ = self.name_callee(*leg, callee("Name"), callee("Number")).await;
-                }
-                let leg = match &told {
-                    Event::LegRinging(leg) | Event::LegEarlyMedia { leg, .. } | Event::LegAnswered { leg, .. } => {
-                        Some(*leg)
-                    }
-                    _ => None,
-                };
-                if matches!(told, Event::LegAnswered { leg, .. } if self.early == Some(leg)) {
-                    let channel = self.held.channel.clone();
-                    let _ = self.is_connected(&channel).await;
-                }
-                self.tell(told).await;
-                if let Some(leg) = leg.filter(|leg| !self.dressed.contains(leg)) {
-                    self.dressed.push(leg);
-                    let _ = self.give_directory_variables(leg).await;
-                }
-            }
-            Some(Said::LegParked { leg, answered }) => {
-                self.parked.push(leg);
-                if let Some(codec) = answered {
-                    self.tell(Event::LegAnswered { leg, codec }).await;
-                }
-            }
-            Some(Said::LegNamed(leg)) => self.named.push(leg),
-            Some(Said::LeftPark(to)) if self.place == Place::Held => self.was_taken(to).await,
-            Some(Said::LeftPark(_)) | None => {}
-        }
-    }
-
-    /// Somebody else has the held channel. It lives without us from now on: the end of this connection must not end its call.
-    async fn was_taken(&mut self, how: decode::LeftTo) {
-        self.place = Place::Taken;
-        if self.api(encode::let_go(&self.held.channel)).await.is_err() {
-            return;
-        }
-        let how = match how {
-            decode::LeftTo::Dialplan(to) => Taken::Transferred { to },
-            decode::LeftTo::Channel(other) => {
-                let command = format!("uuid_getvar {other} caller_id_number");
-                let by = self.ask(command).await.unwrap_or_default();
-                let by = encode::number(by.trim());
-                Taken::PickedUp { by: by.into() }
-            }
-        };
-        let call = self.call;
-        self.tell(Event::CallTaken { call, how }).await;
     }
 
     async fn obey(&mut self, order: Order) -> Result<After, EslError> {
@@ -316,7 +235,7 @@ impl Connection {
             }
             Order::Record(record, at_once) => {
                 self.record = *record;
-                if at_once && self.place == Place::Held {
+                if at_once && self.is_still_held().await {
                     self.report("held", encode::IF_CANCELLED).await?;
                 }
             }
@@ -331,7 +250,7 @@ impl Connection {
 
     /// Hands the channel back to the dialplan.
     async fn release(&mut self, result: &str, next: &Next) -> Result<(), EslError> {
-        if self.place != Place::Held {
+        if !self.is_still_held().await {
             return Ok(());
         }
         let more = match next {
@@ -345,66 +264,6 @@ impl Connection {
         };
         self.report(result, &more).await?;
         self.command(EslCommand::Resume).await
-    }
-
-    async fn ring(&mut self, ring: Ring) -> Result<(), EslError> {
-        let leg = ring.leg;
-        if self.place != Place::Held {
-            return Ok(());
-        }
-        self.arm(leg.n).await?;
-        let dialed = encode::Leg {
-            leg,
-            target: ring.target.as_str(),
-            aor: &self.held.call.aor,
-            sip_call_id: &ring.sip_call_id,
-            timeout: ring.timeout,
-            park_timeout: ring.park_timeout,
-            any_codec: ring.any_codec,
-            early_media: ring.early_media,
-        };
-        let command = encode::originate(&dialed, &self.held.parent);
-        self.ringing.push(leg);
-        self.dialed.push(leg);
-        self.tell(Event::LegDialed(leg)).await;
-        let reply = self.link.send(EslCommand::BgApi { command }).await?;
-        if !reply.is_success() {
-            self.ringing.retain(|l| *l != leg);
-            let cause = "COMMAND_REFUSED".into();
-            self.tell(Event::LegEnded {
-                leg,
-                end: LegEnd {
-                    cause,
-                    sip_status: None,
-                },
-            })
-            .await;
-        }
-        // The next leg's filter is set while nobody waits for it.
-        self.arm(leg.n + 1).await
-    }
-
-    async fn renew_leases(&mut self) -> Result<(), EslError> {
-        for leg in self.ringing.clone() {
-            self.api(encode::lease_end(leg.channel())).await?;
-            self.api(encode::lease_renew(leg.channel())).await?;
-        }
-        Ok(())
-    }
-
-    /// Hears the events of leg `n`, and of all before it.
-    async fn arm(&mut self, n: u32) -> Result<(), EslError> {
-        while self.armed <= n {
-            let leg = LegId {
-                call: self.call,
-                n: self.armed,
-            };
-            let channel = leg.channel().to_string();
-            self.filter("Unique-ID", &channel).await?;
-            self.legs.insert(channel, leg);
-            self.armed += 1;
-        }
-        Ok(())
     }
 
     pub(super) async fn filter(&mut self, header: &str, value: &str) -> Result<(), EslError> {
@@ -441,17 +300,6 @@ impl Connection {
         let ok = reply.api_result().is_ok();
         debug!(verb, ok, "api");
         Ok(ok)
-    }
-
-    fn count_ringing(&mut self, rings: bool) {
-        if rings != self.counted {
-            self.counted = rings;
-            if rings {
-                self.shared.ringing.fetch_add(1, Ordering::Relaxed);
-            } else {
-                self.shared.ringing.fetch_sub(1, Ordering::Relaxed);
-            }
-        }
     }
 
     pub(super) async fn tell(&self, event: Event) {

@@ -27,6 +27,8 @@ use crate::types::{CallId, LegId, Target};
 mod beside;
 mod bridging;
 mod connection;
+mod dialing;
+mod hearing;
 mod parent;
 mod tone;
 

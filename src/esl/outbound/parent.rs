@@ -17,21 +17,21 @@ pub(super) fn inherit(held: &mut Held, data: &EslResponse) {
     } else {
         Of::Caller
     };
-    held.parent.inherited = inherit::read(of, &variables(data.headers()));
+    held.parent.inherited = inherit::read(
+        of,
+        &variables(data.headers().iter().map(|(name, value)| (name.as_str(), value))),
+    );
 }
 
-fn variables<'a, N: AsRef<str>>(headers: impl IntoIterator<Item = (&'a N, &'a String)>) -> Vec<Variable<'a>>
-where
-    N: 'a,
-{
-    let variable =
-        |(name, value): (&'a N, &'a String)| Some((name.as_ref().strip_prefix("variable_")?, value.as_str()));
-    headers.into_iter().filter_map(variable).collect()
+fn variables<'a>(headers: impl Iterator<Item = (&'a str, &'a String)>) -> Vec<Variable<'a>> {
+    let variable = |(name, value): (&'a str, &'a String)| Some((name.strip_prefix("variable_")?, value.as_str()));
+    headers.filter_map(variable).collect()
 }
 
 impl Connection {
     /// Asks for the channel behind a loopback: legs are its children, as they would be without the loopback.
     pub(super) async fn find_caller(&mut self) -> Result<(), EslError> {
+        self.keep_hooks_for_the_legs().await?;
         let Some(behind) = &mut self.held.behind else {
             return Ok(());
         };
@@ -50,11 +50,23 @@ impl Connection {
         self.held.parent.is_behind(header);
         let is_set = |name: &str| header(name).is_some_and(is_true);
         self.held.bypass_media |= is_set("variable_bypass_media") || is_set("variable_bypass_media_after_bridge");
-        let copied = variables(dump.iter().map(|(name, value)| (name, value)));
+        let copied = variables(dump.iter().map(|(name, value)| (*name, value)));
         self.held
             .parent
             .inherited
             .complete(inherit::read(Of::CallerBehind, &copied));
+        Ok(())
+    }
+
+    /// Hooks on a leg (`execute_on_answer`, `api_on_ring`, ..) are for the phone's. FreeSWITCH runs them on the loopback's side of the
+    /// dial-string too, where a recording of the same name would spoil the phone's.
+    async fn keep_hooks_for_the_legs(&mut self) -> Result<(), EslError> {
+        let Some(end) = self.held.behind.as_ref().and_then(|behind| behind.end.clone()) else {
+            return Ok(());
+        };
+        if let Some(command) = encode::forget_hooks(&end, self.held.parent.inherited.hooks()) {
+            self.api(command).await?;
+        }
         Ok(())
     }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
+use fswake_test_support::baresip::Baresip;
 use fswake_test_support::realfs::{VANILLA_DOMAIN, Way, filled};
-use fswake_test_support::sip::{Leg, OutgoingCall, Phone, Script, What};
+use fswake_test_support::sip::{Account, Leg, OutgoingCall, Phone, Script, What};
 use fswake_test_support::site::{Site, Wakes};
 
 use super::row::{Moment, Row, Who};
@@ -19,6 +20,7 @@ pub struct Cast<'a> {
     pub id: String,
     pub phones: BTreeMap<Who, Phone>,
     pub call: OutgoingCall,
+    pub baresip: Option<Baresip>,
     /// The caller's channel.
     pub channel: String,
     /// When the call began.
@@ -45,7 +47,28 @@ impl<'a> Cast<'a> {
         if let Some(desk) = phones.get(&Who::Desk) {
             script.redirect_to = format!("sip:{}@{}", user(Who::Desk), desk.address());
         }
-        phones.insert(Who::Callee, phone(site, &callee, row, &script, way).await);
+        let account = |user: &str| site.fs.account(user, VANILLA_DOMAIN);
+        let (mut baresip, mut token) = (None, None);
+        if row.baresip == Some(Who::Callee) {
+            if row.awake || way == Way::Plain {
+                baresip = Some(registered(site, account(&callee)).await);
+            } else {
+                // The app of this token is what the push starts.
+                let app = Phone::new(account(&callee), script.clone()).await;
+                token = Some(site.give_token(&app, Wakes::Never));
+                assert_eq!(app.register().await, 200);
+                site.heard(&app).await;
+                app.sleep();
+                site.forget_place(&app).await;
+                phones.insert(Who::Callee, app);
+            }
+        } else {
+            phones.insert(Who::Callee, phone(site, &callee, row, &script, way).await);
+        }
+        if row.baresip == Some(Who::Caller) {
+            let caller = account(&user(Who::Caller));
+            baresip = Some(Baresip::start(caller, Who::Caller.voice(), false).await);
+        }
         if let Some(script) = &row.other {
             phones.insert(
                 Who::Other,
@@ -66,11 +89,16 @@ impl<'a> Cast<'a> {
         let since = SystemTime::now();
         let channel = uuid::Uuid::new_v4().to_string();
         let call = phones[&Who::Caller].call_as(&filled(row.dials, &id), &channel);
+        if let Some(token) = token {
+            assert!(site.pushed_to(&token).await, "baresip's app is not pushed");
+            baresip = Some(registered(site, account(&callee)).await);
+        }
         Cast {
             site,
             id,
             phones,
             call,
+            baresip,
             channel,
             since,
         }
@@ -144,6 +172,22 @@ impl<'a> Cast<'a> {
         Some(found["uuid"].as_str()?.to_owned())
     }
 
+    /// baresip's second call is to the desk: what names that dialog in a Replaces, behind the desk's number.
+    pub async fn replaces(&self) -> Option<String> {
+        let desk = format!("{}5", self.id);
+        let channels = self.site.fs.channels().await;
+        let is_second = |c: &&serde_json::Value| c["direction"] == "inbound" && c["dest"] == desk.as_str();
+        let uuid = channels.iter().find(is_second)?["uuid"].as_str()?.to_owned();
+        let mut words = Vec::new();
+        for name in ["sip_call_id", "sip_to_tag", "sip_from_tag"] {
+            words.push(self.site.fs.api(&format!("uuid_getvar {uuid} {name}")).await);
+        }
+        Some(format!(
+            "<sip:{desk}@{VANILLA_DOMAIN}?Replaces={}%3Bto-tag%3D{}%3Bfrom-tag%3D{}>",
+            words[0], words[1], words[2]
+        ))
+    }
+
     /// Fills in channels and users.
     pub async fn fill(&self, command: &str) -> String {
         let mut command = filled(command, &self.id).replace("{caller}", &self.channel);
@@ -159,10 +203,28 @@ impl<'a> Cast<'a> {
         if self.call.response_within(Duration::ZERO, |s| s >= 200).await.is_none() {
             self.call.cancel().await;
         }
+        if let Some(baresip) = &self.baresip {
+            for _ in 0..2 {
+                baresip.command("hangup", "").await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
         for phone in self.phones.values() {
             phone.hang_up().await;
         }
     }
+}
+
+/// baresip in the callee's place.
+async fn registered(site: &Site, account: Account) -> Baresip {
+    let command = format!("sofia status profile internal user {}@{}", account.user, account.domain);
+    let baresip = Baresip::start(account, Who::Callee.voice(), true).await;
+    let deadline = Instant::now() + SOON;
+    while !site.fs.api(&command).await.contains("Registered(") {
+        assert!(Instant::now() < deadline, "baresip does not register");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    baresip
 }
 
 /// A phone that is called: awake, or asleep until a push wakes it.

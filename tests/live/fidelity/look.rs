@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use fswake_test_support::realfs::VANILLA_DOMAIN;
 use fswake_test_support::sip::{Message, Noise, Phone, What, read_sdp};
 use regex::Regex;
-use serde_json::Value;
 
 use super::cast::Cast;
+use super::record;
 use super::row::{Look, Who};
 
 /// What is looked at, as a text that can be compared.
@@ -34,10 +34,7 @@ pub async fn at(cast: &Cast<'_>, what: &Look) -> String {
             .map_or("no call".to_owned(), |leg| leg.theirs().in_short()),
         Look::Codecs => codecs(cast).await,
         Look::Invites(who) => cast.phone(*who).invites().to_string(),
-        Look::Hears(who, ms) => match cast.leg(*who) {
-            Some(leg) => noise(&leg.listen(Duration::from_millis(*ms)).await, *ms),
-            None => "no call".to_owned(),
-        },
+        Look::Hears(who, ms) => hears(cast, *who, *ms).await,
         Look::HeardEarly => heard_early(cast),
         Look::Direct => direct(cast),
         Look::Variable(who, name) => variable(cast, *who, name).await,
@@ -45,7 +42,7 @@ pub async fn at(cast: &Cast<'_>, what: &Look) -> String {
             let command = format!("global_getvar fid-{}-{name}", cast.id);
             cast.site.fs.api(&command).await
         }
-        Look::Calls => calls(cast).await,
+        Look::Calls => record::calls(cast).await,
         Look::End(who) => end(cast, *who, true),
         Look::EndCause(who) => end(cast, *who, false),
         Look::Took(from, to) => {
@@ -56,8 +53,32 @@ pub async fn at(cast: &Cast<'_>, what: &Look) -> String {
                 _ => "in time".to_owned(),
             }
         }
-        Look::Cdrs(names) => cdrs(cast, names).await,
-        Look::Lamp => lamp(cast),
+        Look::Cdrs(names) => record::cdrs(cast, names).await,
+        Look::Lamp => record::lamp(cast),
+        Look::Digits(who) => digits(cast, *who),
+        Look::RungBy(who) => match last_invite(cast.phone(*who)) {
+            Some(invite) if invite.header("X-Fswake-Call").is_empty() => "the bridge".to_owned(),
+            Some(_) => "fswake".to_owned(),
+            None => "nobody".to_owned(),
+        },
+        Look::Settled => {
+            let hears = hears(cast, Who::Caller, 400).await;
+            let with = [Who::Callee, Who::Desk].map(|who| (cast.up(who), format!("voice of {}", who.voice())));
+            let up = with.iter().filter(|(leg, _)| leg.is_some()).count();
+            let heard = with.iter().any(|(leg, voice)| leg.is_some() && *voice == hears);
+            if up == 1 && heard {
+                "yes".to_owned()
+            } else {
+                format!("{up} are up, caller hears {hears}")
+            }
+        }
+        Look::Tokens => record::tokens(cast).await,
+        Look::Recorded(name) => {
+            let file = cast.site.fs.recordings().join(format!("fid-{}-{name}.wav", cast.id));
+            let length = std::fs::metadata(file).map_or(0, |m| m.len());
+            // A second of it, at least.
+            if length > 16_000 { "is there" } else { "is not there" }.to_owned()
+        }
     };
     plain(&text, cast)
 }
@@ -67,12 +88,15 @@ pub fn plain(text: &str, cast: &Cast<'_>) -> String {
     static UUID: LazyLock<Regex> =
         LazyLock::new(|| Regex::new("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").expect("a regex"));
     static TAG: LazyLock<Regex> = LazyLock::new(|| Regex::new(";tag=[A-Za-z0-9]+").expect("a regex"));
+    // Of baresip's Contacts.
+    static PART: LazyLock<Regex> = LazyLock::new(|| Regex::new("-0x[0-9a-f]+").expect("a regex"));
     static PLACE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"127\.0\.0\.1:\d+").expect("a regex"));
     let mut text = text.trim().replace(&cast.channel, "CALLER");
     text = text.replace(&cast.site.fs.ports.sip.to_string(), "SWITCH");
     text = PLACE.replace_all(&text, "PHONE").into_owned();
     text = UUID.replace_all(&text, "UUID").into_owned();
     text = TAG.replace_all(&text, "").into_owned();
+    text = PART.replace_all(&text, "").into_owned();
     for phone in 0..10 {
         text = text.replace(&format!("{}{phone}", cast.id), &format!("user{phone}"));
     }
@@ -93,11 +117,10 @@ fn header(message: &Message, name: &str) -> String {
 
 fn last_invite(phone: &Phone) -> Option<Arc<Message>> {
     let happenings = phone.happenings();
-    let found = happenings.iter().rev().find_map(|h| match &h.what {
+    happenings.iter().rev().find_map(|h| match &h.what {
         What::Invited(invite) => Some(invite.clone()),
         _ => None,
-    });
-    found
+    })
 }
 
 fn answers(cast: &Cast<'_>) -> String {
@@ -135,7 +158,7 @@ fn rings_in_time(cast: &Cast<'_>) -> String {
         (None, _) => "never".to_owned(),
         (Some(_), None) => "no phone rang".to_owned(),
         (Some(heard), Some(rang)) if heard + early < rang => "before the phone".to_owned(),
-        (Some(heard), Some(rang)) if heard > rang + Duration::from_millis(400) => "late".to_owned(),
+        (Some(heard), Some(rang)) if heard > rang + Duration::from_millis(900) => "late".to_owned(),
         _ => "with the phone".to_owned(),
     }
 }
@@ -207,6 +230,21 @@ fn noise(heard: &[Noise], ms: u64) -> String {
     most.map_or("a mixture".to_owned(), |(_, what)| what)
 }
 
+/// What there is to hear by now. On a busy machine it may take a while.
+async fn hears(cast: &Cast<'_>, who: Who, ms: u64) -> String {
+    let mut told = String::new();
+    for _ in 0..3 {
+        told = match cast.leg(who) {
+            Some(leg) => noise(&leg.listen(Duration::from_millis(ms)).await, ms),
+            None => "no call".to_owned(),
+        };
+        if told != "nothing" {
+            break;
+        }
+    }
+    told
+}
+
 fn heard_early(cast: &Cast<'_>) -> String {
     let answered = cast
         .call
@@ -230,36 +268,6 @@ fn direct(cast: &Cast<'_>) -> String {
     if straight { "straight" } else { "through FreeSWITCH" }.to_owned()
 }
 
-/// Whether a text is a user of this row, or has one in it.
-fn is_ours(value: &Value, cast: &Cast<'_>) -> bool {
-    let text = value.as_str().unwrap_or_default();
-    (0..10).any(|phone| text.contains(&format!("{}{phone}", cast.id)))
-}
-
-async fn calls(cast: &Cast<'_>) -> String {
-    let shown: Value = serde_json::from_str(&cast.site.fs.api("show calls as json").await).unwrap_or_default();
-    let rows = shown["rows"].as_array().cloned().unwrap_or_default();
-    let names = ["cid_num", "dest", "callee_num", "b_cid_num", "b_dest", "b_callee_num"];
-    let ours = rows
-        .iter()
-        .filter(|row| names.iter().any(|name| is_ours(&row[*name], cast)));
-    let told: Vec<String> = ours
-        .map(|row| {
-            let words: Vec<&str> = names
-                .iter()
-                .map(|name| row[*name].as_str().unwrap_or_default())
-                .collect();
-            let kind = row["name"].as_str().unwrap_or_default();
-            let kind = kind.split('/').next().unwrap_or_default().to_owned();
-            format!(
-                "{kind}: {} to {} ({}); {} to {} ({})",
-                words[0], words[1], words[2], words[3], words[4], words[5]
-            )
-        })
-        .collect();
-    format!("{}: {}", told.len(), told.join(" + "))
-}
-
 fn end(cast: &Cast<'_>, who: Who, whole: bool) -> String {
     let Some(leg) = cast.leg(who) else {
         return "no call".to_owned();
@@ -275,76 +283,21 @@ fn end(cast: &Cast<'_>, who: Who, whole: bool) -> String {
     }
 }
 
-async fn cdrs(cast: &Cast<'_>, names: &[&str]) -> String {
-    // They are written behind.
-    let deadline = Instant::now() + Duration::from_secs(4);
-    let file = |name: &str| name.contains(&cast.channel);
-    while !cast.site.fs.cdr_files(cast.since).iter().any(|name| file(name)) && Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let places = [
-        "sip_from_user",
-        "sip_to_user",
-        "sip_req_user",
-        "dialed_user",
-        "channel_name",
-    ];
-    let all = cast.site.fs.cdrs(cast.since);
-    let ours = all.iter().filter(|(name, cdr)| {
-        let variables = &cdr["variables"];
-        file(name) || places.iter().any(|place| is_ours(&variables[*place], cast))
-    });
-    let mut told: Vec<String> = ours
-        .map(|(name, cdr)| {
-            let side = if name.starts_with("a_") { "A" } else { "B" };
-            let words: Vec<String> = names
-                .iter()
-                .map(|name| format!("{name}={}", field(cdr, name)))
-                .collect();
-            format!("{side}: {}", words.join(" "))
-        })
-        .collect();
-    told.sort();
-    format!("{}: {}", told.len(), told.join(" + "))
-}
-
-fn field(cdr: &Value, name: &str) -> String {
-    let profile = &cdr["callflow"][0]["caller_profile"];
-    let value = match name {
-        "caller" => &profile["caller_id_number"],
-        "caller_name" => &profile["caller_id_name"],
-        "dest" => &profile["destination_number"],
-        name => &cdr["variables"][name],
+/// The digits, each once however many packets it took.
+fn digits(cast: &Cast<'_>, who: Who) -> String {
+    let Some(leg) = cast.leg(who) else {
+        return "no call".to_owned();
     };
-    let text = value.as_str().unwrap_or("-").to_owned();
-    match name {
-        // Lists, and UUIDs with more behind them.
-        "originated_legs" | "originating_leg_uuid" | "bridge_uuid" | "bridge_to" if value.is_string() => {
-            text.split(';').next().unwrap_or_default().to_owned()
-        }
-        _ => text,
-    }
-}
-
-fn lamp(cast: &Cast<'_>) -> String {
-    let mut told = Vec::new();
-    for notice in cast.phone(Who::Watcher).notices() {
-        let part = |from: &str, to: &str| {
-            let rest = notice.body.split(from).nth(1).unwrap_or_default();
-            rest.split(to).next().unwrap_or_default().trim().to_owned()
+    let (mut told, mut last) = (String::new(), None);
+    for (_, noise) in leg.heard() {
+        let digit = match noise {
+            Noise::Digit(digit) => Some(digit),
+            _ => None,
         };
-        if notice.at < cast.call.started {
-            continue;
+        if let Some(digit) = digit.filter(|_| last != digit) {
+            told.push("0123456789*#ABCD".chars().nth(usize::from(digit)).unwrap_or('?'));
         }
-        let remote = notice.body.split("<remote>").nth(1).unwrap_or_default();
-        let remote = remote.split("sip:").nth(1).unwrap_or_default();
-        let remote = remote.split(['<', '"', ';']).next().unwrap_or_default();
-        told.push(
-            format!("{} {} {remote}", part("<state>", "<"), part("direction=\"", "\""))
-                .trim()
-                .to_owned(),
-        );
+        last = digit;
     }
-    told.join(", ")
+    told
 }

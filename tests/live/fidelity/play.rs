@@ -75,6 +75,24 @@ async fn take(cast: &Cast<'_>, row: &Row, step: &Step, seen: &mut Seen) -> Resul
         Step::Call(who, number) => {
             cast.phone(*who).call(&filled(number, &cast.id));
         }
+        Step::Baresip(command, params) => {
+            let baresip = cast.baresip.as_ref().ok_or("no baresip")?;
+            baresip.command(command, &filled(params, &cast.id)).await;
+        }
+        Step::Says(what, times) => {
+            let baresip = cast.baresip.as_ref().ok_or("no baresip")?;
+            if !baresip.says(what, *times).await {
+                eprintln!("baresip, {}: {}", row.name, baresip.said());
+                return Err("never".to_owned());
+            }
+        }
+        Step::Join => {
+            let baresip = cast.baresip.as_ref().ok_or("no baresip")?;
+            let to = cast.replaces().await.ok_or("no second call")?;
+            baresip.command("line", "1").await;
+            baresip.command("transfer", &to).await;
+        }
+        Step::Press(who, digits) => cast.up(*who).ok_or("no call")?.press(digits),
         Step::See(name, what) => seen.push(((*name).to_owned(), look::at(cast, what).await)),
     }
     Ok(())

@@ -80,6 +80,14 @@ pub enum Step {
     Attended(Who, &'static str),
     /// This phone calls a number.
     Call(Who, &'static str),
+    /// baresip does what its menu has this command for.
+    Baresip(&'static str, &'static str),
+    /// Waits until baresip has said this so many times.
+    Says(&'static str, usize),
+    /// baresip connects the far ends of its first and its second call, which is to the desk.
+    Join,
+    /// Presses these digits in the last call.
+    Press(Who, &'static [u8]),
     /// Looks at something, under this name.
     See(&'static str, Look),
 }
@@ -125,10 +133,24 @@ pub enum Look {
     Cdrs(&'static [&'static str]),
     /// The states that the watcher's lamp has shown.
     Lamp,
+    /// The digits that this phone has heard in its last call.
+    Digits(Who),
+    /// Whether FreeSWITCH's own bridge or fswake has sent the last INVITE to this phone.
+    RungBy(Who),
+    /// In which kinds of CDRs a push token or a parameter of pushes stands.
+    Tokens,
+    /// Whether exactly one of callee and desk talks with the caller.
+    Settled,
+    /// Whether a recording of this name has been made.
+    Recorded(&'static str),
 }
 
 /// A row.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says one thing of the phones, and they combine freely"
+)]
 pub struct Row {
     pub name: &'static str,
     /// Of issue 8.
@@ -141,6 +163,10 @@ pub struct Row {
     pub watched: bool,
     /// The callee's phone does not sleep.
     pub awake: bool,
+    /// baresip is the caller, or the callee; the scripted phone in its place does nothing.
+    pub baresip: Option<Who>,
+    /// fswake has `wake.alert = "push"`.
+    pub alert_by_push: bool,
     /// FreeSWITCH still has a place of the callee's phone where nobody is any more. Otherwise it has forgotten it.
     pub stale: bool,
     pub display: &'static str,
@@ -187,6 +213,8 @@ pub fn row(item: u8, name: &'static str) -> Row {
         desk: None,
         watched: false,
         awake: false,
+        baresip: None,
+        alert_by_push: false,
         stale: false,
         display: "",
         dials: "{1}",
@@ -239,6 +267,20 @@ impl Row {
 
     pub fn awake(mut self) -> Self {
         self.awake = true;
+        self
+    }
+
+    pub fn baresip(mut self, who: Who) -> Self {
+        self.baresip = Some(who);
+        if who == Who::Caller {
+            // Nobody has it.
+            self.dials = "0{id}";
+        }
+        self
+    }
+
+    pub fn alert_by_push(mut self) -> Self {
+        self.alert_by_push = true;
         self
     }
 

@@ -15,7 +15,9 @@ pub struct Outcome {
     seen: Vec<(Way, Seen)>,
     /// What is wrong; empty when nothing is.
     faults: Vec<String>,
-    departs: bool,
+    departures: Vec<&'static Departure>,
+    /// What tries before this one have seen.
+    before: Vec<String>,
 }
 
 /// Where one way differs from the plain one: name, plain, there.
@@ -46,21 +48,20 @@ fn differences(plain: &Seen, other: &Seen) -> Vec<(String, String, String)> {
 impl Outcome {
     /// Compares the ways.
     pub fn new(row: &Row, seen: Vec<(Way, Seen)>) -> Self {
-        let (mut faults, mut departs) = (Vec::new(), false);
+        let (mut faults, mut departures) = (Vec::new(), Vec::new());
         let plain = &seen[0].1;
         for (way, other) in seen.iter().skip(1) {
             let differences = differences(plain, other);
-            let documented = |d: &&Departure| d.row == row.name && d.way == *way;
-            let documented: Vec<&Departure> = DEPARTURES.iter().filter(documented).collect();
+            let documented = |d: &&Departure| d.row == row.name && d.ways.contains(way);
+            let documented: Vec<&'static Departure> = DEPARTURES.iter().filter(documented).collect();
             for (name, a, b) in &differences {
-                if documented.iter().any(|d| d.sees == name) {
-                    departs = true;
-                } else {
-                    faults.push(format!("{}: {name}: `{a}` is `{b}`", way.name()));
+                match documented.iter().find(|d| d.sees == name && d.is(b)) {
+                    Some(departure) => departures.push(*departure),
+                    None => faults.push(format!("{}: {name}: `{a}` is `{b}`", way.name())),
                 }
             }
             for departure in documented {
-                if !differences.iter().any(|(name, ..)| name == departure.sees) {
+                if !departure.varies && !differences.iter().any(|(name, ..)| name == departure.sees) {
                     faults.push(format!("{}: {}: no longer departs", way.name(), departure.sees));
                 }
             }
@@ -70,8 +71,20 @@ impl Outcome {
             item: row.item,
             seen,
             faults,
-            departs,
+            departures,
+            before: Vec::new(),
         }
+    }
+
+    /// One more fault.
+    pub fn add(&mut self, fault: Option<String>) {
+        self.faults.extend(fault);
+    }
+
+    /// It was played before, and differed.
+    pub fn is_after(&mut self, before: &Self) {
+        self.before.clone_from(&before.before);
+        self.before.push(before.faults.join("; "));
     }
 
     /// What is wrong with it.
@@ -80,7 +93,7 @@ impl Outcome {
     }
 
     fn verdict(&self) -> &'static str {
-        match (self.faults.is_empty(), self.departs) {
+        match (self.faults.is_empty(), !self.departures.is_empty()) {
             (true, false) => "same",
             (true, true) => "departs, documented",
             (false, _) => "**differs**",
@@ -132,5 +145,28 @@ pub fn markdown(outcomes: &mut [Outcome]) -> String {
         count("departs, documented"),
         count("**differs**")
     );
+    let mut told: Vec<(&str, Vec<&str>)> = Vec::new();
+    for outcome in outcomes.iter() {
+        for departure in &outcome.departures {
+            match told.iter_mut().find(|(because, _)| *because == departure.because) {
+                Some((_, rows)) if rows.contains(&outcome.name) => {}
+                Some((_, rows)) => rows.push(outcome.name),
+                None => told.push((departure.because, vec![outcome.name])),
+            }
+        }
+    }
+    let again: Vec<&Outcome> = outcomes.iter().filter(|o| !o.before.is_empty()).collect();
+    if !again.is_empty() {
+        text.push_str("\nPlayed more than once, because before:\n\n");
+    }
+    for outcome in again {
+        let _ = writeln!(text, "- {}: {}", outcome.name, outcome.before.join(" -- "));
+    }
+    if !told.is_empty() {
+        text.push_str("\nWhy rows depart:\n\n");
+    }
+    for (because, rows) in told {
+        let _ = writeln!(text, "- {because} ({})", rows.join(", "));
+    }
     text
 }

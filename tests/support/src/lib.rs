@@ -4,6 +4,7 @@
 // A stand-in that cannot start has to end the test, and that is all there is to say about it.
 
 pub mod apns;
+pub mod baresip;
 pub mod fcm;
 pub mod freeswitch;
 pub mod gateway;

@@ -370,6 +370,13 @@ impl Site {
         self.pushes.borrow().clone()
     }
 
+    /// Waits for a push to this token; whether it came.
+    pub async fn pushed_to(&self, token: &str) -> bool {
+        let mut pushes = self.pushes.clone();
+        let arrived = pushes.wait_for(|pushes| pushes.iter().any(|p| p.push.token == token));
+        matches!(tokio::time::timeout(PATIENCE, arrived).await, Ok(Ok(_)))
+    }
+
     /// Waits for this many pushes.
     pub async fn pushed(&self, count: usize) -> Vec<Pushed> {
         let mut pushes = self.pushes.clone();

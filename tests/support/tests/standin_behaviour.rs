@@ -29,11 +29,13 @@ async fn bridged(fs: &FakeFreeSwitch, listener: &TcpListener, call: &Call) -> (H
     phone.set_behaviour(Behaviour::Rings(Duration::ZERO, Some(Duration::from_millis(20))));
     let held = fs.call(call);
     let mut client = Client::outbound(listener).await;
+    client.ask("event plain CHANNEL_PARK").await;
     client
         .originate("leg-1", ",park_timeout=1,sip_h_X-Fswake-Call=abc", &uri(&phone))
         .await;
     let answer = client.until(&["CHANNEL_ANSWER", "leg-1"]).await;
     assert!(answer.contains("variable_read_codec: PCMA"));
+    client.until(&["CHANNEL_PARK", "leg-1"]).await;
     client
         .ask(&format!("api uuid_setvar {} absolute_codec_string PCMA", held.uuid))
         .await;
@@ -127,6 +129,71 @@ async fn bridging_an_unanswered_caller_ends_it() {
     client.ask(&format!("api uuid_bridge leg {}", held.uuid)).await;
     assert_eq!(held.outcome().await, Outcome::HungUp("DESTINATION_OUT_OF_ORDER".into()));
     assert_eq!(held.timeline().last().unwrap().1, CallerSaw::Final(502));
+}
+
+/// The race of `originate .. &park()`: 5 of 156 calls in FreeSWITCH, every one here.
+#[tokio::test]
+async fn leg_that_is_bridged_before_it_is_parked_costs_the_caller_his_call() {
+    let busy = Config {
+        originate_tail: Duration::from_millis(300),
+        ..Config::default().instant_events()
+    };
+    let fs = FakeFreeSwitch::start(busy).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    for waits in [false, true] {
+        let phone = fs.phone(PhoneSpec::new("1001", "fs.test"));
+        phone.register();
+        phone.set_behaviour(Behaviour::Rings(Duration::ZERO, Some(Duration::ZERO)));
+        let held = fs.call(&call(&listener));
+        let mut client = Client::outbound(&listener).await;
+        client.ask("event plain CHANNEL_PARK CHANNEL_UNPARK").await;
+        let leg = format!("leg-{waits}");
+        client.originate(&leg, "", &uri(&phone)).await;
+        client.until(&["CHANNEL_ANSWER", &leg]).await;
+        if waits {
+            client.until(&["CHANNEL_PARK", &leg]).await;
+        }
+        client.ask(&format!("api uuid_answer {}", held.uuid)).await;
+        let accepted = client.ask(&format!("api uuid_bridge {} {leg}", held.uuid)).await;
+        assert!(accepted.ends_with(&format!("+OK {leg}\n")), "{accepted}");
+        if waits {
+            client.until(&["CHANNEL_UNPARK", &held.uuid]).await;
+            let bridge = client.until(&["Event-Name: CHANNEL_BRIDGE"]).await;
+            assert!(
+                bridge.contains(&format!("Bridge-A-Unique-ID: {}", held.uuid)),
+                "{bridge}"
+            );
+            assert!(bridge.contains(&format!("Bridge-B-Unique-ID: {leg}")), "{bridge}");
+            held.wait_bridged().await;
+        } else {
+            assert_eq!(held.outcome().await, Outcome::HungUp("DESTINATION_OUT_OF_ORDER".into()));
+            phone.got_bye().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn touching_a_channel_that_somebody_else_has_is_a_complaint() {
+    let (fs, listener) = stage().await;
+    let held = fs.call(&call(&listener));
+    let mut client = Client::outbound(&listener).await;
+    client.ask("event plain CHANNEL_UNPARK").await;
+    held.pick_up("1002");
+    let left = client.until(&["CHANNEL_UNPARK"]).await;
+    let source = left
+        .lines()
+        .find_map(|l| l.strip_prefix("variable_transfer_source: "))
+        .unwrap();
+    let other = source.rsplit_once("%3Auuid_br%3A").unwrap().1;
+    let by = client.ask(&format!("api uuid_getvar {other} caller_id_number")).await;
+    assert!(by.ends_with("1002"), "{by}");
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    client
+        .ask(&format!("api uuid_setvar {} socket_resume false", held.uuid))
+        .await;
+    assert!(fs.complaints().is_empty());
+    client.ask(&format!("api uuid_kill {}", held.uuid)).await;
+    assert_eq!(fs.complaints(), ["uuid_kill of a channel that somebody else has"]);
 }
 
 #[tokio::test]

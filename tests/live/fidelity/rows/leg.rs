@@ -88,6 +88,21 @@ pub fn rows() -> Vec<Row> {
             .before(&[("export", "nolocal:api_on_answer=global_setvar fid-{id}-hook=ran")])
             .steps(up())
             .steps([See("hook", Left("hook"))]),
+        row(2, "recording_of_the_leg")
+            .before(&[(
+                "export",
+                "nolocal:execute_on_answer=record_session ${recordings_dir}/fid-{id}-leg.wav",
+            )])
+            .steps(up())
+            .steps([Wait(1600)])
+            .steps(over())
+            .steps([Wait(500), See("recording", Recorded("leg"))]),
+        row(2, "recording_of_the_caller")
+            .before(&[("record_session", "${recordings_dir}/fid-{id}-caller.wav")])
+            .steps(up())
+            .steps([Wait(1600)])
+            .steps(over())
+            .steps([Wait(500), See("recording", Recorded("caller"))]),
         row(2, "hooks_of_the_caller")
             .before(&[
                 ("set", "execute_on_answer=set fid_hook=ran"),

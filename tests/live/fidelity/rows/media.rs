@@ -1,6 +1,15 @@
 //! Codecs, hold, video, encryption, and media that does not go through FreeSWITCH.
 
+use fswake_test_support::sip::{Script, Transport};
+
 use super::words::*;
+
+fn tcp() -> Script {
+    Script {
+        transport: Transport::Tcp,
+        ..answers(Callee)
+    }
+}
 
 pub fn rows() -> Vec<Row> {
     vec![
@@ -56,6 +65,44 @@ pub fn rows() -> Vec<Row> {
             Wait(300),
             See("caller hears then", Hears(Caller, 400)),
         ]),
+        row(7, "digits").steps(up()).steps([
+            Press(Caller, &[1, 2, 3, 11]),
+            Press(Callee, &[9, 8, 10]),
+            Wait(2200),
+            See("callee hears", Digits(Callee)),
+            See("caller hears", Digits(Caller)),
+        ]),
+        row(7, "tcp_phone").callee(tcp()).steps(up()).steps(codecs()).steps([
+            HangUp(Callee),
+            Until(Over(Caller)),
+            See("caller", End(Caller)),
+        ]),
+        row(7, "tcp_phone_awake")
+            .awake()
+            .callee(tcp())
+            .steps(up())
+            .steps(codecs())
+            .steps(over()),
+        row(7, "tcp_phone_with_a_stale_place")
+            .stale()
+            .callee(tcp())
+            .steps(up())
+            .steps([See("INVITEs", Invites(Callee)), See("callee hears", Hears(Callee, 300))]),
+        row(7, "tcp_caller_and_phone_cancelled")
+            .caller(|s| s.transport = Transport::Tcp)
+            .callee(Script {
+                transport: Transport::Tcp,
+                ..rings(Callee)
+            })
+            .steps([
+                Until(Rings(Callee)),
+                Until(Ringback),
+                Wait(300),
+                Cancel,
+                Until(Over(Callee)),
+                See("callee", End(Callee)),
+                See("caller", Answers),
+            ]),
         row(7, "rtp_secure_media_exported")
             .before(&[("export", "nolocal:rtp_secure_media=true")])
             .steps(up())

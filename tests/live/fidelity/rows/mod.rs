@@ -1,5 +1,8 @@
 //! The rows, by what they are about.
 
+#![expect(clippy::wildcard_imports, reason = "the words that rows are written in")]
+
+mod baresip;
 mod ends;
 mod identity;
 mod leg;
@@ -43,6 +46,7 @@ pub fn all() -> Vec<Row> {
         several::rows(),
         transfers::rows(),
         media::rows(),
+        baresip::rows(),
     ]
     .concat()
 }

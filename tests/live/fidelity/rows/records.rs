@@ -68,9 +68,17 @@ pub fn rows() -> Vec<Row> {
             .steps(up())
             .steps(over())
             .steps([See("CDRs", Cdrs(&["caller", "dest"]))]),
+        row(3, "cdrs_without_push_tokens")
+            .steps(up())
+            .steps(over())
+            .steps([See("CDRs", Tokens)]),
+        row(3, "cdrs_of_a_missed_call_without_push_tokens")
+            .callee(rings(Callee))
+            .steps([Until(Rings(Callee)), Until(Ringback), Wait(200), Cancel])
+            .steps([See("CDRs", Tokens)]),
         row(3, "show_calls_while_it_rings").callee(rings(Callee)).steps([
             Until(Rings(Callee)),
-            Wait(300),
+            Wait(1000),
             See("show calls", Calls),
         ]),
         row(3, "show_calls_while_it_is_up")

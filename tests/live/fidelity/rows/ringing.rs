@@ -29,6 +29,15 @@ pub fn rows() -> Vec<Row> {
     vec![
         row(4, "rings_awake").awake().callee(slow(700)).steps(heard()),
         row(4, "rings_asleep").callee(slow(700)).steps(heard()),
+        row(4, "rings_awake_alert_by_push")
+            .alert_by_push()
+            .awake()
+            .callee(slow(700))
+            .steps(heard()),
+        row(4, "rings_asleep_alert_by_push")
+            .alert_by_push()
+            .callee(slow(700))
+            .steps(heard()),
         row(4, "early_media").callee(early(300)).steps(heard()),
         row(4, "early_media_awake").awake().callee(early(300)).steps(heard()),
         row(4, "early_media_ignored")

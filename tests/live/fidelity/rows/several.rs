@@ -10,6 +10,7 @@ pub fn rows() -> Vec<Row> {
             .other(rings(Other))
             .steps(up())
             .steps([
+                Until(Over(Other)),
                 See("caller", Answers),
                 See("other", End(Other)),
                 See("INVITEs", Invites(Callee)),
@@ -80,22 +81,42 @@ pub fn rows() -> Vec<Row> {
                 See("caller hears", Hears(Caller, 300)),
             ]),
         row(8, "wake_only_answered")
-            .before(&[("set", "fswake_mode=wake")])
+            .before(&[("export", "fswake_mode=wake")])
             .steps(up())
             .steps([
                 See("caller", Answers),
                 See("From", Header(Callee, "From")),
                 See("INVITEs", Invites(Callee)),
+                See("rung by", RungBy(Callee)),
                 See("show calls", Calls),
                 See("caller hears", Hears(Caller, 300)),
             ]),
         row(8, "wake_only_busy")
-            .before(&[("set", "fswake_mode=wake"), ("set", "continue_on_fail=false")])
+            .before(&[("export", "fswake_mode=wake"), ("set", "continue_on_fail=false")])
             .callee(declines(Callee, 486))
-            .steps([Until(Final), See("caller", Answers), See("INVITEs", Invites(Callee))]),
+            .steps([
+                Until(Final),
+                See("caller", Answers),
+                See("INVITEs", Invites(Callee)),
+                See("rung by", RungBy(Callee)),
+            ]),
+        row(8, "wake_only_two_phones")
+            .before(&[("export", "fswake_mode=wake"), ("export", "fswake_wait=all")])
+            .callee(rings(Callee))
+            .other(answers(Other))
+            .steps([
+                Until(Up(Other)),
+                Until(Up(Caller)),
+                Wait(300),
+                See("callee", End(Callee)),
+                See("rung by", RungBy(Callee)),
+                See("INVITEs", Invites(Callee)),
+                See("other is rung by", RungBy(Other)),
+                See("caller hears", Hears(Caller, 300)),
+            ]),
         row(8, "wake_only_no_answer")
             .before(&[
-                ("set", "fswake_mode=wake"),
+                ("export", "fswake_mode=wake"),
                 ("set", "continue_on_fail=false"),
                 ("set", "call_timeout=4"),
             ])
@@ -104,6 +125,7 @@ pub fn rows() -> Vec<Row> {
                 Until(Final),
                 See("caller", Answers),
                 See("INVITEs", Invites(Callee)),
+                See("rung by", RungBy(Callee)),
                 See("time", Took(3000, 5600)),
             ]),
     ]

@@ -1,5 +1,6 @@
 //! The call is taken out of fswake's hands: picked up, transferred, parked.
 
+use super::super::row::Who;
 use super::words::*;
 
 pub fn rows() -> Vec<Row> {
@@ -65,6 +66,21 @@ pub fn rows() -> Vec<Row> {
                 Wait(1500),
             ])
             .steps(gone()),
+        row(1, "caller_is_picked_up_by_extension")
+            .before(&[("hash", "insert/{domain}-last_dial_ext/{1}/${uuid}")])
+            .callee(rings(Callee))
+            .desk(answers(Desk))
+            .steps(ringing())
+            .steps([Call(Desk, "9{id}"), Wait(1500)])
+            .steps(gone())
+            .steps([See("INVITEs", Invites(Callee)), See("caller", Answers)]),
+        row(1, "caller_is_picked_up_by_extension_in_the_moment_of_the_answer")
+            .before(&[("hash", "insert/{domain}-last_dial_ext/{1}/${uuid}")])
+            .callee(rings(Callee))
+            .desk(answers(Desk))
+            .steps(ringing())
+            .steps([Call(Desk, "9{id}"), PickUp(Callee), Wait(2000)])
+            .steps([See("caller", EndCause(Caller)), See("one phone has it", Settled)]),
         row(1, "caller_is_parked_while_it_rings")
             .callee(rings(Callee))
             .steps(ringing())
@@ -115,6 +131,36 @@ pub fn rows() -> Vec<Row> {
                 See("desk hears", Hears(Desk, 400)),
                 See("context", Header(Desk, "X-Context")),
             ]),
+        row(1, "each_is_transferred_while_it_is_up")
+            .desk(answers(Desk))
+            .steps(up())
+            .steps([
+                Api("uuid_transfer {caller} -both 5{id} XML site"),
+                Until(Up(Desk)),
+                Wait(1200),
+            ])
+            .steps([
+                See("INVITEs there", Invites(Desk)),
+                See("context", Header(Desk, "X-Context")),
+                See("caller", EndCause(Caller)),
+                See("callee", EndCause(Callee)),
+                See("caller hears", Hears(Caller, 400)),
+                See("callee hears", Hears(Callee, 400)),
+            ]),
+        row(1, "valet_parked_and_retrieved")
+            .desk(answers(Desk))
+            .steps(up())
+            .steps([
+                Blind(Callee, "4{id}"),
+                Wait(900),
+                See("callee", EndCause(Callee)),
+                See("caller", EndCause(Caller)),
+                Call(Desk, "4{id}"),
+                Wait(1200),
+                See("desk hears", Hears(Desk, 400)),
+                See("caller hears", Hears(Caller, 400)),
+            ])
+            .steps(over_at(Caller, Desk)),
         row(1, "callee_is_intercepted_while_it_is_up")
             .desk(answers(Desk))
             .steps(up())
@@ -125,6 +171,11 @@ pub fn rows() -> Vec<Row> {
             ])
             .steps([See("desk hears", Hears(Desk, 400)), See("caller", EndCause(Caller))]),
     ]
+}
+
+/// One hangs up, and the other hears it.
+fn over_at(by: Who, at: Who) -> Vec<Step> {
+    vec![HangUp(by), Until(Over(at)), See("then", EndCause(at))]
 }
 
 fn ringing() -> Vec<Step> {

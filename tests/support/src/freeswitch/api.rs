@@ -35,14 +35,54 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
                 .copied()
                 .filter(|cause| cause::known(cause))
                 .unwrap_or("NORMAL_CLEARING");
+            core.touches(uuid, name);
             no_such_channel_unless(core.kill(uuid, cause))
         }
         "sched_hangup" => core.sched_hangup(&words),
         "sched_del" => core.sched_del(arg),
-        "uuid_answer" => if core.answer_held(arg) { "+OK\n" } else { "-ERROR\n" }.to_owned(),
-        "uuid_pre_answer" => if core.pre_answer(arg) { "+OK\n" } else { "-ERROR\n" }.to_owned(),
+        "uuid_recv_dtmf" => match words.as_slice() {
+            [end, _digit] if core.end_reads_a_digit(end) => "+OK\n".to_owned(),
+            _ => "-ERR no reply\n".to_owned(),
+        },
+        "uuid_ring_ready" => {
+            core.touches(arg, name);
+            if core.exists(arg) {
+                core.ring_ready(arg);
+                "+OK\n"
+            } else {
+                "-ERROR\n"
+            }
+            .to_owned()
+        }
+        "uuid_answer" => {
+            core.touches(arg, name);
+            if core.answer_held(arg) { "+OK\n" } else { "-ERROR\n" }.to_owned()
+        }
+        "uuid_pre_answer" => {
+            core.touches(arg, name);
+            if core.exists(arg) && core.early_media(arg) {
+                "+OK\n"
+            } else {
+                "-ERROR\n"
+            }
+            .to_owned()
+        }
+        "uuid_media" => {
+            let uuid = words.last().copied().unwrap_or_default();
+            core.touches(uuid, name);
+            if core.exists(uuid) {
+                "+OK Success\n"
+            } else {
+                "-ERR Operation failed\n"
+            }
+            .to_owned()
+        }
         "uuid_bridge" => match words.as_slice() {
-            [one, other] if core.bridge(one, other) => format!("+OK {other}\n"),
+            [one, other] if core.bridge(one, other) => {
+                core.touches(one, name);
+                core.touches(other, name);
+                format!("+OK {other}\n")
+            }
             [_, _] => "-ERR Invalid uuid\n".to_owned(),
             _ => "-USAGE: <uuid> <other_uuid>\n".to_owned(),
         },
@@ -50,25 +90,36 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
             let Some((uuid, rest)) = arg.split_once(' ') else {
                 return "-USAGE: <uuid> <var> [value]\n".to_owned();
             };
-            let (name, value) = rest.split_once(' ').unwrap_or((rest, ""));
-            no_such_channel_unless(core.set_variable(uuid, name, value))
+            let (variable, value) = rest.split_once(' ').unwrap_or((rest, ""));
+            if variable != "socket_resume" {
+                core.touches(uuid, name);
+            }
+            no_such_channel_unless(core.set_variable(uuid, variable, value))
         }
         "uuid_setvar_multi" => {
             let Some((uuid, list)) = arg.split_once(' ') else {
                 return "-USAGE: <uuid> <var>=<value>;<var>=<value>...\n".to_owned();
             };
+            core.touches(uuid, name);
             let mut known = core.exists(uuid);
-            for pair in list.split(';') {
+            // FreeSWITCH reads `\;` as the character itself.
+            for pair in list.replace("\\;", "\u{1}").split(';') {
                 let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-                known &= core.set_variable(uuid, name.trim(), value);
+                known &= core.set_variable(uuid, name.trim(), &value.replace('\u{1}', ";"));
             }
             no_such_channel_unless(known)
         }
         "uuid_getvar" => {
             let (uuid, name) = arg.split_once(' ').unwrap_or((arg, ""));
-            match core.world().channels.get(uuid) {
-                Some(channel) => channel.variable(name).unwrap_or("_undef_").to_owned(),
-                None => "-ERR No such channel!\n".to_owned(),
+            let world = core.world();
+            let number = world.strangers.get(uuid).filter(|_| name == "caller_id_number");
+            match world.channels.get(uuid) {
+                Some(channel) => match (name, channel.variable(name)) {
+                    ("caller_id_number", None) => channel.caller_number.clone(),
+                    ("bridge_uuid", None) if !channel.bridge_uuid.is_empty() => channel.bridge_uuid.clone(),
+                    (_, value) => value.unwrap_or("_undef_").to_owned(),
+                },
+                None => number.cloned().unwrap_or_else(|| "-ERR No such channel!\n".to_owned()),
             }
         }
         "global_getvar" => {
@@ -102,8 +153,8 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
 fn originate_nobody(core: &Arc<Core>, plan: &dialstring::Plan) -> String {
     let action = plan
         .action
-        .strip_prefix("'&socket(")
-        .and_then(|rest| rest.strip_suffix(")'"));
+        .strip_prefix("&socket(")
+        .and_then(|rest| rest.strip_suffix(')'));
     let Some(socket) = action.and_then(|data| data.strip_suffix(" async full")) else {
         core.complain(format!("originate of a null channel with action {}", plan.action));
         return "-ERR NORMAL_TEMPORARY_FAILURE\n".to_owned();
@@ -121,6 +172,9 @@ fn originate_nobody(core: &Arc<Core>, plan: &dialstring::Plan) -> String {
         variables: plan.endpoints[0].variables.clone(),
         sip_call_id: String::new(),
         record: false,
+        behind: Vec::new(),
+        hides: Vec::new(),
+        behind_uuids: Default::default(),
     };
     let held = Held::start(core, &call);
     tokio::spawn(async move {

@@ -1,4 +1,4 @@
-//! What commands do to channels: applications, answer, bridge, resume.
+//! What commands do to channels: applications, answer, resume.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,12 +7,13 @@ use super::bus::lock;
 use super::catalog::{HeldEvents, catalog};
 use super::channel::Channel;
 use super::conn::Command;
-use super::core::{Core, new_uuid};
+use super::core::{Core, World, new_uuid};
 use super::hangup::Ending;
 use super::held::{App, CallerSaw, Outcome};
+use super::legs::change_invite;
 use super::template::When;
 
-fn events_of(channel: &Channel) -> &'static HeldEvents {
+pub(crate) fn events_of(channel: &Channel) -> &'static HeldEvents {
     if channel.is_loopback() {
         &catalog().loopback
     } else {
@@ -20,7 +21,7 @@ fn events_of(channel: &Channel) -> &'static HeldEvents {
     }
 }
 
-fn variables_of(channel: &Channel) -> Vec<(String, String)> {
+pub(crate) fn variables_of(channel: &Channel) -> Vec<(String, String)> {
     channel
         .variables
         .iter()
@@ -96,47 +97,44 @@ impl Core {
         let Some(channel) = world.channels.get_mut(uuid).filter(|channel| channel.cause.is_none()) else {
             return false;
         };
-        let Some(held) = channel.held() else { return true };
-        held.apps.push_back(app);
-        if held.apps.len() == 1 {
+        channel.apps.push_back(app);
+        if channel.apps.len() == 1 {
             let (core, uuid) = (Arc::clone(self), uuid.to_owned());
             tokio::spawn(async move {
                 core.tick().await;
                 loop {
-                    let app = core
-                        .world()
-                        .channels
-                        .get_mut(&uuid)
-                        .and_then(|c| c.held()?.apps.front().cloned());
+                    let next = |c: &mut Channel| c.apps.front().cloned();
+                    let app = core.world().channels.get_mut(&uuid).and_then(next);
                     let Some(app) = app else { return };
                     core.run_app(&uuid, &app);
-                    core.world()
-                        .channels
-                        .get_mut(&uuid)
-                        .and_then(|c| c.held()?.apps.pop_front());
+                    core.world().channels.get_mut(&uuid).and_then(|c| c.apps.pop_front());
                 }
             });
         }
         true
     }
 
-    fn run_app(self: &Arc<Self>, uuid: &str, app: &App) {
+    pub(crate) fn run_app(self: &Arc<Self>, uuid: &str, app: &App) {
         let mut world = self.world();
         let Some(channel) = world.channels.get_mut(uuid).filter(|channel| channel.cause.is_none()) else {
             return;
         };
+        if channel.is_leg() {
+            return self.run_app_on_leg(&mut world, uuid, app);
+        }
         channel.app = (app.name.clone(), app.arg.clone(), new_uuid());
+        let events = events_of(channel);
         let (before, after) = if app.arg.is_empty() {
-            (&catalog().execute, &catalog().executed)
+            (&catalog().execute, &events.executed)
         } else {
-            (&catalog().execute_arg, &catalog().executed_arg)
+            (&catalog().execute_arg, &events.executed_arg)
         };
         self.emit(&world, uuid, before);
         drop(world);
         match app.name.as_str() {
             "ring_ready" => self.ring_ready(uuid),
             "answer" => drop(self.answer_held(uuid)),
-            "pre_answer" => drop(self.pre_answer(uuid)),
+            "pre_answer" => drop(self.early_media(uuid)),
             "set" | "export" => {
                 let (name, value) = app.arg.split_once('=').unwrap_or((&app.arg, ""));
                 self.set_variable(uuid, name, value);
@@ -155,13 +153,44 @@ impl Core {
                 };
                 self.hang_up(uuid, cause, Ending::Ours);
             }
-            "park" | "sleep" | "playback" | "log" | "info" => {}
+            "playback" | "endless_playback" => {
+                self.early_media(uuid);
+                let played = CallerSaw::Played(app.name.clone(), app.arg.clone());
+                if let Some(held) = self.world().channels.get_mut(uuid).and_then(Channel::held) {
+                    held.shared.saw(played);
+                }
+                // It goes on until something else happens to the channel.
+                return;
+            }
+            "park" | "sleep" | "log" | "info" => {}
             other => self.complain(format!("execute {other}({})", app.arg)),
         }
         self.emit(&self.world(), uuid, after);
     }
 
-    fn ring_ready(&self, uuid: &str) {
+    /// FreeSWITCH runs what it is sent for a leg while the leg rings, and afterwards.
+    fn run_app_on_leg(&self, world: &mut World, uuid: &str, app: &App) {
+        let arg = app.arg.replace("${user_context}", "default");
+        if !["set_user", "set_profile_var", "set"].contains(&app.name.as_str()) {
+            world.complaints.push(format!("execute {}({arg}) on a leg", app.name));
+        }
+        let Some(channel) = world.channels.get_mut(uuid) else {
+            return;
+        };
+        let before = std::mem::replace(&mut channel.app, (app.name.clone(), arg.clone(), new_uuid()));
+        self.emit(world, uuid, &catalog().leg_executed);
+        if let Some(channel) = world.channels.get_mut(uuid) {
+            channel.app = before;
+            match arg.split_once('=').filter(|_| app.name == "set_profile_var") {
+                Some(("caller_id_number", number)) => number.clone_into(&mut channel.caller_number),
+                Some(("caller_id_name", name)) => name.clone_into(&mut channel.caller_name),
+                _ => {}
+            }
+        }
+        change_invite(world, uuid, |invite| invite.executed.push((app.name.clone(), arg)));
+    }
+
+    pub(super) fn ring_ready(&self, uuid: &str) {
         let mut world = self.world();
         let Some(channel) = world.channels.get_mut(uuid) else {
             return;
@@ -171,14 +200,29 @@ impl Core {
         }
         channel.stamp(When::Progress);
         let loopback = channel.is_loopback();
-        let template = &events_of(channel).progress;
-        if let Some(held) = channel.held() {
-            if loopback {
+        let (template, behind) = (&events_of(channel).progress, channel.behind.clone());
+        // Unless its caller's channel says no, a loopback answers it with 183 and silence first.
+        let quiet = behind
+            .and_then(|caller| world.channels.get(&caller))
+            .is_some_and(|caller| caller.is_true("loopback_no_pre_answer"));
+        if let Some(held) = world.channels.get_mut(uuid).and_then(Channel::held) {
+            if loopback && !quiet {
                 held.shared.saw(CallerSaw::SessionProgress);
             }
             held.shared.saw(CallerSaw::Ringing);
         }
         self.emit(&world, uuid, template);
+    }
+
+    /// `uuid_pre_answer` and the `pre_answer` application: the caller gets 183.
+    pub(crate) fn early_media(&self, uuid: &str) -> bool {
+        let is_first = |channel: &mut Channel| channel.time(When::Media) == 0;
+        if self.world().channels.get_mut(uuid).is_some_and(is_first)
+            && let Some(held) = self.world().channels.get_mut(uuid).and_then(Channel::held)
+        {
+            held.shared.saw(CallerSaw::SessionProgress);
+        }
+        self.pre_answer(uuid)
     }
 
     /// Answers with 183 and the codec that the answer will have.
@@ -206,7 +250,7 @@ impl Core {
     }
 
     /// `uuid_answer` and the `answer` application.
-    pub(crate) fn answer_held(&self, uuid: &str) -> bool {
+    pub(crate) fn answer_held(self: &Arc<Self>, uuid: &str) -> bool {
         if !self.exists(uuid) {
             return false;
         }
@@ -217,92 +261,56 @@ impl Core {
         };
         channel.stamp(When::Answered);
         let codec = channel.codec.clone().unwrap_or_default();
-        let template = &events_of(channel).answer;
+        let (template, loopback) = (&events_of(channel).answer, channel.is_loopback());
+        let behind = channel.behind.clone();
         if let Some(held) = channel.held() {
             held.shared.saw(CallerSaw::Answered { codec });
         }
         self.emit(&world, uuid, template);
+        drop(world);
+        if let Some(caller) = behind.filter(|_| loopback) {
+            self.answer_behind(caller);
+        }
         true
     }
 
-    /// `uuid_bridge`: media flows three ticks later; an unanswered side is ended (DESTINATION_OUT_OF_ORDER).
-    pub(crate) fn bridge(self: &Arc<Self>, one: &str, other: &str) -> bool {
-        if !self.exists(one) || !self.exists(other) {
-            return false;
-        }
-        let mut world = self.world();
-        let (a, b) = (world.channels[one].is_leg(), world.channels[other].is_leg());
-        let (leg, held) = if a && !b { (one, other) } else { (other, one) };
-        if a == b {
-            world
-                .complaints
-                .push(format!("uuid_bridge of two {}", if a { "legs" } else { "callers" }));
-        }
-        let unanswered: Vec<String> = [leg, held]
-            .iter()
-            .filter(|uuid| !world.channels[**uuid].is_answered())
-            .map(|u| (*u).to_owned())
-            .collect();
-        for (own, peer) in [(leg, held), (held, leg)] {
-            if unanswered.is_empty()
-                && let Some(channel) = world.channels.get_mut(own)
-            {
-                channel.peer = Some(peer.to_owned());
-                channel.set_variable("park_timeout", "", true);
-            }
-        }
-        drop(world);
-        let (core, leg, held) = (Arc::clone(self), leg.to_owned(), held.to_owned());
+    /// The loopback passes its answer on: the caller's own `bridge` answers it, and bridges it with the loopback's other end.
+    fn answer_behind(self: &Arc<Self>, caller: String) {
+        let core = Arc::clone(self);
         tokio::spawn(async move {
-            core.ticks(3).await;
-            for uuid in &unanswered {
-                core.hang_up(uuid, "DESTINATION_OUT_OF_ORDER", Ending::Ours);
-            }
-            core.media_flows(&leg, &held);
+            core.half_tick().await;
+            core.pre_answer(&caller);
+            let mut world = core.world();
+            let Some(channel) = world.channels.get_mut(&caller).filter(|c| c.cause.is_none()) else {
+                return;
+            };
+            channel.stamp(When::Answered);
+            let end = channel.end.clone();
+            channel.bridge_uuid = end;
+            core.emit(&world, &caller, &catalog().sofia.answer);
+            core.emit(&world, &caller, &catalog().caller_with_loopback);
+        });
+    }
+
+    /// A digit for the end of a loopback: it is read once its bridge with the caller runs.
+    pub(super) fn end_reads_a_digit(self: &Arc<Self>, end: &str) -> bool {
+        let caller = |world: &World| {
+            let behind = world
+                .channels
+                .iter()
+                .find(|(_, c)| c.end == end && c.bridge_uuid == end);
+            behind.map(|(uuid, _)| uuid.clone())
+        };
+        let Some(caller) = caller(&self.world()) else {
+            return false;
+        };
+        let core = Arc::clone(self);
+        tokio::spawn(async move {
+            core.half_tick().await;
+            let world = core.world();
+            core.emit(&world, &caller, &catalog().end_reads);
         });
         true
-    }
-
-    fn media_flows(&self, leg: &str, held: &str) {
-        let mut world = self.world();
-        let alive = |uuid: &str| {
-            world
-                .channels
-                .get(uuid)
-                .is_some_and(|c| c.cause.is_none() && c.peer.is_some())
-        };
-        if !alive(leg) || !alive(held) {
-            return;
-        }
-        for uuid in [leg, held] {
-            world
-                .channels
-                .get_mut(uuid)
-                .into_iter()
-                .for_each(|channel| channel.stamp(When::Bridged));
-        }
-        let with_loopback = world.channels[held].is_loopback();
-        let catalog = catalog();
-        let events = if with_loopback {
-            &catalog.leg_with_loopback
-        } else {
-            &catalog.leg_with_sofia
-        };
-        self.emit(&world, leg, &events.bridge);
-        let codec = |uuid: &str| world.channels[uuid].codec.clone().unwrap_or_default();
-        let phone = world.channels[leg]
-            .leg()
-            .and_then(|leg| leg.phone)
-            .and_then(|index| world.phones.get(index));
-        let connected = Outcome::Connected {
-            leg: leg.to_owned(),
-            phone: phone.map_or_else(String::new, |phone| lock(&phone.state).spec.address.clone()),
-            held_codec: codec(held),
-            leg_codec: codec(leg),
-        };
-        if let Some(state) = world.channels.get_mut(held).and_then(Channel::held) {
-            state.shared.ended(connected);
-        }
     }
 
     /// A held channel's connection has ended: the dialplan goes on, or it does not.
@@ -312,6 +320,7 @@ impl Core {
             return;
         };
         let resumes = resume || channel.is_true("socket_resume");
+        let is_taken = channel.taken.is_some();
         let (peer, variables) = (channel.peer.clone(), variables_of(channel));
         let Some(held) = channel.held() else { return };
         held.listener = None;
@@ -319,13 +328,56 @@ impl Core {
             (true, peer) => {
                 held.shared.ended(Outcome::Resumed { variables });
                 channel.peer = None;
+                if is_taken {
+                    world
+                        .complaints
+                        .push("resume of a channel that somebody else has".to_owned());
+                }
                 drop(world);
                 if let Some(leg) = peer {
                     self.hang_up(&leg, "NORMAL_CLEARING", Ending::Ours);
+                } else if !is_taken {
+                    self.dialplan_goes_on(uuid);
                 }
             }
+            (false, _) if is_taken => {}
             (false, Some(_)) => {}
             (false, None) => held.shared.ended(Outcome::StuckParked),
         }
+    }
+
+    /// What the shipped dialplan does next: `bridge ${fswake_bridge}`, or the loopback's `execute_extension` that comes to the
+    /// same. Only its failing is modelled: who rings is the test's business.
+    fn dialplan_goes_on(self: &Arc<Self>, uuid: &str) {
+        let (core, uuid) = (Arc::clone(self), uuid.to_owned());
+        tokio::spawn(async move {
+            core.half_tick().await;
+            let mut world = core.world();
+            let Some(channel) = world.channels.get(&uuid) else {
+                return;
+            };
+            let bridge = channel.variable("fswake_bridge").unwrap_or_default();
+            let Some(cause) = bridge.strip_prefix("error/").map(str::to_owned) else {
+                return;
+            };
+            let behind = channel.behind.as_ref().and_then(|caller| world.channels.get(caller));
+            let goes_on = behind
+                .unwrap_or(channel)
+                .variable("continue_on_fail")
+                .is_some_and(|list| list == "true" || list.split(',').any(|known| known.eq_ignore_ascii_case(&cause)));
+            if !goes_on {
+                drop(world);
+                core.hang_up(&uuid, &cause, Ending::Ours);
+                return;
+            }
+            let Some(channel) = world.channels.get_mut(&uuid) else {
+                return;
+            };
+            channel.set_variable("originate_disposition", &cause, true);
+            let variables = variables_of(channel);
+            if let Some(held) = channel.held() {
+                held.shared.ended(Outcome::WentOn { cause, variables });
+            }
+        });
     }
 }

@@ -1,4 +1,5 @@
-//! The recorded sessions of a real FreeSWITCH 1.10.12: what event templates and replays are made from.
+//! The recorded sessions of a real FreeSWITCH: what event templates and replays are made from. Those in `1.11/` are of
+//! 1.11.2, between it and fswake itself; a line of the connection `act` is what a third person did. The others are of 1.10.12.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -23,6 +24,20 @@ macro_rules! files {
 }
 
 const FILES: &[(&str, &str)] = files![
+    "1.11/answered-and-gone",
+    "1.11/busy",
+    "1.11/dial-string-busy",
+    "1.11/dial-string-caller-cancels",
+    "1.11/dial-string-caller-in-the-loopbacks-place",
+    "1.11/dial-strings-own-time",
+    "1.11/early-media-answered",
+    "1.11/early-media-declined",
+    "1.11/held-channel-intercepted",
+    "1.11/held-channel-transferred",
+    "1.11/held-loopback-intercepted",
+    "1.11/ringing-leg-intercepted",
+    "1.11/ringing-legs-other-side-intercepted",
+    "1.11/wake-bridge-answered",
     "auth-refused",
     "command-errors",
     "legs-caller-cancels",

@@ -24,6 +24,13 @@ pub(crate) struct HeldEvents {
     pub(crate) refused: End,
     pub(crate) unbridged: End,
     pub(crate) bridged: End,
+    pub(crate) unpark: Template,
+    pub(crate) socket_done: Template,
+    /// It is the A leg of a bridge with a leg.
+    pub(crate) bridge: Template,
+    /// An application is over.
+    pub(crate) executed: Template,
+    pub(crate) executed_arg: Template,
 }
 
 /// Events of a leg, by what it is bridged to.
@@ -40,18 +47,30 @@ pub(crate) struct Catalog {
     pub(crate) park: Template,
     pub(crate) execute: Template,
     pub(crate) execute_arg: Template,
-    pub(crate) executed: Template,
-    pub(crate) executed_arg: Template,
     pub(crate) unpark: Template,
     pub(crate) socket_done: Template,
     pub(crate) state_hangup: Template,
     pub(crate) state_reporting: Template,
     pub(crate) leg_progress: Template,
     pub(crate) leg_answer: Template,
+    pub(crate) leg_media: Template,
+    pub(crate) leg_park: Template,
+    pub(crate) leg_park_early: Template,
+    pub(crate) leg_executed: Template,
+    pub(crate) leg_unpark: Template,
+    pub(crate) leg_park_done: Template,
+    /// Somebody has intercepted it while it rang.
+    pub(crate) leg_taken: Template,
+    /// The caller's own channel and a loopback.
+    pub(crate) caller_with_loopback: Template,
+    /// The end of the loopback, bridged with its caller, has read a digit.
+    pub(crate) end_reads: Template,
     pub(crate) leg_with_sofia: BridgeEvents,
     pub(crate) leg_with_loopback: BridgeEvents,
     pub(crate) leg_refused: End,
     pub(crate) leg_refused_ringing: End,
+    /// Its caller heard its early media.
+    pub(crate) leg_refused_early: End,
     pub(crate) leg_silent: End,
     pub(crate) leg_lost_race: End,
     pub(crate) leg_cancelled: End,
@@ -65,6 +84,12 @@ const WAKE: &str = "socket-wake-bridge-answered";
 const WAITING: &str = "socket-caller-cancels-before-register";
 const DECLINED: &str = "legs-declined";
 const SILENT: &str = "legs-no-reply";
+const BRIDGED: &str = "1.11/wake-bridge-answered";
+const BRIDGED_LOOP: &str = "1.11/dial-string-caller-in-the-loopbacks-place";
+const EARLY: &str = "1.11/early-media-answered";
+const EARLY_DECLINED: &str = "1.11/early-media-declined";
+const TAKEN_LOOP: &str = "1.11/held-loopback-intercepted";
+const TAKEN_LEG: &str = "1.11/ringing-leg-intercepted";
 
 /// A channel of a recording and the words that are its own.
 struct Source {
@@ -99,6 +124,10 @@ impl Source {
             ("1000".to_owned(), Slot::CallerNumber),
             ("1001".to_owned(), Slot::Callee),
             ("71001".to_owned(), Slot::Destination),
+            ("61001".to_owned(), Slot::Destination),
+            ("51001".to_owned(), Slot::Destination),
+            (get(data, "variable_other_loopback_from_uuid"), Slot::BehindUuid),
+            (get(data, "variable_other_loopback_leg_uuid"), Slot::EndUuid),
             ("fs.test".to_owned(), Slot::Domain),
         ];
         let is_leg = |event: &&Vec<(String, String)>| !get(event, "variable_sip_destination_url").is_empty();
@@ -139,6 +168,21 @@ impl Source {
         symbols.retain(|(text, _)| text.len() > 3);
         symbols.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
         Self { file, uuid, symbols }
+    }
+
+    /// The channel behind a recording's loopback: it is the caller, as the held channel is elsewhere.
+    fn behind(file: &'static str) -> Self {
+        let mut source = Self::new(file, 9, false);
+        let held = |(_, slot): &&(String, Slot)| *slot == Slot::BehindUuid;
+        source.uuid = source.symbols.iter().find(held).expect("a caller").0.clone();
+        for (_, slot) in &mut source.symbols {
+            if *slot == Slot::BehindUuid {
+                *slot = Slot::HeldUuid;
+            } else if *slot == Slot::HeldUuid {
+                *slot = Slot::BehindUuid;
+            }
+        }
+        source
     }
 
     fn pick(&self, name: &str, nth: usize) -> Template {
@@ -214,6 +258,8 @@ fn held_events() -> (HeldEvents, HeldEvents) {
         "variable_proto_specific_hangup_cause",
         "variable_sip_term_cause",
     ];
+    let wake = Source::new(WAKE, 9, false);
+    let (bridged, taken) = (Source::new(BRIDGED, 0, false), Source::new(TAKEN_LOOP, 9, false));
     let (two, cancels) = (Source::new(TWO, 1, false), Source::new(CANCELS, 0, false));
     let answer = two.pick("CHANNEL_ANSWER", 0);
     let sofia = HeldEvents {
@@ -224,6 +270,11 @@ fn held_events() -> (HeldEvents, HeldEvents) {
         refused: both(cancels.end(), |template| template.without(CANCEL)),
         unbridged: derived_end(&answer),
         bridged: two.end(),
+        unpark: bridged.pick("CHANNEL_UNPARK", 0),
+        socket_done: bridged.pick("CHANNEL_EXECUTE_COMPLETE", 1).of_app("socket"),
+        bridge: bridged.pick("CHANNEL_BRIDGE", 0),
+        executed: wake.pick("CHANNEL_EXECUTE_COMPLETE", 0).with_answer_state(),
+        executed_arg: wake.pick("CHANNEL_EXECUTE_COMPLETE", 1).with_answer_state(),
         answer,
     };
     let looped = Source::new(LOOP, 0, false);
@@ -235,6 +286,16 @@ fn held_events() -> (HeldEvents, HeldEvents) {
         refused: derived_end(&progress),
         unbridged: derived_end(&answer),
         bridged: looped.end(),
+        unpark: taken
+            .pick("CHANNEL_UNPARK", 0)
+            .set("Caller-Destination-Number", &[Ok(Slot::Destination)]),
+        socket_done: taken.pick("CHANNEL_EXECUTE_COMPLETE", 1).of_app("socket"),
+        bridge: answer
+            .derive("CHANNEL_BRIDGE")
+            .set("Bridge-A-Unique-ID", &[Ok(Slot::HeldUuid)])
+            .set("Bridge-B-Unique-ID", &[Ok(Slot::LegUuid)]),
+        executed: taken.pick("CHANNEL_EXECUTE_COMPLETE", 0),
+        executed_arg: taken.pick("CHANNEL_EXECUTE_COMPLETE", 0),
         progress,
         answer,
     };
@@ -249,27 +310,43 @@ pub(crate) fn catalog() -> &'static Catalog {
         let (wake, waiting) = (Source::new(WAKE, 9, false), Source::new(WAITING, 9, false));
         let (ringing, answered) = (Source::new(TWO, 0, true), Source::new(TWO, 1, true));
         let leg_answer = answered.pick("CHANNEL_ANSWER", 0);
+        let (bridged, early) = (Source::new(BRIDGED, 0, true), Source::new(EARLY, 0, true));
         Catalog {
             sofia,
             loopback,
             park: wake.pick("CHANNEL_PARK", 0),
             execute: wake.pick("CHANNEL_EXECUTE", 0),
             execute_arg: wake.pick("CHANNEL_EXECUTE", 1),
-            executed: wake.pick("CHANNEL_EXECUTE_COMPLETE", 0),
-            executed_arg: wake.pick("CHANNEL_EXECUTE_COMPLETE", 1),
             unpark: waiting.pick("CHANNEL_UNPARK", 0),
-            socket_done: waiting
-                .pick("CHANNEL_EXECUTE_COMPLETE", 1)
-                .set("Application", &[Err("socket")])
-                .set("Application-Data", &[Ok(Slot::SocketArg)]),
+            socket_done: waiting.pick("CHANNEL_EXECUTE_COMPLETE", 1).of_app("socket"),
             state_hangup: waiting.pick("CHANNEL_STATE", 0),
             state_reporting: waiting.pick("CHANNEL_STATE", 1),
             leg_progress: ringing.pick("CHANNEL_PROGRESS", 0),
-            leg_unbridged: derived_end(&leg_answer),
+            leg_unbridged: both(derived_end(&leg_answer), |end| {
+                end.set("variable_sip_term_status", &[Err("200")])
+            }),
             leg_answer,
+            leg_media: early.pick("CHANNEL_PROGRESS_MEDIA", 0),
+            leg_park: bridged.pick("CHANNEL_PARK", 0),
+            leg_park_early: early.pick("CHANNEL_PARK", 0),
+            leg_executed: bridged
+                .pick("CHANNEL_EXECUTE_COMPLETE", 3)
+                .set("Caller-Caller-ID-Number", &[Ok(Slot::CallerNumber)]),
+            leg_unpark: bridged.pick("CHANNEL_UNPARK", 0),
+            leg_park_done: bridged.pick("CHANNEL_EXECUTE_COMPLETE", 6).of_app("park"),
+            leg_taken: Source::new(TAKEN_LEG, 0, true).pick("CHANNEL_PARK", 0),
+            caller_with_loopback: Source::behind(BRIDGED_LOOP).pick("CHANNEL_BRIDGE", 0),
+            end_reads: Source::behind(BRIDGED_LOOP)
+                .pick("CHANNEL_BRIDGE", 0)
+                .derive("DTMF")
+                .set("Unique-ID", &[Ok(Slot::EndUuid)]),
             leg_with_sofia: answered.bridge_events(),
             leg_with_loopback: Source::new(LOOP, 0, true).bridge_events(),
             leg_refused: both(Source::new(DECLINED, 0, true).end(), with_failure),
+            leg_refused_early: End {
+                hangup: with_failure(Source::new(EARLY_DECLINED, 0, true).pick("CHANNEL_HANGUP", 0)),
+                complete: with_failure(Source::new(DECLINED, 0, true).end().complete),
+            },
             leg_refused_ringing: both(ringing.end(), |end| {
                 with_failure(end.without(&["variable_call_completed_elsewhere"]))
             }),

@@ -1,9 +1,12 @@
-//! A channel: the held caller or one leg to a phone.
+//! A channel: the held caller, the caller behind a held loopback, or one leg to a phone.
+
+use std::collections::VecDeque;
+use std::time::Instant;
 
 use tokio::sync::{mpsc, watch};
 
 use super::cause;
-use super::held::HeldState;
+use super::held::{App, HeldState};
 use super::phone::PhoneAct;
 use super::template::When;
 
@@ -25,11 +28,15 @@ pub(crate) struct LegState {
     pub(crate) acts: mpsc::UnboundedSender<PhoneAct>,
     /// Turns true when the leg is hung up.
     pub(crate) gone: watch::Sender<bool>,
+    /// It has left its originate.
+    pub(crate) parked: bool,
+    /// It was bridged with this channel before that: the originate's thread will take it out of the bridge.
+    pub(crate) cut: Option<String>,
 }
 
 /// Which side a channel is.
 pub(crate) enum Role {
-    /// The caller, on its own channel or behind a loopback.
+    /// The caller on its own channel, held or behind a loopback; or the loopback that is held in its place.
     Held { loopback: bool, state: Box<HeldState> },
     /// A leg made by `originate`.
     Leg(LegState),
@@ -60,6 +67,23 @@ pub(crate) struct Channel {
     pub(crate) cause: Option<String>,
     pub(crate) sip_failure: (u16, String),
     pub(crate) peer: Option<String>,
+    /// Applications that wait for the channel's thread.
+    pub(crate) apps: VecDeque<App>,
+    /// What the caller wants to be hidden: `name`, `number`.
+    pub(crate) hides: Vec<String>,
+    /// Of a loopback: the channel that dialled it. Of that channel: the loopback.
+    pub(crate) behind: Option<String>,
+    /// Of both: the loopback's other end (`-a`), which nobody here asks for.
+    pub(crate) end: String,
+    /// When somebody else took it out of our hands, and FreeSWITCH told of it.
+    pub(crate) taken: Option<Instant>,
+    /// What took it out of its park (`transfer_source`), and what it is bridged with.
+    pub(crate) transfer_source: String,
+    pub(crate) bridge_uuid: String,
+    /// It is the A leg of its bridge.
+    pub(crate) is_a_leg: bool,
+    /// A loopback whose caller was bridged in its place.
+    pub(crate) replaced: bool,
 }
 
 impl Channel {
@@ -85,11 +109,25 @@ impl Channel {
             cause: None,
             sip_failure: (487, cause::phrase(487).to_owned()),
             peer: None,
+            apps: VecDeque::new(),
+            hides: Vec::new(),
+            behind: None,
+            end: String::new(),
+            taken: None,
+            transfer_source: String::new(),
+            bridge_uuid: String::new(),
+            is_a_leg: false,
+            replaced: false,
         }
     }
 
     pub(crate) fn is_leg(&self) -> bool {
         matches!(self.role, Role::Leg(_))
+    }
+
+    /// The caller's own channel behind a loopback.
+    pub(crate) fn is_behind(&self) -> bool {
+        !self.is_loopback() && self.behind.is_some()
     }
 
     pub(crate) fn is_loopback(&self) -> bool {
@@ -116,6 +154,11 @@ impl Channel {
 
     pub(crate) fn stamp(&mut self, when: When) {
         self.times[when as usize] = super::clock::micros();
+    }
+
+    /// Answered, or with early media: it can be bridged.
+    pub(crate) fn has_media(&self) -> bool {
+        self.is_answered() || self.time(When::Media) != 0
     }
 
     pub(crate) fn is_answered(&self) -> bool {

@@ -27,6 +27,8 @@ pub struct Config {
     pub poll: Duration,
     /// A channel's own clock: applications start on it, legs report on it.
     pub tick: Duration,
+    /// How long the thread of an `originate` runs on after its answer (measured: 10 to 20 ms).
+    pub originate_tail: Duration,
     /// How long FreeSWITCH waits for the first command on a connection (mod_event_socket.c: 25 s).
     pub first_command: Duration,
     /// `FreeSWITCH-Hostname`.
@@ -48,6 +50,7 @@ impl Default for Config {
             users: Vec::new(),
             poll: Duration::from_millis(20),
             tick: Duration::from_millis(20),
+            originate_tail: Duration::from_millis(15),
             first_command: Duration::from_secs(25),
             hostname: "vm".into(),
             profile: "internal".into(),
@@ -70,6 +73,7 @@ impl Config {
     #[must_use]
     pub fn instant(mut self) -> Self {
         self.tick = Duration::ZERO;
+        self.originate_tail = Duration::ZERO;
         self.instant_events()
     }
 }
@@ -89,6 +93,10 @@ pub(crate) struct World {
     pub(crate) complaints: Vec<String>,
     /// Answers to API commands that only a test knows.
     pub(crate) answers: HashMap<String, String>,
+    /// Channels of people who pick calls up, and their numbers.
+    pub(crate) strangers: HashMap<String, String>,
+    /// Fault: bridges are accepted and never come about.
+    pub(crate) loses_bridges: bool,
 }
 
 /// The running server.
@@ -192,6 +200,15 @@ impl Core {
         let event = Arc::new(Event::new(name, headers, body));
         self.bus.fire(&event);
         event
+    }
+
+    /// A part of a tick: what a channel's own thread does when it is woken.
+    pub(crate) async fn half_tick(&self) {
+        if self.config.tick.is_zero() {
+            tokio::task::yield_now().await;
+        } else {
+            tokio::time::sleep(self.config.tick / 2).await;
+        }
     }
 
     pub(crate) async fn tick(&self) {

@@ -79,17 +79,27 @@ impl Core {
         };
         channel.cause = Some(cause.to_owned());
         channel.stamp(When::Hangup);
+        let behind = channel.behind.clone().filter(|_| !channel.replaced);
         if let Ending::Refused(status) = ending {
             channel.sip_failure = (status, cause::phrase(status).to_owned());
         }
         let answered = channel.is_answered();
+        let told = |channel: &Channel| {
+            channel
+                .variable("last_bridge_proto_specific_hangup_cause")
+                .map(str::to_owned)
+        };
+        let told = behind
+            .and_then(|other| world.channels.get(&other).and_then(told))
+            .or_else(|| world.channels.get(uuid).and_then(told));
         if ending == Ending::Ours
+            && let Some(channel) = world.channels.get_mut(uuid).filter(|c| !c.replaced)
             && let Some(held) = channel.held()
         {
             held.shared.saw(if answered {
                 CallerSaw::Bye
             } else {
-                CallerSaw::Final(final_status(cause))
+                CallerSaw::Final(final_status(cause, told.as_deref()))
             });
         }
         let template = &end_of(catalog(), world, uuid, ending).hangup;
@@ -113,11 +123,15 @@ impl Core {
         };
         let cause = channel.cause.clone().unwrap_or_default();
         let mut listener = None;
+        let replaced = channel.replaced;
         let held = channel.held().map(|held| {
             listener.clone_from(&held.listener);
-            held.shared.ended(Outcome::HungUp(cause.clone()));
+            if !replaced {
+                held.shared.ended(Outcome::HungUp(cause.clone()));
+            }
         });
-        if held.is_some() && !channel.is_loopback() {
+        let in_socket = channel.peer.is_none() && channel.taken.is_none() && channel.behind.is_none();
+        if held.is_some() && in_socket && !channel.is_loopback() {
             self.emit(world, uuid, &catalog().unpark);
             self.emit(world, uuid, &catalog().socket_done);
             self.emit(world, uuid, &catalog().state_hangup);
@@ -133,6 +147,11 @@ impl Core {
         self.emit(world, uuid, template);
         if let Some(listener) = listener {
             listener.channel_is_down();
+        }
+        // Who dialled a loopback goes on without us when it ends.
+        let of_a_loopback = world.channels.get(uuid).filter(|c| c.is_loopback() && !c.replaced);
+        if let Some(caller) = of_a_loopback.and_then(|c| c.behind.clone()) {
+            world.channels.remove(&caller);
         }
     }
 
@@ -184,6 +203,7 @@ fn end_of<'a>(catalog: &'a Catalog, world: &World, uuid: &str, ending: Ending) -
     );
     if channel.is_leg() {
         return match ending {
+            Ending::Refused(_) if !answered && bridged => &catalog.leg_refused_early,
             _ if bridged && channel.peer.is_some() => {
                 let with_loopback = channel
                     .peer
@@ -217,8 +237,11 @@ fn end_of<'a>(catalog: &'a Catalog, world: &World, uuid: &str, ending: Ending) -
     }
 }
 
-/// The SIP status that an unanswered caller gets for a cause.
-fn final_status(cause: &str) -> u16 {
+/// The SIP status that an unanswered caller gets for a cause; the phones' own where the channel was told.
+fn final_status(cause: &str, told: Option<&str>) -> u16 {
+    if let Some(status) = told.and_then(|told| told.strip_prefix("sip:")?.parse().ok()) {
+        return status;
+    }
     match cause {
         "UNALLOCATED_NUMBER" | "NO_ROUTE_DESTINATION" => 404,
         "USER_BUSY" => 486,

@@ -1,6 +1,5 @@
 //! A caller in the dialplan, held by the `socket` application.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -40,10 +39,17 @@ pub struct Call {
     pub sip_call_id: String,
     /// Whether to keep the commands that the client sends.
     pub record: bool,
+    /// Variables of the caller's own channel behind a loopback, in order.
+    pub behind: Vec<(String, String)>,
+    /// What the caller wants to be hidden: `name`, `number`.
+    pub hides: Vec<String>,
+    /// UUIDs of that channel and of the loopback's other end; chosen when empty.
+    pub behind_uuids: (String, String),
 }
 
 impl Call {
-    /// A call to `user@domain` from 1000, "Alice", by way of the client at `socket`, with `socket_resume=true`.
+    /// A call to `user@domain` from 1000, "Alice", by way of the client at `socket`, with the variables that the shipped
+    /// dialplan sets, except for its `call_timeout`.
     pub fn to(socket: SocketAddr, user: &str, domain: &str) -> Self {
         let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         Self {
@@ -59,17 +65,39 @@ impl Call {
             variables: vec![
                 set("dialed_user", user),
                 set("dialed_domain", domain),
+                set("hangup_after_bridge", "true"),
+                set("fswake_bridge", &format!("user/{user}@{domain}")),
                 set("socket_resume", "true"),
             ],
             sip_call_id: String::new(),
             record: true,
+            // As vanilla's dialplan and the shipped dial-string have it.
+            behind: vec![
+                set("hangup_after_bridge", "true"),
+                set("loopback_no_pre_answer", "true"),
+            ],
+            hides: Vec::new(),
+            behind_uuids: Default::default(),
         }
     }
 
-    /// The same through a loopback dial-string.
+    /// The same through a loopback dial-string. Without a caller's number nobody has dialled it but `originate`.
     #[must_use]
     pub fn through_loopback(mut self) -> Self {
         self.loopback = true;
+        for (_, value) in self.variables.iter_mut().filter(|(name, _)| name == "fswake_bridge") {
+            "plain".clone_into(value);
+        }
+        self
+    }
+
+    /// With a variable of the caller's own channel behind a loopback; an empty value removes it.
+    #[must_use]
+    pub fn behind(mut self, name: &str, value: &str) -> Self {
+        self.behind.retain(|(known, _)| known != name);
+        if !value.is_empty() {
+            self.behind.push((name.to_owned(), value.to_owned()));
+        }
         self
     }
 
@@ -87,6 +115,13 @@ impl Call {
         if !value.is_empty() {
             self.variables.push((name.to_owned(), value.to_owned()));
         }
+        self
+    }
+
+    /// From a caller who wants this hidden: `name` or `number`.
+    #[must_use]
+    pub fn hides(mut self, what: &str) -> Self {
+        self.hides.push(what.to_owned());
         self
     }
 
@@ -111,6 +146,30 @@ pub enum Outcome {
         held_codec: String,
         /// Codec the phone answered with.
         leg_codec: String,
+        /// The caller's side is the A leg, as with `bridge`.
+        caller_is_a_leg: bool,
+    },
+    /// Bridged to a leg whose phone has not answered: the caller hears its early media.
+    Early {
+        /// The leg's UUID.
+        leg: String,
+    },
+    /// Somebody with this number has it.
+    PickedUp {
+        /// The number.
+        by: String,
+    },
+    /// It is somewhere else in the dialplan.
+    Transferred {
+        /// Its new destination number.
+        to: String,
+    },
+    /// The dialplan's `bridge` has failed, and its next action runs (`continue_on_fail`).
+    WentOn {
+        /// The cause of the failure.
+        cause: String,
+        /// The channel's variables then.
+        variables: Vec<(String, String)>,
     },
     /// The dialplan went on behind `socket`.
     Resumed {
@@ -130,6 +189,8 @@ pub enum CallerSaw {
     SessionProgress,
     /// 180.
     Ringing,
+    /// What is played to it: application and argument.
+    Played(String, String),
     /// 200 with this codec.
     Answered {
         /// The codec of the answer.
@@ -177,7 +238,6 @@ pub(crate) struct App {
 pub(crate) struct HeldState {
     pub(crate) shared: Arc<HeldShared>,
     pub(crate) listener: Option<Arc<Listener>>,
-    pub(crate) apps: VecDeque<App>,
 }
 
 /// A handle to a held call.
@@ -188,6 +248,8 @@ pub struct Held {
     pub uuid: String,
     /// When the call reached `socket`.
     pub started: Instant,
+    /// The caller's own channel behind a loopback.
+    pub behind: Option<String>,
     shared: Arc<HeldShared>,
 }
 
@@ -208,7 +270,6 @@ impl Held {
         let state = HeldState {
             shared: Arc::clone(&shared),
             listener: None,
-            apps: VecDeque::new(),
         };
         let role = Role::Held {
             loopback: call.loopback,
@@ -229,6 +290,7 @@ impl Held {
         } else {
             call.sip_call_id.clone()
         };
+        channel.hides.clone_from(&call.hides);
         channel.offer.clone_from(&call.codecs);
         channel.codec = if call.loopback {
             call.codecs.first().cloned()
@@ -240,11 +302,20 @@ impl Held {
         for (name, value) in &call.variables {
             channel.set_variable(name, value, false);
         }
-        core.world().channels.insert(uuid.clone(), channel);
+        let caller =
+            (call.loopback && !call.caller_number.is_empty()).then(|| behind(core, call, &mut channel, &shared));
+        let behind = caller.as_ref().map(|caller| caller.uuid.clone());
+        let mut world = core.world();
+        world.channels.insert(uuid.clone(), channel);
+        world
+            .channels
+            .extend(caller.map(|caller| (caller.uuid.clone(), caller)));
+        drop(world);
         let held = Self {
             core: Arc::clone(core),
             uuid,
             started: Instant::now(),
+            behind,
             shared,
         };
         tokio::spawn(run_socket(Arc::clone(core), held.uuid.clone(), call.socket.clone()));
@@ -292,26 +363,63 @@ impl Held {
 
     /// The caller gives up (ORIGINATOR_CANCEL) or, once answered, hangs up (NORMAL_CLEARING).
     pub fn caller_hangs_up(&self) {
-        let answered = self
-            .core
-            .world()
-            .channels
-            .get(&self.uuid)
-            .is_some_and(Channel::is_answered);
-        self.hung_up_with(if answered {
-            "NORMAL_CLEARING"
-        } else {
-            "ORIGINATOR_CANCEL"
-        });
+        let uuid = self.caller();
+        let channel = |uuid: &str| self.core.world().channels.get(uuid).map(Channel::is_answered);
+        let cause = match channel(&uuid) {
+            Some(true) => "NORMAL_CLEARING",
+            _ => "ORIGINATOR_CANCEL",
+        };
+        self.core.hung_up_by_remote(&uuid, cause);
+    }
+
+    /// The channel whose end is the call's: the loopback until the caller was bridged in its place.
+    fn caller(&self) -> String {
+        let world = self.core.world();
+        let is_there = |uuid: &str| {
+            world
+                .channels
+                .get(uuid)
+                .is_some_and(|c| !c.replaced && c.cause.is_none())
+        };
+        let behind = self.behind.clone().filter(|uuid| is_there(uuid));
+        behind
+            .filter(|_| !is_there(&self.uuid))
+            .unwrap_or_else(|| self.uuid.clone())
     }
 
     /// Another branch of a ring group answered: a loopback ends with LOSE_RACE.
     pub fn loses_race(&self) {
-        self.hung_up_with("LOSE_RACE");
+        self.core.hung_up_by_remote(&self.uuid, "LOSE_RACE");
     }
 
-    fn hung_up_with(&self, cause: &str) {
-        self.core.hung_up_by_remote(&self.uuid, cause);
+    /// The time that the dial-string has for a loopback is over.
+    pub fn ring_time_is_over(&self) {
+        self.core.hung_up_by_remote(&self.uuid, "NO_ANSWER");
+    }
+
+    /// Somebody with this number picks the held channel up (`intercept`): see [`Core::pick_up`].
+    pub fn pick_up(&self, number: &str) {
+        self.pick_up_with("", number);
+    }
+
+    /// The same with a channel of this UUID; chosen when empty.
+    pub fn pick_up_with(&self, channel: &str, number: &str) {
+        let channel = if channel.is_empty() {
+            new_uuid()
+        } else {
+            channel.to_owned()
+        };
+        self.core.pick_up(&self.uuid, channel, number);
+    }
+
+    /// Somebody with this number takes a ringing phone's leg (`intercept` of it): the held channel ends with PICKED_OFF.
+    pub fn leg_is_picked_up(&self) {
+        self.core.pick_leg_up(&self.uuid);
+    }
+
+    /// `uuid_transfer` to an extension that answers and parks.
+    pub fn transfer(&self, to: &str) {
+        self.core.transfer(&self.uuid, to);
     }
 
     /// What the caller was sent, with times.
@@ -324,13 +432,11 @@ impl Held {
         lock(&self.shared.log).commands.clone()
     }
 
-    /// A channel variable's value now.
+    /// A channel variable's value now: the held channel's, else that of the caller behind it.
     pub fn variable(&self, name: &str) -> Option<String> {
-        self.core
-            .world()
-            .channels
-            .get(&self.uuid)
-            .and_then(|channel| channel.variable(name).map(str::to_owned))
+        let world = self.core.world();
+        let of = |uuid: &String| Some(world.channels.get(uuid)?.variable(name)?.to_owned());
+        of(&self.uuid).or_else(|| self.behind.as_ref().and_then(of))
     }
 
     /// Breaks its connection as a network fault would: no notice, FreeSWITCH sees an error.
@@ -345,6 +451,35 @@ impl Held {
             listener.close();
         }
     }
+}
+
+/// The caller's own channel behind a loopback.
+fn behind(core: &Core, call: &Call, loopback: &mut Channel, shared: &Arc<HeldShared>) -> Channel {
+    let chosen = |given: &str| if given.is_empty() { new_uuid() } else { given.to_owned() };
+    let state = HeldState {
+        shared: Arc::clone(shared),
+        listener: None,
+    };
+    let role = Role::Held {
+        loopback: false,
+        state: Box::new(state),
+    };
+    let mut caller = Channel::new(chosen(&call.behind_uuids.0), role, core.next_session());
+    caller.caller_name.clone_from(&call.caller_name);
+    caller.caller_number.clone_from(&call.caller_number);
+    caller.callee.clone_from(&call.user);
+    caller.domain.clone_from(&call.domain);
+    caller.destination.clone_from(&call.destination);
+    caller.sip_call_id = new_uuid();
+    caller.offer.clone_from(&call.codecs);
+    caller.behind = Some(loopback.uuid.clone());
+    caller.end = chosen(&call.behind_uuids.1);
+    loopback.behind = Some(caller.uuid.clone());
+    loopback.end.clone_from(&caller.end);
+    for (name, value) in &call.behind {
+        caller.set_variable(name, value, false);
+    }
+    caller
 }
 
 /// The `socket` application: each address in turn; none means that the dialplan goes on.

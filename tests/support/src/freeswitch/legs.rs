@@ -1,9 +1,12 @@
 //! `originate`: a leg from its INVITE to its answer or its end.
+//!
+//! The originate itself ends some milliseconds after the answer (or the early media, where that is not ignored). Only then
+//! the leg is parked and can be bridged: see [`Core::leg_parks`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep_until;
 
 use super::catalog::catalog;
@@ -52,16 +55,22 @@ impl Core {
             .unwrap_or(60);
         let leg = self.start_leg(&plan, uri);
         // Run when the channel has been made; only what fswake uses is modelled.
-        if let Some(words) = plan
-            .variable("api_on_originate")
-            .map(|text| text.split(' ').collect::<Vec<_>>())
-        {
+        let hooks = plan.endpoints[0].variables.iter();
+        for (_, text) in hooks.filter(|(name, _)| name.starts_with("api_on_originate")) {
+            let words: Vec<_> = text.split(' ').collect();
             match words.as_slice() {
                 ["sched_hangup", rest @ ..] => drop(self.sched_hangup(rest)),
                 _ => self.complain(format!("api_on_originate={}", words.join(" "))),
             }
         }
-        self.follow(leg, Duration::from_secs(timeout)).await
+        let ends_with_media = plan.variable("ignore_early_media").is_none_or(|v| v == "false");
+        let (result, ended) = oneshot::channel();
+        let core = Arc::clone(self);
+        tokio::spawn(async move {
+            core.follow(leg, Duration::from_secs(timeout), ends_with_media, result)
+                .await;
+        });
+        ended.await.unwrap_or_else(|_| Err("NORMAL_CLEARING".to_owned()))
     }
 
     fn knows_profile(&self, profile: &str) -> bool {
@@ -84,6 +93,8 @@ impl Core {
             invite: 0,
             acts,
             gone: watch::Sender::new(false),
+            parked: false,
+            cut: None,
         };
         let gone = state.gone.subscribe();
         let mut channel = Channel::new(uuid.clone(), Role::Leg(state), self.next_session());
@@ -91,6 +102,7 @@ impl Core {
             channel.set_variable(name, value, false);
         }
         channel.caller_number = get("origination_caller_id_number");
+        channel.caller_name = get("origination_caller_id_name");
         uri.clone_into(&mut channel.uri);
         let user = uri
             .trim_start_matches("sip:")
@@ -160,11 +172,23 @@ impl Core {
         )
     }
 
-    async fn follow(self: &Arc<Self>, mut leg: Started, timeout: Duration) -> Result<String, String> {
+    /// Does what the phone does, until the leg is over; says how the originate ended as soon as it has.
+    async fn follow(
+        self: &Arc<Self>,
+        mut leg: Started,
+        timeout: Duration,
+        ends_with_media: bool,
+        result: oneshot::Sender<Result<String, String>>,
+    ) {
         let far = Duration::from_hours(24);
         let start = tokio::time::Instant::now();
-        let (ring, answer, refuse) = match leg.behaviour {
+        let mut hang_up = None;
+        let (mut ring, mut answer, mut refuse) = match leg.behaviour {
             Behaviour::Rings(ring, answer) => (Some(ring), answer, None),
+            Behaviour::HangsUp(answer, after) => {
+                hang_up = Some(answer + after);
+                (Some(Duration::ZERO), Some(answer), None)
+            }
             Behaviour::Refuses { status, after, rings } => {
                 (rings.then_some(Duration::ZERO), None, Some((after, status)))
             }
@@ -172,17 +196,26 @@ impl Core {
             Behaviour::Unreachable => {
                 self.tick().await;
                 self.hang_up(&leg.uuid, "NORMAL_TEMPORARY_FAILURE", Ending::Ours);
-                return Err("NORMAL_TEMPORARY_FAILURE".to_owned());
+                let _ = result.send(Err("NORMAL_TEMPORARY_FAILURE".to_owned()));
+                return;
             }
         };
-        let mut ring = ring;
+        // Who waits for the originate; until when it rings; when its thread ends.
+        let (mut result, mut timeout, mut tail) = (Some(result), Some(start + timeout), None);
         loop {
             let act = tokio::select! {
                 biased;
                 () = until_gone(&mut leg.gone) => {
                     let cause = self.world().channels.get(&leg.uuid).and_then(|c| c.cause.clone());
                     self.tick().await;
-                    return Err(cause.unwrap_or_else(|| "NORMAL_CLEARING".to_owned()));
+                    let cause = cause.unwrap_or_else(|| "NORMAL_CLEARING".to_owned());
+                    return done(&mut result, Err(cause));
+                }
+                () = sleep_until(tail.unwrap_or(start + far)), if tail.is_some() => {
+                    tail = None;
+                    self.leg_parks(&leg.uuid);
+                    done(&mut result, Ok(leg.uuid.clone()));
+                    continue;
                 }
                 Some(act) = leg.acts.recv() => act,
                 () = sleep_until(start + ring.unwrap_or(far)), if ring.is_some() => PhoneAct::Ring,
@@ -190,27 +223,42 @@ impl Core {
                 () = sleep_until(start + refuse.map_or(far, |(after, _)| after)), if refuse.is_some() => {
                     PhoneAct::Refuse(refuse.map_or(486, |(_, status)| status))
                 }
-                () = sleep_until(start + timeout) => {
+                () = sleep_until(start + hang_up.unwrap_or(far)), if hang_up.is_some() => {
+                    hang_up = None;
+                    self.hung_up_by_remote(&leg.uuid, "NORMAL_CLEARING");
+                    continue;
+                }
+                () = sleep_until(timeout.unwrap_or(start + far)), if timeout.is_some() => {
                     // Here originate itself hangs up, and its job ends before the channel has reported.
                     self.hang_up(&leg.uuid, "NO_ANSWER", Ending::Timeout);
-                    return Err("NO_ANSWER".to_owned());
+                    return done(&mut result, Err("NO_ANSWER".to_owned()));
                 }
             };
-            match act {
+            let ends = match act {
                 PhoneAct::Ring => {
                     ring = None;
                     self.leg_rings(&leg.uuid);
+                    false
+                }
+                PhoneAct::Progress => {
+                    ring = None;
+                    self.leg_has_early_media(&leg.uuid);
+                    ends_with_media
                 }
                 PhoneAct::Answer => {
+                    (ring, answer, refuse) = (None, None, None);
                     self.leg_answers(&leg.uuid);
-                    return Ok(leg.uuid);
+                    true
                 }
                 PhoneAct::Refuse(status) => {
                     let cause = cause::from_sip(status);
                     self.hang_up(&leg.uuid, cause, Ending::Refused(status));
                     self.tick().await;
-                    return Err(cause.to_owned());
+                    return done(&mut result, Err(cause.to_owned()));
                 }
+            };
+            if ends && timeout.take().is_some() {
+                tail = Some(tokio::time::Instant::now() + self.config.originate_tail);
             }
         }
     }
@@ -226,18 +274,58 @@ impl Core {
         }
     }
 
-    fn leg_answers(self: &Arc<Self>, uuid: &str) {
+    fn leg_has_early_media(&self, uuid: &str) {
         let mut world = self.world();
         let Some(channel) = world.channels.get_mut(uuid) else {
             return;
         };
+        if channel.time(When::Media) == 0 && !channel.is_answered() {
+            channel.stamp(When::Media);
+            self.emit(&world, uuid, &catalog().leg_media);
+        }
+    }
+
+    fn leg_answers(self: &Arc<Self>, uuid: &str) {
+        let mut world = self.world();
+        let Some(channel) = world.channels.get_mut(uuid).filter(|c| !c.is_answered()) else {
+            return;
+        };
         channel.stamp(When::Answered);
-        let park_timeout = channel
-            .variable("park_timeout")
-            .and_then(|text| text.split(':').next()?.parse().ok());
+        let peer = channel.peer.clone();
         self.emit(&world, uuid, &catalog().leg_answer);
         change_invite(&world, uuid, |invite| invite.answered = true);
         drop(world);
+        // Bridged while it rang: FreeSWITCH passes the answer on by itself.
+        if let Some(peer) = peer {
+            self.answer_held(&peer);
+            self.is_connected(uuid, &peer);
+        }
+    }
+
+    /// The originate's thread has let go of the leg: it runs `park` now. Whoever has bridged it before loses it.
+    fn leg_parks(self: &Arc<Self>, uuid: &str) {
+        let mut world = self.world();
+        let Some(channel) = world.channels.get_mut(uuid).filter(|c| c.cause.is_none()) else {
+            return;
+        };
+        let park_timeout = channel
+            .variable("park_timeout")
+            .and_then(|text| text.split(':').next()?.parse().ok());
+        let template = if channel.is_answered() {
+            &catalog().leg_park
+        } else {
+            &catalog().leg_park_early
+        };
+        let mut cut = None;
+        if let Role::Leg(leg) = &mut channel.role {
+            leg.parked = true;
+            cut = leg.cut.take();
+        }
+        self.emit(&world, uuid, template);
+        drop(world);
+        if let Some(held) = cut {
+            return self.break_bridge(uuid, &held);
+        }
         if let Some(seconds) = park_timeout {
             let (core, uuid) = (Arc::clone(self), uuid.to_owned());
             tokio::spawn(async move {
@@ -252,6 +340,13 @@ impl Core {
                 }
             });
         }
+    }
+}
+
+/// Tells whoever waits for the originate; once.
+fn done(waiting: &mut Option<oneshot::Sender<Result<String, String>>>, result: Result<String, String>) {
+    if let Some(waiting) = waiting.take() {
+        let _ = waiting.send(result);
     }
 }
 
@@ -296,6 +391,12 @@ fn invite_of(channel: &Channel, offer: Vec<String>, seen: bool) -> Invite {
         caller: (channel.caller_number.clone(), name),
         uri: channel.uri.clone(),
         headers: channel.variables.iter().filter_map(of_header).collect(),
+        variables: channel
+            .variables
+            .iter()
+            .map(|v| (v.name.clone(), v.value.clone()))
+            .collect(),
+        executed: Vec::new(),
         offer,
         seen,
         cancel: None,

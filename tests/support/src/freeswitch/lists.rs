@@ -58,13 +58,14 @@ pub(crate) fn channels_like(core: &Core, arg: &str) -> String {
     as_rows(&rows)
 }
 
-/// `uuid_dump`: the line that tells how a channel stands, and nothing else. A leg of the stand-in's own that a test made up
-/// gets its answer from the test.
+/// `uuid_dump`: all channel data of a caller; of a leg the line that tells how it stands, and nothing else. A leg of
+/// FreeSWITCH's own that a test made up gets its answer from the test.
 pub(crate) fn dump(core: &Core, uuid: &str) -> String {
-    if core.exists(uuid) {
-        format!("Channel-Call-State: DOWN\nUnique-ID: {uuid}\n")
-    } else {
-        "-ERR No such channel!\n".to_owned()
+    let is_leg = core.world().channels.get(uuid).map(super::channel::Channel::is_leg);
+    match is_leg {
+        Some(true) => format!("Channel-Call-State: DOWN\nUnique-ID: {uuid}\n"),
+        Some(false) => core.channel_data(uuid).unwrap_or_default(),
+        None => "-ERR No such channel!\n".to_owned(),
     }
 }
 

@@ -22,7 +22,7 @@
 //! |---|---|
 //! | `conn`, `command`, `bus` | the event socket: framing, 20 ms poll, commands, subscriptions and filters |
 //! | `api`, `lists`, `dialstring` | API commands and their texts |
-//! | `core`, `channel`, `calls`, `legs`, `hangup`, `sched` | channels and what happens to them |
+//! | `core`, `channel`, `calls`, `legs`, `bridges`, `hangup`, `sched` | channels and what happens to them |
 //! | `held`, `phone`, `registry`, `bulk` | what a test holds in its hands |
 //! | `capture`, `template`, `recognise`, `catalog`, `event` | recordings, and events made from them |
 
@@ -34,6 +34,7 @@ use std::time::Instant;
 use tokio::net::TcpListener;
 
 mod api;
+mod bridges;
 mod bulk;
 mod bus;
 mod calls;
@@ -168,7 +169,7 @@ impl FakeFreeSwitch {
         *lock(&self.core.instance) = new_uuid();
         *lock(&self.core.started) = Instant::now();
         let mut world = self.core.world();
-        for channel in world.channels.values_mut() {
+        for channel in world.channels.values_mut().filter(|channel| !channel.is_behind()) {
             if let Some(held) = channel.held() {
                 held.shared.ended(Outcome::HungUp("MANAGER_REQUEST".to_owned()));
             }
@@ -187,6 +188,11 @@ impl FakeFreeSwitch {
     /// Fault: closes the listening socket (new clients are refused) or opens it again on the same port.
     pub fn listen(&self, on: bool) {
         self.core.listening.send_replace(on);
+    }
+
+    /// Fault: `uuid_bridge` is accepted, and no bridge comes about.
+    pub fn lose_bridges(&self, on: bool) {
+        self.core.world().loses_bridges = on;
     }
 
     /// Fault: drops the inbound connections only.

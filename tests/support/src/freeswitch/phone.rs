@@ -106,6 +106,8 @@ pub enum Behaviour {
     Unreachable,
     /// Rings, answers and refuses only when the test says so.
     Manual,
+    /// Rings at once, answers after the first time, and hangs up when the second has passed since.
+    HangsUp(Duration, Duration),
 }
 
 /// An INVITE that a phone got, and what became of it.
@@ -123,6 +125,10 @@ pub struct Invite {
     pub uri: String,
     /// Headers added with `sip_h_`.
     pub headers: Vec<(String, String)>,
+    /// The leg's variables, as FreeSWITCH read them out of the `originate`.
+    pub variables: Vec<(String, String)>,
+    /// Applications that were run on the leg, with their arguments expanded.
+    pub executed: Vec<(String, String)>,
     /// Codecs in the offer.
     pub offer: Vec<String>,
     /// Whether the phone was awake to see it.
@@ -135,10 +141,19 @@ pub struct Invite {
     pub answered: bool,
 }
 
+impl Invite {
+    /// A variable of the leg.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        let found = self.variables.iter().rev().find(|(n, _)| n == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
 /// What a test makes a phone do by hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PhoneAct {
     Ring,
+    Progress,
     Answer,
     Refuse(u16),
 }
@@ -320,6 +335,11 @@ impl Phone {
     /// Sends 180 for what it is called by now.
     pub fn ring(&self) {
         self.act(PhoneAct::Ring);
+    }
+
+    /// Sends 183 with media for what it is called by now.
+    pub fn early_media(&self) {
+        self.act(PhoneAct::Progress);
     }
 
     /// Answers what it is called by now.

@@ -1,6 +1,7 @@
 //! Channel events as FreeSWITCH sent them, with the parts that belong to one call made replaceable.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::capture;
 use super::channel::Channel;
@@ -32,6 +33,13 @@ pub(crate) enum Slot {
     LegPort,
     LegAgent,
     LegSipCallId,
+    /// The caller's channel behind a loopback, and the loopback's other end.
+    BehindUuid,
+    EndUuid,
+    TransferSource,
+    HidesName,
+    HidesNumber,
+    AnswerState,
     OwnSessionId,
     OwnCodec,
     OwnOffer,
@@ -110,6 +118,35 @@ const FIRST: &[&str] = &[
 const FIRST_TOO: &[&str] = &["ignore_early_media", "park_timeout", "origination_caller_id_number"];
 const LATER: &[&str] = &["absolute_codec_string", "hangup_after_bridge"];
 
+/// The variables of a recording that its dialplan and its client set: those an `originate` names, and all others.
+fn set_in(file: &str) -> (HashSet<&'static str>, HashSet<&'static str>) {
+    let (mut first, mut later) = (HashSet::new(), HashSet::new());
+    if !file.starts_with("1.11/") {
+        return (first, later);
+    }
+    first.extend([
+        "call_timeout",
+        "hangup_after_bridge",
+        "fswake_bridge",
+        "process_cdr",
+        "fswake_ready",
+    ]);
+    let commands = capture::lines(file).iter().filter(|line| !line.from_freeswitch);
+    for text in commands.map(|line| line.data.trim_end()) {
+        let names = |list: &'static str, separator: char| {
+            list.split(separator).filter_map(|pair| Some(pair.split_once('=')?.0))
+        };
+        if let Some((_, braces)) = text.split_once("originate {") {
+            first.extend(names(braces, ','));
+        } else if let Some((_, list)) = text.split_once("uuid_setvar_multi ") {
+            later.extend(names(list.split_once(' ').map_or("", |(_, list)| list), ';'));
+        } else if let Some((_, rest)) = text.split_once("uuid_setvar ") {
+            later.extend(rest.split(' ').nth(1));
+        }
+    }
+    (first, later)
+}
+
 impl Template {
     /// The `nth` event called `name` of channel `uuid` in a recording, with the session's own values as slots.
     pub(crate) fn pick(file: &str, uuid: &str, name: &str, nth: usize, symbols: &Symbols) -> Self {
@@ -126,10 +163,14 @@ impl Template {
             .nth(nth)
             .unwrap_or_else(|| panic!("{file} has no {name} number {nth} of {uuid}"));
         let mut items: Vec<Item> = Vec::with_capacity(headers.len());
+        let (first, later) = set_in(file);
+        let is_new = !first.is_empty();
         for (header, value) in headers {
             let item = match header.strip_prefix("variable_") {
-                Some(v) if FIRST.contains(&v) || FIRST_TOO.contains(&v) => Item::FirstVariables,
-                Some(v) if LATER.contains(&v) => Item::LaterVariables,
+                Some(v) if FIRST.contains(&v) || FIRST_TOO.contains(&v) || first.contains(v) => Item::FirstVariables,
+                Some(v) if LATER.contains(&v) || later.contains(v) => Item::LaterVariables,
+                Some("transfer_history") if is_new => continue,
+                None if header.ends_with("-Transfer-Source") && is_new => continue,
                 _ => {
                     let parts = parts_of(&header, &value, symbols);
                     Item::Header(header, parts)
@@ -149,7 +190,7 @@ impl Template {
             items,
         };
         template.place_variables();
-        template
+        if is_new { template.with_answer_state() } else { template }
     }
 
     /// Gives variables a place in events that were recorded without any: after the last variable.
@@ -188,6 +229,20 @@ impl Template {
             None => self.items.push(made),
         }
         self
+    }
+
+    /// With the channel's answer state at that moment.
+    pub(crate) fn with_answer_state(self) -> Self {
+        self.set("Answer-State", &[Ok(Slot::AnswerState)])
+    }
+
+    /// The end of this application, whatever ran on the channel last.
+    pub(crate) fn of_app(self, name: &str) -> Self {
+        let named = self.set("Application", &[Err(name)]);
+        match name {
+            "socket" => named.set("Application-Data", &[Ok(Slot::SocketArg)]),
+            _ => named,
+        }
     }
 
     /// Adds a header behind another.
@@ -287,6 +342,17 @@ fn fill_slot<'a>(
         Slot::LegPort => text(leg, |c| c.uri_address().rsplit_once(':').map_or("", |(_, port)| port)),
         Slot::LegAgent => text(leg, |c| &c.user_agent),
         Slot::LegSipCallId => text(leg, |c| &c.sip_call_id),
+        Slot::BehindUuid => Cow::Borrowed(held.and_then(|c| c.behind.as_deref()).unwrap_or("")),
+        Slot::EndUuid => text(held, |c| &c.end),
+        Slot::HidesName => own.hides.iter().any(|what| what == "name").to_string().into(),
+        Slot::HidesNumber => own.hides.iter().any(|what| what == "number").to_string().into(),
+        Slot::AnswerState => Cow::Borrowed(match own {
+            _ if own.cause.is_some() => "hangup",
+            _ if own.is_answered() => "answered",
+            _ if own.has_media() => "early",
+            _ => "ringing",
+        }),
+        Slot::TransferSource => Cow::Borrowed(&own.transfer_source),
         Slot::OwnSessionId => own.session_id.to_string().into(),
         Slot::OwnCodec => Cow::Borrowed(own.codec.as_deref().unwrap_or("PCMU")),
         Slot::OwnOffer => own.offer_as_endpoint_string().into(),

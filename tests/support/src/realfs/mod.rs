@@ -20,7 +20,7 @@ use tempfile::TempDir;
 pub use self::config::{BESIDE_DOMAINS, DOMAIN, ESL_PASSWORD, FIRST_USER, PASSWORD, Ports, WAKE_DOMAIN};
 pub use self::console::{Console, Heard};
 pub use self::vanilla::{Plan, VANILLA_DOMAIN, Way, filled};
-use crate::sip::{Account, Transport};
+use crate::sip::Account;
 
 /// How long it may take to come up.
 const START: Duration = Duration::from_secs(45);
@@ -82,10 +82,7 @@ impl RealFs {
     /// Starts one that is configured as an installed one, with a dialplan for each of these.
     pub async fn start_vanilla(prefix: &Path, plans: &[Plan]) -> Self {
         let modules = modules(prefix);
-        Self::start_with(prefix, |ports, dir| {
-            vanilla::write(ports, plans, &dir.join("cdr"), &modules)
-        })
-        .await
+        Self::start_with(prefix, |ports, dir| vanilla::write(ports, plans, dir, &modules)).await
     }
 
     async fn start_with(prefix: &Path, configuration: impl FnOnce(&Ports, &Path) -> String) -> Self {
@@ -99,7 +96,9 @@ impl RealFs {
             fswake: free_port(),
         };
         let dir = TempDir::new().expect("a directory");
-        for name in ["conf", "log", "db", "run", "storage", "cache", "temp", "other", "cdr"] {
+        for name in [
+            "conf", "log", "db", "run", "storage", "cache", "temp", "other", "cdr", "cdr-csv", "cdr-xml",
+        ] {
             std::fs::create_dir(dir.path().join(name)).expect("a directory");
         }
         let conf = dir.path().join("conf/freeswitch.xml");
@@ -236,6 +235,29 @@ impl RealFs {
         self.cdr_files(since).into_iter().filter_map(read).collect()
     }
 
+    /// Where it records.
+    pub fn recordings(&self) -> PathBuf {
+        self.dir.path().join("other")
+    }
+
+    /// The CDRs of all kinds that it has written since then: json, csv or xml, and text.
+    pub fn all_cdrs(&self, since: SystemTime) -> Vec<(&'static str, String)> {
+        let mut all = Vec::new();
+        for (kind, folder) in [("json", "cdr"), ("csv", "cdr-csv"), ("xml", "cdr-xml")] {
+            let files = std::fs::read_dir(self.dir.path().join(folder))
+                .into_iter()
+                .flatten()
+                .flatten();
+            for file in files {
+                let is_new = file.metadata().and_then(|m| m.modified()).is_ok_and(|at| at >= since);
+                if is_new && let Ok(text) = std::fs::read_to_string(file.path()) {
+                    all.push((kind, text));
+                }
+            }
+        }
+        all
+    }
+
     /// A connection for questions.
     pub async fn console(&self) -> Console {
         Console::connect(self.ports.esl, ESL_PASSWORD)
@@ -306,14 +328,13 @@ impl RealFs {
         self.next_user.fetch_add(1, Ordering::Relaxed).to_string()
     }
 
-    /// The account of a user, over UDP.
+    /// The account of a user.
     pub fn account(&self, user: &str, domain: &str) -> Account {
         Account {
             user: user.to_owned(),
             domain: domain.to_owned(),
             password: PASSWORD.to_owned(),
             server: self.ports.sip,
-            transport: Transport::Udp,
         }
     }
 }

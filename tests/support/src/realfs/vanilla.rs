@@ -61,7 +61,7 @@ pub struct Plan {
 }
 
 /// Loaded where they exist.
-const MODULES: [&str; 19] = [
+const MODULES: [&str; 21] = [
     "mod_console",
     "mod_logfile",
     "mod_event_socket",
@@ -73,6 +73,8 @@ const MODULES: [&str; 19] = [
     "mod_sms",
     "mod_tone_stream",
     "mod_json_cdr",
+    "mod_cdr_csv",
+    "mod_xml_cdr",
     "mod_valet_parking",
     "mod_hash",
     "mod_db",
@@ -213,6 +215,15 @@ fn dialplan(ports: &Ports, plans: &[Plan]) -> String {
                 <action application="answer"/>
                 <action application="intercept" data="-bleg ${{global_getvar(fid-$1-target)}}"/>
               </condition></extension>
+              <extension name="pick-up-by-extension"><condition field="destination_number" expression="^9([123]\d{{3}})$">
+                <action application="answer"/>
+                <action application="intercept" data="${{hash(select/{VANILLA_DOMAIN}-last_dial_ext/${{1}}1)}}"/>
+                <action application="sleep" data="2000"/>
+              </condition></extension>
+              <extension name="park"><condition field="destination_number" expression="^4([123]\d{{3}})$">
+                <action application="answer"/>
+                <action application="valet_park" data="lot$1 8001"/>
+              </condition></extension>
               <extension name="hears"><condition field="destination_number" expression="^6([123]\d{{3}})$">
                 <action application="answer"/>
                 <action application="playback" data="tone_stream://%(10000,0,500);loops=-1"/>
@@ -269,8 +280,8 @@ fn directory(ports: &Ports, plans: &[Plan]) -> String {
     )
 }
 
-/// The whole `freeswitch.xml`. CDRs are written into `cdr`, modules come from `folder`.
-pub fn write(ports: &Ports, plans: &[Plan], cdr: &Path, folder: &Path) -> String {
+/// The whole `freeswitch.xml`. CDRs are written into folders of `dir`, modules come from `folder`.
+pub fn write(ports: &Ports, plans: &[Plan], dir: &Path, folder: &Path) -> String {
     let mut modules = String::new();
     for module in MODULES {
         if folder.join(format!("{module}.so")).is_file() {
@@ -303,8 +314,21 @@ pub fn write(ports: &Ports, plans: &[Plan], cdr: &Path, folder: &Path) -> String
       <param name="log-b-leg" value="true"/>
       <param name="prefix-a-leg" value="true"/>
       <param name="encode-values" value="false"/>
-      <param name="log-dir" value="{cdr}"/>
+      <param name="log-dir" value="{dir}/cdr"/>
     </settings></configuration>
+    <configuration name="xml_cdr.conf"><settings>
+      <param name="log-b-leg" value="true"/>
+      <param name="prefix-a-leg" value="true"/>
+      <param name="encode" value="false"/>
+      <param name="log-dir" value="{dir}/cdr-xml"/>
+    </settings></configuration>
+    <configuration name="cdr_csv.conf"><settings>
+      <param name="log-base" value="{dir}"/>
+      <param name="default-template" value="asterisk"/>
+      <param name="legs" value="ab"/>
+    </settings><templates>
+      <template name="asterisk">"${{accountcode}}","${{caller_id_number}}","${{destination_number}}","${{channel_name}}","${{bridge_channel}}","${{last_app}}","${{last_arg}}","${{uuid}}"</template>
+    </templates></configuration>
     <configuration name="acl.conf"><network-lists/></configuration>
     <configuration name="timezones.conf"><timezones/></configuration>
     <configuration name="loopback.conf"><settings/></configuration>
@@ -320,7 +344,7 @@ pub fn write(ports: &Ports, plans: &[Plan], cdr: &Path, folder: &Path) -> String
 </document>
 "#,
         esl = ports.esl.port(),
-        cdr = cdr.display(),
+        dir = dir.display(),
         profile = profile(ports),
         dialplan = dialplan(ports, plans),
         directory = directory(ports, plans),

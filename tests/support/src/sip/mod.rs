@@ -1,4 +1,4 @@
-//! A scriptable SIP phone on loopback, over UDP or TCP.
+//! A scriptable SIP phone on loopback.
 //!
 //! It registers with digest authentication and any Contact, sleeps (hears nothing) and wakes (at a new port, or in
 //! place), rings, answers, declines or stays silent as its [`Script`] says, places calls, and keeps a list of what
@@ -16,7 +16,6 @@ mod sdp;
 mod sound;
 mod story;
 mod wire;
-
 mod within;
 
 use std::collections::HashMap;
@@ -27,13 +26,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{oneshot, watch};
-use tokio::task::AbortHandle;
 
 pub use self::message::Message;
 pub use self::outgoing::OutgoingCall;
 pub use self::script::{Reaction, Script};
 pub use self::sdp::{Direction, Media, Session, read as read_sdp};
-pub use self::sound::Noise;
+pub use self::sound::{Noise, level_of};
 pub use self::story::{Happening, What};
 pub use self::wire::Transport;
 use self::wire::Wire;
@@ -53,10 +51,8 @@ pub struct Account {
     pub domain: String,
     /// Digest password.
     pub password: String,
-    /// The server's address.
+    /// The server's UDP address.
     pub server: SocketAddr,
-    /// How it reaches it.
-    pub transport: Transport,
 }
 
 /// A phone; clones are the same phone.
@@ -72,9 +68,8 @@ struct Inner {
 }
 
 struct State {
-    wire: Arc<Wire>,
-    /// The tasks that read its sockets, those that it has left too.
-    readers: Vec<AbortHandle>,
+    socket: Arc<Wire>,
+    transport: Transport,
     awake: bool,
     script: Script,
     contact: String,
@@ -84,14 +79,6 @@ struct State {
     answers: HashMap<(u32, String), oneshot::Sender<Message>>,
     registration: register::Registration,
     sequence: u32,
-}
-
-impl Drop for State {
-    fn drop(&mut self) {
-        for reader in &self.readers {
-            reader.abort();
-        }
-    }
 }
 
 /// A word that no other has: for tags, branches and Call-IDs.
@@ -110,13 +97,15 @@ pub(crate) fn unique() -> String {
 impl Phone {
     /// A phone that is switched on and has not registered.
     pub async fn new(account: Account, script: impl Into<Script>) -> Self {
-        let wire = Arc::new(Wire::open(&account).await);
+        let script = script.into();
+        let transport = script.transport;
+        let socket = Arc::new(Wire::open(transport, account.server).await);
         let state = State {
-            wire: wire.clone(),
-            readers: Vec::new(),
+            socket: socket.clone(),
+            transport,
             awake: true,
-            script: script.into(),
-            contact: format!("<sip:{}@127.0.0.1:PORT{}>", account.user, account.transport.in_uri()),
+            script,
+            contact: format!("<sip:{}@127.0.0.1:PORT{}>", account.user, socket.parameter()),
             display: String::new(),
             happenings: Vec::new(),
             dialogs: HashMap::new(),
@@ -131,28 +120,26 @@ impl Phone {
                 changes: watch::Sender::new(0),
             }),
         };
-        phone.listen(wire);
+        phone.listen(socket);
         phone
     }
 
     /// One reader per socket. What comes while it sleeps, or to a socket that it has left, is read and not heard.
-    fn listen(&self, wire: Arc<Wire>) {
+    fn listen(&self, socket: Arc<Wire>) {
         let phone = Arc::downgrade(&self.inner);
-        let reader = tokio::spawn(async move {
-            let mut buffer = Vec::new();
-            while let Ok((message, from)) = wire.next(&mut buffer).await {
+        tokio::spawn(async move {
+            while let Some((message, from)) = socket.receive().await {
                 let Some(inner) = phone.upgrade() else { return };
                 let phone = Phone { inner };
                 let hears = {
                     let state = phone.lock();
-                    state.awake && Arc::ptr_eq(&state.wire, &wire)
+                    state.awake && Arc::ptr_eq(&state.socket, &socket)
                 };
-                if let Some(message) = message.filter(|_| hears) {
+                if hears {
                     phone.heard(message, from);
                 }
             }
         });
-        self.lock().readers.push(reader.abort_handle());
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -166,13 +153,14 @@ impl Phone {
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.lock().wire.address()
+        self.lock().socket.address()
     }
 
     /// Puts this text behind `<sip:user@host:port` of its Contact, `>` included if there is to be one, and anything after.
     pub fn contact_params(&self, params: &str) {
-        let Account { user, transport, .. } = &self.inner.account;
-        self.lock().contact = format!("<sip:{user}@127.0.0.1:PORT{}{params}>", transport.in_uri());
+        let user = &self.inner.account.user;
+        let mut state = self.lock();
+        state.contact = format!("<sip:{user}@127.0.0.1:PORT{}{params}>", state.socket.parameter());
     }
 
     /// Makes this the whole value of its Contact; `PORT` stands for its port.
@@ -190,9 +178,13 @@ impl Phone {
         self.lock().script = script.into();
     }
 
-    /// Falls asleep: its socket stays open, and it hears nothing.
+    /// Falls asleep: its UDP socket stays open, and it hears nothing. A connection ends.
     pub fn sleep(&self) {
-        self.lock().awake = false;
+        let mut state = self.lock();
+        state.awake = false;
+        let socket = state.socket.clone();
+        drop(state);
+        tokio::spawn(async move { socket.close().await });
     }
 
     /// Wakes up at the same port. It has not registered yet.
@@ -202,19 +194,23 @@ impl Phone {
 
     /// Wakes up at a new port and with a new Call-ID for its REGISTERs. It has not registered yet. The old port stays silent.
     pub async fn wake_elsewhere(&self) {
-        let wire = Arc::new(Wire::open(&self.inner.account).await);
+        let transport = self.lock().transport;
+        let socket = Arc::new(Wire::open(transport, self.account().server).await);
         {
             let mut state = self.lock();
             state.awake = true;
-            state.wire = wire.clone();
+            state.socket = socket.clone();
             state.registration = register::Registration::default();
         }
-        self.listen(wire);
+        self.listen(socket);
     }
 
     fn send(&self, text: &str, to: SocketAddr) {
-        let wire = self.lock().wire.clone();
-        wire.send(text, to);
+        let socket = self.lock().socket.clone();
+        if !socket.try_send(text, to) {
+            let text = text.to_owned();
+            tokio::spawn(async move { socket.send(&text, to).await });
+        }
     }
 
     fn heard(&self, message: Message, from: SocketAddr) {
@@ -256,14 +252,14 @@ impl Phone {
 
     fn contact(&self) -> String {
         let state = self.lock();
-        let port = state.wire.address().port();
+        let port = state.socket.address().port();
         state.contact.replace("PORT", &port.to_string())
     }
 
     /// The value of a Via of its own.
     fn via(&self, branch: &str) -> String {
-        let transport = self.inner.account.transport.in_via();
-        format!("SIP/2.0/{transport} {};rport;branch={branch}", self.address())
+        let socket = self.lock().socket.clone();
+        format!("SIP/2.0/{} {};rport;branch={branch}", socket.name(), socket.address())
     }
 
     fn next_sequence(&self) -> u32 {
@@ -295,8 +291,9 @@ impl Phone {
 
     /// The Contact of calls: never the odd one that it may have registered with.
     fn plain_contact(&self) -> String {
-        let Account { user, transport, .. } = &self.inner.account;
-        format!("<sip:{user}@{}{}>", self.address(), transport.in_uri())
+        let socket = self.lock().socket.clone();
+        let (user, address) = (&self.inner.account.user, socket.address());
+        format!("<sip:{user}@{address}{}>", socket.parameter())
     }
 }
 

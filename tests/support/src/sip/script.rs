@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::Transport;
+
 /// What a phone does with an INVITE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reaction {
@@ -42,6 +44,8 @@ pub struct Script {
     pub fax: bool,
     /// Where [`Reaction::Redirect`] sends callers.
     pub redirect_to: String,
+    /// How it reaches its server.
+    pub transport: Transport,
     /// Headers of its own for the INVITEs that it sends.
     pub headers: Vec<(String, String)>,
 }
@@ -58,6 +62,7 @@ impl Default for Script {
             secure: false,
             fax: false,
             redirect_to: String::new(),
+            transport: Transport::default(),
             headers: Vec::new(),
         }
     }

@@ -1,5 +1,6 @@
 //! RTP (RFC 3550) of one call: a phone says one steady value, so that whoever hears it knows which phone it is.
 
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,6 +26,17 @@ pub enum Noise {
 /// Where to send, and as which payload type.
 type Target = Arc<Mutex<Option<(SocketAddr, u8)>>>;
 type Heard = Arc<Mutex<Vec<(Instant, Noise)>>>;
+/// Digits to be pressed.
+type Digits = Arc<Mutex<VecDeque<u8>>>;
+
+/// The payload type of digits.
+const DIGITS: u8 = 101;
+/// So many packets a digit takes, the last three of which say that it is over.
+const OF_A_DIGIT: u16 = 8;
+/// How loud it is: -10 dBm0.
+const VOLUME: u8 = 0x0a;
+/// So many packets of voice follow it.
+const AFTER_A_DIGIT: u16 = 5;
 
 /// Both directions of one call's audio. Ends when dropped.
 #[derive(Debug)]
@@ -32,6 +44,7 @@ pub(super) struct Sound {
     pub port: u16,
     target: Target,
     heard: Heard,
+    digits: Digits,
     tasks: [JoinHandle<()>; 2],
 }
 
@@ -42,15 +55,16 @@ impl Sound {
         socket.set_nonblocking(true).expect("a socket");
         let port = socket.local_addr().expect("its address").port();
         let socket = Arc::new(UdpSocket::from_std(socket).expect("a socket"));
-        let (target, heard) = (Target::default(), Heard::default());
+        let (target, heard, digits) = (Target::default(), Heard::default(), Digits::default());
         let tasks = [
             tokio::spawn(listen(socket.clone(), heard.clone())),
-            tokio::spawn(speak(socket, voice, target.clone())),
+            tokio::spawn(speak(socket, voice, target.clone(), digits.clone())),
         ];
         Self {
             port,
             target,
             heard,
+            digits,
             tasks,
         }
     }
@@ -58,6 +72,12 @@ impl Sound {
     /// From now on it speaks to this place; to nobody without one.
     pub fn speak_to(&self, target: Option<(SocketAddr, u8)>) {
         *self.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
+    }
+
+    /// Presses these digits, one after another.
+    pub fn press(&self, digits: &[u8]) {
+        let mut queue = self.digits.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.extend(digits);
     }
 
     /// What it has heard, and when.
@@ -88,25 +108,61 @@ async fn listen(socket: Arc<UdpSocket>, heard: Heard) {
     }
 }
 
-async fn speak(socket: Arc<UdpSocket>, voice: u8, target: Target) {
+async fn speak(socket: Arc<UdpSocket>, voice: u8, target: Target, digits: Digits) {
     let mut clock = tokio::time::interval(Duration::from_millis(20));
-    let (ulaw, alaw) = (nearest(level(voice), from_ulaw), nearest(level(voice), from_alaw));
+    // The digit that is being pressed, the time of its first packet, and how many packets it has had.
+    let mut pressed: Option<(u8, u32, u16)> = None;
     for sequence in 0_u16.. {
         clock.tick().await;
         let to = *target.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((to, format)) = to else { continue };
-        let mut packet = vec![0x80, format];
-        packet.extend(sequence.to_be_bytes());
-        packet.extend((u32::from(sequence) * 160).to_be_bytes());
-        packet.extend([0xf5, 0, 0, voice]);
-        let byte = if format == 8 { alaw } else { ulaw };
-        packet.extend([byte; 160]);
+        let now = u32::from(sequence) * 160;
+        if pressed.is_none() {
+            let digit = digits.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            pressed = digit.map(|digit| (digit, now, 0));
+        }
+        let packet = match pressed {
+            Some((digit, since, count)) if count < OF_A_DIGIT => digit_packet(sequence, since, voice, digit, count),
+            _ => voice_packet(sequence, now, voice, format),
+        };
+        pressed = pressed
+            .map(|(digit, since, count)| (digit, since, count + 1))
+            .filter(|(.., count)| *count < OF_A_DIGIT + AFTER_A_DIGIT);
         let _ = socket.send_to(&packet, to).await;
     }
 }
 
+fn head(sequence: u16, time: u32, voice: u8, format: u8) -> Vec<u8> {
+    let mut packet = vec![0x80, format];
+    packet.extend(sequence.to_be_bytes());
+    packet.extend(time.to_be_bytes());
+    packet.extend([0xf5, 0, 0, voice]);
+    packet
+}
+
+fn voice_packet(sequence: u16, time: u32, voice: u8, format: u8) -> Vec<u8> {
+    let mut packet = head(sequence, time, voice, format);
+    let byte = match format {
+        8 => nearest(level_of(voice), from_alaw),
+        _ => nearest(level_of(voice), from_ulaw),
+    };
+    packet.extend([byte; 160]);
+    packet
+}
+
+/// RFC 4733, section 2.3.
+fn digit_packet(sequence: u16, since: u32, voice: u8, digit: u8, count: u16) -> Vec<u8> {
+    let marker = if count == 0 { 0x80 } else { 0 };
+    let mut packet = head(sequence, since, voice, DIGITS | marker);
+    let lasting = OF_A_DIGIT - 3;
+    let end = if count >= lasting { 0x80 } else { 0 };
+    packet.extend([digit, end | VOLUME]);
+    packet.extend((160 * (count + 1).min(lasting)).to_be_bytes());
+    packet
+}
+
 /// The value that a phone says: far enough from another's, whatever codecs it goes through.
-fn level(voice: u8) -> i32 {
+pub fn level_of(voice: u8) -> i32 {
     3000 + 2500 * i32::from(voice)
 }
 
@@ -115,7 +171,7 @@ fn noise(format: u8, payload: &[u8]) -> Noise {
         0 => from_ulaw,
         8 => from_alaw,
         13 => return Noise::Quiet,
-        101 => return Noise::Digit(payload[0]),
+        DIGITS => return Noise::Digit(payload[0]),
         other => return Noise::Other(other),
     };
     let values = payload.iter().map(|byte| decode(*byte));
@@ -123,7 +179,7 @@ fn noise(format: u8, payload: &[u8]) -> Noise {
     if low.abs().max(high.abs()) < 200 {
         return Noise::Quiet;
     }
-    let voice = (0..10).find(|voice| (level(*voice) - low).abs() < 1100);
+    let voice = (0..10).find(|voice| (level_of(*voice) - low).abs() < 1100);
     match voice {
         Some(voice) if high - low < 800 => Noise::Voice(voice),
         _ => Noise::Tone,
@@ -161,7 +217,7 @@ mod tests {
     fn voices_are_told_apart_in_both_codecs() {
         for voice in 0..10 {
             for (format, decode) in [(0, from_ulaw as fn(u8) -> i32), (8, from_alaw)] {
-                let payload = [nearest(level(voice), decode); 160];
+                let payload = [nearest(level_of(voice), decode); 160];
                 assert_eq!(noise(format, &payload), Noise::Voice(voice));
             }
         }

@@ -1,67 +1,53 @@
-//! What a phone sends and hears with: a UDP port, or a TCP connection to its server on which the server's requests come back.
+//! What a phone's messages go through: a UDP socket, or the one TCP connection that it has with its server.
 
-use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::tcp::OwnedReadHalf;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpStream, UdpSocket};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::Mutex;
 
-use super::{Account, Message};
+use super::Message;
+
+/// The longest message.
+const LONGEST: usize = 65_536;
 
 /// How a phone reaches its server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Transport {
-    /// One datagram per message.
+    /// Datagrams.
     #[default]
     Udp,
-    /// One connection for registrations and calls (RFC 3261 section 18).
+    /// A connection, which ends when the phone falls asleep, as with apps that are put to sleep.
     Tcp,
 }
 
-impl Transport {
-    /// As Via has it.
-    pub(super) fn in_via(self) -> &'static str {
-        match self {
-            Self::Udp => "UDP",
-            Self::Tcp => "TCP",
-        }
-    }
-
-    /// As the URI of a Contact has it.
-    pub(super) fn in_uri(self) -> &'static str {
-        match self {
-            Self::Udp => "",
-            Self::Tcp => ";transport=tcp",
-        }
-    }
-}
-
-/// One socket of a phone. Only one task reads it.
+/// An open socket.
 pub(super) enum Wire {
     Udp(UdpSocket),
-    Tcp(Connection),
-}
-
-/// A TCP connection. It closes when dropped.
-pub(super) struct Connection {
-    local: SocketAddr,
-    server: SocketAddr,
-    reader: Mutex<BufReader<OwnedReadHalf>>,
-    /// Messages in the order in which they were sent.
-    queue: mpsc::UnboundedSender<String>,
+    Tcp {
+        local: SocketAddr,
+        server: SocketAddr,
+        read: Mutex<(OwnedReadHalf, Vec<u8>)>,
+        write: Mutex<OwnedWriteHalf>,
+    },
 }
 
 impl Wire {
-    /// A new port, and for TCP a new connection.
-    pub async fn open(account: &Account) -> Self {
-        match account.transport {
+    pub async fn open(transport: Transport, server: SocketAddr) -> Self {
+        match transport {
             Transport::Udp => Self::Udp(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a UDP port")),
             Transport::Tcp => {
-                let connection = Connection::open(account.server).await;
-                Self::Tcp(connection.expect("FreeSWITCH accepts SIP over TCP"))
+                let stream = TcpStream::connect(server).await.expect("a TCP connection");
+                stream.set_nodelay(true).expect("a socket");
+                let local = stream.local_addr().expect("its address");
+                let (read, write) = stream.into_split();
+                Self::Tcp {
+                    local,
+                    server,
+                    read: Mutex::new((read, Vec::new())),
+                    write: Mutex::new(write),
+                }
             }
         }
     }
@@ -69,92 +55,96 @@ impl Wire {
     pub fn address(&self) -> SocketAddr {
         match self {
             Self::Udp(socket) => socket.local_addr().expect("a bound socket"),
-            Self::Tcp(connection) => connection.local,
+            Self::Tcp { local, .. } => *local,
         }
     }
 
-    /// Sends a message to this place, over TCP always to the server.
-    pub fn send(self: &Arc<Self>, text: &str, to: SocketAddr) {
-        match &**self {
-            Self::Udp(socket) => {
-                if socket.try_send_to(text.as_bytes(), to).is_err() {
-                    let (wire, text) = (self.clone(), text.to_owned());
-                    tokio::spawn(async move {
-                        if let Self::Udp(socket) = &*wire {
-                            let _ = socket.send_to(text.as_bytes(), to).await;
-                        }
-                    });
-                }
-            }
-            // A closed connection is silent, as a lost datagram is.
-            Self::Tcp(connection) => {
-                let _ = connection.queue.send(text.to_owned());
-            }
+    /// As in a Via.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Udp(_) => "UDP",
+            Self::Tcp { .. } => "TCP",
         }
     }
 
-    /// The next message and where it came from; no message for keep-alives and other noise.
-    pub async fn next(&self, buffer: &mut Vec<u8>) -> io::Result<(Option<Message>, SocketAddr)> {
+    /// What a Contact says of it.
+    pub fn parameter(&self) -> &'static str {
+        match self {
+            Self::Udp(_) => "",
+            Self::Tcp { .. } => ";transport=tcp",
+        }
+    }
+
+    /// The next message; `None` when there will be none.
+    pub async fn receive(&self) -> Option<(Message, SocketAddr)> {
         match self {
             Self::Udp(socket) => {
-                buffer.resize(65_536, 0);
-                let (length, from) = socket.recv_from(buffer).await?;
-                Ok((Message::parse(&buffer[..length]), from))
+                let mut buffer = vec![0; LONGEST];
+                loop {
+                    let (length, from) = socket.recv_from(&mut buffer).await.ok()?;
+                    if let Some(message) = Message::parse(&buffer[..length]) {
+                        return Some((message, from));
+                    }
+                }
             }
-            Self::Tcp(connection) => {
-                buffer.clear();
-                connection.read(buffer).await?;
-                Ok((Message::parse(buffer), connection.server))
+            Self::Tcp { server, read, .. } => {
+                let (stream, buffer) = &mut *read.lock().await;
+                loop {
+                    // Keep-alives (RFC 5626) stand between messages.
+                    let blank = buffer.iter().take_while(|b| b"\r\n".contains(*b)).count();
+                    buffer.drain(..blank);
+                    if let Some(length) = complete(buffer) {
+                        let message = Message::parse(&buffer[..length]);
+                        buffer.drain(..length);
+                        if let Some(message) = message {
+                            return Some((message, *server));
+                        }
+                        continue;
+                    }
+                    if stream.read_buf(buffer).await.ok()? == 0 {
+                        return None;
+                    }
+                }
             }
+        }
+    }
+
+    pub async fn send(&self, text: &str, to: SocketAddr) {
+        match self {
+            Self::Udp(socket) => {
+                let _ = socket.send_to(text.as_bytes(), to).await;
+            }
+            Self::Tcp { write, .. } => {
+                let _ = write.lock().await.write_all(text.as_bytes()).await;
+            }
+        }
+    }
+
+    /// Sends at once if that is possible.
+    pub fn try_send(&self, text: &str, to: SocketAddr) -> bool {
+        match self {
+            Self::Udp(socket) => socket.try_send_to(text.as_bytes(), to).is_ok(),
+            Self::Tcp { write, .. } => {
+                let sent = write.try_lock().ok().and_then(|s| s.try_write(text.as_bytes()).ok());
+                assert!(sent.is_none_or(|n| n == text.len()), "a message was cut");
+                sent.is_some()
+            }
+        }
+    }
+
+    /// Ends a connection.
+    pub async fn close(&self) {
+        if let Self::Tcp { write, .. } = self {
+            let _ = write.lock().await.shutdown().await;
         }
     }
 }
 
-impl Connection {
-    async fn open(server: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(server).await?;
-        stream.set_nodelay(true)?;
-        let local = stream.local_addr()?;
-        let (reader, mut writer) = stream.into_split();
-        let (queue, mut messages) = mpsc::unbounded_channel::<String>();
-        tokio::spawn(async move {
-            while let Some(message) = messages.recv().await {
-                if writer.write_all(message.as_bytes()).await.is_err() {
-                    return;
-                }
-            }
-        });
-        Ok(Self {
-            local,
-            server,
-            reader: Mutex::new(BufReader::new(reader)),
-            queue,
-        })
-    }
-
-    /// One message as it came: its head until the empty line, and as much body as the head says.
-    async fn read(&self, message: &mut Vec<u8>) -> io::Result<()> {
-        let mut reader = self.reader.lock().await;
-        let mut length = 0;
-        loop {
-            let begin = message.len();
-            if reader.read_until(b'\n', message).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            let line = String::from_utf8_lossy(&message[begin..]);
-            let line = line.trim_end();
-            if line.is_empty() {
-                break;
-            }
-            if let Some((name, value)) = line.split_once(':')
-                && name.trim().eq_ignore_ascii_case("content-length")
-            {
-                length = value.trim().parse().unwrap_or(0);
-            }
-        }
-        let head = message.len();
-        message.resize(head + length, 0);
-        reader.read_exact(&mut message[head..]).await?;
-        Ok(())
-    }
+/// How long the message at the beginning is, once all of it is there.
+fn complete(buffer: &[u8]) -> Option<usize> {
+    let head = buffer.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
+    let message = Message::parse(&buffer[..head]);
+    let body = message.and_then(|m| m.header("Content-Length").parse::<usize>().ok());
+    let length = head + body.unwrap_or_default();
+    (buffer.len() >= length).then_some(length)
 }

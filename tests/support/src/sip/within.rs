@@ -161,6 +161,15 @@ impl Leg {
         dialog.map(|d| sdp::read(&d.line.ours)).unwrap_or_default()
     }
 
+    /// Presses these digits, if it has a voice.
+    pub fn press(&self, digits: &[u8]) {
+        let state = self.phone.lock();
+        let sound = state.dialogs.get(&self.key).and_then(|d| d.line.sound.as_ref());
+        if let Some(sound) = sound {
+            sound.press(digits);
+        }
+    }
+
     /// What it has heard, and when.
     pub fn heard(&self) -> Vec<(Instant, Noise)> {
         let state = self.phone.lock();

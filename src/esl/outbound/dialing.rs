@@ -1,0 +1,84 @@
+//! Legs: dialled, heard, and kept alive by their leases.
+
+use std::sync::atomic::Ordering;
+
+use freeswitch_esl_tokio::{EslCommand, EslError};
+
+use super::Ring;
+use super::connection::{Connection, Place};
+use crate::engine::{Event, LegEnd};
+use crate::esl::encode;
+use crate::types::LegId;
+
+impl Connection {
+    pub(super) async fn ring(&mut self, ring: Ring) -> Result<(), EslError> {
+        let leg = ring.leg;
+        if self.place != Place::Held {
+            return Ok(());
+        }
+        self.arm(leg.n).await?;
+        let dialed = encode::Leg {
+            leg,
+            target: ring.target.as_str(),
+            aor: &self.held.call.aor,
+            sip_call_id: &ring.sip_call_id,
+            timeout: ring.timeout,
+            park_timeout: ring.park_timeout,
+            any_codec: ring.any_codec,
+            early_media: ring.early_media,
+        };
+        let command = encode::originate(&dialed, &self.held.parent);
+        self.ringing.push(leg);
+        self.dialed.push(leg);
+        self.tell(Event::LegDialed(leg)).await;
+        let reply = self.link.send(EslCommand::BgApi { command }).await?;
+        if !reply.is_success() {
+            self.ringing.retain(|l| *l != leg);
+            let cause = "COMMAND_REFUSED".into();
+            self.tell(Event::LegEnded {
+                leg,
+                end: LegEnd {
+                    cause,
+                    sip_status: None,
+                },
+            })
+            .await;
+        }
+        // The next leg's filter is set while nobody waits for it.
+        self.arm(leg.n + 1).await
+    }
+
+    pub(super) async fn renew_leases(&mut self) -> Result<(), EslError> {
+        for leg in self.ringing.clone() {
+            self.api(encode::lease_end(leg.channel())).await?;
+            self.api(encode::lease_renew(leg.channel())).await?;
+        }
+        Ok(())
+    }
+
+    /// Hears the events of leg `n`, and of all before it.
+    pub(super) async fn arm(&mut self, n: u32) -> Result<(), EslError> {
+        while self.armed <= n {
+            let leg = LegId {
+                call: self.call,
+                n: self.armed,
+            };
+            let channel = leg.channel().to_string();
+            self.filter("Unique-ID", &channel).await?;
+            self.legs.insert(channel, leg);
+            self.armed += 1;
+        }
+        Ok(())
+    }
+
+    pub(super) fn count_ringing(&mut self, rings: bool) {
+        if rings != self.counted {
+            self.counted = rings;
+            if rings {
+                self.shared.ringing.fetch_add(1, Ordering::Relaxed);
+            } else {
+                self.shared.ringing.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! What FreeSWITCH says on a call's own connection.
+
+use std::time::Duration;
+
+use freeswitch_esl_tokio::{EslEvent, EslEventType};
+use tokio::time::{Instant, timeout};
+
+use super::connection::{Connection, Place};
+use crate::engine::{Event, Taken};
+use crate::esl::decode::{self, Said};
+use crate::esl::encode;
+
+impl Connection {
+    /// Passes on what one event says.
+    pub(super) async fn heard(&mut self, event: &EslEvent) {
+        let name = match event.event_type() {
+            Some(EslEventType::ChannelProgress) => "CHANNEL_PROGRESS",
+            Some(EslEventType::ChannelProgressMedia) => "CHANNEL_PROGRESS_MEDIA",
+            Some(EslEventType::ChannelAnswer) => "CHANNEL_ANSWER",
+            Some(EslEventType::ChannelHangup) => "CHANNEL_HANGUP",
+            Some(EslEventType::ChannelPark) => "CHANNEL_PARK",
+            Some(EslEventType::ChannelUnpark) => "CHANNEL_UNPARK",
+            Some(EslEventType::ChannelExecuteComplete) => "CHANNEL_EXECUTE_COMPLETE",
+            Some(EslEventType::BackgroundJob) => "BACKGROUND_JOB",
+            Some(EslEventType::Dtmf) => return self.loopback_has_read(event),
+            _ => return,
+        };
+        let legs = &self.legs;
+        let leg = |channel: &str| legs.get(channel).copied();
+        let said = decode::call_event(
+            name,
+            |h| event.header_str(h),
+            event.body(),
+            &self.held.channel,
+            leg,
+            self.call,
+        );
+        match said {
+            // The loopback that was held is not needed any more.
+            Some(Said::Event(Event::CallerGone { .. })) if self.place == Place::Replaced => {}
+            Some(Said::Event(told)) => {
+                match &told {
+                    Event::LegEnded { leg, end } => {
+                        self.ringing.retain(|l| l != leg);
+                        self.parked.retain(|l| l != leg);
+                        self.ended.push((*leg, end.clone()));
+                        if &*end.cause == "PICKED_OFF" && self.place == Place::Held {
+                            let ends = self.picked_off.get_or_insert_with(|| (Instant::now(), Vec::new()));
+                            ends.1.push(told);
+                            return;
+                        }
+                    }
+                    Event::CallerGone { .. } => self.place = Place::Gone,
+                    _ => {}
+                }
+                if let Event::LegAnswered { leg, .. } | Event::LegEarlyMedia { leg, .. } = &told {
+                    let callee = |what: &str| {
+                        event
+                            .header_str(&format!("Caller-Callee-ID-{what}"))
+                            .unwrap_or_default()
+                    };
+                    let _ = self.name_callee(*leg, callee("Name"), callee("Number")).await;
+                }
+                let leg = match &told {
+                    Event::LegRinging(leg) | Event::LegEarlyMedia { leg, .. } | Event::LegAnswered { leg, .. } => {
+                        Some(*leg)
+                    }
+                    _ => None,
+                };
+                if matches!(told, Event::LegAnswered { leg, .. } if self.early == Some(leg)) {
+                    let channel = self.held.channel.clone();
+                    let _ = self.is_connected(&channel).await;
+                }
+                self.tell(told).await;
+                if let Some(leg) = leg.filter(|leg| !self.dressed.contains(leg)) {
+                    self.dressed.push(leg);
+                    let _ = self.give_directory_variables(leg).await;
+                }
+            }
+            Some(Said::LegParked { leg, answered }) => {
+                self.parked.push(leg);
+                if let Some(codec) = answered {
+                    self.tell(Event::LegAnswered { leg, codec }).await;
+                }
+            }
+            Some(Said::LegNamed(leg)) => self.named.push(leg),
+            Some(Said::LeftPark(to)) if self.place == Place::Held => self.was_taken(to).await,
+            Some(Said::LeftPark(_)) | None => {}
+        }
+    }
+
+    /// Somebody else has the held channel. It lives without us from now on: the end of this connection must not end its call.
+    async fn was_taken(&mut self, how: decode::LeftTo) {
+        self.place = Place::Taken;
+        // Where that fails the connection is over, and so is its power over the channel.
+        let _ = self.api(encode::let_go(&self.held.channel)).await;
+        let how = match how {
+            decode::LeftTo::Dialplan(to) => Taken::Transferred { to },
+            decode::LeftTo::Channel(other) => {
+                let command = format!("uuid_getvar {other} caller_id_number");
+                let by = self.ask(command).await.unwrap_or_default();
+                let by = encode::number(by.trim());
+                Taken::PickedUp { by: by.into() }
+            }
+        };
+        let call = self.call;
+        self.tell(Event::CallTaken { call, how }).await;
+    }
+
+    /// Whether the held channel is with us, by all that has been said so far.
+    pub(super) async fn is_still_held(&mut self) -> bool {
+        while self.place == Place::Held
+            && let Ok(Some(event)) = timeout(Duration::ZERO, self.link.event()).await
+        {
+            self.heard(&event).await;
+        }
+        self.place == Place::Held
+    }
+
+    /// Nobody has picked the held channel up: the legs that were picked off are over, and that is all.
+    pub(super) async fn was_not_picked_up(&mut self) {
+        for end in self.picked_off.take().into_iter().flat_map(|(_, ends)| ends) {
+            self.tell(end).await;
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! Caller and phone are connected: when, by whom, and what becomes of the caller if it fails.
+
+use std::time::Duration;
+
+use fswake_test_support::freeswitch::*;
+
+use crate::harness::*;
+use crate::outcomes::result_of;
+
+const ANSWERS: Behaviour = Behaviour::Rings(Duration::ZERO, Some(Duration::from_millis(50)));
+
+/// A call by the dialplan, and one by a loopback.
+fn both_ways(daemon: &Daemon, user: &str) -> [Call; 2] {
+    let call = Call::to(daemon.address, user, DOMAIN);
+    [call.clone(), call.through_loopback()]
+}
+
+/// Holds a call whose phone wakes when it is pushed.
+async fn woken(stage: &Stage, phone: &Phone, call: &Call) -> Held {
+    let held = stage.fs.call(call);
+    stage.push().await;
+    phone.wake();
+    held
+}
+
+fn saw(held: &Held) -> Vec<CallerSaw> {
+    held.timeline().into_iter().map(|(_, saw)| saw).collect()
+}
+
+/// FreeSWITCH takes a leg out of a bridge that comes before the originate's end; the stand-in does so every time. It would
+/// be heard as a hang-up of the caller, and no bridge. On a busy machine the originate takes its time.
+#[tokio::test]
+async fn leg_is_bridged_only_when_it_has_left_its_originate() {
+    let busy = Config {
+        originate_tail: Duration::from_millis(200),
+        ..Config::default()
+    };
+    let stage = Stage::with_freeswitch(busy).await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    phone.set_behaviour(ANSWERS);
+    for call in both_ways(&daemon, "1001") {
+        daemon.asleep(&phone).await;
+        let held = woken(&stage, &phone, &call).await;
+        let outcome = soon("outcome", held.outcome()).await;
+        let Outcome::Connected { caller_is_a_leg, .. } = outcome else {
+            panic!("{outcome:?}");
+        };
+        assert!(caller_is_a_leg, "the caller is the A leg, as with bridge");
+        phone.hang_up();
+        assert_eq!(held.nth_outcome(1).await, Outcome::HungUp("NORMAL_CLEARING".into()));
+        let ended = Outcome::HungUp("DESTINATION_OUT_OF_ORDER".into());
+        assert!(!held.outcomes().iter().any(|(_, outcome)| *outcome == ended));
+    }
+}
+
+#[tokio::test]
+async fn answers_at_any_moment_of_freeswitchs_clock_are_bridged() {
+    let mut stage = Stage::new().await;
+    stage.set("wake.device-pushes-per-minute", 0);
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    for n in 0..20u64 {
+        phone.set_behaviour(Behaviour::Rings(Duration::ZERO, Some(Duration::from_millis(n * 3))));
+        daemon.asleep(&phone).await;
+        let [call, by_loopback] = both_ways(&daemon, "1001");
+        let call = if n % 2 == 0 { call } else { by_loopback };
+        let held = woken(&stage, &phone, &call).await;
+        held.wait_bridged().await;
+        held.caller_hangs_up();
+        phone.got_bye().await;
+    }
+}
+
+#[tokio::test]
+async fn bridge_that_freeswitch_does_not_confirm_is_not_called_connected() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    phone.set_behaviour(ANSWERS);
+    daemon.asleep(&phone).await;
+    stage.fs.lose_bridges(true);
+    let [call, _] = both_ways(&daemon, "1001");
+    let held = woken(&stage, &phone, &call).await;
+    daemon
+        .log
+        .wait(&["WARN", "FreeSWITCH has not confirmed the bridge"])
+        .await;
+    let line = daemon.summary().await;
+    assert_ne!(field(&line, "outcome"), "connected", "{line}");
+    phone.got_bye().await;
+    assert!(
+        held.outcomes()
+            .iter()
+            .all(|(_, o)| !matches!(o, Outcome::Connected { .. })),
+        "{:?}",
+        held.outcomes()
+    );
+}
+
+/// Behind a loopback nobody is held any more when the caller's own bridge fails: it is not left in dead air.
+#[tokio::test]
+async fn caller_in_a_loopbacks_place_is_not_called_connected_either() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    phone.set_behaviour(ANSWERS);
+    daemon.asleep(&phone).await;
+    stage.fs.lose_bridges(true);
+    let [_, call] = both_ways(&daemon, "1001");
+    woken(&stage, &phone, &call).await;
+    let line = daemon.summary().await;
+    assert_ne!(field(&line, "outcome"), "connected", "{line}");
+    phone.got_bye().await;
+}
+
+#[tokio::test]
+async fn phone_that_hangs_up_between_its_answer_and_the_bridge_costs_the_caller_no_waiting() {
+    for after in [1, 8, 20, 30] {
+        let stage = Stage::new().await;
+        let daemon = stage.start().await;
+        let phone = stage.iphone("1001");
+        phone.set_behaviour(Behaviour::HangsUp(
+            Duration::from_millis(50),
+            Duration::from_millis(after),
+        ));
+        daemon.asleep(&phone).await;
+        let [call, _] = both_ways(&daemon, "1001");
+        let held = woken(&stage, &phone, &call).await;
+        let asked = std::time::Instant::now();
+        soon("outcome", held.outcome()).await;
+        assert!(
+            asked.elapsed() < Duration::from_secs(2),
+            "{after} ms: {:?}",
+            asked.elapsed()
+        );
+        let line = daemon.summary().await;
+        assert_ne!(field(&line, "outcome"), "connected", "{after} ms: {line}");
+    }
+}
+
+#[tokio::test]
+async fn call_without_a_caller_is_bridged_with_its_loopback() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    phone.set_behaviour(ANSWERS);
+    daemon.asleep(&phone).await;
+    let call = Call::to(daemon.address, "1001", DOMAIN).from("", "").through_loopback();
+    let held = woken(&stage, &phone, &call).await;
+    held.wait_bridged().await;
+    let invite = phone.invite(1).await;
+    assert_eq!(invite.variable("origination_aleg_uuid"), None, "there is nobody");
+    daemon.summary().await;
+    phone.hang_up();
+    assert_eq!(held.nth_outcome(1).await, Outcome::HungUp("NORMAL_CLEARING".into()));
+}
+
+#[tokio::test]
+async fn loopback_that_must_stay_is_bridged_itself() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    phone.set_behaviour(ANSWERS);
+    daemon.asleep(&phone).await;
+    let [_, call] = both_ways(&daemon, "1001");
+    let held = woken(&stage, &phone, &call.variable("loopback_bowout", "false")).await;
+    held.wait_bridged().await;
+    daemon.summary().await;
+    let commands = held.commands();
+    let bridge = commands
+        .iter()
+        .find(|(_, c)| c.starts_with("api uuid_bridge "))
+        .unwrap();
+    assert!(bridge.1.contains(&held.uuid), "{bridge:?}");
+}
+
+#[tokio::test]
+async fn early_media_of_a_phone_that_rings_alone_reaches_the_caller_and_its_answer_connects_them() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    daemon.asleep(&phone).await;
+    let [call, _] = both_ways(&daemon, "1001");
+    let held = woken(&stage, &phone, &call).await;
+    phone.set_behaviour(Behaviour::Manual);
+    let leg = phone.invite(1).await.leg;
+    phone.early_media();
+    assert_eq!(soon("early media", held.outcome()).await, Outcome::Early { leg });
+    assert!(saw(&held).contains(&CallerSaw::SessionProgress));
+    assert!(!saw(&held).iter().any(|saw| matches!(saw, CallerSaw::Answered { .. })));
+    daemon.log.wait(&["early-media"]).await;
+    phone.answer();
+    let connected = soon("answer", held.nth_outcome(1)).await;
+    assert!(
+        matches!(
+            connected,
+            Outcome::Connected {
+                caller_is_a_leg: true,
+                ..
+            }
+        ),
+        "{connected:?}"
+    );
+    let line = daemon.summary().await;
+    assert_eq!(field(&line, "outcome"), "connected");
+    assert_eq!(held.variable("fswake_result").as_deref(), Some("connected"));
+    held.caller_hangs_up();
+    phone.got_bye().await;
+}
+
+#[tokio::test]
+async fn phone_that_declines_after_its_early_media_ends_the_call_with_its_own_cause() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    daemon.asleep(&phone).await;
+    let [call, _] = both_ways(&daemon, "1001");
+    let held = woken(&stage, &phone, &call).await;
+    phone.set_behaviour(Behaviour::Manual);
+    phone.invite(1).await;
+    phone.early_media();
+    soon("early media", held.outcome()).await;
+    daemon.log.wait(&["EarlyBridged"]).await;
+    phone.refuse(603);
+    assert_eq!(held.nth_outcome(1).await, Outcome::HungUp("CALL_REJECTED".into()));
+    assert_eq!(saw(&held).last(), Some(&CallerSaw::Final(603)));
+    let line = daemon.summary().await;
+    assert_eq!(field(&line, "outcome"), "declined");
+}
+
+#[tokio::test]
+async fn early_media_is_not_for_the_caller_where_two_phones_ring_or_the_call_says_no() {
+    let stage = Stage::with_android().await;
+    let daemon = stage.start().await;
+    let (alone, iphone, android) = (stage.iphone("1001"), stage.iphone("1002"), stage.android("1002"));
+    for phone in [&alone, &iphone, &android] {
+        phone.set_behaviour(Behaviour::Manual);
+        daemon.asleep(phone).await;
+    }
+    let refuses = Call::to(daemon.address, "1001", DOMAIN).variable("ignore_early_media", "true");
+    let held = [stage.fs.call(&refuses), stage.call(&daemon, "1002")];
+    tokio::join!(stage.push(), stage.android_push());
+    stage.push().await;
+    for phone in [&alone, &iphone, &android] {
+        phone.wake();
+        phone.invite(1).await;
+    }
+    for (held, phone) in [(&held[0], &alone), (&held[1], &iphone)] {
+        assert_eq!(phone.invites()[0].variable("ignore_early_media"), Some("true"));
+        phone.early_media();
+        phone.answer();
+        held.wait_bridged().await;
+        assert!(!saw(held).contains(&CallerSaw::SessionProgress));
+    }
+}
+
+#[tokio::test]
+async fn caller_hears_that_it_rings_when_a_push_was_taken_or_a_phone_rings_and_not_before() {
+    let mut stage = Stage::new().await;
+    stage.set("wake.max-wait", "2s");
+    stage.set("wake.push-retries", 0);
+    let daemon = stage.start().await;
+    let (asleep, refused) = (stage.iphone("1001"), stage.iphone("1002"));
+    daemon.asleep(&asleep).await;
+    daemon.asleep(&refused).await;
+    // Taken by the provider.
+    let held = stage.call(&daemon, "1001");
+    stage.push().await;
+    assert_eq!(result_of(&held).await, "unreachable");
+    assert_eq!(saw(&held), [CallerSaw::Ringing]);
+    // Refused: nothing is going to ring.
+    stage
+        .apns
+        .faults
+        .next(fswake_test_support::http2::Fault::apns(400, "BadDeviceToken"));
+    let held = stage.call(&daemon, "1002");
+    assert_eq!(result_of(&held).await, "unreachable");
+    assert_eq!(saw(&held), []);
+    // A phone without a token that rings.
+    let desk = stage.fs.phone(PhoneSpec::new("1003", DOMAIN));
+    desk.set_behaviour(Behaviour::Manual);
+    daemon.registered(&desk).await;
+    let held = stage.call(&daemon, "1003");
+    desk.invite(1).await;
+    daemon.log.wait(&["LegDialed"]).await;
+    assert_eq!(saw(&held), []);
+    desk.ring();
+    soon("180", async {
+        while saw(&held) != [CallerSaw::Ringing] {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn ringback_of_the_channel_is_played_in_place_of_a_180() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    phone.set_behaviour(ANSWERS);
+    for (ringback, app, argument) in [
+        ("local_stream://moh", "endless_playback", "local_stream://moh"),
+        (
+            "%(2000,4000,440,480)",
+            "playback",
+            "tone_stream://%(2000,4000,440,480);loops=-1",
+        ),
+    ] {
+        daemon.asleep(&phone).await;
+        let [call, _] = both_ways(&daemon, "1001");
+        let held = woken(&stage, &phone, &call.variable("ringback", ringback)).await;
+        held.wait_bridged().await;
+        let saw = saw(&held);
+        let played = CallerSaw::Played(app.into(), argument.into());
+        assert!(saw.contains(&played) && !saw.contains(&CallerSaw::Ringing), "{saw:?}");
+        held.caller_hangs_up();
+    }
+    // At once, where the channel says so: before anybody has been pushed.
+    let [call, _] = both_ways(&daemon, "1001");
+    let call = call
+        .variable("ringback", "local_stream://moh")
+        .variable("instant_ringback", "true");
+    daemon.asleep(&phone).await;
+    phone.set_behaviour(Behaviour::Silent);
+    let held = stage.fs.call(&call);
+    soon("music", async {
+        while !saw(&held).iter().any(|saw| matches!(saw, CallerSaw::Played(..))) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    held.caller_hangs_up();
+}
+
+#[tokio::test]
+async fn call_that_is_over_goes_on_in_the_dialplan_where_it_is_not_hung_up_after_the_bridge() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    phone.set_behaviour(ANSWERS);
+    daemon.asleep(&phone).await;
+    let [call, _] = both_ways(&daemon, "1001");
+    let held = woken(&stage, &phone, &call.variable("hangup_after_bridge", "false")).await;
+    held.wait_bridged().await;
+    daemon.summary().await;
+    phone.hang_up();
+    let Outcome::Resumed { variables } = soon("next action", held.nth_outcome(1)).await else {
+        panic!("{:?}", held.outcomes());
+    };
+    let variable = |name: &str| {
+        let found = variables.iter().find(|(n, _)| n == name);
+        found.map(|(_, value)| value.as_str())
+    };
+    assert_eq!(
+        variable("fswake_bridge"),
+        None,
+        "the bridge that comes next does nothing"
+    );
+    assert_eq!(variable("absolute_codec_string"), None, "nothing is left behind");
+    assert_eq!(variable("originate_disposition"), Some("SUCCESS"));
+    assert_eq!(variable("fswake_result"), Some("connected"));
+}

@@ -1,0 +1,210 @@
+//! What a leg has of its call, as a leg of FreeSWITCH's own `bridge` has it: variables, caller, roles.
+
+use std::time::Duration;
+
+use fswake_test_support::freeswitch::*;
+
+use crate::harness::*;
+
+const ANSWERS: Behaviour = Behaviour::Rings(Duration::ZERO, Some(Duration::from_millis(30)));
+
+/// The INVITE that a call makes to a desk phone.
+async fn invite_of(stage: &Stage, daemon: &Daemon, phone: &Phone, call: &Call) -> (Held, Invite) {
+    let (before, from) = (phone.invites().len(), daemon.log.len());
+    let held = stage.fs.call(call);
+    held.wait_bridged().await;
+    daemon.log.wait_from(from, &["call over"]).await;
+    (held, phone.invite(before + 1).await)
+}
+
+async fn desk(stage: &Stage, daemon: &Daemon) -> Phone {
+    let phone = stage.fs.phone(PhoneSpec::new("1001", DOMAIN));
+    phone.set_behaviour(ANSWERS);
+    daemon.registered(&phone).await;
+    phone
+}
+
+fn both_ways(daemon: &Daemon) -> [Call; 2] {
+    let call = Call::to(daemon.address, "1001", DOMAIN);
+    [call.clone(), call.through_loopback()]
+}
+
+#[tokio::test]
+async fn leg_is_a_child_of_the_callers_own_channel_in_both_ways() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = desk(&stage, &daemon).await;
+    for call in both_ways(&daemon) {
+        let (held, invite) = invite_of(&stage, &daemon, &phone, &call).await;
+        let caller = held.behind.as_ref().unwrap_or(&held.uuid);
+        for name in ["origination_aleg_uuid", "originating_leg_uuid"] {
+            assert_eq!(invite.variable(name), Some(caller.as_str()), "{name}");
+        }
+        for (name, value) in [
+            ("sip_invite_domain", DOMAIN),
+            ("presence_id", "1001@fs.test"),
+            ("dialed_user", "1001"),
+            ("dialed_domain", DOMAIN),
+        ] {
+            assert_eq!(invite.variable(name), Some(value), "{name}");
+        }
+        assert_eq!(invite.caller, ("1000".into(), "Alice".into()));
+        assert_eq!(
+            invite.offer,
+            ["PCMU", "PCMA"],
+            "the caller's codecs, not the loopback's"
+        );
+        // The callee's directory variables, and the name of whom the caller reaches.
+        let ran = |app: &str, arg: &str| invite_has_run(&phone, &invite, app, arg);
+        assert!(ran("set_user", "1001@fs.test"));
+        assert!(ran("set_profile_var", "context=default"));
+        assert!(
+            phone
+                .invites()
+                .last()
+                .unwrap()
+                .executed
+                .iter()
+                .any(|(_, arg)| arg.starts_with("callee_id_number="))
+        );
+        // What `bridge` leaves on the A leg.
+        assert_eq!(held.variable("originate_disposition").as_deref(), Some("SUCCESS"));
+        let legs = held.variable("originated_legs").unwrap();
+        assert!(legs.contains(&invite.leg), "{legs}");
+        held.caller_hangs_up();
+        phone.got_bye().await;
+    }
+}
+
+fn invite_has_run(phone: &Phone, invite: &Invite, app: &str, arg: &str) -> bool {
+    let now = phone.invites();
+    let invite = now.iter().find(|i| i.leg == invite.leg).unwrap();
+    invite.executed.iter().any(|(a, b)| a == app && b == arg)
+}
+
+#[tokio::test]
+async fn exported_variables_and_the_callers_headers_reach_the_leg_and_others_do_not() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = desk(&stage, &daemon).await;
+    let set = |call: Call| {
+        call.variable("export_vars", "alert_info,nolocal:sip_auto_answer,record_stereo")
+            .variable("alert_info", "<http://example.org/ring>;info=\"a b\"")
+            .variable("nolocal:sip_auto_answer", "true")
+            .variable("record_stereo", "two words, and a comma")
+            .variable("sip_h_X-Own", "7")
+            .variable("accountcode", "not for phones")
+    };
+    let [call, _] = both_ways(&daemon);
+    let (_, invite) = invite_of(&stage, &daemon, &phone, &set(call)).await;
+    assert_eq!(invite.variable("sip_auto_answer"), Some("true"));
+    assert_eq!(invite.variable("record_stereo"), Some("two words, and a comma"));
+    assert_eq!(invite.variable("sip_h_X-Own"), Some("7"));
+    assert_eq!(invite.variable("accountcode"), None);
+    let info = invite.variable("alert_info").unwrap_or_default();
+    assert!(info.starts_with("<http://example.org/ring>"), "{info}");
+    // A loopback has the exports already; the caller's own headers are on the channel behind it.
+    let [_, call] = both_ways(&daemon);
+    let call = call.variable("sip_auto_answer", "true").behind("sip_h_X-Own", "8");
+    let (_, invite) = invite_of(&stage, &daemon, &phone, &call).await;
+    assert_eq!(invite.variable("sip_auto_answer"), Some("true"));
+    assert_eq!(invite.variable("sip_h_X-Own"), Some("8"));
+    assert_eq!(invite.variable("loopback_leg"), None);
+    assert_eq!(invite.variable("fswake_bridge"), None);
+}
+
+#[tokio::test]
+async fn caller_who_wants_privacy_or_asserts_his_identity_is_passed_on_so() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = desk(&stage, &daemon).await;
+    let [call, by_loopback] = both_ways(&daemon);
+    let asserting = [
+        call.clone().variable("sip_P-Asserted-Identity", "1000"),
+        by_loopback.behind("sip_P-Asserted-Identity", "1000"),
+    ];
+    for call in asserting {
+        let (_, invite) = invite_of(&stage, &daemon, &phone, &call).await;
+        assert_eq!(invite.variable("sip_cid_type"), Some("pid"));
+    }
+    let (_, invite) = invite_of(&stage, &daemon, &phone, &call.clone().variable("sip_cid_type", "none")).await;
+    assert_eq!(invite.variable("sip_cid_type"), Some("none"), "the site's own word");
+    let (_, invite) = invite_of(&stage, &daemon, &phone, &call.clone()).await;
+    assert_eq!(
+        (invite.variable("sip_cid_type"), invite.variable("origination_privacy")),
+        (None, None)
+    );
+    let (_, invite) = invite_of(&stage, &daemon, &phone, &call.hides("number")).await;
+    assert_eq!(invite.variable("origination_privacy"), Some("screen:hide_number"));
+    assert_eq!(invite.caller.0, "1000", "it is marked private, as with bridge");
+}
+
+#[tokio::test]
+async fn shown_caller_is_the_one_that_the_dialplan_names() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = desk(&stage, &daemon).await;
+    let [call, _] = both_ways(&daemon);
+    let call = call
+        .variable("effective_caller_id_number", "+4930123")
+        .variable("effective_caller_id_name", "O'Brien, Jr");
+    let (_, invite) = invite_of(&stage, &daemon, &phone, &call).await;
+    assert_eq!(invite.caller, ("+4930123".into(), "O'Brien, Jr".into()));
+}
+
+#[tokio::test]
+async fn hostile_values_are_left_out_and_named_once() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = desk(&stage, &daemon).await;
+    for hostile in [
+        "a}sofia/gateway/evil/1",
+        "a:_:sofia/gateway/evil/1",
+        "${system touch x}",
+        "a\nbgapi shutdown",
+        "^^;x",
+    ] {
+        for call in both_ways(&daemon) {
+            let call = call.variable("sip_h_X-Evil", hostile);
+            let (held, invite) = invite_of(&stage, &daemon, &phone, &call).await;
+            assert_eq!(invite.variable("sip_h_X-Evil"), None, "{hostile}");
+            assert_eq!(invite.uri, format!("sip:1001@{}", phone.spec().address));
+            held.caller_hangs_up();
+        }
+    }
+    assert_eq!(
+        daemon.log.count(&["WARN", "sip_h_X-Evil", "cannot be written safely"]),
+        1
+    );
+    // Quotes and backslashes are not hostile, only hard to write.
+    let [call, _] = both_ways(&daemon);
+    let (held, invite) = invite_of(&stage, &daemon, &phone, &call.variable("sip_h_X-Odd", r"it's a\b, 'c'")).await;
+    assert_eq!(invite.variable("sip_h_X-Odd"), Some(r"it's a\b, 'c'"));
+    held.caller_hangs_up();
+    // A name may be hostile as well.
+    let [call, _] = both_ways(&daemon);
+    let call = call.variable("sip_h_X,origination_uuid", "1");
+    let (_, invite) = invite_of(&stage, &daemon, &phone, &call).await;
+    assert_ne!(invite.leg, "1");
+}
+
+/// A leg has limits and names of its own: those that its dialplan exports would end it or move it.
+#[tokio::test]
+async fn what_a_leg_has_of_its_own_is_not_inherited() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = desk(&stage, &daemon).await;
+    let [call, _] = both_ways(&daemon);
+    let call = call
+        .variable("export_vars", "origination_uuid,park_timeout,fswake_mode,socket_resume")
+        .variable("origination_uuid", "1")
+        .variable("park_timeout", "60")
+        .variable("fswake_mode", "connect");
+    let (_, invite) = invite_of(&stage, &daemon, &phone, &call).await;
+    assert_ne!(invite.leg, "1");
+    assert_ne!(invite.variable("park_timeout"), Some("60"));
+    assert_eq!(
+        (invite.variable("fswake_mode"), invite.variable("socket_resume")),
+        (None, None)
+    );
+}

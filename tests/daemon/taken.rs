@@ -1,0 +1,194 @@
+//! Calls that somebody else takes while they are held: picked up, transferred.
+//!
+//! The stand-in complains of every command to a channel that somebody has had for a while, and of every one that would take
+//! the caller back; the stage's last check finds that.
+
+use std::time::{Duration, Instant};
+
+use fswake_test_support::freeswitch::*;
+
+use crate::harness::*;
+
+/// Some 15 ms on a quiet machine.
+const SOON: Duration = Duration::from_millis(800);
+const ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
+
+fn both_ways(daemon: &Daemon, user: &str) -> [Call; 2] {
+    let call = Call::to(daemon.address, user, DOMAIN);
+    [call.clone(), call.through_loopback()]
+}
+
+/// A call whose phone rings, which has no token: nobody else could answer.
+async fn desk_rings(stage: &Stage, daemon: &Daemon, call: &Call) -> (Held, Phone) {
+    let phone = stage.fs.phone(PhoneSpec::new("1001", DOMAIN));
+    phone.set_behaviour(Behaviour::Rings(Duration::ZERO, None));
+    daemon.registered(&phone).await;
+    let held = stage.fs.call(call);
+    daemon.log.wait(&["event=LegRinging"]).await;
+    (held, phone)
+}
+
+/// A call whose phones ring.
+async fn ringing(stage: &Stage, daemon: &Daemon, phones: &[&Phone], call: &Call) -> Held {
+    for phone in phones {
+        phone.set_behaviour(Behaviour::Rings(Duration::ZERO, None));
+        daemon.asleep(phone).await;
+    }
+    let from = daemon.log.len();
+    let held = stage.fs.call(call);
+    for _ in phones {
+        stage.push().await;
+    }
+    for phone in phones {
+        let before = phone.invites().len();
+        phone.wake();
+        phone.invite(before + 1).await;
+    }
+    daemon.log.wait_from(from, &["event=LegRinging"]).await;
+    held
+}
+
+/// Nothing more is said of the channel, now and later.
+async fn left_alone(stage: &Stage, held: &Held) {
+    let closed = async {
+        while stage.fs.connections().1 > 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    soon("end of the call's connection", closed).await;
+    assert_eq!(held.outcomes().len(), 1, "{:?}", held.outcomes());
+    assert!(stage.fs.legs().is_empty());
+}
+
+#[tokio::test]
+async fn picked_up_call_is_left_alone_and_its_phones_hear_completed_elsewhere() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phones = [stage.iphone("1001"), stage.iphone("1001")];
+    for call in both_ways(&daemon, "1001") {
+        let from = daemon.log.len();
+        let held = ringing(&stage, &daemon, &[&phones[0], &phones[1]], &call).await;
+        let taken = Instant::now();
+        held.pick_up("1002");
+        for phone in &phones {
+            assert_eq!(phone.cancelled().await, ELSEWHERE);
+        }
+        assert!(taken.elapsed() < SOON, "{:?}", taken.elapsed());
+        let line = daemon.log.wait_from(from, &["call over"]).await;
+        assert_eq!(field(&line, "outcome"), "taken");
+        daemon.log.wait_from(from, &["call-taken", "picked-up"]).await;
+        left_alone(&stage, &held).await;
+        assert_eq!(held.outcomes()[0].1, Outcome::PickedUp { by: "1002".into() });
+    }
+}
+
+/// Whoever picks the caller up ends the last leg with PICKED_OFF before the caller leaves his park: a leg that ends so is
+/// no phone that failed, and the caller must not go back to the dialplan.
+#[tokio::test]
+async fn pick_up_of_a_call_with_one_ringing_phone_is_no_failure_of_that_phone() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let [call, _] = both_ways(&daemon, "1001");
+    let (held, phone) = desk_rings(&stage, &daemon, &call).await;
+    held.pick_up("1002");
+    assert_eq!(phone.cancelled().await, ELSEWHERE);
+    let line = daemon.summary().await;
+    assert_eq!(field(&line, "outcome"), "taken");
+    left_alone(&stage, &held).await;
+    assert_eq!(held.outcomes()[0].1, Outcome::PickedUp { by: "1002".into() });
+}
+
+#[tokio::test]
+async fn pick_up_before_any_phone_rings_is_noticed_and_nothing_rings_afterwards() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    daemon.asleep(&phone).await;
+    let [call, _] = both_ways(&daemon, "1001");
+    let held = stage.fs.call(&call);
+    stage.push().await;
+    // The daemon listens: a pick-up in the first milliseconds would not be heard.
+    let listens = async {
+        while !held.commands().iter().any(|(_, c)| c.starts_with("api uuid_exists")) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    soon("subscription", listens).await;
+    held.pick_up("1002");
+    let line = daemon.log.wait(&["call-taken", "picked-up"]).await;
+    assert!(line.contains("1002"), "who has it: {line}");
+    assert_eq!(field(&daemon.summary().await, "outcome"), "taken");
+    phone.wake();
+    left_alone(&stage, &held).await;
+    phone.ping(true);
+    daemon.log.wait(&["Pinged"]).await;
+    assert!(phone.invites().is_empty());
+}
+
+#[tokio::test]
+async fn transferred_call_is_left_alone() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    for call in both_ways(&daemon, "1001") {
+        let from = daemon.log.len();
+        let held = ringing(&stage, &daemon, &[&phone], &call).await;
+        let taken = Instant::now();
+        held.transfer("5000");
+        assert_eq!(phone.cancelled().await, ELSEWHERE);
+        assert!(taken.elapsed() < SOON, "{:?}", taken.elapsed());
+        let line = daemon.log.wait_from(from, &["call-taken", "transferred"]).await;
+        assert!(line.contains("5000"), "where it is: {line}");
+        let line = daemon.log.wait_from(from, &["call over"]).await;
+        assert_eq!(field(&line, "outcome"), "taken");
+        left_alone(&stage, &held).await;
+        assert_eq!(held.outcomes()[0].1, Outcome::Transferred { to: "5000".into() });
+    }
+}
+
+/// Between its answer and the end of its originate the phone is not bridged yet. (A transfer that FreeSWITCH has begun and
+/// not told of yet, at most one tick, cannot be known: the last command has the channel.)
+#[tokio::test]
+async fn call_that_is_taken_while_a_phone_answers_belongs_to_who_took_it() {
+    for after in [0, 2] {
+        let stage = Stage::new().await;
+        let daemon = stage.start().await;
+        let phone = stage.iphone("1001");
+        let [call, _] = both_ways(&daemon, "1001");
+        let held = ringing(&stage, &daemon, &[&phone], &call).await;
+        phone.answer();
+        tokio::time::sleep(Duration::from_millis(after)).await;
+        held.transfer("5000");
+        let line = daemon.summary().await;
+        assert_eq!(field(&line, "outcome"), "taken", "{after} ms after the answer: {line}");
+        phone.got_bye().await;
+        left_alone(&stage, &held).await;
+    }
+}
+
+#[tokio::test]
+async fn ringing_leg_that_somebody_takes_ends_the_others_as_completed_elsewhere() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phones = [stage.iphone("1001"), stage.iphone("1001")];
+    let [call, _] = both_ways(&daemon, "1001");
+    let held = ringing(&stage, &daemon, &[&phones[0], &phones[1]], &call).await;
+    held.leg_is_picked_up();
+    let line = daemon.summary().await;
+    assert_eq!(field(&line, "outcome"), "taken");
+    assert_eq!(phones[0].cancelled().await, ELSEWHERE);
+}
+
+#[tokio::test]
+async fn dial_strings_own_time_is_not_the_callers_hang_up() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    let [_, call] = both_ways(&daemon, "1001");
+    let held = ringing(&stage, &daemon, &[&phone], &call).await;
+    held.ring_time_is_over();
+    let reason = phone.cancelled().await;
+    assert!(!reason.contains("elsewhere"), "a missed call: {reason}");
+    let line = daemon.summary().await;
+    assert_eq!(field(&line, "outcome"), "timeout");
+}

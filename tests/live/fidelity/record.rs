@@ -1,0 +1,145 @@
+//! What FreeSWITCH has written down of a call, or shows of it: CDRs, `show calls`, lamps.
+
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::cast::Cast;
+use super::row::Who;
+
+/// Whether a text is a user of this row, or has one in it.
+fn is_ours(value: &Value, cast: &Cast<'_>) -> bool {
+    let text = value.as_str().unwrap_or_default();
+    (0..10).any(|phone| text.contains(&format!("{}{phone}", cast.id)))
+}
+
+/// `show calls`, as far as it is of this row.
+pub async fn calls(cast: &Cast<'_>) -> String {
+    let shown: Value = serde_json::from_str(&cast.site.fs.api("show calls as json").await).unwrap_or_default();
+    let rows = shown["rows"].as_array().cloned().unwrap_or_default();
+    let names = ["cid_num", "dest", "callee_num", "b_cid_num", "b_dest", "b_callee_num"];
+    let ours = rows
+        .iter()
+        .filter(|row| names.iter().any(|name| is_ours(&row[*name], cast)));
+    let told: Vec<String> = ours
+        .map(|row| {
+            let words: Vec<&str> = names
+                .iter()
+                .map(|name| row[*name].as_str().unwrap_or_default())
+                .collect();
+            let kind = row["name"].as_str().unwrap_or_default();
+            let kind = kind.split('/').next().unwrap_or_default().to_owned();
+            format!(
+                "{kind}: {} to {} ({}); {} to {} ({})",
+                words[0], words[1], words[2], words[3], words[4], words[5]
+            )
+        })
+        .collect();
+    format!("{}: {}", told.len(), told.join(" + "))
+}
+
+/// These variables of each CDR.
+pub async fn cdrs(cast: &Cast<'_>, names: &[&str]) -> String {
+    // They are written behind.
+    let deadline = Instant::now() + Duration::from_secs(4);
+    let file = |name: &str| name.contains(&cast.channel);
+    while !cast.site.fs.cdr_files(cast.since).iter().any(|name| file(name)) && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // And the other legs' when those are gone.
+    let is_left = |c: &Value| ["name", "dest", "cid_num"].iter().any(|word| is_ours(&c[*word], cast));
+    while cast.site.fs.channels().await.iter().any(is_left) && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let places = [
+        "sip_from_user",
+        "sip_to_user",
+        "sip_req_user",
+        "dialed_user",
+        "channel_name",
+    ];
+    let all = cast.site.fs.cdrs(cast.since);
+    let ours = all.iter().filter(|(name, cdr)| {
+        let variables = &cdr["variables"];
+        file(name) || places.iter().any(|place| is_ours(&variables[*place], cast))
+    });
+    let mut told: Vec<String> = ours
+        .map(|(name, cdr)| {
+            let side = if name.starts_with("a_") { "A" } else { "B" };
+            let words: Vec<String> = names
+                .iter()
+                .map(|name| format!("{name}={}", field(cdr, name)))
+                .collect();
+            format!("{side}: {}", words.join(" "))
+        })
+        .collect();
+    told.sort();
+    format!("{}: {}", told.len(), told.join(" + "))
+}
+
+/// The kinds of CDRs, each with whether there is a push token in one.
+pub async fn tokens(cast: &Cast<'_>) -> String {
+    cdrs(cast, &[]).await;
+    // Whatever mod_cdr_csv keeps in its buffer.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let mut told = Vec::new();
+    for (kind, text) in cast.site.fs.all_cdrs(cast.since) {
+        let ours = text.contains(&cast.id) || text.contains(&cast.channel);
+        let found = text
+            .lines()
+            .filter(|line| kind != "csv" || line.contains(&cast.id))
+            .any(|line| {
+                ["pn-prid", "pn-provider", "pn-param"]
+                    .iter()
+                    .any(|name| line.contains(name))
+            });
+        if ours {
+            told.push(format!("{kind}: {}", if found { "a token" } else { "none" }));
+        }
+    }
+    told.sort();
+    told.dedup();
+    told.join(", ")
+}
+
+fn field(cdr: &Value, name: &str) -> String {
+    let profile = &cdr["callflow"][0]["caller_profile"];
+    let value = match name {
+        "caller" => &profile["caller_id_number"],
+        "caller_name" => &profile["caller_id_name"],
+        "dest" => &profile["destination_number"],
+        name => &cdr["variables"][name],
+    };
+    let text = value.as_str().unwrap_or("-").to_owned();
+    match name {
+        // Lists, and UUIDs with more behind them.
+        "originated_legs" | "originating_leg_uuid" | "bridge_uuid" | "bridge_to" if value.is_string() => {
+            text.split(';').next().unwrap_or_default().to_owned()
+        }
+        _ => text,
+    }
+}
+
+/// What a lamp has shown, in order.
+pub fn lamp(cast: &Cast<'_>) -> String {
+    let mut told = Vec::new();
+    for notice in cast.phone(Who::Watcher).notices() {
+        let part = |from: &str, to: &str| {
+            let rest = notice.body.split(from).nth(1).unwrap_or_default();
+            rest.split(to).next().unwrap_or_default().trim().to_owned()
+        };
+        if notice.at < cast.call.started {
+            continue;
+        }
+        let remote = notice.body.split("<remote>").nth(1).unwrap_or_default();
+        let remote = remote.split("sip:").nth(1).unwrap_or_default();
+        let remote = remote.split(['<', '"', ';']).next().unwrap_or_default();
+        told.push(
+            format!("{} {} {remote}", part("<state>", "<"), part("direction=\"", "\""))
+                .trim()
+                .to_owned(),
+        );
+    }
+    told.join(", ")
+}

@@ -1,0 +1,106 @@
+//! A real client in place of a scripted phone: baresip calls, or is called; it holds, and transfers.
+
+use super::words::*;
+
+pub fn rows() -> Vec<Row> {
+    if !fswake_test_support::baresip::is_installed() {
+        return Vec::new();
+    }
+    let called = |name| row(6, name).baresip(Callee).desk(answers(Desk));
+    let calls = |name| row(6, name).baresip(Caller).desk(answers(Desk));
+    vec![
+        called("baresip_answers").steps(heard_by(Caller)).steps([
+            HangUp(Caller),
+            Says("CALL_CLOSED", 1),
+            Wait(300),
+            See("CDRs", Cdrs(&["caller", "dest", "hangup_cause"])),
+        ]),
+        called("baresip_holds")
+            .steps(heard_by(Caller))
+            .steps(held_and_not(Caller)),
+        called("baresip_transfers_its_caller_blind")
+            .steps(heard_by(Caller))
+            .steps([Baresip("transfer", "sip:5{id}@{domain}")])
+            .steps(at_desk())
+            .steps([See("caller hears", Hears(Caller, 400)), See("caller", EndCause(Caller))]),
+        called("baresip_transfers_its_caller_attended")
+            .steps(heard_by(Caller))
+            .steps([
+                Baresip("dial", "sip:{5}@{domain}"),
+                Until(Up(Desk)),
+                Wait(400),
+                Join,
+                Wait(1200),
+            ])
+            .steps([
+                See("desk hears", Hears(Desk, 400)),
+                See("caller hears", Hears(Caller, 400)),
+                See("desk shows", Display(Desk)),
+                See("show calls", Calls),
+            ]),
+        calls("baresip_calls").steps(calling()).steps([
+            HangUp(Callee),
+            Says("CALL_CLOSED", 1),
+            Wait(300),
+            See("From", Header(Callee, "From")),
+        ]),
+        calls("baresip_calls_and_holds")
+            .steps(calling())
+            .steps(held_and_not(Callee)),
+        calls("baresip_transfers_its_callee_blind")
+            .steps(calling())
+            .steps([Baresip("transfer", "sip:5{id}@{domain}")])
+            .steps(at_desk())
+            .steps([See("callee hears", Hears(Callee, 400)), See("callee", EndCause(Callee))]),
+        calls("baresip_transfers_its_callee_attended")
+            .steps(calling())
+            .steps([
+                Baresip("dial", "sip:{5}@{domain}"),
+                Until(Up(Desk)),
+                Wait(400),
+                Join,
+                Wait(1200),
+            ])
+            .steps([
+                See("desk hears", Hears(Desk, 400)),
+                See("callee hears", Hears(Callee, 400)),
+                See("desk shows", Display(Desk)),
+                See("show calls", Calls),
+            ]),
+    ]
+}
+
+/// baresip has answered, and is heard.
+fn heard_by(who: super::super::row::Who) -> Vec<Step> {
+    vec![Until(Up(who)), Wait(500), See("is heard", Hears(who, 400))]
+}
+
+/// baresip has called.
+fn calling() -> Vec<Step> {
+    let mut all = vec![Baresip("dial", "sip:{1}@{domain}")];
+    all.extend(heard_by(Callee));
+    all
+}
+
+fn held_and_not(far_end: super::super::row::Who) -> Vec<Step> {
+    vec![
+        Baresip("hold", ""),
+        Wait(700),
+        See("held", Media(far_end)),
+        See("held hears", Hears(far_end, 600)),
+        Baresip("resume", ""),
+        Wait(700),
+        See("then", Media(far_end)),
+        See("then hears", Hears(far_end, 400)),
+    ]
+}
+
+fn at_desk() -> Vec<Step> {
+    vec![
+        Until(Up(Desk)),
+        Wait(600),
+        See("context", Header(Desk, "X-Context")),
+        See("From", Header(Desk, "From")),
+        See("desk hears", Hears(Desk, 400)),
+    ]
+}

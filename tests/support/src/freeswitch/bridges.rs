@@ -1,0 +1,284 @@
+//! `uuid_bridge`, and who else takes a held channel.
+//!
+//! `uuid_bridge A B` makes A the A leg. What FreeSWITCH 1.11.2 did in the captures, and here: both channels leave their park
+//! (CHANNEL_UNPARK), and CHANNEL_BRIDGE of A follows two ticks later. Races that are real and modelled:
+//! - a leg that has not left its originate is taken out of the bridge by the originate's thread: the caller is cut;
+//! - an unanswered side without early media is ended (DESTINATION_OUT_OF_ORDER);
+//! - whoever picks a held channel up ends its last leg (PICKED_OFF) before the channel itself leaves its park.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::bus::lock;
+use super::calls::events_of;
+use super::catalog::{Catalog, catalog};
+use super::channel::{Channel, Role};
+use super::core::{Core, World};
+use super::hangup::Ending;
+use super::held::{App, Outcome};
+use super::template::{Template, When};
+
+/// Commands that were on their way when FreeSWITCH told of it are no fault. Long, for tests on a busy machine.
+const UNDER_WAY: Duration = Duration::from_millis(250);
+
+impl Core {
+    /// Complains of a command to a channel that somebody else has had for a while.
+    pub(crate) fn touches(&self, uuid: &str, command: &str) {
+        let mut world = self.world();
+        let taken = world.channels.get(uuid).and_then(|channel| channel.taken);
+        if taken.is_some_and(|since| since.elapsed() > UNDER_WAY) {
+            world
+                .complaints
+                .push(format!("{command} of a channel that somebody else has"));
+        }
+    }
+
+    /// `uuid_bridge`.
+    pub(crate) fn bridge(self: &Arc<Self>, one: &str, other: &str) -> bool {
+        if !self.exists(one) || !self.exists(other) {
+            return false;
+        }
+        let mut world = self.world();
+        let (a, b) = (world.channels[one].is_leg(), world.channels[other].is_leg());
+        let (leg, held) = if a && !b { (one, other) } else { (other, one) };
+        if a == b {
+            let what = if a { "legs" } else { "callers" };
+            world.complaints.push(format!("uuid_bridge of two {what}"));
+        }
+        let without_media = |uuid: &&&str| !world.channels[**uuid].has_media();
+        let without: Vec<String> = [leg, held]
+            .iter()
+            .filter(without_media)
+            .map(|u| (*u).to_owned())
+            .collect();
+        if without.is_empty() && cut_later(&mut world, leg, held) {
+            return true;
+        }
+        for (own, peer) in [(leg, held), (held, leg)] {
+            if without.is_empty()
+                && let Some(channel) = world.channels.get_mut(own)
+            {
+                channel.peer = Some(peer.to_owned());
+                channel.set_variable("park_timeout", "", true);
+            }
+        }
+        drop(world);
+        let (core, a_leg) = (Arc::clone(self), one.to_owned());
+        let (leg, held) = (leg.to_owned(), held.to_owned());
+        tokio::spawn(async move {
+            core.half_tick().await;
+            if without.is_empty() {
+                core.leave_park(&held, &leg);
+                core.take_the_loopbacks_place(&held);
+            }
+            core.ticks(2).await;
+            for uuid in &without {
+                core.hang_up(uuid, "DESTINATION_OUT_OF_ORDER", Ending::Ours);
+            }
+            if !core.world().loses_bridges {
+                core.media_flows(&a_leg, &leg, &held);
+            }
+        });
+        true
+    }
+
+    /// The originate's thread takes its leg out of a bridge that came too early: the caller is cut.
+    pub(crate) fn break_bridge(self: &Arc<Self>, leg: &str, held: &str) {
+        self.leave_park(held, leg);
+        self.hang_up(held, "DESTINATION_OUT_OF_ORDER", Ending::Ours);
+        self.hang_up(leg, "NORMAL_CLEARING", Ending::Ours);
+    }
+
+    /// Both channels end what they ran: `socket` and `park`.
+    fn leave_park(&self, held: &str, leg: &str) {
+        let mut world = self.world();
+        for (own, other) in [(held, leg), (leg, held)] {
+            leaves_for(&mut world, own, other);
+        }
+        self.emit_unpark(&world, held);
+        self.emit(&world, leg, &catalog().leg_unpark);
+        self.emit(&world, leg, &catalog().leg_park_done);
+    }
+
+    fn emit_unpark(&self, world: &World, held: &str) {
+        // Behind a loopback the caller's own `bridge` ends, which is not modelled.
+        if world.channels.get(held).is_some_and(|c| !c.is_behind()) {
+            let events = events_of(&world.channels[held]);
+            self.emit(world, held, &events.unpark);
+            self.emit(world, held, &events.socket_done);
+        }
+    }
+
+    /// A caller who is bridged with a leg has no use for the loopback that he was bridged with before.
+    fn take_the_loopbacks_place(self: &Arc<Self>, caller: &str) {
+        let mut world = self.world();
+        let behind = world.channels.get(caller).filter(|c| c.is_behind());
+        let Some(loopback) = behind.and_then(|c| c.behind.clone()) else {
+            return;
+        };
+        if let Some(channel) = world.channels.get_mut(&loopback) {
+            channel.replaced = true;
+        }
+        drop(world);
+        self.hang_up(&loopback, "NORMAL_CLEARING", Ending::Ours);
+    }
+
+    fn media_flows(&self, a_leg: &str, leg: &str, held: &str) {
+        let mut world = self.world();
+        let alive = |uuid: &str| {
+            world
+                .channels
+                .get(uuid)
+                .is_some_and(|c| c.cause.is_none() && c.peer.is_some())
+        };
+        if !alive(leg) || !alive(held) {
+            return;
+        }
+        for (own, other) in [(leg, held), (held, leg)] {
+            if let Some(channel) = world.channels.get_mut(own) {
+                channel.stamp(When::Bridged);
+                other.clone_into(&mut channel.bridge_uuid);
+                channel.is_a_leg = own == a_leg;
+            }
+        }
+        let template = bridge_event(catalog(), &world, a_leg, held);
+        self.emit(&world, a_leg, template);
+        let answered = world.channels[leg].is_answered();
+        if answered {
+            drop(world);
+            return self.is_connected(leg, held);
+        }
+        if let Some(state) = world.channels.get_mut(held).and_then(Channel::held) {
+            state.shared.ended(Outcome::Early { leg: leg.to_owned() });
+        }
+    }
+
+    /// Caller and phone talk.
+    pub(crate) fn is_connected(&self, leg: &str, held: &str) {
+        let mut world = self.world();
+        if ![leg, held].iter().all(|uuid| world.channels.contains_key(*uuid)) {
+            return;
+        }
+        let codec = |uuid: &str| world.channels[uuid].codec.clone().unwrap_or_default();
+        let phone = world.channels[leg]
+            .leg()
+            .and_then(|leg| leg.phone)
+            .and_then(|index| world.phones.get(index));
+        let connected = Outcome::Connected {
+            leg: leg.to_owned(),
+            phone: phone.map_or_else(String::new, |phone| lock(&phone.state).spec.address.clone()),
+            held_codec: codec(held),
+            leg_codec: codec(leg),
+            caller_is_a_leg: world.channels[held].is_a_leg,
+        };
+        if let Some(state) = world.channels.get_mut(held).and_then(Channel::held) {
+            state.shared.ended(connected);
+        }
+    }
+
+    /// Somebody picks a held channel up, as in the captures: it is answered, its last leg ends with PICKED_OFF, and only then
+    /// it leaves its park. It is his from the beginning.
+    pub(crate) fn pick_up(self: &Arc<Self>, uuid: &str, other: String, number: &str) {
+        if !self.take(uuid) {
+            return;
+        }
+        self.world().strangers.insert(other.clone(), number.to_owned());
+        self.answer_held(uuid);
+        let last = self.last_leg(uuid);
+        if let Some(leg) = last {
+            self.hang_up(&leg, "PICKED_OFF", Ending::Ours);
+        }
+        let (core, uuid, by) = (Arc::clone(self), uuid.to_owned(), number.to_owned());
+        tokio::spawn(async move {
+            core.half_tick().await;
+            core.take(&uuid);
+            let mut world = core.world();
+            leaves_for(&mut world, &uuid, &other);
+            core.emit_unpark(&world, &uuid);
+            if let Some(held) = world.channels.get_mut(&uuid).and_then(Channel::held) {
+                held.shared.ended(Outcome::PickedUp { by });
+            }
+        });
+    }
+
+    /// `uuid_transfer` of a held channel.
+    pub(crate) fn transfer(self: &Arc<Self>, uuid: &str, to: &str) {
+        if !self.take(uuid) {
+            return;
+        }
+        let (core, uuid, to) = (Arc::clone(self), uuid.to_owned(), to.to_owned());
+        if let Some(channel) = self.world().channels.get_mut(&uuid) {
+            channel.destination.clone_from(&to);
+            channel.transfer_source = format!("0:x:bl_xfer:{to}/default/XML");
+        }
+        tokio::spawn(async move {
+            core.half_tick().await;
+            core.take(&uuid);
+            let mut world = core.world();
+            core.emit_unpark(&world, &uuid);
+            if let Some(held) = world.channels.get_mut(&uuid).and_then(Channel::held) {
+                held.shared.ended(Outcome::Transferred { to });
+            }
+            drop(world);
+            let answer = App {
+                name: "answer".to_owned(),
+                arg: String::new(),
+            };
+            core.run_app(&uuid, &answer);
+        });
+    }
+
+    /// Somebody takes a ringing leg: the leg goes to him, and the held channel ends.
+    pub(crate) fn pick_leg_up(self: &Arc<Self>, held: &str) {
+        if let Some(leg) = self.last_leg(held) {
+            self.emit(&self.world(), &leg, &catalog().leg_taken);
+        }
+        self.hang_up(held, "PICKED_OFF", Ending::Ours);
+    }
+
+    /// It is somebody else's from now on; whether it is there at all.
+    fn take(&self, uuid: &str) -> bool {
+        let mut world = self.world();
+        let Some(channel) = world.channels.get_mut(uuid).filter(|c| c.cause.is_none()) else {
+            return false;
+        };
+        channel.taken = Some(Instant::now());
+        true
+    }
+
+    /// The leg that was made last as a child of this channel (FreeSWITCH's `originate_signal_bond`).
+    fn last_leg(&self, held: &str) -> Option<String> {
+        let world = self.world();
+        let is_child =
+            |c: &&Channel| c.is_leg() && c.cause.is_none() && c.variable("origination_aleg_uuid") == Some(held);
+        let last = world.channels.values().filter(is_child).max_by_key(|c| c.session_id);
+        last.map(|leg| leg.uuid.clone())
+    }
+}
+
+/// FreeSWITCH names the other channel in the transfer that a bridge begins with.
+fn leaves_for(world: &mut World, own: &str, other: &str) {
+    if let Some(channel) = world.channels.get_mut(own) {
+        channel.transfer_source = format!("0:x:uuid_br:{other}");
+    }
+}
+
+/// Whether the leg's originate still runs: then this bridge is going to be cut.
+fn cut_later(world: &mut World, leg: &str, held: &str) -> bool {
+    match world.channels.get_mut(leg).map(|channel| &mut channel.role) {
+        Some(Role::Leg(state)) if !state.parked => {
+            state.cut = Some(held.to_owned());
+            true
+        }
+        _ => false,
+    }
+}
+
+fn bridge_event<'a>(catalog: &'a Catalog, world: &World, a_leg: &str, held: &str) -> &'a Template {
+    match (a_leg == held, world.channels[held].is_loopback()) {
+        (true, false) => &catalog.sofia.bridge,
+        (true, true) => &catalog.loopback.bridge,
+        (false, false) => &catalog.leg_with_sofia.bridge,
+        (false, true) => &catalog.leg_with_loopback.bridge,
+    }
+}
