@@ -62,7 +62,8 @@ impl Connection {
         let prepare = encode::prepare_answer(&channel, self.call, connect.codec.as_deref(), parent.codecs.as_deref());
         self.api(prepare).await?;
         if let Some((caller, end)) = self.replaceable(connect.early) {
-            self.listen_to_loopback(&caller, &end).await?;
+            self.filter("Unique-ID", &caller).await?;
+            self.mark_loopback(&end).await?;
         }
         match self.wait(leg, PATIENCE, |this, _| this.parked.contains(&leg)).await? {
             Heard::Done => {}
@@ -161,35 +162,11 @@ impl Connection {
     /// `Err`: the leg is over.
     async fn a_leg(&mut self, leg: LegId, early: bool) -> Result<Result<String, LegEnd>, EslError> {
         let channel = self.held.channel.clone();
-        let Some((caller, end)) = self.replaceable(early) else {
+        let Some((caller, _)) = self.replaceable(early) else {
             return Ok(Ok(channel));
         };
-        let is_bridge = |_: &Self, event: Option<&EslEvent>| {
-            event.is_some_and(|event| {
-                let is = |header: &str, id: &str| event.header_str(header) == Some(id);
-                event.event_type() == Some(EslEventType::ChannelBridge)
-                    && is("Bridge-A-Unique-ID", &caller)
-                    && is("Bridge-B-Unique-ID", &end)
-            })
-        };
-        // It may have been bridged while nobody waited for it.
-        let known = self.ask(format!("uuid_getvar {caller} bridge_uuid")).await?;
-        if known.trim() != end {
-            match self.wait(leg, LOOPBACK_PATIENCE, is_bridge).await? {
-                Heard::Done => {}
-                Heard::LegOver(end) => return Ok(Err(end)),
-                Heard::HeldLost | Heard::Nothing => return Ok(Ok(channel)),
-            }
-        }
-        if !self.api(format!("uuid_recv_dtmf {end} {MARK}")).await? {
-            return Ok(Ok(channel));
-        }
-        let is_read = |_: &Self, event: Option<&EslEvent>| {
-            event.is_some_and(|event| {
-                event.event_type() == Some(EslEventType::Dtmf) && event.header_str("Unique-ID") == Some(&end)
-            })
-        };
-        Ok(match self.wait(leg, LOOPBACK_PATIENCE, is_read).await? {
+        let is_bridged = |this: &Self, _: Option<&EslEvent>| this.is_loopback_bridged;
+        Ok(match self.wait(leg, LOOPBACK_PATIENCE, is_bridged).await? {
             Heard::Done => Ok(caller),
             Heard::LegOver(end) => Err(end),
             Heard::HeldLost | Heard::Nothing => Ok(channel),
@@ -202,14 +179,23 @@ impl Connection {
         behind.caller.clone().zip(behind.end.clone())
     }
 
-    /// Hears of the caller's bridge with the loopback, and of the digit that its end reads there. It goes no further than that.
-    async fn listen_to_loopback(&mut self, caller: &str, end: &str) -> Result<(), EslError> {
-        self.filter("Unique-ID", caller).await?;
+    /// Leaves a digit for the loopback's end, which reads it as soon as it is inside its bridge with the caller, and drops it.
+    async fn mark_loopback(&mut self, end: &str) -> Result<(), EslError> {
         self.filter("Unique-ID", end).await?;
         let (format, events) = ("plain".into(), "DTMF".into());
         self.command(EslCommand::Events { format, events }).await?;
         self.api(format!("uuid_setvar {end} bridge_filter_dtmf true")).await?;
+        self.api(format!("uuid_recv_dtmf {end} {MARK}")).await?;
         Ok(())
+    }
+
+    /// The end of the loopback has read a digit: inside its bridge, or before it (then it is lost).
+    pub(super) fn loopback_has_read(&mut self, event: &EslEvent) {
+        let end = self.held.behind.as_ref().and_then(|behind| behind.end.as_deref());
+        let is = |header: &str, value: &str| event.header_str(header) == Some(value);
+        if end.is_some_and(|end| is("Unique-ID", end)) && is("Channel-State", "CS_EXCHANGE_MEDIA") {
+            self.is_loopback_bridged = true;
+        }
     }
 
     /// Waits until it has happened; other events are passed on meanwhile.

@@ -54,6 +54,8 @@ pub(super) struct Connection {
     pub(super) place: Place,
     /// The leg whose early media the caller hears.
     pub(super) early: Option<LegId>,
+    /// The end of the loopback that we are behind is inside its bridge with the caller.
+    pub(super) is_loopback_bridged: bool,
     /// The caller was told that it rings.
     pub(super) alerted: bool,
     pub(super) counted: bool,
@@ -101,6 +103,7 @@ impl Connection {
             picked_off: None,
             place: Place::Held,
             early: None,
+            is_loopback_bridged: false,
             alerted: false,
             counted: false,
             record: Record::default(),

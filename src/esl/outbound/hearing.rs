@@ -22,6 +22,7 @@ impl Connection {
             Some(EslEventType::ChannelUnpark) => "CHANNEL_UNPARK",
             Some(EslEventType::ChannelExecuteComplete) => "CHANNEL_EXECUTE_COMPLETE",
             Some(EslEventType::BackgroundJob) => "BACKGROUND_JOB",
+            Some(EslEventType::Dtmf) => return self.loopback_has_read(event),
             _ => return,
         };
         let legs = &self.legs;
