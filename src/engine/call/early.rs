@@ -31,6 +31,8 @@ impl Call {
             return;
         }
         self.phase = Phase::Connecting(n);
+        // Its answer is booked as soon as it is heard: the record has to be there before.
+        self.record(Some(self.parties[p].label()), false, world);
         let leg = self.leg_id(n);
         world.out.push_back(Command::Connect {
             leg,

@@ -397,7 +397,7 @@ impl Held {
         self.core.hung_up_by_remote(&self.uuid, "NO_ANSWER");
     }
 
-    /// Somebody with this number picks the held channel up (`intercept`): see [`Core::pick_up`].
+    /// Somebody with this number picks the held channel up (`intercept`): see `Core::pick_up`.
     pub fn pick_up(&self, number: &str) {
         self.pick_up_with("", number);
     }
