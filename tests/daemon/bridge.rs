@@ -205,6 +205,7 @@ async fn early_media_of_a_phone_that_rings_alone_reaches_the_caller_and_its_answ
     let line = daemon.summary().await;
     assert_eq!(field(&line, "outcome"), "connected");
     assert_eq!(held.variable("fswake_result").as_deref(), Some("connected"));
+    assert!(held.variable("fswake_device").is_some());
     held.caller_hangs_up();
     phone.got_bye().await;
 }
