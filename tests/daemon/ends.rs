@@ -72,7 +72,7 @@ async fn dialplan_that_goes_on_after_a_failure_has_its_next_action() {
             let held = stage.fs.call(&call);
             stage.push().await;
             phone.wake();
-            back(&held).await;
+            drop(back(&held).await);
             match soon("dialplan", held.nth_outcome(1)).await {
                 Outcome::WentOn { cause, .. } => assert!(goes_on && cause == "USER_BUSY"),
                 other => assert!(!goes_on, "{list}: {other:?}"),

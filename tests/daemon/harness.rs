@@ -38,7 +38,12 @@ pub struct Stage {
 impl Stage {
     /// With an app for iPhones; everything happens at once, and nobody is taken to be awake.
     pub async fn new() -> Self {
-        let (fs, apns) = tokio::join!(FakeFreeSwitch::start(Config::default()), Apns::start());
+        Self::with_freeswitch(Config::default()).await
+    }
+
+    /// The same with a FreeSWITCH of another kind.
+    pub async fn with_freeswitch(config: Config) -> Self {
+        let (fs, apns) = tokio::join!(FakeFreeSwitch::start(config), Apns::start());
         let mut stage = Self {
             fs,
             apns,

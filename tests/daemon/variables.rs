@@ -98,7 +98,8 @@ async fn pushes_and_phones_show_the_caller_that_the_variables_name() {
         ("origination_caller_id_number", "4711"),
         ("origination_caller_id_name", "Fred"),
     ];
-    let [call, _] = both_ways(&daemon, "1001", &named);
+    // As `bridge`: from the dial-string, or exported.
+    let [_, call] = both_ways(&daemon, "1001", &named);
     stage.fs.call(&call);
     let push = stage.push().await.body.to_string();
     assert!(

@@ -4,11 +4,14 @@
 //! - FreeSWITCH's thread of `originate .. &park()` still runs when the phone has answered, and would take the leg out of a
 //!   bridge (5 of 3,700 calls, measured): the leg is bridged once it is parked;
 //! - the phone hangs up between its answer and the bridge: no bridge, and the caller is not left alone;
+//! - the caller behind a loopback is taken from his bridge with it while that only begins: FreeSWITCH says CHANNEL_BRIDGE before
+//!   both of its threads are in it, and the loopback's would hang up on the caller (1 of 2,500 calls on a busy machine, measured
+//!   by `benches/live_answer.rs`): he is taken once the loopback's thread has read a digit, which it does inside the bridge only;
 //! - somebody takes the held channel meanwhile: it is not touched.
 
 use std::time::Duration;
 
-use freeswitch_esl_tokio::{EslError, EslEvent, EslEventType};
+use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -23,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the caller's own bridge with the loopback may take. Where there is none, the loopback stays for now.
 const LOOPBACK_PATIENCE: Duration = Duration::from_millis(500);
 
+/// The digit that the end of a loopback reads: no phone has it.
+const MARK: char = 'D';
 /// How long the leg may take to be told whom it reaches.
 const NAME_PATIENCE: Duration = Duration::from_millis(100);
 
@@ -44,15 +49,28 @@ impl Connection {
         let leg = connect.leg;
         self.ringing.retain(|l| *l != leg);
         let failed = |end| Event::BridgeFailed { leg, end };
+        // Somebody took the channel after this was ordered.
+        if self.place != Place::Held {
+            return Ok(failed(None));
+        }
         // First of all: a lease that runs out later would cut the call.
         self.api(encode::lease_end(leg.channel())).await?;
+        if !self.is_still_held().await {
+            return Ok(failed(None));
+        }
         let (channel, parent) = (self.held.channel.clone(), &self.held.parent);
         let prepare = encode::prepare_answer(&channel, self.call, connect.codec.as_deref(), parent.codecs.as_deref());
         self.api(prepare).await?;
+        if let Some((caller, end)) = self.replaceable(connect.early) {
+            self.listen_to_loopback(&caller, &end).await?;
+        }
         match self.wait(leg, PATIENCE, |this, _| this.parked.contains(&leg)).await? {
             Heard::Done => {}
             Heard::LegOver(end) => return Ok(failed(Some(end))),
             Heard::HeldLost | Heard::Nothing => return Ok(failed(None)),
+        }
+        if !self.is_still_held().await {
+            return Ok(failed(None));
         }
         let answer = if connect.early {
             "uuid_pre_answer"
@@ -70,7 +88,7 @@ impl Connection {
             return Ok(failed(Some(end)));
         }
         let a_leg = match self.a_leg(leg, connect.early).await? {
-            Ok(a_leg) if self.place == Place::Held => a_leg,
+            Ok(a_leg) if self.is_still_held().await => a_leg,
             Ok(_) => return Ok(failed(None)),
             Err(end) => return Ok(failed(Some(end))),
         };
@@ -143,16 +161,9 @@ impl Connection {
     /// `Err`: the leg is over.
     async fn a_leg(&mut self, leg: LegId, early: bool) -> Result<Result<String, LegEnd>, EslError> {
         let channel = self.held.channel.clone();
-        let behind = self.held.behind.clone().filter(|behind| behind.may_leave && !early);
-        let Some((caller, end)) = behind.and_then(|b| b.caller.zip(b.end)) else {
+        let Some((caller, end)) = self.replaceable(early) else {
             return Ok(Ok(channel));
         };
-        self.filter("Unique-ID", &caller).await?;
-        // It may have been bridged before the filter was set.
-        let known = self.ask(format!("uuid_getvar {caller} bridge_uuid")).await?;
-        if known.trim() == end {
-            return Ok(Ok(caller));
-        }
         let is_bridge = |_: &Self, event: Option<&EslEvent>| {
             event.is_some_and(|event| {
                 let is = |header: &str, id: &str| event.header_str(header) == Some(id);
@@ -161,11 +172,44 @@ impl Connection {
                     && is("Bridge-B-Unique-ID", &end)
             })
         };
-        Ok(match self.wait(leg, LOOPBACK_PATIENCE, is_bridge).await? {
+        // It may have been bridged while nobody waited for it.
+        let known = self.ask(format!("uuid_getvar {caller} bridge_uuid")).await?;
+        if known.trim() != end {
+            match self.wait(leg, LOOPBACK_PATIENCE, is_bridge).await? {
+                Heard::Done => {}
+                Heard::LegOver(end) => return Ok(Err(end)),
+                Heard::HeldLost | Heard::Nothing => return Ok(Ok(channel)),
+            }
+        }
+        if !self.api(format!("uuid_recv_dtmf {end} {MARK}")).await? {
+            return Ok(Ok(channel));
+        }
+        let is_read = |_: &Self, event: Option<&EslEvent>| {
+            event.is_some_and(|event| {
+                event.event_type() == Some(EslEventType::Dtmf) && event.header_str("Unique-ID") == Some(&end)
+            })
+        };
+        Ok(match self.wait(leg, LOOPBACK_PATIENCE, is_read).await? {
             Heard::Done => Ok(caller),
             Heard::LegOver(end) => Err(end),
             Heard::HeldLost | Heard::Nothing => Ok(channel),
         })
+    }
+
+    /// The caller behind a loopback, and the loopback's end that he is bridged with, where he may be bridged in its place.
+    fn replaceable(&self, early: bool) -> Option<(String, String)> {
+        let behind = self.held.behind.as_ref().filter(|behind| behind.may_leave && !early)?;
+        behind.caller.clone().zip(behind.end.clone())
+    }
+
+    /// Hears of the caller's bridge with the loopback, and of the digit that its end reads there. It goes no further than that.
+    async fn listen_to_loopback(&mut self, caller: &str, end: &str) -> Result<(), EslError> {
+        self.filter("Unique-ID", caller).await?;
+        self.filter("Unique-ID", end).await?;
+        let (format, events) = ("plain".into(), "DTMF".into());
+        self.command(EslCommand::Events { format, events }).await?;
+        self.api(format!("uuid_setvar {end} bridge_filter_dtmf true")).await?;
+        Ok(())
     }
 
     /// Waits until it has happened; other events are passed on meanwhile.

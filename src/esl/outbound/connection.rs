@@ -232,7 +232,7 @@ impl Connection {
             }
             Order::Record(record, at_once) => {
                 self.record = *record;
-                if at_once && self.place == Place::Held {
+                if at_once && self.is_still_held().await {
                     self.report("held", encode::IF_CANCELLED).await?;
                 }
             }
@@ -247,7 +247,7 @@ impl Connection {
 
     /// Hands the channel back to the dialplan.
     async fn release(&mut self, result: &str, next: &Next) -> Result<(), EslError> {
-        if self.place != Place::Held {
+        if !self.is_still_held().await {
             return Ok(());
         }
         let more = match next {

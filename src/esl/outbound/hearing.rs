@@ -1,7 +1,9 @@
 //! What FreeSWITCH says on a call's own connection.
 
+use std::time::Duration;
+
 use freeswitch_esl_tokio::{EslEvent, EslEventType};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::connection::{Connection, Place};
 use crate::engine::{Event, Taken};
@@ -102,6 +104,16 @@ impl Connection {
         };
         let call = self.call;
         self.tell(Event::CallTaken { call, how }).await;
+    }
+
+    /// Whether the held channel is with us, by all that has been said so far.
+    pub(super) async fn is_still_held(&mut self) -> bool {
+        while self.place == Place::Held
+            && let Ok(Some(event)) = timeout(Duration::ZERO, self.link.event()).await
+        {
+            self.heard(&event).await;
+        }
+        self.place == Place::Held
     }
 
     /// Nobody has picked the held channel up: the legs that were picked off are over, and that is all.

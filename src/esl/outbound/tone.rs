@@ -25,7 +25,7 @@ fn player(ringback: &str) -> Option<(&'static str, String)> {
 impl Connection {
     /// The caller hears that a phone rings.
     pub(super) async fn alert(&mut self) -> Result<(), EslError> {
-        if std::mem::replace(&mut self.alerted, true) {
+        if std::mem::replace(&mut self.alerted, true) || !self.is_still_held().await {
             return Ok(());
         }
         let player = self.held.tone.ringback.as_deref().and_then(player);

@@ -152,6 +152,12 @@ impl Daemon {
         lines.iter().filter(|l| parts.iter().all(|p| l.contains(p))).count()
     }
 
+    /// The lines of its log that have all of these.
+    pub fn lines(&self, parts: &[&str]) -> Vec<String> {
+        let has_all = |line: &&String| parts.iter().all(|p| line.contains(p));
+        self.lines.borrow().iter().filter(has_all).cloned().collect()
+    }
+
     /// The end of its log.
     pub fn log(&self) -> String {
         let lines: Vec<String> = self.lines.borrow().clone();
@@ -181,6 +187,14 @@ impl Daemon {
     pub async fn exited(&mut self) -> Option<i32> {
         let status = tokio::time::timeout(Duration::from_secs(40), self.child.wait()).await;
         status.expect("it ends").expect("it was a child").code()
+    }
+
+    /// Its resident memory in KiB.
+    pub fn resident(&self) -> u32 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|rest| rest.split_whitespace().next());
+        number.and_then(|n| n.parse().ok()).unwrap_or_default()
     }
 
     /// CPU time that it has used so far, user and system.

@@ -134,7 +134,11 @@ async fn bridging_an_unanswered_caller_ends_it() {
 /// The race of `originate .. &park()`: 5 of 156 calls in FreeSWITCH, every one here.
 #[tokio::test]
 async fn leg_that_is_bridged_before_it_is_parked_costs_the_caller_his_call() {
-    let fs = FakeFreeSwitch::start(Config::default().instant_events()).await;
+    let busy = Config {
+        originate_tail: Duration::from_millis(300),
+        ..Config::default().instant_events()
+    };
+    let fs = FakeFreeSwitch::start(busy).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     for waits in [false, true] {
         let phone = fs.phone(PhoneSpec::new("1001", "fs.test"));
@@ -183,7 +187,7 @@ async fn touching_a_channel_that_somebody_else_has_is_a_complaint() {
     let other = source.rsplit_once("%3Auuid_br%3A").unwrap().1;
     let by = client.ask(&format!("api uuid_getvar {other} caller_id_number")).await;
     assert!(by.ends_with("1002"), "{by}");
-    tokio::time::sleep(Duration::from_millis(120)).await;
+    tokio::time::sleep(Duration::from_millis(400)).await;
     client
         .ask(&format!("api uuid_setvar {} socket_resume false", held.uuid))
         .await;

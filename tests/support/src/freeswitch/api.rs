@@ -40,6 +40,10 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
         }
         "sched_hangup" => core.sched_hangup(&words),
         "sched_del" => core.sched_del(arg),
+        "uuid_recv_dtmf" => match words.as_slice() {
+            [end, _digit] if core.end_reads_a_digit(end) => "+OK\n".to_owned(),
+            _ => "-ERR no reply\n".to_owned(),
+        },
         "uuid_ring_ready" => {
             core.touches(arg, name);
             if core.exists(arg) {
@@ -149,8 +153,8 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
 fn originate_nobody(core: &Arc<Core>, plan: &dialstring::Plan) -> String {
     let action = plan
         .action
-        .strip_prefix("'&socket(")
-        .and_then(|rest| rest.strip_suffix(")'"));
+        .strip_prefix("&socket(")
+        .and_then(|rest| rest.strip_suffix(')'));
     let Some(socket) = action.and_then(|data| data.strip_suffix(" async full")) else {
         core.complain(format!("originate of a null channel with action {}", plan.action));
         return "-ERR NORMAL_TEMPORARY_FAILURE\n".to_owned();

@@ -292,6 +292,27 @@ impl Core {
         });
     }
 
+    /// A digit for the end of a loopback: it is read once its bridge with the caller runs.
+    pub(super) fn end_reads_a_digit(self: &Arc<Self>, end: &str) -> bool {
+        let caller = |world: &World| {
+            let behind = world
+                .channels
+                .iter()
+                .find(|(_, c)| c.end == end && c.bridge_uuid == end);
+            behind.map(|(uuid, _)| uuid.clone())
+        };
+        let Some(caller) = caller(&self.world()) else {
+            return false;
+        };
+        let core = Arc::clone(self);
+        tokio::spawn(async move {
+            core.half_tick().await;
+            let world = core.world();
+            core.emit(&world, &caller, &catalog().end_reads);
+        });
+        true
+    }
+
     /// A held channel's connection has ended: the dialplan goes on, or it does not.
     pub(crate) fn connection_ended(self: &Arc<Self>, uuid: &str, resume: bool) {
         let mut world = self.world();

@@ -63,6 +63,8 @@ pub(crate) struct Catalog {
     pub(crate) leg_taken: Template,
     /// The caller's own channel and a loopback.
     pub(crate) caller_with_loopback: Template,
+    /// The end of the loopback, bridged with its caller, has read a digit.
+    pub(crate) end_reads: Template,
     pub(crate) leg_with_sofia: BridgeEvents,
     pub(crate) leg_with_loopback: BridgeEvents,
     pub(crate) leg_refused: End,
@@ -334,6 +336,10 @@ pub(crate) fn catalog() -> &'static Catalog {
             leg_park_done: bridged.pick("CHANNEL_EXECUTE_COMPLETE", 6).of_app("park"),
             leg_taken: Source::new(TAKEN_LEG, 0, true).pick("CHANNEL_PARK", 0),
             caller_with_loopback: Source::behind(BRIDGED_LOOP).pick("CHANNEL_BRIDGE", 0),
+            end_reads: Source::behind(BRIDGED_LOOP)
+                .pick("CHANNEL_BRIDGE", 0)
+                .derive("DTMF")
+                .set("Unique-ID", &[Ok(Slot::EndUuid)]),
             leg_with_sofia: answered.bridge_events(),
             leg_with_loopback: Source::new(LOOP, 0, true).bridge_events(),
             leg_refused: both(Source::new(DECLINED, 0, true).end(), with_failure),

@@ -75,7 +75,7 @@ pub(crate) struct Channel {
     pub(crate) behind: Option<String>,
     /// Of both: the loopback's other end (`-a`), which nobody here asks for.
     pub(crate) end: String,
-    /// When somebody else took it out of our hands.
+    /// When somebody else took it out of our hands, and FreeSWITCH told of it.
     pub(crate) taken: Option<Instant>,
     /// What took it out of its park (`transfer_source`), and what it is bridged with.
     pub(crate) transfer_source: String,

@@ -32,17 +32,20 @@ impl Plan {
     }
 }
 
-/// Reads `{variables}endpoint[,endpoint] action`.
+/// Reads `{variables}endpoint[,endpoint] action`, by the same readers one after the other (switch_utils.c, switch_event.c).
 pub(crate) fn parse(text: &str) -> Result<Plan, &'static str> {
-    let mut rest = text.trim();
+    let words = separate(text.trim(), ' ');
+    let [dial_string, action, ..] = &words[..] else {
+        return Err("no action");
+    };
+    let mut rest = dial_string.as_str();
     let mut global = Vec::new();
     while rest.starts_with('{') {
         let end = closing(rest, '{', '}').ok_or("no closing brace")?;
         global.extend(variables(&rest[1..end]));
         rest = rest[end + 1..].trim_start();
     }
-    let (targets, action) = rest.split_once(' ').ok_or("no action")?;
-    let endpoints: Vec<Endpoint> = split_outside(targets, &[',', '|'])
+    let endpoints: Vec<Endpoint> = split_outside(rest, &[',', '|'])
         .into_iter()
         .map(|target| {
             let mut own = global.clone();
@@ -63,7 +66,7 @@ pub(crate) fn parse(text: &str) -> Result<Plan, &'static str> {
     }
     Ok(Plan {
         endpoints,
-        action: action.trim().to_owned(),
+        action: action.clone(),
     })
 }
 
@@ -88,12 +91,64 @@ fn variables(text: &str) -> Vec<(String, String)> {
         Some(separator) => (&text[2 + separator.len_utf8()..], separator),
         None => (text, ','),
     };
-    let pairs = split_outside(text, &[separator]);
-    pairs
-        .iter()
-        .filter_map(|pair| pair.split_once('='))
-        .map(|(n, v)| (n.trim().to_owned(), unquote(v)))
-        .collect()
+    let pair = |pair: &String| {
+        let (name, value) = pair.split_once('=')?;
+        Some((clean(name, '='), clean(value, '=')))
+    };
+    separate(text, separator).iter().filter_map(pair).collect()
+}
+
+/// `switch_separate_string`: parts outside quotes, each without its quotes and escapes.
+fn separate(text: &str, separator: char) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let (mut quoted, mut escaped) = (false, false);
+    for (at, c) in text.char_indices() {
+        if !escaped {
+            let is_closed = separator == ' ' || quoted || text[at + c.len_utf8()..].contains('\'');
+            match c {
+                '\'' if is_closed => quoted = !quoted,
+                c if c == separator && !quoted => {
+                    parts.push(String::new());
+                    continue;
+                }
+                _ => {}
+            }
+        }
+        escaped = c == '\\' && !escaped;
+        parts.last_mut().expect("never empty").push(c);
+    }
+    // Blanks in a row separate once.
+    parts.retain(|part| separator != ' ' || !part.is_empty());
+    let own = if separator == ' ' { '\0' } else { separator };
+    parts.iter().map(|part| clean(part, own)).collect()
+}
+
+/// `cleanup_separated_string`: drops pairs of quotes, reads `\'`, `\"`, `\\`, the escaped separator, and `\n`, `\r`, `\t`, `\s`.
+fn clean(part: &str, separator: char) -> String {
+    let mut out = String::new();
+    let mut quoted = false;
+    let mut rest = part.trim_matches(' ').chars();
+    while let Some(c) = rest.next() {
+        let next = rest.clone().next();
+        match (c, next) {
+            ('\\', Some(e)) if "'\"\\".contains(e) || e == separator => {
+                out.push(e);
+                rest.next();
+            }
+            ('\\', Some(e)) if "nrts".contains(e) => {
+                out.push(match e {
+                    'n' => '\n',
+                    'r' => '\r',
+                    't' => '\t',
+                    _ => ' ',
+                });
+                rest.next();
+            }
+            ('\'', _) if quoted || rest.as_str().contains('\'') => quoted = !quoted,
+            _ => out.push(c),
+        }
+    }
+    out
 }
 
 /// Splits where a separator stands outside `'quotes'` and `[brackets]` and is not escaped.
@@ -119,35 +174,26 @@ fn split_outside(text: &str, separators: &[char]) -> Vec<String> {
     parts
 }
 
-/// Drops the quotes around a value and the backslashes in it.
-fn unquote(value: &str) -> String {
-    let mut out = String::with_capacity(value.len());
-    let mut escaped = false;
-    for c in value.trim().chars() {
-        match c {
-            '\\' if !escaped => escaped = true,
-            '\'' if !escaped => {}
-            _ => {
-                out.push(c);
-                escaped = false;
-            }
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// As FreeSWITCH 1.11.2 reads them, measured by `uuid_getvar`.
     #[test]
     fn variables_quotes_and_action_are_read() {
-        let plan = parse(
-            "{a=1,name='O\\'Brien, Jr',codecs='PCMU,PCMA'}{^^:b=2:c=x,y}[d=4]sofia/internal/sip:1@[::1]:5060;x=y &park()",
-        )
+        let plan = parse(concat!(
+            r"{a=1,name='O\\\\\\\'Brien\, Jr',two='J \\\\\\\'x\\\\\\\' y',back=a\\\\\\\\f,cut='a,b'}{^^:b=2:c=x,y}",
+            "[d=4]sofia/internal/sip:1@[::1]:5060;x=y &park()",
+        ))
         .unwrap();
         assert_eq!(plan.variable("name"), Some("O'Brien, Jr"));
-        assert_eq!(plan.variable("codecs"), Some("PCMU,PCMA"));
+        assert_eq!(plan.variable("two"), Some("J 'x' y"));
+        assert_eq!(plan.variable("back"), Some(r"a\f"));
+        assert_eq!(
+            plan.variable("cut"),
+            Some("a"),
+            "quotes are gone when commas are looked for"
+        );
         assert_eq!(plan.variable("c"), Some("x,y"));
         assert_eq!(plan.variable("d"), Some("4"));
         assert_eq!(plan.endpoints[0].target, "sofia/internal/sip:1@[::1]:5060;x=y");

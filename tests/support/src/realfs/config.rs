@@ -1,7 +1,7 @@
 //! What FreeSWITCH is told: the repository's own snippets (`fs-conf/`), and around them as little as it runs with.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 /// The domain whose users are rung where they registered; calls to `7<user>` go through the dialplan way in.
@@ -20,9 +20,12 @@ pub const ESL_PASSWORD: &str = "ClueCon";
 /// The ports of one FreeSWITCH.
 #[derive(Clone, Copy, Debug)]
 pub struct Ports {
+    /// Where its RTP is: an address of its own, because FreeSWITCH shares RTP ports (SO_REUSEADDR), and two of them on one
+    /// address take each other's packets.
+    pub rtp: Ipv4Addr,
     /// Event socket.
     pub esl: SocketAddr,
-    /// SIP over UDP.
+    /// SIP over UDP and TCP.
     pub sip: SocketAddr,
     /// Where its `socket` application connects to.
     pub fswake: SocketAddr,
@@ -72,7 +75,7 @@ fn profile(ports: &Ports) -> String {
             <param name="context" value="default"/>
             <param name="dialplan" value="XML"/>
             <param name="sip-ip" value="127.0.0.1"/>
-            <param name="rtp-ip" value="127.0.0.1"/>
+            <param name="rtp-ip" value="{rtp}"/>
             <param name="sip-port" value="{port}"/>
             <param name="codec-prefs" value="PCMU,PCMA"/>
             <param name="inbound-codec-negotiation" value="generous"/>
@@ -85,6 +88,7 @@ fn profile(ports: &Ports) -> String {
             {shipped}
         </settings></profile>"#,
         port = ports.sip.port(),
+        rtp = ports.rtp,
         shipped = inside(&snippet("sip_profiles/fswake.xml", ports), "settings"),
     )
 }

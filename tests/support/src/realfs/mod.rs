@@ -1,7 +1,7 @@
 //! A real FreeSWITCH, started for the tests with a configuration of its own on loopback and free ports.
 //!
 //! It is the one that is installed at `$FS_PREFIX` (without it, `/usr/local/freeswitch`). Everything that it writes is in a
-//! temporary directory.
+//! temporary directory. `$FSWAKE_LIVE_FS_LOG` names a file for all that it logs, then at debug level.
 
 mod config;
 mod console;
@@ -24,6 +24,9 @@ use crate::sip::Account;
 
 /// How long it may take to come up.
 const START: Duration = Duration::from_secs(45);
+
+/// The variable that names a file for all that it logs.
+const LOG_COPY: &str = "FSWAKE_LIVE_FS_LOG";
 
 /// A running FreeSWITCH; ends when dropped.
 pub struct RealFs {
@@ -83,9 +86,13 @@ impl RealFs {
     }
 
     async fn start_with(prefix: &Path, configuration: impl FnOnce(&Ports, &Path) -> String) -> Self {
+        let (esl, sip) = (free_port(), free_port());
+        // Nobody else has this port now, so nobody else has this address.
+        let [high, low] = sip.port().to_be_bytes();
         let ports = Ports {
-            esl: free_port(),
-            sip: free_port(),
+            rtp: Ipv4Addr::new(127, 1, high, low),
+            esl,
+            sip,
             fswake: free_port(),
         };
         let dir = TempDir::new().expect("a directory");
@@ -95,7 +102,17 @@ impl RealFs {
             std::fs::create_dir(dir.path().join(name)).expect("a directory");
         }
         let conf = dir.path().join("conf/freeswitch.xml");
-        std::fs::write(conf, configuration(&ports, dir.path())).expect("a file");
+        let mut configuration = configuration(&ports, dir.path());
+        if std::env::var_os(LOG_COPY).is_some() {
+            configuration = configuration
+                .replace(r#"name="loglevel" value="info""#, r#"name="loglevel" value="debug""#)
+                .replace(r#"value="info,notice,"#, r#"value="debug,info,notice,"#)
+                .replace(
+                    r#""default"><settings/>"#,
+                    r#""default"><settings><param name="rollover" value="0"/></settings>"#,
+                );
+        }
+        std::fs::write(conf, configuration).expect("a file");
         let fs = Self {
             ports,
             prefix: prefix.to_owned(),
@@ -183,6 +200,11 @@ impl RealFs {
         }
         let _ = child.kill();
         let _ = child.wait();
+        if let Some(copy) = std::env::var_os(LOG_COPY)
+            && let Err(error) = std::fs::copy(self.dir.path().join("log/freeswitch.log"), copy)
+        {
+            eprintln!("FreeSWITCH's log is not copied: {error}");
+        }
     }
 
     /// The end of its log.

@@ -93,13 +93,13 @@ const OTHER_CONTEXTS: [&str; 2] = ["default", "public"];
 
 fn profile(ports: &Ports) -> String {
     let shipped = snippet("sip_profiles/fswake.xml", ports);
-    let port = ports.sip.port();
+    let (port, rtp) = (ports.sip.port(), ports.rtp);
     format!(
         r#"<profile name="internal"><settings>
             <param name="context" value="public"/>
             <param name="dialplan" value="XML"/>
             <param name="sip-ip" value="127.0.0.1"/>
-            <param name="rtp-ip" value="127.0.0.1"/>
+            <param name="rtp-ip" value="{rtp}"/>
             <param name="sip-port" value="{port}"/>
             <param name="inbound-codec-prefs" value="G722,PCMU,PCMA,VP8"/>
             <param name="outbound-codec-prefs" value="G722,PCMU,PCMA,VP8"/>

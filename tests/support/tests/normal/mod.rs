@@ -177,7 +177,12 @@ pub fn compare(
         };
         // fswake closes when it is done: what came later is not in its recordings.
         let may_be_cut = |m: &Message| {
-            let cut = ["BACKGROUND_JOB", "CHANNEL_EXECUTE_COMPLETE", "CHANNEL_UNPARK"];
+            let cut = [
+                "BACKGROUND_JOB",
+                "CHANNEL_EXECUTE_COMPLETE",
+                "CHANNEL_HANGUP",
+                "CHANNEL_UNPARK",
+            ];
             let is_name = |(name, value): &(String, String)| name == "Event-Name" && cut.contains(&value.as_str());
             strictness == Strictness::Essential && m.headers.iter().any(is_name)
         };
