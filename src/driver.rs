@@ -8,7 +8,7 @@ mod pushing;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, interval};
@@ -16,10 +16,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use self::pushing::Complaints;
 use crate::control::Ask;
 use crate::engine::{Cause, Command, Count, Delivery, Engine, Event, HeldCall, Note, Notification, Step, Summary};
 use crate::esl::outbound::{Connect, Order, Ring};
+use crate::logging::seldom::Seldom;
 use crate::metrics::Metrics;
 use crate::push::Pushers;
 use crate::store::{JournalEntry, StoreOp, StoreWriter};
@@ -79,7 +79,8 @@ struct Turning {
     started: Instant,
     drained: Option<oneshot::Sender<()>>,
     warned: HashSet<(Aor, String)>,
-    push_warned: Complaints,
+    /// What providers refused for the operator's fault.
+    push_warned: Arc<Seldom>,
 }
 
 /// Who waits for the answer to a notification, and what is logged with it.
@@ -136,7 +137,7 @@ impl Driver {
             started: Instant::now(),
             drained: None,
             warned: HashSet::new(),
-            push_warned: Complaints::default(),
+            push_warned: Arc::new(Seldom::new(Duration::from_secs(60), REMEMBERED_WARNINGS)),
         };
         turning.run(inputs).await;
     }

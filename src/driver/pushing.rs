@@ -1,9 +1,8 @@
 //! A push's own task: the loop gives it away and hears of its end.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::time::Instant;
 
-use tokio::time::Instant;
 use tracing::{info_span, warn};
 
 use super::{Input, Turning};
@@ -12,16 +11,6 @@ use crate::metrics::{AppMetrics, Metrics};
 use crate::push::Pushers;
 use crate::types::push::{PushError, PushKind, PushRequest};
 use crate::types::{PushToken, unix_now};
-
-/// When each complaint about credentials was last logged: once a minute is enough.
-pub(super) type Complaints = Arc<Mutex<HashMap<String, Instant>>>;
-
-fn is_news(complaints: &Complaints, complaint: &str) -> bool {
-    let Ok(mut known) = complaints.lock() else { return true };
-    let now = Instant::now();
-    known.retain(|_, at| now.duration_since(*at) < std::time::Duration::from_secs(60));
-    known.insert(complaint.to_owned(), now).is_none()
-}
 
 impl Turning {
     /// Sends a push on a task of its own. A call push is given up when its call is over: a phone must not be woken for it.
@@ -70,7 +59,7 @@ impl Turning {
             };
             let outcome = outcome.unwrap_or_else(given_up);
             if let Err(error @ PushError::Misconfigured { .. }) = &outcome
-                && is_news(&warned, &error.to_string())
+                && warned.is_due(&error.to_string(), Instant::now())
             {
                 warn!(device = request.to.token().map(PushToken::fingerprint), %error, "push refused: an operator has to act");
             }

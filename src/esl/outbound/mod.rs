@@ -5,13 +5,13 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant, SystemTime};
 
 use freeswitch_esl_tokio::{EslCommand, EslError};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info_span, warn};
@@ -22,6 +22,7 @@ use super::decode;
 use super::link::Link;
 use crate::driver::Input;
 use crate::engine::{Cause, Next, Record};
+use crate::logging::seldom::Seldom;
 use crate::types::{CallId, LegId, Target};
 
 mod beside;
@@ -97,9 +98,8 @@ pub struct Outbound {
     pub stop: CancellationToken,
     /// The calls' tasks.
     pub tasks: TaskTracker,
-    started: Instant,
-    /// The second of the last warning about a stranger.
-    warned: Arc<AtomicU64>,
+    /// Strangers that were named, by address and what was wrong.
+    warned: Arc<Seldom>,
     ringing: Arc<AtomicUsize>,
 }
 
@@ -116,8 +116,7 @@ impl Outbound {
             allow: Arc::new(allow),
             stop,
             tasks,
-            started: Instant::now(),
-            warned: Arc::new(AtomicU64::new(u64::MAX)),
+            warned: Arc::new(Seldom::new(Duration::from_secs(60), 10)),
             ringing: Arc::default(),
         }
     }
@@ -134,7 +133,7 @@ impl Outbound {
                     let this = self.clone();
                     self.tasks.spawn(async move { this.serve(stream, peer).await });
                 }
-                Ok((_, peer)) => warn!(%peer, "outbound connection refused: not in listen.allow"),
+                Ok((_, peer)) => self.refused(peer, "not in listen.allow"),
                 Err(error) => {
                     // Out of file descriptors, most likely: FreeSWITCH's `socket` fails over to its next action.
                     warn!(%error, "cannot accept an outbound connection");
@@ -171,13 +170,16 @@ impl Outbound {
         connection.run().instrument(span).await;
     }
 
-    /// One warning a second at most: whoever can reach the port could fill the log otherwise.
     fn dropped(&self, peer: SocketAddr, reason: &str) {
-        let now = self.started.elapsed().as_secs();
-        if self.warned.swap(now, Ordering::Relaxed) == now {
-            debug!(%peer, reason, "outbound connection dropped: not FreeSWITCH");
+        self.refused(peer, &format!("not FreeSWITCH ({reason})"));
+    }
+
+    /// Ten strangers a minute are named: whoever can reach the port could fill the log otherwise.
+    fn refused(&self, peer: SocketAddr, reason: &str) {
+        if self.warned.is_due(&format!("{} {reason}", peer.ip()), Instant::now()) {
+            warn!(%peer, reason, "outbound connection refused");
         } else {
-            warn!(%peer, reason, "outbound connection dropped: not FreeSWITCH");
+            debug!(%peer, reason, "outbound connection refused");
         }
     }
 }
