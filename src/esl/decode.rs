@@ -41,6 +41,9 @@ pub struct Behind {
     pub may_leave: bool,
 }
 
+/// What `uuid_getvar` says of a variable that is not set.
+const UNSET: &str = "_undef_";
+
 /// What a leg is told of the channel that it is a child of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parent {
@@ -66,6 +69,9 @@ pub struct Parent {
     pub own_codecs: Option<String>,
     /// Hops that are left for the leg.
     pub max_forwards: Option<u32>,
+    /// What took the A leg somewhere last (`transfer_source`, as `uuid_getvar` gives it): it changes when somebody takes the
+    /// caller from us. `None` once we have bridged him ourselves.
+    pub moved_by: Option<String>,
     /// The A leg's ANI.
     pub ani: Arc<str>,
     /// The caller names itself by P-Asserted-Identity: phones are told likewise.
@@ -136,6 +142,7 @@ pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: Syst
         codecs: variable("ep_codec_string").map(str::to_owned),
         own_codecs: variable("absolute_codec_string").map(str::to_owned),
         max_forwards: hops(variable("max_forwards")),
+        moved_by: Some(variable("transfer_source").unwrap_or(UNSET).to_owned()),
         ani: variable("effective_ani")
             .or_else(|| get("Caller-ANI"))
             .unwrap_or_default()
@@ -192,6 +199,7 @@ impl Parent {
         self.call_uuid = variable("call_uuid").filter(|id| is_channel(id)).map(str::to_owned);
         self.codecs = variable("ep_codec_string").map(str::to_owned);
         self.max_forwards = hops(variable("max_forwards"));
+        self.moved_by = Some(variable("transfer_source").unwrap_or(UNSET).to_owned());
         // What the loopback was told of its caller is what the phone is told.
         let is_own = |what: &str, told: &str| header(&format!("Caller-Caller-ID-{what}")) == Some(told);
         self.is_effective = !(is_own("Name", &self.name) && is_own("Number", &self.number));

@@ -7,12 +7,13 @@
 //! - the caller behind a loopback is taken from his bridge with it while that only begins: FreeSWITCH says CHANNEL_BRIDGE before
 //!   both of its threads are in it, and the loopback's would hang up on the caller (1 of 2,500 calls on a busy machine, measured
 //!   by `benches/live_answer.rs`): he is taken once the loopback's thread has read a digit, which it does inside the bridge only;
-//! - somebody takes the held channel meanwhile: it is not touched.
+//! - somebody takes the held channel meanwhile: it is not touched. FreeSWITCH says so up to a tick later (CHANNEL_UNPARK), but
+//!   has written it down at once (`transfer_source`), so that is asked for.
 
 use std::time::Duration;
 
 use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use super::Connect;
@@ -30,6 +31,9 @@ const LOOPBACK_PATIENCE: Duration = Duration::from_millis(500);
 const MARK: char = 'D';
 /// How long the leg may take to be told whom it reaches.
 const NAME_PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long a channel that is being taken may take to say so: a tick, on an idle machine.
+const UNPARK_PATIENCE: Duration = Duration::from_millis(300);
 
 /// What was waited for.
 enum Heard {
@@ -70,7 +74,7 @@ impl Connection {
             Heard::LegOver(end) => return Ok(failed(Some(end))),
             Heard::HeldLost | Heard::Nothing => return Ok(failed(None)),
         }
-        if !self.is_still_held().await {
+        if self.is_being_taken().await? {
             return Ok(failed(None));
         }
         let answer = if connect.early {
@@ -89,10 +93,14 @@ impl Connection {
             return Ok(failed(Some(end)));
         }
         let a_leg = match self.a_leg(leg, connect.early).await? {
-            Ok(a_leg) if self.is_still_held().await => a_leg,
-            Ok(_) => return Ok(failed(None)),
+            Ok(a_leg) => a_leg,
             Err(end) => return Ok(failed(Some(end))),
         };
+        if self.is_being_taken().await? {
+            return Ok(failed(None));
+        }
+        // From here on it is we who write it.
+        self.held.parent.moved_by = None;
         let is_replaced = a_leg != channel;
         self.place = if is_replaced { Place::Replaced } else { Place::Bridging };
         if !self.api(format!("uuid_bridge {a_leg} {}", leg.channel())).await? {
@@ -127,6 +135,24 @@ impl Connection {
         self.place = Place::Gone;
         let (call, cause) = (self.call, "DESTINATION_OUT_OF_ORDER".into());
         Ok(Event::CallerGone { call, cause })
+    }
+
+    /// Whether somebody has the caller, or is about to.
+    async fn is_being_taken(&mut self) -> Result<bool, EslError> {
+        let Some(known) = self.held.parent.moved_by.clone() else {
+            return Ok(!self.is_still_held().await);
+        };
+        let caller = self.held.parent.channel.as_ref().unwrap_or(&self.held.channel);
+        let moved_by = self.ask(format!("uuid_getvar {caller} transfer_source")).await?;
+        if moved_by.trim() != known {
+            let deadline = Instant::now() + UNPARK_PATIENCE;
+            while self.place == Place::Held
+                && let Ok(event) = timeout_at(deadline, self.link.event()).await
+            {
+                self.heard(&event.ok_or(EslError::ConnectionClosed)?).await;
+            }
+        }
+        Ok(!self.is_still_held().await)
     }
 
     /// The bridge stands: the A leg's variables say so, as with `bridge`.

@@ -115,6 +115,7 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
             let number = world.strangers.get(uuid).filter(|_| name == "caller_id_number");
             match world.channels.get(uuid) {
                 Some(channel) => match (name, channel.variable(name)) {
+                    ("transfer_source", None) if !channel.transfer_source.is_empty() => channel.transfer_source.clone(),
                     ("caller_id_number", None) => channel.caller_number.clone(),
                     ("bridge_uuid", None) if !channel.bridge_uuid.is_empty() => channel.bridge_uuid.clone(),
                     (_, value) => value.unwrap_or("_undef_").to_owned(),
