@@ -42,7 +42,7 @@ pub struct Behind {
 }
 
 /// What `uuid_getvar` says of a variable that is not set.
-const UNSET: &str = "_undef_";
+pub const UNSET: &str = "_undef_";
 
 /// What a leg is told of the channel that it is a child of.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -312,9 +312,11 @@ pub fn call_event<'a>(
     let codec = || header("variable_read_codec").map(Arc::from);
     Some(Said::Event(match name {
         "CHANNEL_PROGRESS" => Event::LegRinging(leg),
-        "CHANNEL_PROGRESS_MEDIA" => Event::LegEarlyMedia { leg, codec: codec() },
         // A phone that has to be confirmed by a key has answered when that is done, and the leg is parked.
-        "CHANNEL_ANSWER" if header("variable_group_confirm_key").is_some() => Event::LegRinging(leg),
+        "CHANNEL_PROGRESS_MEDIA" | "CHANNEL_ANSWER" if header("variable_group_confirm_key").is_some() => {
+            Event::LegRinging(leg)
+        }
+        "CHANNEL_PROGRESS_MEDIA" => Event::LegEarlyMedia { leg, codec: codec() },
         "CHANNEL_ANSWER" => Event::LegAnswered { leg, codec: codec() },
         "CHANNEL_PARK" => {
             let answered = (header("Answer-State") == Some("answered")).then(codec);
@@ -342,7 +344,7 @@ pub fn leg_end<'a>(header: impl Fn(&str) -> Option<&'a str>) -> LegEnd {
 }
 
 /// Where a channel is that has left its park: `uuid_bridge` names the other channel in `transfer_source`.
-fn left_to<'a>(header: impl Fn(&str) -> Option<&'a str>) -> LeftTo {
+pub fn left_to<'a>(header: impl Fn(&str) -> Option<&'a str>) -> LeftTo {
     let source = header("variable_transfer_source").unwrap_or_default();
     let other = source.split_once(":uuid_br:").map(|(_, other)| other);
     match other.filter(|id| is_channel(id)) {

@@ -193,16 +193,34 @@ pub fn let_go(held: &str) -> String {
     format!("uuid_setvar {held} socket_resume false")
 }
 
+/// The opposite of [`let_go`]: the bridge did not come about.
+pub fn keep(held: &str) -> String {
+    format!("uuid_setvar {held} socket_resume true")
+}
+
+/// The held channel's codecs as its dialplan had set them, after [`prepare_answer`].
+pub fn own_codecs(held: &str, codecs: Option<&str>) -> String {
+    format!(
+        "uuid_setvar {held} absolute_codec_string {}",
+        codec_list(codecs.unwrap_or_default())
+    )
+}
+
+fn codec_list(codecs: &str) -> String {
+    let is_codecs = |c: &char| c.is_ascii_alphanumeric() || "@,.:^_-".contains(*c);
+    codecs.chars().filter(is_codecs).collect()
+}
+
 /// The A leg's variables once the bridge stands: what `bridge` leaves there, and what the dialplan finds when the call is over
 /// and it goes on. A bridge that dials nobody does nothing.
 pub fn bridged(a_leg: &str, codecs: Option<&str>, legs: &[LegId], user: &str) -> String {
     let mut command = format!(
         "uuid_setvar_multi {a_leg} fswake_bridge=;originate_signal_bond=;originate_disposition=SUCCESS;DIALSTATUS=SUCCESS"
     );
-    let is_codecs = |c: &char| c.is_ascii_alphanumeric() || "@,.:^_-".contains(*c);
-    let own: String = codecs.unwrap_or_default().chars().filter(is_codecs).collect();
-    let _ = write!(command, ";absolute_codec_string={own};originated_legs=");
-    command.push_str("ARRAY::");
+    if let Some(own) = codecs {
+        let _ = write!(command, ";absolute_codec_string={}", codec_list(own));
+    }
+    command.push_str(";originated_legs=ARRAY::");
     for (n, leg) in legs.iter().enumerate() {
         let between = if n == 0 { "" } else { "|:" };
         let number = word(user).unwrap_or_default();
@@ -462,7 +480,7 @@ mod tests {
         assert!(!prepare_answer("u", call, Some("PCMA"), None).contains("fswake_result"));
         assert!(let_go("u").ends_with("socket_resume false"));
         let leg = |n| LegId { call, n };
-        let bridged = bridged("u", None, &[leg(0), leg(1)], "1001");
+        let bridged = bridged("u", Some(""), &[leg(0), leg(1)], "1001");
         assert!(bridged.contains(" fswake_bridge=;"), "{bridged}");
         assert!(
             bridged.contains(";absolute_codec_string=;"),

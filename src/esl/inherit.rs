@@ -161,7 +161,7 @@ pub fn read(of: Of, variables: &[Variable<'_>]) -> Inherited {
         ..Inherited::default()
     };
     for (name, value) in taken {
-        if OURS.contains(&name) || name.starts_with("fswake_") || value.is_empty() {
+        if is_ours(name) || value.is_empty() {
             continue;
         }
         if let Some(value) = is_name(name).then(|| quoted(value)).flatten() {
@@ -175,6 +175,15 @@ pub fn read(of: Of, variables: &[Variable<'_>]) -> Inherited {
         }
     }
     inherited
+}
+
+/// FreeSWITCH finds variables whatever their case.
+fn is_ours(name: &str) -> bool {
+    let starts = |with: &str| {
+        name.get(..with.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(with))
+    };
+    OURS.iter().any(|ours| ours.eq_ignore_ascii_case(name)) || starts("fswake_") || starts("sip_h_X-Fswake-Call")
 }
 
 type Taken<'a> = BTreeMap<&'a str, &'a str>;

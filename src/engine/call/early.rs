@@ -67,10 +67,16 @@ impl Call {
         self.parties[p].is_out = true;
         let result = match end.verdict() {
             crate::engine::event::Verdict::Declined { .. } => HoldResult::Declined,
+            _ if &*end.cause == "PICKED_OFF" => HoldResult::Taken,
             _ => HoldResult::Timeout,
         };
         let cause = Cause::PassedOn(end.cause.clone());
-        self.end_with(result, &cause, Some(CancelReason::TimedOut), world);
+        let reason = if result == HoldResult::Taken {
+            CancelReason::AnsweredElsewhere
+        } else {
+            CancelReason::TimedOut
+        };
+        self.end_with(result, &cause, Some(reason), world);
         world.out.push_back(Command::Close(self.held.call));
     }
 }

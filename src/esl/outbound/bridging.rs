@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use super::Connect;
-use super::connection::{Connection, NUDGE, Place};
+use super::connection::{Connection, NUDGE, PICK_UP, Place};
 use crate::engine::{Event, LegEnd};
 use crate::esl::{decode, encode};
 use crate::types::LegId;
@@ -35,6 +35,9 @@ const NAME_PATIENCE: Duration = Duration::from_millis(100);
 /// How long a channel that is being taken may take to say so: a tick, on an idle machine.
 const UNPARK_PATIENCE: Duration = Duration::from_millis(300);
 
+/// When the other phones' leases are renewed first while one is waited for: their last renewal may be long ago.
+const FIRST_RENEWAL: Duration = Duration::from_millis(500);
+
 /// What was waited for.
 enum Heard {
     /// It has happened.
@@ -48,8 +51,17 @@ enum Heard {
 }
 
 impl Connection {
-    /// Bridges the caller with a leg; says what came of it.
+    /// Bridges the caller with a leg; says what came of it. Where nothing did, the caller's codecs are his own again.
     pub(super) async fn connect(&mut self, connect: &Connect) -> Result<Event, EslError> {
+        let told = self.try_to_connect(connect).await?;
+        if matches!(told, Event::BridgeFailed { .. }) && self.is_still_held().await {
+            let own_codecs = self.held.parent.own_codecs.as_deref();
+            self.api(encode::own_codecs(&self.held.channel, own_codecs)).await?;
+        }
+        Ok(told)
+    }
+
+    async fn try_to_connect(&mut self, connect: &Connect) -> Result<Event, EslError> {
         let leg = connect.leg;
         self.ringing.retain(|l| *l != leg);
         let failed = |end| Event::BridgeFailed { leg, end };
@@ -118,7 +130,16 @@ impl Connection {
             })
         };
         match self.wait(leg, PATIENCE, is_bridge).await? {
-            Heard::Done => return self.is_bridged(&a_leg, leg, connect.early).await,
+            // From here on it is a call, whatever becomes of this connection.
+            Heard::Done => {
+                let told = self.is_bridged(&a_leg, leg, connect.early).await;
+                let bridged = if connect.early {
+                    Event::EarlyBridged(leg)
+                } else {
+                    Event::Bridged(leg)
+                };
+                return Ok(told.unwrap_or(bridged));
+            }
             // FreeSWITCH leaves a caller alone whose phone hung up in these milliseconds (measured).
             Heard::LegOver(end) => {
                 self.api(encode::kill(&a_leg, &end.cause)).await?;
@@ -126,7 +147,16 @@ impl Connection {
                     return Ok(failed(Some(end)));
                 }
             }
-            Heard::HeldLost | Heard::Nothing => warn!("FreeSWITCH has not confirmed the bridge"),
+            Heard::HeldLost => {}
+            Heard::Nothing => {
+                warn!("FreeSWITCH has not confirmed the bridge");
+                if is_replaced {
+                    self.api(encode::kill(&a_leg, "DESTINATION_OUT_OF_ORDER")).await?;
+                } else {
+                    self.place = Place::Held;
+                    self.api(encode::keep(&channel)).await?;
+                }
+            }
         }
         if !is_replaced {
             return Ok(failed(None));
@@ -158,11 +188,17 @@ impl Connection {
     /// The bridge stands: the A leg's variables say so, as with `bridge`.
     async fn is_bridged(&mut self, a_leg: &str, leg: LegId, early: bool) -> Result<Event, EslError> {
         let own_codecs = self.held.parent.own_codecs.as_deref();
+        // A caller who is bridged in the loopback's place was told of no codec.
+        let own_codecs = (a_leg == self.held.channel).then_some(own_codecs.unwrap_or_default());
         let user = &self.held.call.aor.user;
         self.api(encode::bridged(a_leg, own_codecs, &self.dialed, user)).await?;
         self.name_caller(leg).await?;
         if early {
             self.early = Some(leg);
+            // It may have answered meanwhile.
+            if self.answered.contains(&leg) {
+                self.is_connected(a_leg).await?;
+            }
             return Ok(Event::EarlyBridged(leg));
         }
         self.is_connected(a_leg).await?;
@@ -178,7 +214,11 @@ impl Connection {
         self.api(encode::report(a_leg, self.call, "connected", &self.record))
             .await?;
         if self.held.bypass_media {
-            self.api(format!("uuid_media off {a_leg}")).await?;
+            // FreeSWITCH replies when both sides have: that may take seconds.
+            self.command(EslCommand::BgApi {
+                command: format!("uuid_media off {a_leg}"),
+            })
+            .await?;
         }
         Ok(())
     }
@@ -188,14 +228,19 @@ impl Connection {
     /// `Err`: the leg is over.
     async fn a_leg(&mut self, leg: LegId, early: bool) -> Result<Result<String, LegEnd>, EslError> {
         let channel = self.held.channel.clone();
-        let Some((caller, _)) = self.replaceable(early) else {
+        let Some((caller, end)) = self.replaceable(early) else {
             return Ok(Ok(channel));
         };
         let is_bridged = |this: &Self, _: Option<&EslEvent>| this.is_loopback_bridged;
         Ok(match self.wait(leg, LOOPBACK_PATIENCE, is_bridged).await? {
             Heard::Done => Ok(caller),
             Heard::LegOver(end) => Err(end),
-            Heard::HeldLost | Heard::Nothing => Ok(channel),
+            Heard::HeldLost => Ok(channel),
+            // The loopback stays, and digits go through it.
+            Heard::Nothing => {
+                self.api(format!("uuid_setvar {end} bridge_filter_dtmf false")).await?;
+                Ok(channel)
+            }
         })
     }
 
@@ -224,6 +269,22 @@ impl Connection {
         }
     }
 
+    /// The leg is over. Where it was picked off, the held channel most likely was too, and says so in a moment.
+    async fn leg_is_over(&mut self, end: LegEnd) -> Result<Heard, EslError> {
+        if &*end.cause == "PICKED_OFF" {
+            let deadline = Instant::now() + PICK_UP;
+            while self.place == Place::Held
+                && let Ok(event) = timeout_at(deadline, self.link.event()).await
+            {
+                self.heard(&event.ok_or(EslError::ConnectionClosed)?).await;
+            }
+        }
+        if matches!(self.place, Place::Gone | Place::Taken) {
+            return Ok(Heard::HeldLost);
+        }
+        Ok(Heard::LegOver(end))
+    }
+
     /// Waits until it has happened; other events are passed on meanwhile.
     async fn wait(
         &mut self,
@@ -232,6 +293,7 @@ impl Connection {
         has_happened: impl Fn(&Self, Option<&EslEvent>) -> bool,
     ) -> Result<Heard, EslError> {
         let deadline = Instant::now() + patience;
+        let mut renew_at = Instant::now() + FIRST_RENEWAL;
         let channel = leg.channel().to_string();
         let is_over = self.ended.iter().any(|(l, _)| *l == leg);
         if !is_over && has_happened(self, None) {
@@ -242,12 +304,17 @@ impl Connection {
                 return Ok(Heard::HeldLost);
             }
             if let Some((_, end)) = self.ended.iter().find(|(l, _)| *l == leg) {
-                return Ok(Heard::LegOver(end.clone()));
+                let end = end.clone();
+                return self.leg_is_over(end).await;
             }
             let event = tokio::select! {
                 event = self.link.event() => event.ok_or(EslError::ConnectionClosed)?,
                 () = tokio::time::sleep(NUDGE) => {
                     self.link.nudge();
+                    if Instant::now() >= renew_at {
+                        self.renew_leases().await?;
+                        renew_at = Instant::now() + encode::LEASE_RENEWAL;
+                    }
                     if Instant::now() < deadline {
                         continue;
                     }
@@ -259,7 +326,7 @@ impl Connection {
                 if of == Some(&channel) {
                     self.parked.retain(|l| *l != leg);
                     self.ended.push((leg, decode::leg_end(|h| event.header_str(h))));
-                    return Ok(Heard::LegOver(decode::leg_end(|h| event.header_str(h))));
+                    continue;
                 }
                 let caller = self.held.behind.as_ref().and_then(|behind| behind.caller.as_deref());
                 if self.place == Place::Replaced && of == caller {

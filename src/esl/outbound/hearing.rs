@@ -67,6 +67,9 @@ impl Connection {
                     }
                     _ => None,
                 };
+                if let Event::LegAnswered { leg, .. } = &told {
+                    self.answered.push(*leg);
+                }
                 if matches!(told, Event::LegAnswered { leg, .. } if self.early == Some(leg)) {
                     let channel = self.held.channel.clone();
                     let _ = self.is_connected(&channel).await;
@@ -90,7 +93,7 @@ impl Connection {
     }
 
     /// Somebody else has the held channel. It lives without us from now on: the end of this connection must not end its call.
-    async fn was_taken(&mut self, how: decode::LeftTo) {
+    pub(super) async fn was_taken(&mut self, how: decode::LeftTo) {
         self.place = Place::Taken;
         // Where that fails the connection is over, and so is its power over the channel.
         let _ = self.api(encode::let_go(&self.held.channel)).await;
@@ -99,7 +102,9 @@ impl Connection {
             decode::LeftTo::Channel(other) => {
                 let command = format!("uuid_getvar {other} caller_id_number");
                 let by = self.ask(command).await.unwrap_or_default();
-                let by = encode::number(by.trim());
+                let by = by.trim();
+                let is_known = !by.starts_with("-ERR") && by != decode::UNSET;
+                let by = encode::number(if is_known { by } else { "" });
                 Taken::PickedUp { by: by.into() }
             }
         };
