@@ -344,7 +344,7 @@ pub fn leg_end<'a>(header: impl Fn(&str) -> Option<&'a str>) -> LegEnd {
 }
 
 /// Where a channel is that has left its park: `uuid_bridge` names the other channel in `transfer_source`.
-pub fn left_to<'a>(header: impl Fn(&str) -> Option<&'a str>) -> LeftTo {
+fn left_to<'a>(header: impl Fn(&str) -> Option<&'a str>) -> LeftTo {
     let source = header("variable_transfer_source").unwrap_or_default();
     let other = source.split_once(":uuid_br:").map(|(_, other)| other);
     match other.filter(|id| is_channel(id)) {

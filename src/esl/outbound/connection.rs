@@ -12,7 +12,7 @@ use tracing::debug;
 use super::{Order, Outbound, kind};
 use crate::driver::Input;
 use crate::engine::{Event, LegEnd, Next, Record, Ringing};
-use crate::esl::decode::{self, Held};
+use crate::esl::decode::Held;
 use crate::esl::encode;
 use crate::esl::link::Link;
 use crate::types::{CallId, LegId};
@@ -162,38 +162,18 @@ impl Connection {
         })
         .await?;
         self.arm(0).await?;
-        self.look_at_held_channel().await?;
         self.find_caller().await?;
         self.name_what_is_left_out().await;
         if self.held.tone.at_once {
             self.alert().await?;
         }
-        Ok(())
-    }
-
-    /// A caller who hung up before we listened is not heard of again, nor is somebody who took the channel: phones would ring,
-    /// and the one that answers would pull the caller out of his other call.
-    async fn look_at_held_channel(&mut self) -> Result<(), EslError> {
-        let moved_by = self
-            .ask(format!("uuid_getvar {} transfer_source", self.held.channel))
-            .await?;
-        let moved_by = moved_by.trim();
-        if self.place != Place::Held {
-            return Ok(());
-        }
-        if moved_by.starts_with("-ERR") {
+        // A caller who hung up before we listened is not heard of again: phones would ring until the linger is over.
+        let command = format!("uuid_exists {channel}");
+        let reply = self.link.send(EslCommand::Api { command }).await?;
+        if reply.body().is_some_and(|body| body.trim() == "false") {
             let (call, cause) = (self.call, "ORIGINATOR_CANCEL".into());
             self.place = Place::Gone;
             self.tell(Event::CallerGone { call, cause }).await;
-        } else if self
-            .held
-            .parent
-            .moved_by
-            .as_deref()
-            .is_some_and(|known| known != moved_by)
-        {
-            let header = |name: &str| (name == "variable_transfer_source").then_some(moved_by);
-            self.was_taken(decode::left_to(header)).await;
         }
         Ok(())
     }

@@ -93,7 +93,7 @@ impl Connection {
     }
 
     /// Somebody else has the held channel. It lives without us from now on: the end of this connection must not end its call.
-    pub(super) async fn was_taken(&mut self, how: decode::LeftTo) {
+    async fn was_taken(&mut self, how: decode::LeftTo) {
         self.place = Place::Taken;
         // Where that fails the connection is over, and so is its power over the channel.
         let _ = self.api(encode::let_go(&self.held.channel)).await;
