@@ -1,7 +1,7 @@
 //! Notifications that FreeSWITCH's events ask for, and what they are answered. Pure.
 //!
 //! Two kinds: mod_apn's CUSTOM `mobile::push::notification`, and a chat message that the chatplan has marked for us
-//! (`fs-conf/chatplan/default/00_fswake.xml`). Answers are events of another kind than questions, so that neither we nor
+//! (`fs-conf/chatplan/fswake.xml`). Answers are events of another kind than questions, so that neither we nor
 //! a second fswake can take one for a question.
 
 use std::sync::Arc;
