@@ -117,13 +117,8 @@ impl AppIds {
     /// The configured id that one of these stands for: the first that is configured as it is, else the first that is one
     /// with a team or a service.
     pub(super) fn find(&self, provider: &Provider, sent: &[&str]) -> Option<&str> {
-        let of_provider = || self.0.iter().filter(|(own, _)| own == provider);
-        let exact = sent.iter().find_map(|sent| of_provider().find(|(_, id)| id == sent));
-        let found = exact.or_else(|| {
-            let stands_for = |sent: &&str| of_provider().find(|(_, id)| app_id::stands_for(provider, sent, id));
-            sent.iter().find_map(stands_for)
-        });
-        found.map(|(_, id)| id.as_str())
+        let of_provider = self.0.iter().filter(|(own, _)| own == provider);
+        app_id::find(provider, sent, &of_provider.map(|(_, id)| id.as_str()))
     }
 
     /// The provider of the only app that this id can mean.

@@ -6,10 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use super::{Check, Evidence};
 use crate::config::Config;
+use crate::files;
 use crate::journal::time::span;
 use crate::journal::{Pattern, diagnosis};
 use crate::push::app::{App, Credentials};
-use crate::push::{Probe, PushError, Pushers, certificates, read_file};
+use crate::push::{Probe, PushError, Pushers, certificates};
 
 const FAMILY: &str = "apps";
 const DAY: u64 = 86_400;
@@ -77,7 +78,7 @@ fn files(app: &App, evidence: &mut Evidence) -> Vec<Check> {
 
 fn private(app: &App, file: &Path) -> Check {
     let (name, shown) = (format!("{} key file", app.name), file.display());
-    let mode = match read_file(file).and_then(|_| file.metadata()) {
+    let mode = match files::read(file).and_then(|_| file.metadata()) {
         Ok(about) => about.permissions().mode() & 0o777,
         Err(error) => {
             let advice = "the file has to be there, and readable for this user";
@@ -95,7 +96,7 @@ fn private(app: &App, file: &Path) -> Check {
 /// The chain in a certificate file, and how long it lasts.
 fn certificate(app: &App, file: &Path, evidence: &mut Evidence) -> Option<Check> {
     let name = format!("{} certificate", app.name);
-    let chain = certificates(&read_file(file).ok()?);
+    let chain = certificates(&files::read(file).ok()?);
     let first = chain.first()?;
     let now = SystemTime::now();
     let about = format!("{} of {}, chain of {}", first.subject, file.display(), chain.len());

@@ -291,6 +291,11 @@ pub enum Verdict {
 }
 
 impl LegEnd {
+    /// Somebody took the call that it was a leg of, or took it itself (`intercept`, call pick-up).
+    pub fn is_picked_off(&self) -> bool {
+        &*self.cause == "PICKED_OFF"
+    }
+
     /// Reads the SIP status where there is one, else the cause (FreeSWITCH maps 403 and 603 to the same cause).
     pub fn verdict(&self) -> Verdict {
         match (self.sip_status, &*self.cause) {

@@ -197,6 +197,11 @@ impl Party {
         }
     }
 
+    /// Whether it has a leg that is so far.
+    pub fn has_leg(&self, state: LegState) -> bool {
+        self.leg.as_ref().is_some_and(|leg| leg.state == state)
+    }
+
     /// Whether a push for this call is still allowed after a leg failed.
     pub fn can_be_pushed(&self, retries: u32) -> bool {
         self.device.is_some() && self.set_aside.is_none() && !self.is_out && self.pushes <= retries

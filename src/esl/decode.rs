@@ -129,27 +129,22 @@ pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: Syst
     };
     let told = |what: &str| caller(get, what).filter(|v| *v != "0000000000").unwrap_or_default();
     let is_own = |what: &str| caller(get, what) == get(&format!("Caller-Caller-ID-{what}"));
-    let context = get("Caller-Context").filter(|context| is_context(context));
-    let parent = Parent {
+    let mut parent = Parent {
         channel: (way == Way::Dialplan).then(|| channel.clone()),
-        call_uuid: variable("call_uuid").filter(|id| is_channel(id)).map(str::to_owned),
         number: told("Number").into(),
         name: told("Name").into(),
         hides: (hides("Name"), hides("Number")),
         is_screened: get("Caller-Screen-Bit") != Some("false"),
         is_effective: !(is_own("Name") && is_own("Number")),
-        context: context.unwrap_or("default").to_owned(),
-        codecs: variable("ep_codec_string").map(str::to_owned),
+        context: "default".to_owned(),
         own_codecs: variable("absolute_codec_string").map(str::to_owned),
-        max_forwards: hops(variable("max_forwards")),
-        moved_by: Some(variable("transfer_source").unwrap_or(UNSET).to_owned()),
         ani: variable("effective_ani")
             .or_else(|| get("Caller-ANI"))
             .unwrap_or_default()
             .into(),
-        asserts_identity: variable("sip_P-Asserted-Identity").is_some(),
-        inherited: Inherited::default(),
+        ..Parent::default()
     };
+    parent.is_told_by(get);
     let was_answered = get("Answer-State") == Some("answered");
     let ringback = variable("transfer_ringback")
         .filter(|_| was_answered)
@@ -191,22 +186,27 @@ pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: Syst
 impl Parent {
     /// The channel behind a loopback is the A leg, as it would be without the loopback.
     pub fn is_behind<'a>(&mut self, header: impl Fn(&str) -> Option<&'a str>) {
-        let variable = |name: &str| header(&format!("variable_{name}")).filter(|v| !v.is_empty());
         let Some(channel) = header("Unique-ID").filter(|id| is_channel(id)) else {
             return;
         };
         self.channel = Some(channel.to_owned());
+        self.is_told_by(|name| header(name).filter(|v| !v.is_empty()));
+        // What the loopback was told of its caller is what the phone is told.
+        let is_own = |what: &str, told: &str| header(&format!("Caller-Caller-ID-{what}")) == Some(told);
+        self.is_effective = !(is_own("Name", &self.name) && is_own("Number", &self.number));
+    }
+
+    /// What the A leg's own channel says of itself.
+    fn is_told_by<'a>(&mut self, get: impl Fn(&str) -> Option<&'a str>) {
+        let variable = |name: &str| get(&format!("variable_{name}"));
         self.call_uuid = variable("call_uuid").filter(|id| is_channel(id)).map(str::to_owned);
         self.codecs = variable("ep_codec_string").map(str::to_owned);
         self.max_forwards = hops(variable("max_forwards"));
         self.moved_by = Some(variable("transfer_source").unwrap_or(UNSET).to_owned());
-        // What the loopback was told of its caller is what the phone is told.
-        let is_own = |what: &str, told: &str| header(&format!("Caller-Caller-ID-{what}")) == Some(told);
-        self.is_effective = !(is_own("Name", &self.name) && is_own("Number", &self.number));
-        if let Some(context) = header("Caller-Context").filter(|context| is_context(context)) {
+        self.asserts_identity = variable("sip_P-Asserted-Identity").is_some();
+        if let Some(context) = get("Caller-Context").filter(|context| is_context(context)) {
             context.clone_into(&mut self.context);
         }
-        self.asserts_identity = variable("sip_P-Asserted-Identity").is_some();
     }
 }
 
@@ -242,12 +242,12 @@ fn callee<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Option<Aor> {
 
 /// A context's name that can stand in a command.
 fn is_context(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 128 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.@".contains(&b))
+    encode::is_plain(name, 128, b"-_.@")
 }
 
 /// FreeSWITCH's channel UUIDs are UUIDs unless `origination_uuid` said otherwise: a plain word either way.
 fn is_channel(id: &str) -> bool {
-    id.len() <= 128 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    encode::is_plain(id, 128, b"-_.")
 }
 
 /// What an event on a call's own connection says.

@@ -90,9 +90,7 @@ pub fn originate(leg: &Leg<'_>, parent: &Parent) -> String {
 
 /// `user@domain` of an AOR; `None` where it does not fit into a command.
 pub fn user(aor: &Aor) -> Option<String> {
-    let fits = |text: &str| {
-        !text.is_empty() && text.len() <= 128 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-_.".contains(&b))
-    };
+    let fits = |text: &str| is_plain(text, 128, b"+-_.");
     (fits(&aor.user) && fits(&aor.domain)).then(|| format!("{}@{}", aor.user, aor.domain))
 }
 
@@ -161,8 +159,7 @@ pub fn prepare_answer(held: &str, call: CallId, codec: Option<&str>, offered: Op
     if let Some(codec) = codec.and_then(word) {
         let _ = write!(command, ";absolute_codec_string={codec}");
         for video in offered.unwrap_or_default().split(',').filter(|c| c.contains("@90000h")) {
-            let video = video.rsplit_once('.').map_or(video, |(_module, codec)| codec);
-            if let Some(name) = video.split('@').next().and_then(word) {
+            if let Some(name) = without_module(video).split('@').next().and_then(word) {
                 let _ = write!(command, ",{name}");
             }
         }
@@ -188,14 +185,10 @@ pub fn name_callee(name: &str, number: &str) -> [String; 4] {
     ]
 }
 
-/// The held channel's variables as soon as its bridge is announced: from now on it lives without us.
-pub fn let_go(held: &str) -> String {
-    format!("uuid_setvar {held} socket_resume false")
-}
-
-/// The opposite of [`let_go`]: the bridge did not come about.
-pub fn keep(held: &str) -> String {
-    format!("uuid_setvar {held} socket_resume true")
+/// Whether the held channel goes on in the dialplan when our connection ends: not as soon as its bridge is announced, because
+/// from then on it lives without us.
+pub fn resumes(held: &str, resumes: bool) -> String {
+    format!("uuid_setvar {held} socket_resume {resumes}")
 }
 
 /// The held channel's codecs as its dialplan had set them, after [`prepare_answer`].
@@ -313,11 +306,7 @@ pub fn codecs(ep_codec_string: &str) -> Option<String> {
     let list: Vec<String> = ep_codec_string
         .split(',')
         .filter_map(|codec| {
-            let codec = codec
-                .trim()
-                .rsplit_once('.')
-                .map_or(codec.trim(), |(_module, codec)| codec);
-            let mut parts = codec.split('@');
+            let mut parts = without_module(codec.trim()).split('@');
             // No `_`: between two colons it would be another dial-string's beginning.
             let name = word(parts.next()?).filter(|name| !name.contains('_'))?;
             let rest: String = parts
@@ -330,11 +319,20 @@ pub fn codecs(ep_codec_string: &str) -> Option<String> {
     (!list.is_empty()).then(|| list.join(":"))
 }
 
+/// A codec of a `variable_ep_codec_string` without the module that has it.
+fn without_module(codec: &str) -> &str {
+    codec.rsplit_once('.').map_or(codec, |(_module, codec)| codec)
+}
+
 /// A word of letters, digits, `_`, `-` and `.`, or nothing.
 fn word(text: &str) -> Option<&str> {
-    let safe =
-        !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
-    safe.then_some(text)
+    is_plain(text, 64, b"_-.").then_some(text)
+}
+
+/// Whether a text has letters, digits and these marks only, and how long it may be: it can stand anywhere in a command.
+pub(super) fn is_plain(text: &str, longest: usize, marks: &[u8]) -> bool {
+    let is_good = |b: u8| b.is_ascii_alphanumeric() || marks.contains(&b);
+    !text.is_empty() && text.len() <= longest && text.bytes().all(is_good)
 }
 
 fn seconds_up(time: Duration) -> u64 {
@@ -478,7 +476,7 @@ mod tests {
     fn call_is_not_called_connected_before_it_is_bridged() {
         let call = CallId(Uuid::nil());
         assert!(!prepare_answer("u", call, Some("PCMA"), None).contains("fswake_result"));
-        assert!(let_go("u").ends_with("socket_resume false"));
+        assert!(resumes("u", false).ends_with("socket_resume false"));
         let leg = |n| LegId { call, n };
         let bridged = bridged("u", Some(""), &[leg(0), leg(1)], "1001");
         assert!(bridged.contains(" fswake_bridge=;"), "{bridged}");

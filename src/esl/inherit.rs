@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::encode;
 use super::wishes::is_false;
 use crate::types::Printable;
 
@@ -229,7 +230,7 @@ fn strip_nolocal(name: &str) -> &str {
 
 /// A variable's name that can stand in braces.
 fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 128 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+    encode::is_plain(name, 128, b"_-.")
 }
 
 /// A value as it can stand in the braces of an `originate` from the event socket; `None` where FreeSWITCH would read it as

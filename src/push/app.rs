@@ -161,9 +161,7 @@ impl App {
 
     /// The one of its app ids that a device's stands for.
     pub fn configured(&self, provider: &Provider, app_id: &str) -> Option<&str> {
-        let exact = self.app_ids.iter().find(|id| *id == app_id);
-        let any = || self.app_ids.iter().find(|id| app_id::stands_for(provider, app_id, id));
-        exact.or_else(any).map(String::as_str)
+        app_id::find(provider, &[app_id], &self.app_ids.iter().map(String::as_str))
     }
 
     /// The app that serves a device: the first that names its id as the device does, else the first that serves it at all.

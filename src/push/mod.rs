@@ -39,8 +39,6 @@ pub use pushers::{Pushers, SetupError};
 pub use renewal::Reloaded;
 pub use validity::{Certificate, certificates};
 
-pub use crate::files::read as read_file;
-
 pub use crate::types::push::{
     About, CallPush, CancelReason, NotificationPush, Payload, PushError, PushKind, PushOutcome, PushReceipt,
     PushRequest,

@@ -18,6 +18,20 @@ pub fn stands_for(provider: &Provider, sent: &str, configured: &str) -> bool {
     is_it(sent) || is_it(without_service(sent))
 }
 
+/// The configured id that one of these stands for: the first that is configured as it is, else the first that is one with a team or
+/// a service.
+pub fn find<'a>(
+    provider: &Provider,
+    sent: &[&str],
+    configured: &(impl Iterator<Item = &'a str> + Clone),
+) -> Option<&'a str> {
+    let exact = sent.iter().find_map(|sent| configured.clone().find(|id| id == sent));
+    exact.or_else(|| {
+        sent.iter()
+            .find_map(|sent| configured.clone().find(|id| stands_for(provider, sent, id)))
+    })
+}
+
 /// The team and the bundle id of an id without service, where nothing that is configured tells: a team is a first label of capitals and
 /// digits (a bundle id begins with a domain's top level, in small letters).
 pub fn split_team(id: &str) -> (Option<&str>, &str) {

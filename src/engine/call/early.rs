@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Call, Phase};
 use crate::engine::command::{Cause, Command, HoldResult};
-use crate::engine::event::LegEnd;
+use crate::engine::event::{LegEnd, Verdict};
 use crate::engine::party::LegState;
 use crate::engine::step::Step;
 use crate::engine::wishes::Ringing;
@@ -23,10 +23,7 @@ impl Call {
     pub fn on_early_media(&mut self, n: u32, codec: Option<Arc<str>>, world: &mut World<'_>) {
         self.on_progress(n, world);
         let Some(p) = self.party_of_leg(n) else { return };
-        let rings = self.parties[p]
-            .leg
-            .as_ref()
-            .is_some_and(|leg| leg.state == LegState::Ringing);
+        let rings = self.parties[p].has_leg(LegState::Ringing);
         if self.phase != Phase::Holding || !rings || !self.rings_alone() {
             return;
         }
@@ -50,11 +47,7 @@ impl Call {
         let Some(p) = self.party_of_leg(n) else { return };
         let device = self.parties[p].label();
         self.note(world, Step::EarlyMedia { device });
-        if self.parties[p]
-            .leg
-            .as_ref()
-            .is_some_and(|leg| leg.state == LegState::Answered)
-        {
+        if self.parties[p].has_leg(LegState::Answered) {
             self.connected(n, world);
         }
     }
@@ -65,17 +58,12 @@ impl Call {
         let Some(leg) = self.parties[p].leg.take() else { return };
         self.note_leg_ended(p, &leg, end, world);
         self.parties[p].is_out = true;
-        let result = match end.verdict() {
-            crate::engine::event::Verdict::Declined { .. } => HoldResult::Declined,
-            _ if &*end.cause == "PICKED_OFF" => HoldResult::Taken,
-            _ => HoldResult::Timeout,
+        let (result, reason) = match end.verdict() {
+            Verdict::Declined { .. } => (HoldResult::Declined, CancelReason::TimedOut),
+            _ if end.is_picked_off() => (HoldResult::Taken, CancelReason::AnsweredElsewhere),
+            _ => (HoldResult::Timeout, CancelReason::TimedOut),
         };
         let cause = Cause::PassedOn(end.cause.clone());
-        let reason = if result == HoldResult::Taken {
-            CancelReason::AnsweredElsewhere
-        } else {
-            CancelReason::TimedOut
-        };
         self.end_with(result, &cause, Some(reason), world);
         world.out.push_back(Command::Close(self.held.call));
     }

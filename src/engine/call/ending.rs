@@ -21,21 +21,15 @@ impl Call {
         }
         let passed_on = Cause::PassedOn(cause.clone());
         match &**cause {
-            "LOSE_RACE" | "PICKED_OFF" => {
+            "LOSE_RACE" => self.end_as_taken("lost-race", None, world),
+            "PICKED_OFF" => {
                 // The leg that answered, or that the caller hears, has been picked up: it is not ours any more.
-                if let (Phase::Connecting(n) | Phase::Early(n), "PICKED_OFF") = (self.phase, &**cause)
+                if let Phase::Connecting(n) | Phase::Early(n) = self.phase
                     && let Some(p) = self.party_of_leg(n)
                 {
                     self.parties[p].leg = None;
                 }
-                let how = if &**cause == "LOSE_RACE" {
-                    "lost-race"
-                } else {
-                    "picked-up"
-                };
-                self.note(world, Step::CallTaken { how, by: None });
-                let elsewhere = Some(CancelReason::AnsweredElsewhere);
-                self.end_with(HoldResult::Taken, &Cause::Ours("LOSE_RACE"), elsewhere, world);
+                self.end_as_taken("picked-up", None, world);
             }
             "NO_ANSWER" | "ALLOTTED_TIMEOUT" => {
                 self.note(world, Step::RingTimeOver { cause: cause.clone() });
@@ -65,14 +59,14 @@ impl Call {
             Taken::PickedUp { by } => ("picked-up", text(by)),
             Taken::Transferred { to } => ("transferred", text(to)),
         };
-        self.note(world, Step::CallTaken { how, by });
-        self.end_with(
-            HoldResult::Taken,
-            &Cause::Ours("LOSE_RACE"),
-            Some(CancelReason::AnsweredElsewhere),
-            world,
-        );
+        self.end_as_taken(how, by, world);
         world.out.push_back(Command::Close(self.held.call));
+    }
+
+    fn end_as_taken(&mut self, how: &'static str, by: Option<Arc<str>>, world: &mut World<'_>) {
+        self.note(world, Step::CallTaken { how, by });
+        let elsewhere = Some(CancelReason::AnsweredElsewhere);
+        self.end_with(HoldResult::Taken, &Cause::Ours("LOSE_RACE"), elsewhere, world);
     }
 
     /// FreeSWITCH goes on without us: the dialplan's next action has the caller now.

@@ -275,7 +275,7 @@ impl Call {
 
     /// The wait is over. Phones that ring by now ring on, until their time is over too.
     fn ring_on(&mut self, world: &World<'_>) -> bool {
-        let rings = |p: &Party| p.rings_beside || p.leg.as_ref().is_some_and(|leg| leg.state == LegState::Ringing);
+        let rings = |p: &Party| p.rings_beside || p.has_leg(LegState::Ringing);
         let may = !self.rings_on && self.ring_until > world.now && self.parties.iter().any(rings);
         if may {
             self.rings_on = true;

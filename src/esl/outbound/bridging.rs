@@ -13,7 +13,7 @@
 use std::time::Duration;
 
 use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::Connect;
@@ -50,29 +50,52 @@ enum Heard {
     Nothing,
 }
 
+/// Why there is no bridge.
+enum NotBridged {
+    /// It failed; and how the leg ended, where that is why.
+    Failed(Option<LegEnd>),
+    /// The connection is lost.
+    Lost(EslError),
+}
+
+impl From<EslError> for NotBridged {
+    fn from(error: EslError) -> Self {
+        Self::Lost(error)
+    }
+}
+
 impl Connection {
     /// Bridges the caller with a leg; says what came of it. Where nothing did, the caller's codecs are his own again.
     pub(super) async fn connect(&mut self, connect: &Connect) -> Result<Event, EslError> {
-        let told = self.try_to_connect(connect).await?;
-        if matches!(told, Event::BridgeFailed { .. }) && self.is_still_held().await {
+        let told = match self.make_ready(connect).await {
+            Ok(a_leg) => self.bridge(&a_leg, connect).await,
+            Err(error) => Err(error),
+        };
+        let end = match told {
+            Ok(told) => return Ok(told),
+            Err(NotBridged::Failed(end)) => end,
+            Err(NotBridged::Lost(error)) => return Err(error),
+        };
+        if self.is_still_held().await {
             let own_codecs = self.held.parent.own_codecs.as_deref();
             self.api(encode::own_codecs(&self.held.channel, own_codecs)).await?;
         }
-        Ok(told)
+        let leg = connect.leg;
+        Ok(Event::BridgeFailed { leg, end })
     }
 
-    async fn try_to_connect(&mut self, connect: &Connect) -> Result<Event, EslError> {
+    /// Waits for the leg, and answers the caller. The channel that the leg is to be bridged with.
+    async fn make_ready(&mut self, connect: &Connect) -> Result<String, NotBridged> {
         let leg = connect.leg;
         self.ringing.retain(|l| *l != leg);
-        let failed = |end| Event::BridgeFailed { leg, end };
         // Somebody took the channel after this was ordered.
         if self.place != Place::Held {
-            return Ok(failed(None));
+            return Err(NotBridged::Failed(None));
         }
         // First of all: a lease that runs out later would cut the call.
         self.api(encode::lease_end(leg.channel())).await?;
         if !self.is_still_held().await {
-            return Ok(failed(None));
+            return Err(NotBridged::Failed(None));
         }
         let (channel, parent) = (self.held.channel.clone(), &self.held.parent);
         let prepare = encode::prepare_answer(&channel, self.call, connect.codec.as_deref(), parent.codecs.as_deref());
@@ -83,11 +106,11 @@ impl Connection {
         }
         match self.wait(leg, PATIENCE, |this, _| this.parked.contains(&leg)).await? {
             Heard::Done => {}
-            Heard::LegOver(end) => return Ok(failed(Some(end))),
-            Heard::HeldLost | Heard::Nothing => return Ok(failed(None)),
+            Heard::LegOver(end) => return Err(NotBridged::Failed(Some(end))),
+            Heard::HeldLost | Heard::Nothing => return Err(NotBridged::Failed(None)),
         }
         if self.is_being_taken().await? {
-            return Ok(failed(None));
+            return Err(NotBridged::Failed(None));
         }
         let answer = if connect.early {
             "uuid_pre_answer"
@@ -95,71 +118,73 @@ impl Connection {
             "uuid_answer"
         };
         if !self.api(format!("{answer} {channel}")).await? {
-            return Ok(failed(None));
+            return Err(NotBridged::Failed(None));
         }
         // A display is not worth a call: it is waited for only a moment.
         if let Heard::LegOver(end) = self
             .wait(leg, NAME_PATIENCE, |this, _| this.named.contains(&leg))
             .await?
         {
-            return Ok(failed(Some(end)));
+            return Err(NotBridged::Failed(Some(end)));
         }
-        let a_leg = match self.a_leg(leg, connect.early).await? {
-            Ok(a_leg) => a_leg,
-            Err(end) => return Ok(failed(Some(end))),
-        };
+        let a_leg = self.a_leg(leg, connect.early).await?;
         if self.is_being_taken().await? {
-            return Ok(failed(None));
+            return Err(NotBridged::Failed(None));
         }
+        Ok(a_leg)
+    }
+
+    /// Bridges them, and waits until FreeSWITCH has.
+    async fn bridge(&mut self, a_leg: &str, connect: &Connect) -> Result<Event, NotBridged> {
+        let (leg, early) = (connect.leg, connect.early);
+        let channel = self.held.channel.clone();
         // From here on it is we who write it.
         self.held.parent.moved_by = None;
         let is_replaced = a_leg != channel;
         self.place = if is_replaced { Place::Replaced } else { Place::Bridging };
         if !self.api(format!("uuid_bridge {a_leg} {}", leg.channel())).await? {
             self.place = Place::Held;
-            return Ok(failed(None));
+            return Err(NotBridged::Failed(None));
         }
         // With socket_resume the end of this connection would end the call (measured, both ways in).
-        self.api(encode::let_go(&channel)).await?;
+        self.api(encode::resumes(&channel, false)).await?;
         let is_bridge = |_: &Self, event: Option<&EslEvent>| {
             event.is_some_and(|event| {
                 let is = |header: &str, id: &str| event.header_str(header) == Some(id);
                 event.event_type() == Some(EslEventType::ChannelBridge)
-                    && is("Bridge-A-Unique-ID", &a_leg)
+                    && is("Bridge-A-Unique-ID", a_leg)
                     && is("Bridge-B-Unique-ID", &leg.channel().to_string())
             })
         };
-        match self.wait(leg, PATIENCE, is_bridge).await? {
-            // From here on it is a call, whatever becomes of this connection.
+        let end = match self.wait(leg, PATIENCE, is_bridge).await? {
             Heard::Done => {
-                let told = self.is_bridged(&a_leg, leg, connect.early).await;
-                let bridged = if connect.early {
+                // From here on it is a call, whatever becomes of this connection.
+                let _ = self.is_bridged(a_leg, leg, early).await;
+                return Ok(if early {
                     Event::EarlyBridged(leg)
                 } else {
                     Event::Bridged(leg)
-                };
-                return Ok(told.unwrap_or(bridged));
+                });
             }
             // FreeSWITCH leaves a caller alone whose phone hung up in these milliseconds (measured).
             Heard::LegOver(end) => {
-                self.api(encode::kill(&a_leg, &end.cause)).await?;
-                if !is_replaced {
-                    return Ok(failed(Some(end)));
-                }
+                self.api(encode::kill(a_leg, &end.cause)).await?;
+                Some(end)
             }
-            Heard::HeldLost => {}
+            Heard::HeldLost => None,
             Heard::Nothing => {
                 warn!("FreeSWITCH has not confirmed the bridge");
                 if is_replaced {
-                    self.api(encode::kill(&a_leg, "DESTINATION_OUT_OF_ORDER")).await?;
+                    self.api(encode::kill(a_leg, "DESTINATION_OUT_OF_ORDER")).await?;
                 } else {
                     self.place = Place::Held;
-                    self.api(encode::keep(&channel)).await?;
+                    self.api(encode::resumes(&channel, true)).await?;
                 }
+                None
             }
-        }
+        };
         if !is_replaced {
-            return Ok(failed(None));
+            return Err(NotBridged::Failed(end));
         }
         // Nothing is held any more: the loopback is gone.
         self.place = Place::Gone;
@@ -169,24 +194,19 @@ impl Connection {
 
     /// Whether somebody has the caller, or is about to.
     async fn is_being_taken(&mut self) -> Result<bool, EslError> {
-        let Some(known) = self.held.parent.moved_by.clone() else {
-            return Ok(!self.is_still_held().await);
-        };
-        let caller = self.held.parent.channel.as_ref().unwrap_or(&self.held.channel);
-        let moved_by = self.ask(format!("uuid_getvar {caller} transfer_source")).await?;
-        if moved_by.trim() != known {
-            let deadline = Instant::now() + UNPARK_PATIENCE;
-            while self.place == Place::Held
-                && let Ok(event) = timeout_at(deadline, self.link.event()).await
-            {
-                self.heard(&event.ok_or(EslError::ConnectionClosed)?).await;
+        let mut patience = Duration::ZERO;
+        if let Some(known) = self.held.parent.moved_by.clone() {
+            let caller = self.held.parent.channel.as_ref().unwrap_or(&self.held.channel);
+            let moved_by = self.ask(format!("uuid_getvar {caller} transfer_source")).await?;
+            if moved_by.trim() != known {
+                patience = UNPARK_PATIENCE;
             }
         }
-        Ok(!self.is_still_held().await)
+        Ok(!self.is_held_for(patience).await)
     }
 
     /// The bridge stands: the A leg's variables say so, as with `bridge`.
-    async fn is_bridged(&mut self, a_leg: &str, leg: LegId, early: bool) -> Result<Event, EslError> {
+    async fn is_bridged(&mut self, a_leg: &str, leg: LegId, early: bool) -> Result<(), EslError> {
         let own_codecs = self.held.parent.own_codecs.as_deref();
         // A caller who is bridged in the loopback's place was told of no codec.
         let own_codecs = (a_leg == self.held.channel).then_some(own_codecs.unwrap_or_default());
@@ -199,14 +219,14 @@ impl Connection {
             if self.answered.contains(&leg) {
                 self.is_connected(a_leg).await?;
             }
-            return Ok(Event::EarlyBridged(leg));
+            return Ok(());
         }
         self.is_connected(a_leg).await?;
         if a_leg != self.held.channel {
             // The loopback ends by itself: nobody is behind it any more.
             self.api(encode::kill(&self.held.channel, "NORMAL_CLEARING")).await?;
         }
-        Ok(Event::Bridged(leg))
+        Ok(())
     }
 
     /// Caller and phone talk.
@@ -225,23 +245,22 @@ impl Connection {
 
     /// Whose side of the call the leg is bridged with. Behind a loopback that is the caller, as soon as FreeSWITCH has bridged
     /// it with the loopback: mod_loopback would do the same two seconds later (`bowout`), and only once both sides send audio.
-    /// `Err`: the leg is over.
-    async fn a_leg(&mut self, leg: LegId, early: bool) -> Result<Result<String, LegEnd>, EslError> {
+    async fn a_leg(&mut self, leg: LegId, early: bool) -> Result<String, NotBridged> {
         let channel = self.held.channel.clone();
         let Some((caller, end)) = self.replaceable(early) else {
-            return Ok(Ok(channel));
+            return Ok(channel);
         };
         let is_bridged = |this: &Self, _: Option<&EslEvent>| this.is_loopback_bridged;
-        Ok(match self.wait(leg, LOOPBACK_PATIENCE, is_bridged).await? {
+        match self.wait(leg, LOOPBACK_PATIENCE, is_bridged).await? {
             Heard::Done => Ok(caller),
-            Heard::LegOver(end) => Err(end),
+            Heard::LegOver(end) => Err(NotBridged::Failed(Some(end))),
             Heard::HeldLost => Ok(channel),
             // The loopback stays, and digits go through it.
             Heard::Nothing => {
                 self.api(format!("uuid_setvar {end} bridge_filter_dtmf false")).await?;
                 Ok(channel)
             }
-        })
+        }
     }
 
     /// The caller behind a loopback, and the loopback's end that he is bridged with, where he may be bridged in its place.
@@ -269,22 +288,6 @@ impl Connection {
         }
     }
 
-    /// The leg is over. Where it was picked off, the held channel most likely was too, and says so in a moment.
-    async fn leg_is_over(&mut self, end: LegEnd) -> Result<Heard, EslError> {
-        if &*end.cause == "PICKED_OFF" {
-            let deadline = Instant::now() + PICK_UP;
-            while self.place == Place::Held
-                && let Ok(event) = timeout_at(deadline, self.link.event()).await
-            {
-                self.heard(&event.ok_or(EslError::ConnectionClosed)?).await;
-            }
-        }
-        if matches!(self.place, Place::Gone | Place::Taken) {
-            return Ok(Heard::HeldLost);
-        }
-        Ok(Heard::LegOver(end))
-    }
-
     /// Waits until it has happened; other events are passed on meanwhile.
     async fn wait(
         &mut self,
@@ -295,17 +298,21 @@ impl Connection {
         let deadline = Instant::now() + patience;
         let mut renew_at = Instant::now() + FIRST_RENEWAL;
         let channel = leg.channel().to_string();
-        let is_over = self.ended.iter().any(|(l, _)| *l == leg);
-        if !is_over && has_happened(self, None) {
-            return Ok(Heard::Done);
-        }
+        let mut last: Option<EslEvent> = None;
         loop {
+            let end = self.ended.iter().find(|(l, _)| *l == leg).map(|(_, end)| end.clone());
+            if end.as_ref().is_some_and(LegEnd::is_picked_off) {
+                // Most likely the held channel was, too, and says so in a moment.
+                self.is_held_for(PICK_UP).await;
+            }
             if matches!(self.place, Place::Gone | Place::Taken) {
                 return Ok(Heard::HeldLost);
             }
-            if let Some((_, end)) = self.ended.iter().find(|(l, _)| *l == leg) {
-                let end = end.clone();
-                return self.leg_is_over(end).await;
+            if let Some(end) = end {
+                return Ok(Heard::LegOver(end));
+            }
+            if has_happened(self, last.as_ref()) {
+                return Ok(Heard::Done);
             }
             let event = tokio::select! {
                 event = self.link.event() => event.ok_or(EslError::ConnectionClosed)?,
@@ -334,9 +341,7 @@ impl Connection {
                 }
             }
             self.heard(&event).await;
-            if has_happened(self, Some(&event)) {
-                return Ok(Heard::Done);
-            }
+            last = Some(event);
         }
     }
 }

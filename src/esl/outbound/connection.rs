@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use freeswitch_esl_tokio::{EslCommand, EslError};
+use freeswitch_esl_tokio::{EslCommand, EslError, ExecuteOptions};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::debug;
@@ -284,6 +284,17 @@ impl Connection {
             debug!(reply = reply.reply_text().unwrap_or_default(), "command refused");
         }
         Ok(())
+    }
+
+    /// Runs an application on a leg, or on the held channel.
+    pub(super) async fn execute(&mut self, on: Option<LegId>, app: &str, argument: String) -> Result<(), EslError> {
+        self.command(EslCommand::Execute {
+            app: app.into(),
+            args: Some(argument),
+            uuid: on.map(|leg| leg.channel().to_string()),
+            options: ExecuteOptions::new(),
+        })
+        .await
     }
 
     /// The held channel's variables, for its dialplan and its CDR.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use freeswitch_esl_tokio::{EslEvent, EslEventType};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use super::connection::{Connection, Place};
 use crate::engine::{Event, Taken};
@@ -44,7 +44,7 @@ impl Connection {
                         self.ringing.retain(|l| l != leg);
                         self.parked.retain(|l| l != leg);
                         self.ended.push((*leg, end.clone()));
-                        if &*end.cause == "PICKED_OFF" && self.place == Place::Held {
+                        if end.is_picked_off() && self.place == Place::Held {
                             let ends = self.picked_off.get_or_insert_with(|| (Instant::now(), Vec::new()));
                             ends.1.push(told);
                             return;
@@ -96,7 +96,7 @@ impl Connection {
     async fn was_taken(&mut self, how: decode::LeftTo) {
         self.place = Place::Taken;
         // Where that fails the connection is over, and so is its power over the channel.
-        let _ = self.api(encode::let_go(&self.held.channel)).await;
+        let _ = self.api(encode::resumes(&self.held.channel, false)).await;
         let how = match how {
             decode::LeftTo::Dialplan(to) => Taken::Transferred { to },
             decode::LeftTo::Channel(other) => {
@@ -114,8 +114,14 @@ impl Connection {
 
     /// Whether the held channel is with us, by all that has been said so far.
     pub(super) async fn is_still_held(&mut self) -> bool {
+        self.is_held_for(Duration::ZERO).await
+    }
+
+    /// The same by all that is said in this time.
+    pub(super) async fn is_held_for(&mut self, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
         while self.place == Place::Held
-            && let Ok(Some(event)) = timeout(Duration::ZERO, self.link.event()).await
+            && let Ok(Some(event)) = timeout_at(until, self.link.event()).await
         {
             self.heard(&event).await;
         }

@@ -1,6 +1,6 @@
 //! What legs inherit: from the held channel, and from the caller behind it where that is a loopback.
 
-use freeswitch_esl_tokio::{EslCommand, EslError, EslResponse, ExecuteOptions};
+use freeswitch_esl_tokio::{EslCommand, EslError, EslResponse};
 
 use super::connection::Connection;
 use crate::driver::Input;
@@ -76,10 +76,10 @@ impl Connection {
         let Some(user) = encode::user(&self.held.call.aor) else {
             return Ok(());
         };
-        self.execute_on_leg(leg, "set_user", user).await?;
+        self.execute(Some(leg), "set_user", user).await?;
         let context = self.held.parent.inherited.get("user_context");
         let context = format!("context={}", context.unwrap_or(&self.held.parent.context));
-        self.execute_on_leg(leg, "set_profile_var", context).await
+        self.execute(Some(leg), "set_profile_var", context).await
     }
 
     /// Tells a leg that was answered, or has early media, whom it reaches.
@@ -88,7 +88,7 @@ impl Connection {
             return Ok(());
         }
         for argument in encode::name_callee(name, number) {
-            self.execute_on_leg(leg, "set_profile_var", argument).await?;
+            self.execute(Some(leg), "set_profile_var", argument).await?;
         }
         Ok(())
     }
@@ -101,18 +101,8 @@ impl Connection {
         let (name, number) = (self.held.parent.name.clone(), self.held.parent.number.clone());
         let name = format!("caller_id_name={}", encode::name(&name));
         let number = format!("caller_id_number={}", encode::number(&number));
-        self.execute_on_leg(leg, "set_profile_var", name).await?;
-        self.execute_on_leg(leg, "set_profile_var", number).await
-    }
-
-    async fn execute_on_leg(&mut self, leg: LegId, app: &str, argument: String) -> Result<(), EslError> {
-        self.command(EslCommand::Execute {
-            app: app.into(),
-            args: Some(argument),
-            uuid: Some(leg.channel().to_string()),
-            options: ExecuteOptions::new(),
-        })
-        .await
+        self.execute(Some(leg), "set_profile_var", name).await?;
+        self.execute(Some(leg), "set_profile_var", number).await
     }
 
     /// Names what could not be passed on to the phones.

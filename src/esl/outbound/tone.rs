@@ -1,7 +1,7 @@
 //! What the caller hears until somebody answers, as FreeSWITCH's `bridge` has it (switch_ivr_originate.c): a 180, or the
 //! ringback that its channel names.
 
-use freeswitch_esl_tokio::{EslCommand, EslError, ExecuteOptions};
+use freeswitch_esl_tokio::EslError;
 
 use super::connection::Connection;
 
@@ -30,25 +30,14 @@ impl Connection {
         }
         let player = self.held.tone.ringback.as_deref().and_then(player);
         match player {
-            Some((app, argument)) => self.execute(app, argument).await,
+            Some((app, argument)) => self.execute(None, app, argument).await,
             None if self.held.tone.is_silent => Ok(()),
-            // Not the application: it would wait for the channel's tick, and be the call's last application in records.
-            None => self
-                .api(format!("uuid_ring_ready {}", self.held.channel))
-                .await
-                .map(|_| ()),
+            None => {
+                // Not the application: it would wait for the channel's tick, and be the call's last application in records.
+                self.api(format!("uuid_ring_ready {}", self.held.channel)).await?;
+                Ok(())
+            }
         }
-    }
-
-    /// Runs an application on the held channel.
-    async fn execute(&mut self, app: &str, argument: String) -> Result<(), EslError> {
-        self.command(EslCommand::Execute {
-            app: app.into(),
-            args: Some(argument),
-            uuid: None,
-            options: ExecuteOptions::new(),
-        })
-        .await
     }
 }
 
