@@ -9,10 +9,14 @@ use crate::outcomes::result_of;
 
 const ANSWERS: Behaviour = Behaviour::Rings(Duration::ZERO, Some(Duration::from_millis(50)));
 
-/// A call by the dialplan, and one by a loopback.
-fn both_ways(daemon: &Daemon, user: &str) -> [Call; 2] {
-    let call = Call::to(daemon.address, user, DOMAIN);
-    [call.clone(), call.through_loopback()]
+/// One phone that sleeps, and answers when it has been woken.
+async fn one_sleeper() -> (Stage, Daemon, Phone) {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    phone.set_behaviour(ANSWERS);
+    daemon.asleep(&phone).await;
+    (stage, daemon, phone)
 }
 
 /// Holds a call whose phone wakes when it is pushed.
@@ -74,11 +78,7 @@ async fn answers_at_any_moment_of_freeswitchs_clock_are_bridged() {
 
 #[tokio::test]
 async fn bridge_that_freeswitch_does_not_confirm_is_not_called_connected() {
-    let stage = Stage::new().await;
-    let daemon = stage.start().await;
-    let phone = stage.iphone("1001");
-    phone.set_behaviour(ANSWERS);
-    daemon.asleep(&phone).await;
+    let (stage, daemon, phone) = one_sleeper().await;
     stage.fs.lose_bridges(true);
     let [call, _] = both_ways(&daemon, "1001");
     let held = woken(&stage, &phone, &call).await;
@@ -101,11 +101,7 @@ async fn bridge_that_freeswitch_does_not_confirm_is_not_called_connected() {
 /// Behind a loopback nobody is held any more when the caller's own bridge fails: it is not left in dead air.
 #[tokio::test]
 async fn caller_in_a_loopbacks_place_is_not_called_connected_either() {
-    let stage = Stage::new().await;
-    let daemon = stage.start().await;
-    let phone = stage.iphone("1001");
-    phone.set_behaviour(ANSWERS);
-    daemon.asleep(&phone).await;
+    let (stage, daemon, phone) = one_sleeper().await;
     stage.fs.lose_bridges(true);
     let [_, call] = both_ways(&daemon, "1001");
     woken(&stage, &phone, &call).await;
@@ -141,11 +137,7 @@ async fn phone_that_hangs_up_between_its_answer_and_the_bridge_costs_the_caller_
 
 #[tokio::test]
 async fn call_without_a_caller_is_bridged_with_its_loopback() {
-    let stage = Stage::new().await;
-    let daemon = stage.start().await;
-    let phone = stage.iphone("1001");
-    phone.set_behaviour(ANSWERS);
-    daemon.asleep(&phone).await;
+    let (stage, daemon, phone) = one_sleeper().await;
     let call = Call::to(daemon.address, "1001", DOMAIN).from("", "").through_loopback();
     let held = woken(&stage, &phone, &call).await;
     held.wait_bridged().await;
@@ -158,11 +150,7 @@ async fn call_without_a_caller_is_bridged_with_its_loopback() {
 
 #[tokio::test]
 async fn loopback_that_must_stay_is_bridged_itself() {
-    let stage = Stage::new().await;
-    let daemon = stage.start().await;
-    let phone = stage.iphone("1001");
-    phone.set_behaviour(ANSWERS);
-    daemon.asleep(&phone).await;
+    let (stage, daemon, phone) = one_sleeper().await;
     let [_, call] = both_ways(&daemon, "1001");
     let held = woken(&stage, &phone, &call.variable("loopback_bowout", "false")).await;
     held.wait_bridged().await;
@@ -337,11 +325,7 @@ async fn ringback_of_the_channel_is_played_in_place_of_a_180() {
 
 #[tokio::test]
 async fn call_that_is_over_goes_on_in_the_dialplan_where_it_is_not_hung_up_after_the_bridge() {
-    let stage = Stage::new().await;
-    let daemon = stage.start().await;
-    let phone = stage.iphone("1001");
-    phone.set_behaviour(ANSWERS);
-    daemon.asleep(&phone).await;
+    let (stage, daemon, phone) = one_sleeper().await;
     let [call, _] = both_ways(&daemon, "1001");
     let held = woken(&stage, &phone, &call.variable("hangup_after_bridge", "false")).await;
     held.wait_bridged().await;

@@ -24,17 +24,12 @@ async fn desk(stage: &Stage, daemon: &Daemon) -> Phone {
     phone
 }
 
-fn both_ways(daemon: &Daemon) -> [Call; 2] {
-    let call = Call::to(daemon.address, "1001", DOMAIN);
-    [call.clone(), call.through_loopback()]
-}
-
 #[tokio::test]
 async fn leg_is_a_child_of_the_callers_own_channel_in_both_ways() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = desk(&stage, &daemon).await;
-    for call in both_ways(&daemon) {
+    for call in both_ways(&daemon, "1001") {
         let (held, invite) = invite_of(&stage, &daemon, &phone, &call).await;
         let caller = held.behind.as_ref().unwrap_or(&held.uuid);
         for name in ["origination_aleg_uuid", "originating_leg_uuid"] {
@@ -95,7 +90,7 @@ async fn exported_variables_and_the_callers_headers_reach_the_leg_and_others_do_
             .variable("sip_h_X-Own", "7")
             .variable("accountcode", "not for phones")
     };
-    let [call, _] = both_ways(&daemon);
+    let [call, _] = both_ways(&daemon, "1001");
     let (_, invite) = invite_of(&stage, &daemon, &phone, &set(call)).await;
     assert_eq!(invite.variable("sip_auto_answer"), Some("true"));
     assert_eq!(invite.variable("record_stereo"), Some("two words, and a comma"));
@@ -104,7 +99,7 @@ async fn exported_variables_and_the_callers_headers_reach_the_leg_and_others_do_
     let info = invite.variable("alert_info").unwrap_or_default();
     assert!(info.starts_with("<http://example.org/ring>"), "{info}");
     // A loopback has the exports already; the caller's own headers are on the channel behind it.
-    let [_, call] = both_ways(&daemon);
+    let [_, call] = both_ways(&daemon, "1001");
     let call = call.variable("sip_auto_answer", "true").behind("sip_h_X-Own", "8");
     let (_, invite) = invite_of(&stage, &daemon, &phone, &call).await;
     assert_eq!(invite.variable("sip_auto_answer"), Some("true"));
@@ -118,7 +113,7 @@ async fn caller_who_wants_privacy_or_asserts_his_identity_is_passed_on_so() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = desk(&stage, &daemon).await;
-    let [call, by_loopback] = both_ways(&daemon);
+    let [call, by_loopback] = both_ways(&daemon, "1001");
     let asserting = [
         call.clone().variable("sip_P-Asserted-Identity", "1000"),
         by_loopback.behind("sip_P-Asserted-Identity", "1000"),
@@ -144,7 +139,7 @@ async fn shown_caller_is_the_one_that_the_dialplan_names() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = desk(&stage, &daemon).await;
-    let [call, _] = both_ways(&daemon);
+    let [call, _] = both_ways(&daemon, "1001");
     let call = call
         .variable("effective_caller_id_number", "+4930123")
         .variable("effective_caller_id_name", "O'Brien, Jr");
@@ -164,7 +159,7 @@ async fn hostile_values_are_left_out_and_named_once() {
         "a\nbgapi shutdown",
         "^^;x",
     ] {
-        for call in both_ways(&daemon) {
+        for call in both_ways(&daemon, "1001") {
             let call = call.variable("sip_h_X-Evil", hostile);
             let (held, invite) = invite_of(&stage, &daemon, &phone, &call).await;
             assert_eq!(invite.variable("sip_h_X-Evil"), None, "{hostile}");
@@ -177,12 +172,12 @@ async fn hostile_values_are_left_out_and_named_once() {
         1
     );
     // Quotes and backslashes are not hostile, only hard to write.
-    let [call, _] = both_ways(&daemon);
+    let [call, _] = both_ways(&daemon, "1001");
     let (held, invite) = invite_of(&stage, &daemon, &phone, &call.variable("sip_h_X-Odd", r"it's a\b, 'c'")).await;
     assert_eq!(invite.variable("sip_h_X-Odd"), Some(r"it's a\b, 'c'"));
     held.caller_hangs_up();
     // A name may be hostile as well.
-    let [call, _] = both_ways(&daemon);
+    let [call, _] = both_ways(&daemon, "1001");
     let call = call.variable("sip_h_X,origination_uuid", "1");
     let (_, invite) = invite_of(&stage, &daemon, &phone, &call).await;
     assert_ne!(invite.leg, "1");
@@ -194,7 +189,7 @@ async fn what_a_leg_has_of_its_own_is_not_inherited() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = desk(&stage, &daemon).await;
-    let [call, _] = both_ways(&daemon);
+    let [call, _] = both_ways(&daemon, "1001");
     let call = call
         .variable("export_vars", "origination_uuid,park_timeout,fswake_mode,socket_resume")
         .variable("origination_uuid", "1")

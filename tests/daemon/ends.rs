@@ -26,11 +26,6 @@ async fn back(held: &Held) -> impl Fn(&str) -> Option<String> + use<> {
     }
 }
 
-fn both_ways(daemon: &Daemon, user: &str) -> [Call; 2] {
-    let call = Call::to(daemon.address, user, DOMAIN);
-    [call.clone(), call.through_loopback()]
-}
-
 #[tokio::test]
 async fn bridge_fails_as_the_phone_did_and_the_caller_gets_its_status() {
     let mut stage = Stage::new().await;

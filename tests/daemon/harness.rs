@@ -24,6 +24,12 @@ pub async fn soon<T>(what: &str, event: impl Future<Output = T>) -> T {
     in_time.unwrap_or_else(|_| panic!("no {what} within {LONG:?}"))
 }
 
+/// A call by the dialplan, and one by a loopback.
+pub fn both_ways(daemon: &Daemon, user: &str) -> [Call; 2] {
+    let call = Call::to(daemon.address, user, DOMAIN);
+    [call.clone(), call.through_loopback()]
+}
+
 /// The stand-ins and all that belongs to one test. Dropped, it checks what holds for every test.
 pub struct Stage {
     pub fs: FakeFreeSwitch,

@@ -13,11 +13,6 @@ use crate::harness::*;
 const SOON: Duration = Duration::from_millis(800);
 const ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
 
-fn both_ways(daemon: &Daemon, user: &str) -> [Call; 2] {
-    let call = Call::to(daemon.address, user, DOMAIN);
-    [call.clone(), call.through_loopback()]
-}
-
 /// A call whose phone rings, which has no token: nobody else could answer.
 async fn desk_rings(stage: &Stage, daemon: &Daemon, call: &Call) -> (Held, Phone) {
     let phone = stage.fs.phone(PhoneSpec::new("1001", DOMAIN));

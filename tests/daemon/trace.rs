@@ -18,6 +18,8 @@ async fn wake_is_traced_while_the_daemon_runs_and_when_it_does_not() {
     daemon.asleep(&phone).await;
     let held = stage.call(&daemon, "1001");
     stage.push().await;
+    // The provider's word before the phone's, as the timeline has them below.
+    daemon.log.wait(&["push-accepted"]).await;
     phone.wake();
     held.wait_bridged().await;
     stage.journal("call-over", 1).await;

@@ -8,12 +8,12 @@ use crate::harness::*;
 use crate::outcomes::result_of;
 
 /// A call to `user` with these variables, by the dialplan and by a loopback.
-fn both_ways(daemon: &Daemon, user: &str, variables: &[(&str, &str)]) -> [Call; 2] {
-    let call = Call::to(daemon.address, user, DOMAIN);
-    let call = variables
-        .iter()
-        .fold(call, |call, (name, value)| call.variable(name, value));
-    [call.clone(), call.through_loopback()]
+fn both_ways_with(daemon: &Daemon, user: &str, variables: &[(&str, &str)]) -> [Call; 2] {
+    both_ways(daemon, user).map(|call| {
+        variables
+            .iter()
+            .fold(call, |call, (name, value)| call.variable(name, value))
+    })
 }
 
 #[tokio::test]
@@ -23,7 +23,7 @@ async fn timeouts_of_the_call_make_the_wait_shorter() {
     daemon.asleep(&stage.iphone("1001")).await;
     for name in ["originate_timeout", "call_timeout", "leg_timeout"] {
         // On the caller's own channel a leg's limit counts where it reaches legs: where it is exported.
-        for call in both_ways(&daemon, "1001", &[(name, "1"), ("export_vars", name)]) {
+        for call in both_ways_with(&daemon, "1001", &[(name, "1"), ("export_vars", name)]) {
             let held = stage.fs.call(&call);
             assert_eq!(result_of(&held).await, "unreachable", "{name}");
             assert!(held.started.elapsed() < Duration::from_secs(5), "{name}");
@@ -35,7 +35,7 @@ async fn timeouts_of_the_call_make_the_wait_shorter() {
 async fn call_that_is_not_to_be_pushed_waits_for_the_phone_that_comes_by_itself() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
-    for (n, call) in both_ways(&daemon, "1001", &[("enable_send_apn", "false")])
+    for (n, call) in both_ways_with(&daemon, "1001", &[("enable_send_apn", "false")])
         .iter()
         .enumerate()
     {
@@ -60,7 +60,7 @@ async fn call_that_waits_for_any_register_is_held_for_a_user_without_a_device() 
         ("1001", "apn_wait_any_register"),
         ("1002", "apn_originate_wait_any_register"),
     ] {
-        for (n, call) in both_ways(&daemon, user, &[(name, "true")]).iter().enumerate() {
+        for (n, call) in both_ways_with(&daemon, user, &[(name, "true")]).iter().enumerate() {
             let user = format!("{user}{n}");
             let call = call.clone().variable("fswake_aor", &format!("{user}@{DOMAIN}"));
             let held = stage.fs.call(&call);
@@ -80,7 +80,7 @@ async fn call_that_somebody_else_takes_care_of_is_handed_back_at_once() {
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
     daemon.asleep(&phone).await;
-    for call in both_ways(&daemon, "1001", &[("originate_reg_token", "abc")]) {
+    for call in both_ways_with(&daemon, "1001", &[("originate_reg_token", "abc")]) {
         let held = stage.fs.call(&call);
         assert_eq!(result_of(&held).await, "hands-off");
         assert!(held.timeline().is_empty(), "nothing was done to it");
@@ -99,7 +99,7 @@ async fn pushes_and_phones_show_the_caller_that_the_variables_name() {
         ("origination_caller_id_name", "Fred"),
     ];
     // As `bridge`: from the dial-string, or exported.
-    let [_, call] = both_ways(&daemon, "1001", &named);
+    let [_, call] = both_ways_with(&daemon, "1001", &named);
     stage.fs.call(&call);
     let push = stage.push().await.body.to_string();
     assert!(
@@ -113,7 +113,7 @@ async fn pushes_and_phones_show_the_caller_that_the_variables_name() {
 async fn value_that_means_nothing_is_named_once_and_ignored() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
-    for call in both_ways(
+    for call in both_ways_with(
         &daemon,
         "1001",
         &[("enable_send_apn", "perhaps"), ("originate_timeout", "soon")],
@@ -156,7 +156,7 @@ async fn phone_that_freeswitch_rings_next_to_a_loopback_is_neither_pushed_nor_ru
             stage.fs.answer(&question, &answer);
         }
         let beside = [("ignore_early_media", "true"), ("loopback_leg", "B")];
-        let [_, call] = both_ways(&daemon, "1001", &beside);
+        let [_, call] = both_ways_with(&daemon, "1001", &beside);
         let held = stage.fs.call(&call);
         daemon.log.wait(&["OtherLegSeen"]).await;
         if pushes == 0 {

@@ -25,19 +25,7 @@ pub fn rows() -> Vec<Row> {
             .steps([See("caller hears", Hears(Caller, 400)), See("caller", EndCause(Caller))]),
         called("baresip_transfers_its_caller_attended")
             .steps(heard_by(Caller))
-            .steps([
-                Baresip("dial", "sip:{5}@{domain}"),
-                Until(Up(Desk)),
-                Wait(400),
-                Join,
-                Wait(1200),
-            ])
-            .steps([
-                See("desk hears", Hears(Desk, 400)),
-                See("caller hears", Hears(Caller, 400)),
-                See("desk shows", Display(Desk)),
-                See("show calls", Calls),
-            ]),
+            .steps(joins_to_desk(See("caller hears", Hears(Caller, 400)))),
         calls("baresip_calls").steps(calling()).steps([
             HangUp(Callee),
             Says("CALL_CLOSED", 1),
@@ -54,19 +42,7 @@ pub fn rows() -> Vec<Row> {
             .steps([See("callee hears", Hears(Callee, 400)), See("callee", EndCause(Callee))]),
         calls("baresip_transfers_its_callee_attended")
             .steps(calling())
-            .steps([
-                Baresip("dial", "sip:{5}@{domain}"),
-                Until(Up(Desk)),
-                Wait(400),
-                Join,
-                Wait(1200),
-            ])
-            .steps([
-                See("desk hears", Hears(Desk, 400)),
-                See("callee hears", Hears(Callee, 400)),
-                See("desk shows", Display(Desk)),
-                See("show calls", Calls),
-            ]),
+            .steps(joins_to_desk(See("callee hears", Hears(Callee, 400)))),
     ]
 }
 
@@ -95,12 +71,15 @@ fn held_and_not(far_end: super::super::row::Who) -> Vec<Step> {
     ]
 }
 
-fn at_desk() -> Vec<Step> {
-    vec![
+/// baresip calls the desk, and joins it with the other call.
+fn joins_to_desk(other_hears: Step) -> Vec<Step> {
+    let mut all = vec![
+        Baresip("dial", "sip:{5}@{domain}"),
         Until(Up(Desk)),
-        Wait(600),
-        See("context", Header(Desk, "X-Context")),
-        See("From", Header(Desk, "From")),
-        See("desk hears", Hears(Desk, 400)),
-    ]
+        Wait(400),
+        Join,
+        Wait(1200),
+    ];
+    all.extend(joined(other_hears));
+    all
 }

@@ -159,16 +159,15 @@ fn others() -> Vec<Row> {
             ])
             .steps(over())
             .steps([See("CDRs", Cdrs(&["caller", "dest", "hangup_cause"]))]),
-        row(5, "caller_cancels").callee(rings(Callee)).steps([
-            Until(Rings(Callee)),
-            Until(Ringback),
-            Wait(300),
-            Cancel,
-            Until(Over(Callee)),
-            See("callee", End(Callee)),
-            See("caller", Answers),
-            See("INVITEs", Invites(Callee)),
-        ]),
+        row(5, "caller_cancels")
+            .callee(rings(Callee))
+            .steps(cancelled(300))
+            .steps([
+                Until(Over(Callee)),
+                See("callee", End(Callee)),
+                See("caller", Answers),
+                See("INVITEs", Invites(Callee)),
+            ]),
     ]
 }
 

@@ -94,15 +94,8 @@ pub fn rows() -> Vec<Row> {
                 transport: Transport::Tcp,
                 ..rings(Callee)
             })
-            .steps([
-                Until(Rings(Callee)),
-                Until(Ringback),
-                Wait(300),
-                Cancel,
-                Until(Over(Callee)),
-                See("callee", End(Callee)),
-                See("caller", Answers),
-            ]),
+            .steps(cancelled(300))
+            .steps([Until(Over(Callee)), See("callee", End(Callee)), See("caller", Answers)]),
         row(7, "rtp_secure_media_exported")
             .before(&[("export", "nolocal:rtp_secure_media=true")])
             .steps(up())

@@ -26,6 +26,37 @@ mod words {
         vec![Until(Up(Caller)), Until(Up(Callee)), Wait(400)]
     }
 
+    /// Until it rings on both sides, and so many milliseconds longer.
+    pub fn ringing(longer: u64) -> Vec<Step> {
+        vec![Until(Rings(Callee)), Until(Ringback), Wait(longer)]
+    }
+
+    /// The caller gives up after that.
+    pub fn cancelled(longer: u64) -> Vec<Step> {
+        [ringing(longer), vec![Cancel]].concat()
+    }
+
+    /// Until a call has been transferred to the desk, and what the desk sees and hears.
+    pub fn at_desk() -> Vec<Step> {
+        vec![
+            Until(Up(Desk)),
+            Wait(600),
+            See("context", Header(Desk, "X-Context")),
+            See("From", Header(Desk, "From")),
+            See("desk hears", Hears(Desk, 400)),
+        ]
+    }
+
+    /// What the desk and the other see and hear when their calls have been joined.
+    pub fn joined(other: Step) -> Vec<Step> {
+        vec![
+            See("desk hears", Hears(Desk, 400)),
+            other,
+            See("desk shows", Display(Desk)),
+            See("show calls", Calls),
+        ]
+    }
+
     /// The caller hangs up.
     pub fn over() -> Vec<Step> {
         vec![HangUp(Caller), Until(Over(Callee))]

@@ -51,13 +51,10 @@ pub fn rows() -> Vec<Row> {
         row(3, "cdrs_of_a_busy_callee")
             .callee(declines(Callee, 486))
             .steps([Until(Final), See("CDRs", Cdrs(BILLED))]),
-        row(3, "cdrs_of_a_cancelled_call").callee(rings(Callee)).steps([
-            Until(Rings(Callee)),
-            Until(Ringback),
-            Wait(200),
-            Cancel,
-            See("CDRs", Cdrs(BILLED)),
-        ]),
+        row(3, "cdrs_of_a_cancelled_call")
+            .callee(rings(Callee))
+            .steps(cancelled(200))
+            .steps([See("CDRs", Cdrs(BILLED))]),
         row(3, "cdrs_switched_off")
             .before(&[("set", "process_cdr=false")])
             .steps(up())
@@ -74,7 +71,7 @@ pub fn rows() -> Vec<Row> {
             .steps([See("CDRs", Tokens)]),
         row(3, "cdrs_of_a_missed_call_without_push_tokens")
             .callee(rings(Callee))
-            .steps([Until(Rings(Callee)), Until(Ringback), Wait(200), Cancel])
+            .steps(cancelled(200))
             .steps([See("CDRs", Tokens)]),
         row(3, "show_calls_while_it_rings").callee(rings(Callee)).steps([
             Until(Rings(Callee)),
@@ -95,13 +92,7 @@ pub fn rows() -> Vec<Row> {
         row(3, "lamp_of_a_cancelled_call")
             .watched()
             .callee(rings(Callee))
-            .steps([
-                Until(Rings(Callee)),
-                Until(Ringback),
-                Wait(400),
-                Cancel,
-                Wait(600),
-                See("lamp", Lamp),
-            ]),
+            .steps(cancelled(400))
+            .steps([Wait(600), See("lamp", Lamp)]),
     ]
 }

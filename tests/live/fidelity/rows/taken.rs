@@ -8,13 +8,13 @@ pub fn rows() -> Vec<Row> {
         row(1, "caller_is_transferred_while_it_rings")
             .callee(rings(Callee))
             .desk(answers(Desk))
-            .steps(ringing())
+            .steps(ringing(400))
             .steps([Api("uuid_transfer {caller} 5{id} XML site"), Until(Up(Desk)), Wait(500)])
             .steps(gone()),
         row(1, "caller_is_transferred_and_the_phone_answers_later")
             .callee(rings(Callee))
             .desk(answers(Desk))
-            .steps(ringing())
+            .steps(ringing(400))
             .steps([
                 Api("uuid_transfer {caller} 5{id} XML site"),
                 Wait(150),
@@ -29,7 +29,7 @@ pub fn rows() -> Vec<Row> {
         row(1, "caller_is_transferred_in_the_moment_of_the_answer")
             .callee(rings(Callee))
             .desk(answers(Desk))
-            .steps(ringing())
+            .steps(ringing(400))
             .steps([PickUp(Callee), Api("uuid_transfer {caller} 5{id} XML site"), Wait(2500)])
             .steps([
                 See("desk hears", Hears(Desk, 400)),
@@ -39,7 +39,7 @@ pub fn rows() -> Vec<Row> {
         row(1, "caller_is_intercepted_while_it_rings")
             .callee(rings(Callee))
             .desk(answers(Desk))
-            .steps(ringing())
+            .steps(ringing(400))
             .steps([
                 Api("global_setvar fid-{id}-target={caller}"),
                 Call(Desk, "7{id}"),
@@ -49,7 +49,7 @@ pub fn rows() -> Vec<Row> {
         row(1, "ringing_leg_is_intercepted")
             .callee(rings(Callee))
             .desk(answers(Desk))
-            .steps(ringing())
+            .steps(ringing(400))
             .steps([
                 Api("global_setvar fid-{id}-target={callee}"),
                 Call(Desk, "7{id}"),
@@ -59,7 +59,7 @@ pub fn rows() -> Vec<Row> {
         row(1, "ringing_leg_is_picked_up")
             .callee(rings(Callee))
             .desk(answers(Desk))
-            .steps(ringing())
+            .steps(ringing(400))
             .steps([
                 Api("global_setvar fid-{id}-target={callee}"),
                 Call(Desk, "8{id}"),
@@ -70,7 +70,7 @@ pub fn rows() -> Vec<Row> {
             .before(&[("hash", "insert/{domain}-last_dial_ext/{1}/${uuid}")])
             .callee(rings(Callee))
             .desk(answers(Desk))
-            .steps(ringing())
+            .steps(ringing(400))
             .steps([Call(Desk, "9{id}"), Wait(1500)])
             .steps(gone())
             .steps([See("INVITEs", Invites(Callee)), See("caller", Answers)]),
@@ -78,12 +78,12 @@ pub fn rows() -> Vec<Row> {
             .before(&[("hash", "insert/{domain}-last_dial_ext/{1}/${uuid}")])
             .callee(rings(Callee))
             .desk(answers(Desk))
-            .steps(ringing())
+            .steps(ringing(400))
             .steps([Call(Desk, "9{id}"), PickUp(Callee), Wait(2000)])
             .steps([See("caller", EndCause(Caller)), See("one phone has it", Settled)]),
         row(1, "caller_is_parked_while_it_rings")
             .callee(rings(Callee))
-            .steps(ringing())
+            .steps(ringing(400))
             .steps([Api("uuid_park {caller}"), Wait(1200)])
             .steps([
                 See("callee", EndCause(Callee)),
@@ -92,12 +92,12 @@ pub fn rows() -> Vec<Row> {
             ]),
         row(1, "caller_is_valet_parked_while_it_rings")
             .callee(rings(Callee))
-            .steps(ringing())
+            .steps(ringing(400))
             .steps([Api("uuid_transfer {caller} valet_park:lot{id},8001 inline"), Wait(1200)])
             .steps([See("callee", EndCause(Callee)), See("caller", End(Caller))]),
         row(1, "caller_is_killed_while_it_rings")
             .callee(rings(Callee))
-            .steps(ringing())
+            .steps(ringing(400))
             .steps([
                 Api("uuid_kill {caller} NORMAL_CLEARING"),
                 Until(Over(Callee)),
@@ -107,7 +107,7 @@ pub fn rows() -> Vec<Row> {
         row(1, "ringing_leg_is_killed")
             .before(&[("set", "continue_on_fail=false")])
             .callee(rings(Callee))
-            .steps(ringing())
+            .steps(ringing(400))
             .steps([
                 Api("uuid_kill {callee} USER_BUSY"),
                 Until(Final),
@@ -176,10 +176,6 @@ pub fn rows() -> Vec<Row> {
 /// One hangs up, and the other hears it.
 fn over_at(by: Who, at: Who) -> Vec<Step> {
     vec![HangUp(by), Until(Over(at)), See("then", EndCause(at))]
-}
-
-fn ringing() -> Vec<Step> {
-    vec![Until(Rings(Callee)), Until(Ringback), Wait(400)]
 }
 
 fn gone() -> Vec<Step> {

@@ -161,7 +161,7 @@ fn by_alias(ports: &Ports) -> String {
     by_number.replace("127.0.0.1:8084", &ports.fswake.to_string())
 }
 
-/// The contexts under the names that docs/MIGRATING.md gives them for FusionPBX.
+/// The contexts under the names that docs/FUSIONPBX.md gives them.
 fn for_fusionpbx(contexts: &str) -> String {
     let renamed = contexts
         .replace(r#"context name="fswake""#, r#"context name="fswake@static""#)
@@ -225,23 +225,18 @@ fn directory(users: u32, ports: &Ports) -> String {
     domain(DOMAIN, plain) + &domain(WAKE_DOMAIN, woken) + &besides
 }
 
-/// The whole `freeswitch.xml`.
-pub fn write(ports: &Ports, users: u32) -> String {
-    let mut modules = String::new();
-    for module in MODULES {
-        let _ = write!(modules, r#"<load module="{module}"/>"#);
-    }
-    let event_socket = snippet("autoload_configs/event_socket.conf.xml", ports);
-    let event_socket = &event_socket[event_socket.find("<configuration").expect("the snippet's element")..];
+/// What every FreeSWITCH of ours is configured with.
+pub(super) fn configuration<'a>(modules: impl IntoIterator<Item = &'a str>, sessions: u32, profile: &str) -> String {
+    let modules = modules.into_iter().fold(String::new(), |mut all, module| {
+        let _ = write!(all, r#"<load module="{module}"/>"#);
+        all
+    });
     format!(
-        r#"<?xml version="1.0"?>
-<document type="freeswitch/xml">
-  <section name="configuration">
-    <configuration name="modules.conf"><modules>{modules}</modules></configuration>
+        r#"<configuration name="modules.conf"><modules>{modules}</modules></configuration>
     <configuration name="switch.conf"><settings>
       <param name="colorize-console" value="false"/>
-      <param name="max-sessions" value="10000"/>
-      <param name="sessions-per-second" value="5000"/>
+      <param name="max-sessions" value="{sessions}"/>
+      <param name="sessions-per-second" value="{per_second}"/>
       <param name="loglevel" value="info"/>
       <param name="rtp-start-port" value="16384"/>
       <param name="rtp-end-port" value="32766"/>
@@ -249,19 +244,32 @@ pub fn write(ports: &Ports, users: u32) -> String {
     <configuration name="console.conf"><mappings><map name="all" value="err,crit,alert"/></mappings><settings/></configuration>
     <configuration name="logfile.conf"><settings/><profiles><profile name="default"><settings/>
       <mappings><map name="all" value="info,notice,warning,err,crit,alert"/></mappings></profile></profiles></configuration>
-    {event_socket}
     <configuration name="acl.conf"><network-lists/></configuration>
     <configuration name="timezones.conf"><timezones/></configuration>
     <configuration name="loopback.conf"><settings/></configuration>
     <configuration name="sofia.conf"><global_settings><param name="log-level" value="0"/></global_settings>
-      <profiles>{profile}</profiles></configuration>
+      <profiles>{profile}</profiles></configuration>"#,
+        per_second = sessions / 2,
+    )
+}
+
+/// The whole `freeswitch.xml`.
+pub fn write(ports: &Ports, users: u32) -> String {
+    let event_socket = snippet("autoload_configs/event_socket.conf.xml", ports);
+    let event_socket = &event_socket[event_socket.find("<configuration").expect("the snippet's element")..];
+    format!(
+        r#"<?xml version="1.0"?>
+<document type="freeswitch/xml">
+  <section name="configuration">
+    {configuration}
+    {event_socket}
   </section>
   <section name="dialplan">{dialplan}</section>
   <section name="chatplan"><context name="default">{chatplan}</context></section>
   <section name="directory">{directory}</section>
 </document>
 "#,
-        profile = profile(ports),
+        configuration = configuration(MODULES, 10_000, &profile(ports)),
         dialplan = dialplan(ports),
         chatplan = snippet("chatplan/fswake.xml", ports),
         directory = directory(users, ports),

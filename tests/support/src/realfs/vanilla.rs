@@ -8,7 +8,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::config::{ESL_PASSWORD, PASSWORD, Ports, inside, snippet};
+use super::config::{ESL_PASSWORD, PASSWORD, Ports, configuration, inside, snippet};
 
 /// The domain of all users here.
 pub const VANILLA_DOMAIN: &str = "fidelity.test";
@@ -282,29 +282,14 @@ fn directory(ports: &Ports, plans: &[Plan]) -> String {
 
 /// The whole `freeswitch.xml`. CDRs are written into folders of `dir`, modules come from `folder`.
 pub fn write(ports: &Ports, plans: &[Plan], dir: &Path, folder: &Path) -> String {
-    let mut modules = String::new();
-    for module in MODULES {
-        if folder.join(format!("{module}.so")).is_file() {
-            let _ = write!(modules, r#"<load module="{module}"/>"#);
-        }
-    }
+    let is_there = |module: &&str| folder.join(format!("{module}.so")).is_file();
+    let modules = MODULES.into_iter().filter(is_there);
     format!(
         r#"<?xml version="1.0"?>
 <document type="freeswitch/xml">
   <X-PRE-PROCESS cmd="set" data="hold_music=tone_stream://%(10000,0,600);loops=-1"/>
   <section name="configuration">
-    <configuration name="modules.conf"><modules>{modules}</modules></configuration>
-    <configuration name="switch.conf"><settings>
-      <param name="colorize-console" value="false"/>
-      <param name="max-sessions" value="1000"/>
-      <param name="sessions-per-second" value="500"/>
-      <param name="loglevel" value="info"/>
-      <param name="rtp-start-port" value="16384"/>
-      <param name="rtp-end-port" value="32766"/>
-    </settings></configuration>
-    <configuration name="console.conf"><mappings><map name="all" value="err,crit,alert"/></mappings><settings/></configuration>
-    <configuration name="logfile.conf"><settings/><profiles><profile name="default"><settings/>
-      <mappings><map name="all" value="info,notice,warning,err,crit,alert"/></mappings></profile></profiles></configuration>
+    {configuration}
     <configuration name="event_socket.conf"><settings>
       <param name="listen-ip" value="127.0.0.1"/>
       <param name="listen-port" value="{esl}"/>
@@ -329,14 +314,9 @@ pub fn write(ports: &Ports, plans: &[Plan], dir: &Path, folder: &Path) -> String
     </settings><templates>
       <template name="asterisk">"${{accountcode}}","${{caller_id_number}}","${{destination_number}}","${{channel_name}}","${{bridge_channel}}","${{last_app}}","${{last_arg}}","${{uuid}}"</template>
     </templates></configuration>
-    <configuration name="acl.conf"><network-lists/></configuration>
-    <configuration name="timezones.conf"><timezones/></configuration>
-    <configuration name="loopback.conf"><settings/></configuration>
     <configuration name="hash.conf"><remotes/></configuration>
     <configuration name="db.conf"><settings/></configuration>
     <configuration name="spandsp.conf"><modem-settings/><fax-settings/><descriptors/></configuration>
-    <configuration name="sofia.conf"><global_settings><param name="log-level" value="0"/></global_settings>
-      <profiles>{profile}</profiles></configuration>
   </section>
   <section name="dialplan">{dialplan}</section>
   <section name="chatplan"><context name="default"/></section>
@@ -345,7 +325,7 @@ pub fn write(ports: &Ports, plans: &[Plan], dir: &Path, folder: &Path) -> String
 "#,
         esl = ports.esl.port(),
         dir = dir.display(),
-        profile = profile(ports),
+        configuration = configuration(modules, 1_000, &profile(ports)),
         dialplan = dialplan(ports, plans),
         directory = directory(ports, plans),
     )
