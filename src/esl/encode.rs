@@ -81,7 +81,10 @@ pub fn originate(leg: &Leg<'_>, parent: &Parent) -> String {
     }
     of_the_caller(&mut vars, parent);
     let offered = parent.inherited.codecs.as_deref().or(parent.codecs.as_deref());
-    if let Some(codecs) = offered.filter(|_| !leg.any_codec).and_then(codecs) {
+    if leg.any_codec {
+        // An A leg's codecs are all that a leg offers otherwise.
+        vars.push_str(",media_mix_inbound_outbound_codecs=true");
+    } else if let Some(codecs) = offered.and_then(codecs) {
         vars.push_str(",absolute_codec_string=^^:");
         vars.push_str(&codecs);
     }
@@ -152,11 +155,19 @@ pub fn forget_hooks<'a>(channel: &str, names: impl Iterator<Item = &'a str>) -> 
     (!pairs.is_empty()).then(|| format!("uuid_setvar_multi {channel} {}", pairs.join(";")))
 }
 
-/// The held channel's variables before it is answered: its side takes the leg's codec, so that nothing is transcoded. Its
-/// video codecs stay.
+/// The held channel's variables before it is answered: its side takes the leg's codec where the caller has offered it, so that
+/// nothing is transcoded. Its video codecs stay.
 pub fn prepare_answer(held: &str, call: CallId, codec: Option<&str>, offered: Option<&str>) -> String {
     let mut command = format!("uuid_setvar_multi {held} fswake_call={call}");
-    if let Some(codec) = codec.and_then(word) {
+    let is_offered = |codec: &&str| {
+        offered.is_none_or(|all| {
+            let mut names = all
+                .split(',')
+                .filter_map(|c| without_module(c.trim()).split('@').next());
+            names.any(|name| name.eq_ignore_ascii_case(codec))
+        })
+    };
+    if let Some(codec) = codec.and_then(word).filter(is_offered) {
         let _ = write!(command, ";absolute_codec_string={codec}");
         for video in offered.unwrap_or_default().split(',').filter(|c| c.contains("@90000h")) {
             if let Some(name) = without_module(video).split('@').next().and_then(word) {
@@ -459,7 +470,9 @@ mod tests {
             ..Parent::default()
         };
         assert!(text(|_| {}, &parent).contains(",absolute_codec_string=^^:PCMU@8000h@20i}"));
-        assert!(!text(|leg| leg.any_codec = true, &parent).contains("absolute_codec_string"));
+        let any = text(|leg| leg.any_codec = true, &parent);
+        assert!(!any.contains("absolute_codec_string"), "{any}");
+        assert!(any.contains(",media_mix_inbound_outbound_codecs=true"), "{any}");
         parent.inherited.codecs = Some("PCMA".into());
         assert!(text(|_| {}, &parent).contains(",absolute_codec_string=^^:PCMA}"));
     }
@@ -470,6 +483,8 @@ mod tests {
         let offered = "CORE_PCM_MODULE.PCMU@8000h@20i@64000b,CORE_VPX_MODULE.VP8@90000h,mod_x.H264@90000h";
         let command = prepare_answer("u", call, Some("PCMU"), Some(offered));
         assert!(command.ends_with(";absolute_codec_string=PCMU,VP8,H264"), "{command}");
+        let foreign = prepare_answer("u", call, Some("opus"), Some(offered));
+        assert!(!foreign.contains("absolute_codec_string"), "{foreign}");
     }
 
     #[test]

@@ -31,7 +31,12 @@ pub fn rows() -> Vec<Row> {
             .steps(codecs()),
         row(7, "codecs_none_in_common")
             .callee_with(|s| s.codecs = vec![3])
-            .steps([Until(Final), See("caller", Answers), See("INVITEs", Invites(Callee))]),
+            .steps([
+                Until(Final),
+                See("caller", Answers),
+                See("INVITEs", Invites(Callee)),
+                See("callee is offered", Offered(Callee)),
+            ]),
         row(7, "absolute_codec_string_exported")
             .before(&[("export", "absolute_codec_string=PCMA")])
             .steps(up())
