@@ -88,7 +88,8 @@ pub struct Policy {
     pub notification_ttl: Duration,
     /// A device that has not registered for this long is forgotten.
     pub token_ttl: Duration,
-    /// `park_timeout` of every leg: an answered leg that nobody bridges ends after this long.
+    /// `park_timeout` of every leg: an answered leg that nobody bridges ends after this long. A FreeSWITCH that is out of breath
+    /// may take seconds for each step to the bridge (2 s for one command, measured).
     pub park_timeout: Duration,
     /// Compare AORs by user only: for sites with one domain.
     pub ignore_domain: bool,
@@ -117,7 +118,7 @@ impl Default for Policy {
             device_notifications_per_minute: 60,
             notification_ttl: Duration::from_secs(24 * 3600),
             token_ttl: Duration::from_secs(60 * 24 * 3600),
-            park_timeout: Duration::from_secs(5),
+            park_timeout: Duration::from_secs(20),
             ignore_domain: false,
             domain_aliases: Vec::new(),
             apps: Vec::new(),

@@ -22,8 +22,8 @@ use crate::engine::{Event, LegEnd};
 use crate::esl::{decode, encode};
 use crate::types::LegId;
 
-/// How long FreeSWITCH may take to let go of a leg, and to bridge it.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long FreeSWITCH may take to let go of a leg, and to bridge it; less than the leg's `park_timeout`.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// How long the caller's own bridge with the loopback may take. Where there is none, the loopback stays for now.
 const LOOPBACK_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -84,7 +84,7 @@ impl Connection {
         Ok(Event::BridgeFailed { leg, end })
     }
 
-    /// Waits for the leg, and answers the caller. The channel that the leg is to be bridged with.
+    /// Answers the caller, and waits for the leg. The channel that the leg is to be bridged with.
     async fn make_ready(&mut self, connect: &Connect) -> Result<String, NotBridged> {
         let leg = connect.leg;
         self.ringing.retain(|l| *l != leg);
@@ -104,22 +104,9 @@ impl Connection {
             self.filter("Unique-ID", &caller).await?;
             self.mark_loopback(&end).await?;
         }
-        match self.wait(leg, PATIENCE, |this, _| this.parked.contains(&leg)).await? {
-            Heard::Done => {}
-            Heard::LegOver(end) => return Err(NotBridged::Failed(Some(end))),
-            Heard::HeldLost | Heard::Nothing => return Err(NotBridged::Failed(None)),
-        }
-        if self.is_being_taken().await? {
-            return Err(NotBridged::Failed(None));
-        }
-        let answer = if connect.early {
-            "uuid_pre_answer"
-        } else {
-            "uuid_answer"
-        };
-        if !self.api(format!("{answer} {channel}")).await? {
-            return Err(NotBridged::Failed(None));
-        }
+        // The leg takes a tick to be parked: the caller's answer, and his bridge with the loopback, need not wait for that.
+        self.answer(connect.early).await?;
+        self.is_parked(leg).await?;
         // A display is not worth a call: it is waited for only a moment.
         if let Heard::LegOver(end) = self
             .wait(leg, NAME_PATIENCE, |this, _| this.named.contains(&leg))
@@ -132,6 +119,25 @@ impl Connection {
             return Err(NotBridged::Failed(None));
         }
         Ok(a_leg)
+    }
+
+    /// Waits until the leg has left its originate.
+    async fn is_parked(&mut self, leg: LegId) -> Result<(), NotBridged> {
+        match self.wait(leg, PATIENCE, |this, _| this.parked.contains(&leg)).await? {
+            Heard::Done => Ok(()),
+            Heard::LegOver(end) => Err(NotBridged::Failed(Some(end))),
+            Heard::HeldLost | Heard::Nothing => Err(NotBridged::Failed(None)),
+        }
+    }
+
+    /// Answers the held channel, if nobody takes it.
+    async fn answer(&mut self, early: bool) -> Result<(), NotBridged> {
+        if self.is_being_taken().await? {
+            return Err(NotBridged::Failed(None));
+        }
+        let answer = if early { "uuid_pre_answer" } else { "uuid_answer" };
+        let is_answered = self.api(format!("{answer} {}", self.held.channel)).await?;
+        is_answered.then_some(()).ok_or(NotBridged::Failed(None))
     }
 
     /// Bridges them, and waits until FreeSWITCH has.

@@ -122,6 +122,7 @@ pub const DEPARTURES: &[Departure] = &[
     departs("codecs_callee_has_one", DIALPLAN, "caller gets", "audio RTP/AVP PCMA", NOT_TRANSCODED),
     departs("codecs_callee_has_one", DIALPLAN, "codecs", "caller PCMA, callee PCMA", NOT_TRANSCODED),
     departs("codecs_none_in_common", BOTH, "INVITEs", "2", ANY_CODEC),
+    departs("codecs_none_in_common", BOTH, "callee is offered", "audio RTP/AVP PCMU,PCMA,G722", ANY_CODEC),
     departs("proxy_media", BOTH, "caller hears", "voice of 1", PROXY_MEDIA),
 ];
 
