@@ -346,10 +346,15 @@ pub fn leg_end<'a>(header: impl Fn(&str) -> Option<&'a str>) -> LegEnd {
 /// Where a channel is that has left its park: `uuid_bridge` names the other channel in `transfer_source`.
 fn left_to<'a>(header: impl Fn(&str) -> Option<&'a str>) -> LeftTo {
     let source = header("variable_transfer_source").unwrap_or_default();
+    moved_to(source, header("Caller-Destination-Number").unwrap_or_default())
+}
+
+/// Where a channel is by its `transfer_source`, or else where its dialplan is.
+pub fn moved_to(source: &str, destination: &str) -> LeftTo {
     let other = source.split_once(":uuid_br:").map(|(_, other)| other);
     match other.filter(|id| is_channel(id)) {
         Some(other) => LeftTo::Channel(other.to_owned()),
-        None => LeftTo::Dialplan(header("Caller-Destination-Number").unwrap_or_default().into()),
+        None => LeftTo::Dialplan(destination.into()),
     }
 }
 

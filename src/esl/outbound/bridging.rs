@@ -136,8 +136,12 @@ impl Connection {
             return Err(NotBridged::Failed(None));
         }
         let answer = if early { "uuid_pre_answer" } else { "uuid_answer" };
-        let is_answered = self.api(format!("{answer} {}", self.held.channel)).await?;
-        is_answered.then_some(()).ok_or(NotBridged::Failed(None))
+        if self.api(format!("{answer} {}", self.held.channel)).await? {
+            return Ok(());
+        }
+        // Most likely the caller has hung up, and that is what became of the call.
+        self.is_held_for(UNPARK_PATIENCE).await;
+        Err(NotBridged::Failed(None))
     }
 
     /// Bridges them, and waits until FreeSWITCH has.
@@ -199,16 +203,20 @@ impl Connection {
     }
 
     /// Whether somebody has the caller, or is about to.
-    async fn is_being_taken(&mut self) -> Result<bool, EslError> {
-        let mut patience = Duration::ZERO;
-        if let Some(known) = self.held.parent.moved_by.clone() {
-            let caller = self.held.parent.channel.as_ref().unwrap_or(&self.held.channel);
-            let moved_by = self.ask(format!("uuid_getvar {caller} transfer_source")).await?;
-            if moved_by.trim() != known {
-                patience = UNPARK_PATIENCE;
-            }
+    pub(super) async fn is_being_taken(&mut self) -> Result<bool, EslError> {
+        let Some(known) = self.held.parent.moved_by.clone() else {
+            return Ok(!self.is_still_held().await);
+        };
+        let caller = self.held.parent.channel.as_ref().unwrap_or(&self.held.channel);
+        let moved_by = self.ask(format!("uuid_getvar {caller} transfer_source")).await?;
+        if moved_by.trim() == known {
+            return Ok(!self.is_still_held().await);
         }
-        Ok(!self.is_held_for(patience).await)
+        // FreeSWITCH says it in a moment, or has said it before anybody listened.
+        if self.is_held_for(UNPARK_PATIENCE).await {
+            self.was_moved_by(moved_by.trim()).await;
+        }
+        Ok(true)
     }
 
     /// The bridge stands: the A leg's variables say so, as with `bridge`.

@@ -167,14 +167,8 @@ impl Connection {
         if self.held.tone.at_once {
             self.alert().await?;
         }
-        // A caller who hung up before we listened is not heard of again: phones would ring until the linger is over.
-        let command = format!("uuid_exists {channel}");
-        let reply = self.link.send(EslCommand::Api { command }).await?;
-        if reply.body().is_some_and(|body| body.trim() == "false") {
-            let (call, cause) = (self.call, "ORIGINATOR_CANCEL".into());
-            self.place = Place::Gone;
-            self.tell(Event::CallerGone { call, cause }).await;
-        }
+        // A caller who hung up or was taken before we listened is not heard of again: phones would ring for nobody.
+        self.is_being_taken().await?;
         Ok(())
     }
 

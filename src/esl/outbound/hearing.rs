@@ -92,6 +92,17 @@ impl Connection {
         }
     }
 
+    /// The held channel is gone, or somebody else has it, by the answer to a question for its `transfer_source`.
+    pub(super) async fn was_moved_by(&mut self, answer: &str) {
+        if answer.starts_with("-ERR") {
+            let (call, cause) = (self.call, "ORIGINATOR_CANCEL".into());
+            self.place = Place::Gone;
+            self.tell(Event::CallerGone { call, cause }).await;
+        } else {
+            self.was_taken(decode::moved_to(answer, "")).await;
+        }
+    }
+
     /// Somebody else has the held channel. It lives without us from now on: the end of this connection must not end its call.
     async fn was_taken(&mut self, how: decode::LeftTo) {
         self.place = Place::Taken;

@@ -113,7 +113,7 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
             let (uuid, name) = arg.split_once(' ').unwrap_or((arg, ""));
             let world = core.world();
             let number = world.strangers.get(uuid).filter(|_| name == "caller_id_number");
-            match world.channels.get(uuid) {
+            match world.channels.get(uuid).filter(|channel| channel.cause.is_none()) {
                 Some(channel) => match (name, channel.variable(name)) {
                     ("transfer_source", None) if !channel.transfer_source.is_empty() => channel.transfer_source.clone(),
                     ("caller_id_number", None) => channel.caller_number.clone(),
@@ -176,6 +176,7 @@ fn originate_nobody(core: &Arc<Core>, plan: &dialstring::Plan) -> String {
         behind: Vec::new(),
         hides: Vec::new(),
         behind_uuids: Default::default(),
+        picked_up_unheard: None,
     };
     let held = Held::start(core, &call);
     tokio::spawn(async move {

@@ -182,7 +182,8 @@ impl Core {
         if !self.take(uuid) {
             return;
         }
-        self.world().strangers.insert(other.clone(), number.to_owned());
+        leaves_for(&mut self.world(), uuid, &other);
+        self.world().strangers.insert(other, number.to_owned());
         self.answer_held(uuid);
         let last = self.last_leg(uuid);
         if let Some(leg) = last {
@@ -191,14 +192,35 @@ impl Core {
         let (core, uuid, by) = (Arc::clone(self), uuid.to_owned(), number.to_owned());
         tokio::spawn(async move {
             core.half_tick().await;
-            core.take(&uuid);
-            let mut world = core.world();
-            leaves_for(&mut world, &uuid, &other);
-            core.emit_unpark(&world, &uuid);
-            if let Some(held) = world.channels.get_mut(&uuid).and_then(Channel::held) {
-                held.shared.ended(Outcome::PickedUp { by });
-            }
+            core.is_picked_up(&uuid, by);
         });
+    }
+
+    /// The same where it was ordered: before the client that has the channel listens.
+    pub(crate) fn pick_up_unheard(self: &Arc<Self>, uuid: &str) {
+        let by = {
+            let mut world = self.world();
+            let held = world.channels.get_mut(uuid).and_then(Channel::held);
+            held.and_then(|held| held.picked_up_unheard.take())
+        };
+        let Some(by) = by.filter(|_| self.take(uuid)) else {
+            return;
+        };
+        let other = super::core::new_uuid();
+        leaves_for(&mut self.world(), uuid, &other);
+        self.world().strangers.insert(other, by.clone());
+        self.answer_held(uuid);
+        self.is_picked_up(uuid, by);
+    }
+
+    /// It leaves its park.
+    fn is_picked_up(&self, uuid: &str, by: String) {
+        self.take(uuid);
+        let mut world = self.world();
+        self.emit_unpark(&world, uuid);
+        if let Some(held) = world.channels.get_mut(uuid).and_then(Channel::held) {
+            held.shared.ended(Outcome::PickedUp { by });
+        }
     }
 
     /// `uuid_transfer` of a held channel.

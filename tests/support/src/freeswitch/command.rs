@@ -191,6 +191,7 @@ impl Conn {
         if let Some(text) = self.core.channel_data(self.session()) {
             self.write(text.as_bytes()).await;
             self.core.parked(self.session());
+            self.core.pick_up_unheard(self.session());
         }
     }
 

@@ -45,6 +45,8 @@ pub struct Call {
     pub hides: Vec<String>,
     /// UUIDs of that channel and of the loopback's other end; chosen when empty.
     pub behind_uuids: (String, String),
+    /// Somebody with this number picks it up before the client listens.
+    pub picked_up_unheard: Option<String>,
 }
 
 impl Call {
@@ -78,6 +80,7 @@ impl Call {
             ],
             hides: Vec::new(),
             behind_uuids: Default::default(),
+            picked_up_unheard: None,
         }
     }
 
@@ -88,6 +91,13 @@ impl Call {
         for (_, value) in self.variables.iter_mut().filter(|(name, _)| name == "fswake_bridge") {
             "plain".clone_into(value);
         }
+        self
+    }
+
+    /// Somebody with this number picks it up as soon as the client has its data, and before it can listen.
+    #[must_use]
+    pub fn picked_up_unheard(mut self, number: &str) -> Self {
+        self.picked_up_unheard = Some(number.to_owned());
         self
     }
 
@@ -238,6 +248,7 @@ pub(crate) struct App {
 pub(crate) struct HeldState {
     pub(crate) shared: Arc<HeldShared>,
     pub(crate) listener: Option<Arc<Listener>>,
+    pub(crate) picked_up_unheard: Option<String>,
 }
 
 /// A handle to a held call.
@@ -270,6 +281,7 @@ impl Held {
         let state = HeldState {
             shared: Arc::clone(&shared),
             listener: None,
+            picked_up_unheard: call.picked_up_unheard.clone(),
         };
         let role = Role::Held {
             loopback: call.loopback,
@@ -459,6 +471,7 @@ fn behind(core: &Core, call: &Call, loopback: &mut Channel, shared: &Arc<HeldSha
     let state = HeldState {
         shared: Arc::clone(shared),
         listener: None,
+        picked_up_unheard: None,
     };
     let role = Role::Held {
         loopback: false,
