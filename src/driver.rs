@@ -30,8 +30,8 @@ use crate::types::{Aor, CallId, Device, LegId, Moment, NotificationId};
 pub enum Input {
     /// For the engine.
     Event(Event),
-    /// A channel to hold, and where its orders go.
-    Held(HeldCall, mpsc::UnboundedSender<Order>),
+    /// A channel to hold, where its orders go, and whether the number that was dialled may be another name of the user's.
+    Held(HeldCall, mpsc::UnboundedSender<Order>, bool),
     /// A leg to kill whose call's own connection is gone.
     KillElsewhere(LegId, Cause),
     /// Oddities of a Contact or of a call's variables, for the log.
@@ -183,7 +183,12 @@ impl Turning {
     fn take(&mut self, input: Input) {
         match input {
             Input::Event(event) => self.feed(event),
-            Input::Held(call, orders) => {
+            Input::Held(call, orders, may_be_alias) => {
+                // The directory is asked only where it may help: nobody else waits for it.
+                if may_be_alias && !self.d.engine.has_phones(&call.aor) {
+                    let _ = orders.clone().send(Order::FindUser(orders));
+                    return;
+                }
                 self.calls.insert(
                     call.call,
                     Line {

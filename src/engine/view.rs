@@ -144,6 +144,12 @@ impl Engine {
         entry.map(|e| AorView::of(e, now)).unwrap_or_default()
     }
 
+    /// Whether there is anything to ring or to wake, by any name that a call may use.
+    pub fn has_phones(&self, aor: &Aor) -> bool {
+        let entry = self.directory.entry(&AorKey::of(aor, &self.policy));
+        entry.is_some_and(|e| !e.devices.is_empty() || !e.bindings.is_empty())
+    }
+
     /// Whether a device is known.
     pub fn knows(&self, device: &DeviceKey) -> bool {
         self.aor_has(&AorKey::of(&device.aor, &self.policy), device)

@@ -93,8 +93,19 @@ pub fn originate(leg: &Leg<'_>, parent: &Parent) -> String {
 
 /// `user@domain` of an AOR; `None` where it does not fit into a command.
 pub fn user(aor: &Aor) -> Option<String> {
-    let fits = |text: &str| is_plain(text, 128, b"+-_.");
-    (fits(&aor.user) && fits(&aor.domain)).then(|| format!("{}@{}", aor.user, aor.domain))
+    plain_user(&aor.user)
+        .zip(plain_user(&aor.domain))
+        .map(|(user, domain)| format!("{user}@{domain}"))
+}
+
+/// The question whose number this is: the directory finds users by their id and by their `number-alias`.
+pub fn ask_user(aor: &Aor) -> Option<String> {
+    user(aor).map(|user| format!("user_data {user} attr id"))
+}
+
+/// A user's id, where it is one that fits into a command.
+pub fn plain_user(id: &str) -> Option<&str> {
+    is_plain(id, 128, b"+-_.").then_some(id)
 }
 
 /// What the phone is told of its caller.

@@ -9,24 +9,6 @@ use crate::outcomes::result_of;
 
 const ANSWERS: Behaviour = Behaviour::Rings(Duration::ZERO, Some(Duration::from_millis(50)));
 
-/// One phone that sleeps, and answers when it has been woken.
-async fn one_sleeper() -> (Stage, Daemon, Phone) {
-    let stage = Stage::new().await;
-    let daemon = stage.start().await;
-    let phone = stage.iphone("1001");
-    phone.set_behaviour(ANSWERS);
-    daemon.asleep(&phone).await;
-    (stage, daemon, phone)
-}
-
-/// Holds a call whose phone wakes when it is pushed.
-async fn woken(stage: &Stage, phone: &Phone, call: &Call) -> Held {
-    let held = stage.fs.call(call);
-    stage.push().await;
-    phone.wake();
-    held
-}
-
 fn saw(held: &Held) -> Vec<CallerSaw> {
     held.timeline().into_iter().map(|(_, saw)| saw).collect()
 }

@@ -273,6 +273,24 @@ impl Drop for Stage {
     }
 }
 
+/// One phone that sleeps, and answers when it has been woken.
+pub async fn one_sleeper() -> (Stage, Daemon, Phone) {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    phone.set_behaviour(Behaviour::Rings(Duration::ZERO, Some(Duration::from_millis(50))));
+    daemon.asleep(&phone).await;
+    (stage, daemon, phone)
+}
+
+/// Holds a call whose phone wakes when it is pushed.
+pub async fn woken(stage: &Stage, phone: &Phone, call: &Call) -> Held {
+    let held = stage.fs.call(call);
+    stage.push().await;
+    phone.wake();
+    held
+}
+
 /// 32 random bytes as Apple's tokens are written.
 pub fn hex_token() -> String {
     format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())

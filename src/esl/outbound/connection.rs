@@ -11,7 +11,7 @@ use tracing::debug;
 
 use super::{Order, Outbound, kind};
 use crate::driver::Input;
-use crate::engine::{Event, LegEnd, Next, Record, Ringing};
+use crate::engine::{Event, LegEnd, Next, Record, Ringing, Way};
 use crate::esl::decode::Held;
 use crate::esl::encode;
 use crate::esl::link::Link;
@@ -122,13 +122,9 @@ impl Connection {
             return;
         }
         // The engine hears of the call before its connection is fully set up: the push leaves meanwhile.
-        if self
-            .shared
-            .inputs
-            .send(Input::Held(self.held.call.clone(), orders))
-            .await
-            .is_err()
-        {
+        let may_be_alias = self.held.call.way == Way::Dialplan;
+        let held = Input::Held(self.held.call.clone(), orders, may_be_alias);
+        if self.shared.inputs.send(held).await.is_err() {
             return;
         }
         let outcome = match self.set_up().await {
@@ -216,6 +212,14 @@ impl Connection {
 
     async fn obey(&mut self, order: Order) -> Result<After, EslError> {
         match order {
+            Order::FindUser(orders) => {
+                if !self.is_still_held().await {
+                    return Ok(After::Close);
+                }
+                self.find_user().await?;
+                let held = Input::Held(self.held.call.clone(), orders, false);
+                let _ = self.shared.inputs.send(held).await;
+            }
             Order::Alert => self.alert().await?,
             Order::Ring(ring) => self.ring(*ring).await?,
             Order::Kill(leg, cause) => {

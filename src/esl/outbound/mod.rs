@@ -39,6 +39,8 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// What the engine wants of one call's connection.
 #[derive(Clone, Debug)]
 pub enum Order {
+    /// Nothing is known of who is called: whose number was dialled? Then it is told again, with this place for its orders.
+    FindUser(mpsc::UnboundedSender<Self>),
     /// The caller hears that it rings.
     Alert,
     /// `originate`. Boxed: every held call has a queue with room for 32 orders.

@@ -93,13 +93,14 @@ fn profile(ports: &Ports) -> String {
     )
 }
 
-/// The dialplan: `7<user>` through the shipped snippet, `6<user>` with 410 as the next action, `5<user>` and `4<user><user>`
-/// by `user/`; `9<user>` is an alias of the user's number; `1<n><user>` and `2<n><user><user>` by `user/` of the domains with plain contacts. `7<user>-name=value` sets a
+/// The dialplan: `7<user>` through the shipped snippet, and `9<user>`, an alias of the user's number; `6<user>` with 410 as the next
+/// action, `5<user>` and `4<user><user>` by `user/`; `1<n><user>` and `2<n><user><user>` by `user/` of the domains with plain contacts. `7<user>-name=value` sets a
 /// variable before, and so does `6`; `5<user>-name=value` exports it.
 fn dialplan(ports: &Ports) -> String {
     let shipped = snippet("dialplan/default/00_fswake.xml", ports);
-    let way_in = inside(&shipped, "include").replace("^(10[01][0-9])$", r"^7(\d{5})$");
-    assert!(way_in.contains(r"^7(\d{5})$"), "the snippet's numbers have changed");
+    let numbers = r"^(?|7(\d{5})|(9\d{5}))$";
+    let way_in = inside(&shipped, "include").replace("^(10[01][0-9])$", numbers);
+    assert!(way_in.contains(numbers), "the snippet's numbers have changed");
     let contexts = snippet("dialplan/fswake.xml", ports);
     format!(
         r#"<context name="default">
@@ -122,7 +123,6 @@ fn dialplan(ports: &Ports) -> String {
             <action application="socket" data="{socket} async full"/>
             <action application="respond" data="410 Gone"/>
           </condition></extension>
-          {by_alias}
           <extension name="user"><condition field="destination_number" expression="^5(\d{{5}})$">
             <action application="set" data="call_timeout=20"/>
             <action application="set" data="hangup_after_bridge=true"/>
@@ -141,24 +141,10 @@ fn dialplan(ports: &Ports) -> String {
         {contexts}
         {fusionpbx}"#,
         socket = ports.fswake,
-        by_alias = by_alias(ports),
         beside = beside(),
         contexts = inside(&contexts, "include"),
         fusionpbx = for_fusionpbx(inside(&contexts, "include")),
     )
-}
-
-/// Calls to `9<user>`, the alias of a user's number: the extension of docs/VARIABLES.md.
-fn by_alias(ports: &Ports) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/VARIABLES.md");
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let from = text
-        .find(r#"<extension name="fswake-by-number">"#)
-        .expect("the extension");
-    let extension = text[from..].split("```").next().unwrap_or_default();
-    let by_number = extension.replace(r"^(2\d{3})$", r"^(9\d{5})$");
-    assert_ne!(by_number, extension, "the extension's numbers have changed");
-    by_number.replace("127.0.0.1:8084", &ports.fswake.to_string())
 }
 
 /// The contexts under the names that docs/FUSIONPBX.md gives them.
