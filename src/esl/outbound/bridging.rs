@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::Connect;
-use super::connection::{Connection, NUDGE, PICK_UP, Place};
+use super::connection::{Connection, PICK_UP, Place};
 use crate::engine::{Event, LegEnd};
 use crate::esl::{decode, encode};
 use crate::types::LegId;
@@ -37,6 +37,9 @@ const UNPARK_PATIENCE: Duration = Duration::from_millis(300);
 
 /// When the other phones' leases are renewed first while one is waited for: their last renewal may be long ago.
 const FIRST_RENEWAL: Duration = Duration::from_millis(500);
+
+/// FreeSWITCH is nudged this often meanwhile: each step of a bridge begins when the one before it is heard of.
+const NUDGE: Duration = Duration::from_millis(1);
 
 /// What was waited for.
 enum Heard {
