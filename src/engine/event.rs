@@ -73,7 +73,7 @@ pub enum Event {
         /// By whom, or where to.
         how: Taken,
     },
-    /// The caller hung up, or whoever dialed the loopback cancelled it.
+    /// The caller hung up, or whoever dialled the loopback cancelled it.
     CallerGone {
         /// The held call.
         call: CallId,

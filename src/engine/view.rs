@@ -52,7 +52,7 @@ pub enum PartyState {
     Ringing,
     /// An INVITE is under way.
     Dialing,
-    /// Registered for this call, and not dialed yet.
+    /// Registered for this call, and not dialled yet.
     Registered,
     /// A push is due later: the phone may be awake, or has been pushed for another call.
     PushDue,

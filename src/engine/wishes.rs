@@ -79,7 +79,7 @@ impl Wishes {
 pub enum OtherLeg {
     /// There is none, or none any more.
     None,
-    /// It was dialed and has not rung: its INVITE is sent again and again, and reaches a phone that wakes there.
+    /// It was dialled and has not rung: its INVITE is sent again and again, and reaches a phone that wakes there.
     Dialed,
     /// The phone rings, or more.
     Rings,

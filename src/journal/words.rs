@@ -91,7 +91,7 @@ pub(super) fn of(step: &str, detail: &Map<String, Value>) -> String {
             .and(", ", d.span("ms"), " after the push")
             .and("; ", d.text("user-agent"), ""),
         "rung-beside" if d.is("rings", "yes") => {
-            Words::new("rings already: FreeSWITCH dialed it by the same dial-string")
+            Words::new("rings already: FreeSWITCH dialled it by the same dial-string")
         }
         "rung-beside" => Words::new("not rung: FreeSWITCH's own INVITE, by the same dial-string, reaches it there"),
         "leg-started" => Words::new("INVITE")

@@ -38,7 +38,7 @@ pub(super) struct Connection {
     pub(super) armed: u32,
     /// Legs that were dialed, in order.
     pub(super) dialed: Vec<LegId>,
-    /// Legs that were dialed and are not over or bridged.
+    /// Legs that were dialled and are not over or bridged.
     pub(super) ringing: Vec<LegId>,
     /// Legs that have left their originate: only those can be bridged.
     pub(super) parked: Vec<LegId>,

@@ -70,7 +70,7 @@ pub struct Connect {
     pub early: bool,
 }
 
-/// A leg to be dialed.
+/// A leg to be dialled.
 #[derive(Clone, Debug)]
 pub struct Ring {
     /// Which leg.
