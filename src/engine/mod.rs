@@ -237,6 +237,13 @@ impl Engine {
             .directory
             .register(now, reg, &self.policy, &mut |c| self.out.push_back(c));
         let Some(seen) = seen else { return };
+        if let Some(device) = &seen.device
+            && let Some(known) = self
+                .directory
+                .device_mut(&AorKey::of(&device.aor, &self.policy), device)
+        {
+            known.came = true;
+        }
         for &id in &seen.waiting {
             self.with(now, id, |call, world| call.on_registered(&seen, world));
         }

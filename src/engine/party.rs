@@ -42,6 +42,8 @@ pub struct Leg {
     pub since: Moment,
     /// How far it is.
     pub state: LegState,
+    /// When it gives way to a new one, unless it rings by then: its phone has registered where it goes.
+    pub yields_at: Option<Moment>,
 }
 
 /// How the waking of a device stands.
@@ -229,7 +231,9 @@ impl Party {
                 l.state == LegState::Dialing && self.registered_again && self.target.as_ref() != Some(&l.target)
             })
             .map(|l| l.since.plus(debounce));
+        let dialing = self.leg.as_ref().filter(|l| l.state == LegState::Dialing);
+        let yields = dialing.and_then(|l| l.yields_at);
         let ask = self.ask_at.filter(|_| !self.asking);
-        [push, self.ring_at, moved, ask].into_iter().flatten().min()
+        [push, self.ring_at, moved, yields, ask].into_iter().flatten().min()
     }
 }
