@@ -101,7 +101,11 @@ async fn trace_says_whether_a_phone_never_came_or_came_and_did_not_ring() {
         let (_, told, _) = stage.tool(&["trace", &format!("{user}@{DOMAIN}")]).await;
         let silent = "registered and did not ring: nothing came back to its INVITE";
         assert_eq!(told.contains(silent), comes, "{told}");
-        assert_eq!(told.contains("does not ring although it has registered"), comes, "{told}");
+        assert_eq!(
+            told.contains("does not ring although it has registered"),
+            comes,
+            "{told}"
+        );
         assert_eq!(told.contains("the phone never registered"), !comes, "{told}");
         stage.apns.pushes_so_far().await;
     }

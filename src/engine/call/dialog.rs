@@ -15,7 +15,7 @@ use crate::types::{Moment, Target};
 /// How long an INVITE that is under way to where its phone has registered is left alone: a new one would not be there sooner.
 /// With [`CANCEL_FIRST`] and the time that FreeSWITCH takes for an INVITE this is under 700 ms.
 const OLD_INVITE: Duration = Duration::from_millis(600);
-/// How long a phone that has just been repeated an INVITE over UDP may take to ring.
+/// How long a phone that has just been sent an INVITE over UDP, or finds one waiting, may take to ring.
 const ROUND_TRIP: Duration = Duration::from_millis(200);
 /// The CANCEL of a leg is out before the INVITE that replaces it to the same address.
 const CANCEL_FIRST: Duration = Duration::from_millis(20);
@@ -105,13 +105,13 @@ impl Call {
             party.registered_again = true;
             let now = world.now;
             let waits = match Road::to(&leg.target) {
-                Road::Udp => next_repeat(leg.since, now).plus(ROUND_TRIP).since(now),
+                // Due too late: but a phone that goes on where it was stopped finds the INVITE in its socket.
+                Road::Udp => Some(next_repeat(leg.since, now).plus(ROUND_TRIP).since(now))
+                    .filter(|repeat| *repeat <= OLD_INVITE)
+                    .unwrap_or(ROUND_TRIP),
                 Road::Connection => OLD_INVITE,
-                Road::Proxy => Duration::ZERO,
+                Road::Proxy => return self.replace_in_place(p, world),
             };
-            if waits.is_zero() || waits > OLD_INVITE {
-                return self.replace_in_place(p, world);
-            }
             if let Some(leg) = &mut self.parties[p].leg {
                 leg.yields_at.get_or_insert(now.plus(waits));
             }
@@ -161,12 +161,27 @@ mod tests {
             ("sip:1001@192.0.2.1:5060;transport=TCP", Road::Connection),
             ("sip:1001@192.0.2.1:5060;ob;transport=tls", Road::Connection),
             ("sips:1001@192.0.2.1:5060", Road::Connection),
-            ("sip:x@abc.invalid;transport=ws;fs_nat=yes;fs_path=sip%3Ax%40192.0.2.7%3A49152%3Btransport%3Dws", Road::Connection),
-            ("sip:1001@10.0.0.1:5060;fs_nat=yes;fs_path=sip%3A1001%40192.0.2.7%3A49152", Road::Udp),
-            ("sip:1001@10.0.0.1:5060;transport=udp;fs_nat=yes;fs_path=sip%3A1001%40192.0.2.7%3A49152%3Btransport%3Dudp", Road::Udp),
-            ("sip:1001@10.0.0.1:5060;transport=tcp;fs_nat=yes;fs_path=sip%3A1001%40192.0.2.7%3A49152%3Blr", Road::Connection),
+            (
+                "sip:x@abc.invalid;transport=ws;fs_nat=yes;fs_path=sip%3Ax%40192.0.2.7%3A49152%3Btransport%3Dws",
+                Road::Connection,
+            ),
+            (
+                "sip:1001@10.0.0.1:5060;fs_nat=yes;fs_path=sip%3A1001%40192.0.2.7%3A49152",
+                Road::Udp,
+            ),
+            (
+                "sip:1001@10.0.0.1:5060;transport=udp;fs_nat=yes;fs_path=sip%3A1001%40192.0.2.7%3A49152%3Btransport%3Dudp",
+                Road::Udp,
+            ),
+            (
+                "sip:1001@10.0.0.1:5060;transport=tcp;fs_nat=yes;fs_path=sip%3A1001%40192.0.2.7%3A49152%3Blr",
+                Road::Connection,
+            ),
             ("sip:1001@10.0.0.1:5060;fs_path=%3Csip%3A192.0.2.9%3Blr%3E", Road::Proxy),
-            ("sip:1001@10.0.0.1:5060;fs_path=sip%3A192.0.2.9%3Blr%3Breceived%3Dsip%253A198.51.100.7", Road::Proxy),
+            (
+                "sip:1001@10.0.0.1:5060;fs_path=sip%3A192.0.2.9%3Blr%3Breceived%3Dsip%253A198.51.100.7",
+                Road::Proxy,
+            ),
             ("sip:1001@10.0.0.1:5060;fs_path=sip%3Alr%40192.0.2.9", Road::Udp),
         ] {
             let target = Target::new(format!("sofia/internal/{contact}"));

@@ -8,8 +8,8 @@ use crate::engine::directory::Binding;
 use crate::engine::party::{Leg, LegState, Origin, Wake};
 use crate::engine::step::Step;
 use crate::engine::world::{PendingPush, Purpose, World};
-use crate::types::{DeviceKey, Moment, PushParams};
 use crate::types::push::{About, CallPush, PushKind, PushRequest};
+use crate::types::{DeviceKey, Moment, PushParams};
 
 impl Call {
     /// Rings a phone that has just registered, once it can take a call.
