@@ -233,11 +233,12 @@ impl Engine {
     }
 
     fn registered(&mut self, now: Moment, reg: Registration) {
+        let is_heard = reg.source == Source::Event;
         let seen = self
             .directory
             .register(now, reg, &self.policy, &mut |c| self.out.push_back(c));
         let Some(seen) = seen else { return };
-        if let Some(device) = &seen.device
+        if let Some(device) = seen.device.as_ref().filter(|_| is_heard)
             && let Some(known) = self
                 .directory
                 .device_mut(&AorKey::of(&device.aor, &self.policy), device)

@@ -93,7 +93,7 @@ pub struct Party {
     pub rides: bool,
     /// It registered during this call.
     pub registered: bool,
-    /// From its last push to its first REGISTER in this call.
+    /// From a push of this call to the first REGISTER after it.
     pub push_to_register: Option<Duration>,
     /// It registered again within the debounce time of its leg.
     pub registered_again: bool,

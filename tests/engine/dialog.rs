@@ -121,19 +121,29 @@ fn phone_whose_push_is_refused_is_rung_where_it_was() {
 }
 
 #[test]
-fn push_that_will_be_tried_again_does_not_ring_a_sleeping_phone_but_the_last_one_does() {
+fn phone_whose_provider_is_out_of_reach_is_rung_where_it_was_and_pushed_on() {
     let mut b = bench();
     registered(&mut b, UDP, Duration::from_secs(3000));
     b.hold(1, "1001");
-    for last in [false, false, true] {
+    for first in [true, false] {
         let push = b.expect_push("tok");
         b.refuses(&push, PushError::Exhausted { reason: "503".into() });
-        if last {
+        if first {
             b.expect_ring(leg(1, 0), UDP);
         }
         b.expect_nothing_more();
         b.pass(ms(5000));
     }
+    // One push was taken: the phone may be on its way.
+    let mut b = stale(UDP);
+    b.pass(ms(5000));
+    let taken = b.expect_push("tok");
+    b.accepts(&taken);
+    b.expect_alert(1);
+    b.pass(ms(5000));
+    let push = b.expect_push("tok");
+    b.refuses(&push, PushError::Exhausted { reason: "503".into() });
+    b.expect_nothing_more();
 }
 
 #[test]

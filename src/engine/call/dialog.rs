@@ -137,7 +137,11 @@ impl Call {
         match &party.leg {
             None if party.beside.is_some() => party.ask_at = Some(world.now),
             None => _ = party.ring_at.get_or_insert(settled),
-            Some(leg) => party.registered_again |= leg.state == LegState::Dialing,
+            Some(leg) if leg.state == LegState::Dialing => {
+                party.registered_again = true;
+                self.expect_ringing(p, world);
+            }
+            Some(_) => {}
         }
     }
 

@@ -231,10 +231,7 @@ impl Call {
             answered_by: self.answered_by.clone(),
             held: world.now.since(self.since),
             call_to_push: self.first_push.map(|at| at.since(self.since)),
-            push_to_register: self
-                .woken
-                .zip(self.woken_device)
-                .and_then(|(at, p)| Some(at.since(self.parties[p].pushed?))),
+            push_to_register: self.woken_device.and_then(|p| self.parties[p].push_to_register),
             register_to_invite: self
                 .invited
                 .zip(self.woken)

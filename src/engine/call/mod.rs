@@ -315,7 +315,7 @@ impl Call {
         party.target = Some(seen.target.clone());
         party.alive = Some(world.now);
         party.wake = Wake::Done;
-        if !party.registered {
+        if party.push_to_register.is_none() {
             party.push_to_register = party.pushed.map(|at| world.now.since(at));
         }
         party.registered = true;
@@ -362,8 +362,7 @@ impl Call {
         if error.is_final() {
             self.parties[p].wake = Wake::Impossible;
         }
-        let party = &self.parties[p];
-        if party.wake == Wake::Impossible || (party.wake == Wake::Done && !party.accepted) {
+        if error.is_final() || !self.parties[p].accepted {
             self.ring_where_it_was(p, world);
         }
         if self.phase == Phase::Holding {
