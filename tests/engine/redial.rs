@@ -76,6 +76,27 @@ fn redial_after_a_phone_that_came_and_went_without_ringing_pushes_at_once() {
 }
 
 #[test]
+fn redial_to_a_phone_that_is_put_to_sleep_unheard_pushes_when_it_does_not_ring() {
+    for how in ["rings", "answers", "declines"] {
+        let mut b = woken();
+        match how {
+            "rings" => b.rings(leg(1, 0)),
+            "answers" => b.answers(leg(1, 0)),
+            _ => b.ends(leg(1, 0), "USER_BUSY", 486),
+        }
+        b.gone(1, "ORIGINATOR_CANCEL");
+        b.pass(ms(1000));
+        b.out.clear();
+        // For all that is known it is awake.
+        b.hold(2, "1001");
+        b.expect_ring(leg(2, 0), "1001@new:1;transport=tcp");
+        b.pass(ms(500));
+        assert_eq!(b.expect_push("tok").call().unwrap().call, call(2), "{how}");
+        b.expect_nothing_more();
+    }
+}
+
+#[test]
 fn wake_under_way_is_shared_though_the_old_connection_ends() {
     let mut b = bench();
     b.register(reg("1001", "tok", "1001@old:1;transport=tcp", Some(apns("tok"))));
