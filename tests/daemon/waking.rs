@@ -110,3 +110,33 @@ async fn trace_says_whether_a_phone_never_came_or_came_and_did_not_ring() {
         stage.apns.pushes_so_far().await;
     }
 }
+
+#[tokio::test]
+async fn phone_that_registers_while_another_is_connected_is_rung_when_that_fails() {
+    let busy = Config {
+        originate_tail: Duration::from_secs(2),
+        ..Config::default()
+    };
+    let mut stage = Stage::with_freeswitch(busy).await;
+    stage.set("wake.device-pushes-per-minute", 0);
+    let daemon = stage.start().await;
+    let (first, second) = (stage.iphone("1001"), stage.iphone("1001"));
+    let soon_over = Duration::from_secs(1);
+    first.set_behaviour(Behaviour::HangsUp(Duration::from_millis(50), soon_over));
+    second.set_behaviour(ANSWERS);
+    daemon.asleep(&first).await;
+    daemon.asleep(&second).await;
+    let held = stage.call(&daemon, "1001");
+    stage.push().await;
+    stage.push().await;
+    first.wake();
+    daemon.log.wait(&["command=Connect"]).await;
+    let from = daemon.log.len();
+    second.wake();
+    daemon.log.wait_from(from, &["Registered(Registration"]).await;
+    assert!(second.invites().is_empty(), "{:?}", second.invites());
+    assert!(second.invite(1).await.seen);
+    daemon.log.wait(&["BridgeFailed"]).await;
+    soon("bridge", held.wait_bridged()).await;
+    assert_eq!(field(&daemon.summary().await, "legs"), "2");
+}
