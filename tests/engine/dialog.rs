@@ -121,6 +121,24 @@ fn phone_whose_push_is_refused_is_rung_where_it_was() {
 }
 
 #[test]
+fn phone_whose_token_another_call_has_found_gone_is_rung_where_it_was() {
+    let mut b = bench();
+    registered(&mut b, UDP, Duration::from_secs(3000));
+    b.hold(1, "1001");
+    let push = b.expect_push("tok");
+    b.hold(2, "1001");
+    b.expect_nothing_more();
+    let (since, reason) = (None, "Unregistered".into());
+    b.refuses(&push, PushError::TokenGone { since, reason });
+    b.expect_forgotten("1001", "tok");
+    b.expect_ring(leg(1, 0), UDP);
+    b.expect_nothing_more();
+    b.pass(ms(5000));
+    b.expect_ring(leg(2, 0), UDP);
+    b.expect_nothing_more();
+}
+
+#[test]
 fn phone_whose_provider_is_out_of_reach_is_rung_where_it_was_and_pushed_on() {
     let mut b = bench();
     registered(&mut b, UDP, Duration::from_secs(3000));

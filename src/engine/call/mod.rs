@@ -261,6 +261,9 @@ impl Call {
                 } else {
                     self.note_silence(p, world);
                     self.push(p, world);
+                    if self.parties[p].wake == Wake::Impossible {
+                        self.ring_where_it_was(p, world);
+                    }
                 }
                 if self.pushes > before {
                     self.record(None, true, world);
