@@ -288,8 +288,7 @@ fn failed_ping_ends_the_proof_of_life() {
     b.out.clear();
     b.hold(1, "1001");
     b.expect_push("tok");
-    b.expect_ring(leg(1, 0), "1001@a:1");
-    b.out.clear();
+    b.expect_nothing_more();
     b.feed(Event::CallerGone {
         call: common::call(1),
         cause: "X".into(),
@@ -467,14 +466,14 @@ fn phone_whose_token_a_reading_does_not_tell_is_one_phone_after_a_restart() {
     let mut b = bench();
     b.engine = Engine::new(Policy::default(), vec![known]);
     b.feed(Event::ReadingBegan(1));
-    let mut read = reg("1001", "id", "1001@a:1", None);
+    let mut read = reg("1001", "id", "1001@a:1;transport=tcp", None);
     read.source = Source::Reading(1);
     b.register(read);
     b.feed(Event::ReadingEnded(1));
     b.out.clear();
     b.hold(1, "1001");
     b.expect_push("tok");
-    b.expect_ring(leg(1, 0), "1001@a:1");
+    b.expect_ring(leg(1, 0), "1001@a:1;transport=tcp");
     b.register(reg("1001", "new", "1001@b:2", Some(apns("tok"))));
     b.expect_stored("tok");
     b.expect_kill(leg(1, 0), "LOSE_RACE");

@@ -93,6 +93,16 @@ fn wishes() -> impl Strategy<Value = Wishes> {
     prop_oneof![Just(Wishes::default()), some]
 }
 
+/// Where a phone is: on a connection, over UDP, behind a proxy.
+fn contact(user: u8, at: u8) -> String {
+    let how = match at {
+        0 => "",
+        1 => ";transport=tcp",
+        _ => ";fs_path=%3Csip%3Aproxy%3Blr%3E",
+    };
+    format!("{user}@h:{at}{how}")
+}
+
 fn event(step: &Step, bench: &mut Bench) -> Option<Event> {
     Some(match *step {
         Step::Hold(c, u, wishes) => {
@@ -101,7 +111,7 @@ fn event(step: &Step, bench: &mut Bench) -> Option<Event> {
         }
         Step::Register(u, id, at, push) => {
             let push = push.then(|| apns(&format!("tok{id}")));
-            Event::Registered(reg(&u.to_string(), &id.to_string(), &format!("{u}@h:{at}"), push))
+            Event::Registered(reg(&u.to_string(), &id.to_string(), &contact(u, at), push))
         }
         Step::Unregister(u, id, explicit) => {
             let why = if explicit {
@@ -145,7 +155,7 @@ fn event(step: &Step, bench: &mut Bench) -> Option<Event> {
         },
         Step::OtherLeg(c, u, at, leg) => Event::OtherLegSeen {
             call: call(c),
-            target: target(&format!("{u}@h:{at}")),
+            target: target(&contact(u, at)),
             leg,
         },
         Step::Lost(c) => Event::ConnectionLost(call(c)),

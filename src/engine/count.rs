@@ -14,7 +14,7 @@ pub enum Count {
         device: Arc<DeviceKey>,
         /// What came of it.
         outcome: WakeOutcome,
-        /// From its last push to its REGISTER, if it registered.
+        /// From a push to the first REGISTER after it, if it registered.
         push_to_register: Option<Duration>,
     },
     /// It registered when the call that it was pushed for was over.

@@ -233,10 +233,18 @@ impl Engine {
     }
 
     fn registered(&mut self, now: Moment, reg: Registration) {
+        let is_heard = reg.source == Source::Event;
         let seen = self
             .directory
             .register(now, reg, &self.policy, &mut |c| self.out.push_back(c));
         let Some(seen) = seen else { return };
+        if let Some(device) = seen.device.as_ref().filter(|_| is_heard)
+            && let Some(known) = self
+                .directory
+                .device_mut(&AorKey::of(&device.aor, &self.policy), device)
+        {
+            known.came = true;
+        }
         for &id in &seen.waiting {
             self.with(now, id, |call, world| call.on_registered(&seen, world));
         }

@@ -42,6 +42,8 @@ pub struct Leg {
     pub since: Moment,
     /// How far it is.
     pub state: LegState,
+    /// When it gives way to a new one, unless it rings by then: its phone has registered where it goes.
+    pub yields_at: Option<Moment>,
 }
 
 /// How the waking of a device stands.
@@ -91,7 +93,7 @@ pub struct Party {
     pub rides: bool,
     /// It registered during this call.
     pub registered: bool,
-    /// From its last push to its first REGISTER in this call.
+    /// From a push of this call to the first REGISTER after it.
     pub push_to_register: Option<Duration>,
     /// It registered again within the debounce time of its leg.
     pub registered_again: bool,
@@ -229,7 +231,9 @@ impl Party {
                 l.state == LegState::Dialing && self.registered_again && self.target.as_ref() != Some(&l.target)
             })
             .map(|l| l.since.plus(debounce));
+        let dialing = self.leg.as_ref().filter(|l| l.state == LegState::Dialing);
+        let yields = dialing.and_then(|l| l.yields_at);
         let ask = self.ask_at.filter(|_| !self.asking);
-        [push, self.ring_at, moved, ask].into_iter().flatten().min()
+        [push, self.ring_at, moved, yields, ask].into_iter().flatten().min()
     }
 }

@@ -146,12 +146,20 @@ steps! {
         /// Whether the phone has said that it rings.
         rings: bool = "rings",
     }
+    /// A phone may sleep where it is registered over UDP: only its push wakes it (docs/ARCHITECTURE.md, "One dialog").
+    NotRungAsleep = "not-rung-asleep" { device: Arc<str> = "device" }
     /// A leg was ordered.
     LegStarted = "leg-started" {
         device: Arc<str> = "device",
         /// Its number in the call.
         leg: u32 = "leg",
         why: Origin = "why",
+    }
+    /// A phone that registered has not rung since: it is pushed again.
+    LegSilent = "leg-silent" {
+        device: Arc<str> = "device",
+        /// Since the leg was ordered.
+        after: Duration = "ms",
     }
     /// 18x on a leg.
     LegRinging = "leg-ringing" {

@@ -70,6 +70,8 @@ pub struct Attempt {
     pub late_ms: Option<u64>,
     /// It was sent an INVITE after it had registered.
     pub invited_awake: bool,
+    /// How often it was pushed again because it did not ring after its REGISTER.
+    pub silent: u32,
     /// An INVITE after its REGISTER failed before it rang: cause, SIP status.
     pub failed_awake: Option<(String, u64)>,
     /// It rang.
@@ -145,6 +147,7 @@ pub(super) fn all(wake: &Wake) -> Vec<Attempt> {
             }
             "late-register" => attempt.late_ms = step.number("late-ms").or(Some(0)),
             "leg-started" => attempt.invited_awake |= attempt.registered_ms.is_some(),
+            "leg-silent" => attempt.silent += 1,
             "leg-ringing" => attempt.rang = true,
             "leg-answered" => attempt.answered = true,
             "leg-ended" => {

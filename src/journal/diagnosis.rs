@@ -106,6 +106,13 @@ pub fn of_attempt(attempt: &Attempt) -> Option<Diagnosis> {
         );
         return Some(pattern(Pattern::InviteAfterRegisterFails, says));
     }
+    if attempt.invited_awake && attempt.silent > 0 {
+        let says = format!(
+            "{device} registered and did not ring: nothing came back to its INVITE, and pushing it again did not help; its app \
+             is suspended again before the INVITE, or does not get it (NAT, a connection that is only half open)"
+        );
+        return Some(pattern(Pattern::InviteAfterRegisterFails, says));
+    }
     if attempt.invited_awake {
         let says = format!(
             "{device} woke up and registered, but did not answer the INVITE right after it: the app registers before it \

@@ -97,6 +97,10 @@ pub(super) fn of(step: &str, detail: &Map<String, Value>) -> String {
         "leg-started" => Words::new("INVITE")
             .and(" (leg ", d.number("leg"), ")")
             .and(": ", origin(&d), ""),
+        "not-rung-asleep" => Words::new("not rung where it is registered: over UDP its push is the only way in"),
+        "leg-silent" => {
+            Words::new("does not ring although it has registered").and(", ", d.span("ms"), " after the INVITE")
+        }
         "leg-ringing" => Words::new("rings").and(", ", d.span("ms"), " after the INVITE"),
         "leg-answered" => Words::new("answered").and(", codec ", d.text("codec"), ""),
         "leg-ended" => Words::new("leg over: ")

@@ -100,6 +100,7 @@ async fn hostile_callers_are_connected_under_a_harmless_name() {
     stage.set("wake.device-pushes-per-minute", 0);
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
+    phone.change(|spec| spec.params.insert_str(0, "transport=tcp;"));
     phone.set_behaviour(ANSWERS);
     daemon.registered(&phone).await;
     let names = [

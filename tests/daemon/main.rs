@@ -53,4 +53,5 @@ mod tokens;
 mod trace;
 mod variables;
 mod wake;
+mod waking;
 mod way_in;

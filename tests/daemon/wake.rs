@@ -198,10 +198,11 @@ async fn first_to_answer_gets_the_call_and_the_other_hears_completed_elsewhere()
 }
 
 #[tokio::test]
-async fn phone_that_dozes_with_a_live_registration_is_rung_anew_when_it_wakes() {
+async fn phone_that_dozes_with_a_live_connection_is_rung_anew_when_it_wakes_elsewhere() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
+    phone.change(|spec| spec.params.insert_str(0, "transport=tcp;"));
     phone.set_behaviour(ANSWERS);
     daemon.dozing(&phone).await;
     let held = stage.call(&daemon, "1001");

@@ -154,7 +154,7 @@ fn phone_that_refuses_the_call_is_neither_pushed_nor_rung_again() {
 #[test]
 fn whoever_refuses_at_an_old_address_says_nothing_about_the_phone_that_is_woken() {
     let mut b = bench();
-    b.register(reg("1001", "tok", "1001@old:1", Some(apns("tok"))));
+    b.register(reg("1001", "tok", "1001@old:1;transport=tcp", Some(apns("tok"))));
     b.pass(Duration::from_secs(300));
     b.hold(1, "1001");
     b.out.clear();

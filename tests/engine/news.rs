@@ -60,7 +60,7 @@ fn cancel_push_follows_a_leg_that_the_sleeping_phone_never_heard() {
         let mut policy = Policy::default();
         policy.apps.push(iphones(false));
         let mut b = Bench::new(policy);
-        b.register(reg("1001", "tok", "1001@stale:1", Some(apns("tok"))));
+        b.register(reg("1001", "tok", "1001@stale:1;transport=tls", Some(apns("tok"))));
         b.pass(Duration::from_secs(60));
         b.hold(1, "1001");
         if heard {

@@ -124,12 +124,12 @@ fn awake_phone_whose_leg_fails_is_pushed_without_delay_and_waited_for() {
 #[test]
 fn stale_leg_that_fails_brings_no_second_push() {
     let mut b = bench();
-    b.register(reg("1001", "tok", "1001@old:1", Some(apns("tok"))));
+    b.register(reg("1001", "tok", "1001@old:1;transport=tcp", Some(apns("tok"))));
     b.pass(Duration::from_secs(300));
     b.out.clear();
     b.hold(1, "1001");
     b.expect_push("tok");
-    b.expect_ring(leg(1, 0), "1001@old:1");
+    b.expect_ring(leg(1, 0), "1001@old:1;transport=tcp");
     b.ends(leg(1, 0), "NORMAL_TEMPORARY_FAILURE", 0);
     b.pass(ms(4999));
     b.expect_nothing_more();

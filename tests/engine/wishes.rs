@@ -248,7 +248,9 @@ fn woken_phone_is_rung_as_soon_as_freeswitchs_own_leg_to_it_is_over() {
     expect_question(&mut b, "1001@old:1");
     answers(&mut b, "1001@old:1", OtherLeg::None);
     b.expect_ring(leg(1, 0), "1001@old:1");
-    b.pass(ms(5000));
+    b.rings(leg(1, 0));
+    b.expect_alert(1);
+    b.pass(ms(10_000));
     b.expect_nothing_more();
 }
 

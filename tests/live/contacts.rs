@@ -79,7 +79,8 @@ fn stripped(uri: &str) -> String {
 }
 
 async fn contact_goes_out_as_freeswitch_itself_sends_it(fs: Arc<RealFs>) {
-    let site = site(fs, &Settings::default().wake("max-wait", "8s")).await;
+    // It has just registered, and is rung without a push.
+    let site = site(fs, &Settings::default().wake("max-wait", "8s").wake("fresh-for", "30s")).await;
     let mut differ = Vec::new();
     let shapes = SHAPES.iter().map(|shape| (*shape, None));
     for (shape, mended) in shapes.chain(MENDED.iter().map(|(shape, uri)| (*shape, Some(*uri)))) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fswake_test_support::realfs::{DOMAIN, RealFs, WAKE_DOMAIN};
-use fswake_test_support::sip::{Reaction, Script};
+use fswake_test_support::sip::{Phone, Reaction, Script, Transport};
 use fswake_test_support::site::{Settings, Wakes};
 
 use crate::site;
@@ -190,13 +190,19 @@ async fn user_without_a_phone_costs_no_wait(fs: Arc<RealFs>) {
 async fn sleeper_whose_old_place_refuses_is_woken_all_the_same(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default()).await;
     let user = site.fs.new_user();
-    let phone = site.sleeper(&user, DOMAIN, Wakes::Late(700), Script::default()).await;
-    // Somebody else has its old port, and says that he does not know it.
-    phone.wake_in_place();
-    phone.behave(Reaction::Decline(480));
+    let on_tcp = |on_invite| Script {
+        on_invite,
+        transport: Transport::Tcp,
+        ..Script::default()
+    };
+    // Whoever is at its old place says that he does not know it.
+    let phone = Phone::new(site.fs.account(&user, DOMAIN), on_tcp(Reaction::Decline(480))).await;
+    site.give_token(&phone, Wakes::Late(700));
+    assert_eq!(phone.register().await, 200);
+    site.heard(&phone).await;
     let call = site.caller().await.call(&format!("7{user}"));
     phone.declined().await;
-    phone.behave(Reaction::Answer(Duration::from_millis(50)));
+    phone.behave(on_tcp(Reaction::Answer(Duration::from_millis(50))));
     assert_eq!(call.outcome().await, 200);
     phone.on_the_line().await;
     assert_eq!((phone.invites(), site.pushes().len()), (2, 1), "{}", phone.story());

@@ -15,6 +15,7 @@ mod hostile;
 mod load;
 mod mod_apn;
 mod notifications;
+mod one_dialog;
 mod operate;
 mod variables;
 mod wake;
@@ -109,6 +110,7 @@ fn main() {
     let mut trials = Vec::new();
     for list in [
         wake::trials,
+        one_dialog::trials,
         desk::trials,
         ends::trials,
         breakage::trials,

@@ -58,6 +58,7 @@ impl Call {
         match leg {
             OtherLeg::Rings => {
                 party.rings_beside = true;
+                self.wake_is_over(p, world);
                 self.note_beside(p, true, world);
             }
             // Its INVITE is sent again until somebody answers.

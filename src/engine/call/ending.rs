@@ -231,10 +231,7 @@ impl Call {
             answered_by: self.answered_by.clone(),
             held: world.now.since(self.since),
             call_to_push: self.first_push.map(|at| at.since(self.since)),
-            push_to_register: self
-                .woken
-                .zip(self.woken_device)
-                .and_then(|(at, p)| Some(at.since(self.parties[p].pushed?))),
+            push_to_register: self.woken_device.and_then(|p| self.parties[p].push_to_register),
             register_to_invite: self
                 .invited
                 .zip(self.woken)
@@ -288,7 +285,7 @@ impl Call {
     /// Ends the wait early when nobody is left who could answer.
     pub(super) fn settle(&mut self, world: &mut World<'_>) {
         self.hand_back_if_awake(world);
-        let rings = |p: &Party| p.leg.is_some() || p.rings_beside;
+        let rings = |p: &Party| p.leg.is_some() || p.ring_at.is_some() || p.rings_beside;
         let waits = if self.rings_on {
             self.parties.iter().any(rings)
         } else {

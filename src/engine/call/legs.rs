@@ -42,6 +42,7 @@ impl Call {
         let after = world.now.since(leg.since);
         let target = leg.target.clone();
         party.wake = Wake::Done;
+        self.wake_is_over(p, world);
         world.directory.saw_alive(&self.key, &target, world.now);
         let device = self.parties[p].label();
         self.note(world, Step::LegRinging { device, after });
@@ -62,6 +63,7 @@ impl Call {
         let target = answered.target.clone();
         self.parties[p].wake = Wake::Done;
         self.parties[p].has_rung = true;
+        self.wake_is_over(p, world);
         world.directory.saw_alive(&self.key, &target, world.now);
         match self.phase {
             Phase::Over => return,
@@ -186,6 +188,7 @@ impl Call {
         self.declined = true;
         self.parties[p].is_out = true;
         self.parties[p].wake = Wake::Done;
+        self.wake_is_over(p, world);
         if world.policy.decline == Decline::All && self.phase == Phase::Holding {
             // The caller hears this phone's word, whatever became of the others.
             self.release(HoldResult::Declined, Next::fails(end), world);
@@ -204,6 +207,11 @@ impl Call {
         // What failed is not rung again before the phone has registered again.
         party.target = None;
         party.alive = None;
+        if failed.origin == Origin::Woken {
+            // It was there, and is gone again.
+            self.wake_is_over(p, world);
+        }
+        let party = &mut self.parties[p];
         // A push of this call that is still under way needs no second one; a phone that came and failed does, in its time.
         let under_way = (party.pushes > 0 || party.rides) && !party.registered;
         if party.wake == Wake::Impossible || under_way || !party.can_be_pushed(world.policy.push_retries) {

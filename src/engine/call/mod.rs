@@ -7,9 +7,12 @@
 //! - a push is refused after its phone has registered by itself: the leg goes on;
 //! - the deadline passes while a bridge is under way: the bridge decides;
 //! - the call comes while the callee's first REGISTER is on its way to us: it is waited for a moment;
+//! - a phone registers where its INVITE is still under way: one dialog ([`dialog`]);
+//! - a phone registers while another is being connected: it is rung if that fails;
 //! - somebody picks the call up while a phone answers: the pick-up has it, and the phone hears "completed elsewhere".
 
 mod beside;
+mod dialog;
 mod early;
 mod ending;
 mod legs;
@@ -192,9 +195,16 @@ impl Call {
             let (device, user_agent) = (party.label(), party.user_agent.clone());
             self.note(world, Step::DeviceWithoutToken { device, user_agent });
         }
-        if ringable && !beside && !self.mode(world).only_wakes() {
-            let origin = if fresh { Origin::Awake } else { Origin::Known };
-            self.ring(p, origin, world);
+        if !ringable || beside || self.mode(world).only_wakes() {
+            return;
+        }
+        if fresh {
+            self.ring(p, Origin::Awake, world);
+        } else if self.may_ring_asleep(p) {
+            self.ring(p, Origin::Known, world);
+        } else {
+            let device = self.parties[p].label();
+            self.note(world, Step::NotRungAsleep { device });
         }
     }
 
@@ -251,7 +261,11 @@ impl Call {
                 if self.parties[p].beside.is_some() && self.parties[p].pushes == 0 {
                     self.ask_beside(p, world);
                 } else {
+                    self.note_silence(p, world);
                     self.push(p, world);
+                    if self.parties[p].wake == Wake::Impossible {
+                        self.ring_where_it_was(p, world);
+                    }
                 }
                 if self.pushes > before {
                     self.record(None, true, world);
@@ -268,6 +282,8 @@ impl Call {
             }
             if self.parties[p].has_moved_on(world.now, world.policy.debounce) {
                 self.replace(p, world);
+            } else if self.yields(p, world.now) {
+                self.replace_in_place(p, world);
             }
         }
         self.settle(world);
@@ -286,7 +302,8 @@ impl Call {
 
     /// A phone of the callee registered.
     pub fn on_registered(&mut self, seen: &Seen, world: &mut World<'_>) {
-        if self.phase != Phase::Holding || !seen.is_news {
+        let is_connecting = matches!(self.phase, Phase::Connecting(_));
+        if !(self.phase == Phase::Holding || is_connecting) || !seen.is_news {
             return;
         }
         self.grace = None;
@@ -303,7 +320,7 @@ impl Call {
         party.target = Some(seen.target.clone());
         party.alive = Some(world.now);
         party.wake = Wake::Done;
-        if !party.registered {
+        if party.push_to_register.is_none() {
             party.push_to_register = party.pushed.map(|at| world.now.since(at));
         }
         party.registered = true;
@@ -319,14 +336,14 @@ impl Call {
             since_push: party.pushed.map(|at| world.now.since(at)),
         };
         self.note(world, registered);
-        match &self.parties[p].leg {
+        if is_connecting {
+            return self.remember_for_later(p, world);
+        }
+        match self.parties[p].leg.clone() {
             None if self.parties[p].beside.is_some() => self.ask_beside(p, world),
             None => self.ring_after_settling(p, world),
             Some(leg) if leg.state != LegState::Dialing => {}
-            // A leg that was rung before this wake-up went to a phone that could not hear it.
-            Some(leg) if leg.origin == Origin::Known => self.replace(p, world),
-            Some(leg) if world.now.since(leg.since) < world.policy.debounce => self.parties[p].registered_again = true,
-            Some(_) => self.replace(p, world),
+            Some(leg) => self.registered_while_dialing(p, &leg, world),
         }
     }
 
@@ -349,6 +366,9 @@ impl Call {
         }
         if error.is_final() {
             self.parties[p].wake = Wake::Impossible;
+        }
+        if error.is_final() || !self.parties[p].accepted {
+            self.ring_where_it_was(p, world);
         }
         if self.phase == Phase::Holding {
             self.settle(world);

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use super::{Call, Phase};
 use crate::engine::command::{Cause, Command};
+use crate::engine::directory::Binding;
 use crate::engine::party::{Leg, LegState, Origin, Wake};
 use crate::engine::step::Step;
 use crate::engine::world::{PendingPush, Purpose, World};
-use crate::types::PushParams;
 use crate::types::push::{About, CallPush, PushKind, PushRequest};
+use crate::types::{DeviceKey, Moment, PushParams};
 
 impl Call {
     /// Rings a phone that has just registered, once it can take a call.
@@ -51,6 +52,7 @@ impl Call {
             origin,
             since: world.now,
             state: LegState::Dialing,
+            yields_at: None,
         });
         let timeout = self.ring_until.since(world.now);
         let park_timeout = world.policy.park_timeout;
@@ -72,6 +74,30 @@ impl Call {
             why: origin,
         };
         self.note(world, started);
+        if origin == Origin::Woken {
+            self.expect_ringing(p, world);
+        }
+    }
+
+    /// A wake is over when the phone rings, not when it registers: one that stays silent is pushed again.
+    pub(super) fn expect_ringing(&mut self, p: usize, world: &World<'_>) {
+        let policy = world.policy;
+        let party = &mut self.parties[p];
+        if party.can_be_pushed(policy.push_retries) {
+            party.wake = Wake::At(world.now.plus(policy.push_retry));
+        }
+    }
+
+    /// Notes that a phone is pushed again because it registered and has not rung since.
+    pub(super) fn note_silence(&self, p: usize, world: &mut World<'_>) {
+        let party = &self.parties[p];
+        if let Some(leg) = party.leg.as_ref().filter(|_| party.registered) {
+            let silent = Step::LegSilent {
+                device: party.label(),
+                after: world.now.since(leg.since),
+            };
+            self.note(world, silent);
+        }
     }
 
     /// Pushes a device for this call, or rides on a wake that is under way, or finds that it may not.
@@ -86,6 +112,7 @@ impl Call {
         let Some(device) = self.parties[p].device.clone() else {
             return;
         };
+        let is_gone = self.has_come_and_gone(&device, world);
         let Some(known) = world.directory.device_mut(&self.key, &device) else {
             self.parties[p].wake = Wake::Impossible;
             return;
@@ -96,10 +123,8 @@ impl Call {
         }
         // Our own retries are spaced by push-retry; the gap is about other calls' pushes.
         let by_another = self.parties[p].pushed != known.last_push;
-        if let Some(last) = known
-            .last_push
-            .filter(|last| by_another && world.now.since(*last) < policy.push_gap)
-        {
+        let is_under_way = |last: &Moment| by_another && !is_gone && world.now.since(*last) < policy.push_gap;
+        if let Some(last) = known.last_push.filter(is_under_way) {
             self.parties[p].wake = Wake::At(last.plus(policy.push_gap));
             self.parties[p].rides = true;
             let device = self.parties[p].label();
@@ -122,6 +147,7 @@ impl Call {
             return;
         }
         known.last_push = Some(world.now);
+        known.came = false;
         // From now on a REGISTER is this call's.
         known.missed = None;
         let (to, user_agent) = (known.device.push.clone(), known.device.user_agent.clone());
@@ -142,6 +168,24 @@ impl Call {
             user_agent,
         };
         self.note(world, sent);
+    }
+
+    /// Whether a phone has registered since its last push and is not registered any more.
+    fn has_come_and_gone(&self, device: &DeviceKey, world: &World<'_>) -> bool {
+        world.directory.entry(&self.key).is_some_and(|entry| {
+            let came = entry.devices.iter().any(|d| *d.key == *device && d.came);
+            let is_there = |b: &Binding| b.expires > world.now && b.device.as_deref() == Some(device);
+            came && !entry.bindings.iter().any(is_there)
+        })
+    }
+
+    /// The phone rings, or has answered or declined: its next call finds no wake under way that it could share.
+    pub(super) fn wake_is_over(&self, p: usize, world: &mut World<'_>) {
+        if let Some(device) = &self.parties[p].device
+            && let Some(known) = world.directory.device_mut(&self.key, device)
+        {
+            known.last_push = None;
+        }
     }
 
     /// A push that says how the call ended, where the app wants it and its provider can carry it.

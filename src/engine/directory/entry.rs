@@ -83,8 +83,10 @@ pub struct KnownDevice {
     pub label: Arc<str>,
     /// Whether its last REGISTER was heard when `last_seen` says; a reading of all registrations does not tell when that was.
     pub heard: bool,
-    /// Its last call push.
+    /// Its last call push, while the wake is under way: until it rings, answers or declines.
     pub last_push: Option<Moment>,
+    /// It has registered since.
+    pub came: bool,
     /// The last call that it was pushed for and did not come to.
     pub missed: Option<Box<Missed>>,
     /// Call pushes in the current minute, for the rate limit.
@@ -99,6 +101,7 @@ impl KnownDevice {
             key,
             heard: true,
             last_push: None,
+            came: false,
             missed: None,
             recent: Window::default(),
         }

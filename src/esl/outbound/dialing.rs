@@ -14,6 +14,8 @@ impl Connection {
     pub(super) async fn ring(&mut self, ring: Ring) -> Result<(), EslError> {
         let leg = ring.leg;
         if self.place != Place::Held {
+            // Nobody is held whom it could be bridged with. The phone is out of this call, and not out of reach.
+            self.never_was(leg, "NO_ANSWER").await;
             return Ok(());
         }
         self.arm(leg.n).await?;
@@ -34,18 +36,17 @@ impl Connection {
         let reply = self.link.send(EslCommand::BgApi { command }).await?;
         if !reply.is_success() {
             self.ringing.retain(|l| *l != leg);
-            let cause = "COMMAND_REFUSED".into();
-            self.tell(Event::LegEnded {
-                leg,
-                end: LegEnd {
-                    cause,
-                    sip_status: None,
-                },
-            })
-            .await;
+            self.never_was(leg, "COMMAND_REFUSED").await;
         }
         // The next leg's filter is set while nobody waits for it.
         self.arm(leg.n + 1).await
+    }
+
+    /// A leg that was ordered, and that FreeSWITCH has never heard of.
+    async fn never_was(&self, leg: LegId, cause: &str) {
+        let (cause, sip_status) = (cause.into(), None);
+        let end = LegEnd { cause, sip_status };
+        self.tell(Event::LegEnded { leg, end }).await;
     }
 
     pub(super) async fn renew_leases(&mut self) -> Result<(), EslError> {

@@ -51,6 +51,7 @@ const ANY_CODEC: &str =
     "A phone that has none of the caller's codecs is rung once more with any; the site may transcode.";
 const UNREACHABLE: &str =
     "503 is FreeSWITCH's own word for a dead connection, so such a phone is pushed again, and rung when it registers.";
+const ASLEEP: &str = "A phone with a push token that may sleep over UDP is not rung where it was, so that there is no leg to that place.";
 const STATUS: &str = "With several phones the SIP status is that of the phone that gave the cause; a bridge gives the last phone's with \
                       the first one's cause.";
 const PROXY_MEDIA: &str = "`proxy_media` is not honoured: its flag has to be on the leg while it is made, and no command of the event \
@@ -113,6 +114,7 @@ pub const DEPARTURES: &[Departure] = &[
     departs("unregistered_goes_on", DIAL_STRING, "knows", "USER_NOT_REGISTERED", LOOPBACK_CAUSE),
     departs("rings_asleep_alert_by_push", BOTH, "18x", "before the phone", BY_PUSH),
     departs("error_503", BOTH, "INVITEs", "3", UNREACHABLE),
+    departs("answered_with_a_stale_place", BOTH, "CDRs", "2: A: caller=user0 dest=user1 hangup_cause=NORMAL_CLEARING + B: ", ASLEEP),
     departs("error_503", BOTH, "CDRs", "4: A: hangup_cause=NORMAL_TEMPORARY_FAILURE", UNREACHABLE),
     departs("error_503_goes_on", BOTH, "INVITEs", "3", UNREACHABLE),
     departs("error_503_goes_on", BOTH, "CDRs", "4: A: hangup_cause=NUMBER_CHANGED", UNREACHABLE),

@@ -1,6 +1,6 @@
 //! Keys and certificates, made anew in every run.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
 use rcgen::{
@@ -10,7 +10,7 @@ use rcgen::{
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
-use tokio_rustls::rustls::{RootCertStore, ServerConfig, crypto::aws_lc_rs};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig, crypto::aws_lc_rs};
 
 /// A key that signs JWTs.
 pub struct SigningKey {
@@ -55,7 +55,19 @@ impl Default for Authority {
     }
 }
 
+/// The authority of FreeSWITCH's own certificates.
+pub static OF_FREESWITCH: LazyLock<Authority> = LazyLock::new(Authority::default);
+
 impl Authority {
+    /// TLS for clients that know this authority.
+    pub fn client(&self) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.0.der().clone()).expect("own CA");
+        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().expect("TLS versions");
+        Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+    }
+
     /// Its certificate as PEM.
     pub fn pem(&self) -> String {
         self.0.pem()

@@ -27,6 +27,8 @@ pub struct Ports {
     pub esl: SocketAddr,
     /// SIP over UDP and TCP.
     pub sip: SocketAddr,
+    /// SIP over TLS.
+    pub tls: SocketAddr,
     /// Where its `socket` application connects to.
     pub fswake: SocketAddr,
 }
@@ -85,9 +87,12 @@ fn profile(ports: &Ports) -> String {
             <param name="auth-messages" value="false"/>
             <param name="log-auth-failures" value="false"/>
             <param name="sip-expires-late-margin" value="1"/>
+            <param name="tls" value="true"/>
+            <param name="tls-sip-port" value="{tls}"/>
             {shipped}
         </settings></profile>"#,
         port = ports.sip.port(),
+        tls = ports.tls.port(),
         rtp = ports.rtp,
         shipped = inside(&snippet("sip_profiles/fswake.xml", ports), "settings"),
     )

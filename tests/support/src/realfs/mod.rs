@@ -21,6 +21,7 @@ pub use self::config::{BESIDE_DOMAINS, DOMAIN, ESL_PASSWORD, FIRST_USER, PASSWOR
 pub use self::console::{Console, Heard};
 pub use self::vanilla::{Plan, VANILLA_DOMAIN, Way, filled};
 use crate::sip::Account;
+use crate::tls::OF_FREESWITCH;
 
 /// How long it may take to come up.
 const START: Duration = Duration::from_secs(45);
@@ -93,6 +94,7 @@ impl RealFs {
             rtp: Ipv4Addr::new(127, 1, high, low),
             esl,
             sip,
+            tls: free_port(),
             fswake: free_port(),
         };
         let dir = TempDir::new().expect("a directory");
@@ -102,6 +104,9 @@ impl RealFs {
             std::fs::create_dir(dir.path().join(name)).expect("a directory");
         }
         let conf = dir.path().join("conf/freeswitch.xml");
+        let (certificate, key) = OF_FREESWITCH.issue("localhost");
+        std::fs::write(dir.path().join("other/agent.pem"), certificate + &key).expect("a file");
+        std::fs::write(dir.path().join("other/cafile.pem"), OF_FREESWITCH.pem()).expect("a file");
         let mut configuration = configuration(&ports, dir.path());
         if std::env::var_os(LOG_COPY).is_some() {
             configuration = configuration
@@ -335,6 +340,7 @@ impl RealFs {
             domain: domain.to_owned(),
             password: PASSWORD.to_owned(),
             server: self.ports.sip,
+            tls_server: self.ports.tls,
         }
     }
 }

@@ -51,8 +51,10 @@ pub struct Account {
     pub domain: String,
     /// Digest password.
     pub password: String,
-    /// The server's UDP address.
+    /// The server's address for UDP and TCP.
     pub server: SocketAddr,
+    /// Its address for TLS.
+    pub tls_server: SocketAddr,
 }
 
 /// A phone; clones are the same phone.
@@ -65,6 +67,7 @@ struct Inner {
     account: Account,
     state: Mutex<State>,
     changes: watch::Sender<usize>,
+    frozen: watch::Sender<bool>,
 }
 
 struct State {
@@ -99,7 +102,7 @@ impl Phone {
     pub async fn new(account: Account, script: impl Into<Script>) -> Self {
         let script = script.into();
         let transport = script.transport;
-        let socket = Arc::new(Wire::open(transport, account.server).await);
+        let socket = Arc::new(Wire::open(transport, &account).await);
         let state = State {
             socket: socket.clone(),
             transport,
@@ -118,6 +121,7 @@ impl Phone {
                 account,
                 state: Mutex::new(state),
                 changes: watch::Sender::new(0),
+                frozen: watch::Sender::new(false),
             }),
         };
         phone.listen(socket);
@@ -131,6 +135,8 @@ impl Phone {
             while let Some((message, from)) = socket.receive().await {
                 let Some(inner) = phone.upgrade() else { return };
                 let phone = Phone { inner };
+                let mut frozen = phone.inner.frozen.subscribe();
+                let _ = frozen.wait_for(|is_frozen| !is_frozen).await;
                 let hears = {
                     let state = phone.lock();
                     state.awake && Arc::ptr_eq(&state.socket, &socket)
@@ -187,6 +193,21 @@ impl Phone {
         tokio::spawn(async move { socket.close().await });
     }
 
+    /// Falls asleep and does not end its connection: to its server that looks as if it were there.
+    pub fn doze(&self) {
+        self.lock().awake = false;
+    }
+
+    /// Is stopped where it is. What comes from now on waits for it, on its socket.
+    pub fn freeze(&self) {
+        self.inner.frozen.send_replace(true);
+    }
+
+    /// Goes on, and hears what has come meanwhile.
+    pub fn thaw(&self) {
+        self.inner.frozen.send_replace(false);
+    }
+
     /// Wakes up at the same port. It has not registered yet.
     pub fn wake_in_place(&self) {
         self.lock().awake = true;
@@ -195,7 +216,7 @@ impl Phone {
     /// Wakes up at a new port and with a new Call-ID for its REGISTERs. It has not registered yet. The old port stays silent.
     pub async fn wake_elsewhere(&self) {
         let transport = self.lock().transport;
-        let socket = Arc::new(Wire::open(transport, self.account().server).await);
+        let socket = Arc::new(Wire::open(transport, self.account()).await);
         {
             let mut state = self.lock();
             state.awake = true;

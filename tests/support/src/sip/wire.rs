@@ -1,13 +1,16 @@
-//! What a phone's messages go through: a UDP socket, or the one TCP connection that it has with its server.
+//! What a phone's messages go through: a UDP socket, or the one connection that it has with its server.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::Mutex;
+use tokio_rustls::TlsConnector;
 
-use super::Message;
+use super::{Account, Message};
+use crate::tls::OF_FREESWITCH;
 
 /// The longest message.
 const LONGEST: usize = 65_536;
@@ -20,42 +23,60 @@ pub enum Transport {
     Udp,
     /// A connection, which ends when the phone falls asleep, as with apps that are put to sleep.
     Tcp,
+    /// The same with TLS.
+    Tls,
 }
+
+type Incoming = Box<dyn AsyncRead + Send + Unpin>;
+type Outgoing = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// An open socket.
 pub(super) enum Wire {
     Udp(UdpSocket),
-    Tcp {
+    Connection {
+        is_tls: bool,
         local: SocketAddr,
         server: SocketAddr,
-        read: Mutex<(OwnedReadHalf, Vec<u8>)>,
-        write: Mutex<OwnedWriteHalf>,
+        read: Mutex<(Incoming, Vec<u8>)>,
+        write: Mutex<Outgoing>,
     },
 }
 
 impl Wire {
-    pub async fn open(transport: Transport, server: SocketAddr) -> Self {
-        match transport {
-            Transport::Udp => Self::Udp(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a UDP port")),
-            Transport::Tcp => {
-                let stream = TcpStream::connect(server).await.expect("a TCP connection");
-                stream.set_nodelay(true).expect("a socket");
-                let local = stream.local_addr().expect("its address");
-                let (read, write) = stream.into_split();
-                Self::Tcp {
-                    local,
-                    server,
-                    read: Mutex::new((read, Vec::new())),
-                    write: Mutex::new(write),
-                }
+    pub async fn open(transport: Transport, account: &Account) -> Self {
+        let (server, is_tls) = match transport {
+            Transport::Udp => {
+                return Self::Udp(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a UDP port"));
             }
+            Transport::Tcp => (account.server, false),
+            Transport::Tls => (account.tls_server, true),
+        };
+        let stream = TcpStream::connect(server).await.expect("a TCP connection");
+        stream.set_nodelay(true).expect("a socket");
+        let local = stream.local_addr().expect("its address");
+        let (read, write): (Incoming, Outgoing) = if is_tls {
+            let connector = TlsConnector::from(OF_FREESWITCH.client());
+            let name = "localhost".try_into().expect("a name");
+            let stream = connector.connect(name, stream).await.expect("a TLS connection");
+            let (read, write) = tokio::io::split(stream);
+            (Box::new(read), Box::new(write))
+        } else {
+            let (read, write) = stream.into_split();
+            (Box::new(read), Box::new(write))
+        };
+        Self::Connection {
+            is_tls,
+            local,
+            server,
+            read: Mutex::new((read, Vec::new())),
+            write: Mutex::new(write),
         }
     }
 
     pub fn address(&self) -> SocketAddr {
         match self {
             Self::Udp(socket) => socket.local_addr().expect("a bound socket"),
-            Self::Tcp { local, .. } => *local,
+            Self::Connection { local, .. } => *local,
         }
     }
 
@@ -63,7 +84,8 @@ impl Wire {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Udp(_) => "UDP",
-            Self::Tcp { .. } => "TCP",
+            Self::Connection { is_tls: false, .. } => "TCP",
+            Self::Connection { is_tls: true, .. } => "TLS",
         }
     }
 
@@ -71,7 +93,8 @@ impl Wire {
     pub fn parameter(&self) -> &'static str {
         match self {
             Self::Udp(_) => "",
-            Self::Tcp { .. } => ";transport=tcp",
+            Self::Connection { is_tls: false, .. } => ";transport=tcp",
+            Self::Connection { is_tls: true, .. } => ";transport=tls",
         }
     }
 
@@ -87,7 +110,7 @@ impl Wire {
                     }
                 }
             }
-            Self::Tcp { server, read, .. } => {
+            Self::Connection { server, read, .. } => {
                 let (stream, buffer) = &mut *read.lock().await;
                 loop {
                     // Keep-alives (RFC 5626) stand between messages.
@@ -114,8 +137,10 @@ impl Wire {
             Self::Udp(socket) => {
                 let _ = socket.send_to(text.as_bytes(), to).await;
             }
-            Self::Tcp { write, .. } => {
-                let _ = write.lock().await.write_all(text.as_bytes()).await;
+            Self::Connection { write, .. } => {
+                let mut write = write.lock().await;
+                let _ = write.write_all(text.as_bytes()).await;
+                let _ = write.flush().await;
             }
         }
     }
@@ -124,17 +149,22 @@ impl Wire {
     pub fn try_send(&self, text: &str, to: SocketAddr) -> bool {
         match self {
             Self::Udp(socket) => socket.try_send_to(text.as_bytes(), to).is_ok(),
-            Self::Tcp { write, .. } => {
-                let sent = write.try_lock().ok().and_then(|s| s.try_write(text.as_bytes()).ok());
-                assert!(sent.is_none_or(|n| n == text.len()), "a message was cut");
-                sent.is_some()
+            Self::Connection { write, .. } => {
+                let Ok(mut write) = write.try_lock() else { return false };
+                let all = pin!(async {
+                    let _ = write.write_all(text.as_bytes()).await;
+                    let _ = write.flush().await;
+                });
+                let sent = all.poll(&mut Context::from_waker(Waker::noop()));
+                assert!(matches!(sent, Poll::Ready(())), "a message was cut");
+                true
             }
         }
     }
 
     /// Ends a connection.
     pub async fn close(&self) {
-        if let Self::Tcp { write, .. } = self {
+        if let Self::Connection { write, .. } = self {
             let _ = write.lock().await.shutdown().await;
         }
     }

@@ -1,0 +1,307 @@
+//! One ringing dialog per phone, whatever it slept through (docs/ARCHITECTURE.md, "One dialog").
+
+use std::time::Duration;
+
+use fswake::engine::{Command, Event, HoldResult, Wishes};
+use fswake::push::PushError;
+
+use crate::common::{Bench, apns, leg, ms, reg};
+use crate::{bench, with};
+
+const UDP: &str = "1001@old:1";
+const CONNECTIONS: [&str; 3] = [
+    "1001@old:1;transport=tcp",
+    "1001@old:1;transport=tls",
+    "1001@x.invalid;transport=ws",
+];
+/// Behind a proxy that has put itself into the Path.
+const PROXY: &str = "1001@old:1;fs_path=%3Csip%3A192.0.2.9%3Blr%3E";
+
+/// A phone with a token that registered so long ago.
+fn registered(b: &mut Bench, at: &str, ago: Duration) {
+    b.register(reg("1001", "tok", at, Some(apns("tok"))));
+    b.pass(ago);
+    b.out.clear();
+}
+
+fn registers(b: &mut Bench, at: &str) {
+    b.register(reg("1001", "tok", at, Some(apns("tok"))));
+    b.expect_stored("tok");
+}
+
+/// Held for a phone that was heard of an hour ago.
+fn stale(at: &str) -> Bench {
+    let mut b = bench();
+    registered(&mut b, at, Duration::from_secs(3000));
+    b.hold(1, "1001");
+    b.expect_push("tok");
+    b
+}
+
+/// Held for a phone that was heard of a moment ago, pushed because it does not ring, `after` its INVITE.
+fn awake(at: &str, after: u64) -> Bench {
+    let mut b = bench();
+    registered(&mut b, at, Duration::from_secs(5));
+    b.hold(1, "1001");
+    b.expect_ring(leg(1, 0), at);
+    b.pass(ms(500));
+    b.expect_push("tok");
+    b.pass(ms(after - 500));
+    b.expect_nothing_more();
+    b
+}
+
+#[test]
+fn phone_that_may_sleep_is_not_rung_over_udp_and_rung_at_its_register_at_once() {
+    for wake in [300, 800, 1500, 2200, 4000, 4999] {
+        let mut b = stale(UDP);
+        b.expect_nothing_more();
+        assert!(b.noted("not-rung-asleep").is_some());
+        b.pass(ms(wake));
+        b.expect_nothing_more();
+        registers(&mut b, UDP);
+        b.expect_ring(leg(1, 0), UDP);
+        b.expect_nothing_more();
+    }
+}
+
+#[test]
+fn phone_on_a_connection_or_behind_a_proxy_is_rung_beside_its_push() {
+    for at in CONNECTIONS.into_iter().chain([PROXY]) {
+        let mut b = stale(at);
+        b.expect_ring(leg(1, 0), at);
+        b.expect_nothing_more();
+    }
+}
+
+#[test]
+fn phone_that_no_push_can_wake_is_rung_over_udp() {
+    // Without a token.
+    let mut b = bench();
+    b.register(reg("1001", "desk", UDP, None));
+    b.pass(Duration::from_secs(3000));
+    b.hold(1, "1001");
+    b.expect_ring(leg(1, 0), UDP);
+    b.expect_nothing_more();
+    // The call wants no pushes.
+    let mut b = bench();
+    registered(&mut b, UDP, Duration::from_secs(3000));
+    let no_push = Wishes {
+        no_push: true,
+        ..Wishes::default()
+    };
+    b.hold_wishing(1, "1001", no_push);
+    b.expect_ring(leg(1, 0), UDP);
+    b.expect_nothing_more();
+    // The caller has used up what it may.
+    let mut b = with(|p| p.caller_pushes_per_minute = 1);
+    b.sleeping("1002", "other");
+    registered(&mut b, UDP, Duration::from_secs(1));
+    b.hold(1, "1002");
+    b.expect_push("other");
+    b.pass(Duration::from_secs(40));
+    b.out.clear();
+    b.hold(2, "1001");
+    b.expect_ring(leg(2, 0), UDP);
+    b.expect_nothing_more();
+}
+
+#[test]
+fn phone_whose_push_is_refused_is_rung_where_it_was() {
+    let mut b = bench();
+    registered(&mut b, UDP, Duration::from_secs(3000));
+    b.hold(1, "1001");
+    let push = b.expect_push("tok");
+    let reason = "BadTopic".into();
+    b.refuses(&push, PushError::Misconfigured { reason });
+    b.expect_ring(leg(1, 0), UDP);
+    b.expect_nothing_more();
+    b.ends(leg(1, 0), "RECOVERY_ON_TIMER_EXPIRE", 408);
+    b.expect_release(1, HoldResult::Unreachable);
+}
+
+#[test]
+fn phone_whose_token_another_call_has_found_gone_is_rung_where_it_was() {
+    let mut b = bench();
+    registered(&mut b, UDP, Duration::from_secs(3000));
+    b.hold(1, "1001");
+    let push = b.expect_push("tok");
+    b.hold(2, "1001");
+    b.expect_nothing_more();
+    let (since, reason) = (None, "Unregistered".into());
+    b.refuses(&push, PushError::TokenGone { since, reason });
+    b.expect_forgotten("1001", "tok");
+    b.expect_ring(leg(1, 0), UDP);
+    b.expect_nothing_more();
+    b.pass(ms(5000));
+    b.expect_ring(leg(2, 0), UDP);
+    b.expect_nothing_more();
+}
+
+#[test]
+fn phone_whose_provider_is_out_of_reach_is_rung_where_it_was_and_pushed_on() {
+    let mut b = bench();
+    registered(&mut b, UDP, Duration::from_secs(3000));
+    b.hold(1, "1001");
+    for first in [true, false] {
+        let push = b.expect_push("tok");
+        b.refuses(&push, PushError::Exhausted { reason: "503".into() });
+        if first {
+            b.expect_ring(leg(1, 0), UDP);
+        }
+        b.expect_nothing_more();
+        b.pass(ms(5000));
+    }
+    // One push was taken: the phone may be on its way.
+    let mut b = stale(UDP);
+    b.pass(ms(5000));
+    let taken = b.expect_push("tok");
+    b.accepts(&taken);
+    b.expect_alert(1);
+    b.pass(ms(5000));
+    let push = b.expect_push("tok");
+    b.refuses(&push, PushError::Exhausted { reason: "503".into() });
+    b.expect_nothing_more();
+}
+
+#[test]
+fn invite_that_waits_on_the_phones_own_connection_is_left_to_it() {
+    for at in CONNECTIONS {
+        for wake in [300, 2200, 4500] {
+            let mut b = stale(at);
+            b.expect_ring(leg(1, 0), at);
+            b.pass(ms(wake));
+            registers(&mut b, at);
+            b.expect_nothing_more();
+            b.pass(ms(40));
+            b.rings(leg(1, 0));
+            b.expect_alert(1);
+            b.pass(ms(20_000));
+            b.expect_nothing_more();
+        }
+    }
+}
+
+#[test]
+fn invite_that_the_connection_has_lost_gives_way_its_cancel_first() {
+    let mut b = stale(CONNECTIONS[0]);
+    b.expect_ring(leg(1, 0), CONNECTIONS[0]);
+    b.pass(ms(2200));
+    registers(&mut b, CONNECTIONS[0]);
+    b.pass(ms(599));
+    b.expect_nothing_more();
+    b.pass(ms(1));
+    b.expect_kill(leg(1, 0), "LOSE_RACE");
+    b.expect_nothing_more();
+    b.pass(ms(20));
+    b.expect_ring(leg(1, 1), CONNECTIONS[0]);
+    b.expect_nothing_more();
+}
+
+#[test]
+fn leg_into_a_dead_connection_gives_way_at_once_and_its_end_is_nothing() {
+    let new = "1001@new:2;transport=tls";
+    for at in CONNECTIONS {
+        for mut b in [stale(at), awake(at, 800)] {
+            b.out.retain(|c| !matches!(c, Command::Ring { .. }));
+            registers(&mut b, new);
+            // The new leg first: nothing waits for the old one.
+            assert!(matches!(&b.out[0], Command::Ring { leg: l, .. } if *l == leg(1, 1)));
+            b.expect_ring(leg(1, 1), new);
+            b.expect_kill(leg(1, 0), "LOSE_RACE");
+            b.expect_nothing_more();
+            b.ends(leg(1, 0), "RECOVERY_ON_TIMER_EXPIRE", 408);
+            b.expect_nothing_more();
+            b.rings(leg(1, 1));
+            b.expect_alert(1);
+        }
+    }
+}
+
+#[test]
+fn dead_leg_that_times_out_before_the_register_does_not_end_the_call() {
+    let mut b = awake(CONNECTIONS[1], 800);
+    b.ends(leg(1, 0), "NORMAL_TEMPORARY_FAILURE", 503);
+    b.expect_nothing_more();
+    registers(&mut b, "1001@new:2;transport=tls");
+    b.expect_ring(leg(1, 1), "1001@new:2;transport=tls");
+    b.expect_nothing_more();
+}
+
+#[test]
+fn repeated_invite_that_is_due_soon_rings_the_phone_that_was_awake() {
+    // Repeats come 1, 3 and 7 s after the INVITE.
+    for (wake, due) in [(700, 1000), (2700, 3000)] {
+        let mut b = awake(UDP, wake);
+        registers(&mut b, UDP);
+        b.pass(ms(due - wake + 10));
+        b.expect_nothing_more();
+        b.rings(leg(1, 0));
+        b.expect_alert(1);
+        b.pass(ms(20_000));
+        b.expect_nothing_more();
+    }
+}
+
+#[test]
+fn repeated_invite_that_stays_without_answer_gives_way() {
+    let mut b = awake(UDP, 700);
+    registers(&mut b, UDP);
+    b.pass(ms(500));
+    b.expect_kill(leg(1, 0), "LOSE_RACE");
+    b.expect_nothing_more();
+    b.pass(ms(20));
+    b.expect_ring(leg(1, 1), UDP);
+    b.expect_nothing_more();
+}
+
+#[test]
+fn repeated_invite_that_is_far_away_is_not_waited_for() {
+    let mut b = awake(UDP, 1500);
+    registers(&mut b, UDP);
+    // The one before may be in the phone's socket.
+    b.pass(ms(199));
+    b.expect_nothing_more();
+    b.pass(ms(1));
+    b.expect_kill(leg(1, 0), "LOSE_RACE");
+    b.expect_nothing_more();
+    b.pass(ms(20));
+    b.expect_ring(leg(1, 1), UDP);
+    b.expect_nothing_more();
+}
+
+#[test]
+fn proxy_is_told_to_stop_before_it_is_asked_anew() {
+    let mut b = stale(PROXY);
+    b.expect_ring(leg(1, 0), PROXY);
+    b.pass(ms(2200));
+    registers(&mut b, PROXY);
+    b.expect_kill(leg(1, 0), "LOSE_RACE");
+    b.expect_nothing_more();
+    b.pass(ms(20));
+    b.expect_ring(leg(1, 1), PROXY);
+    b.expect_nothing_more();
+}
+
+#[test]
+fn phone_that_registers_while_another_is_connected_is_rung_when_that_fails() {
+    for ends in [false, true] {
+        let mut b = bench();
+        b.sleeping("1001", "tok");
+        b.register(reg("1001", "desk", "1001@desk:1", None));
+        b.hold(1, "1001");
+        b.out.clear();
+        b.answers(leg(1, 0));
+        b.expect_connect(leg(1, 0));
+        registers(&mut b, "1001@new:2");
+        b.expect_nothing_more();
+        let end = ends.then(|| crate::common::end("NORMAL_CLEARING", 0));
+        b.feed(Event::BridgeFailed { leg: leg(1, 0), end });
+        b.pass(ms(0));
+        b.expect_ring(leg(1, 1), "1001@new:2");
+        if !ends {
+            b.expect_kill(leg(1, 0), "NORMAL_TEMPORARY_FAILURE");
+        }
+        b.expect_nothing_more();
+    }
+}

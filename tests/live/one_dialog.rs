@@ -1,0 +1,294 @@
+//! A phone sees one ringing call, whatever it slept through, and is rung at once when it comes back.
+//!
+//! The expectations are those of docs/ARCHITECTURE.md, "One dialog".
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fswake_test_support::realfs::{DOMAIN, RealFs};
+use fswake_test_support::sip::{OutgoingCall, Phone, Reaction, Script, Transport, What};
+use fswake_test_support::site::{Settings, Site, Wakes};
+use futures_util::future::join_all;
+
+use crate::site;
+
+crate::trials![
+    udp_phone_that_wakes_where_it_slept_sees_one_invite_whenever_it_wakes,
+    udp_phone_that_has_just_fallen_asleep_is_rung_by_the_invite_that_is_under_way,
+    udp_phone_that_misses_the_repeated_invite_keeps_its_call,
+    phone_that_thaws_with_its_connection_sees_one_invite_whenever_it_thaws,
+    phone_that_comes_back_from_a_dead_connection_is_rung_as_fast_as_over_udp,
+    phone_that_was_awake_and_comes_back_from_a_dead_connection_is_rung_at_once,
+    phone_that_registers_and_stays_silent_is_pushed_again_and_rung_at_its_next_register,
+    redial_after_a_decline_and_a_closed_connection_pushes_at_once,
+];
+
+/// After its push, in milliseconds.
+const WAKES: [u64; 8] = [0, 300, 900, 1500, 2200, 3300, 5000, 8000];
+const CONNECTIONS: [Transport; 2] = [Transport::Tcp, Transport::Tls];
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+fn script(transport: Transport, on_invite: Reaction) -> Script {
+    Script {
+        on_invite,
+        transport,
+        ..Script::default()
+    }
+}
+
+/// A phone with a token that has registered; nothing wakes it but the test.
+async fn phone(site: &Site, script: Script) -> (Phone, String) {
+    let user = site.fs.new_user();
+    let phone = Phone::new(site.fs.account(&user, DOMAIN), script).await;
+    let token = site.give_token(&phone, Wakes::Never);
+    assert_eq!(phone.register().await, 200);
+    site.heard(&phone).await;
+    (phone, token)
+}
+
+async fn call(site: &Site, phone: &Phone) -> OutgoingCall {
+    site.caller().await.call(&format!("7{}", phone.account().user))
+}
+
+/// The first call after FreeSWITCH's start is slow: its events come half a second late.
+async fn warm_up(site: &Site) {
+    let (phone, _) = phone(site, Script::default()).await;
+    phone.contact_params("");
+    assert_eq!(phone.register().await, 200);
+    for _ in 0..2 {
+        let call = call(site, &phone).await;
+        assert_eq!(call.outcome().await, 200);
+        phone.on_the_line().await;
+        call.hang_up().await;
+        phone.ended().await;
+    }
+}
+
+/// From its last REGISTER's answer to its last INVITE.
+fn invited_after(phone: &Phone) -> Duration {
+    let all = phone.happenings();
+    let last = |is: fn(&What) -> bool| all.iter().rev().find(|h| is(&h.what)).map(|h| h.at);
+    let registered = last(|w| matches!(w, What::Registered(200))).expect("a REGISTER");
+    let invited = last(|w| matches!(w, What::Invited(_))).expect("an INVITE");
+    invited.saturating_duration_since(registered)
+}
+
+/// Some 5 ms on an idle machine. One of them may be late on a busy one; most are not.
+fn assert_soon(mut all: Vec<Duration>, what: &str) {
+    all.sort();
+    let median = all[all.len() / 2];
+    assert!(median < ms(60), "{what}: INVITE {all:?} after the REGISTER");
+}
+
+fn cancels(phone: &Phone) -> usize {
+    phone.count(|w| matches!(w, What::Cancelled(_)))
+}
+
+/// It was rung once, connected, and hears nothing more while the call is up.
+async fn is_rung_once(phone: &Phone, call: OutgoingCall, what: &str) {
+    assert_eq!(call.outcome().await, 200, "{what}: {}", phone.story());
+    phone.on_the_line().await;
+    // The next repetition of an INVITE that slept through, and more.
+    tokio::time::sleep(ms(4500)).await;
+    assert_eq!((phone.invites(), cancels(phone)), (1, 0), "{what}: {}", phone.story());
+    call.hang_up().await;
+    phone.ended().await;
+}
+
+async fn udp_phone_that_wakes_where_it_slept_sees_one_invite_whenever_it_wakes(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    warm_up(&site).await;
+    let all = join_all(WAKES.map(async |wake| {
+        let (phone, token) = phone(&site, script(Transport::Udp, Reaction::Answer(ms(300)))).await;
+        phone.doze();
+        let call = call(&site, &phone).await;
+        assert!(site.pushed_to(&token).await);
+        tokio::time::sleep(ms(wake)).await;
+        phone.wake_in_place();
+        phone.register_anew().await;
+        phone.invited().await;
+        let after = invited_after(&phone);
+        eprintln!("udp, woken after {wake} ms: INVITE {after:?} after the REGISTER");
+        is_rung_once(&phone, call, &format!("{wake} ms")).await;
+        after
+    }));
+    assert_soon(all.await, "udp");
+}
+
+/// A phone that was heard of a moment ago, and hears nothing when it is called. Its push is 500 ms behind its INVITE.
+async fn just_asleep(site: &Site) -> (Phone, OutgoingCall) {
+    let (phone, token) = phone(site, script(Transport::Udp, Reaction::Answer(ms(300)))).await;
+    phone.freeze();
+    let call = call(site, &phone).await;
+    assert!(site.pushed_to(&token).await);
+    (phone, call)
+}
+
+async fn udp_phone_that_has_just_fallen_asleep_is_rung_by_the_invite_that_is_under_way(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default().wake("fresh-for", "30s")).await;
+    warm_up(&site).await;
+    // FreeSWITCH repeats the INVITE 1 and 3 s after the first.
+    let lost = [(true, 150), (true, 250), (true, 2200)];
+    let kept = WAKES.map(|wake| (false, wake));
+    let all = lost.into_iter().chain(kept);
+    join_all(all.map(async |(is_lost, wake)| {
+        let (phone, call) = just_asleep(&site).await;
+        if is_lost {
+            phone.doze();
+            phone.thaw();
+        }
+        tokio::time::sleep(ms(wake)).await;
+        let woken = Instant::now();
+        phone.wake_in_place();
+        phone.thaw();
+        phone.register_anew().await;
+        let rung = phone.rang().await.saturating_duration_since(woken);
+        eprintln!("just asleep, INVITE lost: {is_lost}, woken after {wake} ms: rings {rung:?} later");
+        assert!(rung < ms(700), "{wake}: {rung:?}");
+        is_rung_once(&phone, call, &format!("{wake} ms")).await;
+    }))
+    .await;
+}
+
+async fn udp_phone_that_misses_the_repeated_invite_keeps_its_call(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default().wake("fresh-for", "30s")).await;
+    warm_up(&site).await;
+    join_all([700, 1500].map(async |wake| {
+        let (phone, call) = just_asleep(&site).await;
+        phone.doze();
+        phone.thaw();
+        tokio::time::sleep(ms(wake)).await;
+        let woken = Instant::now();
+        phone.wake_in_place();
+        phone.register_anew().await;
+        let rung = phone.rang().await.saturating_duration_since(woken);
+        assert!(rung < ms(700), "{wake}: {rung:?}");
+        assert_eq!(call.outcome().await, 200, "{}", phone.story());
+        phone.on_the_line().await;
+        // The INVITE that it slept through comes once more, and its CANCEL: nothing that FreeSWITCH offers stops it.
+        tokio::time::sleep(ms(3500)).await;
+        assert_eq!((phone.invites(), cancels(&phone)), (2, 1), "{}", phone.story());
+        assert!(
+            !phone.happenings().iter().any(|h| matches!(h.what, What::Ended(_))),
+            "{}",
+            phone.story()
+        );
+        call.hang_up().await;
+        phone.ended().await;
+    }))
+    .await;
+}
+
+async fn phone_that_thaws_with_its_connection_sees_one_invite_whenever_it_thaws(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    warm_up(&site).await;
+    for transport in CONNECTIONS {
+        join_all(WAKES.map(async |wake| {
+            let (phone, token) = phone(&site, script(transport, Reaction::Answer(ms(300)))).await;
+            phone.freeze();
+            let call = call(&site, &phone).await;
+            assert!(site.pushed_to(&token).await);
+            tokio::time::sleep(ms(wake)).await;
+            let thawed = Instant::now();
+            phone.thaw();
+            phone.register().await;
+            let rung = phone.rang().await.saturating_duration_since(thawed);
+            eprintln!("{transport:?}, thawed after {wake} ms: rings {rung:?} later");
+            assert!(rung < ms(700), "{wake}: {rung:?}");
+            is_rung_once(&phone, call, &format!("{transport:?}, {wake} ms")).await;
+        }))
+        .await;
+    }
+}
+
+async fn phone_that_comes_back_from_a_dead_connection_is_rung_as_fast_as_over_udp(fs: Arc<RealFs>) {
+    comes_back(fs, &Settings::default(), &[300, 1500, 3300]).await;
+}
+
+async fn phone_that_was_awake_and_comes_back_from_a_dead_connection_is_rung_at_once(fs: Arc<RealFs>) {
+    let settings = Settings::default().wake("fresh-for", "30s");
+    comes_back(fs, &settings, &[50, 200, 300, 700]).await;
+}
+
+/// Its old connection stays open, and nobody reads from it.
+async fn comes_back(fs: Arc<RealFs>, settings: &Settings, wakes: &[u64]) {
+    let site = site(fs, settings).await;
+    warm_up(&site).await;
+    for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
+        let mut all = Vec::new();
+        for wake in wakes {
+            let (phone, token) = phone(&site, script(transport, Reaction::Answer(ms(300)))).await;
+            phone.doze();
+            let call = call(&site, &phone).await;
+            assert!(site.pushed_to(&token).await);
+            tokio::time::sleep(ms(*wake)).await;
+            phone.wake_elsewhere().await;
+            assert_eq!(phone.register().await, 200);
+            phone.invited().await;
+            let after = invited_after(&phone);
+            eprintln!("{transport:?}, elsewhere after {wake} ms: INVITE {after:?} after the REGISTER");
+            all.push(after);
+            assert_eq!(call.outcome().await, 200, "{}", phone.story());
+            phone.on_the_line().await;
+            assert_eq!((phone.invites(), cancels(&phone)), (1, 0), "{}", phone.story());
+            call.hang_up().await;
+            phone.ended().await;
+        }
+        assert_soon(all, &format!("{transport:?}"));
+    }
+}
+
+async fn phone_that_registers_and_stays_silent_is_pushed_again_and_rung_at_its_next_register(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default().wake("push-retry", "1s")).await;
+    for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
+        let before = site.pushes().len();
+        let (phone, _) = phone(&site, script(transport, Reaction::Silent)).await;
+        phone.doze();
+        let call = call(&site, &phone).await;
+        site.pushed(before + 1).await;
+        phone.wake_elsewhere().await;
+        assert_eq!(phone.register().await, 200);
+        site.pushed(before + 2).await;
+        phone.behave(script(transport, Reaction::Answer(ms(300))));
+        phone.wake_elsewhere().await;
+        assert_eq!(phone.register().await, 200);
+        phone.invited().await;
+        let after = invited_after(&phone);
+        assert!(after < ms(700), "{transport:?}: {after:?}");
+        is_rung_once(&phone, call, &format!("{transport:?}")).await;
+    }
+}
+
+async fn redial_after_a_decline_and_a_closed_connection_pushes_at_once(fs: Arc<RealFs>) {
+    let mut settings = Settings::default().wake("push-gap", "30s");
+    settings.wake.insert("device-pushes-per-minute", "0".into());
+    let site = site(fs, &settings).await;
+    for transport in CONNECTIONS {
+        let user = site.fs.new_user();
+        let phone = site
+            .sleeper(
+                &user,
+                DOMAIN,
+                Wakes::Elsewhere,
+                script(transport, Reaction::Decline(486)),
+            )
+            .await;
+        let before = site.pushes().len();
+        let first = call(&site, &phone).await;
+        assert_eq!(first.outcome().await, 486, "{}", phone.story());
+        let ends = site.daemon().count(&["Unregistered(", &user]);
+        phone.sleep();
+        site.daemon().says_all_times(ends + 1, &["Unregistered(", &user]).await;
+        phone.behave(script(transport, Reaction::Answer(ms(100))));
+        let second = call(&site, &phone).await;
+        site.pushed(before + 2).await;
+        assert_eq!(second.outcome().await, 200, "{}", phone.story());
+        let waited = second.started.elapsed();
+        assert!(waited < ms(2000), "{waited:?}");
+        second.hang_up().await;
+        phone.ended().await;
+    }
+}
