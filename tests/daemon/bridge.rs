@@ -117,6 +117,31 @@ async fn phone_that_hangs_up_between_its_answer_and_the_bridge_costs_the_caller_
     }
 }
 
+/// The leg is killed only where no bridge was ordered: afterwards it may be a call.
+#[tokio::test]
+async fn connection_that_is_lost_around_the_bridge_neither_cuts_a_call_nor_leaves_a_phone_alone() {
+    for (last, lives) in [("api uuid_answer", false), ("api uuid_setvar", true)] {
+        let (stage, daemon, phone) = one_sleeper().await;
+        let [call, _] = both_ways(&daemon, "1001");
+        let held = woken(&stage, &phone, &call).await;
+        let ordered = async {
+            let is_last = |c: &str| c.starts_with(last) && (!lives || c.ends_with("socket_resume false"));
+            while !held.commands().iter().any(|(_, c)| is_last(c)) {
+                tokio::time::sleep(Duration::from_micros(200)).await;
+            }
+        };
+        soon("the bridge", ordered).await;
+        held.cut_connection();
+        if lives {
+            held.wait_bridged().await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert_eq!(stage.fs.legs().len(), 1, "the call goes on");
+        } else {
+            phone.got_bye().await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn call_without_a_caller_is_bridged_with_its_loopback() {
     let (stage, daemon, phone) = one_sleeper().await;

@@ -220,6 +220,20 @@ fn lost_connection_kills_what_rang() {
 }
 
 #[test]
+fn lost_connection_does_not_kill_the_leg_that_is_being_bridged() {
+    let mut b = bench();
+    b.register(reg("1001", "a", "1001@a:1", None));
+    b.register(reg("1001", "b", "1001@b:1", None));
+    b.hold(1, "1001");
+    b.answers(leg(1, 0));
+    b.out.clear();
+    b.feed(Event::ConnectionLost(call(1)));
+    b.expect_kill(leg(1, 1), "ORIGINATOR_CANCEL");
+    b.expect_close(1);
+    b.expect_nothing_more();
+}
+
+#[test]
 fn dialplan_hears_timeout_only_when_a_phone_rang() {
     let mut b = bench();
     b.register(reg("1001", "a", "1001@a:1", None));

@@ -75,8 +75,8 @@ impl Call {
             return;
         }
         self.note(world, Step::ConnectionLost {});
-        // From here on FreeSWITCH connects or ends what the caller hears.
-        if let Phase::Early(n) = self.phase
+        // From here on FreeSWITCH connects or ends what the caller hears; a leg that is being bridged may be bridged by now.
+        if let Phase::Early(n) | Phase::Connecting(n) = self.phase
             && let Some(p) = self.party_of_leg(n)
         {
             self.parties[p].leg = None;

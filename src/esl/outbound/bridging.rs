@@ -18,7 +18,8 @@ use tracing::warn;
 
 use super::Connect;
 use super::connection::{Connection, PICK_UP, Place};
-use crate::engine::{Event, LegEnd};
+use crate::driver::Input;
+use crate::engine::{Cause, Event, LegEnd};
 use crate::esl::{decode, encode};
 use crate::types::LegId;
 
@@ -77,7 +78,14 @@ impl Connection {
         let end = match told {
             Ok(told) => return Ok(told),
             Err(NotBridged::Failed(end)) => end,
-            Err(NotBridged::Lost(error)) => return Err(error),
+            Err(NotBridged::Lost(error)) => {
+                // No bridge was ordered: nobody else ends this leg.
+                if self.place == Place::Held {
+                    let kill = Input::KillElsewhere(connect.leg, Cause::Ours("ORIGINATOR_CANCEL"));
+                    let _ = self.shared.inputs.send(kill).await;
+                }
+                return Err(error);
+            }
         };
         if self.is_still_held().await {
             let own_codecs = self.held.parent.own_codecs.as_deref();
