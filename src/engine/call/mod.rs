@@ -10,6 +10,7 @@
 //! - somebody picks the call up while a phone answers: the pick-up has it, and the phone hears "completed elsewhere".
 
 mod beside;
+mod digest;
 mod early;
 mod ending;
 mod legs;
@@ -52,7 +53,7 @@ enum Phase {
 }
 
 /// One held call.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Call {
     held: HeldCall,
     key: AorKey,
