@@ -12,7 +12,7 @@
 //! A state is the engine and its surroundings ([`sim::Sim`]); [`fswake::engine::digest`] says what of the engine is in its
 //! fingerprint: everything that decides what it does, moments counted from now. Of the surroundings everything is.
 //! Because that has to be right, it is looked at: every state is rebuilt from its history before its next steps are tried, and
-//! must have the fingerprint that it was filed under; of every some thousandth state that two histories led to, both are
+//! must have the fingerprint that it was filed under; of one in a hundred states that two histories led to, both are
 //! taken on by every possible step, and must say the same and end in the same fingerprints.
 //!
 //! Two histories that differ in time alone are two histories only where a timer lies between: everything else happens in the
