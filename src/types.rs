@@ -12,6 +12,7 @@ pub mod push;
 mod token;
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -23,7 +24,7 @@ pub use self::token::{PushToken, TokenFault};
 /// A moment on the daemon's monotonic clock, counted from its start.
 ///
 /// The engine never reads a clock: every event comes with its `Moment`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub Duration);
 
 impl Moment {
@@ -37,6 +38,19 @@ impl Moment {
     #[must_use]
     pub fn since(self, earlier: Moment) -> Duration {
         self.0.saturating_sub(earlier.0)
+    }
+
+    /// Its nanoseconds.
+    pub(crate) fn count(self) -> i128 {
+        i128::try_from(self.0.as_nanos()).unwrap_or(i128::MAX)
+    }
+}
+
+/// As an `i128`, which nothing else is: so a hasher can tell moments from other numbers and count them from now
+/// ([`crate::engine::digest::FromNow`]).
+impl Hash for Moment {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_i128(self.count());
     }
 }
 
@@ -305,7 +319,7 @@ impl TokenType {
 }
 
 /// What identifies a device across registrations (AOR, provider, app, token).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DeviceKey {
     /// Whose device it is.
     pub aor: Aor,
@@ -360,7 +374,7 @@ impl std::str::FromStr for PublicId {
 }
 
 /// A device as it is stored. It outlives its registrations.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Device {
     /// Whose device it is, as the phone registered.
     pub aor: Aor,

@@ -270,7 +270,7 @@ pub struct Summary {
 }
 
 /// What came of a notification, device by device.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Delivery {
     /// The devices that it was for, in the order in which they ended.
     pub devices: Vec<Delivered>,
@@ -286,7 +286,7 @@ impl Delivery {
 }
 
 /// What came of a notification to one device.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Delivered {
     /// The device's label ([`DeviceKey::label`]).
     pub device: Arc<str>,
@@ -295,7 +295,7 @@ pub struct Delivered {
 }
 
 /// Why a device did not get a notification.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum NotSent {
     /// The push was refused or not delivered in time.
     Push(PushError),
@@ -316,7 +316,7 @@ impl std::fmt::Display for NotSent {
 }
 
 /// Why a notification was for no device at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Nobody {
     /// No device of this user is known, or no such user.
     NoDevice,

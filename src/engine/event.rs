@@ -199,7 +199,7 @@ pub enum UnregisterWhy {
 }
 
 /// A channel that waits in our hands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HeldCall {
     /// Ours.
     pub call: CallId,
@@ -239,7 +239,7 @@ pub struct Notification {
 }
 
 /// How a channel came to us.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Way {
     /// `socket` on the caller's own channel.
     #[default]
@@ -264,7 +264,7 @@ pub enum Taken {
 }
 
 /// Why a leg is over.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LegEnd {
     /// FreeSWITCH's hangup cause, or the text behind `-ERR`.
     pub cause: Arc<str>,

@@ -1,14 +1,16 @@
 //! Rate limits: how often a phone may be woken, and by whom.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
+use super::digest::in_order;
 use crate::types::Moment;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Counts events in the current minute. A fixed window: at most twice the limit in any 60 seconds, in 16 bytes.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Hash)]
 pub struct Window {
     since: Option<Moment>,
     count: u32,
@@ -39,10 +41,18 @@ impl Window {
 }
 
 /// One window per name, swept when it grows.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Windows {
     windows: HashMap<String, Window>,
     sweep_at: usize,
+}
+
+impl Hash for Windows {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { windows, sweep_at } = self;
+        in_order(windows, state);
+        sweep_at.hash(state);
+    }
 }
 
 impl Windows {
@@ -64,11 +74,22 @@ impl Windows {
 
 /// One window per caller's number and domain that it calls: what a caller has used up with one tenant's phones is not
 /// missing at another's.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Callers {
     windows: Windows,
     /// The name of the window that is looked for; kept, so that looking makes no new text.
     name: String,
+}
+
+impl Hash for Callers {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self {
+            windows,
+            // Written before it is read.
+            name: _,
+        } = self;
+        windows.hash(state);
+    }
 }
 
 impl Callers {

@@ -18,10 +18,12 @@
 //! | [`limits`] | how often a phone may be woken |
 //! | [`world`] | what a call may touch besides itself |
 //! | [`view`] | what an operator may see |
+//! | [`digest`] | whether two engines act alike |
 
 pub mod call;
 pub mod command;
 pub mod count;
+pub mod digest;
 pub mod directory;
 pub mod event;
 pub mod ids;
@@ -58,7 +60,7 @@ use crate::types::push::{PushError, PushOutcome};
 use crate::types::{CallId, Device, DeviceKey, Moment, NotificationId, PushId, PushToken, UnixSeconds};
 
 /// All held calls, all devices, all bindings.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Engine {
     policy: Policy,
     directory: Directory,
@@ -72,7 +74,7 @@ pub struct Engine {
     draining: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Held {
     call: Call,
     /// When [`Call::on_time`] is called next: never after its next timer, and before it when that has moved since.
@@ -375,6 +377,13 @@ impl Engine {
 }
 
 impl Held {
+    /// What decides ([`digest`]): of the timer only that it is there in time. What comes too early does nothing.
+    fn what_decides(&self, debounce: Duration) -> (&Call, bool) {
+        let Self { call, timer } = self;
+        let next = call.next_timer(debounce);
+        (call, next.is_none_or(|next| timer.is_some_and(|timer| timer <= next)))
+    }
+
     /// Sees to it that the call is asked at its next timer. A timer that moves later costs nothing: the call is asked too
     /// early once, does nothing, and is armed anew.
     fn arm(&mut self, id: CallId, debounce: Duration, timers: &mut BinaryHeap<Reverse<(Moment, CallId)>>) {

@@ -7,9 +7,11 @@
 //! - the phone registers with another token while its push is under way: the refusal of the old one does not touch the new;
 //! - the device is forgotten while its push is under way: the answer still comes.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::command::{Command, Delivered, Delivery, Nobody, NotSent, Note};
+use super::digest::in_order;
 use super::directory::{AorKey, Binding, KnownDevice};
 use super::event::Notification;
 use super::ids::IdMap;
@@ -20,14 +22,22 @@ use crate::types::push::{About, NotificationPush, PushOutcome, PushRequest};
 use crate::types::{Aor, DeviceKey, NotificationId, PushParams, PushToken, TokenType, app_id};
 
 /// Notifications whose pushes are under way.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Notifications {
     open: IdMap<NotificationId, Open>,
     /// How many each device got in its minute. Not in the directory: few devices get any.
     recent: Windows,
 }
 
-#[derive(Debug)]
+impl Hash for Notifications {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { open, recent } = self;
+        in_order(open, state);
+        recent.hash(state);
+    }
+}
+
+#[derive(Clone, Debug, Hash)]
 struct Open {
     aor: Aor,
     under_way: usize,

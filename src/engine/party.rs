@@ -1,5 +1,6 @@
 //! One party of a held call: a device or a phone without a token, its leg and its wake.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use super::event::LegEnd;
 use crate::types::{CallId, DeviceKey, Moment, Target};
 
 /// What led to a leg.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// A binding with recent proof of life.
     Awake,
@@ -19,7 +20,7 @@ pub enum Origin {
 }
 
 /// How far a leg is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LegState {
     /// No 18x yet.
     Dialing,
@@ -47,7 +48,7 @@ pub struct Leg {
 }
 
 /// How the waking of a device stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Wake {
     /// Nothing to do: no token, or all tries made, or the phone is here.
     #[default]
@@ -117,6 +118,62 @@ pub struct Party {
     pub ended: Option<LegEnd>,
     /// It declined, answered, or rang until the end: out of this call.
     pub is_out: bool,
+}
+
+/// What decides ([`super::digest`]).
+impl Hash for Leg {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self {
+            // A name: whose leg it is says the same.
+            n: _,
+            target,
+            origin,
+            since,
+            state: so_far,
+            yields_at,
+        } = self;
+        (target, origin, since, so_far, yields_at).hash(state);
+    }
+}
+
+/// What decides ([`super::digest`]).
+impl Hash for Party {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self {
+            device,
+            register_call_id,
+            target,
+            alive,
+            set_aside,
+            wake,
+            pushes,
+            pushed,
+            rides,
+            registered,
+            registered_again,
+            leg,
+            ring_at,
+            has_rung,
+            any_codec,
+            beside,
+            asking,
+            ask_at,
+            rings_beside,
+            ended,
+            is_out,
+            // The call's name and the party's place in it.
+            sip_call_id: _,
+            // For the journal, the summary and what is counted.
+            label: _,
+            user_agent: _,
+            accepted: _,
+            push_to_register: _,
+        } = self;
+        (device, register_call_id, target, alive, set_aside).hash(state);
+        (wake, pushes, pushed, rides, registered, registered_again).hash(state);
+        (leg, ring_at, has_rung, any_codec, ended, is_out).hash(state);
+        (beside, asking, ask_at, rings_beside).hash(state);
+    }
 }
 
 impl Party {

@@ -6,7 +6,7 @@ use super::wishes::Mode;
 use crate::types::{DeviceKey, Provider, app_id};
 
 /// What a 486, 600 or 603 from one device means for the call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Decline {
     /// That device is out of this call; the others go on ringing.
     #[default]
@@ -16,7 +16,7 @@ pub enum Decline {
 }
 
 /// When a caller hears that it rings.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Alert {
     /// When a phone rings, or a provider has taken the push that will make it ring.
     #[default]
@@ -26,7 +26,7 @@ pub enum Alert {
 }
 
 /// What an un-REGISTER (`Expires: 0`) by the device itself means for its token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum OnUnregister {
     /// The user logged out: drop the token.
     #[default]
@@ -36,7 +36,7 @@ pub enum OnUnregister {
 }
 
 /// One app's exceptions from the policy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AppPolicy {
     /// The provider of its devices; `None` covers all.
     pub provider: Option<Provider>,
@@ -53,7 +53,7 @@ pub struct AppPolicy {
 }
 
 /// All decisions about one wake. [`Policy::default`] is what the shipped configuration says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Policy {
     /// A binding with proof of life younger than this is awake: it is rung, and the push waits `push_delay`.
     pub fresh_for: Duration,

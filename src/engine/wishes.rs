@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 /// Who rings the phones that were registered when the call came.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Ringing {
     /// We do: nobody else dials them.
     #[default]
@@ -13,7 +13,7 @@ pub enum Ringing {
 }
 
 /// How a held call's phones are reached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// fswake rings them and connects the call.
     #[default]
@@ -36,7 +36,7 @@ impl Mode {
     clippy::struct_excessive_bools,
     reason = "independent wishes, each from a variable of its own"
 )]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Wishes {
     /// No push for this call; it waits for phones that register by themselves (`enable_send_apn=false`).
     pub no_push: bool,

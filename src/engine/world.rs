@@ -1,6 +1,7 @@
 //! What a call may touch besides itself while it handles one event.
 
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::command::Command;
@@ -29,7 +30,7 @@ pub struct World<'a> {
 }
 
 /// A push whose outcome is awaited.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PendingPush {
     /// Whose device.
     pub key: AorKey,
@@ -42,6 +43,17 @@ pub struct PendingPush {
 }
 
 impl PendingPush {
+    fn what_decides(&self) -> (&Purpose, &AorKey, &DeviceKey) {
+        let Self {
+            key,
+            device,
+            purpose,
+            // For the journal.
+            since: _,
+        } = self;
+        (purpose, key, device)
+    }
+
     /// The journal's step for a push that was taken.
     pub fn accepted(&self, device: Arc<str>, receipt: &PushReceipt, now: Moment) -> Step {
         Step::PushAccepted {
@@ -65,7 +77,7 @@ impl PendingPush {
 }
 
 /// What a push is for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Purpose {
     /// It wakes a phone for this call, which has to hear of it.
     Wake(CallId),
@@ -76,10 +88,24 @@ pub enum Purpose {
 }
 
 /// Pushes under way: every one of them ends in exactly one outcome.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Pushes {
     last: u64,
     pending: IdMap<PushId, PendingPush>,
+}
+
+impl Hash for Pushes {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self {
+            pending,
+            // So that the next has a name of its own.
+            last: _,
+        } = self;
+        // A push's number is a name: whose it is and what for says the same.
+        let mut all: Vec<_> = pending.values().map(PendingPush::what_decides).collect();
+        all.sort_unstable();
+        all.hash(state);
+    }
 }
 
 impl Pushes {

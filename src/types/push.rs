@@ -118,7 +118,7 @@ pub struct NotificationPush {
 }
 
 /// A provider took the push.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PushReceipt {
     /// The provider's name for it (`apns-id`, FCM message name), for the journal.
     pub provider_id: Option<String>,
@@ -129,7 +129,7 @@ pub struct PushReceipt {
 }
 
 /// Why a push was not taken, named by what the caller does next.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum PushError {
     /// Drop the token, unless the phone registered with it after `since` (APNs 410, FCM UNREGISTERED).
     #[error("token gone ({reason})")]

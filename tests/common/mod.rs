@@ -17,6 +17,9 @@ pub const T0: i64 = 1_800_000_000;
 pub struct Bench {
     pub engine: Engine,
     pub now: Moment,
+    /// Every command, in order.
+    pub all: Vec<Command>,
+    /// Those that have to be expected.
     pub out: Vec<Command>,
     pub summaries: Vec<Summary>,
     pub records: Vec<(Record, bool)>,
@@ -102,6 +105,7 @@ impl Bench {
         Self {
             engine,
             now: Moment::default(),
+            all: Vec::new(),
             out: Vec::new(),
             summaries: Vec::new(),
             records: Vec::new(),
@@ -118,6 +122,7 @@ impl Bench {
 
     fn drain(&mut self) {
         while let Some(command) = self.engine.poll_command() {
+            self.all.push(command.clone());
             match command {
                 Command::Note(note) => self.notes.push(note),
                 Command::Record { record, at_once, .. } => self.records.push((record, at_once)),
@@ -169,7 +174,11 @@ impl Bench {
     }
 
     fn hold_call(&mut self, n: u128, user: &str, caller: &str, wishes: Wishes, max_wait: Option<Duration>) {
-        self.feed(Event::CallHeld(HeldCall {
+        self.feed(Event::CallHeld(Self::held_call(n, user, caller, wishes, max_wait)));
+    }
+
+    pub fn held_call(n: u128, user: &str, caller: &str, wishes: Wishes, max_wait: Option<Duration>) -> HeldCall {
+        HeldCall {
             call: call(n),
             aor: Aor::new(user, "fs.test"),
             caller_number: caller.into(),
@@ -178,7 +187,7 @@ impl Bench {
             max_wait,
             way: fswake::engine::Way::Dialplan,
             wishes,
-        }));
+        }
     }
 
     pub fn ends(&mut self, l: LegId, cause: &str, sip: u16) {

@@ -4,7 +4,7 @@ use fswake::engine::policy::Alert;
 use fswake::engine::{Mode, Record, Wishes};
 use fswake::push::PushError;
 
-use crate::common::{apns, leg, reg};
+use crate::common::{apns, end, leg, reg};
 use crate::{bench, held, with};
 
 #[test]
@@ -104,4 +104,20 @@ fn record_goes_out_at_the_hold_although_nothing_rings_yet() {
         ..Record::default()
     };
     assert_eq!(b.records, [(record, true)]);
+}
+
+#[test]
+fn phone_that_began_to_ring_while_another_was_connected_is_heard_when_that_fails() {
+    let mut b = bench();
+    b.register(reg("1001", "a", "1001@a:1", None));
+    b.register(reg("1001", "b", "1001@b:1", None));
+    b.hold(1, "1001");
+    b.out.clear();
+    b.answers(leg(1, 0));
+    b.rings(leg(1, 1));
+    b.expect_connect(leg(1, 0));
+    b.expect_nothing_more();
+    b.bridge_fails(leg(1, 0), Some(end("NORMAL_CLEARING", 0)));
+    b.expect_alert(1);
+    b.expect_nothing_more();
 }

@@ -150,6 +150,10 @@ impl Call {
                 return;
             }
         }
+        // It may have begun to ring while the bridge was under way.
+        if self.parties.iter().any(|p| p.has_leg(LegState::Ringing)) {
+            self.alert(world);
+        }
         self.settle(world);
     }
 

@@ -13,6 +13,7 @@
 
 mod beside;
 mod dialog;
+mod digest;
 mod early;
 mod ending;
 mod legs;
@@ -55,7 +56,7 @@ enum Phase {
 }
 
 /// One held call.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Call {
     held: HeldCall,
     key: AorKey,

@@ -1,5 +1,6 @@
 //! What is known of one AOR: its devices and its bindings.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,7 +56,7 @@ fn lower(text: &Arc<str>) -> Arc<str> {
 }
 
 /// A live contact.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Binding {
     /// Dial-string to it.
     pub target: Target,
@@ -93,6 +94,24 @@ pub struct KnownDevice {
     pub recent: Window,
 }
 
+/// What decides ([`crate::engine::digest`]).
+impl Hash for KnownDevice {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self {
+            key,
+            device,
+            heard,
+            last_push,
+            came,
+            recent,
+            // For the journal and what is counted.
+            missed: _,
+            label: _,
+        } = self;
+        (key, device, heard, last_push, came, recent).hash(state);
+    }
+}
+
 impl KnownDevice {
     pub(super) fn new(device: Arc<Device>, key: Arc<DeviceKey>) -> Self {
         Self {
@@ -119,7 +138,7 @@ pub(super) fn is(key: &DeviceKey, push: &PushParams) -> bool {
 }
 
 /// A call that a device was pushed for, and that was over, unanswered, before it registered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Missed {
     /// The call.
     pub call: CallId,
@@ -135,7 +154,7 @@ pub struct Missed {
 const LATE_AT_MOST: Duration = Duration::from_secs(300);
 
 /// What one AOR has.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Entry {
     /// Devices, oldest first.
     pub devices: Vec<KnownDevice>,

@@ -7,7 +7,7 @@
 //! - a reading of all registrations overlaps with live events: live events win.
 
 use std::collections::HashMap;
-use std::hash::RandomState;
+use std::hash::{Hash, Hasher, RandomState};
 use std::sync::Arc;
 
 mod entry;
@@ -17,13 +17,14 @@ mod tokens;
 pub use self::entry::{AorKey, Binding, Entry, KnownDevice, Missed, Seen};
 use self::tokens::Owned;
 use super::command::Command;
+use super::digest::in_order;
 use super::event::{Registration, Source, UnregisterWhy, Unregistration};
 use super::ids::IdMap;
 use super::policy::{OnUnregister, Policy};
 use crate::types::{Aor, CallId, Device, DeviceKey, Moment, Target};
 
 /// All AORs.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Directory {
     entries: HashMap<AorKey, Entry>,
     /// Hash of (provider, app, token) -> its owner. A hash, not the token itself: a million of them would double the memory.
@@ -31,6 +32,21 @@ pub struct Directory {
     hasher: RandomState,
     /// The number of the latest reading of all registrations.
     reading: u64,
+}
+
+impl Hash for Directory {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self {
+            entries,
+            owners,
+            // Part of the keys of `owners`.
+            hasher: _,
+            reading,
+        } = self;
+        in_order(entries, state);
+        in_order(owners, state);
+        reading.hash(state);
+    }
 }
 
 impl Directory {

@@ -1,0 +1,45 @@
+//! What of a held call decides what it does next ([`crate::engine::digest`]).
+
+use std::hash::{Hash, Hasher};
+
+use super::{Call, Phase};
+
+impl Hash for Call {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self {
+            held,
+            key,
+            deadline,
+            ring_until,
+            rings_on,
+            phase,
+            parties,
+            declined,
+            also_answered,
+            grace,
+            alerted,
+            // How many there were, so that the next has a name of its own; and for the summary.
+            legs: _,
+            // For the call's own record, the journal and the summary.
+            since: _,
+            pushes: _,
+            first_push: _,
+            woken: _,
+            woken_device: _,
+            invited: _,
+            answered_by: _,
+            cause: _,
+        } = self;
+        (held, key, deadline, ring_until, rings_on).hash(state);
+        (parties, declined, grace, alerted).hash(state);
+        // Legs are known by whose they are: their numbers are names.
+        std::mem::discriminant(phase).hash(state);
+        if let Phase::Connecting(n) | Phase::Early(n) = phase {
+            self.party_of_leg(*n).hash(state);
+        }
+        also_answered.len().hash(state);
+        for (n, codec) in also_answered {
+            (self.party_of_leg(*n), codec).hash(state);
+        }
+    }
+}

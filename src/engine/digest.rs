@@ -1,0 +1,115 @@
+//! Whether two engines act alike from now on: everything that decides what an engine does, given to a hasher.
+//!
+//! For checks that try every order of events (`tests/exhaustive`) and look once at engines that act alike. Two engines that act
+//! differently must differ here:
+//! - `Hash` is derived for most of what an engine consists of, so the compiler leaves no field out, and a new field is in it from the start;
+//! - where it is written by hand, every field is named too (no `..`): the compiler asks about a new one, and what is left out says why;
+//! - moments are counted from now ([`FromNow`]): the engine only ever compares them with now and with each other.
+//!
+//! Left out are:
+//! - what is only told: numbers and durations for the journal, the summary and CDRs, which decide nothing;
+//! - the numbers of legs and pushes, which are names: a leg is known by its party, a push by its purpose and device;
+//! - timers that come too early, where nothing is done, or that count no more ([`Engine::fire`] skips them);
+//! - the key of the hash of tokens, which differs between engines: compare an engine with clones of the same engine only.
+
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+
+use super::{Engine, Held};
+use crate::types::Moment;
+
+impl Engine {
+    /// Tells `state` all that decides what this engine does from now on. Drain the commands before.
+    pub fn digest(&self, now: Moment, state: &mut impl Hasher) {
+        let Self {
+            policy,
+            directory,
+            calls,
+            // Those that count are asked for with the calls.
+            timers: _,
+            callers,
+            pushes,
+            notifications,
+            // Drained.
+            out: _,
+            draining,
+        } = self;
+        let state = &mut FromNow { now, inner: state };
+        policy.hash(state);
+        directory.hash(state);
+        let mut all: Vec<_> = calls
+            .iter()
+            .map(|(id, held)| (id, held.what_decides(policy.debounce)))
+            .collect();
+        all.sort_unstable_by_key(|(id, _)| **id);
+        all.hash(state);
+        callers.hash(state);
+        pushes.hash(state);
+        notifications.hash(state);
+        draining.hash(state);
+    }
+
+    /// When a call has something to do next: [`Engine::next_timer`] without timers that come too early or count no more.
+    pub fn next_due(&self) -> Option<Moment> {
+        let next = |held: &Held| held.call.next_timer(self.policy.debounce);
+        self.calls.values().filter_map(next).min()
+    }
+}
+
+/// Hashes a map whose own order means nothing.
+pub(super) fn in_order<K: Hash + Ord, V: Hash, S>(map: &HashMap<K, V, S>, state: &mut impl Hasher) {
+    state.write_usize(map.len());
+    if map.len() < 2 {
+        for entry in map {
+            entry.hash(state);
+        }
+        return;
+    }
+    let mut all: Vec<_> = map.iter().collect();
+    all.sort_unstable_by_key(|(key, _)| *key);
+    for entry in all {
+        entry.hash(state);
+    }
+}
+
+/// A hasher for which moments are as far away as they are from now. [`Moment`] is what hashes itself as an `i128`; nothing else may.
+pub struct FromNow<'a, H> {
+    /// Now.
+    pub now: Moment,
+    /// Where everything goes.
+    pub inner: &'a mut H,
+}
+
+impl<H: Hasher> Hasher for FromNow<'_, H> {
+    fn write_i128(&mut self, moment: i128) {
+        self.inner.write_i128(moment - self.now.count());
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.inner.write(bytes);
+    }
+
+    fn write_u8(&mut self, n: u8) {
+        self.inner.write_u8(n);
+    }
+
+    fn write_u32(&mut self, n: u32) {
+        self.inner.write_u32(n);
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        self.inner.write_u64(n);
+    }
+
+    fn write_usize(&mut self, n: usize) {
+        self.inner.write_usize(n);
+    }
+
+    fn write_isize(&mut self, n: isize) {
+        self.inner.write_isize(n);
+    }
+
+    fn finish(&self) -> u64 {
+        self.inner.finish()
+    }
+}

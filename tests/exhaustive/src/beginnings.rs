@@ -1,0 +1,125 @@
+//! How a history begins: two phones of one user, what is known of each, and the call that is held.
+
+use std::time::Duration;
+
+use crate::engine::policy::{Alert, AppPolicy, Decline, OnUnregister, Policy};
+use crate::engine::{Mode, Wishes};
+use crate::types::push::PushError;
+
+/// What is known of a phone when the first call comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phone {
+    /// Nothing. It has a token and may register.
+    Unknown,
+    /// Its token, and no address.
+    Asleep,
+    /// Its token, and an address that was good ten minutes ago.
+    Stale,
+    /// It registered a second ago.
+    Awake,
+    /// It has no token, and registered ten minutes ago.
+    Desk,
+}
+
+/// Why providers refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// For good, and the device is forgotten.
+    Gone,
+    /// For good, and the token is set aside.
+    Bad,
+    /// For now.
+    Exhausted,
+}
+
+impl Refusal {
+    /// As a provider's word.
+    pub fn error(self) -> PushError {
+        let reason = String::new();
+        match self {
+            Self::Gone => PushError::TokenGone { since: None, reason },
+            Self::Bad => PushError::TokenBad { reason },
+            Self::Exhausted => PushError::Exhausted { reason },
+        }
+    }
+}
+
+/// One beginning.
+#[derive(Clone, Debug)]
+pub struct Beginning {
+    /// The two phones.
+    pub phones: [Phone; 2],
+    /// The settings.
+    pub policy: Policy,
+    /// What the calls wish.
+    pub wishes: Wishes,
+    /// Why pushes are refused.
+    pub refusal: Refusal,
+    /// Whether a second call comes at any time.
+    pub calls_twice: bool,
+    /// Whether both phones move, un-REGISTER and lose their connections; else one does the first two, the other the last.
+    pub any_phone: bool,
+}
+
+fn with(phones: [Phone; 2], refusal: Refusal, change: impl FnOnce(&mut Policy)) -> Beginning {
+    let mut policy = Policy::default();
+    change(&mut policy);
+    Beginning {
+        phones,
+        policy,
+        wishes: Wishes::default(),
+        refusal,
+        calls_twice: false,
+        any_phone: true,
+    }
+}
+
+/// One call for two phones that sleep, as shipped.
+pub fn one_call() -> Vec<Beginning> {
+    let mut beginning = with([Phone::Asleep, Phone::Asleep], Refusal::Gone, |_| {});
+    beginning.any_phone = false;
+    vec![beginning]
+}
+
+/// One call for other phones and with other settings.
+pub fn other_beginnings() -> Vec<Beginning> {
+    use Phone::{Asleep, Awake, Desk, Stale, Unknown};
+    let shipped = |_: &mut Policy| {};
+    vec![
+        with([Asleep, Asleep], Refusal::Gone, shipped),
+        with([Stale, Awake], Refusal::Gone, shipped),
+        with([Asleep, Desk], Refusal::Bad, shipped),
+        with([Asleep, Unknown], Refusal::Exhausted, shipped),
+        with([Unknown, Unknown], Refusal::Gone, shipped),
+        with([Awake, Asleep], Refusal::Exhausted, |p| {
+            p.decline = Decline::All;
+            p.alert = Alert::Phone;
+            p.settle_delay = Duration::from_millis(300);
+        }),
+        with([Asleep, Stale], Refusal::Exhausted, |p| p.mode = Mode::WakeFirst),
+    ]
+}
+
+/// Beginnings with a call that is held, and another that comes at any time.
+pub fn two_calls() -> Vec<Beginning> {
+    use Phone::{Asleep, Awake};
+    let news = |p: &mut Policy| {
+        p.apps = vec![AppPolicy {
+            provider: None,
+            app: None,
+            domains: Vec::new(),
+            on_unregister: OnUnregister::Keep,
+            missed_call_push: true,
+            cancel_push: true,
+        }];
+    };
+    let mut all = vec![
+        with([Asleep, Asleep], Refusal::Gone, |_| {}),
+        with([Asleep, Awake], Refusal::Exhausted, news),
+    ];
+    for beginning in &mut all {
+        beginning.calls_twice = true;
+        beginning.any_phone = false;
+    }
+    all
+}

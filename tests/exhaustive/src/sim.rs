@@ -1,0 +1,426 @@
+//! One history: the engine, and what FreeSWITCH, the phones and the providers have of it.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::beginnings::{Beginning, Phone, Refusal};
+use crate::engine::digest::FromNow;
+use crate::engine::policy::Policy;
+use crate::engine::{
+    Command, Engine, Event, HeldCall, LegEnd, Registration, Source, Taken, UnregisterWhy, Unregistration, Way,
+};
+use crate::fingerprint::Fingerprint;
+use crate::ledger::{Bridge, Heard, Holds, Invariant, Ledger, holds};
+use crate::step::Step;
+use crate::types::push::PushReceipt;
+use crate::types::{Aor, CallId, LegId, Moment, Provider, PushId, PushParams, PushToken, Target};
+use uuid::Uuid;
+
+/// When the first call comes.
+const START: Moment = Moment(Duration::from_secs(100_000));
+const T0: i64 = 1_800_000_000;
+
+/// The events that are made of texts, made once for each thread: threads that share texts count their uses in turns.
+pub struct Cast {
+    registers: [[Registration; 2]; 2],
+    ends: [Unregistration; 2],
+    calls: [HeldCall; 2],
+    busy: LegEnd,
+    failed: LegEnd,
+    hung_up: Arc<str>,
+    name: Arc<str>,
+}
+
+impl Cast {
+    /// The events of one beginning.
+    pub fn of(beginning: &Beginning) -> Self {
+        let aor = Aor::new("1001", "fs.test");
+        let register = |phone: usize, at: usize| {
+            let push = (beginning.phones[phone] != Phone::Desk).then(|| PushParams {
+                provider: Provider::Apns,
+                app: "com.example.app".into(),
+                team: None,
+                call_token: Some(PushToken::new(["tok0", "tok1"][phone])),
+                remote_token: None,
+            });
+            Registration {
+                aor: aor.clone(),
+                call_id: ["r0", "r1"][phone].into(),
+                target: Some(Target::new(format!("sofia/i/sip:{phone}@h:{at}"))),
+                wants_no_push: push.is_none(),
+                push,
+                user_agent: "".into(),
+                expires: Duration::from_secs(3600),
+                at: T0,
+                source: Source::Event,
+            }
+        };
+        let end = |phone: usize| Unregistration {
+            aor: aor.clone(),
+            call_id: ["r0", "r1"][phone].into(),
+            target: None,
+            push: None,
+            why: UnregisterWhy::Explicit,
+        };
+        let call = |n: u8| HeldCall {
+            call: call(n),
+            aor: aor.clone(),
+            caller_number: "2".into(),
+            caller_name: "".into(),
+            at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
+            max_wait: None,
+            way: Way::Dialplan,
+            wishes: beginning.wishes,
+        };
+        let ended = |cause: &str, sip_status| LegEnd {
+            cause: cause.into(),
+            sip_status,
+        };
+        Self {
+            registers: [0, 1].map(|phone| [0, 1].map(|at| register(phone, at))),
+            ends: [0, 1].map(end),
+            calls: [0, 1].map(call),
+            busy: ended("USER_BUSY", Some(486)),
+            failed: ended("RECOVERY_ON_TIMER_EXPIRE", None),
+            hung_up: "ORIGINATOR_CANCEL".into(),
+            name: "9".into(),
+        }
+    }
+}
+
+fn call(n: u8) -> CallId {
+    CallId(Uuid::from_u128(u128::from(n) + 1))
+}
+
+fn leg(call_number: u8, n: u8) -> LegId {
+    LegId {
+        call: call(call_number),
+        n: u32::from(n),
+    }
+}
+
+/// What is outside, beside the ledger.
+#[derive(Clone, Debug)]
+pub struct Around {
+    /// Which phones have a token.
+    has_token: [bool; 2],
+    refusal: Refusal,
+    /// Which phones are registered, as far as FreeSWITCH knows.
+    pub bound: [bool; 2],
+    /// Pushes whose outcome is not known yet.
+    pub pushes: Vec<u16>,
+    /// A second call may come.
+    pub another_call: bool,
+    /// Both phones move, un-REGISTER and lose their connections.
+    pub any_phone: bool,
+}
+
+/// The engine knows what each push is for; their numbers are names.
+impl Hash for Around {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self {
+            has_token,
+            refusal,
+            bound,
+            pushes,
+            another_call,
+            any_phone,
+        } = self;
+        (has_token, refusal, bound, pushes.len(), another_call, any_phone).hash(state);
+    }
+}
+
+/// One history.
+#[derive(Clone, Debug)]
+pub struct Sim {
+    /// The real one.
+    pub engine: Engine,
+    /// The time.
+    pub now: Moment,
+    /// What events and commands so far add up to.
+    pub ledger: Ledger,
+    /// The rest.
+    pub around: Around,
+    max_wait: Duration,
+}
+
+/// Who listens to commands; nobody, mostly.
+pub type Said<'a> = Option<&'a mut Vec<String>>;
+
+impl Sim {
+    /// The beginning, on a clone of `blank`: an engine that knows nothing.
+    pub fn begin(blank: &Engine, beginning: &Beginning, cast: &Cast) -> Result<Self, crate::ledger::Broken> {
+        let mut sim = Self {
+            engine: blank.clone(),
+            now: START,
+            ledger: Ledger::default(),
+            around: Around {
+                has_token: beginning.phones.map(|phone| phone != Phone::Desk),
+                refusal: beginning.refusal,
+                bound: [false; 2],
+                pushes: Vec::new(),
+                another_call: beginning.calls_twice,
+                any_phone: beginning.any_phone,
+            },
+            max_wait: beginning.policy.max_wait,
+        };
+        for (phone, known) in beginning.phones.iter().enumerate() {
+            let ago = match known {
+                Phone::Unknown => continue,
+                Phone::Awake => Duration::from_secs(1),
+                Phone::Asleep | Phone::Stale | Phone::Desk => Duration::from_secs(600),
+            };
+            let then = Moment(START.0.saturating_sub(ago));
+            let registration = cast.registers[phone][0].clone();
+            sim.engine.handle(then, Event::Registered(registration));
+            sim.around.bound[phone] = *known != Phone::Asleep;
+            if *known == Phone::Asleep {
+                let mut end = cast.ends[phone].clone();
+                end.why = UnregisterWhy::ConnectionClosed;
+                sim.engine.handle(then, Event::Unregistered(end));
+            }
+        }
+        sim.hear_commands(&mut None)?;
+        sim.take(Step::Call(0), cast, &mut None)?;
+        Ok(sim)
+    }
+
+    /// Engines with these policies that know nothing. They are clones of one engine, so that all hash tokens alike.
+    pub fn blanks<'a>(policies: impl Iterator<Item = &'a Policy>) -> Vec<Engine> {
+        let first = Engine::new(Policy::default(), Vec::new());
+        let with = |policy: &Policy| {
+            let mut engine = first.clone();
+            engine.handle(START, Event::PolicyChanged(Box::new(policy.clone())));
+            engine
+        };
+        policies.map(with).collect()
+    }
+
+    /// What tells this state from others.
+    pub fn fingerprint(&self) -> u128 {
+        let mut state = Fingerprint::default();
+        self.engine.digest(self.now, &mut state);
+        let from_now = &mut FromNow {
+            now: self.now,
+            inner: &mut state,
+        };
+        self.ledger.hash(from_now);
+        self.around.hash(from_now);
+        state.bits()
+    }
+
+    /// Takes one step, with all that follows of it at once.
+    pub fn take(&mut self, step: Step, cast: &Cast, said: &mut Said<'_>) -> Holds {
+        let Some(event) = self.event(step, cast) else {
+            self.now = self.engine.next_due().unwrap_or(self.now).max(self.now);
+            return self.settle(said);
+        };
+        if let Event::CallHeld(held) = &event {
+            self.ledger.hold(self.now, held, self.max_wait);
+        }
+        self.feed(event, said)
+    }
+
+    /// What the engine is told of a step; of a timer nothing.
+    fn event(&mut self, step: Step, cast: &Cast) -> Option<Event> {
+        Some(match step {
+            Step::Timer => return None,
+            Step::Call(n) => {
+                self.around.another_call &= n == 0;
+                Event::CallHeld(cast.calls[usize::from(n)].clone())
+            }
+            Step::Register(phone, at) => {
+                self.around.bound[usize::from(phone)] = true;
+                Event::Registered(cast.registers[usize::from(phone)][usize::from(at)].clone())
+            }
+            Step::Unregister(phone) | Step::Closed(phone) => {
+                self.around.bound[usize::from(phone)] = false;
+                let mut end = cast.ends[usize::from(phone)].clone();
+                if matches!(step, Step::Closed(_)) {
+                    end.why = UnregisterWhy::ConnectionClosed;
+                }
+                Event::Unregistered(end)
+            }
+            Step::PushTaken(push) | Step::PushRefused(push) => {
+                self.around.pushes.retain(|other| *other != push);
+                let receipt = PushReceipt {
+                    provider_id: None,
+                    status: 200,
+                    attempts: 1,
+                };
+                let is_taken = matches!(step, Step::PushTaken(_));
+                Event::PushEnded {
+                    push: PushId(u64::from(push)),
+                    outcome: if is_taken {
+                        Ok(receipt)
+                    } else {
+                        Err(self.around.refusal.error())
+                    },
+                    at: T0,
+                }
+            }
+            Step::Rings(c, n) => Event::LegRinging(leg(c, n)),
+            Step::Plays(c, n) => Event::LegEarlyMedia {
+                leg: leg(c, n),
+                codec: None,
+            },
+            Step::Busy(c, n) => ended(leg(c, n), &cast.busy),
+            Step::Fails(c, n) => ended(leg(c, n), &cast.failed),
+            Step::Answers(c, n) => Event::LegAnswered {
+                leg: leg(c, n),
+                codec: None,
+            },
+            Step::Bridged(c, n) => Event::Bridged(leg(c, n)),
+            Step::EarlyBridged(c, n) => Event::EarlyBridged(leg(c, n)),
+            Step::BridgeFails(c, n) => Event::BridgeFailed {
+                leg: leg(c, n),
+                end: None,
+            },
+            Step::HangsUp(c, n) => Event::BridgeFailed {
+                leg: leg(c, n),
+                end: Some(cast.failed.clone()),
+            },
+            Step::CallerGone(c) => Event::CallerGone {
+                call: call(c),
+                cause: cast.hung_up.clone(),
+            },
+            Step::PickedUp(c) => Event::CallTaken {
+                call: call(c),
+                how: Taken::PickedUp { by: cast.name.clone() },
+            },
+        })
+    }
+
+    fn feed(&mut self, event: Event, said: &mut Said<'_>) -> Holds {
+        self.ledger.hear(&event);
+        self.engine.handle(self.now, event);
+        self.hear_commands(said)?;
+        self.settle(said)
+    }
+
+    /// Fires what is due, as the driver does.
+    fn settle(&mut self, said: &mut Said<'_>) -> Holds {
+        while self.engine.fire(self.now) {
+            self.hear_commands(said)?;
+        }
+        self.ledger.settled(self.now)
+    }
+
+    fn hear_commands(&mut self, said: &mut Said<'_>) -> Holds {
+        while let Some(command) = self.engine.poll_command() {
+            if let Some(said) = said {
+                said.extend(gist(&command));
+            }
+            self.ledger.book(&command)?;
+            if let Command::Push(push) = &command {
+                self.around.pushes.push(u16::try_from(push.id.0).unwrap_or(u16::MAX));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether all calls are over, and no more will come.
+    pub fn is_over(&self) -> bool {
+        self.ledger.is_over() && !self.around.another_call
+    }
+
+    /// Nothing more happens: every call has to be over in its time, and nothing may be left.
+    pub fn ends(mut self) -> Holds {
+        let end = self.now.plus(Duration::from_secs(61));
+        while let Some(next) = self.engine.next_timer().filter(|next| *next <= end) {
+            self.now = next.max(self.now);
+            self.settle(&mut None)?;
+        }
+        self.now = end;
+        self.ledger.settled(self.now)?;
+        // A bridge that FreeSWITCH never finishes ends with its connection.
+        for id in self.engine.call_ids() {
+            self.feed(Event::ConnectionLost(id), &mut None)?;
+        }
+        self.forget_pushes(&mut None)?;
+        let is_over = self.ledger.is_over() && self.engine.held_calls() == 0;
+        holds(Invariant::DecidedInTime, is_over, || {
+            format!("a minute later: {:?}", self.ledger)
+        })?;
+        let timer = self.engine.next_timer();
+        holds(Invariant::NoTimerLeft, timer.is_none(), || {
+            format!("{timer:?}, and no call")
+        })
+    }
+
+    /// The outcomes of pushes that nobody waits for any more: they are heard, and nothing comes of it.
+    fn forget_pushes(&mut self, said: &mut Said<'_>) -> Holds {
+        for push in std::mem::take(&mut self.around.pushes) {
+            let outcome = Err(self.around.refusal.error());
+            let push = PushId(u64::from(push));
+            self.feed(Event::PushEnded { push, outcome, at: T0 }, said)?;
+        }
+        Ok(())
+    }
+
+    /// What comes late, or twice, must change nothing: words of legs that are over, of calls that are over, of pushes that ended.
+    pub fn ignores_what_is_late(mut self, cast: &Cast) -> Holds {
+        let before = self.fingerprint();
+        let all = self.late(cast);
+        for event in &all {
+            self.engine.handle(self.now, event.clone());
+            let said = self.engine.poll_command();
+            holds(Invariant::LateChangesNothing, said.is_none(), || {
+                format!("{event:?}: {said:?}")
+            })?;
+        }
+        holds(Invariant::LateChangesNothing, self.fingerprint() == before, || {
+            format!("one of {all:?}")
+        })
+    }
+
+    fn late(&self, cast: &Cast) -> Vec<Event> {
+        let mut all = Vec::new();
+        for account in &self.ledger.calls {
+            for n in 0..account.rung {
+                let leg = LegId { call: account.id, n };
+                let answers = Event::LegAnswered { leg, codec: None };
+                match account.leg(n) {
+                    None => all.extend([
+                        Event::LegRinging(leg),
+                        Event::LegEarlyMedia { leg, codec: None },
+                        answers,
+                        Event::Bridged(leg),
+                        Event::EarlyBridged(leg),
+                        Event::BridgeFailed { leg, end: None },
+                        ended(leg, &cast.busy),
+                    ]),
+                    Some(leg) if leg.heard == Heard::Answered => all.push(answers),
+                    Some(other) if other.heard == Heard::Ringing && other.bridge == Bridge::No => {
+                        all.push(Event::LegRinging(leg));
+                    }
+                    Some(_) => {}
+                }
+            }
+            if account.over {
+                all.push(Event::CallerGone {
+                    call: account.id,
+                    cause: cast.hung_up.clone(),
+                });
+            }
+        }
+        all
+    }
+}
+
+fn ended(leg: LegId, end: &LegEnd) -> Event {
+    Event::LegEnded { leg, end: end.clone() }
+}
+
+/// A command without the numbers of legs and pushes, and without what is only told.
+fn gist(command: &Command) -> Option<String> {
+    Some(match command {
+        Command::Note(_) | Command::Count(_) | Command::Record { .. } | Command::Summarize(_) => return None,
+        Command::Ring { leg, target, .. } => format!("{} rings {target:?}", leg.call),
+        Command::Kill { leg, cause } => format!("{} kills for {cause:?}", leg.call),
+        Command::Connect { leg, early, .. } => format!("{} connects {early}", leg.call),
+        Command::Push(push) => format!("pushes {:?} for {:?}", push.to, push.about),
+        other => format!("{other:?}"),
+    })
+}

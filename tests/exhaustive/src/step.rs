@@ -1,0 +1,119 @@
+//! What may happen next, where it makes sense: no 18x of a leg that does not exist, no bridge that was not ordered.
+
+use crate::ledger::{Account, Bridge, Heard, Leg};
+use crate::sim::Sim;
+
+/// One event. Phones and calls are 0 and 1; legs have the engine's numbers, and so have pushes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A phone registers at one of its two addresses: for the first time, again, or from elsewhere.
+    Register(u8, u8),
+    /// A phone un-REGISTERs.
+    Unregister(u8),
+    /// A phone's connection is closed.
+    Closed(u8),
+    /// The provider took a push.
+    PushTaken(u16),
+    /// The provider refused it.
+    PushRefused(u16),
+    /// 180.
+    Rings(u8, u8),
+    /// 183 with media, of a leg that rings alone.
+    Plays(u8, u8),
+    /// 486.
+    Busy(u8, u8),
+    /// 200.
+    Answers(u8, u8),
+    /// Nobody is there; or, of a leg that has answered, it hangs up.
+    Fails(u8, u8),
+    /// The bridge stands.
+    Bridged(u8, u8),
+    /// The caller hears the phone.
+    EarlyBridged(u8, u8),
+    /// No bridge came of it.
+    BridgeFails(u8, u8),
+    /// The phone hung up between answer and bridge.
+    HangsUp(u8, u8),
+    /// The caller hangs up.
+    CallerGone(u8),
+    /// Somebody picks the caller up.
+    PickedUp(u8),
+    /// A call comes.
+    Call(u8),
+    /// The time of the next timer.
+    Timer,
+}
+
+impl Step {
+    /// Everything that may happen next.
+    pub fn possible(sim: &Sim, out: &mut Vec<Self>) {
+        out.clear();
+        for phone in 0..2 {
+            // The longest histories have one phone that stays where it is and loses its connection, and one that moves and un-REGISTERs.
+            let (moves, is_any) = (phone == 0, sim.around.any_phone);
+            out.push(Self::Register(phone, 0));
+            if moves || is_any {
+                out.push(Self::Register(phone, 1));
+            }
+            let is_bound = sim.around.bound[usize::from(phone)];
+            if is_bound && (moves || is_any) {
+                out.push(Self::Unregister(phone));
+            }
+            if is_bound && (!moves || is_any) {
+                out.push(Self::Closed(phone));
+            }
+        }
+        for &push in &sim.around.pushes {
+            out.extend([Self::PushTaken(push), Self::PushRefused(push)]);
+        }
+        for (call, account) in (0..).zip(&sim.ledger.calls) {
+            if !account.over {
+                out.extend([Self::CallerGone(call), Self::PickedUp(call)]);
+                Self::of_legs(call, account, out);
+            }
+        }
+        if sim.around.another_call {
+            out.push(Self::Call(1));
+        }
+        if sim.engine.next_due().is_some() {
+            out.push(Self::Timer);
+        }
+    }
+
+    fn of_legs(call: u8, account: &Account, out: &mut Vec<Self>) {
+        for leg in &account.legs {
+            let n = u8::try_from(leg.n).unwrap_or(u8::MAX);
+            let may = |steps: &[fn(u8, u8) -> Self], out: &mut Vec<Self>| {
+                out.extend(steps.iter().map(|step| step(call, n)));
+            };
+            let Leg { heard, bridge, .. } = leg;
+            match (bridge, heard) {
+                (Bridge::No, Heard::Answered) => may(&[Self::Fails], out),
+                (Bridge::No, heard) => {
+                    if *heard < Heard::Ringing {
+                        may(&[Self::Rings], out);
+                    }
+                    if leg.alone {
+                        may(&[Self::Plays], out);
+                    }
+                    may(&[Self::Busy, Self::Answers, Self::Fails], out);
+                }
+                (Bridge::Connecting(early), heard) => {
+                    if *early && *heard != Heard::Answered {
+                        may(&[Self::Answers], out);
+                    }
+                    may(
+                        &[
+                            if *early { Self::EarlyBridged } else { Self::Bridged },
+                            Self::BridgeFails,
+                            Self::HangsUp,
+                        ],
+                        out,
+                    );
+                }
+                (Bridge::Early, _) => may(&[Self::Answers, Self::Busy, Self::Fails], out),
+                (Bridge::Stands, _) => {}
+            }
+        }
+    }
+}
