@@ -250,7 +250,9 @@ impl Connection {
     pub(super) async fn is_connected(&mut self, a_leg: &str) -> Result<(), EslError> {
         self.api(encode::report(a_leg, self.call, "connected", &self.record))
             .await?;
-        if self.held.bypass_media {
+        let has_video = self.held.parent.codecs.as_deref().is_some_and(encode::has_video);
+        // FreeSWITCH crashes when video is to go past it (measured).
+        if self.held.bypass_media && !has_video {
             // FreeSWITCH replies when both sides have: that may take seconds.
             self.command(EslCommand::BgApi {
                 command: format!("uuid_media off {a_leg}"),

@@ -9,6 +9,7 @@ mod leg;
 mod media;
 mod records;
 mod ringing;
+mod pictures;
 mod several;
 mod taken;
 mod transfers;
@@ -77,6 +78,7 @@ pub fn all() -> Vec<Row> {
         several::rows(),
         transfers::rows(),
         media::rows(),
+        pictures::rows(),
         baresip::rows(),
     ]
     .concat()
