@@ -230,6 +230,10 @@ impl Connection {
         let user = &self.held.call.aor.user;
         self.api(encode::bridged(a_leg, own_codecs, &self.dialed, user)).await?;
         self.name_caller(leg).await?;
+        if self.held.parent.inherited.codecs.is_none() {
+            // From now on the phone may offer others, and video, as on a bridge's leg.
+            self.api(encode::own_codecs(&leg.channel().to_string(), None)).await?;
+        }
         if early {
             self.early = Some(leg);
             // It may have answered meanwhile.

@@ -312,7 +312,10 @@ mod tests {
             ..Script::default()
         };
         let offer = offer(&caller, "", PLACE);
-        assert_eq!(read(&offer).in_short(), "audio RTP/AVP PCMU,PCMA; video RTP/AVP H264 (profile-level-id=42801F;packetization-mode=1),VP8");
+        assert_eq!(
+            read(&offer).in_short(),
+            "audio RTP/AVP PCMU,PCMA; video RTP/AVP H264 (profile-level-id=42801F;packetization-mode=1),VP8"
+        );
         let answer = answer(&callee, &offer, PLACE).unwrap();
         assert_eq!(read(&answer).in_short(), "audio RTP/AVP PCMA; video refused");
     }

@@ -78,7 +78,9 @@ async fn listen(socket: Arc<UdpSocket>, came: Came) {
             continue;
         };
         let voice = sender(&buffer[..length]);
-        came.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), voice));
+        came.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((Instant::now(), voice));
     }
 }
 
@@ -108,7 +110,11 @@ fn packet(form: Form, sequence: u16, voice: u8) -> Vec<u8> {
             packet.extend((u32::from(sequence) * 2700).to_be_bytes());
             packet.extend([0xf6, 0, 0, voice]);
             // To H.264 a key frame (RFC 6184), to VP8 something that begins a frame (RFC 7741).
-            packet.extend(if format == super::sdp::H264 { [0x65, 0x88] } else { [0x10, 0] });
+            packet.extend(if format == super::sdp::H264 {
+                [0x65, 0x88]
+            } else {
+                [0x10, 0]
+            });
         }
         Form::Fax => packet.extend(sequence.to_be_bytes()),
     }

@@ -221,7 +221,10 @@ impl Leg {
         let state = self.phone.lock();
         let stream = state.dialogs.get(&self.key).and_then(|d| of(&d.line).as_ref());
         let came = stream.map(Stream::came).unwrap_or_default();
-        came.into_iter().filter(|(at, _)| *at > from).map(|(_, voice)| voice).collect()
+        came.into_iter()
+            .filter(|(at, _)| *at > from)
+            .map(|(_, voice)| voice)
+            .collect()
     }
 
     /// Whether it is up.
