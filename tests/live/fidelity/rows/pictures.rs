@@ -13,7 +13,7 @@ const PASSES: &[(&str, &str)] = &[("export", "fax_enable_t38=true"), ("export", 
 
 fn fax() -> Vec<Row> {
     let both = |name| row(7, name).caller(|s| s.fax = true).callee_with(|s| s.fax = true);
-    // FreeSWITCH (1.11.2) loses about one answer in ten on its way to the other leg, with `bridge` too; the offer then hangs.
+    // FreeSWITCH loses an answer on its way to the other leg now and then, with `bridge` too; the offer then hangs.
     vec![
         both("t38_by_callee")
             .chancy()
