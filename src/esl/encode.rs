@@ -172,16 +172,14 @@ pub fn prepare_answer(held: &str, call: CallId, codec: Option<&str>, offered: Op
     let mut command = format!("uuid_setvar_multi {held} fswake_call={call}");
     let is_offered = |codec: &&str| {
         offered.is_none_or(|all| {
-            let mut names = all
-                .split(',')
-                .filter_map(|c| without_module(c.trim()).split('@').next());
+            let mut names = all.split(',').map(name_of);
             names.any(|name| name.eq_ignore_ascii_case(codec))
         })
     };
     if let Some(codec) = codec.and_then(word).filter(is_offered) {
         let _ = write!(command, ";absolute_codec_string={codec}");
-        for video in offered.unwrap_or_default().split(',').filter(|c| c.contains("@90000h")) {
-            if let Some(name) = without_module(video).split('@').next().and_then(word) {
+        for video in offered.unwrap_or_default().split(',').filter(|c| is_video(c)) {
+            if let Some(name) = word(name_of(video)) {
                 let _ = write!(command, ",{name}");
             }
         }
@@ -323,14 +321,18 @@ pub fn name(raw: &str) -> String {
     safe.trim().to_owned()
 }
 
-/// The codecs of a `variable_ep_codec_string`, in order, as `NAME@rateh@ptimei` separated by `:`.
+/// The codecs of a `variable_ep_codec_string`, in order, as `NAME@rateh@ptimei`, or `NAME~parameters` for video, separated by `:`.
 pub fn codecs(ep_codec_string: &str) -> Option<String> {
     let list: Vec<String> = ep_codec_string
         .split(',')
         .filter_map(|codec| {
-            let mut parts = without_module(codec.trim()).split('@');
+            let (codec, fmtp) = codec.trim().split_once('~').unwrap_or((codec.trim(), ""));
+            let mut parts = without_module(codec).split('@');
             // No `_`: between two colons it would be another dial-string's beginning.
             let name = word(parts.next()?).filter(|name| !name.contains('_'))?;
+            if let Some(fmtp) = parameters(fmtp) {
+                return Some(format!("{name}~{fmtp}"));
+            }
             let rest: String = parts
                 .filter(|p| p.ends_with('h') || p.ends_with('i'))
                 .filter_map(word)
@@ -339,6 +341,29 @@ pub fn codecs(ep_codec_string: &str) -> Option<String> {
         })
         .collect();
     (!list.is_empty()).then(|| list.join(":"))
+}
+
+/// Whether it is video: FreeSWITCH writes rate and packet time of audio only, and of video what the caller's `a=fmtp` says.
+fn is_video(codec: &str) -> bool {
+    codec.contains('~') || !codec.contains('@')
+}
+
+/// Whether there is video in a `variable_ep_codec_string`.
+pub fn has_video(ep_codec_string: &str) -> bool {
+    ep_codec_string.split(',').any(|codec| is_video(codec.trim()))
+}
+
+/// The parameters of a video codec (RFC 6184: H.264's profile and level), where they can stand in a command; phones need them,
+/// but rather than with others they are offered without.
+fn parameters(fmtp: &str) -> Option<String> {
+    let text: String = fmtp.chars().filter(|c| *c != ' ').collect();
+    is_plain(&text, 160, b"=;-.+/").then_some(text)
+}
+
+/// The name of a codec of a `variable_ep_codec_string`.
+fn name_of(codec: &str) -> &str {
+    let codec = codec.trim().split(['~', '@']).next().unwrap_or_default();
+    without_module(codec)
 }
 
 /// A codec of a `variable_ep_codec_string` without the module that has it.
@@ -390,6 +415,11 @@ mod tests {
     fn codec_strings_lose_module_and_bit_rate() {
         let ep = "CORE_PCM_MODULE.PCMU@8000h@20i@64000b,mod_opus.opus@48000h@20i@2c";
         assert_eq!(codecs(ep).as_deref(), Some("PCMU@8000h@20i:opus@48000h@20i"));
+        let video = "CORE_PCM_MODULE.PCMU@8000h@20i@64000b,mod_h26x.H264~profile-level-id=42801F; packetization-mode=1,\
+                     CORE_VPX_MODULE.VP8,mod_av.H263~a}{b";
+        let safe = "PCMU@8000h@20i:H264~profile-level-id=42801F;packetization-mode=1:VP8:H263";
+        assert_eq!(codecs(video).as_deref(), Some(safe));
+        assert!(has_video(video) && !has_video(ep), "{video}, {ep}");
         assert_eq!(codecs("}evil{"), None);
         assert_eq!(codecs("PCMU,_,PCMA").as_deref(), Some("PCMU:PCMA"));
     }
@@ -491,7 +521,8 @@ mod tests {
     #[test]
     fn video_of_the_caller_survives_the_answer() {
         let call = CallId(Uuid::nil());
-        let offered = "CORE_PCM_MODULE.PCMU@8000h@20i@64000b,CORE_VPX_MODULE.VP8@90000h,mod_x.H264@90000h";
+        let offered = "CORE_PCM_MODULE.PCMU@8000h@20i@64000b,CORE_VPX_MODULE.VP8,\
+                       mod_h26x.H264~profile-level-id=42801F;packetization-mode=1";
         let command = prepare_answer("u", call, Some("PCMU"), Some(offered));
         assert!(command.ends_with(";absolute_codec_string=PCMU,VP8,H264"), "{command}");
         let foreign = prepare_answer("u", call, Some("opus"), Some(offered));

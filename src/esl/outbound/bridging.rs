@@ -238,6 +238,10 @@ impl Connection {
         let user = &self.held.call.aor.user;
         self.api(encode::bridged(a_leg, own_codecs, &self.dialed, user)).await?;
         self.name_caller(leg).await?;
+        if self.held.parent.inherited.codecs.is_none() {
+            // From now on the phone may offer others, and video, as on a bridge's leg.
+            self.api(encode::own_codecs(&leg.channel().to_string(), None)).await?;
+        }
         if early {
             self.early = Some(leg);
             // It may have answered meanwhile.
@@ -258,7 +262,9 @@ impl Connection {
     pub(super) async fn is_connected(&mut self, a_leg: &str) -> Result<(), EslError> {
         self.api(encode::report(a_leg, self.call, "connected", &self.record))
             .await?;
-        if self.held.bypass_media {
+        let has_video = self.held.parent.codecs.as_deref().is_some_and(encode::has_video);
+        // FreeSWITCH crashes when video is to go past it (measured).
+        if self.held.bypass_media && !has_video {
             // FreeSWITCH replies when both sides have: that may take seconds.
             self.command(EslCommand::BgApi {
                 command: format!("uuid_media off {a_leg}"),

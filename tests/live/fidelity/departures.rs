@@ -56,6 +56,10 @@ const STATUS: &str = "With several phones the SIP status is that of the phone th
                       the first one's cause.";
 const PROXY_MEDIA: &str = "`proxy_media` is not honoured: its flag has to be on the leg while it is made, and no command of the event \
                            socket sets it. Media passes FreeSWITCH as without it.";
+const BYPASS_VIDEO: &str = "With a caller who offers video, `bypass_media` is not honoured: FreeSWITCH 1.11.2 crashes, and 1.10.12 loses the video, \
+                            when the event socket takes it out of a call. Media passes FreeSWITCH as without it.";
+const BYPASS_LATER: &str = "`bypass_media` begins once the call is up, by a re-INVITE to both sides; a bridge's INVITE is past FreeSWITCH from \
+                            the beginning.";
 const BY_PUSH: &str =
     "`wake.alert = \"push\"`: the caller hears that it rings when the push service has taken the push.";
 
@@ -126,6 +130,13 @@ pub const DEPARTURES: &[Departure] = &[
     departs("codecs_none_in_common", BOTH, "INVITEs", "2", ANY_CODEC),
     departs("codecs_none_in_common", BOTH, "callee is offered", "audio RTP/AVP PCMU,PCMA,G722", ANY_CODEC),
     departs("proxy_media", BOTH, "caller hears", "voice of 1", PROXY_MEDIA),
+    departs("video_flows_proxy_media", BOTH, "caller hears", "voice of 1", PROXY_MEDIA),
+    departs("video_flows_proxy_media", BOTH, "callee is offered", "video RTP/AVP H264", PROXY_MEDIA),
+    departs("video_flows_bypass_media", BOTH, "audio goes", "through FreeSWITCH", BYPASS_VIDEO),
+    departs("video_flows_bypass_media_after_bridge", BOTH, "audio goes", "through FreeSWITCH", BYPASS_VIDEO),
+    departs("t38_by_callee_bypass_media", BOTH, "the other is offered", "audio RTP/AVP PCMU, then image udptl", BYPASS_LATER),
+    departs("t38_by_callee_bypass_media", BOTH, "the other is offered then", "audio RTP/AVP PCMU, then image udptl, then audio", BYPASS_LATER),
+    departs("t38_by_callee_bypass_media", BOTH, "it is offered", "audio RTP/AVP PCMU", BYPASS_LATER),
 ];
 
 /// Whether docs/ARCHITECTURE.md gives every reason; otherwise which it does not.

@@ -35,6 +35,15 @@ pub async fn at(cast: &Cast<'_>, what: &Look) -> String {
         Look::Codecs => codecs(cast).await,
         Look::Invites(who) => cast.phone(*who).invites().to_string(),
         Look::Hears(who, ms) => hears(cast, *who, *ms).await,
+        Look::Sees(who, ms) => match cast.leg(*who) {
+            Some(leg) => senders(&leg.watch_video(Duration::from_millis(*ms)).await, "video"),
+            None => "no call".to_owned(),
+        },
+        Look::Faxed(who, ms) => match cast.leg(*who) {
+            Some(leg) => senders(&leg.watch_fax(Duration::from_millis(*ms)).await, "T.38"),
+            None => "no call".to_owned(),
+        },
+        Look::Reoffered(who) => reoffered(cast, *who),
         Look::HeardEarly => heard_early(cast),
         Look::Direct => direct(cast),
         Look::Variable(who, name) => variable(cast, *who, name).await,
@@ -243,6 +252,45 @@ async fn hears(cast: &Cast<'_>, who: Who, ms: u64) -> String {
         }
     }
     told
+}
+
+/// Who has sent packets: a phone's few stray ones do not count.
+fn senders(came: &[Option<u8>], what: &str) -> String {
+    let from = |voice: Option<u8>| came.iter().filter(|v| **v == voice).count() > 3;
+    let mut told: Vec<String> = (0..10)
+        .filter(|voice| from(Some(*voice)))
+        .map(|voice| format!("{what} of {voice}"))
+        .collect();
+    if from(None) {
+        told.push("something else".to_owned());
+    }
+    if told.is_empty() {
+        "nothing".to_owned()
+    } else {
+        told.join(" and ")
+    }
+}
+
+/// The offers in re-INVITEs, in order.
+fn reoffered(cast: &Cast<'_>, who: Who) -> String {
+    let Some(leg) = cast.leg(who) else {
+        return "no call".to_owned();
+    };
+    let messages = leg.messages();
+    let is_again = |m: &&Arc<Message>| m.status().is_none() && m.method() == "INVITE" && m.tag("To").is_some();
+    let told: Vec<String> = messages
+        .iter()
+        .filter(is_again)
+        .map(|m| match m.body.trim() {
+            "" => "no offer".to_owned(),
+            body => read_sdp(body).in_short(),
+        })
+        .collect();
+    if told.is_empty() {
+        "nothing".to_owned()
+    } else {
+        told.join(", then ")
+    }
 }
 
 fn heard_early(cast: &Cast<'_>) -> String {

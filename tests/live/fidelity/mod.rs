@@ -106,6 +106,16 @@ fn tries() -> usize {
 }
 
 async fn run(lab: &Lab, row: &Row, number: usize) -> Result<(), Failed> {
+    if row.needs_video && !has_video(lab, row).await {
+        eprintln!("SKIPPED: fidelity::{}: this FreeSWITCH has no video codec", row.name);
+        lab.fidelity.keep(Outcome::skipped(row));
+        return Ok(());
+    }
+    if row.chancy && tries() == 1 {
+        eprintln!("SKIPPED: fidelity::{}: needs FSWAKE_FIDELITY_TRIES of 2 or 3", row.name);
+        lab.fidelity.keep(Outcome::skipped(row));
+        return Ok(());
+    }
     let rows = rows::all().len();
     let mut outcome = play(lab, row, number).await?;
     for again in 1..tries() {
@@ -122,6 +132,13 @@ async fn run(lab: &Lab, row: &Row, number: usize) -> Result<(), Failed> {
     } else {
         Err(Failed::from(faults))
     }
+}
+
+/// Whether FreeSWITCH has a video codec that the phones have.
+async fn has_video(lab: &Lab, row: &Row) -> bool {
+    let site = lab.fidelity.site(&lab.prefix, row.alert_by_push).await;
+    let codecs = site.fs.api("show codec").await;
+    ["H264", "H.264", "VP8"].iter().any(|name| codecs.contains(name))
 }
 
 async fn play(lab: &Lab, row: &Row, number: usize) -> Result<Outcome, Failed> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fswake_test_support::realfs::{Way, filled};
-use fswake_test_support::sip::Direction;
+use fswake_test_support::sip::{Direction, Script};
 use fswake_test_support::site::Site;
 
 use super::cast::Cast;
@@ -67,6 +67,26 @@ async fn take(cast: &Cast<'_>, row: &Row, step: &Step, seen: &mut Seen) -> Resul
             let leg = cast.up(*who).ok_or("no call")?;
             status(leg.reinvite(&script(row, *who).codecs, Direction::Both).await, 200)?;
         }
+        Step::OfferFax(who) => {
+            let leg = cast.up(*who).ok_or("no call")?;
+            status(leg.offer_fax().await, 200)?;
+        }
+        Step::CanVideo(who) => {
+            let now = Script {
+                video: true,
+                ..script(row, *who).clone()
+            };
+            cast.phone(*who).behave(now);
+        }
+        Step::AddVideo(who) | Step::DropVideo(who) => {
+            let leg = cast.up(*who).ok_or("no call")?;
+            let now = Script {
+                video: matches!(step, Step::AddVideo(_)),
+                ..script(row, *who).clone()
+            };
+            cast.phone(*who).behave(now.clone());
+            status(leg.reinvite(&now.codecs, Direction::Both).await, 200)?;
+        }
         Step::Blind(who, number) => {
             let leg = cast.up(*who).ok_or("no call")?;
             status(leg.refer(&filled(number, &cast.id)).await, 202)?;
@@ -98,7 +118,7 @@ async fn take(cast: &Cast<'_>, row: &Row, step: &Step, seen: &mut Seen) -> Resul
     Ok(())
 }
 
-fn script(row: &Row, who: Who) -> &fswake_test_support::sip::Script {
+fn script(row: &Row, who: Who) -> &Script {
     match who {
         Who::Caller => &row.caller,
         _ => &row.callee,

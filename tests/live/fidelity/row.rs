@@ -74,6 +74,14 @@ pub enum Step {
     Reinvite(Who, &'static [u8]),
     Hold(Who),
     Unhold(Who),
+    /// Offers T.38 in the last call, and nothing else.
+    OfferFax(Who),
+    /// From now on this phone has video, and offers it in the last call.
+    AddVideo(Who),
+    /// No longer.
+    DropVideo(Who),
+    /// From now on this phone has video, and does not say so.
+    CanVideo(Who),
     /// Blind transfer of the last call to this number.
     Blind(Who, &'static str),
     /// Calls this number, waits for the answer, and connects it with the first call.
@@ -114,6 +122,12 @@ pub enum Look {
     Invites(Who),
     /// What this phone hears in its last call, for so many milliseconds.
     Hears(Who, u64),
+    /// Whose video this phone gets in its last call, within so many milliseconds.
+    Sees(Who, u64),
+    /// Whose T.38 it gets there.
+    Faxed(Who, u64),
+    /// What this phone was offered in re-INVITEs of its last call.
+    Reoffered(Who),
     /// What the caller has heard before it was answered.
     HeardEarly,
     /// Whether a phone's audio goes straight to the other's.
@@ -167,6 +181,10 @@ pub struct Row {
     pub baresip: Option<Who>,
     /// fswake has `wake.alert = "push"`.
     pub alert_by_push: bool,
+    /// FreeSWITCH has to have a video codec; the row is skipped where it has none.
+    pub needs_video: bool,
+    /// FreeSWITCH itself fails here now and then, with `bridge` too: the row is played only where it may be played again.
+    pub chancy: bool,
     /// FreeSWITCH still has a place of the callee's phone where nobody is any more. Otherwise it has forgotten it.
     pub stale: bool,
     pub display: &'static str,
@@ -215,6 +233,8 @@ pub fn row(item: u8, name: &'static str) -> Row {
         awake: false,
         baresip: None,
         alert_by_push: false,
+        needs_video: false,
+        chancy: false,
         stale: false,
         display: "",
         dials: "{1}",
@@ -281,6 +301,17 @@ impl Row {
 
     pub fn alert_by_push(mut self) -> Self {
         self.alert_by_push = true;
+        self
+    }
+
+    /// Video flows in it.
+    pub fn needs_video(mut self) -> Self {
+        self.needs_video = true;
+        self
+    }
+
+    pub fn chancy(mut self) -> Self {
+        self.chancy = true;
         self
     }
 

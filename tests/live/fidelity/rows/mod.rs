@@ -7,6 +7,7 @@ mod ends;
 mod identity;
 mod leg;
 mod media;
+mod pictures;
 mod records;
 mod ringing;
 mod several;
@@ -77,6 +78,7 @@ pub fn all() -> Vec<Row> {
         several::rows(),
         transfers::rows(),
         media::rows(),
+        pictures::rows(),
         baresip::rows(),
     ]
     .concat()

@@ -61,10 +61,12 @@ pub struct Plan {
 }
 
 /// Loaded where they exist.
-const MODULES: [&str; 21] = [
+const MODULES: [&str; 22] = [
     "mod_console",
     "mod_logfile",
     "mod_event_socket",
+    // Video without transcoding; codecs come before what uses them.
+    "mod_h26x",
     "mod_sofia",
     "mod_loopback",
     "mod_commands",
@@ -101,8 +103,8 @@ fn profile(ports: &Ports) -> String {
             <param name="sip-ip" value="127.0.0.1"/>
             <param name="rtp-ip" value="{rtp}"/>
             <param name="sip-port" value="{port}"/>
-            <param name="inbound-codec-prefs" value="G722,PCMU,PCMA,VP8"/>
-            <param name="outbound-codec-prefs" value="G722,PCMU,PCMA,VP8"/>
+            <param name="inbound-codec-prefs" value="G722,PCMU,PCMA,H264,VP8"/>
+            <param name="outbound-codec-prefs" value="G722,PCMU,PCMA,H264,VP8"/>
             <param name="inbound-codec-negotiation" value="generous"/>
             <param name="rtp-timer-name" value="soft"/>
             <param name="rfc2833-pt" value="101"/>

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::sdp::{self, Direction, Place};
 use super::sound::Sound;
+use super::stream::{Form, Stream};
 use super::{Message, Phone, Script, finish, unique};
 
 /// One dialog of a phone.
@@ -59,6 +60,9 @@ pub(super) enum Stage {
 pub(super) struct Line {
     port: u16,
     pub sound: Option<Sound>,
+    /// Its video and its fax, where it has a voice.
+    pub video: Option<Stream>,
+    pub fax: Option<Stream>,
     version: u32,
     pub direction: Direction,
     /// Our last description and the far end's; empty before.
@@ -76,9 +80,12 @@ fn deaf_port() -> u16 {
 impl Line {
     pub fn new(script: &Script) -> Self {
         let sound = script.voice.map(Sound::start);
+        let (video, fax) = (script.voice.map(Stream::start), script.voice.map(Stream::start));
         Self {
             port: sound.as_ref().map_or_else(deaf_port, |s| s.port),
             sound,
+            video,
+            fax,
             version: 0,
             direction: Direction::Both,
             ours: String::new(),
@@ -88,8 +95,11 @@ impl Line {
 
     fn place(&mut self) -> Place {
         self.version += 1;
+        let of = |stream: &Option<Stream>, beside: u16| stream.as_ref().map_or(self.port + beside, |s| s.port);
         Place {
             port: self.port,
+            video_port: of(&self.video, 2),
+            fax_port: of(&self.fax, 4),
             version: self.version,
             direction: self.direction,
         }
@@ -98,16 +108,29 @@ impl Line {
     /// Our next offer.
     pub fn offer(&mut self, script: &Script) -> String {
         let place = self.place();
-        self.ours = sdp::offer(script, place);
+        self.ours = sdp::offer(script, &self.ours, place);
         self.ours.clone()
+    }
+
+    /// An offer to go on with T.38.
+    pub fn fax_offer(&mut self) -> String {
+        let place = self.place();
+        self.ours = sdp::fax_offer(place);
+        self.ours.clone()
+    }
+
+    /// The far end has refused what was offered last: it is as it was with `ours`.
+    pub fn take_back(&mut self, ours: String) {
+        self.ours = ours;
+        self.speak();
     }
 
     /// Our answer to what the far end says now.
     pub fn answer(&mut self, script: &Script, offer: &str) -> Option<String> {
         let mut place = self.place();
         place.direction = Direction::Both;
-        offer.clone_into(&mut self.theirs);
         self.ours = sdp::answer(script, offer, place)?;
+        offer.clone_into(&mut self.theirs);
         self.speak();
         Some(self.ours.clone())
     }
@@ -120,19 +143,36 @@ impl Line {
         }
     }
 
+    /// Sends what both sides have agreed on.
     fn speak(&self) {
-        let Some(sound) = &self.sound else { return };
         let (ours, theirs) = (sdp::read(&self.ours), sdp::read(&self.theirs));
-        let target = ours.audio().zip(theirs.audio()).and_then(|(ours, theirs)| {
-            let known = |format: &&u8| [0, 8].contains(*format) && ours.formats.contains(*format);
-            Some((theirs.target()?, *theirs.formats.iter().find(known)?))
-        });
-        sound.speak_to(target);
+        let agreed = |kind: &str| {
+            let ours = ours.of(kind).filter(|m| m.port != 0)?;
+            let theirs = theirs.of(kind)?;
+            Some((ours, theirs, theirs.target()?))
+        };
+        if let Some(sound) = &self.sound {
+            let target = agreed("audio").and_then(|(ours, theirs, to)| {
+                let known = |format: &&u8| [0, 8].contains(*format) && ours.formats.contains(*format);
+                Some((to, *theirs.formats.iter().find(known)?))
+            });
+            sound.speak_to(target);
+        }
+        if let Some(video) = &self.video {
+            let target = agreed("video").and_then(|(_, theirs, to)| Some((to, Form::Video(*theirs.formats.first()?))));
+            video.send_to(target);
+        }
+        if let Some(fax) = &self.fax {
+            fax.send_to(agreed("image").map(|(.., to)| (to, Form::Fax)));
+        }
     }
 
     pub fn hush(&self) {
         if let Some(sound) = &self.sound {
             sound.speak_to(None);
+        }
+        for stream in [&self.video, &self.fax].into_iter().flatten() {
+            stream.send_to(None);
         }
     }
 }

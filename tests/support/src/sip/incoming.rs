@@ -7,6 +7,10 @@ use std::time::{Duration, Instant};
 use super::dialog::{Dialog, Stage};
 use super::{Message, Phone, RETRANSMIT, Reaction, What};
 
+/// How long a phone takes to change to T.38. FreeSWITCH forgets answers that come before it waits for them (measured), with
+/// `bridge` too.
+const CHANGES_TO_FAX: Duration = Duration::from_millis(100);
+
 impl Phone {
     pub(super) fn heard_invite(&self, message: Message, from: SocketAddr) {
         if let Some(key) = self.find(&message) {
@@ -46,8 +50,16 @@ impl Phone {
             if let Some(dialog) = self.lock().dialogs.get_mut(key) {
                 dialog.response = Some(response.clone());
             }
-            self.send(&response, from);
+            let is_fax = message.body.contains("m=image");
             self.happened(message.at, key, What::Asked(Arc::new(message)));
+            if !is_fax {
+                return self.send(&response, from);
+            }
+            let phone = self.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(CHANGES_TO_FAX).await;
+                phone.send(&response, from);
+            });
         } else if let Some(again) = again {
             self.send(&again, from);
         }

@@ -15,6 +15,7 @@ mod script;
 mod sdp;
 mod sound;
 mod story;
+mod stream;
 mod wire;
 mod within;
 

@@ -36,11 +36,11 @@ pub struct Script {
     pub early_media: bool,
     /// Speaks with this voice (0 to 9) and listens; without one it is deaf and dumb.
     pub voice: Option<u8>,
-    /// Can do video.
+    /// Can do video, H.264 and VP8, and offers it.
     pub video: bool,
     /// Offers its audio with an SDES key. In an answer it does what was offered.
     pub secure: bool,
-    /// Can do T.38.
+    /// Can do T.38, and takes it when it is offered; it does not offer it by itself.
     pub fax: bool,
     /// Where [`Reaction::Redirect`] sends callers.
     pub redirect_to: String,

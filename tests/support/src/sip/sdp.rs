@@ -7,8 +7,10 @@ use super::Script;
 
 /// Codecs by payload type, of those that a phone here can have.
 const NAMES: [(u8, &str); 4] = [(0, "PCMU"), (8, "PCMA"), (9, "G722"), (101, "telephone-event")];
-/// The payload type of video.
-const VIDEO: u8 = 97;
+/// The payload type of H.264.
+pub(super) const H264: u8 = 97;
+/// Video codecs by payload type.
+const VIDEO: [(u8, &str); 2] = [(H264, "H264"), (98, "VP8")];
 /// An SDES key (RFC 4568). Nothing is ever encrypted with it.
 const CRYPTO: &str = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj\r\n";
 
@@ -37,6 +39,9 @@ impl Direction {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     pub port: u16,
+    /// Of video and of T.38.
+    pub video_port: u16,
+    pub fax_port: u16,
     /// Counts up with every description of one dialog.
     pub version: u32,
     pub direction: Direction,
@@ -63,29 +68,42 @@ fn audio(codecs: &[u8], secure: bool, place: Place) -> String {
     text
 }
 
-fn video(place: Place) -> String {
-    let port = place.port.wrapping_add(2);
-    format!("m=video {port} RTP/AVP {VIDEO}\r\na=rtpmap:{VIDEO} VP8/90000\r\na=sendrecv\r\n")
+fn video(codecs: &[(u8, &str)], place: Place) -> String {
+    let list: Vec<String> = codecs.iter().map(|(number, _)| number.to_string()).collect();
+    let mut text = format!("m=video {} RTP/AVP {}\r\n", place.video_port, list.join(" "));
+    for (number, name) in codecs {
+        let _ = write!(text, "a=rtpmap:{number} {name}/90000\r\n");
+        if *name == "H264" {
+            let _ = write!(text, "a=fmtp:{number} profile-level-id=42801F;packetization-mode=1\r\n");
+        }
+    }
+    text.push_str("a=sendrecv\r\n");
+    text
 }
 
 fn fax(place: Place) -> String {
-    let port = place.port.wrapping_add(4);
+    let port = place.fax_port;
     format!(
         "m=image {port} udptl t38\r\na=T38FaxVersion:0\r\na=T38MaxBitRate:14400\r\na=T38FaxRateManagement:transferredTCF\r\n"
     )
 }
 
-/// An offer of all that the phone can do.
-pub(super) fn offer(script: &Script, place: Place) -> String {
+/// An offer of T.38 in place of everything else.
+pub(super) fn fax_offer(place: Place) -> String {
+    head(place) + &fax(place)
+}
+
+/// An offer of all that the phone has; video that it had `before` and has no longer is taken back.
+pub(super) fn offer(script: &Script, before: &str, place: Place) -> String {
     let mut sdp = head(place);
     if !script.codecs.is_empty() {
         sdp.push_str(&audio(&script.codecs, script.secure, place));
     }
     if script.video {
-        sdp.push_str(&video(place));
-    }
-    if script.fax {
-        sdp.push_str(&fax(place));
+        sdp.push_str(&video(&VIDEO, place));
+    } else if read(before).media.iter().any(|m| m.kind == "video") {
+        // Lines never go away (RFC 3264, section 8).
+        let _ = write!(sdp, "m=video 0 RTP/AVP {H264}\r\n");
     }
     sdp
 }
@@ -93,7 +111,7 @@ pub(super) fn offer(script: &Script, place: Place) -> String {
 /// The answer to an offer; `None` when nothing in it is wanted. Without an offer it is one itself.
 pub(super) fn answer(script: &Script, offered: &str, place: Place) -> Option<String> {
     if offered.trim().is_empty() {
-        return Some(offer(script, place));
+        return Some(self::offer(script, "", place));
     }
     let (mut sdp, mut wanted) = (head(place), false);
     for media in &read(offered).media {
@@ -104,8 +122,9 @@ pub(super) fn answer(script: &Script, offered: &str, place: Place) -> Option<Str
                 wanted = true;
             }
             ("video", _) if script.video && media.port != 0 => {
-                let format = media.formats.first().copied().unwrap_or(VIDEO);
-                sdp.push_str(&video(place).replace(&VIDEO.to_string(), &format.to_string()));
+                let format = media.formats.first().copied().unwrap_or(H264);
+                let name = media.names.first().map_or("H264", String::as_str);
+                sdp.push_str(&video(&[(format, name)], place));
             }
             ("image", _) if script.fax && media.port != 0 => {
                 sdp.push_str(&fax(place));
@@ -141,6 +160,8 @@ pub struct Media {
     pub formats: Vec<u8>,
     /// Their names.
     pub names: Vec<String>,
+    /// Their parameters (`a=fmtp`).
+    pub parameters: Vec<String>,
     /// sendrecv, sendonly, recvonly or inactive.
     pub direction: String,
     /// Where it is to be sent.
@@ -164,7 +185,12 @@ impl Media {
 impl Session {
     /// The audio line.
     pub fn audio(&self) -> Option<&Media> {
-        self.media.iter().find(|m| m.kind == "audio")
+        self.of("audio")
+    }
+
+    /// The first line of this kind.
+    pub(super) fn of(&self, kind: &str) -> Option<&Media> {
+        self.media.iter().find(|m| m.kind == kind)
     }
 
     /// In few words, without ports: `audio RTP/AVP PCMU,PCMA; video refused`. Digits and comfort noise are not told.
@@ -175,7 +201,16 @@ impl Session {
             }
             let names: Vec<&str> = media.names.iter().map(String::as_str).collect();
             let told = names.iter().filter(|n| **n != "telephone-event" && **n != "CN");
-            let told: Vec<&str> = told.copied().collect();
+            let told: Vec<String> = told.map(|n| (*n).to_owned()).collect();
+            // Audio codecs here have none.
+            let with = |(name, parameters): (&String, &String)| match parameters.as_str() {
+                "" => name.clone(),
+                parameters => format!("{name} ({parameters})"),
+            };
+            let told = match media.kind.as_str() {
+                "video" => media.names.iter().zip(&media.parameters).map(with).collect(),
+                _ => told,
+            };
             let key = if media.has_key { " with a key" } else { "" };
             let direction = match media.direction.as_str() {
                 "sendrecv" => String::new(),
@@ -210,6 +245,7 @@ pub fn read(text: &str) -> Session {
                     ..Media::default()
                 };
                 media.formats = words.filter_map(|n| n.parse().ok()).collect();
+                media.parameters = vec![String::new(); media.formats.len()];
                 media.names = media.formats.iter().map(|f| Media::name(*f)).collect();
                 session.media.push(media);
             }
@@ -237,6 +273,11 @@ fn attribute(media: &mut Media, value: &str) {
         value.clone_into(&mut media.direction);
     } else if value.starts_with("crypto:") {
         media.has_key = true;
+    } else if let Some((number, parameters)) = value.strip_prefix("fmtp:").and_then(|v| v.split_once(' ')) {
+        let at = media.formats.iter().position(|f| number.parse() == Ok(*f));
+        if let Some(at) = at {
+            parameters.clone_into(&mut media.parameters[at]);
+        }
     } else if let Some((number, name)) = value.strip_prefix("rtpmap:").and_then(|v| v.split_once(' ')) {
         let at = media.formats.iter().position(|f| number.parse() == Ok(*f));
         if let Some(at) = at {
@@ -254,6 +295,8 @@ mod tests {
 
     const PLACE: Place = Place {
         port: 4000,
+        video_port: 4002,
+        fax_port: 4004,
         version: 1,
         direction: Direction::Both,
     };
@@ -268,8 +311,11 @@ mod tests {
             codecs: vec![8, 0],
             ..Script::default()
         };
-        let offer = offer(&caller, PLACE);
-        assert_eq!(read(&offer).in_short(), "audio RTP/AVP PCMU,PCMA; video RTP/AVP VP8");
+        let offer = offer(&caller, "", PLACE);
+        assert_eq!(
+            read(&offer).in_short(),
+            "audio RTP/AVP PCMU,PCMA; video RTP/AVP H264 (profile-level-id=42801F;packetization-mode=1),VP8"
+        );
         let answer = answer(&callee, &offer, PLACE).unwrap();
         assert_eq!(read(&answer).in_short(), "audio RTP/AVP PCMA; video refused");
     }
@@ -284,9 +330,29 @@ mod tests {
             direction: Direction::SendOnly,
             ..PLACE
         };
-        let offer = offer(&script, place);
+        let offer = offer(&script, "", place);
         let told = "audio RTP/SAVP PCMU,PCMA with a key sendonly";
         assert_eq!(read(&offer).in_short(), told);
         assert_eq!(read(&offer).audio().unwrap().target().unwrap().port(), 4000);
+    }
+
+    #[test]
+    fn video_that_was_there_is_taken_back_and_fax_is_taken_where_it_can_be() {
+        let (seeing, blind) = (
+            Script {
+                video: true,
+                fax: true,
+                ..Script::default()
+            },
+            Script::default(),
+        );
+        let before = offer(&seeing, "", PLACE);
+        assert_eq!(read(&offer(&blind, "", PLACE)).in_short(), "audio RTP/AVP PCMU,PCMA");
+        let after = offer(&blind, &before, PLACE);
+        assert_eq!(read(&after).in_short(), "audio RTP/AVP PCMU,PCMA; video refused");
+        let fax = fax_offer(PLACE);
+        assert_eq!(read(&fax).in_short(), "image udptl");
+        assert_eq!(read(&answer(&seeing, &fax, PLACE).unwrap()).in_short(), "image udptl");
+        assert_eq!(answer(&blind, &fax, PLACE), None);
     }
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::dialog::{Dialog, Stage};
+use super::dialog::{Dialog, Line, Stage};
 use super::sdp::{self, Direction, Session};
+use super::stream::Stream;
 use super::{Message, Noise, Phone, Script, What};
 
 /// A phone's side of one call.
@@ -100,20 +101,39 @@ impl Leg {
 
     /// Offers these codecs from now on, in this direction; the status of the answer, 0 without one.
     pub async fn reinvite(&self, codecs: &[u8], direction: Direction) -> u16 {
-        let offer = {
+        let script = Script {
+            codecs: codecs.to_vec(),
+            ..self.phone.lock().script.clone()
+        };
+        self.offer(|line| {
+            line.direction = direction;
+            line.offer(&script)
+        })
+        .await
+    }
+
+    /// Offers T.38 in place of what there is; the status of the answer, 0 without one.
+    pub async fn offer_fax(&self) -> u16 {
+        self.offer(Line::fax_offer).await
+    }
+
+    /// Sends a re-INVITE; the status of the answer, 0 without one.
+    async fn offer(&self, describe: impl FnOnce(&mut Line) -> String) -> u16 {
+        let (before, offer) = {
             let mut state = self.phone.lock();
-            let script = Script {
-                codecs: codecs.to_vec(),
-                ..state.script.clone()
-            };
             let Some(dialog) = state.dialogs.get_mut(&self.key) else {
                 return 0;
             };
-            dialog.line.direction = direction;
-            dialog.line.offer(&script)
+            (dialog.line.ours.clone(), describe(&mut dialog.line))
         };
         let answer = self.ask("INVITE", "", &offer).await;
-        answer.and_then(|m| m.status()).unwrap_or_default()
+        let status = answer.and_then(|m| m.status()).unwrap_or_default();
+        if !(200..300).contains(&status)
+            && let Some(dialog) = self.phone.lock().dialogs.get_mut(&self.key)
+        {
+            dialog.line.take_back(before);
+        }
+        status
     }
 
     /// Hands the far end over to a number: a blind transfer. The status of the answer.
@@ -183,6 +203,28 @@ impl Leg {
         tokio::time::sleep(time).await;
         let heard = self.heard();
         heard.iter().filter(|(at, _)| *at > from).map(|(_, n)| *n).collect()
+    }
+
+    /// Whose video comes from now on, for so long: each packet's sender by its voice.
+    pub async fn watch_video(&self, time: Duration) -> Vec<Option<u8>> {
+        self.watch(time, |line| &line.video).await
+    }
+
+    /// Whose T.38 comes from now on, for so long.
+    pub async fn watch_fax(&self, time: Duration) -> Vec<Option<u8>> {
+        self.watch(time, |line| &line.fax).await
+    }
+
+    async fn watch(&self, time: Duration, of: impl Fn(&Line) -> &Option<Stream>) -> Vec<Option<u8>> {
+        let from = Instant::now();
+        tokio::time::sleep(time).await;
+        let state = self.phone.lock();
+        let stream = state.dialogs.get(&self.key).and_then(|d| of(&d.line).as_ref());
+        let came = stream.map(Stream::came).unwrap_or_default();
+        came.into_iter()
+            .filter(|(at, _)| *at > from)
+            .map(|(_, voice)| voice)
+            .collect()
     }
 
     /// Whether it is up.
