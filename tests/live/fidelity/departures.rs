@@ -56,8 +56,8 @@ const STATUS: &str = "With several phones the SIP status is that of the phone th
                       the first one's cause.";
 const PROXY_MEDIA: &str = "`proxy_media` is not honoured: its flag has to be on the leg while it is made, and no command of the event \
                            socket sets it. Media passes FreeSWITCH as without it.";
-const BYPASS_VIDEO: &str = "With a caller who offers video, `bypass_media` is not honoured: FreeSWITCH 1.11.2 crashes, and 1.10.12 loses the video, \
-                            when the event socket takes it out of a call. Media passes FreeSWITCH as without it.";
+const BYPASS_VIDEO: &str = "With a caller who offers video, `bypass_media` is not honoured: FreeSWITCH 1.11.2 has crashed when the event socket took it \
+     out of such a call. Media passes FreeSWITCH as without it.";
 const BYPASS_LATER: &str = "`bypass_media` begins once the call is up, by a re-INVITE to both sides; a bridge's INVITE is past FreeSWITCH from \
                             the beginning.";
 const BY_PUSH: &str =

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use super::dialog::{Dialog, Stage};
 use super::{Message, Phone, RETRANSMIT, Reaction, What};
 
-/// How long a phone takes to change to T.38. FreeSWITCH forgets answers that come before it waits for them (measured), with
-/// `bridge` too.
+/// How long a phone takes to change to T.38, as real ones do.
 const CHANGES_TO_FAX: Duration = Duration::from_millis(100);
 
 impl Phone {
