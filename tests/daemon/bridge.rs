@@ -352,7 +352,8 @@ async fn call_that_is_over_goes_on_in_the_dialplan_where_it_is_not_hung_up_after
 #[tokio::test]
 async fn connection_stays_until_freeswitch_lets_the_call_go_on_without_it() {
     let (stage, daemon, phone) = one_sleeper().await;
-    let [call, _] = both_ways(&daemon, "1001");
+    let [mut call, _] = both_ways(&daemon, "1001");
+    call.uuid = uuid::Uuid::new_v4().to_string();
     let lets_go = format!("uuid_setvar {} socket_resume false", call.uuid);
     stage.fs.answer(&lets_go, "-ERR Try again\n");
     let held = woken(&stage, &phone, &call).await;

@@ -29,6 +29,10 @@ const AGAIN: Duration = Duration::from_secs(1);
 const LINGER: Duration = Duration::from_secs(5);
 
 /// One held call's connection.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is known of the call by itself; together they are no state"
+)]
 pub(super) struct Connection {
     pub(super) shared: Outbound,
     pub(super) link: Link,

@@ -144,7 +144,7 @@ impl Outbound {
             match accepted {
                 Ok((_, peer)) if !(self.allow)(peer.ip()) => self.refused(peer, "not in listen.allow"),
                 Ok(_) if self.tasks.len() >= self.most => {
-                    self.no_room("as many are held as the limit of open files has room for")
+                    self.no_room("as many are held as the limit of open files has room for");
                 }
                 Ok((stream, peer)) => {
                     let this = self.clone();
