@@ -1,13 +1,13 @@
 //! The composition root: configuration in, running daemon out. The only file that knows every part.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -29,6 +29,7 @@ use crate::reload::{self, Allowed, Reload};
 use crate::store::StoreWriter;
 use crate::store::sqlite::{Options, Sqlite};
 use crate::store::{Snapshot, StoreOp};
+use crate::supervise::Parts;
 use crate::types::{Device, unix_now};
 
 /// Inputs that may wait for the loop. Behind it, senders wait: FreeSWITCH queues on their behalf.
@@ -52,21 +53,23 @@ pub async fn run(config: Config, set_filter: SetFilter) -> anyhow::Result<()> {
 /// The running parts.
 struct Daemon {
     inputs: mpsc::Sender<Input>,
-    driver: JoinHandle<()>,
-    /// Closed when the inbound connection's thread has ended.
-    inbound: oneshot::Receiver<()>,
+    parts: Parts,
     stop: CancellationToken,
     calls: TaskTracker,
     pushes: TaskTracker,
     store: StoreWriter,
-    reload: Reload,
+    /// Told when the configuration is to be read again.
+    reload: Arc<Notify>,
+    reloading: AbortHandle,
+    drain_timeout: watch::Receiver<Duration>,
 }
 
 impl Daemon {
     fn start(config: Config, set_filter: SetFilter) -> anyhow::Result<Self> {
-        if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        let open_files = rlimit::increase_nofile_limit(u64::MAX).or_else(|error| {
             warn!(%error, "cannot raise the limit of open files: each held call needs one");
-        }
+            rlimit::Resource::NOFILE.get_soft()
+        });
         let pushers = Pushers::new(config.apps.clone())?;
         let options = Options {
             journal_keep: config.store.journal_keep,
@@ -79,7 +82,8 @@ impl Daemon {
 
         let (inputs, inputs_rx) = mpsc::channel(INPUTS);
         let (kills, kills_rx) = mpsc::channel(1024);
-        let waiting = Arc::new(AtomicUsize::new(0));
+        let (waiting, now_waiting) = watch::channel(0);
+        let mut parts = Parts::default();
         let stop = CancellationToken::new();
         let (calls, pushes) = (TaskTracker::new(), TaskTracker::new());
 
@@ -91,13 +95,14 @@ impl Daemon {
                 networks.iter().any(|network| network.contains(ip))
             }
         };
-        let outbound = Outbound::new(inputs.clone(), is_allowed, stop.clone(), calls.clone());
+        let most_calls = open_files.map_or(usize::MAX, most_calls);
+        let outbound = Outbound::new(inputs.clone(), is_allowed, most_calls, stop.clone(), calls.clone());
         for &address in &config.listen.addresses {
             let listener = listen(address).with_context(|| format!("listen on {address}"))?;
             // With port 0 the system has chosen one.
             let address = listener.local_addr().unwrap_or(address);
             info!(%address, "waiting for calls");
-            tokio::spawn(outbound.clone().listen(listener));
+            parts.spawn("the listener for calls", outbound.clone().listen(listener));
         }
 
         let esl_up = Arc::new(AtomicBool::new(false));
@@ -110,7 +115,7 @@ impl Daemon {
             inbound: settings.clone(),
             summaries: http::summary::Cache::default(),
             metrics: metrics.clone(),
-            waiting: waiting.clone(),
+            waiting: now_waiting.clone(),
             control: Control::new(inputs.clone()),
             pushers: pushers.clone(),
             store: store.clone(),
@@ -119,48 +124,55 @@ impl Daemon {
             token: config.http.token.clone(),
         });
         let http = http::serve::run(config.http.addresses.clone(), http::router(site), stop.clone());
-        on_a_thread("fswake-http", http).context("start the HTTP thread")?;
+        parts
+            .on_a_thread("fswake-http", http)
+            .context("start the HTTP thread")?;
 
         let driver = Driver {
             engine: Engine::new(config.policy.clone(), devices),
             pushers: pushers.clone(),
             store: store.clone(),
-            waiting: waiting.clone(),
+            waiting,
             kills,
             tasks: pushes.clone(),
             inputs: inputs.clone(),
             metrics: metrics.clone(),
             heartbeat: Box::new(lifecycle::heartbeat()),
         };
-        let driver = tokio::spawn(driver.run(inputs_rx));
+        parts.spawn("the driver's loop", driver.run(inputs_rx));
         let (answers, answers_rx) = mpsc::channel(1024);
         let answerer = Answerer {
             settings: settings.clone(),
             answers: answers_rx,
             stop: stop.clone(),
         };
-        tokio::spawn(answerer.run());
+        parts.spawn("what answers notifications", answerer.run());
         let inbound = Inbound {
             settings,
             inputs: inputs.clone(),
-            waiting,
+            waiting: now_waiting,
             up: esl_up,
             kills: kills_rx,
             answers,
             stop: stop.clone(),
         };
-        let inbound = on_a_thread("fswake-inbound", inbound.run()).context("start the inbound connection's thread")?;
+        parts
+            .on_a_thread("fswake-inbound", inbound.run())
+            .context("start the inbound connection's thread")?;
         // Connections and tokens are ready before the first call needs them; a provider that is down delays nothing here.
         let warming = pushers.clone();
-        tokio::spawn(async move { warming.warm().await });
+        parts.spawn("what looks after the apps", async move { warming.keep().await });
         let token_ttl = Arc::new(AtomicU64::new(config.policy.token_ttl.as_secs()));
-        tokio::spawn(aging::run(
+        let aging = aging::run(
             config.store.path.clone(),
             token_ttl.clone(),
             inputs.clone(),
             stop.clone(),
-        ));
+        );
+        parts.spawn("what looks for old devices", aging);
+        let (drain_timeout, drain_timeout_now) = watch::channel(config.drain_timeout);
         let reload = Reload {
+            drain_timeout,
             token_ttl,
             config,
             pushers,
@@ -170,15 +182,18 @@ impl Daemon {
             allowed,
             set_filter,
         };
+        let reload_asked = Arc::new(Notify::new());
+        let reloading = parts.spawn("what reloads", reload.run(reload_asked.clone()));
         Ok(Self {
             inputs,
-            driver,
-            inbound,
+            parts,
             stop,
             calls,
             pushes,
             store,
-            reload,
+            reload: reload_asked,
+            reloading,
+            drain_timeout: drain_timeout_now,
         })
     }
 
@@ -187,10 +202,10 @@ impl Daemon {
             tokio::select! {
                 signal = signals.next() => match signal {
                     Signal::Stop => break,
-                    Signal::Reload => self.reload.run().await,
+                    // Several before it begins are one.
+                    Signal::Reload => self.reload.notify_one(),
                 },
-                ended = &mut self.driver => bail!("the driver's loop ended: {ended:?}"),
-                _ = &mut self.inbound => bail!("the inbound connection's thread ended"),
+                ended = self.parts.ended() => bail!("{ended}"),
             }
         }
         self.drain(signals).await;
@@ -199,8 +214,10 @@ impl Daemon {
 
     /// New calls go back at once; those that are held get `drain-timeout`, or until the second signal.
     async fn drain(self, signals: &mut Signals) {
+        // Whatever is being read on a slow disk is not waited for.
+        self.reloading.abort();
         lifecycle::stopping();
-        let drain_timeout = self.reload.config.drain_timeout;
+        let drain_timeout = *self.drain_timeout.borrow();
         info!(timeout = ?drain_timeout, "stopping: new calls go on without us");
         let (told, drained) = oneshot::channel();
         let _ = self.inputs.send(Input::Drain(told)).await;
@@ -232,16 +249,11 @@ impl Daemon {
     }
 }
 
-/// Runs on a thread of its own: FreeSWITCH is nudged a thousand times a second while calls wait, and each nudge's reply
-/// would wake one worker to wake another. The answer is closed when it has ended.
-fn on_a_thread(name: &str, task: impl Future<Output = ()> + Send + 'static) -> std::io::Result<oneshot::Receiver<()>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (running, ended) = oneshot::channel();
-    std::thread::Builder::new().name(name.into()).spawn(move || {
-        let _running: oneshot::Sender<()> = running;
-        runtime.block_on(task);
-    })?;
-    Ok(ended)
+/// How many calls may be held at once. Each needs a descriptor; pushes, the store, FreeSWITCH and whoever asks need some, and a
+/// call that cannot be pushed is better not held.
+fn most_calls(open_files: u64) -> usize {
+    let others = (open_files / 2).min(256);
+    usize::try_from(open_files - others).unwrap_or(usize::MAX)
 }
 
 /// Listens with room for a burst: FreeSWITCH says nothing until it is spoken to, so a connection that the kernel turned

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::driver::Input;
 use crate::engine::view::{AorView, CallView};
@@ -20,9 +20,24 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How long the pushes of a notification may take: a little longer than each of them is tried.
 const PUSH_PATIENCE: Duration = Duration::from_secs(33);
 
-/// One question, and where its answer goes.
+/// A question in the loop's queue. It keeps its turn until it is answered, whether or not somebody still waits for that: else
+/// each question that is given up would let another into the queue of a loop that is behind.
 #[derive(Debug)]
-pub enum Ask {
+pub struct Question {
+    ask: Ask,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl Question {
+    /// Answers. Drain the engine's commands after.
+    pub fn answer(self, engine: &mut Engine, now: Moment) {
+        self.ask.answer(engine, now);
+    }
+}
+
+/// What is asked, and where the answer goes.
+#[derive(Debug)]
+enum Ask {
     /// Which calls are held.
     CallIds(oneshot::Sender<Vec<CallId>>),
     /// Some of them.
@@ -34,8 +49,8 @@ pub enum Ask {
 }
 
 impl Ask {
-    /// Answers; an asker that has gone is no matter. Drain the engine's commands after.
-    pub fn answer(self, engine: &mut Engine, now: Moment) {
+    /// An asker that has gone is no matter.
+    fn answer(self, engine: &mut Engine, now: Moment) {
         match self {
             Self::CallIds(to) => {
                 let _ = to.send(engine.call_ids());
@@ -62,6 +77,9 @@ pub enum NoAnswer {
     /// The loop has more to do than it can; ask again later.
     #[error("the daemon is too busy to answer")]
     Busy,
+    /// What was asked for is being done, and takes longer than the answer may.
+    #[error("the pushes are still under way; what becomes of them is in the journal")]
+    UnderWay,
     /// The loop has ended.
     #[error("the daemon is stopping")]
     Stopping,
@@ -72,6 +90,8 @@ pub enum NoAnswer {
 pub struct Control {
     inputs: mpsc::Sender<Input>,
     turn: Arc<Semaphore>,
+    patience: Duration,
+    push_patience: Duration,
 }
 
 impl Control {
@@ -80,6 +100,8 @@ impl Control {
         Self {
             inputs,
             turn: Arc::new(Semaphore::new(1)),
+            patience: PATIENCE,
+            push_patience: PUSH_PATIENCE,
         }
     }
 
@@ -116,20 +138,24 @@ impl Control {
         self.inputs
             .try_send(Input::Notify(asked, to))
             .map_err(|e| refused(&e))?;
-        let answered = tokio::time::timeout(PUSH_PATIENCE, answer).await;
-        answered.map_err(|_| NoAnswer::Busy)?.map_err(|_| NoAnswer::Stopping)
+        let answered = tokio::time::timeout(self.push_patience, answer).await;
+        answered
+            .map_err(|_| NoAnswer::UnderWay)?
+            .map_err(|_| NoAnswer::Stopping)
     }
 
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, NoAnswer> {
         let asked = async {
-            let _turn = self.turn.acquire().await.map_err(|_| NoAnswer::Stopping)?;
+            let turn = Arc::clone(&self.turn).acquire_owned().await;
             let (to, answer) = oneshot::channel();
-            self.inputs
-                .try_send(Input::Ask(question(to)))
-                .map_err(|e| refused(&e))?;
+            let question = Question {
+                ask: question(to),
+                _turn: turn.map_err(|_| NoAnswer::Stopping)?,
+            };
+            self.inputs.try_send(Input::Ask(question)).map_err(|e| refused(&e))?;
             answer.await.map_err(|_| NoAnswer::Stopping)
         };
-        tokio::time::timeout(PATIENCE, asked)
+        tokio::time::timeout(self.patience, asked)
             .await
             .unwrap_or(Err(NoAnswer::Busy))
     }
@@ -139,5 +165,53 @@ fn refused(error: &mpsc::error::TrySendError<Input>) -> NoAnswer {
     match error {
         mpsc::error::TrySendError::Full(_) => NoAnswer::Busy,
         mpsc::error::TrySendError::Closed(_) => NoAnswer::Stopping,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{TokenType, push::Payload};
+
+    /// One that has little patience.
+    fn control() -> (Control, mpsc::Receiver<Input>) {
+        let (inputs, queue) = mpsc::channel(16);
+        let control = Control {
+            patience: Duration::from_millis(50),
+            push_patience: Duration::from_millis(50),
+            ..Control::new(inputs)
+        };
+        (control, queue)
+    }
+
+    #[tokio::test]
+    async fn question_that_is_given_up_keeps_its_turn_until_the_loop_takes_it() {
+        let (control, mut queue) = control();
+        for _ in 0..3 {
+            assert_eq!(control.calls().await.unwrap_err(), NoAnswer::Busy);
+            assert_eq!(control.waiting(), 1);
+        }
+        drop(queue.recv().await);
+        assert_eq!(control.calls().await.unwrap_err(), NoAnswer::Busy);
+        assert_eq!(control.waiting(), 1, "its turn has come");
+    }
+
+    #[tokio::test]
+    async fn pushes_that_take_long_are_under_way_and_the_loop_is_not_called_busy() {
+        let (control, mut queue) = control();
+        let asked = || Notification {
+            aor: Aor::new("1001", "fs.test"),
+            token_type: TokenType::Im,
+            app: None,
+            payload: Arc::new(Payload::parse("{}").unwrap()),
+            only_absent: false,
+            by: "http",
+            at: 0,
+        };
+        let takes = async { queue.recv().await };
+        let (answer, _taken) = tokio::join!(control.notify(asked()), takes);
+        assert_eq!(answer.unwrap_err(), NoAnswer::UnderWay);
+        drop(queue);
+        assert_eq!(control.notify(asked()).await.unwrap_err(), NoAnswer::Stopping);
     }
 }

@@ -7,16 +7,15 @@ mod pushing;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use crate::control::Ask;
+use crate::control::Question;
 use crate::engine::{Cause, Command, Count, Delivery, Engine, Event, HeldCall, Note, Notification, Step, Summary};
 use crate::esl::outbound::{Connect, Order, Ring};
 use crate::logging::seldom::Seldom;
@@ -39,7 +38,7 @@ pub enum Input {
     /// A notification that somebody asks for, and where the answer goes. Its id is the loop's to give.
     Notify(Notification, oneshot::Sender<Delivery>),
     /// A question from outside.
-    Ask(Ask),
+    Ask(Question),
     /// Start draining, and answer when the last held call is gone.
     Drain(oneshot::Sender<()>),
 }
@@ -53,7 +52,7 @@ pub struct Driver {
     /// Who writes.
     pub store: StoreWriter,
     /// How many calls wait: for the inbound connection's nudging.
-    pub waiting: Arc<AtomicUsize>,
+    pub waiting: watch::Sender<usize>,
     /// Kills for the inbound connection.
     pub kills: mpsc::Sender<(LegId, Cause)>,
     /// Tasks that may outlive the loop a little: pushes.
@@ -167,7 +166,10 @@ impl Turning {
                 _ = beat.tick() => (self.d.heartbeat)(),
             }
             self.d.metrics.devices(self.d.engine.devices());
-            self.d.waiting.store(self.d.engine.held_calls(), Ordering::Relaxed);
+            let held = self.d.engine.held_calls();
+            self.d
+                .waiting
+                .send_if_modified(|waiting| std::mem::replace(waiting, held) != held);
             if self.d.engine.held_calls() == 0
                 && let Some(drained) = self.drained.take()
             {
@@ -209,9 +211,9 @@ impl Turning {
                 self.askers.insert(id, Asker { aor, by, answer });
                 self.feed(Event::NotificationAsked(id, asked));
             }
-            Input::Ask(ask) => {
+            Input::Ask(question) => {
                 let now = self.now();
-                ask.answer(&mut self.d.engine, now);
+                question.answer(&mut self.d.engine, now);
                 self.carry_out();
             }
             Input::Drain(drained) => {

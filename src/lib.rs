@@ -28,6 +28,7 @@
 //! | [`postgres`] | connections to PostgreSQL |
 //! | [`aging`] | forgets devices that nobody calls and that register no more |
 //! | [`app`] | puts all of it together |
+//! | [`supervise`] | parts that must not end while it runs |
 //! | [`reload`] | a new configuration in a running daemon |
 
 #![warn(
@@ -59,4 +60,5 @@ pub mod postgres;
 pub mod push;
 pub mod reload;
 pub mod store;
+pub mod supervise;
 pub mod types;

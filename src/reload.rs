@@ -7,9 +7,10 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use anyhow::Context;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tracing::{error, info, warn};
 
 use crate::config::{Config, Environment, FreeSwitch, Listen, LogConfig, Network, StoreConfig};
@@ -40,6 +41,8 @@ pub struct Reload {
     pub allowed: Allowed,
     /// How long a device may go unseen, in seconds, for whoever looks for old ones.
     pub token_ttl: Arc<AtomicU64>,
+    /// How long a drain may take.
+    pub drain_timeout: watch::Sender<Duration>,
     /// The log's filter.
     pub set_filter: SetFilter,
 }
@@ -65,8 +68,16 @@ pub fn inbound_settings(config: &Config) -> Settings {
 }
 
 impl Reload {
+    /// Reloads whenever that is asked for; beside the signals, which are not to wait for a disk.
+    pub async fn run(mut self, asked: Arc<Notify>) {
+        loop {
+            asked.notified().await;
+            self.once().await;
+        }
+    }
+
     /// Reads the configuration again and puts it in force; a bad one changes nothing and is said.
-    pub async fn run(&mut self) {
+    async fn once(&mut self) {
         lifecycle::reloading();
         let (file, pushers) = (self.config.file.clone(), self.pushers.clone());
         let reading = tokio::task::spawn_blocking(move || read(file.as_deref(), &pushers));
@@ -139,6 +150,7 @@ impl Reload {
         }
         if drain_timeout != old.drain_timeout {
             changed.push("run.drain-timeout");
+            self.drain_timeout.send_replace(drain_timeout);
             old.drain_timeout = drain_timeout;
         }
         for (name, is_new) in [

@@ -150,14 +150,24 @@ pub fn kill(channel: impl std::fmt::Display, cause: &str) -> String {
     format!("uuid_kill {channel} {}", word(cause).unwrap_or("NORMAL_CLEARING"))
 }
 
-/// Ends the lease of a leg.
-pub fn lease_end(channel: Uuid) -> String {
-    format!("sched_del {channel}")
+/// The scheduler's group of a leg's lease. The first is a `sched_hangup`, which FreeSWITCH files under the channel; two names take
+/// turns after it, so that the next lease stands before the last one is deleted.
+fn lease_group(channel: Uuid, renewals: u32) -> String {
+    match renewals {
+        0 => channel.to_string(),
+        n => format!("{channel}/{}", n % 2),
+    }
 }
 
-/// Starts the lease of a leg anew.
-pub fn lease_renew(channel: Uuid) -> String {
-    format!("sched_hangup +{LEASE_SECONDS} {channel} LOSE_RACE")
+/// Starts the `renewals`th lease of a leg after its first.
+pub fn lease_renew(channel: Uuid, renewals: u32) -> String {
+    let group = lease_group(channel, renewals);
+    format!("sched_api +{LEASE_SECONDS} {group} uuid_kill {channel} LOSE_RACE")
+}
+
+/// Ends that lease.
+pub fn lease_end(channel: Uuid, renewals: u32) -> String {
+    format!("sched_del {}", lease_group(channel, renewals))
 }
 
 /// Takes these variables off a channel; `None` when there are none.

@@ -3,8 +3,9 @@
 //! It is reconnected for ever, with growing pauses and jitter. After a reconnect nothing is replayed, so all registrations
 //! are read again; events that arrive meanwhile are newer and are told after them.
 
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use freeswitch_esl_tokio::{
@@ -33,6 +34,8 @@ const QUESTIONS: (&str, &str) = ("MESSAGE", notifications::QUESTION);
 /// FreeSWITCH is nudged this often while a held call waits for a REGISTER: it looks at its event queue only every 20 ms
 /// unless something arrives from us (mod_event_socket.c, `read_packet`; measured with 1.10.12).
 const NUDGE: Duration = Duration::from_millis(1);
+/// How long a first call has the processor for itself.
+const HEAD_START: Duration = Duration::from_millis(2);
 /// A connection that says nothing is asked whether it lives.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 /// How long one answer of a reading may take.
@@ -77,7 +80,7 @@ pub struct Inbound {
     /// To the driver.
     pub inputs: mpsc::Sender<Input>,
     /// How many calls wait for a REGISTER: nudge while there is one.
-    pub waiting: Arc<AtomicUsize>,
+    pub waiting: watch::Receiver<usize>,
     /// Whether the connection stands and all registrations were read.
     pub up: Arc<AtomicBool>,
     /// Legs to be killed whose call's own connection is gone.
@@ -181,10 +184,11 @@ impl Inbound {
         }
         self.up.store(true, Ordering::Relaxed);
         info!(%host, port, registrations = count, "connected to FreeSWITCH");
-        let nudger = CancellationToken::new();
-        let _stop_nudging = nudger.clone().drop_guard();
-        tokio::spawn(nudge(client.clone(), self.waiting.clone(), nudger));
-        self.hear(&client, &mut events, &settings.rules).await
+        let waiting = self.waiting.clone();
+        tokio::select! {
+            heard = self.hear(&client, &mut events, &settings.rules) => heard,
+            never = nudge(&client, waiting) => match never {},
+        }
     }
 
     /// Reads all registrations. Events that come meanwhile are newer: they are handed back, to be told after. They have to be
@@ -315,29 +319,33 @@ impl Inbound {
 /// Makes FreeSWITCH look at its event queue while somebody waits, and notices a connection that has died silently.
 ///
 /// An unknown command does what a lone line feed does, and its reply paces us.
-async fn nudge(client: EslClient, waiting: Arc<AtomicUsize>, stop: CancellationToken) {
+async fn nudge(client: &EslClient, mut waiting: watch::Receiver<usize>) -> Infallible {
     let mut idle = interval(KEEPALIVE);
     idle.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut tick = interval(NUDGE);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = stop.cancelled() => return,
             _ = idle.tick() => {}
-            () = next_nudge(&mut tick, &waiting) => {}
+            () = next_nudge(&mut tick, &mut waiting) => {}
         }
         if client.send_command(EslCommand::NoOp).await.is_err() {
+            // The events end then, and whoever hears them takes those that are there first.
             let _ = client.disconnect().await;
-            return;
+            return std::future::pending().await;
         }
     }
 }
 
-/// The next moment at which a nudge helps somebody.
-async fn next_nudge(tick: &mut tokio::time::Interval, waiting: &AtomicUsize) {
-    // Looked at every few milliseconds: a call that has just come in has its push to send first.
-    while waiting.load(Ordering::Relaxed) == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+/// The next moment at which a nudge helps somebody; while nobody waits, nothing is done at all.
+async fn next_nudge(tick: &mut tokio::time::Interval, waiting: &mut watch::Receiver<usize>) {
+    if *waiting.borrow_and_update() == 0 {
+        if waiting.wait_for(|calls| *calls > 0).await.is_err() {
+            // The driver's loop has ended, and with it the daemon.
+            return std::future::pending().await;
+        }
+        // A call that has just come in has its push to send first.
+        tokio::time::sleep(HEAD_START).await;
     }
     tick.tick().await;
 }

@@ -27,7 +27,7 @@ mod wakes;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::AtomicBool;
 
 use axum::Router;
 use axum::routing::{delete, get, post};
@@ -55,7 +55,7 @@ pub struct Site {
     /// What is counted.
     pub metrics: Metrics,
     /// How many calls are held.
-    pub waiting: Arc<AtomicUsize>,
+    pub waiting: watch::Receiver<usize>,
     /// Whether the connection to FreeSWITCH's event socket stands.
     pub esl_up: Arc<AtomicBool>,
     /// Where FreeSWITCH is.

@@ -61,7 +61,11 @@ impl IntoResponse for Problem {
 
 impl From<NoAnswer> for Problem {
     fn from(error: NoAnswer) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+        let status = match error {
+            NoAnswer::UnderWay => StatusCode::GATEWAY_TIMEOUT,
+            NoAnswer::Busy | NoAnswer::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::new(status, error.to_string())
     }
 }
 

@@ -39,7 +39,12 @@ pub async fn run(addresses: Vec<SocketAddr>, router: Router, stop: CancellationT
     for address in addresses {
         listening.spawn(listen(address, router.clone(), stop.clone()));
     }
-    while listening.join_next().await.is_some() {}
+    while let Some(ended) = listening.join_next().await {
+        // One that panicked ends all of it, and with it the daemon.
+        if ended.is_err() {
+            return;
+        }
+    }
     stop.cancelled().await;
 }
 

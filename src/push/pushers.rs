@@ -7,7 +7,6 @@
 //! come into use (`push_refused_with_the_old_key_goes_out_with_the_new_one` in tests/push).
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
 
@@ -94,7 +93,8 @@ pub struct Pushers(pub(super) Arc<Shared>);
 pub(super) struct Shared {
     apps: RwLock<Apps>,
     pub clock: Clock,
-    kept: AtomicBool,
+    /// Held by whoever reads files and changes the apps by them: a look and a reload at once could bring old credentials back.
+    pub changing: Mutex<()>,
 }
 
 /// All apps, in the order of the configuration.
@@ -133,7 +133,7 @@ impl Pushers {
         Ok(Self(Arc::new(Shared {
             apps: RwLock::new(apps),
             clock: clock.clone(),
-            kept: AtomicBool::new(false),
+            changing: Mutex::default(),
         })))
     }
 
@@ -201,15 +201,16 @@ impl Pushers {
         found
     }
 
-    /// Opens every app's connection and gets its tokens before the first call needs them. From then on they are kept
-    /// so, and credential files are looked at every second. Returns when all were tried; what fails is logged and tried
-    /// again by the pushes themselves.
+    /// Opens every app's connection and gets its tokens before the first call needs them. Returns when all were tried; what fails
+    /// is logged and tried again by the pushes themselves.
     pub async fn warm(&self) {
         renewal::warm(&self.0.apps(), &self.0.clock).await;
-        if !self.0.kept.swap(true, Ordering::Relaxed) {
-            tokio::spawn(renewal::keep_warm(Arc::downgrade(&self.0)));
-            tokio::spawn(renewal::keep_looking(Arc::downgrade(&self.0)));
-        }
+    }
+
+    /// The same, and from then on keeps them so and looks at credential files every second. Never returns.
+    pub async fn keep(&self) {
+        self.warm().await;
+        tokio::join!(renewal::keep_warm(&self.0), renewal::keep_looking(&self.0));
     }
 
     fn find(&self, to: &PushParams, domain: &str) -> Option<Arc<Served>> {

@@ -3,7 +3,7 @@
 //! A changed file is tried at once. One that cannot be used may be half written: it is an error only when it was the same
 //! at two looks in a row, and what was in use stays in use.
 
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -83,6 +83,7 @@ impl Pushers {
     ///
     /// An app with the same settings keeps its connection and tokens; pushes under way end with what they began with.
     pub fn reload(&self, apps: Vec<App>) -> Result<Reloaded, SetupError> {
+        let _changing = self.0.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let (old, clock) = (self.0.apps(), &self.0.clock);
         let new = build(apps, &old, clock)?;
         self.0.set_apps(Arc::clone(&new));
@@ -117,6 +118,7 @@ fn is_named(apps: &[Arc<Served>], name: &str) -> bool {
 
 impl Shared {
     fn look(&self) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let apps = self.apps();
         let fresh = apps.iter().filter_map(|served| self.look_at(served, &apps)).collect();
         for served in apps.iter() {
@@ -185,20 +187,19 @@ pub(super) async fn warm(apps: &[Arc<Served>], clock: &Clock) {
     while opening.join_next().await.is_some() {}
 }
 
-/// Ends with the last clone of its [`Pushers`].
-pub(super) async fn keep_warm(pushers: Weak<Shared>) {
+/// Never returns.
+pub(super) async fn keep_warm(pushers: &Shared) {
     loop {
         tokio::time::sleep(REWARM_EVERY).await;
-        let Some(pushers) = pushers.upgrade() else { return };
         warm(&pushers.apps(), &pushers.clock).await;
     }
 }
 
-/// Ends with the last clone of its [`Pushers`].
-pub(super) async fn keep_looking(pushers: Weak<Shared>) {
+/// Never returns.
+pub(super) async fn keep_looking(pushers: &Arc<Shared>) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        let Some(pushers) = pushers.upgrade() else { return };
+        let pushers = Arc::clone(pushers);
         // Files may be on a disk that hangs.
         let looked = tokio::task::spawn_blocking(move || pushers.look()).await;
         if let Err(error) = looked {

@@ -1,10 +1,13 @@
-//! Strangers on the port for held calls: the daemon lives, stays small, and holds good calls meanwhile.
+//! Strangers on the port for held calls, and more calls than there is room for: the daemon lives, stays small, and holds good calls
+//! meanwhile.
 
-use std::time::Duration;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use fswake_test_support::freeswitch::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::process::Command;
 
 use crate::harness::*;
 
@@ -125,5 +128,47 @@ async fn peer_that_is_not_allowed_is_refused() {
     let read = soon("refusal", stranger.read(&mut [0; 64])).await;
     assert!(matches!(read, Ok(0) | Err(_)), "not a byte is said to it: {read:?}");
     daemon.log.wait(&[" WARN ", "127.0.0.2", "not in listen.allow"]).await;
+    good_call(&stage, &daemon, LONG).await;
+}
+
+/// 64 open files, 100 calls: those that there is no room for go on at once, those that are held are pushed.
+#[tokio::test]
+async fn calls_that_there_are_no_descriptors_for_go_on_at_once() {
+    let mut stage = Stage::new().await;
+    stage.set("wake.max-wait", "10s");
+    stage.set("wake.device-pushes-per-minute", 0);
+    stage.set("wake.caller-pushes-per-minute", 0);
+    let daemon = stage
+        .start_with(|command| {
+            let daemon = std::mem::replace(command, Command::new("sh"));
+            let daemon = daemon.as_std();
+            command.args(["-c", "ulimit -n 64; exec \"$@\"", "sh"]);
+            command.arg(daemon.get_program()).args(daemon.get_args()).env_clear();
+            command.stderr(Stdio::piped()).kill_on_drop(true);
+        })
+        .await;
+    daemon.log.wait(&["connected to FreeSWITCH"]).await;
+    let phone = stage.iphone("1001");
+    daemon.asleep(&phone).await;
+    let held: Vec<_> = (0..100).map(|_| stage.call(&daemon, "1001")).collect();
+    let is_decided = |held: &Held| !held.outcomes().is_empty();
+    let is_held = |held: &Held| held.variable("fswake_result").as_deref() == Some("held");
+    let all_are = async {
+        while !held.iter().all(|held| is_decided(held) || is_held(held)) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let asked = Instant::now();
+    soon("word on every call", all_are).await;
+    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    let gone_on = held.iter().filter(|held| is_decided(held)).count();
+    assert!((50..90).contains(&gone_on), "{gone_on} of 100 go on");
+    assert_eq!(daemon.log.count(&["WARN", "LimitNOFILE"]), 1);
+    assert!(!stage.apns.pushes_so_far().await.is_empty());
+    // There is room again.
+    for held in held.iter().filter(|held| !is_decided(held)) {
+        held.caller_hangs_up();
+    }
+    daemon.log.wait(&["call over"]).await;
     good_call(&stage, &daemon, LONG).await;
 }

@@ -354,3 +354,35 @@ async fn call_that_is_over_goes_on_in_the_dialplan_where_it_is_not_hung_up_after
     assert_eq!(variable("originate_disposition"), Some("SUCCESS"));
     assert_eq!(variable("fswake_result"), Some("connected"));
 }
+
+/// The end of a connection that FreeSWITCH was not told to forget would end the call.
+#[tokio::test]
+async fn connection_stays_until_freeswitch_lets_the_call_go_on_without_it() {
+    let (stage, daemon, phone) = one_sleeper().await;
+    let [mut call, _] = both_ways(&daemon, "1001");
+    call.uuid = uuid::Uuid::new_v4().to_string();
+    let lets_go = format!("uuid_setvar {} socket_resume false", call.uuid);
+    stage.fs.answer(&lets_go, "-ERR Try again\n");
+    let held = woken(&stage, &phone, &call).await;
+    held.wait_bridged().await;
+    daemon.log.wait(&["WARN", "socket_resume=false"]).await;
+    daemon.summary().await;
+    let tries = || held.commands().iter().filter(|(_, c)| c.contains(&lets_go)).count();
+    soon("another try", async {
+        while tries() < 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert_eq!((held.outcomes().len(), stage.fs.connections().1), (1, 1));
+    stage.fs.answer_itself(&lets_go);
+    soon("end of the connection", async {
+        while stage.fs.connections().1 > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert_eq!(held.outcomes().len(), 1, "{:?}", held.outcomes());
+    held.caller_hangs_up();
+    phone.got_bye().await;
+}

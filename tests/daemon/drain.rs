@@ -1,6 +1,6 @@
 //! Stopping, and what systemd hears.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fswake_test_support::freeswitch::*;
 use tokio::net::UnixDatagram;
@@ -79,6 +79,40 @@ async fn idle_daemon_stops_at_once() {
         assert_eq!(daemon.exit_code().await, Some(0));
         daemon.log.wait(&["stopped"]).await;
     }
+}
+
+/// Whatever a reload waits for, a disk that hangs among it.
+#[tokio::test]
+async fn daemon_stops_while_a_reload_is_under_way() {
+    let mut stage = Stage::with_android().await;
+    let path = stage.dir.path().join("notify");
+    let systemd = UnixDatagram::bind(&path).unwrap();
+    let mut daemon = stage
+        .start_with(|command| {
+            command.env("NOTIFY_SOCKET", &path);
+        })
+        .await;
+    assert_eq!(heard(&systemd).await, "READY=1");
+    // Each has a service account to be read and its connection to be made ready: that takes a while.
+    let app = stage.take_app();
+    for n in 0..3_000 {
+        let mut app = app.clone();
+        app.as_table_mut()
+            .unwrap()
+            .insert("name".into(), format!("a{n}").into());
+        app.as_table_mut()
+            .unwrap()
+            .insert("app-ids".into(), vec![format!("a{n}")].into());
+        stage.put_app(app);
+    }
+    stage.write();
+    daemon.signal("HUP");
+    assert!(heard(&systemd).await.starts_with("RELOADING=1"));
+    let asked = Instant::now();
+    daemon.signal("TERM");
+    assert_eq!(heard(&systemd).await, "STOPPING=1", "before the reload is over");
+    assert_eq!(daemon.exit_code().await, Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
 }
 
 #[tokio::test]

@@ -104,7 +104,7 @@ impl Connection {
             return Err(NotBridged::Failed(None));
         }
         // First of all: a lease that runs out later would cut the call.
-        self.api(encode::lease_end(leg.channel())).await?;
+        self.end_lease(leg).await?;
         if !self.is_still_held().await {
             return Err(NotBridged::Failed(None));
         }
@@ -168,7 +168,7 @@ impl Connection {
             return Err(NotBridged::Failed(None));
         }
         // With socket_resume the end of this connection would end the call (measured, both ways in).
-        self.api(encode::resumes(&channel, false)).await?;
+        self.let_go(&channel).await?;
         let is_bridge = |_: &Self, event: Option<&EslEvent>| {
             event.is_some_and(|event| {
                 let is = |header: &str, id: &str| event.header_str(header) == Some(id);
@@ -199,6 +199,7 @@ impl Connection {
                     self.api(encode::kill(a_leg, "DESTINATION_OUT_OF_ORDER")).await?;
                 } else {
                     self.place = Place::Held;
+                    self.holds_on = false;
                     self.api(encode::resumes(&channel, true)).await?;
                 }
                 None
@@ -345,18 +346,19 @@ impl Connection {
             if has_happened(self, last.as_ref()) {
                 return Ok(Heard::Done);
             }
+            if Instant::now() >= deadline {
+                return Ok(Heard::Nothing);
+            }
+            // However much is heard meanwhile.
+            if Instant::now() >= renew_at {
+                self.renew_leases().await?;
+                renew_at = Instant::now() + encode::LEASE_RENEWAL;
+            }
             let event = tokio::select! {
                 event = self.link.event() => event.ok_or(EslError::ConnectionClosed)?,
                 () = tokio::time::sleep(NUDGE) => {
                     self.link.nudge();
-                    if Instant::now() >= renew_at {
-                        self.renew_leases().await?;
-                        renew_at = Instant::now() + encode::LEASE_RENEWAL;
-                    }
-                    if Instant::now() < deadline {
-                        continue;
-                    }
-                    return Ok(Heard::Nothing);
+                    continue;
                 }
             };
             let of = event.header_str("Unique-ID");

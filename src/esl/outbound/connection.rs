@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use freeswitch_esl_tokio::{EslCommand, EslError, ExecuteOptions};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
-use tracing::debug;
+use tokio::time::{Instant, timeout_at};
+use tracing::{debug, warn};
 
 use super::{Order, Outbound, kind};
 use crate::driver::Input;
@@ -23,10 +23,16 @@ pub(super) const NUDGE: Duration = Duration::from_millis(2);
 const MOST_NUDGED: usize = 10;
 /// How long the held channel may take to say that it was picked up, after a leg was picked off.
 pub(super) const PICK_UP: Duration = Duration::from_millis(200);
+/// How often FreeSWITCH is told again to let go of a channel.
+const AGAIN: Duration = Duration::from_secs(1);
 /// How long FreeSWITCH keeps the connection after the channel's hangup, for the last events.
 const LINGER: Duration = Duration::from_secs(5);
 
 /// One held call's connection.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is known of the call by itself; together they are no state"
+)]
 pub(super) struct Connection {
     pub(super) shared: Outbound,
     pub(super) link: Link,
@@ -40,6 +46,8 @@ pub(super) struct Connection {
     pub(super) dialed: Vec<LegId>,
     /// Legs that were dialled and are not over or bridged.
     pub(super) ringing: Vec<LegId>,
+    /// How often the lease of each was renewed.
+    pub(super) renewals: HashMap<LegId, u32>,
     /// Legs that have left their originate: only those can be bridged.
     pub(super) parked: Vec<LegId>,
     /// Legs that know whom they reach ([`encode::name_callee`]).
@@ -60,6 +68,8 @@ pub(super) struct Connection {
     pub(super) is_loopback_bridged: bool,
     /// The caller was told that it rings.
     pub(super) alerted: bool,
+    /// Somebody else has the channel, and FreeSWITCH did not take it that the end of this connection is no matter for it.
+    pub(super) holds_on: bool,
     pub(super) counted: bool,
     /// What the held channel's variables are to say of the wake.
     pub(super) record: Record,
@@ -98,6 +108,7 @@ impl Connection {
             armed: 0,
             dialed: Vec::new(),
             ringing: Vec::new(),
+            renewals: HashMap::new(),
             parked: Vec::new(),
             named: Vec::new(),
             dressed: Vec::new(),
@@ -108,6 +119,7 @@ impl Connection {
             early: None,
             is_loopback_bridged: false,
             alerted: false,
+            holds_on: false,
             counted: false,
             record: Record::default(),
         }
@@ -175,8 +187,14 @@ impl Connection {
             let rings = !self.ringing.is_empty();
             let nudges = rings && self.shared.ringing.load(Ordering::Relaxed) <= MOST_NUDGED;
             let told_at = self.picked_off.as_ref().map_or(renew_at, |(at, _)| *at + PICK_UP);
+            // What has its time comes first: steady traffic would keep it waiting for ever.
             tokio::select! {
                 biased;
+                () = tokio::time::sleep_until(renew_at), if rings => {
+                    self.renew_leases().await?;
+                    renew_at = Instant::now() + encode::LEASE_RENEWAL;
+                }
+                () = tokio::time::sleep_until(told_at), if self.picked_off.is_some() => self.was_not_picked_up().await,
                 event = self.link.event() => match event {
                     Some(event) => self.heard(&event).await,
                     None => return Err(EslError::ConnectionClosed),
@@ -185,29 +203,51 @@ impl Connection {
                     let Some(order) = order else { return Ok(()) };
                     let first = self.ringing.is_empty();
                     if let After::Close = self.obey(order).await? {
-                        let _ = self.link.send(EslCommand::Exit).await;
-                        return Ok(());
+                        return self.close().await;
                     }
                     if first {
                         renew_at = Instant::now() + encode::LEASE_RENEWAL;
                     }
                 }
-                () = tokio::time::sleep_until(told_at), if self.picked_off.is_some() => self.was_not_picked_up().await,
                 () = tokio::time::sleep(NUDGE), if nudges => {
                     self.link.nudge();
-                    if Instant::now() < renew_at {
-                        continue;
-                    }
-                    self.renew_leases().await?;
-                    renew_at = Instant::now() + encode::LEASE_RENEWAL;
-                }
-                () = tokio::time::sleep_until(renew_at), if rings && !nudges => {
-                    self.renew_leases().await?;
-                    renew_at = Instant::now() + encode::LEASE_RENEWAL;
+                    continue;
                 }
             }
             self.count_ringing(!self.ringing.is_empty());
         }
+    }
+
+    /// Closes the connection; once that ends nobody's call.
+    async fn close(&mut self) -> Result<(), EslError> {
+        let channel = self.held.channel.clone();
+        while self.holds_on {
+            self.let_go(&channel).await?;
+            if self.holds_on {
+                let exists = self.ask(format!("uuid_exists {channel}")).await?;
+                self.holds_on = exists.trim() == "true";
+            }
+            let until = Instant::now() + AGAIN;
+            while self.holds_on {
+                match timeout_at(until, self.link.event()).await {
+                    Ok(Some(_)) => {}
+                    Ok(None) => return Ok(()),
+                    Err(_) => break,
+                }
+            }
+        }
+        let _ = self.link.send(EslCommand::Exit).await;
+        Ok(())
+    }
+
+    /// Tells FreeSWITCH that the channel's call goes on when this connection ends.
+    pub(super) async fn let_go(&mut self, channel: &str) -> Result<(), EslError> {
+        let before = self.holds_on;
+        self.holds_on = !self.api(encode::resumes(channel, false)).await?;
+        if self.holds_on && !before {
+            warn!("FreeSWITCH has not taken socket_resume=false: the connection stays as long as the call");
+        }
+        Ok(())
     }
 
     async fn obey(&mut self, order: Order) -> Result<After, EslError> {

@@ -49,11 +49,22 @@ impl Connection {
         self.tell(Event::LegEnded { leg, end }).await;
     }
 
+    /// Each leg has a lease at any moment: should this process end here, its legs end soon.
     pub(super) async fn renew_leases(&mut self) -> Result<(), EslError> {
         for leg in self.ringing.clone() {
-            self.api(encode::lease_end(leg.channel())).await?;
-            self.api(encode::lease_renew(leg.channel())).await?;
+            let renewals = self.renewals.entry(leg).or_default();
+            let last = *renewals;
+            *renewals += 1;
+            self.api(encode::lease_renew(leg.channel(), last + 1)).await?;
+            self.api(encode::lease_end(leg.channel(), last)).await?;
         }
+        Ok(())
+    }
+
+    /// A leg that is to be bridged has no lease: it would end the call.
+    pub(super) async fn end_lease(&mut self, leg: LegId) -> Result<(), EslError> {
+        let renewals = self.renewals.get(&leg).copied().unwrap_or_default();
+        self.api(encode::lease_end(leg.channel(), renewals)).await?;
         Ok(())
     }
 

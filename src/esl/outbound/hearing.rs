@@ -107,7 +107,8 @@ impl Connection {
     async fn was_taken(&mut self, how: decode::LeftTo) {
         self.place = Place::Taken;
         // Where that fails the connection is over, and so is its power over the channel.
-        let _ = self.api(encode::resumes(&self.held.channel, false)).await;
+        let channel = self.held.channel.clone();
+        let _ = self.let_go(&channel).await;
         let how = match how {
             decode::LeftTo::Dialplan(to) => Taken::Transferred { to },
             decode::LeftTo::Channel(other) => {

@@ -4,6 +4,7 @@
 //! FreeSWITCH says into the engine's events. If it ends for any reason, FreeSWITCH goes on with the dialplan.
 
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant, SystemTime};
@@ -35,6 +36,9 @@ mod tone;
 
 /// How long a new connection may take to say which channel it is.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The pause after a failure to accept.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What the engine wants of one call's connection.
 #[derive(Clone, Debug)]
@@ -100,6 +104,10 @@ pub struct Outbound {
     pub stop: CancellationToken,
     /// The calls' tasks.
     pub tasks: TaskTracker,
+    /// How many of them there may be at once.
+    most: usize,
+    /// Calls that found no room were named.
+    full: Arc<Seldom>,
     /// Strangers that were named, by address and what was wrong.
     warned: Arc<Seldom>,
     ringing: Arc<AtomicUsize>,
@@ -110,6 +118,7 @@ impl Outbound {
     pub fn new(
         inputs: mpsc::Sender<Input>,
         allow: impl Fn(IpAddr) -> bool + Send + Sync + 'static,
+        most: usize,
         stop: CancellationToken,
         tasks: TaskTracker,
     ) -> Self {
@@ -118,30 +127,52 @@ impl Outbound {
             allow: Arc::new(allow),
             stop,
             tasks,
+            most,
+            full: Arc::new(Seldom::new(Duration::from_secs(60), 1)),
             warned: Arc::new(Seldom::new(Duration::from_secs(60), 10)),
             ringing: Arc::default(),
         }
     }
 
-    /// Accepts until told to stop.
+    /// Accepts until told to stop. A call that there is no room for is closed at once: FreeSWITCH goes on with its dialplan, where
+    /// it would wait for as long as the connection waits to be accepted.
     pub async fn listen(self, listener: TcpListener) {
+        let mut spare = Spare::of(&listener);
         loop {
             let accepted = tokio::select! {
                 () = self.stop.cancelled() => return,
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) if (self.allow)(peer.ip()) => {
+                Ok((_, peer)) if !(self.allow)(peer.ip()) => self.refused(peer, "not in listen.allow"),
+                Ok(_) if self.tasks.len() >= self.most => {
+                    self.no_room("as many are held as the limit of open files has room for");
+                }
+                Ok((stream, peer)) => {
                     let this = self.clone();
                     self.tasks.spawn(async move { this.serve(stream, peer).await });
                 }
-                Ok((_, peer)) => self.refused(peer, "not in listen.allow"),
+                Err(error) if is_out_of_files(&error) => {
+                    self.no_room("out of file descriptors");
+                    spare.turn_away(&listener).await;
+                }
                 Err(error) => {
-                    // Out of file descriptors, most likely: FreeSWITCH's `socket` fails over to its next action.
                     warn!(%error, "cannot accept an outbound connection");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    tokio::time::sleep(PAUSE).await;
                 }
             }
+        }
+    }
+
+    fn no_room(&self, reason: &str) {
+        if self.full.is_due("", Instant::now()) {
+            let held = self.tasks.len();
+            warn!(
+                held,
+                reason, "a call goes on without us: raise LimitNOFILE of the service"
+            );
+        } else {
+            debug!(reason, "a call goes on without us");
         }
     }
 
@@ -184,6 +215,32 @@ impl Outbound {
             debug!(%peer, reason, "outbound connection refused");
         }
     }
+}
+
+/// A descriptor that is kept for turning calls away when there is no other.
+struct Spare(Option<OwnedFd>);
+
+impl Spare {
+    fn of(listener: &TcpListener) -> Self {
+        Self(listener.as_fd().try_clone_to_owned().ok())
+    }
+
+    /// Accepts one connection and closes it.
+    async fn turn_away(&mut self, listener: &TcpListener) {
+        self.0 = None;
+        let turned_away = timeout(PAUSE, listener.accept()).await;
+        *self = Self::of(listener);
+        // Somebody else has taken the descriptor meanwhile.
+        if matches!(turned_away, Ok(Err(_))) {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// `EMFILE` and `ENFILE` (accept(2)).
+fn is_out_of_files(error: &std::io::Error) -> bool {
+    let code = error.raw_os_error().map(rustix::io::Errno::from_raw_os_error);
+    matches!(code, Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE))
 }
 
 /// An error's kind, without text from the wire.

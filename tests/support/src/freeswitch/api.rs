@@ -39,6 +39,7 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
             no_such_channel_unless(core.kill(uuid, cause))
         }
         "sched_hangup" => core.sched_hangup(&words),
+        "sched_api" => core.sched_api(&words),
         "sched_del" => core.sched_del(arg),
         "uuid_recv_dtmf" => match words.as_slice() {
             [end, _digit] if core.end_reads_a_digit(end) => "+OK\n".to_owned(),

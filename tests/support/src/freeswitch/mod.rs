@@ -130,6 +130,11 @@ impl FakeFreeSwitch {
         world.answers.insert(command.to_owned(), answer.to_owned());
     }
 
+    /// From now on the stand-in answers that command itself.
+    pub fn answer_itself(&self, command: &str) {
+        self.core.world().answers.remove(command);
+    }
+
     /// Fires an event of any name with a body, as mod_sms or another client's `sendevent` would.
     pub fn fire(&self, name: &str, headers: &[(&'static str, &str)], body: &str) -> Arc<Event> {
         let mut fields = self.core.base_headers(name, None, ("mod_test.c", "fire", "1"));
