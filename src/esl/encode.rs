@@ -13,9 +13,6 @@ use super::inherit::quoted;
 use crate::engine::Record;
 use crate::types::{Aor, CallId, LegId};
 
-/// A leg outlives a dead fswake by this long at most, in seconds: FreeSWITCH hangs it up unless the lease is renewed.
-pub const LEASE_SECONDS: u32 = 4;
-
 /// How often the lease of a ringing leg is renewed.
 pub const LEASE_RENEWAL: Duration = Duration::from_millis(1500);
 
@@ -32,6 +29,8 @@ pub struct Leg<'a> {
     pub sip_call_id: &'a str,
     /// How long it may ring.
     pub timeout: Duration,
+    /// How long it outlives a dead fswake at most, in seconds: FreeSWITCH hangs it up unless this lease is renewed.
+    pub lease: u32,
     /// How long it may stay answered without a bridge.
     pub park_timeout: Duration,
     /// Offer any codec, not the caller's only.
@@ -52,8 +51,8 @@ pub fn originate(leg: &Leg<'_>, parent: &Parent) -> String {
     let park = seconds_up(leg.park_timeout);
     let mut vars = format!(
         "origination_uuid={channel},originate_timeout={timeout},park_timeout={park},sip_invite_call_id={},\
-         sip_h_X-Fswake-Call={},api_on_originate_fswake='sched_hangup +{LEASE_SECONDS} {channel} LOSE_RACE'",
-        leg.sip_call_id, leg.leg.call,
+         sip_h_X-Fswake-Call={},api_on_originate_fswake='sched_hangup +{} {channel} LOSE_RACE'",
+        leg.sip_call_id, leg.leg.call, leg.lease,
     );
     if let Some(a_leg) = &parent.channel {
         let call = parent.call_uuid.as_ref().unwrap_or(a_leg);
@@ -160,9 +159,9 @@ fn lease_group(channel: Uuid, renewals: u32) -> String {
 }
 
 /// Starts the `renewals`th lease of a leg after its first.
-pub fn lease_renew(channel: Uuid, renewals: u32) -> String {
+pub fn lease_renew(channel: Uuid, renewals: u32, seconds: u32) -> String {
     let group = lease_group(channel, renewals);
-    format!("sched_api +{LEASE_SECONDS} {group} uuid_kill {channel} LOSE_RACE")
+    format!("sched_api +{seconds} {group} uuid_kill {channel} LOSE_RACE")
 }
 
 /// Ends that lease.
@@ -462,6 +461,7 @@ mod tests {
             aor: &aor,
             sip_call_id: "id",
             timeout: Duration::from_secs(1),
+            lease: 6,
             park_timeout: Duration::from_millis(4500),
             any_codec: false,
             early_media: false,

@@ -12,7 +12,7 @@ use crate::site;
 
 crate::trials![
     killed_during_a_hold_the_dialplan_goes_on_at_once,
-    killed_while_legs_ring_the_caller_goes_on_and_the_legs_end_within_five_seconds,
+    killed_while_legs_ring_the_caller_goes_on_and_the_legs_end_within_seven_seconds,
     killed_while_a_dial_string_leg_rings_the_plain_bridge_follows,
     killed_during_a_call_the_call_goes_on,
     killed_during_a_dial_string_call_the_call_goes_on,
@@ -42,7 +42,7 @@ async fn killed_during_a_hold_the_dialplan_goes_on_at_once(fs: Arc<RealFs>) {
     assert!(at - killed < AT_ONCE, "{:?}", at - killed);
 }
 
-async fn killed_while_legs_ring_the_caller_goes_on_and_the_legs_end_within_five_seconds(fs: Arc<RealFs>) {
+async fn killed_while_legs_ring_the_caller_goes_on_and_the_legs_end_within_seven_seconds(fs: Arc<RealFs>) {
     let mut site = site(fs, &Settings::default()).await;
     let user = site.fs.new_user();
     let mobile = site.sleeper(&user, DOMAIN, Wakes::Elsewhere, Reaction::Ring).await;
@@ -58,12 +58,12 @@ async fn killed_while_legs_ring_the_caller_goes_on_and_the_legs_end_within_five_
     assert_eq!(outcome, NEXT_ACTION);
     // FreeSWITCH resumes the dialplan when the originates of that connection are over: when the legs' leases are.
     eprintln!("the caller went on {:?} after the daemon", at - killed);
-    assert!(at - killed < Duration::from_secs(5), "{:?}", at - killed);
+    assert!(at - killed < Duration::from_secs(7), "{:?}", at - killed);
     for phone in [mobile, desk] {
         let (cancelled, _) = phone.cancelled().await;
         let after = cancelled.saturating_duration_since(killed);
         eprintln!("leg ended {after:?} after the daemon");
-        assert!(after < Duration::from_secs(5), "leg ended {after:?} after the daemon");
+        assert!(after < Duration::from_secs(7), "leg ended {after:?} after the daemon");
     }
     site.fs.becomes_silent(Duration::from_secs(1)).await;
 }

@@ -141,12 +141,12 @@ async fn ringing_phone_that_nobody_answers_rings_on_for_the_calls_own_time(fs: A
     let site = site(fs, &Settings::default().wake("max-wait", "3s")).await;
     let user = site.fs.new_user();
     let phone = site.sleeper(&user, DOMAIN, Wakes::Elsewhere, Reaction::Ring).await;
-    let call = site.caller().await.call(&format!("6{user}-call_timeout=6"));
+    let call = site.caller().await.call(&format!("6{user}-call_timeout=9"));
     let (at, outcome) = call.outcome_at().await;
     assert_eq!(outcome, NEXT_ACTION);
     let waited = (at - call.started).as_secs_f64();
-    // Longer than the leg's lease of 4 s: it was renewed.
-    assert!((5.9..6.8).contains(&waited), "went on after {waited} s");
+    // Longer than the leg's lease of 6 s: it was renewed.
+    assert!((8.9..9.8).contains(&waited), "went on after {waited} s");
     let (cancelled, _) = phone.cancelled().await;
     assert!(cancelled < at + Duration::from_millis(500));
     assert_eq!(phone.invites(), 1, "{}", phone.story());

@@ -348,7 +348,9 @@ impl Connection {
     /// An API command; whether it succeeded.
     pub(super) async fn api(&mut self, command: String) -> Result<bool, EslError> {
         let verb = command.split(' ').next().unwrap_or_default().to_owned();
+        let asked = Instant::now();
         let reply = self.link.send(EslCommand::Api { command }).await?;
+        self.shared.pace.took(asked.elapsed());
         let ok = reply.api_result().is_ok();
         debug!(verb, ok, "api");
         Ok(ok)

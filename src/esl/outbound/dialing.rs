@@ -25,6 +25,7 @@ impl Connection {
             aor: &self.held.call.aor,
             sip_call_id: &ring.sip_call_id,
             timeout: ring.timeout,
+            lease: self.shared.pace.lease(),
             park_timeout: ring.park_timeout,
             any_codec: ring.any_codec,
             early_media: ring.early_media,
@@ -51,11 +52,12 @@ impl Connection {
 
     /// Each leg has a lease at any moment: should this process end here, its legs end soon.
     pub(super) async fn renew_leases(&mut self) -> Result<(), EslError> {
+        let seconds = self.shared.pace.lease();
         for leg in self.ringing.clone() {
             let renewals = self.renewals.entry(leg).or_default();
             let last = *renewals;
             *renewals += 1;
-            self.api(encode::lease_renew(leg.channel(), last + 1)).await?;
+            self.api(encode::lease_renew(leg.channel(), last + 1, seconds)).await?;
             self.api(encode::lease_end(leg.channel(), last)).await?;
         }
         Ok(())

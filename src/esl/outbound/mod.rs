@@ -19,6 +19,7 @@ use tracing::{Instrument, debug, info_span, warn};
 use uuid::Uuid;
 
 use self::connection::Connection;
+use self::pace::Pace;
 use super::decode;
 use super::link::Link;
 use crate::driver::Input;
@@ -31,6 +32,7 @@ mod bridging;
 mod connection;
 mod dialing;
 mod hearing;
+mod pace;
 mod parent;
 mod tone;
 
@@ -111,6 +113,7 @@ pub struct Outbound {
     /// Strangers that were named, by address and what was wrong.
     warned: Arc<Seldom>,
     ringing: Arc<AtomicUsize>,
+    pace: Arc<Pace>,
 }
 
 impl Outbound {
@@ -131,6 +134,7 @@ impl Outbound {
             full: Arc::new(Seldom::new(Duration::from_secs(60), 1)),
             warned: Arc::new(Seldom::new(Duration::from_secs(60), 10)),
             ringing: Arc::default(),
+            pace: Arc::default(),
         }
     }
 
