@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -33,6 +33,8 @@ use crate::types::{Device, unix_now};
 
 /// Inputs that may wait for the loop. Behind it, senders wait: FreeSWITCH queues on their behalf.
 const INPUTS: usize = 16_384;
+/// Questions about registrations that may wait for FreeSWITCH, some 200 bytes each.
+const QUESTIONS: usize = 16_384;
 /// How long releases and hangups that were ordered may take to be written at the end.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 /// How long the store may take for what it has not written yet.
@@ -79,6 +81,7 @@ impl Daemon {
 
         let (inputs, inputs_rx) = mpsc::channel(INPUTS);
         let (kills, kills_rx) = mpsc::channel(1024);
+        let (questions, questions_rx) = mpsc::channel(QUESTIONS);
         let waiting = Arc::new(AtomicUsize::new(0));
         let stop = CancellationToken::new();
         let (calls, pushes) = (TaskTracker::new(), TaskTracker::new());
@@ -127,6 +130,7 @@ impl Daemon {
             store: store.clone(),
             waiting: waiting.clone(),
             kills,
+            questions,
             tasks: pushes.clone(),
             inputs: inputs.clone(),
             metrics: metrics.clone(),
@@ -146,6 +150,8 @@ impl Daemon {
             waiting,
             up: esl_up,
             kills: kills_rx,
+            questions: Arc::new(Mutex::new(questions_rx)),
+            readings: 0,
             answers,
             stop: stop.clone(),
         };

@@ -1,0 +1,39 @@
+//! Tokens that were dropped while FreeSWITCH may still list their registration.
+
+use std::collections::VecDeque;
+
+use crate::engine::ids::IdMap;
+
+/// More than this many are not remembered: the oldest go.
+const MOST: usize = 10_000;
+
+/// Hashes of dropped tokens, until their phone registers again.
+#[derive(Debug, Default)]
+pub(super) struct Dropped {
+    order: VecDeque<u64>,
+    all: IdMap<u64, ()>,
+}
+
+impl Dropped {
+    pub(super) fn add(&mut self, token: u64) {
+        if self.all.insert(token, ()).is_some() {
+            return;
+        }
+        self.order.push_back(token);
+        if self.order.len() > MOST
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.all.remove(&oldest);
+        }
+    }
+
+    pub(super) fn has(&self, token: u64) -> bool {
+        self.all.contains_key(&token)
+    }
+
+    pub(super) fn clear(&mut self, token: u64) {
+        if self.all.remove(&token).is_some() {
+            self.order.retain(|other| *other != token);
+        }
+    }
+}
