@@ -213,6 +213,43 @@ mod tests {
         assert!(found.iter().all(|(_, target, push)| *target && *push));
     }
 
+    #[test]
+    fn list_and_event_name_the_same_contact() {
+        let of_event = |contact: &str| {
+            let header = |name: &str| match name {
+                "from-user" => Some("1"),
+                "from-host" => Some("d"),
+                "profile-name" => Some("internal"),
+                "contact" => Some(contact),
+                "status" => Some("Registered(WS-NAT)"),
+                "network-ip" => Some("127.0.0.1"),
+                "network-port" => Some("52238"),
+                _ => None,
+            };
+            match registrations::heard("sofia::register", header, &rules(), 0)
+                .unwrap()
+                .event
+            {
+                Event::Registered(reg) => reg.target.unwrap(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let path = "sip%3A1%40127.0.0.1%3A52238%3Btransport%3Dws%3Bpn-prid%3Dabc";
+        let decoded = percent_encoding::percent_decode_str(path).decode_utf8().unwrap();
+        let contact = "\"\" <sip:1@127.0.0.1:52238;transport=ws;pn-prid=abc;fs_nat=yes;fs_path=PATH>";
+        let event = of_event(&contact.replace("PATH", &decoded));
+        let encoded = contact.replace("PATH", path).replace('<', "&lt;").replace('>', "&gt;");
+        let block = written("c", "60").replace("&quot;&quot; &lt;sip:1@192.0.2.1:5060;x=a&amp;b&gt;", &encoded);
+        let block = block
+            .replace("Registered(UDP)", "Registered(WS-NAT)")
+            .replace("192.0.2.1", "127.0.0.1");
+        let found = listed(&block.replace("5060", "52238"), "internal", 1, &rules(), 0);
+        let Event::Registered(reg) = &found[0].event else {
+            panic!()
+        };
+        assert_eq!(reg.target.as_ref().unwrap().as_str(), event.as_str());
+    }
+
     /// One registration as FreeSWITCH writes it.
     fn written(call_id: &str, seconds: &str) -> String {
         format!(

@@ -27,6 +27,12 @@ pub struct Ports {
     pub esl: SocketAddr,
     /// SIP over UDP and TCP.
     pub sip: SocketAddr,
+    /// SIP over WebSocket, in the same profile.
+    pub ws: SocketAddr,
+    /// A profile with `multiple-registrations=false`.
+    pub single: SocketAddr,
+    /// A profile with `multiple-registrations=call-id`.
+    pub by_call_id: SocketAddr,
     /// Where its `socket` application connects to.
     pub fswake: SocketAddr,
 }
@@ -69,9 +75,9 @@ pub(super) fn inside<'a>(text: &'a str, element: &str) -> &'a str {
     &text[from..to]
 }
 
-fn profile(ports: &Ports) -> String {
+fn profile(ports: &Ports, name: &str, port: u16, more: &str) -> String {
     format!(
-        r#"<profile name="internal"><settings>
+        r#"<profile name="{name}"><settings>
             <param name="context" value="default"/>
             <param name="dialplan" value="XML"/>
             <param name="sip-ip" value="127.0.0.1"/>
@@ -86,11 +92,19 @@ fn profile(ports: &Ports) -> String {
             <param name="log-auth-failures" value="false"/>
             <param name="sip-expires-late-margin" value="1"/>
             {shipped}
+            {more}
         </settings></profile>"#,
-        port = ports.sip.port(),
         rtp = ports.rtp,
         shipped = inside(&snippet("sip_profiles/fswake.xml", ports), "settings"),
     )
+}
+
+fn profiles(ports: &Ports) -> String {
+    let multiple = |value: &str| format!(r#"<param name="multiple-registrations" value="{value}"/>"#);
+    let ws = format!(r#"<param name="ws-binding" value="{}"/>"#, ports.ws);
+    profile(ports, "internal", ports.sip.port(), &ws)
+        + &profile(ports, "single", ports.single.port(), &multiple("false"))
+        + &profile(ports, "by-call-id", ports.by_call_id.port(), &multiple("call-id"))
 }
 
 /// The dialplan: `7<user>` through the shipped snippet, `6<user>` with 410 as the next action, `5<user>` and `4<user><user>`
@@ -269,7 +283,7 @@ pub fn write(ports: &Ports, users: u32) -> String {
   <section name="directory">{directory}</section>
 </document>
 "#,
-        configuration = configuration(MODULES, 10_000, &profile(ports)),
+        configuration = configuration(MODULES, 10_000, &profiles(ports)),
         dialplan = dialplan(ports),
         chatplan = snippet("chatplan/fswake.xml", ports),
         directory = directory(users, ports),

@@ -93,6 +93,9 @@ impl RealFs {
             rtp: Ipv4Addr::new(127, 1, high, low),
             esl,
             sip,
+            ws: free_port(),
+            single: free_port(),
+            by_call_id: free_port(),
             fswake: free_port(),
         };
         let dir = TempDir::new().expect("a directory");

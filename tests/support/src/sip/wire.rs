@@ -7,7 +7,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::Mutex;
 
-use super::Message;
+use super::{Message, websocket};
 
 /// The longest message.
 const LONGEST: usize = 65_536;
@@ -20,6 +20,8 @@ pub enum Transport {
     Udp,
     /// A connection, which ends when the phone falls asleep, as with apps that are put to sleep.
     Tcp,
+    /// A WebSocket connection (RFC 7118), as browsers have.
+    Ws,
 }
 
 /// An open socket.
@@ -30,6 +32,7 @@ pub(super) enum Wire {
         server: SocketAddr,
         read: Mutex<(OwnedReadHalf, Vec<u8>)>,
         write: Mutex<OwnedWriteHalf>,
+        is_websocket: bool,
     },
 }
 
@@ -37,9 +40,13 @@ impl Wire {
     pub async fn open(transport: Transport, server: SocketAddr) -> Self {
         match transport {
             Transport::Udp => Self::Udp(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a UDP port")),
-            Transport::Tcp => {
-                let stream = TcpStream::connect(server).await.expect("a TCP connection");
+            Transport::Tcp | Transport::Ws => {
+                let mut stream = TcpStream::connect(server).await.expect("a TCP connection");
                 stream.set_nodelay(true).expect("a socket");
+                let is_websocket = transport == Transport::Ws;
+                if is_websocket {
+                    websocket::shake_hands(&mut stream).await;
+                }
                 let local = stream.local_addr().expect("its address");
                 let (read, write) = stream.into_split();
                 Self::Tcp {
@@ -47,6 +54,7 @@ impl Wire {
                     server,
                     read: Mutex::new((read, Vec::new())),
                     write: Mutex::new(write),
+                    is_websocket,
                 }
             }
         }
@@ -63,6 +71,7 @@ impl Wire {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Udp(_) => "UDP",
+            Self::Tcp { is_websocket: true, .. } => "WS",
             Self::Tcp { .. } => "TCP",
         }
     }
@@ -71,6 +80,7 @@ impl Wire {
     pub fn parameter(&self) -> &'static str {
         match self {
             Self::Udp(_) => "",
+            Self::Tcp { is_websocket: true, .. } => ";transport=ws",
             Self::Tcp { .. } => ";transport=tcp",
         }
     }
@@ -87,9 +97,24 @@ impl Wire {
                     }
                 }
             }
-            Self::Tcp { server, read, .. } => {
+            Self::Tcp {
+                server,
+                read,
+                is_websocket,
+                ..
+            } => {
                 let (stream, buffer) = &mut *read.lock().await;
                 loop {
+                    if *is_websocket {
+                        match websocket::take_frame(buffer) {
+                            Some(payload) => match Message::parse(&payload) {
+                                Some(message) => return Some((message, *server)),
+                                None => continue,
+                            },
+                            None if stream.read_buf(buffer).await.ok()? == 0 => return None,
+                            None => continue,
+                        }
+                    }
                     // Keep-alives (RFC 5626) stand between messages.
                     let blank = buffer.iter().take_while(|b| b"\r\n".contains(*b)).count();
                     buffer.drain(..blank);
@@ -114,8 +139,11 @@ impl Wire {
             Self::Udp(socket) => {
                 let _ = socket.send_to(text.as_bytes(), to).await;
             }
-            Self::Tcp { write, .. } => {
-                let _ = write.lock().await.write_all(text.as_bytes()).await;
+            Self::Tcp {
+                write, is_websocket, ..
+            } => {
+                let bytes = websocket::framed(text, *is_websocket);
+                let _ = write.lock().await.write_all(&bytes).await;
             }
         }
     }
@@ -124,9 +152,12 @@ impl Wire {
     pub fn try_send(&self, text: &str, to: SocketAddr) -> bool {
         match self {
             Self::Udp(socket) => socket.try_send_to(text.as_bytes(), to).is_ok(),
-            Self::Tcp { write, .. } => {
-                let sent = write.try_lock().ok().and_then(|s| s.try_write(text.as_bytes()).ok());
-                assert!(sent.is_none_or(|n| n == text.len()), "a message was cut");
+            Self::Tcp {
+                write, is_websocket, ..
+            } => {
+                let bytes = websocket::framed(text, *is_websocket);
+                let sent = write.try_lock().ok().and_then(|s| s.try_write(&bytes).ok());
+                assert!(sent.is_none_or(|n| n == bytes.len()), "a message was cut");
                 sent.is_some()
             }
         }
