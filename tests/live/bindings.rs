@@ -180,7 +180,6 @@ async fn phones_that_move_on_a_profile_by_call_id_are_rung_where_they_are(fs: Ar
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         call.hang_up().await;
-        call.outcome().await;
         site.fs.becomes_silent(Duration::from_secs(5)).await;
         assert_eq!(phone.invites(), invites, "{}", phone.story());
         phone.move_elsewhere().await;

@@ -1,8 +1,6 @@
 //! Tokens that were dropped while FreeSWITCH may still list their registration.
 
-use std::collections::VecDeque;
-
-use crate::engine::ids::IdMap;
+use std::collections::{HashSet, VecDeque};
 
 /// More than this many are not remembered: the oldest go.
 const MOST: usize = 10_000;
@@ -11,12 +9,12 @@ const MOST: usize = 10_000;
 #[derive(Debug, Default)]
 pub(super) struct Dropped {
     order: VecDeque<u64>,
-    all: IdMap<u64, ()>,
+    all: HashSet<u64>,
 }
 
 impl Dropped {
     pub(super) fn add(&mut self, token: u64) {
-        if self.all.insert(token, ()).is_some() {
+        if !self.all.insert(token) {
             return;
         }
         self.order.push_back(token);
@@ -28,11 +26,11 @@ impl Dropped {
     }
 
     pub(super) fn has(&self, token: u64) -> bool {
-        self.all.contains_key(&token)
+        self.all.contains(&token)
     }
 
     pub(super) fn clear(&mut self, token: u64) {
-        if self.all.remove(&token).is_some() {
+        if self.all.remove(&token) {
             self.order.retain(|other| *other != token);
         }
     }

@@ -30,7 +30,7 @@ pub(super) fn framed(text: &str, is_websocket: bool) -> Vec<u8> {
     match u16::try_from(payload.len()).expect("a short message") {
         short @ 0..126 => frame.push(0x80 | u8::try_from(short).expect("less than 126")),
         long => {
-            frame.push(0x80 | 126);
+            frame.push(0x80 | 0x7e);
             frame.extend(long.to_be_bytes());
         }
     }
