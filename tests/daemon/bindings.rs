@@ -11,6 +11,7 @@ const RINGS: Behaviour = Behaviour::Rings(Duration::ZERO, None);
 #[tokio::test]
 async fn phone_that_reconnected_is_rung_without_a_push_when_its_old_connection_closes() {
     let mut stage = Stage::new().await;
+    stage.set("wake.fresh-for", "30s");
     stage.set("wake.push-delay", "5s");
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");

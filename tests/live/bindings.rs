@@ -49,7 +49,7 @@ async fn is_rung_awake(site: &Site, phone: &Phone) {
     phone.invited().await;
     phone.rang().await;
     let rung = (phone.invites(), site.pushes().len());
-    call.hang_up().await;
+    call.cancel().await;
     assert_eq!(rung, (before.0 + 1, before.1), "{}", phone.story());
 }
 
@@ -99,7 +99,7 @@ async fn phone_whose_only_connection_closes_is_pushed(fs: Arc<RealFs>) {
             took < Duration::from_millis(300),
             "{transport:?}: pushed after {took:?}"
         );
-        call.hang_up().await;
+        call.cancel().await;
     }
 }
 
@@ -126,7 +126,7 @@ async fn desk_phone_that_moved_beside_a_sleeping_mobile_is_rung_when_its_old_pla
     desk.rang().await;
     assert_eq!(desk.invites(), 1);
     site.pushed(1).await;
-    call.hang_up().await;
+    call.cancel().await;
 }
 
 /// Two desk phones of one user, one after the other, at this server.
@@ -179,7 +179,7 @@ async fn phones_that_move_on_a_profile_by_call_id_are_rung_where_they_are(fs: Ar
         while phone.invites() < invites && call.started.elapsed() < Duration::from_secs(3) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        call.hang_up().await;
+        call.cancel().await;
         site.fs.becomes_silent(Duration::from_secs(5)).await;
         assert_eq!(phone.invites(), invites, "{}", phone.story());
         phone.move_elsewhere().await;

@@ -22,6 +22,8 @@ pub(super) struct Owned {
 
 /// Why a device is dropped whose token registers for another user.
 const ANOTHER_USER: &str = "another-user";
+/// Why a device is dropped whose app has another name from now on.
+const APP_RENAMED: &str = "app-renamed";
 
 fn each<'a>(devices: &'a [Arc<DeviceKey>], why: &'static str) -> impl Iterator<Item = (&'a DeviceKey, &'static str)> {
     devices.iter().map(move |device| (&**device, why))
@@ -63,7 +65,7 @@ impl Directory {
             return Owned::default();
         }
         let replaced = replaced.unwrap_or_default();
-        for (old, why) in each(&replaced, "new-token").chain(each(&renamed, "app-renamed")) {
+        for (old, why) in each(&replaced, "new-token").chain(each(&renamed, APP_RENAMED)) {
             self.remove_device(key, old, why, out);
         }
         let entry = self.entries.entry(key.clone()).or_default();
@@ -197,7 +199,9 @@ impl Directory {
         if self.owners.get(&hash) == Some(key) {
             self.owners.remove(&hash);
         }
-        self.dropped.add(hash);
+        if why != APP_RENAMED {
+            self.dropped.add(hash);
+        }
         out(Command::ForgetDevice { key: gone.key, why });
     }
 
