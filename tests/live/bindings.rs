@@ -180,6 +180,7 @@ async fn phones_that_move_on_a_profile_by_call_id_are_rung_where_they_are(fs: Ar
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         call.cancel().await;
+        assert_eq!(call.outcome().await, 487);
         site.fs.becomes_silent(Duration::from_secs(5)).await;
         assert_eq!(phone.invites(), invites, "{}", phone.story());
         phone.move_elsewhere().await;
