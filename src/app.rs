@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -34,6 +34,8 @@ use crate::types::{Device, unix_now};
 
 /// Inputs that may wait for the loop. Behind it, senders wait: FreeSWITCH queues on their behalf.
 const INPUTS: usize = 16_384;
+/// Questions about registrations that may wait for FreeSWITCH, some 200 bytes each.
+const QUESTIONS: usize = 16_384;
 /// How long releases and hangups that were ordered may take to be written at the end.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 /// How long the store may take for what it has not written yet.
@@ -82,6 +84,7 @@ impl Daemon {
 
         let (inputs, inputs_rx) = mpsc::channel(INPUTS);
         let (kills, kills_rx) = mpsc::channel(1024);
+        let (questions, questions_rx) = mpsc::channel(QUESTIONS);
         let (waiting, now_waiting) = watch::channel(0);
         let mut parts = Parts::default();
         let stop = CancellationToken::new();
@@ -134,6 +137,7 @@ impl Daemon {
             store: store.clone(),
             waiting,
             kills,
+            questions,
             tasks: pushes.clone(),
             inputs: inputs.clone(),
             metrics: metrics.clone(),
@@ -153,6 +157,8 @@ impl Daemon {
             waiting: now_waiting,
             up: esl_up,
             kills: kills_rx,
+            questions: Arc::new(Mutex::new(questions_rx)),
+            readings: 0,
             answers,
             stop: stop.clone(),
         };

@@ -17,6 +17,7 @@ use tracing::{debug, info, warn};
 
 use crate::control::Question;
 use crate::engine::{Cause, Command, Count, Delivery, Engine, Event, HeldCall, Note, Notification, Step, Summary};
+use crate::esl::asking;
 use crate::esl::outbound::{Connect, Order, Ring};
 use crate::logging::seldom::Seldom;
 use crate::metrics::Metrics;
@@ -55,6 +56,8 @@ pub struct Driver {
     pub waiting: watch::Sender<usize>,
     /// Kills for the inbound connection.
     pub kills: mpsc::Sender<(LegId, Cause)>,
+    /// Questions for the inbound connection.
+    pub questions: mpsc::Sender<asking::Question>,
     /// Tasks that may outlive the loop a little: pushes.
     pub tasks: TaskTracker,
     /// Back to the loop: outcomes of pushes.
@@ -288,6 +291,7 @@ impl Turning {
                 Command::Release { call, result, next } => self.end(call, Order::Release(result.as_str(), next)),
                 Command::Close(call) => self.end(call, Order::Close),
                 Command::Record { call, record, at_once } => self.order(call, Order::Record(Box::new(record), at_once)),
+                Command::AskRegistrations { aor, number, profiles } => self.ask(aor, number, profiles),
                 Command::Push(request) => self.push(*request),
                 Command::StoreDevice(device) => self.store_device(device),
                 Command::ForgetDevice { key, why } => {
@@ -330,6 +334,19 @@ impl Turning {
         if self.d.kills.try_send((leg, cause)).is_err() {
             // Its lease ends it within seconds.
             debug!(leg = %leg.channel(), "leg left to its lease");
+        }
+    }
+
+    fn ask(&self, aor: Aor, number: u64, profiles: Vec<Arc<str>>) {
+        let question = asking::Question {
+            aor,
+            number,
+            profiles,
+            since: Instant::now(),
+        };
+        if self.d.questions.try_send(question).is_err() {
+            // Whatever has ended is rung in vain until it would have expired.
+            debug!("too many questions about registrations: one is not asked");
         }
     }
 

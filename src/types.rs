@@ -226,6 +226,18 @@ impl Target {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The Contact as the phone sent it: without what FreeSWITCH adds about the way to it.
+    pub fn contact(&self) -> &str {
+        let ends = [";received=", ";fs_nat=", ";fs_path="];
+        let end = ends.iter().filter_map(|added| self.0.find(added)).min();
+        &self.0[..end.unwrap_or(self.0.len())]
+    }
+
+    /// The sofia profile that it goes through.
+    pub fn profile(&self) -> &str {
+        self.0.split('/').nth(1).unwrap_or_default()
+    }
 }
 
 impl fmt::Debug for Target {

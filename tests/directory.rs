@@ -283,6 +283,7 @@ fn failed_ping_ends_the_proof_of_life() {
     b.feed(Event::Pinged {
         aor: aor.clone(),
         call_id: "id".into(),
+        target: None,
         reachable: false,
     });
     b.out.clear();
@@ -297,6 +298,7 @@ fn failed_ping_ends_the_proof_of_life() {
     b.feed(Event::Pinged {
         aor,
         call_id: "id".into(),
+        target: None,
         reachable: true,
     });
     b.out.clear();

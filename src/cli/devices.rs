@@ -34,7 +34,7 @@ enum What {
         /// As the list says it
         id: String,
     },
-    /// Forget a device: it is not pushed until it registers again
+    /// Forget a device: it is not pushed until it registers again, or fswake restarts while its registration lasts
     Forget {
         /// As the list says it
         id: String,

@@ -1,9 +1,12 @@
 //! The profiles that phones register with, and the parameters that make waking reliable.
 
+use std::collections::BTreeSet;
+
 use super::Check;
 use super::esl::Session;
 use super::handlers::{Handler, Handlers};
-use super::xml::{Tag, tags, texts};
+use super::xml::{Tag, tags};
+use crate::esl::reading;
 use crate::types::Printable;
 
 const FAMILY: &str = "freeswitch";
@@ -30,7 +33,13 @@ fn is_true(value: &str) -> bool {
 const WISHES: [Wish; 7] = [
     Wish {
         name: "multiple-registrations",
-        good: |value| !value.is_empty() && !matches!(value, "false" | "no"),
+        // By the Contact or by the Call-ID of the REGISTER; FreeSWITCH takes what it does not know for `false`.
+        good: |value| {
+            ["contact", "call-id"]
+                .iter()
+                .any(|kind| value.eq_ignore_ascii_case(kind))
+                || is_true(value)
+        },
         line: "multiple-registrations=contact",
         because: "the last phone of a user takes the place of all others",
     },
@@ -80,8 +89,9 @@ struct Profile {
 }
 
 pub(super) async fn checks(session: &mut Session, handlers: Handlers) -> Vec<Check> {
-    let running = match session.api("sofia xmlstatus").await {
-        Ok(status) => running(&status),
+    let running: BTreeSet<String> = match session.api("sofia xmlstatus").await {
+        // One for each transport: a profile is looked at once.
+        Ok(status) => reading::running(&status).collect(),
         Err(reason) => {
             let advice = "let the user's esl-allowed-api have sofia";
             return vec![Check::warning(
@@ -165,20 +175,6 @@ fn shares(profile: &Profile) -> &str {
     found.map_or("", |(_, value)| value.as_str())
 }
 
-/// The names of the profiles that run; gateways and aliases are none.
-fn running(xmlstatus: &str) -> Vec<String> {
-    let blocks = xmlstatus.split("<profile>").skip(1);
-    let is_up = |block: &&str| {
-        texts(block, "state")
-            .first()
-            .is_some_and(|state| state.starts_with("RUNNING"))
-    };
-    blocks
-        .filter(is_up)
-        .filter_map(|block| texts(block, "name").into_iter().next())
-        .collect()
-}
-
 fn profiles(tags: &[Tag]) -> Vec<Profile> {
     let mut all: Vec<Profile> = Vec::new();
     for tag in tags {
@@ -255,9 +251,19 @@ mod tests {
     }
 
     #[test]
-    fn profiles_that_run_are_read_and_aliases_are_not() {
-        let status = "<profiles>\n<profile>\n<name>internal</name>\n<type>profile</type>\n<state>RUNNING (0)</state>\n</profile>\n\
-                      <alias>\n<name>fs.test</name>\n<type>alias</type>\n<state>ALIASED</state>\n</alias>\n</profiles>";
-        assert_eq!(running(status), ["internal"]);
+    fn several_registrations_are_on_by_contact_or_call_id_and_off_by_what_freeswitch_does_not_know() {
+        let state = |value: &str| {
+            let mut profile = shipped("multiple-registrations");
+            profile
+                .params
+                .push(("multiple-registrations".to_owned(), value.to_owned()));
+            of_profile(&profile, None).state
+        };
+        for value in ["contact", "call-id", "Call-ID", "true", "yes"] {
+            assert_eq!(state(value), super::super::State::Ok, "{value}");
+        }
+        for value in ["", "false", "no", "contacts", "callid", "0"] {
+            assert_eq!(state(value), super::super::State::Warning, "{value}");
+        }
     }
 }

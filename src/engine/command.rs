@@ -75,6 +75,16 @@ pub enum Command {
         /// Write it now: the caller may hang up before there is a next word.
         at_once: bool,
     },
+    /// Ask FreeSWITCH which registrations a user has, once it has carried out what it told last. Ends in `Listed`, or in
+    /// nothing where FreeSWITCH cannot be asked.
+    AskRegistrations {
+        /// Whose, as it registers.
+        aor: Aor,
+        /// Goes back with the answer.
+        number: u64,
+        /// The profiles to ask.
+        profiles: Vec<Arc<str>>,
+    },
     /// Send a push. Ends in `PushEnded`.
     Push(Box<PushRequest>),
     /// Write a device to the store.
@@ -109,7 +119,11 @@ impl Command {
             Self::Push(push) => push.call().map(|about| about.call),
             Self::Note(note) => note.call,
             Self::Summarize(summary) => Some(summary.call),
-            Self::StoreDevice(_) | Self::ForgetDevice { .. } | Self::Answer(..) | Self::Count(_) => None,
+            Self::StoreDevice(_)
+            | Self::ForgetDevice { .. }
+            | Self::AskRegistrations { .. }
+            | Self::Answer(..)
+            | Self::Count(_) => None,
         }
     }
 }

@@ -15,12 +15,16 @@ pub enum Event {
     Registered(Registration),
     /// A registration was taken back, or its connection closed.
     Unregistered(Unregistration),
+    /// FreeSWITCH says which registrations a user has: the answer to [`super::Command::AskRegistrations`].
+    Listed(Listing),
     /// FreeSWITCH's OPTIONS ping found a registered phone reachable, or not.
     Pinged {
         /// Whose registration.
         aor: Aor,
         /// `Call-ID` of its REGISTER.
         call_id: Arc<str>,
+        /// The Contact that was pinged, where it can be read.
+        target: Option<Target>,
         /// What the ping found.
         reachable: bool,
     },
@@ -183,8 +187,25 @@ pub struct Unregistration {
     pub target: Option<Target>,
     /// The Contact's push parameters, where the event has them.
     pub push: Option<PushParams>,
+    /// `User-Agent`, where the event has it.
+    pub user_agent: Arc<str>,
+    /// When it was heard (UTC).
+    pub at: UnixSeconds,
     /// What ended it.
     pub why: UnregisterWhy,
+}
+
+/// All registrations that a user has in some profiles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// Whose, as it was asked.
+    pub aor: Aor,
+    /// The number of the question.
+    pub number: u64,
+    /// The profiles that were asked.
+    pub profiles: Vec<Arc<str>>,
+    /// What they have, the one that lasts longest last.
+    pub registrations: Vec<Registration>,
 }
 
 /// What ended a registration.

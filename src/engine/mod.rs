@@ -47,7 +47,7 @@ pub use self::command::{
 pub use self::count::Count;
 use self::directory::{AorKey, Directory};
 pub use self::event::{
-    Event, HeldCall, LegEnd, Notification, Registration, Source, Taken, UnregisterWhy, Unregistration, Way,
+    Event, HeldCall, LegEnd, Listing, Notification, Registration, Source, Taken, UnregisterWhy, Unregistration, Way,
 };
 use self::ids::IdMap;
 use self::limits::Callers;
@@ -107,14 +107,21 @@ impl Engine {
             Event::Registered(reg) => self.registered(now, reg),
             Event::Unregistered(end) => {
                 self.directory
-                    .unregister(&end, &self.policy, &mut |c| self.out.push_back(c));
+                    .unregister(now, &end, &self.policy, &mut |c| self.out.push_back(c));
+            }
+            Event::Listed(listing) => {
+                for missed in self.directory.compare(listing, &self.policy) {
+                    self.registered(now, missed);
+                }
             }
             Event::Pinged {
                 aor,
                 call_id,
+                target,
                 reachable,
             } => {
-                self.directory.ping(now, &aor, &call_id, reachable, &self.policy);
+                let of = self.directory.pinged(&aor, &call_id, target.as_ref(), &self.policy);
+                of.for_each(|binding| binding.alive = reachable.then_some(now));
             }
             Event::ReadingBegan(number) => self.directory.begin_reading(number),
             Event::ReadingEnded(number) => self.directory.end_reading(number),

@@ -3,6 +3,7 @@
 //! It is reconnected for ever, with growing pauses and jitter. After a reconnect nothing is replayed, so all registrations
 //! are read again; events that arrive meanwhile are newer and are told after them.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,12 +13,13 @@ use freeswitch_esl_tokio::{
     AuthMethod, EslClient, EslCommand, EslConnectOptions, EslError, EslEvent, EslEventStream, EventFormat,
     EventOverflow,
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::answers::Answer;
+use super::asking::{Asker, Question};
 use super::encode;
 use super::notifications;
 use super::reading;
@@ -85,6 +87,10 @@ pub struct Inbound {
     pub up: Arc<AtomicBool>,
     /// Legs to be killed whose call's own connection is gone.
     pub kills: mpsc::Receiver<(LegId, Cause)>,
+    /// Questions about one user's registrations.
+    pub questions: Arc<Mutex<mpsc::Receiver<Question>>>,
+    /// How many times all registrations were read.
+    pub readings: u64,
     /// To whom the answers to notifications go.
     pub answers: mpsc::Sender<Answer>,
     /// The end.
@@ -109,14 +115,12 @@ impl Inbound {
     pub async fn run(mut self) {
         let (stop, mut changes) = (self.stop.clone(), self.settings.clone());
         let mut pause = FIRST_PAUSE;
-        let mut number = 0;
         let mut complained = false;
         loop {
-            number += 1;
             let settings = changes.borrow_and_update().clone();
             let ended = tokio::select! {
                 () = stop.cancelled() => return,
-                ended = self.session(number, &settings) => ended,
+                ended = self.session(&settings) => ended,
                 Ok(()) = changes.changed() => Ended::Changed,
             };
             let was_up = self.up.swap(false, Ordering::Relaxed);
@@ -148,14 +152,14 @@ impl Inbound {
         }
     }
 
-    async fn session(&mut self, number: u64, settings: &Settings) -> Ended {
-        match Box::pin(self.attend(number, settings)).await {
+    async fn session(&mut self, settings: &Settings) -> Ended {
+        match Box::pin(self.attend(settings)).await {
             Ok(()) => Ended::Stopping,
             Err(ended) => ended,
         }
     }
 
-    async fn attend(&mut self, number: u64, settings: &Settings) -> Result<(), Ended> {
+    async fn attend(&mut self, settings: &Settings) -> Result<(), Ended> {
         let Endpoint {
             host,
             port,
@@ -177,33 +181,49 @@ impl Inbound {
             EVENTS.to_owned()
         };
         client.subscribe_events_raw(EventFormat::Plain, &events_wanted).await?;
-        self.tell(Event::ReadingBegan(number)).await?;
-        let (count, meanwhile) = self.read_all(&client, &mut events, number, &settings.rules).await?;
-        for event in meanwhile {
-            self.heard(&event, &settings.rules).await?;
-        }
+        let (count, profiles) = self.read_all(&client, &mut events, None, &settings.rules).await?;
         self.up.store(true, Ordering::Relaxed);
         info!(%host, port, registrations = count, "connected to FreeSWITCH");
         let waiting = self.waiting.clone();
+        let (changed, mut changes) = mpsc::channel(1);
+        let asker = Asker {
+            client: client.clone(),
+            rules: settings.rules.clone(),
+            profiles,
+            questions: self.questions.clone(),
+            inputs: self.inputs.clone(),
+            changed,
+        };
         tokio::select! {
-            heard = self.hear(&client, &mut events, &settings.rules) => heard,
+            heard = self.hear(&client, &mut events, &settings.rules, &mut changes) => heard,
+            () = asker.run() => Err(Ended::Closed),
             never = nudge(&client, waiting) => match never {},
         }
     }
 
-    /// Reads all registrations. Events that come meanwhile are newer: they are handed back, to be told after. They have to be
-    /// taken off the queue, because replies come behind them.
+    /// Reads all registrations, of these profiles where they are known. Events that come meanwhile are newer, and are told after
+    /// them. They have to be taken off the queue, because replies come behind them.
     async fn read_all(
-        &self,
+        &mut self,
         client: &EslClient,
         events: &mut EslEventStream,
-        number: u64,
+        profiles: Option<BTreeSet<String>>,
         rules: &ContactRules,
-    ) -> Result<(usize, Vec<EslEvent>), Ended> {
+    ) -> Result<(usize, BTreeSet<String>), Ended> {
+        self.readings += 1;
+        let number = self.readings;
+        self.tell(Event::ReadingBegan(number)).await?;
         client.set_command_timeout(READING);
         let mut meanwhile = Vec::new();
         let heard = {
-            let reading = reading::read_all(client, number, rules, unix_now());
+            let reading = async {
+                let profiles = match profiles {
+                    Some(profiles) => profiles,
+                    None => reading::profiles(client).await?,
+                };
+                let heard = reading::read_all(client, &profiles, number, rules, unix_now()).await?;
+                Ok::<_, EslError>((heard, profiles))
+            };
             tokio::pin!(reading);
             loop {
                 tokio::select! {
@@ -217,21 +237,22 @@ impl Inbound {
             }
         };
         client.set_command_timeout(REPLY);
-        let heard = match heard {
-            Ok(heard) => heard,
-            Err(reading::ReadError::Esl(error)) => return Err(error.into()),
-            Err(error) => {
-                // What is known stays known; phones that register are heard.
-                warn!(%error, "the registrations could not be read again");
-                return Ok((0, meanwhile));
-            }
-        };
+        let (heard, profiles) = heard?;
+        if profiles.is_empty() {
+            // What is known stays known: they may be starting.
+            warn!("no registrations can be read: `sofia xmlstatus` names no profile that runs");
+        }
         let count = heard.len();
         for heard in heard {
             self.pass_on(heard).await?;
         }
-        self.tell(Event::ReadingEnded(number)).await?;
-        Ok((count, meanwhile))
+        if !profiles.is_empty() {
+            self.tell(Event::ReadingEnded(number)).await?;
+        }
+        for event in meanwhile {
+            self.heard(&event, rules).await?;
+        }
+        Ok((count, profiles))
     }
 
     async fn hear(
@@ -239,6 +260,7 @@ impl Inbound {
         client: &EslClient,
         events: &mut EslEventStream,
         rules: &ContactRules,
+        changes: &mut mpsc::Receiver<BTreeSet<String>>,
     ) -> Result<(), Ended> {
         loop {
             tokio::select! {
@@ -247,6 +269,10 @@ impl Inbound {
                     Some(Err(error)) => debug!(%error, "event skipped"),
                     None => return Err(Ended::Closed),
                 },
+                Some(profiles) = changes.recv() => {
+                    info!(profiles = profiles.len(), "sofia's profiles have changed: reading all registrations again");
+                    self.read_all(client, events, Some(profiles), rules).await?;
+                }
                 kill = self.kills.recv() => {
                     let Some((leg, cause)) = kill else { return Ok(()) };
                     let client = client.clone();

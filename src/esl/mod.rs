@@ -11,10 +11,12 @@
 //! | [`registrations`] | pure: registrations as FreeSWITCH tells them |
 //! | [`answers`] | the answers to notifications, on a connection of their own |
 //! | [`notifications`] | pure: pushes that FreeSWITCH's events ask for, and their answers |
-//! | [`reading`] | all registrations at once, after a reconnect |
+//! | [`reading`] | registrations as FreeSWITCH lists them, all after a reconnect |
+//! | [`asking`] | what one user has registered, where an event does not say it |
 //! | [`link`] | one such connection: framing, commands, replies |
 
 pub mod answers;
+pub mod asking;
 pub mod beside;
 pub mod decode;
 pub mod encode;

@@ -1,68 +1,109 @@
-//! All registrations at once, after a (re)connect.
+//! Registrations as FreeSWITCH lists them: all of them after a (re)connect, and one user's.
 //!
-//! `show registrations as json` is one answer, and an answer may have 8 MiB (the ESL crate's limit, which ends the
-//! connection). A large site is therefore read in parts: `sofia xmlstatus profile P reg X` lists the registrations whose
-//! Contact contains X, and every Contact contains the last letters of its user part followed by `@`. Parts may overlap:
-//! a registration that is read twice is the same registration.
+//! Read from the profiles' own lists (`sofia xmlstatus profile P reg`). A profile writes a REGISTER there before it fires the event, so
+//! whoever subscribes first and reads then misses none; `show registrations` is written up to a second later, and keeps rows that no profile has.
+//!
+//! An answer may have 8 MiB (the ESL crate's limit, which ends the connection). A large profile is therefore read in parts:
+//! `.. reg X` lists the registrations whose Contact contains X, and every Contact contains the last letters of its user
+//! part followed by `@`. Parts may overlap: a registration that is read twice is the same registration.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use freeswitch_esl_tokio::{EslClient, EslError};
-use quick_xml::events::Event as Xml;
-use serde::Deserialize;
 
+use super::encode;
 use super::registrations::{self, Heard};
 use crate::contact::{ContactRules, NetworkHint};
 use crate::engine::{Event, Registration, Source};
 use crate::types::{Aor, UnixSeconds};
 
-/// Up to this many registrations are read in one answer: at 1.2 KiB each it stays below 8 MiB.
-const AT_ONCE: usize = 6_000;
+/// Up to this many registrations are read in one answer: at 2 KiB each, which few have, it stays below 8 MiB.
+const AT_ONCE: usize = 4_000;
 /// What may end a user part (RFC 3261 section 25.1: unreserved and user-unreserved), without SQL's wildcards `_` and `%`.
 const ENDINGS: &str = "0123456789abcdefghijklmnopqrstuvwxyz-.+*#~!'()&=$,;?/";
 
-/// Why the registrations could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// The connection failed.
-    #[error("{0}")]
-    Esl(#[from] EslError),
-    /// The answer to `show registrations as json` is not that JSON.
-    #[error("`show registrations as json`: {0}")]
-    Json(#[from] serde_json::Error),
-    /// The answer to `sofia xmlstatus` is not that XML.
-    #[error("`sofia xmlstatus`: {0}")]
-    Xml(#[from] quick_xml::Error),
-}
-
-/// Reads all registrations; each is told with this number.
+/// Reads all registrations of these profiles; each is told with this number. The ones that last longest come last.
 ///
 /// # Errors
-/// When FreeSWITCH does not answer, or something else than registrations.
+/// When FreeSWITCH does not answer.
 pub async fn read_all(
     client: &EslClient,
+    profiles: &BTreeSet<String>,
     number: u64,
     rules: &ContactRules,
     at: UnixSeconds,
-) -> Result<Vec<Heard>, ReadError> {
-    let count = client.api("show registrations count").await?;
-    let count = first_number(count.body().unwrap_or_default());
-    if count <= AT_ONCE {
-        let reply = client.api("show registrations as json").await?;
-        return Ok(shown(reply.body().unwrap_or("{}"), number, rules, at)?);
-    }
-    let mut all = Vec::with_capacity(count);
-    let profiles = client.api("sofia xmlstatus").await?;
-    for profile in profiles_of(profiles.body().unwrap_or_default())? {
-        for ending in endings(count) {
+) -> Result<Vec<Heard>, EslError> {
+    let mut all = Vec::new();
+    for profile in profiles {
+        let status = client.api(&format!("sofia xmlstatus profile {profile}")).await?;
+        let count = lines(status.body().unwrap_or_default(), "registrations").next();
+        let count = count.and_then(|count| count.parse().ok()).unwrap_or(0);
+        let parts = if count > AT_ONCE { endings(count) } else { Vec::new() };
+        let mut searches: Vec<_> = parts.iter().map(|ending| format!(" {ending}@")).collect();
+        if parts.is_empty() {
+            searches.push(String::new());
+        }
+        for search in searches {
             let part = client
-                .api(&format!("sofia xmlstatus profile {profile} reg {ending}@"))
+                .api(&format!("sofia xmlstatus profile {profile} reg{search}"))
                 .await?;
-            all.extend(listed(part.body().unwrap_or_default(), &profile, number, rules, at)?);
+            all.extend(listed(part.body().unwrap_or_default(), profile, number, rules, at));
         }
     }
+    all.sort_by_key(lasts);
     Ok(all)
+}
+
+/// Reads the registrations of one user in one profile. `None`: FreeSWITCH cannot be asked for that name.
+///
+/// # Errors
+/// When FreeSWITCH does not answer.
+pub async fn read_user(
+    client: &EslClient,
+    aor: &Aor,
+    profile: &str,
+    rules: &ContactRules,
+    at: UnixSeconds,
+) -> Result<Option<Vec<Heard>>, EslError> {
+    let is_name = |name: &str| encode::is_plain(name, 255, b"-_.+*#~!&=:[]");
+    if ![&aor.user, &aor.domain].into_iter().all(|name| is_name(name)) || !is_profile(profile) {
+        return Ok(None);
+    }
+    let command = format!("sofia xmlstatus profile {profile} user {}@{}", aor.user, aor.domain);
+    let answer = client.api(&command).await?;
+    let answer = answer.body().unwrap_or_default();
+    Ok(answer
+        .contains("<registrations>")
+        .then(|| listed(answer, profile, 0, rules, at)))
+}
+
+/// The profiles that run, by `sofia xmlstatus`, which has one for each of their transports.
+///
+/// # Errors
+/// When FreeSWITCH does not answer.
+pub async fn profiles(client: &EslClient) -> Result<BTreeSet<String>, EslError> {
+    let status = client.api("sofia xmlstatus").await?;
+    Ok(running(status.body().unwrap_or_default()).collect())
+}
+
+/// The names of the profiles that run in `sofia xmlstatus`; gateways and aliases are none.
+pub fn running(xmlstatus: &str) -> impl Iterator<Item = String> {
+    let blocks = xmlstatus.split("<profile>").skip(1);
+    let is_up = |block: &&str| lines(block, "state").next().is_some_and(|s| s.starts_with("RUNNING"));
+    let names = blocks.filter(is_up).filter_map(|block| lines(block, "name").next());
+    names.filter(|name| is_profile(name)).map(str::to_owned)
+}
+
+fn is_profile(name: &str) -> bool {
+    encode::is_plain(name, 128, b"-_.")
+}
+
+fn lasts(heard: &Heard) -> Duration {
+    match &heard.event {
+        Event::Registered(reg) => reg.expires,
+        _ => Duration::ZERO,
+    }
 }
 
 /// The endings by which `count` registrations are read: each of them matches few enough.
@@ -81,168 +122,49 @@ fn endings(count: usize) -> Vec<String> {
     two.chain(short).chain(letters).collect()
 }
 
-fn first_number(text: &str) -> usize {
-    let digits = text.split(|c: char| !c.is_ascii_digit()).find(|word| !word.is_empty());
-    digits.and_then(|word| word.parse().ok()).unwrap_or(0)
+/// The registrations in `sofia xmlstatus profile P reg`.
+fn listed(xml: &str, profile: &str, number: u64, rules: &ContactRules, at: UnixSeconds) -> Vec<Heard> {
+    let blocks = xml.split("    <registration>\n").skip(1);
+    blocks
+        .filter_map(|block| registration(block, profile, number, rules, at))
+        .collect()
 }
 
-/// The names of the profiles in `sofia xmlstatus`.
-fn profiles_of(xml: &str) -> Result<Vec<String>, quick_xml::Error> {
-    let mut names = Vec::new();
-    each(xml, "profile", |field| names.extend(field("name")))?;
-    names.retain(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)));
-    Ok(names)
-}
-
-/// The registrations in `sofia xmlstatus profile P reg X`.
-fn listed(
-    xml: &str,
-    profile: &str,
-    number: u64,
-    rules: &ContactRules,
-    at: UnixSeconds,
-) -> Result<Vec<Heard>, quick_xml::Error> {
-    let mut all = Vec::new();
-    each(xml, "registration", |field| {
-        let field = |name: &str| field(name).unwrap_or_default();
-        let status = field("status");
-        let seconds = status
-            .rsplit_once("expsecs(")
-            .and_then(|(_, rest)| rest.trim_end_matches(')').parse().ok());
-        let (user, agent) = (field("user"), field("agent"));
-        let (Some((user, domain)), Some(seconds)) = (user.rsplit_once('@'), seconds) else {
-            return;
-        };
-        let hint = NetworkHint::from_event(&field("network-ip"), &field("network-port"), &status);
-        let read = registrations::read(&field("contact"), profile, &agent, hint.as_ref(), rules);
-        all.push(Heard {
-            event: Event::Registered(Registration {
-                aor: Aor::new(user, domain),
-                call_id: field("call-id").into(),
-                target: read.target,
-                push: read.push,
-                wants_no_push: read.wants_no_push,
-                user_agent: agent.into(),
-                expires: Duration::from_secs(seconds),
-                at,
-                source: Source::Reading(number),
-            }),
-            warnings: read.warnings,
-        });
-    })?;
-    Ok(all)
-}
-
-/// Calls `visit` with every innermost element of this name, as a lookup of its children's texts.
-fn each(xml: &str, name: &str, mut visit: impl FnMut(&dyn Fn(&str) -> Option<String>)) -> Result<(), quick_xml::Error> {
-    let mut reader = quick_xml::Reader::from_str(xml);
-    let mut fields: Option<Vec<(String, String)>> = None;
-    let mut open = String::new();
-    loop {
-        match reader.read_event()? {
-            Xml::Start(tag) => {
-                let tag = tag.name().as_ref().to_owned();
-                if tag == name {
-                    fields = Some(Vec::new());
-                } else if let Some(fields) = &mut fields {
-                    fields.push((tag.clone(), String::new()));
-                }
-                open = tag;
-            }
-            Xml::Text(text) => append(&mut fields, &open, &text),
-            Xml::GeneralRef(entity) => {
-                let text = format!("&{};", &*entity);
-                append(
-                    &mut fields,
-                    &open,
-                    &quick_xml::escape::unescape(&text).unwrap_or_default(),
-                );
-            }
-            Xml::End(tag) => {
-                if tag.name().as_ref() == name
-                    && let Some(fields) = fields.take()
-                {
-                    visit(&|wanted| fields.iter().find(|(n, _)| n == wanted).map(|(_, v)| v.clone()));
-                }
-                open.clear();
-            }
-            Xml::Eof => return Ok(()),
-            _ => {}
-        }
-    }
-}
-
-fn append(fields: &mut Option<Vec<(String, String)>>, open: &str, text: &str) {
-    if let Some((name, value)) = fields.as_mut().and_then(|f| f.last_mut())
-        && name == open
-    {
-        value.push_str(text);
-    }
-}
-
-/// The answer to `show registrations as json`.
-#[derive(Debug, Deserialize)]
-struct Shown {
-    #[serde(default)]
-    rows: Vec<serde_json::Value>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Row {
-    reg_user: String,
-    realm: String,
-    /// The REGISTER's Call-ID.
-    token: String,
-    /// `sofia/<profile>/<uri>`.
-    url: String,
-    /// Seconds since 1970.
-    expires: String,
-    network_ip: String,
-    network_port: String,
-    #[serde(default)]
-    network_proto: String,
-}
-
-/// Reads `show registrations as json`, one [`Heard`] for every row that can be read.
-///
-/// # Errors
-/// When it is not that JSON. FreeSWITCH answers `{"row_count":0}` when there are none.
-pub fn shown(json: &str, number: u64, rules: &ContactRules, at: UnixSeconds) -> Result<Vec<Heard>, serde_json::Error> {
-    let shown: Shown = serde_json::from_str(json)?;
-    Ok(shown
-        .rows
-        .into_iter()
-        .filter_map(|row| serde_json::from_value::<Row>(row).ok()?.heard(number, rules, at))
-        .collect())
-}
-
-impl Row {
-    fn heard(self, number: u64, rules: &ContactRules, at: UnixSeconds) -> Option<Heard> {
-        let (profile, uri) = self.url.strip_prefix("sofia/")?.split_once('/')?;
-        let hint = NetworkHint::from_event(
-            &self.network_ip,
-            &self.network_port,
-            &format!("Registered({})", self.network_proto),
-        );
-        // `User-Agent` is not in it: sets of names for particular agents apply when the phone registers again.
-        let read = registrations::read(uri, profile, "", hint.as_ref(), rules);
-        let expires: i64 = self.expires.parse().ok()?;
-        let event = Event::Registered(Registration {
-            aor: Aor::new(self.reg_user, self.realm),
-            call_id: self.token.into(),
+fn registration(block: &str, profile: &str, number: u64, rules: &ContactRules, at: UnixSeconds) -> Option<Heard> {
+    let field = |name| lines(block, name).next().unwrap_or_default();
+    let encoded = |name| {
+        let text = field(name);
+        quick_xml::escape::unescape(text).map_or_else(|_| text.to_owned(), std::borrow::Cow::into_owned)
+    };
+    let status = field("status");
+    let (_, seconds) = status.rsplit_once("expsecs(")?;
+    let seconds = seconds.trim_end_matches(')').parse().ok()?;
+    let (user, domain) = field("user").rsplit_once('@')?;
+    let agent = encoded("agent");
+    let hint = NetworkHint::from_event(field("network-ip"), field("network-port"), status);
+    let read = registrations::read(&encoded("contact"), profile, &agent, hint.as_ref(), rules);
+    Some(Heard {
+        event: Event::Registered(Registration {
+            aor: Aor::new(user, domain),
+            call_id: field("call-id").into(),
             target: read.target,
             push: read.push,
             wants_no_push: read.wants_no_push,
-            user_agent: Arc::default(),
-            expires: Duration::from_secs(u64::try_from(expires.checked_sub(at)?).ok()?),
+            user_agent: agent.into(),
+            expires: Duration::from_secs(seconds),
             at,
             source: Source::Reading(number),
-        });
-        Some(Heard {
-            event,
-            warnings: read.warnings,
-        })
-    }
+        }),
+        warnings: read.warnings,
+    })
+}
+
+/// The texts of the elements with this name. FreeSWITCH writes each on a line of its own and does not escape what phones say (a
+/// Call-ID may hold `<`), so a line is an element whatever is inside it: no XML parser would be right.
+fn lines<'a>(xml: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
+    let (from, to) = (format!("<{name}>"), format!("</{name}>"));
+    let each = xml.lines().map(str::trim);
+    each.filter_map(move |line| line.strip_prefix(&from)?.strip_suffix(&to))
 }
 
 #[cfg(test)]
@@ -283,15 +205,87 @@ mod tests {
     }
 
     #[test]
-    fn both_listings_of_one_freeswitch_tell_the_same() {
+    fn phones_behind_nat_are_read_from_their_profile() {
         let recording = include_str!("../../tests/captures/registrations-behind-nat.jsonl");
-        let at = 1_795_406_945;
-        let json = shown(&answer(recording, "api show registrations as json"), 1, &rules(), at).unwrap();
         let xml = answer(recording, "api sofia xmlstatus profile internal reg");
-        let xml = listed(&xml, "internal", 1, &rules(), at).unwrap();
-        assert_eq!(summary(&json), summary(&xml));
-        assert_eq!(json.len(), 3);
-        assert!(summary(&xml).iter().all(|(_, target, push)| *target && *push));
+        let found = summary(&listed(&xml, "internal", 1, &rules(), 1_795_406_945));
+        assert_eq!(found.len(), 3);
+        assert!(found.iter().all(|(_, target, push)| *target && *push));
+    }
+
+    #[test]
+    fn list_and_event_name_the_same_contact() {
+        let of_event = |contact: &str| {
+            let header = |name: &str| match name {
+                "from-user" => Some("1"),
+                "from-host" => Some("d"),
+                "profile-name" => Some("internal"),
+                "contact" => Some(contact),
+                "status" => Some("Registered(WS-NAT)"),
+                "network-ip" => Some("127.0.0.1"),
+                "network-port" => Some("52238"),
+                _ => None,
+            };
+            match registrations::heard("sofia::register", header, &rules(), 0)
+                .unwrap()
+                .event
+            {
+                Event::Registered(reg) => reg.target.unwrap(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let path = "sip%3A1%40127.0.0.1%3A52238%3Btransport%3Dws%3Bpn-prid%3Dabc";
+        let decoded = percent_encoding::percent_decode_str(path).decode_utf8().unwrap();
+        let contact = "\"\" <sip:1@127.0.0.1:52238;transport=ws;pn-prid=abc;fs_nat=yes;fs_path=PATH>";
+        let event = of_event(&contact.replace("PATH", &decoded));
+        let encoded = contact.replace("PATH", path).replace('<', "&lt;").replace('>', "&gt;");
+        let block = written("c", "60").replace("&quot;&quot; &lt;sip:1@192.0.2.1:5060;x=a&amp;b&gt;", &encoded);
+        let block = block
+            .replace("Registered(UDP)", "Registered(WS-NAT)")
+            .replace("192.0.2.1", "127.0.0.1");
+        let found = listed(&block.replace("5060", "52238"), "internal", 1, &rules(), 0);
+        let Event::Registered(reg) = &found[0].event else {
+            panic!()
+        };
+        assert_eq!(reg.target.as_ref().unwrap().as_str(), event.as_str());
+    }
+
+    /// One registration as FreeSWITCH writes it.
+    fn written(call_id: &str, seconds: &str) -> String {
+        format!(
+            "    <registration>\n        <call-id>{call_id}</call-id>\n        <user>1@d</user>\n        \
+             <contact>&quot;&quot; &lt;sip:1@192.0.2.1:5060;x=a&amp;b&gt;</contact>\n        <agent>a</agent>\n        \
+             <status>Registered(UDP)(unknown) exp(2026-11-25 12:00:00) expsecs({seconds})</status>\n        \
+             <network-ip>192.0.2.1</network-ip>\n        <network-port>5060</network-port>\n    </registration>\n"
+        )
+    }
+
+    #[test]
+    fn call_id_cannot_say_whose_registration_it_is() {
+        for call_id in [
+            "a</call-id><user>victim@d</user>",
+            "</registration><registration><user>victim@d</user>",
+            "<&<",
+        ] {
+            let found = listed(&written(call_id, "60"), "internal", 1, &rules(), 0);
+            let [
+                Heard {
+                    event: Event::Registered(reg),
+                    ..
+                },
+            ] = found.as_slice()
+            else {
+                panic!("{call_id}: {found:?}");
+            };
+            assert_eq!((reg.aor.to_string().as_str(), &*reg.call_id), ("1@d", call_id));
+        }
+    }
+
+    #[test]
+    fn registration_that_is_over_or_cannot_be_read_is_passed_over_and_the_others_are_read() {
+        let all: String = ["-1", "", "x", "60"].map(|seconds| written("c", seconds)).concat();
+        let found = listed(&all, "internal", 1, &rules(), 0);
+        assert_eq!(found.iter().map(lasts).collect::<Vec<_>>(), [Duration::from_secs(60)]);
     }
 
     #[test]
@@ -319,33 +313,20 @@ mod tests {
     }
 
     #[test]
-    fn row_with_an_impossible_expiry_is_passed_over_and_the_others_are_read() {
-        let row = |expires: &str| {
-            format!(
-                r#"{{"reg_user":"1","realm":"d","token":"c","url":"sofia/internal/sip:1@h","expires":"{expires}",
-                    "network_ip":"192.0.2.1","network_port":"5060"}}"#
-            )
+    fn profile_is_named_once_however_many_transports_it_has() {
+        let profile = |name: &str, state: &str| {
+            format!("<profile>\n<name>{name}</name>\n<type>profile</type>\n<state>{state}</state>\n</profile>\n")
         };
-        let rows: Vec<_> = [i64::MIN, i64::MAX, 999, 1_060].map(|n| row(&n.to_string())).into();
-        let json = format!(r#"{{"row_count":4,"rows":[{}]}}"#, rows.join(","));
-        let heard = shown(&json, 1, &rules(), 1_000).unwrap();
-        let lasts = heard.iter().map(|h| match &h.event {
-            Event::Registered(r) => r.expires.as_secs(),
-            other => panic!("{other:?}"),
-        });
-        assert_eq!(lasts.collect::<Vec<_>>(), [i64::MAX as u64 - 1_000, 60]);
-    }
-
-    #[test]
-    fn count_is_the_first_number_of_the_answer() {
-        assert_eq!(first_number("\n6 total.\n"), 6);
-        assert_eq!(first_number("-ERR no database"), 0);
-    }
-
-    #[test]
-    fn profiles_are_named_in_the_status() {
-        let xml = "<profiles><profile><name>internal</name><type>profile</type></profile>\
-            <alias><name>fs.test</name></alias><profile><name>a b;c</name></profile></profiles>";
-        assert_eq!(profiles_of(xml).unwrap(), ["internal"]);
+        let xml = format!(
+            "<profiles>\n{}{}{}{}<alias>\n<name>fs.test</name>\n<type>alias</type>\n</alias>\n</profiles>",
+            profile("internal", "RUNNING (0)"),
+            profile("internal", "RUNNING (0) (WSS)"),
+            profile("external", "DOWN (0)"),
+            profile("a b;c", "RUNNING (0)"),
+        );
+        assert_eq!(
+            running(&xml).collect::<BTreeSet<_>>(),
+            BTreeSet::from(["internal".to_owned()])
+        );
     }
 }

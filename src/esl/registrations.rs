@@ -54,20 +54,24 @@ pub fn heard<'a>(
             } else {
                 UnregisterWhy::Explicit
             };
-            Some(over(aor, call_id(), &get, rules, why))
+            Some(over(aor, call_id(), &get, rules, (why, at)))
         }
         "sofia::expire" => Some(over(
             aor("user", "host")?,
             call_id(),
             &get,
             rules,
-            UnregisterWhy::Expired,
+            (UnregisterWhy::Expired, at),
         )),
         "sofia::sip_user_state" => {
             let reachable = get("Ping-Status")?.eq_ignore_ascii_case("reachable");
             let event = Event::Pinged {
                 aor: aor("from-user", "from-host")?,
                 call_id: call_id(),
+                target: get("sip_contact").and_then(|contact| {
+                    let profile = get("profile-name").unwrap_or_default();
+                    read(contact, profile, "", None, rules).target
+                }),
                 reachable,
             };
             Some(Heard {
@@ -84,7 +88,7 @@ fn over<'a>(
     call_id: Arc<str>,
     get: &impl Fn(&str) -> Option<&'a str>,
     rules: &ContactRules,
-    why: UnregisterWhy,
+    (why, at): (UnregisterWhy, UnixSeconds),
 ) -> Heard {
     let read = if get("contact").is_some() {
         read_contact(get, rules)
@@ -96,6 +100,8 @@ fn over<'a>(
         call_id,
         target: read.target,
         push: read.push,
+        user_agent: get("user-agent").unwrap_or_default().into(),
+        at,
         why,
     });
     Heard {

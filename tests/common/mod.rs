@@ -25,6 +25,10 @@ pub struct Bench {
     pub records: Vec<(Record, bool)>,
     pub notes: Vec<Note>,
     pub counts: Vec<fswake::engine::Count>,
+    /// What FreeSWITCH has, as it would with `multiple-registrations=contact`.
+    pub freeswitch_has: Vec<Registration>,
+    /// The questions that it was asked.
+    pub questions: Vec<Aor>,
 }
 
 pub fn ms(n: u64) -> Duration {
@@ -95,6 +99,8 @@ pub fn unreg(user: &str, id: &str, why: UnregisterWhy) -> Event {
         call_id: id.into(),
         target: None,
         push: None,
+        user_agent: "".into(),
+        at: T0,
         why,
     })
 }
@@ -111,11 +117,33 @@ impl Bench {
             records: Vec::new(),
             notes: Vec::new(),
             counts: Vec::new(),
+            freeswitch_has: Vec::new(),
+            questions: Vec::new(),
         }
     }
 
     /// Feeds one event; its commands wait to be expected.
     pub fn feed(&mut self, event: Event) {
+        match &event {
+            Event::Registered(reg) if reg.source == Source::Event => {
+                self.freeswitch_has
+                    .retain(|r| (&r.aor, &r.target) != (&reg.aor, &reg.target));
+                self.freeswitch_has.push(reg.clone());
+            }
+            Event::Unregistered(end) => self.freeswitch_has.retain(|r| {
+                let same_contact = match &end.target {
+                    Some(_) => r.target == end.target,
+                    None => r.call_id == end.call_id,
+                };
+                r.aor != end.aor || !same_contact
+            }),
+            _ => {}
+        }
+        self.tell(event);
+    }
+
+    /// Feeds an event and leaves what FreeSWITCH has as it is.
+    pub fn tell(&mut self, event: Event) {
         self.engine.handle(self.now, event);
         self.drain();
     }
@@ -128,6 +156,17 @@ impl Bench {
                 Command::Record { record, at_once, .. } => self.records.push((record, at_once)),
                 Command::Count(count) => self.counts.push(count),
                 Command::Summarize(summary) => self.summaries.push(*summary),
+                Command::AskRegistrations { aor, number, profiles } => {
+                    self.questions.push(aor.clone());
+                    let registrations = self.freeswitch_has.iter().filter(|r| r.aor == aor).cloned().collect();
+                    let listing = fswake::engine::Listing {
+                        aor,
+                        number,
+                        profiles,
+                        registrations,
+                    };
+                    self.engine.handle(self.now, Event::Listed(listing));
+                }
                 other => self.out.push(other),
             }
         }

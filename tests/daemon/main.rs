@@ -30,6 +30,7 @@
 //! token and no control character is in any line that the daemon logged at level debug.
 
 mod bad_peers;
+mod bindings;
 mod bridge;
 mod browser;
 mod child;

@@ -6,6 +6,7 @@
 //!
 //! A test that fails prints the end of both logs. `$FSWAKE_LIVE_LOG` names a file for all that fswake says.
 
+mod bindings;
 mod breakage;
 mod contacts;
 mod desk;
@@ -112,6 +113,7 @@ fn main() {
         wake::trials,
         one_dialog::trials,
         desk::trials,
+        bindings::trials,
         ends::trials,
         breakage::trials,
         contacts::trials,

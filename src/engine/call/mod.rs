@@ -131,7 +131,9 @@ impl Call {
             wishes: call.held.wishes.words(),
         };
         call.note(world, held);
-        call.grace = call.parties.is_empty().then(|| world.now.plus(FIRST_REGISTER));
+        // What was only read from FreeSWITCH's list may be a ghost.
+        let is_known = call.parties.iter().any(|p| p.device.is_some() || p.alive.is_some());
+        call.grace = (!is_known).then(|| world.now.plus(FIRST_REGISTER));
         for p in 0..call.parties.len() {
             call.start(p, world);
         }

@@ -62,6 +62,8 @@ pub struct Binding {
     pub target: Target,
     /// `Call-ID` of its REGISTERs.
     pub call_id: Arc<str>,
+    /// The domain that it registered with, as FreeSWITCH writes it.
+    pub domain: Arc<str>,
     /// `User-Agent` of a phone without a token; empty for others, whose device has it.
     pub user_agent: Arc<str>,
     /// The device it belongs to; `None` for phones without a token.
@@ -70,7 +72,26 @@ pub struct Binding {
     pub expires: Moment,
     /// Last proof of life, if any since we know it and since a ping failed.
     pub alive: Option<Moment>,
+    /// The reading that named it last.
     pub(super) generation: u64,
+    /// How many questions had been asked when it was heard last.
+    pub(super) asked: u64,
+}
+
+/// What names a phone: its token, else the Call-ID of its REGISTERs; and its Contact.
+pub(super) struct PhoneId<'a> {
+    pub(super) device: Option<&'a Arc<DeviceKey>>,
+    pub(super) call_id: &'a Arc<str>,
+    pub(super) target: &'a Target,
+}
+
+impl PhoneId<'_> {
+    /// Whether a binding is this phone's: there, or where it was before.
+    pub(super) fn has(&self, b: &Binding) -> bool {
+        let same_device = self.device.is_some() && b.device.as_ref() == self.device;
+        let same_call_id = !self.call_id.is_empty() && b.call_id == *self.call_id;
+        same_device || same_call_id || b.target == *self.target
+    }
 }
 
 /// A device with what only the running daemon knows of it.
@@ -162,6 +183,8 @@ pub struct Entry {
     pub bindings: Vec<Binding>,
     /// The calls that wait for one of them.
     pub waiting: Vec<CallId>,
+    /// How many questions had been asked when one of its registrations ended last.
+    pub(super) ended: u64,
 }
 
 impl Entry {
@@ -273,21 +296,22 @@ impl Entry {
         oldest.map(|d| d.key.clone())
     }
 
-    /// Records where a phone is. Newest contact of a device wins. Returns whether it says anything new.
+    /// Records where a phone is: a phone is at one place, the one that it named last.
     pub(super) fn bind(
         &mut self,
         now: Moment,
         device: Option<&Arc<DeviceKey>>,
         reg: &Registration,
         target: &Target,
-        generation: u64,
-    ) -> bool {
+        (generation, asked): (u64, u64),
+    ) -> Bound {
         let expires = now.plus(reg.expires);
         let reading = matches!(reg.source, Source::Reading(_));
         let bindings = &mut self.bindings;
-        let same = |b: &Binding| match device {
-            Some(d) => b.device.as_ref() == Some(d) || b.call_id == reg.call_id,
-            None => b.call_id == reg.call_id || b.target == *target,
+        let phone = PhoneId {
+            device,
+            call_id: &reg.call_id,
+            target,
         };
         if reading
             && let Some(b) = bindings
@@ -297,24 +321,48 @@ impl Entry {
             // Its expiry moves only when it registered while we were away.
             let refreshed = expires > b.expires.plus(Duration::from_secs(3));
             b.expires = expires;
-            b.generation = generation;
-            return refreshed;
+            (b.generation, b.asked) = (generation, asked);
+            return Bound {
+                is_news: refreshed,
+                is_beside_others: false,
+            };
         }
-        bindings.retain(|b| !same(b));
+        let is_refresh = bindings.iter().any(|b| b.target == *target && b.call_id == reg.call_id);
+        bindings.retain(|b| !phone.has(b));
+        let is_beside_others = !reading && !is_refresh && bindings.iter().any(|b| b.expires > now);
         bindings.push(Binding {
             target: target.clone(),
             call_id: reg.call_id.clone(),
+            domain: reg.aor.domain.clone(),
             user_agent: device.map_or_else(|| reg.user_agent.clone(), |_| Arc::default()),
             device: device.cloned(),
             expires,
             alive: (!reading).then_some(now),
             generation,
+            asked,
         });
         if bindings.len() > MOST_PER_AOR {
             bindings.remove(0);
         }
-        true
+        Bound {
+            is_news: true,
+            is_beside_others,
+        }
     }
+
+    /// Whether a device is registered somewhere.
+    pub(super) fn is_bound(&self, device: &DeviceKey, now: Moment) -> bool {
+        let its = |b: &Binding| b.expires > now && b.device.as_deref() == Some(device);
+        self.bindings.iter().any(its)
+    }
+}
+
+/// What became of a registration.
+pub(super) struct Bound {
+    /// It says something new.
+    pub(super) is_news: bool,
+    /// It is a new Contact, and the user has others, of other phones.
+    pub(super) is_beside_others: bool,
 }
 
 /// What a registration changed, as far as a waiting call cares.

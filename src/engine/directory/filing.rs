@@ -2,22 +2,16 @@
 
 use std::collections::HashSet;
 
-use super::{AorKey, Directory, Entry, KnownDevice};
+use super::{AorKey, Binding, Directory, Entry, KnownDevice};
 use crate::engine::policy::Policy;
-use crate::types::{Aor, DeviceKey};
+use crate::types::Aor;
 
 impl Directory {
     /// Files every device and binding under the name that the policy gives it.
-    ///
-    /// The domain that a phone without a token registered with is not kept: where aliases were taken back, its binding
-    /// stays where it is until the registrations are read again, which whoever changes the policy sees to.
     pub fn file_anew(&mut self, policy: &Policy) {
         let moves = |key: &AorKey, entry: &Entry| {
             entry.devices.iter().any(|d| AorKey::of(&d.device.aor, policy) != *key)
-                || entry
-                    .bindings
-                    .iter()
-                    .any(|b| place(key, b.device.as_deref(), policy) != *key)
+                || entry.bindings.iter().any(|b| place(key, b, policy) != *key)
         };
         let mut moving: Vec<_> = self.entries.extract_if(|key, entry| moves(key, entry)).collect();
         // A map's order differs from run to run; the same events have to give the same commands.
@@ -31,7 +25,7 @@ impl Directory {
                 self.entries.entry(key).or_default().devices.push(known);
             }
             for binding in entry.bindings {
-                let key = place(&old, binding.device.as_deref(), policy);
+                let key = place(&old, &binding, policy);
                 self.entries.entry(key).or_default().bindings.push(binding);
             }
         }
@@ -44,9 +38,6 @@ impl Directory {
 }
 
 /// Where a binding belongs that was filed under `old`.
-fn place(old: &AorKey, device: Option<&DeviceKey>, policy: &Policy) -> AorKey {
-    match device {
-        Some(device) => AorKey::of(&device.aor, policy),
-        None => AorKey::of(&Aor::new(old.user.clone(), old.domain.clone()), policy),
-    }
+fn place(old: &AorKey, binding: &Binding, policy: &Policy) -> AorKey {
+    AorKey::of(&Aor::new(old.user.clone(), binding.domain.clone()), policy)
 }

@@ -4,24 +4,29 @@
 //! Races, each with its test in `tests/directory.rs`:
 //! - the same token registers at two AORs: the last authenticated REGISTER wins;
 //! - "gone" arrives after the phone registered again: the newer REGISTER wins;
-//! - a reading of all registrations overlaps with live events: live events win.
+//! - a reading of all registrations overlaps with live events: live events win;
+//! - an old registration of a phone ends after its new one began: only what has ended ends (`ends`);
+//! - a user's registrations are asked for, and an event comes before the answer: the event wins.
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher, RandomState};
 use std::sync::Arc;
 
+mod dropped;
+mod ends;
 mod entry;
 mod filing;
 mod tokens;
 
+use self::dropped::Dropped;
 pub use self::entry::{AorKey, Binding, Entry, KnownDevice, Missed, Seen};
 use self::tokens::Owned;
 use super::command::Command;
 use super::digest::in_order;
-use super::event::{Registration, Source, UnregisterWhy, Unregistration};
+use super::event::{Registration, Source};
 use super::ids::IdMap;
-use super::policy::{OnUnregister, Policy};
-use crate::types::{Aor, CallId, Device, DeviceKey, Moment, Target};
+use super::policy::Policy;
+use crate::types::{CallId, Device, DeviceKey, Moment, Target};
 
 /// All AORs.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +37,10 @@ pub struct Directory {
     hasher: RandomState,
     /// The number of the latest reading of all registrations.
     reading: u64,
+    /// How many questions about a user's registrations have been asked.
+    asked: u64,
+    /// Tokens that were dropped: a list that still has them does not bring them back.
+    dropped: Dropped,
 }
 
 impl Hash for Directory {
@@ -42,10 +51,12 @@ impl Hash for Directory {
             // Part of the keys of `owners`.
             hasher: _,
             reading,
+            asked,
+            dropped,
         } = self;
         in_order(entries, state);
         in_order(owners, state);
-        reading.hash(state);
+        (reading, asked, dropped).hash(state);
     }
 }
 
@@ -127,61 +138,21 @@ impl Directory {
         if reading && owned.device.is_none() {
             owned.device = entry.device_that_registered_as(&reg.call_id);
         }
-        let is_news = entry.bind(now, owned.device.as_ref(), &reg, &target, generation);
+        let bound = entry.bind(now, owned.device.as_ref(), &reg, &target, (generation, self.asked));
+        let waiting = entry.waiting.clone();
+        if bound.is_beside_others {
+            // Where a user may have one registration only, the others have ended without an event.
+            self.ask(&key, &reg.aor, out);
+        }
         Some(Seen {
             device: owned.device,
             replaced: owned.replaced,
             target,
             call_id: reg.call_id,
             user_agent: reg.user_agent,
-            is_news,
-            waiting: entry.waiting.clone(),
+            is_news: bound.is_news,
+            waiting,
         })
-    }
-
-    /// Takes in the end of a registration.
-    pub fn unregister(&mut self, end: &Unregistration, policy: &Policy, out: &mut dyn FnMut(Command)) {
-        let key = AorKey::of(&end.aor, policy);
-        let Some(entry) = self.entries.get_mut(&key) else {
-            return;
-        };
-        let token = end.push.as_ref().and_then(|p| p.token());
-        let over = |b: &Binding| b.call_id == end.call_id || end.target.as_ref() == Some(&b.target);
-        let mut devices: Vec<Arc<DeviceKey>> = entry
-            .bindings
-            .iter()
-            .filter(|b| over(b))
-            .filter_map(|b| b.device.clone())
-            .collect();
-        entry.bindings.retain(|b| !over(b));
-        if end.why == UnregisterWhy::Explicit {
-            devices.extend(
-                entry
-                    .devices
-                    .iter()
-                    .filter(|d| {
-                        d.device.register_call_id == end.call_id || (token.is_some() && d.device.push.token() == token)
-                    })
-                    .map(|d| d.key.clone()),
-            );
-            for device in devices {
-                let keep = policy.app(&device).map(|a| a.on_unregister);
-                if keep.unwrap_or_default() == OnUnregister::Forget {
-                    self.remove_device(&key, &device, "unregistered", out);
-                }
-            }
-        }
-        self.drop_if_empty(&key);
-    }
-
-    /// A ping's result: proof of life, or its end.
-    pub fn ping(&mut self, now: Moment, aor: &Aor, call_id: &str, reachable: bool, policy: &Policy) {
-        let key = AorKey::of(aor, policy);
-        for b in self.entries.get_mut(&key).into_iter().flat_map(|e| &mut e.bindings) {
-            if *b.call_id == *call_id {
-                b.alive = reachable.then_some(now);
-            }
-        }
     }
 
     /// Ends every binding that neither the reading with this number nor an event since it began has named.

@@ -20,6 +20,11 @@ pub(super) struct Owned {
     pub(super) replaced: Option<Arc<DeviceKey>>,
 }
 
+/// Why a device is dropped whose token registers for another user.
+const ANOTHER_USER: &str = "another-user";
+/// Why a device is dropped whose app has another name from now on.
+const APP_RENAMED: &str = "app-renamed";
+
 fn each<'a>(devices: &'a [Arc<DeviceKey>], why: &'static str) -> impl Iterator<Item = (&'a DeviceKey, &'static str)> {
     devices.iter().map(move |device| (&**device, why))
 }
@@ -46,6 +51,13 @@ impl Directory {
                 replaced: None,
             };
         }
+        if let Some(hash) = self.hash_of(&push) {
+            if reading && known.is_none() && self.dropped.has(hash) {
+                return Owned::default();
+            }
+            self.dropped.clear(hash);
+        }
+        let entry = self.entries.get(key);
         let renamed = entry.map(|e| e.renamed(&push)).unwrap_or_default();
         let replaced = entry.filter(|_| !reading).map(|e| e.same_phone(&push, &reg.call_id));
         // What an AOR has is nobody else's; anything else may have to be taken from somebody.
@@ -53,7 +65,7 @@ impl Directory {
             return Owned::default();
         }
         let replaced = replaced.unwrap_or_default();
-        for (old, why) in each(&replaced, "new-token").chain(each(&renamed, "app-renamed")) {
+        for (old, why) in each(&replaced, "new-token").chain(each(&renamed, APP_RENAMED)) {
             self.remove_device(key, old, why, out);
         }
         let entry = self.entries.entry(key.clone()).or_default();
@@ -87,7 +99,7 @@ impl Directory {
                 return false;
             }
             if let Some(device) = entry.and_then(|e| e.device_of(push)).map(|d| d.key.clone()) {
-                self.remove_device(&owner, &device, "another-user", out);
+                self.remove_device(&owner, &device, ANOTHER_USER, out);
             }
         }
         self.owners.insert(hash, key.clone());
@@ -175,16 +187,32 @@ impl Directory {
             return;
         };
         let gone = entry.devices.remove(i);
-        for b in &mut entry.bindings {
-            if b.device.as_ref().is_some_and(|d| same(d)) {
-                b.device = None;
-            }
+        let its = |b: &Binding| b.device.as_ref().is_some_and(|d| same(d));
+        if why == ANOTHER_USER {
+            // The phone is the other user's now.
+            entry.bindings.retain(|b| !its(b));
+        }
+        for b in entry.bindings.iter_mut().filter(|b| its(b)) {
+            b.device = None;
         }
         let hash = self.token_hash(device);
         if self.owners.get(&hash) == Some(key) {
             self.owners.remove(&hash);
         }
+        if why != APP_RENAMED {
+            self.dropped.add(hash);
+        }
         out(Command::ForgetDevice { key: gone.key, why });
+    }
+
+    /// Whether somebody has this token, or had it dropped.
+    pub(super) fn is_owned(&self, push: &PushParams) -> bool {
+        let hash = self.hash_of(push);
+        hash.is_none_or(|hash| self.owners.contains_key(&hash) || self.dropped.has(hash))
+    }
+
+    fn hash_of(&self, push: &PushParams) -> Option<u64> {
+        Some(self.hash(&push.provider, &push.app, push.token()?))
     }
 
     pub(super) fn token_hash(&self, device: &DeviceKey) -> u64 {

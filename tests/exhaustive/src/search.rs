@@ -208,7 +208,7 @@ impl Map<'_> {
                 if work.ended.is_multiple_of(SAY_AGAIN_IN_ONE_OF) {
                     next.clone().ignores_what_is_late(cast)?;
                 }
-                next.ends()?;
+                next.ends(cast)?;
                 continue;
             }
             if is_last {
@@ -235,7 +235,7 @@ impl Map<'_> {
                     if has_lost(&sim, &next) {
                         next.clone().ignores_what_is_late(cast)?;
                     }
-                    next.ends()?;
+                    next.ends(cast)?;
                 }
             }
         }

@@ -8,7 +8,7 @@ use crate::beginnings::{Beginning, Phone, Refusal};
 use crate::engine::digest::FromNow;
 use crate::engine::policy::Policy;
 use crate::engine::{
-    Command, Engine, Event, HeldCall, LegEnd, Registration, Source, Taken, UnregisterWhy, Unregistration, Way,
+    Command, Engine, Event, HeldCall, LegEnd, Listing, Registration, Source, Taken, UnregisterWhy, Unregistration, Way,
 };
 use crate::fingerprint::Fingerprint;
 use crate::ledger::{Bridge, Heard, Holds, Invariant, Ledger, holds};
@@ -61,7 +61,9 @@ impl Cast {
             call_id: ["r0", "r1"][phone].into(),
             target: None,
             push: None,
-            why: UnregisterWhy::Explicit,
+            user_agent: "".into(),
+            at: T0,
+            why: UnregisterWhy::ConnectionClosed,
         };
         let call = |n: u8| HeldCall {
             call: call(n),
@@ -106,8 +108,8 @@ pub struct Around {
     /// Which phones have a token.
     has_token: [bool; 2],
     refusal: Refusal,
-    /// Which phones are registered, as far as FreeSWITCH knows.
-    pub bound: [bool; 2],
+    /// Where phones are registered, as far as FreeSWITCH knows.
+    pub bound: [Option<u8>; 2],
     /// Pushes whose outcome is not known yet.
     pub pushes: Vec<u16>,
     /// A second call may come.
@@ -158,7 +160,7 @@ impl Sim {
             around: Around {
                 has_token: beginning.phones.map(|phone| phone != Phone::Desk),
                 refusal: beginning.refusal,
-                bound: [false; 2],
+                bound: [None; 2],
                 pushes: Vec::new(),
                 another_call: beginning.calls_twice,
                 any_phone: beginning.any_phone,
@@ -174,14 +176,12 @@ impl Sim {
             let then = Moment(START.0.saturating_sub(ago));
             let registration = cast.registers[phone][0].clone();
             sim.engine.handle(then, Event::Registered(registration));
-            sim.around.bound[phone] = *known != Phone::Asleep;
+            sim.around.bound[phone] = (*known != Phone::Asleep).then_some(0);
             if *known == Phone::Asleep {
-                let mut end = cast.ends[phone].clone();
-                end.why = UnregisterWhy::ConnectionClosed;
-                sim.engine.handle(then, Event::Unregistered(end));
+                sim.engine.handle(then, Event::Unregistered(cast.ends[phone].clone()));
             }
+            sim.hear_commands(cast, &mut None)?;
         }
-        sim.hear_commands(&mut None)?;
         sim.take(Step::Call(0), cast, &mut None)?;
         Ok(sim)
     }
@@ -214,12 +214,12 @@ impl Sim {
     pub fn take(&mut self, step: Step, cast: &Cast, said: &mut Said<'_>) -> Holds {
         let Some(event) = self.event(step, cast) else {
             self.now = self.engine.next_due().unwrap_or(self.now).max(self.now);
-            return self.settle(said);
+            return self.settle(cast, said);
         };
         if let Event::CallHeld(held) = &event {
             self.ledger.hold(self.now, held, self.max_wait);
         }
-        self.feed(event, said)
+        self.feed(event, cast, said)
     }
 
     /// What the engine is told of a step; of a timer nothing.
@@ -231,14 +231,17 @@ impl Sim {
                 Event::CallHeld(cast.calls[usize::from(n)].clone())
             }
             Step::Register(phone, at) => {
-                self.around.bound[usize::from(phone)] = true;
+                self.around.bound[usize::from(phone)] = Some(at);
                 Event::Registered(cast.registers[usize::from(phone)][usize::from(at)].clone())
             }
             Step::Unregister(phone) | Step::Closed(phone) => {
-                self.around.bound[usize::from(phone)] = false;
                 let mut end = cast.ends[usize::from(phone)].clone();
-                if matches!(step, Step::Closed(_)) {
-                    end.why = UnregisterWhy::ConnectionClosed;
+                let was = self.around.bound[usize::from(phone)].take();
+                if let (Step::Unregister(_), Some(at)) = (step, was) {
+                    let registered = &cast.registers[usize::from(phone)][usize::from(at)];
+                    end.why = UnregisterWhy::Explicit;
+                    end.target.clone_from(&registered.target);
+                    end.push.clone_from(&registered.push);
                 }
                 Event::Unregistered(end)
             }
@@ -292,22 +295,22 @@ impl Sim {
         })
     }
 
-    fn feed(&mut self, event: Event, said: &mut Said<'_>) -> Holds {
+    fn feed(&mut self, event: Event, cast: &Cast, said: &mut Said<'_>) -> Holds {
         self.ledger.hear(&event);
         self.engine.handle(self.now, event);
-        self.hear_commands(said)?;
-        self.settle(said)
+        self.hear_commands(cast, said)?;
+        self.settle(cast, said)
     }
 
     /// Fires what is due, as the driver does.
-    fn settle(&mut self, said: &mut Said<'_>) -> Holds {
+    fn settle(&mut self, cast: &Cast, said: &mut Said<'_>) -> Holds {
         while self.engine.fire(self.now) {
-            self.hear_commands(said)?;
+            self.hear_commands(cast, said)?;
         }
         self.ledger.settled(self.now)
     }
 
-    fn hear_commands(&mut self, said: &mut Said<'_>) -> Holds {
+    fn hear_commands(&mut self, cast: &Cast, said: &mut Said<'_>) -> Holds {
         while let Some(command) = self.engine.poll_command() {
             if let Some(said) = said {
                 said.extend(gist(&command));
@@ -315,6 +318,19 @@ impl Sim {
             self.ledger.book(&command)?;
             if let Command::Push(push) = &command {
                 self.around.pushes.push(u16::try_from(push.id.0).unwrap_or(u16::MAX));
+            }
+            if let Command::AskRegistrations { aor, number, profiles } = command {
+                let places = self.around.bound.iter().zip(&cast.registers);
+                let registrations = places
+                    .filter_map(|(at, phone)| Some(phone[usize::from((*at)?)].clone()))
+                    .collect();
+                let listing = Listing {
+                    aor,
+                    number,
+                    profiles,
+                    registrations,
+                };
+                self.engine.handle(self.now, Event::Listed(listing));
             }
         }
         Ok(())
@@ -326,19 +342,19 @@ impl Sim {
     }
 
     /// Nothing more happens: every call has to be over in its time, and nothing may be left.
-    pub fn ends(mut self) -> Holds {
+    pub fn ends(mut self, cast: &Cast) -> Holds {
         let end = self.now.plus(Duration::from_secs(61));
         while let Some(next) = self.engine.next_timer().filter(|next| *next <= end) {
             self.now = next.max(self.now);
-            self.settle(&mut None)?;
+            self.settle(cast, &mut None)?;
         }
         self.now = end;
         self.ledger.settled(self.now)?;
         // A bridge that FreeSWITCH never finishes ends with its connection.
         for id in self.engine.call_ids() {
-            self.feed(Event::ConnectionLost(id), &mut None)?;
+            self.feed(Event::ConnectionLost(id), cast, &mut None)?;
         }
-        self.forget_pushes(&mut None)?;
+        self.forget_pushes(cast, &mut None)?;
         let is_over = self.ledger.is_over() && self.engine.held_calls() == 0;
         holds(Invariant::DecidedInTime, is_over, || {
             format!("a minute later: {:?}", self.ledger)
@@ -350,11 +366,11 @@ impl Sim {
     }
 
     /// The outcomes of pushes that nobody waits for any more: they are heard, and nothing comes of it.
-    fn forget_pushes(&mut self, said: &mut Said<'_>) -> Holds {
+    fn forget_pushes(&mut self, cast: &Cast, said: &mut Said<'_>) -> Holds {
         for push in std::mem::take(&mut self.around.pushes) {
             let outcome = Err(self.around.refusal.error());
             let push = PushId(u64::from(push));
-            self.feed(Event::PushEnded { push, outcome, at: T0 }, said)?;
+            self.feed(Event::PushEnded { push, outcome, at: T0 }, cast, said)?;
         }
         Ok(())
     }
@@ -416,7 +432,11 @@ fn ended(leg: LegId, end: &LegEnd) -> Event {
 /// A command without the numbers of legs and pushes, and without what is only told.
 fn gist(command: &Command) -> Option<String> {
     Some(match command {
-        Command::Note(_) | Command::Count(_) | Command::Record { .. } | Command::Summarize(_) => return None,
+        Command::AskRegistrations { .. }
+        | Command::Note(_)
+        | Command::Count(_)
+        | Command::Record { .. }
+        | Command::Summarize(_) => return None,
         Command::Ring { leg, target, .. } => format!("{} rings {target:?}", leg.call),
         Command::Kill { leg, cause } => format!("{} kills for {cause:?}", leg.call),
         Command::Connect { leg, early, .. } => format!("{} connects {early}", leg.call),

@@ -55,7 +55,7 @@ impl Step {
             if moves || is_any {
                 out.push(Self::Register(phone, 1));
             }
-            let is_bound = sim.around.bound[usize::from(phone)];
+            let is_bound = sim.around.bound[usize::from(phone)].is_some();
             if is_bound && (moves || is_any) {
                 out.push(Self::Unregister(phone));
             }

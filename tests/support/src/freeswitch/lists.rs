@@ -99,10 +99,35 @@ pub(crate) fn sofia(core: &Core, words: &[&str]) -> String {
                 regs.len()
             )
         }
-        ["xmlstatus", "profile", name, "reg"] => {
+        ["xmlstatus"] => {
+            let name = &core.config.profile;
+            let mut names = vec![name.clone()];
+            names.extend(registrations(core).into_iter().map(|r| r.profile));
+            names.sort();
+            names.dedup();
+            let all: String = names.iter().map(|name| profile_in_xml(name)).collect();
+            format!("<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n<profiles>\n{all}</profiles>\n\n")
+        }
+        ["xmlstatus", "profile", name] => {
             let Some(regs) = of_profile(core, name) else {
                 return "Invalid Profile!\n".to_owned();
             };
+            format!(
+                "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n<profile>\n  <profile-info>\n    <name>{name}</name>\n    \
+                 <registrations>{}</registrations>\n  </profile-info>\n</profile>\n\n",
+                regs.len()
+            )
+        }
+        ["xmlstatus", "profile", name, kind @ ("reg" | "user"), search @ ..] => {
+            let Some(mut regs) = of_profile(core, name) else {
+                return "Invalid Profile!\n".to_owned();
+            };
+            if let Some(search) = search.first() {
+                regs.retain(|r| match *kind {
+                    "reg" => r.contact.contains(search),
+                    _ => format!("{}@{}", r.user, r.domain) == *search,
+                });
+            }
             let items: String = regs.iter().map(|r| in_xml(core, r)).collect();
             format!(
                 "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n<profile>\n  <registrations>\n{items}  </registrations>\n\
@@ -111,6 +136,13 @@ pub(crate) fn sofia(core: &Core, words: &[&str]) -> String {
         }
         _ => "-USAGE: sofia status|xmlstatus\n".to_owned(),
     }
+}
+
+fn profile_in_xml(name: &str) -> String {
+    format!(
+        "<profile>\n<name>{name}</name>\n<type>profile</type>\n<data>sip:mod_sofia@127.0.0.1:5060</data>\n\
+         <state>RUNNING (0)</state>\n</profile>\n"
+    )
 }
 
 fn of_profile(core: &Core, name: &str) -> Option<Vec<Registration>> {

@@ -285,6 +285,16 @@ impl Phone {
         self.core.socket_disconnection(&Registration::new(&self.spec()));
     }
 
+    /// The connection that it had when it was like this closes; it goes on with another.
+    pub fn old_connection_closes(&self, was: &PhoneSpec) {
+        self.core.socket_disconnection(&Registration::new(was));
+    }
+
+    /// The registration that it had when it was like this runs out.
+    pub fn old_registration_expires(&self, was: &PhoneSpec) {
+        self.core.expire(&Registration::new(was));
+    }
+
     /// Answers or misses an OPTIONS ping (`sofia::sip_user_state`).
     pub fn ping(&self, reachable: bool) {
         self.core.ping(&Registration::new(&self.spec()), reachable);

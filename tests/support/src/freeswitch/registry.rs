@@ -71,8 +71,9 @@ impl Registration {
         }
     }
 
+    /// As with `multiple-registrations=contact`.
     pub(crate) fn key(&self) -> (String, String, String) {
-        (self.user.clone(), self.domain.clone(), self.call_id.clone())
+        (self.user.clone(), self.domain.clone(), self.contact.clone())
     }
 
     /// The dial-string that `show registrations` and `sofia_contact` give: what is left without `<` and `>`.
@@ -170,9 +171,11 @@ impl Core {
         );
     }
 
-    /// A closed TCP connection on a profile with `tcp-unreg-on-socket-close`.
+    /// A closed TCP connection on a profile with `tcp-unreg-on-socket-close`: the row of this Call-ID and address goes.
     pub(crate) fn socket_disconnection(&self, r: &Registration) {
-        self.world().registrations.remove(&r.key());
+        self.world()
+            .registrations
+            .retain(|_, row| (&row.call_id, &row.ip, &row.port) != (&r.call_id, &r.ip, &r.port));
         let fields = vec![
             ("profile-name", r.profile.clone()),
             ("from-user", r.user.clone()),

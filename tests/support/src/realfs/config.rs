@@ -29,6 +29,12 @@ pub struct Ports {
     pub sip: SocketAddr,
     /// SIP over TLS.
     pub tls: SocketAddr,
+    /// SIP over WebSocket, in the same profile.
+    pub ws: SocketAddr,
+    /// A profile with `multiple-registrations=false`.
+    pub single: SocketAddr,
+    /// A profile with `multiple-registrations=call-id`.
+    pub by_call_id: SocketAddr,
     /// Where its `socket` application connects to.
     pub fswake: SocketAddr,
 }
@@ -71,9 +77,9 @@ pub(super) fn inside<'a>(text: &'a str, element: &str) -> &'a str {
     &text[from..to]
 }
 
-fn profile(ports: &Ports) -> String {
+fn profile(ports: &Ports, name: &str, port: u16, more: &str) -> String {
     format!(
-        r#"<profile name="internal"><settings>
+        r#"<profile name="{name}"><settings>
             <param name="context" value="default"/>
             <param name="dialplan" value="XML"/>
             <param name="sip-ip" value="127.0.0.1"/>
@@ -87,15 +93,24 @@ fn profile(ports: &Ports) -> String {
             <param name="auth-messages" value="false"/>
             <param name="log-auth-failures" value="false"/>
             <param name="sip-expires-late-margin" value="1"/>
-            <param name="tls" value="true"/>
-            <param name="tls-sip-port" value="{tls}"/>
             {shipped}
+            {more}
         </settings></profile>"#,
-        port = ports.sip.port(),
-        tls = ports.tls.port(),
         rtp = ports.rtp,
         shipped = inside(&snippet("sip_profiles/fswake.xml", ports), "settings"),
     )
+}
+
+fn profiles(ports: &Ports) -> String {
+    let multiple = |value: &str| format!(r#"<param name="multiple-registrations" value="{value}"/>"#);
+    let connections = format!(
+        r#"<param name="ws-binding" value="{}"/><param name="tls" value="true"/><param name="tls-sip-port" value="{}"/>"#,
+        ports.ws,
+        ports.tls.port()
+    );
+    profile(ports, "internal", ports.sip.port(), &connections)
+        + &profile(ports, "single", ports.single.port(), &multiple("false"))
+        + &profile(ports, "by-call-id", ports.by_call_id.port(), &multiple("call-id"))
 }
 
 /// The dialplan: `7<user>` through the shipped snippet, and `9<user>`, an alias of the user's number; `6<user>` with 410 as the next
@@ -260,7 +275,7 @@ pub fn write(ports: &Ports, users: u32) -> String {
   <section name="directory">{directory}</section>
 </document>
 "#,
-        configuration = configuration(MODULES, 10_000, &profile(ports)),
+        configuration = configuration(MODULES, 10_000, &profiles(ports)),
         dialplan = dialplan(ports),
         chatplan = snippet("chatplan/fswake.xml", ports),
         directory = directory(users, ports),

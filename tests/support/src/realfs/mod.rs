@@ -95,6 +95,9 @@ impl RealFs {
             esl,
             sip,
             tls: free_port(),
+            ws: free_port(),
+            single: free_port(),
+            by_call_id: free_port(),
             fswake: free_port(),
         };
         let dir = TempDir::new().expect("a directory");

@@ -16,6 +16,7 @@ mod sdp;
 mod sound;
 mod story;
 mod stream;
+mod websocket;
 mod wire;
 mod within;
 
@@ -83,6 +84,21 @@ struct State {
     answers: HashMap<(u32, String), oneshot::Sender<Message>>,
     registration: register::Registration,
     sequence: u32,
+}
+
+/// A place that a phone has left.
+pub struct Left(Arc<Wire>);
+
+impl Left {
+    /// Where it was.
+    pub fn address(&self) -> SocketAddr {
+        self.0.address()
+    }
+
+    /// Closes its connection.
+    pub async fn close(&self) {
+        self.0.close().await;
+    }
 }
 
 /// A word that no other has: for tags, branches and Call-IDs.
@@ -212,6 +228,16 @@ impl Phone {
     /// Wakes up at the same port. It has not registered yet.
     pub fn wake_in_place(&self) {
         self.lock().awake = true;
+    }
+
+    /// Goes on at a new port with the same Call-ID for its REGISTERs, as when a phone changes networks. It has not registered
+    /// there yet. The old place stays as it is, and silent, until it is closed.
+    pub async fn move_elsewhere(&self) -> Left {
+        let transport = self.lock().transport;
+        let socket = Arc::new(Wire::open(transport, self.account()).await);
+        let old = std::mem::replace(&mut self.lock().socket, socket.clone());
+        self.listen(socket);
+        Left(old)
     }
 
     /// Wakes up at a new port and with a new Call-ID for its REGISTERs. It has not registered yet. The old port stays silent.

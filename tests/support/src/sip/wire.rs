@@ -9,7 +9,7 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::Mutex;
 use tokio_rustls::TlsConnector;
 
-use super::{Account, Message};
+use super::{Account, Message, websocket};
 use crate::tls::OF_FREESWITCH;
 
 /// The longest message.
@@ -25,6 +25,8 @@ pub enum Transport {
     Tcp,
     /// The same with TLS.
     Tls,
+    /// A WebSocket connection (RFC 7118), as browsers have.
+    Ws,
 }
 
 type Incoming = Box<dyn AsyncRead + Send + Unpin>;
@@ -34,7 +36,7 @@ type Outgoing = Box<dyn AsyncWrite + Send + Unpin>;
 pub(super) enum Wire {
     Udp(UdpSocket),
     Connection {
-        is_tls: bool,
+        transport: Transport,
         local: SocketAddr,
         server: SocketAddr,
         read: Mutex<(Incoming, Vec<u8>)>,
@@ -44,17 +46,20 @@ pub(super) enum Wire {
 
 impl Wire {
     pub async fn open(transport: Transport, account: &Account) -> Self {
-        let (server, is_tls) = match transport {
+        let server = match transport {
             Transport::Udp => {
                 return Self::Udp(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a UDP port"));
             }
-            Transport::Tcp => (account.server, false),
-            Transport::Tls => (account.tls_server, true),
+            Transport::Tcp | Transport::Ws => account.server,
+            Transport::Tls => account.tls_server,
         };
-        let stream = TcpStream::connect(server).await.expect("a TCP connection");
+        let mut stream = TcpStream::connect(server).await.expect("a TCP connection");
         stream.set_nodelay(true).expect("a socket");
+        if transport == Transport::Ws {
+            websocket::shake_hands(&mut stream).await;
+        }
         let local = stream.local_addr().expect("its address");
-        let (read, write): (Incoming, Outgoing) = if is_tls {
+        let (read, write): (Incoming, Outgoing) = if transport == Transport::Tls {
             let connector = TlsConnector::from(OF_FREESWITCH.client());
             let name = "localhost".try_into().expect("a name");
             let stream = connector.connect(name, stream).await.expect("a TLS connection");
@@ -65,7 +70,7 @@ impl Wire {
             (Box::new(read), Box::new(write))
         };
         Self::Connection {
-            is_tls,
+            transport,
             local,
             server,
             read: Mutex::new((read, Vec::new())),
@@ -84,8 +89,11 @@ impl Wire {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Udp(_) => "UDP",
-            Self::Connection { is_tls: false, .. } => "TCP",
-            Self::Connection { is_tls: true, .. } => "TLS",
+            Self::Connection { transport, .. } => match transport {
+                Transport::Tls => "TLS",
+                Transport::Ws => "WS",
+                _ => "TCP",
+            },
         }
     }
 
@@ -93,8 +101,11 @@ impl Wire {
     pub fn parameter(&self) -> &'static str {
         match self {
             Self::Udp(_) => "",
-            Self::Connection { is_tls: false, .. } => ";transport=tcp",
-            Self::Connection { is_tls: true, .. } => ";transport=tls",
+            Self::Connection { transport, .. } => match transport {
+                Transport::Tls => ";transport=tls",
+                Transport::Ws => ";transport=ws",
+                _ => ";transport=tcp",
+            },
         }
     }
 
@@ -110,9 +121,24 @@ impl Wire {
                     }
                 }
             }
-            Self::Connection { server, read, .. } => {
+            Self::Connection {
+                transport,
+                server,
+                read,
+                ..
+            } => {
                 let (stream, buffer) = &mut *read.lock().await;
                 loop {
+                    if *transport == Transport::Ws {
+                        match websocket::take_frame(buffer) {
+                            Some(payload) => match Message::parse(&payload) {
+                                Some(message) => return Some((message, *server)),
+                                None => continue,
+                            },
+                            None if stream.read_buf(buffer).await.ok()? == 0 => return None,
+                            None => continue,
+                        }
+                    }
                     // Keep-alives (RFC 5626) stand between messages.
                     let blank = buffer.iter().take_while(|b| b"\r\n".contains(*b)).count();
                     buffer.drain(..blank);
@@ -137,9 +163,10 @@ impl Wire {
             Self::Udp(socket) => {
                 let _ = socket.send_to(text.as_bytes(), to).await;
             }
-            Self::Connection { write, .. } => {
+            Self::Connection { transport, write, .. } => {
+                let bytes = websocket::framed(text, *transport == Transport::Ws);
                 let mut write = write.lock().await;
-                let _ = write.write_all(text.as_bytes()).await;
+                let _ = write.write_all(&bytes).await;
                 let _ = write.flush().await;
             }
         }
@@ -149,10 +176,11 @@ impl Wire {
     pub fn try_send(&self, text: &str, to: SocketAddr) -> bool {
         match self {
             Self::Udp(socket) => socket.try_send_to(text.as_bytes(), to).is_ok(),
-            Self::Connection { write, .. } => {
+            Self::Connection { transport, write, .. } => {
+                let bytes = websocket::framed(text, *transport == Transport::Ws);
                 let Ok(mut write) = write.try_lock() else { return false };
                 let all = pin!(async {
-                    let _ = write.write_all(text.as_bytes()).await;
+                    let _ = write.write_all(&bytes).await;
                     let _ = write.flush().await;
                 });
                 let sent = all.poll(&mut Context::from_waker(Waker::noop()));

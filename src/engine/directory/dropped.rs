@@ -1,0 +1,49 @@
+//! Tokens that were dropped while FreeSWITCH may still list their registration.
+
+use std::collections::{HashSet, VecDeque};
+use std::hash::{Hash, Hasher};
+
+/// More than this many are not remembered: the oldest go.
+const MOST: usize = 10_000;
+
+/// Hashes of dropped tokens, until their phone registers again.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Dropped {
+    order: VecDeque<u64>,
+    all: HashSet<u64>,
+}
+
+impl Hash for Dropped {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self {
+            order,
+            // The same.
+            all: _,
+        } = self;
+        order.hash(state);
+    }
+}
+
+impl Dropped {
+    pub(super) fn add(&mut self, token: u64) {
+        if !self.all.insert(token) {
+            return;
+        }
+        self.order.push_back(token);
+        if self.order.len() > MOST
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.all.remove(&oldest);
+        }
+    }
+
+    pub(super) fn has(&self, token: u64) -> bool {
+        self.all.contains(&token)
+    }
+
+    pub(super) fn clear(&mut self, token: u64) {
+        if self.all.remove(&token) {
+            self.order.retain(|other| *other != token);
+        }
+    }
+}

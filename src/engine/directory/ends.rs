@@ -1,0 +1,169 @@
+//! How registrations end (docs/ARCHITECTURE.md, "When a registration ends").
+//!
+//! A binding is an AOR and a Contact (RFC 3261 section 10.3). A phone keeps one Call-ID for all its REGISTERs, so the Call-ID does not
+//! say which of its registrations has ended. Where the event does not say it either, FreeSWITCH is asked what is left.
+
+use std::sync::Arc;
+
+use super::entry::PhoneId;
+use super::{AorKey, Binding, Directory, Entry};
+use crate::engine::command::Command;
+use crate::engine::event::{Listing, Registration, Source, UnregisterWhy, Unregistration};
+use crate::engine::policy::{OnUnregister, Policy};
+use crate::types::{Aor, DeviceKey, Moment, Target};
+
+impl Directory {
+    /// Takes in the end of a registration.
+    pub fn unregister(&mut self, now: Moment, end: &Unregistration, policy: &Policy, out: &mut dyn FnMut(Command)) {
+        let key = AorKey::of(&end.aor, policy);
+        if end.why == UnregisterWhy::Expired {
+            self.learn_from(now, &key, end, out);
+        }
+        let Some(entry) = self.entries.get_mut(&key) else {
+            return;
+        };
+        entry.ended = self.asked;
+        let (over, left): (Vec<_>, Vec<_>) = entry.bindings.drain(..).partition(|b| is_over(b, end));
+        entry.bindings = left;
+        let may_be_over = match end.why {
+            // FreeSWITCH may take more away than it was told to, depending on `multiple-registrations`.
+            UnregisterWhy::Explicit => !entry.bindings.is_empty(),
+            _ => over.is_empty() && entry.bindings.iter().any(|b| b.call_id == end.call_id),
+        };
+        if end.why == UnregisterWhy::Explicit {
+            for device in logged_out(entry, end, over, now) {
+                let keep = policy.app(&device).map(|a| a.on_unregister);
+                if keep.unwrap_or_default() == OnUnregister::Forget {
+                    self.remove_device(&key, &device, "unregistered", out);
+                }
+            }
+        }
+        if may_be_over {
+            self.ask(&key, &end.aor, out);
+        }
+        self.drop_if_empty(&key);
+    }
+
+    /// The registration that runs out is of a device that nobody knew: its token is known from now on.
+    fn learn_from(&mut self, now: Moment, key: &AorKey, end: &Unregistration, out: &mut dyn FnMut(Command)) {
+        let Some(push) = end.push.clone().filter(|push| push.token().is_some()) else {
+            return;
+        };
+        if self.is_owned(&push) {
+            return;
+        }
+        let mut reg = Registration {
+            aor: end.aor.clone(),
+            call_id: end.call_id.clone(),
+            target: None,
+            push: Some(push),
+            wants_no_push: false,
+            user_agent: end.user_agent.clone(),
+            expires: std::time::Duration::ZERO,
+            at: end.at,
+            source: Source::Reading(self.reading),
+        };
+        self.own(now, key, &mut reg, out);
+    }
+
+    /// Asks FreeSWITCH which registrations a user has.
+    pub(super) fn ask(&mut self, key: &AorKey, aor: &Aor, out: &mut dyn FnMut(Command)) {
+        let Some(entry) = self.entries.get(key) else { return };
+        let mut profiles: Vec<Arc<str>> = Vec::new();
+        for b in entry.bindings.iter().filter(|b| b.domain == aor.domain) {
+            if !profiles.iter().any(|known| **known == *b.target.profile()) {
+                profiles.push(b.target.profile().into());
+            }
+        }
+        if profiles.is_empty() {
+            return;
+        }
+        self.asked += 1;
+        out(Command::AskRegistrations {
+            aor: aor.clone(),
+            number: self.asked,
+            profiles,
+        });
+    }
+
+    /// Compares what is known with what FreeSWITCH has: what it has no more ends here, and what was missed is returned. Whatever was
+    /// heard since the question is newer than the answer.
+    pub fn compare(&mut self, listing: Listing, policy: &Policy) -> Vec<Registration> {
+        let key = AorKey::of(&listing.aor, policy);
+        let Some(entry) = self.entries.get_mut(&key) else {
+            return Vec::new();
+        };
+        let is_listed = |target: &Target| {
+            let mut all = listing.registrations.iter();
+            all.any(|r| r.target.as_ref() == Some(target))
+        };
+        let is_asked = |b: &Binding| {
+            let of_profile = listing.profiles.iter().any(|p| **p == *b.target.profile());
+            b.asked < listing.number && b.domain == listing.aor.domain && of_profile
+        };
+        entry.bindings.retain(|b| !is_asked(b) || is_listed(&b.target));
+        let missed = if entry.ended < listing.number {
+            let all = listing.registrations.into_iter();
+            let source = Source::Reading(self.reading);
+            all.filter(|reg| is_missed(entry, reg))
+                .map(|reg| Registration { source, ..reg })
+                .collect()
+        } else {
+            Vec::new()
+        };
+        self.drop_if_empty(&key);
+        missed
+    }
+
+    /// The bindings that a ping was about.
+    pub fn pinged<'a>(
+        &'a mut self,
+        aor: &Aor,
+        call_id: &'a str,
+        target: Option<&'a Target>,
+        policy: &Policy,
+    ) -> impl Iterator<Item = &'a mut Binding> {
+        let entry = self.entries.get_mut(&AorKey::of(aor, policy));
+        let bindings = entry.into_iter().flat_map(|e| &mut e.bindings);
+        bindings.filter(move |b| match target {
+            Some(target) => b.target == *target,
+            None => *b.call_id == *call_id,
+        })
+    }
+}
+
+/// Whether the event says that this binding has ended.
+fn is_over(b: &Binding, end: &Unregistration) -> bool {
+    match (&end.target, end.why) {
+        // The phone names its Contact; the way that the un-REGISTER took may be another than the REGISTER's.
+        (Some(target), UnregisterWhy::Explicit) => b.target.contact() == target.contact(),
+        (Some(target), _) => b.target == *target,
+        (None, UnregisterWhy::Explicit) => b.call_id == end.call_id,
+        (None, _) => false,
+    }
+}
+
+/// The devices whose users log out: they have said so, and are registered nowhere else.
+fn logged_out(entry: &Entry, end: &Unregistration, over: Vec<Binding>, now: Moment) -> Vec<Arc<DeviceKey>> {
+    let token = end.push.as_ref().and_then(|p| p.token());
+    let named = entry.devices.iter().filter(|d| match token {
+        Some(token) => d.device.push.token() == Some(token),
+        None => d.device.register_call_id == end.call_id,
+    });
+    let mut all: Vec<_> = over.into_iter().filter_map(|b| b.device).collect();
+    all.extend(named.map(|d| d.key.clone()));
+    all.retain(|device| !entry.is_bound(device, now));
+    all
+}
+
+/// Whether a phone that FreeSWITCH lists is known nowhere.
+fn is_missed(entry: &Entry, reg: &Registration) -> bool {
+    let Some(target) = &reg.target else { return false };
+    let device = reg.push.as_ref().and_then(|push| entry.device_of(push));
+    let phone = PhoneId {
+        device: device.map(|d| &d.key),
+        call_id: &reg.call_id,
+        target,
+    };
+    !entry.bindings.iter().any(|b| phone.has(b))
+}

@@ -1,0 +1,232 @@
+//! What is registered is rung, and nothing else: phones that move, and old registrations that end after the new ones began.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fswake_test_support::realfs::{DOMAIN, RealFs};
+use fswake_test_support::sip::{Phone, Reaction, Script, Transport};
+use fswake_test_support::site::{Settings, Site, Wakes, new_token, push_params};
+
+use crate::site;
+
+crate::trials![
+    websocket_phone_that_reconnected_stays_known_when_its_old_connection_closes,
+    tcp_phone_that_reconnected_stays_known_when_its_old_connection_closes,
+    phone_whose_only_connection_closes_is_pushed,
+    desk_phone_that_moved_beside_a_sleeping_mobile_is_rung_when_its_old_place_expires,
+    phone_that_another_one_of_its_user_replaced_is_not_rung,
+    phone_that_its_user_left_for_another_desk_logs_out_and_nobody_is_left_to_ring,
+    phones_that_move_on_a_profile_by_call_id_are_rung_where_they_are,
+    log_out_of_all_contacts_drops_the_token,
+    phones_that_register_around_a_restart_are_all_known,
+];
+
+/// A phone that keeps its Call-ID, with a token.
+async fn phone(site: &Site, transport: Transport) -> Phone {
+    let mut account = site.fs.account(&site.fs.new_user(), DOMAIN);
+    if transport == Transport::Ws {
+        account.server = site.fs.ports.ws;
+    }
+    let script = Script {
+        transport,
+        ..Reaction::Ring.into()
+    };
+    let phone = Phone::new(account, script).await;
+    site.give_token(&phone, Wakes::Never);
+    phone
+}
+
+/// Waits until fswake has compared what it knows of this user with what FreeSWITCH has.
+async fn compared(site: &Site, user: &str, times: usize) {
+    let user = format!("user: \"{user}\"");
+    site.daemon().says_all_times(times, &["Listed(", &user]).await;
+}
+
+/// A call rings the phone where it is, at once and without a push.
+async fn is_rung_awake(site: &Site, phone: &Phone) {
+    let before = (phone.invites(), site.pushes().len());
+    let call = site.caller().await.call(&format!("7{}", phone.account().user));
+    phone.invited().await;
+    phone.rang().await;
+    let rung = (phone.invites(), site.pushes().len());
+    call.cancel().await;
+    assert_eq!(rung, (before.0 + 1, before.1), "{}", phone.story());
+}
+
+/// A phone that has just registered is awake.
+fn awake() -> Settings {
+    Settings::default().wake("fresh-for", "30s").wake("push-delay", "2s")
+}
+
+async fn stays_known(fs: Arc<RealFs>, transport: Transport) {
+    let site = site(fs, &awake()).await;
+    let phone = phone(&site, transport).await;
+    let user = phone.account().user.clone();
+    assert_eq!(phone.register().await, 200);
+    let old = phone.move_elsewhere().await;
+    assert_eq!(phone.register().await, 200);
+    site.heard(&phone).await;
+    old.close().await;
+    site.daemon()
+        .says_all(&["Unregistered(", &user, "ConnectionClosed"])
+        .await;
+    compared(&site, &user, 1).await;
+    is_rung_awake(&site, &phone).await;
+}
+
+async fn websocket_phone_that_reconnected_stays_known_when_its_old_connection_closes(fs: Arc<RealFs>) {
+    stays_known(fs, Transport::Ws).await;
+}
+
+async fn tcp_phone_that_reconnected_stays_known_when_its_old_connection_closes(fs: Arc<RealFs>) {
+    stays_known(fs, Transport::Tcp).await;
+}
+
+async fn phone_whose_only_connection_closes_is_pushed(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    for transport in [Transport::Tcp, Transport::Ws] {
+        let phone = phone(&site, transport).await;
+        let user = phone.account().user.clone();
+        assert_eq!(phone.register().await, 200);
+        site.heard(&phone).await;
+        let before = site.pushes().len();
+        phone.sleep();
+        compared(&site, &user, 1).await;
+        let call = site.caller().await.call(&format!("7{user}"));
+        let pushes = site.pushed(before + 1).await;
+        let took = pushes[before].at - call.started;
+        assert!(
+            took < Duration::from_millis(300),
+            "{transport:?}: pushed after {took:?}"
+        );
+        call.cancel().await;
+    }
+}
+
+async fn desk_phone_that_moved_beside_a_sleeping_mobile_is_rung_when_its_old_place_expires(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let user = site.fs.new_user();
+    let mobile = site.sleeper(&user, DOMAIN, Wakes::Never, Reaction::Ring).await;
+    site.forget_place(&mobile).await;
+    let desk = Phone::new(site.fs.account(&user, DOMAIN), Reaction::Ring).await;
+    assert_eq!(desk.register_for(10).await, 200);
+    let old = desk.move_elsewhere().await;
+    assert_eq!(desk.register().await, 200);
+    site.heard(&desk).await;
+    let old = format!("127.0.0.1:{}", old.address().port());
+    let expired = ["Unregistered(", "Expired", &old];
+    for _ in 0..300 {
+        if site.daemon().count(&expired) > 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    assert_eq!(site.daemon().count(&expired), 1, "{}", site.daemon().log());
+    let call = site.caller().await.call(&format!("7{user}"));
+    desk.rang().await;
+    assert_eq!(desk.invites(), 1);
+    site.pushed(1).await;
+    call.cancel().await;
+}
+
+/// Two desk phones of one user, one after the other, at this server.
+async fn two_desks(site: &Site, server: std::net::SocketAddr) -> (Phone, Phone) {
+    let mut account = site.fs.account(&site.fs.new_user(), DOMAIN);
+    account.server = server;
+    let first = Phone::new(account.clone(), Reaction::Ring).await;
+    assert_eq!(first.register().await, 200);
+    site.heard(&first).await;
+    let second = Phone::new(account, Reaction::Ring).await;
+    assert_eq!(second.register().await, 200);
+    site.heard(&second).await;
+    compared(site, &second.account().user, 1).await;
+    (first, second)
+}
+
+async fn phone_that_another_one_of_its_user_replaced_is_not_rung(fs: Arc<RealFs>) {
+    let site = site(fs, &awake()).await;
+    let ports = site.fs.ports;
+    for (server, both) in [(ports.single, false), (ports.sip, true), (ports.by_call_id, true)] {
+        let (first, second) = two_desks(&site, server).await;
+        is_rung_awake(&site, &second).await;
+        assert_eq!(first.invites(), usize::from(both), "{server}: {}", first.story());
+    }
+}
+
+async fn phone_that_its_user_left_for_another_desk_logs_out_and_nobody_is_left_to_ring(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let (first, second) = two_desks(&site, site.fs.ports.single).await;
+    // With `multiple-registrations=false` FreeSWITCH takes every registration of the user away.
+    assert_eq!(first.unregister().await, 200);
+    let user = second.account().user.clone();
+    compared(&site, &user, 2).await;
+    let contact = site.fs.api(&format!("sofia_contact single/{user}@{DOMAIN}")).await;
+    assert_eq!(contact, "error/user_not_registered");
+    let call = site.caller().await.call(&format!("6{user}"));
+    assert_eq!(call.outcome().await, 410);
+    assert_eq!(second.invites(), 0, "{}", second.story());
+}
+
+async fn phones_that_move_on_a_profile_by_call_id_are_rung_where_they_are(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let mut account = site.fs.account(&site.fs.new_user(), DOMAIN);
+    account.server = site.fs.ports.by_call_id;
+    let phone = Phone::new(account, Reaction::Ring).await;
+    for invites in 1..=2 {
+        assert_eq!(phone.register().await, 200);
+        site.heard(&phone).await;
+        let call = site.caller().await.call(&format!("7{}", phone.account().user));
+        while phone.invites() < invites && call.started.elapsed() < Duration::from_secs(3) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        call.cancel().await;
+        assert_eq!(call.outcome().await, 487);
+        site.fs.becomes_silent(Duration::from_secs(5)).await;
+        assert_eq!(phone.invites(), invites, "{}", phone.story());
+        phone.move_elsewhere().await;
+    }
+}
+
+async fn log_out_of_all_contacts_drops_the_token(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let phone = phone(&site, Transport::Udp).await;
+    let user = phone.account().user.clone();
+    assert_eq!(phone.register().await, 200);
+    site.heard(&phone).await;
+    phone.contact_text("*");
+    assert_eq!(phone.unregister().await, 200);
+    site.daemon().says_all(&["Unregistered(", &user]).await;
+    site.daemon().says_all(&["device forgotten", &user]).await;
+}
+
+/// 100 phones register at random moments of the two seconds in which fswake is ended and started.
+async fn phones_that_register_around_a_restart_are_all_known(fs: Arc<RealFs>) {
+    const PHONES: u64 = 100;
+    let mut site = site(fs, &Settings::default()).await;
+    let begun = Instant::now();
+    let mut registering = Vec::new();
+    let mut users = Vec::new();
+    for n in 0..PHONES {
+        let user = site.fs.new_user();
+        let phone = Phone::new(site.fs.account(&user, DOMAIN), Reaction::Ring).await;
+        phone.contact_params(&push_params(&new_token()));
+        users.push(user);
+        // As good as random, and the same in every run.
+        let pause = Duration::from_micros(n.wrapping_mul(2_654_435_761) % 2_000_000);
+        registering.push(tokio::spawn(async move {
+            tokio::time::sleep_until((begun + pause + Duration::from_millis(500)).into()).await;
+            phone.register().await
+        }));
+    }
+    tokio::time::sleep_until((begun + Duration::from_millis(1_300)).into()).await;
+    site.kill_daemon().await;
+    site.start_daemon().await;
+    let started = Instant::now();
+    for registered in registering {
+        assert_eq!(registered.await.expect("a phone"), 200);
+    }
+    tokio::time::sleep_until((started + Duration::from_secs(5)).into()).await;
+    let knows = |user: &&String| site.daemon().count(&["Registered(", &format!("user: \"{user}\"")]) > 0;
+    let unknown: Vec<_> = users.iter().filter(|user| !knows(user)).collect();
+    assert!(unknown.is_empty(), "{} of {PHONES}: {unknown:?}", unknown.len());
+}
