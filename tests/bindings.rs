@@ -76,13 +76,13 @@ fn closed_connection_ends_what_freeswitch_does_not_have_any_more() {
 #[test]
 fn closed_connection_brings_back_the_place_that_freeswitch_still_has() {
     let mut b = bench();
-    b.register(reg("1001", "id", "1001@lan:1", Some(apns("tok"))));
-    b.register(reg("1001", "id", "1001@mobile:1", Some(apns("tok"))));
-    b.freeswitch_has = vec![reg("1001", "id", "1001@lan:1", Some(apns("tok")))];
+    b.register(reg("1001", "id", "1001@lan:1;transport=tcp", Some(apns("tok"))));
+    b.register(reg("1001", "id", "1001@mobile:1;transport=tcp", Some(apns("tok"))));
+    b.freeswitch_has = vec![reg("1001", "id", "1001@lan:1;transport=tcp", Some(apns("tok")))];
     b.tell(unreg("1001", "id", UnregisterWhy::ConnectionClosed));
     assert_eq!(b.engine.known(), (1, 1));
     // Nothing says that it is awake.
-    rings(&mut b, &["1001@lan:1"], 1);
+    rings(&mut b, &["1001@lan:1;transport=tcp"], 1);
 }
 
 #[test]

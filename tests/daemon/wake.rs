@@ -255,7 +255,7 @@ async fn alias_of_the_users_number_finds_the_phone() {
     );
     // Whose number is known need not be asked for.
     let known = stage.fs.call(&Call::to(daemon.address, "1001", DOMAIN));
-    known.wait_bridged().await;
+    stage.push().await;
     assert!(known.commands().iter().all(|(_, c)| !c.contains("user_data")));
 }
 
