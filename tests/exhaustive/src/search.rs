@@ -262,14 +262,21 @@ impl Map<'_> {
         };
         let told = (after(one, cast), after(&other, &casts[beginning]));
         holds(Invariant::Deterministic, told.0 == told.1, || {
-            let differs = told.0.iter().zip(&told.1).find(|(a, b)| a != b);
+            let only = |a: &Vec<After>, b: &Vec<After>| {
+                a.iter().filter(|after| !b.contains(after)).cloned().collect::<Vec<_>>()
+            };
             format!(
-                "{:?} leads to the same state, and from there elsewhere: {differs:#?}",
-                self.history(known)
+                "{:?} leads to the same state, and from there elsewhere: {:#?} instead of {:#?}",
+                self.history(known),
+                only(&told.1, &told.0),
+                only(&told.0, &told.1),
             )
         })
     }
 }
+
+/// What a step leads to: the state, what was said, whether all invariants held.
+type After = (u128, Vec<String>, bool);
 
 /// Whether a step ended a call or a leg, or gave the first of it.
 fn has_lost(before: &Sim, after: &Sim) -> bool {

@@ -213,7 +213,13 @@ impl Sim {
     /// Takes one step, with all that follows of it at once.
     pub fn take(&mut self, step: Step, cast: &Cast, said: &mut Said<'_>) -> Holds {
         let Some(event) = self.event(step, cast) else {
-            self.now = self.engine.next_due().unwrap_or(self.now).max(self.now);
+            let due = self.engine.next_due().unwrap_or(self.now).max(self.now);
+            // Timers that come too early change nothing but the order in which calls have their turn at one moment.
+            while let Some(next) = self.engine.next_timer().filter(|next| *next < due) {
+                self.now = next.max(self.now);
+                self.settle(cast, said)?;
+            }
+            self.now = due;
             return self.settle(cast, said);
         };
         if let Event::CallHeld(held) = &event {
