@@ -70,6 +70,9 @@ pub struct Driver {
 
 /// At most this many distinct warnings are remembered, so that a phone that registers every minute warns once.
 const REMEMBERED_WARNINGS: usize = 4096;
+/// So many oddities of one AOR are named in a minute, and so many of all.
+const ODD_LINES_PER_AOR: u8 = 8;
+const MOST_ODD_LINES: usize = 2_000;
 
 struct Turning {
     d: Driver,
@@ -83,6 +86,8 @@ struct Turning {
     warned: HashSet<(Aor, String)>,
     /// What providers refused for the operator's fault.
     push_warned: Arc<Seldom>,
+    /// Lines about Contacts and variables: their texts are the phones' and the callers' own.
+    odd: Seldom,
 }
 
 /// Who waits for the answer to a notification, and what is logged with it.
@@ -139,6 +144,7 @@ impl Driver {
             started: Instant::now(),
             drained: None,
             warned: HashSet::new(),
+            odd: Seldom::new(Duration::from_secs(60), MOST_ODD_LINES),
             push_warned: Arc::new(Seldom::new(Duration::from_secs(60), REMEMBERED_WARNINGS)),
         };
         turning.run(inputs).await;
@@ -377,9 +383,13 @@ impl Turning {
     }
 
     fn warn_once(&mut self, aor: &Aor, warnings: Vec<String>) {
+        let now = Instant::now();
         for warning in warnings {
-            if self.remember_warning((aor.clone(), warning.clone())) {
-                warn!(%aor, "{warning}");
+            let is_due = |line: &u8| self.odd.is_due(&format!("{aor} {line}"), now.into_std());
+            let about = (aor.clone(), warning);
+            if !self.warned.contains(&about) && (0..ODD_LINES_PER_AOR).any(|line| is_due(&line)) {
+                warn!(%aor, "{}", about.1);
+                self.remember_warning(about);
             }
         }
     }

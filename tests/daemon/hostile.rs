@@ -154,3 +154,19 @@ async fn hostile_call_id_of_a_registration_is_only_a_name() {
         daemon.log.wait_from(from, &["device forgotten", "unregistered"]).await;
     }
 }
+
+/// The names are the caller's choice: his headers become variables.
+#[tokio::test]
+async fn many_variables_that_cannot_be_passed_on_do_not_fill_the_log() {
+    let (stage, daemon, _phone) = one_sleeper().await;
+    let mut call = Call::to(daemon.address, "1001", DOMAIN);
+    for n in 0..60 {
+        call = call.variable(&format!("sip_h_X-{n}"), "${x}");
+    }
+    let held = stage.fs.call(&call);
+    stage.push().await;
+    daemon.log.wait(&["is not passed on"]).await;
+    held.caller_hangs_up();
+    daemon.summary().await;
+    assert_eq!(daemon.log.count(&["is not passed on"]), 8);
+}
