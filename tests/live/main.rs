@@ -33,7 +33,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
 /// More users than all tests together need.
-const USERS: u32 = 600;
+const USERS: u32 = 1500;
 /// How long channels may take to be gone after a test has ended its calls.
 const QUIET: Duration = Duration::from_secs(12);
 

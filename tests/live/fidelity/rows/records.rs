@@ -55,11 +55,6 @@ pub fn rows() -> Vec<Row> {
             .callee(rings(Callee))
             .steps(cancelled(200))
             .steps([See("CDRs", Cdrs(BILLED))]),
-        row(3, "cdrs_of_a_phone_that_left_its_place")
-            .stale()
-            .steps(up())
-            .steps(over())
-            .steps([See("CDRs", Cdrs(&["caller", "dest", "hangup_cause"]))]),
         row(3, "cdrs_switched_off")
             .before(&[("set", "process_cdr=false")])
             .steps(up())
