@@ -5,7 +5,7 @@
 
 mod pushing;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,6 +19,7 @@ use crate::control::Question;
 use crate::engine::{Cause, Command, Count, Delivery, Engine, Event, HeldCall, Note, Notification, Step, Summary};
 use crate::esl::asking;
 use crate::esl::outbound::{Connect, Order, Ring};
+use crate::logging::once::Once;
 use crate::logging::seldom::Seldom;
 use crate::metrics::Metrics;
 use crate::push::Pushers;
@@ -70,9 +71,6 @@ pub struct Driver {
 
 /// At most this many distinct warnings are remembered, so that a phone that registers every minute warns once.
 const REMEMBERED_WARNINGS: usize = 4096;
-/// So many oddities of one AOR are named in a minute, and so many of all.
-const ODD_LINES_PER_AOR: u8 = 8;
-const MOST_ODD_LINES: usize = 2_000;
 
 struct Turning {
     d: Driver,
@@ -83,11 +81,9 @@ struct Turning {
     asked: u64,
     started: Instant,
     drained: Option<oneshot::Sender<()>>,
-    warned: HashSet<(Aor, String)>,
+    warned: Once,
     /// What providers refused for the operator's fault.
     push_warned: Arc<Seldom>,
-    /// Lines about Contacts and variables: their texts are the phones' and the callers' own.
-    odd: Seldom,
 }
 
 /// Who waits for the answer to a notification, and what is logged with it.
@@ -143,8 +139,7 @@ impl Driver {
             asked: 0,
             started: Instant::now(),
             drained: None,
-            warned: HashSet::new(),
-            odd: Seldom::new(Duration::from_secs(60), MOST_ODD_LINES),
+            warned: Once::default(),
             push_warned: Arc::new(Seldom::new(Duration::from_secs(60), REMEMBERED_WARNINGS)),
         };
         turning.run(inputs).await;
@@ -212,7 +207,7 @@ impl Turning {
                 self.feed(Event::CallHeld(call));
             }
             Input::KillElsewhere(leg, cause) => self.kill_elsewhere(leg, cause),
-            Input::Warnings(aor, warnings) => self.warn_once(&aor, warnings),
+            Input::Warnings(aor, warnings) => self.warned.warn(&aor, warnings),
             Input::Notify(asked, answer) => {
                 self.asked += 1;
                 let id = NotificationId(self.asked);
@@ -368,29 +363,9 @@ impl Turning {
     fn warn_of_unserved(&mut self, device: &Device) {
         let (provider, app) = (device.push.provider.name(), crate::types::Printable(&device.push.app));
         let example = (Aor::new("", device.aor.domain.clone()), format!("{provider} {app}"));
-        let is_first = self.remember_warning(example);
+        let is_first = self.warned.is_new(example);
         if is_first || device.first_seen == device.last_seen {
             warn!(aor = %device.aor, provider, %app, "no [[app]] serves this device: it will not be woken");
-        }
-    }
-
-    /// Whether it had not been given.
-    fn remember_warning(&mut self, warning: (Aor, String)) -> bool {
-        if self.warned.len() > REMEMBERED_WARNINGS {
-            self.warned.clear();
-        }
-        self.warned.insert(warning)
-    }
-
-    fn warn_once(&mut self, aor: &Aor, warnings: Vec<String>) {
-        let now = Instant::now();
-        for warning in warnings {
-            let is_due = |line: &u8| self.odd.is_due(&format!("{aor} {line}"), now.into_std());
-            let about = (aor.clone(), warning);
-            if !self.warned.contains(&about) && (0..ODD_LINES_PER_AOR).any(|line| is_due(&line)) {
-                warn!(%aor, "{}", about.1);
-                self.remember_warning(about);
-            }
         }
     }
 

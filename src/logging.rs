@@ -2,6 +2,7 @@
 //!
 //! One event is one line whatever text from the network is in it: line breaks inside are escaped.
 
+pub mod once;
 pub mod seldom;
 
 use std::fmt;
