@@ -1,0 +1,54 @@
+//! Oddities of phones and calls, each of which is named once.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use tracing::warn;
+
+use super::seldom::Seldom;
+use crate::types::Aor;
+
+/// More than this are not remembered: then all are forgotten.
+const REMEMBERED: usize = 4096;
+/// So many lines are written about one AOR in a minute, and so many about all: the texts are the phones' and the callers' own.
+const LINES_PER_AOR: u8 = 8;
+const MOST_LINES: usize = 2_000;
+
+/// What has been named.
+#[derive(Debug)]
+pub struct Once {
+    said: HashSet<(Aor, String)>,
+    lines: Seldom,
+}
+
+impl Default for Once {
+    fn default() -> Self {
+        Self {
+            said: HashSet::new(),
+            lines: Seldom::new(Duration::from_secs(60), MOST_LINES),
+        }
+    }
+}
+
+impl Once {
+    /// Whether it had not been named; it counts as named from now on.
+    pub fn is_new(&mut self, about: (Aor, String)) -> bool {
+        if self.said.len() > REMEMBERED {
+            self.said.clear();
+        }
+        self.said.insert(about)
+    }
+
+    /// Names them in the log.
+    pub fn warn(&mut self, aor: &Aor, warnings: Vec<String>) {
+        let now = Instant::now();
+        for warning in warnings {
+            let is_due = |line: u8| self.lines.is_due(&format!("{aor} {line}"), now);
+            let about = (aor.clone(), warning);
+            if !self.said.contains(&about) && (0..LINES_PER_AOR).any(is_due) {
+                warn!(%aor, "{}", about.1);
+                self.is_new(about);
+            }
+        }
+    }
+}
