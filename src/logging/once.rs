@@ -10,9 +10,9 @@ use crate::types::Aor;
 
 /// More than this are not remembered: then all are forgotten.
 const REMEMBERED: usize = 4096;
-/// So many lines are written about one AOR in a minute, and so many about all: the texts are the phones' and the callers' own.
+/// So many lines are written about one AOR in a minute, and about so many AORs: the texts are the phones' and the callers' own.
 const LINES_PER_AOR: u8 = 8;
-const MOST_LINES: usize = 2_000;
+const MOST_AORS: usize = 250;
 
 /// What has been named.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Default for Once {
     fn default() -> Self {
         Self {
             said: HashSet::new(),
-            lines: Seldom::new(Duration::from_secs(60), MOST_LINES),
+            lines: Seldom::new(Duration::from_secs(60), MOST_AORS).times(LINES_PER_AOR),
         }
     }
 }
@@ -42,10 +42,10 @@ impl Once {
     /// Names them in the log.
     pub fn warn(&mut self, aor: &Aor, warnings: Vec<String>) {
         let now = Instant::now();
+        let whose = aor.to_string();
         for warning in warnings {
-            let is_due = |line: u8| self.lines.is_due(&format!("{aor} {line}"), now);
             let about = (aor.clone(), warning);
-            if !self.said.contains(&about) && (0..LINES_PER_AOR).any(is_due) {
+            if !self.said.contains(&about) && self.lines.is_due(&whose, now) {
                 warn!(%aor, "{}", about.1);
                 self.is_new(about);
             }

@@ -9,7 +9,16 @@ use std::time::{Duration, Instant};
 pub struct Seldom {
     every: Duration,
     most: usize,
-    said: Mutex<HashMap<String, Instant>>,
+    times: u8,
+    said: Mutex<HashMap<String, Said>>,
+}
+
+/// The lines about one thing.
+#[derive(Debug)]
+struct Said {
+    /// When the first was written.
+    since: Instant,
+    times: u8,
 }
 
 impl Seldom {
@@ -18,19 +27,36 @@ impl Seldom {
         Self {
             every,
             most,
+            times: 1,
             said: Mutex::default(),
         }
+    }
+
+    /// The same thing so many times in that time, instead of once.
+    #[must_use]
+    pub fn times(mut self, times: u8) -> Self {
+        self.times = times;
+        self
     }
 
     /// Whether a line about this may be written now.
     pub fn is_due(&self, about: &str, now: Instant) -> bool {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.retain(|_, at| now.saturating_duration_since(*at) < self.every);
-        if said.len() >= self.most || said.contains_key(about) {
-            return false;
+        let is_recent = |s: &Said| now.saturating_duration_since(s.since) < self.every;
+        if let Some(s) = said.get_mut(about).filter(|s| is_recent(s)) {
+            let is_due = s.times < self.times;
+            s.times += u8::from(is_due);
+            return is_due;
         }
-        said.insert(about.to_owned(), now);
-        true
+        if said.len() >= self.most {
+            said.retain(|_, s| is_recent(s));
+        }
+        let has_room = said.len() < self.most;
+        if has_room {
+            let first = Said { since: now, times: 1 };
+            said.insert(about.to_owned(), first);
+        }
+        has_room
     }
 }
 
@@ -49,5 +75,15 @@ mod tests {
         assert!(seldom.is_due("a", at(60)), "its minute is over");
         assert!(!seldom.is_due("b", at(60)));
         assert!(seldom.is_due("b", at(90)));
+    }
+
+    #[test]
+    fn a_thing_may_be_said_several_times() {
+        let (seldom, start) = (Seldom::new(Duration::from_secs(60), 1).times(3), Instant::now());
+        let said = |seconds| {
+            let now = start + Duration::from_secs(seconds);
+            (0..10).filter(|_| seldom.is_due("a", now)).count()
+        };
+        assert_eq!([said(0), said(59), said(60)], [3, 0, 3]);
     }
 }
