@@ -191,7 +191,7 @@ impl Turning {
             Input::Event(event) => self.feed(event),
             Input::Held(call, orders, may_be_alias) => {
                 // The directory is asked only where it may help: nobody else waits for it.
-                if may_be_alias && !self.d.engine.has_phones(&call.aor) {
+                if may_be_alias && !self.d.engine.has_phones(&call.aor, self.now()) {
                     let _ = orders.clone().send(Order::FindUser(orders));
                     return;
                 }
@@ -321,7 +321,7 @@ impl Turning {
             Some(line) => line.orders.send(order).err().map(|e| e.0),
             None => Some(order),
         };
-        if let Some(Order::Kill(leg, cause)) = unsent {
+        if let Some((leg, cause)) = unsent.and_then(Order::leg_to_end) {
             self.kill_elsewhere(leg, cause);
         }
     }

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Engine;
 use super::directory::{AorKey, Entry};
+use super::party::Party;
 use crate::types::{Aor, CallId, Device, DeviceKey, Moment, Target};
 
 /// A held call.
@@ -145,9 +146,9 @@ impl Engine {
     }
 
     /// Whether there is anything to ring or to wake, by any name that a call may use.
-    pub fn has_phones(&self, aor: &Aor) -> bool {
+    pub fn has_phones(&self, aor: &Aor, now: Moment) -> bool {
         let entry = self.directory.entry(&AorKey::of(aor, &self.policy));
-        entry.is_some_and(|e| !e.devices.is_empty() || !e.bindings.is_empty())
+        entry.is_some_and(|e| !Party::all_of(e, now).is_empty())
     }
 
     /// Whether a device is known.

@@ -142,6 +142,31 @@ async fn connection_that_is_lost_around_the_bridge_neither_cuts_a_call_nor_leave
     }
 }
 
+/// Whether the order to bridge it is on its way then, waits, or is carried out.
+#[tokio::test]
+async fn connection_that_is_lost_in_the_answers_moment_leaves_no_phone_to_its_lease() {
+    for after in 0..12 {
+        let stage = Stage::new().await;
+        let daemon = stage.start().await;
+        let phone = stage.iphone("1001");
+        daemon.asleep(&phone).await;
+        phone.set_behaviour(Behaviour::Manual);
+        let [call, _] = both_ways(&daemon, "1001");
+        let held = woken(&stage, &phone, &call).await;
+        phone.invite(1).await;
+        phone.answer();
+        tokio::time::sleep(Duration::from_millis(after)).await;
+        held.cut_connection();
+        let cut = std::time::Instant::now();
+        phone.got_bye().await;
+        assert!(
+            cut.elapsed() < Duration::from_secs(3),
+            "{after} ms: {:?}",
+            cut.elapsed()
+        );
+    }
+}
+
 #[tokio::test]
 async fn call_without_a_caller_is_bridged_with_its_loopback() {
     let (stage, daemon, phone) = one_sleeper().await;

@@ -16,10 +16,9 @@ use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::Connect;
 use super::connection::{Connection, PICK_UP, Place};
-use crate::driver::Input;
-use crate::engine::{Cause, Event, LegEnd};
+use super::{Connect, NOBODY_THERE};
+use crate::engine::{Event, LegEnd};
 use crate::esl::{decode, encode};
 use crate::types::LegId;
 
@@ -81,8 +80,7 @@ impl Connection {
             Err(NotBridged::Lost(error)) => {
                 // No bridge was ordered: nobody else ends this leg.
                 if self.place == Place::Held {
-                    let kill = Input::KillElsewhere(connect.leg, Cause::Ours("ORIGINATOR_CANCEL"));
-                    let _ = self.shared.inputs.send(kill).await;
+                    self.kill_elsewhere(connect.leg, NOBODY_THERE).await;
                 }
                 return Err(error);
             }

@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 
 use super::{Order, Outbound, kind};
 use crate::driver::Input;
-use crate::engine::{Event, LegEnd, Next, Record, Ringing, Way};
+use crate::engine::{Cause, Event, LegEnd, Next, Record, Ringing, Way};
 use crate::esl::decode::Held;
 use crate::esl::encode;
 use crate::esl::link::Link;
@@ -148,13 +148,18 @@ impl Connection {
             debug!(reason = kind(&error), "connection lost");
             self.tell(Event::ConnectionLost(self.call)).await;
         }
-        // Whatever was still ordered: only kills matter without a connection, and the driver sends those elsewhere.
+        // Whatever was still ordered: without a connection only the ends of legs matter.
         queue.close();
         while let Some(order) = queue.recv().await {
-            if let Order::Kill(leg, cause) = order {
-                let _ = self.shared.inputs.send(Input::KillElsewhere(leg, cause)).await;
+            if let Some((leg, cause)) = order.leg_to_end() {
+                self.kill_elsewhere(leg, cause).await;
             }
         }
+    }
+
+    /// Has a leg killed that this connection cannot kill any more.
+    pub(super) async fn kill_elsewhere(&self, leg: LegId, cause: Cause) {
+        let _ = self.shared.inputs.send(Input::KillElsewhere(leg, cause)).await;
     }
 
     async fn set_up(&mut self) -> Result<(), EslError> {
@@ -223,10 +228,6 @@ impl Connection {
         let channel = self.held.channel.clone();
         while self.holds_on {
             self.let_go(&channel).await?;
-            if self.holds_on {
-                let exists = self.ask(format!("uuid_exists {channel}")).await?;
-                self.holds_on = exists.trim() == "true";
-            }
             let until = Instant::now() + AGAIN;
             while self.holds_on {
                 match timeout_at(until, self.link.event()).await {
@@ -243,7 +244,8 @@ impl Connection {
     /// Tells FreeSWITCH that the channel's call goes on when this connection ends.
     pub(super) async fn let_go(&mut self, channel: &str) -> Result<(), EslError> {
         let before = self.holds_on;
-        self.holds_on = !self.api(encode::resumes(channel, false)).await?;
+        let is_refused = !self.api(encode::resumes(channel, false)).await?;
+        self.holds_on = is_refused && self.ask(format!("uuid_exists {channel}")).await?.trim() == "true";
         if self.holds_on && !before {
             warn!("FreeSWITCH has not taken socket_resume=false: the connection stays as long as the call");
         }
@@ -256,18 +258,21 @@ impl Connection {
                 if !self.is_still_held().await {
                     return Ok(After::Close);
                 }
-                self.find_user().await?;
+                let found = self.find_user().await;
+                // Whatever came of it, the engine hears of the call, and of how it ends.
                 let held = Input::Held(self.held.call.clone(), orders, false);
                 let _ = self.shared.inputs.send(held).await;
+                found?;
             }
             Order::Alert => self.alert().await?,
             Order::Ring(ring) => self.ring(*ring).await?,
             Order::Kill(leg, cause) => {
                 self.ringing.retain(|l| *l != leg);
-                self.command(EslCommand::BgApi {
-                    command: encode::kill(leg.channel(), cause.as_str()),
-                })
-                .await?;
+                let command = encode::kill(leg.channel(), cause.as_str());
+                if let Err(error) = self.command(EslCommand::BgApi { command }).await {
+                    self.kill_elsewhere(leg, cause).await;
+                    return Err(error);
+                }
             }
             Order::AskOtherLeg(target) => self.ask_other_leg(target).await?,
             Order::Connect(connect) => {
@@ -349,9 +354,10 @@ impl Connection {
     pub(super) async fn api(&mut self, command: String) -> Result<bool, EslError> {
         let verb = command.split(' ').next().unwrap_or_default().to_owned();
         let asked = Instant::now();
-        let reply = self.link.send(EslCommand::Api { command }).await?;
-        self.shared.pace.took(asked.elapsed());
-        let ok = reply.api_result().is_ok();
+        let reply = self.link.send(EslCommand::Api { command }).await;
+        let now = Instant::now();
+        self.shared.pace.took(now.duration_since(asked), now);
+        let ok = reply?.api_result().is_ok();
         debug!(verb, ok, "api");
         Ok(ok)
     }

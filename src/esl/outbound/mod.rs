@@ -65,6 +65,20 @@ pub enum Order {
     Close,
 }
 
+/// How a leg ends that nobody is left for.
+const NOBODY_THERE: Cause = Cause::Ours("ORIGINATOR_CANCEL");
+
+impl Order {
+    /// What has to be done though the call's connection is gone: the leg that it was to end, or to bridge, ends.
+    pub fn leg_to_end(self) -> Option<(LegId, Cause)> {
+        match self {
+            Self::Kill(leg, cause) => Some((leg, cause)),
+            Self::Connect(connect) => Some((connect.leg, NOBODY_THERE)),
+            _ => None,
+        }
+    }
+}
+
 /// A leg to be bridged with the caller.
 #[derive(Clone, Debug)]
 pub struct Connect {
