@@ -204,7 +204,7 @@ pub struct Listing {
     pub number: u64,
     /// The profiles that were asked.
     pub profiles: Vec<Arc<str>>,
-    /// What they have, the one that lasts longest last.
+    /// What they have, the one that lasts longest first.
     pub registrations: Vec<Registration>,
 }
 

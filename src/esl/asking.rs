@@ -1,5 +1,6 @@
 //! Questions about one user's registrations, and whether other profiles run than before.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,7 +99,7 @@ impl Asker {
                 _ => None,
             }));
         }
-        registrations.sort_by_key(|reg| reg.expires);
+        registrations.sort_by_key(|reg| Reverse(reg.expires));
         let listing = Listing {
             aor,
             number,

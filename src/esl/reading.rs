@@ -7,6 +7,7 @@
 //! `.. reg X` lists the registrations whose Contact contains X, and every Contact contains the last letters of its user
 //! part followed by `@`. Parts may overlap: a registration that is read twice is the same registration.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -51,7 +52,7 @@ pub async fn read_all(
             all.extend(listed(part.body().unwrap_or_default(), profile, number, rules, at));
         }
     }
-    all.sort_by_key(lasts);
+    all.sort_by_key(|heard| Reverse(lasts(heard)));
     Ok(all)
 }
 

@@ -171,6 +171,10 @@ pub struct Missed {
     pub over: Moment,
 }
 
+/// Two lists tell the end of one registration with less between them.
+const LIST_TO_LIST: Duration = Duration::from_secs(3);
+/// FreeSWITCH keeps a registration for longer than the phone was told: `sip-expires-late-margin`, 60 s unless the profile says otherwise.
+const EVENT_TO_LIST: Duration = Duration::from_secs(63);
 /// A REGISTER this long after a call's end has nothing to do with its push any more.
 const LATE_AT_MOST: Duration = Duration::from_secs(300);
 
@@ -318,12 +322,20 @@ impl Entry {
                 .iter_mut()
                 .find(|b| b.target == *target && b.call_id == reg.call_id)
         {
-            // Its expiry moves only when it registered while we were away.
-            let refreshed = expires > b.expires.plus(Duration::from_secs(3));
+            // Its expiry moves only when it registered while we were away. A list has it later than an event.
+            let margin = if b.alive.is_some() { EVENT_TO_LIST } else { LIST_TO_LIST };
+            let refreshed = expires > b.expires.plus(margin);
             b.expires = expires;
             (b.generation, b.asked) = (generation, asked);
             return Bound {
                 is_news: refreshed,
+                is_beside_others: false,
+            };
+        }
+        // A phone that moved is listed at its old place too, until that runs out, and behind the new one: that lasts longer.
+        if reading && bindings.iter().any(|b| phone.has(b) && b.expires >= expires) {
+            return Bound {
+                is_news: false,
                 is_beside_others: false,
             };
         }

@@ -124,7 +124,8 @@ impl Directory {
         if let Some(entry) = self.entries.get_mut(&key).filter(|_| !reading) {
             entry.note_late(now, &reg, out);
         }
-        if reg.push.as_ref().is_some_and(|push| push.token().is_some()) {
+        let has_token = reg.push.as_ref().is_some_and(|push| push.token().is_some());
+        if has_token {
             owned = self.own(now, &key, &mut reg, out);
         } else if reg.wants_no_push && !reading {
             self.forget_unpushed(&key, &reg.call_id, out);
@@ -137,6 +138,12 @@ impl Directory {
         let entry = self.entries.entry(key.clone()).or_default();
         if reading && owned.device.is_none() {
             owned.device = entry.device_that_registered_as(&reg.call_id);
+        }
+        let is_there = |b: &Binding| b.target == target && b.call_id == reg.call_id;
+        if reading && has_token && owned.device.is_none() && !entry.bindings.iter().any(is_there) {
+            // Its phone has logged out here, or is another user's by now: a list that still has it does not bring it back.
+            self.drop_if_empty(&key);
+            return None;
         }
         let bound = entry.bind(now, owned.device.as_ref(), &reg, &target, (generation, self.asked));
         let waiting = entry.waiting.clone();
