@@ -42,14 +42,7 @@ async fn held_call_goes_on_in_the_dialplan_when_the_daemon_is_killed() {
 
 #[tokio::test]
 async fn ringing_leg_of_a_killed_daemon_ends_by_its_lease_within_seven_seconds() {
-    let stage = Stage::new().await;
-    let daemon = stage.start().await;
-    let phone = stage.iphone("1001");
-    daemon.asleep(&phone).await;
-    let held = stage.call(&daemon, "1001");
-    stage.push().await;
-    phone.wake();
-    phone.invite(1).await;
+    let (stage, daemon, phone, held) = one_ringing().await;
     // Past the first lease: it was renewed.
     let renewed = |held: &Held| {
         held.commands()
@@ -76,15 +69,7 @@ async fn ringing_leg_of_a_killed_daemon_ends_by_its_lease_within_seven_seconds()
 /// More events than the connection is nudged: those of a call that is recorded, moved about and played to.
 #[tokio::test]
 async fn leg_rings_on_however_much_is_said_on_its_calls_connection() {
-    let stage = Stage::new().await;
-    let daemon = stage.start().await;
-    let phone = stage.iphone("1001");
-    daemon.asleep(&phone).await;
-    let held = stage.call(&daemon, "1001");
-    stage.push().await;
-    phone.wake();
-    phone.invite(1).await;
-    daemon.log.wait(&["LegRinging"]).await;
+    let (stage, _daemon, phone, held) = one_ringing().await;
     let leg = stage.fs.legs().remove(0);
     let until = Instant::now() + Duration::from_secs(6);
     while Instant::now() < until {

@@ -182,14 +182,7 @@ async fn store_that_cannot_be_written_delays_no_call_and_loses_no_device() {
 
 #[tokio::test]
 async fn caller_whose_own_connection_breaks_goes_on_and_the_legs_are_killed_by_another_way() {
-    let stage = Stage::new().await;
-    let daemon = stage.start().await;
-    let phone = stage.iphone("1001");
-    daemon.asleep(&phone).await;
-    let held = stage.call(&daemon, "1001");
-    stage.push().await;
-    phone.wake();
-    daemon.log.wait(&["LegRinging"]).await;
+    let (_stage, daemon, phone, held) = one_ringing().await;
     held.cut_connection();
     assert!(matches!(held.outcome().await, Outcome::Resumed { .. }));
     let lease = std::time::Instant::now();

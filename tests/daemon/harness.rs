@@ -283,6 +283,20 @@ pub async fn one_sleeper() -> (Stage, Daemon, Phone) {
     (stage, daemon, phone)
 }
 
+/// One phone that was woken, and rings: its call.
+pub async fn one_ringing() -> (Stage, Daemon, Phone, Held) {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    daemon.asleep(&phone).await;
+    let held = stage.call(&daemon, "1001");
+    stage.push().await;
+    phone.wake();
+    phone.invite(1).await;
+    daemon.log.wait(&["LegRinging"]).await;
+    (stage, daemon, phone, held)
+}
+
 /// Holds a call whose phone wakes when it is pushed.
 pub async fn woken(stage: &Stage, phone: &Phone, call: &Call) -> Held {
     let held = stage.fs.call(call);

@@ -5,7 +5,7 @@ use fswake::engine::{Mode, Record, Wishes};
 use fswake::push::PushError;
 
 use crate::common::{apns, end, leg, reg};
-use crate::{bench, held, with};
+use crate::{bench, held, two_rung, with};
 
 #[test]
 fn caller_hears_it_when_a_provider_has_taken_the_push_and_not_before() {
@@ -39,11 +39,7 @@ fn with_alert_phone_the_caller_hears_it_only_when_a_phone_rings() {
 
 #[test]
 fn caller_hears_it_once_however_many_phones_ring() {
-    let mut b = bench();
-    b.register(reg("1001", "a", "1001@a:1", None));
-    b.register(reg("1001", "b", "1001@b:1", None));
-    b.hold(1, "1001");
-    b.out.clear();
+    let mut b = two_rung();
     for n in [0, 1, 0] {
         b.rings(leg(1, n));
     }
@@ -108,11 +104,7 @@ fn record_goes_out_at_the_hold_although_nothing_rings_yet() {
 
 #[test]
 fn phone_that_began_to_ring_while_another_was_connected_is_heard_when_that_fails() {
-    let mut b = bench();
-    b.register(reg("1001", "a", "1001@a:1", None));
-    b.register(reg("1001", "b", "1001@b:1", None));
-    b.hold(1, "1001");
-    b.out.clear();
+    let mut b = two_rung();
     b.answers(leg(1, 0));
     b.rings(leg(1, 1));
     b.expect_connect(leg(1, 0));

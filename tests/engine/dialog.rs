@@ -51,6 +51,14 @@ fn awake(at: &str, after: u64) -> Bench {
     b
 }
 
+/// The phone rings with its first leg, and nothing else happens to it.
+fn rings_on(b: &mut Bench) {
+    b.rings(leg(1, 0));
+    b.expect_alert(1);
+    b.pass(ms(20_000));
+    b.expect_nothing_more();
+}
+
 #[test]
 fn phone_that_may_sleep_is_not_rung_over_udp_and_rung_at_its_register_at_once() {
     for wake in [300, 800, 1500, 2200, 4000, 4999] {
@@ -174,10 +182,7 @@ fn invite_that_waits_on_the_phones_own_connection_is_left_to_it() {
             registers(&mut b, at);
             b.expect_nothing_more();
             b.pass(ms(40));
-            b.rings(leg(1, 0));
-            b.expect_alert(1);
-            b.pass(ms(20_000));
-            b.expect_nothing_more();
+            rings_on(&mut b);
         }
     }
 }
@@ -236,10 +241,7 @@ fn repeated_invite_that_is_due_soon_rings_the_phone_that_was_awake() {
         registers(&mut b, UDP);
         b.pass(ms(due - wake + 10));
         b.expect_nothing_more();
-        b.rings(leg(1, 0));
-        b.expect_alert(1);
-        b.pass(ms(20_000));
-        b.expect_nothing_more();
+        rings_on(&mut b);
     }
 }
 

@@ -8,7 +8,7 @@ use fswake::push::PushError;
 use fswake::types::Aor;
 
 use crate::common::{apns, call, fails, leg, ms, reg};
-use crate::{bench, held, with};
+use crate::{bench, held, one_rung, two_rung, with};
 
 #[test]
 fn held_call_is_released_at_its_deadline_not_before() {
@@ -85,11 +85,7 @@ fn wait_ends_early_when_every_push_is_refused_for_good() {
 
 #[test]
 fn decline_of_one_device_leaves_the_others_ringing() {
-    let mut b = bench();
-    b.register(reg("1001", "a", "1001@a:1", None));
-    b.register(reg("1001", "b", "1001@b:1", None));
-    b.hold(1, "1001");
-    b.out.clear();
+    let mut b = two_rung();
     b.ends(leg(1, 0), "CALL_REJECTED", 603);
     b.expect_nothing_more();
     b.ends(leg(1, 1), "USER_BUSY", 486);
@@ -167,10 +163,7 @@ fn whoever_refuses_at_an_old_address_says_nothing_about_the_phone_that_is_woken(
 
 #[test]
 fn missed_legs_end_as_missed_not_as_answered_elsewhere() {
-    let mut b = bench();
-    b.register(reg("1001", "a", "1001@a:1", None));
-    b.hold(1, "1001");
-    b.out.clear();
+    let mut b = one_rung();
     b.rings(leg(1, 0));
     b.expect_alert(1);
     b.pass(Duration::from_secs(60));
@@ -209,10 +202,7 @@ fn end_of_the_drain_leaves_a_bridge_under_way_alone() {
 
 #[test]
 fn lost_connection_kills_what_rang() {
-    let mut b = bench();
-    b.register(reg("1001", "a", "1001@a:1", None));
-    b.hold(1, "1001");
-    b.out.clear();
+    let mut b = one_rung();
     b.feed(Event::ConnectionLost(call(1)));
     b.expect_kill(leg(1, 0), "ORIGINATOR_CANCEL");
     b.expect_close(1);
@@ -235,10 +225,7 @@ fn lost_connection_does_not_kill_the_leg_that_is_being_bridged() {
 
 #[test]
 fn dialplan_hears_timeout_only_when_a_phone_rang() {
-    let mut b = bench();
-    b.register(reg("1001", "a", "1001@a:1", None));
-    b.hold(1, "1001");
-    b.out.clear();
+    let mut b = one_rung();
     b.ends(leg(1, 0), "NO_ANSWER", 0);
     b.expect_release(1, HoldResult::Unreachable);
 

@@ -44,3 +44,22 @@ fn held(b: &mut Bench) -> fswake::push::PushRequest {
     b.expect_nothing_more();
     push
 }
+
+/// Holds call 1 for 1001, whose desk phone rings: at `a`.
+fn one_rung() -> Bench {
+    let mut b = bench();
+    b.register(common::reg("1001", "a", "1001@a:1", None));
+    b.hold(1, "1001");
+    b.out.clear();
+    b
+}
+
+/// The same with a second one, at `b`: legs 0 and 1.
+fn two_rung() -> Bench {
+    let mut b = bench();
+    b.register(common::reg("1001", "a", "1001@a:1", None));
+    b.register(common::reg("1001", "b", "1001@b:1", None));
+    b.hold(1, "1001");
+    b.out.clear();
+    b
+}

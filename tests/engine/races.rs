@@ -3,7 +3,7 @@
 use fswake::engine::{Command, Event};
 
 use crate::common::{apns, call, leg, ms, reg};
-use crate::{bench, held};
+use crate::{bench, held, one_rung, two_rung};
 
 #[test]
 fn caller_gone_before_the_register_leaves_nothing_to_ring() {
@@ -40,11 +40,7 @@ fn hangup_in_the_moment_of_the_register_kills_the_leg_that_has_just_begun() {
 
 #[test]
 fn two_answers_within_the_time_of_a_bridge_the_second_hears_completed_elsewhere() {
-    let mut b = bench();
-    b.register(reg("1001", "a", "1001@a:1", None));
-    b.register(reg("1001", "b", "1001@b:1", None));
-    b.hold(1, "1001");
-    b.out.clear();
+    let mut b = two_rung();
     b.answers(leg(1, 1));
     b.expect_connect(leg(1, 1));
     b.answers(leg(1, 0));
@@ -57,11 +53,7 @@ fn two_answers_within_the_time_of_a_bridge_the_second_hears_completed_elsewhere(
 
 #[test]
 fn failed_bridge_connects_the_next_that_answered() {
-    let mut b = bench();
-    b.register(reg("1001", "a", "1001@a:1", None));
-    b.register(reg("1001", "b", "1001@b:1", None));
-    b.hold(1, "1001");
-    b.out.clear();
+    let mut b = two_rung();
     b.answers(leg(1, 0));
     b.answers(leg(1, 1));
     b.expect_connect(leg(1, 0));
@@ -76,10 +68,7 @@ fn failed_bridge_connects_the_next_that_answered() {
 
 #[test]
 fn deadline_does_not_cut_a_bridge_under_way() {
-    let mut b = bench();
-    b.register(reg("1001", "a", "1001@a:1", None));
-    b.hold(1, "1001");
-    b.out.clear();
+    let mut b = one_rung();
     b.pass(ms(24_999));
     b.answers(leg(1, 0));
     b.expect_connect(leg(1, 0));

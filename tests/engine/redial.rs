@@ -31,6 +31,14 @@ fn is_pushed_for_call_2(b: &mut Bench) {
     assert_eq!(b.expect_push("tok").call().unwrap().call, call(2));
 }
 
+fn is_rung_and_then_pushed_for_call_2(b: &mut Bench) {
+    b.hold(2, "1001");
+    b.expect_ring(leg(2, 0), "1001@new:1;transport=tcp");
+    b.pass(ms(500));
+    assert_eq!(b.expect_push("tok").call().unwrap().call, call(2));
+    b.expect_nothing_more();
+}
+
 #[test]
 fn redial_after_a_decline_pushes_at_once() {
     for rings in [true, false] {
@@ -88,11 +96,7 @@ fn redial_to_a_phone_that_is_put_to_sleep_unheard_pushes_when_it_does_not_ring()
         b.pass(ms(1000));
         b.out.clear();
         // For all that is known it is awake.
-        b.hold(2, "1001");
-        b.expect_ring(leg(2, 0), "1001@new:1;transport=tcp");
-        b.pass(ms(500));
-        assert_eq!(b.expect_push("tok").call().unwrap().call, call(2), "{how}");
-        b.expect_nothing_more();
+        is_rung_and_then_pushed_for_call_2(&mut b);
     }
 }
 
@@ -133,10 +137,6 @@ fn redial_after_a_woken_phones_invite_failed_pushes_at_once() {
     b.gone(1, "ORIGINATOR_CANCEL");
     b.pass(ms(1000));
     b.out.clear();
-    // It may still be there: it is rung first.
-    b.hold(2, "1001");
-    b.expect_ring(leg(2, 0), "1001@new:1;transport=tcp");
-    b.pass(ms(500));
-    assert_eq!(b.expect_push("tok").call().unwrap().call, call(2));
-    b.expect_nothing_more();
+    // It may still be there.
+    is_rung_and_then_pushed_for_call_2(&mut b);
 }

@@ -6,7 +6,7 @@ use fswake::engine::{Command, Event, HoldResult};
 use fswake::push::PushError;
 
 use crate::common::{apns, call, leg, ms, reg};
-use crate::{bench, held};
+use crate::{bench, held, one_rung};
 
 #[test]
 fn sleeping_phone_is_pushed_woken_rung_and_connected() {
@@ -197,10 +197,7 @@ fn woken_phone_whose_leg_fails_is_pushed_again_in_its_time_not_at_once() {
 
 #[test]
 fn phone_without_the_callers_codecs_is_rung_once_more_with_any() {
-    let mut b = bench();
-    b.register(reg("1001", "a", "1001@a:1", None));
-    b.hold(1, "1001");
-    b.out.clear();
+    let mut b = one_rung();
     b.ends(leg(1, 0), "INCOMPATIBLE_DESTINATION", 488);
     let Command::Ring { any_codec, .. } = b.expect_ring(leg(1, 1), "1001@a:1") else {
         unreachable!()
