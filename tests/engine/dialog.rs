@@ -51,6 +51,15 @@ fn awake(at: &str, after: u64) -> Bench {
     b
 }
 
+/// The first leg gives way to a second one to the same place, its CANCEL first.
+fn gives_way(b: &mut Bench, at: &str) {
+    b.expect_kill(leg(1, 0), "LOSE_RACE");
+    b.expect_nothing_more();
+    b.pass(ms(20));
+    b.expect_ring(leg(1, 1), at);
+    b.expect_nothing_more();
+}
+
 /// The phone rings with its first leg, and nothing else happens to it.
 fn rings_on(b: &mut Bench) {
     b.rings(leg(1, 0));
@@ -196,11 +205,7 @@ fn invite_that_the_connection_has_lost_gives_way_its_cancel_first() {
     b.pass(ms(599));
     b.expect_nothing_more();
     b.pass(ms(1));
-    b.expect_kill(leg(1, 0), "LOSE_RACE");
-    b.expect_nothing_more();
-    b.pass(ms(20));
-    b.expect_ring(leg(1, 1), CONNECTIONS[0]);
-    b.expect_nothing_more();
+    gives_way(&mut b, CONNECTIONS[0]);
 }
 
 #[test]
@@ -250,11 +255,7 @@ fn repeated_invite_that_stays_without_answer_gives_way() {
     let mut b = awake(UDP, 700);
     registers(&mut b, UDP);
     b.pass(ms(500));
-    b.expect_kill(leg(1, 0), "LOSE_RACE");
-    b.expect_nothing_more();
-    b.pass(ms(20));
-    b.expect_ring(leg(1, 1), UDP);
-    b.expect_nothing_more();
+    gives_way(&mut b, UDP);
 }
 
 #[test]
@@ -265,11 +266,7 @@ fn repeated_invite_that_is_far_away_is_not_waited_for() {
     b.pass(ms(199));
     b.expect_nothing_more();
     b.pass(ms(1));
-    b.expect_kill(leg(1, 0), "LOSE_RACE");
-    b.expect_nothing_more();
-    b.pass(ms(20));
-    b.expect_ring(leg(1, 1), UDP);
-    b.expect_nothing_more();
+    gives_way(&mut b, UDP);
 }
 
 #[test]
@@ -278,11 +275,7 @@ fn proxy_is_told_to_stop_before_it_is_asked_anew() {
     b.expect_ring(leg(1, 0), PROXY);
     b.pass(ms(2200));
     registers(&mut b, PROXY);
-    b.expect_kill(leg(1, 0), "LOSE_RACE");
-    b.expect_nothing_more();
-    b.pass(ms(20));
-    b.expect_ring(leg(1, 1), PROXY);
-    b.expect_nothing_more();
+    gives_way(&mut b, PROXY);
 }
 
 #[test]
