@@ -7,7 +7,7 @@
 //! - a push is refused after its phone has registered by itself: the leg goes on;
 //! - the deadline passes while a bridge is under way: the bridge decides;
 //! - the call comes while the callee's first REGISTER is on its way to us: it is waited for a moment;
-//! - a phone registers where its INVITE is still under way: one dialog ([`dialog`]);
+//! - a phone registers where its INVITE is still under way: one dialog (`dialog`);
 //! - a phone registers while another is being connected: it is rung if that fails;
 //! - somebody picks the call up while a phone answers: the pick-up has it, and the phone hears "completed elsewhere".
 
