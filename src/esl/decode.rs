@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::inherit::Inherited;
-use super::{encode, wishes};
+use super::{encode, originate, wishes};
 use crate::engine::{Event, HeldCall, LegEnd, Way};
 use crate::types::{Aor, CallId, LegId};
 
@@ -287,12 +287,11 @@ pub fn call_event<'a>(
     call: CallId,
 ) -> Option<Said> {
     if name == "BACKGROUND_JOB" {
-        // Our jobs are originate and uuid_kill; only a failed originate says something new.
+        // Only a failed originate says something new.
         let cause = body?.trim().strip_prefix("-ERR ")?.into();
-        let arg = header("Job-Command-Arg").filter(|_| header("Job-Command") == Some("originate"))?;
-        let id = arg.strip_prefix("{origination_uuid=")?.split(',').next()?;
+        let (command, argument) = (header("Job-Command")?, header("Job-Command-Arg")?);
         return Some(Said::Event(Event::LegEnded {
-            leg: leg(id)?,
+            leg: originate::leg_of_job(call, command, argument, leg)?,
             end: LegEnd {
                 cause,
                 sip_status: None,

@@ -8,87 +8,11 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::decode::Parent;
-use super::inherit::quoted;
 use crate::engine::Record;
 use crate::types::{Aor, CallId, LegId};
 
 /// How often the lease of a ringing leg is renewed.
 pub const LEASE_RENEWAL: Duration = Duration::from_millis(1500);
-
-/// A leg to be dialled.
-#[derive(Clone, Copy, Debug)]
-pub struct Leg<'a> {
-    /// Which; its channel is [`LegId::channel`].
-    pub leg: LegId,
-    /// Where to: a safe dial-string.
-    pub target: &'a str,
-    /// Who is called.
-    pub aor: &'a Aor,
-    /// The INVITE's Call-ID.
-    pub sip_call_id: &'a str,
-    /// How long it may ring.
-    pub timeout: Duration,
-    /// How long it outlives a dead fswake at most, in seconds: FreeSWITCH hangs it up unless this lease is renewed.
-    pub lease: u32,
-    /// How long it may stay answered without a bridge.
-    pub park_timeout: Duration,
-    /// Offer any codec, not the caller's only.
-    pub any_codec: bool,
-    /// It rings alone: its early media is for the caller.
-    pub early_media: bool,
-}
-
-/// `originate` of one leg as a child of `parent`, parked when answered.
-///
-/// Everything that a `bridge` gives its legs is here or in what `origination_aleg_uuid` makes FreeSWITCH copy
-/// (docs/ARCHITECTURE.md, "What bridge does, and how ours does it").
-pub fn originate(leg: &Leg<'_>, parent: &Parent) -> String {
-    let channel = leg.leg.channel();
-    // FreeSWITCH counts full seconds of the clock, so N lasts between N - 1 and N (measured). The engine's own deadline ends
-    // the leg; this one is behind it.
-    let timeout = seconds_up(leg.timeout) + 1;
-    let park = seconds_up(leg.park_timeout);
-    let mut vars = format!(
-        "origination_uuid={channel},originate_timeout={timeout},park_timeout={park},sip_invite_call_id={},\
-         sip_h_X-Fswake-Call={},api_on_originate_fswake='sched_hangup +{} {channel} LOSE_RACE'",
-        leg.sip_call_id, leg.leg.call, leg.lease,
-    );
-    if let Some(a_leg) = &parent.channel {
-        let call = parent.call_uuid.as_ref().unwrap_or(a_leg);
-        let _ = write!(
-            vars,
-            ",origination_aleg_uuid={a_leg},originating_leg_uuid={a_leg},call_uuid={call}"
-        );
-    }
-    parent.inherited.write(&mut vars);
-    if !leg.early_media {
-        vars.push_str(",ignore_early_media=true");
-    }
-    if let Some(presence) = user(leg.aor) {
-        let (user, domain) = (&leg.aor.user, &leg.aor.domain);
-        // As the dial-string that FreeSWITCH ships with, and as the endpoint `user/`.
-        let own = [
-            ("sip_invite_domain", &**domain),
-            ("presence_id", &presence),
-            ("dialed_user", user),
-            ("dialed_domain", domain),
-        ];
-        for (name, value) in own.iter().filter(|(name, _)| parent.inherited.get(name).is_none()) {
-            let _ = write!(vars, ",{name}={value}");
-        }
-    }
-    of_the_caller(&mut vars, parent);
-    let offered = parent.inherited.codecs.as_deref().or(parent.codecs.as_deref());
-    if leg.any_codec {
-        // An A leg's codecs are all that a leg offers otherwise.
-        vars.push_str(",media_mix_inbound_outbound_codecs=true");
-    } else if let Some(codecs) = offered.and_then(codecs) {
-        vars.push_str(",absolute_codec_string=^^:");
-        vars.push_str(&codecs);
-    }
-    format!("originate {{{vars}}}{} &park()", leg.target)
-}
 
 /// `user@domain` of an AOR; `None` where it does not fit into a command.
 pub fn user(aor: &Aor) -> Option<String> {
@@ -105,43 +29,6 @@ pub fn ask_user(aor: &Aor) -> Option<String> {
 /// A user's id, where it is one that fits into a command.
 pub fn plain_user(id: &str) -> Option<&str> {
     is_plain(id, 128, b"+-_.").then_some(id)
-}
-
-/// What the phone is told of its caller.
-fn of_the_caller(vars: &mut String, parent: &Parent) {
-    let number = number(&parent.number);
-    if !number.is_empty() {
-        let _ = write!(vars, ",origination_caller_id_number={number}");
-    }
-    let ani = self::number(&parent.ani);
-    if !ani.is_empty() {
-        let _ = write!(vars, ",origination_ani={ani}");
-    }
-    if let Some(name) = quoted(&name(&parent.name)) {
-        let _ = write!(vars, ",origination_caller_id_name={name}");
-    }
-    // FreeSWITCH screens unless it is told otherwise.
-    let (hides_name, hides_number) = parent.hides;
-    if hides_name || hides_number || !parent.is_screened {
-        let flags = [
-            (parent.is_screened, "screen"),
-            (hides_name, "hide_name"),
-            (hides_number, "hide_number"),
-        ];
-        let flags: Vec<_> = flags.iter().filter(|(is, _)| *is).map(|(_, flag)| *flag).collect();
-        let flags = if flags.is_empty() {
-            "none".into()
-        } else {
-            flags.join(":")
-        };
-        let _ = write!(vars, ",origination_privacy={flags}");
-    }
-    if let Some(hops) = parent.max_forwards {
-        let _ = write!(vars, ",max_forwards={hops}");
-    }
-    if parent.asserts_identity && parent.inherited.get("sip_cid_type").is_none() {
-        vars.push_str(",sip_cid_type=pid");
-    }
 }
 
 /// `uuid_kill` with a cause; a cause that is not one of FreeSWITCH's words becomes `NORMAL_CLEARING`.
@@ -391,14 +278,13 @@ pub(super) fn is_plain(text: &str, longest: usize, marks: &[u8]) -> bool {
     !text.is_empty() && text.len() <= longest && text.bytes().all(is_good)
 }
 
-fn seconds_up(time: Duration) -> u64 {
+pub(super) fn seconds_up(time: Duration) -> u64 {
     (time.as_secs() + u64::from(time.subsec_nanos() > 0)).max(1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::esl::inherit;
 
     #[test]
     fn names_cannot_leave_their_quotes() {
@@ -448,84 +334,6 @@ mod tests {
         let channel = Uuid::nil();
         assert!(kill(channel, "LOSE_RACE").ends_with(" LOSE_RACE"));
         assert!(kill(channel, "X\nbgapi shutdown").ends_with(" NORMAL_CLEARING"));
-    }
-
-    fn text(leg: impl FnOnce(&mut Leg<'_>), parent: &Parent) -> String {
-        let aor = Aor::new("1001", "fs.test");
-        let mut dialled = Leg {
-            leg: LegId {
-                call: CallId(Uuid::nil()),
-                n: 0,
-            },
-            target: "sofia/internal/sip:1@h",
-            aor: &aor,
-            sip_call_id: "id",
-            timeout: Duration::from_secs(1),
-            lease: 6,
-            park_timeout: Duration::from_millis(4500),
-            any_codec: false,
-            early_media: false,
-        };
-        leg(&mut dialled);
-        originate(&dialled, parent)
-    }
-
-    #[test]
-    fn legs_never_ring_for_zero_seconds() {
-        let text = text(|leg| leg.timeout = Duration::ZERO, &Parent::default());
-        assert!(
-            text.contains("originate_timeout=2,") && text.contains("park_timeout=5,"),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn leg_is_a_child_of_the_held_channel() {
-        let parent = Parent {
-            channel: Some("a-leg".into()),
-            max_forwards: Some(69),
-            asserts_identity: true,
-            inherited: inherit::read(inherit::Of::Caller, &[("sip_h_X-Own", "7")]),
-            ..Parent::default()
-        };
-        let text = text(|_| {}, &parent);
-        for part in [
-            ",origination_aleg_uuid=a-leg,originating_leg_uuid=a-leg,call_uuid=a-leg",
-            ",sip_h_X-Own=7",
-            ",sip_invite_domain=fs.test,presence_id=1001@fs.test,dialed_user=1001,dialed_domain=fs.test",
-            ",max_forwards=69",
-            ",sip_cid_type=pid",
-            ",ignore_early_media=true",
-        ] {
-            assert!(text.contains(part), "{part} in {text}");
-        }
-    }
-
-    #[test]
-    fn what_a_dial_string_says_of_domain_and_presence_stays() {
-        let said: &[inherit::Variable<'_>] = &[("presence_id", "7@other"), ("sip_invite_domain", "other")];
-        let parent = Parent {
-            inherited: inherit::read(inherit::Of::Loopback, said),
-            ..Parent::default()
-        };
-        let text = text(|leg| leg.early_media = true, &parent);
-        assert!(text.contains(",presence_id=7@other,sip_invite_domain=other"), "{text}");
-        assert_eq!(text.matches("presence_id=").count(), 1, "{text}");
-        assert!(!text.contains("ignore_early_media"), "{text}");
-    }
-
-    #[test]
-    fn exported_codecs_are_the_legs_and_else_those_of_the_caller() {
-        let mut parent = Parent {
-            codecs: Some("CORE_PCM_MODULE.PCMU@8000h@20i@64000b".into()),
-            ..Parent::default()
-        };
-        assert!(text(|_| {}, &parent).contains(",absolute_codec_string=^^:PCMU@8000h@20i}"));
-        let any = text(|leg| leg.any_codec = true, &parent);
-        assert!(!any.contains("absolute_codec_string"), "{any}");
-        assert!(any.contains(",media_mix_inbound_outbound_codecs=true"), "{any}");
-        parent.inherited.codecs = Some("PCMA".into());
-        assert!(text(|_| {}, &parent).contains(",absolute_codec_string=^^:PCMA}"));
     }
 
     #[test]
@@ -586,26 +394,5 @@ mod tests {
             )
         );
         assert!(report("u", call, "held", &Record::default()).ends_with(";fswake_pushes=0"));
-    }
-
-    #[test]
-    fn private_callers_are_private_on_the_leg() {
-        let private = |hides| {
-            let parent = Parent {
-                hides,
-                number: "4711".into(),
-                is_screened: true,
-                ..Parent::default()
-            };
-            text(|_| {}, &parent)
-        };
-        let both = private((true, true));
-        assert!(both.contains(",origination_caller_id_number=4711"), "{both}");
-        assert!(
-            both.contains(",origination_privacy=screen:hide_name:hide_number"),
-            "{both}"
-        );
-        assert!(private((false, true)).contains(",origination_privacy=screen:hide_number}"));
-        assert!(!private((false, false)).contains("privacy"));
     }
 }

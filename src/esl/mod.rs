@@ -2,7 +2,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`decode`], [`encode`] | pure: headers to events, orders to command texts |
+//! | [`decode`], [`encode`], [`originate`] | pure: headers to events, orders to command texts |
 //! | [`wishes`] | pure: the variables by which a call says how it is to be treated |
 //! | [`beside`] | pure: what FreeSWITCH itself rings next to a held channel |
 //! | [`inherit`] | pure: what a leg takes over from the channel that it is a child of |
@@ -24,6 +24,7 @@ pub mod inbound;
 pub mod inherit;
 pub mod link;
 pub mod notifications;
+pub mod originate;
 pub mod outbound;
 pub mod reading;
 pub mod registrations;

@@ -235,7 +235,11 @@ impl Connection {
         // A caller who is bridged in the loopback's place was told of no codec.
         let own_codecs = (a_leg == self.held.channel).then_some(own_codecs.unwrap_or_default());
         let user = &self.held.call.aor.user;
-        self.api(encode::bridged(a_leg, own_codecs, &self.dialed, user)).await?;
+        let mut command = encode::bridged(a_leg, own_codecs, &self.dialed, user);
+        if a_leg == self.held.channel {
+            command.push_str(&self.forget_prepared());
+        }
+        self.api(command).await?;
         self.name_caller(leg).await?;
         if self.held.parent.inherited.codecs.is_none() {
             // From now on the phone may offer others, and video, as on a bridge's leg.

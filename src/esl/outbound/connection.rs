@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
+use super::dialing::Prepared;
 use super::{Order, Outbound, kind};
 use crate::driver::Input;
 use crate::engine::{Cause, Event, LegEnd, Next, Record, Ringing, Way};
@@ -42,6 +43,8 @@ pub(super) struct Connection {
     pub(super) legs: HashMap<String, LegId>,
     /// Legs with a filter set, counted: leg numbers below this are heard.
     pub(super) armed: u32,
+    /// What FreeSWITCH keeps of the next leg's originate.
+    pub(super) prepared: Option<Prepared>,
     /// Legs that were dialed, in order.
     pub(super) dialed: Vec<LegId>,
     /// Legs that were dialled and are not over or bridged.
@@ -106,6 +109,7 @@ impl Connection {
             call,
             legs: HashMap::new(),
             armed: 0,
+            prepared: None,
             dialed: Vec::new(),
             ringing: Vec::new(),
             renewals: HashMap::new(),
@@ -214,6 +218,7 @@ impl Connection {
                         renew_at = Instant::now() + encode::LEASE_RENEWAL;
                     }
                 }
+                () = std::future::ready(()), if !self.is_prepared() => self.prepare_leg().await?,
                 () = tokio::time::sleep(NUDGE), if nudges => {
                     self.link.nudge();
                     continue;
@@ -308,7 +313,7 @@ impl Connection {
                 encode::fails(cause)
             }
         };
-        self.report(result, &more).await?;
+        self.report(result, &(more + &self.forget_prepared())).await?;
         self.command(EslCommand::Resume).await
     }
 

@@ -8,7 +8,17 @@ use super::Ring;
 use super::connection::{Connection, Place};
 use crate::engine::{Event, LegEnd};
 use crate::esl::encode;
+use crate::esl::originate::{self, Dial, Leg};
 use crate::types::LegId;
+
+/// What FreeSWITCH keeps of a leg's originate.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    leg: LegId,
+    lease: u32,
+    /// Empty where FreeSWITCH has refused them.
+    variables: String,
+}
 
 impl Connection {
     pub(super) async fn ring(&mut self, ring: Ring) -> Result<(), EslError> {
@@ -19,18 +29,7 @@ impl Connection {
             return Ok(());
         }
         self.arm(leg.n).await?;
-        let dialed = encode::Leg {
-            leg,
-            target: ring.target.as_str(),
-            aor: &self.held.call.aor,
-            sip_call_id: &ring.sip_call_id,
-            timeout: ring.timeout,
-            lease: self.shared.pace.lease(),
-            park_timeout: ring.park_timeout,
-            any_codec: ring.any_codec,
-            early_media: ring.early_media,
-        };
-        let command = encode::originate(&dialed, &self.held.parent);
+        let command = self.originate(&ring);
         self.ringing.push(leg);
         self.dialed.push(leg);
         self.tell(Event::LegDialed(leg)).await;
@@ -41,6 +40,70 @@ impl Connection {
         }
         // The next leg's filter is set while nobody waits for it.
         self.arm(leg.n + 1).await
+    }
+
+    /// The command that dials a leg: what was prepared for it, if that still holds.
+    fn originate(&self, ring: &Ring) -> String {
+        let (lease, any_codec) = (self.shared.pace.lease(), ring.any_codec);
+        let dial = Dial {
+            target: ring.target.as_str(),
+            sip_call_id: &ring.sip_call_id,
+            timeout: ring.timeout,
+            park_timeout: ring.park_timeout,
+            early_media: ring.early_media,
+        };
+        let is_good = |known: &&Prepared| {
+            known.leg == ring.leg
+                && known.lease >= lease
+                && known.variables == self.leg(ring.leg, known.lease, any_codec).variables()
+        };
+        let prepared = self.prepared.as_ref().filter(is_good);
+        prepared
+            .and_then(|_| dial.command_prepared(&self.held.channel, ring.leg))
+            .unwrap_or_else(|| dial.command(&self.leg(ring.leg, lease, any_codec).variables()))
+    }
+
+    fn leg(&self, leg: LegId, lease: u32, any_codec: bool) -> Leg<'_> {
+        let (aor, parent) = (&self.held.call.aor, &self.held.parent);
+        Leg {
+            leg,
+            aor,
+            parent,
+            lease,
+            any_codec,
+        }
+    }
+
+    /// The leg that is dialled next.
+    fn next_leg(&self) -> LegId {
+        let (call, n) = (self.call, self.armed.saturating_sub(1));
+        LegId { call, n }
+    }
+
+    /// Whether there is nothing to be prepared.
+    pub(super) fn is_prepared(&self) -> bool {
+        let is_next = |known: &Prepared| known.leg == self.next_leg();
+        self.place != Place::Held || self.prepared.as_ref().is_some_and(is_next)
+    }
+
+    /// Leaves what the next leg's originate says with FreeSWITCH, while nobody waits.
+    pub(super) async fn prepare_leg(&mut self) -> Result<(), EslError> {
+        let (leg, lease) = (self.next_leg(), self.shared.pace.lease());
+        let mut variables = self.leg(leg, lease, false).variables();
+        if !self
+            .api(originate::prepare(&self.held.channel, leg, &variables))
+            .await?
+        {
+            // It is dialled as a whole.
+            variables.clear();
+        }
+        self.prepared = Some(Prepared { leg, lease, variables });
+        Ok(())
+    }
+
+    /// More variables for a report: the channel keeps nothing of what was prepared.
+    pub(super) fn forget_prepared(&self) -> String {
+        originate::forget_prepared(self.prepared.as_ref().map_or(0, |known| known.leg.n + 1))
     }
 
     /// A leg that was ordered, and that FreeSWITCH has never heard of.

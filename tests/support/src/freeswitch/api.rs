@@ -25,6 +25,16 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
                 "-USAGE: <call url> <exten>|&<application_name>(<app_args>)\n".to_owned()
             }
         },
+        "expand" => match expand(core, arg) {
+            Some(text) => {
+                let (name, arg) = text.split_once(' ').unwrap_or((&text, ""));
+                Box::pin(execute(core, name, Some(arg))).await
+            }
+            None => {
+                core.complain(format!("expand {arg}"));
+                "-ERR Cannot execute command\n".to_owned()
+            }
+        },
         "uuid_exists" => core.exists(arg).to_string(),
         "uuid_kill" => {
             let [uuid, rest @ ..] = words.as_slice() else {
@@ -88,10 +98,11 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
             _ => "-USAGE: <uuid> <other_uuid>\n".to_owned(),
         },
         "uuid_setvar" => {
-            let Some((uuid, rest)) = arg.split_once(' ') else {
+            let parts = dialstring::separate(arg, ' ');
+            let [uuid, variable, value @ ..] = parts.as_slice() else {
                 return "-USAGE: <uuid> <var> [value]\n".to_owned();
             };
-            let (variable, value) = rest.split_once(' ').unwrap_or((rest, ""));
+            let value = value.first().map_or("", String::as_str);
             if variable != "socket_resume" {
                 core.touches(uuid, name);
             }
@@ -148,6 +159,22 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
             format!("-ERR {name} Command not found!\n")
         }
     }
+}
+
+/// `uuid:<uuid> text` with the channel's variables in place of `${variable_..}` (`switch_event_expand_headers`): what they hold is
+/// not expanded again. Other `$` and `\` mean more than themselves there, and are not understood here.
+fn expand(core: &Arc<Core>, arg: &str) -> Option<String> {
+    let (uuid, text) = arg.strip_prefix("uuid:")?.split_once(' ')?;
+    let world = core.world();
+    let channel = world.channels.get(uuid).filter(|channel| channel.cause.is_none());
+    let mut parts = text.split("${variable_");
+    let mut expanded = parts.next()?.to_owned();
+    for part in parts {
+        let (name, rest) = part.split_once('}')?;
+        expanded.push_str(channel.and_then(|channel| channel.variable(name)).unwrap_or_default());
+        expanded.push_str(rest);
+    }
+    (!text.replace("${variable_", "").contains(['$', '\\'])).then_some(expanded)
 }
 
 /// A channel that calls nobody, in the `socket` application at once. FreeSWITCH splits the argument at blanks, quotes

@@ -99,7 +99,7 @@ fn variables(text: &str) -> Vec<(String, String)> {
 }
 
 /// `switch_separate_string`: parts outside quotes, each without its quotes and escapes.
-fn separate(text: &str, separator: char) -> Vec<String> {
+pub(crate) fn separate(text: &str, separator: char) -> Vec<String> {
     let mut parts = vec![String::new()];
     let (mut quoted, mut escaped) = (false, false);
     for (at, c) in text.char_indices() {

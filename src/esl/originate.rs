@@ -1,0 +1,367 @@
+//! `originate`: one leg as a child of the held channel, parked when answered.
+//!
+//! FreeSWITCH reads commands byte by byte (1.7 µs each, measured), and an `originate` is some 800 of them. All that it says
+//! whoever is called is therefore left on the held channel beforehand, while nobody waits: `fswake_leg_N` has it for leg N, and
+//! `expand` puts it in its place. FreeSWITCH does not look into the variable for other variables: what the caller has put there
+//! stays text.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::decode::Parent;
+use super::encode::{codecs, name, number, seconds_up, user};
+use super::inherit::quoted;
+use crate::types::{Aor, CallId, LegId};
+
+/// The variable of the held channel that has what leg N's `originate` says, without N.
+const VARIABLE: &str = "fswake_leg_";
+
+/// A leg of a held call: what is known before it is dialled.
+#[derive(Clone, Copy, Debug)]
+pub struct Leg<'a> {
+    /// Which; its channel is [`LegId::channel`].
+    pub leg: LegId,
+    /// Who is called.
+    pub aor: &'a Aor,
+    /// The channel that it is a child of.
+    pub parent: &'a Parent,
+    /// How long it outlives a dead fswake at most, in seconds: FreeSWITCH hangs it up unless this lease is renewed.
+    pub lease: u32,
+    /// Offer any codec, not the caller's only.
+    pub any_codec: bool,
+}
+
+/// How it is dialled.
+#[derive(Clone, Copy, Debug)]
+pub struct Dial<'a> {
+    /// Where to: a safe dial-string.
+    pub target: &'a str,
+    /// The INVITE's Call-ID.
+    pub sip_call_id: &'a str,
+    /// How long it may ring.
+    pub timeout: Duration,
+    /// How long it may stay answered without a bridge.
+    pub park_timeout: Duration,
+    /// It rings alone: its early media is for the caller.
+    pub early_media: bool,
+}
+
+impl Leg<'_> {
+    /// Everything that a `bridge` gives its legs is here or in what `origination_aleg_uuid` makes FreeSWITCH copy
+    /// (docs/ARCHITECTURE.md, "What bridge does, and how ours does it").
+    pub fn variables(&self) -> String {
+        let (channel, parent) = (self.leg.channel(), self.parent);
+        let mut vars = format!(
+            "origination_uuid={channel},sip_h_X-Fswake-Call={},\
+             api_on_originate_fswake='sched_hangup +{} {channel} LOSE_RACE'",
+            self.leg.call, self.lease,
+        );
+        if let Some(a_leg) = &parent.channel {
+            let call = parent.call_uuid.as_ref().unwrap_or(a_leg);
+            let _ = write!(
+                vars,
+                ",origination_aleg_uuid={a_leg},originating_leg_uuid={a_leg},call_uuid={call}"
+            );
+        }
+        parent.inherited.write(&mut vars);
+        if let Some(presence) = user(self.aor) {
+            let (user, domain) = (&self.aor.user, &self.aor.domain);
+            // As the dial-string that FreeSWITCH ships with, and as the endpoint `user/`.
+            let own = [
+                ("sip_invite_domain", &**domain),
+                ("presence_id", &presence),
+                ("dialed_user", user),
+                ("dialed_domain", domain),
+            ];
+            for (name, value) in own.iter().filter(|(name, _)| parent.inherited.get(name).is_none()) {
+                let _ = write!(vars, ",{name}={value}");
+            }
+        }
+        of_the_caller(&mut vars, parent);
+        let offered = parent.inherited.codecs.as_deref().or(parent.codecs.as_deref());
+        if self.any_codec {
+            // An A leg's codecs are all that a leg offers otherwise.
+            vars.push_str(",media_mix_inbound_outbound_codecs=true");
+        } else if let Some(codecs) = offered.and_then(codecs) {
+            vars.push_str(",absolute_codec_string=^^:");
+            vars.push_str(&codecs);
+        }
+        vars
+    }
+}
+
+impl Dial<'_> {
+    /// Dials a leg with these [`Leg::variables`].
+    pub fn command(&self, variables: &str) -> String {
+        format!("originate {{{variables}{}}}{} &park()", self.variables(), self.target)
+    }
+
+    /// The same with those that [`prepare`] has left on the held channel; `None` where `expand` would read this phone's address
+    /// as more than text.
+    pub fn command_prepared(&self, held: &str, leg: LegId) -> Option<String> {
+        if self.target.contains(['$', '\\']) {
+            return None;
+        }
+        let (n, own, target) = (leg.n, self.variables(), self.target);
+        Some(format!(
+            "expand uuid:{held} originate {{${{variable_{VARIABLE}{n}}}{own}}}{target} &park()"
+        ))
+    }
+
+    fn variables(&self) -> String {
+        // FreeSWITCH counts full seconds of the clock, so N lasts between N - 1 and N (measured). The engine's own deadline ends
+        // the leg; this one is behind it.
+        let timeout = seconds_up(self.timeout) + 1;
+        let park = seconds_up(self.park_timeout);
+        let early = if self.early_media {
+            ""
+        } else {
+            ",ignore_early_media=true"
+        };
+        let call_id = self.sip_call_id;
+        format!(",originate_timeout={timeout},park_timeout={park},sip_invite_call_id={call_id}{early}")
+    }
+}
+
+/// Leaves a leg's [`Leg::variables`] on the held channel. FreeSWITCH reads quotes and backslashes of the argument (`uuid_setvar`
+/// is split at blanks); what is in quotes, with both escaped, comes out as it was.
+pub fn prepare(held: &str, leg: LegId, variables: &str) -> String {
+    let mut command = format!("uuid_setvar {held} {VARIABLE}{} '", leg.n);
+    for c in variables.chars() {
+        if matches!(c, '\'' | '\\') {
+            command.push('\\');
+        }
+        command.push(c);
+    }
+    command.push('\'');
+    command
+}
+
+/// More variables for [`super::encode::report`]: takes what was prepared for so many legs off the channel again.
+pub fn forget_prepared(legs: u32) -> String {
+    (0..legs).fold(String::new(), |mut all, n| {
+        let _ = write!(all, ";{VARIABLE}{n}=");
+        all
+    })
+}
+
+/// Whose job it is that has ended: an `originate`, as a whole or prepared.
+pub fn leg_of_job<'a>(
+    call: CallId,
+    command: &str,
+    argument: &'a str,
+    leg: impl Fn(&'a str) -> Option<LegId>,
+) -> Option<LegId> {
+    if command == "originate" {
+        return leg(argument.strip_prefix("{origination_uuid=")?.split(',').next()?);
+    }
+    let (_, prepared) = argument.split_once(" originate {${variable_")?;
+    let n = prepared.strip_prefix(VARIABLE)?.split_once('}')?.0.parse().ok()?;
+    (command == "expand").then_some(LegId { call, n })
+}
+
+/// What the phone is told of its caller.
+fn of_the_caller(vars: &mut String, parent: &Parent) {
+    let number = number(&parent.number);
+    if !number.is_empty() {
+        let _ = write!(vars, ",origination_caller_id_number={number}");
+    }
+    let ani = self::number(&parent.ani);
+    if !ani.is_empty() {
+        let _ = write!(vars, ",origination_ani={ani}");
+    }
+    if let Some(name) = quoted(&name(&parent.name)) {
+        let _ = write!(vars, ",origination_caller_id_name={name}");
+    }
+    // FreeSWITCH screens unless it is told otherwise.
+    let (hides_name, hides_number) = parent.hides;
+    if hides_name || hides_number || !parent.is_screened {
+        let flags = [
+            (parent.is_screened, "screen"),
+            (hides_name, "hide_name"),
+            (hides_number, "hide_number"),
+        ];
+        let flags: Vec<_> = flags.iter().filter(|(is, _)| *is).map(|(_, flag)| *flag).collect();
+        let flags = if flags.is_empty() {
+            "none".into()
+        } else {
+            flags.join(":")
+        };
+        let _ = write!(vars, ",origination_privacy={flags}");
+    }
+    if let Some(hops) = parent.max_forwards {
+        let _ = write!(vars, ",max_forwards={hops}");
+    }
+    if parent.asserts_identity && parent.inherited.get("sip_cid_type").is_none() {
+        vars.push_str(",sip_cid_type=pid");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::esl::inherit;
+
+    const CALL: CallId = CallId(Uuid::nil());
+    const LEG: LegId = LegId { call: CALL, n: 0 };
+    const DIAL: Dial<'_> = Dial {
+        target: "sofia/internal/sip:1@h",
+        sip_call_id: "id",
+        timeout: Duration::from_secs(1),
+        park_timeout: Duration::from_millis(4500),
+        early_media: false,
+    };
+
+    fn variables(parent: &Parent, any_codec: bool) -> String {
+        let aor = &Aor::new("1001", "fs.test");
+        let (leg, lease) = (LEG, 6);
+        Leg {
+            leg,
+            aor,
+            parent,
+            lease,
+            any_codec,
+        }
+        .variables()
+    }
+
+    fn text(parent: &Parent) -> String {
+        DIAL.command(&variables(parent, false))
+    }
+
+    #[test]
+    fn legs_never_ring_for_zero_seconds() {
+        let text = Dial {
+            timeout: Duration::ZERO,
+            ..DIAL
+        }
+        .command("");
+        assert!(text.contains(",originate_timeout=2,park_timeout=5,"), "{text}");
+    }
+
+    #[test]
+    fn leg_is_a_child_of_the_held_channel() {
+        let parent = Parent {
+            channel: Some("a-leg".into()),
+            max_forwards: Some(69),
+            asserts_identity: true,
+            inherited: inherit::read(inherit::Of::Caller, &[("sip_h_X-Own", "7")]),
+            ..Parent::default()
+        };
+        let text = text(&parent);
+        for part in [
+            ",origination_aleg_uuid=a-leg,originating_leg_uuid=a-leg,call_uuid=a-leg",
+            ",sip_h_X-Own=7",
+            ",sip_invite_domain=fs.test,presence_id=1001@fs.test,dialed_user=1001,dialed_domain=fs.test",
+            ",max_forwards=69",
+            ",sip_cid_type=pid",
+            ",ignore_early_media=true",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+
+    #[test]
+    fn what_a_dial_string_says_of_domain_and_presence_stays() {
+        let said: &[inherit::Variable<'_>] = &[("presence_id", "7@other"), ("sip_invite_domain", "other")];
+        let parent = Parent {
+            inherited: inherit::read(inherit::Of::Loopback, said),
+            ..Parent::default()
+        };
+        let text = text(&parent);
+        assert!(text.contains(",presence_id=7@other,sip_invite_domain=other"), "{text}");
+        assert_eq!(text.matches("presence_id=").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn exported_codecs_are_the_legs_and_else_those_of_the_caller() {
+        let mut parent = Parent {
+            codecs: Some("CORE_PCM_MODULE.PCMU@8000h@20i@64000b".into()),
+            ..Parent::default()
+        };
+        assert!(text(&parent).contains(",absolute_codec_string=^^:PCMU@8000h@20i,"));
+        let any = variables(&parent, true);
+        assert!(!any.contains("absolute_codec_string"), "{any}");
+        assert!(any.contains(",media_mix_inbound_outbound_codecs=true"), "{any}");
+        parent.inherited.codecs = Some("PCMA".into());
+        assert!(text(&parent).contains(",absolute_codec_string=^^:PCMA,"));
+    }
+
+    #[test]
+    fn private_callers_are_private_on_the_leg() {
+        let private = |hides| {
+            let parent = Parent {
+                hides,
+                number: "4711".into(),
+                is_screened: true,
+                ..Parent::default()
+            };
+            text(&parent)
+        };
+        let both = private((true, true));
+        assert!(both.contains(",origination_caller_id_number=4711"), "{both}");
+        assert!(
+            both.contains(",origination_privacy=screen:hide_name:hide_number"),
+            "{both}"
+        );
+        assert!(private((false, true)).contains(",origination_privacy=screen:hide_number,"));
+        assert!(!private((false, false)).contains("privacy"));
+    }
+
+    #[test]
+    fn early_media_is_heard_of_a_phone_alone() {
+        let alone = Dial {
+            early_media: true,
+            ..DIAL
+        };
+        assert!(!alone.command("").contains("ignore_early_media"));
+    }
+
+    #[test]
+    fn what_is_prepared_comes_out_as_it_was() {
+        let command = prepare("held", LEG, r"a='b c',d=\\\\\\'e");
+        let value = command
+            .strip_prefix("uuid_setvar held fswake_leg_0 ")
+            .expect("the variable");
+        assert_eq!(value, r"'a=\'b c\',d=\\\\\\\\\\\\\'e'");
+        assert_eq!(
+            DIAL.command_prepared("held", LEG).as_deref(),
+            Some(
+                "expand uuid:held originate {${variable_fswake_leg_0},originate_timeout=2,park_timeout=5,\
+                 sip_invite_call_id=id,ignore_early_media=true}sofia/internal/sip:1@h &park()"
+            )
+        );
+        assert_eq!(forget_prepared(2), ";fswake_leg_0=;fswake_leg_1=");
+    }
+
+    #[test]
+    fn phones_address_is_never_expanded() {
+        for target in [
+            "sofia/internal/sip:${system}@h",
+            "sofia/internal/sip:$1@h",
+            r"sofia/internal/sip:a\\b@h",
+        ] {
+            assert_eq!(Dial { target, ..DIAL }.command_prepared("held", LEG), None, "{target}");
+        }
+    }
+
+    #[test]
+    fn jobs_are_known_by_their_leg() {
+        let leg = |n| LegId { call: CALL, n };
+        let of = |command, argument| leg_of_job(CALL, command, argument, |id| (id == "u7").then_some(leg(7)));
+        assert_eq!(of("originate", "{origination_uuid=u7,x=1}y &park()"), Some(leg(7)));
+        assert_eq!(
+            of("expand", "uuid:h originate {${variable_fswake_leg_3},x=1}y"),
+            Some(leg(3))
+        );
+        for (command, argument) in [
+            ("uuid_kill", "u7 X"),
+            ("expand", "uuid:h echo 3"),
+            ("expand", "uuid:h originate {${variable_x}}"),
+        ] {
+            assert_eq!(of(command, argument), None, "{command} {argument}");
+        }
+    }
+}
