@@ -468,7 +468,8 @@ fn busy_loops() -> Vec<tokio::process::Child> {
 }
 
 fn settings() -> Settings {
-    let mut settings = Settings::default();
+    // Phones that are awake have just registered.
+    let mut settings = Settings::default().wake("fresh-for", "30s");
     if std::env::var_os("FSWAKE_LIVE_LOG").is_none() {
         "info,fswake::esl::outbound::connection=debug,freeswitch_esl_tokio=off".clone_into(&mut settings.log);
     }
