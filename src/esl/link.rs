@@ -64,17 +64,31 @@ impl Link {
 
     /// Sends a command and waits for its reply. After an error, or when it was cancelled, the link is of no more use.
     pub async fn send(&mut self, command: EslCommand) -> Result<EslResponse, EslError> {
-        let text = command.to_wire_format()?;
-        match timeout(COMMAND_TIMEOUT, self.ask(&text)).await {
-            Ok(reply) => reply,
-            Err(_) => Err(EslError::Timeout {
-                timeout_ms: u64::try_from(COMMAND_TIMEOUT.as_millis()).unwrap_or(u64::MAX),
-            }),
-        }
+        self.write(&[command]).await?;
+        self.reply().await
     }
 
-    async fn ask(&mut self, text: &str) -> Result<EslResponse, EslError> {
-        self.socket.write_all(text.as_bytes()).await?;
+    /// Sends commands together and waits for the reply to each, in order: FreeSWITCH begins the next one without waiting for us.
+    pub async fn send_all(&mut self, commands: &[EslCommand]) -> Result<Vec<EslResponse>, EslError> {
+        self.write(commands).await?;
+        let mut replies = Vec::with_capacity(commands.len());
+        for _ in commands {
+            replies.push(self.reply().await?);
+        }
+        Ok(replies)
+    }
+
+    async fn write(&mut self, commands: &[EslCommand]) -> Result<(), EslError> {
+        let texts: Result<Vec<String>, EslError> = commands.iter().map(EslCommand::to_wire_format).collect();
+        let text = texts?.concat();
+        in_time(async { Ok(self.socket.write_all(text.as_bytes()).await?) }).await
+    }
+
+    async fn reply(&mut self) -> Result<EslResponse, EslError> {
+        in_time(self.next_reply()).await
+    }
+
+    async fn next_reply(&mut self) -> Result<EslResponse, EslError> {
         loop {
             match self.message().await? {
                 Some(Message::Reply(reply)) => return Ok(reply),
@@ -129,6 +143,14 @@ impl Link {
             }
         }
     }
+}
+
+/// What FreeSWITCH may take its time for, but not for ever.
+async fn in_time<T>(step: impl Future<Output = Result<T, EslError>>) -> Result<T, EslError> {
+    let late = |_| EslError::Timeout {
+        timeout_ms: u64::try_from(COMMAND_TIMEOUT.as_millis()).unwrap_or(u64::MAX),
+    };
+    timeout(COMMAND_TIMEOUT, step).await.map_err(late)?
 }
 
 /// Takes the first message off what has been read, if it is all there.
@@ -265,5 +287,31 @@ mod tests {
         );
         assert!(take(&mut long.into_bytes()).is_err());
         assert!(take(&mut vec![b'x'; LONGEST_MESSAGE + 1]).is_err());
+    }
+
+    #[tokio::test]
+    async fn commands_that_go_together_have_their_replies_in_order() {
+        use tokio::io::AsyncReadExt as _;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut freeswitch, _) = listener.accept().await.unwrap();
+        let mut link = Link::new(ours);
+        let command = |command: &str| EslCommand::Api {
+            command: command.into(),
+        };
+        let answers = async {
+            let mut read = [0; 64];
+            let n = freeswitch.read(&mut read).await.unwrap();
+            assert_eq!(&read[..n], b"api one\n\napi two\n\n", "both before any reply");
+            let first = "Content-Type: api/response\nContent-Length: 5\n\n-ERR1";
+            let second = "Content-Type: api/response\nContent-Length: 3\n\n+OK";
+            let text = format!("{first}{EVENT}{second}");
+            freeswitch.write_all(text.as_bytes()).await.unwrap();
+        };
+        let commands = [command("one"), command("two")];
+        let (replies, ()) = tokio::join!(link.send_all(&commands), answers);
+        let bodies: Vec<_> = replies.unwrap().iter().map(|r| r.body().map(str::to_owned)).collect();
+        assert_eq!(bodies, [Some("-ERR1".to_owned()), Some("+OK".to_owned())]);
+        assert!(link.event().await.is_some(), "what came between them is kept");
     }
 }

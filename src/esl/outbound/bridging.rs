@@ -12,11 +12,11 @@
 
 use std::time::Duration;
 
-use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType};
+use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType, EslResponse};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::connection::{Connection, PICK_UP, Place};
+use super::connection::{self, Connection, PICK_UP, Place};
 use super::{Connect, NOBODY_THERE};
 use crate::engine::{Event, LegEnd};
 use crate::esl::{decode, encode};
@@ -101,20 +101,15 @@ impl Connection {
         if self.place != Place::Held {
             return Err(NotBridged::Failed(None));
         }
-        // First of all: a lease that runs out later would cut the call.
-        self.end_lease(leg).await?;
-        if !self.is_still_held().await {
+        // First of all the lease: it would cut the call.
+        let mut commands = vec![self.lease_end(leg)];
+        commands.extend(self.who_moved_it());
+        let replies = self.all(commands).await?;
+        if self.was_taken_by(replies.get(1)).await {
             return Err(NotBridged::Failed(None));
         }
-        let (channel, parent) = (self.held.channel.clone(), &self.held.parent);
-        let prepare = encode::prepare_answer(&channel, self.call, connect.codec.as_deref(), parent.codecs.as_deref());
-        self.api(prepare).await?;
-        if let Some((caller, end)) = self.replaceable(connect.early) {
-            self.filter("Unique-ID", &caller).await?;
-            self.mark_loopback(&end).await?;
-        }
         // The leg takes a tick to be parked: the caller's answer, and his bridge with the loopback, need not wait for that.
-        self.answer(connect.early).await?;
+        self.answer(connect).await?;
         self.is_parked(leg).await?;
         // A display is not worth a call: it is waited for only a moment.
         if let Heard::LegOver(end) = self
@@ -139,13 +134,23 @@ impl Connection {
         }
     }
 
-    /// Answers the held channel, if nobody takes it.
-    async fn answer(&mut self, early: bool) -> Result<(), NotBridged> {
-        if self.is_being_taken().await? {
-            return Err(NotBridged::Failed(None));
+    /// Answers the held channel.
+    async fn answer(&mut self, connect: &Connect) -> Result<(), NotBridged> {
+        let (channel, parent) = (&self.held.channel, &self.held.parent);
+        let prepare = encode::prepare_answer(channel, self.call, connect.codec.as_deref(), parent.codecs.as_deref());
+        let mut commands = vec![api(prepare)];
+        if let Some((caller, end)) = self.replaceable(connect.early) {
+            commands.push(connection::filter("Unique-ID", &caller));
+            commands.extend(mark_loopback(&end));
         }
-        let answer = if early { "uuid_pre_answer" } else { "uuid_answer" };
-        if self.api(format!("{answer} {}", self.held.channel)).await? {
+        let answer = if connect.early {
+            "uuid_pre_answer"
+        } else {
+            "uuid_answer"
+        };
+        commands.push(api(format!("{answer} {channel}")));
+        let replies = self.all(commands).await?;
+        if replies.last().is_some_and(|answered| answered.api_result().is_ok()) {
             return Ok(());
         }
         // Most likely the caller has hung up, and that is what became of the call.
@@ -214,19 +219,32 @@ impl Connection {
 
     /// Whether somebody has the caller, or is about to.
     pub(super) async fn is_being_taken(&mut self) -> Result<bool, EslError> {
-        let Some(known) = self.held.parent.moved_by.clone() else {
-            return Ok(!self.is_still_held().await);
-        };
+        let question: Vec<_> = self.who_moved_it().into_iter().collect();
+        let replies = self.all(question).await?;
+        Ok(self.was_taken_by(replies.first()).await)
+    }
+
+    /// The question who has moved the caller last, where that is not us.
+    fn who_moved_it(&self) -> Option<EslCommand> {
+        self.held.parent.moved_by.as_ref()?;
         let caller = self.held.parent.channel.as_ref().unwrap_or(&self.held.channel);
-        let moved_by = self.ask(format!("uuid_getvar {caller} transfer_source")).await?;
-        if moved_by.trim() == known {
-            return Ok(!self.is_still_held().await);
+        Some(api(format!("uuid_getvar {caller} transfer_source")))
+    }
+
+    /// The same as [`Self::is_being_taken`], by the answer to [`Self::who_moved_it`].
+    async fn was_taken_by(&mut self, answer: Option<&EslResponse>) -> bool {
+        let (Some(answer), Some(known)) = (answer, &self.held.parent.moved_by) else {
+            return !self.is_still_held().await;
+        };
+        let moved_by = answer.body().unwrap_or_default().trim().to_owned();
+        if moved_by == *known {
+            return !self.is_still_held().await;
         }
         // FreeSWITCH says it in a moment, or has said it before anybody listened.
         if self.is_held_for(UNPARK_PATIENCE).await {
-            self.was_moved_by(moved_by.trim()).await;
+            self.was_moved_by(&moved_by).await;
         }
-        Ok(true)
+        true
     }
 
     /// The bridge stands: the A leg's variables say so, as with `bridge`.
@@ -303,16 +321,6 @@ impl Connection {
         behind.caller.clone().zip(behind.end.clone())
     }
 
-    /// Leaves a digit for the loopback's end, which reads it as soon as it is inside its bridge with the caller, and drops it.
-    async fn mark_loopback(&mut self, end: &str) -> Result<(), EslError> {
-        self.filter("Unique-ID", end).await?;
-        let (format, events) = ("plain".into(), "DTMF".into());
-        self.command(EslCommand::Events { format, events }).await?;
-        self.api(format!("uuid_setvar {end} bridge_filter_dtmf true")).await?;
-        self.api(format!("uuid_recv_dtmf {end} {MARK}")).await?;
-        Ok(())
-    }
-
     /// The end of the loopback has read a digit: inside its bridge, or before it (then it is lost).
     pub(super) fn loopback_has_read(&mut self, event: &EslEvent) {
         let end = self.held.behind.as_ref().and_then(|behind| behind.end.as_deref());
@@ -379,4 +387,19 @@ impl Connection {
             last = Some(event);
         }
     }
+}
+
+/// Leaves a digit for the loopback's end, which reads it as soon as it is inside its bridge with the caller, and drops it.
+fn mark_loopback(end: &str) -> [EslCommand; 4] {
+    let (format, events) = ("plain".into(), "DTMF".into());
+    [
+        connection::filter("Unique-ID", end),
+        EslCommand::Events { format, events },
+        api(format!("uuid_setvar {end} bridge_filter_dtmf true")),
+        api(format!("uuid_recv_dtmf {end} {MARK}")),
+    ]
+}
+
+fn api(command: String) -> EslCommand {
+    EslCommand::Api { command }
 }

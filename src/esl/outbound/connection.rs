@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use freeswitch_esl_tokio::{EslCommand, EslError, ExecuteOptions};
+use freeswitch_esl_tokio::{EslCommand, EslError, EslResponse, ExecuteOptions};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
@@ -318,11 +318,7 @@ impl Connection {
     }
 
     pub(super) async fn filter(&mut self, header: &str, value: &str) -> Result<(), EslError> {
-        self.command(EslCommand::Filter {
-            header: header.into(),
-            value: value.into(),
-        })
-        .await
+        self.command(filter(header, value)).await
     }
 
     /// A command whose reply only tells whether the connection lives.
@@ -357,17 +353,36 @@ impl Connection {
 
     /// An API command; whether it succeeded.
     pub(super) async fn api(&mut self, command: String) -> Result<bool, EslError> {
-        let verb = command.split(' ').next().unwrap_or_default().to_owned();
+        let replies = self.all(vec![EslCommand::Api { command }]).await?;
+        Ok(replies.iter().all(|reply| reply.api_result().is_ok()))
+    }
+
+    /// Commands that need not wait for one another's replies.
+    pub(super) async fn all(&mut self, commands: Vec<EslCommand>) -> Result<Vec<EslResponse>, EslError> {
         let asked = Instant::now();
-        let reply = self.link.send(EslCommand::Api { command }).await;
+        let replies = self.link.send_all(&commands).await;
         let now = Instant::now();
-        self.shared.pace.took(now.duration_since(asked), now);
-        let ok = reply?.api_result().is_ok();
-        debug!(verb, ok, "api");
-        Ok(ok)
+        let each = now.duration_since(asked) / u32::try_from(commands.len().max(1)).unwrap_or(u32::MAX);
+        self.shared.pace.took(each, now);
+        let replies = replies?;
+        for (command, reply) in commands.iter().zip(&replies) {
+            if let EslCommand::Api { command } = command {
+                let verb = command.split(' ').next().unwrap_or_default();
+                debug!(verb, ok = reply.api_result().is_ok(), "api");
+            }
+        }
+        Ok(replies)
     }
 
     pub(super) async fn tell(&self, event: Event) {
         let _ = self.shared.inputs.send(Input::Event(event)).await;
+    }
+}
+
+/// Has FreeSWITCH send the events of that channel, or job, too.
+pub(super) fn filter(header: &str, value: &str) -> EslCommand {
+    EslCommand::Filter {
+        header: header.into(),
+        value: value.into(),
     }
 }

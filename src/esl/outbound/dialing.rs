@@ -126,11 +126,11 @@ impl Connection {
         Ok(())
     }
 
-    /// A leg that is to be bridged has no lease: it would end the call.
-    pub(super) async fn end_lease(&mut self, leg: LegId) -> Result<(), EslError> {
+    /// Ends the lease of a leg that is to be bridged: it would end the call.
+    pub(super) fn lease_end(&self, leg: LegId) -> EslCommand {
         let renewals = self.renewals.get(&leg).copied().unwrap_or_default();
-        self.api(encode::lease_end(leg.channel(), renewals)).await?;
-        Ok(())
+        let command = encode::lease_end(leg.channel(), renewals);
+        EslCommand::Api { command }
     }
 
     /// Hears the events of leg `n`, and of all before it.
