@@ -124,7 +124,7 @@ impl Engine {
                 of.for_each(|binding| binding.alive = reachable.then_some(now));
             }
             Event::ReadingBegan(number) => self.directory.begin_reading(number),
-            Event::ReadingEnded(number) => self.directory.end_reading(number),
+            Event::ReadingEnded(number, profiles) => self.directory.end_reading(number, &profiles),
             Event::CallHeld(held) => self.held(now, held),
             Event::LegDialed(leg) => self.with(now, leg.call, |call, world| call.on_dialed(leg.n, world)),
             Event::LegRinging(leg) => self.with(now, leg.call, |call, world| call.on_ringing(leg.n, world)),

@@ -19,6 +19,9 @@ impl Directory {
         if end.why == UnregisterWhy::Expired {
             self.learn_from(now, &key, end, out);
         }
+        if self.is_reading {
+            self.ended.insert(key.clone());
+        }
         let Some(entry) = self.entries.get_mut(&key) else {
             return;
         };
@@ -61,7 +64,7 @@ impl Directory {
             user_agent: end.user_agent.clone(),
             expires: std::time::Duration::ZERO,
             at: end.at,
-            source: Source::Reading(self.reading),
+            source: Source::Answer,
         };
         self.own(now, key, &mut reg, out);
     }
@@ -75,9 +78,13 @@ impl Directory {
                 profiles.push(b.target.profile().into());
             }
         }
-        if profiles.is_empty() {
-            return;
+        if !profiles.is_empty() {
+            self.ask_in(aor, profiles, out);
         }
+    }
+
+    /// Asks FreeSWITCH which registrations a user has in these profiles.
+    pub(super) fn ask_in(&mut self, aor: &Aor, profiles: Vec<Arc<str>>, out: &mut dyn FnMut(Command)) {
         self.asked += 1;
         out(Command::AskRegistrations {
             aor: aor.clone(),
@@ -90,9 +97,7 @@ impl Directory {
     /// heard since the question is newer than the answer.
     pub fn compare(&mut self, listing: Listing, policy: &Policy) -> Vec<Registration> {
         let key = AorKey::of(&listing.aor, policy);
-        let Some(entry) = self.entries.get_mut(&key) else {
-            return Vec::new();
-        };
+        let entry = self.entries.entry(key.clone()).or_default();
         let is_listed = |target: &Target| {
             let mut all = listing.registrations.iter();
             all.any(|r| r.target.as_ref() == Some(target))
@@ -104,7 +109,7 @@ impl Directory {
         entry.bindings.retain(|b| !is_asked(b) || is_listed(&b.target));
         let missed = if entry.ended < listing.number {
             let all = listing.registrations.into_iter();
-            let source = Source::Reading(self.reading);
+            let source = Source::Answer;
             all.filter(|reg| is_missed(entry, reg))
                 .map(|reg| Registration { source, ..reg })
                 .collect()

@@ -310,13 +310,20 @@ impl Entry {
         (generation, asked): (u64, u64),
     ) -> Bound {
         let expires = now.plus(reg.expires);
-        let reading = matches!(reg.source, Source::Reading(_));
+        let reading = reg.source != Source::Event;
         let bindings = &mut self.bindings;
         let phone = PhoneId {
             device,
             call_id: &reg.call_id,
             target,
         };
+        // Heard since the reading began: newer than its list, whatever that says.
+        if reading && bindings.iter().any(|b| phone.has(b) && b.generation >= generation) {
+            return Bound {
+                is_news: false,
+                is_beside_others: false,
+            };
+        }
         if reading
             && let Some(b) = bindings
                 .iter_mut()

@@ -4,11 +4,11 @@
 //! Races, each with its test in `tests/directory.rs`:
 //! - the same token registers at two AORs: the last authenticated REGISTER wins;
 //! - "gone" arrives after the phone registered again: the newer REGISTER wins;
-//! - a reading of all registrations overlaps with live events: live events win;
+//! - a reading of registrations overlaps with live events: live events win;
 //! - an old registration of a phone ends after its new one began: only what has ended ends (`ends`);
 //! - a user's registrations are asked for, and an event comes before the answer: the event wins.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{Hash, Hasher, RandomState};
 use std::sync::Arc;
 
@@ -41,6 +41,9 @@ pub struct Directory {
     asked: u64,
     /// Tokens that were dropped: a list that still has them does not bring them back.
     dropped: Dropped,
+    /// Whose registrations have ended since the reading under way began: its list may be older.
+    ended: HashSet<AorKey>,
+    is_reading: bool,
 }
 
 impl Hash for Directory {
@@ -53,17 +56,22 @@ impl Hash for Directory {
             reading,
             asked,
             dropped,
+            ended,
+            is_reading,
         } = self;
         in_order(entries, state);
         in_order(owners, state);
-        (reading, asked, dropped).hash(state);
+        let ended: BTreeSet<_> = ended.iter().collect();
+        (reading, asked, dropped, ended, is_reading).hash(state);
     }
 }
 
 impl Directory {
-    /// A reading of all registrations begins: what is heard from now on belongs to it.
+    /// A reading of registrations begins: what is heard from now on belongs to it.
     pub fn begin_reading(&mut self, number: u64) {
         self.reading = number;
+        self.is_reading = true;
+        self.ended.clear();
     }
 
     /// Puts a stored device back at start.
@@ -119,7 +127,7 @@ impl Directory {
         out: &mut dyn FnMut(Command),
     ) -> Option<Seen> {
         let key = AorKey::of(&reg.aor, policy);
-        let reading = matches!(reg.source, Source::Reading(_));
+        let reading = reg.source != Source::Event;
         let mut owned = Owned::default();
         if let Some(entry) = self.entries.get_mut(&key).filter(|_| !reading) {
             entry.note_late(now, &reg, out);
@@ -132,7 +140,7 @@ impl Directory {
         }
         let target = reg.target.take()?;
         let generation = match reg.source {
-            Source::Event => self.reading,
+            Source::Event | Source::Answer => self.reading,
             Source::Reading(number) => number,
         };
         let entry = self.entries.entry(key.clone()).or_default();
@@ -143,6 +151,13 @@ impl Directory {
         if reading && has_token && owned.device.is_none() && !entry.bindings.iter().any(is_there) {
             // Its phone has logged out here, or is another user's by now: a list that still has it does not bring it back.
             self.drop_if_empty(&key);
+            return None;
+        }
+        let is_known = || entry.bindings.iter().any(is_there);
+        if matches!(reg.source, Source::Reading(_)) && self.ended.contains(&key) && !is_known() {
+            // It may be what has ended.
+            self.drop_if_empty(&key);
+            self.ask_in(&reg.aor, vec![target.profile().into()], out);
             return None;
         }
         let bound = entry.bind(now, owned.device.as_ref(), &reg, &target, (generation, self.asked));
@@ -162,10 +177,13 @@ impl Directory {
         })
     }
 
-    /// Ends every binding that neither the reading with this number nor an event since it began has named.
-    pub fn end_reading(&mut self, number: u64) {
+    /// Ends every binding of these profiles that neither the reading with this number nor an event since it began has named.
+    pub fn end_reading(&mut self, number: u64, profiles: &[Arc<str>]) {
+        self.is_reading = false;
+        self.ended.clear();
+        let is_read = |b: &Binding| profiles.iter().any(|profile| **profile == *b.target.profile());
         self.entries.retain(|_, e| {
-            e.bindings.retain(|b| b.generation >= number);
+            e.bindings.retain(|b| b.generation >= number || !is_read(b));
             !e.is_empty()
         });
     }
