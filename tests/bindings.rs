@@ -443,3 +443,25 @@ fn reading_of_one_profile_says_nothing_about_the_phones_of_another() {
         assert_eq!(b.engine.known(), (0, left));
     }
 }
+
+#[test]
+fn desk_that_another_user_logs_in_on_by_the_same_call_id_is_the_first_users_only_if_freeswitch_says_so() {
+    for by_call_id in [true, false] {
+        let mut b = bench();
+        b.register(reg("1001", "desk", "1001@desk:1", None));
+        if by_call_id {
+            b.freeswitch_has.clear();
+        }
+        b.register(reg("1002", "desk", "1002@desk:1", None));
+        assert_eq!(b.questions, [Aor::new("1001", "fs.test")]);
+        b.register(reg("1002", "desk", "1002@desk:1", None));
+        assert_eq!(b.questions.len(), 1, "a refresh asks nothing");
+        assert_eq!(b.engine.known(), (0, if by_call_id { 1 } else { 2 }));
+    }
+    // Whoever has left asks for nobody.
+    let mut b = bench();
+    b.register(reg("1001", "desk", "1001@desk:1", None));
+    b.feed(end("1001", "1001@desk:1", UnregisterWhy::Expired, None));
+    b.register(reg("1002", "desk", "1002@desk:1", None));
+    assert_eq!(b.questions.len(), 0);
+}

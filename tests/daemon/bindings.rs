@@ -133,3 +133,27 @@ async fn profile_that_does_not_run_keeps_its_phones_and_one_that_starts_is_read(
     absent.invite(2).await;
     held.caller_hangs_up();
 }
+
+#[tokio::test]
+async fn redial_right_after_a_connection_closed_is_pushed_with_freeswitchs_answer() {
+    let mut stage = Stage::new().await;
+    stage.set("wake.push-gap", "20s");
+    stage.set("wake.push-retry", "20s");
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    phone.change(|spec| spec.transport = "tcp".to_owned());
+    phone.set_behaviour(Behaviour::Silent);
+    daemon.asleep(&phone).await;
+    let held = woken(&stage, &phone, &Call::to(daemon.address, "1001", DOMAIN)).await;
+    phone.invite(1).await;
+    held.caller_hangs_up();
+    daemon.summary().await;
+    let from = daemon.log.len();
+    phone.disconnect();
+    daemon.log.wait_from(from, &["Unregistered("]).await;
+    let redial = stage.call(&daemon, "1001");
+    let began = std::time::Instant::now();
+    stage.push().await;
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    redial.caller_hangs_up();
+}

@@ -9,6 +9,7 @@
 //! - the call comes while the callee's first REGISTER is on its way to us: it is waited for a moment;
 //! - a phone registers where its INVITE is still under way: one dialog (`dialog`);
 //! - a phone registers while another is being connected: it is rung if that fails;
+//! - a phone registers where another of the call was: the place is the later one's (`dialog`);
 //! - somebody picks the call up while a phone answers: the pick-up has it, and the phone hears "completed elsewhere".
 
 mod beside;
@@ -339,11 +340,16 @@ impl Call {
             since_push: party.pushed.map(|at| world.now.since(at)),
         };
         self.note(world, registered);
+        if self.take_place(p, world) {
+            return;
+        }
         if is_connecting {
             return self.remember_for_later(p, world);
         }
         match self.parties[p].leg.clone() {
             None if self.parties[p].beside.is_some() => self.ask_beside(p, world),
+            // It waits for the CANCEL of another leg to the same place.
+            None if self.parties[p].ring_at.is_some() => {}
             None => self.ring_after_settling(p, world),
             Some(leg) if leg.state != LegState::Dialing => {}
             Some(leg) => self.registered_while_dialing(p, &leg, world),

@@ -319,10 +319,7 @@ impl Entry {
         };
         // Heard since the reading began: newer than its list, whatever that says.
         if reading && bindings.iter().any(|b| phone.has(b) && b.generation >= generation) {
-            return Bound {
-                is_news: false,
-                is_beside_others: false,
-            };
+            return Bound::default();
         }
         if reading
             && let Some(b) = bindings
@@ -336,19 +333,17 @@ impl Entry {
             (b.generation, b.asked) = (generation, asked);
             return Bound {
                 is_news: refreshed,
-                is_beside_others: false,
+                ..Bound::default()
             };
         }
         // A phone that moved is listed at its old place too, until that runs out, and behind the new one: that lasts longer.
         if reading && bindings.iter().any(|b| phone.has(b) && b.expires >= expires) {
-            return Bound {
-                is_news: false,
-                is_beside_others: false,
-            };
+            return Bound::default();
         }
         let is_refresh = bindings.iter().any(|b| b.target == *target && b.call_id == reg.call_id);
         bindings.retain(|b| !phone.has(b));
-        let is_beside_others = !reading && !is_refresh && bindings.iter().any(|b| b.expires > now);
+        let is_new = !reading && !is_refresh;
+        let is_beside_others = is_new && bindings.iter().any(|b| b.expires > now);
         bindings.push(Binding {
             target: target.clone(),
             call_id: reg.call_id.clone(),
@@ -365,21 +360,25 @@ impl Entry {
         }
         Bound {
             is_news: true,
+            is_new,
             is_beside_others,
         }
     }
 
     /// Whether a device is registered somewhere.
-    pub(super) fn is_bound(&self, device: &DeviceKey, now: Moment) -> bool {
+    pub fn is_bound(&self, device: &DeviceKey, now: Moment) -> bool {
         let its = |b: &Binding| b.expires > now && b.device.as_deref() == Some(device);
         self.bindings.iter().any(its)
     }
 }
 
 /// What became of a registration.
+#[derive(Default)]
 pub(super) struct Bound {
     /// It says something new.
     pub(super) is_news: bool,
+    /// A REGISTER has brought a new binding.
+    pub(super) is_new: bool,
     /// It is a new Contact, and the user has others, of other phones.
     pub(super) is_beside_others: bool,
 }

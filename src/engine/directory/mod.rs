@@ -19,6 +19,7 @@ mod filing;
 mod tokens;
 
 use self::dropped::Dropped;
+pub use self::ends::Gone;
 pub use self::entry::{AorKey, Binding, Entry, KnownDevice, Missed, Seen};
 use self::tokens::Owned;
 use super::command::Command;
@@ -34,6 +35,10 @@ pub struct Directory {
     entries: HashMap<AorKey, Entry>,
     /// Hash of (provider, app, token) -> its owner. A hash, not the token itself: a million of them would double the memory.
     owners: IdMap<u64, AorKey>,
+    /// Hash of a Call-ID -> who registered with it last, of phones without a token.
+    phones: IdMap<u64, AorKey>,
+    /// How many phones there are when those that are gone are swept out.
+    sweep_at: usize,
     hasher: RandomState,
     /// The number of the latest reading of all registrations.
     reading: u64,
@@ -51,7 +56,10 @@ impl Hash for Directory {
         let Self {
             entries,
             owners,
-            // Part of the keys of `owners`.
+            phones,
+            // When memory is given back.
+            sweep_at: _,
+            // Part of the keys of `owners` and `phones`.
             hasher: _,
             reading,
             asked,
@@ -61,6 +69,7 @@ impl Hash for Directory {
         } = self;
         in_order(entries, state);
         in_order(owners, state);
+        in_order(phones, state);
         let ended: BTreeSet<_> = ended.iter().collect();
         (reading, asked, dropped, ended, is_reading).hash(state);
     }
@@ -165,6 +174,9 @@ impl Directory {
         if bound.is_beside_others {
             // Where a user may have one registration only, the others have ended without an event.
             self.ask(&key, &reg.aor, out);
+        }
+        if bound.is_new && owned.device.is_none() {
+            self.find_former_user(&key, &reg, out);
         }
         Some(Seen {
             device: owned.device,
