@@ -16,8 +16,9 @@ use crate::driver::Input;
 use crate::engine::{Event, Listing};
 use crate::types::{Aor, unix_now};
 
-/// FreeSWITCH fires the event of a closed connection before it deletes the registration, in another thread.
-const SETTLES: Duration = Duration::from_millis(250);
+/// FreeSWITCH fires the event before it deletes the registration: a thread of its own collects statements for 40 times 5 ms
+/// (switch_core_sqldb.c; 0.22 to 0.32 s measured).
+const SETTLES: Duration = Duration::from_millis(500);
 
 /// Which registrations does a user have?
 #[derive(Debug)]
