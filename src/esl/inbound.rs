@@ -145,9 +145,16 @@ impl Inbound {
                 debug!(%host, port, reason = %ended, "still no connection to FreeSWITCH");
             }
             let jitter = pause.mul_f64(0.5 * spread());
+            let mut waiting = self.waiting.clone();
+            let called = async {
+                tokio::time::sleep(FIRST_PAUSE).await;
+                let _ = waiting.wait_for(|calls| *calls > 0).await;
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause / 2 + jitter) => {}
+                // A held call needs what we hear, and says that FreeSWITCH is there.
+                () = called => {}
                 Ok(()) = changes.changed() => {}
             }
             pause = (pause * 2).min(LAST_PAUSE);

@@ -157,3 +157,54 @@ async fn redial_right_after_a_connection_closed_is_pushed_with_freeswitchs_answe
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     redial.caller_hangs_up();
 }
+
+/// One answer of 15 MiB, as FreeSWITCH gives it for 20,000 phones with tokens.
+#[tokio::test]
+async fn list_of_twenty_thousand_registrations_is_read_and_capital_letters_are_as_they_are() {
+    let stage = Stage::new().await;
+    let mut spec =
+        PhoneSpec::new("Long.User-", DOMAIN).params(&format!("pn-prid={};x={}", hex_token(), "y".repeat(300)));
+    spec.address = "127.3.0.1:5060".to_owned();
+    let burst = Burst {
+        count: 20_000,
+        per_second: 0,
+        spec,
+        first: 0,
+        keep: true,
+    };
+    stage.fs.register_burst(burst).await;
+    let desk = stage.fs.phone(PhoneSpec::new("Ann.LEE", "Fs.Test"));
+    desk.set_behaviour(RINGS);
+    desk.register();
+    let daemon = stage.start().await;
+    let line = daemon.log.wait(&["connected to FreeSWITCH"]).await;
+    assert_eq!(field(&line, "registrations"), "20001");
+    let held = stage.fs.call(&Call::to(daemon.address, "Ann.LEE", DOMAIN));
+    desk.invite(1).await;
+    held.caller_hangs_up();
+}
+
+#[tokio::test]
+async fn call_that_comes_while_the_event_socket_is_lost_connects_again_at_once() {
+    let mut stage = Stage::new().await;
+    stage.set("wake.push-retry", "20s");
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    phone.set_behaviour(RINGS);
+    daemon.asleep(&phone).await;
+    let mut from = daemon.log.len();
+    stage.fs.listen(false);
+    stage.fs.drop_inbound();
+    // The next pause is one of some seconds.
+    for _ in 0..5 {
+        daemon.log.wait_from(from, &["still no connection to FreeSWITCH"]).await;
+        from = daemon.log.len();
+    }
+    phone.wake();
+    stage.fs.listen(true);
+    let held = stage.call(&daemon, "1001");
+    let began = std::time::Instant::now();
+    phone.invite(1).await;
+    assert!(began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());
+    held.caller_hangs_up();
+}

@@ -84,7 +84,10 @@ fn profile(ports: &Ports, name: &str, port: u16, more: &str) -> String {
     // "call-id" does not take "contact" back: only the last of them may be there.
     let multiple = "name=\"multiple-registrations\"";
     let of_its_own = |line: &&str| more.contains(multiple) && line.contains(multiple);
-    let shipped: Vec<&str> = inside(&shipped, "settings").lines().filter(|l| !of_its_own(l)).collect();
+    let shipped: Vec<&str> = inside(&shipped, "settings")
+        .lines()
+        .filter(|l| !of_its_own(l))
+        .collect();
     format!(
         r#"<profile name="{name}"><settings>
             <param name="context" value="default"/>
