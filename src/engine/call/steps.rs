@@ -7,9 +7,10 @@ use super::{Call, Phase};
 use crate::engine::command::{Cause, Command};
 use crate::engine::directory::Binding;
 use crate::engine::party::{Leg, LegState, Origin, Wake};
+use crate::engine::policy::Alert;
 use crate::engine::step::Step;
 use crate::engine::world::{PendingPush, Purpose, World};
-use crate::types::push::{About, CallPush, PushKind, PushRequest};
+use crate::types::push::{About, CallPush, PushError, PushKind, PushReceipt, PushRequest};
 use crate::types::{DeviceKey, Moment, PushParams};
 
 impl Call {
@@ -172,6 +173,34 @@ impl Call {
             user_agent,
         };
         self.note(world, sent);
+    }
+
+    /// A push was accepted.
+    pub fn on_push_accepted(&mut self, push: &PendingPush, receipt: &PushReceipt, world: &mut World<'_>) {
+        let Some(p) = self.party_with(&push.device) else { return };
+        self.parties[p].accepted = true;
+        self.note(world, push.accepted(self.parties[p].label(), receipt, world.now));
+        if world.policy.alert == Alert::Push && !self.mode(world).only_wakes() {
+            self.alert(world);
+        }
+    }
+
+    /// A push was refused, or not delivered in time.
+    pub fn on_push_refused(&mut self, push: &PendingPush, error: &PushError, world: &mut World<'_>) {
+        let Some(p) = self.party_with(&push.device) else { return };
+        self.note(world, push.refused(self.parties[p].label(), error, world.now));
+        if self.phase == Phase::Over || self.parties[p].registered {
+            return;
+        }
+        if error.is_final() {
+            self.parties[p].wake = Wake::Impossible;
+        }
+        if error.is_final() || !self.parties[p].accepted {
+            self.ring_where_it_was(p, world);
+        }
+        if self.phase == Phase::Holding {
+            self.settle(world);
+        }
     }
 
     /// A device has a registration less. Where it has none: what would have made its push needless, or have come by another call's, is over.
