@@ -74,6 +74,8 @@ pub struct Binding {
     pub alive: Option<Moment>,
     /// The reading that named it last.
     pub(super) generation: u64,
+    /// The reading in whose time a REGISTER of its was heard last.
+    pub(super) heard: u64,
     /// How many questions had been asked when it was heard last.
     pub(super) asked: u64,
 }
@@ -318,7 +320,7 @@ impl Entry {
             target,
         };
         // Heard since the reading began: newer than its list, whatever that says.
-        if reading && bindings.iter().any(|b| phone.has(b) && b.generation >= generation) {
+        if reading && bindings.iter().any(|b| phone.has(b) && b.heard >= generation) {
             return Bound::default();
         }
         if reading
@@ -336,8 +338,8 @@ impl Entry {
                 ..Bound::default()
             };
         }
-        // A phone that moved is listed at its old place too, until that runs out, and behind the new one: that lasts longer.
-        if reading && bindings.iter().any(|b| phone.has(b) && b.expires >= expires) {
+        // A phone that moved is listed at its old place too, until that runs out: the new one lasts longer, or comes later in the list.
+        if reading && bindings.iter().any(|b| phone.has(b) && b.expires > expires) {
             return Bound::default();
         }
         let is_refresh = bindings.iter().any(|b| b.target == *target && b.call_id == reg.call_id);
@@ -353,6 +355,7 @@ impl Entry {
             expires,
             alive: (!reading).then_some(now),
             generation,
+            heard: if reading { 0 } else { generation },
             asked,
         });
         if bindings.len() > MOST_PER_AOR {
