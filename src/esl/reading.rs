@@ -61,7 +61,6 @@ impl Reader {
         let mut line = self.line().await?;
         let mut read = profiles(&mut line).await?;
         let count = self.read_all(&mut line, &read).await?;
-        drop(line);
         self.up.store(true, Ordering::Relaxed);
         let (host, port) = (&self.settings.endpoint.host, self.settings.endpoint.port);
         info!(%host, port, registrations = count, "connected to FreeSWITCH");
@@ -83,8 +82,14 @@ impl Reader {
                     starting = Some(Instant::now() + STARTS);
                 }
             }
-            let mut line = self.line().await?;
-            let running = profiles(&mut line).await?;
+            let running = match profiles(&mut line).await {
+                Ok(running) => running,
+                Err(error) => {
+                    debug!(%error, "asking once more which profiles run");
+                    line = self.line().await?;
+                    profiles(&mut line).await?
+                }
+            };
             // What does not run keeps its registrations in FreeSWITCH's table, and has them again when it starts.
             read.retain(|profile| running.contains(profile));
             let new: BTreeSet<_> = running.difference(&read).cloned().collect();

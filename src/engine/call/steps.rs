@@ -207,7 +207,8 @@ impl Call {
     pub fn on_gone(&mut self, device: &Arc<DeviceKey>, world: &mut World<'_>) {
         let Some(p) = self.party_with(device) else { return };
         let party = &self.parties[p];
-        let is_waited_for = matches!(party.wake, Wake::At(_)) && party.pushes == 0 && !party.is_out;
+        let has_done_something = party.pushes > 0 || party.registered || party.is_out;
+        let is_waited_for = matches!(party.wake, Wake::At(_)) && !has_done_something;
         let entry = world.directory.entry(&self.key);
         let is_there = entry.is_some_and(|e| e.is_bound(device, world.now));
         let is_another_matter = is_there || party.beside.is_some() || self.phase != Phase::Holding;
