@@ -17,8 +17,10 @@ use super::inbound::Endpoint;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long FreeSWITCH may say nothing in a long answer.
 const SILENCE: Duration = Duration::from_secs(30);
-/// No block of headers that FreeSWITCH sends us here is longer; nor is one line of an answer, or the answer to a short command.
+/// No block of headers that FreeSWITCH sends us here is longer; nor is one line of an answer.
 const LONGEST: u64 = 256 * 1024;
+/// Nor is a whole answer that is not taken line by line: `sofia xmlstatus` names every gateway.
+const LONGEST_ANSWER: u64 = 8 * 1024 * 1024;
 
 /// A connection that is logged in.
 pub(super) struct Line {
@@ -123,7 +125,7 @@ impl Line {
     }
 
     async fn text(&mut self, length: u64) -> io::Result<String> {
-        if length > LONGEST {
+        if length > LONGEST_ANSWER {
             return Err(io::Error::other(format!("an answer of {length} bytes")));
         }
         let mut body = Vec::new();
@@ -139,4 +141,70 @@ async fn in_time<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) 
     timeout(limit, work)
         .await
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::types::Secret;
+
+    /// What a FreeSWITCH that says this, after it has taken the login, is heard to say.
+    async fn answered(answer: Vec<u8>) -> (io::Result<Vec<usize>>, io::Result<usize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = Endpoint {
+            host: "127.0.0.1".into(),
+            port: listener.local_addr().unwrap().port(),
+            user: None,
+            password: Secret::new("x"),
+        };
+        tokio::spawn(async move {
+            for _ in 0..2 {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                stream.write_all(b"Content-Type: auth/request\n\n").await.unwrap();
+                stream
+                    .write_all(b"Content-Type: command/reply\nReply-Text: +OK accepted\n\n")
+                    .await
+                    .unwrap();
+                let _ = stream.write_all(&answer).await;
+                let _ = stream.shutdown().await;
+                let _ = stream.read_to_end(&mut Vec::new()).await;
+            }
+        });
+        let mut lines = Vec::new();
+        let mut line = Line::open(endpoint.clone()).await.unwrap();
+        let by_line = line.api_lines("x", |line| lines.push(line.len())).await;
+        drop(line);
+        let mut line = Line::open(endpoint).await.unwrap();
+        let whole = line.api("x").await;
+        (by_line.map(|()| lines), whole.map(|text| text.len()))
+    }
+
+    fn api(length: usize, body: &str) -> Vec<u8> {
+        format!("Content-Type: api/response\nContent-Length: {length}\n\n{body}").into_bytes()
+    }
+
+    #[tokio::test]
+    async fn answers_are_read_to_their_end_and_no_further() {
+        let (lines, whole) = answered(api(6, "ab\r\nc\nmore")).await;
+        assert_eq!((lines.unwrap(), whole.unwrap()), (vec![2, 1], 6));
+        // An answer that breaks off is none.
+        let (lines, whole) = answered(api(7, "ab\nc")).await;
+        assert!(lines.is_err() && whole.is_err());
+        let (lines, whole) = answered(b"nothing that ends".to_vec()).await;
+        assert!(lines.is_err() && whole.is_err());
+    }
+
+    #[tokio::test]
+    async fn long_answer_is_read_by_lines_and_refused_as_a_whole() {
+        let line = "x".repeat(1023) + "\n";
+        let count = 9 * 1024;
+        let (lines, whole) = answered(api(line.len() * count, &line.repeat(count))).await;
+        assert_eq!(lines.unwrap().len(), count);
+        assert!(whole.is_err());
+        // A line that is too long comes in pieces; it is no registration.
+        let (lines, _) = answered(api(300 * 1024, &"x".repeat(300 * 1024))).await;
+        assert_eq!(lines.unwrap(), [256 * 1024, 44 * 1024]);
+    }
 }
