@@ -158,7 +158,7 @@ impl Daemon {
             up: esl_up,
             kills: kills_rx,
             questions: Arc::new(Mutex::new(questions_rx)),
-            readings: 0,
+            readings: Arc::default(),
             answers,
             stop: stop.clone(),
         };

@@ -258,7 +258,7 @@ fn device_that_was_forgotten_comes_back_with_its_next_register_not_with_a_readin
     read.source = Source::Reading(2);
     b.feed(Event::ReadingBegan(2));
     b.register(read.clone());
-    b.feed(Event::ReadingEnded(2));
+    b.feed(Event::ReadingEnded(2, vec!["internal".into()]));
     b.expect_nothing_more();
     // Still registered, so it is rung; and never pushed.
     assert_eq!(b.engine.known(), (0, 1));
@@ -289,7 +289,7 @@ fn read(b: &mut Bench, number: u64, listed: &[(&str, u64)], push: Option<&PushPa
         row.source = Source::Reading(number);
         b.tell(Event::Registered(row));
     }
-    b.tell(Event::ReadingEnded(number));
+    b.tell(Event::ReadingEnded(number, vec!["internal".into()]));
 }
 
 #[test]
@@ -323,11 +323,19 @@ fn waiting_call_does_not_take_the_list_of_an_old_place_for_a_register() {
 
 #[test]
 fn phone_that_moved_while_nobody_listened_is_where_it_lasts_longer() {
-    let mut b = bench();
-    b.register(reg("1001", "id", "1001@old:1", None));
-    b.pass(Duration::from_secs(60));
-    read(&mut b, 2, &[("1001@new:1", 3590), ("1001@old:1", 3540)], None);
-    rings(&mut b, &["1001@new:1"], 0);
+    // Moved in the very second of the first REGISTER: whole seconds do not tell which is the later one, the list's order does.
+    for listed in [
+        [("1001@new:1", 3590), ("1001@old:1", 3540)],
+        [("1001@old:1", 3600), ("1001@new:1", 3600)],
+    ] {
+        let mut b = bench();
+        b.tell(Event::ReadingBegan(1));
+        b.register(reg("1001", "id", "1001@old:1", None));
+        b.tell(Event::ReadingEnded(1, vec!["internal".into()]));
+        b.pass(Duration::from_secs(60));
+        read(&mut b, 2, &listed, None);
+        rings(&mut b, &["1001@new:1"], 0);
+    }
 }
 
 #[test]
@@ -370,4 +378,98 @@ fn list_that_ends_later_by_freeswitchs_own_margin_is_no_register() {
     // It registered 10 s ago: then it is one.
     read(&mut b, 3, &[("1001@a:1", 3650)], push.as_ref());
     b.expect_ring(leg(1, 0), "1001@a:1");
+}
+
+/// A row of the list of reading `number`.
+fn row(number: u64, id: &str, at: &str, push: Option<&PushParams>) -> Event {
+    let mut row = reg("1001", id, at, push.cloned());
+    row.source = Source::Reading(number);
+    Event::Registered(row)
+}
+
+#[test]
+fn register_that_is_heard_during_a_reading_is_newer_than_its_list() {
+    let (old, new) = ("1001@old:1;transport=tcp", "1001@new:1;transport=tcp");
+    for push in [None, Some(apns("tok"))] {
+        let mut b = bench();
+        b.tell(Event::ReadingBegan(1));
+        let mut short = reg("1001", "id", new, push.clone());
+        short.expires = Duration::from_secs(60);
+        b.register(short);
+        b.tell(row(1, "id", old, push.as_ref()));
+        b.tell(row(1, "id", new, push.as_ref()));
+        b.tell(Event::ReadingEnded(1, vec!["internal".into()]));
+        assert_eq!(b.engine.known().1, 1);
+        rings(&mut b, &[new], 0);
+        // Nor is its time the list's.
+        b.gone(1, "ORIGINATOR_CANCEL");
+        b.pass(Duration::from_secs(61));
+        rings(&mut b, &[], usize::from(push.is_some()));
+    }
+}
+
+#[test]
+fn phone_that_ends_its_registration_during_a_reading_is_not_brought_back_by_its_list() {
+    for why in [
+        UnregisterWhy::Explicit,
+        UnregisterWhy::Expired,
+        UnregisterWhy::ConnectionClosed,
+    ] {
+        let mut b = bench();
+        // Known before, or not.
+        for is_known in [true, false] {
+            b.tell(Event::ReadingBegan(1));
+            if is_known {
+                b.register(reg("1001", "id", "1001@a:1", None));
+            }
+            b.feed(match why {
+                UnregisterWhy::ConnectionClosed => unreg("1001", "id", why),
+                _ => end("1001", "1001@a:1", why, None),
+            });
+            // Its other phone has been there for long, and is in the list as well.
+            b.freeswitch_has = vec![reg("1001", "desk", "1001@desk:1", None)];
+            b.tell(row(1, "id", "1001@a:1", None));
+            b.tell(row(1, "desk", "1001@desk:1", None));
+            b.tell(Event::ReadingEnded(1, vec!["internal".into()]));
+            assert_eq!(b.engine.known(), (0, 1), "{why:?}");
+            rings(&mut b, &["1001@desk:1"], 0);
+            b = bench();
+        }
+    }
+}
+
+#[test]
+fn reading_of_one_profile_says_nothing_about_the_phones_of_another() {
+    let mut b = bench();
+    b.register(reg("1001", "a", "1001@a:1", None));
+    let mut elsewhere = reg("1001", "b", "", None);
+    elsewhere.target = Some(fswake::types::Target::new("sofia/external/sip:1001@b:1"));
+    b.register(elsewhere);
+    for (profiles, left) in [(vec![], 2), (vec!["external".into()], 1), (vec!["internal".into()], 0)] {
+        b.tell(Event::ReadingBegan(2));
+        b.tell(Event::ReadingEnded(2, profiles));
+        assert_eq!(b.engine.known(), (0, left));
+    }
+}
+
+#[test]
+fn desk_that_another_user_logs_in_on_by_the_same_call_id_is_the_first_users_only_if_freeswitch_says_so() {
+    for by_call_id in [true, false] {
+        let mut b = bench();
+        b.register(reg("1001", "desk", "1001@desk:1", None));
+        if by_call_id {
+            b.freeswitch_has.clear();
+        }
+        b.register(reg("1002", "desk", "1002@desk:1", None));
+        assert_eq!(b.questions, [Aor::new("1001", "fs.test")]);
+        b.register(reg("1002", "desk", "1002@desk:1", None));
+        assert_eq!(b.questions.len(), 1, "a refresh asks nothing");
+        assert_eq!(b.engine.known(), (0, if by_call_id { 1 } else { 2 }));
+    }
+    // Whoever has left asks for nobody.
+    let mut b = bench();
+    b.register(reg("1001", "desk", "1001@desk:1", None));
+    b.feed(end("1001", "1001@desk:1", UnregisterWhy::Expired, None));
+    b.register(reg("1002", "desk", "1002@desk:1", None));
+    assert_eq!(b.questions.len(), 0);
 }

@@ -265,13 +265,13 @@ fn bindings_that_neither_reading_nor_event_has_named_are_over() {
     b.feed(Event::ReadingBegan(1));
     b.register(reg("gone", "g", "gone@a:1", None));
     b.register(reg("stays", "s", "stays@a:1", None));
-    b.feed(Event::ReadingEnded(1));
+    b.feed(Event::ReadingEnded(1, vec!["internal".into()]));
     b.feed(Event::ReadingBegan(2));
     b.register(reg("live", "l", "live@a:1", None));
     let mut read = reg("stays", "s", "stays@a:1", None);
     read.source = Source::Reading(2);
     b.register(read);
-    b.feed(Event::ReadingEnded(2));
+    b.feed(Event::ReadingEnded(2, vec!["internal".into()]));
     assert_eq!(b.engine.known(), (0, 2));
 }
 
@@ -471,7 +471,7 @@ fn phone_whose_token_a_reading_does_not_tell_is_one_phone_after_a_restart() {
     let mut read = reg("1001", "id", "1001@a:1;transport=tcp", None);
     read.source = Source::Reading(1);
     b.register(read);
-    b.feed(Event::ReadingEnded(1));
+    b.feed(Event::ReadingEnded(1, vec!["internal".into()]));
     b.out.clear();
     b.hold(1, "1001");
     b.expect_push("tok");

@@ -28,10 +28,12 @@ pub enum Event {
         /// What the ping found.
         reachable: bool,
     },
-    /// FreeSWITCH is (again) connected; its registrations are about to be read. Readings are numbered upwards.
+    /// FreeSWITCH is (again) connected, or profiles of its have started: registrations are about to be read. Readings are numbered
+    /// upwards, and other events come between what they bring.
     ReadingBegan(u64),
-    /// All registrations were read: bindings that neither the reading nor an event since it began has named are over.
-    ReadingEnded(u64),
+    /// All registrations of these profiles were read: their bindings that neither the reading nor an event since it began has named
+    /// are over.
+    ReadingEnded(u64, Vec<Arc<str>>),
     /// FreeSWITCH handed over a channel to hold.
     CallHeld(HeldCall),
     /// The leg's originate was written to FreeSWITCH.
@@ -174,6 +176,8 @@ pub enum Source {
     Event,
     /// Read from FreeSWITCH after (re)connecting: alive at some time before. The number tells one reading from the next.
     Reading(u64),
+    /// FreeSWITCH has said so about one user, when it was asked or when it ended: alive at some time before.
+    Answer,
 }
 
 /// The end of a registration.

@@ -45,7 +45,7 @@ pub use self::command::{
     Cause, Command, Delivered, Delivery, HoldResult, Next, Nobody, NotSent, Note, Record, Summary,
 };
 pub use self::count::Count;
-use self::directory::{AorKey, Directory};
+use self::directory::{AorKey, Directory, Gone};
 pub use self::event::{
     Event, HeldCall, LegEnd, Listing, Notification, Registration, Source, Taken, UnregisterWhy, Unregistration, Way,
 };
@@ -106,13 +106,17 @@ impl Engine {
         match event {
             Event::Registered(reg) => self.registered(now, reg),
             Event::Unregistered(end) => {
-                self.directory
+                let gone = self
+                    .directory
                     .unregister(now, &end, &self.policy, &mut |c| self.out.push_back(c));
+                self.gone(now, &gone);
             }
             Event::Listed(listing) => {
-                for missed in self.directory.compare(listing, &self.policy) {
-                    self.registered(now, missed);
+                let (missed, gone) = self.directory.compare(listing, &self.policy);
+                for registration in missed {
+                    self.registered(now, registration);
                 }
+                self.gone(now, &gone);
             }
             Event::Pinged {
                 aor,
@@ -124,7 +128,7 @@ impl Engine {
                 of.for_each(|binding| binding.alive = reachable.then_some(now));
             }
             Event::ReadingBegan(number) => self.directory.begin_reading(number),
-            Event::ReadingEnded(number) => self.directory.end_reading(number),
+            Event::ReadingEnded(number, profiles) => self.directory.end_reading(number, &profiles),
             Event::CallHeld(held) => self.held(now, held),
             Event::LegDialed(leg) => self.with(now, leg.call, |call, world| call.on_dialed(leg.n, world)),
             Event::LegRinging(leg) => self.with(now, leg.call, |call, world| call.on_ringing(leg.n, world)),
@@ -256,6 +260,14 @@ impl Engine {
         }
         for &id in &seen.waiting {
             self.with(now, id, |call, world| call.on_registered(&seen, world));
+        }
+    }
+
+    fn gone(&mut self, now: Moment, gone: &Gone) {
+        for device in &gone.devices {
+            for &id in &gone.waiting {
+                self.with(now, id, |call, world| call.on_gone(device, world));
+            }
         }
     }
 

@@ -1,17 +1,16 @@
 //! Our connection to FreeSWITCH's event socket: registrations in, and notifications that events ask for.
 //!
-//! It is reconnected for ever, with growing pauses and jitter. After a reconnect nothing is replayed, so all registrations
-//! are read again; events that arrive meanwhile are newer and are told after them.
+//! It is reconnected for ever, with growing pauses and jitter. After a reconnect nothing is replayed, so all registrations are read
+//! again. Only what takes FreeSWITCH no time is asked on it: events and commands for calls stand in one queue with its replies.
 
-use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use freeswitch_esl_tokio::{
-    AuthMethod, EslClient, EslCommand, EslConnectOptions, EslError, EslEvent, EslEventStream, EventFormat,
-    EventOverflow,
+    AuthMethod, EslClient, EslCommand, EslConnectOptions, EslError, EslEvent, EslEventStream, EslEventType,
+    EventFormat, EventOverflow,
 };
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
@@ -22,7 +21,7 @@ use super::answers::Answer;
 use super::asking::{Asker, Question};
 use super::encode;
 use super::notifications;
-use super::reading;
+use super::reading::Reader;
 use super::registrations::{self, Heard};
 use crate::contact::ContactRules;
 use crate::driver::Input;
@@ -31,6 +30,9 @@ use crate::types::{LegId, Secret, unix_now};
 
 /// What is subscribed to.
 const EVENTS: &str = "CUSTOM sofia::register sofia::unregister sofia::expire sofia::sip_user_state";
+/// A profile of sofia's starts.
+const STARTED: &str = "sofia::profile_start";
+const STARTS: &str = "CUSTOM sofia::profile_start";
 /// What is subscribed to besides, where events may ask for notifications; subclasses have to follow CUSTOM.
 const QUESTIONS: (&str, &str) = ("MESSAGE", notifications::QUESTION);
 /// FreeSWITCH is nudged this often while a held call waits for a REGISTER: it looks at its event queue only every 20 ms
@@ -40,9 +42,7 @@ const NUDGE: Duration = Duration::from_millis(1);
 const HEAD_START: Duration = Duration::from_millis(2);
 /// A connection that says nothing is asked whether it lives.
 const KEEPALIVE: Duration = Duration::from_secs(10);
-/// How long one answer of a reading may take.
-const READING: Duration = Duration::from_secs(30);
-/// How long any other answer may take: it comes behind all events that wait.
+/// How long an answer may take: it comes behind all events that wait.
 const REPLY: Duration = Duration::from_secs(30);
 /// The pauses between attempts to connect: doubled from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -89,8 +89,8 @@ pub struct Inbound {
     pub kills: mpsc::Receiver<(LegId, Cause)>,
     /// Questions about one user's registrations.
     pub questions: Arc<Mutex<mpsc::Receiver<Question>>>,
-    /// How many times all registrations were read.
-    pub readings: u64,
+    /// How many times registrations were read.
+    pub readings: Arc<AtomicU64>,
     /// To whom the answers to notifications go.
     pub answers: mpsc::Sender<Answer>,
     /// The end.
@@ -102,6 +102,8 @@ pub struct Inbound {
 enum Ended {
     #[error("{0}")]
     Esl(#[from] EslError),
+    #[error("registrations cannot be read: {0}")]
+    Reading(std::io::Error),
     #[error("FreeSWITCH closed the connection")]
     Closed,
     #[error("its settings have changed")]
@@ -143,9 +145,16 @@ impl Inbound {
                 debug!(%host, port, reason = %ended, "still no connection to FreeSWITCH");
             }
             let jitter = pause.mul_f64(0.5 * spread());
+            let mut waiting = self.waiting.clone();
+            let called = async {
+                tokio::time::sleep(FIRST_PAUSE).await;
+                let _ = waiting.wait_for(|calls| *calls > 0).await;
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause / 2 + jitter) => {}
+                // A held call needs what we hear, and says that FreeSWITCH is there.
+                () = called => {}
                 Ok(()) = changes.changed() => {}
             }
             pause = (pause * 2).min(LAST_PAUSE);
@@ -181,78 +190,29 @@ impl Inbound {
             EVENTS.to_owned()
         };
         client.subscribe_events_raw(EventFormat::Plain, &events_wanted).await?;
-        let (count, profiles) = self.read_all(&client, &mut events, None, &settings.rules).await?;
-        self.up.store(true, Ordering::Relaxed);
-        info!(%host, port, registrations = count, "connected to FreeSWITCH");
-        let waiting = self.waiting.clone();
-        let (changed, mut changes) = mpsc::channel(1);
+        client.set_command_timeout(REPLY);
+        // Not awaited: the replies come behind events, and those are taken below.
+        tokio::spawn(prepare(client.clone()));
+        let (starts, started) = mpsc::channel(16);
+        let reader = Reader {
+            settings: settings.clone(),
+            inputs: self.inputs.clone(),
+            readings: self.readings.clone(),
+            up: self.up.clone(),
+            started,
+        };
         let asker = Asker {
-            client: client.clone(),
-            rules: settings.rules.clone(),
-            profiles,
+            settings: settings.clone(),
             questions: self.questions.clone(),
             inputs: self.inputs.clone(),
-            changed,
         };
+        let waiting = self.waiting.clone();
         tokio::select! {
-            heard = self.hear(&client, &mut events, &settings.rules, &mut changes) => heard,
-            () = asker.run() => Err(Ended::Closed),
+            heard = self.hear(&client, &mut events, &settings.rules, &starts) => heard,
+            error = reader.run() => Err(Ended::Reading(error)),
+            () = asker.run() => Err(Ended::Stopping),
             never = nudge(&client, waiting) => match never {},
         }
-    }
-
-    /// Reads all registrations, of these profiles where they are known. Events that come meanwhile are newer, and are told after
-    /// them. They have to be taken off the queue, because replies come behind them.
-    async fn read_all(
-        &mut self,
-        client: &EslClient,
-        events: &mut EslEventStream,
-        profiles: Option<BTreeSet<String>>,
-        rules: &ContactRules,
-    ) -> Result<(usize, BTreeSet<String>), Ended> {
-        self.readings += 1;
-        let number = self.readings;
-        self.tell(Event::ReadingBegan(number)).await?;
-        client.set_command_timeout(READING);
-        let mut meanwhile = Vec::new();
-        let heard = {
-            let reading = async {
-                let profiles = match profiles {
-                    Some(profiles) => profiles,
-                    None => reading::profiles(client).await?,
-                };
-                let heard = reading::read_all(client, &profiles, number, rules, unix_now()).await?;
-                Ok::<_, EslError>((heard, profiles))
-            };
-            tokio::pin!(reading);
-            loop {
-                tokio::select! {
-                    heard = &mut reading => break heard,
-                    event = events.recv() => match event {
-                        Some(Ok(event)) => meanwhile.push(event),
-                        Some(Err(error)) => debug!(%error, "event skipped"),
-                        None => return Err(Ended::Closed),
-                    },
-                }
-            }
-        };
-        client.set_command_timeout(REPLY);
-        let (heard, profiles) = heard?;
-        if profiles.is_empty() {
-            // What is known stays known: they may be starting.
-            warn!("no registrations can be read: `sofia xmlstatus` names no profile that runs");
-        }
-        let count = heard.len();
-        for heard in heard {
-            self.pass_on(heard).await?;
-        }
-        if !profiles.is_empty() {
-            self.tell(Event::ReadingEnded(number)).await?;
-        }
-        for event in meanwhile {
-            self.heard(&event, rules).await?;
-        }
-        Ok((count, profiles))
     }
 
     async fn hear(
@@ -260,19 +220,22 @@ impl Inbound {
         client: &EslClient,
         events: &mut EslEventStream,
         rules: &ContactRules,
-        changes: &mut mpsc::Receiver<BTreeSet<String>>,
+        starts: &mpsc::Sender<String>,
     ) -> Result<(), Ended> {
         loop {
             tokio::select! {
                 event = events.recv() => match event {
+                    Some(Ok(event)) if event.header_str("Event-Subclass") == Some(STARTED) => {
+                        let profile = event.header_str("profile_name").unwrap_or_default().to_owned();
+                        // A full queue has made the reader look already.
+                        let _ = starts.try_send(profile);
+                        let client = client.clone();
+                        tokio::spawn(async move { loosen(&client).await });
+                    }
                     Some(Ok(event)) => self.heard(&event, rules).await?,
                     Some(Err(error)) => debug!(%error, "event skipped"),
                     None => return Err(Ended::Closed),
                 },
-                Some(profiles) = changes.recv() => {
-                    info!(profiles = profiles.len(), "sofia's profiles have changed: reading all registrations again");
-                    self.read_all(client, events, Some(profiles), rules).await?;
-                }
                 kill = self.kills.recv() => {
                     let Some((leg, cause)) = kill else { return Ok(()) };
                     let client = client.clone();
@@ -339,6 +302,26 @@ impl Inbound {
 
     async fn send(&self, input: Input) -> Result<(), Ended> {
         self.inputs.send(input).await.map_err(|_| Ended::Stopping)
+    }
+}
+
+async fn prepare(client: EslClient) {
+    loosen(&client).await;
+    // Refused where the login's `esl-allowed-events` does not have it: then profiles that start are noticed later.
+    if let Err(error) = client.subscribe_events_raw(EventFormat::Plain, STARTS).await {
+        debug!(%error, "FreeSWITCH does not tell which profiles start");
+    }
+}
+
+/// Gets over what FreeSWITCH does once in its life: the first presence event of all, which a first call brings, makes mod_sofia start
+/// its presence thread and sleep for 500 ms in the thread that delivers all events (`sofia_presence_event_handler`; 1.10.12 and
+/// 1.11.2). No ringing or answer of that call would be heard until then. This event says nothing and is acted upon by nobody.
+async fn loosen(client: &EslClient) {
+    let event = EslCommand::SendEvent {
+        event: EslEvent::with_type(EslEventType::PresenceOut),
+    };
+    if let Err(error) = client.send_command(event).await {
+        debug!(%error, "FreeSWITCH's first presence event is still to come");
     }
 }
 

@@ -11,9 +11,10 @@
 //! | [`registrations`] | pure: registrations as FreeSWITCH tells them |
 //! | [`answers`] | the answers to notifications, on a connection of their own |
 //! | [`notifications`] | pure: pushes that FreeSWITCH's events ask for, and their answers |
-//! | [`reading`] | registrations as FreeSWITCH lists them, all after a reconnect |
+//! | [`reading`] | registrations as FreeSWITCH lists them: all after a reconnect, and of profiles that start |
 //! | [`asking`] | what one user has registered, where an event does not say it |
-//! | [`link`] | one such connection: framing, commands, replies |
+//! | [`link`] | one connection of a held call: framing, commands, replies |
+//! | `line` | a connection of ours that asks, and hears no events |
 
 pub mod answers;
 pub mod asking;
@@ -22,6 +23,7 @@ pub mod decode;
 pub mod encode;
 pub mod inbound;
 pub mod inherit;
+mod line;
 pub mod link;
 pub mod notifications;
 pub mod originate;

@@ -1,91 +1,176 @@
-//! Registrations as FreeSWITCH lists them: all of them after a (re)connect, and one user's.
+//! Registrations as FreeSWITCH lists them: those of whole profiles, and one user's.
 //!
 //! Read from the profiles' own lists (`sofia xmlstatus profile P reg`). A profile writes a REGISTER there before it fires the event, so
 //! whoever subscribes first and reads then misses none; `show registrations` is written up to a second later, and keeps rows that no profile has.
 //!
-//! An answer may have 8 MiB (the ESL crate's limit, which ends the connection). A large profile is therefore read in parts:
-//! `.. reg X` lists the registrations whose Contact contains X, and every Contact contains the last letters of its user
-//! part followed by `@`. Parts may overlap: a registration that is read twice is the same registration.
+//! When they are read: all profiles that run after a (re)connect, and each profile that starts later. On a connection of its own,
+//! because FreeSWITCH answers one command after the other: neither events nor commands for calls wait for a long list.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use freeswitch_esl_tokio::{EslClient, EslError};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+use tracing::{debug, info, warn};
 
 use super::encode;
+use super::inbound::Settings;
+use super::line::Line;
 use super::registrations::{self, Heard};
 use crate::contact::{ContactRules, NetworkHint};
+use crate::driver::Input;
 use crate::engine::{Event, Registration, Source};
-use crate::types::{Aor, UnixSeconds};
+use crate::types::{Aor, UnixSeconds, unix_now};
 
-/// Up to this many registrations are read in one answer: at 2 KiB each, which few have, it stays below 8 MiB.
-const AT_ONCE: usize = 4_000;
-/// What may end a user part (RFC 3261 section 25.1: unreserved and user-unreserved), without SQL's wildcards `_` and `%`.
-const ENDINGS: &str = "0123456789abcdefghijklmnopqrstuvwxyz-.+*#~!'()&=$,;?/";
+/// A profile's start is announced a moment before it runs; it is waited for so often, and so long.
+const SOON: Duration = Duration::from_millis(100);
+const STARTS: Duration = Duration::from_secs(10);
+/// How often it is looked for profiles whose start was not heard: in the first minute, in which FreeSWITCH may be starting them one
+/// after another, and later, where the login's `esl-allowed-events` has no `sofia::profile_start`.
+const EARLY: Duration = Duration::from_secs(3);
+const LATER: Duration = Duration::from_secs(30);
+const FIRST_MINUTE: Duration = Duration::from_secs(60);
 
-/// Reads all registrations of these profiles; each is told with this number. The ones that last longest come last.
-///
-/// # Errors
-/// When FreeSWITCH does not answer.
-pub async fn read_all(
-    client: &EslClient,
-    profiles: &BTreeSet<String>,
-    number: u64,
-    rules: &ContactRules,
-    at: UnixSeconds,
-) -> Result<Vec<Heard>, EslError> {
-    let mut all = Vec::new();
-    for profile in profiles {
-        let status = client.api(&format!("sofia xmlstatus profile {profile}")).await?;
-        let count = lines(status.body().unwrap_or_default(), "registrations").next();
-        let count = count.and_then(|count| count.parse().ok()).unwrap_or(0);
-        let parts = if count > AT_ONCE { endings(count) } else { Vec::new() };
-        let mut searches: Vec<_> = parts.iter().map(|ending| format!(" {ending}@")).collect();
-        if parts.is_empty() {
-            searches.push(String::new());
-        }
-        for search in searches {
-            let part = client
-                .api(&format!("sofia xmlstatus profile {profile} reg{search}"))
-                .await?;
-            all.extend(listed(part.body().unwrap_or_default(), profile, number, rules, at));
+/// Who reads, while one connection of [`super::inbound`] stands.
+pub(super) struct Reader {
+    pub(super) settings: Settings,
+    pub(super) inputs: mpsc::Sender<Input>,
+    /// How many readings there were.
+    pub(super) readings: Arc<AtomicU64>,
+    /// Whether all profiles that ran at the beginning have been read.
+    pub(super) up: Arc<AtomicBool>,
+    /// Profiles that start.
+    pub(super) started: mpsc::Receiver<String>,
+}
+
+impl Reader {
+    /// Reads all profiles, and then each that starts; ends with an error only.
+    pub(super) async fn run(mut self) -> io::Error {
+        match self.read().await {
+            Ok(never) => match never {},
+            Err(error) => error,
         }
     }
-    all.sort_by_key(|heard| Reverse(lasts(heard)));
-    Ok(all)
+
+    async fn read(&mut self) -> io::Result<std::convert::Infallible> {
+        let since = Instant::now();
+        let mut line = self.line().await?;
+        let mut read = profiles(&mut line).await?;
+        let count = self.read_all(&mut line, &read).await?;
+        self.up.store(true, Ordering::Relaxed);
+        let (host, port) = (&self.settings.endpoint.host, self.settings.endpoint.port);
+        info!(%host, port, registrations = count, "connected to FreeSWITCH");
+        if read.is_empty() {
+            // What is known stays known: they may be starting.
+            warn!("no registrations can be read: `sofia xmlstatus` names no profile that runs");
+        }
+        let mut starting = None;
+        loop {
+            let pause = match starting {
+                Some(until) if Instant::now() < until => SOON,
+                _ if since.elapsed() < FIRST_MINUTE => EARLY,
+                _ => LATER,
+            };
+            tokio::select! {
+                () = sleep(pause) => {}
+                Some(profile) = self.started.recv() => {
+                    read.remove(&profile);
+                    starting = Some(Instant::now() + STARTS);
+                }
+            }
+            let running = match profiles(&mut line).await {
+                Ok(running) => running,
+                Err(error) => {
+                    debug!(%error, "asking once more which profiles run");
+                    line = self.line().await?;
+                    profiles(&mut line).await?
+                }
+            };
+            // What does not run keeps its registrations in FreeSWITCH's table, and has them again when it starts.
+            read.retain(|profile| running.contains(profile));
+            let new: BTreeSet<_> = running.difference(&read).cloned().collect();
+            if !new.is_empty() {
+                let count = self.read_all(&mut line, &new).await?;
+                info!(profiles = ?new, registrations = count, "profiles of sofia's have started");
+                read.extend(new);
+                starting = None;
+            }
+        }
+    }
+
+    async fn line(&self) -> io::Result<Line> {
+        Line::open(self.settings.endpoint.clone()).await
+    }
+
+    /// Reads all registrations of these profiles; the ones that last longest are told first. Events go on meanwhile.
+    async fn read_all(&self, line: &mut Line, profiles: &BTreeSet<String>) -> io::Result<usize> {
+        let number = self.readings.fetch_add(1, Ordering::Relaxed) + 1;
+        self.tell(Event::ReadingBegan(number)).await?;
+        let mut all = Vec::new();
+        for profile in profiles {
+            let mut list = List::default();
+            line.api_lines(&format!("sofia xmlstatus profile {profile} reg"), |text| {
+                if let Some(block) = list.take(text) {
+                    all.extend(registration(&block, profile, number, &self.settings.rules, unix_now()));
+                }
+            })
+            .await?;
+        }
+        all.sort_by_key(|heard| Reverse(lasts(heard)));
+        let count = all.len();
+        debug!(number, ?profiles, count, "registrations read");
+        for Heard { event, warnings } in all {
+            if !warnings.is_empty()
+                && let Event::Registered(reg) = &event
+            {
+                self.send(Input::Warnings(reg.aor.clone(), warnings)).await?;
+            }
+            self.tell(event).await?;
+        }
+        let profiles = profiles.iter().map(|profile| profile.as_str().into()).collect();
+        self.tell(Event::ReadingEnded(number, profiles)).await?;
+        Ok(count)
+    }
+
+    async fn tell(&self, event: Event) -> io::Result<()> {
+        self.send(Input::Event(event)).await
+    }
+
+    async fn send(&self, input: Input) -> io::Result<()> {
+        let sent = self.inputs.send(input).await;
+        sent.map_err(|_| io::Error::other("the process stops"))
+    }
 }
 
 /// Reads the registrations of one user in one profile. `None`: FreeSWITCH cannot be asked for that name.
 ///
 /// # Errors
 /// When FreeSWITCH does not answer.
-pub async fn read_user(
-    client: &EslClient,
+pub(super) async fn read_user(
+    line: &mut Line,
     aor: &Aor,
     profile: &str,
     rules: &ContactRules,
     at: UnixSeconds,
-) -> Result<Option<Vec<Heard>>, EslError> {
+) -> io::Result<Option<Vec<Heard>>> {
     let is_name = |name: &str| encode::is_plain(name, 255, b"-_.+*#~!&=:[]");
     if ![&aor.user, &aor.domain].into_iter().all(|name| is_name(name)) || !is_profile(profile) {
         return Ok(None);
     }
     let command = format!("sofia xmlstatus profile {profile} user {}@{}", aor.user, aor.domain);
-    let answer = client.api(&command).await?;
-    let answer = answer.body().unwrap_or_default();
+    let answer = line.api(&command).await?;
     Ok(answer
         .contains("<registrations>")
-        .then(|| listed(answer, profile, 0, rules, at)))
+        .then(|| listed(&answer, profile, 0, rules, at)))
 }
 
 /// The profiles that run, by `sofia xmlstatus`, which has one for each of their transports.
-///
-/// # Errors
-/// When FreeSWITCH does not answer.
-pub async fn profiles(client: &EslClient) -> Result<BTreeSet<String>, EslError> {
-    let status = client.api("sofia xmlstatus").await?;
-    Ok(running(status.body().unwrap_or_default()).collect())
+async fn profiles(line: &mut Line) -> io::Result<BTreeSet<String>> {
+    Ok(running(&line.api("sofia xmlstatus").await?).collect())
 }
 
 /// The names of the profiles that run in `sofia xmlstatus`; gateways and aliases are none.
@@ -107,27 +192,36 @@ fn lasts(heard: &Heard) -> Duration {
     }
 }
 
-/// The endings by which `count` registrations are read: each of them matches few enough.
-fn endings(count: usize) -> Vec<String> {
-    let one = || ENDINGS.chars();
-    if count <= AT_ONCE * 8 {
-        return one().map(String::from).collect();
-    }
-    // Users with numbers are the many; they share ten last digits, so the last two are told apart.
-    let digits = || '0'..='9';
-    let two = digits().flat_map(|a| digits().map(move |b| format!("{a}{b}")));
-    // `:7@`: a user part of one digit; `x7@` for every other letter before it.
-    let before = one().chain([':']).filter(|c| !c.is_ascii_digit());
-    let short = before.flat_map(|a| digits().map(move |b| format!("{a}{b}")));
-    let letters = one().filter(|c| !c.is_ascii_digit()).map(String::from);
-    two.chain(short).chain(letters).collect()
+/// A list that is read line by line. FreeSWITCH writes each value on a line of its own, and does not escape what phones say.
+#[derive(Default)]
+struct List {
+    block: Option<String>,
 }
 
-/// The registrations in `sofia xmlstatus profile P reg`.
+/// No registration is longer: the Contact has 1 KiB, and headers of a REGISTER are bounded as well.
+const LONGEST_BLOCK: usize = 64 * 1024;
+
+impl List {
+    /// Takes the next line. A registration, where it was its last.
+    fn take(&mut self, line: &str) -> Option<String> {
+        if line == "    <registration>" {
+            self.block = Some(String::new());
+        } else if line == "    </registration>" {
+            return self.block.take();
+        } else if let Some(block) = self.block.as_mut().filter(|b| b.len() + line.len() < LONGEST_BLOCK) {
+            block.push_str(line);
+            block.push('\n');
+        }
+        None
+    }
+}
+
+/// The registrations in `sofia xmlstatus profile P user U`.
 fn listed(xml: &str, profile: &str, number: u64, rules: &ContactRules, at: UnixSeconds) -> Vec<Heard> {
-    let blocks = xml.split("    <registration>\n").skip(1);
+    let mut list = List::default();
+    let blocks = xml.lines().filter_map(|line| list.take(line));
     blocks
-        .filter_map(|block| registration(block, profile, number, rules, at))
+        .filter_map(|block| registration(&block, profile, number, rules, at))
         .collect()
 }
 
@@ -287,30 +381,6 @@ mod tests {
         let all: String = ["-1", "", "x", "60"].map(|seconds| written("c", seconds)).concat();
         let found = listed(&all, "internal", 1, &rules(), 0);
         assert_eq!(found.iter().map(lasts).collect::<Vec<_>>(), [Duration::from_secs(60)]);
-    }
-
-    #[test]
-    fn every_contact_of_a_large_site_is_in_some_part() {
-        for count in [AT_ONCE + 1, AT_ONCE * 8 + 1] {
-            let endings = endings(count);
-            for user in [
-                "1001",
-                "7",
-                "alice",
-                "bob7",
-                "x-",
-                "a.b",
-                "o'neil",
-                "+4930123456",
-                "ext-5",
-            ] {
-                let contact = format!("<sip:{user}@h>");
-                assert!(
-                    endings.iter().any(|e| contact.contains(&format!("{e}@"))),
-                    "{user} among {count}"
-                );
-            }
-        }
     }
 
     #[test]

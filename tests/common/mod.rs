@@ -29,6 +29,9 @@ pub struct Bench {
     pub freeswitch_has: Vec<Registration>,
     /// The questions that it was asked.
     pub questions: Vec<Aor>,
+    /// It has not answered them yet.
+    pub thinks: bool,
+    unanswered: Vec<(Aor, u64, Vec<std::sync::Arc<str>>)>,
 }
 
 pub fn ms(n: u64) -> Duration {
@@ -119,6 +122,8 @@ impl Bench {
             counts: Vec::new(),
             freeswitch_has: Vec::new(),
             questions: Vec::new(),
+            thinks: false,
+            unanswered: Vec::new(),
         }
     }
 
@@ -148,6 +153,25 @@ impl Bench {
         self.drain();
     }
 
+    /// Feeds an event that brings a question, which is not answered yet: its place among those.
+    pub fn asks(&mut self, event: Event) -> usize {
+        self.thinks = true;
+        self.tell(event);
+        self.thinks = false;
+        self.unanswered.len() - 1
+    }
+
+    /// FreeSWITCH answers a question.
+    pub fn answer(&mut self, question: usize, registrations: Vec<Registration>) {
+        let (aor, number, profiles) = self.unanswered[question].clone();
+        self.tell(Event::Listed(fswake::engine::Listing {
+            aor,
+            number,
+            profiles,
+            registrations,
+        }));
+    }
+
     fn drain(&mut self) {
         while let Some(command) = self.engine.poll_command() {
             self.all.push(command.clone());
@@ -158,6 +182,10 @@ impl Bench {
                 Command::Summarize(summary) => self.summaries.push(*summary),
                 Command::AskRegistrations { aor, number, profiles } => {
                     self.questions.push(aor.clone());
+                    if self.thinks {
+                        self.unanswered.push((aor, number, profiles));
+                        continue;
+                    }
                     let registrations = self.freeswitch_has.iter().filter(|r| r.aor == aor).cloned().collect();
                     let listing = fswake::engine::Listing {
                         aor,

@@ -29,3 +29,182 @@ async fn phone_that_reconnected_is_rung_without_a_push_when_its_old_connection_c
     assert_eq!(daemon.log.count(&["command=Push("]), 0);
     assert_eq!(stage.fs.complaints(), Vec::<String>::new());
 }
+
+/// FreeSWITCH of its own accord holds up all events for half a second, once in its life: when the first call brings a presence event.
+#[tokio::test]
+async fn first_call_after_freeswitchs_start_is_heard_to_ring_at_once() {
+    let slow = Config {
+        first_presence: Duration::from_millis(500),
+        ..Config::default()
+    };
+    let mut stage = Stage::with_freeswitch(slow).await;
+    stage.set("wake.fresh-for", "30s");
+    stage.set("wake.push-delay", "400ms");
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    phone.set_behaviour(RINGS);
+    for restarts in 0..2 {
+        if restarts > 0 {
+            let from = daemon.log.len();
+            stage.fs.restart(true);
+            daemon.log.wait_from(from, &["connected to FreeSWITCH"]).await;
+        }
+        daemon.registered(&phone).await;
+        let from = daemon.log.len();
+        let held = stage.call(&daemon, "1001");
+        let began = std::time::Instant::now();
+        daemon.log.wait_from(from, &["LegRinging"]).await;
+        assert!(began.elapsed() < Duration::from_millis(300), "{:?}", began.elapsed());
+        held.caller_hangs_up();
+        daemon.log.wait_from(from, &["call over"]).await;
+        assert_eq!(daemon.log.count(&["command=Push("]), 0);
+    }
+}
+
+#[tokio::test]
+async fn long_list_of_registrations_keeps_no_call_waiting() {
+    let mut stage = Stage::new().await;
+    stage.set("wake.push-retry", "20s");
+    stage.set("wake.fresh-for", "30s");
+    let daemon = stage.start().await;
+    let [phone, other, late] = ["1001", "1002", "1003"].map(|user| stage.iphone(user));
+    for phone in [&phone, &other, &late] {
+        phone.set_behaviour(RINGS);
+        daemon.asleep(phone).await;
+    }
+    let lost = woken(&stage, &other, &Call::to(daemon.address, "1002", DOMAIN)).await;
+    other.invite(1).await;
+    daemon.log.wait(&["LegRinging"]).await;
+    let held = stage.call(&daemon, "1001");
+    stage.push().await;
+
+    let from = daemon.log.len();
+    stage.fs.list_takes(Duration::from_secs(6));
+    stage.fs.stop_profile("internal");
+    stage.fs.start_profile("internal", Duration::ZERO).await;
+    daemon.log.wait_from(from, &["ReadingBegan("]).await;
+    let began = std::time::Instant::now();
+    // A REGISTER, a question, and the end of a leg whose own connection is lost.
+    phone.wake();
+    phone.invite(1).await;
+    phone.disconnect();
+    daemon.log.wait(&["event=Listed(", "1001"]).await;
+    lost.cut_connection();
+    other.cancelled().await;
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert_eq!(daemon.log.count(&["ReadingEnded("]), 1, "the list is not there yet");
+    held.caller_hangs_up();
+    // Known by its event although its place was not in the list when that was asked for.
+    late.wake();
+    daemon.log.wait_from(from, &["ReadingEnded("]).await;
+    let call = stage.call(&daemon, "1003");
+    late.invite(1).await;
+    call.caller_hangs_up();
+}
+
+#[tokio::test]
+async fn profile_that_does_not_run_keeps_its_phones_and_one_that_starts_is_read() {
+    let mut stage = Stage::new().await;
+    stage.set("wake.fresh-for", "30s");
+    stage.set("wake.push-delay", "5s");
+    let there = stage.fs.phone(PhoneSpec::new("1001", DOMAIN));
+    let mut spec = PhoneSpec::new("1002", DOMAIN);
+    spec.profile = "second".to_owned();
+    let absent = stage.fs.phone(spec);
+    for phone in [&there, &absent] {
+        phone.set_behaviour(RINGS);
+        phone.register();
+    }
+    stage.fs.stop_profile("second");
+    let daemon = stage.start().await;
+    assert_eq!(daemon.log.count(&["Registered(", "1002"]), 0);
+    stage.fs.start_profile("second", Duration::from_millis(300)).await;
+    daemon.log.wait(&["profiles of sofia's have started", "second"]).await;
+    let held = stage.call(&daemon, "1002");
+    absent.invite(1).await;
+    held.caller_hangs_up();
+
+    // It is missing when FreeSWITCH is connected to again: its phones are neither read nor forgotten.
+    let from = daemon.log.len();
+    stage.fs.stop_profile("second");
+    stage.fs.drop_inbound();
+    daemon.log.wait_from(from, &["connected to FreeSWITCH"]).await;
+    let held = stage.call(&daemon, "1002");
+    absent.invite(2).await;
+    held.caller_hangs_up();
+}
+
+#[tokio::test]
+async fn redial_right_after_a_connection_closed_is_pushed_with_freeswitchs_answer() {
+    let mut stage = Stage::new().await;
+    stage.set("wake.push-gap", "20s");
+    stage.set("wake.push-retry", "20s");
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    phone.change(|spec| spec.transport = "tcp".to_owned());
+    phone.set_behaviour(Behaviour::Silent);
+    daemon.asleep(&phone).await;
+    let held = woken(&stage, &phone, &Call::to(daemon.address, "1001", DOMAIN)).await;
+    phone.invite(1).await;
+    held.caller_hangs_up();
+    daemon.summary().await;
+    let from = daemon.log.len();
+    phone.disconnect();
+    daemon.log.wait_from(from, &["Unregistered("]).await;
+    let redial = stage.call(&daemon, "1001");
+    let began = std::time::Instant::now();
+    stage.push().await;
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    redial.caller_hangs_up();
+}
+
+/// One answer of 15 MiB, as FreeSWITCH gives it for 20,000 phones with tokens.
+#[tokio::test]
+async fn list_of_twenty_thousand_registrations_is_read_and_capital_letters_are_as_they_are() {
+    let stage = Stage::new().await;
+    let mut spec =
+        PhoneSpec::new("Long.User-", DOMAIN).params(&format!("pn-prid={};x={}", hex_token(), "y".repeat(300)));
+    spec.address = "127.3.0.1:5060".to_owned();
+    let burst = Burst {
+        count: 20_000,
+        per_second: 0,
+        spec,
+        first: 0,
+        keep: true,
+    };
+    stage.fs.register_burst(burst).await;
+    let desk = stage.fs.phone(PhoneSpec::new("Ann.LEE", "Fs.Test"));
+    desk.set_behaviour(RINGS);
+    desk.register();
+    let daemon = stage.start().await;
+    let line = daemon.log.wait(&["connected to FreeSWITCH"]).await;
+    assert_eq!(field(&line, "registrations"), "20001");
+    let held = stage.fs.call(&Call::to(daemon.address, "Ann.LEE", DOMAIN));
+    desk.invite(1).await;
+    held.caller_hangs_up();
+}
+
+#[tokio::test]
+async fn call_that_comes_while_the_event_socket_is_lost_connects_again_at_once() {
+    let mut stage = Stage::new().await;
+    stage.set("wake.push-retry", "20s");
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    phone.set_behaviour(RINGS);
+    daemon.asleep(&phone).await;
+    let mut from = daemon.log.len();
+    stage.fs.listen(false);
+    stage.fs.drop_inbound();
+    // The next pause is one of some seconds.
+    for _ in 0..5 {
+        daemon.log.wait_from(from, &["still no connection to FreeSWITCH"]).await;
+        from = daemon.log.len();
+    }
+    phone.wake();
+    stage.fs.listen(true);
+    let held = stage.call(&daemon, "1001");
+    let began = std::time::Instant::now();
+    phone.invite(1).await;
+    assert!(began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());
+    held.caller_hangs_up();
+}

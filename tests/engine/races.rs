@@ -1,6 +1,7 @@
 //! Two things at once: answers, hang-ups, bridges, repeated and late events.
 
-use fswake::engine::{Command, Event};
+use fswake::engine::{Command, Event, HoldResult};
+use fswake::push::PushError;
 
 use crate::common::{apns, call, leg, ms, reg};
 use crate::{bench, held, one_rung, two_rung};
@@ -106,4 +107,71 @@ fn repeated_and_late_events_do_nothing() {
     b.engine.tick(b.now);
     b.expect_nothing_more();
     assert_eq!(b.summaries.len(), 1);
+}
+
+#[test]
+fn push_that_is_refused_during_a_bridge_leaves_the_phone_to_be_rung_where_it_was_if_that_fails() {
+    for connects in [true, false] {
+        let mut b = bench();
+        b.register(reg("1001", "tok", "1001@old:1", Some(apns("tok"))));
+        b.pass(ms(60_000));
+        b.register(reg("1001", "desk", "1001@desk:1", None));
+        b.out.clear();
+        b.hold(1, "1001");
+        let push = b.expect_push("tok");
+        b.expect_ring(leg(1, 0), "1001@desk:1");
+        b.answers(leg(1, 0));
+        b.expect_connect(leg(1, 0));
+        b.refuses(&push, PushError::TokenBad { reason: "x".into() });
+        b.expect_stored("tok");
+        b.expect_nothing_more();
+        if connects {
+            b.feed(Event::Bridged(leg(1, 0)));
+            b.expect_close(1);
+        } else {
+            b.bridge_fails(leg(1, 0), None);
+            b.expect_kill(leg(1, 0), "NORMAL_TEMPORARY_FAILURE");
+            b.pass(ms(0));
+            b.expect_ring(leg(1, 1), "1001@old:1");
+            // Whoever is there says nothing about the phone.
+            b.ends(leg(1, 1), "CALL_REJECTED", 403);
+            b.expect_release(1, HoldResult::Timeout);
+        }
+        b.expect_nothing_more();
+    }
+}
+
+#[test]
+fn phone_that_registers_where_another_device_of_the_call_was_is_there_alone() {
+    for rings in [true, false] {
+        let mut b = bench();
+        let at = "1001@here:1;transport=tcp";
+        b.register(reg("1001", "a", at, Some(apns("tok"))));
+        b.pass(ms(60_000));
+        b.out.clear();
+        b.hold(1, "1001");
+        b.expect_push("tok");
+        b.expect_ring(leg(1, 0), at);
+        if rings {
+            b.rings(leg(1, 0));
+            b.out.clear();
+        }
+        // The app was installed anew: another token and Call-ID.
+        b.register(reg("1001", "b", at, Some(apns("new"))));
+        b.expect_stored("new");
+        if !rings {
+            b.expect_kill(leg(1, 0), "LOSE_RACE");
+            b.pass(ms(20));
+            b.expect_ring(leg(1, 1), at);
+        }
+        b.expect_nothing_more();
+        // The next call rings it once; the other one is to be found by its push only.
+        b.gone(1, "ORIGINATOR_CANCEL");
+        b.pass(ms(6000));
+        b.out.clear();
+        b.hold(2, "1001");
+        b.expect_ring(leg(2, 0), at);
+        b.expect_push("tok");
+        b.expect_nothing_more();
+    }
 }

@@ -2,8 +2,8 @@
 
 use fswake::engine::UnregisterWhy;
 
-use crate::bench;
 use crate::common::{Bench, apns, call, leg, ms, reg, unreg};
+use crate::{bench, with};
 
 /// The phone of call 1 was pushed, and 500 ms later it registered and is being rung.
 fn woken() -> Bench {
@@ -139,4 +139,55 @@ fn redial_after_a_woken_phones_invite_failed_pushes_at_once() {
     b.out.clear();
     // It may still be there.
     is_rung_and_then_pushed_for_call_2(&mut b);
+}
+
+/// Until FreeSWITCH has said what is left, a closed connection ends nothing.
+#[test]
+fn redial_while_freeswitch_is_asked_what_is_left_pushes_with_its_answer() {
+    for fresh in [true, false] {
+        for is_left in [true, false] {
+            let mut b = if fresh { woken() } else { with(|p| p.fresh_for = ms(0)) };
+            if !fresh {
+                b.sleeping("1001", "tok");
+                b.hold(1, "1001");
+                b.expect_push("tok");
+                b.register(reg("1001", "tok", "1001@new:1;transport=tcp", Some(apns("tok"))));
+            }
+            b.gone(1, "ORIGINATOR_CANCEL");
+            b.pass(ms(100));
+            let question = b.asks(unreg("1001", "tok", UnregisterWhy::ConnectionClosed));
+            b.out.clear();
+            b.pass(ms(100));
+            b.hold(2, "1001");
+            b.expect_ring(leg(2, 0), "1001@new:1;transport=tcp");
+            b.expect_nothing_more();
+            b.pass(ms(150));
+            if is_left {
+                b.answer(
+                    question,
+                    vec![reg("1001", "tok", "1001@new:1;transport=tcp", Some(apns("tok")))],
+                );
+            } else {
+                b.answer(question, Vec::new());
+                assert_eq!(b.expect_push("tok").call().unwrap().call, call(2));
+            }
+            b.expect_nothing_more();
+        }
+    }
+}
+
+#[test]
+fn phone_that_is_gone_while_it_is_rung_as_awake_is_pushed_at_once() {
+    let mut b = bench();
+    b.register(reg("1001", "tok", "1001@here:1;transport=tcp", Some(apns("tok"))));
+    b.out.clear();
+    b.hold(1, "1001");
+    b.expect_ring(leg(1, 0), "1001@here:1;transport=tcp");
+    b.pass(ms(100));
+    b.expect_nothing_more();
+    b.feed(unreg("1001", "tok", UnregisterWhy::ConnectionClosed));
+    b.expect_push("tok");
+    // Nor is it pushed once more for that.
+    b.pass(ms(1000));
+    b.expect_nothing_more();
 }

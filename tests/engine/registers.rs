@@ -90,7 +90,7 @@ fn registrations_read_after_a_reconnect_wake_the_calls_that_wait() {
     read.source = Source::Reading(2);
     b.register(read.clone());
     b.expect_ring(leg(1, 0), "1001@new:2");
-    b.feed(Event::ReadingEnded(2));
+    b.feed(Event::ReadingEnded(2, vec!["internal".into()]));
     b.register(read);
     b.expect_nothing_more();
 }

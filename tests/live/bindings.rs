@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fswake_test_support::realfs::{DOMAIN, RealFs};
+use fswake_test_support::realfs::{CAPITALS, DOMAIN, RealFs};
 use fswake_test_support::sip::{Phone, Reaction, Script, Transport};
 use fswake_test_support::site::{Settings, Site, Wakes, new_token, push_params};
 
@@ -19,6 +19,10 @@ crate::trials![
     phones_that_move_on_a_profile_by_call_id_are_rung_where_they_are,
     log_out_of_all_contacts_drops_the_token,
     phones_that_register_around_a_restart_are_all_known,
+    first_call_after_freeswitchs_start_is_heard_to_ring_at_once,
+    desk_that_another_user_logs_in_on_is_not_rung_for_the_first,
+    user_with_capital_letters_is_read_and_asked_for,
+    profile_that_starts_later_is_read,
 ];
 
 /// A phone that keeps its Call-ID, with a token.
@@ -229,4 +233,106 @@ async fn phones_that_register_around_a_restart_are_all_known(fs: Arc<RealFs>) {
     let knows = |user: &&String| site.daemon().count(&["Registered(", &format!("user: \"{user}\"")]) > 0;
     let unknown: Vec<_> = users.iter().filter(|user| !knows(user)).collect();
     assert!(unknown.is_empty(), "{} of {PHONES}: {unknown:?}", unknown.len());
+}
+
+/// The first presence event of FreeSWITCH's life holds up all events for 500 ms: no call of a phone's brings it.
+async fn first_call_after_freeswitchs_start_is_heard_to_ring_at_once(fs: Arc<RealFs>) {
+    let settings = Settings::default().wake("fresh-for", "30s").wake("push-delay", "400ms");
+    let site = site(fs, &settings).await;
+    for (restarts, after) in (1..).zip([0, 200, 400, 700]) {
+        site.fs.restart().await;
+        site.daemon().says_times(1 + restarts, "connected to FreeSWITCH").await;
+        tokio::time::sleep(Duration::from_millis(after)).await;
+        let phone = phone(&site, Transport::Udp).await;
+        assert_eq!(phone.register().await, 200);
+        site.heard(&phone).await;
+        let call = site.caller().await.call(&format!("7{}", phone.account().user));
+        phone.rang().await;
+        call.ringing().await;
+        let took = call.started.elapsed();
+        eprintln!("after {after} ms: the caller hears it ring after {took:?}");
+        assert!(took < Duration::from_millis(300), "after {after} ms: {took:?}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(site.pushes().len(), 0);
+        call.cancel().await;
+    }
+}
+
+async fn desk_that_another_user_logs_in_on_is_not_rung_for_the_first(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    for (server, both) in [(site.fs.ports.by_call_id, false), (site.fs.ports.sip, true)] {
+        let call_id = new_token();
+        let mut desks = Vec::new();
+        for _ in 0..2 {
+            let mut account = site.fs.account(&site.fs.new_user(), DOMAIN);
+            account.server = server;
+            let desk = Phone::new(account, Reaction::Ring).await;
+            assert_eq!(desk.register_as(&call_id).await, 200);
+            site.heard(&desk).await;
+            desks.push(desk);
+            // Within one second FreeSWITCH keeps both: it deletes what does not end in the same second.
+            tokio::time::sleep(Duration::from_millis(1_100)).await;
+        }
+        let first = desks[0].account().user.clone();
+        compared(&site, &first, 1).await;
+        let call = site.caller().await.call(&format!("6{first}"));
+        if both {
+            desks[0].rang().await;
+            call.cancel().await;
+        } else {
+            assert_eq!(call.outcome().await, 410);
+            assert_eq!(desks[0].invites(), 0, "{}", desks[0].story());
+        }
+    }
+}
+
+async fn user_with_capital_letters_is_read_and_asked_for(fs: Arc<RealFs>) {
+    let mut site = site(fs, &Settings::default()).await;
+    let domain = DOMAIN.to_uppercase();
+    let mut phones = Vec::new();
+    for _ in 0..2 {
+        let phone = Phone::new(site.fs.account(CAPITALS, &domain), Reaction::Ring).await;
+        phone.contact_params(&push_params(&new_token()));
+        assert_eq!(phone.register().await, 200);
+        phones.push(phone);
+    }
+    site.kill_daemon().await;
+    site.start_daemon().await;
+    let read = ["Registered(", &format!("user: \"{CAPITALS}\""), "source: Reading("];
+    assert_eq!(site.daemon().count(&read), 2, "{}", site.daemon().log());
+    phones[0].move_elsewhere().await;
+    assert_eq!(phones[0].register().await, 200);
+    compared(&site, CAPITALS, 1).await;
+    let answers = site.daemon().lines(&["event=Listed("]);
+    assert_eq!(answers[0].matches("Target(").count(), 3, "{answers:?}");
+    for phone in phones {
+        phone.contact_text("*");
+        assert_eq!(phone.unregister().await, 200);
+    }
+}
+
+async fn profile_that_starts_later_is_read(fs: Arc<RealFs>) {
+    let mut site = site(fs, &Settings::default()).await;
+    let mut account = site.fs.account(&site.fs.new_user(), DOMAIN);
+    account.server = site.fs.ports.single;
+    let desk = Phone::new(account, Reaction::Ring).await;
+    assert_eq!(desk.register().await, 200);
+    let user = format!("user: \"{}\"", desk.account().user);
+    // FreeSWITCH stops no profile in its first ten seconds.
+    while !site.fs.api("sofia profile single stop").await.contains("stopping") {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    while site.fs.api("sofia xmlstatus").await.contains("<name>single</name>") {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    site.kill_daemon().await;
+    site.start_daemon().await;
+    assert_eq!(site.daemon().count(&["Registered(", &user]), 0);
+    site.fs.api("sofia profile single start").await;
+    site.daemon()
+        .says_all(&["profiles of sofia's have started", "single"])
+        .await;
+    let call = site.caller().await.call(&format!("7{}", desk.account().user));
+    desk.rang().await;
+    call.cancel().await;
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{Call, Phase};
 use crate::engine::command::{Cause, Command};
-use crate::engine::party::{Leg, LegState, Origin};
+use crate::engine::party::{Leg, LegState, Origin, Wake};
 use crate::engine::world::World;
 use crate::types::{Moment, Target};
 
@@ -83,7 +83,13 @@ impl Call {
     pub(super) fn ring_where_it_was(&mut self, p: usize, world: &mut World<'_>) {
         let party = &self.parties[p];
         let may = !party.registered && !party.is_out && party.beside.is_none();
-        if may && !self.mode(world).only_wakes() {
+        if !may || party.leg.is_some() || party.target.is_none() || self.mode(world).only_wakes() {
+            return;
+        }
+        if matches!(self.phase, Phase::Connecting(_)) {
+            // Only if that fails.
+            self.parties[p].ring_at.get_or_insert(world.now);
+        } else {
             self.ring(p, Origin::Known, world);
         }
     }
@@ -122,12 +128,66 @@ impl Call {
     /// A new leg to the address of the old one, whose CANCEL goes first.
     pub(super) fn replace_in_place(&mut self, p: usize, world: &mut World<'_>) {
         let Some(old) = self.parties[p].leg.take() else { return };
-        world.out.push_back(Command::Kill {
-            leg: self.leg_id(old.n),
-            cause: Cause::Ours("LOSE_RACE"),
-        });
+        self.kill_for_another(&old, world);
         let when = world.now.plus(world.policy.settle_delay.max(CANCEL_FIRST));
         self.parties[p].ring_at.get_or_insert(when);
+    }
+
+    /// A phone registers where another device of this call was: two tokens at one Contact are one place, and whoever registered last is
+    /// there. Returns whether it rings there already, for the other one. An INVITE that nobody has answered yet gives way to its own.
+    pub(super) fn take_place(&mut self, p: usize, world: &mut World<'_>) -> bool {
+        let Some(place) = self.parties[p].target.clone() else {
+            return false;
+        };
+        let mut rings_there = false;
+        for q in (0..self.parties.len()).filter(|q| *q != p) {
+            let former = &mut self.parties[q];
+            if former.beside.is_some() {
+                continue;
+            }
+            if former.target.as_ref() == Some(&place) {
+                (former.target, former.alive, former.ring_at) = (None, None, None);
+            }
+            match former.leg.take_if(|leg| leg.target == place) {
+                Some(leg) if leg.state == LegState::Dialing => self.give_way(p, q, &leg, world),
+                leg @ Some(_) => {
+                    former.leg = leg;
+                    rings_there = true;
+                }
+                None => {}
+            }
+        }
+        if rings_there {
+            self.parties[p].ring_at = None;
+            let mine = self.parties[p].leg.take_if(|leg| leg.state == LegState::Dialing);
+            if let Some(leg) = mine {
+                self.kill_for_another(&leg, world);
+            }
+        }
+        rings_there
+    }
+
+    /// The leg of `q`, which nobody has answered yet, goes to where `p` is now.
+    fn give_way(&mut self, p: usize, q: usize, leg: &Leg, world: &mut World<'_>) {
+        self.kill_for_another(leg, world);
+        if self.parties[p].leg.is_none() {
+            let when = world.now.plus(world.policy.settle_delay.max(CANCEL_FIRST));
+            self.parties[p].ring_at.get_or_insert(when);
+        }
+        let former = &self.parties[q];
+        if former.registered && former.target.is_some() && !former.is_out {
+            self.ring_after_settling(q, world);
+        } else if former.wake == Wake::Done && former.pushes == 0 && !former.is_out {
+            self.push(q, world);
+            self.record(None, true, world);
+        }
+    }
+
+    fn kill_for_another(&self, leg: &Leg, world: &mut World<'_>) {
+        world.out.push_back(Command::Kill {
+            leg: self.leg_id(leg.n),
+            cause: Cause::Ours("LOSE_RACE"),
+        });
     }
 
     /// A phone that registers while another is being connected: it is rung if that fails.

@@ -9,6 +9,7 @@
 //! - the call comes while the callee's first REGISTER is on its way to us: it is waited for a moment;
 //! - a phone registers where its INVITE is still under way: one dialog (`dialog`);
 //! - a phone registers while another is being connected: it is rung if that fails;
+//! - a phone registers where another of the call was: the place is the later one's (`dialog`);
 //! - somebody picks the call up while a phone answers: the pick-up has it, and the phone hears "completed elsewhere".
 
 mod beside;
@@ -28,11 +29,10 @@ use super::command::{Command, HoldResult, Note, Record};
 use super::directory::{AorKey, Seen};
 use super::event::HeldCall;
 use super::party::{LegState, Origin, Party, Wake};
-use super::policy::{Alert, Policy};
+use super::policy::Policy;
 use super::step::Step;
 use super::wishes::Mode;
-use super::world::{PendingPush, World};
-use crate::types::push::{PushError, PushReceipt};
+use super::world::World;
 use crate::types::{DeviceKey, LegId, Moment};
 
 /// A REGISTER that FreeSWITCH has accepted may take this long to be heard: its event waits for FreeSWITCH's 20 ms tick until
@@ -339,42 +339,19 @@ impl Call {
             since_push: party.pushed.map(|at| world.now.since(at)),
         };
         self.note(world, registered);
+        if self.take_place(p, world) {
+            return;
+        }
         if is_connecting {
             return self.remember_for_later(p, world);
         }
         match self.parties[p].leg.clone() {
             None if self.parties[p].beside.is_some() => self.ask_beside(p, world),
+            // It waits for the CANCEL of another leg to the same place.
+            None if self.parties[p].ring_at.is_some() => {}
             None => self.ring_after_settling(p, world),
             Some(leg) if leg.state != LegState::Dialing => {}
             Some(leg) => self.registered_while_dialing(p, &leg, world),
-        }
-    }
-
-    /// A push was accepted.
-    pub fn on_push_accepted(&mut self, push: &PendingPush, receipt: &PushReceipt, world: &mut World<'_>) {
-        let Some(p) = self.party_with(&push.device) else { return };
-        self.parties[p].accepted = true;
-        self.note(world, push.accepted(self.parties[p].label(), receipt, world.now));
-        if world.policy.alert == Alert::Push && !self.mode(world).only_wakes() {
-            self.alert(world);
-        }
-    }
-
-    /// A push was refused, or not delivered in time.
-    pub fn on_push_refused(&mut self, push: &PendingPush, error: &PushError, world: &mut World<'_>) {
-        let Some(p) = self.party_with(&push.device) else { return };
-        self.note(world, push.refused(self.parties[p].label(), error, world.now));
-        if self.phase == Phase::Over || self.parties[p].registered {
-            return;
-        }
-        if error.is_final() {
-            self.parties[p].wake = Wake::Impossible;
-        }
-        if error.is_final() || !self.parties[p].accepted {
-            self.ring_where_it_was(p, world);
-        }
-        if self.phase == Phase::Holding {
-            self.settle(world);
         }
     }
 

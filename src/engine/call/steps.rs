@@ -1,14 +1,16 @@
 //! Ringing and pushing: the steps of a held call that cost a phone something.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Call, Phase};
 use crate::engine::command::{Cause, Command};
 use crate::engine::directory::Binding;
 use crate::engine::party::{Leg, LegState, Origin, Wake};
+use crate::engine::policy::Alert;
 use crate::engine::step::Step;
 use crate::engine::world::{PendingPush, Purpose, World};
-use crate::types::push::{About, CallPush, PushKind, PushRequest};
+use crate::types::push::{About, CallPush, PushError, PushKind, PushReceipt, PushRequest};
 use crate::types::{DeviceKey, Moment, PushParams};
 
 impl Call {
@@ -39,11 +41,14 @@ impl Call {
     pub(super) fn ring(&mut self, p: usize, origin: Origin, world: &mut World<'_>) {
         let leg = self.leg_id(self.legs);
         let call = self.held.call;
-        let party = &mut self.parties[p];
+        let party = &self.parties[p];
         let Some(target) = party.target.clone() else { return };
-        if party.leg.is_some() || self.phase != Phase::Holding {
+        let goes_there = |leg: &Leg| leg.target == target;
+        let is_rung = self.parties.iter().any(|q| q.leg.as_ref().is_some_and(goes_there));
+        if party.leg.is_some() || is_rung || self.phase != Phase::Holding {
             return;
         }
+        let party = &mut self.parties[p];
         self.legs += 1;
         party.registered_again = false;
         party.leg = Some(Leg {
@@ -168,6 +173,53 @@ impl Call {
             user_agent,
         };
         self.note(world, sent);
+    }
+
+    /// A push was accepted.
+    pub fn on_push_accepted(&mut self, push: &PendingPush, receipt: &PushReceipt, world: &mut World<'_>) {
+        let Some(p) = self.party_with(&push.device) else { return };
+        self.parties[p].accepted = true;
+        self.note(world, push.accepted(self.parties[p].label(), receipt, world.now));
+        if world.policy.alert == Alert::Push && !self.mode(world).only_wakes() {
+            self.alert(world);
+        }
+    }
+
+    /// A push was refused, or not delivered in time.
+    pub fn on_push_refused(&mut self, push: &PendingPush, error: &PushError, world: &mut World<'_>) {
+        let Some(p) = self.party_with(&push.device) else { return };
+        self.note(world, push.refused(self.parties[p].label(), error, world.now));
+        if self.phase == Phase::Over || self.parties[p].registered {
+            return;
+        }
+        if error.is_final() {
+            self.parties[p].wake = Wake::Impossible;
+        }
+        if error.is_final() || !self.parties[p].accepted {
+            self.ring_where_it_was(p, world);
+        }
+        if self.phase == Phase::Holding {
+            self.settle(world);
+        }
+    }
+
+    /// A device has a registration less. Where it has none: what would have made its push needless, or have come by another call's, is over.
+    pub fn on_gone(&mut self, device: &Arc<DeviceKey>, world: &mut World<'_>) {
+        let Some(p) = self.party_with(device) else { return };
+        let party = &self.parties[p];
+        let has_done_something = party.pushes > 0 || party.registered || party.is_out;
+        let is_waited_for = matches!(party.wake, Wake::At(_)) && !has_done_something;
+        let entry = world.directory.entry(&self.key);
+        let is_there = entry.is_some_and(|e| e.is_bound(device, world.now));
+        let is_another_matter = is_there || party.beside.is_some() || self.phase != Phase::Holding;
+        if !is_waited_for || is_another_matter || (party.rides && !self.has_come_and_gone(device, world)) {
+            return;
+        }
+        self.push(p, world);
+        if self.parties[p].pushes > 0 {
+            self.record(None, true, world);
+        }
+        self.settle(world);
     }
 
     /// Whether a phone has registered since its last push and is not registered any more.

@@ -12,7 +12,9 @@ impl Call {
         if self.mode(world).only_wakes() {
             self.hand_back_if_awake(world);
         } else {
-            self.ring(p, Origin::Woken, world);
+            let is_woken = self.parties[p].registered;
+            let origin = if is_woken { Origin::Woken } else { Origin::Known };
+            self.ring(p, origin, world);
         }
     }
 

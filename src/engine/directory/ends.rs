@@ -3,6 +3,7 @@
 //! A binding is an AOR and a Contact (RFC 3261 section 10.3). A phone keeps one Call-ID for all its REGISTERs, so the Call-ID does not
 //! say which of its registrations has ended. Where the event does not say it either, FreeSWITCH is asked what is left.
 
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use super::entry::PhoneId;
@@ -10,21 +11,31 @@ use super::{AorKey, Binding, Directory, Entry};
 use crate::engine::command::Command;
 use crate::engine::event::{Listing, Registration, Source, UnregisterWhy, Unregistration};
 use crate::engine::policy::{OnUnregister, Policy};
-use crate::types::{Aor, DeviceKey, Moment, Target};
+use crate::types::{Aor, CallId, DeviceKey, Moment, Target};
 
 impl Directory {
-    /// Takes in the end of a registration.
-    pub fn unregister(&mut self, now: Moment, end: &Unregistration, policy: &Policy, out: &mut dyn FnMut(Command)) {
+    /// Takes in the end of a registration; who is gone by it.
+    pub fn unregister(
+        &mut self,
+        now: Moment,
+        end: &Unregistration,
+        policy: &Policy,
+        out: &mut dyn FnMut(Command),
+    ) -> Gone {
         let key = AorKey::of(&end.aor, policy);
         if end.why == UnregisterWhy::Expired {
             self.learn_from(now, &key, end, out);
         }
+        if self.is_reading {
+            self.ended.insert(key.clone());
+        }
         let Some(entry) = self.entries.get_mut(&key) else {
-            return;
+            return Gone::default();
         };
         entry.ended = self.asked;
         let (over, left): (Vec<_>, Vec<_>) = entry.bindings.drain(..).partition(|b| is_over(b, end));
         entry.bindings = left;
+        let gone = entry.gone(&over);
         let may_be_over = match end.why {
             // FreeSWITCH may take more away than it was told to, depending on `multiple-registrations`.
             UnregisterWhy::Explicit => !entry.bindings.is_empty(),
@@ -42,6 +53,7 @@ impl Directory {
             self.ask(&key, &end.aor, out);
         }
         self.drop_if_empty(&key);
+        gone
     }
 
     /// The registration that runs out is of a device that nobody knew: its token is known from now on.
@@ -61,7 +73,7 @@ impl Directory {
             user_agent: end.user_agent.clone(),
             expires: std::time::Duration::ZERO,
             at: end.at,
-            source: Source::Reading(self.reading),
+            source: Source::Answer,
         };
         self.own(now, key, &mut reg, out);
     }
@@ -75,9 +87,13 @@ impl Directory {
                 profiles.push(b.target.profile().into());
             }
         }
-        if profiles.is_empty() {
-            return;
+        if !profiles.is_empty() {
+            self.ask_in(aor, profiles, out);
         }
+    }
+
+    /// Asks FreeSWITCH which registrations a user has in these profiles.
+    pub(super) fn ask_in(&mut self, aor: &Aor, profiles: Vec<Arc<str>>, out: &mut dyn FnMut(Command)) {
         self.asked += 1;
         out(Command::AskRegistrations {
             aor: aor.clone(),
@@ -86,13 +102,38 @@ impl Directory {
         });
     }
 
-    /// Compares what is known with what FreeSWITCH has: what it has no more ends here, and what was missed is returned. Whatever was
-    /// heard since the question is newer than the answer.
-    pub fn compare(&mut self, listing: Listing, policy: &Policy) -> Vec<Registration> {
-        let key = AorKey::of(&listing.aor, policy);
-        let Some(entry) = self.entries.get_mut(&key) else {
-            return Vec::new();
+    /// Somebody else may have registered with this Call-ID before: another user of the same desk. FreeSWITCH deletes by Call-ID
+    /// alone, without an event, where `multiple-registrations` is `call-id`; in other profiles both stay.
+    pub(super) fn find_former_user(&mut self, key: &AorKey, reg: &Registration, out: &mut dyn FnMut(Command)) {
+        if reg.call_id.is_empty() {
+            return;
+        }
+        if self.phones.len() >= self.sweep_at.max(1024) {
+            let (entries, hasher) = (&self.entries, &self.hasher);
+            let is_there = |phone: u64, key: &AorKey| {
+                let its = |b: &Binding| b.device.is_none() && hasher.hash_one(&b.call_id) == phone;
+                entries.get(key).is_some_and(|e| e.bindings.iter().any(its))
+            };
+            self.phones.retain(|phone, key| is_there(*phone, key));
+            self.sweep_at = self.phones.len() * 2;
+        }
+        let phone = self.hasher.hash_one(&reg.call_id);
+        let Some(before) = self.phones.insert(phone, key.clone()).filter(|before| before != key) else {
+            return;
         };
+        let of_phone = |b: &&Binding| b.call_id == reg.call_id && b.device.is_none();
+        let binding = self.entries.get(&before).and_then(|e| e.bindings.iter().find(of_phone));
+        if let Some(binding) = binding {
+            let aor = Aor::new(before.user.clone(), binding.domain.clone());
+            self.ask(&before, &aor, out);
+        }
+    }
+
+    /// Compares what is known with what FreeSWITCH has: what it has no more ends here, and who is gone by that and what was missed
+    /// are returned. Whatever was heard since the question is newer than the answer.
+    pub fn compare(&mut self, listing: Listing, policy: &Policy) -> (Vec<Registration>, Gone) {
+        let key = AorKey::of(&listing.aor, policy);
+        let entry = self.entries.entry(key.clone()).or_default();
         let is_listed = |target: &Target| {
             let mut all = listing.registrations.iter();
             all.any(|r| r.target.as_ref() == Some(target))
@@ -101,10 +142,13 @@ impl Directory {
             let of_profile = listing.profiles.iter().any(|p| **p == *b.target.profile());
             b.asked < listing.number && b.domain == listing.aor.domain && of_profile
         };
-        entry.bindings.retain(|b| !is_asked(b) || is_listed(&b.target));
+        let is_left = |b: &Binding| !is_asked(b) || is_listed(&b.target);
+        let (left, over): (Vec<_>, Vec<_>) = entry.bindings.drain(..).partition(is_left);
+        entry.bindings = left;
+        let gone = entry.gone(&over);
         let missed = if entry.ended < listing.number {
             let all = listing.registrations.into_iter();
-            let source = Source::Reading(self.reading);
+            let source = Source::Answer;
             all.filter(|reg| is_missed(entry, reg))
                 .map(|reg| Registration { source, ..reg })
                 .collect()
@@ -112,7 +156,7 @@ impl Directory {
             Vec::new()
         };
         self.drop_if_empty(&key);
-        missed
+        (missed, gone)
     }
 
     /// The bindings that a ping was about.
@@ -129,6 +173,24 @@ impl Directory {
             Some(target) => b.target == *target,
             None => *b.call_id == *call_id,
         })
+    }
+}
+
+/// Phones that have a registration less.
+#[derive(Debug, Default)]
+pub struct Gone {
+    /// Which; those without a token are not named.
+    pub devices: Vec<Arc<DeviceKey>>,
+    /// The calls that wait for their AOR.
+    pub waiting: Vec<CallId>,
+}
+
+impl Entry {
+    fn gone(&self, over: &[Binding]) -> Gone {
+        Gone {
+            devices: over.iter().filter_map(|b| b.device.clone()).collect(),
+            waiting: self.waiting.clone(),
+        }
     }
 }
 

@@ -74,6 +74,8 @@ pub struct Binding {
     pub alive: Option<Moment>,
     /// The reading that named it last.
     pub(super) generation: u64,
+    /// The reading in whose time a REGISTER of its was heard last.
+    pub(super) heard: u64,
     /// How many questions had been asked when it was heard last.
     pub(super) asked: u64,
 }
@@ -310,13 +312,17 @@ impl Entry {
         (generation, asked): (u64, u64),
     ) -> Bound {
         let expires = now.plus(reg.expires);
-        let reading = matches!(reg.source, Source::Reading(_));
+        let reading = reg.source != Source::Event;
         let bindings = &mut self.bindings;
         let phone = PhoneId {
             device,
             call_id: &reg.call_id,
             target,
         };
+        // Heard since the reading began: newer than its list, whatever that says.
+        if reading && bindings.iter().any(|b| phone.has(b) && b.heard >= generation) {
+            return Bound::default();
+        }
         if reading
             && let Some(b) = bindings
                 .iter_mut()
@@ -329,19 +335,17 @@ impl Entry {
             (b.generation, b.asked) = (generation, asked);
             return Bound {
                 is_news: refreshed,
-                is_beside_others: false,
+                ..Bound::default()
             };
         }
-        // A phone that moved is listed at its old place too, until that runs out, and behind the new one: that lasts longer.
-        if reading && bindings.iter().any(|b| phone.has(b) && b.expires >= expires) {
-            return Bound {
-                is_news: false,
-                is_beside_others: false,
-            };
+        // A phone that moved is listed at its old place too, until that runs out: the new one lasts longer, or comes later in the list.
+        if reading && bindings.iter().any(|b| phone.has(b) && b.expires > expires) {
+            return Bound::default();
         }
         let is_refresh = bindings.iter().any(|b| b.target == *target && b.call_id == reg.call_id);
         bindings.retain(|b| !phone.has(b));
-        let is_beside_others = !reading && !is_refresh && bindings.iter().any(|b| b.expires > now);
+        let is_new = !reading && !is_refresh;
+        let is_beside_others = is_new && bindings.iter().any(|b| b.expires > now);
         bindings.push(Binding {
             target: target.clone(),
             call_id: reg.call_id.clone(),
@@ -351,6 +355,7 @@ impl Entry {
             expires,
             alive: (!reading).then_some(now),
             generation,
+            heard: if reading { 0 } else { generation },
             asked,
         });
         if bindings.len() > MOST_PER_AOR {
@@ -358,21 +363,25 @@ impl Entry {
         }
         Bound {
             is_news: true,
+            is_new,
             is_beside_others,
         }
     }
 
     /// Whether a device is registered somewhere.
-    pub(super) fn is_bound(&self, device: &DeviceKey, now: Moment) -> bool {
+    pub fn is_bound(&self, device: &DeviceKey, now: Moment) -> bool {
         let its = |b: &Binding| b.expires > now && b.device.as_deref() == Some(device);
         self.bindings.iter().any(its)
     }
 }
 
 /// What became of a registration.
+#[derive(Default)]
 pub(super) struct Bound {
     /// It says something new.
     pub(super) is_news: bool,
+    /// A REGISTER has brought a new binding.
+    pub(super) is_new: bool,
     /// It is a new Contact, and the user has others, of other phones.
     pub(super) is_beside_others: bool,
 }

@@ -4,11 +4,11 @@
 //! Races, each with its test in `tests/directory.rs`:
 //! - the same token registers at two AORs: the last authenticated REGISTER wins;
 //! - "gone" arrives after the phone registered again: the newer REGISTER wins;
-//! - a reading of all registrations overlaps with live events: live events win;
+//! - a reading of registrations overlaps with live events: live events win;
 //! - an old registration of a phone ends after its new one began: only what has ended ends (`ends`);
 //! - a user's registrations are asked for, and an event comes before the answer: the event wins.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{Hash, Hasher, RandomState};
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ mod filing;
 mod tokens;
 
 use self::dropped::Dropped;
+pub use self::ends::Gone;
 pub use self::entry::{AorKey, Binding, Entry, KnownDevice, Missed, Seen};
 use self::tokens::Owned;
 use super::command::Command;
@@ -34,6 +35,10 @@ pub struct Directory {
     entries: HashMap<AorKey, Entry>,
     /// Hash of (provider, app, token) -> its owner. A hash, not the token itself: a million of them would double the memory.
     owners: IdMap<u64, AorKey>,
+    /// Hash of a Call-ID -> who registered with it last, of phones without a token.
+    phones: IdMap<u64, AorKey>,
+    /// How many phones there are when those that are gone are swept out.
+    sweep_at: usize,
     hasher: RandomState,
     /// The number of the latest reading of all registrations.
     reading: u64,
@@ -41,6 +46,9 @@ pub struct Directory {
     asked: u64,
     /// Tokens that were dropped: a list that still has them does not bring them back.
     dropped: Dropped,
+    /// Whose registrations have ended since the reading under way began: its list may be older.
+    ended: HashSet<AorKey>,
+    is_reading: bool,
 }
 
 impl Hash for Directory {
@@ -48,22 +56,31 @@ impl Hash for Directory {
         let Self {
             entries,
             owners,
-            // Part of the keys of `owners`.
+            phones,
+            // When memory is given back.
+            sweep_at: _,
+            // Part of the keys of `owners` and `phones`.
             hasher: _,
             reading,
             asked,
             dropped,
+            ended,
+            is_reading,
         } = self;
         in_order(entries, state);
         in_order(owners, state);
-        (reading, asked, dropped).hash(state);
+        in_order(phones, state);
+        let ended: BTreeSet<_> = ended.iter().collect();
+        (reading, asked, dropped, ended, is_reading).hash(state);
     }
 }
 
 impl Directory {
-    /// A reading of all registrations begins: what is heard from now on belongs to it.
+    /// A reading of registrations begins: what is heard from now on belongs to it.
     pub fn begin_reading(&mut self, number: u64) {
         self.reading = number;
+        self.is_reading = true;
+        self.ended.clear();
     }
 
     /// Puts a stored device back at start.
@@ -119,7 +136,7 @@ impl Directory {
         out: &mut dyn FnMut(Command),
     ) -> Option<Seen> {
         let key = AorKey::of(&reg.aor, policy);
-        let reading = matches!(reg.source, Source::Reading(_));
+        let reading = reg.source != Source::Event;
         let mut owned = Owned::default();
         if let Some(entry) = self.entries.get_mut(&key).filter(|_| !reading) {
             entry.note_late(now, &reg, out);
@@ -132,7 +149,7 @@ impl Directory {
         }
         let target = reg.target.take()?;
         let generation = match reg.source {
-            Source::Event => self.reading,
+            Source::Event | Source::Answer => self.reading,
             Source::Reading(number) => number,
         };
         let entry = self.entries.entry(key.clone()).or_default();
@@ -145,11 +162,21 @@ impl Directory {
             self.drop_if_empty(&key);
             return None;
         }
+        let is_known = || entry.bindings.iter().any(is_there);
+        if matches!(reg.source, Source::Reading(_)) && self.ended.contains(&key) && !is_known() {
+            // It may be what has ended.
+            self.drop_if_empty(&key);
+            self.ask_in(&reg.aor, vec![target.profile().into()], out);
+            return None;
+        }
         let bound = entry.bind(now, owned.device.as_ref(), &reg, &target, (generation, self.asked));
         let waiting = entry.waiting.clone();
         if bound.is_beside_others {
             // Where a user may have one registration only, the others have ended without an event.
             self.ask(&key, &reg.aor, out);
+        }
+        if bound.is_new && owned.device.is_none() {
+            self.find_former_user(&key, &reg, out);
         }
         Some(Seen {
             device: owned.device,
@@ -162,10 +189,13 @@ impl Directory {
         })
     }
 
-    /// Ends every binding that neither the reading with this number nor an event since it began has named.
-    pub fn end_reading(&mut self, number: u64) {
+    /// Ends every binding of these profiles that neither the reading with this number nor an event since it began has named.
+    pub fn end_reading(&mut self, number: u64, profiles: &[Arc<str>]) {
+        self.is_reading = false;
+        self.ended.clear();
+        let is_read = |b: &Binding| profiles.iter().any(|profile| **profile == *b.target.profile());
         self.entries.retain(|_, e| {
-            e.bindings.retain(|b| b.generation >= number);
+            e.bindings.retain(|b| b.generation >= number || !is_read(b));
             !e.is_empty()
         });
     }

@@ -38,7 +38,7 @@ impl Directory {
         reg: &mut Registration,
         out: &mut dyn FnMut(Command),
     ) -> Owned {
-        let reading = matches!(reg.source, Source::Reading(_));
+        let reading = reg.source != Source::Event;
         let Some(push) = reg.push.take() else {
             return Owned::default();
         };

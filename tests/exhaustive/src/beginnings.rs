@@ -57,6 +57,8 @@ pub struct Beginning {
     pub refusal: Refusal,
     /// Whether a second call comes at any time.
     pub calls_twice: bool,
+    /// Whether the address to which a phone may move is the same for both: whoever registers there last is there.
+    pub shares_place: bool,
     /// Whether both phones move, un-REGISTER and lose their connections; else one does the first two, the other the last.
     pub any_phone: bool,
 }
@@ -70,6 +72,7 @@ fn with(phones: [Phone; 2], refusal: Refusal, change: impl FnOnce(&mut Policy)) 
         wishes: Wishes::default(),
         refusal,
         calls_twice: false,
+        shares_place: false,
         any_phone: true,
     }
 }
@@ -85,7 +88,13 @@ pub fn one_call() -> Vec<Beginning> {
 pub fn other_beginnings() -> Vec<Beginning> {
     use Phone::{Asleep, Awake, Desk, Stale, Unknown};
     let shipped = |_: &mut Policy| {};
+    let shared = |phones| Beginning {
+        shares_place: true,
+        ..with(phones, Refusal::Gone, shipped)
+    };
     vec![
+        shared([Asleep, Asleep]),
+        shared([Stale, Awake]),
         with([Asleep, Asleep], Refusal::Gone, shipped),
         with([Stale, Awake], Refusal::Gone, shipped),
         with([Asleep, Desk], Refusal::Bad, shipped),

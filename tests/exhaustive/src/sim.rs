@@ -37,6 +37,7 @@ impl Cast {
     pub fn of(beginning: &Beginning) -> Self {
         let aor = Aor::new("1001", "fs.test");
         let register = |phone: usize, at: usize| {
+            let who = if beginning.shares_place && at == 1 { 9 } else { phone };
             let push = (beginning.phones[phone] != Phone::Desk).then(|| PushParams {
                 provider: Provider::Apns,
                 app: "com.example.app".into(),
@@ -47,7 +48,7 @@ impl Cast {
             Registration {
                 aor: aor.clone(),
                 call_id: ["r0", "r1"][phone].into(),
-                target: Some(Target::new(format!("sofia/i/sip:{phone}@h:{at}"))),
+                target: Some(Target::new(format!("sofia/i/sip:{who}@h:{at}"))),
                 wants_no_push: push.is_none(),
                 push,
                 user_agent: "".into(),
@@ -116,6 +117,8 @@ pub struct Around {
     pub another_call: bool,
     /// Both phones move, un-REGISTER and lose their connections.
     pub any_phone: bool,
+    /// They share an address.
+    shares_place: bool,
 }
 
 /// The engine knows what each push is for; their numbers are names.
@@ -128,8 +131,10 @@ impl Hash for Around {
             pushes,
             another_call,
             any_phone,
+            shares_place,
         } = self;
         (has_token, refusal, bound, pushes.len(), another_call, any_phone).hash(state);
+        shares_place.hash(state);
     }
 }
 
@@ -164,6 +169,7 @@ impl Sim {
                 pushes: Vec::new(),
                 another_call: beginning.calls_twice,
                 any_phone: beginning.any_phone,
+                shares_place: beginning.shares_place,
             },
             max_wait: beginning.policy.max_wait,
         };

@@ -146,7 +146,14 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
         "show" if arg.starts_with("channels like ") => lists::channels_like(core, arg),
         "uuid_dump" => lists::dump(core, arg),
         "show" if arg == "channels count" => format!("\n{} total.\n", core.world().channels.len()),
-        "sofia" => lists::sofia(core, &words),
+        "sofia" => {
+            let answer = lists::sofia(core, &words);
+            if words.last() == Some(&"reg") {
+                let takes = core.world().list_takes;
+                tokio::time::sleep(takes).await;
+            }
+            answer
+        }
         "sofia_contact" => lists::sofia_contact(core, arg),
         "status" => lists::status(core),
         "version" => "FreeSWITCH Version 1.10.12-release~64bit ( 64bit)\n".to_owned(),

@@ -150,6 +150,8 @@ impl Listener {
 /// All listeners.
 #[derive(Debug, Default)]
 pub(crate) struct Bus {
+    /// Events that wait while the first presence event is dealt with.
+    held_up: Mutex<Option<Vec<Arc<Event>>>>,
     tables: Mutex<Tables>,
     next_id: AtomicU64,
 }
@@ -216,7 +218,26 @@ impl Bus {
         tables.subscribers.contains_key(name) || tables.subscribers.contains_key("ALL")
     }
 
+    /// Events wait from now on, or are delivered in their order.
+    pub(crate) fn hold_up(&self, on: bool) {
+        let mut held_up = lock(&self.held_up);
+        if on {
+            held_up.get_or_insert_default();
+        } else {
+            for event in held_up.take().into_iter().flatten() {
+                self.deliver(&event);
+            }
+        }
+    }
+
     pub(crate) fn fire(&self, event: &Arc<Event>) {
+        match &mut *lock(&self.held_up) {
+            Some(waiting) => waiting.push(Arc::clone(event)),
+            None => self.deliver(event),
+        }
+    }
+
+    fn deliver(&self, event: &Arc<Event>) {
         let tables = lock(&self.tables);
         let mut candidates = tables.open.clone();
         for (name, values) in &tables.keyed {

@@ -226,6 +226,9 @@ impl Conn {
     fn send_event(&self, command: Command, name: &str) -> String {
         let uuid = new_uuid();
         let name = if name.is_empty() { "CUSTOM" } else { name };
+        if name.starts_with("PRESENCE_") {
+            self.core.presence();
+        }
         let subclass = command.get("Event-Subclass").map(str::to_owned);
         let calling = ("mod_event_socket.c", "parse_command", "2217");
         let base = self.core.base_headers(name, subclass.as_deref(), calling);

@@ -1,7 +1,7 @@
 //! The server's state and how events leave it.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -41,6 +41,9 @@ pub struct Config {
     pub modules: Vec<String>,
     /// What `global_getvar` knows.
     pub globals: Vec<(String, String)>,
+    /// How long the first presence event since its start holds all events up (measured: 500 ms; mod_sofia,
+    /// `sofia_presence_event_handler`). Any client may send it; the first leg is it otherwise.
+    pub first_presence: Duration,
 }
 
 impl Default for Config {
@@ -57,6 +60,7 @@ impl Default for Config {
             codecs: vec!["PCMU".into(), "PCMA".into()],
             modules: vec!["mod_sofia".into(), "mod_event_socket".into(), "mod_loopback".into()],
             globals: vec![("domain".into(), "fs.test".into())],
+            first_presence: Duration::ZERO,
         }
     }
 }
@@ -97,6 +101,12 @@ pub(crate) struct World {
     pub(crate) strangers: HashMap<String, String>,
     /// Fault: bridges are accepted and never come about.
     pub(crate) loses_bridges: bool,
+    /// How long a whole profile's list of registrations takes; the connection that asks waits.
+    pub(crate) list_takes: Duration,
+    /// Profiles that do not run; their registrations stay.
+    pub(crate) stopped: BTreeSet<String>,
+    /// Whether there has been a presence event.
+    pub(crate) has_presence: bool,
 }
 
 /// The running server.
@@ -200,6 +210,19 @@ impl Core {
         let event = Arc::new(Event::new(name, headers, body));
         self.bus.fire(&event);
         event
+    }
+
+    /// A presence event: the first one holds up what comes after it.
+    pub(crate) fn presence(self: &Arc<Self>) {
+        let is_first = !std::mem::replace(&mut self.world().has_presence, true);
+        if is_first && !self.config.first_presence.is_zero() {
+            self.bus.hold_up(true);
+            let core = Arc::clone(self);
+            tokio::spawn(async move {
+                tokio::time::sleep(core.config.first_presence).await;
+                core.bus.hold_up(false);
+            });
+        }
     }
 
     /// A part of a tick: what a channel's own thread does when it is woken.

@@ -54,6 +54,7 @@ impl Core {
             .and_then(|text| text.parse().ok())
             .unwrap_or(60);
         let leg = self.start_leg(&plan, uri);
+        self.presence();
         // Run when the channel has been made; only what fswake uses is modelled.
         let hooks = plan.endpoints[0].variables.iter();
         for (_, text) in hooks.filter(|(name, _)| name.starts_with("api_on_originate")) {

@@ -105,6 +105,7 @@ pub(crate) fn sofia(core: &Core, words: &[&str]) -> String {
             names.extend(registrations(core).into_iter().map(|r| r.profile));
             names.sort();
             names.dedup();
+            names.retain(|name| !core.world().stopped.contains(name));
             let all: String = names.iter().map(|name| profile_in_xml(name)).collect();
             format!("<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n<profiles>\n{all}</profiles>\n\n")
         }
@@ -124,7 +125,7 @@ pub(crate) fn sofia(core: &Core, words: &[&str]) -> String {
             };
             if let Some(search) = search.first() {
                 regs.retain(|r| match *kind {
-                    "reg" => r.contact.contains(search),
+                    "reg" => r.contact.to_ascii_lowercase().contains(&search.to_ascii_lowercase()),
                     _ => format!("{}@{}", r.user, r.domain) == *search,
                 });
             }
@@ -148,6 +149,7 @@ fn profile_in_xml(name: &str) -> String {
 fn of_profile(core: &Core, name: &str) -> Option<Vec<Registration>> {
     let all = registrations(core);
     let known = name == core.config.profile || all.iter().any(|r| r.profile == name);
+    let known = known && !core.world().stopped.contains(name);
     known.then(|| all.into_iter().filter(|r| r.profile == name).collect())
 }
 

@@ -183,6 +183,7 @@ impl FakeFreeSwitch {
             }
         }
         world.channels.clear();
+        world.has_presence = false;
         if forget_registrations {
             world.registrations.clear();
         }
@@ -198,6 +199,29 @@ impl FakeFreeSwitch {
     /// Fault: `uuid_bridge` is accepted, and no bridge comes about.
     pub fn lose_bridges(&self, on: bool) {
         self.core.world().loses_bridges = on;
+    }
+
+    /// How long the list of a profile's registrations takes; the connection that asks for it waits.
+    pub fn list_takes(&self, time: std::time::Duration) {
+        self.core.world().list_takes = time;
+    }
+
+    /// A profile stops, without a word; its registrations stay.
+    pub fn stop_profile(&self, name: &str) {
+        self.core.world().stopped.insert(name.to_owned());
+    }
+
+    /// It starts again: the event comes a moment before it runs.
+    pub async fn start_profile(&self, name: &str, moment: std::time::Duration) {
+        let fields = vec![
+            ("module_name", "mod_sofia".to_owned()),
+            ("profile_name", name.to_owned()),
+            ("profile_uri", "sip:mod_sofia@127.0.0.1:5060".to_owned()),
+        ];
+        let calling = ("sofia.c", "config_sofia", "6343");
+        self.core.custom("sofia::profile_start", calling, fields);
+        tokio::time::sleep(moment).await;
+        self.core.world().stopped.remove(name);
     }
 
     /// Fault: drops the inbound connections only.

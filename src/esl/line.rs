@@ -1,0 +1,210 @@
+//! A connection to the event socket that asks and hears no events: one command, one reply.
+//!
+//! What takes FreeSWITCH long is asked on a connection of its own: its listener answers one command after the other, and sends no
+//! event meanwhile. Answers may be long (20,000 registrations with tokens are 15 MiB, in 0.2 s), so they can be taken line by line;
+//! `EslClient` takes 8 MiB at once and no more.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::inbound::Endpoint;
+
+/// How long connecting, or a short command and its reply, may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long FreeSWITCH may say nothing in a long answer.
+const SILENCE: Duration = Duration::from_secs(30);
+/// No block of headers that FreeSWITCH sends us here is longer; nor is one line of an answer.
+const LONGEST: u64 = 256 * 1024;
+/// Nor is a whole answer that is not taken line by line: `sofia xmlstatus` names every gateway.
+const LONGEST_ANSWER: u64 = 8 * 1024 * 1024;
+
+/// A connection that is logged in.
+pub(super) struct Line {
+    endpoint: Endpoint,
+    stream: BufReader<TcpStream>,
+}
+
+impl Line {
+    /// Connects and logs in.
+    pub(super) async fn open(endpoint: Endpoint) -> io::Result<Self> {
+        in_time(PATIENCE, async {
+            let stream = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await?;
+            let _ = stream.set_nodelay(true);
+            let stream = BufReader::new(stream);
+            let mut line = Self { endpoint, stream };
+            line.headers().await?;
+            let password = line.endpoint.password.expose();
+            let login = match &line.endpoint.user {
+                Some(user) => format!("userauth {user}:{password}\n\n"),
+                None => format!("auth {password}\n\n"),
+            };
+            line.stream.write_all(login.as_bytes()).await?;
+            if line.headers().await?.0.contains("+OK") {
+                Ok(line)
+            } else {
+                Err(io::Error::other("FreeSWITCH refuses the login"))
+            }
+        })
+        .await
+    }
+
+    /// Where it goes.
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Sends a command as it is written, and reads its reply; the reply's headers.
+    pub(super) async fn command(&mut self, command: &str) -> io::Result<String> {
+        in_time(PATIENCE, async {
+            self.stream.write_all(command.as_bytes()).await?;
+            let (headers, length) = self.headers().await?;
+            self.text(length).await?;
+            Ok(headers)
+        })
+        .await
+    }
+
+    /// The answer to a short API command.
+    pub(super) async fn api(&mut self, command: &str) -> io::Result<String> {
+        in_time(SILENCE, async {
+            self.ask(command).await?;
+            let (_, length) = self.headers().await?;
+            self.text(length).await
+        })
+        .await
+    }
+
+    /// The answer to an API command, line by line, however long it is.
+    pub(super) async fn api_lines(&mut self, command: &str, mut take: impl FnMut(&str)) -> io::Result<()> {
+        let (_, mut left) = in_time(SILENCE, async {
+            self.ask(command).await?;
+            self.headers().await
+        })
+        .await?;
+        let mut bytes = Vec::new();
+        while left > 0 {
+            bytes.clear();
+            let mut line = (&mut self.stream).take(left.min(LONGEST));
+            let read = in_time(SILENCE, line.read_until(b'\n', &mut bytes)).await?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            left = left.saturating_sub(u64::try_from(read).unwrap_or(u64::MAX));
+            take(String::from_utf8_lossy(&bytes).trim_end_matches(['\n', '\r']));
+        }
+        Ok(())
+    }
+
+    async fn ask(&mut self, command: &str) -> io::Result<()> {
+        self.stream.write_all(format!("api {command}\n\n").as_bytes()).await
+    }
+
+    /// The headers of the next reply, and the length of what follows them.
+    async fn headers(&mut self) -> io::Result<(String, u64)> {
+        let mut headers = String::new();
+        let mut limited = (&mut self.stream).take(LONGEST);
+        loop {
+            let start = headers.len();
+            if limited.read_line(&mut headers).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if headers[start..].trim().is_empty() {
+                headers.truncate(start);
+                if start > 0 {
+                    break;
+                }
+            }
+        }
+        let length = headers.lines().find_map(|l| l.strip_prefix("Content-Length:"));
+        let length = length.and_then(|l| l.trim().parse().ok()).unwrap_or(0);
+        Ok((headers, length))
+    }
+
+    async fn text(&mut self, length: u64) -> io::Result<String> {
+        if length > LONGEST_ANSWER {
+            return Err(io::Error::other(format!("an answer of {length} bytes")));
+        }
+        let mut body = Vec::new();
+        if (&mut self.stream).take(length).read_to_end(&mut body).await? < usize::try_from(length).unwrap_or(usize::MAX)
+        {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+}
+
+async fn in_time<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(limit, work)
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::types::Secret;
+
+    /// What a FreeSWITCH that says this, after it has taken the login, is heard to say.
+    async fn answered(answer: Vec<u8>) -> (io::Result<Vec<usize>>, io::Result<usize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = Endpoint {
+            host: "127.0.0.1".into(),
+            port: listener.local_addr().unwrap().port(),
+            user: None,
+            password: Secret::new("x"),
+        };
+        tokio::spawn(async move {
+            for _ in 0..2 {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                stream.write_all(b"Content-Type: auth/request\n\n").await.unwrap();
+                stream
+                    .write_all(b"Content-Type: command/reply\nReply-Text: +OK accepted\n\n")
+                    .await
+                    .unwrap();
+                let _ = stream.write_all(&answer).await;
+                let _ = stream.shutdown().await;
+                let _ = stream.read_to_end(&mut Vec::new()).await;
+            }
+        });
+        let mut lines = Vec::new();
+        let mut line = Line::open(endpoint.clone()).await.unwrap();
+        let by_line = line.api_lines("x", |line| lines.push(line.len())).await;
+        drop(line);
+        let mut line = Line::open(endpoint).await.unwrap();
+        let whole = line.api("x").await;
+        (by_line.map(|()| lines), whole.map(|text| text.len()))
+    }
+
+    fn api(length: usize, body: &str) -> Vec<u8> {
+        format!("Content-Type: api/response\nContent-Length: {length}\n\n{body}").into_bytes()
+    }
+
+    #[tokio::test]
+    async fn answers_are_read_to_their_end_and_no_further() {
+        let (lines, whole) = answered(api(6, "ab\r\nc\nmore")).await;
+        assert_eq!((lines.unwrap(), whole.unwrap()), (vec![2, 1], 6));
+        // An answer that breaks off is none.
+        let (lines, whole) = answered(api(7, "ab\nc")).await;
+        assert!(lines.is_err() && whole.is_err());
+        let (lines, whole) = answered(b"nothing that ends".to_vec()).await;
+        assert!(lines.is_err() && whole.is_err());
+    }
+
+    #[tokio::test]
+    async fn long_answer_is_read_by_lines_and_refused_as_a_whole() {
+        let line = "x".repeat(1023) + "\n";
+        let count = 9 * 1024;
+        let (lines, whole) = answered(api(line.len() * count, &line.repeat(count))).await;
+        assert_eq!(lines.unwrap().len(), count);
+        assert!(whole.is_err());
+        // A line that is too long comes in pieces; it is no registration.
+        let (lines, _) = answered(api(300 * 1024, &"x".repeat(300 * 1024))).await;
+        assert_eq!(lines.unwrap(), [256 * 1024, 44 * 1024]);
+    }
+}
