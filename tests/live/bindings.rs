@@ -10,8 +10,7 @@ use fswake_test_support::site::{Settings, Site, Wakes, new_token, push_params};
 use crate::site;
 
 crate::trials![
-    websocket_phone_that_reconnected_stays_known_when_its_old_connection_closes,
-    tcp_phone_that_reconnected_stays_known_when_its_old_connection_closes,
+    phone_that_reconnected_stays_known_when_its_old_connection_closes,
     phone_whose_only_connection_closes_is_pushed,
     desk_phone_that_moved_beside_a_sleeping_mobile_is_rung_when_its_old_place_expires,
     phone_that_another_one_of_its_user_replaced_is_not_rung,
@@ -23,15 +22,11 @@ crate::trials![
 
 /// A phone that keeps its Call-ID, with a token.
 async fn phone(site: &Site, transport: Transport) -> Phone {
-    let mut account = site.fs.account(&site.fs.new_user(), DOMAIN);
-    if transport == Transport::Ws {
-        account.server = site.fs.ports.ws;
-    }
     let script = Script {
         transport,
         ..Reaction::Ring.into()
     };
-    let phone = Phone::new(account, script).await;
+    let phone = Phone::new(site.fs.account(&site.fs.new_user(), DOMAIN), script).await;
     site.give_token(&phone, Wakes::Never);
     phone
 }
@@ -46,10 +41,10 @@ async fn compared(site: &Site, user: &str, times: usize) {
 async fn is_rung_awake(site: &Site, phone: &Phone) {
     let before = (phone.invites(), site.pushes().len());
     let call = site.caller().await.call(&format!("7{}", phone.account().user));
-    phone.invited().await;
-    phone.rang().await;
+    call.ringing().await;
     let rung = (phone.invites(), site.pushes().len());
     call.cancel().await;
+    assert_eq!(call.outcome().await, 487);
     assert_eq!(rung, (before.0 + 1, before.1), "{}", phone.story());
 }
 
@@ -58,33 +53,30 @@ fn awake() -> Settings {
     Settings::default().wake("fresh-for", "30s").wake("push-delay", "2s")
 }
 
-async fn stays_known(fs: Arc<RealFs>, transport: Transport) {
+const CONNECTIONS: [Transport; 4] = [Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss];
+
+/// A phone on a WebSocket has the same Contact in both connections, as JsSIP has.
+async fn phone_that_reconnected_stays_known_when_its_old_connection_closes(fs: Arc<RealFs>) {
     let site = site(fs, &awake()).await;
-    let phone = phone(&site, transport).await;
-    let user = phone.account().user.clone();
-    assert_eq!(phone.register().await, 200);
-    let old = phone.move_elsewhere().await;
-    assert_eq!(phone.register().await, 200);
-    site.heard(&phone).await;
-    old.close().await;
-    site.daemon()
-        .says_all(&["Unregistered(", &user, "ConnectionClosed"])
-        .await;
-    compared(&site, &user, 1).await;
-    is_rung_awake(&site, &phone).await;
-}
-
-async fn websocket_phone_that_reconnected_stays_known_when_its_old_connection_closes(fs: Arc<RealFs>) {
-    stays_known(fs, Transport::Ws).await;
-}
-
-async fn tcp_phone_that_reconnected_stays_known_when_its_old_connection_closes(fs: Arc<RealFs>) {
-    stays_known(fs, Transport::Tcp).await;
+    for transport in CONNECTIONS {
+        let phone = phone(&site, transport).await;
+        let user = phone.account().user.clone();
+        assert_eq!(phone.register().await, 200);
+        let old = phone.move_elsewhere().await;
+        assert_eq!(phone.register().await, 200);
+        site.heard(&phone).await;
+        is_rung_awake(&site, &phone).await;
+        old.close().await;
+        let closed = ["Unregistered(", &user, "ConnectionClosed"];
+        site.daemon().says_all(&closed).await;
+        compared(&site, &user, 1).await;
+        is_rung_awake(&site, &phone).await;
+    }
 }
 
 async fn phone_whose_only_connection_closes_is_pushed(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default()).await;
-    for transport in [Transport::Tcp, Transport::Ws] {
+    for transport in CONNECTIONS {
         let phone = phone(&site, transport).await;
         let user = phone.account().user.clone();
         assert_eq!(phone.register().await, 200);

@@ -7,7 +7,7 @@ mod config;
 mod console;
 mod vanilla;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -63,15 +63,21 @@ fn modules(prefix: &Path) -> PathBuf {
 }
 
 /// A free port for TCP and UDP.
-fn free_port() -> SocketAddr {
-    for _ in 0..100 {
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a TCP port");
-        let address = tcp.local_addr().expect("its address");
-        if UdpSocket::bind(address).is_ok() {
-            return address;
-        }
-    }
-    panic!("no free port");
+pub(crate) fn free_port() -> SocketAddr {
+    free(Ipv4Addr::LOCALHOST.into()).expect("a free port")
+}
+
+/// The same on `::1`, where this machine has it.
+fn free_six() -> Option<SocketAddr> {
+    free(Ipv6Addr::LOCALHOST.into())
+}
+
+fn free(host: IpAddr) -> Option<SocketAddr> {
+    (0..100).find_map(|_| {
+        let tcp = TcpListener::bind((host, 0)).ok()?;
+        let address = tcp.local_addr().ok()?;
+        UdpSocket::bind(address).is_ok().then_some(address)
+    })
 }
 
 impl RealFs {
@@ -96,8 +102,10 @@ impl RealFs {
             sip,
             tls: free_port(),
             ws: free_port(),
+            wss: free_port(),
             single: free_port(),
             by_call_id: free_port(),
+            six: free_six(),
             fswake: free_port(),
         };
         let dir = TempDir::new().expect("a directory");
@@ -108,7 +116,10 @@ impl RealFs {
         }
         let conf = dir.path().join("conf/freeswitch.xml");
         let (certificate, key) = OF_FREESWITCH.issue("localhost");
-        std::fs::write(dir.path().join("other/agent.pem"), certificate + &key).expect("a file");
+        for name in ["agent.pem", "wss.pem"] {
+            let text = format!("{certificate}{key}");
+            std::fs::write(dir.path().join("other").join(name), text).expect("a file");
+        }
         std::fs::write(dir.path().join("other/cafile.pem"), OF_FREESWITCH.pem()).expect("a file");
         let mut configuration = configuration(&ports, dir.path());
         if std::env::var_os(LOG_COPY).is_some() {
@@ -344,6 +355,8 @@ impl RealFs {
             password: PASSWORD.to_owned(),
             server: self.ports.sip,
             tls_server: self.ports.tls,
+            ws_server: self.ports.ws,
+            wss_server: self.ports.wss,
         }
     }
 }
