@@ -2,10 +2,11 @@
 //!
 //! One FreeSWITCH serves all tests, one after another, each with an fswake and users of its own; after each of them no
 //! channel may be left. Without an installed FreeSWITCH (`$FS_PREFIX`, else `/usr/local/freeswitch`) all tests are listed
-//! as ignored, and the reason is printed.
+//! as ignored, and the reason is printed; so are those of a proxy without a Kamailio.
 //!
 //! A test that fails prints the end of both logs. `$FSWAKE_LIVE_LOG` names a file for all that fswake says.
 
+mod behind_proxy;
 mod bindings;
 mod breakage;
 mod contacts;
@@ -26,6 +27,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fswake_test_support::kamailio;
 use fswake_test_support::realfs::{self, RealFs};
 use fswake_test_support::site::{Settings, Site};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -96,6 +98,13 @@ fn text(panic: &(dyn std::any::Any + Send)) -> String {
         .unwrap_or_default()
 }
 
+/// The same, ignored where something is missing, which is said.
+fn unless(installed: Result<(), String>, trials: Vec<Trial>) -> Vec<Trial> {
+    let Err(reason) = installed else { return trials };
+    eprintln!("{reason}");
+    trials.into_iter().map(|trial| trial.with_ignored_flag(true)).collect()
+}
+
 fn main() {
     let mut arguments = Arguments::from_args();
     // They share one FreeSWITCH, and "no channel is left" is about all of it.
@@ -126,6 +135,7 @@ fn main() {
     ] {
         trials.extend(list(&lab));
     }
+    trials.extend(unless(kamailio::installed(), behind_proxy::trials(&lab)));
     let mut rows = fidelity::trials(&lab);
     if let Err(reason) = installed {
         eprintln!("{reason}");

@@ -74,15 +74,6 @@ async fn warm_up(site: &Site) {
     }
 }
 
-/// From its last REGISTER's answer to its last INVITE.
-fn invited_after(phone: &Phone) -> Duration {
-    let all = phone.happenings();
-    let last = |is: fn(&What) -> bool| all.iter().rev().find(|h| is(&h.what)).map(|h| h.at);
-    let registered = last(|w| matches!(w, What::Registered(200))).expect("a REGISTER");
-    let invited = last(|w| matches!(w, What::Invited(_))).expect("an INVITE");
-    invited.saturating_duration_since(registered)
-}
-
 /// Some 5 ms on an idle machine. One of them may be late on a busy one; most are not.
 fn assert_soon(mut all: Vec<Duration>, what: &str) {
     all.sort();
@@ -95,7 +86,7 @@ fn cancels(phone: &Phone) -> usize {
 }
 
 /// It was rung once, connected, and hears nothing more while the call is up.
-async fn is_rung_once(phone: &Phone, call: OutgoingCall, what: &str) {
+pub async fn is_rung_once(phone: &Phone, call: OutgoingCall, what: &str) {
     assert_eq!(call.outcome().await, 200, "{what}: {}", phone.story());
     phone.on_the_line().await;
     // The next repetition of an INVITE that slept through, and more.
@@ -117,7 +108,7 @@ async fn udp_phone_that_wakes_where_it_slept_sees_one_invite_whenever_it_wakes(f
         phone.wake_in_place();
         phone.register_anew().await;
         phone.invited().await;
-        let after = invited_after(&phone);
+        let after = phone.invited_after();
         eprintln!("udp, woken after {wake} ms: INVITE {after:?} after the REGISTER");
         is_rung_once(&phone, call, &format!("{wake} ms")).await;
         after
@@ -244,7 +235,7 @@ async fn comes_back(fs: Arc<RealFs>, settings: &Settings, wakes: &[u64]) {
             }
             assert_eq!(phone.register().await, 200);
             phone.invited().await;
-            let after = invited_after(&phone);
+            let after = phone.invited_after();
             eprintln!("{transport:?}, elsewhere after {wake} ms, anew: {is_anew}: INVITE {after:?} after the REGISTER");
             all.push(after);
             assert_eq!(call.outcome().await, 200, "{}", phone.story());
@@ -272,7 +263,7 @@ async fn phone_that_registers_and_stays_silent_is_pushed_again_and_rung_at_its_n
         phone.wake_elsewhere().await;
         assert_eq!(phone.register().await, 200);
         phone.invited().await;
-        let after = invited_after(&phone);
+        let after = phone.invited_after();
         assert!(after < ms(700), "{transport:?}: {after:?}");
         is_rung_once(&phone, call, &format!("{transport:?}")).await;
     }))

@@ -63,7 +63,7 @@ fn modules(prefix: &Path) -> PathBuf {
 }
 
 /// A free port for TCP and UDP.
-pub(crate) fn free_port() -> SocketAddr {
+fn free_port() -> SocketAddr {
     free(Ipv4Addr::LOCALHOST.into()).expect("a free port")
 }
 
@@ -72,7 +72,8 @@ fn free_six() -> Option<SocketAddr> {
     free(Ipv6Addr::LOCALHOST.into())
 }
 
-fn free(host: IpAddr) -> Option<SocketAddr> {
+/// The same on a host, where this machine has it.
+pub(crate) fn free(host: IpAddr) -> Option<SocketAddr> {
     (0..100).find_map(|_| {
         let tcp = TcpListener::bind((host, 0)).ok()?;
         let address = tcp.local_addr().ok()?;
