@@ -19,6 +19,7 @@ mod mod_apn;
 mod notifications;
 mod one_dialog;
 mod operate;
+mod six;
 mod variables;
 mod wake;
 
@@ -99,7 +100,7 @@ fn text(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// The same, ignored where something is missing, which is said.
-fn unless(installed: Result<(), String>, trials: Vec<Trial>) -> Vec<Trial> {
+fn unless(installed: &Result<(), String>, trials: Vec<Trial>) -> Vec<Trial> {
     let Err(reason) = installed else { return trials };
     eprintln!("{reason}");
     trials.into_iter().map(|trial| trial.with_ignored_flag(true)).collect()
@@ -135,7 +136,10 @@ fn main() {
     ] {
         trials.extend(list(&lab));
     }
-    trials.extend(unless(kamailio::installed(), behind_proxy::trials(&lab)));
+    let (six, kamailio) = (realfs::has_six(), kamailio::installed());
+    trials.extend(unless(&six, six::trials(&lab)));
+    trials.extend(unless(&kamailio, behind_proxy::trials(&lab)));
+    trials.extend(unless(&six.and(kamailio), six::behind_proxy::trials(&lab)));
     let mut rows = fidelity::trials(&lab);
     if let Err(reason) = installed {
         eprintln!("{reason}");

@@ -75,7 +75,7 @@ async fn warm_up(site: &Site) {
 }
 
 /// Some 5 ms on an idle machine. One of them may be late on a busy one; most are not.
-fn assert_soon(mut all: Vec<Duration>, what: &str) {
+pub fn assert_soon(mut all: Vec<Duration>, what: &str) {
     all.sort();
     let median = all[all.len() / 2];
     assert!(median < ms(60), "{what}: INVITE {all:?} after the REGISTER");

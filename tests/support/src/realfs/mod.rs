@@ -72,6 +72,15 @@ fn free_six() -> Option<SocketAddr> {
     free(Ipv6Addr::LOCALHOST.into())
 }
 
+/// Whether this machine has IPv6.
+///
+/// # Errors
+/// It has not: what to print.
+pub fn has_six() -> Result<(), String> {
+    let problem = || "SKIPPED: no IPv6 on this machine (::1)".to_owned();
+    free_six().map(|_| ()).ok_or_else(problem)
+}
+
 /// The same on a host, where this machine has it.
 pub(crate) fn free(host: IpAddr) -> Option<SocketAddr> {
     (0..100).find_map(|_| {
