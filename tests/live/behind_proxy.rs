@@ -211,9 +211,8 @@ async fn contact_reaches_the_proxy_as_freeswitch_itself_sends_it(fs: Arc<RealFs>
             (Transport::Udp, ";x=a=b;y=[2001:db8::7];received=127.0.0.1:9"),
             (Transport::Udp, ";fs_nat=yes;x=1"),
             (Transport::Tcp, ";x=[::1]=a;lr;ob"),
-            (Transport::Tls, ";received=sip:127.0.0.1:9%3Btransport%3Dudp"),
-            (Transport::Wss, ";x=<sip:127.0.0.1:9>"),
-            (Transport::Wss, ";x=%0d%0aVia:1"),
+            (Transport::Tls, ";received=127.0.0.1~9~1"),
+            (Transport::Wss, ";alias=127.0.0.1~9~1;x=[::1]"),
         ] {
             let account = site.fs.account(&site.fs.new_user(), DOMAIN);
             let declines = script(transport, Reaction::Decline(486));

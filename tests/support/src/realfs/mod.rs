@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 pub use self::config::{BESIDE_DOMAINS, DOMAIN, ESL_PASSWORD, FIRST_USER, PASSWORD, Ports, WAKE_DOMAIN};
 pub use self::console::{Console, Heard};
@@ -184,7 +185,8 @@ impl RealFs {
     /// Waits until it answers.
     pub async fn comes_back(&self) {
         let deadline = Instant::now() + START;
-        while !self.is_up().await {
+        // Whoever else has taken its port meanwhile may say nothing at all.
+        while !timeout(Duration::from_secs(5), self.is_up()).await.unwrap_or(false) {
             assert!(
                 Instant::now() < deadline && self.is_running(),
                 "FreeSWITCH does not come up:\n{}",
