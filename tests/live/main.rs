@@ -2,18 +2,23 @@
 //!
 //! One FreeSWITCH serves all tests, one after another, each with an fswake and users of its own; after each of them no
 //! channel may be left. Without an installed FreeSWITCH (`$FS_PREFIX`, else `/usr/local/freeswitch`) all tests are listed
-//! as ignored, and the reason is printed; so are those of a proxy without a Kamailio.
+//! as ignored, and the reason is printed; so are those of a proxy without a Kamailio,
+//! and those of a web page without Chromium and JsSIP.
 //!
 //! A test that fails prints the end of both logs. `$FSWAKE_LIVE_LOG` names a file for all that fswake says.
 
 mod behind_proxy;
 mod bindings;
 mod breakage;
+#[path = "../common/browser.rs"]
+#[allow(dead_code, reason = "other tests use the rest of it")]
+mod browser;
 mod contacts;
 mod desk;
 mod ends;
 mod fidelity;
 mod hostile;
+mod jssip;
 mod load;
 mod mod_apn;
 mod notifications;
@@ -139,6 +144,7 @@ fn main() {
     let (six, kamailio) = (realfs::has_six(), kamailio::installed());
     trials.extend(unless(&six, six::trials(&lab)));
     trials.extend(unless(&kamailio, behind_proxy::trials(&lab)));
+    trials.extend(unless(&jssip::installed(), jssip::trials(&lab)));
     trials.extend(unless(&six.and(kamailio), six::behind_proxy::trials(&lab)));
     let mut rows = fidelity::trials(&lab);
     if let Err(reason) = installed {

@@ -121,6 +121,7 @@ fn profiles(ports: &Ports) -> String {
     let multiple = |value: &str| format!(r#"<param name="multiple-registrations" value="{value}"/>"#);
     let connections = format!(
         r#"<param name="ws-binding" value="{}"/><param name="wss-binding" value="{}"/>
+           <param name="apply-candidate-acl" value="any_v4.auto"/>
            <param name="tls" value="true"/><param name="tls-sip-port" value="{}"/>"#,
         ports.ws,
         ports.wss,
