@@ -23,14 +23,6 @@ crate::trials![
     contact_reaches_the_proxy_as_freeswitch_itself_sends_it,
 ];
 
-const ALL: [Transport; 5] = [
-    Transport::Udp,
-    Transport::Tcp,
-    Transport::Tls,
-    Transport::Ws,
-    Transport::Wss,
-];
-
 const ANSWERS: Reaction = Reaction::Answer(Duration::from_millis(100));
 
 fn ms(n: u64) -> Duration {
@@ -63,7 +55,7 @@ async fn phone_behind_a_proxy_is_woken(fs: Arc<RealFs>) {
     for finds in [Finds::Path, Finds::Alias] {
         let proxy = Kamailio::start(fs.ports.sip, finds).await;
         let site = site(fs.clone(), &Settings::default()).await;
-        for transport in ALL {
+        for transport in Transport::ALL {
             let (phone, _) = phone(&site, &proxy, script(transport, ANSWERS), Wakes::Elsewhere).await;
             phone.sleep();
             let call = call(&site, &phone).await;
@@ -81,7 +73,7 @@ async fn phone_behind_a_proxy_is_woken(fs: Arc<RealFs>) {
 async fn phone_behind_a_proxy_that_has_just_gone_is_woken(fs: Arc<RealFs>) {
     let proxy = Kamailio::start(fs.ports.sip, Finds::Path).await;
     let site = site(fs.clone(), &Settings::default().wake("fresh-for", "30s")).await;
-    for transport in ALL {
+    for transport in Transport::ALL {
         let (phone, _) = phone(&site, &proxy, script(transport, ANSWERS), Wakes::Elsewhere).await;
         phone.sleep();
         let call = call(&site, &phone).await;
@@ -98,7 +90,7 @@ const WAKES: [u64; 6] = [0, 300, 900, 2200, 4000, 8000];
 async fn phone_behind_a_proxy_sees_one_invite_whenever_it_wakes(fs: Arc<RealFs>) {
     let proxy = Kamailio::start(fs.ports.sip, Finds::Path).await;
     let site = site(fs, &Settings::default()).await;
-    let all = ALL.into_iter().flat_map(|of| WAKES.map(|wake| (of, wake)));
+    let all = Transport::ALL.into_iter().flat_map(|of| WAKES.map(|wake| (of, wake)));
     join_all(all.map(async |(transport, wake)| {
         let answers = Reaction::Answer(ms(300));
         let (phone, token) = phone(&site, &proxy, script(transport, answers), Wakes::Never).await;
@@ -157,7 +149,7 @@ async fn phone_behind_a_proxy_that_comes_back_elsewhere_is_rung_at_once(fs: Arc<
     for (finds, turn) in [(Finds::Path, 0), (Finds::Alias, 1)] {
         let proxy = Kamailio::start(fs.ports.sip, finds).await;
         let site = site(fs.clone(), &Settings::default()).await;
-        let lanes = ALL.into_iter().zip(0..);
+        let lanes = Transport::ALL.into_iter().zip(0..);
         let all = join_all(lanes.map(async |(transport, lane)| {
             // Not all at the same moment: they share a machine.
             tokio::time::sleep(ms(lane * 70)).await;
@@ -187,7 +179,7 @@ async fn phone_behind_a_proxy_that_logs_out_is_not_pushed(fs: Arc<RealFs>) {
     for finds in [Finds::Path, Finds::Alias] {
         let proxy = Kamailio::start(fs.ports.sip, finds).await;
         let site = site(fs.clone(), &Settings::default()).await;
-        for transport in ALL {
+        for transport in Transport::ALL {
             let (phone, _) = phone(&site, &proxy, script(transport, ANSWERS), Wakes::Elsewhere).await;
             let user = phone.account().user.clone();
             assert_eq!(phone.unregister().await, 200);

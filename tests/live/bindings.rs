@@ -53,12 +53,10 @@ fn awake() -> Settings {
     Settings::default().wake("fresh-for", "30s").wake("push-delay", "2s")
 }
 
-const CONNECTIONS: [Transport; 4] = [Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss];
-
 /// A phone on a WebSocket has the same Contact in both connections, as JsSIP has.
 async fn phone_that_reconnected_stays_known_when_its_old_connection_closes(fs: Arc<RealFs>) {
     let site = site(fs, &awake()).await;
-    for transport in CONNECTIONS {
+    for transport in Transport::CONNECTIONS {
         let phone = phone(&site, transport).await;
         let user = phone.account().user.clone();
         assert_eq!(phone.register().await, 200);
@@ -76,7 +74,7 @@ async fn phone_that_reconnected_stays_known_when_its_old_connection_closes(fs: A
 
 async fn phone_whose_only_connection_closes_is_pushed(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default()).await;
-    for transport in CONNECTIONS {
+    for transport in Transport::CONNECTIONS {
         let phone = phone(&site, transport).await;
         let user = phone.account().user.clone();
         assert_eq!(phone.register().await, 200);
@@ -198,24 +196,31 @@ async fn phones_that_register_around_a_restart_are_all_known(fs: Arc<RealFs>) {
     let begun = Instant::now();
     let mut registering = Vec::new();
     let mut users = Vec::new();
-    for n in 0..PHONES {
+    for (n, transport) in (0..PHONES).zip(Transport::ALL.into_iter().cycle()) {
         let user = site.fs.new_user();
-        let phone = Phone::new(site.fs.account(&user, DOMAIN), Reaction::Ring).await;
+        let script = Script {
+            transport,
+            ..Reaction::Ring.into()
+        };
+        let phone = Phone::new(site.fs.account(&user, DOMAIN), script).await;
         phone.contact_params(&push_params(&new_token()));
         users.push(user);
         // As good as random, and the same in every run.
         let pause = Duration::from_micros(n.wrapping_mul(2_654_435_761) % 2_000_000);
         registering.push(tokio::spawn(async move {
             tokio::time::sleep_until((begun + pause + Duration::from_millis(500)).into()).await;
-            phone.register().await
+            (phone.register().await, phone)
         }));
     }
     tokio::time::sleep_until((begun + Duration::from_millis(1_300)).into()).await;
     site.kill_daemon().await;
     site.start_daemon().await;
     let started = Instant::now();
+    let mut phones = Vec::new();
     for registered in registering {
-        assert_eq!(registered.await.expect("a phone"), 200);
+        let (status, phone) = registered.await.expect("a phone");
+        assert_eq!(status, 200);
+        phones.push(phone);
     }
     tokio::time::sleep_until((started + Duration::from_secs(5)).into()).await;
     let knows = |user: &&String| site.daemon().count(&["Registered(", &format!("user: \"{user}\"")]) > 0;

@@ -11,7 +11,7 @@ mod behind_proxy;
 mod bindings;
 mod breakage;
 #[path = "../common/browser.rs"]
-#[allow(dead_code, reason = "other tests use the rest of it")]
+#[expect(dead_code, reason = "other tests use the rest of it")]
 mod browser;
 mod contacts;
 mod desk;

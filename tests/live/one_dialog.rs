@@ -25,15 +25,6 @@ crate::trials![
 
 /// After its push, in milliseconds.
 const WAKES: [u64; 8] = [0, 300, 900, 1500, 2200, 3300, 5000, 8000];
-const CONNECTIONS: [Transport; 4] = [Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss];
-const ALL: [Transport; 5] = [
-    Transport::Udp,
-    Transport::Tcp,
-    Transport::Tls,
-    Transport::Ws,
-    Transport::Wss,
-];
-
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
@@ -183,7 +174,9 @@ async fn udp_phone_that_misses_the_repeated_invite_keeps_its_call(fs: Arc<RealFs
 async fn phone_that_thaws_with_its_connection_sees_one_invite_whenever_it_thaws(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default()).await;
     warm_up(&site).await;
-    let all = CONNECTIONS.into_iter().flat_map(|of| WAKES.map(|wake| (of, wake)));
+    let all = Transport::CONNECTIONS
+        .into_iter()
+        .flat_map(|of| WAKES.map(|wake| (of, wake)));
     join_all(all.map(async |(transport, wake)| {
         let (phone, token) = phone(&site, script(transport, Reaction::Answer(ms(300)))).await;
         phone.freeze();
@@ -215,7 +208,7 @@ async fn phone_that_was_awake_and_comes_back_from_a_dead_connection_is_rung_at_o
 async fn comes_back(fs: Arc<RealFs>, settings: &Settings, wakes: &[u64]) {
     let site = site(fs, settings).await;
     warm_up(&site).await;
-    let lanes = ALL.into_iter().zip(0..);
+    let lanes = Transport::ALL.into_iter().zip(0..);
     join_all(lanes.map(async |(transport, lane)| {
         // Not all at the same moment: they share a machine.
         tokio::time::sleep(ms(lane * 70)).await;
@@ -251,7 +244,7 @@ async fn comes_back(fs: Arc<RealFs>, settings: &Settings, wakes: &[u64]) {
 
 async fn phone_that_registers_and_stays_silent_is_pushed_again_and_rung_at_its_next_register(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default().wake("push-retry", "1s")).await;
-    join_all(ALL.map(async |transport| {
+    join_all(Transport::ALL.map(async |transport| {
         let (phone, token) = phone(&site, script(transport, Reaction::Silent)).await;
         phone.doze();
         let call = call(&site, &phone).await;
@@ -274,7 +267,7 @@ async fn redial_after_a_decline_and_a_closed_connection_pushes_at_once(fs: Arc<R
     let mut settings = Settings::default().wake("push-gap", "30s");
     settings.wake.insert("device-pushes-per-minute", "0".into());
     let site = site(fs, &settings).await;
-    for transport in CONNECTIONS {
+    for transport in Transport::CONNECTIONS {
         let user = site.fs.new_user();
         let phone = site
             .sleeper(

@@ -19,7 +19,7 @@ crate::trials![
 
 /// What needs a Kamailio too.
 pub mod behind_proxy {
-    use super::*;
+    use super::phone_on_ipv6_behind_a_proxy_is_woken;
 
     crate::trials![phone_on_ipv6_behind_a_proxy_is_woken];
 }

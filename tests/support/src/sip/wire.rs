@@ -32,6 +32,11 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Udp, Self::Tcp, Self::Tls, Self::Ws, Self::Wss];
+    /// Those with a connection of the phone's own.
+    pub const CONNECTIONS: [Self; 4] = [Self::Tcp, Self::Tls, Self::Ws, Self::Wss];
+
     /// Of a connection that frames its messages.
     fn is_websocket(self) -> bool {
         matches!(self, Self::Ws | Self::Wss)
