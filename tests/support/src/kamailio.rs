@@ -25,7 +25,7 @@ const START: Duration = Duration::from_secs(20);
 pub enum Finds {
     /// By its Path, which says where the REGISTER came from (`add_path_received`, with `received_format=1`).
     Path,
-    /// By a parameter that it puts into the phone's Contact (`set_contact_alias`).
+    /// By a parameter that it puts into the phone's Contact, in place of one that is there (`set_contact_alias`).
     Alias,
 }
 
@@ -167,7 +167,7 @@ fn configuration(fs: SocketAddr, finds: Finds, address: SocketAddr, tls: SocketA
     });
     let mark = match finds {
         Finds::Path => "add_path_received();",
-        Finds::Alias => "set_contact_alias(); add_path();",
+        Finds::Alias => r#"set_contact_alias("1"); add_path();"#,
     };
     let (port, dir) = (fs.port(), dir.display());
     format!(

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::Mutex;
+use tokio::task::unconstrained;
 use tokio_rustls::TlsConnector;
 
 use super::{Account, Message, websocket};
@@ -211,6 +212,8 @@ impl Wire {
                     let _ = write.write_all(&bytes).await;
                     let _ = write.flush().await;
                 });
+                // However much its task has done already.
+                let all = pin!(unconstrained(all));
                 let sent = all.poll(&mut Context::from_waker(Waker::noop()));
                 assert!(matches!(sent, Poll::Ready(())), "a message was cut");
                 true
