@@ -132,7 +132,8 @@ impl Browser {
         self.post("/actions", keyboard).await;
     }
 
-    async fn devtools(&self, command: &str, parameters: Value) -> Value {
+    /// A command of Chromium's own (<https://chromedevtools.github.io/devtools-protocol/>).
+    pub async fn devtools(&self, command: &str, parameters: Value) -> Value {
         self.post("/goog/cdp/execute", json!({ "cmd": command, "params": parameters }))
             .await
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use fswake_test_support::realfs::{DOMAIN, PASSWORD, RealFs};
 use fswake_test_support::sip::{OutgoingCall, Phone, Script};
 use fswake_test_support::site::{Settings, Site, new_token, push_params};
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::browser::Browser;
@@ -18,6 +19,7 @@ use crate::site;
 crate::trials![
     jssip_that_reconnects_before_its_old_connection_dies_is_rung,
     jssip_whose_page_was_closed_is_woken_when_it_opens_again,
+    jssip_whose_page_was_frozen_sees_one_call_when_it_thaws,
 ];
 
 /// Chromium and JsSIP.
@@ -122,6 +124,12 @@ impl Page {
         self.browser.open("about:blank").await;
     }
 
+    /// Stops the page, or lets it go on.
+    async fn becomes(&self, state: &str) {
+        let parameters = json!({ "state": state });
+        self.browser.devtools("Page.setWebLifecycleState", parameters).await;
+    }
+
     async fn wait(&self, expression: &str) {
         self.browser.wait(expression).await;
     }
@@ -194,4 +202,25 @@ async fn jssip_whose_page_was_closed_is_woken_when_it_opens_again(fs: Arc<RealFs
         page.open().await;
         page.talks(call, 0).await;
     }
+}
+
+/// As a browser does with pages that nobody looks at: the connection stays, and nobody reads from it.
+async fn jssip_whose_page_was_frozen_sees_one_call_when_it_thaws(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let page = Page::new(&site).await;
+    page.open().await;
+    page.wait("seen.registered == 1").await;
+    site.heard_of(&page.user).await;
+    page.becomes("frozen").await;
+    let call = page.call(&site).await;
+    site.pushed_to_times(&page.token, 1).await;
+    let early = call.response_within(Duration::from_millis(2200), |status| status >= 200);
+    assert_eq!(early.await, None, "the page is not frozen");
+    page.becomes("active").await;
+    page.browser.run("ua.register()").await;
+    page.wait("seen.registered == 2").await;
+    assert_eq!(call.outcome().await, 200);
+    // Whatever else might come.
+    tokio::time::sleep(Duration::from_millis(4500)).await;
+    page.talks(call, 0).await;
 }
