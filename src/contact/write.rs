@@ -38,6 +38,8 @@ enum Place {
     User,
     Name,
     Value,
+    /// A value in a route, which FreeSWITCH makes a header of: sofia-sip sends nothing where a `=` stands bare in one.
+    RouteValue,
 }
 
 /// What a writing is for.
@@ -103,7 +105,7 @@ impl Uri {
                     path_written = true;
                 }
             } else {
-                write_param(out, name, value, strip, keep)?;
+                write_param(out, (name, value), Place::Value, strip, keep)?;
             }
         }
         Ok(())
@@ -131,8 +133,8 @@ fn write_place(out: &mut String, uri: &Uri) -> Result<(), WriteError> {
 
 fn write_param(
     out: &mut String,
-    name: &str,
-    value: Option<&str>,
+    (name, value): (&str, Option<&str>),
+    place: Place,
     strip: Option<&ParamNames>,
     keep: Keep,
 ) -> Result<(), WriteError> {
@@ -147,7 +149,7 @@ fn write_param(
     if let Some(value) = value {
         out.push('=');
         let from = out.len();
-        put(out, value, Place::Value)?;
+        put(out, value, place)?;
         if keep == Keep::Target {
             out[from..].make_ascii_lowercase();
         }
@@ -187,7 +189,7 @@ fn write_hop(out: &mut String, hop: &str, strip: Option<&ParamNames>, keep: Keep
     let uri = Uri::parse(hop).map_err(|_| WriteError::Route)?;
     write_place(out, &uri)?;
     for (name, value) in uri.params().filter(|(name, _)| *name != "fs_path") {
-        write_param(out, name, value, strip, keep)?;
+        write_param(out, (name, value), Place::RouteValue, strip, keep)?;
     }
     Ok(())
 }
@@ -211,13 +213,14 @@ fn put(out: &mut String, text: &str, place: Place) -> Result<(), WriteError> {
             unreserved && place != Place::Name
         } else {
             let in_value = || match meant {
-                b'=' => !in_brackets,
+                b'=' => !in_brackets && place == Place::Value,
                 b'[' => !in_brackets && closes_safely(&bytes[at..]),
                 b']' => in_brackets,
                 b':' => colon_is_safe(out, bytes, at),
                 _ => false,
             };
-            unreserved || matches!(meant, b'*' | b'+') || (place == Place::Value && in_value())
+            let is_value = matches!(place, Place::Value | Place::RouteValue);
+            unreserved || matches!(meant, b'*' | b'+') || (is_value && in_value())
         };
         in_brackets = match meant {
             b'[' if plain => true,

@@ -328,8 +328,8 @@ impl LegEnd {
             (Some(603 | 607), _) | (None, "CALL_REJECTED") => Verdict::Declined { busy: false },
             (Some(488 | 606), _) | (None, "INCOMPATIBLE_DESTINATION") => Verdict::NoCommonCodec,
             (_, "NO_ANSWER" | "ALLOTTED_TIMEOUT" | "PROGRESS_TIMEOUT") => Verdict::NoAnswer,
-            // 408 and 503 are FreeSWITCH's own as well, when nobody hears it.
-            (None | Some(408 | 430 | 480 | 503), _) => Verdict::Unreachable,
+            // 408 and 503 are FreeSWITCH's own as well, when nobody hears it. 477 and 478 are a proxy's (Kamailio, OpenSIPS).
+            (None | Some(408 | 430 | 477 | 478 | 480 | 503), _) => Verdict::Unreachable,
             _ => Verdict::Refused,
         }
     }

@@ -132,6 +132,16 @@ fn everything_but_push_parameters_stays_in_order() {
 }
 
 #[test]
+fn equals_sign_in_a_value_is_escaped_in_a_route_and_bare_before_it() {
+    let text =
+        "\"\" <sip:u@h:1;x=a=b;y=[::1];fs_nat=yes;fs_path=sip%3Au%40192.0.2.1%3A5060%3Bx%3Da%3Db%3By%3D%5B%3A%3A1%5D>";
+    assert_eq!(
+        dial(&read(text).unwrap()),
+        "sofia/internal/sip:u@h:1;x=a=b;y=[::1];fs_nat=yes;fs_path=sip%3Au%40192.0.2.1%3A5060%3Bx%3Da%253Db%3By%3D%5B%3A%3A1%5D"
+    );
+}
+
+#[test]
 fn path_of_a_proxy_keeps_its_brackets_and_all_its_hops() {
     let hops = "<sip:192.0.2.1;lr>,<sip:edge@192.0.2.2:5070;lr;transport=tcp>";
     let raw = read(&format!("\"\" <sip:u@10.0.0.1:5060;ob;fs_path={hops}>")).unwrap();

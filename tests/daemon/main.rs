@@ -32,6 +32,7 @@
 mod bad_peers;
 mod bindings;
 mod bridge;
+#[path = "../common/browser.rs"]
 mod browser;
 mod child;
 mod crash;

@@ -9,12 +9,15 @@ use crate::common::{Bench, apns, leg, ms, reg};
 use crate::{bench, with};
 
 const UDP: &str = "1001@old:1";
-const CONNECTIONS: [&str; 3] = [
+const CONNECTIONS: [&str; 5] = [
     "1001@old:1;transport=tcp",
     "1001@old:1;transport=tls",
     "1001@x.invalid;transport=ws",
+    // Behind a proxy that has put itself into the Path.
+    "1001@old:1;transport=tcp;fs_path=%3Csip%3A192.0.2.9%3Blr%3E",
+    "1001@old:1;fs_path=%3Csip%3A192.0.2.9%3Blr%3Breceived%3D192.0.2.7~5060~3%3E",
 ];
-/// Behind a proxy that has put itself into the Path.
+/// The same over UDP.
 const PROXY: &str = "1001@old:1;fs_path=%3Csip%3A192.0.2.9%3Blr%3E";
 
 /// A phone with a token that registered so long ago.
@@ -70,21 +73,23 @@ fn rings_on(b: &mut Bench) {
 
 #[test]
 fn phone_that_may_sleep_is_not_rung_over_udp_and_rung_at_its_register_at_once() {
-    for wake in [300, 800, 1500, 2200, 4000, 4999] {
-        let mut b = stale(UDP);
-        b.expect_nothing_more();
-        assert!(b.noted("not-rung-asleep").is_some());
-        b.pass(ms(wake));
-        b.expect_nothing_more();
-        registers(&mut b, UDP);
-        b.expect_ring(leg(1, 0), UDP);
-        b.expect_nothing_more();
+    for at in [UDP, PROXY] {
+        for wake in [300, 800, 1500, 2200, 4000, 4999] {
+            let mut b = stale(at);
+            b.expect_nothing_more();
+            assert!(b.noted("not-rung-asleep").is_some());
+            b.pass(ms(wake));
+            b.expect_nothing_more();
+            registers(&mut b, at);
+            b.expect_ring(leg(1, 0), at);
+            b.expect_nothing_more();
+        }
     }
 }
 
 #[test]
-fn phone_on_a_connection_or_behind_a_proxy_is_rung_beside_its_push() {
-    for at in CONNECTIONS.into_iter().chain([PROXY]) {
+fn phone_on_a_connection_is_rung_beside_its_push() {
+    for at in CONNECTIONS {
         let mut b = stale(at);
         b.expect_ring(leg(1, 0), at);
         b.expect_nothing_more();
@@ -240,10 +245,15 @@ fn dead_leg_that_times_out_before_the_register_does_not_end_the_call() {
 
 #[test]
 fn repeated_invite_that_is_due_soon_rings_the_phone_that_was_awake() {
-    // Repeats come 1, 3 and 7 s after the INVITE.
-    for (wake, due) in [(700, 1000), (2700, 3000)] {
-        let mut b = awake(UDP, wake);
-        registers(&mut b, UDP);
+    // Repeats come 1, 3 and 7 s after the INVITE, a proxy's after 0.5, 1.5 and 3.5 s.
+    for (at, wake, due) in [
+        (UDP, 700, 1000),
+        (UDP, 2700, 3000),
+        (PROXY, 1200, 1500),
+        (PROXY, 3200, 3500),
+    ] {
+        let mut b = awake(at, wake);
+        registers(&mut b, at);
         b.pass(ms(due - wake + 10));
         b.expect_nothing_more();
         rings_on(&mut b);
@@ -260,22 +270,15 @@ fn repeated_invite_that_stays_without_answer_gives_way() {
 
 #[test]
 fn repeated_invite_that_is_far_away_is_not_waited_for() {
-    let mut b = awake(UDP, 1500);
-    registers(&mut b, UDP);
-    // The one before may be in the phone's socket.
-    b.pass(ms(199));
-    b.expect_nothing_more();
-    b.pass(ms(1));
-    gives_way(&mut b, UDP);
-}
-
-#[test]
-fn proxy_is_told_to_stop_before_it_is_asked_anew() {
-    let mut b = stale(PROXY);
-    b.expect_ring(leg(1, 0), PROXY);
-    b.pass(ms(2200));
-    registers(&mut b, PROXY);
-    gives_way(&mut b, PROXY);
+    for (at, wake) in [(UDP, 1500), (PROXY, 2200)] {
+        let mut b = awake(at, wake);
+        registers(&mut b, at);
+        // The one before may be in the phone's socket.
+        b.pass(ms(199));
+        b.expect_nothing_more();
+        b.pass(ms(1));
+        gives_way(&mut b, at);
+    }
 }
 
 #[test]

@@ -107,6 +107,8 @@ fn awake_phone_whose_leg_fails_is_pushed_without_delay_and_waited_for() {
         ("NO_USER_RESPONSE", 480),
         ("NORMAL_TEMPORARY_FAILURE", 503),
         ("NORMAL_TEMPORARY_FAILURE", 0),
+        ("NORMAL_UNSPECIFIED", 477),
+        ("NORMAL_UNSPECIFIED", 478),
     ] {
         let mut b = bench();
         b.register(reg("1001", "tok", "1001@here:1", Some(apns("tok"))));
@@ -118,6 +120,35 @@ fn awake_phone_whose_leg_fails_is_pushed_without_delay_and_waited_for() {
         b.expect_push("tok");
         b.expect_nothing_more();
         assert_eq!(b.engine.held_calls(), 1);
+    }
+}
+
+#[test]
+fn what_a_proxy_cannot_pass_on_is_pushed_and_what_a_phone_refuses_is_not() {
+    const PROXY: &str = "1001@x.invalid;transport=ws;fs_path=%3Csip%3A192.0.2.9%3Blr%3E";
+    for (at, sip, rings, is_pushed) in [
+        (PROXY, 500, false, true),
+        (PROXY, 502, false, true),
+        (PROXY, 504, false, true),
+        (PROXY, 500, true, false),
+        (PROXY, 404, false, false),
+        ("1001@here:1", 500, false, false),
+    ] {
+        let mut b = bench();
+        b.register(reg("1001", "tok", at, Some(apns("tok"))));
+        b.out.clear();
+        b.hold(1, "1001");
+        b.expect_ring(leg(1, 0), at);
+        b.pass(ms(20));
+        if rings {
+            b.rings(leg(1, 0));
+            b.expect_alert(1);
+        }
+        b.ends(leg(1, 0), "NORMAL_TEMPORARY_FAILURE", sip);
+        assert_eq!(b.engine.held_calls(), usize::from(is_pushed), "{at}, {sip}, {rings}");
+        if is_pushed {
+            b.expect_push("tok");
+        }
     }
 }
 

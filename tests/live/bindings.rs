@@ -10,8 +10,7 @@ use fswake_test_support::site::{Settings, Site, Wakes, new_token, push_params};
 use crate::site;
 
 crate::trials![
-    websocket_phone_that_reconnected_stays_known_when_its_old_connection_closes,
-    tcp_phone_that_reconnected_stays_known_when_its_old_connection_closes,
+    phone_that_reconnected_stays_known_when_its_old_connection_closes,
     phone_whose_only_connection_closes_is_pushed,
     desk_phone_that_moved_beside_a_sleeping_mobile_is_rung_when_its_old_place_expires,
     phone_that_another_one_of_its_user_replaced_is_not_rung,
@@ -27,15 +26,11 @@ crate::trials![
 
 /// A phone that keeps its Call-ID, with a token.
 async fn phone(site: &Site, transport: Transport) -> Phone {
-    let mut account = site.fs.account(&site.fs.new_user(), DOMAIN);
-    if transport == Transport::Ws {
-        account.server = site.fs.ports.ws;
-    }
     let script = Script {
         transport,
         ..Reaction::Ring.into()
     };
-    let phone = Phone::new(account, script).await;
+    let phone = Phone::new(site.fs.account(&site.fs.new_user(), DOMAIN), script).await;
     site.give_token(&phone, Wakes::Never);
     phone
 }
@@ -50,10 +45,10 @@ async fn compared(site: &Site, user: &str, times: usize) {
 async fn is_rung_awake(site: &Site, phone: &Phone) {
     let before = (phone.invites(), site.pushes().len());
     let call = site.caller().await.call(&format!("7{}", phone.account().user));
-    phone.invited().await;
-    phone.rang().await;
+    call.ringing().await;
     let rung = (phone.invites(), site.pushes().len());
     call.cancel().await;
+    assert_eq!(call.outcome().await, 487);
     assert_eq!(rung, (before.0 + 1, before.1), "{}", phone.story());
 }
 
@@ -62,33 +57,28 @@ fn awake() -> Settings {
     Settings::default().wake("fresh-for", "30s").wake("push-delay", "2s")
 }
 
-async fn stays_known(fs: Arc<RealFs>, transport: Transport) {
+/// A phone on a WebSocket has the same Contact in both connections, as JsSIP has.
+async fn phone_that_reconnected_stays_known_when_its_old_connection_closes(fs: Arc<RealFs>) {
     let site = site(fs, &awake()).await;
-    let phone = phone(&site, transport).await;
-    let user = phone.account().user.clone();
-    assert_eq!(phone.register().await, 200);
-    let old = phone.move_elsewhere().await;
-    assert_eq!(phone.register().await, 200);
-    site.heard(&phone).await;
-    old.close().await;
-    site.daemon()
-        .says_all(&["Unregistered(", &user, "ConnectionClosed"])
-        .await;
-    compared(&site, &user, 1).await;
-    is_rung_awake(&site, &phone).await;
-}
-
-async fn websocket_phone_that_reconnected_stays_known_when_its_old_connection_closes(fs: Arc<RealFs>) {
-    stays_known(fs, Transport::Ws).await;
-}
-
-async fn tcp_phone_that_reconnected_stays_known_when_its_old_connection_closes(fs: Arc<RealFs>) {
-    stays_known(fs, Transport::Tcp).await;
+    for transport in Transport::CONNECTIONS {
+        let phone = phone(&site, transport).await;
+        let user = phone.account().user.clone();
+        assert_eq!(phone.register().await, 200);
+        let old = phone.move_elsewhere().await;
+        assert_eq!(phone.register().await, 200);
+        site.heard(&phone).await;
+        is_rung_awake(&site, &phone).await;
+        old.close().await;
+        let closed = ["Unregistered(", &user, "ConnectionClosed"];
+        site.daemon().says_all(&closed).await;
+        compared(&site, &user, 1).await;
+        is_rung_awake(&site, &phone).await;
+    }
 }
 
 async fn phone_whose_only_connection_closes_is_pushed(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default()).await;
-    for transport in [Transport::Tcp, Transport::Ws] {
+    for transport in Transport::CONNECTIONS {
         let phone = phone(&site, transport).await;
         let user = phone.account().user.clone();
         assert_eq!(phone.register().await, 200);
@@ -210,24 +200,31 @@ async fn phones_that_register_around_a_restart_are_all_known(fs: Arc<RealFs>) {
     let begun = Instant::now();
     let mut registering = Vec::new();
     let mut users = Vec::new();
-    for n in 0..PHONES {
+    for (n, transport) in (0..PHONES).zip(Transport::ALL.into_iter().cycle()) {
         let user = site.fs.new_user();
-        let phone = Phone::new(site.fs.account(&user, DOMAIN), Reaction::Ring).await;
+        let script = Script {
+            transport,
+            ..Reaction::Ring.into()
+        };
+        let phone = Phone::new(site.fs.account(&user, DOMAIN), script).await;
         phone.contact_params(&push_params(&new_token()));
         users.push(user);
         // As good as random, and the same in every run.
         let pause = Duration::from_micros(n.wrapping_mul(2_654_435_761) % 2_000_000);
         registering.push(tokio::spawn(async move {
             tokio::time::sleep_until((begun + pause + Duration::from_millis(500)).into()).await;
-            phone.register().await
+            (phone.register().await, phone)
         }));
     }
     tokio::time::sleep_until((begun + Duration::from_millis(1_300)).into()).await;
     site.kill_daemon().await;
     site.start_daemon().await;
     let started = Instant::now();
+    let mut phones = Vec::new();
     for registered in registering {
-        assert_eq!(registered.await.expect("a phone"), 200);
+        let (status, phone) = registered.await.expect("a phone");
+        assert_eq!(status, 200);
+        phones.push(phone);
     }
     tokio::time::sleep_until((started + Duration::from_secs(5)).into()).await;
     let knows = |user: &&String| site.daemon().count(&["Registered(", &format!("user: \"{user}\"")]) > 0;

@@ -2,22 +2,29 @@
 //!
 //! One FreeSWITCH serves all tests, one after another, each with an fswake and users of its own; after each of them no
 //! channel may be left. Without an installed FreeSWITCH (`$FS_PREFIX`, else `/usr/local/freeswitch`) all tests are listed
-//! as ignored, and the reason is printed.
+//! as ignored, and the reason is printed; so are those of a proxy without a Kamailio,
+//! and those of a web page without Chromium and JsSIP.
 //!
 //! A test that fails prints the end of both logs. `$FSWAKE_LIVE_LOG` names a file for all that fswake says.
 
+mod behind_proxy;
 mod bindings;
 mod breakage;
+#[path = "../common/browser.rs"]
+#[expect(dead_code, reason = "other tests use the rest of it")]
+mod browser;
 mod contacts;
 mod desk;
 mod ends;
 mod fidelity;
 mod hostile;
+mod jssip;
 mod load;
 mod mod_apn;
 mod notifications;
 mod one_dialog;
 mod operate;
+mod six;
 mod variables;
 mod wake;
 
@@ -26,6 +33,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fswake_test_support::kamailio;
 use fswake_test_support::realfs::{self, RealFs};
 use fswake_test_support::site::{Settings, Site};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -96,6 +104,13 @@ fn text(panic: &(dyn std::any::Any + Send)) -> String {
         .unwrap_or_default()
 }
 
+/// The same, ignored where something is missing, which is said.
+fn unless(installed: &Result<(), String>, trials: Vec<Trial>) -> Vec<Trial> {
+    let Err(reason) = installed else { return trials };
+    eprintln!("{reason}");
+    trials.into_iter().map(|trial| trial.with_ignored_flag(true)).collect()
+}
+
 fn main() {
     let mut arguments = Arguments::from_args();
     // They share one FreeSWITCH, and "no channel is left" is about all of it.
@@ -126,6 +141,11 @@ fn main() {
     ] {
         trials.extend(list(&lab));
     }
+    let (six, kamailio) = (realfs::has_six(), kamailio::installed());
+    trials.extend(unless(&six, six::trials(&lab)));
+    trials.extend(unless(&kamailio, behind_proxy::trials(&lab)));
+    trials.extend(unless(&jssip::installed(), jssip::trials(&lab)));
+    trials.extend(unless(&six.and(kamailio), six::behind_proxy::trials(&lab)));
     let mut rows = fidelity::trials(&lab);
     if let Err(reason) = installed {
         eprintln!("{reason}");

@@ -25,8 +25,6 @@ crate::trials![
 
 /// After its push, in milliseconds.
 const WAKES: [u64; 8] = [0, 300, 900, 1500, 2200, 3300, 5000, 8000];
-const CONNECTIONS: [Transport; 2] = [Transport::Tcp, Transport::Tls];
-
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
@@ -67,17 +65,8 @@ async fn warm_up(site: &Site) {
     }
 }
 
-/// From its last REGISTER's answer to its last INVITE.
-fn invited_after(phone: &Phone) -> Duration {
-    let all = phone.happenings();
-    let last = |is: fn(&What) -> bool| all.iter().rev().find(|h| is(&h.what)).map(|h| h.at);
-    let registered = last(|w| matches!(w, What::Registered(200))).expect("a REGISTER");
-    let invited = last(|w| matches!(w, What::Invited(_))).expect("an INVITE");
-    invited.saturating_duration_since(registered)
-}
-
 /// Some 5 ms on an idle machine. One of them may be late on a busy one; most are not.
-fn assert_soon(mut all: Vec<Duration>, what: &str) {
+pub fn assert_soon(mut all: Vec<Duration>, what: &str) {
     all.sort();
     let median = all[all.len() / 2];
     assert!(median < ms(60), "{what}: INVITE {all:?} after the REGISTER");
@@ -88,7 +77,7 @@ fn cancels(phone: &Phone) -> usize {
 }
 
 /// It was rung once, connected, and hears nothing more while the call is up.
-async fn is_rung_once(phone: &Phone, call: OutgoingCall, what: &str) {
+pub async fn is_rung_once(phone: &Phone, call: OutgoingCall, what: &str) {
     assert_eq!(call.outcome().await, 200, "{what}: {}", phone.story());
     phone.on_the_line().await;
     // The next repetition of an INVITE that slept through, and more.
@@ -110,7 +99,7 @@ async fn udp_phone_that_wakes_where_it_slept_sees_one_invite_whenever_it_wakes(f
         phone.wake_in_place();
         phone.register_anew().await;
         phone.invited().await;
-        let after = invited_after(&phone);
+        let after = phone.invited_after();
         eprintln!("udp, woken after {wake} ms: INVITE {after:?} after the REGISTER");
         is_rung_once(&phone, call, &format!("{wake} ms")).await;
         after
@@ -185,23 +174,24 @@ async fn udp_phone_that_misses_the_repeated_invite_keeps_its_call(fs: Arc<RealFs
 async fn phone_that_thaws_with_its_connection_sees_one_invite_whenever_it_thaws(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default()).await;
     warm_up(&site).await;
-    for transport in CONNECTIONS {
-        join_all(WAKES.map(async |wake| {
-            let (phone, token) = phone(&site, script(transport, Reaction::Answer(ms(300)))).await;
-            phone.freeze();
-            let call = call(&site, &phone).await;
-            assert!(site.pushed_to(&token).await);
-            tokio::time::sleep(ms(wake)).await;
-            let thawed = Instant::now();
-            phone.thaw();
-            phone.register().await;
-            let rung = phone.rang().await.saturating_duration_since(thawed);
-            eprintln!("{transport:?}, thawed after {wake} ms: rings {rung:?} later");
-            assert!(rung < ms(700), "{wake}: {rung:?}");
-            is_rung_once(&phone, call, &format!("{transport:?}, {wake} ms")).await;
-        }))
-        .await;
-    }
+    let all = Transport::CONNECTIONS
+        .into_iter()
+        .flat_map(|of| WAKES.map(|wake| (of, wake)));
+    join_all(all.map(async |(transport, wake)| {
+        let (phone, token) = phone(&site, script(transport, Reaction::Answer(ms(300)))).await;
+        phone.freeze();
+        let call = call(&site, &phone).await;
+        assert!(site.pushed_to(&token).await);
+        tokio::time::sleep(ms(wake)).await;
+        let thawed = Instant::now();
+        phone.thaw();
+        phone.register().await;
+        let rung = phone.rang().await.saturating_duration_since(thawed);
+        eprintln!("{transport:?}, thawed after {wake} ms: rings {rung:?} later");
+        assert!(rung < ms(700), "{wake}: {rung:?}");
+        is_rung_once(&phone, call, &format!("{transport:?}, {wake} ms")).await;
+    }))
+    .await;
 }
 
 async fn phone_that_comes_back_from_a_dead_connection_is_rung_as_fast_as_over_udp(fs: Arc<RealFs>) {
@@ -213,23 +203,33 @@ async fn phone_that_was_awake_and_comes_back_from_a_dead_connection_is_rung_at_o
     comes_back(fs, &settings, &[50, 200, 300, 700]).await;
 }
 
-/// Its old connection stays open, and nobody reads from it.
+/// Its old connection stays open, and nobody reads from it. It comes back by turns as an app that was started anew, and as one that
+/// reconnects: with the same Call-ID, on a WebSocket with the same Contact too.
 async fn comes_back(fs: Arc<RealFs>, settings: &Settings, wakes: &[u64]) {
     let site = site(fs, settings).await;
     warm_up(&site).await;
-    for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
+    let lanes = Transport::ALL.into_iter().zip(0..);
+    join_all(lanes.map(async |(transport, lane)| {
+        // Not all at the same moment: they share a machine.
+        tokio::time::sleep(ms(lane * 70)).await;
         let mut all = Vec::new();
-        for wake in wakes {
+        for (wake, turn) in wakes.iter().zip(lane..) {
+            let is_anew = turn % 2 == 0;
             let (phone, token) = phone(&site, script(transport, Reaction::Answer(ms(300)))).await;
             phone.doze();
             let call = call(&site, &phone).await;
             assert!(site.pushed_to(&token).await);
             tokio::time::sleep(ms(*wake)).await;
-            phone.wake_elsewhere().await;
+            if is_anew {
+                phone.wake_elsewhere().await;
+            } else {
+                phone.wake_in_place();
+                phone.move_elsewhere().await;
+            }
             assert_eq!(phone.register().await, 200);
             phone.invited().await;
-            let after = invited_after(&phone);
-            eprintln!("{transport:?}, elsewhere after {wake} ms: INVITE {after:?} after the REGISTER");
+            let after = phone.invited_after();
+            eprintln!("{transport:?}, elsewhere after {wake} ms, anew: {is_anew}: INVITE {after:?} after the REGISTER");
             all.push(after);
             assert_eq!(call.outcome().await, 200, "{}", phone.story());
             phone.on_the_line().await;
@@ -238,35 +238,36 @@ async fn comes_back(fs: Arc<RealFs>, settings: &Settings, wakes: &[u64]) {
             phone.ended().await;
         }
         assert_soon(all, &format!("{transport:?}"));
-    }
+    }))
+    .await;
 }
 
 async fn phone_that_registers_and_stays_silent_is_pushed_again_and_rung_at_its_next_register(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default().wake("push-retry", "1s")).await;
-    for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
-        let before = site.pushes().len();
-        let (phone, _) = phone(&site, script(transport, Reaction::Silent)).await;
+    join_all(Transport::ALL.map(async |transport| {
+        let (phone, token) = phone(&site, script(transport, Reaction::Silent)).await;
         phone.doze();
         let call = call(&site, &phone).await;
-        site.pushed(before + 1).await;
+        site.pushed_to_times(&token, 1).await;
         phone.wake_elsewhere().await;
         assert_eq!(phone.register().await, 200);
-        site.pushed(before + 2).await;
+        site.pushed_to_times(&token, 2).await;
         phone.behave(script(transport, Reaction::Answer(ms(300))));
         phone.wake_elsewhere().await;
         assert_eq!(phone.register().await, 200);
         phone.invited().await;
-        let after = invited_after(&phone);
+        let after = phone.invited_after();
         assert!(after < ms(700), "{transport:?}: {after:?}");
         is_rung_once(&phone, call, &format!("{transport:?}")).await;
-    }
+    }))
+    .await;
 }
 
 async fn redial_after_a_decline_and_a_closed_connection_pushes_at_once(fs: Arc<RealFs>) {
     let mut settings = Settings::default().wake("push-gap", "30s");
     settings.wake.insert("device-pushes-per-minute", "0".into());
     let site = site(fs, &settings).await;
-    for transport in CONNECTIONS {
+    for transport in Transport::CONNECTIONS {
         let user = site.fs.new_user();
         let phone = site
             .sleeper(

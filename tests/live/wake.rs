@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fswake_test_support::realfs::{DOMAIN, RealFs, WAKE_DOMAIN};
-use fswake_test_support::sip::{Reaction, Script, What};
+use fswake_test_support::sip::{Reaction, Script, Transport, What};
 use fswake_test_support::site::{Settings, Wakes};
 
 use crate::site;
@@ -220,24 +220,26 @@ async fn push_carries_the_call_id_of_the_invite(fs: Arc<RealFs>) {
 
 async fn number_that_is_an_alias_wakes_its_user_by_both_ways_in(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default()).await;
-    let user = site.fs.new_user();
-    let phone = site.sleeper(&user, DOMAIN, Wakes::Elsewhere, Script::default()).await;
-    let call = site.caller().await.call(&format!("9{user}"));
-    assert_eq!(call.outcome().await, 200, "{}", site.daemon().log());
-    phone.on_the_line().await;
-    call.hang_up().await;
-    phone.ended().await;
+    for transport in Transport::ALL {
+        let script = Script {
+            transport,
+            ..Script::default()
+        };
+        let user = site.fs.new_user();
+        let phone = site.sleeper(&user, DOMAIN, Wakes::Elsewhere, script.clone()).await;
+        let call = site.caller().await.call(&format!("9{user}"));
+        assert_eq!(call.outcome().await, 200, "{}", site.daemon().log());
+        phone.on_the_line().await;
+        call.hang_up().await;
+        phone.ended().await;
 
-    let user = site.fs.new_user();
-    let phone = site
-        .sleeper(&user, WAKE_DOMAIN, Wakes::Elsewhere, Script::default())
-        .await;
-    let answer = site
-        .fs
-        .api(&format!("originate user/9{user}@{WAKE_DOMAIN} &park()"))
-        .await;
-    assert!(answer.starts_with("+OK"), "{answer}: {}", site.daemon().log());
-    phone.on_the_line().await;
-    site.fs.api("hupall").await;
-    phone.ended().await;
+        let user = site.fs.new_user();
+        let phone = site.sleeper(&user, WAKE_DOMAIN, Wakes::Elsewhere, script).await;
+        let dialled = format!("originate user/9{user}@{WAKE_DOMAIN} &park()");
+        let answer = site.fs.api(&dialled).await;
+        assert!(answer.starts_with("+OK"), "{answer}: {}", site.daemon().log());
+        phone.on_the_line().await;
+        site.fs.api("hupall").await;
+        phone.ended().await;
+    }
 }

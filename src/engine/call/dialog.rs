@@ -1,16 +1,17 @@
 //! A phone sees one ringing dialog per call, whatever it slept through (docs/ARCHITECTURE.md, "One dialog").
 //!
 //! FreeSWITCH goes on repeating an INVITE over UDP that got no provisional answer, after `uuid_kill` too, and holds the CANCEL
-//! back until there is one. A phone that registers from where that INVITE goes would hear it beside a new one: the same Call-ID
-//! in two dialogs. A 100 is not passed on by FreeSWITCH's SIP stack; the first that is known of a phone is its 18x.
+//! back until there is one; a proxy may do the same to its phones (Kamailio does, unless `cancel_b_method` says otherwise). A phone that
+//! registers from where that INVITE goes would hear it beside a new one: the same Call-ID in two dialogs. A 100 is not passed on by FreeSWITCH's SIP stack; the first that is known of a phone is its 18x.
 
 use std::time::Duration;
 
+use super::road::{Hop, Road};
 use super::{Call, Phase};
 use crate::engine::command::{Cause, Command};
 use crate::engine::party::{Leg, LegState, Origin, Wake};
 use crate::engine::world::World;
-use crate::types::{Moment, Target};
+use crate::types::Moment;
 
 /// How long an INVITE that is under way to where its phone has registered is left alone: a new one would not be there sooner.
 /// With [`CANCEL_FIRST`] and the time that FreeSWITCH takes for an INVITE this is under 700 ms.
@@ -19,64 +20,13 @@ const OLD_INVITE: Duration = Duration::from_millis(600);
 const ROUND_TRIP: Duration = Duration::from_millis(200);
 /// The CANCEL of a leg is out before the INVITE that replaces it to the same address.
 const CANCEL_FIRST: Duration = Duration::from_millis(20);
-/// When sofia-sip repeats an INVITE over UDP for the first time; each pause is twice the one before (measured: 1, 3, 7, 15, 31 s).
-const FIRST_REPEAT: Duration = Duration::from_secs(1);
-
-/// How an INVITE gets to a contact.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Road {
-    /// In datagrams, to the phone itself.
-    Udp,
-    /// On the phone's own connection (TCP, TLS, WebSocket): in order, and FreeSWITCH hears of its end.
-    Connection,
-    /// By a proxy (`Path`), which answers at once with a 100: its CANCEL ends the INVITE.
-    Proxy,
-}
-
-impl Road {
-    /// Reads the transport that FreeSWITCH uses for this dial-string.
-    pub(super) fn to(target: &Target) -> Self {
-        let text = target.as_str().to_ascii_lowercase();
-        // `contact`'s writer escapes everything in `fs_path` but letters, digits and a few marks.
-        let path = text
-            .split_once(";fs_path=")
-            .map(|(_, path)| path.split(';').next().unwrap_or_default());
-        let route = path.map(|path| path.split("%2c").next().unwrap_or_default().replace("%3b", ";"));
-        let is_connected = |uri: &str, mark: &str| {
-            let transport = uri.split(';').find_map(|param| param.strip_prefix(mark));
-            transport.map(|transport| transport.split(['%', '=', '?']).next() != Some("udp"))
-        };
-        let is_loose = |route: &String| route.split([';', '%']).any(|param| param == "lr");
-        if route.as_ref().is_some_and(is_loose) && !text.contains(";fs_nat=yes") {
-            return Self::Proxy;
-        }
-        let by_route = route.and_then(|route| is_connected(&route, "transport%3d"));
-        let by_uri = || is_connected(&text, "transport=").unwrap_or_else(|| text.contains("/sips:"));
-        if by_route.unwrap_or_else(by_uri) {
-            Self::Connection
-        } else {
-            Self::Udp
-        }
-    }
-}
-
-/// When sofia-sip repeats an INVITE next that was sent at `since` and has no answer yet.
-fn next_repeat(since: Moment, now: Moment) -> Moment {
-    let mut pause = FIRST_REPEAT;
-    let mut next = since.plus(pause);
-    while next <= now {
-        pause *= 2;
-        next = next.plus(pause);
-    }
-    next
-}
 
 impl Call {
     /// Whether a phone is rung where it was, although it may sleep there: not over UDP where a push is to wake it.
     pub(super) fn may_ring_asleep(&self, p: usize) -> bool {
         let party = &self.parties[p];
         let is_being_woken = party.pushes > 0 || party.rides;
-        !is_being_woken || party.target.as_ref().is_some_and(|t| Road::to(t) != Road::Udp)
+        !is_being_woken || party.target.as_ref().is_some_and(|t| Road::to(t).hop != Hop::Udp)
     }
 
     /// No push wakes this phone: where it was is the only way left.
@@ -110,13 +60,13 @@ impl Call {
         } else {
             party.registered_again = true;
             let now = world.now;
-            let waits = match Road::to(&leg.target) {
+            let road = Road::to(&leg.target);
+            let waits = match road.hop {
                 // Due too late: but a phone that goes on where it was stopped finds the INVITE in its socket.
-                Road::Udp => Some(next_repeat(leg.since, now).plus(ROUND_TRIP).since(now))
+                Hop::Udp => Some(road.next_repeat(leg.since, now).plus(ROUND_TRIP).since(now))
                     .filter(|repeat| *repeat <= OLD_INVITE)
                     .unwrap_or(ROUND_TRIP),
-                Road::Connection => OLD_INVITE,
-                Road::Proxy => return self.replace_in_place(p, world),
+                Hop::Connection => OLD_INVITE,
             };
             if let Some(leg) = &mut self.parties[p].leg {
                 leg.yields_at.get_or_insert(now.plus(waits));
@@ -210,54 +160,5 @@ impl Call {
         let dialing = |leg: &&Leg| leg.state == LegState::Dialing;
         let leg = self.parties[p].leg.as_ref().filter(dialing);
         self.phase == Phase::Holding && leg.and_then(|leg| leg.yields_at).is_some_and(|when| when <= now)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn roads_are_read_as_freeswitch_takes_them() {
-        for (contact, road) in [
-            ("sip:1001@192.0.2.1:5060", Road::Udp),
-            ("sip:1001@192.0.2.1:5060;transport=udp;ob", Road::Udp),
-            ("sip:1001@192.0.2.1:5060;transport=TCP", Road::Connection),
-            ("sip:1001@192.0.2.1:5060;ob;transport=tls", Road::Connection),
-            ("sips:1001@192.0.2.1:5060", Road::Connection),
-            (
-                "sip:x@abc.invalid;transport=ws;fs_nat=yes;fs_path=sip%3Ax%40192.0.2.7%3A49152%3Btransport%3Dws",
-                Road::Connection,
-            ),
-            (
-                "sip:1001@10.0.0.1:5060;fs_nat=yes;fs_path=sip%3A1001%40192.0.2.7%3A49152",
-                Road::Udp,
-            ),
-            (
-                "sip:1001@10.0.0.1:5060;transport=udp;fs_nat=yes;fs_path=sip%3A1001%40192.0.2.7%3A49152%3Btransport%3Dudp",
-                Road::Udp,
-            ),
-            (
-                "sip:1001@10.0.0.1:5060;transport=tcp;fs_nat=yes;fs_path=sip%3A1001%40192.0.2.7%3A49152%3Blr",
-                Road::Connection,
-            ),
-            ("sip:1001@10.0.0.1:5060;fs_path=%3Csip%3A192.0.2.9%3Blr%3E", Road::Proxy),
-            (
-                "sip:1001@10.0.0.1:5060;fs_path=sip%3A192.0.2.9%3Blr%3Breceived%3Dsip%253A198.51.100.7",
-                Road::Proxy,
-            ),
-            ("sip:1001@10.0.0.1:5060;fs_path=sip%3Alr%40192.0.2.9", Road::Udp),
-        ] {
-            let target = Target::new(format!("sofia/internal/{contact}"));
-            assert_eq!(Road::to(&target), road, "{contact}");
-        }
-    }
-
-    #[test]
-    fn sofia_repeats_an_invite_after_one_three_and_seven_seconds() {
-        let at = |ms| Moment(Duration::from_millis(ms));
-        for (now, next) in [(0, 1000), (999, 1000), (1000, 3000), (3001, 7000), (8000, 15_000)] {
-            assert_eq!(next_repeat(at(0), at(now)), at(next), "{now}");
-        }
     }
 }

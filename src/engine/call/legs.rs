@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::road::Road;
 use super::{Call, Phase};
 use crate::engine::HoldResult;
 use crate::engine::command::{Cause, Command, Next};
@@ -248,6 +249,14 @@ fn verdict(end: &LegEnd, leg: &Leg) -> Verdict {
         }
         // A phone that has just registered is there: it does not want the call.
         Verdict::Unreachable if leg.origin == Origin::Woken && end.sip_status == Some(480) => Verdict::Refused,
+        // A proxy that finds no way to the phone: Kamailio says 500 where a WebSocket is gone.
+        Verdict::Refused
+            if leg.state == LegState::Dialing
+                && matches!(end.sip_status, Some(500 | 502 | 504))
+                && Road::to(&leg.target).by_proxy =>
+        {
+            Verdict::Unreachable
+        }
         // Whoever is at an old address says nothing about a phone that is being woken.
         Verdict::Refused if leg.origin == Origin::Known => Verdict::Unreachable,
         verdict => verdict,

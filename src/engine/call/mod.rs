@@ -18,6 +18,7 @@ mod digest;
 mod early;
 mod ending;
 mod legs;
+mod road;
 mod steps;
 mod view;
 mod wake;

@@ -1,4 +1,4 @@
-//! Stand-ins for the remote ends of fswake: APNs, FCM, an operator's push gateway, SIP phones; and a real FreeSWITCH for the live tests.
+//! Stand-ins for the remote ends of fswake: APNs, FCM, an operator's push gateway, SIP phones; and a real FreeSWITCH and a real Kamailio for the live tests.
 
 #![allow(clippy::missing_panics_doc, reason = "a stand-in that cannot go on fails its test")]
 // A stand-in that cannot start has to end the test, and that is all there is to say about it.
@@ -10,6 +10,7 @@ pub mod freeswitch;
 pub mod gateway;
 pub mod http1;
 pub mod http2;
+pub mod kamailio;
 pub mod proxy;
 pub mod realfs;
 pub mod sip;

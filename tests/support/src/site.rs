@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::apns::{Apns, BUNDLE_ID, KEY_ID, Push, TEAM_ID};
 use crate::realfs::RealFs;
-use crate::sip::{PATIENCE, Phone, Script};
+use crate::sip::{PATIENCE, Phone, Script, What};
 
 /// What a phone does when a push arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -344,9 +344,14 @@ impl Site {
     /// Waits until fswake has heard of a phone's last REGISTER.
     pub async fn heard(&self, phone: &Phone) {
         if self.logs && self.daemon.is_some() {
-            let port = phone.address().port();
-            let place = format!("127.0.0.1:{port}");
-            self.daemon().says_all(&["Registered(", &place]).await;
+            let place = phone.place();
+            // A WebSocket's name is the same in every connection.
+            let times = if place.ends_with(".invalid") {
+                phone.count(|w| matches!(w, What::Registered(200)))
+            } else {
+                1
+            };
+            self.daemon().says_all_times(times, &["Registered(", &place]).await;
         }
     }
 
@@ -372,8 +377,18 @@ impl Site {
 
     /// Waits for a push to this token; whether it came.
     pub async fn pushed_to(&self, token: &str) -> bool {
+        self.pushed_to_so_often(token, 1).await
+    }
+
+    /// Waits for so many pushes to this token; fails the test when they do not come.
+    pub async fn pushed_to_times(&self, token: &str, times: usize) {
+        let all = self.pushed_to_so_often(token, times).await;
+        assert!(all, "fewer than {times} pushes to {token}:\n{}", self.daemon().log());
+    }
+
+    async fn pushed_to_so_often(&self, token: &str, times: usize) -> bool {
         let mut pushes = self.pushes.clone();
-        let arrived = pushes.wait_for(|pushes| pushes.iter().any(|p| p.push.token == token));
+        let arrived = pushes.wait_for(|pushes| pushes.iter().filter(|p| p.push.token == token).count() >= times);
         matches!(tokio::time::timeout(PATIENCE, arrived).await, Ok(Ok(_)))
     }
 
@@ -447,12 +462,15 @@ fn configuration(fs: &RealFs, apns: &Apns, dir: &Path, settings: &Settings) -> S
     for (key, value) in &settings.wake {
         let _ = writeln!(wake, "{key} = {value}");
     }
+    let (four, six) = (fs.ports.fswake, fs.ports.fswake_six());
+    let listen: Vec<String> = [Some(four), six].iter().flatten().map(|a| format!("\"{a}\"")).collect();
+    let listen = listen.join(", ");
     format!(
         r#"[freeswitch]
 host = "127.0.0.1"
 port = {esl}
 [listen]
-addresses = ["{fswake}"]
+addresses = [{listen}]
 [http]
 addresses = ["127.0.0.1:0"]
 [wake]
@@ -474,7 +492,6 @@ key-id = "{KEY_ID}"
 team-id = "{TEAM_ID}"
 "#,
         esl = settings.esl_port.unwrap_or(fs.ports.esl.port()),
-        fswake = fs.ports.fswake,
         dir = dir.display(),
         log = settings.log,
         drain = settings.drain,

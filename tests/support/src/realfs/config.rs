@@ -1,7 +1,7 @@
 //! What FreeSWITCH is told: the repository's own snippets (`fs-conf/`), and around them as little as it runs with.
 
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 /// The domain whose users are rung where they registered; calls to `7<user>` go through the dialplan way in.
@@ -33,12 +33,23 @@ pub struct Ports {
     pub tls: SocketAddr,
     /// SIP over WebSocket, in the same profile.
     pub ws: SocketAddr,
+    /// The same with TLS.
+    pub wss: SocketAddr,
     /// A profile with `multiple-registrations=false`.
     pub single: SocketAddr,
     /// A profile with `multiple-registrations=call-id`.
     pub by_call_id: SocketAddr,
+    /// A profile on `::1`, where this machine has it.
+    pub six: Option<SocketAddr>,
     /// Where its `socket` application connects to.
     pub fswake: SocketAddr,
+}
+
+impl Ports {
+    /// fswake's port on `::1`, where this machine has it.
+    pub fn fswake_six(&self) -> Option<SocketAddr> {
+        self.six.map(|six| SocketAddr::new(six.ip(), self.fswake.port()))
+    }
 }
 
 /// Without `mod_fifo`, conference and the like: what fswake needs, and sounds.
@@ -79,7 +90,11 @@ pub(super) fn inside<'a>(text: &'a str, element: &str) -> &'a str {
     &text[from..to]
 }
 
-fn profile(ports: &Ports, name: &str, port: u16, more: &str) -> String {
+fn profile(ports: &Ports, name: &str, at: SocketAddr, more: &str) -> String {
+    let rtp = match at {
+        SocketAddr::V4(_) => IpAddr::V4(ports.rtp),
+        SocketAddr::V6(six) => IpAddr::V6(*six.ip()),
+    };
     let shipped = snippet("sip_profiles/fswake.xml", ports);
     // "call-id" does not take "contact" back: only the last of them may be there.
     let multiple = "name=\"multiple-registrations\"";
@@ -92,7 +107,7 @@ fn profile(ports: &Ports, name: &str, port: u16, more: &str) -> String {
         r#"<profile name="{name}"><settings>
             <param name="context" value="default"/>
             <param name="dialplan" value="XML"/>
-            <param name="sip-ip" value="127.0.0.1"/>
+            <param name="sip-ip" value="{ip}"/>
             <param name="rtp-ip" value="{rtp}"/>
             <param name="sip-port" value="{port}"/>
             <param name="codec-prefs" value="PCMU,PCMA"/>
@@ -106,7 +121,8 @@ fn profile(ports: &Ports, name: &str, port: u16, more: &str) -> String {
             {shipped}
             {more}
         </settings></profile>"#,
-        rtp = ports.rtp,
+        ip = at.ip(),
+        port = at.port(),
         shipped = shipped.join("\n"),
     )
 }
@@ -114,17 +130,22 @@ fn profile(ports: &Ports, name: &str, port: u16, more: &str) -> String {
 fn profiles(ports: &Ports) -> String {
     let multiple = |value: &str| format!(r#"<param name="multiple-registrations" value="{value}"/>"#);
     let connections = format!(
-        r#"<param name="ws-binding" value="{}"/><param name="tls" value="true"/><param name="tls-sip-port" value="{}"/>"#,
+        r#"<param name="ws-binding" value="{}"/><param name="wss-binding" value="{}"/>
+           <param name="apply-candidate-acl" value="any_v4.auto"/>
+           <param name="tls" value="true"/><param name="tls-sip-port" value="{}"/>"#,
         ports.ws,
+        ports.wss,
         ports.tls.port()
     );
-    profile(ports, "internal", ports.sip.port(), &connections)
-        + &profile(ports, "single", ports.single.port(), &multiple("false"))
-        + &profile(ports, "by-call-id", ports.by_call_id.port(), &multiple("call-id"))
+    let six = ports.six.map(|at| profile(ports, "six", at, ""));
+    profile(ports, "internal", ports.sip, &connections)
+        + &profile(ports, "single", ports.single, &multiple("false"))
+        + &profile(ports, "by-call-id", ports.by_call_id, &multiple("call-id"))
+        + &six.unwrap_or_default()
 }
 
 /// The dialplan: `7<user>` through the shipped snippet, and `9<user>`, an alias of the user's number; `6<user>` with 410 as the next
-/// action, `5<user>` and `4<user><user>` by `user/`; `1<n><user>` and `2<n><user><user>` by `user/` of the domains with plain contacts. `7<user>-name=value` sets a
+/// action, `8<user>` the same over IPv6, `5<user>` and `4<user><user>` by `user/`; `1<n><user>` and `2<n><user><user>` by `user/` of the domains with plain contacts. `7<user>-name=value` sets a
 /// variable before, and so does `6`; `5<user>-name=value` exports it.
 fn dialplan(ports: &Ports) -> String {
     let shipped = snippet("dialplan/default/00_fswake.xml", ports);
@@ -153,6 +174,12 @@ fn dialplan(ports: &Ports) -> String {
             <action application="socket" data="{socket} async full"/>
             <action application="respond" data="410 Gone"/>
           </condition></extension>
+          <extension name="six"><condition field="destination_number" expression="^8(\d{{5}})$">
+            <action application="set" data="fswake_aor=$1@{DOMAIN}"/>
+            <action application="set" data="socket_resume=true"/>
+            <action application="socket" data="::1:{port} async full"/>
+            <action application="respond" data="410 Gone"/>
+          </condition></extension>
           <extension name="user"><condition field="destination_number" expression="^5(\d{{5}})$">
             <action application="set" data="call_timeout=20"/>
             <action application="set" data="hangup_after_bridge=true"/>
@@ -171,6 +198,7 @@ fn dialplan(ports: &Ports) -> String {
         {contexts}
         {fusionpbx}"#,
         socket = ports.fswake,
+        port = ports.fswake.port(),
         beside = beside(),
         contexts = inside(&contexts, "include"),
         fusionpbx = for_fusionpbx(inside(&contexts, "include")),

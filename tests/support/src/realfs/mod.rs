@@ -7,7 +7,7 @@ mod config;
 mod console;
 mod vanilla;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 pub use self::config::{BESIDE_DOMAINS, CAPITALS, DOMAIN, ESL_PASSWORD, FIRST_USER, PASSWORD, Ports, WAKE_DOMAIN};
 pub use self::console::{Console, Heard};
@@ -64,14 +65,30 @@ fn modules(prefix: &Path) -> PathBuf {
 
 /// A free port for TCP and UDP.
 fn free_port() -> SocketAddr {
-    for _ in 0..100 {
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a TCP port");
-        let address = tcp.local_addr().expect("its address");
-        if UdpSocket::bind(address).is_ok() {
-            return address;
-        }
-    }
-    panic!("no free port");
+    free(Ipv4Addr::LOCALHOST.into()).expect("a free port")
+}
+
+/// The same on `::1`, where this machine has it.
+fn free_six() -> Option<SocketAddr> {
+    free(Ipv6Addr::LOCALHOST.into())
+}
+
+/// Whether this machine has IPv6.
+///
+/// # Errors
+/// It has not: what to print.
+pub fn has_six() -> Result<(), String> {
+    let problem = || "SKIPPED: no IPv6 on this machine (::1)".to_owned();
+    free_six().map(|_| ()).ok_or_else(problem)
+}
+
+/// The same on a host, where this machine has it.
+pub(crate) fn free(host: IpAddr) -> Option<SocketAddr> {
+    (0..100).find_map(|_| {
+        let tcp = TcpListener::bind((host, 0)).ok()?;
+        let address = tcp.local_addr().ok()?;
+        UdpSocket::bind(address).is_ok().then_some(address)
+    })
 }
 
 impl RealFs {
@@ -96,8 +113,10 @@ impl RealFs {
             sip,
             tls: free_port(),
             ws: free_port(),
+            wss: free_port(),
             single: free_port(),
             by_call_id: free_port(),
+            six: free_six(),
             fswake: free_port(),
         };
         let dir = TempDir::new().expect("a directory");
@@ -108,7 +127,10 @@ impl RealFs {
         }
         let conf = dir.path().join("conf/freeswitch.xml");
         let (certificate, key) = OF_FREESWITCH.issue("localhost");
-        std::fs::write(dir.path().join("other/agent.pem"), certificate + &key).expect("a file");
+        for name in ["agent.pem", "wss.pem"] {
+            let text = format!("{certificate}{key}");
+            std::fs::write(dir.path().join("other").join(name), text).expect("a file");
+        }
         std::fs::write(dir.path().join("other/cafile.pem"), OF_FREESWITCH.pem()).expect("a file");
         let mut configuration = configuration(&ports, dir.path());
         if std::env::var_os(LOG_COPY).is_some() {
@@ -163,7 +185,8 @@ impl RealFs {
     /// Waits until it answers.
     pub async fn comes_back(&self) {
         let deadline = Instant::now() + START;
-        while !self.is_up().await {
+        // Whoever else has taken its port meanwhile may say nothing at all.
+        while !timeout(Duration::from_secs(5), self.is_up()).await.unwrap_or(false) {
             assert!(
                 Instant::now() < deadline && self.is_running(),
                 "FreeSWITCH does not come up:\n{}",
@@ -344,6 +367,8 @@ impl RealFs {
             password: PASSWORD.to_owned(),
             server: self.ports.sip,
             tls_server: self.ports.tls,
+            ws_server: self.ports.ws,
+            wss_server: self.ports.wss,
         }
     }
 }

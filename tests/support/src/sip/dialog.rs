@@ -1,6 +1,6 @@
 //! A dialog (RFC 3261 section 12), whoever began it, and its media.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::sdp::{self, Direction, Place};
@@ -58,6 +58,7 @@ pub(super) enum Stage {
 /// The media of a dialog.
 #[derive(Debug)]
 pub(super) struct Line {
+    host: IpAddr,
     port: u16,
     pub sound: Option<Sound>,
     /// Its video and its fax, where it has a voice.
@@ -78,10 +79,12 @@ fn deaf_port() -> u16 {
 }
 
 impl Line {
-    pub fn new(script: &Script) -> Self {
-        let sound = script.voice.map(Sound::start);
-        let (video, fax) = (script.voice.map(Stream::start), script.voice.map(Stream::start));
+    pub fn new(script: &Script, host: IpAddr) -> Self {
+        let sound = script.voice.map(|voice| Sound::start(voice, host));
+        let stream = |voice| Stream::start(voice, host);
+        let (video, fax) = (script.voice.map(stream), script.voice.map(stream));
         Self {
+            host,
             port: sound.as_ref().map_or_else(deaf_port, |s| s.port),
             sound,
             video,
@@ -97,6 +100,7 @@ impl Line {
         self.version += 1;
         let of = |stream: &Option<Stream>, beside: u16| stream.as_ref().map_or(self.port + beside, |s| s.port);
         Place {
+            host: self.host,
             port: self.port,
             video_port: of(&self.video, 2),
             fax_port: of(&self.fax, 4),
@@ -195,7 +199,7 @@ impl Dialog {
             stage: Stage::Early,
             response: None,
             asked: invite.sequence(),
-            line: Line::new(script),
+            line: Line::new(script, from.ip()),
         }
     }
 

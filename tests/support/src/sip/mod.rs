@@ -57,6 +57,22 @@ pub struct Account {
     pub server: SocketAddr,
     /// Its address for TLS.
     pub tls_server: SocketAddr,
+    /// For WebSockets.
+    pub ws_server: SocketAddr,
+    /// For WebSockets with TLS.
+    pub wss_server: SocketAddr,
+}
+
+impl Account {
+    /// Where a phone with this transport finds its server.
+    pub fn server_of(&self, transport: Transport) -> SocketAddr {
+        match transport {
+            Transport::Udp | Transport::Tcp => self.server,
+            Transport::Tls => self.tls_server,
+            Transport::Ws => self.ws_server,
+            Transport::Wss => self.wss_server,
+        }
+    }
 }
 
 /// A phone; clones are the same phone.
@@ -78,6 +94,8 @@ struct State {
     awake: bool,
     script: Script,
     contact: String,
+    /// What names it where it has no address of its own: the same for all its connections, as with JsSIP.
+    name: String,
     display: String,
     happenings: Vec<Happening>,
     dialogs: HashMap<String, dialog::Dialog>,
@@ -95,7 +113,7 @@ impl Left {
         self.0.address()
     }
 
-    /// Closes its connection.
+    /// Ends its connection.
     pub async fn close(&self) {
         self.0.close().await;
     }
@@ -120,12 +138,14 @@ impl Phone {
         let script = script.into();
         let transport = script.transport;
         let socket = Arc::new(Wire::open(transport, &account).await);
+        let name = unique();
         let state = State {
             socket: socket.clone(),
             transport,
             awake: true,
             script,
-            contact: format!("<sip:{}@127.0.0.1:PORT{}>", account.user, socket.parameter()),
+            contact: format!("<sip:{}@PLACE{}>", account.user, socket.parameter()),
+            name,
             display: String::new(),
             happenings: Vec::new(),
             dialogs: HashMap::new(),
@@ -179,14 +199,20 @@ impl Phone {
         self.lock().socket.address()
     }
 
+    /// The host of its Contact, with the port if it has one.
+    pub fn place(&self) -> String {
+        let state = self.lock();
+        state.socket.place(&state.name)
+    }
+
     /// Puts this text behind `<sip:user@host:port` of its Contact, `>` included if there is to be one, and anything after.
     pub fn contact_params(&self, params: &str) {
         let user = &self.inner.account.user;
         let mut state = self.lock();
-        state.contact = format!("<sip:{user}@127.0.0.1:PORT{}{params}>", state.socket.parameter());
+        state.contact = format!("<sip:{user}@PLACE{}{params}>", state.socket.parameter());
     }
 
-    /// Makes this the whole value of its Contact; `PORT` stands for its port.
+    /// Makes this the whole value of its Contact; `PORT` stands for its port, `PLACE` for its address and port.
     pub fn contact_text(&self, contact: &str) {
         contact.clone_into(&mut self.lock().contact);
     }
@@ -300,14 +326,18 @@ impl Phone {
 
     fn contact(&self) -> String {
         let state = self.lock();
-        let port = state.socket.address().port();
-        state.contact.replace("PORT", &port.to_string())
+        let (place, port) = (state.socket.place(&state.name), state.socket.address().port());
+        state
+            .contact
+            .replace("PLACE", &place)
+            .replace("PORT", &port.to_string())
     }
 
     /// The value of a Via of its own.
     fn via(&self, branch: &str) -> String {
-        let socket = self.lock().socket.clone();
-        format!("SIP/2.0/{} {};rport;branch={branch}", socket.name(), socket.address())
+        let state = self.lock();
+        let (name, place) = (state.socket.name(), state.socket.place(&state.name));
+        format!("SIP/2.0/{name} {place};rport;branch={branch}")
     }
 
     fn next_sequence(&self) -> u32 {
@@ -339,9 +369,9 @@ impl Phone {
 
     /// The Contact of calls: never the odd one that it may have registered with.
     fn plain_contact(&self) -> String {
-        let socket = self.lock().socket.clone();
-        let (user, address) = (&self.inner.account.user, socket.address());
-        format!("<sip:{user}@{address}{}>", socket.parameter())
+        let state = self.lock();
+        let (user, place) = (&self.inner.account.user, state.socket.place(&state.name));
+        format!("<sip:{user}@{place}{}>", state.socket.parameter())
     }
 }
 

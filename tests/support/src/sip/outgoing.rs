@@ -33,7 +33,7 @@ impl Phone {
             let mut state = self.lock();
             let script = state.script.clone();
             let (order, display) = (state.dialogs.len(), &state.display);
-            let mut line = Line::new(&script);
+            let mut line = Line::new(&script, account.server.ip());
             line.offer(&script);
             let dialog = Dialog {
                 order,

@@ -1,7 +1,7 @@
 //! Session descriptions: what a phone offers and answers, and reading what it was offered.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::Script;
 
@@ -38,6 +38,7 @@ impl Direction {
 /// What else a line of a description depends on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
+    pub host: IpAddr,
     pub port: u16,
     /// Of video and of T.38.
     pub video_port: u16,
@@ -48,8 +49,10 @@ pub(super) struct Place {
 }
 
 fn head(place: Place) -> String {
+    let family = if place.host.is_ipv4() { "IP4" } else { "IP6" };
+    let address = format!("IN {family} {}", place.host);
     format!(
-        "v=0\r\no=- 1 {} IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n",
+        "v=0\r\no=- 1 {} {address}\r\ns=-\r\nc={address}\r\nt=0 0\r\n",
         place.version
     )
 }
@@ -178,7 +181,8 @@ impl Media {
 
     /// Where to send to, if it can be.
     pub(super) fn target(&self) -> Option<SocketAddr> {
-        (self.port != 0).then(|| format!("{}:{}", self.address, self.port).parse().ok())?
+        let host: IpAddr = self.address.parse().ok()?;
+        (self.port != 0).then_some(SocketAddr::new(host, self.port))
     }
 }
 
@@ -294,6 +298,7 @@ mod tests {
     use super::*;
 
     const PLACE: Place = Place {
+        host: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
         port: 4000,
         video_port: 4002,
         fax_port: 4004,

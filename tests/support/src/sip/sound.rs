@@ -1,7 +1,7 @@
 //! RTP (RFC 3550) of one call: a phone says one steady value, so that whoever hears it knows which phone it is.
 
 use std::collections::VecDeque;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -50,8 +50,8 @@ pub(super) struct Sound {
 
 impl Sound {
     /// Opens a port, listens there, and says `voice` as soon as it knows where to.
-    pub fn start(voice: u8) -> Self {
-        let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a UDP port");
+    pub fn start(voice: u8, host: IpAddr) -> Self {
+        let socket = std::net::UdpSocket::bind((host, 0)).expect("a UDP port");
         socket.set_nonblocking(true).expect("a socket");
         let port = socket.local_addr().expect("its address").port();
         let socket = Arc::new(UdpSocket::from_std(socket).expect("a socket"));

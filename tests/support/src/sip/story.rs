@@ -149,6 +149,15 @@ impl Phone {
         self.count(|w| matches!(w, What::Invited(_)))
     }
 
+    /// From its last REGISTER's answer to its last INVITE.
+    pub fn invited_after(&self) -> Duration {
+        let all = self.happenings();
+        let last = |is: fn(&What) -> bool| all.iter().rev().find(|h| is(&h.what)).map(|h| h.at);
+        let registered = last(|w| matches!(w, What::Registered(200))).expect("a REGISTER");
+        let invited = last(|w| matches!(w, What::Invited(_))).expect("an INVITE");
+        invited.saturating_duration_since(registered)
+    }
+
     /// Waits until it rings.
     pub async fn rang(&self) -> Instant {
         self.expect("ringing", |h| matches!(h.what, What::Rang)).await.at

@@ -1,6 +1,6 @@
 //! What a phone shows and faxes: packets that name their sender, and nobody has to decode.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,8 +31,8 @@ pub(super) struct Stream {
 
 impl Stream {
     /// Opens a port, listens there, and sends in the name of `voice` as soon as it knows where to.
-    pub fn start(voice: u8) -> Self {
-        let socket = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a UDP port");
+    pub fn start(voice: u8, host: IpAddr) -> Self {
+        let socket = std::net::UdpSocket::bind((host, 0)).expect("a UDP port");
         socket.set_nonblocking(true).expect("a socket");
         let port = socket.local_addr().expect("its address").port();
         let socket = Arc::new(UdpSocket::from_std(socket).expect("a socket"));

@@ -1,14 +1,14 @@
 //! The client's side of a WebSocket (RFC 6455), as far as SIP needs it (RFC 7118).
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 /// Opens the WebSocket.
-pub(super) async fn shake_hands(stream: &mut TcpStream) {
+pub(super) async fn shake_hands(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
     let request = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
                    Sec-WebSocket-Protocol: sip\r\n\r\n";
     stream.write_all(request.as_bytes()).await.expect("a request");
+    stream.flush().await.expect("a request");
     let mut answer = Vec::new();
     while !answer.ends_with(b"\r\n\r\n") {
         answer.push(stream.read_u8().await.expect("an answer"));

@@ -1,12 +1,13 @@
 //! What a phone's messages go through: a UDP socket, or the one connection that it has with its server.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::Mutex;
+use tokio::task::unconstrained;
 use tokio_rustls::TlsConnector;
 
 use super::{Account, Message, websocket};
@@ -27,6 +28,20 @@ pub enum Transport {
     Tls,
     /// A WebSocket connection (RFC 7118), as browsers have.
     Ws,
+    /// The same with TLS.
+    Wss,
+}
+
+impl Transport {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Udp, Self::Tcp, Self::Tls, Self::Ws, Self::Wss];
+    /// Those with a connection of the phone's own.
+    pub const CONNECTIONS: [Self; 4] = [Self::Tcp, Self::Tls, Self::Ws, Self::Wss];
+
+    /// Of a connection that frames its messages.
+    fn is_websocket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
 }
 
 type Incoming = Box<dyn AsyncRead + Send + Unpin>;
@@ -46,26 +61,30 @@ pub(super) enum Wire {
 
 impl Wire {
     pub async fn open(transport: Transport, account: &Account) -> Self {
-        let server = match transport {
-            Transport::Udp => {
-                return Self::Udp(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a UDP port"));
-            }
-            Transport::Tcp | Transport::Ws => account.server,
-            Transport::Tls => account.tls_server,
-        };
+        let server = account.server_of(transport);
+        if transport == Transport::Udp {
+            let local: IpAddr = match server {
+                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            };
+            return Self::Udp(UdpSocket::bind((local, 0)).await.expect("a UDP port"));
+        }
         let mut stream = TcpStream::connect(server).await.expect("a TCP connection");
         stream.set_nodelay(true).expect("a socket");
-        if transport == Transport::Ws {
-            websocket::shake_hands(&mut stream).await;
-        }
         let local = stream.local_addr().expect("its address");
-        let (read, write): (Incoming, Outgoing) = if transport == Transport::Tls {
+        let (read, write): (Incoming, Outgoing) = if matches!(transport, Transport::Tls | Transport::Wss) {
             let connector = TlsConnector::from(OF_FREESWITCH.client());
             let name = "localhost".try_into().expect("a name");
-            let stream = connector.connect(name, stream).await.expect("a TLS connection");
+            let mut stream = connector.connect(name, stream).await.expect("a TLS connection");
+            if transport.is_websocket() {
+                websocket::shake_hands(&mut stream).await;
+            }
             let (read, write) = tokio::io::split(stream);
             (Box::new(read), Box::new(write))
         } else {
+            if transport.is_websocket() {
+                websocket::shake_hands(&mut stream).await;
+            }
             let (read, write) = stream.into_split();
             (Box::new(read), Box::new(write))
         };
@@ -85,6 +104,14 @@ impl Wire {
         }
     }
 
+    /// Where others reach it: its address, and for a WebSocket, which nobody reaches, the name that RFC 7118 gives it.
+    pub fn place(&self, name: &str) -> String {
+        match self {
+            Self::Connection { transport, .. } if transport.is_websocket() => format!("{name}.invalid"),
+            _ => self.address().to_string(),
+        }
+    }
+
     /// As in a Via.
     pub fn name(&self) -> &'static str {
         match self {
@@ -92,6 +119,7 @@ impl Wire {
             Self::Connection { transport, .. } => match transport {
                 Transport::Tls => "TLS",
                 Transport::Ws => "WS",
+                Transport::Wss => "WSS",
                 _ => "TCP",
             },
         }
@@ -103,7 +131,8 @@ impl Wire {
             Self::Udp(_) => "",
             Self::Connection { transport, .. } => match transport {
                 Transport::Tls => ";transport=tls",
-                Transport::Ws => ";transport=ws",
+                // With TLS too, as JsSIP has it.
+                Transport::Ws | Transport::Wss => ";transport=ws",
                 _ => ";transport=tcp",
             },
         }
@@ -129,7 +158,7 @@ impl Wire {
             } => {
                 let (stream, buffer) = &mut *read.lock().await;
                 loop {
-                    if *transport == Transport::Ws {
+                    if transport.is_websocket() {
                         match websocket::take_frame(buffer) {
                             Some(payload) => match Message::parse(&payload) {
                                 Some(message) => return Some((message, *server)),
@@ -164,7 +193,7 @@ impl Wire {
                 let _ = socket.send_to(text.as_bytes(), to).await;
             }
             Self::Connection { transport, write, .. } => {
-                let bytes = websocket::framed(text, *transport == Transport::Ws);
+                let bytes = websocket::framed(text, transport.is_websocket());
                 let mut write = write.lock().await;
                 let _ = write.write_all(&bytes).await;
                 let _ = write.flush().await;
@@ -177,12 +206,14 @@ impl Wire {
         match self {
             Self::Udp(socket) => socket.try_send_to(text.as_bytes(), to).is_ok(),
             Self::Connection { transport, write, .. } => {
-                let bytes = websocket::framed(text, *transport == Transport::Ws);
+                let bytes = websocket::framed(text, transport.is_websocket());
                 let Ok(mut write) = write.try_lock() else { return false };
                 let all = pin!(async {
                     let _ = write.write_all(&bytes).await;
                     let _ = write.flush().await;
                 });
+                // However much its task has done already.
+                let all = pin!(unconstrained(all));
                 let sent = all.poll(&mut Context::from_waker(Waker::noop()));
                 assert!(matches!(sent, Poll::Ready(())), "a message was cut");
                 true

@@ -2,12 +2,19 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::harness::soon;
+/// How long the browser may take for anything.
+const LONG: Duration = Duration::from_secs(30);
+
+async fn soon<T>(what: &str, event: impl Future<Output = T>) -> T {
+    let in_time = tokio::time::timeout(LONG, event).await;
+    in_time.unwrap_or_else(|_| panic!("no {what} within {LONG:?}"))
+}
 
 /// The browser; ends when dropped.
 pub struct Browser {
@@ -20,10 +27,17 @@ pub struct Browser {
 impl Browser {
     /// Starts one, or says that there is none to start.
     pub async fn start() -> Option<Self> {
-        if !["chromium", "chromedriver"].iter().all(|name| is_installed(name)) {
-            eprintln!("SKIPPED: no chromium and chromedriver on this machine (Debian: chromium, chromium-driver)");
-            return None;
+        match installed() {
+            Ok(()) => Some(Self::start_with(&[]).await),
+            Err(reason) => {
+                eprintln!("{reason}");
+                None
+            }
         }
+    }
+
+    /// Starts one with these arguments of its own.
+    pub async fn start_with(more: &[&str]) -> Self {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
             .stdout(Stdio::piped())
@@ -58,6 +72,7 @@ impl Browser {
             "--window-size=1280,900",
             &data,
         ];
+        let arguments: Vec<&str> = arguments.iter().chain(more).copied().collect();
         let wanted = json!({ "capabilities": { "alwaysMatch": { "goog:chromeOptions": { "args": arguments } } } });
         let base = format!("http://127.0.0.1:{port}/session");
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -69,7 +84,7 @@ impl Browser {
         };
         let made = browser.post("", wanted).await;
         browser.session = format!("{}/{}", browser.session, made["sessionId"].as_str().expect("a session"));
-        Some(browser)
+        browser
     }
 
     async fn post(&self, path: &str, body: Value) -> Value {
@@ -94,10 +109,10 @@ impl Browser {
     pub async fn wait(&self, expression: &str) {
         let waiting = async {
             while self.run(&format!("return Boolean({expression})")).await != true {
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        let in_time = tokio::time::timeout(crate::harness::LONG, waiting).await;
+        let in_time = tokio::time::timeout(LONG, waiting).await;
         let shown = self.run("return document.body.innerText").await;
         assert!(in_time.is_ok(), "never true: {expression}\n{shown}");
     }
@@ -117,7 +132,8 @@ impl Browser {
         self.post("/actions", keyboard).await;
     }
 
-    async fn devtools(&self, command: &str, parameters: Value) -> Value {
+    /// A command of Chromium's own (<https://chromedevtools.github.io/devtools-protocol/>).
+    pub async fn devtools(&self, command: &str, parameters: Value) -> Value {
         self.post("/goog/cdp/execute", json!({ "cmd": command, "params": parameters }))
             .await
     }
@@ -152,6 +168,16 @@ impl Drop for Browser {
                 .status();
         }
     }
+}
+
+/// Whether there is one to start.
+///
+/// # Errors
+/// There is not: what to print.
+pub fn installed() -> Result<(), String> {
+    let all = ["chromium", "chromedriver"].iter().all(|name| is_installed(name));
+    let problem = "SKIPPED: no chromium and chromedriver on this machine (Debian: chromium, chromium-driver)";
+    all.then_some(()).ok_or_else(|| problem.to_owned())
 }
 
 fn is_installed(program: &str) -> bool {

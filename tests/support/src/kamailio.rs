@@ -1,0 +1,226 @@
+//! A Kamailio on loopback, as an edge proxy before FreeSWITCH: phones register through it, with a Path (RFC 3327).
+//!
+//! It is the one that is installed; everything that it writes is in a temporary directory.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use crate::realfs::free;
+use crate::sip::Account;
+use crate::tls::OF_FREESWITCH;
+
+const PROGRAM: &str = "kamailio";
+/// How long it may take to come up.
+const START: Duration = Duration::from_secs(20);
+
+/// How it finds a phone again, to which FreeSWITCH sends a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finds {
+    /// By its Path, which says where the REGISTER came from (`add_path_received`, with `received_format=1`).
+    Path,
+    /// By a parameter that it puts into the phone's Contact, in place of one that is there (`set_contact_alias`).
+    Alias,
+}
+
+/// A running Kamailio; ends when dropped.
+pub struct Kamailio {
+    /// Where phones reach it by UDP, TCP and WebSocket.
+    pub address: SocketAddr,
+    /// The same with TLS.
+    pub tls: SocketAddr,
+    dir: TempDir,
+    child: Child,
+}
+
+/// Whether there is one to start.
+///
+/// # Errors
+/// There is not: what to print.
+pub fn installed() -> Result<(), String> {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let mut paths = std::env::split_paths(&paths).chain([Path::new("/usr/sbin").to_owned()]);
+    let found = paths.any(|path| path.join(PROGRAM).is_file());
+    let problem = "SKIPPED: no kamailio (Debian: kamailio, kamailio-tls-modules, kamailio-websocket-modules)";
+    found.then_some(()).ok_or_else(|| problem.to_owned())
+}
+
+impl Kamailio {
+    /// Starts one before FreeSWITCH's profile at this address, and waits until it listens, on the same host.
+    pub async fn start(fs: SocketAddr, finds: Finds) -> Self {
+        let port = || free(fs.ip()).expect("a free port");
+        let (address, tls) = (port(), port());
+        let dir = TempDir::new().expect("a directory");
+        let (certificate, key) = OF_FREESWITCH.issue("localhost");
+        let write = |name: &str, text: &str| {
+            let file = dir.path().join(name);
+            std::fs::write(&file, text).expect("a file");
+            file
+        };
+        write("certificate.pem", &certificate);
+        write("key.pem", &key);
+        let text = configuration(fs, finds, address, tls, dir.path());
+        let file = write("kamailio.cfg", &text);
+        let log = std::fs::File::create(dir.path().join("log")).expect("a file");
+        let path = std::env::var("PATH").unwrap_or_default();
+        let child = Command::new(PROGRAM)
+            .env("PATH", format!("{path}:/usr/sbin"))
+            .args(["-DD", "-E", "-m", "64", "-f"])
+            .arg(file)
+            .arg("-w")
+            .arg(dir.path())
+            .arg("-Y")
+            .arg(dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .expect("kamailio starts");
+        let mut kamailio = Self {
+            address,
+            tls,
+            dir,
+            child,
+        };
+        kamailio.comes_up().await;
+        kamailio
+    }
+
+    async fn comes_up(&mut self) {
+        let deadline = Instant::now() + START;
+        while TcpStream::connect(self.tls).await.is_err() {
+            let runs = matches!(self.child.try_wait(), Ok(None));
+            assert!(
+                runs && Instant::now() < deadline,
+                "Kamailio does not come up:\n{}",
+                self.log()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// An account whose phone takes this way.
+    #[must_use]
+    pub fn before(&self, account: Account) -> Account {
+        Account {
+            server: self.address,
+            tls_server: self.tls,
+            ws_server: self.address,
+            wss_server: self.tls,
+            ..account
+        }
+    }
+
+    /// The end of its log.
+    pub fn log(&self) -> String {
+        let text = std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+}
+
+impl Drop for Kamailio {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- Kamailio's log\n{}", self.log());
+        }
+        // The one that was started ends its children.
+        if let Some(id) = self.child.id() {
+            let _ = std::process::Command::new("kill")
+                .args(["-TERM", &id.to_string()])
+                .status();
+            let deadline = Instant::now() + Duration::from_secs(3);
+            while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+    }
+}
+
+const MODULES: [&str; 13] = [
+    "tls",
+    "kex",
+    "tm",
+    "tmx",
+    "sl",
+    "rr",
+    "pv",
+    "siputils",
+    "textops",
+    "path",
+    "nathelper",
+    "xhttp",
+    "websocket",
+];
+
+fn configuration(fs: SocketAddr, finds: Finds, address: SocketAddr, tls: SocketAddr, dir: &Path) -> String {
+    let modules = MODULES.iter().fold(String::new(), |mut all, module| {
+        let _ = writeln!(all, "loadmodule \"{module}.so\"");
+        all
+    });
+    let mark = match finds {
+        Finds::Path => "add_path_received();",
+        Finds::Alias => r#"set_contact_alias("1"); add_path();"#,
+    };
+    let (port, dir) = (fs.port(), dir.display());
+    format!(
+        r#"#!KAMAILIO
+debug=1
+log_stderror=yes
+children=2
+tcp_children=2
+auto_aliases=no
+enable_tls=yes
+tcp_accept_no_cl=yes
+tcp_connection_lifetime=600
+listen=udp:{address}
+listen=tcp:{address}
+listen=tls:{tls}
+{modules}
+modparam("tls", "tls_method", "TLSv1.2+")
+modparam("tls", "certificate", "{dir}/certificate.pem")
+modparam("tls", "private_key", "{dir}/key.pem")
+modparam("path", "use_received", 1)
+modparam("path", "received_format", 1)
+
+request_route {{
+  if (is_method("REGISTER")) {{
+    force_rport();
+    {mark}
+    $du = "sip:{fs}";
+    t_relay();
+    exit;
+  }}
+  if (is_method("CANCEL")) {{
+    if (t_check_trans()) t_relay();
+    exit;
+  }}
+  force_rport();
+  record_route();
+  loose_route();
+  # A new call goes where the Path says, what follows where the phone answered.
+  if ($du == $null || $du == "") handle_ruri_alias();
+  t_on_reply("ANSWERED");
+  t_relay();
+}}
+
+onreply_route[ANSWERED] {{
+  if ($sp != {port}) add_contact_alias();
+}}
+
+event_route[xhttp:request] {{
+  set_reply_close();
+  set_reply_no_connect();
+  if ($hdr(Upgrade) =~ "websocket" && ws_handle_handshake()) exit;
+  xhttp_reply("404", "Not found", "", "");
+}}
+"#
+    )
+}
