@@ -60,6 +60,12 @@ pub fn originate(leg: &Leg<'_>, parent: &Parent) -> String {
             vars,
             ",origination_aleg_uuid={a_leg},originating_leg_uuid={a_leg},call_uuid={call}"
         );
+    } else {
+        // The loopback's record is the call's. Without this, each leg that nobody answers would have one too, as a call by itself.
+        let _ = write!(
+            vars,
+            ",process_cdr=false,api_on_answer_fswake='uuid_setvar {channel} process_cdr true'"
+        );
     }
     parent.inherited.write(&mut vars);
     if !leg.early_media {
@@ -499,6 +505,27 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }
+    }
+
+    #[test]
+    fn leg_without_a_caller_has_a_record_only_once_it_is_answered() {
+        let alone = text(|_| {}, &Parent::default());
+        let Some((_, rest)) = alone.split_once(",process_cdr=false,api_on_answer_fswake='uuid_setvar ") else {
+            panic!("{alone}");
+        };
+        let leg = alone
+            .split_once("origination_uuid=")
+            .and_then(|(_, rest)| rest.split_once(','));
+        assert!(
+            rest.starts_with(&format!("{} process_cdr true'", leg.unwrap().0)),
+            "{alone}"
+        );
+        // FreeSWITCH itself gives the others their A leg's `process_cdr`.
+        let child = Parent {
+            channel: Some("a-leg".into()),
+            ..Parent::default()
+        };
+        assert!(!text(|_| {}, &child).contains("process_cdr"));
     }
 
     #[test]

@@ -125,7 +125,12 @@ impl Ways<'_> {
     /// FusionPBX's recipe has its contexts in the files. One that is missing was there when the last calls came, or
     /// FusionPBX's own dialplan has it.
     fn unproved(&self) -> Option<Check> {
-        let leads = self.users.all.iter().map(|u| &u.leads).chain(self.users.domains.values());
+        let leads = self
+            .users
+            .all
+            .iter()
+            .map(|u| &u.leads)
+            .chain(self.users.domains.values());
         let missing: BTreeSet<String> = leads
             .flat_map(|leads| self.contexts_of(leads))
             .filter(|context| self.is_fusionpbx() && context.fault() == Some(Fault::Missing))
@@ -442,7 +447,13 @@ mod tests {
                 wakes,
             };
             let check = ways.verdict();
-            assert_eq!(check.state, expected, "{handler:?} {is_there} {}: {}", wakes.len(), check.seen);
+            assert_eq!(
+                check.state,
+                expected,
+                "{handler:?} {is_there} {}: {}",
+                wakes.len(),
+                check.seen
+            );
         }
     }
 
