@@ -62,6 +62,12 @@ impl Leg<'_> {
                 vars,
                 ",origination_aleg_uuid={a_leg},originating_leg_uuid={a_leg},call_uuid={call}"
             );
+        } else {
+            // The loopback's record is the call's. Without this, each leg that nobody answers would have one too, as a call by itself.
+            let _ = write!(
+                vars,
+                ",process_cdr=false,api_on_answer_fswake='uuid_setvar {channel} process_cdr true'"
+            );
         }
         parent.inherited.write(&mut vars);
         if let Some(presence) = user(self.aor) {
@@ -261,6 +267,19 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} in {text}");
         }
+    }
+
+    #[test]
+    fn leg_without_a_caller_has_a_record_only_once_it_is_answered() {
+        let alone = variables(&Parent::default(), false);
+        let answered = format!("api_on_answer_fswake='uuid_setvar {} process_cdr true'", LEG.channel());
+        assert!(alone.contains(&format!(",process_cdr=false,{answered}")), "{alone}");
+        // FreeSWITCH itself gives the others their A leg's `process_cdr`.
+        let child = Parent {
+            channel: Some("a-leg".into()),
+            ..Parent::default()
+        };
+        assert!(!variables(&child, false).contains("process_cdr"));
     }
 
     #[test]

@@ -91,7 +91,8 @@ fn plain(says: impl Into<String>) -> Diagnosis {
 /// push that was refused says more than a phone that did not come.
 pub fn of_attempt(attempt: &Attempt) -> Option<Diagnosis> {
     let device = Printable(&attempt.device);
-    if attempt.rang || attempt.answered {
+    // A phone that is busy says so without ringing.
+    if attempt.rang || attempt.answered || said_no(attempt).is_some() {
         return None;
     }
     if let Some((cause, sip)) = &attempt.failed_awake {
@@ -220,22 +221,22 @@ fn not_pushed(attempt: &Attempt) -> Option<Diagnosis> {
         .then(|| plain(format!("{device} was not pushed: the rate limit is reached")))
 }
 
+/// Whether a phone said no, and then whether it was busy, with the SIP status.
+fn said_no(attempt: &Attempt) -> Option<(bool, Option<u16>)> {
+    let (cause, sip) = attempt.ended.as_ref()?;
+    let end = LegEnd {
+        cause: cause.as_str().into(),
+        sip_status: u16::try_from(*sip).ok().filter(|sip| *sip > 0),
+    };
+    match end.verdict() {
+        Verdict::Declined { busy } => Some((busy, end.sip_status)),
+        _ => None,
+    }
+}
+
 /// What became of a call that a phone said no to: busy only where every phone that said so was.
 fn declined(attempts: &[Attempt]) -> String {
-    let ends = attempts.iter().filter_map(|a| a.ended.as_ref());
-    let verdicts = ends.map(|(cause, sip)| {
-        let end = LegEnd {
-            cause: cause.as_str().into(),
-            sip_status: u16::try_from(*sip).ok().filter(|sip| *sip > 0),
-        };
-        (end.verdict(), end.sip_status)
-    });
-    let said_no: Vec<_> = verdicts
-        .filter_map(|(verdict, sip)| match verdict {
-            Verdict::Declined { busy } => Some((busy, sip)),
-            _ => None,
-        })
-        .collect();
+    let said_no: Vec<_> = attempts.iter().filter_map(said_no).collect();
     let is_busy = !said_no.is_empty() && said_no.iter().all(|(busy, _)| *busy);
     let sip = said_no
         .iter()
@@ -270,6 +271,12 @@ pub(super) fn of(wake: &Wake) -> Option<Diagnosis> {
             let held = wake.overview.held_ms.unwrap_or(0);
             if attempts.iter().any(|a| a.rang) {
                 return Some(plain("a phone rang; the caller hung up before anybody answered"));
+            }
+            if first.is_none() && attempts.iter().any(|a| said_no(a).is_some()) {
+                let said = declined(&attempts);
+                return Some(plain(format!(
+                    "{said}; the caller hung up while others were waited for"
+                )));
             }
             let soon = held < PATIENCE_MS;
             match first {

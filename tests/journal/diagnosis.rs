@@ -185,6 +185,35 @@ fn ends_without_a_fault_name_no_pattern() {
     }
 }
 
+/// A busy phone answers the INVITE after its REGISTER with 486, without ringing.
+#[test]
+fn phone_that_is_busy_can_take_calls() {
+    let busy = |sip: u16| ("leg-ended", json!({"device": IPHONE, "cause": "USER_BUSY", "sip": sip}));
+    let woken = [
+        held(),
+        about("push-sent", IPHONE),
+        about("push-accepted", IPHONE),
+        about("device-registered", IPHONE),
+        about("leg-started", IPHONE),
+    ];
+    let ends = |end: (&'static str, Value), result: &str| {
+        let steps: Vec<_> = woken.iter().cloned().chain([end, over(result)]).collect();
+        says(&steps)
+    };
+    let (pattern, words) = ends(busy(486), "abandoned");
+    assert_eq!(pattern, None, "{words}");
+    assert!(
+        words.starts_with("the phone was busy (486); the caller hung up"),
+        "{words}"
+    );
+    assert_eq!(ends(busy(486), "unreachable").0, None);
+    let gone = (
+        "leg-ended",
+        json!({"device": IPHONE, "cause": "NORMAL_TEMPORARY_FAILURE", "sip": 503}),
+    );
+    assert_eq!(ends(gone, "unreachable").0, Some(Pattern::InviteAfterRegisterFails));
+}
+
 #[test]
 fn busy_is_called_busy_and_a_decline_a_decline() {
     let ended =

@@ -18,6 +18,7 @@ crate::trials![
     killed_during_a_dial_string_call_the_call_goes_on,
     without_the_daemon_the_dialplan_goes_on_at_once,
     without_the_daemon_an_awake_phone_is_rung_plainly_both_ways,
+    without_the_daemon_a_phone_is_reached_through_two_loopbacks,
     told_to_stop_held_calls_are_finished_and_new_ones_go_on_at_once,
     told_to_stop_held_calls_go_back_when_the_time_is_up,
     restarted_daemon_wakes_a_phone_that_it_knows_from_its_store,
@@ -131,6 +132,19 @@ async fn without_the_daemon_an_awake_phone_is_rung_plainly_both_ways(fs: Arc<Rea
         call.hang_up().await;
         phone.ended().await;
     }
+}
+
+/// A follow me to a ring group, say: the caller of the dial-string's loopback is a loopback, whose offer nobody knows.
+async fn without_the_daemon_a_phone_is_reached_through_two_loopbacks(fs: Arc<RealFs>) {
+    let mut site = site(fs, &Settings::default()).await;
+    site.kill_daemon().await;
+    let user = site.fs.new_user();
+    let phone = site.desk_phone(&user, WAKE_DOMAIN, Script::default()).await;
+    let call = site.caller().await.call(&format!("3{user}"));
+    assert_eq!(call.outcome().await, 200, "{}", phone.story());
+    phone.on_the_line().await;
+    call.hang_up().await;
+    phone.ended().await;
 }
 
 async fn told_to_stop_held_calls_are_finished_and_new_ones_go_on_at_once(fs: Arc<RealFs>) {

@@ -14,6 +14,7 @@ crate::trials![
     sleeping_phone_is_woken_through_the_dial_string,
     contexts_that_fusionpbx_leaves_to_freeswitch_wake_as_the_others_do,
     originate_without_a_caller_wakes_both_phones_and_connects_the_first,
+    leg_without_a_caller_has_a_record_of_its_own_only_once_it_is_answered,
     ring_group_rings_each_phone_once_and_the_loser_hears_completed_elsewhere,
     refresh_counts_as_a_wake_up,
     phone_that_wakes_where_it_slept_is_rung_once,
@@ -85,6 +86,51 @@ async fn originate_without_a_caller_wakes_both_phones_and_connects_the_first(fs:
     assert_eq!(reason, "SIP;cause=200;text=\"Call completed elsewhere\"");
     assert_eq!((first.invites(), second.invites()), (1, 1));
     first.hang_up().await;
+    site.fs.becomes_silent(Duration::from_secs(2)).await;
+}
+
+/// A call center that tries an agent: the loopback's record is the call's, and the leg is nobody's child.
+async fn leg_without_a_caller_has_a_record_of_its_own_only_once_it_is_answered(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let user = site.fs.new_user();
+    let phone = site
+        .sleeper(
+            &user,
+            WAKE_DOMAIN,
+            Wakes::Elsewhere,
+            Reaction::Answer(Duration::from_millis(2500)),
+        )
+        .await;
+    let originated = site
+        .fs
+        .api(&format!("bgapi originate user/{user}@{WAKE_DOMAIN} &echo"))
+        .await;
+    assert!(originated.starts_with("+OK"), "{originated}");
+    phone.rang().await;
+    // FreeSWITCH writes its list of channels behind.
+    let leg = loop {
+        let channels = site.fs.channels().await;
+        let is_leg = |name: &str| name.starts_with("sofia/") && name.contains(&user);
+        let leg = channels.iter().find(|c| c["name"].as_str().is_some_and(is_leg));
+        if let Some(uuid) = leg.and_then(|leg| leg["uuid"].as_str()) {
+            break uuid.to_owned();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let question = format!("uuid_getvar {leg} process_cdr");
+    assert_eq!(site.fs.api(&question).await.trim(), "false");
+    phone.on_the_line().await;
+    // FreeSWITCH acknowledges the answer before it runs what is to run on it.
+    let mut said = String::new();
+    for _ in 0..40 {
+        said = site.fs.api(&question).await.trim().to_owned();
+        if said == "true" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    assert_eq!(said, "true");
+    phone.hang_up().await;
     site.fs.becomes_silent(Duration::from_secs(2)).await;
 }
 

@@ -38,8 +38,8 @@ struct Sorted {
 
 impl Ways<'_> {
     pub(super) fn verdict(&self) -> Check {
-        if let Some(broken) = self.broken() {
-            return broken;
+        if let Some(fault) = self.broken().or_else(|| self.unproved()) {
+            return fault;
         }
         let dialplans: Vec<String> = self
             .dialplans
@@ -120,6 +120,35 @@ impl Ways<'_> {
     /// A context that is not in the files may be in the script's database: calls that came by it show that it is.
     fn is_elsewhere(&self, fault: Fault, whose: &str) -> bool {
         fault == Fault::Missing && self.handler.is_some() && self.came(whose, "dial-string")
+    }
+
+    /// FusionPBX's recipe has its contexts in the files. One that is missing was there when the last calls came, or
+    /// FusionPBX's own dialplan has it.
+    fn unproved(&self) -> Option<Check> {
+        let leads = self
+            .users
+            .all
+            .iter()
+            .map(|u| &u.leads)
+            .chain(self.users.domains.values());
+        let missing: BTreeSet<String> = leads
+            .flat_map(|leads| self.contexts_of(leads))
+            .filter(|context| self.is_fusionpbx() && context.fault() == Some(Fault::Missing))
+            .map(|context| Printable(&context.name).to_string())
+            .collect();
+        let names: Vec<String> = missing.into_iter().collect();
+        (!names.is_empty()).then(|| {
+            Check::warning(
+                FAMILY,
+                NAME,
+                format!(
+                    "calls of the last days have come by the dial-string, but context {} is not in FreeSWITCH's files: unless \
+                     FusionPBX's own dialplan has it, calls fail now",
+                    shown(&names)
+                ),
+                "install fs-conf/dialplan/fswake.xml as docs/FUSIONPBX.md says, then Status > SIP Status > Reload XML",
+            )
+        })
     }
 
     fn contexts_of<'a>(&'a self, leads: &'a Leads) -> impl Iterator<Item = &'a Context> {
@@ -280,6 +309,7 @@ mod tests {
     use super::super::dialstring::leads;
     use super::*;
     use crate::doctor::State;
+    use crate::journal::{Overview, Step};
 
     const LEADS: &str = "loopback/${dialed_user}@${dialed_domain}/fswake";
     const STATIC: &str = "loopback/${dialed_user}@${dialed_domain}/fswake@static";
@@ -372,6 +402,59 @@ mod tests {
         );
         let disturbed = users(&[("1", "d", "error/user_busy"), ("2", "d", LEADS)], &[]);
         assert_eq!(verdict(&disturbed, &there, &[], None).state, State::Ok);
+    }
+
+    #[test]
+    fn earlier_calls_do_not_hide_that_a_context_has_gone() {
+        let came: Vec<Wake> = vec![Wake {
+            overview: Overview {
+                call: "c".into(),
+                aor: "1@d".into(),
+                held_at_ms: 0,
+                held_ms: Some(1),
+                caller: String::new(),
+                result: Some("connected".into()),
+                answered_by: None,
+                devices: 1,
+                pushes: 1,
+                legs: 1,
+            },
+            steps: vec![Step {
+                at_ms: 0,
+                after_ms: 0,
+                step: "call-held".into(),
+                device: None,
+                words: String::new(),
+                detail: serde_json::from_str(r#"{"way": "dial-string"}"#).unwrap(),
+            }],
+            diagnosis: None,
+        }];
+        let users = users(&[("1", "d", STATIC)], &[]);
+        for (handler, is_there, wakes, expected) in [
+            (Some(Handler::FusionPbx), true, &came[..], State::Ok),
+            (Some(Handler::FusionPbx), false, &came[..], State::Warning),
+            (Some(Handler::FusionPbx), false, &[], State::Error),
+            // Another script keeps its contexts where it likes.
+            (Some(Handler::Lua), false, &came[..], State::Ok),
+            (None, false, &came[..], State::Error),
+        ] {
+            let to_fswake = [context("fswake@static", is_there, handler)];
+            let ways = Ways {
+                users: &users,
+                to_fswake: &to_fswake,
+                dialplans: &[],
+                handler,
+                wakes,
+            };
+            let check = ways.verdict();
+            assert_eq!(
+                check.state,
+                expected,
+                "{handler:?} {is_there} {}: {}",
+                wakes.len(),
+                check.seen
+            );
+        }
     }
 
     #[test]

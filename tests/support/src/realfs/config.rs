@@ -145,7 +145,7 @@ fn profiles(ports: &Ports) -> String {
 }
 
 /// The dialplan: `7<user>` through the shipped snippet, and `9<user>`, an alias of the user's number; `6<user>` with 410 as the next
-/// action, `8<user>` the same over IPv6, `5<user>` and `4<user><user>` by `user/`; `1<n><user>` and `2<n><user><user>` by `user/` of the domains with plain contacts. `7<user>-name=value` sets a
+/// action, `8<user>` the same over IPv6, `5<user>` and `4<user><user>` by `user/`, `3<user>` by a loopback to `5<user>`; `1<n><user>` and `2<n><user><user>` by `user/` of the domains with plain contacts. `7<user>-name=value` sets a
 /// variable before, and so does `6`; `5<user>-name=value` exports it.
 fn dialplan(ports: &Ports) -> String {
     let shipped = snippet("dialplan/default/00_fswake.xml", ports);
@@ -188,6 +188,10 @@ fn dialplan(ports: &Ports) -> String {
           <extension name="fusionpbx"><condition field="destination_number" expression="^3(\d{{5}})$">
             <action application="set" data="hangup_after_bridge=true"/>
             <action application="bridge" data="[leg_timeout=20]loopback/$1@{WAKE_DOMAIN}/fswake@static"/>
+          </condition></extension>
+          <extension name="helper"><condition field="destination_number" expression="^3(\d{{5}})$">
+            <action application="set" data="hangup_after_bridge=true"/>
+            <action application="bridge" data="loopback/5$1/default"/>
           </condition></extension>
           <extension name="group"><condition field="destination_number" expression="^4(\d{{5}})(\d{{5}})$">
             <action application="set" data="call_timeout=20"/>
