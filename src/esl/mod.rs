@@ -27,4 +27,5 @@ pub mod notifications;
 pub mod outbound;
 pub mod reading;
 pub mod registrations;
+pub mod users;
 pub mod wishes;

@@ -226,6 +226,7 @@ impl Bench {
             max_wait,
             way: fswake::engine::Way::Dialplan,
             wishes,
+            may_be_alias: false,
         }
     }
 

@@ -44,6 +44,7 @@ mod gateway;
 mod harness;
 mod hostile;
 mod import;
+mod lookup;
 mod notifications;
 mod outcomes;
 mod page;

@@ -113,6 +113,12 @@ fn profiles(ports: &Ports) -> String {
         + &profile(ports, "by-call-id", ports.by_call_id.port(), &multiple("call-id"))
 }
 
+/// Where mod_lua is loaded, the directory takes as long as the global variable `slow_directory` says (`user:ms`).
+const SLOW_DIRECTORY: &str = r#"<configuration name="lua.conf"><settings>
+    <param name="xml-handler-script" value="~local who, ms = string.match(freeswitch.getGlobalVariable('slow_directory') or '', '(%d+):(%d+)'); if who and params:getHeader('user') == who then freeswitch.msleep(tonumber(ms)) end; XML_STRING = ''"/>
+    <param name="xml-handler-bindings" value="directory"/>
+  </settings></configuration>"#;
+
 /// The dialplan: `7<user>` through the shipped snippet, and `9<user>`, an alias of the user's number; `6<user>` with 410 as the next
 /// action, `5<user>` and `4<user><user>` by `user/`; `1<n><user>` and `2<n><user><user>` by `user/` of the domains with plain contacts. `7<user>-name=value` sets a
 /// variable before, and so does `6`; `5<user>-name=value` exports it.
@@ -269,6 +275,7 @@ pub fn write(ports: &Ports, users: u32) -> String {
   <section name="configuration">
     {configuration}
     {event_socket}
+    {SLOW_DIRECTORY}
   </section>
   <section name="dialplan">{dialplan}</section>
   <section name="chatplan"><context name="default">{chatplan}</context></section>
