@@ -217,7 +217,7 @@ async fn freeswitch_that_hangs_finds_its_callers_free_when_it_goes_on() {
     wakes(&stage, &daemon, &phone).await;
 }
 
-/// FreeSWITCH makes an `originate`'s channel in a thread of its own: a kill may overtake it (3 of 2,400, measured).
+/// FreeSWITCH makes an `originate`'s channel in a thread of its own: a kill may overtake it (7 of 2,400, measured).
 #[tokio::test]
 async fn leg_that_is_killed_before_freeswitch_has_made_it_ends_all_the_same() {
     let stage = Stage::new().await;
