@@ -20,6 +20,7 @@ use crate::engine::{Engine, Event};
 use crate::esl::answers::Answerer;
 use crate::esl::inbound::Inbound;
 use crate::esl::outbound::Outbound;
+use crate::esl::users::Users;
 use crate::http::{self, Site};
 use crate::lifecycle::{self, Signal, Signals};
 use crate::logging::SetFilter;
@@ -85,6 +86,7 @@ impl Daemon {
         let (inputs, inputs_rx) = mpsc::channel(INPUTS);
         let (kills, kills_rx) = mpsc::channel(1024);
         let (questions, questions_rx) = mpsc::channel(QUESTIONS);
+        let (users, users_rx) = mpsc::channel(QUESTIONS);
         let (waiting, now_waiting) = watch::channel(0);
         let mut parts = Parts::default();
         let stop = CancellationToken::new();
@@ -138,6 +140,7 @@ impl Daemon {
             waiting,
             kills,
             questions,
+            users,
             tasks: pushes.clone(),
             inputs: inputs.clone(),
             metrics: metrics.clone(),
@@ -151,6 +154,13 @@ impl Daemon {
             stop: stop.clone(),
         };
         parts.spawn("what answers notifications", answerer.run());
+        let users = Users {
+            settings: settings.clone(),
+            questions: users_rx,
+            inputs: inputs.clone(),
+            stop: stop.clone(),
+        };
+        parts.spawn("what asks the directory", users.run());
         let inbound = Inbound {
             settings,
             inputs: inputs.clone(),

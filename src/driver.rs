@@ -17,8 +17,8 @@ use tracing::{debug, info, warn};
 
 use crate::control::Question;
 use crate::engine::{Cause, Command, Count, Delivery, Engine, Event, HeldCall, Note, Notification, Step, Summary};
-use crate::esl::asking;
 use crate::esl::outbound::{Connect, Order, Ring};
+use crate::esl::{asking, users};
 use crate::logging::once::Once;
 use crate::logging::seldom::Seldom;
 use crate::metrics::Metrics;
@@ -31,8 +31,8 @@ use crate::types::{Aor, CallId, Device, LegId, Moment, NotificationId};
 pub enum Input {
     /// For the engine.
     Event(Event),
-    /// A channel to hold, where its orders go, and whether the number that was dialled may be another name of the user's.
-    Held(HeldCall, mpsc::UnboundedSender<Order>, bool),
+    /// A channel to hold, and where its orders go.
+    Held(HeldCall, mpsc::UnboundedSender<Order>),
     /// A leg to kill whose call's own connection is gone.
     KillElsewhere(LegId, Cause),
     /// Oddities of a Contact or of a call's variables, for the log.
@@ -59,6 +59,8 @@ pub struct Driver {
     pub kills: mpsc::Sender<(LegId, Cause)>,
     /// Questions for the inbound connection.
     pub questions: mpsc::Sender<asking::Question>,
+    /// Questions for FreeSWITCH's directory.
+    pub users: mpsc::Sender<users::Question>,
     /// Tasks that may outlive the loop a little: pushes.
     pub tasks: TaskTracker,
     /// Back to the loop: outcomes of pushes.
@@ -189,12 +191,7 @@ impl Turning {
     fn take(&mut self, input: Input) {
         match input {
             Input::Event(event) => self.feed(event),
-            Input::Held(call, orders, may_be_alias) => {
-                // The directory is asked only where it may help: nobody else waits for it.
-                if may_be_alias && !self.d.engine.has_phones(&call.aor, self.now()) {
-                    let _ = orders.clone().send(Order::FindUser(orders));
-                    return;
-                }
+            Input::Held(call, orders) => {
                 self.calls.insert(
                     call.call,
                     Line {
@@ -288,6 +285,13 @@ impl Turning {
                 Command::Connect { leg, codec, early } => {
                     self.order(leg.call, Order::Connect(Connect { leg, codec, early }));
                 }
+                Command::FindUser { call, aor } => {
+                    if self.d.users.try_send(users::Question { call, aor }).is_err() {
+                        // The call waits until the answer would be too late.
+                        debug!(call.id = %call, "too many questions to the directory: one is not asked");
+                    }
+                }
+                Command::CallUser { call, aor } => self.call_user(call, aor),
                 Command::AskOtherLeg { call, target } => self.order(call, Order::AskOtherLeg(target)),
                 Command::Release { call, result, next } => self.end(call, Order::Release(result.as_str(), next)),
                 Command::Close(call) => self.end(call, Order::Close),
@@ -329,6 +333,14 @@ impl Turning {
     fn end(&mut self, call: CallId, order: Order) {
         self.order(call, order);
         self.calls.remove(&call);
+    }
+
+    /// What was dialled is another name of this user's.
+    fn call_user(&mut self, call: CallId, aor: Aor) {
+        if let Some(line) = self.calls.get_mut(&call) {
+            line.aor = aor.clone();
+        }
+        self.order(call, Order::CallUser(aor));
     }
 
     fn kill_elsewhere(&self, leg: LegId, cause: Cause) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::{Bench, apns, call, end, leg, reg, target, unreg};
 use fswake::engine::policy::{Alert, AppPolicy, Decline, OnUnregister, Policy};
-use fswake::engine::{Command, Event, Mode, OtherLeg, Ringing, Taken, UnregisterWhy, Wishes};
+use fswake::engine::{Command, Event, HeldCall, Mode, OtherLeg, Ringing, Taken, UnregisterWhy, Wishes};
 use fswake::push::{PushError, PushReceipt};
 use fswake::types::PushId;
 use ledger::Ledger;
@@ -32,6 +32,7 @@ enum Step {
     CallerGone(u128, &'static str),
     Taken(u128, bool),
     Lost(u128),
+    UserFound(u128, Option<u8>),
     OtherLeg(u128, u8, u8, OtherLeg),
     PushEnded(u64, u8),
     Pass(u64),
@@ -55,7 +56,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (call.clone(), user.clone(), wishes()).prop_map(|(c, u, w)| Step::Hold(c, u, w)),
         2 => (call.clone(), user.clone(), 0..3_u8, prop::sample::select(vec![OtherLeg::None, OtherLeg::Dialed, OtherLeg::Rings])).prop_map(|(c, u, at, l)| Step::OtherLeg(c, u, at, l)),
         4 => (user.clone(), 0..3_u8, 0..3_u8, any::<bool>()).prop_map(|(u, id, at, push)| Step::Register(u, id, at, push)),
-        1 => (user, 0..3_u8, any::<bool>()).prop_map(|(u, id, x)| Step::Unregister(u, id, x)),
+        1 => (user.clone(), 0..3_u8, any::<bool>()).prop_map(|(u, id, x)| Step::Unregister(u, id, x)),
         1 => (call.clone(), leg.clone()).prop_map(|(c, l)| Step::Dialed(c, l)),
         2 => (call.clone(), leg.clone()).prop_map(|(c, l)| Step::Ringing(c, l)),
         2 => (call.clone(), leg.clone()).prop_map(|(c, l)| Step::Answered(c, l)),
@@ -66,7 +67,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (call.clone(), leg, prop::sample::select(vec![None, Some(0), Some(486)])).prop_map(|(c, l, end)| Step::BridgeFailed(c, l, end)),
         1 => (call.clone(), prop::sample::select(CAUSES.to_vec())).prop_map(|(c, cause)| Step::CallerGone(c, cause)),
         1 => (call.clone(), any::<bool>()).prop_map(|(c, picked_up)| Step::Taken(c, picked_up)),
-        1 => call.prop_map(Step::Lost),
+        1 => call.clone().prop_map(Step::Lost),
+        1 => (call, prop::option::of(user)).prop_map(|(c, u)| Step::UserFound(c, u)),
         2 => (1..20_u64, 0..5_u8).prop_map(|(p, o)| Step::PushEnded(p, o)),
         3 => prop_oneof![0..800_u64, 0..30_000_u64].prop_map(Step::Pass),
         1 => Just(Step::Repeat),
@@ -109,7 +111,10 @@ fn contact(user: u8, id: u8, at: u8) -> String {
 fn event(step: &Step, bench: &mut Bench) -> Option<Event> {
     Some(match *step {
         Step::Hold(c, u, wishes) => {
-            bench.hold_wishing(c, &u.to_string(), wishes);
+            // Every second may be for another name of somebody's.
+            let held = Bench::held_call(c, &u.to_string(), "caller", wishes, None);
+            let may_be_alias = c % 2 == 0;
+            bench.feed(Event::CallHeld(HeldCall { may_be_alias, ..held }));
             return None;
         }
         Step::Register(u, id, at, push) => {
@@ -162,6 +167,10 @@ fn event(step: &Step, bench: &mut Bench) -> Option<Event> {
             leg,
         },
         Step::Lost(c) => Event::ConnectionLost(call(c)),
+        Step::UserFound(c, user) => Event::UserFound {
+            call: call(c),
+            user: user.map(|user| user.to_string().into()),
+        },
         Step::PushEnded(p, how) => {
             let outcome = match how {
                 0 => Ok(PushReceipt {

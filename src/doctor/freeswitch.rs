@@ -49,7 +49,7 @@ async fn version(session: &mut Session) -> Check {
     let answer = match session.api("version").await {
         Ok(answer) => answer,
         Err(reason) => {
-            let advice = "let the user's esl-allowed-api have version, sofia, show, bgapi, originate and uuid_*";
+            let advice = "let the user's esl-allowed-api have version, sofia, show, bgapi, originate, sched_api, user_data and uuid_*";
             return Check::error(FAMILY, "version", format!("api is not allowed: {reason}"), advice);
         }
     };

@@ -57,6 +57,20 @@ pub enum Command {
         /// What the dialplan's own bridge does next.
         next: Next,
     },
+    /// Ask FreeSWITCH's directory whose number this is. Ends in `UserFound`, or in nothing.
+    FindUser {
+        /// The call.
+        call: CallId,
+        /// What was dialled.
+        aor: Aor,
+    },
+    /// From now on the call is for this user: what was dialled is another name of theirs.
+    CallUser {
+        /// The call.
+        call: CallId,
+        /// Who is called.
+        aor: Aor,
+    },
     /// Ask how FreeSWITCH's own leg to this contact stands. Ends in `OtherLegSeen`.
     AskOtherLeg {
         /// The call.
@@ -114,6 +128,8 @@ impl Command {
             | Self::Close(call)
             | Self::Release { call, .. }
             | Self::AskOtherLeg { call, .. }
+            | Self::FindUser { call, .. }
+            | Self::CallUser { call, .. }
             | Self::Record { call, .. } => Some(*call),
             Self::Ring { leg, .. } | Self::Kill { leg, .. } | Self::Connect { leg, .. } => Some(leg.call),
             Self::Push(push) => push.call().map(|about| about.call),

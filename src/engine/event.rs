@@ -36,6 +36,13 @@ pub enum Event {
     ReadingEnded(u64, Vec<Arc<str>>),
     /// FreeSWITCH handed over a channel to hold.
     CallHeld(HeldCall),
+    /// What FreeSWITCH's directory says to [`super::Command::FindUser`].
+    UserFound {
+        /// The held call.
+        call: CallId,
+        /// The id of the user whose number was dialled; `None` where it names nobody, or does not say in time.
+        user: Option<Arc<str>>,
+    },
     /// The leg's originate was written to FreeSWITCH.
     LegDialed(LegId),
     /// 18x from the phone.
@@ -139,6 +146,7 @@ impl Event {
             | Self::BridgeFailed { leg, .. } => Some(leg.call),
             Self::CallerGone { call, .. }
             | Self::CallTaken { call, .. }
+            | Self::UserFound { call, .. }
             | Self::OtherLegSeen { call, .. }
             | Self::ConnectionLost(call) => Some(*call),
             _ => None,
@@ -242,6 +250,19 @@ pub struct HeldCall {
     pub max_wait: Option<Duration>,
     /// What its channel or dial-string asks for.
     pub wishes: Wishes,
+    /// Whether the number that was dialled may be another name of the user's (`number-alias` of FreeSWITCH's directory).
+    pub may_be_alias: bool,
+}
+
+impl HeldCall {
+    /// When FreeSWITCH connected to us.
+    pub fn since(&self) -> UnixSeconds {
+        let at = self
+            .at
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .map_or(0, |d| d.as_secs());
+        UnixSeconds::try_from(at).unwrap_or(UnixSeconds::MAX)
+    }
 }
 
 /// A notification that somebody asks for: mod_apn's event, the HTTP API.

@@ -38,9 +38,11 @@ pub mod world;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use self::call::Call;
+pub use self::call::DIRECTORY;
 pub use self::command::{
     Cause, Command, Delivered, Delivery, HoldResult, Next, Nobody, NotSent, Note, Record, Summary,
 };
@@ -130,6 +132,7 @@ impl Engine {
             Event::ReadingBegan(number) => self.directory.begin_reading(number),
             Event::ReadingEnded(number, profiles) => self.directory.end_reading(number, &profiles),
             Event::CallHeld(held) => self.held(now, held),
+            Event::UserFound { call, user } => self.user_found(now, call, user),
             Event::LegDialed(leg) => self.with(now, leg.call, |call, world| call.on_dialed(leg.n, world)),
             Event::LegRinging(leg) => self.with(now, leg.call, |call, world| call.on_ringing(leg.n, world)),
             Event::LegEarlyMedia { leg, codec } => {
@@ -223,8 +226,7 @@ impl Engine {
             return;
         }
         let key = AorKey::of(&held.aor, &self.policy);
-        let at = held.at.duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
-        let at = UnixSeconds::try_from(at).unwrap_or(UnixSeconds::MAX);
+        let at = held.since();
         self.directory
             .forget_old(&key, at, &self.policy, &mut |c| self.out.push_back(c));
         let mut world = World {
@@ -243,6 +245,19 @@ impl Engine {
         let mut held = Held { call, timer: None };
         held.arm(id, self.policy.debounce, &mut self.timers);
         self.calls.insert(id, held);
+    }
+
+    /// The directory has said who is called: what was dialled may be another name of theirs.
+    fn user_found(&mut self, now: Moment, id: CallId, user: Option<Arc<str>>) {
+        let Some(held) = self.calls.get(&id) else { return };
+        let found = user.and_then(|user| held.call.is_for(user));
+        if let Some(aor) = &found {
+            let key = AorKey::of(aor, &self.policy);
+            let at = held.call.held_at();
+            self.directory
+                .forget_old(&key, at, &self.policy, &mut |c| self.out.push_back(c));
+        }
+        self.with(now, id, |call, world| call.on_user_found(found, world));
     }
 
     fn registered(&mut self, now: Moment, reg: Registration) {

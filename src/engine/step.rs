@@ -71,6 +71,10 @@ steps! {
         way: Way = "way",
         /// What its channel or dial-string asks for, in words.
         wishes: Option<Arc<str>> = "wishes",
+        /// What was dialled, where FreeSWITCH's directory was asked whose number it is.
+        dialled: Option<Arc<str>> = "dialled",
+        /// How long the directory took to say, or was waited for.
+        asked: Option<Duration> = "asked-ms",
     }
     /// A device has recent proof of life: it is rung first, and pushed only if it does not ring.
     DeviceAwake = "device-awake" {

@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime};
 
 use super::Engine;
 use super::directory::{AorKey, Entry};
-use super::party::Party;
 use crate::types::{Aor, CallId, Device, DeviceKey, Moment, Target};
 
 /// A held call.
@@ -143,12 +142,6 @@ impl Engine {
     pub fn aor(&self, aor: &Aor, now: Moment) -> AorView {
         let entry = self.directory.entry(&AorKey::of(aor, &self.policy));
         entry.map(|e| AorView::of(e, now)).unwrap_or_default()
-    }
-
-    /// Whether there is anything to ring or to wake, by any name that a call may use.
-    pub fn has_phones(&self, aor: &Aor, now: Moment) -> bool {
-        let entry = self.directory.entry(&AorKey::of(aor, &self.policy));
-        entry.is_some_and(|e| !Party::all_of(e, now).is_empty())
     }
 
     /// Whether a device is known.

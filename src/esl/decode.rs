@@ -170,6 +170,7 @@ pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: Syst
         at,
         max_wait: asked.max_wait,
         wishes: asked.wishes,
+        may_be_alias: way == Way::Dialplan,
     };
     Ok(Held {
         call,

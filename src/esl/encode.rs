@@ -36,6 +36,12 @@ pub fn kill(channel: impl std::fmt::Display, cause: &str) -> String {
     format!("uuid_kill {channel} {}", word(cause).unwrap_or("NORMAL_CLEARING"))
 }
 
+/// The same a second later, for a channel that is not there (yet): an `originate` in the background may be slower than what kills
+/// its leg. FreeSWITCH does it by itself, whatever becomes of our connection.
+pub fn kill_later(channel: Uuid, cause: &str) -> String {
+    format!("sched_api +1 {channel}/end {}", kill(channel, cause))
+}
+
 /// The scheduler's group of a leg's lease. The first is a `sched_hangup`, which FreeSWITCH files under the channel; two names take
 /// turns after it, so that the next lease stands before the last one is deleted.
 fn lease_group(channel: Uuid, renewals: u32) -> String {

@@ -75,6 +75,17 @@ pub struct Endpoint {
     pub password: Secret,
 }
 
+impl Endpoint {
+    /// How to log in.
+    pub(super) fn login(&self) -> AuthMethod {
+        let password = self.password.expose();
+        match &self.user {
+            Some(user) => AuthMethod::user(user, password),
+            None => AuthMethod::password(password),
+        }
+    }
+}
+
 /// Our inbound connection.
 pub struct Inbound {
     /// Where to, and how.
@@ -169,21 +180,18 @@ impl Inbound {
     }
 
     async fn attend(&mut self, settings: &Settings) -> Result<(), Ended> {
-        let Endpoint {
-            host,
-            port,
-            user,
-            password,
-        } = &settings.endpoint;
-        let method = match user {
-            Some(user) => AuthMethod::user(user, password.expose()),
-            None => AuthMethod::password(password.expose()),
-        };
+        let Endpoint { host, port, .. } = &settings.endpoint;
         let options = EslConnectOptions::new()
             .with_event_queue_size(QUEUE)
             // Rather let FreeSWITCH queue than lose a REGISTER.
             .with_event_overflow(EventOverflow::BlockFor(Duration::from_secs(3600)));
-        let (client, mut events) = Box::pin(EslClient::connect_with_auth(host, *port, method, options)).await?;
+        let (client, mut events) = Box::pin(EslClient::connect_with_auth(
+            host,
+            *port,
+            settings.endpoint.login(),
+            options,
+        ))
+        .await?;
         let events_wanted = if settings.notifications {
             format!("{} {EVENTS} {}", QUESTIONS.0, QUESTIONS.1)
         } else {
@@ -241,8 +249,13 @@ impl Inbound {
                     let client = client.clone();
                     // Not awaited here: its reply comes behind the events, and those are taken by this very loop.
                     tokio::spawn(async move {
-                        // Refused means that the leg is over already; a lost connection is noticed by the events' end.
-                        let _ = client.bgapi(&encode::kill(leg.channel(), cause.as_str())).await;
+                        let (channel, cause) = (leg.channel(), cause.as_str());
+                        let killed = client.api(&encode::kill(channel, cause)).await;
+                        // Refused means that the leg is over already, or that FreeSWITCH has not made it yet; a lost connection
+                        // is noticed by the events' end.
+                        if killed.is_ok_and(|reply| reply.api_result().is_err()) {
+                            let _ = client.api(&encode::kill_later(channel, cause)).await;
+                        }
                     });
                 }
             }

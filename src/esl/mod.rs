@@ -30,4 +30,5 @@ pub mod originate;
 pub mod outbound;
 pub mod reading;
 pub mod registrations;
+pub mod users;
 pub mod wishes;

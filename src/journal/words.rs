@@ -64,6 +64,8 @@ pub(super) fn of(step: &str, detail: &Map<String, Value>) -> String {
                 .and("; phones known: ", d.number("devices"), "")
                 .and("; waits ", d.span("wait-ms"), "")
                 .and("; asked for: ", d.text("wishes"), "")
+                .and("; dialled: ", d.text("dialled"), "")
+                .and("; the directory took ", d.span("asked-ms"), "")
         }
         "device-awake" => Words::new("awake, no push yet")
             .and(": heard of ", d.span("seen-ms"), " ago")

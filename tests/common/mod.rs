@@ -254,6 +254,7 @@ impl Bench {
             max_wait,
             way: fswake::engine::Way::Dialplan,
             wishes,
+            may_be_alias: false,
         }
     }
 

@@ -203,3 +203,21 @@ async fn what_a_leg_has_of_its_own_is_not_inherited() {
         (None, None)
     );
 }
+
+#[tokio::test]
+async fn phone_that_is_confirmed_by_a_key_is_named_before_its_user_presses_it() {
+    let (stage, daemon, phone) = one_sleeper().await;
+    phone.set_behaviour(Behaviour::Manual);
+    let call = Call::to(daemon.address, "1001", DOMAIN).variable("group_confirm_key", "1");
+    let held = woken(&stage, &phone, &call).await;
+    phone.invite(1).await;
+    phone.answer();
+    let is_named = |invites: &[Invite]| {
+        let mut executed = invites[0].executed.iter();
+        executed.any(|(_, argument)| argument.starts_with("callee_id_number="))
+    };
+    phone.wait_for("name", is_named).await;
+    assert!(held.outcomes().is_empty(), "nobody has pressed the key");
+    phone.press_key();
+    held.wait_bridged().await;
+}

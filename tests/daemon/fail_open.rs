@@ -216,3 +216,36 @@ async fn freeswitch_that_hangs_finds_its_callers_free_when_it_goes_on() {
     phone.set_behaviour(ANSWERS);
     wakes(&stage, &daemon, &phone).await;
 }
+
+/// FreeSWITCH makes an `originate`'s channel in a thread of its own: a kill may overtake it (7 of 2,400, measured).
+#[tokio::test]
+async fn leg_that_is_killed_before_freeswitch_has_made_it_ends_all_the_same() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    phone.set_behaviour(Behaviour::Rings(Duration::ZERO, None));
+    daemon.asleep(&phone).await;
+    stage.fs.originates_late(Duration::from_millis(300));
+    for (n, is_cut) in [(1, false), (2, true)] {
+        let held = stage.call(&daemon, "1001");
+        stage.push().await;
+        phone.wake();
+        soon("originate", async {
+            while !held.commands().iter().any(|(_, c)| c.starts_with("bgapi originate ")) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await;
+        if is_cut {
+            held.cut_connection();
+        } else {
+            held.caller_hangs_up();
+        }
+        let rung = phone.invite(n).await.at;
+        phone
+            .wait_for("CANCEL", |invites| invites[n - 1].cancel.is_some())
+            .await;
+        // Its lease would be 6 s.
+        assert!(rung.elapsed() < Duration::from_millis(2500), "{:?}", rung.elapsed());
+    }
+}

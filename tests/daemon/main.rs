@@ -45,6 +45,7 @@ mod gateway;
 mod harness;
 mod hostile;
 mod import;
+mod lookup;
 mod notifications;
 mod outcomes;
 mod page;

@@ -231,54 +231,6 @@ async fn phone_that_is_awake_is_rung_at_once_and_not_pushed() {
 }
 
 #[tokio::test]
-async fn alias_of_the_users_number_finds_the_phone() {
-    let (stage, daemon, phone) = one_sleeper().await;
-    stage.fs.answer(&format!("user_data 2001@{DOMAIN} attr id"), "1001");
-    stage
-        .fs
-        .answer(&format!("user_data 2002@{DOMAIN} attr id"), "-ERR no reply\n");
-    stage
-        .fs
-        .answer(&format!("user_data 2003@{DOMAIN} attr id"), "1001@x} &park()");
-    for nobody in ["2002", "2003", "3 3"] {
-        let held = stage.fs.call(&Call::to(daemon.address, nobody, DOMAIN));
-        assert!(matches!(held.outcome().await, Outcome::Resumed { .. }), "{nobody}");
-        assert_eq!(held.variable("fswake_result").as_deref(), Some("no-device"));
-    }
-    assert!(phone.invites().is_empty());
-    let held = woken(&stage, &phone, &Call::to(daemon.address, "2001", DOMAIN)).await;
-    held.wait_bridged().await;
-    assert_eq!(phone.invite(1).await.variable("dialed_user"), Some("1001"));
-    assert_eq!(
-        held.commands().iter().filter(|(_, c)| c.contains("user_data")).count(),
-        1
-    );
-    // Whose number is known need not be asked for.
-    let known = stage.fs.call(&Call::to(daemon.address, "1001", DOMAIN));
-    stage.push().await;
-    assert!(known.commands().iter().all(|(_, c)| !c.contains("user_data")));
-}
-
-#[tokio::test]
-async fn caller_who_hangs_up_while_the_directory_is_asked_leaves_nothing_behind() {
-    let (stage, daemon, phone) = one_sleeper().await;
-    stage.fs.answer(&format!("user_data 2001@{DOMAIN} attr id"), "1001");
-    for after in [0, 1, 2, 4, 8] {
-        let held = stage.fs.call(&Call::to(daemon.address, "2001", DOMAIN));
-        tokio::time::sleep(Duration::from_millis(after)).await;
-        held.caller_hangs_up();
-        held.outcome().await;
-    }
-    soon("every connection closed", async {
-        while stage.fs.connections().1 != 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
-    assert!(phone.invites().is_empty());
-}
-
-#[tokio::test]
 async fn alias_of_the_domain_finds_the_phone() {
     let mut stage = Stage::new().await;
     let aliases: toml::Table = [("192.0.2.10".to_owned(), DOMAIN.into())].into_iter().collect();

@@ -4,6 +4,7 @@
 mod common;
 
 mod alert;
+mod alias;
 mod counts;
 mod dialog;
 mod early;

@@ -140,7 +140,7 @@ async fn without_the_daemon_a_phone_is_reached_through_two_loopbacks(fs: Arc<Rea
     site.kill_daemon().await;
     let user = site.fs.new_user();
     let phone = site.desk_phone(&user, WAKE_DOMAIN, Script::default()).await;
-    let call = site.caller().await.call(&format!("3{user}"));
+    let call = site.caller().await.call(&format!("0{user}"));
     assert_eq!(call.outcome().await, 200, "{}", phone.story());
     phone.on_the_line().await;
     call.hang_up().await;

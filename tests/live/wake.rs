@@ -23,6 +23,7 @@ crate::trials![
     held_channel_says_how_it_went,
     push_carries_the_call_id_of_the_invite,
     number_that_is_an_alias_wakes_its_user_by_both_ways_in,
+    directory_that_is_slow_costs_a_call_to_an_alias_its_own_time,
 ];
 
 async fn sleeping_phone_is_woken_through_the_dialplan(fs: Arc<RealFs>) {
@@ -288,4 +289,47 @@ async fn number_that_is_an_alias_wakes_its_user_by_both_ways_in(fs: Arc<RealFs>)
         site.fs.api("hupall").await;
         phone.ended().await;
     }
+}
+
+/// mod_lua behind the directory, as mod_xml_curl would be: FreeSWITCH waits with whoever asks.
+async fn directory_that_is_slow_costs_a_call_to_an_alias_its_own_time(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let loaded = site.fs.api("load mod_lua").await;
+    if !loaded.contains("+OK") && site.fs.api("module_exists mod_lua").await != "true" {
+        eprintln!("SKIPPED: this FreeSWITCH has no mod_lua");
+        return;
+    }
+    let user = site.fs.new_user();
+    let phone = site.sleeper(&user, DOMAIN, Wakes::Elsewhere, Script::default()).await;
+    let slow = |ms: u32| {
+        let (fs, user) = (site.fs.clone(), user.clone());
+        async move { fs.api(&format!("global_setvar slow_directory=9{user}:{ms}")).await }
+    };
+    slow(1500).await;
+    let call = site.caller().await.call(&format!("9{user}"));
+    assert_eq!(call.outcome().await, 200, "{}", site.daemon().log());
+    let took = call.started.elapsed();
+    assert!(
+        took > Duration::from_millis(1500),
+        "the directory was not slow: {took:?}"
+    );
+    phone.on_the_line().await;
+    call.hang_up().await;
+    phone.ended().await;
+
+    // Callers who give up meanwhile are heard of at once, and written down.
+    slow(8000).await;
+    let call = site.caller().await.call(&format!("9{user}"));
+    site.daemon().says_all(&["FindUser", &user]).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    call.cancel().await;
+    site.daemon()
+        .says_all(&["call over", &format!("aor=9{user}@"), "abandoned"])
+        .await;
+    assert!(
+        call.started.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        call.started.elapsed()
+    );
+    slow(0).await;
 }

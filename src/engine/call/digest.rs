@@ -17,6 +17,10 @@ impl Hash for Call {
             declined,
             also_answered,
             grace,
+            asked,
+            // Whether the answer is waited for is in `asked`.
+            question: _,
+            first_word: _,
             alerted,
             // How many there were, so that the next has a name of its own; and for the summary.
             legs: _,
@@ -31,7 +35,7 @@ impl Hash for Call {
             cause: _,
         } = self;
         (held, key, deadline, ring_until, rings_on).hash(state);
-        (parties, declined, grace, alerted).hash(state);
+        (parties, declined, grace, asked, alerted).hash(state);
         // Legs are known by whose they are: their numbers are names.
         std::mem::discriminant(phase).hash(state);
         if let Phase::Connecting(n) | Phase::Early(n) = phase {

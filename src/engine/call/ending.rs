@@ -19,6 +19,7 @@ impl Call {
         if self.phase == Phase::Over {
             return;
         }
+        self.note_first(world);
         let passed_on = Cause::PassedOn(cause.clone());
         match &**cause {
             "LOSE_RACE" => self.end_as_taken("lost-race", None, world),
@@ -54,6 +55,7 @@ impl Call {
         if self.phase == Phase::Over {
             return;
         }
+        self.note_first(world);
         let text = |text: &Arc<str>| Some(text.clone()).filter(|t| !t.is_empty());
         let (how, by) = match how {
             Taken::PickedUp { by } => ("picked-up", text(by)),
@@ -74,6 +76,7 @@ impl Call {
         if self.phase == Phase::Over {
             return;
         }
+        self.note_first(world);
         self.note(world, Step::ConnectionLost {});
         // From here on FreeSWITCH connects or ends what the caller hears; a leg that is being bridged may be bridged by now.
         if let Phase::Early(n) | Phase::Connecting(n) = self.phase
@@ -146,6 +149,7 @@ impl Call {
         if self.phase != Phase::Holding {
             return;
         }
+        self.note_first(world);
         let timed_out = matches!(
             result,
             HoldResult::Timeout | HoldResult::Unreachable | HoldResult::Draining
@@ -289,7 +293,10 @@ impl Call {
         let waits = if self.rings_on {
             self.parties.iter().any(rings)
         } else {
-            self.grace.is_some() || self.waits_for_any() || self.parties.iter().any(Party::may_answer)
+            self.grace.is_some()
+                || self.asked.is_some()
+                || self.waits_for_any()
+                || self.parties.iter().any(Party::may_answer)
         };
         if self.phase == Phase::Holding && !waits {
             self.finish(self.result_without_answer(), world);

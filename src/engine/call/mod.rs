@@ -12,21 +12,25 @@
 //! - a phone registers where another of the call was: the place is the later one's (`dialog`);
 //! - somebody picks the call up while a phone answers: the pick-up has it, and the phone hears "completed elsewhere".
 
+mod alias;
 mod beside;
 mod dialog;
 mod digest;
 mod early;
 mod ending;
 mod legs;
+mod record;
 mod road;
 mod steps;
 mod view;
 mod wake;
 
+pub use self::alias::DIRECTORY;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::command::{Command, HoldResult, Note, Record};
+use super::command::{Command, HoldResult};
 use super::directory::{AorKey, Seen};
 use super::event::HeldCall;
 use super::party::{LegState, Origin, Party, Wake};
@@ -82,6 +86,11 @@ pub struct Call {
     also_answered: Vec<(u32, Option<Arc<str>>)>,
     /// Nobody is known yet: until then a first REGISTER may be on its way.
     grace: Option<Moment>,
+    /// FreeSWITCH's directory has been asked who is called; until when its answer is waited for.
+    asked: Option<Moment>,
+    /// That question, for the journal; there is one at most.
+    question: Option<alias::Asked>,
+    first_word: record::FirstWord,
     alerted: bool,
     /// The phones' own cause, as the dialplan is told.
     cause: Option<Arc<str>>,
@@ -111,6 +120,9 @@ impl Call {
             answered_by: None,
             also_answered: Vec::new(),
             grace: None,
+            asked: None,
+            question: None,
+            first_word: record::FirstWord::Due,
             alerted: false,
             cause: None,
             held,
@@ -119,30 +131,27 @@ impl Call {
             call.finish(HoldResult::HandsOff, world);
             return call;
         }
-        call.parties = world
-            .directory
-            .entry(&call.key)
-            .map(|e| Party::all_of(e, world.now))
-            .unwrap_or_default();
-        let held = Step::CallHeld {
-            caller: call.held.caller_number.clone(),
-            devices: u32::try_from(call.parties.len()).unwrap_or(u32::MAX),
-            wait,
-            way: call.held.way,
-            wishes: call.held.wishes.words(),
-        };
-        call.note(world, held);
-        // What was only read from FreeSWITCH's list may be a ghost.
-        let is_known = call.parties.iter().any(|p| p.device.is_some() || p.alive.is_some());
-        call.grace = (!is_known).then(|| world.now.plus(FIRST_REGISTER));
-        for p in 0..call.parties.len() {
-            call.start(p, world);
-        }
-        call.settle(world);
+        call.find_phones(world);
         if call.phase == Phase::Holding {
             call.record(None, true, world);
         }
         call
+    }
+
+    /// Starts with all phones of the user.
+    fn find_phones(&mut self, world: &mut World<'_>) {
+        let known = world.directory.entry(&self.key).map(|e| Party::all_of(e, world.now));
+        let first = self.parties.len();
+        self.parties.extend(known.unwrap_or_default());
+        self.ask_for_user(world);
+        self.note_held(world);
+        // What was only read from FreeSWITCH's list may be a ghost.
+        let is_known = self.parties.iter().any(|p| p.device.is_some() || p.alive.is_some());
+        self.grace = (!is_known).then(|| world.now.plus(FIRST_REGISTER));
+        for p in first..self.parties.len() {
+            self.start(p, world);
+        }
+        self.settle(world);
     }
 
     /// Tells the caller that it rings, once.
@@ -223,6 +232,7 @@ impl Call {
                 .filter_map(|p| p.next_timer(debounce))
                 .chain([self.deadline])
                 .chain(self.grace)
+                .chain(self.asked)
                 .min(),
         }
     }
@@ -253,6 +263,9 @@ impl Call {
             return;
         }
         self.grace = self.grace.filter(|until| *until > world.now);
+        if self.asked.is_some_and(|until| until <= world.now) {
+            self.on_user_found(None, world);
+        }
         for p in 0..self.parties.len() {
             // In wake-only mode the party before may have ended the hold.
             if self.phase != Phase::Holding {
@@ -310,6 +323,7 @@ impl Call {
         if !(self.phase == Phase::Holding || is_connecting) || !seen.is_news {
             return;
         }
+        self.note_first(world);
         self.grace = None;
         let p = self.party_of(seen);
         let party = &mut self.parties[p];
@@ -397,28 +411,5 @@ impl Call {
         }
         self.parties[p].register_call_id.clone_from(&seen.call_id);
         p
-    }
-
-    /// What the call's own record is told: with the next word to FreeSWITCH, or `at_once` where there may be none.
-    fn record(&self, device: Option<Arc<str>>, at_once: bool, world: &mut World<'_>) {
-        let woken = self.woken_device.map(|p| self.parties[p].label());
-        let record = Record {
-            pushes: self.pushes,
-            wake: self.woken.map(|at| at.since(self.since)),
-            device: device.or(woken),
-        };
-        world.out.push_back(Command::Record {
-            call: self.held.call,
-            record,
-            at_once,
-        });
-    }
-
-    fn note(&self, world: &mut World<'_>, step: Step) {
-        world.out.push_back(Command::Note(Note {
-            call: Some(self.held.call),
-            aor: self.held.aor.clone(),
-            step,
-        }));
     }
 }

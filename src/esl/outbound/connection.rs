@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 use super::dialing::Prepared;
 use super::{Order, Outbound, kind};
 use crate::driver::Input;
-use crate::engine::{Cause, Event, LegEnd, Next, Record, Ringing, Way};
+use crate::engine::{Cause, Event, LegEnd, Next, Record, Ringing};
 use crate::esl::decode::Held;
 use crate::esl::encode;
 use crate::esl::link::Link;
@@ -138,8 +138,7 @@ impl Connection {
             return;
         }
         // The engine hears of the call before its connection is fully set up: the push leaves meanwhile.
-        let may_be_alias = self.held.call.way == Way::Dialplan;
-        let held = Input::Held(self.held.call.clone(), orders, may_be_alias);
+        let held = Input::Held(self.held.call.clone(), orders);
         if self.shared.inputs.send(held).await.is_err() {
             return;
         }
@@ -259,22 +258,12 @@ impl Connection {
 
     async fn obey(&mut self, order: Order) -> Result<After, EslError> {
         match order {
-            Order::FindUser(orders) => {
-                if !self.is_still_held().await {
-                    return Ok(After::Close);
-                }
-                let found = self.find_user().await;
-                // Whatever came of it, the engine hears of the call, and of how it ends.
-                let held = Input::Held(self.held.call.clone(), orders, false);
-                let _ = self.shared.inputs.send(held).await;
-                found?;
-            }
+            Order::CallUser(aor) => self.held.call.aor = aor,
             Order::Alert => self.alert().await?,
             Order::Ring(ring) => self.ring(*ring).await?,
             Order::Kill(leg, cause) => {
                 self.ringing.retain(|l| *l != leg);
-                let command = encode::kill(leg.channel(), cause.as_str());
-                if let Err(error) = self.command(EslCommand::BgApi { command }).await {
+                if let Err(error) = self.kill(leg, &cause).await {
                     self.kill_elsewhere(leg, cause).await;
                     return Err(error);
                 }

@@ -6,7 +6,7 @@ use freeswitch_esl_tokio::{EslCommand, EslError};
 
 use super::Ring;
 use super::connection::{Connection, Place};
-use crate::engine::{Event, LegEnd};
+use crate::engine::{Cause, Event, LegEnd};
 use crate::esl::encode;
 use crate::esl::originate::{self, Dial, Leg};
 use crate::types::LegId;
@@ -104,6 +104,15 @@ impl Connection {
     /// More variables for a report: the channel keeps nothing of what was prepared.
     pub(super) fn forget_prepared(&self) -> String {
         originate::forget_prepared(self.prepared.as_ref().map_or(0, |known| known.leg.n + 1))
+    }
+
+    /// Ends a leg; also one whose channel FreeSWITCH is only about to make.
+    pub(super) async fn kill(&mut self, leg: LegId, cause: &Cause) -> Result<(), EslError> {
+        let is_known = self.api(encode::kill(leg.channel(), cause.as_str())).await?;
+        if !is_known && !self.ended.iter().any(|(ended, _)| *ended == leg) {
+            self.api(encode::kill_later(leg.channel(), cause.as_str())).await?;
+        }
+        Ok(())
     }
 
     /// A leg that was ordered, and that FreeSWITCH has never heard of.

@@ -53,13 +53,20 @@ impl Connection {
                     Event::CallerGone { .. } => self.place = Place::Gone,
                     _ => {}
                 }
-                if let Event::LegAnswered { leg, .. } | Event::LegEarlyMedia { leg, .. } = &told {
+                // A phone that has to be confirmed by a key is named while it waits for the key: nobody waits for that later.
+                let is_answer = event.event_type() == Some(EslEventType::ChannelAnswer);
+                let to_name = match &told {
+                    Event::LegAnswered { leg, .. } | Event::LegEarlyMedia { leg, .. } => Some(*leg),
+                    Event::LegRinging(leg) if is_answer => Some(*leg),
+                    _ => None,
+                };
+                if let Some(leg) = to_name {
                     let callee = |what: &str| {
                         event
                             .header_str(&format!("Caller-Callee-ID-{what}"))
                             .unwrap_or_default()
                     };
-                    let _ = self.name_callee(*leg, callee("Name"), callee("Number")).await;
+                    let _ = self.name_callee(leg, callee("Name"), callee("Number")).await;
                 }
                 let leg = match &told {
                     Event::LegRinging(leg) | Event::LegEarlyMedia { leg, .. } | Event::LegAnswered { leg, .. } => {

@@ -25,7 +25,7 @@ use super::link::Link;
 use crate::driver::Input;
 use crate::engine::{Cause, Next, Record};
 use crate::logging::seldom::Seldom;
-use crate::types::{CallId, LegId, Target};
+use crate::types::{Aor, CallId, LegId, Target};
 
 mod beside;
 mod bridging;
@@ -45,8 +45,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// What the engine wants of one call's connection.
 #[derive(Clone, Debug)]
 pub enum Order {
-    /// Nothing is known of who is called: whose number was dialled? Then it is told again, with this place for its orders.
-    FindUser(mpsc::UnboundedSender<Self>),
+    /// What was dialled is another name of this user's, whose phones are rung from now on.
+    CallUser(Aor),
     /// The caller hears that it rings.
     Alert,
     /// `originate`. Boxed: every held call has a queue with room for 32 orders.

@@ -29,18 +29,6 @@ fn variables<'a>(headers: impl Iterator<Item = (&'a str, &'a String)>) -> Vec<Va
 }
 
 impl Connection {
-    /// The number that was dialled may be a user's `number-alias`: phones are known by the user's id.
-    pub(super) async fn find_user(&mut self) -> Result<(), EslError> {
-        let Some(command) = encode::ask_user(&self.held.call.aor) else {
-            return Ok(());
-        };
-        let answer = self.ask(command).await?;
-        if let Some(id) = encode::plain_user(answer.trim()) {
-            self.held.call.aor.user = id.into();
-        }
-        Ok(())
-    }
-
     /// Asks for the channel behind a loopback: legs are its children, as they would be without the loopback.
     pub(super) async fn find_caller(&mut self) -> Result<(), EslError> {
         self.keep_hooks_for_the_legs().await?;

@@ -172,6 +172,22 @@ impl<'a> Cast<'a> {
         Some(found["uuid"].as_str()?.to_owned())
     }
 
+    /// The same, waited for: FreeSWITCH writes its list of channels behind, the first ones after its start half a second late, when the
+    /// phone has long rung.
+    async fn listed_callee(&self) -> String {
+        let deadline = Instant::now() + SOON;
+        loop {
+            if let Some(channel) = self.callee_channel().await {
+                return channel;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "FreeSWITCH lists no channel of the callee's phone"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// baresip's second call is to the desk: what names that dialog in a Replaces, behind the desk's number.
     pub async fn replaces(&self) -> Option<String> {
         let desk = format!("{}5", self.id);
@@ -192,8 +208,7 @@ impl<'a> Cast<'a> {
     pub async fn fill(&self, command: &str) -> String {
         let mut command = filled(command, &self.id).replace("{caller}", &self.channel);
         if command.contains("{callee}") {
-            let callee = self.callee_channel().await.unwrap_or_else(|| "none".to_owned());
-            command = command.replace("{callee}", &callee);
+            command = command.replace("{callee}", &self.listed_callee().await);
         }
         command
     }

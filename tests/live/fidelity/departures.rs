@@ -113,6 +113,7 @@ pub const DEPARTURES: &[Departure] = &[
     departs("cdrs_names_and_accounts", BOTH, "CDRs", "B: caller_name=Extension user0 accountcode=user1 user_context=office domain_name=DOMAIN", OF_USER),
     departs("callee_as_the_caller_shows_it", DIALPLAN, "200", "\"user1\" <sip:user1@DOMAIN>", CALLEE),
     departs("callee_as_the_caller_shows_it", DIALPLAN, "caller shows", "\"user1\" sip:user1@DOMAIN", CALLEE),
+    departs("callee_that_is_confirmed_first_as_the_caller_shows_it", DIALPLAN, "caller shows", "\"user1\" sip:user1@DOMAIN", CALLEE),
     departs("show_calls_while_it_rings", DIAL_STRING, "show calls", "4: ", LOOPBACK),
     departs("wake_only_answered", DIAL_STRING, "show calls", "2: ", LOOPBACK_STAYS),
     departs("unregistered_goes_on", DIAL_STRING, "knows", "USER_NOT_REGISTERED", LOOPBACK_CAUSE),

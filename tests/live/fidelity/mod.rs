@@ -111,11 +111,6 @@ async fn run(lab: &Lab, row: &Row, number: usize) -> Result<(), Failed> {
         lab.fidelity.keep(Outcome::skipped(row));
         return Ok(());
     }
-    if row.chancy && tries() == 1 {
-        eprintln!("SKIPPED: fidelity::{}: needs FSWAKE_FIDELITY_TRIES of 2 or 3", row.name);
-        lab.fidelity.keep(Outcome::skipped(row));
-        return Ok(());
-    }
     let rows = rows::all().len();
     let mut outcome = play(lab, row, number).await?;
     for again in 1..tries() {

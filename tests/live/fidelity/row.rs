@@ -183,8 +183,6 @@ pub struct Row {
     pub alert_by_push: bool,
     /// FreeSWITCH has to have a video codec; the row is skipped where it has none.
     pub needs_video: bool,
-    /// FreeSWITCH itself fails here now and then, with `bridge` too: the row is played only where it may be played again.
-    pub chancy: bool,
     /// FreeSWITCH still has a place of the callee's phone where nobody is any more. Otherwise it has forgotten it.
     pub stale: bool,
     pub display: &'static str,
@@ -234,7 +232,6 @@ pub fn row(item: u8, name: &'static str) -> Row {
         baresip: None,
         alert_by_push: false,
         needs_video: false,
-        chancy: false,
         stale: false,
         display: "",
         dials: "{1}",
@@ -307,11 +304,6 @@ impl Row {
     /// Video flows in it.
     pub fn needs_video(mut self) -> Self {
         self.needs_video = true;
-        self
-    }
-
-    pub fn chancy(mut self) -> Self {
-        self.chancy = true;
         self
     }
 

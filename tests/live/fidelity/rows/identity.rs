@@ -60,6 +60,19 @@ pub fn rows() -> Vec<Row> {
             See("caller shows", Display(Caller)),
             See("callee shows", Display(Callee)),
         ]),
+        row(3, "callee_that_is_confirmed_first_as_the_caller_shows_it")
+            .before(&[
+                ("set", "group_confirm_key=exec"),
+                ("set", "group_confirm_file=sleep 400"),
+            ])
+            .steps(up())
+            .steps([
+                Wait(2600),
+                See("caller shows", Display(Caller)),
+                See("callee shows", Display(Callee)),
+                See("caller hears", Hears(Caller, 400)),
+                See("callee hears", Hears(Callee, 400)),
+            ]),
     ]
 }
 

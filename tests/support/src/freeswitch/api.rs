@@ -10,8 +10,17 @@ use super::{cause, dialstring, lists};
 pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> String {
     let arg = arg.unwrap_or("").trim();
     let words: Vec<&str> = arg.split_whitespace().collect();
-    if let Some(answer) = core.world().answers.get(format!("{name} {arg}").trim()) {
-        return answer.clone();
+    let answer = core
+        .world()
+        .answers
+        .get_mut(format!("{name} {arg}").trim())
+        .map(|answer| {
+            answer.asked += 1;
+            (answer.text.clone(), answer.after)
+        });
+    if let Some((text, after)) = answer {
+        tokio::time::sleep(after).await;
+        return text;
     }
     match name.to_ascii_lowercase().as_str() {
         "originate" => match dialstring::parse(arg) {

@@ -82,6 +82,14 @@ impl Config {
     }
 }
 
+/// An answer that a test has given to an API command.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    pub(crate) text: String,
+    pub(crate) after: Duration,
+    pub(crate) asked: usize,
+}
+
 /// Everything that commands read and change.
 #[derive(Default)]
 pub(crate) struct World {
@@ -96,7 +104,9 @@ pub(crate) struct World {
     /// What a correct client would not have sent.
     pub(crate) complaints: Vec<String>,
     /// Answers to API commands that only a test knows.
-    pub(crate) answers: HashMap<String, String>,
+    pub(crate) answers: HashMap<String, Answer>,
+    /// Fault: `originate` makes its channel that much later.
+    pub(crate) originate_delay: Duration,
     /// Channels of people who pick calls up, and their numbers.
     pub(crate) strangers: HashMap<String, String>,
     /// Fault: bridges are accepted and never come about.

@@ -53,6 +53,10 @@ impl Core {
             .variable("originate_timeout")
             .and_then(|text| text.parse().ok())
             .unwrap_or(60);
+        let delay = self.world().originate_delay;
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
         let leg = self.start_leg(&plan, uri);
         self.presence();
         // Run when the channel has been made; only what fswake uses is modelled.
@@ -64,11 +68,12 @@ impl Core {
                 _ => self.complain(format!("api_on_originate={}", words.join(" "))),
             }
         }
+        let confirms = plan.variable("group_confirm_key").is_some_and(|key| !key.is_empty());
         let ends_with_media = plan.variable("ignore_early_media").is_none_or(|v| v == "false");
         let (result, ended) = oneshot::channel();
         let core = Arc::clone(self);
         tokio::spawn(async move {
-            core.follow(leg, Duration::from_secs(timeout), ends_with_media, result)
+            core.follow(leg, Duration::from_secs(timeout), (ends_with_media, confirms), result)
                 .await;
         });
         ended.await.unwrap_or_else(|_| Err("NORMAL_CLEARING".to_owned()))
@@ -178,7 +183,7 @@ impl Core {
         self: &Arc<Self>,
         mut leg: Started,
         timeout: Duration,
-        ends_with_media: bool,
+        (ends_with_media, confirms): (bool, bool),
         result: oneshot::Sender<Result<String, String>>,
     ) {
         let far = Duration::from_hours(24);
@@ -249,8 +254,10 @@ impl Core {
                 PhoneAct::Answer => {
                     (ring, answer, refuse) = (None, None, None);
                     self.leg_answers(&leg.uuid);
-                    true
+                    // The originate goes on until the phone's user has pressed the key.
+                    !confirms
                 }
+                PhoneAct::PressKey => confirms && self.leg_is_confirmed(&leg.uuid),
                 PhoneAct::Refuse(status) => {
                     let cause = cause::from_sip(status);
                     self.hang_up(&leg.uuid, cause, Ending::Refused(status));
@@ -301,6 +308,15 @@ impl Core {
             self.answer_held(&peer);
             self.is_connected(uuid, &peer);
         }
+    }
+
+    /// The key was the right one: FreeSWITCH takes the variables away that asked for it (switch_ivr_originate.c).
+    fn leg_is_confirmed(&self, uuid: &str) -> bool {
+        let mut world = self.world();
+        if let Some(channel) = world.channels.get_mut(uuid) {
+            channel.set_variable("group_confirm_key", "", true);
+        }
+        true
     }
 
     /// The originate's thread has let go of the leg: it runs `park` now. Whoever has bridged it before loses it.

@@ -29,7 +29,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 
@@ -66,7 +66,7 @@ pub use self::phone::{Behaviour, Invite, Phone, PhoneSpec};
 
 use self::bus::lock;
 use self::conn::Conn;
-use self::core::{Core, new_uuid};
+use self::core::{Answer, Core, new_uuid};
 
 /// A running stand-in; it ends with the runtime.
 #[derive(Clone)]
@@ -126,8 +126,24 @@ impl FakeFreeSwitch {
 
     /// Sets the answer to an API command, in place of the stand-in's own.
     pub fn answer(&self, command: &str, answer: &str) {
-        let mut world = self.core.world();
-        world.answers.insert(command.to_owned(), answer.to_owned());
+        self.answer_after(Duration::ZERO, command, answer);
+    }
+
+    /// The same, with a FreeSWITCH that takes so long for it.
+    pub fn answer_after(&self, after: Duration, command: &str, answer: &str) {
+        let (text, asked) = (answer.to_owned(), 0);
+        let answer = Answer { text, after, asked };
+        self.core.world().answers.insert(command.to_owned(), answer);
+    }
+
+    /// How often a command was sent that a test has given the answer to.
+    pub fn asked(&self, command: &str) -> usize {
+        self.core.world().answers.get(command).map_or(0, |answer| answer.asked)
+    }
+
+    /// From now on `originate` makes its channel that much later: until then nobody knows it.
+    pub fn originates_late(&self, delay: Duration) {
+        self.core.world().originate_delay = delay;
     }
 
     /// From now on the stand-in answers that command itself.

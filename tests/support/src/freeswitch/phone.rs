@@ -155,6 +155,7 @@ pub(crate) enum PhoneAct {
     Ring,
     Progress,
     Answer,
+    PressKey,
     Refuse(u16),
 }
 
@@ -355,6 +356,11 @@ impl Phone {
     /// Answers what it is called by now.
     pub fn answer(&self) {
         self.act(PhoneAct::Answer);
+    }
+
+    /// Its user presses the key of `group_confirm_key`.
+    pub fn press_key(&self) {
+        self.act(PhoneAct::PressKey);
     }
 
     /// Refuses what it is called by now.

@@ -144,8 +144,14 @@ fn profiles(ports: &Ports) -> String {
         + &six.unwrap_or_default()
 }
 
+/// Where mod_lua is loaded, the directory takes as long as the global variable `slow_directory` says (`user:ms`).
+const SLOW_DIRECTORY: &str = r#"<configuration name="lua.conf"><settings>
+    <param name="xml-handler-script" value="~local who, ms = string.match(freeswitch.getGlobalVariable('slow_directory') or '', '(%d+):(%d+)'); if who and params:getHeader('user') == who then freeswitch.msleep(tonumber(ms)) end; XML_STRING = ''"/>
+    <param name="xml-handler-bindings" value="directory"/>
+  </settings></configuration>"#;
+
 /// The dialplan: `7<user>` through the shipped snippet, and `9<user>`, an alias of the user's number; `6<user>` with 410 as the next
-/// action, `8<user>` the same over IPv6, `5<user>` and `4<user><user>` by `user/`, `3<user>` by a loopback to `5<user>`; `1<n><user>` and `2<n><user><user>` by `user/` of the domains with plain contacts. `7<user>-name=value` sets a
+/// action, `8<user>` the same over IPv6, `5<user>` and `4<user><user>` by `user/`, `0<user>` by a loopback to `5<user>`; `1<n><user>` and `2<n><user><user>` by `user/` of the domains with plain contacts. `7<user>-name=value` sets a
 /// variable before, and so does `6`; `5<user>-name=value` exports it.
 fn dialplan(ports: &Ports) -> String {
     let shipped = snippet("dialplan/default/00_fswake.xml", ports);
@@ -189,7 +195,7 @@ fn dialplan(ports: &Ports) -> String {
             <action application="set" data="hangup_after_bridge=true"/>
             <action application="bridge" data="[leg_timeout=20]loopback/$1@{WAKE_DOMAIN}/fswake@static"/>
           </condition></extension>
-          <extension name="helper"><condition field="destination_number" expression="^3(\d{{5}})$">
+          <extension name="helper"><condition field="destination_number" expression="^0(\d{{5}})$">
             <action application="set" data="hangup_after_bridge=true"/>
             <action application="bridge" data="loopback/5$1/default"/>
           </condition></extension>
@@ -315,6 +321,7 @@ pub fn write(ports: &Ports, users: u32) -> String {
   <section name="configuration">
     {configuration}
     {event_socket}
+    {SLOW_DIRECTORY}
   </section>
   <section name="dialplan">{dialplan}</section>
   <section name="chatplan"><context name="default">{chatplan}</context></section>

@@ -89,11 +89,22 @@ fn sender(packet: &[u8]) -> Option<u8> {
     before.ends_with(MARK).then_some(*voice)
 }
 
+/// A modem is silent for a moment before its first tone. FreeSWITCH 1.11.2 needs it: with packets from another port than the audio's
+/// before it has read the 200 that names that port, the leg's thread takes them for an attack and reads nothing else any more
+/// (`read_rtp_packet`), the 200 neither.
+const LEAD: Duration = Duration::from_millis(200);
+
 async fn send(socket: Arc<UdpSocket>, voice: u8, target: Target) {
     let mut clock = tokio::time::interval(Duration::from_millis(30));
+    let mut faxes_since = None;
     for sequence in 0_u16.. {
         clock.tick().await;
         let to = *target.lock().unwrap_or_else(PoisonError::into_inner);
+        if !matches!(to, Some((_, Form::Fax))) {
+            faxes_since = None;
+        } else if faxes_since.get_or_insert_with(Instant::now).elapsed() < LEAD {
+            continue;
+        }
         if let Some((to, form)) = to {
             let _ = socket.send_to(&packet(form, sequence, voice), to).await;
         }

@@ -1,0 +1,65 @@
+//! What a call tells of itself: to the journal, and to the call's own record.
+
+use std::sync::Arc;
+
+use super::Call;
+use crate::engine::command::{Command, Note, Record};
+use crate::engine::step::Step;
+use crate::engine::world::World;
+
+/// A call's first word in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FirstWord {
+    Due,
+    Said,
+}
+
+impl Call {
+    /// The call's first word in the journal, unless it is not known yet who is called.
+    pub(super) fn note_held(&mut self, world: &mut World<'_>) {
+        if self.asked.is_none() {
+            self.note_first(world);
+        }
+    }
+
+    /// The call's first word in the journal, before any other.
+    pub(super) fn note_first(&mut self, world: &mut World<'_>) {
+        if std::mem::replace(&mut self.first_word, FirstWord::Said) == FirstWord::Said {
+            return;
+        }
+        let asked = self.question.as_ref();
+        let held = Step::CallHeld {
+            caller: self.held.caller_number.clone(),
+            devices: u32::try_from(self.parties.len()).unwrap_or(u32::MAX),
+            wait: self.deadline.since(self.since),
+            way: self.held.way,
+            wishes: self.held.wishes.words(),
+            dialled: asked.map(|asked| asked.dialled.clone()),
+            asked: asked.map(|asked| world.now.since(asked.at)),
+        };
+        self.note(world, held);
+    }
+
+    /// What the call's own record is told: with the next word to FreeSWITCH, or `at_once` where there may be none.
+    pub(super) fn record(&self, device: Option<Arc<str>>, at_once: bool, world: &mut World<'_>) {
+        let woken = self.woken_device.map(|p| self.parties[p].label());
+        let record = Record {
+            pushes: self.pushes,
+            wake: self.woken.map(|at| at.since(self.since)),
+            device: device.or(woken),
+        };
+        world.out.push_back(Command::Record {
+            call: self.held.call,
+            record,
+            at_once,
+        });
+    }
+
+    pub(super) fn note(&self, world: &mut World<'_>, step: Step) {
+        world.out.push_back(Command::Note(Note {
+            call: Some(self.held.call),
+            aor: self.held.aor.clone(),
+            step,
+        }));
+    }
+}

@@ -1,0 +1,119 @@
+//! Calls to a number that is another name of a user's: FreeSWITCH's directory knows, and may be slow to say.
+
+use std::time::{Duration, Instant};
+
+use fswake_test_support::freeswitch::*;
+
+use crate::harness::*;
+
+const ANSWERS: Behaviour = Behaviour::Rings(Duration::ZERO, Some(Duration::from_millis(50)));
+
+/// The question to the directory.
+fn whose(number: &str) -> String {
+    format!("user_data {number}@{DOMAIN} attr id")
+}
+
+#[tokio::test]
+async fn alias_of_the_users_number_finds_the_phone() {
+    let (stage, daemon, phone) = one_sleeper().await;
+    stage.fs.answer(&whose("2001"), "1001");
+    stage.fs.answer(&whose("2002"), "-ERR no reply\n");
+    stage.fs.answer(&whose("2003"), "1001@x} &park()");
+    for nobody in ["2002", "2003", "3 3"] {
+        let held = stage.fs.call(&Call::to(daemon.address, nobody, DOMAIN));
+        assert!(matches!(held.outcome().await, Outcome::Resumed { .. }), "{nobody}");
+        assert_eq!(held.variable("fswake_result").as_deref(), Some("no-device"));
+    }
+    assert!(phone.invites().is_empty());
+    let held = woken(&stage, &phone, &Call::to(daemon.address, "2001", DOMAIN)).await;
+    held.wait_bridged().await;
+    assert_eq!(phone.invite(1).await.variable("dialed_user"), Some("1001"));
+    assert_eq!(stage.fs.asked(&whose("2001")), 1);
+    // So that `fswake trace` finds it by the user's name.
+    let user = format!("aor=1001@{DOMAIN}");
+    daemon.log.wait(&["call-held", "dialled", &user]).await;
+    daemon.log.wait(&["call over", &user]).await;
+    // Whose number is known need not be asked for.
+    stage.fs.answer(&whose("1001"), "1001");
+    stage.fs.call(&Call::to(daemon.address, "1001", DOMAIN));
+    stage.push().await;
+    assert_eq!(stage.fs.asked(&whose("1001")), 0);
+}
+
+#[tokio::test]
+async fn caller_who_hangs_up_while_the_directory_is_asked_leaves_nothing_behind() {
+    let (stage, daemon, phone) = one_sleeper().await;
+    stage.fs.answer(&whose("2001"), "1001");
+    for after in [0, 1, 2, 4, 8] {
+        let held = stage.fs.call(&Call::to(daemon.address, "2001", DOMAIN));
+        tokio::time::sleep(Duration::from_millis(after)).await;
+        held.caller_hangs_up();
+        held.outcome().await;
+    }
+    soon("every connection closed", async {
+        while stage.fs.connections().1 != 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert!(phone.invites().is_empty());
+}
+
+/// A directory that hangs: behind mod_xml_curl, for one.
+#[tokio::test]
+async fn directory_that_hangs_neither_delays_the_end_of_a_call_nor_loses_it() {
+    let (stage, daemon, phone) = one_sleeper().await;
+    stage.fs.answer_after(Duration::from_secs(60), &whose("2001"), "1001");
+    // A caller who gives up meanwhile is in the journal.
+    let held = stage.fs.call(&Call::to(daemon.address, "2001", DOMAIN));
+    soon("the question", async {
+        while stage.fs.asked(&whose("2001")) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    held.caller_hangs_up();
+    assert_eq!(field(&daemon.summary().await, "outcome"), "abandoned");
+    daemon.log.wait(&["call-held", "dialled", "asked-ms"]).await;
+    // Others go back to their dialplan after a bounded time.
+    let started = Instant::now();
+    let held = stage.fs.call(&Call::to(daemon.address, "2001", DOMAIN));
+    let outcome = held.outcome().await;
+    assert!(matches!(outcome, Outcome::Resumed { .. }), "{outcome:?}");
+    assert_eq!(held.variable("fswake_result").as_deref(), Some("no-device"));
+    let took = started.elapsed();
+    assert!(
+        took > Duration::from_millis(2900) && took < Duration::from_secs(5),
+        "{took:?}"
+    );
+    assert!(phone.invites().is_empty());
+}
+
+#[tokio::test]
+async fn phone_that_registers_by_the_number_itself_is_rung_while_the_directory_is_asked() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    stage.fs.answer_after(Duration::from_secs(60), &whose("2001"), "1001");
+    let phone = stage.iphone("2001");
+    phone.set_behaviour(ANSWERS);
+    let held = stage.fs.call(&Call::to(daemon.address, "2001", DOMAIN));
+    daemon.log.wait(&["FindUser"]).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    phone.wake();
+    held.wait_bridged().await;
+    assert!(held.started.elapsed() < Duration::from_secs(3));
+    assert_eq!(stage.fs.asked(&whose("2001")), 1);
+}
+
+#[tokio::test]
+async fn slow_directory_costs_the_call_its_own_time_and_no_more() {
+    let (stage, daemon, phone) = one_sleeper().await;
+    stage.fs.answer_after(Duration::from_secs(1), &whose("2001"), "1001");
+    let aor = format!("2001@{DOMAIN}");
+    // `fswake_aor` may be another name, too.
+    let call = Call::to(daemon.address, "7", DOMAIN).variable("fswake_aor", &aor);
+    let held = woken(&stage, &phone, &call).await;
+    held.wait_bridged().await;
+    assert!(held.started.elapsed() > Duration::from_secs(1));
+    assert_eq!(phone.invite(1).await.variable("dialed_user"), Some("1001"));
+}

@@ -1,0 +1,105 @@
+//! Calls to a number that may be another name of a user's.
+
+use fswake::engine::{Command, DIRECTORY, Event, HeldCall, HoldResult, Step, Wishes};
+use fswake::types::Aor;
+
+use crate::bench;
+use crate::common::{Bench, apns, call, leg, ms, reg};
+
+/// A call to 2001, whom nobody has registered as.
+fn asked() -> Bench {
+    let mut b = bench();
+    b.sleeping("alice", "tok");
+    let held = Bench::held_call(1, "2001", "caller", Wishes::default(), None);
+    b.feed(Event::CallHeld(HeldCall {
+        may_be_alias: true,
+        ..held
+    }));
+    let aor = Aor::new("2001", "fs.test");
+    assert_eq!(b.out.remove(0), Command::FindUser { call: call(1), aor });
+    b.out.retain(|c| !matches!(c, Command::Record { .. }));
+    b.expect_nothing_more();
+    b
+}
+
+fn found(b: &mut Bench, user: Option<&str>) {
+    b.feed(Event::UserFound {
+        call: call(1),
+        user: user.map(Into::into),
+    });
+}
+
+/// The beginnings of calls in the journal: whose, and what was dialled.
+fn noted(b: &Bench) -> Vec<(String, Option<String>)> {
+    let held = b.notes.iter().filter_map(|note| match &note.step {
+        Step::CallHeld { dialled, .. } => Some((note.aor.user.to_string(), dialled.as_deref().map(str::to_owned))),
+        _ => None,
+    });
+    held.collect()
+}
+
+#[test]
+fn phones_of_the_user_who_is_meant_are_woken_and_rung() {
+    let mut b = asked();
+    b.pass(ms(1500));
+    found(&mut b, Some("alice"));
+    let aor = Aor::new("alice", "fs.test");
+    assert_eq!(b.out.remove(0), Command::CallUser { call: call(1), aor });
+    b.expect_push("tok");
+    assert_eq!(noted(&b), [("alice".into(), Some("2001".into()))]);
+    b.out.clear();
+    // It waits for the user's phone, and no more for one of the number's.
+    b.register(reg("2001", "other", "2001@b:1", None));
+    b.expect_nothing_more();
+    b.register(reg("alice", "new", "alice@a:2", Some(apns("tok"))));
+    b.expect_stored("tok");
+    b.expect_ring(leg(1, 0), "alice@a:2");
+}
+
+#[test]
+fn directory_that_says_nothing_is_waited_for_so_long_and_no_longer() {
+    let mut b = asked();
+    b.pass(DIRECTORY.saturating_sub(ms(1)));
+    b.expect_nothing_more();
+    assert_eq!(noted(&b), []);
+    b.pass(ms(1));
+    b.out.retain(|c| !matches!(c, Command::Record { .. }));
+    b.expect_release(1, HoldResult::NoDevice);
+    assert_eq!(noted(&b), [("2001".into(), Some("2001".into()))]);
+    // Too late.
+    found(&mut b, Some("alice"));
+    b.expect_nothing_more();
+}
+
+#[test]
+fn number_that_is_nobodys_goes_back_at_once() {
+    for user in [None, Some("2001")] {
+        let mut b = asked();
+        b.pass(ms(100));
+        found(&mut b, user);
+        b.out.retain(|c| !matches!(c, Command::Record { .. }));
+        b.expect_release(1, HoldResult::NoDevice);
+        b.expect_nothing_more();
+    }
+}
+
+#[test]
+fn caller_who_is_gone_before_the_answer_is_in_the_journal() {
+    let mut b = asked();
+    b.gone(1, "ORIGINATOR_CANCEL");
+    b.expect_close(1);
+    assert_eq!(noted(&b), [("2001".into(), Some("2001".into()))]);
+    found(&mut b, Some("alice"));
+    b.expect_nothing_more();
+}
+
+#[test]
+fn phone_of_the_number_itself_is_rung_meanwhile_and_the_users_joins_it() {
+    let mut b = asked();
+    b.register(reg("2001", "desk", "2001@b:1", None));
+    b.expect_ring(leg(1, 0), "2001@b:1");
+    found(&mut b, Some("alice"));
+    assert!(matches!(b.out.remove(0), Command::CallUser { .. }));
+    b.expect_push("tok");
+    assert_eq!(noted(&b).len(), 1);
+}
