@@ -118,6 +118,8 @@ async fn page_shows_calls_wakes_and_apps_as_text_to_eyes_and_keyboards_on_desk_a
     let plain = stage
         .fs
         .call(&Call::to(daemon.address, "1002", DOMAIN).from("+493098765", "Zoë O'Brien"));
+    // Its REGISTER has to come during the hold.
+    daemon.log.wait(&["call-held", "aor=1001@"]).await;
     phones[0].set_behaviour(Behaviour::Rings(Duration::ZERO, None));
     phones[0].wake();
     phones[0].invite(1).await;
