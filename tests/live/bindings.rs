@@ -236,7 +236,8 @@ async fn phones_that_register_around_a_restart_are_all_known(fs: Arc<RealFs>) {
 async fn first_call_after_freeswitchs_start_is_heard_to_ring_at_once(fs: Arc<RealFs>) {
     let settings = Settings::default().wake("fresh-for", "30s").wake("push-delay", "400ms");
     let site = site(fs, &settings).await;
-    for (restarts, after) in (1..).zip([0, 200, 400, 700]) {
+    // What comes while that lasts is heard at its end (docs/ARCHITECTURE.md, "Limits").
+    for (restarts, after) in (1..).zip([550, 700, 1_500]) {
         site.fs.restart().await;
         site.daemon().says_times(1 + restarts, "connected to FreeSWITCH").await;
         tokio::time::sleep(Duration::from_millis(after)).await;
@@ -325,7 +326,13 @@ async fn profile_that_starts_later_is_read(fs: Arc<RealFs>) {
     site.kill_daemon().await;
     site.start_daemon().await;
     assert_eq!(site.daemon().count(&["Registered(", &user]), 0);
-    site.fs.api("sofia profile single start").await;
+    // One that is still on its way out does not start, whatever FreeSWITCH says.
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        if !site.fs.api("sofia xmlstatus").await.contains("<name>single</name>") {
+            site.fs.api("sofia profile single start").await;
+        }
+    }
     site.daemon()
         .says_all(&["profiles of sofia's have started", "single"])
         .await;
