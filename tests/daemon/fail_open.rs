@@ -168,7 +168,7 @@ async fn store_that_cannot_be_written_delays_no_call_and_loses_no_device() {
     phone.set_behaviour(ANSWERS);
     daemon.asleep(&phone).await;
     wakes(&stage, &daemon, &phone).await;
-    daemon.log.wait(&[" WARN ", "the store cannot be written"]).await;
+    daemon.log.wait(&[" ERROR ", "the store cannot be written"]).await;
     let from = daemon.log.len();
     phone.expire();
     daemon.log.wait_from(from, &["Unregistered("]).await;
