@@ -119,6 +119,9 @@ async fn page_shows_calls_wakes_and_apps_as_text_to_eyes_and_keyboards_on_desk_a
         .fs
         .call(&Call::to(daemon.address, "1002", DOMAIN).from("+493098765", "Zoë O'Brien"));
     phones[0].set_behaviour(Behaviour::Rings(Duration::ZERO, None));
+    // A phone that registers before its call is held has to be pushed, and does not register again.
+    stage.push().await;
+    stage.push().await;
     phones[0].wake();
     phones[0].invite(1).await;
 
