@@ -146,7 +146,7 @@ impl Connection {
         if self.shared.inputs.send(held).await.is_err() {
             return;
         }
-        self.to_its_end(queue, Self::work).await;
+        self.attend_to_its_end(queue, Self::work).await;
     }
 
     async fn work(&mut self, queue: &mut mpsc::UnboundedReceiver<Order>) -> Result<(), EslError> {

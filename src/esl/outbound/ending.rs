@@ -16,7 +16,7 @@ use crate::types::LegId;
 
 impl Connection {
     /// Does the call's work, and what is left to do after it.
-    pub(super) async fn to_its_end(
+    pub(super) async fn attend_to_its_end(
         mut self,
         mut queue: mpsc::UnboundedReceiver<Order>,
         work: impl AsyncFnOnce(&mut Self, &mut mpsc::UnboundedReceiver<Order>) -> Result<(), EslError>,
@@ -115,7 +115,7 @@ mod tests {
             this.in_hand = queue.recv().await.unwrap().leg_to_end();
             panic!("a defect")
         };
-        connection.to_its_end(queue, work).await;
+        connection.attend_to_its_end(queue, work).await;
         let lost = format!("{:?}", Input::Event(Event::ConnectionLost(call)));
         let kill = |n| format!("{:?}", Input::KillElsewhere(leg(n), OVER));
         assert_eq!(all(told).await, [lost, kill(1), kill(2)]);
@@ -138,7 +138,7 @@ mod tests {
                 (this.in_hand, this.place) = (Some((leg, OVER)), place);
                 panic!("a defect")
             };
-            connection.to_its_end(queue, work).await;
+            connection.attend_to_its_end(queue, work).await;
             assert_eq!(all(told).await.len(), 1 + usize::from(is_killed), "{place:?}");
         }
     }
@@ -147,7 +147,7 @@ mod tests {
     async fn connection_that_ends_in_order_is_not_told_as_lost() {
         let (connection, told) = connection().await;
         let (_orders, queue) = mpsc::unbounded_channel();
-        connection.to_its_end(queue, async |_, _| Ok(())).await;
+        connection.attend_to_its_end(queue, async |_, _| Ok(())).await;
         assert_eq!(all(told).await, Vec::<String>::new());
     }
 }
