@@ -17,14 +17,20 @@ use crate::store::devices::owners_unseen;
 use crate::types::unix_now;
 
 /// How often the store is looked through; `store.token-ttl` is at least as long.
-const EVERY: Duration = Duration::from_secs(3600);
+pub const EVERY: Duration = Duration::from_secs(3600);
 
-/// Looks for them every hour until told to stop. `ttl` is the time to live in seconds, as it is in force.
-pub async fn run(store: PathBuf, ttl: Arc<AtomicU64>, inputs: mpsc::Sender<Input>, stop: CancellationToken) {
+/// Looks for them so often until told to stop. `ttl` is the time to live in seconds, as it is in force.
+pub async fn run(
+    store: PathBuf,
+    ttl: Arc<AtomicU64>,
+    inputs: mpsc::Sender<Input>,
+    stop: CancellationToken,
+    every: Duration,
+) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(EVERY) => {}
+            () = tokio::time::sleep(every) => {}
         }
         let at = unix_now();
         let before = at.saturating_sub(i64::try_from(ttl.load(Ordering::Relaxed)).unwrap_or(i64::MAX));
@@ -52,5 +58,56 @@ pub async fn run(store: PathBuf, ttl: Arc<AtomicU64>, inputs: mpsc::Sender<Input
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Options, Sqlite, StoreOp};
+    use crate::types::{Aor, Device, Provider, PushParams, PushToken};
+
+    fn device(user: &str, last_seen: i64) -> Device {
+        Device {
+            aor: Aor::new(user, "fs.test"),
+            push: PushParams {
+                provider: Provider::Fcm,
+                app: "app".into(),
+                team: None,
+                call_token: Some(PushToken::new(user)),
+                remote_token: None,
+            },
+            user_agent: "".into(),
+            register_call_id: "".into(),
+            first_seen: last_seen,
+            last_seen,
+            set_aside: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn device_that_nobody_calls_is_asked_about_once_it_is_old_by_the_time_in_force() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fswake.db");
+        let (_, store) = Sqlite::open(&path, &Options::default()).unwrap();
+        store.submit(StoreOp::Put(device("old", unix_now() - 100).into()));
+        store.submit(StoreOp::Put(device("young", unix_now()).into()));
+        store.flush(Duration::from_secs(30)).unwrap();
+        let ttl = Arc::new(AtomicU64::new(1_000));
+        let (inputs, mut asked) = mpsc::channel(16);
+        let stop = CancellationToken::new();
+        let looking = run(path, ttl.clone(), inputs, stop.clone(), Duration::from_millis(10));
+        let looking = tokio::spawn(looking);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(asked.try_recv().is_err(), "none is so old");
+        ttl.store(50, Ordering::Relaxed);
+        for _ in 0..2 {
+            match asked.recv().await {
+                Some(Input::Event(Event::AgeLookedAt { aor, .. })) => assert_eq!(&*aor.user, "old"),
+                other => panic!("{other:?}"),
+            }
+        }
+        stop.cancel();
+        looking.await.unwrap();
     }
 }

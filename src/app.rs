@@ -184,6 +184,7 @@ impl Daemon {
             token_ttl.clone(),
             inputs.clone(),
             stop.clone(),
+            aging::EVERY,
         );
         parts.spawn("what looks for old devices", aging);
         let (drain_timeout, drain_timeout_now) = watch::channel(config.drain_timeout);

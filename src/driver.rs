@@ -153,11 +153,8 @@ impl Turning {
         let mut beat = interval(std::time::Duration::from_secs(1));
         let far = std::time::Duration::from_secs(3600);
         loop {
-            let due = self
-                .d
-                .engine
-                .next_timer()
-                .map_or_else(|| Instant::now() + far, |at| self.started + at.0);
+            let due = self.d.engine.next_timer().and_then(|at| self.started.checked_add(at.0));
+            let due = due.unwrap_or_else(|| Instant::now() + far);
             tokio::select! {
                 input = inputs.recv() => match input {
                     Some(input) => self.take(input),
@@ -325,7 +322,7 @@ impl Turning {
             Some(line) => line.orders.send(order).err().map(|e| e.0),
             None => Some(order),
         };
-        if let Some((leg, cause)) = unsent.and_then(Order::leg_to_end) {
+        if let Some((leg, cause)) = unsent.as_ref().and_then(Order::leg_to_end) {
             self.kill_elsewhere(leg, cause);
         }
     }

@@ -100,7 +100,7 @@ fn write_line(mut writer: Writer<'_>, line: &str) -> fmt::Result {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io;
     use std::sync::{Arc, Mutex};
 
@@ -120,11 +120,17 @@ mod tests {
         }
     }
 
-    fn logged(
+    /// What this thread logs meanwhile.
+    pub(crate) fn capture(meanwhile: impl FnOnce()) -> String {
+        capture_as(plain(), meanwhile)
+    }
+
+    fn capture_as(
         format: impl FormatEvent<tracing_subscriber::Registry, tracing_subscriber::fmt::format::DefaultFields>
         + Send
         + Sync
         + 'static,
+        meanwhile: impl FnOnce(),
     ) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
@@ -132,12 +138,25 @@ mod tests {
             .with_ansi(false)
             .with_writer(move || writer.clone())
             .event_format(format);
-        tracing::subscriber::with_default(subscriber.finish(), || {
-            let _span = tracing::info_span!("call", aor = "a@b").entered();
-            tracing::warn!(reason = "x\ny", "held\r\n<0>forged");
-        });
+        tracing::subscriber::with_default(subscriber.finish(), meanwhile);
         let bytes = lines.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
+    }
+
+    fn logged(
+        format: impl FormatEvent<tracing_subscriber::Registry, tracing_subscriber::fmt::format::DefaultFields>
+        + Send
+        + Sync
+        + 'static,
+    ) -> String {
+        capture_as(format, || {
+            let _span = tracing::info_span!("call", aor = "a@b").entered();
+            tracing::warn!(reason = "x\ny", "held\r\n<0>forged");
+        })
+    }
+
+    fn plain() -> OneLine {
+        OneLine(Format::default().with_ansi(false))
     }
 
     #[test]
@@ -150,7 +169,7 @@ mod tests {
 
     #[test]
     fn pretty_line_is_one_line() {
-        let text = logged(OneLine(Format::default().with_ansi(false)));
+        let text = logged(plain());
         assert!(text.contains(" WARN call"), "{text}");
         assert_eq!(text.matches('\n').count(), 1);
     }

@@ -1,15 +1,17 @@
 //! A push's own task: the loop gives it away and hears of its end.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tracing::{info_span, warn};
+use futures_util::FutureExt;
+use tracing::{error, info_span, warn};
 
 use super::{Input, Turning};
 use crate::engine::Event;
 use crate::metrics::{AppMetrics, Metrics};
 use crate::push::Pushers;
-use crate::types::push::{PushError, PushKind, PushRequest};
+use crate::types::push::{PushError, PushKind, PushOutcome, PushRequest};
 use crate::types::{PushToken, unix_now};
 
 impl Turning {
@@ -44,7 +46,7 @@ impl Turning {
             let under_way = app.as_ref().map(|app| app.under_way());
             let began = Instant::now();
             let outcome = tokio::select! {
-                outcome = pushers.push(&request) => Some(outcome),
+                outcome = whatever_happens(pushers.push(&request)) => Some(outcome),
                 () = over.cancelled() => None,
             };
             drop(under_way);
@@ -74,8 +76,35 @@ impl Turning {
     }
 }
 
+/// The outcome of a push, also of one that a defect ends: call and asker wait for it.
+async fn whatever_happens(push: impl Future<Output = PushOutcome>) -> PushOutcome {
+    let outcome = AssertUnwindSafe(push).catch_unwind().await;
+    outcome.unwrap_or_else(|_| {
+        error!("a defect of fswake has ended a push");
+        Err(PushError::Exhausted {
+            reason: "a defect of fswake".into(),
+        })
+    })
+}
+
 fn app_metrics(pushers: &Pushers, metrics: &Metrics, request: &PushRequest) -> Option<Arc<AppMetrics>> {
     let to = &request.to;
     let (name, provider) = pushers.app_of(&to.provider, &to.app, &request.domain)?;
     Some(metrics.app(&name, provider.name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn push_that_a_defect_ends_has_an_outcome() {
+        let ended = whatever_happens(async { panic!("a defect") }).await;
+        assert!(matches!(ended, Err(PushError::Exhausted { .. })), "{ended:?}");
+        let gone = Err(PushError::TokenGone {
+            since: None,
+            reason: "gone".into(),
+        });
+        assert_eq!(whatever_happens(async { gone.clone() }).await, gone);
+    }
 }

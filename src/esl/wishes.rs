@@ -103,6 +103,9 @@ fn beside<'a>(get: &impl Fn(&str) -> Option<&'a str>, waits_for_any: bool, asked
     enterprise && waits_for_any
 }
 
+/// No limit of a call is longer, in seconds: FreeSWITCH reads it as an `int`.
+const LONGEST: u64 = 0x7fff_ffff;
+
 /// Whole seconds. 0 is FreeSWITCH's word for no limit.
 fn seconds(name: &str, value: Option<&str>, asked: &mut Asked) -> Option<Duration> {
     let value = value?;
@@ -113,7 +116,7 @@ fn seconds(name: &str, value: Option<&str>, asked: &mut Asked) -> Option<Duratio
             .push(format!("{name}={} is ignored: whole seconds", Printable(&value)));
         return None;
     };
-    (seconds > 0).then(|| Duration::from_secs(seconds))
+    (seconds > 0).then(|| Duration::from_secs(seconds.min(LONGEST)))
 }
 
 /// Whether a value is one of FreeSWITCH's words for yes (`switch_true`).

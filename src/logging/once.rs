@@ -52,3 +52,30 @@ impl Once {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logging::tests::capture;
+
+    /// How many lines there are about `aors` AORs with `texts` texts each, said twice over.
+    fn lines(aors: usize, texts: usize) -> usize {
+        let logged = capture(|| {
+            let mut once = Once::default();
+            for _ in 0..2 {
+                for aor in 0..aors {
+                    let aor = Aor::new(format!("{aor}"), "fs.test");
+                    once.warn(&aor, (0..texts).map(|text| format!("text {text}")).collect());
+                }
+            }
+        });
+        logged.lines().count()
+    }
+
+    #[test]
+    fn texts_are_named_once_and_neither_one_aor_nor_many_fill_the_log() {
+        assert_eq!(lines(1, 1), 1);
+        assert_eq!(lines(1, 1_000), usize::from(LINES_PER_AOR));
+        assert_eq!(lines(1_000, 1), MOST_AORS);
+    }
+}

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use super::StoreOp;
 use super::queue::{Batch, Queue};
@@ -64,18 +64,7 @@ pub struct StoreWriter(Arc<Owner>);
 
 impl StoreWriter {
     pub(super) fn start(db: Database, options: &Options) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared {
-            state: Mutex::new(State {
-                queue: Queue::new(options.max_queued_journal, options.max_queued_devices),
-                in_flight: 0,
-                refused: 0,
-                failing: None,
-                flushing: 0,
-                stop: false,
-            }),
-            wake: Condvar::new(),
-            settled: Condvar::new(),
-        });
+        let shared = Arc::new(Shared::new(options));
         let thread = thread::Builder::new().name("store".into()).spawn({
             let shared = Arc::clone(&shared);
             move || run(&shared, db)
@@ -118,7 +107,7 @@ impl StoreWriter {
         shared.wake.notify_all();
         let (mut state, _) = shared
             .settled
-            .wait_timeout_while(state, within, |s| s.pending() > 0)
+            .wait_timeout_while(state, within, |s| s.pending() > 0 && !s.ended)
             .unwrap_or_else(PoisonError::into_inner);
         state.flushing -= 1;
         match state.pending() {
@@ -163,6 +152,8 @@ struct State {
     failing: Option<Failing>,
     flushing: u32,
     stop: bool,
+    /// The thread is gone: nothing is written any more.
+    ended: bool,
 }
 
 impl State {
@@ -176,6 +167,22 @@ impl State {
 }
 
 impl Shared {
+    fn new(options: &Options) -> Self {
+        Self {
+            state: Mutex::new(State {
+                queue: Queue::new(options.max_queued_journal, options.max_queued_devices),
+                in_flight: 0,
+                refused: 0,
+                failing: None,
+                flushing: 0,
+                stop: false,
+                ended: false,
+            }),
+            wake: Condvar::new(),
+            settled: Condvar::new(),
+        }
+    }
+
     /// The state; it is consistent between any two statements, so a panic elsewhere does not spoil it.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -230,7 +237,7 @@ impl Shared {
         let begins = state.failing.is_none();
         let since = state.failing.as_ref().map_or_else(unix_now, |f| f.since);
         if begins {
-            warn!(path = %path.display(), %reason, "the store cannot be written: changes wait in memory");
+            error!(path = %path.display(), %reason, "the store cannot be written: changes wait in memory");
         }
         state.failing = Some(Failing { since, reason });
         if state.stop {
@@ -282,16 +289,79 @@ fn run(shared: &Shared, mut db: Database) {
     }
 }
 
-/// Makes a panic of the writer visible in its health.
+/// Makes the thread's end known, and says so when it was a panic. Calls go on without what is stored; whoever looks after the
+/// daemon has to start it anew.
 struct TellWhenEnded<'a>(&'a Shared);
 
 impl Drop for TellWhenEnded<'_> {
     fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.ended = true;
         if thread::panicking() {
-            self.0.lock().failing = Some(Failing {
+            state.failing = Some(Failing {
                 since: unix_now(),
-                reason: "the writer's thread has ended".into(),
+                reason: "its writer has ended by a defect of fswake: restart it".into(),
             });
         }
+        let lost = thread::panicking().then(|| state.pending());
+        drop(state);
+        self.0.settled.notify_all();
+        if let Some(waiting) = lost {
+            error!(
+                waiting,
+                "the store's writer has ended by a defect of fswake: nothing is stored until a restart; calls go on"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logging::tests::capture;
+    use crate::store::JournalEntry;
+    use crate::types::Aor;
+
+    fn line() -> StoreOp {
+        StoreOp::Journal(JournalEntry {
+            call: None,
+            aor: Aor::new("u", "d"),
+            at_ms: 0,
+            step: crate::engine::Step::ConnectionLost {},
+        })
+    }
+
+    #[test]
+    fn writer_that_panicked_is_said_aloud_and_nobody_waits_for_it() {
+        let shared = Arc::new(Shared::new(&Options::default()));
+        let thread = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || {
+                capture(|| {
+                    let defect = std::panic::catch_unwind(|| {
+                        let _end = TellWhenEnded(&shared);
+                        // A batch is in its hands when it ends.
+                        drop(shared.next(Instant::now() + Duration::from_secs(60)));
+                        panic!("a defect")
+                    });
+                    assert!(defect.is_err());
+                })
+            }
+        });
+        let writer = StoreWriter(Arc::new(Owner { shared, thread: None }));
+        writer.submit(line());
+        let logged = thread.join().unwrap();
+        assert!(
+            logged.contains("ERROR") && logged.contains("nothing is stored until a restart"),
+            "{logged}"
+        );
+        let health = writer.health();
+        assert!(health.failing.unwrap().reason.contains("restart"), "/readyz says it");
+        assert_eq!(health.queued, 1);
+        // A stop does not wait for what nobody will do.
+        let began = Instant::now();
+        writer.submit(line());
+        assert_eq!(writer.flush(Duration::from_secs(60)), Err(Unflushed { queued: 2 }));
+        assert!(began.elapsed() < Duration::from_secs(30));
     }
 }

@@ -131,6 +131,44 @@ async fn peer_that_is_not_allowed_is_refused() {
     good_call(&stage, &daemon, LONG).await;
 }
 
+/// Each of many that come again and again, and one that says each time that it is a channel for nobody.
+#[tokio::test]
+async fn strangers_do_not_fill_the_log() {
+    let mut stage = Stage::new().await;
+    stage.set("listen.allow", vec!["127.0.0.1/32"]);
+    let daemon = stage.start().await;
+    let from = |host: u8| {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket
+            .bind((std::net::Ipv4Addr::new(127, 0, 0, host), 0).into())
+            .unwrap();
+        socket.connect(daemon.address)
+    };
+    for _ in 0..20 {
+        let mut nobody = from(1).await.unwrap();
+        nobody
+            .write_all(b"Content-Type: command/reply\nReply-Text: +OK\n\n".repeat(3).as_slice())
+            .await
+            .unwrap();
+        closed(nobody).await;
+    }
+    for _ in 0..3 {
+        for host in 2..32 {
+            closed(from(host).await.unwrap()).await;
+        }
+    }
+    // Whatever the log has of them, it has before this.
+    good_call(&stage, &daemon, LONG).await;
+    let refused = "outbound connection refused";
+    assert_eq!(
+        daemon.log.count(&[" WARN ", refused, "peer=127.0.0.1:"]),
+        1,
+        "it is named once"
+    );
+    assert_eq!(daemon.log.count(&[" WARN ", refused]), 10, "ten of them in a minute");
+    assert_eq!(daemon.log.count(&[refused]), 110);
+}
+
 /// 64 open files, 100 calls: those that there is no room for go on at once, those that are held are pushed.
 #[tokio::test]
 async fn calls_that_there_are_no_descriptors_for_go_on_at_once() {

@@ -1,9 +1,11 @@
 //! Stopping, and what systemd hears.
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use fswake_test_support::freeswitch::*;
-use tokio::net::UnixDatagram;
+use tokio::net::{UdpSocket, UnixDatagram};
+use tokio::process::Command;
 
 use crate::harness::*;
 use crate::outcomes::result_of;
@@ -113,6 +115,60 @@ async fn daemon_stops_while_a_reload_is_under_way() {
     assert_eq!(heard(&systemd).await, "STOPPING=1", "before the reload is over");
     assert_eq!(daemon.exit_code().await, Some(0));
     assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+}
+
+/// Whoever asks a name server that says nothing waits for ten seconds in the C library, where nobody can stop him. Needs a port
+/// below 1024 and a mount namespace: only root, or a container, has both.
+#[tokio::test]
+async fn daemon_stops_while_dns_does_not_answer() {
+    let Ok(dns) = UdpSocket::bind("127.0.0.153:53").await else {
+        eprintln!("left out: port 53 cannot be bound");
+        return;
+    };
+    let mut stage = Stage::new().await;
+    stage.set_app("base-url", "https://push.example.org");
+    stage.set("run.drain-timeout", "0s");
+    let resolver = stage.dir.path().join("resolv.conf");
+    std::fs::write(&resolver, "nameserver 127.0.0.153\n").unwrap();
+    let mut daemon = stage
+        .start_with(|command| {
+            let daemon = std::mem::replace(command, Command::new("unshare"));
+            let daemon = daemon.as_std();
+            let script = "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
+            command.args(["-rm", "sh", "-c", script]).arg(&resolver);
+            command.arg(daemon.get_program()).args(daemon.get_args()).env_clear();
+            command.stderr(Stdio::piped()).kill_on_drop(true);
+        })
+        .await;
+    daemon.log.wait(&["connected to FreeSWITCH"]).await;
+    let phone = stage.iphone("1001");
+    daemon.asleep(&phone).await;
+    let held = stage.call(&daemon, "1001");
+    stage.journal("push-sent", 1).await;
+    // A call's push ends with its call; this one is nobody's.
+    let line = daemon.log.wait(&["HTTP: metrics"]).await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let asked = client
+        .post(format!("http://{}/v1/push", field(&line, "address")))
+        .json(&serde_json::json!({ "aor": "1001@fs.test", "type": "voip" }))
+        .send();
+    let asked = tokio::spawn(asked);
+    stage.journal("notification-asked", 1).await;
+    // It is asked, and says nothing.
+    soon("question to the name server", dns.recv(&mut [0; 512]))
+        .await
+        .unwrap();
+    let stop = Instant::now();
+    daemon.signal("TERM");
+    assert_eq!(result_of(&held).await, "draining");
+    assert_eq!(daemon.exit_code().await, Some(0));
+    assert!(stop.elapsed() < Duration::from_secs(6), "{:?}", stop.elapsed());
+    assert_eq!(
+        daemon.log.count(&["some connections did not end in time"]),
+        1,
+        "the name was still looked up"
+    );
+    asked.abort();
 }
 
 #[tokio::test]

@@ -168,7 +168,19 @@ async fn store_that_cannot_be_written_delays_no_call_and_loses_no_device() {
     phone.set_behaviour(ANSWERS);
     daemon.asleep(&phone).await;
     wakes(&stage, &daemon, &phone).await;
-    daemon.log.wait(&[" WARN ", "the store cannot be written"]).await;
+    daemon.log.wait(&[" ERROR ", "the store cannot be written"]).await;
+    let http = daemon.log.wait(&["HTTP: metrics"]).await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let ready = client.get(format!("http://{}/readyz", field(&http, "address"))).send();
+    let ready = soon("answer", ready).await.unwrap();
+    assert_eq!(ready.status(), 503);
+    let checks: serde_json::Value = serde_json::from_str(&ready.text().await.unwrap()).unwrap();
+    let bad = checks["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|check| check["ok"] == false);
+    assert_eq!(bad.map(|check| &check["name"]).collect::<Vec<_>>(), ["store"]);
     let from = daemon.log.len();
     phone.expire();
     daemon.log.wait_from(from, &["Unregistered("]).await;

@@ -22,6 +22,7 @@
 //! | `page` | the status page in a browser (`browser`) |
 //! | `reload` | credentials and configuration that change while it runs |
 //! | `setup` | mistakes of configuration, and apps that nobody configured |
+//! | `idle` | a daemon that has nothing to do |
 //! | `import` | what came from mod_apn |
 //! | `variables` | what a call asks for by its channel variables |
 //! | `harness` | the stage of every test |
@@ -44,6 +45,7 @@ mod files;
 mod gateway;
 mod harness;
 mod hostile;
+mod idle;
 mod import;
 mod lookup;
 mod notifications;

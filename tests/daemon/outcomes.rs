@@ -157,6 +157,26 @@ async fn phone_that_rings_rings_on_until_the_calls_own_time_is_over_and_is_cance
     assert_eq!(held.timeline().last().unwrap().1, CallerSaw::Final(480));
 }
 
+/// Seconds that no clock can count to.
+#[tokio::test]
+async fn call_whose_own_time_never_ends_rings_until_it_is_answered() {
+    let mut stage = Stage::new().await;
+    stage.set("wake.max-wait", "1s");
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    for call in both_ways(&daemon, "1001") {
+        daemon.asleep(&phone).await;
+        let before = phone.invites().len();
+        let held = woken(&stage, &phone, &call.variable("call_timeout", &u64::MAX.to_string())).await;
+        phone.invite(before + 1).await;
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        phone.answer();
+        held.wait_bridged().await;
+        held.caller_hangs_up();
+        phone.got_bye().await;
+    }
+}
+
 #[tokio::test]
 async fn caller_of_nobody_is_not_held() {
     let stage = Stage::new().await;

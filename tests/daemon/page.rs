@@ -121,6 +121,9 @@ async fn page_shows_calls_wakes_and_apps_as_text_to_eyes_and_keyboards_on_desk_a
     // Its REGISTER has to come during the hold.
     daemon.log.wait(&["call-held", "aor=1001@"]).await;
     phones[0].set_behaviour(Behaviour::Rings(Duration::ZERO, None));
+    // A phone that registers before its call is held has to be pushed, and does not register again.
+    stage.push().await;
+    stage.push().await;
     phones[0].wake();
     phones[0].invite(1).await;
 

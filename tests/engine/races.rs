@@ -52,6 +52,29 @@ fn two_answers_within_the_time_of_a_bridge_the_second_hears_completed_elsewhere(
     b.expect_nothing_more();
 }
 
+/// FreeSWITCH says it twice when the leg's park is heard of late.
+#[test]
+fn answer_that_is_told_again_is_nothing_new_and_a_call_that_is_up_is_left_alone() {
+    let mut b = two_rung();
+    b.answers(leg(1, 0));
+    b.expect_connect(leg(1, 0));
+    b.answers(leg(1, 0));
+    b.answers(leg(1, 1));
+    b.answers(leg(1, 1));
+    b.expect_nothing_more();
+    let failed = |leg| Event::BridgeFailed { leg, end: None };
+    b.feed(failed(leg(1, 0)));
+    b.expect_kill(leg(1, 0), "NORMAL_TEMPORARY_FAILURE");
+    b.expect_connect(leg(1, 1));
+    b.answers(leg(1, 1));
+    b.expect_nothing_more();
+    b.feed(Event::Bridged(leg(1, 1)));
+    b.expect_close(1);
+    b.answers(leg(1, 0));
+    b.answers(leg(1, 1));
+    b.expect_nothing_more();
+}
+
 #[test]
 fn failed_bridge_connects_the_next_that_answered() {
     let mut b = two_rung();

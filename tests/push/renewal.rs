@@ -321,6 +321,33 @@ async fn reloaded_apps_that_did_not_change_keep_connection_and_token_and_a_bad_o
     assert_eq!(apns.tokens_taken(), 1, "one key, one token, whatever is reloaded");
 }
 
+/// Race: a reload begins, and a key that changes meanwhile is in use before the reload has read all of its files. The apps as
+/// they were when it began would bring the old key back.
+#[tokio::test(flavor = "multi_thread")]
+async fn key_that_changes_while_a_reload_reads_its_files_is_not_undone_by_it() {
+    let apns = Apns::start().await;
+    let pushers = pushers(apns_app(&apns));
+    // Reading it takes longer than a look does.
+    let authorities = apns.file("many-authorities.pem");
+    let one = std::fs::read_to_string(apns.ca_file()).unwrap();
+    std::fs::write(&authorities, one.repeat((3 << 20) / one.len())).unwrap();
+    let slow = App {
+        name: "slow".into(),
+        ca_file: Some(authorities),
+        ..apns_app(&apns)
+    };
+    let (reading, apps) = (pushers.clone(), vec![apns_app(&apns), slow]);
+    let reload = tokio::task::spawn_blocking(move || reading.reload(apps));
+    // It takes some 300 ms.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    replace(&apns.key_file(), &apns.new_key(KEY_ID));
+    let looking = pushers.clone();
+    tokio::task::spawn_blocking(move || looking.look()).await.unwrap();
+    assert_eq!(reload.await.unwrap().unwrap().added, ["slow".into()]);
+    assert_eq!(attempts(pushers.push(&apns_call()).await), Ok(1));
+    assert_eq!(apns.next_push().await.key, Some(1));
+}
+
 /// Relative, without a wall clock: all of one tenant's pushes end before any of the other's.
 #[tokio::test]
 async fn provider_that_hangs_and_credentials_that_are_refused_delay_no_other_tenant() {

@@ -74,6 +74,8 @@ pub(super) struct Connection {
     /// Somebody else has the channel, and FreeSWITCH did not take it that the end of this connection is no matter for it.
     pub(super) holds_on: bool,
     pub(super) counted: bool,
+    /// The leg that is being ended or bridged by the order which is carried out: how it ends if that never comes to its end.
+    pub(super) in_hand: Option<(LegId, Cause)>,
     /// What the held channel's variables are to say of the wake.
     pub(super) record: Record,
 }
@@ -125,13 +127,14 @@ impl Connection {
             alerted: false,
             holds_on: false,
             counted: false,
+            in_hand: None,
             record: Record::default(),
         }
     }
 
     /// Until either side closes.
     pub(super) async fn run(mut self) {
-        let (orders, mut queue) = mpsc::unbounded_channel();
+        let (orders, queue) = mpsc::unbounded_channel();
         self.complain().await;
         if let Err(error) = self.find_out_who_rings().await {
             debug!(reason = kind(&error), "connection lost");
@@ -142,27 +145,12 @@ impl Connection {
         if self.shared.inputs.send(held).await.is_err() {
             return;
         }
-        let outcome = match self.set_up().await {
-            Ok(()) => self.attend(&mut queue).await,
-            Err(error) => Err(error),
-        };
-        self.count_ringing(false);
-        if let Err(error) = outcome {
-            debug!(reason = kind(&error), "connection lost");
-            self.tell(Event::ConnectionLost(self.call)).await;
-        }
-        // Whatever was still ordered: without a connection only the ends of legs matter.
-        queue.close();
-        while let Some(order) = queue.recv().await {
-            if let Some((leg, cause)) = order.leg_to_end() {
-                self.kill_elsewhere(leg, cause).await;
-            }
-        }
+        self.attend_to_its_end(queue, Self::work).await;
     }
 
-    /// Has a leg killed that this connection cannot kill any more.
-    pub(super) async fn kill_elsewhere(&self, leg: LegId, cause: Cause) {
-        let _ = self.shared.inputs.send(Input::KillElsewhere(leg, cause)).await;
+    async fn work(&mut self, queue: &mut mpsc::UnboundedReceiver<Order>) -> Result<(), EslError> {
+        self.set_up().await?;
+        self.attend(queue).await
     }
 
     async fn set_up(&mut self) -> Result<(), EslError> {
@@ -210,7 +198,10 @@ impl Connection {
                 order = queue.recv() => {
                     let Some(order) = order else { return Ok(()) };
                     let first = self.ringing.is_empty();
-                    if let After::Close = self.obey(order).await? {
+                    self.in_hand = order.leg_to_end();
+                    let after = self.obey(order).await?;
+                    self.in_hand = None;
+                    if let After::Close = after {
                         return self.close().await;
                     }
                     if first {

@@ -31,6 +31,7 @@ mod beside;
 mod bridging;
 mod connection;
 mod dialing;
+mod ending;
 mod hearing;
 mod pace;
 mod parent;
@@ -70,9 +71,9 @@ const NOBODY_THERE: Cause = Cause::Ours("ORIGINATOR_CANCEL");
 
 impl Order {
     /// What has to be done though the call's connection is gone: the leg that it was to end, or to bridge, ends.
-    pub fn leg_to_end(self) -> Option<(LegId, Cause)> {
+    pub fn leg_to_end(&self) -> Option<(LegId, Cause)> {
         match self {
-            Self::Kill(leg, cause) => Some((leg, cause)),
+            Self::Kill(leg, cause) => Some((*leg, cause.clone())),
             Self::Connect(connect) => Some((connect.leg, NOBODY_THERE)),
             _ => None,
         }
@@ -210,7 +211,7 @@ impl Outbound {
                 held
             }
             Err(reason) => {
-                warn!(%peer, %reason, "channel not held");
+                self.refused(peer, &format!("not held: {reason}"));
                 let _ = link.send(EslCommand::Resume).await;
                 let _ = link.send(EslCommand::Exit).await;
                 return;

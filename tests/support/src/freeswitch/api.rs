@@ -34,16 +34,15 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
                 "-USAGE: <call url> <exten>|&<application_name>(<app_args>)\n".to_owned()
             }
         },
-        "expand" => match expand(core, arg) {
-            Some(text) => {
+        "expand" => {
+            if let Some(text) = expand(core, arg) {
                 let (name, arg) = text.split_once(' ').unwrap_or((&text, ""));
                 Box::pin(execute(core, name, Some(arg))).await
-            }
-            None => {
+            } else {
                 core.complain(format!("expand {arg}"));
                 "-ERR Cannot execute command\n".to_owned()
             }
-        },
+        }
         "uuid_exists" => core.exists(arg).to_string(),
         "uuid_kill" => {
             let [uuid, rest @ ..] = words.as_slice() else {
