@@ -340,6 +340,6 @@ async fn profile_that_starts_later_is_read(fs: Arc<RealFs>) {
     desk.rang().await;
     call.cancel().await;
     // Here FreeSWITCH has stood still for some seconds: its list of channels is as late.
-    desk.ended().await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    site.fs.becomes_silent(Duration::from_secs(10)).await;
 }

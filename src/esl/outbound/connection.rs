@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
 use super::dialing::Prepared;
+use super::jobs::Jobs;
 use super::{Order, Outbound, kind};
 use crate::driver::Input;
 use crate::engine::{Cause, Event, LegEnd, Next, Record, Ringing};
@@ -61,6 +62,8 @@ pub(super) struct Connection {
     pub(super) answered: Vec<LegId>,
     /// Legs that are over, and how.
     pub(super) ended: Vec<(LegId, LegEnd)>,
+    /// Legs whose originate has failed, and that may hang up yet.
+    pub(super) jobs: Jobs,
     /// Ends of legs that somebody picked off, from when on: most likely the held channel was picked up, and says so in a moment.
     pub(super) picked_off: Option<(Instant, Vec<Event>)>,
     /// Where the held channel is.
@@ -120,6 +123,7 @@ impl Connection {
             dressed: Vec::new(),
             answered: Vec::new(),
             ended: Vec::new(),
+            jobs: Jobs::new(),
             picked_off: None,
             place: Place::Held,
             early: None,
@@ -182,6 +186,7 @@ impl Connection {
         loop {
             let rings = !self.ringing.is_empty();
             let nudges = rings && self.shared.ringing.load(Ordering::Relaxed) <= MOST_NUDGED;
+            let no_channel_at = self.jobs.first().map_or(renew_at, |(at, ..)| *at);
             let told_at = self.picked_off.as_ref().map_or(renew_at, |(at, _)| *at + PICK_UP);
             // What has its time comes first: steady traffic would keep it waiting for ever.
             tokio::select! {
@@ -190,6 +195,7 @@ impl Connection {
                     self.renew_leases().await?;
                     renew_at = Instant::now() + encode::LEASE_RENEWAL;
                 }
+                () = tokio::time::sleep_until(no_channel_at), if !self.jobs.is_empty() => self.never_had_a_channel().await,
                 () = tokio::time::sleep_until(told_at), if self.picked_off.is_some() => self.was_not_picked_up().await,
                 event = self.link.event() => match event {
                     Some(event) => self.heard(&event).await,

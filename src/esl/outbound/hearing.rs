@@ -38,9 +38,13 @@ impl Connection {
         match said {
             // The loopback that was held is not needed any more.
             Some(Said::Event(Event::CallerGone { .. })) if self.place == Place::Replaced => {}
+            Some(Said::Event(Event::LegEnded { leg, end })) if name == "BACKGROUND_JOB" => {
+                self.originate_failed(leg, end);
+            }
             Some(Said::Event(told)) => {
                 match &told {
                     Event::LegEnded { leg, end } => {
+                        self.jobs.retain(|(_, l, _)| l != leg);
                         self.ringing.retain(|l| l != leg);
                         self.parked.retain(|l| l != leg);
                         self.ended.push((*leg, end.clone()));

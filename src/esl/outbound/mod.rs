@@ -33,6 +33,7 @@ mod connection;
 mod dialing;
 mod ending;
 mod hearing;
+mod jobs;
 mod pace;
 mod parent;
 mod tone;
