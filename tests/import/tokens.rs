@@ -212,7 +212,9 @@ fn apples_token_in_either_case_is_one_and_a_word_for_none_leaves_the_other() {
         row(6, "104", "voip", "<null>"),
         row(7, "104", "im", "{length = 32, bytes = 0x5e6f ... 90a1 }"),
     ];
-    rows.iter_mut().for_each(|row| row.platform = "iOS".into());
+    for row in &mut rows {
+        row.platform = "iOS".into();
+    }
     let plan = plan(rows, NOW);
     assert_eq!(
         tokens(&plan.devices),
