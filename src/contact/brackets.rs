@@ -106,20 +106,24 @@ fn after_display(contact: &str) -> Result<&str, ContactError> {
 
 /// The position of the bracket that ends the URI.
 ///
-/// An unencoded `fs_path` of a Path header (RFC 3327) holds brackets of its own: `fs_path=<sip:proxy;lr>,<sip:b;lr>>`.
+/// An unencoded `fs_path` of a Path header (RFC 3327) holds brackets of its own: `fs_path=<sip:proxy;lr>,<sip:b;lr>>`. So does a
+/// value in which a phone escaped them: `pn-voip-tok=<null>`.
 fn closing(inside: &str) -> Option<usize> {
     let first = memchr(b'>', inside.as_bytes())?;
     if memchr(b'<', &inside.as_bytes()[..first]).is_none() {
         return Some(first);
     }
-    let Some(path) = inside[..first].find(";fs_path=").map(|at| at + ";fs_path=".len()) else {
-        return Some(first);
-    };
-    if is_encoded_path(&inside[path..]) || !inside[path..].starts_with('<') {
-        return Some(first);
+    let path = inside[..first].find(";fs_path=").map(|at| at + ";fs_path=".len());
+    match path.filter(|path| inside[*path..].starts_with('<') && !is_encoded_path(&inside[*path..])) {
+        Some(path) => paired(inside, path),
+        None => paired(inside, 0).or(Some(first)),
     }
+}
+
+/// The first `>` from `start` on that pairs with no `<` after `start`.
+fn paired(inside: &str, start: usize) -> Option<usize> {
     let mut depth = 0_u32;
-    for (at, byte) in inside.bytes().enumerate().skip(path) {
+    for (at, byte) in inside.bytes().enumerate().skip(start) {
         match (byte, depth) {
             (b'<', _) => depth += 1,
             (b'>', 0) => return Some(at),

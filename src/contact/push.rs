@@ -119,8 +119,7 @@ fn rfc_8599(
         // A query (RFC 8599 section 4.1.3), or the removal of a token (4.1.4): nothing wrong.
         return None;
     }
-    let prid = prid.decoded("pn-prid", warnings).ok()?;
-    let Some(prid) = prid else {
+    let Some(written) = prid.value.filter(|value| !value.is_empty()) else {
         warnings.push(ContactWarning::NoToken("pn-prid"));
         return None;
     };
@@ -131,6 +130,10 @@ fn rfc_8599(
     };
     let param = param.decoded("pn-param", warnings).ok()?.unwrap_or_default();
     let provider = Provider::from_name(&provider);
+    // Of several tokens the one that is odd does not cost the other: each is looked at by itself.
+    let read = if provider.has_topics() { unescape } else { decode };
+    let refused = |why| warnings.push(ContactWarning::Refused { name: "pn-prid", why });
+    let prid = read(written).map_err(refused).ok()?;
     if !provider.has_topics() {
         let token = Some(PushToken::read(&provider, &prid));
         let tokens = Tokens::sort(("pn-prid", token), ("pn-prid", None), false, warnings)?;
@@ -329,8 +332,17 @@ pub fn provider_of_platform(platform: &str, tokens: &[&str]) -> Provider {
 
 /// Decodes a value once (RFC 3261 section 19.1.2; `+` stands for itself) and refuses what no token or app name holds.
 pub fn decode(value: &str) -> Result<Cow<'_, str>, Refusal> {
+    let decoded = unescape(value)?;
     // Without a way out in the middle, so that it runs on many bytes at a time.
-    let graphic = |s: &str| s.bytes().fold(true, |all, b| all & b.is_ascii_graphic());
+    if decoded.bytes().fold(true, |all, b| all & b.is_ascii_graphic()) {
+        Ok(decoded)
+    } else {
+        Err(Refusal::BadCharacter)
+    }
+}
+
+/// The same, of a value that may hold any character.
+fn unescape(value: &str) -> Result<Cow<'_, str>, Refusal> {
     let decoded = if memchr(b'%', value.as_bytes()).is_some() {
         let bytes = value.as_bytes();
         let is_hex = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_hexdigit);
@@ -346,9 +358,6 @@ pub fn decode(value: &str) -> Result<Cow<'_, str>, Refusal> {
     };
     if decoded.len() > MAX_TOKEN {
         return Err(Refusal::TooLong);
-    }
-    if !graphic(&decoded) {
-        return Err(Refusal::BadCharacter);
     }
     Ok(decoded)
 }

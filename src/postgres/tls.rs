@@ -17,6 +17,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+use crate::files;
+
 /// Makes TLS sessions with servers whose certificates are good.
 #[derive(Clone)]
 pub(super) struct Connector(TlsConnector);
@@ -38,7 +40,8 @@ impl Connector {
 fn authorities(file: &Path) -> Result<RootCertStore, String> {
     let shown = file.display();
     let mut store = RootCertStore::empty();
-    for authority in CertificateDer::pem_file_iter(file).map_err(|e| format!("sslrootcert {shown}: {e}"))? {
+    let pem = files::pem(file).map_err(|e| format!("sslrootcert {shown}: {e}"))?;
+    for authority in CertificateDer::pem_slice_iter(pem.as_bytes()) {
         let added = authority.map_err(|e| e.to_string()).map(|a| store.add(a));
         added
             .and_then(|a| a.map_err(|e| e.to_string()))
@@ -130,5 +133,40 @@ where
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authorities_are_read_as_any_file_of_an_operator() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ca.pem");
+        let pem = fswake_test_support::tls::Authority::default().pem();
+        let utf_16: Vec<u8> = format!("\u{feff}{pem}")
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        for content in [
+            pem.clone().into_bytes(),
+            format!("\u{feff}{pem}").into_bytes(),
+            pem.replace('\n', "\r\n").into_bytes(),
+            pem.trim_end().as_bytes().to_vec(),
+            utf_16,
+        ] {
+            std::fs::write(&file, &content).unwrap();
+            assert_eq!(authorities(&file).map(|found| found.len()), Ok(1), "{content:?}");
+        }
+        for (content, said) in [
+            (&b"a\n\xe9\n"[..], "line 2 is not UTF-8 text"),
+            (b"\x30\x82\xff", "a binary file"),
+            (b"", "no certificate in it"),
+        ] {
+            std::fs::write(&file, content).unwrap();
+            let problem = authorities(&file).unwrap_err();
+            assert!(problem.contains(said), "{problem}");
+        }
     }
 }

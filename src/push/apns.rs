@@ -373,7 +373,15 @@ mod tests {
 
     #[test]
     fn status_410_without_apples_reason_code_drops_no_token() {
-        for body in ["", "<html>gone</html>", r#"{"reason":"\u0000"}"#] {
+        for body in [
+            "",
+            "<html>gone</html>",
+            r#"{"reason":"\u0000"}"#,
+            r#"{"reason":null,"timestamp":1700000000000}"#,
+            r#"{"reason":["Unregistered"]}"#,
+            r#"{"timestamp":"1700000000000"}"#,
+            r#"["Unregistered"]"#,
+        ] {
             let tried = classify(410, &HeaderMap::new(), body.as_bytes(), SystemTime::now());
             assert!(
                 matches!(tried, Try::Refused(PushError::Rejected { status: 410, .. })),

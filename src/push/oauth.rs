@@ -295,15 +295,7 @@ impl AccessTokens {
         if status == StatusCode::OK {
             return granted(&body);
         }
-        // RFC 6749 section 5.2.
-        let refusal = reply::read(&body);
-        let mut reason = format!(
-            "access token: {status} {}",
-            code(reply::text(&refusal, "error")).unwrap_or("no error code")
-        );
-        if let Some(words) = reply::description(reply::text(&refusal, "error_description")) {
-            let _ = write!(reason, " ({words})");
-        }
+        let reason = format!("access token: {status} {}", refused(&body));
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             let retry_after = header_retry_after(&headers, now.wall);
             return Err(Failure::Passing { reason, retry_after });
@@ -331,6 +323,20 @@ impl AccessTokens {
     }
 }
 
+/// What a refusal says: RFC 6749 section 5.2, or Google's own form in the same field (`google.rpc.Status`).
+fn refused(body: &[u8]) -> String {
+    let refusal = reply::read(body);
+    let own = &refusal["error"];
+    let error = code(reply::text(&refusal, "error")).or_else(|| code(reply::text(own, "status")));
+    let mut said = error.unwrap_or("no error code").to_owned();
+    let words = [(&refusal, "error_description"), (own, "message")];
+    let words = words.map(|(object, field)| reply::description(reply::text(object, field)));
+    if let Some(words) = words.into_iter().flatten().next() {
+        let _ = write!(said, " ({words})");
+    }
+    said
+}
+
 /// Reads a grant (RFC 6749 section 5.1). A lifetime that is not told is Google's usual one: should it be shorter, the first push that is
 /// refused brings the next token.
 fn granted(body: &[u8]) -> Result<(HeaderValue, Duration), Failure> {
@@ -349,6 +355,37 @@ fn granted(body: &[u8]) -> Result<(HeaderValue, Duration), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refusal_keeps_its_description_whatever_its_other_fields_are() {
+        for (body, said) in [
+            (
+                r#"{"error":"invalid_grant","error_description":"Invalid JWT Signature."}"#,
+                "invalid_grant (Invalid JWT Signature.)",
+            ),
+            (
+                r#"{"error_description":"Account not found","error":null}"#,
+                "no error code (Account not found)",
+            ),
+            (
+                r#"{"error":400,"error_description":"Account not found"}"#,
+                "no error code (Account not found)",
+            ),
+            (
+                r#"{"error":"invalid_grant","error_description":{"a":1}}"#,
+                "invalid_grant",
+            ),
+            (r#"{"error":"invalid_grant","error_description":null}"#, "invalid_grant"),
+            (
+                r#"{"error":{"code":403,"message":"Permission denied","status":"PERMISSION_DENIED"}}"#,
+                "PERMISSION_DENIED (Permission denied)",
+            ),
+            ("<html>", "no error code"),
+            ("[]", "no error code"),
+        ] {
+            assert_eq!(refused(body.as_bytes()), said, "{body}");
+        }
+    }
 
     #[test]
     fn grant_is_read_however_its_lifetime_is_written() {

@@ -69,7 +69,11 @@ fn word_for_no_token_leaves_the_other_token() {
         "none",
         "empty",
         "%3Cnull%3E",
+        // FreeSWITCH's event has undone the phone's escapes.
+        "<null>",
         "Optional(%22x%22)",
+        "Optional(\"x\")",
+        "{length=32,bytes=0x5e6f..}",
     ] {
         let name = "(call token)";
         expect(
@@ -102,6 +106,58 @@ fn word_for_no_token_leaves_the_other_token() {
         .warnings[0]
         .to_string();
     assert!(warning.starts_with("no VoIP token"), "{warning}");
+}
+
+#[test]
+fn odd_entry_of_a_list_does_not_cost_the_other() {
+    let (name, param) = ("pn-prid", "TEAMID1234.com.example.phone.remote&voip");
+    for (odd, fault) in [
+        (
+            "{length = 32, bytes = 0x5e6f7081 ... 90a1b2c3 }",
+            TokenFault::Placeholder,
+        ),
+        ("{length%20=%2032,%20bytes%20=%200x5e6f..}", TokenFault::Placeholder),
+        ("32 bytes", TokenFault::NotApples),
+        ("<5e6f7081 90a1b2c3>", TokenFault::NotApples),
+        ("../../x", TokenFault::NotApples),
+    ] {
+        expect(
+            &apns(&format!("{odd}:voip&{HEX}:remote"), param),
+            Some((Provider::Apns, PHONE, None, Some(HEX))),
+            &[W::NoVoipToken { name, fault }],
+        );
+        expect(
+            &apns(&format!("{HEX}:voip&{odd}:remote"), param),
+            Some((Provider::Apns, PHONE, Some(HEX), None)),
+            &[W::NoMessageToken { name, fault }],
+        );
+    }
+}
+
+#[test]
+fn brackets_that_a_phone_escaped_end_no_contact() {
+    for (contact, call) in [
+        (mod_apn("<null>", "<null>", ";pn-platform=iOS;ob"), None),
+        (mod_apn(HEX, "<null>", ";pn-platform=iOS;ob"), Some(HEX)),
+        (
+            mod_apn(HEX, "<null>", ";ob;fs_path=<sip:192.0.2.1;lr>,<sip:192.0.2.2;lr>"),
+            Some(HEX),
+        ),
+        (
+            format!(
+                "\"\" <sip:a@h;app-id={PHONE};pn-voip-tok={HEX};pn-im-tok=<null>;ob>;+sip.instance=\"<urn:uuid:0>\""
+            ),
+            Some(HEX),
+        ),
+    ] {
+        let read = crate::read(&contact).unwrap();
+        assert_eq!((tokens(&read).0, read.cut), (call, false), "{contact}");
+        let dialled = crate::dial(&read);
+        assert!(dialled.starts_with("sofia/internal/sip:a@h;ob"), "{dialled}");
+    }
+    // Nothing tells that such a `>` is not the end.
+    let half = crate::read("<sip:a@h;x=a<b>;expires=60").unwrap();
+    assert_eq!(crate::dial(&half), "sofia/internal/sip:a@h;x=a%3Cb");
 }
 
 #[test]

@@ -37,8 +37,13 @@ pub async fn clinic() -> Stage {
         let path = format!("{}/fs-conf/{name}", env!("CARGO_MANIFEST_DIR"));
         std::fs::read_to_string(path).unwrap()
     };
-    let profile = "<profiles>\n<profile>\n<name>internal</name>\n<type>profile</type>\n<state>RUNNING (0)</state>\n</profile>\n</profiles>\n";
-    stage.fs.answer("sofia xmlstatus", profile);
+    let profile =
+        "<profile>\n<name>internal</name>\n<type>profile</type>\n<state>RUNNING (0)STATE</state>\n</profile>\n";
+    // FreeSWITCH lists a profile once for each transport.
+    let profiles = ["", " (TLS)"].map(|state| profile.replace("STATE", state)).concat();
+    stage
+        .fs
+        .answer("sofia xmlstatus", &format!("<profiles>\n{profiles}</profiles>\n"));
     stage.fs.answer(
         "sofia xmlstatus profile internal",
         "<profile><context>public</context></profile>",
@@ -161,6 +166,8 @@ async fn site_that_is_well_has_no_finding_with_the_daemon_and_is_told_when_it_do
     for check in found.report["checks"].as_array().unwrap() {
         assert_eq!(check["state"], "ok", "{check:#}");
     }
+    let text = found.report.to_string();
+    assert_eq!(text.matches(r#""profile internal""#).count(), 1, "{text}");
     assert_eq!((found.code, &found.report["errors"]), (Some(0), &Value::from(0)));
     for pattern in PATTERNS {
         assert_eq!(found.state(pattern), "ok");

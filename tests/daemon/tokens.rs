@@ -75,6 +75,14 @@ async fn phone_without_a_voip_token_is_reached_by_its_other_one_and_named_at_its
             "1002",
             "pn-provider=apns;pn-param=TEAM.BUNDLE.remote&voip;pn-prid=TOKEN:remote&(null):voip",
         ),
+        (
+            "1003",
+            "app-id=BUNDLE;pn-voip-tok=%3Cnull%3E;pn-im-tok=TOKEN;pn-platform=iOS",
+        ),
+        (
+            "1004",
+            "pn-provider=apns;pn-param=TEAM.BUNDLE.remote&voip;pn-prid=%7Blength%20=%2032%7D:voip&TOKEN:remote",
+        ),
     ] {
         let token = hex_token();
         let params = params

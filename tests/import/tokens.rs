@@ -201,6 +201,33 @@ fn token_that_moved_to_another_user_belongs_to_the_newest_row_alone() {
 }
 
 #[test]
+fn apples_token_in_either_case_is_one_and_a_word_for_none_leaves_the_other() {
+    let upper = IPHONE.to_ascii_uppercase();
+    let mut rows = vec![
+        row(1, "101", "voip", IPHONE),
+        row(2, "102", "voip", &upper),
+        row(3, "102", "im", "C0FFEE"),
+        row(4, "103", "voip", "(null)"),
+        row(5, "103", "im", "C0FFEE01"),
+        row(6, "104", "voip", "<null>"),
+        row(7, "104", "im", "{length = 32, bytes = 0x5e6f ... 90a1 }"),
+    ];
+    for row in &mut rows {
+        row.platform = "iOS".into();
+    }
+    let plan = plan(rows, NOW);
+    assert_eq!(
+        tokens(&plan.devices),
+        [
+            ("102".into(), Some(IPHONE), Some("c0ffee")),
+            ("103".into(), None, Some("c0ffee01")),
+        ]
+    );
+    let refused: Vec<_> = refused(&plan).into_iter().map(|(id, _)| id).collect();
+    assert_eq!(refused, [1, 4, 6, 7]);
+}
+
+#[test]
 fn same_token_of_another_app_is_another_device() {
     let mut rows = vec![row(1, "101", "voip", "t"), row(2, "102", "voip", "t")];
     rows[1].app_id = "com.example.white-label".into();

@@ -40,6 +40,7 @@ const SHAPES: &[&str] = &[
     // Push parameters of every generation are left out; what stands between them stays.
     "<sip:USER@127.0.0.1:PORT;alias=[::1]~5060~1;pn-provider=apns;pn-param=TEAM123456.com.example.phone.voip;pn-prid=TOKEN;ob>",
     "<sip:USER@127.0.0.1:PORT;app-id=com.example.phone;pn-voip-tok=TOKEN;pn-platform=iOS;ob>;reg-id=1;+sip.instance=\"<urn:uuid:0>\"",
+    "<sip:USER@127.0.0.1:PORT;app-id=com.example.phone;pn-voip-tok=%3Cnull%3E;pn-im-tok=TOKEN;pn-platform=iOS;ob>",
     "<sip:USER@127.0.0.1:PORT;app-id=org.linphone.xy.voip.dev;pn-type=apple;pn-tok=TOKEN;pn-timeout=0;pn-silent=1;transport=udp>",
     "<sip:USER@127.0.0.1:PORT;pn-provider;x=1>",
     "<sip:USER@127.0.0.1:PORT;pn-provider=acme;pn-param=acme-param;pn-prid=ZTY4ZDJlMzODE1NmUgKi0K%3D>;+sip.instance=\"<urn:uuid:0>\";+sip.pnsreg",
