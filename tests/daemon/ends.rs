@@ -50,6 +50,27 @@ async fn bridge_fails_as_the_phone_did_and_the_caller_gets_its_status() {
     }
 }
 
+/// The job of the `originate` knows the cause only.
+#[tokio::test]
+async fn caller_gets_the_phones_status_also_when_freeswitch_tells_of_the_job_first() {
+    let config = Config {
+        originate_ahead: Duration::from_millis(4),
+        ..Config::default().instant_events()
+    };
+    let stage = Stage::with_freeswitch(config).await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    phone.set_behaviour(refuses(600));
+    daemon.asleep(&phone).await;
+    let held = stage.call(&daemon, "1001");
+    stage.push().await;
+    phone.wake();
+    let variable = back(&held).await;
+    assert_eq!(variable("fswake_cause").as_deref(), Some("USER_BUSY"));
+    soon("outcome", held.nth_outcome(1)).await;
+    assert_eq!(held.timeline().last().unwrap().1, CallerSaw::Final(600));
+}
+
 #[tokio::test]
 async fn dialplan_that_goes_on_after_a_failure_has_its_next_action() {
     let stage = Stage::new().await;

@@ -29,6 +29,8 @@ pub struct Config {
     pub tick: Duration,
     /// How long the thread of an `originate` runs on after its answer (measured: 10 to 20 ms).
     pub originate_tail: Duration,
+    /// How long before its leg's hang-up the job of an `originate` ends whose phone refuses (zero, but for now and then: 1 ms seen).
+    pub originate_ahead: Duration,
     /// How long FreeSWITCH waits for the first command on a connection (mod_event_socket.c: 25 s).
     pub first_command: Duration,
     /// `FreeSWITCH-Hostname`.
@@ -54,6 +56,7 @@ impl Default for Config {
             poll: Duration::from_millis(20),
             tick: Duration::from_millis(20),
             originate_tail: Duration::from_millis(15),
+            originate_ahead: Duration::ZERO,
             first_command: Duration::from_secs(25),
             hostname: "vm".into(),
             profile: "internal".into(),

@@ -260,6 +260,11 @@ impl Core {
                 PhoneAct::PressKey => confirms && self.leg_is_confirmed(&leg.uuid),
                 PhoneAct::Refuse(status) => {
                     let cause = cause::from_sip(status);
+                    let ahead = self.config.originate_ahead;
+                    if !ahead.is_zero() {
+                        done(&mut result, Err(cause.to_owned()));
+                        tokio::time::sleep(ahead).await;
+                    }
                     self.hang_up(&leg.uuid, cause, Ending::Refused(status));
                     self.tick().await;
                     return done(&mut result, Err(cause.to_owned()));
