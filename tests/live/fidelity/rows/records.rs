@@ -44,10 +44,15 @@ pub fn rows() -> Vec<Row> {
             .steps(up())
             .steps(over())
             .steps([See("CDRs", Cdrs(JOINED))]),
-        row(3, "cdrs_names_and_accounts").steps(up()).steps(over()).steps([See(
-            "CDRs",
-            Cdrs(&["caller_name", "accountcode", "user_context", "domain_name", "direction"]),
-        )]),
+        // A bridged leg takes orders after its first ten frames (switch_ivr_bridge.c, DEFAULT_LEAD_FRAMES).
+        row(3, "cdrs_names_and_accounts")
+            .steps(up())
+            .steps([Wait(600)])
+            .steps(over())
+            .steps([See(
+                "CDRs",
+                Cdrs(&["caller_name", "accountcode", "user_context", "domain_name", "direction"]),
+            )]),
         row(3, "cdrs_of_a_busy_callee")
             .callee(declines(Callee, 486))
             .steps([Until(Final), See("CDRs", Cdrs(BILLED))]),
