@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::inbound::Settings;
-use super::line::Line;
+use super::line::{Errand, Line};
 use super::notifications::{Uuid, answer};
 
 /// A connection without an answer for this long is closed.
@@ -57,31 +57,22 @@ impl Answerer {
         }
     }
 
-    /// Gives one answer; on a new connection when the old one has ended or goes elsewhere.
     async fn give(&self, line: Option<Line>, answer: &Answer) -> Option<Line> {
         let endpoint = self.settings.borrow().endpoint.clone();
-        if let Some(mut line) = line.filter(|line| *line.endpoint() == endpoint)
-            && say(&mut line, answer).await.is_ok()
-        {
-            return Some(line);
-        }
-        let given = async {
-            let mut line = Line::open(endpoint).await?;
-            say(&mut line, answer).await?;
-            Ok::<_, io::Error>(line)
-        };
+        let given = Line::run(line, endpoint, answer).await;
         given
-            .await
             .map_err(|error| warn!(%error, "the answer to a notification cannot be given"))
             .ok()
     }
 }
 
-async fn say(line: &mut Line, what: &Answer) -> io::Result<()> {
-    let reply = line.command(&answer(&what.to, what.sent)).await?;
-    if reply.contains("+OK") {
-        Ok(())
-    } else {
-        Err(io::Error::other("FreeSWITCH refuses sendevent"))
+impl Errand for Answer {
+    async fn run(&self, line: &mut Line) -> io::Result<()> {
+        let reply = line.command(&answer(&self.to, self.sent)).await?;
+        if reply.contains("+OK") {
+            Ok(())
+        } else {
+            Err(io::Error::other("FreeSWITCH refuses sendevent"))
+        }
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
 use super::inbound::Settings;
-use super::line::Line;
+use super::line::{Errand, Line};
 use super::reading;
 use crate::driver::Input;
 use crate::engine::{Event, Listing};
@@ -51,25 +51,17 @@ impl Asker {
         }
     }
 
-    /// Answers one question; on a new connection when the old one has ended.
     async fn answer(&self, line: Option<Line>, question: Question) -> Option<Line> {
-        if let Some(mut line) = line
-            && self.ask(&mut line, &question).await.is_ok()
-        {
-            return Some(line);
-        }
-        let asked = async {
-            let mut line = Line::open(self.settings.endpoint.clone()).await?;
-            self.ask(&mut line, &question).await?;
-            Ok::<_, io::Error>(line)
-        };
-        let asked = asked.await;
+        let asked = Line::run(line, self.settings.endpoint.clone(), &(self, &question)).await;
         asked
             .map_err(|error| debug!(aor = %question.aor, %error, "a user's registrations cannot be asked for"))
             .ok()
     }
+}
 
-    async fn ask(&self, line: &mut Line, question: &Question) -> io::Result<()> {
+impl Errand for (&Asker, &Question) {
+    async fn run(&self, line: &mut Line) -> io::Result<()> {
+        let (asker, question) = *self;
         let Question {
             aor,
             number,
@@ -78,7 +70,7 @@ impl Asker {
         } = question;
         let mut registrations = Vec::new();
         for profile in profiles {
-            let heard = reading::read_user(line, aor, profile, &self.settings.rules, unix_now()).await?;
+            let heard = reading::read_user(line, aor, profile, &asker.settings.rules, unix_now()).await?;
             let Some(heard) = heard else {
                 debug!(%aor, %profile, "FreeSWITCH cannot be asked for this user's registrations");
                 return Ok(());
@@ -96,7 +88,7 @@ impl Asker {
             registrations,
         };
         // Nobody to tell means that the process stops.
-        let _ = self.inputs.send(Input::Event(Event::Listed(listing))).await;
+        let _ = asker.inputs.send(Input::Event(Event::Listed(listing))).await;
         Ok(())
     }
 }

@@ -28,6 +28,11 @@ pub(super) struct Line {
     stream: BufReader<TcpStream>,
 }
 
+/// What can be done twice: on a connection that may have ended unnoticed, and then on a new one.
+pub(super) trait Errand {
+    fn run(&self, line: &mut Line) -> impl Future<Output = io::Result<()>> + Send;
+}
+
 impl Line {
     /// Connects and logs in.
     pub(super) async fn open(endpoint: Endpoint) -> io::Result<Self> {
@@ -52,9 +57,16 @@ impl Line {
         .await
     }
 
-    /// Where it goes.
-    pub(super) fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+    /// Runs an errand on the connection from before; on a new one when that has ended or goes elsewhere.
+    pub(super) async fn run(before: Option<Self>, endpoint: Endpoint, errand: &impl Errand) -> io::Result<Self> {
+        if let Some(mut line) = before.filter(|line| line.endpoint == endpoint)
+            && errand.run(&mut line).await.is_ok()
+        {
+            return Ok(line);
+        }
+        let mut line = Self::open(endpoint).await?;
+        errand.run(&mut line).await?;
+        Ok(line)
     }
 
     /// Sends a command as it is written, and reads its reply; the reply's headers.

@@ -4,9 +4,9 @@
 //! own connection the call would wait for it, even to be handed back (mod_event_socket ends a connection after its last `bgapi`),
 //! and on the one for registrations everybody would.
 
+use std::io;
 use std::sync::Arc;
 
-use freeswitch_esl_tokio::{EslClient, EslConnectOptions, EslError};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,7 @@ use tracing::debug;
 
 use super::encode;
 use super::inbound::{Endpoint, Settings};
+use super::line::Line;
 use crate::driver::Input;
 use crate::engine::{DIRECTORY, Event};
 use crate::types::{Aor, CallId};
@@ -70,7 +71,7 @@ impl Users {
 /// The id of the user who has this number.
 async fn find(endpoint: &Endpoint, aor: &Aor) -> Option<Arc<str>> {
     let command = encode::ask_user(aor)?;
-    let answer = match timeout(DIRECTORY, Box::pin(ask(endpoint, &command))).await {
+    let answer = match timeout(DIRECTORY, ask(endpoint, &command)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(error)) => {
             debug!(%aor, %error, "FreeSWITCH's directory cannot be asked who is called");
@@ -84,13 +85,6 @@ async fn find(endpoint: &Endpoint, aor: &Aor) -> Option<Arc<str>> {
     encode::plain_user(answer.trim()).map(Arc::from)
 }
 
-async fn ask(endpoint: &Endpoint, command: &str) -> Result<String, EslError> {
-    let (host, port) = (&endpoint.host, endpoint.port);
-    let options = EslConnectOptions::new();
-    let connected = Box::pin(EslClient::connect_with_auth(host, port, endpoint.login(), options));
-    let (client, _events) = connected.await?;
-    client.set_command_timeout(DIRECTORY);
-    let answer = client.api(command).await?;
-    let _ = client.disconnect().await;
-    Ok(answer.body().unwrap_or_default().to_owned())
+async fn ask(endpoint: &Endpoint, command: &str) -> io::Result<String> {
+    Line::open(endpoint.clone()).await?.api(command).await
 }

@@ -79,6 +79,10 @@ impl Call {
     pub(super) fn replace_in_place(&mut self, p: usize, world: &mut World<'_>) {
         let Some(old) = self.parties[p].leg.take() else { return };
         self.kill_for_another(&old, world);
+        self.ring_behind_the_cancel(p, world);
+    }
+
+    fn ring_behind_the_cancel(&mut self, p: usize, world: &World<'_>) {
         let when = world.now.plus(world.policy.settle_delay.max(CANCEL_FIRST));
         self.parties[p].ring_at.get_or_insert(when);
     }
@@ -121,8 +125,7 @@ impl Call {
     fn give_way(&mut self, p: usize, q: usize, leg: &Leg, world: &mut World<'_>) {
         self.kill_for_another(leg, world);
         if self.parties[p].leg.is_none() {
-            let when = world.now.plus(world.policy.settle_delay.max(CANCEL_FIRST));
-            self.parties[p].ring_at.get_or_insert(when);
+            self.ring_behind_the_cancel(p, world);
         }
         let former = &self.parties[q];
         if former.registered && former.target.is_some() && !former.is_out {

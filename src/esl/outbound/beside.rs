@@ -1,8 +1,8 @@
 //! What a call's connection asks FreeSWITCH about legs that are not ours.
 
-use freeswitch_esl_tokio::{EslCommand, EslError};
+use freeswitch_esl_tokio::EslError;
 
-use super::connection::Connection;
+use super::connection::{Connection, api};
 use crate::driver::Input;
 use crate::engine::{Event, OtherLeg};
 use crate::esl::beside;
@@ -46,7 +46,7 @@ impl Connection {
 
     /// An API command's output.
     pub(super) async fn ask(&mut self, command: String) -> Result<String, EslError> {
-        let reply = self.link.send(EslCommand::Api { command }).await?;
+        let reply = self.link.send(api(command)).await?;
         Ok(reply.body().unwrap_or_default().to_owned())
     }
 }

@@ -16,7 +16,7 @@ use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType, EslResp
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::connection::{self, Connection, PICK_UP, Place};
+use super::connection::{Connection, PICK_UP, Place, api, filter};
 use super::{Connect, NOBODY_THERE};
 use crate::engine::{Event, LegEnd};
 use crate::esl::{decode, encode};
@@ -140,7 +140,7 @@ impl Connection {
         let prepare = encode::prepare_answer(channel, self.call, connect.codec.as_deref(), parent.codecs.as_deref());
         let mut commands = vec![api(prepare)];
         if let Some((caller, end)) = self.replaceable(connect.early) {
-            commands.push(connection::filter("Unique-ID", &caller));
+            commands.push(filter("Unique-ID", &caller));
             commands.extend(mark_loopback(&end));
         }
         let answer = if connect.early {
@@ -393,13 +393,9 @@ impl Connection {
 fn mark_loopback(end: &str) -> [EslCommand; 4] {
     let (format, events) = ("plain".into(), "DTMF".into());
     [
-        connection::filter("Unique-ID", end),
+        filter("Unique-ID", end),
         EslCommand::Events { format, events },
         api(format!("uuid_setvar {end} bridge_filter_dtmf true")),
         api(format!("uuid_recv_dtmf {end} {MARK}")),
     ]
-}
-
-fn api(command: String) -> EslCommand {
-    EslCommand::Api { command }
 }

@@ -339,7 +339,7 @@ impl Connection {
 
     /// An API command; whether it succeeded.
     pub(super) async fn api(&mut self, command: String) -> Result<bool, EslError> {
-        let replies = self.all(vec![EslCommand::Api { command }]).await?;
+        let replies = self.all(vec![api(command)]).await?;
         Ok(replies.iter().all(|reply| reply.api_result().is_ok()))
     }
 
@@ -371,4 +371,8 @@ pub(super) fn filter(header: &str, value: &str) -> EslCommand {
         header: header.into(),
         value: value.into(),
     }
+}
+
+pub(super) fn api(command: String) -> EslCommand {
+    EslCommand::Api { command }
 }

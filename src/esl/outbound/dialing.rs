@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use freeswitch_esl_tokio::{EslCommand, EslError};
 
 use super::Ring;
-use super::connection::{Connection, Place};
+use super::connection::{Connection, Place, api};
 use crate::engine::{Cause, Event, LegEnd};
 use crate::esl::encode;
 use crate::esl::originate::{self, Dial, Leg};
@@ -138,8 +138,7 @@ impl Connection {
     /// Ends the lease of a leg that is to be bridged: it would end the call.
     pub(super) fn lease_end(&self, leg: LegId) -> EslCommand {
         let renewals = self.renewals.get(&leg).copied().unwrap_or_default();
-        let command = encode::lease_end(leg.channel(), renewals);
-        EslCommand::Api { command }
+        api(encode::lease_end(leg.channel(), renewals))
     }
 
     /// Hears the events of leg `n`, and of all before it.

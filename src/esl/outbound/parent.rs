@@ -1,8 +1,8 @@
 //! What legs inherit: from the held channel, and from the caller behind it where that is a loopback.
 
-use freeswitch_esl_tokio::{EslCommand, EslError, EslResponse};
+use freeswitch_esl_tokio::{EslError, EslResponse};
 
-use super::connection::Connection;
+use super::connection::{Connection, api};
 use crate::driver::Input;
 use crate::esl::decode::Held;
 use crate::esl::inherit::{self, Of, Variable};
@@ -39,7 +39,7 @@ impl Connection {
             return Ok(());
         };
         let command = format!("uuid_dump {caller}");
-        let reply = self.link.send(EslCommand::Api { command }).await?;
+        let reply = self.link.send(api(command)).await?;
         let dump = link::dump(reply.body().unwrap_or_default());
         let header = |name: &str| dump.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_str());
         // A loopback behind a loopback is no caller: FreeSWITCH takes them out one by one.
