@@ -1,13 +1,12 @@
 //! Strangers on the port for held calls, and more calls than there is room for: the daemon lives, stays small, and holds good calls
 //! meanwhile.
 
-use std::process::Stdio;
+use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
 use fswake_test_support::freeswitch::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::process::Command;
 
 use crate::harness::*;
 
@@ -176,15 +175,8 @@ async fn calls_that_there_are_no_descriptors_for_go_on_at_once() {
     stage.set("wake.max-wait", "10s");
     stage.set("wake.device-pushes-per-minute", 0);
     stage.set("wake.caller-pushes-per-minute", 0);
-    let daemon = stage
-        .start_with(|command| {
-            let daemon = std::mem::replace(command, Command::new("sh"));
-            let daemon = daemon.as_std();
-            command.args(["-c", "ulimit -n 64; exec \"$@\"", "sh"]);
-            command.arg(daemon.get_program()).args(daemon.get_args()).env_clear();
-            command.stderr(Stdio::piped()).kill_on_drop(true);
-        })
-        .await;
+    let shell = ["sh", "-c", "ulimit -n 64; exec \"$@\"", "sh"].map(OsStr::new);
+    let daemon = stage.start_by(&shell).await;
     daemon.log.wait(&["connected to FreeSWITCH"]).await;
     let phone = stage.iphone("1001");
     daemon.asleep(&phone).await;

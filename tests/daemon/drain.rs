@@ -1,11 +1,10 @@
 //! Stopping, and what systemd hears.
 
-use std::process::Stdio;
+use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
 use fswake_test_support::freeswitch::*;
 use tokio::net::{UdpSocket, UnixDatagram};
-use tokio::process::Command;
 
 use crate::harness::*;
 use crate::outcomes::result_of;
@@ -130,16 +129,9 @@ async fn daemon_stops_while_dns_does_not_answer() {
     stage.set("run.drain-timeout", "0s");
     let resolver = stage.dir.path().join("resolv.conf");
     std::fs::write(&resolver, "nameserver 127.0.0.153\n").unwrap();
-    let mut daemon = stage
-        .start_with(|command| {
-            let daemon = std::mem::replace(command, Command::new("unshare"));
-            let daemon = daemon.as_std();
-            let script = "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
-            command.args(["-rm", "sh", "-c", script]).arg(&resolver);
-            command.arg(daemon.get_program()).args(daemon.get_args()).env_clear();
-            command.stderr(Stdio::piped()).kill_on_drop(true);
-        })
-        .await;
+    let script = "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
+    let shell = ["unshare", "-rm", "sh", "-c", script].map(OsStr::new);
+    let mut daemon = stage.start_by(&[&shell[..], &[resolver.as_os_str()]].concat()).await;
     daemon.log.wait(&["connected to FreeSWITCH"]).await;
     let phone = stage.iphone("1001");
     daemon.asleep(&phone).await;

@@ -1,5 +1,6 @@
 //! The stage of every test: stand-ins, a directory with a configuration, and the daemon as its own process.
 
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -160,6 +161,17 @@ impl Stage {
         let line = log.wait(&["waiting for calls"]).await;
         let address = line.split("address=").nth(1).unwrap().trim().parse().unwrap();
         Daemon { child, log, address }
+    }
+
+    /// The same, started by a shell script that ends in `exec "$@"`; `by` is what runs the script, with its `$0`.
+    pub async fn start_by(&self, by: &[&OsStr]) -> Daemon {
+        let wrap = |command: &mut Command| {
+            let daemon = std::mem::replace(command, Command::new(by[0]));
+            let daemon = daemon.as_std();
+            command.args(&by[1..]).arg(daemon.get_program()).args(daemon.get_args());
+            command.env_clear().stderr(Stdio::piped()).kill_on_drop(true);
+        };
+        self.start_with(wrap).await
     }
 
     /// The daemon's command line, with the configuration written.

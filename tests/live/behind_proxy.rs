@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use fswake_test_support::kamailio::{Finds, Kamailio};
 use fswake_test_support::realfs::{DOMAIN, RealFs};
-use fswake_test_support::sip::{OutgoingCall, Phone, Reaction, Script, Transport};
+use fswake_test_support::sip::{Phone, Reaction, Script, Transport};
 use fswake_test_support::site::{Settings, Site, Wakes};
 use futures_util::future::join_all;
 
 use crate::contacts::compare;
-use crate::one_dialog::{assert_soon, is_rung_once};
+use crate::one_dialog::{assert_soon, call, is_rung_once, ms, registers_elsewhere, rings_soon, script};
 use crate::site;
 
 crate::trials![
@@ -25,18 +25,6 @@ crate::trials![
 
 const ANSWERS: Reaction = Reaction::Answer(Duration::from_millis(100));
 
-fn ms(n: u64) -> Duration {
-    Duration::from_millis(n)
-}
-
-fn script(transport: Transport, on_invite: Reaction) -> Script {
-    Script {
-        on_invite,
-        transport,
-        ..Script::default()
-    }
-}
-
 /// A phone with a token, registered through the proxy.
 async fn phone(site: &Site, proxy: &Kamailio, script: Script, wakes: Wakes) -> (Phone, String) {
     let account = site.fs.account(&site.fs.new_user(), DOMAIN);
@@ -45,10 +33,6 @@ async fn phone(site: &Site, proxy: &Kamailio, script: Script, wakes: Wakes) -> (
     assert_eq!(phone.register().await, 200);
     site.heard_of(&phone.account().user).await;
     (phone, token)
-}
-
-async fn call(site: &Site, phone: &Phone) -> OutgoingCall {
-    site.caller().await.call(&format!("7{}", phone.account().user))
 }
 
 async fn phone_behind_a_proxy_is_woken(fs: Arc<RealFs>) {
@@ -106,9 +90,7 @@ async fn phone_behind_a_proxy_sees_one_invite_whenever_it_wakes(fs: Arc<RealFs>)
         phone.wake_in_place();
         phone.thaw();
         phone.register().await;
-        let rung = phone.rang().await.saturating_duration_since(woken);
-        eprintln!("{transport:?}, woken after {wake} ms: rings {rung:?} later");
-        assert!(rung < ms(700), "{transport:?}, {wake}: {rung:?}");
+        rings_soon(&phone, woken, &format!("{transport:?}, woken after {wake} ms")).await;
         is_rung_once(&phone, call, &format!("{transport:?}, {wake} ms")).await;
     }))
     .await;
@@ -135,9 +117,12 @@ async fn phone_behind_a_proxy_that_has_just_fallen_asleep_is_rung_by_the_invite_
         phone.wake_in_place();
         phone.thaw();
         phone.register_anew().await;
-        let rung = phone.rang().await.saturating_duration_since(woken);
-        eprintln!("just asleep, INVITE lost: {is_lost}, woken after {wake} ms: rings {rung:?} later");
-        assert!(rung < ms(700), "{wake}: {rung:?}");
+        rings_soon(
+            &phone,
+            woken,
+            &format!("just asleep, INVITE lost: {is_lost}, woken after {wake} ms"),
+        )
+        .await;
         is_rung_once(&phone, call, &format!("lost: {is_lost}, {wake} ms")).await;
     }))
     .await;
@@ -158,13 +143,7 @@ async fn phone_behind_a_proxy_that_comes_back_elsewhere_is_rung_at_once(fs: Arc<
             let call = call(&site, &phone).await;
             site.pushed_to_times(&token, 1).await;
             tokio::time::sleep(ms(900)).await;
-            if (lane + turn) % 2 == 0 {
-                phone.wake_elsewhere().await;
-            } else {
-                phone.wake_in_place();
-                phone.move_elsewhere().await;
-            }
-            assert_eq!(phone.register().await, 200);
+            registers_elsewhere(&phone, (lane + turn) % 2 == 0).await;
             phone.invited().await;
             let after = phone.invited_after();
             eprintln!("{finds:?}, {transport:?}: INVITE {after:?} after the REGISTER");

@@ -25,11 +25,12 @@ crate::trials![
 
 /// After its push, in milliseconds.
 const WAKES: [u64; 8] = [0, 300, 900, 1500, 2200, 3300, 5000, 8000];
-fn ms(n: u64) -> Duration {
+
+pub fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
-fn script(transport: Transport, on_invite: Reaction) -> Script {
+pub fn script(transport: Transport, on_invite: Reaction) -> Script {
     Script {
         on_invite,
         transport,
@@ -47,7 +48,7 @@ async fn phone(site: &Site, script: Script) -> (Phone, String) {
     (phone, token)
 }
 
-async fn call(site: &Site, phone: &Phone) -> OutgoingCall {
+pub async fn call(site: &Site, phone: &Phone) -> OutgoingCall {
     site.caller().await.call(&format!("7{}", phone.account().user))
 }
 
@@ -74,6 +75,24 @@ pub fn assert_soon(mut all: Vec<Duration>, what: &str) {
 
 fn cancels(phone: &Phone) -> usize {
     phone.count(|w| matches!(w, What::Cancelled(_)))
+}
+
+/// It rings within 700 ms of its return.
+pub async fn rings_soon(phone: &Phone, since: Instant, what: &str) {
+    let rung = phone.rang().await.saturating_duration_since(since);
+    eprintln!("{what}: rings {rung:?} later");
+    assert!(rung < ms(700), "{what}: {rung:?}");
+}
+
+/// It comes back from a connection that stays open: as an app that was started anew, or as one that reconnects with the same Call-ID.
+pub async fn registers_elsewhere(phone: &Phone, is_anew: bool) {
+    if is_anew {
+        phone.wake_elsewhere().await;
+    } else {
+        phone.wake_in_place();
+        phone.move_elsewhere().await;
+    }
+    assert_eq!(phone.register().await, 200);
 }
 
 /// It was rung once, connected, and hears nothing more while the call is up.
@@ -134,9 +153,12 @@ async fn udp_phone_that_has_just_fallen_asleep_is_rung_by_the_invite_that_is_und
         phone.wake_in_place();
         phone.thaw();
         phone.register_anew().await;
-        let rung = phone.rang().await.saturating_duration_since(woken);
-        eprintln!("just asleep, INVITE lost: {is_lost}, woken after {wake} ms: rings {rung:?} later");
-        assert!(rung < ms(700), "{wake}: {rung:?}");
+        rings_soon(
+            &phone,
+            woken,
+            &format!("just asleep, INVITE lost: {is_lost}, woken after {wake} ms"),
+        )
+        .await;
         is_rung_once(&phone, call, &format!("{wake} ms")).await;
     }))
     .await;
@@ -153,8 +175,7 @@ async fn udp_phone_that_misses_the_repeated_invite_keeps_its_call(fs: Arc<RealFs
         let woken = Instant::now();
         phone.wake_in_place();
         phone.register_anew().await;
-        let rung = phone.rang().await.saturating_duration_since(woken);
-        assert!(rung < ms(700), "{wake}: {rung:?}");
+        rings_soon(&phone, woken, &format!("INVITE missed, woken after {wake} ms")).await;
         assert_eq!(call.outcome().await, 200, "{}", phone.story());
         phone.on_the_line().await;
         // The INVITE that it slept through comes once more, and its CANCEL: nothing that FreeSWITCH offers stops it.
@@ -186,9 +207,7 @@ async fn phone_that_thaws_with_its_connection_sees_one_invite_whenever_it_thaws(
         let thawed = Instant::now();
         phone.thaw();
         phone.register().await;
-        let rung = phone.rang().await.saturating_duration_since(thawed);
-        eprintln!("{transport:?}, thawed after {wake} ms: rings {rung:?} later");
-        assert!(rung < ms(700), "{wake}: {rung:?}");
+        rings_soon(&phone, thawed, &format!("{transport:?}, thawed after {wake} ms")).await;
         is_rung_once(&phone, call, &format!("{transport:?}, {wake} ms")).await;
     }))
     .await;
@@ -220,13 +239,7 @@ async fn comes_back(fs: Arc<RealFs>, settings: &Settings, wakes: &[u64]) {
             let call = call(&site, &phone).await;
             assert!(site.pushed_to(&token).await);
             tokio::time::sleep(ms(*wake)).await;
-            if is_anew {
-                phone.wake_elsewhere().await;
-            } else {
-                phone.wake_in_place();
-                phone.move_elsewhere().await;
-            }
-            assert_eq!(phone.register().await, 200);
+            registers_elsewhere(&phone, is_anew).await;
             phone.invited().await;
             let after = phone.invited_after();
             eprintln!("{transport:?}, elsewhere after {wake} ms, anew: {is_anew}: INVITE {after:?} after the REGISTER");
