@@ -8,7 +8,8 @@
 //! All times begin when the phone sends its 200. The caller's 200 and the first sounds are the phones' own; `uuid_bridge` is
 //! when fswake has FreeSWITCH's reply to that command, by its log. FreeSWITCH's own timestamps are whole ticks of 20 ms.
 //!
-//! `--busy` lets a busy loop run for each core meanwhile. `FSWAKE_BENCH_CALLS` is another way to say how many calls.
+//! `--busy` lets a busy loop run for each core meanwhile. `FSWAKE_BENCH_CALLS` is another way to say how many calls, and
+//! `FSWAKE_BENCH_DAEMON` names another fswake to measure.
 //! `FSWAKE_LIVE_LOG` and `FSWAKE_LIVE_FS_LOG` name files for both logs, then at debug level. Without FreeSWITCH it says so and
 //! ends.
 
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fswake_test_support::realfs::{self, Console, DOMAIN, RealFs, WAKE_DOMAIN};
 use fswake_test_support::sip::{Leg, Noise, OutgoingCall, Phone, Reaction, Script, Transport, What};
-use fswake_test_support::site::{Settings, Site, Wakes, new_token, push_params};
+use fswake_test_support::site::{self, Settings, Site, Wakes, new_token, push_params};
 
 /// The caller's 200, from the INVITE on.
 const ANSWER: Duration = Duration::from_secs(25);
@@ -481,7 +482,7 @@ async fn measure(prefix: &Path, wanted: &Wanted) -> bool {
     let users = u32::try_from(wanted.lanes * (Kind::COUNT + 1)).expect("fewer lanes");
     let fs = Arc::new(RealFs::start(prefix, users).await);
     let version = fs.api("version").await;
-    let site = Site::start(fs.clone(), Path::new(env!("CARGO_BIN_EXE_fswake")), &settings()).await;
+    let site = Site::start(fs.clone(), &site::measured(env!("CARGO_BIN_EXE_fswake")), &settings()).await;
     let site = Arc::new(site);
     let loops = if wanted.busy { busy_loops() } else { Vec::new() };
     println!(

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use fswake_test_support::realfs::{self, DOMAIN, RealFs};
 use fswake_test_support::sip::{Reaction, What};
-use fswake_test_support::site::{Settings, Site, Wakes};
+use fswake_test_support::site::{self, Settings, Site, Wakes};
 
 const WAKES_AT_REST: usize = 30;
 /// Wakes of one fswake before the other takes its turn.
@@ -28,8 +28,7 @@ fn settings() -> Settings {
 
 /// The fswake that is measured.
 fn daemon() -> PathBuf {
-    let named = std::env::var_os("FSWAKE_BENCH_DAEMON").map(PathBuf::from);
-    named.unwrap_or_else(|| env!("CARGO_BIN_EXE_fswake").into())
+    site::measured(env!("CARGO_BIN_EXE_fswake"))
 }
 
 async fn site(fs: &Arc<RealFs>, binary: &Path) -> Site {

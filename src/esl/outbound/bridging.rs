@@ -103,9 +103,13 @@ impl Connection {
         }
         // First of all the lease: it would cut the call.
         let mut commands = vec![self.lease_end(leg)];
-        commands.extend(self.who_moved_it());
+        // A leg that is parked reads them a tick later.
+        commands.extend(self.name_callee(leg));
+        let is_asked = self.who_moved_it();
+        let answer = is_asked.is_some().then_some(commands.len());
+        commands.extend(is_asked);
         let replies = self.all(commands).await?;
-        if self.was_taken_by(replies.get(1)).await {
+        if self.was_taken_by(answer.and_then(|n| replies.get(n))).await {
             return Err(NotBridged::Failed(None));
         }
         // The leg takes a tick to be parked: the caller's answer, and his bridge with the loopback, need not wait for that.
@@ -139,8 +143,7 @@ impl Connection {
         let (channel, parent) = (&self.held.channel, &self.held.parent);
         let prepare = encode::prepare_answer(channel, self.call, connect.codec.as_deref(), parent.codecs.as_deref());
         let mut commands = vec![api(prepare)];
-        if let Some((caller, end)) = self.replaceable(connect.early) {
-            commands.push(filter("Unique-ID", &caller));
+        if let Some((_, end)) = self.replaceable(connect.early) {
             commands.extend(mark_loopback(&end));
         }
         let answer = if connect.early {
@@ -315,6 +318,17 @@ impl Connection {
         }
     }
 
+    /// Hears what a caller behind a loopback, and the loopback's end, do while he is bridged in its place.
+    pub(super) async fn hear_loopback(&mut self) -> Result<(), EslError> {
+        if let Some((caller, end)) = self.replaceable(false) {
+            let (format, events) = ("plain".into(), "DTMF".into());
+            let mut commands = vec![filter("Unique-ID", &caller), filter("Unique-ID", &end)];
+            commands.push(EslCommand::Events { format, events });
+            self.all(commands).await?;
+        }
+        Ok(())
+    }
+
     /// The caller behind a loopback, and the loopback's end that he is bridged with, where he may be bridged in its place.
     fn replaceable(&self, early: bool) -> Option<(String, String)> {
         let behind = self.held.behind.as_ref().filter(|behind| behind.may_leave && !early)?;
@@ -390,11 +404,8 @@ impl Connection {
 }
 
 /// Leaves a digit for the loopback's end, which reads it as soon as it is inside its bridge with the caller, and drops it.
-fn mark_loopback(end: &str) -> [EslCommand; 4] {
-    let (format, events) = ("plain".into(), "DTMF".into());
+fn mark_loopback(end: &str) -> [EslCommand; 2] {
     [
-        filter("Unique-ID", end),
-        EslCommand::Events { format, events },
         api(format!("uuid_setvar {end} bridge_filter_dtmf true")),
         api(format!("uuid_recv_dtmf {end} {MARK}")),
     ]

@@ -54,7 +54,9 @@ pub(super) struct Connection {
     pub(super) renewals: HashMap<LegId, u32>,
     /// Legs that have left their originate: only those can be bridged.
     pub(super) parked: Vec<LegId>,
-    /// Legs that know whom they reach ([`encode::name_callee`]).
+    /// Whom a leg reaches that was answered or has early media, until it is told ([`encode::name_callee`]).
+    pub(super) reaches: HashMap<LegId, [String; 4]>,
+    /// Legs that know whom they reach.
     pub(super) named: Vec<LegId>,
     /// Legs that were given their user's variables.
     pub(super) dressed: Vec<LegId>,
@@ -119,6 +121,7 @@ impl Connection {
             ringing: Vec::new(),
             renewals: HashMap::new(),
             parked: Vec::new(),
+            reaches: HashMap::new(),
             named: Vec::new(),
             dressed: Vec::new(),
             answered: Vec::new(),
@@ -171,6 +174,7 @@ impl Connection {
         .await?;
         self.arm(0).await?;
         self.find_caller().await?;
+        self.hear_loopback().await?;
         self.name_what_is_left_out().await;
         if self.held.tone.at_once {
             self.alert().await?;
@@ -318,13 +322,7 @@ impl Connection {
 
     /// Runs an application on a leg, or on the held channel.
     pub(super) async fn execute(&mut self, on: Option<LegId>, app: &str, argument: String) -> Result<(), EslError> {
-        self.command(EslCommand::Execute {
-            app: app.into(),
-            args: Some(argument),
-            uuid: on.map(|leg| leg.channel().to_string()),
-            options: ExecuteOptions::new(),
-        })
-        .await
+        self.command(execute(on, app, argument)).await
     }
 
     /// The held channel's variables, for its dialplan and its CDR.
@@ -370,6 +368,16 @@ pub(super) fn filter(header: &str, value: &str) -> EslCommand {
     EslCommand::Filter {
         header: header.into(),
         value: value.into(),
+    }
+}
+
+/// Has FreeSWITCH run an application on a leg, or on the held channel.
+pub(super) fn execute(on: Option<LegId>, app: &str, argument: String) -> EslCommand {
+    EslCommand::Execute {
+        app: app.into(),
+        args: Some(argument),
+        uuid: on.map(|leg| leg.channel().to_string()),
+        options: ExecuteOptions::new(),
     }
 }
 

@@ -57,12 +57,12 @@ impl Connection {
                     Event::CallerGone { .. } => self.place = Place::Gone,
                     _ => {}
                 }
-                // A phone that has to be confirmed by a key is named while it waits for the key: nobody waits for that later.
+                // A phone that has to be confirmed by a key is named while it waits for the key, any other with the caller's answer.
                 let is_answer = event.event_type() == Some(EslEventType::ChannelAnswer);
-                let to_name = match &told {
-                    Event::LegAnswered { leg, .. } | Event::LegEarlyMedia { leg, .. } => Some(*leg),
-                    Event::LegRinging(leg) if is_answer => Some(*leg),
-                    _ => None,
+                let (to_name, at_once) = match &told {
+                    Event::LegAnswered { leg, .. } | Event::LegEarlyMedia { leg, .. } => (Some(*leg), false),
+                    Event::LegRinging(leg) if is_answer => (Some(*leg), true),
+                    _ => (None, false),
                 };
                 if let Some(leg) = to_name {
                     let callee = |what: &str| {
@@ -70,7 +70,12 @@ impl Connection {
                             .header_str(&format!("Caller-Callee-ID-{what}"))
                             .unwrap_or_default()
                     };
-                    let _ = self.name_callee(leg, callee("Name"), callee("Number")).await;
+                    let reached = encode::name_callee(callee("Name"), callee("Number"));
+                    self.reaches.insert(leg, reached);
+                    if at_once {
+                        let commands = self.name_callee(leg).collect();
+                        let _ = self.all(commands).await;
+                    }
                 }
                 let leg = match &told {
                     Event::LegRinging(leg) | Event::LegEarlyMedia { leg, .. } | Event::LegAnswered { leg, .. } => {

@@ -1,14 +1,19 @@
 //! What legs inherit: from the held channel, and from the caller behind it where that is a loopback.
 
-use freeswitch_esl_tokio::{EslError, EslResponse};
+use freeswitch_esl_tokio::{EslCommand, EslError, EslResponse};
 
-use super::connection::{Connection, api};
+use super::connection::{Connection, api, execute};
 use crate::driver::Input;
 use crate::esl::decode::Held;
 use crate::esl::inherit::{self, Of, Variable};
 use crate::esl::wishes::is_true;
 use crate::esl::{encode, link};
 use crate::types::LegId;
+
+/// Writes one field of the leg's caller profile.
+fn set_profile(leg: LegId, argument: String) -> EslCommand {
+    execute(Some(leg), "set_profile_var", argument)
+}
 
 /// Reads the held channel's variables, as far as legs inherit them.
 pub(super) fn inherit(held: &mut Held, data: &EslResponse) {
@@ -76,21 +81,17 @@ impl Connection {
         let Some(user) = encode::user(&self.held.call.aor) else {
             return Ok(());
         };
-        self.execute(Some(leg), "set_user", user).await?;
         let context = self.held.parent.inherited.get("user_context");
         let context = format!("context={}", context.unwrap_or(&self.held.parent.context));
-        self.execute(Some(leg), "set_profile_var", context).await
+        self.all(vec![execute(Some(leg), "set_user", user), set_profile(leg, context)])
+            .await?;
+        Ok(())
     }
 
-    /// Tells a leg that was answered, or has early media, whom it reaches.
-    pub(super) async fn name_callee(&mut self, leg: LegId, name: &str, number: &str) -> Result<(), EslError> {
-        if self.parked.contains(&leg) {
-            return Ok(());
-        }
-        for argument in encode::name_callee(name, number) {
-            self.execute(Some(leg), "set_profile_var", argument).await?;
-        }
-        Ok(())
+    /// Tells a leg that was answered, or has early media, whom it reaches; nothing where it has been told.
+    pub(super) fn name_callee(&mut self, leg: LegId) -> impl Iterator<Item = EslCommand> + use<> {
+        let arguments = self.reaches.remove(&leg).into_iter().flatten();
+        arguments.map(move |argument| set_profile(leg, argument))
     }
 
     /// Tells a bridged leg again who calls: `uuid_bridge` has written the caller's own number and name over the effective ones.
@@ -101,8 +102,8 @@ impl Connection {
         let (name, number) = (self.held.parent.name.clone(), self.held.parent.number.clone());
         let name = format!("caller_id_name={}", encode::name(&name));
         let number = format!("caller_id_number={}", encode::number(&number));
-        self.execute(Some(leg), "set_profile_var", name).await?;
-        self.execute(Some(leg), "set_profile_var", number).await
+        self.all(vec![set_profile(leg, name), set_profile(leg, number)]).await?;
+        Ok(())
     }
 
     /// Names what could not be passed on to the phones.

@@ -403,6 +403,11 @@ impl Site {
     }
 }
 
+/// The fswake that a bench measures: the one that was built with it, or the one that `FSWAKE_BENCH_DAEMON` names.
+pub fn measured(built: &str) -> PathBuf {
+    std::env::var_os("FSWAKE_BENCH_DAEMON").map_or_else(|| built.into(), PathBuf::from)
+}
+
 /// Device tokens that no other has.
 pub fn new_token() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
