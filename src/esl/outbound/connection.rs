@@ -161,18 +161,19 @@ impl Connection {
     }
 
     async fn set_up(&mut self) -> Result<(), EslError> {
-        self.command(EslCommand::Linger { timeout: Some(LINGER) }).await?;
-        let channel = self.held.channel.clone();
-        self.filter("Unique-ID", &channel).await?;
-        self.filter("Job-Owner-UUID", &channel).await?;
         let events = "CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_ANSWER CHANNEL_BRIDGE CHANNEL_HANGUP CHANNEL_PARK \
                       CHANNEL_UNPARK CHANNEL_EXECUTE_COMPLETE BACKGROUND_JOB";
-        self.command(EslCommand::Events {
-            format: "plain".into(),
-            events: events.into(),
-        })
-        .await?;
-        self.arm(0).await?;
+        let mut commands = vec![
+            EslCommand::Linger { timeout: Some(LINGER) },
+            filter("Unique-ID", &self.held.channel),
+            filter("Job-Owner-UUID", &self.held.channel),
+            EslCommand::Events {
+                format: "plain".into(),
+                events: events.into(),
+            },
+        ];
+        commands.extend(self.arming(0));
+        self.all(commands).await?;
         self.find_caller().await?;
         self.hear_loopback().await?;
         self.name_what_is_left_out().await;
@@ -307,10 +308,6 @@ impl Connection {
         self.command(EslCommand::Resume).await
     }
 
-    pub(super) async fn filter(&mut self, header: &str, value: &str) -> Result<(), EslError> {
-        self.command(filter(header, value)).await
-    }
-
     /// A command whose reply only tells whether the connection lives.
     pub(super) async fn command(&mut self, command: EslCommand) -> Result<(), EslError> {
         let reply = self.link.send(command).await?;
@@ -353,6 +350,8 @@ impl Connection {
             if let EslCommand::Api { command } = command {
                 let verb = command.split(' ').next().unwrap_or_default();
                 debug!(verb, ok = reply.api_result().is_ok(), "api");
+            } else if !reply.is_success() {
+                debug!(reply = reply.reply_text().unwrap_or_default(), "command refused");
             }
         }
         Ok(replies)

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use freeswitch_esl_tokio::{EslCommand, EslError};
 
 use super::Ring;
-use super::connection::{Connection, Place, api};
+use super::connection::{Connection, Place, api, filter};
 use crate::engine::{Cause, Event, LegEnd};
 use crate::esl::encode;
 use crate::esl::originate::{self, Dial, Leg};
@@ -125,13 +125,15 @@ impl Connection {
     /// Each leg has a lease at any moment: should this process end here, its legs end soon.
     pub(super) async fn renew_leases(&mut self) -> Result<(), EslError> {
         let seconds = self.shared.pace.lease();
-        for leg in self.ringing.clone() {
-            let renewals = self.renewals.entry(leg).or_default();
+        let mut commands = Vec::with_capacity(2 * self.ringing.len());
+        for leg in &self.ringing {
+            let renewals = self.renewals.entry(*leg).or_default();
             let last = *renewals;
             *renewals += 1;
-            self.api(encode::lease_renew(leg.channel(), last + 1, seconds)).await?;
-            self.api(encode::lease_end(leg.channel(), last)).await?;
+            commands.push(api(encode::lease_renew(leg.channel(), last + 1, seconds)));
+            commands.push(api(encode::lease_end(leg.channel(), last)));
         }
+        self.all(commands).await?;
         Ok(())
     }
 
@@ -143,17 +145,25 @@ impl Connection {
 
     /// Hears the events of leg `n`, and of all before it.
     pub(super) async fn arm(&mut self, n: u32) -> Result<(), EslError> {
+        let commands = self.arming(n);
+        self.all(commands).await?;
+        Ok(())
+    }
+
+    /// The commands for that.
+    pub(super) fn arming(&mut self, n: u32) -> Vec<EslCommand> {
+        let mut commands = Vec::new();
         while self.armed <= n {
             let leg = LegId {
                 call: self.call,
                 n: self.armed,
             };
             let channel = leg.channel().to_string();
-            self.filter("Unique-ID", &channel).await?;
+            commands.push(filter("Unique-ID", &channel));
             self.legs.insert(channel, leg);
             self.armed += 1;
         }
-        Ok(())
+        commands
     }
 
     pub(super) fn count_ringing(&mut self, rings: bool) {
