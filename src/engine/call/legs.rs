@@ -40,6 +40,7 @@ impl Call {
         }
         leg.state = LegState::Ringing;
         party.has_rung = true;
+        party.registered_again = false;
         let after = world.now.since(leg.since);
         let target = leg.target.clone();
         party.wake = Wake::Done;
@@ -64,6 +65,7 @@ impl Call {
         let target = answered.target.clone();
         self.parties[p].wake = Wake::Done;
         self.parties[p].has_rung = true;
+        self.parties[p].registered_again = false;
         self.wake_is_over(p, world);
         world.directory.saw_alive(&self.key, &target, world.now);
         match self.phase {
@@ -200,7 +202,7 @@ impl Call {
         }
     }
 
-    /// The contact did not work: a newer one is rung, else the device is pushed and waited for.
+    /// The contact did not work: a newer one is rung, else the device is pushed and waited for, unless the wait is over.
     pub(super) fn on_unreachable(&mut self, p: usize, failed: &Leg, world: &mut World<'_>) {
         let party = &mut self.parties[p];
         let newer = party.target.as_ref().is_some_and(|t| *t != failed.target) || party.registered_again;
@@ -216,10 +218,11 @@ impl Call {
             // It was there, and is gone again.
             self.wake_is_over(p, world);
         }
+        let may_push = self.may_push(p, world);
         let party = &mut self.parties[p];
         // A push of this call that is still under way needs no second one; a phone that came and failed does, in its time.
         let under_way = (party.pushes > 0 || party.rides) && !party.registered;
-        if party.wake == Wake::Impossible || under_way || !party.can_be_pushed(world.policy.push_retries) {
+        if party.wake == Wake::Impossible || under_way || !may_push {
             return;
         }
         match party.pushed.map(|last| last.plus(world.policy.push_retry)) {
