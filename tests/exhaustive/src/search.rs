@@ -112,6 +112,49 @@ struct Work {
     broken: Option<Counterexample>,
 }
 
+/// A history that is taken again, state by state. The next state's is mostly the same but for its last steps.
+struct Stage<'a> {
+    map: &'a Map<'a>,
+    casts: Vec<Cast>,
+    at: Vec<(u32, Sim)>,
+}
+
+impl<'a> Stage<'a> {
+    fn new(map: &'a Map<'a>) -> Self {
+        Self {
+            map,
+            casts: map.beginnings.iter().map(Cast::of).collect(),
+            at: Vec::new(),
+        }
+    }
+
+    /// Where the history has led.
+    fn sim(&self) -> &Sim {
+        &self.at.last().expect("some state").1
+    }
+
+    /// Takes the steps to a state; from which beginning they start.
+    fn go_to(&mut self, state: u32) -> Result<usize, Broken> {
+        let way = self.map.way_to(state);
+        let beginning = way[0] as usize;
+        let cast = &self.casts[beginning];
+        let same = self.at.iter().zip(&way).take_while(|((was, _), is)| was == *is).count();
+        self.at.truncate(same);
+        for &state in &way[same..] {
+            let sim = match self.at.last() {
+                None => Sim::begin(&self.map.blanks[beginning], &self.map.beginnings[beginning], cast)?,
+                Some((_, before)) => {
+                    let mut sim = before.clone();
+                    sim.take(self.map.from[state as usize].step, cast, &mut None)?;
+                    sim
+                }
+            };
+            self.at.push((state, sim));
+        }
+        Ok(beginning)
+    }
+}
+
 /// All states so far.
 struct Map<'a> {
     beginnings: &'a [Beginning],
@@ -136,13 +179,15 @@ impl Map<'_> {
         }
     }
 
-    fn rebuild(&self, state: u32, casts: &[Cast]) -> Result<(usize, Sim), Broken> {
-        let (beginning, steps) = self.history(state);
-        let mut sim = Sim::begin(&self.blanks[beginning], &self.beginnings[beginning], &casts[beginning])?;
-        for step in steps {
-            sim.take(step, &casts[beginning], &mut None)?;
+    /// The states on the way to a state, itself included, the beginning first.
+    fn way_to(&self, mut state: u32) -> Vec<u32> {
+        let mut way = vec![state];
+        while self.from[state as usize].parent != state {
+            state = self.from[state as usize].parent;
+            way.push(state);
         }
-        Ok((beginning, sim))
+        way.reverse();
+        way
     }
 
     fn counterexample(&self, state: u32, step: Option<Step>, broken: Broken) -> Counterexample {
@@ -157,13 +202,13 @@ impl Map<'_> {
 
     /// Takes every step from every state of a share.
     fn explore(&self, share: &[u32], is_last: bool) -> Work {
-        let casts: Vec<_> = self.beginnings.iter().map(Cast::of).collect();
+        let mut stage = Stage::new(self);
         let mut work = Work::default();
         let mut mine = ByFingerprint::<u32>::default();
         let mut steps = Vec::new();
         for &state in share {
             let mut at = None;
-            let mut look = || self.expand((state, is_last), &casts, &mut steps, &mut mine, &mut work, &mut at);
+            let mut look = || self.expand((state, is_last), &mut stage, &mut steps, &mut mine, &mut work, &mut at);
             let looked = catch_unwind(AssertUnwindSafe(&mut look)).unwrap_or_else(|panic| {
                 let text = panic.downcast_ref::<String>().cloned();
                 let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
@@ -180,20 +225,20 @@ impl Map<'_> {
     fn expand(
         &self,
         (state, is_last): (u32, bool),
-        casts: &[Cast],
+        stage: &mut Stage<'_>,
         steps: &mut Vec<Step>,
         mine: &mut ByFingerprint<u32>,
         work: &mut Work,
         at: &mut Option<Step>,
     ) -> Result<(), Broken> {
-        let (beginning, sim) = self.rebuild(state, casts)?;
-        let cast = &casts[beginning];
+        let beginning = stage.go_to(state)?;
+        let (sim, cast) = (stage.sim(), &stage.casts[beginning]);
         holds(
             Invariant::Deterministic,
             sim.fingerprint() == self.prints[state as usize],
             || "the same steps led elsewhere".into(),
         )?;
-        Step::possible(&sim, steps);
+        Step::possible(sim, steps);
         let mut leads = Leads {
             on: Vec::new(),
             ends: 0,
@@ -219,7 +264,7 @@ impl Map<'_> {
             if let Some(&known) = self.known.get(&fingerprint) {
                 leads.on.push((known, false));
                 if fingerprint.is_multiple_of(LOOK_AT_ONE_IN) {
-                    self.act_alike(&next, cast, known, casts)?;
+                    self.act_alike(&next, cast, known)?;
                     work.compared += 1;
                 }
                 continue;
@@ -232,7 +277,7 @@ impl Map<'_> {
                     leads.on.push((number, true));
                     let from = From { parent: state, step };
                     work.found.push(Found { fingerprint, from });
-                    if has_lost(&sim, &next) {
+                    if has_lost(sim, &next) {
                         next.clone().ignores_what_is_late(cast)?;
                     }
                     next.ends(cast)?;
@@ -245,9 +290,10 @@ impl Map<'_> {
     }
 
     /// Two histories to one state: whatever comes next, both say the same and go on to the same state.
-    fn act_alike(&self, one: &Sim, cast: &Cast, known: u32, casts: &[Cast]) -> Result<(), Broken> {
-        let (beginning, other) = self.rebuild(known, casts)?;
-        let after = |sim: &Sim, cast: &Cast| {
+    fn act_alike(&self, one: &Sim, cast: &Cast, known: u32) -> Result<(), Broken> {
+        let mut stage = Stage::new(self);
+        stage.go_to(known)?;
+        let after = |sim: &Sim| {
             let mut steps = Vec::new();
             Step::possible(sim, &mut steps);
             let take = |step: &Step| {
@@ -260,7 +306,7 @@ impl Map<'_> {
             all.sort();
             all
         };
-        let told = (after(one, cast), after(&other, &casts[beginning]));
+        let told = (after(one), after(stage.sim()));
         holds(Invariant::Deterministic, told.0 == told.1, || {
             let only = |a: &Vec<After>, b: &Vec<After>| {
                 a.iter().filter(|after| !b.contains(after)).cloned().collect::<Vec<_>>()

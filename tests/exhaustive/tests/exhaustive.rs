@@ -13,7 +13,7 @@ fn main() -> ExitCode {
         ..Arguments::from_args()
     };
     let groups = [
-        ("one_call", beginnings::one_call(), 8),
+        ("one_call", beginnings::one_call(), 9),
         ("other_beginnings", beginnings::other_beginnings(), 5),
         ("two_calls", beginnings::two_calls(), 6),
     ];
