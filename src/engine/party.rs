@@ -264,6 +264,19 @@ impl Party {
         }
     }
 
+    /// It is out of this call: neither rung nor pushed any more.
+    pub fn leave(&mut self) {
+        self.is_out = true;
+        self.rest();
+    }
+
+    /// No push is due any more.
+    pub fn rest(&mut self) {
+        if let Wake::At(_) = self.wake {
+            self.wake = Wake::Done;
+        }
+    }
+
     /// Whether it has a leg that is so far.
     pub fn has_leg(&self, state: LegState) -> bool {
         self.leg.as_ref().is_some_and(|leg| leg.state == state)

@@ -83,7 +83,7 @@ impl Call {
             && let Some(p) = self.party_of_leg(n)
         {
             self.parties[p].leg = None;
-            self.parties[p].is_out = true;
+            self.parties[p].leave();
         }
         self.end_with(
             HoldResult::Error,

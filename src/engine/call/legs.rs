@@ -103,7 +103,7 @@ impl Call {
         if let Some(p) = self.party_of_leg(n) {
             self.answered_by = Some(self.parties[p].label());
             self.parties[p].leg = None;
-            self.parties[p].is_out = true;
+            self.parties[p].leave();
         }
         self.end_with(
             HoldResult::Connected,
@@ -124,7 +124,7 @@ impl Call {
             let device = self.parties[p].label();
             self.note(world, Step::BridgeFailed { device });
             self.parties[p].leg = None;
-            self.parties[p].is_out = true;
+            self.parties[p].leave();
             let failure = "NORMAL_TEMPORARY_FAILURE";
             let ended = LegEnd {
                 cause: failure.into(),
@@ -174,7 +174,7 @@ impl Call {
         self.parties[p].ended = Some(end.clone());
         match verdict(end, &leg) {
             Verdict::Declined { .. } => self.on_declined(p, end, world),
-            Verdict::NoAnswer | Verdict::Refused => self.parties[p].is_out = true,
+            Verdict::NoAnswer | Verdict::Refused => self.parties[p].leave(),
             Verdict::Unreachable => self.on_unreachable(p, &leg, world),
             Verdict::NoCommonCodec => self.on_no_common_codec(p, &leg, world),
         }
@@ -193,8 +193,7 @@ impl Call {
 
     pub(super) fn on_declined(&mut self, p: usize, end: &LegEnd, world: &mut World<'_>) {
         self.declined = true;
-        self.parties[p].is_out = true;
-        self.parties[p].wake = Wake::Done;
+        self.parties[p].leave();
         self.wake_is_over(p, world);
         if world.policy.decline == Decline::All && self.phase == Phase::Holding {
             // The caller hears this phone's word, whatever became of the others.
@@ -234,7 +233,7 @@ impl Call {
     /// The phone has none of the caller's codecs: once more, with any.
     fn on_no_common_codec(&mut self, p: usize, failed: &Leg, world: &mut World<'_>) {
         if self.parties[p].any_codec {
-            self.parties[p].is_out = true;
+            self.parties[p].leave();
             return;
         }
         self.parties[p].any_codec = true;

@@ -315,9 +315,7 @@ impl Call {
             self.deadline = self.ring_until;
             // A question about FreeSWITCH's own leg costs no phone anything.
             for party in self.parties.iter_mut().filter(|p| p.beside.is_none()) {
-                if let Wake::At(_) = party.wake {
-                    party.wake = Wake::Done;
-                }
+                party.rest();
             }
         }
         may
