@@ -21,6 +21,8 @@ use crate::step::Step;
 
 /// Of so many states to which a second history leads, one is looked at closely: do both act alike?
 const LOOK_AT_ONE_IN: u128 = 101;
+/// Where both histories are equally long there are ten times as many, mostly the same events in another order.
+const LOOK_AT_ONE_TWIN_IN: u128 = 1009;
 
 /// Of so many histories that end their calls, one hears everything once more.
 const SAY_AGAIN_IN_ONE_OF: usize = 16;
@@ -264,13 +266,20 @@ impl Map<'_> {
             if let Some(&known) = self.known.get(&fingerprint) {
                 leads.on.push((known, false));
                 if fingerprint.is_multiple_of(LOOK_AT_ONE_IN) {
-                    self.act_alike(&next, cast, known)?;
+                    self.act_alike(&next, cast, known, None)?;
                     work.compared += 1;
                 }
                 continue;
             }
             match mine.entry(fingerprint) {
-                Entry::Occupied(found) => leads.on.push((*found.get(), true)),
+                Entry::Occupied(found) => {
+                    leads.on.push((*found.get(), true));
+                    if fingerprint.is_multiple_of(LOOK_AT_ONE_TWIN_IN) {
+                        let From { parent, step } = work.found[*found.get() as usize].from;
+                        self.act_alike(&next, cast, parent, Some(step))?;
+                        work.compared += 1;
+                    }
+                }
                 Entry::Vacant(free) => {
                     let number = u32::try_from(work.found.len()).unwrap_or(u32::MAX);
                     free.insert(number);
@@ -290,9 +299,13 @@ impl Map<'_> {
     }
 
     /// Two histories to one state: whatever comes next, both say the same and go on to the same state.
-    fn act_alike(&self, one: &Sim, cast: &Cast, known: u32) -> Result<(), Broken> {
+    fn act_alike(&self, one: &Sim, cast: &Cast, known: u32, then: Option<Step>) -> Result<(), Broken> {
         let mut stage = Stage::new(self);
         stage.go_to(known)?;
+        let mut other = stage.sim().clone();
+        if let Some(step) = then {
+            other.take(step, cast, &mut None)?;
+        }
         let after = |sim: &Sim| {
             let mut steps = Vec::new();
             Step::possible(sim, &mut steps);
@@ -306,13 +319,13 @@ impl Map<'_> {
             all.sort();
             all
         };
-        let told = (after(one), after(stage.sim()));
+        let told = (after(one), after(&other));
         holds(Invariant::Deterministic, told.0 == told.1, || {
             let only = |a: &Vec<After>, b: &Vec<After>| {
                 a.iter().filter(|after| !b.contains(after)).cloned().collect::<Vec<_>>()
             };
             format!(
-                "{:?} leads to the same state, and from there elsewhere: {:#?} instead of {:#?}",
+                "{:?} and then {then:?} lead to the same state, and from there elsewhere: {:#?} instead of {:#?}",
                 self.history(known),
                 only(&told.1, &told.0),
                 only(&told.0, &told.1),
