@@ -4,8 +4,8 @@
 //! until its calls are over; and where a leg or a call has just ended, everything is said once more. After the last step of the
 //! longest histories only what must hold is looked at, and a history that ends its calls ends there.
 //!
-//! A state is kept as the step that led to it and the state before: 9 steps are taken again faster than an engine is written to
-//! memory and read. So a broken invariant comes with its history, and no history is shorter.
+//! A state is kept as the step that led to it and the state before. Neighbours come from one state, mostly, so that only the last steps are
+//! taken again. So a broken invariant comes with its history, and no history is shorter.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
