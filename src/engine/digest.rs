@@ -9,18 +9,23 @@
 //! Left out are:
 //! - what is only told: numbers and durations for the journal, the summary and CDRs, which decide nothing;
 //! - the numbers of legs and pushes, which are names: a leg is known by its party, a push by its purpose and device;
+//! - the numbers of questions about registrations: they are answered before;
+//! - where no call is to come, what only a call asks when it comes: in which order phones are known, and when they were last alive;
+//! - how far away a moment is that is more than [`FAR`] away;
 //! - timers that come too early, where nothing is done, or that count no more ([`Engine::fire`] skips them);
 //! - the key of the hash of tokens, which differs between engines: compare an engine with clones of the same engine only.
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
+use std::time::Duration;
 
 use super::{Engine, Held};
 use crate::types::Moment;
 
 impl Engine {
-    /// Tells `state` all that decides what this engine does from now on. Drain the commands before.
-    pub fn digest(&self, now: Moment, state: &mut impl Hasher) {
+    /// Tells `state` all that decides what this engine does from now on. Drain the commands before, and answer its questions
+    /// about registrations. `more_calls` says whether calls may still come.
+    pub fn digest(&self, now: Moment, more_calls: bool, state: &mut impl Hasher) {
         let Self {
             policy,
             directory,
@@ -36,7 +41,7 @@ impl Engine {
         } = self;
         let state = &mut FromNow { now, inner: state };
         policy.hash(state);
-        directory.hash(state);
+        directory.digest(more_calls, state);
         let mut all: Vec<_> = calls
             .iter()
             .map(|(id, held)| (id, held.what_decides(policy.debounce)))
@@ -72,6 +77,10 @@ pub(super) fn in_order<K: Hash + Ord, V: Hash, S>(map: &HashMap<K, V, S>, state:
     }
 }
 
+/// Moments that are further away than this are equally far: nothing in the engine but the end of a registration takes as long, and no check
+/// lasts as long as those do.
+pub const FAR: Duration = Duration::from_secs(300);
+
 /// A hasher for which moments are as far away as they are from now. [`Moment`] is what hashes itself as an `i128`; nothing else may.
 pub struct FromNow<'a, H> {
     /// Now.
@@ -82,7 +91,8 @@ pub struct FromNow<'a, H> {
 
 impl<H: Hasher> Hasher for FromNow<'_, H> {
     fn write_i128(&mut self, moment: i128) {
-        self.inner.write_i128(moment - self.now.count());
+        let far = Moment(FAR).count();
+        self.inner.write_i128((moment - self.now.count()).clamp(-far, far));
     }
 
     fn write(&mut self, bytes: &[u8]) {

@@ -132,7 +132,11 @@ impl Hash for Leg {
             state: so_far,
             yields_at,
         } = self;
-        (target, origin, since, so_far, yields_at).hash(state);
+        (target, origin, so_far).hash(state);
+        // Once it rings its age is for the journal.
+        if *so_far == LegState::Dialing {
+            (since, yields_at).hash(state);
+        }
     }
 }
 
@@ -169,8 +173,12 @@ impl Hash for Party {
             accepted: _,
             push_to_register: _,
         } = self;
-        (device, register_call_id, target, alive, set_aside).hash(state);
-        (wake, pushes, pushed, rides, registered, registered_again).hash(state);
+        // When it was alive says how a call starts with it; this one has started.
+        (device, register_call_id, target, alive.is_some(), set_aside).hash(state);
+        (wake, rides, registered).hash(state);
+        if !is_out {
+            (pushes, pushed, registered_again).hash(state);
+        }
         (leg, ring_at, has_rung, any_codec, ended, is_out).hash(state);
         (beside, asking, ask_at, rings_beside).hash(state);
     }
@@ -253,6 +261,19 @@ impl Party {
             Wake::Impossible => false,
             // Pushed (by this call or the one it rides on) and not refused: it may register until the deadline.
             Wake::Done => self.pushes > 0 || self.rides,
+        }
+    }
+
+    /// It is out of this call: neither rung nor pushed any more.
+    pub fn leave(&mut self) {
+        self.is_out = true;
+        self.rest();
+    }
+
+    /// No push is due any more.
+    pub fn rest(&mut self) {
+        if let Wake::At(_) = self.wake {
+            self.wake = Wake::Done;
         }
     }
 

@@ -265,8 +265,11 @@ impl Ledger {
                     leg.heard = Heard::Answered;
                 }
             }
-            Event::LegEnded { leg, .. } | Event::BridgeFailed { leg, end: Some(_) } => {
-                call.legs.retain(|other| other.n != leg.n);
+            Event::LegEnded { leg, .. } => call.legs.retain(|other| other.n != leg.n),
+            // Only a bridge that was ordered fails.
+            Event::BridgeFailed { leg, end: Some(_) } => {
+                let is_it = |other: &Leg| other.n == leg.n && matches!(other.bridge, Bridge::Connecting(_));
+                call.legs.retain(|other| !is_it(other));
             }
             Event::Bridged(leg) => {
                 if let Some(leg) = call.leg_mut(leg.n) {

@@ -1,6 +1,6 @@
 //! A wake is shared only while it is under way: from the push until that phone rings, answers, declines or is gone again.
 
-use fswake::engine::UnregisterWhy;
+use fswake::engine::{Command, UnregisterWhy};
 
 use crate::common::{Bench, apns, call, leg, ms, reg, unreg};
 use crate::{bench, with};
@@ -190,4 +190,26 @@ fn phone_that_is_gone_while_it_is_rung_as_awake_is_pushed_at_once() {
     // Nor is it pushed once more for that.
     b.pass(ms(1000));
     b.expect_nothing_more();
+}
+
+#[test]
+fn phone_that_refuses_the_call_is_not_pushed_while_another_is_waited_for() {
+    // Forbidden, and a second time none of the caller's codecs.
+    for ends in [&[("CALL_REJECTED", 403)][..], &[("INCOMPATIBLE_DESTINATION", 488); 2]] {
+        let mut b = bench();
+        b.sleeping("1001", "tok");
+        b.sleeping("1001", "other");
+        b.hold(1, "1001");
+        b.register(reg("1001", "tok", "1001@new:1", Some(apns("tok"))));
+        b.out.clear();
+        for (n, (cause, sip)) in (0..).zip(ends) {
+            b.ends(leg(1, n), cause, *sip);
+        }
+        b.pass(ms(20_000));
+        let pushed = |token: &str| {
+            let is = |c: &&Command| matches!(c, Command::Push(p) if p.to.token().is_some_and(|t| t.expose() == token));
+            b.out.iter().filter(is).count()
+        };
+        assert_eq!((pushed("tok"), pushed("other")), (0, 2), "{ends:?}");
+    }
 }

@@ -103,6 +103,119 @@ fn phone_that_comes_while_another_rings_on_is_rung_and_may_take_the_call() {
     b.expect_connect(leg(1, 1));
 }
 
+/// Two mobiles that were woken: the first rang when the wait was over, 28 s ago, the second has not come.
+fn first_of_two_rings_on() -> Bench {
+    // The second is not out of tries.
+    let mut b = with(|p| p.push_retries = 9);
+    b.sleeping("1001", "one");
+    b.sleeping("1001", "two");
+    b.hold(1, "1001");
+    b.register(reg("1001", "one", "1001@one:1", Some(apns("one"))));
+    b.rings(leg(1, 0));
+    b.pass(seconds(28));
+    b.out.clear();
+    b
+}
+
+fn registers(b: &mut Bench, token: &str, at: &str) {
+    b.register(reg("1001", token, at, Some(apns(token))));
+    b.out.retain(|c| !matches!(c, Command::StoreDevice(_)));
+}
+
+#[test]
+fn leg_that_fails_while_the_call_rings_on_is_neither_dialled_again_nor_pushed_for() {
+    // The last leg: the caller is not kept waiting for a phone that does not ring.
+    let mut b = first_of_two_rings_on();
+    b.ends(leg(1, 0), "RECOVERY_ON_TIMER_EXPIRE", 0);
+    assert_eq!(
+        b.expect_release(1, HoldResult::Timeout),
+        fails("RECOVERY_ON_TIMER_EXPIRE", 0)
+    );
+    b.expect_nothing_more();
+    // Another rings on. The phone has registered twice before it was reached, which brings it no second leg.
+    let mut b = bench();
+    b.sleeping("1001", "one");
+    b.register(reg("1001", "desk", "1001@desk:1", None));
+    b.hold(1, "1001");
+    registers(&mut b, "one", "1001@one:1");
+    registers(&mut b, "one", "1001@one:1");
+    b.rings(leg(1, 0));
+    b.rings(leg(1, 1));
+    b.pass(seconds(28));
+    b.out.clear();
+    b.ends(leg(1, 1), "RECOVERY_ON_TIMER_EXPIRE", 0);
+    b.pass(seconds(20));
+    b.expect_nothing_more();
+    // It may still come by itself.
+    registers(&mut b, "one", "1001@one:2");
+    b.expect_ring(leg(1, 2), "1001@one:2");
+    b.expect_nothing_more();
+}
+
+#[test]
+fn phone_that_comes_while_another_rings_on_and_stays_silent_is_not_pushed() {
+    let mut b = first_of_two_rings_on();
+    registers(&mut b, "two", "1001@two:1");
+    b.expect_ring(leg(1, 1), "1001@two:1");
+    b.pass(seconds(20));
+    b.expect_nothing_more();
+}
+
+#[test]
+fn last_leg_of_a_call_that_rings_on_is_not_given_up_for_another() {
+    let silent = || {
+        let mut b = first_of_two_rings_on();
+        registers(&mut b, "two", "1001@two:1");
+        b.pass(seconds(6));
+        b.out.clear();
+        b
+    };
+    // With another leg out the silent one gives way to a new one ..
+    let mut b = silent();
+    registers(&mut b, "two", "1001@two:1");
+    b.pass(ms(700));
+    b.expect_kill(leg(1, 1), "LOSE_RACE");
+    b.expect_ring(leg(1, 2), "1001@two:1");
+    b.expect_nothing_more();
+    // .. and alone it does not: until its CANCEL is out nobody would be rung.
+    let mut b = silent();
+    b.ends(leg(1, 0), "USER_BUSY", 486);
+    registers(&mut b, "two", "1001@two:1");
+    b.pass(seconds(20));
+    b.expect_nothing_more();
+    // Nor for another phone at its place.
+    let mut b = silent();
+    b.ends(leg(1, 0), "USER_BUSY", 486);
+    registers(&mut b, "three", "1001@two:1");
+    b.pass(seconds(20));
+    b.expect_nothing_more();
+    // To where the phone has moved there is a new one at once, without a pause in between.
+    let mut b = with(|p| p.settle_delay = seconds(2));
+    b.sleeping("1001", "one");
+    b.sleeping("1001", "two");
+    b.hold(1, "1001");
+    registers(&mut b, "one", "1001@one:1");
+    b.pass(seconds(2));
+    b.rings(leg(1, 0));
+    b.pass(seconds(26));
+    registers(&mut b, "two", "1001@two:1");
+    b.pass(seconds(8));
+    b.ends(leg(1, 0), "USER_BUSY", 486);
+    b.out.clear();
+    registers(&mut b, "two", "1001@two:2");
+    b.expect_ring(leg(1, 2), "1001@two:2");
+    b.expect_kill(leg(1, 1), "LOSE_RACE");
+    b.expect_nothing_more();
+    // In the pause between two legs the call ends with the last one that rings.
+    let mut b = silent();
+    registers(&mut b, "two", "1001@two:1");
+    b.pass(ms(201));
+    b.expect_kill(leg(1, 1), "LOSE_RACE");
+    b.ends(leg(1, 0), "USER_BUSY", 486);
+    assert_eq!(b.expect_release(1, HoldResult::Declined), fails("USER_BUSY", 486));
+    b.expect_nothing_more();
+}
+
 #[test]
 fn leg_may_ring_until_the_calls_time_is_over() {
     for (own, until) in [(None, 60), (Some(40), 40), (Some(7), 7)] {

@@ -32,7 +32,7 @@ impl Call {
     /// No push wakes this phone: where it was is the only way left.
     pub(super) fn ring_where_it_was(&mut self, p: usize, world: &mut World<'_>) {
         let party = &self.parties[p];
-        let may = !party.registered && !party.is_out && party.beside.is_none();
+        let may = !party.registered && !party.is_out && party.beside.is_none() && !self.rings_on;
         if !may || party.leg.is_some() || party.target.is_none() || self.mode(world).only_wakes() {
             return;
         }
@@ -77,6 +77,13 @@ impl Call {
 
     /// A new leg to the address of the old one, whose CANCEL goes first.
     pub(super) fn replace_in_place(&mut self, p: usize, world: &mut World<'_>) {
+        if self.rests_on(p) {
+            // The call does not outlive its last leg.
+            if let Some(leg) = &mut self.parties[p].leg {
+                leg.yields_at = None;
+            }
+            return;
+        }
         let Some(old) = self.parties[p].leg.take() else { return };
         self.kill_for_another(&old, world);
         self.ring_behind_the_cancel(p, world);
@@ -95,6 +102,8 @@ impl Call {
         };
         let mut rings_there = false;
         for q in (0..self.parties.len()).filter(|q| *q != p) {
+            // The call does not outlive its last leg.
+            let is_last = self.rests_on(q);
             let former = &mut self.parties[q];
             if former.beside.is_some() {
                 continue;
@@ -103,7 +112,7 @@ impl Call {
                 (former.target, former.alive, former.ring_at) = (None, None, None);
             }
             match former.leg.take_if(|leg| leg.target == place) {
-                Some(leg) if leg.state == LegState::Dialing => self.give_way(p, q, &leg, world),
+                Some(leg) if leg.state == LegState::Dialing && !is_last => self.give_way(p, q, &leg, world),
                 leg @ Some(_) => {
                     former.leg = leg;
                     rings_there = true;

@@ -57,7 +57,7 @@ impl Call {
         let Some(p) = self.party_of_leg(n) else { return };
         let Some(leg) = self.parties[p].leg.take() else { return };
         self.note_leg_ended(p, &leg, end, world);
-        self.parties[p].is_out = true;
+        self.parties[p].leave();
         let (result, reason) = match end.verdict() {
             Verdict::Declined { .. } => (HoldResult::Declined, CancelReason::TimedOut),
             _ if end.is_picked_off() => (HoldResult::Taken, CancelReason::AnsweredElsewhere),

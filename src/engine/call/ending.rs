@@ -83,7 +83,7 @@ impl Call {
             && let Some(p) = self.party_of_leg(n)
         {
             self.parties[p].leg = None;
-            self.parties[p].is_out = true;
+            self.parties[p].leave();
         }
         self.end_with(
             HoldResult::Error,
@@ -289,7 +289,8 @@ impl Call {
     /// Ends the wait early when nobody is left who could answer.
     pub(super) fn settle(&mut self, world: &mut World<'_>) {
         self.hand_back_if_awake(world);
-        let rings = |p: &Party| p.leg.is_some() || p.ring_at.is_some() || p.rings_beside;
+        let is_rung = |p: &Party| p.ring_at.is_some_and(|when| when <= world.now);
+        let rings = |p: &Party| p.leg.is_some() || p.rings_beside || is_rung(p);
         let waits = if self.rings_on {
             self.parties.iter().any(rings)
         } else {

@@ -40,6 +40,7 @@ impl Call {
         }
         leg.state = LegState::Ringing;
         party.has_rung = true;
+        party.registered_again = false;
         let after = world.now.since(leg.since);
         let target = leg.target.clone();
         party.wake = Wake::Done;
@@ -64,6 +65,7 @@ impl Call {
         let target = answered.target.clone();
         self.parties[p].wake = Wake::Done;
         self.parties[p].has_rung = true;
+        self.parties[p].registered_again = false;
         self.wake_is_over(p, world);
         world.directory.saw_alive(&self.key, &target, world.now);
         match self.phase {
@@ -101,7 +103,7 @@ impl Call {
         if let Some(p) = self.party_of_leg(n) {
             self.answered_by = Some(self.parties[p].label());
             self.parties[p].leg = None;
-            self.parties[p].is_out = true;
+            self.parties[p].leave();
         }
         self.end_with(
             HoldResult::Connected,
@@ -122,7 +124,7 @@ impl Call {
             let device = self.parties[p].label();
             self.note(world, Step::BridgeFailed { device });
             self.parties[p].leg = None;
-            self.parties[p].is_out = true;
+            self.parties[p].leave();
             let failure = "NORMAL_TEMPORARY_FAILURE";
             let ended = LegEnd {
                 cause: failure.into(),
@@ -172,7 +174,7 @@ impl Call {
         self.parties[p].ended = Some(end.clone());
         match verdict(end, &leg) {
             Verdict::Declined { .. } => self.on_declined(p, end, world),
-            Verdict::NoAnswer | Verdict::Refused => self.parties[p].is_out = true,
+            Verdict::NoAnswer | Verdict::Refused => self.parties[p].leave(),
             Verdict::Unreachable => self.on_unreachable(p, &leg, world),
             Verdict::NoCommonCodec => self.on_no_common_codec(p, &leg, world),
         }
@@ -191,8 +193,7 @@ impl Call {
 
     pub(super) fn on_declined(&mut self, p: usize, end: &LegEnd, world: &mut World<'_>) {
         self.declined = true;
-        self.parties[p].is_out = true;
-        self.parties[p].wake = Wake::Done;
+        self.parties[p].leave();
         self.wake_is_over(p, world);
         if world.policy.decline == Decline::All && self.phase == Phase::Holding {
             // The caller hears this phone's word, whatever became of the others.
@@ -200,7 +201,7 @@ impl Call {
         }
     }
 
-    /// The contact did not work: a newer one is rung, else the device is pushed and waited for.
+    /// The contact did not work: a newer one is rung, else the device is pushed and waited for, unless the wait is over.
     pub(super) fn on_unreachable(&mut self, p: usize, failed: &Leg, world: &mut World<'_>) {
         let party = &mut self.parties[p];
         let newer = party.target.as_ref().is_some_and(|t| *t != failed.target) || party.registered_again;
@@ -216,10 +217,11 @@ impl Call {
             // It was there, and is gone again.
             self.wake_is_over(p, world);
         }
+        let may_push = self.may_push(p, world);
         let party = &mut self.parties[p];
         // A push of this call that is still under way needs no second one; a phone that came and failed does, in its time.
         let under_way = (party.pushes > 0 || party.rides) && !party.registered;
-        if party.wake == Wake::Impossible || under_way || !party.can_be_pushed(world.policy.push_retries) {
+        if party.wake == Wake::Impossible || under_way || !may_push {
             return;
         }
         match party.pushed.map(|last| last.plus(world.policy.push_retry)) {
@@ -231,7 +233,7 @@ impl Call {
     /// The phone has none of the caller's codecs: once more, with any.
     fn on_no_common_codec(&mut self, p: usize, failed: &Leg, world: &mut World<'_>) {
         if self.parties[p].any_codec {
-            self.parties[p].is_out = true;
+            self.parties[p].leave();
             return;
         }
         self.parties[p].any_codec = true;

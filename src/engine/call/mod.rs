@@ -313,8 +313,18 @@ impl Call {
         if may {
             self.rings_on = true;
             self.deadline = self.ring_until;
+            // A question about FreeSWITCH's own leg costs no phone anything.
+            for party in self.parties.iter_mut().filter(|p| p.beside.is_none()) {
+                party.rest();
+            }
         }
         may
+    }
+
+    /// The wait is over, and nobody rings on but perhaps this party: without a leg to it the call ends.
+    fn rests_on(&self, p: usize) -> bool {
+        let rings = |p: &Party| p.leg.is_some() || p.rings_beside;
+        self.rings_on && !self.parties.iter().enumerate().any(|(q, party)| q != p && rings(party))
     }
 
     /// A phone of the callee registered.

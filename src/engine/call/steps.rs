@@ -16,7 +16,7 @@ use crate::types::{DeviceKey, Moment, PushParams};
 impl Call {
     /// Rings a phone that has just registered, once it can take a call.
     pub(super) fn ring_after_settling(&mut self, p: usize, world: &mut World<'_>) {
-        if world.policy.settle_delay.is_zero() {
+        if world.policy.settle_delay.is_zero() || self.rests_on(p) {
             self.can_ring(p, world);
         } else {
             let when = world.now.plus(world.policy.settle_delay);
@@ -86,11 +86,14 @@ impl Call {
 
     /// A wake is over when the phone rings, not when it registers: one that stays silent is pushed again.
     pub(super) fn expect_ringing(&mut self, p: usize, world: &World<'_>) {
-        let policy = world.policy;
-        let party = &mut self.parties[p];
-        if party.can_be_pushed(policy.push_retries) {
-            party.wake = Wake::At(world.now.plus(policy.push_retry));
+        if self.may_push(p, world) {
+            self.parties[p].wake = Wake::At(world.now.plus(world.policy.push_retry));
         }
+    }
+
+    /// Whether a phone that was rung in vain may be pushed. Not once the call rings on: nobody is waited for then.
+    pub(super) fn may_push(&self, p: usize, world: &World<'_>) -> bool {
+        !self.rings_on && self.parties[p].can_be_pushed(world.policy.push_retries)
     }
 
     /// Notes that a phone is pushed again because it registered and has not rung since.
@@ -122,7 +125,7 @@ impl Call {
             self.parties[p].wake = Wake::Impossible;
             return;
         };
-        if left.is_zero() {
+        if left.is_zero() || self.rings_on {
             self.parties[p].wake = Wake::Done;
             return;
         }

@@ -56,7 +56,7 @@ fn lower(text: &Arc<str>) -> Arc<str> {
 }
 
 /// A live contact.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
     /// Dial-string to it.
     pub target: Target,
@@ -181,7 +181,7 @@ const EVENT_TO_LIST: Duration = Duration::from_secs(63);
 const LATE_AT_MOST: Duration = Duration::from_secs(300);
 
 /// What one AOR has.
-#[derive(Clone, Debug, Default, Hash)]
+#[derive(Clone, Debug, Default)]
 pub struct Entry {
     /// Devices, oldest first.
     pub devices: Vec<KnownDevice>,
@@ -193,7 +193,58 @@ pub struct Entry {
     pub(super) ended: u64,
 }
 
+/// What of an entry decides ([`crate::engine::digest`]).
+pub(super) struct Deciding<'a> {
+    entry: &'a Entry,
+    calls: bool,
+}
+
+impl Hash for Deciding<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Entry {
+            devices,
+            bindings,
+            waiting,
+            // No question is open.
+            ended: _,
+        } = self.entry;
+        waiting.hash(state);
+        let (mut devices, mut bindings): (Vec<_>, Vec<_>) = (devices.iter().collect(), bindings.iter().collect());
+        // In their order a call finds its phones, and the oldest goes when there are too many.
+        if !self.calls && devices.len().max(bindings.len()) < MOST_PER_AOR {
+            devices.sort_unstable_by_key(|device| &device.key);
+            bindings.sort_unstable_by_key(|b| (b.target.as_str(), &b.call_id));
+        }
+        devices.hash(state);
+        state.write_usize(bindings.len());
+        for binding in bindings {
+            let Binding {
+                target,
+                call_id,
+                domain,
+                user_agent,
+                device,
+                expires,
+                alive,
+                generation,
+                heard,
+                // No question is open.
+                asked: _,
+            } = binding;
+            (target, call_id, domain, user_agent, device).hash(state);
+            (expires, generation, heard, alive.is_some()).hash(state);
+            // Whether it is awake is asked when a call comes.
+            alive.filter(|_| self.calls).hash(state);
+        }
+    }
+}
+
 impl Entry {
+    /// What decides; `calls` says whether calls may still come.
+    pub(super) fn deciding(&self, calls: bool) -> Deciding<'_> {
+        Deciding { entry: self, calls }
+    }
+
     /// Whether nothing is known of it any more.
     pub(super) fn is_empty(&self) -> bool {
         self.devices.is_empty() && self.bindings.is_empty() && self.waiting.is_empty()

@@ -51,8 +51,9 @@ pub struct Directory {
     is_reading: bool,
 }
 
-impl Hash for Directory {
-    fn hash<H: Hasher>(&self, state: &mut H) {
+impl Directory {
+    /// What decides ([`super::digest`]); `calls` says whether calls may still come.
+    pub(super) fn digest(&self, calls: bool, state: &mut impl Hasher) {
         let Self {
             entries,
             owners,
@@ -62,20 +63,24 @@ impl Hash for Directory {
             // Part of the keys of `owners` and `phones`.
             hasher: _,
             reading,
-            asked,
+            // No question is open.
+            asked: _,
             dropped,
             ended,
             is_reading,
         } = self;
-        in_order(entries, state);
+        let mut all: Vec<_> = entries
+            .iter()
+            .map(|(key, entry)| (key, entry.deciding(calls)))
+            .collect();
+        all.sort_unstable_by_key(|(key, _)| *key);
+        all.hash(state);
         in_order(owners, state);
         in_order(phones, state);
         let ended: BTreeSet<_> = ended.iter().collect();
-        (reading, asked, dropped, ended, is_reading).hash(state);
+        (reading, dropped, ended, is_reading).hash(state);
     }
-}
 
-impl Directory {
     /// A reading of registrations begins: what is heard from now on belongs to it.
     pub fn begin_reading(&mut self, number: u64) {
         self.reading = number;

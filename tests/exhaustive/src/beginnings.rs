@@ -64,7 +64,11 @@ pub struct Beginning {
 }
 
 fn with(phones: [Phone; 2], refusal: Refusal, change: impl FnOnce(&mut Policy)) -> Beginning {
-    let mut policy = Policy::default();
+    let mut policy = Policy {
+        device_pushes_per_minute: 0,
+        caller_pushes_per_minute: 0,
+        ..Policy::default()
+    };
     change(&mut policy);
     Beginning {
         phones,

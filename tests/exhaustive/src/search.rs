@@ -4,8 +4,8 @@
 //! until its calls are over; and where a leg or a call has just ended, everything is said once more. After the last step of the
 //! longest histories only what must hold is looked at, and a history that ends its calls ends there.
 //!
-//! A state is kept as the step that led to it and the state before: 9 steps are taken again faster than an engine is written to
-//! memory and read. So a broken invariant comes with its history, and no history is shorter.
+//! A state is kept as the step that led to it and the state before. Neighbours come from one state, mostly, so that only the last steps are
+//! taken again. So a broken invariant comes with its history, and no history is shorter.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -21,6 +21,8 @@ use crate::step::Step;
 
 /// Of so many states to which a second history leads, one is looked at closely: do both act alike?
 const LOOK_AT_ONE_IN: u128 = 101;
+/// Where both histories are equally long there are ten times as many, mostly the same events in another order.
+const LOOK_AT_ONE_TWIN_IN: u128 = 1009;
 
 /// Of so many histories that end their calls, one hears everything once more.
 const SAY_AGAIN_IN_ONE_OF: usize = 16;
@@ -112,6 +114,49 @@ struct Work {
     broken: Option<Counterexample>,
 }
 
+/// A history that is taken again, state by state. The next state's is mostly the same but for its last steps.
+struct Stage<'a> {
+    map: &'a Map<'a>,
+    casts: Vec<Cast>,
+    at: Vec<(u32, Sim)>,
+}
+
+impl<'a> Stage<'a> {
+    fn new(map: &'a Map<'a>) -> Self {
+        Self {
+            map,
+            casts: map.beginnings.iter().map(Cast::of).collect(),
+            at: Vec::new(),
+        }
+    }
+
+    /// Where the history has led.
+    fn sim(&self) -> &Sim {
+        &self.at.last().expect("some state").1
+    }
+
+    /// Takes the steps to a state; from which beginning they start.
+    fn go_to(&mut self, state: u32) -> Result<usize, Broken> {
+        let way = self.map.way_to(state);
+        let beginning = way[0] as usize;
+        let cast = &self.casts[beginning];
+        let same = self.at.iter().zip(&way).take_while(|((was, _), is)| was == *is).count();
+        self.at.truncate(same);
+        for &state in &way[same..] {
+            let sim = match self.at.last() {
+                None => Sim::begin(&self.map.blanks[beginning], &self.map.beginnings[beginning], cast)?,
+                Some((_, before)) => {
+                    let mut sim = before.clone();
+                    sim.take(self.map.from[state as usize].step, cast, &mut None)?;
+                    sim
+                }
+            };
+            self.at.push((state, sim));
+        }
+        Ok(beginning)
+    }
+}
+
 /// All states so far.
 struct Map<'a> {
     beginnings: &'a [Beginning],
@@ -136,13 +181,15 @@ impl Map<'_> {
         }
     }
 
-    fn rebuild(&self, state: u32, casts: &[Cast]) -> Result<(usize, Sim), Broken> {
-        let (beginning, steps) = self.history(state);
-        let mut sim = Sim::begin(&self.blanks[beginning], &self.beginnings[beginning], &casts[beginning])?;
-        for step in steps {
-            sim.take(step, &casts[beginning], &mut None)?;
+    /// The states on the way to a state, itself included, the beginning first.
+    fn way_to(&self, mut state: u32) -> Vec<u32> {
+        let mut way = vec![state];
+        while self.from[state as usize].parent != state {
+            state = self.from[state as usize].parent;
+            way.push(state);
         }
-        Ok((beginning, sim))
+        way.reverse();
+        way
     }
 
     fn counterexample(&self, state: u32, step: Option<Step>, broken: Broken) -> Counterexample {
@@ -157,13 +204,13 @@ impl Map<'_> {
 
     /// Takes every step from every state of a share.
     fn explore(&self, share: &[u32], is_last: bool) -> Work {
-        let casts: Vec<_> = self.beginnings.iter().map(Cast::of).collect();
+        let mut stage = Stage::new(self);
         let mut work = Work::default();
         let mut mine = ByFingerprint::<u32>::default();
         let mut steps = Vec::new();
         for &state in share {
             let mut at = None;
-            let mut look = || self.expand((state, is_last), &casts, &mut steps, &mut mine, &mut work, &mut at);
+            let mut look = || self.expand((state, is_last), &mut stage, &mut steps, &mut mine, &mut work, &mut at);
             let looked = catch_unwind(AssertUnwindSafe(&mut look)).unwrap_or_else(|panic| {
                 let text = panic.downcast_ref::<String>().cloned();
                 let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
@@ -180,20 +227,20 @@ impl Map<'_> {
     fn expand(
         &self,
         (state, is_last): (u32, bool),
-        casts: &[Cast],
+        stage: &mut Stage<'_>,
         steps: &mut Vec<Step>,
         mine: &mut ByFingerprint<u32>,
         work: &mut Work,
         at: &mut Option<Step>,
     ) -> Result<(), Broken> {
-        let (beginning, sim) = self.rebuild(state, casts)?;
-        let cast = &casts[beginning];
+        let beginning = stage.go_to(state)?;
+        let (sim, cast) = (stage.sim(), &stage.casts[beginning]);
         holds(
             Invariant::Deterministic,
             sim.fingerprint() == self.prints[state as usize],
             || "the same steps led elsewhere".into(),
         )?;
-        Step::possible(&sim, steps);
+        Step::possible(sim, steps);
         let mut leads = Leads {
             on: Vec::new(),
             ends: 0,
@@ -219,20 +266,27 @@ impl Map<'_> {
             if let Some(&known) = self.known.get(&fingerprint) {
                 leads.on.push((known, false));
                 if fingerprint.is_multiple_of(LOOK_AT_ONE_IN) {
-                    self.act_alike(&next, cast, known, casts)?;
+                    self.act_alike(&next, cast, known, None)?;
                     work.compared += 1;
                 }
                 continue;
             }
             match mine.entry(fingerprint) {
-                Entry::Occupied(found) => leads.on.push((*found.get(), true)),
+                Entry::Occupied(found) => {
+                    leads.on.push((*found.get(), true));
+                    if fingerprint.is_multiple_of(LOOK_AT_ONE_TWIN_IN) {
+                        let From { parent, step } = work.found[*found.get() as usize].from;
+                        self.act_alike(&next, cast, parent, Some(step))?;
+                        work.compared += 1;
+                    }
+                }
                 Entry::Vacant(free) => {
                     let number = u32::try_from(work.found.len()).unwrap_or(u32::MAX);
                     free.insert(number);
                     leads.on.push((number, true));
                     let from = From { parent: state, step };
                     work.found.push(Found { fingerprint, from });
-                    if has_lost(&sim, &next) {
+                    if has_lost(sim, &next) {
                         next.clone().ignores_what_is_late(cast)?;
                     }
                     next.ends(cast)?;
@@ -245,9 +299,14 @@ impl Map<'_> {
     }
 
     /// Two histories to one state: whatever comes next, both say the same and go on to the same state.
-    fn act_alike(&self, one: &Sim, cast: &Cast, known: u32, casts: &[Cast]) -> Result<(), Broken> {
-        let (beginning, other) = self.rebuild(known, casts)?;
-        let after = |sim: &Sim, cast: &Cast| {
+    fn act_alike(&self, one: &Sim, cast: &Cast, known: u32, then: Option<Step>) -> Result<(), Broken> {
+        let mut stage = Stage::new(self);
+        stage.go_to(known)?;
+        let mut other = stage.sim().clone();
+        if let Some(step) = then {
+            other.take(step, cast, &mut None)?;
+        }
+        let after = |sim: &Sim| {
             let mut steps = Vec::new();
             Step::possible(sim, &mut steps);
             let take = |step: &Step| {
@@ -260,13 +319,13 @@ impl Map<'_> {
             all.sort();
             all
         };
-        let told = (after(one, cast), after(&other, &casts[beginning]));
+        let told = (after(one), after(&other));
         holds(Invariant::Deterministic, told.0 == told.1, || {
             let only = |a: &Vec<After>, b: &Vec<After>| {
                 a.iter().filter(|after| !b.contains(after)).cloned().collect::<Vec<_>>()
             };
             format!(
-                "{:?} leads to the same state, and from there elsewhere: {:#?} instead of {:#?}",
+                "{:?} and then {then:?} lead to the same state, and from there elsewhere: {:#?} instead of {:#?}",
                 self.history(known),
                 only(&told.1, &told.0),
                 only(&told.0, &told.1),

@@ -207,7 +207,7 @@ impl Sim {
     /// What tells this state from others.
     pub fn fingerprint(&self) -> u128 {
         let mut state = Fingerprint::default();
-        self.engine.digest(self.now, &mut state);
+        self.engine.digest(self.now, self.around.another_call, &mut state);
         let from_now = &mut FromNow {
             now: self.now,
             inner: &mut state,

@@ -13,9 +13,9 @@ fn main() -> ExitCode {
         ..Arguments::from_args()
     };
     let groups = [
-        ("one_call", beginnings::one_call(), 8),
+        ("one_call", beginnings::one_call(), 9),
         ("other_beginnings", beginnings::other_beginnings(), 5),
-        ("two_calls", beginnings::two_calls(), 6),
+        ("two_calls", beginnings::two_calls(), 7),
     ];
     let trials = groups.map(|(name, beginnings, bound)| Trial::test(name, move || run(name, &beginnings, bound)));
     libtest_mimic::run(&args, trials.into()).exit_code()
