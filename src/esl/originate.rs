@@ -110,7 +110,7 @@ impl Dial<'_> {
         }
         let (n, own, target) = (leg.n, self.variables(), self.target);
         Some(format!(
-            "expand uuid:{held} originate {{${{variable_{VARIABLE}{n}}}{own}}}{target} &park()"
+            "expand uuid:{held} originate ${{variable_{VARIABLE}{n}}}{own}}}{target} &park()"
         ))
     }
 
@@ -129,10 +129,11 @@ impl Dial<'_> {
     }
 }
 
-/// Leaves a leg's [`Leg::variables`] on the held channel. FreeSWITCH reads quotes and backslashes of the argument (`uuid_setvar`
+/// Leaves a leg's [`Leg::variables`] on the held channel, with the brace before them: of a channel that is gone `expand` makes
+/// nothing, and what is left then dials nobody. FreeSWITCH reads quotes and backslashes of the argument (`uuid_setvar`
 /// is split at blanks); what is in quotes, with both escaped, comes out as it was.
 pub fn prepare(held: &str, leg: LegId, variables: &str) -> String {
-    let mut command = format!("uuid_setvar {held} {VARIABLE}{} '", leg.n);
+    let mut command = format!("uuid_setvar {held} {VARIABLE}{} '{{", leg.n);
     for c in variables.chars() {
         if matches!(c, '\'' | '\\') {
             command.push('\\');
@@ -161,7 +162,7 @@ pub fn leg_of_job<'a>(
     if command == "originate" {
         return leg(argument.strip_prefix("{origination_uuid=")?.split(',').next()?);
     }
-    let (_, prepared) = argument.split_once(" originate {${variable_")?;
+    let (_, prepared) = argument.split_once(" originate ${variable_")?;
     let n = prepared.strip_prefix(VARIABLE)?.split_once('}')?.0.parse().ok()?;
     (command == "expand").then_some(LegId { call, n })
 }
@@ -344,11 +345,11 @@ mod tests {
         let value = command
             .strip_prefix("uuid_setvar held fswake_leg_0 ")
             .expect("the variable");
-        assert_eq!(value, r"'a=\'b c\',d=\\\\\\\\\\\\\'e'");
+        assert_eq!(value, r"'{a=\'b c\',d=\\\\\\\\\\\\\'e'");
         assert_eq!(
             DIAL.command_prepared("held", LEG).as_deref(),
             Some(
-                "expand uuid:held originate {${variable_fswake_leg_0},originate_timeout=2,park_timeout=5,\
+                "expand uuid:held originate ${variable_fswake_leg_0},originate_timeout=2,park_timeout=5,\
                  sip_invite_call_id=id,ignore_early_media=true}sofia/internal/sip:1@h &park()"
             )
         );
@@ -372,13 +373,13 @@ mod tests {
         let of = |command, argument| leg_of_job(CALL, command, argument, |id| (id == "u7").then_some(leg(7)));
         assert_eq!(of("originate", "{origination_uuid=u7,x=1}y &park()"), Some(leg(7)));
         assert_eq!(
-            of("expand", "uuid:h originate {${variable_fswake_leg_3},x=1}y"),
+            of("expand", "uuid:h originate ${variable_fswake_leg_3},x=1}y"),
             Some(leg(3))
         );
         for (command, argument) in [
             ("uuid_kill", "u7 X"),
             ("expand", "uuid:h echo 3"),
-            ("expand", "uuid:h originate {${variable_x}}"),
+            ("expand", "uuid:h originate ${variable_x}}"),
         ] {
             assert_eq!(of(command, argument), None, "{command} {argument}");
         }

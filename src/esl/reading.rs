@@ -59,8 +59,8 @@ impl Reader {
     async fn read(&mut self) -> io::Result<std::convert::Infallible> {
         let since = Instant::now();
         let mut line = self.line().await?;
-        let mut read = profiles(&mut line).await?;
-        let count = self.read_all(&mut line, &read).await?;
+        let running = profiles(&mut line).await?;
+        let (mut read, count) = self.read_all(&mut line, &running).await?;
         self.up.store(true, Ordering::Relaxed);
         let (host, port) = (&self.settings.endpoint.host, self.settings.endpoint.port);
         info!(%host, port, registrations = count, "connected to FreeSWITCH");
@@ -94,10 +94,12 @@ impl Reader {
             read.retain(|profile| running.contains(profile));
             let new: BTreeSet<_> = running.difference(&read).cloned().collect();
             if !new.is_empty() {
-                let count = self.read_all(&mut line, &new).await?;
-                info!(profiles = ?new, registrations = count, "profiles of sofia's have started");
-                read.extend(new);
-                starting = None;
+                let (new, count) = self.read_all(&mut line, &new).await?;
+                if !new.is_empty() {
+                    info!(profiles = ?new, registrations = count, "profiles of sofia's have started");
+                    read.extend(new);
+                    starting = None;
+                }
             }
         }
     }
@@ -106,11 +108,13 @@ impl Reader {
         Line::open(self.settings.endpoint.clone()).await
     }
 
-    /// Reads all registrations of these profiles; the ones that last longest are told first. Events go on meanwhile.
-    async fn read_all(&self, line: &mut Line, profiles: &BTreeSet<String>) -> io::Result<usize> {
+    /// Reads all registrations of these profiles; the ones that last longest are told first. Events go on meanwhile. Which profiles
+    /// were read, and how many registrations they have: of one that has just stopped FreeSWITCH has no list, and what is known of
+    /// it stays known.
+    async fn read_all(&self, line: &mut Line, profiles: &BTreeSet<String>) -> io::Result<(BTreeSet<String>, usize)> {
         let number = self.readings.fetch_add(1, Ordering::Relaxed) + 1;
         self.tell(Event::ReadingBegan(number)).await?;
-        let mut all = Vec::new();
+        let (mut all, mut read) = (Vec::new(), BTreeSet::new());
         for profile in profiles {
             let mut list = List::default();
             line.api_lines(&format!("sofia xmlstatus profile {profile} reg"), |text| {
@@ -119,10 +123,13 @@ impl Reader {
                 }
             })
             .await?;
+            if list.is_whole {
+                read.insert(profile.clone());
+            }
         }
         all.sort_by_key(|heard| Reverse(lasts(heard)));
         let count = all.len();
-        debug!(number, ?profiles, count, "registrations read");
+        debug!(number, profiles = ?read, count, "registrations read");
         for Heard { event, warnings } in all {
             if !warnings.is_empty()
                 && let Event::Registered(reg) = &event
@@ -131,9 +138,9 @@ impl Reader {
             }
             self.tell(event).await?;
         }
-        let profiles = profiles.iter().map(|profile| profile.as_str().into()).collect();
-        self.tell(Event::ReadingEnded(number, profiles)).await?;
-        Ok(count)
+        let ended = read.iter().map(|profile| profile.as_str().into()).collect();
+        self.tell(Event::ReadingEnded(number, ended)).await?;
+        Ok((read, count))
     }
 
     async fn tell(&self, event: Event) -> io::Result<()> {
@@ -196,6 +203,8 @@ fn lasts(heard: &Heard) -> Duration {
 #[derive(Default)]
 struct List {
     block: Option<String>,
+    /// Its end was there: anything else that FreeSWITCH says is no list.
+    is_whole: bool,
 }
 
 /// No registration is longer: the Contact has 1 KiB, and headers of a REGISTER are bounded as well.
@@ -208,6 +217,8 @@ impl List {
             self.block = Some(String::new());
         } else if line == "    </registration>" {
             return self.block.take();
+        } else if line == "  </registrations>" {
+            self.is_whole = true;
         } else if let Some(block) = self.block.as_mut().filter(|b| b.len() + line.len() < LONGEST_BLOCK) {
             block.push_str(line);
             block.push('\n');

@@ -23,6 +23,7 @@ crate::trials![
     shipped_dialplan_ends_an_unanswered_call,
     user_without_a_phone_costs_no_wait,
     sleeper_whose_old_place_refuses_is_woken_all_the_same,
+    caller_who_goes_as_his_phone_is_dialled_leaves_no_leg_behind,
 ];
 
 /// What the dialplan of numbers `6<user>` does next.
@@ -208,4 +209,32 @@ async fn sleeper_whose_old_place_refuses_is_woken_all_the_same(fs: Arc<RealFs>) 
     assert_eq!((phone.invites(), site.pushes().len()), (2, 1), "{}", phone.story());
     call.hang_up().await;
     phone.ended().await;
+}
+
+/// FreeSWITCH makes nothing of the variables of a channel that is gone: what is left of the leg's originate must not ring.
+async fn caller_who_goes_as_his_phone_is_dialled_leaves_no_leg_behind(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let user = site.fs.new_user();
+    let phone = site.sleeper(&user, DOMAIN, Wakes::Never, Script::default()).await;
+    let call = site.caller().await.call(&format!("7{user}"));
+    site.pushed(1).await;
+    // FreeSWITCH lists a channel a moment later.
+    let channel = loop {
+        if let Some(caller) = site.fs.channels().await.first() {
+            break caller["uuid"].as_str().expect("a UUID").to_owned();
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    let prepared = format!("uuid_getvar {channel} fswake_leg_0");
+    while site.fs.api(&prepared).await.trim() == "_undef_" {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // As though it were gone already, at the one moment at which that is too late to be heard of.
+    site.fs.api(&format!("uuid_setvar {channel} fswake_leg_0")).await;
+    phone.wake_elsewhere().await;
+    assert_eq!(phone.register().await, 200);
+    site.daemon().says("LegEnded").await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(phone.invites(), 0, "{}", phone.story());
+    call.cancel().await;
 }

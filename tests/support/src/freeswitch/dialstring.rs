@@ -61,8 +61,8 @@ pub(crate) fn parse(text: &str) -> Result<Plan, &'static str> {
             }
         })
         .collect();
-    if endpoints.iter().any(|endpoint| endpoint.target.is_empty()) {
-        return Err("an empty endpoint");
+    if endpoints.iter().all(|endpoint| endpoint.target.is_empty()) {
+        return Err("no endpoint");
     }
     Ok(Plan {
         endpoints,

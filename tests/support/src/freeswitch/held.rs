@@ -451,6 +451,13 @@ impl Held {
         of(&self.uuid).or_else(|| self.behind.as_ref().and_then(of))
     }
 
+    /// Takes a variable off the held channel, which has the rest.
+    pub fn forget(&self, name: &str) {
+        if let Some(channel) = self.core.world().channels.get_mut(&self.uuid) {
+            channel.set_variable(name, "", false);
+        }
+    }
+
     /// Breaks its connection as a network fault would: no notice, FreeSWITCH sees an error.
     pub fn cut_connection(&self) {
         let listener = self
