@@ -135,7 +135,9 @@ async fn profile_that_does_not_run_keeps_its_phones_and_one_that_starts_is_read(
 
     // It stops in the moment between the two questions: what FreeSWITCH says then is no list without phones.
     stage.fs.start_profile("second", Duration::ZERO).await;
-    stage.fs.answer("sofia xmlstatus profile second reg", "Invalid Profile!\n");
+    stage
+        .fs
+        .answer("sofia xmlstatus profile second reg", "Invalid Profile!\n");
     let from = daemon.log.len();
     stage.fs.drop_inbound();
     daemon.log.wait_from(from, &["connected to FreeSWITCH"]).await;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use fswake::engine::{Command, Event, HoldResult, Wishes};
+use fswake::engine::{Command, Event, HoldResult, UnregisterWhy, Wishes};
 use fswake::push::PushError;
 
-use crate::common::{Bench, apns, leg, ms, reg};
+use crate::common::{Bench, apns, leg, ms, reg, target, unreg};
 use crate::{bench, with};
 
 const UDP: &str = "1001@old:1";
@@ -140,6 +140,31 @@ fn phone_whose_push_is_refused_is_rung_where_it_was() {
     b.expect_nothing_more();
     b.ends(leg(1, 0), "RECOVERY_ON_TIMER_EXPIRE", 408);
     b.expect_release(1, HoldResult::Unreachable);
+}
+
+#[test]
+fn phone_that_is_not_registered_any_more_is_not_rung_where_it_was() {
+    for ends in [true, false] {
+        let mut b = bench();
+        registered(&mut b, UDP, Duration::from_secs(if ends { 3000 } else { 3599 }));
+        b.hold(1, "1001");
+        let push = b.expect_push("tok");
+        b.pass(ms(2000));
+        if ends {
+            let mut over = unreg("1001", "tok", UnregisterWhy::Explicit);
+            if let Event::Unregistered(over) = &mut over {
+                over.target = Some(target(UDP));
+            }
+            b.feed(over);
+            b.expect_forgotten("1001", "tok");
+            b.pass(ms(3000));
+        } else {
+            let reason = "BadTopic".into();
+            b.refuses(&push, PushError::Misconfigured { reason });
+        }
+        b.expect_release(1, HoldResult::Unreachable);
+        b.expect_nothing_more();
+    }
 }
 
 #[test]

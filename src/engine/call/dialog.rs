@@ -29,11 +29,15 @@ impl Call {
         !is_being_woken || party.target.as_ref().is_some_and(|t| Road::to(t).hop != Hop::Udp)
     }
 
-    /// No push wakes this phone: where it was is the only way left.
+    /// No push wakes this phone: where it was is the only way left, as long as it is registered there.
     pub(super) fn ring_where_it_was(&mut self, p: usize, world: &mut World<'_>) {
         let party = &self.parties[p];
+        let is_there = party.target.as_ref().is_some_and(|target| {
+            let entry = world.directory.entry(&self.key);
+            entry.is_some_and(|entry| entry.is_bound_to(target, world.now))
+        });
         let may = !party.registered && !party.is_out && party.beside.is_none() && !self.rings_on;
-        if !may || party.leg.is_some() || party.target.is_none() || self.mode(world).only_wakes() {
+        if !may || party.leg.is_some() || !is_there || self.mode(world).only_wakes() {
             return;
         }
         if matches!(self.phase, Phase::Connecting(_)) {

@@ -419,6 +419,11 @@ impl Entry {
         }
     }
 
+    /// Whether somebody is registered at this address.
+    pub fn is_bound_to(&self, target: &Target, now: Moment) -> bool {
+        self.bindings.iter().any(|b| b.expires > now && b.target == *target)
+    }
+
     /// Whether a device is registered somewhere.
     pub fn is_bound(&self, device: &DeviceKey, now: Moment) -> bool {
         let its = |b: &Binding| b.expires > now && b.device.as_deref() == Some(device);

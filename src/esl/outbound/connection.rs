@@ -260,7 +260,13 @@ impl Connection {
 
     async fn obey(&mut self, order: Order) -> Result<After, EslError> {
         match order {
-            Order::CallUser(aor) => self.held.call.aor = aor,
+            Order::CallUser(aor) => {
+                self.held.call.aor = aor;
+                // What was prepared names another.
+                if let Some(prepared) = &mut self.prepared {
+                    prepared.lease = 0;
+                }
+            }
             Order::Alert => self.alert().await?,
             Order::Ring(ring) => self.ring(*ring).await?,
             Order::Kill(leg, cause) => {

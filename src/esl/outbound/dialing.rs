@@ -15,7 +15,8 @@ use crate::types::LegId;
 #[derive(Debug)]
 pub(super) struct Prepared {
     leg: LegId,
-    lease: u32,
+    /// The lease that it has; 0 where it has to be prepared anew.
+    pub(super) lease: u32,
     /// Empty where FreeSWITCH has refused them.
     variables: String,
 }
@@ -80,10 +81,11 @@ impl Connection {
         LegId { call, n }
     }
 
-    /// Whether there is nothing to be prepared.
+    /// Whether there is nothing to be prepared, or no time for it: while a phone rings, what FreeSWITCH says of it comes first.
     pub(super) fn is_prepared(&self) -> bool {
-        let is_next = |known: &Prepared| known.leg == self.next_leg();
-        self.place != Place::Held || self.prepared.as_ref().is_some_and(is_next)
+        let lease = self.shared.pace.lease();
+        let is_next = |known: &Prepared| known.leg == self.next_leg() && known.lease >= lease;
+        self.place != Place::Held || !self.ringing.is_empty() || self.prepared.as_ref().is_some_and(is_next)
     }
 
     /// Leaves what the next leg's originate says with FreeSWITCH, while nobody waits.
