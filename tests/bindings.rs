@@ -466,6 +466,22 @@ fn desk_that_another_user_logs_in_on_by_the_same_call_id_is_the_first_users_only
         assert_eq!(b.questions.len(), 1, "a refresh asks nothing");
         assert_eq!(b.engine.known(), (0, if by_call_id { 1 } else { 2 }));
     }
+    // A desk that is known by a reading, and has refreshed since.
+    for refreshes in [false, true] {
+        let mut b = bench();
+        let mut row = reg("1001", "desk", "1001@desk:1", None);
+        row.source = Source::Reading(1);
+        b.tell(Event::ReadingBegan(1));
+        b.register(row);
+        b.tell(Event::ReadingEnded(1, vec!["internal".into()]));
+        if refreshes {
+            b.register(reg("1001", "desk", "1001@desk:1", None));
+        }
+        b.freeswitch_has.clear();
+        b.register(reg("1002", "desk", "1002@desk:1", None));
+        assert_eq!(b.questions, [Aor::new("1001", "fs.test")]);
+        assert_eq!(b.engine.known(), (0, 1));
+    }
     // Whoever has left asks for nobody.
     let mut b = bench();
     b.register(reg("1001", "desk", "1001@desk:1", None));

@@ -104,20 +104,13 @@ impl Directory {
 
     /// Somebody else may have registered with this Call-ID before: another user of the same desk. FreeSWITCH deletes by Call-ID
     /// alone, without an event, where `multiple-registrations` is `call-id`; in other profiles both stay.
-    pub(super) fn find_former_user(&mut self, key: &AorKey, reg: &Registration, out: &mut dyn FnMut(Command)) {
-        if reg.call_id.is_empty() {
-            return;
-        }
-        if self.phones.len() >= self.sweep_at.max(1024) {
-            let (entries, hasher) = (&self.entries, &self.hasher);
-            let is_there = |phone: u64, key: &AorKey| {
-                let its = |b: &Binding| b.device.is_none() && hasher.hash_one(&b.call_id) == phone;
-                entries.get(key).is_some_and(|e| e.bindings.iter().any(its))
-            };
-            self.phones.retain(|phone, key| is_there(*phone, key));
-            self.sweep_at = self.phones.len() * 2;
-        }
-        let phone = self.hasher.hash_one(&reg.call_id);
+    pub(super) fn find_former_user(
+        &mut self,
+        phone: u64,
+        key: &AorKey,
+        reg: &Registration,
+        out: &mut dyn FnMut(Command),
+    ) {
         let Some(before) = self.phones.insert(phone, key.clone()).filter(|before| before != key) else {
             return;
         };
@@ -127,6 +120,20 @@ impl Directory {
             let aor = Aor::new(before.user.clone(), binding.domain.clone());
             self.ask(&before, &aor, out);
         }
+    }
+
+    /// A phone without a token, by its Call-ID; those that are gone are swept out now and then.
+    pub(super) fn phone(&mut self, call_id: &str) -> u64 {
+        if self.phones.len() >= self.sweep_at.max(1024) {
+            let (entries, hasher) = (&self.entries, &self.hasher);
+            let is_there = |phone: u64, key: &AorKey| {
+                let its = |b: &Binding| b.device.is_none() && hasher.hash_one(&b.call_id) == phone;
+                entries.get(key).is_some_and(|e| e.bindings.iter().any(its))
+            };
+            self.phones.retain(|phone, key| is_there(*phone, key));
+            self.sweep_at = self.phones.len() * 2;
+        }
+        self.hasher.hash_one(call_id)
     }
 
     /// Compares what is known with what FreeSWITCH has: what it has no more ends here, and who is gone by that and what was missed

@@ -180,8 +180,14 @@ impl Directory {
             // Where a user may have one registration only, the others have ended without an event.
             self.ask(&key, &reg.aor, out);
         }
-        if bound.is_new && owned.device.is_none() {
-            self.find_former_user(&key, &reg, out);
+        if owned.device.is_none() && !reg.call_id.is_empty() {
+            let phone = self.phone(&reg.call_id);
+            if bound.is_new {
+                self.find_former_user(phone, &key, &reg, out);
+            } else {
+                // A row of a list, or a refresh: whoever logs in here next finds its user.
+                self.phones.entry(phone).or_insert_with(|| key.clone());
+            }
         }
         Some(Seen {
             device: owned.device,
