@@ -197,7 +197,7 @@ async fn caller_who_gives_up_in_any_moment_leaves_no_phone_ringing_or_connected(
     let site = site(fs, &Settings::default()).await;
     for n in 0..races() {
         let user = site.fs.new_user();
-        let after = Duration::from_micros(n * 1300 % 60_000);
+        let after = Duration::from_micros(60_000 * n / races());
         let answers = n % 2 == 0;
         let reaction = if answers {
             Reaction::Answer(Duration::from_millis(20))
