@@ -103,8 +103,8 @@ fn beside<'a>(get: &impl Fn(&str) -> Option<&'a str>, waits_for_any: bool, asked
     enterprise && waits_for_any
 }
 
-/// No limit of a call is longer, in seconds: FreeSWITCH reads it as an `int`.
-const LONGEST: u64 = 0x7fff_ffff;
+/// No limit of a call is longer, in seconds: FreeSWITCH reads it as an `int`, and what it is told is a second more.
+const LONGEST: u64 = 0x7fff_fffe;
 
 /// Whole seconds. 0 is FreeSWITCH's word for no limit.
 fn seconds(name: &str, value: Option<&str>, asked: &mut Asked) -> Option<Duration> {

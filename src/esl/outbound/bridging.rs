@@ -86,8 +86,11 @@ impl Connection {
             }
         };
         if self.is_still_held().await {
-            let own_codecs = self.held.parent.own_codecs.as_deref();
-            self.api(encode::own_codecs(&self.held.channel, own_codecs)).await?;
+            let own_codecs = encode::own_codecs(&self.held.channel, self.held.parent.own_codecs.as_deref());
+            if let Err(error) = self.api(own_codecs).await {
+                self.kill_elsewhere(connect.leg, NOBODY_THERE).await;
+                return Err(error);
+            }
         }
         let leg = connect.leg;
         Ok(Event::BridgeFailed { leg, end })
