@@ -26,6 +26,16 @@ fn from_a_part(daemon: &Daemon) -> Call {
         .variable("loopback_leg", "B")
 }
 
+/// Waits until the directory has been asked this.
+async fn asked(stage: &Stage, question: &str) {
+    soon("the question", async {
+        while stage.fs.asked(question) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
 /// Whose number is it?
 fn whose(number: &str) -> String {
     format!("user_data {number}@{DOMAIN} attr id")
@@ -84,12 +94,7 @@ async fn directory_that_hangs_neither_delays_the_end_of_a_call_nor_loses_it() {
     stage.fs.answer_after(Duration::from_secs(60), &whose("2001"), "1001");
     // A caller who gives up meanwhile is in the journal.
     let held = stage.fs.call(&Call::to(daemon.address, "2001", DOMAIN));
-    soon("the question", async {
-        while stage.fs.asked(&whose("2001")) == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    asked(&stage, &whose("2001")).await;
     held.caller_hangs_up();
     assert_eq!(field(&daemon.summary().await, "outcome"), "abandoned");
     daemon.log.wait(&["call-held", "dialled", "asked-ms"]).await;
@@ -159,7 +164,7 @@ async fn slow_directory_delays_neither_a_callers_end_nor_another_call() {
     daemon.registered(&phone).await;
     stage.fs.answer_after(Duration::from_secs(3), &who_rings(), OURS);
     let held = stage.fs.call(&from_a_part(&daemon));
-    daemon.log.wait(&["WhoRings"]).await;
+    asked(&stage, &who_rings()).await;
     // Another call, by the dialplan, is rung at once.
     let other = stage.fs.call(&Call::to(daemon.address, "1001", DOMAIN));
     other.wait_bridged().await;
