@@ -58,7 +58,7 @@ fn hold(n: u32) -> Event {
         max_wait: None,
         way: fswake::engine::Way::Dialplan,
         wishes: fswake::engine::Wishes::default(),
-        may_be_alias: false,
+        ask: None,
     })
 }
 

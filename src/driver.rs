@@ -282,8 +282,8 @@ impl Turning {
                 Command::Connect { leg, codec, early } => {
                     self.order(leg.call, Order::Connect(Connect { leg, codec, early }));
                 }
-                Command::FindUser { call, aor } => {
-                    if self.d.users.try_send(users::Question { call, aor }).is_err() {
+                Command::AskDirectory { call, aor, ask } => {
+                    if self.d.users.try_send(users::Question { call, aor, ask }).is_err() {
                         // The call waits until the answer would be too late.
                         debug!(call.id = %call, "too many questions to the directory: one is not asked");
                     }

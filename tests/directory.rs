@@ -327,7 +327,7 @@ fn domains_are_compared_without_case_after_their_aliases() {
             max_wait: None,
             way: fswake::engine::Way::Dialplan,
             wishes: fswake::engine::Wishes::default(),
-            may_be_alias: false,
+            ask: None,
         }));
         assert!(
             !b.out
@@ -356,7 +356,7 @@ fn single_domain_site_may_ignore_the_domain() {
         max_wait: None,
         way: fswake::engine::Way::Dialplan,
         wishes: fswake::engine::Wishes::default(),
-        may_be_alias: false,
+        ask: None,
     }));
     b.expect_push("tok");
 }

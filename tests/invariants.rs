@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::{Bench, apns, call, end, leg, reg, target, unreg};
 use fswake::engine::policy::{Alert, AppPolicy, Decline, OnUnregister, Policy};
-use fswake::engine::{Command, Event, HeldCall, Mode, OtherLeg, Ringing, Taken, UnregisterWhy, Wishes};
+use fswake::engine::{Ask, Command, Event, HeldCall, Mode, OtherLeg, Ringing, Taken, UnregisterWhy, Wishes};
 use fswake::push::{PushError, PushReceipt};
 use fswake::types::PushId;
 use ledger::Ledger;
@@ -33,6 +33,7 @@ enum Step {
     Taken(u128, bool),
     Lost(u128),
     UserFound(u128, Option<u8>),
+    WhoRings(u128, Option<bool>),
     OtherLeg(u128, u8, u8, OtherLeg),
     PushEnded(u64, u8),
     Pass(u64),
@@ -68,7 +69,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (call.clone(), prop::sample::select(CAUSES.to_vec())).prop_map(|(c, cause)| Step::CallerGone(c, cause)),
         1 => (call.clone(), any::<bool>()).prop_map(|(c, picked_up)| Step::Taken(c, picked_up)),
         1 => call.clone().prop_map(Step::Lost),
-        1 => (call, prop::option::of(user)).prop_map(|(c, u)| Step::UserFound(c, u)),
+        1 => (call.clone(), prop::option::of(user)).prop_map(|(c, u)| Step::UserFound(c, u)),
+        1 => (call, prop::option::of(any::<bool>())).prop_map(|(c, beside)| Step::WhoRings(c, beside)),
         2 => (1..20_u64, 0..5_u8).prop_map(|(p, o)| Step::PushEnded(p, o)),
         3 => prop_oneof![0..800_u64, 0..30_000_u64].prop_map(Step::Pass),
         1 => Just(Step::Repeat),
@@ -111,10 +113,10 @@ fn contact(user: u8, id: u8, at: u8) -> String {
 fn event(step: &Step, bench: &mut Bench) -> Option<Event> {
     Some(match *step {
         Step::Hold(c, u, wishes) => {
-            // Every second may be for another name of somebody's.
+            // Some may be for another name of somebody's, and some from a dial-string that rings others, too.
             let held = Bench::held_call(c, &u.to_string(), "caller", wishes, None);
-            let may_be_alias = c % 2 == 0;
-            bench.feed(Event::CallHeld(HeldCall { may_be_alias, ..held }));
+            let ask = [Some(Ask::WhoseNumber), Some(Ask::WhoRings), None][usize::try_from(c % 3).unwrap_or(2)];
+            bench.feed(Event::CallHeld(HeldCall { ask, ..held }));
             return None;
         }
         Step::Register(u, id, at, push) => {
@@ -170,6 +172,10 @@ fn event(step: &Step, bench: &mut Bench) -> Option<Event> {
         Step::UserFound(c, user) => Event::UserFound {
             call: call(c),
             user: user.map(|user| user.to_string().into()),
+        },
+        Step::WhoRings(c, beside) => Event::WhoRings {
+            call: call(c),
+            ringing: beside.map(|beside| if beside { Ringing::Beside } else { Ringing::Ours }),
         },
         Step::PushEnded(p, how) => {
             let outcome = match how {

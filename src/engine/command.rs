@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::count::Count;
-use super::event::LegEnd;
+use super::event::{Ask, LegEnd};
 use super::step::Step;
 use crate::types::push::{PushError, PushReceipt, PushRequest};
 use crate::types::{Aor, CallId, Device, DeviceKey, LegId, NotificationId, Target};
@@ -57,12 +57,14 @@ pub enum Command {
         /// What the dialplan's own bridge does next.
         next: Next,
     },
-    /// Ask FreeSWITCH's directory whose number this is. Ends in `UserFound`, or in nothing.
-    FindUser {
+    /// Ask FreeSWITCH's directory. Ends in `UserFound` or `WhoRings`, or in nothing.
+    AskDirectory {
         /// The call.
         call: CallId,
         /// What was dialled.
         aor: Aor,
+        /// The question.
+        ask: Ask,
     },
     /// From now on the call is for this user: what was dialled is another name of theirs.
     CallUser {
@@ -128,7 +130,7 @@ impl Command {
             | Self::Close(call)
             | Self::Release { call, .. }
             | Self::AskOtherLeg { call, .. }
-            | Self::FindUser { call, .. }
+            | Self::AskDirectory { call, .. }
             | Self::CallUser { call, .. }
             | Self::Record { call, .. } => Some(*call),
             Self::Ring { leg, .. } | Self::Kill { leg, .. } | Self::Connect { leg, .. } => Some(leg.call),
@@ -257,6 +259,8 @@ pub struct Record {
     pub wake: Option<Duration>,
     /// Who answered, else who was woken: the device's label, or `binding`.
     pub device: Option<Arc<str>>,
+    /// FreeSWITCH rings what was registered: the dialplan's bridge must not ring it once more.
+    pub rung_beside: bool,
 }
 
 /// One step in the life of a wake, and whose.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::policy::Policy;
-use super::wishes::{OtherLeg, Wishes};
+use super::wishes::{OtherLeg, Ringing, Wishes};
 use crate::types::push::{Payload, PushOutcome};
 use crate::types::{Aor, CallId, DeviceKey, LegId, NotificationId, PushId, PushParams, Target, TokenType, UnixSeconds};
 
@@ -36,12 +36,19 @@ pub enum Event {
     ReadingEnded(u64, Vec<Arc<str>>),
     /// FreeSWITCH handed over a channel to hold.
     CallHeld(HeldCall),
-    /// What FreeSWITCH's directory says to [`super::Command::FindUser`].
+    /// What FreeSWITCH's directory says to [`Ask::WhoseNumber`].
     UserFound {
         /// The held call.
         call: CallId,
         /// The id of the user whose number was dialled; `None` where it names nobody, or does not say in time.
         user: Option<Arc<str>>,
+    },
+    /// What FreeSWITCH's directory says to [`Ask::WhoRings`].
+    WhoRings {
+        /// The call.
+        call: CallId,
+        /// Who does; `None`: it does not tell.
+        ringing: Option<Ringing>,
     },
     /// The leg's originate was written to FreeSWITCH.
     LegDialed(LegId),
@@ -147,6 +154,7 @@ impl Event {
             Self::CallerGone { call, .. }
             | Self::CallTaken { call, .. }
             | Self::UserFound { call, .. }
+            | Self::WhoRings { call, .. }
             | Self::OtherLegSeen { call, .. }
             | Self::ConnectionLost(call) => Some(*call),
             _ => None,
@@ -231,6 +239,16 @@ pub enum UnregisterWhy {
     Expired,
 }
 
+/// A question that only FreeSWITCH's directory can answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ask {
+    /// Whose number was dialled? It may be another name of a user's (`number-alias`). Asked where nobody is known by it.
+    WhoseNumber,
+    /// Who rings the phones that were registered when the call came? The user's dial-string says. Until it has, nobody else does;
+    /// without an answer, [`Wishes::ringing`] holds.
+    WhoRings,
+}
+
 /// A channel that waits in our hands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HeldCall {
@@ -250,8 +268,8 @@ pub struct HeldCall {
     pub max_wait: Option<Duration>,
     /// What its channel or dial-string asks for.
     pub wishes: Wishes,
-    /// Whether the number that was dialled may be another name of the user's (`number-alias` of FreeSWITCH's directory).
-    pub may_be_alias: bool,
+    /// What FreeSWITCH's directory is asked about it.
+    pub ask: Option<Ask>,
 }
 
 impl HeldCall {

@@ -49,7 +49,8 @@ pub use self::command::{
 pub use self::count::Count;
 use self::directory::{AorKey, Directory, Gone};
 pub use self::event::{
-    Event, HeldCall, LegEnd, Listing, Notification, Registration, Source, Taken, UnregisterWhy, Unregistration, Way,
+    Ask, Event, HeldCall, LegEnd, Listing, Notification, Registration, Source, Taken, UnregisterWhy, Unregistration,
+    Way,
 };
 use self::ids::IdMap;
 use self::limits::Callers;
@@ -133,6 +134,9 @@ impl Engine {
             Event::ReadingEnded(number, profiles) => self.directory.end_reading(number, &profiles),
             Event::CallHeld(held) => self.held(now, held),
             Event::UserFound { call, user } => self.user_found(now, call, user),
+            Event::WhoRings { call, ringing } => {
+                self.with(now, call, |call, world| call.on_who_rings(ringing, world));
+            }
             Event::LegDialed(leg) => self.with(now, leg.call, |call, world| call.on_dialed(leg.n, world)),
             Event::LegRinging(leg) => self.with(now, leg.call, |call, world| call.on_ringing(leg.n, world)),
             Event::LegEarlyMedia { leg, codec } => {

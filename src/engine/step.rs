@@ -144,6 +144,13 @@ steps! {
         /// Since its last push in that call.
         since_push: Duration = "ms",
     }
+    /// FreeSWITCH's directory was asked who rings the phones that were registered when the call came.
+    WhoRings = "who-rings" {
+        /// `freeswitch`, from the same dial-string, or `fswake`.
+        by: &'static str = "by",
+        /// How long the directory took to say, or was waited for.
+        asked: Duration = "asked-ms",
+    }
     /// FreeSWITCH rings the phone itself, from the same dial-string: it is not rung again.
     RungBeside = "rung-beside" {
         device: Arc<str> = "device",

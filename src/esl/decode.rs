@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use super::inherit::Inherited;
 use super::{encode, originate, wishes};
-use crate::engine::{Event, HeldCall, LegEnd, Way};
+use crate::engine::{Ask, Event, HeldCall, LegEnd, Way};
 use crate::types::{Aor, CallId, LegId};
 
 /// A channel's data as `connect` answers it, with what the connection itself needs.
@@ -24,8 +24,6 @@ pub struct Held {
     /// Whether the caller's media is to go past FreeSWITCH once the call is up (`bypass_media`,
     /// `bypass_media_after_bridge`).
     pub bypass_media: bool,
-    /// Whether the user's dial-string has to be read before it is known who rings the plain contacts.
-    pub ask_directory: bool,
     /// Variables whose values were ignored, for the log.
     pub ignored: Vec<String>,
 }
@@ -170,7 +168,11 @@ pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: Syst
         at,
         max_wait: asked.max_wait,
         wishes: asked.wishes,
-        may_be_alias: way == Way::Dialplan,
+        ask: if asked.ask_directory {
+            Some(Ask::WhoRings)
+        } else {
+            (way == Way::Dialplan).then_some(Ask::WhoseNumber)
+        },
     };
     Ok(Held {
         call,
@@ -179,7 +181,6 @@ pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: Syst
         parent,
         tone,
         bypass_media: is_set("bypass_media") || is_set("bypass_media_after_bridge"),
-        ask_directory: asked.ask_directory,
         ignored: asked.ignored,
     })
 }

@@ -144,14 +144,13 @@ pub fn bridged(a_leg: &str, codecs: Option<&str>, legs: &[LegId], user: &str) ->
     command
 }
 
-/// One more variable for [`report`]: the plain bridge that comes next in the dialplan must not ring what FreeSWITCH rings.
-pub const RUNG_BESIDE: &str = ";fswake_ring=woken";
-
 /// The held channel's variables while it is held, and before it goes back to the dialplan or is ended.
 pub fn report(held: &str, call: CallId, result: &str, record: &Record) -> String {
     format!(
-        "uuid_setvar_multi {held} fswake_result={result};fswake_call={call}{}",
-        of_wake(record)
+        "uuid_setvar_multi {held} fswake_result={result};fswake_call={call}{}{}",
+        of_wake(record),
+        // The plain bridge that comes next in the dialplan must not ring what FreeSWITCH rings.
+        if record.rung_beside { ";fswake_ring=woken" } else { "" }
     )
 }
 
@@ -391,6 +390,7 @@ mod tests {
             pushes: 2,
             wake: Some(Duration::from_micros(812_900)),
             device: Some("apns:a b;x=${y}\nuuid_kill:0badcafe".into()),
+            rung_beside: false,
         };
         assert_eq!(
             report("u", call, "timeout", &record),
@@ -400,5 +400,10 @@ mod tests {
             )
         );
         assert!(report("u", call, "held", &Record::default()).ends_with(";fswake_pushes=0"));
+        let beside = Record {
+            rung_beside: true,
+            ..Record::default()
+        };
+        assert!(report("u", call, "held", &beside).ends_with(";fswake_pushes=0;fswake_ring=woken"));
     }
 }

@@ -1,10 +1,9 @@
-//! Questions to FreeSWITCH's directory: whose number was dialled?
+//! Questions to FreeSWITCH's directory: whose number was dialled, and who rings that user's phones?
 //!
 //! Each has a connection of its own. A directory behind HTTP may take seconds, and FreeSWITCH waits with whoever asks: on a call's
 //! own connection the call would wait for it, even to be handed back (mod_event_socket ends a connection after its last `bgapi`),
 //! and on the one for registrations everybody would.
 
-use std::io;
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -12,23 +11,25 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::encode;
 use super::inbound::{Endpoint, Settings};
 use super::line::Line;
+use super::{beside, encode};
 use crate::driver::Input;
-use crate::engine::{DIRECTORY, Event};
+use crate::engine::{Ask, DIRECTORY, Event};
 use crate::types::{Aor, CallId};
 
 /// Questions under way at once: with a directory that hangs, each costs FreeSWITCH a thread.
 const MOST: usize = 64;
 
-/// Who is called?
+/// A question of a call's.
 #[derive(Debug)]
 pub struct Question {
     /// Which call wants to know.
     pub call: CallId,
     /// What was dialled.
     pub aor: Aor,
+    /// What.
+    pub ask: Ask,
 }
 
 /// Asks.
@@ -52,39 +53,52 @@ impl Users {
                 () = self.stop.cancelled() => return,
                 question = self.questions.recv() => question,
             };
-            let Some(Question { call, aor }) = question else { return };
+            let Some(question) = question else { return };
             let endpoint = self.settings.borrow().endpoint.clone();
             let (inputs, turn) = (self.inputs.clone(), under_way.clone().try_acquire_owned());
             tokio::spawn(async move {
-                let user = if let Ok(_turn) = turn {
-                    find(&endpoint, &aor).await
+                let Question { call, aor, ask } = question;
+                let answer = if let Ok(_turn) = turn {
+                    find(&endpoint, &aor, ask).await
                 } else {
                     debug!(call.id = %call, "the directory is not asked: too many questions wait for it");
                     None
                 };
-                let _ = inputs.send(Input::Event(Event::UserFound { call, user })).await;
+                let event = match ask {
+                    Ask::WhoseNumber => {
+                        let user = answer.as_deref().and_then(|id| encode::plain_user(id.trim()));
+                        let user = user.map(Arc::from);
+                        Event::UserFound { call, user }
+                    }
+                    Ask::WhoRings => {
+                        let ringing = answer.as_deref().and_then(beside::who_rings);
+                        Event::WhoRings { call, ringing }
+                    }
+                };
+                let _ = inputs.send(Input::Event(event)).await;
             });
         }
     }
 }
 
-/// The id of the user who has this number.
-async fn find(endpoint: &Endpoint, aor: &Aor) -> Option<Arc<str>> {
-    let command = encode::ask_user(aor)?;
-    let answer = match timeout(DIRECTORY, ask(endpoint, &command)).await {
-        Ok(Ok(answer)) => answer,
+/// What the directory says.
+async fn find(endpoint: &Endpoint, aor: &Aor, ask: Ask) -> Option<String> {
+    let command = match ask {
+        Ask::WhoseNumber => encode::ask_user(aor),
+        Ask::WhoRings => beside::ask_dial_string(aor),
+    }?;
+    let answered = timeout(DIRECTORY, async {
+        Line::open(endpoint.clone()).await?.api(&command).await
+    });
+    match answered.await {
+        Ok(Ok(answer)) => Some(answer),
         Ok(Err(error)) => {
-            debug!(%aor, %error, "FreeSWITCH's directory cannot be asked who is called");
-            return None;
+            debug!(%aor, ?ask, %error, "FreeSWITCH's directory cannot be asked");
+            None
         }
         Err(_) => {
-            debug!(%aor, "FreeSWITCH's directory has not said in time who is called");
-            return None;
+            debug!(%aor, ?ask, "FreeSWITCH's directory has not answered in time");
+            None
         }
-    };
-    encode::plain_user(answer.trim()).map(Arc::from)
-}
-
-async fn ask(endpoint: &Endpoint, command: &str) -> io::Result<String> {
-    Line::open(endpoint.clone()).await?.api(command).await
+    }
 }

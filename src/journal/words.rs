@@ -92,6 +92,11 @@ pub(super) fn of(step: &str, detail: &Map<String, Value>) -> String {
             .and(": ", d.span("late-ms"), " after the call was over")
             .and(", ", d.span("ms"), " after the push")
             .and("; ", d.text("user-agent"), ""),
+        "who-rings" => Words::new(match d.text("by").as_deref() {
+            Some("freeswitch") => "FreeSWITCH rings what was registered, by the same dial-string",
+            _ => "fswake rings what was registered: nobody else does",
+        })
+        .and("; the directory took ", d.span("asked-ms"), ""),
         "rung-beside" if d.is("rings", "yes") => {
             Words::new("rings already: FreeSWITCH dialled it by the same dial-string")
         }

@@ -254,7 +254,7 @@ impl Bench {
             max_wait,
             way: fswake::engine::Way::Dialplan,
             wishes,
-            may_be_alias: false,
+            ask: None,
         }
     }
 

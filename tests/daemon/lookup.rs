@@ -1,4 +1,6 @@
-//! Calls to a number that is another name of a user's: FreeSWITCH's directory knows, and may be slow to say.
+//! What only FreeSWITCH's directory knows, which may be slow to say: whose number was dialled, and who rings that user's phones.
+//!
+//! The stand-in complains about any such question on a call's own connection.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +10,33 @@ use crate::harness::*;
 
 const ANSWERS: Behaviour = Behaviour::Rings(Duration::ZERO, Some(Duration::from_millis(50)));
 
-/// The question to the directory.
+/// Who rings 1001's phones?
+fn who_rings() -> String {
+    format!("user_data 1001@{DOMAIN} param dial-string")
+}
+
+/// A user's dial-string that rings plain contacts beside us, and one that does not.
+const BESIDE: &str = "${sofia_contact(*/1001@x)}:_:loopback/1001@x/fswake";
+const OURS: &str = "loopback/1001@x/fswake";
+
+/// A call from a part of such a dial-string.
+fn from_a_part(daemon: &Daemon) -> Call {
+    let call = Call::to(daemon.address, "1001", DOMAIN).through_loopback();
+    call.variable("ignore_early_media", "true")
+        .variable("loopback_leg", "B")
+}
+
+/// Waits until the directory has been asked this.
+async fn asked(stage: &Stage, question: &str) {
+    soon("the question", async {
+        while stage.fs.asked(question) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+/// Whose number is it?
 fn whose(number: &str) -> String {
     format!("user_data {number}@{DOMAIN} attr id")
 }
@@ -66,12 +94,7 @@ async fn directory_that_hangs_neither_delays_the_end_of_a_call_nor_loses_it() {
     stage.fs.answer_after(Duration::from_secs(60), &whose("2001"), "1001");
     // A caller who gives up meanwhile is in the journal.
     let held = stage.fs.call(&Call::to(daemon.address, "2001", DOMAIN));
-    soon("the question", async {
-        while stage.fs.asked(&whose("2001")) == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    asked(&stage, &whose("2001")).await;
     held.caller_hangs_up();
     assert_eq!(field(&daemon.summary().await, "outcome"), "abandoned");
     daemon.log.wait(&["call-held", "dialled", "asked-ms"]).await;
@@ -97,7 +120,7 @@ async fn phone_that_registers_by_the_number_itself_is_rung_while_the_directory_i
     let phone = stage.iphone("2001");
     phone.set_behaviour(ANSWERS);
     let held = stage.fs.call(&Call::to(daemon.address, "2001", DOMAIN));
-    daemon.log.wait(&["FindUser"]).await;
+    daemon.log.wait(&["WhoseNumber"]).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     phone.wake();
     held.wait_bridged().await;
@@ -116,4 +139,80 @@ async fn slow_directory_costs_the_call_its_own_time_and_no_more() {
     held.wait_bridged().await;
     assert!(held.started.elapsed() > Duration::from_secs(1));
     assert_eq!(phone.invite(1).await.variable("dialed_user"), Some("1001"));
+}
+
+#[tokio::test]
+async fn sleeping_phone_is_pushed_and_connected_while_the_directory_is_asked_who_rings() {
+    for says in [BESIDE, OURS] {
+        let (stage, daemon, phone) = one_sleeper().await;
+        stage.fs.answer_after(Duration::from_secs(3), &who_rings(), says);
+        let held = woken(&stage, &phone, &from_a_part(&daemon)).await;
+        held.wait_bridged().await;
+        let took = held.started.elapsed();
+        assert!(took < Duration::from_secs(2), "{says}: {took:?}");
+        assert_eq!((phone.invites().len(), stage.fs.asked(&who_rings())), (1, 1));
+    }
+}
+
+#[tokio::test]
+async fn slow_directory_delays_neither_a_callers_end_nor_another_call() {
+    let mut stage = Stage::new().await;
+    stage.set("wake.fresh-for", "30s");
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    phone.set_behaviour(ANSWERS);
+    daemon.registered(&phone).await;
+    stage.fs.answer_after(Duration::from_secs(3), &who_rings(), OURS);
+    let held = stage.fs.call(&from_a_part(&daemon));
+    asked(&stage, &who_rings()).await;
+    // Another call, by the dialplan, is rung at once.
+    let other = stage.fs.call(&Call::to(daemon.address, "1001", DOMAIN));
+    other.wait_bridged().await;
+    assert!(
+        other.started.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        other.started.elapsed()
+    );
+    held.caller_hangs_up();
+    held.outcome().await;
+    daemon.log.wait(&["call over", "abandoned"]).await;
+    let took = held.started.elapsed();
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    // Its connection is closed as well: FreeSWITCH's channel is gone.
+    soon("its connection closed", async {
+        while stage.fs.connections().1 != 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert!(
+        held.started.elapsed() < Duration::from_millis(2500),
+        "{:?}",
+        held.started.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn registered_phone_waits_for_what_the_directory_says() {
+    for (says, legs) in [(BESIDE, 0), (OURS, 1)] {
+        let mut stage = Stage::new().await;
+        stage.set("wake.fresh-for", "30s");
+        let daemon = stage.start().await;
+        let phone = stage.iphone("1001");
+        phone.set_behaviour(ANSWERS);
+        daemon.registered(&phone).await;
+        stage.fs.answer_after(Duration::from_secs(1), &who_rings(), says);
+        let held = stage.fs.call(&from_a_part(&daemon));
+        daemon.log.wait(&["who-rings"]).await;
+        assert!(held.started.elapsed() > Duration::from_secs(1));
+        if legs == 0 {
+            // FreeSWITCH has no leg to it either: it may sleep.
+            stage.push().await;
+            assert_eq!(held.variable("fswake_ring").as_deref(), Some("woken"));
+        } else {
+            held.wait_bridged().await;
+            assert_eq!(held.variable("fswake_ring"), None);
+        }
+        assert_eq!(phone.invites().len(), legs, "{says}");
+    }
 }

@@ -1,6 +1,6 @@
 //! Calls to a number that may be another name of a user's.
 
-use fswake::engine::{Command, DIRECTORY, Event, HeldCall, HoldResult, Step, Wishes};
+use fswake::engine::{Ask, Command, DIRECTORY, Event, HeldCall, HoldResult, Step, Wishes};
 use fswake::types::Aor;
 
 use crate::bench;
@@ -12,11 +12,12 @@ fn asked() -> Bench {
     b.sleeping("alice", "tok");
     let held = Bench::held_call(1, "2001", "caller", Wishes::default(), None);
     b.feed(Event::CallHeld(HeldCall {
-        may_be_alias: true,
+        ask: Some(Ask::WhoseNumber),
         ..held
     }));
     let aor = Aor::new("2001", "fs.test");
-    assert_eq!(b.out.remove(0), Command::FindUser { call: call(1), aor });
+    let (call, ask) = (call(1), Ask::WhoseNumber);
+    assert_eq!(b.out.remove(0), Command::AskDirectory { call, aor, ask });
     b.out.retain(|c| !matches!(c, Command::Record { .. }));
     b.expect_nothing_more();
     b

@@ -38,7 +38,7 @@ fn callers_own_limit_shortens_the_wait_and_never_lengthens_it() {
             max_wait: Some(Duration::from_secs(own)),
             way: fswake::engine::Way::Dialplan,
             wishes: fswake::engine::Wishes::default(),
-            may_be_alias: false,
+            ask: None,
         }));
         b.out.clear();
         b.pass(ms(deadline * 1000 - 1));

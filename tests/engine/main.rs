@@ -22,6 +22,7 @@ mod silence;
 mod taken;
 mod wake;
 mod wake_only;
+mod who_rings;
 mod wishes;
 
 use common::Bench;

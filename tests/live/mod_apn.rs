@@ -3,7 +3,7 @@
 //! Each test is played with the shipped dial-string, with mod_apn's variable and with none.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fswake_test_support::realfs::{BESIDE_DOMAINS, RealFs, WAKE_DOMAIN};
 use fswake_test_support::sip::Reaction;
@@ -22,6 +22,7 @@ crate::trials![
     registered_phone_rings_once_while_fswake_is_dead,
     exported_wish_costs_no_call_while_fswake_is_dead,
     busy_desk_phone_does_not_end_the_wait_for_the_sleeping_one,
+    slow_directory_delays_neither_push_nor_end_of_a_call,
 ];
 
 const ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
@@ -254,4 +255,37 @@ async fn busy_desk_phone_does_not_end_the_wait_for_the_sleeping_one(fs: Arc<Real
         call.hang_up().await;
         phone.ended().await;
     }
+}
+
+/// mod_lua behind the directory: FreeSWITCH asks it once before it calls us, and we ask it once more.
+async fn slow_directory_delays_neither_push_nor_end_of_a_call(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let loaded = site.fs.api("load mod_lua").await;
+    if !loaded.contains("+OK") && site.fs.api("module_exists mod_lua").await != "true" {
+        eprintln!("SKIPPED: this FreeSWITCH has no mod_lua");
+        return;
+    }
+    let (user, domain) = (site.fs.new_user(), BESIDE_DOMAINS[1]);
+    let phone = site.sleeper(&user, domain, Wakes::Never, Reaction::Ring).await;
+    site.forget_place(&phone).await;
+    site.fs.api(&format!("global_setvar slow_directory={user}:2500")).await;
+    let call = site.caller().await.call(&format!("11{user}"));
+    site.pushed(1).await;
+    let took = call.started.elapsed();
+    assert!(
+        took > Duration::from_millis(2500) && took < Duration::from_secs(4),
+        "{took:?}"
+    );
+    let gone = Instant::now();
+    call.cancel().await;
+    site.daemon()
+        .says_all(&["call over", &format!("aor={user}@"), "abandoned"])
+        .await;
+    assert!(gone.elapsed() < Duration::from_secs(1), "{:?}", gone.elapsed());
+    assert_eq!(
+        site.daemon().count(&["who-rings"]),
+        0,
+        "the directory has answered before"
+    );
+    site.fs.api("global_setvar slow_directory=").await;
 }

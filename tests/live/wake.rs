@@ -325,7 +325,7 @@ async fn directory_that_is_slow_costs_a_call_to_an_alias_its_own_time(fs: Arc<Re
     // Callers who give up meanwhile are heard of at once, and written down.
     slow(8000).await;
     let call = site.caller().await.call(&format!("9{user}"));
-    site.daemon().says_all(&["FindUser", &user]).await;
+    site.daemon().says_all(&["WhoseNumber", &user]).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     call.cancel().await;
     site.daemon()

@@ -1,7 +1,7 @@
 //! Calls to a number that may be another name of a user's (`number-alias`): FreeSWITCH's directory knows, and may be slow to say.
 //!
 //! Meanwhile the call is held like any other. A phone that registers by the number itself is rung, and the call's first word in the
-//! journal waits, so that the call stands there under the user's own name.
+//! journal waits, so that the call stands there under the user's own name. (The other question to the directory: `beside`.)
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,11 @@ use std::time::Duration;
 use super::{Call, Phase};
 use crate::engine::command::Command;
 use crate::engine::directory::AorKey;
+use crate::engine::event::Ask;
 use crate::engine::world::World;
 use crate::types::{Aor, Moment, UnixSeconds};
 
-/// How long the directory may take to say who is called.
+/// How long the directory may take to answer.
 pub const DIRECTORY: Duration = Duration::from_secs(3);
 
 /// What the journal is told of the question to the directory.
@@ -27,19 +28,36 @@ pub(super) struct Asked {
 impl Call {
     /// Asks the directory who is called, where nobody is known by what was dialled.
     pub(super) fn ask_for_user(&mut self, world: &mut World<'_>) {
-        if !self.held.may_be_alias || !self.parties.is_empty() || self.question.is_some() {
-            return;
+        if self.held.ask == Some(Ask::WhoseNumber) && self.parties.is_empty() && self.question.is_none() {
+            let (dialled, at) = (self.held.aor.user.clone(), world.now);
+            self.question = Some(Asked { dialled, at });
+            self.ask_directory(Ask::WhoseNumber, world);
         }
+    }
+
+    pub(super) fn ask_directory(&mut self, ask: Ask, world: &mut World<'_>) {
         self.asked = Some(world.now.plus(DIRECTORY));
         let (call, aor) = (self.held.call, self.held.aor.clone());
-        let (dialled, at) = (aor.user.clone(), world.now);
-        self.question = Some(Asked { dialled, at });
-        world.out.push_back(Command::FindUser { call, aor });
+        world.out.push_back(Command::AskDirectory { call, aor, ask });
+    }
+
+    /// Whether the answer to this question is still waited for.
+    pub(super) fn is_asked(&self, ask: Ask) -> bool {
+        self.asked.is_some() && self.held.ask == Some(ask)
+    }
+
+    /// The directory has not answered in time.
+    pub(super) fn has_no_answer(&mut self, world: &mut World<'_>) {
+        if self.is_asked(Ask::WhoRings) {
+            self.on_who_rings(None, world);
+        } else {
+            self.on_user_found(None, world);
+        }
     }
 
     /// Who is called, if the directory's answer is still waited for and says something new.
     pub fn is_for(&self, user: Arc<str>) -> Option<Aor> {
-        let is_new = self.asked.is_some() && user != self.held.aor.user;
+        let is_new = self.is_asked(Ask::WhoseNumber) && user != self.held.aor.user;
         is_new.then(|| Aor {
             user,
             domain: self.held.aor.domain.clone(),
@@ -53,9 +71,10 @@ impl Call {
 
     /// The directory has said who is called; `None`: nobody new, or not in time.
     pub fn on_user_found(&mut self, aor: Option<Aor>, world: &mut World<'_>) {
-        if self.asked.take().is_none() {
+        if !self.is_asked(Ask::WhoseNumber) {
             return;
         }
+        self.asked = None;
         if let Some(aor) = aor {
             let call = self.held.call;
             world.directory.wait_no_more(&self.key, call);

@@ -3,11 +3,15 @@
 //!
 //! No phone may ring twice, and FreeSWITCH's legs cannot be seen from here. So whatever was registered when the call came is
 //! left to FreeSWITCH. After `push_delay`, and whenever such a phone registers, FreeSWITCH is asked how its leg stands.
+//!
+//! Whether it is so may be known to FreeSWITCH's directory only, which may be slow to say. What does not depend on it happens
+//! meanwhile: phones that are not registered are pushed, and whoever registers is rung.
 
 use std::time::Duration;
 
 use super::{Call, Phase};
 use crate::engine::command::Command;
+use crate::engine::event::Ask;
 use crate::engine::party::Wake;
 use crate::engine::step::Step;
 use crate::engine::wishes::{OtherLeg, Ringing};
@@ -20,6 +24,66 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 const LEG_IS_MADE: Duration = Duration::from_millis(200);
 
 impl Call {
+    /// Asks the directory who rings what is registered.
+    pub(super) fn ask_who_rings(&mut self, world: &mut World<'_>) {
+        if self.held.ask == Some(Ask::WhoRings) {
+            self.ask_directory(Ask::WhoRings, world);
+        }
+    }
+
+    /// Whether nothing can be done for a party until the directory has answered: somebody else may ring it.
+    pub(super) fn waits_for_directory(&mut self, p: usize) -> bool {
+        let party = &mut self.parties[p];
+        let waits = self.asked.is_some() && self.held.ask == Some(Ask::WhoRings) && party.target.is_some();
+        if waits {
+            // Should it register before that, FreeSWITCH is asked about its leg.
+            party.beside.clone_from(&party.target);
+        }
+        waits
+    }
+
+    /// The directory has said who rings what was registered when the call came; `None`: it does not tell, or not in time.
+    pub fn on_who_rings(&mut self, ringing: Option<Ringing>, world: &mut World<'_>) {
+        if !self.is_asked(Ask::WhoRings) {
+            return;
+        }
+        if let Some(ringing) = ringing {
+            self.held.wishes.ringing = ringing;
+        }
+        if self.phase != Phase::Holding {
+            // Should the bridge fail, the answer is there.
+            self.asked = Some(world.now);
+            return;
+        }
+        self.asked = None;
+        let beside = self.rings_beside();
+        self.note(
+            world,
+            Step::WhoRings {
+                by: if beside { "freeswitch" } else { "fswake" },
+                asked: world.now.since(self.since),
+            },
+        );
+        for p in 0..self.parties.len() {
+            // In wake-only mode the party before may have ended the hold.
+            if self.phase != Phase::Holding {
+                return;
+            }
+            let party = &mut self.parties[p];
+            let has_come = party.registered || party.rings_beside;
+            if party.beside.is_some() && !has_come {
+                party.beside = None;
+                self.start(p, world);
+            } else if party.registered && party.beside.is_none() && party.leg.is_none() && party.ring_at.is_none() {
+                self.can_ring(p, world);
+            }
+        }
+        if self.phase == Phase::Holding {
+            self.record(None, true, world);
+            self.settle(world);
+        }
+    }
+
     /// When FreeSWITCH is first asked about a leg of its own.
     pub(super) fn first_question(world: &World<'_>) -> Moment {
         world.now.plus(world.policy.push_delay.max(LEG_IS_MADE))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Call, Phase};
 use crate::engine::command::{Cause, Command, HoldResult};
-use crate::engine::event::{LegEnd, Verdict};
+use crate::engine::event::{Ask, LegEnd, Verdict};
 use crate::engine::party::LegState;
 use crate::engine::step::Step;
 use crate::engine::wishes::Ringing;
@@ -16,7 +16,8 @@ impl Call {
     /// Whether a leg of this call may let the caller hear its early media: nobody else could answer.
     pub(super) fn rings_alone(&self) -> bool {
         let wishes = self.held.wishes;
-        self.parties.len() == 1 && !wishes.no_early_media && wishes.ringing == Ringing::Ours && !wishes.wait_any
+        let is_ours = wishes.ringing == Ringing::Ours && !self.is_asked(Ask::WhoRings);
+        self.parties.len() == 1 && !wishes.no_early_media && is_ours && !wishes.wait_any
     }
 
     /// 183 with media on a leg that was to ring alone.

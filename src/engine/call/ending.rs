@@ -150,6 +150,8 @@ impl Call {
             return;
         }
         self.note_first(world);
+        // What the directory has not said yet is as the channel says.
+        self.asked = None;
         let timed_out = matches!(
             result,
             HoldResult::Timeout | HoldResult::Unreachable | HoldResult::Draining

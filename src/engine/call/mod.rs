@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use super::command::{Command, HoldResult};
 use super::directory::{AorKey, Seen};
-use super::event::HeldCall;
+use super::event::{Ask, HeldCall};
 use super::party::{LegState, Origin, Party, Wake};
 use super::policy::Policy;
 use super::step::Step;
@@ -86,7 +86,7 @@ pub struct Call {
     also_answered: Vec<(u32, Option<Arc<str>>)>,
     /// Nobody is known yet: until then a first REGISTER may be on its way.
     grace: Option<Moment>,
-    /// FreeSWITCH's directory has been asked who is called; until when its answer is waited for.
+    /// FreeSWITCH's directory has been asked; until when its answer is waited for.
     asked: Option<Moment>,
     /// That question, for the journal; there is one at most.
     question: Option<alias::Asked>,
@@ -144,12 +144,15 @@ impl Call {
         let first = self.parties.len();
         self.parties.extend(known.unwrap_or_default());
         self.ask_for_user(world);
+        self.ask_who_rings(world);
         self.note_held(world);
         // What was only read from FreeSWITCH's list may be a ghost.
         let is_known = self.parties.iter().any(|p| p.device.is_some() || p.alive.is_some());
         self.grace = (!is_known).then(|| world.now.plus(FIRST_REGISTER));
         for p in first..self.parties.len() {
-            self.start(p, world);
+            if !self.waits_for_directory(p) {
+                self.start(p, world);
+            }
         }
         self.settle(world);
     }
@@ -163,7 +166,7 @@ impl Call {
 
     /// How its phones are reached.
     fn mode(&self, world: &World<'_>) -> Mode {
-        if self.rings_beside() {
+        if self.rings_beside() && !self.is_asked(Ask::WhoRings) {
             // No bridge comes after it that would ring a woken phone.
             return Mode::Connect;
         }
@@ -264,7 +267,7 @@ impl Call {
         }
         self.grace = self.grace.filter(|until| *until > world.now);
         if self.asked.is_some_and(|until| until <= world.now) {
-            self.on_user_found(None, world);
+            self.has_no_answer(world);
         }
         for p in 0..self.parties.len() {
             // In wake-only mode the party before may have ended the hold.

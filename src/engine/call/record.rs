@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Call;
 use crate::engine::command::{Command, Note, Record};
+use crate::engine::event::Ask;
 use crate::engine::step::Step;
 use crate::engine::world::World;
 
@@ -17,7 +18,7 @@ pub(super) enum FirstWord {
 impl Call {
     /// The call's first word in the journal, unless it is not known yet who is called.
     pub(super) fn note_held(&mut self, world: &mut World<'_>) {
-        if self.asked.is_none() {
+        if !self.is_asked(Ask::WhoseNumber) {
             self.note_first(world);
         }
     }
@@ -47,6 +48,7 @@ impl Call {
             pushes: self.pushes,
             wake: self.woken.map(|at| at.since(self.since)),
             device: device.or(woken),
+            rung_beside: self.rings_beside() && !self.is_asked(Ask::WhoRings),
         };
         world.out.push_back(Command::Record {
             call: self.held.call,

@@ -2,6 +2,7 @@
 
 use super::{Call, Phase};
 use crate::engine::command::HoldResult;
+use crate::engine::event::Ask;
 use crate::engine::party::{Origin, Party};
 use crate::engine::wishes::Mode;
 use crate::engine::world::World;
@@ -21,7 +22,7 @@ impl Call {
     /// Whether those who were to be woken are awake; then the call goes back.
     pub(super) fn hand_back_if_awake(&mut self, world: &mut World<'_>) {
         let mode = self.mode(world);
-        if self.phase != Phase::Holding || !mode.only_wakes() {
+        if self.phase != Phase::Holding || !mode.only_wakes() || self.is_asked(Ask::WhoRings) {
             return;
         }
         let has_come = |p: &Party| p.registered && p.ring_at.is_none();

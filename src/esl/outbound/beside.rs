@@ -18,18 +18,6 @@ impl Connection {
         }
     }
 
-    /// Reads the user's dial-string where only that tells whether FreeSWITCH rings the plain contacts itself.
-    pub(super) async fn find_out_who_rings(&mut self) -> Result<(), EslError> {
-        let question = beside::ask_dial_string(&self.held.call.aor).filter(|_| self.held.ask_directory);
-        let Some(command) = question else { return Ok(()) };
-        let answer = self.ask(command).await?;
-        // Where it does not tell, what the channel itself tells holds.
-        if let Some(ringing) = beside::who_rings(&answer) {
-            self.held.call.wishes.ringing = ringing;
-        }
-        Ok(())
-    }
-
     /// Asks for FreeSWITCH's own leg to a contact, and tells.
     pub(super) async fn ask_other_leg(&mut self, target: Target) -> Result<(), EslError> {
         let mut leg = OtherLeg::None;

@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 
 use super::dialing::Prepared;
 use super::jobs::Jobs;
-use super::{Order, Outbound, kind};
+use super::{Order, Outbound};
 use crate::driver::Input;
 use crate::engine::{Cause, Event, LegEnd, Next, Record, Ringing};
 use crate::esl::decode::Held;
@@ -109,6 +109,7 @@ enum After {
 impl Connection {
     pub(super) fn new(shared: Outbound, link: Link, held: Held) -> Self {
         let call = held.call.call;
+        let rung_beside = held.call.wishes.ringing == Ringing::Beside;
         Self {
             shared,
             link,
@@ -135,7 +136,10 @@ impl Connection {
             holds_on: false,
             counted: false,
             in_hand: None,
-            record: Record::default(),
+            record: Record {
+                rung_beside,
+                ..Record::default()
+            },
         }
     }
 
@@ -143,10 +147,6 @@ impl Connection {
     pub(super) async fn run(mut self) {
         let (orders, queue) = mpsc::unbounded_channel();
         self.complain().await;
-        if let Err(error) = self.find_out_who_rings().await {
-            debug!(reason = kind(&error), "connection lost");
-            return;
-        }
         // The engine hears of the call before its connection is fully set up: the push leaves meanwhile.
         let held = Input::Held(self.held.call.clone(), orders);
         if self.shared.inputs.send(held).await.is_err() {
@@ -332,9 +332,6 @@ impl Connection {
     pub(super) async fn report(&mut self, result: &str, more: &str) -> Result<bool, EslError> {
         let mut command = encode::report(&self.held.channel, self.call, result, &self.record);
         command.push_str(more);
-        if self.held.call.wishes.ringing == Ringing::Beside {
-            command.push_str(encode::RUNG_BESIDE);
-        }
         self.api(command).await
     }
 

@@ -75,7 +75,7 @@ impl Cast {
             max_wait: None,
             way: Way::Dialplan,
             wishes: beginning.wishes,
-            may_be_alias: false,
+            ask: None,
         };
         let ended = |cause: &str, sip_status| LegEnd {
             cause: cause.into(),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use fswake_test_support::baresip::Baresip;
 use fswake_test_support::realfs::{VANILLA_DOMAIN, Way, filled};
-use fswake_test_support::sip::{Account, Leg, OutgoingCall, Phone, Script, What};
+use fswake_test_support::sip::{Account, Leg, Noise, OutgoingCall, Phone, Script, What};
 use fswake_test_support::site::{Site, Wakes};
 
 use super::row::{Moment, Row, Who};
@@ -137,18 +137,14 @@ impl<'a> Cast<'a> {
                 let patience = Duration::from_secs(40);
                 self.call.response_within(patience, |s| s >= 200).await.is_some()
             }
-            Moment::Over(who) => {
-                let deadline = Instant::now() + SOON;
-                loop {
-                    if self.leg(who).is_some_and(|leg| leg.end().is_some()) {
-                        return true;
-                    }
-                    if Instant::now() > deadline {
-                        return false;
-                    }
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                }
+            Moment::Talk => {
+                let hears = |who: Who, voice: Who| {
+                    let heard = self.up(who).map(|leg| leg.heard()).unwrap_or_default();
+                    heard.iter().any(|(_, noise)| *noise == Noise::Voice(voice.voice()))
+                };
+                soon(|| hears(Who::Caller, Who::Callee) && hears(Who::Callee, Who::Caller)).await
             }
+            Moment::Over(who) => soon(|| self.leg(who).is_some_and(|leg| leg.end().is_some())).await,
         }
     }
 
@@ -228,6 +224,18 @@ impl<'a> Cast<'a> {
             phone.hang_up().await;
         }
     }
+}
+
+/// Waits until it is so; whether it came.
+async fn soon(is_so: impl Fn() -> bool) -> bool {
+    let deadline = Instant::now() + SOON;
+    while !is_so() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    true
 }
 
 /// baresip in the callee's place.

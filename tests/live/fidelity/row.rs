@@ -53,6 +53,8 @@ pub enum Moment {
     Up(Who),
     /// The caller has got a final response.
     Final,
+    /// Caller and callee hear one another: FreeSWITCH has bridged them.
+    Talk,
     /// The far end has ended this phone's last call.
     Over(Who),
 }

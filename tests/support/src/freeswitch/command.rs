@@ -80,12 +80,34 @@ const MY_EVENTS: &[&str] = &[
     "TALK",
 ];
 
+/// API commands for which FreeSWITCH asks its directory, or runs a script: they may take seconds (mod_xml_curl, mod_lua), and a
+/// connection does nothing else meanwhile.
+const SLOW: &[&str] = &[
+    "user_data",
+    "user_exists",
+    "domain_data",
+    "domain_exists",
+    "find_user_xml",
+    "xml_locate",
+    "group",
+    "group_call",
+    "in_group",
+    "sofia_contact",
+    "lua",
+    "luarun",
+];
+
 impl Conn {
     /// Runs one command and answers it.
     pub(crate) async fn handle(&mut self, command: Command) {
         let line = command.line.clone();
         if let Some(session) = &self.listener.session {
             self.core.record_command(session, &line);
+            let mut words = line.split(' ');
+            let is_api = matches!(words.next(), Some("api" | "bgapi"));
+            if is_api && words.next().is_some_and(|verb| SLOW.contains(&verb)) {
+                self.core.complain(format!("on a call's own connection: {line}"));
+            }
         }
         let starts = |word: &str| {
             line.get(..word.len())
