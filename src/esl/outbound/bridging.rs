@@ -24,6 +24,8 @@ use crate::types::LegId;
 
 /// How long FreeSWITCH may take to let go of a leg, and to bridge it; less than the leg's `park_timeout`.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// A bridge is confirmed sooner than this, where nothing comes between.
+const SOON: Duration = Duration::from_millis(300);
 /// How long the caller's own bridge with the loopback may take. Where there is none, the loopback stays for now.
 const LOOPBACK_PATIENCE: Duration = Duration::from_millis(500);
 
@@ -186,7 +188,15 @@ impl Connection {
                     && is("Bridge-B-Unique-ID", &leg.channel().to_string())
             })
         };
-        let end = match self.wait(leg, PATIENCE, is_bridge).await? {
+        let mut heard = self.wait(leg, SOON, is_bridge).await?;
+        // Whoever takes the caller in this moment has him, if his order came after ours.
+        if !matches!(heard, Heard::Done) && self.is_taken_from_bridge(a_leg, leg).await? {
+            return Err(NotBridged::Failed(None));
+        }
+        if matches!(heard, Heard::Nothing) {
+            heard = self.wait(leg, PATIENCE, is_bridge).await?;
+        }
+        let end = match heard {
             Heard::Done => {
                 // From here on it is a call, whatever becomes of this connection.
                 let _ = self.is_bridged(a_leg, leg, early).await;
@@ -221,6 +231,21 @@ impl Connection {
         self.place = Place::Gone;
         let (call, cause) = (self.call, "DESTINATION_OUT_OF_ORDER".into());
         Ok(Event::CallerGone { call, cause })
+    }
+
+    /// Whether somebody else has the A leg that we have ordered to be bridged with this one. FreeSWITCH says nothing of it on either
+    /// channel, and has written it down at once.
+    async fn is_taken_from_bridge(&mut self, a_leg: &str, leg: LegId) -> Result<bool, EslError> {
+        if matches!(self.place, Place::Gone | Place::Taken) {
+            return Ok(false);
+        }
+        let moved_by = self.ask(format!("uuid_getvar {a_leg} transfer_source")).await?;
+        let moved_by = moved_by.trim();
+        if moved_by.starts_with("-ERR") || moved_by.ends_with(&leg.channel().to_string()) {
+            return Ok(false);
+        }
+        self.was_moved_by(moved_by).await;
+        Ok(true)
     }
 
     /// Whether somebody has the caller, or is about to.

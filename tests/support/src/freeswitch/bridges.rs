@@ -55,6 +55,7 @@ impl Core {
             return true;
         }
         for (own, peer) in [(leg, held), (held, leg)] {
+            leaves_for(&mut world, own, peer);
             if without.is_empty()
                 && let Some(channel) = world.channels.get_mut(own)
             {
