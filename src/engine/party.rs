@@ -107,8 +107,10 @@ pub struct Party {
     pub registered_again: bool,
     /// Its leg.
     pub leg: Option<Leg>,
-    /// When it may be rung (settle delay).
+    /// When it may be rung (settle delay, or a bridge under way that has to fail first).
     pub ring_at: Option<Moment>,
+    /// What it is rung for then, unless it registers before.
+    pub ring_as: Option<Origin>,
     /// It rang: an 18x was heard from it in this call.
     pub has_rung: bool,
     /// It has none of the caller's codecs: it is offered any, and FreeSWITCH transcodes.
@@ -183,6 +185,7 @@ impl Hash for Party {
             registered_again,
             leg,
             ring_at,
+            ring_as,
             has_rung,
             any_codec,
             beside,
@@ -205,7 +208,7 @@ impl Hash for Party {
         if !is_out {
             (pushes, pushed, registered_again).hash(state);
         }
-        (leg, ring_at, has_rung, any_codec, ended, is_out).hash(state);
+        (leg, ring_at, ring_as, has_rung, any_codec, ended, is_out).hash(state);
         (beside, asking, ask_at, rings_beside).hash(state);
     }
 }

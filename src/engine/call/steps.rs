@@ -37,7 +37,7 @@ impl Call {
         }
     }
 
-    /// Rings a party where it is, unless it is rung already.
+    /// Rings a party where it is, unless it is rung already. While another is being connected: only if that fails.
     pub(super) fn ring(&mut self, p: usize, origin: Origin, world: &mut World<'_>) {
         let leg = self.leg_id(self.legs);
         let call = self.held.call;
@@ -45,10 +45,17 @@ impl Call {
         let Some(target) = party.target.clone() else { return };
         let goes_there = |leg: &Leg| leg.target == target;
         let is_rung = self.parties.iter().any(|q| q.leg.as_ref().is_some_and(goes_there));
-        if party.leg.is_some() || is_rung || self.phase != Phase::Holding {
+        if party.leg.is_some() || is_rung {
             return;
         }
         let party = &mut self.parties[p];
+        if matches!(self.phase, Phase::Connecting(_)) {
+            party.ring_at.get_or_insert(world.now);
+            party.ring_as = Some(origin);
+        }
+        if self.phase != Phase::Holding {
+            return;
+        }
         self.legs += 1;
         party.registered_again = false;
         party.leg = Some(Leg {
