@@ -19,6 +19,7 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
+use super::world::{PendingPush, Pushes};
 use super::{Engine, Held};
 use crate::types::Moment;
 
@@ -49,9 +50,31 @@ impl Engine {
         all.sort_unstable_by_key(|(id, _)| **id);
         all.hash(state);
         callers.hash(state);
-        pushes.hash(state);
+        self.pushes_under_way(pushes).hash(state);
         notifications.hash(state);
         draining.hash(state);
+    }
+
+    /// The pushes under way. A push's number is a name: whose it is and what for, whether it is the last one to its device, and which
+    /// calls ride on it says the same.
+    fn pushes_under_way<'a>(&self, pushes: &'a Pushes) -> Vec<impl Hash + Ord + use<'a>> {
+        let is_last = |id, push: &PendingPush| {
+            let devices = self.directory.entry(&push.key).map(|entry| &entry.devices);
+            let known = devices.into_iter().flatten().find(|d| d.key == push.device);
+            known.and_then(|d| d.last_push).is_some_and(|last| last.push == id)
+        };
+        let riders = |id| {
+            let riders = self.calls.iter().filter(|(_, held)| held.call.rides_on(id));
+            let mut riders: Vec<_> = riders.map(|(call, _)| *call).collect();
+            riders.sort_unstable();
+            riders
+        };
+        let all = pushes.under_way();
+        let mut all: Vec<_> = all
+            .map(|(id, push)| (push.what_decides(), is_last(id, push), riders(id)))
+            .collect();
+        all.sort_unstable();
+        all
     }
 
     /// When a call has something to do next: [`Engine::next_timer`] without timers that come too early or count no more.

@@ -295,7 +295,15 @@ impl Engine {
         match pending.purpose {
             // News of a call's end may go to another token of the device, and says nothing about the one that wakes it.
             Purpose::News => {}
-            Purpose::Wake(call) => self.wake_ended(now, call, &pending, outcome, at),
+            Purpose::Wake(call) => {
+                if let Err(error) = outcome {
+                    self.wake_failed(push, &pending, error, at);
+                }
+                self.wake_ended(now, call, &pending, outcome);
+                if let Err(error) = outcome {
+                    self.ride_over(now, push, &pending, error);
+                }
+            }
             Purpose::Notification(id, token) => {
                 if let Err(error) = outcome {
                     self.judge_token(&pending.key, &pending.device, &token, error, at);
@@ -305,14 +313,24 @@ impl Engine {
         }
     }
 
-    fn wake_ended(&mut self, now: Moment, call: CallId, push: &PendingPush, outcome: &PushOutcome, at: UnixSeconds) {
-        if let Err(error) = outcome {
-            if let Some(known) = self.directory.device_mut(&push.key, &push.device) {
-                // No wake is under way that another call could ride on.
-                known.last_push = None;
-            }
-            self.judge_token(&push.key, &push.device, &push.device.token, error, at);
+    fn wake_failed(&mut self, id: PushId, push: &PendingPush, error: &PushError, at: UnixSeconds) {
+        if let Some(known) = self.directory.device_mut(&push.key, &push.device) {
+            // That wake is not under way any more, so no other call can ride on it; a later one may be.
+            known.last_push = known.last_push.filter(|last| last.push != id);
         }
+        self.judge_token(&push.key, &push.device, &push.device.token, error, at);
+    }
+
+    /// Tells the calls that ride on a push that it has failed, or was called off.
+    fn ride_over(&mut self, now: Moment, id: PushId, push: &PendingPush, error: &PushError) {
+        let entry = self.directory.entry(&push.key);
+        let waiting = entry.map(|entry| entry.waiting.clone()).unwrap_or_default();
+        for call in waiting {
+            self.with(now, call, |call, world| call.on_ride_over(id, push, error, world));
+        }
+    }
+
+    fn wake_ended(&mut self, now: Moment, call: CallId, push: &PendingPush, outcome: &PushOutcome) {
         if self.calls.contains_key(&call) {
             self.with(now, call, |call, world| match outcome {
                 Ok(receipt) => call.on_push_accepted(push, receipt, world),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::directory::Entry;
 use super::event::LegEnd;
-use crate::types::{CallId, DeviceKey, Moment, Target};
+use crate::types::{CallId, DeviceKey, Moment, PushId, Target};
 
 /// What led to a leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,13 +48,20 @@ pub struct Leg {
 }
 
 /// How the waking of a device stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Wake {
     /// Nothing to do: no token, or all tries made, or the phone is here.
     #[default]
     Done,
     /// A push is due at this moment.
     At(Moment),
+    /// Another call has just pushed it: a push of this call's own is due then, or as soon as that one has failed.
+    Riding {
+        /// That push.
+        on: PushId,
+        /// When it has had its time.
+        until: Moment,
+    },
     /// The provider refused for good, or the limit is reached: this device cannot be woken in this call.
     Impossible,
 }
@@ -90,7 +97,7 @@ pub struct Party {
     pub pushed: Option<Moment>,
     /// The provider took one of them.
     pub accepted: bool,
-    /// Another call has just pushed it: this one waits for the same wake-up.
+    /// Another call had just pushed it: this one waits, or waited, for the same wake-up ([`Wake::Riding`]).
     pub rides: bool,
     /// It registered during this call.
     pub registered: bool,
@@ -100,8 +107,10 @@ pub struct Party {
     pub registered_again: bool,
     /// Its leg.
     pub leg: Option<Leg>,
-    /// When it may be rung (settle delay).
+    /// When it may be rung (settle delay, or a bridge under way that has to fail first).
     pub ring_at: Option<Moment>,
+    /// What it is rung for then, unless it registers before.
+    pub ring_as: Option<Origin>,
     /// It rang: an 18x was heard from it in this call.
     pub has_rung: bool,
     /// It has none of the caller's codecs: it is offered any, and FreeSWITCH transcodes.
@@ -118,6 +127,25 @@ pub struct Party {
     pub ended: Option<LegEnd>,
     /// It declined, answered, or rang until the end: out of this call.
     pub is_out: bool,
+}
+
+impl Wake {
+    /// When a push is due.
+    pub fn due(self) -> Option<Moment> {
+        match self {
+            Self::At(when) | Self::Riding { until: when, .. } => Some(when),
+            Self::Done | Self::Impossible => None,
+        }
+    }
+}
+
+/// What decides ([`super::digest`]).
+impl Hash for Wake {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        std::mem::discriminant(self).hash(state);
+        // The number of the push is a name; who rides on it is told with the pushes that are under way.
+        self.due().hash(state);
+    }
 }
 
 /// What decides ([`super::digest`]).
@@ -157,6 +185,7 @@ impl Hash for Party {
             registered_again,
             leg,
             ring_at,
+            ring_as,
             has_rung,
             any_codec,
             beside,
@@ -179,7 +208,7 @@ impl Hash for Party {
         if !is_out {
             (pushes, pushed, registered_again).hash(state);
         }
-        (leg, ring_at, has_rung, any_codec, ended, is_out).hash(state);
+        (leg, ring_at, ring_as, has_rung, any_codec, ended, is_out).hash(state);
         (beside, asking, ask_at, rings_beside).hash(state);
     }
 }
@@ -257,7 +286,7 @@ impl Party {
             return false;
         }
         match self.wake {
-            Wake::At(_) => true,
+            Wake::At(_) | Wake::Riding { .. } => true,
             Wake::Impossible => false,
             // Pushed (by this call or the one it rides on) and not refused: it may register until the deadline.
             Wake::Done => self.pushes > 0 || self.rides,
@@ -272,7 +301,7 @@ impl Party {
 
     /// No push is due any more.
     pub fn rest(&mut self) {
-        if let Wake::At(_) = self.wake {
+        if self.wake.due().is_some() {
             self.wake = Wake::Done;
         }
     }
@@ -298,10 +327,6 @@ impl Party {
 
     /// Its next timer.
     pub fn next_timer(&self, debounce: Duration) -> Option<Moment> {
-        let push = match self.wake {
-            Wake::At(when) => Some(when),
-            _ => None,
-        };
         let moved = self
             .leg
             .as_ref()
@@ -312,6 +337,9 @@ impl Party {
         let dialing = self.leg.as_ref().filter(|l| l.state == LegState::Dialing);
         let yields = dialing.and_then(|l| l.yields_at);
         let ask = self.ask_at.filter(|_| !self.asking);
-        [push, self.ring_at, moved, yields, ask].into_iter().flatten().min()
+        [self.wake.due(), self.ring_at, moved, yields, ask]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }

@@ -1,7 +1,6 @@
 //! What a call may touch besides itself while it handles one event.
 
 use std::collections::VecDeque;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::command::Command;
@@ -43,7 +42,8 @@ pub struct PendingPush {
 }
 
 impl PendingPush {
-    fn what_decides(&self) -> (&Purpose, &AorKey, &DeviceKey) {
+    /// What decides ([`super::digest`]).
+    pub fn what_decides(&self) -> (&Purpose, &AorKey, &DeviceKey) {
         let Self {
             key,
             device,
@@ -94,27 +94,26 @@ pub struct Pushes {
     pending: IdMap<PushId, PendingPush>,
 }
 
-impl Hash for Pushes {
-    fn hash<H: Hasher>(&self, state: &mut H) {
+impl Pushes {
+    /// The number of a push that is about to begin.
+    pub fn next_id(&mut self) -> PushId {
+        self.last += 1;
+        PushId(self.last)
+    }
+
+    /// Remembers whom a push is for.
+    pub fn begin(&mut self, id: PushId, push: PendingPush) {
+        self.pending.insert(id, push);
+    }
+
+    /// All that are under way, in no order.
+    pub fn under_way(&self) -> impl Iterator<Item = (PushId, &PendingPush)> {
         let Self {
             pending,
             // So that the next has a name of its own.
             last: _,
         } = self;
-        // A push's number is a name: whose it is and what for says the same.
-        let mut all: Vec<_> = pending.values().map(PendingPush::what_decides).collect();
-        all.sort_unstable();
-        all.hash(state);
-    }
-}
-
-impl Pushes {
-    /// Numbers a push and remembers whom it is for.
-    pub fn begin(&mut self, push: PendingPush) -> PushId {
-        self.last += 1;
-        let id = PushId(self.last);
-        self.pending.insert(id, push);
-        id
+        pending.iter().map(|(id, push)| (*id, push))
     }
 
     /// AORs are compared in another way from now on.

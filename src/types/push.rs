@@ -179,6 +179,14 @@ impl PushError {
         }
     }
 
+    /// Whether any push to this device fails for now, whatever it says and whoever asks for it.
+    pub fn is_about_the_device(&self) -> bool {
+        match self {
+            Self::TokenGone { .. } | Self::TokenBad { .. } | Self::Misconfigured { .. } => true,
+            Self::Rejected { .. } | Self::Exhausted { .. } => false,
+        }
+    }
+
     /// Whether pushing this device again in the same call cannot help.
     pub fn is_final(&self) -> bool {
         !matches!(self, Self::Exhausted { .. })

@@ -3,7 +3,7 @@
 use fswake::engine::{Command, Event, HoldResult};
 use fswake::push::PushError;
 
-use crate::common::{apns, call, leg, ms, reg};
+use crate::common::{Bench, apns, call, leg, ms, reg};
 use crate::{bench, held, one_rung, two_rung};
 
 #[test]
@@ -197,4 +197,81 @@ fn phone_that_registers_where_another_device_of_the_call_was_is_there_alone() {
         b.expect_push("tok");
         b.expect_nothing_more();
     }
+}
+
+/// 1001's app and desk phone, both awake and rung, legs 0 and 1; the desk phone has answered.
+fn app_rung_and_desk_being_connected() -> Bench {
+    let mut b = bench();
+    b.register(reg("1001", "tok", "1001@a:1;transport=tcp", Some(apns("tok"))));
+    b.register(reg("1001", "desk", "1001@desk:1", None));
+    b.out.clear();
+    b.hold(1, "1001");
+    b.expect_ring(leg(1, 0), "1001@a:1;transport=tcp");
+    b.expect_ring(leg(1, 1), "1001@desk:1");
+    b.answers(leg(1, 1));
+    b.expect_connect(leg(1, 1));
+    b.expect_nothing_more();
+    b
+}
+
+fn desk_cannot_be_connected(b: &mut Bench) {
+    b.bridge_fails(leg(1, 1), None);
+    b.expect_kill(leg(1, 1), "NORMAL_TEMPORARY_FAILURE");
+    b.pass(ms(0));
+}
+
+#[test]
+fn phone_whose_leg_fails_during_a_bridge_after_it_has_registered_is_rung_if_that_fails() {
+    // Where it was, and elsewhere.
+    for at in ["1001@a:1;transport=tcp", "1001@b:2;transport=tcp"] {
+        let mut b = app_rung_and_desk_being_connected();
+        b.register(reg("1001", "tok", at, Some(apns("tok"))));
+        b.expect_stored("tok");
+        b.ends(leg(1, 0), "NORMAL_TEMPORARY_FAILURE", 503);
+        b.expect_nothing_more();
+        desk_cannot_be_connected(&mut b);
+        b.expect_ring(leg(1, 2), at);
+        b.expect_nothing_more();
+    }
+}
+
+#[test]
+fn phone_without_the_callers_codecs_is_rung_with_any_if_a_bridge_under_way_fails() {
+    let mut b = app_rung_and_desk_being_connected();
+    b.ends(leg(1, 0), "INCOMPATIBLE_DESTINATION", 488);
+    b.expect_nothing_more();
+    desk_cannot_be_connected(&mut b);
+    let ring = b.expect_ring(leg(1, 2), "1001@a:1;transport=tcp");
+    assert!(matches!(ring, Command::Ring { any_codec: true, .. }), "{ring:?}");
+    b.expect_nothing_more();
+    // It is as awake as before: its refusal counts, and it is not pushed.
+    b.ends(leg(1, 2), "CALL_REJECTED", 403);
+    b.expect_release(1, HoldResult::Timeout);
+    b.expect_nothing_more();
+}
+
+#[test]
+fn phone_that_is_to_be_rung_if_a_bridge_fails_is_not_rung_where_it_does_not() {
+    let mut b = app_rung_and_desk_being_connected();
+    b.ends(leg(1, 0), "INCOMPATIBLE_DESTINATION", 488);
+    b.feed(Event::Bridged(leg(1, 1)));
+    b.pass(ms(60_000));
+    b.expect_close(1);
+    b.expect_nothing_more();
+}
+
+/// Another device registers where one that had registered elsewhere too is being rung.
+#[test]
+fn phone_that_gives_its_place_to_another_during_a_bridge_is_rung_where_it_is_if_that_fails() {
+    let mut b = app_rung_and_desk_being_connected();
+    b.register(reg("1001", "tok", "1001@b:2;transport=tcp", Some(apns("tok"))));
+    b.register(reg("1001", "new", "1001@a:1;transport=tcp", Some(apns("new"))));
+    b.out.retain(|c| !matches!(c, Command::StoreDevice(_)));
+    b.expect_kill(leg(1, 0), "LOSE_RACE");
+    b.expect_nothing_more();
+    desk_cannot_be_connected(&mut b);
+    b.expect_ring(leg(1, 2), "1001@b:2;transport=tcp");
+    b.pass(ms(20));
+    b.expect_ring(leg(1, 3), "1001@a:1;transport=tcp");
+    b.expect_nothing_more();
 }

@@ -40,12 +40,7 @@ impl Call {
         if !may || party.leg.is_some() || !is_there || self.mode(world).only_wakes() {
             return;
         }
-        if matches!(self.phase, Phase::Connecting(_)) {
-            // Only if that fails.
-            self.parties[p].ring_at.get_or_insert(world.now);
-        } else {
-            self.ring(p, Origin::Known, world);
-        }
+        self.ring(p, Origin::Known, world);
     }
 
     /// A phone registered while its leg has no 18x yet: the leg stays, or gives way to one to where the phone is now.

@@ -274,7 +274,7 @@ impl Call {
             if self.phase != Phase::Holding {
                 return;
             }
-            if let Wake::At(when) = self.parties[p].wake
+            if let Some(when) = self.parties[p].wake.due()
                 && when <= world.now
             {
                 let before = self.pushes;

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::{Call, Phase};
 use crate::engine::command::{Cause, Command};
-use crate::engine::directory::Binding;
-use crate::engine::party::{Leg, LegState, Origin, Wake};
+use crate::engine::directory::{Binding, LastPush};
+use crate::engine::party::{Leg, LegState, Origin, Party, Wake};
 use crate::engine::policy::Alert;
 use crate::engine::step::Step;
 use crate::engine::world::{PendingPush, Purpose, World};
 use crate::types::push::{About, CallPush, PushError, PushKind, PushReceipt, PushRequest};
-use crate::types::{DeviceKey, Moment, PushParams};
+use crate::types::{DeviceKey, PushId, PushParams};
 
 impl Call {
     /// Rings a phone that has just registered, once it can take a call.
@@ -37,7 +37,7 @@ impl Call {
         }
     }
 
-    /// Rings a party where it is, unless it is rung already.
+    /// Rings a party where it is, unless it is rung already. While another is being connected: only if that fails.
     pub(super) fn ring(&mut self, p: usize, origin: Origin, world: &mut World<'_>) {
         let leg = self.leg_id(self.legs);
         let call = self.held.call;
@@ -45,10 +45,17 @@ impl Call {
         let Some(target) = party.target.clone() else { return };
         let goes_there = |leg: &Leg| leg.target == target;
         let is_rung = self.parties.iter().any(|q| q.leg.as_ref().is_some_and(goes_there));
-        if party.leg.is_some() || is_rung || self.phase != Phase::Holding {
+        if party.leg.is_some() || is_rung {
             return;
         }
         let party = &mut self.parties[p];
+        if matches!(self.phase, Phase::Connecting(_)) {
+            party.ring_at.get_or_insert(world.now);
+            party.ring_as = Some(origin);
+        }
+        if self.phase != Phase::Holding {
+            return;
+        }
         self.legs += 1;
         party.registered_again = false;
         party.leg = Some(Leg {
@@ -130,10 +137,14 @@ impl Call {
             return;
         }
         // Our own retries are spaced by push-retry; the gap is about other calls' pushes.
-        let by_another = self.parties[p].pushed != known.last_push;
-        let is_under_way = |last: &Moment| by_another && !is_gone && world.now.since(*last) < policy.push_gap;
+        let pushed = self.parties[p].pushed;
+        let is_under_way =
+            |last: &LastPush| pushed != Some(last.at) && !is_gone && world.now.since(last.at) < policy.push_gap;
         if let Some(last) = known.last_push.filter(is_under_way) {
-            self.parties[p].wake = Wake::At(last.plus(policy.push_gap));
+            self.parties[p].wake = Wake::Riding {
+                on: last.push,
+                until: last.at.plus(policy.push_gap),
+            };
             self.parties[p].rides = true;
             let device = self.parties[p].label();
             self.note(world, Step::PushShared { device });
@@ -154,7 +165,8 @@ impl Call {
             self.note(world, Step::PushLimited { device });
             return;
         }
-        known.last_push = Some(world.now);
+        let push = world.pushes.next_id();
+        known.last_push = Some(LastPush { push, at: world.now });
         known.came = false;
         // From now on a REGISTER is this call's.
         known.missed = None;
@@ -169,7 +181,7 @@ impl Call {
         };
         self.pushes += 1;
         self.first_push.get_or_insert(world.now);
-        self.send_push(p, to, PushKind::Call, left, world);
+        self.send_push(p, push, to, PushKind::Call, left, world);
         let sent = Step::PushSent {
             device: self.parties[p].label(),
             tries: tries + 1,
@@ -206,12 +218,32 @@ impl Call {
         }
     }
 
+    /// Whether a phone of this call is waited for because of this push, which is another call's.
+    pub fn rides_on(&self, push: PushId) -> bool {
+        let rides = |p: &Party| matches!(p.wake, Wake::Riding { on, .. } if on == push);
+        self.parties.iter().any(rides)
+    }
+
+    /// Another call's push has failed: whoever rode on it is pushed for this call now, unless the same would come of that.
+    pub fn on_ride_over(&mut self, id: PushId, push: &PendingPush, error: &PushError, world: &mut World<'_>) {
+        let Some(p) = self.party_with(&push.device) else { return };
+        if !matches!(self.parties[p].wake, Wake::Riding { on, .. } if on == id) {
+            return;
+        }
+        if error.is_about_the_device() {
+            self.on_push_refused(push, error, world);
+        } else {
+            // Not before a bridge that is under way has failed.
+            self.parties[p].wake = Wake::At(world.now);
+        }
+    }
+
     /// A device has a registration less. Where it has none: what would have made its push needless, or have come by another call's, is over.
     pub fn on_gone(&mut self, device: &Arc<DeviceKey>, world: &mut World<'_>) {
         let Some(p) = self.party_with(device) else { return };
         let party = &self.parties[p];
         let has_done_something = party.pushes > 0 || party.registered || party.is_out;
-        let is_waited_for = matches!(party.wake, Wake::At(_)) && !has_done_something;
+        let is_waited_for = party.wake.due().is_some() && !has_done_something;
         let entry = world.directory.entry(&self.key);
         let is_there = entry.is_some_and(|e| e.is_bound(device, world.now));
         let is_another_matter = is_there || party.beside.is_some() || self.phase != Phase::Holding;
@@ -265,11 +297,20 @@ impl Call {
             PushKind::Cancel(reason) => Step::CancelPushed { device, reason },
             _ => Step::MissedCallPushed { device },
         };
-        self.send_push(p, to, kind, Duration::from_secs(30), world);
+        let push = world.pushes.next_id();
+        self.send_push(p, push, to, kind, Duration::from_secs(30), world);
         self.note(world, step);
     }
 
-    fn send_push(&mut self, p: usize, to: PushParams, kind: PushKind, ttl: Duration, world: &mut World<'_>) {
+    fn send_push(
+        &mut self,
+        p: usize,
+        id: PushId,
+        to: PushParams,
+        kind: PushKind,
+        ttl: Duration,
+        world: &mut World<'_>,
+    ) {
         let Some(device) = self.parties[p].device.clone() else {
             return;
         };
@@ -279,12 +320,13 @@ impl Call {
             PushKind::Call => Purpose::Wake(self.held.call),
             PushKind::Cancel(_) | PushKind::MissedCall => Purpose::News,
         };
-        let id = world.pushes.begin(PendingPush {
+        let push = PendingPush {
             key: self.key.clone(),
             device,
             purpose,
             since: world.now,
-        });
+        };
+        world.pushes.begin(id, push);
         world.out.push_back(Command::Push(Box::new(PushRequest {
             id,
             to,

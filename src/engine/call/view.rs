@@ -44,7 +44,7 @@ fn state(party: &Party) -> PartyState {
         PartyState::Registered
     } else if party.pushed.is_some() && party.wake != Wake::Impossible {
         PartyState::Pushed
-    } else if matches!(party.wake, Wake::At(_)) {
+    } else if party.wake.due().is_some() {
         PartyState::PushDue
     } else if party.set_aside.is_some() {
         PartyState::SetAside

@@ -13,8 +13,11 @@ impl Call {
         if self.mode(world).only_wakes() {
             self.hand_back_if_awake(world);
         } else {
-            let is_woken = self.parties[p].registered;
-            let origin = if is_woken { Origin::Woken } else { Origin::Known };
+            let party = &mut self.parties[p];
+            let origin = match party.ring_as.take() {
+                _ if party.registered => Origin::Woken,
+                origin => origin.unwrap_or(Origin::Known),
+            };
             self.ring(p, origin, world);
         }
     }

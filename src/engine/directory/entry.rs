@@ -10,7 +10,7 @@ use crate::engine::event::{Registration, Source};
 use crate::engine::limits::Window;
 use crate::engine::policy::Policy;
 use crate::engine::step::Step;
-use crate::types::{Aor, CallId, Device, DeviceKey, Moment, PushParams, Target};
+use crate::types::{Aor, CallId, Device, DeviceKey, Moment, PushId, PushParams, Target};
 
 /// More devices or bindings of one AOR than this are not kept: the oldest go.
 const MOST_PER_AOR: usize = 20;
@@ -96,6 +96,15 @@ impl PhoneId<'_> {
     }
 }
 
+/// A call push that has been sent.
+#[derive(Clone, Copy, Debug)]
+pub struct LastPush {
+    /// Which.
+    pub push: PushId,
+    /// When.
+    pub at: Moment,
+}
+
 /// A device with what only the running daemon knows of it.
 #[derive(Clone, Debug)]
 pub struct KnownDevice {
@@ -108,7 +117,7 @@ pub struct KnownDevice {
     /// Whether its last REGISTER was heard when `last_seen` says; a reading of all registrations does not tell when that was.
     pub heard: bool,
     /// Its last call push, while the wake is under way: until it rings, answers or declines.
-    pub last_push: Option<Moment>,
+    pub last_push: Option<LastPush>,
     /// It has registered since.
     pub came: bool,
     /// The last call that it was pushed for and did not come to.
@@ -131,6 +140,8 @@ impl Hash for KnownDevice {
             missed: _,
             label: _,
         } = self;
+        // Its number is a name; which push under way is the last one is told with those.
+        let last_push = last_push.map(|last| last.at);
         (key, device, heard, last_push, came, recent).hash(state);
     }
 }

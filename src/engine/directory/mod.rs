@@ -20,7 +20,7 @@ mod tokens;
 
 use self::dropped::Dropped;
 pub use self::ends::Gone;
-pub use self::entry::{AorKey, Binding, Entry, KnownDevice, Missed, Seen};
+pub use self::entry::{AorKey, Binding, Entry, KnownDevice, LastPush, Missed, Seen};
 use self::tokens::Owned;
 use super::command::Command;
 use super::digest::in_order;
