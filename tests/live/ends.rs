@@ -216,12 +216,13 @@ async fn caller_who_goes_as_his_phone_is_dialled_leaves_no_leg_behind(fs: Arc<Re
     let site = site(fs, &Settings::default()).await;
     let user = site.fs.new_user();
     let phone = site.sleeper(&user, DOMAIN, Wakes::Never, Script::default()).await;
-    let call = site.caller().await.call(&format!("7{user}"));
+    let number = format!("7{user}");
+    let call = site.caller().await.call(&number);
     site.pushed(1).await;
     // FreeSWITCH lists a channel a moment later.
     let channel = loop {
-        if let Some(caller) = site.fs.channels().await.first() {
-            break caller["uuid"].as_str().expect("a UUID").to_owned();
+        if let Some(caller) = site.fs.caller_channel(&number).await {
+            break caller;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     };
