@@ -215,16 +215,12 @@ fn push(notification: NotificationId, asked: &Notification, recipient: Recipient
         key: device, token, to, ..
     } = recipient;
     let domain = device.aor.domain.clone();
-    let id = world.pushes.next_id();
-    world.pushes.begin(
-        id,
-        PendingPush {
-            key: key.clone(),
-            device,
-            purpose: Purpose::Notification(notification, token),
-            since: world.now,
-        },
-    );
+    let id = world.pushes.begin(PendingPush {
+        key: key.clone(),
+        device,
+        purpose: Purpose::Notification(notification, token),
+        since: world.now,
+    });
     world.out.push_back(Command::Push(Box::new(PushRequest {
         id,
         to,

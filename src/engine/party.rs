@@ -293,6 +293,11 @@ impl Party {
         }
     }
 
+    /// Whether it is waited for because of this push, which is another call's.
+    pub fn rides_on(&self, push: PushId) -> bool {
+        matches!(self.wake, Wake::Riding { on, .. } if on == push)
+    }
+
     /// It is out of this call: neither rung nor pushed any more.
     pub fn leave(&mut self) {
         self.is_out = true;

@@ -95,15 +95,12 @@ pub struct Pushes {
 }
 
 impl Pushes {
-    /// The number of a push that is about to begin.
-    pub fn next_id(&mut self) -> PushId {
+    /// Numbers a push and remembers whom it is for.
+    pub fn begin(&mut self, push: PendingPush) -> PushId {
         self.last += 1;
-        PushId(self.last)
-    }
-
-    /// Remembers whom a push is for.
-    pub fn begin(&mut self, id: PushId, push: PendingPush) {
+        let id = PushId(self.last);
         self.pending.insert(id, push);
+        id
     }
 
     /// All that are under way, in no order.

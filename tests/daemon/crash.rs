@@ -111,12 +111,7 @@ async fn connected_call_lives_on_when_the_daemon_is_killed() {
 
 #[tokio::test]
 async fn caller_who_hangs_up_before_the_phone_wakes_leaves_nothing_ringing() {
-    let stage = Stage::new().await;
-    let daemon = stage.start().await;
-    let phone = stage.iphone("1001");
-    daemon.asleep(&phone).await;
-    let held = stage.call(&daemon, "1001");
-    stage.push().await;
+    let (_stage, daemon, phone, held) = one_pushed().await;
     held.caller_hangs_up();
     assert_eq!(field(&daemon.summary().await, "outcome"), "abandoned");
     daemon.registered(&phone).await;

@@ -269,12 +269,7 @@ async fn leg_that_is_killed_before_freeswitch_has_made_it_ends_all_the_same() {
 /// FreeSWITCH makes nothing of the variables of a channel that is gone: what is left of the leg's originate must not ring.
 #[tokio::test]
 async fn caller_who_goes_as_his_phone_is_dialled_leaves_no_leg_behind() {
-    let stage = Stage::new().await;
-    let daemon = stage.start().await;
-    let phone = stage.iphone("1001");
-    daemon.asleep(&phone).await;
-    let held = stage.call(&daemon, "1001");
-    stage.push().await;
+    let (_stage, daemon, phone, held) = one_pushed().await;
     soon("prepared", async {
         while held.variable("fswake_leg_0").is_none() {
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -284,12 +279,7 @@ async fn caller_who_goes_as_his_phone_is_dialled_leaves_no_leg_behind() {
     // As though it were gone already, at the one moment at which that is too late to be heard of.
     held.forget("fswake_leg_0");
     phone.wake();
-    soon("end of the leg", async {
-        while daemon.log.count(&["CHAN_NOT_IMPLEMENTED"]) == 0 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await;
+    daemon.log.wait(&["CHAN_NOT_IMPLEMENTED"]).await;
     assert!(phone.invites().is_empty());
     held.caller_hangs_up();
 }

@@ -295,14 +295,20 @@ pub async fn one_sleeper() -> (Stage, Daemon, Phone) {
     (stage, daemon, phone)
 }
 
-/// One phone that was woken, and rings: its call.
-pub async fn one_ringing() -> (Stage, Daemon, Phone, Held) {
+/// One sleeping phone that has just been pushed: its call.
+pub async fn one_pushed() -> (Stage, Daemon, Phone, Held) {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
     daemon.asleep(&phone).await;
     let held = stage.call(&daemon, "1001");
     stage.push().await;
+    (stage, daemon, phone, held)
+}
+
+/// One phone that was woken, and rings: its call.
+pub async fn one_ringing() -> (Stage, Daemon, Phone, Held) {
+    let (stage, daemon, phone, held) = one_pushed().await;
     phone.wake();
     phone.invite(1).await;
     daemon.log.wait(&["LegRinging"]).await;

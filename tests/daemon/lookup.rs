@@ -26,6 +26,19 @@ fn from_a_part(daemon: &Daemon) -> Call {
         .variable("loopback_leg", "B")
 }
 
+/// An awake phone, called by such a part, while the directory takes so long to say this of its dial-string.
+async fn awake_and_called(after: Duration, says: &str) -> (Stage, Daemon, Phone, Held) {
+    let mut stage = Stage::new().await;
+    stage.set("wake.fresh-for", "30s");
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    phone.set_behaviour(ANSWERS);
+    daemon.registered(&phone).await;
+    stage.fs.answer_after(after, &who_rings(), says);
+    let held = stage.fs.call(&from_a_part(&daemon));
+    (stage, daemon, phone, held)
+}
+
 /// Waits until the directory has been asked this.
 async fn asked(stage: &Stage, question: &str) {
     soon("the question", async {
@@ -156,14 +169,7 @@ async fn sleeping_phone_is_pushed_and_connected_while_the_directory_is_asked_who
 
 #[tokio::test]
 async fn slow_directory_delays_neither_a_callers_end_nor_another_call() {
-    let mut stage = Stage::new().await;
-    stage.set("wake.fresh-for", "30s");
-    let daemon = stage.start().await;
-    let phone = stage.iphone("1001");
-    phone.set_behaviour(ANSWERS);
-    daemon.registered(&phone).await;
-    stage.fs.answer_after(Duration::from_secs(3), &who_rings(), OURS);
-    let held = stage.fs.call(&from_a_part(&daemon));
+    let (stage, daemon, _phone, held) = awake_and_called(Duration::from_secs(3), OURS).await;
     asked(&stage, &who_rings()).await;
     // Another call, by the dialplan, is rung at once.
     let other = stage.fs.call(&Call::to(daemon.address, "1001", DOMAIN));
@@ -195,14 +201,7 @@ async fn slow_directory_delays_neither_a_callers_end_nor_another_call() {
 #[tokio::test]
 async fn registered_phone_waits_for_what_the_directory_says() {
     for (says, legs) in [(BESIDE, 0), (OURS, 1)] {
-        let mut stage = Stage::new().await;
-        stage.set("wake.fresh-for", "30s");
-        let daemon = stage.start().await;
-        let phone = stage.iphone("1001");
-        phone.set_behaviour(ANSWERS);
-        daemon.registered(&phone).await;
-        stage.fs.answer_after(Duration::from_secs(1), &who_rings(), says);
-        let held = stage.fs.call(&from_a_part(&daemon));
+        let (stage, daemon, phone, held) = awake_and_called(Duration::from_secs(1), says).await;
         daemon.log.wait(&["who-rings"]).await;
         assert!(held.started.elapsed() > Duration::from_secs(1));
         if legs == 0 {

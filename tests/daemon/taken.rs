@@ -195,3 +195,23 @@ async fn dial_strings_own_time_is_not_the_callers_hang_up() {
     let line = daemon.summary().await;
     assert_eq!(field(&line, "outcome"), "timeout");
 }
+
+/// His order came after ours: FreeSWITCH says nothing of it to us.
+#[tokio::test]
+async fn caller_who_is_picked_up_once_his_bridge_is_ordered_keeps_that_call() {
+    let (stage, daemon, phone) = one_sleeper().await;
+    stage.fs.lose_bridges(true);
+    let [call, _] = both_ways(&daemon, "1001");
+    let held = woken(&stage, &phone, &call).await;
+    daemon.log.wait(&["api", "verb=\"uuid_bridge\""]).await;
+    held.pick_up("1009");
+    let line = daemon.summary().await;
+    assert_eq!(field(&line, "outcome"), "taken", "{line}");
+    phone.got_bye().await;
+    assert!(
+        held.started.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        held.started.elapsed()
+    );
+    assert!(stage.fs.legs().is_empty());
+}

@@ -33,8 +33,9 @@ impl Call {
 
     /// Whether nothing can be done for a party until the directory has answered: somebody else may ring it.
     pub(super) fn waits_for_directory(&mut self, p: usize) -> bool {
+        let is_asked = self.is_asked(Ask::WhoRings);
         let party = &mut self.parties[p];
-        let waits = self.asked.is_some() && self.held.ask == Some(Ask::WhoRings) && party.target.is_some();
+        let waits = is_asked && party.target.is_some();
         if waits {
             // Should it register before that, FreeSWITCH is asked about its leg.
             party.beside.clone_from(&party.target);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Call, Phase};
 use crate::engine::command::{Cause, Command};
 use crate::engine::directory::{Binding, LastPush};
-use crate::engine::party::{Leg, LegState, Origin, Party, Wake};
+use crate::engine::party::{Leg, LegState, Origin, Wake};
 use crate::engine::policy::Alert;
 use crate::engine::step::Step;
 use crate::engine::world::{PendingPush, Purpose, World};
@@ -165,8 +165,6 @@ impl Call {
             self.note(world, Step::PushLimited { device });
             return;
         }
-        let push = world.pushes.next_id();
-        known.last_push = Some(LastPush { push, at: world.now });
         known.came = false;
         // From now on a REGISTER is this call's.
         known.missed = None;
@@ -181,7 +179,10 @@ impl Call {
         };
         self.pushes += 1;
         self.first_push.get_or_insert(world.now);
-        self.send_push(p, push, to, PushKind::Call, left, world);
+        let push = self.send_push(p, to, PushKind::Call, left, world);
+        if let Some(known) = world.directory.device_mut(&self.key, &device) {
+            known.last_push = push.map(|push| LastPush { push, at: world.now });
+        }
         let sent = Step::PushSent {
             device: self.parties[p].label(),
             tries: tries + 1,
@@ -220,14 +221,13 @@ impl Call {
 
     /// Whether a phone of this call is waited for because of this push, which is another call's.
     pub fn rides_on(&self, push: PushId) -> bool {
-        let rides = |p: &Party| matches!(p.wake, Wake::Riding { on, .. } if on == push);
-        self.parties.iter().any(rides)
+        self.parties.iter().any(|p| p.rides_on(push))
     }
 
     /// Another call's push has failed: whoever rode on it is pushed for this call now, unless the same would come of that.
     pub fn on_ride_over(&mut self, id: PushId, push: &PendingPush, error: &PushError, world: &mut World<'_>) {
         let Some(p) = self.party_with(&push.device) else { return };
-        if !matches!(self.parties[p].wake, Wake::Riding { on, .. } if on == id) {
+        if !self.parties[p].rides_on(id) {
             return;
         }
         if error.is_about_the_device() {
@@ -297,36 +297,31 @@ impl Call {
             PushKind::Cancel(reason) => Step::CancelPushed { device, reason },
             _ => Step::MissedCallPushed { device },
         };
-        let push = world.pushes.next_id();
-        self.send_push(p, push, to, kind, Duration::from_secs(30), world);
+        self.send_push(p, to, kind, Duration::from_secs(30), world);
         self.note(world, step);
     }
 
     fn send_push(
         &mut self,
         p: usize,
-        id: PushId,
         to: PushParams,
         kind: PushKind,
         ttl: Duration,
         world: &mut World<'_>,
-    ) {
-        let Some(device) = self.parties[p].device.clone() else {
-            return;
-        };
+    ) -> Option<PushId> {
+        let device = self.parties[p].device.clone()?;
         let sip_call_id = self.parties[p].sip_call_id(self.held.call, p);
         let domain = device.aor.domain.clone();
         let purpose = match kind {
             PushKind::Call => Purpose::Wake(self.held.call),
             PushKind::Cancel(_) | PushKind::MissedCall => Purpose::News,
         };
-        let push = PendingPush {
+        let id = world.pushes.begin(PendingPush {
             key: self.key.clone(),
             device,
             purpose,
             since: world.now,
-        };
-        world.pushes.begin(id, push);
+        });
         world.out.push_back(Command::Push(Box::new(PushRequest {
             id,
             to,
@@ -342,5 +337,6 @@ impl Call {
             domain,
             ttl,
         })));
+        Some(id)
     }
 }

@@ -239,7 +239,7 @@ impl Connection {
         if matches!(self.place, Place::Gone | Place::Taken) {
             return Ok(false);
         }
-        let moved_by = self.ask(format!("uuid_getvar {a_leg} transfer_source")).await?;
+        let moved_by = self.ask(moved_by(a_leg)).await?;
         let moved_by = moved_by.trim();
         if moved_by.starts_with("-ERR") || moved_by.ends_with(&leg.channel().to_string()) {
             return Ok(false);
@@ -259,7 +259,7 @@ impl Connection {
     fn who_moved_it(&self) -> Option<EslCommand> {
         self.held.parent.moved_by.as_ref()?;
         let caller = self.held.parent.channel.as_ref().unwrap_or(&self.held.channel);
-        Some(api(format!("uuid_getvar {caller} transfer_source")))
+        Some(api(moved_by(caller)))
     }
 
     /// The same as [`Self::is_being_taken`], by the answer to [`Self::who_moved_it`].
@@ -416,8 +416,7 @@ impl Connection {
             let of = event.header_str("Unique-ID");
             if event.event_type() == Some(EslEventType::ChannelHangup) {
                 if of == Some(&channel) {
-                    self.parked.retain(|l| *l != leg);
-                    self.ended.push((leg, decode::leg_end(|h| event.header_str(h))));
+                    self.leg_is_over(leg, decode::leg_end(|h| event.header_str(h)));
                     continue;
                 }
                 let caller = self.held.behind.as_ref().and_then(|behind| behind.caller.as_deref());
@@ -429,6 +428,11 @@ impl Connection {
             last = Some(event);
         }
     }
+}
+
+/// The question who has moved a channel last.
+fn moved_by(channel: &str) -> String {
+    format!("uuid_getvar {channel} transfer_source")
 }
 
 /// Leaves a digit for the loopback's end, which reads it as soon as it is inside its bridge with the caller, and drops it.

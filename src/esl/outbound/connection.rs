@@ -316,10 +316,7 @@ impl Connection {
 
     /// A command whose reply only tells whether the connection lives.
     pub(super) async fn command(&mut self, command: EslCommand) -> Result<(), EslError> {
-        let reply = self.link.send(command).await?;
-        if !reply.is_success() {
-            debug!(reply = reply.reply_text().unwrap_or_default(), "command refused");
-        }
+        self.all(vec![command]).await?;
         Ok(())
     }
 

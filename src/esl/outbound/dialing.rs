@@ -117,6 +117,14 @@ impl Connection {
         Ok(())
     }
 
+    /// A leg is over: it neither rings nor can it be bridged, and its originate has nothing more to say.
+    pub(super) fn leg_is_over(&mut self, leg: LegId, end: LegEnd) {
+        self.jobs.retain(|(_, l, _)| *l != leg);
+        self.ringing.retain(|l| *l != leg);
+        self.parked.retain(|l| *l != leg);
+        self.ended.push((leg, end));
+    }
+
     /// A leg that was ordered, and that FreeSWITCH has never heard of.
     async fn never_was(&self, leg: LegId, cause: &str) {
         let (cause, sip_status) = (cause.into(), None);

@@ -44,10 +44,7 @@ impl Connection {
             Some(Said::Event(told)) => {
                 match &told {
                     Event::LegEnded { leg, end } => {
-                        self.jobs.retain(|(_, l, _)| l != leg);
-                        self.ringing.retain(|l| l != leg);
-                        self.parked.retain(|l| l != leg);
-                        self.ended.push((*leg, end.clone()));
+                        self.leg_is_over(*leg, end.clone());
                         if end.is_picked_off() && self.place == Place::Held {
                             let ends = self.picked_off.get_or_insert_with(|| (Instant::now(), Vec::new()));
                             ends.1.push(told);

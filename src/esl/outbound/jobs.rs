@@ -27,8 +27,7 @@ impl Connection {
     /// No hang-up has come for the first of them: it had no channel.
     pub(super) async fn never_had_a_channel(&mut self) {
         let (_, leg, end) = self.jobs.remove(0);
-        self.ringing.retain(|l| *l != leg);
-        self.ended.push((leg, end.clone()));
+        self.leg_is_over(leg, end.clone());
         self.tell(Event::LegEnded { leg, end }).await;
     }
 }
