@@ -126,6 +126,20 @@ fn codec_list(codecs: &str) -> String {
     codecs.chars().filter(is_codecs).collect()
 }
 
+/// The order to bridge, which FreeSWITCH follows only while nobody has moved the caller since `moved_by` was the source of his last
+/// transfer. Asking first would leave the time of a reply to whoever picks him up, and `uuid_bridge` takes a channel from anybody.
+/// Where that source does not fit into the question it is the plain order.
+pub fn bridge(a_leg: &str, leg: LegId, caller: &str, moved_by: Option<&str>) -> String {
+    let leg = leg.channel();
+    match moved_by.filter(|source| is_plain(source, 512, b" :/_.,+*#@=<>-")) {
+        Some(source) => {
+            let now = format!("${{uuid_getvar({caller} transfer_source)}}");
+            format!("expand uuid_bridge {a_leg} ${{cond('{now}' == '{source}' ?{leg}:-)}}")
+        }
+        None => format!("uuid_bridge {a_leg} {leg}"),
+    }
+}
+
 /// The A leg's variables once the bridge stands: what `bridge` leaves there, and what the dialplan finds when the call is over
 /// and it goes on. A bridge that dials nobody does nothing.
 pub fn bridged(a_leg: &str, codecs: Option<&str>, legs: &[LegId], user: &str) -> String {
@@ -322,6 +336,30 @@ mod tests {
         assert!(has_video(video) && !has_video(ep), "{video}, {ep}");
         assert_eq!(codecs("}evil{"), None);
         assert_eq!(codecs("PCMU,_,PCMA").as_deref(), Some("PCMU:PCMA"));
+    }
+
+    #[test]
+    fn bridge_is_ordered_on_condition_that_nobody_has_moved_the_caller() {
+        let (call, n) = (CallId(Uuid::nil()), 0);
+        let leg = LegId { call, n };
+        let id = leg.channel();
+        assert_eq!(
+            bridge("a", leg, "c", Some("_undef_")),
+            format!("expand uuid_bridge a ${{cond('${{uuid_getvar(c transfer_source)}}' == '_undef_' ?{id}:-)}}")
+        );
+        assert!(bridge("a", leg, "c", Some("17:x:bl_xfer:*8/XML/site")).contains("'17:x:bl_xfer:*8/XML/site'"));
+        for source in [
+            None,
+            Some("1:x:bl_xfer:set:a='b'/inline/x"),
+            Some("${system x}"),
+            Some(""),
+        ] {
+            assert_eq!(
+                bridge("a", leg, "c", source),
+                format!("uuid_bridge a {id}"),
+                "{source:?}"
+            );
+        }
     }
 
     #[test]

@@ -196,6 +196,39 @@ async fn dial_strings_own_time_is_not_the_callers_hang_up() {
     assert_eq!(field(&line, "outcome"), "timeout");
 }
 
+/// His order came before ours, and nobody could have told us.
+#[tokio::test]
+async fn caller_who_is_picked_up_as_his_bridge_is_ordered_keeps_that_call() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    let [call, _] = both_ways(&daemon, "1001");
+    let held = ringing(&stage, &daemon, &[&phone], &call).await;
+    held.pick_up_before_the_bridge("1009");
+    phone.answer();
+    let line = daemon.summary().await;
+    assert_eq!(field(&line, "outcome"), "taken", "{line}");
+    phone.got_bye().await;
+    left_alone(&stage, &held).await;
+    assert_eq!(held.outcomes()[0].1, Outcome::PickedUp { by: "1009".into() });
+}
+
+/// A FreeSWITCH that may not look anything up while it reads a command (`api-expansion`).
+#[tokio::test]
+async fn order_with_a_condition_that_freeswitch_may_not_read_becomes_a_plain_one() {
+    let stage = Stage::new().await;
+    stage.fs.expand_no_commands();
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    for call in both_ways(&daemon, "1001") {
+        let held = ringing(&stage, &daemon, &[&phone], &call).await;
+        phone.answer();
+        held.wait_bridged().await;
+        assert_eq!(field(&daemon.summary().await, "outcome"), "connected");
+        held.caller_hangs_up();
+    }
+}
+
 /// His order came after ours: FreeSWITCH says nothing of it to us.
 #[tokio::test]
 async fn caller_who_is_picked_up_once_his_bridge_is_ordered_keeps_that_call() {

@@ -8,7 +8,7 @@
 //!   both of its threads are in it, and the loopback's would hang up on the caller (1 of 2,500 calls on a busy machine, measured
 //!   by `benches/live_answer.rs`): he is taken once the loopback's thread has read a digit, which it does inside the bridge only;
 //! - somebody takes the held channel meanwhile: it is not touched. FreeSWITCH says so up to a tick later (CHANNEL_UNPARK), but
-//!   has written it down at once (`transfer_source`), so that is asked for.
+//!   has written it down at once (`transfer_source`): the order to bridge itself looks there ([`encode::bridge`]).
 
 use std::time::Duration;
 
@@ -127,11 +127,7 @@ impl Connection {
         {
             return Err(NotBridged::Failed(Some(end)));
         }
-        let a_leg = self.a_leg(leg, connect.early).await?;
-        if self.is_being_taken().await? {
-            return Err(NotBridged::Failed(None));
-        }
-        Ok(a_leg)
+        self.a_leg(leg, connect.early).await
     }
 
     /// Waits until the leg has left its originate.
@@ -170,14 +166,27 @@ impl Connection {
     async fn bridge(&mut self, a_leg: &str, connect: &Connect) -> Result<Event, NotBridged> {
         let (leg, early) = (connect.leg, connect.early);
         let channel = self.held.channel.clone();
-        // From here on it is we who write it.
-        self.held.parent.moved_by = None;
         let is_replaced = a_leg != channel;
-        self.place = if is_replaced { Place::Replaced } else { Place::Bridging };
-        if !self.api(format!("uuid_bridge {a_leg} {}", leg.channel())).await? {
-            self.place = Place::Held;
+        if !self.is_still_held().await {
             return Err(NotBridged::Failed(None));
         }
+        let caller = self.held.parent.channel.as_ref().unwrap_or(&channel);
+        let order = encode::bridge(a_leg, leg, caller, self.held.parent.moved_by.as_deref());
+        self.place = if is_replaced { Place::Replaced } else { Place::Bridging };
+        if !self.api(order).await? {
+            self.place = Place::Held;
+            if self.is_being_taken().await? {
+                return Err(NotBridged::Failed(None));
+            }
+            // The leg is gone, or this FreeSWITCH may not look anything up while it reads a command (`api-expansion`).
+            self.place = if is_replaced { Place::Replaced } else { Place::Bridging };
+            if !self.api(encode::bridge(a_leg, leg, &channel, None)).await? {
+                self.place = Place::Held;
+                return Err(NotBridged::Failed(None));
+            }
+        }
+        // From here on it is we who have written it.
+        self.held.parent.moved_by = None;
         // With socket_resume the end of this connection would end the call (measured, both ways in).
         self.let_go(&channel).await?;
         let is_bridge = |_: &Self, event: Option<&EslEvent>| {

@@ -348,7 +348,11 @@ impl Connection {
         let replies = replies?;
         for (command, reply) in commands.iter().zip(&replies) {
             if let EslCommand::Api { command } = command {
-                let verb = command.split(' ').next().unwrap_or_default();
+                let verb = command
+                    .trim_start_matches("expand ")
+                    .split(' ')
+                    .next()
+                    .unwrap_or_default();
                 debug!(verb, ok = reply.api_result().is_ok(), "api");
             } else if !reply.is_success() {
                 debug!(reply = reply.reply_text().unwrap_or_default(), "command refused");

@@ -22,6 +22,12 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
         tokio::time::sleep(after).await;
         return text;
     }
+    if name == "uuid_bridge" || arg.starts_with("uuid_bridge ") {
+        let faster = core.world().faster.take();
+        if let Some((held, number)) = faster {
+            core.pick_up(&held, super::core::new_uuid(), &number);
+        }
+    }
     match name.to_ascii_lowercase().as_str() {
         "originate" => match dialstring::parse(arg) {
             Ok(plan) if plan.endpoints[0].target.starts_with("null/") => originate_nobody(core, &plan),
@@ -35,7 +41,7 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
             }
         },
         "expand" => {
-            if let Some(text) = expand(core, arg) {
+            if let Some(text) = Box::pin(expand(core, arg)).await {
                 let (name, arg) = text.split_once(' ').unwrap_or((&text, ""));
                 Box::pin(execute(core, name, Some(arg))).await
             } else {
@@ -43,6 +49,7 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
                 "-ERR Cannot execute command\n".to_owned()
             }
         }
+        "cond" => cond(arg).unwrap_or("-ERR").to_owned(),
         "uuid_exists" => core.exists(arg).to_string(),
         "uuid_kill" => {
             let [uuid, rest @ ..] = words.as_slice() else {
@@ -102,7 +109,7 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
                 core.touches(other, name);
                 format!("+OK {other}\n")
             }
-            [_, _] => "-ERR Invalid uuid\n".to_owned(),
+            [_, _, ..] => "-ERR Invalid uuid\n".to_owned(),
             _ => "-USAGE: <uuid> <other_uuid>\n".to_owned(),
         },
         "uuid_setvar" => {
@@ -176,20 +183,60 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
     }
 }
 
-/// `uuid:<uuid> text` with the channel's variables in place of `${variable_..}` (`switch_event_expand_headers`): what they hold is
-/// not expanded again. Other `$` and `\` mean more than themselves there, and are not understood here.
-fn expand(core: &Arc<Core>, arg: &str) -> Option<String> {
-    let (uuid, text) = arg.strip_prefix("uuid:")?.split_once(' ')?;
-    let world = core.world();
-    let channel = world.channels.get(uuid).filter(|channel| channel.cause.is_none());
-    let mut parts = text.split("${variable_");
-    let mut expanded = parts.next()?.to_owned();
-    for part in parts {
-        let (name, rest) = part.split_once('}')?;
-        expanded.push_str(channel.and_then(|channel| channel.variable(name)).unwrap_or_default());
-        expanded.push_str(rest);
+/// `[uuid:<uuid> ]text` as `switch_event_expand_headers` makes it: `${variable_..}` is the channel's variable, `${name(..)}` what
+/// that command says. What comes in place of them is not expanded again. `None` for what is not understood here.
+async fn expand(core: &Arc<Core>, arg: &str) -> Option<String> {
+    let (uuid, mut text) = match arg.strip_prefix("uuid:") {
+        Some(rest) => rest.split_once(' ')?,
+        None => ("", arg),
+    };
+    let mut expanded = String::new();
+    while let Some((before, rest)) = text.split_once("${") {
+        expanded.push_str(before);
+        let (inside, rest) = braced(rest)?;
+        text = rest;
+        if let Some((name, args)) = inside.split_once('(') {
+            let args = Box::pin(expand(core, args.strip_suffix(')')?)).await?;
+            if core.world().expands_no_commands {
+                expanded.push_str("<API execute Permission Denied>");
+            } else {
+                expanded.push_str(&Box::pin(execute(core, name, Some(&args))).await);
+            }
+        } else {
+            let name = inside.strip_prefix("variable_")?;
+            let world = core.world();
+            let channel = world.channels.get(uuid).filter(|channel| channel.cause.is_none());
+            expanded.push_str(channel.and_then(|channel| channel.variable(name)).unwrap_or_default());
+        }
     }
-    (!text.replace("${variable_", "").contains(['$', '\\'])).then_some(expanded)
+    // Any other of these means more than itself there.
+    let is_plain = !text.contains(['$', '\\']);
+    expanded.push_str(text);
+    is_plain.then_some(expanded)
+}
+
+/// What stands before the brace that closes this one, and after it.
+fn braced(text: &str) -> Option<(&str, &str)> {
+    let mut depth = 1;
+    for (at, c) in text.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Some((&text[..at], &text[at + 1..]));
+        }
+    }
+    None
+}
+
+/// `'a' == 'b' ?one:other`.
+fn cond(arg: &str) -> Option<&str> {
+    let (one, rest) = arg.strip_prefix('\'')?.split_once("' == '")?;
+    let (other, rest) = rest.split_once("' ?")?;
+    let (then, otherwise) = rest.split_once(':')?;
+    Some(if one == other { then } else { otherwise })
 }
 
 /// A channel that calls nobody, in the `socket` application at once. FreeSWITCH splits the argument at blanks, quotes

@@ -114,6 +114,10 @@ pub(crate) struct World {
     pub(crate) strangers: HashMap<String, String>,
     /// Fault: bridges are accepted and never come about.
     pub(crate) loses_bridges: bool,
+    /// `api-expansion` of `switch.conf.xml` is `false`.
+    pub(crate) expands_no_commands: bool,
+    /// Who picks up which channel in the moment that its bridge is ordered.
+    pub(crate) faster: Option<(String, String)>,
     /// How long a whole profile's list of registrations takes; the connection that asks waits.
     pub(crate) list_takes: Duration,
     /// Profiles that do not run; their registrations stay.

@@ -217,6 +217,11 @@ impl FakeFreeSwitch {
         self.core.world().loses_bridges = on;
     }
 
+    /// `api-expansion` of `switch.conf.xml`: whether commands may stand in what a command is expanded from.
+    pub fn expand_no_commands(&self) {
+        self.core.world().expands_no_commands = true;
+    }
+
     /// How long the list of a profile's registrations takes; the connection that asks for it waits.
     pub fn list_takes(&self, time: std::time::Duration) {
         self.core.world().list_takes = time;
