@@ -95,7 +95,20 @@ impl Connection {
             }
         }
         let leg = connect.leg;
+        if self.place != Place::Held && end.is_none() {
+            self.end_unless_taken(leg).await?;
+        }
         Ok(Event::BridgeFailed { leg, end })
+    }
+
+    /// Ends a leg that has answered and that nobody talks to: the caller has gone, or is with somebody else. The engine cannot tell
+    /// whether this leg was picked up, too; FreeSWITCH can.
+    async fn end_unless_taken(&mut self, leg: LegId) -> Result<(), EslError> {
+        let moved_by = self.ask(moved_by(&leg.channel().to_string())).await?;
+        if moved_by.trim() == decode::UNSET {
+            self.api(encode::kill(leg.channel(), "LOSE_RACE")).await?;
+        }
+        Ok(())
     }
 
     /// Answers the caller, and waits for the leg. The channel that the leg is to be bridged with.
