@@ -230,7 +230,11 @@ impl Connection {
             }
             // FreeSWITCH leaves a caller alone whose phone hung up in these milliseconds (measured).
             Heard::LegOver(end) => {
-                self.api(encode::kill(a_leg, &end.cause)).await?;
+                if !self.api(encode::kill(a_leg, &end.cause)).await? && !is_replaced {
+                    // It has hung up on him by itself, and says so in a moment.
+                    self.place = Place::Held;
+                    self.is_held_for(UNPARK_PATIENCE).await;
+                }
                 Some(end)
             }
             Heard::HeldLost => None,

@@ -31,6 +31,8 @@ const DIAL_STRING: &[Way] = &[Way::DialString];
 
 const TAKEN: &str = "Whoever takes a ringing call away has it: the phones hear \"Call completed elsewhere\" and show no missed call, \
                      where a bridge tells them that the caller gave up.";
+const CROSSED: &str = "Who picks the caller up in the very milliseconds in which FreeSWITCH follows the order to bridge him loses him: `uuid_bridge` \
+                       hangs up on a caller whose leg is ended meanwhile (docs/ARCHITECTURE.md, Limits).";
 const UNSAFE: &str =
     "A value that cannot be written safely into a command of FreeSWITCH's is left out, and named in the log.";
 const SOCKET: &str = "`last_app`, `last_arg` and `current_application` name what ran on the channel: `socket` on the caller's, and on a \
@@ -100,6 +102,8 @@ pub const DEPARTURES: &[Departure] = &[
     departs("caller_is_parked_while_it_rings", DIALPLAN, "callee", "cause 200", TAKEN),
     departs("caller_is_valet_parked_while_it_rings", DIALPLAN, "callee", "cause 200", TAKEN),
     may_depart("caller_is_transferred_in_the_moment_of_the_answer", "callee", "cause ", TAKEN),
+    may_depart("caller_is_picked_up_by_extension_in_the_moment_of_the_answer", "caller", "cause 27", CROSSED),
+    may_depart("caller_is_picked_up_by_extension_in_the_moment_of_the_answer", "one phone has it", "0 are up, caller hears nothing", CROSSED),
     may_depart("ringing_leg_is_intercepted", "callee", "cause ", TAKEN),
     departs("hostile_header_value", BOTH, "X-Own", "none", UNSAFE),
     departs("caller_is_parked_while_it_rings", DIALPLAN, "application", "socket", SOCKET),
