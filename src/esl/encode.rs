@@ -126,17 +126,32 @@ fn codec_list(codecs: &str) -> String {
     codecs.chars().filter(is_codecs).collect()
 }
 
-/// The order to bridge, which FreeSWITCH follows only while nobody has moved the caller since `moved_by` was the source of his last
-/// transfer. Asking first would leave the time of a reply to whoever picks him up, and `uuid_bridge` takes a channel from anybody.
-/// Where that source does not fit into the question it is the plain order.
+/// What the text of an order to bridge begins with ([`bridge_by_itself`]), and what FreeSWITCH says of it follows.
+pub const BRIDGES: &str = "fswake_bridge ";
+
+/// The order to bridge a channel with a leg, for a command that comes from outside the channel's own thread.
 pub fn bridge(a_leg: &str, leg: LegId, caller: &str, moved_by: Option<&str>) -> String {
+    let other = unless_moved(leg, caller, moved_by);
+    let expand = if other.starts_with('$') { "expand " } else { "" };
+    format!("{expand}uuid_bridge {a_leg} {other}")
+}
+
+/// The same for `eval` on the channel: its own thread follows the order, and is in the bridge by then. Ordered from outside, the
+/// thread comes to it up to a tick later, and meanwhile whoever picks the channel up has it hung up: `intercept` ends the leg, and
+/// FreeSWITCH hangs up on a channel that is to be bridged with a leg that has gone (measured, `uuid_bridge_on_soft_execute`).
+pub fn bridge_by_itself(a_leg: &str, leg: LegId, caller: &str, moved_by: Option<&str>) -> String {
+    let other = unless_moved(leg, caller, moved_by);
+    format!("{BRIDGES}${{uuid_bridge({a_leg} {other})}}")
+}
+
+/// The leg, while nobody has moved the caller since `moved_by` was the source of his last transfer; else nothing that can be bridged.
+/// FreeSWITCH finds that out as it follows the order: asking first would leave the time of a reply to whoever picks him up, and
+/// `uuid_bridge` takes a channel from anybody. Where that source does not fit into the question it is the leg.
+fn unless_moved(leg: LegId, caller: &str, moved_by: Option<&str>) -> String {
     let leg = leg.channel();
     match moved_by.filter(|source| is_plain(source, 512, b" :/_.,+*#@=<>-")) {
-        Some(source) => {
-            let now = format!("${{uuid_getvar({caller} transfer_source)}}");
-            format!("expand uuid_bridge {a_leg} ${{cond('{now}' == '{source}' ?{leg}:-)}}")
-        }
-        None => format!("uuid_bridge {a_leg} {leg}"),
+        Some(source) => format!("${{cond('${{uuid_getvar({caller} transfer_source)}}' == '{source}' ?{leg}:-)}}"),
+        None => leg.to_string(),
     }
 }
 

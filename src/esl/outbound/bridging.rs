@@ -16,7 +16,7 @@ use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType, EslResp
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::connection::{Connection, PICK_UP, Place, api, filter};
+use super::connection::{Connection, PICK_UP, Place, api, execute, filter};
 use super::{Connect, NOBODY_THERE};
 use crate::engine::{Event, LegEnd};
 use crate::esl::{decode, encode};
@@ -183,21 +183,21 @@ impl Connection {
         if !self.is_still_held().await {
             return Err(NotBridged::Failed(None));
         }
-        let caller = self.held.parent.channel.as_ref().unwrap_or(&channel);
-        let order = encode::bridge(a_leg, leg, caller, self.held.parent.moved_by.as_deref());
-        self.place = if is_replaced { Place::Replaced } else { Place::Bridging };
-        if !self.api(order).await? {
-            self.place = Place::Held;
-            if self.is_being_taken().await? {
-                return Err(NotBridged::Failed(None));
-            }
-            // The leg is gone, or this FreeSWITCH may not look anything up while it reads a command (`api-expansion`).
-            self.place = if is_replaced { Place::Replaced } else { Place::Bridging };
-            if !self.api(encode::bridge(a_leg, leg, &channel, None)).await? {
-                self.place = Place::Held;
-                return Err(NotBridged::Failed(None));
+        match self.order(a_leg, leg).await? {
+            Heard::Done => {}
+            Heard::LegOver(end) => return Err(NotBridged::Failed(Some(end))),
+            Heard::HeldLost => return Err(NotBridged::Failed(None)),
+            Heard::Nothing => {
+                if self.is_being_taken().await? {
+                    return Err(NotBridged::Failed(None));
+                }
+                // The leg is gone, or this FreeSWITCH may not run a command while it reads another (`api-expansion`).
+                if !self.api(encode::bridge(a_leg, leg, &channel, None)).await? {
+                    return Err(NotBridged::Failed(None));
+                }
             }
         }
+        self.place = if is_replaced { Place::Replaced } else { Place::Bridging };
         // From here on it is we who have written it.
         self.held.parent.moved_by = None;
         // With socket_resume the end of this connection would end the call (measured, both ways in).
@@ -257,6 +257,24 @@ impl Connection {
         self.place = Place::Gone;
         let (call, cause) = (self.call, "DESTINATION_OUT_OF_ORDER".into());
         Ok(Event::CallerGone { call, cause })
+    }
+
+    /// Orders the bridge. A caller in the loopback's place gets the order from outside: the thread of a channel that is bridged reads
+    /// none during its first ten frames (200 ms, measured).
+    async fn order(&mut self, a_leg: &str, leg: LegId) -> Result<Heard, EslError> {
+        let channel = &self.held.channel;
+        let caller = self.held.parent.channel.as_ref().unwrap_or(channel);
+        let moved_by = self.held.parent.moved_by.as_deref();
+        if a_leg != channel {
+            let is_ordered = self.api(encode::bridge(a_leg, leg, caller, moved_by)).await?;
+            return Ok(if is_ordered { Heard::Done } else { Heard::Nothing });
+        }
+        let order = execute(None, "eval", encode::bridge_by_itself(a_leg, leg, caller, moved_by));
+        self.bridges = None;
+        self.all(vec![order]).await?;
+        let heard = self.wait(leg, PATIENCE, |this, _| this.bridges.is_some()).await?;
+        let is_refused = matches!(heard, Heard::Done) && self.bridges != Some(true);
+        Ok(if is_refused { Heard::Nothing } else { heard })
     }
 
     /// Whether somebody else has the A leg that we have ordered to be bridged with this one. FreeSWITCH says nothing of it on either

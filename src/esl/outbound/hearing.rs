@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use freeswitch_esl_tokio::{EslEvent, EslEventType};
 use tokio::time::{Instant, timeout_at};
+use tracing::debug;
 
 use super::connection::{Connection, Place};
 use crate::engine::{Event, Taken};
@@ -100,6 +101,10 @@ impl Connection {
                 }
             }
             Some(Said::LegNamed(leg)) => self.named.push(leg),
+            Some(Said::Bridges(ok)) => {
+                debug!(verb = "uuid_bridge", ok, "api");
+                self.bridges = Some(ok);
+            }
             Some(Said::LeftPark(to)) if self.place == Place::Held => self.was_taken(to).await,
             Some(Said::LeftPark(_)) | None => {}
         }

@@ -22,11 +22,8 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
         tokio::time::sleep(after).await;
         return text;
     }
-    if name == "uuid_bridge" || arg.starts_with("uuid_bridge ") {
-        let faster = core.world().faster.take();
-        if let Some((held, number)) = faster {
-            core.pick_up(&held, super::core::new_uuid(), &number);
-        }
+    if name == "expand" && arg.starts_with("uuid_bridge ") {
+        core.is_somebody_faster();
     }
     match name.to_ascii_lowercase().as_str() {
         "originate" => match dialstring::parse(arg) {
@@ -213,6 +210,16 @@ async fn expand(core: &Arc<Core>, arg: &str) -> Option<String> {
     let is_plain = !text.contains(['$', '\\']);
     expanded.push_str(text);
     is_plain.then_some(expanded)
+}
+
+/// The argument of an application, as the channel's thread reads it.
+pub(crate) async fn expanded(core: &Arc<Core>, arg: &str) -> String {
+    core.is_somebody_faster();
+    let expanded = expand(core, arg).await;
+    expanded.unwrap_or_else(|| {
+        core.complain(format!("eval {arg}"));
+        arg.to_owned()
+    })
 }
 
 /// What stands before the brace that closes this one, and after it.

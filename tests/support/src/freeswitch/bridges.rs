@@ -197,6 +197,14 @@ impl Core {
         });
     }
 
+    /// Somebody picks a channel up in the moment that its bridge is ordered.
+    pub(crate) fn is_somebody_faster(self: &Arc<Self>) {
+        let faster = self.world().faster.take();
+        if let Some((held, number)) = faster {
+            self.pick_up(&held, super::core::new_uuid(), &number);
+        }
+    }
+
     /// The same where it was ordered: before the client that has the channel listens.
     pub(crate) fn pick_up_unheard(self: &Arc<Self>, uuid: &str) {
         let by = {

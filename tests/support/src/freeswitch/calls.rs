@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::api;
 use super::bus::lock;
 use super::catalog::{HeldEvents, catalog};
 use super::channel::Channel;
@@ -105,7 +106,10 @@ impl Core {
                 loop {
                     let next = |c: &mut Channel| c.apps.front().cloned();
                     let app = core.world().channels.get_mut(&uuid).and_then(next);
-                    let Some(app) = app else { return };
+                    let Some(mut app) = app else { return };
+                    if app.name == "eval" {
+                        app.arg = api::expanded(&core, &app.arg).await;
+                    }
                     core.run_app(&uuid, &app);
                     core.world().channels.get_mut(&uuid).and_then(|c| c.apps.pop_front());
                 }
@@ -162,7 +166,7 @@ impl Core {
                 // It goes on until something else happens to the channel.
                 return;
             }
-            "park" | "sleep" | "log" | "info" => {}
+            "park" | "sleep" | "log" | "info" | "eval" => {}
             other => self.complain(format!("execute {other}({})", app.arg)),
         }
         self.emit(&self.world(), uuid, after);
