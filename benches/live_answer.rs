@@ -6,7 +6,7 @@
 //! until one of them hangs up, and fswake says `connected`. It fails when one call does not.
 //!
 //! All times begin when the phone sends its 200. The caller's 200 and the first sounds are the phones' own; `uuid_bridge` is
-//! when fswake has FreeSWITCH's reply to that command, by its log. FreeSWITCH's own timestamps are whole ticks of 20 ms.
+//! when fswake has heard that FreeSWITCH has followed that order, by its log. FreeSWITCH's own timestamps are whole ticks of 20 ms.
 //!
 //! `--busy` lets a busy loop run for each core meanwhile. `FSWAKE_BENCH_CALLS` is another way to say how many calls, and
 //! `FSWAKE_BENCH_DAEMON` names another fswake to measure.
@@ -472,7 +472,7 @@ fn settings() -> Settings {
     // Phones that are awake have just registered.
     let mut settings = Settings::default().wake("fresh-for", "30s");
     if std::env::var_os("FSWAKE_LIVE_LOG").is_none() {
-        "info,fswake::esl::outbound::connection=debug,freeswitch_esl_tokio=off".clone_into(&mut settings.log);
+        "info,fswake::esl::outbound=debug,freeswitch_esl_tokio=off".clone_into(&mut settings.log);
     }
     settings.wake.insert("device-pushes-per-minute", "0".to_owned());
     settings
