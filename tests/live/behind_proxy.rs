@@ -19,6 +19,8 @@ crate::trials![
     phone_behind_a_proxy_sees_one_invite_whenever_it_wakes,
     phone_behind_a_proxy_that_has_just_fallen_asleep_is_rung_by_the_invite_that_is_under_way,
     phone_behind_a_proxy_that_comes_back_elsewhere_is_rung_at_once,
+    phone_behind_a_proxy_that_stays_silent_is_pushed_again_and_rung_at_its_next_register,
+    phone_behind_a_proxy_that_declined_and_fell_asleep_is_pushed_at_once_when_it_is_redialled,
     phone_behind_a_proxy_that_logs_out_is_not_pushed,
     contact_reaches_the_proxy_as_freeswitch_itself_sends_it,
 ];
@@ -151,6 +153,53 @@ async fn phone_behind_a_proxy_that_comes_back_elsewhere_is_rung_at_once(fs: Arc<
             after
         }));
         assert_soon(all.await, &format!("{finds:?}"));
+    }
+}
+
+async fn phone_behind_a_proxy_that_stays_silent_is_pushed_again_and_rung_at_its_next_register(fs: Arc<RealFs>) {
+    let proxy = Kamailio::start(fs.ports.sip, Finds::Path).await;
+    let site = site(fs, &Settings::default().wake("push-retry", "1s")).await;
+    join_all(Transport::ALL.map(async |transport| {
+        let (phone, token) = phone(&site, &proxy, script(transport, Reaction::Silent), Wakes::Never).await;
+        phone.doze();
+        let call = call(&site, &phone).await;
+        site.pushed_to_times(&token, 1).await;
+        phone.wake_elsewhere().await;
+        assert_eq!(phone.register().await, 200);
+        site.pushed_to_times(&token, 2).await;
+        phone.behave(script(transport, ANSWERS));
+        phone.wake_elsewhere().await;
+        assert_eq!(phone.register().await, 200);
+        phone.invited().await;
+        let after = phone.invited_after();
+        assert!(after < ms(700), "{transport:?}: {after:?}");
+        is_rung_once(&phone, call, &format!("{transport:?}")).await;
+    }))
+    .await;
+}
+
+/// FreeSWITCH hears nothing of its connection, which is the proxy's: it has the phone registered all the time.
+async fn phone_behind_a_proxy_that_declined_and_fell_asleep_is_pushed_at_once_when_it_is_redialled(fs: Arc<RealFs>) {
+    let proxy = Kamailio::start(fs.ports.sip, Finds::Path).await;
+    let mut settings = Settings::default().wake("push-gap", "30s");
+    settings.wake.insert("device-pushes-per-minute", "0".into());
+    let site = site(fs, &settings).await;
+    for transport in Transport::ALL {
+        let declines = script(transport, Reaction::Decline(486));
+        let (phone, token) = phone(&site, &proxy, declines, Wakes::Elsewhere).await;
+        phone.sleep();
+        let first = call(&site, &phone).await;
+        assert_eq!(first.outcome().await, 486, "{transport:?}: {}", phone.story());
+        site.pushed_to_times(&token, 1).await;
+        phone.sleep();
+        phone.behave(script(transport, ANSWERS));
+        let second = call(&site, &phone).await;
+        site.pushed_to_times(&token, 2).await;
+        assert_eq!(second.outcome().await, 200, "{transport:?}: {}", phone.story());
+        let waited = second.started.elapsed();
+        assert!(waited < ms(2000), "{transport:?}: {waited:?}");
+        second.hang_up().await;
+        phone.ended().await;
     }
 }
 
