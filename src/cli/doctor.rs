@@ -21,6 +21,15 @@ pub(super) struct Doctor {
     json: bool,
 }
 
+impl Default for Doctor {
+    fn default() -> Self {
+        Self {
+            since: Duration::from_hours(7 * 24),
+            json: false,
+        }
+    }
+}
+
 /// What `--json` prints.
 #[derive(Serialize)]
 struct Report {

@@ -8,8 +8,10 @@ mod completions;
 mod devices;
 mod doctor;
 mod import_mod_apn;
+mod new_files;
 mod push;
 mod run;
+mod setup;
 mod table;
 mod trace;
 
@@ -70,6 +72,8 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Show the life of a wake as a timeline, and what it says about a missed call
     Trace(trace::Trace),
+    /// Put fswake beside a FreeSWITCH of this host: show what is missing, write it, and say what is left to do
+    Setup(setup::Setup),
     /// Make a configuration of mod_apn's, and copy its tokens
     ImportModApn(import_mod_apn::ImportModApn),
 }
@@ -84,6 +88,7 @@ impl Cli {
             // These need no configuration, or make it.
             Command::Completions { shell } => completions::completions(shell),
             Command::Man { directory } => completions::man(directory.as_deref()),
+            Command::Setup(args) => setup::setup(&args, file, &env),
             Command::ImportModApn(args) => import_mod_apn::import(&args, file, &env),
             Command::Run => run::run(config()?),
             Command::Check => check::check(&config()?),

@@ -75,7 +75,7 @@ async fn configuration(session: &mut Session, module: &str, name: &str) -> Optio
     session.api(&command).await.ok()
 }
 
-fn of_lua(xml: &str) -> Handlers {
+pub(super) fn of_lua(xml: &str) -> Handlers {
     let tags = tags(xml);
     let value = |name: &str| {
         let param = tags.iter().find(|t| t.attribute("name") == name);

@@ -32,6 +32,27 @@ use serde::Serialize;
 use crate::config::Config;
 use crate::journal::{Journal, JournalError, Pattern};
 
+/// The script that answers for the dialplan, by its name, as `lua.conf.xml` says.
+pub(crate) fn script_for_dialplan(lua: &str) -> Option<&'static str> {
+    handlers::of_lua(lua).dialplan.map(handlers::Handler::name)
+}
+
+/// Names and values of all `<param>`s of a file of FreeSWITCH's.
+pub(crate) fn params(xml: &str) -> Vec<(String, String)> {
+    pairs(xml, "param", "name", "value")
+}
+
+/// Commands and data of all `<X-PRE-PROCESS>` of a file of FreeSWITCH's.
+pub(crate) fn preprocessor(xml: &str) -> Vec<(String, String)> {
+    pairs(xml, "X-PRE-PROCESS", "cmd", "data")
+}
+
+fn pairs(xml: &str, element: &str, first: &str, second: &str) -> Vec<(String, String)> {
+    let tags = xml::tags(xml).into_iter().filter(|tag| tag.name == element);
+    tags.map(|tag| (tag.attribute(first).to_owned(), tag.attribute(second).to_owned()))
+        .collect()
+}
+
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -3,15 +3,14 @@
 //! The order keeps it whole: everything is read first; the devices are written into a transaction that stays open while the
 //! files are made and checked as `fswake check` does; then it is committed. Whatever fails before leaves nothing behind.
 
-mod files;
 mod report;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use self::files::{Fresh, Made, NewFile};
 use self::report::Report;
+use super::new_files::{self, Fresh, Made, NewFile};
 use crate::config::{Config, Environment};
 use crate::files as reader;
 use crate::migrate::apn_conf::{self, ApnConf};
@@ -86,7 +85,7 @@ pub(super) fn import(args: &ImportModApn, config: Option<&Path>, env: &Environme
         .map(|made| new_files(made, &args.output))
         .unwrap_or_default();
     let mut report = Report::new(args.dry_run);
-    let found = files::look(&files, args.force);
+    let found = new_files::look(&files, args.force);
     if args.dry_run {
         if let Some(made) = &converted {
             report.configuration(made)?;
@@ -96,7 +95,7 @@ pub(super) fn import(args: &ImportModApn, config: Option<&Path>, env: &Environme
             report.tokens(&source.place(), count, &plan, &fates, &store)?;
         }
         report.files(&files, &found.unwrap_or_else(|_| vec![Made::Replaced; files.len()]))?;
-        files::look(&files, args.force).map(drop)?;
+        new_files::look(&files, args.force).map(drop)?;
         return report.hints(conf.as_ref(), &files, source.is_some());
     }
     let found = found?;

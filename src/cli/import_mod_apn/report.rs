@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
-use super::files::{Made, NewFile};
+use crate::cli::new_files::{Made, NewFile};
 use crate::migrate::apn_conf::ApnConf;
 use crate::migrate::convert::Converted;
 use crate::migrate::tokens::Plan;

@@ -1,0 +1,237 @@
+//! What `fswake setup` finds of a FreeSWITCH: its folder of configuration, its event socket, who answers for its dialplan.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use crate::doctor;
+use crate::files;
+use crate::migrate::preprocess::Variables;
+
+/// Where packages and builds of FreeSWITCH put their configuration.
+const FOLDERS: [&str; 5] = [
+    "/etc/freeswitch",
+    "/usr/local/freeswitch/conf",
+    "/usr/local/freeswitch/etc/freeswitch",
+    "/usr/local/etc/freeswitch",
+    "/opt/freeswitch/conf",
+];
+/// What the event socket's password is where nobody has changed it.
+pub(super) const OWN_PASSWORD: &str = "ClueCon";
+
+/// A FreeSWITCH.
+pub(super) struct Site {
+    /// Its folder of configuration.
+    pub folder: PathBuf,
+    /// Its event socket.
+    pub socket: EventSocket,
+    /// The script that answers for its dialplan in place of the files, by its name.
+    pub script: Option<&'static str>,
+    /// The lines that say how its users are dialled.
+    pub dial_strings: Vec<DialString>,
+}
+
+/// How its event socket is reached from this host.
+pub(super) struct EventSocket {
+    pub host: String,
+    pub port: u16,
+    pub password: String,
+}
+
+/// A `dial-string` of the directory.
+pub(super) struct DialString {
+    pub file: PathBuf,
+    /// Counted from 1.
+    pub line: usize,
+    /// The line as it is.
+    pub text: String,
+}
+
+impl DialString {
+    /// Whether it leads to fswake.
+    pub(super) fn is_ours(&self) -> bool {
+        self.text.contains("/fswake\"")
+    }
+
+    /// The line as it has to be.
+    pub(super) fn ours(&self) -> String {
+        let indent = self.text.len() - self.text.trim_start().len();
+        format!("{}{}", &self.text[..indent], super::plan::dial_string())
+    }
+}
+
+impl Site {
+    /// Looks at the folder that is named, else at the first that there is.
+    pub(super) fn find(named: Option<&Path>) -> anyhow::Result<Self> {
+        let is_one = |folder: &&Path| folder.join("freeswitch.xml").is_file();
+        let folder = match named {
+            Some(folder) if is_one(&folder) => folder,
+            Some(folder) => bail!("{}: there is no freeswitch.xml", folder.display()),
+            None => FOLDERS.iter().map(Path::new).find(is_one).with_context(|| {
+                format!(
+                    "no FreeSWITCH was found in {}\nhint: --freeswitch names the folder that holds its freeswitch.xml",
+                    FOLDERS.join(", ")
+                )
+            })?,
+        };
+        let lua = folder.join("autoload_configs/lua.conf.xml");
+        Ok(Self {
+            folder: folder.to_owned(),
+            socket: event_socket(folder)?,
+            script: files::xml(&lua).ok().and_then(|xml| doctor::script_for_dialplan(&xml)),
+            dial_strings: dial_strings(&folder.join("directory")),
+        })
+    }
+}
+
+fn event_socket(folder: &Path) -> anyhow::Result<EventSocket> {
+    let file = folder.join("autoload_configs/event_socket.conf.xml");
+    let xml = files::xml(&file).with_context(|| file.display().to_string())?;
+    let mut variables = Variables::default();
+    // What is not a plain `set` there is no password.
+    for (cmd, data) in files::xml(&folder.join("vars.xml"))
+        .iter()
+        .flat_map(|xml| doctor::preprocessor(xml))
+    {
+        let _ = variables.command(&cmd, &data);
+    }
+    let params = doctor::params(&xml);
+    let mut value = |name: &str| -> anyhow::Result<Option<String>> {
+        let Some((_, written)) = params.iter().find(|(n, _)| n == name) else {
+            return Ok(None);
+        };
+        let expanded = variables.expand(written);
+        if let Some(unknown) = expanded.unknown.first() {
+            bail!("{}: {name}: nothing in vars.xml sets {unknown}", file.display());
+        }
+        Ok(Some(expanded.text).filter(|text| !text.is_empty()))
+    };
+    let host = match value("listen-ip")?.as_deref() {
+        None | Some("::" | "0.0.0.0") => "127.0.0.1".to_owned(),
+        Some(one) => one.to_owned(),
+    };
+    let port = value("listen-port")?.unwrap_or_else(|| "8021".to_owned());
+    let port = port
+        .parse()
+        .with_context(|| format!("{}: listen-port {port:?} is no port", file.display()))?;
+    let password = value("password")?.unwrap_or_else(|| OWN_PASSWORD.to_owned());
+    Ok(EventSocket { host, port, password })
+}
+
+/// Those of the directory's own files and of the folders right in it.
+fn dial_strings(directory: &Path) -> Vec<DialString> {
+    let mut found = Vec::new();
+    for file in xml_files(directory, 2) {
+        let Ok(text) = files::xml(&file) else { continue };
+        let mut is_comment = false;
+        for (n, line) in text.lines().enumerate() {
+            let is_param = line.trim_start().starts_with("<param ") && line.contains("name=\"dial-string\"");
+            if !is_comment && is_param {
+                found.push(DialString {
+                    file: file.clone(),
+                    line: n + 1,
+                    text: line.to_owned(),
+                });
+            }
+            is_comment = match (line.rfind("<!--"), line.rfind("-->")) {
+                (Some(open), Some(close)) => open > close,
+                (Some(_), None) => true,
+                (None, Some(_)) => false,
+                (None, None) => is_comment,
+            };
+        }
+    }
+    found
+}
+
+fn xml_files(folder: &Path, depth: usize) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    let mut entries: Vec<_> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|e| e.path())
+        .collect();
+    entries.sort();
+    for entry in entries {
+        if depth > 1 && entry.is_dir() {
+            all.extend(xml_files(&entry, depth - 1));
+        } else if entry.extension().is_some_and(|extension| extension == "xml") {
+            all.push(entry);
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        dir
+    }
+
+    fn socket(params: &str, vars: &str) -> anyhow::Result<EventSocket> {
+        let xml = format!("<configuration><settings>{params}</settings></configuration>");
+        let dir = folder(&[("autoload_configs/event_socket.conf.xml", &xml), ("vars.xml", vars)]);
+        event_socket(dir.path())
+    }
+
+    #[test]
+    fn event_socket_is_where_freeswitch_listens_seen_from_this_host() {
+        let found = socket("", "").unwrap();
+        assert_eq!(
+            (found.host.as_str(), found.port, found.password.as_str()),
+            ("127.0.0.1", 8021, "ClueCon")
+        );
+        let all = r#"<param name="listen-ip" value="::"/><param name="listen-port" value="8022"/>
+                     <param name="password" value="$${pass}"/>"#;
+        let vars = r#"<include><X-PRE-PROCESS cmd="set" data="pass=a b"/></include>"#;
+        let found = socket(all, vars).unwrap();
+        assert_eq!(
+            (found.host.as_str(), found.port, found.password.as_str()),
+            ("127.0.0.1", 8022, "a b")
+        );
+        assert_eq!(
+            socket(r#"<param name="listen-ip" value="10.0.0.1"/>"#, "")
+                .unwrap()
+                .host,
+            "10.0.0.1"
+        );
+        let unknown = socket(all, "").err().unwrap().to_string();
+        assert!(unknown.contains("password") && unknown.contains("pass"), "{unknown}");
+        assert!(socket(r#"<param name="listen-port" value="eight"/>"#, "").is_err());
+    }
+
+    #[test]
+    fn dial_strings_are_found_where_they_count() {
+        let dir = folder(&[
+            (
+                "default.xml",
+                "<!--\n  <param name=\"dial-string\" value=\"a\"/>\n-->\n    <param name=\"dial-string\" value=\"user\"/>\n",
+            ),
+            (
+                "default/1000.xml",
+                "<!-- <param name=\"dial-string\" value=\"b\"/> -->\n<user/>",
+            ),
+            (
+                "default/1001.xml",
+                "<param name=\"dial-string\" value=\"loopback/x/fswake\"/>",
+            ),
+        ]);
+        let found = dial_strings(dir.path());
+        let at: Vec<_> = found.iter().map(|d| (d.line, d.is_ours())).collect();
+        assert_eq!(at, [(4, false), (1, true)]);
+        assert!(
+            found[0].ours().starts_with("    <param name=\"dial-string\""),
+            "{}",
+            found[0].ours()
+        );
+    }
+}
