@@ -16,7 +16,8 @@ use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType, EslResp
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::connection::{Connection, PICK_UP, Place, api, execute, filter};
+use super::connection::{Connection, PICK_UP, Place, api, execute};
+use super::loopback::mark_loopback;
 use super::{Connect, NOBODY_THERE};
 use crate::engine::{Event, LegEnd};
 use crate::esl::{decode, encode};
@@ -26,11 +27,7 @@ use crate::types::LegId;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// A bridge is confirmed sooner than this, where nothing comes between.
 const SOON: Duration = Duration::from_millis(300);
-/// How long the caller's own bridge with the loopback may take. Where there is none, the loopback stays for now.
-const LOOPBACK_PATIENCE: Duration = Duration::from_millis(500);
 
-/// The digit that the end of a loopback reads: no phone has it.
-const MARK: char = 'D';
 /// How long the leg may take to be told whom it reaches.
 const NAME_PATIENCE: Duration = Duration::from_millis(100);
 
@@ -44,7 +41,7 @@ const FIRST_RENEWAL: Duration = Duration::from_millis(500);
 const NUDGE: Duration = Duration::from_millis(1);
 
 /// What was waited for.
-enum Heard {
+pub(super) enum Heard {
     /// It has happened.
     Done,
     /// The leg is over.
@@ -56,7 +53,7 @@ enum Heard {
 }
 
 /// Why there is no bridge.
-enum NotBridged {
+pub(super) enum NotBridged {
     /// It failed; and how the leg ended, where that is why.
     Failed(Option<LegEnd>),
     /// The connection is lost.
@@ -370,54 +367,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Whose side of the call the leg is bridged with. Behind a loopback that is the caller, as soon as FreeSWITCH has bridged
-    /// it with the loopback: mod_loopback would do the same two seconds later (`bowout`), and only once both sides send audio.
-    async fn a_leg(&mut self, leg: LegId, early: bool) -> Result<String, NotBridged> {
-        let channel = self.held.channel.clone();
-        let Some((caller, end)) = self.replaceable(early) else {
-            return Ok(channel);
-        };
-        let is_bridged = |this: &Self, _: Option<&EslEvent>| this.is_loopback_bridged;
-        match self.wait(leg, LOOPBACK_PATIENCE, is_bridged).await? {
-            Heard::Done => Ok(caller),
-            Heard::LegOver(end) => Err(NotBridged::Failed(Some(end))),
-            Heard::HeldLost => Ok(channel),
-            // The loopback stays, and digits go through it.
-            Heard::Nothing => {
-                self.api(format!("uuid_setvar {end} bridge_filter_dtmf false")).await?;
-                Ok(channel)
-            }
-        }
-    }
-
-    /// Hears what a caller behind a loopback, and the loopback's end, do while he is bridged in its place.
-    pub(super) async fn hear_loopback(&mut self) -> Result<(), EslError> {
-        if let Some((caller, end)) = self.replaceable(false) {
-            let (format, events) = ("plain".into(), "DTMF".into());
-            let mut commands = vec![filter("Unique-ID", &caller), filter("Unique-ID", &end)];
-            commands.push(EslCommand::Events { format, events });
-            self.all(commands).await?;
-        }
-        Ok(())
-    }
-
-    /// The caller behind a loopback, and the loopback's end that he is bridged with, where he may be bridged in its place.
-    fn replaceable(&self, early: bool) -> Option<(String, String)> {
-        let behind = self.held.behind.as_ref().filter(|behind| behind.may_leave && !early)?;
-        behind.caller.clone().zip(behind.end.clone())
-    }
-
-    /// The end of the loopback has read a digit: inside its bridge, or before it (then it is lost).
-    pub(super) fn loopback_has_read(&mut self, event: &EslEvent) {
-        let end = self.held.behind.as_ref().and_then(|behind| behind.end.as_deref());
-        let is = |header: &str, value: &str| event.header_str(header) == Some(value);
-        if end.is_some_and(|end| is("Unique-ID", end)) && is("Channel-State", "CS_EXCHANGE_MEDIA") {
-            self.is_loopback_bridged = true;
-        }
-    }
-
     /// Waits until it has happened; other events are passed on meanwhile.
-    async fn wait(
+    pub(super) async fn wait(
         &mut self,
         leg: LegId,
         patience: Duration,
@@ -477,12 +428,4 @@ impl Connection {
 /// The question who has moved a channel last.
 fn moved_by(channel: &str) -> String {
     format!("uuid_getvar {channel} transfer_source")
-}
-
-/// Leaves a digit for the loopback's end, which reads it as soon as it is inside its bridge with the caller, and drops it.
-fn mark_loopback(end: &str) -> [EslCommand; 2] {
-    [
-        api(format!("uuid_setvar {end} bridge_filter_dtmf true")),
-        api(format!("uuid_recv_dtmf {end} {MARK}")),
-    ]
 }

@@ -34,6 +34,7 @@ mod dialing;
 mod ending;
 mod hearing;
 mod jobs;
+mod loopback;
 mod pace;
 mod parent;
 mod tone;
