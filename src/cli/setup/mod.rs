@@ -171,5 +171,5 @@ fn left_to_do(out: &mut impl Write, site: &Site) -> std::io::Result<()> {
         writeln!(out, "  - fs_cli -x reloadxml")?;
     }
     writeln!(out, "  - your apps: [[app]] in the configuration, then `fswake check`")?;
-    writeln!(out, "  - systemctl enable --now fswake, or restart it")
+    writeln!(out, "  - systemctl daemon-reload, then enable --now fswake, or restart it")
 }
