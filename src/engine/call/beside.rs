@@ -145,7 +145,7 @@ impl Call {
     /// The phone does not ring by FreeSWITCH: it is pushed. It is not rung where it was, although FreeSWITCH may have no leg
     /// there: it may have declined that leg a moment ago.
     fn wake_beside(&mut self, p: usize, world: &mut World<'_>) {
-        if self.parties[p].device.is_some() && self.parties[p].set_aside.is_none() {
+        if self.parties[p].device.is_some() {
             let before = self.pushes;
             self.push(p, world);
             if self.pushes > before {

@@ -188,7 +188,8 @@ impl Call {
             self.parties[p].wake = Wake::At(Self::first_question(world));
         }
         let party = &self.parties[p];
-        if has_token && party.set_aside.is_none() {
+        let set_aside = self.why_set_aside(party, world.directory);
+        if has_token && set_aside.is_none() {
             if ringable && (fresh || beside) {
                 if !beside {
                     self.parties[p].wake = Wake::At(world.now.plus(world.policy.push_delay));
@@ -204,7 +205,7 @@ impl Call {
             } else {
                 self.push(p, world);
             }
-        } else if let Some(reason) = party.set_aside.clone() {
+        } else if let Some(reason) = set_aside {
             let device = self.parties[p].label();
             self.note(world, Step::DeviceSetAside { device, reason });
         } else {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{Call, Phase};
 use crate::engine::command::{Cause, Command};
-use crate::engine::directory::{Binding, LastPush};
-use crate::engine::party::{Leg, LegState, Origin, Wake};
+use crate::engine::directory::{Binding, Directory, LastPush};
+use crate::engine::party::{Leg, LegState, Origin, Party, Wake};
 use crate::engine::policy::Alert;
 use crate::engine::step::Step;
 use crate::engine::world::{PendingPush, Purpose, World};
@@ -100,7 +100,15 @@ impl Call {
 
     /// Whether a phone that was rung in vain may be pushed. Not once the call rings on: nobody is waited for then.
     pub(super) fn may_push(&self, p: usize, world: &World<'_>) -> bool {
-        !self.rings_on && self.parties[p].can_be_pushed(world.policy.push_retries)
+        let party = &self.parties[p];
+        let may = !self.rings_on && party.can_be_pushed(world.policy.push_retries);
+        may && self.why_set_aside(party, world.directory).is_none()
+    }
+
+    /// Why a party's token is not used, if it is not: the phone's next REGISTER, or another call's push, may change that at any time.
+    pub(super) fn why_set_aside(&self, party: &Party, directory: &Directory) -> Option<Arc<str>> {
+        let known = directory.device(&self.key, party.device.as_ref()?)?;
+        known.device.set_aside.clone()
     }
 
     /// Notes that a phone is pushed again because it registered and has not rung since.
@@ -128,7 +136,8 @@ impl Call {
             return;
         };
         let is_gone = self.has_come_and_gone(&device, world);
-        let Some(known) = world.directory.device_mut(&self.key, &device) else {
+        let known = world.directory.device_mut(&self.key, &device);
+        let Some(known) = known.filter(|known| known.device.set_aside.is_none()) else {
             self.parties[p].wake = Wake::Impossible;
             return;
         };

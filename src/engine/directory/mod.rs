@@ -102,6 +102,11 @@ impl Directory {
         self.entries.get(key)
     }
 
+    /// One device.
+    pub fn device(&self, key: &AorKey, device: &DeviceKey) -> Option<&KnownDevice> {
+        self.entries.get(key)?.devices.iter().find(|d| *d.key == *device)
+    }
+
     /// One device, to note a push.
     pub fn device_mut(&mut self, key: &AorKey, device: &DeviceKey) -> Option<&mut KnownDevice> {
         self.entries
