@@ -351,6 +351,7 @@ impl Engine {
             out: &mut self.out,
         };
         step(&mut held.call, &mut world);
+        held.call.record_pushes(&mut world);
         if held.call.is_over() {
             self.remove(id);
         } else {

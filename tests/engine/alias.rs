@@ -47,6 +47,8 @@ fn phones_of_the_user_who_is_meant_are_woken_and_rung() {
     let aor = Aor::new("alice", "fs.test");
     assert_eq!(b.out.remove(0), Command::CallUser { call: call(1), aor });
     b.expect_push("tok");
+    // Should the caller hang up now, the call's own record has it.
+    assert!(matches!(b.records.last(), Some((record, true)) if record.pushes == 1));
     assert_eq!(noted(&b), [("alice".into(), Some("2001".into()))]);
     b.out.clear();
     // It waits for the user's phone, and no more for one of the number's.

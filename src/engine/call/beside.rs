@@ -146,11 +146,7 @@ impl Call {
     /// there: it may have declined that leg a moment ago.
     fn wake_beside(&mut self, p: usize, world: &mut World<'_>) {
         if self.parties[p].device.is_some() {
-            let before = self.pushes;
             self.push(p, world);
-            if self.pushes > before {
-                self.record(None, true, world);
-            }
         }
     }
 

@@ -140,7 +140,6 @@ impl Call {
             self.ring_after_settling(q, world);
         } else if former.wake == Wake::Done && former.pushes == 0 && !former.is_out {
             self.push(q, world);
-            self.record(None, true, world);
         }
     }
 

@@ -27,6 +27,8 @@ impl Hash for Call {
             // For the call's own record, the journal and the summary.
             since: _,
             pushes: _,
+            // All of them, between two events.
+            recorded: _,
             first_push: _,
             woken: _,
             woken_device: _,

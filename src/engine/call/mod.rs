@@ -76,6 +76,8 @@ pub struct Call {
     parties: Vec<Party>,
     legs: u32,
     pushes: u32,
+    /// How many of them the call's own record has been told of.
+    recorded: u32,
     declined: bool,
     first_push: Option<Moment>,
     woken: Option<Moment>,
@@ -112,6 +114,7 @@ impl Call {
             parties: Vec::new(),
             legs: 0,
             pushes: 0,
+            recorded: 0,
             declined: false,
             first_push: None,
             woken: None,
@@ -278,7 +281,6 @@ impl Call {
             if let Some(when) = self.parties[p].wake.due()
                 && when <= world.now
             {
-                let before = self.pushes;
                 if self.parties[p].beside.is_some() && self.parties[p].pushes == 0 {
                     self.ask_beside(p, world);
                 } else {
@@ -287,9 +289,6 @@ impl Call {
                     if self.parties[p].wake == Wake::Impossible {
                         self.ring_where_it_was(p, world);
                     }
-                }
-                if self.pushes > before {
-                    self.record(None, true, world);
                 }
             }
             if self.parties[p].ask_at.is_some_and(|when| when <= world.now) && !self.parties[p].asking {

@@ -260,9 +260,6 @@ impl Call {
             return;
         }
         self.push(p, world);
-        if self.parties[p].pushes > 0 {
-            self.record(None, true, world);
-        }
         self.settle(world);
     }
 
