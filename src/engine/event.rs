@@ -83,7 +83,7 @@ pub enum Event {
     BridgeFailed {
         /// The leg.
         leg: LegId,
-        /// How it ended, where the phone itself ended it between answer and bridge.
+        /// How it ended, where the phone itself ended it before the bridge stood.
         end: Option<LegEnd>,
     },
     /// Somebody else has the held channel: it was picked up, transferred, parked.
