@@ -195,6 +195,29 @@ fn what_is_heard_between_a_question_and_its_answer_is_newer_than_the_answer() {
 }
 
 #[test]
+fn answer_that_is_older_than_the_end_of_the_last_registration_brings_nobody_back() {
+    let mut b = bench();
+    b.register(reg("1001", "id", "1001@a:1", None));
+    b.register(reg("1001", "other", "1001@b:1", None));
+    let question = b.asks(end("1001", "1001@a:1", UnregisterWhy::Explicit, None));
+    let mut over = end("1001", "1001@b:1", UnregisterWhy::Explicit, None);
+    if let Event::Unregistered(over) = &mut over {
+        over.call_id = "other".into();
+    }
+    b.tell(over);
+    assert_eq!(b.engine.known(), (0, 0));
+    // FreeSWITCH takes a moment to delete what has ended.
+    b.answer(question, vec![reg("1001", "other", "1001@b:1", None)]);
+    assert_eq!(b.engine.known(), (0, 0));
+    // A later answer counts.
+    b.register(reg("1001", "id", "1001@a:2", None));
+    let question = b.asks(unreg("1001", "id", UnregisterWhy::ConnectionClosed));
+    b.answer(question, vec![reg("1001", "other", "1001@b:1", None)]);
+    assert_eq!(b.engine.known(), (0, 1));
+    rings(&mut b, &["1001@b:1"], 0);
+}
+
+#[test]
 fn only_the_profiles_and_the_domain_that_were_asked_for_are_compared() {
     let mut b = Bench::new(Policy {
         domain_aliases: vec![("192.0.2.7".into(), "fs.test".into())],

@@ -29,10 +29,12 @@ impl Directory {
         if self.is_reading {
             self.ended.insert(key.clone());
         }
+        if let Some(question) = self.questions.get_mut(&key) {
+            question.ended = self.asked;
+        }
         let Some(entry) = self.entries.get_mut(&key) else {
             return Gone::default();
         };
-        entry.ended = self.asked;
         let (over, left): (Vec<_>, Vec<_>) = entry.bindings.drain(..).partition(|b| is_over(b, end));
         entry.bindings = left;
         let gone = entry.gone(&over);
@@ -88,13 +90,19 @@ impl Directory {
             }
         }
         if !profiles.is_empty() {
-            self.ask_in(aor, profiles, out);
+            self.ask_in(key, aor, profiles, out);
         }
     }
 
     /// Asks FreeSWITCH which registrations a user has in these profiles.
-    pub(super) fn ask_in(&mut self, aor: &Aor, profiles: Vec<Arc<str>>, out: &mut dyn FnMut(Command)) {
+    pub(super) fn ask_in(&mut self, key: &AorKey, aor: &Aor, profiles: Vec<Arc<str>>, out: &mut dyn FnMut(Command)) {
         self.asked += 1;
+        let question = self.questions.entry(key.clone()).or_insert_with(|| Question {
+            aor: aor.clone(),
+            number: 0,
+            ended: 0,
+        });
+        question.number = self.asked;
         out(Command::AskRegistrations {
             aor: aor.clone(),
             number: self.asked,
@@ -140,6 +148,15 @@ impl Directory {
     /// are returned. Whatever was heard since the question is newer than the answer.
     pub fn compare(&mut self, listing: Listing, policy: &Policy) -> (Vec<Registration>, Gone) {
         let key = AorKey::of(&listing.aor, policy);
+        // Kept here: whoever ends its last registration has no entry any more.
+        let ended = self.questions.get(&key).map_or(0, |question| question.ended);
+        if self
+            .questions
+            .get(&key)
+            .is_some_and(|question| question.number <= listing.number)
+        {
+            self.questions.remove(&key);
+        }
         let entry = self.entries.entry(key.clone()).or_default();
         let is_listed = |target: &Target| {
             let mut all = listing.registrations.iter();
@@ -153,7 +170,7 @@ impl Directory {
         let (left, over): (Vec<_>, Vec<_>) = entry.bindings.drain(..).partition(is_left);
         entry.bindings = left;
         let gone = entry.gone(&over);
-        let missed = if entry.ended < listing.number {
+        let missed = if ended < listing.number {
             let all = listing.registrations.into_iter();
             let source = Source::Answer;
             all.filter(|reg| is_missed(entry, reg))
@@ -181,6 +198,17 @@ impl Directory {
             None => *b.call_id == *call_id,
         })
     }
+}
+
+/// A question about a user's registrations: it is open until it, or a later one, is answered.
+#[derive(Clone, Debug)]
+pub(super) struct Question {
+    /// Whose, as it was asked.
+    pub(super) aor: Aor,
+    /// The number of the latest.
+    pub(super) number: u64,
+    /// How many questions had been asked when one of the user's registrations ended last; an answer to one of those may be older than that.
+    pub(super) ended: u64,
 }
 
 /// Phones that have a registration less.

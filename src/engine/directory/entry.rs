@@ -200,8 +200,6 @@ pub struct Entry {
     pub bindings: Vec<Binding>,
     /// The calls that wait for one of them.
     pub waiting: Vec<CallId>,
-    /// How many questions had been asked when one of its registrations ended last.
-    pub(super) ended: u64,
 }
 
 /// What of an entry decides ([`crate::engine::digest`]).
@@ -216,8 +214,6 @@ impl Hash for Deciding<'_> {
             devices,
             bindings,
             waiting,
-            // No question is open.
-            ended: _,
         } = self.entry;
         waiting.hash(state);
         let (mut devices, mut bindings): (Vec<_>, Vec<_>) = (devices.iter().collect(), bindings.iter().collect());

@@ -20,6 +20,7 @@ mod tokens;
 
 use self::dropped::Dropped;
 pub use self::ends::Gone;
+use self::ends::Question;
 pub use self::entry::{AorKey, Binding, Entry, KnownDevice, LastPush, Missed, Seen};
 use self::tokens::Owned;
 use super::command::Command;
@@ -44,6 +45,8 @@ pub struct Directory {
     reading: u64,
     /// How many questions about a user's registrations have been asked.
     asked: u64,
+    /// Whose registrations have been asked for and not answered.
+    questions: HashMap<AorKey, Question>,
     /// Tokens that were dropped: a list that still has them does not bring them back.
     dropped: Dropped,
     /// Whose registrations have ended since the reading under way began: its list may be older.
@@ -65,6 +68,7 @@ impl Directory {
             reading,
             // No question is open.
             asked: _,
+            questions: _,
             dropped,
             ended,
             is_reading,
@@ -176,7 +180,7 @@ impl Directory {
         if matches!(reg.source, Source::Reading(_)) && self.ended.contains(&key) && !is_known() {
             // It may be what has ended.
             self.drop_if_empty(&key);
-            self.ask_in(&reg.aor, vec![target.profile().into()], out);
+            self.ask_in(&key, &reg.aor, vec![target.profile().into()], out);
             return None;
         }
         let bound = entry.bind(now, owned.device.as_ref(), &reg, &target, (generation, self.asked));
