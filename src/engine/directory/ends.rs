@@ -27,7 +27,7 @@ impl Directory {
             self.learn_from(now, &key, end, out);
         }
         if self.is_reading {
-            self.ended.insert(key.clone());
+            self.ended.entry(key.clone()).or_default().insert(end.aor.clone());
         }
         if let Some(question) = self.questions.get_mut(&key) {
             question.ended = self.asked;

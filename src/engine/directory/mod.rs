@@ -8,7 +8,7 @@
 //! - an old registration of a phone ends after its new one began: only what has ended ends (`ends`);
 //! - a user's registrations are asked for, and an event comes before the answer: the event wins.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{Hash, Hasher, RandomState};
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ use super::digest::in_order;
 use super::event::{Registration, Source};
 use super::ids::IdMap;
 use super::policy::Policy;
-use crate::types::{CallId, Device, DeviceKey, Moment, Target};
+use crate::types::{Aor, CallId, Device, DeviceKey, Moment, Target};
 
 /// All AORs.
 #[derive(Clone, Debug, Default)]
@@ -49,8 +49,8 @@ pub struct Directory {
     questions: HashMap<AorKey, Question>,
     /// Tokens that were dropped: a list that still has them does not bring them back.
     dropped: Dropped,
-    /// Whose registrations have ended since the reading under way began: its list may be older.
-    ended: HashSet<AorKey>,
+    /// Whose registrations have ended since the reading under way began, and as whom they were registered: its list may be older.
+    ended: HashMap<AorKey, BTreeSet<Aor>>,
     is_reading: bool,
 }
 
@@ -81,8 +81,8 @@ impl Directory {
         all.hash(state);
         in_order(owners, state);
         in_order(phones, state);
-        let ended: BTreeSet<_> = ended.iter().collect();
-        (reading, dropped, ended, is_reading).hash(state);
+        in_order(ended, state);
+        (reading, dropped, is_reading).hash(state);
     }
 
     /// A reading of registrations begins: what is heard from now on belongs to it.
@@ -177,7 +177,7 @@ impl Directory {
             return None;
         }
         let is_known = || entry.bindings.iter().any(is_there);
-        if matches!(reg.source, Source::Reading(_)) && self.ended.contains(&key) && !is_known() {
+        if matches!(reg.source, Source::Reading(_)) && self.ended.contains_key(&key) && !is_known() {
             // It may be what has ended.
             self.drop_if_empty(&key);
             self.ask_in(&key, &reg.aor, vec![target.profile().into()], out);
