@@ -559,3 +559,86 @@ fn end_that_is_newer_than_a_list_or_an_answer_is_still_newer_after_a_reload() {
         assert_eq!(b.engine.known(), (0, 0));
     }
 }
+
+#[test]
+fn row_of_a_list_that_was_read_before_a_question_is_older_than_its_answer() {
+    // `multiple-registrations=false`: whoever registers replaces the others, without an event.
+    for is_known in [true, false] {
+        let mut b = bench();
+        if is_known {
+            b.register(reg("1001", "x", "1001@x:1", None));
+        }
+        b.tell(Event::ReadingBegan(1));
+        // Its list is read here, and told below.
+        let y = reg("1001", "y", "1001@y:1", None);
+        b.freeswitch_has = vec![y.clone()];
+        if is_known {
+            let question = b.asks(Event::Registered(y.clone()));
+            b.tell(row(1, "x", "1001@x:1", None));
+            b.answer(question, vec![y]);
+        } else {
+            b.tell(Event::Registered(y));
+            b.tell(row(1, "x", "1001@x:1", None));
+        }
+        b.tell(Event::ReadingEnded(1, vec!["internal".into()]));
+        assert_eq!(b.engine.known(), (0, 1), "{is_known}");
+        rings(&mut b, &["1001@y:1"], 0);
+    }
+}
+
+#[test]
+fn phone_that_an_answer_has_named_ends_with_a_later_answer() {
+    let mut b = bench();
+    let (x, y) = (reg("1001", "x", "1001@x:1", None), reg("1001", "y", "1001@y:1", None));
+    b.register(reg("1001", "id", "1001@a:1", None));
+    let first = b.asks(unreg("1001", "id", UnregisterWhy::ConnectionClosed));
+    let second = b.asks(Event::Registered(y.clone()));
+    b.answer(first, vec![x]);
+    b.answer(second, vec![y]);
+    rings(&mut b, &["1001@y:1"], 0);
+}
+
+/// One of two phones ends its registration during a reading; the other has moved before it. The place of the question about that.
+fn one_ends_and_one_has_moved(b: &mut Bench) -> usize {
+    b.register(reg("1001", "id", "1001@a:1", None));
+    b.tell(Event::ReadingBegan(1));
+    b.feed(end("1001", "1001@a:1", UnregisterWhy::Explicit, None));
+    let question = b.asks(row(1, "desk", "1001@desk:2", None));
+    b.tell(Event::ReadingEnded(1, vec!["internal".into()]));
+    question
+}
+
+#[test]
+fn phone_is_known_by_a_list_that_may_be_too_old_until_freeswitch_says_otherwise() {
+    // Perhaps it never does: nobody asks for a name like o'brien.
+    let mut b = bench();
+    one_ends_and_one_has_moved(&mut b);
+    rings(&mut b, &["1001@desk:2"], 0);
+    for is_there in [true, false] {
+        let mut b = bench();
+        let question = one_ends_and_one_has_moved(&mut b);
+        let left = is_there.then(|| reg("1001", "desk", "1001@desk:2", None));
+        b.answer(question, left.into_iter().collect());
+        rings(&mut b, if is_there { &["1001@desk:2"] } else { &[] }, 0);
+    }
+}
+
+#[test]
+fn call_that_waits_takes_no_row_that_may_be_too_old_for_a_register_before_freeswitch_says_so() {
+    for is_there in [true, false] {
+        let mut b = bench();
+        b.sleeping("1001", "tok");
+        b.hold(1, "1001");
+        b.expect_push("tok");
+        b.out.clear();
+        let question = one_ends_and_one_has_moved(&mut b);
+        b.ends(leg(1, 0), "NORMAL_TEMPORARY_FAILURE", 503);
+        b.out.clear();
+        let left = is_there.then(|| reg("1001", "desk", "1001@desk:2", None));
+        b.answer(question, left.into_iter().collect());
+        if is_there {
+            b.expect_ring(leg(1, 1), "1001@desk:2");
+        }
+        b.expect_nothing_more();
+    }
+}

@@ -192,8 +192,9 @@ pub enum Source {
     Event,
     /// Read from FreeSWITCH after (re)connecting: alive at some time before. The number tells one reading from the next.
     Reading(u64),
-    /// FreeSWITCH has said so about one user, when it was asked or when it ended: alive at some time before.
-    Answer,
+    /// FreeSWITCH has said so about one user, when it was asked or when it ended: alive at some time before. The number tells to which
+    /// question.
+    Answer(u64),
 }
 
 /// The end of a registration.

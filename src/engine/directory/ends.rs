@@ -75,7 +75,7 @@ impl Directory {
             user_agent: end.user_agent.clone(),
             expires: std::time::Duration::ZERO,
             at: end.at,
-            source: Source::Answer,
+            source: Source::Answer(self.asked),
         };
         self.own(now, key, &mut reg, out);
     }
@@ -172,7 +172,7 @@ impl Directory {
         let gone = entry.gone(&over);
         let missed = if ended < listing.number {
             let all = listing.registrations.into_iter();
-            let source = Source::Answer;
+            let source = Source::Answer(listing.number);
             all.filter(|reg| is_missed(entry, reg))
                 .map(|reg| Registration { source, ..reg })
                 .collect()
@@ -253,7 +253,7 @@ fn logged_out(entry: &Entry, end: &Unregistration, over: Vec<Binding>, now: Mome
     all
 }
 
-/// Whether a phone that FreeSWITCH lists is known nowhere.
+/// Whether a phone that FreeSWITCH lists is known nowhere, or only from a list that may have been too old.
 fn is_missed(entry: &Entry, reg: &Registration) -> bool {
     let Some(target) = &reg.target else { return false };
     let device = reg.push.as_ref().and_then(|push| entry.device_of(push));
@@ -262,5 +262,5 @@ fn is_missed(entry: &Entry, reg: &Registration) -> bool {
         call_id: &reg.call_id,
         target,
     };
-    !entry.bindings.iter().any(|b| phone.has(b))
+    !entry.bindings.iter().any(|b| phone.has(b) && !b.in_doubt)
 }

@@ -78,6 +78,29 @@ pub struct Binding {
     pub(super) heard: u64,
     /// How many questions had been asked when it was heard last.
     pub(super) asked: u64,
+    /// Only a list names it that may have been too old. FreeSWITCH has been asked.
+    pub(super) in_doubt: bool,
+}
+
+/// How old the word of a registration is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Age {
+    /// The reading in whose time it was heard, or that it is of.
+    pub(super) generation: u64,
+    /// How many questions had been asked.
+    pub(super) asked: u64,
+    /// A list, and one of the user's registrations has ended since it was read.
+    pub(super) may_be_over: bool,
+}
+
+impl Age {
+    pub(super) fn of(generation: u64, asked: u64) -> Self {
+        Self {
+            generation,
+            asked,
+            may_be_over: false,
+        }
+    }
 }
 
 /// What names a phone: its token, else the Call-ID of its REGISTERs; and its Contact.
@@ -237,8 +260,9 @@ impl Hash for Deciding<'_> {
                 heard,
                 // No question is open.
                 asked: _,
+                in_doubt,
             } = binding;
-            (target, call_id, domain, user_agent, device).hash(state);
+            (target, call_id, domain, user_agent, device, in_doubt).hash(state);
             (expires, generation, heard, alive.is_some()).hash(state);
             // Whether it is awake is asked when a call comes.
             alive.filter(|_| self.calls).hash(state);
@@ -367,8 +391,13 @@ impl Entry {
         device: Option<&Arc<DeviceKey>>,
         reg: &Registration,
         target: &Target,
-        (generation, asked): (u64, u64),
+        age: Age,
     ) -> Bound {
+        let Age {
+            generation,
+            asked,
+            may_be_over,
+        } = age;
         let expires = now.plus(reg.expires);
         let reading = reg.source != Source::Event;
         let bindings = &mut self.bindings;
@@ -391,8 +420,9 @@ impl Entry {
             let refreshed = expires > b.expires.plus(margin);
             b.expires = expires;
             (b.generation, b.asked) = (generation, asked);
+            let is_certain = std::mem::take(&mut b.in_doubt);
             return Bound {
-                is_news: refreshed,
+                is_news: refreshed || is_certain,
                 ..Bound::default()
             };
         }
@@ -403,6 +433,9 @@ impl Entry {
         let is_refresh = bindings.iter().any(|b| b.target == *target && b.call_id == reg.call_id);
         bindings.retain(|b| !phone.has(b));
         let is_new = !reading && !is_refresh;
+        // Where a user may have one registration only, whoever has registered since the list was read has replaced the others.
+        let is_row = matches!(reg.source, Source::Reading(_));
+        let in_doubt = is_row && (may_be_over || bindings.iter().any(|b| b.heard >= generation));
         let is_beside_others = is_new && bindings.iter().any(|b| b.expires > now);
         bindings.push(Binding {
             target: target.clone(),
@@ -415,14 +448,16 @@ impl Entry {
             generation,
             heard: if reading { 0 } else { generation },
             asked,
+            in_doubt,
         });
         if bindings.len() > MOST_PER_AOR {
             bindings.remove(0);
         }
         Bound {
-            is_news: true,
+            is_news: !in_doubt,
             is_new,
             is_beside_others,
+            is_in_doubt: in_doubt,
         }
     }
 
@@ -447,6 +482,8 @@ pub(super) struct Bound {
     pub(super) is_new: bool,
     /// It is a new Contact, and the user has others, of other phones.
     pub(super) is_beside_others: bool,
+    /// It is a row of a list that may be too old: calls that wait are told when FreeSWITCH says that it is there.
+    pub(super) is_in_doubt: bool,
 }
 
 /// What a registration changed, as far as a waiting call cares.

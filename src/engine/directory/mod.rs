@@ -21,6 +21,7 @@ mod tokens;
 use self::dropped::Dropped;
 pub use self::ends::Gone;
 use self::ends::Question;
+use self::entry::Age;
 pub use self::entry::{AorKey, Binding, Entry, KnownDevice, LastPush, Missed, Seen};
 use self::tokens::Owned;
 use super::command::Command;
@@ -45,6 +46,8 @@ pub struct Directory {
     reading: u64,
     /// How many questions about a user's registrations have been asked.
     asked: u64,
+    /// How many had been when the latest reading began.
+    asked_before: u64,
     /// Whose registrations have been asked for and not answered.
     questions: HashMap<AorKey, Question>,
     /// Tokens that were dropped: a list that still has them does not bring them back.
@@ -68,6 +71,7 @@ impl Directory {
             reading,
             // No question is open.
             asked: _,
+            asked_before: _,
             questions: _,
             dropped,
             ended,
@@ -88,6 +92,7 @@ impl Directory {
     /// A reading of registrations begins: what is heard from now on belongs to it.
     pub fn begin_reading(&mut self, number: u64) {
         self.reading = number;
+        self.asked_before = self.asked;
         self.is_reading = true;
         self.ended.clear();
     }
@@ -162,9 +167,14 @@ impl Directory {
             self.forget_unpushed(&key, &reg.call_id, out);
         }
         let target = reg.target.take()?;
-        let generation = match reg.source {
-            Source::Event | Source::Answer => self.reading,
-            Source::Reading(number) => number,
+        let age = match reg.source {
+            Source::Event => Age::of(self.reading, self.asked),
+            Source::Answer(number) => Age::of(self.reading, number),
+            // The list is as old as the reading.
+            Source::Reading(number) => Age {
+                may_be_over: self.ended.contains_key(&key),
+                ..Age::of(number, self.asked_before)
+            },
         };
         let entry = self.entries.entry(key.clone()).or_default();
         if reading && owned.device.is_none() {
@@ -176,16 +186,11 @@ impl Directory {
             self.drop_if_empty(&key);
             return None;
         }
-        let is_known = || entry.bindings.iter().any(is_there);
-        if matches!(reg.source, Source::Reading(_)) && self.ended.contains_key(&key) && !is_known() {
-            // It may be what has ended.
-            self.drop_if_empty(&key);
-            self.ask_in(&key, &reg.aor, vec![target.profile().into()], out);
-            return None;
-        }
-        let bound = entry.bind(now, owned.device.as_ref(), &reg, &target, (generation, self.asked));
+        let bound = entry.bind(now, owned.device.as_ref(), &reg, &target, age);
         let waiting = entry.waiting.clone();
-        if bound.is_beside_others {
+        if bound.is_in_doubt {
+            self.ask_in(&key, &reg.aor, vec![target.profile().into()], out);
+        } else if bound.is_beside_others {
             // Where a user may have one registration only, the others have ended without an event.
             self.ask(&key, &reg.aor, out);
         }
