@@ -9,6 +9,8 @@ impl Hash for Call {
         let Self {
             held,
             key,
+            number,
+            is_found,
             deadline,
             ring_until,
             rings_on,
@@ -36,6 +38,7 @@ impl Hash for Call {
             answered_by: _,
             cause: _,
         } = self;
+        (number, is_found).hash(state);
         (held, key, deadline, ring_until, rings_on).hash(state);
         (parties, declined, grace, asked, alerted).hash(state);
         // Legs are known by whose they are: their numbers are names.

@@ -45,7 +45,9 @@ impl Call {
         let target = leg.target.clone();
         party.wake = Wake::Done;
         self.wake_is_over(p, world);
-        world.directory.saw_alive(&self.key, &target, world.now);
+        for key in self.keys() {
+            world.directory.saw_alive(key, &target, world.now);
+        }
         let device = self.parties[p].label();
         self.note(world, Step::LegRinging { device, after });
     }
@@ -67,7 +69,9 @@ impl Call {
         self.parties[p].has_rung = true;
         self.parties[p].registered_again = false;
         self.wake_is_over(p, world);
-        world.directory.saw_alive(&self.key, &target, world.now);
+        for key in self.keys() {
+            world.directory.saw_alive(key, &target, world.now);
+        }
         match self.phase {
             Phase::Over => return,
             Phase::Connecting(other) if other != n => return self.also_answered.push((n, codec)),

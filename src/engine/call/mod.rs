@@ -34,7 +34,6 @@ use super::command::{Command, HoldResult};
 use super::directory::{AorKey, Seen};
 use super::event::{Ask, HeldCall};
 use super::party::{LegState, Origin, Party, Wake};
-use super::policy::Policy;
 use super::step::Step;
 use super::wishes::Mode;
 use super::world::World;
@@ -65,6 +64,10 @@ enum Phase {
 pub struct Call {
     held: HeldCall,
     key: AorKey,
+    /// The number that was dialled, where the directory has said that it is another name of the user's and phones of its own had come.
+    number: Option<AorKey>,
+    /// The directory has said so, and the user's phones are not in the call yet.
+    is_found: bool,
     since: Moment,
     /// When the wait is over. Later, once a phone that rings by then is left to ring on.
     deadline: Moment,
@@ -106,6 +109,8 @@ impl Call {
             .map_or(world.policy.max_wait, |own| own.min(world.policy.max_wait));
         let mut call = Self {
             key,
+            number: None,
+            is_found: false,
             since: world.now,
             deadline: world.now.plus(wait),
             ring_until: world.now.plus(held.max_wait.unwrap_or(DEFAULT_TIMEOUT).max(wait)),
@@ -247,17 +252,6 @@ impl Call {
     /// Whether it can be removed.
     pub fn is_over(&self) -> bool {
         self.phase == Phase::Over
-    }
-
-    /// AORs are compared in another way from now on: the one that it waits for now.
-    pub fn file_anew(&mut self, policy: &Policy) -> AorKey {
-        self.key = AorKey::of(&self.held.aor, policy);
-        self.key.clone()
-    }
-
-    /// The AOR it waits for.
-    pub fn key(&self) -> &AorKey {
-        &self.key
     }
 
     /// A timer may be due. A late or repeated one does nothing.

@@ -107,7 +107,8 @@ impl Call {
 
     /// Why a party's token is not used, if it is not: the phone's next REGISTER, or another call's push, may change that at any time.
     pub(super) fn why_set_aside(&self, party: &Party, directory: &Directory) -> Option<Arc<str>> {
-        let known = directory.device(&self.key, party.device.as_ref()?)?;
+        let device = party.device.as_ref()?;
+        let known = directory.device(self.key_of(device), device)?;
         known.device.set_aside.clone()
     }
 
@@ -136,7 +137,7 @@ impl Call {
             return;
         };
         let is_gone = self.has_come_and_gone(&device, world);
-        let known = world.directory.device_mut(&self.key, &device);
+        let known = world.directory.device_mut(self.key_of(&device), &device);
         let Some(known) = known.filter(|known| known.device.set_aside.is_none()) else {
             self.parties[p].wake = Wake::Impossible;
             return;
@@ -189,7 +190,7 @@ impl Call {
         self.pushes += 1;
         self.first_push.get_or_insert(world.now);
         let push = self.send_push(p, to, PushKind::Call, left, world);
-        if let Some(known) = world.directory.device_mut(&self.key, &device) {
+        if let Some(known) = world.directory.device_mut(self.key_of(&device), &device) {
             known.last_push = push.map(|push| LastPush { push, at: world.now });
         }
         let sent = Step::PushSent {
@@ -253,7 +254,7 @@ impl Call {
         let party = &self.parties[p];
         let has_done_something = party.pushes > 0 || party.registered || party.is_out;
         let is_waited_for = party.wake.due().is_some() && !has_done_something;
-        let entry = world.directory.entry(&self.key);
+        let entry = world.directory.entry(self.key_of(device));
         let is_there = entry.is_some_and(|e| e.is_bound(device, world.now));
         let is_another_matter = is_there || party.beside.is_some() || self.phase != Phase::Holding;
         if !is_waited_for || is_another_matter || (party.rides && !self.has_come_and_gone(device, world)) {
@@ -265,7 +266,7 @@ impl Call {
 
     /// Whether a phone has registered since its last push and is not registered any more.
     fn has_come_and_gone(&self, device: &DeviceKey, world: &World<'_>) -> bool {
-        world.directory.entry(&self.key).is_some_and(|entry| {
+        world.directory.entry(self.key_of(device)).is_some_and(|entry| {
             let came = entry.devices.iter().any(|d| *d.key == *device && d.came);
             let is_there = |b: &Binding| b.expires > world.now && b.device.as_deref() == Some(device);
             came && !entry.bindings.iter().any(is_there)
@@ -275,7 +276,7 @@ impl Call {
     /// The phone rings, or has answered or declined: its next call finds no wake under way that it could share.
     pub(super) fn wake_is_over(&self, p: usize, world: &mut World<'_>) {
         if let Some(device) = &self.parties[p].device
-            && let Some(known) = world.directory.device_mut(&self.key, device)
+            && let Some(known) = world.directory.device_mut(self.key_of(device), device)
         {
             known.last_push = None;
         }
@@ -294,7 +295,11 @@ impl Call {
             PushKind::MissedCall => wishes.missed_call_push,
             PushKind::Call => true,
         };
-        let Some(known) = world.directory.device_mut(&self.key, &device).filter(|_| wanted) else {
+        let Some(known) = world
+            .directory
+            .device_mut(self.key_of(&device), &device)
+            .filter(|_| wanted)
+        else {
             return;
         };
         let to = known.device.push.clone();
@@ -323,7 +328,7 @@ impl Call {
             PushKind::Cancel(_) | PushKind::MissedCall => Purpose::News,
         };
         let id = world.pushes.begin(PendingPush {
-            key: self.key.clone(),
+            key: self.key_of(&device).clone(),
             device,
             purpose,
             since: world.now,

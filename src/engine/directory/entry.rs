@@ -40,6 +40,11 @@ impl AorKey {
 }
 
 impl AorKey {
+    /// Whether it is of this user.
+    pub fn is_of(&self, user: &str) -> bool {
+        *self.user == *user
+    }
+
     /// The domain as it is compared; empty with `ignore-domain`.
     pub fn domain(&self) -> &str {
         &self.domain
