@@ -37,7 +37,7 @@ impl Call {
         }
     }
 
-    /// Rings a party where it is, unless it is rung already. While another is being connected: only if that fails.
+    /// Rings a party where it is, unless it is rung already or has declined. While another is being connected: only if that fails.
     pub(super) fn ring(&mut self, p: usize, origin: Origin, world: &mut World<'_>) {
         let leg = self.leg_id(self.legs);
         let call = self.held.call;
@@ -45,7 +45,7 @@ impl Call {
         let Some(target) = party.target.clone() else { return };
         let goes_there = |leg: &Leg| leg.target == target;
         let is_rung = self.parties.iter().any(|q| q.leg.as_ref().is_some_and(goes_there));
-        if party.leg.is_some() || is_rung {
+        if party.leg.is_some() || party.is_out || is_rung {
             return;
         }
         let party = &mut self.parties[p];
