@@ -243,15 +243,25 @@ struct History {
 }
 
 impl History {
-    fn hear(&mut self, event: Event) {
+    fn hear(&mut self, mut event: Event) {
         let call = event.call();
+        if let Event::BridgeFailed { leg, end } = &mut event
+            && let Some(order) = self
+                .orders
+                .iter()
+                .find(|order| order.leg == *leg && order.end.is_some())
+        {
+            // How the leg ended has been said.
+            end.clone_from(&order.end);
+        }
         match &event {
             Event::Bridged(leg) | Event::EarlyBridged(leg) | Event::BridgeFailed { leg, .. } => {
                 self.orders.retain(|order| order.leg != *leg);
             }
             Event::LegEnded { leg, end } => {
                 for order in self.orders.iter_mut().filter(|order| order.leg == *leg) {
-                    (order.due, order.end) = (self.bench.now, Some(end.clone()));
+                    order.due = self.bench.now;
+                    order.end.get_or_insert_with(|| end.clone());
                 }
             }
             Event::ConnectionLost(_) => self.orders.retain(|order| Some(order.leg.call) != call),
