@@ -24,6 +24,8 @@ pub(super) struct Asked {
     pub(super) dialled: Arc<str>,
     /// When.
     pub(super) at: Moment,
+    /// It has been answered, and the user's phones are not in the call yet.
+    pub(super) is_found: bool,
 }
 
 impl Call {
@@ -31,7 +33,11 @@ impl Call {
     pub(super) fn ask_for_user(&mut self, world: &mut World<'_>) {
         if self.held.ask == Some(Ask::WhoseNumber) && self.parties.is_empty() && self.question.is_none() {
             let (dialled, at) = (self.held.aor.user.clone(), world.now);
-            self.question = Some(Asked { dialled, at });
+            self.question = Some(Asked {
+                dialled,
+                at,
+                is_found: false,
+            });
             self.ask_directory(Ask::WhoseNumber, world);
         }
     }
@@ -75,8 +81,9 @@ impl Call {
         if !self.is_asked(Ask::WhoseNumber) {
             return;
         }
-        if let Some(aor) = aor.filter(|_| !self.is_found) {
-            self.is_found = true;
+        if let Some((aor, question)) = aor.zip(self.question.as_mut())
+            && !std::mem::replace(&mut question.is_found, true)
+        {
             self.is_for_another(aor, world);
         }
         if self.phase != Phase::Holding {
@@ -85,7 +92,11 @@ impl Call {
             return;
         }
         self.asked = None;
-        if std::mem::take(&mut self.is_found) {
+        if self
+            .question
+            .as_mut()
+            .is_some_and(|question| std::mem::take(&mut question.is_found))
+        {
             return self.find_phones(world);
         }
         self.note_first(world);

@@ -10,7 +10,6 @@ impl Hash for Call {
             held,
             key,
             number,
-            is_found,
             deadline,
             ring_until,
             rings_on,
@@ -20,8 +19,7 @@ impl Hash for Call {
             also_answered,
             grace,
             asked,
-            // Whether the answer is waited for is in `asked`.
-            question: _,
+            question,
             first_word: _,
             alerted,
             // How many there were, so that the next has a name of its own; and for the summary.
@@ -38,6 +36,8 @@ impl Hash for Call {
             answered_by: _,
             cause: _,
         } = self;
+        // Whether the answer is waited for is in `asked`.
+        let is_found = question.as_ref().is_some_and(|question| question.is_found);
         (number, is_found).hash(state);
         (held, key, deadline, ring_until, rings_on).hash(state);
         (parties, declined, grace, asked, alerted).hash(state);

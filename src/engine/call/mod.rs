@@ -66,8 +66,6 @@ pub struct Call {
     key: AorKey,
     /// The number that was dialled, where the directory has said that it is another name of the user's and phones of its own had come.
     number: Option<AorKey>,
-    /// The directory has said so, and the user's phones are not in the call yet.
-    is_found: bool,
     since: Moment,
     /// When the wait is over. Later, once a phone that rings by then is left to ring on.
     deadline: Moment,
@@ -110,7 +108,6 @@ impl Call {
         let mut call = Self {
             key,
             number: None,
-            is_found: false,
             since: world.now,
             deadline: world.now.plus(wait),
             ring_until: world.now.plus(held.max_wait.unwrap_or(DEFAULT_TIMEOUT).max(wait)),

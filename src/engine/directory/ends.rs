@@ -6,7 +6,7 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use super::entry::PhoneId;
+use super::binding::PhoneId;
 use super::{AorKey, Binding, Directory, Entry};
 use crate::engine::command::Command;
 use crate::engine::event::{Listing, Registration, Source, UnregisterWhy, Unregistration};

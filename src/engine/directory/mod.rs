@@ -12,17 +12,19 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::{Hash, Hasher, RandomState};
 use std::sync::Arc;
 
+mod binding;
 mod dropped;
 mod ends;
 mod entry;
 mod filing;
 mod tokens;
 
+pub use self::binding::Binding;
+use self::binding::{Age, InDoubt};
 use self::dropped::Dropped;
 pub use self::ends::Gone;
 use self::ends::Question;
-use self::entry::Age;
-pub use self::entry::{AorKey, Binding, Entry, KnownDevice, LastPush, Missed, Seen};
+pub use self::entry::{AorKey, Entry, KnownDevice, LastPush, Missed, Seen};
 use self::tokens::Owned;
 use super::command::Command;
 use super::digest::in_order;
@@ -188,11 +190,11 @@ impl Directory {
         }
         let bound = entry.bind(now, owned.device.as_ref(), &reg, &target, age);
         let waiting = entry.waiting.clone();
-        if bound.is_in_doubt {
-            self.ask_in(&key, &reg.aor, vec![target.profile().into()], out);
-        } else if bound.is_beside_others {
+        match bound.in_doubt {
+            InDoubt::Nothing => {}
             // Where a user may have one registration only, the others have ended without an event.
-            self.ask(&key, &reg.aor, out);
+            InDoubt::Others => self.ask(&key, &reg.aor, out),
+            InDoubt::Itself => self.ask_in(&key, &reg.aor, vec![target.profile().into()], out),
         }
         if owned.device.is_none() && !reg.call_id.is_empty() {
             let phone = self.phone(&reg.call_id);

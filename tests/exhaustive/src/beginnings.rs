@@ -46,6 +46,7 @@ impl Refusal {
 
 /// One beginning.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent bounds of what may happen")]
 pub struct Beginning {
     /// The two phones.
     pub phones: [Phone; 2],
@@ -123,7 +124,7 @@ pub fn refusals() -> Vec<Beginning> {
         with([Asleep, Awake], Refusal::Gone, |_| {}),
         with([Stale, Desk], Refusal::Bad, |_| {}),
         with([Asleep, Asleep], Refusal::Exhausted, |p| {
-            p.settle_delay = Duration::from_millis(300)
+            p.settle_delay = Duration::from_millis(300);
         }),
     ];
     for beginning in &mut all {

@@ -108,6 +108,7 @@ fn leg(call_number: u8, n: u8) -> LegId {
 
 /// What is outside, beside the ledger.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent bounds of what may happen")]
 pub struct Around {
     /// Which phones have a token.
     has_token: [bool; 2],
