@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use common::{Bench, apns, call, end, leg, reg, target, unreg};
 use fswake::engine::policy::{Alert, AppPolicy, Decline, OnUnregister, Policy};
-use fswake::engine::{Ask, Command, Event, HeldCall, Mode, OtherLeg, Ringing, Taken, UnregisterWhy, Wishes};
+use fswake::engine::{Ask, Command, Event, HeldCall, LegEnd, Mode, OtherLeg, Ringing, Taken, UnregisterWhy, Wishes};
 use fswake::push::{PushError, PushReceipt};
-use fswake::types::PushId;
+use fswake::types::{LegId, Moment, PushId};
 use ledger::Ledger;
 use proptest::prelude::*;
 
@@ -223,10 +223,109 @@ fn policy() -> impl Strategy<Value = Policy> {
     })
 }
 
+/// What a call's connection says of a bridge at the latest after its order.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A bridge that was ordered, and of which its call's connection has said nothing yet.
+struct Order {
+    leg: LegId,
+    /// Then it says that there is none. Where the leg is over it says so before any time passes.
+    due: Moment,
+    end: Option<LegEnd>,
+}
+
+/// One history.
+struct History {
+    bench: Bench,
+    ledger: Ledger,
+    orders: Vec<Order>,
+    all: Vec<Command>,
+}
+
+impl History {
+    fn hear(&mut self, mut event: Event) {
+        let call = event.call();
+        if let Event::BridgeFailed { leg, end } = &mut event
+            && let Some(order) = self
+                .orders
+                .iter()
+                .find(|order| order.leg == *leg && order.end.is_some())
+        {
+            // How the leg ended has been said.
+            end.clone_from(&order.end);
+        }
+        match &event {
+            Event::Bridged(leg) | Event::EarlyBridged(leg) | Event::BridgeFailed { leg, .. } => {
+                self.orders.retain(|order| order.leg != *leg);
+            }
+            Event::LegEnded { leg, end } => {
+                for order in self.orders.iter_mut().filter(|order| order.leg == *leg) {
+                    order.due = self.bench.now;
+                    order.end.get_or_insert_with(|| end.clone());
+                }
+            }
+            Event::ConnectionLost(_) => self.orders.retain(|order| Some(order.leg.call) != call),
+            _ => {}
+        }
+        self.ledger.hear(&event);
+        self.bench.feed(event);
+    }
+
+    /// Lets time pass, in which every connection says what it has to say.
+    fn pass(&mut self, time: Duration) {
+        let end = self.bench.now.plus(time);
+        while let Some(first) = self
+            .orders
+            .iter()
+            .min_by_key(|order| order.due)
+            .filter(|order| order.due <= end)
+        {
+            let (leg, due, end) = (first.leg, first.due, first.end.clone());
+            self.bench.pass(due.since(self.bench.now));
+            self.book();
+            if self.orders.iter().any(|order| order.leg == leg) {
+                self.hear(Event::BridgeFailed { leg, end });
+                self.book();
+            }
+        }
+        self.bench.pass(end.since(self.bench.now));
+        self.book();
+    }
+
+    fn book(&mut self) {
+        // Timers that are due fire at once, as the driver does it.
+        self.bench.pass(Duration::ZERO);
+        for command in self.bench.all.drain(..) {
+            if let Err(broken) = self.ledger.book(&command) {
+                panic!("{broken}");
+            }
+            match &command {
+                Command::Connect { leg, .. } => self.orders.push(Order {
+                    leg: *leg,
+                    due: self.bench.now.plus(PATIENCE),
+                    end: None,
+                }),
+                Command::Release { call, .. } | Command::Close(call) => {
+                    self.orders.retain(|order| order.leg.call != *call);
+                }
+                _ => {}
+            }
+            self.all.push(command);
+        }
+        self.bench.out.clear();
+        if let Err(broken) = self.ledger.settled(self.bench.now) {
+            panic!("{broken}");
+        }
+    }
+}
+
 fn run(policy: &Policy, steps: &[Step]) -> Vec<Command> {
-    let mut bench = Bench::new(policy.clone());
-    let mut ledger = Ledger::default();
-    let mut all = Vec::new();
+    let mut history = History {
+        bench: Bench::new(policy.clone()),
+        ledger: Ledger::default(),
+        orders: Vec::new(),
+        all: Vec::new(),
+    };
     let mut last = None;
     let mut used = HashSet::new();
     for step in steps {
@@ -235,55 +334,59 @@ fn run(policy: &Policy, steps: &[Step]) -> Vec<Command> {
             if !used.insert(*c) {
                 continue;
             }
-            ledger.hold(
-                bench.now,
+            history.ledger.hold(
+                history.bench.now,
                 &Bench::held_call(*c, "0", "caller", *wishes, None),
                 policy.max_wait,
             );
         }
         if let Step::Pass(time) = step {
-            bench.pass(Duration::from_millis(*time));
+            history.pass(Duration::from_millis(*time));
         } else if let Some(event) = if matches!(step, Step::Repeat) {
             last.clone()
         } else {
-            event(step, &mut bench)
+            event(step, &mut history.bench)
         } {
-            if !ledger.is_possible(&event) {
+            if !history.ledger.is_possible(&event) {
                 continue;
             }
-            ledger.hear(&event);
             last = Some(event.clone());
-            bench.feed(event);
+            history.hear(event);
         }
-        book(&mut ledger, &mut bench, &mut all);
+        history.book();
     }
     // Nothing rings longer than a minute.
-    bench.pass(Duration::from_secs(61));
-    // A bridge that FreeSWITCH never finishes ends with its connection.
+    history.pass(Duration::from_secs(61));
+    // What the caller hears goes on with its connection.
     for c in 1..5 {
-        let lost = Event::ConnectionLost(call(c));
-        ledger.hear(&lost);
-        bench.feed(lost);
+        history.hear(Event::ConnectionLost(call(c)));
     }
-    book(&mut ledger, &mut bench, &mut all);
+    history.book();
+    let History { bench, ledger, all, .. } = history;
     assert_eq!(bench.engine.held_calls(), 0, "nothing outlives its deadline");
     assert!(ledger.is_over(), "every hold gets its verdict: {ledger:?}");
     assert_eq!(bench.engine.next_timer(), None, "no timer is left over");
     all
 }
 
-fn book(ledger: &mut Ledger, bench: &mut Bench, all: &mut Vec<Command>) {
-    // Timers that are due fire at once, as the driver does it.
-    bench.pass(Duration::ZERO);
-    for command in bench.all.drain(..) {
-        if let Err(broken) = ledger.book(&command) {
-            panic!("{broken}");
-        }
-        all.push(command);
-    }
-    bench.out.clear();
-    if let Err(broken) = ledger.settled(bench.now) {
-        panic!("{broken}");
+#[test]
+fn connection_says_in_its_time_what_came_of_a_bridge() {
+    let began = [
+        Step::Register(0, 0, 0, false),
+        Step::Hold(2, 0, Wishes::default()),
+        Step::EarlyMedia(2, 0),
+    ];
+    // Its phone is over before the caller hears it; or nothing is said of it.
+    for then in [
+        vec![Step::Ended(2, 0, 503), Step::Pass(30_000)],
+        vec![Step::Pass(14_999), Step::EarlyBridged(2, 0)],
+        vec![Step::Pass(15_000), Step::EarlyBridged(2, 0)],
+    ] {
+        let is_late = then.iter().any(|step| matches!(step, Step::Pass(15_000..)));
+        let steps: Vec<_> = began.iter().chain(&then).cloned().collect();
+        let released = run(&Policy::default(), &steps);
+        let released = released.iter().any(|c| matches!(c, Command::Release { .. }));
+        assert_eq!(released, is_late, "{then:?}");
     }
 }
 

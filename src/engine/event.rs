@@ -83,7 +83,7 @@ pub enum Event {
     BridgeFailed {
         /// The leg.
         leg: LegId,
-        /// How it ended, where the phone itself ended it between answer and bridge.
+        /// How it ended, where the phone itself ended it before the bridge stood.
         end: Option<LegEnd>,
     },
     /// Somebody else has the held channel: it was picked up, transferred, parked.
@@ -192,8 +192,9 @@ pub enum Source {
     Event,
     /// Read from FreeSWITCH after (re)connecting: alive at some time before. The number tells one reading from the next.
     Reading(u64),
-    /// FreeSWITCH has said so about one user, when it was asked or when it ended: alive at some time before.
-    Answer,
+    /// FreeSWITCH has said so about one user, when it was asked or when it ended: alive at some time before. The number tells to which
+    /// question.
+    Answer(u64),
 }
 
 /// The end of a registration.

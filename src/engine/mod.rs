@@ -317,7 +317,7 @@ impl Engine {
         all.sort_unstable();
         if is_renaming {
             for (id, held) in &self.calls {
-                self.directory.wait_no_more(held.call.key(), *id);
+                held.call.keys().for_each(|key| self.directory.wait_no_more(key, *id));
             }
             self.directory.file_anew(&self.policy);
             self.pushes.file_anew(&self.policy);
@@ -325,7 +325,8 @@ impl Engine {
         for id in all {
             let Some(held) = self.calls.get_mut(&id) else { continue };
             if is_renaming {
-                self.directory.wait(held.call.file_anew(&self.policy), id);
+                held.call.file_anew(&self.policy);
+                held.call.keys().for_each(|key| self.directory.wait(key.clone(), id));
             }
             held.arm(id, self.policy.debounce, &mut self.timers);
         }
@@ -351,6 +352,7 @@ impl Engine {
             out: &mut self.out,
         };
         step(&mut held.call, &mut world);
+        held.call.record_pushes(&mut world);
         if held.call.is_over() {
             self.remove(id);
         } else {
@@ -360,7 +362,7 @@ impl Engine {
 
     fn remove(&mut self, id: CallId) {
         let Some(held) = self.calls.remove(&id) else { return };
-        self.directory.wait_no_more(held.call.key(), id);
+        held.call.keys().for_each(|key| self.directory.wait_no_more(key, id));
         if self.calls.is_empty() {
             self.timers.clear();
         }

@@ -87,8 +87,6 @@ pub struct Party {
     pub target: Option<Target>,
     /// Last proof of life.
     pub alive: Option<Moment>,
-    /// Why its token is not used, if it is not.
-    pub set_aside: Option<Arc<str>>,
     /// Its waking.
     pub wake: Wake,
     /// How many pushes were sent for this call.
@@ -176,7 +174,6 @@ impl Hash for Party {
             register_call_id,
             target,
             alive,
-            set_aside,
             wake,
             pushes,
             pushed,
@@ -203,7 +200,7 @@ impl Hash for Party {
             push_to_register: _,
         } = self;
         // When it was alive says how a call starts with it; this one has started.
-        (device, register_call_id, target, alive.is_some(), set_aside).hash(state);
+        (device, register_call_id, target, alive.is_some()).hash(state);
         (wake, rides, registered).hash(state);
         if !is_out {
             (pushes, pushed, registered_again).hash(state);
@@ -231,7 +228,6 @@ impl Party {
                 register_call_id: d.device.register_call_id.clone(),
                 target: binding.map(|b| b.target.clone()),
                 alive: binding.and_then(|b| b.alive),
-                set_aside: d.device.set_aside.clone(),
                 ..Self::default()
             }
         });
@@ -316,9 +312,9 @@ impl Party {
         self.leg.as_ref().is_some_and(|leg| leg.state == state)
     }
 
-    /// Whether a push for this call is still allowed after a leg failed.
+    /// Whether a push for this call is still allowed after a leg failed, as far as this call has a say.
     pub fn can_be_pushed(&self, retries: u32) -> bool {
-        self.device.is_some() && self.set_aside.is_none() && !self.is_out && self.pushes <= retries
+        self.device.is_some() && !self.is_out && self.pushes <= retries
     }
 
     /// Whether the phone registered elsewhere while its leg got no answer for the whole debounce time.

@@ -135,7 +135,7 @@ impl Engine {
 
     /// One held call.
     pub fn call(&self, id: CallId, now: Moment) -> Option<CallView> {
-        Some(self.calls.get(&id)?.call.view(now))
+        Some(self.calls.get(&id)?.call.view(now, &self.directory))
     }
 
     /// What an AOR has, by any name that a call may use for it.

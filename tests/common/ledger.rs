@@ -5,12 +5,14 @@
 #![allow(dead_code, missing_docs, reason = "each test uses its part")]
 #![allow(clippy::struct_excessive_bools, reason = "independent facts about one call")]
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fswake::engine::{Command, Event, HeldCall, OtherLeg};
+use fswake::engine::party::Origin;
+use fswake::engine::{Command, Event, HeldCall, LegEnd, OtherLeg, Step};
 use fswake::types::push::PushKind;
 use fswake::types::{CallId, LegId, Moment, Target};
 
@@ -31,6 +33,8 @@ pub enum Invariant {
     OneLegAPhone,
     /// Nobody is pushed for a call that rings there, or that was answered there.
     NoPushWhileRinging,
+    /// A phone that has refused or declined is neither pushed nor rung again in this call.
+    RefusedIsLeftAlone,
     /// A leg that is bridged is not killed.
     BridgedIsLeftAlone,
     /// A call that somebody else took is not touched.
@@ -114,6 +118,8 @@ pub struct Leg {
     pub phone: Arc<str>,
     /// It rings alone: its early media is for the caller.
     pub alone: bool,
+    /// It went where its phone may not be any more: whoever refuses there may be another.
+    pub may_be_old: bool,
     pub heard: Heard,
     pub bridge: Bridge,
 }
@@ -138,6 +144,8 @@ pub struct Account {
     pub rung: u32,
     /// By address.
     pub legs: Vec<Leg>,
+    /// The phones that have refused or declined.
+    refused: BTreeSet<Arc<str>>,
 }
 
 /// Without its number, which is a name.
@@ -148,10 +156,11 @@ impl Hash for Leg {
             target,
             phone,
             alone,
+            may_be_old,
             heard,
             bridge,
         } = self;
-        (target, phone, alone, heard, bridge).hash(state);
+        (target, phone, alone, may_be_old, heard, bridge).hash(state);
     }
 }
 
@@ -170,10 +179,12 @@ impl Hash for Account {
             rings_on,
             rung: _,
             legs,
+            refused,
         } = self;
         (id, over).hash(state);
         if !over {
             (wait, limit, taken, alerted, summed_up, rings_beside, rings_on, legs).hash(state);
+            refused.hash(state);
         }
     }
 }
@@ -192,6 +203,22 @@ impl Account {
 
     fn leg_mut(&mut self, n: u32) -> Option<&mut Leg> {
         self.legs.iter_mut().find(|leg| leg.n == n)
+    }
+
+    /// A leg ends by itself.
+    fn ends(&mut self, n: u32, end: &LegEnd) {
+        let Some(leg) = self.legs.iter().position(|leg| leg.n == n) else {
+            return;
+        };
+        let leg = self.legs.remove(leg);
+        let refuses = match (end.sip_status, &*end.cause) {
+            (Some(486 | 600 | 603 | 607), _) | (None, "USER_BUSY" | "CALL_REJECTED") => true,
+            (Some(403), _) => !leg.may_be_old,
+            _ => false,
+        };
+        if refuses {
+            self.refused.insert(leg.phone);
+        }
     }
 
     /// FreeSWITCH goes on with the leg that it connects, or that the caller hears.
@@ -219,6 +246,7 @@ impl Ledger {
             rings_on: false,
             rung: 0,
             legs: Vec::new(),
+            refused: BTreeSet::new(),
         });
     }
 
@@ -265,11 +293,13 @@ impl Ledger {
                     leg.heard = Heard::Answered;
                 }
             }
-            Event::LegEnded { leg, .. } => call.legs.retain(|other| other.n != leg.n),
+            Event::LegEnded { leg, end } => call.ends(leg.n, end),
             // Only a bridge that was ordered fails.
-            Event::BridgeFailed { leg, end: Some(_) } => {
-                let is_it = |other: &Leg| other.n == leg.n && matches!(other.bridge, Bridge::Connecting(_));
-                call.legs.retain(|other| !is_it(other));
+            Event::BridgeFailed { leg, end: Some(end) } => {
+                let connects = call.leg(leg.n).map(|leg| leg.bridge);
+                if matches!(connects, Some(Bridge::Connecting(_))) {
+                    call.ends(leg.n, end);
+                }
             }
             Event::Bridged(leg) => {
                 if let Some(leg) = call.leg_mut(leg.n) {
@@ -300,7 +330,12 @@ impl Ledger {
         use Invariant as I;
         let Some(id) = command.call() else { return Ok(()) };
         let said = || format!("{command:?}");
-        if let Command::Note(_) = command {
+        if let Command::Note(note) = command {
+            if let Step::LegStarted { leg, why, .. } = &note.step
+                && let Some(leg) = self.call_mut(id).and_then(|call| call.leg_mut(*leg))
+            {
+                leg.may_be_old = *why == Origin::Known;
+            }
             return Ok(());
         }
         let Some(call) = self.call_mut(id) else {
@@ -344,12 +379,14 @@ impl Ledger {
                     format!("rung twice: {command:?}")
                 })?;
                 holds(I::TakenIsLeftAlone, !call.taken, said)?;
+                holds(I::RefusedIsLeftAlone, !call.refused.contains(sip_call_id), said)?;
                 call.rung = leg.n + 1;
                 let leg = Leg {
                     n: leg.n,
                     target: target.clone(),
                     phone: sip_call_id.clone(),
                     alone: *early_media,
+                    may_be_old: false,
                     heard: Heard::Nothing,
                     bridge: Bridge::No,
                 };
@@ -378,6 +415,7 @@ impl Ledger {
                 holds(I::AMinuteAtMost, push.ttl <= Duration::from_secs(60), said)?;
                 if let Some(about) = push.call().filter(|about| about.kind == PushKind::Call) {
                     let reached = |leg: &&Leg| leg.phone == about.sip_call_id && leg.heard > Heard::Nothing;
+                    holds(I::RefusedIsLeftAlone, !call.refused.contains(&about.sip_call_id), said)?;
                     let rings = call.legs.iter().find(reached);
                     holds(I::NoPushWhileRinging, rings.is_none(), || {
                         format!("pushed, has {rings:?}")

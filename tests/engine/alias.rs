@@ -1,6 +1,8 @@
 //! Calls to a number that may be another name of a user's.
 
+use fswake::engine::policy::Policy;
 use fswake::engine::{Ask, Command, DIRECTORY, Event, HeldCall, HoldResult, Step, Wishes};
+use fswake::push::PushError;
 use fswake::types::Aor;
 
 use crate::bench;
@@ -47,6 +49,8 @@ fn phones_of_the_user_who_is_meant_are_woken_and_rung() {
     let aor = Aor::new("alice", "fs.test");
     assert_eq!(b.out.remove(0), Command::CallUser { call: call(1), aor });
     b.expect_push("tok");
+    // Should the caller hang up now, the call's own record has it.
+    assert!(matches!(b.records.last(), Some((record, true)) if record.pushes == 1));
     assert_eq!(noted(&b), [("alice".into(), Some("2001".into()))]);
     b.out.clear();
     // It waits for the user's phone, and no more for one of the number's.
@@ -103,4 +107,93 @@ fn phone_of_the_number_itself_is_rung_meanwhile_and_the_users_joins_it() {
     assert!(matches!(b.out.remove(0), Command::CallUser { .. }));
     b.expect_push("tok");
     assert_eq!(noted(&b).len(), 1);
+}
+
+/// The number's own phone, which has a token, has registered and is rung: leg 0.
+fn phone_of_the_number() -> Bench {
+    let mut b = asked();
+    b.register(reg("2001", "own", "2001@b:1;transport=tcp", Some(apns("own"))));
+    b.expect_stored("own");
+    b.expect_ring(leg(1, 0), "2001@b:1;transport=tcp");
+    b.expect_nothing_more();
+    b
+}
+
+#[test]
+fn phone_of_the_number_itself_stays_in_the_call_as_any_other_when_the_user_is_found() {
+    // It does not ring: it is pushed, and its next REGISTER is heard.
+    let mut b = phone_of_the_number();
+    found(&mut b, Some("alice"));
+    b.expect_push("tok");
+    b.out.clear();
+    b.pass(ms(4999));
+    b.out.clear();
+    b.pass(ms(1));
+    let push = b.expect_push("own");
+    b.out.clear();
+    b.register(reg("2001", "own", "2001@c:1;transport=tcp", Some(apns("own"))));
+    b.expect_stored("own");
+    b.expect_kill(leg(1, 0), "LOSE_RACE");
+    b.expect_ring(leg(1, 1), "2001@c:1;transport=tcp");
+    b.expect_nothing_more();
+    // It rings: its next call finds no wake under way, and a phone that is awake.
+    b.rings(leg(1, 1));
+    b.pass(ms(200));
+    b.out.clear();
+    b.hold(2, "2001");
+    b.expect_ring(leg(2, 0), "2001@c:1;transport=tcp");
+    b.expect_nothing_more();
+    // What its provider says of its token counts.
+    let (since, reason) = (None, "Unregistered".into());
+    b.refuses(&push, PushError::TokenGone { since, reason });
+    b.expect_forgotten("2001", "own");
+    // When the call is over, nobody waits.
+    b.gone(1, "ORIGINATOR_CANCEL");
+    b.gone(2, "ORIGINATOR_CANCEL");
+    b.out.clear();
+    b.register(reg("2001", "own", "2001@d:1", None));
+    b.register(reg("alice", "new", "alice@a:2", None));
+    b.expect_nothing_more();
+}
+
+#[test]
+fn phone_of_the_number_itself_stays_in_the_call_over_a_reload() {
+    let mut b = phone_of_the_number();
+    found(&mut b, Some("alice"));
+    b.tell(Event::PolicyChanged(Box::new(Policy {
+        ignore_domain: true,
+        ..Policy::default()
+    })));
+    b.out.clear();
+    b.pass(ms(1000));
+    b.register(reg("2001", "own", "2001@c:1;transport=tcp", Some(apns("own"))));
+    b.expect_stored("own");
+    b.expect_kill(leg(1, 0), "LOSE_RACE");
+    b.expect_ring(leg(1, 1), "2001@c:1;transport=tcp");
+    b.expect_nothing_more();
+}
+
+#[test]
+fn user_who_is_found_while_a_phone_of_the_number_is_connected_is_woken_if_that_fails() {
+    for connects in [true, false] {
+        let mut b = phone_of_the_number();
+        b.answers(leg(1, 0));
+        b.expect_connect(leg(1, 0));
+        // Once, whatever else is said.
+        for user in ["alice", "bob", "alice"] {
+            found(&mut b, Some(user));
+        }
+        assert!(matches!(b.out.remove(0), Command::CallUser { aor, .. } if &*aor.user == "alice"));
+        b.expect_nothing_more();
+        if connects {
+            b.feed(Event::Bridged(leg(1, 0)));
+            b.expect_close(1);
+        } else {
+            b.bridge_fails(leg(1, 0), None);
+            b.expect_kill(leg(1, 0), "NORMAL_TEMPORARY_FAILURE");
+            b.pass(ms(0));
+            b.expect_push("tok");
+        }
+        b.expect_nothing_more();
+    }
 }

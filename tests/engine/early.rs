@@ -1,9 +1,10 @@
 //! Early media of a phone that rings alone.
 
+use fswake::engine::policy::Decline;
 use fswake::engine::{Command, Event, HoldResult, Mode, Ringing, Step, Wishes};
 
-use crate::bench;
-use crate::common::{Bench, call, leg, ms, reg};
+use crate::common::{Bench, call, end, fails, leg, ms, reg};
+use crate::{bench, with};
 
 fn desk(wishes: Wishes) -> (Bench, bool) {
     let mut b = bench();
@@ -93,6 +94,48 @@ fn early_bridge_that_fails_ends_the_phone() {
     b.expect_kill(leg(1, 0), "NORMAL_TEMPORARY_FAILURE");
     b.expect_release(1, HoldResult::Timeout);
     b.expect_nothing_more();
+}
+
+#[test]
+fn phone_that_ends_before_its_early_bridge_stands_has_answered_as_any_other() {
+    for (cause, sip, result) in [
+        ("USER_BUSY", 486, HoldResult::Declined),
+        ("CALL_REJECTED", 603, HoldResult::Declined),
+        ("NO_ANSWER", 0, HoldResult::Timeout),
+        ("UNALLOCATED_NUMBER", 404, HoldResult::Timeout),
+    ] {
+        let (mut b, _) = desk(Wishes::default());
+        b.plays(leg(1, 0));
+        b.expect_early_connect(leg(1, 0));
+        b.ends(leg(1, 0), cause, sip);
+        b.bridge_fails(leg(1, 0), Some(end(cause, sip)));
+        let next = b.expect_release(1, result);
+        assert_eq!(next, fails(cause, sip));
+        b.expect_nothing_more();
+        assert!(matches!(b.noted("leg-ended"), Some(Step::LegEnded { sip: told, .. }) if *told == sip));
+        assert_eq!(b.noted("bridge-failed"), None);
+    }
+}
+
+#[test]
+fn phone_that_declines_before_its_early_bridge_stands_declines_for_the_others_where_the_operator_says_so() {
+    for decline in [Decline::All, Decline::ThisDevice] {
+        let mut b = with(|policy| policy.decline = decline);
+        b.register(reg("1001", "desk", "1001@desk:1", None));
+        b.hold(1, "1001");
+        b.plays(leg(1, 0));
+        b.out.clear();
+        b.register(reg("1001", "other", "1001@other:1", None));
+        b.expect_nothing_more();
+        b.bridge_fails(leg(1, 0), Some(end("USER_BUSY", 486)));
+        if decline == Decline::All {
+            b.expect_release(1, HoldResult::Declined);
+        } else {
+            b.pass(ms(0));
+            b.expect_ring(leg(1, 1), "1001@other:1");
+        }
+        b.expect_nothing_more();
+    }
 }
 
 #[test]

@@ -154,3 +154,21 @@ fn record_of_a_call_is_written_when_it_is_held_with_each_later_push_and_with_its
     assert!(label.starts_with("apns:com.example.app:"), "{label}");
     assert_eq!(b.records[2], (record(2, Some(5_812), Some(&label)), false));
 }
+
+#[test]
+fn push_after_a_leg_that_failed_is_in_the_calls_own_record_at_once() {
+    let mut b = bench();
+    b.register(reg("1001", "tok", "1001@here:1", Some(apns("tok"))));
+    b.out.clear();
+    b.hold(1, "1001");
+    b.expect_ring(leg(1, 0), "1001@here:1");
+    b.ends(leg(1, 0), "NORMAL_TEMPORARY_FAILURE", 503);
+    b.expect_push("tok");
+    b.gone(1, "ORIGINATOR_CANCEL");
+    let pushes: Vec<_> = b
+        .records
+        .iter()
+        .map(|(record, at_once)| (record.pushes, *at_once))
+        .collect();
+    assert_eq!(pushes, [(0, true), (1, true)]);
+}

@@ -17,6 +17,7 @@ mod redial;
 mod registers;
 mod reload;
 mod ringing_on;
+mod set_aside;
 mod sharing;
 mod silence;
 mod taken;

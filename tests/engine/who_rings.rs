@@ -242,3 +242,28 @@ fn early_media_is_nobodys_until_it_is_known_that_nobody_else_is_rung() {
         assert_eq!(early(&mut b), known);
     }
 }
+
+#[test]
+fn phone_that_has_declined_meanwhile_is_not_rung_again_whatever_the_directory_says() {
+    for ringing in [None, Some(Ringing::Ours), Some(Ringing::Beside)] {
+        for (cause, sip) in [("CALL_REJECTED", 603), ("CALL_REJECTED", 403)] {
+            let mut b = desk();
+            b.sleeping("1001", "tok");
+            b.register(reg("1001", "desk", "1001@desk:1", None));
+            asked(&mut b, Wishes::default());
+            b.expect_push("tok");
+            b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
+            b.expect_stored("tok");
+            b.expect_ring(leg(1, 0), "1001@new:2");
+            b.ends(leg(1, 0), cause, sip);
+            b.out.clear();
+            says(&mut b, ringing);
+            b.pass(ms(6000));
+            let again = |c: &Command| {
+                matches!(c, Command::Push(_))
+                    || matches!(c, Command::Ring { target: at, .. } if *at == target("1001@new:2"))
+            };
+            assert!(!b.out.iter().any(again), "{:?}", b.out);
+        }
+    }
+}

@@ -10,8 +10,9 @@ use super::{Call, Phase};
 use crate::engine::command::Command;
 use crate::engine::directory::AorKey;
 use crate::engine::event::Ask;
+use crate::engine::policy::Policy;
 use crate::engine::world::World;
-use crate::types::{Aor, Moment, UnixSeconds};
+use crate::types::{Aor, DeviceKey, Moment, UnixSeconds};
 
 /// How long the directory may take to answer.
 pub const DIRECTORY: Duration = Duration::from_secs(3);
@@ -23,6 +24,8 @@ pub(super) struct Asked {
     pub(super) dialled: Arc<str>,
     /// When.
     pub(super) at: Moment,
+    /// It has been answered, and the user's phones are not in the call yet.
+    pub(super) is_found: bool,
 }
 
 impl Call {
@@ -30,7 +33,11 @@ impl Call {
     pub(super) fn ask_for_user(&mut self, world: &mut World<'_>) {
         if self.held.ask == Some(Ask::WhoseNumber) && self.parties.is_empty() && self.question.is_none() {
             let (dialled, at) = (self.held.aor.user.clone(), world.now);
-            self.question = Some(Asked { dialled, at });
+            self.question = Some(Asked {
+                dialled,
+                at,
+                is_found: false,
+            });
             self.ask_directory(Ask::WhoseNumber, world);
         }
     }
@@ -74,21 +81,58 @@ impl Call {
         if !self.is_asked(Ask::WhoseNumber) {
             return;
         }
+        if let Some((aor, question)) = aor.zip(self.question.as_mut())
+            && !std::mem::replace(&mut question.is_found, true)
+        {
+            self.is_for_another(aor, world);
+        }
+        if self.phase != Phase::Holding {
+            // Should the bridge fail, the answer is there.
+            self.asked = Some(world.now);
+            return;
+        }
         self.asked = None;
-        if let Some(aor) = aor {
-            let call = self.held.call;
-            world.directory.wait_no_more(&self.key, call);
-            self.held.aor = aor.clone();
-            self.key = AorKey::of(&aor, world.policy);
-            world.directory.wait(self.key.clone(), call);
-            world.out.push_back(Command::CallUser { call, aor });
-            if self.phase == Phase::Holding {
-                return self.find_phones(world);
-            }
+        if self
+            .question
+            .as_mut()
+            .is_some_and(|question| std::mem::take(&mut question.is_found))
+        {
+            return self.find_phones(world);
         }
         self.note_first(world);
-        if self.phase == Phase::Holding {
-            self.settle(world);
+        self.settle(world);
+    }
+
+    /// From now on it is a call for this user. Phones of the number itself that have come meanwhile stay in it.
+    fn is_for_another(&mut self, aor: Aor, world: &mut World<'_>) {
+        let call = self.held.call;
+        let number = std::mem::replace(&mut self.key, AorKey::of(&aor, world.policy));
+        if self.parties.is_empty() {
+            world.directory.wait_no_more(&number, call);
+        } else {
+            self.number = Some(number);
         }
+        world.directory.wait(self.key.clone(), call);
+        self.held.aor = aor.clone();
+        world.out.push_back(Command::CallUser { call, aor });
+    }
+
+    /// The AORs that it waits for: the user's, and the number's that was dialled where phones of that have come.
+    pub fn keys(&self) -> impl Iterator<Item = &AorKey> {
+        [Some(&self.key), self.number.as_ref()].into_iter().flatten()
+    }
+
+    /// AORs are compared in another way from now on.
+    pub fn file_anew(&mut self, policy: &Policy) {
+        self.key = AorKey::of(&self.held.aor, policy);
+        if let Some((number, asked)) = self.number.as_mut().zip(self.question.as_ref()) {
+            *number = AorKey::of(&Aor::new(asked.dialled.clone(), self.held.aor.domain.clone()), policy);
+        }
+    }
+
+    /// Which of the two a device is one of.
+    pub(super) fn key_of(&self, device: &DeviceKey) -> &AorKey {
+        let is_its = |number: &&AorKey| number.is_of(&device.aor.user);
+        self.number.as_ref().filter(is_its).unwrap_or(&self.key)
     }
 }

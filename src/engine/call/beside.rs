@@ -145,12 +145,8 @@ impl Call {
     /// The phone does not ring by FreeSWITCH: it is pushed. It is not rung where it was, although FreeSWITCH may have no leg
     /// there: it may have declined that leg a moment ago.
     fn wake_beside(&mut self, p: usize, world: &mut World<'_>) {
-        if self.parties[p].device.is_some() && self.parties[p].set_aside.is_none() {
-            let before = self.pushes;
+        if self.parties[p].device.is_some() {
             self.push(p, world);
-            if self.pushes > before {
-                self.record(None, true, world);
-            }
         }
     }
 

@@ -33,8 +33,8 @@ impl Call {
     pub(super) fn ring_where_it_was(&mut self, p: usize, world: &mut World<'_>) {
         let party = &self.parties[p];
         let is_there = party.target.as_ref().is_some_and(|target| {
-            let entry = world.directory.entry(&self.key);
-            entry.is_some_and(|entry| entry.is_bound_to(target, world.now))
+            let mut entries = self.keys().filter_map(|key| world.directory.entry(key));
+            entries.any(|entry| entry.is_bound_to(target, world.now))
         });
         let may = !party.registered && !party.is_out && party.beside.is_none() && !self.rings_on;
         if !may || party.leg.is_some() || !is_there || self.mode(world).only_wakes() {
@@ -140,7 +140,6 @@ impl Call {
             self.ring_after_settling(q, world);
         } else if former.wake == Wake::Done && former.pushes == 0 && !former.is_out {
             self.push(q, world);
-            self.record(None, true, world);
         }
     }
 

@@ -9,6 +9,7 @@ impl Hash for Call {
         let Self {
             held,
             key,
+            number,
             deadline,
             ring_until,
             rings_on,
@@ -18,8 +19,7 @@ impl Hash for Call {
             also_answered,
             grace,
             asked,
-            // Whether the answer is waited for is in `asked`.
-            question: _,
+            question,
             first_word: _,
             alerted,
             // How many there were, so that the next has a name of its own; and for the summary.
@@ -27,6 +27,8 @@ impl Hash for Call {
             // For the call's own record, the journal and the summary.
             since: _,
             pushes: _,
+            // All of them, between two events.
+            recorded: _,
             first_push: _,
             woken: _,
             woken_device: _,
@@ -34,6 +36,9 @@ impl Hash for Call {
             answered_by: _,
             cause: _,
         } = self;
+        // Whether the answer is waited for is in `asked`.
+        let is_found = question.as_ref().is_some_and(|question| question.is_found);
+        (number, is_found).hash(state);
         (held, key, deadline, ring_until, rings_on).hash(state);
         (parties, declined, grace, asked, alerted).hash(state);
         // Legs are known by whose they are: their numbers are names.

@@ -277,7 +277,7 @@ impl Call {
             let Some((device, pushed)) = party.device.as_ref().zip(party.pushed) else {
                 continue;
             };
-            if let Some(known) = world.directory.device_mut(&self.key, device) {
+            if let Some(known) = world.directory.device_mut(self.key_of(device), device) {
                 known.missed = Some(Box::new(Missed {
                     call: self.held.call,
                     aor: self.held.aor.clone(),

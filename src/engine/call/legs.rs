@@ -45,7 +45,9 @@ impl Call {
         let target = leg.target.clone();
         party.wake = Wake::Done;
         self.wake_is_over(p, world);
-        world.directory.saw_alive(&self.key, &target, world.now);
+        for key in self.keys() {
+            world.directory.saw_alive(key, &target, world.now);
+        }
         let device = self.parties[p].label();
         self.note(world, Step::LegRinging { device, after });
     }
@@ -67,7 +69,9 @@ impl Call {
         self.parties[p].has_rung = true;
         self.parties[p].registered_again = false;
         self.wake_is_over(p, world);
-        world.directory.saw_alive(&self.key, &target, world.now);
+        for key in self.keys() {
+            world.directory.saw_alive(key, &target, world.now);
+        }
         match self.phase {
             Phase::Over => return,
             Phase::Connecting(other) if other != n => return self.also_answered.push((n, codec)),
@@ -119,45 +123,63 @@ impl Call {
         if self.phase != Phase::Connecting(n) {
             return;
         }
-        self.phase = Phase::Holding;
+        let next = self.next_answered();
+        self.phase = next
+            .as_ref()
+            .map_or(Phase::Holding, |(next, _)| Phase::Connecting(*next));
         if let Some(p) = self.party_of_leg(n) {
-            let device = self.parties[p].label();
-            self.note(world, Step::BridgeFailed { device });
-            self.parties[p].leg = None;
-            self.parties[p].leave();
-            let failure = "NORMAL_TEMPORARY_FAILURE";
-            let ended = LegEnd {
-                cause: failure.into(),
-                sip_status: None,
-            };
-            self.parties[p].ended = Some(end.cloned().unwrap_or(ended));
-            if end.is_none() {
-                world.out.push_back(Command::Kill {
-                    leg: self.leg_id(n),
-                    cause: Cause::Ours(failure),
-                });
+            match end {
+                // Its early media was for the caller: how it ended is its answer to the call.
+                Some(end) if !self.parties[p].has_leg(LegState::Answered) => self.leg_is_over(p, end, world),
+                _ => self.answered_in_vain(p, end, world),
             }
         }
-        let alive = |call: &Self, n| call.party_of_leg(n).is_some();
-        while !self.also_answered.is_empty() {
-            let (next, codec) = self.also_answered.remove(0);
-            if alive(self, next) {
-                self.phase = Phase::Connecting(next);
-                let device = self.party_of_leg(next).map(|p| self.parties[p].label());
-                self.record(device, false, world);
-                world.out.push_back(Command::Connect {
-                    leg: self.leg_id(next),
-                    codec,
-                    early: false,
-                });
-                return;
-            }
+        if let Some((next, codec)) = next {
+            let device = self.party_of_leg(next).map(|p| self.parties[p].label());
+            self.record(device, false, world);
+            world.out.push_back(Command::Connect {
+                leg: self.leg_id(next),
+                codec,
+                early: false,
+            });
+            return;
         }
         // It may have begun to ring while the bridge was under way.
         if self.parties.iter().any(|p| p.has_leg(LegState::Ringing)) {
             self.alert(world);
         }
         self.settle(world);
+    }
+
+    /// The first leg that answered while another was being bridged, if one of them is still there.
+    fn next_answered(&mut self) -> Option<(u32, Option<Arc<str>>)> {
+        while !self.also_answered.is_empty() {
+            let (next, codec) = self.also_answered.remove(0);
+            if self.party_of_leg(next).is_some() {
+                return Some((next, codec));
+            }
+        }
+        None
+    }
+
+    /// No bridge came of this party's leg, which is over by itself or ends here.
+    fn answered_in_vain(&mut self, p: usize, end: Option<&LegEnd>, world: &mut World<'_>) {
+        let device = self.parties[p].label();
+        self.note(world, Step::BridgeFailed { device });
+        let Some(leg) = self.parties[p].leg.take() else { return };
+        self.parties[p].leave();
+        let failure = "NORMAL_TEMPORARY_FAILURE";
+        let ended = LegEnd {
+            cause: failure.into(),
+            sip_status: None,
+        };
+        self.parties[p].ended = Some(end.cloned().unwrap_or(ended));
+        if end.is_none() {
+            world.out.push_back(Command::Kill {
+                leg: self.leg_id(leg.n),
+                cause: Cause::Ours(failure),
+            });
+        }
     }
 
     /// A leg is over.
@@ -169,6 +191,12 @@ impl Call {
             Phase::Early(early) if early == n => return self.on_early_ended(n, end, world),
             _ => {}
         }
+        self.leg_is_over(p, end, world);
+        self.settle(world);
+    }
+
+    /// A party's leg has ended by itself: what that says about the phone.
+    fn leg_is_over(&mut self, p: usize, end: &LegEnd, world: &mut World<'_>) {
         let Some(leg) = self.parties[p].leg.take() else { return };
         self.note_leg_ended(p, &leg, end, world);
         self.parties[p].ended = Some(end.clone());
@@ -178,7 +206,6 @@ impl Call {
             Verdict::Unreachable => self.on_unreachable(p, &leg, world),
             Verdict::NoCommonCodec => self.on_no_common_codec(p, &leg, world),
         }
-        self.settle(world);
     }
 
     pub(super) fn note_leg_ended(&self, p: usize, leg: &Leg, end: &LegEnd, world: &mut World<'_>) {

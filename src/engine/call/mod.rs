@@ -34,7 +34,6 @@ use super::command::{Command, HoldResult};
 use super::directory::{AorKey, Seen};
 use super::event::{Ask, HeldCall};
 use super::party::{LegState, Origin, Party, Wake};
-use super::policy::Policy;
 use super::step::Step;
 use super::wishes::Mode;
 use super::world::World;
@@ -65,6 +64,8 @@ enum Phase {
 pub struct Call {
     held: HeldCall,
     key: AorKey,
+    /// The number that was dialled, where the directory has said that it is another name of the user's and phones of its own had come.
+    number: Option<AorKey>,
     since: Moment,
     /// When the wait is over. Later, once a phone that rings by then is left to ring on.
     deadline: Moment,
@@ -76,6 +77,8 @@ pub struct Call {
     parties: Vec<Party>,
     legs: u32,
     pushes: u32,
+    /// How many of them the call's own record has been told of.
+    recorded: u32,
     declined: bool,
     first_push: Option<Moment>,
     woken: Option<Moment>,
@@ -104,6 +107,7 @@ impl Call {
             .map_or(world.policy.max_wait, |own| own.min(world.policy.max_wait));
         let mut call = Self {
             key,
+            number: None,
             since: world.now,
             deadline: world.now.plus(wait),
             ring_until: world.now.plus(held.max_wait.unwrap_or(DEFAULT_TIMEOUT).max(wait)),
@@ -112,6 +116,7 @@ impl Call {
             parties: Vec::new(),
             legs: 0,
             pushes: 0,
+            recorded: 0,
             declined: false,
             first_push: None,
             woken: None,
@@ -188,7 +193,8 @@ impl Call {
             self.parties[p].wake = Wake::At(Self::first_question(world));
         }
         let party = &self.parties[p];
-        if has_token && party.set_aside.is_none() {
+        let set_aside = self.why_set_aside(party, world.directory);
+        if has_token && set_aside.is_none() {
             if ringable && (fresh || beside) {
                 if !beside {
                     self.parties[p].wake = Wake::At(world.now.plus(world.policy.push_delay));
@@ -204,7 +210,7 @@ impl Call {
             } else {
                 self.push(p, world);
             }
-        } else if let Some(reason) = party.set_aside.clone() {
+        } else if let Some(reason) = set_aside {
             let device = self.parties[p].label();
             self.note(world, Step::DeviceSetAside { device, reason });
         } else {
@@ -245,17 +251,6 @@ impl Call {
         self.phase == Phase::Over
     }
 
-    /// AORs are compared in another way from now on: the one that it waits for now.
-    pub fn file_anew(&mut self, policy: &Policy) -> AorKey {
-        self.key = AorKey::of(&self.held.aor, policy);
-        self.key.clone()
-    }
-
-    /// The AOR it waits for.
-    pub fn key(&self) -> &AorKey {
-        &self.key
-    }
-
     /// A timer may be due. A late or repeated one does nothing.
     pub fn on_time(&mut self, world: &mut World<'_>) {
         if self.phase != Phase::Holding {
@@ -277,7 +272,6 @@ impl Call {
             if let Some(when) = self.parties[p].wake.due()
                 && when <= world.now
             {
-                let before = self.pushes;
                 if self.parties[p].beside.is_some() && self.parties[p].pushes == 0 {
                     self.ask_beside(p, world);
                 } else {
@@ -286,9 +280,6 @@ impl Call {
                     if self.parties[p].wake == Wake::Impossible {
                         self.ring_where_it_was(p, world);
                     }
-                }
-                if self.pushes > before {
-                    self.record(None, true, world);
                 }
             }
             if self.parties[p].ask_at.is_some_and(|when| when <= world.now) && !self.parties[p].asking {

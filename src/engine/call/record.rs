@@ -41,8 +41,16 @@ impl Call {
         self.note(world, held);
     }
 
+    /// Tells the call's own record of the pushes that an event has led to: its caller may hang up next.
+    pub fn record_pushes(&mut self, world: &mut World<'_>) {
+        if !self.is_over() && self.pushes > self.recorded {
+            self.record(None, true, world);
+        }
+    }
+
     /// What the call's own record is told: with the next word to FreeSWITCH, or `at_once` where there may be none.
-    pub(super) fn record(&self, device: Option<Arc<str>>, at_once: bool, world: &mut World<'_>) {
+    pub(super) fn record(&mut self, device: Option<Arc<str>>, at_once: bool, world: &mut World<'_>) {
+        self.recorded = self.pushes;
         let woken = self.woken_device.map(|p| self.parties[p].label());
         let record = Record {
             pushes: self.pushes,

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{Call, Phase};
 use crate::engine::command::{Cause, Command};
-use crate::engine::directory::{Binding, LastPush};
-use crate::engine::party::{Leg, LegState, Origin, Wake};
+use crate::engine::directory::{Binding, Directory, LastPush};
+use crate::engine::party::{Leg, LegState, Origin, Party, Wake};
 use crate::engine::policy::Alert;
 use crate::engine::step::Step;
 use crate::engine::world::{PendingPush, Purpose, World};
@@ -37,7 +37,7 @@ impl Call {
         }
     }
 
-    /// Rings a party where it is, unless it is rung already. While another is being connected: only if that fails.
+    /// Rings a party where it is, unless it is rung already or has declined. While another is being connected: only if that fails.
     pub(super) fn ring(&mut self, p: usize, origin: Origin, world: &mut World<'_>) {
         let leg = self.leg_id(self.legs);
         let call = self.held.call;
@@ -45,7 +45,7 @@ impl Call {
         let Some(target) = party.target.clone() else { return };
         let goes_there = |leg: &Leg| leg.target == target;
         let is_rung = self.parties.iter().any(|q| q.leg.as_ref().is_some_and(goes_there));
-        if party.leg.is_some() || is_rung {
+        if party.leg.is_some() || party.is_out || is_rung {
             return;
         }
         let party = &mut self.parties[p];
@@ -100,7 +100,16 @@ impl Call {
 
     /// Whether a phone that was rung in vain may be pushed. Not once the call rings on: nobody is waited for then.
     pub(super) fn may_push(&self, p: usize, world: &World<'_>) -> bool {
-        !self.rings_on && self.parties[p].can_be_pushed(world.policy.push_retries)
+        let party = &self.parties[p];
+        let may = !self.rings_on && party.can_be_pushed(world.policy.push_retries);
+        may && self.why_set_aside(party, world.directory).is_none()
+    }
+
+    /// Why a party's token is not used, if it is not: the phone's next REGISTER, or another call's push, may change that at any time.
+    pub(super) fn why_set_aside(&self, party: &Party, directory: &Directory) -> Option<Arc<str>> {
+        let device = party.device.as_ref()?;
+        let known = directory.device(self.key_of(device), device)?;
+        known.device.set_aside.clone()
     }
 
     /// Notes that a phone is pushed again because it registered and has not rung since.
@@ -128,7 +137,8 @@ impl Call {
             return;
         };
         let is_gone = self.has_come_and_gone(&device, world);
-        let Some(known) = world.directory.device_mut(&self.key, &device) else {
+        let known = world.directory.device_mut(self.key_of(&device), &device);
+        let Some(known) = known.filter(|known| known.device.set_aside.is_none()) else {
             self.parties[p].wake = Wake::Impossible;
             return;
         };
@@ -180,7 +190,7 @@ impl Call {
         self.pushes += 1;
         self.first_push.get_or_insert(world.now);
         let push = self.send_push(p, to, PushKind::Call, left, world);
-        if let Some(known) = world.directory.device_mut(&self.key, &device) {
+        if let Some(known) = world.directory.device_mut(self.key_of(&device), &device) {
             known.last_push = push.map(|push| LastPush { push, at: world.now });
         }
         let sent = Step::PushSent {
@@ -244,22 +254,19 @@ impl Call {
         let party = &self.parties[p];
         let has_done_something = party.pushes > 0 || party.registered || party.is_out;
         let is_waited_for = party.wake.due().is_some() && !has_done_something;
-        let entry = world.directory.entry(&self.key);
+        let entry = world.directory.entry(self.key_of(device));
         let is_there = entry.is_some_and(|e| e.is_bound(device, world.now));
         let is_another_matter = is_there || party.beside.is_some() || self.phase != Phase::Holding;
         if !is_waited_for || is_another_matter || (party.rides && !self.has_come_and_gone(device, world)) {
             return;
         }
         self.push(p, world);
-        if self.parties[p].pushes > 0 {
-            self.record(None, true, world);
-        }
         self.settle(world);
     }
 
     /// Whether a phone has registered since its last push and is not registered any more.
     fn has_come_and_gone(&self, device: &DeviceKey, world: &World<'_>) -> bool {
-        world.directory.entry(&self.key).is_some_and(|entry| {
+        world.directory.entry(self.key_of(device)).is_some_and(|entry| {
             let came = entry.devices.iter().any(|d| *d.key == *device && d.came);
             let is_there = |b: &Binding| b.expires > world.now && b.device.as_deref() == Some(device);
             came && !entry.bindings.iter().any(is_there)
@@ -269,7 +276,7 @@ impl Call {
     /// The phone rings, or has answered or declined: its next call finds no wake under way that it could share.
     pub(super) fn wake_is_over(&self, p: usize, world: &mut World<'_>) {
         if let Some(device) = &self.parties[p].device
-            && let Some(known) = world.directory.device_mut(&self.key, device)
+            && let Some(known) = world.directory.device_mut(self.key_of(device), device)
         {
             known.last_push = None;
         }
@@ -288,7 +295,11 @@ impl Call {
             PushKind::MissedCall => wishes.missed_call_push,
             PushKind::Call => true,
         };
-        let Some(known) = world.directory.device_mut(&self.key, &device).filter(|_| wanted) else {
+        let Some(known) = world
+            .directory
+            .device_mut(self.key_of(&device), &device)
+            .filter(|_| wanted)
+        else {
             return;
         };
         let to = known.device.push.clone();
@@ -317,7 +328,7 @@ impl Call {
             PushKind::Cancel(_) | PushKind::MissedCall => Purpose::News,
         };
         let id = world.pushes.begin(PendingPush {
-            key: self.key.clone(),
+            key: self.key_of(&device).clone(),
             device,
             purpose,
             since: world.now,

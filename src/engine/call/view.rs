@@ -1,13 +1,20 @@
 //! A held call as an operator sees it.
 
 use super::{Call, Phase};
+use crate::engine::directory::Directory;
 use crate::engine::party::{LegState, Party, Wake};
 use crate::engine::view::{CallView, PartyState, PartyView};
 use crate::types::Moment;
 
 impl Call {
     /// A copy of what may be shown.
-    pub fn view(&self, now: Moment) -> CallView {
+    pub fn view(&self, now: Moment, directory: &Directory) -> CallView {
+        let party = |p: &Party| PartyView {
+            device: p.device.clone(),
+            label: p.label(),
+            state: state(p, self.why_set_aside(p, directory).is_some()),
+            pushes: p.pushes,
+        };
         CallView {
             call: self.held.call,
             aor: self.held.aor.clone(),
@@ -22,16 +29,7 @@ impl Call {
     }
 }
 
-fn party(party: &Party) -> PartyView {
-    PartyView {
-        device: party.device.clone(),
-        label: party.label(),
-        state: state(party),
-        pushes: party.pushes,
-    }
-}
-
-fn state(party: &Party) -> PartyState {
+fn state(party: &Party, is_set_aside: bool) -> PartyState {
     match party.leg.as_ref().map(|leg| leg.state) {
         Some(LegState::Answered) => return PartyState::Answered,
         Some(LegState::Ringing) => return PartyState::Ringing,
@@ -46,7 +44,7 @@ fn state(party: &Party) -> PartyState {
         PartyState::Pushed
     } else if party.wake.due().is_some() {
         PartyState::PushDue
-    } else if party.set_aside.is_some() {
+    } else if is_set_aside {
         PartyState::SetAside
     } else {
         PartyState::Unreachable

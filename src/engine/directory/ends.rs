@@ -6,7 +6,7 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use super::entry::PhoneId;
+use super::binding::PhoneId;
 use super::{AorKey, Binding, Directory, Entry};
 use crate::engine::command::Command;
 use crate::engine::event::{Listing, Registration, Source, UnregisterWhy, Unregistration};
@@ -27,12 +27,14 @@ impl Directory {
             self.learn_from(now, &key, end, out);
         }
         if self.is_reading {
-            self.ended.insert(key.clone());
+            self.ended.entry(key.clone()).or_default().insert(end.aor.clone());
+        }
+        if let Some(question) = self.questions.get_mut(&key) {
+            question.ended = self.asked;
         }
         let Some(entry) = self.entries.get_mut(&key) else {
             return Gone::default();
         };
-        entry.ended = self.asked;
         let (over, left): (Vec<_>, Vec<_>) = entry.bindings.drain(..).partition(|b| is_over(b, end));
         entry.bindings = left;
         let gone = entry.gone(&over);
@@ -73,7 +75,7 @@ impl Directory {
             user_agent: end.user_agent.clone(),
             expires: std::time::Duration::ZERO,
             at: end.at,
-            source: Source::Answer,
+            source: Source::Answer(self.asked),
         };
         self.own(now, key, &mut reg, out);
     }
@@ -88,13 +90,19 @@ impl Directory {
             }
         }
         if !profiles.is_empty() {
-            self.ask_in(aor, profiles, out);
+            self.ask_in(key, aor, profiles, out);
         }
     }
 
     /// Asks FreeSWITCH which registrations a user has in these profiles.
-    pub(super) fn ask_in(&mut self, aor: &Aor, profiles: Vec<Arc<str>>, out: &mut dyn FnMut(Command)) {
+    pub(super) fn ask_in(&mut self, key: &AorKey, aor: &Aor, profiles: Vec<Arc<str>>, out: &mut dyn FnMut(Command)) {
         self.asked += 1;
+        let question = self.questions.entry(key.clone()).or_insert_with(|| Question {
+            aor: aor.clone(),
+            number: 0,
+            ended: 0,
+        });
+        question.number = self.asked;
         out(Command::AskRegistrations {
             aor: aor.clone(),
             number: self.asked,
@@ -140,6 +148,15 @@ impl Directory {
     /// are returned. Whatever was heard since the question is newer than the answer.
     pub fn compare(&mut self, listing: Listing, policy: &Policy) -> (Vec<Registration>, Gone) {
         let key = AorKey::of(&listing.aor, policy);
+        // Kept here: whoever ends its last registration has no entry any more.
+        let ended = self.questions.get(&key).map_or(0, |question| question.ended);
+        if self
+            .questions
+            .get(&key)
+            .is_some_and(|question| question.number <= listing.number)
+        {
+            self.questions.remove(&key);
+        }
         let entry = self.entries.entry(key.clone()).or_default();
         let is_listed = |target: &Target| {
             let mut all = listing.registrations.iter();
@@ -153,9 +170,9 @@ impl Directory {
         let (left, over): (Vec<_>, Vec<_>) = entry.bindings.drain(..).partition(is_left);
         entry.bindings = left;
         let gone = entry.gone(&over);
-        let missed = if entry.ended < listing.number {
+        let missed = if ended < listing.number {
             let all = listing.registrations.into_iter();
-            let source = Source::Answer;
+            let source = Source::Answer(listing.number);
             all.filter(|reg| is_missed(entry, reg))
                 .map(|reg| Registration { source, ..reg })
                 .collect()
@@ -181,6 +198,17 @@ impl Directory {
             None => *b.call_id == *call_id,
         })
     }
+}
+
+/// A question about a user's registrations: it is open until it, or a later one, is answered.
+#[derive(Clone, Debug)]
+pub(super) struct Question {
+    /// Whose, as it was asked.
+    pub(super) aor: Aor,
+    /// The number of the latest.
+    pub(super) number: u64,
+    /// How many questions had been asked when one of the user's registrations ended last; an answer to one of those may be older than that.
+    pub(super) ended: u64,
 }
 
 /// Phones that have a registration less.
@@ -225,7 +253,7 @@ fn logged_out(entry: &Entry, end: &Unregistration, over: Vec<Binding>, now: Mome
     all
 }
 
-/// Whether a phone that FreeSWITCH lists is known nowhere.
+/// Whether a phone that FreeSWITCH lists is known nowhere, or only from a list that may have been too old.
 fn is_missed(entry: &Entry, reg: &Registration) -> bool {
     let Some(target) = &reg.target else { return false };
     let device = reg.push.as_ref().and_then(|push| entry.device_of(push));
@@ -234,5 +262,5 @@ fn is_missed(entry: &Entry, reg: &Registration) -> bool {
         call_id: &reg.call_id,
         target,
     };
-    !entry.bindings.iter().any(|b| phone.has(b))
+    !entry.bindings.iter().any(|b| phone.has(b) && !b.in_doubt)
 }

@@ -4,6 +4,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Binding;
 use crate::engine::command::{Command, Note};
 use crate::engine::count::Count;
 use crate::engine::event::{Registration, Source};
@@ -13,7 +14,7 @@ use crate::engine::step::Step;
 use crate::types::{Aor, CallId, Device, DeviceKey, Moment, PushId, PushParams, Target};
 
 /// More devices or bindings of one AOR than this are not kept: the oldest go.
-const MOST_PER_AOR: usize = 20;
+pub(super) const MOST_PER_AOR: usize = 20;
 
 /// An AOR as it is compared: aliases resolved, domain in lower case (or empty with `ignore-domain`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,6 +41,11 @@ impl AorKey {
 }
 
 impl AorKey {
+    /// Whether it is of this user.
+    pub fn is_of(&self, user: &str) -> bool {
+        *self.user == *user
+    }
+
     /// The domain as it is compared; empty with `ignore-domain`.
     pub fn domain(&self) -> &str {
         &self.domain
@@ -52,47 +58,6 @@ fn lower(text: &Arc<str>) -> Arc<str> {
         text.to_ascii_lowercase().into()
     } else {
         text.clone()
-    }
-}
-
-/// A live contact.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Binding {
-    /// Dial-string to it.
-    pub target: Target,
-    /// `Call-ID` of its REGISTERs.
-    pub call_id: Arc<str>,
-    /// The domain that it registered with, as FreeSWITCH writes it.
-    pub domain: Arc<str>,
-    /// `User-Agent` of a phone without a token; empty for others, whose device has it.
-    pub user_agent: Arc<str>,
-    /// The device it belongs to; `None` for phones without a token.
-    pub device: Option<Arc<DeviceKey>>,
-    /// When it runs out.
-    pub expires: Moment,
-    /// Last proof of life, if any since we know it and since a ping failed.
-    pub alive: Option<Moment>,
-    /// The reading that named it last.
-    pub(super) generation: u64,
-    /// The reading in whose time a REGISTER of its was heard last.
-    pub(super) heard: u64,
-    /// How many questions had been asked when it was heard last.
-    pub(super) asked: u64,
-}
-
-/// What names a phone: its token, else the Call-ID of its REGISTERs; and its Contact.
-pub(super) struct PhoneId<'a> {
-    pub(super) device: Option<&'a Arc<DeviceKey>>,
-    pub(super) call_id: &'a Arc<str>,
-    pub(super) target: &'a Target,
-}
-
-impl PhoneId<'_> {
-    /// Whether a binding is this phone's: there, or where it was before.
-    pub(super) fn has(&self, b: &Binding) -> bool {
-        let same_device = self.device.is_some() && b.device.as_ref() == self.device;
-        let same_call_id = !self.call_id.is_empty() && b.call_id == *self.call_id;
-        same_device || same_call_id || b.target == *self.target
     }
 }
 
@@ -184,10 +149,6 @@ pub struct Missed {
     pub over: Moment,
 }
 
-/// Two lists tell the end of one registration with less between them.
-const LIST_TO_LIST: Duration = Duration::from_secs(3);
-/// FreeSWITCH keeps a registration for longer than the phone was told: `sip-expires-late-margin`, 60 s unless the profile says otherwise.
-const EVENT_TO_LIST: Duration = Duration::from_secs(63);
 /// A REGISTER this long after a call's end has nothing to do with its push any more.
 const LATE_AT_MOST: Duration = Duration::from_secs(300);
 
@@ -200,8 +161,6 @@ pub struct Entry {
     pub bindings: Vec<Binding>,
     /// The calls that wait for one of them.
     pub waiting: Vec<CallId>,
-    /// How many questions had been asked when one of its registrations ended last.
-    pub(super) ended: u64,
 }
 
 /// What of an entry decides ([`crate::engine::digest`]).
@@ -216,8 +175,6 @@ impl Hash for Deciding<'_> {
             devices,
             bindings,
             waiting,
-            // No question is open.
-            ended: _,
         } = self.entry;
         waiting.hash(state);
         let (mut devices, mut bindings): (Vec<_>, Vec<_>) = (devices.iter().collect(), bindings.iter().collect());
@@ -241,8 +198,9 @@ impl Hash for Deciding<'_> {
                 heard,
                 // No question is open.
                 asked: _,
+                in_doubt,
             } = binding;
-            (target, call_id, domain, user_agent, device).hash(state);
+            (target, call_id, domain, user_agent, device, in_doubt).hash(state);
             (expires, generation, heard, alive.is_some()).hash(state);
             // Whether it is awake is asked when a call comes.
             alive.filter(|_| self.calls).hash(state);
@@ -363,94 +321,6 @@ impl Entry {
         let oldest = self.devices.iter().min_by_key(|d| d.device.last_seen);
         oldest.map(|d| d.key.clone())
     }
-
-    /// Records where a phone is: a phone is at one place, the one that it named last.
-    pub(super) fn bind(
-        &mut self,
-        now: Moment,
-        device: Option<&Arc<DeviceKey>>,
-        reg: &Registration,
-        target: &Target,
-        (generation, asked): (u64, u64),
-    ) -> Bound {
-        let expires = now.plus(reg.expires);
-        let reading = reg.source != Source::Event;
-        let bindings = &mut self.bindings;
-        let phone = PhoneId {
-            device,
-            call_id: &reg.call_id,
-            target,
-        };
-        // Heard since the reading began: newer than its list, whatever that says.
-        if reading && bindings.iter().any(|b| phone.has(b) && b.heard >= generation) {
-            return Bound::default();
-        }
-        if reading
-            && let Some(b) = bindings
-                .iter_mut()
-                .find(|b| b.target == *target && b.call_id == reg.call_id)
-        {
-            // Its expiry moves only when it registered while we were away. A list has it later than an event.
-            let margin = if b.alive.is_some() { EVENT_TO_LIST } else { LIST_TO_LIST };
-            let refreshed = expires > b.expires.plus(margin);
-            b.expires = expires;
-            (b.generation, b.asked) = (generation, asked);
-            return Bound {
-                is_news: refreshed,
-                ..Bound::default()
-            };
-        }
-        // A phone that moved is listed at its old place too, until that runs out: the new one lasts longer, or comes later in the list.
-        if reading && bindings.iter().any(|b| phone.has(b) && b.expires > expires) {
-            return Bound::default();
-        }
-        let is_refresh = bindings.iter().any(|b| b.target == *target && b.call_id == reg.call_id);
-        bindings.retain(|b| !phone.has(b));
-        let is_new = !reading && !is_refresh;
-        let is_beside_others = is_new && bindings.iter().any(|b| b.expires > now);
-        bindings.push(Binding {
-            target: target.clone(),
-            call_id: reg.call_id.clone(),
-            domain: reg.aor.domain.clone(),
-            user_agent: device.map_or_else(|| reg.user_agent.clone(), |_| Arc::default()),
-            device: device.cloned(),
-            expires,
-            alive: (!reading).then_some(now),
-            generation,
-            heard: if reading { 0 } else { generation },
-            asked,
-        });
-        if bindings.len() > MOST_PER_AOR {
-            bindings.remove(0);
-        }
-        Bound {
-            is_news: true,
-            is_new,
-            is_beside_others,
-        }
-    }
-
-    /// Whether somebody is registered at this address.
-    pub fn is_bound_to(&self, target: &Target, now: Moment) -> bool {
-        self.bindings.iter().any(|b| b.expires > now && b.target == *target)
-    }
-
-    /// Whether a device is registered somewhere.
-    pub fn is_bound(&self, device: &DeviceKey, now: Moment) -> bool {
-        let its = |b: &Binding| b.expires > now && b.device.as_deref() == Some(device);
-        self.bindings.iter().any(its)
-    }
-}
-
-/// What became of a registration.
-#[derive(Default)]
-pub(super) struct Bound {
-    /// It says something new.
-    pub(super) is_news: bool,
-    /// A REGISTER has brought a new binding.
-    pub(super) is_new: bool,
-    /// It is a new Contact, and the user has others, of other phones.
-    pub(super) is_beside_others: bool,
 }
 
 /// What a registration changed, as far as a waiting call cares.

@@ -1,13 +1,14 @@
 //! Entries find their places anew when AORs are compared in another way.
 
 use std::collections::HashSet;
+use std::hash::BuildHasher;
 
 use super::{AorKey, Binding, Directory, Entry, KnownDevice};
 use crate::engine::policy::Policy;
 use crate::types::Aor;
 
 impl Directory {
-    /// Files every device and binding under the name that the policy gives it.
+    /// Files every device and binding, and all that is remembered of an AOR, under the name that the policy gives it.
     pub fn file_anew(&mut self, policy: &Policy) {
         let moves = |key: &AorKey, entry: &Entry| {
             entry.devices.iter().any(|d| AorKey::of(&d.device.aor, policy) != *key)
@@ -17,6 +18,7 @@ impl Directory {
         // A map's order differs from run to run; the same events have to give the same commands.
         moving.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         let mut touched = HashSet::new();
+        let mut phones = Vec::new();
         for (old, entry) in moving {
             for known in entry.devices {
                 let key = AorKey::of(&known.device.aor, policy);
@@ -26,6 +28,10 @@ impl Directory {
             }
             for binding in entry.bindings {
                 let key = place(&old, &binding, policy);
+                let phone = self.hasher.hash_one(&binding.call_id);
+                if binding.device.is_none() && self.phones.get(&phone) == Some(&old) {
+                    phones.push((phone, key.clone()));
+                }
                 self.entries.entry(key).or_default().bindings.push(binding);
             }
         }
@@ -33,6 +39,18 @@ impl Directory {
             if let Some(entry) = self.entries.get_mut(key) {
                 entry.devices.sort_by_key(|known: &KnownDevice| known.device.first_seen);
             }
+        }
+        self.phones.extend(phones);
+        for aor in std::mem::take(&mut self.ended).into_values().flatten() {
+            let key = AorKey::of(&aor, policy);
+            self.ended.entry(key).or_default().insert(aor);
+        }
+        for question in std::mem::take(&mut self.questions).into_values() {
+            let key = AorKey::of(&question.aor, policy);
+            let (number, ended) = (question.number, question.ended);
+            let one = self.questions.entry(key).or_insert(question);
+            // Two users may be one from now on: the later counts.
+            (one.number, one.ended) = (one.number.max(number), one.ended.max(ended));
         }
     }
 }

@@ -8,26 +8,30 @@
 //! - an old registration of a phone ends after its new one began: only what has ended ends (`ends`);
 //! - a user's registrations are asked for, and an event comes before the answer: the event wins.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{Hash, Hasher, RandomState};
 use std::sync::Arc;
 
+mod binding;
 mod dropped;
 mod ends;
 mod entry;
 mod filing;
 mod tokens;
 
+pub use self::binding::Binding;
+use self::binding::{Age, InDoubt};
 use self::dropped::Dropped;
 pub use self::ends::Gone;
-pub use self::entry::{AorKey, Binding, Entry, KnownDevice, LastPush, Missed, Seen};
+use self::ends::Question;
+pub use self::entry::{AorKey, Entry, KnownDevice, LastPush, Missed, Seen};
 use self::tokens::Owned;
 use super::command::Command;
 use super::digest::in_order;
 use super::event::{Registration, Source};
 use super::ids::IdMap;
 use super::policy::Policy;
-use crate::types::{CallId, Device, DeviceKey, Moment, Target};
+use crate::types::{Aor, CallId, Device, DeviceKey, Moment, Target};
 
 /// All AORs.
 #[derive(Clone, Debug, Default)]
@@ -44,10 +48,14 @@ pub struct Directory {
     reading: u64,
     /// How many questions about a user's registrations have been asked.
     asked: u64,
+    /// How many had been when the latest reading began.
+    asked_before: u64,
+    /// Whose registrations have been asked for and not answered.
+    questions: HashMap<AorKey, Question>,
     /// Tokens that were dropped: a list that still has them does not bring them back.
     dropped: Dropped,
-    /// Whose registrations have ended since the reading under way began: its list may be older.
-    ended: HashSet<AorKey>,
+    /// Whose registrations have ended since the reading under way began, and as whom they were registered: its list may be older.
+    ended: HashMap<AorKey, BTreeSet<Aor>>,
     is_reading: bool,
 }
 
@@ -65,6 +73,8 @@ impl Directory {
             reading,
             // No question is open.
             asked: _,
+            asked_before: _,
+            questions: _,
             dropped,
             ended,
             is_reading,
@@ -77,13 +87,14 @@ impl Directory {
         all.hash(state);
         in_order(owners, state);
         in_order(phones, state);
-        let ended: BTreeSet<_> = ended.iter().collect();
-        (reading, dropped, ended, is_reading).hash(state);
+        in_order(ended, state);
+        (reading, dropped, is_reading).hash(state);
     }
 
     /// A reading of registrations begins: what is heard from now on belongs to it.
     pub fn begin_reading(&mut self, number: u64) {
         self.reading = number;
+        self.asked_before = self.asked;
         self.is_reading = true;
         self.ended.clear();
     }
@@ -100,6 +111,11 @@ impl Directory {
     /// What an AOR has, if anything.
     pub fn entry(&self, key: &AorKey) -> Option<&Entry> {
         self.entries.get(key)
+    }
+
+    /// One device.
+    pub fn device(&self, key: &AorKey, device: &DeviceKey) -> Option<&KnownDevice> {
+        self.entries.get(key)?.devices.iter().find(|d| *d.key == *device)
     }
 
     /// One device, to note a push.
@@ -153,9 +169,14 @@ impl Directory {
             self.forget_unpushed(&key, &reg.call_id, out);
         }
         let target = reg.target.take()?;
-        let generation = match reg.source {
-            Source::Event | Source::Answer => self.reading,
-            Source::Reading(number) => number,
+        let age = match reg.source {
+            Source::Event => Age::of(self.reading, self.asked),
+            Source::Answer(number) => Age::of(self.reading, number),
+            // The list is as old as the reading.
+            Source::Reading(number) => Age {
+                may_be_over: self.ended.contains_key(&key),
+                ..Age::of(number, self.asked_before)
+            },
         };
         let entry = self.entries.entry(key.clone()).or_default();
         if reading && owned.device.is_none() {
@@ -167,18 +188,13 @@ impl Directory {
             self.drop_if_empty(&key);
             return None;
         }
-        let is_known = || entry.bindings.iter().any(is_there);
-        if matches!(reg.source, Source::Reading(_)) && self.ended.contains(&key) && !is_known() {
-            // It may be what has ended.
-            self.drop_if_empty(&key);
-            self.ask_in(&reg.aor, vec![target.profile().into()], out);
-            return None;
-        }
-        let bound = entry.bind(now, owned.device.as_ref(), &reg, &target, (generation, self.asked));
+        let bound = entry.bind(now, owned.device.as_ref(), &reg, &target, age);
         let waiting = entry.waiting.clone();
-        if bound.is_beside_others {
+        match bound.in_doubt {
+            InDoubt::Nothing => {}
             // Where a user may have one registration only, the others have ended without an event.
-            self.ask(&key, &reg.aor, out);
+            InDoubt::Others => self.ask(&key, &reg.aor, out),
+            InDoubt::Itself => self.ask_in(&key, &reg.aor, vec![target.profile().into()], out),
         }
         if owned.device.is_none() && !reg.call_id.is_empty() {
             let phone = self.phone(&reg.call_id);

@@ -46,6 +46,7 @@ impl Refusal {
 
 /// One beginning.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent bounds of what may happen")]
 pub struct Beginning {
     /// The two phones.
     pub phones: [Phone; 2],
@@ -61,6 +62,8 @@ pub struct Beginning {
     pub shares_place: bool,
     /// Whether both phones move, un-REGISTER and lose their connections; else one does the first two, the other the last.
     pub any_phone: bool,
+    /// Whether phones may refuse (403).
+    pub refuses: bool,
 }
 
 fn with(phones: [Phone; 2], refusal: Refusal, change: impl FnOnce(&mut Policy)) -> Beginning {
@@ -78,6 +81,7 @@ fn with(phones: [Phone; 2], refusal: Refusal, change: impl FnOnce(&mut Policy)) 
         calls_twice: false,
         shares_place: false,
         any_phone: true,
+        refuses: false,
     }
 }
 
@@ -111,6 +115,23 @@ pub fn other_beginnings() -> Vec<Beginning> {
         }),
         with([Asleep, Stale], Refusal::Exhausted, |p| p.mode = Mode::WakeFirst),
     ]
+}
+
+/// One call for phones that may refuse.
+pub fn refusals() -> Vec<Beginning> {
+    use Phone::{Asleep, Awake, Desk, Stale};
+    let mut all = vec![
+        with([Asleep, Awake], Refusal::Gone, |_| {}),
+        with([Stale, Desk], Refusal::Bad, |_| {}),
+        with([Asleep, Asleep], Refusal::Exhausted, |p| {
+            p.settle_delay = Duration::from_millis(300);
+        }),
+    ];
+    for beginning in &mut all {
+        beginning.refuses = true;
+        beginning.any_phone = false;
+    }
+    all
 }
 
 /// Beginnings with a call that is held, and another that comes at any time.

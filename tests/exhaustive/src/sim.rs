@@ -27,6 +27,7 @@ pub struct Cast {
     ends: [Unregistration; 2],
     calls: [HeldCall; 2],
     busy: LegEnd,
+    refused: LegEnd,
     failed: LegEnd,
     hung_up: Arc<str>,
     name: Arc<str>,
@@ -86,6 +87,7 @@ impl Cast {
             ends: [0, 1].map(end),
             calls: [0, 1].map(call),
             busy: ended("USER_BUSY", Some(486)),
+            refused: ended("CALL_REJECTED", Some(403)),
             failed: ended("RECOVERY_ON_TIMER_EXPIRE", None),
             hung_up: "ORIGINATOR_CANCEL".into(),
             name: "9".into(),
@@ -106,6 +108,7 @@ fn leg(call_number: u8, n: u8) -> LegId {
 
 /// What is outside, beside the ledger.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent bounds of what may happen")]
 pub struct Around {
     /// Which phones have a token.
     has_token: [bool; 2],
@@ -118,6 +121,8 @@ pub struct Around {
     pub another_call: bool,
     /// Both phones move, un-REGISTER and lose their connections.
     pub any_phone: bool,
+    /// Phones may refuse.
+    pub refuses: bool,
     /// They share an address.
     shares_place: bool,
 }
@@ -132,10 +137,11 @@ impl Hash for Around {
             pushes,
             another_call,
             any_phone,
+            refuses,
             shares_place,
         } = self;
         (has_token, refusal, bound, pushes.len(), another_call, any_phone).hash(state);
-        shares_place.hash(state);
+        (refuses, shares_place).hash(state);
     }
 }
 
@@ -170,6 +176,7 @@ impl Sim {
                 pushes: Vec::new(),
                 another_call: beginning.calls_twice,
                 any_phone: beginning.any_phone,
+                refuses: beginning.refuses,
                 shares_place: beginning.shares_place,
             },
             max_wait: beginning.policy.max_wait,
@@ -282,6 +289,7 @@ impl Sim {
                 codec: None,
             },
             Step::Busy(c, n) => ended(leg(c, n), &cast.busy),
+            Step::Refuses(c, n) => ended(leg(c, n), &cast.refused),
             Step::Fails(c, n) => ended(leg(c, n), &cast.failed),
             Step::Answers(c, n) => Event::LegAnswered {
                 leg: leg(c, n),

@@ -22,6 +22,8 @@ pub enum Step {
     Plays(u8, u8),
     /// 486.
     Busy(u8, u8),
+    /// 403, where that is looked at.
+    Refuses(u8, u8),
     /// 200.
     Answers(u8, u8),
     /// Nobody is there; or, of a leg that has answered, it hangs up.
@@ -69,7 +71,7 @@ impl Step {
         for (call, account) in (0..).zip(&sim.ledger.calls) {
             if !account.over {
                 out.extend([Self::CallerGone(call), Self::PickedUp(call)]);
-                Self::of_legs(call, account, out);
+                Self::of_legs(call, account, sim.around.refuses, out);
             }
         }
         if sim.around.another_call {
@@ -80,7 +82,7 @@ impl Step {
         }
     }
 
-    fn of_legs(call: u8, account: &Account, out: &mut Vec<Self>) {
+    fn of_legs(call: u8, account: &Account, refuses: bool, out: &mut Vec<Self>) {
         for leg in &account.legs {
             let n = u8::try_from(leg.n).unwrap_or(u8::MAX);
             let may = |steps: &[fn(u8, u8) -> Self], out: &mut Vec<Self>| {
@@ -97,6 +99,9 @@ impl Step {
                         may(&[Self::Plays], out);
                     }
                     may(&[Self::Busy, Self::Answers, Self::Fails], out);
+                    if refuses {
+                        may(&[Self::Refuses], out);
+                    }
                 }
                 (Bridge::Connecting(early), heard) => {
                     if *early && *heard != Heard::Answered {

@@ -15,6 +15,7 @@ fn main() -> ExitCode {
     let groups = [
         ("one_call", beginnings::one_call(), 9),
         ("other_beginnings", beginnings::other_beginnings(), 5),
+        ("refusals", beginnings::refusals(), 7),
         ("two_calls", beginnings::two_calls(), 7),
     ];
     let trials = groups.map(|(name, beginnings, bound)| Trial::test(name, move || run(name, &beginnings, bound)));
