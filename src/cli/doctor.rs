@@ -38,6 +38,7 @@ pub(super) fn doctor(config: &Config, args: &Doctor) -> anyhow::Result<()> {
     let checks = runtime.block_on(doctor::examine(config, args.since));
     let count = |state| checks.iter().filter(|c| c.state == state).count();
     let (errors, warnings) = (count(State::Error), count(State::Warning));
+    let first = doctor::first_to_fix(&checks).map(|check| check.name.clone());
     let mut out = std::io::stdout().lock();
     if args.json {
         let report = Report {
@@ -51,10 +52,10 @@ pub(super) fn doctor(config: &Config, args: &Doctor) -> anyhow::Result<()> {
         print(&mut out, &checks)?;
         writeln!(out, "{} ok, {warnings} warnings, {errors} errors", count(State::Ok))?;
     }
-    match errors {
-        0 => Ok(()),
-        1 => bail!("the doctor has found 1 error"),
-        n => bail!("the doctor has found {n} errors"),
+    match (errors, first) {
+        (0, _) | (_, None) => Ok(()),
+        (1, Some(first)) => bail!("1 error: {first}"),
+        (n, Some(first)) => bail!("{n} errors; fix this one first: {first}"),
     }
 }
 

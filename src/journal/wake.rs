@@ -69,6 +69,20 @@ pub struct Wake {
     pub steps: Vec<Step>,
     /// What it says, where it is known.
     pub diagnosis: Option<Diagnosis>,
+    /// The callee's last token that was dropped before this call, where the call misses one.
+    #[serde(skip)]
+    pub dropped: Option<Dropped>,
+}
+
+/// A token that a provider called gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// When, in milliseconds since 1970 (UTC).
+    pub at_ms: i64,
+    /// The device's label.
+    pub device: String,
+    /// The provider's reason.
+    pub reason: String,
 }
 
 impl Wake {
@@ -113,9 +127,21 @@ impl Wake {
             overview,
             steps,
             diagnosis: None,
+            dropped: None,
         };
         wake.diagnosis = diagnosis::of(&wake);
         Some(wake)
+    }
+
+    /// Whether a token that was dropped earlier explains it: a phone that is registered had one, or the callee has no phone.
+    pub(super) fn misses_a_token(&self) -> bool {
+        self.result() == "no-device" || self.attempts().iter().any(Attempt::lost_its_token)
+    }
+
+    /// Adds what the journal has of the callee from before the call.
+    pub(super) fn recall(&mut self, dropped: Option<Dropped>) {
+        self.dropped = dropped;
+        self.diagnosis = diagnosis::of(self);
     }
 
     /// What was tried with each of the callee's phones.

@@ -229,7 +229,7 @@ async fn what_is_wrong_with_freeswitch_is_said_with_what_to_do() {
     let (code, out, err) = stage.tool(&["doctor"]).await;
     assert_eq!(
         (code, err.as_str()),
-        (Some(1), "fswake: the doctor has found 2 errors\n"),
+        (Some(1), "fswake: 2 errors; fix this one first: modules\n"),
         "{out}"
     );
     assert!(
@@ -331,6 +331,25 @@ async fn key_that_others_can_read_is_a_warning_and_clock_that_is_off_an_error() 
     assert_eq!(found.state("ios key file"), "warning");
     assert_eq!(found.state("ios"), "ok");
     assert_eq!((found.state("clock"), found.code), ("error", Some(1)));
+}
+
+#[tokio::test]
+async fn doctors_own_probe_is_nobodys_call() {
+    let stage = clinic().await;
+    let daemon = stage.start().await;
+    let found = doctor(&stage).await;
+    // fswake has answered it.
+    assert_eq!(found.state("outbound port"), "ok", "{:#}", found.report);
+    daemon.log.wait(&["call over", "aor=doctor@fswake.invalid"]).await;
+    // A call of somebody's is told after it.
+    let held = stage.call(&daemon, "1009");
+    assert_eq!(result_of(&held).await, "no-device");
+    stage.journal("call-over", 1).await;
+    let (_, out, err) = stage.tool(&["trace", "doctor@fswake.invalid"]).await;
+    assert!(
+        err.contains("the journal has no call to doctor@fswake.invalid"),
+        "{out}{err}"
+    );
 }
 
 #[tokio::test]

@@ -26,8 +26,6 @@ const FAMILY: &str = "way in";
 const CONTEXT: &str = "fswake";
 /// Where FusionPBX answers for the dialplan (docs/FUSIONPBX.md).
 const CONTEXT_FUSIONPBX: &str = "fswake@static";
-/// Who is called by the probe: nobody has this name (RFC 2606).
-pub(super) const NOBODY: &str = "doctor@fswake.invalid";
 
 pub(super) async fn checks(
     session: &mut Session,

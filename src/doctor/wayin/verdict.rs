@@ -428,6 +428,7 @@ mod tests {
                 detail: serde_json::from_str(r#"{"way": "dial-string"}"#).unwrap(),
             }],
             diagnosis: None,
+            dropped: None,
         }];
         let users = users(&[("1", "d", STATIC)], &[]);
         for (handler, is_there, wakes, expected) in [
