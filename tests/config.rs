@@ -443,6 +443,12 @@ fn every_mistake_in_an_app_is_shown_with_the_app() {
     let providers = r#""apns", "apns.dev", "fcm", "http" or "log""#;
     let key = "key-file = 'k'\nkey-id = 'ABCDE12345'\nteam-id = 'ABCDE12345'";
     let origin = r#""https://host:port""#;
+    let never_used = |first: &str, second: &str| {
+        format!(
+            "app.{second}: never used: app \"{first}\" before it takes all its phones; write \"{second}\" before it, or give \"{first}\" \
+             app-ids, domains or providers of its own"
+        )
+    };
     let cases = [
         ("provider = 'log'", "app[1].name: missing: a name of its own".into()),
         ("name = 'a b'", r#"app[1].name: "a b": one word that no other app has"#.into()),
@@ -473,6 +479,9 @@ fn every_mistake_in_an_app_is_shown_with_the_app() {
         ("name = 'a'\nprovider = 'log'\npayload-file = 'k'", r#"app.a.payload-file: "k": only with payload = "template""#.into()),
         ("name = 'a'\nprovider = 'log'\npayload = 'template'\npayload-file = 'k'", r#"app.a.payload-file: "k": a file with one JSON object: invalid number at line 1 column 2"#.into()),
         ("name = 'a'\nprovider = 'log'\non-unregister = 'x'", r#"app.a.on-unregister: "x": "forget" or "keep""#.into()),
+        ("name = 'a'\nprovider = 'log'\n[[app]]\nname = 'b'\nprovider = 'log'\napp-ids = ['x']", never_used("a", "b")),
+        ("name = 'a'\nprovider = 'log'\n[[app]]\nname = 'b'\nprovider = 'apns'\nKEY\ndomains = ['x']", never_used("a", "b")),
+        ("name = 'a'\nprovider = 'apns'\nKEY\napp-ids = ['x', 'y']\n[[app]]\nname = 'b'\nprovider = 'apns'\nKEY\napp-ids = ['y']\ndomains = ['d']", never_used("a", "b")),
         ("name = 'a'\nprovider = 'log'\n[[app]]\nname = 'b'\nprovider = 'log'", "app.b.app-ids: []: app-ids, domains or providers that no other app of this provider has".into()),
     ];
     for (config, error) in cases {
@@ -815,5 +824,26 @@ fn configurations_in_the_documents_are_good() {
             }
             place.load();
         }
+    }
+}
+
+#[test]
+fn app_that_leaves_another_some_phones_may_stand_before_it() {
+    let key = "key-file = 'k'\nkey-id = 'ABCDE12345'\nteam-id = 'ABCDE12345'";
+    for (first, second) in [
+        ("provider = 'log'\napp-ids = ['x']", "provider = 'log'"),
+        ("provider = 'log'\nproviders = ['fcm']", "provider = 'apns'\nKEY"),
+        ("provider = 'log'\nproviders = ['fcm']", "provider = 'log'"),
+        ("provider = 'apns'\nKEY\ndomains = ['d']", "provider = 'apns'\nKEY"),
+        (
+            "provider = 'apns'\nKEY\napp-ids = ['x']",
+            "provider = 'apns'\nKEY\napp-ids = ['x', 'y']\ndomains = ['d']",
+        ),
+        ("provider = 'apns.dev'\nKEY", "provider = 'apns'\nKEY"),
+    ] {
+        let config = format!("[[app]]\nname = 'a'\n{first}\n[[app]]\nname = 'b'\n{second}").replace("KEY", key);
+        let place = Place::with(&config);
+        place.write("k", "-----BEGIN");
+        assert_eq!(place.load().apps.len(), 2, "{config}");
     }
 }

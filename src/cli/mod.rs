@@ -46,7 +46,7 @@ enum Command {
     /// Run the daemon
     Run,
     /// Check the configuration and every file that it names
-    Check,
+    Check(check::Check),
     /// Print completions for a shell, to be put where it looks for them
     Completions {
         /// The shell
@@ -86,7 +86,7 @@ impl Cli {
             Command::Man { directory } => completions::man(directory.as_deref()),
             Command::ImportModApn(args) => import_mod_apn::import(&args, file, &env),
             Command::Run => run::run(config()?),
-            Command::Check => check::check(&config()?),
+            Command::Check(args) => check::check(config(), &args),
             Command::Devices(args) => devices::devices(&config()?, &args),
             Command::Calls(args) => calls::calls(&config()?, &args),
             Command::Push(args) => push::push(&config()?, &args),

@@ -10,7 +10,7 @@ use crate::files;
 use crate::journal::time::span;
 use crate::journal::{Pattern, diagnosis};
 use crate::push::app::{App, Credentials};
-use crate::push::{Probe, PushError, Pushers, certificates};
+use crate::push::{Probe, PushError, Pushers, certificates, other_bundle};
 
 const FAMILY: &str = "apps";
 const DAY: u64 = 86_400;
@@ -116,6 +116,12 @@ fn certificate(app: &App, file: &Path, evidence: &mut Evidence) -> Option<Check>
             name,
             format!("not valid yet: {about}"),
             "check this machine's clock",
+        ),
+        Ok(_) if other_bundle(app, first).is_some() => Check::error(
+            FAMILY,
+            name,
+            other_bundle(app, first).unwrap_or_default(),
+            "set app-ids (or topic) to the bundle id that the certificate is for, or get one for the app's",
         ),
         Ok(days) if days < SOON_DAYS => Check::warning(FAMILY, name, format!("{days} days left: {about}"), renew),
         Ok(days) => {

@@ -149,8 +149,8 @@ impl Health {
         }
     }
 
-    /// What a push came to.
-    pub(super) fn pushed(&self, generation: u64, outcome: &PushOutcome, at: SystemTime) {
+    /// What a push came to; `is_call` when it was one of fswake's own making.
+    pub(super) fn pushed(&self, generation: u64, is_call: bool, outcome: &PushOutcome, at: SystemTime) {
         let mut now = self.now();
         match outcome {
             Ok(_) => {
@@ -159,8 +159,9 @@ impl Health {
                     info!(app = %self.app, "the provider takes this app's pushes again");
                 }
             }
-            // A phone without a token for news of calls: nothing that a provider was asked.
-            Err(PushError::Rejected { status: 0, reason }) if reason == "NoRemoteToken" => {}
+            // Refused here, for what was asked: a phone without a token for news of calls, a type that the app does not
+            // have. No provider was asked.
+            Err(PushError::Rejected { status: 0, reason }) if !is_call || reason == "NoRemoteToken" => {}
             Err(error) => {
                 now.last_failure = Some(LastFailure {
                     at: unix(at),
@@ -250,7 +251,9 @@ impl Health {
             since: unix(end),
             reason: "the certificate has expired".into(),
         });
-        let refused = now.refused.as_ref().map(|(_, problem)| problem.clone());
+        // With an expired certificate nothing is sent: one problem, not two.
+        let refused = now.refused.as_ref().filter(|_| expired.is_none());
+        let refused = refused.map(|(_, problem)| problem.clone());
         AppState {
             expires: now.expires.map(unix),
             days_left: left.map(|left| left.div_euclid(DAY)),

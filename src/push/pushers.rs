@@ -22,7 +22,7 @@ use super::probe::Probe;
 use super::renewal::{self, Renewal};
 use super::retry::TRY_LIMIT;
 use super::watch::Files;
-use super::{PushError, PushOutcome, PushRequest, log};
+use super::{About, PushError, PushOutcome, PushRequest, log};
 use crate::files::FileError;
 use crate::types::{Printable, Provider, PushParams};
 
@@ -186,7 +186,8 @@ impl Pushers {
             outcome = served.push(&left).await;
         }
         let at = self.0.clock.now().wall;
-        served.health.pushed(served.generation, &outcome, at);
+        let is_call = matches!(req.about, About::Call(_));
+        served.health.pushed(served.generation, is_call, &outcome, at);
         outcome
     }
 

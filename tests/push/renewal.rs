@@ -202,11 +202,25 @@ async fn days_that_are_left_are_counted_and_an_expired_certificate_is_a_problem(
     std::fs::write(key_file, key).unwrap();
     let pushers = Pushers::with_clock(vec![certificate_app(&apns)], &moved.clock()).unwrap();
     assert_eq!((state(&pushers).days_left, problem(&pushers)), (Some(2), None));
+    pushers.push(&apns_call()).await.unwrap();
     moved.minutes((2 * 24 + 2) * 60);
     assert_eq!(
         (state(&pushers).days_left, problem(&pushers)),
         (Some(-1), Some(ProblemKind::Expired))
     );
+    // Nothing is sent with it, and what is wrong is said, once.
+    assert_eq!(apns.pushes_so_far().await.len(), 1);
+    let refused = pushers.push(&apns_call()).await.unwrap_err().to_string();
+    assert!(
+        refused.starts_with("not configured: CertificateExpired: the certificate ended on "),
+        "{refused}"
+    );
+    pushers.warm().await;
+    let probe = pushers.probe().await.remove(0).1.unwrap();
+    assert!(probe.outcome.unwrap_err().to_string().contains("CertificateExpired"));
+    assert_eq!(apns.pushes_so_far().await.len(), 0);
+    let kinds: Vec<_> = state(&pushers).problems.iter().map(|p| p.kind).collect();
+    assert_eq!(kinds, [ProblemKind::Expired]);
 }
 
 #[tokio::test]
