@@ -29,7 +29,7 @@ fn bad_configuration_is_named_and_exits_with_78() {
     assert_eq!(text(&output.stdout), "");
     assert_eq!(
         text(&output.stderr),
-        "fswake: /nonexistent/fswake.toml: cannot be read: No such file or directory (os error 2)\n"
+        "fswake: /nonexistent/fswake.toml: cannot be read: no such file or directory\n"
     );
     assert_eq!(output.status.code(), Some(78));
 }
@@ -159,4 +159,57 @@ fn check_says_it_in_json_too() {
     let (good, code) = report(concat!(env!("CARGO_MANIFEST_DIR"), "/fswake.example.toml"));
     assert_eq!((&good["ok"], code), (&true.into(), Some(0)), "{good}");
     assert_eq!(good["problems"], serde_json::json!([]));
+}
+
+#[test]
+fn key_that_is_written_wrong_is_told_with_the_one_that_was_meant() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("fswake.toml");
+    let says = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        self::text(&fswake(&["check", "--config", file.to_str().unwrap()]).stderr)
+    };
+    let near = says("[wake]\nmax_wait = '25s'\n");
+    assert!(
+        near.contains("wake.max_wait: unknown key; did you mean `max-wait`? allowed here: "),
+        "{near}"
+    );
+    let far = says("[wake]\nbanana = '25s'\n");
+    assert!(far.contains("wake.banana: unknown key; allowed here: "), "{far}");
+}
+
+#[test]
+fn daemon_that_hangs_is_told_within_five_seconds() {
+    let hangs = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("fswake.toml");
+    std::fs::write(
+        &file,
+        format!("[http]\naddresses = ['{}']\n", hangs.local_addr().unwrap()),
+    )
+    .unwrap();
+    let began = std::time::Instant::now();
+    let output = fswake(&["calls", "--config", file.to_str().unwrap()]);
+    assert!(
+        began.elapsed() < std::time::Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    let err = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(err.contains("does not answer\nhint: it runs and hangs"), "{err}");
+}
+
+#[test]
+fn reader_that_has_had_enough_is_no_error() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/fswake.example.toml");
+    let mut check = Command::new(env!("CARGO_BIN_EXE_fswake"))
+        .args(["check", "--config", file])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(check.stdout.take());
+    let output = check.wait_with_output().unwrap();
+    assert_eq!((text(&output.stderr).as_str(), output.status.code()), ("", Some(141)));
 }

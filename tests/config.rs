@@ -263,7 +263,7 @@ fn missing_file_is_named() {
     let error = Config::load(Some(Path::new("/nonexistent/f.toml")), &Environment::default()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "/nonexistent/f.toml: cannot be read: No such file or directory (os error 2)"
+        "/nonexistent/f.toml: cannot be read: no such file or directory"
     );
 }
 
@@ -278,7 +278,7 @@ fn every_mistake_is_shown_with_file_key_value_and_what_is_allowed() {
         ),
         (
             "[wakes]",
-            "wakes: unknown key; allowed here: freeswitch, listen, wake, aor, contact, notifications, store, http, log, run, app",
+            "wakes: unknown key; did you mean `wake`? allowed here: freeswitch, listen, wake, aor, contact, notifications, store, http, log, run, app",
         ),
         (
             "[freeswitch]\nport = 'x'",
@@ -303,7 +303,7 @@ fn every_mistake_is_shown_with_file_key_value_and_what_is_allowed() {
         ),
         (
             "[freeswitch]\npassword-file = 'nope'",
-            "freeswitch.password-file: nope: cannot be read: No such file or directory (os error 2)",
+            "freeswitch.password-file: nope: cannot be read: no such file or directory",
         ),
         (
             "[freeswitch]\npassword-file = 'two-lines'",
@@ -460,11 +460,11 @@ fn every_mistake_in_an_app_is_shown_with_the_app() {
         ("name = 'a'\nprovider = 'apns'\nkey-file = 'k'", "app.a.key-id: missing: 10 letters and digits".into()),
         ("name = 'a'\nprovider = 'apns'\nkey-file = 'k'\nkey-id = 'ABCDE12345'", "app.a.team-id: missing: 10 letters and digits".into()),
         ("name = 'a'\nprovider = 'apns'\nkey-file = 'k'\nkey-id = 'short'", r#"app.a.key-id: "short": 10 letters and digits"#.into()),
-        ("name = 'a'\nprovider = 'apns'\nkey-file = 'nope'", "app.a.key-file: nope: cannot be read: No such file or directory (os error 2)".into()),
+        ("name = 'a'\nprovider = 'apns'\nkey-file = 'nope'", "app.a.key-file: nope: cannot be read: no such file or directory".into()),
         ("name = 'a'\nprovider = 'apns'\ncert-file = 'k'\nkey-id = 'x'", r#"app.a.key-id: "x": cert-file and cert-key-file without other credentials"#.into()),
         ("name = 'a'\nprovider = 'apns'\ncert-file = 'k'\nKEY", r#"app.a.cert-file: "k": key-file, key-id and team-id without other credentials"#.into()),
         ("name = 'a'\nprovider = 'fcm'", "app.a.service-account-file: missing: the service account's JSON file".into()),
-        ("name = 'a'\nprovider = 'fcm'\nservice-account-file = 'nope'", "app.a.service-account-file: nope: cannot be read: No such file or directory (os error 2)".into()),
+        ("name = 'a'\nprovider = 'fcm'\nservice-account-file = 'nope'", "app.a.service-account-file: nope: cannot be read: no such file or directory".into()),
         ("name = 'a'\nprovider = 'log'\nkey-file = 'k'", r#"app.a.key-file: "k": no credentials with provider log"#.into()),
         ("name = 'a'\nprovider = 'apns'\nKEY\napp-ids = ['x.voip']", r#"app.a.app-ids: "x.voip": bundle ids without ".voip" and ".remote""#.into()),
         ("name = 'a'\nprovider = 'log'\napp-ids = ['']", r#"app.a.app-ids: "": the app ids that phones send: no blanks"#.into()),
@@ -473,7 +473,7 @@ fn every_mistake_in_an_app_is_shown_with_the_app() {
         ("name = 'a'\nprovider = 'log'\nbase-url = 'https://h/path'", format!(r#"app.a.base-url: "https://h/path": {origin}"#)),
         ("name = 'a'\nprovider = 'log'\nbase-url = 'http://example.org'", format!(r#"app.a.base-url: "http://example.org": {origin}"#)),
         ("name = 'a'\nprovider = 'log'\nproxy = 'socks5://h:1'", r#"app.a.proxy: "socks5://h:1": "http://host:port""#.into()),
-        ("name = 'a'\nprovider = 'log'\nca-file = 'nope'", "app.a.ca-file: nope: cannot be read: No such file or directory (os error 2)".into()),
+        ("name = 'a'\nprovider = 'log'\nca-file = 'nope'", "app.a.ca-file: nope: cannot be read: no such file or directory".into()),
         ("name = 'a'\nprovider = 'log'\npayload = 'x'", r#"app.a.payload: "x": "default", "linphone", "mod_apn" or "template""#.into()),
         ("name = 'a'\nprovider = 'log'\npayload = 'template'", "app.a.payload-file: missing: a file with one JSON object".into()),
         ("name = 'a'\nprovider = 'log'\npayload-file = 'k'", r#"app.a.payload-file: "k": only with payload = "template""#.into()),
@@ -618,7 +618,7 @@ fn every_mistake_in_a_profile_is_shown_with_app_profile_and_key() {
         (
             "",
             "URL\nbody-file = 'nope'",
-            "voip.body-file: nope: cannot be read: No such file or directory (os error 2)",
+            "voip.body-file: nope: cannot be read: no such file or directory",
         ),
         (
             "",
@@ -700,7 +700,7 @@ fn every_mistake_in_a_profile_is_shown_with_app_profile_and_key() {
         (
             "",
             "URL\nauth-type = 'digest'\nauth-file = 'nope'",
-            "voip.auth-file: nope: cannot be read: No such file or directory (os error 2)",
+            "voip.auth-file: nope: cannot be read: no such file or directory",
         ),
         (
             "",

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::client::{Client, talk};
 use super::table;
 use crate::config::Config;
+use crate::journal::time::with_date;
 use crate::types::Printable;
 
 /// Devices in one answer.
@@ -101,7 +102,7 @@ async fn list(client: &Client, aor: Option<&str>, json: bool) -> anyhow::Result<
 
 fn row(device: &Value) -> [String; 7] {
     let state = match device["set_aside"].as_str() {
-        Some(reason) => format!("set aside: {reason}"),
+        Some(reason) => format!("set aside: {}", with_date(reason)),
         None => "ok".into(),
     };
     [
@@ -128,7 +129,7 @@ fn show(device: &Value) -> std::io::Result<()> {
         ("user agent", table::text(&device["user_agent"])),
         ("first seen", table::when(&device["first_seen"])),
         ("last seen", table::when(&device["last_seen"])),
-        ("set aside", table::text(&device["set_aside"])),
+        ("set aside", with_date(&table::text(&device["set_aside"]))),
     ];
     for (name, value) in &lines {
         writeln!(out, "{name:<13} {}", Printable(value))?;

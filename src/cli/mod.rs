@@ -24,11 +24,15 @@ use crate::push::SetupError;
 /// Exit code for a configuration that cannot be used (`EX_CONFIG`, sysexits.h). systemd is told not to restart on it.
 pub const EXIT_CONFIG: u8 = 78;
 
+/// Exit code where whoever reads stdout has gone: what a shell shows for SIGPIPE.
+pub const EXIT_BROKEN_PIPE: u8 = 141;
+
 const EXIT_CODES: &str = "Exit codes:
    0  done
    1  failed; stderr says why
    2  the command line is wrong
-  78  the configuration is wrong: file, key, value and what is allowed are on stderr";
+  78  the configuration is wrong: file, key, value and what is allowed are on stderr
+ 141  nobody reads the output any more (| head)";
 
 /// Wakes sleeping phones for FreeSWITCH: push, wait for the REGISTER, connect the call.
 #[derive(Debug, Parser)]
@@ -95,6 +99,17 @@ impl Cli {
             Command::Trace(args) => trace::trace(&config()?, &args),
         }
     }
+}
+
+/// Whether it failed because whoever reads its output has gone.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let io = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        let json = cause
+            .downcast_ref::<serde_json::Error>()
+            .and_then(serde_json::Error::io_error_kind);
+        io.or(json) == Some(std::io::ErrorKind::BrokenPipe)
+    })
 }
 
 /// The exit code that says what kind of failure it was.

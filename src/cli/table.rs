@@ -51,7 +51,7 @@ pub(super) fn text(value: &Value) -> String {
 pub(super) fn when(value: &Value) -> String {
     value
         .as_i64()
-        .map_or("-".into(), |seconds| time::stamp(seconds.saturating_mul(1000)))
+        .map_or("-".into(), |seconds| format!("{} UTC", time::to_the_second(seconds)))
 }
 
 /// The list under a name; empty when there is none.

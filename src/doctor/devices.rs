@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{Check, Evidence, first_of};
 use crate::config::Config;
 use crate::journal::JournalError;
+use crate::journal::time::with_date;
 use crate::types::{Device, Printable, unix_now};
 
 const FAMILY: &str = "devices";
@@ -67,7 +68,13 @@ fn without_app(config: &Config, known: &[Device], evidence: &mut Evidence) -> Ch
 fn set_aside(known: &[Device]) -> Check {
     let aside: Vec<String> = known
         .iter()
-        .filter_map(|d| Some(format!("{} ({})", d.aor, Printable(d.set_aside.as_deref()?))))
+        .filter_map(|d| {
+            Some(format!(
+                "{} ({})",
+                d.aor,
+                Printable(&with_date(d.set_aside.as_deref()?))
+            ))
+        })
         .collect();
     if aside.is_empty() {
         return Check::ok(FAMILY, "tokens set aside", "none");

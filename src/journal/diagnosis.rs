@@ -5,7 +5,7 @@
 use serde::Serialize;
 
 use super::attempt::{Attempt, LONGEST_USEFUL_WAIT_MS, Refusal};
-use super::time::{span, stamp};
+use super::time::{span, stamp, with_date};
 use super::wake::{Dropped, Wake};
 use crate::engine::LegEnd;
 use crate::engine::event::Verdict;
@@ -202,6 +202,9 @@ fn of_refusal(attempt: &Attempt, refusal: Refusal, reason: &str) -> Diagnosis {
             let says = format!("no [[app]] has credentials for {device}: it cannot be woken");
             pattern(Pattern::NoTokenOrApp, says)
         }
+        Refusal::Misconfigured if is_about_the_clock(reason.0) => plain(format!(
+            "this machine's clock is wrong: the provider calls a token expired that was signed just now ({reason}); set it (NTP)"
+        )),
         Refusal::Misconfigured if is_about_the_way(reason.0) => {
             let says = format!("the provider could not be reached for {device}: {reason}");
             pattern(Pattern::ProviderUnreachable, says)
@@ -223,10 +226,25 @@ fn of_refusal(attempt: &Attempt, refusal: Refusal, reason: &str) -> Diagnosis {
 
 /// Whether what failed is the connection to the provider, not what it said: its certificate, or ours at the TLS layer.
 pub fn is_about_the_way(reason: &str) -> bool {
-    ["certificate", "error sending request", "client error", "tls", "TLS"]
-        .iter()
-        .any(|word| reason.contains(word))
+    // The last but one are of older journals.
+    [
+        "certificate",
+        "cannot connect to",
+        "error sending request",
+        "client error",
+        "tls",
+        "TLS",
+    ]
+    .iter()
+    .any(|word| reason.contains(word))
         && !reason.contains("CertificateExpired")
+        && !reason.contains("refuses the app's certificate")
+}
+
+/// Whether what failed is this machine's clock: the provider calls a token expired that was signed just now.
+pub fn is_about_the_clock(reason: &str) -> bool {
+    // Google: "Token must be a short-lived token (60 minutes) and in a reasonable timeframe."
+    reason.contains("ExpiredProviderToken") || reason.contains("reasonable timeframe")
 }
 
 fn not_pushed(attempt: &Attempt) -> Option<Diagnosis> {
@@ -248,7 +266,7 @@ fn not_pushed(attempt: &Attempt) -> Option<Diagnosis> {
     if let Some(reason) = &attempt.set_aside {
         let says = format!(
             "{device} was not pushed: its token was refused before ({}) and is set aside until it registers again",
-            Printable(reason)
+            Printable(&with_date(reason))
         );
         return Some(pattern(Pattern::StaleTokens, says));
     }

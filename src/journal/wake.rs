@@ -110,6 +110,13 @@ impl Wake {
                     overview.devices = step.number("devices").unwrap_or(0);
                 }
                 "push-sent" => overview.pushes += 1,
+                "push-refused" if never_left(step.text("reason")) => {
+                    overview.pushes = overview.pushes.saturating_sub(1);
+                    let of_it = |s: &&mut Step| s.step == "push-sent" && s.device == step.device;
+                    if let Some(sent) = steps.iter_mut().rev().find(of_it) {
+                        "no push: nothing could be sent".clone_into(&mut sent.words);
+                    }
+                }
                 "leg-started" => overview.legs += 1,
                 "leg-answered" => overview.answered_by.clone_from(&step.device),
                 "call-over" => {
@@ -158,6 +165,11 @@ impl Wake {
     pub fn step(&self, name: &str) -> Option<&Step> {
         self.steps.iter().find(|s| s.step == name)
     }
+}
+
+/// Whether a push failed before a provider was asked: no app serves the device, or with nothing to prove itself with.
+pub(super) fn never_left(reason: &str) -> bool {
+    reason.contains("no app serves") || reason.contains("CertificateExpired: the certificate ended")
 }
 
 impl Step {

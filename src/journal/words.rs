@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 use super::attempt::is_without_a_way;
-use super::time::span;
+use super::time::{span, with_date};
 use crate::types::Printable;
 
 /// Details of one line, as far as they are there.
@@ -72,7 +72,8 @@ pub(super) fn of(step: &str, detail: &Map<String, Value>) -> String {
             .and(": heard of ", d.span("seen-ms"), " ago")
             .and("; pushed in ", d.span("push-in-ms"), " unless it rings"),
         "device-set-aside" => {
-            Words::new("not pushed, token set aside until its next REGISTER").and(": ", d.text("reason"), "")
+            let reason = d.text("reason").map(|reason| with_date(&reason));
+            Words::new("not pushed, token set aside until its next REGISTER").and(": ", reason, "")
         }
         "device-without-token" if d.text("user-agent").is_none() => {
             Words::new("not pushed: its token was dropped; its next REGISTER brings it back")

@@ -55,7 +55,11 @@ pub async fn clinic() -> Stage {
         .fs
         .answer("xml_locate configuration configuration name sofia.conf", &sofia);
     let context = snippet("dialplan/fswake.xml").replace("127.0.0.1:8084", &format!("127.0.0.1:{port}"));
-    stage.fs.answer("xml_locate dialplan context name fswake", &context);
+    for name in ["fswake", "fswake-after"] {
+        stage
+            .fs
+            .answer(&format!("xml_locate dialplan context name {name}"), &context);
+    }
     for module in ["mod_sofia", "mod_loopback", "mod_commands", "mod_dptools"] {
         stage.fs.answer(&format!("module_exists {module}"), "true");
     }
@@ -331,6 +335,66 @@ async fn key_that_others_can_read_is_a_warning_and_clock_that_is_off_an_error() 
     assert_eq!(found.state("ios key file"), "warning");
     assert_eq!(found.state("ios"), "ok");
     assert_eq!((found.state("clock"), found.code), ("error", Some(1)));
+}
+
+#[tokio::test]
+async fn way_that_leads_nowhere_is_not_called_good() {
+    let stage = clinic().await;
+    let daemon = stage.start().await;
+    daemon.asleep(&stage.iphone("1001")).await;
+    stage.stored(1).await;
+    assert_eq!(doctor(&stage).await.code, Some(0));
+    let port = stage.settings["listen"]["addresses"][0].as_str().unwrap().to_owned();
+    let context = |socket: &str, after: &str| {
+        format!(
+            "<context name=\"x\"><action application=\"set\" data=\"socket_resume=true\"/>\
+             <action application=\"socket\" data=\"{socket} async full\"/>{after}</context>"
+        )
+    };
+    let fswake = "xml_locate dialplan context name fswake";
+    for (after, says) in [
+        ("", "nothing follows the socket application"),
+        (
+            "<action application=\"bridge\" data=\"user/${dialed_user}@${dialed_domain}\"/>",
+            "in circles",
+        ),
+        (
+            "<action application=\"transfer\" data=\"1 XML nowhere\"/>",
+            "context nowhere, which is not in FreeSWITCH's files",
+        ),
+    ] {
+        stage.fs.answer(fswake, &context(&port, after));
+        stage
+            .fs
+            .answer("xml_locate dialplan context name nowhere", "can't find anything\n");
+        let found = doctor(&stage).await;
+        assert_eq!(
+            (found.code, found.state("context fswake")),
+            (Some(1), "error"),
+            "{:#}",
+            found.report
+        );
+        assert!(
+            found.check("context fswake")["seen"].as_str().unwrap().contains(says),
+            "{:#}",
+            found.report
+        );
+    }
+    // Two sockets, one of them wrong.
+    let bridge = "<action application=\"bridge\" data=\"sofia/internal/1\"/>";
+    stage.fs.answer(fswake, &context(&port, bridge));
+    stage.fs.answer(
+        "xml_locate dialplan context name public",
+        &context("127.0.0.1:1", bridge),
+    );
+    let found = doctor(&stage).await;
+    assert_eq!(found.state("outbound port"), "ok", "{:#}", found.report);
+    assert_eq!(
+        found.state("outbound port of context public"),
+        "error",
+        "{:#}",
+        found.report
+    );
 }
 
 #[tokio::test]

@@ -391,3 +391,76 @@ fn dropped_token_is_told_with_when_why_and_what_brings_it_back() {
     let (pattern, says) = after(&before, none);
     assert_eq!(pattern, None, "{says}");
 }
+
+#[test]
+fn push_that_was_never_sent_is_not_counted() {
+    let book = Book::new();
+    let refused = |reason: &str| json!({"device": IPHONE, "class": "misconfigured", "reason": reason});
+    for (call, reason) in [
+        (
+            1,
+            "not configured: no app serves provider apns and app id com.example.app",
+        ),
+        (
+            2,
+            "not configured: CertificateExpired: the certificate ended on 2026-11-23 UTC",
+        ),
+        (3, "not configured: InvalidProviderToken"),
+    ] {
+        book.line(call, "1001", 0, "call-held", &json!({"caller": "1"}));
+        book.line(call, "1001", 1, "push-sent", &json!({"device": IPHONE, "try": 1}));
+        book.line(call, "1001", 2, "push-refused", &refused(reason));
+        book.line(call, "1001", 3, "call-over", &json!({"result": "unreachable"}));
+    }
+    let journal = book.journal();
+    for (call, pushes, words) in [
+        (1, 0, "no push: nothing could be sent"),
+        (2, 0, "no push: nothing could be sent"),
+        (3, 1, "push written, try 1"),
+    ] {
+        let wake = journal.wake(CallId(id(call))).unwrap().unwrap();
+        assert_eq!((wake.overview.pushes, wake.steps[1].words.as_str()), (pushes, words));
+    }
+}
+
+#[test]
+fn clock_that_is_wrong_is_not_called_a_credential() {
+    for (reason, pattern, word) in [
+        (
+            "not configured: ExpiredProviderToken, but it was signed less than 20 minutes ago: check this machine's clock",
+            None,
+            "clock is wrong",
+        ),
+        (
+            "not configured: InvalidProviderToken",
+            Some(Pattern::CredentialsRefused),
+            "credentials",
+        ),
+        (
+            "not configured: cannot connect to h:443: it refuses the app's certificate (CertificateRevoked)",
+            Some(Pattern::CredentialsRefused),
+            "credentials",
+        ),
+        (
+            "not configured: CertificateExpired: the certificate ended on 2026-11-23 UTC",
+            Some(Pattern::CredentialsRefused),
+            "credentials",
+        ),
+        (
+            "not configured: cannot connect to h:443: its certificate is not trusted (UnknownIssuer)",
+            Some(Pattern::ProviderUnreachable),
+            "could not be reached",
+        ),
+    ] {
+        let refused = json!({"device": IPHONE, "class": "misconfigured", "reason": reason});
+        let steps = [
+            held(),
+            about("push-sent", IPHONE),
+            ("push-refused", refused),
+            over("unreachable"),
+        ];
+        let (found, says) = says(&steps);
+        assert_eq!(found, pattern, "{says}");
+        assert!(says.contains(word), "{says}");
+    }
+}

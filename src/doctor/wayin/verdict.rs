@@ -324,6 +324,8 @@ mod tests {
                 resumes: true,
             }),
             handler: handler.filter(|_| !name.contains('@')),
+            before: Vec::new(),
+            after: Vec::new(),
         }
     }
 
