@@ -31,10 +31,11 @@ fn row(app: &Value) -> [String; 6] {
     let problems: Vec<_> = problems
         .map(|p| format!("{}: {}", table::text(&p["kind"]), table::text(&p["reason"])))
         .collect();
-    let state = if problems.is_empty() {
-        "ok".to_owned()
-    } else {
-        problems.join("; ")
+    let state = match app["state"].as_str() {
+        _ if !problems.is_empty() => problems.join("; "),
+        Some("untried") => "not tried yet".to_owned(),
+        Some("ok") | None => "ok".to_owned(),
+        Some(state) => format!("{state}: {}", table::text(&app["why"])),
     };
     [
         table::text(&app["name"]),

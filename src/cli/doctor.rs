@@ -1,6 +1,6 @@
 //! `fswake doctor`: looks at everything that a wake needs, and says what to do.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -9,6 +9,9 @@ use serde::Serialize;
 
 use crate::config::{self, Config};
 use crate::doctor::{self, Check, State};
+
+/// No line on a terminal is longer.
+const WIDTH: usize = 99;
 
 /// How far back, and in which form.
 #[derive(Debug, Args)]
@@ -49,7 +52,8 @@ pub(super) fn doctor(config: &Config, args: &Doctor) -> anyhow::Result<()> {
         serde_json::to_writer_pretty(&mut out, &report)?;
         writeln!(out)?;
     } else {
-        print(&mut out, &checks)?;
+        let width = if out.is_terminal() { WIDTH } else { usize::MAX };
+        print(&mut out, &checks, width)?;
         writeln!(out, "{} ok, {warnings} warnings, {errors} errors", count(State::Ok))?;
     }
     match (errors, first) {
@@ -59,17 +63,71 @@ pub(super) fn doctor(config: &Config, args: &Doctor) -> anyhow::Result<()> {
     }
 }
 
-fn print(out: &mut impl Write, checks: &[Check]) -> std::io::Result<()> {
+fn print(out: &mut impl Write, checks: &[Check], width: usize) -> std::io::Result<()> {
     let mut family = "";
     for check in checks {
         if check.family != family {
             family = check.family;
             writeln!(out, "{family}")?;
         }
-        writeln!(out, "  {:<8} {}: {}", check.state.as_str(), check.name, check.seen)?;
+        let seen = format!("  {:<8} {}: {}", check.state.as_str(), check.name, check.seen);
+        wrapped(out, &seen, 11, width)?;
         if let Some(advice) = &check.advice {
-            writeln!(out, "           -> {advice}")?;
+            wrapped(out, &format!("           -> {advice}"), 14, width)?;
         }
     }
     Ok(())
+}
+
+/// Writes a text, on more lines where it is wider than that: those after the first begin so far in.
+fn wrapped(out: &mut impl Write, text: &str, indent: usize, width: usize) -> std::io::Result<()> {
+    let begin = text.len() - text.trim_start().len();
+    let mut line = " ".repeat(begin);
+    let mut is_empty = true;
+    // The first words keep their distance.
+    for word in text[begin..].split(' ') {
+        if !is_empty && line.chars().count() + 1 + word.chars().count() > width {
+            writeln!(out, "{}", line.trim_end())?;
+            line = " ".repeat(indent);
+            is_empty = true;
+        }
+        if !is_empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        is_empty = false;
+    }
+    writeln!(out, "{}", line.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_findings_are_on_lines_of_a_terminals_width_and_lose_no_word() {
+        let print_at = |width| {
+            let seen = "one two three ".repeat(30);
+            let checks = [Check {
+                family: "store",
+                name: "file".into(),
+                state: State::Error,
+                seen: seen.trim().into(),
+                advice: Some("do this ".repeat(30).trim().into()),
+                pattern: None,
+            }];
+            let mut out = Vec::new();
+            print(&mut out, &checks, width).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let (long, short) = (print_at(usize::MAX), print_at(WIDTH));
+        assert_eq!(long.lines().count(), 3);
+        assert!(long.starts_with("store\n  error    file: one two"), "{long}");
+        assert!(
+            short.lines().all(|line| line.len() <= WIDTH) && short.lines().count() > 6,
+            "{short}"
+        );
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(words(&long), words(&short));
+    }
 }

@@ -16,7 +16,7 @@ use super::apns::Apns;
 use super::app::{App, Credentials, PayloadStyle};
 use super::auth::{Clock, ProviderToken};
 use super::fcm::{Account, Fcm};
-use super::health::{AppState, Health};
+use super::health::{AppState, Health, Standing};
 use super::http::Http;
 use super::probe::Probe;
 use super::renewal::{self, Renewal};
@@ -332,6 +332,8 @@ impl Served {
             expires: None,
             days_left: None,
             problems: Vec::new(),
+            standing: Standing::default(),
+            why: None,
             last_success: None,
             last_failure: None,
         };

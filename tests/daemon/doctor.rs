@@ -398,6 +398,28 @@ async fn way_that_leads_nowhere_is_not_called_good() {
 }
 
 #[tokio::test]
+async fn devices_of_an_app_that_only_logs_are_not_called_served() {
+    let mut stage = clinic().await;
+    stage.app("name = 'later'\nprovider = 'log'\nproviders = ['acme']");
+    let daemon = stage.start().await;
+    let token = hex_token();
+    stage.secret(&token);
+    let params = format!("pn-provider=acme;pn-param=x;pn-prid={token}");
+    daemon
+        .asleep(&stage.fs.phone(PhoneSpec::new("1008", DOMAIN).params(&params)))
+        .await;
+    stage.stored(1).await;
+    let found = doctor(&stage).await;
+    assert_eq!(found.state("apps"), "warning", "{:#}", found.report);
+    assert!(
+        found.check("apps")["seen"]
+            .as_str()
+            .unwrap()
+            .contains("only writes to the log")
+    );
+}
+
+#[tokio::test]
 async fn doctors_own_probe_is_nobodys_call() {
     let stage = clinic().await;
     let daemon = stage.start().await;

@@ -107,7 +107,7 @@ async fn broken_new_key_keeps_the_old_in_use_and_is_said_until_it_is_mended() {
     for _ in 0..2 {
         pushers.look();
     }
-    assert!(state(&pushers).problems[0].reason.contains("No such file"));
+    assert!(state(&pushers).problems[0].reason.contains("no such file"));
     replace(&apns.key_file(), &good);
     pushers.look();
     assert_eq!(problem(&pushers), None);
@@ -191,6 +191,35 @@ async fn certificate_and_key_that_are_replaced_one_after_the_other_are_used_when
     assert_eq!(attempts(pushers.push(&apns_call()).await), Ok(1));
     let (first, second) = (apns.next_push().await, apns.next_push().await);
     assert_ne!(first.request.connection, second.request.connection);
+}
+
+#[tokio::test]
+async fn app_is_well_only_once_its_provider_has_said_so() {
+    let apns = Apns::start().await;
+    let standing = |pushers: &Pushers| state(pushers).standing.as_str();
+    let ready = pushers(apns_app(&apns));
+    assert_eq!(standing(&ready), "untried");
+    ready.warm().await;
+    assert_eq!(standing(&ready), "untried");
+    apns.faults.next(Fault::apns(400, "TopicDisallowed"));
+    ready.push(&apns_call()).await.unwrap_err();
+    assert_eq!(
+        (standing(&ready), state(&ready).why.as_deref()),
+        ("rejected", Some("TopicDisallowed"))
+    );
+    ready.push(&apns_call()).await.unwrap();
+    assert_eq!((standing(&ready), state(&ready).why), ("ok", None));
+    // A token that is gone says nothing of the app.
+    apns.faults.next(Fault::gone("Unregistered", 4_000_000_000_000));
+    ready.push(&apns_call()).await.unwrap_err();
+    assert_eq!(standing(&ready), "ok");
+    let away = pushers(App {
+        base_url: Some("https://127.0.0.1:1".into()),
+        ..apns_app(&apns)
+    });
+    away.warm().await;
+    assert_eq!(standing(&away), "unreachable");
+    assert!(state(&away).why.unwrap().contains("connection refused"));
 }
 
 #[tokio::test]
