@@ -26,7 +26,7 @@ const LONGEST: u64 = 4 << 20;
 pub enum FileError {
     /// The system does not give it.
     #[error("{}", in_words(.0))]
-    Unread(#[from] Error),
+    Unread(Error),
     /// A certificate or key as programs store them.
     #[error("a binary file (DER or PKCS #12); openssl makes the PEM that is needed")]
     Binary,
@@ -54,6 +54,13 @@ pub enum FileError {
     /// A control in a secret.
     #[error("must hold one line of text: it has a control character")]
     Control,
+}
+
+// Not its source: whoever prints a chain of causes would say it twice.
+impl From<Error> for FileError {
+    fn from(error: Error) -> Self {
+        Self::Unread(error)
+    }
 }
 
 /// What the system says, without its number, and small as in the middle of a sentence.

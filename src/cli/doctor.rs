@@ -1,17 +1,15 @@
 //! `fswake doctor`: looks at everything that a wake needs, and says what to do.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Args;
 use serde::Serialize;
 
+use super::table::{self, wrapped};
 use crate::config::{self, Config};
 use crate::doctor::{self, Check, State};
-
-/// No line on a terminal is longer.
-const WIDTH: usize = 99;
 
 /// How far back, and in which form.
 #[derive(Debug, Args)]
@@ -33,7 +31,7 @@ struct Report {
 }
 
 /// Prints every check. Fails when one of them is an error.
-pub(super) fn doctor(config: &Config, args: &Doctor) -> anyhow::Result<()> {
+pub(super) fn doctor(config: &Config, args: &Doctor, wide: bool) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -52,7 +50,7 @@ pub(super) fn doctor(config: &Config, args: &Doctor) -> anyhow::Result<()> {
         serde_json::to_writer_pretty(&mut out, &report)?;
         writeln!(out)?;
     } else {
-        let width = if out.is_terminal() { WIDTH } else { usize::MAX };
+        let width = table::width(wide);
         print(&mut out, &checks, width)?;
         writeln!(out, "{} ok, {warnings} warnings, {errors} errors", count(State::Ok))?;
     }
@@ -79,30 +77,10 @@ fn print(out: &mut impl Write, checks: &[Check], width: usize) -> std::io::Resul
     Ok(())
 }
 
-/// Writes a text, on more lines where it is wider than that: those after the first begin so far in.
-fn wrapped(out: &mut impl Write, text: &str, indent: usize, width: usize) -> std::io::Result<()> {
-    let begin = text.len() - text.trim_start().len();
-    let mut line = " ".repeat(begin);
-    let mut is_empty = true;
-    // The first words keep their distance.
-    for word in text[begin..].split(' ') {
-        if !is_empty && line.chars().count() + 1 + word.chars().count() > width {
-            writeln!(out, "{}", line.trim_end())?;
-            line = " ".repeat(indent);
-            is_empty = true;
-        }
-        if !is_empty {
-            line.push(' ');
-        }
-        line.push_str(word);
-        is_empty = false;
-    }
-    writeln!(out, "{}", line.trim_end())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::table::WIDTH;
 
     #[test]
     fn long_findings_are_on_lines_of_a_terminals_width_and_lose_no_word() {

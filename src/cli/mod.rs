@@ -41,6 +41,9 @@ pub struct Cli {
     /// Configuration file [default: $FSWAKE_CONFIG, else /etc/fswake/fswake.toml if it exists, else built-in defaults]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Do not fit tables and findings to the terminal
+    #[arg(long, global = true)]
+    wide: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -91,12 +94,12 @@ impl Cli {
             Command::ImportModApn(args) => import_mod_apn::import(&args, file, &env),
             Command::Run => run::run(config()?),
             Command::Check(args) => check::check(config(), &args),
-            Command::Devices(args) => devices::devices(&config()?, &args),
-            Command::Calls(args) => calls::calls(&config()?, &args),
+            Command::Devices(args) => devices::devices(&config()?, &args, self.wide),
+            Command::Calls(args) => calls::calls(&config()?, &args, self.wide),
             Command::Push(args) => push::push(&config()?, &args),
-            Command::Apps(args) => apps::apps(&config()?, &args),
-            Command::Doctor(args) => doctor::doctor(&config()?, &args),
-            Command::Trace(args) => trace::trace(&config()?, &args),
+            Command::Apps(args) => apps::apps(&config()?, &args, self.wide),
+            Command::Doctor(args) => doctor::doctor(&config()?, &args, self.wide),
+            Command::Trace(args) => trace::trace(&config()?, &args, self.wide),
         }
     }
 }

@@ -335,7 +335,13 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     let error = cause.downcast_ref::<std::io::Error>()?;
     match error.kind() {
         // Said by what it wraps.
-        _ if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => None,
+        _ if error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+            .is_some() =>
+        {
+            None
+        }
         ErrorKind::UnexpectedEof => Some("the other side closed the connection".into()),
         _ if error.raw_os_error().is_none() => None,
         _ => Some(files::in_words(error)),

@@ -178,14 +178,14 @@ impl Context {
             .before
             .iter()
             .filter(|a| matches!(a.application.as_str(), "set" | "export"));
-        let limits = limits.filter_map(|action| {
+        let mut limits = limits.filter_map(|action| {
             let (name, value) = action.data.split_once('=')?;
             let name = name.trim().trim_start_matches("nolocal:");
             let seconds: u64 = value.trim().parse().ok()?;
             matches!(name, "call_timeout" | "originate_timeout").then_some((name, seconds))
         });
         // The last one that is set counts.
-        let (limit, seconds) = limits.last().filter(|(_, s)| Duration::from_secs(*s) < max_wait)?;
+        let (limit, seconds) = limits.next_back().filter(|(_, s)| Duration::from_secs(*s) < max_wait)?;
         let seen = format!(
             "{limit}={seconds} ends the wait after {seconds} s, before wake.max-wait ({} s) does",
             max_wait.as_secs()
