@@ -260,13 +260,14 @@ mod tests {
             command.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(dir.path());
             command.output().is_ok_and(|o| o.status.success())
         };
-        if !mount("size=512k") {
+        if !mount("size=1m") {
             eprintln!("skipped: mounting is not permitted here");
             return;
         }
         let path = store(dir.path());
-        // The configuration is there before the disk is full.
-        assert_eq!(file_of(dir.path()).state, State::Ok);
+        // A daemon has the store open: what SQLite keeps beside it is there.
+        let daemon = Connection::open(&path).unwrap();
+        daemon.execute_batch("CREATE TABLE daemons (x)").unwrap();
         let _full = std::fs::write(dir.path().join("ballast"), vec![0; 1 << 20]);
         let config = format!("[store]\npath = '{}'", path.display());
         let elsewhere = tempfile::tempdir().unwrap();
@@ -277,6 +278,7 @@ mod tests {
         let full = state();
         std::fs::remove_file(dir.path().join("ballast")).unwrap();
         let mended = state();
+        drop(daemon);
         let remounted = mount("remount,ro");
         let read_only = state();
         let _ = std::process::Command::new("umount").arg(dir.path()).output();

@@ -583,6 +583,51 @@ async fn registers_that_come_too_late_are_named_with_the_wait_that_they_need() {
 }
 
 #[tokio::test]
+async fn phones_that_refresh_by_their_own_timer_get_no_advice_to_wait_longer() {
+    let stage = clinic().await;
+    stage.start().await.kill().await;
+    let store = rusqlite::Connection::open(stage.dir.path().join("fswake.db")).unwrap();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    let held = i64::try_from(now.as_millis()).unwrap() - 600_000;
+    for n in 1..=4 {
+        let device = format!("apns:com.example.phone:0000000{n}");
+        let call = uuid::Uuid::from_u128(n);
+        for (after, step, detail) in [
+            (0, "call-held", serde_json::json!({"caller": "1", "devices": 1})),
+            (1, "push-sent", serde_json::json!({"device": device})),
+            (9, "push-accepted", serde_json::json!({"device": device})),
+            (25_000, "call-over", serde_json::json!({"result": "unreachable"})),
+            (
+                71_000,
+                "late-register",
+                serde_json::json!({"device": device, "late-ms": 46_000, "ms": 70_999}),
+            ),
+        ] {
+            let line = "INSERT INTO journal (at_ms, call, aor_user, aor_domain, event, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+            let values = rusqlite::params![
+                held + after,
+                call.to_string(),
+                format!("100{n}"),
+                DOMAIN,
+                step,
+                detail.to_string()
+            ];
+            store.execute(line, values).unwrap();
+        }
+    }
+    let found = doctor(&stage).await;
+    found.names_only("iphone-never-registers", &["apns com.example.phone: 4 of 4"]);
+    let late = found.check("late-registers");
+    assert!(
+        late["seen"].as_str().unwrap().contains("a longer wait will not help"),
+        "{late}"
+    );
+    assert!(late["advice"].is_null(), "{late}");
+}
+
+#[tokio::test]
 async fn provider_that_cannot_be_reached_is_named() {
     let mut stage = clinic().await;
     // The app that was added last is the Android one.
