@@ -159,7 +159,7 @@ impl App {
             && (self.domains.is_empty() || self.domains.iter().any(|d| d.eq_ignore_ascii_case(domain)))
     }
 
-    /// Whether this app, written before another, leaves it no phone (see [`App::find`]).
+    /// Whether this app, written before another, leaves it no phone (see `App::find`).
     pub fn takes_all_of(&self, other: &Self) -> bool {
         let among = |mine: &[String], theirs: &[String]| {
             mine.is_empty() || (!theirs.is_empty() && theirs.iter().all(|one| mine.contains(one)))
