@@ -178,7 +178,7 @@ impl Config {
             key: String::new(),
             value: String::new(),
             allowed: match e {
-                FileError::Unread(e) => format!("cannot be read: {e}"),
+                FileError::Unread(e) => format!("cannot be read: {}", files::in_words(&e)),
                 other => other.to_string(),
             },
         })?;

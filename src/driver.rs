@@ -309,7 +309,10 @@ impl Turning {
                 Command::Note(note) => self.note(note),
                 Command::Count(count) => self.count(&count),
                 Command::Summarize(summary) => {
-                    self.d.metrics.call_over(&summary);
+                    // The doctor's own probe is nobody's call.
+                    if !summary.aor.is_nobody() {
+                        self.d.metrics.call_over(&summary);
+                    }
                     summarize(&summary);
                 }
             }
@@ -397,6 +400,9 @@ impl Turning {
 
     fn note(&self, note: Note) {
         let Note { call, aor, step } = note;
+        if aor.is_nobody() {
+            return;
+        }
         if matches!(step, Step::PushShared { .. }) {
             self.d.metrics.shared();
         }

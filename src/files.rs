@@ -25,8 +25,8 @@ const LONGEST: u64 = 4 << 20;
 #[derive(Debug, Error)]
 pub enum FileError {
     /// The system does not give it.
-    #[error("{0}")]
-    Unread(#[from] Error),
+    #[error("{}", in_words(.0))]
+    Unread(Error),
     /// A certificate or key as programs store them.
     #[error("a binary file (DER or PKCS #12); openssl makes the PEM that is needed")]
     Binary,
@@ -54,6 +54,27 @@ pub enum FileError {
     /// A control in a secret.
     #[error("must hold one line of text: it has a control character")]
     Control,
+}
+
+// Not its source: whoever prints a chain of causes would say it twice.
+impl From<Error> for FileError {
+    fn from(error: Error) -> Self {
+        Self::Unread(error)
+    }
+}
+
+/// What the system says, without its number, and small as in the middle of a sentence.
+pub fn in_words(error: &Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = text.chars();
+    match letters.next() {
+        // Not "I/O error".
+        Some(first) if letters.clone().next().is_some_and(char::is_lowercase) => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        _ => text.to_owned(),
+    }
 }
 
 /// A secret on a line of its own.

@@ -3,11 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use fswake::cli::{Cli, exit_code};
+use fswake::cli::{Cli, EXIT_BROKEN_PIPE, exit_code, is_broken_pipe};
 
 fn main() -> ExitCode {
     match Cli::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
+        // Who reads has had enough (`| head`): nothing to say, and nobody to say it to.
+        Err(error) if is_broken_pipe(&error) => ExitCode::from(EXIT_BROKEN_PIPE),
         Err(error) => {
             eprintln!("fswake: {error:#}");
             exit_code(&error)

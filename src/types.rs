@@ -117,6 +117,9 @@ pub struct PushId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NotificationId(pub u64);
 
+/// Whom the doctor's own probe calls: nobody has this name (RFC 2606).
+pub const NOBODY: &str = "doctor@fswake.invalid";
+
 /// An address of record: who is called, and who registered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Aor {
@@ -133,6 +136,11 @@ impl Aor {
             user: user.into(),
             domain: domain.into(),
         }
+    }
+
+    /// Whether it is [`NOBODY`]: calls to it are no user's, and are not counted.
+    pub fn is_nobody(&self) -> bool {
+        NOBODY.split_once('@') == Some((&self.user, &self.domain))
     }
 }
 

@@ -263,7 +263,7 @@ fn missing_file_is_named() {
     let error = Config::load(Some(Path::new("/nonexistent/f.toml")), &Environment::default()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "/nonexistent/f.toml: cannot be read: No such file or directory (os error 2)"
+        "/nonexistent/f.toml: cannot be read: no such file or directory"
     );
 }
 
@@ -278,7 +278,7 @@ fn every_mistake_is_shown_with_file_key_value_and_what_is_allowed() {
         ),
         (
             "[wakes]",
-            "wakes: unknown key; allowed here: freeswitch, listen, wake, aor, contact, notifications, store, http, log, run, app",
+            "wakes: unknown key; did you mean `wake`? allowed here: freeswitch, listen, wake, aor, contact, notifications, store, http, log, run, app",
         ),
         (
             "[freeswitch]\nport = 'x'",
@@ -303,7 +303,7 @@ fn every_mistake_is_shown_with_file_key_value_and_what_is_allowed() {
         ),
         (
             "[freeswitch]\npassword-file = 'nope'",
-            "freeswitch.password-file: nope: cannot be read: No such file or directory (os error 2)",
+            "freeswitch.password-file: nope: cannot be read: no such file or directory",
         ),
         (
             "[freeswitch]\npassword-file = 'two-lines'",
@@ -443,6 +443,12 @@ fn every_mistake_in_an_app_is_shown_with_the_app() {
     let providers = r#""apns", "apns.dev", "fcm", "http" or "log""#;
     let key = "key-file = 'k'\nkey-id = 'ABCDE12345'\nteam-id = 'ABCDE12345'";
     let origin = r#""https://host:port""#;
+    let never_used = |first: &str, second: &str| {
+        format!(
+            "app.{second}: never used: app \"{first}\" before it takes all its phones; write \"{second}\" before it, or give \"{first}\" \
+             app-ids, domains or providers of its own"
+        )
+    };
     let cases = [
         ("provider = 'log'", "app[1].name: missing: a name of its own".into()),
         ("name = 'a b'", r#"app[1].name: "a b": one word that no other app has"#.into()),
@@ -454,11 +460,11 @@ fn every_mistake_in_an_app_is_shown_with_the_app() {
         ("name = 'a'\nprovider = 'apns'\nkey-file = 'k'", "app.a.key-id: missing: 10 letters and digits".into()),
         ("name = 'a'\nprovider = 'apns'\nkey-file = 'k'\nkey-id = 'ABCDE12345'", "app.a.team-id: missing: 10 letters and digits".into()),
         ("name = 'a'\nprovider = 'apns'\nkey-file = 'k'\nkey-id = 'short'", r#"app.a.key-id: "short": 10 letters and digits"#.into()),
-        ("name = 'a'\nprovider = 'apns'\nkey-file = 'nope'", "app.a.key-file: nope: cannot be read: No such file or directory (os error 2)".into()),
+        ("name = 'a'\nprovider = 'apns'\nkey-file = 'nope'", "app.a.key-file: nope: cannot be read: no such file or directory".into()),
         ("name = 'a'\nprovider = 'apns'\ncert-file = 'k'\nkey-id = 'x'", r#"app.a.key-id: "x": cert-file and cert-key-file without other credentials"#.into()),
         ("name = 'a'\nprovider = 'apns'\ncert-file = 'k'\nKEY", r#"app.a.cert-file: "k": key-file, key-id and team-id without other credentials"#.into()),
         ("name = 'a'\nprovider = 'fcm'", "app.a.service-account-file: missing: the service account's JSON file".into()),
-        ("name = 'a'\nprovider = 'fcm'\nservice-account-file = 'nope'", "app.a.service-account-file: nope: cannot be read: No such file or directory (os error 2)".into()),
+        ("name = 'a'\nprovider = 'fcm'\nservice-account-file = 'nope'", "app.a.service-account-file: nope: cannot be read: no such file or directory".into()),
         ("name = 'a'\nprovider = 'log'\nkey-file = 'k'", r#"app.a.key-file: "k": no credentials with provider log"#.into()),
         ("name = 'a'\nprovider = 'apns'\nKEY\napp-ids = ['x.voip']", r#"app.a.app-ids: "x.voip": bundle ids without ".voip" and ".remote""#.into()),
         ("name = 'a'\nprovider = 'log'\napp-ids = ['']", r#"app.a.app-ids: "": the app ids that phones send: no blanks"#.into()),
@@ -467,12 +473,15 @@ fn every_mistake_in_an_app_is_shown_with_the_app() {
         ("name = 'a'\nprovider = 'log'\nbase-url = 'https://h/path'", format!(r#"app.a.base-url: "https://h/path": {origin}"#)),
         ("name = 'a'\nprovider = 'log'\nbase-url = 'http://example.org'", format!(r#"app.a.base-url: "http://example.org": {origin}"#)),
         ("name = 'a'\nprovider = 'log'\nproxy = 'socks5://h:1'", r#"app.a.proxy: "socks5://h:1": "http://host:port""#.into()),
-        ("name = 'a'\nprovider = 'log'\nca-file = 'nope'", "app.a.ca-file: nope: cannot be read: No such file or directory (os error 2)".into()),
+        ("name = 'a'\nprovider = 'log'\nca-file = 'nope'", "app.a.ca-file: nope: cannot be read: no such file or directory".into()),
         ("name = 'a'\nprovider = 'log'\npayload = 'x'", r#"app.a.payload: "x": "default", "linphone", "mod_apn" or "template""#.into()),
         ("name = 'a'\nprovider = 'log'\npayload = 'template'", "app.a.payload-file: missing: a file with one JSON object".into()),
         ("name = 'a'\nprovider = 'log'\npayload-file = 'k'", r#"app.a.payload-file: "k": only with payload = "template""#.into()),
         ("name = 'a'\nprovider = 'log'\npayload = 'template'\npayload-file = 'k'", r#"app.a.payload-file: "k": a file with one JSON object: invalid number at line 1 column 2"#.into()),
         ("name = 'a'\nprovider = 'log'\non-unregister = 'x'", r#"app.a.on-unregister: "x": "forget" or "keep""#.into()),
+        ("name = 'a'\nprovider = 'log'\n[[app]]\nname = 'b'\nprovider = 'log'\napp-ids = ['x']", never_used("a", "b")),
+        ("name = 'a'\nprovider = 'log'\n[[app]]\nname = 'b'\nprovider = 'apns'\nKEY\ndomains = ['x']", never_used("a", "b")),
+        ("name = 'a'\nprovider = 'apns'\nKEY\napp-ids = ['x', 'y']\n[[app]]\nname = 'b'\nprovider = 'apns'\nKEY\napp-ids = ['y']\ndomains = ['d']", never_used("a", "b")),
         ("name = 'a'\nprovider = 'log'\n[[app]]\nname = 'b'\nprovider = 'log'", "app.b.app-ids: []: app-ids, domains or providers that no other app of this provider has".into()),
     ];
     for (config, error) in cases {
@@ -609,7 +618,7 @@ fn every_mistake_in_a_profile_is_shown_with_app_profile_and_key() {
         (
             "",
             "URL\nbody-file = 'nope'",
-            "voip.body-file: nope: cannot be read: No such file or directory (os error 2)",
+            "voip.body-file: nope: cannot be read: no such file or directory",
         ),
         (
             "",
@@ -691,7 +700,7 @@ fn every_mistake_in_a_profile_is_shown_with_app_profile_and_key() {
         (
             "",
             "URL\nauth-type = 'digest'\nauth-file = 'nope'",
-            "voip.auth-file: nope: cannot be read: No such file or directory (os error 2)",
+            "voip.auth-file: nope: cannot be read: no such file or directory",
         ),
         (
             "",
@@ -815,5 +824,26 @@ fn configurations_in_the_documents_are_good() {
             }
             place.load();
         }
+    }
+}
+
+#[test]
+fn app_that_leaves_another_some_phones_may_stand_before_it() {
+    let key = "key-file = 'k'\nkey-id = 'ABCDE12345'\nteam-id = 'ABCDE12345'";
+    for (first, second) in [
+        ("provider = 'log'\napp-ids = ['x']", "provider = 'log'"),
+        ("provider = 'log'\nproviders = ['fcm']", "provider = 'apns'\nKEY"),
+        ("provider = 'log'\nproviders = ['fcm']", "provider = 'log'"),
+        ("provider = 'apns'\nKEY\ndomains = ['d']", "provider = 'apns'\nKEY"),
+        (
+            "provider = 'apns'\nKEY\napp-ids = ['x']",
+            "provider = 'apns'\nKEY\napp-ids = ['x', 'y']\ndomains = ['d']",
+        ),
+        ("provider = 'apns.dev'\nKEY", "provider = 'apns'\nKEY"),
+    ] {
+        let config = format!("[[app]]\nname = 'a'\n{first}\n[[app]]\nname = 'b'\n{second}").replace("KEY", key);
+        let place = Place::with(&config);
+        place.write("k", "-----BEGIN");
+        assert_eq!(place.load().apps.len(), 2, "{config}");
     }
 }

@@ -15,7 +15,7 @@ pub(super) struct Apps {
 }
 
 /// One line for each app.
-pub(super) fn apps(config: &Config, args: &Apps) -> anyhow::Result<()> {
+pub(super) fn apps(config: &Config, args: &Apps, wide: bool) -> anyhow::Result<()> {
     let client = Client::new(config)?;
     let answer: Value = talk(client.get("/v1/apps"))?;
     if args.json {
@@ -23,7 +23,7 @@ pub(super) fn apps(config: &Config, args: &Apps) -> anyhow::Result<()> {
     }
     let rows: Vec<_> = table::list(&answer, "apps").iter().map(row).collect();
     let headings = ["NAME", "PROVIDER", "CREDENTIALS", "DAYS LEFT", "STATE", "LAST SUCCESS"];
-    Ok(table::write(headings, &rows)?)
+    Ok(table::write(headings, &rows, wide)?)
 }
 
 fn row(app: &Value) -> [String; 6] {
@@ -31,10 +31,11 @@ fn row(app: &Value) -> [String; 6] {
     let problems: Vec<_> = problems
         .map(|p| format!("{}: {}", table::text(&p["kind"]), table::text(&p["reason"])))
         .collect();
-    let state = if problems.is_empty() {
-        "ok".to_owned()
-    } else {
-        problems.join("; ")
+    let state = match app["state"].as_str() {
+        _ if !problems.is_empty() => problems.join("; "),
+        Some("untried") => "not tried yet".to_owned(),
+        Some("ok") | None => "ok".to_owned(),
+        Some(state) => format!("{state}: {}", table::text(&app["why"])),
     };
     [
         table::text(&app["name"]),

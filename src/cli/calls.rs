@@ -26,7 +26,7 @@ pub(super) struct Calls {
 }
 
 /// The calls that are held now.
-pub(super) fn calls(config: &Config, args: &Calls) -> anyhow::Result<()> {
+pub(super) fn calls(config: &Config, args: &Calls, wide: bool) -> anyhow::Result<()> {
     let client = Client::new(config)?;
     if args.follow {
         return talk(follow(&client, args.json));
@@ -37,7 +37,7 @@ pub(super) fn calls(config: &Config, args: &Calls) -> anyhow::Result<()> {
     }
     let rows: Vec<_> = table::list(&answer, "calls").iter().map(row).collect();
     let headings = ["CALL", "CALLEE", "CALLER", "HELD", "LEFT", "PHONES"];
-    Ok(table::write(headings, &rows)?)
+    Ok(table::write(headings, &rows, wide)?)
 }
 
 fn row(call: &Value) -> [String; 6] {

@@ -11,8 +11,10 @@ use serde::de::DeserializeOwned;
 use crate::config::Config;
 use crate::types::Secret;
 
-/// How long the daemon may take to answer; a push may take as long as its own limit.
+/// How long a push may take: its own limit.
 const PATIENCE: Duration = Duration::from_secs(40);
+/// How long the daemon may take to answer a question.
+const PATIENCE_WITH_QUESTIONS: Duration = Duration::from_secs(4);
 
 /// A conversation with the running daemon.
 pub(super) struct Client {
@@ -57,9 +59,13 @@ impl Client {
     }
 
     async fn send<B: Serialize>(&self, method: Method, path: &str, body: Option<&B>) -> anyhow::Result<Response> {
+        let method_asks = method == Method::GET;
         let mut request = self.http.request(method, format!("http://{}{path}", self.address));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.expose());
+        }
+        if method_asks {
+            request = request.timeout(PATIENCE_WITH_QUESTIONS);
         }
         if let Some(body) = body {
             request = request.json(body);
@@ -92,7 +98,10 @@ impl Client {
     fn unreached(&self, error: &reqwest::Error) -> anyhow::Error {
         let address = self.address;
         if error.is_timeout() {
-            return anyhow!("the daemon at {address} does not answer");
+            return anyhow!(
+                "the daemon at {address} does not answer\nhint: it runs and hangs: look at its log (journalctl -u fswake), and \
+                 restart it if that does not help"
+            );
         }
         anyhow!(
             "no daemon at {address}\nhint: is it running (systemctl status fswake), and is this its configuration \

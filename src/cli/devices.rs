@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::client::{Client, talk};
 use super::table;
 use crate::config::Config;
+use crate::journal::time::with_date;
 use crate::types::Printable;
 
 /// Devices in one answer.
@@ -42,11 +43,11 @@ enum What {
 }
 
 /// Lists, shows or forgets.
-pub(super) fn devices(config: &Config, args: &Devices) -> anyhow::Result<()> {
+pub(super) fn devices(config: &Config, args: &Devices, wide: bool) -> anyhow::Result<()> {
     let client = Client::new(config)?;
     match &args.what {
-        None => talk(list(&client, None, args.json)),
-        Some(What::List { aor }) => talk(list(&client, aor.as_deref(), args.json)),
+        None => talk(list(&client, None, args.json, wide)),
+        Some(What::List { aor }) => talk(list(&client, aor.as_deref(), args.json, wide)),
         Some(What::Show { id }) => {
             let device: Value = talk(client.get(&path(id)))?;
             if args.json {
@@ -72,7 +73,7 @@ fn encoded(text: &str) -> String {
 }
 
 /// Page by page: a million devices are never in memory at once, unless they go to a table, which has to be measured.
-async fn list(client: &Client, aor: Option<&str>, json: bool) -> anyhow::Result<()> {
+async fn list(client: &Client, aor: Option<&str>, json: bool, wide: bool) -> anyhow::Result<()> {
     let mut rows = Vec::new();
     let aor = aor.map(|aor| format!("&aor={}", encoded(aor))).unwrap_or_default();
     let mut after = 0;
@@ -94,14 +95,14 @@ async fn list(client: &Client, aor: Option<&str>, json: bool) -> anyhow::Result<
     }
     if !json {
         let headings = ["ID", "AOR", "PROVIDER", "APP", "SERVED BY", "LAST SEEN", "STATE"];
-        table::write(headings, &rows)?;
+        table::write(headings, &rows, wide)?;
     }
     Ok(())
 }
 
 fn row(device: &Value) -> [String; 7] {
     let state = match device["set_aside"].as_str() {
-        Some(reason) => format!("set aside: {reason}"),
+        Some(reason) => format!("set aside: {}", with_date(reason)),
         None => "ok".into(),
     };
     [
@@ -128,7 +129,7 @@ fn show(device: &Value) -> std::io::Result<()> {
         ("user agent", table::text(&device["user_agent"])),
         ("first seen", table::when(&device["first_seen"])),
         ("last seen", table::when(&device["last_seen"])),
-        ("set aside", table::text(&device["set_aside"])),
+        ("set aside", with_date(&table::text(&device["set_aside"]))),
     ];
     for (name, value) in &lines {
         writeln!(out, "{name:<13} {}", Printable(value))?;

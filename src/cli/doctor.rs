@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde::Serialize;
 
+use super::table::{self, wrapped};
 use crate::config::{self, Config};
 use crate::doctor::{self, Check, State};
 
@@ -39,7 +40,7 @@ struct Report {
 }
 
 /// Prints every check. Fails when one of them is an error.
-pub(super) fn doctor(config: &Config, args: &Doctor) -> anyhow::Result<()> {
+pub(super) fn doctor(config: &Config, args: &Doctor, wide: bool) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -47,6 +48,7 @@ pub(super) fn doctor(config: &Config, args: &Doctor) -> anyhow::Result<()> {
     let checks = runtime.block_on(doctor::examine(config, args.since));
     let count = |state| checks.iter().filter(|c| c.state == state).count();
     let (errors, warnings) = (count(State::Error), count(State::Warning));
+    let first = doctor::first_to_fix(&checks).map(|check| check.name.clone());
     let mut out = std::io::stdout().lock();
     if args.json {
         let report = Report {
@@ -57,27 +59,62 @@ pub(super) fn doctor(config: &Config, args: &Doctor) -> anyhow::Result<()> {
         serde_json::to_writer_pretty(&mut out, &report)?;
         writeln!(out)?;
     } else {
-        print(&mut out, &checks)?;
+        let width = table::width(wide);
+        print(&mut out, &checks, width)?;
         writeln!(out, "{} ok, {warnings} warnings, {errors} errors", count(State::Ok))?;
     }
-    match errors {
-        0 => Ok(()),
-        1 => bail!("the doctor has found 1 error"),
-        n => bail!("the doctor has found {n} errors"),
+    match (errors, first) {
+        (0, _) | (_, None) => Ok(()),
+        (1, Some(first)) => bail!("1 error: {first}"),
+        (n, Some(first)) => bail!("{n} errors; fix this one first: {first}"),
     }
 }
 
-fn print(out: &mut impl Write, checks: &[Check]) -> std::io::Result<()> {
+fn print(out: &mut impl Write, checks: &[Check], width: usize) -> std::io::Result<()> {
     let mut family = "";
     for check in checks {
         if check.family != family {
             family = check.family;
             writeln!(out, "{family}")?;
         }
-        writeln!(out, "  {:<8} {}: {}", check.state.as_str(), check.name, check.seen)?;
+        let seen = format!("  {:<8} {}: {}", check.state.as_str(), check.name, check.seen);
+        wrapped(out, &seen, 11, width)?;
         if let Some(advice) = &check.advice {
-            writeln!(out, "           -> {advice}")?;
+            wrapped(out, &format!("           -> {advice}"), 14, width)?;
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::table::WIDTH;
+
+    #[test]
+    fn long_findings_are_on_lines_of_a_terminals_width_and_lose_no_word() {
+        let print_at = |width| {
+            let seen = "one two three ".repeat(30);
+            let checks = [Check {
+                family: "store",
+                name: "file".into(),
+                state: State::Error,
+                seen: seen.trim().into(),
+                advice: Some("do this ".repeat(30).trim().into()),
+                pattern: None,
+            }];
+            let mut out = Vec::new();
+            print(&mut out, &checks, width).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let (long, short) = (print_at(usize::MAX), print_at(WIDTH));
+        assert_eq!(long.lines().count(), 3);
+        assert!(long.starts_with("store\n  error    file: one two"), "{long}");
+        assert!(
+            short.lines().all(|line| line.len() <= WIDTH) && short.lines().count() > 6,
+            "{short}"
+        );
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(words(&long), words(&short));
+    }
 }

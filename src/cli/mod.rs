@@ -26,11 +26,15 @@ use crate::push::SetupError;
 /// Exit code for a configuration that cannot be used (`EX_CONFIG`, sysexits.h). systemd is told not to restart on it.
 pub const EXIT_CONFIG: u8 = 78;
 
+/// Exit code where whoever reads stdout has gone: what a shell shows for SIGPIPE.
+pub const EXIT_BROKEN_PIPE: u8 = 141;
+
 const EXIT_CODES: &str = "Exit codes:
    0  done
    1  failed; stderr says why
    2  the command line is wrong
-  78  the configuration is wrong: file, key, value and what is allowed are on stderr";
+  78  the configuration is wrong: file, key, value and what is allowed are on stderr
+ 141  nobody reads the output any more (| head)";
 
 /// Wakes sleeping phones for FreeSWITCH: push, wait for the REGISTER, connect the call.
 #[derive(Debug, Parser)]
@@ -39,6 +43,9 @@ pub struct Cli {
     /// Configuration file [default: $FSWAKE_CONFIG, else /etc/fswake/fswake.toml if it exists, else built-in defaults]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Do not fit tables and findings to the terminal
+    #[arg(long, global = true)]
+    wide: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -48,7 +55,7 @@ enum Command {
     /// Run the daemon
     Run,
     /// Check the configuration and every file that it names
-    Check,
+    Check(check::Check),
     /// Print completions for a shell, to be put where it looks for them
     Completions {
         /// The shell
@@ -91,15 +98,26 @@ impl Cli {
             Command::Setup(args) => setup::setup(&args, file, &env),
             Command::ImportModApn(args) => import_mod_apn::import(&args, file, &env),
             Command::Run => run::run(config()?),
-            Command::Check => check::check(&config()?),
-            Command::Devices(args) => devices::devices(&config()?, &args),
-            Command::Calls(args) => calls::calls(&config()?, &args),
+            Command::Check(args) => check::check(config(), &args),
+            Command::Devices(args) => devices::devices(&config()?, &args, self.wide),
+            Command::Calls(args) => calls::calls(&config()?, &args, self.wide),
             Command::Push(args) => push::push(&config()?, &args),
-            Command::Apps(args) => apps::apps(&config()?, &args),
-            Command::Doctor(args) => doctor::doctor(&config()?, &args),
-            Command::Trace(args) => trace::trace(&config()?, &args),
+            Command::Apps(args) => apps::apps(&config()?, &args, self.wide),
+            Command::Doctor(args) => doctor::doctor(&config()?, &args, self.wide),
+            Command::Trace(args) => trace::trace(&config()?, &args, self.wide),
         }
     }
+}
+
+/// Whether it failed because whoever reads its output has gone.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let io = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        let json = cause
+            .downcast_ref::<serde_json::Error>()
+            .and_then(serde_json::Error::io_error_kind);
+        io.or(json) == Some(std::io::ErrorKind::BrokenPipe)
+    })
 }
 
 /// The exit code that says what kind of failure it was.

@@ -8,6 +8,7 @@ use clap::Args;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::table::{self, wrapped};
 use crate::config::{self, Config};
 use crate::journal::time::{now_ms, span, stamp};
 use crate::journal::{Journal, Wake, Whose};
@@ -38,7 +39,7 @@ struct Found {
 }
 
 /// Prints the timelines.
-pub(super) fn trace(config: &Config, args: &Trace) -> anyhow::Result<()> {
+pub(super) fn trace(config: &Config, args: &Trace, wide: bool) -> anyhow::Result<()> {
     let journal = Journal::open(&config.store.path)?;
     let whose = args.whose.trim();
     let wakes = if let Ok(call) = whose.parse::<Uuid>() {
@@ -75,7 +76,7 @@ pub(super) fn trace(config: &Config, args: &Trace) -> anyhow::Result<()> {
         if i > 0 {
             writeln!(out)?;
         }
-        print(&mut out, wake)?;
+        print(&mut out, wake, table::width(wide))?;
     }
     if wakes.len() == MOST {
         let mut err = std::io::stderr().lock();
@@ -88,7 +89,7 @@ pub(super) fn trace(config: &Config, args: &Trace) -> anyhow::Result<()> {
 }
 
 /// One wake.
-fn print(out: &mut impl Write, wake: &Wake) -> std::io::Result<()> {
+fn print(out: &mut impl Write, wake: &Wake, width: usize) -> std::io::Result<()> {
     let about = &wake.overview;
     writeln!(out, "{}  {} UTC  to {}", about.call, stamp(about.held_at_ms), about.aor)?;
     for step in &wake.steps {
@@ -96,13 +97,14 @@ fn print(out: &mut impl Write, wake: &Wake) -> std::io::Result<()> {
         let device = step.device.as_deref().map(|d| format!("{}  ", Printable(d)));
         let device = device.unwrap_or_default();
         let name = Printable(&step.step).to_string();
-        writeln!(out, "{seconds:>6}.{ms:03} s  {name:<20}  {device}{}", step.words)?;
+        let line = format!("{seconds:>6}.{ms:03} s  {name:<20}  {device}{}", step.words);
+        wrapped(out, &line, 34, width)?;
     }
     if wake.overview.result.is_none() {
         writeln!(out, "           -  still held, or fswake ended meanwhile")?;
     }
     if let Some(diagnosis) = &wake.diagnosis {
-        writeln!(out, "  => {}", diagnosis.says)?;
+        wrapped(out, &format!("  => {}", diagnosis.says), 5, width)?;
     }
     Ok(())
 }

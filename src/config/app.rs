@@ -54,6 +54,14 @@ pub(super) fn apps(
         let section = Section { at, files, name: &name };
         let (app, policies) = section.app(raw, on_unregister)?;
         section.claim(&app, &mut claims)?;
+        if let Some(before) = checked.apps.iter().find(|before| before.takes_all_of(&app)) {
+            let before = &before.name;
+            let why = format!(
+                "never used: app \"{before}\" before it takes all its phones; write \"{name}\" before it, or give \"{before}\" \
+                 app-ids, domains or providers of its own"
+            );
+            return Err(at.plain(&format!("app.{name}"), "", why));
+        }
         if app.provider.has_topics() && app.topic.is_none() && app.app_ids.is_empty() {
             files.note(format!(
                 "app.{name}: neither app-ids nor topic: each push goes to the bundle id that the phone names"

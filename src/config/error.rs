@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
+use crate::files;
+
 /// One mistake, shown as `file: key: value: what is allowed` on one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
@@ -49,7 +51,11 @@ impl In<'_> {
 
     /// A file that cannot be read.
     pub fn unreadable(self, key: &str, path: &Path, error: &std::io::Error) -> ConfigError {
-        self.plain(key, path.display().to_string(), format!("cannot be read: {error}"))
+        self.plain(
+            key,
+            path.display().to_string(),
+            format!("cannot be read: {}", files::in_words(error)),
+        )
     }
 
     /// What the TOML reader found wrong in `text`.
@@ -59,8 +65,11 @@ impl In<'_> {
         let line = format!("line {}", text[..span.start].matches('\n').count() + 1);
         if let Some(names) = message.strip_prefix("unknown field ") {
             let names: Vec<_> = names.split('`').skip(3).step_by(2).collect();
-            let allowed = format!("unknown key; allowed here: {}", names.join(", "));
-            return self.plain(&key_at(text, span.end), "", allowed);
+            let key = key_at(text, span.end);
+            let meant = meant(key.rsplit('.').next().unwrap_or_default(), &names);
+            let meant = meant.map_or_else(String::new, |name| format!("did you mean `{name}`? "));
+            let allowed = format!("unknown key; {meant}allowed here: {}", names.join(", "));
+            return self.plain(&key, "", allowed);
         }
         match message.rsplit_once(", expected ") {
             Some((what, expected)) if what.starts_with("invalid ") => {
@@ -120,5 +129,50 @@ fn key_at(text: &str, offset: usize) -> String {
         ("", key) => key.into(),
         (section, "") => section.into(),
         (section, key) => format!("{section}.{key}"),
+    }
+}
+
+/// Which of the names somebody meant who wrote another: one with a few letters more, less or different, or with `_` for `-`.
+fn meant<'a>(written: &str, names: &[&'a str]) -> Option<&'a str> {
+    let written = written.to_ascii_lowercase().replace('_', "-");
+    let nearest = names.iter().map(|name| (distance(&written, name), *name)).min()?;
+    let (distance, name) = nearest;
+    (distance <= 1 + written.len() / 5).then_some(name)
+}
+
+/// How many letters have to be changed, added or taken away (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut before = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let changed = before + usize::from(x != *y);
+            before = row[j + 1];
+            row[j + 1] = changed.min(before + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearest_name_is_meant_and_a_strange_one_none() {
+        let names = ["max-wait", "push-retry", "mode", "push-delay"];
+        for (written, expected) in [
+            ("max_wait", Some("max-wait")),
+            ("maxwait", Some("max-wait")),
+            ("max-wiat", Some("max-wait")),
+            ("push-retrys", Some("push-retry")),
+            ("made", Some("mode")),
+            ("timeout", None),
+            ("x", None),
+        ] {
+            assert_eq!(meant(written, &names), expected, "{written}");
+        }
+        assert_eq!(meant("x", &[]), None);
     }
 }

@@ -10,7 +10,7 @@ use crate::files;
 use crate::journal::time::span;
 use crate::journal::{Pattern, diagnosis};
 use crate::push::app::{App, Credentials};
-use crate::push::{Probe, PushError, Pushers, certificates};
+use crate::push::{Probe, PushError, Pushers, certificates, other_bundle};
 
 const FAMILY: &str = "apps";
 const DAY: u64 = 86_400;
@@ -22,7 +22,7 @@ const SKEW_REFUSED: Duration = Duration::from_secs(300);
 
 pub(super) async fn checks(config: &Config, evidence: &mut Evidence) -> Vec<Check> {
     let mut checks = Vec::new();
-    let mut clocks = Vec::new();
+    let (mut clocks, mut told_by) = (Vec::new(), Vec::new());
     // All at once: many tenants whose provider is away are one provider's patience, not many.
     let mut probing = Vec::with_capacity(config.apps.len());
     for app in &config.apps {
@@ -47,6 +47,9 @@ pub(super) async fn checks(config: &Config, evidence: &mut Evidence) -> Vec<Chec
                     if let Some(date) = probe.date {
                         clocks.push(skew(now, date));
                     }
+                    if probe.outcome.as_ref().is_err_and(is_about_the_clock) {
+                        told_by.push(app.name.clone());
+                    }
                     checks.push(probed(app, &probe, evidence));
                 }
                 None => checks.push(Check::ok(
@@ -57,7 +60,7 @@ pub(super) async fn checks(config: &Config, evidence: &mut Evidence) -> Vec<Chec
             }
         }
     }
-    checks.extend(clock(&clocks));
+    checks.extend(clock(&clocks, &told_by));
     checks
 }
 
@@ -117,6 +120,12 @@ fn certificate(app: &App, file: &Path, evidence: &mut Evidence) -> Option<Check>
             format!("not valid yet: {about}"),
             "check this machine's clock",
         ),
+        Ok(_) if other_bundle(app, first).is_some() => Check::error(
+            FAMILY,
+            name,
+            other_bundle(app, first).unwrap_or_default(),
+            "set app-ids (or topic) to the bundle id that the certificate is for, or get one for the app's",
+        ),
         Ok(days) if days < SOON_DAYS => Check::warning(FAMILY, name, format!("{days} days left: {about}"), renew),
         Ok(days) => {
             let broken = chain.windows(2).find(|pair| pair[0].issuer != pair[1].subject);
@@ -150,33 +159,11 @@ fn probed(app: &App, probe: &Probe, evidence: &mut Evidence) -> Check {
         Err(error) => error,
     };
     let seen = format!("{error} (after {took})");
-    let (pattern, advice) = match error {
-        PushError::Exhausted { .. } => (
-            Some(Pattern::ProviderUnreachable),
-            "let this host connect to the provider (APNs: port 443 or 2197, HTTP/2; Google: port 443), or set proxy",
-        ),
-        PushError::Misconfigured { reason } if diagnosis::is_about_the_way(reason) => (
-            Some(Pattern::ProviderUnreachable),
-            "something between here and the provider shows another certificate, or the system's CAs are old \
-             (ca-certificates); ca-file names others",
-        ),
-        PushError::Misconfigured { .. } => (
-            Some(Pattern::CredentialsRefused),
-            "the provider does not take these credentials: compare key id, team id and key (or the project), make new ones, \
-             and look at this machine's clock",
-        ),
-        PushError::Rejected { reason, .. } if reason.contains("Topic") => (
-            None,
-            "set topic, or app-ids to the bundle id that this key or certificate is for",
-        ),
-        _ => (
-            None,
-            "the provider is reached and refuses the probe: its documentation has this code",
-        ),
-    };
+    let (pattern, advice) = advice(app, error);
     match pattern {
         Some(Pattern::ProviderUnreachable) => evidence.unreachable.push(format!("{}: {error}", app.name)),
         Some(_) => evidence.refused.push(format!("{}: {error}", app.name)),
+        None if is_about_the_clock(error) => return Check::error(FAMILY, name, seen, advice),
         None => return Check::warning(FAMILY, name, seen, advice),
     }
     let mut check = Check::error(FAMILY, name, seen, advice);
@@ -184,18 +171,121 @@ fn probed(app: &App, probe: &Probe, evidence: &mut Evidence) -> Check {
     check
 }
 
+/// Tokens of the doctor's are signed while it looks: one that is "expired" is the clock's.
+fn is_about_the_clock(error: &PushError) -> bool {
+    matches!(error, PushError::Misconfigured { reason } if diagnosis::is_about_the_clock(reason))
+}
+
+/// What to do about a failed probe: what belongs to this provider and to this kind of failure.
+fn advice(app: &App, error: &PushError) -> (Option<Pattern>, String) {
+    let unreachable = Some(Pattern::ProviderUnreachable);
+    match error {
+        PushError::Exhausted { reason } if reason.contains("cannot be resolved") => (
+            unreachable,
+            "this host cannot look the name up: see to its DNS (/etc/resolv.conf, `getent hosts NAME`)".into(),
+        ),
+        PushError::Exhausted { .. } | PushError::Misconfigured { .. }
+            if app.proxy.is_some() && is_about_the_way(error) =>
+        {
+            let proxy = app.proxy.as_deref().unwrap_or_default();
+            let advice = format!(
+                "everything for this app goes through its proxy {proxy}: does it run, and does it let this host CONNECT to \
+                 the provider?"
+            );
+            (unreachable, advice)
+        }
+        PushError::Exhausted { .. } => (unreachable, way_to(app).into()),
+        PushError::Misconfigured { .. } if is_about_the_clock(error) => (
+            None,
+            "this machine's clock is wrong: set it (NTP). The credentials are not at fault".into(),
+        ),
+        PushError::Misconfigured { .. } if is_about_the_way(error) => (
+            unreachable,
+            "something between here and the provider shows another certificate, or the system's CAs are old \
+             (ca-certificates); ca-file names others"
+                .into(),
+        ),
+        PushError::Misconfigured { reason } => (Some(Pattern::CredentialsRefused), credentials(app, reason).into()),
+        PushError::Rejected { reason, .. } if reason.contains("Topic") => (
+            None,
+            "set topic, or app-ids to the bundle id that this key or certificate is for".into(),
+        ),
+        _ => (
+            None,
+            "the provider is reached and refuses the probe: its documentation has this code".into(),
+        ),
+    }
+}
+
+fn is_about_the_way(error: &PushError) -> bool {
+    match error {
+        PushError::Exhausted { .. } => true,
+        PushError::Misconfigured { reason } => diagnosis::is_about_the_way(reason),
+        _ => false,
+    }
+}
+
+/// Where an app's provider is to be reached.
+fn way_to(app: &App) -> &'static str {
+    match &app.credentials {
+        Credentials::ApnsToken { .. } | Credentials::ApnsCertificate { .. } => {
+            "let this host connect to Apple (port 443, or 2197 with base-url; HTTP/2): look for a firewall, or set proxy"
+        }
+        Credentials::FcmServiceAccount { .. } => {
+            "let this host connect to fcm.googleapis.com and oauth2.googleapis.com (port 443): look for a firewall, or set proxy"
+        }
+        Credentials::Http(_) | Credentials::Log => "is the gateway running, and is url its address?",
+    }
+}
+
+/// What to do where a provider does not take an app's credentials.
+fn credentials(app: &App, reason: &str) -> &'static str {
+    match &app.credentials {
+        Credentials::ApnsCertificate { .. } if reason.contains("CertificateExpired") => {
+            "get a new certificate from developer.apple.com and replace the file: it is taken up without a restart"
+        }
+        Credentials::ApnsCertificate { .. } => {
+            "Apple does not take this certificate: is it revoked, or for the other environment (apns, apns.dev)? A new one \
+             comes from developer.apple.com"
+        }
+        Credentials::ApnsToken { .. } => {
+            "Apple does not take this key: key-id, team-id and key-file have to belong together; if they do, it was revoked: \
+             make a new one at developer.apple.com"
+        }
+        Credentials::FcmServiceAccount { .. } if reason.contains("THIRD_PARTY_AUTH_ERROR") => {
+            "Google has no good APNs key for this app: Firebase console, project settings, Cloud Messaging"
+        }
+        Credentials::FcmServiceAccount { .. } => {
+            "Google does not take this service account: is it deleted or disabled, is its key revoked, is the Firebase Cloud \
+             Messaging API (V1) enabled in its project? A new key comes from the Firebase console, project settings, service \
+             accounts"
+        }
+        Credentials::Http(_) | Credentials::Log => {
+            "the gateway does not take these credentials: compare auth-type and auth-file with what it wants"
+        }
+    }
+}
+
 fn skew(here: SystemTime, there: SystemTime) -> Duration {
     here.duration_since(there).unwrap_or_else(|ahead| ahead.duration())
 }
 
-/// The provider that agrees least.
-fn clock(skews: &[Duration]) -> Option<Check> {
-    let most = skews.iter().max()?;
+/// The provider that agrees least; one that says it without a date counts as well.
+fn clock(skews: &[Duration], told_by: &[String]) -> Option<Check> {
+    let advice = "set it (NTP): providers refuse tokens that are signed in the past or the future";
+    let most = skews.iter().max();
+    if !told_by.is_empty() && most.is_none_or(|most| *most < SKEW_REFUSED) {
+        let seen = format!(
+            "is wrong: the provider of {} calls a token expired that was signed just now",
+            told_by.join(", ")
+        );
+        return Some(Check::error(FAMILY, "clock", seen, advice));
+    }
+    let most = most?;
     let seen = format!(
         "differs from the providers' by {}",
         span(i64::try_from(most.as_millis()).unwrap_or(i64::MAX))
     );
-    let advice = "set it (NTP): providers refuse tokens that are signed in the past or the future";
     Some(if *most >= SKEW_REFUSED {
         Check::error(FAMILY, "clock", seen, advice)
     } else if *most >= SKEW_NOTICED {
@@ -282,11 +372,88 @@ mod tests {
     fn clock_is_judged_by_the_provider_that_agrees_least() {
         let states = |seconds: &[u64]| {
             let skews: Vec<_> = seconds.iter().copied().map(Duration::from_secs).collect();
-            clock(&skews).map(|check| check.state)
+            clock(&skews, &[]).map(|check| check.state)
         };
         assert_eq!(states(&[]), None);
         assert_eq!(states(&[0, 2]), Some(State::Ok));
         assert_eq!(states(&[1, 31]), Some(State::Warning));
         assert_eq!(states(&[301, 0]), Some(State::Error));
+        // A fresh token that is "expired" says it without a date.
+        let told = clock(&[], &["ios".into()]).unwrap();
+        assert_eq!(told.state, State::Error);
+        assert!(
+            told.seen.contains("the provider of ios calls a token expired"),
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn advice_belongs_to_the_provider_and_to_what_failed() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("k"), "-----BEGIN").unwrap();
+        let of = |app: &str, error: &PushError| {
+            let app = apps(dir.path(), &format!("[[app]]\nname = 'a'\n{app}")).remove(0);
+            let (pattern, advice) = advice(&app, error);
+            (pattern.map(Pattern::name), advice)
+        };
+        let key = "provider = 'apns'\nkey-file = 'k'\nkey-id = 'ABCDE12345'\nteam-id = 'ABCDE12345'";
+        let google = "provider = 'fcm'\nservice-account-file = 'k'";
+        let proxied = format!("{key}\nproxy = 'http://proxy.example:3128'");
+        let certificate = "provider = 'apns'\ncert-file = 'k'";
+        let gateway = "provider = 'http'\nvoip = { url = 'https://127.0.0.1:9/' }";
+        let away = |reason: &str| PushError::Exhausted { reason: reason.into() };
+        let refused = |reason: &str| PushError::Misconfigured { reason: reason.into() };
+        let (unreachable, credentials) = (Some("provider-unreachable"), Some("credentials-refused"));
+        let down = away("cannot connect to h:443: connection refused");
+        let clock = refused("access token: 400 invalid_grant (Invalid JWT: Token must be in a reasonable timeframe.)");
+        for (app, error, pattern, has, has_not) in [
+            (key, &down, unreachable, "let this host connect to Apple", "Google"),
+            (google, &down, unreachable, "fcm.googleapis.com", "Apple"),
+            (gateway, &down, unreachable, "is the gateway running", "firewall"),
+            (
+                &*proxied,
+                &down,
+                unreachable,
+                "its proxy http://proxy.example:3128",
+                "set proxy",
+            ),
+            (
+                key,
+                &away("the name of h:443 cannot be resolved: x"),
+                unreachable,
+                "DNS",
+                "firewall",
+            ),
+            (
+                key,
+                &refused("InvalidProviderToken"),
+                credentials,
+                "key-id, team-id and key-file",
+                "Google",
+            ),
+            (
+                google,
+                &refused("access token: 400 invalid_grant"),
+                credentials,
+                "service account",
+                "team",
+            ),
+            (
+                certificate,
+                &refused("CertificateExpired: the certificate ended on 2"),
+                credentials,
+                "get a new certificate",
+                "ca-file",
+            ),
+            (key, &refused("ExpiredProviderToken"), None, "clock is wrong", "key-id"),
+            (google, &clock, None, "clock is wrong", "deleted"),
+        ] {
+            let (found, advice) = of(app, error);
+            assert_eq!(found, pattern, "{app} {error}: {advice}");
+            assert!(
+                advice.contains(has) && !advice.contains(has_not),
+                "{app} {error}: {advice}"
+            );
+        }
     }
 }

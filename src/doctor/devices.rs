@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use super::{Check, Evidence, first_of};
 use crate::config::Config;
 use crate::journal::JournalError;
+use crate::journal::time::with_date;
+use crate::push::app::Credentials;
 use crate::types::{Device, Printable, unix_now};
 
 const FAMILY: &str = "devices";
@@ -49,6 +51,22 @@ fn without_app(config: &Config, known: &[Device], evidence: &mut Evidence) -> Ch
         *unserved.entry(name).or_default() += 1;
     }
     if unserved.is_empty() {
+        let by_log = |d: &&Device| {
+            let app = config
+                .apps
+                .iter()
+                .find(|a| a.serves(&d.push.provider, &d.push.app, &d.aor.domain));
+            app.is_some_and(|app| app.credentials == Credentials::Log)
+        };
+        match known.iter().filter(by_log).count() {
+            0 => {}
+            logged => {
+                let seen =
+                    format!("{logged} devices are served by an app that only writes to the log: they are not woken");
+                let advice = "add an [[app]] with credentials for them (provider apns, fcm or http)";
+                return Check::warning(FAMILY, "apps", seen, advice);
+            }
+        }
         return Check::ok(FAMILY, "apps", "every device has an app with credentials");
     }
     let count: usize = unserved.values().sum();
@@ -67,7 +85,13 @@ fn without_app(config: &Config, known: &[Device], evidence: &mut Evidence) -> Ch
 fn set_aside(known: &[Device]) -> Check {
     let aside: Vec<String> = known
         .iter()
-        .filter_map(|d| Some(format!("{} ({})", d.aor, Printable(d.set_aside.as_deref()?))))
+        .filter_map(|d| {
+            Some(format!(
+                "{} ({})",
+                d.aor,
+                Printable(&with_date(d.set_aside.as_deref()?))
+            ))
+        })
         .collect();
     if aside.is_empty() {
         return Check::ok(FAMILY, "tokens set aside", "none");

@@ -182,6 +182,14 @@ pub async fn examine(config: &Config, since: Duration) -> Vec<Check> {
     all
 }
 
+/// Which error to mend first: a clock that is wrong makes credentials look wrong, and everything else is in the order in
+/// which a wake needs it.
+pub fn first_to_fix(checks: &[Check]) -> Option<&Check> {
+    let mut errors = checks.iter().filter(|check| check.state == State::Error);
+    let clock = errors.clone().find(|check| check.name == "clock");
+    clock.or_else(|| errors.next())
+}
+
 /// A list of at most so many items, and how many more there are.
 fn first_of(items: &[String], most: usize) -> String {
     let text = items[..items.len().min(most)].join(", ");

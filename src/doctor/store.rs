@@ -1,9 +1,11 @@
 //! The store: file, schema, disk.
 
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::{Check, State};
 use crate::config::StoreConfig;
@@ -35,24 +37,109 @@ pub(super) fn checks(store: &StoreConfig) -> Vec<Check> {
     }
     match look(path) {
         Ok(version) => {
-            checks.insert(0, Check::ok(FAMILY, "file", format!("{shown} can be written")));
+            checks.insert(0, of_owner(path, folder));
             checks.push(of_version(version));
         }
         Err(error) => {
-            let advice = "fswake's user has to own the file and its directory; run the doctor as that user or as root";
-            let seen = format!("{shown} cannot be written: {error}");
+            let advice = "fswake's user has to own the file and its directory, both have to be writable for it, and the disk \
+                          needs room; run the doctor as that user or as root";
+            let seen = format!("{shown} cannot be written: {}", reason(&error));
             checks.insert(0, Check::error(FAMILY, "file", seen, advice));
         }
     }
     checks
 }
 
-/// Takes the lock that a writer takes and gives it back; the schema's version.
+/// So much is written for a try: more than stays in memory, so that a full disk says so.
+const TRIED_BYTES: u32 = 256 * 1024;
+
+/// Writes a row as the daemon does and takes it back; the schema's version.
 fn look(path: &Path) -> rusqlite::Result<i64> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mut connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.busy_timeout(Duration::from_secs(2))?;
-    connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK;")?;
+    // Ten pages: what is more goes to the disk at once.
+    connection.execute_batch("PRAGMA cache_size = 10")?;
+    let trying = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    trying.execute_batch("CREATE TABLE fswake_doctor (x BLOB)")?;
+    trying.execute("INSERT INTO fswake_doctor VALUES (zeroblob(?1))", [TRIED_BYTES])?;
+    trying.rollback()?;
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+/// What stands in the way, in a person's words.
+fn reason(error: &rusqlite::Error) -> String {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::ReadOnly) => {
+            "it is read-only for this user (owner, mode, or a file system that is mounted so)".into()
+        }
+        Some(ErrorCode::DiskFull) => "the disk is full".into(),
+        // What SQLite says where the file beside it (-shm) has no room.
+        Some(ErrorCode::SystemIoFailure) => "the disk is full, or fails".into(),
+        Some(ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => "this user may not open it for writing".into(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "another process keeps it locked".into(),
+        _ => error.to_string(),
+    }
+}
+
+/// Root may write whatever its owner and mode are; the daemon is another user, as a rule the one whose the directory is.
+fn of_owner(path: &Path, folder: &Path) -> Check {
+    let shown = path.display();
+    let good = || {
+        Check::ok(
+            FAMILY,
+            "file",
+            format!("{shown} can be written: a row was, and taken back"),
+        )
+    };
+    // Whose this process is.
+    if std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() != 0) {
+        return good();
+    }
+    let Ok(daemon) = folder.metadata() else { return good() };
+    for name in ["", "-wal", "-shm"] {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(name);
+        let Ok(file) = std::fs::metadata(&beside) else { continue };
+        if may_write(&file, &daemon) {
+            continue;
+        }
+        let seen = format!(
+            "{} cannot be written by user {}, whose {} is: it is user {}'s, mode {:04o}",
+            Path::new(&beside).display(),
+            user(daemon.uid()),
+            folder.display(),
+            user(file.uid()),
+            file.mode() & 0o7777
+        );
+        let advice = format!(
+            "chown {} and chmod 600 all of {shown}*, then restart fswake",
+            user(daemon.uid())
+        );
+        return Check::error(FAMILY, "file", seen, advice);
+    }
+    good()
+}
+
+/// Whether whoever owns a directory may write a file in it.
+fn may_write(file: &Metadata, owner: &Metadata) -> bool {
+    let mode = file.mode();
+    if file.uid() == owner.uid() {
+        // Root's own daemon is bound by no mode, but what is meant to be read only is no store.
+        return mode & 0o200 != 0;
+    }
+    owner.uid() == 0 || mode & 0o002 != 0 || (file.gid() == owner.gid() && mode & 0o020 != 0)
+}
+
+/// Its name, where /etc/passwd has it.
+fn user(uid: u32) -> String {
+    let all = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let number = uid.to_string();
+    let known = all.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == number).then(|| name.to_owned())
+    });
+    known.unwrap_or(number)
 }
 
 fn of_version(found: i64) -> Check {
@@ -99,5 +186,108 @@ fn space(folder: &Path) -> Check {
         check
     } else {
         check.advise("make room; store.journal-keep and store.journal-max-lines limit the journal")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::config::{Config, Environment};
+
+    /// A store in a directory of its own, and what the doctor says of its file.
+    fn file_of(dir: &Path) -> Check {
+        let config = dir.join("fswake.toml");
+        std::fs::write(&config, format!("[store]\npath = '{}/fswake.db'", dir.display())).unwrap();
+        let store = Config::load(Some(&config), &Environment::default()).unwrap().store;
+        let all = checks(&store);
+        all.into_iter().find(|c| c.name == "file").unwrap()
+    }
+
+    fn store(dir: &Path) -> std::path::PathBuf {
+        let path = dir.join("fswake.db");
+        let db = Connection::open(&path).unwrap();
+        db.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))
+            .unwrap();
+        db.execute_batch(crate::store::sqlite::SCHEMA).unwrap();
+        path
+    }
+
+    #[test]
+    fn row_is_written_and_taken_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = store(dir.path());
+        let found = file_of(dir.path());
+        assert_eq!(found.state, State::Ok, "{found:?}");
+        let db = Connection::open(&path).unwrap();
+        let left = "SELECT count(*) FROM sqlite_schema WHERE name = 'fswake_doctor'";
+        assert_eq!(db.query_row(left, [], |row| row.get::<_, i64>(0)), Ok(0));
+    }
+
+    #[test]
+    fn file_that_its_owner_may_only_read_is_an_error_whoever_asks() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = store(dir.path());
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o444)).unwrap();
+        let found = file_of(dir.path());
+        assert_eq!(found.state, State::Error, "{found:?}");
+    }
+
+    #[test]
+    fn file_of_another_user_than_the_directorys_is_an_error_for_root_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = store(dir.path());
+        if std::os::unix::fs::chown(dir.path(), Some(4711), None).is_err() {
+            eprintln!("skipped: this user cannot give files away");
+            return;
+        }
+        let found = file_of(dir.path());
+        assert_eq!(found.state, State::Error, "{found:?}");
+        assert!(
+            found.seen.contains("by user 4711") && found.seen.contains("it is user root's"),
+            "{found:?}"
+        );
+        std::os::unix::fs::chown(&path, Some(4711), None).unwrap();
+        assert_eq!(file_of(dir.path()).state, State::Ok);
+    }
+
+    #[test]
+    fn disk_that_is_full_or_mounted_read_only_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let mount = |options: &str| {
+            let mut command = std::process::Command::new("mount");
+            command.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(dir.path());
+            command.output().is_ok_and(|o| o.status.success())
+        };
+        if !mount("size=1m") {
+            eprintln!("skipped: mounting is not permitted here");
+            return;
+        }
+        let path = store(dir.path());
+        // A daemon has the store open: what SQLite keeps beside it is there.
+        let daemon = Connection::open(&path).unwrap();
+        daemon.execute_batch("CREATE TABLE daemons (x)").unwrap();
+        let _full = std::fs::write(dir.path().join("ballast"), vec![0; 1 << 20]);
+        let config = format!("[store]\npath = '{}'", path.display());
+        let elsewhere = tempfile::tempdir().unwrap();
+        let file = elsewhere.path().join("fswake.toml");
+        std::fs::write(&file, config).unwrap();
+        let settings = Config::load(Some(&file), &Environment::default()).unwrap().store;
+        let state = || checks(&settings).into_iter().find(|c| c.name == "file").unwrap();
+        let full = state();
+        std::fs::remove_file(dir.path().join("ballast")).unwrap();
+        let mended = state();
+        drop(daemon);
+        let remounted = mount("remount,ro");
+        let read_only = state();
+        let _ = std::process::Command::new("umount").arg(dir.path()).output();
+        assert_eq!(
+            (full.state, mended.state),
+            (State::Error, State::Ok),
+            "{full:?} {mended:?}"
+        );
+        assert!(full.seen.contains("full"), "{full:?}");
+        assert!(remounted && read_only.state == State::Error, "{read_only:?}");
     }
 }

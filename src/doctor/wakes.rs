@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::{Check, Evidence, State, first_of, wayin};
+use super::{Check, Evidence, State, first_of};
 use crate::config::Config;
-use crate::journal::attempt::Refusal;
+use crate::journal::attempt::{LONGEST_USEFUL_WAIT_MS, Late, Refusal};
 use crate::journal::diagnosis::of_attempt;
 use crate::journal::time::{now_ms, span};
 use crate::journal::{Attempt, Journal, JournalError, Pattern, Wake};
@@ -28,11 +28,9 @@ struct Part {
     pattern: Option<Pattern>,
 }
 
-/// The calls of that long; the doctor's own probe calls are left out.
+/// The calls of that long.
 pub(super) fn read(journal: &Journal, since: Duration) -> Result<Vec<Wake>, JournalError> {
-    let mut wakes = journal.wakes_since(now_ms().saturating_sub(ms(since)), MOST)?;
-    wakes.retain(|w| w.overview.aor != wayin::NOBODY);
-    Ok(wakes)
+    journal.wakes_since(now_ms().saturating_sub(ms(since)), MOST)
 }
 
 /// An unreadable journal is not "no calls".
@@ -66,7 +64,7 @@ fn parts(wakes: &[Wake]) -> Vec<Part> {
             _ => false,
         };
         for attempt in wake.attempts() {
-            let came = attempt.registered_ms.is_some() || attempt.late_ms.is_some() || attempt.rang;
+            let came = attempt.registered_ms.is_some() || attempt.woke_late().is_some() || attempt.rang;
             let refused = attempt.refused.is_some() && !attempt.accepted;
             if cut_short && !came && !refused {
                 continue;
@@ -75,7 +73,9 @@ fn parts(wakes: &[Wake]) -> Vec<Part> {
             // An INVITE that another phone's answer ended has not failed.
             let cut_off =
                 cut_short && pattern == Some(Pattern::InviteAfterRegisterFails) && attempt.failed_awake.is_none();
-            let pattern = pattern.filter(|_| !cut_off);
+            // How long a caller waits before he hangs up is his own affair.
+            let his_own = wake.result() == "abandoned" && pattern == Some(Pattern::LateRegisters);
+            let pattern = pattern.filter(|_| !cut_off && !his_own);
             parts.push(Part { attempt, pattern });
         }
     }
@@ -298,30 +298,73 @@ fn invite_fails(parts: &[Part], config: &Config) -> Found {
         .map(|(name, (failed, all))| format!("{name}: {failed} of {all} INVITEs right after the REGISTER failed"))
         .collect();
     let settle = config.policy.settle_delay.as_millis();
-    let advice =
-        format!("the app registers before it can take a call: set wake.settle-delay (now {settle} ms) to 500ms more");
+    let failed = || {
+        parts
+            .iter()
+            .filter(|p| p.pattern == Some(Pattern::InviteAfterRegisterFails))
+    };
+    let advice = if failed().all(|p| p.attempt.could_not_be_sent()) {
+        "FreeSWITCH knew no way to the address that the phone registered with: look for its cause in FreeSWITCH's log (NAT, a \
+         network that is down, a profile that does not run)"
+            .to_owned()
+    } else {
+        format!("the app registers before it can take a call: set wake.settle-delay (now {settle} ms) to 500ms more")
+    };
     (!bad.is_empty()).then(|| (State::Warning, first_of(&bad, 5), advice))
 }
 
 fn late(parts: &[Part], config: &Config) -> Found {
-    let mut late: Vec<u64> = parts.iter().filter_map(|p| p.attempt.late_ms).collect();
+    let of_use: Vec<Late> = parts
+        .iter()
+        .filter(|p| p.pattern == Some(Pattern::LateRegisters))
+        .filter_map(|p| p.attempt.woke_late())
+        .collect();
     let taken = parts.iter().filter(|p| p.attempt.accepted).count();
-    late.sort_unstable();
-    let most = late.get(late.len() * 90 / 100).or(late.last()).copied()?;
-    if late.len() < FEW || percent(late.len(), taken) < LATE_PERCENT {
-        return None;
+    if of_use.len() < FEW || percent(of_use.len(), taken) < LATE_PERCENT {
+        return too_late(parts);
     }
+    let sorted = |ms: fn(&Late) -> u64| {
+        let mut all: Vec<u64> = of_use.iter().map(ms).collect();
+        all.sort_unstable();
+        all
+    };
+    let (by, after) = (sorted(|late| late.by_ms), sorted(|late| late.after_ms));
+    let most = |sorted: &[u64]| sorted.get(sorted.len() * 90 / 100).copied().unwrap_or(0);
     let ms = |ms: u64| span(i64::try_from(ms).unwrap_or(i64::MAX));
-    let needed = config.policy.max_wait.as_secs() + most.div_ceil(1000);
     let seen = format!(
         "{} of {taken} phones registered when the call was over: by {} (median), {} (90 %)",
-        late.len(),
-        ms(late[late.len() / 2]),
-        ms(most)
+        by.len(),
+        ms(by[by.len() / 2]),
+        ms(most(&by))
     );
-    let advice = format!(
-        "set wake.max-wait (now {} s) to {needed}s, and the caller's originate_timeout or call_timeout to no less",
-        config.policy.max_wait.as_secs()
-    );
+    let (now, needed) = (config.policy.max_wait.as_secs(), most(&after).div_ceil(1000));
+    let advice = if needed > now {
+        format!(
+            "set wake.max-wait (now {now} s) to {needed}s, and the caller's originate_timeout or call_timeout to no less"
+        )
+    } else {
+        format!(
+            "these calls were held for less than wake.max-wait ({now} s): set the caller's originate_timeout or \
+             call_timeout to {needed} s or more"
+        )
+    };
     Some((State::Warning, seen, advice))
+}
+
+/// Phones that registered so late that no caller would have waited.
+fn too_late(parts: &[Part]) -> Found {
+    let late = parts
+        .iter()
+        .filter(|p| p.attempt.late.is_some_and(|l| !l.is_worth_a_wait()));
+    let seen = match late.count() {
+        0 => return None,
+        1 => "1 phone".to_owned(),
+        n => format!("{n} phones"),
+    };
+    let seen = format!(
+        "{seen} registered more than {} s after the call came, by their own timer or because somebody opened the app: a \
+         longer wait will not help",
+        LONGEST_USEFUL_WAIT_MS / 1000
+    );
+    Some((State::Ok, seen, String::new()))
 }

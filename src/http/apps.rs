@@ -22,6 +22,8 @@ struct App {
     domains: Vec<String>,
     credentials: &'static str,
     ok: bool,
+    state: &'static str,
+    why: Option<String>,
     expires: Option<i64>,
     days_left: Option<i64>,
     problems: Vec<AppProblem>,
@@ -53,6 +55,8 @@ impl From<AppState> for App {
     fn from(state: AppState) -> Self {
         Self {
             ok: state.is_ok(),
+            state: state.standing.as_str(),
+            why: state.why,
             name: state.name.to_string(),
             provider: state.provider.name().to_owned(),
             tenant: state.tenant,

@@ -1,6 +1,10 @@
 //! What one call tried with one phone: the facts that a diagnosis is made of.
 
-use super::wake::{Step, Wake};
+use super::wake::{Dropped, Step, Wake};
+
+/// A REGISTER later than this after the call came is hardly the push's doing: the phone's own timer was due, or somebody
+/// opened the app. No caller waits so long either.
+pub const LONGEST_USEFUL_WAIT_MS: u64 = 45_000;
 
 /// Why a push was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,6 +41,22 @@ impl Refusal {
     }
 }
 
+/// A REGISTER after the call was over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Late {
+    /// By so much.
+    pub by_ms: u64,
+    /// So long after the call had come.
+    pub after_ms: u64,
+}
+
+impl Late {
+    /// Whether a caller who waits longer would have reached it.
+    pub fn is_worth_a_wait(&self) -> bool {
+        self.after_ms <= LONGEST_USEFUL_WAIT_MS
+    }
+}
+
 /// One phone in one call.
 #[expect(
     clippy::struct_excessive_bools,
@@ -60,14 +80,16 @@ pub struct Attempt {
     pub set_aside: Option<String>,
     /// It was not pushed: the rate limit.
     pub limited: bool,
-    /// It registers without a push token.
+    /// It registers without a push token, or its token was dropped.
     pub without_token: bool,
+    /// The token that was dropped, where the journal has it.
+    pub dropped: Option<Dropped>,
     /// It rode on another call's push.
     pub shared: bool,
     /// It registered during the call, so long after the first push (0 without one).
     pub registered_ms: Option<u64>,
-    /// It registered after the call was over, by so much.
-    pub late_ms: Option<u64>,
+    /// It registered after the call was over.
+    pub late: Option<Late>,
     /// It was sent an INVITE after it had registered.
     pub invited_awake: bool,
     /// How often it was pushed again because it did not ring after its REGISTER.
@@ -94,10 +116,43 @@ impl Attempt {
         rest.rsplit_once(':').map_or("", |(app, _)| app)
     }
 
-    /// The provider took a push, and the phone never came.
+    /// The provider took a push, and the phone never came because of it.
     pub fn never_came(&self) -> bool {
-        self.accepted && self.registered_ms.is_none() && self.late_ms.is_none() && !self.rang
+        self.accepted && self.registered_ms.is_none() && self.woke_late().is_none() && !self.rang
     }
+
+    /// It is registered, and had a token that was dropped: a phone that never had one is noted with its `User-Agent`.
+    pub fn lost_its_token(&self) -> bool {
+        self.without_token && self.user_agent.is_empty()
+    }
+
+    /// The INVITE after its REGISTER found no way to it: it has no SIP status, because FreeSWITCH sent none.
+    pub fn could_not_be_sent(&self) -> bool {
+        let failed = self.failed_awake.as_ref();
+        failed.is_some_and(|(cause, sip)| *sip == 0 && is_without_a_way(cause))
+    }
+
+    /// It came after the call was over, and a longer wait would have reached it.
+    pub fn woke_late(&self) -> Option<Late> {
+        self.late.filter(Late::is_worth_a_wait)
+    }
+}
+
+/// Causes of FreeSWITCH's own for a leg that it knew no way for.
+pub(super) fn is_without_a_way(cause: &str) -> bool {
+    matches!(
+        cause,
+        "NO_ROUTE_DESTINATION"
+            | "NO_ROUTE_TRANSIT_NET"
+            | "DESTINATION_OUT_OF_ORDER"
+            | "NETWORK_OUT_OF_ORDER"
+            | "NORMAL_TEMPORARY_FAILURE"
+            | "INVALID_NUMBER_FORMAT"
+            | "INVALID_URL"
+            | "INVALID_PROFILE"
+            | "INVALID_GATEWAY"
+            | "CHAN_NOT_IMPLEMENTED"
+    )
 }
 
 /// All phones of a wake, in the order in which they appear.
@@ -122,7 +177,10 @@ pub(super) fn all(wake: &Wake) -> Vec<Attempt> {
         let end = || (step.text("cause").to_owned(), step.number("sip").unwrap_or(0));
         match step.step.as_str() {
             "device-set-aside" => attempt.set_aside = Some(step.text("reason").to_owned()),
-            "device-without-token" => attempt.without_token = true,
+            "device-without-token" => {
+                attempt.without_token = true;
+                attempt.dropped.clone_from(&wake.dropped);
+            }
             "push-sent" => {
                 attempt.pushes += 1;
                 attempt.unanswered = true;
@@ -145,7 +203,12 @@ pub(super) fn all(wake: &Wake) -> Vec<Attempt> {
                 });
                 attempt.registered_ms.get_or_insert(since_push.unwrap_or(0));
             }
-            "late-register" => attempt.late_ms = step.number("late-ms").or(Some(0)),
+            "late-register" => {
+                attempt.late = Some(Late {
+                    by_ms: step.number("late-ms").unwrap_or(0),
+                    after_ms: u64::try_from(step.after_ms).unwrap_or(0),
+                });
+            }
             "leg-started" => attempt.invited_awake |= attempt.registered_ms.is_some(),
             "leg-silent" => attempt.silent += 1,
             "leg-ringing" => attempt.rang = true,

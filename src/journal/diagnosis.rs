@@ -4,9 +4,9 @@
 
 use serde::Serialize;
 
-use super::attempt::{Attempt, Refusal};
-use super::time::span;
-use super::wake::Wake;
+use super::attempt::{Attempt, LONGEST_USEFUL_WAIT_MS, Refusal};
+use super::time::{span, stamp, with_date};
+use super::wake::{Dropped, Wake};
 use crate::engine::LegEnd;
 use crate::engine::event::Verdict;
 use crate::types::Printable;
@@ -101,6 +101,20 @@ pub fn of_attempt(attempt: &Attempt) -> Option<Diagnosis> {
         } else {
             Printable(cause).to_string()
         };
+        if attempt.could_not_be_sent() {
+            let says = format!(
+                "{device} woke up and registered, but FreeSWITCH could not send it the INVITE ({why}): it knew no way to \
+                 the phone's address"
+            );
+            return Some(pattern(Pattern::InviteAfterRegisterFails, says));
+        }
+        if *sip == 503 {
+            let says = format!(
+                "{device} woke up and registered, but the INVITE right after it failed ({why}): FreeSWITCH had lost the \
+                 connection to the phone (it says 503 itself then), or the app cannot take a call yet (wake.settle-delay)"
+            );
+            return Some(pattern(Pattern::InviteAfterRegisterFails, says));
+        }
         let says = format!(
             "{device} woke up and registered, but the INVITE right after it failed ({why}): the app registers before it \
              can take a call; try a longer wake.settle-delay"
@@ -121,8 +135,8 @@ pub fn of_attempt(attempt: &Attempt) -> Option<Diagnosis> {
         );
         return Some(pattern(Pattern::InviteAfterRegisterFails, says));
     }
-    if let Some(late) = attempt.late_ms {
-        let late = span(i64::try_from(late).unwrap_or(i64::MAX));
+    if let Some(late) = attempt.woke_late() {
+        let late = in_words(late.by_ms);
         let says = format!(
             "{device} registered {late} after the call was over: wake.max-wait, or the caller's own limit, is too short \
              by that much"
@@ -136,8 +150,9 @@ pub fn of_attempt(attempt: &Attempt) -> Option<Diagnosis> {
         (Some((refusal, reason)), false) => Some(of_refusal(attempt, *refusal, reason)),
         (_, true) if attempt.provider().starts_with("apns") => {
             let says = format!(
-                "Apple took the push to {device} and the phone never registered: the app has to register when PushKit \
-                 wakes it (or the phone was off or offline)"
+                "Apple took the push to {device} and the phone never registered{}: the app has to register when PushKit \
+                 wakes it (or the phone was off or offline)",
+                in_time(attempt)
             );
             Some(pattern(Pattern::IphoneNeverRegisters, says))
         }
@@ -148,13 +163,29 @@ pub fn of_attempt(attempt: &Attempt) -> Option<Diagnosis> {
                 format!(" ({})", Printable(&attempt.user_agent))
             };
             let says = format!(
-                "the provider took the push to {device} and the phone{agent} never registered: its maker's battery \
-                 management, or the phone was off or offline"
+                "the provider took the push to {device} and the phone{agent} never registered{}: its maker's battery \
+                 management, or the phone was off or offline",
+                in_time(attempt)
             );
             Some(pattern(Pattern::AndroidNeverRegisters, says))
         }
         (None, false) => not_pushed(attempt),
     }
+}
+
+fn in_words(ms: u64) -> String {
+    span(i64::try_from(ms).unwrap_or(i64::MAX))
+}
+
+/// What is to be said of a phone that registered long after the call was over.
+fn in_time(attempt: &Attempt) -> String {
+    let Some(late) = attempt.late else { return String::new() };
+    format!(
+        " in time; it did {} after the call came, by its own timer or because somebody opened the app, so a longer wait \
+         will not help (no caller waits more than {} s)",
+        in_words(late.after_ms),
+        LONGEST_USEFUL_WAIT_MS / 1000
+    )
 }
 
 fn of_refusal(attempt: &Attempt, refusal: Refusal, reason: &str) -> Diagnosis {
@@ -171,6 +202,9 @@ fn of_refusal(attempt: &Attempt, refusal: Refusal, reason: &str) -> Diagnosis {
             let says = format!("no [[app]] has credentials for {device}: it cannot be woken");
             pattern(Pattern::NoTokenOrApp, says)
         }
+        Refusal::Misconfigured if is_about_the_clock(reason.0) => plain(format!(
+            "this machine's clock is wrong: the provider calls a token expired that was signed just now ({reason}); set it (NTP)"
+        )),
         Refusal::Misconfigured if is_about_the_way(reason.0) => {
             let says = format!("the provider could not be reached for {device}: {reason}");
             pattern(Pattern::ProviderUnreachable, says)
@@ -192,14 +226,38 @@ fn of_refusal(attempt: &Attempt, refusal: Refusal, reason: &str) -> Diagnosis {
 
 /// Whether what failed is the connection to the provider, not what it said: its certificate, or ours at the TLS layer.
 pub fn is_about_the_way(reason: &str) -> bool {
-    ["certificate", "error sending request", "client error", "tls", "TLS"]
-        .iter()
-        .any(|word| reason.contains(word))
+    // The last but one are of older journals.
+    [
+        "certificate",
+        "cannot connect to",
+        "error sending request",
+        "client error",
+        "tls",
+        "TLS",
+    ]
+    .iter()
+    .any(|word| reason.contains(word))
         && !reason.contains("CertificateExpired")
+        && !reason.contains("refuses the app's certificate")
+}
+
+/// Whether what failed is this machine's clock: the provider calls a token expired that was signed just now.
+pub fn is_about_the_clock(reason: &str) -> bool {
+    // Google: "Token must be a short-lived token (60 minutes) and in a reasonable timeframe."
+    reason.contains("ExpiredProviderToken") || reason.contains("reasonable timeframe")
 }
 
 fn not_pushed(attempt: &Attempt) -> Option<Diagnosis> {
     let device = Printable(&attempt.device);
+    if attempt.lost_its_token() {
+        let says = match &attempt.dropped {
+            Some(dropped) => format!("{}; until then it cannot be woken", token_dropped(dropped)),
+            None => "the token of the phone that is registered was dropped (the log says why: \"device forgotten\"); its next \
+                     REGISTER brings it back, and until then it cannot be woken"
+                .into(),
+        };
+        return Some(pattern(Pattern::StaleTokens, says));
+    }
     if attempt.without_token {
         let agent = Printable(&attempt.user_agent);
         let says = format!("a phone ({agent}) registers without a push token and did not answer: it cannot be woken");
@@ -208,7 +266,7 @@ fn not_pushed(attempt: &Attempt) -> Option<Diagnosis> {
     if let Some(reason) = &attempt.set_aside {
         let says = format!(
             "{device} was not pushed: its token was refused before ({}) and is set aside until it registers again",
-            Printable(reason)
+            Printable(&with_date(reason))
         );
         return Some(pattern(Pattern::StaleTokens, says));
     }
@@ -219,6 +277,17 @@ fn not_pushed(attempt: &Attempt) -> Option<Diagnosis> {
     attempt
         .limited
         .then(|| plain(format!("{device} was not pushed: the rate limit is reached")))
+}
+
+/// When a token was dropped, why, and what brings it back.
+fn token_dropped(dropped: &Dropped) -> String {
+    format!(
+        "the token of {} was dropped at {} UTC ({}: the app was removed, or installed anew); the phone's next REGISTER brings \
+         it back",
+        Printable(&dropped.device),
+        stamp(dropped.at_ms),
+        Printable(&dropped.reason)
+    )
 }
 
 /// Whether a phone said no, and then whether it was busy, with the SIP status.
@@ -236,17 +305,16 @@ fn said_no(attempt: &Attempt) -> Option<(bool, Option<u16>)> {
 
 /// What became of a call that a phone said no to: busy only where every phone that said so was.
 fn declined(attempts: &[Attempt]) -> String {
-    let said_no: Vec<_> = attempts.iter().filter_map(said_no).collect();
-    let is_busy = !said_no.is_empty() && said_no.iter().all(|(busy, _)| *busy);
-    let sip = said_no
-        .iter()
-        .find(|(busy, _)| *busy == is_busy)
-        .and_then(|(_, sip)| *sip);
+    let all: Vec<_> = attempts.iter().filter_map(said_no).collect();
+    let is_busy = !all.is_empty() && all.iter().all(|(busy, _)| *busy);
+    let sip = all.iter().find(|(busy, _)| *busy == is_busy).and_then(|(_, sip)| *sip);
     let sip = sip.map(|sip| format!(" ({sip})")).unwrap_or_default();
     if is_busy {
         format!("the phone was busy{sip}")
-    } else {
+    } else if attempts.iter().any(|a| a.rang && said_no(a).is_some()) {
         format!("a phone rang and its user declined{sip}")
+    } else {
+        format!("a phone declined without ringing{sip}: do not disturb, or the app refuses calls")
     }
 }
 
@@ -256,9 +324,13 @@ pub(super) fn of(wake: &Wake) -> Option<Diagnosis> {
     let first = attempts.iter().find_map(of_attempt);
     match wake.result() {
         "" | "connected" | "taken" | "woken" | "draining" | "hands-off" => None,
-        "no-device" => Some(plain(
-            "the callee has no phone: none has registered, or its token was dropped",
-        )),
+        "no-device" => Some(match &wake.dropped {
+            Some(dropped) => pattern(
+                Pattern::StaleTokens,
+                format!("the callee has no phone: {}", token_dropped(dropped)),
+            ),
+            None => plain("the callee has no phone: none has registered, or its token was dropped"),
+        }),
         "declined" => Some(plain(declined(&attempts))),
         "error" => Some(plain(
             "the connection with FreeSWITCH for this call broke; FreeSWITCH's log at this time says why",
@@ -285,6 +357,18 @@ pub(super) fn of(wake: &Wake) -> Option<Diagnosis> {
                     pattern: Some(Pattern::ProviderUnreachable),
                     ..
                 }) if soon => Some(plain(format!("the caller hung up after {}", span(held)))),
+                // How long he waits is his own affair.
+                Some(Diagnosis {
+                    pattern: Some(Pattern::LateRegisters),
+                    ..
+                }) => {
+                    let late = attempts.iter().find_map(Attempt::woke_late);
+                    let late = late.map_or_else(String::new, |late| in_words(late.by_ms));
+                    Some(plain(format!(
+                        "the caller hung up after {}; the phone registered {late} later",
+                        span(held)
+                    )))
+                }
                 Some(Diagnosis {
                     pattern: Some(Pattern::IphoneNeverRegisters | Pattern::AndroidNeverRegisters),
                     ..

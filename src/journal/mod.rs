@@ -22,4 +22,4 @@ pub use diagnosis::{Diagnosis, Pattern};
 pub use reader::questions;
 pub use reader::{Journal, JournalError, Page, Whose};
 pub use summary::{Bar, Latency, Summary};
-pub use wake::{Overview, Step, Wake};
+pub use wake::{Dropped, Overview, Step, Wake};

@@ -8,9 +8,10 @@ use percent_encoding::{AsciiSet, CONTROLS};
 use rusqlite::types::{Value as Sql, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, params, params_from_iter};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::summary::{self, Summary};
-use super::wake::{Line, Overview, Wake};
+use super::wake::{Dropped, Line, Overview, Wake};
 use crate::engine::policy::Policy;
 use crate::store::sqlite;
 use crate::types::{Aor, CallId, Device};
@@ -53,10 +54,22 @@ const SINCE: &str = "SELECT id, call FROM journal WHERE event = 'call-held' AND 
      ORDER BY at_ms DESC, id DESC LIMIT ?2";
 const OF_CALL: &str = "SELECT at_ms, aor_user, aor_domain, event, detail FROM journal WHERE call = ?1 ORDER BY id";
 
+/// The pushes to one AOR that were refused in the time before a call, the latest first.
+const REFUSED: &str =
+    "SELECT at_ms, detail FROM journal WHERE aor_user = ?1 AND aor_domain = ?2 AND at_ms BETWEEN ?3 AND ?4
+     AND event = 'push-refused' ORDER BY at_ms DESC LIMIT 50";
+/// Whether a device was there again between two times.
+const CAME_BACK: &str = "SELECT 1 FROM journal WHERE aor_user = ?1 AND aor_domain = ?2 AND at_ms > ?3 AND at_ms <= ?4
+     AND event IN ('push-sent', 'device-registered', 'late-register') AND json_valid(detail)
+     AND json_extract(detail, '$.device') = ?5 LIMIT 1";
+/// A token that was dropped longer ago than this explains no call of today.
+const REMEMBERED_MS: i64 = 7 * 86_400_000;
+
 /// The questions to the table, for a test that each has its index.
 #[doc(hidden)]
 pub fn questions(whose: &Whose) -> Vec<String> {
-    vec![RECENT.into(), SINCE.into(), OF_CALL.into(), whose.question().0]
+    let fixed = [RECENT, SINCE, OF_CALL, REFUSED, CAME_BACK].map(str::to_owned);
+    fixed.into_iter().chain([whose.question().0]).collect()
 }
 
 /// Whose wakes are asked for: all the names that one AOR has in calls.
@@ -254,7 +267,37 @@ impl Journal {
     fn read_wake(&self, call: &str) -> rusqlite::Result<Option<Wake>> {
         let mut query = self.connection.prepare_cached(OF_CALL)?;
         let lines = query.query_map([call], line)?.collect::<rusqlite::Result<Vec<_>>>()?;
-        Ok(Wake::of(call, lines))
+        let aor = lines.first().map(|line| line.aor.clone());
+        let Some((mut wake, aor)) = Wake::of(call, lines).zip(aor) else {
+            return Ok(None);
+        };
+        if wake.misses_a_token() {
+            let dropped = self.dropped(&aor, wake.overview.held_at_ms)?;
+            wake.recall(dropped);
+        }
+        Ok(Some(wake))
+    }
+
+    /// The last token of an AOR that a provider called gone before a time, and that has not come back.
+    fn dropped(&self, aor: &Aor, before_ms: i64) -> rusqlite::Result<Option<Dropped>> {
+        let since = before_ms.saturating_sub(REMEMBERED_MS);
+        let mut query = self.connection.prepare_cached(REFUSED)?;
+        let mut rows = query.query(params![&*aor.user, &*aor.domain, since, before_ms])?;
+        let mut came_back = self.connection.prepare_cached(CAME_BACK)?;
+        while let Some(row) = rows.next()? {
+            let at_ms: i64 = row.get(0)?;
+            let detail: Map<String, Value> = serde_json::from_str(&text(row, 1)?).unwrap_or_default();
+            let word = |name: &str| detail.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let (device, reason) = (word("device"), word("reason"));
+            if word("class") != "token-gone" && !reason.starts_with("token gone") {
+                continue;
+            }
+            if came_back.exists(params![&*aor.user, &*aor.domain, at_ms, before_ms, device])? {
+                continue;
+            }
+            return Ok(Some(Dropped { at_ms, device, reason }));
+        }
+        Ok(None)
     }
 }
 

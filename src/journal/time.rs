@@ -50,6 +50,23 @@ pub fn span(ms: i64) -> String {
     }
 }
 
+/// A time in seconds since 1970, as `2026-11-24 16:01:11`.
+pub fn to_the_second(seconds: i64) -> String {
+    let text = stamp(seconds.saturating_mul(1000));
+    text.split('.').next().unwrap_or_default().to_owned()
+}
+
+/// A text that ends in ` at` and seconds since 1970 with the time in words: `BadDeviceToken at 2026-11-24 16:01:11 UTC`.
+pub fn with_date(text: &str) -> String {
+    match text.rsplit_once(" at ") {
+        Some((what, at)) if at.len() >= 9 && at.bytes().all(|b| b.is_ascii_digit()) => match at.parse() {
+            Ok(seconds) => format!("{what} at {} UTC", to_the_second(seconds)),
+            Err(_) => text.to_owned(),
+        },
+        _ => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +82,17 @@ mod tests {
             assert_eq!(stamp(ms), text);
         }
         assert!(!stamp(i64::MIN).is_empty() && !stamp(i64::MAX).is_empty());
+    }
+
+    #[test]
+    fn seconds_since_1970_become_a_date_and_other_text_stays() {
+        assert_eq!(
+            with_date("BadDeviceToken at 1795536071"),
+            "BadDeviceToken at 2026-11-24 16:01:11 UTC"
+        );
+        for text in ["", "BadDeviceToken", "look at 7", "x at 99999999999999999999"] {
+            assert_eq!(with_date(text), text);
+        }
     }
 
     #[test]

@@ -69,6 +69,20 @@ pub struct Wake {
     pub steps: Vec<Step>,
     /// What it says, where it is known.
     pub diagnosis: Option<Diagnosis>,
+    /// The callee's last token that was dropped before this call, where the call misses one.
+    #[serde(skip)]
+    pub dropped: Option<Dropped>,
+}
+
+/// A token that a provider called gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// When, in milliseconds since 1970 (UTC).
+    pub at_ms: i64,
+    /// The device's label.
+    pub device: String,
+    /// The provider's reason.
+    pub reason: String,
 }
 
 impl Wake {
@@ -96,6 +110,13 @@ impl Wake {
                     overview.devices = step.number("devices").unwrap_or(0);
                 }
                 "push-sent" => overview.pushes += 1,
+                "push-refused" if never_left(step.text("reason")) => {
+                    overview.pushes = overview.pushes.saturating_sub(1);
+                    let of_it = |s: &&mut Step| s.step == "push-sent" && s.device == step.device;
+                    if let Some(sent) = steps.iter_mut().rev().find(of_it) {
+                        "no push: nothing could be sent".clone_into(&mut sent.words);
+                    }
+                }
                 "leg-started" => overview.legs += 1,
                 "leg-answered" => overview.answered_by.clone_from(&step.device),
                 "call-over" => {
@@ -113,9 +134,21 @@ impl Wake {
             overview,
             steps,
             diagnosis: None,
+            dropped: None,
         };
         wake.diagnosis = diagnosis::of(&wake);
         Some(wake)
+    }
+
+    /// Whether a token that was dropped earlier explains it: a phone that is registered had one, or the callee has no phone.
+    pub(super) fn misses_a_token(&self) -> bool {
+        self.result() == "no-device" || self.attempts().iter().any(Attempt::lost_its_token)
+    }
+
+    /// Adds what the journal has of the callee from before the call.
+    pub(super) fn recall(&mut self, dropped: Option<Dropped>) {
+        self.dropped = dropped;
+        self.diagnosis = diagnosis::of(self);
     }
 
     /// What was tried with each of the callee's phones.
@@ -132,6 +165,11 @@ impl Wake {
     pub fn step(&self, name: &str) -> Option<&Step> {
         self.steps.iter().find(|s| s.step == name)
     }
+}
+
+/// Whether a push failed before a provider was asked: no app serves the device, or with nothing to prove itself with.
+pub(super) fn never_left(reason: &str) -> bool {
+    reason.contains("no app serves") || reason.contains("CertificateExpired: the certificate ended")
 }
 
 impl Step {

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-use super::time::span;
+use super::attempt::is_without_a_way;
+use super::time::{span, with_date};
 use crate::types::Printable;
 
 /// Details of one line, as far as they are there.
@@ -71,7 +72,11 @@ pub(super) fn of(step: &str, detail: &Map<String, Value>) -> String {
             .and(": heard of ", d.span("seen-ms"), " ago")
             .and("; pushed in ", d.span("push-in-ms"), " unless it rings"),
         "device-set-aside" => {
-            Words::new("not pushed, token set aside until its next REGISTER").and(": ", d.text("reason"), "")
+            let reason = d.text("reason").map(|reason| with_date(&reason));
+            Words::new("not pushed, token set aside until its next REGISTER").and(": ", reason, "")
+        }
+        "device-without-token" if d.text("user-agent").is_none() => {
+            Words::new("not pushed: its token was dropped; its next REGISTER brings it back")
         }
         "device-without-token" => {
             Words::new("not pushed: it registers without a push token").and("; ", d.text("user-agent"), "")
@@ -113,7 +118,15 @@ pub(super) fn of(step: &str, detail: &Map<String, Value>) -> String {
         "leg-ended" => Words::new("leg over: ")
             .and("", d.text("cause"), "")
             .and(", SIP ", d.number("sip").filter(|sip| *sip > 0), "")
-            .and(", ", d.span("ms"), " after the INVITE"),
+            .and(
+                ", ",
+                d.span("ms"),
+                if was_sent(&d) {
+                    " after the INVITE"
+                } else {
+                    " after it was ordered"
+                },
+            ),
         "early-media" => Words::new("the caller hears the phone before it is answered"),
         "bridge-failed" => Words::new("could not be bridged with the caller"),
         "caller-gone" => Words::new("caller hung up").and(": ", d.text("cause"), ""),
@@ -126,6 +139,15 @@ pub(super) fn of(step: &str, detail: &Map<String, Value>) -> String {
         _ => other(&d),
     };
     words.0
+}
+
+/// Whether the phone can have got the leg's INVITE: FreeSWITCH ends a leg that it knows no way for without a SIP status,
+/// and says 503 itself where the phone's connection is gone.
+fn was_sent(d: &Detail<'_>) -> bool {
+    match d.number("sip") {
+        None | Some(0) => !d.text("cause").is_some_and(|cause| is_without_a_way(&cause)),
+        Some(sip) => sip != 503,
+    }
 }
 
 fn accepted(start: &str, d: &Detail<'_>) -> Words {

@@ -17,10 +17,13 @@ use super::payload::{ApnsPush, Composer};
 use super::probe::{self, Reply};
 use super::pushers::SetupError;
 use super::retry::{Try, Wait, header_retry_after};
+use super::validity::day;
 use super::{PushError, PushOutcome, PushRequest, reply};
 use crate::files;
 use crate::types::{Provider, PushParams, PushToken};
 
+/// The word by which the end of a certificate is known; that of TLS's alert too.
+const EXPIRED: &str = "CertificateExpired";
 const PRODUCTION: &str = "https://api.push.apple.com";
 const SANDBOX: &str = "https://api.sandbox.push.apple.com";
 
@@ -71,10 +74,21 @@ impl Apns {
     /// Delivers one push, or says why not, within its wait.
     pub(super) async fn push(&self, req: &PushRequest) -> PushOutcome {
         let wait = Wait::new(req.patience());
+        self.is_valid()?;
         let push = self.composer.apns(req, self.topic(&req.to), self.clock.now().wall)?;
         self.line
             .deliver(&self.name, req, wait, |client, _left| self.once(client, &push))
             .await
+    }
+
+    /// Nothing is sent with a certificate that has ended: Apple resets such connections, which looks like a network's fault.
+    fn is_valid(&self) -> Result<(), PushError> {
+        match self.expires.filter(|end| *end <= self.clock.now().wall) {
+            Some(end) => Err(PushError::Misconfigured {
+                reason: format!("{EXPIRED}: the certificate ended on {} UTC", day(end)),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// What the operator says that a device's topic is.
@@ -85,11 +99,15 @@ impl Apns {
 
     /// Opens the connection with a request that reaches nobody, so that the first call finds it open.
     pub(super) async fn warm(&self) -> Result<(), PushError> {
+        self.is_valid()?;
         self.line.open(&self.name, &self.base).await
     }
 
     /// Pushes to a token that cannot exist, for one of the app's own phones' app ids.
     pub(super) async fn probe(&self, app_id: Option<&str>) -> (Result<&'static str, PushError>, Option<SystemTime>) {
+        if let Err(expired) = self.is_valid() {
+            return (Err(expired), None);
+        }
         let topic = self.app.topic.clone().or_else(|| app_id.map(|id| format!("{id}.voip")));
         let push = ApnsPush {
             token: PushToken::new("0".repeat(64)),

@@ -159,6 +159,25 @@ impl App {
             && (self.domains.is_empty() || self.domains.iter().any(|d| d.eq_ignore_ascii_case(domain)))
     }
 
+    /// Whether this app, written before another, leaves it no phone (see `App::find`).
+    pub fn takes_all_of(&self, other: &Self) -> bool {
+        let among = |mine: &[String], theirs: &[String]| {
+            mine.is_empty() || (!theirs.is_empty() && theirs.iter().all(|one| mine.contains(one)))
+        };
+        let theirs: &[Provider] = if other.provider.serves_any() {
+            &other.providers
+        } else {
+            std::slice::from_ref(&other.provider)
+        };
+        let mine: &[Provider] = if self.provider.serves_any() {
+            &self.providers
+        } else {
+            std::slice::from_ref(&self.provider)
+        };
+        let by_provider = mine.is_empty() || (!theirs.is_empty() && theirs.iter().all(|one| mine.contains(one)));
+        by_provider && among(&self.app_ids, &other.app_ids) && among(&self.domains, &other.domains)
+    }
+
     /// The one of its app ids that a device's stands for.
     pub fn configured(&self, provider: &Provider, app_id: &str) -> Option<&str> {
         app_id::find(provider, &[app_id], &self.app_ids.iter().map(String::as_str))

@@ -37,6 +37,10 @@ pub struct AppState {
     pub days_left: Option<i64>,
     /// What an operator has to mend, worst first; empty when all is well.
     pub problems: Vec<Problem>,
+    /// What is known of it in a word: only `Ok` is said of what a provider has confirmed.
+    pub standing: Standing,
+    /// Why it stands so, where it is not well.
+    pub why: Option<String>,
     /// When the provider last took a push.
     pub last_success: Option<UnixSeconds>,
     /// The last push that the provider did not take.
@@ -47,6 +51,35 @@ impl AppState {
     /// Whether nothing has to be mended.
     pub fn is_ok(&self) -> bool {
         self.problems.is_empty()
+    }
+}
+
+/// What is known of an app.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// No push since the start has told: nothing is known.
+    #[default]
+    Untried,
+    /// The provider took the last push that it was asked for, or said something of its phone only.
+    Ok,
+    /// The provider cannot be reached.
+    Unreachable,
+    /// The provider refuses what is sent, whichever phone it is for (`TopicDisallowed`).
+    Rejected,
+    /// See the first of its problems.
+    Problem(ProblemKind),
+}
+
+impl Standing {
+    /// The word in JSON and on the status page.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Untried => "untried",
+            Self::Ok => "ok",
+            Self::Unreachable => "unreachable",
+            Self::Rejected => "rejected",
+            Self::Problem(kind) => kind.as_str(),
+        }
     }
 }
 
@@ -122,6 +155,15 @@ struct Now {
     broken_file: Option<Problem>,
     last_success: Option<UnixSeconds>,
     last_failure: Option<LastFailure>,
+    /// What the provider was last heard to say, or that it was not, with why.
+    heard: Standing,
+    why: Option<String>,
+}
+
+impl Now {
+    fn hears(&mut self, standing: Standing, why: Option<&str>) {
+        (self.heard, self.why) = (standing, why.map(str::to_owned));
+    }
 }
 
 impl Health {
@@ -144,29 +186,41 @@ impl Health {
         now.generation = generation;
         now.refused = None;
         now.broken_file = None;
+        now.hears(Standing::Untried, None);
         if now.expires != expires {
             (now.expires, now.warned_at) = (expires, None);
         }
     }
 
-    /// What a push came to.
-    pub(super) fn pushed(&self, generation: u64, outcome: &PushOutcome, at: SystemTime) {
+    /// What a push came to; `is_call` when it was one of fswake's own making.
+    pub(super) fn pushed(&self, generation: u64, is_call: bool, outcome: &PushOutcome, at: SystemTime) {
         let mut now = self.now();
         match outcome {
             Ok(_) => {
                 now.last_success = Some(unix(at));
+                now.hears(Standing::Ok, None);
                 if now.generation == generation && now.refused.take().is_some() {
                     info!(app = %self.app, "the provider takes this app's pushes again");
                 }
             }
-            // A phone without a token for news of calls: nothing that a provider was asked.
-            Err(PushError::Rejected { status: 0, reason }) if reason == "NoRemoteToken" => {}
+            // Refused here, for what was asked: a phone without a token for news of calls, a type that the app does not
+            // have. No provider was asked.
+            Err(PushError::Rejected { status: 0, reason }) if !is_call || reason == "NoRemoteToken" => {}
             Err(error) => {
                 now.last_failure = Some(LastFailure {
                     at: unix(at),
                     class: error.class(),
                     reason: error.to_string(),
                 });
+                match error {
+                    PushError::TokenGone { .. } | PushError::TokenBad { .. } => now.hears(Standing::Ok, None),
+                    PushError::Rejected { reason, .. } => now.hears(Standing::Rejected, Some(reason)),
+                    // A caller who gave up says nothing of the provider.
+                    PushError::Exhausted { reason } if is_of_the_provider(reason) => {
+                        now.hears(Standing::Unreachable, Some(reason));
+                    }
+                    PushError::Exhausted { .. } | PushError::Misconfigured { .. } => {}
+                }
                 self.refused(&mut now, generation, Stage::Push, error, at);
             }
         }
@@ -179,7 +233,11 @@ impl Health {
             Ok(()) => {
                 let is_current = now.generation == generation;
                 now.refused.take_if(|(stage, _)| *stage == Stage::Warming && is_current);
+                if now.heard == Standing::Unreachable {
+                    now.hears(Standing::Untried, None);
+                }
             }
+            Err(PushError::Exhausted { reason }) => now.hears(Standing::Unreachable, Some(reason)),
             Err(error) => self.refused(&mut now, generation, Stage::Warming, error, at),
         }
     }
@@ -250,14 +308,26 @@ impl Health {
             since: unix(end),
             reason: "the certificate has expired".into(),
         });
-        let refused = now.refused.as_ref().map(|(_, problem)| problem.clone());
+        // With an expired certificate nothing is sent: one problem, not two.
+        let refused = now.refused.as_ref().filter(|_| expired.is_none());
+        let refused = refused.map(|(_, problem)| problem.clone());
+        let problems: Vec<Problem> = [refused, expired, now.broken_file.clone()]
+            .into_iter()
+            .flatten()
+            .collect();
+        // A log takes everything.
+        let heard = if blank.credentials == "none" && now.heard == Standing::Untried {
+            Standing::Ok
+        } else {
+            now.heard
+        };
+        let first = problems.first();
         AppState {
+            standing: first.map_or(heard, |problem| Standing::Problem(problem.kind)),
+            why: first.map_or_else(|| now.why.clone(), |problem| Some(problem.reason.clone())),
             expires: now.expires.map(unix),
             days_left: left.map(|left| left.div_euclid(DAY)),
-            problems: [refused, expired, now.broken_file.clone()]
-                .into_iter()
-                .flatten()
-                .collect(),
+            problems,
             last_success: now.last_success,
             last_failure: now.last_failure.clone(),
             ..blank
@@ -267,6 +337,13 @@ impl Health {
     fn now(&self) -> MutexGuard<'_, Now> {
         self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a push that came to nothing in time did so because of the provider.
+fn is_of_the_provider(reason: &str) -> bool {
+    !["the call is over", "too many pushes", "no time left"]
+        .iter()
+        .any(|ours| reason.contains(ours))
 }
 
 /// Which of [`WARN_AT_DAYS`] is to be said when so many seconds are left, 0 standing for the end itself; `said` was.

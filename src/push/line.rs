@@ -3,6 +3,7 @@
 
 use std::error::Error as _;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -283,20 +284,75 @@ fn is_about_certificates(alert: rustls::AlertDescription) -> bool {
     )
 }
 
-/// An error's text with its causes and without the URL, whose path holds the token.
+/// What went wrong with a connection, in a person's words: with the host, never with the URL, whose path holds the token.
 pub(super) fn describe(error: reqwest::Error) -> String {
+    let to = error.url().and_then(|url| {
+        let host = url.host_str()?;
+        Some(format!("{host}:{}", url.port_or_known_default()?))
+    });
+    let to = to.unwrap_or_else(|| "the provider".into());
+    let is_connecting = error.is_connect();
     let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
+    let mut texts = vec![error.to_string()];
+    let mut said = None;
+    let mut cause = error.source();
+    while let Some(one) = cause {
+        texts.push(one.to_string());
+        said = of_cause(one).or(said);
+        cause = match one.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            // What an io::Error wraps is not its source, but stands for it.
+            Some(wrapped) => Some(wrapped),
+            None => one.source(),
+        };
     }
-    text
+    let mentions = |word: &str| texts.iter().any(|text| text.contains(word));
+    let last = || without_links(texts.last().map_or("", String::as_str));
+    if mentions("dns error") || mentions("failed to lookup address") {
+        return format!("the name of {to} cannot be resolved: {}", last());
+    }
+    let said = said.unwrap_or_else(last);
+    if mentions("tunnel error") {
+        return format!("cannot connect to {to} through the proxy: {said}");
+    }
+    if is_connecting {
+        return format!("cannot connect to {to}: {said}");
+    }
+    format!("the connection to {to} broke: {said}")
+}
+
+/// One cause, where it is known what it means.
+fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+        return Some(match tls {
+            rustls::Error::InvalidCertificate(why) => format!("its certificate is not trusted ({why})"),
+            rustls::Error::AlertReceived(alert) if is_about_certificates(*alert) => {
+                format!("it refuses the app's certificate ({alert:?})")
+            }
+            rustls::Error::AlertReceived(alert) => format!("it ends TLS ({alert:?})"),
+            other => format!("TLS: {}", without_links(&other.to_string())),
+        });
+    }
+    let error = cause.downcast_ref::<std::io::Error>()?;
+    match error.kind() {
+        // Said by what it wraps.
+        _ if error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+            .is_some() =>
+        {
+            None
+        }
+        ErrorKind::UnexpectedEof => Some("the other side closed the connection".into()),
+        _ if error.raw_os_error().is_none() => None,
+        _ => Some(files::in_words(error)),
+    }
+}
+
+/// A library's text without links to its manual.
+fn without_links(text: &str) -> String {
+    let words = text.split_whitespace().filter(|word| !word.contains("://"));
+    let text = words.collect::<Vec<_>>().join(" ");
+    text.trim_end_matches(':').to_owned()
 }
 
 /// The start of a reply's body, at most 64 KiB.
@@ -316,4 +372,57 @@ pub(super) async fn read_body(mut response: Response) -> Result<Vec<u8>, reqwest
 pub(super) fn code(text: &str) -> Option<&str> {
     let plain = text.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_');
     (plain && !text.is_empty() && text.len() <= 64).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn failed_connections_are_told_in_words_with_the_host() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let closes = silent.local_addr().unwrap().port();
+        tokio::spawn(async move { while silent.accept().await.is_ok() {} });
+        let client = || Client::builder().no_proxy();
+        let failed = async |client: reqwest::ClientBuilder, url: String| {
+            let error = client
+                .build()
+                .unwrap()
+                .get(format!("{url}/3/device/secret"))
+                .send()
+                .await;
+            describe(error.unwrap_err())
+        };
+        let refused = failed(client(), format!("https://127.0.0.1:{free}")).await;
+        assert_eq!(
+            refused,
+            format!("cannot connect to 127.0.0.1:{free}: connection refused")
+        );
+        let closed = failed(client(), format!("https://127.0.0.1:{closes}")).await;
+        assert!(
+            closed.starts_with(&format!("cannot connect to 127.0.0.1:{closes}: ")),
+            "{closed}"
+        );
+        let nameless = failed(client(), "https://no-such-host.invalid".into()).await;
+        assert!(
+            nameless.starts_with("the name of no-such-host.invalid:443 cannot be resolved"),
+            "{nameless}"
+        );
+        let proxy = Proxy::all(format!("http://127.0.0.1:{free}")).unwrap();
+        let proxied = failed(Client::builder().proxy(proxy), "https://push.example".into()).await;
+        assert_eq!(
+            proxied,
+            "cannot connect to push.example:443 through the proxy: connection refused"
+        );
+        for text in [refused, closed, nameless, proxied] {
+            for odd in ["os error", "secret", "client error", "://"] {
+                assert!(!text.contains(odd), "{odd} in {text}");
+            }
+        }
+    }
 }

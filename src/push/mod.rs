@@ -37,7 +37,7 @@ pub use auth::{Clock, Now};
 pub use probe::Probe;
 pub use pushers::{Pushers, SetupError};
 pub use renewal::Reloaded;
-pub use validity::{Certificate, certificates};
+pub use validity::{Certificate, certificates, other_bundle, unfit};
 
 pub use crate::types::push::{
     About, CallPush, CancelReason, NotificationPush, Payload, PushError, PushKind, PushOutcome, PushReceipt,

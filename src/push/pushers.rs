@@ -16,13 +16,13 @@ use super::apns::Apns;
 use super::app::{App, Credentials, PayloadStyle};
 use super::auth::{Clock, ProviderToken};
 use super::fcm::{Account, Fcm};
-use super::health::{AppState, Health};
+use super::health::{AppState, Health, Standing};
 use super::http::Http;
 use super::probe::Probe;
 use super::renewal::{self, Renewal};
 use super::retry::TRY_LIMIT;
 use super::watch::Files;
-use super::{PushError, PushOutcome, PushRequest, log};
+use super::{About, PushError, PushOutcome, PushRequest, log};
 use crate::files::FileError;
 use crate::types::{Printable, Provider, PushParams};
 
@@ -186,7 +186,8 @@ impl Pushers {
             outcome = served.push(&left).await;
         }
         let at = self.0.clock.now().wall;
-        served.health.pushed(served.generation, &outcome, at);
+        let is_call = matches!(req.about, About::Call(_));
+        served.health.pushed(served.generation, is_call, &outcome, at);
         outcome
     }
 
@@ -331,6 +332,8 @@ impl Served {
             expires: None,
             days_left: None,
             problems: Vec::new(),
+            standing: Standing::default(),
+            why: None,
             last_success: None,
             last_failure: None,
         };

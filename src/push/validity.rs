@@ -2,9 +2,15 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use x509_parser::oid_registry::OID_USERID;
 use x509_parser::pem::Pem;
+use x509_parser::x509::X509Name;
 
+use super::app::{App, Credentials};
+use super::preset::unix;
+use super::pushers::SetupError;
 use crate::files;
+use crate::journal::time::stamp;
 use crate::types::Printable;
 
 /// One certificate of a PEM file.
@@ -18,6 +24,8 @@ pub struct Certificate {
     pub from: SystemTime,
     /// Until when.
     pub until: SystemTime,
+    /// The bundle id that Apple made it for: its subject's UID (RFC 4519 section 2.39), without what stands for a service.
+    pub bundle: Option<String>,
 }
 
 /// The certificates of a PEM file, in their order (RFC 5280 section 4.1.2); what is no certificate is passed over.
@@ -34,9 +42,69 @@ pub fn certificates(pem: &[u8]) -> Vec<Certificate> {
                 issuer: Printable(&found.issuer().to_string()).to_string(),
                 from: time(found.validity().not_before.timestamp()),
                 until: time(found.validity().not_after.timestamp()),
+                bundle: bundle(found.subject()),
             })
         })
         .collect()
+}
+
+/// Why an app's certificate wakes no phone of the app's, although its file is good: it has ended, has not begun, or is for
+/// another bundle id. `None` also where it cannot be read: that is said by [`super::Pushers::new`].
+pub fn unfit(app: &App, now: SystemTime) -> Option<SetupError> {
+    let Credentials::ApnsCertificate { cert_file, .. } = &app.credentials else {
+        return None;
+    };
+    let chain = certificates(&files::read(cert_file).ok()?);
+    let first = chain.first()?;
+    let problem = if first.until <= now {
+        format!(
+            "the certificate ended on {} UTC: no phone of this app is woken; put a new one in its place",
+            day(first.until)
+        )
+    } else if first.from > now {
+        format!(
+            "the certificate is valid from {} UTC on: no phone is woken before; is this machine's clock right?",
+            day(first.from)
+        )
+    } else {
+        other_bundle(app, first)?
+    };
+    Some(SetupError::file(app, cert_file, &problem))
+}
+
+/// What is wrong where a certificate is for another bundle id than the app's.
+pub fn other_bundle(app: &App, certificate: &Certificate) -> Option<String> {
+    let bundle = certificate.bundle.as_deref()?;
+    let of_topic = app.topic.as_deref().map(without_service);
+    let ids = app.app_ids.iter().map(String::as_str);
+    // A topic goes before what phones say.
+    let all: Vec<&str> = of_topic.map_or_else(|| ids.collect(), |topic| vec![topic]);
+    let is_it = |id: &&&str| **id == bundle || id.split_once('.').is_some_and(|(_team, rest)| rest == bundle);
+    let other = all.iter().find(|id| !is_it(id))?;
+    Some(format!(
+        "the certificate is for {bundle}, the app for {}: Apple refuses its pushes",
+        Printable(other)
+    ))
+}
+
+/// `2026-11-26`
+pub(super) fn day(at: SystemTime) -> String {
+    let text = stamp(unix(at).saturating_mul(1000));
+    text.split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// A topic or UID without what Apple writes behind the bundle id for a service.
+fn without_service(topic: &str) -> &str {
+    let services = [".voip", ".complication"];
+    services
+        .iter()
+        .find_map(|service| topic.strip_suffix(service))
+        .unwrap_or(topic)
+}
+
+fn bundle(subject: &X509Name<'_>) -> Option<String> {
+    let uid = subject.iter_by_oid(&OID_USERID).next()?.as_str().ok()?;
+    Some(Printable(without_service(uid)).to_string())
 }
 
 /// Until when the first certificate of a PEM file is valid (RFC 5280 section 4.1.2.5). `None`: there is none that can be read.

@@ -146,7 +146,7 @@ pub enum PushError {
         reason: String,
     },
     /// This push cannot be made to work by repeating it (payload, size, forbidden).
-    #[error("refused by the provider: {status} {reason}")]
+    #[error("{}", rejected(*status, reason))]
     Rejected {
         /// HTTP status; 0 when it was refused here, before sending.
         status: u16,
@@ -165,6 +165,14 @@ pub enum PushError {
         /// The last passing failure.
         reason: String,
     },
+}
+
+/// Which side refused it.
+fn rejected(status: u16, reason: &str) -> String {
+    match status {
+        0 => format!("refused by fswake: {reason}"),
+        _ => format!("refused by the provider: {status} {reason}"),
+    }
 }
 
 impl PushError {

@@ -55,7 +55,11 @@ pub async fn clinic() -> Stage {
         .fs
         .answer("xml_locate configuration configuration name sofia.conf", &sofia);
     let context = snippet("dialplan/fswake.xml").replace("127.0.0.1:8084", &format!("127.0.0.1:{port}"));
-    stage.fs.answer("xml_locate dialplan context name fswake", &context);
+    for name in ["fswake", "fswake-after"] {
+        stage
+            .fs
+            .answer(&format!("xml_locate dialplan context name {name}"), &context);
+    }
     for module in ["mod_sofia", "mod_loopback", "mod_commands", "mod_dptools"] {
         stage.fs.answer(&format!("module_exists {module}"), "true");
     }
@@ -229,7 +233,7 @@ async fn what_is_wrong_with_freeswitch_is_said_with_what_to_do() {
     let (code, out, err) = stage.tool(&["doctor"]).await;
     assert_eq!(
         (code, err.as_str()),
-        (Some(1), "fswake: the doctor has found 2 errors\n"),
+        (Some(1), "fswake: 2 errors; fix this one first: modules\n"),
         "{out}"
     );
     assert!(
@@ -331,6 +335,107 @@ async fn key_that_others_can_read_is_a_warning_and_clock_that_is_off_an_error() 
     assert_eq!(found.state("ios key file"), "warning");
     assert_eq!(found.state("ios"), "ok");
     assert_eq!((found.state("clock"), found.code), ("error", Some(1)));
+}
+
+#[tokio::test]
+async fn way_that_leads_nowhere_is_not_called_good() {
+    let stage = clinic().await;
+    let daemon = stage.start().await;
+    daemon.asleep(&stage.iphone("1001")).await;
+    stage.stored(1).await;
+    assert_eq!(doctor(&stage).await.code, Some(0));
+    let port = stage.settings["listen"]["addresses"][0].as_str().unwrap().to_owned();
+    let context = |socket: &str, after: &str| {
+        format!(
+            "<context name=\"x\"><action application=\"set\" data=\"socket_resume=true\"/>\
+             <action application=\"socket\" data=\"{socket} async full\"/>{after}</context>"
+        )
+    };
+    let fswake = "xml_locate dialplan context name fswake";
+    for (after, says) in [
+        ("", "nothing follows the socket application"),
+        (
+            "<action application=\"bridge\" data=\"user/${dialed_user}@${dialed_domain}\"/>",
+            "in circles",
+        ),
+        (
+            "<action application=\"transfer\" data=\"1 XML nowhere\"/>",
+            "context nowhere, which is not in FreeSWITCH's files",
+        ),
+    ] {
+        stage.fs.answer(fswake, &context(&port, after));
+        stage
+            .fs
+            .answer("xml_locate dialplan context name nowhere", "can't find anything\n");
+        let found = doctor(&stage).await;
+        assert_eq!(
+            (found.code, found.state("context fswake")),
+            (Some(1), "error"),
+            "{:#}",
+            found.report
+        );
+        assert!(
+            found.check("context fswake")["seen"].as_str().unwrap().contains(says),
+            "{:#}",
+            found.report
+        );
+    }
+    // Two sockets, one of them wrong.
+    let bridge = "<action application=\"bridge\" data=\"sofia/internal/1\"/>";
+    stage.fs.answer(fswake, &context(&port, bridge));
+    stage.fs.answer(
+        "xml_locate dialplan context name public",
+        &context("127.0.0.1:1", bridge),
+    );
+    let found = doctor(&stage).await;
+    assert_eq!(found.state("outbound port"), "ok", "{:#}", found.report);
+    assert_eq!(
+        found.state("outbound port of context public"),
+        "error",
+        "{:#}",
+        found.report
+    );
+}
+
+#[tokio::test]
+async fn devices_of_an_app_that_only_logs_are_not_called_served() {
+    let mut stage = clinic().await;
+    stage.app("name = 'later'\nprovider = 'log'\nproviders = ['acme']");
+    let daemon = stage.start().await;
+    let token = hex_token();
+    stage.secret(&token);
+    let params = format!("pn-provider=acme;pn-param=x;pn-prid={token}");
+    daemon
+        .asleep(&stage.fs.phone(PhoneSpec::new("1008", DOMAIN).params(&params)))
+        .await;
+    stage.stored(1).await;
+    let found = doctor(&stage).await;
+    assert_eq!(found.state("apps"), "warning", "{:#}", found.report);
+    assert!(
+        found.check("apps")["seen"]
+            .as_str()
+            .unwrap()
+            .contains("only writes to the log")
+    );
+}
+
+#[tokio::test]
+async fn doctors_own_probe_is_nobodys_call() {
+    let stage = clinic().await;
+    let daemon = stage.start().await;
+    let found = doctor(&stage).await;
+    // fswake has answered it.
+    assert_eq!(found.state("outbound port"), "ok", "{:#}", found.report);
+    daemon.log.wait(&["call over", "aor=doctor@fswake.invalid"]).await;
+    // A call of somebody's is told after it.
+    let held = stage.call(&daemon, "1009");
+    assert_eq!(result_of(&held).await, "no-device");
+    stage.journal("call-over", 1).await;
+    let (_, out, err) = stage.tool(&["trace", "doctor@fswake.invalid"]).await;
+    assert!(
+        err.contains("the journal has no call to doctor@fswake.invalid"),
+        "{out}{err}"
+    );
 }
 
 #[tokio::test]
@@ -475,6 +580,51 @@ async fn registers_that_come_too_late_are_named_with_the_wait_that_they_need() {
     stage.journal("late-register", 3).await;
     let found = doctor(&stage).await;
     found.names_only("late-registers", &["3 of 3", "wake.max-wait (now 1 s)"]);
+}
+
+#[tokio::test]
+async fn phones_that_refresh_by_their_own_timer_get_no_advice_to_wait_longer() {
+    let stage = clinic().await;
+    stage.start().await.kill().await;
+    let store = rusqlite::Connection::open(stage.dir.path().join("fswake.db")).unwrap();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    let held = i64::try_from(now.as_millis()).unwrap() - 600_000;
+    for n in 1..=4 {
+        let device = format!("apns:com.example.phone:0000000{n}");
+        let call = uuid::Uuid::from_u128(n);
+        for (after, step, detail) in [
+            (0, "call-held", serde_json::json!({"caller": "1", "devices": 1})),
+            (1, "push-sent", serde_json::json!({"device": device})),
+            (9, "push-accepted", serde_json::json!({"device": device})),
+            (25_000, "call-over", serde_json::json!({"result": "unreachable"})),
+            (
+                71_000,
+                "late-register",
+                serde_json::json!({"device": device, "late-ms": 46_000, "ms": 70_999}),
+            ),
+        ] {
+            let line = "INSERT INTO journal (at_ms, call, aor_user, aor_domain, event, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+            let values = rusqlite::params![
+                held + after,
+                call.to_string(),
+                format!("100{n}"),
+                DOMAIN,
+                step,
+                detail.to_string()
+            ];
+            store.execute(line, values).unwrap();
+        }
+    }
+    let found = doctor(&stage).await;
+    found.names_only("iphone-never-registers", &["apns com.example.phone: 4 of 4"]);
+    let late = found.check("late-registers");
+    assert!(
+        late["seen"].as_str().unwrap().contains("a longer wait will not help"),
+        "{late}"
+    );
+    assert!(late["advice"].is_null(), "{late}");
 }
 
 #[tokio::test]

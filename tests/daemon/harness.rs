@@ -37,7 +37,7 @@ pub struct Stage {
     pub apns: Apns,
     pub fcm: Option<Fcm>,
     pub dir: TempDir,
-    settings: toml::Table,
+    pub settings: toml::Table,
     secrets: Mutex<Vec<String>>,
     logs: Mutex<Vec<Log>>,
 }

@@ -202,12 +202,12 @@ async fn what_cannot_be_pushed_is_answered_notsent_with_one_clear_line() {
         (
             vec![("type", "voip"), ("user", "1001"), ("realm", DOMAIN)],
             "{\"badge\":\"many\"}",
-            "reason=\"refused by the provider: 0 WrongType badge\"",
+            "reason=\"refused by fswake: WrongType badge\"",
         ),
         (
             vec![("type", "voip"), ("user", "1001"), ("realm", DOMAIN)],
             "{\"aps\":{}}",
-            "reason=\"refused by the provider: 0 ReservedKey aps\"",
+            "reason=\"refused by fswake: ReservedKey aps\"",
         ),
     ]
     .into_iter()

@@ -121,7 +121,7 @@ async fn broken_new_key_is_one_error_without_its_content_and_readiness_until_it_
     assert_eq!(stage.push().await.status, 200);
     // A file that is not there any more is another trouble, and said once too.
     std::fs::remove_file(&file).unwrap();
-    daemon.log.wait(&["ERROR", "No such file"]).await;
+    daemon.log.wait(&["ERROR", "no such file"]).await;
     stage.call(&daemon, "1001");
     assert_eq!(stage.push().await.status, 200);
     replace(&file, &good);

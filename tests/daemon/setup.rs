@@ -32,7 +32,7 @@ async fn bad_configuration_is_refused_with_file_key_value_and_what_is_allowed() 
         (
             "freeswitch.password-file",
             "none",
-            ["freeswitch.password-file", "none", "No such file"],
+            ["freeswitch.password-file", "none", "no such file"],
         ),
     ] {
         let mut stage = Stage::new().await;

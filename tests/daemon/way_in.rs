@@ -33,7 +33,8 @@ fn context(stage: &Stage, name: &str) -> String {
     let port = port(stage);
     format!(
         r#"<context name="{name}"><extension name="fswake"><condition><action application="set" data="socket_resume=true"/>
-           <action application="socket" data="127.0.0.1:{port} async full"/></condition></extension></context>"#
+           <action application="socket" data="127.0.0.1:{port} async full"/>
+           <action application="bridge" data="${{sofia_contact(*/${{dialed_user}}@${{dialed_domain}})}}"/></condition></extension></context>"#
     )
 }
 

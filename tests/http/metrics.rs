@@ -224,7 +224,7 @@ async fn certificate_that_ends_is_counted_down_in_days() {
     for (name, text) in [("voip.pem", certificate), ("voip.key", key)] {
         std::fs::write(stage.dir.path().join(name), text).unwrap();
     }
-    stage.app("name = 'old'\nprovider = 'apns'\ncert-file = 'voip.pem'\ncert-key-file = 'voip.key'");
+    stage.app("name = 'old'\nprovider = 'apns'\ncert-file = 'voip.pem'\ncert-key-file = 'voip.key'\napp-ids = ['com.example.old']");
     let daemon = stage.start_alone().await;
     let site = Site::of(&daemon).await;
     site.counts(r#"fswake_certificate_days{app="old",provider="apns"}"#, 20.0)

@@ -340,7 +340,7 @@ fn what_cannot_be_read_is_named_and_nothing_is_done() {
     let (broken, empty) = (broken.to_str().unwrap(), empty.to_str().unwrap());
     for (args, said) in [
         (vec!["--conf", broken], "broken.xml: line 3: broken XML: "),
-        (vec!["--conf", "/nonexistent.xml"], "/nonexistent.xml: No such file"),
+        (vec!["--conf", "/nonexistent.xml"], "/nonexistent.xml: no such file"),
         (vec!["--db", empty], "empty.db: no such table: push_tokens"),
         (
             vec!["--db", "/nonexistent.db"],

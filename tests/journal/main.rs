@@ -300,7 +300,7 @@ fn every_question_finds_its_lines_by_an_index() {
         plan
     };
     let asked = fswake::journal::questions(&whose("1001", "fs.test"));
-    assert_eq!(asked.len(), 4);
+    assert_eq!(asked.len(), 6);
     for sql in asked {
         let plan = plan(&sql);
         let by_index = plan.contains("USING INDEX journal_") || plan.contains("USING INTEGER PRIMARY KEY");

@@ -542,13 +542,14 @@ async fn notification_goes_by_the_profile_of_its_type_with_what_its_asker_wrote(
     let body = asked.json();
     assert_eq!(json!([body["type"], body["token"]]), json!(["im", "im-token"]));
     assert_eq!(body["payload"], json!({ "body": "hi", "badge": 1 }));
-    for request in [notify(TokenType::Voip), request] {
-        let outcome = pushers.push(&request).await;
-        assert_eq!(
-            outcome.unwrap_err().to_string(),
-            "not configured: the app has no profile voip"
-        );
-    }
+    let refused = pushers.push(&notify(TokenType::Voip)).await.unwrap_err();
+    assert_eq!(refused.to_string(), "refused by fswake: the app has no profile voip");
+    // Whoever asked for it was wrong, not the app.
+    let state = pushers.states().remove(0);
+    assert_eq!((state.is_ok(), &state.last_failure), (true, &None), "{state:?}");
+    let refused = pushers.push(&request).await.unwrap_err();
+    assert_eq!(refused.to_string(), "not configured: the app has no profile voip");
+    assert!(!pushers.states().remove(0).is_ok());
 }
 
 #[tokio::test]

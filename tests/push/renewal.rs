@@ -107,7 +107,7 @@ async fn broken_new_key_keeps_the_old_in_use_and_is_said_until_it_is_mended() {
     for _ in 0..2 {
         pushers.look();
     }
-    assert!(state(&pushers).problems[0].reason.contains("No such file"));
+    assert!(state(&pushers).problems[0].reason.contains("no such file"));
     replace(&apns.key_file(), &good);
     pushers.look();
     assert_eq!(problem(&pushers), None);
@@ -194,6 +194,35 @@ async fn certificate_and_key_that_are_replaced_one_after_the_other_are_used_when
 }
 
 #[tokio::test]
+async fn app_is_well_only_once_its_provider_has_said_so() {
+    let apns = Apns::start().await;
+    let standing = |pushers: &Pushers| state(pushers).standing.as_str();
+    let ready = pushers(apns_app(&apns));
+    assert_eq!(standing(&ready), "untried");
+    ready.warm().await;
+    assert_eq!(standing(&ready), "untried");
+    apns.faults.next(Fault::apns(400, "TopicDisallowed"));
+    ready.push(&apns_call()).await.unwrap_err();
+    assert_eq!(
+        (standing(&ready), state(&ready).why.as_deref()),
+        ("rejected", Some("TopicDisallowed"))
+    );
+    ready.push(&apns_call()).await.unwrap();
+    assert_eq!((standing(&ready), state(&ready).why), ("ok", None));
+    // A token that is gone says nothing of the app.
+    apns.faults.next(Fault::gone("Unregistered", 4_000_000_000_000));
+    ready.push(&apns_call()).await.unwrap_err();
+    assert_eq!(standing(&ready), "ok");
+    let away = pushers(App {
+        base_url: Some("https://127.0.0.1:1".into()),
+        ..apns_app(&apns)
+    });
+    away.warm().await;
+    assert_eq!(standing(&away), "unreachable");
+    assert!(state(&away).why.unwrap().contains("connection refused"));
+}
+
+#[tokio::test]
 async fn days_that_are_left_are_counted_and_an_expired_certificate_is_a_problem() {
     let (apns, moved) = (Apns::start_with_certificates().await, Moved::default());
     let (cert_file, key_file) = apns.client_files();
@@ -202,11 +231,25 @@ async fn days_that_are_left_are_counted_and_an_expired_certificate_is_a_problem(
     std::fs::write(key_file, key).unwrap();
     let pushers = Pushers::with_clock(vec![certificate_app(&apns)], &moved.clock()).unwrap();
     assert_eq!((state(&pushers).days_left, problem(&pushers)), (Some(2), None));
+    pushers.push(&apns_call()).await.unwrap();
     moved.minutes((2 * 24 + 2) * 60);
     assert_eq!(
         (state(&pushers).days_left, problem(&pushers)),
         (Some(-1), Some(ProblemKind::Expired))
     );
+    // Nothing is sent with it, and what is wrong is said, once.
+    assert_eq!(apns.pushes_so_far().await.len(), 1);
+    let refused = pushers.push(&apns_call()).await.unwrap_err().to_string();
+    assert!(
+        refused.starts_with("not configured: CertificateExpired: the certificate ended on "),
+        "{refused}"
+    );
+    pushers.warm().await;
+    let probe = pushers.probe().await.remove(0).1.unwrap();
+    assert!(probe.outcome.unwrap_err().to_string().contains("CertificateExpired"));
+    assert_eq!(apns.pushes_so_far().await.len(), 0);
+    let kinds: Vec<_> = state(&pushers).problems.iter().map(|p| p.kind).collect();
+    assert_eq!(kinds, [ProblemKind::Expired]);
 }
 
 #[tokio::test]

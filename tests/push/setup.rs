@@ -41,7 +41,7 @@ async fn bad_credential_files_are_named_with_app_and_problem_and_never_quoted() 
     let cases = [
         (
             refused(apns_with(key("/nowhere.p8".into(), KEY_ID))),
-            "/nowhere.p8: No such file",
+            "/nowhere.p8: no such file",
         ),
         (refused(apns_with(key(bad.clone(), KEY_ID))), "not a .p8 signing key"),
         (

@@ -1,5 +1,8 @@
 //! The dialplan's contexts, as far as they can be looked at: who answers for each, and its `socket` application.
 
+use std::time::Duration;
+
+use super::dialstring::{Leads, leads};
 use super::{FAMILY, safe};
 use crate::doctor::esl::Session;
 use crate::doctor::handlers::Handler;
@@ -43,6 +46,50 @@ pub(super) struct Context {
     pub socket: Option<Socket>,
     /// A script is asked for it first.
     pub handler: Option<Handler>,
+    /// Its actions up to the `socket` application, and those after it.
+    pub before: Vec<Action>,
+    pub after: Vec<Action>,
+}
+
+/// One action of the dialplan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Action {
+    pub application: String,
+    pub data: String,
+}
+
+impl Action {
+    /// The context that it leads to, where it names one.
+    fn context(&self) -> Option<&str> {
+        let leads = matches!(self.application.as_str(), "transfer" | "execute_extension");
+        let name = self.data.split_whitespace().last().filter(|_| leads)?;
+        let words = self.data.split_whitespace().count();
+        (words == 3 && !name.contains('$')).then_some(name)
+    }
+
+    /// Whether it goes on with the call.
+    fn goes_on(&self) -> bool {
+        let on = [
+            "bridge",
+            "transfer",
+            "execute_extension",
+            "voicemail",
+            "fifo",
+            "callcenter",
+            "hangup",
+            "respond",
+        ];
+        on.contains(&self.application.as_str())
+    }
+
+    /// Whether it rings a user by his dial-string, or this context again.
+    fn rings_by_dial_string(&self, context: &str) -> bool {
+        // A leg begins the dial-string, or stands behind what parts legs or behind its variables.
+        let is_leg = |at: usize| self.data[..at].chars().next_back().is_none_or(|c| ",|]}: ".contains(c));
+        let mut users = self.data.match_indices("user/").filter(|(at, _)| is_leg(*at));
+        let again = || matches!(leads(&self.data), Leads::To(contexts) if contexts.iter().any(|c| c == context));
+        self.application == "bridge" && (users.next().is_some() || again())
+    }
 }
 
 impl Context {
@@ -52,11 +99,14 @@ impl Context {
         let word = safe(name)?;
         let found = session.api(&format!("xml_locate dialplan context name {word}")).await;
         let xml = found.unwrap_or_default();
-        let tags = tags(&xml);
+        let is_there = tags(&xml).iter().any(|t| t.name == "context");
+        let (before, after) = around(&xml);
         Some(Self {
             name: name.to_owned(),
-            is_there: tags.iter().any(|t| t.name == "context"),
+            is_there,
             socket: socket_in(&xml),
+            before,
+            after,
             // FusionPBX leaves such names to the files, and others may do as it does.
             handler: handler.filter(|_| !name.contains('@')),
         })
@@ -74,6 +124,82 @@ impl Context {
             Some(_) => None,
             None => (!self.is_there).then_some(Fault::Missing),
         }
+    }
+
+    /// The contexts that its actions after the `socket` lead to.
+    pub(super) fn leads_on(&self) -> impl Iterator<Item = &str> {
+        let after: &[Action] = if self.socket.is_some() { &self.after } else { &[] };
+        after
+            .iter()
+            .filter_map(Action::context)
+            .filter(|name| *name != self.name)
+    }
+
+    /// What becomes of a call that comes back from fswake: `next` are the contexts that it leads on to. `is_led_to` by a
+    /// dial-string.
+    pub(super) fn way_back(&self, next: &[Self], is_led_to: bool) -> Vec<Check> {
+        let name = format!("context {}", Printable(&self.name));
+        if self.socket.is_none() {
+            return Vec::new();
+        }
+        let mut checks = Vec::new();
+        for gone in next.iter().filter(|c| !c.is_there && c.handler.is_none()) {
+            let seen = format!(
+                "after fswake the call goes to context {}, which is not in FreeSWITCH's files: calls that wake nobody fail",
+                Printable(&gone.name)
+            );
+            let advice = "install all of fs-conf/dialplan/fswake.xml, or correct the name, and `reloadxml`";
+            checks.push(Check::error(FAMILY, name.clone(), seen, advice));
+        }
+        // Another extension of a dialplan's own context may go on with the call.
+        if is_led_to && !self.after.iter().any(Action::goes_on) {
+            let seen = "nothing follows the socket application: calls that wake nobody end there";
+            let advice = "write a bridge after it, as fs-conf/dialplan/fswake.xml does";
+            checks.push(Check::error(FAMILY, name.clone(), seen, advice));
+        }
+        let all = self
+            .after
+            .iter()
+            .chain(next.iter().flat_map(|c| c.before.iter().chain(&c.after)));
+        if is_led_to && all.clone().any(|action| action.rings_by_dial_string(&self.name)) {
+            let seen = "its last bridge rings user/.. or a loopback into this context, whose dial-string leads here again: the \
+                        call goes in circles";
+            let advice =
+                "bridge to ${sofia_contact(*/${dialed_user}@${dialed_domain})}, as fs-conf/dialplan/fswake.xml does";
+            checks.push(Check::error(FAMILY, name, seen, advice));
+        }
+        checks
+    }
+
+    /// A time of the dialplan's own that ends the wait before fswake does.
+    pub(super) fn cut_short(&self, max_wait: Duration) -> Option<Check> {
+        self.socket.as_ref()?;
+        let limits = self
+            .before
+            .iter()
+            .filter(|a| matches!(a.application.as_str(), "set" | "export"));
+        let mut limits = limits.filter_map(|action| {
+            let (name, value) = action.data.split_once('=')?;
+            let name = name.trim().trim_start_matches("nolocal:");
+            let seconds: u64 = value.trim().parse().ok()?;
+            matches!(name, "call_timeout" | "originate_timeout").then_some((name, seconds))
+        });
+        // The last one that is set counts.
+        let (limit, seconds) = limits.next_back().filter(|(_, s)| Duration::from_secs(*s) < max_wait)?;
+        let seen = format!(
+            "{limit}={seconds} ends the wait after {seconds} s, before wake.max-wait ({} s) does",
+            max_wait.as_secs()
+        );
+        let advice = format!(
+            "set {limit} to {} or more, or wake.max-wait to what is meant",
+            max_wait.as_secs()
+        );
+        Some(Check::warning(
+            FAMILY,
+            format!("context {}", Printable(&self.name)),
+            seen,
+            advice,
+        ))
     }
 
     /// What is wrong with how it is written.
@@ -102,6 +228,23 @@ fn socket_in(xml: &str) -> Option<Socket> {
             t.attribute("application") == "set" && t.attribute("data").replace(' ', "") == "socket_resume=true"
         }),
     })
+}
+
+/// The actions before and after the first `socket` application.
+fn around(xml: &str) -> (Vec<Action>, Vec<Action>) {
+    let (mut before, mut after, mut is_after) = (Vec::new(), Vec::new(), false);
+    for tag in tags(xml).iter().filter(|t| t.name == "action") {
+        let action = Action {
+            application: tag.attribute("application").to_owned(),
+            data: tag.attribute("data").to_owned(),
+        };
+        match (is_after, action.application == "socket") {
+            (false, true) => is_after = true,
+            (false, false) => before.push(action),
+            (true, _) => after.push(action),
+        }
+    }
+    (before, after)
 }
 
 /// What is wrong with how a `socket` action is written.
@@ -147,5 +290,87 @@ mod tests {
         let checks = written("context x", &bare);
         assert_eq!(checks.len(), 2);
         assert!(checks.iter().all(|c| c.state == State::Error), "{checks:?}");
+    }
+
+    fn of(name: &str, actions: &str) -> Context {
+        let (before, after) = around(actions);
+        Context {
+            name: name.into(),
+            is_there: true,
+            socket: socket_in(actions),
+            handler: None,
+            before,
+            after,
+        }
+    }
+
+    const SOCKET: &str =
+        r#"<action application="set" data="socket_resume=true"/><action application="socket" data="h:1 async full"/>"#;
+
+    #[test]
+    fn way_back_from_fswake_is_looked_at() {
+        let after = |rest: &str| of("fswake", &format!("<context>{SOCKET}{rest}</context>"));
+        let says = |context: &Context, next: &[Context], is_led_to: bool| {
+            let found = context.way_back(next, is_led_to);
+            assert!(found.iter().all(|c| c.state == State::Error), "{found:?}");
+            found.into_iter().map(|c| c.seen).collect::<Vec<_>>().join("; ")
+        };
+        let plain = r#"<action application="bridge" data="{process_cdr=true}${sofia_contact(*/${dialed_user}@${dialed_domain})}"/>"#;
+        assert_eq!(says(&after(plain), &[], true), "");
+        for circle in [
+            "user/${dialed_user}@${dialed_domain}",
+            "{process_cdr=true}user/${dialed_user}@${dialed_domain}",
+            "sofia/gateway/x/1,[leg_timeout=5]loopback/${dialed_user}@${dialed_domain}/fswake",
+        ] {
+            let context = after(&format!(r#"<action application="bridge" data="{circle}"/>"#));
+            assert!(says(&context, &[], true).contains("in circles"), "{circle}");
+            // Dial-strings that do not lead here make no circle.
+            assert_eq!(says(&context, &[], false), "");
+        }
+        assert!(says(&after(""), &[], true).contains("nothing follows the socket"));
+        assert_eq!(says(&after(""), &[], false), "");
+        // Led on to another context: it has to be there, and not lead back.
+        let on = after(r#"<action application="execute_extension" data="next XML fswake-after"/>"#);
+        assert_eq!(on.leads_on().collect::<Vec<_>>(), ["fswake-after"]);
+        let gone = Context {
+            is_there: false,
+            ..of("fswake-after", "")
+        };
+        assert!(says(&on, &[gone], true).contains("goes to context fswake-after, which is not in FreeSWITCH's files"));
+        let by_script = Context {
+            is_there: false,
+            handler: Some(Handler::Lua),
+            ..of("fswake-after", "")
+        };
+        assert_eq!(says(&on, &[by_script], true), "");
+        assert_eq!(says(&on, &[of("fswake-after", plain)], true), "");
+        let back = of("fswake-after", r#"<action application="bridge" data="user/1@d"/>"#);
+        assert!(says(&on, &[back], true).contains("in circles"));
+    }
+
+    #[test]
+    fn time_of_the_dialplans_own_that_is_shorter_than_the_wait_is_a_warning() {
+        let with = |set: &str| {
+            let set = format!(r#"<context><action application="set" data="{set}"/>{SOCKET}</context>"#);
+            of("fswake", &set)
+                .cut_short(Duration::from_secs(25))
+                .map(|c| (c.state, c.seen))
+        };
+        let (state, seen) = with("call_timeout=10").unwrap();
+        assert_eq!(state, State::Warning);
+        assert!(
+            seen.contains("ends the wait after 10 s, before wake.max-wait (25 s) does"),
+            "{seen}"
+        );
+        for fine in [
+            "call_timeout=30",
+            "call_timeout=25",
+            "call_timeout=${x}",
+            "hangup_after_bridge=true",
+        ] {
+            assert_eq!(with(fine), None, "{fine}");
+        }
+        let later = format!(r#"<context>{SOCKET}<action application="set" data="call_timeout=10"/></context>"#);
+        assert_eq!(of("fswake", &later).cut_short(Duration::from_secs(25)), None);
     }
 }

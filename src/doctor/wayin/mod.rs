@@ -19,15 +19,13 @@ use super::handlers::{Handler, Handlers};
 use super::xml::texts;
 use crate::config::Config;
 use crate::journal::Wake;
-use crate::types::Device;
+use crate::types::{Device, Printable};
 
 const FAMILY: &str = "way in";
 /// The context of the dial-string way in, as shipped.
 const CONTEXT: &str = "fswake";
 /// Where FusionPBX answers for the dialplan (docs/FUSIONPBX.md).
 const CONTEXT_FUSIONPBX: &str = "fswake@static";
-/// Who is called by the probe: nobody has this name (RFC 2606).
-pub(super) const NOBODY: &str = "doctor@fswake.invalid";
 
 pub(super) async fn checks(
     session: &mut Session,
@@ -60,9 +58,30 @@ pub(super) async fn checks(
     let mut checks = vec![ways.verdict()];
     let all: Vec<&Context> = to_fswake.iter().chain(&dialplans).collect();
     checks.extend(all.iter().flat_map(|c| c.findings()));
-    let socket = all.iter().find(|c| c.is_good()).and_then(|c| c.socket.as_ref());
-    if let Some(socket) = socket {
-        checks.push(port::check(session, config, socket).await);
+    let led_to: BTreeSet<&str> = users.contexts().collect();
+    for context in &all {
+        let next: BTreeSet<String> = context.leads_on().map(str::to_owned).collect();
+        let next = find(session, next, handler).await;
+        checks.extend(context.way_back(&next, led_to.contains(context.name.as_str())));
+        checks.extend(context.cut_short(config.policy.max_wait));
+    }
+    // Every address that a call may be sent to is tried, once.
+    let mut tried: Vec<Vec<&str>> = Vec::new();
+    for (context, socket) in all
+        .iter()
+        .filter(|c| c.is_good())
+        .filter_map(|c| Some((c, c.socket.as_ref()?)))
+    {
+        let addresses = socket.addresses();
+        if tried.contains(&addresses) {
+            continue;
+        }
+        let mut check = port::check(session, config, socket).await;
+        if !tried.is_empty() {
+            check.name = format!("outbound port of context {}", Printable(&context.name));
+        }
+        tried.push(addresses);
+        checks.push(check);
     }
     checks
 }

@@ -7,11 +7,11 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::context::Socket;
-use super::{FAMILY, NOBODY, safe};
+use super::{FAMILY, safe};
 use crate::config::Config;
 use crate::doctor::Check;
 use crate::doctor::esl::Session;
-use crate::types::Printable;
+use crate::types::{NOBODY, Printable};
 
 /// How long FreeSWITCH and fswake may take for it.
 const PATIENCE: Duration = Duration::from_secs(3);

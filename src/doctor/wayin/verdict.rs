@@ -324,6 +324,8 @@ mod tests {
                 resumes: true,
             }),
             handler: handler.filter(|_| !name.contains('@')),
+            before: Vec::new(),
+            after: Vec::new(),
         }
     }
 
@@ -428,6 +430,7 @@ mod tests {
                 detail: serde_json::from_str(r#"{"way": "dial-string"}"#).unwrap(),
             }],
             diagnosis: None,
+            dropped: None,
         }];
         let users = users(&[("1", "d", STATIC)], &[]);
         for (handler, is_there, wakes, expected) in [

@@ -34,7 +34,7 @@ use super::line::{Gateway, Line, Tls, lost, read_body};
 use super::preset::Preset;
 use super::pushers::SetupError;
 use super::retry::{Try, Wait, header_retry_after};
-use super::{PushError, PushOutcome, PushRequest};
+use super::{About, PushError, PushOutcome, PushRequest};
 use crate::types::{Provider, TokenType};
 
 /// How often a 401's challenge is answered in one push: once for the first request ever, once more for a nonce that the
@@ -105,7 +105,11 @@ impl Http {
         };
         let Some(profile) = profile else {
             let reason = format!("the app has no profile {}", values::profile(req).as_str());
-            return Err(misconfigured(&reason));
+            return Err(match &req.about {
+                About::Call(_) => misconfigured(&reason),
+                // Calls go out as they should: whoever asked for this type was wrong.
+                About::Notification(_) => PushError::Rejected { status: 0, reason },
+            });
         };
         let told = Told::new(req, &self.preset, &self.platforms, self.clock.now().wall)?;
         let written = profile.write(&told)?;

@@ -83,6 +83,12 @@ impl Authority {
         self.issue_with(name, |params| params.not_after = end.into())
     }
 
+    /// The same for a certificate of Apple's, which names a bundle id.
+    pub fn issue_for_bundle(&self, bundle: &str) -> (String, String) {
+        let uid = DnType::CustomDnType(vec![0, 9, 2342, 19_200_300, 100, 1, 1]);
+        self.issue_with("voip", |params| params.distinguished_name.push(uid, bundle))
+    }
+
     fn issue_with(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
