@@ -72,7 +72,7 @@ pub(super) fn setup(args: &Setup, file: Option<&Path>, env: &Environment) -> any
     drop(out);
     let examined = Config::load(Some(configuration), env)
         .map_err(anyhow::Error::from)
-        .and_then(|config| doctor::doctor(&config, &doctor::Doctor::default()));
+        .and_then(|config| doctor::doctor(&config, &doctor::Doctor::default(), false));
     if let Err(error) = examined {
         writeln!(std::io::stdout(), "{error:#}")?;
     }
@@ -171,5 +171,8 @@ fn left_to_do(out: &mut impl Write, site: &Site) -> std::io::Result<()> {
         writeln!(out, "  - fs_cli -x reloadxml")?;
     }
     writeln!(out, "  - your apps: [[app]] in the configuration, then `fswake check`")?;
-    writeln!(out, "  - systemctl daemon-reload, then enable --now fswake, or restart it")
+    writeln!(
+        out,
+        "  - systemctl daemon-reload, then enable --now fswake, or restart it"
+    )
 }
