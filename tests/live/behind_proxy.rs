@@ -10,7 +10,9 @@ use fswake_test_support::site::{Settings, Site, Wakes};
 use futures_util::future::join_all;
 
 use crate::contacts::compare;
-use crate::one_dialog::{assert_soon, call, is_rung_once, ms, registers_elsewhere, rings_soon, script};
+use crate::one_dialog::{
+    assert_soon, call, is_pushed_again_once_it_is_silent, is_rung_once, ms, registers_elsewhere, rings_soon, script,
+};
 use crate::site;
 
 crate::trials![
@@ -161,19 +163,7 @@ async fn phone_behind_a_proxy_that_stays_silent_is_pushed_again_and_rung_at_its_
     let site = site(fs, &Settings::default().wake("push-retry", "1s")).await;
     join_all(Transport::ALL.map(async |transport| {
         let (phone, token) = phone(&site, &proxy, script(transport, Reaction::Silent), Wakes::Never).await;
-        phone.doze();
-        let call = call(&site, &phone).await;
-        site.pushed_to_times(&token, 1).await;
-        phone.wake_elsewhere().await;
-        assert_eq!(phone.register().await, 200);
-        site.pushed_to_times(&token, 2).await;
-        phone.behave(script(transport, ANSWERS));
-        phone.wake_elsewhere().await;
-        assert_eq!(phone.register().await, 200);
-        phone.invited().await;
-        let after = phone.invited_after();
-        assert!(after < ms(700), "{transport:?}: {after:?}");
-        is_rung_once(&phone, call, &format!("{transport:?}")).await;
+        is_pushed_again_once_it_is_silent(&site, &phone, &token, transport).await;
     }))
     .await;
 }

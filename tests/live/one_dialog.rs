@@ -259,21 +259,26 @@ async fn phone_that_registers_and_stays_silent_is_pushed_again_and_rung_at_its_n
     let site = site(fs, &Settings::default().wake("push-retry", "1s")).await;
     join_all(Transport::ALL.map(async |transport| {
         let (phone, token) = phone(&site, script(transport, Reaction::Silent)).await;
-        phone.doze();
-        let call = call(&site, &phone).await;
-        site.pushed_to_times(&token, 1).await;
-        phone.wake_elsewhere().await;
-        assert_eq!(phone.register().await, 200);
-        site.pushed_to_times(&token, 2).await;
-        phone.behave(script(transport, Reaction::Answer(ms(300))));
-        phone.wake_elsewhere().await;
-        assert_eq!(phone.register().await, 200);
-        phone.invited().await;
-        let after = phone.invited_after();
-        assert!(after < ms(700), "{transport:?}: {after:?}");
-        is_rung_once(&phone, call, &format!("{transport:?}")).await;
+        is_pushed_again_once_it_is_silent(&site, &phone, &token, transport).await;
     }))
     .await;
+}
+
+/// A phone that registers and does not ring is pushed again, and then answers.
+pub async fn is_pushed_again_once_it_is_silent(site: &Site, phone: &Phone, token: &str, transport: Transport) {
+    phone.doze();
+    let call = call(site, phone).await;
+    site.pushed_to_times(token, 1).await;
+    phone.wake_elsewhere().await;
+    assert_eq!(phone.register().await, 200);
+    site.pushed_to_times(token, 2).await;
+    phone.behave(script(transport, Reaction::Answer(ms(300))));
+    phone.wake_elsewhere().await;
+    assert_eq!(phone.register().await, 200);
+    phone.invited().await;
+    let after = phone.invited_after();
+    assert!(after < ms(700), "{transport:?}: {after:?}");
+    is_rung_once(phone, call, &format!("{transport:?}")).await;
 }
 
 async fn redial_after_a_decline_and_a_closed_connection_pushes_at_once(fs: Arc<RealFs>) {
