@@ -227,11 +227,11 @@ mod tests {
         ]);
         let found = dial_strings(dir.path());
         let at: Vec<_> = found.iter().map(|d| (d.line, d.is_ours())).collect();
-        assert_eq!(at, [(4, false), (1, true)]);
+        assert_eq!(at, [(1, true), (4, false)]);
         assert!(
-            found[0].ours().starts_with("    <param name=\"dial-string\""),
+            found[1].ours().starts_with("    <param name=\"dial-string\""),
             "{}",
-            found[0].ours()
+            found[1].ours()
         );
     }
 }
