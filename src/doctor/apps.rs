@@ -104,6 +104,7 @@ fn certificate(app: &App, file: &Path, evidence: &mut Evidence) -> Option<Check>
     let now = SystemTime::now();
     let about = format!("{} of {}, chain of {}", first.subject, file.display(), chain.len());
     let renew = "get a new one from developer.apple.com and replace the file: it is taken up without a restart";
+    let other = other_bundle(app, first);
     let check = match first.until.duration_since(now).map(|left| left.as_secs() / DAY) {
         Err(past) => {
             let seen = format!("expired {} days ago: {about}", past.duration().as_secs() / DAY);
@@ -120,10 +121,10 @@ fn certificate(app: &App, file: &Path, evidence: &mut Evidence) -> Option<Check>
             format!("not valid yet: {about}"),
             "check this machine's clock",
         ),
-        Ok(_) if other_bundle(app, first).is_some() => Check::error(
+        Ok(_) if other.is_some() => Check::error(
             FAMILY,
             name,
-            other_bundle(app, first).unwrap_or_default(),
+            other.unwrap_or_default(),
             "set app-ids (or topic) to the bundle id that the certificate is for, or get one for the app's",
         ),
         Ok(days) if days < SOON_DAYS => Check::warning(FAMILY, name, format!("{days} days left: {about}"), renew),

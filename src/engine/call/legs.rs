@@ -11,6 +11,7 @@ use crate::engine::party::{Leg, LegState, Origin, Wake};
 use crate::engine::policy::Decline;
 use crate::engine::step::Step;
 use crate::engine::world::World;
+use crate::types::Target;
 use crate::types::push::CancelReason;
 
 impl Call {
@@ -45,9 +46,7 @@ impl Call {
         let target = leg.target.clone();
         party.wake = Wake::Done;
         self.wake_is_over(p, world);
-        for key in self.keys() {
-            world.directory.saw_alive(key, &target, world.now);
-        }
+        self.saw_alive(&target, world);
         let device = self.parties[p].label();
         self.note(world, Step::LegRinging { device, after });
     }
@@ -69,9 +68,7 @@ impl Call {
         self.parties[p].has_rung = true;
         self.parties[p].registered_again = false;
         self.wake_is_over(p, world);
-        for key in self.keys() {
-            world.directory.saw_alive(key, &target, world.now);
-        }
+        self.saw_alive(&target, world);
         match self.phase {
             Phase::Over => return,
             Phase::Connecting(other) if other != n => return self.also_answered.push((n, codec)),
@@ -149,6 +146,13 @@ impl Call {
             self.alert(world);
         }
         self.settle(world);
+    }
+
+    /// Somebody answers at this address, whichever of the call's AORs it is of.
+    fn saw_alive(&self, target: &Target, world: &mut World<'_>) {
+        for key in self.keys() {
+            world.directory.saw_alive(key, target, world.now);
+        }
     }
 
     /// The first leg that answered while another was being bridged, if one of them is still there.
