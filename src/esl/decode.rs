@@ -266,8 +266,6 @@ pub enum Said {
     },
     /// A leg was told whom it reaches ([`super::encode::name_callee`]).
     LegNamed(LegId),
-    /// The held channel's thread has followed the order to bridge it ([`super::encode::bridge_by_itself`]), or could not.
-    Bridges(bool),
     /// The held channel has left its park, and is not hung up.
     LeftPark(LeftTo),
 }
@@ -307,10 +305,6 @@ pub fn call_event<'a>(
         let cause = || header("Hangup-Cause").unwrap_or("NORMAL_CLEARING").into();
         return match name {
             "CHANNEL_HANGUP" => Some(Said::Event(Event::CallerGone { call, cause: cause() })),
-            "CHANNEL_EXECUTE_COMPLETE" => {
-                let said = header("Application-Data")?.strip_prefix(encode::BRIDGES)?;
-                Some(Said::Bridges(said.starts_with("+OK")))
-            }
             "CHANNEL_UNPARK" if header("Hangup-Cause").is_none() => Some(Said::LeftPark(left_to(header))),
             _ => None,
         };

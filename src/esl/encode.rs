@@ -69,9 +69,10 @@ pub fn forget_hooks<'a>(channel: &str, names: impl Iterator<Item = &'a str>) -> 
 }
 
 /// The held channel's variables before it is answered: its side takes the leg's codec where the caller has offered it, so that
-/// nothing is transcoded. Its video codecs stay.
+/// nothing is transcoded. Its video codecs stay. From now on a phone that has answered is not the partner that `intercept` ends with it
+/// ([`bridge`]).
 pub fn prepare_answer(held: &str, call: CallId, codec: Option<&str>, offered: Option<&str>) -> String {
-    let mut command = format!("uuid_setvar_multi {held} fswake_call={call}");
+    let mut command = format!("uuid_setvar_multi {held} fswake_call={call};originate_signal_bond=");
     let is_offered = |codec: &&str| {
         offered.is_none_or(|all| {
             let mut names = all.split(',').map(name_of);
@@ -126,33 +127,38 @@ fn codec_list(codecs: &str) -> String {
     codecs.chars().filter(is_codecs).collect()
 }
 
-/// What the text of an order to bridge begins with ([`bridge_by_itself`]), and what FreeSWITCH says of it follows.
-pub const BRIDGES: &str = "fswake_bridge ";
+/// The variables by which FreeSWITCH finds a channel's partner, each without a value.
+const PARTNER: &str = "signal_bond=;originate_signal_bond=";
 
-/// The order to bridge a channel with a leg, for a command that comes from outside the channel's own thread.
+/// The order to bridge, which FreeSWITCH follows only while nobody has moved the caller since `moved_by` was the source of his last
+/// transfer. Asking first would leave the time of a reply to whoever picks him up, and `uuid_bridge` takes a channel from anybody.
+/// Where that source does not fit into the question nothing is asked.
+///
+/// In the same breath the A leg loses its partner, until FreeSWITCH's threads have followed the order and the bridge gives it back:
+/// `intercept` ends a channel's partner, and FreeSWITCH then hangs up on a channel that was to be bridged with it
+/// (`uuid_bridge_on_soft_execute`). As it is, whoever picks the caller up in these milliseconds has him or comes too late.
 pub fn bridge(a_leg: &str, leg: LegId, caller: &str, moved_by: Option<&str>) -> String {
-    let other = unless_moved(leg, caller, moved_by);
-    let expand = if other.starts_with('$') { "expand " } else { "" };
-    format!("{expand}uuid_bridge {a_leg} {other}")
-}
-
-/// The same for `eval` on the channel: its own thread follows the order, and is in the bridge by then. Ordered from outside, the
-/// thread comes to it up to a tick later, and meanwhile whoever picks the channel up has it hung up: `intercept` ends the leg, and
-/// FreeSWITCH hangs up on a channel that is to be bridged with a leg that has gone (measured, `uuid_bridge_on_soft_execute`).
-pub fn bridge_by_itself(a_leg: &str, leg: LegId, caller: &str, moved_by: Option<&str>) -> String {
-    let other = unless_moved(leg, caller, moved_by);
-    format!("{BRIDGES}${{uuid_bridge({a_leg} {other})}}")
-}
-
-/// The leg, while nobody has moved the caller since `moved_by` was the source of his last transfer; else nothing that can be bridged.
-/// FreeSWITCH finds that out as it follows the order: asking first would leave the time of a reply to whoever picks him up, and
-/// `uuid_bridge` takes a channel from anybody. Where that source does not fit into the question it is the leg.
-fn unless_moved(leg: LegId, caller: &str, moved_by: Option<&str>) -> String {
     let leg = leg.channel();
-    match moved_by.filter(|source| is_plain(source, 512, b" :/_.,+*#@=<>-")) {
+    let other = match moved_by.filter(|source| is_plain(source, 512, b" :/_.,+*#@=<>-")) {
         Some(source) => format!("${{cond('${{uuid_getvar({caller} transfer_source)}}' == '{source}' ?{leg}:-)}}"),
         None => leg.to_string(),
-    }
+    };
+    let is_ordered = format!("${{regex(${{uuid_bridge({a_leg} {other})}}|OK)}}");
+    format!("expand uuid_setvar_multi ${{cond('{is_ordered}' == 'true' ?{a_leg} {PARTNER}:-)}}")
+}
+
+/// The same for a FreeSWITCH that runs no command while it reads another (`api-expansion`), in two commands and without a question.
+pub fn plain_bridge(a_leg: &str, leg: LegId) -> [String; 2] {
+    [
+        format!("uuid_bridge {a_leg} {}", leg.channel()),
+        format!("uuid_setvar_multi {a_leg} {PARTNER}"),
+    ]
+}
+
+/// Ends another channel, if the A leg is bridged with this leg.
+pub fn kill_while_bridged(other: &str, a_leg: &str, leg: LegId) -> String {
+    let leg = leg.channel();
+    format!("expand uuid_kill ${{cond('${{uuid_getvar({a_leg} signal_bond)}}' == '{leg}' ?{other}:-)}} LOSE_RACE")
 }
 
 /// The A leg's variables once the bridge stands: what `bridge` leaves there, and what the dialplan finds when the call is over
@@ -358,10 +364,13 @@ mod tests {
         let (call, n) = (CallId(Uuid::nil()), 0);
         let leg = LegId { call, n };
         let id = leg.channel();
-        assert_eq!(
-            bridge("a", leg, "c", Some("_undef_")),
-            format!("expand uuid_bridge a ${{cond('${{uuid_getvar(c transfer_source)}}' == '_undef_' ?{id}:-)}}")
-        );
+        let order = |other: &str| {
+            format!(
+                "expand uuid_setvar_multi ${{cond('${{regex(${{uuid_bridge(a {other})}}|OK)}}' == 'true' ?a signal_bond=;originate_signal_bond=:-)}}"
+            )
+        };
+        let asked = format!("${{cond('${{uuid_getvar(c transfer_source)}}' == '_undef_' ?{id}:-)}}");
+        assert_eq!(bridge("a", leg, "c", Some("_undef_")), order(&asked));
         assert!(bridge("a", leg, "c", Some("17:x:bl_xfer:*8/XML/site")).contains("'17:x:bl_xfer:*8/XML/site'"));
         for source in [
             None,
@@ -369,11 +378,7 @@ mod tests {
             Some("${system x}"),
             Some(""),
         ] {
-            assert_eq!(
-                bridge("a", leg, "c", source),
-                format!("uuid_bridge a {id}"),
-                "{source:?}"
-            );
+            assert_eq!(bridge("a", leg, "c", source), order(&id.to_string()), "{source:?}");
         }
     }
 

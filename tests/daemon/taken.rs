@@ -182,6 +182,27 @@ async fn ringing_leg_that_somebody_takes_ends_the_others_as_completed_elsewhere(
     assert_eq!(phones[0].cancelled().await, ELSEWHERE);
 }
 
+/// FreeSWITCH 1.11.2 does this where the pick-up crosses the loopback's answer.
+#[tokio::test]
+async fn loopback_that_ends_as_its_caller_is_picked_up_is_no_abandoned_call() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    let [_, call] = both_ways(&daemon, "1001");
+    let held = ringing(&stage, &daemon, &[&phone], &call).await;
+    held.caller_is_picked_up("1002");
+    assert_eq!(phone.cancelled().await, ELSEWHERE);
+    let line = daemon.summary().await;
+    assert_eq!(field(&line, "outcome"), "taken", "{line}");
+    daemon.log.wait(&["call-taken", "picked-up", "1002"]).await;
+    // The same, and the caller has hung up.
+    let held = ringing(&stage, &daemon, &[&phone], &call).await;
+    let from = daemon.log.len();
+    held.caller_hangs_up();
+    let line = daemon.log.wait_from(from, &["call over"]).await;
+    assert_eq!(field(&line, "outcome"), "abandoned", "{line}");
+}
+
 #[tokio::test]
 async fn dial_strings_own_time_is_not_the_callers_hang_up() {
     let stage = Stage::new().await;
@@ -229,14 +250,15 @@ async fn order_with_a_condition_that_freeswitch_may_not_read_becomes_a_plain_one
     }
 }
 
-/// His order came after ours: FreeSWITCH says nothing of it to us.
+/// His order came after ours, and before FreeSWITCH's threads followed that: it says nothing of it to us, and would hang up on a caller
+/// whose partner the pick-up ends.
 #[tokio::test]
 async fn caller_who_is_picked_up_once_his_bridge_is_ordered_keeps_that_call() {
     let (stage, daemon, phone) = one_sleeper().await;
     stage.fs.lose_bridges(true);
     let [call, _] = both_ways(&daemon, "1001");
     let held = woken(&stage, &phone, &call).await;
-    daemon.log.wait(&["api", "verb=\"uuid_bridge\""]).await;
+    daemon.log.wait(&["uuid_bridge ordered", "ok=true"]).await;
     held.pick_up("1009");
     let line = daemon.summary().await;
     assert_eq!(field(&line, "outcome"), "taken", "{line}");

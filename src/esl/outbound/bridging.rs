@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType, EslResponse};
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{debug, warn};
 
-use super::connection::{Connection, PICK_UP, Place, api, execute};
+use super::connection::{Connection, PICK_UP, Place, api};
 use super::loopback::mark_loopback;
 use super::{Connect, NOBODY_THERE};
 use crate::engine::{Event, LegEnd};
@@ -102,7 +102,15 @@ impl Connection {
     /// whether this leg was picked up, too; FreeSWITCH can.
     async fn end_unless_taken(&mut self, leg: LegId) -> Result<(), EslError> {
         let moved_by = self.ask(moved_by(&leg.channel().to_string())).await?;
-        if moved_by.trim() == decode::UNSET {
+        let moved_by = moved_by.trim();
+        // Our own order has moved it, too.
+        let is_ours = match decode::moved_to(moved_by, "") {
+            decode::LeftTo::Channel(other) => {
+                other == self.held.channel || Some(&other) == self.held.parent.channel.as_ref()
+            }
+            decode::LeftTo::Dialplan(_) => moved_by == decode::UNSET,
+        };
+        if is_ours {
             self.api(encode::kill(leg.channel(), "LOSE_RACE")).await?;
         }
         Ok(())
@@ -180,19 +188,8 @@ impl Connection {
         if !self.is_still_held().await {
             return Err(NotBridged::Failed(None));
         }
-        match self.order(a_leg, leg).await? {
-            Heard::Done => {}
-            Heard::LegOver(end) => return Err(NotBridged::Failed(Some(end))),
-            Heard::HeldLost => return Err(NotBridged::Failed(None)),
-            Heard::Nothing => {
-                if self.is_being_taken().await? {
-                    return Err(NotBridged::Failed(None));
-                }
-                // The leg is gone, or this FreeSWITCH may not run a command while it reads another (`api-expansion`).
-                if !self.api(encode::bridge(a_leg, leg, &channel, None)).await? {
-                    return Err(NotBridged::Failed(None));
-                }
-            }
+        if !self.order(a_leg, leg).await? {
+            return Err(NotBridged::Failed(None));
         }
         self.place = if is_replaced { Place::Replaced } else { Place::Bridging };
         // From here on it is we who have written it.
@@ -219,6 +216,7 @@ impl Connection {
             Heard::Done => {
                 // From here on it is a call, whatever becomes of this connection.
                 let _ = self.is_bridged(a_leg, leg, early).await;
+                let _ = self.end_latecomer(a_leg, leg).await;
                 return Ok(if early {
                     Event::EarlyBridged(leg)
                 } else {
@@ -256,22 +254,25 @@ impl Connection {
         Ok(Event::CallerGone { call, cause })
     }
 
-    /// Orders the bridge. A caller in the loopback's place gets the order from outside: the thread of a channel that is bridged reads
-    /// none during its first ten frames (200 ms, measured).
-    async fn order(&mut self, a_leg: &str, leg: LegId) -> Result<Heard, EslError> {
-        let channel = &self.held.channel;
-        let caller = self.held.parent.channel.as_ref().unwrap_or(channel);
-        let moved_by = self.held.parent.moved_by.as_deref();
-        if a_leg != channel {
-            let is_ordered = self.api(encode::bridge(a_leg, leg, caller, moved_by)).await?;
-            return Ok(if is_ordered { Heard::Done } else { Heard::Nothing });
+    /// Orders the bridge; whether FreeSWITCH will follow it.
+    async fn order(&mut self, a_leg: &str, leg: LegId) -> Result<bool, EslError> {
+        let caller = self.held.parent.channel.as_ref().unwrap_or(&self.held.channel);
+        let order = encode::bridge(a_leg, leg, caller, self.held.parent.moved_by.as_deref());
+        let is_ordered = self.api(order).await?;
+        debug!(ok = is_ordered, "uuid_bridge ordered");
+        if is_ordered {
+            return Ok(true);
         }
-        let order = execute(None, "eval", encode::bridge_by_itself(a_leg, leg, caller, moved_by));
-        self.bridges = None;
-        self.all(vec![order]).await?;
-        let heard = self.wait(leg, PATIENCE, |this, _| this.bridges.is_some()).await?;
-        let is_refused = matches!(heard, Heard::Done) && self.bridges != Some(true);
-        Ok(if is_refused { Heard::Nothing } else { heard })
+        if self.is_being_taken().await? {
+            return Ok(false);
+        }
+        // The leg is gone, or this FreeSWITCH runs no command while it reads another (`api-expansion`).
+        let [order, forget] = encode::plain_bridge(a_leg, leg);
+        let is_ordered = self.api(order).await?;
+        if is_ordered {
+            self.api(forget).await?;
+        }
+        Ok(is_ordered)
     }
 
     /// Whether somebody else has the A leg that we have ordered to be bridged with this one. FreeSWITCH says nothing of it on either
@@ -287,6 +288,17 @@ impl Connection {
         }
         self.was_moved_by(moved_by).await;
         Ok(true)
+    }
+
+    /// Ends the channel that picked the caller up too late to have him: FreeSWITCH leaves it answered, in silence.
+    async fn end_latecomer(&mut self, a_leg: &str, leg: LegId) -> Result<(), EslError> {
+        let moved_by = self.ask(moved_by(a_leg)).await?;
+        if let decode::LeftTo::Channel(other) = decode::moved_to(moved_by.trim(), "")
+            && other != leg.channel().to_string()
+        {
+            self.api(encode::kill_while_bridged(&other, a_leg, leg)).await?;
+        }
+        Ok(())
     }
 
     /// Whether somebody has the caller, or is about to.
@@ -426,6 +438,6 @@ impl Connection {
 }
 
 /// The question who has moved a channel last.
-fn moved_by(channel: &str) -> String {
+pub(super) fn moved_by(channel: &str) -> String {
     format!("uuid_getvar {channel} transfer_source")
 }

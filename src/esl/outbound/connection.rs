@@ -58,8 +58,6 @@ pub(super) struct Connection {
     pub(super) reaches: HashMap<LegId, [String; 4]>,
     /// Legs that know whom they reach.
     pub(super) named: Vec<LegId>,
-    /// Whether the held channel's thread has followed the last order to bridge it, once it has come to it.
-    pub(super) bridges: Option<bool>,
     /// Legs that were given their user's variables.
     pub(super) dressed: Vec<LegId>,
     /// Legs that have answered.
@@ -126,7 +124,6 @@ impl Connection {
             parked: Vec::new(),
             reaches: HashMap::new(),
             named: Vec::new(),
-            bridges: None,
             dressed: Vec::new(),
             answered: Vec::new(),
             ended: Vec::new(),

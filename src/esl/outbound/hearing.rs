@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use freeswitch_esl_tokio::{EslEvent, EslEventType};
 use tokio::time::{Instant, timeout_at};
-use tracing::debug;
 
+use super::bridging::moved_by;
 use super::connection::{Connection, Place};
 use crate::engine::{Event, Taken};
 use crate::esl::decode::{self, Said};
@@ -39,6 +39,8 @@ impl Connection {
         match said {
             // The loopback that was held is not needed any more.
             Some(Said::Event(Event::CallerGone { .. })) if self.place == Place::Replaced => {}
+            Some(Said::Event(Event::CallerGone { .. }))
+                if self.place == Place::Held && self.caller_left_loopback().await => {}
             Some(Said::Event(Event::LegEnded { leg, end })) if name == "BACKGROUND_JOB" => {
                 self.originate_failed(leg, end);
             }
@@ -101,10 +103,6 @@ impl Connection {
                 }
             }
             Some(Said::LegNamed(leg)) => self.named.push(leg),
-            Some(Said::Bridges(ok)) => {
-                debug!(verb = "uuid_bridge", ok, "api");
-                self.bridges = Some(ok);
-            }
             Some(Said::LeftPark(to)) if self.place == Place::Held => self.was_taken(to).await,
             Some(Said::LeftPark(_)) | None => {}
         }
@@ -119,6 +117,23 @@ impl Connection {
         } else {
             self.was_taken(decode::moved_to(answer, "")).await;
         }
+    }
+
+    /// Whether the caller behind the loopback that was held is with somebody else. Where a pick-up crosses the loopback's answer, FreeSWITCH
+    /// ends the loopback as if the caller had given up (ORIGINATOR_CANCEL, measured).
+    async fn caller_left_loopback(&mut self) -> bool {
+        let behind = self.held.behind.as_ref();
+        let caller = behind.and_then(|behind| behind.caller.as_deref());
+        let (Some(caller), Some(known)) = (caller, self.held.parent.moved_by.clone()) else {
+            return false;
+        };
+        let moved_by = self.ask(moved_by(caller)).await.unwrap_or_default();
+        let moved_by = moved_by.trim();
+        if moved_by.is_empty() || moved_by.starts_with("-ERR") || moved_by == known {
+            return false;
+        }
+        self.was_taken(decode::moved_to(moved_by, "")).await;
+        true
     }
 
     /// Somebody else has the held channel. It lives without us from now on: the end of this connection must not end its call.

@@ -31,12 +31,10 @@ const DIAL_STRING: &[Way] = &[Way::DialString];
 
 const TAKEN: &str = "Whoever takes a ringing call away has it: the phones hear \"Call completed elsewhere\" and show no missed call, \
                      where a bridge tells them that the caller gave up.";
-const CROSSED: &str = "Who picks the caller up in the very milliseconds in which FreeSWITCH follows the order to bridge him loses him: `uuid_bridge` \
-                       hangs up on a caller whose leg is ended meanwhile (docs/ARCHITECTURE.md, Limits).";
 const UNSAFE: &str =
     "A value that cannot be written safely into a command of FreeSWITCH's is left out, and named in the log.";
-const SOCKET: &str = "`last_app`, `last_arg` and `current_application` name what ran on the channel: `socket` on the caller's, and `eval` once it is \
-                      bridged, and on a leg what gave it its user's variables and its names.";
+const SOCKET: &str = "`last_app`, `last_arg` and `current_application` name what ran on the channel: `socket` on the caller's, and on a \
+                      leg what gave it its user's variables and its names.";
 const JOINED: &str = "`last_arg` names what ran on the channel, and `originated_legs` is a text where `bridge` has a list: no command of the \
                       event socket makes a list of one.";
 const OF_USER: &str = "`set_user` gives the leg `user_name` and `domain_name` beside its user's variables; the endpoint `user/` does not.";
@@ -102,14 +100,12 @@ pub const DEPARTURES: &[Departure] = &[
     departs("caller_is_parked_while_it_rings", DIALPLAN, "callee", "cause 200", TAKEN),
     departs("caller_is_valet_parked_while_it_rings", DIALPLAN, "callee", "cause 200", TAKEN),
     may_depart("caller_is_transferred_in_the_moment_of_the_answer", "callee", "cause ", TAKEN),
-    may_depart("caller_is_picked_up_by_extension_in_the_moment_of_the_answer", "caller", "cause 27", CROSSED),
-    may_depart("caller_is_picked_up_by_extension_in_the_moment_of_the_answer", "one phone has it", "0 are up, caller hears nothing", CROSSED),
     may_depart("ringing_leg_is_intercepted", "callee", "cause ", TAKEN),
     departs("hostile_header_value", BOTH, "X-Own", "none", UNSAFE),
     departs("caller_is_parked_while_it_rings", DIALPLAN, "application", "socket", SOCKET),
-    departs("park_after_bridge", DIALPLAN, "application", "eval", SOCKET),
-    departs("variables_of_the_caller", DIALPLAN, "current_application", "eval", SOCKET),
-    departs("cdrs_of_an_answered_call", DIALPLAN, "CDRs", "last_app=eval + B: caller=user0 dest=user1 hangup_cause=NORMAL_CLEARING", SOCKET),
+    departs("park_after_bridge", DIALPLAN, "application", "socket", SOCKET),
+    departs("variables_of_the_caller", DIALPLAN, "current_application", "socket", SOCKET),
+    departs("cdrs_of_an_answered_call", DIALPLAN, "CDRs", "last_app=socket + B: caller=user0 dest=user1 hangup_cause=NORMAL_CLEARING", SOCKET),
     departs("cdrs_of_an_answered_call", DIAL_STRING, "CDRs", "last_app=bridge + B: caller=user0 dest=user1 hangup_cause=NORMAL_CLEARING", SOCKET),
     departs("cdrs_of_a_cancelled_call", DIALPLAN, "CDRs", "DIALSTATUS=CANCEL last_app=socket + B: caller=user0 dest=user1 hangup_cause=ORIGINATOR_CANCEL", SOCKET),
     departs("cdrs_of_a_cancelled_call", DIAL_STRING, "CDRs", "DIALSTATUS=CANCEL last_app=bridge + B: caller=user0 dest=user1 hangup_cause=ORIGINATOR_CANCEL", SOCKET),

@@ -22,8 +22,11 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
         tokio::time::sleep(after).await;
         return text;
     }
-    if name == "expand" && arg.starts_with("uuid_bridge ") {
-        core.is_somebody_faster();
+    if name == "expand" && arg.contains("uuid_bridge(") {
+        let faster = core.world().faster.take();
+        if let Some((held, number)) = faster {
+            core.pick_up(&held, super::core::new_uuid(), &number);
+        }
     }
     match name.to_ascii_lowercase().as_str() {
         "originate" => match dialstring::parse(arg) {
@@ -45,6 +48,12 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
                 core.complain(format!("expand {arg}"));
                 "-ERR Cannot execute command\n".to_owned()
             }
+        }
+        "regex" => {
+            let matched = arg
+                .rsplit_once('|')
+                .is_some_and(|(text, pattern)| text.contains(pattern));
+            matched.to_string()
         }
         "cond" => cond(arg).unwrap_or("-ERR").to_owned(),
         "uuid_exists" => core.exists(arg).to_string(),
@@ -139,6 +148,7 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
             let number = world.strangers.get(uuid).filter(|_| name == "caller_id_number");
             match world.channels.get(uuid).filter(|channel| channel.cause.is_none()) {
                 Some(channel) => match (name, channel.variable(name)) {
+                    ("signal_bond", None) => channel.bond().unwrap_or("_undef_").to_owned(),
                     ("transfer_source", None) if !channel.transfer_source.is_empty() => channel.transfer_source.clone(),
                     ("caller_id_number", None) => channel.caller_number.clone(),
                     ("bridge_uuid", None) if !channel.bridge_uuid.is_empty() => channel.bridge_uuid.clone(),
@@ -210,16 +220,6 @@ async fn expand(core: &Arc<Core>, arg: &str) -> Option<String> {
     let is_plain = !text.contains(['$', '\\']);
     expanded.push_str(text);
     is_plain.then_some(expanded)
-}
-
-/// The argument of an application, as the channel's thread reads it.
-pub(crate) async fn expanded(core: &Arc<Core>, arg: &str) -> String {
-    core.is_somebody_faster();
-    let expanded = expand(core, arg).await;
-    expanded.unwrap_or_else(|| {
-        core.complain(format!("eval {arg}"));
-        arg.to_owned()
-    })
 }
 
 /// What stands before the brace that closes this one, and after it.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::bus::lock;
 use super::calls::events_of;
 use super::catalog::{Catalog, catalog};
-use super::channel::{Channel, Role};
+use super::channel::{Channel, Partner, Role};
 use super::core::{Core, World};
 use super::hangup::Ending;
 use super::held::{App, Outcome};
@@ -60,6 +60,7 @@ impl Core {
                 && let Some(channel) = world.channels.get_mut(own)
             {
                 channel.peer = Some(peer.to_owned());
+                channel.partner = Partner::Bonded(peer.to_owned());
                 channel.set_variable("park_timeout", "", true);
             }
         }
@@ -139,6 +140,7 @@ impl Core {
             if let Some(channel) = world.channels.get_mut(own) {
                 channel.stamp(When::Bridged);
                 other.clone_into(&mut channel.bridge_uuid);
+                channel.partner = Partner::Bonded(other.to_owned());
                 channel.is_a_leg = own == a_leg;
             }
         }
@@ -177,8 +179,9 @@ impl Core {
         }
     }
 
-    /// Somebody picks a held channel up, as in the captures: it is answered, its last leg ends with PICKED_OFF, and only then
-    /// it leaves its park. It is his from the beginning.
+    /// Somebody picks a held channel up, as in the captures: it is answered, its partner ends with PICKED_OFF, and only then it leaves
+    /// its park. It is his from the beginning. A channel that is about to be bridged is hung up on with its partner
+    /// (DESTINATION_OUT_OF_ORDER); without one it is his, and the leg ends for want of it.
     pub(crate) fn pick_up(self: &Arc<Self>, uuid: &str, other: String, number: &str) {
         if !self.take(uuid) {
             return;
@@ -186,23 +189,27 @@ impl Core {
         leaves_for(&mut self.world(), uuid, &other);
         self.world().strangers.insert(other, number.to_owned());
         self.answer_held(uuid);
-        let last = self.last_leg(uuid);
-        if let Some(leg) = last {
-            self.hang_up(&leg, "PICKED_OFF", Ending::Ours);
+        let partner = self.partner(uuid);
+        let to_be_bridged = {
+            let world = self.world();
+            let channel = world.channels.get(uuid).filter(|c| c.bridge_uuid.is_empty());
+            channel.and_then(|c| c.peer.clone())
+        };
+        if let Some(leg) = &partner {
+            self.hang_up(leg, "PICKED_OFF", Ending::Ours);
+        }
+        if let Some(leg) = to_be_bridged {
+            if partner.is_some() {
+                self.hang_up(uuid, "DESTINATION_OUT_OF_ORDER", Ending::Ours);
+                return;
+            }
+            self.hang_up(&leg, "DESTINATION_OUT_OF_ORDER", Ending::Ours);
         }
         let (core, uuid, by) = (Arc::clone(self), uuid.to_owned(), number.to_owned());
         tokio::spawn(async move {
             core.half_tick().await;
             core.is_picked_up(&uuid, by);
         });
-    }
-
-    /// Somebody picks a channel up in the moment that its bridge is ordered.
-    pub(crate) fn is_somebody_faster(self: &Arc<Self>) {
-        let faster = self.world().faster.take();
-        if let Some((held, number)) = faster {
-            self.pick_up(&held, super::core::new_uuid(), &number);
-        }
     }
 
     /// The same where it was ordered: before the client that has the channel listens.
@@ -220,6 +227,15 @@ impl Core {
         self.world().strangers.insert(other, by.clone());
         self.answer_held(uuid);
         self.is_picked_up(uuid, by);
+    }
+
+    /// Somebody picks the caller behind a loopback up as the caller's own `bridge` gives up: the loopback ends as with a caller who hangs up.
+    pub(crate) fn pick_caller_up(self: &Arc<Self>, caller: &str, loopback: &str, number: &str) {
+        self.take(caller);
+        let other = super::core::new_uuid();
+        leaves_for(&mut self.world(), caller, &other);
+        self.world().strangers.insert(other, number.to_owned());
+        self.hang_up(loopback, "ORIGINATOR_CANCEL", Ending::Ours);
     }
 
     /// It leaves its park.
@@ -275,6 +291,16 @@ impl Core {
         };
         channel.taken = Some(Instant::now());
         true
+    }
+
+    /// The channel that ends with this one when it is picked up.
+    fn partner(&self, uuid: &str) -> Option<String> {
+        let partner = self.world().channels.get(uuid)?.partner.clone();
+        match partner {
+            Partner::OfOriginate => self.last_leg(uuid),
+            Partner::Bonded(other) => Some(other),
+            Partner::None => None,
+        }
     }
 
     /// The leg that was made last as a child of this channel (FreeSWITCH's `originate_signal_bond`).

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::api;
 use super::bus::lock;
 use super::catalog::{HeldEvents, catalog};
 use super::channel::Channel;
@@ -106,10 +105,7 @@ impl Core {
                 loop {
                     let next = |c: &mut Channel| c.apps.front().cloned();
                     let app = core.world().channels.get_mut(&uuid).and_then(next);
-                    let Some(mut app) = app else { return };
-                    if app.name == "eval" {
-                        app.arg = api::expanded(&core, &app.arg).await;
-                    }
+                    let Some(app) = app else { return };
                     core.run_app(&uuid, &app);
                     core.world().channels.get_mut(&uuid).and_then(|c| c.apps.pop_front());
                 }
@@ -166,7 +162,7 @@ impl Core {
                 // It goes on until something else happens to the channel.
                 return;
             }
-            "park" | "sleep" | "log" | "info" | "eval" => {}
+            "park" | "sleep" | "log" | "info" => {}
             other => self.complain(format!("execute {other}({})", app.arg)),
         }
         self.emit(&self.world(), uuid, after);

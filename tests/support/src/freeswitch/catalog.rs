@@ -295,9 +295,7 @@ fn held_events() -> (HeldEvents, HeldEvents) {
             .set("Bridge-A-Unique-ID", &[Ok(Slot::HeldUuid)])
             .set("Bridge-B-Unique-ID", &[Ok(Slot::LegUuid)]),
         executed: taken.pick("CHANNEL_EXECUTE_COMPLETE", 0),
-        executed_arg: taken
-            .pick("CHANNEL_EXECUTE_COMPLETE", 0)
-            .set("Application-Data", &[Ok(Slot::AppArg)]),
+        executed_arg: taken.pick("CHANNEL_EXECUTE_COMPLETE", 0),
         progress,
         answer,
     };

@@ -80,10 +80,22 @@ pub(crate) struct Channel {
     /// What took it out of its park (`transfer_source`), and what it is bridged with.
     pub(crate) transfer_source: String,
     pub(crate) bridge_uuid: String,
+    pub(crate) partner: Partner,
     /// It is the A leg of its bridge.
     pub(crate) is_a_leg: bool,
     /// A loopback whose caller was bridged in its place.
     pub(crate) replaced: bool,
+}
+
+/// Who ends with a channel that is picked up (`switch_channel_get_partner_uuid`).
+#[derive(Clone)]
+pub(crate) enum Partner {
+    /// The leg that was made last as its child (`originate_signal_bond`).
+    OfOriginate,
+    /// The channel that it is bridged with, or is to be (`signal_bond`).
+    Bonded(String),
+    /// Nobody.
+    None,
 }
 
 impl Channel {
@@ -116,6 +128,7 @@ impl Channel {
             taken: None,
             transfer_source: String::new(),
             bridge_uuid: String::new(),
+            partner: Partner::OfOriginate,
             is_a_leg: false,
             replaced: false,
         }
@@ -174,6 +187,11 @@ impl Channel {
 
     /// Sets a variable as FreeSWITCH does: it moves to the end; an empty value removes it.
     pub(crate) fn set_variable(&mut self, name: &str, value: &str, later: bool) {
+        match (name, value, &self.partner) {
+            ("signal_bond", "", Partner::Bonded(_)) => self.partner = Partner::OfOriginate,
+            ("originate_signal_bond", "", Partner::OfOriginate) => self.partner = Partner::None,
+            _ => {}
+        }
         self.variables.retain(|variable| variable.name != name);
         if !value.is_empty() {
             self.variables.push(Variable {
@@ -181,6 +199,14 @@ impl Channel {
                 value: value.to_owned(),
                 later,
             });
+        }
+    }
+
+    /// `signal_bond`.
+    pub(crate) fn bond(&self) -> Option<&str> {
+        match &self.partner {
+            Partner::Bonded(other) => Some(other),
+            Partner::OfOriginate | Partner::None => None,
         }
     }
 

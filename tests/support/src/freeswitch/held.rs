@@ -424,6 +424,12 @@ impl Held {
         self.core.pick_up(&self.uuid, channel, number);
     }
 
+    /// The same of the caller behind this loopback, as its own `bridge` gives up.
+    pub fn caller_is_picked_up(&self, number: &str) {
+        let caller = self.behind.as_deref().unwrap_or_default();
+        self.core.pick_caller_up(caller, &self.uuid, number);
+    }
+
     /// The same in the moment that its bridge with a leg is ordered, and a little sooner than that.
     pub fn pick_up_before_the_bridge(&self, number: &str) {
         self.core.world().faster = Some((self.uuid.clone(), number.to_owned()));
