@@ -333,8 +333,8 @@ fn readme_has_short_sentences_and_its_first_command_on_the_first_screen() {
         .replace("\n\n", ". ")
         .replace('\n', " ");
     let counts = text
-        .split([':', '.', '?', '!'])
-        .zip(text.split([':', '.', '?', '!']).skip(1));
+        .split(['.', '?', '!'])
+        .zip(text.split(['.', '?', '!']).skip(1));
     let mut lengths = vec![0];
     for (sentence, next) in counts {
         *lengths.last_mut().unwrap() += sentence.split_whitespace().count();
