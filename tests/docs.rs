@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::CommandFactory;
 use fswake::cli::Cli;
 use fswake::config::{Config, Environment};
+use fswake::store::StoreError;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -332,9 +333,7 @@ fn readme_has_short_sentences_and_its_first_command_on_the_first_screen() {
         .join("\n")
         .replace("\n\n", ". ")
         .replace('\n', " ");
-    let counts = text
-        .split(['.', '?', '!'])
-        .zip(text.split(['.', '?', '!']).skip(1));
+    let counts = text.split(['.', '?', '!']).zip(text.split(['.', '?', '!']).skip(1));
     let mut lengths = vec![0];
     for (sentence, next) in counts {
         *lengths.last_mut().unwrap() += sentence.split_whitespace().count();
@@ -433,4 +432,97 @@ fn contexts_for_fusionpbx_come_out_of_the_command_that_its_page_gives() {
     assert!(text.contains(&format!("]loopback/{way}@static")), "{way}");
     let ready = vars.trim_start_matches('[').split(',').next().unwrap();
     assert!(text.contains(ready), "{ready}");
+}
+
+fn page(name: &str) -> String {
+    std::fs::read_to_string(root().join(name)).unwrap()
+}
+
+#[test]
+fn getting_started_shows_what_ships() {
+    let shown = page("docs/GETTING-STARTED.md");
+    let demo = page("examples/demo.rs");
+    let introduction = demo
+        .split("INTRODUCTION: &str = \"\\\n")
+        .nth(1)
+        .unwrap()
+        .split("\";")
+        .next()
+        .unwrap();
+    assert!(
+        shown.contains(introduction),
+        "the demo begins with other words:\n{introduction}"
+    );
+    for (shipped, written) in [
+        ("fs-conf/dialplan/fswake.xml", "dialplan/fswake.xml"),
+        ("fswake.example.toml", "/etc/fswake/fswake.toml"),
+    ] {
+        let lines = page(shipped).lines().count();
+        assert!(
+            shown.contains(&format!("{written}: new, {lines} lines")),
+            "{shipped} has {lines} lines"
+        );
+    }
+    let directory = page("fs-conf/directory/fswake.xml");
+    let dial_string = directory
+        .lines()
+        .find(|line| line.contains("name=\"dial-string\""))
+        .unwrap();
+    assert!(shown.contains(dial_string.trim()), "the dial-string is {dial_string}");
+}
+
+#[test]
+fn messages_that_the_documents_quote_are_those_of_the_code() {
+    let path = PathBuf::from("/var/lib/fswake/fswake.db");
+    let reason = "file is not a database".to_owned();
+    let operating = page("docs/OPERATING.md");
+    for error in [
+        StoreError::Corrupt {
+            path: path.clone(),
+            reason,
+        },
+        StoreError::NewerSchema { path, found: 5 },
+    ] {
+        assert!(operating.contains(&format!("\nfswake: {error}\n")), "{error}");
+    }
+    let code = code(&root().join("src"));
+    for (name, quotes) in [
+        (
+            "docs/OPERATING.md",
+            &[
+                "no connection to FreeSWITCH",
+                "the store cannot be written",
+                "push refused: an operator has to act",
+                "the store cannot be opened",
+            ][..],
+        ),
+        (
+            "docs/KEYS.md",
+            &["the provider answers as it should", "cannot be resolved"],
+        ),
+        ("docs/SOFTPHONES.md", &["not pushed: it registers without a push token"]),
+        ("docs/FUSIONPBX.md", &["by a dialplan, as calls of the last days show"]),
+    ] {
+        let text = page(name);
+        for quote in quotes {
+            assert!(text.contains(quote), "{name} does not quote: {quote}");
+            assert!(code.contains(quote), "{name}: nothing says: {quote}");
+        }
+    }
+}
+
+/// All that is written in a folder, with texts that go on in the next line in one.
+fn code(folder: &Path) -> String {
+    let mut all = String::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all += &code(&path);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            let text = std::fs::read_to_string(path).unwrap();
+            let pieces = text.split("\\\n").enumerate();
+            all.extend(pieces.map(|(n, piece)| if n == 0 { piece } else { piece.trim_start() }));
+        }
+    }
+    all
 }
