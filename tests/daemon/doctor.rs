@@ -127,7 +127,12 @@ impl Found {
             .collect();
         assert!(shown.len() > 4, "section {number} shows nothing");
         for line in shown {
-            let is_printed = printed.contains(&without_times(line));
+            let masked = without_times(line);
+            // What depends on the machine's load is left out at the end of a line.
+            let is_printed = match masked.strip_suffix(" ..") {
+                Some(begin) => printed.iter().any(|line| line.starts_with(begin)),
+                None => printed.contains(&masked),
+            };
             assert!(is_printed, "not printed now: {line}\n{}\n{:#}", self.trace, self.report);
         }
     }
