@@ -804,15 +804,11 @@ fn names_of_parameters_are_mod_apns_unless_a_set_says_otherwise() {
 
 #[test]
 fn configurations_in_the_documents_are_good() {
-    for (document, blocks) in [("README.md", 1), ("docs/PAYLOADS.md", 2)] {
-        let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(document)).unwrap();
-        let configurations: Vec<_> = text
-            .split("```toml\n")
-            .skip(1)
-            .map(|rest| rest.split("```").next().unwrap())
-            .collect();
-        assert!(configurations.len() >= blocks, "{document}");
-        for configuration in configurations {
+    let mut blocks = 0;
+    for document in documents() {
+        let text = std::fs::read_to_string(&document).unwrap();
+        for block in text.split("```toml\n").skip(1) {
+            let configuration = block.split("```").next().unwrap();
             let place = Place::with(configuration);
             for line in configuration.lines() {
                 let file = line
@@ -822,9 +818,22 @@ fn configurations_in_the_documents_are_good() {
                     place.write(file, "secret");
                 }
             }
+            println!("{}:\n{configuration}", document.display());
             place.load();
+            blocks += 1;
         }
     }
+    assert!(blocks >= 10, "only {blocks} configurations were found");
+}
+
+/// README.md and all of docs/.
+fn documents() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = std::fs::read_dir(root.join("docs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let pages = docs.filter(|path| path.extension().is_some_and(|end| end == "md"));
+    pages.chain([root.join("README.md")]).collect()
 }
 
 #[test]

@@ -116,7 +116,7 @@ fn every_known_pattern_has_its_section_in_troubleshooting() {
 #[test]
 fn every_result_of_a_call_is_known_wherever_results_are_shown() {
     for (file, before, after) in [
-        ("README.md", "`", "`"),
+        ("docs/OPERATING.md", "| `", "` |"),
         ("src/http/openapi.json", "       \"", "\","),
         ("src/http/page.html", "\"", "\": [\""),
     ] {

@@ -65,7 +65,8 @@ pub(super) fn setup(args: &Setup, file: Option<&Path>, env: &Environment) -> any
             bail!("nothing was written");
         }
         write(&to_write)?;
-        writeln!(out, "written: {} files", to_write.len())?;
+        let files = if to_write.len() == 1 { "file" } else { "files" };
+        writeln!(out, "written: {} {files}", to_write.len())?;
     }
     left_to_do(&mut out, &site)?;
     writeln!(out, "\nfswake doctor:")?;
