@@ -270,3 +270,27 @@ async fn caller_who_is_picked_up_once_his_bridge_is_ordered_keeps_that_call() {
     );
     assert!(stage.fs.legs().is_empty());
 }
+
+/// FreeSWITCH would leave him in silence: answered, and with nobody.
+#[tokio::test]
+async fn pick_up_that_comes_too_late_ends() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    let [call, _] = both_ways(&daemon, "1001");
+    let held = ringing(&stage, &daemon, &[&phone], &call).await;
+    let late = held.pick_up_too_late("1009");
+    phone.answer();
+    held.wait_bridged().await;
+    let line = daemon.summary().await;
+    assert_eq!(field(&line, "outcome"), "connected", "{line}");
+    let gone = async {
+        let is_told = || held.commands().iter().any(|(_, command)| command.contains(&late));
+        while !is_told() || held.stranger_is_there(&late) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    soon("end of who came too late", gone).await;
+    held.caller_hangs_up();
+    phone.got_bye().await;
+}

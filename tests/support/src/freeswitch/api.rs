@@ -67,7 +67,8 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
                 .filter(|cause| cause::known(cause))
                 .unwrap_or("NORMAL_CLEARING");
             core.touches(uuid, name);
-            no_such_channel_unless(core.kill(uuid, cause))
+            let is_stranger = core.world().strangers.remove(*uuid).is_some();
+            no_such_channel_unless(is_stranger || core.kill(uuid, cause))
         }
         "sched_hangup" => core.sched_hangup(&words),
         "sched_api" => core.sched_api(&words),

@@ -72,6 +72,7 @@ impl Core {
             if without.is_empty() {
                 core.leave_park(&held, &leg);
                 core.take_the_loopbacks_place(&held);
+                core.somebody_is_late(&held);
             }
             core.ticks(2).await;
             for uuid in &without {
@@ -236,6 +237,15 @@ impl Core {
         leaves_for(&mut self.world(), caller, &other);
         self.world().strangers.insert(other, number.to_owned());
         self.hang_up(loopback, "ORIGINATOR_CANCEL", Ending::Ours);
+    }
+
+    /// Somebody picks up a channel that is about to be bridged, and comes too late: his own channel is answered, with nobody.
+    fn somebody_is_late(&self, held: &str) {
+        let mut world = self.world();
+        if let Some((late_for, other, number)) = world.late.take_if(|(late_for, ..)| late_for == held) {
+            leaves_for(&mut world, &late_for, &other);
+            world.strangers.insert(other, number);
+        }
     }
 
     /// It leaves its park.

@@ -118,6 +118,8 @@ pub(crate) struct World {
     pub(crate) expands_no_commands: bool,
     /// Who picks up which channel in the moment that its bridge is ordered.
     pub(crate) faster: Option<(String, String)>,
+    /// Who picks a held channel up once its bridge is ordered, and comes too late: the channel, the other one and its number.
+    pub(crate) late: Option<(String, String, String)>,
     /// How long a whole profile's list of registrations takes; the connection that asks waits.
     pub(crate) list_takes: Duration,
     /// Profiles that do not run; their registrations stay.

@@ -424,6 +424,18 @@ impl Held {
         self.core.pick_up(&self.uuid, channel, number);
     }
 
+    /// The same once its bridge with a leg is ordered, and too late: the channel that comes too late.
+    pub fn pick_up_too_late(&self, number: &str) -> String {
+        let other = new_uuid();
+        self.core.world().late = Some((self.uuid.clone(), other.clone(), number.to_owned()));
+        other
+    }
+
+    /// Whether a channel that picked somebody up is there.
+    pub fn stranger_is_there(&self, channel: &str) -> bool {
+        self.core.world().strangers.contains_key(channel)
+    }
+
     /// The same of the caller behind this loopback, as its own `bridge` gives up.
     pub fn caller_is_picked_up(&self, number: &str) {
         let caller = self.behind.as_deref().unwrap_or_default();
