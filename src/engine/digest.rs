@@ -36,7 +36,7 @@ impl Engine {
             // Those that count are asked for with the calls.
             timers: _,
             callers,
-            // Those of calls are told with them, and nobody waits for the others.
+            // Those of calls are told apart, those of notifications are told below.
             pushes: _,
             notifications,
             // Drained.
@@ -50,6 +50,7 @@ impl Engine {
         all.hash(state);
         callers.hash(state);
         notifications.hash(state);
+        self.tell_pushes(|purpose| matches!(purpose, Purpose::Notification(..)), state);
         draining.hash(state);
     }
 
@@ -59,18 +60,20 @@ impl Engine {
         held.map(|held| held.what_decides(self.policy.debounce)).hash(state);
     }
 
-    /// Tells `state` of the pushes under way that are to wake a phone for this call, which may be over. A push's number is a name: whose it
-    /// is, whether it is the last one to its device, and which calls ride on it says the same.
+    /// Tells `state` of the pushes under way that are to wake a phone for this call, which may be over.
     pub fn digest_pushes<H: Hasher>(&self, call: CallId, state: &mut FromNow<'_, H>) {
+        self.tell_pushes(|purpose| *purpose == Purpose::Wake(call), state);
+    }
+
+    /// The pushes under way for some purpose. A push's number is a name: whose it is and what for, whether it is the last one to its device,
+    /// and which calls ride on it says the same.
+    fn tell_pushes(&self, is_told: impl Fn(&Purpose) -> bool, state: &mut impl Hasher) {
         let is_last = |id, push: &PendingPush| {
             let devices = self.directory.entry(&push.key).map(|entry| &entry.devices);
             let known = devices.into_iter().flatten().find(|d| d.key == push.device);
             known.and_then(|d| d.last_push).is_some_and(|last| last.push == id)
         };
-        let all = self
-            .pushes
-            .under_way()
-            .filter(|(_, push)| push.purpose == Purpose::Wake(call));
+        let all = self.pushes.under_way().filter(|(_, push)| is_told(&push.purpose));
         let mut all: Vec<_> = all
             .map(|(id, push)| (push.what_decides(), is_last(id, push), self.riders(id)))
             .collect();
