@@ -9,6 +9,7 @@
 //! Left out are:
 //! - what is only told: numbers and durations for the journal, the summary and CDRs, which decide nothing;
 //! - the numbers of legs and pushes, which are names: a leg is known by its party, a push by its purpose and device;
+//! - pushes with news of a call's end: nobody hears what becomes of them;
 //! - the numbers of questions about registrations: they are answered before;
 //! - where no call is to come, what only a call asks when it comes: in which order phones are known, and when they were last alive;
 //! - how far away a moment is that is more than [`FAR`] away;
@@ -19,14 +20,15 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
-use super::world::{PendingPush, Pushes};
+use super::world::{PendingPush, Purpose};
 use super::{Engine, Held};
-use crate::types::Moment;
+use crate::types::{CallId, Moment, PushId};
 
 impl Engine {
-    /// Tells `state` all that decides what this engine does from now on. Drain the commands before, and answer its questions
-    /// about registrations. `more_calls` says whether calls may still come.
-    pub fn digest(&self, now: Moment, more_calls: bool, state: &mut impl Hasher) {
+    /// Tells `state` all that decides what this engine does from now on, but its calls ([`Engine::digest_call`]) and their pushes
+    /// ([`Engine::digest_pushes`]). Drain the commands before, and answer its questions about registrations. `more_calls` says whether
+    /// calls may still come.
+    pub fn digest<H: Hasher>(&self, more_calls: bool, state: &mut FromNow<'_, H>) {
         let Self {
             policy,
             directory,
@@ -34,47 +36,57 @@ impl Engine {
             // Those that count are asked for with the calls.
             timers: _,
             callers,
-            pushes,
+            // Those of calls are told apart, those of notifications are told below.
+            pushes: _,
             notifications,
             // Drained.
             out: _,
             draining,
         } = self;
-        let state = &mut FromNow { now, inner: state };
         policy.hash(state);
         directory.digest(more_calls, state);
-        let mut all: Vec<_> = calls
-            .iter()
-            .map(|(id, held)| (id, held.what_decides(policy.debounce)))
-            .collect();
-        all.sort_unstable_by_key(|(id, _)| **id);
+        let mut all: Vec<_> = calls.keys().collect();
+        all.sort_unstable();
         all.hash(state);
         callers.hash(state);
-        self.pushes_under_way(pushes).hash(state);
         notifications.hash(state);
+        self.tell_pushes(|purpose| matches!(purpose, Purpose::Notification(..)), state);
         draining.hash(state);
     }
 
-    /// The pushes under way. A push's number is a name: whose it is and what for, whether it is the last one to its device, and which
-    /// calls ride on it says the same.
-    fn pushes_under_way<'a>(&self, pushes: &'a Pushes) -> Vec<impl Hash + Ord + use<'a>> {
+    /// Tells `state` all that decides what a held call does.
+    pub fn digest_call<H: Hasher>(&self, call: CallId, state: &mut FromNow<'_, H>) {
+        let held = self.calls.get(&call);
+        held.map(|held| held.what_decides(self.policy.debounce)).hash(state);
+    }
+
+    /// Tells `state` of the pushes under way that are to wake a phone for this call, which may be over.
+    pub fn digest_pushes<H: Hasher>(&self, call: CallId, state: &mut FromNow<'_, H>) {
+        self.tell_pushes(|purpose| *purpose == Purpose::Wake(call), state);
+    }
+
+    /// The pushes under way for some purpose. A push's number is a name: whose it is and what for, whether it is the last one to its device,
+    /// and which calls ride on it says the same.
+    fn tell_pushes(&self, is_told: impl Fn(&Purpose) -> bool, state: &mut impl Hasher) {
         let is_last = |id, push: &PendingPush| {
             let devices = self.directory.entry(&push.key).map(|entry| &entry.devices);
             let known = devices.into_iter().flatten().find(|d| d.key == push.device);
             known.and_then(|d| d.last_push).is_some_and(|last| last.push == id)
         };
-        let riders = |id| {
-            let riders = self.calls.iter().filter(|(_, held)| held.call.rides_on(id));
-            let mut riders: Vec<_> = riders.map(|(call, _)| *call).collect();
-            riders.sort_unstable();
-            riders
-        };
-        let all = pushes.under_way();
+        let all = self.pushes.under_way().filter(|(_, push)| is_told(&push.purpose));
         let mut all: Vec<_> = all
-            .map(|(id, push)| (push.what_decides(), is_last(id, push), riders(id)))
+            .map(|(id, push)| (push.what_decides(), is_last(id, push), self.riders(id)))
             .collect();
         all.sort_unstable();
-        all
+        all.hash(state);
+    }
+
+    /// The calls that ride on a push, which have to hear of its end too.
+    pub fn riders(&self, push: PushId) -> Vec<CallId> {
+        let riders = self.calls.iter().filter(|(_, held)| held.call.rides_on(push));
+        let mut riders: Vec<_> = riders.map(|(call, _)| *call).collect();
+        riders.sort_unstable();
+        riders
     }
 
     /// When a call has something to do next: [`Engine::next_timer`] without timers that come too early or count no more.

@@ -20,6 +20,11 @@ impl Hash for Dropped {
             // The same.
             all: _,
         } = self;
+        // The oldest goes when there are too many.
+        let mut order = order.clone();
+        if order.len() < MOST {
+            order.make_contiguous().sort_unstable();
+        }
         order.hash(state);
     }
 }

@@ -1,6 +1,6 @@
 //! A fast 128-bit fingerprint of a state. With 10 million states two of them share one by chance with a probability of 10^-25.
 
-use std::hash::Hasher;
+use std::hash::{Hash, Hasher};
 
 /// Two lanes, each multiplied and folded with a word of its own per 64 bits.
 #[derive(Clone, Copy, Debug)]
@@ -12,19 +12,20 @@ impl Default for Fingerprint {
     }
 }
 
-/// The lower half of the product, and the upper.
-fn fold(a: u64, b: u64) -> u64 {
-    let product = u128::from(a) * u128::from(b);
-    #[expect(clippy::cast_possible_truncation, reason = "the two halves are wanted")]
-    let halves = (product as u64, (product >> 64) as u64);
-    halves.0 ^ halves.1
+/// The fingerprint of anything.
+pub fn of(it: &impl Hash) -> u128 {
+    let mut state = Fingerprint::default();
+    it.hash(&mut state);
+    state.bits()
 }
 
 impl Fingerprint {
     /// All 128 bits.
     pub fn bits(self) -> u128 {
         let mut last = self;
-        last.write_u64(0x5851_f42d_4c95_7f2d);
+        for _ in 0..4 {
+            last.write_u64(0x5851_f42d_4c95_7f2d);
+        }
         u128::from(last.0) << 64 | u128::from(last.1)
     }
 }
@@ -50,8 +51,18 @@ impl Hasher for Fingerprint {
     }
 
     fn write_u64(&mut self, n: u64) {
-        self.0 = fold(self.0 ^ n, 0xa409_3822_299f_31d1).wrapping_add(self.1);
-        self.1 = fold(self.1 ^ n.rotate_left(32), 0x082e_fa98_ec4e_6c89) ^ n;
+        let product = u128::from(self.0 ^ n) * 0xa409_3822_299f_31d1;
+        #[expect(clippy::cast_possible_truncation, reason = "the two halves are wanted")]
+        let halves = (product as u64, (product >> 64) as u64);
+        self.0 = halves.1 ^ self.1;
+        self.1 = halves.0.wrapping_add(self.1.rotate_left(23)) ^ n;
+    }
+
+    fn write_u128(&mut self, n: u128) {
+        #[expect(clippy::cast_possible_truncation, reason = "the two halves are wanted")]
+        let halves = (n as u64, (n >> 64) as u64);
+        self.write_u64(halves.0);
+        self.write_u64(halves.1);
     }
 
     fn write_i128(&mut self, n: i128) {

@@ -1,472 +1,238 @@
 //! All histories from some beginnings, breadth first: level by level, each state once.
 //!
-//! Every step from every state is taken, and all that must hold is looked at after it. Whatever state is new is then left alone
-//! until its calls are over; and where a leg or a call has just ended, everything is said once more. After the last step of the
-//! longest histories only what must hold is looked at, and a history that ends its calls ends there.
-//!
-//! A state is kept as the step that led to it and the state before. Neighbours come from one state, mostly, so that only the last steps are
-//! taken again. So a broken invariant comes with its history, and no history is shorter.
+//! Every step from every state is taken, and all that must hold is looked at after it. Where a leg or a call has just ended, everything is
+//! said once more. Every state is left alone until its calls are over: of most the next that happens is that time passes, which is one of
+//! their steps; those that have only one event to go (`last`), and those that no timer concerns, are left alone where they are found.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::alike::Doubt;
 use crate::beginnings::Beginning;
-use crate::engine::Engine;
-use crate::ledger::{Broken, Invariant, holds};
-use crate::sim::{Cast, Sim};
+use crate::cast::Cast;
+use crate::last::LastStates;
+use crate::ledger::{Broken, Heard, Invariant, holds};
+pub use crate::map::Counterexample;
+use crate::map::{ByFingerprint, From, Map, Stage};
+use crate::sim::Sim;
 use crate::step::Step;
-
-/// Of so many states to which a second history leads, one is looked at closely: do both act alike?
-const LOOK_AT_ONE_IN: u128 = 101;
-/// Where both histories are equally long there are ten times as many, mostly the same events in another order.
-const LOOK_AT_ONE_TWIN_IN: u128 = 1009;
-
-/// Of so many histories that end their calls, one hears everything once more.
-const SAY_AGAIN_IN_ONE_OF: usize = 16;
 
 /// What was seen.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     /// Different states with a call that is held or to come, without those at the bound.
     pub states: usize,
-    /// Steps taken: each from a state that had not been seen before.
-    pub steps: usize,
-    /// How many of them ended the calls.
-    pub ended: usize,
-    /// Orders of events that this stands for: the longest, and shorter ones that ended their calls.
-    pub histories: f64,
-    /// Pairs of histories to one state that were found to act alike.
-    pub compared: usize,
     /// New states at each length.
     pub levels: Vec<usize>,
+    /// Events that were possible in these states: each was tried, or spared.
+    pub steps: usize,
+    /// Those that had been tried already, with the other call in another state.
+    pub spared: usize,
+    /// How many of those that were tried ended the calls.
+    pub ended: usize,
+    /// Pairs that were found to act alike: of histories to one state, and of states of one call.
+    pub compared: usize,
     /// How long it took.
     pub took: Duration,
-}
-
-/// An invariant that broke, and the history in which it did.
-#[derive(Debug)]
-pub struct Counterexample {
-    broken: Broken,
-    beginning: Beginning,
-    history: Vec<Step>,
-}
-
-impl std::fmt::Display for Counterexample {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "{}", self.broken)?;
-        writeln!(f, "{:?}", self.beginning)?;
-        writeln!(f, "{:?}", self.history)
-    }
-}
-
-/// A fingerprint is a hash already.
-#[derive(Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn write(&mut self, _: &[u8]) {}
-
-    fn write_u128(&mut self, n: u128) {
-        #[expect(clippy::cast_possible_truncation, reason = "one half is enough to find a place")]
-        let half = n as u64;
-        self.0 = half;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-type ByFingerprint<V> = HashMap<u128, V, BuildHasherDefault<AsItIs>>;
-
-/// Where a state comes from. A beginning has itself as parent.
-#[derive(Clone, Copy)]
-struct From {
-    parent: u32,
-    step: Step,
-}
-
-/// A state that a worker has not seen before.
-struct Found {
-    fingerprint: u128,
-    from: From,
-}
-
-/// Where the steps from one state lead.
-struct Leads<T> {
-    /// To other states.
-    on: Vec<T>,
-    /// How many lead to an end: of the calls, or of the longest histories.
-    ends: usize,
 }
 
 /// What a worker brings home.
 #[derive(Default)]
 struct Work {
-    found: Vec<Found>,
-    /// For each state of its share where its steps lead: to a state of before, or (`true`) to one that it has found.
-    leads: Vec<Leads<(u32, bool)>>,
-    compared: usize,
-    ended: usize,
+    /// States that it has not seen before, and their fingerprints.
+    found: Vec<(u128, From)>,
+    seen: Seen,
     broken: Option<Counterexample>,
 }
 
-/// A history that is taken again, state by state. The next state's is mostly the same but for its last steps.
-struct Stage<'a> {
+/// One level, for all workers.
+struct Level<'a> {
     map: &'a Map<'a>,
-    casts: Vec<Cast>,
-    at: Vec<(u32, Sim)>,
+    doubt: Doubt,
+    /// Where the states go that have one event to go, if these are the ones that it leads to.
+    last: Option<&'a LastStates>,
 }
 
-impl<'a> Stage<'a> {
-    fn new(map: &'a Map<'a>) -> Self {
-        Self {
-            map,
-            casts: map.beginnings.iter().map(Cast::of).collect(),
-            at: Vec::new(),
-        }
-    }
-
-    /// Where the history has led.
-    fn sim(&self) -> &Sim {
-        &self.at.last().expect("some state").1
-    }
-
-    /// Takes the steps to a state; from which beginning they start.
-    fn go_to(&mut self, state: u32) -> Result<usize, Broken> {
-        let way = self.map.way_to(state);
-        let beginning = way[0] as usize;
-        let cast = &self.casts[beginning];
-        let same = self.at.iter().zip(&way).take_while(|((was, _), is)| was == *is).count();
-        self.at.truncate(same);
-        for &state in &way[same..] {
-            let sim = match self.at.last() {
-                None => Sim::begin(&self.map.blanks[beginning], &self.map.beginnings[beginning], cast)?,
-                Some((_, before)) => {
-                    let mut sim = before.clone();
-                    sim.take(self.map.from[state as usize].step, cast, &mut None)?;
-                    sim
-                }
-            };
-            self.at.push((state, sim));
-        }
-        Ok(beginning)
-    }
+/// What one worker works with.
+struct Bench<'a> {
+    stage: Stage<'a>,
+    steps: Vec<Step>,
+    /// By fingerprint, the numbers of states in `work.found`.
+    mine: ByFingerprint<usize>,
+    work: Work,
+    /// The steps that are tried from the state that is looked at.
+    at: [Option<Step>; 2],
 }
 
-/// All states so far.
-struct Map<'a> {
-    beginnings: &'a [Beginning],
-    /// Engines that know nothing, one for each beginning. All engines are made of them, and hash tokens alike.
-    blanks: Vec<Engine>,
-    known: ByFingerprint<u32>,
-    from: Vec<From>,
-    prints: Vec<u128>,
-}
-
-impl Map<'_> {
-    fn history(&self, mut state: u32) -> (usize, Vec<Step>) {
-        let mut steps = Vec::new();
-        loop {
-            let from = self.from[state as usize];
-            if from.parent == state {
-                steps.reverse();
-                return (state as usize, steps);
-            }
-            steps.push(from.step);
-            state = from.parent;
-        }
-    }
-
-    /// The states on the way to a state, itself included, the beginning first.
-    fn way_to(&self, mut state: u32) -> Vec<u32> {
-        let mut way = vec![state];
-        while self.from[state as usize].parent != state {
-            state = self.from[state as usize].parent;
-            way.push(state);
-        }
-        way.reverse();
-        way
-    }
-
-    fn counterexample(&self, state: u32, step: Option<Step>, broken: Broken) -> Counterexample {
-        let (beginning, mut history) = self.history(state);
-        history.extend(step);
-        Counterexample {
-            broken,
-            beginning: self.beginnings[beginning].clone(),
-            history,
-        }
-    }
-
+impl Level<'_> {
     /// Takes every step from every state of a share.
-    fn explore(&self, share: &[u32], is_last: bool) -> Work {
-        let mut stage = Stage::new(self);
-        let mut work = Work::default();
-        let mut mine = ByFingerprint::<u32>::default();
-        let mut steps = Vec::new();
+    fn explore(&self, share: &[u32]) -> Work {
+        let mut bench = Bench {
+            stage: Stage::new(self.map),
+            steps: Vec::new(),
+            mine: ByFingerprint::default(),
+            work: Work::default(),
+            at: [None; 2],
+        };
         for &state in share {
-            let mut at = None;
-            let mut look = || self.expand((state, is_last), &mut stage, &mut steps, &mut mine, &mut work, &mut at);
-            let looked = catch_unwind(AssertUnwindSafe(&mut look)).unwrap_or_else(|panic| {
+            let mut expand = || self.expand(state, &mut bench);
+            let looked = catch_unwind(AssertUnwindSafe(&mut expand)).unwrap_or_else(|panic| {
                 let text = panic.downcast_ref::<String>().cloned();
                 let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
                 holds(Invariant::NoPanic, false, || text.unwrap_or_default())
             });
             if let Err(broken) = looked {
-                work.broken = Some(self.counterexample(state, at, broken));
+                let then: Vec<_> = bench.at.into_iter().flatten().collect();
+                bench.work.broken = Some(self.map.counterexample(state, &then, broken));
                 break;
             }
         }
-        work
+        bench.work
     }
 
-    fn expand(
-        &self,
-        (state, is_last): (u32, bool),
-        stage: &mut Stage<'_>,
-        steps: &mut Vec<Step>,
-        mine: &mut ByFingerprint<u32>,
-        work: &mut Work,
-        at: &mut Option<Step>,
-    ) -> Result<(), Broken> {
-        let beginning = stage.go_to(state)?;
-        let (sim, cast) = (stage.sim(), &stage.casts[beginning]);
-        holds(
-            Invariant::Deterministic,
-            sim.fingerprint() == self.prints[state as usize],
-            || "the same steps led elsewhere".into(),
-        )?;
+    fn expand(&self, state: u32, bench: &mut Bench<'_>) -> Result<(), Broken> {
+        let Bench {
+            stage,
+            steps,
+            mine,
+            work,
+            at,
+        } = bench;
+        let (sim, cast) = stage.go_to(state)?;
+        let is_it = sim.parts().whole() == self.map.print(state);
+        holds(Invariant::Deterministic, is_it, || {
+            "the same steps led elsewhere".into()
+        })?;
         Step::possible(sim, steps);
-        let mut leads = Leads {
-            on: Vec::new(),
-            ends: 0,
-        };
+        work.seen.steps += steps.len();
         for &step in &*steps {
-            *at = Some(step);
+            *at = [Some(step), None];
             let mut next = sim.clone();
             next.take(step, cast, &mut None)?;
             if next.is_over() {
-                leads.ends += 1;
-                work.ended += 1;
-                if work.ended.is_multiple_of(SAY_AGAIN_IN_ONE_OF) {
-                    next.clone().ignores_what_is_late(cast)?;
-                }
-                next.ends(cast)?;
+                work.seen.ended += 1;
+                next.is_left_in_order(work.seen.ended, cast)?;
                 continue;
             }
-            if is_last {
-                leads.ends += 1;
-                continue;
-            }
-            let fingerprint = next.fingerprint();
-            if let Some(&known) = self.known.get(&fingerprint) {
-                leads.on.push((known, false));
-                if fingerprint.is_multiple_of(LOOK_AT_ONE_IN) {
-                    self.act_alike(&next, cast, known, None)?;
-                    work.compared += 1;
+            let parts = next.parts();
+            let print = parts.whole();
+            if let Some(known) = self.map.find(print) {
+                if print.is_multiple_of(self.doubt.known) {
+                    self.map.act_alike(&next, cast, known, None)?;
+                    work.seen.compared += 1;
                 }
                 continue;
             }
-            match mine.entry(fingerprint) {
-                Entry::Occupied(found) => {
-                    leads.on.push((*found.get(), true));
-                    if fingerprint.is_multiple_of(LOOK_AT_ONE_TWIN_IN) {
-                        let From { parent, step } = work.found[*found.get() as usize].from;
-                        self.act_alike(&next, cast, parent, Some(step))?;
-                        work.compared += 1;
+            let from = From { parent: state, step };
+            let twin = match (self.last, mine.entry(print)) {
+                (None, Entry::Vacant(free)) => {
+                    free.insert(work.found.len());
+                    work.found.push((print, from));
+                    say_again(sim, &next, cast)?;
+                    if next.engine.next_due().is_none() {
+                        next.ends(cast)?;
                     }
+                    continue;
                 }
-                Entry::Vacant(free) => {
-                    let number = u32::try_from(work.found.len()).unwrap_or(u32::MAX);
-                    free.insert(number);
-                    leads.on.push((number, true));
-                    let from = From { parent: state, step };
-                    work.found.push(Found { fingerprint, from });
-                    if has_lost(sim, &next) {
-                        next.clone().ignores_what_is_late(cast)?;
-                    }
-                    next.ends(cast)?;
+                (None, Entry::Occupied(found)) => Some(work.found[*found.get()].1),
+                (Some(last), _) if last.is_new(print, from) => {
+                    say_again(sim, &next, cast)?;
+                    next.clone().ends(cast)?;
+                    let tried = last.look(&next, parts, cast, &mut at[1])?;
+                    work.seen.steps += tried.steps;
+                    work.seen.spared += tried.spared;
+                    work.seen.ended += tried.ended;
+                    work.seen.compared += tried.compared;
+                    continue;
                 }
+                (Some(last), _) => last.sample(print),
+            };
+            if let Some(twin) = twin.filter(|_| print.is_multiple_of(self.doubt.twin)) {
+                self.map.twins_act_alike(&next, cast, twin)?;
+                work.seen.compared += 1;
             }
         }
-        *at = None;
-        work.leads.push(leads);
+        *at = [None; 2];
         Ok(())
     }
 
-    /// Two histories to one state: whatever comes next, both say the same and go on to the same state.
-    fn act_alike(&self, one: &Sim, cast: &Cast, known: u32, then: Option<Step>) -> Result<(), Broken> {
-        let mut stage = Stage::new(self);
-        stage.go_to(known)?;
-        let mut other = stage.sim().clone();
-        if let Some(step) = then {
-            other.take(step, cast, &mut None)?;
-        }
-        let after = |sim: &Sim| {
-            let mut steps = Vec::new();
-            Step::possible(sim, &mut steps);
-            let take = |step: &Step| {
-                let (mut sim, mut said) = (sim.clone(), Vec::new());
-                let held = sim.take(*step, cast, &mut Some(&mut said));
-                (sim.fingerprint(), said, held.is_ok())
+    /// Shares a level out; what comes back is in the level's order, whoever was faster.
+    fn explore_all(&self, level: &[u32], workers: usize) -> Vec<Work> {
+        let shares: Vec<_> = level.chunks(level.len().div_ceil(workers * 8).max(1)).collect();
+        let next = AtomicUsize::new(0);
+        let mut done: Vec<_> = std::thread::scope(|scope| {
+            let work = || {
+                let mut done = Vec::new();
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(share) = shares.get(n) else { return done };
+                    done.push((n, self.explore(share)));
+                }
             };
-            // In no order: legs and pushes have other numbers.
-            let mut all: Vec<_> = steps.iter().map(take).collect();
-            all.sort();
-            all
-        };
-        let told = (after(one), after(&other));
-        holds(Invariant::Deterministic, told.0 == told.1, || {
-            let only = |a: &Vec<After>, b: &Vec<After>| {
-                a.iter().filter(|after| !b.contains(after)).cloned().collect::<Vec<_>>()
-            };
-            format!(
-                "{:?} and then {then:?} lead to the same state, and from there elsewhere: {:#?} instead of {:#?}",
-                self.history(known),
-                only(&told.1, &told.0),
-                only(&told.0, &told.1),
-            )
-        })
+            let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+            threads
+                .into_iter()
+                .flat_map(|thread| thread.join().unwrap_or_default())
+                .collect()
+        });
+        done.sort_unstable_by_key(|(n, _)| *n);
+        done.into_iter().map(|(_, work)| work).collect()
     }
 }
 
-/// What a step leads to: the state, what was said, whether all invariants held.
-type After = (u128, Vec<String>, bool);
-
-/// Whether a step ended a call or a leg, or gave the first of it.
-fn has_lost(before: &Sim, after: &Sim) -> bool {
+/// Where a step ended a call or a leg, or gave the first of it, everything is said once more.
+fn say_again(before: &Sim, new: &Sim, cast: &Cast) -> Result<(), Broken> {
     let count = |sim: &Sim| {
-        let legs: usize = sim.ledger.calls.iter().map(|call| call.legs.len()).sum();
-        let heard: usize = sim
-            .ledger
-            .calls
-            .iter()
-            .flat_map(|call| &call.legs)
-            .filter(|leg| leg.heard > crate::ledger::Heard::Nothing)
-            .count();
-        let over = sim.ledger.calls.iter().filter(|call| call.over).count();
-        (legs, heard, over)
+        let calls = &sim.ledger.calls;
+        let legs: usize = calls.iter().map(|call| call.legs.len()).sum();
+        let heard = calls.iter().flat_map(|call| &call.legs);
+        let heard = heard.filter(|leg| leg.heard > Heard::Nothing).count();
+        (legs, heard, calls.iter().filter(|call| call.over).count())
     };
-    count(before) != count(after)
+    if count(before) == count(new) {
+        return Ok(());
+    }
+    new.clone().ignores_what_is_late(cast)
 }
 
-/// Tries every order of up to `bound` steps from every beginning.
-pub fn all_orders(beginnings: &[Beginning], bound: usize, workers: usize) -> Result<Seen, Box<Counterexample>> {
+/// Tries every order of up to `bound` steps, two at least, from every beginning.
+pub fn all_orders(
+    beginnings: &[Beginning],
+    bound: usize,
+    workers: usize,
+    doubt: Doubt,
+) -> Result<Seen, Box<Counterexample>> {
     let began = Instant::now();
-    let mut map = Map {
-        beginnings,
-        blanks: Sim::blanks(beginnings.iter().map(|b| &b.policy)),
-        known: ByFingerprint::default(),
-        from: Vec::new(),
-        prints: Vec::new(),
-    };
+    let mut map = Map::begin(beginnings)?;
+    let last = LastStates::new(doubt);
     let mut seen = Seen::default();
-    for (n, beginning) in (0..).zip(beginnings) {
-        let sim = Sim::begin(&map.blanks[n as usize], beginning, &Cast::of(beginning));
-        let first = From {
-            parent: n,
-            step: Step::Timer,
+    seen.levels.push(map.count());
+    let mut states: Vec<u32> = (0..).take(map.count()).collect();
+    for length in 1..bound {
+        let is_last = length + 1 == bound;
+        let level = Level {
+            map: &map,
+            doubt,
+            last: is_last.then_some(&last),
         };
-        map.from.push(first);
-        let print = sim.map(|sim| sim.fingerprint());
-        map.prints.push(*print.as_ref().unwrap_or(&0));
-        if let Err(broken) = print {
-            return Err(Box::new(map.counterexample(n, None, broken)));
-        }
-        map.known.insert(map.prints[n as usize], n);
-    }
-    seen.levels.push(beginnings.len());
-    let mut level: Vec<u32> = (0..).take(beginnings.len()).collect();
-    // For each state where its steps lead.
-    let mut leads: Vec<Leads<u32>> = Vec::new();
-    for length in 1..=bound {
-        let share = level.len().div_ceil(workers * 8).max(1);
-        let work = in_parallel(&map, &level, share, workers, length == bound);
-        level.clear();
+        let work = level.explore_all(&states, workers);
+        states.clear();
         for work in work {
             if let Some(broken) = work.broken {
                 return Err(Box::new(broken));
             }
-            seen.compared += work.compared;
-            seen.ended += work.ended;
-            // Numbers of the states that this worker found.
-            let mut numbers = Vec::with_capacity(work.found.len());
-            for found in work.found {
-                let next = u32::try_from(map.known.len()).unwrap_or(u32::MAX);
-                let number = *map.known.entry(found.fingerprint).or_insert(next);
-                numbers.push(number);
-                if number == next {
-                    map.from.push(found.from);
-                    map.prints.push(found.fingerprint);
-                    level.push(next);
-                }
-            }
-            for lead in work.leads {
-                let to = |(n, is_new): (u32, bool)| if is_new { numbers[n as usize] } else { n };
-                leads.push(Leads {
-                    on: lead.on.into_iter().map(to).collect(),
-                    ends: lead.ends,
-                });
-            }
+            seen.steps += work.seen.steps;
+            seen.spared += work.seen.spared;
+            seen.ended += work.seen.ended;
+            seen.compared += work.seen.compared;
+            let new = work.found.into_iter();
+            states.extend(new.filter_map(|(print, from)| map.add(print, from)));
         }
-        if length < bound {
-            seen.levels.push(level.len());
-        }
+        seen.levels.push(if is_last { last.count() } else { states.len() });
     }
-    seen.states = map.known.len();
-    seen.steps = leads.iter().map(|lead| lead.on.len() + lead.ends).sum();
-    seen.histories = histories(&leads, beginnings.len(), bound);
+    seen.states = seen.levels.iter().sum();
     seen.took = began.elapsed();
     Ok(seen)
-}
-
-/// Shares a level out; what comes back is in the level's order, whoever was faster.
-fn in_parallel(map: &Map<'_>, level: &[u32], share: usize, workers: usize, is_last: bool) -> Vec<Work> {
-    let shares: Vec<_> = level.chunks(share).collect();
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let mut done: Vec<_> = std::thread::scope(|scope| {
-        let work = || {
-            let mut done = Vec::new();
-            loop {
-                let n = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                let Some(share) = shares.get(n) else { return done };
-                done.push((n, map.explore(share, is_last)));
-            }
-        };
-        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        threads
-            .into_iter()
-            .flat_map(|thread| thread.join().unwrap_or_default())
-            .collect()
-    });
-    done.sort_unstable_by_key(|(n, _)| *n);
-    done.into_iter().map(|(_, work)| work).collect()
-}
-
-/// How many orders of events there are, by length: as many lead to a state as lead to the states before it.
-fn histories(leads: &[Leads<u32>], beginnings: usize, bound: usize) -> f64 {
-    let mut now = vec![0.0; leads.len()];
-    now[..beginnings].fill(1.0);
-    let mut all = 0.0;
-    for length in 1..=bound {
-        let mut next = vec![0.0; leads.len()];
-        for (lead, many) in leads.iter().zip(&now).filter(|(_, many)| **many > 0.0) {
-            for to in &lead.on {
-                if length < bound {
-                    next[*to as usize] += many;
-                } else {
-                    all += many;
-                }
-            }
-            #[expect(clippy::cast_precision_loss, reason = "a few")]
-            let ends = lead.ends as f64;
-            all += many * ends;
-        }
-        now = next;
-    }
-    all
 }

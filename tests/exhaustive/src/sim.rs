@@ -1,110 +1,19 @@
 //! One history: the engine, and what FreeSWITCH, the phones and the providers have of it.
 
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::beginnings::{Beginning, Phone, Refusal};
-use crate::engine::digest::FromNow;
+use crate::cast::{Cast, T0, call, leg};
 use crate::engine::policy::Policy;
-use crate::engine::{
-    Command, Engine, Event, HeldCall, LegEnd, Listing, Registration, Source, Taken, UnregisterWhy, Unregistration, Way,
-};
-use crate::fingerprint::Fingerprint;
+use crate::engine::{Command, Engine, Event, LegEnd, Listing, Taken, UnregisterWhy};
 use crate::ledger::{Bridge, Heard, Holds, Invariant, Ledger, holds};
 use crate::step::Step;
-use crate::types::push::PushReceipt;
-use crate::types::{Aor, CallId, LegId, Moment, Provider, PushId, PushParams, PushToken, Target};
-use uuid::Uuid;
+use crate::types::push::{PushKind, PushReceipt};
+use crate::types::{LegId, Moment, PushId};
 
 /// When the first call comes.
 const START: Moment = Moment(Duration::from_secs(100_000));
-const T0: i64 = 1_800_000_000;
-
-/// The events that are made of texts, made once for each thread: threads that share texts count their uses in turns.
-pub struct Cast {
-    registers: [[Registration; 2]; 2],
-    ends: [Unregistration; 2],
-    calls: [HeldCall; 2],
-    busy: LegEnd,
-    refused: LegEnd,
-    failed: LegEnd,
-    hung_up: Arc<str>,
-    name: Arc<str>,
-}
-
-impl Cast {
-    /// The events of one beginning.
-    pub fn of(beginning: &Beginning) -> Self {
-        let aor = Aor::new("1001", "fs.test");
-        let register = |phone: usize, at: usize| {
-            let who = if beginning.shares_place && at == 1 { 9 } else { phone };
-            let push = (beginning.phones[phone] != Phone::Desk).then(|| PushParams {
-                provider: Provider::Apns,
-                app: "com.example.app".into(),
-                team: None,
-                call_token: Some(PushToken::new(["tok0", "tok1"][phone])),
-                remote_token: None,
-            });
-            Registration {
-                aor: aor.clone(),
-                call_id: ["r0", "r1"][phone].into(),
-                target: Some(Target::new(format!("sofia/i/sip:{who}@h:{at}"))),
-                wants_no_push: push.is_none(),
-                push,
-                user_agent: "".into(),
-                expires: Duration::from_secs(3600),
-                at: T0,
-                source: Source::Event,
-            }
-        };
-        let end = |phone: usize| Unregistration {
-            aor: aor.clone(),
-            call_id: ["r0", "r1"][phone].into(),
-            target: None,
-            push: None,
-            user_agent: "".into(),
-            at: T0,
-            why: UnregisterWhy::ConnectionClosed,
-        };
-        let call = |n: u8| HeldCall {
-            call: call(n),
-            aor: aor.clone(),
-            caller_number: "2".into(),
-            caller_name: "".into(),
-            at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
-            max_wait: None,
-            way: Way::Dialplan,
-            wishes: beginning.wishes,
-            ask: None,
-        };
-        let ended = |cause: &str, sip_status| LegEnd {
-            cause: cause.into(),
-            sip_status,
-        };
-        Self {
-            registers: [0, 1].map(|phone| [0, 1].map(|at| register(phone, at))),
-            ends: [0, 1].map(end),
-            calls: [0, 1].map(call),
-            busy: ended("USER_BUSY", Some(486)),
-            refused: ended("CALL_REJECTED", Some(403)),
-            failed: ended("RECOVERY_ON_TIMER_EXPIRE", None),
-            hung_up: "ORIGINATOR_CANCEL".into(),
-            name: "9".into(),
-        }
-    }
-}
-
-fn call(n: u8) -> CallId {
-    CallId(Uuid::from_u128(u128::from(n) + 1))
-}
-
-fn leg(call_number: u8, n: u8) -> LegId {
-    LegId {
-        call: call(call_number),
-        n: u32::from(n),
-    }
-}
 
 /// What is outside, beside the ledger.
 #[derive(Clone, Debug)]
@@ -115,8 +24,10 @@ pub struct Around {
     refusal: Refusal,
     /// Where phones are registered, as far as FreeSWITCH knows.
     pub bound: [Option<u8>; 2],
-    /// Pushes whose outcome is not known yet.
-    pub pushes: Vec<u16>,
+    /// Pushes that wake, whose outcome is not known yet.
+    pub pushes: Vec<Push>,
+    /// Pushes with news of a call's end. Their outcomes come late, and must change nothing.
+    news: Vec<u16>,
     /// A second call may come.
     pub another_call: bool,
     /// Both phones move, un-REGISTER and lose their connections.
@@ -127,6 +38,15 @@ pub struct Around {
     shares_place: bool,
 }
 
+/// A push that is to wake a phone.
+#[derive(Clone, Copy, Debug)]
+pub struct Push {
+    /// The engine's number.
+    pub n: u16,
+    /// For which call.
+    pub call: u8,
+}
+
 /// The engine knows what each push is for; their numbers are names.
 impl Hash for Around {
     fn hash<H: Hasher>(&self, state: &mut H) {
@@ -134,13 +54,15 @@ impl Hash for Around {
             has_token,
             refusal,
             bound,
-            pushes,
+            // With the calls.
+            pushes: _,
+            news: _,
             another_call,
             any_phone,
             refuses,
             shares_place,
         } = self;
-        (has_token, refusal, bound, pushes.len(), another_call, any_phone).hash(state);
+        (has_token, refusal, bound, another_call, any_phone).hash(state);
         (refuses, shares_place).hash(state);
     }
 }
@@ -174,6 +96,7 @@ impl Sim {
                 refusal: beginning.refusal,
                 bound: [None; 2],
                 pushes: Vec::new(),
+                news: Vec::new(),
                 another_call: beginning.calls_twice,
                 any_phone: beginning.any_phone,
                 refuses: beginning.refuses,
@@ -209,19 +132,6 @@ impl Sim {
             engine
         };
         policies.map(with).collect()
-    }
-
-    /// What tells this state from others.
-    pub fn fingerprint(&self) -> u128 {
-        let mut state = Fingerprint::default();
-        self.engine.digest(self.now, self.around.another_call, &mut state);
-        let from_now = &mut FromNow {
-            now: self.now,
-            inner: &mut state,
-        };
-        self.ledger.hash(from_now);
-        self.around.hash(from_now);
-        state.bits()
     }
 
     /// Takes one step, with all that follows of it at once.
@@ -266,7 +176,7 @@ impl Sim {
                 Event::Unregistered(end)
             }
             Step::PushTaken(push) | Step::PushRefused(push) => {
-                self.around.pushes.retain(|other| *other != push);
+                self.around.pushes.retain(|other| other.n != push);
                 let receipt = PushReceipt {
                     provider_id: None,
                     status: 200,
@@ -338,7 +248,14 @@ impl Sim {
             }
             self.ledger.book(&command)?;
             if let Command::Push(push) = &command {
-                self.around.pushes.push(u16::try_from(push.id.0).unwrap_or(u16::MAX));
+                let n = u16::try_from(push.id.0).unwrap_or(u16::MAX);
+                match push.call().filter(|about| about.kind == PushKind::Call) {
+                    Some(about) => self.around.pushes.push(Push {
+                        n,
+                        call: u8::from(about.call != call(0)),
+                    }),
+                    None => self.around.news.push(n),
+                }
             }
             if let Command::AskRegistrations { aor, number, profiles } = command {
                 let places = self.around.bound.iter().zip(&cast.registers);
@@ -388,7 +305,9 @@ impl Sim {
 
     /// The outcomes of pushes that nobody waits for any more: they are heard, and nothing comes of it.
     fn forget_pushes(&mut self, cast: &Cast, said: &mut Said<'_>) -> Holds {
-        for push in std::mem::take(&mut self.around.pushes) {
+        let pushes = std::mem::take(&mut self.around.pushes);
+        let pushes = pushes.into_iter().map(|push| push.n);
+        for push in pushes.chain(std::mem::take(&mut self.around.news)) {
             let outcome = Err(self.around.refusal.error());
             let push = PushId(u64::from(push));
             self.feed(Event::PushEnded { push, outcome, at: T0 }, cast, said)?;
@@ -396,9 +315,17 @@ impl Sim {
         Ok(())
     }
 
+    /// All calls are over: nothing may be left. Of so many one hears everything once more.
+    pub fn is_left_in_order(self, so_many: usize, cast: &Cast) -> Holds {
+        if so_many.is_multiple_of(16) {
+            self.clone().ignores_what_is_late(cast)?;
+        }
+        self.ends(cast)
+    }
+
     /// What comes late, or twice, must change nothing: words of legs that are over, of calls that are over, of pushes that ended.
     pub fn ignores_what_is_late(mut self, cast: &Cast) -> Holds {
-        let before = self.fingerprint();
+        let before = self.parts().whole();
         let all = self.late(cast);
         for event in &all {
             self.engine.handle(self.now, event.clone());
@@ -407,13 +334,18 @@ impl Sim {
                 format!("{event:?}: {said:?}")
             })?;
         }
-        holds(Invariant::LateChangesNothing, self.fingerprint() == before, || {
+        holds(Invariant::LateChangesNothing, self.parts().whole() == before, || {
             format!("one of {all:?}")
         })
     }
 
     fn late(&self, cast: &Cast) -> Vec<Event> {
-        let mut all = Vec::new();
+        let news = self.around.news.iter().map(|push| Event::PushEnded {
+            push: PushId(u64::from(*push)),
+            outcome: Err(self.around.refusal.error()),
+            at: T0,
+        });
+        let mut all: Vec<_> = news.collect();
         for account in &self.ledger.calls {
             for n in 0..account.rung {
                 let leg = LegId { call: account.id, n };

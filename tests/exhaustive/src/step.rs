@@ -2,6 +2,7 @@
 
 use crate::ledger::{Account, Bridge, Heard, Leg};
 use crate::sim::Sim;
+use crate::types::PushId;
 
 /// One event. Phones and calls are 0 and 1; legs have the engine's numbers, and so have pushes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,17 @@ pub enum Step {
     Timer,
 }
 
+/// Who hears of a step, and so what decides what comes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hearers {
+    /// One call: not the other, nor what becomes of the other's pushes.
+    Call(u8),
+    /// All calls, about phones: what becomes of pushes has nothing to do with it.
+    Phones,
+    /// Whoever it may be.
+    All,
+}
+
 impl Step {
     /// Everything that may happen next.
     pub fn possible(sim: &Sim, out: &mut Vec<Self>) {
@@ -65,8 +77,8 @@ impl Step {
                 out.push(Self::Closed(phone));
             }
         }
-        for &push in &sim.around.pushes {
-            out.extend([Self::PushTaken(push), Self::PushRefused(push)]);
+        for push in &sim.around.pushes {
+            out.extend([Self::PushTaken(push.n), Self::PushRefused(push.n)]);
         }
         for (call, account) in (0..).zip(&sim.ledger.calls) {
             if !account.over {
@@ -79,6 +91,32 @@ impl Step {
         }
         if sim.engine.next_due().is_some() {
             out.push(Self::Timer);
+        }
+    }
+
+    /// Who hears of it.
+    pub fn hearers(self, sim: &Sim) -> Hearers {
+        match self {
+            Self::Rings(call, _)
+            | Self::Plays(call, _)
+            | Self::Busy(call, _)
+            | Self::Refuses(call, _)
+            | Self::Answers(call, _)
+            | Self::Fails(call, _)
+            | Self::Bridged(call, _)
+            | Self::EarlyBridged(call, _)
+            | Self::BridgeFails(call, _)
+            | Self::HangsUp(call, _)
+            | Self::CallerGone(call)
+            | Self::PickedUp(call) => Hearers::Call(call),
+            // Calls that ride on a push hear that it was refused.
+            Self::PushRefused(n) if !sim.engine.riders(PushId(u64::from(n))).is_empty() => Hearers::All,
+            Self::PushTaken(n) | Self::PushRefused(n) => {
+                let push = sim.around.pushes.iter().find(|push| push.n == n);
+                push.map_or(Hearers::All, |push| Hearers::Call(push.call))
+            }
+            Self::Register(..) | Self::Unregister(_) | Self::Closed(_) | Self::Call(_) => Hearers::Phones,
+            Self::Timer => Hearers::All,
         }
     }
 
