@@ -162,7 +162,7 @@ fn container_is_made_of_what_is_here_and_runs_without_rights() {
     for member in manifest["workspace"]["members"].as_array().unwrap() {
         assert!(!ignored.contains(&member.as_str().unwrap()), "{member}");
     }
-    let user = of("USER").last().unwrap();
+    let user = of("USER").next_back().unwrap();
     assert!(
         user.split(':').all(|id| id.parse::<u32>().is_ok_and(|id| id > 0)),
         "{user}"
@@ -176,10 +176,10 @@ fn container_is_made_of_what_is_here_and_runs_without_rights() {
     // What it runs is a command line that fswake understands.
     let words = |json: &str| serde_json::from_str::<Vec<String>>(json).unwrap_or_else(|e| panic!("{json}: {e}"));
     let (entry, default) = (
-        words(of("ENTRYPOINT").last().unwrap()),
-        words(of("CMD").last().unwrap()),
+        words(of("ENTRYPOINT").next_back().unwrap()),
+        words(of("CMD").next_back().unwrap()),
     );
-    let health = words(of("HEALTHCHECK").last().unwrap().trim_start_matches("CMD "));
+    let health = words(of("HEALTHCHECK").next_back().unwrap().trim_start_matches("CMD "));
     assert_eq!(
         (entry[0].as_str(), health[0].as_str()),
         ("/usr/bin/fswake", "/usr/bin/fswake")
