@@ -119,6 +119,7 @@ impl Daemon {
         let site = Arc::new(Site {
             inbound: settings.clone(),
             summaries: http::summary::Cache::default(),
+            census: http::census::Cache::default(),
             metrics: metrics.clone(),
             waiting: now_waiting.clone(),
             control: Control::new(inputs.clone()),

@@ -49,10 +49,12 @@ fn completions_and_manual_pages_know_every_subcommand() {
         .collect();
     assert!(commands.len() >= 6 && commands.contains(&"devices"), "{commands:?}");
     // It asks for no configuration.
-    let directory = tempfile::tempdir().unwrap();
-    let man = fswake(&["man", directory.path().to_str().unwrap(), "--config", "/nonexistent"]);
+    let place = tempfile::tempdir().unwrap();
+    // It makes the folder.
+    let directory = place.path().join("share/man/man1");
+    let man = fswake(&["man", directory.to_str().unwrap(), "--config", "/nonexistent"]);
     assert_eq!((text(&man.stderr).as_str(), man.status.code()), ("", Some(0)));
-    let whole = std::fs::read_to_string(directory.path().join("fswake.1")).unwrap();
+    let whole = std::fs::read_to_string(directory.join("fswake.1")).unwrap();
     assert_eq!(whole, text(&fswake(&["man"]).stdout));
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = text(&fswake(&["completions", shell]).stdout);
@@ -61,13 +63,13 @@ fn completions_and_manual_pages_know_every_subcommand() {
         }
     }
     for command in &commands {
-        assert!(
-            directory.path().join(format!("fswake-{command}.1")).exists(),
-            "{command}"
-        );
+        assert!(directory.join(format!("fswake-{command}.1")).exists(), "{command}");
         assert!(whole.contains(&command.replace('-', "\\-")), "{command}");
     }
     assert_eq!(fswake(&["completions", "cmd"]).status.code(), Some(2));
+    let below_a_file = fswake(&["man", directory.join("fswake.1/man").to_str().unwrap()]);
+    assert_eq!(below_a_file.status.code(), Some(1));
+    assert!(text(&below_a_file.stderr).contains("fswake.1/man"), "{below_a_file:?}");
 }
 
 #[test]

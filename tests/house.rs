@@ -114,6 +114,21 @@ fn every_known_pattern_has_its_section_in_troubleshooting() {
 }
 
 #[test]
+fn every_reason_of_a_call_is_known_wherever_reasons_are_shown() {
+    for (file, before, after) in [
+        ("src/http/openapi.json", "       \"", "\","),
+        ("src/http/page.html", "\"", "\": \""),
+    ] {
+        let text = fs::read_to_string(root().join(file)).unwrap();
+        for reason in fswake::journal::Reason::ALL {
+            let word = serde_json::to_value(reason).unwrap();
+            let word = word.as_str().unwrap();
+            assert!(text.contains(&format!("{before}{word}{after}")), "{file}: {word}");
+        }
+    }
+}
+
+#[test]
 fn every_result_of_a_call_is_known_wherever_results_are_shown() {
     for (file, before, after) in [
         ("docs/OPERATING.md", "| `", "` |"),

@@ -19,6 +19,8 @@ pub(super) fn completions(shell: Shell) -> anyhow::Result<()> {
 /// Writes the manual.
 pub(super) fn man(directory: Option<&Path>) -> anyhow::Result<()> {
     if let Some(directory) = directory {
+        let made = std::fs::create_dir_all(directory);
+        made.with_context(|| directory.display().to_string())?;
         let written = clap_mangen::generate_to(Cli::command(), directory);
         return written.with_context(|| directory.display().to_string());
     }

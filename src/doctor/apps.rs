@@ -178,7 +178,7 @@ fn is_about_the_clock(error: &PushError) -> bool {
 }
 
 /// What to do about a failed probe: what belongs to this provider and to this kind of failure.
-fn advice(app: &App, error: &PushError) -> (Option<Pattern>, String) {
+pub(crate) fn advice(app: &App, error: &PushError) -> (Option<Pattern>, String) {
     let unreachable = Some(Pattern::ProviderUnreachable);
     match error {
         PushError::Exhausted { reason } if reason.contains("cannot be resolved") => (

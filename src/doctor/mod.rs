@@ -14,7 +14,7 @@
 //! It needs no daemon and disturbs none: what it sends reaches no phone, and the one channel that it makes in FreeSWITCH
 //! calls nobody.
 
-mod apps;
+pub(crate) mod apps;
 mod devices;
 mod esl;
 mod freeswitch;

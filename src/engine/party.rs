@@ -66,6 +66,17 @@ pub enum Wake {
     Impossible,
 }
 
+/// What is known of a party's last push.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LastWord {
+    /// It was sent; the provider has not answered yet.
+    Sent,
+    /// The provider took it.
+    Taken,
+    /// It was refused, or not delivered in time: why.
+    Refused(Arc<str>),
+}
+
 /// One who could answer.
 #[derive(Clone, Debug, Default)]
 #[expect(
@@ -79,7 +90,7 @@ pub struct Party {
     pub label: Arc<str>,
     /// `Call-ID` of its REGISTERs.
     pub register_call_id: Arc<str>,
-    /// `User-Agent` of a phone without a token.
+    /// `User-Agent` of its last REGISTER.
     pub user_agent: Arc<str>,
     /// The Call-ID of INVITEs to it and what its pushes carry, once there was one.
     pub sip_call_id: Option<Arc<str>>,
@@ -95,6 +106,8 @@ pub struct Party {
     pub pushed: Option<Moment>,
     /// The provider took one of them.
     pub accepted: bool,
+    /// What became of the last of them, or of another call's that this one waits for.
+    pub last_word: Option<LastWord>,
     /// Another call had just pushed it: this one waits, or waited, for the same wake-up ([`Wake::Riding`]).
     pub rides: bool,
     /// It registered during this call.
@@ -197,6 +210,7 @@ impl Hash for Party {
             label: _,
             user_agent: _,
             accepted: _,
+            last_word: _,
             push_to_register: _,
         } = self;
         // When it was alive says how a call starts with it; this one has started.
@@ -226,6 +240,7 @@ impl Party {
                 device: Some(d.key.clone()),
                 label: d.label.clone(),
                 register_call_id: d.device.register_call_id.clone(),
+                user_agent: d.device.user_agent.clone(),
                 target: binding.map(|b| b.target.clone()),
                 alive: binding.and_then(|b| b.alive),
                 ..Self::default()

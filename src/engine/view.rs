@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Engine;
 use super::directory::{AorKey, Entry};
+pub use super::party::LastWord;
 use crate::types::{Aor, CallId, Device, DeviceKey, Moment, Target};
 
 /// A held call.
@@ -39,8 +40,12 @@ pub struct PartyView {
     pub label: Arc<str>,
     /// How it stands.
     pub state: PartyState,
+    /// `User-Agent` of its last REGISTER; may be empty, any text.
+    pub user_agent: Arc<str>,
     /// How many pushes were sent to it for this call.
     pub pushes: u32,
+    /// What became of the last of them.
+    pub last_word: Option<LastWord>,
 }
 
 /// How one party of a held call stands.
@@ -79,6 +84,17 @@ impl PartyState {
             Self::SetAside => "set-aside",
             Self::Unreachable => "unreachable",
             Self::Out => "out",
+        }
+    }
+}
+
+impl LastWord {
+    /// The word that programs read.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Taken => "taken",
+            Self::Refused(_) => "refused",
         }
     }
 }

@@ -7,6 +7,7 @@ use axum::extract::State;
 use serde::Serialize;
 
 use super::Site;
+use super::census::{self, Census};
 use crate::push::health::AppState;
 
 #[derive(Debug, Serialize)]
@@ -29,6 +30,8 @@ struct App {
     problems: Vec<AppProblem>,
     last_success: Option<i64>,
     last_failure: Option<LastFailure>,
+    /// How many phones it serves; `null` while they cannot be counted.
+    phones: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -47,13 +50,20 @@ struct LastFailure {
 
 /// All apps, in the order of the configuration: the first that serves a phone is used.
 pub(super) async fn list(State(site): State<Arc<Site>>) -> Json<Apps> {
-    let apps = site.pushers.states().into_iter().map(App::from).collect();
+    let census = census::take(&site).await.ok();
+    let app = |state: AppState| {
+        let phones = |census: &Arc<Census>| census.by_app.get(&state.name).copied().unwrap_or(0);
+        let phones = census.as_ref().map(phones);
+        App::new(state, phones)
+    };
+    let apps = site.pushers.states().into_iter().map(app).collect();
     Json(Apps { apps })
 }
 
-impl From<AppState> for App {
-    fn from(state: AppState) -> Self {
+impl App {
+    fn new(state: AppState, phones: Option<u64>) -> Self {
         Self {
+            phones,
             ok: state.is_ok(),
             state: state.standing.as_str(),
             why: state.why,

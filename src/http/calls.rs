@@ -8,7 +8,7 @@ use axum::extract::State;
 use serde::Serialize;
 
 use super::{Problem, Site};
-use crate::engine::view::{CallView, PartyView};
+use crate::engine::view::{CallView, LastWord, PartyView};
 
 #[derive(Debug, Serialize)]
 pub(super) struct Calls {
@@ -35,7 +35,12 @@ struct Party {
     id: Option<String>,
     device: String,
     state: &'static str,
+    user_agent: String,
     pushes: u32,
+    /// What became of the last push.
+    push: Option<&'static str>,
+    /// Why it was refused.
+    push_problem: Option<String>,
 }
 
 /// All held calls, longest held first.
@@ -72,7 +77,13 @@ impl From<&PartyView> for Party {
             id: party.device.as_ref().map(|key| key.public_id().to_string()),
             device: party.label.to_string(),
             state: party.state.as_str(),
+            user_agent: party.user_agent.to_string(),
             pushes: party.pushes,
+            push: party.last_word.as_ref().map(LastWord::as_str),
+            push_problem: match &party.last_word {
+                Some(LastWord::Refused(why)) => Some(why.to_string()),
+                _ => None,
+            },
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What operators and programs ask the running daemon: HTTP on loopback, or anywhere with a token.
 //!
 //! ```text
-//! serve (sockets, limits) -> guard (who may ask) -> routes -> calls, devices, wakes, apps, health
+//! serve (sockets, limits) -> guard (who may ask) -> routes -> calls, devices, wakes, apps, attention, health
 //!                                                              |  control: the driver's loop, in slices
 //!                                                              |  journal, store: SQLite, read-only
 //! ```
@@ -12,7 +12,9 @@
 //! ([`guard`]).
 
 mod apps;
+mod attention;
 mod calls;
+pub mod census;
 mod devices;
 pub mod guard;
 mod health;
@@ -62,6 +64,8 @@ pub struct Site {
     pub inbound: watch::Receiver<Settings>,
     /// What was read of the journal last.
     pub summaries: summary::Cache,
+    /// How many phones there were last.
+    pub census: census::Cache,
     /// What every request has to carry, if anything.
     pub token: Option<Secret>,
 }
@@ -84,6 +88,7 @@ routes! {
     get "/metrics" metrics::text,
     get "/readyz" health::ready,
     get "/v1/apps" apps::list,
+    get "/v1/attention" attention::list,
     get "/v1/calls" calls::held,
     get "/v1/devices" devices::list,
     get "/v1/devices/{id}" devices::show,

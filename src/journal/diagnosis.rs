@@ -303,10 +303,21 @@ fn said_no(attempt: &Attempt) -> Option<(bool, Option<u16>)> {
     }
 }
 
-/// What became of a call that a phone said no to: busy only where every phone that said so was.
+/// Whether a phone said no.
+pub(super) fn refused_the_call(attempt: &Attempt) -> bool {
+    said_no(attempt).is_some()
+}
+
+/// Whether phones said no, and every phone that did was busy.
+pub(super) fn is_busy(attempts: &[Attempt]) -> bool {
+    let mut all = attempts.iter().filter_map(said_no).peekable();
+    all.peek().is_some() && all.all(|(busy, _)| busy)
+}
+
+/// What became of a call that a phone said no to.
 fn declined(attempts: &[Attempt]) -> String {
     let all: Vec<_> = attempts.iter().filter_map(said_no).collect();
-    let is_busy = !all.is_empty() && all.iter().all(|(busy, _)| *busy);
+    let is_busy = is_busy(attempts);
     let sip = all.iter().find(|(busy, _)| *busy == is_busy).and_then(|(_, sip)| *sip);
     let sip = sip.map(|sip| format!(" ({sip})")).unwrap_or_default();
     if is_busy {

@@ -11,6 +11,7 @@
 pub mod attempt;
 pub mod diagnosis;
 mod reader;
+mod reason;
 mod summary;
 pub mod time;
 mod wake;
@@ -21,5 +22,6 @@ pub use diagnosis::{Diagnosis, Pattern};
 #[doc(hidden)]
 pub use reader::questions;
 pub use reader::{Journal, JournalError, Page, Whose};
+pub use reason::Reason;
 pub use summary::{Bar, Latency, Summary};
 pub use wake::{Dropped, Overview, Step, Wake};

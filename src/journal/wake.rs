@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::attempt::{self, Attempt};
 use super::diagnosis::{self, Diagnosis};
+use super::reason::{self, Reason};
 use super::words;
 use crate::types::Aor;
 
@@ -32,6 +33,8 @@ pub struct Overview {
     pub caller: String,
     /// How it ended (`connected`, `timeout`, ..); `null` while it is held, or when the daemon died.
     pub result: Option<String>,
+    /// Why it was not connected, where that is known.
+    pub reason: Option<Reason>,
     /// Who answered: the device's label, or `binding` for a phone without a token.
     pub answered_by: Option<String>,
     /// How many phones of the callee were known.
@@ -96,6 +99,7 @@ impl Wake {
             held_ms: None,
             caller: String::new(),
             result: None,
+            reason: None,
             answered_by: None,
             devices: 0,
             pushes: 0,
@@ -136,7 +140,7 @@ impl Wake {
             diagnosis: None,
             dropped: None,
         };
-        wake.diagnosis = diagnosis::of(&wake);
+        wake.judge();
         Some(wake)
     }
 
@@ -148,7 +152,12 @@ impl Wake {
     /// Adds what the journal has of the callee from before the call.
     pub(super) fn recall(&mut self, dropped: Option<Dropped>) {
         self.dropped = dropped;
+        self.judge();
+    }
+
+    fn judge(&mut self) {
         self.diagnosis = diagnosis::of(self);
+        self.overview.reason = reason::of(self);
     }
 
     /// What was tried with each of the callee's phones.

@@ -148,6 +148,13 @@ impl Pushers {
         self.0.apps().iter().map(|s| s.state(wall)).collect()
     }
 
+    /// The same, each with its configuration.
+    pub fn apps(&self) -> Vec<(App, AppState)> {
+        let wall = self.0.clock.now().wall;
+        let apps = self.0.apps();
+        apps.iter().map(|s| (s.app.clone(), s.state(wall))).collect()
+    }
+
     /// The name of the app that serves a device whose owner is in `domain`: the first one configured.
     pub fn serves(&self, to: &PushParams, domain: &str) -> Option<Arc<str>> {
         self.find(to, domain).map(|s| Arc::clone(&s.name))

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::sqlite::{DEVICE, device};
-use crate::types::{Aor, Device, PublicId, UnixSeconds};
+use crate::types::{Aor, Device, Provider, PublicId, UnixSeconds};
 
 /// How many owners are told at once.
 const AT_ONCE: i64 = 1_000;
@@ -30,6 +30,34 @@ pub fn page(db: &Connection, after: i64, most: usize) -> rusqlite::Result<Device
         devices: rows.into_iter().map(|(device, _)| device).collect(),
         next,
     })
+}
+
+/// Devices of one provider, app id and domain.
+#[derive(Debug)]
+pub struct Group {
+    /// Their provider.
+    pub provider: Provider,
+    /// Their app id.
+    pub app: String,
+    /// Their owners' domain.
+    pub domain: String,
+    /// How many they are.
+    pub devices: u64,
+}
+
+/// How many devices there are of each provider, app id and domain.
+pub fn groups(db: &Connection) -> rusqlite::Result<Vec<Group>> {
+    let sql = "SELECT provider, app, aor_domain, count(*) FROM devices GROUP BY provider, app, aor_domain";
+    let mut query = db.prepare_cached(sql)?;
+    let groups = query.query_map([], |row| {
+        Ok(Group {
+            provider: Provider::from_name(&row.get::<_, String>(0)?),
+            app: row.get(1)?,
+            domain: row.get(2)?,
+            devices: row.get::<_, i64>(3)?.unsigned_abs(),
+        })
+    })?;
+    groups.collect()
 }
 
 /// The device with this id.

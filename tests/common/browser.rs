@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use fswake_test_support::skipped;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -30,7 +31,7 @@ impl Browser {
         match installed() {
             Ok(()) => Some(Self::start_with(&[]).await),
             Err(reason) => {
-                eprintln!("{reason}");
+                skipped::note(&reason);
                 None
             }
         }
@@ -146,6 +147,19 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", media).await;
     }
 
+    /// What axe-core (<https://github.com/dequelabs/axe-core>) finds wrong with the page as it is shown now, one line each.
+    pub async fn axe(&self, source: &str) -> Vec<String> {
+        if self.run("return typeof axe").await == "undefined" {
+            // Into the page's own world, not only this function's.
+            self.devtools("Runtime.evaluate", json!({ "expression": source })).await;
+        }
+        let script = "return axe.run(document, { resultTypes: ['violations'] }).then(found => found.violations.flatMap(rule => \
+                      rule.nodes.map(node => rule.id + ': ' + node.target.join(' ') + ': ' + node.failureSummary)))";
+        let found = self.run(script).await;
+        let lines = found.as_array().expect("violations").iter();
+        lines.map(|line| line.as_str().unwrap_or_default().to_owned()).collect()
+    }
+
     /// Keeps a picture of the whole page where `FSWAKE_SCREENSHOTS` says, if it does.
     pub async fn picture(&self, name: &str) {
         let Some(folder) = std::env::var_os("FSWAKE_SCREENSHOTS") else {
@@ -176,8 +190,19 @@ impl Drop for Browser {
 /// There is not: what to print.
 pub fn installed() -> Result<(), String> {
     let all = ["chromium", "chromedriver"].iter().all(|name| is_installed(name));
-    let problem = "SKIPPED: no chromium and chromedriver on this machine (Debian: chromium, chromium-driver)";
+    let problem = "no chromium and chromedriver on this machine (Debian: chromium, chromium-driver)";
     all.then_some(()).ok_or_else(|| problem.to_owned())
+}
+
+/// axe-core, where `$AXE` names a file with it: `axe.min.js` of `npm pack axe-core`.
+pub fn axe_core() -> Option<String> {
+    let file = std::env::var_os("AXE");
+    let Some(file) = file else {
+        assert!(std::env::var_os("CI").is_none(), "$AXE is missing: .ci/run sets it");
+        skipped::note("no axe-core: $AXE names its axe.min.js (`npm pack axe-core`)");
+        return None;
+    };
+    Some(std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display())))
 }
 
 fn is_installed(program: &str) -> bool {

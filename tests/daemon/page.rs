@@ -3,9 +3,10 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fswake_test_support::freeswitch::*;
+use fswake_test_support::http2::Fault;
 use rusqlite::{Connection, params};
 
-use crate::browser::Browser;
+use crate::browser::{Browser, axe_core};
 use crate::harness::*;
 
 /// What a caller might call itself.
@@ -19,7 +20,8 @@ async fn url(daemon: &Daemon) -> String {
     format!("http://{}/", field(&line, "address"))
 }
 
-/// Puts a day of wakes into the store of a daemon that runs: of a hundred calls a quarter finds no phone to push.
+/// Puts a day of wakes into the store of a daemon that runs: of a hundred calls a quarter finds no phone to push, and the
+/// latest fail in four ways.
 fn a_day(stage: &Stage) {
     let store = Connection::open(stage.dir.path().join("fswake.db")).unwrap();
     store.busy_timeout(LONG).unwrap();
@@ -49,17 +51,35 @@ fn a_day(stage: &Stage) {
                 serde_json::json!({ "device": device, "try": 1, "user-agent": "Example/1" }),
             );
             end = 25_000;
-            let is_gone = n % 20 == 1;
-            let (event, detail) = if is_gone {
-                let reason = "token gone (Unregistered)";
-                let detail = serde_json::json!({ "device": device, "reason": reason, "class": "token-gone", "ms": 58 });
+            let refused = match n {
+                98 => Some(("misconfigured", "not configured: InvalidProviderToken")),
+                97 => Some((
+                    "misconfigured",
+                    "not configured: no app serves provider apns and app id x",
+                )),
+                n if n % 20 == 1 => Some(("token-gone", "token gone (Unregistered)")),
+                _ => None,
+            };
+            let is_refused = refused.is_some();
+            let (event, detail) = if let Some((class, reason)) = refused {
+                let detail = serde_json::json!({ "device": device, "reason": reason, "class": class, "ms": 58 });
                 ("push-refused", detail)
             } else {
                 let detail = serde_json::json!({ "device": device, "status": 200, "attempts": 1, "ms": 58 });
                 ("push-accepted", detail)
             };
             write(60, event, detail);
-            if !is_gone && n % 9 != 2 {
+            if n == 95 {
+                let busy = serde_json::json!({ "device": device, "leg": 0, "cause": "USER_BUSY", "sip": 486 });
+                write(
+                    900,
+                    "device-registered",
+                    serde_json::json!({ "device": device, "ms": 898 }),
+                );
+                write(902, "leg-started", serde_json::json!({ "device": device, "leg": 0 }));
+                write(990, "leg-ended", busy);
+                end = 990;
+            } else if !is_refused && n != 94 && n % 9 != 2 {
                 let woken = 400 + (n * 37) % 1_900 + if n % 13 == 3 { 7_000 } else { 0 };
                 write(
                     woken,
@@ -82,6 +102,7 @@ fn a_day(stage: &Stage) {
         }
         let result = match end {
             9 => "no-device",
+            990 => "declined",
             25_000 => "unreachable",
             _ => "connected",
         };
@@ -109,9 +130,8 @@ async fn page_shows_calls_wakes_and_apps_as_text_to_eyes_and_keyboards_on_desk_a
     for phone in &phones {
         daemon.asleep(phone).await;
     }
-    let account = stage.fcm.as_ref().unwrap().service_account_file();
-    std::fs::write(&account, "{").unwrap();
-    daemon.log.wait(&["ERROR", "cannot be used"]).await;
+    let fcm = stage.fcm.as_ref().unwrap();
+    fcm.faults.next(Fault::fcm(404, "NOT_FOUND", "UNREGISTERED"));
     let hostile = stage
         .fs
         .call(&Call::to(daemon.address, "1001", DOMAIN).from("+4930123", HOSTILE));
@@ -126,8 +146,13 @@ async fn page_shows_calls_wakes_and_apps_as_text_to_eyes_and_keyboards_on_desk_a
     stage.push().await;
     phones[0].wake();
     phones[0].invite(1).await;
+    daemon.log.wait(&["push-refused"]).await;
+    std::fs::write(fcm.service_account_file(), "{").unwrap();
+    daemon.log.wait(&["ERROR", "cannot be used"]).await;
 
     browser.look(1280, "light").await;
+    let elsewhere = serde_json::json!({ "timezoneId": "Asia/Tokyo" });
+    browser.devtools("Emulation.setTimezoneOverride", elsewhere).await;
     browser.open(&url(&daemon).await).await;
     browser
         .wait("document.querySelectorAll('#calls .call').length === 2")
@@ -143,6 +168,11 @@ async fn page_shows_calls_wakes_and_apps_as_text_to_eyes_and_keyboards_on_desk_a
         "ringing",
         "pushed",
         "s left",
+        // The phone as people know it, its name in logs, and what became of its push, in that order.
+        "example-phone apns:com.example.phone:",
+        " · push taken by Apple",
+        "example-phone fcm:example-phone:",
+        " · push failed: token gone (UNREGISTERED)",
     ] {
         assert!(calls.as_str().unwrap().contains(words), "{words} in {calls}");
     }
@@ -171,14 +201,19 @@ async fn page_shows_calls_wakes_and_apps_as_text_to_eyes_and_keyboards_on_desk_a
         .wait("document.getElementById('nodes').textContent.includes('connected')")
         .await;
     browser
-        .wait("document.getElementById('apps').textContent.includes('not a service account key')")
+        .wait("document.getElementById('apps').textContent.includes('new file broken')")
         .await;
     browser
-        .wait("document.getElementById('overall').textContent === '1 problem'")
+        .wait("document.getElementById('overall').textContent === '1 warning'")
         .await;
     browser
-        .wait("document.getElementById('wrong').textContent.includes('app android')")
+        .wait("document.getElementById('wrong').textContent.includes('App android')")
         .await;
+    // Why a call was not connected stands in its row.
+    let rows = browser.run("return document.getElementById('wakes').innerText").await;
+    for reason in ["credentials refused", "no app", "busy", "never registered"] {
+        assert!(rows.as_str().unwrap().contains(reason), "{reason} in {rows}");
+    }
 
     // By keyboard alone: to the day, and to a wake's story.
     browser
@@ -189,6 +224,20 @@ async fn page_shows_calls_wakes_and_apps_as_text_to_eyes_and_keyboards_on_desk_a
         .wait("document.querySelectorAll('#funnel dd.num')[0].textContent.startsWith('102')")
         .await;
     browser.wait("document.querySelector('#histogram svg rect')").await;
+    // One count of calls: what the bars, their shares and the sentence say is the same.
+    let said = browser
+        .run("return [...document.querySelectorAll('#funnel .num, #funnel .share')].map(e => e.textContent)")
+        .await;
+    let said: Vec<_> = said.as_array().unwrap().iter().map(|n| n.as_str().unwrap()).collect();
+    let connected: u32 = said[8].parse().unwrap();
+    assert_eq!((said[0], said[1]), ("102", "100 %"));
+    assert_eq!(said[9], format!("{} %", (100 * connected + 51) / 102));
+    let sentence = browser
+        .run("return document.getElementById('connected').textContent")
+        .await;
+    let sentence = sentence.as_str().unwrap();
+    let beginning = format!("{connected} of 102 calls were connected:  {connected} with a phone that was woken");
+    assert!(sentence.starts_with(&beginning), "{sentence}");
     // The wake that is held now is not over: the one below it has a story that ends.
     browser
         .run("document.querySelectorAll('#wakes summary')[3].focus()")
@@ -197,6 +246,11 @@ async fn page_shows_calls_wakes_and_apps_as_text_to_eyes_and_keyboards_on_desk_a
     browser
         .wait("document.querySelectorAll('#wakes .story li').length > 2")
         .await;
+    // Everything that lasts is in seconds, and the zone of everything else is named.
+    let shown = browser.run("return document.body.innerText").await;
+    let shown = shown.as_str().unwrap();
+    assert!(shown.contains("after 0.06 s") && !shown.contains(" ms"), "{shown}");
+    assert!(shown.contains("times in UTC+09:00, Asia/Tokyo"), "{shown}");
     browser.press(TAB).await;
     assert_eq!(browser.run("return document.activeElement.tagName").await, "SUMMARY");
     assert_eq!(
@@ -207,7 +261,13 @@ async fn page_shows_calls_wakes_and_apps_as_text_to_eyes_and_keyboards_on_desk_a
         "one sees where the keyboard is"
     );
 
-    for (width, name) in [(1280, "desk"), (320, "phone")] {
+    for (width, name) in [
+        (1920, "wall"),
+        (1280, "desk"),
+        (768, "tablet"),
+        (360, "phone"),
+        (320, "small"),
+    ] {
         for scheme in ["light", "dark"] {
             browser.look(width, scheme).await;
             let wide = browser
@@ -238,7 +298,9 @@ async fn page_shows_calls_wakes_and_apps_as_text_to_eyes_and_keyboards_on_desk_a
         .wait("document.getElementById('wakes').textContent.includes('caller hung up')")
         .await;
 
-    // A daemon that is gone is said to be gone, with what was known.
+    let dot = "getComputedStyle(document.querySelector('#nodes .dot')).backgroundColor";
+    let is_up = browser.run(&format!("return {dot}")).await;
+    // A daemon that is gone is said to be gone, with what was known; of its FreeSWITCH nothing is known then.
     daemon.kill().await;
     browser
         .wait("document.getElementById('gone').textContent.includes('does not answer: no connection')")
@@ -251,7 +313,211 @@ async fn page_shows_calls_wakes_and_apps_as_text_to_eyes_and_keyboards_on_desk_a
             .unwrap()
             .contains("1001@fs.test")
     );
+    let nodes = browser.run("return document.getElementById('nodes').textContent").await;
+    assert!(nodes.as_str().unwrap().ends_with("not known"), "{nodes}");
+    let grey = browser.run(&format!("return {dot}")).await;
+    assert_ne!(grey, is_up);
+    let [r, g, b] = rgb(grey.as_str().unwrap());
+    assert!(r.abs_diff(g) < 20 && g.abs_diff(b) < 20, "{grey} is not grey");
     browser.picture("gone").await;
+}
+
+/// The parts of `rgb(1, 2, 3)`.
+fn rgb(colour: &str) -> [u8; 3] {
+    let parts = colour.trim_start_matches("rgb(").trim_end_matches(')').split(", ");
+    let parts: Vec<u8> = parts.map(|part| part.parse().unwrap()).collect();
+    parts.try_into().unwrap()
+}
+
+#[tokio::test]
+async fn page_says_what_needs_attention_what_to_do_and_how_many_phones_it_is_about() {
+    let Some(browser) = Browser::start().await else { return };
+    let stage = Stage::with_android().await;
+    let daemon = stage.start().await;
+    let unserved = format!(
+        "pn-provider=apns;pn-param=ABCDE12345.com.example.other.voip;pn-prid={}",
+        hex_token()
+    );
+    let unserved = stage.fs.phone(PhoneSpec::new("1009", DOMAIN).params(&unserved));
+    for phone in [
+        stage.iphone("1001"),
+        stage.iphone("1002"),
+        stage.android("1001"),
+        unserved,
+    ] {
+        daemon.asleep(&phone).await;
+    }
+    stage.stored(4).await;
+    stage.apns.new_key("ANOTHERKEY");
+    stage.apns.revoke_old_keys();
+    let held = stage.call(&daemon, "1002");
+    daemon.log.wait(&["push-refused", "InvalidProviderToken"]).await;
+    soon("release", held.outcome()).await;
+    std::fs::write(stage.fcm.as_ref().unwrap().service_account_file(), "{").unwrap();
+    daemon.log.wait(&["ERROR", "cannot be used"]).await;
+
+    browser.look(1280, "light").await;
+    browser.open(&url(&daemon).await).await;
+    browser
+        .wait("document.getElementById('overall').textContent === '2 problems'")
+        .await;
+    let things = "[...document.querySelectorAll('#wrong-list > li')].map(li => li.textContent)";
+    browser
+        .wait(&format!(
+            "{things}.length === 3 && {things}[0].includes('2 phones affected')"
+        ))
+        .await;
+    let things = browser.run(&format!("return {things}")).await;
+    // The worst first, each with what it is about, how many phones, why, and what to do.
+    for (thing, words) in things.as_array().unwrap().iter().zip([
+        [
+            "App ios",
+            "2 phones affected",
+            "InvalidProviderToken",
+            "What to do: Apple does not take this key: key-id, team-id",
+        ],
+        [
+            "Phones without an app",
+            "1 phone affected",
+            "apns com.example.other",
+            "What to do: Add an [[app]]",
+        ],
+        [
+            "App android",
+            "1 phone",
+            "not a service account key",
+            "What to do: Mend the file",
+        ],
+    ]) {
+        for word in words {
+            assert!(thing.as_str().unwrap().contains(word), "{word} in {thing}");
+        }
+    }
+    assert!(
+        !things[2].as_str().unwrap().contains("affected"),
+        "the file before it is in use: {things}"
+    );
+    // What is to be typed stands as such.
+    let typed = browser
+        .run("return document.querySelector('#wrong-list code').textContent")
+        .await;
+    assert_eq!(typed, "systemctl reload fswake");
+    browser.picture("attention").await;
+    // Without FreeSWITCH no phone is woken at all.
+    stage.fs.listen(false);
+    stage.fs.drop_inbound();
+    browser
+        .wait("document.getElementById('wrong-list').textContent.includes('FreeSWITCH4 phones affected')")
+        .await;
+    browser.wait("document.querySelector('#nodes .dot.bad') !== null").await;
+}
+
+#[tokio::test]
+async fn page_says_what_to_do_next_where_no_call_was_held_yet() {
+    let Some(browser) = Browser::start().await else { return };
+    let mut stage = Stage::new().await;
+    // As without a configuration: pushes go to the log.
+    stage.take_app();
+    let daemon = stage.start().await;
+    browser.look(360, "light").await;
+    browser.open(&url(&daemon).await).await;
+    let steps = "[...document.querySelectorAll('#next li')]";
+    browser.wait(&format!("{steps}.length === 4")).await;
+    browser.wait(&format!("{steps}[0].className === 'done'")).await;
+    let said = browser.run("return document.getElementById('next').innerText").await;
+    for words in [
+        "FreeSWITCH is connected",
+        "Add your app",
+        "Register a phone",
+        "Call a phone",
+        "fswake doctor",
+    ] {
+        assert!(said.as_str().unwrap().contains(words), "{words} in {said}");
+    }
+    browser
+        .wait("document.getElementById('overall').textContent === 'No provider: no phone is woken'")
+        .await;
+    browser.picture("empty").await;
+    daemon.asleep(&stage.iphone("1001")).await;
+    browser
+        .wait(&format!(
+            "{steps}[2].textContent.includes('1 phone with a push token known')"
+        ))
+        .await;
+    let held = stage.call(&daemon, "1001");
+    browser.wait("document.getElementById('no-wakes').hidden").await;
+    drop(held);
+}
+
+#[tokio::test]
+async fn axe_finds_no_fault_with_the_page_whatever_it_shows() {
+    let Some(browser) = Browser::start().await else { return };
+    let Some(axe) = axe_core() else { return };
+    let mut stage = Stage::with_android().await;
+    stage.set("wake.max-wait", "2m");
+    std::fs::write(stage.dir.path().join("http-token"), "correct-horse-battery-staple-1\n").unwrap();
+    stage.set("http.token-file", "http-token");
+    let daemon = stage.start().await;
+    let look = async |what: &str| {
+        for (width, scheme) in [
+            (360, "light"),
+            (360, "dark"),
+            (1280, "dark"),
+            (1280, "light"),
+            (1920, "light"),
+        ] {
+            browser.look(width, scheme).await;
+            let found = browser.axe(&axe).await;
+            assert_eq!(found, Vec::<String>::new(), "{what}, {width} px, {scheme}");
+        }
+    };
+    browser.look(1280, "light").await;
+    browser.open(&url(&daemon).await).await;
+    browser.wait("document.activeElement.id === 'token'").await;
+    look("the question for the token").await;
+    // It is able to find something.
+    browser.run("document.documentElement.removeAttribute('lang')").await;
+    let found = browser.axe(&axe).await;
+    assert!(found.iter().any(|line| line.starts_with("html-has-lang")), "{found:?}");
+    browser.run("document.documentElement.lang = 'en'").await;
+
+    browser.press("correct-horse-battery-staple-1").await;
+    browser.press(ENTER).await;
+    browser.wait("document.querySelectorAll('#next li').length === 4").await;
+    look("nothing held yet").await;
+
+    a_day(&stage);
+    let phones = [stage.iphone("1001"), stage.android("1001"), stage.iphone("1002")];
+    for phone in &phones {
+        daemon.asleep(phone).await;
+    }
+    stage
+        .fcm
+        .as_ref()
+        .unwrap()
+        .faults
+        .next(Fault::fcm(404, "NOT_FOUND", "UNREGISTERED"));
+    let held = [stage.call(&daemon, "1001"), stage.call(&daemon, "1002")];
+    daemon.log.wait(&["push-refused"]).await;
+    std::fs::write(stage.fcm.as_ref().unwrap().service_account_file(), "{").unwrap();
+    daemon.log.wait(&["ERROR", "cannot be used"]).await;
+    browser
+        .wait("document.querySelectorAll('#calls .call').length === 2 && document.querySelectorAll('#wakes summary').length === 20")
+        .await;
+    browser.wait("!document.getElementById('wrong').hidden").await;
+    browser.wait("document.querySelector('#histogram svg rect')").await;
+    browser
+        .run("document.querySelectorAll('#wakes summary')[4].click()")
+        .await;
+    browser
+        .wait("document.querySelectorAll('#wakes .story li').length > 2")
+        .await;
+    look("calls, a story, and something wrong").await;
+
+    daemon.kill().await;
+    browser.wait("!document.getElementById('gone').hidden").await;
+    look("a daemon that is gone").await;
+    drop(held);
 }
 
 #[tokio::test]

@@ -112,6 +112,15 @@ async fn every_answer_is_as_the_document_says_with_calls_devices_and_wakes() {
         (&json!("1001@fs.test"), &json!(SCRIPT))
     );
     assert_eq!(shown["devices"][0]["state"], "pushed");
+    assert_eq!(shown["devices"][0]["user_agent"], "example-phone");
+    let calls = site
+        .until("/v1/calls", |v| v["calls"][0]["devices"][0]["push"] == "taken")
+        .await;
+    assert_eq!(calls["calls"][0]["devices"][0]["push_problem"], Value::Null);
+    let (_, attention) = get("/v1/attention", "/v1/attention".into()).await;
+    assert_eq!(attention, json!({"phones": 1, "items": []}));
+    let (_, apps) = get("/v1/apps", "/v1/apps".into()).await;
+    assert_eq!(apps["apps"][0]["phones"], 1);
     let id = shown["devices"][0]["id"].as_str().unwrap().to_owned();
 
     let (_, devices) = get("/v1/devices", "/v1/devices".into()).await;
@@ -274,6 +283,50 @@ async fn readyz_names_what_is_not_ready() {
         .collect();
     assert_eq!(bad.len(), 1, "{body}");
     assert_eq!(bad[0]["name"], "esl");
+}
+
+#[tokio::test]
+async fn attention_says_what_to_do_and_for_how_many_phones() {
+    let mut stage = Stage::new().await;
+    // Nobody listens there.
+    stage.set("freeswitch.port", 1);
+    let daemon = stage.start_alone().await;
+    let site = Site::of(&daemon).await;
+    let (status, body) = checked(&site, Method::GET, "/v1/attention", "/v1/attention", None).await;
+    assert_eq!((status, &body["phones"]), (200, &json!(0)));
+    let items = body["items"].as_array().unwrap();
+    assert_eq!(items.len(), 1, "{body}");
+    assert_eq!(
+        (&items[0]["what"], &items[0]["level"]),
+        (&json!("FreeSWITCH"), &json!("error"))
+    );
+    assert_eq!(items[0]["phones"], 0);
+    let advice = items[0]["advice"].as_str().unwrap();
+    assert!(advice.contains("event_socket.conf.xml"), "{advice}");
+    // A device that no app serves, an app that has no phone, and the other way round.
+    let store = rusqlite::Connection::open(stage.dir.path().join("fswake.db")).unwrap();
+    for (n, app) in ["com.example.phone", "com.example.phone", "com.example.other"]
+        .iter()
+        .enumerate()
+    {
+        let sql = "INSERT INTO devices (aor_user, aor_domain, provider, app, token, user_agent, register_call_id, first_seen, last_seen)
+                   VALUES (?1, 'fs.test', 'apns', ?2, ?1, 'x', 'y', 1, 1)";
+        store.execute(sql, rusqlite::params![n.to_string(), app]).unwrap();
+    }
+    let counted = site
+        .until("/v1/attention", |v| {
+            v["phones"] == 3 && v["items"].as_array().unwrap().len() == 2
+        })
+        .await;
+    assert_eq!(
+        (&counted["items"][0]["phones"], &counted["items"][1]["phones"]),
+        (&json!(3), &json!(1))
+    );
+    assert_eq!(
+        counted["items"][1]["problem"],
+        "no [[app]] serves apns com.example.other"
+    );
+    assert_eq!(site.json("/v1/apps").await["apps"][0]["phones"], 2);
 }
 
 #[tokio::test]

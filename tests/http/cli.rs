@@ -2,7 +2,9 @@
 
 use std::process::Output;
 
+use fswake_test_support::apns;
 use fswake_test_support::freeswitch::*;
+use serde_json::Value;
 
 use crate::harness::*;
 use crate::site::Site;
@@ -128,4 +130,64 @@ async fn daemon_that_does_not_run_is_said_with_a_hint() {
         stderr.contains(&format!("no daemon at {address}")) && stderr.contains("hint: "),
         "{stderr}"
     );
+}
+
+/// The commands with curl in a document.
+fn curls(document: &str) -> Vec<String> {
+    let whole = document.replace("\\\n", " ");
+    let lines = whole
+        .lines()
+        .filter(|line| line.starts_with("curl ") && line.contains("127.0.0.1:8085"));
+    lines.map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn commands_with_curl_in_the_documents_do_what_they_are_shown_for() {
+    if std::process::Command::new("curl").arg("--version").output().is_err() {
+        fswake_test_support::skipped::note("curl is not installed (Debian: curl)");
+        return;
+    }
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = std::fs::read_dir(root.join("docs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let files = docs
+        .filter(|file| file.extension().is_some_and(|e| e == "md"))
+        .chain([root.join("README.md")]);
+    let commands: Vec<_> = files
+        .flat_map(|file| curls(&std::fs::read_to_string(file).unwrap()))
+        .collect();
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let site = Site::of(&daemon).await;
+    let (call, message) = (hex_token(), hex_token());
+    let (team, app) = (apns::TEAM_ID, apns::BUNDLE_ID);
+    let params = format!("pn-provider=apns;pn-param={team}.{app}.voip&remote;pn-prid={call}:voip&{message}:remote");
+    daemon
+        .asleep(&stage.fs.phone(PhoneSpec::new("1001", DOMAIN).params(&params)))
+        .await;
+    let mut pushed = 0;
+    for command in &commands {
+        // Since 7.82 only; Debian 11 and RHEL 9 have older ones.
+        assert!(!command.contains("--json"), "{command}");
+        let here = command
+            .replace("127.0.0.1:8085", &site.address.to_string())
+            .replace("example.org", DOMAIN);
+        let mut curl = tokio::process::Command::new("sh");
+        curl.args(["-c", &here])
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap());
+        let output = soon("end of curl", curl.output()).await.unwrap();
+        let answer: Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{here}: {e}: {output:?}"));
+        assert!(answer["detail"].is_null(), "{here}: {answer}");
+        if command.contains("/v1/push") {
+            assert_eq!(answer["sent"], 1, "{here}: {answer}");
+            let push = stage.push().await;
+            let alert = &push.body["aps"]["alert"];
+            assert!(alert["body"].is_string(), "nothing to see on the phone: {}", push.body);
+            pushed += 1;
+        }
+    }
+    assert!(pushed >= 1 && commands.len() >= 2, "{commands:?}");
 }

@@ -88,7 +88,7 @@ fn promtool() -> Option<&'static str> {
             std::env::var_os("CI").is_none(),
             "promtool is missing: .ci/run installs it"
         );
-        eprintln!("skipped: promtool is not installed (Debian's package prometheus)");
+        fswake_test_support::skipped::note("promtool is not installed (Debian: prometheus)");
     }
     found.then_some("promtool")
 }

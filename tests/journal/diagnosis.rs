@@ -1,6 +1,6 @@
 //! What single wakes say.
 
-use fswake::journal::Pattern;
+use fswake::journal::{Pattern, Reason, Wake};
 
 use super::*;
 
@@ -14,6 +14,7 @@ fn says(steps: &[(&str, Value)]) -> (Option<Pattern>, String) {
         book.line(1, "1001", i64::try_from(n).unwrap() * 100, step, detail);
     }
     let wake = book.journal().wake(CallId(id(1))).unwrap().unwrap();
+    agree(&wake);
     wake.diagnosis.map_or((None, String::new()), |d| (d.pattern, d.says))
 }
 
@@ -25,7 +26,154 @@ fn last_says(steps: &[(u128, i64, &str, Value)]) -> (Option<Pattern>, String) {
     }
     let call = steps.last().unwrap().0;
     let wake = book.journal().wake(CallId(id(call))).unwrap().unwrap();
+    agree(&wake);
     wake.diagnosis.map_or((None, String::new()), |d| (d.pattern, d.says))
+}
+
+/// The word of a row is that of the sentence in its story.
+fn agree(wake: &Wake) {
+    let pattern = wake.diagnosis.as_ref().and_then(|d| d.pattern);
+    let reasons: &[Reason] = match pattern {
+        None => return,
+        Some(Pattern::IphoneNeverRegisters | Pattern::AndroidNeverRegisters) => &[Reason::NeverRegistered],
+        Some(Pattern::NoTokenOrApp) => &[Reason::NoToken, Reason::NoApp],
+        Some(Pattern::CredentialsRefused) => &[Reason::CredentialsRefused],
+        Some(Pattern::StaleTokens) => &[Reason::TokenGone, Reason::TokenRefused],
+        Some(Pattern::InviteAfterRegisterFails) => &[Reason::DidNotRing],
+        Some(Pattern::LateRegisters) => &[Reason::RegisteredTooLate],
+        Some(Pattern::ProviderUnreachable) => &[Reason::ProviderUnreachable],
+    };
+    let reason = wake.overview.reason;
+    assert!(
+        reason.is_some_and(|r| reasons.contains(&r)),
+        "{reason:?}, not {reasons:?}: {wake:?}"
+    );
+}
+
+/// The word of a wake's row.
+fn reason(steps: &[(&str, Value)]) -> Option<Reason> {
+    let book = Book::new();
+    for (n, (step, detail)) in steps.iter().enumerate() {
+        book.line(1, "1001", i64::try_from(n).unwrap() * 100, step, detail);
+    }
+    book.journal().wake(CallId(id(1))).unwrap().unwrap().overview.reason
+}
+
+#[test]
+fn row_says_in_a_word_why_a_call_was_not_connected() {
+    let refused = |class: &str, reason: &str| {
+        let detail = json!({"device": IPHONE, "class": class, "reason": reason});
+        ("push-refused", detail)
+    };
+    let ended = |sip: u32, cause: &str| ("leg-ended", json!({"device": IPHONE, "sip": sip, "cause": cause}));
+    let (sent, taken) = (about("push-sent", IPHONE), about("push-accepted", IPHONE));
+    let (rings, woke) = (about("leg-ringing", IPHONE), about("device-registered", IPHONE));
+    let limited = about("push-limited", IPHONE);
+    let late = |after: u64| ("late-register", json!({"device": IPHONE, "late-ms": after}));
+    for (word, steps) in [
+        (
+            None,
+            vec![held(), sent.clone(), taken.clone(), woke.clone(), over("connected")],
+        ),
+        (None, vec![held(), sent.clone()]),
+        (
+            Some(Reason::NeverRegistered),
+            vec![held(), sent.clone(), taken.clone(), over("unreachable")],
+        ),
+        (
+            Some(Reason::RegisteredTooLate),
+            vec![held(), sent.clone(), taken.clone(), over("unreachable"), late(900)],
+        ),
+        (
+            Some(Reason::RegisteredTooLate),
+            vec![held(), sent.clone(), taken.clone(), over("abandoned"), late(900)],
+        ),
+        (
+            Some(Reason::Busy),
+            vec![held(), ended(486, "USER_BUSY"), over("declined")],
+        ),
+        (
+            Some(Reason::Declined),
+            vec![held(), rings.clone(), ended(603, "CALL_REJECTED"), over("declined")],
+        ),
+        (Some(Reason::NoAnswer), vec![held(), rings.clone(), over("timeout")]),
+        (Some(Reason::HungUpRinging), vec![held(), rings, over("abandoned")]),
+        (
+            Some(Reason::HungUpWaiting),
+            vec![held(), sent.clone(), taken, over("abandoned")],
+        ),
+        (Some(Reason::NoPhone), vec![held(), over("no-device")]),
+        (
+            Some(Reason::NoApp),
+            vec![
+                held(),
+                sent.clone(),
+                refused(
+                    "misconfigured",
+                    "not configured: no app serves provider apns and app id x",
+                ),
+                over("unreachable"),
+            ],
+        ),
+        (
+            Some(Reason::CredentialsRefused),
+            vec![
+                held(),
+                sent.clone(),
+                refused("misconfigured", "not configured: InvalidProviderToken"),
+                over("unreachable"),
+            ],
+        ),
+        (
+            Some(Reason::ClockWrong),
+            vec![
+                held(),
+                sent.clone(),
+                refused("misconfigured", "not configured: ExpiredProviderToken"),
+                over("unreachable"),
+            ],
+        ),
+        (
+            Some(Reason::TokenGone),
+            vec![
+                held(),
+                sent.clone(),
+                refused("token-gone", "token gone (Unregistered)"),
+                over("unreachable"),
+            ],
+        ),
+        (
+            Some(Reason::TokenRefused),
+            vec![
+                held(),
+                sent.clone(),
+                refused("token-bad", "token refused (BadDeviceToken)"),
+                over("unreachable"),
+            ],
+        ),
+        (
+            Some(Reason::PushRefused),
+            vec![
+                held(),
+                sent.clone(),
+                refused("rejected", "refused by the provider: 413 PayloadTooLarge"),
+                over("unreachable"),
+            ],
+        ),
+        (
+            Some(Reason::ProviderUnreachable),
+            vec![
+                held(),
+                sent,
+                refused("exhausted", "not delivered in time: cannot connect to h:443"),
+                over("unreachable"),
+            ],
+        ),
+        (Some(Reason::RateLimited), vec![held(), limited, over("unreachable")]),
+        (Some(Reason::ConnectionLost), vec![held(), over("error")]),
+    ] {
+        assert_eq!(reason(&steps), word, "{steps:?}");
+    }
 }
 
 fn over(result: &str) -> (&'static str, Value) {

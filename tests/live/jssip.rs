@@ -28,7 +28,7 @@ crate::trials![
 /// One of them is missing: what to print.
 pub fn installed() -> Result<(), String> {
     crate::browser::installed()?;
-    let problem = "SKIPPED: no JsSIP; $JSSIP names a file with it (tests/live/jssip.rs says how to make one)";
+    let problem = "no JsSIP; $JSSIP names a file with it (tests/live/jssip.rs says how to make one)";
     bundle().map(|_| ()).ok_or_else(|| problem.to_owned())
 }
 

@@ -36,6 +36,7 @@ use std::time::Duration;
 use fswake_test_support::kamailio;
 use fswake_test_support::realfs::{self, RealFs};
 use fswake_test_support::site::{Settings, Site};
+use fswake_test_support::skipped;
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
@@ -107,8 +108,14 @@ fn text(panic: &(dyn std::any::Any + Send)) -> String {
 /// The same, ignored where something is missing, which is said.
 fn unless(installed: &Result<(), String>, trials: Vec<Trial>) -> Vec<Trial> {
     let Err(reason) = installed else { return trials };
-    eprintln!("{reason}");
+    skipped::note_all(&named(&trials), reason);
     trials.into_iter().map(|trial| trial.with_ignored_flag(true)).collect()
+}
+
+/// The first of some tests, and how many others there are.
+fn named(trials: &[Trial]) -> String {
+    let first = trials.first().map_or("none", Trial::name);
+    format!("live: {first} and {} others", trials.len().saturating_sub(1))
 }
 
 fn main() {
@@ -148,7 +155,8 @@ fn main() {
     trials.extend(unless(&six.and(kamailio), six::behind_proxy::trials(&lab)));
     let mut rows = fidelity::trials(&lab);
     if let Err(reason) = installed {
-        eprintln!("{reason}");
+        let all = trials.len() + rows.len();
+        skipped::note_all(&format!("live: all {all} tests"), &reason);
         let ignored = |all: Vec<Trial>| all.into_iter().map(|t| t.with_ignored_flag(true)).collect();
         (trials, rows) = (ignored(trials), ignored(rows));
         // `--include-ignored` cannot conjure one up.

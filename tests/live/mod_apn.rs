@@ -262,7 +262,7 @@ async fn slow_directory_delays_neither_push_nor_end_of_a_call(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default()).await;
     let loaded = site.fs.api("load mod_lua").await;
     if !loaded.contains("+OK") && site.fs.api("module_exists mod_lua").await != "true" {
-        eprintln!("SKIPPED: this FreeSWITCH has no mod_lua");
+        fswake_test_support::skipped::note("this FreeSWITCH has no mod_lua");
         return;
     }
     let (user, domain) = (site.fs.new_user(), BESIDE_DOMAINS[1]);

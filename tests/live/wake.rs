@@ -301,7 +301,7 @@ async fn directory_that_is_slow_costs_a_call_to_an_alias_its_own_time(fs: Arc<Re
     let site = site(fs, &Settings::default()).await;
     let loaded = site.fs.api("load mod_lua").await;
     if !loaded.contains("+OK") && site.fs.api("module_exists mod_lua").await != "true" {
-        eprintln!("SKIPPED: this FreeSWITCH has no mod_lua");
+        fswake_test_support::skipped::note("this FreeSWITCH has no mod_lua");
         return;
     }
     let user = site.fs.new_user();

@@ -416,6 +416,7 @@ mod tests {
                 held_ms: Some(1),
                 caller: String::new(),
                 result: Some("connected".into()),
+                reason: None,
                 answered_by: None,
                 devices: 1,
                 pushes: 1,

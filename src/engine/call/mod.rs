@@ -341,6 +341,7 @@ impl Call {
         };
         party.target = Some(seen.target.clone());
         party.alive = Some(world.now);
+        party.user_agent = seen.user_agent.clone();
         party.wake = Wake::Done;
         if party.push_to_register.is_none() {
             party.push_to_register = party.pushed.map(|at| world.now.since(at));

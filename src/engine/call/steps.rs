@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Call, Phase};
 use crate::engine::command::{Cause, Command};
 use crate::engine::directory::{Binding, Directory, LastPush};
-use crate::engine::party::{Leg, LegState, Origin, Party, Wake};
+use crate::engine::party::{LastWord, Leg, LegState, Origin, Party, Wake};
 use crate::engine::policy::Alert;
 use crate::engine::step::Step;
 use crate::engine::world::{PendingPush, Purpose, World};
@@ -182,6 +182,7 @@ impl Call {
         let party = &mut self.parties[p];
         party.pushed = Some(world.now);
         party.pushes += 1;
+        party.last_word = Some(LastWord::Sent);
         party.wake = if party.pushes <= policy.push_retries {
             Wake::At(world.now.plus(policy.push_retry))
         } else {
@@ -205,6 +206,7 @@ impl Call {
     pub fn on_push_accepted(&mut self, push: &PendingPush, receipt: &PushReceipt, world: &mut World<'_>) {
         let Some(p) = self.party_with(&push.device) else { return };
         self.parties[p].accepted = true;
+        self.parties[p].last_word = Some(LastWord::Taken);
         self.note(world, push.accepted(self.parties[p].label(), receipt, world.now));
         if world.policy.alert == Alert::Push && !self.mode(world).only_wakes() {
             self.alert(world);
@@ -214,6 +216,7 @@ impl Call {
     /// A push was refused, or not delivered in time.
     pub fn on_push_refused(&mut self, push: &PendingPush, error: &PushError, world: &mut World<'_>) {
         let Some(p) = self.party_with(&push.device) else { return };
+        self.parties[p].last_word = Some(LastWord::Refused(error.to_string().into()));
         self.note(world, push.refused(self.parties[p].label(), error, world.now));
         if self.phase == Phase::Over || self.parties[p].registered {
             return;

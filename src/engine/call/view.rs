@@ -13,7 +13,9 @@ impl Call {
             device: p.device.clone(),
             label: p.label(),
             state: state(p, self.why_set_aside(p, directory).is_some()),
+            user_agent: p.user_agent.clone(),
             pushes: p.pushes,
+            last_word: p.last_word.clone(),
         };
         CallView {
             call: self.held.call,

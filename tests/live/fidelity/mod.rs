@@ -107,7 +107,8 @@ fn tries() -> usize {
 
 async fn run(lab: &Lab, row: &Row, number: usize) -> Result<(), Failed> {
     if row.needs_video && !has_video(lab, row).await {
-        eprintln!("SKIPPED: fidelity::{}: this FreeSWITCH has no video codec", row.name);
+        let name = format!("fidelity::{}", row.name);
+        fswake_test_support::skipped::note_all(&name, "this FreeSWITCH has no video codec");
         lab.fidelity.keep(Outcome::skipped(row));
         return Ok(());
     }

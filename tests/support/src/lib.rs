@@ -15,4 +15,5 @@ pub mod proxy;
 pub mod realfs;
 pub mod sip;
 pub mod site;
+pub mod skipped;
 pub mod tls;

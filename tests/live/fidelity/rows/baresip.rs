@@ -1,9 +1,15 @@
 //! A real client in place of a scripted phone: baresip calls, or is called; it holds, and transfers.
 
+use fswake_test_support::skipped;
+
 use super::words::*;
 
 pub fn rows() -> Vec<Row> {
     if !fswake_test_support::baresip::is_installed() {
+        skipped::note_all(
+            "fidelity: all rows with baresip",
+            "baresip is not installed (Debian: baresip-core)",
+        );
         return Vec::new();
     }
     let called = |name| row(6, name).baresip(Callee).desk(answers(Desk));

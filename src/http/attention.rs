@@ -1,0 +1,199 @@
+//! What needs an operator: what is wrong, how many phones it is about, and what to do.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use super::census::{self, Census};
+use super::{Problem, Site};
+use crate::doctor::apps::advice;
+use crate::push::PushError;
+use crate::push::app::App;
+use crate::push::health::{AppState, ProblemKind, Standing};
+use crate::types::UnixSeconds;
+
+/// An operator is told of a certificate's end so many days before.
+const SOON_DAYS: i64 = 60;
+/// The most app ids that are named where no app serves them.
+const MOST_NAMED: usize = 5;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Attention {
+    /// How many phones are known; `null` while they cannot be counted.
+    phones: Option<u64>,
+    items: Vec<Item>,
+}
+
+/// One thing to do.
+#[derive(Debug, Serialize)]
+struct Item {
+    what: String,
+    level: Level,
+    problem: String,
+    advice: String,
+    /// How many phones cannot be woken because of it, or will not be; `null` where it is not about phones or they cannot be counted.
+    phones: Option<u64>,
+    since: Option<UnixSeconds>,
+}
+
+/// How bad it is.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    /// Phones are not woken, or what is known of them will be lost.
+    Error,
+    /// Nothing fails yet.
+    Warning,
+}
+
+/// All of it, worst first.
+pub(super) async fn list(State(site): State<Arc<Site>>) -> Json<Attention> {
+    // A store that cannot be read is said by the item about it.
+    let census: Result<Arc<Census>, Problem> = census::take(&site).await;
+    let census = census.as_deref().ok();
+    let mut items: Vec<Item> = event_socket(&site, census).into_iter().chain(store(&site)).collect();
+    let apps = site.pushers.apps();
+    items.extend(apps.iter().flat_map(|(app, state)| of_app(app, state, census)));
+    items.extend(census.and_then(no_app));
+    items.sort_by_key(|item| matches!(item.level, Level::Warning));
+    Json(Attention {
+        phones: census.map(|census| census.known),
+        items,
+    })
+}
+
+fn event_socket(site: &Site, census: Option<&Census>) -> Option<Item> {
+    let is_up = site.esl_up.load(Ordering::Relaxed);
+    (!is_up).then(|| {
+        let endpoint = site.inbound.borrow().endpoint.clone();
+        Item {
+            what: "FreeSWITCH".into(),
+            level: Level::Error,
+            problem: format!(
+                "no connection to its event socket at {}:{}",
+                endpoint.host, endpoint.port
+            ),
+            advice: "fswake keeps trying. Where FreeSWITCH runs, compare [freeswitch] with its event_socket.conf.xml: \
+                     address, password, ACL. `fswake doctor` says which it is."
+                .into(),
+            phones: census.map(|census| census.known),
+            since: None,
+        }
+    })
+}
+
+fn store(site: &Site) -> Option<Item> {
+    site.store.health().failing.map(|failing| Item {
+        what: "store".into(),
+        level: Level::Error,
+        problem: format!("cannot be written: {}", failing.reason),
+        advice: "Make room on its disk, and let fswake's user write there: what is in memory is written then. Until then, a \
+                 restart forgets the tokens of phones that registered since."
+            .into(),
+        phones: None,
+        since: Some(failing.since),
+    })
+}
+
+fn of_app(app: &App, state: &AppState, census: Option<&Census>) -> Vec<Item> {
+    let phones = census.map(|census| census.by_app.get(&state.name).copied().unwrap_or(0));
+    let item = |level, problem: String, advice: String, since| Item {
+        what: format!("app {}", state.name),
+        level,
+        problem,
+        advice: sentence(&advice),
+        phones,
+        since,
+    };
+    let mut items: Vec<_> = state
+        .problems
+        .iter()
+        .map(|problem| {
+            let (level, advice) = match problem.kind {
+                ProblemKind::Refused => (Level::Error, to_do(app, &misconfigured(&problem.reason))),
+                ProblemKind::Expired => (Level::Error, to_do(app, &misconfigured("CertificateExpired"))),
+                ProblemKind::BrokenFile => (
+                    Level::Warning,
+                    "mend the file: it is read again by itself. Until then the one before it is in use, and a restart would fail"
+                        .to_owned(),
+                ),
+            };
+            item(level, problem.reason.clone(), advice, Some(problem.since))
+        })
+        .collect();
+    let why = || state.why.clone().unwrap_or_default();
+    match state.standing {
+        Standing::Unreachable => {
+            let reason = why();
+            let error = PushError::Exhausted { reason: reason.clone() };
+            let problem = format!("its provider cannot be reached: {reason}");
+            items.push(item(Level::Error, problem, to_do(app, &error), None));
+        }
+        Standing::Rejected => {
+            let reason = why();
+            let problem = format!("its provider refuses what it is sent: {reason}");
+            let error = PushError::Rejected { status: 400, reason };
+            items.push(item(Level::Error, problem, to_do(app, &error), None));
+        }
+        Standing::Untried | Standing::Ok | Standing::Problem(_) => {}
+    }
+    if let Some(days) = state.days_left.filter(|days| (0..SOON_DAYS).contains(days)) {
+        let problem = format!(
+            "its certificate ends in {days} {}",
+            if days == 1 { "day" } else { "days" }
+        );
+        let advice = to_do(app, &misconfigured("CertificateExpired"));
+        items.push(item(Level::Warning, problem, advice, None));
+    }
+    // A log takes everything and wakes nobody.
+    if state.provider.name() == "log" && phones.is_some_and(|phones| phones > 0) {
+        let problem = "writes its pushes to the log: no phone is woken".to_owned();
+        let advice = "add an [[app]] with the app's credentials to the configuration, then `systemctl reload fswake`";
+        items.push(item(Level::Warning, problem, advice.to_owned(), None));
+    }
+    items
+}
+
+fn misconfigured(reason: &str) -> PushError {
+    PushError::Misconfigured {
+        reason: reason.to_owned(),
+    }
+}
+
+fn to_do(app: &App, error: &PushError) -> String {
+    advice(app, error).1
+}
+
+/// Advice as it stands by itself.
+fn sentence(advice: &str) -> String {
+    let mut letters = advice.chars();
+    let first = letters.next().map(|c| c.to_ascii_uppercase());
+    let end = if advice.ends_with(['.', '?']) { "" } else { "." };
+    first.into_iter().chain(letters).chain(end.chars()).collect()
+}
+
+/// Phones whose app nobody has configured.
+fn no_app(census: &Census) -> Option<Item> {
+    let phones = census.unserved.values().sum::<u64>();
+    if phones == 0 {
+        return None;
+    }
+    let named = census.unserved.keys().take(MOST_NAMED);
+    let mut named: Vec<_> = named.map(|(provider, app)| format!("{provider} {app}")).collect();
+    if census.unserved.len() > MOST_NAMED {
+        named.push(format!("{} others", census.unserved.len() - MOST_NAMED));
+    }
+    Some(Item {
+        what: "phones without an app".into(),
+        level: Level::Error,
+        problem: format!("no [[app]] serves {}", named.join(", ")),
+        advice: "Add an [[app]] with this id in app-ids and its credentials, then `systemctl reload fswake`. Phones that are \
+                 nobody's go with `fswake devices forget`."
+            .into(),
+        phones: Some(phones),
+        since: None,
+    })
+}

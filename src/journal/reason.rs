@@ -1,0 +1,138 @@
+//! Why a call was not connected, in a word: for lists, where a diagnosis is too long. It follows from the same facts.
+
+use serde::Serialize;
+
+use super::attempt::{Attempt, Refusal};
+use super::diagnosis::{self, Pattern};
+use super::wake::Wake;
+
+/// Why a call was not connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// The provider took the push, and the phone did not register.
+    NeverRegistered,
+    /// It registered after the call was over.
+    RegisteredTooLate,
+    /// It registered, and its INVITE came to nothing.
+    DidNotRing,
+    /// It rang, and nobody answered.
+    NoAnswer,
+    /// Its user talks to somebody else.
+    Busy,
+    /// It refused the call.
+    Declined,
+    /// The caller hung up while a phone rang.
+    HungUpRinging,
+    /// The caller hung up before a phone had registered.
+    HungUpWaiting,
+    /// The callee has none.
+    NoPhone,
+    /// It registers without a push token.
+    NoToken,
+    /// No `[[app]]` serves it.
+    NoApp,
+    /// The provider no longer knows its token.
+    TokenGone,
+    /// The provider takes its token for wrong, now or before.
+    TokenRefused,
+    /// The provider refuses the app's credentials.
+    CredentialsRefused,
+    /// The provider refuses this push.
+    PushRefused,
+    /// The provider could not be reached.
+    ProviderUnreachable,
+    /// This machine's clock is wrong.
+    ClockWrong,
+    /// The rate limit was reached.
+    RateLimited,
+    /// FreeSWITCH's connection for this call broke.
+    ConnectionLost,
+}
+
+impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 19] = [
+        Self::NeverRegistered,
+        Self::RegisteredTooLate,
+        Self::DidNotRing,
+        Self::NoAnswer,
+        Self::Busy,
+        Self::Declined,
+        Self::HungUpRinging,
+        Self::HungUpWaiting,
+        Self::NoPhone,
+        Self::NoToken,
+        Self::NoApp,
+        Self::TokenGone,
+        Self::TokenRefused,
+        Self::CredentialsRefused,
+        Self::PushRefused,
+        Self::ProviderUnreachable,
+        Self::ClockWrong,
+        Self::RateLimited,
+        Self::ConnectionLost,
+    ];
+}
+
+/// Why this wake's call was not connected; `None` where it was, is held, or nothing is known.
+pub(super) fn of(wake: &Wake) -> Option<Reason> {
+    let attempts = wake.attempts();
+    match wake.result() {
+        "" | "connected" | "taken" | "woken" | "draining" | "hands-off" => None,
+        "no-device" if wake.dropped.is_some() => Some(Reason::TokenGone),
+        "no-device" => Some(Reason::NoPhone),
+        "declined" => Some(refusal(&attempts)),
+        "error" => Some(Reason::ConnectionLost),
+        "timeout" => Some(Reason::NoAnswer),
+        "abandoned" => Some(abandoned(wake, &attempts)),
+        _ => attempts.iter().find_map(of_attempt),
+    }
+}
+
+fn abandoned(wake: &Wake, attempts: &[Attempt]) -> Reason {
+    let first = attempts.iter().find_map(of_attempt);
+    if attempts.iter().any(|a| a.rang) {
+        Reason::HungUpRinging
+    } else if wake.diagnosis.as_ref().is_some_and(|d| d.pattern.is_some()) {
+        first.unwrap_or(Reason::HungUpWaiting)
+    } else if first.is_none() && attempts.iter().any(diagnosis::refused_the_call) {
+        refusal(attempts)
+    } else if first == Some(Reason::RegisteredTooLate) {
+        Reason::RegisteredTooLate
+    } else {
+        Reason::HungUpWaiting
+    }
+}
+
+fn refusal(attempts: &[Attempt]) -> Reason {
+    if diagnosis::is_busy(attempts) {
+        Reason::Busy
+    } else {
+        Reason::Declined
+    }
+}
+
+/// Why one phone did not take the call.
+fn of_attempt(attempt: &Attempt) -> Option<Reason> {
+    let refusal = attempt.refused.as_ref();
+    let Some(pattern) = diagnosis::of_attempt(attempt)?.pattern else {
+        return match refusal {
+            Some((_, reason)) if diagnosis::is_about_the_clock(reason) => Some(Reason::ClockWrong),
+            Some((Refusal::Rejected, _)) => Some(Reason::PushRefused),
+            _ => attempt.limited.then_some(Reason::RateLimited),
+        };
+    };
+    Some(match pattern {
+        Pattern::IphoneNeverRegisters | Pattern::AndroidNeverRegisters => Reason::NeverRegistered,
+        Pattern::LateRegisters => Reason::RegisteredTooLate,
+        Pattern::InviteAfterRegisterFails => Reason::DidNotRing,
+        Pattern::CredentialsRefused => Reason::CredentialsRefused,
+        Pattern::ProviderUnreachable => Reason::ProviderUnreachable,
+        Pattern::NoTokenOrApp if attempt.without_token => Reason::NoToken,
+        Pattern::NoTokenOrApp => Reason::NoApp,
+        Pattern::StaleTokens if attempt.set_aside.is_some() => Reason::TokenRefused,
+        Pattern::StaleTokens if matches!(refusal, Some((Refusal::Bad, _))) => Reason::TokenRefused,
+        Pattern::StaleTokens => Reason::TokenGone,
+    })
+}

@@ -1,0 +1,195 @@
+//! What ships beside the binary: scripts, package lists and the container's recipe. `packaging/try` installs the packages.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(file: &str) -> String {
+    std::fs::read_to_string(root().join(file)).unwrap_or_else(|e| panic!("{file}: {e}"))
+}
+
+fn manifest() -> toml::Table {
+    read("Cargo.toml").parse().unwrap()
+}
+
+#[test]
+fn scripts_can_be_run_and_stop_at_the_first_failure() {
+    for name in ["tools", "build", "release", "try"] {
+        let file = root().join("packaging").join(name);
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o111, 0o111, "{name}");
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.starts_with("#!/usr/bin/env bash\n# "), "{name}");
+        assert!(text.contains("\nset -euo pipefail\n"), "{name}");
+        let read = Command::new("bash").arg("-n").arg(&file).output().unwrap();
+        assert!(read.status.success(), "{name}: {read:?}");
+    }
+    let unknown = Command::new(root().join("packaging/tools"))
+        .arg("cargo-nothing")
+        .output()
+        .unwrap();
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&unknown.stderr).contains("cargo-nothing"),
+        "{unknown:?}"
+    );
+}
+
+#[test]
+fn debian_package_has_the_version_of_the_crate() {
+    let manifest = manifest();
+    let version = manifest["package"]["version"].as_str().unwrap();
+    let changelog = read("packaging/debian/changelog");
+    assert!(changelog.starts_with(&format!("fswake ({version}-1) ")), "{changelog}");
+}
+
+/// The files that a pattern of a package's list is about.
+fn files(pattern: &str) -> Vec<PathBuf> {
+    let folder = pattern.split(['*']).next().unwrap();
+    let (folder, start) = folder.rsplit_once('/').unwrap_or((".", folder));
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() && pattern.contains("**") {
+                folders.push(path);
+            } else if entry.file_name().to_string_lossy().starts_with(start) || pattern.contains("**") {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn both_packages_hold_the_same_files_and_all_of_them_exist() {
+    let manifest = manifest();
+    let metadata = &manifest["package"]["metadata"];
+    let deb = metadata["deb"]["assets"].as_array().unwrap();
+    let deb: BTreeSet<_> = deb.iter().map(|asset| asset[0].as_str().unwrap()).collect();
+    let rpm = metadata["generate-rpm"]["assets"].as_array().unwrap();
+    let rpm: BTreeSet<_> = rpm.iter().map(|asset| asset["source"].as_str().unwrap()).collect();
+    for source in deb.union(&rpm) {
+        // packaging/build makes these.
+        let is_made = source.starts_with("target/package/");
+        assert!(is_made || !files(source).is_empty(), "{source} is nothing");
+    }
+    // cargo-deb takes unit and licence by other keys; the RPM has no lintian.
+    let only_deb: Vec<_> = deb.difference(&rpm).collect();
+    assert_eq!(only_deb, [&"packaging/debian/lintian-overrides"]);
+    let only_rpm: Vec<_> = rpm.difference(&deb).collect();
+    assert_eq!(only_rpm, [&"LICENSE-*", &"systemd/fswake.service"]);
+}
+
+/// One instruction of the container's recipe, with the lines that go on joined.
+fn instructions() -> Vec<(String, String)> {
+    let text = read("Containerfile").replace("\\\n", " ");
+    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let (word, rest) = line.split_once(' ').unwrap_or_else(|| panic!("{line}"));
+            (word.to_owned(), rest.trim().to_owned())
+        })
+        .collect()
+}
+
+/// No engine builds it in `cargo test`; `packaging/release` does, where one runs.
+#[test]
+fn container_is_made_of_what_is_here_and_runs_without_rights() {
+    let all = instructions();
+    let known = [
+        "FROM",
+        "WORKDIR",
+        "COPY",
+        "RUN",
+        "USER",
+        "VOLUME",
+        "EXPOSE",
+        "HEALTHCHECK",
+        "ENTRYPOINT",
+        "CMD",
+    ];
+    for (word, rest) in &all {
+        assert!(known.contains(&word.as_str()), "{word} {rest}");
+    }
+    let of = |word: &'static str| {
+        all.iter()
+            .filter(move |(w, _)| w == word)
+            .map(|(_, rest)| rest.as_str())
+    };
+    // Images by a version, one of which has a compiler that is new enough.
+    let images: Vec<_> = of("FROM").map(|rest| rest.split(' ').next().unwrap()).collect();
+    assert_eq!((all[0].0.as_str(), images.len()), ("FROM", 2));
+    let rust = images[0].split_once("/rust:").unwrap().1;
+    let minor = |version: &str| -> u32 { version.split(['.', '-']).nth(1).unwrap().parse().unwrap() };
+    let manifest = manifest();
+    assert!(
+        minor(rust) >= minor(manifest["package"]["rust-version"].as_str().unwrap()),
+        "{rust}"
+    );
+    assert!(
+        images
+            .iter()
+            .all(|image| image.contains(':') && !image.ends_with(":latest")),
+        "{images:?}"
+    );
+    // Both run the same libc.
+    assert!(images.iter().all(|image| image.contains("bookworm")), "{images:?}");
+    // What is copied is here, and is not kept back.
+    let ignored = read(".dockerignore");
+    let ignored: Vec<_> = ignored.lines().filter(|line| !line.starts_with('#')).collect();
+    assert!(ignored.contains(&"target"), "gigabytes would be sent to the engine");
+    for copied in of("COPY").filter(|rest| !rest.starts_with("--from=")) {
+        let words: Vec<_> = copied.split(' ').collect();
+        for source in &words[..words.len() - 1] {
+            assert!(root().join(source).exists(), "{source}");
+            assert!(!ignored.contains(source), "{source} is in .dockerignore");
+        }
+    }
+    for built in of("COPY").filter(|rest| rest.starts_with("--from=")) {
+        assert!(
+            built.starts_with("--from=build ") && of("FROM").any(|rest| rest.ends_with(" AS build")),
+            "{built}"
+        );
+    }
+    // What cargo needs for the workspace is not kept back.
+    for member in manifest["workspace"]["members"].as_array().unwrap() {
+        assert!(!ignored.contains(&member.as_str().unwrap()), "{member}");
+    }
+    let user = of("USER").next_back().unwrap();
+    assert!(
+        user.split(':').all(|id| id.parse::<u32>().is_ok_and(|id| id > 0)),
+        "{user}"
+    );
+    assert!(of("COPY").any(|rest| rest.contains(&format!("--chown={user} ")) && rest.ends_with(" /var/lib/fswake")));
+    // The ports of the built-in configuration.
+    let example = read("fswake.example.toml");
+    for port in of("EXPOSE").flat_map(|rest| rest.split(' ')) {
+        assert!(example.contains(&format!("127.0.0.1:{port}\"]")), "{port}");
+    }
+    // What it runs is a command line that fswake understands.
+    let words = |json: &str| serde_json::from_str::<Vec<String>>(json).unwrap_or_else(|e| panic!("{json}: {e}"));
+    let (entry, default) = (
+        words(of("ENTRYPOINT").next_back().unwrap()),
+        words(of("CMD").next_back().unwrap()),
+    );
+    let health = words(of("HEALTHCHECK").next_back().unwrap().trim_start_matches("CMD "));
+    assert_eq!(
+        (entry[0].as_str(), health[0].as_str()),
+        ("/usr/bin/fswake", "/usr/bin/fswake")
+    );
+    for words in [&default[..], &health[1..]] {
+        let help = Command::new(env!("CARGO_BIN_EXE_fswake"))
+            .args(words)
+            .arg("--help")
+            .output()
+            .unwrap();
+        assert!(help.status.success(), "{words:?}: {help:?}");
+    }
+}
