@@ -10,7 +10,7 @@ use crate::files;
 use crate::journal::time::span;
 use crate::journal::{Pattern, diagnosis};
 use crate::push::app::{App, Credentials};
-use crate::push::{Probe, PushError, Pushers, certificates, other_bundle};
+use crate::push::{Probe, Proof, PushError, Pushers, certificates, other_bundle};
 
 const FAMILY: &str = "apps";
 const DAY: u64 = 86_400;
@@ -150,13 +150,11 @@ fn probed(app: &App, probe: &Probe, evidence: &mut Evidence) -> Check {
     let took = span(i64::try_from(probe.took.as_millis()).unwrap_or(i64::MAX));
     let name = app.name.clone();
     let error = match &probe.outcome {
-        Ok(how) => {
-            return Check::ok(
-                FAMILY,
-                name,
-                format!("the provider answers as it should ({how}) after {took}"),
-            );
+        Ok(Proof::Taken(how)) => {
+            let seen = format!("the provider answers as it should ({how}) after {took}");
+            return Check::ok(FAMILY, name, seen);
         }
+        Ok(proof) => return Check::ok(FAMILY, name, format!("{proof} (after {took})")),
         Err(error) => error,
     };
     let seen = format!("{error} (after {took})");

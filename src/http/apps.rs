@@ -27,6 +27,7 @@ struct App {
     expires: Option<i64>,
     days_left: Option<i64>,
     problems: Vec<AppProblem>,
+    checked: Option<i64>,
     last_success: Option<i64>,
     last_failure: Option<LastFailure>,
 }
@@ -73,6 +74,7 @@ impl From<AppState> for App {
                     reason: p.reason,
                 })
                 .collect(),
+            checked: state.checked,
             last_success: state.last_success,
             last_failure: state.last_failure.map(|f| LastFailure {
                 at: f.at,

@@ -208,6 +208,11 @@ impl Metrics {
         self.0.devices.set(i64::try_from(known).unwrap_or(i64::MAX));
     }
 
+    /// What [`Metrics::devices`] was last told.
+    pub fn known_devices(&self) -> i64 {
+        self.0.devices.get()
+    }
+
     /// A call's first push is on its way.
     pub fn first_push(&self, since_call: Duration) {
         self.0.call_to_push.observe(since_call.as_secs_f64());
