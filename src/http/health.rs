@@ -81,7 +81,7 @@ impl Readiness {
         let wakes = if only_logs {
             let phones = site.metrics.known_devices();
             let problem = (phones > 0).then(|| {
-                format!("no app has a provider: pushes are only written to the log ({phones} phones have push tokens)")
+                format!("no app has a provider: pushes are only written to the log (phones with push tokens: {phones})")
             });
             checks.push(Check::new("apps", problem));
             phones == 0

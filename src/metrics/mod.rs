@@ -141,7 +141,7 @@ impl Metrics {
             devices: r.add(Name::Devices, Gauge::default()),
             forgotten: r.add(Name::DevicesForgotten, Family::default()),
             problems: r.add(Name::AppProblem, Family::default()),
-            certificates: r.add(Name::CertificateDays, Family::default()),
+            certificates: r.add(Name::CertificateExpiry, Family::default()),
             esl_up: r.add(Name::EslUp, Gauge::default()),
             store_failing: r.add(Name::StoreFailing, Gauge::default()),
             store_queued: r.add(Name::StoreQueued, Gauge::default()),
@@ -274,9 +274,9 @@ impl Metrics {
                 ];
                 m.problems.get_or_create(&labels).set(has.into());
             }
-            if let Some(days) = app.days_left {
+            if let Some(end) = app.expires {
                 let labels = [("app", name.into()), ("provider", provider.into())];
-                m.certificates.get_or_create(&labels).set(days);
+                m.certificates.get_or_create(&labels).set(end);
             }
         }
     }
