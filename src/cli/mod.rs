@@ -22,6 +22,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, Environment};
 use crate::push::SetupError;
+use crate::words;
 
 /// Exit code for a configuration that cannot be used (`EX_CONFIG`, sysexits.h). systemd is told not to restart on it.
 pub const EXIT_CONFIG: u8 = 78;
@@ -91,6 +92,7 @@ impl Cli {
         let env = Environment::of_process();
         let file = self.config.as_deref();
         let config = || Config::load(file, &env);
+        let to_ask = || Config::load_to_ask(file, &env);
         match self.command {
             // These need no configuration, or make it.
             Command::Completions { shell } => completions::completions(shell),
@@ -99,12 +101,12 @@ impl Cli {
             Command::ImportModApn(args) => import_mod_apn::import(&args, file, &env),
             Command::Run => run::run(config()?),
             Command::Check(args) => check::check(config(), &args),
-            Command::Devices(args) => devices::devices(&config()?, &args, self.wide),
-            Command::Calls(args) => calls::calls(&config()?, &args, self.wide),
-            Command::Push(args) => push::push(&config()?, &args),
-            Command::Apps(args) => apps::apps(&config()?, &args, self.wide),
-            Command::Doctor(args) => doctor::doctor(&config()?, &args, self.wide),
-            Command::Trace(args) => trace::trace(&config()?, &args, self.wide),
+            Command::Devices(args) => devices::devices(&to_ask()?, &args, self.wide),
+            Command::Calls(args) => calls::calls(&to_ask()?, &args, self.wide),
+            Command::Push(args) => push::push(&to_ask()?, &args),
+            Command::Apps(args) => apps::apps(&to_ask()?, &args, self.wide),
+            Command::Doctor(args) => doctor::doctor(&to_ask()?, &args, self.wide),
+            Command::Trace(args) => trace::trace(&to_ask()?, &args, self.wide),
         }
     }
 }
@@ -118,6 +120,11 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
             .and_then(serde_json::Error::io_error_kind);
         io.or(json) == Some(std::io::ErrorKind::BrokenPipe)
     })
+}
+
+/// Why it failed, on as many lines as that takes.
+pub fn in_words(error: &anyhow::Error) -> String {
+    words::of(error.as_ref())
 }
 
 /// The exit code that says what kind of failure it was.

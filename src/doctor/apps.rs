@@ -25,12 +25,20 @@ pub(super) async fn checks(config: &Config, evidence: &mut Evidence) -> Vec<Chec
     let (mut clocks, mut told_by) = (Vec::new(), Vec::new());
     // All at once: many tenants whose provider is away are one provider's patience, not many.
     let mut probing = Vec::with_capacity(config.apps.len());
-    for app in &config.apps {
+    let unread = |app: &App| {
+        let key = format!("app.{}.", app.name);
+        config.unread.iter().find(|unread| unread.error.key.starts_with(&key))
+    };
+    let (apps, closed): (Vec<&App>, Vec<&App>) = config.apps.iter().partition(|app| unread(app).is_none());
+    for app in closed {
+        checks.extend(unread(app).map(|error| super::not_by_this_user(FAMILY, app.name.clone(), error)));
+    }
+    for app in &apps {
         // Each app by itself: one that cannot be set up says nothing of the others.
-        let pushers = Pushers::new(vec![app.clone()]);
+        let pushers = Pushers::new(vec![(*app).clone()]);
         probing.push(pushers.map(|pushers| tokio::spawn(async move { pushers.probe().await })));
     }
-    for (app, probing) in config.apps.iter().zip(probing) {
+    for (app, probing) in apps.into_iter().zip(probing) {
         checks.extend(files(app, evidence));
         let probing = match probing {
             Ok(probing) => probing,

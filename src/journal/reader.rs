@@ -15,6 +15,7 @@ use super::wake::{Dropped, Line, Overview, Wake};
 use crate::engine::policy::Policy;
 use crate::store::sqlite;
 use crate::types::{Aor, CallId, Device};
+use crate::words;
 
 /// How long a reader waits for a writer that has the file to itself (a checkpoint, an upgrade).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -172,7 +173,7 @@ impl Journal {
                 std::io::ErrorKind::NotFound => JournalError::Missing { path },
                 _ => JournalError::NotAllowed {
                     path,
-                    reason: error.to_string(),
+                    reason: words::of_io(&error),
                 },
             });
         }

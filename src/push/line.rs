@@ -17,6 +17,7 @@ use super::pushers::SetupError;
 use super::retry::{TRY_LIMIT, Try, Wait};
 use super::{PushError, PushOutcome, PushRequest};
 use crate::files;
+use crate::words;
 
 /// Requests of one app on their way at once; APNs allows 1000 streams on a connection. Those beyond wait.
 const IN_FLIGHT: usize = 1000;
@@ -222,7 +223,11 @@ impl Line {
     }
 
     /// Sends a probe's request, outside the pushes' slots, and reads the reply.
-    pub(super) async fn ask(&self, app: &str, request: impl FnOnce(&Client) -> RequestBuilder) -> Result<Reply, PushError> {
+    pub(super) async fn ask(
+        &self,
+        app: &str,
+        request: impl FnOnce(&Client) -> RequestBuilder,
+    ) -> Result<Reply, PushError> {
         let (generation, client) = self.client();
         let asking = async {
             let response = request(&client).send().await?;
@@ -376,7 +381,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         }
         ErrorKind::UnexpectedEof => Some("the other side closed the connection".into()),
         _ if error.raw_os_error().is_none() => None,
-        _ => Some(files::in_words(error)),
+        _ => Some(words::of_io(error)),
     }
 }
 

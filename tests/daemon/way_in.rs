@@ -222,15 +222,21 @@ async fn times_in_a_dial_string_that_end_the_call_before_the_wait_are_told_with_
     ] {
         dial_string(&stage, "1001", &format!("{brackets}{leg}"));
         let found = doctor(&stage).await;
-        assert_eq!(found.has("dial-string"), says.is_some(), "{brackets}: {:#}", found.report);
+        assert_eq!(
+            found.has("dial-string"),
+            says.is_some(),
+            "{brackets}: {:#}",
+            found.report
+        );
         if let Some(limit) = says {
             let check = found.check("dial-string");
             assert_eq!((&check["state"], found.code), (&"warning".into(), Some(0)));
             let seen = check["seen"].as_str().unwrap();
             let seconds = limit.rsplit('=').next().unwrap();
             assert!(
-                seen.contains(&format!("{limit} in the dial-string of 1001@{DOMAIN} ends the call after {seconds} s"))
-                    && seen.contains("not wake.max-wait (25 s)"),
+                seen.contains(&format!(
+                    "{limit} in the dial-string of 1001@{DOMAIN} ends the call after {seconds} s"
+                )) && seen.contains("not wake.max-wait (25 s)"),
                 "{seen}"
             );
         }

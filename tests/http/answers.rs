@@ -281,9 +281,15 @@ async fn readyz_names_what_is_not_ready() {
 async fn readyz_is_no_only_when_no_app_would_wake_anybody() {
     let probe = fswake_test_support::apns::PROBE;
     for (fault, word) in [
-        (Fault::apns(403, "InvalidProviderToken"), "refused: InvalidProviderToken"),
+        (
+            Fault::apns(403, "InvalidProviderToken"),
+            "refused: InvalidProviderToken",
+        ),
         (Fault::apns(400, "TopicDisallowed"), "rejected: TopicDisallowed"),
-        (Fault::apns(503, "ServiceUnavailable"), "unreachable: 503 ServiceUnavailable"),
+        (
+            Fault::apns(503, "ServiceUnavailable"),
+            "unreachable: 503 ServiceUnavailable",
+        ),
     ] {
         let stage = Stage::new().await;
         stage.apns.faults.token(probe, fault);

@@ -270,11 +270,18 @@ async fn probes_are_no_pushes_and_what_they_find_is_a_problem_until_it_is_mended
     site.counts(unreachable, 1.0).await;
     let apps = site
         .until("/v1/apps", |answer| {
-            answer["apps"].as_array().unwrap().iter().any(|app| app["state"] == "ok")
+            answer["apps"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|app| app["state"] == "ok")
         })
         .await;
     let android = &apps["apps"][0];
-    assert_eq!((&android["state"], &android["ok"]), (&"unreachable".into(), &false.into()));
+    assert_eq!(
+        (&android["state"], &android["ok"]),
+        (&"unreachable".into(), &false.into())
+    );
     assert_eq!(android["problems"][0]["reason"], "503 UNAVAILABLE");
     // One of two: who is called on the other is woken.
     let (status, ready) = site.get("/readyz").await;
@@ -286,11 +293,19 @@ async fn probes_are_no_pushes_and_what_they_find_is_a_problem_until_it_is_mended
     fcm.next_probe().await;
     let (_, text) = site.get("/metrics").await;
     let counted = text.lines().filter(|line| {
-        let is_ours = ["fswake_pushes_total", "fswake_push_seconds_count", "fswake_calls_total", "fswake_wakes_total"];
+        let is_ours = [
+            "fswake_pushes_total",
+            "fswake_push_seconds_count",
+            "fswake_calls_total",
+            "fswake_wakes_total",
+        ];
         is_ours.iter().any(|name| line.starts_with(name)) && !line.ends_with(" 0")
     });
     assert_eq!(counted.collect::<Vec<_>>(), Vec::<&str>::new());
-    assert_eq!((stage.apns.pushes_so_far().await.len(), fcm.pushes_so_far().await.len()), (0, 0));
+    assert_eq!(
+        (stage.apns.pushes_so_far().await.len(), fcm.pushes_so_far().await.len()),
+        (0, 0)
+    );
     let summary = site.json("/v1/wakes").await;
     assert_eq!(summary["wakes"], serde_json::json!([]));
     fcm.faults.mend(fswake_test_support::fcm::PROBE);

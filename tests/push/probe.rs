@@ -11,9 +11,7 @@ use fswake_test_support::fcm::{self, Fcm};
 use fswake_test_support::gateway::{Gateway, Over, Wants};
 use fswake_test_support::http2::Fault;
 
-use super::support::{
-    Moved, apns_app, apns_call, app, fcm_app, fcm_call, gateway_app, http_profile, minute, pushers,
-};
+use super::support::{Moved, apns_app, apns_call, app, fcm_app, fcm_call, gateway_app, http_profile, minute, pushers};
 
 /// Looks after the apps as the daemon does, until it is dropped.
 struct Kept(tokio::task::JoinHandle<()>);
@@ -81,7 +79,10 @@ async fn app_is_known_to_be_well_before_the_first_call_and_no_push_was_sent_for_
         "nobody's token"
     );
     assert_eq!(fcm.next_probe().await.status, 200);
-    assert_eq!((apns.pushes_so_far().await.len(), fcm.pushes_so_far().await.len()), (0, 0));
+    assert_eq!(
+        (apns.pushes_so_far().await.len(), fcm.pushes_so_far().await.len()),
+        (0, 0)
+    );
 }
 
 #[tokio::test]
@@ -129,7 +130,10 @@ async fn topic_that_is_not_the_keys_is_named_and_one_that_nobody_has_set_is_not_
     let pushers_of_wrong = pushers(wrong);
     let _kept = keep(&pushers_of_wrong);
     let rejected = becomes(&pushers_of_wrong, "rejected").await;
-    assert_eq!(rejected.why.as_deref(), Some("TopicDisallowed (com.example.other.voip)"));
+    assert_eq!(
+        rejected.why.as_deref(),
+        Some("TopicDisallowed (com.example.other.voip)")
+    );
     assert!(!rejected.is_ok() && !rejected.would_wake());
 
     let apns = Apns::start().await;

@@ -406,13 +406,19 @@ mod tests {
         let wait = Duration::from_secs(25);
         let in_extension = |actions: &str| {
             let other = r#"<extension><action application="set" data="call_timeout=5"/></extension>"#;
-            of("default", &format!("<context>{other}<extension>{actions}</extension></context>"))
+            of(
+                "default",
+                &format!("<context>{other}<extension>{actions}</extension></context>"),
+            )
         };
         let bridge = |data: &str| format!(r#"<action application="bridge" data="{data}"/>"#);
         let set = r#"<action application="set" data="call_timeout=12"/>"#;
         for (actions, expected) in [
             (bridge("user/1@d"), None),
-            (format!("{set}{}", bridge("user/1@d")), Some("call_timeout=12 ends the call after 12 s")),
+            (
+                format!("{set}{}", bridge("user/1@d")),
+                Some("call_timeout=12 ends the call after 12 s"),
+            ),
             (bridge("{call_timeout=9}user/1@d"), Some("call_timeout=9 ends")),
             (bridge("[leg_timeout=8]user/1@d,user/2@d"), Some("leg_timeout=8 ends")),
             (bridge("[leg_timeout=8]sofia/gateway/x/1,user/2@d"), None),

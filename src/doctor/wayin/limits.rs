@@ -56,7 +56,10 @@ pub(super) fn of_actions<'a>(before: impl IntoIterator<Item = &'a Action>) -> Op
             continue;
         };
         let name = name.trim();
-        let name = name.strip_prefix("nolocal:").filter(|n| *n != "call_timeout").unwrap_or(name);
+        let name = name
+            .strip_prefix("nolocal:")
+            .filter(|n| *n != "call_timeout")
+            .unwrap_or(name);
         // Without `export` it does not reach the legs; the caller's own channel has `call_timeout` only.
         let counts = exported || name == "call_timeout";
         if let Some(place) = NAMES.iter().position(|known| *known == name).filter(|_| counts) {
@@ -158,7 +161,10 @@ mod tests {
             ("[leg_timeout=10]", Some(("leg_timeout", 10))),
             ("{call_timeout=12}", Some(("call_timeout", 12))),
             ("<originate_timeout=14>", Some(("originate_timeout", 14))),
-            ("{a=b,originate_timeout=15}[leg_timeout=20]", Some(("originate_timeout", 15))),
+            (
+                "{a=b,originate_timeout=15}[leg_timeout=20]",
+                Some(("originate_timeout", 15)),
+            ),
             ("[x=${a(b,c)},leg_timeout=9]", Some(("leg_timeout", 9))),
             ("{^^:leg_timeout=8:x=1,2}", Some(("leg_timeout", 8))),
             ("{x=1}{call_timeout='7'}", Some(("call_timeout", 7))),
