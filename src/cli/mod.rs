@@ -15,6 +15,7 @@ mod setup;
 mod table;
 mod trace;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -122,9 +123,20 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
-/// Why it failed, on as many lines as that takes.
-pub fn in_words(error: &anyhow::Error) -> String {
+/// Why it failed, in words.
+fn in_words(error: &anyhow::Error) -> String {
     words::of(error.as_ref())
+}
+
+/// Says on stderr why it failed; on a terminal in lines that fit.
+pub fn tell(error: &anyhow::Error) {
+    let mut err = std::io::stderr().lock();
+    let width = if err.is_terminal() { table::WIDTH } else { usize::MAX };
+    let text = format!("fswake: {}", in_words(error));
+    for line in text.lines() {
+        // Nobody is left to hear that this failed too.
+        let _ = table::wrapped(&mut err, line, 8, width);
+    }
 }
 
 /// The exit code that says what kind of failure it was.

@@ -41,7 +41,9 @@ impl Proof {
         match self {
             Self::Taken(_) => None,
             Self::Connected => Some("it can be reached; whether it takes pushes is seen with the first"),
-            Self::InUse => Some("Apple takes one new token of a key in 20 minutes: another process has had it"),
+            Self::InUse => {
+                Some("Apple knows the key and takes one new token of it in 20 minutes, which another process has had")
+            }
             Self::NoTopic => Some("Apple can be reached; without topic and app-ids the first push will tell"),
         }
     }

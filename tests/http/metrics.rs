@@ -48,20 +48,8 @@ fn dashboard_and_alerts_ask_for_metrics_that_exist() {
     let alerts = names_in(&read("docs/alerts.yml"));
     let board: Value = serde_json::from_str(&read("docs/grafana.json")).unwrap();
     let panels = board["panels"].as_array().unwrap();
-    let mut ids = BTreeSet::new();
     let mut asked = BTreeSet::new();
-    for panel in panels {
-        assert!(ids.insert(panel["id"].as_u64().unwrap()), "{panel}: an id twice");
-        let place = &panel["gridPos"];
-        let (x, w) = (place["x"].as_u64().unwrap(), place["w"].as_u64().unwrap());
-        assert!(x + w <= 24, "{panel}: wider than the dashboard");
-        if panel["type"] == "row" {
-            continue;
-        }
-        assert!(
-            panel["title"].is_string() && panel["datasource"]["uid"] == "${datasource}",
-            "{panel}"
-        );
+    for panel in panels.iter().filter(|panel| panel["type"] != "row") {
         let targets = panel["targets"].as_array().unwrap();
         assert!(!targets.is_empty(), "{panel}");
         for target in targets {
@@ -74,14 +62,10 @@ fn dashboard_and_alerts_ask_for_metrics_that_exist() {
         assert!(all().contains(name), "{name} does not exist");
     }
     assert!(asked.len() > 20 && alerts.len() >= 7, "{asked:?} {alerts:?}");
-    let variables = board["templating"]["list"].as_array().unwrap();
-    for (variable, kind) in variables.iter().zip(["datasource", "query"]) {
-        assert_eq!(variable["type"], kind);
-    }
 }
 
 /// `promtool` of Debian's package prometheus; CI installs it.
-fn promtool() -> Option<&'static str> {
+pub fn promtool() -> Option<&'static str> {
     let found = std::process::Command::new("promtool").arg("--version").output().is_ok();
     if !found {
         assert!(
