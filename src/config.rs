@@ -71,8 +71,19 @@ pub struct Config {
 pub struct Unread {
     /// Which, and why.
     pub error: ConfigError,
-    /// The daemon may have it all the same: another user may read it, or systemd gives it to the daemon only.
-    pub may_be_the_daemons: bool,
+    /// Whether the daemon may have it all the same.
+    pub to: For,
+}
+
+/// Who can read what another cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum For {
+    /// Another user: this one is not allowed.
+    AnotherUser,
+    /// The daemon, if systemd gives it the file (`LoadCredential=`): there is none of that name here.
+    Systemd,
+    /// Nobody: the daemon does not start with it.
+    Nobody,
 }
 
 /// How to reach FreeSWITCH's event socket.

@@ -9,8 +9,8 @@ use tracing_subscriber::EnvFilter;
 
 use super::error::In;
 use super::{
-    Config, ConfigError, Environment, FreeSwitch, Listen, LogConfig, LogFormat, StoreConfig, Unread, app, http, raw,
-    text,
+    Config, ConfigError, Environment, For, FreeSwitch, Listen, LogConfig, LogFormat, StoreConfig, Unread, app, http,
+    raw, text,
 };
 use crate::engine::Mode;
 use crate::engine::policy::{Alert, Decline, OnUnregister, Policy};
@@ -157,10 +157,10 @@ impl Files<'_> {
                 let is_credential = Path::new(name).is_relative() && self.credentials.is_none();
                 self.unread.borrow_mut().push(Unread {
                     error,
-                    may_be_the_daemons: match e.kind() {
-                        ErrorKind::PermissionDenied => true,
-                        ErrorKind::NotFound => is_credential,
-                        _ => false,
+                    to: match e.kind() {
+                        ErrorKind::PermissionDenied => For::AnotherUser,
+                        ErrorKind::NotFound if is_credential => For::Systemd,
+                        _ => For::Nobody,
                     },
                 });
                 Ok((path, None))

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::config::{Config, Unread};
+use crate::config::{Config, For, Unread};
 use crate::journal::{Journal, JournalError, Pattern};
 
 /// The script that answers for the dialplan, by its name, as `lua.conf.xml` says.
@@ -198,13 +198,17 @@ fn unread(family: &'static str, name: &str, error: &JournalError) -> Check {
 /// What cannot be looked at because this user may not read a file that the daemon may.
 fn not_by_this_user(family: &'static str, name: impl Into<String>, unread: &Unread) -> Check {
     let error = &unread.error;
-    if unread.may_be_the_daemons {
-        let advice = "run the doctor as root, or as a user who may read the file";
-        Check::warning(family, name, format!("not looked at: {error}"), advice)
-    } else {
-        let advice = "`fswake check` says the same; the daemon does not start with it";
-        Check::error(family, name, error.to_string(), advice)
-    }
+    let advice = match unread.to {
+        For::AnotherUser => "run the doctor as root, or as a user who may read the file",
+        For::Systemd => {
+            "nothing is wrong if the unit gives it to the daemon (LoadCredential=); else the daemon does not start with it"
+        }
+        For::Nobody => {
+            let advice = "`fswake check` says the same; the daemon does not start with it";
+            return Check::error(family, name, error.to_string(), advice);
+        }
+    };
+    Check::warning(family, name, format!("not looked at: {error}"), advice)
 }
 
 /// Which error to mend first: a clock that is wrong makes credentials look wrong, and everything else is in the order in

@@ -66,7 +66,7 @@ impl Answerer {
                 warn!(
                     error = words::of_io(&error),
                     "the answer to a notification cannot be given"
-                )
+                );
             })
             .ok()
     }

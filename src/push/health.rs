@@ -250,9 +250,10 @@ impl Health {
         match &mut known.heard {
             Heard::Trouble(problem) if problem.kind == kind => reason.clone_into(&mut problem.reason),
             heard => {
-                match kind {
-                    ProblemKind::Unreachable => warn!(app = %self.app, reason, "cannot reach the push provider"),
-                    _ => warn!(app = %self.app, reason, "the provider refuses this app's pushes"),
+                if kind == ProblemKind::Unreachable {
+                    warn!(app = %self.app, reason, "cannot reach the push provider");
+                } else {
+                    warn!(app = %self.app, reason, "the provider refuses this app's pushes");
                 }
                 *heard = Heard::Trouble(Problem {
                     kind,

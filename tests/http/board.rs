@@ -179,14 +179,12 @@ fn panel(kind: &str, panel: &Value, faults: &mut Vec<String>) {
         &[("description", Text)],
     );
     let title = panel["title"].as_str().unwrap_or("?").to_owned();
-    match kind {
-        "row" => look(&ROW, panel, &title, faults),
-        _ => {
-            look(&PANEL, panel, &title, faults);
-            let options = if kind == "stat" { &STAT } else { &SERIES };
-            look(options, &panel["options"], &format!("{title}.options"), faults);
-        }
+    if kind == "row" {
+        return look(&ROW, panel, &title, faults);
     }
+    look(&PANEL, panel, &title, faults);
+    let options = if kind == "stat" { &STAT } else { &SERIES };
+    look(options, &panel["options"], &format!("{title}.options"), faults);
 }
 
 fn look(is: &Is, value: &Value, at: &str, faults: &mut Vec<String>) {

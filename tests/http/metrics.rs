@@ -83,6 +83,7 @@ fn promtool_accepts_the_alerts_and_each_is_given_when_and_as_it_should_be() {
     for args in [
         ["check", "rules", "docs/alerts.yml"],
         ["test", "rules", "tests/http/alerts_test.yml"],
+        ["test", "rules", "tests/http/certificate_alerts_test.yml"],
     ] {
         let output = std::process::Command::new(promtool)
             .args(args)
