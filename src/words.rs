@@ -54,7 +54,9 @@ pub fn of_sqlite(error: &rusqlite::Error) -> String {
         Some(ErrorCode::DiskFull) => "the disk is full",
         // What SQLite says where the file beside it (-shm) has no room.
         Some(ErrorCode::SystemIoFailure) => "the disk is full, or fails",
-        Some(ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => "it is not a file that this user can open",
+        Some(ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+            "it is not a file that this user can open (owner, mode, or a read-only file system)"
+        }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "another process keeps it locked",
         _ => return without_numbers(&error.to_string()),
     };

@@ -365,7 +365,7 @@ fn errors_are_in_words_without_the_systems_numbers() {
         (
             "[store]\npath = '/nonexistent/fswake.db'\n".into(),
             &["run"],
-            "fswake: /nonexistent/fswake.db: the store cannot be opened: no such file or directory (the directory must \
+            "fswake: /nonexistent/fswake.db: the store cannot be opened: no such file or directory; the directory must \
              exist"
                 .into(),
         ),

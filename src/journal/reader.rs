@@ -350,7 +350,7 @@ fn failure(path: &Path, version: i64, error: &rusqlite::Error) -> JournalError {
             format!("a newer fswake made it (version {version}; this one knows up to {known})")
         }
         rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
-        other => other.to_string(),
+        other => words::of_sqlite(other),
     };
     match error.sqlite_error_code() {
         // The files beside it (-wal, -shm) are not ours, or cannot be made in that directory.

@@ -54,7 +54,7 @@ impl Default for Options {
 pub enum StoreError {
     /// The file or its directory is missing, locked or not ours.
     #[error(
-        "{}: the store cannot be opened: {reason} (the directory must exist, and fswake must be able to write both)",
+        "{}: the store cannot be opened: {reason}; the directory must exist, and fswake must be able to write both",
         path.display()
     )]
     Unusable {

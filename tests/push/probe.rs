@@ -267,6 +267,19 @@ async fn somebody_else_in_the_providers_place_is_no_fault_of_the_credentials() {
     let _kept = keep(&pushers);
     let why = becomes(&pushers, "unreachable").await.why.unwrap();
     assert!(why.contains("its certificate is not trusted"), "{why}");
+    let fcm = Fcm::start().await;
+    let pushers = super::support::pushers(App {
+        ca_file: Some(other.ca_file()),
+        ..fcm_app(&fcm)
+    });
+    let _kept = keep(&pushers);
+    let why = becomes(&pushers, "unreachable").await.why.unwrap();
+    assert!(
+        why.starts_with("cannot connect to") && why.contains("its certificate is not trusted"),
+        "{why}"
+    );
+    let refused = pushers.push(&fcm_call()).await.unwrap_err().to_string();
+    assert_eq!(refused.matches("not configured").count(), 1, "{refused}");
 }
 
 #[tokio::test]
