@@ -190,9 +190,13 @@ impl Health {
                 if known.heard != Heard::Ok {
                     info!(app = %self.app, how, "the push provider takes this app's credentials");
                 }
-                known.refused.take_if(|(_, problem)| problem.is_probed());
-                let is_probed = !matches!(&known.heard, Heard::Trouble(trouble) if !trouble.is_probed());
-                if is_probed {
+                // What no probe meets, no probe finds mended.
+                let refused = known.refused.as_ref().map(|(_, problem)| problem);
+                let trouble = match &known.heard {
+                    Heard::Trouble(problem) => Some(problem),
+                    _ => None,
+                };
+                if refused.into_iter().chain(trouble).all(Problem::is_probed) {
                     self.is_well(&mut known, true, at);
                 }
                 known.plan.settled(at.monotonic);

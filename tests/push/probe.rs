@@ -325,6 +325,29 @@ async fn message_that_is_refused_says_nothing_of_calls() {
 }
 
 #[tokio::test]
+async fn googles_own_key_at_apple_is_not_found_mended_by_a_probe_that_does_not_need_it() {
+    let (fcm, moved) = (Fcm::start().await, Moved::default());
+    let pushers = Pushers::with_clock(vec![fcm_app(&fcm)], &moved.clock()).unwrap();
+    let _kept = keep(&pushers);
+    becomes(&pushers, "ok").await;
+    fcm.next_probe().await;
+    fcm.faults
+        .next(Fault::fcm(401, "UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR"));
+    pushers.push(&fcm_call()).await.unwrap_err();
+    assert_eq!(state(&pushers).standing.as_str(), "refused");
+    passes(&moved, fcm.next_probe()).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let refused = state(&pushers);
+    assert_eq!(refused.standing.as_str(), "refused");
+    assert!(
+        refused.would_wake(),
+        "a daemon without calls would never be ready again"
+    );
+    pushers.push(&fcm_call()).await.unwrap();
+    assert_eq!(state(&pushers).standing.as_str(), "ok");
+}
+
+#[tokio::test]
 async fn certificate_that_has_ended_is_not_probed_with() {
     let apns = Apns::start_with_certificates().await;
     let (cert_file, key_file) = apns.client_files();
