@@ -32,6 +32,7 @@ use crate::store::sqlite::{Options, Sqlite};
 use crate::store::{Snapshot, StoreOp};
 use crate::supervise::Parts;
 use crate::types::{Device, unix_now};
+use crate::words;
 
 /// Inputs that may wait for the loop. Behind it, senders wait: FreeSWITCH queues on their behalf.
 const INPUTS: usize = 16_384;
@@ -70,7 +71,10 @@ struct Daemon {
 impl Daemon {
     fn start(config: Config, set_filter: SetFilter) -> anyhow::Result<Self> {
         let open_files = rlimit::increase_nofile_limit(u64::MAX).or_else(|error| {
-            warn!(%error, "cannot raise the limit of open files: each held call needs one");
+            warn!(
+                error = words::of_io(&error),
+                "cannot raise the limit of open files: each held call needs one"
+            );
             rlimit::Resource::NOFILE.get_soft()
         });
         let pushers = Pushers::new(config.apps.clone())?;

@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use self::check::Missing;
 pub use self::error::ConfigError;
 pub use self::text::Network;
 pub(crate) use self::text::duration_arg;
@@ -28,6 +29,7 @@ use crate::engine::policy::Policy;
 use crate::files::{self, FileError};
 use crate::push::app::App;
 use crate::types::Secret;
+use crate::words;
 
 /// The commented configuration that ships with fswake; its commented-out lines are the defaults.
 pub const EXAMPLE: &str = include_str!("../fswake.example.toml");
@@ -39,6 +41,9 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// What an operator should know though it is not wrong, one line each.
     pub notes: Vec<String>,
+    /// Files that cannot be read, each with its key: only where somebody asks who need not have them
+    /// ([`Config::load_to_ask`]).
+    pub unread: Vec<Unread>,
     /// How to reach FreeSWITCH's event socket.
     pub freeswitch: FreeSwitch,
     /// Where held calls come in.
@@ -59,6 +64,26 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Whose devices can be pushed; the first that serves a device counts. Never empty.
     pub apps: Vec<App>,
+}
+
+/// A file that cannot be read by whoever asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// Which, and why.
+    pub error: ConfigError,
+    /// Whether the daemon may have it all the same.
+    pub to: For,
+}
+
+/// Who can read what another cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum For {
+    /// Another user: this one is not allowed.
+    AnotherUser,
+    /// The daemon, if systemd gives it the file (`LoadCredential=`): there is none of that name here.
+    Systemd,
+    /// Nobody: the daemon does not start with it.
+    Nobody,
 }
 
 /// How to reach FreeSWITCH's event socket.
@@ -101,6 +126,8 @@ pub struct Http {
     pub addresses: Vec<SocketAddr>,
     /// What every request has to carry; always there when an address is not loopback.
     pub token: Option<Secret>,
+    /// Where the token is from.
+    pub token_file: Option<PathBuf>,
 }
 
 /// What is logged, and how.
@@ -167,10 +194,25 @@ impl Config {
     /// Reads and checks the configuration: `file` if one is named, else `FSWAKE_CONFIG`, else
     /// `/etc/fswake/fswake.toml` if it exists, else what is built in.
     pub fn load(file: Option<&Path>, env: &Environment) -> Result<Self, ConfigError> {
+        Self::read(file, env, Missing::IsWrong)
+    }
+
+    /// The same for somebody who only asks, perhaps not as the daemon's user: a secret or another file that cannot be read is
+    /// no error, and is named in [`Config::unread`].
+    pub fn load_to_ask(file: Option<&Path>, env: &Environment) -> Result<Self, ConfigError> {
+        Self::read(file, env, Missing::IsNoted)
+    }
+
+    /// Why the file of this key could not be read, if it could not.
+    pub fn unread(&self, key: &str) -> Option<&Unread> {
+        self.unread.iter().find(|unread| unread.error.key == key)
+    }
+
+    fn read(file: Option<&Path>, env: &Environment, missing: Missing) -> Result<Self, ConfigError> {
         let named = file.or(env.config.as_deref());
         let file = named.or_else(|| Some(env.default_file.as_path()).filter(|f| f.exists()));
         let Some(file) = file else {
-            return check::config(raw::Raw::default(), None, env);
+            return check::config(raw::Raw::default(), None, env, missing);
         };
         let name = file.display().to_string();
         let text = files::text(file).map_err(|e| ConfigError {
@@ -178,11 +220,11 @@ impl Config {
             key: String::new(),
             value: String::new(),
             allowed: match e {
-                FileError::Unread(e) => format!("cannot be read: {}", files::in_words(&e)),
+                FileError::Unread(e) => format!("cannot be read: {}", words::of_io(&e)),
                 other => other.to_string(),
             },
         })?;
         let raw = toml::from_str(&text).map_err(|e| error::In { file: &name }.toml(&text, &e))?;
-        check::config(raw, Some(file), env)
+        check::config(raw, Some(file), env, missing)
     }
 }

@@ -18,6 +18,8 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use thiserror::Error;
 
+use crate::words;
+
 /// The longest file that is read: a list of all the world's CAs has a tenth of it.
 const LONGEST: u64 = 4 << 20;
 
@@ -25,7 +27,7 @@ const LONGEST: u64 = 4 << 20;
 #[derive(Debug, Error)]
 pub enum FileError {
     /// The system does not give it.
-    #[error("{}", in_words(.0))]
+    #[error("{}", words::of_io(.0))]
     Unread(Error),
     /// A certificate or key as programs store them.
     #[error("a binary file (DER or PKCS #12); openssl makes the PEM that is needed")]
@@ -60,20 +62,6 @@ pub enum FileError {
 impl From<Error> for FileError {
     fn from(error: Error) -> Self {
         Self::Unread(error)
-    }
-}
-
-/// What the system says, without its number, and small as in the middle of a sentence.
-pub fn in_words(error: &Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut letters = text.chars();
-    match letters.next() {
-        // Not "I/O error".
-        Some(first) if letters.clone().next().is_some_and(char::is_lowercase) => {
-            first.to_lowercase().chain(letters).collect()
-        }
-        _ => text.to_owned(),
     }
 }
 

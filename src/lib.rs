@@ -24,6 +24,7 @@
 //! | [`http`] | what operators and programs ask the running daemon |
 //! | [`config`], [`cli`], [`logging`], [`lifecycle`] | what an operator and systemd see |
 //! | [`files`] | the one reader of files that operators write |
+//! | [`words`] | errors of the system and of libraries in words |
 //! | [`migrate`] | from mod_apn: its configuration, its tokens |
 //! | [`postgres`] | connections to PostgreSQL |
 //! | [`aging`] | forgets devices that nobody calls and that register no more |
@@ -62,3 +63,4 @@ pub mod reload;
 pub mod store;
 pub mod supervise;
 pub mod types;
+pub mod words;

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::words;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::debug;
@@ -26,7 +27,7 @@ pub fn reloading() {
 
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        debug!(%error, "systemd cannot be told");
+        debug!(error = words::of_io(&error), "systemd cannot be told");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use fswake::cli::{Cli, EXIT_BROKEN_PIPE, exit_code, is_broken_pipe};
+use fswake::cli::{Cli, EXIT_BROKEN_PIPE, exit_code, is_broken_pipe, tell};
 
 fn main() -> ExitCode {
     match Cli::parse().run() {
@@ -11,7 +11,7 @@ fn main() -> ExitCode {
         // Who reads has had enough (`| head`): nothing to say, and nobody to say it to.
         Err(error) if is_broken_pipe(&error) => ExitCode::from(EXIT_BROKEN_PIPE),
         Err(error) => {
-            eprintln!("fswake: {error:#}");
+            tell(&error);
             exit_code(&error)
         }
     }

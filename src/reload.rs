@@ -21,6 +21,7 @@ use crate::lifecycle;
 use crate::logging::SetFilter;
 use crate::metrics::Metrics;
 use crate::push::{Pushers, Reloaded};
+use crate::words;
 
 /// Networks from which held calls are taken.
 pub type Allowed = Arc<RwLock<Vec<Network>>>;
@@ -84,7 +85,7 @@ impl Reload {
         match reading.await.context("reading it failed").flatten() {
             Ok((config, apps)) => self.put_in_force(config, &apps).await,
             Err(error) => {
-                let error = format!("{error:#}");
+                let error = words::of(error.as_ref());
                 error!(error, "configuration not reloaded: the one before it stays in force");
             }
         }
@@ -96,6 +97,7 @@ impl Reload {
         let Config {
             file: _,
             notes,
+            unread: _,
             freeswitch,
             listen: Listen { addresses, allow },
             policy,

@@ -33,7 +33,11 @@ fn row(app: &Value) -> [String; 6] {
         .collect();
     let state = match app["state"].as_str() {
         _ if !problems.is_empty() => problems.join("; "),
-        Some("untried") => "not tried yet".to_owned(),
+        Some("untried") => match app["why"].as_str() {
+            Some(why) => format!("not known yet: {why}"),
+            None => "not known yet".to_owned(),
+        },
+        Some("only-logs") => "only writes to the log".to_owned(),
         Some("ok") | None => "ok".to_owned(),
         Some(state) => format!("{state}: {}", table::text(&app["why"])),
     };

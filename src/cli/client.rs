@@ -21,6 +21,8 @@ pub(super) struct Client {
     http: reqwest::Client,
     address: SocketAddr,
     token: Option<Secret>,
+    /// What to do where the daemon does not take that token, or the lack of one.
+    hint: String,
 }
 
 impl Client {
@@ -29,6 +31,13 @@ impl Client {
         let Some(address) = config.http.addresses.first() else {
             bail!("http.addresses is empty: this daemon cannot be asked");
         };
+        if let Some(unread) = config.unread("http.token-file") {
+            bail!(
+                "the daemon wants a token, and its file cannot be read\n{}\nhint: run this as root, or as a user who may read \
+                 the file",
+                unread.error
+            );
+        }
         let http = reqwest::Client::builder()
             .no_proxy()
             // The interface is plain HTTP on this host: no authority has to be read.
@@ -36,10 +45,23 @@ impl Client {
             .timeout(PATIENCE)
             .build()
             .context("HTTP client")?;
+        let read = config.file.as_deref().map_or_else(
+            || "built-in configuration".to_owned(),
+            |file| file.display().to_string(),
+        );
+        let hint = match &config.http.token_file {
+            Some(file) => format!(
+                "the token in {} (http.token-file in {read}) is not that of the running daemon: is this its configuration \
+                 (--config), and was it restarted since the token changed?",
+                file.display()
+            ),
+            None => format!("{read} has no http.token-file: is this the running daemon's configuration (--config)?"),
+        };
         Ok(Self {
             http,
             address: reachable(*address),
             token: config.http.token.clone(),
+            hint,
         })
     }
 
@@ -80,7 +102,7 @@ impl Client {
         let detail = said["detail"].as_str().unwrap_or("no reason given");
         let detail = crate::types::Printable(detail);
         if status == StatusCode::UNAUTHORIZED {
-            bail!("{detail}\nhint: the running daemon has another http.token-file than this configuration");
+            bail!("{detail}\nhint: {}", self.hint);
         }
         Err(anyhow!("{detail}"))
     }

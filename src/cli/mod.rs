@@ -15,6 +15,7 @@ mod setup;
 mod table;
 mod trace;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -22,6 +23,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, Environment};
 use crate::push::SetupError;
+use crate::words;
 
 /// Exit code for a configuration that cannot be used (`EX_CONFIG`, sysexits.h). systemd is told not to restart on it.
 pub const EXIT_CONFIG: u8 = 78;
@@ -91,6 +93,7 @@ impl Cli {
         let env = Environment::of_process();
         let file = self.config.as_deref();
         let config = || Config::load(file, &env);
+        let to_ask = || Config::load_to_ask(file, &env);
         match self.command {
             // These need no configuration, or make it.
             Command::Completions { shell } => completions::completions(shell),
@@ -99,12 +102,12 @@ impl Cli {
             Command::ImportModApn(args) => import_mod_apn::import(&args, file, &env),
             Command::Run => run::run(config()?),
             Command::Check(args) => check::check(config(), &args),
-            Command::Devices(args) => devices::devices(&config()?, &args, self.wide),
-            Command::Calls(args) => calls::calls(&config()?, &args, self.wide),
-            Command::Push(args) => push::push(&config()?, &args),
-            Command::Apps(args) => apps::apps(&config()?, &args, self.wide),
-            Command::Doctor(args) => doctor::doctor(&config()?, &args, self.wide),
-            Command::Trace(args) => trace::trace(&config()?, &args, self.wide),
+            Command::Devices(args) => devices::devices(&to_ask()?, &args, self.wide),
+            Command::Calls(args) => calls::calls(&to_ask()?, &args, self.wide),
+            Command::Push(args) => push::push(&to_ask()?, &args),
+            Command::Apps(args) => apps::apps(&to_ask()?, &args, self.wide),
+            Command::Doctor(args) => doctor::doctor(&to_ask()?, &args, self.wide),
+            Command::Trace(args) => trace::trace(&to_ask()?, &args, self.wide),
         }
     }
 }
@@ -118,6 +121,22 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
             .and_then(serde_json::Error::io_error_kind);
         io.or(json) == Some(std::io::ErrorKind::BrokenPipe)
     })
+}
+
+/// Why it failed, in words.
+fn in_words(error: &anyhow::Error) -> String {
+    words::of(error.as_ref())
+}
+
+/// Says on stderr why it failed; on a terminal in lines that fit.
+pub fn tell(error: &anyhow::Error) {
+    let mut err = std::io::stderr().lock();
+    let width = if err.is_terminal() { table::WIDTH } else { usize::MAX };
+    let text = format!("fswake: {}", in_words(error));
+    for line in text.lines() {
+        // Nobody is left to hear that this failed too.
+        let _ = table::wrapped(&mut err, line, 8, width);
+    }
 }
 
 /// The exit code that says what kind of failure it was.

@@ -327,6 +327,9 @@ impl Section<'_> {
                     return Err(self.at.missing(&key, needed));
                 };
                 let (path, text) = self.files.read(self.at, &key, file, files::text)?;
+                let Some(text) = text else {
+                    return Ok(PayloadStyle::Default);
+                };
                 match serde_json::from_str::<serde_json::Map<_, _>>(&text) {
                     Ok(_) => Ok(PayloadStyle::Template(text)),
                     Err(e) => self.wrong("payload-file", path, format!("{needed}: {e}")),

@@ -1,6 +1,7 @@
 //! From what is written to what can be used: every section but the apps.
 
 use std::cell::RefCell;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use tracing_subscriber::EnvFilter;
 
 use super::error::In;
 use super::{
-    Config, ConfigError, Environment, FreeSwitch, Listen, LogConfig, LogFormat, StoreConfig, app, http, raw, text,
+    Config, ConfigError, Environment, For, FreeSwitch, Listen, LogConfig, LogFormat, StoreConfig, Unread, app, http,
+    raw, text,
 };
 use crate::engine::Mode;
 use crate::engine::policy::{Alert, Decline, OnUnregister, Policy};
@@ -22,15 +24,26 @@ const PASSWORD: &str = "ClueCon";
 const FILTER: &str = "info,freeswitch_esl_tokio=off,hyper=warn,reqwest=warn,h2=warn";
 const DAY: u64 = 24 * 3_600;
 
+/// What a file is that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// An error.
+    IsWrong,
+    /// Named in [`Config::unread`].
+    IsNoted,
+}
+
 /// Checks all of it.
-pub(super) fn config(raw: raw::Raw, file: Option<&Path>, env: &Environment) -> Checked<Config> {
+pub(super) fn config(raw: raw::Raw, file: Option<&Path>, env: &Environment, missing: Missing) -> Checked<Config> {
     let name = file.map_or_else(|| "built-in configuration".into(), |f| f.display().to_string());
     let at = In { file: &name };
-    let notes = RefCell::new(Vec::new());
+    let (notes, unread) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));
     let files = Files {
         config: file.and_then(Path::parent).unwrap_or(Path::new("")),
         credentials: env.credentials_directory.as_deref(),
         notes: &notes,
+        missing,
+        unread: &unread,
     };
     let mut policy = policy(at, &raw.wake, &raw.aor)?;
     policy.token_ttl = duration(
@@ -58,6 +71,7 @@ pub(super) fn config(raw: raw::Raw, file: Option<&Path>, env: &Environment) -> C
     let config = Config {
         file: file.map(Path::to_owned),
         notes: Vec::new(),
+        unread: Vec::new(),
         freeswitch: freeswitch(at, files, raw.freeswitch)?,
         listen: listen(at, raw.listen)?,
         policy,
@@ -89,6 +103,7 @@ pub(super) fn config(raw: raw::Raw, file: Option<&Path>, env: &Environment) -> C
     };
     Ok(Config {
         notes: notes.into_inner(),
+        unread: unread.into_inner(),
         ..config
     })
 }
@@ -99,6 +114,8 @@ pub(super) struct Files<'a> {
     config: &'a Path,
     credentials: Option<&'a Path>,
     notes: &'a RefCell<Vec<String>>,
+    missing: Missing,
+    unread: &'a RefCell<Vec<Unread>>,
 }
 
 impl Files<'_> {
@@ -108,32 +125,61 @@ impl Files<'_> {
         credential.unwrap_or_else(|| self.config.join(name))
     }
 
-    /// Reads a file by one of the ways of [`crate::files`]; its path as well.
+    /// Where a name was looked for, for who may not read what was found or not.
+    fn places(&self, name: &str) -> String {
+        if Path::new(name).is_absolute() {
+            return String::new();
+        }
+        let beside = match self.config.to_str() {
+            None | Some("") => "the working directory".into(),
+            Some(folder) => folder.to_owned(),
+        };
+        match self.credentials {
+            Some(credentials) => format!(" (looked for in {} and {beside})", credentials.display()),
+            None => format!(" (looked for in {beside}; systemd's credentials are given to the daemon only)"),
+        }
+    }
+
+    /// Reads a file by one of the ways of [`crate::files`]; its path as well. `None`: it cannot be read, and need not be.
     pub fn read<T>(
         &self,
         at: In<'_>,
         key: &str,
         name: &str,
         read: fn(&Path) -> Result<T, FileError>,
-    ) -> Checked<(PathBuf, T)> {
+    ) -> Checked<(PathBuf, Option<T>)> {
         let path = self.resolve(name);
         match read(&path) {
-            Ok(content) => Ok((path, content)),
+            Ok(content) => Ok((path, Some(content))),
+            Err(FileError::Unread(e)) if self.missing == Missing::IsNoted => {
+                let mut error = at.unreadable(key, &path, &e);
+                error.allowed += &self.places(name);
+                let is_credential = Path::new(name).is_relative() && self.credentials.is_none();
+                self.unread.borrow_mut().push(Unread {
+                    error,
+                    to: match e.kind() {
+                        ErrorKind::PermissionDenied => For::AnotherUser,
+                        ErrorKind::NotFound if is_credential => For::Systemd,
+                        _ => For::Nobody,
+                    },
+                });
+                Ok((path, None))
+            }
             Err(FileError::Unread(e)) => Err(at.unreadable(key, &path, &e)),
             Err(other) => Err(at.plain(key, path.display().to_string(), other.to_string())),
         }
     }
 
     /// Reads a secret on a line of its own. A blank at its ends is part of it, and worth saying.
-    pub fn secret(&self, at: In<'_>, key: &str, name: &str) -> Checked<(PathBuf, String)> {
+    pub fn secret(&self, at: In<'_>, key: &str, name: &str) -> Checked<(PathBuf, Option<String>)> {
         let (path, line) = self.read(at, key, name, files::line)?;
-        if line.has_outer_blank {
+        if line.as_ref().is_some_and(|line| line.has_outer_blank) {
             self.note(format!(
                 "{key}: {}: its line begins or ends with a blank, which is part of the secret",
                 path.display()
             ));
         }
-        Ok((path, line.text))
+        Ok((path, line.map(|line| line.text)))
     }
 
     /// Something that an operator should know and that is not wrong.
@@ -239,7 +285,7 @@ fn freeswitch(at: In<'_>, files: Files<'_>, raw: raw::FreeSwitch) -> Checked<Fre
         None => PASSWORD.to_owned(),
         Some(name) => {
             let key = "freeswitch.password-file";
-            files.secret(at, key, &name)?.1
+            files.secret(at, key, &name)?.1.unwrap_or_default()
         }
     };
     Ok(FreeSwitch {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use crate::files;
+use crate::words;
 
 /// One mistake, shown as `file: key: value: what is allowed` on one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl In<'_> {
         self.plain(
             key,
             path.display().to_string(),
-            format!("cannot be read: {}", files::in_words(error)),
+            format!("cannot be read: {}", words::of_io(error)),
         )
     }
 

@@ -16,23 +16,28 @@ pub(super) fn http(at: In<'_>, files: Files<'_>, raw: raw::Http) -> Checked<Http
         let allowed = r#"addresses with port, as in "127.0.0.1:8085" or "[::1]:8085"; [] switches it off"#;
         list(at, "http.addresses", &written, allowed)?
     };
-    let token = match raw.token_file {
-        None => None,
+    let (token_file, token) = match raw.token_file {
+        None => (None, None),
         Some(name) => {
             let key = "http.token-file";
             let (path, token) = files.secret(at, key, &name)?;
-            if token.len() < SHORTEST_TOKEN || !token.bytes().all(|b| b.is_ascii_graphic()) {
+            let is_weak = |token: &String| token.len() < SHORTEST_TOKEN || !token.bytes().all(|b| b.is_ascii_graphic());
+            if token.as_ref().is_some_and(is_weak) {
                 let allowed = format!("a file with one line of {SHORTEST_TOKEN} or more letters, digits and signs");
                 return Err(at.wrong(key, path, allowed));
             }
-            Some(Secret::new(token))
+            (Some(path), token.map(Secret::new))
         }
     };
-    if token.is_none()
+    if token_file.is_none()
         && let Some(open) = addresses.iter().find(|a| !a.ip().to_canonical().is_loopback())
     {
         let allowed = "an address that others can reach needs http.token-file; without it: 127.0.0.1 or [::1]";
         return Err(at.wrong("http.addresses", open, allowed));
     }
-    Ok(Http { addresses, token })
+    Ok(Http {
+        addresses,
+        token,
+        token_file,
+    })
 }

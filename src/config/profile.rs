@@ -103,7 +103,11 @@ impl Section<'_> {
             (None, Some(file)) => {
                 let name = self.key(&key("body-file"));
                 let (_, text) = self.files.read(self.at, &name, &file, files::text)?;
-                ("body-file", Some(text))
+                if text.is_none() {
+                    return BodyTemplate::parse(JSON, None)
+                        .map_err(|problem| self.at.plain(&name, "", problem.to_string()));
+                }
+                ("body-file", text)
             }
             (body, None) => ("body", body),
         };

@@ -10,7 +10,7 @@ use crate::files;
 use crate::journal::time::span;
 use crate::journal::{Pattern, diagnosis};
 use crate::push::app::{App, Credentials};
-use crate::push::{Probe, PushError, Pushers, certificates, other_bundle};
+use crate::push::{Probe, Proof, PushError, Pushers, certificates, other_bundle};
 
 const FAMILY: &str = "apps";
 const DAY: u64 = 86_400;
@@ -25,12 +25,20 @@ pub(super) async fn checks(config: &Config, evidence: &mut Evidence) -> Vec<Chec
     let (mut clocks, mut told_by) = (Vec::new(), Vec::new());
     // All at once: many tenants whose provider is away are one provider's patience, not many.
     let mut probing = Vec::with_capacity(config.apps.len());
-    for app in &config.apps {
+    let unread = |app: &App| {
+        let key = format!("app.{}.", app.name);
+        config.unread.iter().find(|unread| unread.error.key.starts_with(&key))
+    };
+    let (apps, closed): (Vec<&App>, Vec<&App>) = config.apps.iter().partition(|app| unread(app).is_none());
+    for app in closed {
+        checks.extend(unread(app).map(|error| super::not_by_this_user(FAMILY, app.name.clone(), error)));
+    }
+    for app in &apps {
         // Each app by itself: one that cannot be set up says nothing of the others.
-        let pushers = Pushers::new(vec![app.clone()]);
+        let pushers = Pushers::new(vec![(*app).clone()]);
         probing.push(pushers.map(|pushers| tokio::spawn(async move { pushers.probe().await })));
     }
-    for (app, probing) in config.apps.iter().zip(probing) {
+    for (app, probing) in apps.into_iter().zip(probing) {
         checks.extend(files(app, evidence));
         let probing = match probing {
             Ok(probing) => probing,
@@ -150,13 +158,11 @@ fn probed(app: &App, probe: &Probe, evidence: &mut Evidence) -> Check {
     let took = span(i64::try_from(probe.took.as_millis()).unwrap_or(i64::MAX));
     let name = app.name.clone();
     let error = match &probe.outcome {
-        Ok(how) => {
-            return Check::ok(
-                FAMILY,
-                name,
-                format!("the provider answers as it should ({how}) after {took}"),
-            );
+        Ok(Proof::Taken(how)) => {
+            let seen = format!("the provider answers as it should ({how}) after {took}");
+            return Check::ok(FAMILY, name, seen);
         }
+        Ok(proof) => return Check::ok(FAMILY, name, format!("{proof} (after {took})")),
         Err(error) => error,
     };
     let seen = format!("{error} (after {took})");

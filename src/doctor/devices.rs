@@ -31,9 +31,9 @@ pub(super) fn checks(config: &Config, known: &[Device], evidence: &mut Evidence)
     ]
 }
 
-/// Devices that cannot be read are not none.
+/// An unreadable store is not "no devices".
 pub(super) fn unread(error: &JournalError) -> Check {
-    Check::error(FAMILY, "known", error.to_string(), error.advice())
+    super::unread(FAMILY, "known", error)
 }
 
 fn without_app(config: &Config, known: &[Device], evidence: &mut Evidence) -> Check {

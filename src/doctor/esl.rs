@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::Check;
 use crate::config::FreeSwitch;
-use crate::types::Printable;
+use crate::words;
 
 /// How long any answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -96,7 +96,7 @@ impl Session {
 
     fn failed(&mut self, error: &EslError) -> String {
         self.is_silent |= matches!(error, EslError::Timeout { .. });
-        Printable(&error.to_string()).to_string()
+        words::of_esl(error)
     }
 }
 
@@ -124,7 +124,7 @@ fn refused(address: &str, user: &str, error: &EslError) -> Check {
             "its apply-inbound-acl does not have this host (fs-conf/autoload_configs/acl.conf.xml)",
         ),
         other => (
-            format!("{address}: {}", Printable(&other.to_string())),
+            format!("{address}: {}", words::of_esl(other)),
             "compare [freeswitch] with autoload_configs/event_socket.conf.xml; its apply-inbound-acl has to have this host",
         ),
     };

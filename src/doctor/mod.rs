@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::config::Config;
+use crate::config::{Config, For, Unread};
 use crate::journal::{Journal, JournalError, Pattern};
 
 /// The script that answers for the dialplan, by its name, as `lua.conf.xml` says.
@@ -159,7 +159,11 @@ pub async fn examine(config: &Config, since: Duration) -> Vec<Check> {
     let wakes = journal.as_ref().ok().map(|journal| wakes::read(journal, since));
     let heard = wakes.as_ref().and_then(|w| w.as_deref().ok()).unwrap_or_default();
     let mut all = Vec::new();
-    match esl::Session::open(&config.freeswitch).await {
+    let login = match config.unread("freeswitch.password-file") {
+        Some(unread) => Err(Box::new(not_by_this_user("freeswitch", "login", unread))),
+        None => esl::Session::open(&config.freeswitch).await,
+    };
+    match login {
         Ok(mut session) => {
             all.extend(freeswitch::checks(&mut session).await);
             let handlers = handlers::Handlers::find(&mut session).await;
@@ -180,6 +184,31 @@ pub async fn examine(config: &Config, since: Duration) -> Vec<Check> {
         None => {}
     }
     all
+}
+
+/// A store that this user may not read says nothing of the daemon's; any other that cannot be read does.
+fn unread(family: &'static str, name: &str, error: &JournalError) -> Check {
+    let state = match error {
+        JournalError::NotAllowed { .. } => State::Warning,
+        _ => State::Error,
+    };
+    Check::new(family, name, state, error.to_string()).advise(error.advice())
+}
+
+/// What cannot be looked at because this user may not read a file that the daemon may.
+fn not_by_this_user(family: &'static str, name: impl Into<String>, unread: &Unread) -> Check {
+    let error = &unread.error;
+    let advice = match unread.to {
+        For::AnotherUser => "run the doctor as root, or as a user who may read the file",
+        For::Systemd => {
+            "nothing is wrong if the unit gives it to the daemon (LoadCredential=); else the daemon does not start with it"
+        }
+        For::Nobody => {
+            let advice = "`fswake check` says the same; the daemon does not start with it";
+            return Check::error(family, name, error.to_string(), advice);
+        }
+    };
+    Check::warning(family, name, format!("not looked at: {error}"), advice)
 }
 
 /// Which error to mend first: a clock that is wrong makes credentials look wrong, and everything else is in the order in

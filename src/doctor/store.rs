@@ -1,15 +1,17 @@
 //! The store: file, schema, disk.
 
 use std::fs::Metadata;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::{Check, State};
 use crate::config::StoreConfig;
 use crate::store::sqlite::SCHEMA_VERSION;
+use crate::words;
 
 const FAMILY: &str = "store";
 /// Less than this on its disk and the operator is told.
@@ -20,6 +22,15 @@ pub(super) fn checks(store: &StoreConfig) -> Vec<Check> {
     let path = &store.path;
     let shown = path.display().to_string();
     let folder = path.parent().unwrap_or(Path::new("."));
+    if path
+        .metadata()
+        .is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
+    {
+        return vec![not_by_this_user(&format!(
+            "this user may not look into {}",
+            folder.display()
+        ))];
+    }
     if !folder.is_dir() {
         let advice =
             "make the directory, owned by fswake's user (systemd: StateDirectory=fswake), or change store.path";
@@ -40,14 +51,35 @@ pub(super) fn checks(store: &StoreConfig) -> Vec<Check> {
             checks.insert(0, of_owner(path, folder));
             checks.push(of_version(version));
         }
+        Err(_) if is_anothers(folder) => {
+            let seen = format!("this user may not write {shown}, and need not: it is another's");
+            checks.insert(0, not_by_this_user(&seen));
+        }
         Err(error) => {
             let advice = "fswake's user has to own the file and its directory, both have to be writable for it, and the disk \
                           needs room; run the doctor as that user or as root";
-            let seen = format!("{shown} cannot be written: {}", reason(&error));
+            let seen = format!("{shown} cannot be written: {}", words::of_sqlite(&error));
             checks.insert(0, Check::error(FAMILY, "file", seen, advice));
         }
     }
     checks
+}
+
+/// Nothing is known of a store that only its owner can try.
+fn not_by_this_user(seen: &str) -> Check {
+    let advice = "run the doctor as root, or as fswake's user";
+    Check::warning(FAMILY, "file", format!("not tried: {seen}"), advice)
+}
+
+/// Whose this process is.
+fn me() -> Option<u32> {
+    std::fs::metadata("/proc/self").ok().map(|me| me.uid())
+}
+
+/// Whether a directory is another user's, and so, as a rule, the daemon that writes there. Everything is root's.
+fn is_anothers(folder: &Path) -> bool {
+    let owner = folder.metadata().map(|about| about.uid()).ok();
+    me().is_some_and(|me| me != 0 && Some(me) != owner)
 }
 
 /// So much is written for a try: more than stays in memory, so that a full disk says so.
@@ -66,21 +98,6 @@ fn look(path: &Path) -> rusqlite::Result<i64> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
-/// What stands in the way, in a person's words.
-fn reason(error: &rusqlite::Error) -> String {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::ReadOnly) => {
-            "it is read-only for this user (owner, mode, or a file system that is mounted so)".into()
-        }
-        Some(ErrorCode::DiskFull) => "the disk is full".into(),
-        // What SQLite says where the file beside it (-shm) has no room.
-        Some(ErrorCode::SystemIoFailure) => "the disk is full, or fails".into(),
-        Some(ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => "this user may not open it for writing".into(),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "another process keeps it locked".into(),
-        _ => error.to_string(),
-    }
-}
-
 /// Root may write whatever its owner and mode are; the daemon is another user, as a rule the one whose the directory is.
 fn of_owner(path: &Path, folder: &Path) -> Check {
     let shown = path.display();
@@ -91,8 +108,7 @@ fn of_owner(path: &Path, folder: &Path) -> Check {
             format!("{shown} can be written: a row was, and taken back"),
         )
     };
-    // Whose this process is.
-    if std::fs::metadata("/proc/self").is_ok_and(|me| me.uid() != 0) {
+    if me().is_some_and(|me| me != 0) {
         return good();
     }
     let Ok(daemon) = folder.metadata() else { return good() };
@@ -165,7 +181,7 @@ fn space(folder: &Path) -> Check {
     let free = match rustix::fs::statvfs(folder) {
         Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize) >> 20,
         Err(error) => {
-            let seen = format!("{}: {error}", folder.display());
+            let seen = format!("{}: {}", folder.display(), words::of(&error));
             return Check::warning(FAMILY, "disk", seen, "look with `df`");
         }
     };

@@ -35,7 +35,7 @@ pub(super) fn read(journal: &Journal, since: Duration) -> Result<Vec<Wake>, Jour
 
 /// An unreadable journal is not "no calls".
 pub(super) fn unread(error: &JournalError) -> Check {
-    Check::error(FAMILY, "journal", error.to_string(), error.advice())
+    super::unread(FAMILY, "journal", error)
 }
 
 fn ms(span: Duration) -> i64 {

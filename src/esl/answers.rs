@@ -15,6 +15,7 @@ use tracing::warn;
 use super::inbound::Settings;
 use super::line::{Errand, Line};
 use super::notifications::{Uuid, answer};
+use crate::words;
 
 /// A connection without an answer for this long is closed.
 const IDLE: Duration = Duration::from_secs(30);
@@ -61,7 +62,12 @@ impl Answerer {
         let endpoint = self.settings.borrow().endpoint.clone();
         let given = Line::run(line, endpoint, answer).await;
         given
-            .map_err(|error| warn!(%error, "the answer to a notification cannot be given"))
+            .map_err(|error| {
+                warn!(
+                    error = words::of_io(&error),
+                    "the answer to a notification cannot be given"
+                );
+            })
             .ok()
     }
 }

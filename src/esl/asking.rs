@@ -15,6 +15,7 @@ use super::reading;
 use crate::driver::Input;
 use crate::engine::{Event, Listing};
 use crate::types::{Aor, unix_now};
+use crate::words;
 
 /// FreeSWITCH fires the event before it deletes the registration: a thread of its own collects statements for 40 times 5 ms
 /// (switch_core_sqldb.c; 0.22 to 0.32 s measured).
@@ -54,7 +55,7 @@ impl Asker {
     async fn answer(&self, line: Option<Line>, question: Question) -> Option<Line> {
         let asked = Line::run(line, self.settings.endpoint.clone(), &(self, &question)).await;
         asked
-            .map_err(|error| debug!(aor = %question.aor, %error, "a user's registrations cannot be asked for"))
+            .map_err(|error| debug!(aor = %question.aor, error = words::of_io(&error), "a user's registrations cannot be asked for"))
             .ok()
     }
 }

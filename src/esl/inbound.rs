@@ -27,6 +27,7 @@ use crate::contact::ContactRules;
 use crate::driver::Input;
 use crate::engine::{Cause, Event};
 use crate::types::{LegId, Secret, unix_now};
+use crate::words;
 
 /// What is subscribed to.
 const EVENTS: &str = "CUSTOM sofia::register sofia::unregister sofia::expire sofia::sip_user_state";
@@ -111,9 +112,9 @@ pub struct Inbound {
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
 enum Ended {
-    #[error("{0}")]
+    #[error("{}", words::of_esl(.0))]
     Esl(#[from] EslError),
-    #[error("registrations cannot be read: {0}")]
+    #[error("registrations cannot be read: {}", words::of_io(.0))]
     Reading(std::io::Error),
     #[error("FreeSWITCH closed the connection")]
     Closed,
@@ -241,7 +242,7 @@ impl Inbound {
                         tokio::spawn(async move { loosen(&client).await });
                     }
                     Some(Ok(event)) => self.heard(&event, rules).await?,
-                    Some(Err(error)) => debug!(%error, "event skipped"),
+                    Some(Err(error)) => debug!(error = words::of_esl(&error), "event skipped"),
                     None => return Err(Ended::Closed),
                 },
                 kill = self.kills.recv() => {
@@ -322,7 +323,10 @@ async fn prepare(client: EslClient) {
     loosen(&client).await;
     // Refused where the login's `esl-allowed-events` does not have it: then profiles that start are noticed later.
     if let Err(error) = client.subscribe_events_raw(EventFormat::Plain, STARTS).await {
-        debug!(%error, "FreeSWITCH does not tell which profiles start");
+        debug!(
+            error = words::of_esl(&error),
+            "FreeSWITCH does not tell which profiles start"
+        );
     }
 }
 
@@ -334,7 +338,10 @@ async fn loosen(client: &EslClient) {
         event: EslEvent::with_type(EslEventType::PresenceOut),
     };
     if let Err(error) = client.send_command(event).await {
-        debug!(%error, "FreeSWITCH's first presence event is still to come");
+        debug!(
+            error = words::of_esl(&error),
+            "FreeSWITCH's first presence event is still to come"
+        );
     }
 }
 

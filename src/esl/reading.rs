@@ -25,6 +25,7 @@ use crate::contact::{ContactRules, NetworkHint};
 use crate::driver::Input;
 use crate::engine::{Event, Registration, Source};
 use crate::types::{Aor, UnixSeconds, unix_now};
+use crate::words;
 
 /// A profile's start is announced a moment before it runs; it is waited for so often, and so long.
 const SOON: Duration = Duration::from_millis(100);
@@ -85,7 +86,7 @@ impl Reader {
             let running = match profiles(&mut line).await {
                 Ok(running) => running,
                 Err(error) => {
-                    debug!(%error, "asking once more which profiles run");
+                    debug!(error = words::of_io(&error), "asking once more which profiles run");
                     line = self.line().await?;
                     profiles(&mut line).await?
                 }

@@ -17,6 +17,7 @@ use super::{beside, encode};
 use crate::driver::Input;
 use crate::engine::{Ask, DIRECTORY, Event};
 use crate::types::{Aor, CallId};
+use crate::words;
 
 /// Questions under way at once: with a directory that hangs, each costs FreeSWITCH a thread.
 const MOST: usize = 64;
@@ -93,7 +94,7 @@ async fn find(endpoint: &Endpoint, aor: &Aor, ask: Ask) -> Option<String> {
     match answered.await {
         Ok(Ok(answer)) => Some(answer),
         Ok(Err(error)) => {
-            debug!(%aor, ?ask, %error, "FreeSWITCH's directory cannot be asked");
+            debug!(%aor, ?ask, error = words::of_io(&error), "FreeSWITCH's directory cannot be asked");
             None
         }
         Err(_) => {

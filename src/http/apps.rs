@@ -28,6 +28,7 @@ struct App {
     expires: Option<i64>,
     days_left: Option<i64>,
     problems: Vec<AppProblem>,
+    checked: Option<i64>,
     last_success: Option<i64>,
     last_failure: Option<LastFailure>,
     /// How many phones it serves; `null` while they cannot be counted.
@@ -83,6 +84,7 @@ impl App {
                     reason: p.reason,
                 })
                 .collect(),
+            checked: state.checked,
             last_success: state.last_success,
             last_failure: state.last_failure.map(|f| LastFailure {
                 at: f.at,

@@ -12,7 +12,7 @@ use super::{Problem, Site};
 use crate::doctor::apps::advice;
 use crate::push::PushError;
 use crate::push::app::App;
-use crate::push::health::{AppState, ProblemKind, Standing};
+use crate::push::health::{AppState, ProblemKind};
 use crate::types::UnixSeconds;
 
 /// An operator is told of a certificate's end so many days before.
@@ -115,31 +115,28 @@ fn of_app(app: &App, state: &AppState, census: Option<&Census>) -> Vec<Item> {
             let (level, advice) = match problem.kind {
                 ProblemKind::Refused => (Level::Error, to_do(app, &misconfigured(&problem.reason))),
                 ProblemKind::Expired => (Level::Error, to_do(app, &misconfigured("CertificateExpired"))),
+                ProblemKind::Rejected => {
+                    let reason = problem.reason.clone();
+                    (Level::Error, to_do(app, &PushError::Rejected { status: 400, reason }))
+                }
+                ProblemKind::Unreachable => {
+                    let reason = problem.reason.clone();
+                    (Level::Error, to_do(app, &PushError::Exhausted { reason }))
+                }
                 ProblemKind::BrokenFile => (
                     Level::Warning,
                     "mend the file: it is read again by itself. Until then the one before it is in use, and a restart would fail"
                         .to_owned(),
                 ),
             };
-            item(level, problem.reason.clone(), advice, Some(problem.since))
+            let text = match problem.kind {
+                ProblemKind::Rejected => format!("its provider refuses what it is sent: {}", problem.reason),
+                ProblemKind::Unreachable => format!("its provider cannot be reached: {}", problem.reason),
+                ProblemKind::Refused | ProblemKind::Expired | ProblemKind::BrokenFile => problem.reason.clone(),
+            };
+            item(level, text, advice, Some(problem.since))
         })
         .collect();
-    let why = || state.why.clone().unwrap_or_default();
-    match state.standing {
-        Standing::Unreachable => {
-            let reason = why();
-            let error = PushError::Exhausted { reason: reason.clone() };
-            let problem = format!("its provider cannot be reached: {reason}");
-            items.push(item(Level::Error, problem, to_do(app, &error), None));
-        }
-        Standing::Rejected => {
-            let reason = why();
-            let problem = format!("its provider refuses what it is sent: {reason}");
-            let error = PushError::Rejected { status: 400, reason };
-            items.push(item(Level::Error, problem, to_do(app, &error), None));
-        }
-        Standing::Untried | Standing::Ok | Standing::Problem(_) => {}
-    }
     if let Some(days) = state.days_left.filter(|days| (0..SOON_DAYS).contains(days)) {
         let problem = format!(
             "its certificate ends in {days} {}",
@@ -149,7 +146,7 @@ fn of_app(app: &App, state: &AppState, census: Option<&Census>) -> Vec<Item> {
         items.push(item(Level::Warning, problem, advice, None));
     }
     // A log takes everything and wakes nobody.
-    if state.provider.name() == "log" && phones.is_some_and(|phones| phones > 0) {
+    if state.only_logs() && phones.is_some_and(|phones| phones > 0) {
         let problem = "writes its pushes to the log: no phone is woken".to_owned();
         let advice = "add an [[app]] with the app's credentials to the configuration, then `systemctl reload fswake`";
         items.push(item(Level::Warning, problem, advice.to_owned(), None));

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::wakes::{page_size, read};
 use super::{Problem, Site};
 use crate::engine::view::{AorView, BindingView};
+use crate::journal::time::with_date;
 use crate::store::devices;
 use crate::types::{Aor, Device, DeviceKey, PublicId, PushToken};
 
@@ -157,7 +158,7 @@ fn shown(site: &Site, device: &Device) -> Option<Shown> {
         user_agent: device.user_agent.to_string(),
         first_seen: device.first_seen,
         last_seen: device.last_seen,
-        set_aside: device.set_aside.as_deref().map(str::to_owned),
+        set_aside: device.set_aside.as_deref().map(with_date),
     })
 }
 

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::{Site, guard};
+use crate::push::health::AppState;
 
 /// Answers while the process lives.
 pub(super) async fn alive() -> &'static str {
@@ -38,8 +39,7 @@ impl Check {
 
 /// Whether sleeping phones would be woken now, and what stands in the way. Without the token it says yes or no only.
 pub(super) async fn ready(State(site): State<Arc<Site>>, headers: HeaderMap) -> Response {
-    let checks = checks(&site);
-    let ready = checks.iter().all(|check| check.ok);
+    let Readiness { ready, checks } = Readiness::of(&site);
     let status = if ready {
         StatusCode::OK
     } else {
@@ -57,22 +57,45 @@ pub(super) async fn ready(State(site): State<Arc<Site>>, headers: HeaderMap) -> 
     (status, Json(body)).into_response()
 }
 
-fn checks(site: &Site) -> Vec<Check> {
-    let esl_up = site.esl_up.load(Ordering::Relaxed);
-    let failing = site.store.health().failing;
-    let mut checks = vec![
-        Check::new(
-            "esl",
-            (!esl_up).then(|| "no connection to FreeSWITCH's event socket".into()),
-        ),
-        Check::new("store", failing.map(|f| format!("cannot be written: {}", f.reason))),
-    ];
-    checks.extend(site.pushers.states().into_iter().map(|app| {
-        let problem = app
-            .problems
-            .first()
-            .map(|p| format!("{}: {}", p.kind.as_str(), p.reason));
-        Check::new(format!("app {}", app.name), problem)
-    }));
-    checks
+struct Readiness {
+    ready: bool,
+    checks: Vec<Check>,
+}
+
+impl Readiness {
+    /// One app of several that wakes nobody is named and changes no more: whoever sends calls elsewhere takes those of
+    /// all others away too, and the app is as wrong there. `AppState::would_wake` says which problems count.
+    fn of(site: &Site) -> Self {
+        let esl_up = site.esl_up.load(Ordering::Relaxed);
+        let failing = site.store.health().failing;
+        let mut checks = vec![
+            Check::new(
+                "esl",
+                (!esl_up).then(|| "no connection to FreeSWITCH's event socket".into()),
+            ),
+            Check::new("store", failing.map(|f| format!("cannot be written: {}", f.reason))),
+        ];
+        let is_up = checks.iter().all(|check| check.ok);
+        let apps = site.pushers.states();
+        let only_logs = apps.iter().all(AppState::only_logs);
+        let wakes = if only_logs {
+            let phones = site.metrics.known_devices();
+            let problem = (phones > 0).then(|| {
+                format!("no app has a provider: pushes are only written to the log (phones with push tokens: {phones})")
+            });
+            checks.push(Check::new("apps", problem));
+            phones == 0
+        } else {
+            apps.iter().any(AppState::would_wake)
+        };
+        checks.extend(apps.iter().map(|app| {
+            let problem = app.problems.first();
+            let problem = problem.map(|p| format!("{}: {}", p.kind.as_str(), p.reason));
+            Check::new(format!("app {}", app.name), problem)
+        }));
+        Self {
+            ready: is_up && wakes,
+            checks,
+        }
+    }
 }

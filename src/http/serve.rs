@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::words;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use hyper::server::conn::http1;
@@ -71,7 +72,7 @@ async fn listen(address: SocketAddr, router: Router, stop: CancellationToken) {
             }
             Err(error) => {
                 // Out of file descriptors, most likely; calls need them more.
-                debug!(%error, "cannot accept an HTTP connection");
+                debug!(error = words::of_io(&error), "cannot accept an HTTP connection");
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
         }
@@ -89,7 +90,7 @@ async fn bind(address: SocketAddr) -> TcpListener {
                 return listener;
             }
             Err(error) if !complained => {
-                error!(%address, %error, "HTTP cannot listen (http.addresses): tried again every 10 s; calls are not affected");
+                error!(%address, error = words::of_io(&error), "HTTP cannot listen (http.addresses): tried again every 10 s; calls are not affected");
                 complained = true;
             }
             Err(_) => {}
@@ -120,6 +121,6 @@ async fn serve(stream: TcpStream, router: Router, stop: CancellationToken) {
         ended
     };
     if let Err(error) = ended {
-        debug!(%error, "HTTP connection ended early");
+        debug!(error = words::of(&error), "HTTP connection ended early");
     }
 }

@@ -15,6 +15,7 @@ use super::wake::{Dropped, Line, Overview, Wake};
 use crate::engine::policy::Policy;
 use crate::store::sqlite;
 use crate::types::{Aor, CallId, Device};
+use crate::words;
 
 /// How long a reader waits for a writer that has the file to itself (a checkpoint, an upgrade).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -172,7 +173,7 @@ impl Journal {
                 std::io::ErrorKind::NotFound => JournalError::Missing { path },
                 _ => JournalError::NotAllowed {
                     path,
-                    reason: error.to_string(),
+                    reason: words::of_io(&error),
                 },
             });
         }
@@ -349,7 +350,7 @@ fn failure(path: &Path, version: i64, error: &rusqlite::Error) -> JournalError {
             format!("a newer fswake made it (version {version}; this one knows up to {known})")
         }
         rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
-        other => other.to_string(),
+        other => words::of_sqlite(other),
     };
     match error.sqlite_error_code() {
         // The files beside it (-wal, -shm) are not ours, or cannot be made in that directory.

@@ -141,7 +141,7 @@ impl Metrics {
             devices: r.add(Name::Devices, Gauge::default()),
             forgotten: r.add(Name::DevicesForgotten, Family::default()),
             problems: r.add(Name::AppProblem, Family::default()),
-            certificates: r.add(Name::CertificateDays, Family::default()),
+            certificates: r.add(Name::CertificateExpiry, Family::default()),
             esl_up: r.add(Name::EslUp, Gauge::default()),
             store_failing: r.add(Name::StoreFailing, Gauge::default()),
             store_queued: r.add(Name::StoreQueued, Gauge::default()),
@@ -208,6 +208,11 @@ impl Metrics {
         self.0.devices.set(i64::try_from(known).unwrap_or(i64::MAX));
     }
 
+    /// What [`Metrics::devices`] was last told.
+    pub fn known_devices(&self) -> i64 {
+        self.0.devices.get()
+    }
+
     /// A call's first push is on its way.
     pub fn first_push(&self, since_call: Duration) {
         self.0.call_to_push.observe(since_call.as_secs_f64());
@@ -269,9 +274,9 @@ impl Metrics {
                 ];
                 m.problems.get_or_create(&labels).set(has.into());
             }
-            if let Some(days) = app.days_left {
+            if let Some(end) = app.expires {
                 let labels = [("app", name.into()), ("provider", provider.into())];
-                m.certificates.get_or_create(&labels).set(days);
+                m.certificates.get_or_create(&labels).set(end);
             }
         }
     }

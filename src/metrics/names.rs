@@ -46,7 +46,7 @@ names! {
     Devices "fswake_devices" "Devices that are known"
     DevicesForgotten "fswake_devices_forgotten_total" "Devices forgotten, by why"
     AppProblem "fswake_app_problem" "1 while an app has this problem"
-    CertificateDays "fswake_certificate_days" "Whole days until the app's certificate ends; negative when it has"
+    CertificateExpiry "fswake_certificate_expiry_timestamp_seconds" "When the app's certificate ends, in seconds since 1970"
     EslUp "fswake_esl_up" "1 while the connection to FreeSWITCH's event socket stands"
     StoreFailing "fswake_store_failing" "1 while the store cannot be written"
     StoreQueued "fswake_store_queued" "Changes that wait in memory to be written"

@@ -172,9 +172,9 @@ fn is_here(config: &Config) -> bool {
 
 type Special = BTreeMap<String, String>;
 
-fn unreadable(error: &dyn std::error::Error) -> DsnError {
+fn unreadable(error: &(dyn std::error::Error + 'static)) -> DsnError {
     // The client's errors name keys, and never values.
-    DsnError::Unreadable(super::whole(error))
+    DsnError::Unreadable(crate::words::of(error))
 }
 
 /// libpq's `key = value` form: values may be quoted with `'`, and `\` takes the next character as it is.

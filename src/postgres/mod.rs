@@ -7,6 +7,7 @@ pub use dsn::{Dsn, DsnError, Tls, split_scheme};
 
 use std::time::Duration;
 
+use crate::words;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, NoTls};
 
@@ -45,7 +46,7 @@ pub async fn connect(dsn: &Dsn) -> Result<Client, ConnectError> {
         config.connect_timeout(CONNECT);
     }
     let refused = |e: tokio_postgres::Error| {
-        let reason = whole(&e);
+        let reason = words::of(&e);
         if reason.contains("certificate") {
             ConnectError::Tls {
                 place: place.clone(),
@@ -77,18 +78,4 @@ pub async fn connect(dsn: &Dsn) -> Result<Client, ConnectError> {
             Ok(client)
         }
     }
-}
-
-/// An error with all its causes on one line.
-pub fn whole(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }

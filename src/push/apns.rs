@@ -14,7 +14,7 @@ use super::app::{App, Credentials};
 use super::auth::{Bearer, Clock, ProviderToken};
 use super::line::{Line, Tls, code, lost, read_body};
 use super::payload::{ApnsPush, Composer};
-use super::probe::{self, Reply};
+use super::probe::Proof;
 use super::pushers::SetupError;
 use super::retry::{Try, Wait, header_retry_after};
 use super::validity::day;
@@ -24,6 +24,8 @@ use crate::types::{Provider, PushParams, PushToken};
 
 /// The word by which the end of a certificate is known; that of TLS's alert too.
 const EXPIRED: &str = "CertificateExpired";
+/// Apps have one or two.
+const PROBED_TOPICS: usize = 8;
 const PRODUCTION: &str = "https://api.push.apple.com";
 const SANDBOX: &str = "https://api.sandbox.push.apple.com";
 
@@ -103,65 +105,109 @@ impl Apns {
         self.line.open(&self.name, &self.base).await
     }
 
-    /// Pushes to a token that cannot exist, for one of the app's own phones' app ids.
-    pub(super) async fn probe(&self, app_id: Option<&str>) -> (Result<&'static str, PushError>, Option<SystemTime>) {
+    /// Pushes to a token that cannot exist, with each topic that the app's phones have.
+    pub(super) async fn probe(&self) -> (Result<Proof, PushError>, Option<SystemTime>) {
         if let Err(expired) = self.is_valid() {
             return (Err(expired), None);
         }
-        let topic = self.app.topic.clone().or_else(|| app_id.map(|id| format!("{id}.voip")));
+        let topics = self.topics();
+        let (mut outcome, mut date) = (Ok(Proof::NoTopic), None);
+        for topic in topics.iter().map(Some).chain(topics.is_empty().then_some(None)) {
+            (outcome, date) = self.probe_topic(topic.map_or("", String::as_str)).await;
+            // The key's or the way's fault, or one more topic's: asking on would find no other.
+            if outcome.is_err() {
+                break;
+            }
+        }
+        (outcome, date)
+    }
+
+    /// The topics of the app's call pushes that are known before a phone names its own.
+    fn topics(&self) -> Vec<String> {
+        let named = self.app.topic.iter().chain(&self.app.app_ids);
+        let most = if self.app.topic.is_some() { 1 } else { PROBED_TOPICS };
+        let bundle = |id: &String| id.strip_suffix(".voip").unwrap_or(id).to_owned();
+        named.take(most).map(|id| format!("{}.voip", bundle(id))).collect()
+    }
+
+    async fn probe_topic(&self, topic: &str) -> (Result<Proof, PushError>, Option<SystemTime>) {
         let push = ApnsPush {
             token: PushToken::new("0".repeat(64)),
             push_type: "voip",
-            topic: topic.unwrap_or_default(),
+            topic: topic.to_owned(),
             priority: "10",
             expiration: 0,
             apns_id: Uuid::new_v4(),
             body: br#"{"aps":{}}"#.to_vec(),
         };
-        let reply = async {
-            let request = self.request(&self.line.client().1, &push);
-            let (request, _) = request.map_err(|reason| PushError::Misconfigured { reason })?;
-            Reply::of(request.send().await.map_err(probe::unreached)?).await
-        };
-        let reply = match reply.await {
-            Ok(reply) => reply,
+        let (tried, date) = match self.tried(&push).await {
+            // Its provider token was an hour old.
+            Ok((Try::Again { .. }, _)) => match self.tried(&push).await {
+                Ok(tried) => tried,
+                Err(error) => return (Err(error), None),
+            },
+            Ok(tried) => tried,
             Err(error) => return (Err(error), None),
         };
-        let outcome = match classify(reply.status, &reply.headers, &reply.body, self.clock.now().wall) {
-            Try::Refused(PushError::TokenBad { reason }) if reason == "BadDeviceToken" => Ok("BadDeviceToken"),
-            Try::Refused(PushError::TokenGone { .. }) => Ok("Unregistered"),
-            Try::Refused(error) => Err(error),
-            // The running daemon's token of the same key is younger than 20 minutes: Apple knows the key, and takes no other.
-            Try::Passing { reason, .. } if reason.ends_with("TooManyProviderTokenUpdates") => {
-                Ok("the key is in use: TooManyProviderTokenUpdates")
+        let outcome = match tried {
+            Try::Refused(PushError::TokenBad { reason }) if reason == "BadDeviceToken" => {
+                Ok(Proof::Taken("BadDeviceToken"))
             }
-            Try::Passing { reason, .. } => Err(PushError::Exhausted { reason }),
-            Try::Taken { .. } | Try::Again { .. } => Ok("accepted"),
+            Try::Refused(PushError::TokenGone { .. }) => Ok(Proof::Taken("Unregistered")),
+            Try::Refused(PushError::Rejected { reason, .. }) if topic.is_empty() && reason.contains("Topic") => {
+                Ok(Proof::NoTopic)
+            }
+            Try::Refused(PushError::Rejected { status, reason }) if reason.contains("Topic") => {
+                Err(PushError::Rejected {
+                    status,
+                    reason: format!("{reason} ({topic})"),
+                })
+            }
+            Try::Refused(error) => Err(error),
+            Try::Passing { reason, .. } if reason.ends_with("TooManyProviderTokenUpdates") => Ok(Proof::InUse),
+            Try::Passing { reason, .. } | Try::Again { reason } => Err(PushError::Exhausted { reason }),
+            Try::Taken { .. } => Ok(Proof::Taken("accepted")),
         };
-        (outcome, reply.date())
+        (outcome, date)
     }
 
-    /// The request for a push, and the provider token in it.
-    fn request(
-        &self,
-        client: &reqwest::Client,
-        push: &ApnsPush,
-    ) -> Result<(reqwest::RequestBuilder, Option<Bearer>), String> {
+    async fn tried(&self, push: &ApnsPush) -> Result<(Try, Option<SystemTime>), PushError> {
+        let bearer = self.bearer().map_err(|reason| PushError::Misconfigured { reason })?;
+        let asked = self
+            .line
+            .ask(&self.name, |client| self.request(client, push, bearer.as_ref()));
+        let reply = asked.await?;
+        let tried = match reply.status {
+            200 => Try::Taken {
+                provider_id: None,
+                status: 200,
+            },
+            status => self.refused(status, &reply.headers, &reply.body, bearer.as_ref()),
+        };
+        Ok((tried, reply.date()))
+    }
+
+    /// The provider token to send now, where the app has a signing key.
+    fn bearer(&self) -> Result<Option<Bearer>, String> {
+        self.token.as_ref().map(|t| t.current(self.clock.now())).transpose()
+    }
+
+    /// The request for a push.
+    fn request(&self, client: &reqwest::Client, push: &ApnsPush, bearer: Option<&Bearer>) -> reqwest::RequestBuilder {
         let url = format!("{}/3/device/{}", self.base, push.token.expose());
-        let mut request = client.post(url).headers(headers(push)).body(push.body.clone());
-        let bearer = self.token.as_ref().map(|t| t.current(self.clock.now())).transpose()?;
-        if let Some(bearer) = &bearer {
-            request = request.header(AUTHORIZATION, bearer.header.clone());
+        let request = client.post(url).headers(headers(push)).body(push.body.clone());
+        match bearer {
+            Some(bearer) => request.header(AUTHORIZATION, bearer.header.clone()),
+            None => request,
         }
-        Ok((request, bearer))
     }
 
     async fn once(&self, client: reqwest::Client, push: &ApnsPush) -> Try {
-        let (request, bearer) = match self.request(&client, push) {
-            Ok(request) => request,
+        let bearer = match self.bearer() {
+            Ok(bearer) => bearer,
             Err(reason) => return Try::Refused(PushError::Misconfigured { reason }),
         };
-        let response = match request.send().await {
+        let response = match self.request(&client, push, bearer.as_ref()).send().await {
             Ok(response) => response,
             Err(error) => return lost(error),
         };
@@ -178,14 +224,14 @@ impl Apns {
         }
         let headers = response.headers().clone();
         match read_body(response).await {
-            Ok(body) => self.refused(status, &headers, &body, bearer.as_ref()),
+            Ok(body) => self.refused(status.as_u16(), &headers, &body, bearer.as_ref()),
             Err(error) => lost(error),
         }
     }
 
-    fn refused(&self, status: StatusCode, headers: &HeaderMap, body: &[u8], bearer: Option<&Bearer>) -> Try {
+    fn refused(&self, status: u16, headers: &HeaderMap, body: &[u8], bearer: Option<&Bearer>) -> Try {
         let now = self.clock.now();
-        let tried = classify(status.as_u16(), headers, body, now.wall);
+        let tried = classify(status, headers, body, now.wall);
         match (&tried, &self.token, bearer) {
             (Try::Refused(PushError::Misconfigured { reason }), Some(token), Some(bearer))
                 if reason == "ExpiredProviderToken" =>

@@ -15,12 +15,14 @@ use super::auth::Clock;
 use super::line::{Line, Tls, code, lost, read_body};
 use super::oauth::AccessTokens;
 use super::payload::{Composer, FcmPush};
-use super::probe;
+use super::probe::Proof;
 use super::pushers::SetupError;
 use super::retry::{Try, Wait, header_retry_after};
 use super::{PushError, PushOutcome, PushRequest, reply};
 
 const BASE: &str = "https://fcm.googleapis.com";
+/// What a probe has checked and never sent.
+const NOBODYS_MESSAGE: &str = r#"{"validate_only":true,"message":{"topic":"fswake-doctor","data":{"probe":"1"},"android":{"priority":"HIGH","ttl":"0s"}}}"#;
 
 /// One app's sender.
 pub(super) struct Fcm {
@@ -79,34 +81,40 @@ impl Fcm {
     }
 
     /// Has Google check a message to nobody's topic, without sending it.
-    pub(super) async fn probe(&self) -> (Result<&'static str, PushError>, Option<SystemTime>) {
-        let reply = async {
-            let token = self.account.tokens.current().await.map_err(PushError::from)?;
-            let request = self
-                .line
-                .client()
-                .1
-                .post(&self.url)
-                .header("authorization", token.header.clone())
-                .header("content-type", "application/json")
-                .body(
-                    r#"{"validate_only":true,"message":{"topic":"fswake-doctor","data":{"probe":"1"},"android":{"priority":"HIGH","ttl":"0s"}}}"#,
-                );
-            probe::Reply::of(request.send().await.map_err(probe::unreached)?).await
-        };
-        let reply = match reply.await {
-            Ok(reply) => reply,
-            Err(error) => return (Err(error), None),
-        };
-        if reply.status == 200 {
-            return (Ok("validate_only accepted"), reply.date());
+    pub(super) async fn probe(&self) -> (Result<Proof, PushError>, Option<SystemTime>) {
+        let mut renewed = false;
+        loop {
+            let token = match self.account.tokens.current().await {
+                Ok(token) => token,
+                Err(failure) => return (Err(failure.into()), None),
+            };
+            let asked = self.line.ask(&self.name, |client| {
+                client
+                    .post(&self.url)
+                    .header("authorization", token.header.clone())
+                    .header("content-type", "application/json")
+                    .body(NOBODYS_MESSAGE)
+            });
+            let reply = match asked.await {
+                Ok(reply) => reply,
+                Err(error) => return (Err(error), None),
+            };
+            // Revoked: one new token tells.
+            if reply.status == 401 && !std::mem::replace(&mut renewed, true) {
+                self.account.tokens.refused(&token);
+                continue;
+            }
+            let outcome = if reply.status == 200 {
+                Ok(Proof::Taken("validate_only accepted"))
+            } else {
+                match classify(reply.status, &reply.headers, &reply.body, self.clock.now().wall) {
+                    Try::Refused(error) => Err(error),
+                    Try::Passing { reason, .. } | Try::Again { reason } => Err(PushError::Exhausted { reason }),
+                    Try::Taken { .. } => Ok(Proof::Taken("accepted")),
+                }
+            };
+            return (outcome, reply.date());
         }
-        let outcome = match classify(reply.status, &reply.headers, &reply.body, self.clock.now().wall) {
-            Try::Refused(error) => Err(error),
-            Try::Passing { reason, .. } => Err(PushError::Exhausted { reason }),
-            Try::Taken { .. } | Try::Again { .. } => Ok("accepted"),
-        };
-        (outcome, reply.date())
     }
 
     async fn once(&self, client: Client, push: &FcmPush, left: Duration, renewed: &AtomicBool) -> Try {

@@ -5,149 +5,39 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use tracing::{error, info, warn};
 
+use super::auth::Now;
 use super::preset::unix;
-use super::{PushError, PushOutcome};
-use crate::types::{Provider, UnixSeconds};
+use super::probe::Proof;
+use super::prober::Plan;
+pub use super::standing::{AppState, LastFailure, Problem, ProblemKind, Standing};
+use super::{About, PushError, PushKind, PushOutcome};
+use crate::types::UnixSeconds;
 
 /// An operator is told when so many days are left, once each.
 const WARN_AT_DAYS: [i64; 6] = [60, 30, 14, 7, 3, 1];
 const DAY: i64 = 86_400;
 
-/// One app as operators see it. Nothing in it is secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AppState {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Its provider.
-    pub provider: Provider,
-    /// Whose it is.
-    pub tenant: Option<String>,
-    /// The domains it is for; empty means all.
-    pub domains: Vec<String>,
-    /// What it proves itself with: `signing-key`, `certificate`, `service-account`, `bearer`, `basic`, `digest`, `header` or
-    /// `none`.
-    pub credentials: &'static str,
-    /// When its certificate ends, if it has one.
-    pub expires: Option<UnixSeconds>,
-    /// Whole days until then; negative when it has ended.
-    pub days_left: Option<i64>,
-    /// What an operator has to mend, worst first; empty when all is well.
-    pub problems: Vec<Problem>,
-    /// What is known of it in a word: only `Ok` is said of what a provider has confirmed.
-    pub standing: Standing,
-    /// Why it stands so, where it is not well.
-    pub why: Option<String>,
-    /// When the provider last took a push.
-    pub last_success: Option<UnixSeconds>,
-    /// The last push that the provider did not take.
-    pub last_failure: Option<LastFailure>,
-}
-
-impl AppState {
-    /// Whether nothing has to be mended.
-    pub fn is_ok(&self) -> bool {
-        self.problems.is_empty()
-    }
-}
-
-/// What is known of an app.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Standing {
-    /// No push since the start has told: nothing is known.
-    #[default]
-    Untried,
-    /// The provider took the last push that it was asked for, or said something of its phone only.
-    Ok,
-    /// The provider cannot be reached.
-    Unreachable,
-    /// The provider refuses what is sent, whichever phone it is for (`TopicDisallowed`).
-    Rejected,
-    /// See the first of its problems.
-    Problem(ProblemKind),
-}
-
-impl Standing {
-    /// The word in JSON and on the status page.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Untried => "untried",
-            Self::Ok => "ok",
-            Self::Unreachable => "unreachable",
-            Self::Rejected => "rejected",
-            Self::Problem(kind) => kind.as_str(),
-        }
-    }
-}
-
-/// Something that an operator has to mend.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// What kind.
-    pub kind: ProblemKind,
-    /// Since when.
-    pub since: UnixSeconds,
-    /// What is wrong, never with a file's content.
-    pub reason: String,
-}
-
-/// What is wrong with an app.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ProblemKind {
-    /// The provider refuses the credentials, or cannot be trusted: no phone is woken.
-    Refused,
-    /// The certificate has ended.
-    Expired,
-    /// A new credential file cannot be used; the one before it is still in use.
-    BrokenFile,
-}
-
-impl ProblemKind {
-    /// All of them: the values of a metric's label.
-    pub const ALL: [Self; 3] = [Self::Refused, Self::Expired, Self::BrokenFile];
-
-    /// The word in metrics, JSON and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::Expired => "expired",
-            Self::BrokenFile => "broken-file",
-        }
-    }
-}
-
-/// A push that was not taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LastFailure {
-    /// When.
-    pub at: UnixSeconds,
-    /// What the failure asks for ([`PushError::class`]).
-    pub class: &'static str,
-    /// The error's text.
-    pub reason: String,
-}
-
 /// Where a refusal was met: what clears it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+enum Stage {
     /// While connecting or getting an access token, between calls.
     Warming,
-    /// In answer to a push.
-    Push,
+    /// In answer to a push or a probe.
+    Answer,
 }
 
 /// The changing part of an app's state.
 pub(super) struct Health {
     app: Arc<str>,
     generations: AtomicU64,
-    now: Mutex<Now>,
+    known: Mutex<Known>,
 }
 
-#[derive(Default)]
-struct Now {
+struct Known {
     generation: u64,
     expires: Option<SystemTime>,
     warned_at: Option<i64>,
@@ -155,23 +45,39 @@ struct Now {
     broken_file: Option<Problem>,
     last_success: Option<UnixSeconds>,
     last_failure: Option<LastFailure>,
-    /// What the provider was last heard to say, or that it was not, with why.
-    heard: Standing,
-    why: Option<String>,
+    heard: Heard,
+    checked: Option<UnixSeconds>,
+    plan: Plan,
 }
 
-impl Now {
-    fn hears(&mut self, standing: Standing, why: Option<&str>) {
-        (self.heard, self.why) = (standing, why.map(str::to_owned));
-    }
+/// What the provider was last heard to say of the app, or that it was not.
+#[derive(Debug, PartialEq, Eq)]
+enum Heard {
+    /// Nothing, with why where asking told too little.
+    Nothing(Option<&'static str>),
+    Ok,
+    /// `Unreachable` or `Rejected`.
+    Trouble(Problem),
 }
 
 impl Health {
     pub(super) fn new(app: &str) -> Arc<Self> {
+        let known = Known {
+            generation: 0,
+            expires: None,
+            warned_at: None,
+            refused: None,
+            broken_file: None,
+            last_success: None,
+            last_failure: None,
+            heard: Heard::Nothing(None),
+            checked: None,
+            plan: Plan::at_once(),
+        };
         Arc::new(Self {
             app: app.into(),
             generations: AtomicU64::new(0),
-            now: Mutex::default(),
+            known: Mutex::new(known),
         })
     }
 
@@ -180,97 +86,216 @@ impl Health {
         self.generations.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Credentials are in use from now on: what was said about those before them is forgotten.
+    /// Credentials are in use from now on: what was said about those before them is forgotten, and they are tried.
     pub(super) fn renewed(&self, generation: u64, expires: Option<SystemTime>) {
-        let mut now = self.now();
-        now.generation = generation;
-        now.refused = None;
-        now.broken_file = None;
-        now.hears(Standing::Untried, None);
-        if now.expires != expires {
-            (now.expires, now.warned_at) = (expires, None);
+        let mut known = self.known();
+        known.generation = generation;
+        known.refused = None;
+        known.broken_file = None;
+        known.heard = Heard::Nothing(None);
+        known.checked = None;
+        known.plan = Plan::at_once();
+        if known.expires != expires {
+            (known.expires, known.warned_at) = (expires, None);
         }
     }
 
-    /// What a push came to; `is_call` when it was one of fswake's own making.
-    pub(super) fn pushed(&self, generation: u64, is_call: bool, outcome: &PushOutcome, at: SystemTime) {
-        let mut now = self.now();
+    /// Whether the provider is to be asked now.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.known().plan.take(now)
+    }
+
+    /// There is no provider to ask.
+    pub(super) fn has_nobody_to_ask(&self, now: Instant) {
+        self.known().plan.settled(now);
+    }
+
+    /// What a push came to.
+    pub(super) fn pushed(&self, generation: u64, about: &About, outcome: &PushOutcome, at: Now) {
+        let is_call = matches!(about, About::Call(_));
+        let is_ring = matches!(about, About::Call(call) if call.kind == PushKind::Call);
+        let mut known = self.known();
         match outcome {
-            Ok(_) => {
-                now.last_success = Some(unix(at));
-                now.hears(Standing::Ok, None);
-                if now.generation == generation && now.refused.take().is_some() {
-                    info!(app = %self.app, "the provider takes this app's pushes again");
-                }
-            }
+            Ok(_) => known.last_success = Some(unix(at.wall)),
             // Refused here, for what was asked: a phone without a token for news of calls, a type that the app does not
             // have. No provider was asked.
-            Err(PushError::Rejected { status: 0, reason }) if !is_call || reason == "NoRemoteToken" => {}
+            Err(PushError::Rejected { status: 0, reason }) if !is_call || reason == "NoRemoteToken" => return,
             Err(error) => {
-                now.last_failure = Some(LastFailure {
-                    at: unix(at),
+                known.last_failure = Some(LastFailure {
+                    at: unix(at.wall),
                     class: error.class(),
                     reason: error.to_string(),
                 });
-                match error {
-                    PushError::TokenGone { .. } | PushError::TokenBad { .. } => now.hears(Standing::Ok, None),
-                    PushError::Rejected { reason, .. } => now.hears(Standing::Rejected, Some(reason)),
-                    // A caller who gave up says nothing of the provider.
-                    PushError::Exhausted { reason } if is_of_the_provider(reason) => {
-                        now.hears(Standing::Unreachable, Some(reason));
-                    }
-                    PushError::Exhausted { .. } | PushError::Misconfigured { .. } => {}
-                }
-                self.refused(&mut now, generation, Stage::Push, error, at);
             }
+        }
+        if known.generation != generation {
+            return;
+        }
+        match outcome {
+            Ok(_) => {
+                self.is_well(&mut known, is_ring, at);
+                known.plan.settled(at.monotonic);
+            }
+            Err(PushError::TokenGone { .. } | PushError::TokenBad { .. }) => self.is_well(&mut known, is_ring, at),
+            // News and messages have topics and sizes of their own, which say nothing of calls.
+            Err(PushError::Rejected { reason, .. }) if is_ring => {
+                self.is_in_trouble(&mut known, ProblemKind::Rejected, reason, at);
+                known.plan.doubted(at.monotonic);
+            }
+            // A caller who gave up says nothing of the provider.
+            Err(PushError::Exhausted { reason }) if is_of_the_provider(reason) => {
+                self.is_in_trouble(&mut known, ProblemKind::Unreachable, reason, at);
+                known.plan.doubted(at.monotonic);
+            }
+            Err(PushError::Misconfigured { reason }) => {
+                self.is_refused(&mut known, Stage::Answer, reason, at);
+                known.plan.doubted(at.monotonic);
+            }
+            Err(PushError::Rejected { .. } | PushError::Exhausted { .. }) => {}
         }
     }
 
     /// What getting ready for the next push came to.
-    pub(super) fn warmed(&self, generation: u64, warmed: &Result<(), PushError>, at: SystemTime) {
-        let mut now = self.now();
+    pub(super) fn warmed(&self, generation: u64, warmed: &Result<(), PushError>, at: Now) {
+        let mut known = self.known();
+        if known.generation != generation {
+            return;
+        }
         match warmed {
             Ok(()) => {
-                let is_current = now.generation == generation;
-                now.refused.take_if(|(stage, _)| *stage == Stage::Warming && is_current);
-                if now.heard == Standing::Unreachable {
-                    now.hears(Standing::Untried, None);
+                known.refused.take_if(|(stage, _)| *stage == Stage::Warming);
+                if known.is_in(ProblemKind::Unreachable) {
+                    info!(app = %self.app, "the push provider is reached again");
+                    known.heard = Heard::Nothing(None);
+                    known.plan = Plan::at_once();
                 }
             }
-            Err(PushError::Exhausted { reason }) => now.hears(Standing::Unreachable, Some(reason)),
-            Err(error) => self.refused(&mut now, generation, Stage::Warming, error, at),
+            Err(PushError::Exhausted { reason }) => {
+                self.is_in_trouble(&mut known, ProblemKind::Unreachable, reason, at);
+                known.plan.doubted(at.monotonic);
+            }
+            Err(PushError::Misconfigured { reason }) => self.is_refused(&mut known, Stage::Warming, reason, at),
+            Err(_) => {}
         }
     }
 
-    fn refused(&self, now: &mut Now, generation: u64, stage: Stage, error: &PushError, at: SystemTime) {
-        let PushError::Misconfigured { reason } = error else {
-            return;
-        };
-        if now.generation != generation {
+    /// What a probe came to.
+    pub(super) fn probed(&self, generation: u64, outcome: &Result<Proof, PushError>, at: Now) {
+        let mut known = self.known();
+        if known.generation != generation {
             return;
         }
-        if let Some((known, problem)) = &mut now.refused {
-            if stage == Stage::Push {
-                *known = stage;
+        match outcome {
+            Ok(Proof::Taken(how)) => {
+                if known.heard != Heard::Ok {
+                    info!(app = %self.app, how, "the push provider takes this app's credentials");
+                }
+                // What no probe meets, no probe finds mended.
+                let refused = known.refused.as_ref().map(|(_, problem)| problem);
+                let trouble = match &known.heard {
+                    Heard::Trouble(problem) => Some(problem),
+                    _ => None,
+                };
+                if refused.into_iter().chain(trouble).all(Problem::is_probed) {
+                    self.is_well(&mut known, true, at);
+                }
+                known.plan.settled(at.monotonic);
             }
-            problem.reason.clone_from(reason);
+            Ok(proof @ (Proof::Connected | Proof::InUse | Proof::NoTopic)) => {
+                known.refused.take_if(|(stage, _)| *stage == Stage::Warming);
+                if known.is_in(ProblemKind::Unreachable) {
+                    info!(app = %self.app, "the push provider is reached again");
+                    known.heard = Heard::Nothing(None);
+                }
+                if let Heard::Nothing(why) = &mut known.heard {
+                    *why = proof.why_nothing_is_known();
+                }
+                match proof {
+                    Proof::InUse => known.plan.failed(at.monotonic),
+                    _ => known.plan.settled(at.monotonic),
+                }
+            }
+            // Of a token that cannot exist: all else is good.
+            Err(PushError::TokenGone { .. } | PushError::TokenBad { .. }) => {
+                self.is_well(&mut known, true, at);
+                known.plan.settled(at.monotonic);
+            }
+            Err(PushError::Rejected { reason, .. }) => {
+                self.is_in_trouble(&mut known, ProblemKind::Rejected, reason, at);
+                known.plan.failed(at.monotonic);
+            }
+            Err(PushError::Exhausted { reason }) => {
+                self.is_in_trouble(&mut known, ProblemKind::Unreachable, reason, at);
+                known.plan.failed(at.monotonic);
+            }
+            Err(PushError::Misconfigured { reason }) => {
+                self.is_refused(&mut known, Stage::Answer, reason, at);
+                known.plan.failed(at.monotonic);
+            }
+        }
+    }
+
+    /// The provider takes what the app sends; `is_ring` where that was a push for a call.
+    fn is_well(&self, known: &mut Known, is_ring: bool, at: Now) {
+        known.checked = Some(unix(at.wall));
+        if known.refused.take().is_some() {
+            info!(app = %self.app, "the provider takes this app's pushes again");
+        }
+        if known.is_in(ProblemKind::Unreachable) {
+            info!(app = %self.app, "the push provider is reached again");
+        }
+        if is_ring || !known.is_in(ProblemKind::Rejected) {
+            known.heard = Heard::Ok;
+        }
+    }
+
+    fn is_in_trouble(&self, known: &mut Known, kind: ProblemKind, reason: &str, at: Now) {
+        known.checked = Some(unix(at.wall));
+        match &mut known.heard {
+            Heard::Trouble(problem) if problem.kind == kind => reason.clone_into(&mut problem.reason),
+            heard => {
+                if kind == ProblemKind::Unreachable {
+                    warn!(app = %self.app, reason, "cannot reach the push provider");
+                } else {
+                    warn!(app = %self.app, reason, "the provider refuses this app's pushes");
+                }
+                *heard = Heard::Trouble(Problem {
+                    kind,
+                    since: unix(at.wall),
+                    reason: reason.to_owned(),
+                });
+            }
+        }
+    }
+
+    fn is_refused(&self, known: &mut Known, stage: Stage, reason: &str, at: Now) {
+        if is_about_the_way(reason) {
+            return self.is_in_trouble(known, ProblemKind::Unreachable, reason, at);
+        }
+        known.checked = Some(unix(at.wall));
+        known.heard = Heard::Nothing(None);
+        if let Some((met, problem)) = &mut known.refused {
+            if stage == Stage::Answer {
+                *met = stage;
+            }
+            reason.clone_into(&mut problem.reason);
             return;
         }
         error!(app = %self.app, reason, "refused: this app's phones are not woken");
         let problem = Problem {
             kind: ProblemKind::Refused,
-            since: unix(at),
-            reason: reason.clone(),
+            since: unix(at.wall),
+            reason: reason.to_owned(),
         };
-        now.refused = Some((stage, problem));
+        known.refused = Some((stage, problem));
     }
 
     /// A new file cannot be used.
     pub(super) fn file_broke(&self, reason: String, at: SystemTime) {
         error!(app = %self.app, reason, "a changed credential file cannot be used: the one before it stays in use");
-        let mut now = self.now();
-        let since = now.broken_file.as_ref().map_or(unix(at), |known| known.since);
-        now.broken_file = Some(Problem {
+        let mut known = self.known();
+        let since = known.broken_file.as_ref().map_or(unix(at), |known| known.since);
+        known.broken_file = Some(Problem {
             kind: ProblemKind::BrokenFile,
             since,
             reason,
@@ -279,19 +304,19 @@ impl Health {
 
     /// The files are again those that are in use.
     pub(super) fn file_mended(&self) {
-        if self.now().broken_file.take().is_some() {
+        if self.known().broken_file.take().is_some() {
             info!(app = %self.app, "the credential files are again those in use");
         }
     }
 
     /// Says once for each of [`WARN_AT_DAYS`] that the certificate ends, and once that it has ended.
     pub(super) fn look_at_expiry(&self, wall: SystemTime) {
-        let mut now = self.now();
-        let Some(left) = now.expires.map(|end| unix(end) - unix(wall)) else {
+        let mut known = self.known();
+        let Some(left) = known.expires.map(|end| unix(end) - unix(wall)) else {
             return;
         };
-        let Some(due) = due(left, now.warned_at) else { return };
-        now.warned_at = Some(due);
+        let Some(due) = due(left, known.warned_at) else { return };
+        known.warned_at = Some(due);
         if due == 0 {
             error!(app = %self.app, "the certificate has expired: its pushes will be refused");
         } else {
@@ -301,42 +326,55 @@ impl Health {
 
     /// The state as it is seen at a time; `blank` has what does not change.
     pub(super) fn fill(&self, blank: AppState, wall: SystemTime) -> AppState {
-        let now = self.now();
-        let left = now.expires.map(|end| unix(end) - unix(wall));
-        let expired = now.expires.filter(|end| *end <= wall).map(|end| Problem {
+        let known = self.known();
+        let left = known.expires.map(|end| unix(end) - unix(wall));
+        let expired = known.expires.filter(|end| *end <= wall).map(|end| Problem {
             kind: ProblemKind::Expired,
             since: unix(end),
             reason: "the certificate has expired".into(),
         });
         // With an expired certificate nothing is sent: one problem, not two.
-        let refused = now.refused.as_ref().filter(|_| expired.is_none());
+        let refused = known.refused.as_ref().filter(|_| expired.is_none());
         let refused = refused.map(|(_, problem)| problem.clone());
-        let problems: Vec<Problem> = [refused, expired, now.broken_file.clone()]
-            .into_iter()
-            .flatten()
-            .collect();
-        // A log takes everything.
-        let heard = if blank.credentials == "none" && now.heard == Standing::Untried {
-            Standing::Ok
-        } else {
-            now.heard
+        let trouble = match &known.heard {
+            Heard::Trouble(problem) if expired.is_none() => Some(problem.clone()),
+            _ => None,
         };
-        let first = problems.first();
+        let problems = [refused, expired, trouble, known.broken_file.clone()];
+        let problems: Vec<Problem> = problems.into_iter().flatten().collect();
+        let (standing, why) = match (problems.first(), &known.heard) {
+            (Some(problem), _) => (Standing::Problem(problem.kind), Some(problem.reason.clone())),
+            _ if blank.only_logs() => (Standing::OnlyLogs, None),
+            (None, Heard::Nothing(why)) => (Standing::Untried, why.map(str::to_owned)),
+            (None, _) => (Standing::Ok, None),
+        };
         AppState {
-            standing: first.map_or(heard, |problem| Standing::Problem(problem.kind)),
-            why: first.map_or_else(|| now.why.clone(), |problem| Some(problem.reason.clone())),
-            expires: now.expires.map(unix),
+            standing,
+            why,
+            expires: known.expires.map(unix),
             days_left: left.map(|left| left.div_euclid(DAY)),
             problems,
-            last_success: now.last_success,
-            last_failure: now.last_failure.clone(),
+            checked: known.checked,
+            last_success: known.last_success,
+            last_failure: known.last_failure.clone(),
             ..blank
         }
     }
 
-    fn now(&self) -> MutexGuard<'_, Now> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Known {
+    fn is_in(&self, kind: ProblemKind) -> bool {
+        matches!(&self.heard, Heard::Trouble(problem) if problem.kind == kind)
+    }
+}
+
+/// Whether it is not the credentials that are at fault, but that no trusted provider is reached.
+fn is_about_the_way(reason: &str) -> bool {
+    reason.starts_with("cannot connect to") && !reason.contains("refuses the app's certificate")
 }
 
 /// Whether a push that came to nothing in time did so because of the provider.

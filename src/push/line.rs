@@ -8,14 +8,16 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::{Certificate, Client, Identity, Proxy, Response, redirect, retry};
+use reqwest::{Certificate, Client, Identity, Proxy, RequestBuilder, Response, redirect, retry};
 use tokio::sync::Semaphore;
 
 use super::app::App;
+use super::probe::Reply;
 use super::pushers::SetupError;
 use super::retry::{TRY_LIMIT, Try, Wait};
 use super::{PushError, PushOutcome, PushRequest};
 use crate::files;
+use crate::words;
 
 /// Requests of one app on their way at once; APNs allows 1000 streams on a connection. Those beyond wait.
 const IN_FLIGHT: usize = 1000;
@@ -27,6 +29,8 @@ const FOR_MESSAGES: usize = 7;
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// A ping unanswered for this long ends the connection.
 const PING_LIMIT: Duration = Duration::from_secs(5);
+/// A first connection takes name look-up, TLS and the request: one try's time for each half.
+const PROBE_LIMIT: Duration = Duration::from_secs(2 * TRY_LIMIT.as_secs());
 /// Why a try that ran out of time failed.
 const NO_ANSWER: &str = "no answer in time";
 /// No provider's reply is longer; the rest is not read.
@@ -218,6 +222,37 @@ impl Line {
         Err(PushError::Exhausted { reason })
     }
 
+    /// Sends a probe's request, outside the pushes' slots, and reads the reply.
+    pub(super) async fn ask(
+        &self,
+        app: &str,
+        request: impl FnOnce(&Client) -> RequestBuilder,
+    ) -> Result<Reply, PushError> {
+        let (generation, client) = self.client();
+        let asking = async {
+            let response = request(&client).send().await?;
+            let (status, headers) = (response.status().as_u16(), response.headers().clone());
+            let body = read_body(response).await?;
+            Ok(Reply { status, headers, body })
+        };
+        match tokio::time::timeout(PROBE_LIMIT, asking).await {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(error)) => Err(match lost(error) {
+                Try::Refused(error) => error,
+                Try::Passing { reason, .. } | Try::Again { reason } => PushError::Exhausted { reason },
+                Try::Taken { .. } => PushError::Exhausted {
+                    reason: NO_ANSWER.into(),
+                },
+            }),
+            Err(_) => {
+                self.replace(app, generation);
+                Err(PushError::Exhausted {
+                    reason: NO_ANSWER.into(),
+                })
+            }
+        }
+    }
+
     /// Leaves a connection on which a request hung: the next try opens a new one.
     ///
     /// The pool would hand out the hanging connection until a ping times out. Whatever is still on its way there
@@ -310,7 +345,9 @@ pub(super) fn describe(error: reqwest::Error) -> String {
     if mentions("dns error") || mentions("failed to lookup address") {
         return format!("the name of {to} cannot be resolved: {}", last());
     }
-    let said = said.unwrap_or_else(last);
+    // It waited for another's attempt, which says why.
+    let waited = || mentions("request was canceled").then(|| "an attempt to connect has just failed".to_owned());
+    let said = said.or_else(waited).unwrap_or_else(last);
     if mentions("tunnel error") {
         return format!("cannot connect to {to} through the proxy: {said}");
     }
@@ -344,7 +381,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
         }
         ErrorKind::UnexpectedEof => Some("the other side closed the connection".into()),
         _ if error.raw_os_error().is_none() => None,
-        _ => Some(files::in_words(error)),
+        _ => Some(words::of_io(error)),
     }
 }
 

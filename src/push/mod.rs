@@ -10,7 +10,7 @@
 //! ```
 //!
 //! `renewal` puts other apps and newer credentials in the place of those in use (`watch` sees that files changed);
-//! [`health`] is what an operator should know of each app.
+//! [`health`] is what an operator should know of each app, and `prober` asks the providers before calls do.
 
 mod apns;
 pub mod app;
@@ -25,16 +25,18 @@ mod oauth;
 pub mod payload;
 mod preset;
 mod probe;
+mod prober;
 mod pushers;
 mod renewal;
 mod reply;
 pub mod retry;
+mod standing;
 pub mod template;
 mod validity;
 mod watch;
 
 pub use auth::{Clock, Now};
-pub use probe::Probe;
+pub use probe::{Probe, Proof};
 pub use pushers::{Pushers, SetupError};
 pub use renewal::Reloaded;
 pub use validity::{Certificate, certificates, other_bundle, unfit};

@@ -285,6 +285,7 @@ impl AccessTokens {
             .header("content-type", "application/x-www-form-urlencoded")
             .body(form);
         let passing = |error| match lost(error) {
+            Try::Refused(PushError::Misconfigured { reason }) => Failure::Misconfigured(reason),
             Try::Refused(error) => Failure::Misconfigured(error.to_string()),
             Try::Passing { reason, retry_after } => Failure::Passing { reason, retry_after },
             other => Failure::Misconfigured(format!("{other:?}")),

@@ -2,26 +2,60 @@
 //! no phone.
 //!
 //! APNs has no dry run: the push goes to a token that cannot exist, and `BadDeviceToken` says that all else was good.
-//! FCM has one (`validate_only`).
+//! FCM has one (`validate_only`). A gateway is only connected to: nothing else is sure to do no harm there.
 
+use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use reqwest::Response;
 use reqwest::header::{DATE, HeaderMap};
 
 use super::PushError;
-use super::line::{lost, read_body};
-use super::retry::Try;
 
 /// What a probe found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
-    /// In what way all is good (`BadDeviceToken`), or what failed.
-    pub outcome: Result<&'static str, PushError>,
+    /// In what way all is good, or what failed.
+    pub outcome: Result<Proof, PushError>,
     /// The provider's clock, as its reply said.
     pub date: Option<SystemTime>,
     /// From the start to the reply, connecting included.
     pub took: Duration,
+}
+
+/// How far a probe that met no fault has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The provider takes the credentials and what is sent with them, by this word of its own.
+    Taken(&'static str),
+    /// It could be connected to. Whether it takes a push is seen with the first.
+    Connected,
+    /// Another process has had a token of this key in the last 20 minutes: Apple knows the key, and takes no other token.
+    InUse,
+    /// The app has neither `topic` nor `app-ids`: Apple is asked with the phone's own app id only.
+    NoTopic,
+}
+
+impl Proof {
+    /// Why an app whose probe came to this is not called well.
+    pub(super) fn why_nothing_is_known(self) -> Option<&'static str> {
+        match self {
+            Self::Taken(_) => None,
+            Self::Connected => Some("it can be reached; whether it takes pushes is seen with the first"),
+            Self::InUse => {
+                Some("Apple knows the key and takes one new token of it in 20 minutes, which another process has had")
+            }
+            Self::NoTopic => Some("Apple can be reached; without topic and app-ids the first push will tell"),
+        }
+    }
+}
+
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Taken(word) => f.write_str(word),
+            other => f.write_str(other.why_nothing_is_known().unwrap_or_default()),
+        }
+    }
 }
 
 /// A reply as far as a probe reads it.
@@ -32,24 +66,7 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    pub(super) async fn of(response: Response) -> Result<Self, PushError> {
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = read_body(response).await.map_err(unreached)?;
-        Ok(Self { status, headers, body })
-    }
-
     pub(super) fn date(&self) -> Option<SystemTime> {
         httpdate::parse_http_date(self.headers.get(DATE)?.to_str().ok()?).ok()
-    }
-}
-
-/// A request that got no reply.
-pub(super) fn unreached(error: reqwest::Error) -> PushError {
-    match lost(error) {
-        Try::Refused(error) => error,
-        Try::Passing { reason, .. } | Try::Again { reason } => PushError::Exhausted { reason },
-        Try::Taken { .. } => PushError::Exhausted {
-            reason: "no reply".into(),
-        },
     }
 }

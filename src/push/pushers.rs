@@ -18,11 +18,11 @@ use super::auth::{Clock, ProviderToken};
 use super::fcm::{Account, Fcm};
 use super::health::{AppState, Health, Standing};
 use super::http::Http;
-use super::probe::Probe;
+use super::probe::{Probe, Proof};
+use super::prober;
 use super::renewal::{self, Renewal};
-use super::retry::TRY_LIMIT;
 use super::watch::Files;
-use super::{About, PushError, PushOutcome, PushRequest, log};
+use super::{PushError, PushOutcome, PushRequest, log};
 use crate::files::FileError;
 use crate::types::{Printable, Provider, PushParams};
 
@@ -109,6 +109,9 @@ pub(super) struct Served {
     /// Of its credentials, for its health.
     generation: u64,
     pub renewal: Mutex<Renewal>,
+    /// Held while its provider is asked for no push's sake: of two that connect at once, the one that fails first ends the other
+    /// without a reason.
+    asking: tokio::sync::Mutex<()>,
 }
 
 enum Pusher {
@@ -192,9 +195,8 @@ impl Pushers {
             };
             outcome = served.push(&left).await;
         }
-        let at = self.0.clock.now().wall;
-        let is_call = matches!(req.about, About::Call(_));
-        served.health.pushed(served.generation, is_call, &outcome, at);
+        let at = self.0.clock.now();
+        served.health.pushed(served.generation, &req.about, &outcome, at);
         outcome
     }
 
@@ -215,10 +217,16 @@ impl Pushers {
         renewal::warm(&self.0.apps(), &self.0.clock).await;
     }
 
-    /// The same, and from then on keeps them so and looks at credential files every second. Never returns.
+    /// The same, and from then on keeps them so, looks at credential files every second, and probes. Never returns.
     pub async fn keep(&self) {
-        self.warm().await;
-        tokio::join!(renewal::keep_warm(&self.0), renewal::keep_looking(&self.0));
+        tokio::join!(
+            async {
+                self.warm().await;
+                renewal::keep_warm(&self.0).await;
+            },
+            renewal::keep_looking(&self.0),
+            prober::keep_probing(&self.0)
+        );
     }
 
     fn find(&self, to: &PushParams, domain: &str) -> Option<Arc<Served>> {
@@ -270,6 +278,7 @@ impl Served {
             generation: health.next_generation(),
             health,
             renewal: Mutex::new(Renewal::new(files)),
+            asking: tokio::sync::Mutex::default(),
         })
     }
 
@@ -294,21 +303,12 @@ impl Served {
 
     async fn probe(&self) -> Option<Probe> {
         let began = Instant::now();
-        let probe = async {
-            match &self.pusher {
-                Pusher::Apns(apns) => Some(apns.probe(self.app.app_ids.first().map(String::as_str)).await),
-                Pusher::Fcm(fcm) => Some(fcm.probe().await),
-                Pusher::Http(http) => Some((http.warm().await.map(|()| "connected"), None)),
-                Pusher::Log => None,
-            }
+        let (outcome, date) = match &self.pusher {
+            Pusher::Apns(apns) => apns.probe().await,
+            Pusher::Fcm(fcm) => fcm.probe().await,
+            Pusher::Http(http) => (http.warm().await.map(|()| Proof::Connected), None),
+            Pusher::Log => return None,
         };
-        let silent = || {
-            let reason = "no answer in time".into();
-            Some((Err(PushError::Exhausted { reason }), None))
-        };
-        // A first connection takes name look-up, TLS and the request: one try's time for each half.
-        let answer = tokio::time::timeout(TRY_LIMIT * 2, probe).await;
-        let (outcome, date) = answer.unwrap_or_else(|_| silent())?;
         Some(Probe {
             outcome,
             date,
@@ -316,17 +316,26 @@ impl Served {
         })
     }
 
+    /// Probes, and tells the app's health.
+    pub(super) async fn ask(&self, clock: &Clock) {
+        let _asking = self.asking.lock().await;
+        let probe = self.probe().await;
+        let now = clock.now();
+        match probe {
+            Some(probe) => self.health.probed(self.generation, &probe.outcome, now),
+            None => self.health.has_nobody_to_ask(now.monotonic),
+        }
+    }
+
     pub(super) async fn warm(&self, clock: &Clock) {
+        let _asking = self.asking.lock().await;
         let warmed = match &self.pusher {
             Pusher::Apns(apns) => apns.warm().await,
             Pusher::Fcm(fcm) => fcm.warm().await,
             Pusher::Http(http) => http.warm().await,
             Pusher::Log => Ok(()),
         };
-        if let Err(reason) = &warmed {
-            tracing::warn!(app = %self.name, %reason, "cannot reach the push provider");
-        }
-        self.health.warmed(self.generation, &warmed, clock.now().wall);
+        self.health.warmed(self.generation, &warmed, clock.now());
     }
 
     fn state(&self, wall: SystemTime) -> AppState {
@@ -339,8 +348,12 @@ impl Served {
             expires: None,
             days_left: None,
             problems: Vec::new(),
-            standing: Standing::default(),
+            standing: match &self.pusher {
+                Pusher::Log => Standing::OnlyLogs,
+                _ => Standing::Untried,
+            },
             why: None,
+            checked: None,
             last_success: None,
             last_failure: None,
         };

@@ -11,6 +11,7 @@ use super::queue::Batch;
 use super::writer::StoreWriter;
 use super::{JournalEntry, Snapshot, upgrade};
 use crate::types::{Aor, Device, DeviceKey, Provider, PushParams, PushToken, unix_now};
+use crate::words;
 
 /// The schema, as shipped in `schema.sql`.
 pub const SCHEMA: &str = include_str!("../../schema.sql");
@@ -53,7 +54,7 @@ impl Default for Options {
 pub enum StoreError {
     /// The file or its directory is missing, locked or not ours.
     #[error(
-        "{}: the store cannot be opened: {reason} (the directory must exist, and fswake must be able to write both)",
+        "{}: the store cannot be opened: {reason}; the directory must exist, and fswake must be able to write both",
         path.display()
     )]
     Unusable {
@@ -117,7 +118,7 @@ impl Sqlite {
         };
         let writer = StoreWriter::start(db, options).map_err(|e| StoreError::Unusable {
             path: path.to_owned(),
-            reason: e.to_string(),
+            reason: words::of_io(&e),
         })?;
         Ok((snapshot, writer))
     }
@@ -180,7 +181,7 @@ impl Database {
 pub(super) fn connect(path: &Path, options: &Options) -> Result<Connection, StoreError> {
     make_private(path).map_err(|e| StoreError::Unusable {
         path: path.to_owned(),
-        reason: e.to_string(),
+        reason: words::of_io(&e),
     })?;
     let connection = open(path, options).map_err(|e| failure(path, &e))?;
     upgrade::upgrade(&connection, path)?;
@@ -239,7 +240,7 @@ fn make_private(path: &Path) -> std::io::Result<()> {
 
 pub(super) fn failure(path: &Path, error: &rusqlite::Error) -> StoreError {
     let path = path.to_owned();
-    let reason = error.to_string();
+    let reason = words::of_sqlite(error);
     match error.sqlite_error_code() {
         // Without a code it is not SQLite that complains: a row has a type or text that fswake never writes.
         None | Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt { path, reason },

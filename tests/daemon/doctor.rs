@@ -504,6 +504,40 @@ async fn doctors_own_probe_is_nobodys_call() {
     let held = stage.call(&daemon, "1009");
     assert_eq!(result_of(&held).await, "no-device");
     stage.journal("call-over", 1).await;
+    // Counted is that call only.
+    let line = daemon.log.wait(&["HTTP: metrics"]).await;
+    let url = format!("http://{}", field(&line, "address"));
+    let metrics = reqwest::get(format!("{url}/metrics"))
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    let counted: Vec<_> = metrics
+        .lines()
+        .filter(|line| line.starts_with("fswake_calls_total") && !line.ends_with(" 0"))
+        .collect();
+    assert_eq!(
+        counted,
+        [r#"fswake_calls_total{callee="nobody",result="no-device"} 1"#],
+        "{metrics}"
+    );
+    let summary = reqwest::get(format!("{url}/v1/summary"))
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    let wakes = reqwest::get(format!("{url}/v1/wakes"))
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    assert!(
+        wakes.contains("1009@") && !wakes.contains("doctor@") && !summary.contains("doctor@"),
+        "{wakes} {summary}"
+    );
     let (_, out, err) = stage.tool(&["trace", "doctor@fswake.invalid"]).await;
     assert!(
         err.contains("the journal has no call to doctor@fswake.invalid"),

@@ -19,6 +19,9 @@ pub const DOMAIN: &str = "fs.test";
 /// How long anything may take that a test waits for.
 pub const LONG: Duration = Duration::from_secs(30);
 
+/// What no person would say.
+const ODD: [&str; 4] = ["os error", "client error (", "error sending request", "IO error"];
+
 /// What has to happen soon.
 pub async fn soon<T>(what: &str, event: impl Future<Output = T>) -> T {
     let in_time = tokio::time::timeout(LONG, event).await;
@@ -201,6 +204,12 @@ impl Stage {
                 "{secret}: {stdout}{stderr}"
             );
         }
+        for odd in ODD {
+            assert!(
+                !stdout.contains(odd) && !stderr.contains(odd),
+                "{odd}: {stdout}{stderr}"
+            );
+        }
         (output.status.code(), stdout, stderr)
     }
 
@@ -281,6 +290,11 @@ impl Drop for Stage {
                 assert!(!line.contains(secret), "{secret} in the log: {line}");
             }
             assert!(!line.contains(|c: char| c.is_control() && c != '\t'), "{line:?}");
+            // Our own lines say it as a person would.
+            let is_ours = line.contains(" fswake");
+            for odd in ODD {
+                assert!(!(is_ours && line.contains(odd)), "{odd} in the log: {line}");
+            }
         }
     }
 }

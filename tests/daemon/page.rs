@@ -542,11 +542,11 @@ async fn page_asks_for_the_token_keeps_it_in_its_tab_and_says_when_it_is_wrong()
     browser.press("correct-horse-battery-staple-1").await;
     browser.press(ENTER).await;
     browser
-        .wait("document.getElementById('overall').textContent === 'No problem known'")
+        .wait("document.getElementById('overall').textContent === 'All is well'")
         .await;
     browser.open(&url).await;
     browser
-        .wait("document.getElementById('overall').textContent === 'No problem known'")
+        .wait("document.getElementById('overall').textContent === 'All is well'")
         .await;
     assert_eq!(
         browser.run("return document.cookie + Object.keys(localStorage)").await,

@@ -201,3 +201,52 @@ async fn user_with_a_dial_string_of_its_own_does_not_stand_for_its_domain() {
     dial_string(&stage, "1001", "error/user_busy");
     assert_eq!(doctor(&stage).await.state("calls"), "ok");
 }
+
+#[tokio::test]
+async fn times_in_a_dial_string_that_end_the_call_before_the_wait_are_told_with_whose_it_is() {
+    let mut stage = clinic().await;
+    stage.set("wake.max-wait", "25s");
+    let daemon = stage.start().await;
+    for user in ["1001", "1002"] {
+        daemon.asleep(&stage.iphone(user)).await;
+    }
+    stage.stored(2).await;
+    let leg = "loopback/${dialed_user}@${dialed_domain}/fswake";
+    for (brackets, says) in [
+        ("[leg_timeout=10]", Some("leg_timeout=10")),
+        ("{originate_timeout=11}", Some("originate_timeout=11")),
+        ("<call_timeout=12>", Some("call_timeout=12")),
+        ("[leg_timeout=25]", None),
+        ("[leg_timeout=${call_timeout}]", None),
+        ("", None),
+    ] {
+        dial_string(&stage, "1001", &format!("{brackets}{leg}"));
+        let found = doctor(&stage).await;
+        assert_eq!(
+            found.has("dial-string"),
+            says.is_some(),
+            "{brackets}: {:#}",
+            found.report
+        );
+        if let Some(limit) = says {
+            let check = found.check("dial-string");
+            assert_eq!((&check["state"], found.code), (&"warning".into(), Some(0)));
+            let seen = check["seen"].as_str().unwrap();
+            let seconds = limit.rsplit('=').next().unwrap();
+            assert!(
+                seen.contains(&format!(
+                    "{limit} in the dial-string of 1001@{DOMAIN} ends the call after {seconds} s"
+                )) && seen.contains("not wake.max-wait (25 s)"),
+                "{seen}"
+            );
+        }
+    }
+    let default = format!(
+        r#"<context name="default"><extension><action application="set" data="call_timeout=15"/>
+           <action application="bridge" data="user/${{destination_number}}@{DOMAIN}"/></extension></context>"#
+    );
+    stage.fs.answer("xml_locate dialplan context name default", &default);
+    let found = doctor(&stage).await;
+    let seen = found.check("context default")["seen"].as_str().unwrap();
+    assert!(seen.starts_with("call_timeout=15 ends the call after 15 s"), "{seen}");
+}

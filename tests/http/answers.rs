@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fswake::http::{DOCUMENT, ROUTES};
 use fswake_test_support::freeswitch::*;
+use fswake_test_support::http2::Fault;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -327,6 +328,50 @@ async fn attention_says_what_to_do_and_for_how_many_phones() {
         "no [[app]] serves apns com.example.other"
     );
     assert_eq!(site.json("/v1/apps").await["apps"][0]["phones"], 2);
+}
+
+#[tokio::test]
+async fn readyz_is_no_only_when_no_app_would_wake_anybody() {
+    let probe = fswake_test_support::apns::PROBE;
+    for (fault, word) in [
+        (
+            Fault::apns(403, "InvalidProviderToken"),
+            "refused: InvalidProviderToken",
+        ),
+        (Fault::apns(400, "TopicDisallowed"), "rejected: TopicDisallowed"),
+        (
+            Fault::apns(503, "ServiceUnavailable"),
+            "unreachable: 503 ServiceUnavailable",
+        ),
+    ] {
+        let stage = Stage::new().await;
+        stage.apns.faults.token(probe, fault);
+        let daemon = stage.start().await;
+        let site = Site::of(&daemon).await;
+        let body = site.until("/readyz", |body| body["ready"] == false).await;
+        assert!(body.to_string().contains(word), "{body}");
+        // It comes back without a call.
+        stage.apns.faults.mend(probe);
+        site.until("/readyz", |body| body["ready"] == true).await;
+        assert_eq!(stage.apns.pushes_so_far().await.len(), 0);
+    }
+}
+
+#[tokio::test]
+async fn readyz_is_no_where_no_app_has_a_provider_and_phones_wait_to_be_woken() {
+    let mut stage = Stage::new().await;
+    stage.take_app();
+    let daemon = stage.start().await;
+    let site = Site::of(&daemon).await;
+    assert_eq!(site.get("/readyz").await.0, 200, "nobody is known yet");
+    daemon.asleep(&stage.iphone("1001")).await;
+    let body = site.until("/readyz", |body| body["ready"] == false).await;
+    assert!(
+        body.to_string()
+            .contains("no app has a provider: pushes are only written to the log (phones with push tokens: 1)"),
+        "{body}"
+    );
+    assert_eq!(site.json("/v1/apps").await["apps"][0]["state"], "only-logs");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@
 //! | `schema` | a value against a schema of the document |
 
 mod answers;
+mod board;
 mod cli;
 mod guard;
 #[path = "../daemon/harness.rs"]

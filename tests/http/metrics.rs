@@ -48,20 +48,8 @@ fn dashboard_and_alerts_ask_for_metrics_that_exist() {
     let alerts = names_in(&read("docs/alerts.yml"));
     let board: Value = serde_json::from_str(&read("docs/grafana.json")).unwrap();
     let panels = board["panels"].as_array().unwrap();
-    let mut ids = BTreeSet::new();
     let mut asked = BTreeSet::new();
-    for panel in panels {
-        assert!(ids.insert(panel["id"].as_u64().unwrap()), "{panel}: an id twice");
-        let place = &panel["gridPos"];
-        let (x, w) = (place["x"].as_u64().unwrap(), place["w"].as_u64().unwrap());
-        assert!(x + w <= 24, "{panel}: wider than the dashboard");
-        if panel["type"] == "row" {
-            continue;
-        }
-        assert!(
-            panel["title"].is_string() && panel["datasource"]["uid"] == "${datasource}",
-            "{panel}"
-        );
+    for panel in panels.iter().filter(|panel| panel["type"] != "row") {
         let targets = panel["targets"].as_array().unwrap();
         assert!(!targets.is_empty(), "{panel}");
         for target in targets {
@@ -74,14 +62,10 @@ fn dashboard_and_alerts_ask_for_metrics_that_exist() {
         assert!(all().contains(name), "{name} does not exist");
     }
     assert!(asked.len() > 20 && alerts.len() >= 7, "{asked:?} {alerts:?}");
-    let variables = board["templating"]["list"].as_array().unwrap();
-    for (variable, kind) in variables.iter().zip(["datasource", "query"]) {
-        assert_eq!(variable["type"], kind);
-    }
 }
 
 /// `promtool` of Debian's package prometheus; CI installs it.
-fn promtool() -> Option<&'static str> {
+pub fn promtool() -> Option<&'static str> {
     let found = std::process::Command::new("promtool").arg("--version").output().is_ok();
     if !found {
         assert!(
@@ -94,15 +78,42 @@ fn promtool() -> Option<&'static str> {
 }
 
 #[test]
-fn promtool_accepts_the_alerts() {
+fn promtool_accepts_the_alerts_and_each_is_given_when_and_as_it_should_be() {
     let Some(promtool) = promtool() else { return };
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/alerts.yml");
-    let output = std::process::Command::new(promtool)
-        .args(["check", "rules"])
-        .arg(file)
-        .output()
+    for args in [
+        ["check", "rules", "docs/alerts.yml"],
+        ["test", "rules", "tests/http/alerts_test.yml"],
+        ["test", "rules", "tests/http/certificate_alerts_test.yml"],
+    ] {
+        let output = std::process::Command::new(promtool)
+            .args(args)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        let (out, err) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        assert!(output.status.success(), "{out}{err}");
+    }
+}
+
+/// What `promtool check metrics` has to say of a scrape: nothing.
+async fn lint(text: &str) {
+    let Some(promtool) = promtool() else { return };
+    let mut check = tokio::process::Command::new(promtool)
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let mut input = check.stdin.take().unwrap();
+    input.write_all(text.as_bytes()).await.unwrap();
+    drop(input);
+    let output = check.wait_with_output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}");
 }
 
 #[tokio::test]
@@ -112,7 +123,7 @@ async fn every_series_exists_from_the_start_and_promtool_finds_no_fault() {
     let site = Site::of(&daemon).await;
     let (_, text) = site.get("/metrics").await;
     for name in Name::ALL {
-        if *name == Name::CertificateDays {
+        if *name == Name::CertificateExpiry {
             // Neither app has a certificate.
             continue;
         }
@@ -130,19 +141,14 @@ async fn every_series_exists_from_the_start_and_promtool_finds_no_fault() {
     ] {
         site.counts(series, 0.0).await;
     }
-    let Some(promtool) = promtool() else { return };
-    let mut check = tokio::process::Command::new(promtool)
-        .args(["check", "metrics"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = check.stdin.take().unwrap();
-    input.write_all(text.as_bytes()).await.unwrap();
-    drop(input);
-    let output = check.wait_with_output().await.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for kind in fswake::push::health::ProblemKind::ALL {
+        let series = format!(
+            r#"fswake_app_problem{{app="android",provider="fcm",problem="{}"}}"#,
+            kind.as_str()
+        );
+        site.counts(&series, 0.0).await;
+    }
+    lint(&text).await;
 }
 
 #[tokio::test]
@@ -216,19 +222,77 @@ async fn refused_token_is_counted_by_its_class_and_the_wake_as_refused() {
 }
 
 #[tokio::test]
-async fn certificate_that_ends_is_counted_down_in_days() {
+async fn certificate_that_ends_is_told_as_a_time_in_seconds() {
     let mut stage = Stage::new().await;
-    let (certificate, key) = stage
-        .apns
-        .new_client(SystemTime::now() + Duration::from_secs(20 * 86_400 + 3_600));
+    let end = SystemTime::now() + Duration::from_secs(20 * 86_400 + 3_600);
+    let (certificate, key) = stage.apns.new_client(end);
     for (name, text) in [("voip.pem", certificate), ("voip.key", key)] {
         std::fs::write(stage.dir.path().join(name), text).unwrap();
     }
     stage.app("name = 'old'\nprovider = 'apns'\ncert-file = 'voip.pem'\ncert-key-file = 'voip.key'\napp-ids = ['com.example.old']");
     let daemon = stage.start_alone().await;
     let site = Site::of(&daemon).await;
-    site.counts(r#"fswake_certificate_days{app="old",provider="apns"}"#, 20.0)
-        .await;
+    let series = r#"fswake_certificate_expiry_timestamp_seconds{app="old",provider="apns"}"#;
+    let end = end.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
+    let told = site.metric(series).await;
+    assert!((told - end).abs() < 2.0, "{told} {end}");
+    lint(&site.get("/metrics").await.1).await;
     let apps = site.json("/v1/apps").await;
     assert_eq!(apps["apps"][0]["days_left"], 20);
+}
+
+#[tokio::test]
+async fn probes_are_no_pushes_and_what_they_find_is_a_problem_until_it_is_mended() {
+    let stage = Stage::with_android().await;
+    let fcm = stage.fcm.as_ref().unwrap();
+    fcm.faults.token(
+        fswake_test_support::fcm::PROBE,
+        Fault::fcm(503, "UNAVAILABLE", "UNAVAILABLE"),
+    );
+    let daemon = stage.start().await;
+    let site = Site::of(&daemon).await;
+    let unreachable = r#"fswake_app_problem{app="android",provider="fcm",problem="unreachable"}"#;
+    site.counts(unreachable, 1.0).await;
+    let apps = site
+        .until("/v1/apps", |answer| {
+            answer["apps"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|app| app["state"] == "ok")
+        })
+        .await;
+    let android = &apps["apps"][0];
+    assert_eq!(
+        (&android["state"], &android["ok"]),
+        (&"unreachable".into(), &false.into())
+    );
+    assert_eq!(android["problems"][0]["reason"], "503 UNAVAILABLE");
+    // One of two: who is called on the other is woken.
+    let (status, ready) = site.get("/readyz").await;
+    assert!(
+        status == 200 && ready.contains("unreachable: 503 UNAVAILABLE"),
+        "{status} {ready}"
+    );
+    stage.apns.next_probe().await;
+    fcm.next_probe().await;
+    let (_, text) = site.get("/metrics").await;
+    let counted = text.lines().filter(|line| {
+        let is_ours = [
+            "fswake_pushes_total",
+            "fswake_push_seconds_count",
+            "fswake_calls_total",
+            "fswake_wakes_total",
+        ];
+        is_ours.iter().any(|name| line.starts_with(name)) && !line.ends_with(" 0")
+    });
+    assert_eq!(counted.collect::<Vec<_>>(), Vec::<&str>::new());
+    assert_eq!(
+        (stage.apns.pushes_so_far().await.len(), fcm.pushes_so_far().await.len()),
+        (0, 0)
+    );
+    let summary = site.json("/v1/wakes").await;
+    assert_eq!(summary["wakes"], serde_json::json!([]));
+    fcm.faults.mend(fswake_test_support::fcm::PROBE);
+    site.counts(unreachable, 0.0).await;
 }

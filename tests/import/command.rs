@@ -344,7 +344,7 @@ fn what_cannot_be_read_is_named_and_nothing_is_done() {
         (vec!["--db", empty], "empty.db: no such table: push_tokens"),
         (
             vec!["--db", "/nonexistent.db"],
-            "/nonexistent.db: unable to open database file",
+            "/nonexistent.db: no such file or directory",
         ),
         (
             vec!["--db", "pbx:user:hunter2"],

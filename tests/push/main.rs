@@ -6,6 +6,7 @@ mod apns_faults;
 mod fcm;
 mod http;
 mod http_hostile;
+mod probe;
 mod renewal;
 mod setup;
 mod support;

@@ -207,6 +207,7 @@ async fn app_is_well_only_once_its_provider_has_said_so() {
         (standing(&ready), state(&ready).why.as_deref()),
         ("rejected", Some("TopicDisallowed"))
     );
+    assert!(!state(&ready).is_ok());
     ready.push(&apns_call()).await.unwrap();
     assert_eq!((standing(&ready), state(&ready).why), ("ok", None));
     // A token that is gone says nothing of the app.

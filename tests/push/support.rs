@@ -45,6 +45,11 @@ pub fn apns_app(apns: &Apns) -> App {
     }
 }
 
+/// A signing key that nobody knows.
+pub fn other_key() -> String {
+    fswake_test_support::tls::signing_key().pem
+}
+
 pub fn fcm_app(fcm: &Fcm) -> App {
     let credentials = Credentials::FcmServiceAccount {
         file: fcm.service_account_file(),

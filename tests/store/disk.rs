@@ -73,9 +73,9 @@ fn read_only_file_system_is_refused_at_start_with_what_is_needed() {
     let refused = Sqlite::open(&path, &Options::default()).unwrap_err();
     assert!(matches!(refused, StoreError::Unusable { .. }));
     assert!(
-        refused
-            .to_string()
-            .contains("unable to open database file (the directory must exist, and fswake must be able"),
+        refused.to_string().contains(
+            "it is not a file that this user can open (owner, mode, or a read-only file system); the directory must"
+        ),
         "{refused}"
     );
 }

@@ -454,7 +454,7 @@ fn missing_directory_is_refused_with_its_name() {
     let refused = Sqlite::open(Path::new("/nonexistent/fswake.db"), &Options::default()).unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "/nonexistent/fswake.db: the store cannot be opened: No such file or directory (os error 2) \
-         (the directory must exist, and fswake must be able to write both)"
+        "/nonexistent/fswake.db: the store cannot be opened: no such file or directory; \
+         the directory must exist, and fswake must be able to write both"
     );
 }

@@ -143,7 +143,7 @@ fn store(args: &ImportModApn, config: Option<&Path>, env: &Environment) -> anyho
     if args.conf.is_some() {
         return Ok(env.state_file(Environment::STORE));
     }
-    Ok(Config::load(config, env)?.store.path)
+    Ok(Config::load_to_ask(config, env)?.store.path)
 }
 
 fn new_files(made: &Converted, output: &Path) -> Vec<NewFile> {

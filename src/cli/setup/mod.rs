@@ -71,11 +71,11 @@ pub(super) fn setup(args: &Setup, file: Option<&Path>, env: &Environment) -> any
     left_to_do(&mut out, &site)?;
     writeln!(out, "\nfswake doctor:")?;
     drop(out);
-    let examined = Config::load(Some(configuration), env)
+    let examined = Config::load_to_ask(Some(configuration), env)
         .map_err(anyhow::Error::from)
         .and_then(|config| doctor::doctor(&config, &doctor::Doctor::default(), false));
     if let Err(error) = examined {
-        writeln!(std::io::stdout(), "{error:#}")?;
+        writeln!(std::io::stdout(), "{}", super::in_words(&error))?;
     }
     Ok(())
 }

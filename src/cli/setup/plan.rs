@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::site::{EventSocket, OWN_PASSWORD, Site};
 use crate::cli::new_files::NewFile;
+use crate::words;
 
 /// The context that the dial-string leads to.
 const CONTEXT: &str = include_str!("../../../fs-conf/dialplan/fswake.xml");
@@ -93,7 +94,12 @@ fn step(file: NewFile, is_ours: impl Fn(&str) -> bool) -> std::io::Result<Step> 
     let before = match std::fs::read(&file.path) {
         Ok(before) => String::from_utf8_lossy(&before).into_owned(),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Step::Make(file)),
-        Err(e) => return Err(std::io::Error::new(e.kind(), format!("{}: {e}", file.path.display()))),
+        Err(e) => {
+            return Err(std::io::Error::new(
+                e.kind(),
+                format!("{}: {}", file.path.display(), words::of_io(&e)),
+            ));
+        }
     };
     Ok(if before == file.text {
         Step::Good(file.path)

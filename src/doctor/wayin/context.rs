@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::dialstring::{Leads, leads};
-use super::{FAMILY, safe};
+use super::{FAMILY, limits, safe};
 use crate::doctor::esl::Session;
 use crate::doctor::handlers::Handler;
 use crate::doctor::xml::tags;
@@ -49,6 +49,16 @@ pub(super) struct Context {
     /// Its actions up to the `socket` application, and those after it.
     pub before: Vec<Action>,
     pub after: Vec<Action>,
+    /// Its bridges.
+    pub bridges: Vec<Bridge>,
+}
+
+/// A `bridge` of the dialplan.
+#[derive(Debug)]
+pub(super) struct Bridge {
+    action: Action,
+    /// The actions of its extension before it.
+    before: Vec<Action>,
 }
 
 /// One action of the dialplan.
@@ -107,6 +117,7 @@ impl Context {
             socket: socket_in(&xml),
             before,
             after,
+            bridges: bridges(&xml),
             // FusionPBX leaves such names to the files, and others may do as it does.
             handler: handler.filter(|_| !name.contains('@')),
         })
@@ -171,35 +182,25 @@ impl Context {
         checks
     }
 
-    /// A time of the dialplan's own that ends the wait before fswake does.
-    pub(super) fn cut_short(&self, max_wait: Duration) -> Option<Check> {
-        self.socket.as_ref()?;
-        let limits = self
-            .before
-            .iter()
-            .filter(|a| matches!(a.application.as_str(), "set" | "export"));
-        let mut limits = limits.filter_map(|action| {
-            let (name, value) = action.data.split_once('=')?;
-            let name = name.trim().trim_start_matches("nolocal:");
-            let seconds: u64 = value.trim().parse().ok()?;
-            matches!(name, "call_timeout" | "originate_timeout").then_some((name, seconds))
+    /// Times of the dialplan's own that end the wait before fswake does: before its `socket`, and for its bridges to users whose
+    /// dial-strings lead to fswake, which `led` names.
+    pub(super) fn cut_short(&self, max_wait: Duration, led: &[&str]) -> Option<Check> {
+        let before_socket = self.socket.as_ref().and_then(|_| limits::of_actions(&self.before));
+        let leads_here = |leg: &str| match leads(leg) {
+            Leads::To(contexts) => contexts.iter().any(|context| led.contains(&context.as_str())),
+            _ => leg.starts_with("user/"),
+        };
+        let of_bridges = self.bridges.iter().filter(|_| !led.is_empty()).flat_map(|bridge| {
+            let of_legs = limits::of_dial_string(&bridge.action.data, leads_here);
+            let rings = bridge.action.data.contains("user/") || matches!(leads(&bridge.action.data), Leads::To(_));
+            let of_call = limits::of_actions(&bridge.before).filter(|_| rings);
+            of_legs.into_iter().chain(of_call)
         });
-        // The last one that is set counts.
-        let (limit, seconds) = limits.next_back().filter(|(_, s)| Duration::from_secs(*s) < max_wait)?;
-        let seen = format!(
-            "{limit}={seconds} ends the wait after {seconds} s, before wake.max-wait ({} s) does",
-            max_wait.as_secs()
-        );
-        let advice = format!(
-            "set {limit} to {} or more, or wake.max-wait to what is meant",
-            max_wait.as_secs()
-        );
-        Some(Check::warning(
-            FAMILY,
-            format!("context {}", Printable(&self.name)),
-            seen,
-            advice,
-        ))
+        let shortest = before_socket.into_iter().chain(of_bridges).min()?;
+        shortest.is_shorter_than(max_wait).then(|| {
+            let name = format!("context {}", Printable(&self.name));
+            shortest.finding(name, "", max_wait)
+        })
     }
 
     /// What is wrong with how it is written.
@@ -245,6 +246,31 @@ fn around(xml: &str) -> (Vec<Action>, Vec<Action>) {
         }
     }
     (before, after)
+}
+
+/// The bridges, each with what its extension does before it.
+fn bridges(xml: &str) -> Vec<Bridge> {
+    let (mut found, mut before) = (Vec::new(), Vec::new());
+    for tag in tags(xml) {
+        match tag.name.as_str() {
+            "extension" => before.clear(),
+            "action" => {
+                let action = Action {
+                    application: tag.attribute("application").to_owned(),
+                    data: tag.attribute("data").to_owned(),
+                };
+                if action.application == "bridge" {
+                    found.push(Bridge {
+                        action: action.clone(),
+                        before: before.clone(),
+                    });
+                }
+                before.push(action);
+            }
+            _ => {}
+        }
+    }
+    found
 }
 
 /// What is wrong with how a `socket` action is written.
@@ -301,6 +327,7 @@ mod tests {
             handler: None,
             before,
             after,
+            bridges: bridges(actions),
         }
     }
 
@@ -350,27 +377,62 @@ mod tests {
 
     #[test]
     fn time_of_the_dialplans_own_that_is_shorter_than_the_wait_is_a_warning() {
+        let wait = Duration::from_secs(25);
         let with = |set: &str| {
             let set = format!(r#"<context><action application="set" data="{set}"/>{SOCKET}</context>"#);
-            of("fswake", &set)
-                .cut_short(Duration::from_secs(25))
-                .map(|c| (c.state, c.seen))
+            of("fswake", &set).cut_short(wait, &[]).map(|c| (c.state, c.seen))
         };
         let (state, seen) = with("call_timeout=10").unwrap();
         assert_eq!(state, State::Warning);
         assert!(
-            seen.contains("ends the wait after 10 s, before wake.max-wait (25 s) does"),
+            seen.starts_with("call_timeout=10 ends the call after 10 s, not wake.max-wait (25 s)"),
             "{seen}"
         );
         for fine in [
             "call_timeout=30",
             "call_timeout=25",
             "call_timeout=${x}",
+            "originate_timeout=10",
             "hangup_after_bridge=true",
         ] {
             assert_eq!(with(fine), None, "{fine}");
         }
         let later = format!(r#"<context>{SOCKET}<action application="set" data="call_timeout=10"/></context>"#);
-        assert_eq!(of("fswake", &later).cut_short(Duration::from_secs(25)), None);
+        assert_eq!(of("fswake", &later).cut_short(wait, &[]), None);
+    }
+
+    #[test]
+    fn bridge_to_users_that_ends_before_the_wait_is_a_warning_where_they_lead_to_fswake() {
+        let wait = Duration::from_secs(25);
+        let in_extension = |actions: &str| {
+            let other = r#"<extension><action application="set" data="call_timeout=5"/></extension>"#;
+            of(
+                "default",
+                &format!("<context>{other}<extension>{actions}</extension></context>"),
+            )
+        };
+        let bridge = |data: &str| format!(r#"<action application="bridge" data="{data}"/>"#);
+        let set = r#"<action application="set" data="call_timeout=12"/>"#;
+        for (actions, expected) in [
+            (bridge("user/1@d"), None),
+            (
+                format!("{set}{}", bridge("user/1@d")),
+                Some("call_timeout=12 ends the call after 12 s"),
+            ),
+            (bridge("{call_timeout=9}user/1@d"), Some("call_timeout=9 ends")),
+            (bridge("[leg_timeout=8]user/1@d,user/2@d"), Some("leg_timeout=8 ends")),
+            (bridge("[leg_timeout=8]sofia/gateway/x/1,user/2@d"), None),
+            (bridge("{leg_timeout=7}loopback/1@d/fswake"), Some("leg_timeout=7 ends")),
+            (bridge("{leg_timeout=7}loopback/1@d/other"), None),
+            (format!("{set}{}", bridge("sofia/gateway/x/1")), None),
+        ] {
+            let found = in_extension(&actions).cut_short(wait, &["fswake"]).map(|c| c.seen);
+            match expected {
+                None => assert_eq!(found, None, "{actions}"),
+                Some(says) => assert!(found.as_ref().is_some_and(|f| f.contains(says)), "{actions}: {found:?}"),
+            }
+            // Where no dial-string leads to fswake its bridges are nobody's wait.
+            assert!(in_extension(&actions).cut_short(wait, &[]).is_none());
+        }
     }
 }

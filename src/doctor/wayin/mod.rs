@@ -3,6 +3,7 @@
 
 mod context;
 mod dialstring;
+mod limits;
 mod port;
 mod users;
 mod verdict;
@@ -63,8 +64,10 @@ pub(super) async fn checks(
         let next: BTreeSet<String> = context.leads_on().map(str::to_owned).collect();
         let next = find(session, next, handler).await;
         checks.extend(context.way_back(&next, led_to.contains(context.name.as_str())));
-        checks.extend(context.cut_short(config.policy.max_wait));
+        let led: Vec<&str> = led_to.iter().copied().collect();
+        checks.extend(context.cut_short(config.policy.max_wait, &led));
     }
+    checks.extend(users.cut_short(config.policy.max_wait));
     // Every address that a call may be sent to is tried, once.
     let mut tried: Vec<Vec<&str>> = Vec::new();
     for (context, socket) in all

@@ -1,11 +1,14 @@
 //! Users with known devices, and where their dial-strings lead.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::dialstring::{Leads, leads};
+use super::limits::{self, Limit};
 use super::safe;
 use crate::doctor::esl::Session;
-use crate::types::Device;
+use crate::doctor::{Check, first_of};
+use crate::types::{Device, Printable};
 
 /// So many users are asked for their dial-string at most, as many of each domain as of the others.
 const MOST: usize = 40;
@@ -24,6 +27,8 @@ pub(super) struct Users {
     pub all: Vec<User>,
     /// What a domain's own dial-string says, where no user's of it leads on.
     pub domains: BTreeMap<String, Leads>,
+    /// Times that dial-strings set for their loopbacks, and whose dial-strings do.
+    pub limits: BTreeMap<Limit, Vec<String>>,
 }
 
 impl Users {
@@ -34,6 +39,7 @@ impl Users {
             let command = format!("user_data {user}@{domain} param dial-string");
             let dial_string = session.api(&command).await.unwrap_or_default();
             let leads = leads(&dial_string);
+            found.keep_limit(&dial_string, || format!("{user}@{domain}"));
             found.all.push(User {
                 name: user,
                 domain,
@@ -47,12 +53,33 @@ impl Users {
             .map(|u| u.domain.as_str())
             .collect();
         let others: BTreeSet<&str> = found.all.iter().map(|u| u.domain.as_str()).collect();
-        for domain in others.difference(&led) {
+        let others: Vec<String> = others.difference(&led).map(|domain| (*domain).to_owned()).collect();
+        for domain in others {
             let answer = session.api(&format!("domain_data {domain} param dial-string")).await;
             let answer = answer.unwrap_or_default();
-            found.domains.insert((*domain).to_owned(), leads(&answer));
+            let of_domain = leads(&answer);
+            found.keep_limit(&answer, || domain.clone());
+            found.domains.insert(domain, of_domain);
         }
         found
+    }
+
+    fn keep_limit(&mut self, dial_string: &str, whose: impl FnOnce() -> String) {
+        if let Some(limit) = limits::of_dial_string(dial_string, |leg| matches!(leads(leg), Leads::To(_))) {
+            self.limits.entry(limit).or_default().push(whose());
+        }
+    }
+
+    /// Dial-strings that end the wait before fswake does.
+    pub(super) fn cut_short(&self, max_wait: Duration) -> Vec<Check> {
+        let short = self.limits.iter().filter(|(limit, _)| limit.is_shorter_than(max_wait));
+        short
+            .map(|(limit, whose)| {
+                let whose: Vec<String> = whose.iter().map(|name| Printable(name).to_string()).collect();
+                let place = format!(" in the dial-string of {}", first_of(&whose, 3));
+                limit.finding("dial-string".into(), &place, max_wait)
+            })
+            .collect()
     }
 
     /// Every context that one of their dial-strings names.

@@ -326,6 +326,7 @@ mod tests {
             handler: handler.filter(|_| !name.contains('@')),
             before: Vec::new(),
             after: Vec::new(),
+            bridges: Vec::new(),
         }
     }
 
@@ -341,6 +342,7 @@ mod tests {
                 .iter()
                 .map(|(domain, text)| ((*domain).to_owned(), leads(text)))
                 .collect(),
+            ..Users::default()
         }
     }
 

@@ -26,6 +26,7 @@ use crate::driver::Input;
 use crate::engine::{Cause, Next, Record};
 use crate::logging::seldom::Seldom;
 use crate::types::{Aor, CallId, LegId, Target};
+use crate::words;
 
 mod beside;
 mod bridging;
@@ -178,7 +179,7 @@ impl Outbound {
                     spare.turn_away(&listener).await;
                 }
                 Err(error) => {
-                    warn!(%error, "cannot accept an outbound connection");
+                    warn!(error = words::of_io(&error), "cannot accept an outbound connection");
                     tokio::time::sleep(PAUSE).await;
                 }
             }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::tokens::Row;
 use crate::postgres::{ConnectError, Dsn, DsnError};
+use crate::words;
 
 /// A database with mod_apn's table `push_tokens`.
 #[derive(Debug)]
@@ -76,21 +77,26 @@ impl Source {
     /// When the database or the table is not there, or does not let us read.
     pub fn rows(&self) -> Result<Vec<Row>, SourceError> {
         match self {
-            Self::Sqlite(path) => sqlite::rows(path).map_err(|e| SourceError::Unreadable {
-                place: self.place(),
-                reason: e.to_string(),
-            }),
+            Self::Sqlite(path) => {
+                // SQLite does not say why it cannot open a file.
+                let opened = std::fs::File::open(path).map_err(|e| words::of_io(&e));
+                let rows = opened.and_then(|_| sqlite::rows(path).map_err(|e| words::of_sqlite(&e)));
+                rows.map_err(|reason| SourceError::Unreadable {
+                    place: self.place(),
+                    reason,
+                })
+            }
             Self::Postgres(dsn) => {
                 let unreadable = |reason| SourceError::Unreadable {
                     place: self.place(),
                     reason,
                 };
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                let runtime = runtime.map_err(|e| unreadable(e.to_string()))?;
+                let runtime = runtime.map_err(|e| unreadable(words::of_io(&e)))?;
                 runtime.block_on(async {
                     let client = crate::postgres::connect(dsn).await?;
                     let rows = postgres::rows(&client).await;
-                    rows.map_err(|e| unreadable(crate::postgres::whole(&e)))
+                    rows.map_err(|e| unreadable(words::of(&e)))
                 })
             }
         }

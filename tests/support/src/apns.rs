@@ -18,6 +18,8 @@ use crate::tls::{Authority, SigningKey, signing_key};
 pub const KEY_ID: &str = "ABC123DEFG";
 /// Its team.
 pub const TEAM_ID: &str = "DEF123GHIJ";
+/// The token of fswake's probes, which no phone has; a fault for it is set with [`Faults::token`].
+pub const PROBE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 /// The only app it knows.
 pub const BUNDLE_ID: &str = "com.example.phone";
 
@@ -45,6 +47,7 @@ pub struct Apns {
     server: Server,
     rules: Arc<Rules>,
     pushes: AsyncMutex<mpsc::UnboundedReceiver<Push>>,
+    probes: AsyncMutex<mpsc::UnboundedReceiver<Push>>,
     authority: Authority,
     dir: TempDir,
 }
@@ -76,6 +79,7 @@ impl Apns {
         write("client.key", client_key);
         let faults = Arc::<Faults>::default();
         let (sender, receiver) = mpsc::unbounded_channel();
+        let (probes, probes_rx) = mpsc::unbounded_channel();
         let rules = Arc::new(Rules {
             certificates,
             faults: Arc::clone(&faults),
@@ -84,6 +88,7 @@ impl Apns {
                 ..State::default()
             }),
             pushes: sender,
+            probes,
         });
         let service: Arc<dyn Service> = Arc::<Rules>::clone(&rules);
         let server = Server::start(authority.server(certificates), streams, service).await;
@@ -92,6 +97,7 @@ impl Apns {
             server,
             rules,
             pushes: AsyncMutex::new(receiver),
+            probes: AsyncMutex::new(probes_rx),
             authority,
             dir,
         }
@@ -168,6 +174,11 @@ impl Apns {
         self.pushes.lock().await.recv().await.expect("the stand-in runs")
     }
 
+    /// The next probe, whatever became of it: no push, and no fault for the next push is for it.
+    pub async fn next_probe(&self) -> Push {
+        self.probes.lock().await.recv().await.expect("the stand-in runs")
+    }
+
     /// The requests since the last look.
     pub async fn pushes_so_far(&self) -> Vec<Push> {
         let mut pushes = self.pushes.lock().await;
@@ -180,6 +191,7 @@ struct Rules {
     faults: Arc<Faults>,
     state: Mutex<State>,
     pushes: mpsc::UnboundedSender<Push>,
+    probes: mpsc::UnboundedSender<Push>,
 }
 
 #[derive(Default)]
@@ -322,9 +334,13 @@ impl Service for Rules {
             reply.body = serde_json::json!({ "reason": reason }).to_string().into_bytes();
         }
         let Some(token) = token else { return (reply, None) };
-        let fault = self.faults.take(&token);
+        let (fault, to) = if token == PROBE {
+            (self.faults.of_probe(&token), &self.probes)
+        } else {
+            (self.faults.take(&token), &self.pushes)
+        };
         if !self.lock().forgets {
-            let _ = self.pushes.send(Push {
+            let _ = to.send(Push {
                 body: serde_json::from_slice(&request.body).unwrap_or_default(),
                 request,
                 token,

@@ -15,6 +15,8 @@ use crate::tls::{Authority, SigningKey, rsa_key};
 
 /// The stand-in's Firebase project.
 pub const PROJECT: &str = "example-phone";
+/// Stands for the token of fswake's probes: a fault for them is set with [`Faults::token`].
+pub const PROBE: &str = "validate_only";
 const EMAIL: &str = "push@example-phone.iam.gserviceaccount.com";
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 
@@ -40,6 +42,7 @@ pub struct Fcm {
     server: Server,
     rules: Arc<Rules>,
     sent: AsyncMutex<mpsc::UnboundedReceiver<Sent>>,
+    probes: AsyncMutex<mpsc::UnboundedReceiver<Sent>>,
     dir: TempDir,
 }
 
@@ -50,6 +53,7 @@ impl Fcm {
         let dir = TempDir::new().expect("a directory");
         let (faults, token_faults) = (Arc::<Faults>::default(), Arc::<Faults>::default());
         let (sender, receiver) = mpsc::unbounded_channel();
+        let (probes, probes_rx) = mpsc::unbounded_channel();
         let rules = Arc::new(Rules {
             faults: Arc::clone(&faults),
             token_faults: Arc::clone(&token_faults),
@@ -58,6 +62,7 @@ impl Fcm {
                 ..State::default()
             }),
             sent: sender,
+            probes,
         });
         let service: Arc<dyn Service> = Arc::<Rules>::clone(&rules);
         let server = Server::start(authority.server(false), 1000, service).await;
@@ -76,6 +81,7 @@ impl Fcm {
             server,
             rules,
             sent: AsyncMutex::new(receiver),
+            probes: AsyncMutex::new(probes_rx),
             dir,
         }
     }
@@ -148,6 +154,11 @@ impl Fcm {
         self.sent.lock().await.recv().await.expect("the stand-in runs")
     }
 
+    /// The next message that was only to be checked, whatever became of it.
+    pub async fn next_probe(&self) -> Sent {
+        self.probes.lock().await.recv().await.expect("the stand-in runs")
+    }
+
     /// The requests since the last look.
     pub async fn pushes_so_far(&self) -> Vec<Sent> {
         let mut sent = self.sent.lock().await;
@@ -171,6 +182,7 @@ struct Rules {
     token_faults: Arc<Faults>,
     state: Mutex<State>,
     sent: mpsc::UnboundedSender<Sent>,
+    probes: mpsc::UnboundedSender<Sent>,
 }
 
 #[derive(Default)]
@@ -258,8 +270,12 @@ impl Rules {
             }
         };
         let token = body["message"]["token"].as_str().unwrap_or("");
-        let fault = self.faults.take(token);
-        let _ = self.sent.send(Sent {
+        let (fault, to) = if body["validate_only"] == true {
+            (self.faults.of_probe(PROBE), &self.probes)
+        } else {
+            (self.faults.take(token), &self.sent)
+        };
+        let _ = to.send(Sent {
             message: body["message"].clone(),
             request,
             status: answer.status,

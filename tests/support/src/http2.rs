@@ -106,6 +106,16 @@ impl Faults {
         *self.lock() = Default::default();
     }
 
+    /// Takes the fault for a probe: only one that was set for its token.
+    pub fn of_probe(&self, token: &str) -> Option<Fault> {
+        self.lock().1.get(token).cloned()
+    }
+
+    /// Takes back what [`Faults::token`] set.
+    pub fn mend(&self, token: &str) {
+        self.lock().1.remove(token);
+    }
+
     /// Takes the fault for a request.
     pub fn take(&self, token: &str) -> Option<Fault> {
         let mut faults = self.lock();

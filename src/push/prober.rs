@@ -1,0 +1,106 @@
+//! Asks every app's provider whether its phones would be woken, before a call does: at the start, after each change of an
+//! app or its credentials, while something is wrong, and now and then.
+//!
+//! A probe (`probe`) has a task of its own and a limit of its own. It takes no slot of the pushes, is counted nowhere, and
+//! nothing waits for it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use super::pushers::Shared;
+
+/// How often it is looked whose turn it is.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// From a failure to the next probe; doubled with each, up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// An app that is well is asked again: a key may be revoked while nobody is called.
+const WHEN_WELL: Duration = Duration::from_secs(3600);
+/// A probe without an outcome by then has none.
+const LOST: Duration = Duration::from_secs(60);
+
+/// When an app's provider is asked next.
+#[derive(Debug)]
+pub(super) struct Plan {
+    due: Option<Instant>,
+    failures: u32,
+}
+
+impl Plan {
+    /// Now.
+    pub(super) fn at_once() -> Self {
+        Self { due: None, failures: 0 }
+    }
+
+    /// Whether it is to be asked now; whoever hears so asks.
+    pub(super) fn take(&mut self, now: Instant) -> bool {
+        let is_due = self.due.is_none_or(|due| due <= now);
+        if is_due {
+            self.due = Some(now + LOST);
+        }
+        is_due
+    }
+
+    /// All is well, or cannot be known better by asking.
+    pub(super) fn settled(&mut self, now: Instant) {
+        (self.due, self.failures) = (Some(now + WHEN_WELL), 0);
+    }
+
+    /// A probe has found something wrong.
+    pub(super) fn failed(&mut self, now: Instant) {
+        self.due = Some(now + pause(self.failures));
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// A push has found something wrong: asked soon.
+    pub(super) fn doubted(&mut self, now: Instant) {
+        let soon = now + pause(self.failures);
+        self.due = self.due.map(|due| due.min(soon));
+    }
+}
+
+fn pause(failures: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE)
+}
+
+/// Never returns.
+pub(super) async fn keep_probing(pushers: &Shared) {
+    let mut asking = JoinSet::new();
+    loop {
+        let now = pushers.clock.now().monotonic;
+        for served in pushers.apps().iter().filter(|served| served.health.is_due(now)) {
+            let (served, clock) = (Arc::clone(served), pushers.clock.clone());
+            asking.spawn(async move { served.ask(&clock).await });
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+        while asking.try_join_next().is_some() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_while_it_fails_and_a_push_that_fails_brings_the_next_probe_forward() {
+        let (start, mut plan) = (Instant::now(), Plan::at_once());
+        assert!(plan.take(start));
+        assert!(!plan.take(start), "asked once");
+        let mut now = start;
+        for seconds in [5, 10, 20, 40, 80, 160, 300, 300] {
+            plan.failed(now);
+            assert!(!plan.take(now + Duration::from_secs(seconds - 1)), "{seconds}");
+            now += Duration::from_secs(seconds);
+            assert!(plan.take(now), "{seconds}");
+        }
+        plan.settled(now);
+        assert!(!plan.take(now + Duration::from_secs(3599)));
+        plan.doubted(now);
+        assert!(!plan.take(now + Duration::from_secs(4)));
+        assert!(plan.take(now + Duration::from_secs(5)));
+        // One that never came back does not end the asking.
+        assert!(plan.take(now + Duration::from_secs(65)));
+    }
+}

@@ -1,0 +1,108 @@
+//! Errors of the system and of libraries in the words of a person: no numbers of the system's, no chain that says the same
+//! three times.
+
+use std::error::Error;
+use std::io;
+
+use freeswitch_esl_tokio::EslError;
+use rusqlite::ErrorCode;
+
+use crate::types::Printable;
+
+/// What the system says, without its number, and small as in the middle of a sentence.
+pub fn of_io(error: &io::Error) -> String {
+    let text = without_numbers(&error.to_string());
+    let mut letters = text.chars();
+    match letters.next() {
+        // Not "I/O error".
+        Some(first) if letters.clone().next().is_some_and(char::is_lowercase) => {
+            first.to_lowercase().chain(letters).collect()
+        }
+        _ => text,
+    }
+}
+
+/// An error with its causes on one line, each said once.
+pub fn of(error: &(dyn Error + 'static)) -> String {
+    let mut text = of_one(error);
+    let mut cause = error.source();
+    while let Some(one) = cause {
+        let more = of_one(one);
+        if !text.to_lowercase().contains(&more.to_lowercase()) {
+            text = format!("{text}: {more}");
+        }
+        cause = one.source();
+    }
+    text
+}
+
+/// What FreeSWITCH's event socket came to.
+pub fn of_esl(error: &EslError) -> String {
+    match error {
+        EslError::Io(error) => of_io(error),
+        EslError::ConnectionClosed | EslError::NotConnected => "FreeSWITCH closed the connection".into(),
+        EslError::AuthenticationFailed { .. } => "FreeSWITCH does not take the password".into(),
+        EslError::Timeout { .. } => "FreeSWITCH does not answer".into(),
+        other => Printable(&without_numbers(&other.to_string())).to_string(),
+    }
+}
+
+/// What SQLite came to.
+pub fn of_sqlite(error: &rusqlite::Error) -> String {
+    let known = match error.sqlite_error_code() {
+        Some(ErrorCode::ReadOnly) => "it is read-only for this user (owner, mode, or a file system that is mounted so)",
+        Some(ErrorCode::DiskFull) => "the disk is full",
+        // What SQLite says where the file beside it (-shm) has no room.
+        Some(ErrorCode::SystemIoFailure) => "the disk is full, or fails",
+        Some(ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+            "it is not a file that this user can open (owner, mode, or a read-only file system)"
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => "another process keeps it locked",
+        _ => return without_numbers(&error.to_string()),
+    };
+    known.into()
+}
+
+fn of_one(error: &(dyn Error + 'static)) -> String {
+    if let Some(io) = error.downcast_ref::<io::Error>() {
+        return of_io(io);
+    }
+    if let Some(esl) = error.downcast_ref::<EslError>() {
+        return of_esl(esl);
+    }
+    without_numbers(&error.to_string())
+}
+
+/// A text without ` (os error 13)`, wherever it stands in it.
+fn without_numbers(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        plain.push_str(part.split_once(')').map_or("", |(_number, rest)| rest));
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot do it: {0}")]
+    struct Outer(#[source] io::Error);
+
+    #[test]
+    fn numbers_and_repetitions_are_left_out() {
+        let denied = || io::Error::from_raw_os_error(13);
+        assert_eq!(of_io(&denied()), "permission denied");
+        assert_eq!(of(&Outer(denied())), "cannot do it: Permission denied");
+        let wrapped = io::Error::other(Outer(denied()));
+        assert!(!of(&wrapped).contains("os error"), "{}", of(&wrapped));
+        assert_eq!(without_numbers("a (os error 2), b (os error 98) and c"), "a, b and c");
+        assert_eq!(
+            of_esl(&EslError::Io(io::Error::from_raw_os_error(111))),
+            "connection refused"
+        );
+        assert_eq!(of_io(&io::Error::other("I/O error")), "I/O error");
+    }
+}

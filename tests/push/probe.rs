@@ -1,0 +1,368 @@
+//! What a daemon knows of its providers before anybody is called.
+
+use std::time::{Duration, SystemTime};
+
+use fswake::push::app::{App, Credentials};
+use fswake::push::health::AppState;
+use fswake::push::{About, NotificationPush, Payload, PushRequest, Pushers};
+use fswake::types::{NotificationId, Provider, PushToken, TokenType};
+use fswake_test_support::apns::{self, Apns, BUNDLE_ID};
+use fswake_test_support::fcm::{self, Fcm};
+use fswake_test_support::gateway::{Gateway, Over, Wants};
+use fswake_test_support::http2::Fault;
+
+use super::support::{Moved, apns_app, apns_call, app, fcm_app, fcm_call, gateway_app, http_profile, minute, pushers};
+
+/// Looks after the apps as the daemon does, until it is dropped.
+struct Kept(tokio::task::JoinHandle<()>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn keep(pushers: &Pushers) -> Kept {
+    let pushers = pushers.clone();
+    Kept(tokio::spawn(async move { pushers.keep().await }))
+}
+
+fn state(pushers: &Pushers) -> AppState {
+    pushers.states().remove(0)
+}
+
+/// Waits until this is what is known of the only app.
+async fn becomes(pushers: &Pushers, word: &str) -> AppState {
+    let wait = async {
+        while state(pushers).standing.as_str() != word {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        state(pushers)
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(20), wait).await;
+    in_time.unwrap_or_else(|_| panic!("not {word}: {:?}", state(pushers)))
+}
+
+/// Lets time pass, a minute now and then, until something has happened.
+async fn passes<T>(moved: &Moved, event: impl Future<Output = T>) -> T {
+    tokio::pin!(event);
+    loop {
+        tokio::select! {
+            happened = &mut event => return happened,
+            () = tokio::time::sleep(Duration::from_millis(700)) => moved.minutes(1),
+        }
+    }
+}
+
+fn ios(apns: &Apns) -> App {
+    App {
+        app_ids: vec![BUNDLE_ID.into()],
+        ..apns_app(apns)
+    }
+}
+
+#[tokio::test]
+async fn app_is_known_to_be_well_before_the_first_call_and_no_push_was_sent_for_it() {
+    let (apns, fcm) = (Apns::start().await, Fcm::start().await);
+    for (pushers, is_new) in [(pushers(ios(&apns)), true), (pushers(fcm_app(&fcm)), true)] {
+        assert_eq!(state(&pushers).standing.as_str(), "untried");
+        assert_eq!(state(&pushers).checked.is_none(), is_new);
+        let _kept = keep(&pushers);
+        let ok = becomes(&pushers, "ok").await;
+        assert!(ok.is_ok() && ok.would_wake() && ok.checked.is_some(), "{ok:?}");
+        assert_eq!((ok.last_success, ok.last_failure, ok.why), (None, None, None));
+    }
+    let probe = apns.next_probe().await;
+    assert_eq!(
+        (probe.token.as_str(), probe.reason),
+        (apns::PROBE, "BadDeviceToken"),
+        "nobody's token"
+    );
+    assert_eq!(fcm.next_probe().await.status, 200);
+    assert_eq!(
+        (apns.pushes_so_far().await.len(), fcm.pushes_so_far().await.len()),
+        (0, 0)
+    );
+}
+
+#[tokio::test]
+async fn key_that_apple_refuses_is_known_before_the_first_call_and_found_mended_without_one() {
+    let (apns, moved) = (Apns::start().await, Moved::default());
+    apns.faults.token(apns::PROBE, Fault::apns(403, "InvalidProviderToken"));
+    let pushers = Pushers::with_clock(vec![ios(&apns)], &moved.clock()).unwrap();
+    let _kept = keep(&pushers);
+    let refused = becomes(&pushers, "refused").await;
+    assert_eq!(refused.problems[0].reason, "InvalidProviderToken");
+    assert!(!refused.is_ok() && !refused.would_wake());
+    apns.next_probe().await;
+    apns.faults.mend(apns::PROBE);
+    // Asked again after a pause, not at once.
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    assert_eq!(state(&pushers).standing.as_str(), "refused");
+    assert!(passes(&moved, becomes(&pushers, "ok")).await.would_wake());
+}
+
+#[tokio::test]
+async fn changed_key_is_tried_at_once_and_what_the_old_one_came_to_says_nothing_of_it() {
+    let apns = Apns::start().await;
+    let pushers = pushers(ios(&apns));
+    let _kept = keep(&pushers);
+    becomes(&pushers, "ok").await;
+    assert_eq!(apns.next_probe().await.key, Some(0));
+    let other = super::support::other_key();
+    std::fs::write(apns.key_file(), other).unwrap();
+    let refused = becomes(&pushers, "refused").await;
+    assert_eq!(refused.problems[0].reason, "InvalidProviderToken");
+    assert_eq!(apns.next_probe().await.reason, "InvalidProviderToken");
+    std::fs::write(apns.key_file(), apns.new_key(apns::KEY_ID)).unwrap();
+    becomes(&pushers, "ok").await;
+    assert_eq!(apns.next_probe().await.key, Some(1));
+    assert_eq!(apns.pushes_so_far().await.len(), 0);
+}
+
+#[tokio::test]
+async fn topic_that_is_not_the_keys_is_named_and_one_that_nobody_has_set_is_not_called_wrong() {
+    let apns = Apns::start().await;
+    let wrong = App {
+        app_ids: vec![BUNDLE_ID.into(), "com.example.other".into()],
+        ..apns_app(&apns)
+    };
+    let pushers_of_wrong = pushers(wrong);
+    let _kept = keep(&pushers_of_wrong);
+    let rejected = becomes(&pushers_of_wrong, "rejected").await;
+    assert_eq!(
+        rejected.why.as_deref(),
+        Some("TopicDisallowed (com.example.other.voip)")
+    );
+    assert!(!rejected.is_ok() && !rejected.would_wake());
+
+    let apns = Apns::start().await;
+    let unset = pushers(apns_app(&apns));
+    let _kept = keep(&unset);
+    let reached = async {
+        while state(&unset).why.is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), reached).await.unwrap();
+    let unset_state = state(&unset);
+    assert_eq!(unset_state.standing.as_str(), "untried");
+    assert!(
+        unset_state.why.as_deref().unwrap().contains("the first push will tell") && unset_state.would_wake(),
+        "{unset_state:?}"
+    );
+}
+
+#[tokio::test]
+async fn provider_that_is_away_is_asked_again_and_its_return_is_noticed_without_a_call() {
+    let (fcm, moved) = (Fcm::start().await, Moved::default());
+    fcm.faults
+        .token(fcm::PROBE, Fault::fcm(503, "UNAVAILABLE", "UNAVAILABLE"));
+    let pushers = Pushers::with_clock(vec![fcm_app(&fcm)], &moved.clock()).unwrap();
+    let _kept = keep(&pushers);
+    let away = becomes(&pushers, "unreachable").await;
+    let since = away.problems[0].since;
+    assert_eq!(away.why.as_deref(), Some("503 UNAVAILABLE"));
+    assert!(!away.would_wake());
+    fcm.next_probe().await;
+    for _ in 0..3 {
+        passes(&moved, fcm.next_probe()).await;
+    }
+    assert_eq!(state(&pushers).problems[0].since, since, "since it was first met");
+    fcm.faults.mend(fcm::PROBE);
+    passes(&moved, becomes(&pushers, "ok")).await;
+}
+
+#[tokio::test]
+async fn probe_that_hangs_delays_no_push() {
+    let apns = Apns::start().await;
+    apns.faults.token(apns::PROBE, Fault::Hang);
+    let pushers = pushers(ios(&apns));
+    let _kept = keep(&pushers);
+    apns.next_probe().await;
+    let began = std::time::Instant::now();
+    pushers.push(&apns_call()).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert_eq!(state(&pushers).standing.as_str(), "ok", "the push has told");
+}
+
+#[tokio::test]
+async fn probe_without_an_answer_ends() {
+    let apns = Apns::start().await;
+    apns.faults.token(apns::PROBE, Fault::Hang);
+    let began = std::time::Instant::now();
+    let probe = pushers(ios(&apns)).probe().await.remove(0).1.unwrap();
+    assert_eq!(
+        probe.outcome.unwrap_err().to_string(),
+        "not delivered in time: no answer in time"
+    );
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn key_that_is_revoked_while_nobody_is_called_is_found_within_the_hour() {
+    let (fcm, moved) = (Fcm::start().await, Moved::default());
+    let pushers = Pushers::with_clock(vec![fcm_app(&fcm)], &moved.clock()).unwrap();
+    let _kept = keep(&pushers);
+    becomes(&pushers, "ok").await;
+    fcm.new_key("fedcba9876543210");
+    fcm.revoke_old_keys();
+    moved.minutes(61);
+    let refused = becomes(&pushers, "refused").await;
+    assert!(refused.why.unwrap().contains("invalid_grant"));
+}
+
+#[tokio::test]
+async fn access_token_that_google_has_revoked_is_replaced_by_the_probe_too() {
+    let (fcm, moved) = (Fcm::start().await, Moved::default());
+    let pushers = Pushers::with_clock(vec![fcm_app(&fcm)], &moved.clock()).unwrap();
+    pushers.push(&fcm_call()).await.unwrap();
+    fcm.revoke_tokens();
+    let probe = pushers.probe().await.remove(0).1.unwrap();
+    assert!(probe.outcome.is_ok(), "{probe:?}");
+    assert_eq!(fcm.token_requests(), 2);
+}
+
+#[tokio::test]
+async fn provider_token_that_is_an_hour_old_is_replaced_by_the_probe_too() {
+    let (apns, moved) = (Apns::start().await, Moved::default());
+    let pushers = Pushers::with_clock(vec![ios(&apns)], &moved.clock()).unwrap();
+    pushers.push(&apns_call()).await.unwrap();
+    // Apple's clock is 40 minutes further than ours.
+    moved.minutes(30);
+    apns.advance(minute(70));
+    let probe = pushers.probe().await.remove(0).1.unwrap();
+    assert!(probe.outcome.is_ok(), "{probe:?}");
+    assert_eq!(apns.tokens_taken(), 2);
+}
+
+#[tokio::test]
+async fn gateway_is_only_connected_to_and_nothing_is_said_of_its_pushes() {
+    let gateway = Gateway::start(Over::Http1, Wants::Nothing).await;
+    let reached = pushers(gateway_app(&gateway, http_profile(&gateway, "/push")));
+    let _kept = keep(&reached);
+    let wait = async {
+        while state(&reached).why.is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap();
+    assert_eq!(state(&reached).standing.as_str(), "untried");
+    assert!(state(&reached).why.unwrap().contains("whether it takes pushes"));
+    assert_eq!(gateway.so_far().await.len(), 0, "not one push");
+    let mut spec = http_profile(&gateway, "/push");
+    spec.url = fswake::push::http::UrlTemplate::parse("https://127.0.0.1:1/push").unwrap();
+    let away = pushers(gateway_app(&gateway, spec));
+    let _kept = keep(&away);
+    assert!(becomes(&away, "unreachable").await.why.unwrap().contains("refused"));
+}
+
+#[tokio::test]
+async fn somebody_else_in_the_providers_place_is_no_fault_of_the_credentials() {
+    let (apns, other) = (Apns::start().await, Apns::start().await);
+    let pushers = pushers(App {
+        ca_file: Some(other.ca_file()),
+        ..ios(&apns)
+    });
+    let _kept = keep(&pushers);
+    let why = becomes(&pushers, "unreachable").await.why.unwrap();
+    assert!(why.contains("its certificate is not trusted"), "{why}");
+    let fcm = Fcm::start().await;
+    let pushers = super::support::pushers(App {
+        ca_file: Some(other.ca_file()),
+        ..fcm_app(&fcm)
+    });
+    let _kept = keep(&pushers);
+    let why = becomes(&pushers, "unreachable").await.why.unwrap();
+    assert!(
+        why.starts_with("cannot connect to") && why.contains("its certificate is not trusted"),
+        "{why}"
+    );
+    let refused = pushers.push(&fcm_call()).await.unwrap_err().to_string();
+    assert_eq!(refused.matches("not configured").count(), 1, "{refused}");
+}
+
+#[tokio::test]
+async fn app_that_only_logs_wakes_nobody() {
+    let pushers = pushers(app("later", Provider::Other("log".into()), Credentials::Log));
+    let _kept = keep(&pushers);
+    pushers.push(&apns_call()).await.unwrap();
+    let state = state(&pushers);
+    assert_eq!(state.standing.as_str(), "only-logs");
+    assert!(state.is_ok() && !state.would_wake());
+}
+
+#[tokio::test]
+async fn message_that_is_refused_says_nothing_of_calls() {
+    let apns = Apns::start().await;
+    let pushers = pushers(ios(&apns));
+    pushers.push(&apns_call()).await.unwrap();
+    let mut to = apns_call().to;
+    to.remote_token = Some(PushToken::new("bb22"));
+    let message = PushRequest {
+        to,
+        about: About::Notification(NotificationPush {
+            notification: NotificationId(1),
+            token_type: TokenType::Im,
+            payload: std::sync::Arc::new(Payload::parse(r#"{"body":"hi"}"#).unwrap()),
+        }),
+        ..apns_call()
+    };
+    apns.faults.next(Fault::apns(400, "TopicDisallowed"));
+    pushers.push(&message).await.unwrap_err();
+    let after = state(&pushers);
+    assert_eq!(after.standing.as_str(), "ok");
+    assert!(after.last_failure.is_some(), "it is shown all the same");
+    // A call that is refused so is the app's fault, and a message that is taken mends nothing.
+    apns.faults.next(Fault::apns(413, "PayloadTooLarge"));
+    pushers.push(&apns_call()).await.unwrap_err();
+    pushers.push(&message).await.unwrap();
+    let rejected = state(&pushers);
+    assert_eq!(rejected.standing.as_str(), "rejected");
+    assert!(rejected.would_wake(), "no probe could ever find it mended");
+    pushers.push(&apns_call()).await.unwrap();
+    assert_eq!(state(&pushers).standing.as_str(), "ok");
+}
+
+#[tokio::test]
+async fn googles_own_key_at_apple_is_not_found_mended_by_a_probe_that_does_not_need_it() {
+    let (fcm, moved) = (Fcm::start().await, Moved::default());
+    let pushers = Pushers::with_clock(vec![fcm_app(&fcm)], &moved.clock()).unwrap();
+    let _kept = keep(&pushers);
+    becomes(&pushers, "ok").await;
+    fcm.next_probe().await;
+    fcm.faults
+        .next(Fault::fcm(401, "UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR"));
+    pushers.push(&fcm_call()).await.unwrap_err();
+    assert_eq!(state(&pushers).standing.as_str(), "refused");
+    passes(&moved, fcm.next_probe()).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let refused = state(&pushers);
+    assert_eq!(refused.standing.as_str(), "refused");
+    assert!(
+        refused.would_wake(),
+        "a daemon without calls would never be ready again"
+    );
+    pushers.push(&fcm_call()).await.unwrap();
+    assert_eq!(state(&pushers).standing.as_str(), "ok");
+}
+
+#[tokio::test]
+async fn certificate_that_has_ended_is_not_probed_with() {
+    let apns = Apns::start_with_certificates().await;
+    let (cert_file, key_file) = apns.client_files();
+    let (cert, key) = apns.new_client(SystemTime::now() - Duration::from_secs(3_600));
+    std::fs::write(&cert_file, cert).unwrap();
+    std::fs::write(&key_file, key).unwrap();
+    let pushers = pushers(App {
+        credentials: Credentials::ApnsCertificate { cert_file, key_file },
+        ..ios(&apns)
+    });
+    let _kept = keep(&pushers);
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let expired = state(&pushers);
+    assert_eq!(expired.standing.as_str(), "expired");
+    assert!(!expired.would_wake());
+    assert_eq!(expired.problems.len(), 1, "{expired:?}");
+    assert_eq!(apns.server().connections(), 0);
+}
