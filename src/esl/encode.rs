@@ -69,10 +69,9 @@ pub fn forget_hooks<'a>(channel: &str, names: impl Iterator<Item = &'a str>) -> 
 }
 
 /// The held channel's variables before it is answered: its side takes the leg's codec where the caller has offered it, so that
-/// nothing is transcoded. Its video codecs stay. From now on a phone that has answered is not the partner that `intercept` ends with it
-/// ([`bridge`]).
+/// nothing is transcoded. Its video codecs stay.
 pub fn prepare_answer(held: &str, call: CallId, codec: Option<&str>, offered: Option<&str>) -> String {
-    let mut command = format!("uuid_setvar_multi {held} fswake_call={call};originate_signal_bond=");
+    let mut command = format!("uuid_setvar_multi {held} fswake_call={call}");
     let is_offered = |codec: &&str| {
         offered.is_none_or(|all| {
             let mut names = all.split(',').map(name_of);
@@ -130,13 +129,17 @@ fn codec_list(codecs: &str) -> String {
 /// The variables by which FreeSWITCH finds a channel's partner, each without a value.
 const PARTNER: &str = "signal_bond=;originate_signal_bond=";
 
+/// Once the held channel is answered, the leg that was made last is not its partner any more ([`bridge`]).
+pub fn forget_leg(held: &str) -> String {
+    format!("uuid_setvar {held} originate_signal_bond")
+}
+
 /// The order to bridge, which FreeSWITCH follows only while nobody has moved the caller since `moved_by` was the source of his last
 /// transfer. Asking first would leave the time of a reply to whoever picks him up, and `uuid_bridge` takes a channel from anybody.
 /// Where that source does not fit into the question nothing is asked.
 ///
-/// In the same breath the A leg loses its partner, until FreeSWITCH's threads have followed the order and the bridge gives it back:
-/// `intercept` ends a channel's partner, and FreeSWITCH then hangs up on a channel that was to be bridged with it
-/// (`uuid_bridge_on_soft_execute`). As it is, whoever picks the caller up in these milliseconds has him or comes too late.
+/// `intercept` hangs up on a channel's partner, and FreeSWITCH then hangs up on the channel that was to be bridged with it
+/// (`uuid_bridge_on_soft_execute`). So the same command takes the A leg's partner away. The bridge gives it back.
 pub fn bridge(a_leg: &str, leg: LegId, caller: &str, moved_by: Option<&str>) -> String {
     let leg = leg.channel();
     let other = match moved_by.filter(|source| is_plain(source, 512, b" :/_.,+*#@=<>-")) {
@@ -155,10 +158,30 @@ pub fn plain_bridge(a_leg: &str, leg: LegId) -> [String; 2] {
     ]
 }
 
-/// Ends another channel, if the A leg is bridged with this leg.
-pub fn kill_while_bridged(other: &str, a_leg: &str, leg: LegId) -> String {
+/// The question who has moved a channel last.
+pub fn who_moved(channel: &str) -> String {
+    format!("uuid_getvar {channel} transfer_source")
+}
+
+/// The question whom a channel is bridged with: it has an answer while the bridge stands.
+pub fn bridged_with(channel: &str) -> String {
+    format!("uuid_getvar {channel} bridge_to")
+}
+
+/// The question who is a channel's partner, and the command that makes the leg its partner.
+pub fn partner(a_leg: &str, leg: LegId) -> [String; 2] {
+    [
+        format!("uuid_getvar {a_leg} signal_bond"),
+        format!("uuid_setvar {a_leg} signal_bond {}", leg.channel()),
+    ]
+}
+
+/// Ends, a second from now, another channel that picked the A leg up too late: where the A leg is still bridged with this leg then, and
+/// the other channel with nobody.
+pub fn end_latecomer(other: &str, a_leg: &str, leg: LegId) -> String {
     let leg = leg.channel();
-    format!("expand uuid_kill ${{cond('${{uuid_getvar({a_leg} signal_bond)}}' == '{leg}' ?{other}:-)}} LOSE_RACE")
+    let bridges = format!("${{uuid_getvar({a_leg} bridge_to)}}${{uuid_getvar({other} bridge_to)}}");
+    format!("sched_api +1 none expand uuid_kill ${{cond('{bridges}' == '{leg}_undef_' ?{other}:-)}} LOSE_RACE")
 }
 
 /// The A leg's variables once the bridge stands: what `bridge` leaves there, and what the dialplan finds when the call is over

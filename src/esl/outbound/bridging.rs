@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType, EslResponse};
 use tokio::time::Instant;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::connection::{Connection, PICK_UP, Place, api};
 use super::loopback::mark_loopback;
@@ -25,8 +25,8 @@ use crate::types::LegId;
 
 /// How long FreeSWITCH may take to let go of a leg, and to bridge it; less than the leg's `park_timeout`.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// A bridge is confirmed sooner than this, where nothing comes between.
-const SOON: Duration = Duration::from_millis(300);
+/// A bridge is confirmed sooner than this on an idle machine. Until it is, FreeSWITCH is asked this often whether somebody has the caller.
+const SOON: Duration = Duration::from_millis(90);
 
 /// How long the leg may take to be told whom it reaches.
 const NAME_PATIENCE: Duration = Duration::from_millis(100);
@@ -93,15 +93,15 @@ impl Connection {
         }
         let leg = connect.leg;
         if self.place != Place::Held && end.is_none() {
-            self.end_unless_taken(leg).await?;
+            self.end_unused_leg(leg).await?;
         }
         Ok(Event::BridgeFailed { leg, end })
     }
 
     /// Ends a leg that has answered and that nobody talks to: the caller has gone, or is with somebody else. The engine cannot tell
     /// whether this leg was picked up, too; FreeSWITCH can.
-    async fn end_unless_taken(&mut self, leg: LegId) -> Result<(), EslError> {
-        let moved_by = self.ask(moved_by(&leg.channel().to_string())).await?;
+    async fn end_unused_leg(&mut self, leg: LegId) -> Result<(), EslError> {
+        let moved_by = self.ask(encode::who_moved(&leg.channel().to_string())).await?;
         let moved_by = moved_by.trim();
         // Our own order has moved it, too.
         let is_ours = match decode::moved_to(moved_by, "") {
@@ -170,9 +170,11 @@ impl Connection {
         } else {
             "uuid_answer"
         };
+        let nth = commands.len();
         commands.push(api(format!("{answer} {channel}")));
+        commands.push(api(encode::forget_leg(channel)));
         let replies = self.all(commands).await?;
-        if replies.last().is_some_and(|answered| answered.api_result().is_ok()) {
+        if replies.get(nth).is_some_and(|answered| answered.api_result().is_ok()) {
             return Ok(());
         }
         // Most likely the caller has hung up, and that is what became of the call.
@@ -204,19 +206,24 @@ impl Connection {
                     && is("Bridge-B-Unique-ID", &leg.channel().to_string())
             })
         };
-        let mut heard = self.wait(leg, SOON, is_bridge).await?;
-        // Whoever takes the caller in this moment has him, if his order came after ours.
-        if !matches!(heard, Heard::Done) && self.is_taken_from_bridge(a_leg, leg).await? {
-            return Err(NotBridged::Failed(None));
-        }
-        if matches!(heard, Heard::Nothing) {
-            heard = self.wait(leg, PATIENCE, is_bridge).await?;
-        }
+        let ordered_at = Instant::now();
+        let heard = loop {
+            let heard = self.wait(leg, SOON, is_bridge).await?;
+            // Whoever takes the caller in this moment has him, if his order came after ours.
+            if !matches!(heard, Heard::Done) && self.is_taken_from_bridge(a_leg, leg).await? {
+                return Err(NotBridged::Failed(None));
+            }
+            if !matches!(heard, Heard::Nothing) || ordered_at.elapsed() > PATIENCE {
+                break heard;
+            }
+        };
         let end = match heard {
             Heard::Done => {
+                if !self.has_the_caller(a_leg, leg).await.unwrap_or(true) {
+                    return Err(NotBridged::Failed(None));
+                }
                 // From here on it is a call, whatever becomes of this connection.
                 let _ = self.is_bridged(a_leg, leg, early).await;
-                let _ = self.end_latecomer(a_leg, leg).await;
                 return Ok(if early {
                     Event::EarlyBridged(leg)
                 } else {
@@ -281,7 +288,7 @@ impl Connection {
         if matches!(self.place, Place::Gone | Place::Taken) {
             return Ok(false);
         }
-        let moved_by = self.ask(moved_by(a_leg)).await?;
+        let moved_by = self.ask(encode::who_moved(a_leg)).await?;
         let moved_by = moved_by.trim();
         if moved_by.starts_with("-ERR") || moved_by.ends_with(&leg.channel().to_string()) {
             return Ok(false);
@@ -290,15 +297,31 @@ impl Connection {
         Ok(true)
     }
 
-    /// Ends the channel that picked the caller up too late to have him: FreeSWITCH leaves it answered, in silence.
-    async fn end_latecomer(&mut self, a_leg: &str, leg: LegId) -> Result<(), EslError> {
-        let moved_by = self.ask(moved_by(a_leg)).await?;
-        if let decode::LeftTo::Channel(other) = decode::moved_to(moved_by.trim(), "")
-            && other != leg.channel().to_string()
-        {
-            self.api(encode::kill_while_bridged(&other, a_leg, leg)).await?;
+    /// Whether the bridge that FreeSWITCH has told of stands: somebody may pick the caller up while its threads begin it. Then he has
+    /// the caller, or his own channel is left answered, in silence, and ends.
+    async fn has_the_caller(&mut self, a_leg: &str, leg: LegId) -> Result<bool, EslError> {
+        let [ask_partner, give_partner] = encode::partner(a_leg, leg);
+        let replies = self.all(vec![api(encode::who_moved(a_leg)), api(ask_partner)]).await?;
+        let text = |n: usize| replies.get(n).and_then(EslResponse::body).unwrap_or_default().trim();
+        let (moved_by, partner) = (text(0).to_owned(), text(1).to_owned());
+        let other = match decode::moved_to(&moved_by, "") {
+            decode::LeftTo::Channel(other) if other != leg.channel().to_string() => other,
+            _ => {
+                // It was taken away after the bridge had given it back.
+                if partner == decode::UNSET {
+                    self.api(give_partner).await?;
+                }
+                return Ok(true);
+            }
+        };
+        tokio::time::sleep(SOON).await;
+        if self.ask(encode::bridged_with(a_leg)).await?.trim() == leg.channel().to_string() {
+            info!(other, "picked the caller up too late: that channel ends");
+            self.api(encode::end_latecomer(&other, a_leg, leg)).await?;
+            return Ok(true);
         }
-        Ok(())
+        self.was_moved_by(&moved_by).await;
+        Ok(false)
     }
 
     /// Whether somebody has the caller, or is about to.
@@ -312,7 +335,7 @@ impl Connection {
     fn who_moved_it(&self) -> Option<EslCommand> {
         self.held.parent.moved_by.as_ref()?;
         let caller = self.held.parent.channel.as_ref().unwrap_or(&self.held.channel);
-        Some(api(moved_by(caller)))
+        Some(api(encode::who_moved(caller)))
     }
 
     /// The same as [`Self::is_being_taken`], by the answer to [`Self::who_moved_it`].
@@ -435,9 +458,4 @@ impl Connection {
             last = Some(event);
         }
     }
-}
-
-/// The question who has moved a channel last.
-pub(super) fn moved_by(channel: &str) -> String {
-    format!("uuid_getvar {channel} transfer_source")
 }

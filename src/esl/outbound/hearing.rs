@@ -5,11 +5,13 @@ use std::time::Duration;
 use freeswitch_esl_tokio::{EslEvent, EslEventType};
 use tokio::time::{Instant, timeout_at};
 
-use super::bridging::moved_by;
 use super::connection::{Connection, Place};
 use crate::engine::{Event, Taken};
 use crate::esl::decode::{self, Said};
 use crate::esl::encode;
+
+/// How a loopback ends whose caller gives up, or is taken while it rings. Its own time and a faster phone have causes of their own.
+const GAVE_UP: &str = "ORIGINATOR_CANCEL";
 
 impl Connection {
     /// Passes on what one event says.
@@ -39,8 +41,8 @@ impl Connection {
         match said {
             // The loopback that was held is not needed any more.
             Some(Said::Event(Event::CallerGone { .. })) if self.place == Place::Replaced => {}
-            Some(Said::Event(Event::CallerGone { .. }))
-                if self.place == Place::Held && self.caller_left_loopback().await => {}
+            Some(Said::Event(Event::CallerGone { cause, .. }))
+                if self.place == Place::Held && &*cause == GAVE_UP && self.is_taken_from_loopback().await => {}
             Some(Said::Event(Event::LegEnded { leg, end })) if name == "BACKGROUND_JOB" => {
                 self.originate_failed(leg, end);
             }
@@ -121,13 +123,13 @@ impl Connection {
 
     /// Whether the caller behind the loopback that was held is with somebody else. Where a pick-up crosses the loopback's answer, FreeSWITCH
     /// ends the loopback as if the caller had given up (ORIGINATOR_CANCEL, measured).
-    async fn caller_left_loopback(&mut self) -> bool {
+    async fn is_taken_from_loopback(&mut self) -> bool {
         let behind = self.held.behind.as_ref();
         let caller = behind.and_then(|behind| behind.caller.as_deref());
         let (Some(caller), Some(known)) = (caller, self.held.parent.moved_by.clone()) else {
             return false;
         };
-        let moved_by = self.ask(moved_by(caller)).await.unwrap_or_default();
+        let moved_by = self.ask(encode::who_moved(caller)).await.unwrap_or_default();
         let moved_by = moved_by.trim();
         if moved_by.is_empty() || moved_by.starts_with("-ERR") || moved_by == known {
             return false;

@@ -169,7 +169,7 @@ pub enum Look {
 )]
 pub struct Row {
     pub name: &'static str,
-    /// Of issue 8.
+    /// The group that it belongs to, as docs/ARCHITECTURE.md numbers them.
     pub item: u8,
     pub caller: Script,
     pub callee: Script,

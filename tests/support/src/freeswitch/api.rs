@@ -71,7 +71,16 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
             no_such_channel_unless(is_stranger || core.kill(uuid, cause))
         }
         "sched_hangup" => core.sched_hangup(&words),
-        "sched_api" => core.sched_api(&words),
+        "sched_api" => match words.as_slice() {
+            [when, _group, "expand", ..] => {
+                let seconds = when.trim_start_matches('+').parse().unwrap_or(0);
+                let (_, command) = arg.split_once(" expand ").unwrap_or_default();
+                let after = std::time::Duration::from_secs(seconds);
+                tokio::spawn(expand_later(Arc::clone(core), after, command.to_owned()));
+                "+OK Added\n".to_owned()
+            }
+            words => core.sched_api(words),
+        },
         "sched_del" => core.sched_del(arg),
         "uuid_recv_dtmf" => match words.as_slice() {
             [end, _digit] if core.end_reads_a_digit(end) => "+OK\n".to_owned(),
@@ -152,10 +161,13 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
                     ("signal_bond", None) => channel.bond().unwrap_or("_undef_").to_owned(),
                     ("transfer_source", None) if !channel.transfer_source.is_empty() => channel.transfer_source.clone(),
                     ("caller_id_number", None) => channel.caller_number.clone(),
-                    ("bridge_uuid", None) if !channel.bridge_uuid.is_empty() => channel.bridge_uuid.clone(),
+                    ("bridge_uuid" | "bridge_to", None) if !channel.bridge_uuid.is_empty() => {
+                        channel.bridge_uuid.clone()
+                    }
                     (_, value) => value.unwrap_or("_undef_").to_owned(),
                 },
-                None => number.cloned().unwrap_or_else(|| "-ERR No such channel!\n".to_owned()),
+                None if world.strangers.contains_key(uuid) => number.cloned().unwrap_or_else(|| "_undef_".to_owned()),
+                None => "-ERR No such channel!\n".to_owned(),
             }
         }
         "global_getvar" => {
@@ -189,6 +201,18 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
             format!("-ERR {name} Command not found!\n")
         }
     }
+}
+
+/// `expand`, when its time has come.
+fn expand_later(
+    core: Arc<Core>,
+    after: std::time::Duration,
+    command: String,
+) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move {
+        tokio::time::sleep(after).await;
+        execute(&core, "expand", Some(&command)).await;
+    })
 }
 
 /// `[uuid:<uuid> ]text` as `switch_event_expand_headers` makes it: `${variable_..}` is the channel's variable, `${name(..)}` what

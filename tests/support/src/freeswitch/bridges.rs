@@ -239,6 +239,15 @@ impl Core {
         self.hang_up(loopback, "ORIGINATOR_CANCEL", Ending::Ours);
     }
 
+    /// The caller behind a loopback moves on by himself, and the loopback ends.
+    pub(crate) fn caller_goes_on(self: &Arc<Self>, caller: &str, loopback: &str, cause: &str) {
+        self.take(caller);
+        if let Some(channel) = self.world().channels.get_mut(caller) {
+            channel.transfer_source = "0:x:bl_xfer:voicemail/default/XML".to_owned();
+        }
+        self.hang_up(loopback, cause, Ending::Ours);
+    }
+
     /// Somebody picks up a channel that is about to be bridged, and comes too late: his own channel is answered, with nobody.
     fn somebody_is_late(&self, held: &str) {
         let mut world = self.world();

@@ -151,7 +151,7 @@ impl Core {
         // Who dialled a loopback goes on without us when it ends.
         let of_a_loopback = world.channels.get(uuid).filter(|c| c.is_loopback() && !c.replaced);
         if let Some(caller) = of_a_loopback.and_then(|c| c.behind.clone())
-            && world.channels.get(&caller).is_none_or(|c| c.taken.is_none())
+            && world.channels.get(&caller).is_some_and(|c| c.taken.is_none())
         {
             world.channels.remove(&caller);
         }

@@ -424,6 +424,12 @@ impl Held {
         self.core.pick_up(&self.uuid, channel, number);
     }
 
+    /// The caller behind this loopback goes on in his dialplan with a `transfer`: his own `bridge` is over with this cause.
+    pub fn caller_goes_on(&self, cause: &str) {
+        let caller = self.behind.as_deref().unwrap_or_default();
+        self.core.caller_goes_on(caller, &self.uuid, cause);
+    }
+
     /// The same once its bridge with a leg is ordered, and too late: the channel that comes too late.
     pub fn pick_up_too_late(&self, number: &str) -> String {
         let other = new_uuid();
