@@ -66,7 +66,7 @@ enum Command {
     /// Print the manual pages: all of them into a directory, or that of the whole to stdout
     #[command(hide = true)]
     Man {
-        /// An existing directory, for fswake.1, fswake-run.1 and so on
+        /// The directory, made where it is missing, for fswake.1, fswake-run.1 and so on
         directory: Option<PathBuf>,
     },
     /// List the devices that are known, show one, or forget one; asks the running daemon
