@@ -14,12 +14,15 @@ use super::preset::unix;
 use super::probe::Proof;
 use super::prober::Plan;
 pub use super::standing::{AppState, LastFailure, Problem, ProblemKind, Standing};
-use super::{About, PushError, PushKind, PushOutcome};
-use crate::types::UnixSeconds;
+use super::{About, PushError, PushKind, PushOutcome, PushRequest};
+use crate::types::{Aor, UnixSeconds};
 
 /// An operator is told when so many days are left, once each.
 const WARN_AT_DAYS: [i64; 6] = [60, 30, 14, 7, 3, 1];
 const DAY: i64 = 86_400;
+
+/// For so many callees in a row calls are refused before it is the app that is at fault.
+const SEVERAL: usize = 3;
 
 /// Where a refusal was met: what clears it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +49,8 @@ struct Known {
     last_success: Option<UnixSeconds>,
     last_failure: Option<LastFailure>,
     heard: Heard,
+    /// For whom the provider has refused calls since it last took a push: it is the app when they are several.
+    rejected_for: Vec<Aor>,
     checked: Option<UnixSeconds>,
     plan: Plan,
 }
@@ -71,6 +76,7 @@ impl Health {
             last_success: None,
             last_failure: None,
             heard: Heard::Nothing(None),
+            rejected_for: Vec::new(),
             checked: None,
             plan: Plan::at_once(),
         };
@@ -111,7 +117,8 @@ impl Health {
     }
 
     /// What a push came to.
-    pub(super) fn pushed(&self, generation: u64, about: &About, outcome: &PushOutcome, at: Now) {
+    pub(super) fn pushed(&self, generation: u64, req: &PushRequest, outcome: &PushOutcome, at: Now) {
+        let about = &req.about;
         let is_call = matches!(about, About::Call(_));
         let is_ring = matches!(about, About::Call(call) if call.kind == PushKind::Call);
         let mut known = self.known();
@@ -138,7 +145,7 @@ impl Health {
             }
             Err(PushError::TokenGone { .. } | PushError::TokenBad { .. }) => self.is_well(&mut known, is_ring, at),
             // News and messages have topics and sizes of their own, which say nothing of calls.
-            Err(PushError::Rejected { reason, .. }) if is_ring => {
+            Err(PushError::Rejected { reason, .. }) if is_ring && known.is_the_apps(reason, &req.callee) => {
                 self.is_in_trouble(&mut known, ProblemKind::Rejected, reason, at);
                 known.plan.doubted(at.monotonic);
             }
@@ -238,6 +245,7 @@ impl Health {
     /// The provider takes what the app sends; `is_ring` where that was a push for a call.
     fn is_well(&self, known: &mut Known, is_ring: bool, at: Now) {
         known.checked = Some(unix(at.wall));
+        known.rejected_for.clear();
         if known.refused.take().is_some() {
             info!(app = %self.app, "the provider takes this app's pushes again");
         }
@@ -369,6 +377,15 @@ impl Health {
 impl Known {
     fn is_in(&self, kind: ProblemKind) -> bool {
         matches!(&self.heard, Heard::Trouble(problem) if problem.kind == kind)
+    }
+
+    /// Whether a call that was refused says something of the app: a topic does, and anything that is refused for one callee after
+    /// another. What is refused for one may be that one's (a caller's name that is too long, a user that a gateway does not have).
+    fn is_the_apps(&mut self, reason: &str, callee: &Aor) -> bool {
+        if !self.rejected_for.contains(callee) && self.rejected_for.len() < SEVERAL {
+            self.rejected_for.push(callee.clone());
+        }
+        reason.contains("Topic") || self.rejected_for.len() == SEVERAL
     }
 }
 

@@ -196,7 +196,7 @@ impl Pushers {
             outcome = served.push(&left).await;
         }
         let at = self.0.clock.now();
-        served.health.pushed(served.generation, &req.about, &outcome, at);
+        served.health.pushed(served.generation, req, &outcome, at);
         outcome
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use fswake::push::app::{App, Credentials};
 use fswake::push::health::AppState;
 use fswake::push::{About, NotificationPush, Payload, PushRequest, Pushers};
-use fswake::types::{NotificationId, Provider, PushToken, TokenType};
+use fswake::types::{Aor, NotificationId, Provider, PushToken, TokenType};
 use fswake_test_support::apns::{self, Apns, BUNDLE_ID};
 use fswake_test_support::fcm::{self, Fcm};
 use fswake_test_support::gateway::{Gateway, Over, Wants};
@@ -313,9 +313,18 @@ async fn message_that_is_refused_says_nothing_of_calls() {
     let after = state(&pushers);
     assert_eq!(after.standing.as_str(), "ok");
     assert!(after.last_failure.is_some(), "it is shown all the same");
-    // A call that is refused so is the app's fault, and a message that is taken mends nothing.
-    apns.faults.next(Fault::apns(413, "PayloadTooLarge"));
-    pushers.push(&apns_call()).await.unwrap_err();
+    // Calls to one callee that are refused may be that callee's fault.
+    let refused = async |user: &str| {
+        apns.faults.next(Fault::apns(413, "PayloadTooLarge"));
+        let callee = Aor::new(user, "pbx.example");
+        pushers.push(&PushRequest { callee, ..apns_call() }).await.unwrap_err();
+    };
+    for user in ["a", "b", "a"] {
+        refused(user).await;
+    }
+    assert_eq!(state(&pushers).standing.as_str(), "ok");
+    // Those to one after another are the app's, and a message that is taken mends nothing.
+    refused("c").await;
     pushers.push(&message).await.unwrap();
     let rejected = state(&pushers);
     assert_eq!(rejected.standing.as_str(), "rejected");
