@@ -243,7 +243,7 @@ impl Core {
     pub(crate) fn caller_goes_on(self: &Arc<Self>, caller: &str, loopback: &str, cause: &str) {
         self.take(caller);
         if let Some(channel) = self.world().channels.get_mut(caller) {
-            channel.transfer_source = "0:x:bl_xfer:voicemail/default/XML".to_owned();
+            "0:x:bl_xfer:voicemail/default/XML".clone_into(&mut channel.transfer_source);
         }
         self.hang_up(loopback, cause, Ending::Ours);
     }
