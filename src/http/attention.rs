@@ -112,27 +112,27 @@ fn of_app(app: &App, state: &AppState, census: Option<&Census>) -> Vec<Item> {
         .problems
         .iter()
         .map(|problem| {
-            let (level, advice) = match problem.kind {
-                ProblemKind::Refused => (Level::Error, to_do(app, &misconfigured(&problem.reason))),
-                ProblemKind::Expired => (Level::Error, to_do(app, &misconfigured("CertificateExpired"))),
+            let reason = problem.reason.clone();
+            let (level, text, advice) = match problem.kind {
+                ProblemKind::Refused => {
+                    let advice = to_do(app, &misconfigured(&reason));
+                    (Level::Error, reason, advice)
+                }
+                ProblemKind::Expired => (Level::Error, reason, to_do(app, &misconfigured("CertificateExpired"))),
                 ProblemKind::Rejected => {
-                    let reason = problem.reason.clone();
-                    (Level::Error, to_do(app, &PushError::Rejected { status: 400, reason }))
+                    let text = format!("its provider refuses what it is sent: {reason}");
+                    (Level::Error, text, to_do(app, &PushError::Rejected { status: 400, reason }))
                 }
                 ProblemKind::Unreachable => {
-                    let reason = problem.reason.clone();
-                    (Level::Error, to_do(app, &PushError::Exhausted { reason }))
+                    let text = format!("its provider cannot be reached: {reason}");
+                    (Level::Error, text, to_do(app, &PushError::Exhausted { reason }))
                 }
                 ProblemKind::BrokenFile => (
                     Level::Warning,
+                    reason,
                     "mend the file: it is read again by itself. Until then the one before it is in use, and a restart would fail"
                         .to_owned(),
                 ),
-            };
-            let text = match problem.kind {
-                ProblemKind::Rejected => format!("its provider refuses what it is sent: {}", problem.reason),
-                ProblemKind::Unreachable => format!("its provider cannot be reached: {}", problem.reason),
-                ProblemKind::Refused | ProblemKind::Expired | ProblemKind::BrokenFile => problem.reason.clone(),
             };
             item(level, text, advice, Some(problem.since))
         })

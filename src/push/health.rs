@@ -170,10 +170,7 @@ impl Health {
         }
         match warmed {
             Ok(()) => {
-                known.refused.take_if(|(stage, _)| *stage == Stage::Warming);
-                if known.is_in(ProblemKind::Unreachable) {
-                    info!(app = %self.app, "the push provider is reached again");
-                    known.heard = Heard::Nothing(None);
+                if self.is_reached(&mut known) {
                     known.plan = Plan::at_once();
                 }
             }
@@ -209,11 +206,7 @@ impl Health {
                 known.plan.settled(at.monotonic);
             }
             Ok(proof @ (Proof::Connected | Proof::InUse | Proof::NoTopic)) => {
-                known.refused.take_if(|(stage, _)| *stage == Stage::Warming);
-                if known.is_in(ProblemKind::Unreachable) {
-                    info!(app = %self.app, "the push provider is reached again");
-                    known.heard = Heard::Nothing(None);
-                }
+                self.is_reached(&mut known);
                 if let Heard::Nothing(why) = &mut known.heard {
                     *why = proof.why_nothing_is_known();
                 }
@@ -240,6 +233,17 @@ impl Health {
                 known.plan.failed(at.monotonic);
             }
         }
+    }
+
+    /// The provider is there, and that is all that is known; whether it was not before.
+    fn is_reached(&self, known: &mut Known) -> bool {
+        known.refused.take_if(|(stage, _)| *stage == Stage::Warming);
+        let is_back = known.is_in(ProblemKind::Unreachable);
+        if is_back {
+            info!(app = %self.app, "the push provider is reached again");
+            known.heard = Heard::Nothing(None);
+        }
+        is_back
     }
 
     /// The provider takes what the app sends; `is_ring` where that was a push for a call.

@@ -71,16 +71,7 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
             no_such_channel_unless(is_stranger || core.kill(uuid, cause))
         }
         "sched_hangup" => core.sched_hangup(&words),
-        "sched_api" => match words.as_slice() {
-            [when, _group, "expand", ..] => {
-                let seconds = when.trim_start_matches('+').parse().unwrap_or(0);
-                let (_, command) = arg.split_once(" expand ").unwrap_or_default();
-                let after = std::time::Duration::from_secs(seconds);
-                tokio::spawn(expand_later(Arc::clone(core), after, command.to_owned()));
-                "+OK Added\n".to_owned()
-            }
-            words => core.sched_api(words),
-        },
+        "sched_api" => core.sched_api(arg),
         "sched_del" => core.sched_del(arg),
         "uuid_recv_dtmf" => match words.as_slice() {
             [end, _digit] if core.end_reads_a_digit(end) => "+OK\n".to_owned(),
@@ -201,18 +192,6 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
             format!("-ERR {name} Command not found!\n")
         }
     }
-}
-
-/// `expand`, when its time has come.
-fn expand_later(
-    core: Arc<Core>,
-    after: std::time::Duration,
-    command: String,
-) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
-    Box::pin(async move {
-        tokio::time::sleep(after).await;
-        execute(&core, "expand", Some(&command)).await;
-    })
 }
 
 /// `[uuid:<uuid> ]text` as `switch_event_expand_headers` makes it: `${variable_..}` is the channel's variable, `${name(..)}` what

@@ -232,18 +232,16 @@ impl Core {
 
     /// Somebody picks the caller behind a loopback up as the caller's own `bridge` gives up: the loopback ends as with a caller who hangs up.
     pub(crate) fn pick_caller_up(self: &Arc<Self>, caller: &str, loopback: &str, number: &str) {
-        self.take(caller);
         let other = super::core::new_uuid();
-        leaves_for(&mut self.world(), caller, &other);
-        self.world().strangers.insert(other, number.to_owned());
-        self.hang_up(loopback, "ORIGINATOR_CANCEL", Ending::Ours);
+        self.world().strangers.insert(other.clone(), number.to_owned());
+        self.caller_leaves(caller, loopback, format!("0:x:uuid_br:{other}"), "ORIGINATOR_CANCEL");
     }
 
-    /// The caller behind a loopback moves on by himself, and the loopback ends.
-    pub(crate) fn caller_goes_on(self: &Arc<Self>, caller: &str, loopback: &str, cause: &str) {
+    /// The caller behind a loopback goes elsewhere (`transfer_source`), and the loopback ends.
+    pub(crate) fn caller_leaves(self: &Arc<Self>, caller: &str, loopback: &str, source: String, cause: &str) {
         self.take(caller);
         if let Some(channel) = self.world().channels.get_mut(caller) {
-            "0:x:bl_xfer:voicemail/default/XML".clone_into(&mut channel.transfer_source);
+            channel.transfer_source = source;
         }
         self.hang_up(loopback, cause, Ending::Ours);
     }

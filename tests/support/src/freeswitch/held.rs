@@ -427,7 +427,8 @@ impl Held {
     /// The caller behind this loopback goes on in his dialplan with a `transfer`: his own `bridge` is over with this cause.
     pub fn caller_goes_on(&self, cause: &str) {
         let caller = self.behind.as_deref().unwrap_or_default();
-        self.core.caller_goes_on(caller, &self.uuid, cause);
+        let source = "0:x:bl_xfer:voicemail/default/XML".to_owned();
+        self.core.caller_leaves(caller, &self.uuid, source, cause);
     }
 
     /// The same once its bridge with a leg is ordered, and too late: the channel that comes too late.

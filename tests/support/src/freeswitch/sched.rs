@@ -1,9 +1,11 @@
 //! The scheduler behind `sched_hangup`, `sched_api` and `sched_del`, as mod_commands and switch_scheduler.c of 1.10.12 have it.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::api;
 use super::cause;
 use super::channel::Role;
 use super::core::Core;
@@ -36,19 +38,29 @@ impl Core {
         "+OK\n".to_owned()
     }
 
-    /// `sched_api +SECONDS GROUP uuid_kill UUID [CAUSE]`: the only command that is known here; FreeSWITCH looks at nothing of it.
-    pub(crate) fn sched_api(self: &Arc<Self>, words: &[&str]) -> String {
-        let [when, group, "uuid_kill", uuid, rest @ ..] = words else {
-            self.complain(format!("sched_api {}", words.join(" ")));
-            return "-ERR Invalid syntax. USAGE: [+@]<time> <group_name> <command_string>[&]\n".to_owned();
-        };
-        let cause = rest.first().copied().filter(|c| cause::known(c));
-        let id = self.schedule(when, group, uuid, cause.unwrap_or("NORMAL_CLEARING"));
-        format!("+OK Added: {id}\n")
+    /// `sched_api +SECONDS GROUP uuid_kill UUID [CAUSE]`, or `.. expand COMMAND`: no other is known here; FreeSWITCH looks at nothing of it.
+    pub(crate) fn sched_api(self: &Arc<Self>, arg: &str) -> String {
+        let words: Vec<_> = arg.split_whitespace().collect();
+        match words.as_slice() {
+            [when, group, "uuid_kill", uuid, rest @ ..] => {
+                let cause = rest.first().copied().filter(|c| cause::known(c));
+                let id = self.schedule(when, group, uuid, cause.unwrap_or("NORMAL_CLEARING"));
+                format!("+OK Added: {id}\n")
+            }
+            [when, _group, "expand", ..] => {
+                let (_, command) = arg.split_once(" expand ").unwrap_or_default();
+                tokio::spawn(expand_later(Arc::clone(self), seconds(when), command.to_owned()));
+                "+OK Added\n".to_owned()
+            }
+            _ => {
+                self.complain(format!("sched_api {arg}"));
+                "-ERR Invalid syntax. USAGE: [+@]<time> <group_name> <command_string>[&]\n".to_owned()
+            }
+        }
     }
 
     fn schedule(self: &Arc<Self>, when: &str, group: &str, channel: &str, cause: &str) -> u64 {
-        let seconds = when.trim_start_matches('+').parse().unwrap_or(0);
+        let after = seconds(when);
         let (group, channel, cause) = (group.to_owned(), channel.to_owned(), cause.to_owned());
         let id = {
             let mut world = self.world();
@@ -63,7 +75,7 @@ impl Core {
         };
         let core = Arc::clone(self);
         tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            tokio::time::sleep(after).await;
             let due = {
                 let mut world = core.world();
                 let tasks = world.schedule.groups.get_mut(&group);
@@ -95,4 +107,16 @@ impl Core {
         }
         format!("+OK Deleted: {}\n", deleted.len())
     }
+}
+
+fn seconds(when: &str) -> Duration {
+    Duration::from_secs(when.trim_start_matches('+').parse().unwrap_or(0))
+}
+
+/// `expand`, when its time has come.
+fn expand_later(core: Arc<Core>, after: Duration, command: String) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move {
+        tokio::time::sleep(after).await;
+        api::execute(&core, "expand", Some(&command)).await;
+    })
 }
