@@ -99,6 +99,7 @@ impl Health {
         known.refused = None;
         known.broken_file = None;
         known.heard = Heard::Nothing(None);
+        known.rejected_for.clear();
         known.checked = None;
         known.plan = Plan::at_once();
         if known.expires != expires {
