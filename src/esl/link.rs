@@ -117,6 +117,11 @@ impl Link {
         None
     }
 
+    /// Events that have come and that nobody has heard yet.
+    pub fn kept(&self) -> impl Iterator<Item = &EslEvent> {
+        self.events.iter()
+    }
+
     /// Lets FreeSWITCH look at its event queue now rather than at its next 20 ms tick: a lone line feed between commands
     /// (measured with 1.10.12; mod_event_socket skips it). Never called while a command is being written.
     pub fn nudge(&self) {

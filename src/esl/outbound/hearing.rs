@@ -16,6 +16,9 @@ const GAVE_UP: &str = "ORIGINATOR_CANCEL";
 impl Connection {
     /// Passes on what one event says.
     pub(super) async fn heard(&mut self, event: &EslEvent) {
+        if let Some(moved_by) = self.last_move_of_the_caller(event) {
+            self.moved_before_his_end = Some(moved_by);
+        }
         let name = match event.event_type() {
             Some(EslEventType::ChannelProgress) => "CHANNEL_PROGRESS",
             Some(EslEventType::ChannelProgressMedia) => "CHANNEL_PROGRESS_MEDIA",
@@ -121,21 +124,37 @@ impl Connection {
         }
     }
 
-    /// Whether the caller behind the loopback that was held is with somebody else. Where a pick-up crosses the loopback's answer, FreeSWITCH
-    /// ends the loopback as if the caller had given up (ORIGINATOR_CANCEL, measured).
+    /// Whether the caller behind the loopback that was held has gone to somebody else. FreeSWITCH ends the loopback as if he had given up
+    /// (ORIGINATOR_CANCEL, measured): where he is transferred, and where a pick-up crosses the loopback's answer.
     async fn is_taken_from_loopback(&mut self) -> bool {
         let behind = self.held.behind.as_ref();
         let caller = behind.and_then(|behind| behind.caller.as_deref());
         let (Some(caller), Some(known)) = (caller, self.held.parent.moved_by.clone()) else {
             return false;
         };
-        let moved_by = self.ask(encode::who_moved(caller)).await.unwrap_or_default();
+        let question = encode::who_moved(caller);
+        let mut moved_by = self.ask(question.clone()).await.unwrap_or_default();
+        if moved_by.starts_with("-ERR") {
+            // Whatever he went to has ended him already, and he has said so before FreeSWITCH reads another command.
+            let _ = self.ask(question).await;
+            let heard = self.link.kept().find_map(|event| self.last_move_of_the_caller(event));
+            moved_by = self.moved_before_his_end.take().or(heard).unwrap_or_default();
+        }
         let moved_by = moved_by.trim();
-        if moved_by.is_empty() || moved_by.starts_with("-ERR") || moved_by == known {
+        if moved_by.is_empty() || moved_by == known {
             return false;
         }
         self.was_taken(decode::moved_to(moved_by, "")).await;
         true
+    }
+
+    /// What moved the caller behind the loopback last (`transfer_source`), where this event is his end.
+    fn last_move_of_the_caller(&self, event: &EslEvent) -> Option<String> {
+        let caller = self.held.behind.as_ref()?.caller.as_deref()?;
+        let is_his_end = event.event_type() == Some(EslEventType::ChannelHangup)
+            && event.header_str("Unique-ID") == Some(caller);
+        let moved_by = event.header_str("variable_transfer_source");
+        is_his_end.then(|| moved_by.unwrap_or(decode::UNSET).to_owned())
     }
 
     /// Somebody else has the held channel. It lives without us from now on: the end of this connection must not end its call.

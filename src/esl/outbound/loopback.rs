@@ -38,12 +38,14 @@ impl Connection {
 
     /// Hears what a caller behind a loopback, and the loopback's end, do while he is bridged in its place.
     pub(super) async fn hear_loopback(&mut self) -> Result<(), EslError> {
-        if let Some((caller, end)) = self.replaceable(false) {
+        let caller = self.held.behind.as_ref().and_then(|behind| behind.caller.as_deref());
+        let mut commands: Vec<_> = caller.map(|caller| filter("Unique-ID", caller)).into_iter().collect();
+        if let Some((_, end)) = self.replaceable(false) {
             let (format, events) = ("plain".into(), "DTMF".into());
-            let mut commands = vec![filter("Unique-ID", &caller), filter("Unique-ID", &end)];
+            commands.push(filter("Unique-ID", &end));
             commands.push(EslCommand::Events { format, events });
-            self.all(commands).await?;
         }
+        self.all(commands).await?;
         Ok(())
     }
 

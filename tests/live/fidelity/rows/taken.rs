@@ -93,8 +93,17 @@ pub fn rows() -> Vec<Row> {
         row(1, "caller_is_valet_parked_while_it_rings")
             .callee(rings(Callee))
             .steps(ringing(400))
-            .steps([Api("uuid_transfer {caller} valet_park:lot{id},8001 inline"), Wait(1200)])
-            .steps([See("callee", EndCause(Callee)), See("caller", End(Caller))]),
+            .steps([Api("uuid_transfer {caller} 'valet_park:lot{id} 8001' inline"), Wait(1200)])
+            .steps([
+                See("callee", EndCause(Callee)),
+                See("caller", End(Caller)),
+                See("application", Variable(Caller, "current_application")),
+            ]),
+        row(1, "caller_is_transferred_to_his_end_while_it_rings")
+            .callee(rings(Callee))
+            .steps(ringing(400))
+            .steps([Api("uuid_transfer {caller} hangup:CALL_REJECTED inline"), Wait(1200)])
+            .steps([See("callee", EndCause(Callee)), See("caller", Answers)]),
         row(1, "caller_is_killed_while_it_rings")
             .callee(rings(Callee))
             .steps(ringing(400))

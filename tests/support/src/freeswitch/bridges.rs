@@ -246,6 +246,19 @@ impl Core {
         self.hang_up(loopback, cause, Ending::Ours);
     }
 
+    /// The same, and there his channel ends before the loopback does; its last event has the `transfer_source`.
+    pub(crate) fn caller_ends_elsewhere(self: &Arc<Self>, caller: &str, loopback: &str, source: &str) {
+        let mut world = self.world();
+        let end = self.make(&world, caller, &catalog().sofia.refused.hangup);
+        if let Some(mut event) = end {
+            event.headers.push(("variable_transfer_source".into(), source.to_owned()));
+            self.bus.fire(&Arc::new(event));
+        }
+        world.channels.remove(caller);
+        drop(world);
+        self.hang_up(loopback, "ORIGINATOR_CANCEL", Ending::Ours);
+    }
+
     /// Somebody picks up a channel that is about to be bridged, and comes too late: his own channel is answered, with nobody.
     fn somebody_is_late(&self, held: &str) {
         let mut world = self.world();

@@ -431,6 +431,13 @@ impl Held {
         self.core.caller_leaves(caller, &self.uuid, source, cause);
     }
 
+    /// Somebody transfers the caller behind this loopback to what ends him at once: nobody can ask his channel any more.
+    pub fn caller_goes_to_his_end(&self) {
+        let caller = self.behind.as_deref().unwrap_or_default();
+        let source = "0:x:bl_xfer:hangup/default/inline";
+        self.core.caller_ends_elsewhere(caller, &self.uuid, source);
+    }
+
     /// The same once its bridge with a leg is ordered, and too late: the channel that comes too late.
     pub fn pick_up_too_late(&self, number: &str) -> String {
         let other = new_uuid();
