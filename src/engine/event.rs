@@ -321,7 +321,9 @@ pub enum Taken {
         /// That channel's caller number; may be empty.
         by: Arc<str>,
     },
-    /// It is somewhere else in the dialplan: `uuid_transfer`, parked, in a conference.
+    /// It is parked: `uuid_park`.
+    Parked,
+    /// It is somewhere else in the dialplan: `uuid_transfer`, a valet's lot, a conference.
     Transferred {
         /// Its new destination number; may be empty.
         to: Arc<str>,

@@ -204,7 +204,7 @@ steps! {
     }
     /// Somebody else took the call.
     CallTaken = "call-taken" {
-        /// `picked-up`, `transferred` or `lost-race` (another phone of a ring group).
+        /// `picked-up`, `transferred`, `parked` or `lost-race` (another phone of a ring group).
         how: &'static str = "how",
         /// Who, or where to: a number, where FreeSWITCH says.
         by: Option<Arc<str>> = "by",

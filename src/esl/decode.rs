@@ -277,6 +277,8 @@ pub enum LeftTo {
     Channel(String),
     /// On in the dialplan, to this destination number.
     Dialplan(Arc<str>),
+    /// Into a park of its own (`uuid_park`), which writes no `transfer_source`.
+    Park,
 }
 
 /// One event on a call's own connection. `None`: nothing that matters.
@@ -355,8 +357,19 @@ pub fn moved_to(source: &str, destination: &str) -> LeftTo {
     let other = source.split_once(":uuid_br:").map(|(_, other)| other);
     match other.filter(|id| is_channel(id)) {
         Some(other) => LeftTo::Channel(other.to_owned()),
-        None => LeftTo::Dialplan(destination.into()),
+        None => LeftTo::Dialplan(transferred_to(source).unwrap_or(destination).into()),
     }
+}
+
+/// The destination in a `transfer_source`: `seconds:uuid:bl_xfer:destination/context/dialplan` (switch_ivr.c).
+fn transferred_to(source: &str) -> Option<&str> {
+    source.split_once(":bl_xfer:")?.1.rsplitn(3, '/').nth(2)
+}
+
+/// Whether a channel is parked, or about to be, by its dump. `Channel-State` lags behind the number (switch_channel.c).
+pub fn is_parked<'a>(header: impl Fn(&str) -> Option<&'a str>) -> bool {
+    const CS_PARK: &str = "6";
+    header("Channel-State-Number") == Some(CS_PARK)
 }
 
 #[cfg(test)]

@@ -190,6 +190,7 @@ fn taken_over(d: &Detail<'_>) -> Words {
     match d.text("how").as_deref() {
         Some("picked-up") => Words::new("picked up").and(" by ", d.text("by"), ""),
         Some("transferred") => Words::new("transferred").and(" to ", d.text("by"), ""),
+        Some("parked") => Words::new("parked"),
         Some("lost-race") => Words::new("another phone of the ring group answered"),
         _ => Words::new("somebody else has the call").and(": ", d.text("by"), ""),
     }

@@ -169,6 +169,25 @@ async fn call_that_is_taken_while_a_phone_answers_belongs_to_who_took_it() {
     }
 }
 
+/// `uuid_park` writes no `transfer_source`: behind a loopback the caller's state tells it apart from a caller who gave up.
+#[tokio::test]
+async fn parked_caller_is_no_abandoned_call() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    for call in both_ways(&daemon, "1001") {
+        // He has been transferred before: that says nothing of where he is now.
+        let call = call.variable("transfer_source", "0:x:bl_xfer:1001/default/XML");
+        let from = daemon.log.len();
+        let held = ringing(&stage, &daemon, &[&phone], &call).await;
+        held.park();
+        assert_eq!(phone.cancelled().await, ELSEWHERE);
+        let line = daemon.log.wait_from(from, &["call over"]).await;
+        assert_eq!(field(&line, "outcome"), "taken", "{line}");
+        daemon.log.wait_from(from, &["call-taken", "parked"]).await;
+    }
+}
+
 #[tokio::test]
 async fn ringing_leg_that_somebody_takes_ends_the_others_as_completed_elsewhere() {
     let stage = Stage::new().await;
@@ -201,6 +220,8 @@ async fn loopback_that_ends_as_its_caller_is_picked_up_is_no_abandoned_call() {
     held.caller_goes_to_his_end();
     let line = daemon.log.wait_from(from, &["call over"]).await;
     assert_eq!(field(&line, "outcome"), "taken", "{line}");
+    let line = daemon.log.wait_from(from, &["call-taken", "transferred"]).await;
+    assert!(line.contains("valet_park:lot 8001"), "where to: {line}");
     // His dialplan has moved him when the dial-string's own time was over: nobody took the call.
     let from = daemon.log.len();
     let held = ringing(&stage, &daemon, &[&phone], &call).await;

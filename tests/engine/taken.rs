@@ -69,6 +69,7 @@ fn journal_says_who_has_the_call_where_that_is_known() {
         (picked_up(), "picked-up", Some("1002")),
         (transferred(), "transferred", Some("5000")),
         (Taken::PickedUp { by: "".into() }, "picked-up", None),
+        (Taken::Parked, "parked", None),
     ] {
         let mut b = rings();
         b.taken(1, how);

@@ -130,6 +130,7 @@ fn who_took_a_call_and_what_the_dialplan_was_told_is_said_in_words() {
         (taken("picked-up", ""), "picked up"),
         (taken("transferred", "5000"), "transferred to 5000"),
         (taken("transferred", ""), "transferred"),
+        (taken("parked", ""), "parked"),
         (taken("lost-race", ""), "another phone of the ring group answered"),
         (
             ("ring-time-over", json!({"cause": "NO_ANSWER"})),

@@ -59,6 +59,7 @@ impl Call {
         let text = |text: &Arc<str>| Some(text.clone()).filter(|t| !t.is_empty());
         let (how, by) = match how {
             Taken::PickedUp { by } => ("picked-up", text(by)),
+            Taken::Parked => ("parked", None),
             Taken::Transferred { to } => ("transferred", text(to)),
         };
         self.end_as_taken(how, by, world);

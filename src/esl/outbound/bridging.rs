@@ -108,7 +108,7 @@ impl Connection {
             decode::LeftTo::Channel(other) => {
                 other == self.held.channel || Some(&other) == self.held.parent.channel.as_ref()
             }
-            decode::LeftTo::Dialplan(_) => moved_by == decode::UNSET,
+            decode::LeftTo::Dialplan(_) | decode::LeftTo::Park => moved_by == decode::UNSET,
         };
         if is_ours {
             self.api(encode::kill(leg.channel(), "LOSE_RACE")).await?;

@@ -7,8 +7,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connection::{Connection, Place};
 use crate::engine::{Event, Taken};
-use crate::esl::decode::{self, Said};
-use crate::esl::encode;
+use crate::esl::decode::{self, LeftTo, Said};
+use crate::esl::{encode, link};
 
 /// How a loopback ends whose caller gives up, or is taken while it rings. Its own time and a faster phone have causes of their own.
 const GAVE_UP: &str = "ORIGINATOR_CANCEL";
@@ -108,7 +108,11 @@ impl Connection {
                 }
             }
             Some(Said::LegNamed(leg)) => self.named.push(leg),
-            Some(Said::LeftPark(to)) if self.place == Place::Held => self.was_taken(to).await,
+            Some(Said::LeftPark(to)) if self.place == Place::Held => {
+                let moved_by = event.header_str("variable_transfer_source").unwrap_or(decode::UNSET);
+                let is_parked = self.held.parent.moved_by.as_deref() == Some(moved_by);
+                self.was_taken(if is_parked { LeftTo::Park } else { to }).await;
+            }
             Some(Said::LeftPark(_)) | None => {}
         }
     }
@@ -128,11 +132,11 @@ impl Connection {
     /// (ORIGINATOR_CANCEL, measured): where he is transferred, and where a pick-up crosses the loopback's answer.
     async fn is_taken_from_loopback(&mut self) -> bool {
         let behind = self.held.behind.as_ref();
-        let caller = behind.and_then(|behind| behind.caller.as_deref());
+        let caller = behind.and_then(|behind| behind.caller.clone());
         let (Some(caller), Some(known)) = (caller, self.held.parent.moved_by.clone()) else {
             return false;
         };
-        let question = encode::who_moved(caller);
+        let question = encode::who_moved(&caller);
         let mut moved_by = self.ask(question.clone()).await.unwrap_or_default();
         if moved_by.starts_with("-ERR") {
             // Whatever he went to has ended him already, and he has said so before FreeSWITCH reads another command.
@@ -140,32 +144,41 @@ impl Connection {
             let heard = self.link.kept().find_map(|event| self.last_move_of_the_caller(event));
             moved_by = self.moved_before_his_end.take().or(heard).unwrap_or_default();
         }
-        let moved_by = moved_by.trim();
-        if moved_by.is_empty() || moved_by == known {
-            return false;
-        }
-        self.was_taken(decode::moved_to(moved_by, "")).await;
+        let to = match moved_by.trim() {
+            "" => return false,
+            moved_by if moved_by == known => {
+                let dump = self.ask(format!("uuid_dump {caller}")).await.unwrap_or_default();
+                let dump = link::dump(&dump);
+                if !decode::is_parked(|name| dump.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_str())) {
+                    return false;
+                }
+                LeftTo::Park
+            }
+            moved_by => decode::moved_to(moved_by, ""),
+        };
+        self.was_taken(to).await;
         true
     }
 
     /// What moved the caller behind the loopback last (`transfer_source`), where this event is his end.
     fn last_move_of_the_caller(&self, event: &EslEvent) -> Option<String> {
         let caller = self.held.behind.as_ref()?.caller.as_deref()?;
-        let is_his_end = event.event_type() == Some(EslEventType::ChannelHangup)
-            && event.header_str("Unique-ID") == Some(caller);
+        let is_his_end =
+            event.event_type() == Some(EslEventType::ChannelHangup) && event.header_str("Unique-ID") == Some(caller);
         let moved_by = event.header_str("variable_transfer_source");
         is_his_end.then(|| moved_by.unwrap_or(decode::UNSET).to_owned())
     }
 
     /// Somebody else has the held channel. It lives without us from now on: the end of this connection must not end its call.
-    async fn was_taken(&mut self, how: decode::LeftTo) {
+    async fn was_taken(&mut self, how: LeftTo) {
         self.place = Place::Taken;
         // Where that fails the connection is over, and so is its power over the channel.
         let channel = self.held.channel.clone();
         let _ = self.let_go(&channel).await;
         let how = match how {
-            decode::LeftTo::Dialplan(to) => Taken::Transferred { to },
-            decode::LeftTo::Channel(other) => {
+            LeftTo::Park => Taken::Parked,
+            LeftTo::Dialplan(to) => Taken::Transferred { to },
+            LeftTo::Channel(other) => {
                 let command = format!("uuid_getvar {other} caller_id_number");
                 let by = self.ask(command).await.unwrap_or_default();
                 let by = by.trim();

@@ -97,7 +97,7 @@ const fn may_depart(row: &'static str, sees: &'static str, is: &'static str, bec
 #[rustfmt::skip]
 pub const DEPARTURES: &[Departure] = &[
     departs("caller_is_transferred_while_it_rings", BOTH, "callee", "cause 200", TAKEN),
-    departs("caller_is_parked_while_it_rings", DIALPLAN, "callee", "cause 200", TAKEN),
+    departs("caller_is_parked_while_it_rings", BOTH, "callee", "cause 200", TAKEN),
     departs("caller_is_valet_parked_while_it_rings", BOTH, "callee", "cause 200", TAKEN),
     departs("caller_is_transferred_to_his_end_while_it_rings", BOTH, "callee", "cause 200", TAKEN),
     may_depart("caller_is_transferred_in_the_moment_of_the_answer", "callee", "cause ", TAKEN),

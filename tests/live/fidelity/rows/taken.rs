@@ -93,7 +93,10 @@ pub fn rows() -> Vec<Row> {
         row(1, "caller_is_valet_parked_while_it_rings")
             .callee(rings(Callee))
             .steps(ringing(400))
-            .steps([Api("uuid_transfer {caller} 'valet_park:lot{id} 8001' inline"), Wait(1200)])
+            .steps([
+                Api("uuid_transfer {caller} 'valet_park:lot{id} 8001' inline"),
+                Wait(1200),
+            ])
             .steps([
                 See("callee", EndCause(Callee)),
                 See("caller", End(Caller)),

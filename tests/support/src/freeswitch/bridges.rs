@@ -251,7 +251,9 @@ impl Core {
         let mut world = self.world();
         let end = self.make(&world, caller, &catalog().sofia.refused.hangup);
         if let Some(mut event) = end {
-            event.headers.push(("variable_transfer_source".into(), source.to_owned()));
+            event
+                .headers
+                .push(("variable_transfer_source".into(), source.to_owned()));
             self.bus.fire(&Arc::new(event));
         }
         world.channels.remove(caller);
@@ -303,6 +305,26 @@ impl Core {
             };
             core.run_app(&uuid, &answer);
         });
+    }
+
+    /// `uuid_park` of a held channel, or of the caller behind that loopback.
+    pub(crate) fn park_elsewhere(self: &Arc<Self>, held: &str, behind: Option<&str>) {
+        let parked = behind.unwrap_or(held);
+        if let Some(channel) = self.world().channels.get_mut(parked) {
+            channel.parked_elsewhere = true;
+        }
+        match behind {
+            Some(caller) => self.caller_leaves(caller, held, String::new(), "ORIGINATOR_CANCEL"),
+            None if self.take(held) => {
+                let mut world = self.world();
+                self.emit_unpark(&world, held);
+                if let Some(held) = world.channels.get_mut(held).and_then(Channel::held) {
+                    let to = "park".to_owned();
+                    held.shared.ended(Outcome::Transferred { to });
+                }
+            }
+            None => {}
+        }
     }
 
     /// Somebody takes a ringing leg: the leg goes to him, and the held channel ends.

@@ -77,6 +77,8 @@ pub(crate) struct Channel {
     pub(crate) end: String,
     /// When somebody else took it out of our hands, and FreeSWITCH told of it.
     pub(crate) taken: Option<Instant>,
+    /// Somebody has parked it (`uuid_park`), which leaves no `transfer_source`.
+    pub(crate) parked_elsewhere: bool,
     /// What took it out of its park (`transfer_source`), and what it is bridged with.
     pub(crate) transfer_source: String,
     pub(crate) bridge_uuid: String,
@@ -126,6 +128,7 @@ impl Channel {
             behind: None,
             end: String::new(),
             taken: None,
+            parked_elsewhere: false,
             transfer_source: String::new(),
             bridge_uuid: String::new(),
             partner: Partner::OfOriginate,

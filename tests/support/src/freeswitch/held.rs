@@ -434,7 +434,7 @@ impl Held {
     /// Somebody transfers the caller behind this loopback to what ends him at once: nobody can ask his channel any more.
     pub fn caller_goes_to_his_end(&self) {
         let caller = self.behind.as_deref().unwrap_or_default();
-        let source = "0:x:bl_xfer:hangup/default/inline";
+        let source = "0:x:bl_xfer:valet_park:lot 8001/default/inline";
         self.core.caller_ends_elsewhere(caller, &self.uuid, source);
     }
 
@@ -469,6 +469,11 @@ impl Held {
     /// `uuid_transfer` to an extension that answers and parks.
     pub fn transfer(&self, to: &str) {
         self.core.transfer(&self.uuid, to);
+    }
+
+    /// `uuid_park` of it by somebody else, or of the caller behind it.
+    pub fn park(&self) {
+        self.core.park_elsewhere(&self.uuid, self.behind.as_deref());
     }
 
     /// What the caller was sent, with times.
