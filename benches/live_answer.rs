@@ -6,7 +6,8 @@
 //! until one of them hangs up, and fswake says `connected`. It fails when one call does not.
 //!
 //! All times begin when the phone sends its 200. The caller's 200 and the first sounds are the phones' own; `uuid_bridge` is
-//! when fswake has heard that FreeSWITCH has followed that order, by its log. FreeSWITCH's own timestamps are whole ticks of 20 ms.
+//! when fswake has heard that FreeSWITCH has followed that order, by its log; that is given from CHANNEL_ANSWER on, too.
+//! FreeSWITCH's own timestamps are whole ticks of 20 ms.
 //!
 //! `--busy` lets a busy loop run for each core meanwhile. `FSWAKE_BENCH_CALLS` is another way to say how many calls, and
 //! `FSWAKE_BENCH_DAEMON` names another fswake to measure.
@@ -113,6 +114,7 @@ struct Tally {
     silent: usize,
     good: Vec<Times>,
     to_bridge: Vec<Duration>,
+    heard_to_bridge: Vec<Duration>,
 }
 
 impl Tally {
@@ -359,10 +361,30 @@ fn to_bridge(answers: &[Duration], lines: &[String]) -> Vec<Duration> {
         return Vec::new();
     }
     let times = lines.iter().filter_map(|line| time_of_day(line));
-    let since = times
+    times
         .zip(answers)
-        .map(|(replied, answered)| (replied + DAY).saturating_sub(*answered));
-    since.map(|time| time.checked_sub(DAY).unwrap_or(time)).collect()
+        .map(|(replied, answered)| since(*answered, replied))
+        .collect()
+}
+
+/// The same from CHANNEL_ANSWER on, as fswake has heard it of each call.
+fn heard_to_bridge(answers: &[String], lines: &[String]) -> Vec<Duration> {
+    let of_call = |line: &str| {
+        let id = line.split_once("call.id=")?.1;
+        id.get(..36).map(str::to_owned)
+    };
+    let from_answer = |bridge: &String| {
+        let call = of_call(bridge)?;
+        let answer = answers.iter().find(|line| of_call(line).as_ref() == Some(&call))?;
+        Some(since(time_of_day(answer)?, time_of_day(bridge)?))
+    };
+    lines.iter().filter_map(from_answer).collect()
+}
+
+/// From one time of the day to the next.
+fn since(from: Duration, to: Duration) -> Duration {
+    let time = (to + DAY).saturating_sub(from);
+    time.checked_sub(DAY).unwrap_or(time)
 }
 
 /// Every call through lanes that work side by side; prints the faults as they come.
@@ -410,6 +432,8 @@ async fn run(site: &Arc<Site>, wanted: &Wanted) -> (BTreeMap<Kind, Tally>, usize
             let bridges = site.daemon().lines(&["uuid_bridge", &aor]);
             let tally = tallies.entry(kind).or_default();
             tally.to_bridge.extend(to_bridge(&answers, &bridges));
+            let heard = site.daemon().lines(&["event=LegAnswered", &aor]);
+            tally.heard_to_bridge.extend(heard_to_bridge(&heard, &bridges));
         }
         for (kind, fate) in fates {
             tallies.entry(kind).or_default().add(fate);
@@ -441,6 +465,11 @@ fn print(tallies: &BTreeMap<Kind, Tally>) -> usize {
     }
     let all = tallies.values().flat_map(|t| t.to_bridge.iter().copied()).collect();
     println!("together: uuid_bridge {}", percentiles(all));
+    for (by_dial_string, way) in [(false, "dialplan"), (true, "dial-string")] {
+        let of_way = tallies.iter().filter(|(kind, _)| kind.by_dial_string == by_dial_string);
+        let heard = of_way.flat_map(|(_, t)| t.heard_to_bridge.iter().copied()).collect();
+        println!("{way}: CHANNEL_ANSWER to uuid_bridge {}", percentiles(heard));
+    }
     let sum = |of: fn(&Tally) -> usize| tallies.values().map(of).sum::<usize>();
     let (calls, cut, silent, unanswered) = (
         sum(|t| t.calls),
