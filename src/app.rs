@@ -31,7 +31,8 @@ use crate::store::StoreWriter;
 use crate::store::sqlite::{Options, Sqlite};
 use crate::store::{Snapshot, StoreOp};
 use crate::supervise::Parts;
-use crate::types::{Device, unix_now};
+use crate::clock::unix_now;
+use crate::types::Device;
 use crate::words;
 
 /// Inputs that may wait for the loop. Behind it, senders wait: FreeSWITCH queues on their behalf.

@@ -10,12 +10,12 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`types`] | the field's own words: call, AOR, device, binding, token |
-//! | [`engine`] | decides; pure |
+//! | [`types`] | the field's own words: call, AOR, device, binding, token (crate `fswake-core`) |
+//! | [`engine`] | decides; pure (crate `fswake-core`) |
 //! | [`driver`] | the one loop around the engine |
 //! | [`control`] | questions to the loop from outside |
 //! | [`esl`] | FreeSWITCH's event socket |
-//! | [`contact`] | the Contact of a REGISTER: parser and writer |
+//! | [`contact`] | the Contact of a REGISTER: parser and writer (crate `fswake-core`) |
 //! | [`push`] | APNs, FCM, gateways, and what they are told |
 //! | [`store`] | devices and the journal in SQLite |
 //! | [`doctor`] | looks at everything that a wake needs, and says what to do |
@@ -23,6 +23,7 @@
 //! | [`metrics`] | numbers for Prometheus |
 //! | [`http`] | what operators and programs ask the running daemon |
 //! | [`config`], [`cli`], [`logging`], [`lifecycle`] | what an operator and systemd see |
+//! | [`clock`] | the wall clock, and times as operators read them |
 //! | [`files`] | the one reader of files that operators write |
 //! | [`words`] | errors of the system and of libraries in words |
 //! | [`migrate`] | from mod_apn: its configuration, its tokens |
@@ -40,15 +41,16 @@
     clippy::print_stdout
 )]
 
+pub use fswake_core::{contact, engine, types};
+
 pub mod aging;
 pub mod app;
 pub mod cli;
+pub mod clock;
 pub mod config;
-pub mod contact;
 pub mod control;
 pub mod doctor;
 pub mod driver;
-pub mod engine;
 pub mod esl;
 pub mod files;
 pub mod http;
@@ -62,5 +64,4 @@ pub mod push;
 pub mod reload;
 pub mod store;
 pub mod supervise;
-pub mod types;
 pub mod words;

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 
 use serde_json::Value;
 
-use crate::journal::time;
+use crate::clock;
 use crate::types::Printable;
 
 /// No line on a terminal is longer, unless asked for (`--wide`).
@@ -106,7 +106,7 @@ pub(super) fn text(value: &Value) -> String {
 pub(super) fn when(value: &Value) -> String {
     value
         .as_i64()
-        .map_or("-".into(), |seconds| format!("{} UTC", time::to_the_second(seconds)))
+        .map_or("-".into(), |seconds| format!("{} UTC", clock::to_the_second(seconds)))
 }
 
 /// The list under a name; empty when there is none.

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::table::{self, wrapped};
 use crate::config::{self, Config};
-use crate::journal::time::{now_ms, span, stamp};
+use crate::clock::{now_ms, span, stamp};
 use crate::journal::{Journal, Wake, Whose};
 use crate::types::{Aor, CallId, Printable};
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::{Check, Evidence};
 use crate::config::Config;
 use crate::files;
-use crate::journal::time::span;
+use crate::clock::span;
 use crate::journal::{Pattern, diagnosis};
 use crate::push::app::{App, Credentials};
 use crate::push::{Probe, Proof, PushError, Pushers, certificates, other_bundle};

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::{Check, Evidence, first_of};
 use crate::config::Config;
 use crate::journal::JournalError;
-use crate::journal::time::with_date;
+use crate::clock::with_date;
 use crate::push::app::Credentials;
-use crate::types::{Device, Printable, unix_now};
+use crate::clock::unix_now;
+use crate::types::{Device, Printable};
 
 const FAMILY: &str = "devices";
 /// A phone that has not registered for this long will hardly be woken: apps refresh their token within weeks.

@@ -8,7 +8,7 @@ use super::{Check, Evidence, State, first_of};
 use crate::config::Config;
 use crate::journal::attempt::{LONGEST_USEFUL_WAIT_MS, Late, Refusal};
 use crate::journal::diagnosis::of_attempt;
-use crate::journal::time::{now_ms, span};
+use crate::clock::{now_ms, span};
 use crate::journal::{Attempt, Journal, JournalError, Pattern, Wake};
 use crate::types::Printable;
 

@@ -12,7 +12,8 @@ use crate::engine::Event;
 use crate::metrics::{AppMetrics, Metrics};
 use crate::push::Pushers;
 use crate::types::push::{PushError, PushKind, PushOutcome, PushRequest};
-use crate::types::{PushToken, unix_now};
+use crate::clock::unix_now;
+use crate::types::PushToken;
 
 impl Turning {
     /// Sends a push on a task of its own. A call push is given up when its call is over: a phone must not be woken for it.

@@ -14,7 +14,8 @@ use super::line::{Errand, Line};
 use super::reading;
 use crate::driver::Input;
 use crate::engine::{Event, Listing};
-use crate::types::{Aor, unix_now};
+use crate::clock::unix_now;
+use crate::types::Aor;
 use crate::words;
 
 /// FreeSWITCH fires the event before it deletes the registration: a thread of its own collects statements for 40 times 5 ms

@@ -26,7 +26,8 @@ use super::registrations::{self, Heard};
 use crate::contact::ContactRules;
 use crate::driver::Input;
 use crate::engine::{Cause, Event};
-use crate::types::{LegId, Secret, unix_now};
+use crate::clock::unix_now;
+use crate::types::{LegId, Secret};
 use crate::words;
 
 /// What is subscribed to.

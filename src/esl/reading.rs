@@ -24,7 +24,8 @@ use super::registrations::{self, Heard};
 use crate::contact::{ContactRules, NetworkHint};
 use crate::driver::Input;
 use crate::engine::{Event, Registration, Source};
-use crate::types::{Aor, UnixSeconds, unix_now};
+use crate::clock::unix_now;
+use crate::types::{Aor, UnixSeconds};
 use crate::words;
 
 /// A profile's start is announced a moment before it runs; it is waited for so often, and so long.

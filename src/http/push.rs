@@ -12,7 +12,8 @@ use super::{Problem, Site};
 use crate::engine::command::Nobody;
 use crate::engine::{Delivered, Delivery, Notification};
 use crate::types::push::Payload;
-use crate::types::{TokenType, unix_now};
+use crate::clock::unix_now;
+use crate::types::TokenType;
 
 /// What is asked for.
 #[derive(Debug, Deserialize)]

@@ -5,7 +5,7 @@
 use serde::Serialize;
 
 use super::attempt::{Attempt, LONGEST_USEFUL_WAIT_MS, Refusal};
-use super::time::{span, stamp, with_date};
+use crate::clock::{span, stamp, with_date};
 use super::wake::{Dropped, Wake};
 use crate::engine::LegEnd;
 use crate::engine::event::Verdict;

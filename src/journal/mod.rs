@@ -13,7 +13,6 @@ pub mod diagnosis;
 mod reader;
 mod reason;
 mod summary;
-pub mod time;
 mod wake;
 mod words;
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 use super::attempt::is_without_a_way;
-use super::time::{span, with_date};
+use crate::clock::{span, with_date};
 use crate::types::Printable;
 
 /// Details of one line, as far as they are there.

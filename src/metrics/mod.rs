@@ -27,7 +27,7 @@ pub use self::names::Name;
 use crate::engine::{HoldResult, Summary};
 use crate::push::health::{AppState, ProblemKind};
 use crate::store::Health;
-use crate::types::unix_now;
+use crate::clock::unix_now;
 
 /// The media type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;

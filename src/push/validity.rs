@@ -10,7 +10,7 @@ use super::app::{App, Credentials};
 use super::preset::unix;
 use super::pushers::SetupError;
 use crate::files;
-use crate::journal::time::stamp;
+use crate::clock::stamp;
 use crate::types::Printable;
 
 /// One certificate of a PEM file.

@@ -10,7 +10,8 @@ use rusqlite::{Connection, ErrorCode, Row, TransactionBehavior, params};
 use super::queue::Batch;
 use super::writer::StoreWriter;
 use super::{JournalEntry, Snapshot, upgrade};
-use crate::types::{Aor, Device, DeviceKey, Provider, PushParams, PushToken, unix_now};
+use crate::clock::unix_now;
+use crate::types::{Aor, Device, DeviceKey, Provider, PushParams, PushToken};
 use crate::words;
 
 /// The schema, as shipped in `schema.sql`.

@@ -14,7 +14,7 @@ use super::StoreOp;
 use super::queue::{Batch, Queue};
 use super::sqlite::{Database, Options};
 use crate::types::UnixSeconds;
-use crate::types::unix_now;
+use crate::clock::unix_now;
 
 /// Changes in one transaction at most.
 const BATCH: usize = 2_000;

@@ -4,7 +4,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use fswake::journal::time::now_ms;
+use fswake::clock::now_ms;
 use serde_json::Value;
 
 use super::*;

@@ -20,7 +20,7 @@ use crate::migrate::source::Source;
 use crate::migrate::tokens::{self, Plan};
 use crate::push::Pushers;
 use crate::store::Import;
-use crate::types::unix_now;
+use crate::clock::unix_now;
 
 const EXAMPLES: &str = "Examples:
   fswake import-mod-apn --conf /etc/freeswitch/autoload_configs/apn.conf.xml --dry-run

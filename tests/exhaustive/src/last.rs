@@ -6,7 +6,7 @@
 //!
 //! | event | decided by | because |
 //! |---|---|---|
-//! | of a leg, a caller, or a push that no other call rides on | that call, its pushes, and what all share | the engine gives it that call and the `World` (`src/engine/world.rs`), which has no other call |
+//! | of a leg, a caller, or a push that no other call rides on | that call, its pushes, and what all share | the engine gives it that call and the `World` (`core/src/engine/world.rs`), which has no other call |
 //! | of a phone's registration, a new call | both calls, and what all share | pushes under way are only ever read by their own ends |
 //! | any other | everything | |
 //!

@@ -64,11 +64,4 @@ pub mod search;
 pub mod sim;
 pub mod step;
 
-/// The engine's own sources.
-#[path = "../../../src"]
-mod sources {
-    pub mod engine;
-    pub mod types;
-}
-
-pub use self::sources::{engine, types};
+pub use fswake_core::{engine, types};

@@ -14,7 +14,7 @@ mod token;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -56,12 +56,6 @@ impl Hash for Moment {
 
 /// Seconds since 1970 in UTC: what is stored, and what providers and operators read.
 pub type UnixSeconds = i64;
-
-/// The wall clock, in seconds since 1970.
-pub fn unix_now() -> UnixSeconds {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    UnixSeconds::try_from(seconds).unwrap_or(UnixSeconds::MAX)
-}
 
 /// One held call. Also the namespace of its legs' channel UUIDs and SIP Call-IDs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,6 +1,13 @@
-//! Times as operators read them, in UTC.
+//! The wall clock, and times as operators read them, in UTC.
 
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::types::UnixSeconds;
+
+/// The wall clock, in seconds since 1970.
+pub fn unix_now() -> UnixSeconds {
+    now_ms() / 1000
+}
 
 /// The wall clock, in milliseconds since 1970.
 pub fn now_ms() -> i64 {
