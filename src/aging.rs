@@ -11,10 +11,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use crate::clock::unix_now;
 use crate::driver::Input;
 use crate::engine::Event;
 use crate::store::devices::owners_unseen;
-use crate::clock::unix_now;
 
 /// How often the store is looked through; `store.token-ttl` is at least as long.
 pub const EVERY: Duration = Duration::from_secs(3600);

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::aging;
+use crate::clock::unix_now;
 use crate::config::Config;
 use crate::control::Control;
 use crate::driver::{Driver, Input};
@@ -31,7 +32,6 @@ use crate::store::StoreWriter;
 use crate::store::sqlite::{Options, Sqlite};
 use crate::store::{Snapshot, StoreOp};
 use crate::supervise::Parts;
-use crate::clock::unix_now;
 use crate::types::Device;
 use crate::words;
 

@@ -202,11 +202,17 @@ fn every_cargo_target_exists() {
                     .windows(2)
                     .filter(|pair| pair[0] == "--test" || pair[0] == "--bench")
                 {
-                    let folder = if pair[0] == "--test" { "tests" } else { "benches" };
-                    let is_there = pair[1].starts_with('<')
-                        || ["", ".rs", "/main.rs"]
-                            .iter()
-                            .any(|end| root().join(folder).join(format!("{}{end}", pair[1])).exists());
+                    let folders: &[_] = if pair[0] == "--test" {
+                        &["tests", "core/tests"]
+                    } else {
+                        &["benches"]
+                    };
+                    let is_in = |folder: &&str| {
+                        let ends = ["", ".rs", "/main.rs"];
+                        ends.iter()
+                            .any(|end| root().join(folder).join(format!("{}{end}", pair[1])).exists())
+                    };
+                    let is_there = pair[1].starts_with('<') || folders.iter().any(is_in);
                     assert!(is_there, "{}: {line}", page.name());
                     targets += 1;
                 }
@@ -219,6 +225,7 @@ fn every_cargo_target_exists() {
 #[test]
 fn every_file_of_the_repository_that_is_named_exists() {
     let folders = [
+        "core/",
         "fs-conf/",
         "docs/",
         "tests/",

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::client::{Client, talk};
 use super::table;
-use crate::config::Config;
 use crate::clock::with_date;
+use crate::config::Config;
 use crate::types::Printable;
 
 /// Devices in one answer.

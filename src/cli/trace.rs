@@ -9,8 +9,8 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::table::{self, wrapped};
-use crate::config::{self, Config};
 use crate::clock::{now_ms, span, stamp};
+use crate::config::{self, Config};
 use crate::journal::{Journal, Wake, Whose};
 use crate::types::{Aor, CallId, Printable};
 

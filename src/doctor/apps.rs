@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::{Check, Evidence};
+use crate::clock::span;
 use crate::config::Config;
 use crate::files;
-use crate::clock::span;
 use crate::journal::{Pattern, diagnosis};
 use crate::push::app::{App, Credentials};
 use crate::push::{Probe, Proof, PushError, Pushers, certificates, other_bundle};

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{Check, Evidence, first_of};
+use crate::clock::unix_now;
+use crate::clock::with_date;
 use crate::config::Config;
 use crate::journal::JournalError;
-use crate::clock::with_date;
 use crate::push::app::Credentials;
-use crate::clock::unix_now;
 use crate::types::{Device, Printable};
 
 const FAMILY: &str = "devices";

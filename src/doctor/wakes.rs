@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::{Check, Evidence, State, first_of};
+use crate::clock::{now_ms, span};
 use crate::config::Config;
 use crate::journal::attempt::{LONGEST_USEFUL_WAIT_MS, Late, Refusal};
 use crate::journal::diagnosis::of_attempt;
-use crate::clock::{now_ms, span};
 use crate::journal::{Attempt, Journal, JournalError, Pattern, Wake};
 use crate::types::Printable;
 

@@ -8,12 +8,12 @@ use futures_util::FutureExt;
 use tracing::{error, info_span, warn};
 
 use super::{Input, Turning};
+use crate::clock::unix_now;
 use crate::engine::Event;
 use crate::metrics::{AppMetrics, Metrics};
 use crate::push::Pushers;
-use crate::types::push::{PushError, PushKind, PushOutcome, PushRequest};
-use crate::clock::unix_now;
 use crate::types::PushToken;
+use crate::types::push::{PushError, PushKind, PushOutcome, PushRequest};
 
 impl Turning {
     /// Sends a push on a task of its own. A call push is given up when its call is over: a phone must not be woken for it.

@@ -12,9 +12,9 @@ use tracing::debug;
 use super::inbound::Settings;
 use super::line::{Errand, Line};
 use super::reading;
+use crate::clock::unix_now;
 use crate::driver::Input;
 use crate::engine::{Event, Listing};
-use crate::clock::unix_now;
 use crate::types::Aor;
 use crate::words;
 

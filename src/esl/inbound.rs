@@ -23,10 +23,10 @@ use super::encode;
 use super::notifications;
 use super::reading::Reader;
 use super::registrations::{self, Heard};
+use crate::clock::unix_now;
 use crate::contact::ContactRules;
 use crate::driver::Input;
 use crate::engine::{Cause, Event};
-use crate::clock::unix_now;
 use crate::types::{LegId, Secret};
 use crate::words;
 

@@ -21,10 +21,10 @@ use super::encode;
 use super::inbound::Settings;
 use super::line::Line;
 use super::registrations::{self, Heard};
+use crate::clock::unix_now;
 use crate::contact::{ContactRules, NetworkHint};
 use crate::driver::Input;
 use crate::engine::{Event, Registration, Source};
-use crate::clock::unix_now;
 use crate::types::{Aor, UnixSeconds};
 use crate::words;
 

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::wakes::{page_size, read};
 use super::{Problem, Site};
-use crate::engine::view::{AorView, BindingView};
 use crate::clock::with_date;
+use crate::engine::view::{AorView, BindingView};
 use crate::store::devices;
 use crate::types::{Aor, Device, DeviceKey, PublicId, PushToken};
 

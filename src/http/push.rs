@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::devices::parse_aor;
 use super::{Problem, Site};
+use crate::clock::unix_now;
 use crate::engine::command::Nobody;
 use crate::engine::{Delivered, Delivery, Notification};
-use crate::types::push::Payload;
-use crate::clock::unix_now;
 use crate::types::TokenType;
+use crate::types::push::Payload;
 
 /// What is asked for.
 #[derive(Debug, Deserialize)]

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use super::wakes::read;
 use super::{Problem, Site};
-use crate::journal::Summary;
 use crate::clock::unix_now;
+use crate::journal::Summary;
 
 /// The times that are summed up, in seconds, each with how long an answer is given again: a day of a busy site is much to
 /// read, and however many pages are open, it is read once.

@@ -5,8 +5,8 @@
 use serde::Serialize;
 
 use super::attempt::{Attempt, LONGEST_USEFUL_WAIT_MS, Refusal};
-use crate::clock::{span, stamp, with_date};
 use super::wake::{Dropped, Wake};
+use crate::clock::{span, stamp, with_date};
 use crate::engine::LegEnd;
 use crate::engine::event::Verdict;
 use crate::types::Printable;

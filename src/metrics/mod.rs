@@ -24,10 +24,10 @@ use prometheus_client::registry::{Metric, Registry};
 use self::app::AppFamilies;
 pub use self::app::AppMetrics;
 pub use self::names::Name;
+use crate::clock::unix_now;
 use crate::engine::{HoldResult, Summary};
 use crate::push::health::{AppState, ProblemKind};
 use crate::store::Health;
-use crate::clock::unix_now;
 
 /// The media type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;

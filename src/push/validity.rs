@@ -9,8 +9,8 @@ use x509_parser::x509::X509Name;
 use super::app::{App, Credentials};
 use super::preset::unix;
 use super::pushers::SetupError;
-use crate::files;
 use crate::clock::stamp;
+use crate::files;
 use crate::types::Printable;
 
 /// One certificate of a PEM file.

@@ -13,8 +13,8 @@ use tracing::{error, info};
 use super::StoreOp;
 use super::queue::{Batch, Queue};
 use super::sqlite::{Database, Options};
-use crate::types::UnixSeconds;
 use crate::clock::unix_now;
+use crate::types::UnixSeconds;
 
 /// Changes in one transaction at most.
 const BATCH: usize = 2_000;

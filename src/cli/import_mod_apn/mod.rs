@@ -11,6 +11,7 @@ use anyhow::Context;
 
 use self::report::Report;
 use super::new_files::{self, Fresh, Made, NewFile};
+use crate::clock::unix_now;
 use crate::config::{Config, Environment};
 use crate::files as reader;
 use crate::migrate::apn_conf::{self, ApnConf};
@@ -20,7 +21,6 @@ use crate::migrate::source::Source;
 use crate::migrate::tokens::{self, Plan};
 use crate::push::Pushers;
 use crate::store::Import;
-use crate::clock::unix_now;
 
 const EXAMPLES: &str = "Examples:
   fswake import-mod-apn --conf /etc/freeswitch/autoload_configs/apn.conf.xml --dry-run

@@ -12,9 +12,9 @@
 //! | `last` | the states with one event to go, which are most of all |
 //! | [`alike`] | whether what is looked at once acts alike |
 //! | [`fingerprint`] | 128 bits for a state |
-//! | `ledger` | the invariants, shared with `tests/invariants.rs` |
+//! | `ledger` | the invariants, shared with `core/tests/invariants.rs` |
 //!
-//! A state is the engine and its surroundings ([`sim::Sim`]); [`fswake::engine::digest`] says what of the engine is in its
+//! A state is the engine and its surroundings ([`sim::Sim`]); [`engine::digest`] says what of the engine is in its
 //! fingerprint: everything that decides what it does, moments counted from now. Of the surroundings everything is.
 //! Because that has to be right, it is looked at ([`alike::Doubt`]): every state but those with one event to go is rebuilt from its history
 //! before its next steps are tried, and must have the fingerprint that it was filed under; of one in a hundred states that a longer
@@ -49,14 +49,12 @@
 //! Two histories that differ in time alone are two histories only where a timer lies between: everything else happens in the
 //! moment of the timer before. Time passes from one timer to the next.
 
-extern crate self as fswake;
-
 pub mod alike;
 pub mod beginnings;
 pub mod cast;
 pub mod fingerprint;
 mod last;
-#[path = "../../common/ledger.rs"]
+#[path = "../../../core/tests/common/ledger.rs"]
 pub mod ledger;
 mod map;
 mod parts;

@@ -1,0 +1,174 @@
+//! What the journal and the call's own record are told.
+
+use fswake_core::engine::{Event, HoldResult, Note, Record, Step};
+use fswake_core::types::push::PushError;
+
+use crate::common::{Bench, apns, call, leg, ms, reg};
+use crate::{bench, held, with};
+
+/// The late REGISTERs that were noted, with how late they were and how long after the push.
+fn late(b: &Bench) -> Vec<(u64, u64)> {
+    let late = b.notes.iter().filter_map(|note| match note.step {
+        Step::LateRegister { late, since_push, .. } => {
+            assert_eq!(note.call, Some(call(1)));
+            Some((late.as_millis(), since_push.as_millis()))
+        }
+        _ => None,
+    });
+    late.map(|(l, p)| (u64::try_from(l).unwrap(), u64::try_from(p).unwrap()))
+        .collect()
+}
+
+fn steps(b: &Bench) -> Vec<&'static str> {
+    b.notes.iter().map(|note| note.step.name()).collect()
+}
+
+#[test]
+fn phone_that_registers_after_its_call_is_over_is_late_by_so_much_and_only_once() {
+    let mut b = with(|p| p.push_retries = 0);
+    held(&mut b);
+    b.pass(ms(25_000));
+    b.expect_release(1, HoldResult::Unreachable);
+    b.pass(ms(3_100));
+    b.register(reg("1001", "tok", "1001@late:1", Some(apns("tok"))));
+    assert_eq!(late(&b), [(3_100, 28_100)]);
+    b.pass(ms(1_000));
+    b.register(reg("1001", "tok", "1001@late:1", Some(apns("tok"))));
+    assert_eq!(late(&b).len(), 1);
+}
+
+#[test]
+fn phone_that_comes_with_a_new_token_is_late_too() {
+    let mut b = with(|p| p.push_retries = 0);
+    held(&mut b);
+    b.pass(ms(26_000));
+    b.register(reg("1001", "tok", "1001@late:1", Some(apns("other"))));
+    assert_eq!(late(&b), [(1_000, 26_000)]);
+}
+
+#[test]
+fn nobody_is_late_for_what_was_no_missed_push() {
+    // Minutes later it registers for its own reasons.
+    let mut b = with(|p| p.push_retries = 0);
+    held(&mut b);
+    b.pass(ms(25_000 + 300_001));
+    b.register(reg("1001", "tok", "1001@late:1", Some(apns("tok"))));
+    assert_eq!(late(&b), []);
+    // It registered in time; the call went on without it.
+    let mut b = with(|p| p.push_retries = 0);
+    held(&mut b);
+    b.register(reg("1001", "tok", "1001@new:1", Some(apns("tok"))));
+    b.pass(ms(26_000));
+    b.register(reg("1001", "tok", "1001@new:1", Some(apns("tok"))));
+    assert_eq!(late(&b), []);
+    // A second call pushed it: its REGISTER is that call's.
+    let mut b = with(|p| p.push_retries = 0);
+    held(&mut b);
+    b.pass(ms(26_000));
+    b.hold(2, "1001");
+    b.register(reg("1001", "tok", "1001@new:1", Some(apns("tok"))));
+    assert_eq!(late(&b), []);
+}
+
+#[test]
+fn caller_who_gave_up_leaves_a_phone_that_may_be_late_but_one_taken_elsewhere_does_not() {
+    for (cause, expected) in [("ORIGINATOR_CANCEL", &[(500, 1_500)][..]), ("LOSE_RACE", &[])] {
+        let mut b = bench();
+        held(&mut b);
+        b.pass(ms(1_000));
+        b.feed(Event::CallerGone {
+            call: call(1),
+            cause: cause.into(),
+        });
+        b.pass(ms(500));
+        b.register(reg("1001", "tok", "1001@late:1", Some(apns("tok"))));
+        assert_eq!(late(&b), expected, "{cause}");
+    }
+}
+
+#[test]
+fn providers_answer_has_its_time_and_counts_after_the_call_too() {
+    let mut b = with(|p| p.push_retries = 0);
+    let push = held(&mut b);
+    b.pass(ms(60));
+    b.accepts(&push);
+    let took = |note: &Note| match &note.step {
+        Step::PushAccepted { took, .. } => Some((took.as_millis(), "")),
+        Step::PushRefused { took, class, .. } => Some((took.as_millis(), *class)),
+        _ => None,
+    };
+    assert_eq!(b.notes.iter().find_map(took), Some((60, "")));
+
+    let mut b = with(|p| p.push_retries = 0);
+    let push = held(&mut b);
+    b.pass(ms(25_000));
+    let over = b.notes.len();
+    b.refuses(
+        &push,
+        PushError::Exhausted {
+            reason: "silent".into(),
+        },
+    );
+    assert_eq!(b.notes[over..].iter().find_map(took), Some((25_000, "exhausted")));
+    assert_eq!(b.notes[over].call, Some(call(1)));
+}
+
+#[test]
+fn every_phone_has_its_reason_for_not_being_pushed() {
+    let mut b = bench();
+    b.register(reg("1001", "desk", "1001@desk:1", None));
+    b.register(reg("1001", "awake", "1001@mobile:1", Some(apns("tok"))));
+    b.pass(ms(1_000));
+    b.hold(1, "1001");
+    let told: Vec<_> = b.notes.iter().map(|note| note.step.clone()).collect();
+    assert!(
+        told.iter().any(|s| matches!(s, Step::DeviceWithoutToken { device, user_agent } if &**device == "binding" && &**user_agent == "test")),
+        "{told:?}"
+    );
+    assert!(
+        told.iter()
+            .any(|s| matches!(s, Step::DeviceAwake { seen, push_in, .. } if (*seen, *push_in) == (ms(1_000), ms(500)))),
+        "{told:?}"
+    );
+    assert!(!steps(&b).contains(&"push-sent"));
+}
+
+#[test]
+fn record_of_a_call_is_written_when_it_is_held_with_each_later_push_and_with_its_end() {
+    let mut b = bench();
+    held(&mut b);
+    let record = |pushes, wake: Option<u64>, device: Option<&str>| Record {
+        pushes,
+        wake: wake.map(ms),
+        device: device.map(Into::into),
+        rung_beside: false,
+    };
+    assert_eq!(b.records, [(record(1, None, None), true)]);
+    b.pass(ms(5_000));
+    assert_eq!(b.records[1..], [(record(2, None, None), true)]);
+    b.pass(ms(812));
+    b.register(reg("1001", "tok", "1001@new:1", Some(apns("tok"))));
+    assert_eq!(b.records.len(), 2, "nothing is written between REGISTER and answer");
+    b.answers(leg(1, 0));
+    let label = b.records[2].0.device.clone().unwrap();
+    assert!(label.starts_with("apns:com.example.app:"), "{label}");
+    assert_eq!(b.records[2], (record(2, Some(5_812), Some(&label)), false));
+}
+
+#[test]
+fn push_after_a_leg_that_failed_is_in_the_calls_own_record_at_once() {
+    let mut b = bench();
+    b.register(reg("1001", "tok", "1001@here:1", Some(apns("tok"))));
+    b.out.clear();
+    b.hold(1, "1001");
+    b.expect_ring(leg(1, 0), "1001@here:1");
+    b.ends(leg(1, 0), "NORMAL_TEMPORARY_FAILURE", 503);
+    b.expect_push("tok");
+    b.gone(1, "ORIGINATOR_CANCEL");
+    let pushes: Vec<_> = b
+        .records
+        .iter()
+        .map(|(record, at_once)| (record.pushes, *at_once))
+        .collect();
+    assert_eq!(pushes, [(0, true), (1, true)]);
+}
