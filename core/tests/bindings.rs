@@ -7,6 +7,7 @@ use std::time::Duration;
 use common::{Bench, T0, apns, leg, reg, target, unreg};
 use fswake_core::engine::policy::Policy;
 use fswake_core::engine::{Event, Listing, Registration, Source, UnregisterWhy, Unregistration};
+use fswake_core::types::push::PushError;
 use fswake_core::types::{Aor, PushParams};
 
 fn bench() -> Bench {
@@ -287,6 +288,37 @@ fn device_that_was_forgotten_comes_back_with_its_next_register_not_with_a_readin
     assert_eq!(b.engine.known(), (0, 1));
     b.register(reg("1001", "id", "1001@a:1", Some(apns("tok"))));
     b.expect_stored("tok");
+}
+
+/// Its token was refused, or it has been pushed too often: nobody wakes it, and it may come by itself.
+#[test]
+fn first_register_is_waited_for_where_no_phone_can_be_woken() {
+    for limited in [false, true] {
+        let mut b = Bench::new(Policy {
+            device_pushes_per_minute: u32::from(limited),
+            ..Policy::default()
+        });
+        b.register(reg("1001", "tok", "1001@there:1", Some(apns("tok"))));
+        b.feed(unreg("1001", "tok", UnregisterWhy::ConnectionClosed));
+        b.pass(Duration::from_secs(3600));
+        b.out.clear();
+        b.hold(1, "1001");
+        let push = b.expect_push("tok");
+        if !limited {
+            let reason = "BadDeviceToken".into();
+            b.refuses(&push, PushError::TokenBad { reason });
+        }
+        b.gone(1, "ORIGINATOR_CANCEL");
+        b.pass(Duration::from_secs(10));
+        b.out.clear();
+        b.hold(2, "1001");
+        b.expect_nothing_more();
+        b.pass(Duration::from_millis(20));
+        b.expect_nothing_more();
+        b.register(reg("1001", "tok", "1001@here:1", Some(apns("tok"))));
+        b.expect_stored("tok");
+        b.expect_ring(leg(2, 0), "1001@here:1");
+    }
 }
 
 #[test]

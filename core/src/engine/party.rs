@@ -288,6 +288,13 @@ impl Party {
         self.ring_at.is_none() && (self.registered || (self.target.is_some() && is_woken_by_nobody))
     }
 
+    /// Whether anything but a REGISTER out of the blue may bring it: it was heard of, or it is being woken. What was only read from
+    /// FreeSWITCH's list may be a ghost.
+    pub fn may_come(&self) -> bool {
+        let is_woken = self.pushes > 0 || self.rides || self.wake.due().is_some();
+        self.alive.is_some() || self.beside.is_some() || is_woken
+    }
+
     /// Whether waiting for it makes sense: a leg is alive, or it was pushed and may yet register.
     pub fn may_answer(&self) -> bool {
         if self.leg.is_some() || self.ring_at.is_some() || self.asking || self.ask_at.is_some() {

@@ -35,6 +35,8 @@ pub enum Invariant {
     NoPushWhileRinging,
     /// A phone that has refused or declined is neither pushed nor rung again in this call.
     RefusedIsLeftAlone,
+    /// Nobody rides on a wake that is over: its phone has rung, answered, declined or refused since that push.
+    OverIsNotShared,
     /// A leg that is bridged is not killed.
     BridgedIsLeftAlone,
     /// A call that somebody else took is not touched.
@@ -116,6 +118,8 @@ pub struct Leg {
     pub target: Target,
     /// The Call-ID of its INVITE: one for each phone, and what the phone's pushes carry.
     pub phone: Arc<str>,
+    /// Whose it is, as the journal names the phone.
+    pub device: Arc<str>,
     /// It rings alone: its early media is for the caller.
     pub alone: bool,
     /// It went where its phone may not be any more: whoever refuses there may be another.
@@ -155,6 +159,7 @@ impl Hash for Leg {
             n: _,
             target,
             phone,
+            device: _,
             alone,
             may_be_old,
             heard,
@@ -194,6 +199,8 @@ impl Hash for Account {
 pub struct Ledger {
     /// In the order in which they came.
     pub calls: Vec<Account>,
+    /// Phones whose last wake is over, by their names in the journal.
+    woken: BTreeSet<Arc<str>>,
 }
 
 impl Account {
@@ -205,11 +212,9 @@ impl Account {
         self.legs.iter_mut().find(|leg| leg.n == n)
     }
 
-    /// A leg ends by itself.
-    fn ends(&mut self, n: u32, end: &LegEnd) {
-        let Some(leg) = self.legs.iter().position(|leg| leg.n == n) else {
-            return;
-        };
+    /// A leg ends by itself. The phone that has refused the call, if it has.
+    fn ends(&mut self, n: u32, end: &LegEnd) -> Option<Arc<str>> {
+        let leg = self.legs.iter().position(|leg| leg.n == n)?;
         let leg = self.legs.remove(leg);
         let refuses = match (end.sip_status, &*end.cause) {
             (Some(486 | 600 | 603 | 607), _) | (None, "USER_BUSY" | "CALL_REJECTED") => true,
@@ -219,6 +224,7 @@ impl Account {
         if refuses {
             self.refused.insert(leg.phone);
         }
+        refuses.then_some(leg.device)
     }
 
     /// FreeSWITCH goes on with the leg that it connects, or that the caller hears.
@@ -277,10 +283,12 @@ impl Ledger {
         let Some(call) = event.call().and_then(|id| self.call_mut(id)) else {
             return;
         };
+        let mut woken = None;
         match event {
             Event::LegRinging(leg) => {
                 if let Some(leg) = call.leg_mut(leg.n) {
                     leg.heard = leg.heard.max(Heard::Ringing);
+                    woken = Some(leg.device.clone());
                 }
             }
             Event::LegEarlyMedia { leg, .. } => {
@@ -291,14 +299,15 @@ impl Ledger {
             Event::LegAnswered { leg, .. } => {
                 if let Some(leg) = call.leg_mut(leg.n) {
                     leg.heard = Heard::Answered;
+                    woken = Some(leg.device.clone());
                 }
             }
-            Event::LegEnded { leg, end } => call.ends(leg.n, end),
+            Event::LegEnded { leg, end } => woken = call.ends(leg.n, end),
             // Only a bridge that was ordered fails.
             Event::BridgeFailed { leg, end: Some(end) } => {
                 let connects = call.leg(leg.n).map(|leg| leg.bridge);
                 if matches!(connects, Some(Bridge::Connecting(_))) {
-                    call.ends(leg.n, end);
+                    woken = call.ends(leg.n, end);
                 }
             }
             Event::Bridged(leg) => {
@@ -323,6 +332,7 @@ impl Ledger {
             } => call.rings_beside = true,
             _ => {}
         }
+        self.woken.extend(woken);
     }
 
     /// What a command does.
@@ -331,10 +341,20 @@ impl Ledger {
         let Some(id) = command.call() else { return Ok(()) };
         let said = || format!("{command:?}");
         if let Command::Note(note) = command {
-            if let Step::LegStarted { leg, why, .. } = &note.step
-                && let Some(leg) = self.call_mut(id).and_then(|call| call.leg_mut(*leg))
-            {
-                leg.may_be_old = *why == Origin::Known;
+            match &note.step {
+                Step::LegStarted { device, leg, why } => {
+                    if let Some(leg) = self.call_mut(id).and_then(|call| call.leg_mut(*leg)) {
+                        leg.may_be_old = *why == Origin::Known;
+                        leg.device = device.clone();
+                    }
+                }
+                Step::PushSent { device, .. } => {
+                    self.woken.remove(device);
+                }
+                Step::PushShared { device } => {
+                    holds(I::OverIsNotShared, !self.woken.contains(device), said)?;
+                }
+                _ => {}
             }
             return Ok(());
         }
@@ -385,6 +405,7 @@ impl Ledger {
                     n: leg.n,
                     target: target.clone(),
                     phone: sip_call_id.clone(),
+                    device: "".into(),
                     alone: *early_media,
                     may_be_old: false,
                     heard: Heard::Nothing,

@@ -1,5 +1,6 @@
-//! A wake is shared only while it is under way: from the push until that phone rings, answers, declines or is gone again.
+//! A wake is shared only while it is under way: from the push until that phone rings, answers, declines, refuses or is gone again.
 
+use fswake_core::engine::policy::{AppPolicy, OnUnregister};
 use fswake_core::engine::{Command, UnregisterWhy};
 
 use crate::common::{Bench, apns, call, leg, ms, reg, unreg};
@@ -50,6 +51,54 @@ fn redial_after_a_decline_pushes_at_once() {
         falls_asleep(&mut b);
         is_pushed_for_call_2(&mut b);
     }
+}
+
+#[test]
+fn redial_after_a_refusal_pushes_when_the_phone_does_not_ring() {
+    for (cause, sip) in [
+        ("CALL_REJECTED", 403),
+        ("UNALLOCATED_NUMBER", 404),
+        ("NO_USER_RESPONSE", 480),
+        ("NORMAL_TEMPORARY_FAILURE", 500),
+        ("INCOMPATIBLE_DESTINATION", 488),
+    ] {
+        let mut b = woken();
+        b.ends(leg(1, 0), cause, sip);
+        if sip == 488 {
+            // Once more, with any codec.
+            b.ends(leg(1, 1), cause, sip);
+        }
+        b.pass(ms(1000));
+        b.out.clear();
+        // For all that is known it is awake.
+        is_rung_and_then_pushed_for_call_2(&mut b);
+    }
+}
+
+/// Where the app's token is kept, that is: as shipped, a phone that un-REGISTERs wants no pushes.
+#[test]
+fn redial_after_a_decline_and_an_unregister_pushes_at_once() {
+    let mut b = with(|p| {
+        p.apps = vec![AppPolicy {
+            provider: None,
+            app: None,
+            domains: Vec::new(),
+            on_unregister: OnUnregister::Keep,
+            missed_call_push: false,
+            cancel_push: false,
+        }];
+    });
+    b.sleeping("1001", "tok");
+    b.hold(1, "1001");
+    b.expect_push("tok");
+    b.register(reg("1001", "tok", "1001@new:1", Some(apns("tok"))));
+    b.ends(leg(1, 0), "USER_BUSY", 486);
+    b.pass(ms(400));
+    b.feed(unreg("1001", "tok", UnregisterWhy::Explicit));
+    b.pass(ms(600));
+    b.out.clear();
+    is_pushed_for_call_2(&mut b);
+    b.expect_nothing_more();
 }
 
 #[test]

@@ -60,7 +60,8 @@ pub struct Beginning {
     pub calls_twice: bool,
     /// Whether the address to which a phone may move is the same for both: whoever registers there last is there.
     pub shares_place: bool,
-    /// Whether both phones move, un-REGISTER and lose their connections; else one does the first two, the other the last.
+    /// Whether both phones move, un-REGISTER and lose their connections, and those that they had before, too; else one does the first
+    /// two, and the other loses its connection.
     pub any_phone: bool,
     /// Whether phones may refuse (403).
     pub refuses: bool,
@@ -130,6 +131,15 @@ pub fn refusals() -> Vec<Beginning> {
     for beginning in &mut all {
         beginning.refuses = true;
         beginning.any_phone = false;
+    }
+    all
+}
+
+/// The same with two calls.
+pub fn two_calls_refused() -> Vec<Beginning> {
+    let mut all = two_calls();
+    for beginning in &mut all {
+        beginning.refuses = true;
     }
     all
 }

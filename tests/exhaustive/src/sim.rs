@@ -175,6 +175,7 @@ impl Sim {
                 }
                 Event::Unregistered(end)
             }
+            Step::OldCloses(phone) => Event::Unregistered(cast.ends[usize::from(phone)].clone()),
             Step::PushTaken(push) | Step::PushRefused(push) => {
                 self.around.pushes.retain(|other| other.n != push);
                 let receipt = PushReceipt {

@@ -13,6 +13,8 @@ pub enum Step {
     Unregister(u8),
     /// A phone's connection is closed.
     Closed(u8),
+    /// A connection that a phone had before is closed, where that is looked at: it is registered on another.
+    OldCloses(u8),
     /// The provider took a push.
     PushTaken(u16),
     /// The provider refused it.
@@ -76,6 +78,9 @@ impl Step {
             if is_bound && (!moves || is_any) {
                 out.push(Self::Closed(phone));
             }
+            if is_bound && is_any {
+                out.push(Self::OldCloses(phone));
+            }
         }
         for push in &sim.around.pushes {
             out.extend([Self::PushTaken(push.n), Self::PushRefused(push.n)]);
@@ -115,7 +120,9 @@ impl Step {
                 let push = sim.around.pushes.iter().find(|push| push.n == n);
                 push.map_or(Hearers::All, |push| Hearers::Call(push.call))
             }
-            Self::Register(..) | Self::Unregister(_) | Self::Closed(_) | Self::Call(_) => Hearers::Phones,
+            Self::Register(..) | Self::Unregister(_) | Self::Closed(_) | Self::OldCloses(_) | Self::Call(_) => {
+                Hearers::Phones
+            }
             Self::Timer => Hearers::All,
         }
     }

@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         ("other_beginnings", beginnings::other_beginnings(), 5, Doubt::SOME),
         ("refusals", beginnings::refusals(), 7, Doubt::SOME),
         ("two_calls", beginnings::two_calls(), 7, Doubt::SOME),
+        ("two_calls_refused", beginnings::two_calls_refused(), 5, Doubt::SOME),
         // Whether leaving out what is looked at once leaves out nothing.
         ("one_call_doubted", beginnings::one_call(), 6, Doubt::ALL),
         ("two_calls_doubted", beginnings::two_calls(), 5, Doubt::ALL),

@@ -204,7 +204,12 @@ impl Call {
         let Some(leg) = self.parties[p].leg.take() else { return };
         self.note_leg_ended(p, &leg, end, world);
         self.parties[p].ended = Some(end.clone());
-        match verdict(end, &leg) {
+        let verdict = verdict(end, &leg);
+        if verdict != Verdict::Unreachable {
+            // Whatever its word is, the phone has come.
+            self.wake_is_over(p, world);
+        }
+        match verdict {
             Verdict::Declined { .. } => self.on_declined(p, end, world),
             Verdict::NoAnswer | Verdict::Refused => self.parties[p].leave(),
             Verdict::Unreachable => self.on_unreachable(p, &leg, world),
@@ -225,7 +230,6 @@ impl Call {
     pub(super) fn on_declined(&mut self, p: usize, end: &LegEnd, world: &mut World<'_>) {
         self.declined = true;
         self.parties[p].leave();
-        self.wake_is_over(p, world);
         if world.policy.decline == Decline::All && self.phase == Phase::Holding {
             // The caller hears this phone's word, whatever became of the others.
             self.release(HoldResult::Declined, Next::fails(end), world);

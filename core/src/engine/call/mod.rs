@@ -87,7 +87,7 @@ pub struct Call {
     answered_by: Option<Arc<str>>,
     /// Legs that answered while another was being bridged, in order, with their codecs.
     also_answered: Vec<(u32, Option<Arc<str>>)>,
-    /// Nobody is known yet: until then a first REGISTER may be on its way.
+    /// Nobody is known who could come: until then a first REGISTER may be on its way.
     grace: Option<Moment>,
     /// FreeSWITCH's directory has been asked; until when its answer is waited for.
     asked: Option<Moment>,
@@ -151,13 +151,13 @@ impl Call {
         self.ask_for_user(world);
         self.ask_who_rings(world);
         self.note_held(world);
-        // What was only read from FreeSWITCH's list may be a ghost.
-        let is_known = self.parties.iter().any(|p| p.device.is_some() || p.alive.is_some());
-        self.grace = (!is_known).then(|| world.now.plus(FIRST_REGISTER));
         for p in first..self.parties.len() {
             if !self.waits_for_directory(p) {
                 self.start(p, world);
             }
+        }
+        if !self.parties.iter().any(Party::may_come) {
+            self.grace = Some(world.now.plus(FIRST_REGISTER));
         }
         self.settle(world);
     }

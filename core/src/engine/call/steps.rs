@@ -276,7 +276,7 @@ impl Call {
         })
     }
 
-    /// The phone rings, or has answered or declined: its next call finds no wake under way that it could share.
+    /// The phone rings, or has answered, declined or refused: its next call finds no wake under way that it could share.
     pub(super) fn wake_is_over(&self, p: usize, world: &mut World<'_>) {
         if let Some(device) = &self.parties[p].device
             && let Some(known) = world.directory.device_mut(self.key_of(device), device)
