@@ -12,6 +12,7 @@ use crate::site;
 crate::trials![
     phone_that_reconnected_stays_known_when_its_old_connection_closes,
     phone_whose_only_connection_closes_is_pushed,
+    phone_that_logs_its_old_place_out_is_rung_at_its_new_one,
     desk_phone_that_moved_beside_a_sleeping_mobile_is_rung_when_its_old_place_expires,
     phone_that_another_one_of_its_user_replaced_is_not_rung,
     phone_that_its_user_left_for_another_desk_logs_out_and_nobody_is_left_to_ring,
@@ -97,8 +98,31 @@ async fn phone_whose_only_connection_closes_is_pushed(fs: Arc<RealFs>) {
     }
 }
 
+/// It says of the Contact that it had before that it is over, as clients do that find a new address.
+async fn phone_that_logs_its_old_place_out_is_rung_at_its_new_one(fs: Arc<RealFs>) {
+    let site = site(fs, &awake()).await;
+    // A phone on a WebSocket has the same Contact wherever it is.
+    for transport in [Transport::Udp, Transport::Tcp, Transport::Tls] {
+        let phone = phone(&site, transport).await;
+        let user = phone.account().user.clone();
+        assert_eq!(phone.register().await, 200);
+        let old = phone.place();
+        let _old = phone.move_elsewhere().await;
+        assert_eq!(phone.register().await, 200);
+        site.heard(&phone).await;
+        let now = phone.own_contact();
+        phone.contact_text(&now.replace("PLACE", &old));
+        assert_eq!(phone.unregister().await, 200);
+        phone.contact_text(&now);
+        site.daemon().says_all(&["Unregistered(", &user, "Explicit"]).await;
+        is_rung_awake(&site, &phone).await;
+        assert_eq!(site.daemon().count(&["device forgotten", &user]), 0);
+        phone.sleep();
+    }
+}
+
 async fn desk_phone_that_moved_beside_a_sleeping_mobile_is_rung_when_its_old_place_expires(fs: Arc<RealFs>) {
-    let site = site(fs, &Settings::default()).await;
+    let site = site(fs, &awake()).await;
     let user = site.fs.new_user();
     let mobile = site.sleeper(&user, DOMAIN, Wakes::Never, Reaction::Ring).await;
     site.forget_place(&mobile).await;
@@ -107,6 +131,12 @@ async fn desk_phone_that_moved_beside_a_sleeping_mobile_is_rung_when_its_old_pla
     let old = desk.move_elsewhere().await;
     assert_eq!(desk.register().await, 200);
     site.heard(&desk).await;
+    // So does a phone with a token, beside nobody.
+    let moved = phone(&site, Transport::Udp).await;
+    assert_eq!(moved.register_for(10).await, 200);
+    let _before = moved.move_elsewhere().await;
+    assert_eq!(moved.register().await, 200);
+    site.heard(&moved).await;
     let old = format!("127.0.0.1:{}", old.address().port());
     let expired = ["Unregistered(", "Expired", &old];
     for _ in 0..300 {
@@ -121,6 +151,18 @@ async fn desk_phone_that_moved_beside_a_sleeping_mobile_is_rung_when_its_old_pla
     assert_eq!(desk.invites(), 1);
     site.pushed(1).await;
     call.cancel().await;
+    let ended = ["Unregistered(", "Expired", &moved.account().user];
+    for _ in 0..100 {
+        if site.daemon().count(&ended) > 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    assert_eq!(site.daemon().count(&ended), 1, "{}", site.daemon().log());
+    // Heard of so that it is awake.
+    assert_eq!(moved.register().await, 200);
+    site.heard(&moved).await;
+    is_rung_awake(&site, &moved).await;
 }
 
 /// Two desk phones of one user, one after the other, at this server.

@@ -21,6 +21,7 @@ crate::trials![
     phone_that_was_awake_and_comes_back_from_a_dead_connection_is_rung_at_once,
     phone_that_registers_and_stays_silent_is_pushed_again_and_rung_at_its_next_register,
     redial_after_a_decline_and_a_closed_connection_pushes_at_once,
+    redial_after_a_decline_and_an_unregister_pushes_at_once,
 ];
 
 /// After its push, in milliseconds.
@@ -282,10 +283,27 @@ pub async fn is_pushed_again_once_it_is_silent(site: &Site, phone: &Phone, token
 }
 
 async fn redial_after_a_decline_and_a_closed_connection_pushes_at_once(fs: Arc<RealFs>) {
+    let site = site(fs, &redials()).await;
+    redial(&site, &Transport::CONNECTIONS, async |phone| phone.sleep()).await;
+}
+
+async fn redial_after_a_decline_and_an_unregister_pushes_at_once(fs: Arc<RealFs>) {
+    let site = site(fs, &redials().wake("on-unregister", "keep")).await;
+    redial(&site, &Transport::ALL, async |phone| {
+        assert_eq!(phone.unregister().await, 200);
+    })
+    .await;
+}
+
+fn redials() -> Settings {
     let mut settings = Settings::default().wake("push-gap", "30s");
     settings.wake.insert("device-pushes-per-minute", "0".into());
-    let site = site(fs, &settings).await;
-    for transport in Transport::CONNECTIONS {
+    settings
+}
+
+/// A woken phone declines, its app is put to sleep in this way, and the caller calls again.
+async fn redial(site: &Site, transports: &[Transport], falls_asleep: impl AsyncFn(&Phone)) {
+    for &transport in transports {
         let user = site.fs.new_user();
         let phone = site
             .sleeper(
@@ -296,13 +314,13 @@ async fn redial_after_a_decline_and_a_closed_connection_pushes_at_once(fs: Arc<R
             )
             .await;
         let before = site.pushes().len();
-        let first = call(&site, &phone).await;
+        let first = call(site, &phone).await;
         assert_eq!(first.outcome().await, 486, "{}", phone.story());
         let ends = site.daemon().count(&["Unregistered(", &user]);
-        phone.sleep();
+        falls_asleep(&phone).await;
         site.daemon().says_all_times(ends + 1, &["Unregistered(", &user]).await;
         phone.behave(script(transport, Reaction::Answer(ms(100))));
-        let second = call(&site, &phone).await;
+        let second = call(site, &phone).await;
         site.pushed(before + 2).await;
         assert_eq!(second.outcome().await, 200, "{}", phone.story());
         let waited = second.started.elapsed();

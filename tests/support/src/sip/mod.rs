@@ -217,6 +217,11 @@ impl Phone {
         contact.clone_into(&mut self.lock().contact);
     }
 
+    /// The whole value of its Contact, with `PLACE` and `PORT` where they stand.
+    pub fn own_contact(&self) -> String {
+        self.lock().contact.clone()
+    }
+
     /// Puts this text before the URI in its From, quotes included if there are to be any.
     pub fn display_name(&self, display: &str) {
         display.clone_into(&mut self.lock().display);
