@@ -220,3 +220,18 @@ async fn call_that_comes_while_the_event_socket_is_lost_connects_again_at_once()
     assert!(began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());
     held.caller_hangs_up();
 }
+
+/// fswake was down while it registered.
+#[tokio::test]
+async fn registration_that_runs_out_teaches_a_phone_that_nobody_knew() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    phone.expire();
+    daemon.log.wait(&["command=StoreDevice(", "1001"]).await;
+    let held = stage.call(&daemon, "1001");
+    daemon.log.wait(&["command=Push(", "1001"]).await;
+    phone.register();
+    phone.invite(1).await;
+    held.caller_hangs_up();
+}
