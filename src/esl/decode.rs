@@ -337,6 +337,19 @@ pub fn call_event<'a>(
     }))
 }
 
+/// The audio codecs that a profile's own INVITEs offer, by `sofia xmlstatus profile NAME`.
+pub fn audio_offered(xmlstatus: &str) -> Option<String> {
+    let (_, rest) = xmlstatus.split_once("<outbound-codecs>")?;
+    let (codecs, _) = rest.split_once("</outbound-codecs>")?;
+    let audio: Vec<_> = codecs
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !encode::is_name_of_video(name))
+        .collect();
+    let audio = audio.join(",");
+    (!audio.is_empty()).then_some(audio)
+}
+
 /// How a leg ended, by its `CHANNEL_HANGUP`.
 pub fn leg_end<'a>(header: impl Fn(&str) -> Option<&'a str>) -> LegEnd {
     let status = header("variable_sip_term_status").or_else(|| header("variable_sip_invite_failure_status"));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::engine::Record;
-use crate::types::{Aor, CallId, LegId};
+use crate::types::{Aor, CallId, LegId, Target};
 
 /// How often the lease of a ringing leg is renewed.
 pub const LEASE_RENEWAL: Duration = Duration::from_millis(1500);
@@ -305,6 +305,17 @@ pub fn codecs(ep_codec_string: &str) -> Option<String> {
 /// Whether it is video: FreeSWITCH writes rate and packet time of audio only, and of video what the caller's `a=fmtp` says.
 fn is_video(codec: &str) -> bool {
     codec.contains('~') || !codec.contains('@')
+}
+
+/// Whether a profile's codec is video, by its name there: `H264`, `mod_av.H264`, `VP8@90000h`.
+pub fn is_name_of_video(codec: &str) -> bool {
+    let name = name_of(codec).to_ascii_uppercase();
+    name.starts_with("H26") || ["VP8", "VP9", "AV1"].contains(&&*name)
+}
+
+/// The profile that a dial-string goes out by: `sofia/PROFILE/..`.
+pub fn profile_of(target: &Target) -> Option<&str> {
+    target.as_str().strip_prefix("sofia/")?.split('/').next().and_then(word)
 }
 
 /// Whether there is video in a `variable_ep_codec_string`.

@@ -27,8 +27,19 @@ pub struct Leg<'a> {
     pub parent: &'a Parent,
     /// How long it outlives a dead fswake at most, in seconds: FreeSWITCH hangs it up unless this lease is renewed.
     pub lease: u32,
-    /// Offer any codec, not the caller's only.
-    pub any_codec: bool,
+    /// Which codecs its INVITE offers.
+    pub offer: Offer<'a>,
+}
+
+/// The codecs of a leg's INVITE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer<'a> {
+    /// The caller's, as with `bridge`.
+    Callers,
+    /// The caller's and whatever the profile offers: the phone has none of the caller's.
+    Any,
+    /// These of the profile's: a caller without video has no use for any.
+    Audio(&'a str),
 }
 
 /// How it is dialled.
@@ -85,12 +96,17 @@ impl Leg<'_> {
         }
         of_the_caller(&mut vars, parent);
         let offered = parent.inherited.codecs.as_deref().or(parent.codecs.as_deref());
-        if self.any_codec {
-            // An A leg's codecs are all that a leg offers otherwise.
-            vars.push_str(",media_mix_inbound_outbound_codecs=true");
-        } else if let Some(codecs) = offered.and_then(codecs) {
+        let offered = match self.offer {
+            Offer::Callers => offered.and_then(codecs),
+            Offer::Audio(list) => codecs(list),
+            Offer::Any => None,
+        };
+        if let Some(codecs) = offered {
             vars.push_str(",absolute_codec_string=^^:");
             vars.push_str(&codecs);
+        } else if self.offer != Offer::Callers {
+            // An A leg's codecs are all that a leg offers otherwise.
+            vars.push_str(",media_mix_inbound_outbound_codecs=true");
         }
         vars
     }
@@ -221,7 +237,7 @@ mod tests {
         early_media: false,
     };
 
-    fn variables(parent: &Parent, any_codec: bool) -> String {
+    fn variables(parent: &Parent, offer: Offer<'_>) -> String {
         let aor = &Aor::new("1001", "fs.test");
         let (leg, lease) = (LEG, 6);
         Leg {
@@ -229,13 +245,13 @@ mod tests {
             aor,
             parent,
             lease,
-            any_codec,
+            offer,
         }
         .variables()
     }
 
     fn text(parent: &Parent) -> String {
-        DIAL.command(&variables(parent, false))
+        DIAL.command(&variables(parent, Offer::Callers))
     }
 
     #[test]
@@ -272,7 +288,7 @@ mod tests {
 
     #[test]
     fn leg_without_a_caller_has_a_record_only_once_it_is_answered() {
-        let alone = variables(&Parent::default(), false);
+        let alone = variables(&Parent::default(), Offer::Callers);
         let answered = format!("api_on_answer_fswake='uuid_setvar {} process_cdr true'", LEG.channel());
         assert!(alone.contains(&format!(",process_cdr=false,{answered}")), "{alone}");
         // FreeSWITCH itself gives the others their A leg's `process_cdr`.
@@ -280,7 +296,7 @@ mod tests {
             channel: Some("a-leg".into()),
             ..Parent::default()
         };
-        assert!(!variables(&child, false).contains("process_cdr"));
+        assert!(!variables(&child, Offer::Callers).contains("process_cdr"));
     }
 
     #[test]
@@ -302,7 +318,7 @@ mod tests {
             ..Parent::default()
         };
         assert!(text(&parent).contains(",absolute_codec_string=^^:PCMU@8000h@20i,"));
-        let any = variables(&parent, true);
+        let any = variables(&parent, Offer::Any);
         assert!(!any.contains("absolute_codec_string"), "{any}");
         assert!(any.contains(",media_mix_inbound_outbound_codecs=true"), "{any}");
         parent.inherited.codecs = Some("PCMA".into());

@@ -221,3 +221,19 @@ async fn phone_that_is_confirmed_by_a_key_is_named_before_its_user_presses_it() 
     phone.press_key();
     held.wait_bridged().await;
 }
+
+/// What its profile offers is offered once more; a caller without video has no use for video.
+#[tokio::test]
+async fn phone_that_has_none_of_the_callers_codecs_is_offered_its_profiles_and_no_video() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = desk(&stage, &daemon).await;
+    phone.change(|spec| spec.codecs = vec!["G722".into()]);
+    for (call, nth) in both_ways(&daemon, "1001").into_iter().zip([2, 4]) {
+        let held = stage.fs.call(&call);
+        let invite = phone.invite(nth).await;
+        assert_eq!(invite.variable("absolute_codec_string"), Some("^^:OPUS:G722:PCMU:PCMA"));
+        held.caller_hangs_up();
+        daemon.log.wait(&["call over", "abandoned"]).await;
+    }
+}

@@ -7,8 +7,8 @@ use freeswitch_esl_tokio::{EslCommand, EslError};
 use super::Ring;
 use super::connection::{Connection, Place, api, filter};
 use crate::engine::{Cause, Event, LegEnd};
-use crate::esl::encode;
-use crate::esl::originate::{self, Dial, Leg};
+use crate::esl::originate::{self, Dial, Leg, Offer};
+use crate::esl::{decode, encode};
 use crate::types::LegId;
 
 /// What FreeSWITCH keeps of a leg's originate.
@@ -30,7 +30,13 @@ impl Connection {
             return Ok(());
         }
         self.arm(leg.n).await?;
-        let command = self.originate(&ring);
+        let audio = self.audio_of_the_profile(&ring).await?;
+        let offer = match &audio {
+            _ if !ring.any_codec => Offer::Callers,
+            Some(audio) => Offer::Audio(audio),
+            None => Offer::Any,
+        };
+        let command = self.originate(&ring, offer);
         self.ringing.push(leg);
         self.dialed.push(leg);
         self.tell(Event::LegDialed(leg)).await;
@@ -44,8 +50,8 @@ impl Connection {
     }
 
     /// The command that dials a leg: what was prepared for it, if that still holds.
-    fn originate(&self, ring: &Ring) -> String {
-        let (lease, any_codec) = (self.shared.pace.lease(), ring.any_codec);
+    fn originate(&self, ring: &Ring, offer: Offer<'_>) -> String {
+        let lease = self.shared.pace.lease();
         let dial = Dial {
             target: ring.target.as_str(),
             sip_call_id: &ring.sip_call_id,
@@ -56,22 +62,35 @@ impl Connection {
         let is_good = |known: &&Prepared| {
             known.leg == ring.leg
                 && known.lease >= lease
-                && known.variables == self.leg(ring.leg, known.lease, any_codec).variables()
+                && known.variables == self.leg(ring.leg, known.lease, offer).variables()
         };
         let prepared = self.prepared.as_ref().filter(is_good);
         prepared
             .and_then(|_| dial.command_prepared(&self.held.channel, ring.leg))
-            .unwrap_or_else(|| dial.command(&self.leg(ring.leg, lease, any_codec).variables()))
+            .unwrap_or_else(|| dial.command(&self.leg(ring.leg, lease, offer).variables()))
     }
 
-    fn leg(&self, leg: LegId, lease: u32, any_codec: bool) -> Leg<'_> {
+    /// The audio codecs that a leg to this phone offers by its profile, where the phone has none of the caller's and he has no video.
+    async fn audio_of_the_profile(&mut self, ring: &Ring) -> Result<Option<String>, EslError> {
+        let codecs = self.held.parent.codecs.as_deref();
+        let Some(profile) = encode::profile_of(&ring.target).filter(|_| ring.any_codec) else {
+            return Ok(None);
+        };
+        if codecs.is_none_or(encode::has_video) {
+            return Ok(None);
+        }
+        let status = self.ask(format!("sofia xmlstatus profile {profile}")).await?;
+        Ok(decode::audio_offered(&status))
+    }
+
+    fn leg<'a>(&'a self, leg: LegId, lease: u32, offer: Offer<'a>) -> Leg<'a> {
         let (aor, parent) = (&self.held.call.aor, &self.held.parent);
         Leg {
             leg,
             aor,
             parent,
             lease,
-            any_codec,
+            offer,
         }
     }
 
@@ -91,7 +110,7 @@ impl Connection {
     /// Leaves what the next leg's originate says with FreeSWITCH, while nobody waits.
     pub(super) async fn prepare_leg(&mut self) -> Result<(), EslError> {
         let (leg, lease) = (self.next_leg(), self.shared.pace.lease());
-        let mut variables = self.leg(leg, lease, false).variables();
+        let mut variables = self.leg(leg, lease, Offer::Callers).variables();
         if !self
             .api(originate::prepare(&self.held.channel, leg, &variables))
             .await?

@@ -86,6 +86,9 @@ fn as_rows(rows: &[String]) -> String {
     format!("{{\"row_count\":{},\"rows\":[{}]}}", rows.len(), rows.join(","))
 }
 
+/// As FreeSWITCH ships them.
+const PROFILES_CODECS: &str = "OPUS,G722,PCMU,PCMA,H264,VP8";
+
 /// `sofia status ...` and `sofia xmlstatus ...`.
 pub(crate) fn sofia(core: &Core, words: &[&str]) -> String {
     match words {
@@ -124,6 +127,7 @@ pub(crate) fn sofia(core: &Core, words: &[&str]) -> String {
             };
             format!(
                 "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?>\n<profile>\n  <profile-info>\n    <name>{name}</name>\n    \
+                 <inbound-codecs>{PROFILES_CODECS}</inbound-codecs>\n    <outbound-codecs>{PROFILES_CODECS}</outbound-codecs>\n    \
                  <registrations>{}</registrations>\n  </profile-info>\n</profile>\n\n",
                 regs.len()
             )
