@@ -313,6 +313,15 @@ pub fn is_name_of_video(codec: &str) -> bool {
     name.starts_with("H26") || ["VP8", "VP9", "AV1"].contains(&&*name)
 }
 
+/// A caller's codecs, and more by their names.
+pub fn and_codecs(ep_codec_string: &str, more: &str) -> String {
+    let known: Vec<_> = ep_codec_string.split(',').map(name_of).collect();
+    let is_new = |codec: &&str| !known.iter().any(|name| name.eq_ignore_ascii_case(name_of(codec)));
+    more.split(',')
+        .filter(is_new)
+        .fold(ep_codec_string.to_owned(), |all, codec| all + "," + codec)
+}
+
 /// The profile that a dial-string goes out by: `sofia/PROFILE/..`.
 pub fn profile_of(target: &Target) -> Option<&str> {
     target.as_str().strip_prefix("sofia/")?.split('/').next().and_then(word)

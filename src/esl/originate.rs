@@ -38,7 +38,7 @@ pub enum Offer<'a> {
     Callers,
     /// The caller's and whatever the profile offers: the phone has none of the caller's.
     Any,
-    /// These of the profile's: a caller without video has no use for any.
+    /// The caller's and those of audio that the profile offers: a caller without video has no use for any.
     Audio(&'a str),
 }
 

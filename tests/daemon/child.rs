@@ -232,7 +232,10 @@ async fn phone_that_has_none_of_the_callers_codecs_is_offered_its_profiles_and_n
     for (call, nth) in both_ways(&daemon, "1001").into_iter().zip([2, 4]) {
         let held = stage.fs.call(&call);
         let invite = phone.invite(nth).await;
-        assert_eq!(invite.variable("absolute_codec_string"), Some("^^:OPUS:G722:PCMU:PCMA"));
+        assert_eq!(
+            invite.variable("absolute_codec_string"),
+            Some("^^:PCMU@8000h@20i:PCMA@8000h@20i:OPUS:G722")
+        );
         held.caller_hangs_up();
         daemon.log.wait(&["call over", "abandoned"]).await;
     }

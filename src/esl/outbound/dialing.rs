@@ -70,17 +70,16 @@ impl Connection {
             .unwrap_or_else(|| dial.command(&self.leg(ring.leg, lease, offer).variables()))
     }
 
-    /// The audio codecs that a leg to this phone offers by its profile, where the phone has none of the caller's and he has no video.
+    /// The caller's codecs, and those of audio that a leg to this phone offers by its profile: where the phone has none of the caller's,
+    /// and he has no video.
     async fn audio_of_the_profile(&mut self, ring: &Ring) -> Result<Option<String>, EslError> {
-        let codecs = self.held.parent.codecs.as_deref();
-        let Some(profile) = encode::profile_of(&ring.target).filter(|_| ring.any_codec) else {
+        let codecs = self.held.parent.codecs.clone();
+        let profile = encode::profile_of(&ring.target).filter(|_| ring.any_codec);
+        let (Some(profile), Some(codecs)) = (profile, codecs.filter(|codecs| !encode::has_video(codecs))) else {
             return Ok(None);
         };
-        if codecs.is_none_or(encode::has_video) {
-            return Ok(None);
-        }
         let status = self.ask(format!("sofia xmlstatus profile {profile}")).await?;
-        Ok(decode::audio_offered(&status))
+        Ok(decode::audio_offered(&status).map(|more| encode::and_codecs(&codecs, &more)))
     }
 
     fn leg<'a>(&'a self, leg: LegId, lease: u32, offer: Offer<'a>) -> Leg<'a> {
