@@ -19,6 +19,7 @@ use crate::control::Control;
 use crate::driver::{Driver, Input};
 use crate::engine::{Engine, Event};
 use crate::esl::answers::Answerer;
+use crate::esl::directory::Directory;
 use crate::esl::inbound::Inbound;
 use crate::esl::outbound::Outbound;
 use crate::esl::users::Users;
@@ -106,7 +107,19 @@ impl Daemon {
             }
         };
         let most_calls = open_files.map_or(usize::MAX, most_calls);
-        let outbound = Outbound::new(inputs.clone(), is_allowed, most_calls, stop.clone(), calls.clone());
+        let (inbound_settings, settings) = watch::channel(reload::inbound_settings(&config));
+        let directory = {
+            let settings = settings.clone();
+            Directory::new(move || settings.borrow().endpoint.clone())
+        };
+        let outbound = Outbound::new(
+            inputs.clone(),
+            is_allowed,
+            most_calls,
+            stop.clone(),
+            calls.clone(),
+            directory,
+        );
         for &address in &config.listen.addresses {
             let listener = listen(address).with_context(|| format!("listen on {address}"))?;
             // With port 0 the system has chosen one.
@@ -120,7 +133,6 @@ impl Daemon {
         for app in pushers.states() {
             metrics.app(&app.name, app.provider.name());
         }
-        let (inbound_settings, settings) = watch::channel(reload::inbound_settings(&config));
         let site = Arc::new(Site {
             inbound: settings.clone(),
             summaries: http::summary::Cache::default(),

@@ -25,6 +25,7 @@
 //! | [`config`], [`cli`], [`logging`], [`lifecycle`] | what an operator and systemd see |
 //! | [`clock`] | the wall clock, and times as operators read them |
 //! | [`files`] | the one reader of files that operators write |
+//! | `xml` | FreeSWITCH's own XML |
 //! | [`words`] | errors of the system and of libraries in words |
 //! | [`migrate`] | from mod_apn: its configuration, its tokens |
 //! | [`postgres`] | connections to PostgreSQL |
@@ -65,3 +66,4 @@ pub mod reload;
 pub mod store;
 pub mod supervise;
 pub mod words;
+mod xml;

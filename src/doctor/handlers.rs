@@ -4,7 +4,7 @@
 //! with its own extensions, except for names with an `@`.
 
 use super::esl::Session;
-use super::xml::tags;
+use crate::xml::tags;
 
 /// A script that answers in place of the files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -23,7 +23,6 @@ mod sofia;
 mod store;
 mod wakes;
 mod wayin;
-mod xml;
 
 use std::time::Duration;
 
@@ -31,6 +30,7 @@ use serde::Serialize;
 
 use crate::config::{Config, For, Unread};
 use crate::journal::{Journal, JournalError, Pattern};
+use crate::xml;
 
 /// The script that answers for the dialplan, by its name, as `lua.conf.xml` says.
 pub(crate) fn script_for_dialplan(lua: &str) -> Option<&'static str> {

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use super::Check;
 use super::esl::Session;
 use super::handlers::{Handler, Handlers};
-use super::xml::{Tag, tags};
 use crate::esl::reading;
 use crate::types::Printable;
+use crate::xml::{Tag, tags};
 
 const FAMILY: &str = "freeswitch";
 

@@ -26,6 +26,26 @@ pub fn ask_user(aor: &Aor) -> Option<String> {
     user(aor).map(|user| format!("user_data {user} attr id"))
 }
 
+/// The question for a user's variables.
+pub fn ask_variables(aor: &Aor) -> Option<String> {
+    let (user, domain) = plain_user(&aor.user).zip(plain_user(&aor.domain))?;
+    Some(format!("find_user_xml id {user} {domain}"))
+}
+
+/// Sets variables of a channel, some at a time. `uuid_setvar_multi` is split at `;` outside quotes, which are taken away, and reads
+/// `\'` and `\\` (switch_utils.c); what cannot be written so is left out.
+pub fn set_variables(channel: &str, variables: &[(String, String)]) -> Vec<String> {
+    const AT_ONCE: usize = 50;
+    let escaped = |(name, value): &(String, String)| {
+        let is_written = is_plain(name, 128, b"_-.:") && value.len() <= 4096 && !value.chars().any(char::is_control);
+        let value = value.replace('\\', "\\\\").replace('\'', "\\'");
+        is_written.then(|| format!("{name}='{value}'"))
+    };
+    let all: Vec<_> = variables.iter().filter_map(escaped).collect();
+    let command = |some: &[String]| format!("uuid_setvar_multi {channel} {}", some.join(";"));
+    all.chunks(AT_ONCE).map(command).collect()
+}
+
 /// A user's id, where it is one that fits into a command.
 pub fn plain_user(id: &str) -> Option<&str> {
     is_plain(id, 128, b"+-_.").then_some(id)

@@ -57,6 +57,11 @@ impl Line {
         .await
     }
 
+    /// Whether it is one to this FreeSWITCH, with this log-in.
+    pub(super) fn goes_to(&self, endpoint: &Endpoint) -> bool {
+        self.endpoint == *endpoint
+    }
+
     /// Runs an errand on the connection from before; on a new one when that has ended or goes elsewhere.
     pub(super) async fn run(before: Option<Self>, endpoint: Endpoint, errand: &impl Errand) -> io::Result<Self> {
         if let Some(mut line) = before.filter(|line| line.endpoint == endpoint)

@@ -20,6 +20,7 @@ pub mod answers;
 pub mod asking;
 pub mod beside;
 pub mod decode;
+pub mod directory;
 pub mod encode;
 pub mod inbound;
 pub mod inherit;

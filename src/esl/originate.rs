@@ -25,6 +25,8 @@ pub struct Leg<'a> {
     pub aor: &'a Aor,
     /// The channel that it is a child of.
     pub parent: &'a Parent,
+    /// What the callee's directory has for his legs (`dial-var-..`).
+    pub dial_variables: &'a [(String, String)],
     /// How long it outlives a dead fswake at most, in seconds: FreeSWITCH hangs it up unless this lease is renewed.
     pub lease: u32,
     /// Which codecs its INVITE offers.
@@ -95,6 +97,11 @@ impl Leg<'_> {
             }
         }
         of_the_caller(&mut vars, parent);
+        for (name, value) in self.dial_variables.iter().filter(|(name, _)| is_the_phones(name)) {
+            if let Some(value) = quoted(value) {
+                let _ = write!(vars, ",{name}={value}");
+            }
+        }
         let offered = parent.inherited.codecs.as_deref().or(parent.codecs.as_deref());
         let offered = match self.offer {
             Offer::Callers => offered.and_then(codecs),
@@ -183,6 +190,21 @@ pub fn leg_of_job<'a>(
     (command == "expand").then_some(LegId { call, n })
 }
 
+/// Whether a `dial-var-` is about the phone, and not about how its leg is made.
+fn is_the_phones(name: &str) -> bool {
+    let is_ours = [
+        "origination_uuid",
+        "origination_aleg_uuid",
+        "originate_",
+        "park_",
+        "leg_",
+        "fswake_",
+        "api_on_originate",
+    ];
+    let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+    is_name && !is_ours.iter().any(|ours| name.starts_with(ours))
+}
+
 /// What the phone is told of its caller.
 fn of_the_caller(vars: &mut String, parent: &Parent) {
     let number = number(&parent.number);
@@ -244,6 +266,7 @@ mod tests {
             leg,
             aor,
             parent,
+            dial_variables: &[],
             lease,
             offer,
         }

@@ -49,9 +49,8 @@ async fn leg_is_a_child_of_the_callers_own_channel_in_both_ways() {
             ["PCMU", "PCMA"],
             "the caller's codecs, not the loopback's"
         );
-        // The callee's directory variables, and the name of whom the caller reaches.
+        // The callee's context, and the name of whom the caller reaches.
         let ran = |app: &str, arg: &str| invite_has_run(&phone, &invite, app, arg);
-        assert!(ran("set_user", "1001@fs.test"));
         assert!(ran("set_profile_var", "context=default"));
         assert!(
             phone
@@ -220,6 +219,72 @@ async fn phone_that_is_confirmed_by_a_key_is_named_before_its_user_presses_it() 
     assert!(held.outcomes().is_empty(), "nobody has pressed the key");
     phone.press_key();
     held.wait_bridged().await;
+}
+
+const FIND: &str = "find_user_xml id 1001 fs.test";
+const USER: &str = r#"<user id="1001"><params><param name="dial-var-sip_h_X-Floor" value="2; 'old' \ wing"/>
+    <param name="dial-var-origination_uuid" value="evil"/></params><variables><variable name="accountcode" value="a;b='c' \d &amp; e"/>
+    <variable name="user_context" value="office"/><variable name="bad name" value="x"/></variables></user>"#;
+
+/// The leg's variable, once it has it.
+async fn gets(stage: &Stage, leg: &str, name: &str) -> String {
+    for _ in 0..400 {
+        if let Some(value) = stage.fs.variable(leg, name) {
+            return value;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{leg} has no {name}");
+}
+
+#[tokio::test]
+async fn legs_get_the_callees_variables_of_the_directory_as_they_are() {
+    let stage = Stage::new().await;
+    stage.fs.answer(FIND, USER);
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    phone.set_behaviour(Behaviour::Rings(Duration::ZERO, None));
+    let floors = [Some("2; 'old' \\ wing"), None];
+    for (n, (call, floor)) in (1..).zip(both_ways(&daemon, "1001").into_iter().zip(floors)) {
+        phone.expire();
+        daemon.log.wait(&["event=Unregistered("]).await;
+        let held = stage.fs.call(&call);
+        // The phone takes its time: by then what is known has been prepared.
+        while stage.fs.asked(FIND) < n {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        phone.register();
+        let invite = phone.invite(n).await;
+        assert_eq!(invite.variable("sip_h_X-Floor"), floor);
+        assert_ne!(invite.leg, "evil");
+        assert_eq!(gets(&stage, &invite.leg, "accountcode").await, "a;b='c' \\d & e");
+        assert_eq!(gets(&stage, &invite.leg, "user_context").await, "office");
+        held.caller_hangs_up();
+        phone.cancelled().await;
+    }
+    assert_eq!(stage.fs.complaints(), Vec::<String>::new());
+}
+
+/// Neither its bridge nor anything else of the call waits for the directory.
+#[tokio::test]
+async fn phone_that_answers_before_the_directory_is_bridged_at_once_and_its_leg_gets_the_variables_later() {
+    let stage = Stage::new().await;
+    stage.fs.answer_after(Duration::from_secs(3), FIND, USER);
+    let daemon = stage.start().await;
+    let phone = desk(&stage, &daemon).await;
+    phone.set_behaviour(ANSWERS);
+    for call in both_ways(&daemon, "1001") {
+        let began = std::time::Instant::now();
+        let held = stage.fs.call(&call);
+        held.wait_bridged().await;
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        let leg = phone.invites().last().unwrap().leg.clone();
+        assert_eq!(stage.fs.variable(&leg, "accountcode"), None);
+        assert_eq!(gets(&stage, &leg, "accountcode").await, "a;b='c' \\d & e");
+        held.caller_hangs_up();
+        phone.got_bye().await;
+    }
 }
 
 /// What its profile offers is offered once more; a caller without video has no use for video.

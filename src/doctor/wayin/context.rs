@@ -6,9 +6,9 @@ use super::dialstring::{Leads, leads};
 use super::{FAMILY, limits, safe};
 use crate::doctor::esl::Session;
 use crate::doctor::handlers::Handler;
-use crate::doctor::xml::tags;
 use crate::doctor::{Check, State};
 use crate::types::Printable;
+use crate::xml::tags;
 
 /// A `socket` application in the dialplan.
 #[derive(Debug, PartialEq, Eq)]

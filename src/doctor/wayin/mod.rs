@@ -17,10 +17,10 @@ use verdict::Ways;
 use super::Check;
 use super::esl::Session;
 use super::handlers::{Handler, Handlers};
-use super::xml::texts;
 use crate::config::Config;
 use crate::journal::Wake;
 use crate::types::{Device, Printable};
+use crate::xml::texts;
 
 const FAMILY: &str = "way in";
 /// The context of the dial-string way in, as shipped.

@@ -365,6 +365,7 @@ impl Connection {
             command.push_str(&self.forget_prepared());
         }
         self.api(command).await?;
+        self.dress_later(leg);
         self.name_caller(leg).await?;
         if self.held.parent.inherited.codecs.is_none() {
             // From now on the phone may offer others, and video, as on a bridge's leg.

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
+use super::callee::Callee;
 use super::dialing::Prepared;
 use super::jobs::Jobs;
 use super::{Order, Outbound};
@@ -58,8 +59,12 @@ pub(super) struct Connection {
     pub(super) reaches: HashMap<LegId, [String; 4]>,
     /// Legs that know whom they reach.
     pub(super) named: Vec<LegId>,
-    /// Legs that were given their user's variables.
+    /// Who is called.
+    pub(super) callee: Callee,
+    /// Legs that were given his variables, or wait for them.
     pub(super) dressed: Vec<LegId>,
+    /// Those that wait.
+    pub(super) undressed: Vec<LegId>,
     /// Legs that have answered.
     pub(super) answered: Vec<LegId>,
     /// Legs that are over, and how.
@@ -126,7 +131,9 @@ impl Connection {
             parked: Vec::new(),
             reaches: HashMap::new(),
             named: Vec::new(),
+            callee: Callee::default(),
             dressed: Vec::new(),
+            undressed: Vec::new(),
             answered: Vec::new(),
             ended: Vec::new(),
             jobs: Jobs::new(),
@@ -205,6 +212,7 @@ impl Connection {
                 }
                 () = tokio::time::sleep_until(no_channel_at), if !self.jobs.is_empty() => self.never_had_a_channel().await,
                 () = tokio::time::sleep_until(told_at), if self.picked_off.is_some() => self.was_not_picked_up().await,
+                user = self.callee.answer() => self.callee_is(user).await?,
                 event = self.link.event() => match event {
                     Some(event) => self.heard(&event).await,
                     None => return Err(EslError::ConnectionClosed),
@@ -265,6 +273,7 @@ impl Connection {
         match order {
             Order::CallUser(aor) => {
                 self.held.call.aor = aor;
+                self.callee = Callee::Unasked;
                 // What was prepared names another.
                 if let Some(prepared) = &mut self.prepared {
                     prepared.lease = 0;

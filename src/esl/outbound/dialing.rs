@@ -84,10 +84,13 @@ impl Connection {
 
     fn leg<'a>(&'a self, leg: LegId, lease: u32, offer: Offer<'a>) -> Leg<'a> {
         let (aor, parent) = (&self.held.call.aor, &self.held.parent);
+        // Behind a loopback FreeSWITCH has given them to that.
+        let is_child = self.held.behind.is_none();
         Leg {
             leg,
             aor,
             parent,
+            dial_variables: if is_child { self.callee.dial_variables() } else { &[] },
             lease,
             offer,
         }
@@ -109,6 +112,7 @@ impl Connection {
     /// Leaves what the next leg's originate says with FreeSWITCH, while nobody waits.
     pub(super) async fn prepare_leg(&mut self) -> Result<(), EslError> {
         let (leg, lease) = (self.next_leg(), self.shared.pace.lease());
+        self.ask_for_callee();
         let mut variables = self.leg(leg, lease, Offer::Callers).variables();
         if !self
             .api(originate::prepare(&self.held.channel, leg, &variables))

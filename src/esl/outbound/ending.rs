@@ -66,9 +66,11 @@ mod tests {
 
     use super::*;
     use crate::esl::decode;
+    use crate::esl::directory::Directory;
+    use crate::esl::inbound::Endpoint;
     use crate::esl::link::Link;
     use crate::esl::outbound::{Connect, Outbound};
-    use crate::types::CallId;
+    use crate::types::{CallId, Secret};
 
     const OVER: Cause = Cause::Ours("ORIGINATOR_CANCEL");
 
@@ -84,7 +86,14 @@ mod tests {
         };
         let held = decode::held(header, call, SystemTime::now()).unwrap();
         let (inputs, told) = mpsc::channel(16);
-        let shared = Outbound::new(inputs, |_| true, 1, CancellationToken::new(), TaskTracker::new());
+        let directory = Directory::new(|| Endpoint {
+            host: "127.0.0.1".into(),
+            port: 0,
+            user: None,
+            password: Secret::new(""),
+        });
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let shared = Outbound::new(inputs, |_| true, 1, stop, tasks, directory);
         (Connection::new(shared, Link::new(stream), held), told)
     }
 

@@ -98,7 +98,7 @@ impl Connection {
                 self.tell(told).await;
                 if let Some(leg) = leg.filter(|leg| !self.dressed.contains(leg)) {
                     self.dressed.push(leg);
-                    let _ = self.give_directory_variables(leg).await;
+                    let _ = self.dress(leg).await;
                 }
             }
             Some(Said::LegParked { leg, answered }) => {

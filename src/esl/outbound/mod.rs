@@ -21,6 +21,7 @@ use uuid::Uuid;
 use self::connection::Connection;
 use self::pace::Pace;
 use super::decode;
+use super::directory::Directory;
 use super::link::Link;
 use crate::driver::Input;
 use crate::engine::{Cause, Next, Record};
@@ -30,6 +31,7 @@ use crate::words;
 
 mod beside;
 mod bridging;
+mod callee;
 mod connection;
 mod dialing;
 mod ending;
@@ -124,6 +126,8 @@ pub struct Outbound {
     pub stop: CancellationToken,
     /// The calls' tasks.
     pub tasks: TaskTracker,
+    /// Who the callees are.
+    pub directory: Directory,
     /// How many of them there may be at once.
     most: usize,
     /// Calls that found no room were named.
@@ -142,12 +146,14 @@ impl Outbound {
         most: usize,
         stop: CancellationToken,
         tasks: TaskTracker,
+        directory: Directory,
     ) -> Self {
         Self {
             inputs,
             allow: Arc::new(allow),
             stop,
             tasks,
+            directory,
             most,
             full: Arc::new(Seldom::new(Duration::from_secs(60), 1)),
             warned: Arc::new(Seldom::new(Duration::from_secs(60), 10)),

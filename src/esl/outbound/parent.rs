@@ -11,7 +11,7 @@ use crate::esl::{encode, link};
 use crate::types::LegId;
 
 /// Writes one field of the leg's caller profile.
-fn set_profile(leg: LegId, argument: String) -> EslCommand {
+pub(super) fn set_profile(leg: LegId, argument: String) -> EslCommand {
     execute(Some(leg), "set_profile_var", argument)
 }
 
@@ -72,19 +72,6 @@ impl Connection {
         if let Some(command) = encode::forget_hooks(&end, self.held.parent.inherited.hooks()) {
             self.api(command).await?;
         }
-        Ok(())
-    }
-
-    /// Gives a leg the callee's variables of the directory, as the endpoint `user/` does, and the context that transfers of the
-    /// caller run in. FreeSWITCH looks the user up itself, in the leg's own thread; nobody waits for it.
-    pub(super) async fn give_directory_variables(&mut self, leg: LegId) -> Result<(), EslError> {
-        let Some(user) = encode::user(&self.held.call.aor) else {
-            return Ok(());
-        };
-        let context = self.held.parent.inherited.get("user_context");
-        let context = format!("context={}", context.unwrap_or(&self.held.parent.context));
-        self.all(vec![execute(Some(leg), "set_user", user), set_profile(leg, context)])
-            .await?;
         Ok(())
     }
 

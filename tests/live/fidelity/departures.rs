@@ -37,7 +37,6 @@ const SOCKET: &str = "`last_app`, `last_arg` and `current_application` name what
                       leg what gave it its user's variables and its names.";
 const JOINED: &str = "`last_arg` names what ran on the channel, and `originated_legs` is a text where `bridge` has a list: no command of the \
                       event socket makes a list of one.";
-const OF_USER: &str = "`set_user` gives the leg `user_name` and `domain_name` beside its user's variables; the endpoint `user/` does not.";
 const LOOPBACK: &str =
     "While it rings, the dial-string's loopback has two channels of its own; when a phone answers they are gone.";
 const LOOPBACK_STAYS: &str = "Where only waking is wanted, the dial-string's loopback stays until mod_loopback takes it out, some two seconds \
@@ -111,7 +110,6 @@ pub const DEPARTURES: &[Departure] = &[
     departs("cdrs_of_a_cancelled_call", DIALPLAN, "CDRs", "DIALSTATUS=CANCEL last_app=socket + B: caller=user0 dest=user1 hangup_cause=ORIGINATOR_CANCEL", SOCKET),
     departs("cdrs_of_a_cancelled_call", DIAL_STRING, "CDRs", "DIALSTATUS=CANCEL last_app=bridge + B: caller=user0 dest=user1 hangup_cause=ORIGINATOR_CANCEL", SOCKET),
     departs("cdrs_are_joined", BOTH, "CDRs", "B: bridge_uuid=CALLER last_bridge_to=CALLER originating_leg_uuid=CALLER originated_legs=- last_arg=", JOINED),
-    departs("cdrs_names_and_accounts", BOTH, "CDRs", "B: caller_name=Extension user0 accountcode=user1 user_context=office domain_name=DOMAIN", OF_USER),
     departs("callee_as_the_caller_shows_it", DIALPLAN, "200", "\"user1\" <sip:user1@DOMAIN>", CALLEE),
     departs("callee_as_the_caller_shows_it", DIALPLAN, "caller shows", "\"user1\" sip:user1@DOMAIN", CALLEE),
     departs("callee_that_is_confirmed_first_as_the_caller_shows_it", DIALPLAN, "caller shows", "\"user1\" sip:user1@DOMAIN", CALLEE),

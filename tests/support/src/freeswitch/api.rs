@@ -136,10 +136,9 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
             };
             core.touches(uuid, name);
             let mut known = core.exists(uuid);
-            // FreeSWITCH reads `\;` as the character itself.
-            for pair in list.replace("\\;", "\u{1}").split(';') {
-                let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-                known &= core.set_variable(uuid, name.trim(), &value.replace('\u{1}', ";"));
+            for pair in dialstring::separate(list, ';') {
+                let (name, value) = pair.split_once('=').unwrap_or((&pair, ""));
+                known &= core.set_variable(uuid, name.trim(), value);
             }
             no_such_channel_unless(known)
         }
@@ -187,6 +186,12 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
         // Its own configuration is what a test says that it is.
         "xml_locate" => "can't find anything\n".to_owned(),
         "user_data" | "domain_data" => String::new(),
+        "find_user_xml" => {
+            let user = arg.split(' ').nth(1).unwrap_or_default();
+            format!(
+                "<user id=\"{user}\"><variables><variable name=\"user_context\" value=\"default\"/></variables></user>"
+            )
+        }
         _ => {
             core.complain(format!("api {name} {arg}"));
             format!("-ERR {name} Command not found!\n")

@@ -162,6 +162,12 @@ impl FakeFreeSwitch {
             .fire(name, fields, (!body.is_empty()).then(|| body.to_owned()))
     }
 
+    /// A variable of a channel that is there.
+    pub fn variable(&self, uuid: &str, name: &str) -> Option<String> {
+        let world = self.core.world();
+        Some(world.channels.get(uuid)?.variable(name)?.to_owned())
+    }
+
     /// What clients sent that FreeSWITCH would not have understood; empty after a clean test.
     pub fn complaints(&self) -> Vec<String> {
         self.core.world().complaints.clone()

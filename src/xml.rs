@@ -1,24 +1,24 @@
-//! FreeSWITCH's own XML, as `xml_locate` and `sofia xmlstatus` print it.
+//! FreeSWITCH's own XML, as `xml_locate`, `find_user_xml` and `sofia xmlstatus` print it.
 
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
 /// One opening tag: its name and attributes.
-pub(super) struct Tag {
+pub(crate) struct Tag {
     pub name: String,
     attributes: Vec<(String, String)>,
 }
 
 impl Tag {
     /// An attribute's value; empty when it is missing.
-    pub(super) fn attribute(&self, name: &str) -> &str {
+    pub(crate) fn attribute(&self, name: &str) -> &str {
         let found = self.attributes.iter().find(|(n, _)| n == name);
         found.map_or("", |(_, value)| value)
     }
 }
 
 /// All opening tags, in order. What is no XML has none from where it stops being some.
-pub(super) fn tags(xml: &str) -> Vec<Tag> {
+pub(crate) fn tags(xml: &str) -> Vec<Tag> {
     let mut reader = Reader::from_str(xml);
     reader.config_mut().check_end_names = false;
     let mut tags = Vec::new();
@@ -41,7 +41,7 @@ pub(super) fn tags(xml: &str) -> Vec<Tag> {
 }
 
 /// The texts of all elements of this name.
-pub(super) fn texts(xml: &str, element: &str) -> Vec<String> {
+pub(crate) fn texts(xml: &str, element: &str) -> Vec<String> {
     let (open, close) = (format!("<{element}>"), format!("</{element}>"));
     let parts = xml.split(&open).skip(1);
     parts

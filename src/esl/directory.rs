@@ -1,0 +1,151 @@
+//! Users of FreeSWITCH's directory: what the endpoint `user/` gives the legs that it makes.
+//!
+//! A directory behind HTTP (mod_xml_curl) may take seconds, and FreeSWITCH waits with whoever asks. So they are asked for on connections
+//! of their own, while the push is under way: neither an INVITE nor the bridge of a phone that answers at once waits for them.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Semaphore;
+use tracing::debug;
+
+use super::encode;
+use super::inbound::Endpoint;
+use super::line::Line;
+use crate::types::Aor;
+use crate::words;
+use crate::xml;
+
+/// Questions under way at once: with a directory that hangs, each costs FreeSWITCH a thread.
+const MOST: usize = 64;
+/// Connections that are kept for the next question.
+const KEPT: usize = 4;
+
+/// What the directory has of a user.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct User {
+    /// `<variable>`: for the legs to his phones, once they are made.
+    pub variables: Vec<(String, String)>,
+    /// `<param name="dial-var-..">`: for their originate.
+    pub dial_variables: Vec<(String, String)>,
+}
+
+impl User {
+    /// By `find_user_xml`.
+    fn read(answer: &str) -> Self {
+        let mut user = Self::default();
+        for tag in xml::tags(answer) {
+            let (name, value) = (tag.attribute("name"), tag.attribute("value"));
+            match &*tag.name {
+                "variable" => user.variables.push((name.to_owned(), value.to_owned())),
+                "param" => {
+                    let name = name
+                        .get(..9)
+                        .filter(|start| start.eq_ignore_ascii_case("dial-var-"))
+                        .map(|_| &name[9..]);
+                    user.dial_variables
+                        .extend(name.map(|name| (name.to_owned(), value.to_owned())));
+                }
+                _ => {}
+            }
+        }
+        user
+    }
+}
+
+/// Asks.
+#[derive(Clone)]
+pub struct Directory {
+    endpoint: Arc<dyn Fn() -> Endpoint + Send + Sync>,
+    under_way: Arc<Semaphore>,
+    idle: Arc<Mutex<Vec<Line>>>,
+}
+
+impl Directory {
+    /// The directory of the FreeSWITCH that is there at the time.
+    pub fn new(endpoint: impl Fn() -> Endpoint + Send + Sync + 'static) -> Self {
+        Self {
+            endpoint: Arc::new(endpoint),
+            under_way: Arc::new(Semaphore::new(MOST)),
+            idle: Arc::default(),
+        }
+    }
+
+    /// What it has of this user; nothing where it cannot be asked, or does not know him.
+    pub async fn user(&self, aor: &Aor) -> Option<User> {
+        let question = encode::ask_variables(aor)?;
+        let Ok(_turn) = self.under_way.try_acquire() else {
+            debug!(%aor, "the directory is not asked: too many questions wait for it");
+            return None;
+        };
+        match self.api(&question).await {
+            Ok(answer) if answer.trim_start().starts_with('<') => Some(User::read(&answer)),
+            Ok(answer) => {
+                debug!(%aor, answer = answer.lines().next(), "the directory says nothing of the user");
+                None
+            }
+            Err(error) => {
+                debug!(%aor, error = words::of_io(&error), "FreeSWITCH's directory cannot be asked");
+                None
+            }
+        }
+    }
+
+    /// Runs these commands, for somebody whose own connection is gone.
+    pub async fn run(&self, commands: Vec<String>) {
+        for command in commands {
+            if let Err(error) = self.api(&command).await {
+                debug!(error = words::of_io(&error), "FreeSWITCH does not take a command");
+            }
+        }
+    }
+
+    /// The answer to a command, on a connection from before that still stands, or on a new one.
+    async fn api(&self, command: &str) -> io::Result<String> {
+        let endpoint = (self.endpoint)();
+        loop {
+            let kept = self.lines().pop();
+            let Some(mut line) = kept else { break };
+            if line.goes_to(&endpoint)
+                && let Ok(answer) = line.api(command).await
+            {
+                self.keep(line);
+                return Ok(answer);
+            }
+        }
+        let mut line = Line::open(endpoint).await?;
+        let answer = line.api(command).await?;
+        self.keep(line);
+        Ok(answer)
+    }
+
+    fn keep(&self, line: Line) {
+        let mut lines = self.lines();
+        if lines.len() < KEPT {
+            lines.push(line);
+        }
+    }
+
+    fn lines(&self) -> std::sync::MutexGuard<'_, Vec<Line>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_has_variables_for_legs_and_for_their_originate() {
+        let xml = r#"<user id="1001"><params><param name="password" value="x"/><param name="dial-string" value="y"/>
+            <param name="Dial-Var-leg_delay_start" value="1"/></params>
+            <variables><variable name="accountcode" value="a &amp; b"/><variable name="empty"/></variables></user>"#;
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let expected = User {
+            variables: vec![pair("accountcode", "a & b"), pair("empty", "")],
+            dial_variables: vec![pair("leg_delay_start", "1")],
+        };
+        assert_eq!(User::read(xml), expected);
+        assert_eq!(User::read("<user id="), User::default());
+    }
+}
