@@ -110,36 +110,8 @@ impl Connection {
         }
     }
 
-    /// The held channel is gone, or somebody else has it, by the answer to a question for its `transfer_source`.
-    pub(super) async fn was_moved_by(&mut self, answer: &str) {
-        if answer.starts_with("-ERR") {
-            let (call, cause) = (self.call, "ORIGINATOR_CANCEL".into());
-            self.place = Place::Gone;
-            self.tell(Event::CallerGone { call, cause }).await;
-        } else {
-            self.was_taken(decode::moved_to(answer, "")).await;
-        }
-    }
-
-    /// Whether the caller behind the loopback that was held is with somebody else. Where a pick-up crosses the loopback's answer, FreeSWITCH
-    /// ends the loopback as if the caller had given up (ORIGINATOR_CANCEL, measured).
-    async fn is_taken_from_loopback(&mut self) -> bool {
-        let behind = self.held.behind.as_ref();
-        let caller = behind.and_then(|behind| behind.caller.as_deref());
-        let (Some(caller), Some(known)) = (caller, self.held.parent.moved_by.clone()) else {
-            return false;
-        };
-        let moved_by = self.ask(encode::who_moved(caller)).await.unwrap_or_default();
-        let moved_by = moved_by.trim();
-        if moved_by.is_empty() || moved_by.starts_with("-ERR") || moved_by == known {
-            return false;
-        }
-        self.was_taken(decode::moved_to(moved_by, "")).await;
-        true
-    }
-
     /// Somebody else has the held channel. It lives without us from now on: the end of this connection must not end its call.
-    async fn was_taken(&mut self, how: decode::LeftTo) {
+    pub(super) async fn was_taken(&mut self, how: decode::LeftTo) {
         self.place = Place::Taken;
         // Where that fails the connection is over, and so is its power over the channel.
         let channel = self.held.channel.clone();

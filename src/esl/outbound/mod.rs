@@ -31,6 +31,7 @@ use crate::words;
 mod beside;
 mod bridging;
 mod connection;
+mod crossing;
 mod dialing;
 mod ending;
 mod hearing;
