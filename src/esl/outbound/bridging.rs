@@ -242,7 +242,10 @@ impl Connection {
     async fn order(&mut self, a_leg: &str, leg: LegId) -> Result<bool, EslError> {
         let caller = self.held.parent.channel.as_ref().unwrap_or(&self.held.channel);
         let order = encode::bridge(a_leg, leg, caller, self.held.parent.moved_by.as_deref());
-        let is_ordered = self.api(order).await?;
+        // Written at once: this process may end in between.
+        let end_alone = encode::end_alone(a_leg, leg, PATIENCE + Duration::from_secs(1));
+        let replies = self.all(vec![api(order), api(end_alone)]).await?;
+        let is_ordered = replies.first().is_some_and(|reply| reply.api_result().is_ok());
         debug!(ok = is_ordered, "uuid_bridge ordered");
         if is_ordered {
             return Ok(true);

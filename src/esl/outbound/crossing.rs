@@ -1,16 +1,19 @@
 //! Who has the caller while a pick-up (or a transfer) crosses the answer of his phone.
 //!
 //! FreeSWITCH tells of neither in time: CHANNEL_UNPARK comes up to a tick late, a caller who is taken from a bridge that only
-//! begins is told of on no channel, and a loopback whose caller is taken ends as if he had given up. But it writes down at once who
-//! has moved a channel last (`transfer_source`), so these questions look there.
+//! begins is told of on no channel, and a loopback whose caller is taken ends as if he had given up. But it writes down at once
+//! what has moved a channel last (`transfer_source`, here [`Moved`]), so all these questions look there.
 //!
-//! Races, by the moment in which the caller is picked up:
+//! Races, by the moment in which the caller is picked up; tests in `tests/daemon/crossing.rs`, and with the real one in
+//! `tests/live/crossing.rs`:
 //! - before the order to bridge: the order itself looks ([`encode::bridge`]), and so do we before the caller is answered;
-//! - between the order and the bridge, some 20 ms in which FreeSWITCH's threads follow it: he who picks the caller up has him. The phone's
-//!   leg stays up, answered and alone, and nothing is said of it: we ask, and end it;
-//! - as the bridge begins: FreeSWITCH says CHANNEL_BRIDGE, and he who picks the caller up comes too late. His own channel stays answered, in
-//!   silence, and ends by an order of ours; or he has the caller all the same, and the leg ends;
-//! - a pick-up of the leg, not of the caller: the engine cannot tell whose the leg is then, and FreeSWITCH is asked.
+//! - between the order and the bridge, some 20 ms in which FreeSWITCH's threads follow it: whoever picks the caller up has him, the
+//!   phone's leg may stay up, answered and alone, and nobody is told: we ask while we wait, and end it. Should this process end
+//!   in those milliseconds, the scheduler ends it ([`encode::end_alone`]);
+//! - as the bridge begins: FreeSWITCH says CHANNEL_BRIDGE, and whoever picks the caller up comes too late. His own channel would stay
+//!   answered, in silence: the scheduler ends it, unless he has the caller all the same ([`encode::end_latecomer`]);
+//! - the leg is picked up, and not the caller: the held channel ends with PICKED_OFF, as a loopback does whose caller is picked up. Whose
+//!   the leg is then, and whether it is alone, FreeSWITCH is asked.
 
 use std::time::Duration;
 
@@ -28,47 +31,44 @@ pub(super) const SOON: Duration = Duration::from_millis(90);
 /// How long a channel that is being taken may take to say so: a tick, on an idle machine.
 pub(super) const UNPARK_PATIENCE: Duration = Duration::from_millis(300);
 
-impl Connection {
-    /// Whether somebody else has the A leg that we have ordered to be bridged with this one. FreeSWITCH says nothing of it on either
-    /// channel, and has written it down at once.
-    pub(super) async fn is_taken_from_bridge(&mut self, a_leg: &str, leg: LegId) -> Result<bool, EslError> {
-        if matches!(self.place, Place::Gone | Place::Taken) {
-            return Ok(false);
-        }
-        let moved_by = self.ask(encode::who_moved(a_leg)).await?;
-        let moved_by = moved_by.trim();
-        if moved_by.starts_with("-ERR") || moved_by.ends_with(&leg.channel().to_string()) {
-            return Ok(false);
-        }
-        self.was_moved_by(moved_by).await;
-        Ok(true)
+/// What moved a channel last: FreeSWITCH's `transfer_source`.
+#[derive(Debug, PartialEq, Eq)]
+struct Moved(String);
+
+impl Moved {
+    /// By the answer to [`encode::who_moved`].
+    fn by(answer: Option<&EslResponse>) -> Self {
+        let text = answer.and_then(EslResponse::body).unwrap_or_default();
+        Self(text.trim().to_owned())
     }
 
-    /// Whether the bridge that FreeSWITCH has told of stands: somebody may pick the caller up while its threads begin it. Then he has
-    /// the caller, or his own channel is left answered, in silence, and ends.
-    pub(super) async fn has_the_caller(&mut self, a_leg: &str, leg: LegId) -> Result<bool, EslError> {
-        let [ask_partner, give_partner] = encode::partner(a_leg, leg);
-        let replies = self.all(vec![api(encode::who_moved(a_leg)), api(ask_partner)]).await?;
-        let text = |n: usize| replies.get(n).and_then(EslResponse::body).unwrap_or_default().trim();
-        let (moved_by, partner) = (text(0).to_owned(), text(1).to_owned());
-        let other = match decode::moved_to(&moved_by, "") {
-            decode::LeftTo::Channel(other) if other != leg.channel().to_string() => other,
-            _ => {
-                // It was taken away after the bridge had given it back.
-                if partner == decode::UNSET {
-                    self.api(give_partner).await?;
-                }
-                return Ok(true);
-            }
-        };
-        tokio::time::sleep(SOON).await;
-        if self.ask(encode::bridged_with(a_leg)).await?.trim() == leg.channel().to_string() {
-            info!(other, "picked the caller up too late: that channel ends");
-            self.api(encode::end_latecomer(&other, a_leg, leg)).await?;
-            return Ok(true);
+    /// There is no such channel any more.
+    fn is_gone(&self) -> bool {
+        self.0.is_empty() || self.0.starts_with("-ERR")
+    }
+
+    /// Nothing has moved it.
+    fn is_nothing(&self) -> bool {
+        self.0 == decode::UNSET
+    }
+
+    /// The channel that it was to be bridged with.
+    fn to_channel(&self) -> Option<String> {
+        match decode::moved_to(&self.0, "") {
+            decode::LeftTo::Channel(other) => Some(other),
+            decode::LeftTo::Dialplan(_) => None,
         }
-        self.was_moved_by(&moved_by).await;
-        Ok(false)
+    }
+
+    fn is_to(&self, channel: &str) -> bool {
+        self.to_channel().as_deref() == Some(channel)
+    }
+}
+
+impl Connection {
+    async fn ask_who_moved(&mut self, channel: &str) -> Result<Moved, EslError> {
+        let replies = self.all(vec![api(encode::who_moved(channel))]).await?;
+        Ok(Moved::by(replies.first()))
     }
 
     /// Whether somebody has the caller, or is about to.
@@ -87,31 +87,70 @@ impl Connection {
 
     /// The same as [`Self::is_being_taken`], by the answer to [`Self::who_moved_it`].
     pub(super) async fn was_taken_by(&mut self, answer: Option<&EslResponse>) -> bool {
-        let (Some(answer), Some(known)) = (answer, &self.held.parent.moved_by) else {
-            return !self.is_still_held().await;
-        };
-        let moved_by = answer.body().unwrap_or_default().trim().to_owned();
-        if moved_by == *known {
+        let known = self.held.parent.moved_by.clone().map(Moved);
+        let moved = Moved::by(answer);
+        if answer.is_none() || known.is_none_or(|known| moved == known) {
             return !self.is_still_held().await;
         }
         // FreeSWITCH says it in a moment, or has said it before anybody listened.
         if self.is_held_for(UNPARK_PATIENCE).await {
-            self.was_moved_by(&moved_by).await;
+            self.was_moved_by(&moved).await;
         }
         true
+    }
+
+    /// Whether somebody else has the A leg that we have ordered to be bridged with this one.
+    pub(super) async fn is_taken_from_bridge(&mut self, a_leg: &str, leg: LegId) -> Result<bool, EslError> {
+        if matches!(self.place, Place::Gone | Place::Taken) {
+            return Ok(false);
+        }
+        let moved = self.ask_who_moved(a_leg).await?;
+        if moved.is_gone() || moved.is_to(&leg.channel().to_string()) {
+            return Ok(false);
+        }
+        self.was_moved_by(&moved).await;
+        Ok(true)
+    }
+
+    /// Whether the bridge that FreeSWITCH has told of stands, or somebody has the caller who picked him up while its threads began it. Who
+    /// did and has not got him ends.
+    pub(super) async fn has_the_caller(&mut self, a_leg: &str, leg: LegId) -> Result<bool, EslError> {
+        let own = leg.channel().to_string();
+        let [ask_partner, give_partner] = encode::partner(a_leg, leg);
+        let questions = [encode::who_moved(a_leg), ask_partner, encode::is_not_alone(leg)];
+        let replies = self.all(questions.map(api).into()).await?;
+        let moved = Moved::by(replies.first());
+        if moved.to_channel().is_none_or(|other| other == own) {
+            // It was taken away after the bridge had given it back.
+            let partner = replies.get(1).and_then(EslResponse::body);
+            if partner.is_some_and(|partner| partner.trim() == decode::UNSET) {
+                self.api(give_partner).await?;
+            }
+            return Ok(true);
+        }
+        tokio::time::sleep(SOON).await;
+        let questions = [encode::bridged_with(a_leg), encode::all_moves(a_leg)];
+        let replies = self.all(questions.map(api).into()).await?;
+        let text = |n: usize| replies.get(n).and_then(EslResponse::body).unwrap_or_default().trim();
+        if text(0) != own {
+            self.was_moved_by(&moved).await;
+            return Ok(false);
+        }
+        for other in decode::moved_since(text(1), &own) {
+            info!(other, "picked the caller up too late: that channel ends");
+            self.api(encode::end_latecomer(&other, a_leg, leg)).await?;
+        }
+        Ok(true)
     }
 
     /// Ends a leg that has answered and that nobody talks to: the caller has gone, or is with somebody else. The engine cannot tell
     /// whether this leg was picked up, too; FreeSWITCH can.
     pub(super) async fn end_unused_leg(&mut self, leg: LegId) -> Result<(), EslError> {
-        let moved_by = self.ask(encode::who_moved(&leg.channel().to_string())).await?;
-        let moved_by = moved_by.trim();
+        let moved = self.ask_who_moved(&leg.channel().to_string()).await?;
         // Our own order has moved it, too.
-        let is_ours = match decode::moved_to(moved_by, "") {
-            decode::LeftTo::Channel(other) => {
-                other == self.held.channel || Some(&other) == self.held.parent.channel.as_ref()
-            }
-            decode::LeftTo::Dialplan(_) => moved_by == decode::UNSET,
+        let is_ours = match moved.to_channel() {
+            Some(other) => other == self.held.channel || Some(&other) == self.held.parent.channel.as_ref(),
+            None => moved.is_nothing(),
         };
         if is_ours {
             self.api(encode::kill(leg.channel(), "LOSE_RACE")).await?;
@@ -119,31 +158,30 @@ impl Connection {
         Ok(())
     }
 
-    /// The held channel is gone, or somebody else has it, by the answer to a question for its `transfer_source`.
-    async fn was_moved_by(&mut self, answer: &str) {
-        if answer.starts_with("-ERR") {
-            let (call, cause) = (self.call, "ORIGINATOR_CANCEL".into());
-            self.place = Place::Gone;
-            self.tell(Event::CallerGone { call, cause }).await;
-        } else {
-            self.was_taken(decode::moved_to(answer, "")).await;
-        }
-    }
-
     /// Whether the caller behind the loopback that was held is with somebody else. Where a pick-up crosses the loopback's answer, FreeSWITCH
     /// ends the loopback as if the caller had given up (ORIGINATOR_CANCEL, measured).
     pub(super) async fn is_taken_from_loopback(&mut self) -> bool {
         let behind = self.held.behind.as_ref();
-        let caller = behind.and_then(|behind| behind.caller.as_deref());
+        let caller = behind.and_then(|behind| behind.caller.clone());
         let (Some(caller), Some(known)) = (caller, self.held.parent.moved_by.clone()) else {
             return false;
         };
-        let moved_by = self.ask(encode::who_moved(caller)).await.unwrap_or_default();
-        let moved_by = moved_by.trim();
-        if moved_by.is_empty() || moved_by.starts_with("-ERR") || moved_by == known {
+        let moved = self.ask_who_moved(&caller).await;
+        let Some(moved) = moved.ok().filter(|moved| !moved.is_gone() && *moved != Moved(known)) else {
             return false;
-        }
-        self.was_taken(decode::moved_to(moved_by, "")).await;
+        };
+        self.was_moved_by(&moved).await;
         true
+    }
+
+    /// The held channel is gone, or somebody else has it.
+    async fn was_moved_by(&mut self, moved: &Moved) {
+        if moved.is_gone() {
+            let (call, cause) = (self.call, "ORIGINATOR_CANCEL".into());
+            self.place = Place::Gone;
+            self.tell(Event::CallerGone { call, cause }).await;
+        } else {
+            self.was_taken(decode::moved_to(&moved.0, "")).await;
+        }
     }
 }

@@ -75,11 +75,16 @@ pub(crate) struct Channel {
     pub(crate) behind: Option<String>,
     /// Of both: the loopback's other end (`-a`), which nobody here asks for.
     pub(crate) end: String,
+    /// A digit waits for that end.
+    pub(crate) digit_waits: bool,
     /// When somebody else took it out of our hands, and FreeSWITCH told of it.
     pub(crate) taken: Option<Instant>,
-    /// What took it out of its park (`transfer_source`), and what it is bridged with.
+    /// What took it out of its park (`transfer_source`), and all that has (`transfer_history`).
     pub(crate) transfer_source: String,
+    pub(crate) transfers: Vec<String>,
+    /// What it is bridged with, and was bridged with last (`last_bridge_to`, which stays).
     pub(crate) bridge_uuid: String,
+    pub(crate) last_bridge: String,
     pub(crate) partner: Partner,
     /// It is the A leg of its bridge.
     pub(crate) is_a_leg: bool,
@@ -125,9 +130,12 @@ impl Channel {
             hides: Vec::new(),
             behind: None,
             end: String::new(),
+            digit_waits: false,
             taken: None,
             transfer_source: String::new(),
+            transfers: Vec::new(),
             bridge_uuid: String::new(),
+            last_bridge: String::new(),
             partner: Partner::OfOriginate,
             is_a_leg: false,
             replaced: false,
@@ -189,6 +197,7 @@ impl Channel {
     pub(crate) fn set_variable(&mut self, name: &str, value: &str, later: bool) {
         match (name, value, &self.partner) {
             ("signal_bond", "", Partner::Bonded(_)) => self.partner = Partner::OfOriginate,
+            ("signal_bond", other, _) if !other.is_empty() => return self.partner = Partner::Bonded(other.to_owned()),
             ("originate_signal_bond", "", Partner::OfOriginate) => self.partner = Partner::None,
             _ => {}
         }
@@ -200,6 +209,27 @@ impl Channel {
                 later,
             });
         }
+    }
+
+    /// Something moves it: `transfer_source`.
+    pub(crate) fn is_moved(&mut self, source: String) {
+        self.transfers.push(source.clone());
+        self.transfer_source = source;
+    }
+
+    /// What `uuid_getvar` says of a variable that FreeSWITCH keeps by itself.
+    pub(crate) fn own_variable(&self, name: &str) -> Option<String> {
+        let value = match name {
+            "signal_bond" => self.bond().unwrap_or_default().to_owned(),
+            "transfer_source" => self.transfer_source.clone(),
+            "transfer_history" if self.transfers.len() > 1 => format!("ARRAY::{}", self.transfers.join("|:")),
+            "transfer_history" => self.transfer_source.clone(),
+            "caller_id_number" => self.caller_number.clone(),
+            "bridge_uuid" | "bridge_to" => self.bridge_uuid.clone(),
+            "last_bridge_to" => self.last_bridge.clone(),
+            _ => String::new(),
+        };
+        Some(value).filter(|value| !value.is_empty())
     }
 
     /// `signal_bond`.

@@ -353,6 +353,7 @@ impl Core {
         }
         self.emit(&world, uuid, template);
         drop(world);
+        self.slow_pick_up_begins();
         if let Some(held) = cut {
             return self.break_bridge(uuid, &held);
         }
