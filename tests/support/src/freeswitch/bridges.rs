@@ -218,7 +218,11 @@ impl Core {
         };
         // Behind a loopback that rings, its end is the partner.
         if let Some(loopback) = loopback.filter(|_| to_be_bridged.is_none()) {
-            self.hang_up(&loopback, "PICKED_OFF", Ending::Ours);
+            let core = Arc::clone(self);
+            tokio::spawn(async move {
+                core.half_tick().await;
+                core.hang_up(&loopback, "PICKED_OFF", Ending::Ours);
+            });
         }
         if let Some(leg) = &partner {
             self.hang_up(leg, "PICKED_OFF", Ending::Ours);
