@@ -42,6 +42,17 @@ async fn parked(fs: &RealFs, phone: &Phone, channel: Uuid) {
     assert!(answer.starts_with("+OK"), "{answer}");
 }
 
+/// The channel that called this number; FreeSWITCH's list is written behind.
+async fn channel_of(fs: &RealFs, number: &str) -> String {
+    for _ in 0..100 {
+        if let Some(channel) = fs.caller_channel(number).await {
+            return channel;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("nobody has called {number}: {:#?}", fs.channels().await)
+}
+
 /// The phone's call that is up.
 fn up(phone: &Phone) -> Option<Leg> {
     phone.legs().into_iter().rfind(Leg::is_up)
@@ -110,11 +121,7 @@ async fn cross(site: &Site, number: &str, domain: &str, offset: i64) -> String {
     let mut console = site.fs.console().await;
     let call = caller.call(&format!("{number}{user}"));
     phone.rang().await;
-    let a_leg = site
-        .fs
-        .caller_channel(&format!("{number}{user}"))
-        .await
-        .expect("the caller's channel");
+    let a_leg = channel_of(&site.fs, &format!("{number}{user}")).await;
     let picks = format!("uuid_transfer {channel} intercept:{a_leg} inline");
     let apart = Duration::from_millis(offset.unsigned_abs());
     if offset < 0 {
