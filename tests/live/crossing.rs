@@ -18,7 +18,7 @@ crate::trials![
 ];
 
 /// When the pick-ups start, in milliseconds after the phone's answer; the thread of the channel that picks up takes up to 20 ms more.
-const OFFSETS: std::ops::Range<i64> = -20..49;
+const OFFSETS: std::ops::Range<i64> = -20..52;
 const STEP: usize = 3;
 /// Nobody may be answered in silence for longer.
 const SETTLED: Duration = Duration::from_secs(2);

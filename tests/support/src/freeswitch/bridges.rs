@@ -253,7 +253,9 @@ impl Core {
     /// FreeSWITCH looks at the partner's media while it answers a channel (mod_sofia): without one a caller may get another answer.
     pub(crate) fn needs_its_partner(&self, uuid: &str, command: &str) {
         let mut world = self.world();
-        let has_none = |channel: &Channel| !channel.is_loopback() && matches!(channel.partner, Partner::None);
+        let has_none = |channel: &Channel| {
+            !channel.is_loopback() && !channel.is_answered() && matches!(channel.partner, Partner::None)
+        };
         if world.channels.get(uuid).is_some_and(has_none) {
             world
                 .complaints
