@@ -134,9 +134,9 @@ async fn cross(site: &Site, number: &str, domain: &str, offset: i64) -> String {
         console.api(&picks).await.expect("an answer");
     }
     // What comes of it shows when both threads have followed their orders.
-    tokio::time::sleep(THREADS).await;
     let crossed = Instant::now();
-    while up(&phone).is_some() == up(&picker).is_some() && crossed.elapsed() < SETTLED - THREADS {
+    tokio::time::sleep(THREADS).await;
+    while up(&phone).is_some() == up(&picker).is_some() && crossed.elapsed() < SETTLED {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let result = match (up(&phone), up(&picker)) {

@@ -69,7 +69,7 @@ impl Core {
         let slow = world.slow.take_if(|(slow_for, ..)| *slow_for == held);
         drop(world);
         if let Some((_, number, partner)) = slow {
-            self.pick_up_with(held, partner, new_uuid(), &number);
+            self.pick_up_with(held, partner.as_deref(), new_uuid(), &number);
         }
         let (core, a_leg) = (Arc::clone(self), one.to_owned());
         let (leg, held) = (leg.to_owned(), held.to_owned());
@@ -191,11 +191,11 @@ impl Core {
     /// its park. It is his from the beginning. A channel that is about to be bridged is hung up on with its partner
     /// (DESTINATION_OUT_OF_ORDER); without one it is his, and the leg ends for want of it.
     pub(crate) fn pick_up(self: &Arc<Self>, uuid: &str, other: String, number: &str) {
-        self.pick_up_with(uuid, self.partner(uuid), other, number);
+        self.pick_up_with(uuid, self.partner(uuid).as_deref(), other, number);
     }
 
     /// The same where whoever picks it up has looked before who its partner is.
-    fn pick_up_with(self: &Arc<Self>, uuid: &str, partner: Option<String>, other: String, number: &str) {
+    fn pick_up_with(self: &Arc<Self>, uuid: &str, partner: Option<&str>, other: String, number: &str) {
         if !self.take(uuid) {
             return;
         }
@@ -224,11 +224,11 @@ impl Core {
                 core.hang_up(&loopback, "PICKED_OFF", Ending::Ours);
             });
         }
-        if let Some(leg) = &partner {
+        if let Some(leg) = partner {
             self.hang_up(leg, "PICKED_OFF", Ending::Ours);
         }
         if let Some(leg) = to_be_bridged {
-            if partner.as_ref() == Some(&leg) {
+            if partner == Some(leg.as_str()) {
                 self.hang_up(uuid, "DESTINATION_OUT_OF_ORDER", Ending::Ours);
                 return;
             }

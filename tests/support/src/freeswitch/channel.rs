@@ -221,9 +221,8 @@ impl Channel {
     pub(crate) fn own_variable(&self, name: &str) -> Option<String> {
         let value = match name {
             "signal_bond" => self.bond().unwrap_or_default().to_owned(),
-            "transfer_source" => self.transfer_source.clone(),
             "transfer_history" if self.transfers.len() > 1 => format!("ARRAY::{}", self.transfers.join("|:")),
-            "transfer_history" => self.transfer_source.clone(),
+            "transfer_source" | "transfer_history" => self.transfer_source.clone(),
             "caller_id_number" => self.caller_number.clone(),
             "bridge_uuid" | "bridge_to" => self.bridge_uuid.clone(),
             "last_bridge_to" => self.last_bridge.clone(),
