@@ -42,7 +42,24 @@ pub(super) async fn checks(session: &mut Session) -> Vec<Check> {
             "load them in autoload_configs/modules.conf.xml",
         )
     });
+    checks.extend(expansion(session).await);
     checks
+}
+
+/// The order to bridge looks up who has the caller while FreeSWITCH reads it (`esl::encode::bridge`), which FreeSWITCH may be told not
+/// to do. A user who may not ask is told nothing: calls have connections of their own.
+async fn expansion(session: &mut Session) -> Option<Check> {
+    let answer = session.api("expand echo ${echo(fswake)}").await.ok()?;
+    answer.contains("API execute Permission Denied").then(|| {
+        Check::warning(
+            FAMILY,
+            "api-expansion",
+            "FreeSWITCH runs no command inside another: a pick-up that crosses the answer of a phone may take the caller out of \
+             his call, and may be left answered in silence",
+            "set api-expansion to true in autoload_configs/switch.conf.xml; `fs_cli -x 'fsctl api_expansion on'` does it until \
+             the next restart",
+        )
+    })
 }
 
 async fn version(session: &mut Session) -> Check {

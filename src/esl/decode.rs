@@ -385,6 +385,23 @@ pub fn is_parked<'a>(header: impl Fn(&str) -> Option<&'a str>) -> bool {
     header("Channel-State-Number") == Some(CS_PARK)
 }
 
+/// The channels that have taken a channel since it was to be bridged with this one, in order, by its `transfer_history`.
+pub fn moved_since(history: &str, leg: &str) -> Vec<String> {
+    let all = history.strip_prefix("ARRAY::").unwrap_or(history).split("|:");
+    let to = |source: &str| match moved_to(source, "") {
+        LeftTo::Channel(other) => Some(other),
+        LeftTo::Dialplan(_) | LeftTo::Park => None,
+    };
+    let since = all.map(to).skip_while(|other| other.as_deref() != Some(leg));
+    let mut others: Vec<String> = Vec::new();
+    for other in since.flatten().filter(|other| other != leg) {
+        if !others.contains(&other) {
+            others.push(other);
+        }
+    }
+    others
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -412,6 +429,23 @@ mod tests {
         assert_eq!(aor(3), "71001@d.example");
         let loopback = [("Unique-ID", "u"), ("Caller-Destination-Number", "1001@fs.test")];
         assert_eq!(held_with(&loopback).unwrap().call.aor.to_string(), "1001@fs.test");
+    }
+
+    /// As FreeSWITCH 1.10.12 and 1.11.2 write it: one move stands alone.
+    #[test]
+    fn who_has_taken_a_channel_since_its_bridge_was_ordered_is_in_its_history() {
+        let one = "1795705321:6a:uuid_br:leg-1";
+        assert_eq!(moved_since(one, "leg-1"), Vec::<String>::new());
+        let all = format!(
+            "ARRAY::17:6b:uuid_br:old|:{one}|:17:6c:uuid_br:x-1|:17:6d:bl_xfer:5000/XML/default|:17:6e:uuid_br:x-2"
+        );
+        assert_eq!(
+            moved_since(&format!("{all}|:17:6f:uuid_br:x-1"), "leg-1"),
+            ["x-1", "x-2"]
+        );
+        for nothing in ["", "_undef_", "-ERR No such channel!", "17:6b:uuid_br:old"] {
+            assert_eq!(moved_since(nothing, "leg-1"), Vec::<String>::new(), "{nothing}");
+        }
     }
 
     #[test]

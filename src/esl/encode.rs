@@ -183,6 +183,11 @@ pub fn who_moved(channel: &str) -> String {
     format!("uuid_getvar {channel} transfer_source")
 }
 
+/// The question for all that has moved a channel, in order.
+pub fn all_moves(channel: &str) -> String {
+    format!("uuid_getvar {channel} transfer_history")
+}
+
 /// The question whom a channel is bridged with: it has an answer while the bridge stands.
 pub fn bridged_with(channel: &str) -> String {
     format!("uuid_getvar {channel} bridge_to")
@@ -202,6 +207,28 @@ pub fn end_latecomer(other: &str, a_leg: &str, leg: LegId) -> String {
     let leg = leg.channel();
     let bridges = format!("${{uuid_getvar({a_leg} bridge_to)}}${{uuid_getvar({other} bridge_to)}}");
     format!("sched_api +1 none expand uuid_kill ${{cond('{bridges}' == '{leg}_undef_' ?{other}:-)}} LOSE_RACE")
+}
+
+/// The scheduler's group of [`end_alone`].
+fn alone_group(leg: LegId) -> String {
+    format!("{}/alone", leg.channel())
+}
+
+/// Ends a leg, when this time is over, that was to be bridged with the A leg and never was: FreeSWITCH leaves it as it is, answered
+/// and with nobody, where the A leg is transferred or parked between the order to bridge and the bridge (measured).
+///
+/// `last_bridge_to` stands on whatever has ever been bridged, with media or past FreeSWITCH, and the leg's `transfer_source` names the
+/// A leg until somebody else moves it.
+pub fn end_alone(a_leg: &str, leg: LegId, after: Duration) -> String {
+    let (group, leg, seconds) = (alone_group(leg), leg.channel(), seconds_up(after));
+    let told = format!("${{uuid_getvar({leg} last_bridge_to)}}${{uuid_getvar({leg} transfer_source)}}");
+    let is_alone = format!("${{regex({told}|^_undef_.*:uuid_br:{a_leg})}}");
+    format!("sched_api +{seconds} {group} expand uuid_kill ${{cond('{is_alone}' == 'true' ?{leg}:-)}} LOSE_RACE")
+}
+
+/// Takes [`end_alone`] back.
+pub fn is_not_alone(leg: LegId) -> String {
+    format!("sched_del {}", alone_group(leg))
 }
 
 /// The A leg's variables once the bridge stands: what `bridge` leaves there, and what the dialplan finds when the call is over

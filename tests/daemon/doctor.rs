@@ -286,9 +286,11 @@ async fn what_is_wrong_with_freeswitch_is_said_with_what_to_do() {
         "xml_locate configuration configuration name sofia.conf",
         "<profile name=\"internal\"/>",
     );
+    stage.fs.expand_no_commands();
     let found = doctor(&stage).await;
     assert_eq!(found.code, Some(1));
     for (name, state) in [
+        ("api-expansion", "warning"),
         ("calls", "error"),
         ("modules", "error"),
         ("version", "warning"),

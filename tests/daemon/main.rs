@@ -37,6 +37,7 @@ mod bridge;
 mod browser;
 mod child;
 mod crash;
+mod crossing;
 mod doctor;
 mod drain;
 mod ends;

@@ -24,7 +24,7 @@ async fn desk_rings(stage: &Stage, daemon: &Daemon, call: &Call) -> (Held, Phone
 }
 
 /// A call whose phones ring.
-async fn ringing(stage: &Stage, daemon: &Daemon, phones: &[&Phone], call: &Call) -> Held {
+pub async fn ringing(stage: &Stage, daemon: &Daemon, phones: &[&Phone], call: &Call) -> Held {
     for phone in phones {
         phone.set_behaviour(Behaviour::Rings(Duration::ZERO, None));
         daemon.asleep(phone).await;
@@ -44,7 +44,7 @@ async fn ringing(stage: &Stage, daemon: &Daemon, phones: &[&Phone], call: &Call)
 }
 
 /// Nothing more is said of the channel, now and later.
-async fn left_alone(stage: &Stage, held: &Held) {
+pub async fn left_alone(stage: &Stage, held: &Held) {
     let closed = async {
         while stage.fs.connections().1 > 0 {
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -223,11 +223,13 @@ async fn loopback_that_ends_as_its_caller_is_picked_up_is_no_abandoned_call() {
     let line = daemon.log.wait_from(from, &["call-taken", "transferred"]).await;
     assert!(line.contains("valet_park:lot 8001"), "where to: {line}");
     // His dialplan has moved him when the dial-string's own time was over: nobody took the call.
-    let from = daemon.log.len();
-    let held = ringing(&stage, &daemon, &[&phone], &call).await;
-    held.caller_goes_on("NO_ANSWER");
-    let line = daemon.log.wait_from(from, &["call over"]).await;
-    assert_eq!(field(&line, "outcome"), "timeout", "{line}");
+    for own_time in ["NO_ANSWER", "ALLOTTED_TIMEOUT"] {
+        let held = ringing(&stage, &daemon, &[&phone], &call).await;
+        let from = daemon.log.len();
+        held.caller_goes_on(own_time);
+        let line = daemon.log.wait_from(from, &["call over"]).await;
+        assert_eq!(field(&line, "outcome"), "timeout", "{own_time}: {line}");
+    }
     // The same, and the caller has hung up.
     let held = ringing(&stage, &daemon, &[&phone], &call).await;
     let from = daemon.log.len();
@@ -248,82 +250,4 @@ async fn dial_strings_own_time_is_not_the_callers_hang_up() {
     assert!(!reason.contains("elsewhere"), "a missed call: {reason}");
     let line = daemon.summary().await;
     assert_eq!(field(&line, "outcome"), "timeout");
-}
-
-/// His order came before ours, and nobody could have told us.
-#[tokio::test]
-async fn caller_who_is_picked_up_as_his_bridge_is_ordered_keeps_that_call() {
-    let stage = Stage::new().await;
-    let daemon = stage.start().await;
-    let phone = stage.iphone("1001");
-    let [call, _] = both_ways(&daemon, "1001");
-    let held = ringing(&stage, &daemon, &[&phone], &call).await;
-    held.pick_up_before_the_bridge("1009");
-    phone.answer();
-    let line = daemon.summary().await;
-    assert_eq!(field(&line, "outcome"), "taken", "{line}");
-    phone.got_bye().await;
-    left_alone(&stage, &held).await;
-    assert_eq!(held.outcomes()[0].1, Outcome::PickedUp { by: "1009".into() });
-}
-
-/// A FreeSWITCH that may not look anything up while it reads a command (`api-expansion`).
-#[tokio::test]
-async fn order_with_a_condition_that_freeswitch_may_not_read_becomes_a_plain_one() {
-    let stage = Stage::new().await;
-    stage.fs.expand_no_commands();
-    let daemon = stage.start().await;
-    let phone = stage.iphone("1001");
-    for call in both_ways(&daemon, "1001") {
-        let held = ringing(&stage, &daemon, &[&phone], &call).await;
-        phone.answer();
-        held.wait_bridged().await;
-        assert_eq!(field(&daemon.summary().await, "outcome"), "connected");
-        held.caller_hangs_up();
-    }
-}
-
-/// His order came after ours, and before FreeSWITCH's threads followed that: it says nothing of it to us, and would hang up on a caller
-/// whose partner the pick-up ends.
-#[tokio::test]
-async fn caller_who_is_picked_up_once_his_bridge_is_ordered_keeps_that_call() {
-    let (stage, daemon, phone) = one_sleeper().await;
-    stage.fs.lose_bridges(true);
-    let [call, _] = both_ways(&daemon, "1001");
-    let held = woken(&stage, &phone, &call).await;
-    daemon.log.wait(&["uuid_bridge ordered", "ok=true"]).await;
-    held.pick_up("1009");
-    let line = daemon.summary().await;
-    assert_eq!(field(&line, "outcome"), "taken", "{line}");
-    phone.got_bye().await;
-    assert!(
-        held.started.elapsed() < Duration::from_secs(3),
-        "{:?}",
-        held.started.elapsed()
-    );
-    assert!(stage.fs.legs().is_empty());
-}
-
-/// FreeSWITCH would leave him in silence: answered, and with nobody.
-#[tokio::test]
-async fn pick_up_that_comes_too_late_ends() {
-    let stage = Stage::new().await;
-    let daemon = stage.start().await;
-    let phone = stage.iphone("1001");
-    let [call, _] = both_ways(&daemon, "1001");
-    let held = ringing(&stage, &daemon, &[&phone], &call).await;
-    let late = held.pick_up_too_late("1009");
-    phone.answer();
-    held.wait_bridged().await;
-    let line = daemon.summary().await;
-    assert_eq!(field(&line, "outcome"), "connected", "{line}");
-    let gone = async {
-        let is_told = || held.commands().iter().any(|(_, command)| command.contains(&late));
-        while !is_told() || held.stranger_is_there(&late) {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    soon("end of who came too late", gone).await;
-    held.caller_hangs_up();
-    phone.got_bye().await;
 }

@@ -14,6 +14,7 @@ mod breakage;
 #[expect(dead_code, reason = "other tests use the rest of it")]
 mod browser;
 mod contacts;
+mod crossing;
 mod desk;
 mod ends;
 mod fidelity;
@@ -139,6 +140,7 @@ fn main() {
         ends::trials,
         breakage::trials,
         contacts::trials,
+        crossing::trials,
         hostile::trials,
         load::trials,
         notifications::trials,

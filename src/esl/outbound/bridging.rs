@@ -7,16 +7,16 @@
 //! - the caller behind a loopback is taken from his bridge with it while that only begins: FreeSWITCH says CHANNEL_BRIDGE before
 //!   both of its threads are in it, and the loopback's would hang up on the caller (1 of 2,500 calls on a busy machine, measured
 //!   by `benches/live_answer.rs`): he is taken once the loopback's thread has read a digit, which it does inside the bridge only;
-//! - somebody takes the held channel meanwhile: it is not touched. FreeSWITCH says so up to a tick later (CHANNEL_UNPARK), but
-//!   has written it down at once (`transfer_source`): the order to bridge itself looks there ([`encode::bridge`]).
+//! - somebody takes the held channel meanwhile: it is not touched (`crossing`).
 
 use std::time::Duration;
 
-use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType, EslResponse};
+use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType};
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::connection::{Connection, PICK_UP, Place, api};
+use super::crossing::{SOON, UNPARK_PATIENCE};
 use super::loopback::mark_loopback;
 use super::{Connect, NOBODY_THERE};
 use crate::engine::{Event, LegEnd};
@@ -25,14 +25,9 @@ use crate::types::LegId;
 
 /// How long FreeSWITCH may take to let go of a leg, and to bridge it; less than the leg's `park_timeout`.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// A bridge is confirmed sooner than this on an idle machine. Until it is, FreeSWITCH is asked this often whether somebody has the caller.
-const SOON: Duration = Duration::from_millis(90);
 
 /// How long the leg may take to be told whom it reaches.
 const NAME_PATIENCE: Duration = Duration::from_millis(100);
-
-/// How long a channel that is being taken may take to say so: a tick, on an idle machine.
-const UNPARK_PATIENCE: Duration = Duration::from_millis(300);
 
 /// When the other phones' leases are renewed first while one is waited for: their last renewal may be long ago.
 const FIRST_RENEWAL: Duration = Duration::from_millis(500);
@@ -96,24 +91,6 @@ impl Connection {
             self.end_unused_leg(leg).await?;
         }
         Ok(Event::BridgeFailed { leg, end })
-    }
-
-    /// Ends a leg that has answered and that nobody talks to: the caller has gone, or is with somebody else. The engine cannot tell
-    /// whether this leg was picked up, too; FreeSWITCH can.
-    async fn end_unused_leg(&mut self, leg: LegId) -> Result<(), EslError> {
-        let moved_by = self.ask(encode::who_moved(&leg.channel().to_string())).await?;
-        let moved_by = moved_by.trim();
-        // Our own order has moved it, too.
-        let is_ours = match decode::moved_to(moved_by, "") {
-            decode::LeftTo::Channel(other) => {
-                other == self.held.channel || Some(&other) == self.held.parent.channel.as_ref()
-            }
-            decode::LeftTo::Dialplan(_) | decode::LeftTo::Park => moved_by == decode::UNSET,
-        };
-        if is_ours {
-            self.api(encode::kill(leg.channel(), "LOSE_RACE")).await?;
-        }
-        Ok(())
     }
 
     /// Answers the caller, and waits for the leg. The channel that the leg is to be bridged with.
@@ -265,7 +242,10 @@ impl Connection {
     async fn order(&mut self, a_leg: &str, leg: LegId) -> Result<bool, EslError> {
         let caller = self.held.parent.channel.as_ref().unwrap_or(&self.held.channel);
         let order = encode::bridge(a_leg, leg, caller, self.held.parent.moved_by.as_deref());
-        let is_ordered = self.api(order).await?;
+        // Written at once: this process may end in between.
+        let end_alone = encode::end_alone(a_leg, leg, PATIENCE + Duration::from_secs(1));
+        let replies = self.all(vec![api(order), api(end_alone)]).await?;
+        let is_ordered = replies.first().is_some_and(|reply| reply.api_result().is_ok());
         debug!(ok = is_ordered, "uuid_bridge ordered");
         if is_ordered {
             return Ok(true);
@@ -280,78 +260,6 @@ impl Connection {
             self.api(forget).await?;
         }
         Ok(is_ordered)
-    }
-
-    /// Whether somebody else has the A leg that we have ordered to be bridged with this one. FreeSWITCH says nothing of it on either
-    /// channel, and has written it down at once.
-    async fn is_taken_from_bridge(&mut self, a_leg: &str, leg: LegId) -> Result<bool, EslError> {
-        if matches!(self.place, Place::Gone | Place::Taken) {
-            return Ok(false);
-        }
-        let moved_by = self.ask(encode::who_moved(a_leg)).await?;
-        let moved_by = moved_by.trim();
-        if moved_by.starts_with("-ERR") || moved_by.ends_with(&leg.channel().to_string()) {
-            return Ok(false);
-        }
-        self.was_moved_by(moved_by).await;
-        Ok(true)
-    }
-
-    /// Whether the bridge that FreeSWITCH has told of stands: somebody may pick the caller up while its threads begin it. Then he has
-    /// the caller, or his own channel is left answered, in silence, and ends.
-    async fn has_the_caller(&mut self, a_leg: &str, leg: LegId) -> Result<bool, EslError> {
-        let [ask_partner, give_partner] = encode::partner(a_leg, leg);
-        let replies = self.all(vec![api(encode::who_moved(a_leg)), api(ask_partner)]).await?;
-        let text = |n: usize| replies.get(n).and_then(EslResponse::body).unwrap_or_default().trim();
-        let (moved_by, partner) = (text(0).to_owned(), text(1).to_owned());
-        let other = match decode::moved_to(&moved_by, "") {
-            decode::LeftTo::Channel(other) if other != leg.channel().to_string() => other,
-            _ => {
-                // It was taken away after the bridge had given it back.
-                if partner == decode::UNSET {
-                    self.api(give_partner).await?;
-                }
-                return Ok(true);
-            }
-        };
-        tokio::time::sleep(SOON).await;
-        if self.ask(encode::bridged_with(a_leg)).await?.trim() == leg.channel().to_string() {
-            info!(other, "picked the caller up too late: that channel ends");
-            self.api(encode::end_latecomer(&other, a_leg, leg)).await?;
-            return Ok(true);
-        }
-        self.was_moved_by(&moved_by).await;
-        Ok(false)
-    }
-
-    /// Whether somebody has the caller, or is about to.
-    pub(super) async fn is_being_taken(&mut self) -> Result<bool, EslError> {
-        let question: Vec<_> = self.who_moved_it().into_iter().collect();
-        let replies = self.all(question).await?;
-        Ok(self.was_taken_by(replies.first()).await)
-    }
-
-    /// The question who has moved the caller last, where that is not us.
-    fn who_moved_it(&self) -> Option<EslCommand> {
-        self.held.parent.moved_by.as_ref()?;
-        let caller = self.held.parent.channel.as_ref().unwrap_or(&self.held.channel);
-        Some(api(encode::who_moved(caller)))
-    }
-
-    /// The same as [`Self::is_being_taken`], by the answer to [`Self::who_moved_it`].
-    async fn was_taken_by(&mut self, answer: Option<&EslResponse>) -> bool {
-        let (Some(answer), Some(known)) = (answer, &self.held.parent.moved_by) else {
-            return !self.is_still_held().await;
-        };
-        let moved_by = answer.body().unwrap_or_default().trim().to_owned();
-        if moved_by == *known {
-            return !self.is_still_held().await;
-        }
-        // FreeSWITCH says it in a moment, or has said it before anybody listened.
-        if self.is_held_for(UNPARK_PATIENCE).await {
-            self.was_moved_by(&moved_by).await;
-        }
-        true
     }
 
     /// The bridge stands: the A leg's variables say so, as with `bridge`.

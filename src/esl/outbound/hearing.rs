@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 use super::connection::{Connection, Place};
 use crate::engine::{Event, Taken};
 use crate::esl::decode::{self, LeftTo, Said};
-use crate::esl::{encode, link};
+use crate::esl::encode;
 
 /// How a loopback ends whose caller gives up, or is taken while it rings. Its own time and a faster phone have causes of their own.
 const GAVE_UP: &str = "ORIGINATOR_CANCEL";
@@ -117,60 +117,8 @@ impl Connection {
         }
     }
 
-    /// The held channel is gone, or somebody else has it, by the answer to a question for its `transfer_source`.
-    pub(super) async fn was_moved_by(&mut self, answer: &str) {
-        if answer.starts_with("-ERR") {
-            let (call, cause) = (self.call, "ORIGINATOR_CANCEL".into());
-            self.place = Place::Gone;
-            self.tell(Event::CallerGone { call, cause }).await;
-        } else {
-            self.was_taken(decode::moved_to(answer, "")).await;
-        }
-    }
-
-    /// Whether the caller behind the loopback that was held has gone to somebody else. FreeSWITCH ends the loopback as if he had given up
-    /// (ORIGINATOR_CANCEL, measured): where he is transferred, and where a pick-up crosses the loopback's answer.
-    async fn is_taken_from_loopback(&mut self) -> bool {
-        let behind = self.held.behind.as_ref();
-        let caller = behind.and_then(|behind| behind.caller.clone());
-        let (Some(caller), Some(known)) = (caller, self.held.parent.moved_by.clone()) else {
-            return false;
-        };
-        let question = encode::who_moved(&caller);
-        let mut moved_by = self.ask(question.clone()).await.unwrap_or_default();
-        if moved_by.starts_with("-ERR") {
-            // Whatever he went to has ended him already, and he has said so before FreeSWITCH reads another command.
-            let _ = self.ask(question).await;
-            let heard = self.link.kept().find_map(|event| self.last_move_of_the_caller(event));
-            moved_by = self.moved_before_his_end.take().or(heard).unwrap_or_default();
-        }
-        let to = match moved_by.trim() {
-            "" => return false,
-            moved_by if moved_by == known => {
-                let dump = self.ask(format!("uuid_dump {caller}")).await.unwrap_or_default();
-                let dump = link::dump(&dump);
-                if !decode::is_parked(|name| dump.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_str())) {
-                    return false;
-                }
-                LeftTo::Park
-            }
-            moved_by => decode::moved_to(moved_by, ""),
-        };
-        self.was_taken(to).await;
-        true
-    }
-
-    /// What moved the caller behind the loopback last (`transfer_source`), where this event is his end.
-    fn last_move_of_the_caller(&self, event: &EslEvent) -> Option<String> {
-        let caller = self.held.behind.as_ref()?.caller.as_deref()?;
-        let is_his_end =
-            event.event_type() == Some(EslEventType::ChannelHangup) && event.header_str("Unique-ID") == Some(caller);
-        let moved_by = event.header_str("variable_transfer_source");
-        is_his_end.then(|| moved_by.unwrap_or(decode::UNSET).to_owned())
-    }
-
     /// Somebody else has the held channel. It lives without us from now on: the end of this connection must not end its call.
-    async fn was_taken(&mut self, how: LeftTo) {
+    pub(super) async fn was_taken(&mut self, how: LeftTo) {
         self.place = Place::Taken;
         // Where that fails the connection is over, and so is its power over the channel.
         let channel = self.held.channel.clone();

@@ -33,6 +33,7 @@ mod beside;
 mod bridging;
 mod callee;
 mod connection;
+mod crossing;
 mod dialing;
 mod ending;
 mod hearing;

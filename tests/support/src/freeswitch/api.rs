@@ -52,7 +52,7 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
         "regex" => {
             let matched = arg
                 .rsplit_once('|')
-                .is_some_and(|(text, pattern)| text.contains(pattern));
+                .is_some_and(|(text, pattern)| matches(text, pattern));
             matched.to_string()
         }
         "cond" => cond(arg).unwrap_or("-ERR").to_owned(),
@@ -89,10 +89,12 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
         }
         "uuid_answer" => {
             core.touches(arg, name);
+            core.needs_its_partner(arg, name);
             if core.answer_held(arg) { "+OK\n" } else { "-ERROR\n" }.to_owned()
         }
         "uuid_pre_answer" => {
             core.touches(arg, name);
+            core.needs_its_partner(arg, name);
             if core.exists(arg) && core.early_media(arg) {
                 "+OK\n"
             } else {
@@ -128,7 +130,7 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
             if variable != "socket_resume" {
                 core.touches(uuid, name);
             }
-            no_such_channel_unless(core.set_variable(uuid, variable, value))
+            no_such_channel_unless(core.set_variable(uuid, variable, value) || core.is_a_loopbacks_end(uuid))
         }
         "uuid_setvar_multi" => {
             let Some((uuid, list)) = arg.split_once(' ') else {
@@ -145,20 +147,15 @@ pub(crate) async fn execute(core: &Arc<Core>, name: &str, arg: Option<&str>) -> 
         "uuid_getvar" => {
             let (uuid, name) = arg.split_once(' ').unwrap_or((arg, ""));
             let world = core.world();
-            let number = world.strangers.get(uuid).filter(|_| name == "caller_id_number");
-            match world.channels.get(uuid).filter(|channel| channel.cause.is_none()) {
-                Some(channel) => match (name, channel.variable(name)) {
-                    ("signal_bond", None) => channel.bond().unwrap_or("_undef_").to_owned(),
-                    ("transfer_source", None) if !channel.transfer_source.is_empty() => channel.transfer_source.clone(),
-                    ("caller_id_number", None) => channel.caller_number.clone(),
-                    ("bridge_uuid" | "bridge_to", None) if !channel.bridge_uuid.is_empty() => {
-                        channel.bridge_uuid.clone()
-                    }
-                    (_, value) => value.unwrap_or("_undef_").to_owned(),
-                },
-                None if world.strangers.contains_key(uuid) => number.cloned().unwrap_or_else(|| "_undef_".to_owned()),
-                None => "-ERR No such channel!\n".to_owned(),
-            }
+            let value = match world.channels.get(uuid).filter(|channel| channel.cause.is_none()) {
+                Some(channel) => channel
+                    .variable(name)
+                    .map(str::to_owned)
+                    .or_else(|| channel.own_variable(name)),
+                None if !world.strangers.contains_key(uuid) => return "-ERR No such channel!\n".to_owned(),
+                None => world.of_a_stranger(uuid, name),
+            };
+            value.unwrap_or_else(|| "_undef_".to_owned())
         }
         "global_getvar" => {
             let value = core.config.globals.iter().find(|(name, _)| name == arg);
@@ -245,6 +242,17 @@ fn braced(text: &str) -> Option<(&str, &str)> {
         }
     }
     None
+}
+
+/// A regular expression of which no more is known here than `^` and `.*`.
+fn matches(text: &str, pattern: &str) -> bool {
+    let (begins, pattern) = pattern.strip_prefix('^').map_or((false, pattern), |rest| (true, rest));
+    let mut rest = text;
+    pattern.split(".*").enumerate().all(|(n, part)| {
+        let found = rest.find(part).filter(|at| n > 0 || !begins || *at == 0);
+        rest = found.map_or("", |at| &rest[at + part.len()..]);
+        found.is_some()
+    })
 }
 
 /// `'a' == 'b' ?one:other`.

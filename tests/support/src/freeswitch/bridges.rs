@@ -13,7 +13,7 @@ use super::bus::lock;
 use super::calls::events_of;
 use super::catalog::{Catalog, catalog};
 use super::channel::{Channel, Partner, Role};
-use super::core::{Core, World};
+use super::core::{Core, World, new_uuid};
 use super::hangup::Ending;
 use super::held::{App, Outcome};
 use super::template::{Template, When};
@@ -61,10 +61,16 @@ impl Core {
             {
                 channel.peer = Some(peer.to_owned());
                 channel.partner = Partner::Bonded(peer.to_owned());
+                // A caller behind a loopback was bridged with that.
+                channel.bridge_uuid.clear();
                 channel.set_variable("park_timeout", "", true);
             }
         }
+        let slow = world.slow.take_if(|(slow_for, ..)| *slow_for == held);
         drop(world);
+        if let Some((_, number, partner)) = slow {
+            self.pick_up_with(held, partner.as_deref(), new_uuid(), &number);
+        }
         let (core, a_leg) = (Arc::clone(self), one.to_owned());
         let (leg, held) = (leg.to_owned(), held.to_owned());
         tokio::spawn(async move {
@@ -87,6 +93,9 @@ impl Core {
 
     /// The originate's thread takes its leg out of a bridge that came too early: the caller is cut.
     pub(crate) fn break_bridge(self: &Arc<Self>, leg: &str, held: &str) {
+        for (own, other) in [(held, leg), (leg, held)] {
+            leaves_for(&mut self.world(), own, other);
+        }
         self.leave_park(held, leg);
         self.hang_up(held, "DESTINATION_OUT_OF_ORDER", Ending::Ours);
         self.hang_up(leg, "NORMAL_CLEARING", Ending::Ours);
@@ -94,10 +103,7 @@ impl Core {
 
     /// Both channels end what they ran: `socket` and `park`.
     fn leave_park(&self, held: &str, leg: &str) {
-        let mut world = self.world();
-        for (own, other) in [(held, leg), (leg, held)] {
-            leaves_for(&mut world, own, other);
-        }
+        let world = self.world();
         self.emit_unpark(&world, held);
         self.emit(&world, leg, &catalog().leg_unpark);
         self.emit(&world, leg, &catalog().leg_park_done);
@@ -141,6 +147,7 @@ impl Core {
             if let Some(channel) = world.channels.get_mut(own) {
                 channel.stamp(When::Bridged);
                 other.clone_into(&mut channel.bridge_uuid);
+                other.clone_into(&mut channel.last_bridge);
                 channel.partner = Partner::Bonded(other.to_owned());
                 channel.is_a_leg = own == a_leg;
             }
@@ -184,23 +191,44 @@ impl Core {
     /// its park. It is his from the beginning. A channel that is about to be bridged is hung up on with its partner
     /// (DESTINATION_OUT_OF_ORDER); without one it is his, and the leg ends for want of it.
     pub(crate) fn pick_up(self: &Arc<Self>, uuid: &str, other: String, number: &str) {
+        self.pick_up_with(uuid, self.partner(uuid).as_deref(), other, number);
+    }
+
+    /// The same where whoever picks it up has looked before who its partner is.
+    fn pick_up_with(self: &Arc<Self>, uuid: &str, partner: Option<&str>, other: String, number: &str) {
         if !self.take(uuid) {
             return;
         }
         leaves_for(&mut self.world(), uuid, &other);
-        self.world().strangers.insert(other, number.to_owned());
+        self.world().strangers.insert(other.clone(), number.to_owned());
         self.answer_held(uuid);
-        let partner = self.partner(uuid);
-        let to_be_bridged = {
-            let world = self.world();
-            let channel = world.channels.get(uuid).filter(|c| c.bridge_uuid.is_empty());
-            channel.and_then(|c| c.peer.clone())
+        let (to_be_bridged, loopback) = {
+            let mut world = self.world();
+            let Some(channel) = world.channels.get_mut(uuid) else {
+                return;
+            };
+            let peer = channel.peer.take();
+            let leg = peer.clone().filter(|_| channel.bridge_uuid.is_empty());
+            (channel.bridge_uuid, channel.last_bridge) = (other.clone(), other);
+            let behind = channel.behind.clone().filter(|_| channel.is_behind());
+            if let Some(peer) = peer.and_then(|peer| world.channels.get_mut(&peer)) {
+                peer.peer = None;
+            }
+            (leg, behind)
         };
-        if let Some(leg) = &partner {
+        // Behind a loopback that rings, its end is the partner.
+        if let Some(loopback) = loopback.filter(|_| to_be_bridged.is_none()) {
+            let core = Arc::clone(self);
+            tokio::spawn(async move {
+                core.half_tick().await;
+                core.hang_up(&loopback, "PICKED_OFF", Ending::Ours);
+            });
+        }
+        if let Some(leg) = partner {
             self.hang_up(leg, "PICKED_OFF", Ending::Ours);
         }
         if let Some(leg) = to_be_bridged {
-            if partner.is_some() {
+            if partner == Some(leg.as_str()) {
                 self.hang_up(uuid, "DESTINATION_OUT_OF_ORDER", Ending::Ours);
                 return;
             }
@@ -213,6 +241,35 @@ impl Core {
         });
     }
 
+    /// Somebody begins to pick a channel up: he looks who its partner is.
+    pub(crate) fn slow_pick_up_begins(&self) {
+        let slow_for = self.world().slow.as_ref().map(|(slow_for, ..)| slow_for.clone());
+        let partner = slow_for.and_then(|uuid| self.partner(&uuid));
+        if let Some((.., found)) = &mut self.world().slow {
+            *found = partner;
+        }
+    }
+
+    /// FreeSWITCH looks at the partner's media while it answers a channel (mod_sofia): without one a caller may get another answer.
+    pub(crate) fn needs_its_partner(&self, uuid: &str, command: &str) {
+        let mut world = self.world();
+        let has_none = |channel: &Channel| {
+            !channel.is_loopback() && !channel.is_answered() && matches!(channel.partner, Partner::None)
+        };
+        if world.channels.get(uuid).is_some_and(has_none) {
+            world
+                .complaints
+                .push(format!("{command} of a channel without its partner"));
+        }
+    }
+
+    /// Whoever came too late has him all the same.
+    pub(crate) fn latecomer_wins(&self, uuid: &str, other: &str) {
+        if let Some(channel) = self.world().channels.get_mut(uuid) {
+            other.clone_into(&mut channel.bridge_uuid);
+        }
+    }
+
     /// The same where it was ordered: before the client that has the channel listens.
     pub(crate) fn pick_up_unheard(self: &Arc<Self>, uuid: &str) {
         let by = {
@@ -223,7 +280,7 @@ impl Core {
         let Some(by) = by.filter(|_| self.take(uuid)) else {
             return;
         };
-        let other = super::core::new_uuid();
+        let other = new_uuid();
         leaves_for(&mut self.world(), uuid, &other);
         self.world().strangers.insert(other, by.clone());
         self.answer_held(uuid);
@@ -232,7 +289,7 @@ impl Core {
 
     /// Somebody picks the caller behind a loopback up as the caller's own `bridge` gives up: the loopback ends as with a caller who hangs up.
     pub(crate) fn pick_caller_up(self: &Arc<Self>, caller: &str, loopback: &str, number: &str) {
-        let other = super::core::new_uuid();
+        let other = new_uuid();
         self.world().strangers.insert(other.clone(), number.to_owned());
         self.caller_leaves(caller, loopback, format!("0:x:uuid_br:{other}"), "ORIGINATOR_CANCEL");
     }
@@ -241,7 +298,7 @@ impl Core {
     pub(crate) fn caller_leaves(self: &Arc<Self>, caller: &str, loopback: &str, source: String, cause: &str) {
         self.take(caller);
         if let Some(channel) = self.world().channels.get_mut(caller) {
-            channel.transfer_source = source;
+            channel.is_moved(source);
         }
         self.hang_up(loopback, cause, Ending::Ours);
     }
@@ -264,8 +321,12 @@ impl Core {
     /// Somebody picks up a channel that is about to be bridged, and comes too late: his own channel is answered, with nobody.
     fn somebody_is_late(&self, held: &str) {
         let mut world = self.world();
-        if let Some((late_for, other, number)) = world.late.take_if(|(late_for, ..)| late_for == held) {
-            leaves_for(&mut world, &late_for, &other);
+        for (_, other, number) in world
+            .late
+            .extract_if(.., |(late_for, ..)| late_for == held)
+            .collect::<Vec<_>>()
+        {
+            leaves_for(&mut world, held, &other);
             world.strangers.insert(other, number);
         }
     }
@@ -288,7 +349,9 @@ impl Core {
         let (core, uuid, to) = (Arc::clone(self), uuid.to_owned(), to.to_owned());
         if let Some(channel) = self.world().channels.get_mut(&uuid) {
             channel.destination.clone_from(&to);
-            channel.transfer_source = format!("0:x:bl_xfer:{to}/default/XML");
+            channel.is_moved(format!("0:x:bl_xfer:{to}/default/XML"));
+            // A leg that it was to be bridged with stays as it is: nobody ends it (measured).
+            channel.peer = None;
         }
         tokio::spawn(async move {
             core.half_tick().await;
@@ -327,10 +390,12 @@ impl Core {
         }
     }
 
-    /// Somebody takes a ringing leg: the leg goes to him, and the held channel ends.
+    /// Somebody takes a leg that rings or has answered: the leg goes to him, and the held channel ends.
     pub(crate) fn pick_leg_up(self: &Arc<Self>, held: &str) {
         if let Some(leg) = self.last_leg(held) {
-            self.emit(&self.world(), &leg, &catalog().leg_taken);
+            let mut world = self.world();
+            leaves_for(&mut world, &leg, &new_uuid());
+            self.emit(&world, &leg, &catalog().leg_taken);
         }
         self.hang_up(held, "PICKED_OFF", Ending::Ours);
     }
@@ -368,7 +433,7 @@ impl Core {
 /// FreeSWITCH names the other channel in the transfer that a bridge begins with.
 fn leaves_for(world: &mut World, own: &str, other: &str) {
     if let Some(channel) = world.channels.get_mut(own) {
-        channel.transfer_source = format!("0:x:uuid_br:{other}");
+        channel.is_moved(format!("0:x:uuid_br:{other}"));
     }
 }
 

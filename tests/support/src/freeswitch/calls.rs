@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::bus::lock;
 use super::catalog::{HeldEvents, catalog};
-use super::channel::Channel;
+use super::channel::{Channel, Partner};
 use super::conn::Command;
 use super::core::{Core, World, new_uuid};
 use super::hangup::Ending;
@@ -38,11 +38,8 @@ impl Core {
     }
 
     pub(crate) fn record_command(&self, uuid: &str, line: &str) {
-        let world = self.world();
-        if let Some(super::channel::Role::Held { state, .. }) = world.channels.get(uuid).map(|channel| &channel.role)
-            && state.shared.record
-        {
-            lock(&state.shared.log).commands.push((Instant::now(), line.to_owned()));
+        if let Some(shared) = self.world().recorded.get(uuid) {
+            lock(&shared.log).commands.push((Instant::now(), line.to_owned()));
         }
     }
 
@@ -50,6 +47,14 @@ impl Core {
         let mut world = self.world();
         let channel = world.channels.get_mut(uuid).filter(|channel| channel.cause.is_none());
         channel.map(|channel| channel.set_variable(name, value, true)).is_some()
+    }
+
+    /// The end of a loopback (`-a`) that a caller is bridged with, or is to be; no more than its UUID is known here.
+    pub(crate) fn is_a_loopbacks_end(&self, uuid: &str) -> bool {
+        self.world()
+            .channels
+            .values()
+            .any(|channel| channel.is_behind() && channel.end == uuid)
     }
 
     pub(crate) fn kill(self: &Arc<Self>, uuid: &str, cause: &str) -> bool {
@@ -286,31 +291,41 @@ impl Core {
             };
             channel.stamp(When::Answered);
             let end = channel.end.clone();
+            channel.partner = Partner::Bonded(end.clone());
             channel.bridge_uuid = end;
             core.emit(&world, &caller, &catalog().sofia.answer);
             core.emit(&world, &caller, &catalog().caller_with_loopback);
+            drop(world);
+            core.end_reads(&caller);
         });
     }
 
     /// A digit for the end of a loopback: it is read once its bridge with the caller runs.
     pub(super) fn end_reads_a_digit(self: &Arc<Self>, end: &str) -> bool {
-        let caller = |world: &World| {
-            let behind = world
-                .channels
-                .iter()
-                .find(|(_, c)| c.end == end && c.bridge_uuid == end);
-            behind.map(|(uuid, _)| uuid.clone())
-        };
-        let Some(caller) = caller(&self.world()) else {
+        let mut world = self.world();
+        let Some(caller) = world.channels.values_mut().find(|c| c.end == end && c.is_behind()) else {
             return false;
         };
-        let core = Arc::clone(self);
-        tokio::spawn(async move {
-            core.half_tick().await;
-            let world = core.world();
-            core.emit(&world, &caller, &catalog().end_reads);
-        });
+        caller.digit_waits = true;
+        let caller = caller.uuid.clone();
+        drop(world);
+        self.end_reads(&caller);
         true
+    }
+
+    /// The end of a loopback reads the digit that waits for it, if it is bridged with its caller.
+    fn end_reads(self: &Arc<Self>, caller: &str) {
+        let mut world = self.world();
+        let is_bridged = |c: &&mut Channel| c.digit_waits && c.bridge_uuid == c.end;
+        if let Some(caller) = world.channels.get_mut(caller).filter(is_bridged) {
+            caller.digit_waits = false;
+            let (core, caller) = (Arc::clone(self), caller.uuid.clone());
+            tokio::spawn(async move {
+                core.half_tick().await;
+                core.emit(&core.world(), &caller, &catalog().end_reads);
+                core.slow_pick_up_begins();
+            });
+        }
     }
 
     /// A held channel's connection has ended: the dialplan goes on, or it does not.

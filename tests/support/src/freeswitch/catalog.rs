@@ -339,6 +339,7 @@ pub(crate) fn catalog() -> &'static Catalog {
             end_reads: Source::behind(BRIDGED_LOOP)
                 .pick("CHANNEL_BRIDGE", 0)
                 .derive("DTMF")
+                .set("Channel-State", &[Err("CS_EXCHANGE_MEDIA")])
                 .set("Unique-ID", &[Ok(Slot::EndUuid)]),
             leg_with_sofia: answered.bridge_events(),
             leg_with_loopback: Source::new(LOOP, 0, true).bridge_events(),

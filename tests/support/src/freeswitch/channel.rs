@@ -75,13 +75,18 @@ pub(crate) struct Channel {
     pub(crate) behind: Option<String>,
     /// Of both: the loopback's other end (`-a`), which nobody here asks for.
     pub(crate) end: String,
+    /// A digit waits for that end.
+    pub(crate) digit_waits: bool,
     /// When somebody else took it out of our hands, and FreeSWITCH told of it.
     pub(crate) taken: Option<Instant>,
     /// Somebody has parked it (`uuid_park`), which leaves no `transfer_source`.
     pub(crate) parked_elsewhere: bool,
-    /// What took it out of its park (`transfer_source`), and what it is bridged with.
+    /// What took it out of its park (`transfer_source`), and all that has (`transfer_history`).
     pub(crate) transfer_source: String,
+    pub(crate) transfers: Vec<String>,
+    /// What it is bridged with, and was bridged with last (`last_bridge_to`, which stays).
     pub(crate) bridge_uuid: String,
+    pub(crate) last_bridge: String,
     pub(crate) partner: Partner,
     /// It is the A leg of its bridge.
     pub(crate) is_a_leg: bool,
@@ -127,10 +132,13 @@ impl Channel {
             hides: Vec::new(),
             behind: None,
             end: String::new(),
+            digit_waits: false,
             taken: None,
             parked_elsewhere: false,
             transfer_source: String::new(),
+            transfers: Vec::new(),
             bridge_uuid: String::new(),
+            last_bridge: String::new(),
             partner: Partner::OfOriginate,
             is_a_leg: false,
             replaced: false,
@@ -192,6 +200,7 @@ impl Channel {
     pub(crate) fn set_variable(&mut self, name: &str, value: &str, later: bool) {
         match (name, value, &self.partner) {
             ("signal_bond", "", Partner::Bonded(_)) => self.partner = Partner::OfOriginate,
+            ("signal_bond", other, _) if !other.is_empty() => return self.partner = Partner::Bonded(other.to_owned()),
             ("originate_signal_bond", "", Partner::OfOriginate) => self.partner = Partner::None,
             _ => {}
         }
@@ -203,6 +212,26 @@ impl Channel {
                 later,
             });
         }
+    }
+
+    /// Something moves it: `transfer_source`.
+    pub(crate) fn is_moved(&mut self, source: String) {
+        self.transfers.push(source.clone());
+        self.transfer_source = source;
+    }
+
+    /// What `uuid_getvar` says of a variable that FreeSWITCH keeps by itself.
+    pub(crate) fn own_variable(&self, name: &str) -> Option<String> {
+        let value = match name {
+            "signal_bond" => self.bond().unwrap_or_default().to_owned(),
+            "transfer_history" if self.transfers.len() > 1 => format!("ARRAY::{}", self.transfers.join("|:")),
+            "transfer_source" | "transfer_history" => self.transfer_source.clone(),
+            "caller_id_number" => self.caller_number.clone(),
+            "bridge_uuid" | "bridge_to" => self.bridge_uuid.clone(),
+            "last_bridge_to" => self.last_bridge.clone(),
+            _ => String::new(),
+        };
+        Some(value).filter(|value| !value.is_empty())
     }
 
     /// `signal_bond`.

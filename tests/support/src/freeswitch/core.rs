@@ -12,6 +12,7 @@ use super::bus::{Bus, lock};
 use super::channel::Channel;
 use super::clock;
 use super::event::Event;
+use super::held::HeldShared;
 use super::phone::PhoneShared;
 use super::registry::Registration;
 use super::template::{Server, Template};
@@ -97,6 +98,8 @@ pub(crate) struct Answer {
 #[derive(Default)]
 pub(crate) struct World {
     pub(crate) channels: HashMap<String, Channel>,
+    /// Held channels whose commands are kept, also when they are gone.
+    pub(crate) recorded: HashMap<String, Arc<HeldShared>>,
     pub(crate) phones: Vec<Arc<PhoneShared>>,
     /// Network address to phone.
     pub(crate) by_address: HashMap<String, usize>,
@@ -118,14 +121,31 @@ pub(crate) struct World {
     pub(crate) expands_no_commands: bool,
     /// Who picks up which channel in the moment that its bridge is ordered.
     pub(crate) faster: Option<(String, String)>,
-    /// Who picks a held channel up once its bridge is ordered, and comes too late: the channel, the other one and its number.
-    pub(crate) late: Option<(String, String, String)>,
+    /// Who picks a channel up once its bridge is ordered, and comes too late: the channel, the other one and its number.
+    pub(crate) late: Vec<(String, String, String)>,
+    /// Who begins to pick a channel up before its bridge is ordered, and ends it afterwards: the channel, his number, and the partner
+    /// that it had as he began.
+    pub(crate) slow: Option<(String, String, Option<String>)>,
     /// How long a whole profile's list of registrations takes; the connection that asks waits.
     pub(crate) list_takes: Duration,
     /// Profiles that do not run; their registrations stay.
     pub(crate) stopped: BTreeSet<String>,
     /// Whether there has been a presence event.
     pub(crate) has_presence: bool,
+}
+
+impl World {
+    /// What `uuid_getvar` says of a channel that picks others up.
+    pub(crate) fn of_a_stranger(&self, uuid: &str, name: &str) -> Option<String> {
+        match name {
+            "caller_id_number" => self.strangers.get(uuid).cloned(),
+            "bridge_to" => {
+                let mut bridged = self.channels.values().filter(|channel| channel.bridge_uuid == uuid);
+                bridged.next().map(|channel| channel.uuid.clone())
+            }
+            _ => None,
+        }
+    }
 }
 
 /// The running server.

@@ -223,7 +223,6 @@ pub(crate) struct Log {
 pub(crate) struct HeldShared {
     pub(crate) outcomes: watch::Sender<Vec<(Instant, Outcome)>>,
     pub(crate) log: Mutex<Log>,
-    pub(crate) record: bool,
 }
 
 impl HeldShared {
@@ -273,11 +272,7 @@ impl Held {
             call.uuid.clone()
         };
         let (outcomes, log) = (watch::Sender::new(Vec::new()), Mutex::default());
-        let shared = Arc::new(HeldShared {
-            outcomes,
-            log,
-            record: call.record,
-        });
+        let shared = Arc::new(HeldShared { outcomes, log });
         let state = HeldState {
             shared: Arc::clone(&shared),
             listener: None,
@@ -319,6 +314,9 @@ impl Held {
         let behind = caller.as_ref().map(|caller| caller.uuid.clone());
         let mut world = core.world();
         world.channels.insert(uuid.clone(), channel);
+        if call.record {
+            world.recorded.insert(uuid.clone(), Arc::clone(&shared));
+        }
         world
             .channels
             .extend(caller.map(|caller| (caller.uuid.clone(), caller)));
@@ -438,11 +436,37 @@ impl Held {
         self.core.caller_ends_elsewhere(caller, &self.uuid, source);
     }
 
-    /// The same once its bridge with a leg is ordered, and too late: the channel that comes too late.
+    /// The channel that is bridged with a leg: the caller's own behind a loopback.
+    fn a_leg(&self) -> String {
+        self.behind.clone().unwrap_or_else(|| self.uuid.clone())
+    }
+
+    /// Somebody with this number picks the caller up who is bridged with a leg, or is to be.
+    pub fn pick_up_from_bridge(&self, number: &str) {
+        self.core.pick_up(&self.a_leg(), new_uuid(), number);
+    }
+
+    /// The same with somebody who has looked who ends with the caller (`signal_bond`) before the bridge was ordered.
+    pub fn pick_up_around_the_order(&self, number: &str) {
+        self.core.world().slow = Some((self.a_leg(), number.to_owned(), None));
+    }
+
+    /// The same once the bridge is ordered, and too late: the channel that comes too late.
     pub fn pick_up_too_late(&self, number: &str) -> String {
         let other = new_uuid();
-        self.core.world().late = Some((self.uuid.clone(), other.clone(), number.to_owned()));
+        let late = (self.a_leg(), other.clone(), number.to_owned());
+        self.core.world().late.push(late);
         other
+    }
+
+    /// Whoever came too late has the caller all the same.
+    pub fn latecomer_wins(&self, channel: &str) {
+        self.core.latecomer_wins(&self.a_leg(), channel);
+    }
+
+    /// The caller who is bridged with a leg, or is to be, is transferred.
+    pub fn transfer_from_bridge(&self, to: &str) {
+        self.core.transfer(&self.a_leg(), to);
     }
 
     /// Whether a channel that picked somebody up is there.
@@ -458,10 +482,10 @@ impl Held {
 
     /// The same in the moment that its bridge with a leg is ordered, and a little sooner than that.
     pub fn pick_up_before_the_bridge(&self, number: &str) {
-        self.core.world().faster = Some((self.uuid.clone(), number.to_owned()));
+        self.core.world().faster = Some((self.a_leg(), number.to_owned()));
     }
 
-    /// Somebody with this number takes a ringing phone's leg (`intercept` of it): the held channel ends with PICKED_OFF.
+    /// Somebody takes a phone's leg that rings or has answered (`intercept` of it): the held channel ends with PICKED_OFF.
     pub fn leg_is_picked_up(&self) {
         self.core.pick_leg_up(&self.uuid);
     }

@@ -11,7 +11,7 @@ use tokio::time::sleep_until;
 
 use super::catalog::catalog;
 use super::cause;
-use super::channel::{Channel, LegState, Role};
+use super::channel::{Channel, LegState, Partner, Role};
 use super::core::{Core, World, new_uuid};
 use super::dialstring::Plan;
 use super::event::percent_decode;
@@ -154,6 +154,11 @@ impl Core {
                 let seen = state.awake && behaviour != Behaviour::Unreachable;
                 state.invites.push(invite_of(&channel, offer, seen));
             });
+        }
+        // `originate_signal_bond` of the channel that it is a child of.
+        let parent = world.channels.get_mut(&get("origination_aleg_uuid"));
+        if let Some(parent) = parent.filter(|parent| matches!(parent.partner, Partner::None)) {
+            parent.partner = Partner::OfOriginate;
         }
         world.channels.insert(uuid.clone(), channel);
         Started {
@@ -353,6 +358,7 @@ impl Core {
         }
         self.emit(&world, uuid, template);
         drop(world);
+        self.slow_pick_up_begins();
         if let Some(held) = cut {
             return self.break_bridge(uuid, &held);
         }

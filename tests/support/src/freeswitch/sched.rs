@@ -17,11 +17,12 @@ pub(crate) struct Schedule {
     groups: HashMap<String, Vec<Task>>,
 }
 
-/// A hangup that is to come.
+/// What is to come.
 #[derive(Debug)]
 struct Task {
     id: u64,
-    channel: String,
+    /// The channel that it hangs up on in any case.
+    channel: Option<String>,
 }
 
 impl Core {
@@ -47,10 +48,11 @@ impl Core {
                 let id = self.schedule(when, group, uuid, cause.unwrap_or("NORMAL_CLEARING"));
                 format!("+OK Added: {id}\n")
             }
-            [when, _group, "expand", ..] => {
+            [when, group, "expand", ..] => {
                 let (_, command) = arg.split_once(" expand ").unwrap_or_default();
-                tokio::spawn(expand_later(Arc::clone(self), seconds(when), command.to_owned()));
-                "+OK Added\n".to_owned()
+                let (core, command) = (Arc::clone(self), command.to_owned());
+                let id = self.later(when, group, None, async move { expand(core, command).await });
+                format!("+OK Added: {id}\n")
             }
             _ => {
                 self.complain(format!("sched_api {arg}"));
@@ -60,17 +62,29 @@ impl Core {
     }
 
     fn schedule(self: &Arc<Self>, when: &str, group: &str, channel: &str, cause: &str) -> u64 {
-        let after = seconds(when);
-        let (group, channel, cause) = (group.to_owned(), channel.to_owned(), cause.to_owned());
+        let (core, uuid, cause) = (Arc::clone(self), channel.to_owned(), cause.to_owned());
+        let hang_up = async move {
+            core.kill(&uuid, &cause);
+        };
+        self.later(when, group, Some(channel), hang_up)
+    }
+
+    /// Does it when its time has come, unless its group is deleted before.
+    fn later(
+        self: &Arc<Self>,
+        when: &str,
+        group: &str,
+        channel: Option<&str>,
+        act: impl Future<Output = ()> + Send + 'static,
+    ) -> u64 {
+        let (after, group) = (seconds(when), group.to_owned());
         let id = {
             let mut world = self.world();
             world.schedule.last += 1;
             let id = world.schedule.last;
-            let task = Task {
-                id,
-                channel: channel.clone(),
-            };
-            world.schedule.groups.entry(group.clone()).or_default().push(task);
+            let channel = channel.map(str::to_owned);
+            let tasks = world.schedule.groups.entry(group.clone()).or_default();
+            tasks.push(Task { id, channel });
             id
         };
         let core = Arc::clone(self);
@@ -85,7 +99,7 @@ impl Core {
                 })
             };
             if due {
-                core.kill(&channel, &cause);
+                act.await;
             }
         });
         id
@@ -95,14 +109,14 @@ impl Core {
     pub(crate) fn sched_del(&self, group: &str) -> String {
         let mut world = self.world();
         let deleted = world.schedule.groups.remove(group).unwrap_or_default();
-        for task in &deleted {
+        for channel in deleted.iter().filter_map(|task| task.channel.as_ref()) {
             let mut left = world.schedule.groups.values().flatten();
-            let is_leased = left.any(|other| other.channel == task.channel);
-            let rings = world.channels.get(&task.channel).is_some_and(|channel| {
+            let is_leased = left.any(|other| other.channel.as_ref() == Some(channel));
+            let rings = world.channels.get(channel).is_some_and(|channel| {
                 matches!(channel.role, Role::Leg(_)) && channel.codec.is_none() && channel.cause.is_none()
             });
             if rings && !is_leased {
-                world.complaints.push(format!("{} rings without a lease", task.channel));
+                world.complaints.push(format!("{channel} rings without a lease"));
             }
         }
         format!("+OK Deleted: {}\n", deleted.len())
@@ -113,10 +127,7 @@ fn seconds(when: &str) -> Duration {
     Duration::from_secs(when.trim_start_matches('+').parse().unwrap_or(0))
 }
 
-/// `expand`, when its time has come.
-fn expand_later(core: Arc<Core>, after: Duration, command: String) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    Box::pin(async move {
-        tokio::time::sleep(after).await;
-        api::execute(&core, "expand", Some(&command)).await;
-    })
+/// `expand`, boxed: it may schedule another.
+fn expand(core: Arc<Core>, command: String) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move { drop(api::execute(&core, "expand", Some(&command)).await) })
 }

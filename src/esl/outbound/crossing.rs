@@ -1,0 +1,219 @@
+//! Who has the caller while a pick-up (or a transfer) crosses the answer of his phone.
+//!
+//! FreeSWITCH tells of neither in time: CHANNEL_UNPARK comes up to a tick late, a caller who is taken from a bridge that only
+//! begins is told of on no channel, and a loopback whose caller is taken ends as if he had given up. But it writes down at once
+//! what has moved a channel last (`transfer_source`, here [`Moved`]), so all these questions look there.
+//!
+//! Races, by the moment in which the caller is picked up; tests in `tests/daemon/crossing.rs`, and with the real one in
+//! `tests/live/crossing.rs`:
+//! - before the order to bridge: the order itself looks ([`encode::bridge`]), and so do we before the caller is answered;
+//! - between the order and the bridge, some 20 ms in which FreeSWITCH's threads follow it: whoever picks the caller up has him, the
+//!   phone's leg may stay up, answered and alone, and nobody is told: we ask while we wait, and end it. Should this process end
+//!   in those milliseconds, the scheduler ends it ([`encode::end_alone`]);
+//! - as the bridge begins: FreeSWITCH says CHANNEL_BRIDGE, and whoever picks the caller up comes too late. His own channel would stay
+//!   answered, in silence: the scheduler ends it, unless he has the caller all the same ([`encode::end_latecomer`]);
+//! - the leg is picked up, and not the caller: the held channel ends with PICKED_OFF, as a loopback does whose caller is picked up. Whose
+//!   the leg is then, and whether it is alone, FreeSWITCH is asked.
+
+use std::time::Duration;
+
+use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType, EslResponse};
+use tracing::info;
+
+use super::connection::{Connection, Place, api};
+use crate::engine::Event;
+use crate::esl::{decode, encode, link};
+use crate::types::LegId;
+
+/// A bridge is confirmed sooner than this on an idle machine. Until it is, FreeSWITCH is asked this often whether somebody has the caller.
+pub(super) const SOON: Duration = Duration::from_millis(90);
+
+/// How long a channel that is being taken may take to say so: a tick, on an idle machine.
+pub(super) const UNPARK_PATIENCE: Duration = Duration::from_millis(300);
+
+/// What moved a channel last: FreeSWITCH's `transfer_source`.
+#[derive(Debug, PartialEq, Eq)]
+struct Moved(String);
+
+impl Moved {
+    /// By the answer to [`encode::who_moved`].
+    fn by(answer: Option<&EslResponse>) -> Self {
+        let text = answer.and_then(EslResponse::body).unwrap_or_default();
+        Self(text.trim().to_owned())
+    }
+
+    /// There is no such channel any more.
+    fn is_gone(&self) -> bool {
+        self.0.is_empty() || self.0.starts_with("-ERR")
+    }
+
+    /// Nothing has moved it.
+    fn is_nothing(&self) -> bool {
+        self.0 == decode::UNSET
+    }
+
+    /// The channel that it was to be bridged with.
+    fn to_channel(&self) -> Option<String> {
+        match decode::moved_to(&self.0, "") {
+            decode::LeftTo::Channel(other) => Some(other),
+            decode::LeftTo::Dialplan(_) | decode::LeftTo::Park => None,
+        }
+    }
+
+    fn is_to(&self, channel: &str) -> bool {
+        self.to_channel().as_deref() == Some(channel)
+    }
+}
+
+impl Connection {
+    async fn ask_who_moved(&mut self, channel: &str) -> Result<Moved, EslError> {
+        let replies = self.all(vec![api(encode::who_moved(channel))]).await?;
+        Ok(Moved::by(replies.first()))
+    }
+
+    /// Whether somebody has the caller, or is about to.
+    pub(super) async fn is_being_taken(&mut self) -> Result<bool, EslError> {
+        let question: Vec<_> = self.who_moved_it().into_iter().collect();
+        let replies = self.all(question).await?;
+        Ok(self.was_taken_by(replies.first()).await)
+    }
+
+    /// The question who has moved the caller last, where that is not us.
+    pub(super) fn who_moved_it(&self) -> Option<EslCommand> {
+        self.held.parent.moved_by.as_ref()?;
+        let caller = self.held.parent.channel.as_ref().unwrap_or(&self.held.channel);
+        Some(api(encode::who_moved(caller)))
+    }
+
+    /// The same as [`Self::is_being_taken`], by the answer to [`Self::who_moved_it`].
+    pub(super) async fn was_taken_by(&mut self, answer: Option<&EslResponse>) -> bool {
+        let known = self.held.parent.moved_by.clone().map(Moved);
+        let moved = Moved::by(answer);
+        if answer.is_none() || known.is_none_or(|known| moved == known) {
+            return !self.is_still_held().await;
+        }
+        // FreeSWITCH says it in a moment, or has said it before anybody listened.
+        if self.is_held_for(UNPARK_PATIENCE).await {
+            self.was_moved_by(&moved).await;
+        }
+        true
+    }
+
+    /// Whether somebody else has the A leg that we have ordered to be bridged with this one.
+    pub(super) async fn is_taken_from_bridge(&mut self, a_leg: &str, leg: LegId) -> Result<bool, EslError> {
+        if matches!(self.place, Place::Gone | Place::Taken) {
+            return Ok(false);
+        }
+        let moved = self.ask_who_moved(a_leg).await?;
+        if moved.is_gone() || moved.is_to(&leg.channel().to_string()) {
+            return Ok(false);
+        }
+        self.was_moved_by(&moved).await;
+        Ok(true)
+    }
+
+    /// Whether the bridge that FreeSWITCH has told of stands, or somebody has the caller who picked him up while its threads began it. Who
+    /// did and has not got him ends.
+    pub(super) async fn has_the_caller(&mut self, a_leg: &str, leg: LegId) -> Result<bool, EslError> {
+        let own = leg.channel().to_string();
+        let [ask_partner, give_partner] = encode::partner(a_leg, leg);
+        let questions = [encode::who_moved(a_leg), ask_partner, encode::is_not_alone(leg)];
+        let replies = self.all(questions.map(api).into()).await?;
+        let moved = Moved::by(replies.first());
+        if moved.to_channel().is_none_or(|other| other == own) {
+            // It was taken away after the bridge had given it back.
+            let partner = replies.get(1).and_then(EslResponse::body);
+            if partner.is_some_and(|partner| partner.trim() == decode::UNSET) {
+                self.api(give_partner).await?;
+            }
+            return Ok(true);
+        }
+        tokio::time::sleep(SOON).await;
+        let questions = [encode::bridged_with(a_leg), encode::all_moves(a_leg)];
+        let replies = self.all(questions.map(api).into()).await?;
+        let text = |n: usize| replies.get(n).and_then(EslResponse::body).unwrap_or_default().trim();
+        if text(0) != own {
+            self.was_moved_by(&moved).await;
+            return Ok(false);
+        }
+        for other in decode::moved_since(text(1), &own) {
+            info!(other, "picked the caller up too late: that channel ends");
+            self.api(encode::end_latecomer(&other, a_leg, leg)).await?;
+        }
+        Ok(true)
+    }
+
+    /// Ends a leg that has answered and that nobody talks to: the caller has gone, or is with somebody else. The engine cannot tell
+    /// whether this leg was picked up, too; FreeSWITCH can.
+    pub(super) async fn end_unused_leg(&mut self, leg: LegId) -> Result<(), EslError> {
+        let moved = self.ask_who_moved(&leg.channel().to_string()).await?;
+        // Our own order has moved it, too.
+        let is_ours = match moved.to_channel() {
+            Some(other) => other == self.held.channel || Some(&other) == self.held.parent.channel.as_ref(),
+            None => moved.is_nothing(),
+        };
+        if is_ours {
+            self.api(encode::kill(leg.channel(), "LOSE_RACE")).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the caller behind the loopback that was held has gone to somebody else. FreeSWITCH ends the loopback as if he had given up
+    /// (ORIGINATOR_CANCEL, measured): where he is transferred or parked, and where a pick-up crosses the loopback's answer.
+    pub(super) async fn is_taken_from_loopback(&mut self) -> bool {
+        let behind = self.held.behind.as_ref();
+        let caller = behind.and_then(|behind| behind.caller.clone());
+        let (Some(caller), Some(known)) = (caller, self.held.parent.moved_by.clone().map(Moved)) else {
+            return false;
+        };
+        let Ok(moved) = self.ask_who_moved(&caller).await else {
+            return false;
+        };
+        if moved.is_gone() {
+            // Whatever he went to has ended him already, and he has said so before FreeSWITCH reads another command.
+            let _ = self.ask_who_moved(&caller).await;
+            let heard = self.link.kept().find_map(|event| self.last_move_of_the_caller(event));
+            let last = self.moved_before_his_end.take().or(heard).map(Moved);
+            return match last.filter(|last| *last != known) {
+                Some(last) => {
+                    self.was_moved_by(&last).await;
+                    true
+                }
+                None => false,
+            };
+        }
+        if moved != known {
+            self.was_moved_by(&moved).await;
+            return true;
+        }
+        // `uuid_park` leaves no such note.
+        let dump = self.ask(format!("uuid_dump {caller}")).await.unwrap_or_default();
+        let dump = link::dump(&dump);
+        let header = |name: &str| dump.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_str());
+        if decode::is_parked(header) {
+            self.was_taken(decode::LeftTo::Park).await;
+            return true;
+        }
+        false
+    }
+
+    /// What moved the caller behind the loopback last, where this event is his end.
+    pub(super) fn last_move_of_the_caller(&self, event: &EslEvent) -> Option<String> {
+        let caller = self.held.behind.as_ref()?.caller.as_deref()?;
+        let is_his_end =
+            event.event_type() == Some(EslEventType::ChannelHangup) && event.header_str("Unique-ID") == Some(caller);
+        let moved_by = event.header_str("variable_transfer_source");
+        is_his_end.then(|| moved_by.unwrap_or(decode::UNSET).to_owned())
+    }
+
+    /// The held channel is gone, or somebody else has it.
+    async fn was_moved_by(&mut self, moved: &Moved) {
+        if moved.is_gone() {
+            let (call, cause) = (self.call, "ORIGINATOR_CANCEL".into());
+            self.place = Place::Gone;
+            self.tell(Event::CallerGone { call, cause }).await;
+        } else {
+            self.was_taken(decode::moved_to(&moved.0, "")).await;
+        }
+    }
+}
