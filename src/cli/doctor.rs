@@ -46,9 +46,9 @@ pub(super) fn doctor(config: &Config, args: &Doctor, wide: bool) -> anyhow::Resu
         .build()
         .context("start a thread")?;
     let checks = runtime.block_on(doctor::examine(config, args.since));
-    let count = |state| checks.iter().filter(|c| c.state == state).count();
+    let count = |state| doctor::count(&checks, state);
     let (errors, warnings) = (count(State::Error), count(State::Warning));
-    let first = doctor::first_to_fix(&checks).map(|check| check.name.clone());
+    let first = doctor::first_to_fix(&checks).map(Check::title);
     let mut out = std::io::stdout().lock();
     if args.json {
         let report = Report {
@@ -82,6 +82,14 @@ fn print(out: &mut impl Write, checks: &[Check], width: usize) -> std::io::Resul
         if let Some(advice) = &check.advice {
             wrapped(out, &format!("           -> {advice}"), 14, width)?;
         }
+        if let Some(other) = &check.follows_from {
+            wrapped(
+                out,
+                &format!("           (the same fault as {other}: counted there)"),
+                14,
+                width,
+            )?;
+        }
     }
     Ok(())
 }
@@ -102,6 +110,7 @@ mod tests {
                 seen: seen.trim().into(),
                 advice: Some("do this ".repeat(30).trim().into()),
                 pattern: None,
+                follows_from: None,
             }];
             let mut out = Vec::new();
             print(&mut out, &checks, width).unwrap();

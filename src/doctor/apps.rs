@@ -4,13 +4,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::{Check, Evidence};
+use super::{Check, Evidence, State, Told};
 use crate::config::Config;
 use crate::files;
 use crate::journal::time::span;
 use crate::journal::{Pattern, diagnosis};
 use crate::push::app::{App, Credentials};
-use crate::push::{Probe, Proof, PushError, Pushers, certificates, other_bundle};
+use crate::push::{KeptBy, Probe, Proof, PushError, Pushers, certificates, other_bundle};
 
 const FAMILY: &str = "apps";
 const DAY: u64 = 86_400;
@@ -116,10 +116,13 @@ fn certificate(app: &App, file: &Path, evidence: &mut Evidence) -> Option<Check>
     let check = match first.until.duration_since(now).map(|left| left.as_secs() / DAY) {
         Err(past) => {
             let seen = format!("expired {} days ago: {about}", past.duration().as_secs() / DAY);
-            evidence
-                .refused
-                .push(format!("{}: its certificate has expired", app.name));
             let mut check = Check::error(FAMILY, name, seen, renew);
+            evidence.refused.push(Told {
+                app: app.name.clone(),
+                said: "its certificate has expired".into(),
+                advice: renew.into(),
+                check: check.title(),
+            });
             check.pattern = Some(Pattern::CredentialsRefused);
             check
         }
@@ -167,14 +170,26 @@ fn probed(app: &App, probe: &Probe, evidence: &mut Evidence) -> Check {
     };
     let seen = format!("{error} (after {took})");
     let (pattern, advice) = advice(app, error);
-    match pattern {
-        Some(Pattern::ProviderUnreachable) => evidence.unreachable.push(format!("{}: {error}", app.name)),
-        Some(_) => evidence.refused.push(format!("{}: {error}", app.name)),
-        None if is_about_the_clock(error) => return Check::error(FAMILY, name, seen, advice),
-        None => return Check::warning(FAMILY, name, seen, advice),
-    }
-    let mut check = Check::error(FAMILY, name, seen, advice);
+    let mut check = Check::error(FAMILY, name, seen, advice.clone());
     check.pattern = pattern;
+    let told = Told {
+        app: app.name.clone(),
+        said: error.to_string(),
+        advice,
+        check: check.title(),
+    };
+    match pattern {
+        Some(Pattern::ProviderUnreachable) => evidence.unreachable.push(told),
+        // It may be over in a minute.
+        Some(Pattern::ProviderBusy) => check.state = State::Warning,
+        Some(_) => match evidence.refused.iter().find(|known| known.app == app.name) {
+            // The certificate's own check has said so.
+            Some(known) => check.follows_from = Some(known.check.clone()),
+            None => evidence.refused.push(told),
+        },
+        None if is_about_the_clock(error) => check.follows_from = Some(format!("{FAMILY}, clock")),
+        None => check.state = State::Warning,
+    }
     check
 }
 
@@ -183,35 +198,24 @@ fn is_about_the_clock(error: &PushError) -> bool {
     matches!(error, PushError::Misconfigured { reason } if diagnosis::is_about_the_clock(reason))
 }
 
-/// What to do about a failed probe: what belongs to this provider and to this kind of failure.
+/// What to do about a failed push: what belongs to this provider and to this kind of failure.
 pub(crate) fn advice(app: &App, error: &PushError) -> (Option<Pattern>, String) {
     let unreachable = Some(Pattern::ProviderUnreachable);
     match error {
-        PushError::Exhausted { reason } if reason.contains("cannot be resolved") => (
-            unreachable,
-            "this host cannot look the name up: see to its DNS (/etc/resolv.conf, `getent hosts NAME`)".into(),
-        ),
-        PushError::Exhausted { .. } | PushError::Misconfigured { .. }
-            if app.proxy.is_some() && is_about_the_way(error) =>
-        {
-            let proxy = app.proxy.as_deref().unwrap_or_default();
-            let advice = format!(
-                "everything for this app goes through its proxy {proxy}: does it run, and does it let this host CONNECT to \
-                 the provider?"
-            );
-            (unreachable, advice)
-        }
-        PushError::Exhausted { .. } => (unreachable, way_to(app).into()),
+        PushError::Exhausted { kept_by, reason } => of_kept(app, *kept_by, reason),
         PushError::Misconfigured { .. } if is_about_the_clock(error) => (
             None,
             "this machine's clock is wrong: set it (NTP). The credentials are not at fault".into(),
         ),
-        PushError::Misconfigured { .. } if is_about_the_way(error) => (
-            unreachable,
-            "something between here and the provider shows another certificate, or the system's CAs are old \
-             (ca-certificates); ca-file names others"
-                .into(),
-        ),
+        PushError::Misconfigured { reason } if diagnosis::is_about_the_way(reason) => match &app.proxy {
+            Some(proxy) => (unreachable, through(proxy)),
+            None => (
+                unreachable,
+                "something between here and the provider shows another certificate, or the system's CAs are old \
+                 (ca-certificates); ca-file names others"
+                    .into(),
+            ),
+        },
         PushError::Misconfigured { reason } => (Some(Pattern::CredentialsRefused), credentials(app, reason).into()),
         PushError::Rejected { reason, .. } if reason.contains("Topic") => (
             None,
@@ -219,17 +223,80 @@ pub(crate) fn advice(app: &App, error: &PushError) -> (Option<Pattern>, String) 
         ),
         _ => (
             None,
-            "the provider is reached and refuses the probe: its documentation has this code".into(),
+            "the provider is reached and refuses the push: its documentation has this code".into(),
         ),
     }
 }
 
-fn is_about_the_way(error: &PushError) -> bool {
-    match error {
-        PushError::Exhausted { .. } => true,
-        PushError::Misconfigured { reason } => diagnosis::is_about_the_way(reason),
-        _ => false,
+/// What to do where a provider is not reached, does not answer, or takes no pushes for now.
+fn of_kept(app: &App, kept_by: KeptBy, reason: &str) -> (Option<Pattern>, String) {
+    let unreachable = Some(Pattern::ProviderUnreachable);
+    match (kept_by, &app.proxy) {
+        (KeptBy::NoConnection, _) if reason.contains("cannot be resolved") => (
+            unreachable,
+            "this host cannot look the name up: see to its DNS (/etc/resolv.conf, `getent hosts NAME`)".into(),
+        ),
+        (KeptBy::NoConnection | KeptBy::NoAnswer, Some(proxy)) => (unreachable, through(proxy)),
+        (KeptBy::NoConnection, None) => (unreachable, way_to(app).into()),
+        (KeptBy::NoAnswer, None) => {
+            let advice = match &app.credentials {
+                Credentials::Http(_) | Credentials::Log => {
+                    "the gateway is connected to and does not answer in time: look at its log; timeout is how long it may take"
+                }
+                _ => {
+                    "nothing comes back from the provider: is this host's connection overloaded, or does something on the way (a \
+                     firewall that looks into HTTP/2, a VPN) lose what is sent? If neither, the provider is slow: fswake goes on \
+                     trying"
+                }
+            };
+            (unreachable, advice.into())
+        }
+        (KeptBy::Busy { .. } | KeptBy::BusyForThis { .. }, _) => {
+            (Some(Pattern::ProviderBusy), busy(app, kept_by, reason).into())
+        }
+        (KeptBy::Us, _) => (
+            None,
+            "the provider was not asked: the call was over, or too many pushes were under way".into(),
+        ),
     }
+}
+
+/// What to do where a provider answers that it takes no pushes for now.
+fn busy(app: &App, kept_by: KeptBy, reason: &str) -> &'static str {
+    if reason.contains("TooManyProviderTokenUpdates") {
+        return "Apple takes one new token of a key in 20 minutes, and another process signs with this key as well (a second fswake, \
+                another push server): give each a key of its own. After a restart of fswake it is over within 20 minutes";
+    }
+    if reason.contains("TooManyRequests") {
+        return "Apple limits the pushes to one phone: it takes them again by itself. `fswake trace` of that phone's user shows who \
+                calls it so often";
+    }
+    match (&app.credentials, kept_by.answered()) {
+        (Credentials::Http(_) | Credentials::Log, _) => {
+            "the gateway is reached and answers with an error of its own: look at its log"
+        }
+        (Credentials::FcmServiceAccount { .. }, Some(429)) => {
+            "Google limits the pushes of this project, or to one phone: Google Cloud console, IAM & Admin, Quotas, Firebase Cloud \
+             Messaging API"
+        }
+        (Credentials::FcmServiceAccount { .. }, _) => {
+            "Google is reached and out of order: fswake goes on trying, nothing is to be done here \
+             (status.firebase.google.com)"
+        }
+        (_, Some(429)) => {
+            "Apple limits this app's pushes: fswake goes on trying; is something else pushing with this key?"
+        }
+        _ => {
+            "Apple is reached and out of order: fswake goes on trying, nothing is to be done here \
+             (developer.apple.com/system-status)"
+        }
+    }
+}
+
+fn through(proxy: &str) -> String {
+    format!(
+        "everything for this app goes through its proxy {proxy}: does it run, and does it let this host CONNECT to the provider?"
+    )
 }
 
 /// Where an app's provider is to be reached.
@@ -308,7 +375,6 @@ mod tests {
 
     use fswake_test_support::tls::Authority;
 
-    use super::super::State;
     use super::*;
     use crate::config::Environment;
 

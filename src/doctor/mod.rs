@@ -91,6 +91,8 @@ pub struct Check {
     pub advice: Option<String>,
     /// The known pattern that it stands for.
     pub pattern: Option<Pattern>,
+    /// The check that has found the same fault: mended there, it is mended here.
+    pub follows_from: Option<String>,
 }
 
 impl Check {
@@ -102,6 +104,7 @@ impl Check {
             seen: seen.into(),
             advice: None,
             pattern: None,
+            follows_from: None,
         }
     }
 
@@ -127,6 +130,11 @@ impl Check {
         Self::new(family, name, State::Error, seen).advise(advice)
     }
 
+    /// What it is called where it stands by itself.
+    pub fn title(&self) -> String {
+        format!("{}, {}", self.family, self.name)
+    }
+
     fn advise(mut self, advice: impl Into<String>) -> Self {
         self.advice = Some(advice.into());
         self
@@ -136,12 +144,22 @@ impl Check {
 /// What the checks of one family tell those of another.
 #[derive(Debug, Default)]
 struct Evidence {
-    /// The provider refused an app's credentials, or its certificate has ended: which, and how.
-    refused: Vec<String>,
-    /// An app's provider could not be reached: which, and why.
-    unreachable: Vec<String>,
+    /// The provider refused an app's credentials, or its certificate has ended.
+    refused: Vec<Told>,
+    /// An app's provider could not be reached.
+    unreachable: Vec<Told>,
     /// Devices that no app serves, by provider and app id.
     unserved: Vec<String>,
+}
+
+/// What was found of an app.
+#[derive(Debug)]
+struct Told {
+    app: String,
+    said: String,
+    advice: String,
+    /// The check that says so.
+    check: String,
 }
 
 /// Looks at everything, with the journal's wakes of this long.
@@ -211,10 +229,18 @@ fn not_by_this_user(family: &'static str, name: impl Into<String>, unread: &Unre
     Check::warning(family, name, format!("not looked at: {error}"), advice)
 }
 
+/// How many faults there are of this kind, each counted once however many checks have met it.
+pub fn count(checks: &[Check], state: State) -> usize {
+    let of_state = checks.iter().filter(|check| check.state == state);
+    of_state.filter(|check| check.follows_from.is_none()).count()
+}
+
 /// Which error to mend first: a clock that is wrong makes credentials look wrong, and everything else is in the order in
 /// which a wake needs it.
 pub fn first_to_fix(checks: &[Check]) -> Option<&Check> {
-    let mut errors = checks.iter().filter(|check| check.state == State::Error);
+    let mut errors = checks
+        .iter()
+        .filter(|check| check.state == State::Error && check.follows_from.is_none());
     let clock = errors.clone().find(|check| check.name == "clock");
     clock.or_else(|| errors.next())
 }

@@ -11,7 +11,7 @@ use super::{Input, Turning};
 use crate::engine::Event;
 use crate::metrics::{AppMetrics, Metrics};
 use crate::push::Pushers;
-use crate::types::push::{PushError, PushKind, PushOutcome, PushRequest};
+use crate::types::push::{KeptBy, PushError, PushKind, PushOutcome, PushRequest};
 use crate::types::{PushToken, unix_now};
 
 impl Turning {
@@ -56,6 +56,7 @@ impl Turning {
             }
             let given_up = || {
                 Err(PushError::Exhausted {
+                    kept_by: KeptBy::Us,
                     reason: "the call is over".into(),
                 })
             };
@@ -82,6 +83,7 @@ async fn whatever_happens(push: impl Future<Output = PushOutcome>) -> PushOutcom
     outcome.unwrap_or_else(|_| {
         error!("a defect of fswake has ended a push");
         Err(PushError::Exhausted {
+            kept_by: KeptBy::Us,
             reason: "a defect of fswake".into(),
         })
     })

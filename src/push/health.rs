@@ -14,7 +14,7 @@ use super::preset::unix;
 use super::probe::Proof;
 use super::prober::Plan;
 pub use super::standing::{AppState, LastFailure, Problem, ProblemKind, Standing};
-use super::{About, PushError, PushKind, PushOutcome, PushRequest};
+use super::{About, KeptBy, PushError, PushKind, PushOutcome, PushRequest};
 use crate::types::{Aor, UnixSeconds};
 
 /// An operator is told when so many days are left, once each.
@@ -50,7 +50,9 @@ struct Known {
     last_failure: Option<LastFailure>,
     heard: Heard,
     /// For whom the provider has refused calls since it last took a push: it is the app when they are several.
-    rejected_for: Vec<Aor>,
+    rejected_for: Callees,
+    /// For whom it has said that it takes no push for now.
+    busy_for: Callees,
     checked: Option<UnixSeconds>,
     plan: Plan,
 }
@@ -61,7 +63,7 @@ enum Heard {
     /// Nothing, with why where asking told too little.
     Nothing(Option<&'static str>),
     Ok,
-    /// `Unreachable` or `Rejected`.
+    /// `Unreachable`, `NoAnswer`, `Busy` or `Rejected`.
     Trouble(Problem),
 }
 
@@ -76,7 +78,8 @@ impl Health {
             last_success: None,
             last_failure: None,
             heard: Heard::Nothing(None),
-            rejected_for: Vec::new(),
+            rejected_for: Callees::default(),
+            busy_for: Callees::default(),
             checked: None,
             plan: Plan::at_once(),
         };
@@ -100,6 +103,7 @@ impl Health {
         known.broken_file = None;
         known.heard = Heard::Nothing(None);
         known.rejected_for.clear();
+        known.busy_for.clear();
         known.checked = None;
         known.plan = Plan::at_once();
         if known.expires != expires {
@@ -150,16 +154,22 @@ impl Health {
                 self.is_in_trouble(&mut known, ProblemKind::Rejected, reason, at);
                 known.plan.doubted(at.monotonic);
             }
-            // A caller who gave up says nothing of the provider.
-            Err(PushError::Exhausted { reason }) if is_of_the_provider(reason) => {
-                self.is_in_trouble(&mut known, ProblemKind::Unreachable, reason, at);
-                known.plan.doubted(at.monotonic);
+            Err(PushError::Exhausted { kept_by, reason }) => {
+                let kind = match kept_by {
+                    // The phone's, or the app's? Several in a row are the app's.
+                    KeptBy::BusyForThis { .. } => known.busy_for.is_several(&req.callee).then_some(ProblemKind::Busy),
+                    other => trouble(*other),
+                };
+                if let Some(kind) = kind {
+                    self.is_in_trouble(&mut known, kind, reason, at);
+                    known.plan.doubted(at.monotonic);
+                }
             }
             Err(PushError::Misconfigured { reason }) => {
                 self.is_refused(&mut known, Stage::Answer, reason, at);
                 known.plan.doubted(at.monotonic);
             }
-            Err(PushError::Rejected { .. } | PushError::Exhausted { .. }) => {}
+            Err(PushError::Rejected { .. }) => {}
         }
     }
 
@@ -175,8 +185,10 @@ impl Health {
                     known.plan = Plan::at_once();
                 }
             }
-            Err(PushError::Exhausted { reason }) => {
-                self.is_in_trouble(&mut known, ProblemKind::Unreachable, reason, at);
+            Err(PushError::Exhausted { kept_by, reason }) => {
+                if let Some(kind) = trouble(*kept_by) {
+                    self.is_in_trouble(&mut known, kind, reason, at);
+                }
                 known.plan.doubted(at.monotonic);
             }
             Err(PushError::Misconfigured { reason }) => self.is_refused(&mut known, Stage::Warming, reason, at),
@@ -206,15 +218,12 @@ impl Health {
                 }
                 known.plan.settled(at.monotonic);
             }
-            Ok(proof @ (Proof::Connected | Proof::InUse | Proof::NoTopic)) => {
+            Ok(proof @ (Proof::Connected | Proof::NoTopic)) => {
                 self.is_reached(&mut known);
                 if let Heard::Nothing(why) = &mut known.heard {
                     *why = proof.why_nothing_is_known();
                 }
-                match proof {
-                    Proof::InUse => known.plan.failed(at.monotonic),
-                    _ => known.plan.settled(at.monotonic),
-                }
+                known.plan.settled(at.monotonic);
             }
             // Of a token that cannot exist: all else is good.
             Err(PushError::TokenGone { .. } | PushError::TokenBad { .. }) => {
@@ -225,8 +234,11 @@ impl Health {
                 self.is_in_trouble(&mut known, ProblemKind::Rejected, reason, at);
                 known.plan.failed(at.monotonic);
             }
-            Err(PushError::Exhausted { reason }) => {
-                self.is_in_trouble(&mut known, ProblemKind::Unreachable, reason, at);
+            Err(PushError::Exhausted { kept_by, reason }) => {
+                match trouble(*kept_by) {
+                    Some(kind) => self.is_in_trouble(&mut known, kind, reason, at),
+                    None => drop(self.is_reached(&mut known)),
+                }
                 known.plan.failed(at.monotonic);
             }
             Err(PushError::Misconfigured { reason }) => {
@@ -239,7 +251,7 @@ impl Health {
     /// The provider is there, and that is all that is known; whether it was not before.
     fn is_reached(&self, known: &mut Known) -> bool {
         known.refused.take_if(|(stage, _)| *stage == Stage::Warming);
-        let is_back = known.is_in(ProblemKind::Unreachable);
+        let is_back = known.is_away();
         if is_back {
             info!(app = %self.app, "the push provider is reached again");
             known.heard = Heard::Nothing(None);
@@ -251,11 +263,15 @@ impl Health {
     fn is_well(&self, known: &mut Known, is_ring: bool, at: Now) {
         known.checked = Some(unix(at.wall));
         known.rejected_for.clear();
+        known.busy_for.clear();
         if known.refused.take().is_some() {
             info!(app = %self.app, "the provider takes this app's pushes again");
         }
-        if known.is_in(ProblemKind::Unreachable) {
+        if known.is_away() {
             info!(app = %self.app, "the push provider is reached again");
+        }
+        if known.is_in(ProblemKind::Busy) {
+            info!(app = %self.app, "the push provider takes pushes again");
         }
         if is_ring || !known.is_in(ProblemKind::Rejected) {
             known.heard = Heard::Ok;
@@ -267,10 +283,11 @@ impl Health {
         match &mut known.heard {
             Heard::Trouble(problem) if problem.kind == kind => reason.clone_into(&mut problem.reason),
             heard => {
-                if kind == ProblemKind::Unreachable {
-                    warn!(app = %self.app, reason, "cannot reach the push provider");
-                } else {
-                    warn!(app = %self.app, reason, "the provider refuses this app's pushes");
+                match kind {
+                    ProblemKind::Unreachable => warn!(app = %self.app, reason, "cannot reach the push provider"),
+                    ProblemKind::NoAnswer => warn!(app = %self.app, reason, "the push provider does not answer"),
+                    ProblemKind::Busy => warn!(app = %self.app, reason, "the push provider takes no pushes for now"),
+                    _ => warn!(app = %self.app, reason, "the provider refuses this app's pushes"),
                 }
                 *heard = Heard::Trouble(Problem {
                     kind,
@@ -387,23 +404,45 @@ impl Known {
     /// Whether a call that was refused says something of the app: a topic does, and anything that is refused for one callee after
     /// another. What is refused for one may be that one's (a caller's name that is too long, a user that a gateway does not have).
     fn is_the_apps(&mut self, reason: &str, callee: &Aor) -> bool {
-        if !self.rejected_for.contains(callee) && self.rejected_for.len() < SEVERAL {
-            self.rejected_for.push(callee.clone());
+        self.rejected_for.is_several(callee) || reason.contains("Topic")
+    }
+
+    fn is_away(&self) -> bool {
+        self.is_in(ProblemKind::Unreachable) || self.is_in(ProblemKind::NoAnswer)
+    }
+}
+
+/// Whom something has happened to; [`SEVERAL`] at most.
+#[derive(Default)]
+struct Callees(Vec<Aor>);
+
+impl Callees {
+    /// It has happened to one more: whether they are several now.
+    fn is_several(&mut self, callee: &Aor) -> bool {
+        if !self.0.contains(callee) && self.0.len() < SEVERAL {
+            self.0.push(callee.clone());
         }
-        reason.contains("Topic") || self.rejected_for.len() == SEVERAL
+        self.0.len() == SEVERAL
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// What is wrong where pushes are kept from being taken; `None`: nothing that is known.
+fn trouble(kept_by: KeptBy) -> Option<ProblemKind> {
+    match kept_by {
+        KeptBy::NoConnection => Some(ProblemKind::Unreachable),
+        KeptBy::NoAnswer => Some(ProblemKind::NoAnswer),
+        KeptBy::Busy { .. } => Some(ProblemKind::Busy),
+        KeptBy::BusyForThis { .. } | KeptBy::Us => None,
     }
 }
 
 /// Whether it is not the credentials that are at fault, but that no trusted provider is reached.
 fn is_about_the_way(reason: &str) -> bool {
     reason.starts_with("cannot connect to") && !reason.contains("refuses the app's certificate")
-}
-
-/// Whether a push that came to nothing in time did so because of the provider.
-fn is_of_the_provider(reason: &str) -> bool {
-    !["the call is over", "too many pushes", "no time left"]
-        .iter()
-        .any(|ours| reason.contains(ours))
 }
 
 /// Which of [`WARN_AT_DAYS`] is to be said when so many seconds are left, 0 standing for the end itself; `said` was.

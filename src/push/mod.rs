@@ -42,6 +42,6 @@ pub use renewal::Reloaded;
 pub use validity::{Certificate, certificates, other_bundle, unfit};
 
 pub use crate::types::push::{
-    About, CallPush, CancelReason, NotificationPush, Payload, PushError, PushKind, PushOutcome, PushReceipt,
+    About, CallPush, CancelReason, KeptBy, NotificationPush, Payload, PushError, PushKind, PushOutcome, PushReceipt,
     PushRequest,
 };

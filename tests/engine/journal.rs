@@ -106,6 +106,7 @@ fn providers_answer_has_its_time_and_counts_after_the_call_too() {
     b.refuses(
         &push,
         PushError::Exhausted {
+            kept_by: fswake::push::KeptBy::Busy { status: 503 },
             reason: "silent".into(),
         },
     );

@@ -107,6 +107,7 @@ fn riding() -> (Bench, PushRequest) {
 
 fn exhausted() -> PushError {
     PushError::Exhausted {
+        kept_by: fswake::push::KeptBy::Busy { status: 503 },
         reason: "the call is over".into(),
     }
 }
