@@ -7,9 +7,10 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde::Serialize;
 
+use super::client::Client;
 use super::table::{self, wrapped};
 use crate::config::{self, Config};
-use crate::doctor::{self, Check, State};
+use crate::doctor::{self, Check, Daemon, Said, State};
 
 /// How far back, and in which form.
 #[derive(Debug, Args)]
@@ -45,7 +46,10 @@ pub(super) fn doctor(config: &Config, args: &Doctor, wide: bool) -> anyhow::Resu
         .enable_all()
         .build()
         .context("start a thread")?;
-    let checks = runtime.block_on(doctor::examine(config, args.since));
+    let checks = runtime.block_on(async {
+        let daemon = find(config).await;
+        doctor::examine(config, args.since, &daemon).await
+    });
     let count = |state| doctor::count(&checks, state);
     let (errors, warnings) = (count(State::Error), count(State::Warning));
     let first = doctor::first_to_fix(&checks).map(Check::title);
@@ -67,6 +71,31 @@ pub(super) fn doctor(config: &Config, args: &Doctor, wide: bool) -> anyhow::Resu
         (0, _) | (_, None) => Ok(()),
         (1, Some(first)) => bail!("1 error: {first}"),
         (n, Some(first)) => bail!("{n} errors; fix this one first: {first}"),
+    }
+}
+
+/// What the running daemon knows.
+async fn find(config: &Config) -> Daemon {
+    let runs = || {
+        config
+            .listen
+            .addresses
+            .iter()
+            .any(|address| doctor::listens(address).is_some())
+    };
+    let asked = match Client::new(config) {
+        Ok(client) => client.find::<Said>("/v1/apps").await,
+        Err(error) => Err(error),
+    };
+    match asked {
+        Ok(Some(said)) => Daemon::Answers(said),
+        Ok(None) if runs() => Daemon::Mute("nobody answers at http.addresses".into()),
+        Ok(None) => Daemon::Absent,
+        Err(_) if config.http.addresses.is_empty() && !runs() => Daemon::Absent,
+        Err(error) => {
+            let why = error.to_string();
+            Daemon::Mute(why.lines().next().unwrap_or_default().to_owned())
+        }
     }
 }
 

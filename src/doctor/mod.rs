@@ -7,14 +7,18 @@
 //! | `sofia` | the profiles' parameters |
 //! | `wayin` | that calls reach fswake: context, dial-strings, dialplan, the outbound port |
 //! | `store` | file, schema, disk |
+//! | `daemon` | the running daemon: what it knows of its apps, as whom it runs |
+//! | `advice` | what to do about a push that is not taken |
 //! | `apps` | credential files, certificates, the providers themselves, clocks |
 //! | `devices` | devices without credentials, set aside, unseen |
 //! | `wakes` | the journal: bounces, late REGISTERs, and the known patterns |
 //!
-//! It needs no daemon and disturbs none: what it sends reaches no phone, and the one channel that it makes in FreeSWITCH
-//! calls nobody.
+//! It needs no daemon and disturbs none: what it sends reaches no phone, the one channel that it makes in FreeSWITCH calls nobody,
+//! and it neither listens where the daemon does nor signs with a key that the daemon signs with.
 
-pub(crate) mod apps;
+pub(crate) mod advice;
+mod apps;
+mod daemon;
 mod devices;
 mod esl;
 mod freeswitch;
@@ -28,6 +32,8 @@ mod xml;
 use std::time::Duration;
 
 use serde::Serialize;
+
+pub use daemon::{Daemon, Said, listens};
 
 use crate::config::{Config, For, Unread};
 use crate::journal::{Journal, JournalError, Pattern};
@@ -163,9 +169,10 @@ struct Told {
 }
 
 /// Looks at everything, with the journal's wakes of this long.
-pub async fn examine(config: &Config, since: Duration) -> Vec<Check> {
+pub async fn examine(config: &Config, since: Duration, daemon: &Daemon) -> Vec<Check> {
     let mut evidence = Evidence::default();
-    let mut checks = store::checks(&config.store);
+    let runs_as = config.listen.addresses.iter().find_map(listens);
+    let mut checks = store::checks(&config.store, runs_as);
     let journal = Journal::open(&config.store.path);
     let known = match &journal {
         Ok(journal) => journal.devices(),
@@ -191,7 +198,7 @@ pub async fn examine(config: &Config, since: Duration) -> Vec<Check> {
         Err(check) => all.push(*check),
     }
     all.append(&mut checks);
-    all.extend(apps::checks(config, &mut evidence).await);
+    all.extend(apps::checks(config, daemon, &mut evidence).await);
     match &known {
         Ok(known) => all.extend(devices::checks(config, known, &mut evidence)),
         Err(error) => all.push(devices::unread(error)),

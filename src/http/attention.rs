@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::census::{self, Census};
 use super::{Problem, Site};
-use crate::doctor::apps::advice;
+use crate::doctor::advice::{BROKEN_FILE, advice};
 use crate::push::PushError;
 use crate::push::app::App;
 use crate::push::health::{AppState, ProblemKind};
@@ -19,8 +19,6 @@ use crate::types::UnixSeconds;
 const SOON_DAYS: i64 = 60;
 /// The most app ids that are named where no app serves them.
 const MOST_NAMED: usize = 5;
-const BROKEN_FILE: &str =
-    "mend the file: it is read again by itself. Until then the one before it is in use, and a restart would fail";
 
 #[derive(Debug, Serialize)]
 pub(super) struct Attention {

@@ -237,7 +237,7 @@ fn of_refusal(attempt: &Attempt, refusal: Refusal, reason: &str) -> Diagnosis {
         }
         Refusal::Busy => {
             let says = format!(
-                "the provider answered, and took no push to {device} while the caller waited ({reason}): it is busy, or                  limits this app's pushes"
+                "the provider answered, and took no push to {device} while the caller waited ({reason}): it is busy, or limits this app's pushes"
             );
             pattern(Pattern::ProviderBusy, says)
         }

@@ -111,14 +111,18 @@ impl Health {
         }
     }
 
-    /// Whether the provider is to be asked now.
-    pub(super) fn is_due(&self, now: Instant) -> bool {
-        self.known().plan.take(now)
+    /// Whether the provider is to be asked now, with these credentials: those before them do not take the turn of the new ones.
+    pub(super) fn is_due(&self, generation: u64, now: Instant) -> bool {
+        let mut known = self.known();
+        known.generation == generation && known.plan.take(now)
     }
 
     /// There is no provider to ask.
-    pub(super) fn has_nobody_to_ask(&self, now: Instant) {
-        self.known().plan.settled(now);
+    pub(super) fn has_nobody_to_ask(&self, generation: u64, now: Instant) {
+        let mut known = self.known();
+        if known.generation == generation {
+            known.plan.settled(now);
+        }
     }
 
     /// What a push came to.
@@ -458,6 +462,20 @@ fn due(left: i64, said: Option<i64>) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn credentials_before_take_no_turn_of_the_new_ones() {
+        let (health, now) = (Health::new("ios"), Instant::now());
+        let (old, new) = (health.next_generation(), health.next_generation());
+        health.renewed(old, None);
+        assert!(!health.is_due(new, now), "not in use yet");
+        assert!(health.is_due(old, now));
+        health.renewed(new, None);
+        // A list of apps that was taken before the change.
+        assert!(!health.is_due(old, now));
+        health.has_nobody_to_ask(old, now);
+        assert!(health.is_due(new, now), "the new ones are asked with at once");
+    }
 
     #[test]
     fn each_warning_is_given_once_while_the_days_run_out() {

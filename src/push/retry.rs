@@ -167,7 +167,7 @@ impl Wait {
 
 /// A number in 0..1 from the randomness of a UUID, which spares a crate.
 #[allow(clippy::cast_precision_loss)]
-fn jitter() -> f64 {
+pub(super) fn jitter() -> f64 {
     (Uuid::new_v4().as_u128() & 0xffff_ffff) as f64 / 4_294_967_296.0
 }
 

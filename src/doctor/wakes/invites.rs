@@ -75,7 +75,7 @@ pub(super) fn failed(parts: &[Part], config: &Config) -> Found {
         for part in of_group {
             *here.entry(End::of(&part.attempt)).or_default() += 1;
         }
-        let how: Vec<String> = here.iter().map(|(end, n)| format!("{n} {}", end.words())).collect();
+        let how: Vec<String> = here.iter().map(|(end, n)| format!("{n} × {}", end.words())).collect();
         bad.push(format!(
             "{name}: {failed} of {all} INVITEs right after the REGISTER failed ({})",
             how.join(", ")
@@ -96,4 +96,71 @@ pub(super) fn failed(parts: &[Part], config: &Config) -> Found {
         })
         .collect();
     (!bad.is_empty()).then(|| (State::Warning, first_of(&bad, 5), advice.join("; ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Environment;
+
+    /// Phones of one app that registered and whose INVITE ended so: cause and SIP status, or nothing at all.
+    fn parts(ends: &[Option<(&str, u64)>]) -> Vec<Part> {
+        let part = |end: &Option<(&str, u64)>| Part {
+            attempt: Attempt {
+                device: "apns:com.example.phone:0badcafe".into(),
+                user_agent: "Phone".into(),
+                registered_ms: Some(20),
+                invited_awake: true,
+                silent: u32::from(end.is_none()),
+                failed_awake: end.map(|(cause, sip)| (cause.to_owned(), sip)),
+                ..Attempt::default()
+            },
+            domain: "d".into(),
+            pattern: Some(Pattern::InviteAfterRegisterFails),
+        };
+        ends.iter().map(part).collect()
+    }
+
+    #[test]
+    fn longer_settle_delay_is_advised_for_the_ends_that_it_can_help() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("fswake.toml");
+        std::fs::write(&file, "").unwrap();
+        let config = Config::load(Some(&file), &Environment::default()).unwrap();
+        let (lost, no_way) = (
+            Some(("NORMAL_TEMPORARY_FAILURE", 503)),
+            Some(("NO_ROUTE_DESTINATION", 0)),
+        );
+        let refused = Some(("CALL_REJECTED", 480));
+        let settle = "set wake.settle-delay (now 0 ms) to 500ms more";
+        for (ends, how, has, has_not) in [
+            ([refused; 3].to_vec(), "(3 × refused or given up)", settle, "of the"),
+            ([no_way; 3].to_vec(), "(3 × could not be sent)", "knew no way", settle),
+            (
+                [None; 3].to_vec(),
+                "(3 × without an answer)",
+                "nothing came back",
+                settle,
+            ),
+            // Some of them only: no word of a setting that helps none.
+            (
+                vec![lost, no_way, no_way, None],
+                "2 × could not be sent, 1 × 503",
+                "of the 1 503",
+                settle,
+            ),
+            (
+                vec![lost, lost, refused],
+                "2 × 503, 1 × refused",
+                "of the 1 refused or given up: the app registers",
+                "xx",
+            ),
+        ] {
+            let (state, seen, advice) = failed(&parts(&ends), &config).unwrap();
+            assert_eq!(state, State::Warning);
+            assert!(seen.contains(how), "{seen}");
+            assert!(advice.contains(has) && !advice.contains(has_not), "{ends:?}: {advice}");
+        }
+        assert_eq!(failed(&parts(&[lost, lost]), &config), None, "chance");
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{FEW, Found, Part, app, first_of};
 use crate::config::Config;
-use crate::doctor::apps::advice;
+use crate::doctor::advice::advice;
 use crate::doctor::{State, Told};
 use crate::journal::Pattern;
 use crate::journal::attempt::Refusal;
@@ -62,4 +62,72 @@ fn joined(advices: &[(String, String)]) -> String {
     }
     let named: Vec<String> = advices.iter().map(|(app, advice)| format!("{app}: {advice}")).collect();
     named.into_iter().take(ADVICES).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Environment;
+    use crate::journal::Attempt;
+
+    #[test]
+    fn advice_is_of_the_app_and_of_what_its_provider_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("fswake.toml");
+        std::fs::write(dir.path().join("k"), "-----BEGIN").unwrap();
+        let apps = "[[app]]\nname = 'ios'\nprovider = 'apns'\nkey-file = 'k'\nkey-id = 'ABCDE12345'\nteam-id = 'ABCDE12345'\n\
+                    proxy = 'http://proxy.example:3128'\n[[app]]\nname = 'android'\nprovider = 'fcm'\nservice-account-file = 'k'\n";
+        std::fs::write(&file, apps).unwrap();
+        let config = Config::load(Some(&file), &Environment::default()).unwrap();
+        let part = |device: &str, pattern, refusal, reason: &str| Part {
+            attempt: Attempt {
+                device: device.into(),
+                refused: Some((refusal, reason.to_owned())),
+                ..Attempt::default()
+            },
+            domain: "d".into(),
+            pattern: Some(pattern),
+        };
+        let (ios, android) = ("apns:com.example.phone:0badcafe", "fcm:example-phone:0badcafe");
+        let all = |device, pattern, refusal, reason| -> Vec<Part> {
+            (0..FEW).map(|_| part(device, pattern, refusal, reason)).collect()
+        };
+        let told = |parts: &[Part], pattern| told(parts, pattern, &[], &config).unwrap();
+        let away = Pattern::ProviderUnreachable;
+        let (_, _, advice) = told(&all(android, away, Refusal::Unreached, "cannot connect to h:443"), away);
+        assert!(
+            advice.contains("fcm.googleapis.com") && !advice.contains("Apple"),
+            "{advice}"
+        );
+        let (_, _, advice) = told(&all(ios, away, Refusal::Unreached, "cannot connect to h:443"), away);
+        assert!(advice.contains("its proxy http://proxy.example:3128"), "{advice}");
+        let (_, _, advice) = told(
+            &all(android, away, Refusal::Unreached, "the name of h cannot be resolved: x"),
+            away,
+        );
+        assert!(advice.contains("DNS") && !advice.contains("firewall"), "{advice}");
+        let busy = Pattern::ProviderBusy;
+        let (state, _, advice) = told(&all(android, busy, Refusal::Busy, "503 UNAVAILABLE"), busy);
+        assert!(
+            state == State::Warning && advice.contains("Google is reached"),
+            "{advice}"
+        );
+        let (_, _, advice) = told(&all(ios, busy, Refusal::Busy, "429 TooManyRequests"), busy);
+        assert!(advice.contains("to one phone"), "{advice}");
+        let refused = Pattern::CredentialsRefused;
+        let mut both = all(
+            android,
+            refused,
+            Refusal::Misconfigured,
+            "access token: 400 invalid_grant",
+        );
+        both.extend(all(ios, refused, Refusal::Misconfigured, "InvalidProviderToken"));
+        let (_, _, advice) = told(&both, refused);
+        assert!(
+            advice.contains("android: Google does not take") && advice.contains("ios: Apple does not take"),
+            "{advice}"
+        );
+        let (_, _, advice) = told(&[part("apns:x:1", refused, Refusal::Misconfigured, "x")], refused);
+        assert!(advice.contains("Apple does not take this key"), "{advice}");
+    }
 }

@@ -52,6 +52,7 @@ impl Core {
                 tokio::spawn(expand_later(Arc::clone(self), seconds(when), command.to_owned()));
                 "+OK Added\n".to_owned()
             }
+            [] => "-USAGE: [+@]<time> <group_name> <command_string>[&]\n".to_owned(),
             _ => {
                 self.complain(format!("sched_api {arg}"));
                 "-ERR Invalid syntax. USAGE: [+@]<time> <group_name> <command_string>[&]\n".to_owned()
