@@ -155,6 +155,11 @@ impl Session {
         Some((why.says(&same, &self.user), why.advice(&same)))
     }
 
+    /// What to do where it takes what is sent and answers nothing.
+    pub(super) fn silence(&self) -> Option<String> {
+        self.is_silent.then(|| Unheard::Silent.advice(&[]))
+    }
+
     /// What to do about a command that has just failed, where it is not its answer that says so.
     pub(super) fn advice_on(&self, command: &str, otherwise: &str) -> String {
         let unheard = self.unheard.get(command);

@@ -9,6 +9,8 @@ const FAMILY: &str = "freeswitch";
 const OLDEST: [u32; 3] = [1, 10, 12];
 /// What fswake subscribes to.
 const EVENTS: &str = "CUSTOM sofia::register sofia::unregister sofia::expire sofia::sip_user_state";
+const EVENTS_ALLOWED: &str = "let the user's esl-allowed-events have CUSTOM and sofia::register, sofia::unregister, sofia::expire, \
+                              sofia::sip_user_state";
 /// What calls and registrations go through.
 const MODULES: [&str; 4] = ["mod_sofia", "mod_loopback", "mod_commands", "mod_dptools"];
 
@@ -23,9 +25,8 @@ pub(super) async fn checks(session: &mut Session) -> Vec<Check> {
         Err(reason) => Check::error(
             FAMILY,
             "events",
-            format!("registrations may not be heard: {reason}"),
-            "let the user's esl-allowed-events have CUSTOM and sofia::register, sofia::unregister, sofia::expire, \
-             sofia::sip_user_state",
+            format!("registrations are not heard: {reason}"),
+            session.silence().unwrap_or_else(|| EVENTS_ALLOWED.into()),
         ),
     });
     checks.push(version(session).await);

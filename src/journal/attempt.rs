@@ -73,9 +73,8 @@ impl Refusal {
         let said = reason.strip_prefix("not delivered in time: ").unwrap_or(reason);
         let said = said.strip_prefix("access token: ").unwrap_or(said);
         let status = said.split_whitespace().next().and_then(|word| word.parse().ok());
-        match status {
-            Some(429u16 | 500..=599) => return Self::Busy,
-            _ => {}
+        if let Some(429_u16 | 500..=599) = status {
+            return Self::Busy;
         }
         let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
         if has(&[

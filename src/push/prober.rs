@@ -112,10 +112,7 @@ mod tests {
         let mut now = start;
         for seconds in [5, 10, 20, 40, 80, 160, 300, 300] {
             plan.failed(now);
-            assert!(
-                !plan.take(now + Duration::from_secs(seconds) * 3 / 4 - Duration::from_millis(1)),
-                "{seconds}"
-            );
+            assert!(!plan.take(now + Duration::from_millis(seconds * 750 - 1)), "{seconds}");
             now += Duration::from_secs(seconds);
             assert!(plan.take(now), "{seconds}");
         }

@@ -387,6 +387,18 @@ async fn freeswitch_and_providers_that_fall_silent_do_not_keep_the_doctor() {
     assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
     assert_eq!((found.code, found.state("login")), (Some(1), "ok"));
     assert_eq!(found.state("version"), "error");
+    let advice = found.check("events")["advice"].as_str().unwrap();
+    assert!(advice.contains("fs_cli -x status"), "not its rights: {advice}");
+    for (name, state) in [("version", "error"), ("modules", "warning"), ("calls", "warning")] {
+        let check = found.check(name);
+        assert_eq!(check["state"], state, "{check}");
+        let says = "FreeSWITCH takes commands and does not answer them";
+        assert!(check["seen"].as_str().unwrap().contains(says), "{check}");
+        assert!(
+            check["advice"].as_str().unwrap().contains("fs_cli -x status"),
+            "{check}"
+        );
+    }
     for name in ["a", "b", "c", "d"] {
         assert_eq!(found.check(name)["pattern"], "provider-unreachable");
     }
@@ -427,7 +439,11 @@ async fn way_that_leads_nowhere_is_not_called_good() {
     };
     let fswake = "xml_locate dialplan context name fswake";
     for (after, says) in [
-        ("", "nothing follows the socket application"),
+        ("", "nothing after the socket application goes on"),
+        (
+            "<action application=\"hangup\"/>",
+            "nothing after the socket application goes on",
+        ),
         (
             "<action application=\"bridge\" data=\"user/${dialed_user}@${dialed_domain}\"/>",
             "in circles",

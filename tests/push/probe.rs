@@ -447,3 +447,30 @@ async fn certificate_that_has_ended_is_not_probed_with() {
     assert_eq!(expired.problems.len(), 1, "{expired:?}");
     assert_eq!(apns.server().connections(), 0);
 }
+
+#[tokio::test]
+async fn apps_of_a_large_site_take_turns_in_asking_their_provider() {
+    let apns = Apns::start().await;
+    let answer = Duration::from_millis(1_500);
+    apns.faults.token(apns::PROBE, Fault::Delay(answer));
+    let apps = (0..40).map(|n| App {
+        name: format!("brand-{n}"),
+        domains: vec![format!("{n}.example")],
+        ..ios(&apns)
+    });
+    let pushers = Pushers::new(apps.collect()).unwrap();
+    let _kept = keep(&pushers);
+    apns.next_probe().await;
+    let mut at_once = 1;
+    let first = tokio::time::Instant::now() + answer;
+    while tokio::time::timeout_at(first, apns.next_probe()).await.is_ok() {
+        at_once += 1;
+    }
+    assert!((8..=16).contains(&at_once), "{at_once} at once");
+    let all_well = async {
+        while !pushers.states().iter().all(|state| state.standing.as_str() == "ok") {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), all_well).await.unwrap();
+}

@@ -90,9 +90,13 @@ pub(super) fn failed(parts: &[Part], config: &Config) -> Found {
     let several = ends.len() > 1;
     let advice: Vec<String> = ends
         .iter()
-        .map(|(end, n)| match several {
-            true => format!("of the {n} {}: {}", end.words(), end.advice(settle)),
-            false => end.advice(settle),
+        .map(|(end, n)| {
+            let advice = end.advice(settle);
+            if several {
+                format!("{n} × {}: {advice}", end.words())
+            } else {
+                advice
+            }
         })
         .collect();
     (!bad.is_empty()).then(|| (State::Warning, first_of(&bad, 5), advice.join("; ")))
@@ -134,7 +138,7 @@ mod tests {
         let refused = Some(("CALL_REJECTED", 480));
         let settle = "set wake.settle-delay (now 0 ms) to 500ms more";
         for (ends, how, has, has_not) in [
-            ([refused; 3].to_vec(), "(3 × refused or given up)", settle, "of the"),
+            ([refused; 3].to_vec(), "(3 × refused or given up)", settle, "×"),
             ([no_way; 3].to_vec(), "(3 × could not be sent)", "knew no way", settle),
             (
                 [None; 3].to_vec(),
@@ -146,13 +150,13 @@ mod tests {
             (
                 vec![lost, no_way, no_way, None],
                 "2 × could not be sent, 1 × 503",
-                "of the 1 503",
+                "1 × 503: FreeSWITCH says",
                 settle,
             ),
             (
                 vec![lost, lost, refused],
                 "2 × 503, 1 × refused",
-                "of the 1 refused or given up: the app registers",
+                "1 × refused or given up: the app registers",
                 "xx",
             ),
         ] {
