@@ -5,11 +5,12 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 mod invites;
+mod stale;
 mod told;
 
 use super::{Check, Evidence, State, Told, first_of};
 use crate::config::Config;
-use crate::journal::attempt::{LONGEST_USEFUL_WAIT_MS, Late, Refusal};
+use crate::journal::attempt::{LONGEST_USEFUL_WAIT_MS, Late};
 use crate::journal::diagnosis::of_attempt;
 use crate::journal::time::{now_ms, span};
 use crate::journal::{Attempt, Journal, JournalError, Pattern, Wake};
@@ -192,7 +193,7 @@ fn of_pattern(pattern: Pattern, parts: &[Part], config: &Config, evidence: &Evid
         ),
         Pattern::NoTokenOrApp => no_token(parts, evidence),
         Pattern::CredentialsRefused => told::told(parts, pattern, &evidence.refused, config),
-        Pattern::StaleTokens => stale(parts),
+        Pattern::StaleTokens => stale::stale(parts),
         Pattern::InviteAfterRegisterFails => invites::failed(parts, config),
         Pattern::LateRegisters => late(parts, config),
         Pattern::ProviderUnreachable => told::told(parts, pattern, &evidence.unreachable, config),
@@ -264,35 +265,6 @@ fn no_token(parts: &[Part], evidence: &Evidence) -> Found {
                       Contact (RFC 8599 pn-*), and an [[app]] has to have credentials for it; a desk phone needs neither";
         (state, first_of(&bad, 5), advice.to_owned())
     })
-}
-
-fn stale(parts: &[Part]) -> Found {
-    let stale: Vec<&Attempt> = parts
-        .iter()
-        .filter(|p| p.pattern == Some(Pattern::StaleTokens))
-        .map(|p| &p.attempt)
-        .collect();
-    let bad = |a: &&&Attempt| a.set_aside.is_some() || matches!(a.refused, Some((Refusal::Bad, _)));
-    let wrong = stale.iter().filter(bad).count();
-    let pushed = parts.iter().filter(|p| p.attempt.pushes > 0).count();
-    // Apps are removed and installed anew all the time.
-    if wrong == 0 && (stale.len() < FEW || percent(stale.len(), pushed) < SOME_PERCENT) {
-        return None;
-    }
-    let mut devices: Vec<String> = stale.iter().map(|a| Printable(&a.device).to_string()).collect();
-    devices.sort_unstable();
-    devices.dedup();
-    let seen = format!(
-        "works for some: {} calls to tokens that are gone ({}) or refused ({wrong}), of {} devices: {}",
-        stale.len(),
-        stale.len() - wrong,
-        devices.len(),
-        first_of(&devices, 3)
-    );
-    let advice = "BadDeviceToken or DeviceTokenNotForTopic: builds from Xcode need provider apns.dev, those from TestFlight and \
-                  the App Store apns, and the topic has to be the app's; gone tokens: the app has to register with its new \
-                  token when it is installed anew";
-    Some((State::Warning, seen, advice.into()))
 }
 
 fn late(parts: &[Part], config: &Config) -> Found {
