@@ -83,19 +83,20 @@ async fn find(config: &Config) -> Daemon {
             .iter()
             .any(|address| doctor::listens(address).is_some())
     };
-    let asked = match Client::new(config) {
-        Ok(client) => client.find::<Said>("/v1/apps").await,
-        Err(error) => Err(error),
+    let mute = |error: anyhow::Error| {
+        let why = error.to_string();
+        Daemon::Mute(why.lines().next().unwrap_or_default().to_owned())
     };
-    match asked {
+    let client = match Client::new(config) {
+        Ok(client) => client,
+        Err(error) if runs() => return mute(error),
+        Err(_) => return Daemon::Absent,
+    };
+    match client.find::<Said>("/v1/apps").await {
         Ok(Some(said)) => Daemon::Answers(said),
         Ok(None) if runs() => Daemon::Mute("nobody answers at http.addresses".into()),
         Ok(None) => Daemon::Absent,
-        Err(_) if config.http.addresses.is_empty() && !runs() => Daemon::Absent,
-        Err(error) => {
-            let why = error.to_string();
-            Daemon::Mute(why.lines().next().unwrap_or_default().to_owned())
-        }
+        Err(error) => mute(error),
     }
 }
 

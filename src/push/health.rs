@@ -10,19 +10,14 @@ use std::time::{Instant, SystemTime};
 use tracing::{error, info, warn};
 
 use super::auth::Now;
+use super::callees::Callees;
+use super::expiry::{DAY, due};
 use super::preset::unix;
 use super::probe::Proof;
 use super::prober::Plan;
 pub use super::standing::{AppState, LastFailure, Problem, ProblemKind, Standing};
 use super::{About, KeptBy, PushError, PushKind, PushOutcome, PushRequest};
 use crate::types::{Aor, UnixSeconds};
-
-/// An operator is told when so many days are left, once each.
-const WARN_AT_DAYS: [i64; 6] = [60, 30, 14, 7, 3, 1];
-const DAY: i64 = 86_400;
-
-/// For so many callees in a row calls are refused before it is the app that is at fault.
-const SEVERAL: usize = 3;
 
 /// Where a refusal was met: what clears it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -343,7 +338,7 @@ impl Health {
         }
     }
 
-    /// Says once for each of [`WARN_AT_DAYS`] that the certificate ends, and once that it has ended.
+    /// Says once for each of some days that the certificate ends, and once that it has ended.
     pub(super) fn look_at_expiry(&self, wall: SystemTime) {
         let mut known = self.known();
         let Some(left) = known.expires.map(|end| unix(end) - unix(wall)) else {
@@ -416,24 +411,6 @@ impl Known {
     }
 }
 
-/// Whom something has happened to; [`SEVERAL`] at most.
-#[derive(Default)]
-struct Callees(Vec<Aor>);
-
-impl Callees {
-    /// It has happened to one more: whether they are several now.
-    fn is_several(&mut self, callee: &Aor) -> bool {
-        if !self.0.contains(callee) && self.0.len() < SEVERAL {
-            self.0.push(callee.clone());
-        }
-        self.0.len() == SEVERAL
-    }
-
-    fn clear(&mut self) {
-        self.0.clear();
-    }
-}
-
 /// What is wrong where pushes are kept from being taken; `None`: nothing that is known.
 fn trouble(kept_by: KeptBy) -> Option<ProblemKind> {
     match kept_by {
@@ -447,16 +424,6 @@ fn trouble(kept_by: KeptBy) -> Option<ProblemKind> {
 /// Whether it is not the credentials that are at fault, but that no trusted provider is reached.
 fn is_about_the_way(reason: &str) -> bool {
     reason.starts_with("cannot connect to") && !reason.contains("refuses the app's certificate")
-}
-
-/// Which of [`WARN_AT_DAYS`] is to be said when so many seconds are left, 0 standing for the end itself; `said` was.
-fn due(left: i64, said: Option<i64>) -> Option<i64> {
-    let due = if left <= 0 {
-        0
-    } else {
-        WARN_AT_DAYS.into_iter().rev().find(|days| left <= days * DAY)?
-    };
-    said.is_none_or(|said| due < said).then_some(due)
 }
 
 #[cfg(test)]
@@ -475,27 +442,5 @@ mod tests {
         assert!(!health.is_due(old, now));
         health.has_nobody_to_ask(old, now);
         assert!(health.is_due(new, now), "the new ones are asked with at once");
-    }
-
-    #[test]
-    fn each_warning_is_given_once_while_the_days_run_out() {
-        let (mut said, mut given) = (None, Vec::new());
-        for hour in (-48..24 * 90).rev() {
-            if let Some(days) = due(hour * 3600, said) {
-                said = Some(days);
-                given.push((days, hour));
-            }
-        }
-        let expected: Vec<_> = [60, 30, 14, 7, 3, 1, 0].map(|days| (days, days * 24)).to_vec();
-        assert_eq!(given, expected);
-    }
-
-    #[test]
-    fn daemon_that_starts_late_says_only_what_holds_now() {
-        assert_eq!(due(20 * DAY, None), Some(30));
-        assert_eq!(due(20 * DAY, Some(30)), None);
-        assert_eq!(due(61 * DAY, None), None);
-        assert_eq!(due(-5, Some(1)), Some(0));
-        assert_eq!(due(-5, Some(0)), None);
     }
 }

@@ -15,6 +15,8 @@
 mod apns;
 pub mod app;
 mod auth;
+mod callees;
+mod expiry;
 mod fcm;
 pub mod health;
 pub mod http;
