@@ -191,7 +191,10 @@ fn event(step: &Step, bench: &mut Bench) -> Option<Event> {
                     reason: String::new(),
                 }),
                 2 => Err(PushError::TokenBad { reason: String::new() }),
-                3 => Err(PushError::Exhausted { reason: String::new() }),
+                3 => Err(PushError::Exhausted {
+                    kept_by: fswake_core::types::push::KeptBy::Busy { status: 503 },
+                    reason: String::new(),
+                }),
                 _ => Err(PushError::Misconfigured { reason: String::new() }),
             };
             Event::PushEnded {

@@ -83,7 +83,13 @@ fn every_device_with_a_token_of_the_type_gets_one_push_and_the_asker_one_answer_
     b.expect_nothing_more();
     b.accepts(&iphone);
     b.expect_nothing_more();
-    b.refuses(&android, PushError::Exhausted { reason: "503".into() });
+    b.refuses(
+        &android,
+        PushError::Exhausted {
+            kept_by: fswake_core::types::push::KeptBy::Busy { status: 503 },
+            reason: "503".into(),
+        },
+    );
     let delivery = b.expect_answer(1);
     assert_eq!(
         told(&delivery),

@@ -70,6 +70,15 @@ impl Client {
         self.json(self.send(Method::GET, path, None::<&()>).await?).await
     }
 
+    /// The same; `None` where nobody is there to be asked.
+    pub async fn find<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
+        match self.send(Method::GET, path, None::<&()>).await {
+            Ok(response) => self.json(response).await.map(Some),
+            Err(error) if error.is::<Absent>() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Sends something, and returns the answer.
     pub async fn post<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> anyhow::Result<T> {
         self.json(self.send(Method::POST, path, Some(body)).await?).await
@@ -125,12 +134,16 @@ impl Client {
                  restart it if that does not help"
             );
         }
-        anyhow!(
-            "no daemon at {address}\nhint: is it running (systemctl status fswake), and is this its configuration \
-             (--config, http.addresses)?"
-        )
+        anyhow::Error::new(Absent(address))
     }
 }
+
+/// Nobody is there.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "no daemon at {0}\nhint: is it running (systemctl status fswake), and is this its configuration (--config, http.addresses)?"
+)]
+struct Absent(SocketAddr);
 
 /// Where a listening address is reached from this host.
 fn reachable(address: SocketAddr) -> SocketAddr {

@@ -7,9 +7,10 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde::Serialize;
 
+use super::client::Client;
 use super::table::{self, wrapped};
 use crate::config::{self, Config};
-use crate::doctor::{self, Check, State};
+use crate::doctor::{self, Check, Daemon, Said, State};
 
 /// How far back, and in which form.
 #[derive(Debug, Args)]
@@ -45,10 +46,13 @@ pub(super) fn doctor(config: &Config, args: &Doctor, wide: bool) -> anyhow::Resu
         .enable_all()
         .build()
         .context("start a thread")?;
-    let checks = runtime.block_on(doctor::examine(config, args.since));
-    let count = |state| checks.iter().filter(|c| c.state == state).count();
+    let checks = runtime.block_on(async {
+        let daemon = find(config).await;
+        doctor::examine(config, args.since, &daemon).await
+    });
+    let count = |state| doctor::count(&checks, state);
     let (errors, warnings) = (count(State::Error), count(State::Warning));
-    let first = doctor::first_to_fix(&checks).map(|check| check.name.clone());
+    let first = doctor::first_to_fix(&checks).map(Check::title);
     let mut out = std::io::stdout().lock();
     if args.json {
         let report = Report {
@@ -70,6 +74,32 @@ pub(super) fn doctor(config: &Config, args: &Doctor, wide: bool) -> anyhow::Resu
     }
 }
 
+/// What the running daemon knows.
+async fn find(config: &Config) -> Daemon {
+    let runs = || {
+        config
+            .listen
+            .addresses
+            .iter()
+            .any(|address| doctor::listens(address).is_some())
+    };
+    let mute = |error: anyhow::Error| {
+        let why = error.to_string();
+        Daemon::Mute(why.lines().next().unwrap_or_default().to_owned())
+    };
+    let client = match Client::new(config) {
+        Ok(client) => client,
+        Err(error) if runs() => return mute(error),
+        Err(_) => return Daemon::Absent,
+    };
+    match client.find::<Said>("/v1/apps").await {
+        Ok(Some(said)) => Daemon::Answers(said),
+        Ok(None) if runs() => Daemon::Mute("nobody answers at http.addresses".into()),
+        Ok(None) => Daemon::Absent,
+        Err(error) => mute(error),
+    }
+}
+
 fn print(out: &mut impl Write, checks: &[Check], width: usize) -> std::io::Result<()> {
     let mut family = "";
     for check in checks {
@@ -81,6 +111,14 @@ fn print(out: &mut impl Write, checks: &[Check], width: usize) -> std::io::Resul
         wrapped(out, &seen, 11, width)?;
         if let Some(advice) = &check.advice {
             wrapped(out, &format!("           -> {advice}"), 14, width)?;
+        }
+        if let Some(other) = &check.follows_from {
+            wrapped(
+                out,
+                &format!("           (the same fault as {other}: counted there)"),
+                14,
+                width,
+            )?;
         }
     }
     Ok(())
@@ -102,6 +140,7 @@ mod tests {
                 seen: seen.trim().into(),
                 advice: Some("do this ".repeat(30).trim().into()),
                 pattern: None,
+                follows_from: None,
             }];
             let mut out = Vec::new();
             print(&mut out, &checks, width).unwrap();

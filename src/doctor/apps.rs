@@ -4,13 +4,16 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::{Check, Evidence};
-use crate::clock::span;
+use super::advice::{BROKEN_FILE, advice, is_about_the_clock};
+use super::daemon::Known;
+use super::{Check, Daemon, Evidence, State, Told};
+use crate::clock::{span, unix_now};
 use crate::config::Config;
 use crate::files;
-use crate::journal::{Pattern, diagnosis};
+use crate::journal::Pattern;
 use crate::push::app::{App, Credentials};
-use crate::push::{Probe, Proof, PushError, Pushers, certificates, other_bundle};
+use crate::push::health::ProblemKind;
+use crate::push::{Probe, Proof, PushError, Pushers, SetupError, certificates, other_bundle};
 
 const FAMILY: &str = "apps";
 const DAY: u64 = 86_400;
@@ -20,11 +23,9 @@ const SOON_DAYS: u64 = 60;
 const SKEW_NOTICED: Duration = Duration::from_secs(30);
 const SKEW_REFUSED: Duration = Duration::from_secs(300);
 
-pub(super) async fn checks(config: &Config, evidence: &mut Evidence) -> Vec<Check> {
+pub(super) async fn checks(config: &Config, daemon: &Daemon, evidence: &mut Evidence) -> Vec<Check> {
     let mut checks = Vec::new();
     let (mut clocks, mut told_by) = (Vec::new(), Vec::new());
-    // All at once: many tenants whose provider is away are one provider's patience, not many.
-    let mut probing = Vec::with_capacity(config.apps.len());
     let unread = |app: &App| {
         let key = format!("app.{}.", app.name);
         config.unread.iter().find(|unread| unread.error.key.starts_with(&key))
@@ -33,43 +34,120 @@ pub(super) async fn checks(config: &Config, evidence: &mut Evidence) -> Vec<Chec
     for app in closed {
         checks.extend(unread(app).map(|error| super::not_by_this_user(FAMILY, app.name.clone(), error)));
     }
-    for app in &apps {
-        // Each app by itself: one that cannot be set up says nothing of the others.
-        let pushers = Pushers::new(vec![(*app).clone()]);
-        probing.push(pushers.map(|pushers| tokio::spawn(async move { pushers.probe().await })));
-    }
-    for (app, probing) in apps.into_iter().zip(probing) {
+    // Each app by itself: one that cannot be set up says nothing of the others.
+    let set_up: Vec<_> = apps
+        .iter()
+        .map(|app| Pushers::new(vec![(*app).clone()]).err())
+        .collect();
+    let is_probed = |app: &App, error: &Option<SetupError>| error.is_none() && !is_the_daemons(app, daemon);
+    let probed_apps = apps.iter().zip(&set_up).filter(|(app, error)| is_probed(app, error));
+    // Together, so that apps of one key share a token of it.
+    let probed_apps: Vec<App> = probed_apps.map(|(app, _)| (*app).clone()).collect();
+    let mut probes = match Pushers::new(probed_apps) {
+        Ok(pushers) => pushers.probe().await,
+        Err(error) => {
+            let advice = "`fswake check` says the same; the daemon does not start with it";
+            checks.push(Check::error(FAMILY, "configuration", error.to_string(), advice));
+            Vec::new()
+        }
+    };
+    for (app, error) in apps.into_iter().zip(set_up) {
         checks.extend(files(app, evidence));
-        let probing = match probing {
-            Ok(probing) => probing,
-            Err(error) => {
-                let advice = "`fswake check` says the same; the daemon does not start with it";
-                checks.push(Check::error(FAMILY, app.name.clone(), error.to_string(), advice));
-                continue;
-            }
+        let name = app.name.clone();
+        let known = daemon.knows(&app.name);
+        let says = |evidence: &mut Evidence| known.map_or_else(Vec::new, |known| said(app, known, evidence));
+        if let Some(error) = error {
+            let advice = "`fswake check` says the same; the daemon does not start with it";
+            checks.push(Check::error(FAMILY, name, error.to_string(), advice));
+            continue;
+        }
+        if is_the_daemons(app, daemon) {
+            checks.extend(match daemon {
+                Daemon::Mute(why) => vec![not_tried(app, why)],
+                _ => says(evidence),
+            });
+            told_by.extend(known.filter(|known| known.is_about_the_clock()).map(|_| name));
+            continue;
+        }
+        let Some(at) = probes.iter().position(|(of, _)| **of == app.name) else {
+            continue;
         };
-        for (_, probe) in probing.await.unwrap_or_default() {
-            match probe {
-                Some(probe) => {
-                    let now = SystemTime::now();
-                    if let Some(date) = probe.date {
-                        clocks.push(skew(now, date));
-                    }
-                    if probe.outcome.as_ref().is_err_and(is_about_the_clock) {
-                        told_by.push(app.name.clone());
-                    }
-                    checks.push(probed(app, &probe, evidence));
-                }
-                None => checks.push(Check::ok(
-                    FAMILY,
-                    app.name.clone(),
-                    "writes to the log: nothing to reach",
-                )),
-            }
+        let Some(probe) = probes.swap_remove(at).1 else {
+            checks.push(Check::ok(FAMILY, name, "writes to the log: nothing to reach"));
+            continue;
+        };
+        let now = SystemTime::now();
+        clocks.extend(probe.date.map(|date| skew(now, date)));
+        if probe.outcome.as_ref().is_err_and(is_about_the_clock) {
+            told_by.push(name);
+        }
+        match &probe.outcome {
+            // What only pushes meet.
+            Ok(_) if known.is_some_and(|known| !known.problems.is_empty()) => checks.extend(says(evidence)),
+            _ => checks.push(probed(app, &probe, evidence)),
         }
     }
     checks.extend(clock(&clocks, &told_by));
     checks
+}
+
+/// Whether the app's provider is asked by the running daemon only: Apple takes one new token of a key in 20 minutes, and refuses
+/// the pushes of whoever has another.
+fn is_the_daemons(app: &App, daemon: &Daemon) -> bool {
+    let is_key = matches!(app.credentials, Credentials::ApnsToken { .. });
+    is_key
+        && match daemon {
+            Daemon::Absent => false,
+            Daemon::Mute(_) => true,
+            Daemon::Answers(_) => daemon.knows(&app.name).is_some(),
+        }
+}
+
+fn not_tried(app: &App, why: &str) -> Check {
+    let seen = format!(
+        "not tried: a daemon runs and cannot be asked ({why}). Apple takes one new token of a key in 20 minutes, and that one is \
+         the daemon's"
+    );
+    let advice = "`fswake apps` has to work: http.addresses, http.token-file; or stop the daemon for the doctor's sake";
+    Check::warning(FAMILY, app.name.clone(), seen, advice)
+}
+
+/// What the running daemon knows of an app.
+fn said(app: &App, known: &Known, evidence: &mut Evidence) -> Vec<Check> {
+    let name = app.name.clone();
+    let age = |since: i64| span((unix_now() - since).max(0) * 1000);
+    let problems: Vec<Check> = known
+        .problems
+        .iter()
+        .map(|problem| {
+            let seen = |text: &str| format!("{text} (says the running daemon, for {})", age(problem.since));
+            let error = ProblemKind::named(&problem.kind).and_then(|kind| kind.error(&problem.reason));
+            match error {
+                Some(error) => judged(app, &error, seen(&error.to_string()), evidence),
+                None => Check::warning(FAMILY, name.clone(), seen(&problem.reason), BROKEN_FILE),
+            }
+        })
+        .collect();
+    if !problems.is_empty() {
+        return problems;
+    }
+    let last = known
+        .checked
+        .map_or_else(String::new, |at| format!(", {} ago", age(at)));
+    vec![match (known.state.as_str(), &known.why) {
+        ("ok", _) => Check::ok(
+            FAMILY,
+            name,
+            format!("the provider takes what the running daemon sends{last}"),
+        ),
+        (_, Some(why)) => Check::ok(FAMILY, name, format!("{why} (says the running daemon)")),
+        _ => Check::warning(
+            FAMILY,
+            name,
+            "the running daemon has not tried it yet",
+            "it does within seconds of its start: run the doctor again",
+        ),
+    }]
 }
 
 /// Files that only fswake's user may read: all but a certificate by itself, which is no secret.
@@ -116,10 +194,13 @@ fn certificate(app: &App, file: &Path, evidence: &mut Evidence) -> Option<Check>
     let check = match first.until.duration_since(now).map(|left| left.as_secs() / DAY) {
         Err(past) => {
             let seen = format!("expired {} days ago: {about}", past.duration().as_secs() / DAY);
-            evidence
-                .refused
-                .push(format!("{}: its certificate has expired", app.name));
             let mut check = Check::error(FAMILY, name, seen, renew);
+            evidence.refused.push(Told {
+                app: app.name.clone(),
+                said: "its certificate has expired".into(),
+                advice: renew.into(),
+                check: check.title(),
+            });
             check.pattern = Some(Pattern::CredentialsRefused);
             check
         }
@@ -157,120 +238,41 @@ fn certificate(app: &App, file: &Path, evidence: &mut Evidence) -> Option<Check>
 fn probed(app: &App, probe: &Probe, evidence: &mut Evidence) -> Check {
     let took = span(i64::try_from(probe.took.as_millis()).unwrap_or(i64::MAX));
     let name = app.name.clone();
-    let error = match &probe.outcome {
+    match &probe.outcome {
         Ok(Proof::Taken(how)) => {
             let seen = format!("the provider answers as it should ({how}) after {took}");
-            return Check::ok(FAMILY, name, seen);
+            Check::ok(FAMILY, name, seen)
         }
-        Ok(proof) => return Check::ok(FAMILY, name, format!("{proof} (after {took})")),
-        Err(error) => error,
-    };
-    let seen = format!("{error} (after {took})");
+        Ok(proof) => Check::ok(FAMILY, name, format!("{proof} (after {took})")),
+        Err(error) => judged(app, error, format!("{error} (after {took})"), evidence),
+    }
+}
+
+/// What an error of an app says, as it was `seen`.
+fn judged(app: &App, error: &PushError, seen: String, evidence: &mut Evidence) -> Check {
+    let name = app.name.clone();
     let (pattern, advice) = advice(app, error);
-    match pattern {
-        Some(Pattern::ProviderUnreachable) => evidence.unreachable.push(format!("{}: {error}", app.name)),
-        Some(_) => evidence.refused.push(format!("{}: {error}", app.name)),
-        None if is_about_the_clock(error) => return Check::error(FAMILY, name, seen, advice),
-        None => return Check::warning(FAMILY, name, seen, advice),
-    }
-    let mut check = Check::error(FAMILY, name, seen, advice);
+    let mut check = Check::error(FAMILY, name, seen, advice.clone());
     check.pattern = pattern;
+    let told = Told {
+        app: app.name.clone(),
+        said: error.to_string(),
+        advice,
+        check: check.title(),
+    };
+    match pattern {
+        Some(Pattern::ProviderUnreachable) => evidence.unreachable.push(told),
+        // It may be over in a minute.
+        Some(Pattern::ProviderBusy) => check.state = State::Warning,
+        Some(_) => match evidence.refused.iter().find(|known| known.app == app.name) {
+            // The certificate's own check has said so.
+            Some(known) => check.follows_from = Some(known.check.clone()),
+            None => evidence.refused.push(told),
+        },
+        None if is_about_the_clock(error) => check.follows_from = Some(format!("{FAMILY}, clock")),
+        None => check.state = State::Warning,
+    }
     check
-}
-
-/// Tokens of the doctor's are signed while it looks: one that is "expired" is the clock's.
-fn is_about_the_clock(error: &PushError) -> bool {
-    matches!(error, PushError::Misconfigured { reason } if diagnosis::is_about_the_clock(reason))
-}
-
-/// What to do about a failed probe: what belongs to this provider and to this kind of failure.
-pub(crate) fn advice(app: &App, error: &PushError) -> (Option<Pattern>, String) {
-    let unreachable = Some(Pattern::ProviderUnreachable);
-    match error {
-        PushError::Exhausted { reason } if reason.contains("cannot be resolved") => (
-            unreachable,
-            "this host cannot look the name up: see to its DNS (/etc/resolv.conf, `getent hosts NAME`)".into(),
-        ),
-        PushError::Exhausted { .. } | PushError::Misconfigured { .. }
-            if app.proxy.is_some() && is_about_the_way(error) =>
-        {
-            let proxy = app.proxy.as_deref().unwrap_or_default();
-            let advice = format!(
-                "everything for this app goes through its proxy {proxy}: does it run, and does it let this host CONNECT to \
-                 the provider?"
-            );
-            (unreachable, advice)
-        }
-        PushError::Exhausted { .. } => (unreachable, way_to(app).into()),
-        PushError::Misconfigured { .. } if is_about_the_clock(error) => (
-            None,
-            "this machine's clock is wrong: set it (NTP). The credentials are not at fault".into(),
-        ),
-        PushError::Misconfigured { .. } if is_about_the_way(error) => (
-            unreachable,
-            "something between here and the provider shows another certificate, or the system's CAs are old \
-             (ca-certificates); ca-file names others"
-                .into(),
-        ),
-        PushError::Misconfigured { reason } => (Some(Pattern::CredentialsRefused), credentials(app, reason).into()),
-        PushError::Rejected { reason, .. } if reason.contains("Topic") => (
-            None,
-            "set topic, or app-ids to the bundle id that this key or certificate is for".into(),
-        ),
-        _ => (
-            None,
-            "the provider is reached and refuses the probe: its documentation has this code".into(),
-        ),
-    }
-}
-
-fn is_about_the_way(error: &PushError) -> bool {
-    match error {
-        PushError::Exhausted { .. } => true,
-        PushError::Misconfigured { reason } => diagnosis::is_about_the_way(reason),
-        _ => false,
-    }
-}
-
-/// Where an app's provider is to be reached.
-fn way_to(app: &App) -> &'static str {
-    match &app.credentials {
-        Credentials::ApnsToken { .. } | Credentials::ApnsCertificate { .. } => {
-            "let this host connect to Apple (port 443, or 2197 with base-url; HTTP/2): look for a firewall, or set proxy"
-        }
-        Credentials::FcmServiceAccount { .. } => {
-            "let this host connect to fcm.googleapis.com and oauth2.googleapis.com (port 443): look for a firewall, or set proxy"
-        }
-        Credentials::Http(_) | Credentials::Log => "is the gateway running, and is url its address?",
-    }
-}
-
-/// What to do where a provider does not take an app's credentials.
-fn credentials(app: &App, reason: &str) -> &'static str {
-    match &app.credentials {
-        Credentials::ApnsCertificate { .. } if reason.contains("CertificateExpired") => {
-            "get a new certificate from developer.apple.com and replace the file: it is taken up without a restart"
-        }
-        Credentials::ApnsCertificate { .. } => {
-            "Apple does not take this certificate: is it revoked, or for the other environment (apns, apns.dev)? A new one \
-             comes from developer.apple.com"
-        }
-        Credentials::ApnsToken { .. } => {
-            "Apple does not take this key: key-id, team-id and key-file have to belong together; if they do, it was revoked: \
-             make a new one at developer.apple.com"
-        }
-        Credentials::FcmServiceAccount { .. } if reason.contains("THIRD_PARTY_AUTH_ERROR") => {
-            "Google has no good APNs key for this app: Firebase console, project settings, Cloud Messaging"
-        }
-        Credentials::FcmServiceAccount { .. } => {
-            "Google does not take this service account: is it deleted or disabled, is its key revoked, is the Firebase Cloud \
-             Messaging API (V1) enabled in its project? A new key comes from the Firebase console, project settings, service \
-             accounts"
-        }
-        Credentials::Http(_) | Credentials::Log => {
-            "the gateway does not take these credentials: compare auth-type and auth-file with what it wants"
-        }
-    }
 }
 
 fn skew(here: SystemTime, there: SystemTime) -> Duration {
@@ -308,7 +310,6 @@ mod tests {
 
     use fswake_test_support::tls::Authority;
 
-    use super::super::State;
     use super::*;
     use crate::config::Environment;
 
@@ -392,75 +393,5 @@ mod tests {
             told.seen.contains("the provider of ios calls a token expired"),
             "{told:?}"
         );
-    }
-
-    #[test]
-    fn advice_belongs_to_the_provider_and_to_what_failed() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("k"), "-----BEGIN").unwrap();
-        let of = |app: &str, error: &PushError| {
-            let app = apps(dir.path(), &format!("[[app]]\nname = 'a'\n{app}")).remove(0);
-            let (pattern, advice) = advice(&app, error);
-            (pattern.map(Pattern::name), advice)
-        };
-        let key = "provider = 'apns'\nkey-file = 'k'\nkey-id = 'ABCDE12345'\nteam-id = 'ABCDE12345'";
-        let google = "provider = 'fcm'\nservice-account-file = 'k'";
-        let proxied = format!("{key}\nproxy = 'http://proxy.example:3128'");
-        let certificate = "provider = 'apns'\ncert-file = 'k'";
-        let gateway = "provider = 'http'\nvoip = { url = 'https://127.0.0.1:9/' }";
-        let away = |reason: &str| PushError::Exhausted { reason: reason.into() };
-        let refused = |reason: &str| PushError::Misconfigured { reason: reason.into() };
-        let (unreachable, credentials) = (Some("provider-unreachable"), Some("credentials-refused"));
-        let down = away("cannot connect to h:443: connection refused");
-        let clock = refused("access token: 400 invalid_grant (Invalid JWT: Token must be in a reasonable timeframe.)");
-        for (app, error, pattern, has, has_not) in [
-            (key, &down, unreachable, "let this host connect to Apple", "Google"),
-            (google, &down, unreachable, "fcm.googleapis.com", "Apple"),
-            (gateway, &down, unreachable, "is the gateway running", "firewall"),
-            (
-                &*proxied,
-                &down,
-                unreachable,
-                "its proxy http://proxy.example:3128",
-                "set proxy",
-            ),
-            (
-                key,
-                &away("the name of h:443 cannot be resolved: x"),
-                unreachable,
-                "DNS",
-                "firewall",
-            ),
-            (
-                key,
-                &refused("InvalidProviderToken"),
-                credentials,
-                "key-id, team-id and key-file",
-                "Google",
-            ),
-            (
-                google,
-                &refused("access token: 400 invalid_grant"),
-                credentials,
-                "service account",
-                "team",
-            ),
-            (
-                certificate,
-                &refused("CertificateExpired: the certificate ended on 2"),
-                credentials,
-                "get a new certificate",
-                "ca-file",
-            ),
-            (key, &refused("ExpiredProviderToken"), None, "clock is wrong", "key-id"),
-            (google, &clock, None, "clock is wrong", "deleted"),
-        ] {
-            let (found, advice) = of(app, error);
-            assert_eq!(found, pattern, "{app} {error}: {advice}");
-            assert!(
-                advice.contains(has) && !advice.contains(has_not),
-                "{app} {error}: {advice}"
-            );
-        }
     }
 }

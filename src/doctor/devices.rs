@@ -11,6 +11,8 @@ use crate::push::app::Credentials;
 use crate::types::{Device, Printable};
 
 const FAMILY: &str = "devices";
+/// The check that names devices without an app.
+pub(super) const APPS: &str = "devices, apps";
 /// A phone that has not registered for this long will hardly be woken: apps refresh their token within weeks.
 const LONG_UNSEEN: i64 = 30 * 86_400;
 

@@ -1,16 +1,19 @@
 //! Questions to FreeSWITCH over its event socket.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::time::Duration;
 
 use freeswitch_esl_tokio::{
-    AuthMethod, EslClient, EslConnectOptions, EslError, EslEvent, EslEventStream, EslEventType, EventFormat,
+    AuthMethod, EslClient, EslConnectOptions, EslError, EslEvent, EslEventStream, EslEventType, EslResponse,
+    EventFormat,
 };
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::Check;
 use crate::config::FreeSwitch;
+use crate::types::Printable;
 use crate::words;
 
 /// How long any answer may take.
@@ -28,6 +31,57 @@ pub(super) struct Session {
     pub user: String,
     /// It has let a command wait for too long: no other is tried, so that the doctor comes to an end.
     is_silent: bool,
+    /// Commands without an answer, by their names.
+    pub unheard: BTreeMap<String, Unheard>,
+}
+
+/// Why FreeSWITCH has not answered a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unheard {
+    /// The user's `esl-allowed-api` does not have it.
+    NotAllowed,
+    /// FreeSWITCH has no such command: the module that brings it is not loaded.
+    NotThere,
+    /// It takes commands and does not answer them.
+    Silent,
+    /// The connection failed.
+    Failed(String),
+}
+
+impl Unheard {
+    /// What an answer that is none says.
+    fn of(command: &str, reply: &EslResponse) -> Option<Self> {
+        let word = reply.reply_text().filter(|_| reply.body().is_none());
+        let text = word.or(reply.body()).unwrap_or_default().trim();
+        if text == "-ERR permission denied" {
+            return Some(Self::NotAllowed);
+        }
+        (text == format!("-ERR {command} Command not found!")).then_some(Self::NotThere)
+    }
+
+    /// What is so, of these commands.
+    pub(super) fn says(&self, commands: &[&str], user: &str) -> String {
+        let commands: Vec<String> = commands.iter().map(|command| format!("`{command}`")).collect();
+        let commands = commands.join(", ");
+        match self {
+            Self::NotAllowed => format!("{} may not run {commands} (esl-allowed-api)", Printable(user)),
+            Self::NotThere => format!("FreeSWITCH has no command {commands}"),
+            Self::Silent => "FreeSWITCH takes commands and does not answer them".into(),
+            Self::Failed(why) => why.clone(),
+        }
+    }
+
+    /// What to do about it.
+    pub(super) fn advice(&self, commands: &[&str]) -> String {
+        match self {
+            Self::NotAllowed => format!("let the user's esl-allowed-api have {}", commands.join(", ")),
+            Self::NotThere => "load the module that has it: mod_commands, or mod_sofia for `sofia`".into(),
+            Self::Silent => {
+                "look at FreeSWITCH itself: does `fs_cli -x status` answer? One that hangs has to be restarted".into()
+            }
+            Self::Failed(_) => "look at FreeSWITCH's log, and run the doctor again".into(),
+        }
+    }
 }
 
 impl Session {
@@ -51,6 +105,7 @@ impl Session {
                     address,
                     user,
                     is_silent: false,
+                    unheard: BTreeMap::new(),
                 })
             }
             Ok(Err(error)) => Err(Box::new(refused(&address, &user, &error))),
@@ -63,15 +118,52 @@ impl Session {
         }
     }
 
-    /// One API command's answer, without the line break at its end; what failed, if it did.
+    /// One API command's answer, without the line break at its end; what failed, if it did: no answer is not an empty one.
     pub(super) async fn api(&mut self, command: &str) -> Result<String, String> {
-        if self.is_silent {
-            return Err("FreeSWITCH does not answer any more".into());
-        }
-        match self.client.api(command).await {
-            Ok(reply) => Ok(reply.body().unwrap_or_default().trim_end().to_owned()),
-            Err(error) => Err(self.failed(&error)),
-        }
+        let verb = command.split(' ').next().unwrap_or_default();
+        let unheard = if self.is_silent {
+            Unheard::Silent
+        } else {
+            match self.client.api(command).await {
+                Ok(reply) => match Unheard::of(verb, &reply) {
+                    None => return Ok(reply.body().unwrap_or_default().trim_end().to_owned()),
+                    Some(unheard) => unheard,
+                },
+                Err(EslError::CommandFailed { reply_text, .. }) if reply_text.contains("permission denied") => {
+                    Unheard::NotAllowed
+                }
+                Err(error) => match self.failed(&error) {
+                    _ if self.is_silent => Unheard::Silent,
+                    why => Unheard::Failed(why),
+                },
+            }
+        };
+        let says = unheard.says(&[verb], &self.user);
+        self.unheard.insert(verb.to_owned(), unheard);
+        Err(says)
+    }
+
+    /// What could not be looked at because one of these commands has had no answer: why, and what to do.
+    pub(super) fn unheard_of(&self, commands: &[&str]) -> Option<(String, String)> {
+        let found = |command: &&&str| self.unheard.contains_key(**command);
+        let unheard: Vec<&str> = commands.iter().filter(found).copied().collect();
+        let why = self.unheard.get(*unheard.first()?)?;
+        let same: Vec<&str> = unheard
+            .into_iter()
+            .filter(|command| self.unheard.get(*command) == Some(why))
+            .collect();
+        Some((why.says(&same, &self.user), why.advice(&same)))
+    }
+
+    /// What to do where it takes what is sent and answers nothing.
+    pub(super) fn silence(&self) -> Option<String> {
+        self.is_silent.then(|| Unheard::Silent.advice(&[]))
+    }
+
+    /// What to do about a command that has just failed, where it is not its answer that says so.
+    pub(super) fn advice_on(&self, command: &str, otherwise: &str) -> String {
+        let unheard = self.unheard.get(command);
+        unheard.map_or_else(|| otherwise.to_owned(), |why| why.advice(&[command]))
     }
 
     /// Waits for the end of a channel; a variable that it had then.
@@ -88,7 +180,7 @@ impl Session {
     /// Asks for events; what failed, if it did.
     pub(super) async fn subscribe(&mut self, events: &str) -> Result<(), String> {
         if self.is_silent {
-            return Err("FreeSWITCH does not answer any more".into());
+            return Err(Unheard::Silent.says(&[], &self.user));
         }
         let asked = self.client.subscribe_events_raw(EventFormat::Plain, events).await;
         asked.map_err(|error| self.failed(&error))

@@ -1,7 +1,7 @@
 //! Login, permissions, version, modules.
 
-use super::Check;
-use super::esl::Session;
+use super::esl::{Session, Unheard};
+use super::{Check, State};
 use crate::types::Printable;
 
 const FAMILY: &str = "freeswitch";
@@ -9,8 +9,13 @@ const FAMILY: &str = "freeswitch";
 const OLDEST: [u32; 3] = [1, 10, 12];
 /// What fswake subscribes to.
 const EVENTS: &str = "CUSTOM sofia::register sofia::unregister sofia::expire sofia::sip_user_state";
+const EVENTS_ALLOWED: &str = "let the user's esl-allowed-events have CUSTOM and sofia::register, sofia::unregister, sofia::expire, \
+                              sofia::sip_user_state";
 /// What calls and registrations go through.
 const MODULES: [&str; 4] = ["mod_sofia", "mod_loopback", "mod_commands", "mod_dptools"];
+
+/// What the daemon orders and asks by its own connection (a held call's connection is bound by no user's rights).
+const NEEDED: [&str; 5] = ["sofia", "show", "user_data", "uuid_kill", "sched_api"];
 
 pub(super) async fn checks(session: &mut Session) -> Vec<Check> {
     let login = format!("{} as {}", session.address, Printable(&session.user));
@@ -20,30 +25,62 @@ pub(super) async fn checks(session: &mut Session) -> Vec<Check> {
         Err(reason) => Check::error(
             FAMILY,
             "events",
-            format!("registrations may not be heard: {reason}"),
-            "let the user's esl-allowed-events have CUSTOM and sofia::register, sofia::unregister, sofia::expire, \
-             sofia::sip_user_state",
+            format!("registrations are not heard: {reason}"),
+            session.silence().unwrap_or_else(|| EVENTS_ALLOWED.into()),
         ),
     });
     checks.push(version(session).await);
-    let mut missing = Vec::new();
-    for module in MODULES {
-        if session.api(&format!("module_exists {module}")).await.as_deref() != Ok("true") {
-            missing.push(module.to_owned());
-        }
-    }
-    checks.push(if missing.is_empty() {
-        Check::ok(FAMILY, "modules", MODULES.join(", "))
-    } else {
-        Check::error(
-            FAMILY,
-            "modules",
-            format!("not loaded: {}", missing.join(", ")),
-            "load them in autoload_configs/modules.conf.xml",
-        )
-    });
+    checks.push(modules(session).await);
+    checks.extend(commands(session).await);
     checks.extend(expansion(session).await);
     checks
+}
+
+async fn modules(session: &mut Session) -> Check {
+    let name = "modules";
+    let mut missing = Vec::new();
+    for module in MODULES {
+        match session.api(&format!("module_exists {module}")).await {
+            Ok(answer) if answer == "true" => {}
+            Ok(_) => missing.push(module),
+            Err(_) if session.unheard.get("module_exists") == Some(&Unheard::NotThere) => {
+                missing = vec!["mod_commands"];
+                break;
+            }
+            Err(reason) => {
+                let advice = session.advice_on("module_exists", "");
+                return Check::warning(FAMILY, name, format!("not looked at: {reason}"), advice);
+            }
+        }
+    }
+    if missing.is_empty() {
+        return Check::ok(FAMILY, name, MODULES.join(", "));
+    }
+    let seen = format!("not loaded: {}", missing.join(", "));
+    Check::error(FAMILY, name, seen, "load them in autoload_configs/modules.conf.xml")
+}
+
+/// Whether the daemon may run what it needs: each is tried where it changes nothing.
+async fn commands(session: &mut Session) -> Option<Check> {
+    for command in [
+        "sofia xmlstatus",
+        "show registrations count",
+        "user_data",
+        "uuid_kill",
+        "sched_api",
+    ] {
+        let _only_whether_it_is_allowed = session.api(command).await;
+    }
+    let denied = |command: &&str| session.unheard.get(*command) == Some(&Unheard::NotAllowed);
+    let refused: Vec<&str> = NEEDED.into_iter().filter(denied).collect();
+    let why = Unheard::NotAllowed;
+    (!refused.is_empty()).then(|| {
+        let seen = format!(
+            "{}: fswake needs that to know who is registered and who is called, and to end calls",
+            why.says(&refused, &session.user)
+        );
+        Check::error(FAMILY, "commands", seen, why.advice(&NEEDED))
+    })
 }
 
 /// The order to bridge looks up who has the caller while FreeSWITCH reads it (`esl::encode::bridge`), which FreeSWITCH may be told not
@@ -66,8 +103,13 @@ async fn version(session: &mut Session) -> Check {
     let answer = match session.api("version").await {
         Ok(answer) => answer,
         Err(reason) => {
-            let advice = "let the user's esl-allowed-api have version, sofia, show, bgapi, originate, sched_api, user_data and uuid_*";
-            return Check::error(FAMILY, "version", format!("api is not allowed: {reason}"), advice);
+            // The daemon needs no answer to this one; of those that it needs see `commands`.
+            let state = match session.unheard.get("version") {
+                Some(Unheard::NotAllowed | Unheard::NotThere) => State::Warning,
+                _ => State::Error,
+            };
+            let advice = session.advice_on("version", "");
+            return Check::new(FAMILY, "version", state, format!("not looked at: {reason}")).advise(advice);
         }
     };
     let line = answer.lines().next().unwrap_or_default();

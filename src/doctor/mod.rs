@@ -7,14 +7,18 @@
 //! | `sofia` | the profiles' parameters |
 //! | `wayin` | that calls reach fswake: context, dial-strings, dialplan, the outbound port |
 //! | `store` | file, schema, disk |
+//! | `daemon` | the running daemon: what it knows of its apps, as whom it runs |
+//! | `advice` | what to do about a push that is not taken |
 //! | `apps` | credential files, certificates, the providers themselves, clocks |
 //! | `devices` | devices without credentials, set aside, unseen |
 //! | `wakes` | the journal: bounces, late REGISTERs, and the known patterns |
 //!
-//! It needs no daemon and disturbs none: what it sends reaches no phone, and the one channel that it makes in FreeSWITCH
-//! calls nobody.
+//! It needs no daemon and disturbs none: what it sends reaches no phone, the one channel that it makes in FreeSWITCH calls nobody,
+//! and it neither listens where the daemon does nor signs with a key that the daemon signs with.
 
-pub(crate) mod apps;
+pub(crate) mod advice;
+mod apps;
+mod daemon;
 mod devices;
 mod esl;
 mod freeswitch;
@@ -27,6 +31,8 @@ mod wayin;
 use std::time::Duration;
 
 use serde::Serialize;
+
+pub use daemon::{Daemon, Said, listens};
 
 use crate::config::{Config, For, Unread};
 use crate::journal::{Journal, JournalError, Pattern};
@@ -91,6 +97,8 @@ pub struct Check {
     pub advice: Option<String>,
     /// The known pattern that it stands for.
     pub pattern: Option<Pattern>,
+    /// The check that has found the same fault: mended there, it is mended here.
+    pub follows_from: Option<String>,
 }
 
 impl Check {
@@ -102,6 +110,7 @@ impl Check {
             seen: seen.into(),
             advice: None,
             pattern: None,
+            follows_from: None,
         }
     }
 
@@ -127,6 +136,11 @@ impl Check {
         Self::new(family, name, State::Error, seen).advise(advice)
     }
 
+    /// What it is called where it stands by itself.
+    pub fn title(&self) -> String {
+        format!("{}, {}", self.family, self.name)
+    }
+
     fn advise(mut self, advice: impl Into<String>) -> Self {
         self.advice = Some(advice.into());
         self
@@ -136,18 +150,29 @@ impl Check {
 /// What the checks of one family tell those of another.
 #[derive(Debug, Default)]
 struct Evidence {
-    /// The provider refused an app's credentials, or its certificate has ended: which, and how.
-    refused: Vec<String>,
-    /// An app's provider could not be reached: which, and why.
-    unreachable: Vec<String>,
+    /// The provider refused an app's credentials, or its certificate has ended.
+    refused: Vec<Told>,
+    /// An app's provider could not be reached.
+    unreachable: Vec<Told>,
     /// Devices that no app serves, by provider and app id.
     unserved: Vec<String>,
 }
 
+/// What was found of an app.
+#[derive(Debug)]
+struct Told {
+    app: String,
+    said: String,
+    advice: String,
+    /// The check that says so.
+    check: String,
+}
+
 /// Looks at everything, with the journal's wakes of this long.
-pub async fn examine(config: &Config, since: Duration) -> Vec<Check> {
+pub async fn examine(config: &Config, since: Duration, daemon: &Daemon) -> Vec<Check> {
     let mut evidence = Evidence::default();
-    let mut checks = store::checks(&config.store);
+    let runs_as = config.listen.addresses.iter().find_map(listens);
+    let mut checks = store::checks(&config.store, runs_as);
     let journal = Journal::open(&config.store.path);
     let known = match &journal {
         Ok(journal) => journal.devices(),
@@ -173,7 +198,7 @@ pub async fn examine(config: &Config, since: Duration) -> Vec<Check> {
         Err(check) => all.push(*check),
     }
     all.append(&mut checks);
-    all.extend(apps::checks(config, &mut evidence).await);
+    all.extend(apps::checks(config, daemon, &mut evidence).await);
     match &known {
         Ok(known) => all.extend(devices::checks(config, known, &mut evidence)),
         Err(error) => all.push(devices::unread(error)),
@@ -211,10 +236,18 @@ fn not_by_this_user(family: &'static str, name: impl Into<String>, unread: &Unre
     Check::warning(family, name, format!("not looked at: {error}"), advice)
 }
 
+/// How many faults there are of this kind, each counted once however many checks have met it.
+pub fn count(checks: &[Check], state: State) -> usize {
+    let of_state = checks.iter().filter(|check| check.state == state);
+    of_state.filter(|check| check.follows_from.is_none()).count()
+}
+
 /// Which error to mend first: a clock that is wrong makes credentials look wrong, and everything else is in the order in
 /// which a wake needs it.
 pub fn first_to_fix(checks: &[Check]) -> Option<&Check> {
-    let mut errors = checks.iter().filter(|check| check.state == State::Error);
+    let mut errors = checks
+        .iter()
+        .filter(|check| check.state == State::Error && check.follows_from.is_none());
     let clock = errors.clone().find(|check| check.name == "clock");
     clock.or_else(|| errors.next())
 }

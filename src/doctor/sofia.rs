@@ -93,11 +93,11 @@ pub(super) async fn checks(session: &mut Session, handlers: Handlers) -> Vec<Che
         // One for each transport: a profile is looked at once.
         Ok(status) => reading::running(&status).collect(),
         Err(reason) => {
-            let advice = "let the user's esl-allowed-api have sofia";
+            let advice = session.advice_on("sofia", "");
             return vec![Check::warning(
                 FAMILY,
                 "profiles",
-                format!("cannot be asked for: {reason}"),
+                format!("not looked at: {reason}"),
                 advice,
             )];
         }
@@ -109,12 +109,20 @@ pub(super) async fn checks(session: &mut Session, handlers: Handlers) -> Vec<Che
     let written = session
         .api("xml_locate configuration configuration name sofia.conf")
         .await;
-    let written = profiles(&tags(&written.unwrap_or_default()));
+    let written = match written {
+        Ok(written) => profiles(&tags(&written)),
+        Err(reason) => {
+            let advice = session.advice_on("xml_locate", "");
+            let seen = format!("running; their parameters were not looked at: {reason}");
+            return vec![Check::warning(FAMILY, "profiles", seen, advice)];
+        }
+    };
     let mut checks = Vec::new();
     for name in &running {
         let Some(profile) = written.iter().find(|p| p.name == *name) else {
             let seen = "running; its parameters cannot be read";
-            let advice = "compare them with fs-conf/sip_profiles/fswake.xml yourself (`xml_locate` is not allowed, or knows it not)";
+            let advice =
+                "compare them with fs-conf/sip_profiles/fswake.xml yourself (`xml_locate` does not know this profile)";
             checks.push(Check::warning(FAMILY, label(name), seen, advice));
             continue;
         };

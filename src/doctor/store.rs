@@ -1,12 +1,13 @@
 //! The store: file, schema, disk.
 
-use std::fs::Metadata;
+mod owner;
+
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::{Check, State};
 use crate::config::StoreConfig;
@@ -18,7 +19,8 @@ const FAMILY: &str = "store";
 const ENOUGH_MIB: u64 = 500;
 const TOO_LITTLE_MIB: u64 = 50;
 
-pub(super) fn checks(store: &StoreConfig) -> Vec<Check> {
+/// `runs_as` is the user of the running daemon, where one runs.
+pub(super) fn checks(store: &StoreConfig, runs_as: Option<u32>) -> Vec<Check> {
     let path = &store.path;
     let shown = path.display().to_string();
     let folder = path.parent().unwrap_or(Path::new("."));
@@ -48,21 +50,75 @@ pub(super) fn checks(store: &StoreConfig) -> Vec<Check> {
     }
     match look(path) {
         Ok(version) => {
-            checks.insert(0, of_owner(path, folder));
+            checks.insert(0, owner::check(path, folder, runs_as));
             checks.push(of_version(version));
         }
-        Err(_) if is_anothers(folder) => {
-            let seen = format!("this user may not write {shown}, and need not: it is another's");
-            checks.insert(0, not_by_this_user(&seen));
-        }
-        Err(error) => {
-            let advice = "fswake's user has to own the file and its directory, both have to be writable for it, and the disk \
-                          needs room; run the doctor as that user or as root";
-            let seen = format!("{shown} cannot be written: {}", words::of_sqlite(&error));
-            checks.insert(0, Check::error(FAMILY, "file", seen, advice));
-        }
+        Err(error) => checks.insert(0, unwritten(path, folder, &error, runs_as)),
     }
     checks
+}
+
+/// Why no row could be written: what to do depends on what it is.
+fn unwritten(path: &Path, folder: &Path, error: &rusqlite::Error, runs_as: Option<u32>) -> Check {
+    let shown = path.display();
+    let code = error.sqlite_error_code();
+    let is_about_rights = matches!(
+        code,
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen)
+    );
+    let why = words::of_sqlite(error);
+    let error =
+        |why: &str, advice: String| Check::error(FAMILY, "file", format!("{shown} cannot be written: {why}"), advice);
+    if is_about_rights && is_mounted_read_only(folder) {
+        let advice = "mount it writable again. A disk that fails is mounted so by the kernel: look at `dmesg`";
+        return error("its file system is mounted read-only", advice.into());
+    }
+    if is_about_rights && is_anothers(folder) {
+        let seen = format!("this user may not write {shown}, and need not: it is another's");
+        return not_by_this_user(&seen);
+    }
+    match code {
+        _ if is_about_rights => {
+            let daemon = owner::name_of_daemon(folder, runs_as);
+            error(
+                &why,
+                format!(
+                    "chown {daemon} {}; chown {daemon} {shown}* and chmod 600 {shown}*",
+                    folder.display()
+                ),
+            )
+        }
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => error(
+            "it is damaged, or no store of fswake's",
+            format!(
+                "stop fswake, move {shown}, {shown}-wal and {shown}-shm away, put a backup in their place if there is one, and \
+                 start it: without one it makes a new store, and phones are known again when they register"
+            ),
+        ),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => error(
+            &why,
+            format!(
+                "`fuser -v {shown}` shows who has it open: a second fswake, a backup, an sqlite3 shell? fswake itself locks it \
+                 for milliseconds"
+            ),
+        ),
+        Some(ErrorCode::DiskFull) => error(
+            &why,
+            "make room; store.journal-keep and store.journal-max-lines limit the journal".into(),
+        ),
+        Some(ErrorCode::SystemIoFailure) => error(
+            &why,
+            format!(
+                "`df {}` says whether it is full; if not, `dmesg` says what fails",
+                folder.display()
+            ),
+        ),
+        _ => error(&why, "look at the disk (`dmesg`) and at fswake's log".into()),
+    }
+}
+
+fn is_mounted_read_only(folder: &Path) -> bool {
+    rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
 }
 
 /// Nothing is known of a store that only its owner can try.
@@ -96,66 +152,6 @@ fn look(path: &Path) -> rusqlite::Result<i64> {
     trying.execute("INSERT INTO fswake_doctor VALUES (zeroblob(?1))", [TRIED_BYTES])?;
     trying.rollback()?;
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
-}
-
-/// Root may write whatever its owner and mode are; the daemon is another user, as a rule the one whose the directory is.
-fn of_owner(path: &Path, folder: &Path) -> Check {
-    let shown = path.display();
-    let good = || {
-        Check::ok(
-            FAMILY,
-            "file",
-            format!("{shown} can be written: a row was, and taken back"),
-        )
-    };
-    if me().is_some_and(|me| me != 0) {
-        return good();
-    }
-    let Ok(daemon) = folder.metadata() else { return good() };
-    for name in ["", "-wal", "-shm"] {
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(name);
-        let Ok(file) = std::fs::metadata(&beside) else { continue };
-        if may_write(&file, &daemon) {
-            continue;
-        }
-        let seen = format!(
-            "{} cannot be written by user {}, whose {} is: it is user {}'s, mode {:04o}",
-            Path::new(&beside).display(),
-            user(daemon.uid()),
-            folder.display(),
-            user(file.uid()),
-            file.mode() & 0o7777
-        );
-        let advice = format!(
-            "chown {} and chmod 600 all of {shown}*, then restart fswake",
-            user(daemon.uid())
-        );
-        return Check::error(FAMILY, "file", seen, advice);
-    }
-    good()
-}
-
-/// Whether whoever owns a directory may write a file in it.
-fn may_write(file: &Metadata, owner: &Metadata) -> bool {
-    let mode = file.mode();
-    if file.uid() == owner.uid() {
-        // Root's own daemon is bound by no mode, but what is meant to be read only is no store.
-        return mode & 0o200 != 0;
-    }
-    owner.uid() == 0 || mode & 0o002 != 0 || (file.gid() == owner.gid() && mode & 0o020 != 0)
-}
-
-/// Its name, where /etc/passwd has it.
-fn user(uid: u32) -> String {
-    let all = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let number = uid.to_string();
-    let known = all.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)? == number).then(|| name.to_owned())
-    });
-    known.unwrap_or(number)
 }
 
 fn of_version(found: i64) -> Check {
@@ -214,10 +210,15 @@ mod tests {
 
     /// A store in a directory of its own, and what the doctor says of its file.
     fn file_of(dir: &Path) -> Check {
+        file_for(dir, None)
+    }
+
+    /// The same with a daemon of this user.
+    fn file_for(dir: &Path, runs_as: Option<u32>) -> Check {
         let config = dir.join("fswake.toml");
         std::fs::write(&config, format!("[store]\npath = '{}/fswake.db'", dir.display())).unwrap();
         let store = Config::load(Some(&config), &Environment::default()).unwrap().store;
-        let all = checks(&store);
+        let all = checks(&store, runs_as);
         all.into_iter().find(|c| c.name == "file").unwrap()
     }
 
@@ -255,13 +256,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = store(dir.path());
         if std::os::unix::fs::chown(dir.path(), Some(4711), None).is_err() {
-            eprintln!("skipped: this user cannot give files away");
+            fswake_test_support::skipped::note("this user cannot give files away");
             return;
         }
         let found = file_of(dir.path());
         assert_eq!(found.state, State::Error, "{found:?}");
         assert!(
-            found.seen.contains("by user 4711") && found.seen.contains("it is user root's"),
+            found.seen.contains("by user 4711") && found.seen.contains("is user root's"),
             "{found:?}"
         );
         std::os::unix::fs::chown(&path, Some(4711), None).unwrap();
@@ -277,7 +278,7 @@ mod tests {
             command.output().is_ok_and(|o| o.status.success())
         };
         if !mount("size=1m") {
-            eprintln!("skipped: mounting is not permitted here");
+            fswake_test_support::skipped::note("mounting is not permitted here");
             return;
         }
         let path = store(dir.path());
@@ -290,7 +291,7 @@ mod tests {
         let file = elsewhere.path().join("fswake.toml");
         std::fs::write(&file, config).unwrap();
         let settings = Config::load(Some(&file), &Environment::default()).unwrap().store;
-        let state = || checks(&settings).into_iter().find(|c| c.name == "file").unwrap();
+        let state = || checks(&settings, None).into_iter().find(|c| c.name == "file").unwrap();
         let full = state();
         std::fs::remove_file(dir.path().join("ballast")).unwrap();
         let mended = state();
@@ -305,5 +306,64 @@ mod tests {
         );
         assert!(full.seen.contains("full"), "{full:?}");
         assert!(remounted && read_only.state == State::Error, "{read_only:?}");
+        let advice = |check: &Check| check.advice.clone().unwrap();
+        assert!(
+            advice(&full).contains("full") || advice(&full).contains("make room"),
+            "{full:?}"
+        );
+        assert!(read_only.seen.contains("mounted read-only"), "{read_only:?}");
+        assert!(
+            advice(&read_only).contains("mount it writable") && !advice(&full).contains("chown"),
+            "{read_only:?}"
+        );
+    }
+
+    #[test]
+    fn damaged_file_and_one_that_is_locked_have_advice_of_their_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = store(dir.path());
+        let mut other = Connection::open(&path).unwrap();
+        let lock = other.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
+        let locked = file_of(dir.path());
+        drop(lock);
+        drop(other);
+        std::fs::write(&path, vec![b'x'; 8192]).unwrap();
+        let damaged = file_of(dir.path());
+        for (found, seen, to_do) in [
+            (locked, "another process keeps it locked", "fuser"),
+            (damaged, "it is damaged", "backup"),
+        ] {
+            assert_eq!(found.state, State::Error, "{found:?}");
+            let advice = found.advice.clone().unwrap();
+            assert!(found.seen.contains(seen) && advice.contains(to_do), "{found:?}");
+            assert!(!advice.contains("chown") && !advice.contains("chmod"), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn directory_that_the_daemon_may_not_write_is_an_error_for_root_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = store(dir.path());
+        let give = |path: &Path| std::os::unix::fs::chown(path, Some(4711), Some(4711)).is_ok();
+        if !give(dir.path()) || !give(&path) {
+            fswake_test_support::skipped::note("this user cannot give files away");
+            return;
+        }
+        assert_eq!(file_of(dir.path()).state, State::Ok);
+        // SQLite makes files beside the store.
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o500)).unwrap();
+        let found = file_of(dir.path());
+        assert_eq!(found.state, State::Error, "{found:?}");
+        assert!(found.seen.contains("mode 0500"), "{found:?}");
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+        // The daemon that runs is another user than the one whose directory it is.
+        assert_eq!(file_for(dir.path(), Some(4711)).state, State::Ok);
+        let found = file_for(dir.path(), Some(4712));
+        assert_eq!(found.state, State::Error, "{found:?}");
+        let advice = found.advice.clone().unwrap();
+        assert!(
+            found.seen.contains("user 4712, as whom fswake runs") && advice.contains("chown 4712"),
+            "{found:?}"
+        );
     }
 }

@@ -4,13 +4,18 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::{Check, Evidence, State, first_of};
+mod invites;
+mod stale;
+mod told;
+
+use super::{Check, Evidence, State, Told, first_of};
 use crate::clock::{now_ms, span};
 use crate::config::Config;
-use crate::journal::attempt::{LONGEST_USEFUL_WAIT_MS, Late, Refusal};
+use crate::journal::attempt::{LONGEST_USEFUL_WAIT_MS, Late};
 use crate::journal::diagnosis::of_attempt;
 use crate::journal::{Attempt, Journal, JournalError, Pattern, Wake};
-use crate::types::Printable;
+use crate::push::app::App;
+use crate::types::{Printable, Provider};
 
 const FAMILY: &str = "wakes";
 /// Of more wakes than this, the latest count.
@@ -25,7 +30,17 @@ const LATE_PERCENT: usize = 5;
 /// One phone's part in one call, with what it says.
 struct Part {
     attempt: Attempt,
+    /// Of the callee.
+    domain: String,
     pattern: Option<Pattern>,
+}
+
+impl Part {
+    /// The app that serves it now.
+    fn app<'a>(&self, config: &'a Config) -> Option<&'a App> {
+        let provider = Provider::from_name(self.attempt.provider());
+        App::find(&config.apps, |app| app, &provider, self.attempt.app(), &self.domain)
+    }
 }
 
 /// The calls of that long.
@@ -76,7 +91,12 @@ fn parts(wakes: &[Wake]) -> Vec<Part> {
             // How long a caller waits before he hangs up is his own affair.
             let his_own = wake.result() == "abandoned" && pattern == Some(Pattern::LateRegisters);
             let pattern = pattern.filter(|_| !cut_off && !his_own);
-            parts.push(Part { attempt, pattern });
+            let domain = wake.overview.aor.rsplit_once('@').map_or("", |(_, domain)| domain);
+            parts.push(Part {
+                attempt,
+                domain: domain.to_owned(),
+                pattern,
+            });
         }
     }
     parts
@@ -172,32 +192,40 @@ fn of_pattern(pattern: Pattern, parts: &[Part], config: &Config, evidence: &Evid
              the app has to show the call within seconds of a high-priority message, or Google lowers its priority",
         ),
         Pattern::NoTokenOrApp => no_token(parts, evidence),
-        Pattern::CredentialsRefused => told(
-            parts,
-            pattern,
-            &evidence.refused,
-            State::Error,
-            "worked, then stopped: the certificate or key is expired, revoked or of another team; replace the file (it is \
-             taken up without a restart)",
-        ),
-        Pattern::StaleTokens => stale(parts),
-        Pattern::InviteAfterRegisterFails => invite_fails(parts, config),
+        Pattern::CredentialsRefused => told::told(parts, pattern, &evidence.refused, config),
+        Pattern::StaleTokens => stale::stale(parts),
+        Pattern::InviteAfterRegisterFails => invites::failed(parts, config),
         Pattern::LateRegisters => late(parts, config),
-        Pattern::ProviderUnreachable => told(
-            parts,
-            pattern,
-            &evidence.unreachable,
-            State::Error,
-            "no push at all: a firewall, a proxy, HTTP/2 or the certificate chain is between this host and the provider",
-        ),
+        Pattern::ProviderUnreachable => told::told(parts, pattern, &evidence.unreachable, config),
+        Pattern::ProviderBusy => told::told(parts, pattern, &[], config),
     };
     let (state, seen, advice) = found.unwrap_or_else(|| (State::Ok, "not seen".into(), String::new()));
     let mut check = Check::new(FAMILY, pattern.name(), state, seen);
     if state != State::Ok {
         check.pattern = Some(pattern);
         check.advice = Some(advice);
+        check.follows_from = same_fault(pattern, parts, config, evidence);
     }
     check
+}
+
+/// The check that has found the same fault, where no call shows another.
+fn same_fault(pattern: Pattern, parts: &[Part], config: &Config, evidence: &Evidence) -> Option<String> {
+    let is_all_of = |told: &[Told]| {
+        let of_pattern = parts.iter().filter(|p| p.pattern == Some(pattern));
+        let mut apps = of_pattern.map(|part| part.app(config).map(|app| app.name.as_str()));
+        apps.all(|app| app.is_some_and(|app| told.iter().any(|told| told.app == app)))
+    };
+    match pattern {
+        Pattern::CredentialsRefused if is_all_of(&evidence.refused) => {
+            evidence.refused.first().map(|told| told.check.clone())
+        }
+        Pattern::ProviderUnreachable if is_all_of(&evidence.unreachable) => {
+            evidence.unreachable.first().map(|told| told.check.clone())
+        }
+        Pattern::NoTokenOrApp if !evidence.unserved.is_empty() => Some(super::devices::APPS.to_owned()),
+        _ => None,
+    }
 }
 
 type Found = Option<(State, String, String)>;
@@ -237,80 +265,6 @@ fn no_token(parts: &[Part], evidence: &Evidence) -> Found {
                       Contact (RFC 8599 pn-*), and an [[app]] has to have credentials for it; a desk phone needs neither";
         (state, first_of(&bad, 5), advice.to_owned())
     })
-}
-
-/// What providers said in wakes, and to the doctor's own probes.
-fn told(parts: &[Part], pattern: Pattern, probed: &[String], state: State, advice: &str) -> Found {
-    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
-    for part in parts.iter().filter(|p| p.pattern == Some(pattern)) {
-        let reason = part.attempt.refused.as_ref().map_or("no answer", |(_, reason)| reason);
-        *reasons
-            .entry(format!("{}: {}", app(&part.attempt), Printable(reason)))
-            .or_default() += 1;
-    }
-    let mut bad: Vec<String> = probed.to_vec();
-    bad.extend(reasons.iter().map(|(reason, n)| format!("{reason} ({n} pushes)")));
-    let happened: usize = reasons.values().sum();
-    // A provider that was away once is no finding; refused credentials are at once.
-    let counts = !probed.is_empty() || happened >= FEW || (happened > 0 && pattern == Pattern::CredentialsRefused);
-    counts.then(|| (state, first_of(&bad, 5), advice.to_owned()))
-}
-
-fn stale(parts: &[Part]) -> Found {
-    let stale: Vec<&Attempt> = parts
-        .iter()
-        .filter(|p| p.pattern == Some(Pattern::StaleTokens))
-        .map(|p| &p.attempt)
-        .collect();
-    let bad = |a: &&&Attempt| a.set_aside.is_some() || matches!(a.refused, Some((Refusal::Bad, _)));
-    let wrong = stale.iter().filter(bad).count();
-    let pushed = parts.iter().filter(|p| p.attempt.pushes > 0).count();
-    // Apps are removed and installed anew all the time.
-    if wrong == 0 && (stale.len() < FEW || percent(stale.len(), pushed) < SOME_PERCENT) {
-        return None;
-    }
-    let mut devices: Vec<String> = stale.iter().map(|a| Printable(&a.device).to_string()).collect();
-    devices.sort_unstable();
-    devices.dedup();
-    let seen = format!(
-        "works for some: {} calls to tokens that are gone ({}) or refused ({wrong}), of {} devices: {}",
-        stale.len(),
-        stale.len() - wrong,
-        devices.len(),
-        first_of(&devices, 3)
-    );
-    let advice = "BadDeviceToken or DeviceTokenNotForTopic: builds from Xcode need provider apns.dev, those from TestFlight and \
-                  the App Store apns, and the topic has to be the app's; gone tokens: the app has to register with its new \
-                  token when it is installed anew";
-    Some((State::Warning, seen, advice.into()))
-}
-
-fn invite_fails(parts: &[Part], config: &Config) -> Found {
-    let groups = groups(
-        parts,
-        Pattern::InviteAfterRegisterFails,
-        |a| a.registered_ms.is_some(),
-        app_and_agent,
-    );
-    let bad: Vec<String> = groups
-        .into_iter()
-        .filter(|(_, (failed, all))| *failed >= FEW && percent(*failed, *all) >= SOME_PERCENT)
-        .map(|(name, (failed, all))| format!("{name}: {failed} of {all} INVITEs right after the REGISTER failed"))
-        .collect();
-    let settle = config.policy.settle_delay.as_millis();
-    let failed = || {
-        parts
-            .iter()
-            .filter(|p| p.pattern == Some(Pattern::InviteAfterRegisterFails))
-    };
-    let advice = if failed().all(|p| p.attempt.could_not_be_sent()) {
-        "FreeSWITCH knew no way to the address that the phone registered with: look for its cause in FreeSWITCH's log (NAT, a \
-         network that is down, a profile that does not run)"
-            .to_owned()
-    } else {
-        format!("the app registers before it can take a call: set wake.settle-delay (now {settle} ms) to 500ms more")
-    };
-    (!bad.is_empty()).then(|| (State::Warning, first_of(&bad, 5), advice))
 }
 
 fn late(parts: &[Part], config: &Config) -> Found {

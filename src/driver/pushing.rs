@@ -13,7 +13,7 @@ use crate::engine::Event;
 use crate::metrics::{AppMetrics, Metrics};
 use crate::push::Pushers;
 use crate::types::PushToken;
-use crate::types::push::{PushError, PushKind, PushOutcome, PushRequest};
+use crate::types::push::{KeptBy, PushError, PushKind, PushOutcome, PushRequest};
 
 impl Turning {
     /// Sends a push on a task of its own. A call push is given up when its call is over: a phone must not be woken for it.
@@ -57,6 +57,7 @@ impl Turning {
             }
             let given_up = || {
                 Err(PushError::Exhausted {
+                    kept_by: KeptBy::Us,
                     reason: "the call is over".into(),
                 })
             };
@@ -83,6 +84,7 @@ async fn whatever_happens(push: impl Future<Output = PushOutcome>) -> PushOutcom
     outcome.unwrap_or_else(|_| {
         error!("a defect of fswake has ended a push");
         Err(PushError::Exhausted {
+            kept_by: KeptBy::Us,
             reason: "a defect of fswake".into(),
         })
     })

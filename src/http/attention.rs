@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::census::{self, Census};
 use super::{Problem, Site};
-use crate::doctor::apps::advice;
+use crate::doctor::advice::{BROKEN_FILE, advice};
 use crate::push::PushError;
 use crate::push::app::App;
 use crate::push::health::{AppState, ProblemKind};
@@ -112,27 +112,17 @@ fn of_app(app: &App, state: &AppState, census: Option<&Census>) -> Vec<Item> {
         .problems
         .iter()
         .map(|problem| {
-            let reason = problem.reason.clone();
-            let (level, text, advice) = match problem.kind {
-                ProblemKind::Refused => {
-                    let advice = to_do(app, &misconfigured(&reason));
-                    (Level::Error, reason, advice)
-                }
-                ProblemKind::Expired => (Level::Error, reason, to_do(app, &misconfigured("CertificateExpired"))),
-                ProblemKind::Rejected => {
-                    let text = format!("its provider refuses what it is sent: {reason}");
-                    (Level::Error, text, to_do(app, &PushError::Rejected { status: 400, reason }))
-                }
-                ProblemKind::Unreachable => {
-                    let text = format!("its provider cannot be reached: {reason}");
-                    (Level::Error, text, to_do(app, &PushError::Exhausted { reason }))
-                }
-                ProblemKind::BrokenFile => (
-                    Level::Warning,
-                    reason,
-                    "mend the file: it is read again by itself. Until then the one before it is in use, and a restart would fail"
-                        .to_owned(),
-                ),
+            let reason = &problem.reason;
+            let text = match problem.kind {
+                ProblemKind::Refused | ProblemKind::Expired | ProblemKind::BrokenFile => reason.clone(),
+                ProblemKind::Rejected => format!("its provider refuses what it is sent: {reason}"),
+                ProblemKind::Unreachable => format!("its provider cannot be reached: {reason}"),
+                ProblemKind::NoAnswer => format!("its provider does not answer: {reason}"),
+                ProblemKind::Busy => format!("its provider takes no pushes for now: {reason}"),
+            };
+            let (level, advice) = match problem.kind.error(reason) {
+                Some(error) => (Level::Error, to_do(app, &error)),
+                None => (Level::Warning, BROKEN_FILE.to_owned()),
             };
             item(level, text, advice, Some(problem.since))
         })

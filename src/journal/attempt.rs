@@ -1,6 +1,7 @@
 //! What one call tried with one phone: the facts that a diagnosis is made of.
 
 use super::wake::{Dropped, Step, Wake};
+use crate::types::push::{KeptBy, PushError};
 
 /// A REGISTER later than this after the call came is hardly the push's doing: the phone's own timer was due, or somebody
 /// opened the app. No caller waits so long either.
@@ -17,11 +18,35 @@ pub enum Refusal {
     Rejected,
     /// No app with credentials for it, or its credentials are refused.
     Misconfigured,
-    /// The provider could not be reached or did not answer in time.
+    /// The provider could not be reached.
     Unreached,
+    /// It did not answer in time.
+    Unanswered,
+    /// It answered that it takes no push for now.
+    Busy,
+    /// The push was given up before it was sent.
+    GivenUp,
 }
 
 impl Refusal {
+    /// The error that it was, as far as the journal has it.
+    pub fn error(self, reason: &str) -> PushError {
+        let status = reason.split_whitespace().find_map(|word| word.parse().ok());
+        let status = status.unwrap_or_default();
+        let reason = reason.to_owned();
+        let kept_by = match self {
+            Self::Gone => return PushError::TokenGone { since: None, reason },
+            Self::Bad => return PushError::TokenBad { reason },
+            Self::Rejected => return PushError::Rejected { status, reason },
+            Self::Misconfigured => return PushError::Misconfigured { reason },
+            Self::Unreached => KeptBy::NoConnection,
+            Self::Unanswered => KeptBy::NoAnswer,
+            Self::Busy => KeptBy::Busy { status },
+            Self::GivenUp => KeptBy::Us,
+        };
+        PushError::Exhausted { kept_by, reason }
+    }
+
     /// Reads a `push-refused` line.
     fn of(step: &Step) -> Self {
         let reason = step.text("reason");
@@ -30,13 +55,39 @@ impl Refusal {
             "token-bad" => Self::Bad,
             "rejected" => Self::Rejected,
             "misconfigured" => Self::Misconfigured,
-            "exhausted" => Self::Unreached,
+            "unreachable" => Self::Unreached,
+            "no-answer" => Self::Unanswered,
+            "provider-busy" => Self::Busy,
+            "exhausted" => Self::of_exhausted(reason),
             // Lines of versions that wrote the reason only.
             _ if reason.starts_with("token gone") => Self::Gone,
             _ if reason.starts_with("token refused") => Self::Bad,
             _ if reason.starts_with("not configured") => Self::Misconfigured,
-            _ if reason.starts_with("not delivered") => Self::Unreached,
+            _ if reason.starts_with("not delivered") => Self::of_exhausted(reason),
             _ => Self::Rejected,
+        }
+    }
+
+    /// What kept a push, by its reason: older versions had one word for all of it.
+    fn of_exhausted(reason: &str) -> Self {
+        let said = reason.strip_prefix("not delivered in time: ").unwrap_or(reason);
+        let said = said.strip_prefix("access token: ").unwrap_or(said);
+        let status = said.split_whitespace().next().and_then(|word| word.parse().ok());
+        if let Some(429_u16 | 500..=599) = status {
+            return Self::Busy;
+        }
+        let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
+        if has(&[
+            "the call is over",
+            "too many pushes",
+            "no time left",
+            "defect of fswake",
+        ]) {
+            Self::GivenUp
+        } else if has(&["no answer in time", "no access token in time"]) {
+            Self::Unanswered
+        } else {
+            Self::Unreached
         }
     }
 }

@@ -29,13 +29,15 @@ pub enum Pattern {
     AndroidNeverRegisters,
     /// Phones register when the call is over.
     LateRegisters,
-    /// The provider cannot be reached.
+    /// The provider cannot be reached, or does not answer in time.
     ProviderUnreachable,
+    /// The provider answers that it takes no pushes for now.
+    ProviderBusy,
 }
 
 impl Pattern {
     /// All of them, in the order of docs/TROUBLESHOOTING.md.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::IphoneNeverRegisters,
         Self::NoTokenOrApp,
         Self::CredentialsRefused,
@@ -44,6 +46,7 @@ impl Pattern {
         Self::AndroidNeverRegisters,
         Self::LateRegisters,
         Self::ProviderUnreachable,
+        Self::ProviderBusy,
     ];
 
     /// Its name, as in JSON and in docs/TROUBLESHOOTING.md.
@@ -57,6 +60,7 @@ impl Pattern {
             Self::AndroidNeverRegisters => "android-never-registers",
             Self::LateRegisters => "late-registers",
             Self::ProviderUnreachable => "provider-unreachable",
+            Self::ProviderBusy => "provider-busy",
         }
     }
 }
@@ -213,12 +217,29 @@ fn of_refusal(attempt: &Attempt, refusal: Refusal, reason: &str) -> Diagnosis {
             let says = format!("the provider refused the app's credentials for {device}: {reason}");
             pattern(Pattern::CredentialsRefused, says)
         }
-        Refusal::Unreached if reason.0.contains("the call is over") => {
+        Refusal::GivenUp if reason.0.contains("the call is over") => {
             plain(format!("the call was over before the provider answered for {device}"))
         }
+        Refusal::GivenUp => plain(format!("the push to {device} was not sent in time: {reason}")),
         Refusal::Unreached => {
             let says = format!("the provider could not be reached in time for {device}: {reason}");
             pattern(Pattern::ProviderUnreachable, says)
+        }
+        Refusal::Unanswered => {
+            let says = format!("the provider did not answer in time for {device}: {reason}");
+            pattern(Pattern::ProviderUnreachable, says)
+        }
+        Refusal::Busy if reason.0.contains("TooManyRequests") => {
+            let says = format!(
+                "Apple takes no more pushes to {device} for now ({reason}): it has had too many in a short time"
+            );
+            pattern(Pattern::ProviderBusy, says)
+        }
+        Refusal::Busy => {
+            let says = format!(
+                "the provider answered, and took no push to {device} while the caller waited ({reason}): it is busy, or limits this app's pushes"
+            );
+            pattern(Pattern::ProviderBusy, says)
         }
         Refusal::Rejected => plain(format!("the provider refused the push to {device}: {reason}")),
     }
@@ -365,7 +386,7 @@ pub(super) fn of(wake: &Wake) -> Option<Diagnosis> {
             match first {
                 // Who did not answer within the caller's patience need not be at fault.
                 Some(Diagnosis {
-                    pattern: Some(Pattern::ProviderUnreachable),
+                    pattern: Some(Pattern::ProviderUnreachable | Pattern::ProviderBusy),
                     ..
                 }) if soon => Some(plain(format!("the caller hung up after {}", span(held)))),
                 // How long he waits is his own affair.

@@ -42,6 +42,8 @@ pub enum Reason {
     PushRefused,
     /// The provider could not be reached.
     ProviderUnreachable,
+    /// The provider did not take the push for now.
+    ProviderBusy,
     /// This machine's clock is wrong.
     ClockWrong,
     /// The rate limit was reached.
@@ -52,7 +54,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::NeverRegistered,
         Self::RegisteredTooLate,
         Self::DidNotRing,
@@ -69,6 +71,7 @@ impl Reason {
         Self::CredentialsRefused,
         Self::PushRefused,
         Self::ProviderUnreachable,
+        Self::ProviderBusy,
         Self::ClockWrong,
         Self::RateLimited,
         Self::ConnectionLost,
@@ -129,6 +132,7 @@ fn of_attempt(attempt: &Attempt) -> Option<Reason> {
         Pattern::InviteAfterRegisterFails => Reason::DidNotRing,
         Pattern::CredentialsRefused => Reason::CredentialsRefused,
         Pattern::ProviderUnreachable => Reason::ProviderUnreachable,
+        Pattern::ProviderBusy => Reason::ProviderBusy,
         Pattern::NoTokenOrApp if attempt.without_token => Reason::NoToken,
         Pattern::NoTokenOrApp => Reason::NoApp,
         Pattern::StaleTokens if attempt.set_aside.is_some() => Reason::TokenRefused,

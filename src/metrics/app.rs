@@ -15,12 +15,15 @@ use crate::types::push::{About, PushKind, PushOutcome};
 const KINDS: [&str; 4] = ["call", "cancel", "missed-call", "notification"];
 
 /// What a push came to; all but the first and the last are [`crate::types::push::PushError::class`].
-const RESULTS: [&str; 7] = [
+const RESULTS: [&str; 10] = [
     "accepted",
     "token-gone",
     "token-bad",
     "rejected",
     "misconfigured",
+    "unreachable",
+    "no-answer",
+    "provider-busy",
     "exhausted",
     "call-over",
 ];
@@ -157,12 +160,23 @@ impl Drop for UnderWay {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::push::PushError;
+    use crate::types::push::{KeptBy, PushError};
 
     #[test]
     fn every_class_of_error_is_a_label() {
         let reason = String::new;
-        for error in [
+        let kept = [
+            KeptBy::NoConnection,
+            KeptBy::NoAnswer,
+            KeptBy::Busy { status: 503 },
+            KeptBy::BusyForThis { status: 429 },
+            KeptBy::Us,
+        ];
+        let kept = kept.map(|kept_by| PushError::Exhausted {
+            kept_by,
+            reason: reason(),
+        });
+        for error in kept.into_iter().chain([
             PushError::TokenGone {
                 since: None,
                 reason: reason(),
@@ -173,8 +187,7 @@ mod tests {
                 reason: reason(),
             },
             PushError::Misconfigured { reason: reason() },
-            PushError::Exhausted { reason: reason() },
-        ] {
+        ]) {
             assert!(RESULTS.contains(&error.class()), "{error:?}");
         }
     }

@@ -18,7 +18,7 @@ use super::probe::Proof;
 use super::pushers::SetupError;
 use super::retry::{Try, Wait, header_retry_after};
 use super::validity::day;
-use super::{PushError, PushOutcome, PushRequest, reply};
+use super::{KeptBy, PushError, PushOutcome, PushRequest, reply};
 use crate::files;
 use crate::types::{Provider, PushParams, PushToken};
 
@@ -163,10 +163,12 @@ impl Apns {
                     reason: format!("{reason} ({topic})"),
                 })
             }
-            Try::Refused(error) => Err(error),
-            Try::Passing { reason, .. } if reason.ends_with("TooManyProviderTokenUpdates") => Ok(Proof::InUse),
-            Try::Passing { reason, .. } | Try::Again { reason } => Err(PushError::Exhausted { reason }),
-            Try::Taken { .. } => Ok(Proof::Taken("accepted")),
+            // The token that nobody has is pushed too often: all else is good.
+            Try::Passing {
+                kept_by: KeptBy::BusyForThis { .. },
+                ..
+            } => Ok(Proof::Taken("TooManyRequests")),
+            other => other.into_error().map_or(Ok(Proof::Taken("accepted")), Err),
         };
         (outcome, date)
     }
@@ -304,6 +306,12 @@ fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> T
             _,
         )
         | (_, 429 | 500..=599) => Try::Passing {
+            // Apple counts those by phone.
+            kept_by: if reason == "TooManyRequests" {
+                KeptBy::BusyForThis { status }
+            } else {
+                KeptBy::Busy { status }
+            },
             reason: format!("{status} {reason}"),
             retry_after: header_retry_after(headers, now),
         },

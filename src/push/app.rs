@@ -184,7 +184,7 @@ impl App {
     }
 
     /// The app that serves a device: the first that names its id as the device does, else the first that serves it at all.
-    pub(super) fn find<'a, T>(
+    pub(crate) fn find<'a, T>(
         all: &'a [T],
         app: impl Fn(&T) -> &App,
         provider: &Provider,

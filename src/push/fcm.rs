@@ -18,7 +18,7 @@ use super::payload::{Composer, FcmPush};
 use super::probe::Proof;
 use super::pushers::SetupError;
 use super::retry::{Try, Wait, header_retry_after};
-use super::{PushError, PushOutcome, PushRequest, reply};
+use super::{KeptBy, PushError, PushOutcome, PushRequest, reply};
 
 const BASE: &str = "https://fcm.googleapis.com";
 /// What a probe has checked and never sent.
@@ -107,11 +107,8 @@ impl Fcm {
             let outcome = if reply.status == 200 {
                 Ok(Proof::Taken("validate_only accepted"))
             } else {
-                match classify(reply.status, &reply.headers, &reply.body, self.clock.now().wall) {
-                    Try::Refused(error) => Err(error),
-                    Try::Passing { reason, .. } | Try::Again { reason } => Err(PushError::Exhausted { reason }),
-                    Try::Taken { .. } => Ok(Proof::Taken("accepted")),
-                }
+                let tried = classify(reply.status, &reply.headers, &reply.body, self.clock.now().wall);
+                tried.into_error().map_or(Ok(Proof::Taken("accepted")), Err)
             };
             return (outcome, reply.date());
         }
@@ -236,6 +233,12 @@ fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> T
         ("INVALID_ARGUMENT", _) if refusal.names_the_token() => Try::Refused(PushError::TokenBad { reason }),
         ("THIRD_PARTY_AUTH_ERROR", _) => Try::Refused(PushError::Misconfigured { reason }),
         ("QUOTA_EXCEEDED" | "UNAVAILABLE" | "INTERNAL", _) | (_, 429 | 500..=599) => Try::Passing {
+            // "Sending limit exceeded for the message target": the phone's as often as the project's.
+            kept_by: if reason == "QUOTA_EXCEEDED" {
+                KeptBy::BusyForThis { status }
+            } else {
+                KeptBy::Busy { status }
+            },
             reason: format!("{status} {reason}"),
             retry_after: header_retry_after(headers, now),
         },

@@ -10,19 +10,14 @@ use std::time::{Instant, SystemTime};
 use tracing::{error, info, warn};
 
 use super::auth::Now;
+use super::callees::Callees;
+use super::expiry::{DAY, due};
 use super::preset::unix;
 use super::probe::Proof;
 use super::prober::Plan;
 pub use super::standing::{AppState, LastFailure, Problem, ProblemKind, Standing};
-use super::{About, PushError, PushKind, PushOutcome, PushRequest};
+use super::{About, KeptBy, PushError, PushKind, PushOutcome, PushRequest};
 use crate::types::{Aor, UnixSeconds};
-
-/// An operator is told when so many days are left, once each.
-const WARN_AT_DAYS: [i64; 6] = [60, 30, 14, 7, 3, 1];
-const DAY: i64 = 86_400;
-
-/// For so many callees in a row calls are refused before it is the app that is at fault.
-const SEVERAL: usize = 3;
 
 /// Where a refusal was met: what clears it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +45,9 @@ struct Known {
     last_failure: Option<LastFailure>,
     heard: Heard,
     /// For whom the provider has refused calls since it last took a push: it is the app when they are several.
-    rejected_for: Vec<Aor>,
+    rejected_for: Callees,
+    /// For whom it has said that it takes no push for now.
+    busy_for: Callees,
     checked: Option<UnixSeconds>,
     plan: Plan,
 }
@@ -61,7 +58,7 @@ enum Heard {
     /// Nothing, with why where asking told too little.
     Nothing(Option<&'static str>),
     Ok,
-    /// `Unreachable` or `Rejected`.
+    /// `Unreachable`, `NoAnswer`, `Busy` or `Rejected`.
     Trouble(Problem),
 }
 
@@ -76,7 +73,8 @@ impl Health {
             last_success: None,
             last_failure: None,
             heard: Heard::Nothing(None),
-            rejected_for: Vec::new(),
+            rejected_for: Callees::default(),
+            busy_for: Callees::default(),
             checked: None,
             plan: Plan::at_once(),
         };
@@ -100,6 +98,7 @@ impl Health {
         known.broken_file = None;
         known.heard = Heard::Nothing(None);
         known.rejected_for.clear();
+        known.busy_for.clear();
         known.checked = None;
         known.plan = Plan::at_once();
         if known.expires != expires {
@@ -107,14 +106,18 @@ impl Health {
         }
     }
 
-    /// Whether the provider is to be asked now.
-    pub(super) fn is_due(&self, now: Instant) -> bool {
-        self.known().plan.take(now)
+    /// Whether the provider is to be asked now, with these credentials: those before them do not take the turn of the new ones.
+    pub(super) fn is_due(&self, generation: u64, now: Instant) -> bool {
+        let mut known = self.known();
+        known.generation == generation && known.plan.take(now)
     }
 
     /// There is no provider to ask.
-    pub(super) fn has_nobody_to_ask(&self, now: Instant) {
-        self.known().plan.settled(now);
+    pub(super) fn has_nobody_to_ask(&self, generation: u64, now: Instant) {
+        let mut known = self.known();
+        if known.generation == generation {
+            known.plan.settled(now);
+        }
     }
 
     /// What a push came to.
@@ -150,16 +153,22 @@ impl Health {
                 self.is_in_trouble(&mut known, ProblemKind::Rejected, reason, at);
                 known.plan.doubted(at.monotonic);
             }
-            // A caller who gave up says nothing of the provider.
-            Err(PushError::Exhausted { reason }) if is_of_the_provider(reason) => {
-                self.is_in_trouble(&mut known, ProblemKind::Unreachable, reason, at);
-                known.plan.doubted(at.monotonic);
+            Err(PushError::Exhausted { kept_by, reason }) => {
+                let kind = match kept_by {
+                    // The phone's, or the app's? Several in a row are the app's.
+                    KeptBy::BusyForThis { .. } => known.busy_for.is_several(&req.callee).then_some(ProblemKind::Busy),
+                    other => trouble(*other),
+                };
+                if let Some(kind) = kind {
+                    self.is_in_trouble(&mut known, kind, reason, at);
+                    known.plan.doubted(at.monotonic);
+                }
             }
             Err(PushError::Misconfigured { reason }) => {
                 self.is_refused(&mut known, Stage::Answer, reason, at);
                 known.plan.doubted(at.monotonic);
             }
-            Err(PushError::Rejected { .. } | PushError::Exhausted { .. }) => {}
+            Err(PushError::Rejected { .. }) => {}
         }
     }
 
@@ -175,8 +184,10 @@ impl Health {
                     known.plan = Plan::at_once();
                 }
             }
-            Err(PushError::Exhausted { reason }) => {
-                self.is_in_trouble(&mut known, ProblemKind::Unreachable, reason, at);
+            Err(PushError::Exhausted { kept_by, reason }) => {
+                if let Some(kind) = trouble(*kept_by) {
+                    self.is_in_trouble(&mut known, kind, reason, at);
+                }
                 known.plan.doubted(at.monotonic);
             }
             Err(PushError::Misconfigured { reason }) => self.is_refused(&mut known, Stage::Warming, reason, at),
@@ -206,15 +217,12 @@ impl Health {
                 }
                 known.plan.settled(at.monotonic);
             }
-            Ok(proof @ (Proof::Connected | Proof::InUse | Proof::NoTopic)) => {
+            Ok(proof @ (Proof::Connected | Proof::NoTopic)) => {
                 self.is_reached(&mut known);
                 if let Heard::Nothing(why) = &mut known.heard {
                     *why = proof.why_nothing_is_known();
                 }
-                match proof {
-                    Proof::InUse => known.plan.failed(at.monotonic),
-                    _ => known.plan.settled(at.monotonic),
-                }
+                known.plan.settled(at.monotonic);
             }
             // Of a token that cannot exist: all else is good.
             Err(PushError::TokenGone { .. } | PushError::TokenBad { .. }) => {
@@ -225,8 +233,11 @@ impl Health {
                 self.is_in_trouble(&mut known, ProblemKind::Rejected, reason, at);
                 known.plan.failed(at.monotonic);
             }
-            Err(PushError::Exhausted { reason }) => {
-                self.is_in_trouble(&mut known, ProblemKind::Unreachable, reason, at);
+            Err(PushError::Exhausted { kept_by, reason }) => {
+                match trouble(*kept_by) {
+                    Some(kind) => self.is_in_trouble(&mut known, kind, reason, at),
+                    None => drop(self.is_reached(&mut known)),
+                }
                 known.plan.failed(at.monotonic);
             }
             Err(PushError::Misconfigured { reason }) => {
@@ -239,7 +250,7 @@ impl Health {
     /// The provider is there, and that is all that is known; whether it was not before.
     fn is_reached(&self, known: &mut Known) -> bool {
         known.refused.take_if(|(stage, _)| *stage == Stage::Warming);
-        let is_back = known.is_in(ProblemKind::Unreachable);
+        let is_back = known.is_away();
         if is_back {
             info!(app = %self.app, "the push provider is reached again");
             known.heard = Heard::Nothing(None);
@@ -251,11 +262,15 @@ impl Health {
     fn is_well(&self, known: &mut Known, is_ring: bool, at: Now) {
         known.checked = Some(unix(at.wall));
         known.rejected_for.clear();
+        known.busy_for.clear();
         if known.refused.take().is_some() {
             info!(app = %self.app, "the provider takes this app's pushes again");
         }
-        if known.is_in(ProblemKind::Unreachable) {
+        if known.is_away() {
             info!(app = %self.app, "the push provider is reached again");
+        }
+        if known.is_in(ProblemKind::Busy) {
+            info!(app = %self.app, "the push provider takes pushes again");
         }
         if is_ring || !known.is_in(ProblemKind::Rejected) {
             known.heard = Heard::Ok;
@@ -267,10 +282,11 @@ impl Health {
         match &mut known.heard {
             Heard::Trouble(problem) if problem.kind == kind => reason.clone_into(&mut problem.reason),
             heard => {
-                if kind == ProblemKind::Unreachable {
-                    warn!(app = %self.app, reason, "cannot reach the push provider");
-                } else {
-                    warn!(app = %self.app, reason, "the provider refuses this app's pushes");
+                match kind {
+                    ProblemKind::Unreachable => warn!(app = %self.app, reason, "cannot reach the push provider"),
+                    ProblemKind::NoAnswer => warn!(app = %self.app, reason, "the push provider does not answer"),
+                    ProblemKind::Busy => warn!(app = %self.app, reason, "the push provider takes no pushes for now"),
+                    _ => warn!(app = %self.app, reason, "the provider refuses this app's pushes"),
                 }
                 *heard = Heard::Trouble(Problem {
                     kind,
@@ -322,7 +338,7 @@ impl Health {
         }
     }
 
-    /// Says once for each of [`WARN_AT_DAYS`] that the certificate ends, and once that it has ended.
+    /// Says once for each of some days that the certificate ends, and once that it has ended.
     pub(super) fn look_at_expiry(&self, wall: SystemTime) {
         let mut known = self.known();
         let Some(left) = known.expires.map(|end| unix(end) - unix(wall)) else {
@@ -387,10 +403,21 @@ impl Known {
     /// Whether a call that was refused says something of the app: a topic does, and anything that is refused for one callee after
     /// another. What is refused for one may be that one's (a caller's name that is too long, a user that a gateway does not have).
     fn is_the_apps(&mut self, reason: &str, callee: &Aor) -> bool {
-        if !self.rejected_for.contains(callee) && self.rejected_for.len() < SEVERAL {
-            self.rejected_for.push(callee.clone());
-        }
-        reason.contains("Topic") || self.rejected_for.len() == SEVERAL
+        self.rejected_for.is_several(callee) || reason.contains("Topic")
+    }
+
+    fn is_away(&self) -> bool {
+        self.is_in(ProblemKind::Unreachable) || self.is_in(ProblemKind::NoAnswer)
+    }
+}
+
+/// What is wrong where pushes are kept from being taken; `None`: nothing that is known.
+fn trouble(kept_by: KeptBy) -> Option<ProblemKind> {
+    match kept_by {
+        KeptBy::NoConnection => Some(ProblemKind::Unreachable),
+        KeptBy::NoAnswer => Some(ProblemKind::NoAnswer),
+        KeptBy::Busy { .. } => Some(ProblemKind::Busy),
+        KeptBy::BusyForThis { .. } | KeptBy::Us => None,
     }
 }
 
@@ -399,46 +426,21 @@ fn is_about_the_way(reason: &str) -> bool {
     reason.starts_with("cannot connect to") && !reason.contains("refuses the app's certificate")
 }
 
-/// Whether a push that came to nothing in time did so because of the provider.
-fn is_of_the_provider(reason: &str) -> bool {
-    !["the call is over", "too many pushes", "no time left"]
-        .iter()
-        .any(|ours| reason.contains(ours))
-}
-
-/// Which of [`WARN_AT_DAYS`] is to be said when so many seconds are left, 0 standing for the end itself; `said` was.
-fn due(left: i64, said: Option<i64>) -> Option<i64> {
-    let due = if left <= 0 {
-        0
-    } else {
-        WARN_AT_DAYS.into_iter().rev().find(|days| left <= days * DAY)?
-    };
-    said.is_none_or(|said| due < said).then_some(due)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn each_warning_is_given_once_while_the_days_run_out() {
-        let (mut said, mut given) = (None, Vec::new());
-        for hour in (-48..24 * 90).rev() {
-            if let Some(days) = due(hour * 3600, said) {
-                said = Some(days);
-                given.push((days, hour));
-            }
-        }
-        let expected: Vec<_> = [60, 30, 14, 7, 3, 1, 0].map(|days| (days, days * 24)).to_vec();
-        assert_eq!(given, expected);
-    }
-
-    #[test]
-    fn daemon_that_starts_late_says_only_what_holds_now() {
-        assert_eq!(due(20 * DAY, None), Some(30));
-        assert_eq!(due(20 * DAY, Some(30)), None);
-        assert_eq!(due(61 * DAY, None), None);
-        assert_eq!(due(-5, Some(1)), Some(0));
-        assert_eq!(due(-5, Some(0)), None);
+    fn credentials_before_take_no_turn_of_the_new_ones() {
+        let (health, now) = (Health::new("ios"), Instant::now());
+        let (old, new) = (health.next_generation(), health.next_generation());
+        health.renewed(old, None);
+        assert!(!health.is_due(new, now), "not in use yet");
+        assert!(health.is_due(old, now));
+        health.renewed(new, None);
+        // A list of apps that was taken before the change.
+        assert!(!health.is_due(old, now));
+        health.has_nobody_to_ask(old, now);
+        assert!(health.is_due(new, now), "the new ones are asked with at once");
     }
 }

@@ -15,7 +15,7 @@ use super::app::App;
 use super::probe::Reply;
 use super::pushers::SetupError;
 use super::retry::{TRY_LIMIT, Try, Wait};
-use super::{PushError, PushOutcome, PushRequest};
+use super::{KeptBy, PushError, PushOutcome, PushRequest};
 use crate::files;
 use crate::words;
 
@@ -29,6 +29,8 @@ const FOR_MESSAGES: usize = 7;
 const PING_EVERY: Duration = Duration::from_secs(30);
 /// A ping unanswered for this long ends the connection.
 const PING_LIMIT: Duration = Duration::from_secs(5);
+/// Connecting takes less than a try, so that a push says that it had no connection, and not that it had no answer.
+const CONNECT_LIMIT: Duration = Duration::from_millis(2_500);
 /// A first connection takes name look-up, TLS and the request: one try's time for each half.
 const PROBE_LIMIT: Duration = Duration::from_secs(2 * TRY_LIMIT.as_secs());
 /// Why a try that ran out of time failed.
@@ -107,7 +109,7 @@ impl Tls {
         let gateway = self.gateway.unwrap_or(Gateway {
             encrypted: true,
             verified: true,
-            connect_timeout: TRY_LIMIT,
+            connect_timeout: CONNECT_LIMIT,
         });
         let mut builder = Client::builder()
             .user_agent(concat!("fswake/", env!("CARGO_PKG_VERSION")))
@@ -188,6 +190,7 @@ impl Line {
             let tried = wait.attempt(once(client, left)).await?.unwrap_or_else(|| {
                 self.replace(app, generation);
                 Try::Passing {
+                    kept_by: KeptBy::NoAnswer,
                     reason: NO_ANSWER.into(),
                     retry_after: None,
                 }
@@ -207,19 +210,14 @@ impl Line {
     pub(super) async fn open(&self, app: &str, base: &str) -> Result<(), PushError> {
         let (generation, client) = self.client();
         let opening = tokio::time::timeout(TRY_LIMIT, client.get(format!("{base}/")).send()).await;
-        let reason = match opening {
-            Ok(Ok(_any_status)) => return Ok(()),
-            Ok(Err(error)) if is_untrusted(&error) => {
-                let reason = describe(error);
-                return Err(PushError::Misconfigured { reason });
-            }
-            Ok(Err(error)) => describe(error),
+        match opening {
+            Ok(Ok(_any_status)) => Ok(()),
+            Ok(Err(error)) => Err(lost(error).into_error().unwrap_or_else(no_answer)),
             Err(_) => {
                 self.replace(app, generation);
-                NO_ANSWER.into()
+                Err(no_answer())
             }
-        };
-        Err(PushError::Exhausted { reason })
+        }
     }
 
     /// Sends a probe's request, outside the pushes' slots, and reads the reply.
@@ -237,18 +235,10 @@ impl Line {
         };
         match tokio::time::timeout(PROBE_LIMIT, asking).await {
             Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(error)) => Err(match lost(error) {
-                Try::Refused(error) => error,
-                Try::Passing { reason, .. } | Try::Again { reason } => PushError::Exhausted { reason },
-                Try::Taken { .. } => PushError::Exhausted {
-                    reason: NO_ANSWER.into(),
-                },
-            }),
+            Ok(Err(error)) => Err(lost(error).into_error().unwrap_or_else(no_answer)),
             Err(_) => {
                 self.replace(app, generation);
-                Err(PushError::Exhausted {
-                    reason: NO_ANSWER.into(),
-                })
+                Err(no_answer())
             }
         }
     }
@@ -269,6 +259,13 @@ impl Line {
     }
 }
 
+fn no_answer() -> PushError {
+    PushError::Exhausted {
+        kept_by: KeptBy::NoAnswer,
+        reason: NO_ANSWER.into(),
+    }
+}
+
 /// What a try came to whose connection could not be made or was lost.
 pub(super) fn lost(error: reqwest::Error) -> Try {
     if error.is_builder() || is_untrusted(&error) {
@@ -277,6 +274,7 @@ pub(super) fn lost(error: reqwest::Error) -> Try {
         });
     }
     Try::Passing {
+        kept_by: KeptBy::NoConnection,
         reason: describe(error),
         retry_after: None,
     }

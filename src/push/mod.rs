@@ -15,6 +15,8 @@
 mod apns;
 pub mod app;
 mod auth;
+mod callees;
+mod expiry;
 mod fcm;
 pub mod health;
 pub mod http;
@@ -42,6 +44,6 @@ pub use renewal::Reloaded;
 pub use validity::{Certificate, certificates, other_bundle, unfit};
 
 pub use crate::types::push::{
-    About, CallPush, CancelReason, NotificationPush, Payload, PushError, PushKind, PushOutcome, PushReceipt,
+    About, CallPush, CancelReason, KeptBy, NotificationPush, Payload, PushError, PushKind, PushOutcome, PushReceipt,
     PushRequest,
 };

@@ -23,7 +23,7 @@ use super::line::{Tls, code, describe, lost, read_body};
 use super::preset::unix;
 use super::pushers::SetupError;
 use super::retry::{Try, header_retry_after};
-use super::{PushError, reply};
+use super::{KeptBy, PushError, reply};
 use crate::files;
 use crate::types::Secret;
 
@@ -94,6 +94,7 @@ pub(super) struct Token {
 pub(super) enum Failure {
     Misconfigured(String),
     Passing {
+        kept_by: KeptBy,
         reason: String,
         retry_after: Option<Duration>,
     },
@@ -103,7 +104,15 @@ impl From<Failure> for Try {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Misconfigured(reason) => Try::Refused(PushError::Misconfigured { reason }),
-            Failure::Passing { reason, retry_after } => Try::Passing { reason, retry_after },
+            Failure::Passing {
+                kept_by,
+                reason,
+                retry_after,
+            } => Try::Passing {
+                kept_by,
+                reason,
+                retry_after,
+            },
         }
     }
 }
@@ -112,7 +121,7 @@ impl From<Failure> for PushError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Misconfigured(reason) => Self::Misconfigured { reason },
-            Failure::Passing { reason, .. } => Self::Exhausted { reason },
+            Failure::Passing { kept_by, reason, .. } => Self::Exhausted { kept_by, reason },
         }
     }
 }
@@ -237,6 +246,7 @@ impl AccessTokens {
         let asking = tokio::time::timeout(ASK_LIMIT, self.ask(asked)).await;
         let answer = asking.unwrap_or_else(|_| {
             Err(Failure::Passing {
+                kept_by: KeptBy::NoAnswer,
                 reason: "no access token in time".into(),
                 retry_after: None,
             })
@@ -287,7 +297,15 @@ impl AccessTokens {
         let passing = |error| match lost(error) {
             Try::Refused(PushError::Misconfigured { reason }) => Failure::Misconfigured(reason),
             Try::Refused(error) => Failure::Misconfigured(error.to_string()),
-            Try::Passing { reason, retry_after } => Failure::Passing { reason, retry_after },
+            Try::Passing {
+                kept_by,
+                reason,
+                retry_after,
+            } => Failure::Passing {
+                kept_by,
+                reason,
+                retry_after,
+            },
             other => Failure::Misconfigured(format!("{other:?}")),
         };
         let response = request.send().await.map_err(passing)?;
@@ -299,7 +317,13 @@ impl AccessTokens {
         let reason = format!("access token: {status} {}", refused(&body));
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
             let retry_after = header_retry_after(&headers, now.wall);
-            return Err(Failure::Passing { reason, retry_after });
+            return Err(Failure::Passing {
+                kept_by: KeptBy::Busy {
+                    status: status.as_u16(),
+                },
+                reason,
+                retry_after,
+            });
         }
         Err(Failure::Misconfigured(reason))
     }

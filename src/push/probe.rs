@@ -29,8 +29,6 @@ pub enum Proof {
     Taken(&'static str),
     /// It could be connected to. Whether it takes a push is seen with the first.
     Connected,
-    /// Another process has had a token of this key in the last 20 minutes: Apple knows the key, and takes no other token.
-    InUse,
     /// The app has neither `topic` nor `app-ids`: Apple is asked with the phone's own app id only.
     NoTopic,
 }
@@ -41,9 +39,6 @@ impl Proof {
         match self {
             Self::Taken(_) => None,
             Self::Connected => Some("it can be reached; whether it takes pushes is seen with the first"),
-            Self::InUse => {
-                Some("Apple knows the key and takes one new token of it in 20 minutes, which another process has had")
-            }
             Self::NoTopic => Some("Apple can be reached; without topic and app-ids the first push will tell"),
         }
     }

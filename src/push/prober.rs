@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use super::pushers::Shared;
+use super::retry::jitter;
 
 /// How often it is looked whose turn it is.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -20,6 +21,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 const WHEN_WELL: Duration = Duration::from_secs(3600);
 /// A probe without an outcome by then has none.
 const LOST: Duration = Duration::from_secs(60);
+
+/// So many apps are asked at once: those of a large site take turns, and do not fill a line or the provider's patience.
+pub(super) const AT_ONCE: usize = 16;
 
 /// When an app's provider is asked next.
 #[derive(Debug)]
@@ -45,18 +49,19 @@ impl Plan {
 
     /// All is well, or cannot be known better by asking.
     pub(super) fn settled(&mut self, now: Instant) {
-        (self.due, self.failures) = (Some(now + WHEN_WELL), 0);
+        // Apps that were asked together are not asked together for ever.
+        (self.due, self.failures) = (Some(now + spread(WHEN_WELL)), 0);
     }
 
     /// A probe has found something wrong.
     pub(super) fn failed(&mut self, now: Instant) {
-        self.due = Some(now + pause(self.failures));
+        self.due = Some(now + spread(pause(self.failures)));
         self.failures = self.failures.saturating_add(1);
     }
 
     /// A push has found something wrong: asked soon.
     pub(super) fn doubted(&mut self, now: Instant) {
-        let soon = now + pause(self.failures);
+        let soon = now + spread(pause(self.failures));
         self.due = self.due.map(|due| due.min(soon));
     }
 }
@@ -65,15 +70,31 @@ fn pause(failures: u32) -> Duration {
     FIRST_PAUSE.saturating_mul(1 << failures.min(10)).min(LONGEST_PAUSE)
 }
 
+/// At random from its upper quarter.
+fn spread(pause: Duration) -> Duration {
+    pause.mul_f64(0.75 + jitter() / 4.0)
+}
+
 /// Never returns.
 pub(super) async fn keep_probing(pushers: &Shared) {
     let mut asking = JoinSet::new();
+    let mut first = 0;
     loop {
         let now = pushers.clock.now().monotonic;
-        for served in pushers.apps().iter().filter(|served| served.health.is_due(now)) {
-            let (served, clock) = (Arc::clone(served), pushers.clock.clone());
-            asking.spawn(async move { served.ask(&clock).await });
+        let apps = pushers.apps();
+        // From where the last look ended, so that nobody's turn is taken by those before him.
+        for at in (0..apps.len()).map(|n| (first + n) % apps.len()) {
+            if asking.len() >= AT_ONCE {
+                first = at;
+                break;
+            }
+            let served = &apps[at];
+            if served.is_due(now) {
+                let (served, clock) = (Arc::clone(served), pushers.clock.clone());
+                asking.spawn(async move { served.ask(&clock).await });
+            }
         }
+        drop(apps);
         tokio::time::sleep(LOOK_EVERY).await;
         while asking.try_join_next().is_some() {}
     }
@@ -91,14 +112,14 @@ mod tests {
         let mut now = start;
         for seconds in [5, 10, 20, 40, 80, 160, 300, 300] {
             plan.failed(now);
-            assert!(!plan.take(now + Duration::from_secs(seconds - 1)), "{seconds}");
+            assert!(!plan.take(now + Duration::from_millis(seconds * 750 - 1)), "{seconds}");
             now += Duration::from_secs(seconds);
             assert!(plan.take(now), "{seconds}");
         }
         plan.settled(now);
-        assert!(!plan.take(now + Duration::from_secs(3599)));
+        assert!(!plan.take(now + Duration::from_secs(2699)));
         plan.doubted(now);
-        assert!(!plan.take(now + Duration::from_secs(4)));
+        assert!(!plan.take(now + Duration::from_secs(3)));
         assert!(plan.take(now + Duration::from_secs(5)));
         // One that never came back does not end the asking.
         assert!(plan.take(now + Duration::from_secs(65)));

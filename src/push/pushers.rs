@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
 
+use futures_util::StreamExt;
 use reqwest::Url;
 
 use super::apns::Apns;
@@ -204,11 +205,12 @@ impl Pushers {
     /// configuration. `None`: there is nothing to try.
     pub async fn probe(&self) -> Vec<(Arc<str>, Option<Probe>)> {
         let apps = self.0.apps();
-        let mut found = Vec::with_capacity(apps.len());
-        for served in apps.iter() {
-            found.push((Arc::clone(&served.name), served.probe().await));
-        }
-        found
+        // Many tenants whose provider is away are one provider's patience, not many.
+        let probing = futures_util::stream::iter(apps.iter().cloned()).map(|served| async move {
+            let probe = served.probe().await;
+            (Arc::clone(&served.name), probe)
+        });
+        probing.buffered(prober::AT_ONCE).collect().await
     }
 
     /// Opens every app's connection and gets its tokens before the first call needs them. Returns when all were tried; what fails
@@ -316,6 +318,11 @@ impl Served {
         })
     }
 
+    /// Whether its provider is to be asked now.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.health.is_due(self.generation, now)
+    }
+
     /// Probes, and tells the app's health.
     pub(super) async fn ask(&self, clock: &Clock) {
         let _asking = self.asking.lock().await;
@@ -323,7 +330,7 @@ impl Served {
         let now = clock.now();
         match probe {
             Some(probe) => self.health.probed(self.generation, &probe.outcome, now),
-            None => self.health.has_nobody_to_ask(now.monotonic),
+            None => self.health.has_nobody_to_ask(self.generation, now.monotonic),
         }
     }
 

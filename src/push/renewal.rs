@@ -13,12 +13,15 @@ use super::app::App;
 use super::auth::Clock;
 use super::health::Health;
 use super::pushers::{Apps, Pushers, Served, SetupError, Shared, log_app};
+use super::retry::jitter;
 use super::watch::Files;
 
 /// How often an app's connection and token are looked after between calls.
 ///
 /// Pings keep a connection that lives; this opens anew one that the provider closed.
 const REWARM_EVERY: Duration = Duration::from_secs(240);
+/// So many apps open their connections at once.
+const WARMED_AT_ONCE: usize = 32;
 /// How often credential files and the days that are left are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -177,10 +180,13 @@ impl Shared {
     }
 }
 
-/// Opens connections and gets tokens; returns when all were tried.
+/// Opens connections and gets tokens, of some apps at once; returns when all were tried.
 pub(super) async fn warm(apps: &[Arc<Served>], clock: &Clock) {
     let mut opening = JoinSet::new();
     for served in apps {
+        if opening.len() >= WARMED_AT_ONCE {
+            opening.join_next().await;
+        }
         let (served, clock) = (Arc::clone(served), clock.clone());
         opening.spawn(async move { served.warm(&clock).await });
     }
@@ -190,7 +196,8 @@ pub(super) async fn warm(apps: &[Arc<Served>], clock: &Clock) {
 /// Never returns.
 pub(super) async fn keep_warm(pushers: &Shared) {
     loop {
-        tokio::time::sleep(REWARM_EVERY).await;
+        // Daemons that were started together do not connect together for ever.
+        tokio::time::sleep(REWARM_EVERY.mul_f64(0.75 + jitter() / 4.0)).await;
         warm(&pushers.apps(), &pushers.clock).await;
     }
 }

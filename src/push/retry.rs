@@ -10,7 +10,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{PushError, PushReceipt};
+use super::{KeptBy, PushError, PushReceipt};
 
 /// Longest that one try may take, connecting included.
 pub const TRY_LIMIT: Duration = Duration::from_secs(3);
@@ -54,6 +54,7 @@ pub(super) enum Try {
     Refused(PushError),
     /// It may work later.
     Passing {
+        kept_by: KeptBy,
         reason: String,
         retry_after: Option<Duration>,
     },
@@ -63,13 +64,28 @@ pub(super) enum Try {
     },
 }
 
+impl Try {
+    /// The error of one that is not repeated and was not taken.
+    pub(super) fn into_error(self) -> Option<PushError> {
+        match self {
+            Self::Taken { .. } => None,
+            Self::Refused(error) => Some(error),
+            Self::Passing { kept_by, reason, .. } => Some(PushError::Exhausted { kept_by, reason }),
+            Self::Again { reason } => Some(PushError::Exhausted {
+                kept_by: KeptBy::NoAnswer,
+                reason,
+            }),
+        }
+    }
+}
+
 /// The tries of one push, inside its wait.
 #[derive(Debug)]
 pub(super) struct Wait {
     deadline: Instant,
     try_limit: Duration,
     attempts: u32,
-    last: String,
+    last: (KeptBy, String),
 }
 
 impl Wait {
@@ -85,7 +101,7 @@ impl Wait {
             deadline: Instant::now() + ttl,
             try_limit,
             attempts: 0,
-            last: "no time left".into(),
+            last: (KeptBy::Us, "no time left".into()),
         }
     }
 
@@ -103,9 +119,9 @@ impl Wait {
         Ok(tokio::time::timeout(self.try_limit.min(left), once).await.ok())
     }
 
-    /// Waits for `ready`, at most as long as the push may.
+    /// Waits for `ready`, which nobody but us keeps from being so, at most as long as the push may.
     pub(super) async fn until<T>(&mut self, what: &str, ready: impl Future<Output = T>) -> Result<T, PushError> {
-        what.clone_into(&mut self.last);
+        self.last = (KeptBy::Us, what.to_owned());
         tokio::time::timeout_at(self.deadline, ready)
             .await
             .map_err(|_| self.exhausted())
@@ -113,7 +129,7 @@ impl Wait {
 
     /// Ends the push, or pauses and lets it try again.
     pub(super) async fn settle(&mut self, app: &str, tried: Try) -> Option<Result<PushReceipt, PushError>> {
-        let (reason, pause) = match tried {
+        let (kept_by, reason, pause) = match tried {
             Try::Taken { provider_id, status } => {
                 return Some(Ok(PushReceipt {
                     provider_id,
@@ -122,14 +138,18 @@ impl Wait {
                 }));
             }
             Try::Refused(error) => return Some(Err(error)),
-            Try::Again { reason } => (reason, Some(Duration::ZERO)),
-            Try::Passing { reason, retry_after } => {
+            Try::Again { reason } => (KeptBy::NoAnswer, reason, Some(Duration::ZERO)),
+            Try::Passing {
+                kept_by,
+                reason,
+                retry_after,
+            } => {
                 let pause = pause(self.attempts, retry_after, jitter(), self.left());
-                (reason, pause)
+                (kept_by, reason, pause)
             }
         };
         tracing::debug!(app, attempt = self.attempts, reason, ?pause, "push not taken");
-        self.last = reason;
+        self.last = (kept_by, reason);
         match pause {
             None => Some(Err(self.exhausted())),
             Some(pause) => {
@@ -140,15 +160,14 @@ impl Wait {
     }
 
     fn exhausted(&self) -> PushError {
-        PushError::Exhausted {
-            reason: self.last.clone(),
-        }
+        let (kept_by, reason) = self.last.clone();
+        PushError::Exhausted { kept_by, reason }
     }
 }
 
 /// A number in 0..1 from the randomness of a UUID, which spares a crate.
 #[allow(clippy::cast_precision_loss)]
-fn jitter() -> f64 {
+pub(super) fn jitter() -> f64 {
     (Uuid::new_v4().as_u128() & 0xffff_ffff) as f64 / 4_294_967_296.0
 }
 

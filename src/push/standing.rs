@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::{KeptBy, PushError};
 use crate::types::{Provider, UnixSeconds};
 
 /// One app as operators see it. Nothing in it is secret.
@@ -57,8 +58,8 @@ impl AppState {
 
     fn is_out_by(&self, problem: &Problem) -> bool {
         match problem.kind {
-            ProblemKind::Expired | ProblemKind::Unreachable => true,
-            ProblemKind::Refused | ProblemKind::Rejected => {
+            ProblemKind::Expired | ProblemKind::Unreachable | ProblemKind::NoAnswer => true,
+            ProblemKind::Refused | ProblemKind::Rejected | ProblemKind::Busy => {
                 matches!(self.credentials, "signing-key" | "certificate" | "service-account") && problem.is_probed()
             }
             ProblemKind::BrokenFile => false,
@@ -110,7 +111,7 @@ impl Problem {
             // Google's own key at Apple: only pushes to iPhones need it.
             ProblemKind::Refused => !self.reason.contains("THIRD_PARTY_AUTH_ERROR"),
             ProblemKind::Rejected => self.reason.contains("Topic"),
-            ProblemKind::Unreachable => true,
+            ProblemKind::Unreachable | ProblemKind::NoAnswer | ProblemKind::Busy => true,
             ProblemKind::Expired | ProblemKind::BrokenFile => false,
         }
     }
@@ -125,21 +126,58 @@ pub enum ProblemKind {
     Expired,
     /// The provider takes the credentials and refuses what is sent, whichever phone it is for (`TopicDisallowed`).
     Rejected,
-    /// The provider cannot be reached, is out of order, or somebody else answers in its place.
+    /// The provider cannot be reached, or somebody else answers in its place.
     Unreachable,
+    /// The provider does not answer in time.
+    NoAnswer,
+    /// The provider answers that it takes no pushes for now.
+    Busy,
     /// A new credential file cannot be used; the one before it is still in use.
     BrokenFile,
 }
 
 impl ProblemKind {
     /// All of them: the values of a metric's label.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Refused,
         Self::Expired,
         Self::Rejected,
         Self::Unreachable,
+        Self::NoAnswer,
+        Self::Busy,
         Self::BrokenFile,
     ];
+
+    /// The error that pushes meet because of a problem of this kind, by its reason: advice belongs to the error.
+    pub fn error(self, reason: &str) -> Option<PushError> {
+        let reason = reason.to_owned();
+        let kept_by = match self {
+            Self::Refused => return Some(PushError::Misconfigured { reason }),
+            Self::Expired => {
+                let reason = "CertificateExpired".to_owned();
+                return Some(PushError::Misconfigured { reason });
+            }
+            Self::Rejected => return Some(PushError::Rejected { status: 400, reason }),
+            Self::BrokenFile => return None,
+            // Somebody else answers in its place.
+            Self::Unreachable if reason.contains("certificate is not trusted") => {
+                return Some(PushError::Misconfigured { reason });
+            }
+            Self::Unreachable => KeptBy::NoConnection,
+            Self::NoAnswer => KeptBy::NoAnswer,
+            Self::Busy => {
+                let status = reason.split_whitespace().find_map(|word| word.parse().ok());
+                let status = status.unwrap_or_default();
+                KeptBy::Busy { status }
+            }
+        };
+        Some(PushError::Exhausted { kept_by, reason })
+    }
+
+    /// The kind of this word.
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
 
     /// The word in metrics, JSON and logs.
     pub fn as_str(self) -> &'static str {
@@ -148,6 +186,8 @@ impl ProblemKind {
             Self::Expired => "expired",
             Self::Rejected => "rejected",
             Self::Unreachable => "unreachable",
+            Self::NoAnswer => "no-answer",
+            Self::Busy => "busy",
             Self::BrokenFile => "broken-file",
         }
     }

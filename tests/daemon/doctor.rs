@@ -11,7 +11,7 @@ use crate::outcomes::result_of;
 
 /// Calls that a pattern takes.
 const CALLS: usize = 3;
-const PATTERNS: [&str; 8] = [
+const PATTERNS: [&str; 9] = [
     "iphone-never-registers",
     "no-token-or-app",
     "credentials-refused",
@@ -20,17 +20,18 @@ const PATTERNS: [&str; 8] = [
     "android-never-registers",
     "late-registers",
     "provider-unreachable",
+    "provider-busy",
 ];
 
 /// A stage whose FreeSWITCH is set up as fs-conf/ says, and a wait of one second.
 pub async fn clinic() -> Stage {
     let mut stage = Stage::with_android().await;
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (one, other) = (free(), free());
+    let port = one.local_addr().unwrap().port();
     stage.set("listen.addresses", vec![format!("127.0.0.1:{port}")]);
+    stage.set("http.addresses", vec![other.local_addr().unwrap().to_string()]);
+    drop((one, other));
     stage.set("wake.max-wait", "1s");
     stage.set("wake.push-retries", 0);
     let snippet = |name: &str| {
@@ -103,7 +104,7 @@ impl Found {
     }
 
     /// docs/TROUBLESHOOTING.md shows nothing in its section on this pattern that was not printed now.
-    fn is_as_the_page_has_it(&self, pattern: &str) {
+    pub fn is_as_the_page_has_it(&self, pattern: &str) {
         let number = PATTERNS.iter().position(|p| *p == pattern).unwrap() + 1;
         let page = include_str!("../../docs/TROUBLESHOOTING.md");
         let start = page.find(&format!("\n## {number}. ")).expect("its section");
@@ -138,7 +139,7 @@ impl Found {
     }
 
     /// Of the known patterns this one is named, with these words, and no other.
-    fn names_only(&self, pattern: &str, words: &[&str]) {
+    pub fn names_only(&self, pattern: &str, words: &[&str]) {
         for other in PATTERNS {
             assert_eq!(
                 self.state(other) == "ok",
@@ -198,7 +199,7 @@ fn without_times(line: &str) -> String {
     read
 }
 
-fn phones(make: impl Fn(&str) -> Phone) -> Vec<Phone> {
+pub fn phones(make: impl Fn(&str) -> Phone) -> Vec<Phone> {
     (0..CALLS).map(|n| make(&(1001 + n).to_string())).collect()
 }
 
@@ -211,7 +212,7 @@ pub async fn all_missed(stage: &Stage, daemon: &Daemon, phones: &[Phone]) {
     stage.journal("call-over", i64::try_from(phones.len()).unwrap()).await;
 }
 
-async fn asleep(daemon: &Daemon, phones: &[Phone]) {
+pub async fn asleep(daemon: &Daemon, phones: &[Phone]) {
     for phone in phones {
         daemon.asleep(phone).await;
     }
@@ -308,7 +309,7 @@ async fn what_is_wrong_with_freeswitch_is_said_with_what_to_do() {
     let (code, out, err) = stage.tool(&["doctor"]).await;
     assert_eq!(
         (code, err.as_str()),
-        (Some(1), "fswake: 2 errors; fix this one first: modules\n"),
+        (Some(1), "fswake: 2 errors; fix this one first: freeswitch, modules\n"),
         "{out}"
     );
     assert!(
@@ -388,6 +389,18 @@ async fn freeswitch_and_providers_that_fall_silent_do_not_keep_the_doctor() {
     assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
     assert_eq!((found.code, found.state("login")), (Some(1), "ok"));
     assert_eq!(found.state("version"), "error");
+    let advice = found.check("events")["advice"].as_str().unwrap();
+    assert!(advice.contains("fs_cli -x status"), "not its rights: {advice}");
+    for (name, state) in [("version", "error"), ("modules", "warning"), ("calls", "warning")] {
+        let check = found.check(name);
+        assert_eq!(check["state"], state, "{check}");
+        let says = "FreeSWITCH takes commands and does not answer them";
+        assert!(check["seen"].as_str().unwrap().contains(says), "{check}");
+        assert!(
+            check["advice"].as_str().unwrap().contains("fs_cli -x status"),
+            "{check}"
+        );
+    }
     for name in ["a", "b", "c", "d"] {
         assert_eq!(found.check(name)["pattern"], "provider-unreachable");
     }
@@ -428,7 +441,11 @@ async fn way_that_leads_nowhere_is_not_called_good() {
     };
     let fswake = "xml_locate dialplan context name fswake";
     for (after, says) in [
-        ("", "nothing follows the socket application"),
+        ("", "nothing after the socket application goes on"),
+        (
+            "<action application=\"hangup\"/>",
+            "nothing after the socket application goes on",
+        ),
         (
             "<action application=\"bridge\" data=\"user/${dialed_user}@${dialed_domain}\"/>",
             "in circles",

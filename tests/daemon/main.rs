@@ -57,6 +57,7 @@ mod setup;
 mod taken;
 mod tokens;
 mod trace;
+mod truth;
 mod variables;
 mod wake;
 mod waking;

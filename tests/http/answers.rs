@@ -339,10 +339,7 @@ async fn readyz_is_no_only_when_no_app_would_wake_anybody() {
             "refused: InvalidProviderToken",
         ),
         (Fault::apns(400, "TopicDisallowed"), "rejected: TopicDisallowed"),
-        (
-            Fault::apns(503, "ServiceUnavailable"),
-            "unreachable: 503 ServiceUnavailable",
-        ),
+        (Fault::apns(503, "ServiceUnavailable"), "busy: 503 ServiceUnavailable"),
     ] {
         let stage = Stage::new().await;
         stage.apns.faults.token(probe, fault);

@@ -251,8 +251,8 @@ async fn probes_are_no_pushes_and_what_they_find_is_a_problem_until_it_is_mended
     );
     let daemon = stage.start().await;
     let site = Site::of(&daemon).await;
-    let unreachable = r#"fswake_app_problem{app="android",provider="fcm",problem="unreachable"}"#;
-    site.counts(unreachable, 1.0).await;
+    let busy = r#"fswake_app_problem{app="android",provider="fcm",problem="busy"}"#;
+    site.counts(busy, 1.0).await;
     let apps = site
         .until("/v1/apps", |answer| {
             answer["apps"]
@@ -263,15 +263,12 @@ async fn probes_are_no_pushes_and_what_they_find_is_a_problem_until_it_is_mended
         })
         .await;
     let android = &apps["apps"][0];
-    assert_eq!(
-        (&android["state"], &android["ok"]),
-        (&"unreachable".into(), &false.into())
-    );
+    assert_eq!((&android["state"], &android["ok"]), (&"busy".into(), &false.into()));
     assert_eq!(android["problems"][0]["reason"], "503 UNAVAILABLE");
     // One of two: who is called on the other is woken.
     let (status, ready) = site.get("/readyz").await;
     assert!(
-        status == 200 && ready.contains("unreachable: 503 UNAVAILABLE"),
+        status == 200 && ready.contains("busy: 503 UNAVAILABLE"),
         "{status} {ready}"
     );
     stage.apns.next_probe().await;
@@ -294,5 +291,5 @@ async fn probes_are_no_pushes_and_what_they_find_is_a_problem_until_it_is_mended
     let summary = site.json("/v1/wakes").await;
     assert_eq!(summary["wakes"], serde_json::json!([]));
     fcm.faults.mend(fswake_test_support::fcm::PROBE);
-    site.counts(unreachable, 0.0).await;
+    site.counts(busy, 0.0).await;
 }

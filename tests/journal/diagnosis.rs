@@ -42,6 +42,7 @@ fn agree(wake: &Wake) {
         Some(Pattern::InviteAfterRegisterFails) => &[Reason::DidNotRing],
         Some(Pattern::LateRegisters) => &[Reason::RegisteredTooLate],
         Some(Pattern::ProviderUnreachable) => &[Reason::ProviderUnreachable],
+        Some(Pattern::ProviderBusy) => &[Reason::ProviderBusy],
     };
     let reason = wake.overview.reason;
     assert!(
@@ -164,8 +165,26 @@ fn row_says_in_a_word_why_a_call_was_not_connected() {
             Some(Reason::ProviderUnreachable),
             vec![
                 held(),
-                sent,
+                sent.clone(),
                 refused("exhausted", "not delivered in time: cannot connect to h:443"),
+                over("unreachable"),
+            ],
+        ),
+        (
+            Some(Reason::ProviderUnreachable),
+            vec![
+                held(),
+                sent.clone(),
+                refused("no-answer", "not delivered in time: no answer in time"),
+                over("unreachable"),
+            ],
+        ),
+        (
+            Some(Reason::ProviderBusy),
+            vec![
+                held(),
+                sent.clone(),
+                refused("provider-busy", "not delivered in time: 503 ServiceUnavailable"),
                 over("unreachable"),
             ],
         ),
@@ -610,5 +629,63 @@ fn clock_that_is_wrong_is_not_called_a_credential() {
         let (found, says) = says(&steps);
         assert_eq!(found, pattern, "{says}");
         assert!(says.contains(word), "{says}");
+    }
+}
+
+#[test]
+fn provider_that_answers_is_not_called_unreachable() {
+    let ends = |class: &str, reason: &str| {
+        let refused = json!({"device": ANDROID, "class": class, "reason": format!("not delivered in time: {reason}")});
+        says(&[
+            held(),
+            about("push-sent", ANDROID),
+            ("push-refused", refused),
+            over("unreachable"),
+        ])
+    };
+    let (unreachable, busy) = (Some(Pattern::ProviderUnreachable), Some(Pattern::ProviderBusy));
+    for (class, reason, pattern, words) in [
+        (
+            "unreachable",
+            "cannot connect to h:443: connection refused",
+            unreachable,
+            "could not be reached",
+        ),
+        ("no-answer", "no answer in time", unreachable, "did not answer in time"),
+        (
+            "provider-busy",
+            "503 UNAVAILABLE",
+            busy,
+            "the provider answered, and took no push",
+        ),
+        ("provider-busy", "429 TooManyRequests", busy, "too many in a short time"),
+        // Lines of versions that had one word for all of it.
+        ("exhausted", "503 UNAVAILABLE", busy, "the provider answered"),
+        (
+            "exhausted",
+            "access token: 500 Internal Server Error",
+            busy,
+            "the provider answered",
+        ),
+        (
+            "exhausted",
+            "no access token in time",
+            unreachable,
+            "did not answer in time",
+        ),
+        (
+            "exhausted",
+            "the name of h:443 cannot be resolved: x",
+            unreachable,
+            "could not be reached",
+        ),
+        ("exhausted", "too many pushes under way", None, "was not sent in time"),
+        ("exhausted", "the call is over", None, "the call was over before"),
+    ] {
+        let (found, says) = ends(class, reason);
+        assert!(
+            found == pattern && says.contains(words),
+            "{class} {reason}: {found:?} {says}"
+        );
     }
 }

@@ -15,6 +15,7 @@ crate::trials![
     record_of_a_call_that_nobody_took_says_it_too,
     record_of_a_caller_who_hung_up_says_that_it_was_held,
     doctor_finds_a_real_freeswitch_well_and_leaves_no_channel,
+    doctor_says_what_a_user_of_the_event_socket_may_not_run,
 ];
 
 /// Whoever writes CDRs sees the channel as this event shows it.
@@ -129,4 +130,34 @@ async fn doctor_finds_a_real_freeswitch_well_and_leaves_no_channel(fs: Arc<RealF
     site.fs.active_channels(2).await;
     call.hang_up().await;
     phone.ended().await;
+}
+
+async fn doctor_says_what_a_user_of_the_event_socket_may_not_run(fs: Arc<RealFs>) {
+    let site = site(fs, &Settings::default()).await;
+    let (user, password) = RealFs::NARROW;
+    site.tools_log_in_as(&format!("{user}@{DOMAIN}"), password);
+    let (code, out, err) = site.tool(&["doctor", "--json"]).await;
+    let report: Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}{err}"));
+    let checks = report["checks"].as_array().expect("checks");
+    let of = |name: &str| checks.iter().find(|c| c["name"] == name).unwrap_or(&Value::Null);
+    // It may do what the daemon does, and not what only the doctor asks.
+    for (name, state, says) in [
+        ("login", "ok", user),
+        ("events", "ok", ""),
+        ("modules", "warning", "may not run `module_exists` (esl-allowed-api)"),
+        ("profiles", "warning", "may not run `xml_locate` (esl-allowed-api)"),
+        ("calls", "warning", "(esl-allowed-api)"),
+    ] {
+        let check = of(name);
+        assert_eq!(check["state"], state, "{name} in {report:#}");
+        assert!(
+            check["seen"].as_str().is_some_and(|seen| seen.contains(says)),
+            "{check:#}"
+        );
+    }
+    assert_eq!((code, of("commands")), (Some(0), &Value::Null), "{report:#}");
+    assert!(
+        !out.contains("not loaded") && !out.contains("not in FreeSWITCH's files"),
+        "{out}"
+    );
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use fswake::push::app::App;
-use fswake::push::{PushError, PushRequest};
+use fswake::push::{KeptBy, PushError, PushRequest};
 use fswake_test_support::apns::Apns;
 use fswake_test_support::http2::Fault;
 
@@ -48,8 +48,9 @@ async fn retry_after_beyond_the_wait_ends_it_at_once() {
     apns.faults.next(Fault::apns(429, "TooManyRequests").retry_after("60"));
     let started = Instant::now();
     let outcome = pushers(apns_app(&apns)).push(&apns_call()).await;
+    let kept_by = KeptBy::BusyForThis { status: 429 };
     let reason = "429 TooManyRequests".into();
-    assert_eq!(outcome, Err(PushError::Exhausted { reason }));
+    assert_eq!(outcome, Err(PushError::Exhausted { kept_by, reason }));
     assert!(started.elapsed() < Duration::from_secs(5));
     assert_eq!(apns.pushes_so_far().await.len(), 1);
 }
@@ -66,7 +67,7 @@ async fn no_try_comes_after_the_wait() {
     let started = Instant::now();
     let outcome = pushers(apns_app(&apns)).push(&request).await.unwrap_err();
     assert!(
-        matches!(&outcome, PushError::Exhausted { reason } if reason == "500 InternalServerError"),
+        matches!(&outcome, PushError::Exhausted { kept_by: KeptBy::Busy { status: 500 }, reason } if reason == "500 InternalServerError"),
         "{outcome}"
     );
     assert!(

@@ -154,13 +154,13 @@ async fn topic_that_is_not_the_keys_is_named_and_one_that_nobody_has_set_is_not_
 }
 
 #[tokio::test]
-async fn provider_that_is_away_is_asked_again_and_its_return_is_noticed_without_a_call() {
+async fn provider_that_is_out_of_order_is_asked_again_and_its_return_is_noticed_without_a_call() {
     let (fcm, moved) = (Fcm::start().await, Moved::default());
     fcm.faults
         .token(fcm::PROBE, Fault::fcm(503, "UNAVAILABLE", "UNAVAILABLE"));
     let pushers = Pushers::with_clock(vec![fcm_app(&fcm)], &moved.clock()).unwrap();
     let _kept = keep(&pushers);
-    let away = becomes(&pushers, "unreachable").await;
+    let away = becomes(&pushers, "busy").await;
     let since = away.problems[0].since;
     assert_eq!(away.why.as_deref(), Some("503 UNAVAILABLE"));
     assert!(!away.would_wake());
@@ -171,6 +171,78 @@ async fn provider_that_is_away_is_asked_again_and_its_return_is_noticed_without_
     assert_eq!(state(&pushers).problems[0].since, since, "since it was first met");
     fcm.faults.mend(fcm::PROBE);
     passes(&moved, becomes(&pushers, "ok")).await;
+}
+
+#[tokio::test]
+async fn provider_that_answers_is_busy_and_one_that_is_silent_does_not_answer() {
+    let apns = Apns::start().await;
+    let pushers = pushers(ios(&apns));
+    let call = PushRequest {
+        ttl: Duration::from_millis(300),
+        ..apns_call()
+    };
+    for (fault, word, class) in [
+        (Fault::apns(503, "ServiceUnavailable"), "busy", "provider-busy"),
+        (Fault::Hang, "no-answer", "no-answer"),
+        (Fault::Close, "unreachable", "unreachable"),
+    ] {
+        apns.faults.token(super::support::TOKEN, fault);
+        let error = pushers.push(&call).await.unwrap_err();
+        let known = state(&pushers);
+        assert_eq!((known.standing.as_str(), error.class()), (word, class), "{known:?}");
+        assert!(!known.would_wake());
+        apns.faults.mend(super::support::TOKEN);
+        pushers.push(&apns_call()).await.unwrap();
+        assert_eq!(state(&pushers).standing.as_str(), "ok");
+    }
+}
+
+#[tokio::test]
+async fn limit_of_one_phone_is_no_state_of_its_app() {
+    let (apns, fcm) = (Apns::start().await, Fcm::start().await);
+    let of_apple = || Fault::apns(429, "TooManyRequests").retry_after("60");
+    let of_google = || Fault::fcm(429, "RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED").retry_after("60");
+    let apple = (pushers(ios(&apns)), apns_call(), &apns.faults, of_apple());
+    let google = (pushers(fcm_app(&fcm)), fcm_call(), &fcm.faults, of_google());
+    for (pushers, call, faults, fault) in [apple, google] {
+        pushers.push(&call).await.unwrap();
+        let limited = async |user: &str| {
+            faults.next(fault.clone());
+            let callee = Aor::new(user, "pbx.example");
+            let error = pushers.push(&PushRequest { callee, ..call.clone() }).await.unwrap_err();
+            assert_eq!(error.class(), "provider-busy");
+            state(&pushers)
+        };
+        for user in ["a", "b", "a", "b"] {
+            let known = limited(user).await;
+            assert_eq!(known.standing.as_str(), "ok", "{known:?}");
+            assert!(known.last_failure.is_some(), "it is shown all the same");
+        }
+        // For one after another it is the project's.
+        assert_eq!(limited("c").await.standing.as_str(), "busy");
+        pushers.push(&call).await.unwrap();
+        assert_eq!(state(&pushers).standing.as_str(), "ok");
+        assert_eq!(limited("c").await.standing.as_str(), "ok", "counted from the beginning");
+    }
+}
+
+#[tokio::test]
+async fn key_that_another_process_signs_with_keeps_its_app_busy_until_apple_takes_it() {
+    let (apns, moved) = (Apns::start().await, Moved::default());
+    apns.faults
+        .token(apns::PROBE, Fault::apns(429, "TooManyProviderTokenUpdates"));
+    let pushers = Pushers::with_clock(vec![ios(&apns)], &moved.clock()).unwrap();
+    let _kept = keep(&pushers);
+    let busy = becomes(&pushers, "busy").await;
+    assert_eq!(busy.problems[0].reason, "429 TooManyProviderTokenUpdates");
+    assert!(
+        !busy.is_ok() && !busy.would_wake(),
+        "Apple refuses its pushes for the same reason"
+    );
+    apns.next_probe().await;
+    passes(&moved, apns.next_probe()).await;
+    apns.faults.mend(apns::PROBE);
+    assert!(passes(&moved, becomes(&pushers, "ok")).await.would_wake());
 }
 
 #[tokio::test]
@@ -374,4 +446,31 @@ async fn certificate_that_has_ended_is_not_probed_with() {
     assert!(!expired.would_wake());
     assert_eq!(expired.problems.len(), 1, "{expired:?}");
     assert_eq!(apns.server().connections(), 0);
+}
+
+#[tokio::test]
+async fn apps_of_a_large_site_take_turns_in_asking_their_provider() {
+    let apns = Apns::start().await;
+    let answer = Duration::from_millis(1_500);
+    apns.faults.token(apns::PROBE, Fault::Delay(answer));
+    let apps = (0..40).map(|n| App {
+        name: format!("brand-{n}"),
+        domains: vec![format!("{n}.example")],
+        ..ios(&apns)
+    });
+    let pushers = Pushers::new(apps.collect()).unwrap();
+    let _kept = keep(&pushers);
+    apns.next_probe().await;
+    let mut at_once = 1;
+    let first = tokio::time::Instant::now() + answer;
+    while tokio::time::timeout_at(first, apns.next_probe()).await.is_ok() {
+        at_once += 1;
+    }
+    assert!((8..=16).contains(&at_once), "{at_once} at once");
+    let all_well = async {
+        while !pushers.states().iter().all(|state| state.standing.as_str() == "ok") {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), all_well).await.unwrap();
 }

@@ -159,12 +159,56 @@ pub enum PushError {
         /// What to look at.
         reason: String,
     },
-    /// Every try inside the wait failed for a passing reason (429, 5xx, connection); the last one is named.
+    /// Every try inside the wait failed for a passing reason; the last one is named.
     #[error("not delivered in time: {reason}")]
     Exhausted {
+        /// What kept it.
+        kept_by: KeptBy,
         /// The last passing failure.
         reason: String,
     },
+}
+
+/// What keeps a push from being taken for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeptBy {
+    /// There is no connection with the provider, or it broke.
+    NoConnection,
+    /// The provider does not answer in time, or the way to it loses what is sent.
+    NoAnswer,
+    /// The provider answers that it takes no pushes of this app for now (429, 5xx).
+    Busy {
+        /// HTTP status.
+        status: u16,
+    },
+    /// The provider answers that it does not take this push for now. Whether it takes others is not known: one phone may have had
+    /// too many (429), and a gateway may fail for one of them only.
+    BusyForThis {
+        /// HTTP status.
+        status: u16,
+    },
+    /// No provider: the call is over, too many pushes wait here, no time is left.
+    Us,
+}
+
+impl KeptBy {
+    /// The HTTP status of a provider that answers.
+    pub fn answered(self) -> Option<u16> {
+        match self {
+            Self::Busy { status } | Self::BusyForThis { status } => Some(status),
+            Self::NoConnection | Self::NoAnswer | Self::Us => None,
+        }
+    }
+
+    /// The word in metrics, JSON and the journal.
+    fn class(self) -> &'static str {
+        match self {
+            Self::NoConnection => "unreachable",
+            Self::NoAnswer => "no-answer",
+            Self::Busy { .. } | Self::BusyForThis { .. } => "provider-busy",
+            Self::Us => "exhausted",
+        }
+    }
 }
 
 /// Which side refused it.
@@ -183,7 +227,7 @@ impl PushError {
             Self::TokenBad { .. } => "token-bad",
             Self::Rejected { .. } => "rejected",
             Self::Misconfigured { .. } => "misconfigured",
-            Self::Exhausted { .. } => "exhausted",
+            Self::Exhausted { kept_by, .. } => kept_by.class(),
         }
     }
 

@@ -20,7 +20,13 @@ fn caller_hears_it_when_a_provider_has_taken_the_push_and_not_before() {
 fn push_that_is_refused_rings_nobody() {
     let mut b = bench();
     let push = held(&mut b);
-    b.refuses(&push, PushError::Exhausted { reason: "503".into() });
+    b.refuses(
+        &push,
+        PushError::Exhausted {
+            kept_by: fswake_core::types::push::KeptBy::Busy { status: 503 },
+            reason: "503".into(),
+        },
+    );
     b.expect_nothing_more();
 }
 

@@ -89,7 +89,13 @@ fn phone_that_never_comes_bounced_and_is_late_when_it_comes_after_the_end() {
 fn push_that_no_provider_takes_is_refused() {
     let mut b = with(|p| p.push_retries = 0);
     let push = held(&mut b);
-    b.refuses(&push, PushError::Exhausted { reason: "503".into() });
+    b.refuses(
+        &push,
+        PushError::Exhausted {
+            kept_by: fswake_core::types::push::KeptBy::Busy { status: 503 },
+            reason: "503".into(),
+        },
+    );
     b.pass(ms(25_000));
     assert_eq!(outcomes(&b), [(WakeOutcome::Refused, None)]);
 }

@@ -192,7 +192,13 @@ fn phone_whose_provider_is_out_of_reach_is_rung_where_it_was_and_pushed_on() {
     b.hold(1, "1001");
     for first in [true, false] {
         let push = b.expect_push("tok");
-        b.refuses(&push, PushError::Exhausted { reason: "503".into() });
+        b.refuses(
+            &push,
+            PushError::Exhausted {
+                kept_by: fswake_core::types::push::KeptBy::Busy { status: 503 },
+                reason: "503".into(),
+            },
+        );
         if first {
             b.expect_ring(leg(1, 0), UDP);
         }
@@ -207,7 +213,13 @@ fn phone_whose_provider_is_out_of_reach_is_rung_where_it_was_and_pushed_on() {
     b.expect_alert(1);
     b.pass(ms(5000));
     let push = b.expect_push("tok");
-    b.refuses(&push, PushError::Exhausted { reason: "503".into() });
+    b.refuses(
+        &push,
+        PushError::Exhausted {
+            kept_by: fswake_core::types::push::KeptBy::Busy { status: 503 },
+            reason: "503".into(),
+        },
+    );
     b.expect_nothing_more();
 }
 

@@ -106,10 +106,11 @@ fn providers_answer_has_its_time_and_counts_after_the_call_too() {
     b.refuses(
         &push,
         PushError::Exhausted {
+            kept_by: fswake_core::types::push::KeptBy::Busy { status: 503 },
             reason: "silent".into(),
         },
     );
-    assert_eq!(b.notes[over..].iter().find_map(took), Some((25_000, "exhausted")));
+    assert_eq!(b.notes[over..].iter().find_map(took), Some((25_000, "provider-busy")));
     assert_eq!(b.notes[over].call, Some(call(1)));
 }
 

@@ -110,6 +110,7 @@ fn riding() -> (Bench, PushRequest) {
 
 fn exhausted() -> PushError {
     PushError::Exhausted {
+        kept_by: fswake_core::types::push::KeptBy::Busy { status: 503 },
         reason: "the call is over".into(),
     }
 }

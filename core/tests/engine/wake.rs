@@ -187,7 +187,13 @@ fn pushes_are_repeated_twice_inside_the_wait_with_the_same_call_id() {
 fn push_that_failed_for_a_passing_reason_is_tried_again_at_its_time() {
     let mut b = bench();
     let push = held(&mut b);
-    b.refuses(&push, PushError::Exhausted { reason: "503".into() });
+    b.refuses(
+        &push,
+        PushError::Exhausted {
+            kept_by: fswake_core::types::push::KeptBy::Busy { status: 503 },
+            reason: "503".into(),
+        },
+    );
     b.expect_nothing_more();
     b.pass(ms(5000));
     b.expect_push("tok");

@@ -46,9 +46,11 @@ pub(super) struct Context {
     pub socket: Option<Socket>,
     /// A script is asked for it first.
     pub handler: Option<Handler>,
-    /// Its actions up to the `socket` application, and those after it.
+    /// What a call that comes to the `socket` application does before it, and after it: other extensions are other calls'.
     pub before: Vec<Action>,
     pub after: Vec<Action>,
+    /// Other extensions may follow (`continue`).
+    pub continues: bool,
     /// Its bridges.
     pub bridges: Vec<Bridge>,
 }
@@ -77,19 +79,28 @@ impl Action {
         (words == 3 && !name.contains('$')).then_some(name)
     }
 
-    /// Whether it goes on with the call.
+    /// Whether it may go on with the call: all but what ends it, and what only notes or prepares something.
     fn goes_on(&self) -> bool {
-        let on = [
-            "bridge",
-            "transfer",
-            "execute_extension",
-            "voicemail",
-            "fifo",
-            "callcenter",
+        let no = [
             "hangup",
             "respond",
+            "set",
+            "unset",
+            "multiset",
+            "multiunset",
+            "export",
+            "log",
+            "info",
+            "event",
+            "presence",
+            "answer",
+            "pre_answer",
+            "ring_ready",
+            "sleep",
+            "sched_hangup",
+            "verbose_events",
         ];
-        on.contains(&self.application.as_str())
+        !no.contains(&self.application.as_str())
     }
 
     /// Whether it rings a user by his dial-string, or this context again.
@@ -110,13 +121,18 @@ impl Context {
         let found = session.api(&format!("xml_locate dialplan context name {word}")).await;
         let xml = found.unwrap_or_default();
         let is_there = tags(&xml).iter().any(|t| t.name == "context");
-        let (before, after) = around(&xml);
+        let Around {
+            before,
+            after,
+            continues,
+        } = around(&xml);
         Some(Self {
             name: name.to_owned(),
             is_there,
             socket: socket_in(&xml),
             before,
             after,
+            continues,
             bridges: bridges(&xml),
             // FusionPBX leaves such names to the files, and others may do as it does.
             handler: handler.filter(|_| !name.contains('@')),
@@ -162,17 +178,14 @@ impl Context {
             let advice = "install all of fs-conf/dialplan/fswake.xml, or correct the name, and `reloadxml`";
             checks.push(Check::error(FAMILY, name.clone(), seen, advice));
         }
-        // Another extension of a dialplan's own context may go on with the call.
-        if is_led_to && !self.after.iter().any(Action::goes_on) {
-            let seen = "nothing follows the socket application: calls that wake nobody end there";
+        if is_led_to && !self.continues && !self.after.iter().any(Action::goes_on) {
+            let seen = "nothing after the socket application goes on with the call: calls that wake nobody end there";
             let advice = "write a bridge after it, as fs-conf/dialplan/fswake.xml does";
             checks.push(Check::error(FAMILY, name.clone(), seen, advice));
         }
-        let all = self
-            .after
-            .iter()
-            .chain(next.iter().flat_map(|c| c.before.iter().chain(&c.after)));
-        if is_led_to && all.clone().any(|action| action.rings_by_dial_string(&self.name)) {
+        let of_next = next.iter().flat_map(|c| &c.bridges).map(|bridge| &bridge.action);
+        let mut all = self.after.iter().chain(of_next);
+        if is_led_to && all.any(|action| action.rings_by_dial_string(&self.name)) {
             let seen = "its last bridge rings user/.. or a loopback into this context, whose dial-string leads here again: the \
                         call goes in circles";
             let advice =
@@ -231,21 +244,43 @@ fn socket_in(xml: &str) -> Option<Socket> {
     })
 }
 
-/// The actions before and after the first `socket` application.
-fn around(xml: &str) -> (Vec<Action>, Vec<Action>) {
-    let (mut before, mut after, mut is_after) = (Vec::new(), Vec::new(), false);
-    for tag in tags(xml).iter().filter(|t| t.name == "action") {
-        let action = Action {
-            application: tag.attribute("application").to_owned(),
-            data: tag.attribute("data").to_owned(),
-        };
-        match (is_after, action.application == "socket") {
-            (false, true) => is_after = true,
-            (false, false) => before.push(action),
-            (true, _) => after.push(action),
+/// What stands around the first `socket` application, for the calls that come to it.
+#[derive(Default)]
+struct Around {
+    before: Vec<Action>,
+    after: Vec<Action>,
+    continues: bool,
+}
+
+/// Its own extension, and those before it that go on with the next.
+fn around(xml: &str) -> Around {
+    let (mut around, mut is_after, mut continues) = (Around::default(), false, false);
+    for tag in tags(xml) {
+        match tag.name.as_str() {
+            "extension" if is_after => return around,
+            "extension" => {
+                if !continues {
+                    around.before.clear();
+                }
+                continues = tag.attribute("continue") == "true";
+            }
+            "action" => {
+                let action = Action {
+                    application: tag.attribute("application").to_owned(),
+                    data: tag.attribute("data").to_owned(),
+                };
+                if is_after {
+                    around.after.push(action);
+                } else if action.application == "socket" {
+                    (is_after, around.continues) = (true, continues);
+                } else {
+                    around.before.push(action);
+                }
+            }
+            _ => {}
         }
     }
-    (before, after)
+    around
 }
 
 /// The bridges, each with what its extension does before it.
@@ -319,7 +354,11 @@ mod tests {
     }
 
     fn of(name: &str, actions: &str) -> Context {
-        let (before, after) = around(actions);
+        let Around {
+            before,
+            after,
+            continues,
+        } = around(actions);
         Context {
             name: name.into(),
             is_there: true,
@@ -327,6 +366,7 @@ mod tests {
             handler: None,
             before,
             after,
+            continues,
             bridges: bridges(actions),
         }
     }
@@ -354,7 +394,7 @@ mod tests {
             // Dial-strings that do not lead here make no circle.
             assert_eq!(says(&context, &[], false), "");
         }
-        assert!(says(&after(""), &[], true).contains("nothing follows the socket"));
+        assert!(says(&after(""), &[], true).contains("nothing after the socket"));
         assert_eq!(says(&after(""), &[], false), "");
         // Led on to another context: it has to be there, and not lead back.
         let on = after(r#"<action application="execute_extension" data="next XML fswake-after"/>"#);
@@ -373,6 +413,46 @@ mod tests {
         assert_eq!(says(&on, &[of("fswake-after", plain)], true), "");
         let back = of("fswake-after", r#"<action application="bridge" data="user/1@d"/>"#);
         assert!(says(&on, &[back], true).contains("in circles"));
+    }
+
+    #[test]
+    fn other_extensions_are_other_calls_and_an_end_is_no_way_on() {
+        let context = |extension: &str, after: &str| {
+            let other = r#"<extension name="other"><action application="transfer" data="1 XML missing"/></extension>"#;
+            let before = r#"<extension name="emergency"><action application="set" data="call_timeout=5"/></extension>"#;
+            of(
+                "default",
+                &format!("<context>{before}<extension{extension}>{SOCKET}{after}</extension>{other}</context>"),
+            )
+        };
+        let bridge = r#"<action application="bridge" data="${fswake_bridge}"/>"#;
+        let fine = context("", bridge);
+        assert_eq!(
+            fine.leads_on().count(),
+            0,
+            "the other extension's context is not fswake's"
+        );
+        assert!(fine.cut_short(Duration::from_secs(25), &[]).is_none());
+        assert!(fine.way_back(&[], true).is_empty());
+        for end in [
+            r#"<action application="hangup"/>"#,
+            r#"<action application="respond" data="480"/>"#,
+            r#"<action application="set" data="a=b"/>"#,
+        ] {
+            let found = context("", end).way_back(&[], true);
+            assert!(
+                found.len() == 1 && found[0].seen.contains("calls that wake nobody end there"),
+                "{end}: {found:?}"
+            );
+            assert!(
+                context(r#" continue="true""#, end).way_back(&[], true).is_empty(),
+                "{end}"
+            );
+        }
+        for on in ["voicemail", "lua", "ivr"] {
+            let action = format!(r#"<action application="{on}" data="x"/>"#);
+            assert!(context("", &action).way_back(&[], true).is_empty(), "{on}");
+        }
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The port that FreeSWITCH connects to, tried from a channel that calls nobody.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -21,7 +22,7 @@ pub(super) async fn check(session: &mut Session, config: &Config, socket: &Socke
     let name = "outbound port";
     let addresses = socket.addresses();
     let shown = Printable(&addresses.join("|")).to_string();
-    let listens = config.listen.addresses.iter().map(std::net::SocketAddr::port);
+    let listens = config.listen.addresses.iter().map(SocketAddr::port);
     let ports: Vec<u16> = listens.filter(|port| *port != 0).collect();
     let names_us = |address: &&str| {
         let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
@@ -43,33 +44,43 @@ pub(super) async fn check(session: &mut Session, config: &Config, socket: &Socke
         let advice = "fswake's address and port, as in 127.0.0.1:8084";
         return Check::error(FAMILY, name, format!("{shown} is no address"), advice);
     }
-    // Without a daemon, the doctor listens in its place.
-    let mut stands_in = Vec::new();
-    for address in &config.listen.addresses {
-        stands_in.extend(TcpListener::bind(address).await.ok());
-    }
-    let is_alone = !stands_in.is_empty() && stands_in.len() == config.listen.addresses.len();
+    // Without a daemon the doctor listens at the same addresses, on ports of its own: real calls must not come to it.
+    let stands_in = if config.listen.addresses.iter().all(is_free) {
+        beside(&config.listen.addresses).await
+    } else {
+        Vec::new()
+    };
+    let is_alone = !stands_in.is_empty();
+    let tried = if is_alone {
+        elsewhere(&addresses, &stands_in)
+    } else {
+        addresses.join("|")
+    };
     let channel = Uuid::new_v4();
     if let Err(reason) = session.subscribe("CHANNEL_HANGUP_COMPLETE").await {
         let advice = "let the user's esl-allowed-events have CHANNEL_HANGUP_COMPLETE";
-        return Check::warning(FAMILY, name, format!("cannot be tried: {reason}"), advice);
+        return Check::warning(FAMILY, name, format!("not tried: {reason}"), advice);
     }
-    let reached = match call_nobody(session, &addresses.join("|"), channel).await {
-        Ok(()) if is_alone => accepts(&stands_in).await,
+    let reached = match call_nobody(session, &tried, channel).await {
+        Ok(()) if is_alone => accepts(stands_in).await,
         Ok(()) => answers(session, channel).await,
         Err(reason) => {
-            let advice = "let the user's esl-allowed-api have originate and uuid_kill";
-            return Check::warning(FAMILY, name, format!("cannot be tried: {reason}"), advice);
+            let advice = session.advice_on(
+                "originate",
+                "FreeSWITCH made no channel for the doctor: its log says why (sessions-per-second, max-sessions, mod_loopback)",
+            );
+            return Check::warning(FAMILY, name, format!("not tried: {reason}"), advice);
         }
     };
-    drop(stands_in);
     // Where nobody takes it over, a channel without a phone does not end by itself.
     let _over_already = session.api(&format!("uuid_kill {channel}")).await;
     match (reached, is_alone) {
         (true, true) => Check::warning(
             FAMILY,
             name,
-            format!("FreeSWITCH reaches {shown}; no daemon is running"),
+            format!(
+                "no daemon is running; FreeSWITCH reaches this host at the address of {shown}, tried on another port"
+            ),
             "systemctl start fswake",
         ),
         (true, false) => Check::ok(
@@ -80,7 +91,9 @@ pub(super) async fn check(session: &mut Session, config: &Config, socket: &Socke
         (false, true) => Check::error(
             FAMILY,
             name,
-            format!("FreeSWITCH does not reach {shown} (the doctor listened there; no daemon is running)"),
+            format!(
+                "no daemon is running, and FreeSWITCH does not reach this host at the address of {shown} (tried on another port)"
+            ),
             "look for a firewall, and whether the address is this host's as FreeSWITCH sees it",
         ),
         (false, false) => Check::error(
@@ -106,8 +119,40 @@ async fn call_nobody(session: &mut Session, address: &str, channel: Uuid) -> Res
     }
 }
 
-async fn accepts(listeners: &[TcpListener]) -> bool {
-    let accepting = listeners.iter().map(|l| Box::pin(l.accept()));
+/// Whether nobody listens there. Nothing is listened on for it: a call that comes in this moment is refused, as before.
+fn is_free(address: &SocketAddr) -> bool {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    };
+    let Ok(socket) = socket else { return false };
+    // As the daemon has it: one that starts in this moment does not fail because of it.
+    socket.set_reuseaddr(true).is_ok() && socket.bind(*address).is_ok()
+}
+
+/// A listener on a free port at each of these addresses, by the port it stands for.
+async fn beside(addresses: &[SocketAddr]) -> Vec<(u16, TcpListener)> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let free = TcpListener::bind(SocketAddr::new(address.ip(), 0)).await;
+        listeners.extend(free.ok().map(|listener| (address.port(), listener)));
+    }
+    listeners
+}
+
+/// The dialplan's addresses with the ports of those that stand in for fswake's own.
+fn elsewhere(addresses: &[&str], stands_in: &[(u16, TcpListener)]) -> String {
+    let moved = addresses.iter().filter_map(|address| {
+        let (host, port) = address.rsplit_once(':')?;
+        let port: u16 = port.parse().ok()?;
+        let (_, listener) = stands_in.iter().find(|(stands_for, _)| *stands_for == port)?;
+        Some(format!("{host}:{}", listener.local_addr().ok()?.port()))
+    });
+    moved.collect::<Vec<_>>().join("|")
+}
+
+async fn accepts(listeners: Vec<(u16, TcpListener)>) -> bool {
+    let accepting = listeners.iter().map(|(_, l)| Box::pin(l.accept()));
     let first = async {
         let mut accepting: Vec<_> = accepting.collect();
         std::future::poll_fn(|cx| {

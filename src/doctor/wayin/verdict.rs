@@ -11,7 +11,7 @@ use crate::doctor::{Check, first_of};
 use crate::journal::Wake;
 use crate::types::Printable;
 
-const NAME: &str = "calls";
+pub(super) const NAME: &str = "calls";
 /// So many names are shown.
 const MOST_SHOWN: usize = 5;
 
@@ -326,6 +326,7 @@ mod tests {
             handler: handler.filter(|_| !name.contains('@')),
             before: Vec::new(),
             after: Vec::new(),
+            continues: false,
             bridges: Vec::new(),
         }
     }

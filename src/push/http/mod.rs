@@ -34,7 +34,7 @@ use super::line::{Gateway, Line, Tls, lost, read_body};
 use super::preset::Preset;
 use super::pushers::SetupError;
 use super::retry::{Try, Wait, header_retry_after};
-use super::{About, PushError, PushOutcome, PushRequest};
+use super::{About, KeptBy, PushError, PushOutcome, PushRequest};
 use crate::types::{Provider, TokenType};
 
 /// How often a 401's challenge is answered in one push: once for the first request ever, once more for a nonce that the
@@ -224,6 +224,7 @@ fn classify(status: StatusCode, headers: &HeaderMap, clock: &Clock) -> Try {
         401 | 403 | 407 => Try::Refused(misconfigured(&format!("{code} {reason}"))),
         410 => Try::Refused(PushError::TokenGone { since: None, reason }),
         429 | 500..=599 => Try::Passing {
+            kept_by: KeptBy::BusyForThis { status: code },
             reason: format!("{code} {reason}"),
             retry_after: header_retry_after(headers, clock.now().wall),
         },

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::engine::policy::{Alert, AppPolicy, Decline, OnUnregister, Policy};
 use crate::engine::{Mode, Wishes};
-use crate::types::push::PushError;
+use crate::types::push::{KeptBy, PushError};
 
 /// What is known of a phone when the first call comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,7 +39,10 @@ impl Refusal {
         match self {
             Self::Gone => PushError::TokenGone { since: None, reason },
             Self::Bad => PushError::TokenBad { reason },
-            Self::Exhausted => PushError::Exhausted { reason },
+            Self::Exhausted => PushError::Exhausted {
+                kept_by: KeptBy::Busy { status: 503 },
+                reason,
+            },
         }
     }
 }

@@ -259,6 +259,19 @@ impl Site {
         (output.status.code(), text(output.stdout), text(output.stderr))
     }
 
+    /// From now on subcommands log in to FreeSWITCH as this user; the daemon that runs goes on as before.
+    pub fn tools_log_in_as(&self, user: &str, password: &str) {
+        let file = self.dir.path().join("fswake.toml");
+        let secret = self.dir.path().join("esl-password");
+        std::fs::write(&secret, password).expect("a file");
+        let as_user = format!(
+            "[freeswitch]\nuser = \"{user}\"\npassword-file = \"{}\"\n",
+            secret.display()
+        );
+        let config = std::fs::read_to_string(&file).expect("a configuration");
+        std::fs::write(file, config.replace("[freeswitch]\n", &as_user)).expect("a file");
+    }
+
     /// Starts APNs' stand-in and fswake.
     pub async fn start(fs: Arc<RealFs>, binary: &Path, settings: &Settings) -> Self {
         let apns = Arc::new(Apns::start().await);
@@ -467,6 +480,9 @@ fn configuration(fs: &RealFs, apns: &Apns, dir: &Path, settings: &Settings) -> S
     for (key, value) in &settings.wake {
         let _ = writeln!(wake, "{key} = {value}");
     }
+    // Subcommands have to find it.
+    let http = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
+    let http = http.expect("a free port");
     let (four, six) = (fs.ports.fswake, fs.ports.fswake_six());
     let listen: Vec<String> = [Some(four), six].iter().flatten().map(|a| format!("\"{a}\"")).collect();
     let listen = listen.join(", ");
@@ -477,7 +493,7 @@ port = {esl}
 [listen]
 addresses = [{listen}]
 [http]
-addresses = ["127.0.0.1:0"]
+addresses = ["{http}"]
 [wake]
 {wake}
 [store]

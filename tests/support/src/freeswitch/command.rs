@@ -135,6 +135,8 @@ impl Conn {
             self.send_message(&command, line[7..].trim())
         } else if starts("sendevent") {
             self.send_event(command, line[9..].trim())
+        } else if self.listener.session.is_none() && self.is_forbidden(&line) {
+            "-ERR permission denied".to_owned()
         } else if starts("api ") {
             let (name, arg) = split_word(&line[4..]);
             let mut text = api::execute(&self.core, name, arg).await;
@@ -184,6 +186,16 @@ impl Conn {
         } else {
             self.reply(&reply).await;
         }
+    }
+
+    /// `api` and `bgapi` alike.
+    fn is_forbidden(&self, line: &str) -> bool {
+        let mut words = line.split(' ');
+        let is_api = matches!(words.next(), Some("api" | "bgapi"));
+        is_api
+            && words
+                .next()
+                .is_some_and(|verb| self.core.world().forbidden.contains(verb))
     }
 
     fn session(&self) -> &str {

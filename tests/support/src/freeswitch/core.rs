@@ -1,7 +1,7 @@
 //! The server's state and how events leave it.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -109,6 +109,8 @@ pub(crate) struct World {
     pub(crate) schedule: super::sched::Schedule,
     /// What a correct client would not have sent.
     pub(crate) complaints: Vec<String>,
+    /// API commands that the user of the event socket may not run (`esl-allowed-api`); a held call's connection has no such list.
+    pub(crate) forbidden: HashSet<String>,
     /// Answers to API commands that only a test knows.
     pub(crate) answers: HashMap<String, Answer>,
     /// Fault: `originate` makes its channel that much later.

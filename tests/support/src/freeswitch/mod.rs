@@ -129,6 +129,11 @@ impl FakeFreeSwitch {
         self.answer_after(Duration::ZERO, command, answer);
     }
 
+    /// From now on the user of the event socket may not run this API command (`esl-allowed-api`).
+    pub fn forbid(&self, command: &str) {
+        self.core.world().forbidden.insert(command.to_owned());
+    }
+
     /// The same, with a FreeSWITCH that takes so long for it.
     pub fn answer_after(&self, after: Duration, command: &str, answer: &str) {
         let (text, asked) = (answer.to_owned(), 0);

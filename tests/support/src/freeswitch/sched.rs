@@ -54,6 +54,7 @@ impl Core {
                 let id = self.later(when, group, None, async move { expand(core, command).await });
                 format!("+OK Added: {id}\n")
             }
+            [] => "-USAGE: [+@]<time> <group_name> <command_string>[&]\n".to_owned(),
             _ => {
                 self.complain(format!("sched_api {arg}"));
                 "-ERR Invalid syntax. USAGE: [+@]<time> <group_name> <command_string>[&]\n".to_owned()

@@ -248,6 +248,11 @@ fn beside() -> String {
     all
 }
 
+/// What the daemon needs, and nothing that only the doctor asks.
+const NARROW_API: &str = "version sofia show user_data uuid_kill sched_api";
+const NARROW_EVENTS: &str =
+    "CUSTOM sofia::register sofia::unregister sofia::expire sofia::sip_user_state CHANNEL_HANGUP_COMPLETE";
+
 fn directory(users: u32, ports: &Ports) -> String {
     let shipped = snippet("directory/fswake.xml", ports);
     let woken = &shipped[shipped.find("<params>").expect("the snippet's params")..];
@@ -263,6 +268,12 @@ fn directory(users: u32, ports: &Ports) -> String {
     let _ = write!(
         list,
         r#"<user id="{CAPITALS}"><params><param name="password" value="{PASSWORD}"/></params></user>"#
+    );
+    let (narrow, secret) = super::RealFs::NARROW;
+    let _ = write!(
+        list,
+        r#"<user id="{narrow}"><params><param name="esl-password" value="{secret}"/>
+        <param name="esl-allowed-events" value="{NARROW_EVENTS}"/><param name="esl-allowed-api" value="{NARROW_API}"/></params></user>"#
     );
     let domain = |name: &str, params: &str| {
         format!(

@@ -92,6 +92,9 @@ pub(crate) fn free(host: IpAddr) -> Option<SocketAddr> {
 }
 
 impl RealFs {
+    /// A user of the event socket and his password, who may run little more than the daemon needs.
+    pub const NARROW: (&'static str, &'static str) = ("narrow", "narrow-sesame");
+
     /// Starts one that knows so many users, and waits until its event socket answers.
     pub async fn start(prefix: &Path, users: u32) -> Self {
         Self::start_with(prefix, |ports, _| config::write(ports, users)).await

@@ -1,0 +1,301 @@
+//! What to do about a push that is not taken: it belongs to the provider and to the kind of the failure.
+
+use crate::journal::{Pattern, diagnosis};
+use crate::push::app::{App, Credentials};
+use crate::push::{KeptBy, PushError};
+
+/// What to do where a changed credential file cannot be used.
+pub(crate) const BROKEN_FILE: &str =
+    "mend the file: it is read again by itself. Until then the one before it is in use, and a restart would fail";
+
+/// What to do about a failed push: what belongs to this provider and to this kind of failure.
+pub(crate) fn advice(app: &App, error: &PushError) -> (Option<Pattern>, String) {
+    let unreachable = Some(Pattern::ProviderUnreachable);
+    match error {
+        PushError::Exhausted { kept_by, reason } => of_kept(app, *kept_by, reason),
+        PushError::Misconfigured { .. } if is_about_the_clock(error) => (
+            None,
+            "this machine's clock is wrong: set it (NTP). The credentials are not at fault".into(),
+        ),
+        PushError::Misconfigured { reason } if diagnosis::is_about_the_way(reason) => match &app.proxy {
+            Some(proxy) => (unreachable, through(proxy)),
+            None => (
+                unreachable,
+                "something between here and the provider shows another certificate, or the system's CAs are old \
+                 (ca-certificates); ca-file names others"
+                    .into(),
+            ),
+        },
+        PushError::Misconfigured { reason } => (Some(Pattern::CredentialsRefused), credentials(app, reason).into()),
+        PushError::Rejected { reason, .. } if reason.contains("Topic") => (
+            None,
+            "set topic, or app-ids to the bundle id that this key or certificate is for".into(),
+        ),
+        _ => (
+            None,
+            "the provider is reached and refuses the push: its documentation has this code".into(),
+        ),
+    }
+}
+
+/// What to do where a provider is not reached, does not answer, or takes no pushes for now.
+fn of_kept(app: &App, kept_by: KeptBy, reason: &str) -> (Option<Pattern>, String) {
+    let unreachable = Some(Pattern::ProviderUnreachable);
+    match (kept_by, &app.proxy) {
+        (KeptBy::NoConnection, _) if reason.contains("cannot be resolved") => (
+            unreachable,
+            "this host cannot look the name up: see to its DNS (/etc/resolv.conf, `getent hosts NAME`)".into(),
+        ),
+        (KeptBy::NoConnection | KeptBy::NoAnswer, Some(proxy)) => (unreachable, through(proxy)),
+        (KeptBy::NoConnection, None) => (unreachable, way_to(app).into()),
+        (KeptBy::NoAnswer, None) => {
+            let advice = match &app.credentials {
+                Credentials::Http(_) | Credentials::Log => {
+                    "the gateway is connected to and does not answer in time: look at its log; timeout is how long it may take"
+                }
+                _ => {
+                    "nothing comes back from the provider: is this host's connection overloaded, or does something on the way (a \
+                     firewall that looks into HTTP/2, a VPN) lose what is sent? If neither, the provider is slow: fswake goes on \
+                     trying"
+                }
+            };
+            (unreachable, advice.into())
+        }
+        (KeptBy::Busy { .. } | KeptBy::BusyForThis { .. }, _) => {
+            (Some(Pattern::ProviderBusy), busy(app, kept_by, reason).into())
+        }
+        (KeptBy::Us, _) => (
+            None,
+            "the provider was not asked: the call was over, or too many pushes were under way".into(),
+        ),
+    }
+}
+
+/// What to do where a provider answers that it takes no pushes for now.
+fn busy(app: &App, kept_by: KeptBy, reason: &str) -> &'static str {
+    if reason.contains("TooManyProviderTokenUpdates") {
+        return "Apple takes one new token of a key in 20 minutes, and another process signs with this key as well (a second fswake, \
+                another push server): give each a key of its own. After a restart of fswake it is over within 20 minutes";
+    }
+    if reason.contains("TooManyRequests") {
+        return "Apple limits the pushes to one phone: it takes them again by itself. `fswake trace` of that phone's user shows who \
+                calls it so often";
+    }
+    match (&app.credentials, kept_by.answered()) {
+        (Credentials::Http(_) | Credentials::Log, _) => {
+            "the gateway is reached and answers with an error of its own: look at its log"
+        }
+        (Credentials::FcmServiceAccount { .. }, Some(429)) => {
+            "Google limits the pushes of this project, or to one phone: Google Cloud console, IAM & Admin, Quotas, Firebase Cloud \
+             Messaging API"
+        }
+        (Credentials::FcmServiceAccount { .. }, _) => {
+            "Google is reached and out of order: fswake goes on trying, nothing is to be done here \
+             (status.firebase.google.com)"
+        }
+        (_, Some(429)) => {
+            "Apple limits this app's pushes: fswake goes on trying; is something else pushing with this key?"
+        }
+        _ => {
+            "Apple is reached and out of order: fswake goes on trying, nothing is to be done here \
+             (developer.apple.com/system-status)"
+        }
+    }
+}
+
+fn through(proxy: &str) -> String {
+    format!(
+        "everything for this app goes through its proxy {proxy}: does it run, and does it let this host CONNECT to the provider?"
+    )
+}
+
+/// Where an app's provider is to be reached.
+fn way_to(app: &App) -> &'static str {
+    match &app.credentials {
+        Credentials::ApnsToken { .. } | Credentials::ApnsCertificate { .. } => {
+            "let this host connect to Apple (port 443, or 2197 with base-url; HTTP/2): look for a firewall, or set proxy"
+        }
+        Credentials::FcmServiceAccount { .. } => {
+            "let this host connect to fcm.googleapis.com and oauth2.googleapis.com (port 443): look for a firewall, or set proxy"
+        }
+        Credentials::Http(_) | Credentials::Log => "is the gateway running, and is url its address?",
+    }
+}
+
+/// What to do where a provider does not take an app's credentials.
+fn credentials(app: &App, reason: &str) -> &'static str {
+    match &app.credentials {
+        Credentials::ApnsCertificate { .. } if reason.contains("CertificateExpired") => {
+            "get a new certificate from developer.apple.com and replace the file: it is taken up without a restart"
+        }
+        Credentials::ApnsCertificate { .. } => {
+            "Apple does not take this certificate: is it revoked, or for the other environment (apns, apns.dev)? A new one \
+             comes from developer.apple.com"
+        }
+        Credentials::ApnsToken { .. } => {
+            "Apple does not take this key: key-id, team-id and key-file have to belong together; if they do, it was revoked: \
+             make a new one at developer.apple.com"
+        }
+        Credentials::FcmServiceAccount { .. } if reason.contains("THIRD_PARTY_AUTH_ERROR") => {
+            "Google has no good APNs key for this app: Firebase console, project settings, Cloud Messaging"
+        }
+        Credentials::FcmServiceAccount { .. } => {
+            "Google does not take this service account: is it deleted or disabled, is its key revoked, is the Firebase Cloud \
+             Messaging API (V1) enabled in its project? A new key comes from the Firebase console, project settings, service \
+             accounts"
+        }
+        Credentials::Http(_) | Credentials::Log => {
+            "the gateway does not take these credentials: compare auth-type and auth-file with what it wants"
+        }
+    }
+}
+
+/// Tokens of the doctor's are signed while it looks: one that is "expired" is the clock's.
+pub(super) fn is_about_the_clock(error: &PushError) -> bool {
+    matches!(error, PushError::Misconfigured { reason } if diagnosis::is_about_the_clock(reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Config, Environment};
+
+    /// The apps of a configuration, in a directory with its files.
+    fn apps(dir: &Path, config: &str) -> Vec<App> {
+        let file = dir.join("fswake.toml");
+        std::fs::write(&file, config).unwrap();
+        Config::load(Some(&file), &Environment::default()).unwrap().apps
+    }
+
+    #[test]
+    fn advice_belongs_to_the_provider_and_to_what_failed() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("k"), "-----BEGIN").unwrap();
+        let of = |app: &str, error: &PushError| {
+            let app = apps(dir.path(), &format!("[[app]]\nname = 'a'\n{app}")).remove(0);
+            let (pattern, advice) = advice(&app, error);
+            (pattern.map(Pattern::name), advice)
+        };
+        let key = "provider = 'apns'\nkey-file = 'k'\nkey-id = 'ABCDE12345'\nteam-id = 'ABCDE12345'";
+        let google = "provider = 'fcm'\nservice-account-file = 'k'";
+        let proxied = format!("{key}\nproxy = 'http://proxy.example:3128'");
+        let certificate = "provider = 'apns'\ncert-file = 'k'";
+        let gateway = "provider = 'http'\nvoip = { url = 'https://127.0.0.1:9/' }";
+        let kept = |kept_by, reason: &str| {
+            let reason = reason.into();
+            PushError::Exhausted { kept_by, reason }
+        };
+        let away = |reason: &str| kept(KeptBy::NoConnection, reason);
+        let busy = |status, reason: &str| kept(KeptBy::Busy { status }, reason);
+        let silent = kept(KeptBy::NoAnswer, "no answer in time");
+        let refused = |reason: &str| PushError::Misconfigured { reason: reason.into() };
+        let (unreachable, credentials) = (Some("provider-unreachable"), Some("credentials-refused"));
+        let is_busy = Some("provider-busy");
+        let down = away("cannot connect to h:443: connection refused");
+        let clock = refused("access token: 400 invalid_grant (Invalid JWT: Token must be in a reasonable timeframe.)");
+        for (app, error, pattern, has, has_not) in [
+            (key, &down, unreachable, "let this host connect to Apple", "Google"),
+            (google, &down, unreachable, "fcm.googleapis.com", "Apple"),
+            (gateway, &down, unreachable, "is the gateway running", "firewall"),
+            (
+                &*proxied,
+                &down,
+                unreachable,
+                "its proxy http://proxy.example:3128",
+                "set proxy",
+            ),
+            (
+                key,
+                &away("the name of h:443 cannot be resolved: x"),
+                unreachable,
+                "DNS",
+                "firewall",
+            ),
+            (
+                key,
+                &refused("InvalidProviderToken"),
+                credentials,
+                "key-id, team-id and key-file",
+                "Google",
+            ),
+            (
+                google,
+                &refused("access token: 400 invalid_grant"),
+                credentials,
+                "service account",
+                "team",
+            ),
+            (
+                certificate,
+                &refused("CertificateExpired: the certificate ended on 2"),
+                credentials,
+                "get a new certificate",
+                "ca-file",
+            ),
+            (key, &refused("ExpiredProviderToken"), None, "clock is wrong", "key-id"),
+            (google, &clock, None, "clock is wrong", "deleted"),
+            // Who answers is reached.
+            (
+                key,
+                &busy(503, "503 ServiceUnavailable"),
+                is_busy,
+                "Apple is reached",
+                "firewall",
+            ),
+            (
+                google,
+                &busy(503, "503 UNAVAILABLE"),
+                is_busy,
+                "Google is reached",
+                "firewall",
+            ),
+            (
+                google,
+                &busy(429, "429 QUOTA_EXCEEDED"),
+                is_busy,
+                "Quotas",
+                "out of order",
+            ),
+            (
+                gateway,
+                &busy(500, "500 Internal Server Error"),
+                is_busy,
+                "look at its log",
+                "Apple",
+            ),
+            (
+                &*proxied,
+                &busy(503, "503 ServiceUnavailable"),
+                is_busy,
+                "Apple is reached",
+                "proxy",
+            ),
+            (
+                key,
+                &busy(429, "429 TooManyProviderTokenUpdates"),
+                is_busy,
+                "another process signs with this key",
+                "firewall",
+            ),
+            (
+                key,
+                &busy(429, "429 TooManyRequests"),
+                is_busy,
+                "to one phone",
+                "firewall or",
+            ),
+            (key, &silent, unreachable, "nothing comes back", "set proxy"),
+            (gateway, &silent, unreachable, "timeout is how long", "firewall"),
+            (&*proxied, &silent, unreachable, "its proxy", "set proxy"),
+        ] {
+            let (found, advice) = of(app, error);
+            assert_eq!(found, pattern, "{app} {error}: {advice}");
+            assert!(
+                advice.contains(has) && !advice.contains(has_not),
+                "{app} {error}: {advice}"
+            );
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The daemon of this configuration, where one runs here: what it knows of its apps, and as whom it runs.
+//!
+//! Apple takes one new provider token of a key in 20 minutes: with the daemon's key, only the daemon asks Apple.
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::Deserialize;
+
+use crate::journal::diagnosis::is_about_the_clock;
+
+/// Whether a daemon runs, and what it says.
+#[derive(Debug, Default)]
+pub enum Daemon {
+    /// None does.
+    #[default]
+    Absent,
+    /// One does and cannot be asked: why.
+    Mute(String),
+    /// What it knows of its apps.
+    Answers(Said),
+}
+
+/// `/v1/apps`, as far as the doctor reads it.
+#[derive(Debug, Deserialize)]
+pub struct Said {
+    pub(super) apps: Vec<Known>,
+}
+
+/// What is known of one app.
+#[derive(Debug, Deserialize)]
+pub(super) struct Known {
+    pub name: String,
+    pub state: String,
+    pub why: Option<String>,
+    /// When a push or a probe last told something of it.
+    pub checked: Option<i64>,
+    pub problems: Vec<Problem>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Problem {
+    pub kind: String,
+    pub since: i64,
+    pub reason: String,
+}
+
+impl Daemon {
+    /// What it knows of the app of this name.
+    pub(super) fn knows(&self, app: &str) -> Option<&Known> {
+        match self {
+            Self::Answers(said) => said.apps.iter().find(|known| known.name == app),
+            Self::Absent | Self::Mute(_) => None,
+        }
+    }
+}
+
+impl Known {
+    /// A token that was signed just now is called expired.
+    pub(super) fn is_about_the_clock(&self) -> bool {
+        let mut reasons = self.problems.iter().map(|problem| problem.reason.as_str());
+        reasons.any(is_about_the_clock)
+    }
+}
+
+/// As whom a process of this host listens there, by the kernel's own list; `None` where none does, or the list is another's
+/// (a container).
+pub fn listens(address: &SocketAddr) -> Option<u32> {
+    let lists = ["/proc/net/tcp", "/proc/net/tcp6"].map(|list| std::fs::read_to_string(list).unwrap_or_default());
+    lists
+        .iter()
+        .flat_map(|list| list.lines().skip(1))
+        .find_map(|line| listener(line, address))
+}
+
+/// The owner of a socket of the list, where it listens at an address (or at all of them).
+fn listener(line: &str, address: &SocketAddr) -> Option<u32> {
+    const LISTEN: &str = "0A";
+    let mut fields = line.split_whitespace().skip(1);
+    let (ip, port) = fields.next()?.rsplit_once(':')?;
+    let is_listening = fields.nth(1)? == LISTEN;
+    if !is_listening || u16::from_str_radix(port, 16).ok()? != address.port() {
+        return None;
+    }
+    // 32-bit words as this machine has them in memory.
+    let words: Option<Vec<u32>> = (0..ip.len())
+        .step_by(8)
+        .map(|at| u32::from_str_radix(ip.get(at..at + 8)?, 16).ok())
+        .collect();
+    let bytes: Vec<u8> = words?.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let ip = match bytes.len() {
+        4 => IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?),
+        _ => IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?).to_canonical(),
+    };
+    let is_there = ip == address.ip() || ip.is_unspecified() || address.ip().is_unspecified();
+    let user = fields.nth(3)?.parse().ok()?;
+    is_there.then_some(user)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn listeners_owner_is_read_and_nobody_is_found_where_nobody_listens() {
+        use std::os::unix::fs::MetadataExt;
+        let me = std::fs::metadata("/proc/self").unwrap().uid();
+        for ip in ["127.0.0.1", "[::1]", "0.0.0.0", "[::]"] {
+            let Ok(listening) = TcpListener::bind(format!("{ip}:0")) else {
+                continue;
+            };
+            let address = listening.local_addr().unwrap();
+            assert_eq!(listens(&address), Some(me), "{address}");
+            drop(listening);
+            assert_eq!(listens(&address), None, "{address}");
+        }
+        let line = "   0: 0100007F:1F94 00000000:0000 0A 00000000:00000000 00:00000000 00000000   998        0 1 1 0";
+        let at = |address: &str| listener(line, &address.parse().unwrap());
+        // The list is written in the machine's own order.
+        if cfg!(target_endian = "little") {
+            assert_eq!(at("127.0.0.1:8084"), Some(998));
+            assert_eq!(at("127.0.0.2:8084"), None);
+        }
+        assert_eq!(at("127.0.0.1:8085"), None);
+        assert_eq!(listener("garbage", &"127.0.0.1:8084".parse().unwrap()), None);
+    }
+}

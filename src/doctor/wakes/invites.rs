@@ -1,0 +1,170 @@
+//! INVITEs that failed right after the phone's REGISTER: each kind of end has an advice of its own.
+
+use std::collections::BTreeMap;
+
+use super::{FEW, Found, Part, SOME_PERCENT, State, app_and_agent, first_of, groups, percent};
+use crate::config::Config;
+use crate::journal::{Attempt, Pattern};
+
+/// How such an INVITE ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum End {
+    /// FreeSWITCH knew no way to the address.
+    NoWay,
+    /// 503: FreeSWITCH's own word for a connection that is gone, or the phone's.
+    Unavailable,
+    /// Nothing came back.
+    Silence,
+    /// The phone refused it, or gave up.
+    Refused,
+}
+
+impl End {
+    fn of(attempt: &Attempt) -> Self {
+        match &attempt.failed_awake {
+            _ if attempt.could_not_be_sent() => Self::NoWay,
+            Some((_, 503)) => Self::Unavailable,
+            // 408: nothing came back in time.
+            Some((_, 408)) => Self::Silence,
+            None if attempt.silent > 0 => Self::Silence,
+            _ => Self::Refused,
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::NoWay => "could not be sent",
+            Self::Unavailable => "503",
+            Self::Silence => "without an answer",
+            Self::Refused => "refused or given up",
+        }
+    }
+
+    fn advice(self, settle_ms: u128) -> String {
+        match self {
+            Self::NoWay => "FreeSWITCH knew no way to the address that the phone registered with: look for its cause in \
+                            FreeSWITCH's log (NAT, a network that is down, a profile that does not run)"
+                .into(),
+            Self::Unavailable => "FreeSWITCH says 503 itself when the connection that the phone registered over is gone: the app \
+                                  is suspended again too soon, or a NAT forgets the connection. A longer wake.settle-delay does \
+                                  not help there; it helps where the phone's own log has the INVITE and the 503"
+                .into(),
+            Self::Silence => "nothing came back: the app is suspended again before the INVITE, or does not get it (NAT, a \
+                              connection that is only half open)"
+                .into(),
+            Self::Refused => format!(
+                "the app registers before it can take a call: set wake.settle-delay (now {settle_ms} ms) to 500ms more"
+            ),
+        }
+    }
+}
+
+/// Apps and makers of phones of which many INVITEs fail, by how they ended.
+pub(super) fn failed(parts: &[Part], config: &Config) -> Found {
+    let pattern = Pattern::InviteAfterRegisterFails;
+    let groups = groups(parts, pattern, |a| a.registered_ms.is_some(), app_and_agent);
+    let (mut bad, mut ends) = (Vec::new(), BTreeMap::<End, usize>::new());
+    for (name, (failed, all)) in groups {
+        if failed < FEW || percent(failed, all) < SOME_PERCENT {
+            continue;
+        }
+        let of_group = parts
+            .iter()
+            .filter(|p| p.pattern == Some(pattern) && app_and_agent(&p.attempt) == name);
+        let mut here = BTreeMap::<End, usize>::new();
+        for part in of_group {
+            *here.entry(End::of(&part.attempt)).or_default() += 1;
+        }
+        let how: Vec<String> = here.iter().map(|(end, n)| format!("{n} × {}", end.words())).collect();
+        bad.push(format!(
+            "{name}: {failed} of {all} INVITEs right after the REGISTER failed ({})",
+            how.join(", ")
+        ));
+        for (end, n) in here {
+            *ends.entry(end).or_default() += n;
+        }
+    }
+    let settle = config.policy.settle_delay.as_millis();
+    let mut ends: Vec<(End, usize)> = ends.into_iter().collect();
+    ends.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    let several = ends.len() > 1;
+    let advice: Vec<String> = ends
+        .iter()
+        .map(|(end, n)| {
+            let advice = end.advice(settle);
+            if several {
+                format!("{n} × {}: {advice}", end.words())
+            } else {
+                advice
+            }
+        })
+        .collect();
+    (!bad.is_empty()).then(|| (State::Warning, first_of(&bad, 5), advice.join("; ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Environment;
+
+    /// Phones of one app that registered and whose INVITE ended so: cause and SIP status, or nothing at all.
+    fn parts(ends: &[Option<(&str, u64)>]) -> Vec<Part> {
+        let part = |end: &Option<(&str, u64)>| Part {
+            attempt: Attempt {
+                device: "apns:com.example.phone:0badcafe".into(),
+                user_agent: "Phone".into(),
+                registered_ms: Some(20),
+                invited_awake: true,
+                silent: u32::from(end.is_none()),
+                failed_awake: end.map(|(cause, sip)| (cause.to_owned(), sip)),
+                ..Attempt::default()
+            },
+            domain: "d".into(),
+            pattern: Some(Pattern::InviteAfterRegisterFails),
+        };
+        ends.iter().map(part).collect()
+    }
+
+    #[test]
+    fn longer_settle_delay_is_advised_for_the_ends_that_it_can_help() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("fswake.toml");
+        std::fs::write(&file, "").unwrap();
+        let config = Config::load(Some(&file), &Environment::default()).unwrap();
+        let (lost, no_way) = (
+            Some(("NORMAL_TEMPORARY_FAILURE", 503)),
+            Some(("NO_ROUTE_DESTINATION", 0)),
+        );
+        let refused = Some(("CALL_REJECTED", 480));
+        let settle = "set wake.settle-delay (now 0 ms) to 500ms more";
+        for (ends, how, has, has_not) in [
+            ([refused; 3].to_vec(), "(3 × refused or given up)", settle, "×"),
+            ([no_way; 3].to_vec(), "(3 × could not be sent)", "knew no way", settle),
+            (
+                [None; 3].to_vec(),
+                "(3 × without an answer)",
+                "nothing came back",
+                settle,
+            ),
+            // Some of them only: no word of a setting that helps none.
+            (
+                vec![lost, no_way, no_way, None],
+                "2 × could not be sent, 1 × 503",
+                "1 × 503: FreeSWITCH says",
+                settle,
+            ),
+            (
+                vec![lost, lost, refused],
+                "2 × 503, 1 × refused",
+                "1 × refused or given up: the app registers",
+                "xx",
+            ),
+        ] {
+            let (state, seen, advice) = failed(&parts(&ends), &config).unwrap();
+            assert_eq!(state, State::Warning);
+            assert!(seen.contains(how), "{seen}");
+            assert!(advice.contains(has) && !advice.contains(has_not), "{ends:?}: {advice}");
+        }
+        assert_eq!(failed(&parts(&[lost, lost]), &config), None, "chance");
+    }
+}

@@ -1,0 +1,133 @@
+//! What providers said of pushes that were not taken: the advice belongs to the app and to the kind of the failure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{FEW, Found, Part, app, first_of};
+use crate::config::Config;
+use crate::doctor::advice::advice;
+use crate::doctor::{State, Told};
+use crate::journal::Pattern;
+use crate::journal::attempt::Refusal;
+use crate::types::Printable;
+
+/// At most so many different advices are given.
+const ADVICES: usize = 3;
+
+/// What providers said in wakes, and to the doctor's own probes.
+pub(super) fn told(parts: &[Part], pattern: Pattern, probed: &[Told], config: &Config) -> Found {
+    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    // Of each app what its provider says now, or said most often.
+    let mut advices: Vec<(String, String)> = Vec::new();
+    advices.extend(probed.iter().map(|told| (told.app.clone(), told.advice.clone())));
+    let mut of_calls: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for part in parts.iter().filter(|p| p.pattern == Some(pattern)) {
+        let (refusal, reason) = match &part.attempt.refused {
+            Some((refusal, reason)) => (*refusal, reason.as_str()),
+            None => (Refusal::Unanswered, "no answer"),
+        };
+        *reasons
+            .entry(format!("{}: {}", app(&part.attempt), Printable(reason)))
+            .or_default() += 1;
+        let (of, advice) = match part.app(config) {
+            Some(app) => (app.name.clone(), advice(app, &refusal.error(reason)).1),
+            None => (app(&part.attempt), "no [[app]] serves these phones any more".to_owned()),
+        };
+        if !probed.iter().any(|told| told.app == of) {
+            *of_calls.entry((of, advice)).or_default() += 1;
+        }
+    }
+    let mut bad: Vec<String> = probed
+        .iter()
+        .map(|told| format!("{}: {}", told.app, told.said))
+        .collect();
+    bad.extend(reasons.iter().map(|(reason, n)| format!("{reason} ({n} pushes)")));
+    let happened: usize = reasons.values().sum();
+    // A provider that was away once is no finding; refused credentials are at once.
+    let counts = !probed.is_empty() || happened >= FEW || (happened > 0 && pattern == Pattern::CredentialsRefused);
+    let state = match pattern {
+        Pattern::ProviderBusy => State::Warning,
+        _ => State::Error,
+    };
+    let mut of_calls: Vec<_> = of_calls.into_iter().collect();
+    of_calls.sort_by_key(|(_, times)| std::cmp::Reverse(*times));
+    advices.extend(of_calls.into_iter().map(|(advice, _)| advice));
+    counts.then(|| (state, first_of(&bad, 5), joined(&advices)))
+}
+
+/// One advice stands by itself; of several each names its app.
+fn joined(advices: &[(String, String)]) -> String {
+    let different: BTreeSet<&str> = advices.iter().map(|(_, advice)| advice.as_str()).collect();
+    if let (1, Some((_, advice))) = (different.len(), advices.first()) {
+        return advice.clone();
+    }
+    let named: Vec<String> = advices.iter().map(|(app, advice)| format!("{app}: {advice}")).collect();
+    named.into_iter().take(ADVICES).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Environment;
+    use crate::journal::Attempt;
+
+    #[test]
+    fn advice_is_of_the_app_and_of_what_its_provider_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("fswake.toml");
+        std::fs::write(dir.path().join("k"), "-----BEGIN").unwrap();
+        let apps = "[[app]]\nname = 'ios'\nprovider = 'apns'\nkey-file = 'k'\nkey-id = 'ABCDE12345'\nteam-id = 'ABCDE12345'\n\
+                    proxy = 'http://proxy.example:3128'\n[[app]]\nname = 'android'\nprovider = 'fcm'\nservice-account-file = 'k'\n";
+        std::fs::write(&file, apps).unwrap();
+        let config = Config::load(Some(&file), &Environment::default()).unwrap();
+        let part = |device: &str, pattern, refusal, reason: &str| Part {
+            attempt: Attempt {
+                device: device.into(),
+                refused: Some((refusal, reason.to_owned())),
+                ..Attempt::default()
+            },
+            domain: "d".into(),
+            pattern: Some(pattern),
+        };
+        let (ios, android) = ("apns:com.example.phone:0badcafe", "fcm:example-phone:0badcafe");
+        let all = |device, pattern, refusal, reason| -> Vec<Part> {
+            (0..FEW).map(|_| part(device, pattern, refusal, reason)).collect()
+        };
+        let told = |parts: &[Part], pattern| told(parts, pattern, &[], &config).unwrap();
+        let away = Pattern::ProviderUnreachable;
+        let (_, _, advice) = told(&all(android, away, Refusal::Unreached, "cannot connect to h:443"), away);
+        assert!(
+            advice.contains("fcm.googleapis.com") && !advice.contains("Apple"),
+            "{advice}"
+        );
+        let (_, _, advice) = told(&all(ios, away, Refusal::Unreached, "cannot connect to h:443"), away);
+        assert!(advice.contains("its proxy http://proxy.example:3128"), "{advice}");
+        let (_, _, advice) = told(
+            &all(android, away, Refusal::Unreached, "the name of h cannot be resolved: x"),
+            away,
+        );
+        assert!(advice.contains("DNS") && !advice.contains("firewall"), "{advice}");
+        let busy = Pattern::ProviderBusy;
+        let (state, _, advice) = told(&all(android, busy, Refusal::Busy, "503 UNAVAILABLE"), busy);
+        assert!(
+            state == State::Warning && advice.contains("Google is reached"),
+            "{advice}"
+        );
+        let (_, _, advice) = told(&all(ios, busy, Refusal::Busy, "429 TooManyRequests"), busy);
+        assert!(advice.contains("to one phone"), "{advice}");
+        let refused = Pattern::CredentialsRefused;
+        let mut both = all(
+            android,
+            refused,
+            Refusal::Misconfigured,
+            "access token: 400 invalid_grant",
+        );
+        both.extend(all(ios, refused, Refusal::Misconfigured, "InvalidProviderToken"));
+        let (_, _, advice) = told(&both, refused);
+        assert!(
+            advice.contains("android: Google does not take") && advice.contains("ios: Apple does not take"),
+            "{advice}"
+        );
+        let (_, _, advice) = told(&[part("apns:x:1", refused, Refusal::Misconfigured, "x")], refused);
+        assert!(advice.contains("Apple does not take this key"), "{advice}");
+    }
+}

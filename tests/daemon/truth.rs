@@ -1,0 +1,257 @@
+//! What `fswake doctor` says is so: one cause, by its name, and nothing done to a site for the asking.
+
+use std::time::Duration;
+
+use fswake_test_support::fcm;
+use fswake_test_support::http2::Fault;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::doctor::{Found, all_missed, asleep, clinic, doctor, phones};
+use crate::harness::*;
+
+/// All that was found, as text.
+fn text(found: &Found) -> String {
+    found.report["checks"].to_string()
+}
+
+fn seen<'a>(found: &'a Found, name: &str) -> &'a str {
+    found.check(name)["seen"].as_str().unwrap()
+}
+
+fn advice<'a>(found: &'a Found, name: &str) -> &'a str {
+    found.check(name)["advice"].as_str().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn command_that_the_user_may_not_run_is_named_and_nothing_is_called_missing() {
+    let stage = clinic().await;
+    let daemon = stage.start().await;
+    daemon.asleep(&stage.iphone("1001")).await;
+    stage.stored(1).await;
+    for command in ["module_exists", "xml_locate", "version", "originate"] {
+        stage.fs.forbid(command);
+    }
+    let found = doctor(&stage).await;
+    for (name, command) in [
+        ("modules", "module_exists"),
+        ("version", "version"),
+        ("profiles", "xml_locate"),
+        ("calls", "xml_locate"),
+    ] {
+        assert_eq!(found.state(name), "warning", "{name}: {:#}", found.report);
+        let says = format!("`{command}`");
+        assert!(
+            seen(&found, name).contains(&says) && seen(&found, name).contains("esl-allowed-api"),
+            "{name}: {}",
+            seen(&found, name)
+        );
+        assert!(advice(&found, name).contains("esl-allowed-api"), "{name}");
+    }
+    // These are the doctor's own: the daemon needs none of them.
+    assert_eq!(
+        (found.code, found.has("commands")),
+        (Some(0), false),
+        "{:#}",
+        found.report
+    );
+    for untrue in [
+        "not loaded",
+        "not in FreeSWITCH's files",
+        "no context that was looked at",
+        "no profile",
+    ] {
+        assert!(!text(&found).contains(untrue), "{untrue}: {:#}", found.report);
+    }
+    stage.fs.forbid("user_data");
+    stage.fs.forbid("sched_api");
+    let found = doctor(&stage).await;
+    assert_eq!((found.code, found.state("commands")), (Some(1), "error"));
+    assert!(
+        seen(&found, "commands").contains("may not run `user_data`, `sched_api`"),
+        "{}",
+        seen(&found, "commands")
+    );
+}
+
+#[tokio::test]
+async fn module_that_brings_the_commands_is_missing_where_freeswitch_knows_none_of_them() {
+    let stage = clinic().await;
+    let _daemon = stage.start().await;
+    for module in ["mod_sofia", "mod_loopback", "mod_commands", "mod_dptools"] {
+        let command = format!("module_exists {module}");
+        stage.fs.answer(&command, "-ERR module_exists Command not found!\n");
+    }
+    let found = doctor(&stage).await;
+    assert_eq!(
+        (found.state("modules"), seen(&found, "modules")),
+        ("error", "not loaded: mod_commands")
+    );
+}
+
+#[tokio::test]
+async fn doctor_signs_nothing_with_the_key_of_a_daemon_that_runs() {
+    let mut stage = clinic().await;
+    let daemon = stage.start().await;
+    daemon.log.wait(&["takes this app's credentials", "app=ios"]).await;
+    let before = stage.apns.tokens_taken();
+    let found = doctor(&stage).await;
+    assert_eq!((found.code, found.state("ios")), (Some(0), "ok"), "{:#}", found.report);
+    assert!(
+        seen(&found, "ios").contains("what the running daemon sends"),
+        "{}",
+        seen(&found, "ios")
+    );
+    assert_eq!(stage.apns.tokens_taken(), before, "Apple has seen no other token");
+
+    // The daemon is there, and nobody answers where the configuration says.
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    stage.set("http.addresses", vec![free.to_string()]);
+    let _config = stage.command();
+    let found = doctor(&stage).await;
+    assert_eq!(found.state("ios"), "warning", "{:#}", found.report);
+    assert!(
+        seen(&found, "ios").starts_with("not tried: a daemon runs"),
+        "{}",
+        seen(&found, "ios")
+    );
+    assert_eq!(found.state("android"), "ok", "no key of Apple's");
+    assert_eq!(stage.apns.tokens_taken(), before);
+
+    daemon.kill().await;
+    let found = doctor(&stage).await;
+    // With nobody in the way it asks itself, and Apple says that the daemon's token is not old enough.
+    assert_eq!(
+        (found.code, found.state("ios")),
+        (Some(0), "warning"),
+        "{:#}",
+        found.report
+    );
+    assert!(
+        seen(&found, "ios").contains("TooManyProviderTokenUpdates")
+            && advice(&found, "ios").contains("over within 20 minutes"),
+        "{}",
+        seen(&found, "ios")
+    );
+}
+
+#[tokio::test]
+async fn two_apps_of_one_key_cost_the_doctor_one_token() {
+    let mut stage = clinic().await;
+    let mut brand = stage.settings["app"].as_array().unwrap().last().unwrap().clone();
+    brand.as_table_mut().unwrap().insert("name".into(), "brand".into());
+    let domains = vec![toml::Value::from("other.test")];
+    brand.as_table_mut().unwrap().insert("domains".into(), domains.into());
+    stage.app(&toml::to_string(&brand).unwrap());
+    let _config = stage.command();
+    let found = doctor(&stage).await;
+    assert_eq!(
+        (found.state("ios"), found.state("brand")),
+        ("ok", "ok"),
+        "{:#}",
+        found.report
+    );
+    assert_eq!(stage.apns.tokens_taken(), 1);
+}
+
+#[tokio::test]
+async fn no_call_comes_to_the_doctor_while_the_daemon_is_down() {
+    let stage = clinic().await;
+    stage.start().await.kill().await;
+    let port = stage.settings["listen"]["addresses"][0].as_str().unwrap().to_owned();
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    let calling = tokio::spawn(async move {
+        let (mut refused, mut taken) = (0, 0);
+        while !stopped.is_cancelled() {
+            match tokio::net::TcpStream::connect(&port).await {
+                Ok(_taken) => taken += 1,
+                Err(_) => refused += 1,
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        (refused, taken)
+    });
+    let found = doctor(&stage).await;
+    stop.cancel();
+    let (refused, taken) = calling.await.unwrap();
+    assert!(refused > 20, "{refused} tries");
+    assert_eq!(taken, 0, "of {refused}");
+    assert_eq!(found.state("outbound port"), "warning", "{:#}", found.report);
+    assert!(
+        seen(&found, "outbound port").contains("FreeSWITCH reaches this host"),
+        "{}",
+        seen(&found, "outbound port")
+    );
+}
+
+#[tokio::test]
+async fn fault_that_several_checks_meet_is_counted_once_and_the_first_is_named_with_its_family() {
+    let stage = clinic().await;
+    let daemon = stage.start().await;
+    let token = hex_token();
+    stage.secret(&token);
+    let params = format!("pn-provider=apns;pn-param=DEF123GHIJ.com.example.other.voip;pn-prid={token}");
+    let spec = fswake_test_support::freeswitch::PhoneSpec::new("1008", DOMAIN);
+    daemon.asleep(&stage.fs.phone(spec.params(&params))).await;
+    stage.stored(1).await;
+    let found = doctor(&stage).await;
+    assert_eq!(
+        (found.state("apps"), found.state("no-token-or-app")),
+        ("error", "error"),
+        "{:#}",
+        found.report
+    );
+    assert_eq!(found.report["errors"], Value::from(1));
+    assert_eq!(found.check("no-token-or-app")["follows_from"], "devices, apps");
+    let (code, out, err) = stage.tool(&["doctor"]).await;
+    assert_eq!((code, err.as_str()), (Some(1), "fswake: 1 error: devices, apps\n"));
+    assert!(
+        out.contains("(the same fault as devices, apps: counted there)"),
+        "{out}"
+    );
+}
+
+#[tokio::test]
+async fn provider_that_answers_that_it_is_busy_is_named_without_a_firewall() {
+    let stage = clinic().await;
+    let daemon = stage.start().await;
+    daemon.log.wait(&["takes this app's credentials", "app=android"]).await;
+    let phones = phones(|user| stage.android(user));
+    asleep(&daemon, &phones).await;
+    let faults = &stage.fcm.as_ref().unwrap().faults;
+    let busy = || Fault::fcm(503, "UNAVAILABLE", "UNAVAILABLE");
+    faults.token(fcm::PROBE, busy());
+    for _ in 0..200 {
+        faults.next(busy());
+    }
+    all_missed(&stage, &daemon, &phones).await;
+    let found = doctor(&stage).await;
+    found.names_only(
+        "provider-busy",
+        &["503 UNAVAILABLE (3 pushes)", "Google is reached and out of order"],
+    );
+    assert_eq!(
+        (found.code, found.state("android")),
+        (Some(0), "warning"),
+        "{:#}",
+        found.report
+    );
+    for untrue in ["firewall", "cannot be reached", "could not be reached"] {
+        assert!(!text(&found).contains(untrue), "{untrue}: {:#}", found.report);
+    }
+    found.is_as_the_page_has_it("provider-busy");
+    let address = stage.settings["http"]["addresses"][0].as_str().unwrap();
+    let metrics = reqwest::get(format!("http://{address}/metrics"))
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    let says = |line: &str| assert!(metrics.contains(line), "{line}: {metrics}");
+    says(r#"fswake_app_problem{app="android",provider="fcm",problem="busy"} 1"#);
+    says(r#"fswake_app_problem{app="android",provider="fcm",problem="unreachable"} 0"#);
+}
