@@ -309,7 +309,7 @@ fn as_nobody(dir: &std::path::Path, args: &[&str]) -> Option<Output> {
         .gid(65_534)
         .output();
     if output.is_err() {
-        eprintln!("skipped: only root can become another user");
+        fswake_test_support::skipped::note("only root can become another user");
     }
     output.ok()
 }

@@ -294,7 +294,7 @@ fn store_belongs_to_the_owner_of_its_directory() {
     let state = place.dir.path().join("state");
     std::fs::create_dir(&state).unwrap();
     if std::os::unix::fs::chown(&state, Some(4242), Some(4242)).is_err() {
-        eprintln!("skipped: only root can give files away");
+        fswake_test_support::skipped::note("only root can give files away");
         return;
     }
     let ran = place.import(&["--store", state.join("fswake.db").to_str().unwrap()]);
