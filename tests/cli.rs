@@ -102,7 +102,7 @@ fn check_finds_certificates_that_wake_no_phone() {
     let ended = authority.issue_until("voip", past);
     let other = authority.issue_for_bundle("com.example.wrong.voip");
     for (pair, says) in [
-        (ended, "the certificate ended on 2"),
+        (ended, "the certificate expired on 2"),
         (
             other,
             "the certificate is for com.example.wrong, the app for com.example.acme: Apple refuses its pushes",

@@ -447,7 +447,7 @@ mod tests {
             ),
             (
                 certificate,
-                &refused("CertificateExpired: the certificate ended on 2"),
+                &refused("CertificateExpired: the certificate expired on 2"),
                 credentials,
                 "get a new certificate",
                 "ca-file",

@@ -17,7 +17,7 @@ const FAMILY: &str = "wakes";
 const MOST: usize = 20_000;
 /// Fewer than this are chance.
 const FEW: usize = 3;
-/// From this share on (of a hundred) a pattern is how it is, not how it happens to be now and then.
+/// In percent: from this share on, the problem is systematic.
 const MANY_PERCENT: usize = 80;
 const SOME_PERCENT: usize = 20;
 const LATE_PERCENT: usize = 5;
@@ -265,7 +265,7 @@ fn stale(parts: &[Part]) -> Found {
     let bad = |a: &&&Attempt| a.set_aside.is_some() || matches!(a.refused, Some((Refusal::Bad, _)));
     let wrong = stale.iter().filter(bad).count();
     let pushed = parts.iter().filter(|p| p.attempt.pushes > 0).count();
-    // Apps are removed and installed anew all the time.
+    // Apps are removed and reinstalled all the time.
     if wrong == 0 && (stale.len() < FEW || percent(stale.len(), pushed) < SOME_PERCENT) {
         return None;
     }
@@ -281,7 +281,7 @@ fn stale(parts: &[Part]) -> Found {
     );
     let advice = "BadDeviceToken or DeviceTokenNotForTopic: builds from Xcode need provider apns.dev, those from TestFlight and \
                   the App Store apns, and the topic has to be the app's; gone tokens: the app has to register with its new \
-                  token when it is installed anew";
+                  token when it is reinstalled";
     Some((State::Warning, seen, advice.into()))
 }
 

@@ -19,7 +19,7 @@ async fn stopping_daemon_sends_new_calls_on_at_once_and_finishes_those_that_it_h
     let held = stage.call(&daemon, "1001");
     stage.push().await;
     daemon.signal("TERM");
-    daemon.log.wait(&["stopping: new calls go on without us"]).await;
+    daemon.log.wait(&["stopping: new calls go on without fswake"]).await;
     let late = stage.call(&daemon, "1001");
     assert_eq!(result_of(&late).await, "draining");
     assert!(stage.apns.pushes_so_far().await.is_empty());
@@ -64,7 +64,7 @@ async fn second_signal_ends_the_drain() {
     let held = stage.call(&daemon, "1001");
     stage.push().await;
     daemon.signal("TERM");
-    daemon.log.wait(&["stopping: new calls go on without us"]).await;
+    daemon.log.wait(&["stopping: new calls go on without fswake"]).await;
     daemon.signal("TERM");
     assert_eq!(result_of(&held).await, "draining");
     assert_eq!(daemon.exit_code().await, Some(0));

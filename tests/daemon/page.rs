@@ -52,11 +52,8 @@ fn a_day(stage: &Stage) {
             );
             end = 25_000;
             let refused = match n {
-                98 => Some(("misconfigured", "not configured: InvalidProviderToken")),
-                97 => Some((
-                    "misconfigured",
-                    "not configured: no app serves provider apns and app id x",
-                )),
+                98 => Some(("misconfigured", "InvalidProviderToken")),
+                97 => Some(("misconfigured", "no app serves provider apns and app id x")),
                 n if n % 20 == 1 => Some(("token-gone", "token gone (Unregistered)")),
                 _ => None,
             };

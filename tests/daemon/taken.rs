@@ -195,7 +195,7 @@ async fn loopback_that_ends_as_its_caller_is_picked_up_is_no_abandoned_call() {
     let line = daemon.summary().await;
     assert_eq!(field(&line, "outcome"), "taken", "{line}");
     daemon.log.wait(&["call-taken", "picked-up", "1002"]).await;
-    // His dialplan has moved him when the dial-string's own time was over: nobody took the call.
+    // His dialplan has moved him when the dial-string's own timeout ended the call: nobody took the call.
     let from = daemon.log.len();
     let held = ringing(&stage, &daemon, &[&phone], &call).await;
     held.caller_goes_on("NO_ANSWER");

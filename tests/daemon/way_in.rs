@@ -105,7 +105,7 @@ async fn fusionpbx_is_told_by_its_own_menus_what_to_set() {
     let check = found.check("profile internal");
     let (seen, advice) = (check["seen"].as_str().unwrap(), check["advice"].as_str().unwrap());
     assert!(!seen.contains("multiple-registrations"), "{seen}");
-    assert!(seen.contains("tcp-unreg-on-socket-close=true"), "{seen}");
+    assert!(seen.contains("tcp-unreg-on-socket-close should be true"), "{seen}");
     assert!(
         advice.contains("Advanced > SIP Profiles") && !advice.contains("fs-conf"),
         "{advice}"

@@ -108,10 +108,7 @@ fn row_says_in_a_word_why_a_call_was_not_connected() {
             vec![
                 held(),
                 sent.clone(),
-                refused(
-                    "misconfigured",
-                    "not configured: no app serves provider apns and app id x",
-                ),
+                refused("misconfigured", "no app serves provider apns and app id x"),
                 over("unreachable"),
             ],
         ),
@@ -120,7 +117,7 @@ fn row_says_in_a_word_why_a_call_was_not_connected() {
             vec![
                 held(),
                 sent.clone(),
-                refused("misconfigured", "not configured: InvalidProviderToken"),
+                refused("misconfigured", "InvalidProviderToken"),
                 over("unreachable"),
             ],
         ),
@@ -129,7 +126,7 @@ fn row_says_in_a_word_why_a_call_was_not_connected() {
             vec![
                 held(),
                 sent.clone(),
-                refused("misconfigured", "not configured: ExpiredProviderToken"),
+                refused("misconfigured", "ExpiredProviderToken"),
                 over("unreachable"),
             ],
         ),
@@ -165,7 +162,7 @@ fn row_says_in_a_word_why_a_call_was_not_connected() {
             vec![
                 held(),
                 sent,
-                refused("exhausted", "not delivered in time: cannot connect to h:443"),
+                refused("exhausted", "cannot connect to h:443"),
                 over("unreachable"),
             ],
         ),
@@ -225,11 +222,7 @@ fn each_known_pattern_is_named() {
             Pattern::NoTokenOrApp,
             vec![
                 sent.clone(),
-                refused(
-                    IPHONE,
-                    "misconfigured",
-                    "not configured: no app serves provider apns and app id x",
-                ),
+                refused(IPHONE, "misconfigured", "no app serves provider apns and app id x"),
                 over("unreachable"),
             ],
         ),
@@ -237,7 +230,7 @@ fn each_known_pattern_is_named() {
             Pattern::CredentialsRefused,
             vec![
                 sent.clone(),
-                refused(IPHONE, "misconfigured", "not configured: InvalidProviderToken"),
+                refused(IPHONE, "misconfigured", "InvalidProviderToken"),
                 over("unreachable"),
             ],
         ),
@@ -291,7 +284,7 @@ fn each_known_pattern_is_named() {
             Pattern::ProviderUnreachable,
             vec![
                 sent.clone(),
-                refused(IPHONE, "exhausted", "not delivered in time: connect: refused"),
+                refused(IPHONE, "exhausted", "connect: refused"),
                 over("unreachable"),
             ],
         ),
@@ -545,15 +538,9 @@ fn push_that_was_never_sent_is_not_counted() {
     let book = Book::new();
     let refused = |reason: &str| json!({"device": IPHONE, "class": "misconfigured", "reason": reason});
     for (call, reason) in [
-        (
-            1,
-            "not configured: no app serves provider apns and app id com.example.app",
-        ),
-        (
-            2,
-            "not configured: CertificateExpired: the certificate ended on 2026-11-23 UTC",
-        ),
-        (3, "not configured: InvalidProviderToken"),
+        (1, "no app serves provider apns and app id com.example.app"),
+        (2, "CertificateExpired: the certificate expired on 2026-11-23 UTC"),
+        (3, "InvalidProviderToken"),
     ] {
         book.line(call, "1001", 0, "call-held", &json!({"caller": "1"}));
         book.line(call, "1001", 1, "push-sent", &json!({"device": IPHONE, "try": 1}));
@@ -575,27 +562,23 @@ fn push_that_was_never_sent_is_not_counted() {
 fn clock_that_is_wrong_is_not_called_a_credential() {
     for (reason, pattern, word) in [
         (
-            "not configured: ExpiredProviderToken, but it was signed less than 20 minutes ago: check this machine's clock",
+            "ExpiredProviderToken, but it was signed less than 20 minutes ago: check this machine's clock",
             None,
             "clock is wrong",
         ),
+        ("InvalidProviderToken", Some(Pattern::CredentialsRefused), "credentials"),
         (
-            "not configured: InvalidProviderToken",
+            "cannot connect to h:443: it refuses the app's certificate (CertificateRevoked)",
             Some(Pattern::CredentialsRefused),
             "credentials",
         ),
         (
-            "not configured: cannot connect to h:443: it refuses the app's certificate (CertificateRevoked)",
+            "CertificateExpired: the certificate expired on 2026-11-23 UTC",
             Some(Pattern::CredentialsRefused),
             "credentials",
         ),
         (
-            "not configured: CertificateExpired: the certificate ended on 2026-11-23 UTC",
-            Some(Pattern::CredentialsRefused),
-            "credentials",
-        ),
-        (
-            "not configured: cannot connect to h:443: its certificate is not trusted (UnknownIssuer)",
+            "cannot connect to h:443: its certificate is not trusted (UnknownIssuer)",
             Some(Pattern::ProviderUnreachable),
             "could not be reached",
         ),

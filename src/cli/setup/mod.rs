@@ -19,7 +19,7 @@ use crate::config::{Config, Environment};
 /// Where to look, and how far to go.
 #[derive(Debug, Args)]
 pub(super) struct Setup {
-    /// FreeSWITCH's folder of configuration, the one with freeswitch.xml [default: where packages and builds have it]
+    /// FreeSWITCH's configuration folder, which has freeswitch.xml [default: the usual places]
     #[arg(long, value_name = "FOLDER")]
     freeswitch: Option<PathBuf>,
     /// Only show what would be written
@@ -160,7 +160,7 @@ fn is_secret(file: &NewFile) -> bool {
 fn is_wanted(out: &mut impl Write) -> anyhow::Result<bool> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
-        bail!("there is nobody to ask\nhint: --yes writes the files, --dry-run only shows them");
+        bail!("stdin is not a terminal, so setup cannot ask\nhint: --yes writes the files, --dry-run only shows them");
     }
     write!(out, "\nWrite these files? [y/N] ")?;
     out.flush()?;

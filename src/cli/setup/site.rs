@@ -141,7 +141,7 @@ fn event_socket(folder: &Path) -> anyhow::Result<EventSocket> {
     let port = value("listen-port")?.unwrap_or_else(|| "8021".to_owned());
     let port = port
         .parse()
-        .with_context(|| format!("{}: listen-port {port:?} is no port", file.display()))?;
+        .with_context(|| format!("{}: listen-port {port:?} is not a port", file.display()))?;
     let password = value("password")?.unwrap_or_else(|| OWN_PASSWORD.to_owned());
     Ok(EventSocket { host, port, password })
 }
