@@ -80,7 +80,7 @@ async fn fusionpbx_that_calls_fswake_from_its_dialplan_is_well_once_a_call_has_c
     assert_eq!(found.state("calls"), "error", "{:#}", found.report);
     let seen = found.check("calls")["seen"].as_str().unwrap().to_owned();
     assert!(
-        seen.contains("answered for by FusionPBX and cannot be looked at"),
+        seen.contains("FusionPBX answers for the dialplan, so the doctor cannot read it"),
         "{seen}"
     );
     all_missed(&stage, &daemon, &[phone]).await;
