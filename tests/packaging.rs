@@ -116,7 +116,7 @@ fn documents_in_the_packages_lead_to_files_of_the_packages() {
     for package in [deb, rpm] {
         let pages = package
             .iter()
-            .filter(|(path, _)| path.contains("/doc/") && path.ends_with(".md"));
+            .filter(|(path, _)| path.contains("/doc/") && path.rsplit('.').next() == Some("md"));
         let mut followed = 0;
         for (path, source) in pages {
             let page = std::fs::read_to_string(source).unwrap();
