@@ -87,7 +87,7 @@ impl Daemon {
         };
         let (snapshot, store) = Sqlite::open(&config.store.path, &options)?;
         let devices = still_wanted(snapshot, config.policy.token_ttl, &store);
-        info!(devices = devices.len(), store = %config.store.path.display(), "devices read");
+        info!(devices = devices.len(), store = %config.store.path.display(), "devices loaded");
 
         let (inputs, inputs_rx) = mpsc::channel(INPUTS);
         let (kills, kills_rx) = mpsc::channel(1024);
@@ -253,7 +253,7 @@ impl Daemon {
         self.reloading.abort();
         lifecycle::stopping();
         let drain_timeout = *self.drain_timeout.borrow();
-        info!(timeout = ?drain_timeout, "stopping: new calls go on without us");
+        info!(timeout = ?drain_timeout, "stopping: new calls go on without fswake");
         let (told, drained) = oneshot::channel();
         let _ = self.inputs.send(Input::Drain(told)).await;
         let over = tokio::select! {
@@ -262,7 +262,7 @@ impl Daemon {
             () = signals.stop() => false,
         };
         if !over {
-            warn!("held calls go back to the dialplan: the drain's time is over");
+            warn!("drain-timeout is over: held calls go back to the dialplan");
             let _ = self.inputs.send(Input::Event(Event::DrainTimeUp)).await;
         }
         self.calls.close();

@@ -62,7 +62,7 @@ pub struct Config {
     pub log: LogConfig,
     /// At shutdown, how long calls under way may take.
     pub drain_timeout: Duration,
-    /// Whose devices can be pushed; the first that serves a device counts. Never empty.
+    /// The user can be pushed; the first that serves a device counts. Never empty.
     pub apps: Vec<App>,
 }
 

@@ -15,7 +15,7 @@ use crate::types::{Aor, CallId, DeviceKey, Moment};
 
 /// Calls in one answer: some 50 µs of the loop's time.
 const SLICE: usize = 64;
-/// The loop answers in microseconds; one that does not is not well.
+/// The loop answers in microseconds; if it takes longer, something is wrong.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long the pushes of a notification may take: a little longer than each of them is tried.
 const PUSH_PATIENCE: Duration = Duration::from_secs(33);
@@ -49,7 +49,7 @@ enum Ask {
 }
 
 impl Ask {
-    /// An asker that has gone is no matter.
+    /// A dropped receiver is ignored.
     fn answer(self, engine: &mut Engine, now: Moment) {
         match self {
             Self::CallIds(to) => {
@@ -78,7 +78,7 @@ pub enum NoAnswer {
     #[error("the daemon is too busy to answer")]
     Busy,
     /// What was asked for is being done, and takes longer than the answer may.
-    #[error("the pushes are still under way; what becomes of them is in the journal")]
+    #[error("the pushes are still under way; the journal will have the outcome")]
     UnderWay,
     /// The loop has ended.
     #[error("the daemon is stopping")]

@@ -30,7 +30,7 @@ pub enum FileError {
     #[error("{}", words::of_io(.0))]
     Unread(Error),
     /// A certificate or key as programs store them.
-    #[error("a binary file (DER or PKCS #12); openssl makes the PEM that is needed")]
+    #[error("a binary file (DER or PKCS #12); convert it to PEM with openssl")]
     Binary,
     /// Bytes that no UTF-8 text has.
     #[error("line {line} is not UTF-8 text (Latin-1, perhaps): save the file as UTF-8")]
@@ -48,7 +48,7 @@ pub enum FileError {
     #[error("must hold one line of text: it is empty")]
     NoLine,
     /// A secret's file with more than one.
-    #[error("must hold one line of text: line {line} is another")]
+    #[error("must hold one line of text: line {line} is a second one")]
     MoreLines {
         /// Which.
         line: usize,
@@ -336,7 +336,7 @@ mod tests {
             (&b""[..], "must hold one line of text: it is empty"),
             (b" \n", "must hold one line of text: it is empty"),
             (b"\xef\xbb\xbf\r\n", "must hold one line of text: it is empty"),
-            (b"one\ntwo\n", "must hold one line of text: line 2 is another"),
+            (b"one\ntwo\n", "must hold one line of text: line 2 is a second one"),
             (b"one\x01", "must hold one line of text: it has a control character"),
             (
                 b"one\xe9",

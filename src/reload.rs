@@ -86,7 +86,7 @@ impl Reload {
             Ok((config, apps)) => self.put_in_force(config, &apps).await,
             Err(error) => {
                 let error = words::of(error.as_ref());
-                error!(error, "configuration not reloaded: the one before it stays in force");
+                error!(error, "configuration not reloaded: keeping the previous one");
             }
         }
         lifecycle::ready();
@@ -146,7 +146,7 @@ impl Reload {
         if filter != old.log.filter {
             changed.push("log.filter");
             if let Err(error) = (self.set_filter)(&filter) {
-                warn!(%error, "the log's filter stays as it is");
+                warn!(%error, "keeping the previous log filter");
             }
             old.log.filter = filter;
         }
@@ -173,7 +173,10 @@ impl Reload {
         });
         if !restart.is_empty() {
             let keys = restart.join(", ");
-            warn!(keys, "changed in the configuration, but in force only after a restart");
+            warn!(
+                keys,
+                "changed in the configuration, but takes effect only after a restart"
+            );
         }
         let Reloaded {
             added,

@@ -63,6 +63,12 @@ pub fn of_sqlite(error: &rusqlite::Error) -> String {
     known.into()
 }
 
+/// A number with its noun: "1 phone", "2 phones".
+pub fn count(n: usize, noun: &str) -> String {
+    let end = if n == 1 { "" } else { "s" };
+    format!("{n} {noun}{end}")
+}
+
 fn of_one(error: &(dyn Error + 'static)) -> String {
     if let Some(io) = error.downcast_ref::<io::Error>() {
         return of_io(io);
@@ -104,5 +110,6 @@ mod tests {
             "connection refused"
         );
         assert_eq!(of_io(&io::Error::other("I/O error")), "I/O error");
+        assert_eq!([count(0, "error"), count(1, "error")], ["0 errors", "1 error"]);
     }
 }

@@ -17,7 +17,7 @@ impl Tag {
     }
 }
 
-/// All opening tags, in order. What is no XML has none from where it stops being some.
+/// All opening tags, in order. Stops silently at the first malformed markup.
 pub(crate) fn tags(xml: &str) -> Vec<Tag> {
     let mut reader = Reader::from_str(xml);
     reader.config_mut().check_end_names = false;

@@ -102,7 +102,7 @@ fn check_finds_certificates_that_wake_no_phone() {
     let ended = authority.issue_until("voip", past);
     let other = authority.issue_for_bundle("com.example.wrong.voip");
     for (pair, says) in [
-        (ended, "the certificate ended on 2"),
+        (ended, "the certificate expired on 2"),
         (
             other,
             "the certificate is for com.example.wrong, the app for com.example.acme: Apple refuses its pushes",
@@ -309,7 +309,7 @@ fn as_nobody(dir: &std::path::Path, args: &[&str]) -> Option<Output> {
         .gid(65_534)
         .output();
     if output.is_err() {
-        eprintln!("skipped: only root can become another user");
+        fswake_test_support::skipped::note("only root can become another user");
     }
     output.ok()
 }

@@ -307,7 +307,7 @@ fn every_mistake_is_shown_with_file_key_value_and_what_is_allowed() {
         ),
         (
             "[freeswitch]\npassword-file = 'two-lines'",
-            "freeswitch.password-file: two-lines: must hold one line of text: line 2 is another",
+            "freeswitch.password-file: two-lines: must hold one line of text: line 2 is a second one",
         ),
         (
             "[freeswitch]\nport = ",
@@ -325,7 +325,10 @@ fn every_mistake_is_shown_with_file_key_value_and_what_is_allowed() {
             "[listen]\nallow = ['10.0.0.0/33']",
             r#"listen.allow: "10.0.0.0/33": at least one network, as in "127.0.0.1/32", "10.0.0.0/8" or "fd00::/8""#,
         ),
-        ("[wake]\nmax-wait = 25", "wake.max-wait: 25: a text in quotes"),
+        (
+            "[wake]\nmax-wait = 25",
+            r#"wake.max-wait: 25: no unit: write it as a duration in quotes, such as "25s""#,
+        ),
         ("[wake]\nalert = 'both'", r#"wake.alert: "both": "push" or "phone""#),
         ("[wake]\nmode = 'push'", r#"wake.mode: "push": "connect" or "wake""#),
         (
@@ -383,15 +386,15 @@ fn every_mistake_is_shown_with_file_key_value_and_what_is_allowed() {
         ),
         (
             "[http]\naddresses = ['127.0.0.1:8085', '0.0.0.0:8085']",
-            "http.addresses: 0.0.0.0:8085: an address that others can reach needs http.token-file; without it: 127.0.0.1 or [::1]",
+            "http.addresses: 0.0.0.0:8085: only 127.0.0.1 or [::1] without http.token-file",
         ),
         (
             "[http]\naddresses = ['[::ffff:192.0.2.1]:80']",
-            "http.addresses: [::ffff:192.0.2.1]:80: an address that others can reach needs http.token-file; without it: 127.0.0.1 or [::1]",
+            "http.addresses: [::ffff:192.0.2.1]:80: only 127.0.0.1 or [::1] without http.token-file",
         ),
         (
             "[http]\ntoken-file = 'two-lines'",
-            "http.token-file: two-lines: must hold one line of text: line 2 is another",
+            "http.token-file: two-lines: must hold one line of text: line 2 is a second one",
         ),
         (
             "[log]\nformat = 'xml'",
@@ -450,9 +453,9 @@ fn every_mistake_in_an_app_is_shown_with_the_app() {
         )
     };
     let cases = [
-        ("provider = 'log'", "app[1].name: missing: a name of its own".into()),
-        ("name = 'a b'", r#"app[1].name: "a b": one word that no other app has"#.into()),
-        ("name = 'a'\nprovider = 'log'\n[[app]]\nname = 'a'", r#"app[2].name: "a": one word that no other app has"#.into()),
+        ("provider = 'log'", "app[1].name: missing: a unique name".into()),
+        ("name = 'a b'", r#"app[1].name: "a b": one word, unique among apps"#.into()),
+        ("name = 'a'\nprovider = 'log'\n[[app]]\nname = 'a'", r#"app[2].name: "a": one word, unique among apps"#.into()),
         ("name = 'a'", format!("app.a.provider: missing: {providers}")),
         ("name = 'a'\nprovider = 'gcm'", format!(r#"app.a.provider: "gcm": {providers}"#)),
         ("name = 'a'\nprovider = 'fcm'\nkey = 1", "app[1].key: unknown key; allowed here: name, provider, providers, app-ids, domains, tenant, key-file, key-id, team-id, cert-file, cert-key-file, service-account-file, base-url, ca-file, proxy, topic, payload, payload-file, on-unregister, cancel-push, missed-call-push, platforms, voip, im".into()),
@@ -467,8 +470,8 @@ fn every_mistake_in_an_app_is_shown_with_the_app() {
         ("name = 'a'\nprovider = 'fcm'\nservice-account-file = 'nope'", "app.a.service-account-file: nope: cannot be read: no such file or directory".into()),
         ("name = 'a'\nprovider = 'log'\nkey-file = 'k'", r#"app.a.key-file: "k": no credentials with provider log"#.into()),
         ("name = 'a'\nprovider = 'apns'\nKEY\napp-ids = ['x.voip']", r#"app.a.app-ids: "x.voip": bundle ids without ".voip" and ".remote""#.into()),
-        ("name = 'a'\nprovider = 'log'\napp-ids = ['']", r#"app.a.app-ids: "": the app ids that phones send: no blanks"#.into()),
-        ("name = 'a'\nprovider = 'log'\ndomains = ['']", r#"app.a.domains: "": domains of callees: no blanks"#.into()),
+        ("name = 'a'\nprovider = 'log'\napp-ids = ['']", r#"app.a.app-ids: "": app ids without spaces, as phones send them"#.into()),
+        ("name = 'a'\nprovider = 'log'\ndomains = ['']", r#"app.a.domains: "": domains of callees, without spaces"#.into()),
         ("name = 'a'\nprovider = 'log'\ntopic = 'x'", r#"app.a.topic: "x": an APNs topic, with provider apns or apns.dev only"#.into()),
         ("name = 'a'\nprovider = 'log'\nbase-url = 'https://h/path'", format!(r#"app.a.base-url: "https://h/path": {origin}"#)),
         ("name = 'a'\nprovider = 'log'\nbase-url = 'http://example.org'", format!(r#"app.a.base-url: "http://example.org": {origin}"#)),
@@ -482,7 +485,7 @@ fn every_mistake_in_an_app_is_shown_with_the_app() {
         ("name = 'a'\nprovider = 'log'\n[[app]]\nname = 'b'\nprovider = 'log'\napp-ids = ['x']", never_used("a", "b")),
         ("name = 'a'\nprovider = 'log'\n[[app]]\nname = 'b'\nprovider = 'apns'\nKEY\ndomains = ['x']", never_used("a", "b")),
         ("name = 'a'\nprovider = 'apns'\nKEY\napp-ids = ['x', 'y']\n[[app]]\nname = 'b'\nprovider = 'apns'\nKEY\napp-ids = ['y']\ndomains = ['d']", never_used("a", "b")),
-        ("name = 'a'\nprovider = 'log'\n[[app]]\nname = 'b'\nprovider = 'log'", "app.b.app-ids: []: app-ids, domains or providers that no other app of this provider has".into()),
+        ("name = 'a'\nprovider = 'log'\n[[app]]\nname = 'b'\nprovider = 'log'", r#"app.b.app-ids: []: apps "a" and "b" both serve every phone of log: give one of them other app-ids, domains or providers"#.into()),
     ];
     for (config, error) in cases {
         let place = Place::with(&format!("[[app]]\n{}", config.replace("KEY", key)));
@@ -547,7 +550,7 @@ fn every_mistake_in_a_profile_is_shown_with_app_profile_and_key() {
         (
             "",
             "",
-            "voip.url: missing: where to, as in \"https://push.example.org/${type}/${token}\"",
+            "voip.url: missing: a URL, as in \"https://push.example.org/${type}/${token}\"",
         ),
         ("", "url = 'ftp://h/'", "voip.url: must begin with https:// or http://"),
         ("", "url = 'h'", "voip.url: must begin with https:// or http://"),

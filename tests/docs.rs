@@ -419,6 +419,8 @@ fn contexts_for_fusionpbx_come_out_of_the_command_that_its_page_gives() {
     let text = std::fs::read_to_string(root().join("docs/FUSIONPBX.md")).unwrap();
     let start = text.find("sed -e 's/context").unwrap();
     let command = text[start..].split("> /etc").next().unwrap().replace("\\\n", " ");
+    // Where a package has them; here they are in the sources.
+    let command = command.replace("/usr/share/fswake/", "");
     let output = std::process::Command::new("sh")
         .arg("-c")
         .arg(command)
@@ -499,7 +501,7 @@ fn messages_that_the_documents_quote_are_those_of_the_code() {
             &[
                 "no connection to FreeSWITCH",
                 "the store cannot be written",
-                "push refused: an operator has to act",
+                "push refused: an operator must act",
                 "the store cannot be opened",
             ][..],
         ),

@@ -89,6 +89,25 @@ fn files_are_split_by_idea_before_they_grow_past_400_lines() {
     }
 }
 
+/// A test that passes prints nothing, so a skip that is only printed is never seen.
+#[test]
+fn tests_that_skip_themselves_leave_a_note() {
+    let words = ["skipp", "left out", "not installed", "only root"];
+    for file in rust_files("tests") {
+        let text = fs::read_to_string(&file).unwrap();
+        for line in text.lines().filter(|line| line.trim_start().starts_with("eprintln!")) {
+            let says_so = words.iter().any(|word| line.to_lowercase().contains(word));
+            let is_note = file.ends_with("tests/support/src/skipped.rs");
+            assert!(!says_so || is_note, "{}: {line}", file.display());
+        }
+        // Becoming somebody else fails for all but root: what is skipped then is noted in the next lines.
+        for (n, _) in text.match_indices(".uid(65_534)") {
+            let next: String = text[n..].chars().take(250).collect();
+            assert!(next.contains("skipped::note("), "{}", file.display());
+        }
+    }
+}
+
 #[test]
 fn every_part_of_the_tree_is_drawn_in_the_architecture() {
     let drawn = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();

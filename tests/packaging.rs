@@ -1,6 +1,6 @@
 //! What ships beside the binary: scripts, package lists and the container's recipe. `packaging/try` installs the packages.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -85,6 +85,109 @@ fn both_packages_hold_the_same_files_and_all_of_them_exist() {
     assert_eq!(only_deb, [&"packaging/debian/lintian-overrides"]);
     let only_rpm: Vec<_> = rpm.difference(&deb).collect();
     assert_eq!(only_rpm, [&"LICENSE-*", &"systemd/fswake.service"]);
+}
+
+/// Where each file of a list of assets lies in the package.
+fn laid_out(assets: impl Iterator<Item = (String, String)>) -> BTreeMap<String, PathBuf> {
+    let mut all = BTreeMap::new();
+    for (source, dest) in assets.filter(|(source, _)| !source.starts_with("target/package/")) {
+        for file in files(&source) {
+            let name = file.file_name().unwrap().to_string_lossy().into_owned();
+            let path = if dest.ends_with('/') {
+                format!("{dest}{name}")
+            } else {
+                dest.clone()
+            };
+            all.insert(path.trim_start_matches('/').to_owned(), file);
+        }
+    }
+    all
+}
+
+#[test]
+fn documents_in_the_packages_lead_to_files_of_the_packages() {
+    let manifest = manifest();
+    let metadata = &manifest["package"]["metadata"];
+    let text = |value: &toml::Value| value.as_str().unwrap().to_owned();
+    let deb = metadata["deb"]["assets"].as_array().unwrap();
+    let deb = laid_out(deb.iter().map(|asset| (text(&asset[0]), text(&asset[1]))));
+    let rpm = metadata["generate-rpm"]["assets"].as_array().unwrap();
+    let rpm = laid_out(rpm.iter().map(|asset| (text(&asset["source"]), text(&asset["dest"]))));
+    for package in [deb, rpm] {
+        let pages = package
+            .iter()
+            .filter(|(path, _)| path.contains("/doc/") && path.rsplit('.').next() == Some("md"));
+        let mut followed = 0;
+        for (path, source) in pages {
+            let page = std::fs::read_to_string(source).unwrap();
+            for (at, mark) in page.match_indices("](") {
+                let link = &page[at + mark.len()..];
+                let link = link.split([')', '#']).next().unwrap();
+                if link.is_empty() || link.contains("://") || link.starts_with("mailto:") {
+                    continue;
+                }
+                let mut at: Vec<_> = path.split('/').collect();
+                at.pop();
+                for part in link.split('/') {
+                    match part {
+                        ".." => drop(at.pop()),
+                        part => at.push(part),
+                    }
+                }
+                let at = at.join("/");
+                assert!(package.contains_key(&at), "{path}: {link} is not in the package");
+                followed += 1;
+            }
+        }
+        assert!(followed > 50, "{followed}");
+    }
+}
+
+/// Whoever has tried the packaging with a debug binary may have the variable set still.
+#[test]
+fn release_is_never_made_of_a_binary_that_is_there_already() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = |name: &str, text: &str| {
+        let file = dir.path().join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).unwrap();
+    };
+    script("packaging/release", &read("packaging/release"));
+    script("packaging/tools", "#!/bin/sh\n");
+    script("packaging/debian/changelog", "fswake (0.1.0-1) unstable; urgency=low\n");
+    script(
+        "packaging/build",
+        "#!/bin/sh\necho \"${FSWAKE_BINARY-none}\" >built\nexit 7\n",
+    );
+    script(
+        "bin/cargo",
+        "#!/bin/sh\necho '{\"packages\":[{\"name\":\"fswake\",\"version\":\"0.1.0\"'\n",
+    );
+    script("bin/git", "#!/bin/sh\necho 1700000000\n");
+    let path = format!("{}/bin:{}", dir.path().display(), std::env::var("PATH").unwrap());
+    let ran = Command::new(dir.path().join("packaging/release"))
+        .arg("--any")
+        .env("PATH", path)
+        .env("FSWAKE_BINARY", "target/debug/fswake")
+        .output()
+        .unwrap();
+    assert_eq!(ran.status.code(), Some(7), "{ran:?}");
+    let built = std::fs::read_to_string(dir.path().join("built")).unwrap();
+    assert_eq!(built, "none\n");
+}
+
+/// podman leaves HEALTHCHECK out of the images that it makes by default.
+#[test]
+fn podman_is_told_to_keep_the_health_check() {
+    assert!(instructions().iter().any(|(word, _)| word == "HEALTHCHECK"));
+    for line in read("Containerfile")
+        .lines()
+        .filter(|line| line.contains("podman build"))
+    {
+        assert!(line.contains("--format docker"), "{line}");
+    }
+    assert!(read("packaging/release").contains("format=(--format docker)"));
 }
 
 /// One instruction of the container's recipe, with the lines that go on joined.

@@ -6,6 +6,13 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+const CONTEXT: &str = include_str!("../fs-conf/dialplan/fswake.xml");
+
+/// A directory whose dial-string leads to a context.
+fn loopback(context: &str) -> String {
+    format!("<params>\n  <param name=\"dial-string\" value=\"loopback/x/{context}\"/>\n</params>\n")
+}
+
 /// A host: FreeSWITCH's folder, fswake's, and systemd's.
 struct Host(TempDir);
 
@@ -37,6 +44,17 @@ impl Host {
 
     fn read(&self, name: &str) -> Option<String> {
         std::fs::read_to_string(self.0.path().join(name)).ok()
+    }
+
+    /// Every file of the configuration, with its text.
+    fn all(&self) -> Vec<Option<String>> {
+        let names = [
+            "fs/dialplan/fswake.xml",
+            "etc/fswake.toml",
+            "etc/esl-password",
+            "etc/setup.sha256",
+        ];
+        names.map(|name| self.read(name)).into()
     }
 
     fn setup(&self, args: &[&str]) -> Output {
@@ -76,7 +94,7 @@ fn first_setup_writes_what_is_missing_and_the_second_finds_it_good() {
     let first = host.said(&["--yes"]);
     assert!(first.contains("written: 4 files"), "{first}");
     let context = host.read("fs/dialplan/fswake.xml").unwrap();
-    assert_eq!(context, include_str!("../fs-conf/dialplan/fswake.xml"));
+    assert_eq!(context, CONTEXT);
     let configuration = host.read("etc/fswake.toml").unwrap();
     assert!(configuration.contains("\nport = 9\n"), "{configuration}");
     // As FreeSWITCH's XML has it.
@@ -107,6 +125,87 @@ fn first_setup_writes_what_is_missing_and_the_second_finds_it_good() {
     let second = host.said(&["--yes"]);
     assert_eq!(second.matches(": good\n").count(), 4, "{second}");
     assert!(!second.contains("written"), "{second}");
+
+    // When the operator has done his part, a run says that nothing is left, and touches nothing.
+    host.put("fs/directory/default.xml", &loopback("fswake"));
+    host.put(
+        "etc/fswake.toml",
+        &format!("{configuration}\n[[app]]\nname = \"a\"\nprovider = \"log\"\n"),
+    );
+    let before = host.all();
+    let third = host.said(&["--yes"]);
+    assert!(
+        third.contains("\nNothing to do.\n") && !third.contains("Left for you"),
+        "{third}"
+    );
+    assert_eq!(third.matches(": good\n").count(), 4, "{third}");
+    assert_eq!(host.all(), before);
+}
+
+#[test]
+fn edited_snippet_is_kept_and_the_new_one_goes_beside_it_once() {
+    let host = Host::new("ClueCon");
+    host.said(&["--yes"]);
+    let ours = host.read("fs/dialplan/fswake.xml").unwrap();
+    let edited = ours.replace("127.0.0.1:8084", "10.0.0.1:8084");
+    host.put("fs/dialplan/fswake.xml", &edited);
+    let said = host.said(&["--yes"]);
+    assert!(said.contains("fswake.xml: edited, and stays as it is\n"), "{said}");
+    assert!(!said.contains("written"), "{said}");
+
+    // As if a newer fswake had another text than the one that setup wrote.
+    let sums = host.read("etc/setup.sha256").unwrap();
+    let other = sums.lines().map(|line| format!("{}{}\n", "0".repeat(64), &line[64..]));
+    host.put("etc/setup.sha256", &other.collect::<String>());
+    let said = host.said(&["--yes"]);
+    assert!(said.contains("written: 1 file\n"), "{said}");
+    assert!(
+        said.contains("-        <action application=\"socket\" data=\"10.0.0.1:8084 async full\"/>")
+            && said.contains("+        <action application=\"socket\" data=\"127.0.0.1:8084 async full\"/>"),
+        "{said}"
+    );
+    assert_eq!(host.read("fs/dialplan/fswake.xml").unwrap(), edited);
+    assert_eq!(host.read("fs/dialplan/fswake.xml.new").unwrap(), ours);
+
+    let said = host.said(&["--yes"]);
+    assert!(said.contains("fswake.xml.new is still there"), "{said}");
+    assert!(!said.contains("written"), "{said}");
+    std::fs::remove_file(host.0.path().join("fs/dialplan/fswake.xml.new")).unwrap();
+    let said = host.said(&["--yes"]);
+    assert!(said.contains("fswake.xml: edited, and stays as it is\n"), "{said}");
+    assert_eq!(host.read("fs/dialplan/fswake.xml.new"), None);
+}
+
+#[test]
+fn context_that_was_renamed_is_the_one_that_the_directory_has_to_name() {
+    for file in ["fs/dialplan/fswake.xml", "fs/dialplan/wake.xml"] {
+        let host = Host::new("ClueCon");
+        let renamed = CONTEXT.replace("<context name=\"fswake\">", "<context name=\"wake\">");
+        host.put(file, &renamed);
+        let said = host.said(&["--yes"]);
+        assert!(said.contains("dialed_domain}/wake\"/>"), "{said}");
+        assert_eq!(host.read(file).unwrap(), renamed);
+        let is_one = file.ends_with("wake.xml") && host.read("fs/dialplan/fswake.xml").is_none();
+        assert!(is_one || file.ends_with("/fswake.xml"), "a second context was written");
+
+        host.put("fs/directory/default.xml", &loopback("wake"));
+        let said = host.said(&["--yes"]);
+        assert!(!said.contains("default.xml, line"), "{said}");
+    }
+}
+
+#[test]
+fn password_of_the_operator_is_never_overwritten() {
+    let host = Host::new("s3cret");
+    host.put("etc/esl-password", "the one of another FreeSWITCH\n");
+    let said = host.said(&["--yes"]);
+    assert!(said.contains("esl-password: holds another password"), "{said}");
+    assert_eq!(
+        host.read("etc/esl-password").unwrap(),
+        "the one of another FreeSWITCH\n"
+    );
+    // Its sum would help to guess it.
+    assert!(!host.read("etc/setup.sha256").unwrap().contains("esl-password\n"));
 }
 
 #[test]
@@ -128,25 +227,37 @@ fn dry_run_writes_nothing_and_nobody_is_asked_where_there_is_nobody() {
 #[test]
 fn own_file_is_changed_with_its_difference_and_a_foreign_one_is_left() {
     let host = Host::new("ClueCon");
-    let old = include_str!("../fs-conf/dialplan/fswake.xml").replace("process_cdr=false", "process_cdr=true");
+    host.put("etc/fswake.toml", "[freeswitch]\nport = 8021\n");
+    host.said(&["--yes"]);
+    // An older fswake's file, and its sum.
+    let old = CONTEXT.replace("process_cdr=false", "process_cdr=true");
     host.put("fs/dialplan/fswake.xml", &old);
-    host.put("etc/fswake.toml", "[freeswitch]\nport = 9\n");
+    let sum = Command::new("sha256sum")
+        .arg(host.0.path().join("fs/dialplan/fswake.xml"))
+        .output()
+        .unwrap();
+    host.put("etc/setup.sha256", &String::from_utf8(sum.stdout).unwrap());
     let said = host.said(&["--yes"]);
     assert!(
         said.contains("fswake.xml: changes")
             && said.contains("-        <action application=\"set\" data=\"process_cdr=true\"/>"),
         "{said}"
     );
-    assert!(said.contains("fswake.toml: somebody has written it"), "{said}");
-    assert_eq!(
-        host.read("fs/dialplan/fswake.xml").unwrap(),
-        include_str!("../fs-conf/dialplan/fswake.xml")
+    assert_eq!(host.read("fs/dialplan/fswake.xml").unwrap(), CONTEXT);
+    assert!(
+        said.contains("fswake.toml: not written by setup") && said.contains("\n    port = 9\n"),
+        "{said}"
     );
-    assert_eq!(host.read("etc/fswake.toml").unwrap(), "[freeswitch]\nport = 9\n");
+    assert_eq!(host.read("etc/fswake.toml").unwrap(), "[freeswitch]\nport = 8021\n");
 
+    host.put("etc/fswake.toml", "[freeswitch]\nport = 9\n");
+    let said = host.said(&["--yes"]);
+    assert!(said.contains("fswake.toml: good"), "{said}");
+
+    let host = Host::new("ClueCon");
     host.put("fs/dialplan/fswake.xml", "<!-- my own -->\n");
     let said = host.said(&["--yes"]);
-    assert!(said.contains("fswake.xml: somebody has written it"), "{said}");
+    assert!(said.contains("fswake.xml: not written by setup"), "{said}");
     assert_eq!(host.read("fs/dialplan/fswake.xml").unwrap(), "<!-- my own -->\n");
 }
 

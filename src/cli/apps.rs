@@ -9,7 +9,7 @@ use crate::config::Config;
 
 #[derive(Debug, Args)]
 pub(super) struct Apps {
-    /// JSON, as /v1/apps says it
+    /// JSON, as from /v1/apps
     #[arg(long)]
     json: bool,
 }

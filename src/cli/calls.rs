@@ -17,10 +17,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Args)]
 pub(super) struct Calls {
-    /// Go on, and print a line for each call that comes, changes or ends
+    /// Keep running, and print a line for each call that arrives, changes or ends
     #[arg(long, short)]
     follow: bool,
-    /// JSON, as /v1/calls says it; with --follow one object a line
+    /// JSON, as from /v1/calls; with --follow one object a line
     #[arg(long)]
     json: bool,
 }

@@ -18,7 +18,7 @@ const PAGE: usize = 500;
 pub(super) struct Devices {
     #[command(subcommand)]
     what: Option<What>,
-    /// JSON, as /v1/devices says it; a list is one object a line
+    /// JSON, as from /v1/devices; lists are one object a line
     #[arg(long, global = true)]
     json: bool,
 }
@@ -32,12 +32,12 @@ enum What {
     },
     /// One device and where its phone is
     Show {
-        /// As the list says it
+        /// The id, as in the list
         id: String,
     },
-    /// Forget a device: it is not pushed until it registers again, or fswake restarts while its registration lasts
+    /// Forget a device until it registers again (or until fswake restarts, if it is still registered)
     Forget {
-        /// As the list says it
+        /// The id, as in the list
         id: String,
     },
 }

@@ -65,7 +65,13 @@ pub(super) fn doctor(config: &Config, args: &Doctor, wide: bool) -> anyhow::Resu
     } else {
         let width = table::width(wide);
         print(&mut out, &checks, width)?;
-        writeln!(out, "{} ok, {warnings} warnings, {errors} errors", count(State::Ok))?;
+        places(&mut out, &checks, width)?;
+        let (ok, warnings, errors) = (
+            count(State::Ok),
+            crate::words::count(warnings, "warning"),
+            crate::words::count(errors, "error"),
+        );
+        writeln!(out, "{ok} ok, {warnings}, {errors}")?;
     }
     match (errors, first) {
         (0, _) | (_, None) => Ok(()),
@@ -122,6 +128,17 @@ fn print(out: &mut impl Write, checks: &[Check], width: usize) -> std::io::Resul
         }
     }
     Ok(())
+}
+
+/// Where the files are that advice names: a package has them elsewhere than the sources.
+fn places(out: &mut impl Write, checks: &[Check], width: usize) -> std::io::Result<()> {
+    let all = || checks.iter().filter_map(|check| check.advice.as_deref());
+    if !all().any(|advice| advice.contains("fs-conf/") || advice.contains("docs/")) {
+        return Ok(());
+    }
+    let line = "If a package installed fswake, fs-conf/ is in /usr/share/fswake and docs/ in /usr/share/doc/fswake; else both are \
+                in its sources.";
+    wrapped(out, line, 0, width)
 }
 
 #[cfg(test)]

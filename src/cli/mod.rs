@@ -36,7 +36,7 @@ const EXIT_CODES: &str = "Exit codes:
    1  failed; stderr says why
    2  the command line is wrong
   78  the configuration is wrong: file, key, value and what is allowed are on stderr
- 141  nobody reads the output any more (| head)";
+ 141  the reader of the output has gone (| head)";
 
 /// Wakes sleeping phones for FreeSWITCH: push, wait for the REGISTER, connect the call.
 #[derive(Debug, Parser)]
@@ -45,7 +45,7 @@ pub struct Cli {
     /// Configuration file [default: $FSWAKE_CONFIG, else /etc/fswake/fswake.toml if it exists, else built-in defaults]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Do not fit tables and findings to the terminal
+    /// Do not cut or wrap lines to the terminal's width
     #[arg(long, global = true)]
     wide: bool,
     #[command(subcommand)]
@@ -58,32 +58,32 @@ enum Command {
     Run,
     /// Check the configuration and every file that it names
     Check(check::Check),
-    /// Print completions for a shell, to be put where it looks for them
+    /// Print shell completions
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual pages: all of them into a directory, or that of the whole to stdout
+    /// Write all manual pages into a directory, or print fswake's own
     #[command(hide = true)]
     Man {
         /// The directory, made where it is missing, for fswake.1, fswake-run.1 and so on
         directory: Option<PathBuf>,
     },
-    /// List the devices that are known, show one, or forget one; asks the running daemon
+    /// List known devices, show one, or forget one; asks the running daemon
     Devices(devices::Devices),
-    /// Show the calls that are held now; asks the running daemon
+    /// Show the calls held now; asks the running daemon
     Calls(calls::Calls),
-    /// Push to the devices of a user, to test it or to say something; asks the running daemon
+    /// Send a push to a user's devices, as a test or a message; asks the running daemon
     Push(push::Push),
     /// Show the apps and whether their credentials work; asks the running daemon
     Apps(apps::Apps),
-    /// Look at everything that a wake needs, and say what to do; exits with 1 when something is wrong
+    /// Check everything that a wake needs, and say what to do; exits with 1 on errors
     Doctor(doctor::Doctor),
-    /// Show the life of a wake as a timeline, and what it says about a missed call
+    /// Show a call's wake as a timeline, and why it was missed
     Trace(trace::Trace),
-    /// Put fswake beside a FreeSWITCH of this host: show what is missing, write it, and say what is left to do
+    /// Set up fswake beside FreeSWITCH on this host: show what is missing, write it, say what is left to do
     Setup(setup::Setup),
-    /// Make a configuration of mod_apn's, and copy its tokens
+    /// Convert mod_apn's configuration, and copy its tokens
     ImportModApn(import_mod_apn::ImportModApn),
 }
 

@@ -34,7 +34,7 @@ pub(in crate::cli) fn look(files: &[NewFile], force: bool) -> anyhow::Result<Vec
             Ok(text) if text == file.text.as_bytes() => Made::Unchanged,
             Ok(_) if force => Made::Replaced,
             Ok(_) => bail!(
-                "{}: there is a file of that name, and it is left as it is\n\
+                "{}: this file exists already, and stays as it is\n\
                  hint: --force replaces it, --output names another, and without --conf only tokens are copied",
                 file.path.display()
             ),

@@ -16,15 +16,15 @@ const EXAMPLES: &str = r#"Examples:
   fswake push --user 1001 --realm example.org --payload '{"title":"Hello","body":"It works"}'
   fswake push --type voip --user 1001 --realm example.org --app com.example.acme
 
-The exit code is 0 when at least one device's provider took it."#;
+Exits with 0 when a provider took at least one push."#;
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Push {
-    /// Which of the devices' tokens: the one for calls, or the one for messages
+    /// Which token to use: for calls (voip) or for messages (im)
     #[arg(long = "type", value_name = "TYPE", value_parser = ["voip", "im"], default_value = "im")]
     token_type: String,
-    /// Whose devices
+    /// The user
     #[arg(long)]
     user: String,
     /// The user's domain
@@ -33,10 +33,10 @@ pub(super) struct Push {
     /// Only devices of this app
     #[arg(long)]
     app: Option<String>,
-    /// What it says, a JSON object (docs/PAYLOADS.md has the keys); - reads it from stdin
+    /// The message, a JSON object (docs/PAYLOADS.md has the keys); - reads it from stdin
     #[arg(long, value_name = "JSON")]
     payload: Option<String>,
-    /// JSON, as /v1/push answers it
+    /// JSON, as from /v1/push
     #[arg(long)]
     json: bool,
 }
@@ -74,7 +74,7 @@ fn payload(given: Option<&str>) -> anyhow::Result<Map<String, Value>> {
             let mut bytes = Vec::new();
             let mut stdin = std::io::stdin().lock();
             if stdin.is_terminal() {
-                eprintln!("reading the payload from the terminal, to its end (Ctrl-D)");
+                eprintln!("reading the payload from the terminal; end it with Ctrl-D");
             }
             stdin.read_to_end(&mut bytes).context("stdin")?;
             files::decode(&bytes).context("stdin")?

@@ -1,6 +1,6 @@
 //! The `[[app]]`s: credentials that belong together, files that can be read, and no two that claim the same devices.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::ConfigError;
@@ -42,14 +42,14 @@ pub(super) fn apps(
         apps: Vec::new(),
         policies: Vec::new(),
     };
-    let (mut names, mut claims) = (HashSet::new(), HashSet::new());
+    let (mut names, mut claims) = (HashSet::new(), HashMap::new());
     for (n, raw) in written.into_iter().enumerate() {
         let Some(name) = raw.name.clone() else {
-            return Err(at.missing(&format!("app[{}].name", n + 1), "a name of its own"));
+            return Err(at.missing(&format!("app[{}].name", n + 1), "a unique name"));
         };
         if !is_word(&name) || !names.insert(name.clone()) {
             let key = format!("app[{}].name", n + 1);
-            return Err(at.wrong(&key, name, "one word that no other app has"));
+            return Err(at.wrong(&key, name, "one word, unique among apps"));
         }
         let section = Section { at, files, name: &name };
         let (app, policies) = section.app(raw, on_unregister)?;
@@ -113,7 +113,7 @@ impl Section<'_> {
         let is_apns = matches!(provider, Provider::Apns | Provider::ApnsSandbox);
         let credentials = self.credentials(&provider, &mut raw)?;
         if let Some(id) = raw.app_ids.iter().find(|id| !is_word(id)) {
-            return self.wrong("app-ids", id, "the app ids that phones send: no blanks");
+            return self.wrong("app-ids", id, "app ids without spaces, as phones send them");
         }
         if let Some(id) = raw
             .app_ids
@@ -123,7 +123,7 @@ impl Section<'_> {
             return self.wrong("app-ids", id, r#"bundle ids without ".voip" and ".remote""#);
         }
         if let Some(domain) = raw.domains.iter().find(|d| !is_word(d)) {
-            return self.wrong("domains", domain, "domains of callees: no blanks");
+            return self.wrong("domains", domain, "domains of callees, without spaces");
         }
         if let Some(topic) = &raw.topic
             && !(is_apns && is_word(topic))
@@ -231,7 +231,7 @@ impl Section<'_> {
         }
     }
 
-    /// Whose devices an app serves that serves any.
+    /// The user an app serves that serves any.
     fn providers(&self, provider: &Provider, written: &[String]) -> Checked<Vec<Provider>> {
         let allowed = r#"with provider "http" or "log" only: names as phones send them (pn-provider, or the platform)"#;
         match written {
@@ -340,7 +340,7 @@ impl Section<'_> {
     }
 
     /// Two apps for the same devices: the second would never be used.
-    fn claim(&self, app: &App, claims: &mut HashSet<(Provider, String, String)>) -> Checked<()> {
+    fn claim(&self, app: &App, claims: &mut HashMap<(Provider, String, String), String>) -> Checked<()> {
         let all = [String::new()];
         let or_all = |list: &'_ [String]| if list.is_empty() { all.to_vec() } else { list.to_vec() };
         let providers: Vec<_> = match app.providers.as_slice() {
@@ -353,8 +353,20 @@ impl Section<'_> {
         });
         for (id, domain) in devices {
             for provider in &providers {
-                if !claims.insert((provider.clone(), id.clone(), domain.clone())) {
-                    let allowed = "app-ids, domains or providers that no other app of this provider has";
+                let claim = (provider.clone(), id.clone(), domain.clone());
+                if let Some(first) = claims.insert(claim, app.name.clone()) {
+                    let phones = match id.as_str() {
+                        "" => format!("every phone of {}", provider.name()),
+                        id => id.to_owned(),
+                    };
+                    let at = match domain.as_str() {
+                        "" => String::new(),
+                        domain => format!(" at {domain}"),
+                    };
+                    let allowed = format!(
+                        "apps {first:?} and {:?} both serve {phones}{at}: give one of them other app-ids, domains or providers",
+                        app.name
+                    );
                     return self.wrong("app-ids", &app.app_ids, allowed);
                 }
             }

@@ -1,4 +1,4 @@
-//! From what is written to what can be used: every section but the apps.
+//! Validates every section except apps.
 
 use std::cell::RefCell;
 use std::io::ErrorKind;
@@ -190,7 +190,8 @@ impl Files<'_> {
 
 fn policy(at: In<'_>, wake: &raw::Wake, aor: &raw::AorNames) -> Checked<Policy> {
     let built_in = Policy::default();
-    let time = |key, value: &Option<String>, default, min, max| duration(at, key, value.as_deref(), default, min, max);
+    let time =
+        |key, value: &Option<raw::Time>, default, min, max| duration(at, key, value.as_deref(), default, min, max);
     let push_retries = wake.push_retries.unwrap_or(built_in.push_retries);
     if push_retries > 10 {
         return Err(at.wrong("wake.push-retries", push_retries, "a number from 0 to 10"));

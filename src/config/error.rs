@@ -98,6 +98,7 @@ fn in_words(expected: &str) -> String {
         "u32" => format!("a number from 0 to {}", u32::MAX),
         "a boolean" => "true or false".into(),
         "a string" => "a text in quotes".into(),
+        "a duration" => r#"no unit: write it as a duration in quotes, such as "25s""#.into(),
         "a sequence" => "a list in brackets".into(),
         other if other.starts_with("struct") || other == "a map" => "a table".into(),
         other => other.into(),

@@ -5,7 +5,7 @@ use super::error::In;
 use super::{Http, raw};
 use crate::types::Secret;
 
-/// A token that could be guessed is none.
+/// Shorter tokens are rejected as guessable.
 const SHORTEST_TOKEN: usize = 16;
 
 pub(super) fn http(at: In<'_>, files: Files<'_>, raw: raw::Http) -> Checked<Http> {
@@ -32,7 +32,7 @@ pub(super) fn http(at: In<'_>, files: Files<'_>, raw: raw::Http) -> Checked<Http
     if token_file.is_none()
         && let Some(open) = addresses.iter().find(|a| !a.ip().to_canonical().is_loopback())
     {
-        let allowed = "an address that others can reach needs http.token-file; without it: 127.0.0.1 or [::1]";
+        let allowed = "only 127.0.0.1 or [::1] without http.token-file";
         return Err(at.wrong("http.addresses", open, allowed));
     }
     Ok(Http {

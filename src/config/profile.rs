@@ -48,7 +48,7 @@ impl Section<'_> {
     fn profile(&self, profile: &str, raw: raw::Profile) -> Checked<HttpProfile> {
         let key = |key: &str| format!("{profile}.{key}");
         let Some(url) = raw.url else {
-            let needed = r#"where to, as in "https://push.example.org/${type}/${token}""#;
+            let needed = r#"a URL, as in "https://push.example.org/${type}/${token}""#;
             return Err(self.at.missing(&self.key(&key("url")), needed));
         };
         // It may hold a key, and so is not repeated.
@@ -76,7 +76,7 @@ impl Section<'_> {
             }
             Some(other) => return self.wrong(&key("method"), other, r#""post" or "get""#),
         };
-        let time = |name: &str, written: &Option<String>| {
+        let time = |name: &str, written: &Option<super::raw::Time>| {
             let name = self.key(&key(name));
             duration(self.at, &name, written.as_deref(), TIMEOUT, "100ms", "60s")
         };

@@ -2,8 +2,11 @@
 //! defaults are the business of the checks.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Deref;
 
-use serde::Deserialize;
+use serde::de::{Deserializer, Visitor};
+use serde::{Deserialize, de};
 
 /// The whole file.
 #[derive(Debug, Default, Deserialize)]
@@ -41,14 +44,14 @@ pub(super) struct Listen {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Wake {
-    pub fresh_for: Option<String>,
-    pub push_delay: Option<String>,
-    pub push_retry: Option<String>,
+    pub fresh_for: Option<Time>,
+    pub push_delay: Option<Time>,
+    pub push_retry: Option<Time>,
     pub push_retries: Option<u32>,
-    pub max_wait: Option<String>,
-    pub settle_delay: Option<String>,
-    pub push_gap: Option<String>,
-    pub debounce: Option<String>,
+    pub max_wait: Option<Time>,
+    pub settle_delay: Option<Time>,
+    pub push_gap: Option<Time>,
+    pub debounce: Option<Time>,
     pub decline: Option<String>,
     pub alert: Option<String>,
     pub mode: Option<String>,
@@ -90,15 +93,15 @@ pub(super) struct Params {
 pub(super) struct Notifications {
     pub events: Option<bool>,
     pub device_per_minute: Option<u32>,
-    pub ttl: Option<String>,
+    pub ttl: Option<Time>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Store {
     pub path: Option<String>,
-    pub token_ttl: Option<String>,
-    pub journal_keep: Option<String>,
+    pub token_ttl: Option<Time>,
+    pub journal_keep: Option<Time>,
     pub journal_max_lines: Option<u64>,
 }
 
@@ -119,7 +122,7 @@ pub(super) struct Log {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Run {
-    pub drain_timeout: Option<String>,
+    pub drain_timeout: Option<Time>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -161,7 +164,37 @@ pub(super) struct Profile {
     pub content_type: Option<String>,
     pub body: Option<String>,
     pub body_file: Option<String>,
-    pub connect_timeout: Option<String>,
-    pub timeout: Option<String>,
+    pub connect_timeout: Option<Time>,
+    pub timeout: Option<Time>,
     pub insecure: Option<bool>,
+}
+
+/// A duration as it is written. A type of its own, so that a number without a unit is told what it lacks.
+#[derive(Debug)]
+pub(super) struct Time(String);
+
+impl Deref for Time {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Time;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a duration")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Time, E> {
+                Ok(Time(text.to_owned()))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
 }

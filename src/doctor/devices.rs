@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::{Check, Evidence, first_of};
-use crate::clock::unix_now;
-use crate::clock::with_date;
+use crate::clock::{unix_now, with_date};
 use crate::config::Config;
 use crate::journal::JournalError;
 use crate::push::app::Credentials;
 use crate::types::{Device, Printable};
+use crate::words;
 
 const FAMILY: &str = "devices";
 /// The check that names devices without an app.
@@ -18,14 +18,14 @@ const LONG_UNSEEN: i64 = 30 * 86_400;
 
 pub(super) fn checks(config: &Config, known: &[Device], evidence: &mut Evidence) -> Vec<Check> {
     if known.is_empty() {
-        let advice = "phones are learned when they register: a push token has to be in the Contact (RFC 8599 pn-*, or \
-                      the names in [contact])";
+        let advice = "fswake learns phones when they register: the Contact must have a push token (RFC 8599 pn-*, or the \
+                      names in [contact])";
         return vec![Check::warning(FAMILY, "known", "none", advice)];
     }
     let mut users: Vec<_> = known.iter().map(|d| &d.aor).collect();
     users.sort_unstable();
     users.dedup();
-    let seen = format!("{} of {} users", known.len(), users.len());
+    let seen = format!("{} of {}", known.len(), words::count(users.len(), "user"));
     vec![
         Check::ok(FAMILY, "known", seen),
         without_app(config, known, evidence),
@@ -64,8 +64,8 @@ fn without_app(config: &Config, known: &[Device], evidence: &mut Evidence) -> Ch
         match known.iter().filter(by_log).count() {
             0 => {}
             logged => {
-                let seen =
-                    format!("{logged} devices are served by an app that only writes to the log: they are not woken");
+                let logged = words::count(logged, "device");
+                let seen = format!("not woken, because their app only writes to the log: {logged}");
                 let advice = "add an [[app]] with credentials for them (provider apns, fcm or http)";
                 return Check::warning(FAMILY, "apps", seen, advice);
             }
@@ -78,7 +78,8 @@ fn without_app(config: &Config, known: &[Device], evidence: &mut Evidence) -> Ch
         FAMILY,
         "apps",
         format!(
-            "{count} devices have no app with credentials: {}",
+            "no app with credentials for {}: {}",
+            words::count(count, "device"),
             first_of(&evidence.unserved, 5)
         ),
         "add an [[app]] with that provider and app id, and its credentials",
@@ -103,7 +104,7 @@ fn set_aside(known: &[Device]) -> Check {
         FAMILY,
         "tokens set aside",
         format!("{}: {}", aside.len(), first_of(&aside, 3)),
-        "the provider refused them; they are used again when their phones register. BadDeviceToken for many: sandbox \
+        "the provider refused them; fswake uses them again when their phones register. BadDeviceToken for many: sandbox \
          mixed with production (provider apns or apns.dev), or another topic",
     )
 }
@@ -121,6 +122,6 @@ fn unseen(known: &[Device]) -> Check {
         FAMILY,
         "unseen",
         format!("{old} of {} have not registered for 30 days", known.len()),
-        "they are pushed at every call and hardly come; store.token-ttl says when they are forgotten",
+        "they are pushed at every call and rarely wake; store.token-ttl sets when they are forgotten",
     )
 }

@@ -213,11 +213,11 @@ fn refused(address: &str, user: &str, error: &EslError) -> Check {
         ),
         EslError::ConnectionClosed | EslError::NotConnected => (
             format!("{address}: FreeSWITCH closed the connection"),
-            "its apply-inbound-acl does not have this host (fs-conf/autoload_configs/acl.conf.xml)",
+            "its apply-inbound-acl does not allow this host (fs-conf/autoload_configs/acl.conf.xml)",
         ),
         other => (
             format!("{address}: {}", words::of_esl(other)),
-            "compare [freeswitch] with autoload_configs/event_socket.conf.xml; its apply-inbound-acl has to have this host",
+            "compare [freeswitch] with autoload_configs/event_socket.conf.xml; add this host's address to its apply-inbound-acl",
         ),
     };
     Check::error("freeswitch", "login", seen, advice)

@@ -53,6 +53,12 @@ pub(crate) fn preprocessor(xml: &str) -> Vec<(String, String)> {
     pairs(xml, "X-PRE-PROCESS", "cmd", "data")
 }
 
+/// Names of all `<context>`s of a file of FreeSWITCH's dialplan.
+pub(crate) fn contexts(xml: &str) -> Vec<String> {
+    let tags = xml::tags(xml).into_iter().filter(|tag| tag.name == "context");
+    tags.map(|tag| tag.attribute("name").to_owned()).collect()
+}
+
 fn pairs(xml: &str, element: &str, first: &str, second: &str) -> Vec<(String, String)> {
     let tags = xml::tags(xml).into_iter().filter(|tag| tag.name == element);
     tags.map(|tag| (tag.attribute(first).to_owned(), tag.attribute(second).to_owned()))

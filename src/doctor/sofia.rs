@@ -41,43 +41,43 @@ const WISHES: [Wish; 7] = [
                 || is_true(value)
         },
         line: "multiple-registrations=contact",
-        because: "the last phone of a user takes the place of all others",
+        because: "now a user's last phone to register replaces the others",
     },
     Wish {
         name: "accept-blind-reg",
         good: |value| !is_true(value),
         line: "accept-blind-reg=false",
-        because: "whoever registers gets the calls",
+        because: "now anyone can register and get the calls",
     },
     Wish {
         name: "inbound-reg-force-matching-username",
         good: is_true,
         line: "inbound-reg-force-matching-username=true",
-        because: "a user can register as another",
+        because: "now a user can register as another one",
     },
     Wish {
         name: "tcp-unreg-on-socket-close",
         good: is_true,
         line: "tcp-unreg-on-socket-close=true",
-        because: "an INVITE goes to a connection that is closed",
+        because: "now INVITEs go to closed connections",
     },
     Wish {
         name: "nat-options-ping",
         good: is_true,
         line: "nat-options-ping=true",
-        because: "phones that are awake are pushed all the same",
+        because: "now phones that are awake are pushed too",
     },
     Wish {
         name: "unregister-on-options-fail",
         good: |value| !is_true(value),
         line: "unregister-on-options-fail=false",
-        because: "a sleeping phone loses its registration",
+        because: "now a sleeping phone loses its registration",
     },
     Wish {
         name: "inbound-late-negotiation",
         good: is_true,
         line: "inbound-late-negotiation=true",
-        because: "calls are transcoded that need not be",
+        because: "now calls are transcoded without need",
     },
 ];
 
@@ -156,7 +156,7 @@ fn of_profile(profile: &Profile, handler: Option<Handler>) -> Check {
     }
     let seen: Vec<_> = wrong
         .iter()
-        .map(|w| format!("not {} ({})", w.line, w.because))
+        .map(|w| format!("{}: {}", w.line.replacen('=', " should be ", 1), w.because))
         .collect();
     let advice = if handler == Some(Handler::FusionPbx) {
         "if phones register with it: set and enable them under Advanced > SIP Profiles, then Status > SIP Status > Flush \
@@ -224,7 +224,8 @@ mod tests {
         for wish in &WISHES {
             let check = of_profile(&shipped(wish.name), None);
             let matters = !(wish.good)("");
-            assert_eq!(check.seen.contains(wish.line), matters, "{}: {}", wish.name, check.seen);
+            let line = wish.line.replacen('=', " should be ", 1);
+            assert_eq!(check.seen.contains(&line), matters, "{}: {}", wish.name, check.seen);
         }
     }
 

@@ -22,7 +22,7 @@ const FAMILY: &str = "wakes";
 const MOST: usize = 20_000;
 /// Fewer than this are chance.
 const FEW: usize = 3;
-/// From this share on (of a hundred) a pattern is how it is, not how it happens to be now and then.
+/// In percent: from this share on, the problem is systematic.
 const MANY_PERCENT: usize = 80;
 const SOME_PERCENT: usize = 20;
 const LATE_PERCENT: usize = 5;

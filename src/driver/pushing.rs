@@ -65,7 +65,7 @@ impl Turning {
             if let Err(error @ PushError::Misconfigured { .. }) = &outcome
                 && warned.is_due(&error.to_string(), Instant::now())
             {
-                warn!(device = request.to.token().map(PushToken::fingerprint), %error, "push refused: an operator has to act");
+                warn!(device = request.to.token().map(PushToken::fingerprint), %error, "push refused: an operator must act");
             }
             let ended = Event::PushEnded {
                 push,
@@ -82,7 +82,7 @@ impl Turning {
 async fn whatever_happens(push: impl Future<Output = PushOutcome>) -> PushOutcome {
     let outcome = AssertUnwindSafe(push).catch_unwind().await;
     outcome.unwrap_or_else(|_| {
-        error!("a defect of fswake has ended a push");
+        error!("a bug in fswake ended a push");
         Err(PushError::Exhausted {
             kept_by: KeptBy::Us,
             reason: "a defect of fswake".into(),

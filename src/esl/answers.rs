@@ -63,10 +63,7 @@ impl Answerer {
         let given = Line::run(line, endpoint, answer).await;
         given
             .map_err(|error| {
-                warn!(
-                    error = words::of_io(&error),
-                    "the answer to a notification cannot be given"
-                );
+                warn!(error = words::of_io(&error), "cannot send the answer to a notification");
             })
             .ok()
     }

@@ -148,7 +148,7 @@ impl Inbound {
             let (host, port) = (&settings.endpoint.host, settings.endpoint.port);
             if matches!(ended, Ended::Changed) {
                 (pause, complained) = (FIRST_PAUSE, false);
-                info!(%host, port, "leaving the connection to FreeSWITCH: its settings have changed");
+                info!(%host, port, "closing the connection to FreeSWITCH: its settings have changed");
                 continue;
             }
             if was_up || !complained {

@@ -45,7 +45,7 @@ enum Message {
     Event(EslEvent),
     /// The connection ends.
     Goodbye,
-    /// What says nothing to us.
+    /// A message we ignore.
     Other,
 }
 

@@ -68,7 +68,7 @@ impl Reader {
         info!(%host, port, registrations = count, "connected to FreeSWITCH");
         if read.is_empty() {
             // What is known stays known: they may be starting.
-            warn!("no registrations can be read: `sofia xmlstatus` names no profile that runs");
+            warn!("cannot read registrations: `sofia xmlstatus` names no running profile");
         }
         let mut starting = None;
         loop {
@@ -98,7 +98,7 @@ impl Reader {
             if !new.is_empty() {
                 let (new, count) = self.read_all(&mut line, &new).await?;
                 if !new.is_empty() {
-                    info!(profiles = ?new, registrations = count, "profiles of sofia's have started");
+                    info!(profiles = ?new, registrations = count, "SIP profiles have started");
                     read.extend(new);
                     starting = None;
                 }

@@ -177,8 +177,8 @@ fn no_app(census: &Census) -> Option<Item> {
         what: "phones without an app".into(),
         level: Level::Error,
         problem: format!("no [[app]] serves {}", named.join(", ")),
-        advice: "Add an [[app]] with this id in app-ids and its credentials, then `systemctl reload fswake`. Phones that are \
-                 nobody's go with `fswake devices forget`."
+        advice: "Add an [[app]] with this id in app-ids and its credentials, then `systemctl reload fswake`. Remove \
+                 phones of other apps with `fswake devices forget`."
             .into(),
         phones: Some(phones),
         since: None,

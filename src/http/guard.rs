@@ -68,7 +68,7 @@ fn limit(request: &Request) -> Duration {
 fn refusal(site: &Site, request: &Request) -> Option<Problem> {
     let headers = request.headers();
     if is_of_another_site(headers, request.method(), request.uri().path()) {
-        return Some(Problem::new(StatusCode::FORBIDDEN, "not for pages of other sites"));
+        return Some(Problem::new(StatusCode::FORBIDDEN, "cross-site requests are refused"));
     }
     match &site.token {
         Some(token) if !OPEN.contains(&request.uri().path()) && !bears(headers, token.expose()) => Some(Problem::new(

@@ -90,7 +90,7 @@ async fn bind(address: SocketAddr) -> TcpListener {
                 return listener;
             }
             Err(error) if !complained => {
-                error!(%address, error = words::of_io(&error), "HTTP cannot listen (http.addresses): tried again every 10 s; calls are not affected");
+                error!(%address, error = words::of_io(&error), "HTTP cannot listen (http.addresses): trying again every 10 s; calls are not affected");
                 complained = true;
             }
             Err(_) => {}

@@ -1,4 +1,4 @@
-//! How waking goes, for people who look.
+//! Statistics for the status page.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -47,8 +47,8 @@ pub(super) async fn timeline(
 /// How many things on a page: as asked, from 1 to `most`, or 50.
 pub(super) fn page_size(asked: Option<usize>, most: usize) -> Result<usize, Problem> {
     match asked.unwrap_or(50) {
-        0 => Err(Problem::wrong("limit: from 1 on")),
-        n if n > most => Err(Problem::wrong(format!("limit: at most {most}"))),
+        0 => Err(Problem::wrong("limit must be at least 1")),
+        n if n > most => Err(Problem::wrong(format!("limit must be at most {most}"))),
         n => Ok(n),
     }
 }

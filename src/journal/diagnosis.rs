@@ -107,7 +107,7 @@ pub fn of_attempt(attempt: &Attempt) -> Option<Diagnosis> {
         };
         if attempt.could_not_be_sent() {
             let says = format!(
-                "{device} woke up and registered, but FreeSWITCH could not send it the INVITE ({why}): it knew no way to \
+                "{device} woke up and registered, but FreeSWITCH could not send it the INVITE ({why}): it has no route to \
                  the phone's address"
             );
             return Some(pattern(Pattern::InviteAfterRegisterFails, says));
@@ -197,7 +197,7 @@ fn of_refusal(attempt: &Attempt, refusal: Refusal, reason: &str) -> Diagnosis {
     match refusal {
         Refusal::Gone | Refusal::Bad => {
             let says = format!(
-                "the token of {device} is not good any more ({reason}): the app was removed or installed anew, or it is \
+                "the token of {device} is no longer valid ({reason}): the app was removed or reinstalled, or it is \
                  for the other environment (sandbox, production) or topic"
             );
             pattern(Pattern::StaleTokens, says)
@@ -303,7 +303,7 @@ fn not_pushed(attempt: &Attempt) -> Option<Diagnosis> {
 /// When a token was dropped, why, and what brings it back.
 fn token_dropped(dropped: &Dropped) -> String {
     format!(
-        "the token of {} was dropped at {} UTC ({}: the app was removed, or installed anew); the phone's next REGISTER brings \
+        "the token of {} was dropped at {} UTC ({}: the app was removed, or reinstalled); the phone's next REGISTER brings \
          it back",
         Printable(&dropped.device),
         stamp(dropped.at_ms),

@@ -27,7 +27,7 @@ const IN_A_URI: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum JournalError {
     /// There is no store yet.
-    #[error("{}: there is no store: `fswake run` makes it; --config or store.path may name another place", path.display())]
+    #[error("{}: there is no store: `fswake run` creates it; if it has run, check --config and store.path", path.display())]
     Missing {
         /// The database file.
         path: PathBuf,
@@ -154,11 +154,11 @@ impl JournalError {
     /// What to do about it.
     pub fn advice(&self) -> &'static str {
         match self {
-            Self::Missing { .. } => "`fswake run` makes it; --config or store.path may name another place",
+            Self::Missing { .. } => "`fswake run` creates it; if it has run, check --config and store.path",
             Self::NotAllowed { .. } => "run it as root or as fswake's user",
             Self::Unreadable { .. } => {
                 "use the fswake that made the store; if it is damaged: stop fswake, put the file aside and restore a copy of it \
-                 (without one, phones are learned anew as they register)"
+                 (without one, phones are learned again as they register)"
             }
         }
     }

@@ -1,4 +1,4 @@
-//! How waking goes: what became of the calls of the last hour or day, and how long phones took to come.
+//! Statistics: what became of the calls of the last hour or day, and how long phones took to come.
 
 use std::collections::HashMap;
 

@@ -178,7 +178,7 @@ impl Wake {
 
 /// Whether a push failed before a provider was asked: no app serves the device, or with nothing to prove itself with.
 pub(super) fn never_left(reason: &str) -> bool {
-    reason.contains("no app serves") || reason.contains("CertificateExpired: the certificate ended")
+    reason.contains("no app serves") || reason.contains("CertificateExpired: the certificate expired")
 }
 
 impl Step {

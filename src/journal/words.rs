@@ -69,7 +69,7 @@ pub(super) fn of(step: &str, detail: &Map<String, Value>) -> String {
                 .and("; the directory took ", d.span("asked-ms"), "")
         }
         "device-awake" => Words::new("awake, no push yet")
-            .and(": heard of ", d.span("seen-ms"), " ago")
+            .and(": seen ", d.span("seen-ms"), " ago")
             .and("; pushed in ", d.span("push-in-ms"), " unless it rings"),
         "device-set-aside" => {
             let reason = d.text("reason").map(|reason| with_date(&reason));
@@ -109,13 +109,11 @@ pub(super) fn of(step: &str, detail: &Map<String, Value>) -> String {
         "leg-started" => Words::new("INVITE")
             .and(" (leg ", d.number("leg"), ")")
             .and(": ", origin(&d), ""),
-        "not-rung-asleep" => Words::new("not rung where it is registered: over UDP its push is the only way in"),
-        "leg-silent" => {
-            Words::new("does not ring although it has registered").and(", ", d.span("ms"), " after the INVITE")
-        }
+        "not-rung-asleep" => Words::new("not rung at its old address: over UDP, only its push can wake it"),
+        "leg-silent" => Words::new("registered, but does not ring").and(", ", d.span("ms"), " after the INVITE"),
         "leg-ringing" => Words::new("rings").and(", ", d.span("ms"), " after the INVITE"),
         "leg-answered" => Words::new("answered").and(", codec ", d.text("codec"), ""),
-        "leg-ended" => Words::new("leg over: ")
+        "leg-ended" => Words::new("leg ended: ")
             .and("", d.text("cause"), "")
             .and(", SIP ", d.number("sip").filter(|sip| *sip > 0), "")
             .and(
@@ -131,7 +129,7 @@ pub(super) fn of(step: &str, detail: &Map<String, Value>) -> String {
         "bridge-failed" => Words::new("could not be bridged with the caller"),
         "caller-gone" => Words::new("caller hung up").and(": ", d.text("cause"), ""),
         "call-taken" => taken_over(&d),
-        "ring-time-over" => Words::new("the dial-string's own time was over").and(": ", d.text("cause"), ""),
+        "ring-time-over" => Words::new("the dial-string's own timeout ended the call").and(": ", d.text("cause"), ""),
         "connection-lost" => Words::new("FreeSWITCH's connection for this call broke"),
         "cancel-pushed" => Words::new("cancel push written").and(": ", d.text("reason"), ""),
         "missed-call-pushed" => Words::new("missed-call push written"),
@@ -178,7 +176,7 @@ fn registered(d: &Detail<'_>) -> Words {
 
 fn origin(d: &Detail<'_>) -> Option<&'static str> {
     Some(match d.0.get("why")?.as_str()? {
-        "awake" => "heard of just now",
+        "awake" => "seen just now",
         "known" => "last known address, in parallel with the push",
         "woken" => "it has registered",
         _ => return None,
@@ -206,12 +204,12 @@ fn over(d: &Detail<'_>) -> Words {
         // Lines of versions that ended such a call themselves.
         "declined" if d.is("caller", "rejected") => "declined; the caller hears it",
         "declined" => "declined; the dialplan goes on",
-        "hands-off" => "somebody else takes care of it (originate_reg_token); the dialplan goes on",
+        "hands-off" => "left alone (originate_reg_token); the dialplan goes on",
         "taken" => "somebody else has the call",
         "woken" => "a phone is awake; the dialplan rings it",
         "draining" => "fswake was stopping; the dialplan goes on",
         "abandoned" => "the caller had hung up",
-        _ => "fswake could not go on; the dialplan does",
+        _ => "fswake failed; the dialplan goes on",
     };
     Words::new("over: ")
         .and("", Some(got), "")

@@ -1,7 +1,7 @@
 //! Numbers for Prometheus.
 //!
 //! What happens is counted where it happens: in the driver's loop with atomic additions, in the pushes' own tasks for
-//! what they come to. What is a state (held calls, the store's health, certificates) is read when somebody asks. Every
+//! what they come to. Gauges (held calls, the store's health, certificates) are sampled at scrape time. Every
 //! series exists from the start. Label values are words of fixed sets and names of configured apps: nothing comes from
 //! the network.
 
@@ -85,7 +85,7 @@ struct Inner {
     inputs: Gauge,
 }
 
-/// What is a state, and is read when somebody asks.
+/// Gauges sampled at scrape time.
 #[derive(Debug)]
 pub struct State {
     /// Calls held now.

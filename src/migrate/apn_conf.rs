@@ -143,7 +143,7 @@ pub fn read(text: &str, mut vars: Variables) -> Result<ApnConf, ApnConfError> {
                 let (name, written) = (attribute("name")?, attribute("value")?);
                 let expanded = vars.expand(&written);
                 if vars.are_too_long() {
-                    return Err("its variables put in make the file too long".into());
+                    return Err("expanding its variables makes the file too long".into());
                 }
                 let value = Value {
                     text: decoded(&expanded.text).into_owned(),
@@ -185,7 +185,7 @@ fn pre_process(seen: &Seen<'_>, vars: &mut Variables) -> Result<Option<String>, 
         Seen::Element(_) => None,
     };
     if vars.are_too_long() {
-        return Err("its variables put in make the file too long: does one name itself?".into());
+        return Err("expanding its variables makes the file too long: does one name itself?".into());
     }
     Ok(not_done)
 }

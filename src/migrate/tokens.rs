@@ -47,19 +47,19 @@ pub enum Why {
     #[error("{0} is {COLUMN} characters long, as much as mod_apn's column holds: it may have been cut")]
     Cut(&'static str),
     /// It cannot be a token, an app id or a name.
-    #[error("{0} is not fit for use: {1}")]
+    #[error("{0} cannot be used: {1}")]
     Unfit(&'static str, Refusal),
     /// An empty field.
     #[error("{0} is empty")]
     Empty(&'static str),
     /// What apps write where they have no token, or what its provider cannot have given out.
-    #[error("the token is none: {0}")]
+    #[error("not a token: {0}")]
     NoToken(TokenFault),
     /// Neither `voip` nor `im`.
     #[error("type {:?}: fswake pushes for calls (voip) and for messages (im)", Printable(.0).to_string())]
     Type(String),
     /// The same token has a newer row of another user.
-    #[error("the token moved on to {0}, whose row is newer")]
+    #[error("the token now belongs to {0}, whose row is newer")]
     Moved(Aor),
 }
 

@@ -53,14 +53,14 @@ pub enum Tls {
     },
 }
 
-/// Why a name is none. Never shows it: it may hold a password.
+/// Why a connection string was rejected. Never shows it: it may hold a password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DsnError {
     /// Neither form.
-    #[error("the database's name cannot be read: {0}")]
+    #[error("bad connection string: {0}")]
     Unreadable(String),
     /// A parameter that would have to be obeyed.
-    #[error("the database's name has {0}, which is not supported")]
+    #[error("the connection string has {0}, which is not supported")]
     Unsupported(&'static str),
 }
 

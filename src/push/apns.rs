@@ -87,7 +87,7 @@ impl Apns {
     fn is_valid(&self) -> Result<(), PushError> {
         match self.expires.filter(|end| *end <= self.clock.now().wall) {
             Some(end) => Err(PushError::Misconfigured {
-                reason: format!("{EXPIRED}: the certificate ended on {} UTC", day(end)),
+                reason: format!("{EXPIRED}: the certificate expired on {} UTC", day(end)),
             }),
             None => Ok(()),
         }

@@ -272,10 +272,7 @@ mod tests {
             class(403, &detail("SENDER_ID_MISMATCH")),
             "token refused (SENDER_ID_MISMATCH)"
         );
-        assert_eq!(
-            class(401, &detail("THIRD_PARTY_AUTH_ERROR")),
-            "not configured: THIRD_PARTY_AUTH_ERROR"
-        );
+        assert_eq!(class(401, &detail("THIRD_PARTY_AUTH_ERROR")), "THIRD_PARTY_AUTH_ERROR");
         assert_eq!(class(429, &detail("QUOTA_EXCEEDED")), "passing: 429 QUOTA_EXCEEDED");
         assert_eq!(class(503, &detail("UNAVAILABLE")), "passing: 503 UNAVAILABLE");
         assert_eq!(class(500, &detail("INTERNAL")), "passing: 500 INTERNAL");
@@ -288,10 +285,7 @@ mod tests {
             "refused by the provider: 404 NOT_FOUND"
         );
         assert_eq!(class(404, "1"), "refused by the provider: 404 no error code");
-        assert_eq!(
-            class(403, r#"{"status":"PERMISSION_DENIED"}"#),
-            "not configured: PERMISSION_DENIED"
-        );
+        assert_eq!(class(403, r#"{"status":"PERMISSION_DENIED"}"#), "PERMISSION_DENIED");
     }
 
     #[test]

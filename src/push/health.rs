@@ -321,7 +321,7 @@ impl Health {
 
     /// A new file cannot be used.
     pub(super) fn file_broke(&self, reason: String, at: SystemTime) {
-        error!(app = %self.app, reason, "a changed credential file cannot be used: the one before it stays in use");
+        error!(app = %self.app, reason, "a changed credential file cannot be used: keeping the previous one");
         let mut known = self.known();
         let since = known.broken_file.as_ref().map_or(unix(at), |known| known.since);
         known.broken_file = Some(Problem {
@@ -334,7 +334,7 @@ impl Health {
     /// The files are again those that are in use.
     pub(super) fn file_mended(&self) {
         if self.known().broken_file.take().is_some() {
-            info!(app = %self.app, "the credential files are again those in use");
+            info!(app = %self.app, "the credential files match those in use again");
         }
     }
 
@@ -349,7 +349,7 @@ impl Health {
         if due == 0 {
             error!(app = %self.app, "the certificate has expired: its pushes will be refused");
         } else {
-            warn!(app = %self.app, days = left / DAY, "the certificate ends soon");
+            warn!(app = %self.app, days = left / DAY, "the certificate expires soon");
         }
     }
 

@@ -363,7 +363,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
             rustls::Error::AlertReceived(alert) if is_about_certificates(*alert) => {
                 format!("it refuses the app's certificate ({alert:?})")
             }
-            rustls::Error::AlertReceived(alert) => format!("it ends TLS ({alert:?})"),
+            rustls::Error::AlertReceived(alert) => format!("it rejects the TLS connection ({alert:?})"),
             other => format!("TLS: {}", without_links(&other.to_string())),
         });
     }

@@ -64,7 +64,7 @@ pub(super) fn build(mut apps: Vec<App>, old: &[Arc<Served>], clock: &Clock) -> R
     let (mut known, mut built) = (old.to_vec(), Vec::<Arc<Served>>::with_capacity(apps.len()));
     for app in apps {
         if built.iter().any(|s| s.app.name == app.name) {
-            return Err(SetupError::app(&app, "there are two apps of this name"));
+            return Err(SetupError::app(&app, "duplicate app name"));
         }
         let before = old.iter().find(|s| s.app.name == app.name);
         let served = match before {
@@ -210,7 +210,7 @@ pub(super) async fn keep_looking(pushers: &Arc<Shared>) {
         // Files may be on a disk that hangs.
         let looked = tokio::task::spawn_blocking(move || pushers.look()).await;
         if let Err(error) = looked {
-            tracing::error!(%error, "credential files could not be looked at");
+            tracing::error!(%error, "cannot check the credential files");
         }
     }
 }

@@ -58,12 +58,12 @@ pub fn unfit(app: &App, now: SystemTime) -> Option<SetupError> {
     let first = chain.first()?;
     let problem = if first.until <= now {
         format!(
-            "the certificate ended on {} UTC: no phone of this app is woken; put a new one in its place",
+            "the certificate expired on {} UTC: this app's phones are not woken; replace the certificate",
             day(first.until)
         )
     } else if first.from > now {
         format!(
-            "the certificate is valid from {} UTC on: no phone is woken before; is this machine's clock right?",
+            "the certificate is not valid before {} UTC: no phone is woken until then. Is this machine's clock right?",
             day(first.from)
         )
     } else {

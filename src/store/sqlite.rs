@@ -67,7 +67,7 @@ pub enum StoreError {
     /// The file is not a SQLite database, or a damaged one.
     #[error(
         "{}: the store is damaged ({reason}); restore a copy, or move the file and its -wal and -shm away and start again: \
-         tokens are learned anew as the phones register",
+         tokens are learned again as the phones register",
         path.display()
     )]
     Corrupt {
@@ -99,7 +99,7 @@ impl StoreError {
     }
 }
 
-/// The embedded store's door.
+/// Entry point of the SQLite store.
 #[derive(Debug)]
 pub struct Sqlite;
 

@@ -221,11 +221,11 @@ impl Shared {
         drop(state);
         self.settled.notify_all();
         if refused > 0 {
-            error!(path = %path.display(), refused, "the store refused changes for good");
+            error!(path = %path.display(), refused, "the store refused changes: they are lost");
         }
         if let Some(failing) = failed {
             let seconds = unix_now().saturating_sub(failing.since);
-            info!(path = %path.display(), seconds, dropped_journal_lines = dropped, "the store is written again");
+            info!(path = %path.display(), seconds, dropped_journal_lines = dropped, "store writes succeed again");
         }
     }
 
@@ -309,7 +309,7 @@ impl Drop for TellWhenEnded<'_> {
         if let Some(waiting) = lost {
             error!(
                 waiting,
-                "the store's writer has ended by a defect of fswake: nothing is stored until a restart; calls go on"
+                "a bug in fswake ended the store's writer: nothing is stored until a restart; calls go on"
             );
         }
     }

@@ -119,7 +119,7 @@ async fn profile_that_does_not_run_keeps_its_phones_and_one_that_starts_is_read(
     let daemon = stage.start().await;
     assert_eq!(daemon.log.count(&["Registered(", "1002"]), 0);
     stage.fs.start_profile("second", Duration::from_millis(300)).await;
-    daemon.log.wait(&["profiles of sofia's have started", "second"]).await;
+    daemon.log.wait(&["SIP profiles have started", "second"]).await;
     let held = stage.call(&daemon, "1002");
     absent.invite(1).await;
     held.caller_hangs_up();

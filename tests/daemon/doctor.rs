@@ -314,7 +314,8 @@ async fn what_is_wrong_with_freeswitch_is_said_with_what_to_do() {
     );
     assert!(
         out.contains("leads to context fswake, which is not in FreeSWITCH's files: calls to it fail")
-            && out.contains("           -> install fs-conf/dialplan/fswake.xml"),
+            && out.contains("           -> install fs-conf/dialplan/fswake.xml")
+            && out.contains("fs-conf/ is in /usr/share/fswake"),
         "{out}"
     );
 }

@@ -19,7 +19,7 @@ async fn stopping_daemon_sends_new_calls_on_at_once_and_finishes_those_that_it_h
     let held = stage.call(&daemon, "1001");
     stage.push().await;
     daemon.signal("TERM");
-    daemon.log.wait(&["stopping: new calls go on without us"]).await;
+    daemon.log.wait(&["stopping: new calls go on without fswake"]).await;
     let late = stage.call(&daemon, "1001");
     assert_eq!(result_of(&late).await, "draining");
     assert!(stage.apns.pushes_so_far().await.is_empty());
@@ -64,7 +64,7 @@ async fn second_signal_ends_the_drain() {
     let held = stage.call(&daemon, "1001");
     stage.push().await;
     daemon.signal("TERM");
-    daemon.log.wait(&["stopping: new calls go on without us"]).await;
+    daemon.log.wait(&["stopping: new calls go on without fswake"]).await;
     daemon.signal("TERM");
     assert_eq!(result_of(&held).await, "draining");
     assert_eq!(daemon.exit_code().await, Some(0));
@@ -121,7 +121,7 @@ async fn daemon_stops_while_a_reload_is_under_way() {
 #[tokio::test]
 async fn daemon_stops_while_dns_does_not_answer() {
     let Ok(dns) = UdpSocket::bind("127.0.0.153:53").await else {
-        eprintln!("left out: port 53 cannot be bound");
+        fswake_test_support::skipped::note("port 53 cannot be bound here (needs root)");
         return;
     };
     let mut stage = Stage::new().await;

@@ -87,7 +87,7 @@ async fn password_is_what_stands_on_its_line() {
         (
             b"ClueCon\nClueCon\n",
             78,
-            "must hold one line of text: line 2 is another",
+            "must hold one line of text: line 2 is a second one",
         ),
         (b"\n", 78, "must hold one line of text: it is empty"),
         (
@@ -158,7 +158,7 @@ async fn templates_bodies_tokens_and_the_configuration_itself_are_read_alike() {
         (
             "auth",
             b"a:b\nc:d",
-            "auth: must hold one line of text: line 2 is another",
+            "auth: must hold one line of text: line 2 is a second one",
         ),
         ("http-token", b"0123\xe9\n", "http-token: line 1 is not UTF-8 text"),
         (

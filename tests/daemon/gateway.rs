@@ -177,7 +177,7 @@ async fn gateway_without_encryption_or_with_any_certificate_is_warned_of_at_star
     );
     stage.secret("s3cret");
     let daemon = stage.start().await;
-    let clear = daemon.log.wait(&[" WARN ", "without TLS", "profile=\"voip\""]).await;
+    let clear = daemon.log.wait(&[" WARN ", "no TLS", "profile=\"voip\""]).await;
     assert!(clear.contains("http://192.0.2.1:9"), "{clear}");
     daemon.log.wait(&[" WARN ", "insecure = true", "profile=\"im\""]).await;
 }

@@ -52,11 +52,8 @@ fn a_day(stage: &Stage) {
             );
             end = 25_000;
             let refused = match n {
-                98 => Some(("misconfigured", "not configured: InvalidProviderToken")),
-                97 => Some((
-                    "misconfigured",
-                    "not configured: no app serves provider apns and app id x",
-                )),
+                98 => Some(("misconfigured", "InvalidProviderToken")),
+                97 => Some(("misconfigured", "no app serves provider apns and app id x")),
                 n if n % 20 == 1 => Some(("token-gone", "token gone (Unregistered)")),
                 _ => None,
             };
@@ -410,6 +407,55 @@ async fn page_says_what_needs_attention_what_to_do_and_how_many_phones_it_is_abo
         .wait("document.getElementById('wrong-list').textContent.includes('FreeSWITCH4 phones affected')")
         .await;
     browser.wait("document.querySelector('#nodes .dot.bad') !== null").await;
+}
+
+#[tokio::test]
+async fn page_says_of_each_app_the_worst_that_is_known_and_why() {
+    let Some(browser) = Browser::start().await else { return };
+    let stage = Stage::with_android().await;
+    let fcm = stage.fcm.as_ref().unwrap();
+    fcm.faults.token(
+        fswake_test_support::fcm::PROBE,
+        Fault::fcm(503, "UNAVAILABLE", "UNAVAILABLE"),
+    );
+    let disallowed = Fault::apns(400, "TopicDisallowed");
+    stage.apns.faults.token(fswake_test_support::apns::PROBE, disallowed);
+    let daemon = stage.start().await;
+    browser.look(1280, "light").await;
+    browser.open(&url(&daemon).await).await;
+    let app = |name: &str| {
+        format!(
+            "[...document.querySelectorAll('#apps .app')].find(app => app.querySelector('.who').textContent === '{name}')"
+        )
+    };
+    let pill = |name: &str, word: &str| {
+        let app = app(name);
+        format!("{app} && {app}.querySelector('.pill.bad')?.textContent === '{word}'")
+    };
+    browser.wait(&pill("ios", "pushes refused")).await;
+    browser.wait(&pill("android", "unreachable")).await;
+    let why = "[...app.querySelectorAll('p.why')].map(p => p.textContent)";
+    let said = browser.run(&format!("const app = {}; return {why}", app("ios"))).await;
+    assert!(said[0].as_str().unwrap().contains("TopicDisallowed"), "{said}");
+
+    // A file that is broken besides is the lesser evil.
+    std::fs::write(fcm.service_account_file(), "{").unwrap();
+    daemon.log.wait(&["ERROR", "cannot be used"]).await;
+    browser
+        .wait(&format!(
+            "(app => {why})({}).some(why => why.startsWith('new file broken: '))",
+            app("android")
+        ))
+        .await;
+    browser.wait(&pill("android", "unreachable")).await;
+    let said = browser
+        .run(&format!("const app = {}; return {why}", app("android")))
+        .await;
+    assert!(said[0].as_str().unwrap().starts_with("unreachable: 503"), "{said}");
+    browser.picture("apps").await;
+    if let Some(axe) = axe_core() {
+        assert_eq!(browser.axe(&axe).await, Vec::<String>::new());
+    }
 }
 
 #[tokio::test]

@@ -126,7 +126,10 @@ async fn broken_new_key_is_one_error_without_its_content_and_named_by_readyz_unt
     stage.call(&daemon, "1001");
     assert_eq!(stage.push().await.status, 200);
     replace(&file, &good);
-    daemon.log.wait(&["the credential files are again those in use"]).await;
+    daemon
+        .log
+        .wait(&["the credential files match those in use again"])
+        .await;
     assert!(!ready(&daemon).await.1.contains("broken-file"));
     assert_eq!(daemon.log.count(&["cannot be used"]), 2);
 }

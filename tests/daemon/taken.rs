@@ -222,7 +222,7 @@ async fn loopback_that_ends_as_its_caller_is_picked_up_is_no_abandoned_call() {
     assert_eq!(field(&line, "outcome"), "taken", "{line}");
     let line = daemon.log.wait_from(from, &["call-taken", "transferred"]).await;
     assert!(line.contains("valet_park:lot 8001"), "where to: {line}");
-    // His dialplan has moved him when the dial-string's own time was over: nobody took the call.
+    // His dialplan has moved him when the dial-string's own timeout ended the call: nobody took the call.
     for own_time in ["NO_ANSWER", "ALLOTTED_TIMEOUT"] {
         let held = ringing(&stage, &daemon, &[&phone], &call).await;
         let from = daemon.log.len();

@@ -131,7 +131,7 @@ fn value_that_doubles_with_each_line_is_refused_with_its_line() {
     );
     let refused = variables(&lines, Variables::default()).unwrap_err().to_string();
     assert!(
-        refused.starts_with("line 2") && refused.contains("its variables put in"),
+        refused.starts_with("line 2") && refused.contains("expanding its variables"),
         "{refused}"
     );
     let refused = read(&lines, Variables::default()).unwrap_err();

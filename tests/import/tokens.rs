@@ -196,7 +196,7 @@ fn token_that_moved_to_another_user_belongs_to_the_newest_row_alone() {
     let plan = plan(rows, NOW);
     // The message row of 101 is the newest of this token.
     assert_eq!(tokens(&plan.devices), [("101".into(), Some("t"), Some("t"))]);
-    let moved = "the token moved on to 101@pbx.example, whose row is newer";
+    let moved = "the token now belongs to 101@pbx.example, whose row is newer";
     assert_eq!(refused(&plan), [(2, moved.into())]);
 }
 
@@ -237,7 +237,7 @@ fn same_token_of_another_app_is_another_device() {
 #[test]
 fn unfit_rows_are_refused_by_name_and_never_by_token() {
     let long = "x".repeat(255);
-    let unfit = "the token is not fit for use: it holds a blank, a control or a byte outside ASCII";
+    let unfit = "the token cannot be used: it has a space, a control character or a non-ASCII byte";
     let cut = "is 255 characters long, as much as mod_apn's column holds: it may have been cut";
     let cases: [(Spoil<'_>, String); 15] = [
         (&|r| r.token = long.clone(), format!("the token {cut}")),
@@ -248,23 +248,23 @@ fn unfit_rows_are_refused_by_name_and_never_by_token() {
         (&|r| r.token = "t\u{fc}r".into(), unfit.into()),
         (
             &|r| r.token = "50%".into(),
-            "the token is not fit for use: a % is not followed by two hexadecimal digits".into(),
+            "the token cannot be used: a % is not followed by two hexadecimal digits".into(),
         ),
         (&|r| r.token = String::new(), "the token is empty".into()),
         (&|r| r.token = ">;expires=60".into(), "the token is empty".into()),
         (
             &|r| r.token = "(NULL)".into(),
-            "the token is none: the app sent a placeholder such as (null) instead of a token".into(),
+            "not a token: the app sent a placeholder such as (null) instead of a token".into(),
         ),
         (
             &|r| r.platform = "iOS".into(),
-            "the token is none: Apple's tokens are hexadecimal digits, two for each byte".into(),
+            "not a token: Apple's tokens are hexadecimal digits, two for each byte".into(),
         ),
         (&|r| r.user = String::new(), "the user is empty".into()),
         (&|r| r.realm = String::new(), "the realm is empty".into()),
         (
             &|r| r.realm = "a b".into(),
-            "the realm is not fit for use: it holds a blank, a control or a byte outside ASCII".into(),
+            "the realm cannot be used: it has a space, a control character or a non-ASCII byte".into(),
         ),
         (
             &|r| r.kind = "sms\n".into(),

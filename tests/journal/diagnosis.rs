@@ -109,10 +109,7 @@ fn row_says_in_a_word_why_a_call_was_not_connected() {
             vec![
                 held(),
                 sent.clone(),
-                refused(
-                    "misconfigured",
-                    "not configured: no app serves provider apns and app id x",
-                ),
+                refused("misconfigured", "no app serves provider apns and app id x"),
                 over("unreachable"),
             ],
         ),
@@ -121,7 +118,7 @@ fn row_says_in_a_word_why_a_call_was_not_connected() {
             vec![
                 held(),
                 sent.clone(),
-                refused("misconfigured", "not configured: InvalidProviderToken"),
+                refused("misconfigured", "InvalidProviderToken"),
                 over("unreachable"),
             ],
         ),
@@ -130,7 +127,7 @@ fn row_says_in_a_word_why_a_call_was_not_connected() {
             vec![
                 held(),
                 sent.clone(),
-                refused("misconfigured", "not configured: ExpiredProviderToken"),
+                refused("misconfigured", "ExpiredProviderToken"),
                 over("unreachable"),
             ],
         ),
@@ -166,7 +163,7 @@ fn row_says_in_a_word_why_a_call_was_not_connected() {
             vec![
                 held(),
                 sent.clone(),
-                refused("exhausted", "not delivered in time: cannot connect to h:443"),
+                refused("exhausted", "cannot connect to h:443"),
                 over("unreachable"),
             ],
         ),
@@ -175,7 +172,7 @@ fn row_says_in_a_word_why_a_call_was_not_connected() {
             vec![
                 held(),
                 sent.clone(),
-                refused("no-answer", "not delivered in time: no answer in time"),
+                refused("no-answer", "no answer in time"),
                 over("unreachable"),
             ],
         ),
@@ -184,7 +181,7 @@ fn row_says_in_a_word_why_a_call_was_not_connected() {
             vec![
                 held(),
                 sent.clone(),
-                refused("provider-busy", "not delivered in time: 503 ServiceUnavailable"),
+                refused("provider-busy", "503 ServiceUnavailable"),
                 over("unreachable"),
             ],
         ),
@@ -244,11 +241,7 @@ fn each_known_pattern_is_named() {
             Pattern::NoTokenOrApp,
             vec![
                 sent.clone(),
-                refused(
-                    IPHONE,
-                    "misconfigured",
-                    "not configured: no app serves provider apns and app id x",
-                ),
+                refused(IPHONE, "misconfigured", "no app serves provider apns and app id x"),
                 over("unreachable"),
             ],
         ),
@@ -256,7 +249,7 @@ fn each_known_pattern_is_named() {
             Pattern::CredentialsRefused,
             vec![
                 sent.clone(),
-                refused(IPHONE, "misconfigured", "not configured: InvalidProviderToken"),
+                refused(IPHONE, "misconfigured", "InvalidProviderToken"),
                 over("unreachable"),
             ],
         ),
@@ -310,7 +303,7 @@ fn each_known_pattern_is_named() {
             Pattern::ProviderUnreachable,
             vec![
                 sent.clone(),
-                refused(IPHONE, "exhausted", "not delivered in time: connect: refused"),
+                refused(IPHONE, "exhausted", "connect: refused"),
                 over("unreachable"),
             ],
         ),
@@ -564,15 +557,9 @@ fn push_that_was_never_sent_is_not_counted() {
     let book = Book::new();
     let refused = |reason: &str| json!({"device": IPHONE, "class": "misconfigured", "reason": reason});
     for (call, reason) in [
-        (
-            1,
-            "not configured: no app serves provider apns and app id com.example.app",
-        ),
-        (
-            2,
-            "not configured: CertificateExpired: the certificate ended on 2026-11-23 UTC",
-        ),
-        (3, "not configured: InvalidProviderToken"),
+        (1, "no app serves provider apns and app id com.example.app"),
+        (2, "CertificateExpired: the certificate expired on 2026-11-23 UTC"),
+        (3, "InvalidProviderToken"),
     ] {
         book.line(call, "1001", 0, "call-held", &json!({"caller": "1"}));
         book.line(call, "1001", 1, "push-sent", &json!({"device": IPHONE, "try": 1}));
@@ -594,27 +581,23 @@ fn push_that_was_never_sent_is_not_counted() {
 fn clock_that_is_wrong_is_not_called_a_credential() {
     for (reason, pattern, word) in [
         (
-            "not configured: ExpiredProviderToken, but it was signed less than 20 minutes ago: check this machine's clock",
+            "ExpiredProviderToken, but it was signed less than 20 minutes ago: check this machine's clock",
             None,
             "clock is wrong",
         ),
+        ("InvalidProviderToken", Some(Pattern::CredentialsRefused), "credentials"),
         (
-            "not configured: InvalidProviderToken",
+            "cannot connect to h:443: it refuses the app's certificate (CertificateRevoked)",
             Some(Pattern::CredentialsRefused),
             "credentials",
         ),
         (
-            "not configured: cannot connect to h:443: it refuses the app's certificate (CertificateRevoked)",
+            "CertificateExpired: the certificate expired on 2026-11-23 UTC",
             Some(Pattern::CredentialsRefused),
             "credentials",
         ),
         (
-            "not configured: CertificateExpired: the certificate ended on 2026-11-23 UTC",
-            Some(Pattern::CredentialsRefused),
-            "credentials",
-        ),
-        (
-            "not configured: cannot connect to h:443: its certificate is not trusted (UnknownIssuer)",
+            "cannot connect to h:443: its certificate is not trusted (UnknownIssuer)",
             Some(Pattern::ProviderUnreachable),
             "could not be reached",
         ),

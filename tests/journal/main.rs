@@ -134,7 +134,7 @@ fn who_took_a_call_and_what_the_dialplan_was_told_is_said_in_words() {
         (taken("lost-race", ""), "another phone of the ring group answered"),
         (
             ("ring-time-over", json!({"cause": "NO_ANSWER"})),
-            "the dial-string's own time was over: NO_ANSWER",
+            "the dial-string's own timeout ended the call: NO_ANSWER",
         ),
         (
             ("early-media", json!({"device": "binding"})),

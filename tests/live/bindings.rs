@@ -375,9 +375,7 @@ async fn profile_that_starts_later_is_read(fs: Arc<RealFs>) {
             site.fs.api("sofia profile single start").await;
         }
     }
-    site.daemon()
-        .says_all(&["profiles of sofia's have started", "single"])
-        .await;
+    site.daemon().says_all(&["SIP profiles have started", "single"]).await;
     let call = site.caller().await.call(&format!("7{}", desk.account().user));
     desk.rang().await;
     call.cancel().await;

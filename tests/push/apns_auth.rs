@@ -98,7 +98,7 @@ async fn wrong_key_or_team_is_misconfigured() {
             ..apns_app(&apns)
         };
         let outcome = attempts(pushers(app).push(&apns_call()).await);
-        assert_eq!(outcome, Err("not configured: InvalidProviderToken".into()));
+        assert_eq!(outcome, Err("InvalidProviderToken".into()));
     }
 }
 

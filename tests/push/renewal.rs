@@ -242,7 +242,7 @@ async fn days_that_are_left_are_counted_and_an_expired_certificate_is_a_problem(
     assert_eq!(apns.pushes_so_far().await.len(), 1);
     let refused = pushers.push(&apns_call()).await.unwrap_err().to_string();
     assert!(
-        refused.starts_with("not configured: CertificateExpired: the certificate ended on "),
+        refused.starts_with("CertificateExpired: the certificate expired on "),
         "{refused}"
     );
     pushers.warm().await;

@@ -136,7 +136,7 @@ async fn settings_that_cannot_work_are_refused_at_start() {
         assert!(text.contains(expected), "{text}");
     }
     let twice = Pushers::new(vec![apns_app(&apns), apns_app(&apns)]).unwrap_err();
-    assert!(twice.to_string().contains("two apps"), "{twice}");
+    assert!(twice.to_string().contains("duplicate app name"), "{twice}");
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ impl SmallDisk {
             .output()
             .is_ok_and(|o| o.status.success());
         if !mounted {
-            eprintln!("skipped: mounting is not permitted here");
+            fswake_test_support::skipped::note("mounting is not permitted here (needs root)");
             return None;
         }
         Some(disk)

@@ -106,7 +106,7 @@ pub enum ContactWarning {
     #[error("FreeSWITCH cut the Contact at 1023 bytes: its last parameter is not read")]
     Cut,
     /// The route to the phone was cut, and written anew from where its REGISTER came from.
-    #[error("the cut fs_path was written anew from the REGISTER's network address")]
+    #[error("the cut fs_path was rebuilt from the REGISTER's network address")]
     RouteRewritten,
     /// The route to the phone was cut, and nothing tells where its REGISTER came from.
     #[error("fs_path was cut and the REGISTER's network address is unknown: the phone may be out of reach")]
@@ -115,13 +115,13 @@ pub enum ContactWarning {
     #[error("URI headers (?name=value) are dropped")]
     HeadersDropped,
     /// The same parameter twice with one value.
-    #[error("parameter {0} comes twice")]
+    #[error("parameter {0} appears twice")]
     Repeated(&'static str),
     /// The same parameter twice with different values: invalid (RFC 3261 section 19.1.1), nothing is pushed.
-    #[error("parameter {0} comes twice with different values: no token is taken")]
+    #[error("parameter {0} appears twice with different values: no token is used")]
     Contradictory(&'static str),
     /// A token without `pn-provider`.
-    #[error("pn-prid without pn-provider: nobody to push by")]
+    #[error("pn-prid without pn-provider: no provider to push with")]
     NoProvider,
     /// A parameter for a token that holds none.
     #[error("parameter {0} has no value: no token")]
@@ -159,22 +159,22 @@ pub enum ContactWarning {
         why: Refusal,
     },
     /// A token taken for the call token although nothing says so.
-    #[error("the token is taken for the call (PushKit) token, although neither it nor the service list says so")]
+    #[error("using the token as the call (PushKit) token, although neither it nor the service list says so")]
     AssumedCall,
     /// Of two tokens one has no label: it is taken for the other service's.
-    #[error("one of two tokens has no label: it is taken for the service that the other is not for")]
+    #[error("one of two tokens has no label: using it for the other service")]
     AssumedOther,
     /// An empty entry in a list of tokens (`token:voip&`).
     #[error("an empty entry in pn-prid is skipped")]
     EmptyEntry,
     /// Tokens and the service list of `pn-param` do not agree; the labels are believed.
-    #[error("the tokens' labels and the services of pn-param do not agree: the labels are believed")]
+    #[error("the tokens' labels and the services of pn-param do not agree: using the labels")]
     ServicesDiffer,
     /// A label other than `voip` and `remote`.
-    #[error("pn-prid has a label other than voip and remote: no token is taken")]
+    #[error("pn-prid has a label other than voip and remote: no token is used")]
     UnknownLabel,
     /// It cannot be told which token is for calls.
-    #[error("it cannot be told which token of pn-prid is for calls: no token is taken")]
+    #[error("unclear which token of pn-prid is for calls: no token is used")]
     Ambiguous,
     /// No platform that is known by name.
     #[error("the platform is missing or unknown: the app needs a provider of its own")]
@@ -188,7 +188,7 @@ pub enum Refusal {
     #[error("a % is not followed by two hexadecimal digits")]
     BadEscape,
     /// Blanks, controls, or bytes outside ASCII.
-    #[error("it holds a blank, a control or a byte outside ASCII")]
+    #[error("it has a space, a control character or a non-ASCII byte")]
     BadCharacter,
     /// Longer than [`MAX_TOKEN`].
     #[error("it is longer than {MAX_TOKEN} bytes")]

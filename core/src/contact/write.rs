@@ -16,16 +16,16 @@ use super::{ParamNames, Scheme, Uri};
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum WriteError {
     /// A profile name that would be read as something else.
-    #[error("a sofia profile's name may only hold letters, digits, `_`, `.` and `-`, and `gateway` is none")]
+    #[error("a sofia profile's name may only hold letters, digits, `_`, `.` and `-`, and must not be `gateway`")]
     Profile,
     /// A control character, raw or escaped.
     #[error("the Contact's user part or a parameter holds a control character")]
     Control,
     /// The route in `fs_path` is no list of SIP URIs.
-    #[error("the route in the Contact's fs_path is no SIP URI")]
+    #[error("the route in the Contact's fs_path is not a SIP URI")]
     Route,
     /// What was written is not fit for a dial-string. Never expected: it guards the rest of this file.
-    #[error("the Contact cannot be written without a character that FreeSWITCH would act on")]
+    #[error("the Contact holds a character that FreeSWITCH would interpret")]
     Unsafe,
 }
 

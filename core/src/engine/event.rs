@@ -122,13 +122,13 @@ pub enum Event {
     },
     /// Somebody asks for a notification; the number comes back with its one answer.
     NotificationAsked(NotificationId, Notification),
-    /// The operator's settings are others from now on, for calls that are held as well.
+    /// The policy changed; held calls use it too.
     PolicyChanged(Box<Policy>),
     /// An operator wants a device forgotten.
     ForgetAsked(DeviceKey),
     /// Devices of this AOR may have been unseen for too long: the policy says.
     AgeLookedAt {
-        /// Whose devices.
+        /// The user.
         aor: Aor,
         /// When (UTC).
         at: UnixSeconds,

@@ -154,13 +154,13 @@ pub enum PushError {
         reason: String,
     },
     /// No app with credentials for it, or the credentials are refused: an operator has to act.
-    #[error("not configured: {reason}")]
+    #[error("{reason}")]
     Misconfigured {
         /// What to look at.
         reason: String,
     },
     /// Every try inside the wait failed for a passing reason; the last one is named.
-    #[error("not delivered in time: {reason}")]
+    #[error("{reason}")]
     Exhausted {
         /// What kept it.
         kept_by: KeptBy,

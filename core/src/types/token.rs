@@ -25,7 +25,7 @@ pub enum TokenFault {
     #[error("the app sent a placeholder such as (null) instead of a token")]
     Placeholder,
     /// Blanks, controls, or bytes outside ASCII.
-    #[error("it holds a blank, a control or a byte outside ASCII")]
+    #[error("it has a space, a control character or a non-ASCII byte")]
     BadCharacter,
     /// Apple: "the hexadecimal bytes of the device token" ("Sending notification requests to APNs"), of any number.
     #[error("Apple's tokens are hexadecimal digits, two for each byte")]

@@ -179,7 +179,7 @@ fn phone_that_registers_where_another_device_of_the_call_was_is_there_alone() {
             b.rings(leg(1, 0));
             b.out.clear();
         }
-        // The app was installed anew: another token and Call-ID.
+        // The app was reinstalled: another token and Call-ID.
         b.register(reg("1001", "b", at, Some(apns("new"))));
         b.expect_stored("new");
         if !rings {

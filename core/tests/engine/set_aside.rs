@@ -30,7 +30,7 @@ fn set_aside() -> Bench {
 #[test]
 fn phone_that_gives_its_place_to_another_is_not_pushed_with_a_token_that_was_refused() {
     let mut b = set_aside();
-    // The app, installed anew.
+    // The app, reinstalled.
     b.register(reg("1001", "new", AT, Some(apns("new"))));
     b.expect_stored("new");
     b.expect_kill(leg(2, 0), "LOSE_RACE");

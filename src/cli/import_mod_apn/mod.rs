@@ -30,7 +30,7 @@ const EXAMPLES: &str = "Examples:
 
 A PostgreSQL password that --db lacks is taken from $PGPASSWORD: other users of this machine can see a command line.";
 
-/// Make a configuration of mod_apn's, and copy its tokens
+/// Convert mod_apn's configuration, and copy its tokens
 ///
 /// Nothing is overwritten, and mod_apn's own files and database are only read.
 #[derive(Debug, clap::Args)]
@@ -40,7 +40,7 @@ pub(super) struct ImportModApn {
     /// mod_apn's configuration, apn.conf.xml
     #[arg(long, value_name = "FILE")]
     conf: Option<PathBuf>,
-    /// A file that sets global variables ($${..}) of it, as FreeSWITCH's vars.xml does
+    /// A file that sets its global variables ($${..}), such as FreeSWITCH's vars.xml
     #[arg(long, value_name = "FILE", requires = "conf")]
     vars: Vec<PathBuf>,
     /// mod_apn's tokens: a DSN (pgsql://.., postgresql://..) or a SQLite file
@@ -52,7 +52,7 @@ pub(super) struct ImportModApn {
     /// The store to copy tokens into [default: the one of the configuration]
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
-    /// Replace files that are there
+    /// Replace existing files
     #[arg(long, requires = "conf")]
     force: bool,
     /// Change nothing: print the configuration, and say what would be done

@@ -64,7 +64,7 @@ impl Report {
             match fate {
                 Fate::Kept(owner) => writeln!(
                     self.err,
-                    "warning: not copied: {} of {}: fswake heard of that token later, from {owner}",
+                    "warning: not copied: {} of {}: fswake saw that token later, from {owner}",
                     key.label(),
                     device.aor
                 )?,
@@ -82,13 +82,14 @@ impl Report {
         for aor in &plan.apart {
             writeln!(
                 self.err,
-                "note: {aor} has several tokens of one app: which belong to one phone is known when the phones register"
+                "note: {aor} has several tokens of one app: fswake learns which of them belong to one phone when the phones register"
             )?;
         }
         for (provider, app, phones) in unusual(plan) {
             writeln!(
                 self.err,
-                "note: {phones} devices have the platform {provider} (app {app}), which only an app of provider http can push"
+                "note: only an app of provider http can push {} with platform {provider} (app {app})",
+                crate::words::count(phones, "device")
             )?;
         }
         self.domains(plan)?;

@@ -1,5 +1,6 @@
-//! `fswake setup`: puts fswake beside a FreeSWITCH of this host. What is not its own is left as it is, and named.
+//! `fswake setup`: puts fswake beside a FreeSWITCH of this host. It changes no file that somebody else has written or edited.
 
+mod kept;
 mod plan;
 mod site;
 
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 
-use self::plan::Step;
+use self::plan::{Plan, Step};
 use self::site::Site;
 use super::doctor;
 use super::new_files::{Fresh, Made, NewFile};
@@ -18,7 +19,7 @@ use crate::config::{Config, Environment};
 /// Where to look, and how far to go.
 #[derive(Debug, Args)]
 pub(super) struct Setup {
-    /// FreeSWITCH's folder of configuration, the one with freeswitch.xml [default: where packages and builds have it]
+    /// FreeSWITCH's configuration folder, which has freeswitch.xml [default: the usual places]
     #[arg(long, value_name = "FOLDER")]
     freeswitch: Option<PathBuf>,
     /// Only show what would be written
@@ -36,7 +37,7 @@ pub(super) struct Setup {
 pub(super) fn setup(args: &Setup, file: Option<&Path>, env: &Environment) -> anyhow::Result<()> {
     let site = Site::find(args.freeswitch.as_deref())?;
     let configuration = file.or(env.config.as_deref()).unwrap_or(&env.default_file);
-    let steps = plan::plan(&site, configuration, &args.units)?;
+    let Plan { steps, kept } = plan::plan(&site, configuration, &args.units)?;
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
@@ -48,27 +49,26 @@ pub(super) fn setup(args: &Setup, file: Option<&Path>, env: &Environment) -> any
     for step in &steps {
         show(&mut out, step)?;
     }
-    let to_write: Vec<_> = steps
-        .into_iter()
-        .filter_map(|step| match step {
-            Step::Make(file) => Some((file, Made::New)),
-            Step::Change { file, .. } => Some((file, Made::Replaced)),
-            Step::Good(_) | Step::Leave { .. } => None,
-        })
-        .collect();
-    if args.dry_run {
-        left_to_do(&mut out, &site)?;
-        return Ok(());
-    }
-    if !to_write.is_empty() {
+    let mut to_write: Vec<_> = steps.into_iter().filter_map(to_write).collect();
+    let files = to_write.len();
+    if files > 0 && !args.dry_run {
         if !args.yes && !is_wanted(&mut out)? {
             bail!("nothing was written");
         }
+        to_write.push(replacing(kept.to_file()));
         write(&to_write)?;
-        let files = if to_write.len() == 1 { "file" } else { "files" };
-        writeln!(out, "written: {} {files}", to_write.len())?;
+        let noun = if files == 1 { "file" } else { "files" };
+        writeln!(out, "\nwritten: {files} {noun}")?;
     }
-    left_to_do(&mut out, &site)?;
+    let left = left_to_do(&site, configuration, files > 0);
+    if left.is_empty() {
+        writeln!(out, "\nNothing to do.")?;
+    } else {
+        writeln!(out, "\nLeft for you:\n{left}")?;
+    }
+    if args.dry_run {
+        return Ok(());
+    }
     writeln!(out, "\nfswake doctor:")?;
     drop(out);
     let examined = Config::load_to_ask(Some(configuration), env)
@@ -78,6 +78,21 @@ pub(super) fn setup(args: &Setup, file: Option<&Path>, env: &Environment) -> any
         writeln!(std::io::stdout(), "{}", super::in_words(&error))?;
     }
     Ok(())
+}
+
+fn to_write(step: Step) -> Option<(NewFile, Made)> {
+    match step {
+        Step::Make(file) => Some((file, Made::New)),
+        Step::Change { file, .. } => Some((file, Made::Replaced)),
+        Step::Beside { file, .. } => Some(replacing(file)),
+        Step::Good(_) | Step::Edited { .. } | Step::Leave { .. } | Step::OtherPassword(_) => None,
+    }
+}
+
+/// A file of setup's own, which may be there from the last time.
+fn replacing(file: NewFile) -> (NewFile, Made) {
+    let made = if file.path.exists() { Made::Replaced } else { Made::New };
+    (file, made)
 }
 
 fn show(out: &mut impl Write, step: &Step) -> std::io::Result<()> {
@@ -90,20 +105,35 @@ fn show(out: &mut impl Write, step: &Step) -> std::io::Result<()> {
             let lines = file.text.lines().count();
             writeln!(out, "\n{}: new, {lines} lines", file.path.display())
         }
-        Step::Change { file, .. } if is_secret(file) => writeln!(
-            out,
-            "\n{}: the event socket's password is another one",
-            file.path.display()
-        ),
         Step::Change { file, before } => {
             writeln!(out, "\n{}: changes", file.path.display())?;
-            let diff = similar::TextDiff::from_lines(before.as_str(), file.text.as_str());
-            write!(out, "{}", diff.unified_diff().context_radius(1))
+            difference(out, before, &file.text)
         }
+        Step::Edited { path, new } => {
+            write!(out, "\n{}: edited, and stays as it is", path.display())?;
+            if let Some(new) = new {
+                write!(out, ". {} is still there: merge it, or delete it", new.display())?;
+            }
+            writeln!(out)
+        }
+        Step::Beside { path, file, before } => {
+            writeln!(
+                out,
+                "\n{}: edited, and stays as it is. fswake's own goes to {}, with these differences:",
+                path.display(),
+                file.path.display()
+            )?;
+            difference(out, before, &file.text)
+        }
+        Step::OtherPassword(path) => writeln!(
+            out,
+            "\n{}: holds another password than FreeSWITCH's event_socket.conf.xml, and stays as it is",
+            path.display()
+        ),
         Step::Leave { path, should } => {
             writeln!(
                 out,
-                "\n{}: somebody has written it, so it stays as it is. Needed in it:",
+                "\n{}: not written by setup, and stays as it is. It needs:",
                 path.display()
             )?;
             let lines: Vec<_> = should.lines().collect();
@@ -111,11 +141,16 @@ fn show(out: &mut impl Write, step: &Step) -> std::io::Result<()> {
                 writeln!(out, "    {line}")?;
             }
             if lines.len() > 8 {
-                writeln!(out, "    .. and {} lines more", lines.len() - 8)?;
+                writeln!(out, "    .. and {} more lines", lines.len() - 8)?;
             }
             Ok(())
         }
     }
+}
+
+fn difference(out: &mut impl Write, before: &str, after: &str) -> std::io::Result<()> {
+    let diff = similar::TextDiff::from_lines(before, after);
+    write!(out, "{}", diff.unified_diff().context_radius(1))
 }
 
 fn is_secret(file: &NewFile) -> bool {
@@ -125,7 +160,7 @@ fn is_secret(file: &NewFile) -> bool {
 fn is_wanted(out: &mut impl Write) -> anyhow::Result<bool> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
-        bail!("there is nobody to ask\nhint: --yes writes the files, --dry-run only shows them");
+        bail!("stdin is not a terminal, so setup cannot ask\nhint: --yes writes the files, --dry-run only shows them");
     }
     write!(out, "\nWrite these files? [y/N] ")?;
     out.flush()?;
@@ -147,33 +182,45 @@ fn write(files: &[(NewFile, Made)]) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn left_to_do(out: &mut impl Write, site: &Site) -> std::io::Result<()> {
-    writeln!(out, "\nLeft for you:")?;
+/// What only the operator can do, a line or more for each point.
+fn left_to_do(site: &Site, configuration: &Path, is_written: bool) -> String {
+    let mut points = Vec::new();
+    let context = &site.context.name;
     if let Some(script) = site.script {
-        writeln!(
-            out,
-            "  - {script} answers for the dialplan here, so no file of FreeSWITCH's is changed: docs/FUSIONPBX.md says how calls\n    \
-             reach fswake on FusionPBX"
-        )?;
+        points.push(format!(
+            "{script} answers for the dialplan here, so setup changes no file of FreeSWITCH's: follow docs/FUSIONPBX.md"
+        ));
     } else {
-        let others: Vec<_> = site.dial_strings.iter().filter(|line| !line.is_ours()).collect();
+        let others: Vec<_> = site.dial_strings.iter().filter(|line| !line.is_ours(context)).collect();
         if site.dial_strings.is_empty() {
-            writeln!(
-                out,
-                "  - no dial-string was found in {}/directory. In the <params> of your <domain>:",
-                site.folder.display()
-            )?;
-            writeln!(out, "    {}", plan::dial_string())?;
+            points.push(format!(
+                "there is no dial-string in {}/directory. Add to the <params> of your <domain>:\n    {}",
+                site.folder.display(),
+                plan::dial_string(context)
+            ));
         }
-        for line in others {
-            writeln!(out, "  - in {}, line {}:", line.file.display(), line.line)?;
-            writeln!(out, "    -{}\n    +{}", line.text, line.ours())?;
+        for line in &others {
+            points.push(format!(
+                "in {}, line {}:\n    -{}\n    +{}",
+                line.file.display(),
+                line.line,
+                line.text,
+                line.ours(context)
+            ));
         }
-        writeln!(out, "  - fs_cli -x reloadxml")?;
+        if is_written || !others.is_empty() || site.dial_strings.is_empty() {
+            points.push("fs_cli -x reloadxml".to_owned());
+        }
     }
-    writeln!(out, "  - your apps: [[app]] in the configuration, then `fswake check`")?;
-    writeln!(
-        out,
-        "  - systemctl daemon-reload, then enable --now fswake, or restart it"
-    )
+    if !plan::has_app(configuration) {
+        points.push(format!(
+            "add your apps to {} ([[app]]), then run `fswake check`",
+            configuration.display()
+        ));
+    }
+    if is_written || !points.is_empty() {
+        points.push("systemctl daemon-reload && systemctl enable fswake && systemctl restart fswake".to_owned());
+    }
+    let points: Vec<_> = points.iter().map(|point| format!("  - {point}")).collect();
+    points.join("\n")
 }

@@ -1,116 +1,219 @@
-//! The files that `fswake setup` writes: those that are missing, and those that are its own and differ.
+//! The files that `fswake setup` writes: what is missing, and what is still as setup wrote it and has a new text now.
 
 use std::path::{Path, PathBuf};
 
+use super::kept::{Kept, Standing};
 use super::site::{EventSocket, OWN_PASSWORD, Site};
 use crate::cli::new_files::NewFile;
 use crate::words;
 
 /// The context that the dial-string leads to.
-const CONTEXT: &str = include_str!("../../../fs-conf/dialplan/fswake.xml");
+pub(super) const CONTEXT: &str = include_str!("../../../fs-conf/dialplan/fswake.xml");
 /// The dial-string, and what it is for.
 const DIAL_STRING: &str = include_str!("../../../fs-conf/directory/fswake.xml");
 /// The configuration with every key and its default.
 const EXAMPLE: &str = include_str!("../../../fswake.example.toml");
 /// The name of the password's file, in the configuration and among systemd's credentials.
 const PASSWORD: &str = "esl-password";
+/// Line 1 of the addition to the unit.
+const UNIT: &str = "# Made by `fswake setup`: the unit's user may not read the file itself.";
 
 /// What becomes of a file.
 pub(super) enum Step {
-    /// It is not there.
+    /// It is missing.
     Make(NewFile),
-    /// It is fswake's own, and another one.
+    /// Setup wrote it, nobody has changed it since, and the text is a new one.
     Change { file: NewFile, before: String },
     /// It is as it should be.
     Good(PathBuf),
-    /// Somebody has written it: what it ought to say.
+    /// Edited, and setup has had no new text since: it stays. `new` is the text that lies beside it from before, if it still does.
+    Edited { path: PathBuf, new: Option<PathBuf> },
+    /// Edited, and setup has another text: that goes beside it.
+    Beside {
+        path: PathBuf,
+        file: NewFile,
+        before: String,
+    },
+    /// Somebody else's: what it ought to say.
     Leave { path: PathBuf, should: String },
+    /// The password's file, with another password than FreeSWITCH's.
+    OtherPassword(PathBuf),
 }
 
-/// The line of the directory that leads to fswake.
-pub(super) fn dial_string() -> &'static str {
+/// All steps, and the list of what setup has written once they are taken.
+pub(super) struct Plan {
+    pub steps: Vec<Step>,
+    pub kept: Kept,
+}
+
+/// The line of the directory that leads to fswake's context.
+pub(super) fn dial_string(context: &str) -> String {
     let line = DIAL_STRING.lines().find(|line| line.contains("name=\"dial-string\""));
-    line.unwrap_or_default().trim()
+    let line = line.unwrap_or_default().trim();
+    line.replace("/fswake\"", &format!("/{context}\""))
 }
 
 /// What is to be written for a site.
-pub(super) fn plan(site: &Site, configuration: &Path, units: &Path) -> std::io::Result<Vec<Step>> {
+pub(super) fn plan(site: &Site, configuration: &Path, units: &Path) -> std::io::Result<Plan> {
+    let mut kept = Kept::beside(configuration)?;
     let mut steps = Vec::new();
     // A script that answers for the dialplan never looks at this file.
     if site.script.is_none() {
-        let text = CONTEXT.to_owned();
-        let path = site.folder.join("dialplan/fswake.xml");
         steps.push(step(
-            NewFile {
-                path,
-                text,
-                mode: 0o644,
-            },
-            |before| before.lines().next() == CONTEXT.lines().next(),
+            &mut kept,
+            &site.context.file,
+            CONTEXT.to_owned(),
+            CONTEXT.lines().next(),
         )?);
     }
-    let text = configured(&site.socket);
-    let (path, mode) = (configuration.to_owned(), 0o644);
-    let ours = step(NewFile { path, text, mode }, |before| before == EXAMPLE)?;
-    let is_named = !matches!(ours, Step::Leave { .. });
-    steps.push(match ours {
-        Step::Leave { path, .. } => Step::Leave {
-            path,
-            should: settings(&site.socket),
-        },
-        other => other,
-    });
+    let (ours, is_named) = configured_step(&mut kept, &site.socket, configuration)?;
+    steps.push(ours);
     if is_named && site.socket.password != OWN_PASSWORD {
         let path = configuration.with_file_name(PASSWORD);
-        let text = format!("{}\n", site.socket.password);
-        steps.push(step(
-            NewFile {
-                path: path.clone(),
-                text,
-                mode: 0o600,
-            },
-            |_| true,
-        )?);
+        steps.push(password(&path, &site.socket.password)?);
         if units.is_dir() {
-            let text = format!(
-                "# Made by `fswake setup`: the unit's user may not read the file itself.\n[Service]\nLoadCredential={PASSWORD}:{}\n",
-                path.display()
-            );
+            let text = format!("{UNIT}\n[Service]\nLoadCredential={PASSWORD}:{}\n", path.display());
             let path = units.join("fswake.service.d/esl-password.conf");
-            steps.push(step(
-                NewFile {
-                    path,
-                    text,
-                    mode: 0o644,
-                },
-                |before| before.starts_with("# Made by `fswake setup`"),
-            )?);
+            steps.push(step(&mut kept, &path, text, Some(UNIT))?);
         }
     }
-    Ok(steps)
+    Ok(Plan { steps, kept })
 }
 
-fn step(file: NewFile, is_ours: impl Fn(&str) -> bool) -> std::io::Result<Step> {
-    let before = match std::fs::read(&file.path) {
-        Ok(before) => String::from_utf8_lossy(&before).into_owned(),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Step::Make(file)),
-        Err(e) => {
-            return Err(std::io::Error::new(
-                e.kind(),
-                format!("{}: {}", file.path.display(), words::of_io(&e)),
-            ));
-        }
+/// A file that begins with a line of ours where it is ours.
+fn step(kept: &mut Kept, path: &Path, text: String, first_line: Option<&str>) -> std::io::Result<Step> {
+    let Some(before) = read(path)? else {
+        kept.note(path, &text);
+        return Ok(Step::Make(readable(path, text)));
     };
-    Ok(if before == file.text {
-        Step::Good(file.path)
-    } else if is_ours(&before) {
-        Step::Change { file, before }
-    } else {
-        Step::Leave {
-            path: file.path,
-            should: file.text,
-        }
+    let standing = kept.standing(path, &before, &text);
+    let is_ours = before.lines().next() == first_line;
+    if standing == Standing::Both && !is_ours {
+        let path = path.to_owned();
+        return Ok(Step::Leave { path, should: text });
+    }
+    kept.note(path, &text);
+    Ok(match standing {
+        Standing::Good => Step::Good(path.to_owned()),
+        Standing::Old => Step::Change {
+            file: readable(path, text),
+            before,
+        },
+        Standing::Edited => Step::Edited {
+            path: path.to_owned(),
+            new: Some(beside(path)).filter(|new| new.exists()),
+        },
+        Standing::Both => Step::Beside {
+            path: path.to_owned(),
+            file: readable(&beside(path), text),
+            before,
+        },
     })
+}
+
+/// The configuration, and whether the password's file is one that it names.
+fn configured_step(kept: &mut Kept, socket: &EventSocket, path: &Path) -> std::io::Result<(Step, bool)> {
+    let text = configured(socket);
+    let Some(before) = read(path)? else {
+        kept.note(path, &text);
+        return Ok((Step::Make(readable(path, text)), true));
+    };
+    let standing = kept.standing(path, &before, &text);
+    // A package brings the example.
+    if before == text || before == EXAMPLE || standing == Standing::Old {
+        kept.note(path, &text);
+        let step = if before == text {
+            Step::Good(path.to_owned())
+        } else {
+            let file = readable(path, text);
+            Step::Change { file, before }
+        };
+        return Ok((step, true));
+    }
+    let found = Settings::of(&before);
+    let is_named = found.password_file.as_deref() == Some(PASSWORD);
+    let step = if found.lead_to(socket) {
+        Step::Good(path.to_owned())
+    } else {
+        let (path, should) = (path.to_owned(), settings(socket));
+        Step::Leave { path, should }
+    };
+    Ok((step, is_named))
+}
+
+/// The password's file: made where it is missing, never overwritten. It may hold the password of a FreeSWITCH elsewhere.
+fn password(path: &Path, password: &str) -> std::io::Result<Step> {
+    Ok(match read(path)? {
+        None => Step::Make(NewFile {
+            path: path.to_owned(),
+            text: format!("{password}\n"),
+            mode: 0o600,
+        }),
+        Some(before) if before.trim_end_matches(['\r', '\n']) == password => Step::Good(path.to_owned()),
+        Some(_) => Step::OtherPassword(path.to_owned()),
+    })
+}
+
+fn readable(path: &Path, text: String) -> NewFile {
+    let path = path.to_owned();
+    NewFile {
+        path,
+        text,
+        mode: 0o644,
+    }
+}
+
+/// Where the new text for an edited file goes. Neither FreeSWITCH (`*.xml`) nor systemd (`*.conf`) reads a file of that name.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
+}
+
+fn read(path: &Path) -> std::io::Result<Option<String>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(named(path, &e)),
+    }
+}
+
+/// An error with the file that it is about.
+pub(super) fn named(path: &Path, e: &std::io::Error) -> std::io::Error {
+    std::io::Error::new(e.kind(), format!("{}: {}", path.display(), words::of_io(e)))
+}
+
+/// What a configuration says of the event socket.
+struct Settings {
+    host: String,
+    port: i64,
+    password_file: Option<String>,
+}
+
+impl Settings {
+    /// A text that is no TOML says nothing: the doctor says what is wrong with it.
+    fn of(text: &str) -> Self {
+        let table = text.parse::<toml::Table>().unwrap_or_default();
+        let value = |key: &str| table.get("freeswitch").and_then(|freeswitch| freeswitch.get(key));
+        let text = |key: &str| value(key).and_then(toml::Value::as_str).map(str::to_owned);
+        Self {
+            host: text("host").unwrap_or_else(|| "127.0.0.1".to_owned()),
+            port: value("port").and_then(toml::Value::as_integer).unwrap_or(8021),
+            password_file: text("password-file"),
+        }
+    }
+
+    /// Whether they lead to this event socket. What is in the password's file is looked at by itself, or by the doctor.
+    fn lead_to(&self, socket: &EventSocket) -> bool {
+        let has_password = self.password_file.is_some() || socket.password == OWN_PASSWORD;
+        self.host == socket.host && self.port == i64::from(socket.port) && has_password
+    }
+}
+
+/// Whether a configuration has an app.
+pub(super) fn has_app(configuration: &Path) -> bool {
+    let text = std::fs::read_to_string(configuration).unwrap_or_default();
+    text.parse::<toml::Table>().is_ok_and(|table| table.contains_key("app"))
 }
 
 /// The example with this event socket.
@@ -163,11 +266,8 @@ mod tests {
 
     #[test]
     fn dial_string_is_the_one_of_the_snippet() {
-        assert!(
-            dial_string().starts_with("<param name=\"dial-string\""),
-            "{}",
-            dial_string()
-        );
-        assert!(dial_string().ends_with("/fswake\"/>"), "{}", dial_string());
+        let line = dial_string("fswake");
+        assert!(line.starts_with("<param name=\"dial-string\""), "{line}");
+        assert!(line.ends_with("/fswake\"/>"), "{line}");
     }
 }

@@ -27,8 +27,16 @@ pub(super) struct Site {
     pub socket: EventSocket,
     /// The script that answers for its dialplan in place of the files, by its name.
     pub script: Option<&'static str>,
+    /// The context that leads to fswake.
+    pub context: OwnContext,
     /// The lines that say how its users are dialled.
     pub dial_strings: Vec<DialString>,
+}
+
+/// Fswake's context of the dialplan. An operator may have given the file or the context another name.
+pub(super) struct OwnContext {
+    pub file: PathBuf,
+    pub name: String,
 }
 
 /// How its event socket is reached from this host.
@@ -48,15 +56,15 @@ pub(super) struct DialString {
 }
 
 impl DialString {
-    /// Whether it leads to fswake.
-    pub(super) fn is_ours(&self) -> bool {
-        self.text.contains("/fswake\"")
+    /// Whether it leads to this context.
+    pub(super) fn is_ours(&self, context: &str) -> bool {
+        self.text.contains(&format!("/{context}\""))
     }
 
     /// The line as it has to be.
-    pub(super) fn ours(&self) -> String {
+    pub(super) fn ours(&self, context: &str) -> String {
         let indent = self.text.len() - self.text.trim_start().len();
-        format!("{}{}", &self.text[..indent], super::plan::dial_string())
+        format!("{}{}", &self.text[..indent], super::plan::dial_string(context))
     }
 }
 
@@ -79,8 +87,28 @@ impl Site {
             folder: folder.to_owned(),
             socket: event_socket(folder)?,
             script: files::xml(&lua).ok().and_then(|xml| doctor::script_for_dialplan(&xml)),
+            context: own_context(&folder.join("dialplan")),
             dial_strings: dial_strings(&folder.join("directory")),
         })
+    }
+}
+
+fn own_context(dialplan: &Path) -> OwnContext {
+    let usual = dialplan.join("fswake.xml");
+    let is_ours = |file: &PathBuf| {
+        let text = files::xml(file).unwrap_or_default();
+        text.lines().next() == super::plan::CONTEXT.lines().next()
+    };
+    let file = if usual.exists() {
+        usual
+    } else {
+        xml_files(dialplan, 1).into_iter().find(is_ours).unwrap_or(usual)
+    };
+    let text = files::xml(&file).unwrap_or_default();
+    let name = doctor::contexts(&text).into_iter().next();
+    OwnContext {
+        file,
+        name: name.unwrap_or_else(|| "fswake".to_owned()),
     }
 }
 
@@ -113,7 +141,7 @@ fn event_socket(folder: &Path) -> anyhow::Result<EventSocket> {
     let port = value("listen-port")?.unwrap_or_else(|| "8021".to_owned());
     let port = port
         .parse()
-        .with_context(|| format!("{}: listen-port {port:?} is no port", file.display()))?;
+        .with_context(|| format!("{}: listen-port {port:?} is not a port", file.display()))?;
     let password = value("password")?.unwrap_or_else(|| OWN_PASSWORD.to_owned());
     Ok(EventSocket { host, port, password })
 }
@@ -226,12 +254,12 @@ mod tests {
             ),
         ]);
         let found = dial_strings(dir.path());
-        let at: Vec<_> = found.iter().map(|d| (d.line, d.is_ours())).collect();
+        let at: Vec<_> = found.iter().map(|d| (d.line, d.is_ours("fswake"))).collect();
         assert_eq!(at, [(1, true), (4, false)]);
         assert!(
-            found[1].ours().starts_with("    <param name=\"dial-string\""),
+            found[1].ours("fswake").starts_with("    <param name=\"dial-string\""),
             "{}",
-            found[1].ours()
+            found[1].ours("fswake")
         );
     }
 }

@@ -39,7 +39,7 @@ impl Limit {
         let seen = format!(
             "{limit}={seconds}{place} ends the call after {seconds} s, not wake.max-wait ({max} s): slower phones are missed"
         );
-        let advice = format!("set {limit} to {max} or more, or wake.max-wait to what is meant");
+        let advice = format!("set {limit} to {max} or more, or lower wake.max-wait");
         Check::warning(FAMILY, name, seen, advice)
     }
 }

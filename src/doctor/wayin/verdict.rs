@@ -71,7 +71,7 @@ impl Ways<'_> {
                 NAME,
                 format!("{seen}; not of {}", shown(&sorted.past)),
                 format!(
-                    "the users of the others are woken only where the dialplan calls fswake: {}",
+                    "the other users are woken only if the dialplan calls fswake: {}",
                     self.where_set()
                 ),
             ),
@@ -221,7 +221,7 @@ impl Ways<'_> {
                 FAMILY,
                 NAME,
                 format!(
-                    "context {} is there; no device is known whose dial-string could be asked for",
+                    "context {} exists, but no device is known whose dial-string could be checked",
                     Printable(&context.name)
                 ),
                 format!("{string} and look again when phones have registered"),
@@ -230,7 +230,7 @@ impl Ways<'_> {
                 FAMILY,
                 NAME,
                 format!(
-                    "context {} is there, and no dial-string leads to it ({}){}",
+                    "context {} exists, but no dial-string leads to it ({}){}",
                     Printable(&context.name),
                     shown(past),
                     self.unseen()
@@ -253,7 +253,7 @@ impl Ways<'_> {
     fn unseen(&self) -> String {
         self.handler.map_or_else(String::new, |handler| {
             format!(
-                "; the dialplan is answered for by {} and cannot be looked at, and no call has come by it",
+                "; {} answers for the dialplan, so the doctor cannot read it, and no call has come through it",
                 handler.name()
             )
         })

@@ -52,9 +52,7 @@ pub fn convert(conf: &ApnConf, beside: &Beside) -> Converted {
         "fswake's configuration, made by `fswake import-mod-apn` from {}. Numbers are lines of that file.",
         Printable(&beside.file)
     ));
-    page.comment(
-        "Every other key, with its default, is in fswake.example.toml. `fswake check` says whether this file is good.",
-    );
+    page.comment("Every other key, with its default, is in fswake.example.toml. `fswake check` checks this file.");
     let mut all = Conversion {
         page,
         secrets: Vec::new(),
@@ -111,14 +109,14 @@ impl Conversion {
             .map(|(line, name)| (line, name, "the settings"));
         for (line, name, place) in unknown {
             let text = format!(
-                "{} ({line}) in {place}: not taken over, mod_apn does not know it either.",
+                "{} ({line}) in {place}: left out, because mod_apn does not know it either.",
                 Printable(name)
             );
             self.page.comment(&text);
         }
         for (line, what) in &conf.not_done {
             self.warn(format!(
-                "{} ({line}): not done here. What it would have set or brought is missing below.",
+                "{} ({line}): not carried out. What it would set or include is missing below.",
                 Printable(what)
             ));
         }
@@ -128,7 +126,7 @@ impl Conversion {
         self.page.section("[wake]");
         self.page.comment("mod_apn waits as long as originate_timeout says, and 60 s without it (its fork at most 30 s). fswake waits as long");
         self.page
-            .comment("as originate_timeout or call_timeout says, and never longer than this.");
+            .comment("as originate_timeout or call_timeout says, but never longer than this.");
         self.page.set("max-wait", "60s");
         self.page.comment(
             "mod_apn keeps the token of a phone that un-REGISTERs. \"forget\" would drop it: the user has logged out.",
@@ -159,7 +157,7 @@ impl Conversion {
                 ));
             } else if !is_parameter(&value.text) {
                 self.warn(format!(
-                    "{theirs} ({}): {:?} is no name of a URI parameter. {default:?} is assumed.",
+                    "{theirs} ({}): {:?} is not a name for a URI parameter. {default:?} is assumed.",
                     value.line,
                     Printable(&value.text).to_string()
                 ));
@@ -202,7 +200,7 @@ impl Conversion {
             self.page.set("name", APP);
             self.page.set("provider", "http");
             self.page
-                .comment("What ${payload} is for a call. mod_apn sent one fixed object.");
+                .comment("The value of ${payload} for a call. mod_apn sent one fixed object.");
             self.page.set("payload", "mod_apn");
             self.platforms(platforms);
         }
@@ -219,7 +217,7 @@ impl Conversion {
         }
         if !good {
             self.page.gap();
-            self.warn("There is no push server: fswake only writes to its log what it would push.".to_owned());
+            self.warn("There is no push server: fswake only logs what it would push.".to_owned());
         }
     }
 
@@ -236,7 +234,7 @@ impl Conversion {
             .collect();
         if !own.is_empty() {
             self.page
-                .comment("What most of mod_apn's phones call their platform: what ${platform} is.");
+                .comment("The platform names that most of mod_apn's phones send: the values of ${platform}.");
             self.page.set("platforms", own);
         }
     }

@@ -74,7 +74,7 @@ impl Read {
         self.timeouts(params);
         for (line, name) in &params.unknown {
             self.comment(format!(
-                "{} ({line}): not taken over, mod_apn does not know it either.",
+                "{} ({line}): left out, because mod_apn does not know it either.",
                 Printable(name)
             ));
         }
@@ -98,10 +98,10 @@ impl Read {
                  with ca-file above, in [[app]]. `insecure = true` is mod_apn's way.",
             );
         } else if UrlTemplate::parse(&url.template).is_ok_and(|url| !url.is_loopback()) {
-            self.warn("http:// sends tokens in the clear. Use https://.");
+            self.warn("http:// sends tokens unencrypted. Use https://.");
         }
         if has_key(&url.template) {
-            self.warn("its url seems to hold a key: who can read this file can read it. auth-type = \"header\" takes one from a file.");
+            self.warn("its url seems to hold a key: anyone who can read this file can read it. auth-type = \"header\" takes one from a file.");
         }
         self.set("url", url.template.as_str());
         Ok(user)
@@ -115,7 +115,7 @@ impl Read {
                 let word = auth.text.to_ascii_lowercase();
                 if !matches!(word.as_str(), "jwt" | "basic" | "digest") {
                     self.warn(format!(
-                        "auth_type ({}) is {:?}, which mod_apn takes for none.",
+                        "auth_type ({}) is {:?}, which mod_apn treats as none.",
                         auth.line,
                         Printable(&auth.text).to_string()
                     ));
@@ -123,7 +123,7 @@ impl Read {
                 }
                 let Some(data) = data else {
                     self.warn(format!(
-                        "auth_type ({}) has no auth_data: mod_apn takes that for none.",
+                        "auth_type ({}) has no auth_data: mod_apn treats that as none.",
                         auth.line
                     ));
                     return Ok(());
@@ -195,7 +195,7 @@ impl Read {
         }
         self.set("content-type", is.as_str());
         self.comment(format!(
-            "post_data_template ({}). Values are encoded as its content-type needs it: they were pasted.",
+            "post_data_template ({}). Values are encoded as its content-type needs it; mod_apn pasted them.",
             written.line
         ));
         self.dropped(&body.dropped);
@@ -205,7 +205,7 @@ impl Read {
 
     fn dropped(&mut self, names: &[String]) {
         for name in names {
-            self.warn(format!("{name} has no equivalent: nothing stands for it now."));
+            self.warn(format!("{name} has no equivalent: it is left empty."));
         }
     }
 

@@ -138,7 +138,7 @@ impl Profile {
                 app = app.name,
                 profile = name,
                 to = url.origin(),
-                "the gateway is reached without TLS: tokens and secrets can be read on the way"
+                "no TLS to the gateway: anyone on the way can read tokens and secrets"
             );
         }
         if spec.insecure {
@@ -146,7 +146,7 @@ impl Profile {
                 app = app.name,
                 profile = name,
                 to = url.origin(),
-                "insecure = true: the gateway's certificate is not verified, anybody in between can read tokens and secrets"
+                "insecure = true: the gateway's certificate is not verified, so anyone on the way can read tokens and secrets"
             );
         }
         let tls = Tls::for_gateway(

@@ -1,0 +1,118 @@
+//! What `fswake setup` wrote the last time, so that it never takes an operator's change away: a file that is still as setup wrote
+//! it may be replaced, any other is kept and the new text goes beside it. dpkg treats a package's conffiles the same way.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+/// The name of the list, beside the configuration. `sha256sum --check` reads it too.
+const LIST: &str = "setup.sha256";
+
+/// The sums of the texts that setup last had for each file.
+pub(super) struct Kept {
+    list: PathBuf,
+    sums: BTreeMap<PathBuf, String>,
+}
+
+/// What may be done with a file that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It has the new text.
+    Good,
+    /// It is as setup wrote it, and the text is a new one.
+    Old,
+    /// An operator has changed it, and the text is still the one that setup had the last time.
+    Edited,
+    /// An operator has changed it, and so have we; or nobody knows who has.
+    Both,
+}
+
+impl Kept {
+    /// Reads the list beside the configuration. A list that is not there is an empty one.
+    pub(super) fn beside(configuration: &Path) -> std::io::Result<Self> {
+        let list = configuration.with_file_name(LIST);
+        let text = match std::fs::read_to_string(&list) {
+            Ok(text) => text,
+            Err(e) if e.kind() == ErrorKind::NotFound => String::new(),
+            Err(e) => return Err(super::plan::named(&list, &e)),
+        };
+        let sums = text.lines().filter_map(|line| line.split_once("  "));
+        let sums = sums.map(|(sum, path)| (path.into(), sum.to_owned())).collect();
+        Ok(Self { list, sums })
+    }
+
+    /// Compares a file that is there with the new text.
+    pub(super) fn standing(&self, path: &Path, before: &str, text: &str) -> Standing {
+        let last = self.sums.get(path);
+        if before == text {
+            Standing::Good
+        } else if last == Some(&sum(before)) {
+            Standing::Old
+        } else if last == Some(&sum(text)) {
+            Standing::Edited
+        } else {
+            Standing::Both
+        }
+    }
+
+    /// Notes the text that setup has for a file now.
+    pub(super) fn note(&mut self, path: &Path, text: &str) {
+        self.sums.insert(path.to_owned(), sum(text));
+    }
+
+    /// The list as a file.
+    pub(super) fn to_file(&self) -> crate::cli::new_files::NewFile {
+        let mut text = String::new();
+        for (path, sum) in &self.sums {
+            let _ = writeln!(text, "{sum}  {}", path.display());
+        }
+        crate::cli::new_files::NewFile {
+            path: self.list.clone(),
+            text,
+            mode: 0o644,
+        }
+    }
+}
+
+fn sum(text: &str) -> String {
+    Sha256::digest(text).iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_is_replaced_only_if_nobody_but_setup_has_written_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let configuration = dir.path().join("fswake.toml");
+        let path = Path::new("/etc/freeswitch/dialplan/fswake.xml");
+        let mut kept = Kept::beside(&configuration).unwrap();
+        assert_eq!(kept.standing(path, "edited", "new"), Standing::Both);
+        kept.note(path, "old");
+        let file = kept.to_file();
+        std::fs::write(&file.path, &file.text).unwrap();
+
+        let kept = Kept::beside(&configuration).unwrap();
+        for (before, text, standing) in [
+            ("old", "old", Standing::Good),
+            ("new", "new", Standing::Good),
+            ("old", "new", Standing::Old),
+            ("edited", "old", Standing::Edited),
+            ("edited", "new", Standing::Both),
+        ] {
+            assert_eq!(kept.standing(path, before, text), standing, "{before} {text}");
+        }
+        assert_eq!(
+            kept.standing(Path::new("/elsewhere"), "old", "new"),
+            Standing::Both,
+            "another file's sum counts for nothing"
+        );
+    }
+}
