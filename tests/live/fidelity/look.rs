@@ -56,6 +56,7 @@ pub async fn at(cast: &Cast<'_>, what: &Look) -> String {
         Look::End(who) => end(cast, *who, true),
         Look::EndCause(who) => end(cast, *who, false),
         Look::EndsWithin(who, ms) => ends_within(cast, *who, *ms),
+        Look::Channels => record::channels(cast).await,
         Look::CallsOf(who) => cast.phone(*who).legs().len().to_string(),
         Look::XmlCdrs(names) => record::xml_cdrs(cast, names).await,
         Look::CsvCdrs => record::csv_cdrs(cast).await,

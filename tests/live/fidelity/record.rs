@@ -38,6 +38,17 @@ pub async fn calls(cast: &Cast<'_>) -> String {
     format!("{}: {}", told.len(), told.join(" + "))
 }
 
+/// The channels of this row, by their kind.
+pub async fn channels(cast: &Cast<'_>) -> String {
+    let channels = cast.site.fs.channels().await;
+    let ours = channels
+        .iter()
+        .filter(|c| ["name", "dest", "cid_num"].iter().any(|word| is_ours(&c[*word], cast)));
+    let (loopbacks, others): (Vec<&Value>, Vec<&Value>) =
+        ours.partition(|c| c["name"].as_str().unwrap_or_default().starts_with("loopback/"));
+    format!("{} and {} of loopbacks", others.len(), loopbacks.len())
+}
+
 /// These variables of each CDR.
 pub async fn cdrs(cast: &Cast<'_>, names: &[&str]) -> String {
     // They are written behind.

@@ -153,6 +153,8 @@ pub enum Look {
     EndCause(Who),
     /// Whether this phone's last call ended at most so many milliseconds after FreeSWITCH answered the last command.
     EndsWithin(Who, u64),
+    /// How many channels the row has, by their kind.
+    Channels,
     /// How many calls of this phone are up.
     CallsOf(Who),
     /// Whether so many milliseconds have gone by since the call began.

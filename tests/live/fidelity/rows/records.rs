@@ -76,13 +76,13 @@ pub fn rows() -> Vec<Row> {
             .steps([See("CDRs", Tokens)]),
         // As apps do whose Contact is the same in all that they send.
         row(3, "cdrs_of_a_phone_that_answers_with_its_token")
-            .callee_with(|s| s.contact_params = PUSH.to_owned())
+            .callee_with(|s| PUSH.clone_into(&mut s.contact_params))
             .steps(up())
             .steps(over())
             .steps([See("CDRs", Tokens)]),
         row(3, "cdrs_of_a_missed_phone_that_rings_with_its_token")
             .callee(rings(Callee))
-            .callee_with(|s| s.contact_params = PUSH.to_owned())
+            .callee_with(|s| PUSH.clone_into(&mut s.contact_params))
             .steps(cancelled(200))
             .steps([See("CDRs", Tokens)]),
         row(3, "xml_cdrs_of_an_answered_call")

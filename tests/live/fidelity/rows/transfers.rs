@@ -63,7 +63,12 @@ pub fn rows() -> Vec<Row> {
         row(6, "attended_by_callee")
             .desk(answers(Desk))
             .steps(up())
-            .steps([Attended(Callee, "{5}"), Wait(800), See("its calls", CallsOf(Callee))])
+            .steps([
+                Attended(Callee, "{5}"),
+                Wait(800),
+                See("its calls", CallsOf(Callee)),
+                See("channels", Channels),
+            ])
             .steps(joined(See("other hears", Hears(Caller, 400)))),
         row(6, "attended_by_callee_after_three_seconds")
             .desk(answers(Desk))
@@ -73,12 +78,18 @@ pub fn rows() -> Vec<Row> {
                 Attended(Callee, "{5}"),
                 Wait(800),
                 See("its calls", CallsOf(Callee)),
+                See("channels", Channels),
             ])
             .steps(joined(See("other hears", Hears(Caller, 400)))),
         row(6, "attended_by_caller")
             .desk(answers(Desk))
             .steps(up())
-            .steps([Attended(Caller, "{5}"), Wait(800), See("its calls", CallsOf(Caller))])
+            .steps([
+                Attended(Caller, "{5}"),
+                Wait(800),
+                See("its calls", CallsOf(Caller)),
+                See("channels", Channels),
+            ])
             .steps(joined(See("other hears", Hears(Callee, 400)))),
         row(6, "attended_by_callee_to_a_sleeper")
             .third(answers(Third))
@@ -87,6 +98,7 @@ pub fn rows() -> Vec<Row> {
                 Attended(Callee, "{2}"),
                 Wait(800),
                 See("its calls", CallsOf(Callee)),
+                See("channels", Channels),
                 See("third hears", Hears(Third, 400)),
                 See("caller hears", Hears(Caller, 400)),
                 See("third shows", Display(Third)),
@@ -98,6 +110,7 @@ pub fn rows() -> Vec<Row> {
                 Attended(Caller, "{2}"),
                 Wait(800),
                 See("its calls", CallsOf(Caller)),
+                See("channels", Channels),
                 See("third hears", Hears(Third, 400)),
                 See("callee hears", Hears(Callee, 400)),
                 See("third shows", Display(Third)),
