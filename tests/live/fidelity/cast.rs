@@ -9,6 +9,7 @@ use fswake_test_support::realfs::{VANILLA_DOMAIN, Way, filled};
 use fswake_test_support::sip::{Account, Leg, Noise, OutgoingCall, Phone, Script, What};
 use fswake_test_support::site::{Site, Wakes};
 
+use super::look;
 use super::row::{Moment, Row, Who};
 
 /// How long something may take that has to come.
@@ -172,6 +173,7 @@ impl<'a> Cast<'a> {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             }
+            Moment::Straight => soon(|| look::is_straight(self) == Some(true)).await,
             Moment::Free(who) => soon(|| self.phone(who).legs().is_empty()).await,
             Moment::Over(who) => soon(|| self.leg(who).is_some_and(|leg| leg.end().is_some())).await,
         }

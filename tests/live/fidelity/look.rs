@@ -357,13 +357,20 @@ fn ends_within(cast: &Cast<'_>, who: Who, ms: u64) -> String {
     }
 }
 
-fn direct(cast: &Cast<'_>) -> String {
-    let (Some(caller), Some(callee)) = (cast.leg(Who::Caller), cast.leg(Who::Callee)) else {
-        return "no call".to_owned();
-    };
+/// Whether caller's and callee's audio goes straight to the other, where both are in a call.
+pub fn is_straight(cast: &Cast<'_>) -> Option<bool> {
+    let (caller, callee) = (cast.leg(Who::Caller)?, cast.leg(Who::Callee)?);
     let port = |session: fswake_test_support::sip::Session| session.audio().map(|m| m.port);
-    let straight = port(caller.theirs()) == port(callee.ours()) && port(callee.theirs()) == port(caller.ours());
-    if straight { "straight" } else { "through FreeSWITCH" }.to_owned()
+    Some(port(caller.theirs()) == port(callee.ours()) && port(callee.theirs()) == port(caller.ours()))
+}
+
+fn direct(cast: &Cast<'_>) -> String {
+    match is_straight(cast) {
+        Some(true) => "straight",
+        Some(false) => "through FreeSWITCH",
+        None => "no call",
+    }
+    .to_owned()
 }
 
 fn end(cast: &Cast<'_>, who: Who, whole: bool) -> String {

@@ -59,6 +59,8 @@ pub enum Moment {
     Over(Who),
     /// All calls of this phone are over.
     Free(Who),
+    /// Caller's and callee's audio goes straight to the other.
+    Straight,
     /// FreeSWITCH has bridged the caller with the callee's phone itself, and no loopback is between them.
     Bridged,
 }

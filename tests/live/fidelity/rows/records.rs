@@ -30,12 +30,16 @@ pub fn rows() -> Vec<Row> {
                 ]),
             ),
         ]),
-        row(3, "cdrs_are_joined").steps(up()).steps(over()).steps([
-            See("CDRs", Cdrs(JOINED)),
-            See("legs", Cdrs(&["originated_legs"])),
-            See("last_arg", Cdrs(&["last_arg"])),
-        ]),
-        // A bridged leg takes orders after its first ten frames (switch_ivr_bridge.c, DEFAULT_LEAD_FRAMES).
+        // A bridged leg takes orders after its first ten frames (switch_ivr_bridge.c, DEFAULT_LEAD_FRAMES): here and in the next.
+        row(3, "cdrs_are_joined")
+            .steps(up())
+            .steps([Wait(600)])
+            .steps(over())
+            .steps([
+                See("CDRs", Cdrs(JOINED)),
+                See("legs", Cdrs(&["originated_legs"])),
+                See("last_arg", Cdrs(&["last_arg"])),
+            ]),
         row(3, "cdrs_names_and_accounts")
             .steps(up())
             .steps([Wait(600)])
