@@ -6,7 +6,7 @@ use crate::push::{KeptBy, PushError};
 
 /// What to do where a changed credential file cannot be used.
 pub(crate) const BROKEN_FILE: &str =
-    "mend the file: it is read again by itself. Until then the one before it is in use, and a restart would fail";
+    "fix the file: fswake reads it again by itself. Until then it uses the previous one, and a restart would fail";
 
 /// What to do about a failed push: what belongs to this provider and to this kind of failure.
 pub(crate) fn advice(app: &App, error: &PushError) -> (Option<Pattern>, String) {
@@ -126,26 +126,26 @@ fn way_to(app: &App) -> &'static str {
 fn credentials(app: &App, reason: &str) -> &'static str {
     match &app.credentials {
         Credentials::ApnsCertificate { .. } if reason.contains("CertificateExpired") => {
-            "get a new certificate from developer.apple.com and replace the file: it is taken up without a restart"
+            "get a new certificate from developer.apple.com and replace the file: fswake reads it without a restart"
         }
         Credentials::ApnsCertificate { .. } => {
-            "Apple does not take this certificate: is it revoked, or for the other environment (apns, apns.dev)? A new one \
+            "Apple rejects this certificate: is it revoked, or for the other environment (apns, apns.dev)? A new one \
              comes from developer.apple.com"
         }
         Credentials::ApnsToken { .. } => {
-            "Apple does not take this key: key-id, team-id and key-file have to belong together; if they do, it was revoked: \
+            "Apple rejects this key: key-id, team-id and key-file must belong together; if they do, it was revoked: \
              make a new one at developer.apple.com"
         }
         Credentials::FcmServiceAccount { .. } if reason.contains("THIRD_PARTY_AUTH_ERROR") => {
             "Google has no good APNs key for this app: Firebase console, project settings, Cloud Messaging"
         }
         Credentials::FcmServiceAccount { .. } => {
-            "Google does not take this service account: is it deleted or disabled, is its key revoked, is the Firebase Cloud \
+            "Google rejects this service account: is it deleted or disabled, is its key revoked, is the Firebase Cloud \
              Messaging API (V1) enabled in its project? A new key comes from the Firebase console, project settings, service \
              accounts"
         }
         Credentials::Http(_) | Credentials::Log => {
-            "the gateway does not take these credentials: compare auth-type and auth-file with what it wants"
+            "the gateway rejects these credentials: compare auth-type and auth-file with what it wants"
         }
     }
 }

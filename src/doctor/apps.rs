@@ -189,7 +189,7 @@ fn certificate(app: &App, file: &Path, evidence: &mut Evidence) -> Option<Check>
     let first = chain.first()?;
     let now = SystemTime::now();
     let about = format!("{} of {}, chain of {}", first.subject, file.display(), chain.len());
-    let renew = "get a new one from developer.apple.com and replace the file: it is taken up without a restart";
+    let renew = "get a new one from developer.apple.com and replace the file: fswake reads it without a restart";
     let other = other_bundle(app, first);
     let check = match first.until.duration_since(now).map(|left| left.as_secs() / DAY) {
         Err(past) => {

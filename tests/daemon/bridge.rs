@@ -322,6 +322,8 @@ async fn ringback_of_the_channel_is_played_in_place_of_a_180() {
     phone.set_behaviour(ANSWERS);
     for (ringback, app, argument) in [
         ("local_stream://moh", "endless_playback", "local_stream://moh"),
+        // So that the far end goes on receiving RTP.
+        ("silence", "playback", "silence_stream://-1,400"),
         (
             "%(2000,4000,440,480)",
             "playback",

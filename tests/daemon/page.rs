@@ -371,7 +371,7 @@ async fn page_says_what_needs_attention_what_to_do_and_how_many_phones_it_is_abo
             "App ios",
             "2 phones affected",
             "InvalidProviderToken",
-            "What to do: Apple does not take this key: key-id, team-id",
+            "What to do: Apple rejects this key: key-id, team-id",
         ],
         [
             "Phones without an app",
@@ -433,7 +433,7 @@ async fn page_says_of_each_app_the_worst_that_is_known_and_why() {
         format!("{app} && {app}.querySelector('.pill.bad')?.textContent === '{word}'")
     };
     browser.wait(&pill("ios", "pushes refused")).await;
-    browser.wait(&pill("android", "unreachable")).await;
+    browser.wait(&pill("android", "provider busy")).await;
     let why = "[...app.querySelectorAll('p.why')].map(p => p.textContent)";
     let said = browser.run(&format!("const app = {}; return {why}", app("ios"))).await;
     assert!(said[0].as_str().unwrap().contains("TopicDisallowed"), "{said}");
@@ -447,11 +447,11 @@ async fn page_says_of_each_app_the_worst_that_is_known_and_why() {
             app("android")
         ))
         .await;
-    browser.wait(&pill("android", "unreachable")).await;
+    browser.wait(&pill("android", "provider busy")).await;
     let said = browser
         .run(&format!("const app = {}; return {why}", app("android")))
         .await;
-    assert!(said[0].as_str().unwrap().starts_with("unreachable: 503"), "{said}");
+    assert!(said[0].as_str().unwrap().starts_with("provider busy: 503"), "{said}");
     browser.picture("apps").await;
     if let Some(axe) = axe_core() {
         assert_eq!(browser.axe(&axe).await, Vec::<String>::new());

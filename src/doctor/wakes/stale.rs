@@ -10,7 +10,7 @@ const OF_APPLE: &str = "BadDeviceToken or DeviceTokenNotForTopic: builds from Xc
 const OF_GOOGLE: &str = "SENDER_ID_MISMATCH: the app was built for another Firebase project than the service account's; INVALID_ARGUMENT: \
                          what the app sends as its token is none of FCM's";
 const OF_ANOTHER: &str = "refused tokens: the gateway's log says why";
-const GONE: &str = "gone tokens: the app has to register with its new token when it is installed anew";
+const GONE: &str = "gone tokens: the app has to register with its new token when it is reinstalled";
 
 pub(super) fn stale(parts: &[Part]) -> Found {
     let stale: Vec<&Attempt> = parts

@@ -128,6 +128,6 @@ mod tests {
             "{advice}"
         );
         let (_, _, advice) = told(&[part("apns:x:1", refused, Refusal::Misconfigured, "x")], refused);
-        assert!(advice.contains("Apple does not take this key"), "{advice}");
+        assert!(advice.contains("Apple rejects this key"), "{advice}");
     }
 }

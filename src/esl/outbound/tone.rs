@@ -7,15 +7,22 @@ use super::connection::Connection;
 
 /// The application and its argument that play a `ringback`; `None` where there is nothing to play.
 ///
-/// The value is a file, a stream (`local_stream://moh`), a tone (`%(2000,4000,440,480)`), or `silence`.
+/// The value is a file, a stream (`local_stream://moh`), a tone (`%(2000,4000,440,480)`), or `silence`, with how soft its noise is
+/// behind a colon: FreeSWITCH sends that too, so that the far end goes on receiving RTP.
 fn player(ringback: &str) -> Option<(&'static str, String)> {
     let is_safe = !ringback.is_empty() && ringback.len() <= 1024 && !ringback.chars().any(char::is_control);
-    if !is_safe || ringback.to_ascii_lowercase().starts_with("silence") {
+    if !is_safe {
         return None;
     }
     let is_file = ringback.starts_with('/') || ringback.contains("://");
     if is_file && !ringback.starts_with("tone_stream://") {
         return Some(("endless_playback", ringback.to_owned()));
+    }
+    if !is_file && ringback.to_ascii_lowercase().starts_with("silence") {
+        let softness = ringback.split_once(':').and_then(|(_, n)| n.parse::<i32>().ok());
+        // As SWITCH_IVR_VERIFY_SILENCE_DIVISOR has it.
+        let softness = softness.filter(|n| *n > 0 || *n == -1).unwrap_or(400);
+        return Some(("playback", format!("silence_stream://-1,{softness}")));
     }
     let tone = ringback.strip_prefix("tone_stream://").unwrap_or(ringback);
     let tone = tone.split(";loops=").next().unwrap_or(tone);
@@ -60,10 +67,15 @@ mod tests {
             ),
             ("local_stream://moh", "endless_playback", "local_stream://moh"),
             ("/sounds/ring.wav", "endless_playback", "/sounds/ring.wav"),
+            ("silence_stream://1000", "endless_playback", "silence_stream://1000"),
+            ("silence", "playback", "silence_stream://-1,400"),
+            ("Silence:600", "playback", "silence_stream://-1,600"),
+            ("silence:-1", "playback", "silence_stream://-1,-1"),
+            ("silence:x", "playback", "silence_stream://-1,400"),
         ] {
             assert_eq!(player(ringback), Some((app, argument.to_owned())), "{ringback}");
         }
-        for nothing in ["", "silence", "silence:600", "a\nbgapi x"] {
+        for nothing in ["", "a\nbgapi x"] {
             assert_eq!(player(nothing), None, "{nothing:?}");
         }
     }

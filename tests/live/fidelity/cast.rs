@@ -1,6 +1,7 @@
 //! The phones of one row in one way, and their call.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use fswake_test_support::baresip::Baresip;
@@ -8,6 +9,7 @@ use fswake_test_support::realfs::{VANILLA_DOMAIN, Way, filled};
 use fswake_test_support::sip::{Account, Leg, Noise, OutgoingCall, Phone, Script, What};
 use fswake_test_support::site::{Site, Wakes};
 
+use super::look;
 use super::row::{Moment, Row, Who};
 
 /// How long something may take that has to come.
@@ -25,6 +27,8 @@ pub struct Cast<'a> {
     pub channel: String,
     /// When the call began.
     pub since: SystemTime,
+    /// When FreeSWITCH answered the row's last command, and how long that took.
+    ordered: Mutex<Option<(Instant, Duration)>>,
 }
 
 impl<'a> Cast<'a> {
@@ -101,7 +105,18 @@ impl<'a> Cast<'a> {
             baresip,
             channel,
             since,
+            ordered: Mutex::default(),
         }
+    }
+
+    /// Notes that FreeSWITCH has answered a command.
+    pub fn orders(&self, asked: Instant) {
+        *self.ordered.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), asked.elapsed()));
+    }
+
+    /// When it answered the last one, and how long that took.
+    pub fn ordered(&self) -> Option<(Instant, Duration)> {
+        *self.ordered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn phone(&self, who: Who) -> &Phone {
@@ -144,6 +159,22 @@ impl<'a> Cast<'a> {
                 };
                 soon(|| hears(Who::Caller, Who::Callee) && hears(Who::Callee, Who::Caller)).await
             }
+            Moment::Bridged => {
+                let deadline = Instant::now() + SOON;
+                let question = format!("uuid_getvar {} bridge_to", self.channel);
+                loop {
+                    let with = self.site.fs.api(&question).await;
+                    if self.callee_channel().await.is_some_and(|callee| with.trim() == callee) {
+                        return true;
+                    }
+                    if Instant::now() > deadline {
+                        return false;
+                    }
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+            Moment::Straight => soon(|| look::is_straight(self) == Some(true)).await,
+            Moment::Free(who) => soon(|| self.phone(who).legs().is_empty()).await,
             Moment::Over(who) => soon(|| self.leg(who).is_some_and(|leg| leg.end().is_some())).await,
         }
     }
@@ -164,7 +195,11 @@ impl<'a> Cast<'a> {
                 && (name.contains(&user) || dest.ends_with(&other))
         };
         let channels = self.site.fs.channels().await;
-        let found = channels.iter().find(of_callee)?;
+        // Of several phones of the user the callee's is meant.
+        let place = self.phones.get(&Who::Callee).map(Phone::place).unwrap_or_default();
+        let is_there = |c: &&serde_json::Value| c["name"].as_str().unwrap_or_default().contains(&place);
+        let found = channels.iter().filter(of_callee).find(is_there);
+        let found = found.or_else(|| channels.iter().find(of_callee))?;
         Some(found["uuid"].as_str()?.to_owned())
     }
 

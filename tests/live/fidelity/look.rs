@@ -35,6 +35,7 @@ pub async fn at(cast: &Cast<'_>, what: &Look) -> String {
         Look::Codecs => codecs(cast).await,
         Look::Invites(who) => cast.phone(*who).invites().to_string(),
         Look::Hears(who, ms) => hears(cast, *who, *ms).await,
+        Look::HeardWhileItRang => heard_while_it_rang(cast),
         Look::Sees(who, ms) => match cast.leg(*who) {
             Some(leg) => senders(&leg.watch_video(Duration::from_millis(*ms)).await, "video"),
             None => "no call".to_owned(),
@@ -54,6 +55,15 @@ pub async fn at(cast: &Cast<'_>, what: &Look) -> String {
         Look::Calls => record::calls(cast).await,
         Look::End(who) => end(cast, *who, true),
         Look::EndCause(who) => end(cast, *who, false),
+        Look::EndsWithin(who, ms) => ends_within(cast, *who, *ms),
+        Look::Channels => record::channels(cast).await,
+        Look::CallsOf(who) => cast.phone(*who).legs().len().to_string(),
+        Look::XmlCdrs(names) => record::xml_cdrs(cast, names).await,
+        Look::CsvCdrs => record::csv_cdrs(cast).await,
+        Look::OtherLeg(who) => match channel(cast, *who).await {
+            Some(channel) => record::other_leg(cast, &channel).await,
+            None => "no channel".to_owned(),
+        },
         Look::Took(from, to) => {
             let took = u64::try_from(cast.call.started.elapsed().as_millis()).unwrap_or(u64::MAX);
             match took {
@@ -204,12 +214,15 @@ async fn codecs(cast: &Cast<'_>) -> String {
     format!("caller {}, callee {}", told[0], told[1])
 }
 
-async fn variable(cast: &Cast<'_>, who: Who, name: &str) -> String {
-    let channel = match who {
+async fn channel(cast: &Cast<'_>, who: Who) -> Option<String> {
+    match who {
         Who::Caller => Some(cast.channel.clone()),
         _ => cast.callee_channel().await,
-    };
-    match channel {
+    }
+}
+
+async fn variable(cast: &Cast<'_>, who: Who, name: &str) -> String {
+    match channel(cast, who).await {
         Some(channel) => cast.site.fs.api(&format!("uuid_getvar {channel} {name}")).await,
         None => "no channel".to_owned(),
     }
@@ -239,7 +252,7 @@ fn noise(heard: &[Noise], ms: u64) -> String {
     most.map_or("a mixture".to_owned(), |(_, what)| what)
 }
 
-/// What there is to hear by now. On a busy machine it may take a while.
+/// What there is to hear by now. On a busy machine it may take a while, so this is for what stays as it is.
 async fn hears(cast: &Cast<'_>, who: Who, ms: u64) -> String {
     let mut told = String::new();
     for _ in 0..3 {
@@ -307,13 +320,57 @@ fn heard_early(cast: &Cast<'_>) -> String {
     noise(&early, 800)
 }
 
-fn direct(cast: &Cast<'_>) -> String {
-    let (Some(caller), Some(callee)) = (cast.leg(Who::Caller), cast.leg(Who::Callee)) else {
-        return "no call".to_owned();
+/// From when the callee's phone began to ring, and what plays then has begun, until it was answered. Nobody else can be heard in it,
+/// so silence is seen, too.
+fn heard_while_it_rang(cast: &Cast<'_>) -> String {
+    let happenings = cast.phone(Who::Callee).happenings();
+    let at = |wanted: fn(&What) -> bool| happenings.iter().find(|h| wanted(&h.what)).map(|h| h.at);
+    let (Some(rang), Some(answered)) = (at(|w| matches!(w, What::Rang)), at(|w| matches!(w, What::Answered))) else {
+        return "it did not ring, or was not answered".to_owned();
     };
+    let rang = rang + Duration::from_millis(400);
+    let heard = cast.call.leg().heard();
+    let heard: Vec<Noise> = heard
+        .iter()
+        .filter(|(at, _)| (rang..answered).contains(at))
+        .map(|(_, noise)| *noise)
+        .collect();
+    let time = answered.saturating_duration_since(rang).as_millis();
+    noise(&heard, u64::try_from(time).unwrap_or(u64::MAX))
+}
+
+/// Whether a phone's call ended soon after FreeSWITCH answered the last command.
+fn ends_within(cast: &Cast<'_>, who: Who, ms: u64) -> String {
+    let happenings = cast.phone(who).happenings();
+    let end = happenings
+        .iter()
+        .rev()
+        .find(|h| matches!(h.what, What::Ended(_) | What::Cancelled(_)));
+    match (cast.ordered(), end.map(|h| h.at)) {
+        (None, _) => "no command".to_owned(),
+        (_, None) => "never".to_owned(),
+        // A machine on which FreeSWITCH takes long to answer is busy.
+        (Some((ordered, busy)), Some(end)) => match end.saturating_duration_since(ordered) {
+            took if took <= Duration::from_millis(ms) + 10 * busy => "in time".to_owned(),
+            took => format!("after {} ms", took.as_millis()),
+        },
+    }
+}
+
+/// Whether caller's and callee's audio goes straight to the other, where both are in a call.
+pub fn is_straight(cast: &Cast<'_>) -> Option<bool> {
+    let (caller, callee) = (cast.leg(Who::Caller)?, cast.leg(Who::Callee)?);
     let port = |session: fswake_test_support::sip::Session| session.audio().map(|m| m.port);
-    let straight = port(caller.theirs()) == port(callee.ours()) && port(callee.theirs()) == port(caller.ours());
-    if straight { "straight" } else { "through FreeSWITCH" }.to_owned()
+    Some(port(caller.theirs()) == port(callee.ours()) && port(callee.theirs()) == port(caller.ours()))
+}
+
+fn direct(cast: &Cast<'_>) -> String {
+    match is_straight(cast) {
+        Some(true) => "straight",
+        Some(false) => "through FreeSWITCH",
+        None => "no call",
+    }
+    .to_owned()
 }
 
 fn end(cast: &Cast<'_>, who: Who, whole: bool) -> String {

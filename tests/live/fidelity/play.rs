@@ -1,6 +1,6 @@
 //! Plays a row in one way, and writes down what was seen.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fswake_test_support::realfs::{Way, filled};
 use fswake_test_support::sip::{Direction, Script};
@@ -45,12 +45,17 @@ async fn take(cast: &Cast<'_>, row: &Row, step: &Step, seen: &mut Seen) -> Resul
                 return Err("does not ring".to_owned());
             }
         }
+        Step::PickUpIfItRings(who) => {
+            cast.phone(*who).answer_soon();
+        }
         Step::Refuse(who, with) => cast.phone(*who).refuse(*with),
         Step::HangUp(who) => cast.up(*who).ok_or("no call")?.hang_up().await,
         Step::Cancel => cast.call.cancel().await,
         Step::Api(command) => {
             let command = cast.fill(command).await;
+            let asked = Instant::now();
             let answer = cast.site.fs.api(&command).await;
+            cast.orders(asked);
             if answer.starts_with("-ERR") {
                 return Err(look::plain(&answer, cast));
             }

@@ -38,6 +38,17 @@ pub async fn calls(cast: &Cast<'_>) -> String {
     format!("{}: {}", told.len(), told.join(" + "))
 }
 
+/// The channels of this row, by their kind.
+pub async fn channels(cast: &Cast<'_>) -> String {
+    let channels = cast.site.fs.channels().await;
+    let ours = channels
+        .iter()
+        .filter(|c| ["name", "dest", "cid_num"].iter().any(|word| is_ours(&c[*word], cast)));
+    let (loopbacks, others): (Vec<&Value>, Vec<&Value>) =
+        ours.partition(|c| c["name"].as_str().unwrap_or_default().starts_with("loopback/"));
+    format!("{} and {} of loopbacks", others.len(), loopbacks.len())
+}
+
 /// These variables of each CDR.
 pub async fn cdrs(cast: &Cast<'_>, names: &[&str]) -> String {
     // They are written behind.
@@ -78,24 +89,118 @@ pub async fn cdrs(cast: &Cast<'_>, names: &[&str]) -> String {
     format!("{}: {}", told.len(), told.join(" + "))
 }
 
-/// The kinds of CDRs, each with whether there is a push token in one.
+/// Whether a user of this row stands in a text by itself.
+fn names_ours(text: &str, cast: &Cast<'_>) -> bool {
+    let before = ['>', ':', '/', '"', '+'];
+    (0..10).any(|phone| {
+        let user = format!("{}{phone}", cast.id);
+        before.iter().any(|c| text.contains(&format!("{c}{user}")))
+    })
+}
+
+/// These variables of each CDR in XML.
+pub async fn xml_cdrs(cast: &Cast<'_>, names: &[&str]) -> String {
+    cdrs(cast, &[]).await;
+    let all = cast.site.fs.all_cdrs(cast.since);
+    let ours = all
+        .iter()
+        .filter(|(kind, _, text)| *kind == "xml" && names_ours(text, cast));
+    let mut told: Vec<String> = ours
+        .map(|(_, file, text)| {
+            let side = if file.starts_with("a_") { "A" } else { "B" };
+            let words: Vec<String> = names
+                .iter()
+                .map(|name| format!("{name}={}", xml_field(text, name)))
+                .collect();
+            format!("{side}: {}", words.join(" "))
+        })
+        .collect();
+    told.sort();
+    format!("{}: {}", told.len(), told.join(" + "))
+}
+
+fn xml_field<'a>(text: &'a str, name: &str) -> &'a str {
+    let (part, name) = match name {
+        "caller" => ("<caller_profile>", "caller_id_number"),
+        "dest" => ("<caller_profile>", "destination_number"),
+        name => ("<variables>", name),
+    };
+    let rest = text.split(part).nth(1).unwrap_or_default();
+    let rest = rest.split(&format!("<{name}>")).nth(1).unwrap_or("-</");
+    rest.split("</").next().unwrap_or_default()
+}
+
+/// Account, caller and destination of each CDR in CSV.
+pub async fn csv_cdrs(cast: &Cast<'_>) -> String {
+    cdrs(cast, &[]).await;
+    // Whatever mod_cdr_csv keeps in its buffer.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let all = cast.site.fs.all_cdrs(cast.since);
+    // The same lines are in a file of the account, and in one of all.
+    let lines = all
+        .iter()
+        .filter(|(kind, file, _)| *kind == "csv" && file == "Master.csv");
+    let lines = lines
+        .flat_map(|(.., text)| text.lines())
+        .filter(|line| names_ours(line, cast));
+    let mut told: Vec<String> = lines
+        .map(|line| line.split(',').take(3).collect::<Vec<_>>().join(" ").replace('"', ""))
+        .collect();
+    told.sort();
+    format!("{}: {}", told.len(), told.join(" + "))
+}
+
+/// What a channel's events say of the other leg.
+pub async fn other_leg(cast: &Cast<'_>, channel: &str) -> String {
+    let dump = cast.site.fs.api(&format!("uuid_dump {channel}")).await;
+    let header = |name: &str| {
+        let line = dump
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        line.unwrap_or("-").to_owned()
+    };
+    let names = [
+        "Call-Direction",
+        "Other-Type",
+        "Other-Leg-Direction",
+        "Other-Leg-Caller-ID-Number",
+        "Other-Leg-Callee-ID-Number",
+        "Other-Leg-Destination-Number",
+        "Other-Leg-Context",
+    ];
+    names.map(header).join(" ")
+}
+
+/// Where in the kinds of CDRs a push token is: the variables of those in JSON, and whether there is one in the others.
 pub async fn tokens(cast: &Cast<'_>) -> String {
     cdrs(cast, &[]).await;
     // Whatever mod_cdr_csv keeps in its buffer.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let mut told = Vec::new();
-    for (kind, text) in cast.site.fs.all_cdrs(cast.since) {
-        let ours = text.contains(&cast.id) || text.contains(&cast.channel);
+    let is_push = |text: &str| {
+        ["pn-prid", "pn-provider", "pn-param"]
+            .iter()
+            .any(|name| text.contains(name))
+    };
+    for (kind, _, text) in cast.site.fs.all_cdrs(cast.since) {
+        let ours = names_ours(&text, cast) || text.contains(&cast.channel);
+        let cdr: Value = serde_json::from_str(&text).unwrap_or_default();
+        let variables = cdr["variables"].as_object().into_iter().flatten();
+        let places: Vec<&str> = variables
+            .filter(|(_, value)| is_push(&value.to_string()))
+            .map(|(name, _)| name.as_str())
+            .collect();
         let found = text
             .lines()
-            .filter(|line| kind != "csv" || line.contains(&cast.id))
-            .any(|line| {
-                ["pn-prid", "pn-provider", "pn-param"]
-                    .iter()
-                    .any(|name| line.contains(name))
-            });
+            .filter(|line| kind != "csv" || names_ours(line, cast))
+            .any(is_push);
+        let found = match (found, places.is_empty()) {
+            (false, _) => "none".to_owned(),
+            (true, true) => "a token".to_owned(),
+            (true, false) => format!("a token in {}", places.join(" and ")),
+        };
         if ours {
-            told.push(format!("{kind}: {}", if found { "a token" } else { "none" }));
+            told.push(format!("{kind}: {found}"));
         }
     }
     told.sort();

@@ -57,6 +57,12 @@ pub enum Moment {
     Talk,
     /// The far end has ended this phone's last call.
     Over(Who),
+    /// All calls of this phone are over.
+    Free(Who),
+    /// Caller's and callee's audio goes straight to the other.
+    Straight,
+    /// FreeSWITCH has bridged the caller with the callee's phone itself, and no loopback is between them.
+    Bridged,
 }
 
 /// What is done next.
@@ -66,6 +72,8 @@ pub enum Step {
     Wait(u64),
     Until(Moment),
     PickUp(Who),
+    /// The same; nothing happens where the phone does not ring any more.
+    PickUpIfItRings(Who),
     Refuse(Who, u16),
     HangUp(Who),
     /// The caller gives up.
@@ -122,8 +130,10 @@ pub enum Look {
     /// The codecs of caller's and callee's channel.
     Codecs,
     Invites(Who),
-    /// What this phone hears in its last call, for so many milliseconds.
+    /// What this phone hears in its last call, for so many milliseconds. It has three times as long for it, so this is for what stays.
     Hears(Who, u64),
+    /// What the caller has heard while the callee's phone rang.
+    HeardWhileItRang,
     /// Whose video this phone gets in its last call, within so many milliseconds.
     Sees(Who, u64),
     /// Whose T.38 it gets there.
@@ -143,17 +153,29 @@ pub enum Look {
     End(Who),
     /// The cause in it alone.
     EndCause(Who),
+    /// Whether this phone's last call ended at most so many milliseconds after FreeSWITCH answered the last command.
+    EndsWithin(Who, u64),
+    /// How many channels the row has, by their kind.
+    Channels,
+    /// How many calls of this phone are up.
+    CallsOf(Who),
     /// Whether so many milliseconds have gone by since the call began.
     Took(u64, u64),
     /// The CDRs: these variables of each.
     Cdrs(&'static [&'static str]),
+    /// The same of the CDRs in XML.
+    XmlCdrs(&'static [&'static str]),
+    /// The lines of the CDRs in CSV: caller, destination and cause.
+    CsvCdrs,
+    /// What the caller's or the callee's channel says of the other leg (`Other-Leg-*`) in its events.
+    OtherLeg(Who),
     /// The states that the watcher's lamp has shown.
     Lamp,
     /// The digits that this phone has heard in its last call.
     Digits(Who),
     /// Whether FreeSWITCH's own bridge or fswake has sent the last INVITE to this phone.
     RungBy(Who),
-    /// In which kinds of CDRs a push token or a parameter of pushes stands.
+    /// Where in CDRs a push token or a parameter of pushes stands, for each kind.
     Tokens,
     /// Whether exactly one of callee and desk talks with the caller.
     Settled,

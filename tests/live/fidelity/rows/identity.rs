@@ -53,6 +53,55 @@ pub fn rows() -> Vec<Row> {
         row(2, "remote_party_id_with_full_privacy")
             .header("Remote-Party-ID", "<sip:4930123@trunk.test>;party=calling;privacy=full")
             .steps(shown()),
+        trunk("trunk_sends_nothing").steps(shown()),
+        trunk("trunk_sends_p_asserted_identity")
+            .header("P-Asserted-Identity", "\"Trunk\" <sip:4930123@trunk.test>")
+            .steps(shown()),
+        trunk("trunk_sends_two_p_asserted_identities")
+            .header(
+                "P-Asserted-Identity",
+                "\"Trunk\" <sip:4930123@trunk.test>, <tel:+4930123>",
+            )
+            .steps(shown()),
+        trunk("trunk_sends_p_asserted_identity_and_pid_is_set")
+            .header("P-Asserted-Identity", "\"Trunk\" <sip:4930123@trunk.test>")
+            .before(&[("set", "sip_cid_type=pid")])
+            .steps(shown()),
+        trunk("trunk_sends_p_preferred_identity")
+            .header("P-Preferred-Identity", "<sip:4930123@trunk.test>")
+            .steps(shown()),
+        trunk("trunk_sends_remote_party_id")
+            .header(
+                "Remote-Party-ID",
+                "\"Trunk\" <sip:4930123@trunk.test>;party=calling;screen=yes;privacy=off",
+            )
+            .steps(shown()),
+        trunk("trunk_sends_remote_party_id_and_none_is_set")
+            .header("Remote-Party-ID", "<sip:4930123@trunk.test>;party=calling;privacy=off")
+            .before(&[("set", "sip_cid_type=none")])
+            .steps(shown()),
+        trunk("trunk_privacy_id").header("Privacy", "id").steps(shown()),
+        trunk("trunk_privacy_id_and_user")
+            .header("Privacy", "id;user")
+            .steps(shown()),
+        trunk("trunk_privacy_with_p_asserted_identity")
+            .header("Privacy", "id")
+            .header("P-Asserted-Identity", "<sip:4930123@trunk.test>")
+            .steps(shown()),
+        trunk("trunk_remote_party_id_with_full_privacy")
+            .header("Remote-Party-ID", "<sip:4930123@trunk.test>;party=calling;privacy=full")
+            .steps(shown()),
+        trunk("trunk_remote_party_id_hides_its_name")
+            .header("Remote-Party-ID", "\"Trunk\" <sip:4930123@trunk.test>;privacy=name")
+            .steps(shown()),
+        trunk("trunk_is_anonymous")
+            .display("\"Anonymous\" ")
+            .header("P-Asserted-Identity", "\"Trunk\" <sip:4930123@trunk.test>")
+            .header("Privacy", "id")
+            .steps(shown()),
+        trunk("trunk_call_is_hidden_by_the_dialplan")
+            .before(&[("privacy", "full")])
+            .steps(shown()),
         row(3, "callee_as_the_caller_shows_it").steps(up()).steps([
             See("200", AnswerHeader("Remote-Party-ID")),
             See("200 has", AnswerHeader("P-Asserted-Identity")),
@@ -74,6 +123,14 @@ pub fn rows() -> Vec<Row> {
                 See("callee hears", Hears(Callee, 400)),
             ]),
     ]
+}
+
+/// A caller for whom the dialplan and the directory say no number: what it sends itself counts.
+fn trunk(name: &'static str) -> Row {
+    row(2, name).before(&[
+        ("unset", "effective_caller_id_name"),
+        ("unset", "effective_caller_id_number"),
+    ])
 }
 
 fn shown() -> Vec<Step> {

@@ -126,7 +126,7 @@ pub fn rows() -> Vec<Row> {
             .before(&[("set", "bypass_media=true")])
             .steps(up())
             .steps(media())
-            .steps([See("audio goes", Direct)]),
+            .steps([Until(Straight), See("audio goes", Direct)]),
         row(7, "bypass_media_after_bridge")
             .before(&[("set", "bypass_media_after_bridge=true")])
             .steps(up())

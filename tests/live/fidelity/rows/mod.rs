@@ -22,9 +22,14 @@ mod words {
     pub use super::super::row::Who::*;
     pub use super::super::row::{Row, Step, answers, declines, rings, row};
 
-    /// Until both are in the call, and a little longer.
-    pub fn up() -> Vec<Step> {
+    /// Until both are in the call, whatever is between them, and a little longer.
+    pub fn answered() -> Vec<Step> {
         vec![Until(Up(Caller)), Until(Up(Callee)), Wait(400)]
+    }
+
+    /// Until both are in the call, and FreeSWITCH has bridged them, which takes a while on a busy machine; and a little longer.
+    pub fn up() -> Vec<Step> {
+        vec![Until(Up(Caller)), Until(Up(Callee)), Until(Bridged), Wait(400)]
     }
 
     /// Until it rings on both sides, and so many milliseconds longer.

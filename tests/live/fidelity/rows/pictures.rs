@@ -101,11 +101,11 @@ fn video() -> Vec<Row> {
             .steps(pictures()),
         seeing("video_is_taken_back_by_caller")
             .steps(up())
-            .steps([DropVideo(Caller), Wait(600)])
+            .steps([Until(Talk), DropVideo(Caller), Wait(600)])
             .steps(reoffers(Caller)),
         seeing("video_is_taken_back_by_callee")
             .steps(up())
-            .steps([DropVideo(Callee), Wait(600)])
+            .steps([Until(Talk), DropVideo(Callee), Wait(600)])
             .steps(reoffers(Callee)),
         added("video_is_added_by_caller")
             .callee_with(|s| s.video = true)
@@ -118,9 +118,10 @@ fn video() -> Vec<Row> {
     ]
 }
 
+/// Not before the two are bridged, as in [`faxes`].
 fn comes_and_goes(who: super::super::row::Who) -> Vec<Step> {
     [
-        vec![AddVideo(who), Wait(600)],
+        vec![Until(Talk), AddVideo(who), Wait(600)],
         reoffers(who),
         vec![DropVideo(who), Wait(600)],
         reoffers(who),

@@ -3,28 +3,18 @@
 use super::words::*;
 
 /// What billing goes by.
-const BILLED: &[&str] = &[
-    "caller",
-    "dest",
-    "hangup_cause",
-    "originate_disposition",
-    "DIALSTATUS",
-    "last_app",
-];
-const JOINED: &[&str] = &[
-    "bridge_uuid",
-    "last_bridge_to",
-    "originating_leg_uuid",
-    "originated_legs",
-    "last_arg",
-];
+const BILLED: &[&str] = &["caller", "dest", "hangup_cause", "originate_disposition", "DIALSTATUS"];
+const JOINED: &[&str] = &["bridge_uuid", "last_bridge_to", "originating_leg_uuid"];
+
+const ROLES: &[&str] = &["caller", "dest", "direction", "hangup_cause", "accountcode"];
+const PUSH: &str = ";pn-provider=apns;pn-param=TEAM12.org.example.app.voip;pn-prid=00fc13adff78512200fc13adff785122";
 
 pub fn rows() -> Vec<Row> {
     vec![
         row(3, "cdrs_of_an_answered_call")
             .steps(up())
             .steps(over())
-            .steps([See("CDRs", Cdrs(BILLED))]),
+            .steps([See("CDRs", Cdrs(BILLED)), See("applications", Cdrs(&["last_app"]))]),
         row(3, "cdrs_hung_up_by_callee").steps(up()).steps([
             HangUp(Callee),
             Until(Over(Caller)),
@@ -40,26 +30,36 @@ pub fn rows() -> Vec<Row> {
                 ]),
             ),
         ]),
+        // A bridged leg takes orders after its first ten frames (switch_ivr_bridge.c, DEFAULT_LEAD_FRAMES): here and in the next.
         row(3, "cdrs_are_joined")
             .steps(up())
+            .steps([Wait(600)])
             .steps(over())
-            .steps([See("CDRs", Cdrs(JOINED))]),
-        // A bridged leg takes orders after its first ten frames (switch_ivr_bridge.c, DEFAULT_LEAD_FRAMES).
+            .steps([
+                See("CDRs", Cdrs(JOINED)),
+                See("legs", Cdrs(&["originated_legs"])),
+                See("last_arg", Cdrs(&["last_arg"])),
+            ]),
         row(3, "cdrs_names_and_accounts")
             .steps(up())
             .steps([Wait(600)])
             .steps(over())
-            .steps([See(
-                "CDRs",
-                Cdrs(&["caller_name", "accountcode", "user_context", "domain_name", "direction"]),
-            )]),
-        row(3, "cdrs_of_a_busy_callee")
-            .callee(declines(Callee, 486))
-            .steps([Until(Final), See("CDRs", Cdrs(BILLED))]),
+            .steps([
+                See(
+                    "CDRs",
+                    Cdrs(&["caller_name", "accountcode", "user_context", "direction"]),
+                ),
+                See("domain", Cdrs(&["domain_name"])),
+            ]),
+        row(3, "cdrs_of_a_busy_callee").callee(declines(Callee, 486)).steps([
+            Until(Final),
+            See("CDRs", Cdrs(BILLED)),
+            See("applications", Cdrs(&["last_app"])),
+        ]),
         row(3, "cdrs_of_a_cancelled_call")
             .callee(rings(Callee))
             .steps(cancelled(200))
-            .steps([See("CDRs", Cdrs(BILLED))]),
+            .steps([See("CDRs", Cdrs(BILLED)), See("applications", Cdrs(&["last_app"]))]),
         row(3, "cdrs_switched_off")
             .before(&[("set", "process_cdr=false")])
             .steps(up())
@@ -78,6 +78,42 @@ pub fn rows() -> Vec<Row> {
             .callee(rings(Callee))
             .steps(cancelled(200))
             .steps([See("CDRs", Tokens)]),
+        // As apps do whose Contact is the same in all that they send.
+        row(3, "cdrs_of_a_phone_that_answers_with_its_token")
+            .callee_with(|s| PUSH.clone_into(&mut s.contact_params))
+            .steps(up())
+            .steps(over())
+            .steps([See("CDRs", Tokens)]),
+        row(3, "cdrs_of_a_missed_phone_that_rings_with_its_token")
+            .callee(rings(Callee))
+            .callee_with(|s| PUSH.clone_into(&mut s.contact_params))
+            .steps(cancelled(200))
+            .steps([See("CDRs", Tokens)]),
+        row(3, "xml_cdrs_of_an_answered_call")
+            .steps(up())
+            .steps(over())
+            .steps([See("CDRs", XmlCdrs(ROLES))]),
+        row(3, "xml_cdrs_of_a_cancelled_call")
+            .callee(rings(Callee))
+            .steps(cancelled(200))
+            .steps([See("CDRs", XmlCdrs(ROLES))]),
+        row(3, "csv_cdrs_of_an_answered_call")
+            .steps(up())
+            .steps(over())
+            .steps([See("CDRs", CsvCdrs)]),
+        row(3, "csv_cdrs_of_a_cancelled_call")
+            .callee(rings(Callee))
+            .steps(cancelled(200))
+            .steps([See("CDRs", CsvCdrs)]),
+        row(3, "other_leg_while_it_rings")
+            .callee(rings(Callee))
+            .steps(ringing(600))
+            .steps([See("caller's", OtherLeg(Caller)), See("callee's", OtherLeg(Callee))]),
+        row(3, "other_leg_while_it_is_up").steps(up()).steps([
+            Wait(600),
+            See("caller's", OtherLeg(Caller)),
+            See("callee's", OtherLeg(Callee)),
+        ]),
         row(3, "show_calls_while_it_rings").callee(rings(Callee)).steps([
             Until(Rings(Callee)),
             Wait(1000),

@@ -74,6 +74,37 @@ pub fn rows() -> Vec<Row> {
             .before(&[("answer", ""), ("set", TONE)])
             .callee(slow(200))
             .steps(waits()),
+        row(4, "answered_before_and_a_file_as_transfer_ringback")
+            .before(&[("answer", ""), ("set", "transfer_ringback=$${music}")])
+            .callee(slow(200))
+            .steps(waits()),
+        row(4, "answered_before_and_a_stream_as_transfer_ringback")
+            .before(&[("answer", ""), ("set", "transfer_ringback=local_stream://moh")])
+            .callee(slow(200))
+            .steps(waits()),
+        row(4, "answered_before_and_silence_as_transfer_ringback")
+            .before(&[("answer", ""), ("set", "transfer_ringback=silence")])
+            .callee(slow(200))
+            .steps(waits()),
+        row(4, "silence_as_ringback")
+            .before(&[("set", "ringback=silence")])
+            .callee(slow(300))
+            .steps(waits())
+            .steps([See("18x", RingsInTime)]),
+        row(4, "pre_answered_before_and_silence_as_ringback")
+            .before(&[("pre_answer", ""), ("set", "ringback=silence:600")])
+            .callee(slow(300))
+            .steps(waits()),
+        row(4, "a_file_as_ringback")
+            .before(&[("set", "ringback=$${music}")])
+            .callee(slow(300))
+            .steps(waits())
+            .steps([See("18x", RingsInTime)]),
+        row(4, "a_stream_as_ringback")
+            .before(&[("set", "ringback=local_stream://moh")])
+            .callee(slow(300))
+            .steps(waits())
+            .steps([See("18x", RingsInTime)]),
         row(4, "answered_before_and_nothing")
             .before(&[("answer", "")])
             .callee(slow(200))
@@ -103,10 +134,9 @@ fn heard() -> Vec<Step> {
 
 fn waits() -> Vec<Step> {
     vec![
-        Until(Rings(Callee)),
-        Wait(200),
-        See("while it rings", Hears(Caller, 800)),
         Until(Up(Callee)),
+        See("while it rings", HeardWhileItRang),
+        Until(Up(Caller)),
         Wait(400),
         See("then", Hears(Caller, 300)),
         See("caller", Answers),

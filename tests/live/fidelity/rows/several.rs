@@ -4,6 +4,9 @@ use fswake_test_support::realfs::Way;
 
 use super::words::*;
 
+/// Of losers, too.
+const BILLED: &[&str] = &["caller", "dest", "hangup_cause", "originate_disposition", "DIALSTATUS"];
+
 pub fn rows() -> Vec<Row> {
     vec![
         row(5, "two_phones_sleeper_answers")
@@ -16,7 +19,8 @@ pub fn rows() -> Vec<Row> {
                 See("INVITEs", Invites(Callee)),
                 See("INVITEs there", Invites(Other)),
                 See("caller hears", Hears(Caller, 300)),
-            ]),
+            ])
+            .steps([HangUp(Caller), See("CDRs", Cdrs(BILLED))]),
         row(5, "two_phones_desk_answers")
             .callee(rings(Callee))
             .other(rings(Other))
@@ -30,7 +34,8 @@ pub fn rows() -> Vec<Row> {
                 Wait(300),
                 See("callee", End(Callee)),
                 See("caller hears", Hears(Caller, 300)),
-            ]),
+            ])
+            .steps([HangUp(Caller), See("CDRs", Cdrs(BILLED))]),
         row(5, "two_phones_one_declines")
             .callee(declines(Callee, 603))
             .other(rings(Other))
@@ -43,7 +48,8 @@ pub fn rows() -> Vec<Row> {
                 See("caller", Answers),
                 See("caller hears", Hears(Caller, 300)),
                 See("INVITEs", Invites(Callee)),
-            ]),
+            ])
+            .steps([HangUp(Caller), See("CDRs", Cdrs(BILLED))]),
         row(5, "two_phones_busy_and_declined")
             .before(&[("set", "continue_on_fail=false")])
             .callee(declines(Callee, 486))
@@ -53,7 +59,8 @@ pub fn rows() -> Vec<Row> {
                 See("caller", Answers),
                 See("INVITEs", Invites(Callee)),
                 See("INVITEs there", Invites(Other)),
-            ]),
+            ])
+            .steps([See("CDRs", Cdrs(BILLED))]),
         row(5, "two_phones_cancelled")
             .callee(rings(Callee))
             .other(rings(Other))
@@ -67,7 +74,8 @@ pub fn rows() -> Vec<Row> {
                 Until(Over(Other)),
                 See("callee", End(Callee)),
                 See("other", End(Other)),
-            ]),
+            ])
+            .steps([See("CDRs", Cdrs(BILLED))]),
         // The dialplan way takes one number, not a site's own list of users.
         row(5, "ring_group_of_two_users")
             .ways(&[Way::Plain, Way::DialString])
@@ -82,7 +90,7 @@ pub fn rows() -> Vec<Row> {
             ]),
         row(8, "wake_only_answered")
             .before(&[("export", "fswake_mode=wake")])
-            .steps(up())
+            .steps(answered())
             .steps([
                 See("caller", Answers),
                 See("From", Header(Callee, "From")),

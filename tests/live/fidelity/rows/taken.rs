@@ -1,7 +1,12 @@
 //! The call is taken out of fswake's hands: picked up, transferred, parked.
 
+use fswake_test_support::realfs::Way;
+
 use super::super::row::Who;
 use super::words::*;
+
+/// So many milliseconds after the caller has gone elsewhere the phones have to know it: 100 until fswake has noticed, and the rest.
+const SOON: u64 = 150;
 
 pub fn rows() -> Vec<Row> {
     vec![
@@ -10,7 +15,8 @@ pub fn rows() -> Vec<Row> {
             .desk(answers(Desk))
             .steps(ringing(400))
             .steps([Api("uuid_transfer {caller} 5{id} XML site"), Until(Up(Desk)), Wait(500)])
-            .steps(gone()),
+            .steps(gone())
+            .steps([See("callee's end", EndsWithin(Callee, SOON))]),
         row(1, "caller_is_transferred_and_the_phone_answers_later")
             .callee(rings(Callee))
             .desk(answers(Desk))
@@ -18,7 +24,7 @@ pub fn rows() -> Vec<Row> {
             .steps([
                 Api("uuid_transfer {caller} 5{id} XML site"),
                 Wait(150),
-                PickUp(Callee),
+                PickUpIfItRings(Callee),
                 Until(Up(Desk)),
                 Wait(1500),
             ])
@@ -86,6 +92,7 @@ pub fn rows() -> Vec<Row> {
             .steps(ringing(400))
             .steps([Api("uuid_park {caller}"), Wait(1200)])
             .steps([
+                See("callee's end", EndsWithin(Callee, SOON)),
                 See("callee", EndCause(Callee)),
                 See("caller", End(Caller)),
                 See("application", Variable(Caller, "current_application")),
@@ -106,13 +113,91 @@ pub fn rows() -> Vec<Row> {
             .callee(rings(Callee))
             .steps(ringing(400))
             .steps([Api("uuid_transfer {caller} hangup:CALL_REJECTED inline"), Wait(1200)])
-            .steps([See("callee", EndCause(Callee)), See("caller", Answers)]),
+            .steps([
+                See("callee's end", EndsWithin(Callee, SOON)),
+                See("callee", EndCause(Callee)),
+                See("caller", Answers),
+            ]),
+        row(1, "caller_goes_to_a_conference_while_it_rings")
+            .callee(rings(Callee))
+            .desk(answers(Desk))
+            .steps([Call(Desk, "*3{id}")])
+            .steps(ringing(600))
+            .steps([
+                Api("uuid_transfer {caller} conference:room{id}@default inline"),
+                Wait(1500),
+            ])
+            .steps(gone())
+            .steps([
+                See("callee's end", EndsWithin(Callee, SOON)),
+                See("INVITEs", Invites(Callee)),
+            ]),
+        // There is no other side yet.
+        row(1, "other_side_is_transferred_while_it_rings")
+            .callee(rings(Callee))
+            .desk(answers(Desk))
+            .steps(ringing(400))
+            .steps([Api("uuid_transfer {caller} -bleg 5{id} XML site"), Wait(1500)])
+            .steps(gone_or_not()),
+        row(1, "both_are_transferred_while_it_rings")
+            .callee(rings(Callee))
+            .desk(answers(Desk))
+            .steps(ringing(400))
+            .steps([Api("uuid_transfer {caller} -both 5{id} XML site"), Wait(1500)])
+            .steps(gone_or_not()),
+        row(1, "caller_is_picked_up_by_group")
+            .before(&[("hash", "insert/{domain}-last_dial_ext/group{id}/${uuid}")])
+            .callee(rings(Callee))
+            .desk(answers(Desk))
+            .steps(ringing(400))
+            .steps([Call(Desk, "*9{id}"), Wait(1500)])
+            .steps(gone())
+            .steps([See("INVITEs", Invites(Callee)), See("caller", Answers)]),
+        // The dialplan way takes one number, not a site's own list of users.
+        row(1, "call_of_a_pickup_group_is_picked_up")
+            .ways(&[Way::Plain, Way::DialString])
+            .bridge("user/{1}@{domain},pickup/group{id}")
+            .callee(rings(Callee))
+            .desk(answers(Desk))
+            .steps(ringing(400))
+            .steps([Call(Desk, "*8{id}"), Wait(1500)])
+            .steps(gone())
+            .steps([See("INVITEs", Invites(Callee)), See("caller", Answers)]),
+        row(1, "one_of_two_ringing_legs_is_intercepted")
+            .callee(rings(Callee))
+            .other(rings(Other))
+            .desk(answers(Desk))
+            .steps(ringing(0))
+            .steps([
+                Until(Rings(Other)),
+                Wait(400),
+                Api("global_setvar fid-{id}-target={callee}"),
+                Call(Desk, "7{id}"),
+                Wait(1500),
+            ])
+            .steps(gone())
+            .steps([See("other", EndCause(Other))]),
+        row(1, "one_of_two_ringing_legs_is_picked_up")
+            .callee(rings(Callee))
+            .other(rings(Other))
+            .desk(answers(Desk))
+            .steps(ringing(0))
+            .steps([
+                Until(Rings(Other)),
+                Wait(400),
+                Api("global_setvar fid-{id}-target={callee}"),
+                Call(Desk, "8{id}"),
+                Wait(1500),
+            ])
+            .steps(gone())
+            .steps([See("other", EndCause(Other))]),
         row(1, "caller_is_killed_while_it_rings")
             .callee(rings(Callee))
             .steps(ringing(400))
             .steps([
                 Api("uuid_kill {caller} NORMAL_CLEARING"),
                 Until(Over(Callee)),
+                Until(Final),
                 See("callee", End(Callee)),
                 See("caller", Answers),
             ]),
@@ -188,6 +273,19 @@ pub fn rows() -> Vec<Row> {
 /// One hangs up, and the other hears it.
 fn over_at(by: Who, at: Who) -> Vec<Step> {
     vec![HangUp(by), Until(Over(at)), See("then", EndCause(at))]
+}
+
+fn gone_or_not() -> Vec<Step> {
+    vec![
+        See("callee", EndCause(Callee)),
+        See("INVITEs", Invites(Callee)),
+        See("INVITEs there", Invites(Desk)),
+        See("caller", Answers),
+        PickUpIfItRings(Callee),
+        Wait(1000),
+        See("caller then", Answers),
+        See("caller hears", Hears(Caller, 400)),
+    ]
 }
 
 fn gone() -> Vec<Step> {

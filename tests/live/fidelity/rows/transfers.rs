@@ -63,17 +63,33 @@ pub fn rows() -> Vec<Row> {
         row(6, "attended_by_callee")
             .desk(answers(Desk))
             .steps(up())
-            .steps([Attended(Callee, "{5}"), Wait(800)])
+            .steps([
+                Attended(Callee, "{5}"),
+                Wait(800),
+                See("its calls", CallsOf(Callee)),
+                See("channels", Channels),
+            ])
             .steps(joined(See("other hears", Hears(Caller, 400)))),
         row(6, "attended_by_callee_after_three_seconds")
             .desk(answers(Desk))
             .steps(up())
-            .steps([Wait(2800), Attended(Callee, "{5}"), Wait(800)])
+            .steps([
+                Wait(2800),
+                Attended(Callee, "{5}"),
+                Wait(800),
+                See("its calls", CallsOf(Callee)),
+                See("channels", Channels),
+            ])
             .steps(joined(See("other hears", Hears(Caller, 400)))),
         row(6, "attended_by_caller")
             .desk(answers(Desk))
             .steps(up())
-            .steps([Attended(Caller, "{5}"), Wait(800)])
+            .steps([
+                Attended(Caller, "{5}"),
+                Wait(800),
+                See("its calls", CallsOf(Caller)),
+                See("channels", Channels),
+            ])
             .steps(joined(See("other hears", Hears(Callee, 400)))),
         row(6, "attended_by_callee_to_a_sleeper")
             .third(answers(Third))
@@ -81,6 +97,8 @@ pub fn rows() -> Vec<Row> {
             .steps([
                 Attended(Callee, "{2}"),
                 Wait(800),
+                See("its calls", CallsOf(Callee)),
+                See("channels", Channels),
                 See("third hears", Hears(Third, 400)),
                 See("caller hears", Hears(Caller, 400)),
                 See("third shows", Display(Third)),
@@ -91,6 +109,8 @@ pub fn rows() -> Vec<Row> {
             .steps([
                 Attended(Caller, "{2}"),
                 Wait(800),
+                See("its calls", CallsOf(Caller)),
+                See("channels", Channels),
                 See("third hears", Hears(Third, 400)),
                 See("callee hears", Hears(Callee, 400)),
                 See("third shows", Display(Third)),
@@ -107,7 +127,13 @@ pub fn rows() -> Vec<Row> {
                 .callee(mute(Callee))
                 .desk(mute(Desk))
                 .steps(up())
-                .steps([Wait(wait), Blind(by, "5{id}"), Until(Up(Desk)), Wait(500)])
+                .steps([
+                    Wait(wait),
+                    Blind(by, "5{id}"),
+                    Until(Up(Desk)),
+                    Until(Free(by)),
+                    Wait(500),
+                ])
                 .steps([
                     See("context", Header(Desk, "X-Context")),
                     See("From", Header(Desk, "From")),

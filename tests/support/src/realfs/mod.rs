@@ -274,8 +274,8 @@ impl RealFs {
         self.dir.path().join("other")
     }
 
-    /// The CDRs of all kinds that it has written since then: json, csv or xml, and text.
-    pub fn all_cdrs(&self, since: SystemTime) -> Vec<(&'static str, String)> {
+    /// The CDRs of all kinds that it has written since then: json, csv or xml, the file's name, and text.
+    pub fn all_cdrs(&self, since: SystemTime) -> Vec<(&'static str, String, String)> {
         let mut all = Vec::new();
         for (kind, folder) in [("json", "cdr"), ("csv", "cdr-csv"), ("xml", "cdr-xml")] {
             let files = std::fs::read_dir(self.dir.path().join(folder))
@@ -285,7 +285,7 @@ impl RealFs {
             for file in files {
                 let is_new = file.metadata().and_then(|m| m.modified()).is_ok_and(|at| at >= since);
                 if is_new && let Ok(text) = std::fs::read_to_string(file.path()) {
-                    all.push((kind, text));
+                    all.push((kind, file.file_name().to_string_lossy().into_owned(), text));
                 }
             }
         }

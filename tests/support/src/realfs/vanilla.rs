@@ -9,6 +9,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::config::{ESL_PASSWORD, PASSWORD, Ports, configuration, inside, snippet};
+use crate::sip::level_of;
+
+/// Whose voice the music of this site has: no phone's.
+const MUSIC: u8 = 8;
 
 /// The domain of all users here.
 pub const VANILLA_DOMAIN: &str = "fidelity.test";
@@ -61,7 +65,7 @@ pub struct Plan {
 }
 
 /// Loaded where they exist.
-const MODULES: [&str; 22] = [
+const MODULES: [&str; 23] = [
     "mod_console",
     "mod_logfile",
     "mod_event_socket",
@@ -84,6 +88,7 @@ const MODULES: [&str; 22] = [
     "mod_spandsp",
     "mod_sndfile",
     "mod_native_file",
+    "mod_local_stream",
     "mod_conference",
 ];
 
@@ -222,6 +227,18 @@ fn dialplan(ports: &Ports, plans: &[Plan]) -> String {
                 <action application="intercept" data="${{hash(select/{VANILLA_DOMAIN}-last_dial_ext/${{1}}1)}}"/>
                 <action application="sleep" data="2000"/>
               </condition></extension>
+              <extension name="pick-up-of-the-group"><condition field="destination_number" expression="^\*8([123]\d{{3}})$">
+                <action application="pickup" data="group$1"/>
+              </condition></extension>
+              <extension name="conference"><condition field="destination_number" expression="^\*3([123]\d{{3}})$">
+                <action application="answer"/>
+                <action application="conference" data="room$1@default"/>
+              </condition></extension>
+              <extension name="pick-up-by-group"><condition field="destination_number" expression="^\*9([123]\d{{3}})$">
+                <action application="answer"/>
+                <action application="intercept" data="${{hash(select/{VANILLA_DOMAIN}-last_dial_ext/group${{1}})}}"/>
+                <action application="sleep" data="2000"/>
+              </condition></extension>
               <extension name="park"><condition field="destination_number" expression="^4([123]\d{{3}})$">
                 <action application="answer"/>
                 <action application="valet_park" data="lot$1 8001"/>
@@ -282,14 +299,41 @@ fn directory(ports: &Ports, plans: &[Plan]) -> String {
     )
 }
 
+/// Four seconds of a phone's steady voice, as a file: the music of this site, that phones know when they hear it.
+fn steady(voice: u8) -> Vec<u8> {
+    const RATE: u32 = 8000;
+    let length = RATE * 4 * 2;
+    let level = i16::try_from(level_of(voice)).unwrap_or(i16::MAX);
+    let mut wav = Vec::new();
+    wav.extend(b"RIFF");
+    wav.extend((36 + length).to_le_bytes());
+    wav.extend(b"WAVEfmt ");
+    wav.extend(16_u32.to_le_bytes());
+    // PCM, one channel.
+    wav.extend([1, 0, 1, 0]);
+    wav.extend(RATE.to_le_bytes());
+    wav.extend((RATE * 2).to_le_bytes());
+    wav.extend([2, 0, 16, 0]);
+    wav.extend(b"data");
+    wav.extend(length.to_le_bytes());
+    for _ in 0..length / 2 {
+        wav.extend(level.to_le_bytes());
+    }
+    wav
+}
+
 /// The whole `freeswitch.xml`. CDRs are written into folders of `dir`, modules come from `folder`.
 pub fn write(ports: &Ports, plans: &[Plan], dir: &Path, folder: &Path) -> String {
     let is_there = |module: &&str| folder.join(format!("{module}.so")).is_file();
     let modules = MODULES.into_iter().filter(is_there);
+    let music = dir.join("music");
+    std::fs::create_dir_all(&music).expect("a directory");
+    std::fs::write(music.join("music.wav"), steady(MUSIC)).expect("a file");
     format!(
         r#"<?xml version="1.0"?>
 <document type="freeswitch/xml">
   <X-PRE-PROCESS cmd="set" data="hold_music=tone_stream://%(10000,0,600);loops=-1"/>
+  <X-PRE-PROCESS cmd="set" data="music={dir}/music/music.wav"/>
   <section name="configuration">
     {configuration}
     <configuration name="event_socket.conf"><settings>
@@ -318,6 +362,17 @@ pub fn write(ports: &Ports, plans: &[Plan], dir: &Path, folder: &Path) -> String
     </templates></configuration>
     <configuration name="hash.conf"><remotes/></configuration>
     <configuration name="db.conf"><settings/></configuration>
+    <configuration name="local_stream.conf"><directory name="moh" path="{dir}/music">
+      <param name="rate" value="8000"/>
+      <param name="channels" value="1"/>
+      <param name="interval" value="20"/>
+      <param name="timer-name" value="soft"/>
+    </directory></configuration>
+    <configuration name="conference.conf"><caller-controls/><profiles><profile name="default">
+      <param name="rate" value="8000"/>
+      <param name="interval" value="20"/>
+      <param name="energy-level" value="0"/>
+    </profile></profiles></configuration>
     <configuration name="spandsp.conf"><modem-settings/><fax-settings/><descriptors/></configuration>
   </section>
   <section name="dialplan">{dialplan}</section>

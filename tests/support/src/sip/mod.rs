@@ -368,6 +368,8 @@ impl Phone {
         }
         .expect("a string takes all");
         let contact = self.plain_contact();
+        let params = self.lock().script.contact_params.clone();
+        let contact = contact.replace('>', &format!("{params}>"));
         let _ = write!(text, "Contact: {contact}\r\nUser-Agent: live-phone\r\n");
         finish(text, body)
     }

@@ -44,6 +44,8 @@ pub struct Script {
     pub fax: bool,
     /// Where [`Reaction::Redirect`] sends callers.
     pub redirect_to: String,
+    /// What stands behind the URI's place in the Contact of its answers, `;` included. Apps put their push parameters there.
+    pub contact_params: String,
     /// How it reaches its server.
     pub transport: Transport,
     /// Headers of its own for the INVITEs that it sends.
@@ -62,6 +64,7 @@ impl Default for Script {
             secure: false,
             fax: false,
             redirect_to: String::new(),
+            contact_params: String::new(),
             transport: Transport::default(),
             headers: Vec::new(),
         }
