@@ -201,6 +201,19 @@ async fn ringing_leg_that_somebody_takes_ends_the_others_as_completed_elsewhere(
     assert_eq!(phones[0].cancelled().await, ELSEWHERE);
 }
 
+#[tokio::test]
+async fn ringing_leg_that_somebody_takes_behind_a_loopback_is_no_abandoned_call() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phones = [stage.iphone("1001"), stage.iphone("1001")];
+    let [_, call] = both_ways(&daemon, "1001");
+    let held = ringing(&stage, &daemon, &[&phones[0], &phones[1]], &call).await;
+    held.ringing_leg_is_picked_up();
+    let line = daemon.summary().await;
+    assert_eq!(field(&line, "outcome"), "taken", "{line}");
+    assert_eq!(phones[0].cancelled().await, ELSEWHERE);
+}
+
 /// FreeSWITCH 1.11.2 does this where the pick-up crosses the loopback's answer.
 #[tokio::test]
 async fn loopback_that_ends_as_its_caller_is_picked_up_is_no_abandoned_call() {

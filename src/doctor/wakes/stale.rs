@@ -21,7 +21,7 @@ pub(super) fn stale(parts: &[Part]) -> Found {
     let is_wrong = |a: &&&Attempt| a.set_aside.is_some() || matches!(a.refused, Some((Refusal::Bad, _)));
     let wrong: Vec<&&Attempt> = stale.iter().filter(is_wrong).collect();
     let pushed = parts.iter().filter(|p| p.attempt.pushes > 0).count();
-    // Apps are removed and installed anew all the time.
+    // Apps are removed and reinstalled all the time.
     if wrong.is_empty() && (stale.len() < FEW || percent(stale.len(), pushed) < SOME_PERCENT) {
         return None;
     }

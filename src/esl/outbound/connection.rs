@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
 use super::callee::Callee;
+use super::crossing::CallersEnd;
 use super::dialing::Prepared;
 use super::jobs::Jobs;
 use super::{Order, Outbound};
@@ -79,8 +80,8 @@ pub(super) struct Connection {
     pub(super) early: Option<LegId>,
     /// The end of the loopback that we are behind is inside its bridge with the caller.
     pub(super) is_loopback_bridged: bool,
-    /// What moved the caller behind the loopback last, once he has hung up.
-    pub(super) moved_before_his_end: Option<String>,
+    /// How the caller behind the loopback has ended.
+    pub(super) his_end: Option<CallersEnd>,
     /// The caller was told that it rings.
     pub(super) alerted: bool,
     /// Somebody else has the channel, and FreeSWITCH did not take it that the end of this connection is no matter for it.
@@ -141,7 +142,7 @@ impl Connection {
             place: Place::Held,
             early: None,
             is_loopback_bridged: false,
-            moved_before_his_end: None,
+            his_end: None,
             alerted: false,
             holds_on: false,
             counted: false,

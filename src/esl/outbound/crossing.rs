@@ -15,6 +15,7 @@
 //! - the leg is picked up, and not the caller: the held channel ends with PICKED_OFF, as a loopback does whose caller is picked up. Whose
 //!   the leg is then, and whether it is alone, FreeSWITCH is asked.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType, EslResponse};
@@ -34,6 +35,14 @@ pub(super) const UNPARK_PATIENCE: Duration = Duration::from_millis(300);
 /// What moved a channel last: FreeSWITCH's `transfer_source`.
 #[derive(Debug, PartialEq, Eq)]
 struct Moved(String);
+
+/// The end of a caller behind a loopback.
+#[derive(Debug)]
+pub(super) struct CallersEnd {
+    cause: Arc<str>,
+    /// What had moved him.
+    moved: Moved,
+}
 
 impl Moved {
     /// By the answer to [`encode::who_moved`].
@@ -159,7 +168,7 @@ impl Connection {
     }
 
     /// Whether the caller behind the loopback that was held has gone to somebody else. FreeSWITCH ends the loopback as if he had given up
-    /// (ORIGINATOR_CANCEL, measured): where he is transferred or parked, and where a pick-up crosses the loopback's answer.
+    /// (ORIGINATOR_CANCEL, measured): where he is transferred or parked, where a ringing phone of his is picked up, and where a pick-up crosses the loopback's answer.
     pub(super) async fn is_taken_from_loopback(&mut self) -> bool {
         let behind = self.held.behind.as_ref();
         let caller = behind.and_then(|behind| behind.caller.clone());
@@ -172,15 +181,22 @@ impl Connection {
         if moved.is_gone() {
             // Whatever he went to has ended him already, and he has said so before FreeSWITCH reads another command.
             let _ = self.ask_who_moved(&caller).await;
-            let heard = self.link.kept().find_map(|event| self.last_move_of_the_caller(event));
-            let last = self.moved_before_his_end.take().or(heard).map(Moved);
-            return match last.filter(|last| *last != known) {
-                Some(last) => {
-                    self.was_moved_by(&last).await;
-                    true
-                }
-                None => false,
+            let heard = self.link.kept().find_map(|event| self.end_of_the_caller(event));
+            let Some(end) = self.his_end.take().or(heard) else {
+                return false;
             };
+            if &*end.cause == "PICKED_OFF" {
+                // One of his phones was, while it rang.
+                let (call, cause) = (self.call, end.cause);
+                self.place = Place::Gone;
+                self.tell(Event::CallerGone { call, cause }).await;
+                return true;
+            }
+            if end.moved == known {
+                return false;
+            }
+            self.was_moved_by(&end.moved).await;
+            return true;
         }
         if moved != known {
             self.was_moved_by(&moved).await;
@@ -197,13 +213,16 @@ impl Connection {
         false
     }
 
-    /// What moved the caller behind the loopback last, where this event is his end.
-    pub(super) fn last_move_of_the_caller(&self, event: &EslEvent) -> Option<String> {
+    /// How the caller behind the loopback ends, where this event is his end.
+    pub(super) fn end_of_the_caller(&self, event: &EslEvent) -> Option<CallersEnd> {
         let caller = self.held.behind.as_ref()?.caller.as_deref()?;
         let is_his_end =
             event.event_type() == Some(EslEventType::ChannelHangup) && event.header_str("Unique-ID") == Some(caller);
-        let moved_by = event.header_str("variable_transfer_source");
-        is_his_end.then(|| moved_by.unwrap_or(decode::UNSET).to_owned())
+        let moved = event.header_str("variable_transfer_source").unwrap_or(decode::UNSET);
+        is_his_end.then(|| CallersEnd {
+            cause: event.header_str("Hangup-Cause").unwrap_or_default().into(),
+            moved: Moved(moved.to_owned()),
+        })
     }
 
     /// The held channel is gone, or somebody else has it.

@@ -16,9 +16,7 @@ const GAVE_UP: &str = "ORIGINATOR_CANCEL";
 impl Connection {
     /// Passes on what one event says.
     pub(super) async fn heard(&mut self, event: &EslEvent) {
-        if let Some(moved_by) = self.last_move_of_the_caller(event) {
-            self.moved_before_his_end = Some(moved_by);
-        }
+        self.his_end = self.end_of_the_caller(event).or(self.his_end.take());
         let name = match event.event_type() {
             Some(EslEventType::ChannelProgress) => "CHANNEL_PROGRESS",
             Some(EslEventType::ChannelProgressMedia) => "CHANNEL_PROGRESS_MEDIA",

@@ -110,7 +110,7 @@ pub const DEPARTURES: &[Departure] = &[
     departs("caller_is_transferred_to_his_end_while_it_rings", BOTH, "callee", &["cause 200"], TAKEN),
     departs("both_are_transferred_while_it_rings", BOTH, "callee", &["cause 200"], TAKEN),
     departs("one_of_two_ringing_legs_is_picked_up", BOTH, "callee", &["cause 200"], TAKEN),
-    may_depart("one_of_two_ringing_legs_is_intercepted", "callee", &["cause 200", "cause 487"], TAKEN),
+    may_depart("one_of_two_ringing_legs_is_intercepted", "callee", &["cause 200"], TAKEN),
     may_depart("one_of_two_ringing_legs_is_intercepted", "other", &["cause 200"], TAKEN),
     departs("caller_goes_to_a_conference_while_it_rings", BOTH, "callee", &["cause 200"], TAKEN),
     departs("other_side_is_transferred_while_it_rings", BOTH, "callee", &["cause 200"], TAKEN),

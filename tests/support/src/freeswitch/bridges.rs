@@ -304,13 +304,18 @@ impl Core {
     }
 
     /// The same, and there his channel ends before the loopback does; its last event has the `transfer_source`.
-    pub(crate) fn caller_ends_elsewhere(self: &Arc<Self>, caller: &str, loopback: &str, source: &str) {
+    pub(crate) fn caller_ends_elsewhere(self: &Arc<Self>, caller: &str, loopback: &str, source: &str, cause: &str) {
         let mut world = self.world();
+        if let Some(channel) = world.channels.get_mut(caller) {
+            channel.cause = Some(cause.to_owned());
+        }
         let end = self.make(&world, caller, &catalog().sofia.refused.hangup);
         if let Some(mut event) = end {
-            event
-                .headers
-                .push(("variable_transfer_source".into(), source.to_owned()));
+            if !source.is_empty() {
+                event
+                    .headers
+                    .push(("variable_transfer_source".into(), source.to_owned()));
+            }
             self.bus.fire(&Arc::new(event));
         }
         world.channels.remove(caller);
@@ -388,6 +393,16 @@ impl Core {
             }
             None => {}
         }
+    }
+
+    /// Somebody takes a leg that rings, in the dial-string way: FreeSWITCH ends the caller, and his loopback as if he had given up.
+    pub(crate) fn pick_ringing_leg_up(self: &Arc<Self>, caller: &str, loopback: &str) {
+        if let Some(leg) = self.last_leg(caller).or_else(|| self.last_leg(loopback)) {
+            let mut world = self.world();
+            leaves_for(&mut world, &leg, &new_uuid());
+            self.emit(&world, &leg, &catalog().leg_taken);
+        }
+        self.caller_ends_elsewhere(caller, loopback, "", "PICKED_OFF");
     }
 
     /// Somebody takes a leg that rings or has answered: the leg goes to him, and the held channel ends.

@@ -433,7 +433,8 @@ impl Held {
     pub fn caller_goes_to_his_end(&self) {
         let caller = self.behind.as_deref().unwrap_or_default();
         let source = "0:x:bl_xfer:valet_park:lot 8001/default/inline";
-        self.core.caller_ends_elsewhere(caller, &self.uuid, source);
+        self.core
+            .caller_ends_elsewhere(caller, &self.uuid, source, "CALL_REJECTED");
     }
 
     /// The channel that is bridged with a leg: the caller's own behind a loopback.
@@ -488,6 +489,12 @@ impl Held {
     /// Somebody takes a phone's leg that rings or has answered (`intercept` of it): the held channel ends with PICKED_OFF.
     pub fn leg_is_picked_up(&self) {
         self.core.pick_leg_up(&self.uuid);
+    }
+
+    /// The same of one that rings, behind a loopback.
+    pub fn ringing_leg_is_picked_up(&self) {
+        let caller = self.behind.as_deref().unwrap_or_default();
+        self.core.pick_ringing_leg_up(caller, &self.uuid);
     }
 
     /// `uuid_transfer` to an extension that answers and parks.
