@@ -43,6 +43,7 @@ pub(crate) enum Role {
 }
 
 /// A live channel.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about one channel")]
 pub(crate) struct Channel {
     pub(crate) uuid: String,
     pub(crate) role: Role,
