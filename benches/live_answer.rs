@@ -425,7 +425,11 @@ async fn run(site: &Arc<Site>, wanted: &Wanted) -> (BTreeMap<Kind, Tally>, usize
             let kind = Kind::of(n);
             let aor = format!("aor={user}@{}", kind.domain());
             let over = site.daemon().lines(&["call over", &aor]);
-            let connected = over.iter().filter(|l| l.contains(r#"outcome="connected""#)).count();
+            let is_connected = |line: &&String| line.contains(r#"outcome="connected""#);
+            let connected = over.iter().filter(is_connected).count();
+            for line in over.iter().filter(|line| !is_connected(line)) {
+                println!("BOOKED otherwise, {}: {line}", kind.name());
+            }
             let of_kind = fates.iter().filter(|(k, _)| *k == kind);
             let answers: Vec<_> = of_kind.filter_map(|(_, fate)| fate.answered()).collect();
             otherwise += (over.len() - connected).max(answers.len().abs_diff(connected));

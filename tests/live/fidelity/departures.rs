@@ -57,8 +57,8 @@ const UNREACHABLE: &str =
 const ASLEEP: &str = "A phone with a push token that may sleep over UDP is not rung where it was, so that there is no leg to that place.";
 const STATUS: &str = "With several phones the SIP status is that of the phone that gave the cause; a bridge gives the last phone's with \
                       the first one's cause.";
-const PROXY_MEDIA: &str = "`proxy_media` is not honoured: its flag has to be on the leg while it is made, and no command of the event \
-                           socket sets it. Media passes FreeSWITCH as without it.";
+const PROXY_MEDIA: &str = "`proxy_media` is not honoured: FreeSWITCH reads it where the caller's own channel dials, and no command of the event \
+                           socket sets its flag. Media passes FreeSWITCH as without it.";
 const BYPASS_VIDEO: &str = "With a caller who offers video, `bypass_media` is not honoured: FreeSWITCH 1.11.2 has crashed when the event socket took it \
      out of such a call. Media passes FreeSWITCH as without it.";
 const BYPASS_LATER: &str = "`bypass_media` begins once the call is up, by a re-INVITE to both sides; a bridge's INVITE is past FreeSWITCH from \
