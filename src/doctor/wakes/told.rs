@@ -124,7 +124,7 @@ mod tests {
         both.extend(all(ios, refused, Refusal::Misconfigured, "InvalidProviderToken"));
         let (_, _, advice) = told(&both, refused);
         assert!(
-            advice.contains("android: Google does not take") && advice.contains("ios: Apple does not take"),
+            advice.contains("android: Google rejects") && advice.contains("ios: Apple rejects"),
             "{advice}"
         );
         let (_, _, advice) = told(&[part("apns:x:1", refused, Refusal::Misconfigured, "x")], refused);
