@@ -383,7 +383,7 @@ async fn page_says_what_needs_attention_what_to_do_and_how_many_phones_it_is_abo
             "App android",
             "1 phone",
             "not a service account key",
-            "What to do: Mend the file",
+            "What to do: Fix the file",
         ],
     ]) {
         for word in words {
