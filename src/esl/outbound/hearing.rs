@@ -10,8 +10,9 @@ use crate::engine::{Event, Taken};
 use crate::esl::decode::{self, LeftTo, Said};
 use crate::esl::encode;
 
-/// How a loopback ends whose caller gives up, or is taken while it rings. Its own time and a faster phone have causes of their own.
-const GAVE_UP: &str = "ORIGINATOR_CANCEL";
+/// How a loopback ends whose caller gives up, or is taken while it rings or once it is answered. Its own time and a faster phone have causes
+/// of their own.
+const GAVE_UP: [&str; 2] = ["ORIGINATOR_CANCEL", "NORMAL_CLEARING"];
 
 impl Connection {
     /// Passes on what one event says.
@@ -43,7 +44,7 @@ impl Connection {
             // The loopback that was held is not needed any more.
             Some(Said::Event(Event::CallerGone { .. })) if self.place == Place::Replaced => {}
             Some(Said::Event(Event::CallerGone { cause, .. }))
-                if self.place == Place::Held && &*cause == GAVE_UP && self.is_taken_from_loopback().await => {}
+                if self.place == Place::Held && GAVE_UP.contains(&&*cause) && self.is_taken_from_loopback().await => {}
             Some(Said::Event(Event::LegEnded { leg, end })) if name == "BACKGROUND_JOB" => {
                 self.originate_failed(leg, end);
             }
