@@ -505,7 +505,7 @@ fn settings() -> Settings {
     // Phones that are awake have just registered.
     let mut settings = Settings::default().wake("fresh-for", "30s");
     if std::env::var_os("FSWAKE_LIVE_LOG").is_none() {
-        "info,fswake::esl::outbound=debug,freeswitch_esl_tokio=off".clone_into(&mut settings.log);
+        "info,fswake::esl::outbound=debug,fswake::driver=debug,freeswitch_esl_tokio=off".clone_into(&mut settings.log);
     }
     settings.wake.insert("device-pushes-per-minute", "0".to_owned());
     settings
