@@ -32,7 +32,10 @@ fn daemon() -> PathBuf {
 }
 
 async fn site(fs: &Arc<RealFs>, binary: &Path) -> Site {
-    Site::start(fs.clone(), binary, &settings()).await
+    let site = Site::start(fs.clone(), binary, &settings()).await;
+    // The first events of FreeSWITCH's life come half a second late.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    site
 }
 
 fn load() -> String {
