@@ -118,7 +118,7 @@ impl Daemon {
             most_calls,
             stop.clone(),
             calls.clone(),
-            directory,
+            directory.clone(),
         );
         for &address in &config.listen.addresses {
             let listener = listen(address).with_context(|| format!("listen on {address}"))?;
@@ -173,7 +173,7 @@ impl Daemon {
         };
         parts.spawn("what answers notifications", answerer.run());
         let users = Users {
-            settings: settings.clone(),
+            directory,
             questions: users_rx,
             inputs: inputs.clone(),
             stop: stop.clone(),

@@ -35,6 +35,11 @@ pub(super) struct Session {
     pub unheard: BTreeMap<String, Unheard>,
 }
 
+/// A command's name.
+pub(super) fn verb(command: &str) -> &str {
+    command.split(' ').next().unwrap_or_default()
+}
+
 /// Why FreeSWITCH has not answered a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Unheard {
@@ -120,7 +125,7 @@ impl Session {
 
     /// One API command's answer, without the line break at its end; what failed, if it did: no answer is not an empty one.
     pub(super) async fn api(&mut self, command: &str) -> Result<String, String> {
-        let verb = command.split(' ').next().unwrap_or_default();
+        let verb = verb(command);
         let unheard = if self.is_silent {
             Unheard::Silent
         } else {

@@ -1,6 +1,6 @@
 //! Login, permissions, version, modules.
 
-use super::esl::{Session, Unheard};
+use super::esl::{Session, Unheard, verb};
 use super::{Check, State};
 use crate::types::Printable;
 
@@ -14,8 +14,15 @@ const EVENTS_ALLOWED: &str = "let the user's esl-allowed-events have CUSTOM and 
 /// What calls and registrations go through.
 const MODULES: [&str; 4] = ["mod_sofia", "mod_loopback", "mod_commands", "mod_dptools"];
 
-/// What the daemon orders and asks by its own connection (a held call's connection is bound by no user's rights).
-const NEEDED: [&str; 5] = ["sofia", "show", "user_data", "uuid_kill", "sched_api"];
+/// What the daemon orders and asks by its own connection (a held call's connection is bound by no user's rights), each as
+/// it changes nothing.
+const NEEDED: [&str; 5] = [
+    "sofia xmlstatus",
+    "show registrations count",
+    "user_data",
+    "uuid_kill",
+    "sched_api",
+];
 
 pub(super) async fn checks(session: &mut Session) -> Vec<Check> {
     let login = format!("{} as {}", session.address, Printable(&session.user));
@@ -60,26 +67,21 @@ async fn modules(session: &mut Session) -> Check {
     Check::error(FAMILY, name, seen, "load them in autoload_configs/modules.conf.xml")
 }
 
-/// Whether the daemon may run what it needs: each is tried where it changes nothing.
+/// Whether the daemon may run what it needs.
 async fn commands(session: &mut Session) -> Option<Check> {
-    for command in [
-        "sofia xmlstatus",
-        "show registrations count",
-        "user_data",
-        "uuid_kill",
-        "sched_api",
-    ] {
+    for command in NEEDED {
         let _only_whether_it_is_allowed = session.api(command).await;
     }
+    let needed = NEEDED.map(verb);
     let denied = |command: &&str| session.unheard.get(*command) == Some(&Unheard::NotAllowed);
-    let refused: Vec<&str> = NEEDED.into_iter().filter(denied).collect();
+    let refused: Vec<&str> = needed.into_iter().filter(denied).collect();
     let why = Unheard::NotAllowed;
     (!refused.is_empty()).then(|| {
         let seen = format!(
             "{}: fswake needs that to know who is registered and who is called, and to end calls",
             why.says(&refused, &session.user)
         );
-        Check::error(FAMILY, "commands", seen, why.advice(&NEEDED))
+        Check::error(FAMILY, "commands", seen, why.advice(&needed))
     })
 }
 

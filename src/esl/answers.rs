@@ -66,10 +66,13 @@ impl Answerer {
                 warn!(error = words::of_io(&error), "cannot send the answer to a notification");
             })
             .ok()
+            .map(|(line, ())| line)
     }
 }
 
 impl Errand for Answer {
+    type Found = ();
+
     async fn run(&self, line: &mut Line) -> io::Result<()> {
         let reply = line.command(&answer(&self.to, self.sent)).await?;
         if reply.contains("+OK") {

@@ -58,10 +58,13 @@ impl Asker {
         asked
             .map_err(|error| debug!(aor = %question.aor, error = words::of_io(&error), "a user's registrations cannot be asked for"))
             .ok()
+            .map(|(line, ())| line)
     }
 }
 
 impl Errand for (&Asker, &Question) {
+    type Found = ();
+
     async fn run(&self, line: &mut Line) -> io::Result<()> {
         let (asker, question) = *self;
         let Question {

@@ -7,6 +7,7 @@ use super::inherit::Inherited;
 use super::{encode, originate, wishes};
 use crate::engine::{Ask, Event, HeldCall, LegEnd, Way};
 use crate::types::{Aor, CallId, LegId};
+use crate::xml;
 
 /// A channel's data as `connect` answers it, with what the connection itself needs.
 #[derive(Clone, Debug)]
@@ -339,10 +340,10 @@ pub fn call_event<'a>(
 
 /// The audio codecs that a profile's own INVITEs offer, by `sofia xmlstatus profile NAME`.
 pub fn audio_offered(xmlstatus: &str) -> Option<String> {
-    let (_, rest) = xmlstatus.split_once("<outbound-codecs>")?;
-    let (codecs, _) = rest.split_once("</outbound-codecs>")?;
+    let codecs = xml::texts(xmlstatus, "outbound-codecs");
     let audio: Vec<_> = codecs
-        .split(',')
+        .iter()
+        .flat_map(|codecs| codecs.split(','))
         .map(str::trim)
         .filter(|name| !encode::is_name_of_video(name))
         .collect();

@@ -11,7 +11,7 @@ use tracing::debug;
 
 use super::encode;
 use super::inbound::Endpoint;
-use super::line::Line;
+use super::line::{Errand, Line};
 use crate::types::Aor;
 use crate::words;
 use crate::xml;
@@ -100,34 +100,30 @@ impl Directory {
         }
     }
 
-    /// The answer to a command, on a connection from before that still stands, or on a new one.
-    async fn api(&self, command: &str) -> io::Result<String> {
-        let endpoint = (self.endpoint)();
-        loop {
-            let kept = self.lines().pop();
-            let Some(mut line) = kept else { break };
-            if line.goes_to(&endpoint)
-                && let Ok(answer) = line.api(command).await
-            {
-                self.keep(line);
-                return Ok(answer);
-            }
-        }
-        let mut line = Line::open(endpoint).await?;
-        let answer = line.api(command).await?;
-        self.keep(line);
-        Ok(answer)
-    }
-
-    fn keep(&self, line: Line) {
+    /// The answer to an API command, on a connection of its own.
+    pub(super) async fn api(&self, command: &str) -> io::Result<String> {
+        let before = self.lines().pop();
+        let (line, answer) = Line::run(before, (self.endpoint)(), &Api(command)).await?;
         let mut lines = self.lines();
         if lines.len() < KEPT {
             lines.push(line);
         }
+        Ok(answer)
     }
 
     fn lines(&self) -> std::sync::MutexGuard<'_, Vec<Line>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An API command.
+struct Api<'a>(&'a str);
+
+impl Errand for Api<'_> {
+    type Found = String;
+
+    async fn run(&self, line: &mut Line) -> io::Result<String> {
+        line.api(self.0).await
     }
 }
 

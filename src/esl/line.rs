@@ -30,7 +30,9 @@ pub(super) struct Line {
 
 /// What can be done twice: on a connection that may have ended unnoticed, and then on a new one.
 pub(super) trait Errand {
-    fn run(&self, line: &mut Line) -> impl Future<Output = io::Result<()>> + Send;
+    /// What is brought back.
+    type Found;
+    fn run(&self, line: &mut Line) -> impl Future<Output = io::Result<Self::Found>> + Send;
 }
 
 impl Line {
@@ -57,21 +59,20 @@ impl Line {
         .await
     }
 
-    /// Whether it is one to this FreeSWITCH, with this log-in.
-    pub(super) fn goes_to(&self, endpoint: &Endpoint) -> bool {
-        self.endpoint == *endpoint
-    }
-
-    /// Runs an errand on the connection from before; on a new one when that has ended or goes elsewhere.
-    pub(super) async fn run(before: Option<Self>, endpoint: Endpoint, errand: &impl Errand) -> io::Result<Self> {
+    /// Runs an errand on the connection from before; on a new one when that has ended or goes elsewhere. The connection is for the next.
+    pub(super) async fn run<E: Errand>(
+        before: Option<Self>,
+        endpoint: Endpoint,
+        errand: &E,
+    ) -> io::Result<(Self, E::Found)> {
         if let Some(mut line) = before.filter(|line| line.endpoint == endpoint)
-            && errand.run(&mut line).await.is_ok()
+            && let Ok(found) = errand.run(&mut line).await
         {
-            return Ok(line);
+            return Ok((line, found));
         }
         let mut line = Self::open(endpoint).await?;
-        errand.run(&mut line).await?;
-        Ok(line)
+        let found = errand.run(&mut line).await?;
+        Ok((line, found))
     }
 
     /// Sends a command as it is written, and reads its reply; the reply's headers.

@@ -219,6 +219,11 @@ pub fn dump(body: &str) -> Vec<(&str, String)> {
         .collect()
 }
 
+/// A header of a channel's dump.
+pub fn header<'a>(dump: &'a [(&str, String)], name: &str) -> Option<&'a str> {
+    dump.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_str())
+}
+
 /// Header lines may be percent-encoded like an event's.
 fn reply(head: &str, body: &str) -> EslResponse {
     let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();

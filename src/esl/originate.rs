@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::decode::Parent;
-use super::encode::{codecs, name, number, seconds_up, user};
+use super::encode::{codecs, is_plain, name, number, seconds_up, user};
 use super::inherit::quoted;
 use crate::types::{Aor, CallId, LegId};
 
@@ -201,8 +201,7 @@ fn is_the_phones(name: &str) -> bool {
         "fswake_",
         "api_on_originate",
     ];
-    let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
-    is_name && !is_ours.iter().any(|ours| name.starts_with(ours))
+    is_plain(name, 128, b"_-.") && !is_ours.iter().any(|ours| name.starts_with(ours))
 }
 
 /// What the phone is told of its caller.

@@ -1,18 +1,17 @@
 //! Questions to FreeSWITCH's directory: whose number was dialled, and who rings that user's phones?
 //!
-//! Each has a connection of its own. A directory behind HTTP may take seconds, and FreeSWITCH waits with whoever asks: on a call's
+//! Each has a connection to itself ([`Directory::api`]). A directory behind HTTP may take seconds, and FreeSWITCH waits with whoever asks: on a call's
 //! own connection the call would wait for it, even to be handed back (mod_event_socket ends a connection after its last `bgapi`),
 //! and on the one for registrations everybody would.
 
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::inbound::{Endpoint, Settings};
-use super::line::Line;
+use super::directory::Directory;
 use super::{beside, encode};
 use crate::driver::Input;
 use crate::engine::{Ask, DIRECTORY, Event};
@@ -35,8 +34,8 @@ pub struct Question {
 
 /// Asks.
 pub struct Users {
-    /// Where FreeSWITCH is.
-    pub settings: watch::Receiver<Settings>,
+    /// Who is asked.
+    pub directory: Directory,
     /// What is to be asked.
     pub questions: mpsc::Receiver<Question>,
     /// To the driver.
@@ -55,12 +54,12 @@ impl Users {
                 question = self.questions.recv() => question,
             };
             let Some(question) = question else { return };
-            let endpoint = self.settings.borrow().endpoint.clone();
+            let directory = self.directory.clone();
             let (inputs, turn) = (self.inputs.clone(), under_way.clone().try_acquire_owned());
             tokio::spawn(async move {
                 let Question { call, aor, ask } = question;
                 let answer = if let Ok(_turn) = turn {
-                    find(&endpoint, &aor, ask).await
+                    find(&directory, &aor, ask).await
                 } else {
                     debug!(call.id = %call, "the directory is not asked: too many questions wait for it");
                     None
@@ -83,15 +82,12 @@ impl Users {
 }
 
 /// What the directory says.
-async fn find(endpoint: &Endpoint, aor: &Aor, ask: Ask) -> Option<String> {
+async fn find(directory: &Directory, aor: &Aor, ask: Ask) -> Option<String> {
     let command = match ask {
         Ask::WhoseNumber => encode::ask_user(aor),
         Ask::WhoRings => beside::ask_dial_string(aor),
     }?;
-    let answered = timeout(DIRECTORY, async {
-        Line::open(endpoint.clone()).await?.api(&command).await
-    });
-    match answered.await {
+    match timeout(DIRECTORY, directory.api(&command)).await {
         Ok(Ok(answer)) => Some(answer),
         Ok(Err(error)) => {
             debug!(%aor, ?ask, error = words::of_io(&error), "FreeSWITCH's directory cannot be asked");

@@ -1,7 +1,7 @@
 //! What one call tried with one phone: the facts that a diagnosis is made of.
 
 use super::wake::{Dropped, Step, Wake};
-use crate::types::push::{KeptBy, PushError};
+use crate::types::push::{KeptBy, PushError, status_in};
 
 /// A REGISTER later than this after the call came is hardly the push's doing: the phone's own timer was due, or somebody
 /// opened the app. No caller waits so long either.
@@ -31,8 +31,7 @@ pub enum Refusal {
 impl Refusal {
     /// The error that it was, as far as the journal has it.
     pub fn error(self, reason: &str) -> PushError {
-        let status = reason.split_whitespace().find_map(|word| word.parse().ok());
-        let status = status.unwrap_or_default();
+        let status = status_in(reason);
         let reason = reason.to_owned();
         let kept_by = match self {
             Self::Gone => return PushError::TokenGone { since: None, reason },

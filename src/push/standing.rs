@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{KeptBy, PushError};
+use crate::types::push::status_in;
 use crate::types::{Provider, UnixSeconds};
 
 /// One app as operators see it. Nothing in it is secret.
@@ -165,11 +166,9 @@ impl ProblemKind {
             }
             Self::Unreachable => KeptBy::NoConnection,
             Self::NoAnswer => KeptBy::NoAnswer,
-            Self::Busy => {
-                let status = reason.split_whitespace().find_map(|word| word.parse().ok());
-                let status = status.unwrap_or_default();
-                KeptBy::Busy { status }
-            }
+            Self::Busy => KeptBy::Busy {
+                status: status_in(&reason),
+            },
         };
         Some(PushError::Exhausted { kept_by, reason })
     }

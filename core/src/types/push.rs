@@ -211,6 +211,12 @@ impl KeptBy {
     }
 }
 
+/// The HTTP status in a reason, as in `503 UNAVAILABLE`; 0 where there is none.
+pub fn status_in(reason: &str) -> u16 {
+    let mut words = reason.split_whitespace();
+    words.find_map(|word| word.parse().ok()).unwrap_or_default()
+}
+
 /// Which side refused it.
 fn rejected(status: u16, reason: &str) -> String {
     match status {

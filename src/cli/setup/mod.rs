@@ -15,6 +15,7 @@ use self::site::Site;
 use super::doctor;
 use super::new_files::{Fresh, Made, NewFile};
 use crate::config::{Config, Environment};
+use crate::words;
 
 /// Where to look, and how far to go.
 #[derive(Debug, Args)]
@@ -57,8 +58,7 @@ pub(super) fn setup(args: &Setup, file: Option<&Path>, env: &Environment) -> any
         }
         to_write.push(replacing(kept.to_file()));
         write(&to_write)?;
-        let noun = if files == 1 { "file" } else { "files" };
-        writeln!(out, "\nwritten: {files} {noun}")?;
+        writeln!(out, "\nwritten: {}", words::count(files, "file"))?;
     }
     let left = left_to_do(&site, configuration, files > 0);
     if left.is_empty() {

@@ -168,7 +168,8 @@ impl Connection {
     }
 
     /// Whether the caller behind the loopback that was held has gone to somebody else. FreeSWITCH ends the loopback as if he had given up
-    /// (ORIGINATOR_CANCEL, measured): where he is transferred or parked, where a ringing phone of his is picked up, and where a pick-up crosses the loopback's answer.
+    /// (ORIGINATOR_CANCEL, or NORMAL_CLEARING once the loopback was answered; measured): where he is transferred or parked, where a ringing
+    /// phone of his is picked up, and where a pick-up crosses the loopback's answer.
     pub(super) async fn is_taken_from_loopback(&mut self) -> bool {
         let behind = self.held.behind.as_ref();
         let caller = behind.and_then(|behind| behind.caller.clone());
@@ -179,10 +180,7 @@ impl Connection {
             return false;
         };
         if moved.is_gone() {
-            // Whatever he went to has ended him already, and he has said so before FreeSWITCH reads another command.
-            let _ = self.ask_who_moved(&caller).await;
-            let heard = self.link.kept().find_map(|event| self.end_of_the_caller(event));
-            let Some(end) = self.his_end.take().or(heard) else {
+            let Some(end) = self.his_end(&caller).await else {
                 return false;
             };
             if &*end.cause == "PICKED_OFF" {
@@ -205,12 +203,21 @@ impl Connection {
         // `uuid_park` leaves no such note.
         let dump = self.ask(format!("uuid_dump {caller}")).await.unwrap_or_default();
         let dump = link::dump(&dump);
-        let header = |name: &str| dump.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_str());
-        if decode::is_parked(header) {
+        let is_parked = decode::is_parked(|name| link::header(&dump, name));
+        if is_parked {
             self.was_taken(decode::LeftTo::Park).await;
-            return true;
         }
-        false
+        is_parked
+    }
+
+    /// How the caller behind the loopback has ended, whose channel is gone.
+    async fn his_end(&mut self, caller: &str) -> Option<CallersEnd> {
+        if self.his_end.is_none() {
+            // He has said so before FreeSWITCH reads another command.
+            let _ = self.ask_who_moved(caller).await;
+            self.his_end = self.link.kept().find_map(|event| self.end_of_the_caller(event));
+        }
+        self.his_end.take()
     }
 
     /// How the caller behind the loopback ends, where this event is his end.

@@ -46,7 +46,7 @@ impl Connection {
         let command = format!("uuid_dump {caller}");
         let reply = self.link.send(api(command)).await?;
         let dump = link::dump(reply.body().unwrap_or_default());
-        let header = |name: &str| dump.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_str());
+        let header = |name: &str| link::header(&dump, name);
         // A loopback behind a loopback is no caller: FreeSWITCH takes them out one by one.
         if header("Channel-Name").is_none_or(|name| name.starts_with("loopback/")) {
             return Ok(());

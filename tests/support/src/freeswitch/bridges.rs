@@ -397,22 +397,23 @@ impl Core {
 
     /// Somebody takes a leg that rings, in the dial-string way: FreeSWITCH ends the caller, and his loopback as if he had given up.
     pub(crate) fn pick_ringing_leg_up(self: &Arc<Self>, caller: &str, loopback: &str) {
-        if let Some(leg) = self.last_leg(caller).or_else(|| self.last_leg(loopback)) {
-            let mut world = self.world();
-            leaves_for(&mut world, &leg, &new_uuid());
-            self.emit(&world, &leg, &catalog().leg_taken);
-        }
+        self.leg_goes_elsewhere(caller);
         self.caller_ends_elsewhere(caller, loopback, "", "PICKED_OFF");
     }
 
     /// Somebody takes a leg that rings or has answered: the leg goes to him, and the held channel ends.
     pub(crate) fn pick_leg_up(self: &Arc<Self>, held: &str) {
-        if let Some(leg) = self.last_leg(held) {
+        self.leg_goes_elsewhere(held);
+        self.hang_up(held, "PICKED_OFF", Ending::Ours);
+    }
+
+    /// The last leg of this A leg's is somebody else's.
+    fn leg_goes_elsewhere(&self, a_leg: &str) {
+        if let Some(leg) = self.last_leg(a_leg) {
             let mut world = self.world();
             leaves_for(&mut world, &leg, &new_uuid());
             self.emit(&world, &leg, &catalog().leg_taken);
         }
-        self.hang_up(held, "PICKED_OFF", Ending::Ours);
     }
 
     /// It is somebody else's from now on; whether it is there at all.
