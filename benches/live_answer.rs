@@ -6,7 +6,8 @@
 //! until one of them hangs up, and fswake says `connected`. It fails when one call does not.
 //!
 //! All times begin when the phone sends its 200. The caller's 200 and the first sounds are the phones' own; `uuid_bridge` is
-//! when fswake has heard that FreeSWITCH has followed that order, by its log; that is given from CHANNEL_ANSWER on, too.
+//! when fswake has heard that FreeSWITCH has followed that order, by its log; that is given from CHANNEL_ANSWER on, too, and so
+//! is CHANNEL_BRIDGE.
 //! FreeSWITCH's own timestamps are whole ticks of 20 ms.
 //!
 //! `--busy` lets a busy loop run for each core meanwhile. `FSWAKE_BENCH_CALLS` is another way to say how many calls, and
@@ -114,7 +115,8 @@ struct Tally {
     silent: usize,
     good: Vec<Times>,
     to_bridge: Vec<Duration>,
-    heard_to_bridge: Vec<Duration>,
+    answer_to_order: Vec<Duration>,
+    answer_to_bridge: Vec<Duration>,
 }
 
 impl Tally {
@@ -367,16 +369,16 @@ fn to_bridge(answers: &[Duration], lines: &[String]) -> Vec<Duration> {
         .collect()
 }
 
-/// The same from CHANNEL_ANSWER on, as fswake has heard it of each call.
-fn heard_to_bridge(answers: &[String], lines: &[String]) -> Vec<Duration> {
+/// From CHANNEL_ANSWER to what these lines say, as fswake has heard both of each call.
+fn from_channel_answer(answers: &[String], lines: &[String]) -> Vec<Duration> {
     let of_call = |line: &str| {
         let id = line.split_once("call.id=")?.1;
         id.get(..36).map(str::to_owned)
     };
-    let from_answer = |bridge: &String| {
-        let call = of_call(bridge)?;
+    let from_answer = |line: &String| {
+        let call = of_call(line)?;
         let answer = answers.iter().find(|line| of_call(line).as_ref() == Some(&call))?;
-        Some(since(time_of_day(answer)?, time_of_day(bridge)?))
+        Some(since(time_of_day(answer)?, time_of_day(line)?))
     };
     lines.iter().filter_map(from_answer).collect()
 }
@@ -433,11 +435,13 @@ async fn run(site: &Arc<Site>, wanted: &Wanted) -> (BTreeMap<Kind, Tally>, usize
             let of_kind = fates.iter().filter(|(k, _)| *k == kind);
             let answers: Vec<_> = of_kind.filter_map(|(_, fate)| fate.answered()).collect();
             otherwise += (over.len() - connected).max(answers.len().abs_diff(connected));
-            let bridges = site.daemon().lines(&["uuid_bridge", &aor]);
+            let orders = site.daemon().lines(&["uuid_bridge", &aor]);
             let tally = tallies.entry(kind).or_default();
-            tally.to_bridge.extend(to_bridge(&answers, &bridges));
+            tally.to_bridge.extend(to_bridge(&answers, &orders));
             let heard = site.daemon().lines(&["event=LegAnswered", &aor]);
-            tally.heard_to_bridge.extend(heard_to_bridge(&heard, &bridges));
+            tally.answer_to_order.extend(from_channel_answer(&heard, &orders));
+            let bridges = site.daemon().lines(&["the bridge is confirmed", &aor]);
+            tally.answer_to_bridge.extend(from_channel_answer(&heard, &bridges));
         }
         for (kind, fate) in fates {
             tallies.entry(kind).or_default().add(fate);
@@ -470,9 +474,11 @@ fn print(tallies: &BTreeMap<Kind, Tally>) -> usize {
     let all = tallies.values().flat_map(|t| t.to_bridge.iter().copied()).collect();
     println!("together: uuid_bridge {}", percentiles(all));
     for (by_dial_string, way) in [(false, "dialplan"), (true, "dial-string")] {
-        let of_way = tallies.iter().filter(|(kind, _)| kind.by_dial_string == by_dial_string);
-        let heard = of_way.flat_map(|(_, t)| t.heard_to_bridge.iter().copied()).collect();
-        println!("{way}: CHANNEL_ANSWER to uuid_bridge {}", percentiles(heard));
+        let of_way = || tallies.iter().filter(|(kind, _)| kind.by_dial_string == by_dial_string);
+        let order = of_way().flat_map(|(_, t)| t.answer_to_order.iter().copied()).collect();
+        let bridge = of_way().flat_map(|(_, t)| t.answer_to_bridge.iter().copied()).collect();
+        let (order, bridge) = (percentiles(order), percentiles(bridge));
+        println!("{way}: CHANNEL_ANSWER to uuid_bridge {order}, to CHANNEL_BRIDGE {bridge}");
     }
     let sum = |of: fn(&Tally) -> usize| tallies.values().map(of).sum::<usize>();
     let (calls, cut, silent, unanswered) = (

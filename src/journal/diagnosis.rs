@@ -364,6 +364,9 @@ pub(super) fn of(wake: &Wake) -> Option<Diagnosis> {
             None => plain("the callee has no phone: none has registered, or its token was dropped"),
         }),
         "declined" => Some(plain(declined(&attempts))),
+        "error" if wake.step("call-cut").is_some() => Some(plain(
+            "a phone answered, and FreeSWITCH ended the call instead of connecting the two; its log at this time says why",
+        )),
         "error" => Some(plain(
             "the connection with FreeSWITCH for this call broke; FreeSWITCH's log at this time says why",
         )),

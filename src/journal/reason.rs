@@ -50,11 +50,13 @@ pub enum Reason {
     RateLimited,
     /// FreeSWITCH's connection for this call broke.
     ConnectionLost,
+    /// A phone answered, and FreeSWITCH ended the call instead of connecting the two.
+    BridgeFailed,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::NeverRegistered,
         Self::RegisteredTooLate,
         Self::DidNotRing,
@@ -75,6 +77,7 @@ impl Reason {
         Self::ClockWrong,
         Self::RateLimited,
         Self::ConnectionLost,
+        Self::BridgeFailed,
     ];
 }
 
@@ -86,6 +89,7 @@ pub(super) fn of(wake: &Wake) -> Option<Reason> {
         "no-device" if wake.dropped.is_some() => Some(Reason::TokenGone),
         "no-device" => Some(Reason::NoPhone),
         "declined" => Some(refusal(&attempts)),
+        "error" if wake.step("call-cut").is_some() => Some(Reason::BridgeFailed),
         "error" => Some(Reason::ConnectionLost),
         "timeout" => Some(Reason::NoAnswer),
         "abandoned" => Some(abandoned(wake, &attempts)),

@@ -128,6 +128,9 @@ pub(super) fn of(step: &str, detail: &Map<String, Value>) -> String {
         "early-media" => Words::new("the caller hears the phone before it is answered"),
         "bridge-failed" => Words::new("could not be bridged with the caller"),
         "caller-gone" => Words::new("caller hung up").and(": ", d.text("cause"), ""),
+        "call-cut" => {
+            Words::new("FreeSWITCH ended the call instead of connecting the two").and(": ", d.text("cause"), "")
+        }
         "call-taken" => taken_over(&d),
         "ring-time-over" => Words::new("the dial-string's own timeout ended the call").and(": ", d.text("cause"), ""),
         "connection-lost" => Words::new("FreeSWITCH's connection for this call broke"),

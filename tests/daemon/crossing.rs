@@ -136,6 +136,34 @@ async fn pick_up_that_begins_before_the_order_and_ends_after_it_cuts_nobody() {
     }
 }
 
+/// Who ended the call is told by the cause: FreeSWITCH hangs up on a caller whom it cannot bridge.
+#[tokio::test]
+async fn caller_who_ends_while_his_bridge_is_waited_for_has_hung_up_only_by_himself() {
+    for (cause, outcome, words) in [
+        (
+            "DESTINATION_OUT_OF_ORDER",
+            "error",
+            "a phone answered, and FreeSWITCH ended the call instead of connecting the two",
+        ),
+        ("NORMAL_CLEARING", "abandoned", "the caller hung up"),
+    ] {
+        let (stage, daemon, phone) = one_sleeper().await;
+        stage.fs.lose_bridges(true);
+        for call in both_ways(&daemon, "1001") {
+            let from = daemon.log.len();
+            let held = woken(&stage, &phone, &call).await;
+            ordered(&held).await;
+            held.ends_in_its_bridge(cause);
+            let line = daemon.log.wait_from(from, &["call over"]).await;
+            assert_eq!(field(&line, "outcome"), outcome, "{cause}: {line}");
+            phone.got_bye().await;
+        }
+        stage.journal("call-over", 2).await;
+        let (_, told, _) = stage.tool(&["trace", "1001@fs.test"]).await;
+        assert_eq!(told.matches(words).count(), 2, "{cause}: {told}");
+    }
+}
+
 /// FreeSWITCH does not tell of it, and leaves the phone's leg as it is.
 #[tokio::test]
 async fn caller_who_is_taken_from_a_bridge_that_is_waited_for_is_missed_within_a_tenth_of_a_second() {

@@ -187,6 +187,14 @@ fn row_says_in_a_word_why_a_call_was_not_connected() {
         ),
         (Some(Reason::RateLimited), vec![held(), limited, over("unreachable")]),
         (Some(Reason::ConnectionLost), vec![held(), over("error")]),
+        (
+            Some(Reason::BridgeFailed),
+            vec![
+                held(),
+                ("call-cut", json!({"cause": "DESTINATION_OUT_OF_ORDER"})),
+                over("error"),
+            ],
+        ),
     ] {
         assert_eq!(reason(&steps), word, "{steps:?}");
     }

@@ -202,6 +202,11 @@ steps! {
         /// FreeSWITCH's cause.
         cause: Arc<str> = "cause",
     }
+    /// A phone had answered, and FreeSWITCH ended the call instead of bridging the two.
+    CallCut = "call-cut" {
+        /// FreeSWITCH's cause.
+        cause: Arc<str> = "cause",
+    }
     /// Somebody else took the call.
     CallTaken = "call-taken" {
         /// `picked-up`, `transferred`, `parked` or `lost-race` (another phone of a ring group).

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fswake_core::engine::policy::Decline;
-use fswake_core::engine::{Event, HoldResult};
+use fswake_core::engine::{Event, HoldResult, Step};
 use fswake_core::types::Aor;
 use fswake_core::types::push::PushError;
 
@@ -208,6 +208,21 @@ fn lost_connection_kills_what_rang() {
     b.expect_kill(leg(1, 0), "ORIGINATOR_CANCEL");
     b.expect_close(1);
     b.expect_nothing_more();
+}
+
+/// FreeSWITCH's word for a bridge that it could not make. While nobody has answered it is the caller's own.
+#[test]
+fn caller_who_is_cut_in_his_bridge_has_not_hung_up() {
+    for (answers, result) in [(true, HoldResult::Error), (false, HoldResult::Abandoned)] {
+        let mut b = one_rung();
+        if answers {
+            b.answers(leg(1, 0));
+        }
+        b.gone(1, "DESTINATION_OUT_OF_ORDER");
+        assert_eq!(b.summaries[0].result, result);
+        let over = b.noted("call-over");
+        assert!(matches!(over, Some(Step::CallOver { caller: "gone", .. })), "{over:?}");
+    }
 }
 
 #[test]

@@ -196,6 +196,7 @@ impl Connection {
         };
         let end = match heard {
             Heard::Done => {
+                debug!("the bridge is confirmed");
                 if !self.has_the_caller(a_leg, leg).await.unwrap_or(true) {
                     return Err(NotBridged::Failed(None));
                 }
@@ -234,8 +235,9 @@ impl Connection {
         }
         // Nothing is held any more: the loopback is gone.
         self.place = Place::Gone;
-        let (call, cause) = (self.call, "DESTINATION_OUT_OF_ORDER".into());
-        Ok(Event::CallerGone { call, cause })
+        let his_cause = self.his_end.take().filter(|_| end.is_none()).map(|his| his.cause);
+        let cause = his_cause.unwrap_or_else(|| "DESTINATION_OUT_OF_ORDER".into());
+        Ok(Event::CallerGone { call: self.call, cause })
     }
 
     /// Orders the bridge; whether FreeSWITCH will follow it.
@@ -360,6 +362,7 @@ impl Connection {
                 }
                 let caller = self.held.behind.as_ref().and_then(|behind| behind.caller.as_deref());
                 if self.place == Place::Replaced && of == caller {
+                    self.his_end = self.end_of_the_caller(&event);
                     return Ok(Heard::HeldLost);
                 }
             }

@@ -39,7 +39,7 @@ struct Moved(String);
 /// The end of a caller behind a loopback.
 #[derive(Debug)]
 pub(super) struct CallersEnd {
-    cause: Arc<str>,
+    pub(super) cause: Arc<str>,
     /// What had moved him.
     moved: Moved,
 }

@@ -40,6 +40,16 @@ impl Call {
                 };
                 self.end_with(result, &passed_on, Some(CancelReason::TimedOut), world);
             }
+            // FreeSWITCH's word for a bridge that it could not make: the phone has answered.
+            "DESTINATION_OUT_OF_ORDER" if matches!(self.phase, Phase::Connecting(_)) => {
+                self.note(world, Step::CallCut { cause: cause.clone() });
+                self.end_with(
+                    HoldResult::Error,
+                    &passed_on,
+                    Some(CancelReason::AnsweredElsewhere),
+                    world,
+                );
+            }
             _ => {
                 self.note(world, Step::CallerGone { cause: cause.clone() });
                 let hung_up = Some(CancelReason::CallerHungUp);
@@ -222,6 +232,8 @@ impl Call {
         let caller = match result {
             HoldResult::Connected => "connected",
             HoldResult::Abandoned => "gone",
+            // He was cut, and his legs end with the same cause.
+            HoldResult::Error if matches!(cause, Cause::PassedOn(_)) => "gone",
             HoldResult::Taken => "taken",
             _ => "dialplan",
         };

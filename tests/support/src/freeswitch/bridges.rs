@@ -38,6 +38,9 @@ impl Core {
         if !self.exists(one) || !self.exists(other) {
             return false;
         }
+        if matches!(self.world().slow, Some((.., None))) {
+            self.slow_pick_up_begins();
+        }
         let mut world = self.world();
         let (a, b) = (world.channels[one].is_leg(), world.channels[other].is_leg());
         let (leg, held) = if a && !b { (one, other) } else { (other, one) };
@@ -69,7 +72,7 @@ impl Core {
         let slow = world.slow.take_if(|(slow_for, ..)| *slow_for == held);
         drop(world);
         if let Some((_, number, partner)) = slow {
-            self.pick_up_with(held, partner.as_deref(), new_uuid(), &number);
+            self.pick_up_with(held, partner.flatten().as_deref(), new_uuid(), &number);
         }
         let (core, a_leg) = (Arc::clone(self), one.to_owned());
         let (leg, held) = (leg.to_owned(), held.to_owned());
@@ -241,12 +244,16 @@ impl Core {
         });
     }
 
-    /// Somebody begins to pick a channel up: he looks who its partner is.
+    /// Somebody begins to pick a channel up that is answered by now: he looks who its partner is.
     pub(crate) fn slow_pick_up_begins(&self) {
-        let slow_for = self.world().slow.as_ref().map(|(slow_for, ..)| slow_for.clone());
-        let partner = slow_for.and_then(|uuid| self.partner(&uuid));
+        let slow = self.world().slow.clone();
+        let Some((slow_for, ..)) = slow else { return };
+        if !self.world().channels.get(&slow_for).is_some_and(Channel::is_answered) {
+            return;
+        }
+        let partner = self.partner(&slow_for);
         if let Some((.., found)) = &mut self.world().slow {
-            *found = partner;
+            *found = Some(partner);
         }
     }
 

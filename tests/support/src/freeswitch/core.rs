@@ -125,9 +125,9 @@ pub(crate) struct World {
     pub(crate) faster: Option<(String, String)>,
     /// Who picks a channel up once its bridge is ordered, and comes too late: the channel, the other one and its number.
     pub(crate) late: Vec<(String, String, String)>,
-    /// Who begins to pick a channel up before its bridge is ordered, and ends it afterwards: the channel, his number, and the partner
-    /// that it had as he began.
-    pub(crate) slow: Option<(String, String, Option<String>)>,
+    /// Who begins to pick a channel up once it is answered and before its bridge is ordered, and ends it afterwards: the channel, his
+    /// number, and the partner that it had as he began.
+    pub(crate) slow: Option<(String, String, Option<Option<String>>)>,
     /// How long a whole profile's list of registrations takes; the connection that asks waits.
     pub(crate) list_takes: Duration,
     /// Profiles that do not run; their registrations stay.

@@ -465,6 +465,11 @@ impl Held {
         self.core.latecomer_wins(&self.a_leg(), channel);
     }
 
+    /// The channel ends that is bridged with a leg, or is to be.
+    pub fn ends_in_its_bridge(&self, cause: &str) {
+        self.core.kill(&self.a_leg(), cause);
+    }
+
     /// The caller who is bridged with a leg, or is to be, is transferred.
     pub fn transfer_from_bridge(&self, to: &str) {
         self.core.transfer(&self.a_leg(), to);
