@@ -3,6 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+#[path = "live/fidelity/departures.rs"]
+#[allow(dead_code, reason = "the live tests use the rest")]
+mod departures;
+
 use clap::CommandFactory;
 use fswake::cli::Cli;
 use fswake::config::{Config, Environment};
@@ -445,6 +449,12 @@ fn contexts_for_fusionpbx_come_out_of_the_command_that_its_page_gives() {
 
 fn page(name: &str) -> String {
     std::fs::read_to_string(root().join(name)).unwrap()
+}
+
+/// The live tests say so too, but need a FreeSWITCH.
+#[test]
+fn every_difference_from_a_bridge_has_its_reason_in_architecture() {
+    departures::are_documented().unwrap();
 }
 
 #[test]
