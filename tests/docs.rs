@@ -472,16 +472,11 @@ fn getting_started_shows_what_ships() {
         shown.contains(introduction),
         "the demo begins with other words:\n{introduction}"
     );
-    for (shipped, written) in [
-        ("fs-conf/dialplan/fswake.xml", "dialplan/fswake.xml"),
-        ("fswake.example.toml", "/etc/fswake/fswake.toml"),
-    ] {
-        let lines = page(shipped).lines().count();
-        assert!(
-            shown.contains(&format!("{written}: new, {lines} lines")),
-            "{shipped} has {lines} lines"
-        );
-    }
+    let lines = page("fs-conf/dialplan/fswake.xml").lines().count();
+    assert!(
+        shown.contains(&format!("dialplan/fswake.xml: new, {lines} lines")),
+        "the context has {lines} lines"
+    );
     let directory = page("fs-conf/directory/fswake.xml");
     let dial_string = directory
         .lines()
