@@ -29,42 +29,45 @@ const BOTH: &[Way] = &[Way::Dialplan, Way::DialString];
 const DIALPLAN: &[Way] = &[Way::Dialplan];
 const DIAL_STRING: &[Way] = &[Way::DialString];
 
-const TAKEN: &str = "Whoever takes a ringing call away has it: the phones hear \"Call completed elsewhere\" and show no missed call, \
-                     where a bridge tells them that the caller gave up.";
+const TAKEN: &str = "Whoever takes a ringing call away has it: the phones hear \"Call completed elsewhere\" and show \
+                     no missed call. With a bridge they are told that the caller gave up.";
 const UNSAFE: &str =
-    "A value that cannot be written safely into a command of FreeSWITCH's is left out, and named in the log.";
-const SOCKET: &str = "`last_app`, `last_arg` and `current_application` name what ran on the channel: `socket` on the caller's, and on a \
-                      leg what gave it its user's variables and its names.";
-const JOINED: &str = "`last_arg` names what ran on the channel, and `originated_legs` is a text where `bridge` has a list: no command of the \
-                      event socket makes a list of one.";
-const OF_RINGING_USER: &str = "A leg has its user's variables, `accountcode` among them, as soon as it rings, so its record has them though nobody \
-                               answered; the endpoint `user/` gives them to a leg that was answered.";
-const OTHER_LEG: &str = "`uuid_bridge` copies each side's profile before it writes the other's number into it: the caller's events name the \
-                         phone as `Other-Leg-Caller-ID-Number` too, and in the dialplan way the phone's have no `Other-Leg-Callee-ID-Number`.";
+    "A value that cannot be written safely into a FreeSWITCH command is left out, and named in the log.";
+const SOCKET: &str = "`last_app`, `last_arg` and `current_application` name what ran on the channel: `socket` on the \
+                      caller's, and on a leg the application that set its user's variables and names.";
+const JOINED: &str = "`last_arg` names what ran on the channel, and `originated_legs` is text instead of a list: no \
+                      event socket command makes a list of one.";
+const OF_RINGING_USER: &str = "A leg has its user's variables, including `accountcode`, as soon as it rings, so its \
+                               CDR has them even if nobody answers. The endpoint `user/` gives them to answered legs \
+                               only.";
+const OTHER_LEG: &str = "`uuid_bridge` copies each side's profile before it writes the other's number into it. So the \
+                         caller's events name the phone as `Other-Leg-Caller-ID-Number` too, and in the dialplan way \
+                         the phone's events have no `Other-Leg-Callee-ID-Number`.";
 const LOOPBACK: &str =
-    "While it rings, the dial-string's loopback has two channels of its own; when a phone answers they are gone.";
-const LOOPBACK_STAYS: &str = "Where only waking is wanted, the dial-string's loopback stays until mod_loopback takes it out, some two seconds \
-                              after the answer.";
+    "While a phone rings, the dial-string's loopback has two channels of its own. When a phone answers they are gone.";
+const LOOPBACK_STAYS: &str = "In wake-only mode the dial-string's loopback stays until mod_loopback takes it out, some \
+                              two seconds after the answer.";
 const LOOPBACK_CAUSE: &str =
-    "The loopback is a leg, and its end sets `bridge_hangup_cause`; a bridge to nobody has no leg.";
+    "The loopback is a leg, and its end sets `bridge_hangup_cause`. A bridge to nobody has no leg.";
 const CALLEE: &str =
-    "The caller is shown whom the phone is, not \"Outbound Call\", FreeSWITCH's name for every leg of a bridge.";
-const NOT_TRANSCODED: &str = "A caller who has the phone's codec gets it, so that nothing is transcoded.";
-const ANY_CODEC: &str =
-    "A phone that has none of the caller's codecs is rung once more with any; the site may transcode.";
+    "The caller is shown the phone's name, not \"Outbound Call\", FreeSWITCH's name for every leg of a bridge.";
+const NOT_TRANSCODED: &str = "If the caller has the phone's codec, he gets it, so that nothing is transcoded.";
+const ANY_CODEC: &str = "A phone that has none of the caller's codecs is rung once more, with the codecs of its \
+                         profile after the caller's (audio only, if the caller has no video). FreeSWITCH may then \
+                         transcode.";
 const UNREACHABLE: &str =
     "503 is FreeSWITCH's own word for a dead connection, so such a phone is pushed again, and rung when it registers.";
-const ASLEEP: &str = "A phone with a push token that may sleep over UDP is not rung where it was, so that there is no leg to that place.";
-const STATUS: &str = "With several phones the SIP status is that of the phone that gave the cause; a bridge gives the last phone's with \
-                      the first one's cause.";
-const PROXY_MEDIA: &str = "`proxy_media` is not honoured: FreeSWITCH reads it where the caller's own channel dials, and no command of the event \
-                           socket sets its flag. Media passes FreeSWITCH as without it.";
-const BYPASS_VIDEO: &str = "With a caller who offers video, `bypass_media` is not honoured: FreeSWITCH 1.11.2 has crashed when the event socket took it \
-     out of such a call. Media passes FreeSWITCH as without it.";
-const BYPASS_LATER: &str = "`bypass_media` begins once the call is up, by a re-INVITE to both sides; a bridge's INVITE is past FreeSWITCH from \
-                            the beginning.";
-const BY_PUSH: &str =
-    "`wake.alert = \"push\"`: the caller hears that it rings when the push service has taken the push.";
+const ASLEEP: &str =
+    "A phone with a push token that may be asleep over UDP is not rung at its old address, so there is no leg to it.";
+const STATUS: &str = "With several phones, the SIP status is that of the phone that gave the cause. A bridge combines \
+                      the first phone's cause with the last one's status.";
+const PROXY_MEDIA: &str = "`proxy_media` is ignored: FreeSWITCH reads it only if the caller's own channel dials, and \
+                           no event socket command sets its flag. Media passes through FreeSWITCH as without it.";
+const BYPASS_VIDEO: &str = "If the caller offers video, `bypass_media` is ignored: FreeSWITCH 1.11.2 crashed when the \
+                            event socket took it out of such a call. Media passes through FreeSWITCH as without it.";
+const BYPASS_LATER: &str = "`bypass_media` begins once the call is up, by a re-INVITE to both sides. A bridge's INVITE \
+                            goes past FreeSWITCH from the beginning.";
+const BY_PUSH: &str = "With `wake.alert = \"push\"` the caller hears ringing when the push service has taken the push.";
 
 /// A difference that is always there.
 const fn departs(
