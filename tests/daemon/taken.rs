@@ -235,12 +235,14 @@ async fn loopback_that_ends_as_its_caller_is_picked_up_is_no_abandoned_call() {
     assert_eq!(field(&line, "outcome"), "taken", "{line}");
     let line = daemon.log.wait_from(from, &["call-taken", "transferred"]).await;
     assert!(line.contains("valet_park:lot 8001"), "where to: {line}");
-    // The same once the loopback was answered, and before the order to bridge.
-    let from = daemon.log.len();
-    let held = ringing(&stage, &daemon, &[&phone], &call).await;
-    held.caller_goes_on("NORMAL_CLEARING");
-    let line = daemon.log.wait_from(from, &["call over"]).await;
-    assert_eq!(field(&line, "outcome"), "taken", "{line}");
+    // The same once the loopback was answered and before the order to bridge, or between the two threads of its bridge.
+    for cause in ["NORMAL_CLEARING", "DESTINATION_OUT_OF_ORDER"] {
+        let from = daemon.log.len();
+        let held = ringing(&stage, &daemon, &[&phone], &call).await;
+        held.caller_goes_on(cause);
+        let line = daemon.log.wait_from(from, &["call over"]).await;
+        assert_eq!(field(&line, "outcome"), "taken", "{cause}: {line}");
+    }
     // His dialplan has moved him when the dial-string's own timeout ended the call: nobody took the call.
     for own_time in ["NO_ANSWER", "ALLOTTED_TIMEOUT"] {
         let held = ringing(&stage, &daemon, &[&phone], &call).await;

@@ -10,9 +10,9 @@ use crate::engine::{Event, Taken};
 use crate::esl::decode::{self, LeftTo, Said};
 use crate::esl::encode;
 
-/// How a loopback ends whose caller gives up, or is taken while it rings or once it is answered. Its own time and a faster phone have causes
-/// of their own.
-const GAVE_UP: [&str; 2] = ["ORIGINATOR_CANCEL", "NORMAL_CLEARING"];
+/// How a loopback ends when its own time is over, a faster phone was found or one of its phones was picked up. Any other cause leaves open
+/// whether its caller has hung up or somebody has taken him: ORIGINATOR_CANCEL, NORMAL_CLEARING and DESTINATION_OUT_OF_ORDER were seen.
+const NOT_THE_CALLER: [&str; 4] = ["NO_ANSWER", "ALLOTTED_TIMEOUT", "LOSE_RACE", "PICKED_OFF"];
 
 impl Connection {
     /// Passes on what one event says.
@@ -44,7 +44,9 @@ impl Connection {
             // The loopback that was held is not needed any more.
             Some(Said::Event(Event::CallerGone { .. })) if self.place == Place::Replaced => {}
             Some(Said::Event(Event::CallerGone { cause, .. }))
-                if self.place == Place::Held && GAVE_UP.contains(&&*cause) && self.is_taken_from_loopback().await => {}
+                if self.place == Place::Held
+                    && !NOT_THE_CALLER.contains(&&*cause)
+                    && self.is_taken_from_loopback().await => {}
             Some(Said::Event(Event::LegEnded { leg, end })) if name == "BACKGROUND_JOB" => {
                 self.originate_failed(leg, end);
             }
