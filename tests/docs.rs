@@ -33,7 +33,7 @@ fn pages() -> Vec<Page> {
         path,
     };
     pages
-        .chain([root().join("README.md"), root().join("CHANGELOG.md")])
+        .chain(["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"].map(|name| root().join(name)))
         .map(page)
         .collect()
 }
