@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::files;
 use crate::journal::Pattern;
 use crate::push::app::{App, Credentials};
-use crate::push::health::ProblemKind;
+use crate::push::apps::health::ProblemKind;
 use crate::push::{Probe, Proof, PushError, Pushers, SetupError, certificates, other_bundle};
 
 const FAMILY: &str = "apps";

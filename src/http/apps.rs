@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Site;
 use super::census::{self, Census};
-use crate::push::health::AppState;
+use crate::push::apps::health::AppState;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Apps {

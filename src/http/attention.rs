@@ -12,7 +12,7 @@ use super::{Problem, Site};
 use crate::doctor::advice::{BROKEN_FILE, advice};
 use crate::push::PushError;
 use crate::push::app::App;
-use crate::push::health::{AppState, ProblemKind};
+use crate::push::apps::health::{AppState, ProblemKind};
 use crate::types::UnixSeconds;
 
 /// An operator is told of a certificate's end so many days before.

@@ -26,7 +26,7 @@ pub use self::app::AppMetrics;
 pub use self::names::Name;
 use crate::clock::unix_now;
 use crate::engine::{HoldResult, Summary};
-use crate::push::health::{AppState, ProblemKind};
+use crate::push::apps::health::{AppState, ProblemKind};
 use crate::store::Health;
 
 /// The media type of [`Metrics::text`].

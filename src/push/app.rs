@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::http::{BodyTemplate, HttpAuth, UrlTemplate};
+use crate::push::gateway::{BodyTemplate, HttpAuth, UrlTemplate};
 use crate::types::{Provider, app_id};
 
 /// How an app proves to its provider that it may push. Files are read by the provider's own module.

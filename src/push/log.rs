@@ -1,10 +1,10 @@
 //! The provider without credentials: writes what it would send.
 
-use super::{About, CallPush, NotificationPush, PushKind, PushReceipt, PushRequest};
+use crate::types::push::{About, CallPush, NotificationPush, PushKind, PushReceipt, PushRequest};
 use crate::types::{Printable, PushToken};
 
 /// Logs one push, which always works; tokens only as fingerprints.
-pub(super) fn push(app: &str, req: &PushRequest) -> PushReceipt {
+pub(crate) fn push(app: &str, req: &PushRequest) -> PushReceipt {
     match &req.about {
         About::Call(call) => log_call(app, req, call),
         About::Notification(notification) => log_notification(app, req, notification),

@@ -14,34 +14,21 @@
 
 mod apns;
 pub mod app;
-mod auth;
-mod callees;
-mod expiry;
+pub mod apps;
+mod clock;
 mod fcm;
-pub mod health;
-pub mod http;
-mod line;
+pub mod gateway;
 mod log;
-mod notification;
-mod oauth;
-pub mod payload;
-mod preset;
-mod probe;
-mod prober;
-mod pushers;
-mod renewal;
-mod reply;
-pub mod retry;
-mod standing;
-pub mod template;
-mod validity;
-mod watch;
+mod payload;
+mod setup;
+pub mod transport;
 
-pub use auth::{Clock, Now};
-pub use probe::{Probe, Proof};
-pub use pushers::{Pushers, SetupError};
-pub use renewal::Reloaded;
-pub use validity::{Certificate, certificates, other_bundle, unfit};
+pub use apps::pushers::Pushers;
+pub use apps::renewal::Reloaded;
+pub use apps::validity::{Certificate, certificates, other_bundle, unfit};
+pub use clock::{Clock, Now};
+pub use setup::SetupError;
+pub use transport::probe::{Probe, Proof};
 
 pub use crate::types::push::{
     About, CallPush, CancelReason, KeptBy, NotificationPush, Payload, PushError, PushKind, PushOutcome, PushReceipt,

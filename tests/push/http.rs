@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fswake::push::app::{App, Credentials, HttpProfile, HttpProfiles, PayloadStyle};
-use fswake::push::http::{BodyTemplate, HttpAuth};
+use fswake::push::gateway::{BodyTemplate, HttpAuth};
 use fswake::push::{About, CancelReason, NotificationPush, Payload, PushError, PushKind, PushRequest};
 use fswake::types::{NotificationId, Provider, PushToken, TokenType};
 use fswake_test_support::gateway::{Gateway, Over, Wants};

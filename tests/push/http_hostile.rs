@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use fswake::push::app::HttpProfile;
-use fswake::push::http::{BodyTemplate, HttpAuth};
+use fswake::push::gateway::{BodyTemplate, HttpAuth};
 use fswake::push::{About, PushError, PushRequest, Pushers};
 use fswake::types::{Aor, Provider, PushToken};
 use fswake_test_support::gateway::{Asked, Gateway, Over, Wants};

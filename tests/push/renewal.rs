@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use fswake::push::app::{App, Credentials};
-use fswake::push::health::{AppState, ProblemKind};
+use fswake::push::apps::health::{AppState, ProblemKind};
 use fswake::push::{PushRequest, Pushers, Reloaded};
 use fswake::types::Provider;
 use fswake_test_support::apns::{Apns, KEY_ID, TEAM_ID};

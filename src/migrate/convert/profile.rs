@@ -3,8 +3,8 @@
 use super::template::{self, FORM};
 use super::{secret_file, unknown_names};
 use crate::migrate::apn_conf::{Params, Profile, Value};
-use crate::push::http::{JSON, UrlTemplate};
-use crate::push::retry::TRY_LIMIT;
+use crate::push::gateway::{JSON, UrlTemplate};
+use crate::push::transport::retry::TRY_LIMIT;
 use crate::types::{Printable, Secret};
 
 /// A profile as it is written.
