@@ -7,7 +7,7 @@ mod pushing;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, interval};
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use crate::clock::now_ms;
 use crate::control::Question;
 use crate::engine::{Cause, Command, Count, Delivery, Engine, Event, HeldCall, Note, Notification, Step, Summary};
 use crate::esl::outbound::{Connect, Order, Ring};
@@ -385,9 +386,9 @@ impl Turning {
         let device = match count {
             Count::Wake { device, .. } | Count::Late { device, .. } => device,
         };
-        let served = self.d.pushers.app_of(&device.provider, &device.app, &device.aor.domain);
-        let Some((name, provider)) = served else { return };
-        let app = self.d.metrics.app(&name, provider.name());
+        let served = self.d.pushers.find(&device.provider, &device.app, &device.aor.domain);
+        let Some(app) = served else { return };
+        let app = app.metrics(|name, provider| self.d.metrics.app(name, provider));
         match count {
             Count::Wake {
                 outcome,
@@ -410,10 +411,7 @@ impl Turning {
             self.d.metrics.limited();
             warn!(call.id = call.map(tracing::field::display), %aor, "not pushed: the rate limit is reached");
         }
-        let at_ms = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |d| d.as_millis());
-        let at_ms = i64::try_from(at_ms).unwrap_or(i64::MAX);
+        let at_ms = now_ms();
         self.d
             .store
             .submit(StoreOp::Journal(JournalEntry { call, aor, at_ms, step }));

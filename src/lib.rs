@@ -1,7 +1,7 @@
 //! fswake wakes sleeping phones for FreeSWITCH.
 //!
 //! ```text
-//! FreeSWITCH --ESL--> esl::decode --Event--> engine (decides) --Command--> push::{apns,fcm,http,log}
+//! FreeSWITCH --ESL--> esl::decode --Event--> engine (decides) --Command--> push::{apns,fcm,gateway,log}
 //!      ^                                        ^      |                          |
 //!      |                    Event::Registered --+      +--Command--> esl::encode  |
 //!      +------------------ originate, answer, bridge, kill, resume -----+        |
@@ -26,6 +26,7 @@
 //! | [`clock`] | the wall clock, and times as operators read them |
 //! | [`files`] | the one reader of files that operators write |
 //! | `xml` | FreeSWITCH's own XML |
+//! | `jitter` | chance, so that what began together does not go on together |
 //! | [`words`] | errors of the system and of libraries in words |
 //! | [`migrate`] | from mod_apn: its configuration, its tokens |
 //! | [`postgres`] | connections to PostgreSQL |
@@ -55,6 +56,7 @@ pub mod driver;
 pub mod esl;
 pub mod files;
 pub mod http;
+mod jitter;
 pub mod journal;
 pub mod lifecycle;
 pub mod logging;

@@ -195,7 +195,7 @@ fn event(step: &Step, bench: &mut Bench) -> Option<Event> {
                     kept_by: fswake_core::types::push::KeptBy::Busy { status: 503 },
                     reason: String::new(),
                 }),
-                _ => Err(PushError::Misconfigured { reason: String::new() }),
+                _ => Err(PushError::credentials(String::new())),
             };
             Event::PushEnded {
                 push: PushId(p),

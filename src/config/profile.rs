@@ -9,8 +9,8 @@ use super::app::Section;
 use super::check::{duration, is_word};
 use super::raw;
 use crate::files;
-use crate::push::app::{HttpProfile, HttpProfiles};
-use crate::push::gateway::{BodyTemplate, HttpAuth, JSON, UrlTemplate};
+use crate::push::app::{HttpAuth, HttpProfile, HttpProfiles};
+use crate::push::gateway::{BodyTemplate, JSON, UrlTemplate};
 use crate::types::Provider;
 
 type Checked<T> = Result<T, ConfigError>;

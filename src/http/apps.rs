@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::Site;
 use super::census::{self, Census};
-use crate::push::apps::health::AppState;
+use crate::push::apps::standing::AppState;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Apps {

@@ -36,9 +36,9 @@ impl Census {
         let mut census = Self::default();
         for group in groups {
             census.known += group.devices;
-            let served = pushers.app_of(&group.provider, &group.app, &group.domain);
-            let count = if let Some((name, _)) = served {
-                census.by_app.entry(name).or_default()
+            let served = pushers.find(&group.provider, &group.app, &group.domain);
+            let count = if let Some(app) = served {
+                census.by_app.entry(Arc::clone(app.name())).or_default()
             } else {
                 let names = (group.provider.name().to_owned(), group.app.clone());
                 census.unserved.entry(names).or_default()

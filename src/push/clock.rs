@@ -1,4 +1,4 @@
-//! The time, as what depends on the age of tokens and certificates reads it.
+//! The two clocks that the age of tokens and certificates is measured by; tests bring their own.
 
 use std::fmt;
 use std::sync::Arc;

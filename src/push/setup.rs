@@ -6,8 +6,9 @@ use reqwest::Url;
 
 use crate::files::FileError;
 use crate::push::app::App;
+use crate::push::template::TemplateError;
 
-/// Why the configured apps cannot be used: names app and file, never what is in the file.
+/// Why the configured apps cannot be used. Names the app and the file, never the file's content.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SetupError {
     /// The app's own settings.
@@ -35,6 +36,19 @@ impl SetupError {
         Self::App {
             app: app.name.clone(),
             problem: problem.to_owned(),
+        }
+    }
+
+    /// The app's payload template cannot be used.
+    pub(crate) fn template(app: &App, error: &TemplateError) -> Self {
+        Self::app(app, &format!("the payload template {error}"))
+    }
+
+    /// What is wrong, where the app is named beside it.
+    pub(crate) fn problem(&self) -> String {
+        match self {
+            Self::App { problem, .. } => problem.clone(),
+            Self::File { file, problem, .. } => format!("{}: {problem}", file.display()),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use fswake::push::app::{App, Credentials};
-use fswake::push::apps::health::AppState;
+use fswake::push::apps::standing::AppState;
 use fswake::push::{About, NotificationPush, Payload, PushRequest, Pushers};
 use fswake::types::{Aor, NotificationId, Provider, PushToken, TokenType};
 use fswake_test_support::apns::{self, Apns, BUNDLE_ID};

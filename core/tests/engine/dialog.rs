@@ -135,7 +135,7 @@ fn phone_whose_push_is_refused_is_rung_where_it_was() {
     b.hold(1, "1001");
     let push = b.expect_push("tok");
     let reason = "BadTopic".into();
-    b.refuses(&push, PushError::Misconfigured { reason });
+    b.refuses(&push, PushError::credentials(reason));
     b.expect_ring(leg(1, 0), UDP);
     b.expect_nothing_more();
     b.ends(leg(1, 0), "RECOVERY_ON_TIMER_EXPIRE", 408);
@@ -160,7 +160,7 @@ fn phone_that_is_not_registered_any_more_is_not_rung_where_it_was() {
             b.pass(ms(3000));
         } else {
             let reason = "BadTopic".into();
-            b.refuses(&push, PushError::Misconfigured { reason });
+            b.refuses(&push, PushError::credentials(reason));
         }
         b.expect_release(1, HoldResult::Unreachable);
         b.expect_nothing_more();

@@ -212,6 +212,7 @@ fn refused_push_does_not_end_the_leg_of_a_phone_that_came_by_itself() {
         PushError::Rejected {
             status: 403,
             reason: "Forbidden".into(),
+            topic: None,
         },
     );
     b.expect_nothing_more();

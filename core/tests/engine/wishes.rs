@@ -87,7 +87,7 @@ fn call_that_waits_for_anybody_waits_although_every_push_is_refused() {
     b.hold_wishing(1, "1001", WAIT_ANY);
     let push = b.expect_push("tok");
     let reason = "no app".to_owned();
-    b.refuses(&push, PushError::Misconfigured { reason });
+    b.refuses(&push, PushError::credentials(reason));
     b.pass(ms(24_999));
     b.expect_nothing_more();
     b.pass(ms(1));

@@ -2,33 +2,37 @@
 //!
 //! Sources: Apple, "Sending notification requests to APNs" and "Handling notification responses from APNs".
 
+mod credentials;
+mod reply;
 pub(crate) mod token;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Identity, StatusCode};
 use uuid::Uuid;
 
-use crate::files;
+use crate::push::apns::credentials::{certificate_with_key, shared_token};
+use crate::push::apns::reply::{BAD_DEVICE_TOKEN, classify};
 use crate::push::apns::token::{Bearer, ProviderToken};
 use crate::push::app::{App, Credentials};
-use crate::push::apps::validity::day;
+use crate::push::certificate::day;
 use crate::push::clock::Clock;
-use crate::push::payload::{ApnsPush, Composer};
+use crate::push::payload::Composer;
+use crate::push::payload::message::ApnsPush;
 use crate::push::setup::SetupError;
-use crate::push::transport::line::{Line, Tls, code, lost, read_body};
+use crate::push::transport::connection::ProviderConnection;
 use crate::push::transport::probe::Proof;
-use crate::push::transport::reply;
-use crate::push::transport::retry::{Try, Wait, header_retry_after};
-use crate::types::push::{KeptBy, PushError, PushOutcome, PushRequest};
+use crate::push::transport::reply::read_body;
+use crate::push::transport::retry::{Passing, Try, Wait};
+use crate::push::transport::tls::Tls;
+use crate::types::push::{Fault, KeptBy, PushError, PushOutcome, PushRequest};
 use crate::types::{Provider, PushParams, PushToken};
 
-/// The word by which the end of a certificate is known; that of TLS's alert too.
+/// How operators and the journal know an expired certificate; TLS's alert has the same name.
 const EXPIRED: &str = "CertificateExpired";
-/// Apps have one or two.
+/// Apps have one or two topics; a probe asks for no more than this.
 const PROBED_TOPICS: usize = 8;
 const PRODUCTION: &str = "https://api.push.apple.com";
 const SANDBOX: &str = "https://api.sandbox.push.apple.com";
@@ -39,7 +43,7 @@ pub(crate) struct Apns {
     base: String,
     app: App,
     composer: Composer,
-    line: Line,
+    connection: ProviderConnection,
     /// `None`: the connection's client certificate says who we are.
     pub token: Option<Arc<ProviderToken>>,
     /// When that certificate ends.
@@ -55,8 +59,10 @@ impl Apns {
                 key_file,
                 key_id,
                 team_id,
-            } => (Some(shared(app, tokens, key_file, key_id, team_id)?), None),
-            Credentials::ApnsCertificate { cert_file, key_file } => (None, Some(identity(app, cert_file, key_file)?)),
+            } => (Some(shared_token(app, tokens, key_file, key_id, team_id)?), None),
+            Credentials::ApnsCertificate { cert_file, key_file } => {
+                (None, Some(certificate_with_key(app, cert_file, key_file)?))
+            }
             _ => return Err(SetupError::app(app, "apns needs a .p8 key or a certificate")),
         };
         let (identity, expires) = identity.unzip();
@@ -69,8 +75,8 @@ impl Apns {
             name: app.name.clone(),
             base: SetupError::base_url(app, default)?,
             app: app.clone(),
-            composer: Composer::new(&app.payload, &app.provider).map_err(|e| SetupError::app(app, &e.to_string()))?,
-            line: Line::new(app, Tls::new(app, identity)?)?,
+            composer: Composer::new(&app.payload, &app.provider).map_err(|error| SetupError::template(app, &error))?,
+            connection: ProviderConnection::new(app, Tls::new(app, identity)?)?,
             token,
             expires: expires.flatten(),
             clock,
@@ -82,7 +88,7 @@ impl Apns {
         let wait = Wait::new(req.patience());
         self.is_valid()?;
         let push = self.composer.apns(req, self.topic(&req.to), self.clock.now().wall)?;
-        self.line
+        self.connection
             .deliver(&self.name, req, wait, |client, _left| self.once(client, &push))
             .await
     }
@@ -91,13 +97,14 @@ impl Apns {
     fn is_valid(&self) -> Result<(), PushError> {
         match self.expires.filter(|end| *end <= self.clock.now().wall) {
             Some(end) => Err(PushError::Misconfigured {
+                fault: Fault::CertificateExpired,
                 reason: format!("{EXPIRED}: the certificate expired on {} UTC", day(end)),
             }),
             None => Ok(()),
         }
     }
 
-    /// What the operator says that a device's topic is.
+    /// The topic that is configured for a device.
     fn topic(&self, to: &PushParams) -> Option<&str> {
         let app = &self.app;
         app.topic.as_deref().or_else(|| app.configured(&to.provider, &to.app))
@@ -106,7 +113,7 @@ impl Apns {
     /// Opens the connection with a request that reaches nobody, so that the first call finds it open.
     pub(crate) async fn warm(&self) -> Result<(), PushError> {
         self.is_valid()?;
-        self.line.open(&self.name, &self.base).await
+        self.connection.open(&self.name, &self.base).await
     }
 
     /// Pushes to a token that cannot exist, with each topic that the app's phones have.
@@ -118,7 +125,7 @@ impl Apns {
         let (mut outcome, mut date) = (Ok(Proof::NoTopic), None);
         for topic in topics.iter().map(Some).chain(topics.is_empty().then_some(None)) {
             (outcome, date) = self.probe_topic(topic.map_or("", String::as_str)).await;
-            // The key's or the way's fault, or one more topic's: asking on would find no other.
+            // The other topics would fail in the same way.
             if outcome.is_err() {
                 break;
             }
@@ -145,7 +152,7 @@ impl Apns {
             body: br#"{"aps":{}}"#.to_vec(),
         };
         let (tried, date) = match self.tried(&push).await {
-            // Its provider token was an hour old.
+            // The provider token was an hour old and has been renewed.
             Ok((Try::Again { .. }, _)) => match self.tried(&push).await {
                 Ok(tried) => tried,
                 Err(error) => return (Err(error), None),
@@ -154,33 +161,26 @@ impl Apns {
             Err(error) => return (Err(error), None),
         };
         let outcome = match tried {
-            Try::Refused(PushError::TokenBad { reason }) if reason == "BadDeviceToken" => {
-                Ok(Proof::Taken("BadDeviceToken"))
+            Try::Refused(PushError::TokenBad { reason }) if reason == BAD_DEVICE_TOKEN => {
+                Ok(Proof::Taken(BAD_DEVICE_TOKEN))
             }
             Try::Refused(PushError::TokenGone { .. }) => Ok(Proof::Taken("Unregistered")),
-            Try::Refused(PushError::Rejected { reason, .. }) if topic.is_empty() && reason.contains("Topic") => {
-                Ok(Proof::NoTopic)
-            }
-            Try::Refused(PushError::Rejected { status, reason }) if reason.contains("Topic") => {
-                Err(PushError::Rejected {
-                    status,
-                    reason: format!("{reason} ({topic})"),
-                })
-            }
-            // The token that nobody has is pushed too often: all else is good.
-            Try::Passing {
+            Try::Refused(error) if error.is_about_the_topic() && topic.is_empty() => Ok(Proof::NoTopic),
+            Try::Refused(error) if error.is_about_the_topic() => Err(error.with_topic(topic)),
+            // Only the made-up token is pushed too often: everything else is good.
+            Try::Passing(Passing {
                 kept_by: KeptBy::BusyForThis { .. },
                 ..
-            } => Ok(Proof::Taken("TooManyRequests")),
+            }) => Ok(Proof::Taken("TooManyRequests")),
             other => other.into_error().map_or(Ok(Proof::Taken("accepted")), Err),
         };
         (outcome, date)
     }
 
     async fn tried(&self, push: &ApnsPush) -> Result<(Try, Option<SystemTime>), PushError> {
-        let bearer = self.bearer().map_err(|reason| PushError::Misconfigured { reason })?;
+        let bearer = self.bearer().map_err(PushError::credentials)?;
         let asked = self
-            .line
+            .connection
             .ask(&self.name, |client| self.request(client, push, bearer.as_ref()));
         let reply = asked.await?;
         let tried = match reply.status {
@@ -211,11 +211,11 @@ impl Apns {
     async fn once(&self, client: reqwest::Client, push: &ApnsPush) -> Try {
         let bearer = match self.bearer() {
             Ok(bearer) => bearer,
-            Err(reason) => return Try::Refused(PushError::Misconfigured { reason }),
+            Err(reason) => return Try::Refused(PushError::credentials(reason)),
         };
         let response = match self.request(&client, push, bearer.as_ref()).send().await {
             Ok(response) => response,
-            Err(error) => return lost(error),
+            Err(error) => return self.connection.lost(error),
         };
         let status = response.status();
         if status == StatusCode::OK {
@@ -231,27 +231,31 @@ impl Apns {
         let headers = response.headers().clone();
         match read_body(response).await {
             Ok(body) => self.refused(status.as_u16(), &headers, &body, bearer.as_ref()),
-            Err(error) => lost(error),
+            Err(error) => self.connection.lost(error),
         }
     }
 
     fn refused(&self, status: u16, headers: &HeaderMap, body: &[u8], bearer: Option<&Bearer>) -> Try {
         let now = self.clock.now();
         let tried = classify(status, headers, body, now.wall);
-        match (&tried, &self.token, bearer) {
-            (Try::Refused(PushError::Misconfigured { reason }), Some(token), Some(bearer))
-                if reason == "ExpiredProviderToken" =>
-            {
+        match (tried, &self.token, bearer) {
+            (
+                Try::Refused(PushError::Misconfigured {
+                    fault: Fault::Clock,
+                    reason,
+                }),
+                Some(token),
+                Some(bearer),
+            ) => {
                 if token.renew_refused(bearer, now) {
-                    return Try::Again { reason: reason.clone() };
+                    return Try::Again { reason };
                 }
                 Try::Refused(PushError::Misconfigured {
-                    reason:
-                        "ExpiredProviderToken, but it was signed less than 20 minutes ago: check this machine's clock"
-                            .into(),
+                    fault: Fault::Clock,
+                    reason: format!("{reason}, but it was signed less than 20 minutes ago: check this machine's clock"),
                 })
             }
-            _ => tried,
+            (tried, _, _) => tried,
         }
     }
 }
@@ -273,7 +277,7 @@ fn headers(push: &ApnsPush) -> HeaderMap {
         HeaderName::from_static("apns-priority"),
         HeaderValue::from_static(push.priority),
     );
-    // A topic that no header can carry goes as none, which APNs refuses by name (MissingTopic).
+    // A topic that no header can carry is sent empty: APNs then answers MissingTopic.
     headers.insert(HeaderName::from_static("apns-topic"), text(&push.topic));
     headers.insert(
         HeaderName::from_static("apns-expiration"),
@@ -284,185 +288,4 @@ fn headers(push: &ApnsPush) -> HeaderMap {
         unique(text(&push.apns_id.to_string())),
     );
     headers
-}
-
-/// What a reply other than 200 asks for. The reason code decides; the status only where Apple documents no code.
-fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Try {
-    let refusal = reply::read(body);
-    let reason = code(reply::text(&refusal, "reason"))
-        .unwrap_or("no reason code")
-        .to_owned();
-    match (reason.as_str(), status) {
-        ("Unregistered" | "ExpiredToken", _) => Try::Refused(PushError::TokenGone {
-            // Milliseconds since 1970 at which APNs knew that the token was gone; with 410 only.
-            since: reply::number(&refusal, "timestamp").map(|ms| ms / 1000),
-            reason,
-        }),
-        ("BadDeviceToken" | "DeviceTokenNotForTopic", _) => Try::Refused(PushError::TokenBad { reason }),
-        // IdleTimeout comes with 400, but it is the connection that was refused, not the push.
-        (
-            "TooManyRequests"
-            | "TooManyProviderTokenUpdates"
-            | "InternalServerError"
-            | "ServiceUnavailable"
-            | "Shutdown"
-            | "IdleTimeout",
-            _,
-        )
-        | (_, 429 | 500..=599) => Try::Passing {
-            // Apple counts those by phone.
-            kept_by: if reason == "TooManyRequests" {
-                KeptBy::BusyForThis { status }
-            } else {
-                KeptBy::Busy { status }
-            },
-            reason: format!("{status} {reason}"),
-            retry_after: header_retry_after(headers, now),
-        },
-        (_, 401 | 403) => Try::Refused(PushError::Misconfigured { reason }),
-        _ => Try::Refused(PushError::Rejected { status, reason }),
-    }
-}
-
-fn shared(
-    app: &App,
-    tokens: &[Arc<ProviderToken>],
-    file: &Path,
-    key_id: &str,
-    team_id: &str,
-) -> Result<Arc<ProviderToken>, SetupError> {
-    let is_id = |id: &str| id.len() == 10 && id.bytes().all(|b| b.is_ascii_alphanumeric());
-    if !is_id(key_id) || !is_id(team_id) {
-        return Err(SetupError::app(
-            app,
-            "key id and team id are 10 letters and digits each",
-        ));
-    }
-    let pem = SetupError::read(app, file, files::pem)?;
-    let token = ProviderToken::new(pem.as_bytes(), key_id, team_id).map_err(|e| SetupError::file(app, file, &e))?;
-    let known = tokens.iter().find(|t| t.is_for(&token));
-    Ok(known.map_or_else(|| Arc::new(token), Arc::clone))
-}
-
-/// A client certificate with its key, and when it ends.
-fn identity(app: &App, cert_file: &Path, key_file: &Path) -> Result<(Identity, Option<SystemTime>), SetupError> {
-    let mut pem = SetupError::read(app, cert_file, files::pem)?;
-    let ends = crate::push::apps::validity::ends(pem.as_bytes());
-    if key_file != cert_file {
-        pem.push('\n');
-        pem.push_str(&SetupError::read(app, key_file, files::pem)?);
-    }
-    // The parser's own message may quote the file.
-    let identity = Identity::from_pem(pem.as_bytes()).map_err(|_| {
-        let problem = "with its key file: not a PEM certificate and an unencrypted PEM private key";
-        SetupError::file(app, cert_file, problem)
-    });
-    Ok((identity?, ends))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_documented_code_has_its_class() {
-        let class = |status: u16, reason: &str| {
-            let body = format!(r#"{{"reason":"{reason}","timestamp":1700000000999}}"#);
-            match classify(status, &HeaderMap::new(), body.as_bytes(), SystemTime::now()) {
-                Try::Refused(PushError::TokenGone { since, .. }) => format!("gone {}", since.unwrap_or_default()),
-                Try::Refused(PushError::TokenBad { .. }) => "bad".into(),
-                Try::Refused(PushError::Misconfigured { .. }) => "misconfigured".into(),
-                Try::Refused(_) => "rejected".into(),
-                Try::Passing { .. } => "passing".into(),
-                other => format!("{other:?}"),
-            }
-        };
-        let documented = [
-            (410, "gone 1700000000", &["Unregistered", "ExpiredToken"][..]),
-            (400, "bad", &["BadDeviceToken", "DeviceTokenNotForTopic"]),
-            (400, "passing", &["IdleTimeout"]),
-            (
-                400,
-                "rejected",
-                &[
-                    "BadCollapseId",
-                    "BadExpirationDate",
-                    "BadMessageId",
-                    "BadPriority",
-                    "BadTopic",
-                    "DuplicateHeaders",
-                    "InvalidPushType",
-                    "MissingDeviceToken",
-                    "MissingTopic",
-                    "PayloadEmpty",
-                    "TopicDisallowed",
-                ],
-            ),
-            (
-                403,
-                "misconfigured",
-                &[
-                    "BadCertificate",
-                    "BadCertificateEnvironment",
-                    "ExpiredProviderToken",
-                    "Forbidden",
-                    "InvalidProviderToken",
-                    "MissingProviderToken",
-                    "UnrelatedKeyIdInToken",
-                    "BadEnvironmentKeyIdInToken",
-                ],
-            ),
-            (404, "rejected", &["BadPath"]),
-            (405, "rejected", &["MethodNotAllowed"]),
-            (413, "rejected", &["PayloadTooLarge"]),
-            (429, "passing", &["TooManyRequests", "TooManyProviderTokenUpdates"]),
-            (500, "passing", &["InternalServerError"]),
-            (503, "passing", &["ServiceUnavailable", "Shutdown"]),
-        ];
-        for (status, expected, reasons) in documented {
-            for reason in reasons {
-                assert_eq!(class(status, reason), expected, "{status} {reason}");
-            }
-        }
-    }
-
-    #[test]
-    fn time_of_a_410_is_read_however_it_is_written() {
-        for (timestamp, since) in [
-            ("1700000000000", Some(1_700_000_000)),
-            ("\"1700000000000\"", Some(1_700_000_000)),
-            ("1700000000000.0", Some(1_700_000_000)),
-            ("null", None),
-            ("{}", None),
-            ("\"yesterday\"", None),
-        ] {
-            let body = format!(r#"{{"timestamp":{timestamp},"reason":"Unregistered"}}"#);
-            let tried = classify(410, &HeaderMap::new(), body.as_bytes(), SystemTime::now());
-            let reason = "Unregistered".into();
-            let gone = PushError::TokenGone { since, reason };
-            assert!(
-                matches!(&tried, Try::Refused(error) if *error == gone),
-                "{timestamp}: {tried:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn status_410_without_apples_reason_code_drops_no_token() {
-        for body in [
-            "",
-            "<html>gone</html>",
-            r#"{"reason":"\u0000"}"#,
-            r#"{"reason":null,"timestamp":1700000000000}"#,
-            r#"{"reason":["Unregistered"]}"#,
-            r#"{"timestamp":"1700000000000"}"#,
-            r#"["Unregistered"]"#,
-        ] {
-            let tried = classify(410, &HeaderMap::new(), body.as_bytes(), SystemTime::now());
-            assert!(
-                matches!(tried, Try::Refused(PushError::Rejected { status: 410, .. })),
-                "{body}"
-            );
-        }
-    }
 }

@@ -2,9 +2,9 @@
 //!
 //! Apple refuses a token older than an hour and answers `TooManyProviderTokenUpdates` to one that is new more often
 //! than every 20 minutes ("Establishing a token-based connection to APNs"). So one is signed, used for 50 minutes,
-//! and signed anew by the first push after that: signing takes microseconds, so there is nothing to do ahead of time.
+//! and the first push after that signs the next: signing takes microseconds, so nothing is done ahead of time.
 //!
-//! Races, and the test for each in tests/push.rs: many pushes find no token at once
+//! Races, and the test for each in tests/push: many pushes find no token at once
 //! (`parallel_pushes_share_one_jwt`); many pushes find theirs refused at once (`refused_jwt_is_renewed_once_for_all`).
 
 use std::sync::{Mutex, PoisonError};
@@ -14,12 +14,12 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::header::HeaderValue;
 use serde::Serialize;
 
+use crate::clock::unix;
 use crate::push::clock::Now;
-use crate::push::payload::preset::unix;
 
 /// A token is renewed at this age.
 const RENEW_AT: Duration = Duration::from_secs(50 * 60);
-/// Apple takes no new token before the last one has this age.
+/// Apple refuses a new token while the last one is younger than this.
 const RENEW_NOT_BEFORE: Duration = Duration::from_secs(20 * 60);
 /// A wall clock that moved by more than this against the monotonic clock was set.
 const CLOCK_STEP: Duration = Duration::from_secs(60);
@@ -29,11 +29,11 @@ pub(crate) struct ProviderToken {
     key: EncodingKey,
     key_id: String,
     team_id: String,
-    issued: Mutex<Option<Issued>>,
+    issued: Mutex<Option<SignedToken>>,
 }
 
 #[derive(Clone)]
-struct Issued {
+struct SignedToken {
     bearer: Bearer,
     at: Now,
 }
@@ -93,13 +93,13 @@ impl ProviderToken {
         }
     }
 
-    fn issue(&self, issued: &mut Option<Issued>, now: Now) -> Result<Bearer, String> {
+    fn issue(&self, issued: &mut Option<SignedToken>, now: Now) -> Result<Bearer, String> {
         let serial = issued.as_ref().map_or(0, |i| i.bearer.serial + 1);
         let jwt = self.sign(now.wall)?;
         let mut header = HeaderValue::from_str(&format!("bearer {jwt}")).map_err(|_| "unusable JWT".to_owned())?;
         header.set_sensitive(true);
         let bearer = Bearer { header, serial };
-        *issued = Some(Issued {
+        *issued = Some(SignedToken {
             bearer: bearer.clone(),
             at: now,
         });
@@ -121,7 +121,7 @@ impl ProviderToken {
     }
 }
 
-impl Issued {
+impl SignedToken {
     /// The larger of both clocks: the monotonic one stands still while the machine sleeps, the other may be set back.
     fn age(&self, now: Now) -> Duration {
         let wall = now.wall.duration_since(self.at.wall).unwrap_or_default();

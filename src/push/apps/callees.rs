@@ -1,16 +1,16 @@
-//! Whom refusals have met: one callee's may be his own, those of several in a row are the app's.
+//! Counts different callees whose pushes failed: one may be at fault himself, several in a row are the app's fault.
 
 use crate::types::Aor;
 
-/// For so many callees in a row calls are refused before it is the app that is at fault.
+/// This many callees in a row make it the app's fault.
 const SEVERAL: usize = 3;
 
-/// Whom something has happened to; as many as it takes to be several.
+/// Different callees, at most [`SEVERAL`].
 #[derive(Default)]
 pub(crate) struct Callees(Vec<Aor>);
 
 impl Callees {
-    /// It has happened to one more: whether they are several now.
+    /// Adds a callee; whether they are several now.
     pub(crate) fn is_several(&mut self, callee: &Aor) -> bool {
         if !self.0.contains(callee) && self.0.len() < SEVERAL {
             self.0.push(callee.clone());

@@ -1,11 +1,11 @@
 //! When an operator is told that a certificate ends.
 
-/// So many days before, once each.
+/// Days before the end; each is announced once.
 const WARN_AT_DAYS: [i64; 6] = [60, 30, 14, 7, 3, 1];
 /// In seconds.
 pub(crate) const DAY: i64 = 86_400;
 
-/// Which of [`WARN_AT_DAYS`] is to be said when so many seconds are left, 0 standing for the end itself; `said` was.
+/// The warning of [`WARN_AT_DAYS`] that is due with `left` seconds to go, 0 for the end itself; `said` is the last one given.
 pub(crate) fn due(left: i64, said: Option<i64>) -> Option<i64> {
     let due = if left <= 0 {
         0

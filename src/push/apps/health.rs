@@ -9,110 +9,49 @@ use std::time::{Instant, SystemTime};
 
 use tracing::{error, info, warn};
 
-use crate::push::apps::callees::Callees;
+use crate::clock::unix;
+use crate::push::apps::condition::{Condition, LastWord, Stage, trouble};
 use crate::push::apps::expiry::{DAY, due};
-use crate::push::apps::prober::Plan;
-pub use crate::push::apps::standing::{AppState, LastFailure, Problem, ProblemKind, Standing};
+use crate::push::apps::plan::Plan;
+use crate::push::apps::standing::{AppState, LastFailure, Problem, ProblemKind, Standing};
 use crate::push::clock::Now;
-use crate::push::payload::preset::unix;
 use crate::push::transport::probe::Proof;
-use crate::types::push::{About, KeptBy, PushError, PushKind, PushOutcome, PushRequest};
-use crate::types::{Aor, UnixSeconds};
+use crate::types::push::{About, Fault, KeptBy, OwnRefusal, PushError, PushKind, PushOutcome, PushRequest};
 
-/// Where a refusal was met: what clears it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// While connecting or getting an access token, between calls.
-    Warming,
-    /// In answer to a push or a probe.
-    Answer,
-}
-
-/// The changing part of an app's state.
+/// One app's health, for as long as the app is configured.
 pub(crate) struct Health {
     app: Arc<str>,
     generations: AtomicU64,
-    known: Mutex<Known>,
-}
-
-struct Known {
-    generation: u64,
-    expires: Option<SystemTime>,
-    warned_at: Option<i64>,
-    refused: Option<(Stage, Problem)>,
-    broken_file: Option<Problem>,
-    last_success: Option<UnixSeconds>,
-    last_failure: Option<LastFailure>,
-    heard: Heard,
-    /// For whom the provider has refused calls since it last took a push: it is the app when they are several.
-    rejected_for: Callees,
-    /// For whom it has said that it takes no push for now.
-    busy_for: Callees,
-    checked: Option<UnixSeconds>,
-    plan: Plan,
-}
-
-/// What the provider was last heard to say of the app, or that it was not.
-#[derive(Debug, PartialEq, Eq)]
-enum Heard {
-    /// Nothing, with why where asking told too little.
-    Nothing(Option<&'static str>),
-    Ok,
-    /// `Unreachable`, `NoAnswer`, `Busy` or `Rejected`.
-    Trouble(Problem),
+    known: Mutex<Condition>,
 }
 
 impl Health {
     pub(crate) fn new(app: &str) -> Arc<Self> {
-        let known = Known {
-            generation: 0,
-            expires: None,
-            warned_at: None,
-            refused: None,
-            broken_file: None,
-            last_success: None,
-            last_failure: None,
-            heard: Heard::Nothing(None),
-            rejected_for: Callees::default(),
-            busy_for: Callees::default(),
-            checked: None,
-            plan: Plan::at_once(),
-        };
         Arc::new(Self {
             app: app.into(),
             generations: AtomicU64::new(0),
-            known: Mutex::new(known),
+            known: Mutex::default(),
         })
     }
 
-    /// The number of credentials that may come into use.
+    /// A number for credentials that may come into use.
     pub(crate) fn next_generation(&self) -> u64 {
         self.generations.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Credentials are in use from now on: what was said about those before them is forgotten, and they are tried.
+    /// New credentials are in use: what was known of the previous ones is forgotten, and a probe is due.
     pub(crate) fn renewed(&self, generation: u64, expires: Option<SystemTime>) {
         let mut known = self.known();
-        known.generation = generation;
-        known.refused = None;
-        known.broken_file = None;
-        known.heard = Heard::Nothing(None);
-        known.rejected_for.clear();
-        known.busy_for.clear();
-        known.checked = None;
-        known.plan = Plan::at_once();
-        if known.expires != expires {
-            (known.expires, known.warned_at) = (expires, None);
-        }
+        known.begin_with(generation, expires);
     }
 
-    /// Whether the provider is to be asked now, with these credentials: those before them do not take the turn of the new ones.
+    /// Whether a probe with these credentials is due. Replaced credentials never take the turn of the new ones.
     pub(crate) fn is_due(&self, generation: u64, now: Instant) -> bool {
         let mut known = self.known();
         known.generation == generation && known.plan.take(now)
     }
 
-    /// There is no provider to ask.
+    /// The app has no provider to probe.
     pub(crate) fn has_nobody_to_ask(&self, generation: u64, now: Instant) {
         let mut known = self.known();
         if known.generation == generation {
@@ -120,7 +59,7 @@ impl Health {
         }
     }
 
-    /// What a push came to.
+    /// Notes the outcome of a push.
     pub(crate) fn pushed(&self, generation: u64, req: &PushRequest, outcome: &PushOutcome, at: Now) {
         let about = &req.about;
         let is_call = matches!(about, About::Call(_));
@@ -128,9 +67,9 @@ impl Health {
         let mut known = self.known();
         match outcome {
             Ok(_) => known.last_success = Some(unix(at.wall)),
-            // Refused here, for what was asked: a phone without a token for news of calls, a type that the app does not
-            // have. No provider was asked.
-            Err(PushError::Rejected { status: 0, reason }) if !is_call || reason == "NoRemoteToken" => return,
+            // The request could not be sent: the phone has no token for news of calls, or the app no such profile. No provider was
+            // asked.
+            Err(PushError::Refused(why)) if !is_call || *why == OwnRefusal::NoRemoteToken => return,
             Err(error) => {
                 known.last_failure = Some(LastFailure {
                     at: unix(at.wall),
@@ -148,31 +87,34 @@ impl Health {
                 known.plan.settled(at.monotonic);
             }
             Err(PushError::TokenGone { .. } | PushError::TokenBad { .. }) => self.is_well(&mut known, is_ring, at),
-            // News and messages have topics and sizes of their own, which say nothing of calls.
-            Err(PushError::Rejected { reason, .. }) if is_ring && known.is_the_apps(reason, &req.callee) => {
-                self.is_in_trouble(&mut known, ProblemKind::Rejected, reason, at);
+            // News and messages have topics and sizes of their own, which say nothing about calls.
+            Err(error @ (PushError::Rejected { .. } | PushError::Refused(_)))
+                if is_ring && known.is_the_apps(error, &req.callee) =>
+            {
+                self.is_in_trouble(&mut known, ProblemKind::Rejected, error, at);
                 known.plan.doubted(at.monotonic);
             }
-            Err(PushError::Exhausted { kept_by, reason }) => {
+            Err(error @ PushError::Exhausted { kept_by, .. }) => {
                 let kind = match kept_by {
-                    // The phone's, or the app's? Several in a row are the app's.
+                    // One phone may have had too many; several in a row are the app's.
                     KeptBy::BusyForThis { .. } => known.busy_for.is_several(&req.callee).then_some(ProblemKind::Busy),
                     other => trouble(*other),
                 };
                 if let Some(kind) = kind {
-                    self.is_in_trouble(&mut known, kind, reason, at);
+                    self.is_in_trouble(&mut known, kind, error, at);
                     known.plan.doubted(at.monotonic);
                 }
             }
-            Err(PushError::Misconfigured { reason }) => {
-                self.is_refused(&mut known, Stage::Answer, reason, at);
+            Err(error @ PushError::Misconfigured { fault, .. }) => {
+                self.is_refused(&mut known, Stage::Answer, *fault, error, at);
                 known.plan.doubted(at.monotonic);
             }
-            Err(PushError::Rejected { .. }) => {}
+            Err(PushError::Rejected { .. } | PushError::Refused(_) | PushError::NoApp { .. } | PushError::CallOver) => {
+            }
         }
     }
 
-    /// What getting ready for the next push came to.
+    /// Notes whether the connection and the token are ready.
     pub(crate) fn warmed(&self, generation: u64, warmed: &Result<(), PushError>, at: Now) {
         let mut known = self.known();
         if known.generation != generation {
@@ -184,18 +126,20 @@ impl Health {
                     known.plan = Plan::at_once();
                 }
             }
-            Err(PushError::Exhausted { kept_by, reason }) => {
+            Err(error @ PushError::Exhausted { kept_by, .. }) => {
                 if let Some(kind) = trouble(*kept_by) {
-                    self.is_in_trouble(&mut known, kind, reason, at);
+                    self.is_in_trouble(&mut known, kind, error, at);
                 }
                 known.plan.doubted(at.monotonic);
             }
-            Err(PushError::Misconfigured { reason }) => self.is_refused(&mut known, Stage::Warming, reason, at),
+            Err(error @ PushError::Misconfigured { fault, .. }) => {
+                self.is_refused(&mut known, Stage::Warming, *fault, error, at);
+            }
             Err(_) => {}
         }
     }
 
-    /// What a probe came to.
+    /// Notes the outcome of a probe.
     pub(crate) fn probed(&self, generation: u64, outcome: &Result<Proof, PushError>, at: Now) {
         let mut known = self.known();
         if known.generation != generation {
@@ -203,13 +147,13 @@ impl Health {
         }
         match outcome {
             Ok(Proof::Taken(how)) => {
-                if known.heard != Heard::Ok {
+                if known.last_word != LastWord::Ok {
                     info!(app = %self.app, how, "the push provider takes this app's credentials");
                 }
-                // What no probe meets, no probe finds mended.
+                // A probe cannot clear what a probe cannot see.
                 let refused = known.refused.as_ref().map(|(_, problem)| problem);
-                let trouble = match &known.heard {
-                    Heard::Trouble(problem) => Some(problem),
+                let trouble = match &known.last_word {
+                    LastWord::Trouble(problem) => Some(problem),
                     _ => None,
                 };
                 if refused.into_iter().chain(trouble).all(Problem::is_probed) {
@@ -219,47 +163,49 @@ impl Health {
             }
             Ok(proof @ (Proof::Connected | Proof::NoTopic)) => {
                 self.is_reached(&mut known);
-                if let Heard::Nothing(why) = &mut known.heard {
+                if let LastWord::Nothing(why) = &mut known.last_word {
                     *why = proof.why_nothing_is_known();
                 }
                 known.plan.settled(at.monotonic);
             }
-            // Of a token that cannot exist: all else is good.
+            // The probe's token cannot exist, so this says that everything else is good.
             Err(PushError::TokenGone { .. } | PushError::TokenBad { .. }) => {
                 self.is_well(&mut known, true, at);
                 known.plan.settled(at.monotonic);
             }
-            Err(PushError::Rejected { reason, .. }) => {
-                self.is_in_trouble(&mut known, ProblemKind::Rejected, reason, at);
+            Err(error @ (PushError::Rejected { .. } | PushError::Refused(_))) => {
+                self.is_in_trouble(&mut known, ProblemKind::Rejected, error, at);
                 known.plan.failed(at.monotonic);
             }
-            Err(PushError::Exhausted { kept_by, reason }) => {
+            Err(error @ PushError::Exhausted { kept_by, .. }) => {
                 match trouble(*kept_by) {
-                    Some(kind) => self.is_in_trouble(&mut known, kind, reason, at),
+                    Some(kind) => self.is_in_trouble(&mut known, kind, error, at),
                     None => drop(self.is_reached(&mut known)),
                 }
                 known.plan.failed(at.monotonic);
             }
-            Err(PushError::Misconfigured { reason }) => {
-                self.is_refused(&mut known, Stage::Answer, reason, at);
+            Err(error @ PushError::Misconfigured { fault, .. }) => {
+                self.is_refused(&mut known, Stage::Answer, *fault, error, at);
                 known.plan.failed(at.monotonic);
             }
+            // No probe ends so.
+            Err(PushError::NoApp { .. } | PushError::CallOver) => {}
         }
     }
 
-    /// The provider is there, and that is all that is known; whether it was not before.
-    fn is_reached(&self, known: &mut Known) -> bool {
+    /// The provider can be reached, and nothing more is known. Whether it was out of reach before.
+    fn is_reached(&self, known: &mut Condition) -> bool {
         known.refused.take_if(|(stage, _)| *stage == Stage::Warming);
         let is_back = known.is_away();
         if is_back {
             info!(app = %self.app, "the push provider is reached again");
-            known.heard = Heard::Nothing(None);
+            known.last_word = LastWord::Nothing(None);
         }
         is_back
     }
 
-    /// The provider takes what the app sends; `is_ring` where that was a push for a call.
-    fn is_well(&self, known: &mut Known, is_ring: bool, at: Now) {
+    /// The provider takes the app's pushes; `is_ring` if this one was for a call.
+    fn is_well(&self, known: &mut Condition, is_ring: bool, at: Now) {
         known.checked = Some(unix(at.wall));
         known.rejected_for.clear();
         known.busy_for.clear();
@@ -273,50 +219,43 @@ impl Health {
             info!(app = %self.app, "the push provider takes pushes again");
         }
         if is_ring || !known.is_in(ProblemKind::Rejected) {
-            known.heard = Heard::Ok;
+            known.last_word = LastWord::Ok;
         }
     }
 
-    fn is_in_trouble(&self, known: &mut Known, kind: ProblemKind, reason: &str, at: Now) {
+    fn is_in_trouble(&self, known: &mut Condition, kind: ProblemKind, error: &PushError, at: Now) {
         known.checked = Some(unix(at.wall));
-        match &mut known.heard {
-            Heard::Trouble(problem) if problem.kind == kind => reason.clone_into(&mut problem.reason),
-            heard => {
+        match &mut known.last_word {
+            LastWord::Trouble(problem) if problem.kind == kind => problem.is_now(error),
+            last_word => {
+                let reason = error.reason();
                 match kind {
                     ProblemKind::Unreachable => warn!(app = %self.app, reason, "cannot reach the push provider"),
                     ProblemKind::NoAnswer => warn!(app = %self.app, reason, "the push provider does not answer"),
                     ProblemKind::Busy => warn!(app = %self.app, reason, "the push provider takes no pushes for now"),
                     _ => warn!(app = %self.app, reason, "the provider refuses this app's pushes"),
                 }
-                *heard = Heard::Trouble(Problem {
-                    kind,
-                    since: unix(at.wall),
-                    reason: reason.to_owned(),
-                });
+                *last_word = LastWord::Trouble(Problem::met(kind, unix(at.wall), error));
             }
         }
     }
 
-    fn is_refused(&self, known: &mut Known, stage: Stage, reason: &str, at: Now) {
-        if is_about_the_way(reason) {
-            return self.is_in_trouble(known, ProblemKind::Unreachable, reason, at);
+    fn is_refused(&self, known: &mut Condition, stage: Stage, fault: Fault, error: &PushError, at: Now) {
+        // The credentials are not at fault: somebody else answers in the provider's place.
+        if fault == Fault::Untrusted {
+            return self.is_in_trouble(known, ProblemKind::Unreachable, error, at);
         }
         known.checked = Some(unix(at.wall));
-        known.heard = Heard::Nothing(None);
+        known.last_word = LastWord::Nothing(None);
         if let Some((met, problem)) = &mut known.refused {
             if stage == Stage::Answer {
                 *met = stage;
             }
-            reason.clone_into(&mut problem.reason);
+            problem.is_now(error);
             return;
         }
-        error!(app = %self.app, reason, "refused: this app's phones are not woken");
-        let problem = Problem {
-            kind: ProblemKind::Refused,
-            since: unix(at.wall),
-            reason: reason.to_owned(),
-        };
-        known.refused = Some((stage, problem));
+        error!(app = %self.app, reason = error.reason(), "refused: this app's phones are not woken");
+        known.refused = Some((stage, Problem::met(ProblemKind::Refused, unix(at.wall), error)));
     }
 
     /// A new file cannot be used.
@@ -328,17 +267,18 @@ impl Health {
             kind: ProblemKind::BrokenFile,
             since,
             reason,
+            error: None,
         });
     }
 
-    /// The files are again those that are in use.
+    /// The files match those in use again.
     pub(crate) fn file_mended(&self) {
         if self.known().broken_file.take().is_some() {
             info!(app = %self.app, "the credential files match those in use again");
         }
     }
 
-    /// Says once for each of some days that the certificate ends, and once that it has ended.
+    /// Logs that the certificate ends soon, once for each of [`super::expiry::due`]'s days, and once that it has ended.
     pub(crate) fn look_at_expiry(&self, wall: SystemTime) {
         let mut known = self.known();
         let Some(left) = known.expires.map(|end| unix(end) - unix(wall)) else {
@@ -353,7 +293,7 @@ impl Health {
         }
     }
 
-    /// The state as it is seen at a time; `blank` has what does not change.
+    /// The state at a time; `blank` has what does not change.
     pub(crate) fn fill(&self, blank: AppState, wall: SystemTime) -> AppState {
         let known = self.known();
         let left = known.expires.map(|end| unix(end) - unix(wall));
@@ -361,20 +301,24 @@ impl Health {
             kind: ProblemKind::Expired,
             since: unix(end),
             reason: "the certificate has expired".into(),
+            error: Some(PushError::Misconfigured {
+                fault: Fault::CertificateExpired,
+                reason: "CertificateExpired".into(),
+            }),
         });
-        // With an expired certificate nothing is sent: one problem, not two.
+        // An expired certificate is one problem, not two: nothing is sent with it.
         let refused = known.refused.as_ref().filter(|_| expired.is_none());
         let refused = refused.map(|(_, problem)| problem.clone());
-        let trouble = match &known.heard {
-            Heard::Trouble(problem) if expired.is_none() => Some(problem.clone()),
+        let trouble = match &known.last_word {
+            LastWord::Trouble(problem) if expired.is_none() => Some(problem.clone()),
             _ => None,
         };
         let problems = [refused, expired, trouble, known.broken_file.clone()];
         let problems: Vec<Problem> = problems.into_iter().flatten().collect();
-        let (standing, why) = match (problems.first(), &known.heard) {
+        let (standing, why) = match (problems.first(), &known.last_word) {
             (Some(problem), _) => (Standing::Problem(problem.kind), Some(problem.reason.clone())),
             _ if blank.only_logs() => (Standing::OnlyLogs, None),
-            (None, Heard::Nothing(why)) => (Standing::Untried, why.map(str::to_owned)),
+            (None, LastWord::Nothing(why)) => (Standing::Untried, why.map(str::to_owned)),
             (None, _) => (Standing::Ok, None),
         };
         AppState {
@@ -390,40 +334,9 @@ impl Health {
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, Condition> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl Known {
-    fn is_in(&self, kind: ProblemKind) -> bool {
-        matches!(&self.heard, Heard::Trouble(problem) if problem.kind == kind)
-    }
-
-    /// Whether a call that was refused says something of the app: a topic does, and anything that is refused for one callee after
-    /// another. What is refused for one may be that one's (a caller's name that is too long, a user that a gateway does not have).
-    fn is_the_apps(&mut self, reason: &str, callee: &Aor) -> bool {
-        self.rejected_for.is_several(callee) || reason.contains("Topic")
-    }
-
-    fn is_away(&self) -> bool {
-        self.is_in(ProblemKind::Unreachable) || self.is_in(ProblemKind::NoAnswer)
-    }
-}
-
-/// What is wrong where pushes are kept from being taken; `None`: nothing that is known.
-fn trouble(kept_by: KeptBy) -> Option<ProblemKind> {
-    match kept_by {
-        KeptBy::NoConnection => Some(ProblemKind::Unreachable),
-        KeptBy::NoAnswer => Some(ProblemKind::NoAnswer),
-        KeptBy::Busy { .. } => Some(ProblemKind::Busy),
-        KeptBy::BusyForThis { .. } | KeptBy::Us => None,
-    }
-}
-
-/// Whether it is not the credentials that are at fault, but that no trusted provider is reached.
-fn is_about_the_way(reason: &str) -> bool {
-    reason.starts_with("cannot connect to") && !reason.contains("refuses the app's certificate")
 }
 
 #[cfg(test)]
@@ -438,7 +351,7 @@ mod tests {
         assert!(!health.is_due(new, now), "not in use yet");
         assert!(health.is_due(old, now));
         health.renewed(new, None);
-        // A list of apps that was taken before the change.
+        // A task may still hold the list of apps from before the change.
         assert!(!health.is_due(old, now));
         health.has_nobody_to_ask(old, now);
         assert!(health.is_due(new, now), "the new ones are asked with at once");

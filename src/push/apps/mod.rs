@@ -1,11 +1,21 @@
-//! The configured apps: who serves a device, what is known of each, and how they are kept ready.
+//! The configured apps: which one serves a device, what is known of each, and how they are kept ready.
+//!
+//! ```text
+//! pushers --+-- renewal --+-- list -- live --+-- sender -> apns, fcm, gateway, log
+//!           \-- prober  --/                   +-- health -- condition, plan, expiry, standing
+//!                                             \-- watch
+//! ```
 
-pub(crate) mod callees;
-pub(crate) mod expiry;
-pub mod health;
-pub(crate) mod prober;
+mod callees;
+mod condition;
+mod expiry;
+mod health;
+mod list;
+mod live;
+mod plan;
+mod prober;
 pub(crate) mod pushers;
 pub(crate) mod renewal;
-pub(crate) mod standing;
-pub(crate) mod validity;
-pub(crate) mod watch;
+mod sender;
+pub mod standing;
+mod watch;

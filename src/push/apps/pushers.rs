@@ -6,60 +6,47 @@
 //! the next one finds what is new (`renewal`). Race: the provider refuses a push with the old key after the new one has
 //! come into use (`push_refused_with_the_old_key_goes_out_with_the_new_one` in tests/push).
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Instant, SystemTime};
+use std::sync::Arc;
+use std::time::Instant;
 
 use futures_util::StreamExt;
 
-use crate::push::apns::Apns;
-use crate::push::apns::token::ProviderToken;
-use crate::push::app::{App, Credentials, PayloadStyle};
-use crate::push::apps::health::{AppState, Health, Standing};
+use crate::metrics::AppMetrics;
+use crate::push::app::App;
+use crate::push::apps::list::AppList;
+use crate::push::apps::live::LiveApp;
 use crate::push::apps::prober;
-use crate::push::apps::renewal::{self, Renewal};
-use crate::push::apps::watch::Files;
+use crate::push::apps::renewal::{self, AppChanges};
+use crate::push::apps::standing::AppState;
 use crate::push::clock::Clock;
-use crate::push::fcm::{Account, Fcm};
-use crate::push::gateway::Http;
-use crate::push::log;
 use crate::push::setup::SetupError;
-use crate::push::transport::probe::{Probe, Proof};
+use crate::push::transport::probe::Probe;
 use crate::types::push::{PushError, PushOutcome, PushRequest};
-use crate::types::{Printable, Provider, PushParams};
+use crate::types::{Provider, PushParams};
 
 /// Sends pushes for every configured app. Cheap to clone; all clones see the same apps.
 #[derive(Clone)]
-pub struct Pushers(pub(crate) Arc<Shared>);
+pub struct Pushers(Arc<AppList>);
 
-pub(crate) struct Shared {
-    apps: RwLock<Apps>,
-    pub clock: Clock,
-    /// Held by whoever reads files and changes the apps by them: a look and a reload at once could bring old credentials back.
-    pub changing: Mutex<()>,
-}
+/// The app that serves a device, with its numbers: found once for a push.
+#[derive(Clone)]
+pub struct AppHandle(Arc<LiveApp>);
 
-/// All apps, in the order of the configuration.
-pub(crate) type Apps = Arc<[Arc<Served>]>;
+impl AppHandle {
+    /// Its name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.0.name
+    }
 
-/// An app with its credentials as they were read.
-pub(crate) struct Served {
-    pub app: App,
-    pub name: Arc<str>,
-    pusher: Pusher,
-    pub health: Arc<Health>,
-    /// Of its credentials, for its health.
-    generation: u64,
-    pub renewal: Mutex<Renewal>,
-    /// Held while its provider is asked for no push's sake: of two that connect at once, the one that fails first ends the other
-    /// without a reason.
-    asking: tokio::sync::Mutex<()>,
-}
+    /// Its provider, as the configuration has it.
+    pub fn provider(&self) -> &Provider {
+        &self.0.app.provider
+    }
 
-enum Pusher {
-    Apns(Box<Apns>),
-    Fcm(Box<Fcm>),
-    Http(Box<Http>),
-    Log,
+    /// Its numbers; looked up with `find` the first time.
+    pub fn metrics(&self, find: impl FnOnce(&str, &str) -> Arc<AppMetrics>) -> &Arc<AppMetrics> {
+        self.0.metrics(|| find(self.name(), self.provider().name()))
+    }
 }
 
 impl Pushers {
@@ -71,14 +58,10 @@ impl Pushers {
     /// The same with another clock, for what depends on the age of tokens and certificates.
     pub fn with_clock(apps: Vec<App>, clock: &Clock) -> Result<Self, SetupError> {
         let apps = renewal::build(apps, &[], clock)?;
-        for served in apps.iter() {
-            served.is_in_use(clock.now().wall);
+        for app in apps.iter() {
+            app.is_in_use(clock.now().wall);
         }
-        Ok(Self(Arc::new(Shared {
-            apps: RwLock::new(apps),
-            clock: clock.clone(),
-            changing: Mutex::default(),
-        })))
+        Ok(Self(Arc::new(AppList::new(apps, clock.clone()))))
     }
 
     /// The names of all apps, in the order of the configuration: labels of logs and metrics.
@@ -99,45 +82,48 @@ impl Pushers {
         apps.iter().map(|s| (s.app.clone(), s.state(wall))).collect()
     }
 
-    /// The name of the app that serves a device whose owner is in `domain`: the first one configured.
-    pub fn serves(&self, to: &PushParams, domain: &str) -> Option<Arc<str>> {
-        self.find(to, domain).map(|s| Arc::clone(&s.name))
+    /// The app that serves a device whose owner is in `domain`: the one place where that is decided.
+    pub fn find(&self, provider: &Provider, app_id: &str, domain: &str) -> Option<AppHandle> {
+        let apps = self.0.apps();
+        App::find(&apps, |one| &one.app, provider, app_id, domain).map(|app| AppHandle(Arc::clone(app)))
     }
 
-    /// The name of the app that serves a device, and its provider as the configuration has it.
-    pub fn app_of(&self, provider: &Provider, app: &str, domain: &str) -> Option<(Arc<str>, Provider)> {
-        let apps = self.0.apps();
-        let served = App::find(&apps, |s| &s.app, provider, app, domain)?;
-        Some((Arc::clone(&served.name), served.app.provider.clone()))
+    /// The name of the app that serves a device.
+    pub fn serves(&self, to: &PushParams, domain: &str) -> Option<Arc<str>> {
+        self.find(&to.provider, &to.app, domain)
+            .map(|app| Arc::clone(app.name()))
+    }
+
+    /// The app that serves a request's device.
+    pub fn app_of(&self, req: &PushRequest) -> Result<AppHandle, PushError> {
+        let found = self.find(&req.to.provider, &req.to.app, &req.domain);
+        found.ok_or_else(|| PushError::NoApp {
+            provider: req.to.provider.clone(),
+            app: req.to.app.clone(),
+        })
     }
 
     /// Sends one push and waits for its outcome, at most `req.ttl` long.
     pub async fn push(&self, req: &PushRequest) -> PushOutcome {
-        let Some(mut served) = self.find(&req.to, &req.domain) else {
-            return Err(PushError::Misconfigured {
-                reason: format!(
-                    "no app serves provider {} and app id {}",
-                    Printable(req.to.provider.name()),
-                    Printable(&req.to.app)
-                ),
-            });
-        };
+        self.push_by(self.app_of(req)?, req).await
+    }
+
+    /// The same by the app that serves the device ([`Pushers::app_of`]).
+    pub async fn push_by(&self, AppHandle(mut app): AppHandle, req: &PushRequest) -> PushOutcome {
         let began = Instant::now();
-        let mut outcome = served.push(req).await;
+        let mut outcome = app.push(req).await;
         if matches!(outcome, Err(PushError::Misconfigured { .. }))
-            && let Some(newer) = self
-                .find(&req.to, &req.domain)
-                .filter(|newer| !Arc::ptr_eq(newer, &served))
+            && let Ok(AppHandle(newer)) = self.app_of(req)
+            && !Arc::ptr_eq(&newer, &app)
         {
-            served = newer;
+            app = newer;
             let left = PushRequest {
                 ttl: req.ttl.saturating_sub(began.elapsed()),
                 ..req.clone()
             };
-            outcome = served.push(&left).await;
+            outcome = app.push(&left).await;
         }
-        let at = self.0.clock.now();
-        served.health.pushed(served.generation, req, &outcome, at);
+        app.pushed(req, &outcome, self.0.clock.now());
         outcome
     }
 
@@ -146,9 +132,9 @@ impl Pushers {
     pub async fn probe(&self) -> Vec<(Arc<str>, Option<Probe>)> {
         let apps = self.0.apps();
         // Many tenants whose provider is away are one provider's patience, not many.
-        let probing = futures_util::stream::iter(apps.iter().cloned()).map(|served| async move {
-            let probe = served.probe().await;
-            (Arc::clone(&served.name), probe)
+        let probing = futures_util::stream::iter(apps.iter().cloned()).map(|app| async move {
+            let probe = app.probe().await;
+            (Arc::clone(&app.name), probe)
         });
         probing.buffered(prober::AT_ONCE).collect().await
     }
@@ -171,199 +157,23 @@ impl Pushers {
         );
     }
 
-    fn find(&self, to: &PushParams, domain: &str) -> Option<Arc<Served>> {
-        let apps = self.0.apps();
-        App::find(&apps, |s| &s.app, &to.provider, &to.app, domain).map(Arc::clone)
+    /// Replaces all apps at once, or none if one cannot be used. Reads files, and needs a
+    /// runtime.
+    ///
+    /// An app with the same settings keeps its connection and tokens; pushes under way end with what they began with.
+    pub fn reload(&self, apps: Vec<App>) -> Result<AppChanges, SetupError> {
+        renewal::reload(&self.0, apps)
+    }
+
+    /// Looks at every credential file, and at the days that are left of certificates; what is new is in use for the
+    /// next push. Reads files, and needs a runtime.
+    pub fn look(&self) {
+        renewal::look(&self.0);
     }
 }
 
 impl std::fmt::Debug for Pushers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.names()).finish()
-    }
-}
-
-impl Shared {
-    /// The apps as they are now.
-    pub(crate) fn apps(&self) -> Apps {
-        Arc::clone(&self.apps.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Puts others in their place, all at once.
-    pub(crate) fn set_apps(&self, apps: Apps) {
-        *self.apps.write().unwrap_or_else(PoisonError::into_inner) = apps;
-    }
-
-    /// Puts one app in the place of what it was, unless that has gone meanwhile.
-    pub(crate) fn put(&self, old: &Arc<Served>, new: &Arc<Served>) -> bool {
-        let mut apps = self.apps.write().unwrap_or_else(PoisonError::into_inner);
-        let mut list = apps.to_vec();
-        let Some(place) = list.iter_mut().find(|s| Arc::ptr_eq(s, old)) else {
-            return false;
-        };
-        *place = Arc::clone(new);
-        *apps = list.into();
-        true
-    }
-}
-
-impl Served {
-    /// Reads an app's credentials. What `known` apps have of equal keys is shared: Apple counts provider tokens by key.
-    pub(crate) fn new(app: App, known: &[Arc<Self>], health: Arc<Health>, clock: &Clock) -> Result<Self, SetupError> {
-        // Before they are used: a change in between is seen at the next look.
-        let files = Files::of(&app);
-        let pusher = Pusher::new(&app, known, clock)?;
-        Ok(Self {
-            name: app.name.as_str().into(),
-            app,
-            pusher,
-            generation: health.next_generation(),
-            health,
-            renewal: Mutex::new(Renewal::new(files)),
-            asking: tokio::sync::Mutex::default(),
-        })
-    }
-
-    /// Tells its health that these are the credentials in use.
-    pub(crate) fn is_in_use(&self, wall: SystemTime) {
-        let expires = match &self.pusher {
-            Pusher::Apns(apns) => apns.expires,
-            _ => None,
-        };
-        self.health.renewed(self.generation, expires);
-        self.health.look_at_expiry(wall);
-    }
-
-    async fn push(&self, req: &PushRequest) -> PushOutcome {
-        match &self.pusher {
-            Pusher::Apns(apns) => apns.push(req).await,
-            Pusher::Fcm(fcm) => fcm.push(req).await,
-            Pusher::Http(http) => http.push(req).await,
-            Pusher::Log => Ok(log::push(&self.name, req)),
-        }
-    }
-
-    async fn probe(&self) -> Option<Probe> {
-        let began = Instant::now();
-        let (outcome, date) = match &self.pusher {
-            Pusher::Apns(apns) => apns.probe().await,
-            Pusher::Fcm(fcm) => fcm.probe().await,
-            Pusher::Http(http) => (http.warm().await.map(|()| Proof::Connected), None),
-            Pusher::Log => return None,
-        };
-        Some(Probe {
-            outcome,
-            date,
-            took: began.elapsed(),
-        })
-    }
-
-    /// Whether its provider is to be asked now.
-    pub(crate) fn is_due(&self, now: Instant) -> bool {
-        self.health.is_due(self.generation, now)
-    }
-
-    /// Probes, and tells the app's health.
-    pub(crate) async fn ask(&self, clock: &Clock) {
-        let _asking = self.asking.lock().await;
-        let probe = self.probe().await;
-        let now = clock.now();
-        match probe {
-            Some(probe) => self.health.probed(self.generation, &probe.outcome, now),
-            None => self.health.has_nobody_to_ask(self.generation, now.monotonic),
-        }
-    }
-
-    pub(crate) async fn warm(&self, clock: &Clock) {
-        let _asking = self.asking.lock().await;
-        let warmed = match &self.pusher {
-            Pusher::Apns(apns) => apns.warm().await,
-            Pusher::Fcm(fcm) => fcm.warm().await,
-            Pusher::Http(http) => http.warm().await,
-            Pusher::Log => Ok(()),
-        };
-        self.health.warmed(self.generation, &warmed, clock.now());
-    }
-
-    fn state(&self, wall: SystemTime) -> AppState {
-        let blank = AppState {
-            name: Arc::clone(&self.name),
-            provider: self.app.provider.clone(),
-            tenant: self.app.tenant.clone(),
-            domains: self.app.domains.clone(),
-            credentials: self.app.credentials.kind(),
-            expires: None,
-            days_left: None,
-            problems: Vec::new(),
-            standing: match &self.pusher {
-                Pusher::Log => Standing::OnlyLogs,
-                _ => Standing::Untried,
-            },
-            why: None,
-            checked: None,
-            last_success: None,
-            last_failure: None,
-        };
-        self.health.fill(blank, wall)
-    }
-}
-
-impl Pusher {
-    fn new(app: &App, known: &[Arc<Served>], clock: &Clock) -> Result<Self, SetupError> {
-        match (&app.credentials, &app.provider) {
-            (Credentials::Log, provider) => {
-                let checked = app.payload.check(provider);
-                checked.map_err(|e| SetupError::app(app, &e.to_string()))?;
-                Ok(Self::Log)
-            }
-            (Credentials::Http(_), _) => Ok(Self::Http(Box::new(Http::new(app, clock.clone())?))),
-            (_, Provider::Apns | Provider::ApnsSandbox) => {
-                let keys: Vec<Arc<ProviderToken>> = known.iter().filter_map(|s| s.pusher.provider_token()).collect();
-                Ok(Self::Apns(Box::new(Apns::new(app, &keys, clock.clone())?)))
-            }
-            (_, Provider::Fcm) => {
-                let accounts: Vec<Account> = known.iter().filter_map(|s| s.pusher.account()).collect();
-                Ok(Self::Fcm(Box::new(Fcm::new(app, &accounts, clock.clone())?)))
-            }
-            (_, other) => {
-                let problem = format!(
-                    "provider {} is not one of apns, apns.dev, fcm, http, log",
-                    Printable(other.name())
-                );
-                Err(SetupError::app(app, &problem))
-            }
-        }
-    }
-
-    fn provider_token(&self) -> Option<Arc<ProviderToken>> {
-        match self {
-            Self::Apns(apns) => apns.token.clone(),
-            _ => None,
-        }
-    }
-
-    fn account(&self) -> Option<Account> {
-        match self {
-            Self::Fcm(fcm) => Some(fcm.account.clone()),
-            _ => None,
-        }
-    }
-}
-
-/// What stands for no app at all: everything goes to the log.
-pub(crate) fn log_app() -> App {
-    App {
-        name: "log".into(),
-        provider: Provider::Other("log".into()),
-        providers: Vec::new(),
-        app_ids: Vec::new(),
-        domains: Vec::new(),
-        tenant: None,
-        credentials: Credentials::Log,
-        base_url: None,
-        ca_file: None,
-        proxy: None,
-        topic: None,
-        payload: PayloadStyle::Default,
     }
 }

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::types::push::status_in;
-use crate::types::push::{KeptBy, PushError};
+use crate::types::push::{Fault, PushError};
 use crate::types::{Provider, UnixSeconds};
 
 /// One app as operators see it. Nothing in it is secret.
@@ -13,11 +12,11 @@ pub struct AppState {
     pub name: Arc<str>,
     /// Its provider.
     pub provider: Provider,
-    /// Whose it is.
+    /// The tenant it belongs to.
     pub tenant: Option<String>,
     /// The domains it is for; empty means all.
     pub domains: Vec<String>,
-    /// What it proves itself with: `signing-key`, `certificate`, `service-account`, `bearer`, `basic`, `digest`, `header` or
+    /// How it authenticates: `signing-key`, `certificate`, `service-account`, `bearer`, `basic`, `digest`, `header` or
     /// `none`.
     pub credentials: &'static str,
     /// When its certificate ends, if it has one.
@@ -28,9 +27,9 @@ pub struct AppState {
     pub problems: Vec<Problem>,
     /// What is known of it in a word: only `Ok` is said of what a provider has confirmed.
     pub standing: Standing,
-    /// Why it stands so, where it is not well.
+    /// Why, unless it is well.
     pub why: Option<String>,
-    /// When a push or a probe last told something of it.
+    /// When a push or a probe last said something about it.
     pub checked: Option<UnixSeconds>,
     /// When the provider last took a push.
     pub last_success: Option<UnixSeconds>,
@@ -71,10 +70,10 @@ impl AppState {
 /// What is known of an app.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Standing {
-    /// Neither a push nor a probe has told anything since the start, or since its credentials changed.
+    /// No push and no probe has said anything since the start, or since its credentials changed.
     #[default]
     Untried,
-    /// The provider took the last push or probe, or said something of one phone only.
+    /// The provider took the last push or probe, or complained about one phone only.
     Ok,
     /// It writes to the log: it has no provider, and no phone is woken.
     OnlyLogs,
@@ -103,15 +102,39 @@ pub struct Problem {
     pub since: UnixSeconds,
     /// What is wrong, never with a file's content.
     pub reason: String,
+    /// The error that pushes meet because of it: advice belongs to the error. `None`: they meet none.
+    pub error: Option<PushError>,
 }
 
 impl Problem {
-    /// Whether a probe would meet it too, and so find it mended.
+    /// The problem behind an error.
+    pub(crate) fn met(kind: ProblemKind, since: UnixSeconds, error: &PushError) -> Self {
+        Self {
+            kind,
+            since,
+            reason: error.reason(),
+            error: Some(error.clone()),
+        }
+    }
+
+    /// Updates it to the latest error.
+    pub(crate) fn is_now(&mut self, error: &PushError) {
+        self.reason = error.reason();
+        self.error = Some(error.clone());
+    }
+
+    /// Whether a probe would meet it too, and so notice when it is mended.
     pub(crate) fn is_probed(&self) -> bool {
         match self.kind {
-            // Google's own key at Apple: only pushes to iPhones need it.
-            ProblemKind::Refused => !self.reason.contains("THIRD_PARTY_AUTH_ERROR"),
-            ProblemKind::Rejected => self.reason.contains("Topic"),
+            // Google's key for Apple: only pushes to iPhones need it.
+            ProblemKind::Refused => !matches!(
+                self.error,
+                Some(PushError::Misconfigured {
+                    fault: Fault::AppleKeyAtGoogle,
+                    ..
+                })
+            ),
+            ProblemKind::Rejected => self.error.as_ref().is_some_and(PushError::is_about_the_topic),
             ProblemKind::Unreachable | ProblemKind::NoAnswer | ProblemKind::Busy => true,
             ProblemKind::Expired | ProblemKind::BrokenFile => false,
         }
@@ -148,30 +171,6 @@ impl ProblemKind {
         Self::Busy,
         Self::BrokenFile,
     ];
-
-    /// The error that pushes meet because of a problem of this kind, by its reason: advice belongs to the error.
-    pub fn error(self, reason: &str) -> Option<PushError> {
-        let reason = reason.to_owned();
-        let kept_by = match self {
-            Self::Refused => return Some(PushError::Misconfigured { reason }),
-            Self::Expired => {
-                let reason = "CertificateExpired".to_owned();
-                return Some(PushError::Misconfigured { reason });
-            }
-            Self::Rejected => return Some(PushError::Rejected { status: 400, reason }),
-            Self::BrokenFile => return None,
-            // Somebody else answers in its place.
-            Self::Unreachable if reason.contains("certificate is not trusted") => {
-                return Some(PushError::Misconfigured { reason });
-            }
-            Self::Unreachable => KeptBy::NoConnection,
-            Self::NoAnswer => KeptBy::NoAnswer,
-            Self::Busy => KeptBy::Busy {
-                status: status_in(&reason),
-            },
-        };
-        Some(PushError::Exhausted { kept_by, reason })
-    }
 
     /// The kind of this word.
     pub fn named(word: &str) -> Option<Self> {

@@ -22,23 +22,23 @@ const YOUNG: Duration = Duration::from_secs(3);
 
 /// The files of one app.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Files(Vec<Seen>);
+pub(crate) struct Files(Vec<Snapshot>);
 
 #[derive(Clone, Debug)]
-struct Seen {
+struct Snapshot {
     path: PathBuf,
     stamp: Option<Stamp>,
     content: Content,
 }
 
 /// Two looks that saw the same content are equal, whatever became of the file in between.
-impl PartialEq for Seen {
+impl PartialEq for Snapshot {
     fn eq(&self, other: &Self) -> bool {
         self.path == other.path && self.content == other.content
     }
 }
 
-impl Eq for Seen {}
+impl Eq for Snapshot {}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Content {
@@ -61,16 +61,16 @@ impl Files {
     /// Reads the files that an app names.
     pub(crate) fn of(app: &App) -> Self {
         let all = app.credentials.files().into_iter().chain(app.ca_file.as_deref());
-        Self(all.map(Seen::now).collect())
+        Self(all.map(Snapshot::now).collect())
     }
 
     /// Looks again.
     pub(crate) fn look(&self) -> Self {
-        Self(self.0.iter().map(Seen::again).collect())
+        Self(self.0.iter().map(Snapshot::again).collect())
     }
 }
 
-impl Seen {
+impl Snapshot {
     fn now(path: &Path) -> Self {
         // The time stamp first: if the file changes in between, the next look sees it.
         let stamp = Stamp::of(path);
@@ -112,12 +112,32 @@ impl Stamp {
     }
 }
 
+/// An app's files, and what became of a change to newer ones.
+pub(crate) struct Renewal {
+    /// What is in use.
+    pub used: Files,
+    pub failed: Option<UnusableFiles>,
+}
+
+/// What could not be used at the last look.
+pub(crate) struct UnusableFiles {
+    pub files: Files,
+    pub reason: String,
+    pub said: bool,
+}
+
+impl Renewal {
+    pub(crate) fn new(used: Files) -> Self {
+        Self { used, failed: None }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn files(path: &Path) -> Files {
-        Files(vec![Seen::now(path)])
+        Files(vec![Snapshot::now(path)])
     }
 
     #[test]
@@ -165,7 +185,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("key");
         std::fs::write(&file, "one").unwrap();
-        let mut seen = Seen::now(&file);
+        let mut seen = Snapshot::now(&file);
         assert_eq!(seen.stamp, None, "young: to be read again");
         seen.stamp = Stamp::of(&file);
         seen.content = Content::Is([7; 32]);

@@ -1,54 +1,17 @@
-//! How a profile says who it is. The file is read once; what it holds never leaves but in the header.
+//! How a profile authenticates. The secret file is read once; its content appears in the header and nowhere else.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{RequestBuilder, Url};
 
-use super::digest::Digest;
 use crate::files;
-use crate::push::app::App;
+use crate::push::app::{App, HttpAuth};
+use crate::push::gateway::digest::Digest;
 use crate::push::setup::SetupError;
 use crate::types::Secret;
 
-/// How a profile says who it is, with the file that holds the secret: one line.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum HttpAuth {
-    /// It does not.
-    #[default]
-    None,
-    /// `Authorization: Bearer <line>`; mod_apn calls it `jwt`.
-    Bearer(PathBuf),
-    /// RFC 7617; the line is `user:password`.
-    Basic(PathBuf),
-    /// RFC 7616; the line is `user:password`.
-    Digest(PathBuf),
-    /// A header of the operator's own; the line is `Name: value`.
-    Header(PathBuf),
-}
-
-impl HttpAuth {
-    /// The word for it in JSON and on the status page.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Bearer(_) => "bearer",
-            Self::Basic(_) => "basic",
-            Self::Digest(_) => "digest",
-            Self::Header(_) => "header",
-        }
-    }
-
-    /// The file that holds the secret.
-    pub fn file(&self) -> Option<&Path> {
-        match self {
-            Self::None => None,
-            Self::Bearer(file) | Self::Basic(file) | Self::Digest(file) | Self::Header(file) => Some(file),
-        }
-    }
-}
-
-/// The same, ready to be sent.
+/// A profile's authentication with its secret, ready to be sent.
 pub(crate) enum Auth {
     None,
     Header(HeaderName, HeaderValue),
@@ -108,7 +71,7 @@ impl Auth {
         }
     }
 
-    /// After a 401: whether it told something with which the same request may pass.
+    /// After a 401: whether the reply has a challenge that the same request can answer.
     pub(crate) fn learn(&self, headers: &HeaderMap) -> bool {
         match self {
             Self::Digest(digest) => digest.learn(headers),
@@ -117,7 +80,7 @@ impl Auth {
     }
 }
 
-/// Not what belongs to the connection or to the body.
+/// Whether an operator may set this header: not those of the connection or the body.
 fn may_be_set(name: &HeaderName) -> bool {
     const OURS: [&str; 8] = [
         "host",

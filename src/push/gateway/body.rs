@@ -1,9 +1,7 @@
-//! The operator's body: JSON, a form, markup or plain text, told by its content type.
+//! The operator's body: JSON, a form, markup or plain text, by its content type.
 
-use serde_json::{Map, Value};
-
-use super::text::{Name, Place, TemplateError, Text, Values};
-use super::url::{self, Pair};
+use crate::push::gateway::url::{self, Pair};
+use crate::push::template::{Json, Name, Place, TemplateError, Text, Values, Vocabulary};
 
 /// The content type of a profile that names none.
 pub const JSON: &str = "application/json";
@@ -21,21 +19,9 @@ pub struct BodyTemplate(Shape);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Shape {
-    Json(Node),
+    Json(Json),
     Form(Vec<Pair>),
     Text(Place, Text),
-}
-
-/// A JSON value with values to come in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Node {
-    Object(Vec<(String, Node)>),
-    Array(Vec<Node>),
-    /// A string with names in it.
-    Text(Text),
-    /// A `${name}` outside quotes: the value as JSON.
-    Bare(Name),
-    Fixed(Value),
 }
 
 impl BodyTemplate {
@@ -46,7 +32,7 @@ impl BodyTemplate {
         let (_, subtype) = essence.split_once('/').unwrap_or_default();
         let is = |kind: &str| subtype == kind || subtype.strip_suffix(kind).is_some_and(|rest| rest.ends_with('+'));
         let shape = if is("json") {
-            Shape::Json(json(template.unwrap_or(DEFAULT_JSON))?)
+            Shape::Json(Json::parse(template.unwrap_or(DEFAULT_JSON), Vocabulary::Gateway)?)
         } else if essence == FORM {
             Shape::Form(url::pairs(template.unwrap_or(DEFAULT_FORM))?)
         } else if essence.starts_with("multipart/") {
@@ -62,18 +48,14 @@ impl BodyTemplate {
             } else {
                 Place::Line
             };
-            Shape::Text(place, Text::parse(template)?)
+            Shape::Text(place, Text::parse(template, Vocabulary::Gateway)?)
         };
         Ok(Self(shape))
     }
 
     pub(crate) fn names(&self) -> Vec<Name> {
         match &self.0 {
-            Shape::Json(node) => {
-                let mut names = Vec::new();
-                node.names(&mut names);
-                names
-            }
+            Shape::Json(json) => json.names(),
             Shape::Form(pairs) => url::names(pairs).collect(),
             Shape::Text(_, text) => text.names().collect(),
         }
@@ -82,95 +64,10 @@ impl BodyTemplate {
     pub(crate) fn fill(&self, values: &impl Values) -> String {
         let mut out = String::new();
         match &self.0 {
-            Shape::Json(node) => out = node.fill(values).to_string(),
+            Shape::Json(json) => out = json.fill(values).to_string(),
             Shape::Form(pairs) => url::fill_pairs(pairs, values, &mut out),
             Shape::Text(place, text) => text.fill(values, *place, &mut out),
         }
         out
-    }
-}
-
-/// Marks a bare name while the template is read as JSON: no name begins so.
-const BARE: &str = "${=";
-
-/// Reads JSON in which `${name}` may stand where a value stands, as mod_apn's templates have it.
-fn json(template: &str) -> Result<Node, TemplateError> {
-    let mut quoted = String::with_capacity(template.len());
-    let (mut in_string, mut escaped) = (false, false);
-    let mut rest = template;
-    while let Some(c) = rest.chars().next() {
-        if !in_string && rest.starts_with("${") {
-            let (name, after) = rest[2..].split_once('}').ok_or(TemplateError::Unclosed)?;
-            Name::read(name)?;
-            quoted.extend(["\"", BARE, name, "}\""]);
-            rest = after;
-            continue;
-        }
-        match c {
-            '"' if !escaped => in_string = !in_string,
-            _ => {}
-        }
-        escaped = in_string && c == '\\' && !escaped;
-        if in_string && rest.starts_with(BARE) {
-            return Err(TemplateError::UnknownName("=".into()));
-        }
-        quoted.push(c);
-        rest = &rest[c.len_utf8()..];
-    }
-    let value: Value = serde_json::from_str(&quoted)
-        .map_err(|e| TemplateError::Shape(format!("is not JSON with ${{..}} in place of values: {e}")))?;
-    if !value.is_object() && !value.is_array() {
-        return Err(TemplateError::Shape("must be a JSON object".into()));
-    }
-    Node::new(value)
-}
-
-impl Node {
-    fn new(value: Value) -> Result<Self, TemplateError> {
-        Ok(match value {
-            Value::Object(map) => {
-                let member = |(key, value): (String, Value)| {
-                    if key.contains("${") {
-                        let problem = "must have fixed JSON keys: ${..} may stand in values only";
-                        return Err(TemplateError::Shape(problem.into()));
-                    }
-                    Ok((key, Self::new(value)?))
-                };
-                Self::Object(map.into_iter().map(member).collect::<Result<_, _>>()?)
-            }
-            Value::Array(items) => Self::Array(items.into_iter().map(Self::new).collect::<Result<_, _>>()?),
-            Value::String(text) => match text.strip_prefix(BARE).and_then(|name| name.strip_suffix('}')) {
-                Some(name) => Self::Bare(Name::read(name)?),
-                None => Self::Text(Text::parse(&text)?),
-            },
-            other => Self::Fixed(other),
-        })
-    }
-
-    fn names(&self, names: &mut Vec<Name>) {
-        match self {
-            Self::Object(members) => members.iter().for_each(|(_, node)| node.names(names)),
-            Self::Array(items) => items.iter().for_each(|node| node.names(names)),
-            Self::Text(text) => names.extend(text.names()),
-            Self::Bare(name) => names.push(*name),
-            Self::Fixed(_) => {}
-        }
-    }
-
-    fn fill(&self, values: &impl Values) -> Value {
-        match self {
-            Self::Object(members) => {
-                let filled = members.iter().map(|(key, node)| (key.clone(), node.fill(values)));
-                Value::Object(filled.collect::<Map<_, _>>())
-            }
-            Self::Array(items) => Value::Array(items.iter().map(|node| node.fill(values)).collect()),
-            Self::Text(text) => {
-                let mut out = String::new();
-                text.fill(values, Place::JsonString, &mut out);
-                Value::String(out)
-            }
-            Self::Bare(name) => values.json(*name),
-            Self::Fixed(value) => value.clone(),
-        }
     }
 }

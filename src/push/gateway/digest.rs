@@ -93,7 +93,7 @@ impl Digest {
             .max_by_key(|challenge| challenge.algorithm);
         let Some(best) = best else { return false };
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        // Of many requests that were refused together the nonce of one goes on counting.
+        // Of many requests that were refused together, one nonce is kept and counted on.
         if current.as_ref().is_none_or(|(known, _)| *known != best) {
             *current = Some((best, 0));
         }

@@ -2,17 +2,16 @@
 //!
 //! ```text
 //! PushRequest -> values --+-- url   (path segments and query values, percent-encoded) --+
-//!                         +-- body  (JSON, form, markup, text, each encoded its way) ---+-> auth -> line
+//!                         +-- body  (JSON, form, markup, text, each encoded its way) ---+-> auth -> connection
 //! ```
 //!
-//! Templates are parsed once; a value can change no structure: not the host, not the path's other segments, no key of a
-//! query, a form or JSON, no header (tests/push/http_hostile.rs).
+//! Templates are parsed once. A value can change nothing but itself: not the host, no other segment of the path, no key of a query,
+//! a form or JSON, and no header (tests/push/http_hostile.rs).
 
 mod auth;
-mod body;
+pub(crate) mod body;
 mod digest;
-mod text;
-mod url;
+pub(crate) mod url;
 mod values;
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,47 +19,47 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, StatusCode, Url};
 
-pub use self::auth::HttpAuth;
-pub use self::body::{BodyTemplate, JSON};
-pub use self::text::{Name, TemplateError};
-pub use self::url::UrlTemplate;
-
-use self::auth::Auth;
-use self::url::Unfit;
-use self::values::Told;
 use crate::push::app::{App, Credentials, HttpProfile};
 use crate::push::clock::Clock;
+use crate::push::gateway::auth::Auth;
+use crate::push::gateway::values::GatewayValues;
 use crate::push::payload::preset::Preset;
 use crate::push::setup::SetupError;
-use crate::push::transport::line::{Gateway, Line, Tls, lost, read_body};
-use crate::push::transport::retry::{Try, Wait, header_retry_after};
-use crate::types::push::{About, KeptBy, PushError, PushOutcome, PushRequest};
+use crate::push::template::Name;
+use crate::push::transport::connection::ProviderConnection;
+use crate::push::transport::reply::read_body;
+use crate::push::transport::retry::{Passing, Try, Wait};
+use crate::push::transport::tls::{GatewayTls, Tls};
+use crate::types::push::{About, KeptBy, OwnRefusal, PushError, PushOutcome, PushRequest};
 use crate::types::{Provider, TokenType};
+
+pub use body::{BodyTemplate, JSON};
+pub use url::UrlTemplate;
 
 /// How often a 401's challenge is answered in one push: once for the first request ever, once more for a nonce that the
 /// server no longer knows.
 const CHALLENGES: u32 = 2;
 
 /// One app's sender.
-pub(crate) struct Http {
+pub(crate) struct Gateway {
     name: String,
     preset: Preset,
     platforms: Vec<(Provider, String)>,
-    voip: Option<Profile>,
-    im: Option<Profile>,
+    voip: Option<ProfileSender>,
+    im: Option<ProfileSender>,
     clock: Clock,
 }
 
-/// One way to the gateway, ready to be used.
-struct Profile {
+/// One profile with its connection and its secret.
+struct ProfileSender {
     spec: HttpProfile,
     content_type: HeaderValue,
     auth: Auth,
-    line: Line,
+    connection: ProviderConnection,
 }
 
-/// A request as every try sends it.
-struct Written {
+/// The request that every try sends.
+struct PreparedRequest {
     url: Url,
     body: Option<String>,
 }
@@ -74,7 +73,7 @@ impl HttpProfile {
     }
 }
 
-impl Http {
+impl Gateway {
     /// Reads the app's secrets.
     pub(crate) fn new(app: &App, clock: Clock) -> Result<Self, SetupError> {
         let Credentials::Http(profiles) = &app.credentials else {
@@ -85,11 +84,11 @@ impl Http {
         }
         let profile = |name, spec: &Option<HttpProfile>| {
             let spec = spec.as_ref();
-            spec.map(|spec| Profile::new(app, name, spec.clone())).transpose()
+            spec.map(|spec| ProfileSender::new(app, name, spec.clone())).transpose()
         };
         Ok(Self {
             name: app.name.clone(),
-            preset: Preset::new(&app.payload, &app.provider).map_err(|e| SetupError::app(app, &e.to_string()))?,
+            preset: Preset::new(&app.payload, &app.provider).map_err(|error| SetupError::template(app, &error))?,
             platforms: profiles.platforms.clone(),
             voip: profile("voip", &profiles.voip)?,
             im: profile("im", &profiles.im)?,
@@ -104,25 +103,25 @@ impl Http {
             TokenType::Im => &self.im,
         };
         let Some(profile) = profile else {
-            let reason = format!("the app has no profile {}", values::profile(req).as_str());
+            let missing = OwnRefusal::NoProfile(values::profile(req).as_str());
             return Err(match &req.about {
-                About::Call(_) => misconfigured(&reason),
-                // Calls go out as they should: whoever asked for this type was wrong.
-                About::Notification(_) => PushError::Rejected { status: 0, reason },
+                About::Call(_) => PushError::settings(missing.to_string()),
+                // The app is fine for calls: whoever asked for this type was wrong.
+                About::Notification(_) => PushError::Refused(missing),
             });
         };
-        let told = Told::new(req, &self.preset, &self.platforms, self.clock.now().wall)?;
-        let written = profile.write(&told)?;
+        let values = GatewayValues::new(req, &self.preset, &self.platforms, self.clock.now().wall)?;
+        let prepared = profile.write(&values)?;
         let wait = Wait::with_tries_of(profile.spec.timeout, req.patience());
         let challenges = AtomicU32::new(0);
-        let once = |client, _left| profile.once(client, &written, &challenges, &self.clock);
-        profile.line.deliver(&self.name, req, wait, once).await
+        let once = |client, _left| profile.once(client, &prepared, &challenges, &self.clock);
+        profile.connection.deliver(&self.name, req, wait, once).await
     }
 
     /// Opens the connections, so that the first call finds them.
     pub(crate) async fn warm(&self) -> Result<(), PushError> {
-        let open = async |profile: &Option<Profile>| match profile {
-            Some(profile) => profile.line.open(&self.name, profile.spec.url.origin()).await,
+        let open = async |profile: &Option<ProfileSender>| match profile {
+            Some(profile) => profile.connection.open(&self.name, profile.spec.url.origin()).await,
             None => Ok(()),
         };
         let (voip, im) = tokio::join!(open(&self.voip), open(&self.im));
@@ -130,7 +129,7 @@ impl Http {
     }
 }
 
-impl Profile {
+impl ProfileSender {
     fn new(app: &App, name: &'static str, spec: HttpProfile) -> Result<Self, SetupError> {
         let url = &spec.url;
         if !url.is_encrypted() && !url.is_loopback() {
@@ -151,7 +150,7 @@ impl Profile {
         }
         let tls = Tls::for_gateway(
             app,
-            Gateway {
+            GatewayTls {
                 encrypted: url.is_encrypted(),
                 verified: !spec.insecure,
                 connect_timeout: spec.connect_timeout,
@@ -162,40 +161,34 @@ impl Profile {
         Ok(Self {
             content_type,
             auth: Auth::new(app, &spec.auth)?,
-            line: Line::new(app, tls)?,
+            connection: ProviderConnection::new(app, tls)?,
             spec,
         })
     }
 
-    fn write(&self, told: &Told<'_>) -> Result<Written, PushError> {
-        let url = self.spec.url.fill(told).map_err(|unfit| PushError::Rejected {
-            status: 0,
-            reason: match unfit {
-                Unfit::DotSegment => "DotSegment".into(),
-                Unfit::NoUrl => "NoUrl".into(),
-            },
-        })?;
-        let body = self.spec.body.as_ref().map(|body| body.fill(told));
-        Ok(Written { url, body })
+    fn write(&self, values: &GatewayValues<'_>) -> Result<PreparedRequest, PushError> {
+        let url = self.spec.url.fill(values).map_err(PushError::Refused)?;
+        let body = self.spec.body.as_ref().map(|body| body.fill(values));
+        Ok(PreparedRequest { url, body })
     }
 
-    async fn once(&self, client: Client, written: &Written, challenges: &AtomicU32, clock: &Clock) -> Try {
-        let method = if written.body.is_some() {
+    async fn once(&self, client: Client, prepared: &PreparedRequest, challenges: &AtomicU32, clock: &Clock) -> Try {
+        let method = if prepared.body.is_some() {
             Method::POST
         } else {
             Method::GET
         };
-        let mut request = client.request(method.clone(), written.url.clone());
-        if let Some(body) = &written.body {
+        let mut request = client.request(method.clone(), prepared.url.clone());
+        if let Some(body) = &prepared.body {
             request = request.header(CONTENT_TYPE, &self.content_type).body(body.clone());
         }
-        let request = self.auth.sign(request, method.as_str(), &written.url);
+        let request = self.auth.sign(request, method.as_str(), &prepared.url);
         let response = match request.send().await {
             Ok(response) => response,
-            Err(error) => return lost(error),
+            Err(error) => return self.connection.lost(error),
         };
         let (status, headers) = (response.status(), response.headers().clone());
-        // What a gateway says is for nobody, but a connection of HTTP/1.1 is of use again only when it was read.
+        // Nobody reads a gateway's reply, but an HTTP/1.1 connection can be used again only once it was read.
         let _ = read_body(response).await;
         if status == StatusCode::UNAUTHORIZED
             && challenges.fetch_add(1, Ordering::Relaxed) < CHALLENGES
@@ -209,7 +202,7 @@ impl Profile {
     }
 }
 
-/// What a reply asks for. The status decides: a gateway's body is its own affair.
+/// What to do about a reply. The status decides: every gateway has bodies of its own.
 fn classify(status: StatusCode, headers: &HeaderMap, clock: &Clock) -> Try {
     let reason = status.canonical_reason().unwrap_or("no reason").to_owned();
     let code = status.as_u16();
@@ -218,22 +211,15 @@ fn classify(status: StatusCode, headers: &HeaderMap, clock: &Clock) -> Try {
             provider_id: None,
             status: code,
         },
-        300..=399 => Try::Refused(misconfigured(&format!(
+        300..=399 => Try::Refused(PushError::settings(format!(
             "{code} {reason}: redirects are not followed, url must be where they lead"
         ))),
-        401 | 403 | 407 => Try::Refused(misconfigured(&format!("{code} {reason}"))),
+        401 | 403 | 407 => Try::Refused(PushError::credentials(format!("{code} {reason}"))),
         410 => Try::Refused(PushError::TokenGone { since: None, reason }),
-        429 | 500..=599 => Try::Passing {
-            kept_by: KeptBy::BusyForThis { status: code },
-            reason: format!("{code} {reason}"),
-            retry_after: header_retry_after(headers, clock.now().wall),
-        },
-        _ => Try::Refused(PushError::Rejected { status: code, reason }),
-    }
-}
-
-fn misconfigured(reason: &str) -> PushError {
-    PushError::Misconfigured {
-        reason: reason.to_owned(),
+        429 | 500..=599 => {
+            let kept_by = KeptBy::BusyForThis { status: code };
+            Try::Passing(Passing::answered(kept_by, &reason, headers, clock.now().wall))
+        }
+        _ => Try::refused(code, reason),
     }
 }

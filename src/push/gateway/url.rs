@@ -1,15 +1,16 @@
-//! The operator's URL: scheme, host and the names in its query are fixed, values stand in path segments and in values.
+//! The operator's URL: scheme, host and the keys of the query are fixed; `${name}` may stand in path segments and query values.
 
 use std::fmt;
 
 use reqwest::Url;
 
-use super::text::{Name, Place, TemplateError, Text, Values};
+use crate::push::template::{Name, Place, TemplateError, Text, Values, Vocabulary};
+use crate::types::push::OwnRefusal;
 
 /// A checked URL template.
 #[derive(Clone, PartialEq, Eq)]
 pub struct UrlTemplate {
-    /// `https://host:port`, as a URL library writes it.
+    /// `https://host:port`, normalised.
     origin: String,
     encrypted: bool,
     loopback: bool,
@@ -24,14 +25,8 @@ pub(crate) struct Pair {
     value: Option<Text>,
 }
 
-/// Why one push gives no URL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unfit {
-    /// A value would make a segment `.` or `..`, which no encoding keeps from meaning another path (URL Standard,
-    /// "double-dot URL path segment").
-    DotSegment,
-    /// It is none for another reason.
-    NoUrl,
+fn text(written: &str) -> Result<Text, TemplateError> {
+    Text::parse(written, Vocabulary::Gateway)
 }
 
 fn shape<T>(problem: &str) -> Result<T, TemplateError> {
@@ -65,7 +60,7 @@ impl UrlTemplate {
             Some((path, query)) => (path, Some(query)),
             None => (rest, None),
         };
-        let segments: Vec<_> = path.split('/').skip(1).map(Text::parse).collect::<Result<_, _>>()?;
+        let segments: Vec<_> = path.split('/').skip(1).map(text).collect::<Result<_, _>>()?;
         if path.split('/').any(is_dots) {
             return shape("must have no . and .. in its path");
         }
@@ -98,21 +93,22 @@ impl UrlTemplate {
         self.segments.iter().chain(in_query).flat_map(Text::names)
     }
 
-    pub(crate) fn fill(&self, values: &impl Values) -> Result<Url, Unfit> {
+    pub(crate) fn fill(&self, values: &impl Values) -> Result<Url, OwnRefusal> {
         let mut url = self.origin.clone();
         for segment in &self.segments {
             url.push('/');
             let start = url.len();
             segment.fill(values, Place::Uri, &mut url);
             if is_dots(&url[start..]) {
-                return Err(Unfit::DotSegment);
+                // No encoding keeps it from meaning another path (URL Standard, "double-dot URL path segment").
+                return Err(OwnRefusal::DotSegment);
             }
         }
         if let Some(query) = &self.query {
             url.push('?');
             fill_pairs(query, values, &mut url);
         }
-        Url::parse(&url).map_err(|_| Unfit::NoUrl)
+        Url::parse(&url).map_err(|_| OwnRefusal::NoUrl)
     }
 }
 
@@ -124,21 +120,21 @@ impl fmt::Debug for UrlTemplate {
 }
 
 /// Parses a query or a form body.
-pub(crate) fn pairs(text: &str) -> Result<Vec<Pair>, TemplateError> {
-    let pair = |text: &str| {
-        let (key, value) = match text.split_once('=') {
+pub(crate) fn pairs(written: &str) -> Result<Vec<Pair>, TemplateError> {
+    let pair = |written: &str| {
+        let (key, value) = match written.split_once('=') {
             Some((key, value)) => (key, Some(value)),
-            None => (text, None),
+            None => (written, None),
         };
         if key.contains("${") {
             return shape("must have fixed keys: ${..} may stand in values, key=${..}, only");
         }
         Ok(Pair {
             key: key.to_owned(),
-            value: value.map(Text::parse).transpose()?,
+            value: value.map(text).transpose()?,
         })
     };
-    text.split('&').map(pair).collect()
+    written.split('&').map(pair).collect()
 }
 
 pub(crate) fn fill_pairs(pairs: &[Pair], values: &impl Values, out: &mut String) {

@@ -1,19 +1,21 @@
-//! What stands for the names in one push. Pure.
+//! The values of a gateway's names for one push. Pure.
 
 use std::borrow::Cow;
 use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
-use super::text::{Name, Values};
-use crate::push::payload::preset::{Facts, Preset, unix};
-use crate::types::push::{About, CallPush, NotificationPush, PushError, PushKind, PushRequest};
-use crate::types::{Provider, PushToken, TokenType, UnixSeconds};
+use crate::clock::unix;
+use crate::push::payload::facts::Facts;
+use crate::push::payload::preset::Preset;
+use crate::push::template::{Name, Values};
+use crate::types::push::{About, CallPush, NotificationPush, OwnRefusal, PushError, PushKind, PushRequest};
+use crate::types::{Provider, PushToken, TokenType};
 
-/// Everything that a gateway may be told.
-pub(crate) struct Told<'a> {
+/// The values that a gateway's template may use.
+pub(crate) struct GatewayValues<'a> {
     req: &'a PushRequest,
-    about: What<'a>,
+    about: Subject<'a>,
     profile: TokenType,
     platform: &'a str,
     token: &'a PushToken,
@@ -21,12 +23,12 @@ pub(crate) struct Told<'a> {
     now: SystemTime,
 }
 
-enum What<'a> {
+enum Subject<'a> {
     Call(Facts<'a>, &'a Preset),
     Notification(&'a NotificationPush),
 }
 
-/// The profile that a push goes by: calls and what becomes of them by `voip`, a notification by its type's.
+/// The profile for a push: `voip` for calls and news of calls, a notification's own type otherwise.
 pub(crate) fn profile(req: &PushRequest) -> TokenType {
     match &req.about {
         About::Call(_) => TokenType::Voip,
@@ -34,21 +36,18 @@ pub(crate) fn profile(req: &PushRequest) -> TokenType {
     }
 }
 
-/// The token of a device that a push goes to.
+/// The token that a push goes to.
 fn token(req: &PushRequest) -> Result<&PushToken, PushError> {
     let (token, missing) = match &req.about {
-        // A phone with a token for messages only may wake by it.
+        // A phone that has a token for messages only may still be woken by it.
         About::Call(CallPush {
             kind: PushKind::Call, ..
-        }) => (req.to.token(), "NoToken"),
+        }) => (req.to.token(), OwnRefusal::NoToken),
         // Never to a PushKit token: iOS ends an app that gets a voip push and shows no call.
-        About::Call(_) => (req.to.token_for(TokenType::Im), "NoRemoteToken"),
-        About::Notification(what) => (req.to.token_for(what.token_type), "NoToken"),
+        About::Call(_) => (req.to.token_for(TokenType::Im), OwnRefusal::NoRemoteToken),
+        About::Notification(what) => (req.to.token_for(what.token_type), OwnRefusal::NoToken),
     };
-    token.ok_or_else(|| PushError::Rejected {
-        status: 0,
-        reason: missing.into(),
-    })
+    token.ok_or(PushError::Refused(missing))
 }
 
 /// The word that mod_apn's phones usually register with.
@@ -60,7 +59,7 @@ fn usual_platform(provider: &Provider) -> &str {
     }
 }
 
-impl<'a> Told<'a> {
+impl<'a> GatewayValues<'a> {
     pub(crate) fn new(
         req: &'a PushRequest,
         preset: &'a Preset,
@@ -72,8 +71,8 @@ impl<'a> Told<'a> {
         Ok(Self {
             req,
             about: match &req.about {
-                About::Call(call) => What::Call(Facts::new(req, call, now), preset),
-                About::Notification(what) => What::Notification(what),
+                About::Call(call) => Subject::Call(Facts::new(req, call, now), preset),
+                About::Notification(what) => Subject::Notification(what),
             },
             profile: profile(req),
             platform: own.map_or_else(|| usual_platform(&req.to.provider), |(_, word)| word),
@@ -89,61 +88,48 @@ impl<'a> Told<'a> {
 
     fn payload(&self) -> Map<String, Value> {
         match &self.about {
-            What::Call(facts, preset) => preset.keys(facts, &self.req.to.provider),
-            What::Notification(what) => what.payload.keys().clone(),
+            Subject::Call(facts, preset) => preset.keys(facts, &self.req.to.provider),
+            Subject::Notification(what) => what.payload.keys().clone(),
         }
     }
 
     fn call(&self) -> Option<&Facts<'a>> {
         match &self.about {
-            What::Call(facts, _) => Some(facts),
-            What::Notification(_) => None,
+            Subject::Call(facts, _) => Some(facts),
+            Subject::Notification(_) => None,
         }
-    }
-
-    /// Since when what it is about is so: a call since it waits.
-    fn time(&self) -> UnixSeconds {
-        self.call().map_or_else(|| unix(self.now), |facts| facts.time)
-    }
-
-    fn expires(&self) -> UnixSeconds {
-        unix(self.now + self.req.ttl)
     }
 }
 
-impl Values for Told<'_> {
+impl Values for GatewayValues<'_> {
     fn text(&self, name: Name) -> Cow<'_, str> {
-        let (req, call) = (self.req, self.call());
-        Cow::Borrowed(match name {
-            Name::Type => self.profile.as_str(),
-            Name::User => &req.callee.user,
-            Name::Realm => &req.callee.domain,
-            Name::Token => self.token.expose(),
-            Name::TokenType => self.token_type.as_str(),
-            Name::AppId => &req.to.app,
-            Name::Platform => self.platform,
-            Name::Provider => req.to.provider.name(),
-            Name::SipCall => call.map_or("", |facts| &facts.call.sip_call_id),
-            Name::CallerName => call.map_or("", |facts| &facts.caller_name),
-            Name::CallerNumber => call.map_or("", |facts| facts.caller_number),
-            Name::Kind => call.map_or("notification", Facts::kind),
-            Name::Reason => call.and_then(Facts::reason).unwrap_or_default(),
-            Name::Payload => return Cow::Owned(Value::Object(self.payload()).to_string()),
-            Name::Call => return call.map_or(Cow::Borrowed(""), |facts| Cow::Owned(facts.call.call.to_string())),
-            Name::Callee => return Cow::Owned(format!("{}@{}", req.callee.user, req.callee.domain)),
-            Name::Time => return Cow::Owned(self.time().to_string()),
-            Name::Expires => return Cow::Owned(self.expires().to_string()),
-            Name::Ttl => return Cow::Owned(req.ttl.as_secs().to_string()),
+        let req = self.req;
+        Cow::Borrowed(match (name, self.call()) {
+            (Name::Type, _) => self.profile.as_str(),
+            (Name::Token, _) => self.token.expose(),
+            (Name::TokenType, _) => self.token_type.as_str(),
+            (Name::Platform, _) => self.platform,
+            (Name::Provider, _) => req.to.provider.name(),
+            (Name::Payload, _) => return Cow::Owned(Value::Object(self.payload()).to_string()),
+            (name, Some(facts)) => return facts.text(name),
+            (Name::User, None) => &req.callee.user,
+            (Name::Realm, None) => &req.callee.domain,
+            (Name::AppId, None) => &req.to.app,
+            (Name::Kind, None) => "notification",
+            (Name::Callee, None) => return Cow::Owned(format!("{}@{}", req.callee.user, req.callee.domain)),
+            (Name::Time | Name::Expires | Name::Ttl, None) => return Cow::Owned(self.json(name).to_string()),
+            (Name::SipCall | Name::CallerName | Name::CallerNumber | Name::Reason | Name::Call, None) => "",
         })
     }
 
     fn json(&self, name: Name) -> Value {
-        match name {
-            Name::Payload => Value::Object(self.payload()),
-            Name::Time => self.time().into(),
-            Name::Expires => self.expires().into(),
-            Name::Ttl => self.req.ttl.as_secs().into(),
-            other => Value::String(self.text(other).into_owned()),
+        match (name, self.call()) {
+            (Name::Payload, _) => Value::Object(self.payload()),
+            (Name::Time | Name::Expires | Name::Ttl, Some(facts)) => facts.json(name),
+            (Name::Time, None) => unix(self.now).into(),
+            (Name::Expires, None) => unix(self.now + self.req.ttl).into(),
+            (Name::Ttl, None) => self.req.ttl.as_secs().into(),
+            (other, _) => Value::String(self.text(other).into_owned()),
         }
     }
 }

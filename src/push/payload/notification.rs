@@ -1,21 +1,21 @@
-//! Pushes that are no call's: what the asker's payload says, as APNs and FCM want to be told it. Pure, but for
-//! the random `apns-id`.
+//! Notifications (pushes that are not about a call): from the asker's payload to APNs' and FCM's forms. Pure, but for the random
+//! `apns-id`.
 //!
-//! The keys are those of mod_apn (docs/PAYLOADS.md, "Notifications"). Whatever the text of a message holds, it ends up as
-//! one JSON string: it is parsed, and written again by a JSON writer.
+//! The keys are those of mod_apn (docs/PAYLOADS.md, "Notifications"). The payload is parsed and written again by a
+//! JSON writer, so no text of a message can break out of its string.
 
 use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::push::payload::preset::unix;
-use crate::push::payload::template::is_reserved_by_fcm;
-use crate::push::payload::{
-    ApnsPush, FCM_LIMIT, FcmPush, Shown, addressed, fcm_token, limit, longest, named, priority, rejected, strings,
+use crate::clock::unix;
+use crate::push::payload::fit::longest;
+use crate::push::payload::message::{
+    ApnsPush, ApnsTarget, FCM_LIMIT, FcmPush, SystemKeys, fcm_token, is_reserved_by_fcm, measured, named, strings,
 };
 use crate::types::TokenType;
-use crate::types::push::{NotificationPush, Payload, PushError, PushRequest};
+use crate::types::push::{NotificationPush, OwnRefusal, Payload, PushError, PushRequest};
 
 /// The APNs push for a notification.
 pub(crate) fn apns(
@@ -24,57 +24,54 @@ pub(crate) fn apns(
     topic: Option<&str>,
     now: SystemTime,
 ) -> Result<ApnsPush, PushError> {
-    let token = req.to.token_for(what.token_type).ok_or_else(|| rejected("NoToken"))?;
-    let said = Said::read(&what.payload)?;
+    let token = req
+        .to
+        .token_for(what.token_type)
+        .ok_or_else(|| PushError::Refused(OwnRefusal::NoToken))?;
+    let content = NotificationContent::read(&what.payload)?;
     let push_type = match what.token_type {
         TokenType::Voip => "voip",
-        TokenType::Im if said.is_noticed() => "alert",
+        TokenType::Im if content.is_noticed() => "alert",
         TokenType::Im => "background",
     };
-    let (token, topic) = addressed(token, push_type, topic.unwrap_or_else(|| named(&req.to)))?;
-    let body = said.fit(limit(push_type), |said| {
-        let body = said.apns_body(push_type).to_string().into_bytes();
-        let size = body.len();
-        (body, size)
-    })?;
-    Ok(ApnsPush {
-        token,
-        push_type,
-        topic,
-        priority: priority(push_type),
-        expiration: if req.ttl.is_zero() { 0 } else { unix(now + req.ttl) },
-        apns_id: Uuid::new_v4(),
-        body,
-    })
+    let target = ApnsTarget::new(token, push_type, topic.unwrap_or_else(|| named(&req.to)))?;
+    let body = content.fit(target.limit(), |content| measured(&content.apns_body(push_type)))?;
+    let expiration = if req.ttl.is_zero() { 0 } else { unix(now + req.ttl) };
+    Ok(target.push(expiration, Uuid::new_v4(), body))
 }
 
 /// The FCM message for a notification.
 pub(crate) fn fcm(req: &PushRequest, what: &NotificationPush) -> Result<FcmPush, PushError> {
     let token = fcm_token(req.to.token_for(what.token_type))?;
-    let said = Said::read(&what.payload)?;
-    // A call is the app's to show, and so is what has no text.
-    let app_shows = what.token_type == TokenType::Voip || said.alert.is_empty();
-    said.fit(FCM_LIMIT, |said| {
-        let data = if app_shows { said.everything() } else { said.data() };
-        let push = FcmPush {
-            token: token.clone(),
-            data: strings(data),
-            notification: (!app_shows).then(|| Value::Object(said.fcm_notification())),
-            shown: (!app_shows).then(|| Box::new(said.shown())),
-            keep: Some(req.ttl),
-        };
-        let size = push.size();
-        (push, size)
-    })
-    .and_then(|push| match push.data.keys().find(|key| is_reserved_by_fcm(key)) {
-        Some(key) => Err(rejected(&format!("ReservedKey {}", shown(key)))),
-        None => Ok(push),
-    })
+    let content = NotificationContent::read(&what.payload)?;
+    // The app itself shows calls and whatever has no text.
+    let app_shows = what.token_type == TokenType::Voip || content.alert.is_empty();
+    content
+        .fit(FCM_LIMIT, |content| {
+            let data = if app_shows {
+                content.everything()
+            } else {
+                content.data()
+            };
+            let push = FcmPush {
+                token: token.clone(),
+                data: strings(data),
+                notification: (!app_shows).then(|| Value::Object(content.fcm_notification())),
+                system: (!app_shows).then(|| Box::new(content.system_keys())),
+                keep: Some(req.ttl),
+            };
+            let size = push.size();
+            (push, size)
+        })
+        .and_then(|push| match push.data.keys().find(|key| is_reserved_by_fcm(key)) {
+            Some(key) => Err(reserved(key)),
+            None => Ok(push),
+        })
 }
 
 /// A payload's keys by what they mean.
 #[derive(Clone, Debug, Default)]
-struct Said {
+struct NotificationContent {
     /// `aps.alert`, in Apple's names.
     alert: Map<String, Value>,
     badge: Option<u64>,
@@ -82,23 +79,23 @@ struct Said {
     category: Option<String>,
     image: Option<String>,
     content_available: bool,
-    /// What is the app's own.
+    /// Keys for the app itself.
     custom: Map<String, Value>,
 }
 
-impl Said {
+impl NotificationContent {
     fn read(payload: &Payload) -> Result<Self, PushError> {
-        let mut said = Self::default();
+        let mut content = Self::default();
         for (key, value) in payload.keys() {
-            // An absent value is no value, as in mod_apn.
+            // `null` counts as absent, as in mod_apn.
             if value.is_null() {
                 continue;
             }
-            said.take(key, value).map_err(|WrongType| wrong_type(key))?;
+            content.take(key, value).map_err(|WrongType| wrong_type(key))?;
         }
-        match said.custom.keys().find(|key| *key == "aps") {
-            Some(key) => Err(rejected(&format!("ReservedKey {key}"))),
-            None => Ok(said),
+        match content.custom.keys().find(|key| *key == "aps") {
+            Some(key) => Err(reserved(key)),
+            None => Ok(content),
         }
     }
 
@@ -152,12 +149,12 @@ impl Said {
         Ok(())
     }
 
-    /// Whether a user sees or hears it; anything else is for the app alone.
+    /// Whether a user sees or hears it.
     fn is_noticed(&self) -> bool {
         !self.alert.is_empty() || self.badge.is_some() || self.sound.is_some()
     }
 
-    /// Writes within `limit` bytes: the text of the message is shortened, nothing else is.
+    /// Writes within `limit` bytes. Only the text of the message is shortened.
     fn fit<T>(&self, limit: usize, write: impl Fn(&Self) -> (T, usize)) -> Result<T, PushError> {
         let (whole, size) = write(self);
         if size <= limit {
@@ -170,7 +167,7 @@ impl Said {
             let (written, size) = write(&shorter);
             (size <= limit).then_some(written)
         })
-        .ok_or_else(|| rejected("PayloadTooLarge"))
+        .ok_or_else(|| PushError::Refused(OwnRefusal::PayloadTooLarge))
     }
 
     fn apns_body(&self, push_type: &str) -> Value {
@@ -199,7 +196,7 @@ impl Said {
         aps
     }
 
-    /// The app's own keys, and the image, which systems do not hand to the app.
+    /// The app's own keys, and the image, which the systems do not pass on to the app.
     fn data(&self) -> Map<String, Value> {
         let mut data = self.custom.clone();
         data.extend(self.image.clone().map(|image| ("image".to_owned(), image.into())));
@@ -215,7 +212,7 @@ impl Said {
         notification
     }
 
-    fn shown(&self) -> Shown {
+    fn system_keys(&self) -> SystemKeys {
         let mut android = Map::new();
         let mut put = |key: &str, value: Option<Value>| android.extend(value.map(|value| (key.to_owned(), value)));
         put("notification_count", self.badge.map(Value::from));
@@ -225,7 +222,7 @@ impl Said {
         put("body_loc_args", self.alert.get("loc-args").cloned());
         put("title_loc_key", self.alert.get("title-loc-key").cloned());
         put("title_loc_args", self.alert.get("title-loc-args").cloned());
-        Shown {
+        SystemKeys {
             android,
             aps: self.aps(),
         }
@@ -254,15 +251,19 @@ impl Said {
     }
 }
 
-/// A key's value is not what the key takes.
+/// A key's value has the wrong type.
 struct WrongType;
 
 fn wrong_type(key: &str) -> PushError {
-    rejected(&format!("WrongType {}", shown(key)))
+    PushError::Refused(OwnRefusal::WrongType(printable(key)))
 }
 
-/// A key of the asker's as a reason may name it.
-fn shown(key: &str) -> String {
+fn reserved(key: &str) -> PushError {
+    PushError::Refused(OwnRefusal::ReservedKey(printable(key)))
+}
+
+/// An asker's key, short and printable.
+fn printable(key: &str) -> String {
     key.chars().take(40).flat_map(char::escape_default).collect()
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde_json::json;
 
 use super::*;
-use crate::push::About;
+use crate::types::push::About;
 use crate::types::{Aor, NotificationId, Provider, PushId, PushParams, PushToken};
 
 fn request(provider: Provider, kind: TokenType, payload: &Value) -> PushRequest {
@@ -157,11 +157,11 @@ fn text_is_shortened_to_what_fits_and_anything_else_is_refused() {
     let custom = json!({"body": "hi", "custom": {"blob": "x".repeat(5_000)}});
     assert_eq!(
         to_apple(TokenType::Im, &custom).unwrap_err(),
-        rejected("PayloadTooLarge")
+        PushError::Refused(OwnRefusal::PayloadTooLarge)
     );
     assert_eq!(
         to_google(TokenType::Im, &custom).unwrap_err(),
-        rejected("PayloadTooLarge")
+        PushError::Refused(OwnRefusal::PayloadTooLarge)
     );
     let voip = json!({"custom": {"blob": "x".repeat(4_500)}});
     assert!(to_apple(TokenType::Voip, &voip).is_ok());
@@ -173,13 +173,13 @@ fn reserved_keys_and_wrong_types_are_refused_by_name() {
         let payload = json!({"body": "x", "custom": {key: "v"}});
         assert_eq!(
             to_google(TokenType::Im, &payload).unwrap_err(),
-            rejected(&format!("ReservedKey {key}"))
+            PushError::Refused(OwnRefusal::ReservedKey(key.into()))
         );
         assert!(to_apple(TokenType::Im, &payload).is_ok());
     }
     assert_eq!(
         to_apple(TokenType::Im, &json!({"custom": [{"name": "aps", "value": {}}]})).unwrap_err(),
-        rejected("ReservedKey aps")
+        PushError::Refused(OwnRefusal::ReservedKey("aps".into()))
     );
     for (key, value) in [
         ("body", json!({})),
@@ -193,7 +193,7 @@ fn reserved_keys_and_wrong_types_are_refused_by_name() {
     ] {
         assert_eq!(
             to_apple(TokenType::Im, &json!({key: value})).unwrap_err(),
-            rejected(&format!("WrongType {key}")),
+            PushError::Refused(OwnRefusal::WrongType(key.into())),
             "{value}"
         );
     }

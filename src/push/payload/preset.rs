@@ -1,14 +1,14 @@
-//! What a push says, and the shapes it can be said in. Pure; docs/PAYLOADS.md shows every shape.
-
-use std::borrow::Cow;
-use std::time::{SystemTime, UNIX_EPOCH};
+//! The payload styles. Pure; docs/PAYLOADS.md shows each.
 
 use serde_json::{Map, Value, json};
 
+use crate::clock;
 use crate::push::app::PayloadStyle;
-use crate::push::payload::template::{Template, TemplateError};
-use crate::types::push::{CallPush, PushKind, PushRequest};
-use crate::types::{Provider, UnixSeconds};
+use crate::push::payload::facts::Facts;
+use crate::push::payload::message::{is_reserved_by_fcm, object};
+use crate::push::template::{Json, TemplateError, Vocabulary};
+use crate::types::Provider;
+use crate::types::push::PushKind;
 
 /// A payload style ready to be filled in.
 #[derive(Clone, Debug)]
@@ -16,84 +16,8 @@ pub(crate) enum Preset {
     Default,
     Linphone,
     ModApn,
-    Template(Template),
+    Template(Json),
 }
-
-/// Everything that a payload may say.
-#[derive(Clone, Debug)]
-pub(crate) struct Facts<'a> {
-    pub req: &'a PushRequest,
-    pub call: &'a CallPush,
-    /// As in the request, or shortened to fit.
-    pub caller_name: Cow<'a, str>,
-    /// As in the request, or empty when it does not fit: a cut number is a wrong number.
-    pub caller_number: &'a str,
-    pub time: UnixSeconds,
-    pub expires: UnixSeconds,
-    pub ttl: u64,
-}
-
-impl<'a> Facts<'a> {
-    pub(crate) fn new(req: &'a PushRequest, call: &'a CallPush, now: SystemTime) -> Self {
-        Self {
-            req,
-            call,
-            caller_name: Cow::Borrowed(&call.caller_name),
-            caller_number: &call.caller_number,
-            time: unix(call.held_at),
-            expires: unix(now + req.ttl),
-            ttl: req.ttl.as_secs(),
-        }
-    }
-
-    pub(crate) fn kind(&self) -> &'static str {
-        match self.call.kind {
-            PushKind::Call => "call",
-            PushKind::Cancel(_) => "cancel",
-            PushKind::MissedCall => "missed-call",
-        }
-    }
-
-    pub(crate) fn reason(&self) -> Option<&'static str> {
-        match self.call.kind {
-            PushKind::Cancel(reason) => Some(reason.as_str()),
-            _ => None,
-        }
-    }
-
-    /// What a person is shown: the name, else the number.
-    pub(crate) fn caller(&self) -> &str {
-        match (self.caller_name.as_ref(), self.caller_number) {
-            ("", "") => "Unknown",
-            ("", number) => number,
-            (name, _) => name,
-        }
-    }
-
-    fn callee(&self) -> String {
-        format!("{}@{}", self.req.callee.user, self.req.callee.domain)
-    }
-
-    /// The caller as a SIP URI, in the callee's domain: FreeSWITCH gives us a number, Linphone wants an address.
-    fn caller_uri(&self) -> String {
-        let user: String = percent_encoding::utf8_percent_encode(self.caller_number, URI_USER).collect();
-        format!(
-            "sip:{}@{}",
-            if user.is_empty() { "anonymous" } else { &user },
-            self.req.callee.domain
-        )
-    }
-}
-
-/// All but the characters of an RFC 3261 section 25.1 user part.
-const URI_USER: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'!')
-    .remove(b'~')
-    .remove(b'*')
-    .remove(b'+');
 
 impl Preset {
     pub(crate) fn new(style: &PayloadStyle, provider: &Provider) -> Result<Self, TemplateError> {
@@ -101,7 +25,7 @@ impl Preset {
             PayloadStyle::Default => Self::Default,
             PayloadStyle::Linphone => Self::Linphone,
             PayloadStyle::ModApn => Self::ModApn,
-            PayloadStyle::Template(text) => Self::Template(Template::new(text, provider)?),
+            PayloadStyle::Template(text) => Self::Template(template(text, provider)?),
         })
     }
 
@@ -112,7 +36,7 @@ impl Preset {
             Self::Linphone if *provider == Provider::Fcm => linphone_fcm(facts),
             Self::Linphone => linphone_apns(facts),
             Self::ModApn => mod_apn(facts, provider),
-            Self::Template(template) => fill(template, facts),
+            Self::Template(template) => object(template.fill(facts)),
         }
     }
 
@@ -134,7 +58,7 @@ impl Preset {
                 "loc-args": [facts.caller()],
                 "call-id": &*facts.call.sip_call_id,
                 "uuid": "",
-                "send-time": timestamp(facts.time),
+                "send-time": clock::to_the_second(facts.time),
             })),
             _ => Map::new(),
         }
@@ -181,14 +105,14 @@ fn linphone_fcm(facts: &Facts<'_>) -> Map<String, Value> {
         "sip-from": facts.caller(),
         "loc-key": "IC_MSG",
         "loc-args": facts.caller(),
-        "send-time": timestamp(facts.time),
+        "send-time": clock::to_the_second(facts.time),
         "custom-payload": "{}",
     }));
     extend_with_kind(&mut keys, facts);
     keys
 }
 
-/// Linphone has no cancel push: an app that knows ours finds it under our own key.
+/// Linphone has no cancel push; apps that know fswake's find it under these keys.
 fn extend_with_kind(keys: &mut Map<String, Value>, facts: &Facts<'_>) {
     if facts.call.kind != PushKind::Call {
         keys.insert("kind".into(), facts.kind().into());
@@ -224,58 +148,15 @@ fn mod_apn(facts: &Facts<'_>, provider: &Provider) -> Map<String, Value> {
     keys
 }
 
-fn fill(template: &Template, facts: &Facts<'_>) -> Map<String, Value> {
-    let (call, callee) = (facts.call.call.to_string(), facts.callee());
-    let (time, expires, ttl) = (facts.time.to_string(), facts.expires.to_string(), facts.ttl.to_string());
-    template.fill(&|name| match name {
-        "kind" => facts.kind(),
-        "reason" => facts.reason().unwrap_or(""),
-        "call-id" => &call,
-        "sip-call-id" => &facts.call.sip_call_id,
-        "caller-number" => facts.caller_number,
-        "caller-name" => &facts.caller_name,
-        "callee" => &callee,
-        "callee-user" => &facts.req.callee.user,
-        "callee-domain" => &facts.req.callee.domain,
-        "app-id" => &facts.req.to.app,
-        "time" => &time,
-        "expires" => &expires,
-        "ttl" => &ttl,
-        // The template was checked against the same list; a test fills in every name of it.
-        _ => "",
-    })
-}
-
-pub(crate) fn object(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(map) => map,
-        _ => Map::new(),
+/// The operator's own payload, checked for the provider that will carry it.
+fn template(text: &str, provider: &Provider) -> Result<Json, TemplateError> {
+    let template = Json::parse(text, Vocabulary::Payload)?;
+    if *provider == Provider::Fcm
+        && let Some(key) = template.keys().find(|key| is_reserved_by_fcm(key))
+    {
+        return Err(TemplateError::ReservedKey(key.to_owned()));
     }
-}
-
-pub(crate) fn unix(time: SystemTime) -> UnixSeconds {
-    time.duration_since(UNIX_EPOCH)
-        .map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
-}
-
-/// `2026-01-31 12:00:00`, UTC: the form in which Linphone apps read `send-time`.
-fn timestamp(time: UnixSeconds) -> String {
-    let (days, seconds) = (time.div_euclid(86_400), time.rem_euclid(86_400));
-    // Days to a civil date in the proleptic Gregorian calendar, counted from 0000-03-01 so that leap days come last.
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let (h, m, s) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02} {h:02}:{m:02}:{s:02}")
+    Ok(template)
 }
 
 #[cfg(test)]
@@ -283,10 +164,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn send_time_is_the_utc_date_of_the_call() {
-        assert_eq!(timestamp(0), "1970-01-01 00:00:00");
-        assert_eq!(timestamp(951_782_399), "2000-02-28 23:59:59");
-        assert_eq!(timestamp(951_782_400), "2000-02-29 00:00:00");
-        assert_eq!(timestamp(1_735_689_599), "2024-12-31 23:59:59");
+    fn keys_that_fcm_reserves_are_refused_for_fcm_only() {
+        for key in [
+            "from",
+            "message_type",
+            "google.x",
+            "googlex",
+            "gcm",
+            "gcm.notification.a",
+        ] {
+            let text = format!(r#"{{"{key}":"x"}}"#);
+            assert_eq!(
+                template(&text, &Provider::Fcm).unwrap_err(),
+                TemplateError::ReservedKey(key.into())
+            );
+            assert!(template(&text, &Provider::Apns).is_ok());
+        }
     }
 }

@@ -1,11 +1,14 @@
 //! What is sent, byte by byte where it matters.
 
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde_json::json;
 
 use super::*;
-use crate::push::payload::template::NAMES;
+use crate::push::payload::message::{APNS_LIMIT, APNS_VOIP_LIMIT};
+use crate::push::template::Vocabulary;
 use crate::types::push::{About, CallPush, CancelReason, PushKind};
-use crate::types::{Aor, CallId, PushId, PushParams};
+use crate::types::{Aor, CallId, PushId, PushParams, PushToken};
 
 const CANCEL: PushKind = PushKind::Cancel(CancelReason::AnsweredElsewhere);
 
@@ -138,7 +141,7 @@ fn cancel_and_missed_call_go_to_the_remote_token_only() {
     for kind in [CANCEL, PushKind::MissedCall] {
         let mut req = request(kind);
         req.to.remote_token = None;
-        assert_eq!(refused(&req), rejected("NoRemoteToken"));
+        assert_eq!(refused(&req), PushError::Refused(OwnRefusal::NoRemoteToken));
     }
 }
 
@@ -209,7 +212,7 @@ fn number_that_does_not_fit_is_left_out_whole_and_anything_else_is_refused() {
     said(&mut req).caller_number = "1".repeat(6000).into();
     assert_eq!(apns(&PayloadStyle::Default, &req).1["caller-number"], "");
     said(&mut req).sip_call_id = "x".repeat(6000).into();
-    assert_eq!(refused(&req), rejected("PayloadTooLarge"));
+    assert_eq!(refused(&req), PushError::Refused(OwnRefusal::PayloadTooLarge));
 }
 
 #[test]
@@ -218,7 +221,7 @@ fn voip_may_be_larger_than_other_pushes() {
     said(&mut req).sip_call_id = "x".repeat(4500).into();
     assert!(apns(&PayloadStyle::Default, &req).0.body.len() > APNS_LIMIT);
     req.to.call_token = None;
-    assert_eq!(refused(&req), rejected("PayloadTooLarge"));
+    assert_eq!(refused(&req), PushError::Refused(OwnRefusal::PayloadTooLarge));
 }
 
 #[test]
@@ -264,7 +267,7 @@ fn every_style_sends_fcm_strings_only_and_no_reserved_key_within_the_limit() {
                 !push
                     .data
                     .keys()
-                    .any(|k| crate::push::payload::template::is_reserved_by_fcm(k)),
+                    .any(|k| crate::push::payload::message::is_reserved_by_fcm(k)),
                 "{style:?}"
             );
         }
@@ -319,16 +322,14 @@ fn mod_apn_apps_find_their_keys() {
 
 #[test]
 fn template_fills_in_every_name_and_may_bring_its_own_aps() {
-    let all: Map<String, Value> = NAMES
-        .iter()
-        .map(|n| ((*n).into(), format!("${{{n}}}").into()))
-        .collect();
+    let names = || Vocabulary::Payload.names();
+    let all: Map<String, Value> = names().map(|n| (n.clone(), format!("${{{n}}}").into())).collect();
     let mut template = all.clone();
     template.insert("aps".into(), json!({ "alert": "${caller-name}", "badge": 1, "x": "y" }));
     let style = PayloadStyle::Template(Value::Object(template).to_string());
     let (_, body) = apns(&style, &request(CANCEL));
-    for name in NAMES {
-        assert!(!body[name].as_str().unwrap().is_empty(), "{name}");
+    for name in names() {
+        assert!(!body[&name].as_str().unwrap().is_empty(), "{name}");
     }
     assert_eq!(body["aps"], json!({ "content-available": 1, "x": "y" }));
     let (_, body) = apns(&style, &request(PushKind::MissedCall));

@@ -1,20 +1,17 @@
-//! A probe of an app's way to its provider: a real connection with the app's own credentials, and a request that reaches
-//! no phone.
+//! Probes: a real connection with the app's own credentials, and a request that reaches no phone.
 //!
 //! APNs has no dry run: the push goes to a token that cannot exist, and `BadDeviceToken` says that all else was good.
-//! FCM has one (`validate_only`). A gateway is only connected to: nothing else is sure to do no harm there.
+//! FCM has one (`validate_only`). To a gateway a probe only connects: any request might do harm there.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
-
-use reqwest::header::{DATE, HeaderMap};
 
 use crate::types::push::PushError;
 
 /// What a probe found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
-    /// In what way all is good, or what failed.
+    /// How far all is good, or what failed.
     pub outcome: Result<Proof, PushError>,
     /// The provider's clock, as its reply said.
     pub date: Option<SystemTime>,
@@ -22,19 +19,19 @@ pub struct Probe {
     pub took: Duration,
 }
 
-/// How far a probe that met no fault has seen.
+/// How much a successful probe proves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
-    /// The provider takes the credentials and what is sent with them, by this word of its own.
+    /// The provider accepts the credentials and the push; this is its own word for it.
     Taken(&'static str),
-    /// It could be connected to. Whether it takes a push is seen with the first.
+    /// It can be reached. Whether it takes pushes is seen with the first.
     Connected,
     /// The app has neither `topic` nor `app-ids`: Apple is asked with the phone's own app id only.
     NoTopic,
 }
 
 impl Proof {
-    /// Why an app whose probe came to this is not called well.
+    /// Why the app is not called well after such a probe.
     pub(crate) fn why_nothing_is_known(self) -> Option<&'static str> {
         match self {
             Self::Taken(_) => None,
@@ -50,18 +47,5 @@ impl fmt::Display for Proof {
             Self::Taken(word) => f.write_str(word),
             other => f.write_str(other.why_nothing_is_known().unwrap_or_default()),
         }
-    }
-}
-
-/// A reply as far as a probe reads it.
-pub(crate) struct Reply {
-    pub status: u16,
-    pub headers: HeaderMap,
-    pub body: Vec<u8>,
-}
-
-impl Reply {
-    pub(crate) fn date(&self) -> Option<SystemTime> {
-        httpdate::parse_http_date(self.headers.get(DATE)?.to_str().ok()?).ok()
     }
 }

@@ -1,13 +1,20 @@
-//! Providers' answers, field by field: one that is missing or of another type than documented loses none of the others.
+//! Providers' replies, read field by field: a missing or odd field loses no other.
 
+use std::time::SystemTime;
+
+use reqwest::Response;
+use reqwest::header::{DATE, HeaderMap};
 use serde_json::Value;
+
+/// No provider's reply is longer; the rest is not read.
+const REPLY_LIMIT: usize = 64 * 1024;
 
 /// Longest description of a provider's that is kept, in characters.
 const DESCRIPTION: usize = 200;
-/// A word this long is no word: it may be a token or part of a key.
+/// Longer words are left out: they may be a token or part of a key.
 const LONGEST_WORD: usize = 24;
 
-/// An answer's JSON; `null` when it is none. Google wraps some in a list.
+/// A reply's JSON; `null` if it is not JSON. Google wraps some in a list.
 pub(crate) fn read(body: &[u8]) -> Value {
     let start = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     match serde_json::from_slice(start).unwrap_or_default() {
@@ -35,7 +42,7 @@ pub(crate) fn number(object: &Value, name: &str) -> Option<i64> {
     }
 }
 
-/// A list's elements; none when it is no list.
+/// A list's elements; none if it is not a list.
 pub(crate) fn list<'a>(object: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
     object[name].as_array().into_iter().flatten()
 }
@@ -53,6 +60,38 @@ pub(crate) fn description(text: &str) -> Option<String> {
     });
     let text: String = words.collect::<Vec<_>>().join(" ").chars().take(DESCRIPTION).collect();
     (!text.is_empty()).then_some(text)
+}
+
+/// A provider's reason code as it may be logged and stored: letters and underscores, or nothing. No code has
+/// digits, and every token has: should a provider ever repeat one, it is left out.
+pub(crate) fn code(text: &str) -> Option<&str> {
+    let plain = text.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_');
+    (plain && !text.is_empty() && text.len() <= 64).then_some(text)
+}
+
+/// The start of a reply's body, at most 64 KiB.
+pub(crate) async fn read_body(mut response: Response) -> Result<Vec<u8>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        body.extend_from_slice(&chunk[..chunk.len().min(REPLY_LIMIT - body.len())]);
+        if body.len() == REPLY_LIMIT {
+            break;
+        }
+    }
+    Ok(body)
+}
+
+/// A reply, read whole.
+pub(crate) struct Reply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    pub(crate) fn date(&self) -> Option<SystemTime> {
+        httpdate::parse_http_date(self.headers.get(DATE)?.to_str().ok()?).ok()
+    }
 }
 
 #[cfg(test)]

@@ -8,11 +8,11 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use tokio::time::Instant;
-use uuid::Uuid;
 
+use crate::jitter;
 use crate::types::push::{KeptBy, PushError, PushReceipt};
 
-/// Longest that one try may take, connecting included.
+/// The longest that one try may take, connecting included.
 pub const TRY_LIMIT: Duration = Duration::from_secs(3);
 /// Pause after the first failure, before jitter.
 pub const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -44,7 +44,7 @@ pub(crate) fn header_retry_after(headers: &HeaderMap, now: SystemTime) -> Option
     retry_after(headers.get(RETRY_AFTER)?.to_str().ok()?, now)
 }
 
-/// What one try came to.
+/// The outcome of one try.
 #[derive(Debug)]
 pub(crate) enum Try {
     Taken {
@@ -53,28 +53,68 @@ pub(crate) enum Try {
     },
     Refused(PushError),
     /// It may work later.
-    Passing {
-        kept_by: KeptBy,
-        reason: String,
-        retry_after: Option<Duration>,
-    },
+    Passing(Passing),
     /// The cause was removed (a new provider token): try again without a pause.
     Again {
         reason: String,
     },
 }
 
+/// A failure that may pass.
+#[derive(Clone, Debug)]
+pub(crate) struct Passing {
+    pub kept_by: KeptBy,
+    pub reason: String,
+    pub retry_after: Option<Duration>,
+}
+
+impl Passing {
+    /// Nothing came back in time.
+    pub(crate) fn no_answer(reason: &str) -> Self {
+        Self {
+            kept_by: KeptBy::NoAnswer,
+            reason: reason.to_owned(),
+            retry_after: None,
+        }
+    }
+
+    /// The provider answers that it takes the push later, if at all.
+    pub(crate) fn answered(kept_by: KeptBy, code: &str, headers: &HeaderMap, now: SystemTime) -> Self {
+        let status = kept_by.answered().unwrap_or_default();
+        Self {
+            kept_by,
+            reason: format!("{status} {code}"),
+            retry_after: header_retry_after(headers, now),
+        }
+    }
+}
+
+impl From<Passing> for PushError {
+    fn from(Passing { kept_by, reason, .. }: Passing) -> Self {
+        Self::Exhausted { kept_by, reason }
+    }
+}
+
 impl Try {
+    /// The provider refuses the push, by a code that says no more than its status does.
+    pub(crate) fn refused(status: u16, code: String) -> Self {
+        Self::Refused(match status {
+            401 | 403 => PushError::credentials(code),
+            _ => PushError::Rejected {
+                status,
+                reason: code,
+                topic: None,
+            },
+        })
+    }
+
     /// The error of one that is not repeated and was not taken.
     pub(crate) fn into_error(self) -> Option<PushError> {
         match self {
             Self::Taken { .. } => None,
             Self::Refused(error) => Some(error),
-            Self::Passing { kept_by, reason, .. } => Some(PushError::Exhausted { kept_by, reason }),
-            Self::Again { reason } => Some(PushError::Exhausted {
-                kept_by: KeptBy::NoAnswer,
-                reason,
-            }),
+            Self::Passing(passing) => Some(passing.into()),
+            Self::Again { reason } => Some(Passing::no_answer(&reason).into()),
         }
     }
 }
@@ -119,7 +159,7 @@ impl Wait {
         Ok(tokio::time::timeout(self.try_limit.min(left), once).await.ok())
     }
 
-    /// Waits for `ready`, which nobody but us keeps from being so, at most as long as the push may.
+    /// Waits for `ready`, at most as long as the push may. What is waited for is fswake's own.
     pub(crate) async fn until<T>(&mut self, what: &str, ready: impl Future<Output = T>) -> Result<T, PushError> {
         self.last = (KeptBy::Us, what.to_owned());
         tokio::time::timeout_at(self.deadline, ready)
@@ -139,12 +179,12 @@ impl Wait {
             }
             Try::Refused(error) => return Some(Err(error)),
             Try::Again { reason } => (KeptBy::NoAnswer, reason, Some(Duration::ZERO)),
-            Try::Passing {
+            Try::Passing(Passing {
                 kept_by,
                 reason,
                 retry_after,
-            } => {
-                let pause = pause(self.attempts, retry_after, jitter(), self.left());
+            }) => {
+                let pause = pause(self.attempts, retry_after, jitter::fraction(), self.left());
                 (kept_by, reason, pause)
             }
         };
@@ -163,12 +203,6 @@ impl Wait {
         let (kept_by, reason) = self.last.clone();
         PushError::Exhausted { kept_by, reason }
     }
-}
-
-/// A number in 0..1 from the randomness of a UUID, which spares a crate.
-#[allow(clippy::cast_precision_loss)]
-pub(crate) fn jitter() -> f64 {
-    (Uuid::new_v4().as_u128() & 0xffff_ffff) as f64 / 4_294_967_296.0
 }
 
 #[cfg(test)]

@@ -6,10 +6,9 @@ use x509_parser::oid_registry::OID_USERID;
 use x509_parser::pem::Pem;
 use x509_parser::x509::X509Name;
 
-use crate::clock::stamp;
+use crate::clock::{to_the_second, unix};
 use crate::files;
 use crate::push::app::{App, Credentials};
-use crate::push::payload::preset::unix;
 use crate::push::setup::SetupError;
 use crate::types::Printable;
 
@@ -89,7 +88,7 @@ pub fn other_bundle(app: &App, certificate: &Certificate) -> Option<String> {
 
 /// `2026-11-26`
 pub(crate) fn day(at: SystemTime) -> String {
-    let text = stamp(unix(at).saturating_mul(1000));
+    let text = to_the_second(unix(at));
     text.split(' ').next().unwrap_or_default().to_owned()
 }
 
