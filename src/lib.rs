@@ -32,7 +32,7 @@
 //! | [`migrate`] | from mod_apn: its configuration, its tokens |
 //! | [`postgres`] | connections to PostgreSQL |
 //! | [`aging`] | forgets devices that nobody calls and that register no more |
-//! | [`app`] | puts all of it together |
+//! | [`daemon`] | puts all of it together |
 //! | [`supervise`] | parts that must not end while it runs |
 //! | [`reload`] | a new configuration in a running daemon |
 
@@ -47,11 +47,11 @@
 pub use fswake_core::{contact, engine, types};
 
 pub mod aging;
-pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod daemon;
 pub mod doctor;
 pub mod driver;
 pub mod esl;

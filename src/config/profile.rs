@@ -10,7 +10,7 @@ use super::check::{duration, is_word};
 use super::raw;
 use crate::files;
 use crate::push::app::{HttpAuth, HttpProfile, HttpProfiles};
-use crate::push::gateway::{BodyTemplate, JSON, UrlTemplate};
+use crate::push::template::{BodyTemplate, JSON, UrlTemplate};
 use crate::types::Provider;
 
 type Checked<T> = Result<T, ConfigError>;

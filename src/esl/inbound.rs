@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use freeswitch_esl_tokio::{
     AuthMethod, EslClient, EslCommand, EslConnectOptions, EslError, EslEvent, EslEventStream, EslEventType,
@@ -27,6 +27,7 @@ use crate::clock::unix_now;
 use crate::contact::ContactRules;
 use crate::engine::{Cause, Event};
 use crate::input::Input;
+use crate::jitter;
 use crate::types::{LegId, Secret};
 use crate::words;
 
@@ -157,7 +158,7 @@ impl Inbound {
             } else {
                 debug!(%host, port, reason = %ended, "still no connection to FreeSWITCH");
             }
-            let jitter = pause.mul_f64(0.5 * spread());
+            let more = pause.mul_f64(0.5 * jitter::fraction());
             let mut waiting = self.waiting.clone();
             let called = async {
                 tokio::time::sleep(FIRST_PAUSE).await;
@@ -165,7 +166,7 @@ impl Inbound {
             };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(pause / 2 + jitter) => {}
+                () = tokio::time::sleep(pause / 2 + more) => {}
                 // A held call needs what we hear, and says that FreeSWITCH is there.
                 () = called => {}
                 Ok(()) = changes.changed() => {}
@@ -378,12 +379,4 @@ async fn next_nudge(tick: &mut tokio::time::Interval, waiting: &mut watch::Recei
         tokio::time::sleep(HEAD_START).await;
     }
     tick.tick().await;
-}
-
-/// A number from 0 to 1 that differs between processes and attempts: enough for jitter.
-fn spread() -> f64 {
-    let nanos = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.subsec_nanos());
-    f64::from(nanos % 1000) / 1000.0
 }

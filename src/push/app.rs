@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::push::gateway::body::BodyTemplate;
-use crate::push::gateway::url::UrlTemplate;
+use crate::push::template::{BodyTemplate, UrlTemplate};
 use crate::types::{Provider, app_id};
 
 /// How an app proves to its provider that it may push. Files are read by the provider's own module.

@@ -18,7 +18,7 @@ pub mod apps;
 mod certificate;
 mod clock;
 mod fcm;
-pub mod gateway;
+mod gateway;
 mod log;
 mod payload;
 mod setup;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fswake::push::app::{App, Credentials, HttpAuth, HttpProfile, HttpProfiles, PayloadStyle};
-use fswake::push::gateway::BodyTemplate;
+use fswake::push::template::BodyTemplate;
 use fswake::push::{About, CancelReason, NotificationPush, Payload, PushError, PushKind, PushRequest};
 use fswake::types::{NotificationId, Provider, PushToken, TokenType};
 use fswake_test_support::gateway::{Gateway, Over, Wants};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use fswake::push::app::{HttpAuth, HttpProfile};
-use fswake::push::gateway::BodyTemplate;
+use fswake::push::template::BodyTemplate;
 use fswake::push::{About, OwnRefusal, PushError, PushRequest, Pushers};
 use fswake::types::{Aor, Provider, PushToken};
 use fswake_test_support::gateway::{Asked, Gateway, Over, Wants};

@@ -320,7 +320,7 @@ async fn gateway_is_only_connected_to_and_nothing_is_said_of_its_pushes() {
     assert!(state(&reached).why.unwrap().contains("whether it takes pushes"));
     assert_eq!(gateway.so_far().await.len(), 0, "not one push");
     let mut spec = http_profile(&gateway, "/push");
-    spec.url = fswake::push::gateway::UrlTemplate::parse("https://127.0.0.1:1/push").unwrap();
+    spec.url = fswake::push::template::UrlTemplate::parse("https://127.0.0.1:1/push").unwrap();
     let away = pushers(gateway_app(&gateway, spec));
     let _kept = keep(&away);
     assert!(becomes(&away, "unreachable").await.why.unwrap().contains("refused"));

@@ -1,7 +1,6 @@
 //! mod_apn's templates as ours: the same `${names}`, parsed and encoded instead of pasted.
 
-use crate::push::gateway::{BodyTemplate, JSON, UrlTemplate};
-use crate::push::template::TemplateError;
+use crate::push::template::{BodyTemplate, JSON, TemplateError, UrlTemplate};
 use crate::types::Printable;
 
 /// The content type that curl gives every body, unless it is told.

@@ -1,17 +1,15 @@
 //! An operator's own gateway over HTTP: whatever a mod_apn profile can say, and relays to Huawei, Xiaomi and others.
 //!
 //! ```text
-//! PushRequest -> values --+-- url   (path segments and query values, percent-encoded) --+
-//!                         +-- body  (JSON, form, markup, text, each encoded its way) ---+-> auth -> connection
+//! PushRequest -> values --+-- UrlTemplate  (path segments and query values, percent-encoded) --+
+//!                         +-- BodyTemplate (JSON, form, markup, text, each encoded its way) ---+-> auth -> connection
 //! ```
 //!
 //! Templates are parsed once. A value can change nothing but itself: not the host, no other segment of the path, no key of a query,
 //! a form or JSON, and no header (tests/push/http_hostile.rs).
 
 mod auth;
-pub(crate) mod body;
 mod digest;
-pub(crate) mod url;
 mod values;
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -25,16 +23,13 @@ use crate::push::gateway::auth::Auth;
 use crate::push::gateway::values::GatewayValues;
 use crate::push::payload::preset::Preset;
 use crate::push::setup::SetupError;
-use crate::push::template::Name;
+use crate::push::template::{BodyTemplate, Name};
 use crate::push::transport::connection::ProviderConnection;
 use crate::push::transport::reply::read_body;
 use crate::push::transport::retry::{Passing, Try, Wait};
 use crate::push::transport::tls::{GatewayTls, Tls};
 use crate::types::push::{About, KeptBy, OwnRefusal, PushError, PushOutcome, PushRequest};
 use crate::types::{Provider, TokenType};
-
-pub use body::{BodyTemplate, JSON};
-pub use url::UrlTemplate;
 
 /// How often a 401's challenge is answered in one push: once for the first request ever, once more for a nonce that the
 /// server no longer knows.

@@ -6,7 +6,7 @@ use std::io;
 use crate::push::transport::resolver::NoAddress;
 use crate::push::transport::retry::{Passing, Try};
 use crate::types::push::{Fault, KeptBy, PushError};
-use crate::words;
+use crate::words::{self, causes};
 
 /// What to do after a connection could not be made or was lost.
 pub(crate) fn lost(error: reqwest::Error, is_proxied: bool) -> Try {
@@ -29,17 +29,6 @@ pub(crate) fn lost(error: reqwest::Error, is_proxied: bool) -> Try {
             retry_after: None,
         }),
     }
-}
-
-/// The chain of an error's causes.
-fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(error.source(), |&cause| {
-        match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            // `source` skips the error that an io::Error wraps.
-            Some(wrapped) => Some(wrapped),
-            None => cause.source(),
-        }
-    })
 }
 
 /// What an operator has to mend: no repetition makes a certificate trusted.

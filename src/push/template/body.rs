@@ -1,7 +1,10 @@
 //! The operator's body: JSON, a form, markup or plain text, by its content type.
 
-use crate::push::gateway::url::{self, Pair};
-use crate::push::template::{Json, Name, Place, TemplateError, Text, Values, Vocabulary};
+use crate::push::template::error::TemplateError;
+use crate::push::template::json::Json;
+use crate::push::template::name::{Name, Vocabulary};
+use crate::push::template::text::{Place, Text, Values};
+use crate::push::template::url::{self, Pair};
 
 /// The content type of a profile that names none.
 pub const JSON: &str = "application/json";

@@ -4,7 +4,9 @@ use std::fmt;
 
 use reqwest::Url;
 
-use crate::push::template::{Name, Place, TemplateError, Text, Values, Vocabulary};
+use crate::push::template::error::TemplateError;
+use crate::push::template::name::{Name, Vocabulary};
+use crate::push::template::text::{Place, Text, Values};
 use crate::types::push::OwnRefusal;
 
 /// A checked URL template.
