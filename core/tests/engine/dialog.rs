@@ -134,7 +134,7 @@ fn phone_whose_push_is_refused_is_rung_where_it_was() {
     registered(&mut b, UDP, Duration::from_secs(3000));
     b.hold(1, "1001");
     let push = b.expect_push("tok");
-    let reason = "BadTopic".into();
+    let reason = "BadTopic";
     b.refuses(&push, PushError::credentials(reason));
     b.expect_ring(leg(1, 0), UDP);
     b.expect_nothing_more();
@@ -159,7 +159,7 @@ fn phone_that_is_not_registered_any_more_is_not_rung_where_it_was() {
             b.expect_forgotten("1001", "tok");
             b.pass(ms(3000));
         } else {
-            let reason = "BadTopic".into();
+            let reason = "BadTopic";
             b.refuses(&push, PushError::credentials(reason));
         }
         b.expect_release(1, HoldResult::Unreachable);

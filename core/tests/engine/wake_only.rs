@@ -155,7 +155,7 @@ fn wake_all_does_not_wait_for_a_phone_whose_push_is_refused() {
         let mut b = two(Mode::WakeAll);
         let push = b.expect_push("two");
         b.out.clear();
-        let error = PushError::credentials("no app".into());
+        let error = PushError::credentials("no app");
         if refused_first {
             b.refuses(&push, error);
             b.expect_nothing_more();

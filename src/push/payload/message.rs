@@ -148,7 +148,7 @@ pub(crate) fn measured(body: &Value) -> (Vec<u8>, usize) {
 }
 
 pub(crate) fn fcm_token(token: Option<&PushToken>) -> Result<PushToken, PushError> {
-    let token = token.ok_or_else(|| PushError::Refused(OwnRefusal::NoToken))?;
+    let token = token.ok_or(PushError::Refused(OwnRefusal::NoToken))?;
     PushToken::read(&Provider::Fcm, token.expose()).map_err(|_| PushError::TokenBad {
         reason: "NotAnFcmToken".into(),
     })

@@ -27,7 +27,7 @@ pub(crate) fn apns(
     let token = req
         .to
         .token_for(what.token_type)
-        .ok_or_else(|| PushError::Refused(OwnRefusal::NoToken))?;
+        .ok_or(PushError::Refused(OwnRefusal::NoToken))?;
     let content = NotificationContent::read(&what.payload)?;
     let push_type = match what.token_type {
         TokenType::Voip => "voip",
@@ -167,7 +167,7 @@ impl NotificationContent {
             let (written, size) = write(&shorter);
             (size <= limit).then_some(written)
         })
-        .ok_or_else(|| PushError::Refused(OwnRefusal::PayloadTooLarge))
+        .ok_or(PushError::Refused(OwnRefusal::PayloadTooLarge))
     }
 
     fn apns_body(&self, push_type: &str) -> Value {

@@ -35,6 +35,7 @@ pub(crate) fn lost(error: reqwest::Error, is_proxied: bool) -> Try {
 fn fault_of(cause: &(dyn StdError + 'static)) -> Option<Fault> {
     match cause.downcast_ref::<rustls::Error>()? {
         rustls::Error::InvalidCertificate(_) => Some(Fault::Untrusted),
+        rustls::Error::AlertReceived(rustls::AlertDescription::CertificateExpired) => Some(Fault::CertificateExpired),
         // The provider refuses our certificate, or misses one.
         rustls::Error::AlertReceived(alert) if is_about_certificates(*alert) => Some(Fault::CertificateRefused),
         _ => None,
