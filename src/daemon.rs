@@ -136,8 +136,8 @@ impl Daemon {
         }
         let site = Arc::new(Site {
             inbound: settings.clone(),
-            summaries: http::summary::Cache::default(),
-            census: http::census::Cache::default(),
+            summaries: http::SummaryCache::default(),
+            census: http::CensusCache::default(),
             metrics: metrics.clone(),
             waiting: now_waiting.clone(),
             control: Control::new(inputs.clone()),

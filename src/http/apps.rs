@@ -7,7 +7,8 @@ use axum::extract::State;
 use serde::Serialize;
 
 use super::Site;
-use super::census::{self, Census};
+use super::cache::Census;
+use super::census;
 use crate::push::apps::standing::AppState;
 
 #[derive(Debug, Serialize)]

@@ -7,7 +7,8 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
-use super::census::{self, Census};
+use super::cache::Census;
+use super::census;
 use super::{Problem, Site};
 use crate::doctor::advice::{BROKEN_FILE, advice};
 use crate::push::app::App;
