@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use freeswitch_esl_tokio::{
-    AuthMethod, EslClient, EslCommand, EslConnectOptions, EslError, EslEvent, EslEventStream, EslEventType,
-    EventFormat, EventOverflow,
+    EslClient, EslCommand, EslConnectOptions, EslError, EslEvent, EslEventStream, EslEventType, EventFormat,
+    EventOverflow,
 };
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
@@ -20,6 +20,7 @@ use tracing::{debug, info, warn};
 use super::answers::Answer;
 use super::asking::{Asker, Question};
 use super::encode;
+pub use super::endpoint::{Endpoint, Settings};
 use super::notifications;
 use super::reading::Reader;
 use super::registrations::{self, Heard};
@@ -28,7 +29,7 @@ use crate::contact::ContactRules;
 use crate::engine::{Cause, Event};
 use crate::input::Input;
 use crate::jitter;
-use crate::types::{LegId, Secret};
+use crate::types::LegId;
 use crate::words;
 
 /// What is subscribed to.
@@ -52,42 +53,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LAST_PAUSE: Duration = Duration::from_secs(10);
 /// Events waiting for us, some 10 KiB each. Behind it, the socket's buffers and FreeSWITCH's own queue of 100,000 fill.
 const QUEUE: usize = 512;
-
-/// What a connection is made and understood with. When it changes, the connection is made anew: then all registrations
-/// are read again in the new way.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Where to.
-    pub endpoint: Endpoint,
-    /// How Contacts are read.
-    pub rules: ContactRules,
-    /// Whether events may ask for notifications.
-    pub notifications: bool,
-}
-
-/// Where FreeSWITCH listens and how to log in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// Host name or address.
-    pub host: String,
-    /// Port of mod_event_socket.
-    pub port: u16,
-    /// `user@domain` for `userauth`; without it the plain password.
-    pub user: Option<String>,
-    /// The password.
-    pub password: Secret,
-}
-
-impl Endpoint {
-    /// How to log in.
-    pub(super) fn login(&self) -> AuthMethod {
-        let password = self.password.expose();
-        match &self.user {
-            Some(user) => AuthMethod::user(user, password),
-            None => AuthMethod::password(password),
-        }
-    }
-}
 
 /// Our inbound connection.
 pub struct Inbound {

@@ -18,6 +18,7 @@ use tracing::{debug, warn};
 use super::connection::{Connection, PICK_UP, Place, api};
 use super::crossing::{SOON, UNPARK_PATIENCE};
 use super::loopback::mark_loopback;
+use super::outcome::{Heard, NotBridged};
 use crate::engine::{Cause, Connect, Event, LegEnd};
 use crate::esl::{decode, encode};
 use crate::types::LegId;
@@ -33,32 +34,6 @@ const FIRST_RENEWAL: Duration = Duration::from_millis(500);
 
 /// FreeSWITCH is nudged this often meanwhile: each step of a bridge begins when the one before it is heard of.
 const NUDGE: Duration = Duration::from_millis(1);
-
-/// What was waited for.
-pub(super) enum Heard {
-    /// It has happened.
-    Done,
-    /// The leg is over.
-    LegOver(LegEnd),
-    /// The held channel is not ours any more.
-    HeldLost,
-    /// Nothing, in time.
-    Nothing,
-}
-
-/// Why there is no bridge.
-pub(super) enum NotBridged {
-    /// It failed; and how the leg ended, where that is why.
-    Failed(Option<LegEnd>),
-    /// The connection is lost.
-    Lost(EslError),
-}
-
-impl From<EslError> for NotBridged {
-    fn from(error: EslError) -> Self {
-        Self::Lost(error)
-    }
-}
 
 impl Connection {
     /// Bridges the caller with a leg; says what came of it. Where nothing did, the caller's codecs are his own again.

@@ -11,9 +11,8 @@ use tracing::{debug, warn};
 
 use super::Outbound;
 use super::callee::Callee;
-use super::crossing::CallersEnd;
-use super::dialing::Prepared;
-use super::jobs::Jobs;
+use super::moved::CallersEnd;
+use super::prepared::Prepared;
 use crate::engine::{CallOrder, Cause, Event, LegEnd, Next, Record, Ringing};
 use crate::esl::decode::Held;
 use crate::esl::encode;
@@ -31,6 +30,9 @@ pub(super) const PICK_UP: Duration = Duration::from_millis(200);
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long FreeSWITCH keeps the connection after the channel's hangup, for the last events.
 const LINGER: Duration = Duration::from_secs(5);
+
+/// Failed `originate`s whose legs have not hung up, with the end of the wait, in order.
+pub(super) type Jobs = Vec<(Instant, LegId, LegEnd)>;
 
 /// One held call's connection.
 #[allow(

@@ -3,28 +3,20 @@
 //! The connection's task is the only one that writes to it. It does what the engine orders, in order, and turns what
 //! FreeSWITCH says into the engine's events. If it ends for any reason, FreeSWITCH goes on with the dialplan.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant, SystemTime};
 
 use freeswitch_esl_tokio::{EslCommand, EslError};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info_span, warn};
 use uuid::Uuid;
 
 use self::connection::Connection;
-use self::pace::Pace;
+pub use self::shared::Outbound;
 use super::decode;
-use super::directory::Directory;
 use super::link::Link;
-use crate::input::Input;
-use crate::logging::seldom::Seldom;
 use crate::types::CallId;
 use crate::words;
 
@@ -34,12 +26,17 @@ mod callee;
 mod connection;
 mod crossing;
 mod dialing;
+mod dress;
 mod ending;
 mod hearing;
 mod jobs;
 mod loopback;
+mod moved;
+mod outcome;
 mod pace;
 mod parent;
+mod prepared;
+mod shared;
 mod tone;
 
 /// How long a new connection may take to say which channel it is.
@@ -48,53 +45,7 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// The pause after a failure to accept.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What the tasks of all calls share.
-#[derive(Clone)]
-pub struct Outbound {
-    /// To the driver.
-    pub inputs: mpsc::Sender<Input>,
-    /// Who may connect.
-    pub allow: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
-    /// Ends the listeners; calls that are held go on.
-    pub stop: CancellationToken,
-    /// The calls' tasks.
-    pub tasks: TaskTracker,
-    /// Who the callees are.
-    pub directory: Directory,
-    /// How many of them there may be at once.
-    most: usize,
-    /// Calls that found no room were named.
-    full: Arc<Seldom>,
-    /// Strangers that were named, by address and what was wrong.
-    warned: Arc<Seldom>,
-    ringing: Arc<AtomicUsize>,
-    pace: Arc<Pace>,
-}
-
 impl Outbound {
-    /// The shared parts of all calls.
-    pub fn new(
-        inputs: mpsc::Sender<Input>,
-        allow: impl Fn(IpAddr) -> bool + Send + Sync + 'static,
-        most: usize,
-        stop: CancellationToken,
-        tasks: TaskTracker,
-        directory: Directory,
-    ) -> Self {
-        Self {
-            inputs,
-            allow: Arc::new(allow),
-            stop,
-            tasks,
-            directory,
-            most,
-            full: Arc::new(Seldom::new(Duration::from_secs(60), 1)),
-            warned: Arc::new(Seldom::new(Duration::from_secs(60), 10)),
-            ringing: Arc::default(),
-            pace: Arc::default(),
-        }
-    }
-
     /// Accepts until told to stop. A call that there is no room for is closed at once: FreeSWITCH goes on with its dialplan, where
     /// it would wait for as long as the connection waits to be accepted.
     pub async fn listen(self, listener: TcpListener) {
