@@ -260,7 +260,7 @@ fn start_daemon(dir: &Path, fs: &FakeFreeSwitch, apns: &Apns, fcm: &Fcm) -> Resu
     let set_filter = fswake::logging::init(&config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     std::thread::spawn(move || {
-        if let Err(error) = runtime.block_on(fswake::app::run(config, set_filter)) {
+        if let Err(error) = runtime.block_on(fswake::daemon::run(config, set_filter)) {
             eprintln!("fswake ended: {error:#}");
         }
         ENDED.store(true, Ordering::Relaxed);

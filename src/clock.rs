@@ -4,6 +4,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::types::UnixSeconds;
 
+/// A time in seconds since 1970.
+pub fn unix(time: SystemTime) -> UnixSeconds {
+    time.duration_since(UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}
+
 /// The wall clock, in seconds since 1970.
 pub fn unix_now() -> UnixSeconds {
     now_ms() / 1000
@@ -89,6 +95,14 @@ mod tests {
             assert_eq!(stamp(ms), text);
         }
         assert!(!stamp(i64::MIN).is_empty() && !stamp(i64::MAX).is_empty());
+    }
+
+    #[test]
+    fn seconds_since_1970_are_calendar_dates_to_the_second() {
+        assert_eq!(to_the_second(0), "1970-01-01 00:00:00");
+        assert_eq!(to_the_second(951_782_399), "2000-02-28 23:59:59");
+        assert_eq!(to_the_second(951_782_400), "2000-02-29 00:00:00");
+        assert_eq!(to_the_second(1_735_689_599), "2024-12-31 23:59:59");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! fswake wakes sleeping phones for FreeSWITCH.
 //!
 //! ```text
-//! FreeSWITCH --ESL--> esl::decode --Event--> engine (decides) --Command--> push::{apns,fcm,http,log}
+//! FreeSWITCH --ESL--> esl::decode --Event--> engine (decides) --Command--> push::{apns,fcm,gateway,log}
 //!      ^                                        ^      |                          |
 //!      |                    Event::Registered --+      +--Command--> esl::encode  |
 //!      +------------------ originate, answer, bridge, kill, resume -----+        |
@@ -13,6 +13,7 @@
 //! | [`types`] | the field's own words: call, AOR, device, binding, token (crate `fswake-core`) |
 //! | [`engine`] | decides; pure (crate `fswake-core`) |
 //! | [`driver`] | the one loop around the engine |
+//! | [`input`] | what the loop takes in |
 //! | [`control`] | questions to the loop from outside |
 //! | [`esl`] | FreeSWITCH's event socket |
 //! | [`contact`] | the Contact of a REGISTER: parser and writer (crate `fswake-core`) |
@@ -26,11 +27,12 @@
 //! | [`clock`] | the wall clock, and times as operators read them |
 //! | [`files`] | the one reader of files that operators write |
 //! | `xml` | FreeSWITCH's own XML |
+//! | `jitter` | chance, so that what began together does not go on together |
 //! | [`words`] | errors of the system and of libraries in words |
 //! | [`migrate`] | from mod_apn: its configuration, its tokens |
 //! | [`postgres`] | connections to PostgreSQL |
 //! | [`aging`] | forgets devices that nobody calls and that register no more |
-//! | [`app`] | puts all of it together |
+//! | [`daemon`] | puts all of it together |
 //! | [`supervise`] | parts that must not end while it runs |
 //! | [`reload`] | a new configuration in a running daemon |
 
@@ -45,16 +47,18 @@
 pub use fswake_core::{contact, engine, types};
 
 pub mod aging;
-pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod daemon;
 pub mod doctor;
 pub mod driver;
 pub mod esl;
 pub mod files;
 pub mod http;
+pub mod input;
+mod jitter;
 pub mod journal;
 pub mod lifecycle;
 pub mod logging;

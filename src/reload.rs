@@ -14,13 +14,13 @@ use tokio::sync::{Notify, mpsc, watch};
 use tracing::{error, info, warn};
 
 use crate::config::{Config, Environment, FreeSwitch, Listen, LogConfig, Network, StoreConfig};
-use crate::driver::Input;
 use crate::engine::Event;
 use crate::esl::inbound::{Endpoint, Settings};
+use crate::input::Input;
 use crate::lifecycle;
 use crate::logging::SetFilter;
 use crate::metrics::Metrics;
-use crate::push::{Pushers, Reloaded};
+use crate::push::{AppChanges, Pushers};
 use crate::words;
 
 /// Networks from which held calls are taken.
@@ -92,7 +92,7 @@ impl Reload {
         lifecycle::ready();
     }
 
-    async fn put_in_force(&mut self, new: Config, apps: &Reloaded) {
+    async fn put_in_force(&mut self, new: Config, apps: &AppChanges) {
         // Every section is named here: a new one has to find its place.
         let Config {
             file: _,
@@ -178,7 +178,7 @@ impl Reload {
                 "changed in the configuration, but takes effect only after a restart"
             );
         }
-        let Reloaded {
+        let AppChanges {
             added,
             removed,
             changed: apps,
@@ -188,7 +188,7 @@ impl Reload {
     }
 }
 
-fn read(file: Option<&Path>, pushers: &Pushers) -> anyhow::Result<(Config, Reloaded)> {
+fn read(file: Option<&Path>, pushers: &Pushers) -> anyhow::Result<(Config, AppChanges)> {
     let config = Config::load(file, &Environment::of_process())?;
     let apps = pushers.reload(config.apps.clone())?;
     Ok((config, apps))

@@ -25,15 +25,24 @@ pub fn of_io(error: &io::Error) -> String {
 /// An error with its causes on one line, each said once.
 pub fn of(error: &(dyn Error + 'static)) -> String {
     let mut text = of_one(error);
-    let mut cause = error.source();
-    while let Some(one) = cause {
-        let more = of_one(one);
+    for cause in causes(error) {
+        let more = of_one(cause);
         if !text.to_lowercase().contains(&more.to_lowercase()) {
             text = format!("{text}: {more}");
         }
-        cause = one.source();
     }
     text
+}
+
+/// The chain of an error's causes.
+pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(error.source(), |&cause| {
+        match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            // `source` skips the error that an io::Error wraps.
+            Some(wrapped) => Some(wrapped),
+            None => cause.source(),
+        }
+    })
 }
 
 /// What FreeSWITCH's event socket came to.

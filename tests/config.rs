@@ -8,7 +8,7 @@ use fswake::contact::{ParamSet, Pattern};
 use fswake::engine::Mode;
 use fswake::engine::policy::{Alert, AppPolicy, Decline, OnUnregister, Policy};
 use fswake::push::app::{App, Credentials, PayloadStyle};
-use fswake::push::http::BodyTemplate;
+use fswake::push::template::BodyTemplate;
 use fswake::types::{Aor, DeviceKey, Provider, PushToken, Secret};
 use tempfile::TempDir;
 

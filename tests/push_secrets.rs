@@ -16,8 +16,8 @@ use fswake_test_support::fcm::Fcm;
 use fswake_test_support::gateway::{BEARER, Gateway, Over, PASSWORD, Wants};
 use fswake_test_support::http2::Fault;
 
-use fswake::push::app::{App, HttpProfile};
-use fswake::push::http::{HttpAuth, UrlTemplate};
+use fswake::push::app::{App, HttpAuth, HttpProfile};
+use fswake::push::template::UrlTemplate;
 use support::{FCM_TOKEN, TOKEN, apns_app, apns_call, fcm_app, fcm_call, gateway_app, http_profile};
 
 /// Keeps what the test's own thread logs: the stand-ins run on another, and print what they get.

@@ -14,7 +14,7 @@ pub(super) fn run(config: Config) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("start threads")?;
-    let ended = runtime.block_on(crate::app::run(config, set_filter));
+    let ended = runtime.block_on(crate::daemon::run(config, set_filter));
     // What still waits for a disk or for DNS is of no use any more.
     runtime.shutdown_background();
     ended

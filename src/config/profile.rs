@@ -9,14 +9,14 @@ use super::app::Section;
 use super::check::{duration, is_word};
 use super::raw;
 use crate::files;
-use crate::push::app::{HttpProfile, HttpProfiles};
-use crate::push::http::{BodyTemplate, HttpAuth, JSON, UrlTemplate};
+use crate::push::app::{HttpAuth, HttpProfile, HttpProfiles};
+use crate::push::template::{BodyTemplate, JSON, UrlTemplate};
 use crate::types::Provider;
 
 type Checked<T> = Result<T, ConfigError>;
 
 /// As long as one try of any provider may take.
-const TIMEOUT: Duration = crate::push::retry::TRY_LIMIT;
+const TIMEOUT: Duration = crate::push::transport::retry::TRY_LIMIT;
 
 impl Section<'_> {
     /// Takes the profiles out of an app's table.

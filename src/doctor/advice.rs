@@ -1,8 +1,8 @@
 //! What to do about a push that is not taken: it belongs to the provider and to the kind of the failure.
 
-use crate::journal::{Pattern, diagnosis};
+use crate::journal::Pattern;
 use crate::push::app::{App, Credentials};
-use crate::push::{KeptBy, PushError};
+use crate::push::{Fault, KeptBy, PushError};
 
 /// What to do where a changed credential file cannot be used.
 pub(crate) const BROKEN_FILE: &str =
@@ -12,12 +12,18 @@ pub(crate) const BROKEN_FILE: &str =
 pub(crate) fn advice(app: &App, error: &PushError) -> (Option<Pattern>, String) {
     let unreachable = Some(Pattern::ProviderUnreachable);
     match error {
-        PushError::Exhausted { kept_by, reason } => of_kept(app, *kept_by, reason),
-        PushError::Misconfigured { .. } if is_about_the_clock(error) => (
+        PushError::Exhausted { kept_by, .. } => of_kept(app, *kept_by),
+        PushError::CallOver => of_kept(app, KeptBy::Us),
+        PushError::Misconfigured {
+            fault: Fault::Clock, ..
+        } => (
             None,
             "this machine's clock is wrong: set it (NTP). The credentials are not at fault".into(),
         ),
-        PushError::Misconfigured { reason } if diagnosis::is_about_the_way(reason) => match &app.proxy {
+        PushError::Misconfigured {
+            fault: Fault::Untrusted,
+            ..
+        } => match &app.proxy {
             Some(proxy) => (unreachable, through(proxy)),
             None => (
                 unreachable,
@@ -26,8 +32,12 @@ pub(crate) fn advice(app: &App, error: &PushError) -> (Option<Pattern>, String) 
                     .into(),
             ),
         },
-        PushError::Misconfigured { reason } => (Some(Pattern::CredentialsRefused), credentials(app, reason).into()),
-        PushError::Rejected { reason, .. } if reason.contains("Topic") => (
+        PushError::Misconfigured { fault, .. } => (Some(Pattern::CredentialsRefused), credentials(app, *fault).into()),
+        PushError::NoApp { .. } => (
+            Some(Pattern::CredentialsRefused),
+            credentials(app, Fault::Settings).into(),
+        ),
+        error if error.is_about_the_topic() => (
             None,
             "set topic, or app-ids to the bundle id that this key or certificate is for".into(),
         ),
@@ -39,10 +49,10 @@ pub(crate) fn advice(app: &App, error: &PushError) -> (Option<Pattern>, String) 
 }
 
 /// What to do where a provider is not reached, does not answer, or takes no pushes for now.
-fn of_kept(app: &App, kept_by: KeptBy, reason: &str) -> (Option<Pattern>, String) {
+fn of_kept(app: &App, kept_by: KeptBy) -> (Option<Pattern>, String) {
     let unreachable = Some(Pattern::ProviderUnreachable);
     match (kept_by, &app.proxy) {
-        (KeptBy::NoConnection, _) if reason.contains("cannot be resolved") => (
+        (KeptBy::NoAddress, _) => (
             unreachable,
             "this host cannot look the name up: see to its DNS (/etc/resolv.conf, `getent hosts NAME`)".into(),
         ),
@@ -61,8 +71,8 @@ fn of_kept(app: &App, kept_by: KeptBy, reason: &str) -> (Option<Pattern>, String
             };
             (unreachable, advice.into())
         }
-        (KeptBy::Busy { .. } | KeptBy::BusyForThis { .. }, _) => {
-            (Some(Pattern::ProviderBusy), busy(app, kept_by, reason).into())
+        (KeptBy::Busy { .. } | KeptBy::BusyForThis { .. } | KeptBy::BusyForKey { .. }, _) => {
+            (Some(Pattern::ProviderBusy), busy(app, kept_by).into())
         }
         (KeptBy::Us, _) => (
             None,
@@ -72,12 +82,16 @@ fn of_kept(app: &App, kept_by: KeptBy, reason: &str) -> (Option<Pattern>, String
 }
 
 /// What to do where a provider answers that it takes no pushes for now.
-fn busy(app: &App, kept_by: KeptBy, reason: &str) -> &'static str {
-    if reason.contains("TooManyProviderTokenUpdates") {
+fn busy(app: &App, kept_by: KeptBy) -> &'static str {
+    let is_apple = matches!(
+        app.credentials,
+        Credentials::ApnsToken { .. } | Credentials::ApnsCertificate { .. }
+    );
+    if matches!(kept_by, KeptBy::BusyForKey { .. }) {
         return "Apple takes one new token of a key in 20 minutes, and another process signs with this key as well (a second fswake, \
                 another push server): give each a key of its own. After a restart of fswake it is over within 20 minutes";
     }
-    if reason.contains("TooManyRequests") {
+    if is_apple && matches!(kept_by, KeptBy::BusyForThis { .. }) {
         return "Apple limits the pushes to one phone: it takes them again by itself. `fswake trace` of that phone's user shows who \
                 calls it so often";
     }
@@ -123,9 +137,9 @@ fn way_to(app: &App) -> &'static str {
 }
 
 /// What to do where a provider does not take an app's credentials.
-fn credentials(app: &App, reason: &str) -> &'static str {
+fn credentials(app: &App, fault: Fault) -> &'static str {
     match &app.credentials {
-        Credentials::ApnsCertificate { .. } if reason.contains("CertificateExpired") => {
+        Credentials::ApnsCertificate { .. } if fault == Fault::CertificateExpired => {
             "get a new certificate from developer.apple.com and replace the file: fswake reads it without a restart"
         }
         Credentials::ApnsCertificate { .. } => {
@@ -136,7 +150,7 @@ fn credentials(app: &App, reason: &str) -> &'static str {
             "Apple rejects this key: key-id, team-id and key-file must belong together; if they do, it was revoked: \
              make a new one at developer.apple.com"
         }
-        Credentials::FcmServiceAccount { .. } if reason.contains("THIRD_PARTY_AUTH_ERROR") => {
+        Credentials::FcmServiceAccount { .. } if fault == Fault::AppleKeyAtGoogle => {
             "Google has no good APNs key for this app: Firebase console, project settings, Cloud Messaging"
         }
         Credentials::FcmServiceAccount { .. } => {
@@ -152,7 +166,13 @@ fn credentials(app: &App, reason: &str) -> &'static str {
 
 /// Tokens of the doctor's are signed while it looks: one that is "expired" is the clock's.
 pub(super) fn is_about_the_clock(error: &PushError) -> bool {
-    matches!(error, PushError::Misconfigured { reason } if diagnosis::is_about_the_clock(reason))
+    matches!(
+        error,
+        PushError::Misconfigured {
+            fault: Fault::Clock,
+            ..
+        }
+    )
 }
 
 #[cfg(test)]
@@ -190,11 +210,18 @@ mod tests {
         let away = |reason: &str| kept(KeptBy::NoConnection, reason);
         let busy = |status, reason: &str| kept(KeptBy::Busy { status }, reason);
         let silent = kept(KeptBy::NoAnswer, "no answer in time");
-        let refused = |reason: &str| PushError::Misconfigured { reason: reason.into() };
+        let wrong = |fault, reason: &str| PushError::Misconfigured {
+            fault,
+            reason: reason.into(),
+        };
+        let refused = |reason: &str| wrong(Fault::Credentials, reason);
         let (unreachable, credentials) = (Some("provider-unreachable"), Some("credentials-refused"));
         let is_busy = Some("provider-busy");
         let down = away("cannot connect to h:443: connection refused");
-        let clock = refused("access token: 400 invalid_grant (Invalid JWT: Token must be in a reasonable timeframe.)");
+        let clock = wrong(
+            Fault::Clock,
+            "access token: 400 invalid_grant (Invalid JWT: Token must be in a reasonable timeframe.)",
+        );
         for (app, error, pattern, has, has_not) in [
             (key, &down, unreachable, "let this host connect to Apple", "Google"),
             (google, &down, unreachable, "fcm.googleapis.com", "Apple"),
@@ -208,7 +235,7 @@ mod tests {
             ),
             (
                 key,
-                &away("the name of h:443 cannot be resolved: x"),
+                &kept(KeptBy::NoAddress, "the name of h:443 cannot be resolved: x"),
                 unreachable,
                 "DNS",
                 "firewall",
@@ -229,12 +256,21 @@ mod tests {
             ),
             (
                 certificate,
-                &refused("CertificateExpired: the certificate ended on 2"),
+                &wrong(
+                    Fault::CertificateExpired,
+                    "CertificateExpired: the certificate ended on 2",
+                ),
                 credentials,
                 "get a new certificate",
                 "ca-file",
             ),
-            (key, &refused("ExpiredProviderToken"), None, "clock is wrong", "key-id"),
+            (
+                key,
+                &wrong(Fault::Clock, "ExpiredProviderToken"),
+                None,
+                "clock is wrong",
+                "key-id",
+            ),
             (google, &clock, None, "clock is wrong", "deleted"),
             // Who answers is reached.
             (
@@ -274,14 +310,14 @@ mod tests {
             ),
             (
                 key,
-                &busy(429, "429 TooManyProviderTokenUpdates"),
+                &kept(KeptBy::BusyForKey { status: 429 }, "429 TooManyProviderTokenUpdates"),
                 is_busy,
                 "another process signs with this key",
                 "firewall",
             ),
             (
                 key,
-                &busy(429, "429 TooManyRequests"),
+                &kept(KeptBy::BusyForThis { status: 429 }, "429 TooManyRequests"),
                 is_busy,
                 "to one phone",
                 "firewall or",

@@ -11,8 +11,10 @@ use crate::clock::{span, unix_now};
 use crate::config::Config;
 use crate::files;
 use crate::journal::Pattern;
+use crate::journal::attempt::Refusal;
+use crate::journal::facts;
 use crate::push::app::{App, Credentials};
-use crate::push::health::ProblemKind;
+use crate::push::apps::standing::ProblemKind;
 use crate::push::{Probe, Proof, PushError, Pushers, SetupError, certificates, other_bundle};
 
 const FAMILY: &str = "apps";
@@ -112,6 +114,22 @@ fn not_tried(app: &App, why: &str) -> Check {
     Check::warning(FAMILY, app.name.clone(), seen, advice)
 }
 
+/// The error that pushes meet because of a problem that the running daemon tells: advice belongs to the error.
+fn met_by(kind: ProblemKind, reason: &str) -> Option<PushError> {
+    let refusal = match kind {
+        ProblemKind::Refused => Refusal::Misconfigured,
+        ProblemKind::Expired => return Some(Refusal::Misconfigured.error("CertificateExpired")),
+        ProblemKind::Rejected => return Some(facts::rejected(400, reason)),
+        // Somebody else answers in its place.
+        ProblemKind::Unreachable if facts::is_untrusted(reason) => Refusal::Misconfigured,
+        ProblemKind::Unreachable => Refusal::Unreached,
+        ProblemKind::NoAnswer => Refusal::Unanswered,
+        ProblemKind::Busy => Refusal::Busy,
+        ProblemKind::BrokenFile => return None,
+    };
+    Some(refusal.error(reason))
+}
+
 /// What the running daemon knows of an app.
 fn said(app: &App, known: &Known, evidence: &mut Evidence) -> Vec<Check> {
     let name = app.name.clone();
@@ -121,7 +139,7 @@ fn said(app: &App, known: &Known, evidence: &mut Evidence) -> Vec<Check> {
         .iter()
         .map(|problem| {
             let seen = |text: &str| format!("{text} (says the running daemon, for {})", age(problem.since));
-            let error = ProblemKind::named(&problem.kind).and_then(|kind| kind.error(&problem.reason));
+            let error = ProblemKind::named(&problem.kind).and_then(|kind| met_by(kind, &problem.reason));
             match error {
                 Some(error) => judged(app, &error, seen(&error.to_string()), evidence),
                 None => Check::warning(FAMILY, name.clone(), seen(&problem.reason), BROKEN_FILE),

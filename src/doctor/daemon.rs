@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Deserialize;
 
-use crate::journal::diagnosis::is_about_the_clock;
+use crate::journal::facts::is_about_the_clock;
 
 /// Whether a daemon runs, and what it says.
 #[derive(Debug, Default)]

@@ -7,11 +7,10 @@ use std::time::Instant;
 use futures_util::FutureExt;
 use tracing::{error, info_span, warn};
 
-use super::{Input, Turning};
+use super::Turning;
 use crate::clock::unix_now;
 use crate::engine::Event;
-use crate::metrics::{AppMetrics, Metrics};
-use crate::push::Pushers;
+use crate::input::Input;
 use crate::types::PushToken;
 use crate::types::push::{KeptBy, PushError, PushKind, PushOutcome, PushRequest};
 
@@ -40,29 +39,32 @@ impl Turning {
         let warned = self.push_warned.clone();
         let metrics = self.d.metrics.clone();
         let task = async move {
-            let app = app_metrics(&pushers, &metrics, &request);
+            // Found once: what serves the push is what is counted for it.
+            let app = pushers.app_of(&request);
+            let counted = app
+                .as_ref()
+                .ok()
+                .map(|app| Arc::clone(app.metrics(|name, provider| metrics.app(name, provider))));
             if let Some(held_at) = first {
                 metrics.first_push(held_at.elapsed().unwrap_or_default());
             }
-            let under_way = app.as_ref().map(|app| app.under_way());
+            let under_way = counted.as_ref().map(|app| app.under_way());
             let began = Instant::now();
             let outcome = tokio::select! {
-                outcome = whatever_happens(pushers.push(&request)) => Some(outcome),
-                () = over.cancelled() => None,
+                outcome = whatever_happens(async {
+                    match app {
+                        Ok(app) => pushers.push_by(app, &request).await,
+                        Err(error) => Err(error),
+                    }
+                }) => outcome,
+                () = over.cancelled() => Err(PushError::CallOver),
             };
             drop(under_way);
-            match app {
-                Some(app) => app.pushed(&request.about, outcome.as_ref(), began.elapsed()),
+            match counted {
+                Some(app) => app.pushed(&request.about, &outcome, began.elapsed()),
                 None => metrics.unserved(),
             }
-            let given_up = || {
-                Err(PushError::Exhausted {
-                    kept_by: KeptBy::Us,
-                    reason: "the call is over".into(),
-                })
-            };
-            let outcome = outcome.unwrap_or_else(given_up);
-            if let Err(error @ PushError::Misconfigured { .. }) = &outcome
+            if let Err(error @ (PushError::Misconfigured { .. } | PushError::NoApp { .. })) = &outcome
                 && warned.is_due(&error.to_string(), Instant::now())
             {
                 warn!(device = request.to.token().map(PushToken::fingerprint), %error, "push refused: an operator must act");
@@ -88,12 +90,6 @@ async fn whatever_happens(push: impl Future<Output = PushOutcome>) -> PushOutcom
             reason: "a defect of fswake".into(),
         })
     })
-}
-
-fn app_metrics(pushers: &Pushers, metrics: &Metrics, request: &PushRequest) -> Option<Arc<AppMetrics>> {
-    let to = &request.to;
-    let (name, provider) = pushers.app_of(&to.provider, &to.app, &request.domain)?;
-    Some(metrics.app(&name, provider.name()))
 }
 
 #[cfg(test)]

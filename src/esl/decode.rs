@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::inherit::Inherited;
-use super::{encode, originate, wishes};
+use super::{encode, job, wishes};
 use crate::engine::{Ask, Event, HeldCall, LegEnd, Way};
 use crate::types::{Aor, CallId, LegId};
 use crate::xml;
@@ -296,7 +296,7 @@ pub fn call_event<'a>(
         let cause = body?.trim().strip_prefix("-ERR ")?.into();
         let (command, argument) = (header("Job-Command")?, header("Job-Command-Arg")?);
         return Some(Said::Event(Event::LegEnded {
-            leg: originate::leg_of_job(call, command, argument, leg)?,
+            leg: job::leg_of_job(call, command, argument, leg)?,
             end: LegEnd {
                 cause,
                 sip_status: None,

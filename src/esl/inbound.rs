@@ -6,11 +6,11 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use freeswitch_esl_tokio::{
-    AuthMethod, EslClient, EslCommand, EslConnectOptions, EslError, EslEvent, EslEventStream, EslEventType,
-    EventFormat, EventOverflow,
+    EslClient, EslCommand, EslConnectOptions, EslError, EslEvent, EslEventStream, EslEventType, EventFormat,
+    EventOverflow,
 };
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
@@ -20,14 +20,16 @@ use tracing::{debug, info, warn};
 use super::answers::Answer;
 use super::asking::{Asker, Question};
 use super::encode;
+pub use super::endpoint::{Endpoint, Settings};
 use super::notifications;
 use super::reading::Reader;
 use super::registrations::{self, Heard};
 use crate::clock::unix_now;
 use crate::contact::ContactRules;
-use crate::driver::Input;
 use crate::engine::{Cause, Event};
-use crate::types::{LegId, Secret};
+use crate::input::Input;
+use crate::jitter;
+use crate::types::LegId;
 use crate::words;
 
 /// What is subscribed to.
@@ -51,42 +53,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LAST_PAUSE: Duration = Duration::from_secs(10);
 /// Events waiting for us, some 10 KiB each. Behind it, the socket's buffers and FreeSWITCH's own queue of 100,000 fill.
 const QUEUE: usize = 512;
-
-/// What a connection is made and understood with. When it changes, the connection is made anew: then all registrations
-/// are read again in the new way.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Where to.
-    pub endpoint: Endpoint,
-    /// How Contacts are read.
-    pub rules: ContactRules,
-    /// Whether events may ask for notifications.
-    pub notifications: bool,
-}
-
-/// Where FreeSWITCH listens and how to log in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// Host name or address.
-    pub host: String,
-    /// Port of mod_event_socket.
-    pub port: u16,
-    /// `user@domain` for `userauth`; without it the plain password.
-    pub user: Option<String>,
-    /// The password.
-    pub password: Secret,
-}
-
-impl Endpoint {
-    /// How to log in.
-    pub(super) fn login(&self) -> AuthMethod {
-        let password = self.password.expose();
-        match &self.user {
-            Some(user) => AuthMethod::user(user, password),
-            None => AuthMethod::password(password),
-        }
-    }
-}
 
 /// Our inbound connection.
 pub struct Inbound {
@@ -157,7 +123,7 @@ impl Inbound {
             } else {
                 debug!(%host, port, reason = %ended, "still no connection to FreeSWITCH");
             }
-            let jitter = pause.mul_f64(0.5 * spread());
+            let more = pause.mul_f64(0.5 * jitter::fraction());
             let mut waiting = self.waiting.clone();
             let called = async {
                 tokio::time::sleep(FIRST_PAUSE).await;
@@ -165,7 +131,7 @@ impl Inbound {
             };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(pause / 2 + jitter) => {}
+                () = tokio::time::sleep(pause / 2 + more) => {}
                 // A held call needs what we hear, and says that FreeSWITCH is there.
                 () = called => {}
                 Ok(()) = changes.changed() => {}
@@ -378,12 +344,4 @@ async fn next_nudge(tick: &mut tokio::time::Interval, waiting: &mut watch::Recei
         tokio::time::sleep(HEAD_START).await;
     }
     tick.tick().await;
-}
-
-/// A number from 0 to 1 that differs between processes and attempts: enough for jitter.
-fn spread() -> f64 {
-    let nanos = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.subsec_nanos());
-    f64::from(nanos % 1000) / 1000.0
 }

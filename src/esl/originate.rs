@@ -11,10 +11,8 @@ use std::time::Duration;
 use super::decode::Parent;
 use super::encode::{codecs, is_plain, name, number, seconds_up, user};
 use super::inherit::quoted;
-use crate::types::{Aor, CallId, LegId};
-
-/// The variable of the held channel that has what leg N's `originate` says, without N.
-const VARIABLE: &str = "fswake_leg_";
+use super::job::VARIABLE;
+use crate::types::{Aor, LegId};
 
 /// A leg of a held call: what is known before it is dialled.
 #[derive(Clone, Copy, Debug)]
@@ -175,21 +173,6 @@ pub fn forget_prepared(legs: u32) -> String {
     })
 }
 
-/// Whose job it is that has ended: an `originate`, as a whole or prepared.
-pub fn leg_of_job<'a>(
-    call: CallId,
-    command: &str,
-    argument: &'a str,
-    leg: impl Fn(&'a str) -> Option<LegId>,
-) -> Option<LegId> {
-    if command == "originate" {
-        return leg(argument.strip_prefix("{origination_uuid=")?.split(',').next()?);
-    }
-    let (_, prepared) = argument.split_once(" originate ${variable_")?;
-    let n = prepared.strip_prefix(VARIABLE)?.split_once('}')?.0.parse().ok()?;
-    (command == "expand").then_some(LegId { call, n })
-}
-
 /// Whether a `dial-var-` is about the phone, and not about how its leg is made.
 fn is_the_phones(name: &str) -> bool {
     let is_ours = [
@@ -247,6 +230,7 @@ mod tests {
 
     use super::*;
     use crate::esl::inherit;
+    use crate::types::CallId;
 
     const CALL: CallId = CallId(Uuid::nil());
     const LEG: LegId = LegId { call: CALL, n: 0 };
@@ -402,24 +386,6 @@ mod tests {
             r"sofia/internal/sip:a\\b@h",
         ] {
             assert_eq!(Dial { target, ..DIAL }.command_prepared("held", LEG), None, "{target}");
-        }
-    }
-
-    #[test]
-    fn jobs_are_known_by_their_leg() {
-        let leg = |n| LegId { call: CALL, n };
-        let of = |command, argument| leg_of_job(CALL, command, argument, |id| (id == "u7").then_some(leg(7)));
-        assert_eq!(of("originate", "{origination_uuid=u7,x=1}y &park()"), Some(leg(7)));
-        assert_eq!(
-            of("expand", "uuid:h originate ${variable_fswake_leg_3},x=1}y"),
-            Some(leg(3))
-        );
-        for (command, argument) in [
-            ("uuid_kill", "u7 X"),
-            ("expand", "uuid:h echo 3"),
-            ("expand", "uuid:h originate ${variable_x}}"),
-        ] {
-            assert_eq!(of(command, argument), None, "{command} {argument}");
         }
     }
 }

@@ -7,8 +7,9 @@ use axum::extract::State;
 use serde::Serialize;
 
 use super::Site;
-use super::census::{self, Census};
-use crate::push::health::AppState;
+use super::cache::Census;
+use super::census;
+use crate::push::apps::standing::AppState;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Apps {

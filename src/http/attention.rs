@@ -7,12 +7,13 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
-use super::census::{self, Census};
+use super::cache::Census;
+use super::census;
 use super::{Problem, Site};
 use crate::doctor::advice::{BROKEN_FILE, advice};
-use crate::push::PushError;
 use crate::push::app::App;
-use crate::push::health::{AppState, ProblemKind};
+use crate::push::apps::standing::{AppState, ProblemKind};
+use crate::push::{Fault, PushError};
 use crate::types::UnixSeconds;
 
 /// An operator is told of a certificate's end so many days before.
@@ -120,8 +121,8 @@ fn of_app(app: &App, state: &AppState, census: Option<&Census>) -> Vec<Item> {
                 ProblemKind::NoAnswer => format!("its provider does not answer: {reason}"),
                 ProblemKind::Busy => format!("its provider takes no pushes for now: {reason}"),
             };
-            let (level, advice) = match problem.kind.error(reason) {
-                Some(error) => (Level::Error, to_do(app, &error)),
+            let (level, advice) = match &problem.error {
+                Some(error) => (Level::Error, to_do(app, error)),
                 None => (Level::Warning, BROKEN_FILE.to_owned()),
             };
             item(level, text, advice, Some(problem.since))
@@ -132,7 +133,7 @@ fn of_app(app: &App, state: &AppState, census: Option<&Census>) -> Vec<Item> {
             "its certificate ends in {days} {}",
             if days == 1 { "day" } else { "days" }
         );
-        let advice = to_do(app, &misconfigured("CertificateExpired"));
+        let advice = to_do(app, &expired());
         items.push(item(Level::Warning, problem, advice, None));
     }
     // A log takes everything and wakes nobody.
@@ -144,9 +145,11 @@ fn of_app(app: &App, state: &AppState, census: Option<&Census>) -> Vec<Item> {
     items
 }
 
-fn misconfigured(reason: &str) -> PushError {
+/// What pushes will meet when the certificate has ended.
+fn expired() -> PushError {
     PushError::Misconfigured {
-        reason: reason.to_owned(),
+        fault: Fault::CertificateExpired,
+        reason: "CertificateExpired".into(),
     }
 }
 

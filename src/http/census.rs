@@ -1,12 +1,11 @@
 //! How many phones are known, and which app serves how many: counted in the store.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::cache::Census;
 use super::wakes::read;
 use super::{Problem, Site};
 use crate::push::Pushers;
@@ -15,39 +14,6 @@ use crate::store::devices::{self, Group};
 /// A count is given again for at least so long, and for so many times what it took: a million phones take a second.
 const GOOD_FOR: Duration = Duration::from_secs(2);
 const TIMES: u32 = 50;
-
-/// The phones that are known.
-#[derive(Debug, Default)]
-pub(super) struct Census {
-    /// All of them.
-    pub known: u64,
-    /// How many each app serves, by its name.
-    pub by_app: HashMap<Arc<str>, u64>,
-    /// How many no app serves, by provider and app id.
-    pub unserved: BTreeMap<(String, String), u64>,
-}
-
-/// The last count, and when it is too old.
-#[derive(Default)]
-pub struct Cache(Mutex<Option<(Instant, Arc<Census>)>>);
-
-impl Census {
-    fn of(groups: &[Group], pushers: &Pushers) -> Self {
-        let mut census = Self::default();
-        for group in groups {
-            census.known += group.devices;
-            let served = pushers.app_of(&group.provider, &group.app, &group.domain);
-            let count = if let Some((name, _)) = served {
-                census.by_app.entry(name).or_default()
-            } else {
-                let names = (group.provider.name().to_owned(), group.app.clone());
-                census.unserved.entry(names).or_default()
-            };
-            *count += group.devices;
-        }
-        census
-    }
-}
 
 /// Counts, or gives the last count again.
 pub(super) async fn take(site: &Arc<Site>) -> Result<Arc<Census>, Problem> {
@@ -67,10 +33,27 @@ async fn count(site: Arc<Site>) -> Result<Arc<Census>, Problem> {
     let pushers = site.pushers.clone();
     let counted = read(&site, move |store| {
         let groups = devices::groups(store.connection())?;
-        Ok(Arc::new(Census::of(&groups, &pushers)))
+        Ok(Arc::new(census(&groups, &pushers)))
     });
     let census = counted.await?;
     let good_for = (began.elapsed() * TIMES).max(GOOD_FOR);
     *kept = Some((Instant::now() + good_for, Arc::clone(&census)));
     Ok(census)
+}
+
+/// Counts the phones of each app.
+fn census(groups: &[Group], pushers: &Pushers) -> Census {
+    let mut census = Census::default();
+    for group in groups {
+        census.known += group.devices;
+        let served = pushers.find(&group.provider, &group.app, &group.domain);
+        let count = if let Some(app) = served {
+            census.by_app.entry(Arc::clone(app.name())).or_default()
+        } else {
+            let names = (group.provider.name().to_owned(), group.app.clone());
+            census.unserved.entry(names).or_default()
+        };
+        *count += group.devices;
+    }
+    census
 }

@@ -13,8 +13,9 @@
 
 mod apps;
 mod attention;
+mod cache;
 mod calls;
-pub mod census;
+mod census;
 mod devices;
 pub mod guard;
 mod health;
@@ -24,51 +25,19 @@ mod page;
 mod problem;
 mod push;
 pub mod serve;
-pub mod summary;
+mod site;
+mod summary;
 mod wakes;
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use axum::Router;
 use axum::routing::{delete, get, post};
-use tokio::sync::watch;
 
+pub use self::cache::{CensusCache, SummaryCache};
 pub use self::openapi::DOCUMENT;
 pub use self::problem::Problem;
-use crate::control::Control;
-use crate::esl::inbound::Settings;
-use crate::metrics::Metrics;
-use crate::push::Pushers;
-use crate::store::StoreWriter;
-use crate::types::Secret;
-
-/// What the answers are made of.
-pub struct Site {
-    /// The driver's loop.
-    pub control: Control,
-    /// The apps.
-    pub pushers: Pushers,
-    /// How the store is doing.
-    pub store: StoreWriter,
-    /// Its file, for reading.
-    pub store_path: PathBuf,
-    /// What is counted.
-    pub metrics: Metrics,
-    /// How many calls are held.
-    pub waiting: watch::Receiver<usize>,
-    /// Whether the connection to FreeSWITCH's event socket stands.
-    pub esl_up: Arc<AtomicBool>,
-    /// Where FreeSWITCH is.
-    pub inbound: watch::Receiver<Settings>,
-    /// What was read of the journal last.
-    pub summaries: summary::Cache,
-    /// How many phones there were last.
-    pub census: census::Cache,
-    /// What every request has to carry, if anything.
-    pub token: Option<Secret>,
-}
+pub use self::site::Site;
 
 /// Makes the table of routes and the router from one list, so that they cannot differ.
 macro_rules! routes {

@@ -7,28 +7,16 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::cache::Window;
 use super::wakes::read;
 use super::{Problem, Site};
 use crate::clock::unix_now;
-use crate::journal::Summary;
 
 /// The times that are summed up, in seconds, each with how long an answer is given again: a day of a busy site is much to
 /// read, and however many pages are open, it is read once.
 const WINDOWS: [(i64, Duration); 2] = [(3_600, Duration::from_secs(10)), (86_400, Duration::from_secs(60))];
-
-/// What was read last of each window.
-#[derive(Default)]
-pub struct Cache([Mutex<Option<(Instant, Window)>>; 2]);
-
-#[derive(Clone, Debug, Serialize)]
-struct Window {
-    seconds: i64,
-    #[serde(flatten)]
-    summary: Summary,
-}
 
 #[derive(Debug, Serialize)]
 pub(super) struct Shown {

@@ -1,5 +1,6 @@
 //! What one call tried with one phone: the facts that a diagnosis is made of.
 
+use super::facts::{fault_in, has_no_address, kept_busy, topic_code_in};
 use super::wake::{Dropped, Step, Wake};
 use crate::types::push::{KeptBy, PushError, status_in};
 
@@ -32,18 +33,35 @@ impl Refusal {
     /// The error that it was, as far as the journal has it.
     pub fn error(self, reason: &str) -> PushError {
         let status = status_in(reason);
-        let reason = reason.to_owned();
+        let text = reason.to_owned();
         let kept_by = match self {
-            Self::Gone => return PushError::TokenGone { since: None, reason },
-            Self::Bad => return PushError::TokenBad { reason },
-            Self::Rejected => return PushError::Rejected { status, reason },
-            Self::Misconfigured => return PushError::Misconfigured { reason },
+            Self::Gone => {
+                return PushError::TokenGone {
+                    since: None,
+                    reason: text,
+                };
+            }
+            Self::Bad => return PushError::TokenBad { reason: text },
+            Self::Rejected => {
+                return PushError::Rejected {
+                    status,
+                    reason: topic_code_in(reason).map_or(text, str::to_owned),
+                    topic: None,
+                };
+            }
+            Self::Misconfigured => {
+                return PushError::Misconfigured {
+                    fault: fault_in(reason),
+                    reason: text,
+                };
+            }
+            Self::Unreached if has_no_address(reason) => KeptBy::NoAddress,
             Self::Unreached => KeptBy::NoConnection,
             Self::Unanswered => KeptBy::NoAnswer,
-            Self::Busy => KeptBy::Busy { status },
+            Self::Busy => kept_busy(status, reason),
             Self::GivenUp => KeptBy::Us,
         };
-        PushError::Exhausted { kept_by, reason }
+        PushError::Exhausted { kept_by, reason: text }
     }
 
     /// Reads a `push-refused` line.

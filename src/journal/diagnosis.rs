@@ -2,6 +2,7 @@
 //!
 //! docs/TROUBLESHOOTING.md has the same patterns with what to do about each; `fswake doctor` looks for them in all wakes.
 
+use super::facts::{is_about_the_clock, is_about_the_way};
 use serde::Serialize;
 
 use super::attempt::{Attempt, LONGEST_USEFUL_WAIT_MS, Refusal};
@@ -243,29 +244,6 @@ fn of_refusal(attempt: &Attempt, refusal: Refusal, reason: &str) -> Diagnosis {
         }
         Refusal::Rejected => plain(format!("the provider refused the push to {device}: {reason}")),
     }
-}
-
-/// Whether what failed is the connection to the provider, not what it said: its certificate, or ours at the TLS layer.
-pub fn is_about_the_way(reason: &str) -> bool {
-    // The last but one are of older journals.
-    [
-        "certificate",
-        "cannot connect to",
-        "error sending request",
-        "client error",
-        "tls",
-        "TLS",
-    ]
-    .iter()
-    .any(|word| reason.contains(word))
-        && !reason.contains("CertificateExpired")
-        && !reason.contains("refuses the app's certificate")
-}
-
-/// Whether what failed is this machine's clock: the provider calls a token expired that was signed just now.
-pub fn is_about_the_clock(reason: &str) -> bool {
-    // Google: "Token must be a short-lived token (60 minutes) and in a reasonable timeframe."
-    reason.contains("ExpiredProviderToken") || reason.contains("reasonable timeframe")
 }
 
 fn not_pushed(attempt: &Attempt) -> Option<Diagnosis> {

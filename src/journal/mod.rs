@@ -10,6 +10,7 @@
 
 pub mod attempt;
 pub mod diagnosis;
+pub(crate) mod facts;
 mod reader;
 mod reason;
 mod summary;

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::attempt::{Attempt, Refusal};
 use super::diagnosis::{self, Pattern};
+use super::facts;
 use super::wake::Wake;
 
 /// Why a call was not connected.
@@ -125,7 +126,7 @@ fn of_attempt(attempt: &Attempt) -> Option<Reason> {
     let refusal = attempt.refused.as_ref();
     let Some(pattern) = diagnosis::of_attempt(attempt)?.pattern else {
         return match refusal {
-            Some((_, reason)) if diagnosis::is_about_the_clock(reason) => Some(Reason::ClockWrong),
+            Some((_, reason)) if facts::is_about_the_clock(reason) => Some(Reason::ClockWrong),
             Some((Refusal::Rejected, _)) => Some(Reason::PushRefused),
             _ => attempt.limited.then_some(Reason::RateLimited),
         };

@@ -7,9 +7,10 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
-use super::{Counters, Gauges, Histograms, Labels, Name, Registering};
+use super::names::Name;
+use super::registry::{Counters, Gauges, Histograms, Labels, Registering};
 use crate::engine::count::WakeOutcome;
-use crate::types::push::{About, PushKind, PushOutcome};
+use crate::types::push::{About, PushError, PushKind, PushOutcome};
 
 /// What a push was for.
 const KINDS: [&str; 4] = ["call", "cancel", "missed-call", "notification"];
@@ -108,8 +109,8 @@ impl AppMetrics {
         UnderWay(self.under_way.clone())
     }
 
-    /// A push ended; `None`: it was given up because its call was over.
-    pub fn pushed(&self, about: &About, outcome: Option<&PushOutcome>, took: Duration) {
+    /// A push ended.
+    pub fn pushed(&self, about: &About, outcome: &PushOutcome, took: Duration) {
         let kind = match about {
             About::Notification(_) => "notification",
             About::Call(call) => match call.kind {
@@ -119,15 +120,15 @@ impl AppMetrics {
             },
         };
         let result = match outcome {
-            None => "call-over",
-            Some(Ok(_)) => "accepted",
-            Some(Err(error)) => error.class(),
+            Ok(_) => "accepted",
+            Err(PushError::CallOver) => "call-over",
+            Err(error) => error.class(),
         };
         let place = |words: &[&str], word| words.iter().position(|w| *w == word);
         if let Some((kind, result)) = place(&KINDS, kind).zip(place(&RESULTS, result)) {
             self.pushes[kind][result].inc();
         }
-        if outcome.is_some() {
+        if !matches!(outcome, Err(PushError::CallOver)) {
             self.push_seconds.observe(took.as_secs_f64());
         }
     }
@@ -160,16 +161,19 @@ impl Drop for UnderWay {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::push::{KeptBy, PushError};
+    use crate::types::Provider;
+    use crate::types::push::{KeptBy, OwnRefusal};
 
     #[test]
     fn every_class_of_error_is_a_label() {
         let reason = String::new;
         let kept = [
+            KeptBy::NoAddress,
             KeptBy::NoConnection,
             KeptBy::NoAnswer,
             KeptBy::Busy { status: 503 },
             KeptBy::BusyForThis { status: 429 },
+            KeptBy::BusyForKey { status: 429 },
             KeptBy::Us,
         ];
         let kept = kept.map(|kept_by| PushError::Exhausted {
@@ -183,10 +187,17 @@ mod tests {
             },
             PushError::TokenBad { reason: reason() },
             PushError::Rejected {
-                status: 0,
+                status: 400,
                 reason: reason(),
+                topic: None,
             },
-            PushError::Misconfigured { reason: reason() },
+            PushError::Refused(OwnRefusal::NoToken),
+            PushError::NoApp {
+                provider: Provider::Fcm,
+                app: "".into(),
+            },
+            PushError::CallOver,
+            PushError::credentials(reason()),
         ]) {
             assert!(RESULTS.contains(&error.class()), "{error:?}");
         }

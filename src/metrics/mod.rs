@@ -7,8 +7,8 @@
 
 mod app;
 mod names;
+mod registry;
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -19,24 +19,19 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Metric, Registry};
+use prometheus_client::registry::Registry;
 
 use self::app::AppFamilies;
 pub use self::app::AppMetrics;
 pub use self::names::Name;
+use self::registry::{Counters, Gauges, Histograms, Registering};
 use crate::clock::unix_now;
 use crate::engine::{HoldResult, Summary};
-use crate::push::health::{AppState, ProblemKind};
+use crate::push::apps::standing::{AppState, ProblemKind};
 use crate::store::Health;
 
 /// The media type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
-
-/// Label names with their values.
-type Labels<const N: usize> = [(&'static str, Cow<'static, str>); N];
-type Counters<const N: usize> = Family<Labels<N>, Counter>;
-type Gauges<const N: usize> = Family<Labels<N>, Gauge>;
-type Histograms<const N: usize> = Family<Labels<N>, Histogram, fn() -> Histogram>;
 
 /// Who was called, as far as waking is concerned.
 const CALLEES: [&str; 3] = ["mobile", "desk", "nobody"];
@@ -310,17 +305,4 @@ fn started(mut r: Registering) -> Registry {
         .get_or_create(&[("version", env!("CARGO_PKG_VERSION").into())])
         .set(1);
     r.0
-}
-
-/// Registers metrics under their names.
-struct Registering(Registry);
-
-impl Registering {
-    fn add<M: Metric + Clone>(&mut self, name: Name, metric: M) -> M {
-        let written = name.as_str();
-        // The writer adds what counters end with.
-        let stem = written.strip_suffix("_total").unwrap_or(written);
-        self.0.register(stem, name.help(), metric.clone());
-        metric
-    }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::http::{BodyTemplate, HttpAuth, UrlTemplate};
+use crate::push::template::{BodyTemplate, UrlTemplate};
 use crate::types::{Provider, app_id};
 
 /// How an app proves to its provider that it may push. Files are read by the provider's own module.
@@ -47,16 +47,16 @@ pub struct HttpProfiles {
     pub platforms: Vec<(Provider, String)>,
 }
 
-/// One way to a gateway.
+/// How one kind of push reaches a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpProfile {
-    /// Where to.
+    /// The gateway's URL.
     pub url: UrlTemplate,
     /// What is sent with POST; `None` is GET.
     pub body: Option<BodyTemplate>,
     /// Its `Content-Type`; a header value.
     pub content_type: String,
-    /// How it says who it is.
+    /// How it authenticates.
     pub auth: HttpAuth,
     /// How long connecting may take, in each try.
     pub connect_timeout: Duration,
@@ -64,6 +64,43 @@ pub struct HttpProfile {
     pub timeout: Duration,
     /// Whether any certificate will do.
     pub insecure: bool,
+}
+
+/// How a profile authenticates, with the file that holds the secret in one line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum HttpAuth {
+    /// No authentication.
+    #[default]
+    None,
+    /// `Authorization: Bearer <line>`; mod_apn calls it `jwt`.
+    Bearer(PathBuf),
+    /// RFC 7617; the line is `user:password`.
+    Basic(PathBuf),
+    /// RFC 7616; the line is `user:password`.
+    Digest(PathBuf),
+    /// A header of the operator's own; the line is `Name: value`.
+    Header(PathBuf),
+}
+
+impl HttpAuth {
+    /// The word for it in JSON and on the status page.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Bearer(_) => "bearer",
+            Self::Basic(_) => "basic",
+            Self::Digest(_) => "digest",
+            Self::Header(_) => "header",
+        }
+    }
+
+    /// The file that holds the secret.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::None => None,
+            Self::Bearer(file) | Self::Basic(file) | Self::Digest(file) | Self::Header(file) => Some(file),
+        }
+    }
 }
 
 impl HttpProfiles {
@@ -130,7 +167,7 @@ pub struct App {
     pub app_ids: Vec<String>,
     /// Only callees in these domains (lower case); empty means all.
     pub domains: Vec<String>,
-    /// Whose it is. Apps share nothing, whosever they are, but the provider's token of an equal key.
+    /// The tenant it belongs to. Apps share nothing but the provider token of an equal key.
     pub tenant: Option<String>,
     /// Credentials.
     pub credentials: Credentials,
@@ -148,6 +185,24 @@ pub struct App {
 }
 
 impl App {
+    /// The app of a configuration without apps: it writes every push to the log.
+    pub(crate) fn log() -> Self {
+        Self {
+            name: "log".into(),
+            provider: Provider::Other("log".into()),
+            providers: Vec::new(),
+            app_ids: Vec::new(),
+            domains: Vec::new(),
+            tenant: None,
+            credentials: Credentials::Log,
+            base_url: None,
+            ca_file: None,
+            proxy: None,
+            topic: None,
+            payload: PayloadStyle::Default,
+        }
+    }
+
     /// Whether this app serves a device, perhaps by an id with a team or a service that is not configured.
     pub fn serves(&self, provider: &Provider, app_id: &str, domain: &str) -> bool {
         let by_provider = match &self.provider {

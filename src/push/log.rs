@@ -1,10 +1,10 @@
-//! The provider without credentials: writes what it would send.
+//! The provider that only logs: it writes what it would send.
 
-use super::{About, CallPush, NotificationPush, PushKind, PushReceipt, PushRequest};
+use crate::types::push::{About, CallPush, NotificationPush, PushKind, PushReceipt, PushRequest};
 use crate::types::{Printable, PushToken};
 
 /// Logs one push, which always works; tokens only as fingerprints.
-pub(super) fn push(app: &str, req: &PushRequest) -> PushReceipt {
+pub(crate) fn push(app: &str, req: &PushRequest) -> PushReceipt {
     match &req.about {
         About::Call(call) => log_call(app, req, call),
         About::Notification(notification) => log_notification(app, req, notification),
@@ -40,7 +40,7 @@ fn log_call(app: &str, req: &PushRequest, call: &CallPush) {
     );
 }
 
-/// A payload is the asker's text: should it name one of the device's tokens, the log has the fingerprint.
+/// A payload is the asker's text: if it holds one of the device's tokens, the log gets the fingerprint instead.
 fn log_notification(app: &str, req: &PushRequest, notification: &NotificationPush) {
     let mut payload = notification.payload.to_json();
     for token in [&req.to.call_token, &req.to.remote_token].into_iter().flatten() {

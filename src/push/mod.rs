@@ -3,47 +3,37 @@
 //! [`Pushers`] picks the app and hands the request to its provider:
 //!
 //! ```text
-//! PushRequest -> pushers -> apns --+-- payload (pure: what is sent)     <- preset, template
-//!                       \-> fcm  --+-- auth / oauth (tokens, shared)
-//!                       \-> http --+-- line (one connection, replaced when it hangs)
-//!                       \-> log    +-- retry (pure: whether and when to try again)
+//! PushRequest -> apps --+-- apns    --+-- payload (pure: what is sent) -- template
+//!                       +-- fcm     --+-- transport (one connection, when to try again)
+//!                       +-- gateway --/
+//!                       \-- log
 //! ```
 //!
-//! `renewal` puts other apps and newer credentials in the place of those in use (`watch` sees that files changed);
-//! [`health`] is what an operator should know of each app, and `prober` asks the providers before calls do.
+//! `app` is one `[[app]]` of the configuration, checked; `setup` says why one cannot be used; `certificate` how long a client
+//! certificate is good. No file needs one that needs it (tests/house/circles.rs).
 
 mod apns;
 pub mod app;
-mod auth;
-mod callees;
-mod expiry;
+pub mod apps;
+mod certificate;
+mod clock;
 mod fcm;
-pub mod health;
-pub mod http;
-mod line;
+mod gateway;
 mod log;
-mod notification;
-mod oauth;
-pub mod payload;
-mod preset;
-mod probe;
-mod prober;
-mod pushers;
-mod renewal;
-mod reply;
-pub mod retry;
-mod standing;
+mod payload;
+mod setup;
 pub mod template;
-mod validity;
-mod watch;
+pub mod transport;
 
-pub use auth::{Clock, Now};
-pub use probe::{Probe, Proof};
-pub use pushers::{Pushers, SetupError};
-pub use renewal::Reloaded;
-pub use validity::{Certificate, certificates, other_bundle, unfit};
+pub use app::HttpAuth;
+pub use apps::pushers::{AppHandle, Pushers};
+pub use apps::renewal::AppChanges;
+pub use certificate::{Certificate, certificates, other_bundle, unfit};
+pub use clock::{Clock, Now};
+pub use setup::SetupError;
+pub use transport::probe::{Probe, Proof};
 
 pub use crate::types::push::{
-    About, CallPush, CancelReason, KeptBy, NotificationPush, Payload, PushError, PushKind, PushOutcome, PushReceipt,
-    PushRequest,
+    About, CallPush, CancelReason, Fault, KeptBy, NotificationPush, OwnRefusal, Payload, PushError, PushKind,
+    PushOutcome, PushReceipt, PushRequest,
 };

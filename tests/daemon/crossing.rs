@@ -279,7 +279,7 @@ async fn leg_that_somebody_picks_up_as_it_is_to_be_bridged_is_his() {
     let leg = phone.invite(1).await.leg;
     let from = daemon.log.len();
     phone.answer();
-    daemon.log.wait_from(from, &["command=Connect"]).await;
+    daemon.log.wait_from(from, &["command=Call(", "Connect(Connect"]).await;
     held.leg_is_picked_up();
     let line = daemon.summary().await;
     assert_eq!(field(&line, "outcome"), "taken", "{line}");

@@ -126,7 +126,7 @@ async fn phone_that_registers_while_another_is_connected_is_rung_when_that_fails
     stage.push().await;
     stage.push().await;
     first.wake();
-    daemon.log.wait(&["command=Connect"]).await;
+    daemon.log.wait(&["command=Call(", "Connect(Connect"]).await;
     let from = daemon.log.len();
     second.wake();
     daemon.log.wait_from(from, &["Registered(Registration"]).await;

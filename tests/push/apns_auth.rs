@@ -69,7 +69,7 @@ async fn jwt_refused_within_twenty_minutes_is_kept_and_the_clock_is_named() {
     apns.faults.next(Fault::apns(403, "ExpiredProviderToken"));
     let refused = pushers.push(&apns_call()).await.unwrap_err();
     assert!(
-        matches!(&refused, PushError::Misconfigured { reason } if reason.contains("clock")),
+        matches!(&refused, PushError::Misconfigured { reason, .. } if reason.contains("clock")),
         "{refused}"
     );
     pushers.push(&apns_call()).await.unwrap();
@@ -158,7 +158,7 @@ async fn untrusted_server_gets_no_push_and_no_retry() {
         };
         let refused = pushers(app).push(&apns_call()).await.unwrap_err();
         assert!(
-            matches!(&refused, PushError::Misconfigured { reason } if reason.contains("certificate")),
+            matches!(&refused, PushError::Misconfigured { reason, .. } if reason.contains("certificate")),
             "{refused}"
         );
     }

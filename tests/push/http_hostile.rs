@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use fswake::push::app::HttpProfile;
-use fswake::push::http::{BodyTemplate, HttpAuth};
-use fswake::push::{About, PushError, PushRequest, Pushers};
+use fswake::push::app::{HttpAuth, HttpProfile};
+use fswake::push::template::BodyTemplate;
+use fswake::push::{About, OwnRefusal, PushError, PushRequest, Pushers};
 use fswake::types::{Aor, Provider, PushToken};
 use fswake_test_support::gateway::{Asked, Gateway, Over, Wants};
 use proptest::prelude::*;
@@ -177,10 +177,7 @@ fn property(content_type: &str, body: Option<&str>, check: impl Fn(&Sent<'_>)) {
         .run(&strategy, |values| {
             let outcome = runtime.block_on(pushers.push(&request(&values)));
             if matches!(values[0].as_str(), "." | "..") {
-                let refused = PushError::Rejected {
-                    status: 0,
-                    reason: "DotSegment".into(),
-                };
+                let refused = PushError::Refused(OwnRefusal::DotSegment);
                 prop_assert_eq!(outcome, Err(refused));
                 return Ok(());
             }

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use fswake::push::app::{App, Credentials};
-use fswake::push::health::AppState;
+use fswake::push::apps::standing::AppState;
 use fswake::push::{About, NotificationPush, Payload, PushRequest, Pushers};
 use fswake::types::{Aor, NotificationId, Provider, PushToken, TokenType};
 use fswake_test_support::apns::{self, Apns, BUNDLE_ID};
@@ -320,7 +320,7 @@ async fn gateway_is_only_connected_to_and_nothing_is_said_of_its_pushes() {
     assert!(state(&reached).why.unwrap().contains("whether it takes pushes"));
     assert_eq!(gateway.so_far().await.len(), 0, "not one push");
     let mut spec = http_profile(&gateway, "/push");
-    spec.url = fswake::push::http::UrlTemplate::parse("https://127.0.0.1:1/push").unwrap();
+    spec.url = fswake::push::template::UrlTemplate::parse("https://127.0.0.1:1/push").unwrap();
     let away = pushers(gateway_app(&gateway, spec));
     let _kept = keep(&away);
     assert!(becomes(&away, "unreachable").await.why.unwrap().contains("refused"));

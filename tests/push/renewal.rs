@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use fswake::push::app::{App, Credentials};
-use fswake::push::health::{AppState, ProblemKind};
-use fswake::push::{PushRequest, Pushers, Reloaded};
+use fswake::push::apps::standing::{AppState, ProblemKind};
+use fswake::push::{AppChanges, PushRequest, Pushers};
 use fswake::types::Provider;
 use fswake_test_support::apns::{Apns, KEY_ID, TEAM_ID};
 use fswake_test_support::fcm::Fcm;
@@ -345,7 +345,7 @@ async fn reloaded_apps_that_did_not_change_keep_connection_and_token_and_a_bad_o
         named("b", "x.example"),
         named("e", "e.example"),
     ]);
-    let expected = Reloaded {
+    let expected = AppChanges {
         added: vec!["e".into()],
         removed: vec![],
         changed: vec!["b".into()],

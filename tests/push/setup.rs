@@ -168,7 +168,7 @@ async fn first_app_that_fits_provider_app_id_and_domain_serves() {
     assert_eq!(pushers.serves(&fcm_call().to, "a.example"), None);
     let outcome = pushers.push(&request).await;
     assert!(
-        matches!(&outcome, Err(PushError::Misconfigured { reason }) if reason.contains("com.example.phone")),
+        matches!(&outcome, Err(error @ PushError::NoApp { .. }) if error.to_string().contains("com.example.phone")),
         "{outcome:?}"
     );
 }

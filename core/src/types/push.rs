@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub use super::payload::{Payload, PayloadError};
-use super::{Aor, CallId, NotificationId, PushId, PushParams, TokenType, UnixSeconds};
+pub use super::push_error::{Fault, KeptBy, OwnRefusal, PushError, status_in};
+use super::{Aor, CallId, NotificationId, PushId, PushParams, TokenType};
 
 /// What a push about a call tells the phone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,129 +127,6 @@ pub struct PushReceipt {
     pub status: u16,
     /// How many requests it took, retries included.
     pub attempts: u32,
-}
-
-/// Why a push was not taken, named by what the caller does next.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum PushError {
-    /// Drop the token, unless the phone registered with it after `since` (APNs 410, FCM UNREGISTERED).
-    #[error("token gone ({reason})")]
-    TokenGone {
-        /// The provider's timestamp, where it gives one.
-        since: Option<UnixSeconds>,
-        /// The provider's reason code.
-        reason: String,
-    },
-    /// Set the token aside until its next REGISTER: as often our own mistake as the token's.
-    #[error("token refused ({reason})")]
-    TokenBad {
-        /// The provider's reason code.
-        reason: String,
-    },
-    /// This push cannot be made to work by repeating it (payload, size, forbidden).
-    #[error("{}", rejected(*status, reason))]
-    Rejected {
-        /// HTTP status; 0 when it was refused here, before sending.
-        status: u16,
-        /// The provider's reason code.
-        reason: String,
-    },
-    /// No app with credentials for it, or the credentials are refused: an operator has to act.
-    #[error("{reason}")]
-    Misconfigured {
-        /// What to look at.
-        reason: String,
-    },
-    /// Every try inside the wait failed for a passing reason; the last one is named.
-    #[error("{reason}")]
-    Exhausted {
-        /// What kept it.
-        kept_by: KeptBy,
-        /// The last passing failure.
-        reason: String,
-    },
-}
-
-/// What keeps a push from being taken for now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum KeptBy {
-    /// There is no connection with the provider, or it broke.
-    NoConnection,
-    /// The provider does not answer in time, or the way to it loses what is sent.
-    NoAnswer,
-    /// The provider answers that it takes no pushes of this app for now (429, 5xx).
-    Busy {
-        /// HTTP status.
-        status: u16,
-    },
-    /// The provider answers that it does not take this push for now. Whether it takes others is not known: one phone may have had
-    /// too many (429), and a gateway may fail for one of them only.
-    BusyForThis {
-        /// HTTP status.
-        status: u16,
-    },
-    /// No provider: the call is over, too many pushes wait here, no time is left.
-    Us,
-}
-
-impl KeptBy {
-    /// The HTTP status of a provider that answers.
-    pub fn answered(self) -> Option<u16> {
-        match self {
-            Self::Busy { status } | Self::BusyForThis { status } => Some(status),
-            Self::NoConnection | Self::NoAnswer | Self::Us => None,
-        }
-    }
-
-    /// The word in metrics, JSON and the journal.
-    fn class(self) -> &'static str {
-        match self {
-            Self::NoConnection => "unreachable",
-            Self::NoAnswer => "no-answer",
-            Self::Busy { .. } | Self::BusyForThis { .. } => "provider-busy",
-            Self::Us => "exhausted",
-        }
-    }
-}
-
-/// The HTTP status in a reason, as in `503 UNAVAILABLE`; 0 where there is none.
-pub fn status_in(reason: &str) -> u16 {
-    let mut words = reason.split_whitespace();
-    words.find_map(|word| word.parse().ok()).unwrap_or_default()
-}
-
-/// Which side refused it.
-fn rejected(status: u16, reason: &str) -> String {
-    match status {
-        0 => format!("refused by fswake: {reason}"),
-        _ => format!("refused by the provider: {status} {reason}"),
-    }
-}
-
-impl PushError {
-    /// The word for what the failure asks for: in metrics, JSON and the status page.
-    pub fn class(&self) -> &'static str {
-        match self {
-            Self::TokenGone { .. } => "token-gone",
-            Self::TokenBad { .. } => "token-bad",
-            Self::Rejected { .. } => "rejected",
-            Self::Misconfigured { .. } => "misconfigured",
-            Self::Exhausted { kept_by, .. } => kept_by.class(),
-        }
-    }
-
-    /// Whether any push to this device fails for now, whatever it says and whoever asks for it.
-    pub fn is_about_the_device(&self) -> bool {
-        match self {
-            Self::TokenGone { .. } | Self::TokenBad { .. } | Self::Misconfigured { .. } => true,
-            Self::Rejected { .. } | Self::Exhausted { .. } => false,
-        }
-    }
-
-    /// Whether pushing this device again in the same call cannot help.
-    pub fn is_final(&self) -> bool {
-        !matches!(self, Self::Exhausted { .. })
-    }
 }
 
 /// How a push ended: exactly one for every request.

@@ -74,12 +74,7 @@ fn wait_ends_early_when_every_push_is_refused_for_good() {
     );
     b.expect_forgotten("1001", "one");
     b.expect_nothing_more();
-    b.refuses(
-        &two,
-        PushError::Misconfigured {
-            reason: "no app".into(),
-        },
-    );
+    b.refuses(&two, PushError::credentials("no app"));
     b.expect_release(1, HoldResult::Unreachable);
     b.expect_nothing_more();
 }

@@ -116,7 +116,14 @@ fn phone_whose_push_was_refused_is_told_of_no_end() {
         let push = b.expect_push("tok");
         if refused {
             let reason = "BadTopic".into();
-            b.refuses(&push, PushError::Rejected { status: 400, reason });
+            b.refuses(
+                &push,
+                PushError::Rejected {
+                    status: 400,
+                    reason,
+                    topic: None,
+                },
+            );
         }
         b.out.clear();
         b.feed(Event::CallerGone {

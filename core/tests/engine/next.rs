@@ -31,7 +31,7 @@ fn nobody_was_rung_and_the_bridge_rings_for_what_is_left_of_the_calls_own_limit(
         let push = b.expect_push("tok");
         b.pass(ms(6_000));
         let reason = "no app".to_owned();
-        b.refuses(&push, PushError::Misconfigured { reason });
+        b.refuses(&push, PushError::credentials(reason));
         assert_eq!(b.expect_release(1, HoldResult::Unreachable), Next::Ring(left));
     }
     let mut b = bench();
@@ -98,7 +98,7 @@ fn phone_that_was_not_rung_says_nothing() {
     b.ends(leg(1, 0), "USER_BUSY", 486);
     b.out.clear();
     let reason = "no app".to_owned();
-    b.refuses(&push, PushError::Misconfigured { reason });
+    b.refuses(&push, PushError::credentials(reason));
     assert_eq!(b.expect_release(1, HoldResult::Declined), fails("USER_BUSY", 486));
 }
 

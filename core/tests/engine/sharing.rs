@@ -145,6 +145,7 @@ fn call_whose_shared_push_fails_for_what_is_that_pushs_own_pushes_at_once() {
     let rejected = PushError::Rejected {
         status: 413,
         reason: "PayloadTooLarge".into(),
+        topic: None,
     };
     for error in [exhausted(), rejected] {
         let (mut b, push) = riding();
@@ -166,7 +167,7 @@ fn call_whose_shared_push_is_refused_for_its_device_ends_as_the_one_that_pushed(
             reason: reason(),
         },
         PushError::TokenBad { reason: reason() },
-        PushError::Misconfigured { reason: reason() },
+        PushError::credentials(reason()),
     ] {
         let (mut b, push) = riding();
         b.refuses(&push, error);

@@ -108,7 +108,7 @@ fn phone_that_is_there_all_along_waits_for_those_who_are_woken() {
     let mut b = desk_and_mobile();
     let push = b.expect_push("one");
     let reason = "no app".to_owned();
-    b.refuses(&push, PushError::Misconfigured { reason });
+    b.refuses(&push, PushError::credentials(reason));
     expect_woken(&mut b);
 }
 
@@ -155,9 +155,7 @@ fn wake_all_does_not_wait_for_a_phone_whose_push_is_refused() {
         let mut b = two(Mode::WakeAll);
         let push = b.expect_push("two");
         b.out.clear();
-        let error = PushError::Misconfigured {
-            reason: "no app".into(),
-        };
+        let error = PushError::credentials("no app");
         if refused_first {
             b.refuses(&push, error);
             b.expect_nothing_more();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fswake_core::engine::{Command, Event, HoldResult, OtherLeg, Ringing, UnregisterWhy, Wishes};
+use fswake_core::engine::{CallOrder, Command, Event, HoldResult, OtherLeg, Ringing, UnregisterWhy, Wishes};
 use fswake_core::types::push::PushError;
 
 use crate::common::{Bench, apns, call, leg, ms, reg, target, unreg};
@@ -36,10 +36,7 @@ fn stale(b: &mut Bench) {
 }
 
 fn expect_question(b: &mut Bench, at: &str) {
-    let asked = Command::AskOtherLeg {
-        call: call(1),
-        target: target(at),
-    };
+    let asked = Command::Call(call(1), CallOrder::AskOtherLeg(target(at)));
     assert_eq!(b.out, [asked]);
     b.out.clear();
 }
@@ -87,7 +84,7 @@ fn call_that_waits_for_anybody_waits_although_every_push_is_refused() {
     b.hold_wishing(1, "1001", WAIT_ANY);
     let push = b.expect_push("tok");
     let reason = "no app".to_owned();
-    b.refuses(&push, PushError::Misconfigured { reason });
+    b.refuses(&push, PushError::credentials(reason));
     b.pass(ms(24_999));
     b.expect_nothing_more();
     b.pass(ms(1));

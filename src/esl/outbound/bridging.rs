@@ -18,8 +18,8 @@ use tracing::{debug, warn};
 use super::connection::{Connection, PICK_UP, Place, api};
 use super::crossing::{SOON, UNPARK_PATIENCE};
 use super::loopback::mark_loopback;
-use super::{Connect, NOBODY_THERE};
-use crate::engine::{Event, LegEnd};
+use super::outcome::{Heard, NotBridged};
+use crate::engine::{Cause, Connect, Event, LegEnd};
 use crate::esl::{decode, encode};
 use crate::types::LegId;
 
@@ -35,32 +35,6 @@ const FIRST_RENEWAL: Duration = Duration::from_millis(500);
 /// FreeSWITCH is nudged this often meanwhile: each step of a bridge begins when the one before it is heard of.
 const NUDGE: Duration = Duration::from_millis(1);
 
-/// What was waited for.
-pub(super) enum Heard {
-    /// It has happened.
-    Done,
-    /// The leg is over.
-    LegOver(LegEnd),
-    /// The held channel is not ours any more.
-    HeldLost,
-    /// Nothing, in time.
-    Nothing,
-}
-
-/// Why there is no bridge.
-pub(super) enum NotBridged {
-    /// It failed; and how the leg ended, where that is why.
-    Failed(Option<LegEnd>),
-    /// The connection is lost.
-    Lost(EslError),
-}
-
-impl From<EslError> for NotBridged {
-    fn from(error: EslError) -> Self {
-        Self::Lost(error)
-    }
-}
-
 impl Connection {
     /// Bridges the caller with a leg; says what came of it. Where nothing did, the caller's codecs are his own again.
     pub(super) async fn connect(&mut self, connect: &Connect) -> Result<Event, EslError> {
@@ -74,7 +48,7 @@ impl Connection {
             Err(NotBridged::Lost(error)) => {
                 // No bridge was ordered: nobody else ends this leg.
                 if self.place == Place::Held {
-                    self.kill_elsewhere(connect.leg, NOBODY_THERE).await;
+                    self.kill_elsewhere(connect.leg, Cause::NOBODY_THERE).await;
                 }
                 return Err(error);
             }
@@ -82,7 +56,7 @@ impl Connection {
         if self.is_still_held().await {
             let own_codecs = encode::own_codecs(&self.held.channel, self.held.parent.own_codecs.as_deref());
             if let Err(error) = self.api(own_codecs).await {
-                self.kill_elsewhere(connect.leg, NOBODY_THERE).await;
+                self.kill_elsewhere(connect.leg, Cause::NOBODY_THERE).await;
                 return Err(error);
             }
         }

@@ -15,13 +15,13 @@
 //! - the leg is picked up, and not the caller: the held channel ends with PICKED_OFF, as a loopback does whose caller is picked up. Whose
 //!   the leg is then, and whether it is alone, FreeSWITCH is asked.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType, EslResponse};
 use tracing::info;
 
 use super::connection::{Connection, Place, api};
+use super::moved::{CallersEnd, Moved};
 use crate::engine::Event;
 use crate::esl::{decode, encode, link};
 use crate::types::LegId;
@@ -31,48 +31,6 @@ pub(super) const SOON: Duration = Duration::from_millis(90);
 
 /// How long a channel that is being taken may take to say so: a tick, on an idle machine.
 pub(super) const UNPARK_PATIENCE: Duration = Duration::from_millis(300);
-
-/// What moved a channel last: FreeSWITCH's `transfer_source`.
-#[derive(Debug, PartialEq, Eq)]
-struct Moved(String);
-
-/// The end of a caller behind a loopback.
-#[derive(Debug)]
-pub(super) struct CallersEnd {
-    pub(super) cause: Arc<str>,
-    /// What had moved him.
-    moved: Moved,
-}
-
-impl Moved {
-    /// By the answer to [`encode::who_moved`].
-    fn by(answer: Option<&EslResponse>) -> Self {
-        let text = answer.and_then(EslResponse::body).unwrap_or_default();
-        Self(text.trim().to_owned())
-    }
-
-    /// There is no such channel any more.
-    fn is_gone(&self) -> bool {
-        self.0.is_empty() || self.0.starts_with("-ERR")
-    }
-
-    /// Nothing has moved it.
-    fn is_nothing(&self) -> bool {
-        self.0 == decode::UNSET
-    }
-
-    /// The channel that it was to be bridged with.
-    fn to_channel(&self) -> Option<String> {
-        match decode::moved_to(&self.0, "") {
-            decode::LeftTo::Channel(other) => Some(other),
-            decode::LeftTo::Dialplan(_) | decode::LeftTo::Park => None,
-        }
-    }
-
-    fn is_to(&self, channel: &str) -> bool {
-        self.to_channel().as_deref() == Some(channel)
-    }
-}
 
 impl Connection {
     async fn ask_who_moved(&mut self, channel: &str) -> Result<Moved, EslError> {

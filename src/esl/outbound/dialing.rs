@@ -4,22 +4,13 @@ use std::sync::atomic::Ordering;
 
 use freeswitch_esl_tokio::{EslCommand, EslError};
 
-use super::Ring;
 use super::connection::{Connection, Place, api, filter};
+use super::prepared::Prepared;
+use crate::engine::Ring;
 use crate::engine::{Cause, Event, LegEnd};
 use crate::esl::originate::{self, Dial, Leg, Offer};
 use crate::esl::{decode, encode};
 use crate::types::LegId;
-
-/// What FreeSWITCH keeps of a leg's originate.
-#[derive(Debug)]
-pub(super) struct Prepared {
-    leg: LegId,
-    /// The lease that it has; 0 where it has to be prepared anew.
-    pub(super) lease: u32,
-    /// Empty where FreeSWITCH has refused them.
-    variables: String,
-}
 
 impl Connection {
     pub(super) async fn ring(&mut self, ring: Ring) -> Result<(), EslError> {

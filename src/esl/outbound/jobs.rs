@@ -13,9 +13,6 @@ use crate::types::LegId;
 /// How long a leg's hang-up may come after the end of its `originate`.
 const HANGUP: Duration = Duration::from_millis(25);
 
-/// Failed `originate`s whose legs have not hung up, with the end of the wait, in order.
-pub(super) type Jobs = Vec<(Instant, LegId, LegEnd)>;
-
 impl Connection {
     /// A leg's `originate` has failed.
     pub(super) fn originate_failed(&mut self, leg: LegId, end: LegEnd) {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent};
 
-use super::bridging::{Heard, NotBridged};
 use super::connection::{Connection, api, filter};
+use super::outcome::{Heard, NotBridged};
 use crate::types::LegId;
 
 /// How long the caller's own bridge with the loopback may take. Where there is none, the loopback stays for now.

@@ -3,30 +3,21 @@
 //! The connection's task is the only one that writes to it. It does what the engine orders, in order, and turns what
 //! FreeSWITCH says into the engine's events. If it ends for any reason, FreeSWITCH goes on with the dialplan.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant, SystemTime};
 
 use freeswitch_esl_tokio::{EslCommand, EslError};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info_span, warn};
 use uuid::Uuid;
 
 use self::connection::Connection;
-use self::pace::Pace;
+pub use self::shared::Outbound;
 use super::decode;
-use super::directory::Directory;
 use super::link::Link;
-use crate::driver::Input;
-use crate::engine::{Cause, Next, Record};
-use crate::logging::seldom::Seldom;
-use crate::types::{Aor, CallId, LegId, Target};
+use crate::types::CallId;
 use crate::words;
 
 mod beside;
@@ -35,12 +26,17 @@ mod callee;
 mod connection;
 mod crossing;
 mod dialing;
+mod dress;
 mod ending;
 mod hearing;
 mod jobs;
 mod loopback;
+mod moved;
+mod outcome;
 mod pace;
 mod parent;
+mod prepared;
+mod shared;
 mod tone;
 
 /// How long a new connection may take to say which channel it is.
@@ -49,120 +45,7 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// The pause after a failure to accept.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What the engine wants of one call's connection.
-#[derive(Clone, Debug)]
-pub enum Order {
-    /// What was dialled is another name of this user's, whose phones are rung from now on.
-    CallUser(Aor),
-    /// The caller hears that it rings.
-    Alert,
-    /// `originate`. Boxed: every held call has a queue with room for 32 orders.
-    Ring(Box<Ring>),
-    /// `uuid_kill` of a leg.
-    Kill(LegId, Cause),
-    /// How does FreeSWITCH's own leg to this contact stand?
-    AskOtherLeg(Target),
-    /// Answer and bridge.
-    Connect(Connect),
-    /// What the channel's variables are to say of the wake; at once, or with the next order that writes some.
-    Record(Box<Record>, bool),
-    /// Back to the dialplan, with this `fswake_result`.
-    Release(&'static str, Next),
-    /// Done.
-    Close,
-}
-
-/// How a leg ends that nobody is left for.
-const NOBODY_THERE: Cause = Cause::Ours("ORIGINATOR_CANCEL");
-
-impl Order {
-    /// What has to be done though the call's connection is gone: the leg that it was to end, or to bridge, ends.
-    pub fn leg_to_end(&self) -> Option<(LegId, Cause)> {
-        match self {
-            Self::Kill(leg, cause) => Some((*leg, cause.clone())),
-            Self::Connect(connect) => Some((connect.leg, NOBODY_THERE)),
-            _ => None,
-        }
-    }
-}
-
-/// A leg to be bridged with the caller.
-#[derive(Clone, Debug)]
-pub struct Connect {
-    /// Which leg.
-    pub leg: LegId,
-    /// Its codec.
-    pub codec: Option<Arc<str>>,
-    /// It has early media: the caller is not answered yet.
-    pub early: bool,
-}
-
-/// A leg to be dialled.
-#[derive(Clone, Debug)]
-pub struct Ring {
-    /// Which leg.
-    pub leg: LegId,
-    /// Dial-string.
-    pub target: Target,
-    /// The INVITE's Call-ID.
-    pub sip_call_id: Arc<str>,
-    /// Ring time.
-    pub timeout: Duration,
-    /// `park_timeout`.
-    pub park_timeout: Duration,
-    /// Offer any codec, not the caller's only.
-    pub any_codec: bool,
-    /// It rings alone: its early media is for the caller.
-    pub early_media: bool,
-}
-
-/// What the tasks of all calls share.
-#[derive(Clone)]
-pub struct Outbound {
-    /// To the driver.
-    pub inputs: mpsc::Sender<Input>,
-    /// Who may connect.
-    pub allow: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
-    /// Ends the listeners; calls that are held go on.
-    pub stop: CancellationToken,
-    /// The calls' tasks.
-    pub tasks: TaskTracker,
-    /// Who the callees are.
-    pub directory: Directory,
-    /// How many of them there may be at once.
-    most: usize,
-    /// Calls that found no room were named.
-    full: Arc<Seldom>,
-    /// Strangers that were named, by address and what was wrong.
-    warned: Arc<Seldom>,
-    ringing: Arc<AtomicUsize>,
-    pace: Arc<Pace>,
-}
-
 impl Outbound {
-    /// The shared parts of all calls.
-    pub fn new(
-        inputs: mpsc::Sender<Input>,
-        allow: impl Fn(IpAddr) -> bool + Send + Sync + 'static,
-        most: usize,
-        stop: CancellationToken,
-        tasks: TaskTracker,
-        directory: Directory,
-    ) -> Self {
-        Self {
-            inputs,
-            allow: Arc::new(allow),
-            stop,
-            tasks,
-            directory,
-            most,
-            full: Arc::new(Seldom::new(Duration::from_secs(60), 1)),
-            warned: Arc::new(Seldom::new(Duration::from_secs(60), 10)),
-            ringing: Arc::default(),
-            pace: Arc::default(),
-        }
-    }
-
     /// Accepts until told to stop. A call that there is no room for is closed at once: FreeSWITCH goes on with its dialplan, where
     /// it would wait for as long as the connection waits to be accepted.
     pub async fn listen(self, listener: TcpListener) {

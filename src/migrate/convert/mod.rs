@@ -3,18 +3,18 @@
 //! What comes out is a file that `fswake check` accepts. Its comments say what came from where, what has no equivalent, and
 //! what was unsafe and is safe now. A profile that cannot be read is there as a comment.
 
+mod names;
 mod page;
 mod profile;
 mod template;
 
 use std::collections::BTreeMap;
 
+use self::names::{APP, secret_file, unknown_names};
 use self::page::Page;
 use super::apn_conf::{ApnConf, Params};
 use crate::types::{Printable, Provider, Secret};
 
-/// The app's name in the new configuration.
-const APP: &str = "mod-apn";
 /// mod_apn's names for the Contact's parameters, its settings, ours, and what they are without a word.
 const CONTACT: [(&str, &str, &str); 4] = [
     ("contact_voip_token_param", "voip-token", "pn-voip-tok"),
@@ -257,21 +257,6 @@ impl Conversion {
         if let Some(secret) = profile.secret {
             self.secrets.push((secret_file(kind), secret));
         }
-    }
-}
-
-/// The file that holds a profile's `auth_data`.
-fn secret_file(kind: &str) -> String {
-    format!("{APP}-{kind}-auth")
-}
-
-/// What is said of variables that are not known.
-fn unknown_names(names: &[String]) -> String {
-    let names: Vec<_> = names.iter().map(|name| format!("$${{{}}}", Printable(name))).collect();
-    match names.as_slice() {
-        [] => String::new(),
-        [one] => format!("{one} is not known here"),
-        many => format!("{} are not known here", many.join(", ")),
     }
 }
 

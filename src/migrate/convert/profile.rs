@@ -1,10 +1,10 @@
 //! One profile of mod_apn's, as keys of ours and what is to be said of each.
 
+use super::names::{secret_file, unknown_names};
 use super::template::{self, FORM};
-use super::{secret_file, unknown_names};
 use crate::migrate::apn_conf::{Params, Profile, Value};
-use crate::push::http::{JSON, UrlTemplate};
-use crate::push::retry::TRY_LIMIT;
+use crate::push::template::{JSON, UrlTemplate};
+use crate::push::transport::retry::TRY_LIMIT;
 use crate::types::{Printable, Secret};
 
 /// A profile as it is written.

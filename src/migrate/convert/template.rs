@@ -1,6 +1,6 @@
 //! mod_apn's templates as ours: the same `${names}`, parsed and encoded instead of pasted.
 
-use crate::push::http::{BodyTemplate, JSON, TemplateError, UrlTemplate};
+use crate::push::template::{BodyTemplate, JSON, TemplateError, UrlTemplate};
 use crate::types::Printable;
 
 /// The content type that curl gives every body, unless it is told.
@@ -66,7 +66,10 @@ pub(super) fn body(written: &str, content_type: Option<&str>) -> Result<Fitted<B
             let emptied = body.replace(name, "");
             let broken = matches!(
                 BodyTemplate::parse(content_type, Some(&emptied)),
-                Err(TemplateError::Shape(_))
+                Err(TemplateError::NotJson(_)
+                    | TemplateError::NotAnObject
+                    | TemplateError::InKey(_)
+                    | TemplateError::Shape(_))
             );
             if broken { body.replace(name, "null") } else { emptied }
         };
@@ -96,7 +99,7 @@ fn fit(
     loop {
         match parse(&template) {
             Ok(()) => return Ok(Fitted { template, dropped }),
-            Err(TemplateError::UnknownName(name)) => {
+            Err(TemplateError::UnknownName { name, .. }) => {
                 let written = format!("${{{name}}}");
                 let fewer = without(&template, &written);
                 if fewer == template {

@@ -1,0 +1,320 @@
+//! The composition root: configuration in, running daemon out. The only file that knows every part.
+
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::aging;
+use crate::clock::unix_now;
+use crate::config::Config;
+use crate::control::Control;
+use crate::driver::Driver;
+use crate::engine::{Engine, Event};
+use crate::esl::answers::Answerer;
+use crate::esl::directory::Directory;
+use crate::esl::inbound::Inbound;
+use crate::esl::outbound::Outbound;
+use crate::esl::users::Users;
+use crate::http::{self, Site};
+use crate::input::Input;
+use crate::lifecycle::{self, Signal, Signals};
+use crate::logging::SetFilter;
+use crate::metrics::Metrics;
+use crate::push::Pushers;
+use crate::reload::{self, Allowed, Reload};
+use crate::store::StoreWriter;
+use crate::store::sqlite::{Options, Sqlite};
+use crate::store::{Snapshot, StoreOp};
+use crate::supervise::Parts;
+use crate::types::Device;
+use crate::words;
+
+/// Inputs that may wait for the loop. Behind it, senders wait: FreeSWITCH queues on their behalf.
+const INPUTS: usize = 16_384;
+/// Questions about registrations that may wait for FreeSWITCH, some 200 bytes each.
+const QUESTIONS: usize = 16_384;
+/// How long releases and hangups that were ordered may take to be written at the end.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+/// How long the store may take for what it has not written yet.
+const LAST_WRITES: Duration = Duration::from_secs(5);
+
+/// Runs until a signal ends it.
+///
+/// # Errors
+/// When it cannot start, or a part that must not end has ended.
+pub async fn run(config: Config, set_filter: SetFilter) -> anyhow::Result<()> {
+    let mut signals = Signals::catch().context("signals")?;
+    let daemon = Daemon::start(config, set_filter)?;
+    lifecycle::ready();
+    daemon.wait(&mut signals).await
+}
+
+/// The running parts.
+struct Daemon {
+    inputs: mpsc::Sender<Input>,
+    parts: Parts,
+    stop: CancellationToken,
+    calls: TaskTracker,
+    pushes: TaskTracker,
+    store: StoreWriter,
+    /// Told when the configuration is to be read again.
+    reload: Arc<Notify>,
+    reloading: AbortHandle,
+    drain_timeout: watch::Receiver<Duration>,
+}
+
+impl Daemon {
+    fn start(config: Config, set_filter: SetFilter) -> anyhow::Result<Self> {
+        let open_files = rlimit::increase_nofile_limit(u64::MAX).or_else(|error| {
+            warn!(
+                error = words::of_io(&error),
+                "cannot raise the limit of open files: each held call needs one"
+            );
+            rlimit::Resource::NOFILE.get_soft()
+        });
+        let pushers = Pushers::new(config.apps.clone())?;
+        let options = Options {
+            journal_keep: config.store.journal_keep,
+            journal_max_lines: config.store.journal_max_lines,
+            ..Options::default()
+        };
+        let (snapshot, store) = Sqlite::open(&config.store.path, &options)?;
+        let devices = still_wanted(snapshot, config.policy.token_ttl, &store);
+        info!(devices = devices.len(), store = %config.store.path.display(), "devices loaded");
+
+        let (inputs, inputs_rx) = mpsc::channel(INPUTS);
+        let (kills, kills_rx) = mpsc::channel(1024);
+        let (questions, questions_rx) = mpsc::channel(QUESTIONS);
+        let (users, users_rx) = mpsc::channel(QUESTIONS);
+        let (waiting, now_waiting) = watch::channel(0);
+        let mut parts = Parts::default();
+        let stop = CancellationToken::new();
+        let (calls, pushes) = (TaskTracker::new(), TaskTracker::new());
+
+        let allowed = Allowed::new(config.listen.allow.clone().into());
+        let is_allowed = {
+            let allowed = Arc::clone(&allowed);
+            move |ip| {
+                let networks = allowed.read().unwrap_or_else(PoisonError::into_inner);
+                networks.iter().any(|network| network.contains(ip))
+            }
+        };
+        let most_calls = open_files.map_or(usize::MAX, most_calls);
+        let (inbound_settings, settings) = watch::channel(reload::inbound_settings(&config));
+        let directory = {
+            let settings = settings.clone();
+            Directory::new(move || settings.borrow().endpoint.clone())
+        };
+        let outbound = Outbound::new(
+            inputs.clone(),
+            is_allowed,
+            most_calls,
+            stop.clone(),
+            calls.clone(),
+            directory.clone(),
+        );
+        for &address in &config.listen.addresses {
+            let listener = listen(address).with_context(|| format!("listen on {address}"))?;
+            // With port 0 the system has chosen one.
+            let address = listener.local_addr().unwrap_or(address);
+            info!(%address, "waiting for calls");
+            parts.spawn("the listener for calls", outbound.clone().listen(listener));
+        }
+
+        let esl_up = Arc::new(AtomicBool::new(false));
+        let metrics = Metrics::new();
+        for app in pushers.states() {
+            metrics.app(&app.name, app.provider.name());
+        }
+        let site = Arc::new(Site {
+            inbound: settings.clone(),
+            summaries: http::SummaryCache::default(),
+            census: http::CensusCache::default(),
+            metrics: metrics.clone(),
+            waiting: now_waiting.clone(),
+            control: Control::new(inputs.clone()),
+            pushers: pushers.clone(),
+            store: store.clone(),
+            store_path: config.store.path.clone(),
+            esl_up: esl_up.clone(),
+            token: config.http.token.clone(),
+        });
+        let http = http::serve::run(config.http.addresses.clone(), http::router(site), stop.clone());
+        parts
+            .on_a_thread("fswake-http", http)
+            .context("start the HTTP thread")?;
+
+        let driver = Driver {
+            engine: Engine::new(config.policy.clone(), devices),
+            pushers: pushers.clone(),
+            store: store.clone(),
+            waiting,
+            kills,
+            questions,
+            users,
+            tasks: pushes.clone(),
+            inputs: inputs.clone(),
+            metrics: metrics.clone(),
+            heartbeat: Box::new(lifecycle::heartbeat()),
+        };
+        parts.spawn("the driver's loop", driver.run(inputs_rx));
+        let (answers, answers_rx) = mpsc::channel(1024);
+        let answerer = Answerer {
+            settings: settings.clone(),
+            answers: answers_rx,
+            stop: stop.clone(),
+        };
+        parts.spawn("what answers notifications", answerer.run());
+        let users = Users {
+            directory,
+            questions: users_rx,
+            inputs: inputs.clone(),
+            stop: stop.clone(),
+        };
+        parts.spawn("what asks the directory", users.run());
+        let inbound = Inbound {
+            settings,
+            inputs: inputs.clone(),
+            waiting: now_waiting,
+            up: esl_up,
+            kills: kills_rx,
+            questions: Arc::new(Mutex::new(questions_rx)),
+            readings: Arc::default(),
+            answers,
+            stop: stop.clone(),
+        };
+        parts
+            .on_a_thread("fswake-inbound", inbound.run())
+            .context("start the inbound connection's thread")?;
+        // Connections and tokens are ready before the first call needs them; a provider that is down delays nothing here.
+        let warming = pushers.clone();
+        parts.spawn("what looks after the apps", async move { warming.keep().await });
+        let token_ttl = Arc::new(AtomicU64::new(config.policy.token_ttl.as_secs()));
+        let aging = aging::run(
+            config.store.path.clone(),
+            token_ttl.clone(),
+            inputs.clone(),
+            stop.clone(),
+            aging::EVERY,
+        );
+        parts.spawn("what looks for old devices", aging);
+        let (drain_timeout, drain_timeout_now) = watch::channel(config.drain_timeout);
+        let reload = Reload {
+            drain_timeout,
+            token_ttl,
+            config,
+            pushers,
+            metrics,
+            inputs: inputs.clone(),
+            inbound: inbound_settings,
+            allowed,
+            set_filter,
+        };
+        let reload_asked = Arc::new(Notify::new());
+        let reloading = parts.spawn("what reloads", reload.run(reload_asked.clone()));
+        Ok(Self {
+            inputs,
+            parts,
+            stop,
+            calls,
+            pushes,
+            store,
+            reload: reload_asked,
+            reloading,
+            drain_timeout: drain_timeout_now,
+        })
+    }
+
+    async fn wait(mut self, signals: &mut Signals) -> anyhow::Result<()> {
+        loop {
+            tokio::select! {
+                signal = signals.next() => match signal {
+                    Signal::Stop => break,
+                    // Several before it begins are one.
+                    Signal::Reload => self.reload.notify_one(),
+                },
+                ended = self.parts.ended() => bail!("{ended}"),
+            }
+        }
+        self.drain(signals).await;
+        Ok(())
+    }
+
+    /// New calls go back at once; those that are held get `drain-timeout`, or until the second signal.
+    async fn drain(self, signals: &mut Signals) {
+        // Whatever is being read on a slow disk is not waited for.
+        self.reloading.abort();
+        lifecycle::stopping();
+        let drain_timeout = *self.drain_timeout.borrow();
+        info!(timeout = ?drain_timeout, "stopping: new calls go on without fswake");
+        let (told, drained) = oneshot::channel();
+        let _ = self.inputs.send(Input::Drain(told)).await;
+        let over = tokio::select! {
+            _ = drained => true,
+            () = tokio::time::sleep(drain_timeout) => false,
+            () = signals.stop() => false,
+        };
+        if !over {
+            warn!("drain-timeout is over: held calls go back to the dialplan");
+            let _ = self.inputs.send(Input::Event(Event::DrainTimeUp)).await;
+        }
+        self.calls.close();
+        self.pushes.close();
+        let last_words = async {
+            self.calls.wait().await;
+            self.pushes.wait().await;
+        };
+        if tokio::time::timeout(LAST_WORDS, last_words).await.is_err() {
+            warn!("some connections did not end in time");
+        }
+        self.stop.cancel();
+        let store = self.store.clone();
+        let flushed = tokio::task::spawn_blocking(move || store.flush(LAST_WRITES)).await;
+        if let Ok(Err(left)) = flushed {
+            warn!(changes = left.queued, "the store could not take the last changes");
+        }
+        info!("stopped");
+    }
+}
+
+/// How many calls may be held at once. Each needs a descriptor; pushes, the store, FreeSWITCH and whoever asks need some, and a
+/// call that cannot be pushed is better not held.
+fn most_calls(open_files: u64) -> usize {
+    let others = (open_files / 2).min(256);
+    usize::try_from(open_files - others).unwrap_or(usize::MAX)
+}
+
+/// Listens with room for a burst: FreeSWITCH says nothing until it is spoken to, so a connection that the kernel turned
+/// away for a full queue looks like silence for seconds.
+fn listen(address: std::net::SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(16_384)
+}
+
+/// Leaves out, and drops from the store, devices that have not registered for the token's time to live.
+fn still_wanted(snapshot: Snapshot, ttl: Duration, store: &StoreWriter) -> Vec<Device> {
+    let ttl = i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
+    let now = unix_now();
+    let (wanted, old): (Vec<_>, Vec<_>) = snapshot
+        .devices
+        .into_iter()
+        .partition(|d| now.saturating_sub(d.last_sign()) <= ttl);
+    for key in old.iter().filter_map(Device::key) {
+        store.submit(StoreOp::Delete(key));
+    }
+    wanted
+}

@@ -1,0 +1,42 @@
+//! Where FreeSWITCH's event socket is, and how what it says is read.
+
+use freeswitch_esl_tokio::AuthMethod;
+
+use crate::contact::ContactRules;
+use crate::types::Secret;
+
+/// What a connection is made and understood with. When it changes, the connection is made anew: then all registrations
+/// are read again in the new way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where to.
+    pub endpoint: Endpoint,
+    /// How Contacts are read.
+    pub rules: ContactRules,
+    /// Whether events may ask for notifications.
+    pub notifications: bool,
+}
+
+/// Where FreeSWITCH listens and how to log in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Host name or address.
+    pub host: String,
+    /// Port of mod_event_socket.
+    pub port: u16,
+    /// `user@domain` for `userauth`; without it the plain password.
+    pub user: Option<String>,
+    /// The password.
+    pub password: Secret,
+}
+
+impl Endpoint {
+    /// How to log in.
+    pub(super) fn login(&self) -> AuthMethod {
+        let password = self.password.expose();
+        match &self.user {
+            Some(user) => AuthMethod::user(user, password),
+            None => AuthMethod::password(password),
+        }
+    }
+}

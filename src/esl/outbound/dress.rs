@@ -1,0 +1,88 @@
+//! Gives legs the callee's variables of the directory, as the endpoint `user/` does.
+//!
+//! They are asked for while nobody waits ([`crate::esl::directory`]). A leg gets them when it rings or, from a slow directory, later:
+//! also when it has been bridged by then and this connection is over.
+
+use freeswitch_esl_tokio::EslError;
+use tokio::sync::oneshot;
+
+use super::callee::Callee;
+use super::connection::{Connection, api, execute};
+use super::parent::set_profile;
+use crate::esl::directory::User;
+use crate::esl::encode;
+use crate::types::LegId;
+
+impl Connection {
+    /// Asks for the callee, once.
+    pub(super) fn ask_for_callee(&mut self) {
+        if matches!(self.callee, Callee::Unasked) {
+            let (directory, aor) = (self.shared.directory.clone(), self.held.call.aor.clone());
+            let (found, answer) = oneshot::channel();
+            tokio::spawn(async move {
+                let _ = found.send(directory.user(&aor).await);
+            });
+            self.callee = Callee::Asked(answer);
+        }
+    }
+
+    /// The directory has answered.
+    pub(super) async fn callee_is(&mut self, user: Option<User>) -> Result<(), EslError> {
+        self.callee = user.map_or(Callee::Unknown, Callee::Known);
+        if self.held.behind.is_none() && !self.callee.dial_variables().is_empty() {
+            // The next leg's originate says more than what was prepared.
+            self.prepared = None;
+        }
+        for leg in std::mem::take(&mut self.undressed) {
+            if !self.ended.iter().any(|(ended, _)| *ended == leg) {
+                self.give_variables(leg).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a leg the context that transfers of the caller run in, and the callee's variables, once they are known.
+    pub(super) async fn dress(&mut self, leg: LegId) -> Result<(), EslError> {
+        if encode::user(&self.held.call.aor).is_none() {
+            return Ok(());
+        }
+        let context = self.held.parent.inherited.get("user_context");
+        let context = format!("context={}", context.unwrap_or(&self.held.parent.context));
+        self.all(vec![set_profile(leg, context)]).await?;
+        self.ask_for_callee();
+        self.give_variables(leg).await
+    }
+
+    async fn give_variables(&mut self, leg: LegId) -> Result<(), EslError> {
+        match &self.callee {
+            Callee::Unasked | Callee::Asked(_) => self.undressed.push(leg),
+            Callee::Known(user) => {
+                let commands = encode::set_variables(&leg.channel().to_string(), &user.variables);
+                self.all(commands.into_iter().map(api).collect()).await?;
+            }
+            // FreeSWITCH may know more: it looks him up itself, in the leg's own thread.
+            Callee::Unknown => {
+                if let Some(user) = encode::user(&self.held.call.aor) {
+                    self.all(vec![execute(Some(leg), "set_user", user)]).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A leg is bridged, and this connection's end is near: what the directory says later is given to it from elsewhere.
+    pub(super) fn dress_later(&mut self, leg: LegId) {
+        if !self.undressed.contains(&leg) {
+            return;
+        }
+        if let Callee::Asked(answer) = std::mem::replace(&mut self.callee, Callee::Unknown) {
+            let directory = self.shared.directory.clone();
+            tokio::spawn(async move {
+                if let Ok(Some(user)) = answer.await {
+                    let commands = encode::set_variables(&leg.channel().to_string(), &user.variables);
+                    directory.run(commands).await;
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! What FreeSWITCH keeps of a leg's originate.
+
+use crate::types::LegId;
+
+/// What FreeSWITCH keeps of a leg's originate.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) leg: LegId,
+    /// The lease that it has; 0 where it has to be prepared anew.
+    pub(super) lease: u32,
+    /// Empty where FreeSWITCH has refused them.
+    pub(super) variables: String,
+}

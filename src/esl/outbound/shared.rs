@@ -1,0 +1,63 @@
+//! What the tasks of all calls share.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::pace::Pace;
+use crate::esl::directory::Directory;
+use crate::input::Input;
+use crate::logging::seldom::Seldom;
+
+/// What the tasks of all calls share.
+#[derive(Clone)]
+pub struct Outbound {
+    /// To the driver.
+    pub inputs: mpsc::Sender<Input>,
+    /// Who may connect.
+    pub allow: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
+    /// Ends the listeners; calls that are held go on.
+    pub stop: CancellationToken,
+    /// The calls' tasks.
+    pub tasks: TaskTracker,
+    /// Who the callees are.
+    pub directory: Directory,
+    /// How many of them there may be at once.
+    pub(super) most: usize,
+    /// Calls that found no room were named.
+    pub(super) full: Arc<Seldom>,
+    /// Strangers that were named, by address and what was wrong.
+    pub(super) warned: Arc<Seldom>,
+    pub(super) ringing: Arc<AtomicUsize>,
+    pub(super) pace: Arc<Pace>,
+}
+
+impl Outbound {
+    /// The shared parts of all calls.
+    pub fn new(
+        inputs: mpsc::Sender<Input>,
+        allow: impl Fn(IpAddr) -> bool + Send + Sync + 'static,
+        most: usize,
+        stop: CancellationToken,
+        tasks: TaskTracker,
+        directory: Directory,
+    ) -> Self {
+        Self {
+            inputs,
+            allow: Arc::new(allow),
+            stop,
+            tasks,
+            directory,
+            most,
+            full: Arc::new(Seldom::new(Duration::from_secs(60), 1)),
+            warned: Arc::new(Seldom::new(Duration::from_secs(60), 10)),
+            ringing: Arc::default(),
+            pace: Arc::default(),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! What the answers are made of.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use tokio::sync::watch;
+
+use super::cache::{CensusCache, SummaryCache};
+use crate::control::Control;
+use crate::esl::inbound::Settings;
+use crate::metrics::Metrics;
+use crate::push::Pushers;
+use crate::store::StoreWriter;
+use crate::types::Secret;
+
+/// What the answers are made of.
+pub struct Site {
+    /// The driver's loop.
+    pub control: Control,
+    /// The apps.
+    pub pushers: Pushers,
+    /// How the store is doing.
+    pub store: StoreWriter,
+    /// Its file, for reading.
+    pub store_path: PathBuf,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// How many calls are held.
+    pub waiting: watch::Receiver<usize>,
+    /// Whether the connection to FreeSWITCH's event socket stands.
+    pub esl_up: Arc<AtomicBool>,
+    /// Where FreeSWITCH is.
+    pub inbound: watch::Receiver<Settings>,
+    /// What was read of the journal last.
+    pub summaries: SummaryCache,
+    /// How many phones there were last.
+    pub census: CensusCache,
+    /// What every request has to carry, if anything.
+    pub token: Option<Secret>,
+}

@@ -1,0 +1,16 @@
+//! Chance, so that what began together does not go on together.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+/// A number in 0..1 from the randomness of a UUID, which spares a crate.
+#[allow(clippy::cast_precision_loss)]
+pub fn fraction() -> f64 {
+    (Uuid::new_v4().as_u128() & 0xffff_ffff) as f64 / 4_294_967_296.0
+}
+
+/// At random from the upper quarter of a pause.
+pub fn upper_quarter(pause: Duration) -> Duration {
+    pause.mul_f64(0.75 + fraction() / 4.0)
+}

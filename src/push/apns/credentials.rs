@@ -1,0 +1,54 @@
+//! An app's key or certificate for Apple, read from its files.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use reqwest::Identity;
+
+use crate::files;
+use crate::push::apns::token::ProviderToken;
+use crate::push::app::App;
+use crate::push::certificate;
+use crate::push::setup::SetupError;
+
+/// The provider token of an app's key; that of `tokens` where the key is the same.
+pub(crate) fn shared_token(
+    app: &App,
+    tokens: &[Arc<ProviderToken>],
+    file: &Path,
+    key_id: &str,
+    team_id: &str,
+) -> Result<Arc<ProviderToken>, SetupError> {
+    let is_id = |id: &str| id.len() == 10 && id.bytes().all(|b| b.is_ascii_alphanumeric());
+    if !is_id(key_id) || !is_id(team_id) {
+        return Err(SetupError::app(
+            app,
+            "key id and team id are 10 letters and digits each",
+        ));
+    }
+    let pem = SetupError::read(app, file, files::pem)?;
+    let token = ProviderToken::new(pem.as_bytes(), key_id, team_id).map_err(|e| SetupError::file(app, file, &e))?;
+    let known = tokens.iter().find(|t| t.is_for(&token));
+    Ok(known.map_or_else(|| Arc::new(token), Arc::clone))
+}
+
+/// A client certificate with its key, and when it ends.
+pub(crate) fn certificate_with_key(
+    app: &App,
+    cert_file: &Path,
+    key_file: &Path,
+) -> Result<(Identity, Option<SystemTime>), SetupError> {
+    let mut pem = SetupError::read(app, cert_file, files::pem)?;
+    let ends = certificate::ends(pem.as_bytes());
+    if key_file != cert_file {
+        pem.push('\n');
+        pem.push_str(&SetupError::read(app, key_file, files::pem)?);
+    }
+    // The parser's own message may quote the file.
+    let identity = Identity::from_pem(pem.as_bytes()).map_err(|_| {
+        let problem = "with its key file: not a PEM certificate and an unencrypted PEM private key";
+        SetupError::file(app, cert_file, problem)
+    });
+    Ok((identity?, ends))
+}

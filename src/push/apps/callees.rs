@@ -1,0 +1,24 @@
+//! Counts different callees whose pushes failed: one may be at fault himself, several in a row are the app's fault.
+
+use crate::types::Aor;
+
+/// This many callees in a row make it the app's fault.
+const SEVERAL: usize = 3;
+
+/// Different callees, at most [`SEVERAL`].
+#[derive(Default)]
+pub(crate) struct Callees(Vec<Aor>);
+
+impl Callees {
+    /// Adds a callee; whether they are several now.
+    pub(crate) fn is_several(&mut self, callee: &Aor) -> bool {
+        if !self.0.contains(callee) && self.0.len() < SEVERAL {
+            self.0.push(callee.clone());
+        }
+        self.0.len() == SEVERAL
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+}

@@ -1,0 +1,21 @@
+//! The configured apps: which one serves a device, what is known of each, and how they are kept ready.
+//!
+//! ```text
+//! pushers --+-- renewal --+-- list -- live --+-- sender -> apns, fcm, gateway, log
+//!           \-- prober  --/                   +-- health -- condition, plan, expiry, standing
+//!                                             \-- watch
+//! ```
+
+mod callees;
+mod condition;
+mod expiry;
+mod health;
+mod list;
+mod live;
+mod plan;
+mod prober;
+pub(crate) mod pushers;
+pub(crate) mod renewal;
+mod sender;
+pub mod standing;
+mod watch;

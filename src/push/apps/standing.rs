@@ -1,0 +1,203 @@
+//! How an app stands, as operators see it: what is known of it, what is wrong with it, and since when.
+
+use std::sync::Arc;
+
+use crate::types::push::{Fault, PushError};
+use crate::types::{Provider, UnixSeconds};
+
+/// One app as operators see it. Nothing in it is secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppState {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its provider.
+    pub provider: Provider,
+    /// The tenant it belongs to.
+    pub tenant: Option<String>,
+    /// The domains it is for; empty means all.
+    pub domains: Vec<String>,
+    /// How it authenticates: `signing-key`, `certificate`, `service-account`, `bearer`, `basic`, `digest`, `header` or
+    /// `none`.
+    pub credentials: &'static str,
+    /// When its certificate ends, if it has one.
+    pub expires: Option<UnixSeconds>,
+    /// Whole days until then; negative when it has ended.
+    pub days_left: Option<i64>,
+    /// What an operator has to mend, worst first; empty when nothing is known to be wrong.
+    pub problems: Vec<Problem>,
+    /// What is known of it in a word: only `Ok` is said of what a provider has confirmed.
+    pub standing: Standing,
+    /// Why, unless it is well.
+    pub why: Option<String>,
+    /// When a push or a probe last said something about it.
+    pub checked: Option<UnixSeconds>,
+    /// When the provider last took a push.
+    pub last_success: Option<UnixSeconds>,
+    /// The last push that the provider did not take.
+    pub last_failure: Option<LastFailure>,
+}
+
+impl AppState {
+    /// Whether nothing is known that has to be mended.
+    pub fn is_ok(&self) -> bool {
+        self.problems.is_empty()
+    }
+
+    /// Whether it only writes to the log.
+    pub fn only_logs(&self) -> bool {
+        self.standing == Standing::OnlyLogs
+    }
+
+    /// Whether its phones would be woken now, as far as is known.
+    ///
+    /// Only what heals without a call counts against it: no call may reach a daemon that says that it is not ready, and
+    /// one that waited for a push to be taken would never be ready again.
+    pub fn would_wake(&self) -> bool {
+        !self.only_logs() && !self.problems.iter().any(|problem| self.is_out_by(problem))
+    }
+
+    fn is_out_by(&self, problem: &Problem) -> bool {
+        match problem.kind {
+            ProblemKind::Expired | ProblemKind::Unreachable | ProblemKind::NoAnswer => true,
+            ProblemKind::Refused | ProblemKind::Rejected | ProblemKind::Busy => {
+                matches!(self.credentials, "signing-key" | "certificate" | "service-account") && problem.is_probed()
+            }
+            ProblemKind::BrokenFile => false,
+        }
+    }
+}
+
+/// What is known of an app.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// No push and no probe has said anything since the start, or since its credentials changed.
+    #[default]
+    Untried,
+    /// The provider took the last push or probe, or complained about one phone only.
+    Ok,
+    /// It writes to the log: it has no provider, and no phone is woken.
+    OnlyLogs,
+    /// The first of its problems.
+    Problem(ProblemKind),
+}
+
+impl Standing {
+    /// The word in JSON and on the status page.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Untried => "untried",
+            Self::Ok => "ok",
+            Self::OnlyLogs => "only-logs",
+            Self::Problem(kind) => kind.as_str(),
+        }
+    }
+}
+
+/// Something that an operator has to mend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What kind.
+    pub kind: ProblemKind,
+    /// Since when.
+    pub since: UnixSeconds,
+    /// What is wrong, never with a file's content.
+    pub reason: String,
+    /// The error that pushes meet because of it: advice belongs to the error. `None`: they meet none.
+    pub error: Option<PushError>,
+}
+
+impl Problem {
+    /// The problem behind an error.
+    pub(crate) fn met(kind: ProblemKind, since: UnixSeconds, error: &PushError) -> Self {
+        Self {
+            kind,
+            since,
+            reason: error.reason(),
+            error: Some(error.clone()),
+        }
+    }
+
+    /// Updates it to the latest error.
+    pub(crate) fn is_now(&mut self, error: &PushError) {
+        self.reason = error.reason();
+        self.error = Some(error.clone());
+    }
+
+    /// Whether a probe would meet it too, and so notice when it is mended.
+    pub(crate) fn is_probed(&self) -> bool {
+        match self.kind {
+            // Google's key for Apple: only pushes to iPhones need it.
+            ProblemKind::Refused => !matches!(
+                self.error,
+                Some(PushError::Misconfigured {
+                    fault: Fault::AppleKeyAtGoogle,
+                    ..
+                })
+            ),
+            ProblemKind::Rejected => self.error.as_ref().is_some_and(PushError::is_about_the_topic),
+            ProblemKind::Unreachable | ProblemKind::NoAnswer | ProblemKind::Busy => true,
+            ProblemKind::Expired | ProblemKind::BrokenFile => false,
+        }
+    }
+}
+
+/// What is wrong with an app; the worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ProblemKind {
+    /// The provider refuses the credentials: no phone is woken.
+    Refused,
+    /// The certificate has ended.
+    Expired,
+    /// The provider takes the credentials and refuses what is sent, whichever phone it is for (`TopicDisallowed`).
+    Rejected,
+    /// The provider cannot be reached, or somebody else answers in its place.
+    Unreachable,
+    /// The provider does not answer in time.
+    NoAnswer,
+    /// The provider answers that it takes no pushes for now.
+    Busy,
+    /// A new credential file cannot be used; the one before it is still in use.
+    BrokenFile,
+}
+
+impl ProblemKind {
+    /// All of them: the values of a metric's label.
+    pub const ALL: [Self; 7] = [
+        Self::Refused,
+        Self::Expired,
+        Self::Rejected,
+        Self::Unreachable,
+        Self::NoAnswer,
+        Self::Busy,
+        Self::BrokenFile,
+    ];
+
+    /// The kind of this word.
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
+    /// The word in metrics, JSON and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Expired => "expired",
+            Self::Rejected => "rejected",
+            Self::Unreachable => "unreachable",
+            Self::NoAnswer => "no-answer",
+            Self::Busy => "busy",
+            Self::BrokenFile => "broken-file",
+        }
+    }
+}
+
+/// A push that was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastFailure {
+    /// When.
+    pub at: UnixSeconds,
+    /// What the failure asks for ([`crate::push::PushError::class`]).
+    pub class: &'static str,
+    /// The error's text.
+    pub reason: String,
+}

@@ -1,0 +1,154 @@
+//! What is sent for a request: headers and body for APNs, the message for FCM. Pure.
+//!
+//! Which token and which kind of push:
+//!
+//! | request | APNs | FCM |
+//! |---|---|---|
+//! | call | `voip` to the call token; `alert` when the device has only a remote token | data message |
+//! | cancel | `background` to the remote token | data message |
+//! | missed call | `alert` to the remote token | data message with a notification |
+//! | anything else | `notification` | the same |
+//!
+//! A cancel never goes to a PushKit token: iOS ends an app that gets a voip push and shows no call.
+
+pub(crate) mod facts;
+mod fit;
+pub(crate) mod message;
+mod notification;
+pub(crate) mod preset;
+
+use std::borrow::Cow;
+use std::time::SystemTime;
+
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use crate::push::app::PayloadStyle;
+use crate::push::payload::facts::Facts;
+use crate::push::payload::fit::longest;
+use crate::push::payload::message::{
+    ApnsPush, ApnsTarget, FCM_LIMIT, FcmPush, fcm_token, measured, named, object, strings,
+};
+use crate::push::payload::preset::Preset;
+use crate::push::template::TemplateError;
+use crate::types::Provider;
+use crate::types::push::{About, CallPush, OwnRefusal, PushError, PushKind, PushRequest};
+
+impl PayloadStyle {
+    /// Checks a template for the provider that will carry it; the presets are always good.
+    pub fn check(&self, provider: &Provider) -> Result<(), TemplateError> {
+        Preset::new(self, provider).map(|_| ())
+    }
+}
+
+/// Writes the payloads of one app.
+#[derive(Clone, Debug)]
+pub struct Composer(Preset);
+
+impl Composer {
+    /// A composer for a style; fails as [`PayloadStyle::check`] does.
+    pub fn new(style: &PayloadStyle, provider: &Provider) -> Result<Self, TemplateError> {
+        Ok(Self(Preset::new(style, provider)?))
+    }
+
+    /// The APNs push for a request. `topic` is the app's own, if it has one.
+    pub fn apns(&self, req: &PushRequest, topic: Option<&str>, now: SystemTime) -> Result<ApnsPush, PushError> {
+        match &req.about {
+            About::Call(call) => self.apns_call(req, call, topic, now),
+            About::Notification(what) => notification::apns(req, what, topic, now),
+        }
+    }
+
+    fn apns_call(
+        &self,
+        req: &PushRequest,
+        call: &CallPush,
+        topic: Option<&str>,
+        now: SystemTime,
+    ) -> Result<ApnsPush, PushError> {
+        let (push_type, token) = match (&call.kind, &req.to.call_token, &req.to.remote_token) {
+            (PushKind::Call, Some(token), _) => ("voip", token),
+            (PushKind::Call | PushKind::MissedCall, _, Some(token)) => ("alert", token),
+            (PushKind::Cancel(_), _, Some(token)) => ("background", token),
+            (PushKind::Call, None, None) => return Err(PushError::Refused(OwnRefusal::NoToken)),
+            (_, _, None) => return Err(PushError::Refused(OwnRefusal::NoRemoteToken)),
+        };
+        let target = ApnsTarget::new(token, push_type, topic.unwrap_or_else(|| named(&req.to)))?;
+        let facts = Facts::new(req, call, now);
+        let expiration = if req.ttl.is_zero() { 0 } else { facts.expires };
+        let body = fit(&facts, target.limit(), |facts| {
+            measured(&Value::Object(self.apns_body(facts, push_type)))
+        })?;
+        let apns_id = Uuid::new_v5(&call.call.0, format!("push {}", req.id.0).as_bytes());
+        Ok(target.push(expiration, apns_id, body))
+    }
+
+    fn apns_body(&self, facts: &Facts<'_>, push_type: &str) -> Map<String, Value> {
+        let mut body = self.0.keys(facts, &Provider::Apns);
+        // A template may bring its own `aps`.
+        let mut aps = body.remove("aps").map(object).unwrap_or_default();
+        for (key, value) in self.0.in_aps(facts) {
+            aps.entry(key).or_insert(value);
+        }
+        match push_type {
+            // Apple refuses or delays a background push that can be seen or heard.
+            "background" => {
+                aps.retain(|key, _| !matches!(key.as_str(), "alert" | "sound" | "badge"));
+                aps.insert("content-available".into(), 1.into());
+            }
+            "alert" => {
+                aps.entry("alert").or_insert_with(|| self.0.alert(facts));
+                aps.entry("sound").or_insert_with(|| "default".into());
+            }
+            _ => {}
+        }
+        body.insert("aps".into(), Value::Object(aps));
+        body
+    }
+
+    /// The FCM message for a request.
+    pub fn fcm(&self, req: &PushRequest, now: SystemTime) -> Result<FcmPush, PushError> {
+        let call = match &req.about {
+            About::Call(call) => call,
+            About::Notification(what) => return notification::fcm(req, what),
+        };
+        let token = fcm_token(req.to.token())?;
+        fit(&Facts::new(req, call, now), FCM_LIMIT, |facts| {
+            let data = strings(self.0.keys(facts, &Provider::Fcm));
+            let notification = (call.kind == PushKind::MissedCall).then(|| self.0.alert(facts));
+            let push = FcmPush {
+                token: token.clone(),
+                data,
+                notification,
+                system: None,
+                keep: None,
+            };
+            let size = push.size();
+            (push, size)
+        })
+    }
+}
+
+/// Writes within `limit` bytes: the caller's name is shortened first, then the number is left out.
+fn fit<T>(facts: &Facts<'_>, limit: usize, write: impl Fn(&Facts<'_>) -> (T, usize)) -> Result<T, PushError> {
+    let (whole, size) = write(facts);
+    if size <= limit {
+        return Ok(whole);
+    }
+    for number in [facts.caller_number, ""] {
+        let written = longest(&facts.call.caller_name, |name| {
+            let mut shorter = facts.clone();
+            shorter.caller_number = number;
+            shorter.caller_name = Cow::Owned(name);
+            let (written, size) = write(&shorter);
+            (size <= limit).then_some(written)
+        });
+        if let Some(written) = written {
+            return Ok(written);
+        }
+    }
+    Err(PushError::Refused(OwnRefusal::PayloadTooLarge))
+}
+
+#[cfg(test)]
+mod tests;

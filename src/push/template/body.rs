@@ -1,0 +1,76 @@
+//! The operator's body: JSON, a form, markup or plain text, by its content type.
+
+use crate::push::template::error::TemplateError;
+use crate::push::template::json::Json;
+use crate::push::template::name::{Name, Vocabulary};
+use crate::push::template::text::{Place, Text, Values};
+use crate::push::template::url::{self, Pair};
+
+/// The content type of a profile that names none.
+pub const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// mod_apn's default body, as its authors meant it: theirs lacks a comma.
+const DEFAULT_JSON: &str = r#"{"type":"${type}","app":"${app_id}","token":"${token}","user":"${user}","realm":"${realm}","payload":${payload},"platform":"${platform}"}"#;
+/// The same as a form.
+const DEFAULT_FORM: &str =
+    "type=${type}&app=${app_id}&token=${token}&user=${user}&realm=${realm}&payload=${payload}&platform=${platform}";
+
+/// A checked body template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BodyTemplate(Shape);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Shape {
+    Json(Json),
+    Form(Vec<Pair>),
+    Text(Place, Text),
+}
+
+impl BodyTemplate {
+    /// Parses and checks a template for a content type; without a template it is mod_apn's body, as JSON or as a form.
+    pub fn parse(content_type: &str, template: Option<&str>) -> Result<Self, TemplateError> {
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        let essence = essence.to_ascii_lowercase();
+        let (_, subtype) = essence.split_once('/').unwrap_or_default();
+        let is = |kind: &str| subtype == kind || subtype.strip_suffix(kind).is_some_and(|rest| rest.ends_with('+'));
+        let shape = if is("json") {
+            Shape::Json(Json::parse(template.unwrap_or(DEFAULT_JSON), Vocabulary::Gateway)?)
+        } else if essence == FORM {
+            Shape::Form(url::pairs(template.unwrap_or(DEFAULT_FORM))?)
+        } else if essence.starts_with("multipart/") {
+            let problem = "cannot be multipart: a value could hold the boundary between the parts";
+            return Err(TemplateError::Shape(problem.into()));
+        } else {
+            let Some(template) = template else {
+                let problem = format!("is needed with a content type other than {JSON} and {FORM}");
+                return Err(TemplateError::Shape(problem));
+            };
+            let place = if is("xml") || is("html") {
+                Place::Markup
+            } else {
+                Place::Line
+            };
+            Shape::Text(place, Text::parse(template, Vocabulary::Gateway)?)
+        };
+        Ok(Self(shape))
+    }
+
+    pub(crate) fn names(&self) -> Vec<Name> {
+        match &self.0 {
+            Shape::Json(json) => json.names(),
+            Shape::Form(pairs) => url::names(pairs).collect(),
+            Shape::Text(_, text) => text.names().collect(),
+        }
+    }
+
+    pub(crate) fn fill(&self, values: &impl Values) -> String {
+        let mut out = String::new();
+        match &self.0 {
+            Shape::Json(json) => out = json.fill(values).to_string(),
+            Shape::Form(pairs) => url::fill_pairs(pairs, values, &mut out),
+            Shape::Text(place, text) => text.fill(values, *place, &mut out),
+        }
+        out
+    }
+}

@@ -1,0 +1,108 @@
+//! The names that an operator may write in a template: one table, for payloads and for gateways.
+
+/// What a template may ask for. docs/PAYLOADS.md says what each holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// The profile: `voip` or `im`.
+    Type,
+    /// Who is called or written to.
+    User,
+    /// Their domain.
+    Realm,
+    /// The phone's token.
+    Token,
+    /// Which of the phone's tokens it is: `voip` or `im`.
+    TokenType,
+    /// The phone's app.
+    AppId,
+    /// What its platform is called there.
+    Platform,
+    /// Who delivers to it: `apns`, `fcm`, ..
+    Provider,
+    /// The JSON object of the app's payload style.
+    Payload,
+    /// fswake's id of the call.
+    Call,
+    /// The SIP Call-ID of the INVITE to come.
+    SipCall,
+    /// Caller's name.
+    CallerName,
+    /// Caller's number.
+    CallerNumber,
+    /// `user@domain` of the callee.
+    Callee,
+    /// `call`, `cancel`, `missed-call`.
+    Kind,
+    /// Why a call was cancelled.
+    Reason,
+    /// When the call began to wait, Unix seconds.
+    Time,
+    /// When the wait ends, Unix seconds.
+    Expires,
+    /// Seconds that are left of it.
+    Ttl,
+}
+
+/// What a template is for, which decides the names that it may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vocabulary {
+    /// A call's payload: names of the call, written with `-`.
+    Payload,
+    /// A gateway's URL and body: every name, mod_apn's and its fork's too; `-` and `_` are the same.
+    Gateway,
+}
+
+/// Every name as gateways write it, and whether a payload may use it too.
+const NAMES: [(&str, Name, bool); 26] = [
+    ("type", Name::Type, false),
+    ("user", Name::User, false),
+    ("realm", Name::Realm, false),
+    ("token", Name::Token, false),
+    ("token_type", Name::TokenType, false),
+    ("app_id", Name::AppId, true),
+    ("platform", Name::Platform, false),
+    ("provider", Name::Provider, false),
+    ("payload", Name::Payload, false),
+    ("uuid", Name::Call, false),
+    ("aleg_uuid", Name::Call, false),
+    ("x_call_id", Name::SipCall, false),
+    ("cid_name", Name::CallerName, false),
+    ("cid_number", Name::CallerNumber, false),
+    ("kind", Name::Kind, true),
+    ("reason", Name::Reason, true),
+    ("time", Name::Time, true),
+    ("expires", Name::Expires, true),
+    ("ttl", Name::Ttl, true),
+    ("call_id", Name::Call, true),
+    ("sip_call_id", Name::SipCall, true),
+    ("caller_name", Name::CallerName, true),
+    ("caller_number", Name::CallerNumber, true),
+    ("callee", Name::Callee, true),
+    ("callee_user", Name::User, true),
+    ("callee_domain", Name::Realm, true),
+];
+
+impl Vocabulary {
+    /// Its names, as the documents write them.
+    pub fn names(self) -> impl Iterator<Item = String> {
+        let known = NAMES
+            .iter()
+            .filter(move |(_, _, in_payloads)| *in_payloads || self == Self::Gateway);
+        known.map(move |(word, _, _)| match self {
+            Self::Payload => word.replace('_', "-"),
+            Self::Gateway => (*word).to_owned(),
+        })
+    }
+
+    /// What a written name stands for.
+    pub(crate) fn find(self, written: &str) -> Option<Name> {
+        let plain = match self {
+            Self::Payload if written.contains('_') => return None,
+            Self::Payload | Self::Gateway => written.replace('-', "_"),
+        };
+        let mut known = NAMES
+            .iter()
+            .filter(|(_, _, in_payloads)| *in_payloads || self == Self::Gateway);
+        known.find(|(word, _, _)| *word == plain).map(|(_, name, _)| *name)
+    }
+}

@@ -1,0 +1,114 @@
+//! Text with `${name}` in it: parsed once, filled for every push, each value encoded for where it stands.
+
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::push::template::error::TemplateError;
+use crate::push::template::name::{Name, Vocabulary};
+
+/// The values of the names for one push.
+pub(crate) trait Values {
+    /// The value as text.
+    fn text(&self, name: Name) -> Cow<'_, str>;
+    /// The value as JSON: objects and numbers as such, everything else as a string.
+    fn json(&self, name: Name) -> serde_json::Value;
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Literal(String),
+    Name(Name),
+}
+
+/// The name that is written there.
+pub(crate) fn named(written: &str, vocabulary: Vocabulary) -> Result<Name, TemplateError> {
+    vocabulary.find(written).ok_or_else(|| TemplateError::UnknownName {
+        name: written.to_owned(),
+        at: String::new(),
+        vocabulary,
+    })
+}
+
+pub(crate) fn unclosed() -> TemplateError {
+    TemplateError::Unclosed(String::new())
+}
+
+/// A parsed text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Text(Vec<Piece>);
+
+impl Text {
+    pub(crate) fn parse(text: &str, vocabulary: Vocabulary) -> Result<Self, TemplateError> {
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("${") {
+            let (name, after) = after.split_once('}').ok_or_else(unclosed)?;
+            if !before.is_empty() {
+                pieces.push(Piece::Literal(before.to_owned()));
+            }
+            pieces.push(Piece::Name(named(name, vocabulary)?));
+            rest = after;
+        }
+        if !rest.is_empty() {
+            pieces.push(Piece::Literal(rest.to_owned()));
+        }
+        Ok(Self(pieces))
+    }
+
+    /// Appends the text with its values. A value is never searched for names.
+    pub(crate) fn fill(&self, values: &impl Values, place: Place, out: &mut String) {
+        for piece in &self.0 {
+            match piece {
+                Piece::Literal(text) => out.push_str(text),
+                Piece::Name(name) => place.encode(&values.text(*name), out),
+            }
+        }
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = Name> {
+        self.0.iter().filter_map(|piece| match piece {
+            Piece::Literal(_) => None,
+            Piece::Name(name) => Some(*name),
+        })
+    }
+}
+
+/// Where a value stands, which decides how it is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A path segment, a query's or a form's value: everything but RFC 3986's unreserved characters is encoded.
+    Uri,
+    /// The text of a JSON string, which a JSON writer writes.
+    JsonString,
+    /// Text or a quoted attribute of XML or HTML.
+    Markup,
+    /// Any other text, kept on one line.
+    Line,
+}
+
+/// RFC 3986 section 2.3.
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+impl Place {
+    fn encode(self, value: &str, out: &mut String) {
+        match self {
+            Self::Uri => out.extend(utf8_percent_encode(value, UNRESERVED)),
+            Self::JsonString => out.push_str(value),
+            Self::Markup => value.chars().for_each(|c| match c {
+                '&' => out.push_str("&amp;"),
+                '<' => out.push_str("&lt;"),
+                '>' => out.push_str("&gt;"),
+                '"' => out.push_str("&quot;"),
+                '\'' => out.push_str("&#39;"),
+                // XML allows no control characters, escaped or not.
+                c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push(' '),
+                c => out.push(c),
+            }),
+            Self::Line => value.chars().for_each(|c| {
+                let breaks = c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+                out.push(if breaks { ' ' } else { c });
+            }),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! One app's connection to its provider: HTTP/2 where the provider has it, kept warm, and replaced when it hangs.
+
+use std::future::Future;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use reqwest::{Client, RequestBuilder};
+use tokio::sync::Semaphore;
+
+use crate::push::app::App;
+use crate::push::setup::SetupError;
+use crate::push::transport::failure;
+use crate::push::transport::reply::{Reply, read_body};
+use crate::push::transport::retry::{Passing, TRY_LIMIT, Try, Wait};
+use crate::push::transport::tls::Tls;
+use crate::types::push::{PushError, PushOutcome, PushRequest};
+
+/// Requests of one app under way at once, as many as APNs allows streams on a connection. Others wait.
+const IN_FLIGHT: usize = 1000;
+/// The same for an operator's gateway, where each may need a connection of its own.
+const IN_FLIGHT_TO_GATEWAY: usize = 100;
+/// Notifications get this many of ten slots, so that calls always find one.
+const FOR_MESSAGES: usize = 7;
+/// A probe may take twice a try's time: it connects first, and then asks.
+const PROBE_LIMIT: Duration = Duration::from_secs(2 * TRY_LIMIT.as_secs());
+/// Why a try that ran out of time failed.
+const NO_ANSWER: &str = "no answer in time";
+/// The connection of one app.
+pub(crate) struct ProviderConnection {
+    tls: Tls,
+    current: Mutex<(u64, Client)>,
+    slots: Semaphore,
+    for_messages: Semaphore,
+}
+
+impl ProviderConnection {
+    pub(crate) fn new(app: &App, tls: Tls) -> Result<Self, SetupError> {
+        let client = tls.client().map_err(|error| Tls::unusable(app, error))?;
+        let in_flight = if tls.is_for_gateway() {
+            IN_FLIGHT_TO_GATEWAY
+        } else {
+            IN_FLIGHT
+        };
+        Ok(Self {
+            tls,
+            current: Mutex::new((0, client)),
+            slots: Semaphore::new(in_flight),
+            for_messages: Semaphore::new(in_flight * FOR_MESSAGES / 10),
+        })
+    }
+
+    /// Delivers one push within its wait: tries `once`, with what is left of the wait, until it is taken or refused.
+    pub(crate) async fn deliver<F>(
+        &self,
+        app: &str,
+        req: &PushRequest,
+        mut wait: Wait,
+        mut once: impl FnMut(Client, Duration) -> F,
+    ) -> PushOutcome
+    where
+        F: Future<Output = Try>,
+    {
+        let busy = "too many pushes under way";
+        let _message = match req.call() {
+            Some(_) => None,
+            None => Some(wait.until(busy, self.for_messages.acquire()).await?),
+        };
+        let _slot = wait.until(busy, self.slots.acquire()).await?;
+        loop {
+            let (generation, client) = self.client();
+            let left = wait.left();
+            let tried = wait.attempt(once(client, left)).await?.unwrap_or_else(|| {
+                self.replace(app, generation);
+                Try::Passing(Passing::no_answer(NO_ANSWER))
+            });
+            if let Some(outcome) = wait.settle(app, tried).await {
+                return outcome;
+            }
+        }
+    }
+
+    /// What to do after a connection could not be made or was lost.
+    pub(crate) fn lost(&self, error: reqwest::Error) -> Try {
+        self.tls.lost(error)
+    }
+
+    /// The client to send with, and its generation for [`ProviderConnection::replace`].
+    fn client(&self) -> (u64, Client) {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Opens the connection with a request that reaches nobody, so that the first call finds it open.
+    pub(crate) async fn open(&self, app: &str, base: &str) -> Result<(), PushError> {
+        let (generation, client) = self.client();
+        let opening = tokio::time::timeout(TRY_LIMIT, client.get(format!("{base}/")).send()).await;
+        match opening {
+            Ok(Ok(_any_status)) => Ok(()),
+            Ok(Err(error)) => Err(self.lost(error).into_error().unwrap_or_else(no_answer)),
+            Err(_) => {
+                self.replace(app, generation);
+                Err(no_answer())
+            }
+        }
+    }
+
+    /// Sends a probe's request, outside the pushes' slots, and reads the reply.
+    pub(crate) async fn ask(
+        &self,
+        app: &str,
+        request: impl FnOnce(&Client) -> RequestBuilder,
+    ) -> Result<Reply, PushError> {
+        let (generation, client) = self.client();
+        let asking = async {
+            let response = request(&client).send().await?;
+            let (status, headers) = (response.status().as_u16(), response.headers().clone());
+            let body = read_body(response).await?;
+            Ok(Reply { status, headers, body })
+        };
+        match tokio::time::timeout(PROBE_LIMIT, asking).await {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(error)) => Err(self.lost(error).into_error().unwrap_or_else(no_answer)),
+            Err(_) => {
+                self.replace(app, generation);
+                Err(no_answer())
+            }
+        }
+    }
+
+    /// Leaves a connection on which a request hung: the next try opens a new one.
+    ///
+    /// The pool would hand out the hanging connection until a ping times out. Whatever is still on its way there
+    /// keeps its own handle. Of many requests that hung together only the first replaces.
+    fn replace(&self, app: &str, generation: u64) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.0 != generation {
+            return;
+        }
+        match self.tls.client() {
+            Ok(client) => *current = (generation + 1, client),
+            Err(error) => tracing::warn!(
+                app,
+                error = failure::in_words(error, false),
+                "cannot open a second connection"
+            ),
+        }
+    }
+}
+
+fn no_answer() -> PushError {
+    Passing::no_answer(NO_ANSWER).into()
+}
