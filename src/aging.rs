@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::clock::unix_now;
-use crate::driver::Input;
 use crate::engine::Event;
+use crate::input::Input;
 use crate::store::devices::owners_unseen;
 
 /// How often the store is looked through; `store.token-ttl` is at least as long.

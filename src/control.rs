@@ -6,12 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::driver::Input;
 use crate::engine::view::{AorView, CallView};
-use crate::engine::{Delivery, Engine, Event, Notification};
-use crate::types::{Aor, CallId, DeviceKey, Moment};
+use crate::engine::{Delivery, Notification};
+use crate::input::{Ask, Input, Query};
+use crate::types::{Aor, DeviceKey};
 
 /// Calls in one answer: some 50 µs of the loop's time.
 const SLICE: usize = 64;
@@ -19,57 +19,6 @@ const SLICE: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long the pushes of a notification may take: a little longer than each of them is tried.
 const PUSH_PATIENCE: Duration = Duration::from_secs(33);
-
-/// A question in the loop's queue. It keeps its turn until it is answered, whether or not somebody still waits for that: else
-/// each question that is given up would let another into the queue of a loop that is behind.
-#[derive(Debug)]
-pub struct Question {
-    ask: Ask,
-    _turn: OwnedSemaphorePermit,
-}
-
-impl Question {
-    /// Answers. Drain the engine's commands after.
-    pub fn answer(self, engine: &mut Engine, now: Moment) {
-        self.ask.answer(engine, now);
-    }
-}
-
-/// What is asked, and where the answer goes.
-#[derive(Debug)]
-enum Ask {
-    /// Which calls are held.
-    CallIds(oneshot::Sender<Vec<CallId>>),
-    /// Some of them.
-    Calls(Vec<CallId>, oneshot::Sender<Vec<CallView>>),
-    /// The devices and bindings of an AOR.
-    Aor(Aor, oneshot::Sender<AorView>),
-    /// Forget a device. Answers whether it was known.
-    Forget(DeviceKey, oneshot::Sender<bool>),
-}
-
-impl Ask {
-    /// A dropped receiver is ignored.
-    fn answer(self, engine: &mut Engine, now: Moment) {
-        match self {
-            Self::CallIds(to) => {
-                let _ = to.send(engine.call_ids());
-            }
-            Self::Calls(ids, to) => {
-                let calls = ids.into_iter().filter_map(|id| engine.call(id, now)).collect();
-                let _ = to.send(calls);
-            }
-            Self::Aor(aor, to) => {
-                let _ = to.send(engine.aor(&aor, now));
-            }
-            Self::Forget(device, to) => {
-                let known = engine.knows(&device);
-                engine.handle(now, Event::ForgetAsked(device));
-                let _ = to.send(known);
-            }
-        }
-    }
-}
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -148,11 +97,11 @@ impl Control {
         let asked = async {
             let turn = Arc::clone(&self.turn).acquire_owned().await;
             let (to, answer) = oneshot::channel();
-            let question = Question {
+            let query = Query {
                 ask: question(to),
-                _turn: turn.map_err(|_| NoAnswer::Stopping)?,
+                turn: turn.map_err(|_| NoAnswer::Stopping)?,
             };
-            self.inputs.try_send(Input::Ask(question)).map_err(|e| refused(&e))?;
+            self.inputs.try_send(Input::Ask(query)).map_err(|e| refused(&e))?;
             answer.await.map_err(|_| NoAnswer::Stopping)
         };
         tokio::time::timeout(self.patience, asked)

@@ -15,35 +15,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use crate::control::Question;
-use crate::engine::{Cause, Command, Count, Delivery, Engine, Event, HeldCall, Note, Notification, Step, Summary};
-use crate::esl::outbound::{Connect, Order, Ring};
+use crate::engine::{CallOrder, Cause, Command, Count, Delivery, Engine, Event, Note, Step, Summary};
 use crate::esl::{asking, users};
+use crate::input::Input;
 use crate::logging::once::Once;
 use crate::logging::seldom::Seldom;
 use crate::metrics::Metrics;
 use crate::push::Pushers;
 use crate::store::{JournalEntry, StoreOp, StoreWriter};
 use crate::types::{Aor, CallId, Device, LegId, Moment, NotificationId};
-
-/// Everything that the loop hears.
-#[derive(Debug)]
-pub enum Input {
-    /// For the engine.
-    Event(Event),
-    /// A channel to hold, and where its orders go.
-    Held(HeldCall, mpsc::UnboundedSender<Order>),
-    /// A leg to kill whose call's own connection is gone.
-    KillElsewhere(LegId, Cause),
-    /// Oddities of a Contact or of a call's variables, for the log.
-    Warnings(Aor, Vec<String>),
-    /// A notification that somebody asks for, and where the answer goes. Its id is the loop's to give.
-    Notify(Notification, oneshot::Sender<Delivery>),
-    /// A question from outside.
-    Ask(Question),
-    /// Start draining, and answer when the last held call is gone.
-    Drain(oneshot::Sender<()>),
-}
 
 /// The loop's surroundings.
 pub struct Driver {
@@ -97,7 +77,7 @@ struct Asker {
 
 /// A held call as the loop knows it: where its orders go, and whose it is.
 struct Line {
-    orders: mpsc::UnboundedSender<Order>,
+    orders: mpsc::UnboundedSender<CallOrder>,
     aor: Aor,
     /// Ends the pushes under way for it.
     over: CancellationToken,
@@ -209,9 +189,9 @@ impl Turning {
                 self.askers.insert(id, Asker { aor, by, answer });
                 self.feed(Event::NotificationAsked(id, asked));
             }
-            Input::Ask(question) => {
+            Input::Ask(query) => {
                 let now = self.now();
-                question.answer(&mut self.d.engine, now);
+                query.answer(&mut self.d.engine, now);
                 self.carry_out();
             }
             Input::Drain(drained) => {
@@ -247,6 +227,10 @@ impl Turning {
             let call = call.map(tracing::field::display);
             debug!(call.id = call, %aor, event = step.name(), detail = crate::store::detail(step), "note");
         } else if let Some((id, line)) = self.line_to_log(command.call()) {
+            let command: &dyn std::fmt::Debug = match command {
+                Command::Call(_, order) => order,
+                other => other,
+            };
             debug!(call.id = %id, aor = %line.aor, ?command, "command");
         } else {
             debug!(?command, "command");
@@ -257,42 +241,13 @@ impl Turning {
         while let Some(command) = self.d.engine.poll_command() {
             self.log(&command);
             match command {
-                Command::Alert(call) => self.order(call, Order::Alert),
-                Command::Ring {
-                    leg,
-                    target,
-                    sip_call_id,
-                    timeout,
-                    park_timeout,
-                    any_codec,
-                    early_media,
-                } => {
-                    let ring = Ring {
-                        leg,
-                        target,
-                        sip_call_id,
-                        timeout,
-                        park_timeout,
-                        any_codec,
-                        early_media,
-                    };
-                    self.order(leg.call, Order::Ring(Box::new(ring)));
-                }
-                Command::Kill { leg, cause } => self.order(leg.call, Order::Kill(leg, cause)),
-                Command::Connect { leg, codec, early } => {
-                    self.order(leg.call, Order::Connect(Connect { leg, codec, early }));
-                }
+                Command::Call(call, order) => self.order(call, order),
                 Command::AskDirectory { call, aor, ask } => {
                     if self.d.users.try_send(users::Question { call, aor, ask }).is_err() {
                         // The call waits until the answer would be too late.
                         debug!(call.id = %call, "too many questions to the directory: one is not asked");
                     }
                 }
-                Command::CallUser { call, aor } => self.call_user(call, aor),
-                Command::AskOtherLeg { call, target } => self.order(call, Order::AskOtherLeg(target)),
-                Command::Release { call, result, next } => self.end(call, Order::Release(result.as_str(), next)),
-                Command::Close(call) => self.end(call, Order::Close),
-                Command::Record { call, record, at_once } => self.order(call, Order::Record(Box::new(record), at_once)),
                 Command::AskRegistrations { aor, number, profiles } => self.ask(aor, number, profiles),
                 Command::Push(request) => self.push(*request),
                 Command::StoreDevice(device) => self.store_device(device),
@@ -320,27 +275,23 @@ impl Turning {
     }
 
     /// Passes an order on; a call whose connection is gone can only have its legs killed, by another way.
-    fn order(&mut self, call: CallId, order: Order) {
-        let unsent = match self.calls.get(&call) {
-            Some(line) => line.orders.send(order).err().map(|e| e.0),
+    fn order(&mut self, call: CallId, order: CallOrder) {
+        let is_last = order.is_last();
+        let unsent = match self.calls.get_mut(&call) {
+            Some(line) => {
+                if let CallOrder::CallUser(aor) = &order {
+                    line.aor = aor.clone();
+                }
+                line.orders.send(order).err().map(|e| e.0)
+            }
             None => Some(order),
         };
-        if let Some((leg, cause)) = unsent.as_ref().and_then(Order::leg_to_end) {
+        if let Some((leg, cause)) = unsent.as_ref().and_then(CallOrder::leg_to_end) {
             self.kill_elsewhere(leg, cause);
         }
-    }
-
-    fn end(&mut self, call: CallId, order: Order) {
-        self.order(call, order);
-        self.calls.remove(&call);
-    }
-
-    /// What was dialled is another name of this user's.
-    fn call_user(&mut self, call: CallId, aor: Aor) {
-        if let Some(line) = self.calls.get_mut(&call) {
-            line.aor = aor.clone();
+        if is_last {
+            self.calls.remove(&call);
         }
-        self.order(call, Order::CallUser(aor));
     }
 
     fn kill_elsewhere(&self, leg: LegId, cause: Cause) {

@@ -13,6 +13,7 @@
 //! | [`types`] | the field's own words: call, AOR, device, binding, token (crate `fswake-core`) |
 //! | [`engine`] | decides; pure (crate `fswake-core`) |
 //! | [`driver`] | the one loop around the engine |
+//! | [`input`] | what the loop takes in |
 //! | [`control`] | questions to the loop from outside |
 //! | [`esl`] | FreeSWITCH's event socket |
 //! | [`contact`] | the Contact of a REGISTER: parser and writer (crate `fswake-core`) |
@@ -55,6 +56,7 @@ pub mod driver;
 pub mod esl;
 pub mod files;
 pub mod http;
+pub mod input;
 pub mod journal;
 pub mod lifecycle;
 pub mod logging;

@@ -14,9 +14,9 @@ use tokio::sync::{Notify, mpsc, watch};
 use tracing::{error, info, warn};
 
 use crate::config::{Config, Environment, FreeSwitch, Listen, LogConfig, Network, StoreConfig};
-use crate::driver::Input;
 use crate::engine::Event;
 use crate::esl::inbound::{Endpoint, Settings};
+use crate::input::Input;
 use crate::lifecycle;
 use crate::logging::SetFilter;
 use crate::metrics::Metrics;

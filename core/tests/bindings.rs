@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::{Bench, T0, apns, leg, reg, target, unreg};
 use fswake_core::engine::policy::Policy;
-use fswake_core::engine::{Event, Listing, Registration, Source, UnregisterWhy, Unregistration};
+use fswake_core::engine::{CallOrder, Event, Listing, Registration, Source, UnregisterWhy, Unregistration};
 use fswake_core::types::push::PushError;
 use fswake_core::types::{Aor, PushParams};
 
@@ -35,7 +35,7 @@ fn rings(b: &mut Bench, places: &[&str], pushes: usize) {
     let mut pushed = 0;
     for command in std::mem::take(&mut b.out) {
         match command {
-            fswake_core::engine::Command::Ring { target, .. } => rung.push(target.as_str().to_owned()),
+            fswake_core::engine::Command::Call(_, CallOrder::Ring(ring)) => rung.push(ring.target.as_str().to_owned()),
             fswake_core::engine::Command::Push(_) => pushed += 1,
             _ => {}
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::{Bench, T0, apns, leg, reg, unreg};
 use fswake_core::engine::policy::{AppPolicy, OnUnregister, Policy};
-use fswake_core::engine::{Engine, Event, HoldResult, Source, UnregisterWhy};
+use fswake_core::engine::{CallOrder, Command, Engine, Event, HoldResult, Source, UnregisterWhy};
 use fswake_core::types::push::PushError;
 use fswake_core::types::{Aor, Device, Provider, PushParams, PushToken};
 
@@ -335,7 +335,7 @@ fn domains_are_compared_without_case_after_their_aliases() {
         assert!(
             !b.out
                 .iter()
-                .any(|c| matches!(c, fswake_core::engine::Command::Release { .. })),
+                .any(|c| matches!(c, Command::Call(_, CallOrder::Release { .. }))),
             "{domain}"
         );
     }

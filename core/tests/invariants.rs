@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::{Bench, apns, call, end, leg, reg, target, unreg};
 use fswake_core::engine::policy::{Alert, AppPolicy, Decline, OnUnregister, Policy};
 use fswake_core::engine::{
-    Ask, Command, Event, HeldCall, LegEnd, Mode, OtherLeg, Ringing, Taken, UnregisterWhy, Wishes,
+    Ask, CallOrder, Command, Event, HeldCall, LegEnd, Mode, OtherLeg, Ringing, Taken, UnregisterWhy, Wishes,
 };
 use fswake_core::types::push::{PushError, PushReceipt};
 use fswake_core::types::{LegId, Moment, PushId};
@@ -305,12 +305,12 @@ impl History {
                 panic!("{broken}");
             }
             match &command {
-                Command::Connect { leg, .. } => self.orders.push(Order {
-                    leg: *leg,
+                Command::Call(_, CallOrder::Connect(connect)) => self.orders.push(Order {
+                    leg: connect.leg,
                     due: self.bench.now.plus(PATIENCE),
                     end: None,
                 }),
-                Command::Release { call, .. } | Command::Close(call) => {
+                Command::Call(call, order) if order.is_last() => {
                     self.orders.retain(|order| order.leg.call != *call);
                 }
                 _ => {}
@@ -390,7 +390,9 @@ fn connection_says_in_its_time_what_came_of_a_bridge() {
         let is_late = then.iter().any(|step| matches!(step, Step::Pass(15_000..)));
         let steps: Vec<_> = began.iter().chain(&then).cloned().collect();
         let released = run(&Policy::default(), &steps);
-        let released = released.iter().any(|c| matches!(c, Command::Release { .. }));
+        let released = released
+            .iter()
+            .any(|c| matches!(c, Command::Call(_, CallOrder::Release { .. })));
         assert_eq!(released, is_late, "{then:?}");
     }
 }

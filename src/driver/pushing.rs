@@ -7,9 +7,10 @@ use std::time::Instant;
 use futures_util::FutureExt;
 use tracing::{error, info_span, warn};
 
-use super::{Input, Turning};
+use super::Turning;
 use crate::clock::unix_now;
 use crate::engine::Event;
+use crate::input::Input;
 use crate::metrics::{AppMetrics, Metrics};
 use crate::push::Pushers;
 use crate::types::PushToken;

@@ -13,8 +13,8 @@ use super::inbound::Settings;
 use super::line::{Errand, Line};
 use super::reading;
 use crate::clock::unix_now;
-use crate::driver::Input;
 use crate::engine::{Event, Listing};
+use crate::input::Input;
 use crate::types::Aor;
 use crate::words;
 

@@ -25,8 +25,8 @@ use super::reading::Reader;
 use super::registrations::{self, Heard};
 use crate::clock::unix_now;
 use crate::contact::ContactRules;
-use crate::driver::Input;
 use crate::engine::{Cause, Event};
+use crate::input::Input;
 use crate::types::{LegId, Secret};
 use crate::words;
 

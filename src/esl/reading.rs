@@ -23,8 +23,8 @@ use super::line::Line;
 use super::registrations::{self, Heard};
 use crate::clock::unix_now;
 use crate::contact::{ContactRules, NetworkHint};
-use crate::driver::Input;
 use crate::engine::{Event, Registration, Source};
+use crate::input::Input;
 use crate::types::{Aor, UnixSeconds};
 use crate::words;
 

@@ -13,8 +13,8 @@ use tracing::debug;
 
 use super::directory::Directory;
 use super::{beside, encode};
-use crate::driver::Input;
 use crate::engine::{Ask, DIRECTORY, Event};
+use crate::input::Input;
 use crate::types::{Aor, CallId};
 use crate::words;
 

@@ -4,59 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::count::Count;
-use super::event::{Ask, LegEnd};
+use super::event::Ask;
+use super::order::CallOrder;
 use super::step::Step;
 use crate::types::push::{PushError, PushReceipt, PushRequest};
-use crate::types::{Aor, CallId, Device, DeviceKey, LegId, NotificationId, Target};
+use crate::types::{Aor, CallId, Device, DeviceKey, NotificationId};
 
 /// Something to do, in the order of the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Tell the caller that it rings (`ring_ready`). Once per call.
-    Alert(CallId),
-    /// Originate a leg.
-    Ring {
-        /// The leg; its channel is [`LegId::channel`].
-        leg: LegId,
-        /// Where to: a safe dial-string.
-        target: Target,
-        /// The INVITE's Call-ID: the one that the device's push carried.
-        sip_call_id: Arc<str>,
-        /// How long it may ring.
-        timeout: Duration,
-        /// How long it may stay answered without a bridge.
-        park_timeout: Duration,
-        /// Offer any codec: the phone has none of the caller's.
-        any_codec: bool,
-        /// It rings alone: its early media is for the caller.
-        early_media: bool,
-    },
-    /// Hang a leg up with this cause.
-    Kill {
-        /// The leg.
-        leg: LegId,
-        /// FreeSWITCH's cause: `LOSE_RACE` tells the phone "Call completed elsewhere".
-        cause: Cause,
-    },
-    /// Answer the caller with the leg's codec and bridge the two. Ends in `Bridged` or `BridgeFailed`, or in `EarlyBridged` where
-    /// the caller is to hear a phone's early media and is not answered.
-    Connect {
-        /// The leg that answered, or that has early media.
-        leg: LegId,
-        /// Its codec.
-        codec: Option<Arc<str>>,
-        /// It has early media.
-        early: bool,
-    },
-    /// Hand the channel back: the dialplan goes on with its next action.
-    Release {
-        /// The call.
-        call: CallId,
-        /// Why; also the channel variable `fswake_result`.
-        result: HoldResult,
-        /// What the dialplan's own bridge does next.
-        next: Next,
-    },
+    /// An order for the call's own connection.
+    Call(CallId, CallOrder),
     /// Ask FreeSWITCH's directory. Ends in `UserFound` or `WhoRings`, or in nothing.
     AskDirectory {
         /// The call.
@@ -65,31 +23,6 @@ pub enum Command {
         aor: Aor,
         /// The question.
         ask: Ask,
-    },
-    /// From now on the call is for this user: what was dialled is another name of theirs.
-    CallUser {
-        /// The call.
-        call: CallId,
-        /// Who is called.
-        aor: Aor,
-    },
-    /// Ask how FreeSWITCH's own leg to this contact stands. Ends in `OtherLegSeen`.
-    AskOtherLeg {
-        /// The call.
-        call: CallId,
-        /// The contact.
-        target: Target,
-    },
-    /// Nothing more will be said on this call's connection: close it.
-    Close(CallId),
-    /// Channel variables for the call's own record (CDR): written with the next word to its channel.
-    Record {
-        /// The call.
-        call: CallId,
-        /// What to write.
-        record: Record,
-        /// Write it now: the caller may hang up before there is a next word.
-        at_once: bool,
     },
     /// Ask FreeSWITCH which registrations a user has, once it has carried out what it told last. Ends in `Listed`, or in
     /// nothing where FreeSWITCH cannot be asked.
@@ -126,14 +59,7 @@ impl Command {
     /// The call that it is about, if it is about one.
     pub fn call(&self) -> Option<CallId> {
         match self {
-            Self::Alert(call)
-            | Self::Close(call)
-            | Self::Release { call, .. }
-            | Self::AskOtherLeg { call, .. }
-            | Self::AskDirectory { call, .. }
-            | Self::CallUser { call, .. }
-            | Self::Record { call, .. } => Some(*call),
-            Self::Ring { leg, .. } | Self::Kill { leg, .. } | Self::Connect { leg, .. } => Some(leg.call),
+            Self::Call(call, _) | Self::AskDirectory { call, .. } => Some(*call),
             Self::Push(push) => push.call().map(|about| about.call),
             Self::Note(note) => note.call,
             Self::Summarize(summary) => Some(summary.call),
@@ -142,49 +68,6 @@ impl Command {
             | Self::AskRegistrations { .. }
             | Self::Answer(..)
             | Self::Count(_) => None,
-        }
-    }
-}
-
-/// What the dialplan's own `bridge` does with a call that it gets back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next {
-    /// It rings the phones, for so long where the call has a limit of its own.
-    Ring(Option<Duration>),
-    /// It fails with the phones' cause, as if it had rung them itself: no phone rings twice.
-    Fail {
-        /// FreeSWITCH's cause.
-        cause: Arc<str>,
-        /// The SIP status of the phone that gave the cause, where there was one.
-        sip_status: Option<u16>,
-    },
-}
-
-impl Next {
-    /// It fails as this leg did.
-    pub fn fails(end: &LegEnd) -> Self {
-        Self::Fail {
-            cause: end.cause.clone(),
-            sip_status: end.sip_status,
-        }
-    }
-}
-
-/// A hangup cause as FreeSWITCH names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// One that the engine decided on.
-    Ours(&'static str),
-    /// One that the caller's own end had.
-    PassedOn(Arc<str>),
-}
-
-impl Cause {
-    /// The cause; text from FreeSWITCH when it is passed on.
-    pub fn as_str(&self) -> &str {
-        match self {
-            Self::Ours(cause) => cause,
-            Self::PassedOn(cause) => cause,
         }
     }
 }
@@ -248,19 +131,6 @@ impl HoldResult {
             Self::HandsOff => "hands-off",
         }
     }
-}
-
-/// What a call's own record says of its wake.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Record {
-    /// How many pushes were sent for it.
-    pub pushes: u32,
-    /// From the hold to the REGISTER of the first phone that was woken.
-    pub wake: Option<Duration>,
-    /// Who answered, else who was woken: the device's label, or `binding`.
-    pub device: Option<Arc<str>>,
-    /// FreeSWITCH rings what was registered: the dialplan's bridge must not ring it once more.
-    pub rung_beside: bool,
 }
 
 /// One step in the life of a wake, and whose.

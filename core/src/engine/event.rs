@@ -100,7 +100,7 @@ pub enum Event {
         /// FreeSWITCH's hangup cause.
         cause: Arc<str>,
     },
-    /// How FreeSWITCH's own leg to a contact stands; the answer to [`super::Command::AskOtherLeg`].
+    /// How FreeSWITCH's own leg to a contact stands; the answer to [`super::CallOrder::AskOtherLeg`].
     OtherLegSeen {
         /// The held call.
         call: CallId,

@@ -6,6 +6,7 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`event`], [`command`] | what goes in, what comes out |
+//! | [`order`] | what a call's own connection is told to do |
 //! | [`step`] | what the journal is told |
 //! | [`count`] | what is worth counting |
 //! | [`policy`] | the operator's settings |
@@ -30,6 +31,7 @@ pub mod event;
 pub mod ids;
 pub mod limits;
 pub mod notification;
+pub mod order;
 pub mod outcome;
 pub mod party;
 pub mod policy;
@@ -45,9 +47,7 @@ use std::time::Duration;
 
 use self::call::Call;
 pub use self::call::DIRECTORY;
-pub use self::command::{
-    Cause, Command, Delivered, Delivery, HoldResult, Next, Nobody, NotSent, Note, Record, Summary,
-};
+pub use self::command::{Command, Delivered, Delivery, HoldResult, Nobody, NotSent, Note, Summary};
 pub use self::count::Count;
 use self::directory::{AorKey, Directory, Gone};
 pub use self::event::{
@@ -57,6 +57,7 @@ pub use self::event::{
 use self::ids::IdMap;
 use self::limits::Callers;
 use self::notification::Notifications;
+pub use self::order::{CallOrder, Cause, Connect, Next, Record, Ring};
 use self::policy::Policy;
 pub use self::step::Step;
 pub use self::wishes::{Mode, OtherLeg, Ringing, Wishes};
@@ -223,11 +224,11 @@ impl Engine {
             return;
         }
         if self.draining {
-            self.out.push_back(Command::Release {
-                call: id,
+            let order = CallOrder::Release {
                 result: HoldResult::Draining,
                 next: Next::Ring(None),
-            });
+            };
+            self.out.push_back(Command::Call(id, order));
             return;
         }
         let key = AorKey::of(&held.aor, &self.policy);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fswake_core::engine::party::Origin;
-use fswake_core::engine::{Command, Event, HeldCall, LegEnd, OtherLeg, Step};
+use fswake_core::engine::{CallOrder, Command, Connect, Event, HeldCall, LegEnd, OtherLeg, Ring, Step};
 use fswake_core::types::push::PushKind;
 use fswake_core::types::{CallId, LegId, Moment, Target};
 
@@ -233,6 +233,77 @@ impl Account {
             leg.bridge = Bridge::Stands;
         }
     }
+
+    /// What an order does.
+    fn book(&mut self, order: &CallOrder) -> Holds {
+        use Invariant as I;
+        let said = || format!("{order:?}");
+        match order {
+            CallOrder::Release { .. } | CallOrder::Close => {
+                self.over = true;
+                if *order == CallOrder::Close {
+                    // FreeSWITCH ends or connects what the caller hears.
+                    self.stands(|bridge| bridge == Bridge::Early);
+                } else {
+                    holds(I::TakenIsLeftAlone, !self.taken, said)?;
+                }
+                holds(I::OneSummary, self.summed_up, said)?;
+                let left = self.legs.iter().find(|leg| leg.bridge != Bridge::Stands);
+                holds(I::EveryLegEnds, left.is_none(), || format!("{order:?} leaves {left:?}"))?;
+                self.legs.clear();
+            }
+            CallOrder::Record { .. } => holds(I::TakenIsLeftAlone, !self.taken, said)?,
+            CallOrder::Alert => {
+                holds(I::AlertedOnce, !std::mem::replace(&mut self.alerted, true), said)?;
+                holds(I::TakenIsLeftAlone, !self.taken, said)?;
+            }
+            CallOrder::Ring(ring) => {
+                let Ring {
+                    leg,
+                    target,
+                    sip_call_id,
+                    timeout,
+                    early_media,
+                    ..
+                } = &**ring;
+                holds(I::AMinuteAtMost, *timeout <= Duration::from_secs(60), said)?;
+                holds(I::EveryLegEnds, leg.n >= self.rung, || format!("rung twice: {order:?}"))?;
+                holds(I::TakenIsLeftAlone, !self.taken, said)?;
+                holds(I::RefusedIsLeftAlone, !self.refused.contains(sip_call_id), said)?;
+                self.rung = leg.n + 1;
+                let leg = Leg {
+                    n: leg.n,
+                    target: target.clone(),
+                    phone: sip_call_id.clone(),
+                    device: "".into(),
+                    alone: *early_media,
+                    may_be_old: false,
+                    heard: Heard::Nothing,
+                    bridge: Bridge::No,
+                };
+                let place = self.legs.partition_point(|l| l.target.as_str() <= leg.target.as_str());
+                self.legs.insert(place, leg);
+            }
+            CallOrder::Connect(Connect { leg, early, .. }) => {
+                holds(I::TakenIsLeftAlone, !self.taken, said)?;
+                let another = self.legs.iter().find(|l| l.bridge != Bridge::No);
+                holds(I::OneBridge, another.is_none(), || {
+                    format!("{order:?} beside {another:?}")
+                })?;
+                if let Some(leg) = self.leg_mut(leg.n) {
+                    leg.bridge = Bridge::Connecting(*early);
+                }
+            }
+            CallOrder::Kill { leg, .. } => {
+                holds(I::EveryLegEnds, leg.n < self.rung, || format!("never rung: {order:?}"))?;
+                let bridged = self.leg(leg.n).is_some_and(|leg| leg.bridge == Bridge::Stands);
+                holds(I::BridgedIsLeftAlone, !bridged, said)?;
+                self.legs.retain(|other| other.n != leg.n);
+            }
+            CallOrder::CallUser(_) | CallOrder::AskOtherLeg(_) => {}
+        }
+        Ok(())
+    }
 }
 
 impl Ledger {
@@ -363,75 +434,8 @@ impl Ledger {
         };
         holds(I::EndsOnce, !call.over, || format!("the call is over: {command:?}"))?;
         match command {
-            Command::Release { .. } | Command::Close(_) => {
-                call.over = true;
-                if matches!(command, Command::Close(_)) {
-                    // FreeSWITCH ends or connects what the caller hears.
-                    call.stands(|bridge| bridge == Bridge::Early);
-                } else {
-                    holds(I::TakenIsLeftAlone, !call.taken, said)?;
-                }
-                holds(I::OneSummary, call.summed_up, said)?;
-                let left = call.legs.iter().find(|leg| leg.bridge != Bridge::Stands);
-                holds(I::EveryLegEnds, left.is_none(), || {
-                    format!("{command:?} leaves {left:?}")
-                })?;
-                call.legs.clear();
-            }
-            Command::Summarize(_) => {
-                holds(I::OneSummary, !std::mem::replace(&mut call.summed_up, true), said)?;
-            }
-            Command::Record { .. } => holds(I::TakenIsLeftAlone, !call.taken, said)?,
-            Command::Alert(_) => {
-                holds(I::AlertedOnce, !std::mem::replace(&mut call.alerted, true), said)?;
-                holds(I::TakenIsLeftAlone, !call.taken, said)?;
-            }
-            Command::Ring {
-                leg,
-                target,
-                sip_call_id,
-                timeout,
-                early_media,
-                ..
-            } => {
-                holds(I::AMinuteAtMost, *timeout <= Duration::from_secs(60), said)?;
-                holds(I::EveryLegEnds, leg.n >= call.rung, || {
-                    format!("rung twice: {command:?}")
-                })?;
-                holds(I::TakenIsLeftAlone, !call.taken, said)?;
-                holds(I::RefusedIsLeftAlone, !call.refused.contains(sip_call_id), said)?;
-                call.rung = leg.n + 1;
-                let leg = Leg {
-                    n: leg.n,
-                    target: target.clone(),
-                    phone: sip_call_id.clone(),
-                    device: "".into(),
-                    alone: *early_media,
-                    may_be_old: false,
-                    heard: Heard::Nothing,
-                    bridge: Bridge::No,
-                };
-                let place = call.legs.partition_point(|l| l.target.as_str() <= leg.target.as_str());
-                call.legs.insert(place, leg);
-            }
-            Command::Connect { leg, early, .. } => {
-                holds(I::TakenIsLeftAlone, !call.taken, said)?;
-                let another = call.legs.iter().find(|l| l.bridge != Bridge::No);
-                holds(I::OneBridge, another.is_none(), || {
-                    format!("{command:?} beside {another:?}")
-                })?;
-                if let Some(leg) = call.leg_mut(leg.n) {
-                    leg.bridge = Bridge::Connecting(*early);
-                }
-            }
-            Command::Kill { leg, .. } => {
-                holds(I::EveryLegEnds, leg.n < call.rung, || {
-                    format!("never rung: {command:?}")
-                })?;
-                let bridged = call.leg(leg.n).is_some_and(|leg| leg.bridge == Bridge::Stands);
-                holds(I::BridgedIsLeftAlone, !bridged, said)?;
-                call.legs.retain(|other| other.n != leg.n);
-            }
+            Command::Call(_, order) => call.book(order)?,
+            Command::Summarize(_) => holds(I::OneSummary, !std::mem::replace(&mut call.summed_up, true), said)?,
             Command::Push(push) => {
                 holds(I::AMinuteAtMost, push.ttl <= Duration::from_secs(60), said)?;
                 if let Some(about) = push.call().filter(|about| about.kind == PushKind::Call) {

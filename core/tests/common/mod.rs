@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use fswake_core::engine::policy::Policy;
 use fswake_core::engine::{
-    Command, Engine, Event, HeldCall, HoldResult, LegEnd, Next, Note, Record, Registration, Source, Step, Summary,
-    Taken, UnregisterWhy, Unregistration, Wishes,
+    CallOrder, Command, Connect, Engine, Event, HeldCall, HoldResult, LegEnd, Next, Note, Record, Registration, Ring,
+    Source, Step, Summary, Taken, UnregisterWhy, Unregistration, Wishes,
 };
 use fswake_core::types::push::{PushError, PushKind, PushReceipt, PushRequest};
 use fswake_core::types::{Aor, CallId, DeviceKey, LegId, Moment, Provider, PushParams, PushToken, Target};
@@ -108,6 +108,14 @@ pub fn unreg(user: &str, id: &str, why: UnregisterWhy) -> Event {
     })
 }
 
+/// The leg that a command rings, if it does.
+pub fn ring_of(command: &Command) -> Option<&Ring> {
+    match command {
+        Command::Call(_, CallOrder::Ring(ring)) => Some(ring),
+        _ => None,
+    }
+}
+
 impl Bench {
     pub fn new(policy: Policy) -> Self {
         let engine = Engine::new(policy, Vec::new());
@@ -177,7 +185,7 @@ impl Bench {
             self.all.push(command.clone());
             match command {
                 Command::Note(note) => self.notes.push(note),
-                Command::Record { record, at_once, .. } => self.records.push((record, at_once)),
+                Command::Call(_, CallOrder::Record { record, at_once }) => self.records.push((*record, at_once)),
                 Command::Count(count) => self.counts.push(count),
                 Command::Summarize(summary) => self.summaries.push(*summary),
                 Command::AskRegistrations { aor, number, profiles } => {
@@ -365,21 +373,22 @@ impl Bench {
         }
     }
 
-    pub fn expect_ring(&mut self, l: LegId, at: &str) -> Command {
-        self.take(
-            "ring",
-            |c| matches!(c, Command::Ring { leg, target: t, .. } if *leg == l && *t == target(at)),
-        )
+    pub fn expect_ring(&mut self, l: LegId, at: &str) -> Ring {
+        let is = |c: &Command| ring_of(c).is_some_and(|ring| ring.leg == l && ring.target == target(at));
+        match self.take("ring", is) {
+            Command::Call(_, CallOrder::Ring(ring)) => *ring,
+            _ => unreachable!(),
+        }
     }
 
     pub fn expect_alert(&mut self, n: u128) {
-        self.take("alert", |c| *c == Command::Alert(call(n)));
+        self.take("alert", |c| *c == Command::Call(call(n), CallOrder::Alert));
     }
 
     pub fn expect_kill(&mut self, l: LegId, cause: &str) {
         self.take(
             "kill",
-            |c| matches!(c, Command::Kill { leg, cause: why } if *leg == l && why.as_str() == cause),
+            |c| matches!(c, Command::Call(_, CallOrder::Kill { leg, cause: why }) if *leg == l && why.as_str() == cause),
         );
     }
 
@@ -394,20 +403,20 @@ impl Bench {
 
     fn expect_connect_with(&mut self, l: LegId, is_early: bool) {
         let codec = Some("PCMA".into());
-        let expected = Command::Connect {
+        let connect = Connect {
             leg: l,
             codec,
             early: is_early,
         };
+        let expected = Command::Call(l.call, CallOrder::Connect(connect));
         self.take("connect", |c| *c == expected);
     }
 
     /// The channel is handed back with this result; returns what the dialplan's bridge does next.
     pub fn expect_release(&mut self, n: u128, result: HoldResult) -> Next {
-        let is =
-            |c: &Command| matches!(c, Command::Release { call: of, result: r, .. } if *of == call(n) && *r == result);
+        let is = |c: &Command| matches!(c, Command::Call(of, CallOrder::Release { result: r, .. }) if *of == call(n) && *r == result);
         match self.take("release", is) {
-            Command::Release { next, .. } => next,
+            Command::Call(_, CallOrder::Release { next, .. }) => next,
             _ => unreachable!(),
         }
     }
@@ -419,7 +428,7 @@ impl Bench {
     }
 
     pub fn expect_close(&mut self, n: u128) {
-        self.take("close", |c| *c == Command::Close(call(n)));
+        self.take("close", |c| *c == Command::Call(call(n), CallOrder::Close));
     }
 
     pub fn expect_stored(&mut self, token: &str) -> fswake_core::types::Device {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use fswake_core::engine::{Command, Event, HoldResult, UnregisterWhy, Wishes};
+use fswake_core::engine::{Event, HoldResult, UnregisterWhy, Wishes};
 use fswake_core::types::push::PushError;
 
-use crate::common::{Bench, apns, leg, ms, reg, target, unreg};
+use crate::common::{Bench, apns, leg, ms, reg, ring_of, target, unreg};
 use crate::{bench, with};
 
 const UDP: &str = "1001@old:1";
@@ -255,10 +255,10 @@ fn leg_into_a_dead_connection_gives_way_at_once_and_its_end_is_nothing() {
     let new = "1001@new:2;transport=tls";
     for at in CONNECTIONS {
         for mut b in [stale(at), awake(at, 800)] {
-            b.out.retain(|c| !matches!(c, Command::Ring { .. }));
+            b.out.retain(|c| ring_of(c).is_none());
             registers(&mut b, new);
             // The new leg first: nothing waits for the old one.
-            assert!(matches!(&b.out[0], Command::Ring { leg: l, .. } if *l == leg(1, 1)));
+            assert!(ring_of(&b.out[0]).is_some_and(|ring| ring.leg == leg(1, 1)));
             b.expect_ring(leg(1, 1), new);
             b.expect_kill(leg(1, 0), "LOSE_RACE");
             b.expect_nothing_more();

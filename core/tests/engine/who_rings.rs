@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use fswake_core::engine::policy::Policy;
 use fswake_core::engine::{
-    Ask, Command, DIRECTORY, Event, HeldCall, HoldResult, Mode, OtherLeg, Ringing, Step, Wishes,
+    Ask, CallOrder, Command, DIRECTORY, Event, HeldCall, HoldResult, Mode, OtherLeg, Ringing, Step, Wishes,
 };
 
-use crate::common::{Bench, apns, call, leg, ms, reg, target};
+use crate::common::{Bench, apns, call, leg, ms, reg, ring_of, target};
 use crate::{bench, with};
 
 /// A call whose directory has been asked. What is known of its phones is known before.
@@ -25,10 +25,7 @@ fn says(b: &mut Bench, ringing: Option<Ringing>) {
 }
 
 fn expect_question(b: &mut Bench, at: &str) {
-    let asked = Command::AskOtherLeg {
-        call: call(1),
-        target: target(at),
-    };
+    let asked = Command::Call(call(1), CallOrder::AskOtherLeg(target(at)));
     assert_eq!(b.out, [asked]);
     b.out.clear();
 }
@@ -171,7 +168,7 @@ fn registered_phone_that_registers_anew_meanwhile_is_rung_unless_freeswitch_ring
             b.expect_ring(leg(1, 0), "1001@desk:2");
         }
         says(&mut b, Some(Ringing::Beside));
-        assert!(!b.out.iter().any(|c| matches!(c, Command::Ring { .. })), "{:?}", b.out);
+        assert!(!b.out.iter().any(|c| ring_of(c).is_some()), "{:?}", b.out);
     }
 }
 
@@ -194,7 +191,7 @@ fn registered_phone_is_rung_after_a_bridge_that_failed_while_the_directory_answe
     assert!(
         b.out
             .iter()
-            .any(|c| matches!(c, Command::Ring { target: t, .. } if *t == target("1001@desk:1"))),
+            .any(|c| ring_of(c).is_some_and(|ring| ring.target == target("1001@desk:1"))),
         "{:?}",
         b.out
     );
@@ -227,10 +224,7 @@ fn call_that_only_wakes_goes_back_once_it_is_known_that_its_bridge_rings() {
 
 #[test]
 fn early_media_is_nobodys_until_it_is_known_that_nobody_else_is_rung() {
-    let early = |b: &mut Bench| match b.expect_ring(leg(1, 0), "1001@new:2") {
-        Command::Ring { early_media, .. } => early_media,
-        other => panic!("{other:?}"),
-    };
+    let early = |b: &mut Bench| b.expect_ring(leg(1, 0), "1001@new:2").early_media;
     for known in [false, true] {
         let mut b = with(|policy: &mut Policy| policy.push_delay = ms(500));
         b.sleeping("1001", "tok");
@@ -262,8 +256,7 @@ fn phone_that_has_declined_meanwhile_is_not_rung_again_whatever_the_directory_sa
             says(&mut b, ringing);
             b.pass(ms(6000));
             let again = |c: &Command| {
-                matches!(c, Command::Push(_))
-                    || matches!(c, Command::Ring { target: at, .. } if *at == target("1001@new:2"))
+                matches!(c, Command::Push(_)) || ring_of(c).is_some_and(|ring| ring.target == target("1001@new:2"))
             };
             assert!(!b.out.iter().any(again), "{:?}", b.out);
         }

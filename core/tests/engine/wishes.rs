@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fswake_core::engine::{Command, Event, HoldResult, OtherLeg, Ringing, UnregisterWhy, Wishes};
+use fswake_core::engine::{CallOrder, Command, Event, HoldResult, OtherLeg, Ringing, UnregisterWhy, Wishes};
 use fswake_core::types::push::PushError;
 
 use crate::common::{Bench, apns, call, leg, ms, reg, target, unreg};
@@ -36,10 +36,7 @@ fn stale(b: &mut Bench) {
 }
 
 fn expect_question(b: &mut Bench, at: &str) {
-    let asked = Command::AskOtherLeg {
-        call: call(1),
-        target: target(at),
-    };
+    let asked = Command::Call(call(1), CallOrder::AskOtherLeg(target(at)));
     assert_eq!(b.out, [asked]);
     b.out.clear();
 }

@@ -3,9 +3,9 @@
 use freeswitch_esl_tokio::EslError;
 
 use super::connection::{Connection, api};
-use crate::driver::Input;
 use crate::engine::{Event, OtherLeg};
 use crate::esl::beside;
+use crate::input::Input;
 use crate::types::Target;
 
 impl Connection {

@@ -18,8 +18,7 @@ use tracing::{debug, warn};
 use super::connection::{Connection, PICK_UP, Place, api};
 use super::crossing::{SOON, UNPARK_PATIENCE};
 use super::loopback::mark_loopback;
-use super::{Connect, NOBODY_THERE};
-use crate::engine::{Event, LegEnd};
+use crate::engine::{Cause, Connect, Event, LegEnd};
 use crate::esl::{decode, encode};
 use crate::types::LegId;
 
@@ -74,7 +73,7 @@ impl Connection {
             Err(NotBridged::Lost(error)) => {
                 // No bridge was ordered: nobody else ends this leg.
                 if self.place == Place::Held {
-                    self.kill_elsewhere(connect.leg, NOBODY_THERE).await;
+                    self.kill_elsewhere(connect.leg, Cause::NOBODY_THERE).await;
                 }
                 return Err(error);
             }
@@ -82,7 +81,7 @@ impl Connection {
         if self.is_still_held().await {
             let own_codecs = encode::own_codecs(&self.held.channel, self.held.parent.own_codecs.as_deref());
             if let Err(error) = self.api(own_codecs).await {
-                self.kill_elsewhere(connect.leg, NOBODY_THERE).await;
+                self.kill_elsewhere(connect.leg, Cause::NOBODY_THERE).await;
                 return Err(error);
             }
         }

@@ -9,16 +9,16 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
+use super::Outbound;
 use super::callee::Callee;
 use super::crossing::CallersEnd;
 use super::dialing::Prepared;
 use super::jobs::Jobs;
-use super::{Order, Outbound};
-use crate::driver::Input;
-use crate::engine::{Cause, Event, LegEnd, Next, Record, Ringing};
+use crate::engine::{CallOrder, Cause, Event, LegEnd, Next, Record, Ringing};
 use crate::esl::decode::Held;
 use crate::esl::encode;
 use crate::esl::link::Link;
+use crate::input::Input;
 use crate::types::{CallId, LegId};
 
 /// FreeSWITCH is nudged this often while legs ring, shared by all calls: ten ringing calls or more are not nudged at all,
@@ -166,7 +166,7 @@ impl Connection {
         self.attend_to_its_end(queue, Self::work).await;
     }
 
-    async fn work(&mut self, queue: &mut mpsc::UnboundedReceiver<Order>) -> Result<(), EslError> {
+    async fn work(&mut self, queue: &mut mpsc::UnboundedReceiver<CallOrder>) -> Result<(), EslError> {
         self.set_up().await?;
         self.attend(queue).await
     }
@@ -197,7 +197,7 @@ impl Connection {
     }
 
     /// Does what is ordered and tells what is heard, until either side closes.
-    async fn attend(&mut self, queue: &mut mpsc::UnboundedReceiver<Order>) -> Result<(), EslError> {
+    async fn attend(&mut self, queue: &mut mpsc::UnboundedReceiver<CallOrder>) -> Result<(), EslError> {
         let mut renew_at = Instant::now();
         loop {
             let rings = !self.ringing.is_empty();
@@ -270,9 +270,9 @@ impl Connection {
         Ok(())
     }
 
-    async fn obey(&mut self, order: Order) -> Result<After, EslError> {
+    async fn obey(&mut self, order: CallOrder) -> Result<After, EslError> {
         match order {
-            Order::CallUser(aor) => {
+            CallOrder::CallUser(aor) => {
                 self.held.call.aor = aor;
                 self.callee = Callee::Unasked;
                 // What was prepared names another.
@@ -280,31 +280,31 @@ impl Connection {
                     prepared.lease = 0;
                 }
             }
-            Order::Alert => self.alert().await?,
-            Order::Ring(ring) => self.ring(*ring).await?,
-            Order::Kill(leg, cause) => {
+            CallOrder::Alert => self.alert().await?,
+            CallOrder::Ring(ring) => self.ring(*ring).await?,
+            CallOrder::Kill { leg, cause } => {
                 self.ringing.retain(|l| *l != leg);
                 if let Err(error) = self.kill(leg, &cause).await {
                     self.kill_elsewhere(leg, cause).await;
                     return Err(error);
                 }
             }
-            Order::AskOtherLeg(target) => self.ask_other_leg(target).await?,
-            Order::Connect(connect) => {
+            CallOrder::AskOtherLeg(target) => self.ask_other_leg(target).await?,
+            CallOrder::Connect(connect) => {
                 let told = self.connect(&connect).await?;
                 self.tell(told).await;
             }
-            Order::Record(record, at_once) => {
+            CallOrder::Record { record, at_once } => {
                 self.record = *record;
                 if at_once && self.is_still_held().await {
                     self.report("held", encode::IF_CANCELLED).await?;
                 }
             }
-            Order::Release(result, next) => {
-                self.release(result, &next).await?;
+            CallOrder::Release { result, next } => {
+                self.release(result.as_str(), &next).await?;
                 return Ok(After::Close);
             }
-            Order::Close => return Ok(After::Close),
+            CallOrder::Close => return Ok(After::Close),
         }
         Ok(After::Go)
     }

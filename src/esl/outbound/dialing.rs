@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 
 use freeswitch_esl_tokio::{EslCommand, EslError};
 
-use super::Ring;
 use super::connection::{Connection, Place, api, filter};
+use crate::engine::Ring;
 use crate::engine::{Cause, Event, LegEnd};
 use crate::esl::originate::{self, Dial, Leg, Offer};
 use crate::esl::{decode, encode};

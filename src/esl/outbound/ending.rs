@@ -9,17 +9,17 @@ use tokio::sync::mpsc;
 use tracing::{debug, error};
 
 use super::connection::{Connection, Place};
-use super::{Order, kind};
-use crate::driver::Input;
-use crate::engine::{Cause, Event};
+use super::kind;
+use crate::engine::{CallOrder, Cause, Event};
+use crate::input::Input;
 use crate::types::LegId;
 
 impl Connection {
     /// Does the call's work, and what is left to do after it.
     pub(super) async fn attend_to_its_end(
         mut self,
-        mut queue: mpsc::UnboundedReceiver<Order>,
-        work: impl AsyncFnOnce(&mut Self, &mut mpsc::UnboundedReceiver<Order>) -> Result<(), EslError>,
+        mut queue: mpsc::UnboundedReceiver<CallOrder>,
+        work: impl AsyncFnOnce(&mut Self, &mut mpsc::UnboundedReceiver<CallOrder>) -> Result<(), EslError>,
     ) {
         let outcome = AssertUnwindSafe(work(&mut self, &mut queue)).catch_unwind().await;
         self.count_ringing(false);
@@ -65,11 +65,12 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::engine::Connect;
     use crate::esl::decode;
     use crate::esl::directory::Directory;
     use crate::esl::inbound::Endpoint;
     use crate::esl::link::Link;
-    use crate::esl::outbound::{Connect, Outbound};
+    use crate::esl::outbound::Outbound;
     use crate::types::{CallId, Secret};
 
     const OVER: Cause = Cause::Ours("ORIGINATOR_CANCEL");
@@ -112,15 +113,19 @@ mod tests {
         let call = connection.call;
         let leg = |n| LegId { call, n };
         let (orders, queue) = mpsc::unbounded_channel();
-        orders.send(Order::Kill(leg(1), OVER)).unwrap();
+        let kill = CallOrder::Kill {
+            leg: leg(1),
+            cause: OVER,
+        };
+        orders.send(kill).unwrap();
         let connect = Connect {
             leg: leg(2),
             codec: None,
             early: false,
         };
-        orders.send(Order::Connect(connect)).unwrap();
-        orders.send(Order::Alert).unwrap();
-        let work = async |this: &mut Connection, queue: &mut mpsc::UnboundedReceiver<Order>| {
+        orders.send(CallOrder::Connect(connect)).unwrap();
+        orders.send(CallOrder::Alert).unwrap();
+        let work = async |this: &mut Connection, queue: &mut mpsc::UnboundedReceiver<CallOrder>| {
             this.in_hand = queue.recv().await.unwrap().leg_to_end();
             panic!("a defect")
         };
@@ -129,7 +134,7 @@ mod tests {
         let kill = |n| format!("{:?}", Input::KillElsewhere(leg(n), OVER));
         assert_eq!(all(told).await, [lost, kill(1), kill(2)]);
         assert!(
-            orders.send(Order::Alert).is_err(),
+            orders.send(CallOrder::Alert).is_err(),
             "the driver has to know that nobody listens"
         );
     }
@@ -143,7 +148,7 @@ mod tests {
                 n: 0,
             };
             let (_orders, queue) = mpsc::unbounded_channel();
-            let work = async |this: &mut Connection, _: &mut mpsc::UnboundedReceiver<Order>| {
+            let work = async |this: &mut Connection, _: &mut mpsc::UnboundedReceiver<CallOrder>| {
                 (this.in_hand, this.place) = (Some((leg, OVER)), place);
                 panic!("a defect")
             };

@@ -23,10 +23,9 @@ use self::pace::Pace;
 use super::decode;
 use super::directory::Directory;
 use super::link::Link;
-use crate::driver::Input;
-use crate::engine::{Cause, Next, Record};
+use crate::input::Input;
 use crate::logging::seldom::Seldom;
-use crate::types::{Aor, CallId, LegId, Target};
+use crate::types::CallId;
 use crate::words;
 
 mod beside;
@@ -48,73 +47,6 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The pause after a failure to accept.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// What the engine wants of one call's connection.
-#[derive(Clone, Debug)]
-pub enum Order {
-    /// What was dialled is another name of this user's, whose phones are rung from now on.
-    CallUser(Aor),
-    /// The caller hears that it rings.
-    Alert,
-    /// `originate`. Boxed: every held call has a queue with room for 32 orders.
-    Ring(Box<Ring>),
-    /// `uuid_kill` of a leg.
-    Kill(LegId, Cause),
-    /// How does FreeSWITCH's own leg to this contact stand?
-    AskOtherLeg(Target),
-    /// Answer and bridge.
-    Connect(Connect),
-    /// What the channel's variables are to say of the wake; at once, or with the next order that writes some.
-    Record(Box<Record>, bool),
-    /// Back to the dialplan, with this `fswake_result`.
-    Release(&'static str, Next),
-    /// Done.
-    Close,
-}
-
-/// How a leg ends that nobody is left for.
-const NOBODY_THERE: Cause = Cause::Ours("ORIGINATOR_CANCEL");
-
-impl Order {
-    /// What has to be done though the call's connection is gone: the leg that it was to end, or to bridge, ends.
-    pub fn leg_to_end(&self) -> Option<(LegId, Cause)> {
-        match self {
-            Self::Kill(leg, cause) => Some((*leg, cause.clone())),
-            Self::Connect(connect) => Some((connect.leg, NOBODY_THERE)),
-            _ => None,
-        }
-    }
-}
-
-/// A leg to be bridged with the caller.
-#[derive(Clone, Debug)]
-pub struct Connect {
-    /// Which leg.
-    pub leg: LegId,
-    /// Its codec.
-    pub codec: Option<Arc<str>>,
-    /// It has early media: the caller is not answered yet.
-    pub early: bool,
-}
-
-/// A leg to be dialled.
-#[derive(Clone, Debug)]
-pub struct Ring {
-    /// Which leg.
-    pub leg: LegId,
-    /// Dial-string.
-    pub target: Target,
-    /// The INVITE's Call-ID.
-    pub sip_call_id: Arc<str>,
-    /// Ring time.
-    pub timeout: Duration,
-    /// `park_timeout`.
-    pub park_timeout: Duration,
-    /// Offer any codec, not the caller's only.
-    pub any_codec: bool,
-    /// It rings alone: its early media is for the caller.
-    pub early_media: bool,
-}
 
 /// What the tasks of all calls share.
 #[derive(Clone)]

@@ -3,11 +3,11 @@
 use freeswitch_esl_tokio::{EslCommand, EslError, EslResponse};
 
 use super::connection::{Connection, api, execute};
-use crate::driver::Input;
 use crate::esl::decode::Held;
 use crate::esl::inherit::{self, Of, Variable};
 use crate::esl::wishes::is_true;
 use crate::esl::{encode, link};
+use crate::input::Input;
 use crate::types::LegId;
 
 /// Writes one field of the leg's caller profile.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::beginnings::{Beginning, Phone, Refusal};
 use crate::cast::{Cast, T0, call, leg};
 use crate::engine::policy::Policy;
-use crate::engine::{Command, Engine, Event, LegEnd, Listing, Taken, UnregisterWhy};
+use crate::engine::{CallOrder, Command, Engine, Event, LegEnd, Listing, Taken, UnregisterWhy};
 use crate::ledger::{Bridge, Heard, Holds, Invariant, Ledger, holds};
 use crate::step::Step;
 use crate::types::push::{PushKind, PushReceipt};
@@ -389,11 +389,11 @@ fn gist(command: &Command) -> Option<String> {
         Command::AskRegistrations { .. }
         | Command::Note(_)
         | Command::Count(_)
-        | Command::Record { .. }
+        | Command::Call(_, CallOrder::Record { .. })
         | Command::Summarize(_) => return None,
-        Command::Ring { leg, target, .. } => format!("{} rings {target:?}", leg.call),
-        Command::Kill { leg, cause } => format!("{} kills for {cause:?}", leg.call),
-        Command::Connect { leg, early, .. } => format!("{} connects {early}", leg.call),
+        Command::Call(call, CallOrder::Ring(ring)) => format!("{call} rings {:?}", ring.target),
+        Command::Call(call, CallOrder::Kill { cause, .. }) => format!("{call} kills for {cause:?}"),
+        Command::Call(call, CallOrder::Connect(connect)) => format!("{call} connects {}", connect.early),
         Command::Push(push) => format!("pushes {:?} for {:?}", push.to, push.about),
         other => format!("{other:?}"),
     })

@@ -10,6 +10,7 @@ use super::{Call, Phase};
 use crate::engine::command::Command;
 use crate::engine::directory::AorKey;
 use crate::engine::event::Ask;
+use crate::engine::order::CallOrder;
 use crate::engine::policy::Policy;
 use crate::engine::world::World;
 use crate::types::{Aor, DeviceKey, Moment, UnixSeconds};
@@ -114,7 +115,7 @@ impl Call {
         }
         world.directory.wait(self.key.clone(), call);
         self.held.aor = aor.clone();
-        world.out.push_back(Command::CallUser { call, aor });
+        self.order(CallOrder::CallUser(aor), world);
     }
 
     /// The AORs that it waits for: the user's, and the number's that was dialled where phones of that have come.

@@ -10,8 +10,8 @@
 use std::time::Duration;
 
 use super::{Call, Phase};
-use crate::engine::command::Command;
 use crate::engine::event::Ask;
+use crate::engine::order::CallOrder;
 use crate::engine::party::Wake;
 use crate::engine::step::Step;
 use crate::engine::wishes::{OtherLeg, Ringing};
@@ -102,8 +102,7 @@ impl Call {
         if let Some(target) = party.beside.clone()
             && !std::mem::replace(&mut party.asking, true)
         {
-            let call = self.held.call;
-            world.out.push_back(Command::AskOtherLeg { call, target });
+            self.order(CallOrder::AskOtherLeg(target), world);
         }
     }
 

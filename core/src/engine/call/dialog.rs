@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::road::{Hop, Road};
 use super::{Call, Phase};
-use crate::engine::command::{Cause, Command};
+use crate::engine::order::Cause;
 use crate::engine::party::{Leg, LegState, Origin, Wake};
 use crate::engine::world::World;
 use crate::types::Moment;
@@ -144,10 +144,7 @@ impl Call {
     }
 
     fn kill_for_another(&self, leg: &Leg, world: &mut World<'_>) {
-        world.out.push_back(Command::Kill {
-            leg: self.leg_id(leg.n),
-            cause: Cause::Ours("LOSE_RACE"),
-        });
+        self.kill(leg.n, Cause::Ours("LOSE_RACE"), world);
     }
 
     /// A phone that registers while another is being connected: it is rung if that fails.

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use super::{Call, Phase};
-use crate::engine::command::{Cause, Command, HoldResult};
+use crate::engine::command::HoldResult;
 use crate::engine::event::{Ask, LegEnd, Verdict};
+use crate::engine::order::{CallOrder, Cause, Connect};
 use crate::engine::party::LegState;
 use crate::engine::step::Step;
 use crate::engine::wishes::Ringing;
@@ -32,11 +33,8 @@ impl Call {
         // Its answer is booked as soon as it is heard: the record has to be there before.
         self.record(Some(self.parties[p].label()), false, world);
         let leg = self.leg_id(n);
-        world.out.push_back(Command::Connect {
-            leg,
-            codec,
-            early: true,
-        });
+        let early = true;
+        self.order(CallOrder::Connect(Connect { leg, codec, early }), world);
     }
 
     /// The caller hears the phone.
@@ -66,6 +64,6 @@ impl Call {
         };
         let cause = Cause::PassedOn(end.cause.clone());
         self.end_with(result, &cause, Some(reason), world);
-        world.out.push_back(Command::Close(self.held.call));
+        self.order(CallOrder::Close, world);
     }
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::{Call, Phase};
-use crate::engine::command::{Cause, Command, HoldResult, Next, Summary};
+use crate::engine::command::{Command, HoldResult, Summary};
 use crate::engine::count::{Count, WakeOutcome};
 use crate::engine::directory::Missed;
 use crate::engine::event::Taken;
+use crate::engine::order::{CallOrder, Cause, Next};
 use crate::engine::party::{LegState, Party, Wake};
 use crate::engine::step::Step;
 use crate::engine::world::World;
@@ -47,7 +48,7 @@ impl Call {
                 self.end_with(HoldResult::Abandoned, &Cause::Ours("ORIGINATOR_CANCEL"), hung_up, world);
             }
         }
-        world.out.push_back(Command::Close(self.held.call));
+        self.order(CallOrder::Close, world);
     }
 
     /// Somebody else has the held channel. The phones hear "completed elsewhere"; the channel is not touched again.
@@ -63,7 +64,7 @@ impl Call {
             Taken::Transferred { to } => ("transferred", text(to)),
         };
         self.end_as_taken(how, by, world);
-        world.out.push_back(Command::Close(self.held.call));
+        self.order(CallOrder::Close, world);
     }
 
     fn end_as_taken(&mut self, how: &'static str, by: Option<Arc<str>>, world: &mut World<'_>) {
@@ -92,7 +93,7 @@ impl Call {
             Some(CancelReason::TimedOut),
             world,
         );
-        world.out.push_back(Command::Close(self.held.call));
+        self.order(CallOrder::Close, world);
     }
 
     /// The time for this call is over.
@@ -172,11 +173,7 @@ impl Call {
         }
         self.end_with(result, &kill, cancel, world);
         self.record(None, false, world);
-        world.out.push_back(Command::Release {
-            call: self.held.call,
-            result,
-            next,
-        });
+        self.order(CallOrder::Release { result, next }, world);
     }
 
     /// Kills what rings, calls off what was woken, and sums up.
@@ -198,10 +195,7 @@ impl Call {
             // A leg without 18x went to a phone that slept: no CANCEL reaches it either.
             let unheard = leg.as_ref().is_none_or(|leg| leg.state == LegState::Dialing);
             if let Some(leg) = leg {
-                world.out.push_back(Command::Kill {
-                    leg: self.leg_id(leg.n),
-                    cause: cause.clone(),
-                });
+                self.kill(leg.n, cause.clone(), world);
             }
             if let Some(reason) = cancel
                 && unheard

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::road::Road;
 use super::{Call, Phase};
 use crate::engine::HoldResult;
-use crate::engine::command::{Cause, Command, Next};
 use crate::engine::event::{LegEnd, Verdict};
+use crate::engine::order::{CallOrder, Cause, Connect, Next};
 use crate::engine::party::{Leg, LegState, Origin, Wake};
 use crate::engine::policy::Decline;
 use crate::engine::step::Step;
@@ -85,7 +85,7 @@ impl Call {
             Phase::Holding => {
                 self.phase = Phase::Connecting(n);
                 let early = false;
-                world.out.push_back(Command::Connect { leg, codec, early });
+                self.order(CallOrder::Connect(Connect { leg, codec, early }), world);
             }
             Phase::Early(_) => self.connected(n, world),
             Phase::Connecting(_) | Phase::Over => {}
@@ -112,7 +112,7 @@ impl Call {
             Some(CancelReason::AnsweredElsewhere),
             world,
         );
-        world.out.push_back(Command::Close(self.held.call));
+        self.order(CallOrder::Close, world);
     }
 
     /// The bridge failed: the next that answered, or go on waiting.
@@ -134,11 +134,8 @@ impl Call {
         if let Some((next, codec)) = next {
             let device = self.party_of_leg(next).map(|p| self.parties[p].label());
             self.record(device, false, world);
-            world.out.push_back(Command::Connect {
-                leg: self.leg_id(next),
-                codec,
-                early: false,
-            });
+            let (leg, early) = (self.leg_id(next), false);
+            self.order(CallOrder::Connect(Connect { leg, codec, early }), world);
             return;
         }
         // It may have begun to ring while the bridge was under way.
@@ -179,10 +176,7 @@ impl Call {
         };
         self.parties[p].ended = Some(end.cloned().unwrap_or(ended));
         if end.is_none() {
-            world.out.push_back(Command::Kill {
-                leg: self.leg_id(leg.n),
-                cause: Cause::Ours(failure),
-            });
+            self.kill(leg.n, Cause::Ours(failure), world);
         }
     }
 

@@ -30,9 +30,10 @@ pub use self::alias::DIRECTORY;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::command::{Command, HoldResult};
+use super::command::HoldResult;
 use super::directory::{AorKey, Seen};
 use super::event::{Ask, HeldCall};
+use super::order::{CallOrder, Cause};
 use super::party::{LegState, Origin, Party, Wake};
 use super::step::Step;
 use super::wishes::Mode;
@@ -165,7 +166,7 @@ impl Call {
     /// Tells the caller that it rings, once.
     fn alert(&mut self, world: &mut World<'_>) {
         if self.phase == Phase::Holding && !std::mem::replace(&mut self.alerted, true) {
-            world.out.push_back(Command::Alert(self.held.call));
+            self.order(CallOrder::Alert, world);
         }
     }
 
@@ -380,6 +381,11 @@ impl Call {
             call: self.held.call,
             n,
         }
+    }
+
+    fn kill(&self, leg: u32, cause: Cause, world: &mut World<'_>) {
+        let leg = self.leg_id(leg);
+        self.order(CallOrder::Kill { leg, cause }, world);
     }
 
     fn party_of_leg(&self, n: u32) -> Option<usize> {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::Call;
-use crate::engine::command::{Command, Note, Record};
+use crate::engine::command::{Command, Note};
 use crate::engine::event::Ask;
+use crate::engine::order::{CallOrder, Record};
 use crate::engine::step::Step;
 use crate::engine::world::World;
 
@@ -58,11 +59,12 @@ impl Call {
             device: device.or(woken),
             rung_beside: self.rings_beside() && !self.is_asked(Ask::WhoRings),
         };
-        world.out.push_back(Command::Record {
-            call: self.held.call,
-            record,
-            at_once,
-        });
+        let record = Box::new(record);
+        self.order(CallOrder::Record { record, at_once }, world);
+    }
+
+    pub(super) fn order(&self, order: CallOrder, world: &mut World<'_>) {
+        world.out.push_back(Command::Call(self.held.call, order));
     }
 
     pub(super) fn note(&self, world: &mut World<'_>, step: Step) {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Call, Phase};
-use crate::engine::command::{Cause, Command};
+use crate::engine::command::Command;
 use crate::engine::directory::{Binding, Directory, LastPush};
+use crate::engine::order::{CallOrder, Cause, Ring};
 use crate::engine::party::{LastWord, Leg, LegState, Origin, Party, Wake};
 use crate::engine::policy::Alert;
 use crate::engine::step::Step;
@@ -30,10 +31,7 @@ impl Call {
         // The new leg first: somebody waits for it, and killing takes FreeSWITCH two milliseconds.
         self.ring_after_settling(p, world);
         if let Some(old) = old {
-            world.out.push_back(Command::Kill {
-                leg: self.leg_id(old.n),
-                cause: Cause::Ours("LOSE_RACE"),
-            });
+            self.kill(old.n, Cause::Ours("LOSE_RACE"), world);
         }
     }
 
@@ -71,7 +69,7 @@ impl Call {
         let any_codec = party.any_codec;
         let sip_call_id = party.sip_call_id(call, p);
         let device = party.label();
-        world.out.push_back(Command::Ring {
+        let ring = Ring {
             leg,
             target,
             sip_call_id,
@@ -79,7 +77,8 @@ impl Call {
             park_timeout,
             any_codec,
             early_media: self.rings_alone(),
-        });
+        };
+        self.order(CallOrder::Ring(Box::new(ring)), world);
         let started = Step::LegStarted {
             device,
             leg: leg.n,

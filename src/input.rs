@@ -1,0 +1,79 @@
+//! What the driver's loop takes in. A module of its own, because everybody who feeds the loop needs it and the loop needs most of them.
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+use crate::engine::view::{AorView, CallView};
+use crate::engine::{CallOrder, Cause, Delivery, Engine, Event, HeldCall, Notification};
+use crate::types::{Aor, CallId, DeviceKey, LegId, Moment};
+
+/// One input of the loop.
+#[derive(Debug)]
+pub enum Input {
+    /// For the engine.
+    Event(Event),
+    /// A channel to hold, and where its orders go.
+    Held(HeldCall, mpsc::UnboundedSender<CallOrder>),
+    /// A leg to kill whose call's own connection is gone.
+    KillElsewhere(LegId, Cause),
+    /// Oddities of a Contact or of a call's variables, for the log.
+    Warnings(Aor, Vec<String>),
+    /// A notification to send, and where the answer goes. The loop numbers it.
+    Notify(Notification, oneshot::Sender<Delivery>),
+    /// A question about what the engine knows.
+    Ask(Query),
+    /// Start draining, and answer when the last held call is gone.
+    Drain(oneshot::Sender<()>),
+}
+
+/// A question with its turn in the loop's queue. It keeps the turn until it is answered, whether or not somebody still waits for the
+/// answer: otherwise each question that is given up would let another into the queue of a loop that is behind.
+#[derive(Debug)]
+pub struct Query {
+    /// What is asked.
+    pub ask: Ask,
+    /// The turn; given back when this is dropped.
+    pub turn: OwnedSemaphorePermit,
+}
+
+impl Query {
+    /// Answers. Drain the engine's commands after.
+    pub fn answer(self, engine: &mut Engine, now: Moment) {
+        self.ask.answer(engine, now);
+    }
+}
+
+/// What is asked, and where the answer goes.
+#[derive(Debug)]
+pub enum Ask {
+    /// Which calls are held.
+    CallIds(oneshot::Sender<Vec<CallId>>),
+    /// Some of them.
+    Calls(Vec<CallId>, oneshot::Sender<Vec<CallView>>),
+    /// The devices and bindings of an AOR.
+    Aor(Aor, oneshot::Sender<AorView>),
+    /// Forget a device. Answers whether it was known.
+    Forget(DeviceKey, oneshot::Sender<bool>),
+}
+
+impl Ask {
+    /// A dropped receiver is ignored.
+    fn answer(self, engine: &mut Engine, now: Moment) {
+        match self {
+            Self::CallIds(to) => {
+                let _ = to.send(engine.call_ids());
+            }
+            Self::Calls(ids, to) => {
+                let calls = ids.into_iter().filter_map(|id| engine.call(id, now)).collect();
+                let _ = to.send(calls);
+            }
+            Self::Aor(aor, to) => {
+                let _ = to.send(engine.aor(&aor, now));
+            }
+            Self::Forget(device, to) => {
+                let known = engine.knows(&device);
+                engine.handle(now, Event::ForgetAsked(device));
+                let _ = to.send(known);
+            }
+        }
+    }
+}
