@@ -34,6 +34,7 @@ mod reply;
 pub mod retry;
 mod standing;
 pub mod template;
+mod token_file;
 mod validity;
 mod watch;
 

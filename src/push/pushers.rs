@@ -7,7 +7,7 @@
 //! come into use (`push_refused_with_the_old_key_goes_out_with_the_new_one` in tests/push).
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Instant, SystemTime};
 
 use futures_util::StreamExt;
@@ -22,6 +22,7 @@ use super::http::Http;
 use super::probe::{Probe, Proof};
 use super::prober;
 use super::renewal::{self, Renewal};
+use super::token_file::TokenFile;
 use super::watch::Files;
 use super::{PushError, PushOutcome, PushRequest, log};
 use crate::files::FileError;
@@ -96,6 +97,7 @@ pub(super) struct Shared {
     pub clock: Clock,
     /// Held by whoever reads files and changes the apps by them: a look and a reload at once could bring old credentials back.
     pub changing: Mutex<()>,
+    pub token_file: OnceLock<TokenFile>,
 }
 
 /// All apps, in the order of the configuration.
@@ -105,7 +107,7 @@ pub(super) type Apps = Arc<[Arc<Served>]>;
 pub(super) struct Served {
     pub app: App,
     pub name: Arc<str>,
-    pusher: Pusher,
+    pub pusher: Pusher,
     pub health: Arc<Health>,
     /// Of its credentials, for its health.
     generation: u64,
@@ -115,7 +117,7 @@ pub(super) struct Served {
     asking: tokio::sync::Mutex<()>,
 }
 
-enum Pusher {
+pub(super) enum Pusher {
     Apns(Box<Apns>),
     Fcm(Box<Fcm>),
     Http(Box<Http>),
@@ -138,6 +140,7 @@ impl Pushers {
             apps: RwLock::new(apps),
             clock: clock.clone(),
             changing: Mutex::default(),
+            token_file: OnceLock::new(),
         })))
     }
 
@@ -251,11 +254,15 @@ impl Shared {
 
     /// Puts others in their place, all at once.
     pub(super) fn set_apps(&self, apps: Apps) {
+        for served in apps.iter() {
+            self.keep_tokens_of(served);
+        }
         *self.apps.write().unwrap_or_else(PoisonError::into_inner) = apps;
     }
 
     /// Puts one app in the place of what it was, unless that has gone meanwhile.
     pub(super) fn put(&self, old: &Arc<Served>, new: &Arc<Served>) -> bool {
+        self.keep_tokens_of(new);
         let mut apps = self.apps.write().unwrap_or_else(PoisonError::into_inner);
         let mut list = apps.to_vec();
         let Some(place) = list.iter_mut().find(|s| Arc::ptr_eq(s, old)) else {
@@ -395,7 +402,7 @@ impl Pusher {
         }
     }
 
-    fn provider_token(&self) -> Option<Arc<ProviderToken>> {
+    pub(super) fn provider_token(&self) -> Option<Arc<ProviderToken>> {
         match self {
             Self::Apns(apns) => apns.token.clone(),
             _ => None,

@@ -1,0 +1,221 @@
+//! Where Apple's provider tokens outlive the process.
+//!
+//! Apple takes one new token of a key in 20 minutes. A daemon that is started again within them, and a doctor that has just
+//! asked with the same key, would be refused; so each goes on with the token that is there. It is worth less than the key,
+//! which is on the same host, and nothing after an hour.
+//!
+//! A line is a sum, the time of signing and the token. The sum is over the key too: a line of another key, or one that was
+//! damaged, is not ours.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+
+use sha2::{Digest, Sha256};
+use tracing::warn;
+
+use super::pushers::{Pushers, Served, Shared};
+use crate::files;
+use crate::types::UnixSeconds;
+use crate::words;
+
+/// Apple takes no older token.
+const LONGEST: UnixSeconds = 3600;
+
+/// A file of provider tokens; only its owner may read it.
+#[derive(Clone, Debug)]
+pub(super) struct TokenFile(Arc<PathBuf>);
+
+/// A token with the time at which it was signed.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub jwt: String,
+    pub at: UnixSeconds,
+}
+
+impl Pushers {
+    /// Keeps Apple's provider tokens beside the store from now on, and goes on with those that are there: Apple takes one new token
+    /// of a key in 20 minutes. Reads and writes a file.
+    pub fn keep_tokens_beside(&self, store: &Path) {
+        let _changing = self.0.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _once = self.0.token_file.set(TokenFile::beside(store));
+        for served in self.0.apps().iter() {
+            self.0.keep_tokens_of(served);
+        }
+    }
+}
+
+impl Shared {
+    /// The same for an app that may be new.
+    pub(super) fn keep_tokens_of(&self, served: &Served) {
+        if let (Some(file), Some(token)) = (self.token_file.get(), served.pusher.provider_token()) {
+            token.keep_in(file, self.clock.now());
+        }
+    }
+}
+
+impl TokenFile {
+    /// The one that belongs to a store.
+    pub(super) fn beside(store: &Path) -> Self {
+        Self(Arc::new(store.with_extension("apns-tokens")))
+    }
+
+    /// The newest token of a key that is not from the future.
+    pub(super) fn find(&self, key: &[u8], now: UnixSeconds) -> Option<Kept> {
+        let all = self.lines().into_iter().filter(|(sum, kept)| *sum == kept.sum(key));
+        let good = all.filter(|(_, kept)| kept.at <= now);
+        good.map(|(_, kept)| kept).max_by_key(|kept| kept.at)
+    }
+
+    /// Keeps a key's token in place of the one before; where that fails, only a restart is worse for it. Nothing waits for it in
+    /// a runtime.
+    pub(super) fn keep(&self, key: &[u8], kept: Kept) {
+        let (file, sum) = (self.clone(), kept.sum(key));
+        let key = key.to_vec();
+        let write = move || {
+            if let Err(error) = file.write(&key, &sum, &kept) {
+                warn!(
+                    file = %file.0.display(), error = words::of_io(&error),
+                    "cannot keep Apple's provider token: if fswake is restarted within 20 minutes, Apple may refuse its pushes for so long"
+                );
+            }
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(write)),
+            Err(_) => write(),
+        }
+    }
+
+    fn write(&self, key: &[u8], sum: &str, kept: &Kept) -> std::io::Result<()> {
+        let mut lines = self.lines();
+        lines.retain(|(sum, other)| *sum != other.sum(key) && kept.at - other.at < LONGEST);
+        let mut text = format!("{sum} {} {}\n", kept.at, kept.jwt);
+        for (sum, other) in lines {
+            let _ = writeln!(text, "{sum} {} {}", other.at, other.jwt);
+        }
+        let temporary = self.0.with_extension(format!("{}.new", std::process::id()));
+        let written = self.write_to(&temporary, &text);
+        let put = written.and_then(|()| std::fs::rename(&temporary, &*self.0));
+        if put.is_err() {
+            let _ = std::fs::remove_file(&temporary);
+        }
+        put
+    }
+
+    fn write_to(&self, temporary: &Path, text: &str) -> std::io::Result<()> {
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(temporary)?;
+        file.write_all(text.as_bytes())?;
+        // The doctor runs as root, and the daemon has to read it.
+        let folder = self.0.parent().unwrap_or(Path::new(".")).metadata()?;
+        if file.metadata()?.uid() != folder.uid() {
+            std::os::unix::fs::fchown(&file, Some(folder.uid()), Some(folder.gid()))?;
+        }
+        Ok(())
+    }
+
+    /// What can be read of it.
+    fn lines(&self) -> Vec<(String, Kept)> {
+        let bytes = files::read(&self.0).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        let line = |line: &str| {
+            let mut words = line.split(' ');
+            let (sum, at, jwt) = (
+                words.next()?.to_owned(),
+                words.next()?.parse().ok()?,
+                words.next()?.to_owned(),
+            );
+            Some((sum, Kept { jwt, at }))
+        };
+        text.lines().filter_map(line).collect()
+    }
+}
+
+impl Kept {
+    fn sum(&self, key: &[u8]) -> String {
+        let mut sum = Sha256::new();
+        sum.update(key);
+        sum.update(format!("\n{}\n{}", self.at, self.jwt));
+        sum.finalize().iter().fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn kept(jwt: &str, at: UnixSeconds) -> Kept {
+        Kept { jwt: jwt.into(), at }
+    }
+
+    fn found(file: &TokenFile, key: &[u8], now: UnixSeconds) -> Option<(String, UnixSeconds)> {
+        file.find(key, now).map(|kept| (kept.jwt, kept.at))
+    }
+
+    #[test]
+    fn token_is_found_with_its_own_key_only_and_replaced_by_a_newer_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = TokenFile::beside(&dir.path().join("fswake.db"));
+        assert_eq!(found(&file, b"key", 100), None, "no file");
+        file.keep(b"key", kept("a.b.c", 100));
+        file.keep(b"other", kept("d.e.f", 110));
+        file.keep(b"key", kept("g.h.i", 120));
+        assert_eq!(found(&file, b"key", 120), Some(("g.h.i".into(), 120)));
+        assert_eq!(found(&file, b"key", 119), None, "from the future: the clock was set");
+        assert_eq!(found(&file, b"other", 120), Some(("d.e.f".into(), 110)));
+        assert_eq!(found(&file, b"third", 120), None);
+        let mode = file.0.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600);
+        let names: Vec<_> = std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect();
+        assert_eq!(names, ["fswake.apns-tokens"], "nothing half written is left");
+    }
+
+    #[test]
+    fn old_tokens_go_and_a_damaged_line_is_not_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = TokenFile::beside(&dir.path().join("fswake.db"));
+        file.keep(b"old", kept("a.b.c", 100));
+        file.keep(b"key", kept("d.e.f", 100 + LONGEST));
+        let text = std::fs::read_to_string(&*file.0).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        for damaged in [
+            text.replace("d.e.f", "d.e.x"),
+            text.replace(" 3700 ", " 3701 "),
+            "x\n\n".into(),
+        ] {
+            std::fs::write(&*file.0, damaged).unwrap();
+            assert_eq!(found(&file, b"key", 9_999), None);
+        }
+        // A folder in its place is no file, and nothing is harmed.
+        std::fs::remove_file(&*file.0).unwrap();
+        std::fs::create_dir(&*file.0).unwrap();
+        file.keep(b"key", kept("d.e.f", 100));
+        assert_eq!(found(&file, b"key", 100), None);
+    }
+
+    #[test]
+    fn file_that_root_writes_belongs_to_whom_the_folder_belongs_to() {
+        let dir = tempfile::tempdir().unwrap();
+        if std::os::unix::fs::chown(dir.path(), Some(4711), Some(4712)).is_err() {
+            fswake_test_support::skipped::note("this user cannot give files away");
+            return;
+        }
+        let file = TokenFile::beside(&dir.path().join("fswake.db"));
+        file.keep(b"key", kept("a.b.c", 100));
+        let about = file.0.metadata().unwrap();
+        assert_eq!((about.uid(), about.gid()), (4711, 4712));
+    }
+}
