@@ -10,6 +10,7 @@
 
 pub mod attempt;
 pub mod diagnosis;
+mod invite;
 mod reader;
 mod reason;
 mod summary;
@@ -18,6 +19,7 @@ mod words;
 
 pub use attempt::Attempt;
 pub use diagnosis::{Diagnosis, Pattern};
+pub use invite::InviteEnd;
 #[doc(hidden)]
 pub use reader::questions;
 pub use reader::{Journal, JournalError, Page, Whose};
