@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest, Sha256};
 use tracing::warn;
@@ -26,7 +26,14 @@ const LONGEST: UnixSeconds = 3600;
 
 /// A file of provider tokens; only its owner may read it.
 #[derive(Clone, Debug)]
-pub(super) struct TokenFile(Arc<PathBuf>);
+pub(super) struct TokenFile(Arc<File>);
+
+#[derive(Debug)]
+struct File {
+    path: PathBuf,
+    /// Held while it is written: keys of several apps are signed with at once.
+    writing: Mutex<()>,
+}
 
 /// A token with the time at which it was signed.
 #[derive(Clone, PartialEq, Eq)]
@@ -59,7 +66,10 @@ impl Shared {
 impl TokenFile {
     /// The one that belongs to a store.
     pub(super) fn beside(store: &Path) -> Self {
-        Self(Arc::new(store.with_extension("apns-tokens")))
+        Self(Arc::new(File {
+            path: store.with_extension("apns-tokens"),
+            writing: Mutex::default(),
+        }))
     }
 
     /// The newest token of a key that is not from the future.
@@ -77,7 +87,7 @@ impl TokenFile {
         let write = move || {
             if let Err(error) = file.write(&key, &sum, &kept) {
                 warn!(
-                    file = %file.0.display(), error = words::of_io(&error),
+                    file = %file.path().display(), error = words::of_io(&error),
                     "cannot keep Apple's provider token: if fswake is restarted within 20 minutes, Apple may refuse its pushes for so long"
                 );
             }
@@ -88,16 +98,23 @@ impl TokenFile {
         }
     }
 
+    fn path(&self) -> &Path {
+        &self.0.path
+    }
+
     fn write(&self, key: &[u8], sum: &str, kept: &Kept) -> std::io::Result<()> {
+        let _writing = self.0.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lines = self.lines();
         lines.retain(|(sum, other)| *sum != other.sum(key) && kept.at - other.at < LONGEST);
         let mut text = format!("{sum} {} {}\n", kept.at, kept.jwt);
         for (sum, other) in lines {
             let _ = writeln!(text, "{sum} {} {}", other.at, other.jwt);
         }
-        let temporary = self.0.with_extension(format!("{}.new", std::process::id()));
+        let temporary = self.path().with_extension(format!("{}.new", std::process::id()));
+        // Of a process that was killed meanwhile: in a container all have the same number.
+        let _ = std::fs::remove_file(&temporary);
         let written = self.write_to(&temporary, &text);
-        let put = written.and_then(|()| std::fs::rename(&temporary, &*self.0));
+        let put = written.and_then(|()| std::fs::rename(&temporary, self.path()));
         if put.is_err() {
             let _ = std::fs::remove_file(&temporary);
         }
@@ -112,7 +129,7 @@ impl TokenFile {
             .open(temporary)?;
         file.write_all(text.as_bytes())?;
         // The doctor runs as root, and the daemon has to read it.
-        let folder = self.0.parent().unwrap_or(Path::new(".")).metadata()?;
+        let folder = self.path().parent().unwrap_or(Path::new(".")).metadata()?;
         if file.metadata()?.uid() != folder.uid() {
             std::os::unix::fs::fchown(&file, Some(folder.uid()), Some(folder.gid()))?;
         }
@@ -121,7 +138,7 @@ impl TokenFile {
 
     /// What can be read of it.
     fn lines(&self) -> Vec<(String, Kept)> {
-        let bytes = files::read(&self.0).unwrap_or_default();
+        let bytes = files::read(self.path()).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
         let line = |line: &str| {
             let mut words = line.split(' ');
@@ -174,7 +191,7 @@ mod tests {
         assert_eq!(found(&file, b"key", 119), None, "from the future: the clock was set");
         assert_eq!(found(&file, b"other", 120), Some(("d.e.f".into(), 110)));
         assert_eq!(found(&file, b"third", 120), None);
-        let mode = file.0.metadata().unwrap().permissions().mode() & 0o777;
+        let mode = file.path().metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600);
         let names: Vec<_> = std::fs::read_dir(dir.path())
             .unwrap()
@@ -184,24 +201,42 @@ mod tests {
     }
 
     #[test]
+    fn keys_that_are_signed_with_at_once_all_keep_their_tokens() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = TokenFile::beside(&dir.path().join("fswake.db"));
+        // What a process of this number has left half written.
+        let left = dir.path().join(format!("fswake.{}.new", std::process::id()));
+        std::fs::write(left, "x").unwrap();
+        std::thread::scope(|scope| {
+            for n in 0..8_u8 {
+                let file = file.clone();
+                scope.spawn(move || file.keep(&[n], kept("a.b.c", 100)));
+            }
+        });
+        for n in 0..8_u8 {
+            assert_eq!(found(&file, &[n], 100), Some(("a.b.c".into(), 100)), "{n}");
+        }
+    }
+
+    #[test]
     fn old_tokens_go_and_a_damaged_line_is_not_ours() {
         let dir = tempfile::tempdir().unwrap();
         let file = TokenFile::beside(&dir.path().join("fswake.db"));
         file.keep(b"old", kept("a.b.c", 100));
         file.keep(b"key", kept("d.e.f", 100 + LONGEST));
-        let text = std::fs::read_to_string(&*file.0).unwrap();
+        let text = std::fs::read_to_string(file.path()).unwrap();
         assert_eq!(text.lines().count(), 1, "{text}");
         for damaged in [
             text.replace("d.e.f", "d.e.x"),
             text.replace(" 3700 ", " 3701 "),
             "x\n\n".into(),
         ] {
-            std::fs::write(&*file.0, damaged).unwrap();
+            std::fs::write(file.path(), damaged).unwrap();
             assert_eq!(found(&file, b"key", 9_999), None);
         }
         // A folder in its place is no file, and nothing is harmed.
-        std::fs::remove_file(&*file.0).unwrap();
-        std::fs::create_dir(&*file.0).unwrap();
+        std::fs::remove_file(file.path()).unwrap();
+        std::fs::create_dir(file.path()).unwrap();
         file.keep(b"key", kept("d.e.f", 100));
         assert_eq!(found(&file, b"key", 100), None);
     }
@@ -215,7 +250,7 @@ mod tests {
         }
         let file = TokenFile::beside(&dir.path().join("fswake.db"));
         file.keep(b"key", kept("a.b.c", 100));
-        let about = file.0.metadata().unwrap();
+        let about = file.path().metadata().unwrap();
         assert_eq!((about.uid(), about.gid()), (4711, 4712));
     }
 }
