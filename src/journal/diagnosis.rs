@@ -101,7 +101,7 @@ pub fn of_attempt(attempt: &Attempt) -> Option<Diagnosis> {
         return None;
     }
     if let Some(end) = InviteEnd::of(attempt) {
-        return Some(pattern(Pattern::InviteAfterRegisterFails, of_invite(attempt, end)));
+        return Some(pattern(Pattern::InviteAfterRegisterFails, end.says(attempt)));
     }
     if invite::had_no_time(attempt) {
         let had = in_words(attempt.invited_for_ms.unwrap_or(0));
@@ -146,43 +146,6 @@ pub fn of_attempt(attempt: &Attempt) -> Option<Diagnosis> {
             Some(pattern(Pattern::AndroidNeverRegisters, says))
         }
         (None, false) => not_pushed(attempt),
-    }
-}
-
-/// Why a phone that had registered did not ring.
-fn of_invite(attempt: &Attempt, end: InviteEnd) -> String {
-    let device = Printable(&attempt.device);
-    let why = match &attempt.failed_awake {
-        Some((_, sip)) if *sip > 0 => format!("SIP {sip}"),
-        Some((cause, _)) => Printable(cause).to_string(),
-        None => String::new(),
-    };
-    match end {
-        InviteEnd::NoWay => format!(
-            "{device} woke up and registered, but FreeSWITCH could not send it the INVITE ({why}): it has no route to the \
-             phone's address"
-        ),
-        InviteEnd::Unavailable => format!(
-            "{device} woke up and registered, but the INVITE right after it failed ({why}): FreeSWITCH had lost the \
-             connection to the phone (it says 503 itself then), or the app cannot take a call yet (wake.settle-delay)"
-        ),
-        InviteEnd::Silence => format!(
-            "{device} registered and did not ring: nothing came back to its INVITE{}; its app is suspended again before the \
-             INVITE, or does not get it (NAT, a connection that is only half open)",
-            if attempt.silent > 0 {
-                ", and pushing it again did not help"
-            } else {
-                ""
-            }
-        ),
-        InviteEnd::Incompatible => format!(
-            "{device} woke up and refused the INVITE ({why}): it takes none of the codecs that it was offered, or wants SRTP \
-             where there is none (or none where there is); compare the app's codecs and encryption with FreeSWITCH's"
-        ),
-        InviteEnd::Refused => format!(
-            "{device} woke up and registered, but the INVITE right after it failed ({why}): the app registers before it can \
-             take a call; try a longer wake.settle-delay"
-        ),
     }
 }
 

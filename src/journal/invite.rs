@@ -1,6 +1,7 @@
 //! How the INVITE to a phone that had just registered came to nothing: each kind of end has a cause and an advice of its own.
 
 use super::attempt::Attempt;
+use crate::types::Printable;
 
 /// A phone that has registered needs about so long to ring; one with less time was late.
 const TIME_TO_RING_MS: u64 = 500;
@@ -35,6 +36,43 @@ impl InviteEnd {
             });
         }
         (attempt.invited_awake && !had_no_time(attempt)).then_some(Self::Silence)
+    }
+
+    /// Why a phone that had registered did not ring.
+    pub(super) fn says(self, attempt: &Attempt) -> String {
+        let device = Printable(&attempt.device);
+        let why = match &attempt.failed_awake {
+            Some((_, sip)) if *sip > 0 => format!("SIP {sip}"),
+            Some((cause, _)) => Printable(cause).to_string(),
+            None => String::new(),
+        };
+        match self {
+            Self::NoWay => format!(
+                "{device} woke up and registered, but FreeSWITCH could not send it the INVITE ({why}): it has no route to the \
+                 phone's address"
+            ),
+            Self::Unavailable => format!(
+                "{device} woke up and registered, but the INVITE right after it failed ({why}): FreeSWITCH had lost the \
+                 connection to the phone (it says 503 itself then), or the app cannot take a call yet (wake.settle-delay)"
+            ),
+            Self::Silence => format!(
+                "{device} registered and did not ring: nothing came back to its INVITE{}; its app is suspended again before the \
+                 INVITE, or does not get it (NAT, a connection that is only half open)",
+                if attempt.silent > 0 {
+                    ", and pushing it again did not help"
+                } else {
+                    ""
+                }
+            ),
+            Self::Incompatible => format!(
+                "{device} woke up and refused the INVITE ({why}): it takes none of the codecs that it was offered, or wants SRTP \
+                 where there is none (or none where there is); compare the app's codecs and encryption with FreeSWITCH's"
+            ),
+            Self::Refused => format!(
+                "{device} woke up and registered, but the INVITE right after it failed ({why}): the app registers before it can \
+                 take a call; try a longer wake.settle-delay"
+            ),
+        }
     }
 }
 
