@@ -87,6 +87,8 @@ impl Daemon {
             ..Options::default()
         };
         let (snapshot, store) = Sqlite::open(&config.store.path, &options)?;
+        // The store's folder is there now.
+        pushers.keep_tokens_beside(&config.store.path);
         let devices = still_wanted(snapshot, config.policy.token_ttl, &store);
         info!(devices = devices.len(), store = %config.store.path.display(), "devices loaded");
 

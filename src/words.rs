@@ -50,7 +50,12 @@ pub fn of_esl(error: &EslError) -> String {
     match error {
         EslError::Io(error) => of_io(error),
         EslError::ConnectionClosed | EslError::NotConnected => "FreeSWITCH closed the connection".into(),
-        EslError::AuthenticationFailed { .. } => "FreeSWITCH does not take the password".into(),
+        EslError::AuthenticationFailed { .. } => "FreeSWITCH rejects the password".into(),
+        EslError::AccessDenied { .. } => "FreeSWITCH's apply-inbound-acl does not allow this host".into(),
+        EslError::CommandFailed { reply_text, .. } => {
+            let said = reply_text.trim().trim_start_matches("-ERR").trim();
+            format!("FreeSWITCH answers: {}", Printable(said))
+        }
         EslError::Timeout { .. } => "FreeSWITCH does not answer".into(),
         other => Printable(&without_numbers(&other.to_string())).to_string(),
     }

@@ -190,30 +190,116 @@ fn daemon_that_hangs_is_told_within_five_seconds() {
         format!("[http]\naddresses = ['{}']\n", hangs.local_addr().unwrap()),
     )
     .unwrap();
-    let began = std::time::Instant::now();
-    let output = fswake(&["calls", "--config", file.to_str().unwrap()]);
-    assert!(
-        began.elapsed() < std::time::Duration::from_secs(5),
-        "{:?}",
-        began.elapsed()
-    );
-    let err = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{err}");
-    assert!(err.contains("does not answer\nhint: it runs and hangs"), "{err}");
+    let config = ["--config", file.to_str().unwrap()];
+    for command in [
+        &["calls"][..],
+        &["devices", "forget", "1"],
+        &["push", "--user", "1001", "--realm", "example.org"],
+    ] {
+        let began = std::time::Instant::now();
+        let output = fswake(&[command, &config[..]].concat());
+        let took = began.elapsed();
+        assert!(took < std::time::Duration::from_secs(5), "{command:?}: {took:?}");
+        let err = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{err}");
+        assert!(err.contains("does not answer\nhint: it runs and hangs"), "{err}");
+    }
+}
+
+/// A command whose stdout nobody reads, or whose stdout and stderr nobody reads.
+fn unread(args: &[&str], with_stderr: bool) -> std::process::Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_fswake"))
+        .args(args)
+        .env_clear()
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    if with_stderr {
+        drop(child.stderr.take());
+    }
+    child.wait_with_output().unwrap()
 }
 
 #[test]
 fn reader_that_has_had_enough_is_no_error() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/fswake.example.toml");
-    let mut check = Command::new(env!("CARGO_BIN_EXE_fswake"))
-        .args(["check", "--config", file])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    drop(check.stdout.take());
-    let output = check.wait_with_output().unwrap();
-    assert_eq!((text(&output.stderr).as_str(), output.status.code()), ("", Some(141)));
+    for command in [
+        &["check"][..],
+        &["check", "--json"],
+        &["man"],
+        &["completions", "bash"],
+        &["doctor"],
+    ] {
+        let output = unread(&[command, &["--config", file]].concat(), false);
+        let err = text(&output.stderr);
+        assert_eq!((err.as_str(), output.status.code()), ("", Some(141)), "{command:?}");
+    }
+    assert_eq!(text(&unread(&["--help"], false).stderr), "");
+}
+
+#[test]
+fn reader_of_errors_who_has_gone_makes_no_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("fswake.toml");
+    let app = |name: &str| {
+        format!("[[app]]\nname = '{name}'\nprovider = 'apns'\ncert-file = 'old.pem'\napp-ids = ['{name}']\n")
+    };
+    let authority = fswake_test_support::tls::Authority::default();
+    let past = std::time::SystemTime::now() - std::time::Duration::from_secs(86_400);
+    let (old, key) = authority.issue_until("voip", past);
+    std::fs::write(dir.path().join("old.pem"), format!("{old}{key}")).unwrap();
+    std::fs::write(&file, app("a") + &app("b")).unwrap();
+    let output = unread(&["check", "--config", file.to_str().unwrap()], true);
+    assert_eq!(output.status.code(), Some(78), "101 would be a panic");
+}
+
+#[test]
+fn no_line_of_a_help_is_wider_than_a_terminal() {
+    let commands = [
+        "run",
+        "check",
+        "completions",
+        "man",
+        "devices",
+        "calls",
+        "push",
+        "apps",
+        "doctor",
+        "trace",
+        "setup",
+        "import-mod-apn",
+    ];
+    for command in [&[][..]].into_iter().chain(commands.iter().map(std::slice::from_ref)) {
+        let help = text(&fswake(&[command, &["--help"]].concat()).stdout);
+        assert!(help.contains("Usage:"), "{command:?}: {help}");
+        for line in help.lines().filter(|line| line.chars().count() > 99) {
+            // What is to be copied is not cut.
+            assert!(line.starts_with("  fswake "), "{command:?}: {line}");
+        }
+    }
+}
+
+#[test]
+fn lines_are_as_wide_as_the_terminal() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/fswake.example.toml");
+    let on = |columns: u32| {
+        let doctor = format!(
+            "stty cols {columns}; {} doctor --config {file}",
+            env!("CARGO_BIN_EXE_fswake")
+        );
+        Command::new("script").args(["-qec", &doctor, "/dev/null"]).output()
+    };
+    let Ok(narrow) = on(60) else {
+        fswake_test_support::skipped::note("`script` (util-linux) is not installed");
+        return;
+    };
+    for (output, width) in [(narrow, 60), (on(200).unwrap(), 99)] {
+        let shown = text(&output.stdout);
+        let widest = shown.lines().map(|line| line.trim_end().chars().count()).max().unwrap();
+        assert!(widest <= width && widest > width - 15, "{widest} of {width}: {shown}");
+    }
 }
 
 /// A configuration whose every secret is named and not to be read, with a store that has been made.

@@ -476,6 +476,9 @@ fn every_mistake_in_an_app_is_shown_with_the_app() {
         ("name = 'a'\nprovider = 'log'\nbase-url = 'https://h/path'", format!(r#"app.a.base-url: "https://h/path": {origin}"#)),
         ("name = 'a'\nprovider = 'log'\nbase-url = 'http://example.org'", format!(r#"app.a.base-url: "http://example.org": {origin}"#)),
         ("name = 'a'\nprovider = 'log'\nproxy = 'socks5://h:1'", r#"app.a.proxy: "socks5://h:1": "http://host:port""#.into()),
+        // What is said goes into logs.
+        ("name = 'a'\nprovider = 'log'\nproxy = 'http://me:sesame@h:1'", r#"app.a.proxy: a URL with an @: "http://host:port", without a user and a password"#.into()),
+        ("name = 'a'\nprovider = 'log'\nbase-url = 'https://me:sesame@h'", format!("app.a.base-url: a URL with an @: {origin}, without a user and a password")),
         ("name = 'a'\nprovider = 'log'\nca-file = 'nope'", "app.a.ca-file: nope: cannot be read: no such file or directory".into()),
         ("name = 'a'\nprovider = 'log'\npayload = 'x'", r#"app.a.payload: "x": "default", "linphone", "mod_apn" or "template""#.into()),
         ("name = 'a'\nprovider = 'log'\npayload = 'template'", "app.a.payload-file: missing: a file with one JSON object".into()),

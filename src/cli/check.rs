@@ -77,8 +77,10 @@ fn in_words(config: &Config) -> anyhow::Result<()> {
     }
     let mut problems = problems(config);
     if let Some(last) = problems.pop() {
+        let mut err = std::io::stderr().lock();
         for problem in problems {
-            eprintln!("fswake: {problem}");
+            // Whoever reads this may have gone.
+            let _ = writeln!(err, "fswake: {problem}");
         }
         return Err(last.into());
     }

@@ -13,8 +13,8 @@ use crate::types::Secret;
 
 /// How long a push may take: its own limit.
 const PATIENCE: Duration = Duration::from_secs(40);
-/// How long the daemon may take to answer a question.
-const PATIENCE_WITH_QUESTIONS: Duration = Duration::from_secs(4);
+/// How long the daemon may take for all else.
+const USUAL_PATIENCE: Duration = Duration::from_secs(4);
 
 /// A conversation with the running daemon.
 pub(super) struct Client {
@@ -81,6 +81,8 @@ impl Client {
 
     /// Sends something, and returns the answer.
     pub async fn post<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> anyhow::Result<T> {
+        // A push may take long; a daemon that hangs is noticed before.
+        self.send(Method::GET, "/healthz", None::<&()>).await?;
         self.json(self.send(Method::POST, path, Some(body)).await?).await
     }
 
@@ -90,13 +92,13 @@ impl Client {
     }
 
     async fn send<B: Serialize>(&self, method: Method, path: &str, body: Option<&B>) -> anyhow::Result<Response> {
-        let method_asks = method == Method::GET;
+        let is_push = method == Method::POST;
         let mut request = self.http.request(method, format!("http://{}{path}", self.address));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.expose());
         }
-        if method_asks {
-            request = request.timeout(PATIENCE_WITH_QUESTIONS);
+        if !is_push {
+            request = request.timeout(USUAL_PATIENCE);
         }
         if let Some(body) = body {
             request = request.json(body);

@@ -15,7 +15,6 @@ mod setup;
 mod table;
 mod trace;
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -40,9 +39,9 @@ const EXIT_CODES: &str = "Exit codes:
 
 /// Wakes sleeping phones for FreeSWITCH: push, wait for the REGISTER, connect the call.
 #[derive(Debug, Parser)]
-#[command(name = "fswake", version, after_help = EXIT_CODES)]
+#[command(name = "fswake", version, after_help = EXIT_CODES, max_term_width = table::WIDTH)]
 pub struct Cli {
-    /// Configuration file [default: $FSWAKE_CONFIG, else /etc/fswake/fswake.toml if it exists, else built-in defaults]
+    /// Configuration file [default: $FSWAKE_CONFIG, else /etc/fswake/fswake.toml if it exists]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Do not cut or wrap lines to the terminal's width
@@ -131,7 +130,7 @@ fn in_words(error: &anyhow::Error) -> String {
 /// Says on stderr why it failed; on a terminal in lines that fit.
 pub fn tell(error: &anyhow::Error) {
     let mut err = std::io::stderr().lock();
-    let width = if err.is_terminal() { table::WIDTH } else { usize::MAX };
+    let width = table::width_of(&err);
     let text = format!("fswake: {}", in_words(error));
     for line in text.lines() {
         // Nobody is left to hear that this failed too.

@@ -74,7 +74,10 @@ fn payload(given: Option<&str>) -> anyhow::Result<Map<String, Value>> {
             let mut bytes = Vec::new();
             let mut stdin = std::io::stdin().lock();
             if stdin.is_terminal() {
-                eprintln!("reading the payload from the terminal; end it with Ctrl-D");
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "reading the payload from the terminal; end it with Ctrl-D"
+                );
             }
             stdin.read_to_end(&mut bytes).context("stdin")?;
             files::decode(&bytes).context("stdin")?

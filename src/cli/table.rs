@@ -1,6 +1,7 @@
 //! Tables on stdout, and JSON for programs.
 
 use std::io::{IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use serde_json::Value;
 
@@ -10,12 +11,25 @@ use crate::types::Printable;
 /// No line on a terminal is longer, unless asked for (`--wide`).
 pub(super) const WIDTH: usize = 99;
 
+/// Narrower than this nothing can be read, whatever a terminal says.
+const NARROW: usize = 40;
+
 /// How wide a line on stdout may be.
 pub(super) fn width(wide: bool) -> usize {
-    if !wide && std::io::stdout().is_terminal() {
+    if wide { usize::MAX } else { width_of(&std::io::stdout()) }
+}
+
+/// How wide a line may be: as the terminal is, and never too long to read; as long as it likes where there is no terminal.
+pub(super) fn width_of(out: &(impl AsFd + IsTerminal)) -> usize {
+    if !out.is_terminal() {
+        return usize::MAX;
+    }
+    let columns = rustix::termios::tcgetwinsize(out).map_or(0, |size| usize::from(size.ws_col));
+    // Some terminals say 0: they do not know.
+    if columns == 0 {
         WIDTH
     } else {
-        usize::MAX
+        columns.clamp(NARROW, WIDTH)
     }
 }
 

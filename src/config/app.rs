@@ -299,15 +299,24 @@ impl Section<'_> {
         let parsed = reqwest::Url::parse(&written).ok().filter(is_origin);
         match parsed {
             Some(url) if url.scheme() == "https" => Ok(Some(written.trim_end_matches('/').to_owned())),
-            _ => self.wrong(key, written, allowed),
+            _ => self.wrong_url(key, &written, allowed),
         }
+    }
+
+    /// A URL that is not allowed. One with a password is not repeated: what is said goes into logs.
+    pub(super) fn wrong_url<T>(&self, key: &str, written: &str, allowed: &str) -> Checked<T> {
+        if written.contains('@') {
+            let allowed = format!("{allowed}, without a user and a password");
+            return Err(self.at.plain(&self.key(key), "a URL with an @", allowed));
+        }
+        self.wrong(key, written, allowed)
     }
 
     fn proxy(&self, url: Option<String>) -> Checked<Option<String>> {
         let Some(written) = url else { return Ok(None) };
         match reqwest::Url::parse(&written).ok().filter(is_origin) {
             Some(url) if url.scheme() == "http" => Ok(Some(written)),
-            _ => self.wrong("proxy", written, r#""http://host:port""#),
+            _ => self.wrong_url("proxy", &written, r#""http://host:port""#),
         }
     }
 

@@ -26,7 +26,7 @@ impl Section<'_> {
             return Err(self.at.missing(&self.key("voip"), needed));
         }
         if let Some(url) = &raw.base_url {
-            return self.wrong("base-url", url, "url in a profile instead");
+            return self.wrong_url("base-url", url, "url in a profile instead");
         }
         let platforms = std::mem::take(&mut raw.platforms);
         for (provider, word) in &platforms {

@@ -46,7 +46,10 @@ pub(super) async fn checks(config: &Config, daemon: &Daemon, evidence: &mut Evid
     // Together, so that apps of one key share a token of it.
     let probed_apps: Vec<App> = probed_apps.map(|(app, _)| (*app).clone()).collect();
     let mut probes = match Pushers::new(probed_apps) {
-        Ok(pushers) => pushers.probe().await,
+        Ok(pushers) => {
+            pushers.keep_tokens_beside(&config.store.path);
+            pushers.probe().await
+        }
         Err(error) => {
             let advice = "`fswake check` says the same; the daemon does not start with it";
             checks.push(Check::error(FAMILY, "configuration", error.to_string(), advice));

@@ -87,26 +87,27 @@ fn without_app(config: &Config, known: &[Device], evidence: &mut Evidence) -> Ch
 }
 
 fn set_aside(known: &[Device]) -> Check {
-    let aside: Vec<String> = known
-        .iter()
-        .filter_map(|d| {
-            Some(format!(
-                "{} ({})",
-                d.aor,
-                Printable(&with_date(d.set_aside.as_deref()?))
-            ))
-        })
-        .collect();
+    let is_aside = |d: &&Device| d.set_aside.is_some();
+    let named = |d: &Device| {
+        let reason = with_date(d.set_aside.as_deref().unwrap_or_default());
+        format!("{} ({})", d.aor, Printable(&reason))
+    };
+    let aside: Vec<String> = known.iter().filter(is_aside).map(named).collect();
     if aside.is_empty() {
         return Check::ok(FAMILY, "tokens set aside", "none");
     }
-    Check::warning(
-        FAMILY,
-        "tokens set aside",
-        format!("{}: {}", aside.len(), first_of(&aside, 3)),
-        "the provider refused them; fswake uses them again when their phones register. BadDeviceToken for many: sandbox \
-         mixed with production (provider apns or apns.dev), or another topic",
-    )
+    let of = |is: fn(&str) -> bool| known.iter().filter(is_aside).any(|d| is(d.push.provider.name()));
+    let mut advice = "the provider refused them; fswake uses them again when their phones register".to_owned();
+    if of(|provider| provider.starts_with("apns")) {
+        advice +=
+            ". BadDeviceToken for many: sandbox mixed with production (provider apns or apns.dev), or another topic";
+    }
+    if of(|provider| provider == "fcm") {
+        advice += ". Of Google for many: the app was built for another Firebase project, or sends as its token what is none of \
+                   FCM's";
+    }
+    let seen = format!("{}: {}", aside.len(), first_of(&aside, 3));
+    Check::warning(FAMILY, "tokens set aside", seen, advice)
 }
 
 fn unseen(known: &[Device]) -> Check {
@@ -124,4 +125,57 @@ fn unseen(known: &[Device]) -> Check {
         format!("{old} of {} have not registered for 30 days", known.len()),
         "they are pushed at every call and rarely wake; store.token-ttl sets when they are forgotten",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Aor, Provider, PushParams, PushToken};
+
+    fn device(provider: &str) -> Device {
+        Device {
+            aor: Aor::new("1001", "example.org"),
+            push: PushParams {
+                provider: Provider::from_name(provider),
+                app: "x".into(),
+                team: None,
+                call_token: Some(PushToken::new("t")),
+                remote_token: None,
+            },
+            user_agent: "".into(),
+            register_call_id: "".into(),
+            first_seen: 0,
+            last_seen: 0,
+            set_aside: None,
+        }
+    }
+
+    fn set_aside_of(provider: &str, reason: &str) -> Device {
+        Device {
+            set_aside: Some(reason.into()),
+            ..device(provider)
+        }
+    }
+
+    #[test]
+    fn advice_on_tokens_that_are_set_aside_is_of_their_provider() {
+        let advice = |known: &[Device]| set_aside(known).advice.unwrap();
+        let (apple, google) = (
+            set_aside_of("apns", "BadDeviceToken at 1"),
+            set_aside_of("fcm", "SENDER_ID_MISMATCH at 1"),
+        );
+        let of_apple = advice(std::slice::from_ref(&apple));
+        assert!(
+            of_apple.contains("apns.dev") && !of_apple.contains("Firebase"),
+            "{of_apple}"
+        );
+        let of_google = advice(std::slice::from_ref(&google));
+        assert!(
+            of_google.contains("Firebase") && !of_google.contains("apns.dev"),
+            "{of_google}"
+        );
+        let both = advice(&[apple, google, device("apns")]);
+        assert!(both.contains("Firebase") && both.contains("apns.dev"), "{both}");
+        assert_eq!(set_aside(&[device("apns")]).state, crate::doctor::State::Ok);
+    }
 }

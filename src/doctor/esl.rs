@@ -79,7 +79,7 @@ impl Unheard {
     /// What to do about it.
     pub(super) fn advice(&self, commands: &[&str]) -> String {
         match self {
-            Self::NotAllowed => format!("let the user's esl-allowed-api have {}", commands.join(", ")),
+            Self::NotAllowed => format!("add {} to the user's esl-allowed-api", commands.join(", ")),
             Self::NotThere => "load the module that has it: mod_commands, or mod_sofia for `sofia`".into(),
             Self::Silent => {
                 "look at FreeSWITCH itself: does `fs_cli -x status` answer? One that hangs has to be restarted".into()
@@ -207,18 +207,26 @@ async fn read(mut events: EslEventStream, ends: mpsc::UnboundedSender<EslEvent>)
 }
 
 fn refused(address: &str, user: &str, error: &EslError) -> Check {
+    let hangs = Unheard::Silent.advice(&[]);
     let (seen, advice) = match error {
+        EslError::Timeout { .. } => (format!("{address}: {}", words::of_esl(error)), hangs.as_str()),
         EslError::AuthenticationFailed { .. } => (
-            format!("{address}: the password of {user} is not taken"),
+            format!("{address}: FreeSWITCH rejects the password of {user}"),
             "compare freeswitch.password-file with autoload_configs/event_socket.conf.xml (or the user's esl-password)",
         ),
         EslError::Io(e) if e.kind() == ErrorKind::ConnectionRefused => (
             format!("{address}: connection refused"),
             "is FreeSWITCH running, is mod_event_socket loaded, and does it listen there (listen-ip, listen-port)?",
         ),
+        EslError::AccessDenied { .. } => (
+            format!("{address}: {}", words::of_esl(error)),
+            "add this host's address to the list that apply-inbound-acl names (autoload_configs/acl.conf.xml, \
+             autoload_configs/event_socket.conf.xml; fs-conf/autoload_configs/acl.conf.xml is an example)",
+        ),
         EslError::ConnectionClosed | EslError::NotConnected => (
             format!("{address}: FreeSWITCH closed the connection"),
-            "its apply-inbound-acl does not allow this host (fs-conf/autoload_configs/acl.conf.xml)",
+            "look at FreeSWITCH's log; an apply-inbound-acl that does not allow this host may be the cause \
+             (fs-conf/autoload_configs/acl.conf.xml)",
         ),
         other => (
             format!("{address}: {}", words::of_esl(other)),

@@ -9,8 +9,8 @@ const FAMILY: &str = "freeswitch";
 const OLDEST: [u32; 3] = [1, 10, 12];
 /// What fswake subscribes to.
 const EVENTS: &str = "CUSTOM sofia::register sofia::unregister sofia::expire sofia::sip_user_state";
-const EVENTS_ALLOWED: &str = "let the user's esl-allowed-events have CUSTOM and sofia::register, sofia::unregister, sofia::expire, \
-                              sofia::sip_user_state";
+const EVENTS_ALLOWED: &str = "add CUSTOM and sofia::register, sofia::unregister, sofia::expire, sofia::sip_user_state to the user's \
+                              esl-allowed-events";
 /// What calls and registrations go through.
 const MODULES: [&str; 4] = ["mod_sofia", "mod_loopback", "mod_commands", "mod_dptools"];
 

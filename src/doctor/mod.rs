@@ -43,6 +43,12 @@ pub(crate) fn script_for_dialplan(lua: &str) -> Option<&'static str> {
     handlers::of_lua(lua).dialplan.map(handlers::Handler::name)
 }
 
+/// Whether a line of FreeSWITCH's directory is a dial-string with a loopback into this context.
+pub(crate) fn leads_into(line: &str, context: &str) -> bool {
+    let mut values = params(line).into_iter().filter(|(name, _)| name == "dial-string");
+    values.any(|(_, value)| wayin::contexts_of(&value).iter().any(|found| found == context))
+}
+
 /// Names and values of all `<param>`s of a file of FreeSWITCH's.
 pub(crate) fn params(xml: &str) -> Vec<(String, String)> {
     pairs(xml, "param", "name", "value")

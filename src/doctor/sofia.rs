@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use super::Check;
 use super::esl::Session;
 use super::handlers::{Handler, Handlers};
+use super::wayin::safe;
 use crate::esl::reading;
 use crate::types::Printable;
-use crate::xml::{Tag, tags};
+use crate::xml::{Tag, tags, texts};
 
 const FAMILY: &str = "freeswitch";
 
@@ -117,8 +118,17 @@ pub(super) async fn checks(session: &mut Session, handlers: Handlers) -> Vec<Che
             return vec![Check::warning(FAMILY, "profiles", seen, advice)];
         }
     };
+    let phones = registered(session, &running).await;
     let mut checks = Vec::new();
     for name in &running {
+        if phones.iter().any(|(_, phones)| *phones > 0) && phones.contains(&(name.clone(), 0)) {
+            checks.push(Check::ok(
+                FAMILY,
+                label(name),
+                "running; no phone is registered with it",
+            ));
+            continue;
+        }
         let Some(profile) = written.iter().find(|p| p.name == *name) else {
             let seen = "running; its parameters cannot be read";
             let advice =
@@ -129,6 +139,23 @@ pub(super) async fn checks(session: &mut Session, handlers: Handlers) -> Vec<Che
         checks.push(of_profile(profile, handlers.configuration));
     }
     checks
+}
+
+/// How many phones are registered with each profile, as far as FreeSWITCH says.
+async fn registered(session: &mut Session, running: &BTreeSet<String>) -> Vec<(String, u64)> {
+    let mut found = Vec::new();
+    for name in running {
+        let Some(word) = safe(name) else { continue };
+        let about = session
+            .api(&format!("sofia xmlstatus profile {word}"))
+            .await
+            .unwrap_or_default();
+        let phones = texts(&about, "registrations")
+            .first()
+            .and_then(|phones| phones.parse().ok());
+        found.extend(phones.map(|phones| (name.clone(), phones)));
+    }
+    found
 }
 
 fn label(name: &str) -> String {

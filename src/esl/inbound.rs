@@ -91,12 +91,22 @@ enum Ended {
     Stopping,
 }
 
+impl Ended {
+    /// FreeSWITCH is there and does not let us in.
+    fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Esl(EslError::AuthenticationFailed { .. } | EslError::AccessDenied { .. })
+        )
+    }
+}
+
 impl Inbound {
     /// Connects, listens and reconnects until told to stop.
     pub async fn run(mut self) {
         let (stop, mut changes) = (self.stop.clone(), self.settings.clone());
         let mut pause = FIRST_PAUSE;
-        let mut complained = false;
+        let mut complained: Option<String> = None;
         loop {
             let settings = changes.borrow_and_update().clone();
             let ended = tokio::select! {
@@ -113,13 +123,17 @@ impl Inbound {
             }
             let (host, port) = (&settings.endpoint.host, settings.endpoint.port);
             if matches!(ended, Ended::Changed) {
-                (pause, complained) = (FIRST_PAUSE, false);
+                (pause, complained) = (FIRST_PAUSE, None);
                 info!(%host, port, "closing the connection to FreeSWITCH: its settings have changed");
                 continue;
             }
-            if was_up || !complained {
-                warn!(%host, port, reason = %ended, "no connection to FreeSWITCH: no registrations until it is back");
-                complained = true;
+            let reason = ended.to_string();
+            // Password and ACL are for an operator to mend; a connection that is refused after one that was closed is the same
+            // FreeSWITCH that is down.
+            let is_news = ended.is_refusal() && complained.as_ref() != Some(&reason);
+            if was_up || complained.is_none() || is_news {
+                warn!(%host, port, reason, "no connection to FreeSWITCH: no registrations until it is back");
+                complained = Some(reason);
             } else {
                 debug!(%host, port, reason = %ended, "still no connection to FreeSWITCH");
             }

@@ -115,7 +115,9 @@ fn of_app(app: &App, state: &AppState, census: Option<&Census>) -> Vec<Item> {
         .map(|problem| {
             let reason = &problem.reason;
             let text = match problem.kind {
-                ProblemKind::Refused | ProblemKind::Expired | ProblemKind::BrokenFile => reason.clone(),
+                ProblemKind::Refused => format!("its provider rejects the credentials: {reason}"),
+                ProblemKind::BrokenFile => format!("its new file cannot be used: {reason}"),
+                ProblemKind::Expired => reason.clone(),
                 ProblemKind::Rejected => format!("its provider refuses what it is sent: {reason}"),
                 ProblemKind::Unreachable => format!("its provider cannot be reached: {reason}"),
                 ProblemKind::NoAnswer => format!("its provider does not answer: {reason}"),

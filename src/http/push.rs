@@ -72,10 +72,11 @@ pub(super) async fn send(
 
 impl From<Delivery> for Answer {
     fn from(delivery: Delivery) -> Self {
+        let devices: Vec<Device> = delivery.devices.into_iter().map(Device::from).collect();
         Self {
-            sent: delivery.sent(),
             nobody: delivery.nobody.map(Nobody::as_str),
-            devices: delivery.devices.into_iter().map(Device::from).collect(),
+            sent: devices.iter().filter(|device| device.sent).count(),
+            devices,
         }
     }
 }
@@ -84,6 +85,13 @@ impl From<Delivered> for Device {
     fn from(delivered: Delivered) -> Self {
         let label = delivered.device.to_string();
         match delivered.outcome {
+            Ok(receipt) if receipt.status == 0 => Self {
+                label,
+                sent: false,
+                status: None,
+                provider_id: None,
+                problem: Some("its app only writes to the log: no provider was asked".to_owned()),
+            },
             Ok(receipt) => Self {
                 label,
                 sent: true,

@@ -140,6 +140,8 @@ pub struct Attempt {
     pub pushes: u32,
     /// The provider took one.
     pub accepted: bool,
+    /// A push was only written to the log: its app has no provider.
+    pub only_logged: bool,
     /// The provider said nothing to a push before the journal ends.
     pub unanswered: bool,
     /// The provider's last refusal, with its reason.
@@ -160,6 +162,8 @@ pub struct Attempt {
     pub late: Option<Late>,
     /// It was sent an INVITE after it had registered.
     pub invited_awake: bool,
+    /// So long before the call was over it was sent the last one, if that has not ended before.
+    pub invited_for_ms: Option<u64>,
     /// How often it was pushed again because it did not ring after its REGISTER.
     pub silent: u32,
     /// An INVITE after its REGISTER failed before it rang: cause, SIP status.
@@ -206,6 +210,11 @@ impl Attempt {
     }
 }
 
+/// Whether a push that was "taken" was only written to the log.
+pub(super) fn is_only_logged(step: &Step) -> bool {
+    step.number("status") == Some(0)
+}
+
 /// Causes of FreeSWITCH's own for a leg that it knew no way for.
 pub(super) fn is_without_a_way(cause: &str) -> bool {
     matches!(
@@ -227,6 +236,7 @@ pub(super) fn is_without_a_way(cause: &str) -> bool {
 pub(super) fn all(wake: &Wake) -> Vec<Attempt> {
     let mut attempts: Vec<Attempt> = Vec::new();
     let mut pushed_at: Vec<Option<i64>> = Vec::new();
+    let over_at = wake.step("call-over").map(|over| over.at_ms);
     for step in &wake.steps {
         let Some(device) = &step.device else { continue };
         let known = attempts.iter().position(|a| a.device == *device);
@@ -257,7 +267,11 @@ pub(super) fn all(wake: &Wake) -> Vec<Attempt> {
             "push-shared" => attempt.shared = true,
             "push-limited" => attempt.limited = true,
             "push-accepted" => {
-                attempt.accepted = true;
+                if is_only_logged(step) {
+                    attempt.only_logged = true;
+                } else {
+                    attempt.accepted = true;
+                }
                 attempt.unanswered = false;
             }
             "push-refused" => {
@@ -277,7 +291,11 @@ pub(super) fn all(wake: &Wake) -> Vec<Attempt> {
                     after_ms: u64::try_from(step.after_ms).unwrap_or(0),
                 });
             }
-            "leg-started" => attempt.invited_awake |= attempt.registered_ms.is_some(),
+            "leg-started" if attempt.registered_ms.is_some() => {
+                attempt.invited_awake = true;
+                let left = over_at.and_then(|over| u64::try_from(over.saturating_sub(step.at_ms)).ok());
+                attempt.invited_for_ms = left;
+            }
             "leg-silent" => attempt.silent += 1,
             "leg-ringing" => attempt.rang = true,
             "leg-answered" => attempt.answered = true,
@@ -285,6 +303,7 @@ pub(super) fn all(wake: &Wake) -> Vec<Attempt> {
                 if attempt.invited_awake && !attempt.rang {
                     attempt.failed_awake = Some(end());
                 }
+                attempt.invited_for_ms = None;
                 attempt.ended = Some(end());
             }
             _ => {}

@@ -6,6 +6,7 @@ use super::facts::{is_about_the_clock, is_about_the_way};
 use serde::Serialize;
 
 use super::attempt::{Attempt, LONGEST_USEFUL_WAIT_MS, Refusal};
+use super::invite::{self, InviteEnd};
 use super::wake::{Dropped, Wake};
 use crate::clock::{span, stamp, with_date};
 use crate::engine::LegEnd;
@@ -100,45 +101,16 @@ pub fn of_attempt(attempt: &Attempt) -> Option<Diagnosis> {
     if attempt.rang || attempt.answered || said_no(attempt).is_some() {
         return None;
     }
-    if let Some((cause, sip)) = &attempt.failed_awake {
-        let why = if *sip > 0 {
-            format!("SIP {sip}")
-        } else {
-            Printable(cause).to_string()
-        };
-        if attempt.could_not_be_sent() {
-            let says = format!(
-                "{device} woke up and registered, but FreeSWITCH could not send it the INVITE ({why}): it has no route to \
-                 the phone's address"
-            );
-            return Some(pattern(Pattern::InviteAfterRegisterFails, says));
-        }
-        if *sip == 503 {
-            let says = format!(
-                "{device} woke up and registered, but the INVITE right after it failed ({why}): FreeSWITCH had lost the \
-                 connection to the phone (it says 503 itself then), or the app cannot take a call yet (wake.settle-delay)"
-            );
-            return Some(pattern(Pattern::InviteAfterRegisterFails, says));
-        }
-        let says = format!(
-            "{device} woke up and registered, but the INVITE right after it failed ({why}): the app registers before it \
-             can take a call; try a longer wake.settle-delay"
-        );
-        return Some(pattern(Pattern::InviteAfterRegisterFails, says));
+    if let Some(end) = InviteEnd::of(attempt) {
+        return Some(pattern(Pattern::InviteAfterRegisterFails, end.says(attempt)));
     }
-    if attempt.invited_awake && attempt.silent > 0 {
+    if invite::had_no_time(attempt) {
+        let had = in_words(attempt.invited_for_ms.unwrap_or(0));
         let says = format!(
-            "{device} registered and did not ring: nothing came back to its INVITE, and pushing it again did not help; its app \
-             is suspended again before the INVITE, or does not get it (NAT, a connection that is only half open)"
+            "{device} woke up and registered {had} before the call was over, too late to ring: wake.max-wait, or the caller's own \
+             limit, is too short"
         );
-        return Some(pattern(Pattern::InviteAfterRegisterFails, says));
-    }
-    if attempt.invited_awake {
-        let says = format!(
-            "{device} woke up and registered, but did not answer the INVITE right after it: the app registers before it \
-             can take a call; try a longer wake.settle-delay"
-        );
-        return Some(pattern(Pattern::InviteAfterRegisterFails, says));
+        return Some(pattern(Pattern::LateRegisters, says));
     }
     if let Some(late) = attempt.woke_late() {
         let late = in_words(late.by_ms);
@@ -196,10 +168,22 @@ fn in_time(attempt: &Attempt) -> String {
 fn of_refusal(attempt: &Attempt, refusal: Refusal, reason: &str) -> Diagnosis {
     let (device, reason) = (Printable(&attempt.device), Printable(reason));
     match refusal {
-        Refusal::Gone | Refusal::Bad => {
+        Refusal::Gone => {
             let says = format!(
-                "the token of {device} is no longer valid ({reason}): the app was removed or reinstalled, or it is \
-                 for the other environment (sandbox, production) or topic"
+                "the token of {device} is gone ({reason}): the app was removed or reinstalled; the phone's next REGISTER brings \
+                 the new one"
+            );
+            pattern(Pattern::StaleTokens, says)
+        }
+        Refusal::Bad => {
+            let says = format!(
+                "the provider does not know the token of {device} ({reason}): it is for {}; fswake uses it again when the phone \
+                 registers",
+                match attempt.provider() {
+                    "fcm" => "another Firebase project, or none of FCM's",
+                    name if name.starts_with("apns") => "the other environment (sandbox, production), or another topic",
+                    _ => "another app",
+                }
             );
             pattern(Pattern::StaleTokens, says)
         }
@@ -268,6 +252,12 @@ fn not_pushed(attempt: &Attempt) -> Option<Diagnosis> {
             Printable(&with_date(reason))
         );
         return Some(pattern(Pattern::StaleTokens, says));
+    }
+    if attempt.only_logged {
+        let says = format!(
+            "nothing was sent to {device}: its app only writes to the log; add an [[app]] with credentials for it"
+        );
+        return Some(pattern(Pattern::NoTokenOrApp, says));
     }
     if attempt.unanswered {
         let says = format!("the provider did not answer in time for {device}");
@@ -376,11 +366,11 @@ pub(super) fn of(wake: &Wake) -> Option<Diagnosis> {
                     ..
                 }) => {
                     let late = attempts.iter().find_map(Attempt::woke_late);
-                    let late = late.map_or_else(String::new, |late| in_words(late.by_ms));
-                    Some(plain(format!(
-                        "the caller hung up after {}; the phone registered {late} later",
-                        span(held)
-                    )))
+                    let then = late.map_or_else(
+                        || "when the phone had just registered".to_owned(),
+                        |late| format!("and the phone registered {} later", in_words(late.by_ms)),
+                    );
+                    Some(plain(format!("the caller hung up after {}, {then}", span(held))))
                 }
                 Some(Diagnosis {
                     pattern: Some(Pattern::IphoneNeverRegisters | Pattern::AndroidNeverRegisters),

@@ -11,6 +11,7 @@
 pub mod attempt;
 pub mod diagnosis;
 pub(crate) mod facts;
+mod invite;
 mod reader;
 mod reason;
 mod summary;
@@ -19,6 +20,7 @@ mod words;
 
 pub use attempt::Attempt;
 pub use diagnosis::{Diagnosis, Pattern};
+pub use invite::InviteEnd;
 #[doc(hidden)]
 pub use reader::questions;
 pub use reader::{Journal, JournalError, Page, Whose};

@@ -14,8 +14,9 @@ const BARS_MS: [i64; 11] = [
     250, 500, 1_000, 1_500, 2_000, 3_000, 5_000, 8_000, 12_000, 20_000, 60_000,
 ];
 
-const STEPS: &str = "SELECT call, at_ms, event, CASE WHEN event = 'call-over' AND json_valid(detail)
-     THEN json_extract(detail, '$.result') END FROM journal WHERE at_ms >= ?1 AND call IS NOT NULL
+const STEPS: &str = "SELECT call, at_ms, event, CASE WHEN NOT json_valid(detail) THEN NULL
+     WHEN event = 'call-over' THEN json_extract(detail, '$.result')
+     WHEN event = 'push-accepted' THEN json_extract(detail, '$.status') END FROM journal WHERE at_ms >= ?1 AND call IS NOT NULL
      AND event IN ('call-held', 'push-sent', 'push-accepted', 'device-registered', 'call-over')
      ORDER BY at_ms, id";
 
@@ -88,7 +89,8 @@ pub(super) fn since(connection: &Connection, since_ms: i64) -> rusqlite::Result<
         let Some(seen) = calls.get_mut(&call) else { continue };
         match step.as_str() {
             "push-sent" => _ = seen.pushed_at.get_or_insert(at),
-            "push-accepted" => seen.accepted = true,
+            // With status 0 it was only written to the log.
+            "push-accepted" => seen.accepted |= text(row, 3)? != "0",
             "device-registered" => {
                 if let Some(pushed) = seen.pushed_at {
                     seen.woken_after.get_or_insert(at.saturating_sub(pushed).max(0));
@@ -180,6 +182,10 @@ mod tests {
             (3, 200, "call-held", "{}"),
             (3, 201, "push-sent", "{}"),
             (3, 900, "call-over", connected),
+            // No provider was asked.
+            (5, 210, "call-held", "{}"),
+            (5, 211, "push-sent", "{}"),
+            (5, 212, "push-accepted", r#"{"status":0}"#),
             // A phone that was awake; nobody answered.
             (4, 300, "call-held", "{}"),
             (4, 301, "device-registered", "{}"),
@@ -202,7 +208,7 @@ mod tests {
         } = summary;
         assert_eq!(
             (calls, connected, pushed, accepted, registered, answered),
-            (3, 2, 2, 1, 1, 1)
+            (4, 2, 3, 1, 1, 1)
         );
         assert_eq!((wake.count, wake.p50_ms, wake.p99_ms), (1, Some(6_000), Some(6_000)));
         let bars: Vec<_> = wake.histogram.iter().filter(|bar| bar.count > 0).collect();

@@ -116,10 +116,11 @@ impl Wake {
                 "push-sent" => overview.pushes += 1,
                 "push-refused" if never_left(step.text("reason")) => {
                     overview.pushes = overview.pushes.saturating_sub(1);
-                    let of_it = |s: &&mut Step| s.step == "push-sent" && s.device == step.device;
-                    if let Some(sent) = steps.iter_mut().rev().find(of_it) {
-                        "no push: nothing could be sent".clone_into(&mut sent.words);
-                    }
+                    reword_push(&mut steps, &step, "no push: nothing could be sent");
+                }
+                "push-accepted" if attempt::is_only_logged(&step) => {
+                    overview.pushes = overview.pushes.saturating_sub(1);
+                    reword_push(&mut steps, &step, "no push: its app has no provider");
                 }
                 "leg-started" => overview.legs += 1,
                 "leg-answered" => overview.answered_by.clone_from(&step.device),
@@ -173,6 +174,14 @@ impl Wake {
     /// The first step of this name.
     pub fn step(&self, name: &str) -> Option<&Step> {
         self.steps.iter().find(|s| s.step == name)
+    }
+}
+
+/// Says of the last push of a device what became known of it later.
+fn reword_push(steps: &mut [Step], of: &Step, words: &str) {
+    let is_it = |s: &&mut Step| s.step == "push-sent" && s.device == of.device;
+    if let Some(sent) = steps.iter_mut().rev().find(is_it) {
+        words.clone_into(&mut sent.words);
     }
 }
 

@@ -88,6 +88,9 @@ pub(super) fn of(step: &str, detail: &Map<String, Value>) -> String {
         }
         "push-shared" => Words::new("not pushed: another call has just pushed it"),
         "push-limited" => Words::new("not pushed: the rate limit is reached"),
+        "push-accepted" if d.number("status") == Some(0) => {
+            Words::new("only written to the log: no [[app]] with credentials serves this phone")
+        }
         "push-accepted" => accepted("provider took the push", &d),
         "push-refused" => Words::new("push failed")
             .and(": ", d.text("reason"), "")

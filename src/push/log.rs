@@ -11,7 +11,7 @@ pub(crate) fn push(app: &str, req: &PushRequest) -> PushReceipt {
     }
     PushReceipt {
         provider_id: None,
-        status: 200,
+        status: 0,
         attempts: 1,
     }
 }

@@ -406,6 +406,56 @@ async fn freeswitch_and_providers_that_fall_silent_do_not_keep_the_doctor() {
         assert_eq!(found.check(name)["pattern"], "provider-unreachable");
     }
     assert_eq!(found.state("ios"), "ok");
+
+    // One that hangs takes connections and says nothing at all: neither its password nor its ACL is at fault.
+    stage.set("freeswitch.port", i64::from(falls_silent(&[]).await));
+    let _config = stage.command();
+    let found = doctor(&stage).await;
+    let login = found.check("login");
+    assert_eq!(login["state"], "error");
+    let advice = login["advice"].as_str().unwrap();
+    assert!(
+        advice.contains("fs_cli -x status") && !advice.contains("acl"),
+        "{advice}"
+    );
+}
+
+#[tokio::test]
+async fn host_that_the_acl_does_not_allow_is_told_so() {
+    use tokio::io::AsyncWriteExt;
+    let mut stage = clinic().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    stage.set("freeswitch.port", i64::from(listener.local_addr().unwrap().port()));
+    let _config = stage.command();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            // As FreeSWITCH 1.11.2 says it.
+            let said = "Content-Type: text/rude-rejection\nContent-Length: 24\n\nAccess Denied, go away.\n";
+            let _ = stream.write_all(said.as_bytes()).await;
+        }
+    });
+    let found = doctor(&stage).await;
+    let login = found.check("login");
+    assert!(
+        login["seen"]
+            .as_str()
+            .unwrap()
+            .ends_with("apply-inbound-acl does not allow this host"),
+        "{login}"
+    );
+    assert!(login["advice"].as_str().unwrap().contains("acl.conf.xml"), "{login}");
+}
+
+#[tokio::test]
+async fn daemon_that_hangs_is_told_where_its_port_is_tried() {
+    let stage = clinic().await;
+    let daemon = stage.start().await;
+    daemon.signal("STOP");
+    let found = doctor(&stage).await;
+    daemon.signal("CONT");
+    let port = found.check("outbound port");
+    assert_eq!(port["state"], "error", "{:#}", found.report);
+    assert!(port["advice"].as_str().unwrap().contains("fswake hangs"), "{port}");
 }
 
 #[tokio::test]
@@ -488,6 +538,58 @@ async fn way_that_leads_nowhere_is_not_called_good() {
         "{:#}",
         found.report
     );
+}
+
+#[tokio::test]
+async fn way_by_a_dialplan_is_found_in_the_users_own_context_and_wherever_calls_are_sent_on_to() {
+    let stage = clinic().await;
+    let daemon = stage.start().await;
+    daemon.asleep(&stage.iphone("1001")).await;
+    stage.stored(1).await;
+    let (fs, port) = (&stage.fs, stage.settings["listen"]["addresses"][0].as_str().unwrap());
+    let contacts = "${sofia_contact(*/${dialed_user}@${dialed_domain})}";
+    fs.answer(&format!("user_data 1001@{DOMAIN} param dial-string"), contacts);
+    fs.answer("xml_locate dialplan context name fswake", "can't find anything\n");
+    let found = doctor(&stage).await;
+    assert_eq!((found.code, found.state("calls")), (Some(1), "error"));
+    let context = |name: &str, actions: &str| {
+        let xml = format!("<context name=\"{name}\"><extension>{actions}</extension></context>");
+        fs.answer(&format!("xml_locate dialplan context name {name}"), &xml);
+    };
+    let action = |application: &str, data: &str| format!(r#"<action application="{application}" data="{data}"/>"#);
+    let socket = [
+        action("set", "socket_resume=true"),
+        action("socket", &format!("{port} async full")),
+        action("bridge", "${fswake_bridge}"),
+    ]
+    .concat();
+    // A tenant's users call from a context of their own.
+    fs.answer(&format!("user_data 1001@{DOMAIN} var user_context"), "tenant");
+    context("tenant", &action("transfer", "$1 XML wake"));
+    context("wake", &socket);
+    let found = doctor(&stage).await;
+    assert_eq!(
+        (found.code, found.state("calls")),
+        (Some(0), "ok"),
+        "{:#}",
+        found.report
+    );
+    assert_eq!(found.check("calls")["seen"], "by the dialplan, context wake");
+    assert_eq!(found.state("outbound port"), "ok", "{:#}", found.report);
+    // The same into the context of the dial-string.
+    context("tenant", &action("transfer", "$1@$2 XML fswake"));
+    context("fswake", &socket);
+    let found = doctor(&stage).await;
+    assert_eq!(found.check("calls")["seen"], "by the dialplan, context fswake");
+    assert_eq!(found.code, Some(0), "{:#}", found.report);
+    // One that nobody has.
+    context("tenant", &[socket, action("transfer", "$1 XML missing")].concat());
+    context("public", &action("transfer", "$1 XML elsewhere"));
+    let found = doctor(&stage).await;
+    let seen = |name: &str| found.check(name)["seen"].as_str().unwrap();
+    assert_eq!(found.state("context public"), "warning", "{:#}", found.report);
+    assert!(seen("context public").starts_with("it sends calls to context elsewhere, which is not"));
+    assert!(seen("context tenant").starts_with("after fswake the call goes to context missing"));
 }
 
 #[tokio::test]

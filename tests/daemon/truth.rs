@@ -75,6 +75,41 @@ async fn command_that_the_user_may_not_run_is_named_and_nothing_is_called_missin
 }
 
 #[tokio::test]
+async fn profile_without_phones_is_no_warning_where_another_has_them() {
+    let stage = clinic().await;
+    let _config = stage.command();
+    let profile = |name: &str| {
+        format!("<profile>\n<name>{name}</name>\n<type>profile</type>\n<state>RUNNING (0)</state>\n</profile>\n")
+    };
+    let both = [profile("internal"), profile("external")].concat();
+    stage
+        .fs
+        .answer("sofia xmlstatus", &format!("<profiles>\n{both}</profiles>\n"));
+    let sofia =
+        "<configuration><profiles><profile name=\"internal\"/><profile name=\"external\"/></profiles></configuration>";
+    stage
+        .fs
+        .answer("xml_locate configuration configuration name sofia.conf", sofia);
+    let phones = |internal: u32, external: u32| {
+        for (name, phones) in [("internal", internal), ("external", external)] {
+            let about = format!("<profile><context>public</context><registrations>{phones}</registrations></profile>");
+            stage.fs.answer(&format!("sofia xmlstatus profile {name}"), &about);
+        }
+    };
+    for (internal, external, expected) in [
+        (2, 0, ["warning", "ok"]),
+        (2, 1, ["warning", "warning"]),
+        // Nobody is registered yet: whichever it is going to be.
+        (0, 0, ["warning", "warning"]),
+    ] {
+        phones(internal, external);
+        let found = doctor(&stage).await;
+        let states = ["profile internal", "profile external"].map(|name| found.state(name).to_owned());
+        assert_eq!(states, expected, "{internal} {external}: {:#}", found.report);
+    }
+}
+
+#[tokio::test]
 async fn module_that_brings_the_commands_is_missing_where_freeswitch_knows_none_of_them() {
     let stage = clinic().await;
     let _daemon = stage.start().await;
@@ -122,8 +157,13 @@ async fn doctor_signs_nothing_with_the_key_of_a_daemon_that_runs() {
     assert_eq!(stage.apns.tokens_taken(), before);
 
     daemon.kill().await;
+    // With nobody in the way it asks itself, with the token that the daemon has left.
     let found = doctor(&stage).await;
-    // With nobody in the way it asks itself, and Apple says that the daemon's token is not old enough.
+    assert_eq!((found.code, found.state("ios")), (Some(0), "ok"), "{:#}", found.report);
+    assert_eq!(stage.apns.tokens_taken(), before);
+    let busy = Fault::apns(429, "TooManyProviderTokenUpdates");
+    stage.apns.faults.token(fswake_test_support::apns::PROBE, busy);
+    let found = doctor(&stage).await;
     assert_eq!(
         (found.code, found.state("ios")),
         (Some(0), "warning"),
@@ -136,6 +176,25 @@ async fn doctor_signs_nothing_with_the_key_of_a_daemon_that_runs() {
         "{}",
         seen(&found, "ios")
     );
+}
+
+/// The stand-in counts new tokens of a key as strictly as Apple's documentation says: one in 20 minutes.
+#[tokio::test]
+async fn apple_sees_one_token_of_a_key_whoever_asks_first_and_however_often_the_daemon_is_started() {
+    let stage = clinic().await;
+    let _config = stage.command();
+    // As `fswake setup` does, with nothing running yet.
+    let found = doctor(&stage).await;
+    assert_eq!(found.state("ios"), "ok", "{:#}", found.report);
+    for user in ["1001", "1002"] {
+        let daemon = stage.start().await;
+        daemon.log.wait(&["takes this app's credentials", "app=ios"]).await;
+        daemon.asleep(&stage.iphone(user)).await;
+        let _call = stage.call(&daemon, user);
+        assert_eq!(stage.push().await.status, 200);
+        daemon.kill().await;
+    }
+    assert_eq!(stage.apns.tokens_taken(), 1);
 }
 
 #[tokio::test]
@@ -254,4 +313,35 @@ async fn provider_that_answers_that_it_is_busy_is_named_without_a_firewall() {
     let says = |line: &str| assert!(metrics.contains(line), "{line}: {metrics}");
     says(r#"fswake_app_problem{app="android",provider="fcm",problem="busy"} 1"#);
     says(r#"fswake_app_problem{app="android",provider="fcm",problem="unreachable"} 0"#);
+}
+
+#[tokio::test]
+async fn push_that_is_only_written_to_the_log_is_not_said_to_be_taken_by_anybody() {
+    let mut stage = clinic().await;
+    stage.app("name = 'nobody'\nprovider = 'log'\nproviders = ['apns']\napp-ids = ['com.example.later']");
+    let daemon = stage.start().await;
+    let made = |user: &str| {
+        let params = "pn-provider=apns;pn-param=DEF123GHIJ.com.example.later.voip;pn-prid=";
+        let spec = fswake_test_support::freeswitch::PhoneSpec::new(user, DOMAIN);
+        stage.fs.phone(spec.params(&format!("{params}{}", hex_token())))
+    };
+    let phones = phones(made);
+    asleep(&daemon, &phones).await;
+    all_missed(&stage, &daemon, &phones).await;
+    let (_, trace, _) = stage.tool(&["trace", &format!("1001@{DOMAIN}")]).await;
+    assert!(
+        trace.contains("only written to the log") && trace.contains("=> nothing was sent to apns:com.example.later"),
+        "{trace}"
+    );
+    assert!(
+        !trace.contains("took the push") && !trace.contains("push written, try"),
+        "{trace}"
+    );
+    let found = doctor(&stage).await;
+    assert_eq!(found.state("iphone-never-registers"), "ok", "{:#}", found.report);
+    assert_eq!(found.state("no-token-or-app"), "warning");
+    let push = ["push", "--type", "voip", "--user", "1001", "--realm", DOMAIN];
+    let (code, out, err) = stage.tool(&push).await;
+    assert_eq!(code, Some(1), "{out}{err}");
+    assert!(out.contains("not sent: its app only writes to the log"), "{out}");
 }

@@ -295,7 +295,14 @@ fn each_known_pattern_is_named() {
         ),
         (
             Pattern::InviteAfterRegisterFails,
-            vec![sent.clone(), taken.clone(), woke, invited, over("unreachable")],
+            vec![
+                sent.clone(),
+                taken.clone(),
+                woke,
+                invited,
+                ("leg-silent", json!({"device": IPHONE, "ms": 5_000})),
+                over("unreachable"),
+            ],
         ),
         (
             Pattern::LateRegisters,
@@ -465,6 +472,70 @@ fn phone_that_refreshes_by_its_own_timer_is_one_that_never_registers() {
 }
 
 #[test]
+fn token_that_is_gone_is_not_called_one_of_the_other_environment() {
+    let refused = |device: &str, class: &str, reason: &str| {
+        let detail = json!({"device": device, "class": class, "reason": reason});
+        says(&[
+            held(),
+            about("push-sent", device),
+            ("push-refused", detail),
+            over("unreachable"),
+        ])
+    };
+    for (device, class, has, has_not) in [
+        (IPHONE, "token-gone", "removed or reinstalled", "sandbox"),
+        (
+            IPHONE,
+            "token-bad",
+            "the other environment (sandbox, production)",
+            "removed",
+        ),
+        (ANDROID, "token-bad", "another Firebase project", "sandbox"),
+    ] {
+        let (pattern, says) = refused(device, class, "x");
+        assert_eq!(pattern, Some(Pattern::StaleTokens));
+        assert!(says.contains(has) && !says.contains(has_not), "{says}");
+    }
+}
+
+#[test]
+fn phone_that_had_no_time_to_ring_is_not_one_whose_invite_failed() {
+    let invited = |result: &'static str, ms_before_the_end: i64| {
+        let at = |ms: i64, step: (&'static str, Value)| (1, ms, step.0, step.1);
+        last_says(&[
+            at(0, held()),
+            at(1, about("push-sent", IPHONE)),
+            at(20, about("push-accepted", IPHONE)),
+            at(20_000 - ms_before_the_end, about("device-registered", IPHONE)),
+            at(20_000 - ms_before_the_end, about("leg-started", IPHONE)),
+            at(20_000, over(result)),
+        ])
+    };
+    let (pattern, says) = invited("unreachable", 300);
+    assert_eq!(pattern, Some(Pattern::LateRegisters), "{says}");
+    assert!(
+        says.contains("registered 300 ms before the call was over, too late to ring"),
+        "{says}"
+    );
+    let (pattern, says) = invited("abandoned", 300);
+    assert_eq!(
+        (pattern, says.as_str()),
+        (
+            None,
+            "the caller hung up after 20.0 s, when the phone had just registered"
+        )
+    );
+    for result in ["unreachable", "abandoned"] {
+        let (pattern, says) = invited(result, 4_000);
+        assert_eq!(pattern, Some(Pattern::InviteAfterRegisterFails), "{says}");
+        assert!(
+            says.contains("nothing came back to its INVITE;") && !says.contains("settle-delay"),
+            "{says}"
+        );
+    }
+}
+
+#[test]
 fn leg_that_could_not_be_sent_says_nothing_of_the_app() {
     let ends = |cause: &str, sip: u16| {
         let woken = [
@@ -488,6 +559,12 @@ fn leg_that_could_not_be_sent_says_nothing_of_the_app() {
     );
     let gone = ends("NORMAL_TEMPORARY_FAILURE", 503);
     assert!(gone.contains("FreeSWITCH had lost the connection"), "{gone}");
+    for codecs in [ends("INCOMPATIBLE_DESTINATION", 488), ends("NORMAL_UNSPECIFIED", 415)] {
+        assert!(
+            codecs.contains("none of the codecs") && !codecs.contains("settle-delay"),
+            "{codecs}"
+        );
+    }
     let refused = ends("NORMAL_UNSPECIFIED", 500);
     assert!(
         refused.contains("settle-delay") && !refused.contains("FreeSWITCH"),

@@ -73,6 +73,8 @@ pub enum LastWord {
     Sent,
     /// The provider took it.
     Taken,
+    /// It was only written to the log: its app has no provider.
+    Logged,
     /// It was refused, or not delivered in time: why.
     Refused(Arc<str>),
 }

@@ -94,6 +94,7 @@ impl LastWord {
         match self {
             Self::Sent => "sent",
             Self::Taken => "taken",
+            Self::Logged => "logged",
             Self::Refused(_) => "refused",
         }
     }

@@ -123,7 +123,7 @@ pub struct NotificationPush {
 pub struct PushReceipt {
     /// The provider's name for it (`apns-id`, FCM message name), for the journal.
     pub provider_id: Option<String>,
-    /// HTTP status.
+    /// HTTP status; 0 where no provider was asked and the push was only written to the log.
     pub status: u16,
     /// How many requests it took, retries included.
     pub attempts: u32,

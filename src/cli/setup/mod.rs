@@ -209,7 +209,11 @@ fn left_to_do(site: &Site, configuration: &Path, is_written: bool) -> String {
             ));
         }
         if is_written || !others.is_empty() || site.dial_strings.is_empty() {
-            points.push("fs_cli -x reloadxml".to_owned());
+            let port = match site.socket.port {
+                8021 => String::new(),
+                port => format!("-P {port} "),
+            };
+            points.push(format!("fs_cli {port}-x reloadxml"));
         }
     }
     if !plan::has_app(configuration) {

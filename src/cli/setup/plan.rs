@@ -206,8 +206,14 @@ impl Settings {
     /// Whether they lead to this event socket. What is in the password's file is looked at by itself, or by the doctor.
     fn lead_to(&self, socket: &EventSocket) -> bool {
         let has_password = self.password_file.is_some() || socket.password == OWN_PASSWORD;
-        self.host == socket.host && self.port == i64::from(socket.port) && has_password
+        is_same_host(&self.host, &socket.host) && self.port == i64::from(socket.port) && has_password
     }
+}
+
+/// Whether two names are of one host, as far as can be seen: this one has several.
+fn is_same_host(one: &str, other: &str) -> bool {
+    let is_here = |host: &str| matches!(host, "localhost" | "127.0.0.1" | "::1");
+    one == other || is_here(one) && is_here(other)
 }
 
 /// Whether a configuration has an app.
@@ -262,6 +268,19 @@ mod tests {
             assert!(other.lines().any(|l| l == line), "{line}");
         }
         assert!(!other.contains("s3cret"));
+    }
+
+    #[test]
+    fn configuration_that_names_this_host_otherwise_leads_to_the_same_event_socket() {
+        let leads = |text: &str, host: &str| Settings::of(text).lead_to(&socket(host, 8021, OWN_PASSWORD));
+        for (host, expected) in [("localhost", true), ("::1", true), ("10.0.0.1", false)] {
+            assert_eq!(
+                leads(&format!("[freeswitch]\nhost = '{host}'"), "127.0.0.1"),
+                expected,
+                "{host}"
+            );
+        }
+        assert!(leads("[freeswitch]\nhost = '10.0.0.1'", "10.0.0.1"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What `fswake setup` finds of a FreeSWITCH: its folder of configuration, its event socket, who answers for its dialplan.
 
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -18,6 +19,9 @@ const FOLDERS: [&str; 5] = [
 ];
 /// What the event socket's password is where nobody has changed it.
 pub(super) const OWN_PASSWORD: &str = "ClueCon";
+
+/// The contacts of mod_verto, as FreeSWITCH's own dial-string has them.
+const VERTO: &str = "${verto_contact(${dialed_user}@${dialed_domain})}";
 
 /// A FreeSWITCH.
 pub(super) struct Site {
@@ -58,13 +62,18 @@ pub(super) struct DialString {
 impl DialString {
     /// Whether it leads to this context.
     pub(super) fn is_ours(&self, context: &str) -> bool {
-        self.text.contains(&format!("/{context}\""))
+        doctor::leads_into(&self.text, context)
     }
 
     /// The line as it has to be.
     pub(super) fn ours(&self, context: &str) -> String {
         let indent = self.text.len() - self.text.trim_start().len();
-        format!("{}{}", &self.text[..indent], super::plan::dial_string(context))
+        let mut line = super::plan::dial_string(context);
+        // Phones of mod_verto are reached beside, as before.
+        if self.text.contains("${verto_contact(") {
+            line = line.replace("\"/>", &format!(",{VERTO}\"/>"));
+        }
+        format!("{}{line}", &self.text[..indent])
     }
 }
 
@@ -116,6 +125,9 @@ fn event_socket(folder: &Path) -> anyhow::Result<EventSocket> {
     let file = folder.join("autoload_configs/event_socket.conf.xml");
     let xml = files::xml(&file).with_context(|| file.display().to_string())?;
     let mut variables = Variables::default();
+    if let Some(ip) = local_ip_v4() {
+        let _ = variables.command("set", &format!("local_ip_v4={ip}"));
+    }
     // What is not a plain `set` there is no password.
     for (cmd, data) in files::xml(&folder.join("vars.xml"))
         .iter()
@@ -144,6 +156,14 @@ fn event_socket(folder: &Path) -> anyhow::Result<EventSocket> {
         .with_context(|| format!("{}: listen-port {port:?} is not a port", file.display()))?;
     let password = value("password")?.unwrap_or_else(|| OWN_PASSWORD.to_owned());
     Ok(EventSocket { host, port, password })
+}
+
+/// What FreeSWITCH has as `local_ip_v4` unless its configuration says otherwise: the address that this host has on the way to others
+/// (`switch_find_local_ip`). Nothing is sent for it.
+fn local_ip_v4() -> Option<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((Ipv4Addr::new(82, 45, 148, 209), 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
 }
 
 /// Those of the directory's own files and of the folders right in it.
@@ -232,6 +252,12 @@ mod tests {
                 .host,
             "10.0.0.1"
         );
+        if let Some(ip) = local_ip_v4() {
+            let host = r#"<param name="listen-ip" value="$${local_ip_v4}"/>"#;
+            assert_eq!(socket(host, "").unwrap().host, ip.to_string());
+            let set = r#"<include><X-PRE-PROCESS cmd="set" data="local_ip_v4=10.0.0.9"/></include>"#;
+            assert_eq!(socket(host, set).unwrap().host, "10.0.0.9");
+        }
         let unknown = socket(all, "").err().unwrap().to_string();
         assert!(unknown.contains("password") && unknown.contains("pass"), "{unknown}");
         assert!(socket(r#"<param name="listen-port" value="eight"/>"#, "").is_err());
@@ -252,14 +278,31 @@ mod tests {
                 "default/1001.xml",
                 "<param name=\"dial-string\" value=\"loopback/x/fswake\"/>",
             ),
+            // With what fs-conf/directory/fswake.xml has for mod_verto.
+            (
+                "default/1002.xml",
+                "<param name=\"dial-string\" value=\"[a=b]loopback/x/fswake,${verto_contact(x)}\"/>",
+            ),
+            (
+                "default/1003.xml",
+                "<param name=\"dial-string\" value=\"loopback/x/fswake2\"/>",
+            ),
         ]);
         let found = dial_strings(dir.path());
         let at: Vec<_> = found.iter().map(|d| (d.line, d.is_ours("fswake"))).collect();
-        assert_eq!(at, [(1, true), (4, false)]);
+        assert_eq!(at, [(1, true), (1, true), (1, false), (4, false)]);
+        let ours = found[3].ours("fswake");
         assert!(
-            found[1].ours("fswake").starts_with("    <param name=\"dial-string\""),
-            "{}",
-            found[1].ours("fswake")
+            ours.starts_with("    <param name=\"dial-string\"") && !ours.contains("verto"),
+            "{ours}"
         );
+        // What FreeSWITCH ships rings mod_verto's phones too.
+        let shipped = DialString {
+            text: format!("  <param name=\"dial-string\" value=\"${{sofia_contact(*/x)}},{VERTO}\"/>"),
+            ..found.into_iter().last().unwrap()
+        };
+        let ours = shipped.ours("fswake");
+        assert!(ours.ends_with(&format!("/fswake,{VERTO}\"/>")), "{ours}");
+        assert!(doctor::leads_into(&ours, "fswake"), "{ours}");
     }
 }

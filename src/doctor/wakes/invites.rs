@@ -4,57 +4,36 @@ use std::collections::BTreeMap;
 
 use super::{FEW, Found, Part, SOME_PERCENT, State, app_and_agent, first_of, groups, percent};
 use crate::config::Config;
-use crate::journal::{Attempt, Pattern};
+use crate::journal::{InviteEnd, Pattern};
 
-/// How such an INVITE ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum End {
-    /// FreeSWITCH knew no way to the address.
-    NoWay,
-    /// 503: FreeSWITCH's own word for a connection that is gone, or the phone's.
-    Unavailable,
-    /// Nothing came back.
-    Silence,
-    /// The phone refused it, or gave up.
-    Refused,
+fn words(end: InviteEnd) -> &'static str {
+    match end {
+        InviteEnd::NoWay => "could not be sent",
+        InviteEnd::Unavailable => "503",
+        InviteEnd::Silence => "without an answer",
+        InviteEnd::Incompatible => "no codec in common",
+        InviteEnd::Refused => "refused or given up",
+    }
 }
 
-impl End {
-    fn of(attempt: &Attempt) -> Self {
-        match &attempt.failed_awake {
-            _ if attempt.could_not_be_sent() => Self::NoWay,
-            Some((_, 503)) => Self::Unavailable,
-            // 408: nothing came back in time.
-            Some((_, 408)) => Self::Silence,
-            None if attempt.silent > 0 => Self::Silence,
-            _ => Self::Refused,
-        }
-    }
-
-    fn words(self) -> &'static str {
-        match self {
-            Self::NoWay => "could not be sent",
-            Self::Unavailable => "503",
-            Self::Silence => "without an answer",
-            Self::Refused => "refused or given up",
-        }
-    }
-
-    fn advice(self, settle_ms: u128) -> String {
-        match self {
-            Self::NoWay => "FreeSWITCH knew no way to the address that the phone registered with: look for its cause in \
-                            FreeSWITCH's log (NAT, a network that is down, a profile that does not run)"
-                .into(),
-            Self::Unavailable => "FreeSWITCH says 503 itself when the connection that the phone registered over is gone: the app \
-                                  is suspended again too soon, or a NAT forgets the connection. A longer wake.settle-delay does \
-                                  not help there; it helps where the phone's own log has the INVITE and the 503"
-                .into(),
-            Self::Silence => "nothing came back: the app is suspended again before the INVITE, or does not get it (NAT, a \
-                              connection that is only half open)"
-                .into(),
-            Self::Refused => format!(
-                "the app registers before it can take a call: set wake.settle-delay (now {settle_ms} ms) to 500ms more"
-            ),
+fn advice(end: InviteEnd, settle_ms: u128) -> String {
+    match end {
+        InviteEnd::NoWay => "FreeSWITCH knew no way to the address that the phone registered with: look for its cause in FreeSWITCH's \
+                             log (NAT, a network that is down, a profile that does not run)"
+            .into(),
+        InviteEnd::Unavailable => "FreeSWITCH says 503 itself when the connection that the phone registered over is gone: the app is \
+                                   suspended again too soon, or a NAT forgets the connection. A longer wake.settle-delay does not \
+                                   help there; it helps where the phone's own log has the INVITE and the 503"
+            .into(),
+        InviteEnd::Silence => "nothing came back: the app is suspended again before the INVITE, or does not get it (NAT, a \
+                               connection that is only half open)"
+            .into(),
+        InviteEnd::Incompatible => "the app takes none of the codecs that it was offered, or wants SRTP where there is none (or none \
+                                    where there is): compare its codecs and encryption with the profile's codec-prefs and the \
+                                    callers' codecs"
+            .into(),
+        InviteEnd::Refused => {
+            format!("the app registers before it can take a call: set wake.settle-delay (now {settle_ms} ms) to 500ms more")
         }
     }
 }
@@ -63,7 +42,7 @@ impl End {
 pub(super) fn failed(parts: &[Part], config: &Config) -> Found {
     let pattern = Pattern::InviteAfterRegisterFails;
     let groups = groups(parts, pattern, |a| a.registered_ms.is_some(), app_and_agent);
-    let (mut bad, mut ends) = (Vec::new(), BTreeMap::<End, usize>::new());
+    let (mut bad, mut ends) = (Vec::new(), BTreeMap::<InviteEnd, usize>::new());
     for (name, (failed, all)) in groups {
         if failed < FEW || percent(failed, all) < SOME_PERCENT {
             continue;
@@ -71,11 +50,13 @@ pub(super) fn failed(parts: &[Part], config: &Config) -> Found {
         let of_group = parts
             .iter()
             .filter(|p| p.pattern == Some(pattern) && app_and_agent(&p.attempt) == name);
-        let mut here = BTreeMap::<End, usize>::new();
+        let mut here = BTreeMap::<InviteEnd, usize>::new();
         for part in of_group {
-            *here.entry(End::of(&part.attempt)).or_default() += 1;
+            *here
+                .entry(InviteEnd::of(&part.attempt).unwrap_or(InviteEnd::Silence))
+                .or_default() += 1;
         }
-        let how: Vec<String> = here.iter().map(|(end, n)| format!("{n} × {}", end.words())).collect();
+        let how: Vec<String> = here.iter().map(|(end, n)| format!("{n} × {}", words(*end))).collect();
         bad.push(format!(
             "{name}: {failed} of {all} INVITEs right after the REGISTER failed ({})",
             how.join(", ")
@@ -85,15 +66,15 @@ pub(super) fn failed(parts: &[Part], config: &Config) -> Found {
         }
     }
     let settle = config.policy.settle_delay.as_millis();
-    let mut ends: Vec<(End, usize)> = ends.into_iter().collect();
+    let mut ends: Vec<(InviteEnd, usize)> = ends.into_iter().collect();
     ends.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
     let several = ends.len() > 1;
     let advice: Vec<String> = ends
         .iter()
         .map(|(end, n)| {
-            let advice = end.advice(settle);
+            let advice = advice(*end, settle);
             if several {
-                format!("{n} × {}: {advice}", end.words())
+                format!("{n} × {}: {advice}", words(*end))
             } else {
                 advice
             }
@@ -106,6 +87,7 @@ pub(super) fn failed(parts: &[Part], config: &Config) -> Found {
 mod tests {
     use super::*;
     use crate::config::Environment;
+    use crate::journal::Attempt;
 
     /// Phones of one app that registered and whose INVITE ended so: cause and SIP status, or nothing at all.
     fn parts(ends: &[Option<(&str, u64)>]) -> Vec<Part> {
@@ -144,6 +126,12 @@ mod tests {
                 [None; 3].to_vec(),
                 "(3 × without an answer)",
                 "nothing came back",
+                settle,
+            ),
+            (
+                [Some(("INCOMPATIBLE_DESTINATION", 488)); 3].to_vec(),
+                "(3 × no codec in common)",
+                "compare its codecs",
                 settle,
             ),
             // Some of them only: no word of a setting that helps none.

@@ -1,12 +1,13 @@
 //! The dialplan's contexts, as far as they can be looked at: who answers for each, and its `socket` application.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::dialstring::{Leads, leads};
 use super::{FAMILY, limits, safe};
 use crate::doctor::esl::Session;
 use crate::doctor::handlers::Handler;
-use crate::doctor::{Check, State};
+use crate::doctor::{Check, State, first_of};
 use crate::types::Printable;
 use crate::xml::tags;
 
@@ -15,8 +16,18 @@ use crate::xml::tags;
 pub(super) struct Socket {
     /// As written: `127.0.0.1:8084 async full`.
     pub data: String,
-    /// `socket_resume` is set in that context.
+    /// `socket_resume` is set before it.
     pub resumes: bool,
+}
+
+/// A `socket` application with what the calls that come to it do before it, and after it: other extensions are other calls'.
+#[derive(Debug)]
+pub(super) struct Handover {
+    pub socket: Socket,
+    pub before: Vec<Action>,
+    pub after: Vec<Action>,
+    /// Other extensions may follow (`continue`).
+    pub continues: bool,
 }
 
 impl Socket {
@@ -42,17 +53,14 @@ pub(super) struct Context {
     pub name: String,
     /// It is in FreeSWITCH's files.
     pub is_there: bool,
-    /// Its first `socket` application, in the files.
-    pub socket: Option<Socket>,
+    /// Where it hands calls to fswake, in the files.
+    pub handovers: Vec<Handover>,
     /// A script is asked for it first.
     pub handler: Option<Handler>,
-    /// What a call that comes to the `socket` application does before it, and after it: other extensions are other calls'.
-    pub before: Vec<Action>,
-    pub after: Vec<Action>,
-    /// Other extensions may follow (`continue`).
-    pub continues: bool,
     /// Its bridges.
     pub bridges: Vec<Bridge>,
+    /// The contexts that its actions name.
+    pub transfers: BTreeSet<String>,
 }
 
 /// A `bridge` of the dialplan.
@@ -74,9 +82,15 @@ impl Action {
     /// The context that it leads to, where it names one.
     fn context(&self) -> Option<&str> {
         let leads = matches!(self.application.as_str(), "transfer" | "execute_extension");
-        let name = self.data.split_whitespace().last().filter(|_| leads)?;
-        let words = self.data.split_whitespace().count();
-        (words == 3 && !name.contains('$')).then_some(name)
+        let words = self
+            .data
+            .split_whitespace()
+            .filter(|word| !matches!(*word, "-bleg" | "-both"));
+        let words: Vec<&str> = words.collect();
+        match words[..] {
+            [_, dialplan, name] if leads && dialplan.eq_ignore_ascii_case("XML") && !name.contains('$') => Some(name),
+            _ => None,
+        }
     }
 
     /// Whether it may go on with the call: all but what ends it, and what only notes or prepares something.
@@ -121,19 +135,12 @@ impl Context {
         let found = session.api(&format!("xml_locate dialplan context name {word}")).await;
         let xml = found.unwrap_or_default();
         let is_there = tags(&xml).iter().any(|t| t.name == "context");
-        let Around {
-            before,
-            after,
-            continues,
-        } = around(&xml);
         Some(Self {
             name: name.to_owned(),
             is_there,
-            socket: socket_in(&xml),
-            before,
-            after,
-            continues,
+            handovers: handovers(&xml),
             bridges: bridges(&xml),
+            transfers: transfers(&xml),
             // FusionPBX leaves such names to the files, and others may do as it does.
             handler: handler.filter(|_| !name.contains('@')),
         })
@@ -141,7 +148,33 @@ impl Context {
 
     /// Calls of dial-strings that lead here reach fswake, as far as can be seen.
     pub(super) fn is_good(&self) -> bool {
-        self.socket.is_some() && self.handler != Some(Handler::FusionPbx)
+        self.has_socket() && self.handler != Some(Handler::FusionPbx)
+    }
+
+    /// It has the `socket` application, in the files.
+    pub(super) fn has_socket(&self) -> bool {
+        !self.handovers.is_empty()
+    }
+
+    /// The contexts that its actions lead to and that nobody has. Those after fswake are the way back.
+    pub(super) fn misses(&self, next: &[Self]) -> Option<Check> {
+        let is_after = |name: &str| self.leads_on().any(|next| next == name);
+        let gone =
+            |c: &&Self| self.transfers.contains(&c.name) && !is_after(&c.name) && !c.is_there && c.handler.is_none();
+        let gone: Vec<String> = next
+            .iter()
+            .filter(gone)
+            .map(|c| Printable(&c.name).to_string())
+            .collect();
+        (!gone.is_empty()).then(|| {
+            let seen = format!(
+                "it sends calls to context {}, which is not in FreeSWITCH's files: those calls fail",
+                first_of(&gone, 3)
+            );
+            let advice =
+                "correct the name in its transfer or execute_extension, or install that context, and `reloadxml`";
+            Check::warning(FAMILY, format!("context {}", Printable(&self.name)), seen, advice)
+        })
     }
 
     /// Why calls of dial-strings that lead here do not reach fswake, where that is certain or nearly so.
@@ -155,20 +188,14 @@ impl Context {
 
     /// The contexts that its actions after the `socket` lead to.
     pub(super) fn leads_on(&self) -> impl Iterator<Item = &str> {
-        let after: &[Action] = if self.socket.is_some() { &self.after } else { &[] };
-        after
-            .iter()
-            .filter_map(Action::context)
-            .filter(|name| *name != self.name)
+        let after = self.handovers.iter().flat_map(|handover| &handover.after);
+        after.filter_map(Action::context).filter(|name| *name != self.name)
     }
 
     /// What becomes of a call that comes back from fswake: `next` are the contexts that it leads on to. `is_led_to` by a
     /// dial-string.
     pub(super) fn way_back(&self, next: &[Self], is_led_to: bool) -> Vec<Check> {
         let name = format!("context {}", Printable(&self.name));
-        if self.socket.is_none() {
-            return Vec::new();
-        }
         let mut checks = Vec::new();
         for gone in next.iter().filter(|c| !c.is_there && c.handler.is_none()) {
             let seen = format!(
@@ -178,13 +205,15 @@ impl Context {
             let advice = "install all of fs-conf/dialplan/fswake.xml, or correct the name, and `reloadxml`";
             checks.push(Check::error(FAMILY, name.clone(), seen, advice));
         }
-        if is_led_to && !self.continues && !self.after.iter().any(Action::goes_on) {
+        let ends_there = |handover: &Handover| !handover.continues && !handover.after.iter().any(Action::goes_on);
+        if is_led_to && self.handovers.iter().any(ends_there) {
             let seen = "nothing after the socket application goes on with the call: calls that wake nobody end there";
             let advice = "write a bridge after it, as fs-conf/dialplan/fswake.xml does";
             checks.push(Check::error(FAMILY, name.clone(), seen, advice));
         }
         let of_next = next.iter().flat_map(|c| &c.bridges).map(|bridge| &bridge.action);
-        let mut all = self.after.iter().chain(of_next);
+        let after = self.handovers.iter().flat_map(|handover| &handover.after);
+        let mut all = after.chain(of_next);
         if is_led_to && all.any(|action| action.rings_by_dial_string(&self.name)) {
             let seen = "its last bridge rings user/.. or a loopback into this context, whose dial-string leads here again: the \
                         call goes in circles";
@@ -198,7 +227,10 @@ impl Context {
     /// Times of the dialplan's own that end the wait before fswake does: before its `socket`, and for its bridges to users whose
     /// dial-strings lead to fswake, which `led` names.
     pub(super) fn cut_short(&self, max_wait: Duration, led: &[&str]) -> Option<Check> {
-        let before_socket = self.socket.as_ref().and_then(|_| limits::of_actions(&self.before));
+        let before_socket = self
+            .handovers
+            .iter()
+            .filter_map(|handover| limits::of_actions(&handover.before));
         let leads_here = |leg: &str| match leads(leg) {
             Leads::To(contexts) => contexts.iter().any(|context| led.contains(&context.as_str())),
             _ => leg.starts_with("user/"),
@@ -209,7 +241,7 @@ impl Context {
             let of_call = limits::of_actions(&bridge.before).filter(|_| rings);
             of_legs.into_iter().chain(of_call)
         });
-        let shortest = before_socket.into_iter().chain(of_bridges).min()?;
+        let shortest = before_socket.chain(of_bridges).min()?;
         shortest.is_shorter_than(max_wait).then(|| {
             let name = format!("context {}", Printable(&self.name));
             shortest.finding(name, "", max_wait)
@@ -219,8 +251,18 @@ impl Context {
     /// What is wrong with how it is written.
     pub(super) fn findings(&self) -> Vec<Check> {
         let name = format!("context {}", Printable(&self.name));
-        let Some(socket) = &self.socket else { return Vec::new() };
-        let mut checks = written(&name, socket);
+        let mut checks: Vec<Check> = Vec::new();
+        for handover in &self.handovers {
+            let more = written(&name, &handover.socket);
+            checks.extend(
+                more.into_iter()
+                    .filter(|check| !checks.contains(check))
+                    .collect::<Vec<_>>(),
+            );
+        }
+        if !self.has_socket() {
+            return checks;
+        }
         if let Some(handler) = self.handler.filter(|h| *h != Handler::FusionPbx) {
             let seen = format!("{} may answer for it in place of the file", handler.name());
             let advice = "have the script leave this name to FreeSWITCH's files, or let calls of the last days show that they \
@@ -231,36 +273,18 @@ impl Context {
     }
 }
 
-/// The first `socket` application of a context.
-fn socket_in(xml: &str) -> Option<Socket> {
-    let tags = tags(xml);
-    let actions: Vec<_> = tags.iter().filter(|t| t.name == "action").collect();
-    let socket = actions.iter().find(|t| t.attribute("application") == "socket")?;
-    Some(Socket {
-        data: socket.attribute("data").to_owned(),
-        resumes: actions.iter().any(|t| {
-            t.attribute("application") == "set" && t.attribute("data").replace(' ', "") == "socket_resume=true"
-        }),
-    })
-}
-
-/// What stands around the first `socket` application, for the calls that come to it.
-#[derive(Default)]
-struct Around {
-    before: Vec<Action>,
-    after: Vec<Action>,
-    continues: bool,
-}
-
-/// Its own extension, and those before it that go on with the next.
-fn around(xml: &str) -> Around {
-    let (mut around, mut is_after, mut continues) = (Around::default(), false, false);
+/// The `socket` applications of a context. What its calls do is in its own extension, and in those before it that go on with the
+/// next.
+fn handovers(xml: &str) -> Vec<Handover> {
+    let (mut found, mut before, mut continues) = (Vec::<Handover>::new(), Vec::<Action>::new(), false);
+    // Of the extension that is read.
+    let mut open = None;
     for tag in tags(xml) {
         match tag.name.as_str() {
-            "extension" if is_after => return around,
             "extension" => {
+                open = None;
                 if !continues {
-                    around.before.clear();
+                    before.clear();
                 }
                 continues = tag.attribute("continue") == "true";
             }
@@ -269,18 +293,44 @@ fn around(xml: &str) -> Around {
                     application: tag.attribute("application").to_owned(),
                     data: tag.attribute("data").to_owned(),
                 };
-                if is_after {
-                    around.after.push(action);
-                } else if action.application == "socket" {
-                    (is_after, around.continues) = (true, continues);
+                if action.application == "socket" && open.is_none() {
+                    let resumes =
+                        |a: &Action| a.application == "set" && a.data.replace(' ', "") == "socket_resume=true";
+                    open = Some(found.len());
+                    found.push(Handover {
+                        socket: Socket {
+                            resumes: before.iter().any(resumes),
+                            data: action.data,
+                        },
+                        before: before.clone(),
+                        after: Vec::new(),
+                        continues,
+                    });
+                } else if let Some(handover) = open.and_then(|at| found.get_mut(at)) {
+                    handover.after.push(action);
                 } else {
-                    around.before.push(action);
+                    before.push(action);
                 }
             }
             _ => {}
         }
     }
-    around
+    found
+}
+
+/// The contexts that actions name, on whichever condition.
+fn transfers(xml: &str) -> BTreeSet<String> {
+    let actions = tags(xml)
+        .into_iter()
+        .filter(|tag| matches!(tag.name.as_str(), "action" | "anti-action"));
+    let named = actions.filter_map(|tag| {
+        let action = Action {
+            application: tag.attribute("application").to_owned(),
+            data: tag.attribute("data").to_owned(),
+        };
+        action.context().map(str::to_owned)
+    });
+    named.collect()
 }
 
 /// The bridges, each with what its extension does before it.
@@ -313,8 +363,9 @@ fn written(name: &str, socket: &Socket) -> Vec<Check> {
     let data = Printable(&socket.data);
     let has = |word: &str| socket.data.split_whitespace().any(|w| w == word);
     let mut checks = Vec::new();
-    if !has("async") || !has("full") {
-        let seen = format!("socket {data}");
+    let missing: Vec<&str> = ["async", "full"].into_iter().filter(|word| !has(word)).collect();
+    if !missing.is_empty() {
+        let seen = format!("socket {data} without {}", missing.join(" and "));
         let advice = "write `async full` behind the address: without it fswake can order nothing";
         checks.push(Check::error(FAMILY, name, seen, advice));
     }
@@ -337,16 +388,18 @@ mod tests {
             include_str!("../../../fs-conf/dialplan/fswake.xml"),
             include_str!("../../../fs-conf/dialplan/default/00_fswake.xml"),
         ] {
-            let socket = socket_in(file).unwrap();
-            assert_eq!(socket.addresses(), ["127.0.0.1:8084"]);
-            assert!(written("context x", &socket).is_empty());
+            let found = handovers(file);
+            assert_eq!(found.len(), 1);
+            assert_eq!(found[0].socket.addresses(), ["127.0.0.1:8084"]);
+            assert!(written("context x", &found[0].socket).is_empty());
         }
-        assert_eq!(socket_in("can't find anything\n"), None);
+        assert!(handovers("can't find anything\n").is_empty());
     }
 
     #[test]
     fn socket_that_cannot_hold_or_would_strand_a_caller_is_an_error() {
-        let bare = socket_in(r#"<context><action application="socket" data="h:1|[::1]:2"/></context>"#).unwrap();
+        let bare = r#"<context><action application="socket" data="h:1|[::1]:2"/></context>"#;
+        let bare = handovers(bare).remove(0).socket;
         assert_eq!(bare.addresses(), ["h:1", "[::1]:2"]);
         let checks = written("context x", &bare);
         assert_eq!(checks.len(), 2);
@@ -354,25 +407,85 @@ mod tests {
     }
 
     fn of(name: &str, actions: &str) -> Context {
-        let Around {
-            before,
-            after,
-            continues,
-        } = around(actions);
         Context {
             name: name.into(),
             is_there: true,
-            socket: socket_in(actions),
+            handovers: handovers(actions),
             handler: None,
-            before,
-            after,
-            continues,
             bridges: bridges(actions),
+            transfers: transfers(actions),
         }
     }
 
     const SOCKET: &str =
         r#"<action application="set" data="socket_resume=true"/><action application="socket" data="h:1 async full"/>"#;
+
+    #[test]
+    fn every_socket_of_a_context_is_looked_at_with_what_is_set_for_its_own_calls() {
+        let bare = r#"<action application="socket" data="h:2 async full"/>"#;
+        let context = of(
+            "default",
+            &format!("<context><extension>{SOCKET}</extension><extension>{bare}</extension></context>"),
+        );
+        let sockets = context
+            .handovers
+            .iter()
+            .map(|handover| (handover.socket.data.as_str(), handover.socket.resumes));
+        assert_eq!(
+            sockets.collect::<Vec<_>>(),
+            [("h:1 async full", true), ("h:2 async full", false)]
+        );
+        let findings = context.findings();
+        assert!(
+            findings.len() == 1 && findings[0].seen.contains("socket h:2"),
+            "{findings:?}"
+        );
+        // Set for all in an extension that goes on with the next.
+        let set = r#"<extension continue="true"><action application="set" data="socket_resume=true"/></extension>"#;
+        let context = of(
+            "default",
+            &format!("<context>{set}<extension>{bare}</extension></context>"),
+        );
+        assert!(context.findings().is_empty(), "{:?}", context.findings());
+    }
+
+    #[test]
+    fn context_that_calls_are_sent_to_and_nobody_has_is_named() {
+        let sends = |data: &str| {
+            of(
+                "public",
+                &format!(r#"<context><action application="transfer" data="{data}"/></context>"#),
+            )
+        };
+        let to = |data: &str| sends(data).transfers.into_iter().collect::<Vec<_>>();
+        assert_eq!(to("$1 XML wake"), ["wake"]);
+        assert_eq!(to("-bleg 1000 XML wake"), ["wake"]);
+        for nowhere in [
+            "$1",
+            "$1 enum",
+            "$1 XML ${user_context}",
+            "1000 LUA wake.lua",
+            "a b c d",
+        ] {
+            assert_eq!(to(nowhere), Vec::<String>::new(), "{nowhere}");
+        }
+        let gone = Context {
+            is_there: false,
+            ..of("wake", "")
+        };
+        let found = sends("$1 XML wake").misses(&[gone]).unwrap();
+        assert!(
+            found.seen.contains("it sends calls to context wake, which is not"),
+            "{found:?}"
+        );
+        assert!(sends("$1 XML wake").misses(&[of("wake", "")]).is_none());
+        let by_script = Context {
+            is_there: false,
+            handler: Some(Handler::Lua),
+            ..of("wake", "")
+        };
+        assert!(sends("$1 XML wake").misses(&[by_script]).is_none());
+    }
 
     #[test]
     fn way_back_from_fswake_is_looked_at() {

@@ -28,6 +28,9 @@ const CONTEXT: &str = "fswake";
 /// Where FusionPBX answers for the dialplan (docs/FUSIONPBX.md).
 const CONTEXT_FUSIONPBX: &str = "fswake@static";
 
+/// So many contexts are looked at, and those that the last of them lead to.
+const MOST: usize = 50;
+
 /// What the verdict on all ways is made of.
 const ASKED: [&str; 5] = ["xml_locate", "user_data", "domain_data", "module_exists", "sofia"];
 
@@ -50,8 +53,9 @@ pub(super) async fn checks(
     let to_fswake = find(session, names, handler).await;
     let mut names = BTreeSet::from(["default".to_owned(), "public".to_owned()]);
     names.extend(contexts_of_profiles(session).await);
-    names.retain(|name| to_fswake.iter().all(|c| c.name != *name));
-    let dialplans = find(session, names, handler).await;
+    names.extend(users.begin_in.iter().cloned());
+    let dialplans = reached(session, names, &to_fswake, handler).await;
+    let (dialplans, missing): (Vec<Context>, Vec<Context>) = dialplans.into_iter().partition(|c| c.is_there);
     let ways = Ways {
         users: &users,
         to_fswake: &to_fswake,
@@ -66,6 +70,9 @@ pub(super) async fn checks(
     }];
     let all: Vec<&Context> = to_fswake.iter().chain(&dialplans).collect();
     checks.extend(all.iter().flat_map(|c| c.findings()));
+    if !session.unheard.contains_key("xml_locate") {
+        checks.extend(dialplans.iter().filter_map(|c| c.misses(&missing)));
+    }
     let led_to: BTreeSet<&str> = users.contexts().collect();
     for context in &all {
         let next: BTreeSet<String> = context.leads_on().map(str::to_owned).collect();
@@ -80,11 +87,9 @@ pub(super) async fn checks(
     checks.extend(users.cut_short(config.policy.max_wait));
     // Every address that a call may be sent to is tried, once.
     let mut tried: Vec<Vec<&str>> = Vec::new();
-    for (context, socket) in all
-        .iter()
-        .filter(|c| c.is_good())
-        .filter_map(|c| Some((c, c.socket.as_ref()?)))
-    {
+    let good = all.iter().filter(|c| c.is_good());
+    let sockets = good.flat_map(|c| c.handovers.iter().map(move |handover| (c, &handover.socket)));
+    for (context, socket) in sockets {
         let addresses = socket.addresses();
         if tried.contains(&addresses) {
             continue;
@@ -107,6 +112,23 @@ async fn find(session: &mut Session, names: BTreeSet<String>, handler: Option<Ha
     found
 }
 
+/// The contexts of these names, and those that their calls are sent on to. `known` are looked at already.
+async fn reached(
+    session: &mut Session,
+    names: BTreeSet<String>,
+    known: &[Context],
+    handler: Option<Handler>,
+) -> Vec<Context> {
+    let (mut found, mut next) = (Vec::<Context>::new(), names);
+    while !next.is_empty() && found.len() < MOST {
+        next.retain(|name| known.iter().chain(&found).all(|c| c.name != *name));
+        let more = find(session, std::mem::take(&mut next), handler).await;
+        next.extend(more.iter().flat_map(|c| c.transfers.iter().cloned()));
+        found.extend(more);
+    }
+    found
+}
+
 /// The contexts that calls of running profiles begin in.
 async fn contexts_of_profiles(session: &mut Session) -> Vec<String> {
     let status = session.api("sofia xmlstatus").await.unwrap_or_default();
@@ -119,8 +141,16 @@ async fn contexts_of_profiles(session: &mut Session) -> Vec<String> {
     contexts
 }
 
+/// The contexts that a dial-string's loopbacks lead to.
+pub(super) fn contexts_of(dial_string: &str) -> Vec<String> {
+    match dialstring::leads(dial_string) {
+        dialstring::Leads::To(contexts) => contexts,
+        _ => Vec::new(),
+    }
+}
+
 /// A name that can stand in a command.
-fn safe(name: &str) -> Option<&str> {
+pub(super) fn safe(name: &str) -> Option<&str> {
     let good = |b: u8| b.is_ascii_alphanumeric() || b"-_.@+".contains(&b);
     (!name.is_empty() && name.len() <= 128 && name.bytes().all(good)).then_some(name)
 }

@@ -12,6 +12,7 @@ use super::{FAMILY, safe};
 use crate::config::Config;
 use crate::doctor::Check;
 use crate::doctor::esl::Session;
+use crate::doctor::listens;
 use crate::types::{NOBODY, Printable};
 
 /// How long FreeSWITCH and fswake may take for it.
@@ -22,8 +23,8 @@ pub(super) async fn check(session: &mut Session, config: &Config, socket: &Socke
     let name = "outbound port";
     let addresses = socket.addresses();
     let shown = Printable(&addresses.join("|")).to_string();
-    let listens = config.listen.addresses.iter().map(SocketAddr::port);
-    let ports: Vec<u16> = listens.filter(|port| *port != 0).collect();
+    let own_ports = config.listen.addresses.iter().map(SocketAddr::port);
+    let ports: Vec<u16> = own_ports.filter(|port| *port != 0).collect();
     let names_us = |address: &&str| {
         let port = address.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
         port.is_some_and(|port: u16| ports.contains(&port))
@@ -58,7 +59,7 @@ pub(super) async fn check(session: &mut Session, config: &Config, socket: &Socke
     };
     let channel = Uuid::new_v4();
     if let Err(reason) = session.subscribe("CHANNEL_HANGUP_COMPLETE").await {
-        let advice = "let the user's esl-allowed-events have CHANNEL_HANGUP_COMPLETE";
+        let advice = "add CHANNEL_HANGUP_COMPLETE to the user's esl-allowed-events";
         return Check::warning(FAMILY, name, format!("not tried: {reason}"), advice);
     }
     let reached = match call_nobody(session, &tried, channel).await {
@@ -96,12 +97,16 @@ pub(super) async fn check(session: &mut Session, config: &Config, socket: &Socke
             ),
             "look for a firewall, and whether the address is this host's as FreeSWITCH sees it",
         ),
-        (false, false) => Check::error(
-            FAMILY,
-            name,
-            format!("no fswake answers FreeSWITCH at {shown}"),
-            "is fswake running, does listen.allow have FreeSWITCH's address, and is it fswake that has the port?",
-        ),
+        (false, false) => {
+            let is_taken = config.listen.addresses.iter().any(|address| listens(address).is_some());
+            let advice = if is_taken {
+                "a program listens there: fswake hangs (look at its log, and restart it), listen.allow does not have FreeSWITCH's \
+                 address, or it is not fswake that has the port"
+            } else {
+                "is fswake running, does listen.allow have FreeSWITCH's address, and is it fswake that has the port?"
+            };
+            Check::error(FAMILY, name, format!("no fswake answers FreeSWITCH at {shown}"), advice)
+        }
     }
 }
 

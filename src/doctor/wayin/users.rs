@@ -27,6 +27,8 @@ pub(super) struct Users {
     pub all: Vec<User>,
     /// What a domain's own dial-string says, where no user's of it leads on.
     pub domains: BTreeMap<String, Leads>,
+    /// The contexts that their own calls begin in (`user_context`): those of a site, and most callees are callers too.
+    pub begin_in: BTreeSet<String>,
     /// Times that dial-strings set for their loopbacks, and whose dial-strings do.
     pub limits: BTreeMap<Limit, Vec<String>>,
 }
@@ -40,6 +42,10 @@ impl Users {
             let dial_string = session.api(&command).await.unwrap_or_default();
             let leads = leads(&dial_string);
             found.keep_limit(&dial_string, || format!("{user}@{domain}"));
+            let begins = session
+                .api(&format!("user_data {user}@{domain} var user_context"))
+                .await;
+            found.begin_in.extend(begins.ok().filter(|context| !context.is_empty()));
             found.all.push(User {
                 name: user,
                 domain,

@@ -41,9 +41,11 @@ impl Ways<'_> {
         if let Some(fault) = self.broken().or_else(|| self.unproved()) {
             return fault;
         }
+        let is_sent_there = |c: &&Context| self.dialplans.iter().any(|from| from.transfers.contains(&c.name));
         let dialplans: Vec<String> = self
             .dialplans
             .iter()
+            .chain(self.to_fswake.iter().filter(is_sent_there))
             .filter(|c| c.is_good())
             .map(|c| Printable(&c.name).to_string())
             .collect();
@@ -69,9 +71,10 @@ impl Ways<'_> {
             (false, false) => Check::warning(
                 FAMILY,
                 NAME,
-                format!("{seen}; not of {}", shown(&sorted.past)),
+                format!("{seen}; the dial-string of {} goes past fswake", shown(&sorted.past)),
                 format!(
-                    "the other users are woken only if the dialplan calls fswake: {}",
+                    "{}. A user's own dial-string goes before the domain's. Without it these users are woken only if the dialplan \
+                     calls fswake",
                     self.where_set()
                 ),
             ),
@@ -198,7 +201,7 @@ impl Ways<'_> {
         let is_so = |c: &Context| match c.fault() {
             Some(fault) => self.is_elsewhere(fault, whose),
             // What another script answers cannot be looked at.
-            None => c.socket.is_some() || c.handler.is_some(),
+            None => c.has_socket() || c.handler.is_some(),
         };
         self.contexts_of(leads).any(is_so)
     }
@@ -265,9 +268,9 @@ impl Ways<'_> {
 
     fn where_set(&self) -> &'static str {
         if self.is_fusionpbx() {
-            "the field Dial String under Accounts > Extensions (docs/FUSIONPBX.md)"
+            "set theirs in the field Dial String under Accounts > Extensions (docs/FUSIONPBX.md)"
         } else {
-            "fs-conf/directory/fswake.xml"
+            "set theirs as fs-conf/directory/fswake.xml does"
         }
     }
 
@@ -305,7 +308,7 @@ fn shown(names: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::context::Socket;
+    use super::super::context::{Handover, Socket};
     use super::super::dialstring::leads;
     use super::*;
     use crate::doctor::State;
@@ -316,18 +319,22 @@ mod tests {
     const PAST: &str = "${sofia_contact(*/${dialed_user}@${dialed_domain})}";
 
     fn context(name: &str, is_there: bool, handler: Option<Handler>) -> Context {
-        Context {
-            name: name.into(),
-            is_there,
-            socket: is_there.then(|| Socket {
+        let handover = || Handover {
+            socket: Socket {
                 data: "127.0.0.1:8084 async full".into(),
                 resumes: true,
-            }),
-            handler: handler.filter(|_| !name.contains('@')),
+            },
             before: Vec::new(),
             after: Vec::new(),
             continues: false,
+        };
+        Context {
+            name: name.into(),
+            is_there,
+            handovers: is_there.then(handover).into_iter().collect(),
+            handler: handler.filter(|_| !name.contains('@')),
             bridges: Vec::new(),
+            transfers: BTreeSet::new(),
         }
     }
 
@@ -395,7 +402,9 @@ mod tests {
         let check = verdict(&one, &there, &[], None);
         assert_eq!(check.state, State::Warning);
         assert!(
-            check.seen.ends_with("by the dial-string of 2@d; not of 1@d"),
+            check
+                .seen
+                .ends_with("by the dial-string of 2@d; the dial-string of 1@d goes past fswake"),
             "{}",
             check.seen
         );
@@ -403,7 +412,10 @@ mod tests {
         let check = verdict(&alone, &there, &[], None);
         assert_eq!(
             (check.state, check.seen.as_str()),
-            (State::Warning, "by the dial-string of d; not of 1@d")
+            (
+                State::Warning,
+                "by the dial-string of d; the dial-string of 1@d goes past fswake"
+            )
         );
         let disturbed = users(&[("1", "d", "error/user_busy"), ("2", "d", LEADS)], &[]);
         assert_eq!(verdict(&disturbed, &there, &[], None).state, State::Ok);

@@ -5,6 +5,7 @@
 mod credentials;
 mod reply;
 pub(crate) mod token;
+pub(crate) mod token_file;
 
 use std::sync::Arc;
 use std::time::SystemTime;

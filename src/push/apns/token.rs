@@ -3,11 +3,12 @@
 //! Apple refuses a token older than an hour and answers `TooManyProviderTokenUpdates` to one that is new more often
 //! than every 20 minutes ("Establishing a token-based connection to APNs"). So one is signed, used for 50 minutes,
 //! and the first push after that signs the next: signing takes microseconds, so nothing is done ahead of time.
+//! It outlives the process (`token_file`), for the same reason.
 //!
 //! Races, and the test for each in tests/push: many pushes find no token at once
 //! (`parallel_pushes_share_one_jwt`); many pushes find theirs refused at once (`refused_jwt_is_renewed_once_for_all`).
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -15,6 +16,7 @@ use reqwest::header::HeaderValue;
 use serde::Serialize;
 
 use crate::clock::unix;
+use crate::push::apns::token_file::{StoredToken, TokenFile};
 use crate::push::clock::Now;
 
 /// A token is renewed at this age.
@@ -30,12 +32,15 @@ pub(crate) struct ProviderToken {
     key_id: String,
     team_id: String,
     issued: Mutex<Option<SignedToken>>,
+    file: OnceLock<TokenFile>,
 }
 
 #[derive(Clone)]
 struct SignedToken {
     bearer: Bearer,
     at: Now,
+    /// By a process before this one: what Apple calls expired may be due to a clock that was wrong then.
+    is_kept: bool,
 }
 
 /// An `authorization` header; tells one token from the next.
@@ -60,6 +65,7 @@ impl ProviderToken {
             key_id: key_id.to_owned(),
             team_id: team_id.to_owned(),
             issued: Mutex::new(None),
+            file: OnceLock::new(),
         };
         token.sign(SystemTime::now()).map_err(|_| problem.to_owned())?;
         Ok(token)
@@ -68,6 +74,34 @@ impl ProviderToken {
     /// The key's own bytes, to find the apps that share it.
     pub(crate) fn is_for(&self, other: &Self) -> bool {
         self.key_id == other.key_id && self.team_id == other.team_id && self.key.as_bytes() == other.key.as_bytes()
+    }
+
+    /// Keeps its tokens in a file from now on, and takes up the one that is there. Reads the file.
+    pub(crate) fn keep_in(&self, file: &TokenFile, now: Now) {
+        if self.file.set(file.clone()).is_err() {
+            return;
+        }
+        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        if issued.is_none() {
+            *issued = self.kept(file, now);
+        }
+    }
+
+    fn kept(&self, file: &TokenFile, now: Now) -> Option<SignedToken> {
+        let kept = file.find(self.key.as_bytes(), unix(now.wall))?;
+        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(kept.at).ok()?);
+        let age = now.wall.duration_since(wall).ok()?;
+        let at = Now {
+            // Before the machine's start there is no time to measure from.
+            monotonic: now.monotonic.checked_sub(age).unwrap_or(now.monotonic),
+            wall,
+        };
+        let issued = SignedToken {
+            bearer: Bearer::new(&kept.jwt, 0).ok()?,
+            at,
+            is_kept: true,
+        };
+        (issued.age(now) < RENEW_AT).then_some(issued)
     }
 
     /// The token to use now.
@@ -81,14 +115,15 @@ impl ProviderToken {
 
     /// Renews a token that Apple called expired. `false`: renewing cannot help, or must not happen yet.
     ///
-    /// Apple's 20 minutes hold here too, with one exception: when the wall clock was set since the token was signed,
-    /// its `iat` is wrong, every push fails, and there is nothing to lose by signing anew, once per step of the clock.
+    /// Apple's 20 minutes hold here too, with one exception: when the wall clock was set since the token was signed (or may have
+    /// been, before this process), its `iat` is wrong, every push fails, and there is nothing to lose by signing anew, once per
+    /// step of the clock.
     pub(crate) fn renew_refused(&self, refused: &Bearer, now: Now) -> bool {
         let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
         match &*issued {
             // Another push was refused first and has renewed it.
             Some(i) if i.bearer.serial != refused.serial => true,
-            Some(i) if i.age(now) < RENEW_NOT_BEFORE && !i.clock_was_set(now) => false,
+            Some(i) if i.age(now) < RENEW_NOT_BEFORE && !i.clock_was_set(now) && !i.is_kept => false,
             _ => self.issue(&mut issued, now).is_ok(),
         }
     }
@@ -96,13 +131,16 @@ impl ProviderToken {
     fn issue(&self, issued: &mut Option<SignedToken>, now: Now) -> Result<Bearer, String> {
         let serial = issued.as_ref().map_or(0, |i| i.bearer.serial + 1);
         let jwt = self.sign(now.wall)?;
-        let mut header = HeaderValue::from_str(&format!("bearer {jwt}")).map_err(|_| "unusable JWT".to_owned())?;
-        header.set_sensitive(true);
-        let bearer = Bearer { header, serial };
+        let bearer = Bearer::new(&jwt, serial)?;
         *issued = Some(SignedToken {
             bearer: bearer.clone(),
             at: now,
+            is_kept: false,
         });
+        if let Some(file) = self.file.get() {
+            let at = unix(now.wall);
+            file.keep(self.key.as_bytes(), StoredToken { jwt, at });
+        }
         Ok(bearer)
     }
 
@@ -118,6 +156,14 @@ impl ProviderToken {
             iat: unix(wall),
         };
         jsonwebtoken::encode(&header, &claims, &self.key).map_err(|_| "the key does not sign".to_owned())
+    }
+}
+
+impl Bearer {
+    fn new(jwt: &str, serial: u64) -> Result<Self, String> {
+        let mut header = HeaderValue::from_str(&format!("bearer {jwt}")).map_err(|_| "unusable JWT".to_owned())?;
+        header.set_sensitive(true);
+        Ok(Self { header, serial })
     }
 }
 
@@ -183,6 +229,58 @@ mod tests {
             "renewed by another push"
         );
         assert_eq!(token.current(at(start, 22, 22)).unwrap().serial, second.serial);
+    }
+
+    /// The same key in another process, with the tokens of one file.
+    fn another(of: &ProviderToken, file: &TokenFile, now: Now) -> ProviderToken {
+        let token = ProviderToken {
+            key: of.key.clone(),
+            key_id: of.key_id.clone(),
+            team_id: of.team_id.clone(),
+            issued: Mutex::new(None),
+            file: OnceLock::new(),
+        };
+        token.keep_in(file, now);
+        token
+    }
+
+    #[test]
+    fn jwt_outlives_the_process_until_it_is_to_be_renewed() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = TokenFile::beside(&dir.path().join("fswake.db"));
+        let (token, start) = (token(), Clock::default().now());
+        token.keep_in(&file, start);
+        let first = token.current(start).unwrap().header;
+        let of = |now| another(&token, &file, now).current(now).unwrap().header;
+        // Its file has whole seconds.
+        assert_eq!(of(at(start, 49, 49)), first);
+        assert_ne!(
+            of(at(start, 0, -10)),
+            first,
+            "signed in the future: the clock is another"
+        );
+        let later = of(at(start, 51, 51));
+        assert_ne!(later, first);
+        assert_eq!(of(at(start, 52, 52)), later, "the new one is kept in its place");
+    }
+
+    #[test]
+    fn kept_jwt_that_is_called_expired_is_renewed_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = TokenFile::beside(&dir.path().join("fswake.db"));
+        let (token, start) = (token(), Clock::default().now());
+        token.keep_in(&file, start);
+        token.current(start).unwrap();
+        let now = at(start, 1, 1);
+        let next = another(&token, &file, now);
+        let kept = next.current(now).unwrap();
+        assert!(
+            next.renew_refused(&kept, now),
+            "the clock may have been wrong when it was signed"
+        );
+        let second = next.current(now).unwrap();
+        assert_ne!(second.header, kept.header);
+        assert!(!next.renew_refused(&second, now));
     }
 
     #[test]

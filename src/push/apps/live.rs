@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use crate::metrics::AppMetrics;
+use crate::push::apns::token_file::TokenFile;
 use crate::push::app::App;
 use crate::push::apps::health::Health;
 use crate::push::apps::sender::Sender;
@@ -51,6 +52,13 @@ impl LiveApp {
     pub(crate) fn is_in_use(&self, wall: SystemTime) {
         self.health.renewed(self.generation, self.sender.expires());
         self.health.look_at_expiry(wall);
+    }
+
+    /// Keeps its provider token, where it has one, in this file.
+    pub(crate) fn keep_tokens_in(&self, file: &TokenFile, now: Now) {
+        if let Some(token) = self.sender.provider_token() {
+            token.keep_in(file, now);
+        }
     }
 
     /// Delivers one push, or says why not.

@@ -50,7 +50,7 @@ impl Sender {
         }
     }
 
-    fn provider_token(&self) -> Option<Arc<ProviderToken>> {
+    pub(crate) fn provider_token(&self) -> Option<Arc<ProviderToken>> {
         match self {
             Self::Apns(apns) => apns.token.clone(),
             _ => None,

@@ -205,7 +205,12 @@ impl Call {
     pub fn on_push_accepted(&mut self, push: &PendingPush, receipt: &PushReceipt, world: &mut World<'_>) {
         let Some(p) = self.party_with(&push.device) else { return };
         self.parties[p].accepted = true;
-        self.parties[p].last_word = Some(LastWord::Taken);
+        let word = if receipt.status == 0 {
+            LastWord::Logged
+        } else {
+            LastWord::Taken
+        };
+        self.parties[p].last_word = Some(word);
         self.note(world, push.accepted(self.parties[p].label(), receipt, world.now));
         if world.policy.alert == Alert::Push && !self.mode(world).only_wakes() {
             self.alert(world);
