@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
-use super::world::{PendingPush, Purpose};
+use super::world::{PendingPush, Purpose, World};
 use super::{Engine, Held};
 use crate::types::{CallId, Moment, PushId};
 
@@ -30,19 +30,24 @@ impl Engine {
     /// calls may still come.
     pub fn digest<H: Hasher>(&self, more_calls: bool, state: &mut FromNow<'_, H>) {
         let Self {
-            policy,
-            directory,
             calls,
             // Those that count are asked for with the calls.
             timers: _,
+            notifications,
+            world,
+            draining,
+        } = self;
+        let World {
+            // What moments are counted from.
+            now: _,
+            policy,
+            directory,
             callers,
             // Those of calls are told apart, those of notifications are told below.
             pushes: _,
-            notifications,
             // Drained.
             out: _,
-            draining,
-        } = self;
+        } = world;
         policy.hash(state);
         directory.digest(more_calls, state);
         let mut all: Vec<_> = calls.keys().collect();
@@ -57,7 +62,8 @@ impl Engine {
     /// Tells `state` all that decides what a held call does.
     pub fn digest_call<H: Hasher>(&self, call: CallId, state: &mut FromNow<'_, H>) {
         let held = self.calls.get(&call);
-        held.map(|held| held.what_decides(self.policy.debounce)).hash(state);
+        held.map(|held| held.what_decides(self.world.policy.debounce))
+            .hash(state);
     }
 
     /// Tells `state` of the pushes under way that are to wake a phone for this call, which may be over.
@@ -69,11 +75,11 @@ impl Engine {
     /// and which calls ride on it says the same.
     fn tell_pushes(&self, is_told: impl Fn(&Purpose) -> bool, state: &mut impl Hasher) {
         let is_last = |id, push: &PendingPush| {
-            let devices = self.directory.entry(&push.key).map(|entry| &entry.devices);
+            let devices = self.world.directory.entry(&push.key).map(|entry| &entry.devices);
             let known = devices.into_iter().flatten().find(|d| d.key == push.device);
             known.and_then(|d| d.last_push).is_some_and(|last| last.push == id)
         };
-        let all = self.pushes.under_way().filter(|(_, push)| is_told(&push.purpose));
+        let all = self.world.pushes.under_way().filter(|(_, push)| is_told(&push.purpose));
         let mut all: Vec<_> = all
             .map(|(id, push)| (push.what_decides(), is_last(id, push), self.riders(id)))
             .collect();
@@ -91,7 +97,7 @@ impl Engine {
 
     /// When a call has something to do next: [`Engine::next_timer`] without timers that come too early or count no more.
     pub fn next_due(&self) -> Option<Moment> {
-        let next = |held: &Held| held.call.next_timer(self.policy.debounce);
+        let next = |held: &Held| held.call.next_timer(self.world.policy.debounce);
         self.calls.values().filter_map(next).min()
     }
 }

@@ -139,6 +139,8 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Another phone, or somebody else, has the call: the phone hears "Call completed elsewhere".
+    pub const COMPLETED_ELSEWHERE: Self = Self::Ours("LOSE_RACE");
     /// How a leg ends whose caller is gone.
     pub const NOBODY_THERE: Self = Self::Ours("ORIGINATOR_CANCEL");
 

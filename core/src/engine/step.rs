@@ -6,9 +6,13 @@
 //! To add a step, add its entry here and its name to docs/ARCHITECTURE.md, "The journal". To add a detail, add a field
 //! with the name that it has in the journal. Tokens only as fingerprints.
 
+mod detail;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::detail::Detail;
+pub use self::detail::Value;
 use super::command::HoldResult;
 use super::event::Way;
 use super::party::Origin;
@@ -226,8 +230,8 @@ steps! {
     /// The hold is over.
     CallOver = "call-over" {
         result: HoldResult = "result",
-        /// What became of the caller: `connected`, `dialplan` (it goes on there), `taken` (somebody else has it) or `gone`.
-        caller: &'static str = "caller",
+        /// What became of the caller.
+        caller: Caller = "caller",
         /// The phones' own cause, where the dialplan was told one.
         cause: Option<Arc<str>> = "cause",
     }
@@ -266,101 +270,17 @@ steps! {
     }
 }
 
-/// One detail, as it is shown.
+/// What becomes of the caller of a hold that is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Value<'a> {
-    /// Text, from the network or ours.
-    Text(&'a str),
-    /// A count, a status or milliseconds.
-    Number(u64),
-    /// Not known: left out.
-    None,
-}
-
-/// What a detail can be.
-trait Detail {
-    fn value(&self) -> Value<'_>;
-}
-
-impl Detail for Arc<str> {
-    fn value(&self) -> Value<'_> {
-        Value::Text(self)
-    }
-}
-
-/// Empty when it is not known.
-impl Detail for Option<Arc<str>> {
-    fn value(&self) -> Value<'_> {
-        Value::Text(self.as_deref().unwrap_or_default())
-    }
-}
-
-impl Detail for &'static str {
-    fn value(&self) -> Value<'_> {
-        Value::Text(self)
-    }
-}
-
-impl Detail for Way {
-    fn value(&self) -> Value<'_> {
-        Value::Text(match self {
-            Self::Dialplan => "dialplan",
-            Self::DialString => "dial-string",
-        })
-    }
-}
-
-impl Detail for Origin {
-    fn value(&self) -> Value<'_> {
-        Value::Text(match self {
-            Self::Awake => "awake",
-            Self::Known => "known",
-            Self::Woken => "woken",
-        })
-    }
-}
-
-impl Detail for CancelReason {
-    fn value(&self) -> Value<'_> {
-        Value::Text(self.as_str())
-    }
-}
-
-impl Detail for HoldResult {
-    fn value(&self) -> Value<'_> {
-        Value::Text(self.as_str())
-    }
-}
-
-impl Detail for bool {
-    fn value(&self) -> Value<'_> {
-        Value::Text(if *self { "yes" } else { "no" })
-    }
-}
-
-impl Detail for u16 {
-    fn value(&self) -> Value<'_> {
-        Value::Number((*self).into())
-    }
-}
-
-impl Detail for u32 {
-    fn value(&self) -> Value<'_> {
-        Value::Number((*self).into())
-    }
-}
-
-/// Milliseconds, rounded down.
-impl Detail for Duration {
-    fn value(&self) -> Value<'_> {
-        Value::Number(u64::try_from(self.as_millis()).unwrap_or(u64::MAX))
-    }
-}
-
-impl Detail for Option<Duration> {
-    fn value(&self) -> Value<'_> {
-        self.as_ref().map_or(Value::None, Detail::value)
-    }
+pub enum Caller {
+    /// Talks to a phone.
+    Connected,
+    /// Goes on in the dialplan.
+    Dialplan,
+    /// Somebody else has the call.
+    Taken,
+    /// Has hung up.
+    Gone,
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use fswake_core::engine::policy::Decline;
+use fswake_core::engine::step::Caller;
 use fswake_core::engine::{Event, HoldResult, Next, Step, Wishes};
 use fswake_core::types::push::PushError;
 
@@ -83,7 +84,7 @@ fn first_phone_in_order_says_why_not_the_first_in_time() {
     );
     let over = b.noted("call-over");
     assert!(
-        matches!(over, Some(Step::CallOver { cause: Some(cause), caller: "dialplan", .. }) if &**cause == "NO_USER_RESPONSE"),
+        matches!(over, Some(Step::CallOver { cause: Some(cause), caller: Caller::Dialplan, .. }) if &**cause == "NO_USER_RESPONSE"),
         "{over:?}"
     );
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fswake_core::engine::policy::{AppPolicy, OnUnregister, Policy};
+use fswake_core::engine::step::Caller;
 use fswake_core::engine::{Event, HoldResult, Step, Taken};
 use fswake_core::types::push::{CancelReason, PushKind};
 
@@ -80,7 +81,16 @@ fn journal_says_who_has_the_call_where_that_is_known() {
         };
         assert_eq!(taken, Some(expected));
         let over = b.noted("call-over");
-        assert!(matches!(over, Some(Step::CallOver { caller: "taken", .. })), "{over:?}");
+        assert!(
+            matches!(
+                over,
+                Some(Step::CallOver {
+                    caller: Caller::Taken,
+                    ..
+                })
+            ),
+            "{over:?}"
+        );
     }
 }
 

@@ -20,7 +20,7 @@ pub const DIRECTORY: Duration = Duration::from_secs(3);
 
 /// What the journal is told of the question to the directory.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(super) struct NumberQuestion {
     /// What was dialled.
     pub(super) dialled: Arc<str>,
     /// When.
@@ -31,10 +31,10 @@ pub(super) struct Asked {
 
 impl Call {
     /// Asks the directory who is called, where nobody is known by what was dialled.
-    pub(super) fn ask_for_user(&mut self, world: &mut World<'_>) {
+    pub(super) fn ask_for_user(&mut self, world: &mut World) {
         if self.held.ask == Some(Ask::WhoseNumber) && self.parties.is_empty() && self.question.is_none() {
             let (dialled, at) = (self.held.aor.user.clone(), world.now);
-            self.question = Some(Asked {
+            self.question = Some(NumberQuestion {
                 dialled,
                 at,
                 is_found: false,
@@ -43,7 +43,7 @@ impl Call {
         }
     }
 
-    pub(super) fn ask_directory(&mut self, ask: Ask, world: &mut World<'_>) {
+    pub(super) fn ask_directory(&mut self, ask: Ask, world: &mut World) {
         self.asked = Some(world.now.plus(DIRECTORY));
         let (call, aor) = (self.held.call, self.held.aor.clone());
         world.out.push_back(Command::AskDirectory { call, aor, ask });
@@ -55,7 +55,7 @@ impl Call {
     }
 
     /// The directory has not answered in time.
-    pub(super) fn has_no_answer(&mut self, world: &mut World<'_>) {
+    pub(super) fn has_no_answer(&mut self, world: &mut World) {
         if self.is_asked(Ask::WhoRings) {
             self.on_who_rings(None, world);
         } else {
@@ -78,7 +78,7 @@ impl Call {
     }
 
     /// The directory has said who is called; `None`: nobody new, or not in time.
-    pub fn on_user_found(&mut self, aor: Option<Aor>, world: &mut World<'_>) {
+    pub fn on_user_found(&mut self, aor: Option<Aor>, world: &mut World) {
         if !self.is_asked(Ask::WhoseNumber) {
             return;
         }
@@ -105,9 +105,9 @@ impl Call {
     }
 
     /// From now on it is a call for this user. Phones of the number itself that have come meanwhile stay in it.
-    fn is_for_another(&mut self, aor: Aor, world: &mut World<'_>) {
+    fn is_for_another(&mut self, aor: Aor, world: &mut World) {
         let call = self.held.call;
-        let number = std::mem::replace(&mut self.key, AorKey::of(&aor, world.policy));
+        let number = std::mem::replace(&mut self.key, AorKey::of(&aor, &world.policy));
         if self.parties.is_empty() {
             world.directory.wait_no_more(&number, call);
         } else {

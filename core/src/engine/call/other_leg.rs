@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::{Call, Phase};
 use crate::engine::event::Ask;
 use crate::engine::order::CallOrder;
-use crate::engine::party::Wake;
+use crate::engine::party::{Leg, NextPush, OtherLeg as Other, Question};
 use crate::engine::step::Step;
 use crate::engine::wishes::{OtherLeg, Ringing};
 use crate::engine::world::World;
@@ -25,7 +25,7 @@ const LEG_IS_MADE: Duration = Duration::from_millis(200);
 
 impl Call {
     /// Asks the directory who rings what is registered.
-    pub(super) fn ask_who_rings(&mut self, world: &mut World<'_>) {
+    pub(super) fn ask_who_rings(&mut self, world: &mut World) {
         if self.held.ask == Some(Ask::WhoRings) {
             self.ask_directory(Ask::WhoRings, world);
         }
@@ -35,16 +35,19 @@ impl Call {
     pub(super) fn waits_for_directory(&mut self, p: usize) -> bool {
         let is_asked = self.is_asked(Ask::WhoRings);
         let party = &mut self.parties[p];
-        let waits = is_asked && party.target.is_some();
-        if waits {
-            // Should it register before that, FreeSWITCH is asked about its leg.
-            party.beside.clone_from(&party.target);
-        }
-        waits
+        let Some(target) = party.target().filter(|_| is_asked).cloned() else {
+            return false;
+        };
+        // Should it register before that, FreeSWITCH is asked about its leg.
+        party.leg = Leg::Other(Other {
+            target,
+            question: Question::None,
+        });
+        true
     }
 
     /// The directory has said who rings what was registered when the call came; `None`: it does not tell, or not in time.
-    pub fn on_who_rings(&mut self, ringing: Option<Ringing>, world: &mut World<'_>) {
+    pub fn on_who_rings(&mut self, ringing: Option<Ringing>, world: &mut World) {
         if !self.is_asked(Ask::WhoRings) {
             return;
         }
@@ -57,12 +60,12 @@ impl Call {
             return;
         }
         self.asked = None;
-        let beside = self.rings_beside();
+        let beside = self.other_rings();
         self.note(
             world,
             Step::WhoRings {
                 by: if beside { "freeswitch" } else { "fswake" },
-                asked: world.now.since(self.since),
+                asked: world.now.since(self.figures.since),
             },
         );
         for p in 0..self.parties.len() {
@@ -71,12 +74,14 @@ impl Call {
                 return;
             }
             let party = &mut self.parties[p];
-            let has_come = party.registered || party.rings_beside;
-            if party.beside.is_some() && !has_come {
-                party.beside = None;
-                self.start(p, world);
-            } else if party.registered && party.beside.is_none() && party.leg.is_none() && party.ring_at.is_none() {
-                self.can_ring(p, world);
+            let is_undecided = !party.has_registered && !party.other_has_rung;
+            match party.leg {
+                Leg::Other(_) if is_undecided => {
+                    party.leg = Leg::None;
+                    self.start(p, world);
+                }
+                Leg::None | Leg::Over if party.has_registered => self.can_ring(p, world),
+                _ => {}
             }
         }
         if self.phase == Phase::Holding {
@@ -86,70 +91,78 @@ impl Call {
     }
 
     /// When FreeSWITCH is first asked about a leg of its own.
-    pub(super) fn first_question(world: &World<'_>) -> Moment {
+    pub(super) fn first_question(world: &World) -> Moment {
         world.now.plus(world.policy.push_delay.max(LEG_IS_MADE))
     }
 
     /// Whether somebody else rings what was registered when the call came.
-    pub(super) fn rings_beside(&self) -> bool {
+    pub(super) fn other_rings(&self) -> bool {
         self.held.wishes.ringing == Ringing::Beside
     }
 
     /// Asks how FreeSWITCH's own leg to this party stands. Ends in `OtherLegSeen`.
-    pub(super) fn ask_beside(&mut self, p: usize, world: &mut World<'_>) {
+    pub(super) fn ask_other_leg(&mut self, p: usize, world: &mut World) {
         let party = &mut self.parties[p];
-        party.wake = Wake::Done;
-        if let Some(target) = party.beside.clone()
-            && !std::mem::replace(&mut party.asking, true)
-        {
-            self.order(CallOrder::AskOtherLeg(target), world);
-        }
+        party.wake.next = NextPush::None;
+        let Some(other) = party.leg.other_mut() else { return };
+        let again = match other.question {
+            Question::Open { .. } => return,
+            Question::None => false,
+            Question::Due { .. } => true,
+        };
+        other.question = Question::Open { again };
+        let target = other.target.clone();
+        self.order(CallOrder::AskOtherLeg(target), world);
     }
 
     /// How FreeSWITCH's own leg to this contact stands.
-    pub fn on_other_leg(&mut self, target: &Target, leg: OtherLeg, world: &mut World<'_>) {
-        let asked = |p: &super::Party| p.asking && p.beside.as_ref() == Some(target);
-        let Some(p) = self.parties.iter().position(asked) else {
-            return;
-        };
-        let party = &mut self.parties[p];
-        party.asking = false;
-        let again = party.ask_at.take().is_some();
-        if self.phase != Phase::Holding || party.is_out {
+    pub fn on_other_leg(&mut self, target: &Target, leg: OtherLeg, world: &mut World) {
+        let is_asked = |other: &&mut Other| other.target == *target && matches!(other.question, Question::Open { .. });
+        let mut all = self.parties.iter_mut().enumerate();
+        let asked = all.find_map(|(p, party)| Some((p, party.leg.other_mut().filter(is_asked)?)));
+        let Some((p, other)) = asked else { return };
+        let again = other.question == Question::Open { again: true };
+        other.question = Question::None;
+        if self.phase != Phase::Holding {
             return;
         }
-        let stayed = party.target.as_ref() == Some(target);
+        let party = &mut self.parties[p];
+        let stayed = party.target() == Some(target);
         match leg {
             OtherLeg::Rings => {
-                party.rings_beside = true;
+                party.other_has_rung = true;
                 self.wake_is_over(p, world);
-                self.note_beside(p, true, world);
+                self.note_other_leg(p, true, world);
             }
             // Its INVITE is sent again until somebody answers.
-            OtherLeg::Dialed if party.registered && stayed => {
-                party.ask_at = Some(world.now.plus(ASK_AGAIN));
+            OtherLeg::Dialed if party.has_registered && stayed => {
+                if let Some(other) = party.leg.other_mut() {
+                    other.question = Question::Due {
+                        at: world.now.plus(ASK_AGAIN),
+                    };
+                }
                 if !again {
-                    self.note_beside(p, false, world);
+                    self.note_other_leg(p, false, world);
                 }
             }
-            _ if party.registered => {
-                party.beside = None;
+            _ if party.has_registered => {
+                party.leg = Leg::None;
                 self.ring_after_settling(p, world);
             }
-            _ => self.wake_beside(p, world),
+            _ => self.push_unrung(p, world),
         }
         self.settle(world);
     }
 
     /// The phone does not ring by FreeSWITCH: it is pushed. It is not rung where it was, although FreeSWITCH may have no leg
     /// there: it may have declined that leg a moment ago.
-    fn wake_beside(&mut self, p: usize, world: &mut World<'_>) {
+    fn push_unrung(&mut self, p: usize, world: &mut World) {
         if self.parties[p].device.is_some() {
             self.push(p, world);
         }
     }
 
-    fn note_beside(&self, p: usize, rings: bool, world: &mut World<'_>) {
+    fn note_other_leg(&self, p: usize, rings: bool, world: &mut World) {
         let device = self.parties[p].label();
         self.note(world, Step::RungBeside { device, rings });
     }
