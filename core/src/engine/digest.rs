@@ -21,7 +21,7 @@ use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use super::world::{PendingPush, Purpose, World};
-use super::{Engine, Held};
+use super::{CallSlot, Engine};
 use crate::types::{CallId, Moment, PushId};
 
 impl Engine {
@@ -97,7 +97,7 @@ impl Engine {
 
     /// When a call has something to do next: [`Engine::next_timer`] without timers that come too early or count no more.
     pub fn next_due(&self) -> Option<Moment> {
-        let next = |held: &Held| held.call.next_timer(self.world.policy.debounce);
+        let next = |held: &CallSlot| held.call.next_timer(self.world.policy.debounce);
         self.calls.values().filter_map(next).min()
     }
 }

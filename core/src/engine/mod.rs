@@ -15,7 +15,7 @@
 //! | [`party`] | one device or binding in a held call |
 //! | [`outcome`] | what comes of a push that has ended |
 //! | [`notification`] | pushes that somebody asked for and that are no call's |
-//! | [`wishes`] | what one call's channel or dial-string asks for |
+//! | [`options`] | what one call's channel or dial-string asks for |
 //! | [`ids`] | maps keyed by ids of ours |
 //! | [`limits`] | how often a phone may be woken |
 //! | [`world`] | what a call may touch besides itself |
@@ -31,13 +31,13 @@ pub mod event;
 pub mod ids;
 pub mod limits;
 pub mod notification;
+pub mod options;
 pub mod order;
 pub mod outcome;
 pub mod party;
 pub mod policy;
 pub mod step;
 pub mod view;
-pub mod wishes;
 pub mod world;
 
 use std::cmp::Reverse;
@@ -47,27 +47,27 @@ use std::time::Duration;
 
 use self::call::Call;
 pub use self::call::DIRECTORY;
-pub use self::command::{Command, Delivered, Delivery, HoldResult, Nobody, NotSent, Note, Summary};
+pub use self::command::{Command, Delivery, DeviceDelivery, HoldResult, Nobody, NotSent, Note, Summary};
 pub use self::count::Count;
-use self::directory::{AorKey, Gone};
+use self::directory::{AorKey, Departures};
 pub use self::event::{
-    Ask, Event, HeldCall, LegEnd, Listing, Notification, Registration, Source, Taken, UnregisterWhy, Unregistration,
-    Way,
+    DirectoryQuery, Event, Handover, HeldCall, LegEnd, Listing, Notification, Registration, Source, Takeover,
+    UnregisterWhy, Unregistration,
 };
 use self::ids::IdMap;
 use self::notification::Notifications;
+pub use self::options::{CallOptions, Mode, OtherLegState, Ringing};
 pub use self::order::{CallOrder, Cause, Connect, Next, Record, Ring};
 use self::policy::Policy;
 pub use self::step::Step;
-pub use self::wishes::{Mode, OtherLeg, Ringing, Wishes};
 use self::world::World;
 use crate::types::{Aor, CallId, Device, Moment, NotificationId, UnixSeconds};
 
 /// All held calls, all devices, all bindings.
 #[derive(Clone, Debug)]
 pub struct Engine {
-    calls: IdMap<CallId, Held>,
-    /// Earliest first. A call has one that counts ([`Held::timer`]); what else is here is skipped when its time comes.
+    calls: IdMap<CallId, CallSlot>,
+    /// Earliest first. A call has one that counts ([`CallSlot::timer`]); what else is here is skipped when its time comes.
     timers: BinaryHeap<Reverse<(Moment, CallId)>>,
     notifications: Notifications,
     /// What calls and notifications share.
@@ -76,7 +76,7 @@ pub struct Engine {
 }
 
 #[derive(Clone, Debug)]
-struct Held {
+struct CallSlot {
     call: Call,
     /// When [`Call::on_time`] is called next: never after its next timer, and before it when that has moved since.
     timer: Option<Moment>,
@@ -122,8 +122,8 @@ impl Engine {
                 let of = directory.pinged(&aor, &call_id, target.as_ref(), policy);
                 of.for_each(|binding| binding.alive = reachable.then_some(now));
             }
-            Event::ReadingBegan(number) => directory.begin_reading(number),
-            Event::ReadingEnded(number, profiles) => directory.end_reading(number, &profiles),
+            Event::ResyncBegan(number) => directory.begin_resync(number),
+            Event::ResyncEnded(number, profiles) => directory.end_resync(number, &profiles),
             Event::CallHeld(held) => self.held(held),
             Event::UserFound { call, user } => self.user_found(call, user),
             Event::WhoRings { call, ringing } => self.with(call, |call, world| call.on_who_rings(ringing, world)),
@@ -153,7 +153,7 @@ impl Engine {
             Event::NotificationAsked(id, asked) => self.notification_asked(id, &asked),
             Event::PolicyChanged(policy) => self.change_policy(*policy),
             Event::ForgetAsked(device) => directory.forget(&device, policy, &mut |c| out.push_back(c)),
-            Event::AgeLookedAt { aor, at } => _ = self.key_of(&aor, at),
+            Event::AgeCheckDue { aor, at } => _ = self.key_of(&aor, at),
             Event::Draining => self.draining = true,
             Event::DrainTimeUp => self.release_all(),
         }
@@ -217,7 +217,7 @@ impl Engine {
             return;
         }
         self.world.directory.wait(key, id);
-        let mut held = Held { call, timer: None };
+        let mut held = CallSlot { call, timer: None };
         held.arm(id, self.world.policy.debounce, &mut self.timers);
         self.calls.insert(id, held);
     }
@@ -252,19 +252,19 @@ impl Engine {
             out,
             ..
         } = &mut self.world;
-        let seen = directory.register(*now, reg, policy, &mut |c| out.push_back(c));
-        let Some(seen) = seen else { return };
-        if let Some(device) = seen.device.as_ref().filter(|_| is_heard)
+        let arrival = directory.register(*now, reg, policy, &mut |c| out.push_back(c));
+        let Some(arrival) = arrival else { return };
+        if let Some(device) = arrival.device.as_ref().filter(|_| is_heard)
             && let Some(known) = directory.device_mut(&AorKey::of(&device.aor, policy), device)
         {
             known.came = true;
         }
-        for &id in &seen.waiting {
-            self.with(id, |call, world| call.on_registered(&seen, world));
+        for &id in &arrival.waiting {
+            self.with(id, |call, world| call.on_registered(&arrival, world));
         }
     }
 
-    fn gone(&mut self, gone: &Gone) {
+    fn gone(&mut self, gone: &Departures) {
         for device in &gone.devices {
             for &id in &gone.waiting {
                 self.with(id, |call, world| call.on_gone(device, world));
@@ -336,7 +336,7 @@ impl Engine {
     }
 }
 
-impl Held {
+impl CallSlot {
     /// What decides ([`digest`]): of the timer only that it is there in time. What comes too early does nothing.
     fn what_decides(&self, debounce: Duration) -> (&Call, bool) {
         let Self { call, timer } = self;

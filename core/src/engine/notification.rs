@@ -10,7 +10,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use super::command::{Command, Delivered, Delivery, Nobody, NotSent, Note};
+use super::command::{Command, Delivery, DeviceDelivery, Nobody, NotSent, Note};
 use super::digest::in_order;
 use super::directory::{AorKey, Binding, KnownDevice};
 use super::event::Notification;
@@ -119,7 +119,7 @@ impl Notifications {
                     attempts: receipt.attempts,
                 };
                 note(&open.aor, step, world);
-                open.delivery.devices.push(Delivered {
+                open.delivery.devices.push(DeviceDelivery {
                     device: label,
                     outcome: Ok(receipt.clone()),
                 });
@@ -154,7 +154,7 @@ impl Open {
             reason: why.to_string().into(),
         };
         note(&self.aor, step, world);
-        self.delivery.devices.push(Delivered {
+        self.delivery.devices.push(DeviceDelivery {
             device,
             outcome: Err(why),
         });

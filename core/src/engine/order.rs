@@ -26,7 +26,7 @@ pub enum CallOrder {
     Connect(Connect),
     /// From now on the call is for this user: what was dialled is another name of theirs.
     CallUser(Aor),
-    /// Ask how FreeSWITCH's own leg to this contact stands. Ends in `OtherLegSeen`.
+    /// DirectoryQuery how FreeSWITCH's own leg to this contact stands. Ends in `OtherLegSeen`.
     AskOtherLeg(Target),
     /// Channel variables for the call's own record (CDR): written with the next word to its channel.
     Record {
@@ -102,7 +102,7 @@ pub struct Record {
     /// Who answered, else who was woken: the device's label, or `binding`.
     pub device: Option<Arc<str>>,
     /// FreeSWITCH rings what was registered: the dialplan's bridge must not ring it once more.
-    pub rung_beside: bool,
+    pub rung_by_freeswitch: bool,
 }
 
 /// What the dialplan's own `bridge` does with a call that it gets back.

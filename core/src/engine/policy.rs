@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::wishes::Mode;
+use super::options::Mode;
 use crate::types::{DeviceKey, Provider, app_id};
 
 /// What a 486, 600 or 603 from one device means for the call.

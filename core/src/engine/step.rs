@@ -14,7 +14,7 @@ use std::time::Duration;
 use self::detail::Detail;
 pub use self::detail::Value;
 use super::command::HoldResult;
-use super::event::Way;
+use super::event::Handover;
 use super::party::Origin;
 use crate::types::push::CancelReason;
 
@@ -72,9 +72,9 @@ steps! {
         /// How long it is held at most.
         wait: Duration = "wait-ms",
         /// How it came to us.
-        way: Way = "way",
+        handover: Handover = "way",
         /// What its channel or dial-string asks for, in words.
-        wishes: Option<Arc<str>> = "wishes",
+        options: Option<Arc<str>> = "wishes",
         /// What was dialled, where FreeSWITCH's directory was asked whose number it is.
         dialled: Option<Arc<str>> = "dialled",
         /// How long the directory took to say, or was waited for.
@@ -156,7 +156,7 @@ steps! {
         asked: Duration = "asked-ms",
     }
     /// FreeSWITCH rings the phone itself, from the same dial-string: it is not rung again.
-    RungBeside = "rung-beside" {
+    RungByFreeSwitch = "rung-beside" {
         device: Arc<str> = "device",
         /// Whether the phone has said that it rings.
         rings: bool = "rings",

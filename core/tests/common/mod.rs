@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use fswake_core::engine::policy::Policy;
 use fswake_core::engine::{
-    CallOrder, Command, Connect, Engine, Event, HeldCall, HoldResult, LegEnd, Next, Note, Record, Registration, Ring,
-    Source, Step, Summary, Taken, UnregisterWhy, Unregistration, Wishes,
+    CallOptions, CallOrder, Command, Connect, Engine, Event, HeldCall, HoldResult, LegEnd, Next, Note, Record,
+    Registration, Ring, Source, Step, Summary, Takeover, UnregisterWhy, Unregistration,
 };
 use fswake_core::types::push::{PushError, PushKind, PushReceipt, PushRequest};
 use fswake_core::types::{Aor, CallId, DeviceKey, LegId, Moment, Provider, PushParams, PushToken, Target};
@@ -236,23 +236,23 @@ impl Bench {
     }
 
     pub fn hold_by(&mut self, n: u128, user: &str, caller: &str) {
-        self.hold_call(n, user, caller, Wishes::default(), None);
+        self.hold_call(n, user, caller, CallOptions::default(), None);
     }
 
     /// A call that may ring so long by its own limit.
     pub fn hold_for(&mut self, n: u128, user: &str, own: Duration) {
-        self.hold_call(n, user, "caller", Wishes::default(), Some(own));
+        self.hold_call(n, user, "caller", CallOptions::default(), Some(own));
     }
 
-    pub fn hold_wishing(&mut self, n: u128, user: &str, wishes: Wishes) {
-        self.hold_call(n, user, "caller", wishes, None);
+    pub fn hold_with(&mut self, n: u128, user: &str, options: CallOptions) {
+        self.hold_call(n, user, "caller", options, None);
     }
 
-    fn hold_call(&mut self, n: u128, user: &str, caller: &str, wishes: Wishes, max_wait: Option<Duration>) {
-        self.feed(Event::CallHeld(Self::held_call(n, user, caller, wishes, max_wait)));
+    fn hold_call(&mut self, n: u128, user: &str, caller: &str, options: CallOptions, max_wait: Option<Duration>) {
+        self.feed(Event::CallHeld(Self::held_call(n, user, caller, options, max_wait)));
     }
 
-    pub fn held_call(n: u128, user: &str, caller: &str, wishes: Wishes, max_wait: Option<Duration>) -> HeldCall {
+    pub fn held_call(n: u128, user: &str, caller: &str, options: CallOptions, max_wait: Option<Duration>) -> HeldCall {
         HeldCall {
             call: call(n),
             aor: Aor::new(user, "fs.test"),
@@ -260,9 +260,9 @@ impl Bench {
             caller_name: "Alice".into(),
             at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
             max_wait,
-            way: fswake_core::engine::Way::Dialplan,
-            wishes,
-            ask: None,
+            handover: fswake_core::engine::Handover::Dialplan,
+            options,
+            query: None,
         }
     }
 
@@ -292,7 +292,7 @@ impl Bench {
         });
     }
 
-    pub fn taken(&mut self, n: u128, how: Taken) {
+    pub fn taken(&mut self, n: u128, how: Takeover) {
         self.feed(Event::CallTaken { call: call(n), how });
     }
 

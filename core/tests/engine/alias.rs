@@ -1,7 +1,9 @@
 //! Calls to a number that may be another name of a user's.
 
 use fswake_core::engine::policy::Policy;
-use fswake_core::engine::{Ask, CallOrder, Command, DIRECTORY, Event, HeldCall, HoldResult, Step, Wishes};
+use fswake_core::engine::{
+    CallOptions, CallOrder, Command, DIRECTORY, DirectoryQuery, Event, HeldCall, HoldResult, Step,
+};
 use fswake_core::types::Aor;
 use fswake_core::types::push::PushError;
 
@@ -12,14 +14,14 @@ use crate::common::{Bench, apns, call, leg, ms, reg};
 fn asked() -> Bench {
     let mut b = bench();
     b.sleeping("alice", "tok");
-    let held = Bench::held_call(1, "2001", "caller", Wishes::default(), None);
+    let held = Bench::held_call(1, "2001", "caller", CallOptions::default(), None);
     b.feed(Event::CallHeld(HeldCall {
-        ask: Some(Ask::WhoseNumber),
+        query: Some(DirectoryQuery::WhoseNumber),
         ..held
     }));
     let aor = Aor::new("2001", "fs.test");
-    let (call, ask) = (call(1), Ask::WhoseNumber);
-    assert_eq!(b.out.remove(0), Command::AskDirectory { call, aor, ask });
+    let (call, query) = (call(1), DirectoryQuery::WhoseNumber);
+    assert_eq!(b.out.remove(0), Command::AskDirectory { call, aor, query });
     b.expect_nothing_more();
     b
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fswake_core::engine::{Event, HoldResult, UnregisterWhy, Wishes};
+use fswake_core::engine::{CallOptions, Event, HoldResult, UnregisterWhy};
 use fswake_core::types::push::PushError;
 
 use crate::common::{Bench, apns, leg, ms, reg, ring_of, target, unreg};
@@ -108,11 +108,11 @@ fn phone_that_no_push_can_wake_is_rung_over_udp() {
     // The call wants no pushes.
     let mut b = bench();
     registered(&mut b, UDP, Duration::from_secs(3000));
-    let no_push = Wishes {
+    let no_push = CallOptions {
         no_push: true,
-        ..Wishes::default()
+        ..CallOptions::default()
     };
-    b.hold_wishing(1, "1001", no_push);
+    b.hold_with(1, "1001", no_push);
     b.expect_ring(leg(1, 0), UDP);
     b.expect_nothing_more();
     // The caller has used up what it may.

@@ -36,9 +36,9 @@ fn callers_own_limit_shortens_the_wait_and_never_lengthens_it() {
             caller_name: "".into(),
             at: std::time::SystemTime::UNIX_EPOCH,
             max_wait: Some(Duration::from_secs(own)),
-            way: fswake_core::engine::Way::Dialplan,
-            wishes: fswake_core::engine::Wishes::default(),
-            ask: None,
+            handover: fswake_core::engine::Handover::Dialplan,
+            options: fswake_core::engine::CallOptions::default(),
+            query: None,
         }));
         b.out.clear();
         b.pass(ms(deadline * 1000 - 1));

@@ -142,7 +142,7 @@ fn record_of_a_call_is_written_when_it_is_held_with_each_later_push_and_with_its
         pushes,
         wake: wake.map(ms),
         device: device.map(Into::into),
-        rung_beside: false,
+        rung_by_freeswitch: false,
     };
     assert_eq!(b.records, [(record(1, None, None), true)]);
     b.pass(ms(5_000));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fswake_core::engine::policy::{AppPolicy, OnUnregister, Policy};
 use fswake_core::engine::step::Caller;
-use fswake_core::engine::{Event, HoldResult, Step, Taken};
+use fswake_core::engine::{Event, HoldResult, Step, Takeover};
 use fswake_core::types::push::{CancelReason, PushKind};
 
 use crate::common::{Bench, apns, call, leg, ms, reg};
@@ -21,12 +21,12 @@ fn news(policy: &mut Policy) {
     }];
 }
 
-fn picked_up() -> Taken {
-    Taken::PickedUp { by: "1002".into() }
+fn picked_up() -> Takeover {
+    Takeover::PickedUp { by: "1002".into() }
 }
 
-fn transferred() -> Taken {
-    Taken::Transferred { to: "5000".into() }
+fn transferred() -> Takeover {
+    Takeover::Transferred { to: "5000".into() }
 }
 
 /// A sleeping mobile that was pushed, and a desk phone that rings.
@@ -69,8 +69,8 @@ fn journal_says_who_has_the_call_where_that_is_known() {
     for (how, word, by) in [
         (picked_up(), "picked-up", Some("1002")),
         (transferred(), "transferred", Some("5000")),
-        (Taken::PickedUp { by: "".into() }, "picked-up", None),
-        (Taken::Parked, "parked", None),
+        (Takeover::PickedUp { by: "".into() }, "picked-up", None),
+        (Takeover::Parked, "parked", None),
     ] {
         let mut b = rings();
         b.taken(1, how);

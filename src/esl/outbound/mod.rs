@@ -28,7 +28,6 @@ use crate::logging::seldom::Seldom;
 use crate::types::CallId;
 use crate::words;
 
-mod beside;
 mod bridging;
 mod callee;
 mod connection;
@@ -38,6 +37,7 @@ mod ending;
 mod hearing;
 mod jobs;
 mod loopback;
+mod other_leg;
 mod pace;
 mod parent;
 mod tone;

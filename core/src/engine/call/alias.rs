@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::{Call, Phase};
 use crate::engine::command::Command;
 use crate::engine::directory::AorKey;
-use crate::engine::event::Ask;
+use crate::engine::event::DirectoryQuery;
 use crate::engine::order::CallOrder;
 use crate::engine::policy::Policy;
 use crate::engine::world::World;
@@ -32,31 +32,31 @@ pub(super) struct NumberQuestion {
 impl Call {
     /// Asks the directory who is called, where nobody is known by what was dialled.
     pub(super) fn ask_for_user(&mut self, world: &mut World) {
-        if self.held.ask == Some(Ask::WhoseNumber) && self.parties.is_empty() && self.question.is_none() {
+        if self.held.query == Some(DirectoryQuery::WhoseNumber) && self.parties.is_empty() && self.question.is_none() {
             let (dialled, at) = (self.held.aor.user.clone(), world.now);
             self.question = Some(NumberQuestion {
                 dialled,
                 at,
                 is_found: false,
             });
-            self.ask_directory(Ask::WhoseNumber, world);
+            self.ask_directory(DirectoryQuery::WhoseNumber, world);
         }
     }
 
-    pub(super) fn ask_directory(&mut self, ask: Ask, world: &mut World) {
+    pub(super) fn ask_directory(&mut self, query: DirectoryQuery, world: &mut World) {
         self.asked = Some(world.now.plus(DIRECTORY));
         let (call, aor) = (self.held.call, self.held.aor.clone());
-        world.out.push_back(Command::AskDirectory { call, aor, ask });
+        world.out.push_back(Command::AskDirectory { call, aor, query });
     }
 
     /// Whether the answer to this question is still waited for.
-    pub(super) fn is_asked(&self, ask: Ask) -> bool {
-        self.asked.is_some() && self.held.ask == Some(ask)
+    pub(super) fn is_asked(&self, query: DirectoryQuery) -> bool {
+        self.asked.is_some() && self.held.query == Some(query)
     }
 
     /// The directory has not answered in time.
     pub(super) fn has_no_answer(&mut self, world: &mut World) {
-        if self.is_asked(Ask::WhoRings) {
+        if self.is_asked(DirectoryQuery::WhoRings) {
             self.on_who_rings(None, world);
         } else {
             self.on_user_found(None, world);
@@ -65,7 +65,7 @@ impl Call {
 
     /// Who is called, if the directory's answer is still waited for and says something new.
     pub fn is_for(&self, user: Arc<str>) -> Option<Aor> {
-        let is_new = self.is_asked(Ask::WhoseNumber) && user != self.held.aor.user;
+        let is_new = self.is_asked(DirectoryQuery::WhoseNumber) && user != self.held.aor.user;
         is_new.then(|| Aor {
             user,
             domain: self.held.aor.domain.clone(),
@@ -79,7 +79,7 @@ impl Call {
 
     /// The directory has said who is called; `None`: nobody new, or not in time.
     pub fn on_user_found(&mut self, aor: Option<Aor>, world: &mut World) {
-        if !self.is_asked(Ask::WhoseNumber) {
+        if !self.is_asked(DirectoryQuery::WhoseNumber) {
             return;
         }
         if let Some((aor, question)) = aor.zip(self.question.as_mut())

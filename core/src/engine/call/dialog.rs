@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::Call;
-use super::road::{Hop, Road};
+use super::route::{Hop, Route};
 use crate::engine::order::Cause;
 use crate::engine::party::{Leg, LegState, NextPush, Origin, OwnLeg, Question};
 use crate::engine::world::World;
@@ -24,7 +24,7 @@ impl Call {
     /// Whether a phone is rung where it was, although it may sleep there: not over UDP where a push is to wake it.
     pub(super) fn may_ring_asleep(&self, p: usize) -> bool {
         let party = &self.parties[p];
-        !party.wake.is_under_way() || party.target().is_some_and(|t| Road::to(t).hop != Hop::Udp)
+        !party.wake.is_under_way() || party.target().is_some_and(|t| Route::to(t).hop != Hop::Udp)
     }
 
     /// No push wakes this phone: where it was is the only way left, as long as it is registered there.
@@ -58,7 +58,7 @@ impl Call {
         }
         if !is_same_wake_up {
             let now = world.now;
-            let road = Road::to(&leg.target);
+            let road = Route::to(&leg.target);
             let waits = match road.hop {
                 // Due too late: but a phone that goes on where it was stopped finds the INVITE in its socket.
                 Hop::Udp => Some(road.next_repeat(leg.since, now).plus(ROUND_TRIP).since(now))

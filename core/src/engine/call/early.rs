@@ -6,19 +6,19 @@ use std::sync::Arc;
 use super::end::End;
 use super::{Call, Phase};
 use crate::engine::command::HoldResult;
-use crate::engine::event::{Ask, LegEnd, Verdict};
+use crate::engine::event::{DirectoryQuery, LegEnd, Verdict};
+use crate::engine::options::Ringing;
 use crate::engine::order::{CallOrder, Connect};
 use crate::engine::party::LegState;
 use crate::engine::step::Step;
-use crate::engine::wishes::Ringing;
 use crate::engine::world::World;
 
 impl Call {
     /// Whether a leg of this call may let the caller hear its early media: nobody else could answer.
     pub(super) fn rings_alone(&self) -> bool {
-        let wishes = self.held.wishes;
-        let is_ours = wishes.ringing == Ringing::Ours && !self.is_asked(Ask::WhoRings);
-        self.parties.len() == 1 && !wishes.no_early_media && is_ours && !wishes.wait_any
+        let options = self.held.options;
+        let is_ours = options.ringing == Ringing::Ours && !self.is_asked(DirectoryQuery::WhoRings);
+        self.parties.len() == 1 && !options.no_early_media && is_ours && !options.wait_any
     }
 
     /// 183 with media on a leg that was to ring alone.

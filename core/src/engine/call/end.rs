@@ -6,7 +6,7 @@ use super::record::Figures;
 use super::{Call, Phase};
 use crate::engine::command::{Command, HoldResult, Summary};
 use crate::engine::count::{Count, WakeOutcome};
-use crate::engine::directory::Missed;
+use crate::engine::directory::MissedCall;
 use crate::engine::order::{CallOrder, Cause, Next};
 use crate::engine::party::{NextPush, OwnLeg};
 use crate::engine::step::{Caller, Step};
@@ -227,7 +227,7 @@ impl Call {
                 continue;
             };
             if let Some(known) = world.directory.device_mut(self.key_of(device), device) {
-                known.missed = Some(Box::new(Missed {
+                known.missed = Some(Box::new(MissedCall {
                     call: self.held.call,
                     aor: self.held.aor.clone(),
                     pushed,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::end::End;
 use super::{Call, Phase};
 use crate::engine::command::HoldResult;
-use crate::engine::event::Taken;
+use crate::engine::event::Takeover;
 use crate::engine::order::Next;
 use crate::engine::party::{Leg, Party};
 use crate::engine::step::Step;
@@ -44,16 +44,16 @@ impl Call {
     }
 
     /// Somebody else has the held channel. The phones hear "completed elsewhere"; the channel is not touched again.
-    pub fn on_taken(&mut self, how: &Taken, world: &mut World) {
+    pub fn on_taken(&mut self, how: &Takeover, world: &mut World) {
         if self.phase == Phase::Over {
             return;
         }
         self.note_first(world);
         let text = |text: &Arc<str>| Some(text.clone()).filter(|t| !t.is_empty());
         let (how, by) = match how {
-            Taken::PickedUp { by } => ("picked-up", text(by)),
-            Taken::Parked => ("parked", None),
-            Taken::Transferred { to } => ("transferred", text(to)),
+            Takeover::PickedUp { by } => ("picked-up", text(by)),
+            Takeover::Parked => ("parked", None),
+            Takeover::Transferred { to } => ("transferred", text(to)),
         };
         self.end_as_taken(how, by, world);
     }
@@ -112,7 +112,7 @@ impl Call {
 
     /// FreeSWITCH's word for a bridge whose time is over.
     fn time_over(&self) -> &'static str {
-        if self.held.wishes.leg_timeout {
+        if self.held.options.leg_timeout {
             "ALLOTTED_TIMEOUT"
         } else {
             "NO_ANSWER"
@@ -165,8 +165,8 @@ impl Call {
 
     /// Whether it waits for whoever registers, although nobody was pushed. Not once a phone was reached: that was the answer.
     fn waits_for_any(&self) -> bool {
-        let wishes = self.held.wishes;
-        (wishes.wait_any || wishes.no_push) && !self.declined && !self.parties.iter().any(|p| p.has_rung)
+        let options = self.held.options;
+        (options.wait_any || options.no_push) && !self.declined && !self.parties.iter().any(|p| p.has_rung)
     }
 
     /// What the dialplan is told of a hold that nobody answered. "Timeout" only when a phone rang: then the same phones need

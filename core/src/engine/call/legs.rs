@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::end::End;
-use super::road::Road;
+use super::route::Route;
 use super::{Call, Phase};
 use crate::engine::command::HoldResult;
 use crate::engine::event::{LegEnd, Verdict};
@@ -275,7 +275,7 @@ fn verdict(end: &LegEnd, leg: &OwnLeg) -> Verdict {
         Verdict::Refused
             if leg.is_dialing()
                 && matches!(end.sip_status, Some(500 | 502 | 504))
-                && Road::to(&leg.target).by_proxy =>
+                && Route::to(&leg.target).by_proxy =>
         {
             Verdict::Unreachable
         }

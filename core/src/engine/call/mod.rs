@@ -24,7 +24,7 @@ mod push;
 mod record;
 mod register;
 mod ring;
-mod road;
+mod route;
 mod timers;
 mod view;
 mod wake;
@@ -37,11 +37,11 @@ use std::time::Duration;
 use self::record::Figures;
 use super::command::HoldResult;
 use super::directory::AorKey;
-use super::event::{Ask, HeldCall};
+use super::event::{DirectoryQuery, HeldCall};
+use super::options::Mode;
 use super::order::{CallOrder, Cause};
 use super::party::{Leg, NextPush, Origin, OtherLeg, Party, Question};
 use super::step::Step;
-use super::wishes::Mode;
 use super::world::World;
 use crate::types::{DeviceKey, LegId, Moment};
 
@@ -116,7 +116,7 @@ impl Call {
             figures: Figures::since(world.now),
             held,
         };
-        if call.held.wishes.hands_off {
+        if call.held.options.hands_off {
             call.finish(HoldResult::HandsOff, world);
             return call;
         }
@@ -155,11 +155,11 @@ impl Call {
 
     /// How its phones are reached.
     fn mode(&self, world: &World) -> Mode {
-        if self.other_rings() && !self.is_asked(Ask::WhoRings) {
+        if self.other_rings() && !self.is_asked(DirectoryQuery::WhoRings) {
             // No bridge comes after it that would ring a woken phone.
             return Mode::Connect;
         }
-        self.held.wishes.mode.unwrap_or(world.policy.mode)
+        self.held.options.mode.unwrap_or(world.policy.mode)
     }
 
     /// First steps for one party: push and ring, in the order that costs the sleeping phone least time.

@@ -10,11 +10,11 @@
 use std::time::Duration;
 
 use super::{Call, Phase};
-use crate::engine::event::Ask;
+use crate::engine::event::DirectoryQuery;
+use crate::engine::options::{OtherLegState, Ringing};
 use crate::engine::order::CallOrder;
-use crate::engine::party::{Leg, NextPush, OtherLeg as Other, Question};
+use crate::engine::party::{Leg, NextPush, OtherLeg, Question};
 use crate::engine::step::Step;
-use crate::engine::wishes::{OtherLeg, Ringing};
 use crate::engine::world::World;
 use crate::types::{Moment, Target};
 
@@ -26,20 +26,20 @@ const LEG_IS_MADE: Duration = Duration::from_millis(200);
 impl Call {
     /// Asks the directory who rings what is registered.
     pub(super) fn ask_who_rings(&mut self, world: &mut World) {
-        if self.held.ask == Some(Ask::WhoRings) {
-            self.ask_directory(Ask::WhoRings, world);
+        if self.held.query == Some(DirectoryQuery::WhoRings) {
+            self.ask_directory(DirectoryQuery::WhoRings, world);
         }
     }
 
     /// Whether nothing can be done for a party until the directory has answered: somebody else may ring it.
     pub(super) fn waits_for_directory(&mut self, p: usize) -> bool {
-        let is_asked = self.is_asked(Ask::WhoRings);
+        let is_asked = self.is_asked(DirectoryQuery::WhoRings);
         let party = &mut self.parties[p];
         let Some(target) = party.target().filter(|_| is_asked).cloned() else {
             return false;
         };
         // Should it register before that, FreeSWITCH is asked about its leg.
-        party.leg = Leg::Other(Other {
+        party.leg = Leg::Other(OtherLeg {
             target,
             question: Question::None,
         });
@@ -48,11 +48,11 @@ impl Call {
 
     /// The directory has said who rings what was registered when the call came; `None`: it does not tell, or not in time.
     pub fn on_who_rings(&mut self, ringing: Option<Ringing>, world: &mut World) {
-        if !self.is_asked(Ask::WhoRings) {
+        if !self.is_asked(DirectoryQuery::WhoRings) {
             return;
         }
         if let Some(ringing) = ringing {
-            self.held.wishes.ringing = ringing;
+            self.held.options.ringing = ringing;
         }
         if self.phase != Phase::Holding {
             // Should the bridge fail, the answer is there.
@@ -97,7 +97,7 @@ impl Call {
 
     /// Whether somebody else rings what was registered when the call came.
     pub(super) fn other_rings(&self) -> bool {
-        self.held.wishes.ringing == Ringing::Beside
+        self.held.options.ringing == Ringing::FreeSwitch
     }
 
     /// Asks how FreeSWITCH's own leg to this party stands. Ends in `OtherLegSeen`.
@@ -116,8 +116,9 @@ impl Call {
     }
 
     /// How FreeSWITCH's own leg to this contact stands.
-    pub fn on_other_leg(&mut self, target: &Target, leg: OtherLeg, world: &mut World) {
-        let is_asked = |other: &&mut Other| other.target == *target && matches!(other.question, Question::Open { .. });
+    pub fn on_other_leg(&mut self, target: &Target, leg: OtherLegState, world: &mut World) {
+        let is_asked =
+            |other: &&mut OtherLeg| other.target == *target && matches!(other.question, Question::Open { .. });
         let mut all = self.parties.iter_mut().enumerate();
         let asked = all.find_map(|(p, party)| Some((p, party.leg.other_mut().filter(is_asked)?)));
         let Some((p, other)) = asked else { return };
@@ -129,13 +130,13 @@ impl Call {
         let party = &mut self.parties[p];
         let stayed = party.target() == Some(target);
         match leg {
-            OtherLeg::Rings => {
+            OtherLegState::Rings => {
                 party.other_has_rung = true;
                 self.wake_is_over(p, world);
                 self.note_other_leg(p, true, world);
             }
             // Its INVITE is sent again until somebody answers.
-            OtherLeg::Dialed if party.has_registered && stayed => {
+            OtherLegState::Dialed if party.has_registered && stayed => {
                 if let Some(other) = party.leg.other_mut() {
                     other.question = Question::Due {
                         at: world.now.plus(ASK_AGAIN),
@@ -164,6 +165,6 @@ impl Call {
 
     fn note_other_leg(&self, p: usize, rings: bool, world: &mut World) {
         let device = self.parties[p].label();
-        self.note(world, Step::RungBeside { device, rings });
+        self.note(world, Step::RungByFreeSwitch { device, rings });
     }
 }

@@ -42,7 +42,7 @@ impl Call {
 
     /// Pushes a device for this call, or shares a push that is under way, or finds that it may not.
     pub(super) fn push(&mut self, p: usize, world: &mut World) {
-        if self.held.wishes.no_push {
+        if self.held.options.no_push {
             self.parties[p].wake.next = NextPush::None;
             return;
         }
@@ -216,7 +216,7 @@ impl Call {
 
     /// A push that says how the call ended, where the app wants it and its provider can carry it.
     pub(super) fn push_news(&mut self, p: usize, kind: PushKind, world: &mut World) {
-        let Some(device) = self.parties[p].device.clone().filter(|_| !self.held.wishes.no_push) else {
+        let Some(device) = self.parties[p].device.clone().filter(|_| !self.held.options.no_push) else {
             return;
         };
         let Some(app) = world.policy.app(&device) else {

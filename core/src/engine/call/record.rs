@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Call;
 use crate::engine::command::{Command, Note};
-use crate::engine::event::Ask;
+use crate::engine::event::DirectoryQuery;
 use crate::engine::order::{CallOrder, Record};
 use crate::engine::step::Step;
 use crate::engine::world::World;
@@ -64,7 +64,7 @@ impl Figures {
 impl Call {
     /// The call's first word in the journal, unless it is not known yet who is called.
     pub(super) fn note_held(&mut self, world: &mut World) {
-        if !self.is_asked(Ask::WhoseNumber) {
+        if !self.is_asked(DirectoryQuery::WhoseNumber) {
             self.note_first(world);
         }
     }
@@ -79,8 +79,8 @@ impl Call {
             caller: self.held.caller_number.clone(),
             devices: u32::try_from(self.parties.len()).unwrap_or(u32::MAX),
             wait: self.deadline.since(self.figures.since),
-            way: self.held.way,
-            wishes: self.held.wishes.words(),
+            handover: self.held.handover,
+            options: self.held.options.words(),
             dialled: question.map(|question| question.dialled.clone()),
             asked: question.map(|question| world.now.since(question.at)),
         };
@@ -102,7 +102,7 @@ impl Call {
             pushes: self.figures.pushes,
             wake: self.figures.woken.map(|(_, at)| at.since(self.figures.since)),
             device: device.or(woken),
-            rung_beside: self.other_rings() && !self.is_asked(Ask::WhoRings),
+            rung_by_freeswitch: self.other_rings() && !self.is_asked(DirectoryQuery::WhoRings),
         });
         self.order(CallOrder::Record { record, at_once }, world);
     }

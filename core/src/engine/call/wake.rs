@@ -2,16 +2,16 @@
 
 use super::{Call, Phase};
 use crate::engine::command::HoldResult;
-use crate::engine::event::Ask;
+use crate::engine::event::DirectoryQuery;
+use crate::engine::options::Mode;
 use crate::engine::party::Party;
-use crate::engine::wishes::Mode;
 use crate::engine::world::World;
 
 impl Call {
     /// Whether those who were to be woken are awake; then the call goes back.
     pub(super) fn hand_back_if_awake(&mut self, world: &mut World) {
         let mode = self.mode(world);
-        if self.phase != Phase::Holding || !mode.only_wakes() || self.is_asked(Ask::WhoRings) {
+        if self.phase != Phase::Holding || !mode.only_wakes() || self.is_asked(DirectoryQuery::WhoRings) {
             return;
         }
         let is_due = |p: &Party| p.leg.due_at().is_some();

@@ -21,19 +21,19 @@ impl Directory {
         end: &Unregistration,
         policy: &Policy,
         out: &mut dyn FnMut(Command),
-    ) -> Gone {
+    ) -> Departures {
         let key = AorKey::of(&end.aor, policy);
         if end.why == UnregisterWhy::Expired {
             self.learn_from(now, &key, end, out);
         }
-        if self.is_reading {
+        if self.is_resyncing {
             self.ended.entry(key.clone()).or_default().insert(end.aor.clone());
         }
         if let Some(question) = self.questions.get_mut(&key) {
             question.ended = self.asked;
         }
         let Some(entry) = self.entries.get_mut(&key) else {
-            return Gone::default();
+            return Departures::default();
         };
         let (over, left): (Vec<_>, Vec<_>) = entry.bindings.drain(..).partition(|b| is_over(b, end));
         entry.bindings = left;
@@ -146,7 +146,7 @@ impl Directory {
 
     /// Compares what is known with what FreeSWITCH has: what it has no more ends here, and who is gone by that and what was missed
     /// are returned. Whatever was heard since the question is newer than the answer.
-    pub fn compare(&mut self, listing: Listing, policy: &Policy) -> (Vec<Registration>, Gone) {
+    pub fn compare(&mut self, listing: Listing, policy: &Policy) -> (Vec<Registration>, Departures) {
         let key = AorKey::of(&listing.aor, policy);
         // Kept here: whoever ends its last registration has no entry any more.
         let ended = self.questions.get(&key).map_or(0, |question| question.ended);
@@ -213,7 +213,7 @@ pub(super) struct Question {
 
 /// Phones that have a registration less.
 #[derive(Debug, Default)]
-pub struct Gone {
+pub struct Departures {
     /// Which; those without a token are not named.
     pub devices: Vec<Arc<DeviceKey>>,
     /// The calls that wait for their AOR.
@@ -221,8 +221,8 @@ pub struct Gone {
 }
 
 impl Entry {
-    fn gone(&self, over: &[Binding]) -> Gone {
-        Gone {
+    fn gone(&self, over: &[Binding]) -> Departures {
+        Departures {
             devices: over.iter().filter_map(|b| b.device.clone()).collect(),
             waiting: self.waiting.clone(),
         }

@@ -86,7 +86,7 @@ pub struct KnownDevice {
     /// It has registered since.
     pub came: bool,
     /// The last call that it was pushed for and did not come to.
-    pub missed: Option<Box<Missed>>,
+    pub missed: Option<Box<MissedCall>>,
     /// Call pushes in the current minute, for the rate limit.
     pub recent: Window,
 }
@@ -138,7 +138,7 @@ pub(super) fn is(key: &DeviceKey, push: &PushParams) -> bool {
 
 /// A call that a device was pushed for, and that was over, unanswered, before it registered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Missed {
+pub struct MissedCall {
     /// The call.
     pub call: CallId,
     /// Who was called.
@@ -164,12 +164,12 @@ pub struct Entry {
 }
 
 /// What of an entry decides ([`crate::engine::digest`]).
-pub(super) struct Deciding<'a> {
+pub(super) struct EntryDigest<'a> {
     entry: &'a Entry,
     calls: bool,
 }
 
-impl Hash for Deciding<'_> {
+impl Hash for EntryDigest<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Entry {
             devices,
@@ -210,8 +210,8 @@ impl Hash for Deciding<'_> {
 
 impl Entry {
     /// What decides; `calls` says whether calls may still come.
-    pub(super) fn deciding(&self, calls: bool) -> Deciding<'_> {
-        Deciding { entry: self, calls }
+    pub(super) fn deciding(&self, calls: bool) -> EntryDigest<'_> {
+        EntryDigest { entry: self, calls }
     }
 
     /// Whether nothing is known of it any more.
@@ -325,7 +325,7 @@ impl Entry {
 
 /// What a registration changed, as far as a waiting call cares.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct Arrival {
     /// Which device, if it has a token.
     pub device: Option<Arc<DeviceKey>>,
     /// The device that this one replaces (a new token of the same app).

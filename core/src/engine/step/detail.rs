@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Caller;
 use crate::engine::command::HoldResult;
-use crate::engine::event::Way;
+use crate::engine::event::Handover;
 use crate::engine::party::Origin;
 use crate::types::push::CancelReason;
 
@@ -45,7 +45,7 @@ impl Detail for &'static str {
     }
 }
 
-impl Detail for Way {
+impl Detail for Handover {
     fn value(&self) -> Value<'_> {
         Value::Text(match self {
             Self::Dialplan => "dialplan",
