@@ -56,9 +56,9 @@ fn hold(n: u32) -> Event {
         caller_name: "Alice".into(),
         at: SystemTime::UNIX_EPOCH,
         max_wait: None,
-        way: fswake::engine::Way::Dialplan,
-        wishes: fswake::engine::Wishes::default(),
-        ask: None,
+        handover: fswake::engine::Handover::Dialplan,
+        options: fswake::engine::CallOptions::default(),
+        query: None,
     })
 }
 

@@ -53,7 +53,7 @@ pub async fn run(
                 }
             };
             for aor in found {
-                if inputs.send(Input::Event(Event::AgeLookedAt { aor, at })).await.is_err() {
+                if inputs.send(Input::Event(Event::AgeCheckDue { aor, at })).await.is_err() {
                     return;
                 }
             }
@@ -103,7 +103,7 @@ mod tests {
         ttl.store(50, Ordering::Relaxed);
         for _ in 0..2 {
             match asked.recv().await {
-                Some(Input::Event(Event::AgeLookedAt { aor, .. })) => assert_eq!(&*aor.user, "old"),
+                Some(Input::Event(Event::AgeCheckDue { aor, .. })) => assert_eq!(&*aor.user, "old"),
                 other => panic!("{other:?}"),
             }
         }

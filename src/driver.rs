@@ -239,8 +239,8 @@ impl Turning {
             self.log(&command);
             match command {
                 Command::Call(call, order) => self.order(call, order),
-                Command::AskDirectory { call, aor, ask } => {
-                    if self.d.users.try_send(users::Question { call, aor, ask }).is_err() {
+                Command::AskDirectory { call, aor, query } => {
+                    if self.d.users.try_send(users::Question { call, aor, query }).is_err() {
                         // The call waits until the answer would be too late.
                         debug!(call.id = %call, "too many questions to the directory: one is not asked");
                     }

@@ -71,6 +71,7 @@ fn closed_connection_ends_what_freeswitch_does_not_have_any_more() {
             .collect();
         b.tell(unreg("1001", "id", UnregisterWhy::ConnectionClosed));
         assert_eq!(b.engine.known(), (1, known));
+        b.set_rest_aside();
     }
 }
 
@@ -279,10 +280,10 @@ fn device_that_was_forgotten_comes_back_with_its_next_register_not_with_a_readin
     b.feed(Event::ForgetAsked(common::key("1001", "tok")));
     b.out.clear();
     let mut read = reg("1001", "id", "1001@a:1", Some(apns("tok")));
-    read.source = Source::Reading(2);
-    b.feed(Event::ReadingBegan(2));
+    read.source = Source::Resync(2);
+    b.feed(Event::ResyncBegan(2));
     b.register(read.clone());
-    b.feed(Event::ReadingEnded(2, vec!["internal".into()]));
+    b.feed(Event::ResyncEnded(2, vec!["internal".into()]));
     b.expect_nothing_more();
     // Still registered, so it is rung; and never pushed.
     assert_eq!(b.engine.known(), (0, 1));
@@ -325,7 +326,7 @@ fn first_register_is_waited_for_where_no_phone_can_be_woken() {
 fn first_register_is_waited_for_where_only_a_list_names_a_phone() {
     let mut b = bench();
     let mut ghost = reg("1001", "g", "1001@ghost:1", None);
-    ghost.source = Source::Reading(1);
+    ghost.source = Source::Resync(1);
     b.register(ghost);
     b.hold(1, "1001");
     b.expect_ring(leg(1, 0), "1001@ghost:1");
@@ -337,14 +338,14 @@ fn first_register_is_waited_for_where_only_a_list_names_a_phone() {
 
 /// The list of a reading, each registration with the seconds that it still lasts; the longest first, as they are told.
 fn read(b: &mut Bench, number: u64, listed: &[(&str, u64)], push: Option<&PushParams>) {
-    b.tell(Event::ReadingBegan(number));
+    b.tell(Event::ResyncBegan(number));
     for (at, seconds) in listed {
         let mut row = reg("1001", "id", at, push.cloned());
         row.expires = Duration::from_secs(*seconds);
-        row.source = Source::Reading(number);
+        row.source = Source::Resync(number);
         b.tell(Event::Registered(row));
     }
-    b.tell(Event::ReadingEnded(number, vec!["internal".into()]));
+    b.tell(Event::ResyncEnded(number, vec!["internal".into()]));
 }
 
 #[test]
@@ -367,6 +368,7 @@ fn waiting_call_does_not_take_the_list_of_an_old_place_for_a_register() {
     b.register(reg("1001", "id", "1001@old:1", push.clone()));
     b.register(reg("1001", "id", "1001@new:1", push.clone()));
     b.pass(Duration::from_secs(600));
+    b.out.clear();
     b.hold(1, "1001");
     b.expect_push("tok");
     b.out.clear();
@@ -384,9 +386,9 @@ fn phone_that_moved_while_nobody_listened_is_where_it_lasts_longer() {
         [("1001@old:1", 3600), ("1001@new:1", 3600)],
     ] {
         let mut b = bench();
-        b.tell(Event::ReadingBegan(1));
+        b.tell(Event::ResyncBegan(1));
         b.register(reg("1001", "id", "1001@old:1", None));
-        b.tell(Event::ReadingEnded(1, vec!["internal".into()]));
+        b.tell(Event::ResyncEnded(1, vec!["internal".into()]));
         b.pass(Duration::from_secs(60));
         read(&mut b, 2, &listed, None);
         rings(&mut b, &["1001@new:1"], 0);
@@ -438,7 +440,7 @@ fn list_that_ends_later_by_freeswitchs_own_margin_is_no_register() {
 /// A row of the list of reading `number`.
 fn row(number: u64, id: &str, at: &str, push: Option<&PushParams>) -> Event {
     let mut row = reg("1001", id, at, push.cloned());
-    row.source = Source::Reading(number);
+    row.source = Source::Resync(number);
     Event::Registered(row)
 }
 
@@ -447,13 +449,13 @@ fn register_that_is_heard_during_a_reading_is_newer_than_its_list() {
     let (old, new) = ("1001@old:1;transport=tcp", "1001@new:1;transport=tcp");
     for push in [None, Some(apns("tok"))] {
         let mut b = bench();
-        b.tell(Event::ReadingBegan(1));
+        b.tell(Event::ResyncBegan(1));
         let mut short = reg("1001", "id", new, push.clone());
         short.expires = Duration::from_secs(60);
         b.register(short);
         b.tell(row(1, "id", old, push.as_ref()));
         b.tell(row(1, "id", new, push.as_ref()));
-        b.tell(Event::ReadingEnded(1, vec!["internal".into()]));
+        b.tell(Event::ResyncEnded(1, vec!["internal".into()]));
         assert_eq!(b.engine.known().1, 1);
         rings(&mut b, &[new], 0);
         // Nor is its time the list's.
@@ -473,7 +475,7 @@ fn phone_that_ends_its_registration_during_a_reading_is_not_brought_back_by_its_
         let mut b = bench();
         // Known before, or not.
         for is_known in [true, false] {
-            b.tell(Event::ReadingBegan(1));
+            b.tell(Event::ResyncBegan(1));
             if is_known {
                 b.register(reg("1001", "id", "1001@a:1", None));
             }
@@ -485,7 +487,7 @@ fn phone_that_ends_its_registration_during_a_reading_is_not_brought_back_by_its_
             b.freeswitch_has = vec![reg("1001", "desk", "1001@desk:1", None)];
             b.tell(row(1, "id", "1001@a:1", None));
             b.tell(row(1, "desk", "1001@desk:1", None));
-            b.tell(Event::ReadingEnded(1, vec!["internal".into()]));
+            b.tell(Event::ResyncEnded(1, vec!["internal".into()]));
             assert_eq!(b.engine.known(), (0, 1), "{why:?}");
             rings(&mut b, &["1001@desk:1"], 0);
             b = bench();
@@ -501,8 +503,8 @@ fn reading_of_one_profile_says_nothing_about_the_phones_of_another() {
     elsewhere.target = Some(fswake_core::types::Target::new("sofia/external/sip:1001@b:1"));
     b.register(elsewhere);
     for (profiles, left) in [(vec![], 2), (vec!["external".into()], 1), (vec!["internal".into()], 0)] {
-        b.tell(Event::ReadingBegan(2));
-        b.tell(Event::ReadingEnded(2, profiles));
+        b.tell(Event::ResyncBegan(2));
+        b.tell(Event::ResyncEnded(2, profiles));
         assert_eq!(b.engine.known(), (0, left));
     }
 }
@@ -525,10 +527,10 @@ fn desk_that_another_user_logs_in_on_by_the_same_call_id_is_the_first_users_only
     for refreshes in [false, true] {
         let mut b = bench();
         let mut row = reg("1001", "desk", "1001@desk:1", None);
-        row.source = Source::Reading(1);
-        b.tell(Event::ReadingBegan(1));
+        row.source = Source::Resync(1);
+        b.tell(Event::ResyncBegan(1));
         b.register(row);
-        b.tell(Event::ReadingEnded(1, vec!["internal".into()]));
+        b.tell(Event::ResyncEnded(1, vec!["internal".into()]));
         if refreshes {
             b.register(reg("1001", "desk", "1001@desk:1", None));
         }
@@ -573,12 +575,12 @@ fn end_that_is_newer_than_a_list_or_an_answer_is_still_newer_after_a_reload() {
         // A reading is under way.
         let mut b = bench();
         are_one(&mut b, !one);
-        b.tell(Event::ReadingBegan(1));
+        b.tell(Event::ResyncBegan(1));
         b.register(reg("1001", "id", "1001@a:1", None));
         b.feed(end("1001", "1001@a:1", UnregisterWhy::Explicit, None));
         are_one(&mut b, one);
         b.tell(row(1, "id", "1001@a:1", None));
-        b.tell(Event::ReadingEnded(1, vec!["internal".into()]));
+        b.tell(Event::ResyncEnded(1, vec!["internal".into()]));
         assert_eq!(b.engine.known(), (0, 0));
         // A question is.
         let mut b = bench();
@@ -600,7 +602,7 @@ fn row_of_a_list_that_was_read_before_a_question_is_older_than_its_answer() {
         if is_known {
             b.register(reg("1001", "x", "1001@x:1", None));
         }
-        b.tell(Event::ReadingBegan(1));
+        b.tell(Event::ResyncBegan(1));
         // Its list is read here, and told below.
         let y = reg("1001", "y", "1001@y:1", None);
         b.freeswitch_has = vec![y.clone()];
@@ -612,7 +614,7 @@ fn row_of_a_list_that_was_read_before_a_question_is_older_than_its_answer() {
             b.tell(Event::Registered(y));
             b.tell(row(1, "x", "1001@x:1", None));
         }
-        b.tell(Event::ReadingEnded(1, vec!["internal".into()]));
+        b.tell(Event::ResyncEnded(1, vec!["internal".into()]));
         assert_eq!(b.engine.known(), (0, 1), "{is_known}");
         rings(&mut b, &["1001@y:1"], 0);
     }
@@ -633,10 +635,10 @@ fn phone_that_an_answer_has_named_ends_with_a_later_answer() {
 /// One of two phones ends its registration during a reading; the other has moved before it. The place of the question about that.
 fn one_ends_and_one_has_moved(b: &mut Bench) -> usize {
     b.register(reg("1001", "id", "1001@a:1", None));
-    b.tell(Event::ReadingBegan(1));
+    b.tell(Event::ResyncBegan(1));
     b.feed(end("1001", "1001@a:1", UnregisterWhy::Explicit, None));
     let question = b.asks(row(1, "desk", "1001@desk:2", None));
-    b.tell(Event::ReadingEnded(1, vec!["internal".into()]));
+    b.tell(Event::ResyncEnded(1, vec!["internal".into()]));
     question
 }
 

@@ -10,7 +10,8 @@ use std::time::Duration;
 use common::{Bench, apns, call, end, leg, reg, target, unreg};
 use fswake_core::engine::policy::{Alert, AppPolicy, Decline, OnUnregister, Policy};
 use fswake_core::engine::{
-    Ask, CallOrder, Command, Event, HeldCall, LegEnd, Mode, OtherLeg, Ringing, Taken, UnregisterWhy, Wishes,
+    CallOptions, CallOrder, Command, DirectoryQuery, Event, HeldCall, LegEnd, Mode, OtherLegState, Ringing, Takeover,
+    UnregisterWhy,
 };
 use fswake_core::types::push::{PushError, PushReceipt};
 use fswake_core::types::{LegId, Moment, PushId};
@@ -20,7 +21,7 @@ use proptest::prelude::*;
 /// One thing that may happen. Calls are 1 to 4, users 0 to 2, legs 0 to 5: small numbers meet often.
 #[derive(Clone, Debug)]
 enum Step {
-    Hold(u128, u8, Wishes),
+    Hold(u128, u8, CallOptions),
     Register(u8, u8, u8, bool),
     Unregister(u8, u8, bool),
     Dialed(u128, u32),
@@ -36,7 +37,7 @@ enum Step {
     Lost(u128),
     UserFound(u128, Option<u8>),
     WhoRings(u128, Option<bool>),
-    OtherLeg(u128, u8, u8, OtherLeg),
+    OtherLeg(u128, u8, u8, OtherLegState),
     PushEnded(u64, u8),
     Pass(u64),
     Repeat,
@@ -56,8 +57,8 @@ fn step() -> impl Strategy<Value = Step> {
     let user = 0..3_u8;
     let leg = 0..6_u32;
     prop_oneof![
-        3 => (call.clone(), user.clone(), wishes()).prop_map(|(c, u, w)| Step::Hold(c, u, w)),
-        2 => (call.clone(), user.clone(), 0..3_u8, prop::sample::select(vec![OtherLeg::None, OtherLeg::Dialed, OtherLeg::Rings])).prop_map(|(c, u, at, l)| Step::OtherLeg(c, u, at, l)),
+        3 => (call.clone(), user.clone(), options()).prop_map(|(c, u, w)| Step::Hold(c, u, w)),
+        2 => (call.clone(), user.clone(), 0..3_u8, prop::sample::select(vec![OtherLegState::None, OtherLegState::Dialed, OtherLegState::Rings])).prop_map(|(c, u, at, l)| Step::OtherLeg(c, u, at, l)),
         4 => (user.clone(), 0..3_u8, 0..3_u8, any::<bool>()).prop_map(|(u, id, at, push)| Step::Register(u, id, at, push)),
         1 => (user.clone(), 0..3_u8, any::<bool>()).prop_map(|(u, id, x)| Step::Unregister(u, id, x)),
         1 => (call.clone(), leg.clone()).prop_map(|(c, l)| Step::Dialed(c, l)),
@@ -79,7 +80,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn wishes() -> impl Strategy<Value = Wishes> {
+fn options() -> impl Strategy<Value = CallOptions> {
     let mode = prop::sample::select(vec![
         None,
         None,
@@ -89,17 +90,17 @@ fn wishes() -> impl Strategy<Value = Wishes> {
     ]);
     // Half of the calls wish nothing: what is rare otherwise happens in them.
     let some = (any::<[bool; 5]>(), 0..10_u8, mode).prop_map(
-        |([no_push, wait_any, beside, no_early_media, leg_timeout], rare, mode)| Wishes {
+        |([no_push, wait_any, beside, no_early_media, leg_timeout], rare, mode)| CallOptions {
             no_push,
             wait_any,
-            ringing: if beside { Ringing::Beside } else { Ringing::Ours },
+            ringing: if beside { Ringing::FreeSwitch } else { Ringing::Ours },
             hands_off: rare == 0,
             mode,
             leg_timeout,
             no_early_media,
         },
     );
-    prop_oneof![Just(Wishes::default()), some]
+    prop_oneof![Just(CallOptions::default()), some]
 }
 
 /// Where a phone is: on a connection, over UDP, behind a proxy.
@@ -114,11 +115,12 @@ fn contact(user: u8, id: u8, at: u8) -> String {
 
 fn event(step: &Step, bench: &mut Bench) -> Option<Event> {
     Some(match *step {
-        Step::Hold(c, u, wishes) => {
+        Step::Hold(c, u, options) => {
             // Some may be for another name of somebody's, and some from a dial-string that rings others, too.
-            let held = Bench::held_call(c, &u.to_string(), "caller", wishes, None);
-            let ask = [Some(Ask::WhoseNumber), Some(Ask::WhoRings), None][usize::try_from(c % 3).unwrap_or(2)];
-            bench.feed(Event::CallHeld(HeldCall { ask, ..held }));
+            let held = Bench::held_call(c, &u.to_string(), "caller", options, None);
+            let query = [Some(DirectoryQuery::WhoseNumber), Some(DirectoryQuery::WhoRings), None]
+                [usize::try_from(c % 3).unwrap_or(2)];
+            bench.feed(Event::CallHeld(HeldCall { query, ..held }));
             return None;
         }
         Step::Register(u, id, at, push) => {
@@ -160,9 +162,9 @@ fn event(step: &Step, bench: &mut Bench) -> Option<Event> {
         Step::Taken(c, picked_up) => Event::CallTaken {
             call: call(c),
             how: if picked_up {
-                Taken::PickedUp { by: "9".into() }
+                Takeover::PickedUp { by: "9".into() }
             } else {
-                Taken::Transferred { to: "9".into() }
+                Takeover::Transferred { to: "9".into() }
             },
         },
         Step::OtherLeg(c, u, at, leg) => Event::OtherLegSeen {
@@ -177,7 +179,7 @@ fn event(step: &Step, bench: &mut Bench) -> Option<Event> {
         },
         Step::WhoRings(c, beside) => Event::WhoRings {
             call: call(c),
-            ringing: beside.map(|beside| if beside { Ringing::Beside } else { Ringing::Ours }),
+            ringing: beside.map(|beside| if beside { Ringing::FreeSwitch } else { Ringing::Ours }),
         },
         Step::PushEnded(p, how) => {
             let outcome = match how {
@@ -334,14 +336,14 @@ fn run(policy: &Policy, steps: &[Step]) -> Vec<Command> {
     let mut last = None;
     let mut used = HashSet::new();
     for step in steps {
-        if let Step::Hold(c, _, wishes) = step {
+        if let Step::Hold(c, _, options) = step {
             // FreeSWITCH never reuses a call.
             if !used.insert(*c) {
                 continue;
             }
             history.ledger.hold(
                 history.bench.now,
-                &Bench::held_call(*c, "0", "caller", *wishes, None),
+                &Bench::held_call(*c, "0", "caller", *options, None),
                 policy.max_wait,
             );
         }
@@ -378,7 +380,7 @@ fn run(policy: &Policy, steps: &[Step]) -> Vec<Command> {
 fn connection_says_in_its_time_what_came_of_a_bridge() {
     let began = [
         Step::Register(0, 0, 0, false),
-        Step::Hold(2, 0, Wishes::default()),
+        Step::Hold(2, 0, CallOptions::default()),
         Step::EarlyMedia(2, 0),
     ];
     // Its phone is over before the caller hears it; or nothing is said of it.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::inherit::Inherited;
-use super::{encode, job, wishes};
-use crate::engine::{Ask, Event, HeldCall, LegEnd, Way};
+use super::{encode, job, options};
+use crate::engine::{DirectoryQuery, Event, Handover, HeldCall, LegEnd};
 use crate::types::{Aor, CallId, LegId};
 use crate::xml;
 
@@ -108,28 +108,28 @@ pub enum NotACall {
 pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: SystemTime) -> Result<Held, NotACall> {
     let get = |name: &str| header(name).map(str::trim).filter(|v| !v.is_empty());
     let variable = |name: &str| get(&format!("variable_{name}"));
-    let is_set = |name: &str| variable(name).is_some_and(wishes::is_true);
+    let is_set = |name: &str| variable(name).is_some_and(options::is_true);
     let channel = get("Unique-ID")
         .filter(|id| is_channel(id))
         .ok_or(NotACall::NoChannel)?
         .to_owned();
     let aor = callee(get).ok_or(NotACall::NoCallee)?;
-    let asked = wishes::read(get);
+    let asked = options::read(get);
     let hides = |what: &str| get(&format!("Caller-Privacy-Hide-{what}")) == Some("true");
     let shown = |what: &str| match caller(get, what) {
         // FreeSWITCH's words for nobody: of a variable, and of a leg that was made without a caller.
         Some(value) if !hides(what) && !["_undef_", "0000000000"].contains(&value) => value.into(),
         _ => Arc::default(),
     };
-    let way = if get("Channel-Name").is_some_and(|name| name.starts_with("loopback/")) {
-        Way::DialString
+    let handover = if get("Channel-Name").is_some_and(|name| name.starts_with("loopback/")) {
+        Handover::DialString
     } else {
-        Way::Dialplan
+        Handover::Dialplan
     };
     let told = |what: &str| caller(get, what).filter(|v| *v != "0000000000").unwrap_or_default();
     let is_own = |what: &str| caller(get, what) == get(&format!("Caller-Caller-ID-{what}"));
     let mut parent = Parent {
-        channel: (way == Way::Dialplan).then(|| channel.clone()),
+        channel: (handover == Handover::Dialplan).then(|| channel.clone()),
         number: told("Number").into(),
         name: told("Name").into(),
         hides: (hides("Name"), hides("Number")),
@@ -150,29 +150,29 @@ pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: Syst
         .or_else(|| variable("ringback"));
     // Behind a loopback the caller's own channel plays it.
     let tone = Tone {
-        ringback: ringback.filter(|_| way == Way::Dialplan).map(str::to_owned),
-        at_once: way == Way::Dialplan && is_set("instant_ringback"),
+        ringback: ringback.filter(|_| handover == Handover::Dialplan).map(str::to_owned),
+        at_once: handover == Handover::Dialplan && is_set("instant_ringback"),
         is_silent: is_set("ignore_ring_ready"),
     };
     let channel_of = |name: &str| variable(name).filter(|id| is_channel(id)).map(str::to_owned);
-    let behind = (way == Way::DialString).then(|| Behind {
+    let behind = (handover == Handover::DialString).then(|| Behind {
         caller: channel_of("other_loopback_from_uuid"),
         end: channel_of("other_loopback_leg_uuid"),
-        may_leave: variable("loopback_bowout").is_none_or(wishes::is_true),
+        may_leave: variable("loopback_bowout").is_none_or(options::is_true),
     });
     let call = HeldCall {
         call,
         aor,
         caller_number: shown("Number"),
         caller_name: shown("Name"),
-        way,
+        handover,
         at,
         max_wait: asked.max_wait,
-        wishes: asked.wishes,
-        ask: if asked.ask_directory {
-            Some(Ask::WhoRings)
+        options: asked.options,
+        query: if asked.ask_directory {
+            Some(DirectoryQuery::WhoRings)
         } else {
-            (way == Way::Dialplan).then_some(Ask::WhoseNumber)
+            (handover == Handover::Dialplan).then_some(DirectoryQuery::WhoseNumber)
         },
     };
     Ok(Held {
@@ -221,7 +221,7 @@ fn hops(of_the_caller: Option<&str>) -> Option<u32> {
 /// What is shown of the caller: what the dialplan or dial-string wants, as FreeSWITCH's own `bridge` does.
 fn caller<'a>(get: impl Fn(&str) -> Option<&'a str>, what: &str) -> Option<&'a str> {
     let name = what.to_ascii_lowercase();
-    wishes::for_legs(&get, &format!("origination_caller_id_{name}"))
+    options::for_legs(&get, &format!("origination_caller_id_{name}"))
         .or_else(|| get(&format!("variable_effective_caller_id_{name}")))
         .or_else(|| get(&format!("Caller-Caller-ID-{what}")))
 }
@@ -469,7 +469,7 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(held.call.max_wait, Some(Duration::from_secs(9)));
-        assert!(held.call.wishes.no_push);
+        assert!(held.call.options.no_push);
         assert_eq!(held.ignored.len(), 1);
     }
 

@@ -255,7 +255,11 @@ pub fn report(held: &str, call: CallId, result: &str, record: &Record) -> String
         "uuid_setvar_multi {held} fswake_result={result};fswake_call={call}{}{}",
         of_wake(record),
         // The plain bridge that comes next in the dialplan must not ring what FreeSWITCH rings.
-        if record.rung_beside { ";fswake_ring=woken" } else { "" }
+        if record.rung_by_freeswitch {
+            ";fswake_ring=woken"
+        } else {
+            ""
+        }
     )
 }
 
@@ -538,7 +542,7 @@ mod tests {
             pushes: 2,
             wake: Some(Duration::from_micros(812_900)),
             device: Some("apns:a b;x=${y}\nuuid_kill:0badcafe".into()),
-            rung_beside: false,
+            rung_by_freeswitch: false,
         };
         assert_eq!(
             report("u", call, "timeout", &record),
@@ -549,7 +553,7 @@ mod tests {
         );
         assert!(report("u", call, "held", &Record::default()).ends_with(";fswake_pushes=0"));
         let beside = Record {
-            rung_beside: true,
+            rung_by_freeswitch: true,
             ..Record::default()
         };
         assert!(report("u", call, "held", &beside).ends_with(";fswake_pushes=0;fswake_ring=woken"));

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::encode;
-use super::wishes::is_false;
+use super::options::is_false;
 use crate::types::Printable;
 
 /// Longer values are left out: FreeSWITCH reads commands byte by byte.

@@ -3,8 +3,8 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`decode`], [`encode`], [`originate`] | pure: headers to events, orders to command texts |
-//! | [`wishes`] | pure: the variables by which a call says how it is to be treated |
-//! | [`beside`] | pure: what FreeSWITCH itself rings next to a held channel |
+//! | [`options`] | pure: the variables by which a call says how it is to be treated |
+//! | [`other_leg`] | pure: what FreeSWITCH itself rings next to a held channel |
 //! | [`inherit`] | pure: what a leg takes over from the channel that it is a child of |
 //! | [`inbound`] | our connection to FreeSWITCH: registrations, with reconnection |
 //! | [`outbound`] | FreeSWITCH's connections to us: one per held call |
@@ -18,7 +18,6 @@
 
 pub mod answers;
 pub mod asking;
-pub mod beside;
 pub mod decode;
 pub mod directory;
 pub mod encode;
@@ -29,9 +28,10 @@ mod job;
 mod line;
 pub mod link;
 pub mod notifications;
+pub mod options;
 pub mod originate;
+pub mod other_leg;
 pub mod outbound;
 pub mod reading;
 pub mod registrations;
 pub mod users;
-pub mod wishes;

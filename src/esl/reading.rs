@@ -115,7 +115,7 @@ impl Reader {
     /// it stays known.
     async fn read_all(&self, line: &mut Line, profiles: &BTreeSet<String>) -> io::Result<(BTreeSet<String>, usize)> {
         let number = self.readings.fetch_add(1, Ordering::Relaxed) + 1;
-        self.tell(Event::ReadingBegan(number)).await?;
+        self.tell(Event::ResyncBegan(number)).await?;
         let (mut all, mut read) = (Vec::new(), BTreeSet::new());
         for profile in profiles {
             let mut list = List::default();
@@ -141,7 +141,7 @@ impl Reader {
             self.tell(event).await?;
         }
         let ended = read.iter().map(|profile| profile.as_str().into()).collect();
-        self.tell(Event::ReadingEnded(number, ended)).await?;
+        self.tell(Event::ResyncEnded(number, ended)).await?;
         Ok((read, count))
     }
 
@@ -261,7 +261,7 @@ fn registration(block: &str, profile: &str, number: u64, rules: &ContactRules, a
             user_agent: agent.into(),
             expires: Duration::from_secs(seconds),
             at,
-            source: Source::Reading(number),
+            source: Source::Resync(number),
         }),
         warnings: read.warnings,
     })

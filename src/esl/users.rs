@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::directory::Directory;
-use super::{beside, encode};
-use crate::engine::{Ask, DIRECTORY, Event};
+use super::{encode, other_leg};
+use crate::engine::{DIRECTORY, DirectoryQuery, Event};
 use crate::input::Input;
 use crate::types::{Aor, CallId};
 use crate::words;
@@ -29,7 +29,7 @@ pub struct Question {
     /// What was dialled.
     pub aor: Aor,
     /// What.
-    pub ask: Ask,
+    pub query: DirectoryQuery,
 }
 
 /// Asks.
@@ -57,21 +57,21 @@ impl Users {
             let directory = self.directory.clone();
             let (inputs, turn) = (self.inputs.clone(), under_way.clone().try_acquire_owned());
             tokio::spawn(async move {
-                let Question { call, aor, ask } = question;
+                let Question { call, aor, query } = question;
                 let answer = if let Ok(_turn) = turn {
-                    find(&directory, &aor, ask).await
+                    find(&directory, &aor, query).await
                 } else {
                     debug!(call.id = %call, "the directory is not asked: too many questions wait for it");
                     None
                 };
-                let event = match ask {
-                    Ask::WhoseNumber => {
+                let event = match query {
+                    DirectoryQuery::WhoseNumber => {
                         let user = answer.as_deref().and_then(|id| encode::plain_user(id.trim()));
                         let user = user.map(Arc::from);
                         Event::UserFound { call, user }
                     }
-                    Ask::WhoRings => {
-                        let ringing = answer.as_deref().and_then(beside::who_rings);
+                    DirectoryQuery::WhoRings => {
+                        let ringing = answer.as_deref().and_then(other_leg::who_rings);
                         Event::WhoRings { call, ringing }
                     }
                 };
@@ -82,19 +82,19 @@ impl Users {
 }
 
 /// What the directory says.
-async fn find(directory: &Directory, aor: &Aor, ask: Ask) -> Option<String> {
-    let command = match ask {
-        Ask::WhoseNumber => encode::ask_user(aor),
-        Ask::WhoRings => beside::ask_dial_string(aor),
+async fn find(directory: &Directory, aor: &Aor, query: DirectoryQuery) -> Option<String> {
+    let command = match query {
+        DirectoryQuery::WhoseNumber => encode::ask_user(aor),
+        DirectoryQuery::WhoRings => other_leg::ask_dial_string(aor),
     }?;
     match timeout(DIRECTORY, directory.api(&command)).await {
         Ok(Ok(answer)) => Some(answer),
         Ok(Err(error)) => {
-            debug!(%aor, ?ask, error = words::of_io(&error), "FreeSWITCH's directory cannot be asked");
+            debug!(%aor, ?query, error = words::of_io(&error), "FreeSWITCH's directory cannot be asked");
             None
         }
         Err(_) => {
-            debug!(%aor, ?ask, "FreeSWITCH's directory has not answered in time");
+            debug!(%aor, ?query, "FreeSWITCH's directory has not answered in time");
             None
         }
     }

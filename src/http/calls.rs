@@ -8,7 +8,7 @@ use axum::extract::State;
 use serde::Serialize;
 
 use super::{Problem, Site};
-use crate::engine::view::{CallView, LastWord, PartyView};
+use crate::engine::view::{CallView, PartyView, PushState};
 
 #[derive(Debug, Serialize)]
 pub(super) struct Calls {
@@ -79,9 +79,9 @@ impl From<&PartyView> for Party {
             state: party.state.as_str(),
             user_agent: party.user_agent.to_string(),
             pushes: party.pushes,
-            push: party.last_word.as_ref().map(LastWord::as_str),
-            push_problem: match &party.last_word {
-                Some(LastWord::Refused(why)) => Some(why.to_string()),
+            push: party.last_push.as_ref().map(PushState::as_str),
+            push_problem: match &party.last_push {
+                Some(PushState::Refused(why)) => Some(why.to_string()),
                 _ => None,
             },
         }

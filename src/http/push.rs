@@ -11,7 +11,7 @@ use super::devices::parse_aor;
 use super::{Problem, Site};
 use crate::clock::unix_now;
 use crate::engine::command::Nobody;
-use crate::engine::{Delivered, Delivery, Notification};
+use crate::engine::{Delivery, DeviceDelivery, Notification};
 use crate::types::TokenType;
 use crate::types::push::Payload;
 
@@ -81,8 +81,8 @@ impl From<Delivery> for Answer {
     }
 }
 
-impl From<Delivered> for Device {
-    fn from(delivered: Delivered) -> Self {
+impl From<DeviceDelivery> for Device {
+    fn from(delivered: DeviceDelivery) -> Self {
         let label = delivered.device.to_string();
         match delivered.outcome {
             Ok(receipt) if receipt.status == 0 => Self {

@@ -82,7 +82,7 @@ async fn long_list_of_registrations_keeps_no_call_waiting() {
     stage.fs.list_takes(Duration::from_secs(6));
     stage.fs.stop_profile("internal");
     stage.fs.start_profile("internal", Duration::ZERO).await;
-    daemon.log.wait_from(from, &["ReadingBegan("]).await;
+    daemon.log.wait_from(from, &["ResyncBegan("]).await;
     let began = std::time::Instant::now();
     // A REGISTER, a question, and the end of a leg whose own connection is lost.
     phone.wake();
@@ -92,11 +92,11 @@ async fn long_list_of_registrations_keeps_no_call_waiting() {
     lost.cut_connection();
     other.cancelled().await;
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
-    assert_eq!(daemon.log.count(&["ReadingEnded("]), 1, "the list is not there yet");
+    assert_eq!(daemon.log.count(&["ResyncEnded("]), 1, "the list is not there yet");
     held.caller_hangs_up();
     // Known by its event although its place was not in the list when that was asked for.
     late.wake();
-    daemon.log.wait_from(from, &["ReadingEnded("]).await;
+    daemon.log.wait_from(from, &["ResyncEnded("]).await;
     let call = stage.call(&daemon, "1003");
     late.invite(1).await;
     call.caller_hangs_up();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::count::Count;
-use super::event::Ask;
+use super::event::DirectoryQuery;
 use super::order::CallOrder;
 use super::step::Step;
 use crate::types::push::{PushError, PushReceipt, PushRequest};
@@ -22,9 +22,9 @@ pub enum Command {
         /// What was dialled.
         aor: Aor,
         /// The question.
-        ask: Ask,
+        query: DirectoryQuery,
     },
-    /// Ask FreeSWITCH which registrations a user has, once it has carried out what it told last. Ends in `Listed`, or in
+    /// Ask FreeSWITCH which registrations a user has, once it has finished what its last event announced. Ends in `Listed`, or in
     /// nothing where FreeSWITCH cannot be asked.
     AskRegistrations {
         /// Whose, as it registers.
@@ -177,7 +177,7 @@ pub struct Summary {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Delivery {
     /// The devices that it was for, in the order in which they ended.
-    pub devices: Vec<Delivered>,
+    pub devices: Vec<DeviceDelivery>,
     /// Why it was for none, if it was.
     pub nobody: Option<Nobody>,
 }
@@ -191,7 +191,7 @@ impl Delivery {
 
 /// What came of a notification to one device.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Delivered {
+pub struct DeviceDelivery {
     /// The device's label ([`DeviceKey::label`]).
     pub device: Arc<str>,
     /// The provider's receipt, or why there is none.
@@ -205,7 +205,7 @@ pub enum NotSent {
     Push(PushError),
     /// Its token is set aside until its next REGISTER, for this reason.
     SetAside(Arc<str>),
-    /// It had its share of this minute.
+    /// The device's limit per minute is reached.
     Limited,
 }
 

@@ -7,7 +7,7 @@
 //! - moments are counted from now ([`FromNow`]): the engine only ever compares them with now and with each other.
 //!
 //! Left out are:
-//! - what is only told: numbers and durations for the journal, the summary and CDRs, which decide nothing;
+//! - what is only reported: numbers and durations for the journal, the summary and CDRs, which decide nothing;
 //! - the numbers of legs and pushes, which are names: a leg is known by its party, a push by its purpose and device;
 //! - pushes with news of a call's end: nobody hears what becomes of them;
 //! - the numbers of questions about registrations: they are answered before;
@@ -20,29 +20,34 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
-use super::world::{PendingPush, Purpose};
-use super::{Engine, Held};
+use super::world::{PendingPush, Purpose, World};
+use super::{CallSlot, Engine};
 use crate::types::{CallId, Moment, PushId};
 
 impl Engine {
-    /// Tells `state` all that decides what this engine does from now on, but its calls ([`Engine::digest_call`]) and their pushes
+    /// Hashes all that decides what this engine does from now on, but its calls ([`Engine::digest_call`]) and their pushes
     /// ([`Engine::digest_pushes`]). Drain the commands before, and answer its questions about registrations. `more_calls` says whether
     /// calls may still come.
     pub fn digest<H: Hasher>(&self, more_calls: bool, state: &mut FromNow<'_, H>) {
         let Self {
-            policy,
-            directory,
             calls,
             // Those that count are asked for with the calls.
             timers: _,
-            callers,
-            // Those of calls are told apart, those of notifications are told below.
-            pushes: _,
             notifications,
-            // Drained.
-            out: _,
+            world,
             draining,
         } = self;
+        let World {
+            // What moments are counted from.
+            now: _,
+            policy,
+            directory,
+            callers,
+            // Those of calls are hashed apart, those of notifications below.
+            pushes: _,
+            // Drained.
+            out: _,
+        } = world;
         policy.hash(state);
         directory.digest(more_calls, state);
         let mut all: Vec<_> = calls.keys().collect();
@@ -54,13 +59,14 @@ impl Engine {
         draining.hash(state);
     }
 
-    /// Tells `state` all that decides what a held call does.
+    /// Hashes all that decides what a held call does.
     pub fn digest_call<H: Hasher>(&self, call: CallId, state: &mut FromNow<'_, H>) {
         let held = self.calls.get(&call);
-        held.map(|held| held.what_decides(self.policy.debounce)).hash(state);
+        held.map(|held| held.what_decides(self.world.policy.debounce))
+            .hash(state);
     }
 
-    /// Tells `state` of the pushes under way that are to wake a phone for this call, which may be over.
+    /// Hashes the pushes under way that are to wake a phone for this call, which may be over.
     pub fn digest_pushes<H: Hasher>(&self, call: CallId, state: &mut FromNow<'_, H>) {
         self.tell_pushes(|purpose| *purpose == Purpose::Wake(call), state);
     }
@@ -69,11 +75,11 @@ impl Engine {
     /// and which calls ride on it says the same.
     fn tell_pushes(&self, is_told: impl Fn(&Purpose) -> bool, state: &mut impl Hasher) {
         let is_last = |id, push: &PendingPush| {
-            let devices = self.directory.entry(&push.key).map(|entry| &entry.devices);
+            let devices = self.world.directory.entry(&push.key).map(|entry| &entry.devices);
             let known = devices.into_iter().flatten().find(|d| d.key == push.device);
             known.and_then(|d| d.last_push).is_some_and(|last| last.push == id)
         };
-        let all = self.pushes.under_way().filter(|(_, push)| is_told(&push.purpose));
+        let all = self.world.pushes.under_way().filter(|(_, push)| is_told(&push.purpose));
         let mut all: Vec<_> = all
             .map(|(id, push)| (push.what_decides(), is_last(id, push), self.riders(id)))
             .collect();
@@ -91,7 +97,7 @@ impl Engine {
 
     /// When a call has something to do next: [`Engine::next_timer`] without timers that come too early or count no more.
     pub fn next_due(&self) -> Option<Moment> {
-        let next = |held: &Held| held.call.next_timer(self.policy.debounce);
+        let next = |held: &CallSlot| held.call.next_timer(self.world.policy.debounce);
         self.calls.values().filter_map(next).min()
     }
 }

@@ -1,10 +1,10 @@
-//! What the engine is told: everything that happened, as values.
+//! Events: everything that happened outside, as values.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::options::{CallOptions, OtherLegState, Ringing};
 use super::policy::Policy;
-use super::wishes::{OtherLeg, Ringing, Wishes};
 use crate::types::push::{Payload, PushOutcome};
 use crate::types::{Aor, CallId, DeviceKey, LegId, NotificationId, PushId, PushParams, Target, TokenType, UnixSeconds};
 
@@ -28,22 +28,22 @@ pub enum Event {
         /// What the ping found.
         reachable: bool,
     },
-    /// FreeSWITCH is (again) connected, or profiles of its have started: registrations are about to be read. Readings are numbered
+    /// FreeSWITCH is (again) connected, or profiles of its have started: registrations are about to be read. Resyncs are numbered
     /// upwards, and other events come between what they bring.
-    ReadingBegan(u64),
-    /// All registrations of these profiles were read: their bindings that neither the reading nor an event since it began has named
+    ResyncBegan(u64),
+    /// All registrations of these profiles were read: their bindings that neither this resync nor an event since it began has named
     /// are over.
-    ReadingEnded(u64, Vec<Arc<str>>),
+    ResyncEnded(u64, Vec<Arc<str>>),
     /// FreeSWITCH handed over a channel to hold.
     CallHeld(HeldCall),
-    /// What FreeSWITCH's directory says to [`Ask::WhoseNumber`].
+    /// What FreeSWITCH's directory says to [`DirectoryQuery::WhoseNumber`].
     UserFound {
         /// The held call.
         call: CallId,
         /// The id of the user whose number was dialled; `None` where it names nobody, or does not say in time.
         user: Option<Arc<str>>,
     },
-    /// What FreeSWITCH's directory says to [`Ask::WhoRings`].
+    /// What FreeSWITCH's directory says to [`DirectoryQuery::WhoRings`].
     WhoRings {
         /// The call.
         call: CallId,
@@ -91,7 +91,7 @@ pub enum Event {
         /// The held call.
         call: CallId,
         /// By whom, or where to.
-        how: Taken,
+        how: Takeover,
     },
     /// The caller hung up, or whoever dialled the loopback cancelled it.
     CallerGone {
@@ -107,7 +107,7 @@ pub enum Event {
         /// The contact.
         target: Target,
         /// How its leg stands.
-        leg: OtherLeg,
+        leg: OtherLegState,
     },
     /// The call's own connection ended without a hangup: FreeSWITCH goes on without us.
     ConnectionLost(CallId),
@@ -127,7 +127,7 @@ pub enum Event {
     /// An operator wants a device forgotten.
     ForgetAsked(DeviceKey),
     /// Devices of this AOR may have been unseen for too long: the policy says.
-    AgeLookedAt {
+    AgeCheckDue {
         /// The user.
         aor: Aor,
         /// When (UTC).
@@ -190,8 +190,8 @@ pub struct Registration {
 pub enum Source {
     /// A `sofia::register` event: the phone was alive just now.
     Event,
-    /// Read from FreeSWITCH after (re)connecting: alive at some time before. The number tells one reading from the next.
-    Reading(u64),
+    /// Read from FreeSWITCH after (re)connecting: alive at some time before. The number tells one resync from the next.
+    Resync(u64),
     /// FreeSWITCH has said so about one user, when it was asked or when it ended: alive at some time before. The number tells to which
     /// question.
     Answer(u64),
@@ -242,11 +242,11 @@ pub enum UnregisterWhy {
 
 /// A question that only FreeSWITCH's directory can answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Ask {
+pub enum DirectoryQuery {
     /// Whose number was dialled? It may be another name of a user's (`number-alias`). Asked where nobody is known by it.
     WhoseNumber,
     /// Who rings the phones that were registered when the call came? The user's dial-string says. Until it has, nobody else does;
-    /// without an answer, [`Wishes::ringing`] holds.
+    /// without an answer, [`CallOptions::ringing`] holds.
     WhoRings,
 }
 
@@ -262,15 +262,15 @@ pub struct HeldCall {
     /// Caller's name; may be empty, any text.
     pub caller_name: Arc<str>,
     /// How it came to us.
-    pub way: Way,
+    pub handover: Handover,
     /// When FreeSWITCH connected to us (UTC), for payloads.
     pub at: SystemTime,
     /// How long the call may ring by its own limit (`call_timeout`, ..), where it has one.
     pub max_wait: Option<Duration>,
     /// What its channel or dial-string asks for.
-    pub wishes: Wishes,
+    pub options: CallOptions,
     /// What FreeSWITCH's directory is asked about it.
-    pub ask: Option<Ask>,
+    pub query: Option<DirectoryQuery>,
 }
 
 impl HeldCall {
@@ -297,7 +297,7 @@ pub struct Notification {
     pub payload: Arc<Payload>,
     /// Only to devices that are not registered now: FreeSWITCH has told the others.
     pub only_absent: bool,
-    /// Who asks, in a word, for the journal.
+    /// Who asks, for the journal: one word.
     pub by: &'static str,
     /// When (UTC).
     pub at: UnixSeconds,
@@ -305,7 +305,7 @@ pub struct Notification {
 
 /// How a channel came to us.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Way {
+pub enum Handover {
     /// `socket` on the caller's own channel.
     #[default]
     Dialplan,
@@ -315,7 +315,7 @@ pub enum Way {
 
 /// What became of a held channel that somebody else took.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Taken {
+pub enum Takeover {
     /// It talks to another channel now: call pick-up, `intercept`, `uuid_bridge`.
     PickedUp {
         /// That channel's caller number; may be empty.
@@ -353,7 +353,7 @@ pub enum Verdict {
     NoAnswer,
     /// It has none of the codecs that it was offered (488, 606).
     NoCommonCodec,
-    /// It said something else than that nobody is there: it, or what is at its address.
+    /// It refused in another way: the phone, or whatever is at its address.
     Refused,
 }
 

@@ -6,8 +6,8 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`event`], [`command`] | what goes in, what comes out |
-//! | [`order`] | what a call's own connection is told to do |
-//! | [`step`] | what the journal is told |
+//! | [`order`] | orders for a call's own connection |
+//! | [`step`] | what the journal records |
 //! | [`count`] | what is worth counting |
 //! | [`policy`] | the operator's settings |
 //! | [`directory`] | devices and bindings of all AORs, and who owns a token |
@@ -15,10 +15,10 @@
 //! | [`party`] | one device or binding in a held call |
 //! | [`outcome`] | what comes of a push that has ended |
 //! | [`notification`] | pushes that somebody asked for and that are no call's |
-//! | [`wishes`] | what one call's channel or dial-string asks for |
+//! | [`options`] | what one call's channel or dial-string asks for |
 //! | [`ids`] | maps keyed by ids of ours |
 //! | [`limits`] | how often a phone may be woken |
-//! | [`world`] | what a call may touch besides itself |
+//! | [`world`] | what all calls share |
 //! | [`view`] | what an operator may see |
 //! | [`digest`] | whether two engines act alike |
 
@@ -31,56 +31,52 @@ pub mod event;
 pub mod ids;
 pub mod limits;
 pub mod notification;
+pub mod options;
 pub mod order;
 pub mod outcome;
 pub mod party;
 pub mod policy;
 pub mod step;
 pub mod view;
-pub mod wishes;
 pub mod world;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use self::call::Call;
 pub use self::call::DIRECTORY;
-pub use self::command::{Command, Delivered, Delivery, HoldResult, Nobody, NotSent, Note, Summary};
+pub use self::command::{Command, Delivery, DeviceDelivery, HoldResult, Nobody, NotSent, Note, Summary};
 pub use self::count::Count;
-use self::directory::{AorKey, Directory, Gone};
+use self::directory::{AorKey, Departures};
 pub use self::event::{
-    Ask, Event, HeldCall, LegEnd, Listing, Notification, Registration, Source, Taken, UnregisterWhy, Unregistration,
-    Way,
+    DirectoryQuery, Event, Handover, HeldCall, LegEnd, Listing, Notification, Registration, Source, Takeover,
+    UnregisterWhy, Unregistration,
 };
 use self::ids::IdMap;
-use self::limits::Callers;
 use self::notification::Notifications;
+pub use self::options::{CallOptions, Mode, OtherLegState, Ringing};
 pub use self::order::{CallOrder, Cause, Connect, Next, Record, Ring};
 use self::policy::Policy;
-pub use self::step::Step;
-pub use self::wishes::{Mode, OtherLeg, Ringing, Wishes};
-use self::world::{Pushes, World};
-use crate::types::{CallId, Device, Moment, NotificationId};
+pub use self::step::{Caller, Step};
+use self::world::World;
+use crate::types::{Aor, CallId, Device, Moment, NotificationId, UnixSeconds};
 
 /// All held calls, all devices, all bindings.
 #[derive(Clone, Debug)]
 pub struct Engine {
-    policy: Policy,
-    directory: Directory,
-    calls: IdMap<CallId, Held>,
-    /// Earliest first. A call has one that counts ([`Held::timer`]); what else is here is skipped when its time comes.
+    calls: IdMap<CallId, CallSlot>,
+    /// Earliest first. A call has one that counts ([`CallSlot::timer`]); what else is here is skipped when its time comes.
     timers: BinaryHeap<Reverse<(Moment, CallId)>>,
-    callers: Callers,
-    pushes: Pushes,
     notifications: Notifications,
-    out: VecDeque<Command>,
+    /// What calls and notifications share.
+    world: World,
     draining: bool,
 }
 
 #[derive(Clone, Debug)]
-struct Held {
+struct CallSlot {
     call: Call,
     /// When [`Call::on_time`] is called next: never after its next timer, and before it when that has moved since.
     timer: Option<Moment>,
@@ -89,39 +85,33 @@ struct Held {
 impl Engine {
     /// An engine that knows these devices and holds nothing.
     pub fn new(policy: Policy, devices: Vec<Device>) -> Self {
-        let mut directory = Directory::default();
-        for device in devices {
-            directory.restore(device, &policy);
-        }
         Self {
-            policy,
-            directory,
             calls: IdMap::default(),
             timers: BinaryHeap::new(),
-            callers: Callers::default(),
-            pushes: Pushes::default(),
             notifications: Notifications::default(),
-            out: VecDeque::new(),
+            world: World::new(policy, devices),
             draining: false,
         }
     }
 
     /// Takes in one event. Drain the commands before the next.
     pub fn handle(&mut self, now: Moment, event: Event) {
+        self.world.now = now;
+        let World {
+            policy, directory, out, ..
+        } = &mut self.world;
         match event {
-            Event::Registered(reg) => self.registered(now, reg),
+            Event::Registered(reg) => self.registered(reg),
             Event::Unregistered(end) => {
-                let gone = self
-                    .directory
-                    .unregister(now, &end, &self.policy, &mut |c| self.out.push_back(c));
-                self.gone(now, &gone);
+                let gone = directory.unregister(now, &end, policy, &mut |c| out.push_back(c));
+                self.gone(&gone);
             }
             Event::Listed(listing) => {
-                let (missed, gone) = self.directory.compare(listing, &self.policy);
+                let (missed, gone) = directory.compare(listing, policy);
                 for registration in missed {
-                    self.registered(now, registration);
+                    self.registered(registration);
                 }
-                self.gone(now, &gone);
+                self.gone(&gone);
             }
             Event::Pinged {
                 aor,
@@ -129,54 +119,43 @@ impl Engine {
                 target,
                 reachable,
             } => {
-                let of = self.directory.pinged(&aor, &call_id, target.as_ref(), &self.policy);
+                let of = directory.pinged(&aor, &call_id, target.as_ref(), policy);
                 of.for_each(|binding| binding.alive = reachable.then_some(now));
             }
-            Event::ReadingBegan(number) => self.directory.begin_reading(number),
-            Event::ReadingEnded(number, profiles) => self.directory.end_reading(number, &profiles),
-            Event::CallHeld(held) => self.held(now, held),
-            Event::UserFound { call, user } => self.user_found(now, call, user),
-            Event::WhoRings { call, ringing } => {
-                self.with(now, call, |call, world| call.on_who_rings(ringing, world));
-            }
-            Event::LegDialed(leg) => self.with(now, leg.call, |call, world| call.on_dialed(leg.n, world)),
-            Event::LegRinging(leg) => self.with(now, leg.call, |call, world| call.on_ringing(leg.n, world)),
+            Event::ResyncBegan(number) => directory.begin_resync(number),
+            Event::ResyncEnded(number, profiles) => directory.end_resync(number, &profiles),
+            Event::CallHeld(held) => self.held(held),
+            Event::UserFound { call, user } => self.user_found(call, user),
+            Event::WhoRings { call, ringing } => self.with(call, |call, world| call.on_who_rings(ringing, world)),
+            Event::LegDialed(leg) => self.with(leg.call, |call, world| call.on_dialed(leg.n, world)),
+            Event::LegRinging(leg) => self.with(leg.call, |call, world| call.on_ringing(leg.n, world)),
             Event::LegEarlyMedia { leg, codec } => {
-                self.with(now, leg.call, |call, world| call.on_early_media(leg.n, codec, world));
+                self.with(leg.call, |call, world| call.on_early_media(leg.n, codec, world));
             }
             Event::LegAnswered { leg, codec } => {
-                self.with(now, leg.call, |call, world| call.on_answered(leg.n, codec, world));
+                self.with(leg.call, |call, world| call.on_answered(leg.n, codec, world));
             }
-            Event::LegEnded { leg, end } => {
-                self.with(now, leg.call, |call, world| call.on_leg_ended(leg.n, &end, world));
-            }
-            Event::Bridged(leg) => self.with(now, leg.call, |call, world| call.on_bridged(leg.n, world)),
-            Event::EarlyBridged(leg) => self.with(now, leg.call, |call, world| call.on_early_bridged(leg.n, world)),
+            Event::LegEnded { leg, end } => self.with(leg.call, |call, world| call.on_leg_ended(leg.n, &end, world)),
+            Event::Bridged(leg) => self.with(leg.call, |call, world| call.on_bridged(leg.n, world)),
+            Event::EarlyBridged(leg) => self.with(leg.call, |call, world| call.on_early_bridged(leg.n, world)),
             Event::BridgeFailed { leg, end } => {
-                self.with(now, leg.call, |call, world| {
+                self.with(leg.call, |call, world| {
                     call.on_bridge_failed(leg.n, end.as_ref(), world);
                 });
             }
-            Event::CallTaken { call, how } => self.with(now, call, |c, world| c.on_taken(&how, world)),
-            Event::CallerGone { call, cause } => self.with(now, call, |c, world| c.on_caller_gone(&cause, world)),
+            Event::CallTaken { call, how } => self.with(call, |call, world| call.on_taken(&how, world)),
+            Event::CallerGone { call, cause } => self.with(call, |call, world| call.on_caller_gone(&cause, world)),
             Event::OtherLegSeen { call, target, leg } => {
-                self.with(now, call, |c, world| c.on_other_leg(&target, leg, world));
+                self.with(call, |call, world| call.on_other_leg(&target, leg, world));
             }
-            Event::ConnectionLost(call) => self.with(now, call, Call::on_connection_lost),
-            Event::PushEnded { push, outcome, at } => self.push_ended(now, push, &outcome, at),
-            Event::NotificationAsked(id, asked) => self.notification_asked(now, id, &asked),
+            Event::ConnectionLost(call) => self.with(call, Call::on_connection_lost),
+            Event::PushEnded { push, outcome, at } => self.push_ended(push, &outcome, at),
+            Event::NotificationAsked(id, asked) => self.notification_asked(id, &asked),
             Event::PolicyChanged(policy) => self.change_policy(*policy),
-            Event::ForgetAsked(device) => {
-                self.directory
-                    .forget(&device, &self.policy, &mut |c| self.out.push_back(c));
-            }
-            Event::AgeLookedAt { aor, at } => {
-                let key = AorKey::of(&aor, &self.policy);
-                self.directory
-                    .forget_old(&key, at, &self.policy, &mut |c| self.out.push_back(c));
-            }
+            Event::ForgetAsked(device) => directory.forget(&device, policy, &mut |c| out.push_back(c)),
+            Event::AgeCheckDue { aor, at } => _ = self.key_of(&aor, at),
             Event::Draining => self.draining = true,
-            Event::DrainTimeUp => self.release_all(now),
+            Event::DrainTimeUp => self.release_all(),
         }
     }
 
@@ -193,14 +172,15 @@ impl Engine {
         self.timers.pop();
         if let Some(held) = self.calls.get_mut(&id).filter(|held| held.timer == Some(when)) {
             held.timer = None;
-            self.with(now, id, Call::on_time);
+            self.world.now = now;
+            self.with(id, Call::on_time);
         }
         true
     }
 
     /// The next command, in order.
     pub fn poll_command(&mut self) -> Option<Command> {
-        self.out.pop_front()
+        self.world.out.pop_front()
     }
 
     /// When [`Engine::fire`] may have something to do.
@@ -215,10 +195,10 @@ impl Engine {
 
     /// How many devices and bindings are known.
     pub fn known(&self) -> (usize, usize) {
-        self.directory.size()
+        self.world.directory.size()
     }
 
-    fn held(&mut self, now: Moment, held: HeldCall) {
+    fn held(&mut self, held: HeldCall) {
         let id = held.call;
         if self.calls.contains_key(&id) {
             return;
@@ -228,149 +208,135 @@ impl Engine {
                 result: HoldResult::Draining,
                 next: Next::Ring(None),
             };
-            self.out.push_back(Command::Call(id, order));
+            self.world.out.push_back(Command::Call(id, order));
             return;
         }
-        let key = AorKey::of(&held.aor, &self.policy);
-        let at = held.since();
-        self.directory
-            .forget_old(&key, at, &self.policy, &mut |c| self.out.push_back(c));
-        let mut world = World {
-            now,
-            policy: &self.policy,
-            directory: &mut self.directory,
-            callers: &mut self.callers,
-            pushes: &mut self.pushes,
-            out: &mut self.out,
-        };
-        let call = Call::hold(held, key.clone(), &mut world);
+        let key = self.key_of(&held.aor, held.since());
+        let call = Call::hold(held, key.clone(), &mut self.world);
         if call.is_over() {
             return;
         }
-        self.directory.wait(key, id);
-        let mut held = Held { call, timer: None };
-        held.arm(id, self.policy.debounce, &mut self.timers);
+        self.world.directory.wait(key, id);
+        let mut held = CallSlot { call, timer: None };
+        held.arm(id, self.world.policy.debounce, &mut self.timers);
         self.calls.insert(id, held);
     }
 
-    /// The directory has said who is called: what was dialled may be another name of theirs.
-    fn user_found(&mut self, now: Moment, id: CallId, user: Option<Arc<str>>) {
-        let Some(held) = self.calls.get(&id) else { return };
-        let found = user.and_then(|user| held.call.is_for(user));
-        if let Some(aor) = &found {
-            let key = AorKey::of(aor, &self.policy);
-            let at = held.call.held_at();
-            self.directory
-                .forget_old(&key, at, &self.policy, &mut |c| self.out.push_back(c));
-        }
-        self.with(now, id, |call, world| call.on_user_found(found, world));
+    /// Where what is known of an AOR is filed. Devices of it that have not registered for too long are forgotten first.
+    fn key_of(&mut self, aor: &Aor, at: UnixSeconds) -> AorKey {
+        let World {
+            policy, directory, out, ..
+        } = &mut self.world;
+        let key = AorKey::of(aor, policy);
+        directory.forget_old(&key, at, policy, &mut |c| out.push_back(c));
+        key
     }
 
-    fn registered(&mut self, now: Moment, reg: Registration) {
+    /// The directory's answer: whose number was dialled.
+    fn user_found(&mut self, id: CallId, user: Option<Arc<str>>) {
+        let Some(held) = self.calls.get(&id) else { return };
+        let at = held.call.held_at();
+        let found = user.and_then(|user| held.call.is_for(user));
+        if let Some(aor) = &found {
+            self.key_of(aor, at);
+        }
+        self.with(id, |call, world| call.on_user_found(found, world));
+    }
+
+    fn registered(&mut self, reg: Registration) {
         let is_heard = reg.source == Source::Event;
-        let seen = self
-            .directory
-            .register(now, reg, &self.policy, &mut |c| self.out.push_back(c));
-        let Some(seen) = seen else { return };
-        if let Some(device) = seen.device.as_ref().filter(|_| is_heard)
-            && let Some(known) = self
-                .directory
-                .device_mut(&AorKey::of(&device.aor, &self.policy), device)
+        let World {
+            now,
+            policy,
+            directory,
+            out,
+            ..
+        } = &mut self.world;
+        let arrival = directory.register(*now, reg, policy, &mut |c| out.push_back(c));
+        let Some(arrival) = arrival else { return };
+        if let Some(device) = arrival.device.as_ref().filter(|_| is_heard)
+            && let Some(known) = directory.device_mut(&AorKey::of(&device.aor, policy), device)
         {
             known.came = true;
         }
-        for &id in &seen.waiting {
-            self.with(now, id, |call, world| call.on_registered(&seen, world));
+        for &id in &arrival.waiting {
+            self.with(id, |call, world| call.on_registered(&arrival, world));
         }
     }
 
-    fn gone(&mut self, now: Moment, gone: &Gone) {
+    fn gone(&mut self, gone: &Departures) {
         for device in &gone.devices {
             for &id in &gone.waiting {
-                self.with(now, id, |call, world| call.on_gone(device, world));
+                self.with(id, |call, world| call.on_gone(device, world));
             }
         }
     }
 
-    fn notification_asked(&mut self, now: Moment, id: NotificationId, asked: &Notification) {
-        let key = AorKey::of(&asked.aor, &self.policy);
-        self.directory
-            .forget_old(&key, asked.at, &self.policy, &mut |c| self.out.push_back(c));
-        self.notify(now, |all, world| all.ask(id, asked, &key, world));
-    }
-
-    fn notify(&mut self, now: Moment, step: impl FnOnce(&mut Notifications, &mut World<'_>)) {
-        let mut world = World {
-            now,
-            policy: &self.policy,
-            directory: &mut self.directory,
-            callers: &mut self.callers,
-            pushes: &mut self.pushes,
-            out: &mut self.out,
-        };
-        step(&mut self.notifications, &mut world);
+    fn notification_asked(&mut self, id: NotificationId, asked: &Notification) {
+        let key = self.key_of(&asked.aor, asked.at);
+        self.notifications.ask(id, asked, &key, &mut self.world);
     }
 
     fn change_policy(&mut self, policy: Policy) {
-        let is_renaming = !policy.names_alike(&self.policy);
-        self.policy = policy;
+        let is_renaming = !policy.names_alike(&self.world.policy);
+        self.world.policy = policy;
+        let World {
+            policy,
+            directory,
+            pushes,
+            ..
+        } = &mut self.world;
         let mut all: Vec<_> = self.calls.keys().copied().collect();
         all.sort_unstable();
         if is_renaming {
             for (id, held) in &self.calls {
-                held.call.keys().for_each(|key| self.directory.wait_no_more(key, *id));
+                held.call.keys().for_each(|key| directory.wait_no_more(key, *id));
             }
-            self.directory.file_anew(&self.policy);
-            self.pushes.file_anew(&self.policy);
+            directory.file_anew(policy);
+            pushes.file_anew(policy);
         }
         for id in all {
             let Some(held) = self.calls.get_mut(&id) else { continue };
             if is_renaming {
-                held.call.file_anew(&self.policy);
-                held.call.keys().for_each(|key| self.directory.wait(key.clone(), id));
+                held.call.file_anew(policy);
+                held.call.keys().for_each(|key| directory.wait(key.clone(), id));
             }
-            held.arm(id, self.policy.debounce, &mut self.timers);
+            held.arm(id, policy.debounce, &mut self.timers);
         }
     }
 
-    fn release_all(&mut self, now: Moment) {
+    fn release_all(&mut self) {
         let mut all: Vec<_> = self.calls.keys().copied().collect();
         all.sort_unstable();
         for id in all {
-            self.with(now, id, |call, world| call.finish(HoldResult::Draining, world));
+            self.with(id, |call, world| call.finish(HoldResult::Draining, world));
         }
     }
 
-    /// Lets one call handle something, then removes it if it is over or sets its timer anew.
-    fn with(&mut self, now: Moment, id: CallId, step: impl FnOnce(&mut Call, &mut World<'_>)) {
+    /// Lets one call handle something, then removes it if it is over, or updates its timer.
+    fn with(&mut self, id: CallId, step: impl FnOnce(&mut Call, &mut World)) {
         let Some(held) = self.calls.get_mut(&id) else { return };
-        let mut world = World {
-            now,
-            policy: &self.policy,
-            directory: &mut self.directory,
-            callers: &mut self.callers,
-            pushes: &mut self.pushes,
-            out: &mut self.out,
-        };
-        step(&mut held.call, &mut world);
-        held.call.record_pushes(&mut world);
+        step(&mut held.call, &mut self.world);
+        held.call.record_pushes(&mut self.world);
         if held.call.is_over() {
             self.remove(id);
         } else {
-            held.arm(id, self.policy.debounce, &mut self.timers);
+            held.arm(id, self.world.policy.debounce, &mut self.timers);
         }
     }
 
     fn remove(&mut self, id: CallId) {
         let Some(held) = self.calls.remove(&id) else { return };
-        held.call.keys().for_each(|key| self.directory.wait_no_more(key, id));
+        held.call
+            .keys()
+            .for_each(|key| self.world.directory.wait_no_more(key, id));
         if self.calls.is_empty() {
             self.timers.clear();
         }
     }
 }
 
-impl Held {
+impl CallSlot {
     /// What decides ([`digest`]): of the timer only that it is there in time. What comes too early does nothing.
     fn what_decides(&self, debounce: Duration) -> (&Call, bool) {
         let Self { call, timer } = self;
@@ -379,7 +345,7 @@ impl Held {
     }
 
     /// Sees to it that the call is asked at its next timer. A timer that moves later costs nothing: the call is asked too
-    /// early once, does nothing, and is armed anew.
+    /// early once, does nothing, and is armed again.
     fn arm(&mut self, id: CallId, debounce: Duration, timers: &mut BinaryHeap<Reverse<(Moment, CallId)>>) {
         if let Some(next) = self.call.next_timer(debounce)
             && self.timer.is_none_or(|armed| next < armed)

@@ -10,7 +10,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use super::command::{Command, Delivered, Delivery, Nobody, NotSent, Note};
+use super::command::{Command, Delivery, DeviceDelivery, Nobody, NotSent, Note};
 use super::digest::in_order;
 use super::directory::{AorKey, Binding, KnownDevice};
 use super::event::Notification;
@@ -56,7 +56,7 @@ struct Recipient {
 
 impl Notifications {
     /// Pushes to every device that it is for; answers at once when there is none.
-    pub fn ask(&mut self, id: NotificationId, asked: &Notification, key: &AorKey, world: &mut World<'_>) {
+    pub fn ask(&mut self, id: NotificationId, asked: &Notification, key: &AorKey, world: &mut World) {
         let (recipients, nobody) = match recipients(asked, key, world) {
             Ok(recipients) => (recipients, None),
             Err(nobody) => (Vec::new(), Some(nobody)),
@@ -106,13 +106,7 @@ impl Notifications {
     }
 
     /// One of its pushes ended.
-    pub fn on_push_ended(
-        &mut self,
-        id: NotificationId,
-        device: &DeviceKey,
-        outcome: &PushOutcome,
-        world: &mut World<'_>,
-    ) {
+    pub fn on_push_ended(&mut self, id: NotificationId, device: &DeviceKey, outcome: &PushOutcome, world: &mut World) {
         let Some(open) = self.open.get_mut(&id) else { return };
         open.under_way = open.under_way.saturating_sub(1);
         let label = device.label().into();
@@ -125,7 +119,7 @@ impl Notifications {
                     attempts: receipt.attempts,
                 };
                 note(&open.aor, step, world);
-                open.delivery.devices.push(Delivered {
+                open.delivery.devices.push(DeviceDelivery {
                     device: label,
                     outcome: Ok(receipt.clone()),
                 });
@@ -135,7 +129,7 @@ impl Notifications {
         self.answer_if_done(id, world);
     }
 
-    fn answer_if_done(&mut self, id: NotificationId, world: &mut World<'_>) {
+    fn answer_if_done(&mut self, id: NotificationId, world: &mut World) {
         if self.open.get(&id).is_none_or(|open| open.under_way > 0) {
             return;
         }
@@ -154,20 +148,20 @@ impl Notifications {
 }
 
 impl Open {
-    fn refuse(&mut self, device: Arc<str>, why: NotSent, world: &mut World<'_>) {
+    fn refuse(&mut self, device: Arc<str>, why: NotSent, world: &mut World) {
         let step = Step::NotificationRefused {
             device: Arc::clone(&device),
             reason: why.to_string().into(),
         };
         note(&self.aor, step, world);
-        self.delivery.devices.push(Delivered {
+        self.delivery.devices.push(DeviceDelivery {
             device,
             outcome: Err(why),
         });
     }
 }
 
-fn recipients(asked: &Notification, key: &AorKey, world: &World<'_>) -> Result<Vec<Recipient>, Nobody> {
+fn recipients(asked: &Notification, key: &AorKey, world: &World) -> Result<Vec<Recipient>, Nobody> {
     let devices = world.directory.entry(key).map_or(&[][..], |e| &e.devices);
     if devices.is_empty() {
         return Err(Nobody::NoDevice);
@@ -210,7 +204,7 @@ fn recipient(known: &KnownDevice, kind: TokenType) -> Option<Recipient> {
     })
 }
 
-fn push(notification: NotificationId, asked: &Notification, recipient: Recipient, key: &AorKey, world: &mut World<'_>) {
+fn push(notification: NotificationId, asked: &Notification, recipient: Recipient, key: &AorKey, world: &mut World) {
     let Recipient {
         key: device, token, to, ..
     } = recipient;
@@ -250,7 +244,7 @@ fn count(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-fn note(aor: &Aor, step: Step, world: &mut World<'_>) {
+fn note(aor: &Aor, step: Step, world: &mut World) {
     world.out.push_back(Command::Note(Note {
         call: None,
         aor: aor.clone(),

@@ -1,4 +1,4 @@
-//! What a held call's own connection is told to do, in FreeSWITCH's order of doing it: one order after another.
+//! Orders for a held call's own connection, which carries them out one after another.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,11 +28,11 @@ pub enum CallOrder {
     CallUser(Aor),
     /// Ask how FreeSWITCH's own leg to this contact stands. Ends in `OtherLegSeen`.
     AskOtherLeg(Target),
-    /// Channel variables for the call's own record (CDR): written with the next word to its channel.
+    /// Channel variables for the call's own record (CDR): written with the next command to its channel.
     Record {
         /// What to write.
         record: Box<Record>,
-        /// Write it now: the caller may hang up before there is a next word.
+        /// Write it now: the caller may hang up before there is another command.
         at_once: bool,
     },
     /// Hand the channel back: the dialplan goes on with its next action.
@@ -42,7 +42,7 @@ pub enum CallOrder {
         /// What the dialplan's own bridge does next.
         next: Next,
     },
-    /// Nothing more will be said on this call's connection: close it.
+    /// The connection is not needed any more: close it.
     Close,
 }
 
@@ -102,7 +102,7 @@ pub struct Record {
     /// Who answered, else who was woken: the device's label, or `binding`.
     pub device: Option<Arc<str>>,
     /// FreeSWITCH rings what was registered: the dialplan's bridge must not ring it once more.
-    pub rung_beside: bool,
+    pub rung_by_freeswitch: bool,
 }
 
 /// What the dialplan's own `bridge` does with a call that it gets back.
@@ -139,6 +139,8 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Another phone, or somebody else, has the call: the phone hears "Call completed elsewhere".
+    pub const COMPLETED_ELSEWHERE: Self = Self::Ours("LOSE_RACE");
     /// How a leg ends whose caller is gone.
     pub const NOBODY_THERE: Self = Self::Ours("ORIGINATOR_CANCEL");
 

@@ -3,13 +3,15 @@
 use super::Engine;
 use super::command::{Command, Note};
 use super::directory::AorKey;
-use super::world::{PendingPush, Purpose};
+use super::world::{PendingPush, Purpose, World};
 use crate::types::push::{PushError, PushOutcome};
-use crate::types::{CallId, DeviceKey, Moment, PushId, PushToken, UnixSeconds};
+use crate::types::{CallId, DeviceKey, PushId, PushToken, UnixSeconds};
 
 impl Engine {
-    pub(super) fn push_ended(&mut self, now: Moment, push: PushId, outcome: &PushOutcome, at: UnixSeconds) {
-        let Some(pending) = self.pushes.end(push) else { return };
+    pub(super) fn push_ended(&mut self, push: PushId, outcome: &PushOutcome, at: UnixSeconds) {
+        let Some(pending) = self.world.pushes.end(push) else {
+            return;
+        };
         match pending.purpose {
             // News of a call's end may go to another token of the device, and says nothing about the one that wakes it.
             Purpose::News => {}
@@ -17,22 +19,23 @@ impl Engine {
                 if let Err(error) = outcome {
                     self.wake_failed(push, &pending, error, at);
                 }
-                self.wake_ended(now, call, &pending, outcome);
+                self.wake_ended(call, &pending, outcome);
                 if let Err(error) = outcome {
-                    self.ride_over(now, push, &pending, error);
+                    self.ride_over(push, &pending, error);
                 }
             }
             Purpose::Notification(id, token) => {
                 if let Err(error) = outcome {
                     self.judge_token(&pending.key, &pending.device, &token, error, at);
                 }
-                self.notify(now, |all, world| all.on_push_ended(id, &pending.device, outcome, world));
+                let world = &mut self.world;
+                self.notifications.on_push_ended(id, &pending.device, outcome, world);
             }
         }
     }
 
     fn wake_failed(&mut self, id: PushId, push: &PendingPush, error: &PushError, at: UnixSeconds) {
-        if let Some(known) = self.directory.device_mut(&push.key, &push.device) {
+        if let Some(known) = self.world.directory.device_mut(&push.key, &push.device) {
             // That wake is not under way any more, so no other call can ride on it; a later one may be.
             known.last_push = known.last_push.filter(|last| last.push != id);
         }
@@ -40,29 +43,29 @@ impl Engine {
     }
 
     /// Tells the calls that ride on a push that it has failed, or was called off.
-    fn ride_over(&mut self, now: Moment, id: PushId, push: &PendingPush, error: &PushError) {
-        let entry = self.directory.entry(&push.key);
+    fn ride_over(&mut self, id: PushId, push: &PendingPush, error: &PushError) {
+        let entry = self.world.directory.entry(&push.key);
         let waiting = entry.map(|entry| entry.waiting.clone()).unwrap_or_default();
         for call in waiting {
-            self.with(now, call, |call, world| call.on_ride_over(id, push, error, world));
+            self.with(call, |call, world| call.on_ride_over(id, push, error, world));
         }
     }
 
-    fn wake_ended(&mut self, now: Moment, call: CallId, push: &PendingPush, outcome: &PushOutcome) {
+    fn wake_ended(&mut self, call: CallId, push: &PendingPush, outcome: &PushOutcome) {
         if self.calls.contains_key(&call) {
-            self.with(now, call, |call, world| match outcome {
+            self.with(call, |call, world| match outcome {
                 Ok(receipt) => call.on_push_accepted(push, receipt, world),
                 Err(error) => call.on_push_refused(push, error, world),
             });
             return;
         }
-        // The provider's word counts for the journal, though it comes too late for the call.
+        // Too late for the call, but the journal records the provider's answer.
         let device = push.device.label().into();
         let step = match outcome {
-            Ok(receipt) => push.accepted(device, receipt, now),
-            Err(error) => push.refused(device, error, now),
+            Ok(receipt) => push.accepted(device, receipt, self.world.now),
+            Err(error) => push.refused(device, error, self.world.now),
         };
-        self.out.push_back(Command::Note(Note {
+        self.world.out.push_back(Command::Note(Note {
             call: Some(call),
             aor: push.device.aor.clone(),
             step,
@@ -70,7 +73,8 @@ impl Engine {
     }
 
     fn judge_token(&mut self, key: &AorKey, device: &DeviceKey, token: &PushToken, error: &PushError, at: UnixSeconds) {
-        let mut out = |c| self.out.push_back(c);
-        self.directory.judge(key, device, token, error, at, &mut out);
+        let World { directory, out, .. } = &mut self.world;
+        let mut out = |c| out.push_back(c);
+        directory.judge(key, device, token, error, at, &mut out);
     }
 }

@@ -6,11 +6,15 @@
 //! To add a step, add its entry here and its name to docs/ARCHITECTURE.md, "The journal". To add a detail, add a field
 //! with the name that it has in the journal. Tokens only as fingerprints.
 
+mod detail;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::detail::Detail;
+pub use self::detail::Value;
 use super::command::HoldResult;
-use super::event::Way;
+use super::event::Handover;
 use super::party::Origin;
 use crate::types::push::CancelReason;
 
@@ -68,9 +72,9 @@ steps! {
         /// How long it is held at most.
         wait: Duration = "wait-ms",
         /// How it came to us.
-        way: Way = "way",
+        handover: Handover = "way",
         /// What its channel or dial-string asks for, in words.
-        wishes: Option<Arc<str>> = "wishes",
+        options: Option<Arc<str>> = "wishes",
         /// What was dialled, where FreeSWITCH's directory was asked whose number it is.
         dialled: Option<Arc<str>> = "dialled",
         /// How long the directory took to say, or was waited for.
@@ -152,9 +156,9 @@ steps! {
         asked: Duration = "asked-ms",
     }
     /// FreeSWITCH rings the phone itself, from the same dial-string: it is not rung again.
-    RungBeside = "rung-beside" {
+    RungByFreeSwitch = "rung-beside" {
         device: Arc<str> = "device",
-        /// Whether the phone has said that it rings.
+        /// Whether the phone rings already.
         rings: bool = "rings",
     }
     /// A phone may sleep where it is registered over UDP: only its push wakes it (docs/ARCHITECTURE.md, "One dialog").
@@ -221,24 +225,24 @@ steps! {
     }
     /// The call's own connection ended: FreeSWITCH goes on without us.
     ConnectionLost = "connection-lost" {}
-    /// A phone that was woken was told that the call is over.
+    /// A cancel push to a phone that was woken: the call is over.
     CancelPushed = "cancel-pushed" {
         device: Arc<str> = "device",
         reason: CancelReason = "reason",
     }
-    /// A phone was told of a missed call.
+    /// A push about a missed call.
     MissedCallPushed = "missed-call-pushed" { device: Arc<str> = "device" }
     /// The hold is over.
     CallOver = "call-over" {
         result: HoldResult = "result",
-        /// What became of the caller: `connected`, `dialplan` (it goes on there), `taken` (somebody else has it) or `gone`.
-        caller: &'static str = "caller",
-        /// The phones' own cause, where the dialplan was told one.
+        /// What became of the caller.
+        caller: Caller = "caller",
+        /// The phones' own cause, where the dialplan got one.
         cause: Option<Arc<str>> = "cause",
     }
     /// Somebody asked for a push that is no call's.
     NotificationAsked = "notification-asked" {
-        /// Who, in a word.
+        /// Who: one word.
         by: &'static str = "by",
         /// For which of the devices' tokens: voip or im.
         token_type: &'static str = "type",
@@ -271,101 +275,17 @@ steps! {
     }
 }
 
-/// One detail, as it is shown.
+/// What becomes of the caller of a hold that is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Value<'a> {
-    /// Text, from the network or ours.
-    Text(&'a str),
-    /// A count, a status or milliseconds.
-    Number(u64),
-    /// Not known: left out.
-    None,
-}
-
-/// What a detail can be.
-trait Detail {
-    fn value(&self) -> Value<'_>;
-}
-
-impl Detail for Arc<str> {
-    fn value(&self) -> Value<'_> {
-        Value::Text(self)
-    }
-}
-
-/// Empty when it is not known.
-impl Detail for Option<Arc<str>> {
-    fn value(&self) -> Value<'_> {
-        Value::Text(self.as_deref().unwrap_or_default())
-    }
-}
-
-impl Detail for &'static str {
-    fn value(&self) -> Value<'_> {
-        Value::Text(self)
-    }
-}
-
-impl Detail for Way {
-    fn value(&self) -> Value<'_> {
-        Value::Text(match self {
-            Self::Dialplan => "dialplan",
-            Self::DialString => "dial-string",
-        })
-    }
-}
-
-impl Detail for Origin {
-    fn value(&self) -> Value<'_> {
-        Value::Text(match self {
-            Self::Awake => "awake",
-            Self::Known => "known",
-            Self::Woken => "woken",
-        })
-    }
-}
-
-impl Detail for CancelReason {
-    fn value(&self) -> Value<'_> {
-        Value::Text(self.as_str())
-    }
-}
-
-impl Detail for HoldResult {
-    fn value(&self) -> Value<'_> {
-        Value::Text(self.as_str())
-    }
-}
-
-impl Detail for bool {
-    fn value(&self) -> Value<'_> {
-        Value::Text(if *self { "yes" } else { "no" })
-    }
-}
-
-impl Detail for u16 {
-    fn value(&self) -> Value<'_> {
-        Value::Number((*self).into())
-    }
-}
-
-impl Detail for u32 {
-    fn value(&self) -> Value<'_> {
-        Value::Number((*self).into())
-    }
-}
-
-/// Milliseconds, rounded down.
-impl Detail for Duration {
-    fn value(&self) -> Value<'_> {
-        Value::Number(u64::try_from(self.as_millis()).unwrap_or(u64::MAX))
-    }
-}
-
-impl Detail for Option<Duration> {
-    fn value(&self) -> Value<'_> {
-        self.as_ref().map_or(Value::None, Detail::value)
-    }
+pub enum Caller {
+    /// Talks to a phone.
+    Connected,
+    /// Goes on in the dialplan.
+    Dialplan,
+    /// Somebody else has the call.
+    Taken,
+    /// Has hung up.
+    Gone,
 }
 
 #[cfg(test)]

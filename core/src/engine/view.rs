@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Engine;
 use super::directory::{AorKey, Entry};
-pub use super::party::LastWord;
+pub use super::party::PushState;
 use crate::types::{Aor, CallId, Device, DeviceKey, Moment, Target};
 
 /// A held call.
@@ -45,7 +45,7 @@ pub struct PartyView {
     /// How many pushes were sent to it for this call.
     pub pushes: u32,
     /// What became of the last of them.
-    pub last_word: Option<LastWord>,
+    pub last_push: Option<PushState>,
 }
 
 /// How one party of a held call stands.
@@ -88,12 +88,12 @@ impl PartyState {
     }
 }
 
-impl LastWord {
+impl PushState {
     /// The word that programs read.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Sent => "sent",
-            Self::Taken => "taken",
+            Self::Accepted => "taken",
             Self::Logged => "logged",
             Self::Refused(_) => "refused",
         }
@@ -142,7 +142,7 @@ impl AorView {
 impl Engine {
     /// How many devices are known.
     pub fn devices(&self) -> usize {
-        self.directory.devices()
+        self.world.directory.devices()
     }
 
     /// The names of all held calls, in no order.
@@ -152,22 +152,22 @@ impl Engine {
 
     /// One held call.
     pub fn call(&self, id: CallId, now: Moment) -> Option<CallView> {
-        Some(self.calls.get(&id)?.call.view(now, &self.directory))
+        Some(self.calls.get(&id)?.call.view(now, &self.world))
     }
 
     /// What an AOR has, by any name that a call may use for it.
     pub fn aor(&self, aor: &Aor, now: Moment) -> AorView {
-        let entry = self.directory.entry(&AorKey::of(aor, &self.policy));
+        let entry = self.world.directory.entry(&AorKey::of(aor, &self.world.policy));
         entry.map(|e| AorView::of(e, now)).unwrap_or_default()
     }
 
     /// Whether a device is known.
     pub fn knows(&self, device: &DeviceKey) -> bool {
-        self.aor_has(&AorKey::of(&device.aor, &self.policy), device)
+        self.aor_has(&AorKey::of(&device.aor, &self.world.policy), device)
     }
 
     fn aor_has(&self, key: &AorKey, device: &DeviceKey) -> bool {
-        let entry = self.directory.entry(key);
+        let entry = self.world.directory.entry(key);
         entry.is_some_and(|e| e.devices.iter().any(|d| d.device.key().as_ref() == Some(device)))
     }
 }

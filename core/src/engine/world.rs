@@ -1,4 +1,4 @@
-//! What a call may touch besides itself while it handles one event.
+//! What all calls share: the only state that a call may change besides its own.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,22 +10,41 @@ use super::limits::Callers;
 use super::policy::Policy;
 use super::step::Step;
 use crate::types::push::{PushError, PushReceipt};
-use crate::types::{CallId, DeviceKey, Moment, NotificationId, PushId, PushToken};
+use crate::types::{CallId, Device, DeviceKey, Moment, NotificationId, PushId, PushToken};
 
-/// The call's surroundings for the time of one event.
-pub struct World<'a> {
-    /// The event's moment.
+/// What all calls share. There is one, made with the engine; every call's step gets it, and no call gets another call.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// The moment of the event that is being handled.
     pub now: Moment,
     /// The settings.
-    pub policy: &'a Policy,
+    pub policy: Policy,
     /// All devices and bindings.
-    pub directory: &'a mut Directory,
+    pub directory: Directory,
     /// Rate limits by caller.
-    pub callers: &'a mut Callers,
+    pub callers: Callers,
     /// Pushes under way.
-    pub pushes: &'a mut Pushes,
+    pub pushes: Pushes,
     /// Where commands go.
-    pub out: &'a mut VecDeque<Command>,
+    pub out: VecDeque<Command>,
+}
+
+impl World {
+    /// A world with these settings and devices.
+    pub fn new(policy: Policy, devices: Vec<Device>) -> Self {
+        let mut directory = Directory::default();
+        for device in devices {
+            directory.restore(device, &policy);
+        }
+        Self {
+            now: Moment::default(),
+            policy,
+            directory,
+            callers: Callers::default(),
+            pushes: Pushes::default(),
+            out: VecDeque::new(),
+        }
+    }
 }
 
 /// A push whose outcome is awaited.

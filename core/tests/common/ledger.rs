@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fswake_core::engine::party::Origin;
-use fswake_core::engine::{CallOrder, Command, Connect, Event, HeldCall, LegEnd, OtherLeg, Ring, Step};
+use fswake_core::engine::{CallOrder, Command, Connect, Event, HeldCall, LegEnd, OtherLegState, Ring, Step};
 use fswake_core::types::push::PushKind;
 use fswake_core::types::{CallId, LegId, Moment, Target};
 
@@ -399,7 +399,8 @@ impl Ledger {
             // FreeSWITCH goes on with what the caller hears, and what it was told to bridge may be bridged.
             Event::ConnectionLost(_) => call.stands(|bridge| bridge != Bridge::No),
             Event::OtherLegSeen {
-                leg: OtherLeg::Rings, ..
+                leg: OtherLegState::Rings,
+                ..
             } => call.rings_beside = true,
             _ => {}
         }

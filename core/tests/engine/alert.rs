@@ -1,7 +1,7 @@
 //! When the caller hears that it rings.
 
 use fswake_core::engine::policy::Alert;
-use fswake_core::engine::{Mode, Record, Wishes};
+use fswake_core::engine::{CallOptions, Mode, Record};
 use fswake_core::types::push::PushError;
 
 use crate::common::{apns, end, leg, reg};
@@ -84,12 +84,12 @@ fn call_that_only_wakes_leaves_the_ringing_to_the_dialplan() {
     let mut b = bench();
     b.sleeping("1001", "tok");
     let mode = Some(Mode::WakeFirst);
-    b.hold_wishing(
+    b.hold_with(
         1,
         "1001",
-        Wishes {
+        CallOptions {
             mode,
-            ..Wishes::default()
+            ..CallOptions::default()
         },
     );
     let push = b.expect_push("tok");

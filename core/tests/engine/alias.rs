@@ -1,7 +1,9 @@
 //! Calls to a number that may be another name of a user's.
 
 use fswake_core::engine::policy::Policy;
-use fswake_core::engine::{Ask, CallOrder, Command, DIRECTORY, Event, HeldCall, HoldResult, Step, Wishes};
+use fswake_core::engine::{
+    CallOptions, CallOrder, Command, DIRECTORY, DirectoryQuery, Event, HeldCall, HoldResult, Step,
+};
 use fswake_core::types::Aor;
 use fswake_core::types::push::PushError;
 
@@ -12,14 +14,14 @@ use crate::common::{Bench, apns, call, leg, ms, reg};
 fn asked() -> Bench {
     let mut b = bench();
     b.sleeping("alice", "tok");
-    let held = Bench::held_call(1, "2001", "caller", Wishes::default(), None);
+    let held = Bench::held_call(1, "2001", "caller", CallOptions::default(), None);
     b.feed(Event::CallHeld(HeldCall {
-        ask: Some(Ask::WhoseNumber),
+        query: Some(DirectoryQuery::WhoseNumber),
         ..held
     }));
     let aor = Aor::new("2001", "fs.test");
-    let (call, ask) = (call(1), Ask::WhoseNumber);
-    assert_eq!(b.out.remove(0), Command::AskDirectory { call, aor, ask });
+    let (call, query) = (call(1), DirectoryQuery::WhoseNumber);
+    assert_eq!(b.out.remove(0), Command::AskDirectory { call, aor, query });
     b.expect_nothing_more();
     b
 }
@@ -121,6 +123,7 @@ fn phone_of_the_number_itself_stays_in_the_call_as_any_other_when_the_user_is_fo
     // It does not ring: it is pushed, and its next REGISTER is heard.
     let mut b = phone_of_the_number();
     found(&mut b, Some("alice"));
+    assert!(matches!(b.out.remove(0), Command::Call(_, CallOrder::CallUser(_))));
     b.expect_push("tok");
     b.out.clear();
     b.pass(ms(4999));
@@ -130,8 +133,8 @@ fn phone_of_the_number_itself_stays_in_the_call_as_any_other_when_the_user_is_fo
     b.out.clear();
     b.register(reg("2001", "own", "2001@c:1;transport=tcp", Some(apns("own"))));
     b.expect_stored("own");
-    b.expect_kill(leg(1, 0), "LOSE_RACE");
     b.expect_ring(leg(1, 1), "2001@c:1;transport=tcp");
+    b.expect_kill(leg(1, 0), "LOSE_RACE");
     b.expect_nothing_more();
     // It rings: its next call finds no wake under way, and a phone that is awake.
     b.rings(leg(1, 1));
@@ -165,8 +168,8 @@ fn phone_of_the_number_itself_stays_in_the_call_over_a_reload() {
     b.pass(ms(1000));
     b.register(reg("2001", "own", "2001@c:1;transport=tcp", Some(apns("own"))));
     b.expect_stored("own");
-    b.expect_kill(leg(1, 0), "LOSE_RACE");
     b.expect_ring(leg(1, 1), "2001@c:1;transport=tcp");
+    b.expect_kill(leg(1, 0), "LOSE_RACE");
     b.expect_nothing_more();
 }
 

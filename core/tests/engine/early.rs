@@ -1,15 +1,15 @@
 //! Early media of a phone that rings alone.
 
 use fswake_core::engine::policy::Decline;
-use fswake_core::engine::{Event, HoldResult, Mode, Ringing, Step, Wishes};
+use fswake_core::engine::{CallOptions, Event, HoldResult, Mode, Ringing, Step};
 
 use crate::common::{Bench, call, end, fails, leg, ms, reg};
 use crate::{bench, with};
 
-fn desk(wishes: Wishes) -> (Bench, bool) {
+fn desk(options: CallOptions) -> (Bench, bool) {
     let mut b = bench();
     b.register(reg("1001", "desk", "1001@desk:1", None));
-    b.hold_wishing(1, "1001", wishes);
+    b.hold_with(1, "1001", options);
     let early_media = b.expect_ring(leg(1, 0), "1001@desk:1").early_media;
     b.expect_nothing_more();
     (b, early_media)
@@ -17,7 +17,7 @@ fn desk(wishes: Wishes) -> (Bench, bool) {
 
 /// The caller hears the phone.
 fn heard() -> Bench {
-    let (mut b, early_media) = desk(Wishes::default());
+    let (mut b, early_media) = desk(CallOptions::default());
     assert!(early_media);
     b.plays(leg(1, 0));
     b.expect_early_connect(leg(1, 0));
@@ -42,7 +42,7 @@ fn caller_hears_the_phone_and_is_connected_when_it_is_answered() {
 
 #[test]
 fn answer_that_comes_before_the_early_bridge_is_confirmed_counts() {
-    let (mut b, _) = desk(Wishes::default());
+    let (mut b, _) = desk(CallOptions::default());
     b.plays(leg(1, 0));
     b.expect_early_connect(leg(1, 0));
     b.answers(leg(1, 0));
@@ -72,7 +72,7 @@ fn phone_that_ends_unanswered_ends_the_call_as_freeswitch_has_told_the_caller() 
 
 #[test]
 fn early_media_after_the_180_is_passed_on_and_repeated_it_is_nothing() {
-    let (mut b, _) = desk(Wishes::default());
+    let (mut b, _) = desk(CallOptions::default());
     b.rings(leg(1, 0));
     b.expect_alert(1);
     b.plays(leg(1, 0));
@@ -85,7 +85,7 @@ fn early_media_after_the_180_is_passed_on_and_repeated_it_is_nothing() {
 
 #[test]
 fn early_bridge_that_fails_ends_the_phone() {
-    let (mut b, _) = desk(Wishes::default());
+    let (mut b, _) = desk(CallOptions::default());
     b.plays(leg(1, 0));
     b.expect_early_connect(leg(1, 0));
     b.bridge_fails(leg(1, 0), None);
@@ -102,7 +102,7 @@ fn phone_that_ends_before_its_early_bridge_stands_has_answered_as_any_other() {
         ("NO_ANSWER", 0, HoldResult::Timeout),
         ("UNALLOCATED_NUMBER", 404, HoldResult::Timeout),
     ] {
-        let (mut b, _) = desk(Wishes::default());
+        let (mut b, _) = desk(CallOptions::default());
         b.plays(leg(1, 0));
         b.expect_early_connect(leg(1, 0));
         b.ends(leg(1, 0), cause, sip);
@@ -155,17 +155,17 @@ fn what_the_caller_hears_goes_on_when_the_calls_connection_ends() {
 
 #[test]
 fn early_media_is_for_nobody_where_another_phone_could_answer_or_the_call_does_not_want_it() {
-    let wishes = [
-        Wishes {
+    let options = [
+        CallOptions {
             no_early_media: true,
-            ..Wishes::default()
+            ..CallOptions::default()
         },
-        Wishes {
+        CallOptions {
             wait_any: true,
-            ..Wishes::default()
+            ..CallOptions::default()
         },
     ];
-    for wish in wishes {
+    for wish in options {
         let (mut b, early_media) = desk(wish);
         assert!(!early_media, "{wish:?}");
         b.plays(leg(1, 0));
@@ -182,7 +182,7 @@ fn early_media_is_for_nobody_where_another_phone_could_answer_or_the_call_does_n
     b.plays(leg(1, 0));
     b.expect_nothing_more();
     // Nor where a second phone has come since the leg was made.
-    let (mut b, _) = desk(Wishes::default());
+    let (mut b, _) = desk(CallOptions::default());
     b.register(reg("1001", "new", "1001@new:2", None));
     b.out.clear();
     b.plays(leg(1, 0));
@@ -194,13 +194,13 @@ fn phone_that_registers_beside_what_freeswitch_rings_plays_to_nobody() {
     let mut b = bench();
     b.register(reg("1001", "new", "1001@old:2", None));
     b.pass(ms(1000));
-    b.hold_wishing(
+    b.hold_with(
         1,
         "1001",
-        Wishes {
-            ringing: Ringing::Beside,
+        CallOptions {
+            ringing: Ringing::FreeSwitch,
             mode: Some(Mode::WakeFirst),
-            ..Wishes::default()
+            ..CallOptions::default()
         },
     );
     b.register(reg("1001", "other", "1001@new:2", None));

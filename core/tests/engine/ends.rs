@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fswake_core::engine::policy::Decline;
-use fswake_core::engine::{Event, HoldResult, Step};
+use fswake_core::engine::{Caller, Event, HoldResult, Step};
 use fswake_core::types::Aor;
 use fswake_core::types::push::PushError;
 
@@ -36,9 +36,9 @@ fn callers_own_limit_shortens_the_wait_and_never_lengthens_it() {
             caller_name: "".into(),
             at: std::time::SystemTime::UNIX_EPOCH,
             max_wait: Some(Duration::from_secs(own)),
-            way: fswake_core::engine::Way::Dialplan,
-            wishes: fswake_core::engine::Wishes::default(),
-            ask: None,
+            handover: fswake_core::engine::Handover::Dialplan,
+            options: fswake_core::engine::CallOptions::default(),
+            query: None,
         }));
         b.out.clear();
         b.pass(ms(deadline * 1000 - 1));
@@ -212,11 +212,28 @@ fn caller_who_is_cut_in_his_bridge_has_not_hung_up() {
         let mut b = one_rung();
         if answers {
             b.answers(leg(1, 0));
+            b.expect_connect(leg(1, 0));
         }
         b.gone(1, "DESTINATION_OUT_OF_ORDER");
+        let leg_ends = if answers {
+            "DESTINATION_OUT_OF_ORDER"
+        } else {
+            "ORIGINATOR_CANCEL"
+        };
+        b.expect_kill(leg(1, 0), leg_ends);
+        b.expect_close(1);
         assert_eq!(b.summaries[0].result, result);
         let over = b.noted("call-over");
-        assert!(matches!(over, Some(Step::CallOver { caller: "gone", .. })), "{over:?}");
+        assert!(
+            matches!(
+                over,
+                Some(Step::CallOver {
+                    caller: Caller::Gone,
+                    ..
+                })
+            ),
+            "{over:?}"
+        );
     }
 }
 

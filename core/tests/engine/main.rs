@@ -12,6 +12,7 @@ mod ends;
 mod journal;
 mod news;
 mod next;
+mod options;
 mod races;
 mod redial;
 mod registers;
@@ -24,7 +25,6 @@ mod taken;
 mod wake;
 mod wake_only;
 mod who_rings;
-mod wishes;
 
 use common::Bench;
 use fswake_core::engine::policy::Policy;

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use fswake_core::engine::policy::Decline;
-use fswake_core::engine::{Event, HoldResult, Next, Step, Wishes};
+use fswake_core::engine::step::Caller;
+use fswake_core::engine::{CallOptions, Event, HoldResult, Next, Step};
 use fswake_core::types::push::PushError;
 
 use crate::common::{Bench, apns, call, end, fails, leg, ms, reg};
@@ -45,11 +46,11 @@ fn nobody_was_rung_and_the_bridge_rings_for_what_is_left_of_the_calls_own_limit(
 fn call_that_is_not_ours_and_one_that_comes_while_fswake_stops_are_untouched() {
     let mut b = bench();
     b.register(reg("1001", "a", "1001@a:1", None));
-    let hands_off = Wishes {
+    let hands_off = CallOptions {
         hands_off: true,
-        ..Wishes::default()
+        ..CallOptions::default()
     };
-    b.hold_wishing(1, "1001", hands_off);
+    b.hold_with(1, "1001", hands_off);
     assert_eq!(b.expect_release(1, HoldResult::HandsOff), Next::Ring(None));
     b.feed(Event::Draining);
     b.hold(2, "1001");
@@ -83,7 +84,7 @@ fn first_phone_in_order_says_why_not_the_first_in_time() {
     );
     let over = b.noted("call-over");
     assert!(
-        matches!(over, Some(Step::CallOver { cause: Some(cause), caller: "dialplan", .. }) if &**cause == "NO_USER_RESPONSE"),
+        matches!(over, Some(Step::CallOver { cause: Some(cause), caller: Caller::Dialplan, .. }) if &**cause == "NO_USER_RESPONSE"),
         "{over:?}"
     );
 }

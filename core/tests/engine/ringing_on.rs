@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fswake_core::engine::{Command, HoldResult, Next, Wishes};
+use fswake_core::engine::{CallOptions, Command, HoldResult, Next};
 
 use crate::common::{Bench, apns, fails, leg, ms, reg};
 use crate::{bench, with};
@@ -54,6 +54,7 @@ fn longer_wait_of_the_operator_lengthens_the_ringing_too() {
     b.expect_nothing_more();
     b.pass(ms(1));
     b.expect_kill(leg(1, 0), "NO_ANSWER");
+    b.expect_release(1, HoldResult::Timeout);
 }
 
 #[test]
@@ -263,11 +264,11 @@ fn legs_end_by_freeswitchs_word_for_their_own_limit() {
     for (leg_timeout, cause) in [(true, "ALLOTTED_TIMEOUT"), (false, "NO_ANSWER")] {
         let mut b = bench();
         b.register(reg("1001", "desk", "1001@desk:1", None));
-        let wishes = Wishes {
+        let options = CallOptions {
             leg_timeout,
-            ..Wishes::default()
+            ..CallOptions::default()
         };
-        b.hold_wishing(1, "1001", wishes);
+        b.hold_with(1, "1001", options);
         b.out.clear();
         b.pass(seconds(25));
         b.expect_kill(leg(1, 0), cause);

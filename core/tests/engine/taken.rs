@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use fswake_core::engine::policy::{AppPolicy, OnUnregister, Policy};
-use fswake_core::engine::{Event, HoldResult, Step, Taken};
+use fswake_core::engine::step::Caller;
+use fswake_core::engine::{Event, HoldResult, Step, Takeover};
 use fswake_core::types::push::{CancelReason, PushKind};
 
 use crate::common::{Bench, apns, call, leg, ms, reg};
@@ -20,12 +21,12 @@ fn news(policy: &mut Policy) {
     }];
 }
 
-fn picked_up() -> Taken {
-    Taken::PickedUp { by: "1002".into() }
+fn picked_up() -> Takeover {
+    Takeover::PickedUp { by: "1002".into() }
 }
 
-fn transferred() -> Taken {
-    Taken::Transferred { to: "5000".into() }
+fn transferred() -> Takeover {
+    Takeover::Transferred { to: "5000".into() }
 }
 
 /// A sleeping mobile that was pushed, and a desk phone that rings.
@@ -50,8 +51,8 @@ fn taken_call_ends_its_legs_as_completed_elsewhere_and_is_not_touched_again() {
         let mut b = rings();
         let records = b.records.len();
         b.taken(1, how);
-        b.expect_kill(leg(1, 0), "LOSE_RACE");
         b.expect_news(&PushKind::Cancel(CancelReason::AnsweredElsewhere));
+        b.expect_kill(leg(1, 0), "LOSE_RACE");
         b.expect_close(1);
         b.expect_nothing_more();
         assert_eq!((result(&b), b.records.len()), (HoldResult::Taken, records));
@@ -68,8 +69,8 @@ fn journal_says_who_has_the_call_where_that_is_known() {
     for (how, word, by) in [
         (picked_up(), "picked-up", Some("1002")),
         (transferred(), "transferred", Some("5000")),
-        (Taken::PickedUp { by: "".into() }, "picked-up", None),
-        (Taken::Parked, "parked", None),
+        (Takeover::PickedUp { by: "".into() }, "picked-up", None),
+        (Takeover::Parked, "parked", None),
     ] {
         let mut b = rings();
         b.taken(1, how);
@@ -80,7 +81,17 @@ fn journal_says_who_has_the_call_where_that_is_known() {
         };
         assert_eq!(taken, Some(expected));
         let over = b.noted("call-over");
-        assert!(matches!(over, Some(Step::CallOver { caller: "taken", .. })), "{over:?}");
+        assert!(
+            matches!(
+                over,
+                Some(Step::CallOver {
+                    caller: Caller::Taken,
+                    ..
+                })
+            ),
+            "{over:?}"
+        );
+        b.set_rest_aside();
     }
 }
 
@@ -90,8 +101,8 @@ fn pick_up_while_a_phone_is_being_connected_has_the_call() {
     b.answers(leg(1, 0));
     b.expect_connect(leg(1, 0));
     b.taken(1, picked_up());
-    b.expect_kill(leg(1, 0), "LOSE_RACE");
     b.expect_news(&PushKind::Cancel(CancelReason::AnsweredElsewhere));
+    b.expect_kill(leg(1, 0), "LOSE_RACE");
     b.expect_close(1);
     b.expect_nothing_more();
     b.feed(Event::Bridged(leg(1, 0)));
@@ -105,8 +116,8 @@ fn another_phone_of_the_ring_group_and_a_pick_up_are_not_the_callers_hang_up() {
     for (cause, how) in [("LOSE_RACE", "lost-race"), ("PICKED_OFF", "picked-up")] {
         let mut b = rings();
         b.gone(1, cause);
-        b.expect_kill(leg(1, 0), "LOSE_RACE");
         b.expect_news(&PushKind::Cancel(CancelReason::AnsweredElsewhere));
+        b.expect_kill(leg(1, 0), "LOSE_RACE");
         b.expect_close(1);
         b.expect_nothing_more();
         assert_eq!(result(&b), HoldResult::Taken);
@@ -153,7 +164,9 @@ fn leg_whose_bridge_lost_a_race_is_killed() {
     b.answers(leg(1, 0));
     b.out.clear();
     b.gone(1, "LOSE_RACE");
+    b.expect_news(&PushKind::Cancel(CancelReason::AnsweredElsewhere));
     b.expect_kill(leg(1, 0), "LOSE_RACE");
+    b.expect_close(1);
 }
 
 #[test]
@@ -161,9 +174,9 @@ fn dial_strings_own_time_is_a_call_that_nobody_answered() {
     for cause in ["NO_ANSWER", "ALLOTTED_TIMEOUT"] {
         let mut b = rings();
         b.gone(1, cause);
-        b.expect_kill(leg(1, 0), cause);
         b.expect_news(&PushKind::Cancel(CancelReason::TimedOut));
         b.expect_news(&PushKind::MissedCall);
+        b.expect_kill(leg(1, 0), cause);
         b.expect_close(1);
         b.expect_nothing_more();
         assert_eq!(result(&b), HoldResult::Timeout);
@@ -176,12 +189,14 @@ fn dial_strings_own_time_is_a_call_that_nobody_answered() {
         let mut b = bench();
         held(&mut b);
         b.gone(1, cause);
+        b.expect_close(1);
         assert_eq!(result(&b), HoldResult::Unreachable);
 
         let mut b = bench();
         b.hold(1, "nobody");
         b.pass(ms(1));
         b.gone(1, cause);
+        b.expect_close(1);
         assert_eq!(result(&b), HoldResult::Unreachable, "not: the callee has no phone");
     }
 }
@@ -191,9 +206,9 @@ fn caller_who_hangs_up_is_abandoned_and_the_legs_are_cancelled_whatever_his_caus
     for cause in ["ORIGINATOR_CANCEL", "NORMAL_CLEARING"] {
         let mut b = rings();
         b.gone(1, cause);
-        b.expect_kill(leg(1, 0), "ORIGINATOR_CANCEL");
         b.expect_news(&PushKind::Cancel(CancelReason::CallerHungUp));
         b.expect_news(&PushKind::MissedCall);
+        b.expect_kill(leg(1, 0), "ORIGINATOR_CANCEL");
         b.expect_close(1);
         b.expect_nothing_more();
         assert_eq!(result(&b), HoldResult::Abandoned);

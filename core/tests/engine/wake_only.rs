@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use fswake_core::engine::policy::Policy;
-use fswake_core::engine::{Event, HoldResult, Mode, Next, Wishes};
+use fswake_core::engine::{CallOptions, Event, HoldResult, Mode, Next};
 use fswake_core::types::push::PushError;
 
-use crate::common::{Bench, apns, ms, reg};
+use crate::common::{Bench, apns, leg, ms, reg};
 use crate::{bench, with};
 
-fn wishing(mode: Mode) -> Wishes {
-    Wishes {
+fn wishing(mode: Mode) -> CallOptions {
+    CallOptions {
         mode: Some(mode),
-        ..Wishes::default()
+        ..CallOptions::default()
     }
 }
 
@@ -32,7 +32,7 @@ fn two(mode: Mode) -> Bench {
     let mut b = with(|p| p.push_retries = 0);
     b.sleeping("1001", "one");
     b.sleeping("1001", "two");
-    b.hold_wishing(1, "1001", wishing(mode));
+    b.hold_with(1, "1001", wishing(mode));
     b
 }
 
@@ -55,7 +55,7 @@ fn the_operators_mode_counts_where_the_call_says_none_and_the_calls_own_before_i
     expect_woken(&mut b);
     let mut b = with(|p: &mut Policy| p.mode = Mode::WakeFirst);
     b.register(reg("1001", "a", "1001@a:1", None));
-    b.hold_wishing(1, "1001", wishing(Mode::Connect));
+    b.hold_with(1, "1001", wishing(Mode::Connect));
     b.expect_ring(crate::common::leg(1, 0), "1001@a:1");
     b.expect_nothing_more();
 }
@@ -64,7 +64,7 @@ fn the_operators_mode_counts_where_the_call_says_none_and_the_calls_own_before_i
 fn settle_delay_lies_between_the_register_and_the_way_back() {
     let mut b = with(|p| p.settle_delay = ms(300));
     b.sleeping("1001", "one");
-    b.hold_wishing(1, "1001", wishing(Mode::WakeFirst));
+    b.hold_with(1, "1001", wishing(Mode::WakeFirst));
     b.out.clear();
     comes(&mut b, "one");
     b.pass(ms(299));
@@ -80,7 +80,7 @@ fn call_goes_back_at_once_where_a_phone_is_awake_and_nobody_has_to_be_woken() {
         b.register(reg("1001", "awake", "1001@awake:1", Some(apns("awake"))));
         b.register(reg("1001", "desk", "1001@desk:1", None));
         b.out.clear();
-        b.hold_wishing(1, "1001", wishing(mode));
+        b.hold_with(1, "1001", wishing(mode));
         expect_woken(&mut b);
     }
 }
@@ -91,7 +91,7 @@ fn phone_that_is_there_all_along_waits_for_those_who_are_woken() {
         let mut b = with(|p| p.push_retries = 0);
         b.sleeping("1001", "one");
         b.register(reg("1001", "desk", "1001@desk:1", None));
-        b.hold_wishing(1, "1001", wishing(Mode::WakeFirst));
+        b.hold_with(1, "1001", wishing(Mode::WakeFirst));
         b
     };
     let mut b = desk_and_mobile();
@@ -118,7 +118,7 @@ fn phone_that_is_registered_and_may_sleep_is_pushed_and_waited_for() {
     b.register(reg("1001", "old", "1001@old:1", Some(apns("tok"))));
     b.pass(Duration::from_secs(300));
     b.out.clear();
-    b.hold_wishing(1, "1001", wishing(Mode::WakeFirst));
+    b.hold_with(1, "1001", wishing(Mode::WakeFirst));
     b.expect_push("tok");
     b.expect_nothing_more();
 }
@@ -131,9 +131,12 @@ fn phone_that_another_call_has_just_pushed_is_not_awake() {
     b.hold(2, "1001");
     b.out.clear();
     b.pass(ms(1000));
-    b.hold_wishing(1, "1001", wishing(Mode::WakeFirst));
+    b.hold_with(1, "1001", wishing(Mode::WakeFirst));
     b.expect_nothing_more();
     b.register(reg("1001", "old", "1001@old:1", Some(apns("tok"))));
+    b.expect_stored("tok");
+    // The other call rings it.
+    b.expect_ring(leg(2, 0), "1001@old:1");
     let next = b.expect_release(1, HoldResult::Woken);
     assert_eq!(next, Next::Ring(None));
 }
@@ -153,6 +156,7 @@ fn wake_all_waits_for_every_phone_that_was_pushed() {
 fn wake_all_does_not_wait_for_a_phone_whose_push_is_refused() {
     for refused_first in [true, false] {
         let mut b = two(Mode::WakeAll);
+        b.expect_push("one");
         let push = b.expect_push("two");
         b.out.clear();
         let error = PushError::credentials("no app");
@@ -196,7 +200,7 @@ fn nothing_is_pushed_for_a_call_that_has_gone_back() {
     let mut b = with(|p| p.settle_delay = ms(5000));
     b.sleeping("1001", "one");
     b.sleeping("1001", "two");
-    b.hold_wishing(1, "1001", wishing(Mode::WakeFirst));
+    b.hold_with(1, "1001", wishing(Mode::WakeFirst));
     b.out.clear();
     // Its pause ends when the other's second push is due.
     comes(&mut b, "one");

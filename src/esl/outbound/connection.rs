@@ -119,7 +119,7 @@ enum After {
 impl Connection {
     pub(super) fn new(shared: Outbound, link: Link, held: Held) -> Self {
         let call = held.call.call;
-        let rung_beside = held.call.wishes.ringing == Ringing::Beside;
+        let rung_by_freeswitch = held.call.options.ringing == Ringing::FreeSwitch;
         Self {
             shared,
             link,
@@ -150,7 +150,7 @@ impl Connection {
             counted: false,
             in_hand: None,
             record: Record {
-                rung_beside,
+                rung_by_freeswitch,
                 ..Record::default()
             },
         }

@@ -6,7 +6,7 @@ use freeswitch_esl_tokio::{EslEvent, EslEventType};
 use tokio::time::{Instant, timeout_at};
 
 use super::connection::{Connection, Place};
-use crate::engine::{Event, Taken};
+use crate::engine::{Event, Takeover};
 use crate::esl::decode::{self, LeftTo, Said};
 use crate::esl::encode;
 
@@ -125,15 +125,15 @@ impl Connection {
         let channel = self.held.channel.clone();
         let _ = self.let_go(&channel).await;
         let how = match how {
-            LeftTo::Park => Taken::Parked,
-            LeftTo::Dialplan(to) => Taken::Transferred { to },
+            LeftTo::Park => Takeover::Parked,
+            LeftTo::Dialplan(to) => Takeover::Transferred { to },
             LeftTo::Channel(other) => {
                 let command = format!("uuid_getvar {other} caller_id_number");
                 let by = self.ask(command).await.unwrap_or_default();
                 let by = by.trim();
                 let is_known = !by.starts_with("-ERR") && by != decode::UNSET;
                 let by = encode::number(if is_known { by } else { "" });
-                Taken::PickedUp { by: by.into() }
+                Takeover::PickedUp { by: by.into() }
             }
         };
         let call = self.call;

@@ -20,7 +20,6 @@ use super::link::Link;
 use crate::types::CallId;
 use crate::words;
 
-mod beside;
 mod bridging;
 mod callee;
 mod connection;
@@ -32,6 +31,7 @@ mod hearing;
 mod jobs;
 mod loopback;
 mod moved;
+mod other_leg;
 mod outcome;
 mod pace;
 mod parent;

@@ -5,7 +5,7 @@ use freeswitch_esl_tokio::{EslCommand, EslError, EslResponse};
 use super::connection::{Connection, api, execute};
 use crate::esl::decode::Held;
 use crate::esl::inherit::{self, Of, Variable};
-use crate::esl::wishes::is_true;
+use crate::esl::options::is_true;
 use crate::esl::{encode, link};
 use crate::input::Input;
 use crate::types::LegId;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::engine::policy::{Alert, AppPolicy, Decline, OnUnregister, Policy};
-use crate::engine::{Mode, Wishes};
+use crate::engine::{CallOptions, Mode};
 use crate::types::push::{KeptBy, PushError};
 
 /// What is known of a phone when the first call comes.
@@ -56,7 +56,7 @@ pub struct Beginning {
     /// The settings.
     pub policy: Policy,
     /// What the calls wish.
-    pub wishes: Wishes,
+    pub options: CallOptions,
     /// Why pushes are refused.
     pub refusal: Refusal,
     /// Whether a second call comes at any time.
@@ -80,7 +80,7 @@ fn with(phones: [Phone; 2], refusal: Refusal, change: impl FnOnce(&mut Policy)) 
     Beginning {
         phones,
         policy,
-        wishes: Wishes::default(),
+        options: CallOptions::default(),
         refusal,
         calls_twice: false,
         shares_place: false,

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use uuid::Uuid;
 
 use crate::beginnings::{Beginning, Phone};
-use crate::engine::{HeldCall, LegEnd, Registration, Source, UnregisterWhy, Unregistration, Way};
+use crate::engine::{Handover, HeldCall, LegEnd, Registration, Source, UnregisterWhy, Unregistration};
 use crate::types::{Aor, CallId, LegId, Provider, PushParams, PushToken, Target};
 
 /// When everything happens, as the wall clock has it.
@@ -65,9 +65,9 @@ impl Cast {
             caller_name: "".into(),
             at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
             max_wait: None,
-            way: Way::Dialplan,
-            wishes: beginning.wishes,
-            ask: None,
+            handover: Handover::Dialplan,
+            options: beginning.options,
+            query: None,
         };
         let ended = |cause: &str, sip_status| LegEnd {
             cause: cause.into(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::beginnings::{Beginning, Phone, Refusal};
 use crate::cast::{Cast, T0, call, leg};
 use crate::engine::policy::Policy;
-use crate::engine::{CallOrder, Command, Engine, Event, LegEnd, Listing, Taken, UnregisterWhy};
+use crate::engine::{CallOrder, Command, Engine, Event, LegEnd, Listing, Takeover, UnregisterWhy};
 use crate::ledger::{Bridge, Heard, Holds, Invariant, Ledger, holds};
 use crate::step::Step;
 use crate::types::push::{PushKind, PushReceipt};
@@ -222,7 +222,7 @@ impl Sim {
             },
             Step::PickedUp(c) => Event::CallTaken {
                 call: call(c),
-                how: Taken::PickedUp { by: cast.name.clone() },
+                how: Takeover::PickedUp { by: cast.name.clone() },
             },
         })
     }

@@ -1,7 +1,7 @@
 //! Calls to a number that may be another name of a user's (`number-alias`): FreeSWITCH's directory knows, and may be slow to say.
 //!
-//! Meanwhile the call is held like any other. A phone that registers by the number itself is rung, and the call's first word in the
-//! journal waits, so that the call stands there under the user's own name. (The other question to the directory: `beside`.)
+//! Meanwhile the call is held like any other. A phone that registers by the number itself is rung, and the call is opened in the
+//! journal later, so that it stands there under the user's own name. (The other question to the directory: `other_leg`.)
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::{Call, Phase};
 use crate::engine::command::Command;
 use crate::engine::directory::AorKey;
-use crate::engine::event::Ask;
+use crate::engine::event::DirectoryQuery;
 use crate::engine::order::CallOrder;
 use crate::engine::policy::Policy;
 use crate::engine::world::World;
@@ -18,9 +18,9 @@ use crate::types::{Aor, DeviceKey, Moment, UnixSeconds};
 /// How long the directory may take to answer.
 pub const DIRECTORY: Duration = Duration::from_secs(3);
 
-/// What the journal is told of the question to the directory.
+/// The question to the directory, for the journal.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(super) struct NumberQuestion {
     /// What was dialled.
     pub(super) dialled: Arc<str>,
     /// When.
@@ -31,32 +31,32 @@ pub(super) struct Asked {
 
 impl Call {
     /// Asks the directory who is called, where nobody is known by what was dialled.
-    pub(super) fn ask_for_user(&mut self, world: &mut World<'_>) {
-        if self.held.ask == Some(Ask::WhoseNumber) && self.parties.is_empty() && self.question.is_none() {
+    pub(super) fn ask_for_user(&mut self, world: &mut World) {
+        if self.held.query == Some(DirectoryQuery::WhoseNumber) && self.parties.is_empty() && self.question.is_none() {
             let (dialled, at) = (self.held.aor.user.clone(), world.now);
-            self.question = Some(Asked {
+            self.question = Some(NumberQuestion {
                 dialled,
                 at,
                 is_found: false,
             });
-            self.ask_directory(Ask::WhoseNumber, world);
+            self.ask_directory(DirectoryQuery::WhoseNumber, world);
         }
     }
 
-    pub(super) fn ask_directory(&mut self, ask: Ask, world: &mut World<'_>) {
+    pub(super) fn ask_directory(&mut self, query: DirectoryQuery, world: &mut World) {
         self.asked = Some(world.now.plus(DIRECTORY));
         let (call, aor) = (self.held.call, self.held.aor.clone());
-        world.out.push_back(Command::AskDirectory { call, aor, ask });
+        world.out.push_back(Command::AskDirectory { call, aor, query });
     }
 
     /// Whether the answer to this question is still waited for.
-    pub(super) fn is_asked(&self, ask: Ask) -> bool {
-        self.asked.is_some() && self.held.ask == Some(ask)
+    pub(super) fn is_asked(&self, query: DirectoryQuery) -> bool {
+        self.asked.is_some() && self.held.query == Some(query)
     }
 
     /// The directory has not answered in time.
-    pub(super) fn has_no_answer(&mut self, world: &mut World<'_>) {
-        if self.is_asked(Ask::WhoRings) {
+    pub(super) fn has_no_answer(&mut self, world: &mut World) {
+        if self.is_asked(DirectoryQuery::WhoRings) {
             self.on_who_rings(None, world);
         } else {
             self.on_user_found(None, world);
@@ -65,7 +65,7 @@ impl Call {
 
     /// Who is called, if the directory's answer is still waited for and says something new.
     pub fn is_for(&self, user: Arc<str>) -> Option<Aor> {
-        let is_new = self.is_asked(Ask::WhoseNumber) && user != self.held.aor.user;
+        let is_new = self.is_asked(DirectoryQuery::WhoseNumber) && user != self.held.aor.user;
         is_new.then(|| Aor {
             user,
             domain: self.held.aor.domain.clone(),
@@ -77,9 +77,9 @@ impl Call {
         self.held.since()
     }
 
-    /// The directory has said who is called; `None`: nobody new, or not in time.
-    pub fn on_user_found(&mut self, aor: Option<Aor>, world: &mut World<'_>) {
-        if !self.is_asked(Ask::WhoseNumber) {
+    /// The directory's answer: who is called. `None`: nobody new, or too late.
+    pub fn on_user_found(&mut self, aor: Option<Aor>, world: &mut World) {
+        if !self.is_asked(DirectoryQuery::WhoseNumber) {
             return;
         }
         if let Some((aor, question)) = aor.zip(self.question.as_mut())
@@ -105,9 +105,9 @@ impl Call {
     }
 
     /// From now on it is a call for this user. Phones of the number itself that have come meanwhile stay in it.
-    fn is_for_another(&mut self, aor: Aor, world: &mut World<'_>) {
+    fn is_for_another(&mut self, aor: Aor, world: &mut World) {
         let call = self.held.call;
-        let number = std::mem::replace(&mut self.key, AorKey::of(&aor, world.policy));
+        let number = std::mem::replace(&mut self.key, AorKey::of(&aor, &world.policy));
         if self.parties.is_empty() {
             world.directory.wait_no_more(&number, call);
         } else {

@@ -2,16 +2,15 @@
 //!
 //! FreeSWITCH goes on repeating an INVITE over UDP that got no provisional answer, after `uuid_kill` too, and holds the CANCEL
 //! back until there is one; a proxy may do the same to its phones (Kamailio does, unless `cancel_b_method` says otherwise). A phone that
-//! registers from where that INVITE goes would hear it beside a new one: the same Call-ID in two dialogs. A 100 is not passed on by FreeSWITCH's SIP stack; the first that is known of a phone is its 18x.
+//! registers from where that INVITE goes would hear it and a new one: the same Call-ID in two dialogs. A 100 is not passed on by FreeSWITCH's SIP stack; the first that is known of a phone is its 18x.
 
 use std::time::Duration;
 
-use super::road::{Hop, Road};
-use super::{Call, Phase};
+use super::Call;
+use super::route::{Hop, Route};
 use crate::engine::order::Cause;
-use crate::engine::party::{Leg, LegState, Origin, Wake};
+use crate::engine::party::{Leg, LegQuery, LegState, NextPush, Origin, OwnLeg};
 use crate::engine::world::World;
-use crate::types::Moment;
 
 /// How long an INVITE that is under way to where its phone has registered is left alone: a new one would not be there sooner.
 /// With [`CANCEL_FIRST`] and the time that FreeSWITCH takes for an INVITE this is under 700 ms.
@@ -25,41 +24,41 @@ impl Call {
     /// Whether a phone is rung where it was, although it may sleep there: not over UDP where a push is to wake it.
     pub(super) fn may_ring_asleep(&self, p: usize) -> bool {
         let party = &self.parties[p];
-        let is_being_woken = party.pushes > 0 || party.rides;
-        !is_being_woken || party.target.as_ref().is_some_and(|t| Road::to(t).hop != Hop::Udp)
+        !party.wake.is_under_way() || party.target().is_some_and(|t| Route::to(t).hop != Hop::Udp)
     }
 
     /// No push wakes this phone: where it was is the only way left, as long as it is registered there.
-    pub(super) fn ring_where_it_was(&mut self, p: usize, world: &mut World<'_>) {
+    pub(super) fn ring_where_it_was(&mut self, p: usize, world: &mut World) {
         let party = &self.parties[p];
-        let is_there = party.target.as_ref().is_some_and(|target| {
+        let is_there = party.target().is_some_and(|target| {
             let mut entries = self.keys().filter_map(|key| world.directory.entry(key));
             entries.any(|entry| entry.is_bound_to(target, world.now))
         });
-        let may = !party.registered && !party.is_out && party.beside.is_none() && !self.rings_on;
-        if !may || party.leg.is_some() || !is_there || self.mode(world).only_wakes() {
+        let is_rung = !matches!(party.leg, Leg::None | Leg::Due { .. });
+        if is_rung || party.has_registered || self.rings_on || !is_there || self.mode(world).only_wakes() {
             return;
         }
         self.ring(p, Origin::Known, world);
     }
 
     /// A phone registered while its leg has no 18x yet: the leg stays, or gives way to one to where the phone is now.
-    pub(super) fn registered_while_dialing(&mut self, p: usize, leg: &Leg, world: &mut World<'_>) {
+    pub(super) fn registered_while_dialing(&mut self, p: usize, leg: &OwnLeg, world: &mut World) {
         let party = &mut self.parties[p];
         let age = world.now.since(leg.since);
         // Rung before this wake-up: its phone could not hear it there.
         let is_before = leg.origin == Origin::Known
-            || party.pushed.is_some_and(|at| at > leg.since)
-            || (party.rides && leg.origin == Origin::Awake);
+            || party.wake.pushed_at().is_some_and(|at| at > leg.since)
+            || (party.wake.was_shared && leg.origin == Origin::Awake);
         let is_same_wake_up = !is_before && age < world.policy.debounce;
-        if is_same_wake_up {
-            party.registered_again = true;
-        } else if party.target.as_ref() != Some(&leg.target) {
+        if !is_same_wake_up && party.target() != Some(&leg.target) {
             return self.replace(p, world);
-        } else {
-            party.registered_again = true;
+        }
+        if let Some(leg) = party.leg.own_mut() {
+            leg.set_registered_again();
+        }
+        if !is_same_wake_up {
             let now = world.now;
-            let road = Road::to(&leg.target);
+            let road = Route::to(&leg.target);
             let waits = match road.hop {
                 // Due too late: but a phone that goes on where it was stopped finds the INVITE in its socket.
                 Hop::Udp => Some(road.next_repeat(leg.since, now).plus(ROUND_TRIP).since(now))
@@ -67,36 +66,42 @@ impl Call {
                     .unwrap_or(ROUND_TRIP),
                 Hop::Connection => OLD_INVITE,
             };
-            if let Some(leg) = &mut self.parties[p].leg {
-                leg.yields_at.get_or_insert(now.plus(waits));
+            if let Some(LegState::Dialing { yields_at, .. }) = self.state_of_leg(p) {
+                yields_at.get_or_insert(now.plus(waits));
             }
         }
         self.expect_ringing(p, world);
     }
 
     /// A new leg to the address of the old one, whose CANCEL goes first.
-    pub(super) fn replace_in_place(&mut self, p: usize, world: &mut World<'_>) {
+    pub(super) fn replace_in_place(&mut self, p: usize, world: &mut World) {
         if self.rests_on(p) {
             // The call does not outlive its last leg.
-            if let Some(leg) = &mut self.parties[p].leg {
-                leg.yields_at = None;
+            if let Some(LegState::Dialing { yields_at, .. }) = self.state_of_leg(p) {
+                *yields_at = None;
             }
             return;
         }
-        let Some(old) = self.parties[p].leg.take() else { return };
+        let Some(old) = self.parties[p].leg.take_own() else {
+            return;
+        };
         self.kill_for_another(&old, world);
         self.ring_behind_the_cancel(p, world);
     }
 
-    fn ring_behind_the_cancel(&mut self, p: usize, world: &World<'_>) {
+    fn ring_behind_the_cancel(&mut self, p: usize, world: &World) {
         let when = world.now.plus(world.policy.settle_delay.max(CANCEL_FIRST));
-        self.parties[p].ring_at.get_or_insert(when);
+        self.parties[p].leg.dial_at(when);
+    }
+
+    fn state_of_leg(&mut self, p: usize) -> Option<&mut LegState> {
+        self.parties[p].leg.own_mut().map(|leg| &mut leg.state)
     }
 
     /// A phone registers where another device of this call was: two tokens at one Contact are one place, and whoever registered last is
     /// there. Returns whether it rings there already, for the other one. An INVITE that nobody has answered yet gives way to its own.
-    pub(super) fn take_place(&mut self, p: usize, world: &mut World<'_>) -> bool {
-        let Some(place) = self.parties[p].target.clone() else {
+    pub(super) fn take_place(&mut self, p: usize, world: &mut World) -> bool {
+        let Some(place) = self.parties[p].target().cloned() else {
             return false;
         };
         let mut rings_there = false;
@@ -104,25 +109,27 @@ impl Call {
             // The call does not outlive its last leg.
             let is_last = self.rests_on(q);
             let former = &mut self.parties[q];
-            if former.beside.is_some() {
+            if former.leg.other().is_some() {
                 continue;
             }
-            if former.target.as_ref() == Some(&place) {
-                (former.target, former.alive, former.ring_at) = (None, None, None);
+            if former.target() == Some(&place) {
+                former.place = None;
+                former.leg.dial_no_more();
             }
-            match former.leg.take_if(|leg| leg.target == place) {
-                Some(leg) if leg.state == LegState::Dialing && !is_last => self.give_way(p, q, &leg, world),
-                leg @ Some(_) => {
-                    former.leg = leg;
-                    rings_there = true;
-                }
-                None => {}
+            let goes_there = |leg: &OwnLeg| leg.target == place;
+            if let Some(leg) = former
+                .leg
+                .take_own_if(|leg| goes_there(leg) && leg.is_dialing() && !is_last)
+            {
+                self.give_way(p, q, &leg, world);
+            } else if former.leg.own().is_some_and(goes_there) {
+                rings_there = true;
             }
         }
         if rings_there {
-            self.parties[p].ring_at = None;
-            let mine = self.parties[p].leg.take_if(|leg| leg.state == LegState::Dialing);
-            if let Some(leg) = mine {
+            let party = &mut self.parties[p];
+            party.leg.dial_no_more();
+            if let Some(leg) = party.leg.take_own_if(OwnLeg::is_dialing) {
                 self.kill_for_another(&leg, world);
             }
         }
@@ -130,42 +137,39 @@ impl Call {
     }
 
     /// The leg of `q`, which nobody has answered yet, goes to where `p` is now.
-    fn give_way(&mut self, p: usize, q: usize, leg: &Leg, world: &mut World<'_>) {
+    fn give_way(&mut self, p: usize, q: usize, leg: &OwnLeg, world: &mut World) {
         self.kill_for_another(leg, world);
-        if self.parties[p].leg.is_none() {
-            self.ring_behind_the_cancel(p, world);
-        }
+        // Not a phone that FreeSWITCH may be ringing: it is asked first.
+        self.ring_behind_the_cancel(p, world);
         let former = &self.parties[q];
-        if former.registered && former.target.is_some() && !former.is_out {
+        if former.has_registered && former.place.is_some() {
             self.ring_after_settling(q, world);
-        } else if former.wake == Wake::Done && former.pushes == 0 && !former.is_out {
+        } else if former.wake.next == NextPush::None && former.wake.sent.is_none() {
             self.push(q, world);
         }
     }
 
-    fn kill_for_another(&self, leg: &Leg, world: &mut World<'_>) {
-        self.kill(leg.n, Cause::Ours("LOSE_RACE"), world);
+    fn kill_for_another(&self, leg: &OwnLeg, world: &mut World) {
+        self.kill(leg.n, Cause::COMPLETED_ELSEWHERE, world);
     }
 
     /// A phone that registers while another is being connected: it is rung if that fails.
-    pub(super) fn remember_for_later(&mut self, p: usize, world: &World<'_>) {
+    pub(super) fn remember_for_later(&mut self, p: usize, world: &World) {
         let settled = world.now.plus(world.policy.settle_delay);
         let party = &mut self.parties[p];
-        match &party.leg {
-            None if party.beside.is_some() => party.ask_at = Some(world.now),
-            None => _ = party.ring_at.get_or_insert(settled),
-            Some(leg) if leg.state == LegState::Dialing => {
-                party.registered_again = true;
+        match &mut party.leg {
+            Leg::None => party.leg.dial_at(settled),
+            Leg::Other(other) => {
+                other.query = match other.query {
+                    LegQuery::Open { .. } => LegQuery::Open { again: true },
+                    LegQuery::None | LegQuery::Due { .. } => LegQuery::Due { at: world.now },
+                };
+            }
+            Leg::Own(leg) if leg.is_dialing() => {
+                leg.set_registered_again();
                 self.expect_ringing(p, world);
             }
-            Some(_) => {}
+            Leg::Due { .. } | Leg::Own(_) | Leg::Over => {}
         }
-    }
-
-    /// Whether a party's leg has had its time to ring where the phone has registered since.
-    pub(super) fn yields(&self, p: usize, now: Moment) -> bool {
-        let dialing = |leg: &&Leg| leg.state == LegState::Dialing;
-        let leg = self.parties[p].leg.as_ref().filter(dialing);
-        self.phase == Phase::Holding && leg.and_then(|leg| leg.yields_at).is_some_and(|when| when <= now)
     }
 }

@@ -10,37 +10,25 @@ impl Hash for Call {
             held,
             key,
             number,
+            phase,
+            parties,
             deadline,
             ring_until,
             rings_on,
-            phase,
-            parties,
-            declined,
-            also_answered,
-            grace,
+            first_register,
             asked,
             question,
-            first_word: _,
+            declined,
             alerted,
-            // How many there were, so that the next has a name of its own; and for the summary.
-            legs: _,
-            // For the call's own record, the journal and the summary.
-            since: _,
-            pushes: _,
-            // All of them, between two events.
-            recorded: _,
-            first_push: _,
-            woken: _,
-            woken_device: _,
-            invited: _,
-            answered_by: _,
-            cause: _,
+            also_answered,
+            // For the journal, the call's own record and the summary.
+            figures: _,
         } = self;
         // Whether the answer is waited for is in `asked`.
         let is_found = question.as_ref().is_some_and(|question| question.is_found);
         (number, is_found).hash(state);
         (held, key, deadline, ring_until, rings_on).hash(state);
-        (parties, declined, grace, asked, alerted).hash(state);
+        (parties, declined, first_register, asked, alerted).hash(state);
         // Legs are known by whose they are: their numbers are names.
         std::mem::discriminant(phase).hash(state);
         if let Phase::Connecting(n) | Phase::Early(n) = phase {

@@ -3,29 +3,29 @@
 
 use std::sync::Arc;
 
+use super::end::End;
 use super::{Call, Phase};
 use crate::engine::command::HoldResult;
-use crate::engine::event::{Ask, LegEnd, Verdict};
-use crate::engine::order::{CallOrder, Cause, Connect};
+use crate::engine::event::{DirectoryQuery, LegEnd, Verdict};
+use crate::engine::options::Ringing;
+use crate::engine::order::{CallOrder, Connect};
 use crate::engine::party::LegState;
 use crate::engine::step::Step;
-use crate::engine::wishes::Ringing;
 use crate::engine::world::World;
-use crate::types::push::CancelReason;
 
 impl Call {
     /// Whether a leg of this call may let the caller hear its early media: nobody else could answer.
     pub(super) fn rings_alone(&self) -> bool {
-        let wishes = self.held.wishes;
-        let is_ours = wishes.ringing == Ringing::Ours && !self.is_asked(Ask::WhoRings);
-        self.parties.len() == 1 && !wishes.no_early_media && is_ours && !wishes.wait_any
+        let options = self.held.options;
+        let is_ours = options.ringing == Ringing::Ours && !self.is_asked(DirectoryQuery::WhoRings);
+        self.parties.len() == 1 && !options.no_early_media && is_ours && !options.wait_any
     }
 
     /// 183 with media on a leg that was to ring alone.
-    pub fn on_early_media(&mut self, n: u32, codec: Option<Arc<str>>, world: &mut World<'_>) {
+    pub fn on_early_media(&mut self, n: u32, codec: Option<Arc<str>>, world: &mut World) {
         self.on_progress(n, world);
         let Some(p) = self.party_of_leg(n) else { return };
-        let rings = self.parties[p].has_leg(LegState::Ringing);
+        let rings = self.parties[p].leg.is(LegState::Ringing);
         if self.phase != Phase::Holding || !rings || !self.rings_alone() {
             return;
         }
@@ -38,7 +38,7 @@ impl Call {
     }
 
     /// The caller hears the phone.
-    pub fn on_early_bridged(&mut self, n: u32, world: &mut World<'_>) {
+    pub fn on_early_bridged(&mut self, n: u32, world: &mut World) {
         if self.phase != Phase::Connecting(n) {
             return;
         }
@@ -46,24 +46,24 @@ impl Call {
         let Some(p) = self.party_of_leg(n) else { return };
         let device = self.parties[p].label();
         self.note(world, Step::EarlyMedia { device });
-        if self.parties[p].has_leg(LegState::Answered) {
+        if self.parties[p].leg.is(LegState::Answered) {
             self.connected(n, world);
         }
     }
 
     /// The phone ended before it was answered: FreeSWITCH has told the caller, or goes on in the dialplan.
-    pub(super) fn on_early_ended(&mut self, n: u32, end: &LegEnd, world: &mut World<'_>) {
+    pub(super) fn on_early_ended(&mut self, n: u32, end: &LegEnd, world: &mut World) {
         let Some(p) = self.party_of_leg(n) else { return };
-        let Some(leg) = self.parties[p].leg.take() else { return };
+        let Some(leg) = self.parties[p].leg.take_own() else {
+            return;
+        };
         self.note_leg_ended(p, &leg, end, world);
         self.parties[p].leave();
-        let (result, reason) = match end.verdict() {
-            Verdict::Declined { .. } => (HoldResult::Declined, CancelReason::TimedOut),
-            _ if end.is_picked_off() => (HoldResult::Taken, CancelReason::AnsweredElsewhere),
-            _ => (HoldResult::Timeout, CancelReason::TimedOut),
+        let result = match end.verdict() {
+            Verdict::Declined { .. } => HoldResult::Declined,
+            _ if end.is_picked_off() => HoldResult::Taken,
+            _ => HoldResult::Timeout,
         };
-        let cause = Cause::PassedOn(end.cause.clone());
-        self.end_with(result, &cause, Some(reason), world);
-        self.order(CallOrder::Close, world);
+        self.end(End::of_channel(result, &end.cause), world);
     }
 }

@@ -2,29 +2,28 @@
 
 use std::sync::Arc;
 
-use super::road::Road;
+use super::end::End;
+use super::route::Route;
 use super::{Call, Phase};
-use crate::engine::HoldResult;
+use crate::engine::command::HoldResult;
 use crate::engine::event::{LegEnd, Verdict};
 use crate::engine::order::{CallOrder, Cause, Connect, Next};
-use crate::engine::party::{Leg, LegState, Origin, Wake};
+use crate::engine::party::{Codecs, LegState, NextPush, Origin, OwnLeg, Place};
 use crate::engine::policy::Decline;
 use crate::engine::step::Step;
 use crate::engine::world::World;
 use crate::types::Target;
-use crate::types::push::CancelReason;
 
 impl Call {
     /// The originate of a leg was written.
-    pub fn on_dialed(&mut self, n: u32, world: &mut World<'_>) {
-        let by = self.party_of_leg(n);
-        if self.invited.is_none() && by.is_some() && by == self.woken_device {
-            self.invited = Some(world.now);
+    pub fn on_dialed(&mut self, n: u32, world: &mut World) {
+        if let Some(p) = self.party_of_leg(n) {
+            self.figures.has_invited(p, world.now);
         }
     }
 
     /// 180 on a leg: the phone is awake, no push is needed any more, and the caller hears that it rings.
-    pub fn on_ringing(&mut self, n: u32, world: &mut World<'_>) {
+    pub fn on_ringing(&mut self, n: u32, world: &mut World) {
         self.on_progress(n, world);
         if self.party_of_leg(n).is_some() {
             self.alert(world);
@@ -32,19 +31,17 @@ impl Call {
     }
 
     /// 18x on a leg.
-    pub(super) fn on_progress(&mut self, n: u32, world: &mut World<'_>) {
+    pub(super) fn on_progress(&mut self, n: u32, world: &mut World) {
         let Some(p) = self.party_of_leg(n) else { return };
         let party = &mut self.parties[p];
-        let Some(leg) = &mut party.leg else { return };
-        if leg.state != LegState::Dialing {
+        let Some(leg) = party.leg.own_mut().filter(|leg| leg.is_dialing()) else {
             return;
-        }
+        };
         leg.state = LegState::Ringing;
-        party.has_rung = true;
-        party.registered_again = false;
         let after = world.now.since(leg.since);
         let target = leg.target.clone();
-        party.wake = Wake::Done;
+        party.has_rung = true;
+        party.wake.next = NextPush::None;
         self.wake_is_over(p, world);
         self.saw_alive(&target, world);
         let device = self.parties[p].label();
@@ -52,21 +49,18 @@ impl Call {
     }
 
     /// 200 on a leg.
-    pub fn on_answered(&mut self, n: u32, codec: Option<Arc<str>>, world: &mut World<'_>) {
+    pub fn on_answered(&mut self, n: u32, codec: Option<Arc<str>>, world: &mut World) {
         let leg = self.leg_id(n);
         // Without a party it was killed here and answered there at the same time: its end is under way.
         let Some(p) = self.party_of_leg(n) else { return };
-        let Some(answered) = &mut self.parties[p].leg else {
+        let party = &mut self.parties[p];
+        let Some(answered) = party.leg.own_mut().filter(|leg| leg.state != LegState::Answered) else {
             return;
         };
-        if answered.state == LegState::Answered {
-            return;
-        }
         answered.state = LegState::Answered;
         let target = answered.target.clone();
-        self.parties[p].wake = Wake::Done;
-        self.parties[p].has_rung = true;
-        self.parties[p].registered_again = false;
+        party.has_rung = true;
+        party.wake.next = NextPush::None;
         self.wake_is_over(p, world);
         self.saw_alive(&target, world);
         match self.phase {
@@ -93,30 +87,23 @@ impl Call {
     }
 
     /// The bridge stands: everybody else hears "completed elsewhere".
-    pub fn on_bridged(&mut self, n: u32, world: &mut World<'_>) {
+    pub fn on_bridged(&mut self, n: u32, world: &mut World) {
         if self.phase == Phase::Connecting(n) {
             self.connected(n, world);
         }
     }
 
     /// Caller and phone talk.
-    pub(super) fn connected(&mut self, n: u32, world: &mut World<'_>) {
+    pub(super) fn connected(&mut self, n: u32, world: &mut World) {
         if let Some(p) = self.party_of_leg(n) {
-            self.answered_by = Some(self.parties[p].label());
-            self.parties[p].leg = None;
+            self.figures.answered_by = Some(self.parties[p].label());
             self.parties[p].leave();
         }
-        self.end_with(
-            HoldResult::Connected,
-            &Cause::Ours("LOSE_RACE"),
-            Some(CancelReason::AnsweredElsewhere),
-            world,
-        );
-        self.order(CallOrder::Close, world);
+        self.end(End::connected(), world);
     }
 
     /// The bridge failed: the next that answered, or go on waiting.
-    pub fn on_bridge_failed(&mut self, n: u32, end: Option<&LegEnd>, world: &mut World<'_>) {
+    pub fn on_bridge_failed(&mut self, n: u32, end: Option<&LegEnd>, world: &mut World) {
         if self.phase != Phase::Connecting(n) {
             return;
         }
@@ -127,7 +114,7 @@ impl Call {
         if let Some(p) = self.party_of_leg(n) {
             match end {
                 // Its early media was for the caller: how it ended is its answer to the call.
-                Some(end) if !self.parties[p].has_leg(LegState::Answered) => self.leg_is_over(p, end, world),
+                Some(end) if !self.parties[p].leg.is(LegState::Answered) => self.leg_is_over(p, end, world),
                 _ => self.answered_in_vain(p, end, world),
             }
         }
@@ -139,14 +126,14 @@ impl Call {
             return;
         }
         // It may have begun to ring while the bridge was under way.
-        if self.parties.iter().any(|p| p.has_leg(LegState::Ringing)) {
+        if self.parties.iter().any(|p| p.leg.is(LegState::Ringing)) {
             self.alert(world);
         }
         self.settle(world);
     }
 
     /// Somebody answers at this address, whichever of the call's AORs it is of.
-    fn saw_alive(&self, target: &Target, world: &mut World<'_>) {
+    fn saw_alive(&self, target: &Target, world: &mut World) {
         for key in self.keys() {
             world.directory.saw_alive(key, target, world.now);
         }
@@ -163,11 +150,13 @@ impl Call {
         None
     }
 
-    /// No bridge came of this party's leg, which is over by itself or ends here.
-    fn answered_in_vain(&mut self, p: usize, end: Option<&LegEnd>, world: &mut World<'_>) {
+    /// This party's leg could not be bridged. It has ended by itself, or is killed here.
+    fn answered_in_vain(&mut self, p: usize, end: Option<&LegEnd>, world: &mut World) {
         let device = self.parties[p].label();
         self.note(world, Step::BridgeFailed { device });
-        let Some(leg) = self.parties[p].leg.take() else { return };
+        let Some(leg) = self.parties[p].leg.take_own() else {
+            return;
+        };
         self.parties[p].leave();
         let failure = "NORMAL_TEMPORARY_FAILURE";
         let ended = LegEnd {
@@ -181,7 +170,7 @@ impl Call {
     }
 
     /// A leg is over.
-    pub fn on_leg_ended(&mut self, n: u32, end: &LegEnd, world: &mut World<'_>) {
+    pub fn on_leg_ended(&mut self, n: u32, end: &LegEnd, world: &mut World) {
         let Some(p) = self.party_of_leg(n) else { return };
         match self.phase {
             // The bridge's own result says what happens next: BridgeFailed follows.
@@ -194,13 +183,15 @@ impl Call {
     }
 
     /// A party's leg has ended by itself: what that says about the phone.
-    fn leg_is_over(&mut self, p: usize, end: &LegEnd, world: &mut World<'_>) {
-        let Some(leg) = self.parties[p].leg.take() else { return };
+    fn leg_is_over(&mut self, p: usize, end: &LegEnd, world: &mut World) {
+        let Some(leg) = self.parties[p].leg.take_own() else {
+            return;
+        };
         self.note_leg_ended(p, &leg, end, world);
         self.parties[p].ended = Some(end.clone());
         let verdict = verdict(end, &leg);
         if verdict != Verdict::Unreachable {
-            // Whatever its word is, the phone has come.
+            // Whatever it answered, the phone is reachable.
             self.wake_is_over(p, world);
         }
         match verdict {
@@ -211,7 +202,7 @@ impl Call {
         }
     }
 
-    pub(super) fn note_leg_ended(&self, p: usize, leg: &Leg, end: &LegEnd, world: &mut World<'_>) {
+    pub(super) fn note_leg_ended(&self, p: usize, leg: &OwnLeg, end: &LegEnd, world: &mut World) {
         let ended = Step::LegEnded {
             device: self.parties[p].label(),
             cause: end.cause.clone(),
@@ -221,27 +212,25 @@ impl Call {
         self.note(world, ended);
     }
 
-    pub(super) fn on_declined(&mut self, p: usize, end: &LegEnd, world: &mut World<'_>) {
+    pub(super) fn on_declined(&mut self, p: usize, end: &LegEnd, world: &mut World) {
         self.declined = true;
         self.parties[p].leave();
-        if world.policy.decline == Decline::All && self.phase == Phase::Holding {
-            // The caller hears this phone's word, whatever became of the others.
+        if world.policy.decline == Decline::All {
+            // The caller hears this phone's cause, whatever became of the others.
             self.release(HoldResult::Declined, Next::fails(end), world);
         }
     }
 
     /// The contact did not work: a newer one is rung, else the device is pushed and waited for, unless the wait is over.
-    pub(super) fn on_unreachable(&mut self, p: usize, failed: &Leg, world: &mut World<'_>) {
-        let party = &mut self.parties[p];
-        let newer = party.target.as_ref().is_some_and(|t| *t != failed.target) || party.registered_again;
-        party.registered_again = false;
-        if newer {
+    pub(super) fn on_unreachable(&mut self, p: usize, failed: &OwnLeg, world: &mut World) {
+        let party = &self.parties[p];
+        let is_newer = party.target().is_some_and(|t| *t != failed.target) || failed.registered_again();
+        if is_newer {
             self.ring(p, Origin::Woken, world);
             return;
         }
         // What failed is not rung again before the phone has registered again.
-        party.target = None;
-        party.alive = None;
+        self.parties[p].place = None;
         if failed.origin == Origin::Woken {
             // It was there, and is gone again.
             self.wake_is_over(p, world);
@@ -249,42 +238,44 @@ impl Call {
         let may_push = self.may_push(p, world);
         let party = &mut self.parties[p];
         // A push of this call that is still under way needs no second one; a phone that came and failed does, in its time.
-        let under_way = (party.pushes > 0 || party.rides) && !party.registered;
-        if party.wake == Wake::Impossible || under_way || !may_push {
+        let under_way = party.wake.is_under_way() && !party.has_registered;
+        if party.wake.next == NextPush::Impossible || under_way || !may_push {
             return;
         }
-        match party.pushed.map(|last| last.plus(world.policy.push_retry)) {
-            Some(when) if when > world.now => party.wake = Wake::At(when),
+        match party.wake.pushed_at().map(|last| last.plus(world.policy.push_retry)) {
+            Some(when) if when > world.now => party.wake.next = NextPush::At(when),
             _ => self.push(p, world),
         }
     }
 
     /// The phone has none of the caller's codecs: once more, with any.
-    fn on_no_common_codec(&mut self, p: usize, failed: &Leg, world: &mut World<'_>) {
-        if self.parties[p].any_codec {
-            self.parties[p].leave();
+    fn on_no_common_codec(&mut self, p: usize, failed: &OwnLeg, world: &mut World) {
+        let party = &mut self.parties[p];
+        if party.codecs == Codecs::Any {
+            party.leave();
             return;
         }
-        self.parties[p].any_codec = true;
-        self.parties[p].target.get_or_insert_with(|| failed.target.clone());
+        party.codecs = Codecs::Any;
+        party.place.get_or_insert_with(|| Place {
+            target: failed.target.clone(),
+            alive: None,
+        });
         self.ring(p, failed.origin, world);
     }
 }
 
 /// What a leg's end means, knowing how far it was and why it was rung.
-fn verdict(end: &LegEnd, leg: &Leg) -> Verdict {
+fn verdict(end: &LegEnd, leg: &OwnLeg) -> Verdict {
     match end.verdict() {
         // A phone that rang and then gave up has not been out of reach.
-        Verdict::Unreachable if leg.state != LegState::Dialing && matches!(end.sip_status, Some(408 | 480)) => {
-            Verdict::NoAnswer
-        }
+        Verdict::Unreachable if !leg.is_dialing() && matches!(end.sip_status, Some(408 | 480)) => Verdict::NoAnswer,
         // A phone that has just registered is there: it does not want the call.
         Verdict::Unreachable if leg.origin == Origin::Woken && end.sip_status == Some(480) => Verdict::Refused,
         // A proxy that finds no way to the phone: Kamailio says 500 where a WebSocket is gone.
         Verdict::Refused
-            if leg.state == LegState::Dialing
+            if leg.is_dialing()
                 && matches!(end.sip_status, Some(500 | 502 | 504))
-                && Road::to(&leg.target).by_proxy =>
+                && Route::to(&leg.target).by_proxy =>
         {
             Verdict::Unreachable
         }

@@ -1,73 +1,117 @@
-//! What a call tells of itself: to the journal, and to the call's own record.
+//! What a call tells of itself: to the journal, to its own record, and in its summary.
 
 use std::sync::Arc;
 
 use super::Call;
 use crate::engine::command::{Command, Note};
-use crate::engine::event::Ask;
+use crate::engine::event::DirectoryQuery;
 use crate::engine::order::{CallOrder, Record};
 use crate::engine::step::Step;
 use crate::engine::world::World;
+use crate::types::Moment;
 
-/// A call's first word in the journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FirstWord {
-    Due,
-    Said,
+/// What a call counts and measures. It decides nothing.
+#[derive(Clone, Debug)]
+pub(super) struct Figures {
+    /// When the hold began.
+    pub(super) since: Moment,
+    /// How many legs were dialled; the next has this number.
+    pub(super) legs: u32,
+    /// How many pushes were sent.
+    pub(super) pushes: u32,
+    /// How many of them are in the call's own record.
+    pub(super) recorded: u32,
+    /// When the first of them was sent.
+    pub(super) first_push: Option<Moment>,
+    /// The first party that was pushed and registered, and when.
+    pub(super) woken: Option<(usize, Moment)>,
+    /// When that one was dialled.
+    pub(super) invited: Option<Moment>,
+    /// Who answered.
+    pub(super) answered_by: Option<Arc<str>>,
+    /// The journal knows of the call.
+    pub(super) is_journalled: bool,
+}
+
+impl Figures {
+    pub(super) fn since(since: Moment) -> Self {
+        Self {
+            since,
+            legs: 0,
+            pushes: 0,
+            recorded: 0,
+            first_push: None,
+            woken: None,
+            invited: None,
+            answered_by: None,
+            is_journalled: false,
+        }
+    }
+
+    /// A party that was pushed has registered.
+    pub(super) fn has_woken(&mut self, p: usize, now: Moment) {
+        self.woken.get_or_insert((p, now));
+    }
+
+    /// An INVITE goes to this party.
+    pub(super) fn has_invited(&mut self, p: usize, now: Moment) {
+        if self.woken.is_some_and(|(woken, _)| woken == p) {
+            self.invited.get_or_insert(now);
+        }
+    }
 }
 
 impl Call {
-    /// The call's first word in the journal, unless it is not known yet who is called.
-    pub(super) fn note_held(&mut self, world: &mut World<'_>) {
-        if !self.is_asked(Ask::WhoseNumber) {
+    /// Opens the call in the journal, unless it is not known yet who is called.
+    pub(super) fn note_held(&mut self, world: &mut World) {
+        if !self.is_asked(DirectoryQuery::WhoseNumber) {
             self.note_first(world);
         }
     }
 
-    /// The call's first word in the journal, before any other.
-    pub(super) fn note_first(&mut self, world: &mut World<'_>) {
-        if std::mem::replace(&mut self.first_word, FirstWord::Said) == FirstWord::Said {
+    /// Opens the call in the journal; every later step follows it.
+    pub(super) fn note_first(&mut self, world: &mut World) {
+        if std::mem::replace(&mut self.figures.is_journalled, true) {
             return;
         }
-        let asked = self.question.as_ref();
+        let question = self.question.as_ref();
         let held = Step::CallHeld {
             caller: self.held.caller_number.clone(),
             devices: u32::try_from(self.parties.len()).unwrap_or(u32::MAX),
-            wait: self.deadline.since(self.since),
-            way: self.held.way,
-            wishes: self.held.wishes.words(),
-            dialled: asked.map(|asked| asked.dialled.clone()),
-            asked: asked.map(|asked| world.now.since(asked.at)),
+            wait: self.deadline.since(self.figures.since),
+            handover: self.held.handover,
+            options: self.held.options.words(),
+            dialled: question.map(|question| question.dialled.clone()),
+            asked: question.map(|question| world.now.since(question.at)),
         };
         self.note(world, held);
     }
 
     /// Tells the call's own record of the pushes that an event has led to: its caller may hang up next.
-    pub fn record_pushes(&mut self, world: &mut World<'_>) {
-        if !self.is_over() && self.pushes > self.recorded {
+    pub fn record_pushes(&mut self, world: &mut World) {
+        if !self.is_over() && self.figures.pushes > self.figures.recorded {
             self.record(None, true, world);
         }
     }
 
-    /// What the call's own record is told: with the next word to FreeSWITCH, or `at_once` where there may be none.
-    pub(super) fn record(&mut self, device: Option<Arc<str>>, at_once: bool, world: &mut World<'_>) {
-        self.recorded = self.pushes;
-        let woken = self.woken_device.map(|p| self.parties[p].label());
-        let record = Record {
-            pushes: self.pushes,
-            wake: self.woken.map(|at| at.since(self.since)),
+    /// Updates the call's own record: with the next command to FreeSWITCH, or `at_once` where there may be none.
+    pub(super) fn record(&mut self, device: Option<Arc<str>>, at_once: bool, world: &mut World) {
+        self.figures.recorded = self.figures.pushes;
+        let woken = self.figures.woken.map(|(p, _)| self.parties[p].label());
+        let record = Box::new(Record {
+            pushes: self.figures.pushes,
+            wake: self.figures.woken.map(|(_, at)| at.since(self.figures.since)),
             device: device.or(woken),
-            rung_beside: self.rings_beside() && !self.is_asked(Ask::WhoRings),
-        };
-        let record = Box::new(record);
+            rung_by_freeswitch: self.other_rings() && !self.is_asked(DirectoryQuery::WhoRings),
+        });
         self.order(CallOrder::Record { record, at_once }, world);
     }
 
-    pub(super) fn order(&self, order: CallOrder, world: &mut World<'_>) {
+    pub(super) fn order(&self, order: CallOrder, world: &mut World) {
         world.out.push_back(Command::Call(self.held.call, order));
     }
 
-    pub(super) fn note(&self, world: &mut World<'_>, step: Step) {
+    pub(super) fn note(&self, world: &mut World, step: Step) {
         world.out.push_back(Command::Note(Note {
             call: Some(self.held.call),
             aor: self.held.aor.clone(),

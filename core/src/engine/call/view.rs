@@ -1,21 +1,21 @@
 //! A held call as an operator sees it.
 
 use super::{Call, Phase};
-use crate::engine::directory::Directory;
-use crate::engine::party::{LegState, Party, Wake};
+use crate::engine::party::{Leg, LegState, NextPush, Party};
 use crate::engine::view::{CallView, PartyState, PartyView};
+use crate::engine::world::World;
 use crate::types::Moment;
 
 impl Call {
     /// A copy of what may be shown.
-    pub fn view(&self, now: Moment, directory: &Directory) -> CallView {
+    pub fn view(&self, now: Moment, world: &World) -> CallView {
         let party = |p: &Party| PartyView {
             device: p.device.clone(),
             label: p.label(),
-            state: state(p, self.why_set_aside(p, directory).is_some()),
+            state: state(p, self.why_set_aside(p, world).is_some()),
             user_agent: p.user_agent.clone(),
-            pushes: p.pushes,
-            last_word: p.last_word.clone(),
+            pushes: p.wake.pushes(),
+            last_push: p.wake.last.clone(),
         };
         CallView {
             call: self.held.call,
@@ -23,7 +23,7 @@ impl Call {
             caller_number: self.held.caller_number.clone(),
             caller_name: self.held.caller_name.clone(),
             at: self.held.at,
-            held: now.since(self.since),
+            held: now.since(self.figures.since),
             left: self.deadline.since(now),
             connecting: matches!(self.phase, Phase::Connecting(_) | Phase::Early(_)),
             parties: self.parties.iter().map(party).collect(),
@@ -32,23 +32,25 @@ impl Call {
 }
 
 fn state(party: &Party, is_set_aside: bool) -> PartyState {
-    match party.leg.as_ref().map(|leg| leg.state) {
-        Some(LegState::Answered) => return PartyState::Answered,
-        Some(LegState::Ringing) => return PartyState::Ringing,
-        Some(LegState::Dialing) => return PartyState::Dialing,
-        None => {}
-    }
-    if party.is_out {
-        PartyState::Out
-    } else if party.ring_at.is_some() || party.registered {
-        PartyState::Registered
-    } else if party.pushed.is_some() && party.wake != Wake::Impossible {
-        PartyState::Pushed
-    } else if party.wake.due().is_some() {
-        PartyState::PushDue
-    } else if is_set_aside {
-        PartyState::SetAside
-    } else {
-        PartyState::Unreachable
+    match &party.leg {
+        Leg::Own(leg) => match leg.state {
+            LegState::Answered => PartyState::Answered,
+            LegState::Ringing => PartyState::Ringing,
+            LegState::Dialing { .. } => PartyState::Dialing,
+        },
+        Leg::Over => PartyState::Out,
+        Leg::Due { .. } => PartyState::Registered,
+        Leg::None | Leg::Other(_) if party.has_registered => PartyState::Registered,
+        Leg::None | Leg::Other(_) => {
+            if party.wake.sent.is_some() && party.wake.next != NextPush::Impossible {
+                PartyState::Pushed
+            } else if party.wake.due().is_some() {
+                PartyState::PushDue
+            } else if is_set_aside {
+                PartyState::SetAside
+            } else {
+                PartyState::Unreachable
+            }
+        }
     }
 }

@@ -28,9 +28,9 @@ pub struct Binding {
     pub expires: Moment,
     /// Last proof of life, if any since we know it and since a ping failed.
     pub alive: Option<Moment>,
-    /// The reading that named it last.
+    /// The resync that named it last.
     pub(super) generation: u64,
-    /// The reading in whose time a REGISTER of its was heard last.
+    /// The latest resync when its last REGISTER was heard.
     pub(super) heard: u64,
     /// How many questions had been asked when it was heard last.
     pub(super) asked: u64,
@@ -38,10 +38,10 @@ pub struct Binding {
     pub(super) in_doubt: bool,
 }
 
-/// How old the word of a registration is.
+/// How old the news of a registration is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Age {
-    /// The reading in whose time it was heard, or that it is of.
+    /// The latest resync when it was heard, or the one that it is of.
     pub(super) generation: u64,
     /// How many questions had been asked.
     pub(super) asked: u64,
@@ -84,25 +84,25 @@ impl Entry {
         reg: &Registration,
         target: &Target,
         age: Age,
-    ) -> Bound {
+    ) -> BindOutcome {
         let Age {
             generation,
             asked,
             may_be_over,
         } = age;
         let expires = now.plus(reg.expires);
-        let reading = reg.source != Source::Event;
+        let is_listed = reg.source != Source::Event;
         let bindings = &mut self.bindings;
         let phone = PhoneId {
             device,
             call_id: &reg.call_id,
             target,
         };
-        // Heard since the reading began: newer than its list, whatever that says.
-        if reading && bindings.iter().any(|b| phone.has(b) && b.heard >= generation) {
-            return Bound::default();
+        // Heard since the resync began: newer than its list, whatever that says.
+        if is_listed && bindings.iter().any(|b| phone.has(b) && b.heard >= generation) {
+            return BindOutcome::default();
         }
-        if reading
+        if is_listed
             && let Some(b) = bindings
                 .iter_mut()
                 .find(|b| b.target == *target && b.call_id == reg.call_id)
@@ -113,20 +113,20 @@ impl Entry {
             b.expires = expires;
             (b.generation, b.asked) = (generation, asked);
             let is_certain = std::mem::take(&mut b.in_doubt);
-            return Bound {
+            return BindOutcome {
                 is_news: refreshed || is_certain,
-                ..Bound::default()
+                ..BindOutcome::default()
             };
         }
         // A phone that moved is listed at its old place too, until that runs out: the new one lasts longer, or comes later in the list.
-        if reading && bindings.iter().any(|b| phone.has(b) && b.expires > expires) {
-            return Bound::default();
+        if is_listed && bindings.iter().any(|b| phone.has(b) && b.expires > expires) {
+            return BindOutcome::default();
         }
         let is_refresh = bindings.iter().any(|b| b.target == *target && b.call_id == reg.call_id);
         bindings.retain(|b| !phone.has(b));
-        let is_new = !reading && !is_refresh;
+        let is_new = !is_listed && !is_refresh;
         // Where a user may have one registration only, whoever has registered since the list was read has replaced the others.
-        let is_row = matches!(reg.source, Source::Reading(_));
+        let is_row = matches!(reg.source, Source::Resync(_));
         let in_doubt = is_row && (may_be_over || bindings.iter().any(|b| b.heard >= generation));
         let others = is_new && bindings.iter().any(|b| b.expires > now);
         bindings.push(Binding {
@@ -136,16 +136,16 @@ impl Entry {
             user_agent: device.map_or_else(|| reg.user_agent.clone(), |_| Arc::default()),
             device: device.cloned(),
             expires,
-            alive: (!reading).then_some(now),
+            alive: (!is_listed).then_some(now),
             generation,
-            heard: if reading { 0 } else { generation },
+            heard: if is_listed { 0 } else { generation },
             asked,
             in_doubt,
         });
         if bindings.len() > MOST_PER_AOR {
             bindings.remove(0);
         }
-        Bound {
+        BindOutcome {
             is_news: !in_doubt,
             is_new,
             in_doubt: match in_doubt {
@@ -170,7 +170,7 @@ impl Entry {
 
 /// What became of a registration.
 #[derive(Default)]
-pub(super) struct Bound {
+pub(super) struct BindOutcome {
     /// It says something new.
     pub(super) is_news: bool,
     /// A REGISTER has brought a new binding.
@@ -186,6 +186,6 @@ pub(super) enum InDoubt {
     Nothing,
     /// It is a new Contact, and the user has others, of other phones.
     Others,
-    /// It is a row of a list that may be too old: calls that wait are told when FreeSWITCH says that it is there.
+    /// It is a row of a list that may be too old: calls that wait hear of it when FreeSWITCH confirms it.
     Itself,
 }

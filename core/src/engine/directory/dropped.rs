@@ -8,12 +8,12 @@ const MOST: usize = 10_000;
 
 /// Hashes of dropped tokens, until their phone registers again.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Dropped {
+pub(super) struct DroppedTokens {
     order: VecDeque<u64>,
     all: HashSet<u64>,
 }
 
-impl Hash for Dropped {
+impl Hash for DroppedTokens {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self {
             order,
@@ -29,7 +29,7 @@ impl Hash for Dropped {
     }
 }
 
-impl Dropped {
+impl DroppedTokens {
     pub(super) fn add(&mut self, token: u64) {
         if !self.all.insert(token) {
             return;

@@ -21,19 +21,19 @@ impl Directory {
         end: &Unregistration,
         policy: &Policy,
         out: &mut dyn FnMut(Command),
-    ) -> Gone {
+    ) -> Departures {
         let key = AorKey::of(&end.aor, policy);
         if end.why == UnregisterWhy::Expired {
             self.learn_from(now, &key, end, out);
         }
-        if self.is_reading {
+        if self.is_resyncing {
             self.ended.entry(key.clone()).or_default().insert(end.aor.clone());
         }
         if let Some(question) = self.questions.get_mut(&key) {
             question.ended = self.asked;
         }
         let Some(entry) = self.entries.get_mut(&key) else {
-            return Gone::default();
+            return Departures::default();
         };
         let (over, left): (Vec<_>, Vec<_>) = entry.bindings.drain(..).partition(|b| is_over(b, end));
         entry.bindings = left;
@@ -97,7 +97,7 @@ impl Directory {
     /// Asks FreeSWITCH which registrations a user has in these profiles.
     pub(super) fn ask_in(&mut self, key: &AorKey, aor: &Aor, profiles: Vec<Arc<str>>, out: &mut dyn FnMut(Command)) {
         self.asked += 1;
-        let question = self.questions.entry(key.clone()).or_insert_with(|| Question {
+        let question = self.questions.entry(key.clone()).or_insert_with(|| ListingQuery {
             aor: aor.clone(),
             number: 0,
             ended: 0,
@@ -146,7 +146,7 @@ impl Directory {
 
     /// Compares what is known with what FreeSWITCH has: what it has no more ends here, and who is gone by that and what was missed
     /// are returned. Whatever was heard since the question is newer than the answer.
-    pub fn compare(&mut self, listing: Listing, policy: &Policy) -> (Vec<Registration>, Gone) {
+    pub fn compare(&mut self, listing: Listing, policy: &Policy) -> (Vec<Registration>, Departures) {
         let key = AorKey::of(&listing.aor, policy);
         // Kept here: whoever ends its last registration has no entry any more.
         let ended = self.questions.get(&key).map_or(0, |question| question.ended);
@@ -202,7 +202,7 @@ impl Directory {
 
 /// A question about a user's registrations: it is open until it, or a later one, is answered.
 #[derive(Clone, Debug)]
-pub(super) struct Question {
+pub(super) struct ListingQuery {
     /// Whose, as it was asked.
     pub(super) aor: Aor,
     /// The number of the latest.
@@ -213,7 +213,7 @@ pub(super) struct Question {
 
 /// Phones that have a registration less.
 #[derive(Debug, Default)]
-pub struct Gone {
+pub struct Departures {
     /// Which; those without a token are not named.
     pub devices: Vec<Arc<DeviceKey>>,
     /// The calls that wait for their AOR.
@@ -221,8 +221,8 @@ pub struct Gone {
 }
 
 impl Entry {
-    fn gone(&self, over: &[Binding]) -> Gone {
-        Gone {
+    fn gone(&self, over: &[Binding]) -> Departures {
+        Departures {
             devices: over.iter().filter_map(|b| b.device.clone()).collect(),
             waiting: self.waiting.clone(),
         }

@@ -79,14 +79,14 @@ pub struct KnownDevice {
     pub device: Arc<Device>,
     /// Its name in logs and CDRs ([`DeviceKey::label`]), worked out once.
     pub label: Arc<str>,
-    /// Whether its last REGISTER was heard when `last_seen` says; a reading of all registrations does not tell when that was.
+    /// Whether its last REGISTER was heard when `last_seen` says; a resync does not tell when that was.
     pub heard: bool,
     /// Its last call push, while the wake is under way: until it rings, answers or declines.
     pub last_push: Option<LastPush>,
     /// It has registered since.
     pub came: bool,
     /// The last call that it was pushed for and did not come to.
-    pub missed: Option<Box<Missed>>,
+    pub missed: Option<Box<MissedCall>>,
     /// Call pushes in the current minute, for the rate limit.
     pub recent: Window,
 }
@@ -105,7 +105,7 @@ impl Hash for KnownDevice {
             missed: _,
             label: _,
         } = self;
-        // Its number is a name; which push under way is the last one is told with those.
+        // Its number is a name; which push under way is the last one is hashed with those.
         let last_push = last_push.map(|last| last.at);
         (key, device, heard, last_push, came, recent).hash(state);
     }
@@ -138,7 +138,7 @@ pub(super) fn is(key: &DeviceKey, push: &PushParams) -> bool {
 
 /// A call that a device was pushed for, and that was over, unanswered, before it registered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Missed {
+pub struct MissedCall {
     /// The call.
     pub call: CallId,
     /// Who was called.
@@ -164,12 +164,12 @@ pub struct Entry {
 }
 
 /// What of an entry decides ([`crate::engine::digest`]).
-pub(super) struct Deciding<'a> {
+pub(super) struct EntryDigest<'a> {
     entry: &'a Entry,
     calls: bool,
 }
 
-impl Hash for Deciding<'_> {
+impl Hash for EntryDigest<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Entry {
             devices,
@@ -210,8 +210,8 @@ impl Hash for Deciding<'_> {
 
 impl Entry {
     /// What decides; `calls` says whether calls may still come.
-    pub(super) fn deciding(&self, calls: bool) -> Deciding<'_> {
-        Deciding { entry: self, calls }
+    pub(super) fn deciding(&self, calls: bool) -> EntryDigest<'_> {
+        EntryDigest { entry: self, calls }
     }
 
     /// Whether nothing is known of it any more.
@@ -251,7 +251,7 @@ impl Entry {
         self.devices.iter().find(|d| d.is_that_of(push))
     }
 
-    /// The device whose REGISTERs have this Call-ID: a reading of all registrations does not tell the User-Agent, and so not
+    /// The device whose REGISTERs have this Call-ID: a resync does not tell the User-Agent, and so not
     /// every token. Without it a phone would be two, one to be pushed and one to be rung.
     pub(super) fn device_that_registered_as(&self, call_id: &Arc<str>) -> Option<Arc<DeviceKey>> {
         let is_it = |d: &&KnownDevice| !call_id.is_empty() && d.device.register_call_id == *call_id;
@@ -325,7 +325,7 @@ impl Entry {
 
 /// What a registration changed, as far as a waiting call cares.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct Arrival {
     /// Which device, if it has a token.
     pub device: Option<Arc<DeviceKey>>,
     /// The device that this one replaces (a new token of the same app).

@@ -4,7 +4,7 @@
 //! Races, each with its test in `tests/directory.rs`:
 //! - the same token registers at two AORs: the last authenticated REGISTER wins;
 //! - "gone" arrives after the phone registered again: the newer REGISTER wins;
-//! - a reading of registrations overlaps with live events: live events win;
+//! - a resync overlaps with live events: live events win;
 //! - an old registration of a phone ends after its new one began: only what has ended ends (`ends`);
 //! - a user's registrations are asked for, and an event comes before the answer: the event wins.
 
@@ -21,11 +21,11 @@ mod tokens;
 
 pub use self::binding::Binding;
 use self::binding::{Age, InDoubt};
-use self::dropped::Dropped;
-pub use self::ends::Gone;
-use self::ends::Question;
-pub use self::entry::{AorKey, Entry, KnownDevice, LastPush, Missed, Seen};
-use self::tokens::Owned;
+use self::dropped::DroppedTokens;
+pub use self::ends::Departures;
+use self::ends::ListingQuery;
+pub use self::entry::{AorKey, Arrival, Entry, KnownDevice, LastPush, MissedCall};
+use self::tokens::Ownership;
 use super::command::Command;
 use super::digest::in_order;
 use super::event::{Registration, Source};
@@ -44,19 +44,19 @@ pub struct Directory {
     /// How many phones there are when those that are gone are swept out.
     sweep_at: usize,
     hasher: RandomState,
-    /// The number of the latest reading of all registrations.
-    reading: u64,
+    /// The number of the latest resync (all registrations are read).
+    resync: u64,
     /// How many questions about a user's registrations have been asked.
     asked: u64,
-    /// How many had been when the latest reading began.
+    /// How many had been when the latest resync began.
     asked_before: u64,
     /// Whose registrations have been asked for and not answered.
-    questions: HashMap<AorKey, Question>,
+    questions: HashMap<AorKey, ListingQuery>,
     /// Tokens that were dropped: a list that still has them does not bring them back.
-    dropped: Dropped,
-    /// Whose registrations have ended since the reading under way began, and as whom they were registered: its list may be older.
+    dropped: DroppedTokens,
+    /// Whose registrations have ended since the resync under way began, and as whom they were registered: its list may be older.
     ended: HashMap<AorKey, BTreeSet<Aor>>,
-    is_reading: bool,
+    is_resyncing: bool,
 }
 
 impl Directory {
@@ -70,14 +70,14 @@ impl Directory {
             sweep_at: _,
             // Part of the keys of `owners` and `phones`.
             hasher: _,
-            reading,
+            resync,
             // No question is open.
             asked: _,
             asked_before: _,
             questions: _,
             dropped,
             ended,
-            is_reading,
+            is_resyncing,
         } = self;
         let mut all: Vec<_> = entries
             .iter()
@@ -88,14 +88,14 @@ impl Directory {
         in_order(owners, state);
         in_order(phones, state);
         in_order(ended, state);
-        (reading, dropped, is_reading).hash(state);
+        (resync, dropped, is_resyncing).hash(state);
     }
 
-    /// A reading of registrations begins: what is heard from now on belongs to it.
-    pub fn begin_reading(&mut self, number: u64) {
-        self.reading = number;
+    /// A resync begins: what is heard from now on belongs to it.
+    pub fn begin_resync(&mut self, number: u64) {
+        self.resync = number;
         self.asked_before = self.asked;
-        self.is_reading = true;
+        self.is_resyncing = true;
         self.ended.clear();
     }
 
@@ -155,35 +155,35 @@ impl Directory {
         mut reg: Registration,
         policy: &Policy,
         out: &mut dyn FnMut(Command),
-    ) -> Option<Seen> {
+    ) -> Option<Arrival> {
         let key = AorKey::of(&reg.aor, policy);
-        let reading = reg.source != Source::Event;
-        let mut owned = Owned::default();
-        if let Some(entry) = self.entries.get_mut(&key).filter(|_| !reading) {
+        let is_listed = reg.source != Source::Event;
+        let mut owned = Ownership::default();
+        if let Some(entry) = self.entries.get_mut(&key).filter(|_| !is_listed) {
             entry.note_late(now, &reg, out);
         }
         let has_token = reg.push.as_ref().is_some_and(|push| push.token().is_some());
         if has_token {
             owned = self.own(now, &key, &mut reg, out);
-        } else if reg.wants_no_push && !reading {
+        } else if reg.wants_no_push && !is_listed {
             self.forget_unpushed(&key, &reg.call_id, out);
         }
         let target = reg.target.take()?;
         let age = match reg.source {
-            Source::Event => Age::of(self.reading, self.asked),
-            Source::Answer(number) => Age::of(self.reading, number),
-            // The list is as old as the reading.
-            Source::Reading(number) => Age {
+            Source::Event => Age::of(self.resync, self.asked),
+            Source::Answer(number) => Age::of(self.resync, number),
+            // The list is as old as the resync.
+            Source::Resync(number) => Age {
                 may_be_over: self.ended.contains_key(&key),
                 ..Age::of(number, self.asked_before)
             },
         };
         let entry = self.entries.entry(key.clone()).or_default();
-        if reading && owned.device.is_none() {
+        if is_listed && owned.device.is_none() {
             owned.device = entry.device_that_registered_as(&reg.call_id);
         }
         let is_there = |b: &Binding| b.target == target && b.call_id == reg.call_id;
-        if reading && has_token && owned.device.is_none() && !entry.bindings.iter().any(is_there) {
+        if is_listed && has_token && owned.device.is_none() && !entry.bindings.iter().any(is_there) {
             // Its phone has logged out here, or is another user's by now: a list that still has it does not bring it back.
             self.drop_if_empty(&key);
             return None;
@@ -205,7 +205,7 @@ impl Directory {
                 self.phones.entry(phone).or_insert_with(|| key.clone());
             }
         }
-        Some(Seen {
+        Some(Arrival {
             device: owned.device,
             replaced: owned.replaced,
             target,
@@ -216,9 +216,9 @@ impl Directory {
         })
     }
 
-    /// Ends every binding of these profiles that neither the reading with this number nor an event since it began has named.
-    pub fn end_reading(&mut self, number: u64, profiles: &[Arc<str>]) {
-        self.is_reading = false;
+    /// Ends every binding of these profiles that neither the resync with this number nor an event since it began has named.
+    pub fn end_resync(&mut self, number: u64, profiles: &[Arc<str>]) {
+        self.is_resyncing = false;
         self.ended.clear();
         let is_read = |b: &Binding| profiles.iter().any(|profile| **profile == *b.target.profile());
         self.entries.retain(|_, e| {

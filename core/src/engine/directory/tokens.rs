@@ -13,7 +13,7 @@ use crate::types::{DeviceKey, Moment, Provider, PushParams, PushToken, UnixSecon
 
 /// What a REGISTER with a token says about devices.
 #[derive(Default)]
-pub(super) struct Owned {
+pub(super) struct Ownership {
     /// The device that registered. `None`: the token is another user's.
     pub(super) device: Option<Arc<DeviceKey>>,
     /// The device that it replaces: a new token of the same phone and app.
@@ -37,32 +37,32 @@ impl Directory {
         key: &AorKey,
         reg: &mut Registration,
         out: &mut dyn FnMut(Command),
-    ) -> Owned {
-        let reading = reg.source != Source::Event;
+    ) -> Ownership {
+        let is_listed = reg.source != Source::Event;
         let Some(push) = reg.push.take() else {
-            return Owned::default();
+            return Ownership::default();
         };
         let entry = self.entries.get(key);
         let known = entry.and_then(|e| e.device_of(&push)).map(|d| d.key.clone());
-        if known.is_some() && reading {
+        if known.is_some() && is_listed {
             // Nothing new about a device that is known: when it registered is not in it.
-            return Owned {
+            return Ownership {
                 device: known,
                 replaced: None,
             };
         }
         if let Some(hash) = self.hash_of(&push) {
-            if reading && known.is_none() && self.dropped.has(hash) {
-                return Owned::default();
+            if is_listed && known.is_none() && self.dropped.has(hash) {
+                return Ownership::default();
             }
             self.dropped.clear(hash);
         }
         let entry = self.entries.get(key);
         let renamed = entry.map(|e| e.renamed(&push)).unwrap_or_default();
-        let replaced = entry.filter(|_| !reading).map(|e| e.same_phone(&push, &reg.call_id));
+        let replaced = entry.filter(|_| !is_listed).map(|e| e.same_phone(&push, &reg.call_id));
         // What an AOR has is nobody else's; anything else may have to be taken from somebody.
-        if known.is_none() && !self.take_over(now, key, &push, reading, out) {
-            return Owned::default();
+        if known.is_none() && !self.take_over(now, key, &push, is_listed, out) {
+            return Ownership::default();
         }
         let replaced = replaced.unwrap_or_default();
         for (old, why) in each(&replaced, "new-token").chain(each(&renamed, APP_RENAMED)) {
@@ -70,7 +70,7 @@ impl Directory {
         }
         let entry = self.entries.entry(key.clone()).or_default();
         let Some(kept) = entry.keep(push, reg) else {
-            return Owned::default();
+            return Ownership::default();
         };
         let device = Some(kept.key.clone());
         out(Command::StoreDevice(kept.device.clone()));
@@ -78,7 +78,7 @@ impl Directory {
             self.remove_device(key, &surplus, "too-many-devices", out);
         }
         let replaced = replaced.into_iter().chain(renamed).next();
-        Owned { device, replaced }
+        Ownership { device, replaced }
     }
 
     /// Makes `key` the owner of this token; false when it stays another's.
@@ -87,7 +87,7 @@ impl Directory {
         now: Moment,
         key: &AorKey,
         push: &PushParams,
-        reading: bool,
+        is_listed: bool,
         out: &mut dyn FnMut(Command),
     ) -> bool {
         let Some(token) = push.token() else { return false };
@@ -95,7 +95,7 @@ impl Directory {
         if let Some(owner) = self.owners.get(&hash).filter(|o| *o != key).cloned() {
             let bound = |b: &Binding| b.expires > now && b.device.as_ref().is_some_and(|d| is(d, push));
             let entry = self.entries.get(&owner);
-            if reading && entry.is_some_and(|e| e.bindings.iter().any(bound)) {
+            if is_listed && entry.is_some_and(|e| e.bindings.iter().any(bound)) {
                 return false;
             }
             if let Some(device) = entry.and_then(|e| e.device_of(push)).map(|d| d.key.clone()) {

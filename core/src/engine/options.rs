@@ -1,4 +1,4 @@
-//! What a call's channel or dial-string asks of us, beside the policy (docs/VARIABLES.md).
+//! How one call is to be treated, as its channel or dial-string says; it goes before the policy (docs/VARIABLES.md).
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ pub enum Ringing {
     #[default]
     Ours,
     /// FreeSWITCH does, from the same dial-string: we ring only what registers from now on, and never what FreeSWITCH rings.
-    Beside,
+    FreeSwitch,
 }
 
 /// How a held call's phones are reached.
@@ -31,13 +31,13 @@ impl Mode {
     }
 }
 
-/// The wishes of one call.
+/// The options of one call.
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "independent wishes, each from a variable of its own"
+    reason = "independent options, each from a variable of its own"
 )]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Wishes {
+pub struct CallOptions {
     /// No push for this call; it waits for phones that register by themselves (`enable_send_apn=false`).
     pub no_push: bool,
     /// Waits until the deadline for any REGISTER, although nobody was or can be pushed (`apn_wait_any_register`).
@@ -54,7 +54,7 @@ pub struct Wishes {
     pub no_early_media: bool,
 }
 
-impl Wishes {
+impl CallOptions {
     /// In words, for the journal; `None` where there are none.
     pub fn words(self) -> Option<Arc<str>> {
         if self == Self::default() {
@@ -64,7 +64,7 @@ impl Wishes {
             (self.hands_off, "hands off"),
             (self.no_push, "no push"),
             (self.wait_any, "wait for any register"),
-            (self.ringing == Ringing::Beside, "ring what registers"),
+            (self.ringing == Ringing::FreeSwitch, "ring what registers"),
             (self.mode == Some(Mode::WakeFirst), "wake only"),
             (self.mode == Some(Mode::WakeAll), "wake all, ring none"),
             (self.mode == Some(Mode::Connect), "wake and connect"),
@@ -76,8 +76,8 @@ impl Wishes {
 
 /// How FreeSWITCH's own leg to a contact stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum OtherLeg {
-    /// There is none, or none any more.
+pub enum OtherLegState {
+    /// No leg, or it has ended.
     None,
     /// It was dialled and has not rung: its INVITE is sent again and again, and reaches a phone that wakes there.
     Dialed,

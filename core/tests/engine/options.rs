@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use fswake_core::engine::{CallOrder, Command, Event, HoldResult, OtherLeg, Ringing, UnregisterWhy, Wishes};
+use fswake_core::engine::{CallOptions, CallOrder, Command, Event, HoldResult, OtherLegState, Ringing, UnregisterWhy};
 use fswake_core::types::push::PushError;
 
 use crate::common::{Bench, apns, call, leg, ms, reg, target, unreg};
 use crate::{bench, with};
 
-const NO_PUSH: Wishes = Wishes {
+const NO_PUSH: CallOptions = CallOptions {
     no_push: true,
     wait_any: false,
     ringing: Ringing::Ours,
@@ -17,13 +17,13 @@ const NO_PUSH: Wishes = Wishes {
     leg_timeout: false,
     no_early_media: false,
 };
-const WAIT_ANY: Wishes = Wishes {
+const WAIT_ANY: CallOptions = CallOptions {
     wait_any: true,
     no_push: false,
     ..NO_PUSH
 };
-const BESIDE: Wishes = Wishes {
-    ringing: Ringing::Beside,
+const BY_FREESWITCH: CallOptions = CallOptions {
+    ringing: Ringing::FreeSwitch,
     no_push: false,
     ..NO_PUSH
 };
@@ -41,7 +41,7 @@ fn expect_question(b: &mut Bench, at: &str) {
     b.out.clear();
 }
 
-fn answers(b: &mut Bench, at: &str, leg: OtherLeg) {
+fn answers(b: &mut Bench, at: &str, leg: OtherLegState) {
     b.feed(Event::OtherLegSeen {
         call: call(1),
         target: target(at),
@@ -53,7 +53,7 @@ fn answers(b: &mut Bench, at: &str, leg: OtherLeg) {
 fn call_without_pushes_waits_for_the_phone_until_the_deadline_and_pushes_nothing() {
     let mut b = bench();
     b.sleeping("1001", "tok");
-    b.hold_wishing(1, "1001", NO_PUSH);
+    b.hold_with(1, "1001", NO_PUSH);
     b.pass(ms(20_000));
     b.expect_nothing_more();
     b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
@@ -70,7 +70,7 @@ fn call_without_pushes_waits_for_the_phone_until_the_deadline_and_pushes_nothing
 #[test]
 fn call_that_waits_for_anybody_waits_although_there_is_no_device() {
     let mut b = bench();
-    b.hold_wishing(1, "nobody", WAIT_ANY);
+    b.hold_with(1, "nobody", WAIT_ANY);
     b.pass(ms(24_000));
     b.register(reg("nobody", "new", "nobody@new:2", None));
     b.expect_ring(leg(1, 0), "nobody@new:2");
@@ -81,7 +81,7 @@ fn call_that_waits_for_anybody_waits_although_there_is_no_device() {
 fn call_that_waits_for_anybody_waits_although_every_push_is_refused() {
     let mut b = bench();
     b.sleeping("1001", "tok");
-    b.hold_wishing(1, "1001", WAIT_ANY);
+    b.hold_with(1, "1001", WAIT_ANY);
     let push = b.expect_push("tok");
     let reason = "no app".to_owned();
     b.refuses(&push, PushError::credentials(reason));
@@ -95,7 +95,7 @@ fn call_that_waits_for_anybody_waits_although_every_push_is_refused() {
 fn decline_ends_the_wait_for_anybody() {
     let mut b = bench();
     b.register(reg("1001", "a", "1001@a:1", None));
-    b.hold_wishing(1, "1001", WAIT_ANY);
+    b.hold_with(1, "1001", WAIT_ANY);
     b.out.clear();
     b.ends(leg(1, 0), "USER_BUSY", 486);
     b.expect_release(1, HoldResult::Declined);
@@ -107,11 +107,11 @@ fn call_of_somebody_elses_goes_back_at_once_and_untouched() {
     let mut b = bench();
     b.register(reg("1001", "tok", "1001@here:1", Some(apns("tok"))));
     b.out.clear();
-    let hands_off = Wishes {
+    let hands_off = CallOptions {
         hands_off: true,
-        ..Wishes::default()
+        ..CallOptions::default()
     };
-    b.hold_wishing(1, "1001", hands_off);
+    b.hold_with(1, "1001", hands_off);
     b.expect_release(1, HoldResult::HandsOff);
     b.expect_nothing_more();
     assert_eq!((b.summaries.len(), b.engine.held_calls()), (1, 0));
@@ -122,7 +122,7 @@ fn phones_that_freeswitch_rings_are_not_rung_again() {
     let mut b = bench();
     b.sleeping("1001", "tok");
     b.register(reg("1001", "desk", "1001@desk:1", None));
-    b.hold_wishing(1, "1001", BESIDE);
+    b.hold_with(1, "1001", BY_FREESWITCH);
     b.expect_push("tok");
     b.expect_nothing_more();
     b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
@@ -130,22 +130,22 @@ fn phones_that_freeswitch_rings_are_not_rung_again() {
     b.expect_ring(leg(1, 0), "1001@new:2");
     b.pass(ms(500));
     expect_question(&mut b, "1001@desk:1");
-    answers(&mut b, "1001@desk:1", OtherLeg::Rings);
+    answers(&mut b, "1001@desk:1", OtherLegState::Rings);
     b.register(reg("1001", "desk", "1001@desk:1", None));
     expect_question(&mut b, "1001@desk:1");
-    answers(&mut b, "1001@desk:1", OtherLeg::Dialed);
+    answers(&mut b, "1001@desk:1", OtherLegState::Dialed);
     b.expect_nothing_more();
 }
 
 #[test]
 fn nobody_but_phones_that_freeswitch_rings_is_nobody_to_wait_for() {
     for (state, result) in [
-        (OtherLeg::Dialed, HoldResult::Unreachable),
-        (OtherLeg::Rings, HoldResult::Timeout),
+        (OtherLegState::Dialed, HoldResult::Unreachable),
+        (OtherLegState::Rings, HoldResult::Timeout),
     ] {
         let mut b = bench();
         b.register(reg("1001", "desk", "1001@desk:1", None));
-        b.hold_wishing(1, "1001", BESIDE);
+        b.hold_with(1, "1001", BY_FREESWITCH);
         b.pass(ms(500));
         expect_question(&mut b, "1001@desk:1");
         answers(&mut b, "1001@desk:1", state);
@@ -158,10 +158,10 @@ fn nobody_but_phones_that_freeswitch_rings_is_nobody_to_wait_for() {
 fn phone_that_declined_freeswitchs_leg_is_not_rung_again() {
     let mut b = bench();
     b.register(reg("1001", "desk", "1001@desk:1", None));
-    b.hold_wishing(1, "1001", BESIDE);
+    b.hold_with(1, "1001", BY_FREESWITCH);
     b.pass(ms(500));
     expect_question(&mut b, "1001@desk:1");
-    answers(&mut b, "1001@desk:1", OtherLeg::None);
+    answers(&mut b, "1001@desk:1", OtherLegState::None);
     b.expect_release(1, HoldResult::Unreachable);
     b.expect_nothing_more();
 }
@@ -170,12 +170,12 @@ fn phone_that_declined_freeswitchs_leg_is_not_rung_again() {
 fn phone_whose_leg_by_freeswitch_rings_is_not_pushed() {
     let mut b = bench();
     stale(&mut b);
-    b.hold_wishing(1, "1001", BESIDE);
+    b.hold_with(1, "1001", BY_FREESWITCH);
     b.pass(ms(499));
     b.expect_nothing_more();
     b.pass(ms(1));
     expect_question(&mut b, "1001@old:1");
-    answers(&mut b, "1001@old:1", OtherLeg::Rings);
+    answers(&mut b, "1001@old:1", OtherLegState::Rings);
     b.expect_release(1, HoldResult::Timeout);
     b.expect_nothing_more();
 }
@@ -184,10 +184,10 @@ fn phone_whose_leg_by_freeswitch_rings_is_not_pushed() {
 fn phone_whose_leg_by_freeswitch_does_not_ring_is_pushed() {
     let mut b = bench();
     stale(&mut b);
-    b.hold_wishing(1, "1001", BESIDE);
+    b.hold_with(1, "1001", BY_FREESWITCH);
     b.pass(ms(500));
     expect_question(&mut b, "1001@old:1");
-    answers(&mut b, "1001@old:1", OtherLeg::Dialed);
+    answers(&mut b, "1001@old:1", OtherLegState::Dialed);
     b.expect_push("tok");
     b.expect_nothing_more();
     b.pass(ms(5000));
@@ -199,19 +199,19 @@ fn phone_whose_leg_by_freeswitch_does_not_ring_is_pushed() {
 fn woken_phone_is_rung_unless_freeswitchs_own_leg_reaches_it() {
     let (moved, stayed) = ("1001@new:2", "1001@old:1");
     for (at, state, rung) in [
-        (stayed, OtherLeg::Dialed, false),
-        (stayed, OtherLeg::Rings, false),
-        (stayed, OtherLeg::None, true),
-        (moved, OtherLeg::Dialed, true),
-        (moved, OtherLeg::Rings, false),
-        (moved, OtherLeg::None, true),
+        (stayed, OtherLegState::Dialed, false),
+        (stayed, OtherLegState::Rings, false),
+        (stayed, OtherLegState::None, true),
+        (moved, OtherLegState::Dialed, true),
+        (moved, OtherLegState::Rings, false),
+        (moved, OtherLegState::None, true),
     ] {
         let mut b = bench();
         stale(&mut b);
-        b.hold_wishing(1, "1001", BESIDE);
+        b.hold_with(1, "1001", BY_FREESWITCH);
         b.pass(ms(500));
         b.out.clear();
-        answers(&mut b, stayed, OtherLeg::Dialed);
+        answers(&mut b, stayed, OtherLegState::Dialed);
         b.expect_push("tok");
         b.register(reg("1001", "new", at, Some(apns("tok"))));
         b.expect_stored("tok");
@@ -228,22 +228,22 @@ fn woken_phone_is_rung_unless_freeswitchs_own_leg_reaches_it() {
 fn woken_phone_is_rung_as_soon_as_freeswitchs_own_leg_to_it_is_over() {
     let mut b = bench();
     stale(&mut b);
-    b.hold_wishing(1, "1001", BESIDE);
+    b.hold_with(1, "1001", BY_FREESWITCH);
     b.pass(ms(500));
     b.out.clear();
-    answers(&mut b, "1001@old:1", OtherLeg::Dialed);
+    answers(&mut b, "1001@old:1", OtherLegState::Dialed);
     b.expect_push("tok");
     b.register(reg("1001", "new", "1001@old:1", Some(apns("tok"))));
     b.expect_stored("tok");
     for _ in 0..3 {
         expect_question(&mut b, "1001@old:1");
-        answers(&mut b, "1001@old:1", OtherLeg::Dialed);
+        answers(&mut b, "1001@old:1", OtherLegState::Dialed);
         b.pass(ms(999));
         b.expect_nothing_more();
         b.pass(ms(1));
     }
     expect_question(&mut b, "1001@old:1");
-    answers(&mut b, "1001@old:1", OtherLeg::None);
+    answers(&mut b, "1001@old:1", OtherLegState::None);
     b.expect_ring(leg(1, 0), "1001@old:1");
     b.rings(leg(1, 0));
     b.expect_alert(1);
@@ -255,7 +255,7 @@ fn woken_phone_is_rung_as_soon_as_freeswitchs_own_leg_to_it_is_over() {
 fn leg_of_freeswitchs_own_has_time_to_be_made_however_short_the_push_delay() {
     let mut b = with(|policy| policy.push_delay = Duration::ZERO);
     stale(&mut b);
-    b.hold_wishing(1, "1001", BESIDE);
+    b.hold_with(1, "1001", BY_FREESWITCH);
     b.pass(ms(199));
     b.expect_nothing_more();
     b.pass(ms(1));
@@ -266,14 +266,14 @@ fn leg_of_freeswitchs_own_has_time_to_be_made_however_short_the_push_delay() {
 fn phone_that_registers_while_freeswitch_is_asked_is_judged_by_that_answer() {
     let mut b = bench();
     stale(&mut b);
-    b.hold_wishing(1, "1001", BESIDE);
+    b.hold_with(1, "1001", BY_FREESWITCH);
     b.pass(ms(500));
     b.out.clear();
     b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
     b.expect_stored("tok");
     b.expect_nothing_more();
     for _ in 0..2 {
-        answers(&mut b, "1001@old:1", OtherLeg::Dialed);
+        answers(&mut b, "1001@old:1", OtherLegState::Dialed);
     }
     b.expect_ring(leg(1, 0), "1001@new:2");
     b.expect_nothing_more();
@@ -290,4 +290,29 @@ fn first_register_that_is_still_on_its_way_is_waited_for() {
     b.pass(ms(100));
     b.feed(unreg("1001", "new", UnregisterWhy::Explicit));
     b.expect_nothing_more();
+}
+
+/// Another phone is being rung there by us: its leg ends, and FreeSWITCH's own leg may ring the one that has come.
+#[test]
+fn phone_that_freeswitch_rings_and_that_registers_where_another_is_rung_is_not_rung_before_freeswitch_has_answered() {
+    for state in [OtherLegState::None, OtherLegState::Rings] {
+        let mut b = bench();
+        b.register(reg("1001", "desk", "1001@a:1", None));
+        b.hold_with(1, "1001", BY_FREESWITCH);
+        b.expect_nothing_more();
+        b.register(reg("1001", "other", "1001@b:1", None));
+        b.expect_ring(leg(1, 0), "1001@b:1");
+        b.register(reg("1001", "desk", "1001@b:1", None));
+        b.expect_kill(leg(1, 0), "LOSE_RACE");
+        expect_question(&mut b, "1001@a:1");
+        b.pass(ms(100));
+        b.expect_nothing_more();
+        answers(&mut b, "1001@a:1", state);
+        if state == OtherLegState::None {
+            b.expect_ring(leg(1, 1), "1001@b:1");
+        } else {
+            b.expect_release(1, HoldResult::Timeout);
+        }
+        b.expect_nothing_more();
+    }
 }

@@ -21,13 +21,13 @@ pub(super) enum Hop {
 
 /// The way of an INVITE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Road {
+pub(super) struct Route {
     /// A proxy (`Path`) is on it, and is who talks to the phone.
     pub by_proxy: bool,
     pub hop: Hop,
 }
 
-impl Road {
+impl Route {
     /// Reads what FreeSWITCH, or the proxy behind it, does with this dial-string.
     pub(super) fn to(target: &Target) -> Self {
         let text = plain(target.as_str());
@@ -102,21 +102,21 @@ fn noted(text: &str, name: &str) -> Option<Hop> {
 mod tests {
     use super::*;
 
-    const UDP: Road = Road {
+    const UDP: Route = Route {
         by_proxy: false,
         hop: Hop::Udp,
     };
-    const CONNECTION: Road = Road {
+    const CONNECTION: Route = Route {
         by_proxy: false,
         hop: Hop::Connection,
     };
 
-    fn by_proxy(hop: Hop) -> Road {
-        Road { by_proxy: true, hop }
+    fn by_proxy(hop: Hop) -> Route {
+        Route { by_proxy: true, hop }
     }
 
-    fn road(contact: &str) -> Road {
-        Road::to(&Target::new(format!("sofia/internal/{contact}")))
+    fn road(contact: &str) -> Route {
+        Route::to(&Target::new(format!("sofia/internal/{contact}")))
     }
 
     #[test]

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::encode;
-use crate::engine::{OtherLeg, Ringing};
+use crate::engine::{OtherLegState, Ringing};
 use crate::types::{Aor, Target};
 
 /// Who rings the plain contacts, by a user's dial-string of the directory. `None`: it does not tell. A dial-string without a
@@ -13,7 +13,7 @@ pub fn who_rings(dial_string: &str) -> Option<Ringing> {
     let has = |part: &str| dial_string.contains(part);
     match (has("loopback/"), has("sofia_contact(") || has("sofia/")) {
         (false, _) => None,
-        (true, true) => Some(Ringing::Beside),
+        (true, true) => Some(Ringing::FreeSwitch),
         (true, false) => Some(Ringing::Ours),
     }
 }
@@ -69,14 +69,14 @@ pub fn ask_leg(leg: Uuid) -> String {
 }
 
 /// How a leg stands, by FreeSWITCH's answer.
-pub fn leg(answer: &str) -> OtherLeg {
+pub fn leg(answer: &str) -> OtherLegState {
     let state = answer
         .lines()
         .find_map(|line| line.strip_prefix("Channel-Call-State: "));
     match state.map(str::trim) {
-        None | Some("HANGUP") => OtherLeg::None,
-        Some("DOWN" | "DIALING") => OtherLeg::Dialed,
-        Some(_) => OtherLeg::Rings,
+        None | Some("HANGUP") => OtherLegState::None,
+        Some("DOWN" | "DIALING") => OtherLegState::Dialed,
+        Some(_) => OtherLegState::Rings,
     }
 }
 
@@ -89,7 +89,7 @@ mod tests {
         let contacts = "${sofia_contact(*/${dialed_user}@${dialed_domain})}";
         let wake = "loopback/${dialed_user}@${dialed_domain}/fswake";
         let beside = format!("{contacts}:_:[apn_wait_any_register=true]{wake}");
-        assert_eq!(who_rings(&beside), Some(Ringing::Beside));
+        assert_eq!(who_rings(&beside), Some(Ringing::FreeSwitch));
         assert_eq!(who_rings(wake), Some(Ringing::Ours));
         assert_eq!(who_rings(&format!("{wake},${{verto_contact(x)}}")), Some(Ringing::Ours));
     }
@@ -142,11 +142,11 @@ mod tests {
                 "Channel-State: CS_CONSUME_MEDIA\nChannel-Call-State: {state}\nUnique-ID: u\n"
             ))
         };
-        assert_eq!(dump("DOWN"), OtherLeg::Dialed);
+        assert_eq!(dump("DOWN"), OtherLegState::Dialed);
         for state in ["RINGING", "EARLY", "ACTIVE"] {
-            assert_eq!(dump(state), OtherLeg::Rings, "{state}");
+            assert_eq!(dump(state), OtherLegState::Rings, "{state}");
         }
-        assert_eq!(dump("HANGUP"), OtherLeg::None);
-        assert_eq!(leg("-ERR No such channel!\n"), OtherLeg::None);
+        assert_eq!(dump("HANGUP"), OtherLegState::None);
+        assert_eq!(leg("-ERR No such channel!\n"), OtherLegState::None);
     }
 }

@@ -3,8 +3,8 @@
 use freeswitch_esl_tokio::EslError;
 
 use super::connection::{Connection, api};
-use crate::engine::{Event, OtherLeg};
-use crate::esl::beside;
+use crate::engine::{Event, OtherLegState};
+use crate::esl::other_leg;
 use crate::input::Input;
 use crate::types::Target;
 
@@ -20,11 +20,11 @@ impl Connection {
 
     /// Asks for FreeSWITCH's own leg to a contact, and tells.
     pub(super) async fn ask_other_leg(&mut self, target: Target) -> Result<(), EslError> {
-        let mut leg = OtherLeg::None;
-        if let Some(question) = beside::ask_legs(&target) {
+        let mut leg = OtherLegState::None;
+        if let Some(question) = other_leg::ask_legs(&target) {
             let shown = self.ask(question).await?;
-            for other in beside::legs(&target, &shown) {
-                leg = leg.max(beside::leg(&self.ask(beside::ask_leg(other)).await?));
+            for other in other_leg::legs(&target, &shown) {
+                leg = leg.max(other_leg::leg(&self.ask(other_leg::ask_leg(other)).await?));
             }
         }
         let call = self.call;

@@ -5,26 +5,26 @@
 
 use std::time::Duration;
 
-use crate::engine::{Mode, Ringing, Wishes};
+use crate::engine::{CallOptions, Mode, Ringing};
 use crate::types::Printable;
 
 /// What a channel's variables say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Asked {
+pub struct Variables {
     /// For the engine.
-    pub wishes: Wishes,
+    pub options: CallOptions,
     /// The shortest of the call's own limits.
     pub max_wait: Option<Duration>,
     /// Only the user's dial-string can tell whether FreeSWITCH rings the plain contacts itself. The answer without it is in
-    /// `wishes`.
+    /// `options`.
     pub ask_directory: bool,
     /// Values that were ignored, for the log.
     pub ignored: Vec<String>,
 }
 
 /// Reads them all. `get` gives a header without blanks around it, or `None` where it is empty.
-pub fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Asked {
-    let mut asked = Asked::default();
+pub fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Variables {
+    let mut asked = Variables::default();
     let whole = seconds("originate_timeout", for_legs(&get, "originate_timeout"), &mut asked);
     let set = seconds("call_timeout", get("variable_call_timeout"), &mut asked);
     let each = seconds("leg_timeout", for_legs(&get, "leg_timeout"), &mut asked);
@@ -34,10 +34,10 @@ pub fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Asked {
     let any = flag(&get, "apn_wait_any_register", &mut asked);
     let any = any.or_else(|| flag(&get, "apn_originate_wait_any_register", &mut asked));
     let beside = beside(&get, any == Some(true), &mut asked);
-    asked.wishes = Wishes {
+    asked.options = CallOptions {
         no_push,
         wait_any: any == Some(true),
-        ringing: if beside { Ringing::Beside } else { Ringing::Ours },
+        ringing: if beside { Ringing::FreeSwitch } else { Ringing::Ours },
         hands_off: get("variable_originate_reg_token").is_some(),
         mode: mode(&get, &mut asked),
         // On a loopback it is about the loopback: FreeSWITCH gives it to every part of a `:_:` dial-string.
@@ -61,7 +61,7 @@ pub fn for_legs<'a>(get: &impl Fn(&str) -> Option<&'a str>, name: &str) -> Optio
 }
 
 /// `fswake_mode` and `fswake_wait`.
-fn mode<'a>(get: &impl Fn(&str) -> Option<&'a str>, asked: &mut Asked) -> Option<Mode> {
+fn mode<'a>(get: &impl Fn(&str) -> Option<&'a str>, asked: &mut Variables) -> Option<Mode> {
     let mut choice = |name: &str, words: [&str; 2]| {
         let value = get(&format!("variable_{name}"))?;
         let found = words.iter().position(|word| value.eq_ignore_ascii_case(word));
@@ -83,7 +83,7 @@ fn mode<'a>(get: &impl Fn(&str) -> Option<&'a str>, asked: &mut Asked) -> Option
 }
 
 /// Whether FreeSWITCH rings the plain contacts itself, as far as the channel tells.
-fn beside<'a>(get: &impl Fn(&str) -> Option<&'a str>, waits_for_any: bool, asked: &mut Asked) -> bool {
+fn beside<'a>(get: &impl Fn(&str) -> Option<&'a str>, waits_for_any: bool, asked: &mut Variables) -> bool {
     match get("variable_fswake_ring") {
         Some("woken") => return true,
         Some("all") => return false,
@@ -107,7 +107,7 @@ fn beside<'a>(get: &impl Fn(&str) -> Option<&'a str>, waits_for_any: bool, asked
 const LONGEST: u64 = 0x7fff_fffe;
 
 /// Whole seconds. 0 is FreeSWITCH's word for no limit.
-fn seconds(name: &str, value: Option<&str>, asked: &mut Asked) -> Option<Duration> {
+fn seconds(name: &str, value: Option<&str>, asked: &mut Variables) -> Option<Duration> {
     let value = value?;
     let Ok(seconds) = value.parse::<u64>() else {
         let value = shortened(value);
@@ -132,7 +132,7 @@ pub fn is_false(value: &str) -> bool {
 }
 
 /// FreeSWITCH's own words for yes and no.
-fn flag<'a>(get: &impl Fn(&str) -> Option<&'a str>, name: &str, asked: &mut Asked) -> Option<bool> {
+fn flag<'a>(get: &impl Fn(&str) -> Option<&'a str>, name: &str, asked: &mut Variables) -> Option<bool> {
     let value = get(&format!("variable_{name}"))?;
     if is_true(value) {
         return Some(true);
@@ -156,7 +156,7 @@ fn shortened(value: &str) -> String {
 mod tests {
     use super::*;
 
-    fn asked(pairs: &[(&str, &'static str)]) -> Asked {
+    fn asked(pairs: &[(&str, &'static str)]) -> Variables {
         read(|name: &str| {
             let name = name.strip_prefix("variable_")?;
             pairs.iter().find(|(n, _)| *n == name).map(|(_, value)| *value)
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn nothing_asked_is_nothing_wished() {
-        assert_eq!(asked(&[]), Asked::default());
+        assert_eq!(asked(&[]), Variables::default());
     }
 
     #[test]
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn mode_is_the_calls_own_where_it_says_one() {
-        let mode = |pairs: &[(&str, &'static str)]| asked(pairs).wishes.mode;
+        let mode = |pairs: &[(&str, &'static str)]| asked(pairs).options.mode;
         assert_eq!(mode(&[]), None);
         assert_eq!(mode(&[("fswake_mode", "wake")]), Some(Mode::WakeFirst));
         assert_eq!(
@@ -207,7 +207,7 @@ mod tests {
             Some(Mode::Connect)
         );
         let odd = asked(&[("fswake_mode", "push"), ("fswake_wait", "none")]);
-        assert_eq!((odd.wishes.mode, odd.ignored.len()), (None, 2));
+        assert_eq!((odd.options.mode, odd.ignored.len()), (None, 2));
     }
 
     #[test]
@@ -219,13 +219,13 @@ mod tests {
             ("true", false),
             ("1", false),
         ] {
-            assert_eq!(asked(&[("enable_send_apn", value)]).wishes.no_push, no_push, "{value}");
+            assert_eq!(asked(&[("enable_send_apn", value)]).options.no_push, no_push, "{value}");
         }
         for name in ["apn_wait_any_register", "apn_originate_wait_any_register"] {
-            assert!(asked(&[(name, "true")]).wishes.wait_any, "{name}");
-            assert!(!asked(&[(name, "off")]).wishes.wait_any, "{name}");
+            assert!(asked(&[(name, "true")]).options.wait_any, "{name}");
+            assert!(!asked(&[(name, "off")]).options.wait_any, "{name}");
         }
-        assert!(asked(&[("originate_reg_token", "abc")]).wishes.hands_off);
+        assert!(asked(&[("originate_reg_token", "abc")]).options.hands_off);
     }
 
     #[test]
@@ -238,7 +238,7 @@ mod tests {
             ("apn_wait_any_register", "maybe"),
             ("fswake_ring", "twice"),
         ]);
-        assert_eq!((odd.wishes, odd.max_wait), (Wishes::default(), None));
+        assert_eq!((odd.options, odd.max_wait), (CallOptions::default(), None));
         assert_eq!(odd.ignored.len(), 5);
         assert!(odd.ignored.iter().all(|line| !line.contains('\u{1b}')), "{odd:?}");
     }
@@ -247,14 +247,14 @@ mod tests {
     fn plain_contacts_beside_a_loopback_are_left_to_freeswitch() {
         let ringing = |pairs: &[(&str, &'static str)]| {
             let asked = asked(pairs);
-            (asked.wishes.ringing, asked.ask_directory)
+            (asked.options.ringing, asked.ask_directory)
         };
         let any = ("apn_wait_any_register", "true");
         let b = ("loopback_leg", "B");
         let by_caller = ("ent_originate_aleg_uuid", "u");
         let enterprise = ("ignore_early_media", "true");
-        assert_eq!(ringing(&[("fswake_ring", "woken")]), (Ringing::Beside, false));
-        assert_eq!(ringing(&[b, enterprise, any]), (Ringing::Beside, true));
+        assert_eq!(ringing(&[("fswake_ring", "woken")]), (Ringing::FreeSwitch, false));
+        assert_eq!(ringing(&[b, enterprise, any]), (Ringing::FreeSwitch, true));
         assert_eq!(ringing(&[b, by_caller]), (Ringing::Ours, true));
         assert_eq!(
             ringing(&[b, any]),

@@ -1,0 +1,169 @@
+//! Phones that FreeSWITCH rings itself, from the same dial-string as the held channel: mod_apn's shape,
+//! `<plain contacts>:_:loopback/user@domain/fswake`.
+//!
+//! No phone may ring twice, and FreeSWITCH's legs cannot be seen from here. So whatever was registered when the call came is
+//! left to FreeSWITCH. After `push_delay`, and whenever such a phone registers, FreeSWITCH is asked how its leg stands.
+//!
+//! Whether it is so may be known to FreeSWITCH's directory only, which may be slow to say. What does not depend on it happens
+//! meanwhile: phones that are not registered are pushed, and whoever registers is rung.
+
+use std::time::Duration;
+
+use super::{Call, Phase};
+use crate::engine::event::DirectoryQuery;
+use crate::engine::options::{OtherLegState, Ringing};
+use crate::engine::order::CallOrder;
+use crate::engine::party::{Leg, LegQuery, NextPush, OtherLeg};
+use crate::engine::step::Step;
+use crate::engine::world::World;
+use crate::types::{Moment, Target};
+
+/// FreeSWITCH is asked again this often about a leg to a phone that is awake and does not ring yet: such a leg may end.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// FreeSWITCH may take this long to make its own leg: with a shorter `push_delay` its absence would mean nothing.
+const LEG_IS_MADE: Duration = Duration::from_millis(200);
+
+impl Call {
+    /// Asks the directory who rings what is registered.
+    pub(super) fn ask_who_rings(&mut self, world: &mut World) {
+        if self.held.query == Some(DirectoryQuery::WhoRings) {
+            self.ask_directory(DirectoryQuery::WhoRings, world);
+        }
+    }
+
+    /// Whether nothing can be done for a party until the directory has answered: somebody else may ring it.
+    pub(super) fn waits_for_directory(&mut self, p: usize) -> bool {
+        let is_asked = self.is_asked(DirectoryQuery::WhoRings);
+        let party = &mut self.parties[p];
+        let Some(target) = party.target().filter(|_| is_asked).cloned() else {
+            return false;
+        };
+        // Should it register before that, FreeSWITCH is asked about its leg.
+        party.leg = Leg::Other(OtherLeg {
+            target,
+            query: LegQuery::None,
+        });
+        true
+    }
+
+    /// The directory's answer: who rings the phones that were registered when the call came. `None`: no answer, or too late.
+    pub fn on_who_rings(&mut self, ringing: Option<Ringing>, world: &mut World) {
+        if !self.is_asked(DirectoryQuery::WhoRings) {
+            return;
+        }
+        if let Some(ringing) = ringing {
+            self.held.options.ringing = ringing;
+        }
+        if self.phase != Phase::Holding {
+            // Should the bridge fail, the answer is there.
+            self.asked = Some(world.now);
+            return;
+        }
+        self.asked = None;
+        let is_freeswitch = self.other_rings();
+        self.note(
+            world,
+            Step::WhoRings {
+                by: if is_freeswitch { "freeswitch" } else { "fswake" },
+                asked: world.now.since(self.figures.since),
+            },
+        );
+        for p in 0..self.parties.len() {
+            // In wake-only mode the party before may have ended the hold.
+            if self.phase != Phase::Holding {
+                return;
+            }
+            let party = &mut self.parties[p];
+            let is_undecided = !party.has_registered && !party.other_has_rung;
+            match party.leg {
+                Leg::Other(_) if is_undecided => {
+                    party.leg = Leg::None;
+                    self.start(p, world);
+                }
+                Leg::None | Leg::Over if party.has_registered => self.can_ring(p, world),
+                _ => {}
+            }
+        }
+        if self.phase == Phase::Holding {
+            self.record(None, true, world);
+            self.settle(world);
+        }
+    }
+
+    /// When FreeSWITCH is first asked about a leg of its own.
+    pub(super) fn first_question(world: &World) -> Moment {
+        world.now.plus(world.policy.push_delay.max(LEG_IS_MADE))
+    }
+
+    /// Whether somebody else rings what was registered when the call came.
+    pub(super) fn other_rings(&self) -> bool {
+        self.held.options.ringing == Ringing::FreeSwitch
+    }
+
+    /// Asks how FreeSWITCH's own leg to this party stands. Ends in `OtherLegSeen`.
+    pub(super) fn ask_other_leg(&mut self, p: usize, world: &mut World) {
+        let party = &mut self.parties[p];
+        party.wake.next = NextPush::None;
+        let Some(other) = party.leg.other_mut() else { return };
+        let again = match other.query {
+            LegQuery::Open { .. } => return,
+            LegQuery::None => false,
+            LegQuery::Due { .. } => true,
+        };
+        other.query = LegQuery::Open { again };
+        let target = other.target.clone();
+        self.order(CallOrder::AskOtherLeg(target), world);
+    }
+
+    /// How FreeSWITCH's own leg to this contact stands.
+    pub fn on_other_leg(&mut self, target: &Target, leg: OtherLegState, world: &mut World) {
+        let is_asked = |other: &&mut OtherLeg| other.target == *target && matches!(other.query, LegQuery::Open { .. });
+        let mut all = self.parties.iter_mut().enumerate();
+        let asked = all.find_map(|(p, party)| Some((p, party.leg.other_mut().filter(is_asked)?)));
+        let Some((p, other)) = asked else { return };
+        let again = other.query == LegQuery::Open { again: true };
+        other.query = LegQuery::None;
+        if self.phase != Phase::Holding {
+            return;
+        }
+        let party = &mut self.parties[p];
+        let stayed = party.target() == Some(target);
+        match leg {
+            OtherLegState::Rings => {
+                party.other_has_rung = true;
+                self.wake_is_over(p, world);
+                self.note_other_leg(p, true, world);
+            }
+            // Its INVITE is sent again until somebody answers.
+            OtherLegState::Dialed if party.has_registered && stayed => {
+                if let Some(other) = party.leg.other_mut() {
+                    other.query = LegQuery::Due {
+                        at: world.now.plus(ASK_AGAIN),
+                    };
+                }
+                if !again {
+                    self.note_other_leg(p, false, world);
+                }
+            }
+            _ if party.has_registered => {
+                party.leg = Leg::None;
+                self.ring_after_settling(p, world);
+            }
+            _ => self.push_unrung(p, world),
+        }
+        self.settle(world);
+    }
+
+    /// The phone does not ring by FreeSWITCH: it is pushed. It is not rung where it was, although FreeSWITCH may have no leg
+    /// there: it may have declined that leg a moment ago.
+    fn push_unrung(&mut self, p: usize, world: &mut World) {
+        if self.parties[p].device.is_some() {
+            self.push(p, world);
+        }
+    }
+
+    fn note_other_leg(&self, p: usize, rings: bool, world: &mut World) {
+        let device = self.parties[p].label();
+        self.note(world, Step::RungByFreeSwitch { device, rings });
+    }
+}

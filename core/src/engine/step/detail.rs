@@ -1,0 +1,119 @@
+//! The details of a step: how each is shown in the journal.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Caller;
+use crate::engine::command::HoldResult;
+use crate::engine::event::Handover;
+use crate::engine::party::Origin;
+use crate::types::push::CancelReason;
+
+/// One detail, as it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// Text, from the network or ours.
+    Text(&'a str),
+    /// A count, a status or milliseconds.
+    Number(u64),
+    /// Not known: left out.
+    None,
+}
+
+/// What a detail can be.
+pub(super) trait Detail {
+    /// As it is shown.
+    fn value(&self) -> Value<'_>;
+}
+
+impl Detail for Arc<str> {
+    fn value(&self) -> Value<'_> {
+        Value::Text(self)
+    }
+}
+
+/// Empty when it is not known.
+impl Detail for Option<Arc<str>> {
+    fn value(&self) -> Value<'_> {
+        Value::Text(self.as_deref().unwrap_or_default())
+    }
+}
+
+impl Detail for &'static str {
+    fn value(&self) -> Value<'_> {
+        Value::Text(self)
+    }
+}
+
+impl Detail for Handover {
+    fn value(&self) -> Value<'_> {
+        Value::Text(match self {
+            Self::Dialplan => "dialplan",
+            Self::DialString => "dial-string",
+        })
+    }
+}
+
+impl Detail for Origin {
+    fn value(&self) -> Value<'_> {
+        Value::Text(match self {
+            Self::Awake => "awake",
+            Self::Known => "known",
+            Self::Woken => "woken",
+        })
+    }
+}
+
+impl Detail for CancelReason {
+    fn value(&self) -> Value<'_> {
+        Value::Text(self.as_str())
+    }
+}
+
+impl Detail for HoldResult {
+    fn value(&self) -> Value<'_> {
+        Value::Text(self.as_str())
+    }
+}
+
+impl Detail for Caller {
+    fn value(&self) -> Value<'_> {
+        Value::Text(match self {
+            Self::Connected => "connected",
+            Self::Dialplan => "dialplan",
+            Self::Taken => "taken",
+            Self::Gone => "gone",
+        })
+    }
+}
+
+impl Detail for bool {
+    fn value(&self) -> Value<'_> {
+        Value::Text(if *self { "yes" } else { "no" })
+    }
+}
+
+impl Detail for u16 {
+    fn value(&self) -> Value<'_> {
+        Value::Number((*self).into())
+    }
+}
+
+impl Detail for u32 {
+    fn value(&self) -> Value<'_> {
+        Value::Number((*self).into())
+    }
+}
+
+/// Milliseconds, rounded down.
+impl Detail for Duration {
+    fn value(&self) -> Value<'_> {
+        Value::Number(u64::try_from(self.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+impl Detail for Option<Duration> {
+    fn value(&self) -> Value<'_> {
+        self.as_ref().map_or(Value::None, Detail::value)
+    }
+}
