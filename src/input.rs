@@ -1,4 +1,4 @@
-//! What the driver's loop takes in. A module of its own, because everybody who feeds the loop needs it and the loop needs most of them.
+//! What the driver's loop takes in. Whoever feeds the loop needs this, and not the loop.
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 

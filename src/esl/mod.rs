@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`decode`], [`encode`], [`originate`] | pure: headers to events, orders to command texts |
 //! | [`options`] | pure: the variables by which a call says how it is to be treated |
-//! | [`beside`] | pure: what FreeSWITCH itself rings next to a held channel |
+//! | [`other_leg`] | pure: what FreeSWITCH itself rings next to a held channel |
 //! | [`inherit`] | pure: what a leg takes over from the channel that it is a child of |
 //! | [`inbound`] | our connection to FreeSWITCH: registrations, with reconnection |
 //! | [`outbound`] | FreeSWITCH's connections to us: one per held call |

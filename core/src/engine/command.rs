@@ -15,7 +15,7 @@ use crate::types::{Aor, CallId, Device, DeviceKey, NotificationId};
 pub enum Command {
     /// An order for the call's own connection.
     Call(CallId, CallOrder),
-    /// DirectoryQuery FreeSWITCH's directory. Ends in `UserFound` or `WhoRings`, or in nothing.
+    /// Ask FreeSWITCH's directory. Ends in `UserFound` or `WhoRings`, or in nothing.
     AskDirectory {
         /// The call.
         call: CallId,
@@ -24,7 +24,7 @@ pub enum Command {
         /// The question.
         query: DirectoryQuery,
     },
-    /// DirectoryQuery FreeSWITCH which registrations a user has, once it has carried out what it told last. Ends in `Listed`, or in
+    /// Ask FreeSWITCH which registrations a user has, once it has finished what its last event announced. Ends in `Listed`, or in
     /// nothing where FreeSWITCH cannot be asked.
     AskRegistrations {
         /// Whose, as it registers.
@@ -205,7 +205,7 @@ pub enum NotSent {
     Push(PushError),
     /// Its token is set aside until its next REGISTER, for this reason.
     SetAside(Arc<str>),
-    /// It had its share of this minute.
+    /// The device's limit per minute is reached.
     Limited,
 }
 

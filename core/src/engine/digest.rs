@@ -7,7 +7,7 @@
 //! - moments are counted from now ([`FromNow`]): the engine only ever compares them with now and with each other.
 //!
 //! Left out are:
-//! - what is only told: numbers and durations for the journal, the summary and CDRs, which decide nothing;
+//! - what is only reported: numbers and durations for the journal, the summary and CDRs, which decide nothing;
 //! - the numbers of legs and pushes, which are names: a leg is known by its party, a push by its purpose and device;
 //! - pushes with news of a call's end: nobody hears what becomes of them;
 //! - the numbers of questions about registrations: they are answered before;
@@ -25,7 +25,7 @@ use super::{CallSlot, Engine};
 use crate::types::{CallId, Moment, PushId};
 
 impl Engine {
-    /// Tells `state` all that decides what this engine does from now on, but its calls ([`Engine::digest_call`]) and their pushes
+    /// Hashes all that decides what this engine does from now on, but its calls ([`Engine::digest_call`]) and their pushes
     /// ([`Engine::digest_pushes`]). Drain the commands before, and answer its questions about registrations. `more_calls` says whether
     /// calls may still come.
     pub fn digest<H: Hasher>(&self, more_calls: bool, state: &mut FromNow<'_, H>) {
@@ -43,7 +43,7 @@ impl Engine {
             policy,
             directory,
             callers,
-            // Those of calls are told apart, those of notifications are told below.
+            // Those of calls are hashed apart, those of notifications below.
             pushes: _,
             // Drained.
             out: _,
@@ -59,14 +59,14 @@ impl Engine {
         draining.hash(state);
     }
 
-    /// Tells `state` all that decides what a held call does.
+    /// Hashes all that decides what a held call does.
     pub fn digest_call<H: Hasher>(&self, call: CallId, state: &mut FromNow<'_, H>) {
         let held = self.calls.get(&call);
         held.map(|held| held.what_decides(self.world.policy.debounce))
             .hash(state);
     }
 
-    /// Tells `state` of the pushes under way that are to wake a phone for this call, which may be over.
+    /// Hashes the pushes under way that are to wake a phone for this call, which may be over.
     pub fn digest_pushes<H: Hasher>(&self, call: CallId, state: &mut FromNow<'_, H>) {
         self.tell_pushes(|purpose| *purpose == Purpose::Wake(call), state);
     }

@@ -1,4 +1,4 @@
-//! What the engine is told: everything that happened, as values.
+//! Events: everything that happened outside, as values.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -28,10 +28,10 @@ pub enum Event {
         /// What the ping found.
         reachable: bool,
     },
-    /// FreeSWITCH is (again) connected, or profiles of its have started: registrations are about to be read. Readings are numbered
+    /// FreeSWITCH is (again) connected, or profiles of its have started: registrations are about to be read. Resyncs are numbered
     /// upwards, and other events come between what they bring.
     ResyncBegan(u64),
-    /// All registrations of these profiles were read: their bindings that neither the reading nor an event since it began has named
+    /// All registrations of these profiles were read: their bindings that neither this resync nor an event since it began has named
     /// are over.
     ResyncEnded(u64, Vec<Arc<str>>),
     /// FreeSWITCH handed over a channel to hold.
@@ -190,7 +190,7 @@ pub struct Registration {
 pub enum Source {
     /// A `sofia::register` event: the phone was alive just now.
     Event,
-    /// Read from FreeSWITCH after (re)connecting: alive at some time before. The number tells one reading from the next.
+    /// Read from FreeSWITCH after (re)connecting: alive at some time before. The number tells one resync from the next.
     Resync(u64),
     /// FreeSWITCH has said so about one user, when it was asked or when it ended: alive at some time before. The number tells to which
     /// question.
@@ -297,7 +297,7 @@ pub struct Notification {
     pub payload: Arc<Payload>,
     /// Only to devices that are not registered now: FreeSWITCH has told the others.
     pub only_absent: bool,
-    /// Who asks, in a word, for the journal.
+    /// Who asks, for the journal: one word.
     pub by: &'static str,
     /// When (UTC).
     pub at: UnixSeconds,
@@ -353,7 +353,7 @@ pub enum Verdict {
     NoAnswer,
     /// It has none of the codecs that it was offered (488, 606).
     NoCommonCodec,
-    /// It said something else than that nobody is there: it, or what is at its address.
+    /// It refused in another way: the phone, or whatever is at its address.
     Refused,
 }
 

@@ -6,8 +6,8 @@
 //! | module | what it knows |
 //! |---|---|
 //! | [`event`], [`command`] | what goes in, what comes out |
-//! | [`order`] | what a call's own connection is told to do |
-//! | [`step`] | what the journal is told |
+//! | [`order`] | orders for a call's own connection |
+//! | [`step`] | what the journal records |
 //! | [`count`] | what is worth counting |
 //! | [`policy`] | the operator's settings |
 //! | [`directory`] | devices and bindings of all AORs, and who owns a token |
@@ -18,7 +18,7 @@
 //! | [`options`] | what one call's channel or dial-string asks for |
 //! | [`ids`] | maps keyed by ids of ours |
 //! | [`limits`] | how often a phone may be woken |
-//! | [`world`] | what a call may touch besides itself |
+//! | [`world`] | what all calls share |
 //! | [`view`] | what an operator may see |
 //! | [`digest`] | whether two engines act alike |
 
@@ -140,7 +140,7 @@ impl Engine {
             Event::EarlyBridged(leg) => self.with(leg.call, |call, world| call.on_early_bridged(leg.n, world)),
             Event::BridgeFailed { leg, end } => {
                 self.with(leg.call, |call, world| {
-                    call.on_bridge_failed(leg.n, end.as_ref(), world)
+                    call.on_bridge_failed(leg.n, end.as_ref(), world);
                 });
             }
             Event::CallTaken { call, how } => self.with(call, |call, world| call.on_taken(&how, world)),
@@ -232,7 +232,7 @@ impl Engine {
         key
     }
 
-    /// The directory has said who is called: what was dialled may be another name of theirs.
+    /// The directory's answer: whose number was dialled.
     fn user_found(&mut self, id: CallId, user: Option<Arc<str>>) {
         let Some(held) = self.calls.get(&id) else { return };
         let at = held.call.held_at();
@@ -313,7 +313,7 @@ impl Engine {
         }
     }
 
-    /// Lets one call handle something, then removes it if it is over or sets its timer anew.
+    /// Lets one call handle something, then removes it if it is over, or updates its timer.
     fn with(&mut self, id: CallId, step: impl FnOnce(&mut Call, &mut World)) {
         let Some(held) = self.calls.get_mut(&id) else { return };
         step(&mut held.call, &mut self.world);
@@ -345,7 +345,7 @@ impl CallSlot {
     }
 
     /// Sees to it that the call is asked at its next timer. A timer that moves later costs nothing: the call is asked too
-    /// early once, does nothing, and is armed anew.
+    /// early once, does nothing, and is armed again.
     fn arm(&mut self, id: CallId, debounce: Duration, timers: &mut BinaryHeap<Reverse<(Moment, CallId)>>) {
         if let Some(next) = self.call.next_timer(debounce)
             && self.timer.is_none_or(|armed| next < armed)

@@ -1,4 +1,4 @@
-//! What a call's channel or dial-string asks of us, beside the policy (docs/VARIABLES.md).
+//! How one call is to be treated, as its channel or dial-string says; it goes before the policy (docs/VARIABLES.md).
 
 use std::sync::Arc;
 
@@ -77,7 +77,7 @@ impl CallOptions {
 /// How FreeSWITCH's own leg to a contact stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OtherLegState {
-    /// There is none, or none any more.
+    /// No leg, or it has ended.
     None,
     /// It was dialled and has not rung: its INVITE is sent again and again, and reaches a phone that wakes there.
     Dialed,

@@ -1,4 +1,4 @@
-//! What a held call's own connection is told to do, in FreeSWITCH's order of doing it: one order after another.
+//! Orders for a held call's own connection, which carries them out one after another.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,13 +26,13 @@ pub enum CallOrder {
     Connect(Connect),
     /// From now on the call is for this user: what was dialled is another name of theirs.
     CallUser(Aor),
-    /// DirectoryQuery how FreeSWITCH's own leg to this contact stands. Ends in `OtherLegSeen`.
+    /// Ask how FreeSWITCH's own leg to this contact stands. Ends in `OtherLegSeen`.
     AskOtherLeg(Target),
-    /// Channel variables for the call's own record (CDR): written with the next word to its channel.
+    /// Channel variables for the call's own record (CDR): written with the next command to its channel.
     Record {
         /// What to write.
         record: Box<Record>,
-        /// Write it now: the caller may hang up before there is a next word.
+        /// Write it now: the caller may hang up before there is another command.
         at_once: bool,
     },
     /// Hand the channel back: the dialplan goes on with its next action.
@@ -42,7 +42,7 @@ pub enum CallOrder {
         /// What the dialplan's own bridge does next.
         next: Next,
     },
-    /// Nothing more will be said on this call's connection: close it.
+    /// The connection is not needed any more: close it.
     Close,
 }
 

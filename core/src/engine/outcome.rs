@@ -59,7 +59,7 @@ impl Engine {
             });
             return;
         }
-        // The provider's word counts for the journal, though it comes too late for the call.
+        // Too late for the call, but the journal records the provider's answer.
         let device = push.device.label().into();
         let step = match outcome {
             Ok(receipt) => push.accepted(device, receipt, self.world.now),

@@ -88,7 +88,7 @@ pub struct Policy {
     pub notification_ttl: Duration,
     /// A device that has not registered for this long is forgotten.
     pub token_ttl: Duration,
-    /// `park_timeout` of every leg: an answered leg that nobody bridges ends after this long. A FreeSWITCH that is out of breath
+    /// `park_timeout` of every leg: an answered leg that nobody bridges ends after this long. An overloaded FreeSWITCH
     /// may take seconds for each step to the bridge (2 s for one command, measured).
     pub park_timeout: Duration,
     /// Compare AORs by user only: for sites with one domain.

@@ -158,7 +158,7 @@ steps! {
     /// FreeSWITCH rings the phone itself, from the same dial-string: it is not rung again.
     RungByFreeSwitch = "rung-beside" {
         device: Arc<str> = "device",
-        /// Whether the phone has said that it rings.
+        /// Whether the phone rings already.
         rings: bool = "rings",
     }
     /// A phone may sleep where it is registered over UDP: only its push wakes it (docs/ARCHITECTURE.md, "One dialog").
@@ -220,24 +220,24 @@ steps! {
     }
     /// The call's own connection ended: FreeSWITCH goes on without us.
     ConnectionLost = "connection-lost" {}
-    /// A phone that was woken was told that the call is over.
+    /// A cancel push to a phone that was woken: the call is over.
     CancelPushed = "cancel-pushed" {
         device: Arc<str> = "device",
         reason: CancelReason = "reason",
     }
-    /// A phone was told of a missed call.
+    /// A push about a missed call.
     MissedCallPushed = "missed-call-pushed" { device: Arc<str> = "device" }
     /// The hold is over.
     CallOver = "call-over" {
         result: HoldResult = "result",
         /// What became of the caller.
         caller: Caller = "caller",
-        /// The phones' own cause, where the dialplan was told one.
+        /// The phones' own cause, where the dialplan got one.
         cause: Option<Arc<str>> = "cause",
     }
     /// Somebody asked for a push that is no call's.
     NotificationAsked = "notification-asked" {
-        /// Who, in a word.
+        /// Who: one word.
         by: &'static str = "by",
         /// For which of the devices' tokens: voip or im.
         token_type: &'static str = "type",

@@ -1,4 +1,4 @@
-//! What all calls share, and what a call may touch besides itself while it handles one event.
+//! What all calls share: the only state that a call may change besides its own.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -14,7 +14,7 @@ pub struct Payload(Map<String, Value>);
 /// Why a payload is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PayloadError {
-    /// It does not parse. Only the place is said: the rest is the asker's text.
+    /// It does not parse. Only the place is named: the rest is the asker's text.
     #[error("the payload is not JSON (line {line}, column {column})")]
     NotJson {
         /// Where, from 1.

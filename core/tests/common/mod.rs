@@ -333,13 +333,18 @@ impl Bench {
         });
     }
 
+    /// The next command, which has to be this one.
+    #[track_caller]
     fn take(&mut self, what: &str, is: impl Fn(&Command) -> bool) -> Command {
-        let Some(i) = self.out.iter().position(is) else {
-            panic!("no {what} among {:#?}", self.out)
-        };
-        self.out.remove(i)
+        assert!(
+            self.out.first().is_some_and(is),
+            "the next is no {what}: {:#?}",
+            self.out
+        );
+        self.out.remove(0)
     }
 
+    #[track_caller]
     pub fn expect_push(&mut self, token: &str) -> PushRequest {
         let is = |c: &Command| matches!(c, Command::Push(p) if p.call().is_some_and(|c| c.kind == PushKind::Call) && p.to.token() == Some(&PushToken::new(token)));
         match self.take("call push", is) {
@@ -348,6 +353,7 @@ impl Bench {
         }
     }
 
+    #[track_caller]
     pub fn expect_news(&mut self, kind: &PushKind) -> PushRequest {
         let is = |c: &Command| matches!(c, Command::Push(p) if p.call().is_some_and(|c| c.kind == *kind));
         match self.take("push", is) {
@@ -357,6 +363,7 @@ impl Bench {
     }
 
     /// A push that is no call's, to this device.
+    #[track_caller]
     pub fn expect_notification(&mut self, token: &str) -> PushRequest {
         let is = |c: &Command| matches!(c, Command::Push(p) if p.call().is_none() && p.to.token() == Some(&PushToken::new(token)));
         match self.take("notification", is) {
@@ -365,6 +372,7 @@ impl Bench {
         }
     }
 
+    #[track_caller]
     pub fn expect_answer(&mut self, n: u64) -> fswake_core::engine::Delivery {
         let is = |c: &Command| matches!(c, Command::Answer(id, _) if *id == fswake_core::types::NotificationId(n));
         match self.take("answer", is) {
@@ -373,6 +381,7 @@ impl Bench {
         }
     }
 
+    #[track_caller]
     pub fn expect_ring(&mut self, l: LegId, at: &str) -> Ring {
         let is = |c: &Command| ring_of(c).is_some_and(|ring| ring.leg == l && ring.target == target(at));
         match self.take("ring", is) {
@@ -381,10 +390,12 @@ impl Bench {
         }
     }
 
+    #[track_caller]
     pub fn expect_alert(&mut self, n: u128) {
         self.take("alert", |c| *c == Command::Call(call(n), CallOrder::Alert));
     }
 
+    #[track_caller]
     pub fn expect_kill(&mut self, l: LegId, cause: &str) {
         self.take(
             "kill",
@@ -392,15 +403,18 @@ impl Bench {
         );
     }
 
+    #[track_caller]
     pub fn expect_connect(&mut self, l: LegId) {
         self.expect_connect_with(l, false);
     }
 
     /// The caller is to hear the phone's early media.
+    #[track_caller]
     pub fn expect_early_connect(&mut self, l: LegId) {
         self.expect_connect_with(l, true);
     }
 
+    #[track_caller]
     fn expect_connect_with(&mut self, l: LegId, is_early: bool) {
         let codec = Some("PCMA".into());
         let connect = Connect {
@@ -413,6 +427,7 @@ impl Bench {
     }
 
     /// The channel is handed back with this result; returns what the dialplan's bridge does next.
+    #[track_caller]
     pub fn expect_release(&mut self, n: u128, result: HoldResult) -> Next {
         let is = |c: &Command| matches!(c, Command::Call(of, CallOrder::Release { result: r, .. }) if *of == call(n) && *r == result);
         match self.take("release", is) {
@@ -422,15 +437,18 @@ impl Bench {
     }
 
     /// Nobody is known, and no first REGISTER came in the moment in which it could have been on its way.
+    #[track_caller]
     pub fn expect_no_device(&mut self, n: u128) {
         self.pass(ms(30));
         self.expect_release(n, HoldResult::NoDevice);
     }
 
+    #[track_caller]
     pub fn expect_close(&mut self, n: u128) {
         self.take("close", |c| *c == Command::Call(call(n), CallOrder::Close));
     }
 
+    #[track_caller]
     pub fn expect_stored(&mut self, token: &str) -> fswake_core::types::Device {
         let is = |c: &Command| matches!(c, Command::StoreDevice(d) if d.push.token() == Some(&PushToken::new(token)));
         match self.take("store", is) {
@@ -439,6 +457,7 @@ impl Bench {
         }
     }
 
+    #[track_caller]
     pub fn expect_forgotten(&mut self, user: &str, token: &str) {
         self.take(
             "forget",
@@ -446,9 +465,23 @@ impl Bench {
         );
     }
 
+    /// What else was commanded is another test's matter.
+    pub fn set_rest_aside(&mut self) {
+        self.out.clear();
+    }
+
     /// Nothing was commanded that the test did not expect.
     #[track_caller]
     pub fn expect_nothing_more(&mut self) {
         assert!(self.out.is_empty(), "left over: {:#?}", self.out);
+    }
+}
+
+/// Fails on a command that the test has neither expected nor set aside.
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.expect_nothing_more();
+        }
     }
 }

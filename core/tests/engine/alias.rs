@@ -123,6 +123,7 @@ fn phone_of_the_number_itself_stays_in_the_call_as_any_other_when_the_user_is_fo
     // It does not ring: it is pushed, and its next REGISTER is heard.
     let mut b = phone_of_the_number();
     found(&mut b, Some("alice"));
+    assert!(matches!(b.out.remove(0), Command::Call(_, CallOrder::CallUser(_))));
     b.expect_push("tok");
     b.out.clear();
     b.pass(ms(4999));
@@ -132,8 +133,8 @@ fn phone_of_the_number_itself_stays_in_the_call_as_any_other_when_the_user_is_fo
     b.out.clear();
     b.register(reg("2001", "own", "2001@c:1;transport=tcp", Some(apns("own"))));
     b.expect_stored("own");
-    b.expect_kill(leg(1, 0), "LOSE_RACE");
     b.expect_ring(leg(1, 1), "2001@c:1;transport=tcp");
+    b.expect_kill(leg(1, 0), "LOSE_RACE");
     b.expect_nothing_more();
     // It rings: its next call finds no wake under way, and a phone that is awake.
     b.rings(leg(1, 1));
@@ -167,8 +168,8 @@ fn phone_of_the_number_itself_stays_in_the_call_over_a_reload() {
     b.pass(ms(1000));
     b.register(reg("2001", "own", "2001@c:1;transport=tcp", Some(apns("own"))));
     b.expect_stored("own");
-    b.expect_kill(leg(1, 0), "LOSE_RACE");
     b.expect_ring(leg(1, 1), "2001@c:1;transport=tcp");
+    b.expect_kill(leg(1, 0), "LOSE_RACE");
     b.expect_nothing_more();
 }
 

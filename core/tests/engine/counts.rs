@@ -37,6 +37,7 @@ fn phone_that_takes_the_call_answered_and_its_way_there_is_measured_once() {
     b.feed(Event::Bridged(leg(1, 0)));
     assert_eq!(outcomes(&b), [(WakeOutcome::Answered, Some(700))]);
     assert_eq!((b.summaries[0].devices, b.summaries[0].mobiles), (1, 1));
+    b.set_rest_aside();
 }
 
 #[test]
@@ -48,6 +49,7 @@ fn phone_that_rings_until_the_end_rang() {
     b.feed(Event::LegRinging(leg(1, 0)));
     b.pass(ms(60_000));
     assert_eq!(outcomes(&b), [(WakeOutcome::Rang, Some(0))]);
+    b.set_rest_aside();
 }
 
 #[test]
@@ -66,6 +68,7 @@ fn phone_that_registers_and_cannot_be_rung_registered() {
     });
     b.pass(ms(25_000));
     assert_eq!(outcomes(&b), [(WakeOutcome::Registered, Some(100))]);
+    b.set_rest_aside();
 }
 
 #[test]
@@ -83,6 +86,7 @@ fn phone_that_never_comes_bounced_and_is_late_when_it_comes_after_the_end() {
         matches!(late[..], [Count::Late { late, .. }] if *late == ms(1_500)),
         "{late:?}"
     );
+    b.set_rest_aside();
 }
 
 #[test]
@@ -98,6 +102,7 @@ fn push_that_no_provider_takes_is_refused() {
     );
     b.pass(ms(25_000));
     assert_eq!(outcomes(&b), [(WakeOutcome::Refused, None)]);
+    b.set_rest_aside();
 }
 
 #[test]
@@ -111,4 +116,5 @@ fn caller_who_hangs_up_early_makes_no_bounce() {
         cause: "ORIGINATOR_CANCEL".into(),
     });
     assert_eq!(outcomes(&b), [(WakeOutcome::CallOver, None)]);
+    b.set_rest_aside();
 }

@@ -35,6 +35,7 @@ fn phone_that_registers_after_its_call_is_over_is_late_by_so_much_and_only_once(
     b.pass(ms(1_000));
     b.register(reg("1001", "tok", "1001@late:1", Some(apns("tok"))));
     assert_eq!(late(&b).len(), 1);
+    b.set_rest_aside();
 }
 
 #[test]
@@ -44,6 +45,7 @@ fn phone_that_comes_with_a_new_token_is_late_too() {
     b.pass(ms(26_000));
     b.register(reg("1001", "tok", "1001@late:1", Some(apns("other"))));
     assert_eq!(late(&b), [(1_000, 26_000)]);
+    b.set_rest_aside();
 }
 
 #[test]
@@ -54,6 +56,7 @@ fn nobody_is_late_for_what_was_no_missed_push() {
     b.pass(ms(25_000 + 300_001));
     b.register(reg("1001", "tok", "1001@late:1", Some(apns("tok"))));
     assert_eq!(late(&b), []);
+    b.set_rest_aside();
     // It registered in time; the call went on without it.
     let mut b = with(|p| p.push_retries = 0);
     held(&mut b);
@@ -61,6 +64,7 @@ fn nobody_is_late_for_what_was_no_missed_push() {
     b.pass(ms(26_000));
     b.register(reg("1001", "tok", "1001@new:1", Some(apns("tok"))));
     assert_eq!(late(&b), []);
+    b.set_rest_aside();
     // A second call pushed it: its REGISTER is that call's.
     let mut b = with(|p| p.push_retries = 0);
     held(&mut b);
@@ -68,6 +72,7 @@ fn nobody_is_late_for_what_was_no_missed_push() {
     b.hold(2, "1001");
     b.register(reg("1001", "tok", "1001@new:1", Some(apns("tok"))));
     assert_eq!(late(&b), []);
+    b.set_rest_aside();
 }
 
 #[test]
@@ -83,6 +88,7 @@ fn caller_who_gave_up_leaves_a_phone_that_may_be_late_but_one_taken_elsewhere_do
         b.pass(ms(500));
         b.register(reg("1001", "tok", "1001@late:1", Some(apns("tok"))));
         assert_eq!(late(&b), expected, "{cause}");
+        b.set_rest_aside();
     }
 }
 
@@ -98,6 +104,7 @@ fn providers_answer_has_its_time_and_counts_after_the_call_too() {
         _ => None,
     };
     assert_eq!(b.notes.iter().find_map(took), Some((60, "")));
+    b.set_rest_aside();
 
     let mut b = with(|p| p.push_retries = 0);
     let push = held(&mut b);
@@ -112,6 +119,7 @@ fn providers_answer_has_its_time_and_counts_after_the_call_too() {
     );
     assert_eq!(b.notes[over..].iter().find_map(took), Some((25_000, "provider-busy")));
     assert_eq!(b.notes[over].call, Some(call(1)));
+    b.set_rest_aside();
 }
 
 #[test]
@@ -132,6 +140,7 @@ fn every_phone_has_its_reason_for_not_being_pushed() {
         "{told:?}"
     );
     assert!(!steps(&b).contains(&"push-sent"));
+    b.set_rest_aside();
 }
 
 #[test]
@@ -154,6 +163,7 @@ fn record_of_a_call_is_written_when_it_is_held_with_each_later_push_and_with_its
     let label = b.records[2].0.device.clone().unwrap();
     assert!(label.starts_with("apns:com.example.app:"), "{label}");
     assert_eq!(b.records[2], (record(2, Some(5_812), Some(&label)), false));
+    b.set_rest_aside();
 }
 
 #[test]
@@ -172,4 +182,5 @@ fn push_after_a_leg_that_failed_is_in_the_calls_own_record_at_once() {
         .map(|(record, at_once)| (record.pushes, *at_once))
         .collect();
     assert_eq!(pushes, [(0, true), (1, true)]);
+    b.set_rest_aside();
 }

@@ -78,6 +78,7 @@ fn cancel_push_follows_a_leg_that_the_sleeping_phone_never_heard() {
             .filter(|c| matches!(c, Command::Push(p) if p.call().is_some_and(|c| c.kind != PushKind::Call)))
             .count();
         assert_eq!(sent, cancels);
+        b.set_rest_aside();
     }
 }
 
@@ -128,5 +129,6 @@ fn phone_whose_push_was_refused_is_told_of_no_end() {
                 && p.to.call_token == apns("tok").call_token)
         };
         assert_eq!(b.out.iter().filter(told).count(), cancels, "refused: {refused}");
+        b.set_rest_aside();
     }
 }

@@ -22,7 +22,7 @@ const WAIT_ANY: CallOptions = CallOptions {
     no_push: false,
     ..NO_PUSH
 };
-const BESIDE: CallOptions = CallOptions {
+const BY_FREESWITCH: CallOptions = CallOptions {
     ringing: Ringing::FreeSwitch,
     no_push: false,
     ..NO_PUSH
@@ -122,7 +122,7 @@ fn phones_that_freeswitch_rings_are_not_rung_again() {
     let mut b = bench();
     b.sleeping("1001", "tok");
     b.register(reg("1001", "desk", "1001@desk:1", None));
-    b.hold_with(1, "1001", BESIDE);
+    b.hold_with(1, "1001", BY_FREESWITCH);
     b.expect_push("tok");
     b.expect_nothing_more();
     b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
@@ -145,7 +145,7 @@ fn nobody_but_phones_that_freeswitch_rings_is_nobody_to_wait_for() {
     ] {
         let mut b = bench();
         b.register(reg("1001", "desk", "1001@desk:1", None));
-        b.hold_with(1, "1001", BESIDE);
+        b.hold_with(1, "1001", BY_FREESWITCH);
         b.pass(ms(500));
         expect_question(&mut b, "1001@desk:1");
         answers(&mut b, "1001@desk:1", state);
@@ -158,7 +158,7 @@ fn nobody_but_phones_that_freeswitch_rings_is_nobody_to_wait_for() {
 fn phone_that_declined_freeswitchs_leg_is_not_rung_again() {
     let mut b = bench();
     b.register(reg("1001", "desk", "1001@desk:1", None));
-    b.hold_with(1, "1001", BESIDE);
+    b.hold_with(1, "1001", BY_FREESWITCH);
     b.pass(ms(500));
     expect_question(&mut b, "1001@desk:1");
     answers(&mut b, "1001@desk:1", OtherLegState::None);
@@ -170,7 +170,7 @@ fn phone_that_declined_freeswitchs_leg_is_not_rung_again() {
 fn phone_whose_leg_by_freeswitch_rings_is_not_pushed() {
     let mut b = bench();
     stale(&mut b);
-    b.hold_with(1, "1001", BESIDE);
+    b.hold_with(1, "1001", BY_FREESWITCH);
     b.pass(ms(499));
     b.expect_nothing_more();
     b.pass(ms(1));
@@ -184,7 +184,7 @@ fn phone_whose_leg_by_freeswitch_rings_is_not_pushed() {
 fn phone_whose_leg_by_freeswitch_does_not_ring_is_pushed() {
     let mut b = bench();
     stale(&mut b);
-    b.hold_with(1, "1001", BESIDE);
+    b.hold_with(1, "1001", BY_FREESWITCH);
     b.pass(ms(500));
     expect_question(&mut b, "1001@old:1");
     answers(&mut b, "1001@old:1", OtherLegState::Dialed);
@@ -208,7 +208,7 @@ fn woken_phone_is_rung_unless_freeswitchs_own_leg_reaches_it() {
     ] {
         let mut b = bench();
         stale(&mut b);
-        b.hold_with(1, "1001", BESIDE);
+        b.hold_with(1, "1001", BY_FREESWITCH);
         b.pass(ms(500));
         b.out.clear();
         answers(&mut b, stayed, OtherLegState::Dialed);
@@ -228,7 +228,7 @@ fn woken_phone_is_rung_unless_freeswitchs_own_leg_reaches_it() {
 fn woken_phone_is_rung_as_soon_as_freeswitchs_own_leg_to_it_is_over() {
     let mut b = bench();
     stale(&mut b);
-    b.hold_with(1, "1001", BESIDE);
+    b.hold_with(1, "1001", BY_FREESWITCH);
     b.pass(ms(500));
     b.out.clear();
     answers(&mut b, "1001@old:1", OtherLegState::Dialed);
@@ -255,7 +255,7 @@ fn woken_phone_is_rung_as_soon_as_freeswitchs_own_leg_to_it_is_over() {
 fn leg_of_freeswitchs_own_has_time_to_be_made_however_short_the_push_delay() {
     let mut b = with(|policy| policy.push_delay = Duration::ZERO);
     stale(&mut b);
-    b.hold_with(1, "1001", BESIDE);
+    b.hold_with(1, "1001", BY_FREESWITCH);
     b.pass(ms(199));
     b.expect_nothing_more();
     b.pass(ms(1));
@@ -266,7 +266,7 @@ fn leg_of_freeswitchs_own_has_time_to_be_made_however_short_the_push_delay() {
 fn phone_that_registers_while_freeswitch_is_asked_is_judged_by_that_answer() {
     let mut b = bench();
     stale(&mut b);
-    b.hold_with(1, "1001", BESIDE);
+    b.hold_with(1, "1001", BY_FREESWITCH);
     b.pass(ms(500));
     b.out.clear();
     b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
@@ -290,4 +290,29 @@ fn first_register_that_is_still_on_its_way_is_waited_for() {
     b.pass(ms(100));
     b.feed(unreg("1001", "new", UnregisterWhy::Explicit));
     b.expect_nothing_more();
+}
+
+/// Another phone is being rung there by us: its leg ends, and FreeSWITCH's own leg may ring the one that has come.
+#[test]
+fn phone_that_freeswitch_rings_and_that_registers_where_another_is_rung_is_not_rung_before_freeswitch_has_answered() {
+    for state in [OtherLegState::None, OtherLegState::Rings] {
+        let mut b = bench();
+        b.register(reg("1001", "desk", "1001@a:1", None));
+        b.hold_with(1, "1001", BY_FREESWITCH);
+        b.expect_nothing_more();
+        b.register(reg("1001", "other", "1001@b:1", None));
+        b.expect_ring(leg(1, 0), "1001@b:1");
+        b.register(reg("1001", "desk", "1001@b:1", None));
+        b.expect_kill(leg(1, 0), "LOSE_RACE");
+        expect_question(&mut b, "1001@a:1");
+        b.pass(ms(100));
+        b.expect_nothing_more();
+        answers(&mut b, "1001@a:1", state);
+        if state == OtherLegState::None {
+            b.expect_ring(leg(1, 1), "1001@b:1");
+        } else {
+            b.expect_release(1, HoldResult::Timeout);
+        }
+        b.expect_nothing_more();
+    }
 }

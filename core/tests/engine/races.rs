@@ -193,8 +193,8 @@ fn phone_that_registers_where_another_device_of_the_call_was_is_there_alone() {
         b.pass(ms(6000));
         b.out.clear();
         b.hold(2, "1001");
-        b.expect_ring(leg(2, 0), at);
         b.expect_push("tok");
+        b.expect_ring(leg(2, 0), at);
         b.expect_nothing_more();
     }
 }

@@ -260,5 +260,6 @@ fn phone_that_refuses_the_call_is_not_pushed_while_another_is_waited_for() {
             b.out.iter().filter(is).count()
         };
         assert_eq!((pushed("tok"), pushed("other")), (0, 2), "{ends:?}");
+        b.set_rest_aside();
     }
 }

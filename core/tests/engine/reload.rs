@@ -31,6 +31,8 @@ fn longer_wait_and_fewer_pushes_hold_for_the_next_call() {
         policy.push_gap = Duration::ZERO;
     }));
     b.pass(Duration::from_secs(26));
+    // The retry of before.
+    b.expect_push("tok");
     b.expect_release(1, HoldResult::Unreachable);
     b.hold(2, "1001");
     b.expect_push("tok");
@@ -64,6 +66,7 @@ fn call_that_was_held_before_the_alias_came_hears_of_the_phone_that_registers_by
     let mut woken = reg("1001", "tok", "1001@new:1", Some(apns("tok")));
     woken.aor = Aor::new("1001", "192.0.2.10");
     b.register(woken);
+    b.expect_stored("tok");
     b.expect_ring(leg(1, 0), "1001@new:1");
 }
 
@@ -91,4 +94,5 @@ fn token_is_still_owned_by_one_after_the_names_changed() {
     b.out.clear();
     b.register(reg("1002", "other", "1002@x:1", Some(apns("tok"))));
     b.expect_forgotten("1001", "tok");
+    b.expect_stored("tok");
 }

@@ -54,6 +54,7 @@ fn longer_wait_of_the_operator_lengthens_the_ringing_too() {
     b.expect_nothing_more();
     b.pass(ms(1));
     b.expect_kill(leg(1, 0), "NO_ANSWER");
+    b.expect_release(1, HoldResult::Timeout);
 }
 
 #[test]

@@ -31,8 +31,14 @@ fn woken_phone_that_does_not_ring_is_pushed_again_and_rung_at_its_next_register(
         if same {
             b.pass(ms(620));
         }
+        if !same {
+            // Nobody waits for the old one's end.
+            b.expect_ring(leg(1, 1), next);
+        }
         b.expect_kill(leg(1, 0), "LOSE_RACE");
-        b.expect_ring(leg(1, 1), next);
+        if same {
+            b.expect_ring(leg(1, 1), next);
+        }
         b.expect_nothing_more();
         b.rings(leg(1, 1));
         b.expect_alert(1);

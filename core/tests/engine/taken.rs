@@ -51,8 +51,8 @@ fn taken_call_ends_its_legs_as_completed_elsewhere_and_is_not_touched_again() {
         let mut b = rings();
         let records = b.records.len();
         b.taken(1, how);
-        b.expect_kill(leg(1, 0), "LOSE_RACE");
         b.expect_news(&PushKind::Cancel(CancelReason::AnsweredElsewhere));
+        b.expect_kill(leg(1, 0), "LOSE_RACE");
         b.expect_close(1);
         b.expect_nothing_more();
         assert_eq!((result(&b), b.records.len()), (HoldResult::Taken, records));
@@ -91,6 +91,7 @@ fn journal_says_who_has_the_call_where_that_is_known() {
             ),
             "{over:?}"
         );
+        b.set_rest_aside();
     }
 }
 
@@ -100,8 +101,8 @@ fn pick_up_while_a_phone_is_being_connected_has_the_call() {
     b.answers(leg(1, 0));
     b.expect_connect(leg(1, 0));
     b.taken(1, picked_up());
-    b.expect_kill(leg(1, 0), "LOSE_RACE");
     b.expect_news(&PushKind::Cancel(CancelReason::AnsweredElsewhere));
+    b.expect_kill(leg(1, 0), "LOSE_RACE");
     b.expect_close(1);
     b.expect_nothing_more();
     b.feed(Event::Bridged(leg(1, 0)));
@@ -115,8 +116,8 @@ fn another_phone_of_the_ring_group_and_a_pick_up_are_not_the_callers_hang_up() {
     for (cause, how) in [("LOSE_RACE", "lost-race"), ("PICKED_OFF", "picked-up")] {
         let mut b = rings();
         b.gone(1, cause);
-        b.expect_kill(leg(1, 0), "LOSE_RACE");
         b.expect_news(&PushKind::Cancel(CancelReason::AnsweredElsewhere));
+        b.expect_kill(leg(1, 0), "LOSE_RACE");
         b.expect_close(1);
         b.expect_nothing_more();
         assert_eq!(result(&b), HoldResult::Taken);
@@ -163,7 +164,9 @@ fn leg_whose_bridge_lost_a_race_is_killed() {
     b.answers(leg(1, 0));
     b.out.clear();
     b.gone(1, "LOSE_RACE");
+    b.expect_news(&PushKind::Cancel(CancelReason::AnsweredElsewhere));
     b.expect_kill(leg(1, 0), "LOSE_RACE");
+    b.expect_close(1);
 }
 
 #[test]
@@ -171,9 +174,9 @@ fn dial_strings_own_time_is_a_call_that_nobody_answered() {
     for cause in ["NO_ANSWER", "ALLOTTED_TIMEOUT"] {
         let mut b = rings();
         b.gone(1, cause);
-        b.expect_kill(leg(1, 0), cause);
         b.expect_news(&PushKind::Cancel(CancelReason::TimedOut));
         b.expect_news(&PushKind::MissedCall);
+        b.expect_kill(leg(1, 0), cause);
         b.expect_close(1);
         b.expect_nothing_more();
         assert_eq!(result(&b), HoldResult::Timeout);
@@ -186,12 +189,14 @@ fn dial_strings_own_time_is_a_call_that_nobody_answered() {
         let mut b = bench();
         held(&mut b);
         b.gone(1, cause);
+        b.expect_close(1);
         assert_eq!(result(&b), HoldResult::Unreachable);
 
         let mut b = bench();
         b.hold(1, "nobody");
         b.pass(ms(1));
         b.gone(1, cause);
+        b.expect_close(1);
         assert_eq!(result(&b), HoldResult::Unreachable, "not: the callee has no phone");
     }
 }
@@ -201,9 +206,9 @@ fn caller_who_hangs_up_is_abandoned_and_the_legs_are_cancelled_whatever_his_caus
     for cause in ["ORIGINATOR_CANCEL", "NORMAL_CLEARING"] {
         let mut b = rings();
         b.gone(1, cause);
-        b.expect_kill(leg(1, 0), "ORIGINATOR_CANCEL");
         b.expect_news(&PushKind::Cancel(CancelReason::CallerHungUp));
         b.expect_news(&PushKind::MissedCall);
+        b.expect_kill(leg(1, 0), "ORIGINATOR_CANCEL");
         b.expect_close(1);
         b.expect_nothing_more();
         assert_eq!(result(&b), HoldResult::Abandoned);

@@ -147,6 +147,7 @@ fn what_a_proxy_cannot_pass_on_is_pushed_and_what_a_phone_refuses_is_not() {
         if is_pushed {
             b.expect_push("tok");
         }
+        b.set_rest_aside();
     }
 }
 

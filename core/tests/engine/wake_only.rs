@@ -6,7 +6,7 @@ use fswake_core::engine::policy::Policy;
 use fswake_core::engine::{CallOptions, Event, HoldResult, Mode, Next};
 use fswake_core::types::push::PushError;
 
-use crate::common::{Bench, apns, ms, reg};
+use crate::common::{Bench, apns, leg, ms, reg};
 use crate::{bench, with};
 
 fn wishing(mode: Mode) -> CallOptions {
@@ -134,6 +134,9 @@ fn phone_that_another_call_has_just_pushed_is_not_awake() {
     b.hold_with(1, "1001", wishing(Mode::WakeFirst));
     b.expect_nothing_more();
     b.register(reg("1001", "old", "1001@old:1", Some(apns("tok"))));
+    b.expect_stored("tok");
+    // The other call rings it.
+    b.expect_ring(leg(2, 0), "1001@old:1");
     let next = b.expect_release(1, HoldResult::Woken);
     assert_eq!(next, Next::Ring(None));
 }
@@ -153,6 +156,7 @@ fn wake_all_waits_for_every_phone_that_was_pushed() {
 fn wake_all_does_not_wait_for_a_phone_whose_push_is_refused() {
     for refused_first in [true, false] {
         let mut b = two(Mode::WakeAll);
+        b.expect_push("one");
         let push = b.expect_push("two");
         b.out.clear();
         let error = PushError::Misconfigured {

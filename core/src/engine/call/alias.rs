@@ -1,7 +1,7 @@
 //! Calls to a number that may be another name of a user's (`number-alias`): FreeSWITCH's directory knows, and may be slow to say.
 //!
-//! Meanwhile the call is held like any other. A phone that registers by the number itself is rung, and the call's first word in the
-//! journal waits, so that the call stands there under the user's own name. (The other question to the directory: `beside`.)
+//! Meanwhile the call is held like any other. A phone that registers by the number itself is rung, and the call is opened in the
+//! journal later, so that it stands there under the user's own name. (The other question to the directory: `other_leg`.)
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::types::{Aor, DeviceKey, Moment, UnixSeconds};
 /// How long the directory may take to answer.
 pub const DIRECTORY: Duration = Duration::from_secs(3);
 
-/// What the journal is told of the question to the directory.
+/// The question to the directory, for the journal.
 #[derive(Clone, Debug)]
 pub(super) struct NumberQuestion {
     /// What was dialled.
@@ -77,7 +77,7 @@ impl Call {
         self.held.since()
     }
 
-    /// The directory has said who is called; `None`: nobody new, or not in time.
+    /// The directory's answer: who is called. `None`: nobody new, or too late.
     pub fn on_user_found(&mut self, aor: Option<Aor>, world: &mut World) {
         if !self.is_asked(DirectoryQuery::WhoseNumber) {
             return;

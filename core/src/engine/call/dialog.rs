@@ -2,14 +2,14 @@
 //!
 //! FreeSWITCH goes on repeating an INVITE over UDP that got no provisional answer, after `uuid_kill` too, and holds the CANCEL
 //! back until there is one; a proxy may do the same to its phones (Kamailio does, unless `cancel_b_method` says otherwise). A phone that
-//! registers from where that INVITE goes would hear it beside a new one: the same Call-ID in two dialogs. A 100 is not passed on by FreeSWITCH's SIP stack; the first that is known of a phone is its 18x.
+//! registers from where that INVITE goes would hear it and a new one: the same Call-ID in two dialogs. A 100 is not passed on by FreeSWITCH's SIP stack; the first that is known of a phone is its 18x.
 
 use std::time::Duration;
 
 use super::Call;
 use super::route::{Hop, Route};
 use crate::engine::order::Cause;
-use crate::engine::party::{Leg, LegState, NextPush, Origin, OwnLeg, Question};
+use crate::engine::party::{Leg, LegQuery, LegState, NextPush, Origin, OwnLeg};
 use crate::engine::world::World;
 
 /// How long an INVITE that is under way to where its phone has registered is left alone: a new one would not be there sooner.
@@ -113,7 +113,7 @@ impl Call {
                 continue;
             }
             if former.target() == Some(&place) {
-                former.contact = None;
+                former.place = None;
                 former.leg.dial_no_more();
             }
             let goes_there = |leg: &OwnLeg| leg.target == place;
@@ -139,9 +139,10 @@ impl Call {
     /// The leg of `q`, which nobody has answered yet, goes to where `p` is now.
     fn give_way(&mut self, p: usize, q: usize, leg: &OwnLeg, world: &mut World) {
         self.kill_for_another(leg, world);
+        // Not a phone that FreeSWITCH may be ringing: it is asked first.
         self.ring_behind_the_cancel(p, world);
         let former = &self.parties[q];
-        if former.has_registered && former.contact.is_some() {
+        if former.has_registered && former.place.is_some() {
             self.ring_after_settling(q, world);
         } else if former.wake.next == NextPush::None && former.wake.sent.is_none() {
             self.push(q, world);
@@ -159,9 +160,9 @@ impl Call {
         match &mut party.leg {
             Leg::None => party.leg.dial_at(settled),
             Leg::Other(other) => {
-                other.question = match other.question {
-                    Question::Open { .. } => Question::Open { again: true },
-                    Question::None | Question::Due { .. } => Question::Due { at: world.now },
+                other.query = match other.query {
+                    LegQuery::Open { .. } => LegQuery::Open { again: true },
+                    LegQuery::None | LegQuery::Due { .. } => LegQuery::Due { at: world.now },
                 };
             }
             Leg::Own(leg) if leg.is_dialing() => {

@@ -18,7 +18,7 @@ pub(super) struct End {
     result: HoldResult,
     /// How legs that still ring end.
     legs: Cause,
-    /// What phones are told that were woken and do not ring, where their app wants it.
+    /// The push to phones that were woken and do not ring, where their app wants one.
     news: Option<CancelReason>,
     /// What the dialplan does with the caller; `None` where he is not ours to hand back.
     next: Option<Next>,
@@ -77,11 +77,11 @@ impl End {
         }
     }
 
-    /// The channel goes back to the dialplan. `time_over` is FreeSWITCH's word for legs that rang too long.
+    /// The channel goes back to the dialplan. `time_over` is FreeSWITCH's cause for legs that rang too long.
     pub(super) fn released(result: HoldResult, next: Next, time_over: &'static str) -> Self {
         let (legs, news) = match result {
             HoldResult::Declined => (Cause::COMPLETED_ELSEWHERE, Some(CancelReason::DeclinedElsewhere)),
-            // Not LOSE_RACE: this call was missed, and phones shall say so.
+            // Not LOSE_RACE: phones are to show a missed call.
             HoldResult::Timeout | HoldResult::Unreachable | HoldResult::Draining => {
                 (Cause::Ours(time_over), Some(CancelReason::TimedOut))
             }
@@ -113,7 +113,7 @@ impl End {
         }
     }
 
-    /// The phones' own cause, where the dialplan is told one.
+    /// The phones' own cause, where the dialplan gets one.
     fn cause(&self) -> Option<Arc<str>> {
         match &self.next {
             Some(Next::Fail { cause, .. }) => Some(cause.clone()),

@@ -110,7 +110,7 @@ impl Call {
         self.release(result, next, world);
     }
 
-    /// FreeSWITCH's word for a bridge whose time is over.
+    /// FreeSWITCH's cause for a bridge whose time is over.
     fn time_over(&self) -> &'static str {
         if self.held.options.leg_timeout {
             "ALLOTTED_TIMEOUT"
@@ -140,7 +140,7 @@ impl Call {
             return;
         }
         self.note_first(world);
-        // What the directory has not said yet is as the channel says.
+        // Without the directory's answer the channel's own variables hold.
         self.asked = None;
         self.end(End::released(result, next, self.time_over()), world);
     }
@@ -169,7 +169,7 @@ impl Call {
         (options.wait_any || options.no_push) && !self.declined && !self.parties.iter().any(|p| p.has_rung)
     }
 
-    /// What the dialplan is told of a hold that nobody answered. "Timeout" only when a phone rang: then the same phones need
+    /// The result of a hold that nobody answered. "Timeout" only when a phone rang: then the same phones need
     /// not be rung again. Otherwise whoever comes next may still reach somebody.
     pub(super) fn result_without_answer(&self) -> HoldResult {
         if self.parties.is_empty() {

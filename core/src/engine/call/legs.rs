@@ -8,7 +8,7 @@ use super::{Call, Phase};
 use crate::engine::command::HoldResult;
 use crate::engine::event::{LegEnd, Verdict};
 use crate::engine::order::{CallOrder, Cause, Connect, Next};
-use crate::engine::party::{Codecs, Contact, LegState, NextPush, Origin, OwnLeg};
+use crate::engine::party::{Codecs, LegState, NextPush, Origin, OwnLeg, Place};
 use crate::engine::policy::Decline;
 use crate::engine::step::Step;
 use crate::engine::world::World;
@@ -150,7 +150,7 @@ impl Call {
         None
     }
 
-    /// No bridge came of this party's leg, which is over by itself or ends here.
+    /// This party's leg could not be bridged. It has ended by itself, or is killed here.
     fn answered_in_vain(&mut self, p: usize, end: Option<&LegEnd>, world: &mut World) {
         let device = self.parties[p].label();
         self.note(world, Step::BridgeFailed { device });
@@ -191,7 +191,7 @@ impl Call {
         self.parties[p].ended = Some(end.clone());
         let verdict = verdict(end, &leg);
         if verdict != Verdict::Unreachable {
-            // Whatever its word is, the phone has come.
+            // Whatever it answered, the phone is reachable.
             self.wake_is_over(p, world);
         }
         match verdict {
@@ -216,7 +216,7 @@ impl Call {
         self.declined = true;
         self.parties[p].leave();
         if world.policy.decline == Decline::All {
-            // The caller hears this phone's word, whatever became of the others.
+            // The caller hears this phone's cause, whatever became of the others.
             self.release(HoldResult::Declined, Next::fails(end), world);
         }
     }
@@ -230,7 +230,7 @@ impl Call {
             return;
         }
         // What failed is not rung again before the phone has registered again.
-        self.parties[p].contact = None;
+        self.parties[p].place = None;
         if failed.origin == Origin::Woken {
             // It was there, and is gone again.
             self.wake_is_over(p, world);
@@ -256,7 +256,7 @@ impl Call {
             return;
         }
         party.codecs = Codecs::Any;
-        party.contact.get_or_insert_with(|| Contact {
+        party.place.get_or_insert_with(|| Place {
             target: failed.target.clone(),
             alive: None,
         });

@@ -27,7 +27,7 @@ mod ring;
 mod route;
 mod timers;
 mod view;
-mod wake;
+mod wake_only;
 
 pub use self::alias::DIRECTORY;
 
@@ -40,7 +40,7 @@ use super::directory::AorKey;
 use super::event::{DirectoryQuery, HeldCall};
 use super::options::Mode;
 use super::order::{CallOrder, Cause};
-use super::party::{Leg, NextPush, Origin, OtherLeg, Party, Question};
+use super::party::{Leg, LegQuery, NextPush, Origin, OtherLeg, Party};
 use super::step::Step;
 use super::world::World;
 use crate::types::{DeviceKey, LegId, Moment};
@@ -177,7 +177,7 @@ impl Call {
         if let Some(target) = other {
             party.leg = Leg::Other(OtherLeg {
                 target,
-                question: Question::None,
+                query: LegQuery::None,
             });
             // The moment at which FreeSWITCH is asked how its leg stands.
             party.wake.next = NextPush::At(Self::first_question(world));

@@ -13,7 +13,7 @@ use super::{Call, Phase};
 use crate::engine::event::DirectoryQuery;
 use crate::engine::options::{OtherLegState, Ringing};
 use crate::engine::order::CallOrder;
-use crate::engine::party::{Leg, NextPush, OtherLeg, Question};
+use crate::engine::party::{Leg, LegQuery, NextPush, OtherLeg};
 use crate::engine::step::Step;
 use crate::engine::world::World;
 use crate::types::{Moment, Target};
@@ -41,12 +41,12 @@ impl Call {
         // Should it register before that, FreeSWITCH is asked about its leg.
         party.leg = Leg::Other(OtherLeg {
             target,
-            question: Question::None,
+            query: LegQuery::None,
         });
         true
     }
 
-    /// The directory has said who rings what was registered when the call came; `None`: it does not tell, or not in time.
+    /// The directory's answer: who rings the phones that were registered when the call came. `None`: no answer, or too late.
     pub fn on_who_rings(&mut self, ringing: Option<Ringing>, world: &mut World) {
         if !self.is_asked(DirectoryQuery::WhoRings) {
             return;
@@ -60,11 +60,11 @@ impl Call {
             return;
         }
         self.asked = None;
-        let beside = self.other_rings();
+        let is_freeswitch = self.other_rings();
         self.note(
             world,
             Step::WhoRings {
-                by: if beside { "freeswitch" } else { "fswake" },
+                by: if is_freeswitch { "freeswitch" } else { "fswake" },
                 asked: world.now.since(self.figures.since),
             },
         );
@@ -105,25 +105,24 @@ impl Call {
         let party = &mut self.parties[p];
         party.wake.next = NextPush::None;
         let Some(other) = party.leg.other_mut() else { return };
-        let again = match other.question {
-            Question::Open { .. } => return,
-            Question::None => false,
-            Question::Due { .. } => true,
+        let again = match other.query {
+            LegQuery::Open { .. } => return,
+            LegQuery::None => false,
+            LegQuery::Due { .. } => true,
         };
-        other.question = Question::Open { again };
+        other.query = LegQuery::Open { again };
         let target = other.target.clone();
         self.order(CallOrder::AskOtherLeg(target), world);
     }
 
     /// How FreeSWITCH's own leg to this contact stands.
     pub fn on_other_leg(&mut self, target: &Target, leg: OtherLegState, world: &mut World) {
-        let is_asked =
-            |other: &&mut OtherLeg| other.target == *target && matches!(other.question, Question::Open { .. });
+        let is_asked = |other: &&mut OtherLeg| other.target == *target && matches!(other.query, LegQuery::Open { .. });
         let mut all = self.parties.iter_mut().enumerate();
         let asked = all.find_map(|(p, party)| Some((p, party.leg.other_mut().filter(is_asked)?)));
         let Some((p, other)) = asked else { return };
-        let again = other.question == Question::Open { again: true };
-        other.question = Question::None;
+        let again = other.query == LegQuery::Open { again: true };
+        other.query = LegQuery::None;
         if self.phase != Phase::Holding {
             return;
         }
@@ -138,7 +137,7 @@ impl Call {
             // Its INVITE is sent again until somebody answers.
             OtherLegState::Dialed if party.has_registered && stayed => {
                 if let Some(other) = party.leg.other_mut() {
-                    other.question = Question::Due {
+                    other.query = LegQuery::Due {
                         at: world.now.plus(ASK_AGAIN),
                     };
                 }

@@ -40,7 +40,7 @@ impl Call {
         }
     }
 
-    /// Pushes a device for this call, or shares a push that is under way, or finds that it may not.
+    /// Pushes a device for this call, or shares another call's push, unless a limit or a refused token forbids it.
     pub(super) fn push(&mut self, p: usize, world: &mut World) {
         if self.held.options.no_push {
             self.parties[p].wake.next = NextPush::None;
@@ -86,7 +86,7 @@ impl Call {
             return;
         };
         known.came = false;
-        // From now on a REGISTER is this call's.
+        // Its next REGISTER counts for this call.
         known.missed = None;
         let (to, user_agent) = (known.device.push.clone(), known.device.user_agent.clone());
         let wake = &mut self.parties[p].wake;

@@ -19,7 +19,7 @@ pub(super) struct Figures {
     pub(super) legs: u32,
     /// How many pushes were sent.
     pub(super) pushes: u32,
-    /// How many of them the call's own record has been told of.
+    /// How many of them are in the call's own record.
     pub(super) recorded: u32,
     /// When the first of them was sent.
     pub(super) first_push: Option<Moment>,
@@ -62,14 +62,14 @@ impl Figures {
 }
 
 impl Call {
-    /// The call's first word in the journal, unless it is not known yet who is called.
+    /// Opens the call in the journal, unless it is not known yet who is called.
     pub(super) fn note_held(&mut self, world: &mut World) {
         if !self.is_asked(DirectoryQuery::WhoseNumber) {
             self.note_first(world);
         }
     }
 
-    /// The call's first word in the journal, before any other.
+    /// Opens the call in the journal; every later step follows it.
     pub(super) fn note_first(&mut self, world: &mut World) {
         if std::mem::replace(&mut self.figures.is_journalled, true) {
             return;
@@ -94,7 +94,7 @@ impl Call {
         }
     }
 
-    /// What the call's own record is told: with the next word to FreeSWITCH, or `at_once` where there may be none.
+    /// Updates the call's own record: with the next command to FreeSWITCH, or `at_once` where there may be none.
     pub(super) fn record(&mut self, device: Option<Arc<str>>, at_once: bool, world: &mut World) {
         self.figures.recorded = self.figures.pushes;
         let woken = self.figures.woken.map(|(p, _)| self.parties[p].label());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Call, Phase};
 use crate::engine::directory::Arrival;
-use crate::engine::party::{Contact, Leg, NextPush, Party};
+use crate::engine::party::{Leg, NextPush, Party, Place};
 use crate::engine::step::Step;
 use crate::engine::world::World;
 use crate::types::DeviceKey;
@@ -49,7 +49,7 @@ impl Call {
             Some(before) if *before == arrival.target => "refresh",
             Some(_) => "moved",
         };
-        party.contact = Some(Contact {
+        party.place = Some(Place {
             target: arrival.target.clone(),
             alive: Some(world.now),
         });

@@ -1,5 +1,6 @@
-//! What a call waits for, and what it does when the time comes: a table of timers. Each is kept where what it is about is; a timer that
-//! has been overtaken by events is not there any more.
+//! What a call waits for, and what it does when the time comes: a table of timers.
+//!
+//! Each moment is kept in the state that it is about, so a timer whose reason is gone is gone too.
 
 use std::time::Duration;
 
@@ -29,33 +30,29 @@ enum Timer {
     Yield(usize),
 }
 
-/// Those of the call itself, in the order in which they are looked at.
-const OF_CALL: [Timer; 3] = [Timer::Wait, Timer::FirstRegister, Timer::Directory];
-
-/// Those of one party, in the order in which they are looked at.
-fn of_party(p: usize) -> [Timer; 5] {
-    [
-        Timer::Push(p),
-        Timer::OtherLeg(p),
-        Timer::Dial(p),
-        Timer::Moved(p),
-        Timer::Yield(p),
-    ]
-}
+/// A row of the table: a timer, and when it is due if it is set.
+type Row = (Timer, Option<Moment>);
 
 impl Call {
-    /// When a timer is due, if it is set.
-    fn due(&self, timer: Timer, debounce: Duration) -> Option<Moment> {
-        match timer {
-            Timer::Wait => Some(self.deadline),
-            Timer::FirstRegister => self.first_register,
-            Timer::Directory => self.asked,
-            Timer::Push(p) => self.parties[p].wake.due(),
-            Timer::OtherLeg(p) => self.parties[p].leg.asks_at(),
-            Timer::Dial(p) => self.parties[p].leg.due_at(),
-            Timer::Moved(p) => self.parties[p].moves_at(debounce),
-            Timer::Yield(p) => self.parties[p].leg.yields_at(),
-        }
+    /// The call's own timers, in the order in which they are looked at.
+    fn own_timers(&self) -> [Row; 3] {
+        [
+            (Timer::Wait, Some(self.deadline)),
+            (Timer::FirstRegister, self.first_register),
+            (Timer::Directory, self.asked),
+        ]
+    }
+
+    /// Those of one party, in the order in which they are looked at.
+    fn timers_of(&self, p: usize, debounce: Duration) -> [Row; 5] {
+        let Party { wake, leg, .. } = &self.parties[p];
+        [
+            (Timer::Push(p), wake.due()),
+            (Timer::OtherLeg(p), leg.asks_at()),
+            (Timer::Dial(p), leg.due_at()),
+            (Timer::Moved(p), self.parties[p].moves_at(debounce)),
+            (Timer::Yield(p), leg.yields_at()),
+        ]
     }
 
     /// Does what a timer is for.
@@ -78,29 +75,32 @@ impl Call {
             // A bridge under way is FreeSWITCH's to finish; a connection that never answers is cut by its own timeout.
             Phase::Over | Phase::Connecting(_) | Phase::Early(_) => None,
             Phase::Holding => {
-                let of_parties = (0..self.parties.len()).flat_map(of_party);
-                let all = OF_CALL.into_iter().chain(of_parties);
-                all.filter_map(|timer| self.due(timer, debounce)).min()
+                let of_parties = (0..self.parties.len()).flat_map(|p| self.timers_of(p, debounce));
+                let all = self.own_timers().into_iter().chain(of_parties);
+                all.filter_map(|(_, due)| due).min()
             }
         }
     }
 
     /// Timers may be due. A late or repeated one does nothing.
     pub fn on_time(&mut self, world: &mut World) {
-        for timer in OF_CALL {
-            self.fire_if_due(timer, world);
+        for row in 0..self.own_timers().len() {
+            self.fire_if_due(self.own_timers()[row], world);
         }
-        for timer in (0..self.parties.len()).flat_map(of_party) {
-            self.fire_if_due(timer, world);
+        let debounce = world.policy.debounce;
+        for p in 0..self.parties.len() {
+            for row in 0..self.timers_of(p, debounce).len() {
+                // As it stands now: the one before may have changed it.
+                self.fire_if_due(self.timers_of(p, debounce)[row], world);
+            }
         }
         self.settle(world);
     }
 
-    fn fire_if_due(&mut self, timer: Timer, world: &mut World) {
+    fn fire_if_due(&mut self, (timer, due): Row, world: &mut World) {
         // What came before it may have ended the hold.
         let is_holding = self.phase == Phase::Holding;
-        let due = self.due(timer, world.policy.debounce).filter(|_| is_holding);
-        if due.is_some_and(|when| when <= world.now) {
+        if is_holding && due.is_some_and(|when| when <= world.now) {
             self.fire(timer, world);
         }
     }

@@ -28,9 +28,9 @@ pub struct Binding {
     pub expires: Moment,
     /// Last proof of life, if any since we know it and since a ping failed.
     pub alive: Option<Moment>,
-    /// The reading that named it last.
+    /// The resync that named it last.
     pub(super) generation: u64,
-    /// The reading in whose time a REGISTER of its was heard last.
+    /// The latest resync when its last REGISTER was heard.
     pub(super) heard: u64,
     /// How many questions had been asked when it was heard last.
     pub(super) asked: u64,
@@ -38,10 +38,10 @@ pub struct Binding {
     pub(super) in_doubt: bool,
 }
 
-/// How old the word of a registration is.
+/// How old the news of a registration is.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Age {
-    /// The reading in whose time it was heard, or that it is of.
+    /// The latest resync when it was heard, or the one that it is of.
     pub(super) generation: u64,
     /// How many questions had been asked.
     pub(super) asked: u64,
@@ -98,7 +98,7 @@ impl Entry {
             call_id: &reg.call_id,
             target,
         };
-        // Heard since the reading began: newer than its list, whatever that says.
+        // Heard since the resync began: newer than its list, whatever that says.
         if is_listed && bindings.iter().any(|b| phone.has(b) && b.heard >= generation) {
             return BindOutcome::default();
         }
@@ -186,6 +186,6 @@ pub(super) enum InDoubt {
     Nothing,
     /// It is a new Contact, and the user has others, of other phones.
     Others,
-    /// It is a row of a list that may be too old: calls that wait are told when FreeSWITCH says that it is there.
+    /// It is a row of a list that may be too old: calls that wait hear of it when FreeSWITCH confirms it.
     Itself,
 }

@@ -97,7 +97,7 @@ impl Directory {
     /// Asks FreeSWITCH which registrations a user has in these profiles.
     pub(super) fn ask_in(&mut self, key: &AorKey, aor: &Aor, profiles: Vec<Arc<str>>, out: &mut dyn FnMut(Command)) {
         self.asked += 1;
-        let question = self.questions.entry(key.clone()).or_insert_with(|| Question {
+        let question = self.questions.entry(key.clone()).or_insert_with(|| ListingQuery {
             aor: aor.clone(),
             number: 0,
             ended: 0,
@@ -202,7 +202,7 @@ impl Directory {
 
 /// A question about a user's registrations: it is open until it, or a later one, is answered.
 #[derive(Clone, Debug)]
-pub(super) struct Question {
+pub(super) struct ListingQuery {
     /// Whose, as it was asked.
     pub(super) aor: Aor,
     /// The number of the latest.

@@ -79,7 +79,7 @@ pub struct KnownDevice {
     pub device: Arc<Device>,
     /// Its name in logs and CDRs ([`DeviceKey::label`]), worked out once.
     pub label: Arc<str>,
-    /// Whether its last REGISTER was heard when `last_seen` says; a reading of all registrations does not tell when that was.
+    /// Whether its last REGISTER was heard when `last_seen` says; a resync does not tell when that was.
     pub heard: bool,
     /// Its last call push, while the wake is under way: until it rings, answers or declines.
     pub last_push: Option<LastPush>,
@@ -105,7 +105,7 @@ impl Hash for KnownDevice {
             missed: _,
             label: _,
         } = self;
-        // Its number is a name; which push under way is the last one is told with those.
+        // Its number is a name; which push under way is the last one is hashed with those.
         let last_push = last_push.map(|last| last.at);
         (key, device, heard, last_push, came, recent).hash(state);
     }
@@ -251,7 +251,7 @@ impl Entry {
         self.devices.iter().find(|d| d.is_that_of(push))
     }
 
-    /// The device whose REGISTERs have this Call-ID: a reading of all registrations does not tell the User-Agent, and so not
+    /// The device whose REGISTERs have this Call-ID: a resync does not tell the User-Agent, and so not
     /// every token. Without it a phone would be two, one to be pushed and one to be rung.
     pub(super) fn device_that_registered_as(&self, call_id: &Arc<str>) -> Option<Arc<DeviceKey>> {
         let is_it = |d: &&KnownDevice| !call_id.is_empty() && d.device.register_call_id == *call_id;

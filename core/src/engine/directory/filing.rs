@@ -1,4 +1,4 @@
-//! Entries find their places anew when AORs are compared in another way.
+//! Files all entries again when AORs are compared in another way.
 
 use std::collections::HashSet;
 use std::hash::BuildHasher;

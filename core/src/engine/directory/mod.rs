@@ -4,7 +4,7 @@
 //! Races, each with its test in `tests/directory.rs`:
 //! - the same token registers at two AORs: the last authenticated REGISTER wins;
 //! - "gone" arrives after the phone registered again: the newer REGISTER wins;
-//! - a reading of registrations overlaps with live events: live events win;
+//! - a resync overlaps with live events: live events win;
 //! - an old registration of a phone ends after its new one began: only what has ended ends (`ends`);
 //! - a user's registrations are asked for, and an event comes before the answer: the event wins.
 
@@ -23,7 +23,7 @@ pub use self::binding::Binding;
 use self::binding::{Age, InDoubt};
 use self::dropped::DroppedTokens;
 pub use self::ends::Departures;
-use self::ends::Question;
+use self::ends::ListingQuery;
 pub use self::entry::{AorKey, Arrival, Entry, KnownDevice, LastPush, MissedCall};
 use self::tokens::Ownership;
 use super::command::Command;
@@ -44,17 +44,17 @@ pub struct Directory {
     /// How many phones there are when those that are gone are swept out.
     sweep_at: usize,
     hasher: RandomState,
-    /// The number of the latest reading of all registrations.
+    /// The number of the latest resync (all registrations are read).
     resync: u64,
     /// How many questions about a user's registrations have been asked.
     asked: u64,
-    /// How many had been when the latest reading began.
+    /// How many had been when the latest resync began.
     asked_before: u64,
     /// Whose registrations have been asked for and not answered.
-    questions: HashMap<AorKey, Question>,
+    questions: HashMap<AorKey, ListingQuery>,
     /// Tokens that were dropped: a list that still has them does not bring them back.
     dropped: DroppedTokens,
-    /// Whose registrations have ended since the reading under way began, and as whom they were registered: its list may be older.
+    /// Whose registrations have ended since the resync under way began, and as whom they were registered: its list may be older.
     ended: HashMap<AorKey, BTreeSet<Aor>>,
     is_resyncing: bool,
 }
@@ -91,7 +91,7 @@ impl Directory {
         (resync, dropped, is_resyncing).hash(state);
     }
 
-    /// A reading of registrations begins: what is heard from now on belongs to it.
+    /// A resync begins: what is heard from now on belongs to it.
     pub fn begin_resync(&mut self, number: u64) {
         self.resync = number;
         self.asked_before = self.asked;
@@ -172,7 +172,7 @@ impl Directory {
         let age = match reg.source {
             Source::Event => Age::of(self.resync, self.asked),
             Source::Answer(number) => Age::of(self.resync, number),
-            // The list is as old as the reading.
+            // The list is as old as the resync.
             Source::Resync(number) => Age {
                 may_be_over: self.ended.contains_key(&key),
                 ..Age::of(number, self.asked_before)
@@ -216,7 +216,7 @@ impl Directory {
         })
     }
 
-    /// Ends every binding of these profiles that neither the reading with this number nor an event since it began has named.
+    /// Ends every binding of these profiles that neither the resync with this number nor an event since it began has named.
     pub fn end_resync(&mut self, number: u64, profiles: &[Arc<str>]) {
         self.is_resyncing = false;
         self.ended.clear();

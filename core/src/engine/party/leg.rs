@@ -82,12 +82,12 @@ pub struct OtherLeg {
     /// Where it goes.
     pub target: Target,
     /// The question.
-    pub question: Question,
+    pub query: LegQuery,
 }
 
 /// A question to FreeSWITCH about a leg.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Question {
+pub enum LegQuery {
     /// None is open.
     #[default]
     None,
@@ -228,9 +228,9 @@ impl Leg {
 
     /// When FreeSWITCH is asked again about its leg.
     pub fn asks_at(&self) -> Option<Moment> {
-        match self.other()?.question {
-            Question::Due { at } => Some(at),
-            Question::None | Question::Open { .. } => None,
+        match self.other()?.query {
+            LegQuery::Due { at } => Some(at),
+            LegQuery::None | LegQuery::Open { .. } => None,
         }
     }
 

@@ -10,8 +10,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::leg::{Leg, LegState, Origin, OtherLeg, OwnLeg, Question};
-pub use self::wake::{NextPush, PushState, Sent, Wake};
+pub use self::leg::{Leg, LegQuery, LegState, Origin, OtherLeg, OwnLeg};
+pub use self::wake::{NextPush, OwnPushes, PushState, Wake};
 use super::directory::Entry;
 use super::event::LegEnd;
 use crate::types::{CallId, DeviceKey, Moment, PushId, Target};
@@ -30,7 +30,7 @@ pub struct Party {
     /// The Call-ID of INVITEs to it and what its pushes carry, once there was one.
     pub sip_call_id: Option<Arc<str>>,
     /// Where it is, as far as known; newest wins.
-    pub contact: Option<Contact>,
+    pub place: Option<Place>,
     /// It registered during this call.
     pub has_registered: bool,
     /// Its waking.
@@ -49,7 +49,7 @@ pub struct Party {
 
 /// Where a phone is registered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Contact {
+pub struct Place {
     /// Dial-string to it.
     pub target: Target,
     /// Last proof of life.
@@ -67,7 +67,7 @@ pub enum Codecs {
 }
 
 /// What decides ([`super::digest`]): when it was alive says how a call starts with it; this one has started.
-impl Hash for Contact {
+impl Hash for Place {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self { target, alive } = self;
         (target, alive.is_some()).hash(state);
@@ -80,7 +80,7 @@ impl Hash for Party {
         let Self {
             device,
             register_call_id,
-            contact,
+            place,
             has_registered,
             wake,
             leg,
@@ -94,7 +94,7 @@ impl Hash for Party {
             label: _,
             user_agent: _,
         } = self;
-        (device, register_call_id, contact, has_registered).hash(state);
+        (device, register_call_id, place, has_registered).hash(state);
         wake.what_decides(*leg != Leg::Over).hash(state);
         (leg, has_rung, other_has_rung, codecs, ended).hash(state);
     }
@@ -115,7 +115,7 @@ impl Party {
             label: d.label.clone(),
             register_call_id: d.device.register_call_id.clone(),
             user_agent: d.device.user_agent.clone(),
-            contact: live(Some(&d.key)).map(|b| Contact {
+            place: live(Some(&d.key)).map(|b| Place {
                 target: b.target.clone(),
                 alive: b.alive,
             }),
@@ -128,7 +128,7 @@ impl Party {
             .map(|b| Self {
                 register_call_id: b.call_id.clone(),
                 user_agent: b.user_agent.clone(),
-                contact: Some(Contact {
+                place: Some(Place {
                     target: b.target.clone(),
                     alive: b.alive,
                 }),
@@ -137,7 +137,7 @@ impl Party {
         devices.chain(others).collect()
     }
 
-    /// Says which device it is, or from now on is.
+    /// Names its device, or a new one that replaces it.
     pub fn name(&mut self, device: &Arc<DeviceKey>) {
         if self.device.as_ref() != Some(device) {
             self.device = Some(device.clone());
@@ -161,17 +161,17 @@ impl Party {
 
     /// Where it is.
     pub fn target(&self) -> Option<&Target> {
-        self.contact.as_ref().map(|contact| &contact.target)
+        self.place.as_ref().map(|place| &place.target)
     }
 
     /// Its last proof of life, where it is.
     pub fn alive(&self) -> Option<Moment> {
-        self.contact.as_ref()?.alive
+        self.place.as_ref()?.alive
     }
 
     /// Whether it can be rung now without a push: it has registered and had its pause, or was there all the time.
     pub fn is_awake(&self) -> bool {
-        let has_come = self.has_registered || (self.contact.is_some() && !self.wake.is_under_way());
+        let has_come = self.has_registered || (self.place.is_some() && !self.wake.is_under_way());
         has_come && self.leg.due_at().is_none()
     }
 
@@ -187,7 +187,7 @@ impl Party {
         match &self.leg {
             Leg::Due { .. } | Leg::Own(_) => true,
             Leg::Over => false,
-            Leg::Other(other) if other.question != Question::None => true,
+            Leg::Other(other) if other.query != LegQuery::None => true,
             Leg::None | Leg::Other(_) => self.wake.may_succeed(),
         }
     }
@@ -213,7 +213,7 @@ impl Party {
         self.other_has_rung || self.leg.is(LegState::Ringing)
     }
 
-    /// Whether a push for this call is still allowed after a leg failed, as far as this call has a say.
+    /// Whether a push for this call is still allowed after a leg failed, as far as this call decides.
     pub fn can_be_pushed(&self, retries: u32) -> bool {
         self.device.is_some() && !self.is_out() && self.wake.pushes() <= retries
     }

@@ -12,7 +12,7 @@ pub struct Wake {
     /// What comes next.
     pub next: NextPush,
     /// This call's own pushes, once there is one.
-    pub sent: Option<Sent>,
+    pub sent: Option<OwnPushes>,
     /// Another call had just pushed it: this one waits, or waited, for the same wake-up.
     pub was_shared: bool,
     /// What became of the last push, or of another call's that this one waits for.
@@ -42,7 +42,7 @@ pub enum NextPush {
 
 /// What this call has sent to a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sent {
+pub struct OwnPushes {
     /// How many pushes.
     pub pushes: u32,
     /// When the last of them.
@@ -66,7 +66,7 @@ pub enum PushState {
 impl Hash for NextPush {
     fn hash<H: Hasher>(&self, state: &mut H) {
         std::mem::discriminant(self).hash(state);
-        // The number of the push is a name; which calls share it is told with the pushes that are under way.
+        // The number of the push is a name; which calls share it is hashed with the pushes that are under way.
         self.due().hash(state);
     }
 }
@@ -133,7 +133,7 @@ impl Wake {
 
     /// A push is sent now.
     pub fn send(&mut self, now: Moment) {
-        self.sent = Some(Sent {
+        self.sent = Some(OwnPushes {
             pushes: self.pushes() + 1,
             at: now,
             is_accepted: self.sent.is_some_and(|sent| sent.is_accepted),
