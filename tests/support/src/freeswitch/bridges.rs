@@ -13,7 +13,7 @@ use super::bus::lock;
 use super::calls::events_of;
 use super::catalog::{Catalog, catalog};
 use super::channel::{Channel, Partner, Role};
-use super::core::{Core, World, new_uuid};
+use super::core::{Core, SlowPickUp, World, new_uuid};
 use super::hangup::Ending;
 use super::held::{App, Outcome};
 use super::template::{Template, When};
@@ -38,7 +38,7 @@ impl Core {
         if !self.exists(one) || !self.exists(other) {
             return false;
         }
-        if matches!(self.world().slow, Some((.., None))) {
+        if self.world().slow.as_ref().is_some_and(|slow| !slow.has_begun) {
             self.slow_pick_up_begins();
         }
         let mut world = self.world();
@@ -69,10 +69,10 @@ impl Core {
                 channel.set_variable("park_timeout", "", true);
             }
         }
-        let slow = world.slow.take_if(|(slow_for, ..)| *slow_for == held);
+        let slow = world.slow.take_if(|slow| slow.channel == held);
         drop(world);
-        if let Some((_, number, partner)) = slow {
-            self.pick_up_with(held, partner.flatten().as_deref(), new_uuid(), &number);
+        if let Some(slow) = slow {
+            self.pick_up_with(held, slow.partner.as_deref(), new_uuid(), &slow.number);
         }
         let (core, a_leg) = (Arc::clone(self), one.to_owned());
         let (leg, held) = (leg.to_owned(), held.to_owned());
@@ -246,14 +246,20 @@ impl Core {
 
     /// Somebody begins to pick a channel up that is answered by now: he looks who its partner is.
     pub(crate) fn slow_pick_up_begins(&self) {
-        let slow = self.world().slow.clone();
-        let Some((slow_for, ..)) = slow else { return };
-        if !self.world().channels.get(&slow_for).is_some_and(Channel::is_answered) {
-            return;
-        }
-        let partner = self.partner(&slow_for);
-        if let Some((.., found)) = &mut self.world().slow {
-            *found = Some(partner);
+        let Some(slow) = self.world().slow.clone() else { return };
+        let is_answered = self
+            .world()
+            .channels
+            .get(&slow.channel)
+            .is_some_and(Channel::is_answered);
+        if is_answered {
+            let partner = self.partner(&slow.channel);
+            let has_begun = true;
+            self.world().slow = Some(SlowPickUp {
+                has_begun,
+                partner,
+                ..slow
+            });
         }
     }
 

@@ -94,6 +94,16 @@ pub(crate) struct Answer {
     pub(crate) asked: usize,
 }
 
+/// A pick-up that takes a while.
+#[derive(Debug, Clone)]
+pub(crate) struct SlowPickUp {
+    pub(crate) channel: String,
+    pub(crate) number: String,
+    pub(crate) has_begun: bool,
+    /// The partner that the channel had as it began.
+    pub(crate) partner: Option<String>,
+}
+
 /// Everything that commands read and change.
 #[derive(Default)]
 pub(crate) struct World {
@@ -125,9 +135,8 @@ pub(crate) struct World {
     pub(crate) faster: Option<(String, String)>,
     /// Who picks a channel up once its bridge is ordered, and comes too late: the channel, the other one and its number.
     pub(crate) late: Vec<(String, String, String)>,
-    /// Who begins to pick a channel up once it is answered and before its bridge is ordered, and ends it afterwards: the channel, his
-    /// number, and the partner that it had as he began.
-    pub(crate) slow: Option<(String, String, Option<Option<String>>)>,
+    /// Who begins to pick a channel up once it is answered and before its bridge is ordered, and ends it afterwards.
+    pub(crate) slow: Option<SlowPickUp>,
     /// How long a whole profile's list of registrations takes; the connection that asks waits.
     pub(crate) list_takes: Duration,
     /// Profiles that do not run; their registrations stay.

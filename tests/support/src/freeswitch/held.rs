@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::bus::{Listener, lock};
 use super::channel::{Channel, Role};
 use super::conn::Conn;
-use super::core::{Core, new_uuid};
+use super::core::{Core, SlowPickUp, new_uuid};
 
 /// A call to be held.
 #[derive(Debug, Clone)]
@@ -449,7 +449,12 @@ impl Held {
 
     /// The same with somebody who has looked who ends with the caller (`signal_bond`) before the bridge was ordered.
     pub fn pick_up_around_the_order(&self, number: &str) {
-        self.core.world().slow = Some((self.a_leg(), number.to_owned(), None));
+        self.core.world().slow = Some(SlowPickUp {
+            channel: self.a_leg(),
+            number: number.to_owned(),
+            has_begun: false,
+            partner: None,
+        });
     }
 
     /// The same once the bridge is ordered, and too late: the channel that comes too late.
