@@ -1,4 +1,4 @@
-//! What the driver's loop takes in. Whoever feeds the loop needs this, and not the loop.
+//! What the driver's loop takes in. Those who feed the loop need only this file, not the loop.
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 

@@ -1,4 +1,4 @@
-//! Chance, so that what began together does not go on together.
+//! Random delays, so that what began at the same time does not go on at the same time.
 
 use std::time::Duration;
 

@@ -27,7 +27,7 @@
 //! | [`clock`] | the wall clock, and times as operators read them |
 //! | [`files`] | the one reader of files that operators write |
 //! | `xml` | FreeSWITCH's own XML |
-//! | `jitter` | chance, so that what began together does not go on together |
+//! | `jitter` | random delays, so that what began at the same time does not go on at the same time |
 //! | [`words`] | errors of the system and of libraries in words |
 //! | [`migrate`] | from mod_apn: its configuration, its tokens |
 //! | [`postgres`] | connections to PostgreSQL |

@@ -1,5 +1,5 @@
-//! Errors of the system and of libraries in the words of a person: no numbers of the system's, no chain that says the same
-//! three times.
+//! Errors of the system and of libraries in plain words: without the system's error numbers, and without chains that
+//! say the same three times.
 
 use std::error::Error;
 use std::io;

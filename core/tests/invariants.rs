@@ -88,7 +88,7 @@ fn options() -> impl Strategy<Value = CallOptions> {
         Some(Mode::WakeFirst),
         Some(Mode::WakeAll),
     ]);
-    // Half of the calls wish nothing: what is rare otherwise happens in them.
+    // Half of the calls set no options: what is rare otherwise happens in them.
     let some = (any::<[bool; 5]>(), 0..10_u8, mode).prop_map(
         |([no_push, wait_any, beside, no_early_media, leg_timeout], rare, mode)| CallOptions {
             no_push,

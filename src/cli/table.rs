@@ -11,7 +11,7 @@ use crate::types::Printable;
 /// No line on a terminal is longer, unless asked for (`--wide`).
 pub(super) const WIDTH: usize = 99;
 
-/// Narrower than this nothing can be read, whatever a terminal says.
+/// Lines are never narrower than this, whatever a terminal says: nobody could read them.
 const NARROW: usize = 40;
 
 /// How wide a line on stdout may be.
@@ -19,7 +19,7 @@ pub(super) fn width(wide: bool) -> usize {
     if wide { usize::MAX } else { width_of(&std::io::stdout()) }
 }
 
-/// How wide a line may be: as the terminal is, and never too long to read; as long as it likes where there is no terminal.
+/// How wide a line may be: as wide as the terminal, up to a width that is easy to read. No limit without a terminal.
 pub(super) fn width_of(out: &(impl AsFd + IsTerminal)) -> usize {
     if !out.is_terminal() {
         return usize::MAX;

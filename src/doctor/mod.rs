@@ -2,6 +2,7 @@
 //!
 //! | module | what it looks at |
 //! |---|---|
+//! | `esl` | its questions to FreeSWITCH |
 //! | `freeswitch` | login, permissions, version, modules |
 //! | `handlers` | whether a script answers for dialplan and profiles in place of the files: FusionPBX |
 //! | `sofia` | the profiles' parameters |

@@ -5,8 +5,8 @@ use freeswitch_esl_tokio::AuthMethod;
 use crate::contact::ContactRules;
 use crate::types::Secret;
 
-/// What a connection is made and understood with. When it changes, the connection is made anew: then all registrations
-/// are read again in the new way.
+/// What a connection needs: where it goes, and how to read what it brings. If this changes, fswake connects again and
+/// reads all registrations again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Where to.

@@ -5,7 +5,7 @@ use crate::types::{CallId, LegId};
 /// The variable of the held channel that has what leg N's `originate` says, without N.
 pub(super) const VARIABLE: &str = "fswake_leg_";
 
-/// Whose job it is that has ended: an `originate`, as a whole or prepared.
+/// The leg whose `originate` has ended, whether it was sent whole or prepared.
 pub fn leg_of_job<'a>(
     call: CallId,
     command: &str,

@@ -14,7 +14,10 @@
 //! | [`reading`] | registrations as FreeSWITCH lists them: all after a reconnect, and of profiles that start |
 //! | [`asking`] | what one user has registered, where an event does not say it |
 //! | [`link`] | one connection of a held call: framing, commands, replies |
+//! | [`users`], [`directory`] | questions to FreeSWITCH's directory: whose number, who rings; a user's variables |
 //! | `line` | a connection of ours that asks, and hears no events |
+//! | `endpoint` | where FreeSWITCH's event socket is, and how what it says is read |
+//! | `job` | which leg a `bgapi` job was for |
 
 pub mod answers;
 pub mod asking;

@@ -1,12 +1,12 @@
 //! Facts read back from the texts that the journal and the running daemon have written of failed pushes.
 //!
-//! Neither writes more of an error than its class and its text, so this is the one place where such texts are looked into.
+//! Neither writes more of an error than its class and its text, so such texts are parsed here, and only here.
 
 use crate::types::push::{Fault, KeptBy, PushError};
 
 /// Whether what failed is the connection to the provider, not what it said: its certificate, or ours at the TLS layer.
 pub fn is_about_the_way(reason: &str) -> bool {
-    // The last but one are of older journals.
+    // Some of these are only in journals of older versions.
     [
         "certificate",
         "cannot connect to",

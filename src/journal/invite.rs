@@ -1,4 +1,4 @@
-//! How the INVITE to a phone that had just registered came to nothing: each kind of end has a cause and an advice of its own.
+//! Why the INVITE to a phone that had just registered failed: each kind of failure has its own cause and advice.
 
 use super::attempt::Attempt;
 use crate::types::Printable;
@@ -76,7 +76,7 @@ impl InviteEnd {
     }
 }
 
-/// It was sent an INVITE when its call was nearly over.
+/// Whether the INVITE was sent when the call was nearly over.
 pub(super) fn had_no_time(attempt: &Attempt) -> bool {
     let had = attempt.invited_for_ms;
     attempt.failed_awake.is_none() && attempt.silent == 0 && had.is_some_and(|had| had < TIME_TO_RING_MS)

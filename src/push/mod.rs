@@ -10,7 +10,7 @@
 //! ```
 //!
 //! `app` is one `[[app]]` of the configuration, checked; `setup` says why one cannot be used; `certificate` how long a client
-//! certificate is good. No file needs one that needs it (tests/house/circles.rs).
+//! certificate is good. No two files depend on each other (tests/house/circles.rs).
 
 mod apns;
 pub mod app;

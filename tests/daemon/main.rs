@@ -4,16 +4,20 @@
 //! | module | what |
 //! |---|---|
 //! | `wake` | a sleeping phone is woken and connected, whichever way its call and its push come |
+//! | `waking` | wakes that are under way, shared, or over |
+//! | `bindings` | registrations that end, and what FreeSWITCH is asked then |
+//! | `lookup` | what only FreeSWITCH's directory knows: whose number was dialled, who rings |
 //! | `bridge` | caller and phone are connected: when, by whom, and what if not |
 //! | `child` | what a leg has of its call: variables, caller, roles |
 //! | `ends` | what the dialplan's own `bridge` is told of the phones |
 //! | `taken` | calls that somebody else takes while they are held |
+//! | `crossing` | pick-ups that cross the answer of the caller's phone |
 //! | `outcomes` | who declined, who never came, who cannot be woken |
 //! | `fail_open` | what breaks around fswake |
 //! | `crash` | what happens to calls when fswake itself is killed, or the caller hangs up |
 //! | `files` | files as editors save them |
 //! | `tokens` | what a token is, and whose app it is |
-//! | `doctor`, `way_in`, `trace` | what operators ask, beside the daemon and without it |
+//! | `doctor`, `truth`, `way_in`, `trace` | what operators ask, beside the daemon and without it |
 //! | `drain` | stopping, and what systemd hears |
 //! | `bad_peers` | strangers on the port for held calls |
 //! | `gateway` | phones that are woken through an operator's gateway, and by parameters of the operator's names |

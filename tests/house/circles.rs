@@ -1,14 +1,15 @@
-//! No circle of files: what a file needs is below it.
+//! No circles: no file depends on one that depends on it.
 //!
-//! A file leans on another when it names something that is defined there: a type, a function, a constant, a trait, a macro. The
-//! names are read from `use` lines and from paths in the code (`crate::`, `super::`, `self::`, a module's own name), and each
-//! is followed through re-exports to the file that defines it. So these lean on nothing:
+//! A file depends on another when it names something that is defined there: a type, a function, a constant, a trait, a
+//! macro. The names are read from `use` lines and from paths in the code (`crate::`, `super::`, `self::`, a module's
+//! own name), and each is followed through re-exports to the file that defines it. So these are no dependencies:
 //!
 //! - `mod child;`, and `pub use child::Item;` of a parent that does not use `Item` itself: a table of contents;
 //! - a child that takes `super::Item` where the parent only hands on what another child defines;
-//! - a method that is called on a value: its type was named already. One type's `impl` may so be spread over files.
+//! - a method that is called on a value: it names nothing. So the `impl` of one type may be spread over files.
 //!
-//! Unit tests do not count. Rooms that are knotted inside are named below. [`Tree::circles`] finds every group of files that lean on each other in a loop.
+//! Unit tests do not count. `KNOTTED` names the folders that still have circles inside. [`Tree::circles`] finds every
+//! group of files that depend on each other in a loop.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -35,7 +36,7 @@ impl Tree {
         Self { files: files.collect() }
     }
 
-    /// Every group of files that lean on each other in a loop, with what ties them.
+    /// Every group of files that depend on each other in a loop, with the names that tie them.
     pub fn circles(&self) -> Vec<Vec<String>> {
         let ties = self.ties();
         let reach: BTreeMap<&File, BTreeSet<&File>> = ties.keys().map(|file| (file, reachable(&ties, file))).collect();
@@ -56,7 +57,7 @@ impl Tree {
         circles.into_values().collect()
     }
 
-    /// Which file leans on which, by which names.
+    /// Which file depends on which, by which names.
     fn ties(&self) -> BTreeMap<File, BTreeMap<File, BTreeSet<String>>> {
         let mut ties: BTreeMap<File, BTreeMap<File, BTreeSet<String>>> = BTreeMap::new();
         for (module, (file, source)) in &self.files {
@@ -191,7 +192,7 @@ fn module_of(file: &str) -> Option<Vec<String>> {
     Some(module)
 }
 
-/// Rooms whose files still lean on each other. No circle may leave its room, and no room is added.
+/// Folders whose files still depend on each other. No circle may leave its folder, and no folder may be added.
 const KNOTTED: [&str; 6] = [
     "core/src/engine/",
     "src/cli/",

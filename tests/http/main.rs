@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `answers` | what is answered, and that the OpenAPI document says so |
 //! | `metrics` | what is counted, and that docs, dashboard and alerts speak of nothing else |
+//! | `board` | docs/grafana.json against Grafana's schema |
 //! | `guard` | who may ask |
 //! | `hostile` | slow, huge and broken requests |
 //! | `cli` | `fswake devices`, `calls`, `apps` |

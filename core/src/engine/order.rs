@@ -52,7 +52,7 @@ impl CallOrder {
         matches!(self, Self::Release { .. } | Self::Close)
     }
 
-    /// What has to be done though the call's connection is gone: the leg that it was to end, or to bridge, ends.
+    /// What is left to do if the call's connection is gone: end the leg that it had to end or to bridge.
     pub fn leg_to_end(&self) -> Option<(LegId, Cause)> {
         match self {
             Self::Kill { leg, cause } => Some((*leg, cause.clone())),

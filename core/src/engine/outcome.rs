@@ -1,4 +1,5 @@
-//! What comes of a push that has ended: for its device, for the call or the asker that it was sent for, and for calls that ride on it.
+//! What follows from a push that has ended: for its device, for the call or the asker that it was sent for, and for
+//! calls that share it.
 
 use super::Engine;
 use super::command::{Command, Note};

@@ -13,7 +13,7 @@ pub enum PushError {
         /// The provider's reason code.
         reason: String,
     },
-    /// Set the token aside until its next REGISTER: as often our own mistake as the token's.
+    /// Set the token aside until its next REGISTER: the cause is as often a wrong setting as a bad token.
     #[error("token refused ({reason})")]
     TokenBad {
         /// The provider's reason code.
@@ -82,7 +82,7 @@ pub enum OwnRefusal {
     /// A value would make a segment of the gateway's URL `.` or `..`.
     #[error("DotSegment")]
     DotSegment,
-    /// The gateway's URL would be none.
+    /// With this push's values filled in, the gateway's URL is not a valid URL.
     #[error("NoUrl")]
     NoUrl,
     /// The app has no profile for this type of notification.
@@ -97,11 +97,11 @@ pub enum Fault {
     Credentials,
     /// Google has no good key for Apple: only pushes to iPhones need it.
     AppleKeyAtGoogle,
-    /// The app's certificate has ended, and nothing is sent with it.
+    /// The app's certificate has expired, and nothing is sent with it.
     CertificateExpired,
-    /// The provider calls a token expired that was signed just now: this machine's clock.
+    /// The provider says that a token signed just now has expired: this machine's clock is wrong.
     Clock,
-    /// Whoever answers in the provider's place has a certificate that is not trusted.
+    /// The server that answers has a certificate that is not trusted.
     Untrusted,
     /// The other side refuses the app's own certificate in TLS.
     CertificateRefused,

@@ -1,4 +1,4 @@
-//! A held hand for engine tests: virtual time, short ways to say what happens, and every command accounted for.
+//! Help for engine tests: virtual time, short ways to say what happens, and every command accounted for.
 #![allow(dead_code, missing_docs, reason = "each test file uses its part")]
 
 use std::time::{Duration, SystemTime};

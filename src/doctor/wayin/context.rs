@@ -156,7 +156,7 @@ impl Context {
         !self.handovers.is_empty()
     }
 
-    /// The contexts that its actions lead to and that nobody has. Those after fswake are the way back.
+    /// The contexts that its actions lead to and that do not exist, without those that calls go on to after fswake.
     pub(super) fn misses(&self, next: &[Self]) -> Option<Check> {
         let is_after = |name: &str| self.leads_on().any(|next| next == name);
         let gone =

@@ -6,7 +6,7 @@ use crate::types::LegId;
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) leg: LegId,
-    /// The lease that it has; 0 where it has to be prepared anew.
+    /// The lease that it has; 0 if it must be prepared again.
     pub(super) lease: u32,
     /// Empty where FreeSWITCH has refused them.
     pub(super) variables: String,

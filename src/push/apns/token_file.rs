@@ -1,11 +1,11 @@
-//! Where Apple's provider tokens outlive the process.
+//! The file in which Apple's provider tokens outlive the process.
 //!
-//! Apple takes one new token of a key in 20 minutes. A daemon that is started again within them, and a doctor that has just
-//! asked with the same key, would be refused; so each goes on with the token that is there. It is worth less than the key,
-//! which is on the same host, and nothing after an hour.
+//! Apple accepts one new token per key in 20 minutes. Without the file it would refuse a daemon that restarts within
+//! that time, and a doctor that signs with the daemon's key. A token is worth less than the key, which is on the same
+//! host, and nothing after an hour.
 //!
-//! A line is a sum, the time of signing and the token. The sum is over the key too: a line of another key, or one that was
-//! damaged, is not ours.
+//! A line has a checksum, the time of signing, and the token. The checksum covers the key too, so a line that was
+//! signed with another key, or was damaged, is ignored.
 
 use std::fmt::Write as _;
 use std::io::Write as _;

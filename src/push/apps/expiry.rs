@@ -1,4 +1,4 @@
-//! When an operator is told that a certificate ends.
+//! When to warn an operator that a certificate expires.
 
 /// Days before the end; each is announced once.
 const WARN_AT_DAYS: [i64; 6] = [60, 30, 14, 7, 3, 1];

@@ -1,4 +1,4 @@
-//! When an app's provider is asked next.
+//! When an app's provider is probed next.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What delivers one app's pushes: a provider's own module, or the log.
+//! Delivers one app's pushes: through its provider's module, or to the log.
 
 use std::sync::Arc;
 use std::time::SystemTime;

@@ -39,7 +39,7 @@ impl ErrorReply {
 
     /// `INVALID_ARGUMENT` stands for a bad token and for a bad message alike. Only the first may set the token aside.
     ///
-    /// The one place where text decides: for a malformed token Google sends no field, only this sentence.
+    /// Text decides here: for a malformed token Google sends no field, only this sentence.
     fn names_the_token(&self) -> bool {
         let violations = reply::list(&self.0, "details").flat_map(|d| reply::list(d, "fieldViolations"));
         let fields: Vec<&str> = violations.map(|v| reply::text(v, "field")).collect();

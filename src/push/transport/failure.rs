@@ -1,4 +1,4 @@
-//! Connections that could not be made or were lost: what is at fault, in the type and in words.
+//! Connections that failed or were lost: what is at fault, as a value and in words.
 
 use std::error::Error as StdError;
 use std::io;

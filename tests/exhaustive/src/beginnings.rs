@@ -55,7 +55,7 @@ pub struct Beginning {
     pub phones: [Phone; 2],
     /// The settings.
     pub policy: Policy,
-    /// What the calls wish.
+    /// The options of the calls.
     pub options: CallOptions,
     /// Why pushes are refused.
     pub refusal: Refusal,

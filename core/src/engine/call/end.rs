@@ -22,7 +22,7 @@ pub(super) struct End {
     news: Option<CancelReason>,
     /// What becomes of the caller.
     caller: Caller,
-    /// What the dialplan does with the caller; `None` where he is not ours to hand back.
+    /// What the dialplan does with the caller; `None` if fswake cannot hand him back.
     next: Option<Next>,
 }
 
@@ -47,7 +47,7 @@ impl End {
         }
     }
 
-    /// The caller has hung up: for the legs as FreeSWITCH's bridge has it, whatever the caller's own cause.
+    /// The caller has hung up. Legs end with the cause that FreeSWITCH's bridge gives them, not with the caller's own.
     pub(super) fn abandoned() -> Self {
         Self {
             result: HoldResult::Abandoned,
@@ -132,7 +132,7 @@ impl End {
 }
 
 impl Call {
-    /// Ends the hold: kills what rings, calls off what was woken, sums up, and lets go of the channel.
+    /// Ends the hold: ends legs that ring, tells phones that were woken, sums up, and gives the channel up.
     pub(super) fn end(&mut self, end: End, world: &mut World) {
         self.phase = Phase::Over;
         self.count_wakes(end.result, world);
@@ -229,7 +229,7 @@ impl Call {
         }
     }
 
-    /// A phone that was pushed and has not come may still come: too late, and by how much is worth knowing.
+    /// A phone that was pushed and has not registered may still do so: the journal records how late.
     fn remember_who_may_be_late(&self, world: &mut World) {
         for party in self.parties.iter().filter(|p| !p.has_registered && !p.has_rung) {
             let Some((device, pushed)) = party.device.as_ref().zip(party.wake.pushed_at()) else {

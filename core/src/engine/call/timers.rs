@@ -1,6 +1,6 @@
 //! What a call waits for, and what it does when the time comes: a table of timers.
 //!
-//! Each moment is kept in the state that it is about, so a timer whose reason is gone is gone too.
+//! Each due time is stored in the state that it belongs to. When that state ends, so does its timer.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use crate::types::Moment;
 enum Timer {
     /// The wait for a phone, or the time of those that ring on, is over.
     Wait,
-    /// No first REGISTER was on its way.
+    /// The time for a first REGISTER that may be on its way is over.
     FirstRegister,
     /// FreeSWITCH's directory has not answered in time.
     Directory,
-    /// A push is due; of a phone that FreeSWITCH rings, the question how its leg stands comes first.
+    /// A push is due. If FreeSWITCH may ring the phone itself, it is first asked how its leg stands.
     Push(usize),
     /// FreeSWITCH is asked again how its own leg stands.
     OtherLeg(usize),
@@ -119,7 +119,7 @@ impl Call {
         }
     }
 
-    /// The wait is over, and nobody rings on but perhaps this party: without a leg to it the call ends.
+    /// The wait is over and no other party rings: the call ends when this one has no leg.
     pub(super) fn rests_on(&self, p: usize) -> bool {
         let rings = |p: &Party| p.leg.own().is_some() || p.other_has_rung;
         self.rings_on && !self.parties.iter().enumerate().any(|(q, party)| q != p && rings(party))

@@ -180,7 +180,7 @@ impl Leg {
         }
     }
 
-    /// Takes a leg of ours away, if it is like this.
+    /// Takes a leg of ours away, if it meets this condition.
     pub fn take_own_if(&mut self, is: impl FnOnce(&OwnLeg) -> bool) -> Option<OwnLeg> {
         if !self.own().is_some_and(is) {
             return None;
@@ -234,7 +234,7 @@ impl Leg {
         }
     }
 
-    /// Whether a leg of ours is so far.
+    /// Whether a leg of ours is in this state.
     pub fn is(&self, state: LegState) -> bool {
         self.own().is_some_and(|leg| leg.state == state)
     }

@@ -1,7 +1,7 @@
 //! One party of a held call: a device or a phone without a token, the leg to it and its waking.
 //!
-//! What cannot be at once is one field: a party is rung by one leg or by none ([`Leg`]), and its next push is due, shared with another
-//! call, impossible, or not needed ([`NextPush`]).
+//! States that exclude each other share one field: a party has one leg or none ([`Leg`]), and its next push is due,
+//! shared with another call, impossible, or not needed ([`NextPush`]).
 
 mod leg;
 mod wake;

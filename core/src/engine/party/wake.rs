@@ -1,4 +1,4 @@
-//! How the waking of a party stands.
+//! How far the wake of a party is.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;

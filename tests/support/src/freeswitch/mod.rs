@@ -24,6 +24,7 @@
 //! | `api`, `lists`, `dialstring` | API commands and their texts |
 //! | `core`, `channel`, `calls`, `legs`, `bridges`, `hangup`, `sched` | channels and what happens to them |
 //! | `held`, `phone`, `registry`, `bulk` | what a test holds in its hands |
+//! | `cause`, `clock` | hangup causes; times as FreeSWITCH prints them |
 //! | `capture`, `template`, `recognise`, `catalog`, `event` | recordings, and events made from them |
 
 use std::net::SocketAddr;
