@@ -338,7 +338,7 @@ async fn user_with_capital_letters_is_read_and_asked_for(fs: Arc<RealFs>) {
     }
     site.kill_daemon().await;
     site.start_daemon().await;
-    let read = ["Registered(", &format!("user: \"{CAPITALS}\""), "source: Reading("];
+    let read = ["Registered(", &format!("user: \"{CAPITALS}\""), "source: Resync("];
     site.daemon().says_all_times(2, &read).await;
     phones[0].move_elsewhere().await;
     assert_eq!(phones[0].register().await, 200);

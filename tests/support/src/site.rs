@@ -163,7 +163,7 @@ impl Daemon {
         let lines: Vec<String> = self.lines.borrow().clone();
         let told = lines
             .iter()
-            .filter(|l| !l.contains("Reading(") && !l.contains("StoreDevice("));
+            .filter(|l| !l.contains("Resync(") && !l.contains("StoreDevice("));
         let told: Vec<&str> = told.map(String::as_str).collect();
         told[told.len().saturating_sub(80)..].join("\n")
     }
