@@ -202,7 +202,7 @@ fn daemon_that_hangs_is_told_within_five_seconds() {
         assert!(took < std::time::Duration::from_secs(5), "{command:?}: {took:?}");
         let err = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{err}");
-        assert!(err.contains("does not answer\nhint: it runs and hangs"), "{err}");
+        assert!(err.contains("does not answer\nhint: it is running but hangs"), "{err}");
     }
 }
 

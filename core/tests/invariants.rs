@@ -98,6 +98,7 @@ fn options() -> impl Strategy<Value = CallOptions> {
             mode,
             leg_timeout,
             no_early_media,
+            early_media_rings: no_early_media && leg_timeout,
         },
     );
     prop_oneof![Just(CallOptions::default()), some]

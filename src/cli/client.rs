@@ -132,7 +132,7 @@ impl Client {
         let address = self.address;
         if error.is_timeout() {
             return anyhow!(
-                "the daemon at {address} does not answer\nhint: it runs and hangs: look at its log (journalctl -u fswake), and \
+                "the daemon at {address} does not answer\nhint: it is running but hangs: look at its log (journalctl -u fswake), and \
                  restart it if that does not help"
             );
         }

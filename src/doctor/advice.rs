@@ -88,9 +88,8 @@ fn busy(app: &App, kept_by: KeptBy) -> &'static str {
         Credentials::ApnsToken { .. } | Credentials::ApnsCertificate { .. }
     );
     if matches!(kept_by, KeptBy::BusyForKey { .. }) {
-        return "Apple takes one new token of a key in 20 minutes, and another process signs with this key as well (a second fswake, \
-                another push server): give each a key of its own. If it was for once (fswake has moved here, or has a new \
-                store), wait: it is over within 20 minutes";
+        return "Apple accepts one new token per key in 20 minutes, and another process uses this key too (a second fswake, another \
+                push server): give each its own key. If fswake was only moved, or has a new store, wait 20 minutes";
     }
     if is_apple && matches!(kept_by, KeptBy::BusyForThis { .. }) {
         return "Apple limits the pushes to one phone: it takes them again by itself. `fswake trace` of that phone's user shows who \

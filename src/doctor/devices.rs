@@ -99,12 +99,11 @@ fn set_aside(known: &[Device]) -> Check {
     let of = |is: fn(&str) -> bool| known.iter().filter(is_aside).any(|d| is(d.push.provider.name()));
     let mut advice = "the provider refused them; fswake uses them again when their phones register".to_owned();
     if of(|provider| provider.starts_with("apns")) {
-        advice +=
-            ". BadDeviceToken for many: sandbox mixed with production (provider apns or apns.dev), or another topic";
+        advice += ". Many BadDeviceToken: sandbox and production are mixed up (provider apns or apns.dev), or the topic is wrong";
     }
     if of(|provider| provider == "fcm") {
-        advice += ". Of Google for many: the app was built for another Firebase project, or sends as its token what is none of \
-                   FCM's";
+        advice += ". Many of Google's: the app was built for another Firebase project, or sends something else than its FCM \
+                   token";
     }
     let seen = format!("{}: {}", aside.len(), first_of(&aside, 3));
     Check::warning(FAMILY, "tokens set aside", seen, advice)

@@ -81,9 +81,7 @@ impl Unheard {
         match self {
             Self::NotAllowed => format!("add {} to the user's esl-allowed-api", commands.join(", ")),
             Self::NotThere => "load the module that has it: mod_commands, or mod_sofia for `sofia`".into(),
-            Self::Silent => {
-                "look at FreeSWITCH itself: does `fs_cli -x status` answer? One that hangs has to be restarted".into()
-            }
+            Self::Silent => "check FreeSWITCH: if `fs_cli -x status` does not answer, restart it".into(),
             Self::Failed(_) => "look at FreeSWITCH's log, and run the doctor again".into(),
         }
     }

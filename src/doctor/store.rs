@@ -34,8 +34,8 @@ pub(super) fn checks(store: &StoreConfig, runs_as: Option<u32>) -> Vec<Check> {
         ))];
     }
     if !folder.is_dir() {
-        let advice = "systemd makes it when the daemon starts (StateDirectory=fswake); without systemd make it, owned by fswake's \
-                      user, or change store.path";
+        let advice = "systemd makes this folder when the daemon starts (StateDirectory=fswake). Without systemd make it and give it to \
+                      fswake's user, or change store.path";
         let seen = format!("{} is not there", folder.display());
         return vec![Check::error(FAMILY, "file", seen, advice)];
     }

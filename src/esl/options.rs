@@ -43,6 +43,7 @@ pub fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Variables {
         // On a loopback it is about the loopback: FreeSWITCH gives it to every part of a `:_:` dial-string.
         leg_timeout: each.is_some() && each == asked.max_wait,
         no_early_media: get("variable_ignore_early_media").is_some_and(|value| !is_false(value)),
+        early_media_rings: get("variable_ignore_early_media") == Some("ring_ready"),
     };
     asked
 }

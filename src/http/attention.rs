@@ -118,7 +118,7 @@ fn of_app(app: &App, state: &AppState, census: Option<&Census>) -> Vec<Item> {
                 ProblemKind::Refused => format!("its provider rejects the credentials: {reason}"),
                 ProblemKind::BrokenFile => format!("its new file cannot be used: {reason}"),
                 ProblemKind::Expired => reason.clone(),
-                ProblemKind::Rejected => format!("its provider refuses what it is sent: {reason}"),
+                ProblemKind::Rejected => format!("its provider refuses the pushes: {reason}"),
                 ProblemKind::Unreachable => format!("its provider cannot be reached: {reason}"),
                 ProblemKind::NoAnswer => format!("its provider does not answer: {reason}"),
                 ProblemKind::Busy => format!("its provider takes no pushes for now: {reason}"),

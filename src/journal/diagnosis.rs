@@ -107,7 +107,7 @@ pub fn of_attempt(attempt: &Attempt) -> Option<Diagnosis> {
     if invite::had_no_time(attempt) {
         let had = in_words(attempt.invited_for_ms.unwrap_or(0));
         let says = format!(
-            "{device} woke up and registered {had} before the call was over, too late to ring: wake.max-wait, or the caller's own \
+            "{device} woke up and registered only {had} before the call ended, too late to ring: wake.max-wait, or the caller's own \
              limit, is too short"
         );
         return Some(pattern(Pattern::LateRegisters, says));
@@ -180,7 +180,7 @@ fn of_refusal(attempt: &Attempt, refusal: Refusal, reason: &str) -> Diagnosis {
                 "the provider does not know the token of {device} ({reason}): it is for {}; fswake uses it again when the phone \
                  registers",
                 match attempt.provider() {
-                    "fcm" => "another Firebase project, or none of FCM's",
+                    "fcm" => "another Firebase project, or is no FCM token",
                     name if name.starts_with("apns") => "the other environment (sandbox, production), or another topic",
                     _ => "another app",
                 }
@@ -333,10 +333,10 @@ pub(super) fn of(wake: &Wake) -> Option<Diagnosis> {
         }),
         "declined" => Some(plain(declined(&attempts))),
         "error" if wake.step("call-cut").is_some() => Some(plain(
-            "a phone answered, and FreeSWITCH ended the call instead of connecting the two; its log at this time says why",
+            "a phone answered, and FreeSWITCH ended the call instead of connecting the two; see FreeSWITCH's log at this time",
         )),
         "error" => Some(plain(
-            "the connection with FreeSWITCH for this call broke; FreeSWITCH's log at this time says why",
+            "the connection with FreeSWITCH for this call broke; see FreeSWITCH's log at this time",
         )),
         "timeout" if wake.step("ring-time-over").is_some() => Some(plain(
             "a phone rang and nobody answered within the dial-string's own time",

@@ -53,11 +53,11 @@ impl InviteEnd {
             ),
             Self::Unavailable => format!(
                 "{device} woke up and registered, but the INVITE right after it failed ({why}): FreeSWITCH had lost the \
-                 connection to the phone (it says 503 itself then), or the app cannot take a call yet (wake.settle-delay)"
+                 connection to the phone (it gives 503 itself then), or the app cannot take a call yet (wake.settle-delay)"
             ),
             Self::Silence => format!(
-                "{device} registered and did not ring: nothing came back to its INVITE{}; its app is suspended again before the \
-                 INVITE, or does not get it (NAT, a connection that is only half open)",
+                "{device} registered and did not ring: its INVITE was not answered{}; its app is suspended before the INVITE \
+                 arrives, or never gets it (NAT, a half-open connection)",
                 if attempt.silent > 0 {
                     ", and pushing it again did not help"
                 } else {
@@ -65,8 +65,8 @@ impl InviteEnd {
                 }
             ),
             Self::Incompatible => format!(
-                "{device} woke up and refused the INVITE ({why}): it takes none of the codecs that it was offered, or wants SRTP \
-                 where there is none (or none where there is); compare the app's codecs and encryption with FreeSWITCH's"
+                "{device} woke up and refused the INVITE ({why}): it supports none of the offered codecs, or one side requires \
+                 SRTP and the other does not use it; compare the app's codecs and encryption with FreeSWITCH's"
             ),
             Self::Refused => format!(
                 "{device} woke up and registered, but the INVITE right after it failed ({why}): the app registers before it can \

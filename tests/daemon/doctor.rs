@@ -499,7 +499,7 @@ async fn way_that_leads_nowhere_is_not_called_good() {
         ),
         (
             "<action application=\"bridge\" data=\"user/${dialed_user}@${dialed_domain}\"/>",
-            "in circles",
+            "call loops",
         ),
         (
             "<action application=\"transfer\" data=\"1 XML nowhere\"/>",

@@ -99,7 +99,7 @@ async fn trace_says_whether_a_phone_never_came_or_came_and_did_not_ring() {
         assert_eq!(result_of(&held).await, "unreachable");
         stage.journal("call-over", if comes { 1 } else { 2 }).await;
         let (_, told, _) = stage.tool(&["trace", &format!("{user}@{DOMAIN}")]).await;
-        let silent = "registered and did not ring: nothing came back to its INVITE";
+        let silent = "registered and did not ring: its INVITE was not answered";
         assert_eq!(told.contains(silent), comes, "{told}");
         assert_eq!(told.contains("registered, but does not ring"), comes, "{told}");
         assert_eq!(told.contains("the phone never registered"), !comes, "{told}");

@@ -196,7 +196,7 @@ async fn user_with_a_dial_string_of_its_own_does_not_stand_for_its_domain() {
     let seen = found.check("calls")["seen"].as_str().unwrap().to_owned();
     assert_eq!(
         seen,
-        format!("by the dial-string of {DOMAIN}; the dial-string of 1001@{DOMAIN} goes past fswake")
+        format!("by the dial-string of {DOMAIN}; the dial-string of 1001@{DOMAIN} does not lead to fswake")
     );
     daemon.asleep(&stage.iphone("1002")).await;
     stage.stored(2).await;

@@ -52,6 +52,8 @@ pub struct CallOptions {
     pub leg_timeout: bool,
     /// The early media of a phone that rings alone is not passed on (`ignore_early_media`).
     pub no_early_media: bool,
+    /// The caller hears ringing instead (`ignore_early_media=ring_ready`).
+    pub early_media_rings: bool,
 }
 
 impl CallOptions {

@@ -153,6 +153,21 @@ fn what_the_caller_hears_goes_on_when_the_calls_connection_ends() {
     b.expect_nothing_more();
 }
 
+/// `ignore_early_media=ring_ready`.
+#[test]
+fn caller_hears_ringing_in_place_of_early_media_where_the_call_says_so() {
+    let (mut b, early_media) = desk(CallOptions {
+        no_early_media: true,
+        early_media_rings: true,
+        ..CallOptions::default()
+    });
+    assert!(!early_media);
+    b.plays(leg(1, 0));
+    b.expect_alert(1);
+    b.plays(leg(1, 0));
+    b.expect_nothing_more();
+}
+
 #[test]
 fn early_media_is_for_nobody_where_another_phone_could_answer_or_the_call_does_not_want_it() {
     let options = [

@@ -16,6 +16,7 @@ const NO_PUSH: CallOptions = CallOptions {
     mode: None,
     leg_timeout: false,
     no_early_media: false,
+    early_media_rings: false,
 };
 const WAIT_ANY: CallOptions = CallOptions {
     wait_any: true,

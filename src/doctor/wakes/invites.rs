@@ -18,22 +18,22 @@ fn words(end: InviteEnd) -> &'static str {
 
 fn advice(end: InviteEnd, settle_ms: u128) -> String {
     match end {
-        InviteEnd::NoWay => "FreeSWITCH knew no way to the address that the phone registered with: look for its cause in FreeSWITCH's \
-                             log (NAT, a network that is down, a profile that does not run)"
+        InviteEnd::NoWay => "FreeSWITCH had no route to the address that the phone registered with: its log has the cause (NAT, a \
+                             network that is down, a profile that does not run)"
             .into(),
-        InviteEnd::Unavailable => "FreeSWITCH says 503 itself when the connection that the phone registered over is gone: the app is \
-                                   suspended again too soon, or a NAT forgets the connection. A longer wake.settle-delay does not \
-                                   help there; it helps where the phone's own log has the INVITE and the 503"
+        InviteEnd::Unavailable => "FreeSWITCH gives 503 itself when it has lost the phone's connection: the app is suspended again too \
+                                   soon, or a NAT forgets the connection. A longer wake.settle-delay does not help there; it \
+                                   helps if the phone's own log has the INVITE and the 503"
             .into(),
-        InviteEnd::Silence => "nothing came back: the app is suspended again before the INVITE, or does not get it (NAT, a \
-                               connection that is only half open)"
+        InviteEnd::Silence => "no answer came: the app is suspended before the INVITE arrives, or never gets it (NAT, a half-open \
+                               connection)"
             .into(),
-        InviteEnd::Incompatible => "the app takes none of the codecs that it was offered, or wants SRTP where there is none (or none \
-                                    where there is): compare its codecs and encryption with the profile's codec-prefs and the \
+        InviteEnd::Incompatible => "the app supports none of the offered codecs, or one side requires SRTP and the other does not use \
+                                    it: compare its codecs and encryption with the profile's codec-prefs and the \
                                     callers' codecs"
             .into(),
         InviteEnd::Refused => {
-            format!("the app registers before it can take a call: set wake.settle-delay (now {settle_ms} ms) to 500ms more")
+            format!("the app registers before it can take a call: raise wake.settle-delay (now {settle_ms} ms) by 500 ms")
         }
     }
 }
@@ -118,16 +118,11 @@ mod tests {
             Some(("NO_ROUTE_DESTINATION", 0)),
         );
         let refused = Some(("CALL_REJECTED", 480));
-        let settle = "set wake.settle-delay (now 0 ms) to 500ms more";
+        let settle = "raise wake.settle-delay (now 0 ms) by 500 ms";
         for (ends, how, has, has_not) in [
             ([refused; 3].to_vec(), "(3 × refused or given up)", settle, "×"),
-            ([no_way; 3].to_vec(), "(3 × could not be sent)", "knew no way", settle),
-            (
-                [None; 3].to_vec(),
-                "(3 × without an answer)",
-                "nothing came back",
-                settle,
-            ),
+            ([no_way; 3].to_vec(), "(3 × could not be sent)", "had no route", settle),
+            ([None; 3].to_vec(), "(3 × without an answer)", "no answer came", settle),
             (
                 [Some(("INCOMPATIBLE_DESTINATION", 488)); 3].to_vec(),
                 "(3 × no codec in common)",

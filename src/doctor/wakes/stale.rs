@@ -8,7 +8,7 @@ use crate::types::Printable;
 const OF_APPLE: &str = "BadDeviceToken or DeviceTokenNotForTopic: builds from Xcode need provider apns.dev, those from TestFlight and the \
                         App Store apns, and the topic has to be the app's";
 const OF_GOOGLE: &str = "SENDER_ID_MISMATCH: the app was built for another Firebase project than the service account's; INVALID_ARGUMENT: \
-                         what the app sends as its token is none of FCM's";
+                         the app sends something else than its FCM token";
 const OF_ANOTHER: &str = "refused tokens: the gateway's log says why";
 const GONE: &str = "gone tokens: the app has to register with its new token when it is reinstalled";
 

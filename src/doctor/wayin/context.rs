@@ -168,7 +168,7 @@ impl Context {
             .collect();
         (!gone.is_empty()).then(|| {
             let seen = format!(
-                "it sends calls to context {}, which is not in FreeSWITCH's files: those calls fail",
+                "it sends calls to context {}, which FreeSWITCH's files do not have: those calls fail",
                 first_of(&gone, 3)
             );
             let advice =
@@ -216,7 +216,7 @@ impl Context {
         let mut all = after.chain(of_next);
         if is_led_to && all.any(|action| action.rings_by_dial_string(&self.name)) {
             let seen = "its last bridge rings user/.. or a loopback into this context, whose dial-string leads here again: the \
-                        call goes in circles";
+                        call loops";
             let advice =
                 "bridge to ${sofia_contact(*/${dialed_user}@${dialed_domain})}, as fs-conf/dialplan/fswake.xml does";
             checks.push(Check::error(FAMILY, name, seen, advice));
@@ -503,7 +503,7 @@ mod tests {
             "sofia/gateway/x/1,[leg_timeout=5]loopback/${dialed_user}@${dialed_domain}/fswake",
         ] {
             let context = after(&format!(r#"<action application="bridge" data="{circle}"/>"#));
-            assert!(says(&context, &[], true).contains("in circles"), "{circle}");
+            assert!(says(&context, &[], true).contains("call loops"), "{circle}");
             // Dial-strings that do not lead here make no circle.
             assert_eq!(says(&context, &[], false), "");
         }
@@ -525,7 +525,7 @@ mod tests {
         assert_eq!(says(&on, &[by_script], true), "");
         assert_eq!(says(&on, &[of("fswake-after", plain)], true), "");
         let back = of("fswake-after", r#"<action application="bridge" data="user/1@d"/>"#);
-        assert!(says(&on, &[back], true).contains("in circles"));
+        assert!(says(&on, &[back], true).contains("call loops"));
     }
 
     #[test]

@@ -100,10 +100,10 @@ pub(super) async fn check(session: &mut Session, config: &Config, socket: &Socke
         (false, false) => {
             let is_taken = config.listen.addresses.iter().any(|address| listens(address).is_some());
             let advice = if is_taken {
-                "a program listens there: fswake hangs (look at its log, and restart it), listen.allow does not have FreeSWITCH's \
-                 address, or it is not fswake that has the port"
+                "something listens there: fswake hangs (see its log, restart it), listen.allow lacks FreeSWITCH's address, or another \
+                 program has the port"
             } else {
-                "is fswake running, does listen.allow have FreeSWITCH's address, and is it fswake that has the port?"
+                "start fswake, add FreeSWITCH's address to listen.allow, or find out which program has the port"
             };
             Check::error(FAMILY, name, format!("no fswake answers FreeSWITCH at {shown}"), advice)
         }

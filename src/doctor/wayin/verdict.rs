@@ -71,9 +71,12 @@ impl Ways<'_> {
             (false, false) => Check::warning(
                 FAMILY,
                 NAME,
-                format!("{seen}; the dial-string of {} goes past fswake", shown(&sorted.past)),
                 format!(
-                    "{}. A user's own dial-string goes before the domain's. Without it these users are woken only if the dialplan \
+                    "{seen}; the dial-string of {} does not lead to fswake",
+                    shown(&sorted.past)
+                ),
+                format!(
+                    "{}. A user's own dial-string overrides the domain's. Otherwise these users are woken only if the dialplan \
                      calls fswake",
                     self.where_set()
                 ),
@@ -270,7 +273,7 @@ impl Ways<'_> {
         if self.is_fusionpbx() {
             "set theirs in the field Dial String under Accounts > Extensions (docs/FUSIONPBX.md)"
         } else {
-            "set theirs as fs-conf/directory/fswake.xml does"
+            "set their dial-string as in fs-conf/directory/fswake.xml"
         }
     }
 
@@ -404,7 +407,7 @@ mod tests {
         assert!(
             check
                 .seen
-                .ends_with("by the dial-string of 2@d; the dial-string of 1@d goes past fswake"),
+                .ends_with("by the dial-string of 2@d; the dial-string of 1@d does not lead to fswake"),
             "{}",
             check.seen
         );
@@ -414,7 +417,7 @@ mod tests {
             (check.state, check.seen.as_str()),
             (
                 State::Warning,
-                "by the dial-string of d; the dial-string of 1@d goes past fswake"
+                "by the dial-string of d; the dial-string of 1@d does not lead to fswake"
             )
         );
         let disturbed = users(&[("1", "d", "error/user_busy"), ("2", "d", LEADS)], &[]);

@@ -67,6 +67,13 @@ const BYPASS_VIDEO: &str = "If the caller offers video, `bypass_media` is ignore
                             event socket took it out of such a call. Media passes through FreeSWITCH as without it.";
 const BYPASS_LATER: &str = "`bypass_media` begins once the call is up, by a re-INVITE to both sides. A bridge's INVITE \
                             goes past FreeSWITCH from the beginning.";
+const EARLY_OF_SEVERAL: &str = "Early media reaches the caller only from a phone that rings alone. A bridge to several phones passes on the early media \
+                                of the first that has some.";
+const BRIDGE_EARLY_MEDIA: &str = "In the dial-string way `bridge_early_media` does not reach the caller's side of the loopback: he hears early media only \
+                                  without it.";
+const LOOPBACK_BETWEEN: &str = "In the dial-string way the loopback stays in a call that began with early media until mod_loopback takes it out, some two \
+                              seconds after the answer and only if both sides send audio; with `loopback_bowout=false` it stays in every call. While it \
+                              is there, a blind transfer fails.";
 const BY_PUSH: &str = "With `wake.alert = \"push\"` the caller hears ringing when the push service has taken the push.";
 
 /// A difference that is always there.
@@ -140,6 +147,23 @@ pub const DEPARTURES: &[Departure] = &[
     departs("show_calls_while_it_rings", DIAL_STRING, "show calls", &["4: sofia: user0 to user1 ();  to  () + loopback: user0 to user1@DOMAIN (user1);  to  () + loopback: user0 to user1@DOMAIN (user1);  to  () + sofia: user0 to user1 (user1);  to  ()"], LOOPBACK),
     departs("wake_only_answered", DIAL_STRING, "show calls", &["2: sofia: user0 to user1 (user1); user0 to user1@DOMAIN (user1) + loopback: user0 to user1@DOMAIN (user1); user0 to user1 (user1)"], LOOPBACK_STAYS),
     departs("unregistered_goes_on", DIAL_STRING, "knows", &["USER_NOT_REGISTERED USER_NOT_REGISTERED USER_NOT_REGISTERED USER_NOT_REGISTERED"], LOOPBACK_CAUSE),
+    departs("two_phones_early_media", BOTH, "early", &["nothing"], EARLY_OF_SEVERAL),
+    departs("early_media_bridged", DIAL_STRING, "early", &["nothing"], BRIDGE_EARLY_MEDIA),
+    departs("early_media_blind_by_caller", DIAL_STRING, "context", &["office"], LOOPBACK_BETWEEN),
+    departs("early_media_blind_by_caller", DIAL_STRING, "desk hears", &["nothing"], LOOPBACK_BETWEEN),
+    departs("early_media_blind_by_caller", DIAL_STRING, "callee", &["cause 16"], LOOPBACK_BETWEEN),
+    departs("early_media_blind_by_caller", DIAL_STRING, "Until(Up(Desk))", &["never"], LOOPBACK_BETWEEN),
+    departs("early_media_blind_by_callee", DIAL_STRING, "desk hears", &["nothing"], LOOPBACK_BETWEEN),
+    departs("early_media_blind_by_callee", DIAL_STRING, "caller", &["cause 88"], LOOPBACK_BETWEEN),
+    departs("early_media_blind_by_callee", DIAL_STRING, "Until(Up(Desk))", &["never"], LOOPBACK_BETWEEN),
+    departs("blind_by_caller_with_a_loopback_that_stays", DIAL_STRING, "context", &["office"], LOOPBACK_BETWEEN),
+    departs("blind_by_caller_with_a_loopback_that_stays", DIAL_STRING, "desk hears", &["nothing"], LOOPBACK_BETWEEN),
+    departs("blind_by_caller_with_a_loopback_that_stays", DIAL_STRING, "callee", &["cause 16"], LOOPBACK_BETWEEN),
+    departs("blind_by_caller_with_a_loopback_that_stays", DIAL_STRING, "Until(Up(Desk))", &["never"], LOOPBACK_BETWEEN),
+    departs("blind_by_callee_with_a_loopback_that_stays", DIAL_STRING, "desk hears", &["nothing"], LOOPBACK_BETWEEN),
+    departs("blind_by_callee_with_a_loopback_that_stays", DIAL_STRING, "caller", &["cause 88"], LOOPBACK_BETWEEN),
+    departs("blind_by_callee_with_a_loopback_that_stays", DIAL_STRING, "Until(Up(Desk))", &["never"], LOOPBACK_BETWEEN),
+    departs("busy_486_alert_by_push", BOTH, "caller", &["180, 486"], BY_PUSH),
     departs("rings_asleep_alert_by_push", BOTH, "18x", &["before the phone"], BY_PUSH),
     departs("error_503", BOTH, "INVITEs", &["3"], UNREACHABLE),
     departs("answered_with_a_stale_place", BOTH, "CDRs", &["2: A: caller=user0 dest=user1 hangup_cause=NORMAL_CLEARING + B: caller=user0 dest=user1 hangup_cause=NORMAL_CLEARING"], ASLEEP),

@@ -24,6 +24,9 @@ impl Call {
     /// 183 with media on a leg that was to ring alone.
     pub fn on_early_media(&mut self, n: u32, codec: Option<Arc<str>>, world: &mut World) {
         self.on_progress(n, world);
+        if self.held.options.early_media_rings && self.party_of_leg(n).is_some() {
+            self.alert(world);
+        }
         let Some(p) = self.party_of_leg(n) else { return };
         let rings = self.parties[p].leg.is(LegState::Ringing);
         if self.phase != Phase::Holding || !rings || !self.rings_alone() {

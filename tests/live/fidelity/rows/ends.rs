@@ -60,6 +60,28 @@ fn others() -> Vec<Row> {
             .after(&[LEAVES, NEXT])
             .callee(rings(Callee))
             .steps(ended()),
+        row(5, "no_answer_goes_on_to_an_announcement")
+            .before(&[("set", "call_timeout=4"), ("set", "continue_on_fail=true")])
+            .after(&[("answer", ""), ("playback", "tone_stream://%(1500,0,440)")])
+            .callee(rings(Callee))
+            .steps([
+                Until(Up(Caller)),
+                Wait(300),
+                See("hears", Hears(Caller, 300)),
+                Until(Over(Caller)),
+                See("caller", Answers),
+                See("CDRs", Cdrs(&["hangup_cause"])),
+            ]),
+        row(5, "busy_486_alert_by_push")
+            .alert_by_push()
+            .before(&[FATAL])
+            .callee(declines(Callee, 486))
+            .steps([
+                Until(Final),
+                Wait(200),
+                See("caller", Answers),
+                See("CDRs", Cdrs(&["hangup_cause"])),
+            ]),
         row(5, "no_answer_after_thirty_seconds")
             .before(&[FATAL])
             .callee(rings(Callee))

@@ -3,6 +3,7 @@
 #![expect(clippy::wildcard_imports, reason = "the words that rows are written in")]
 
 mod baresip;
+mod early;
 mod ends;
 mod identity;
 mod leg;
@@ -20,7 +21,7 @@ mod words {
     pub use super::super::row::Moment::*;
     pub use super::super::row::Step::*;
     pub use super::super::row::Who::*;
-    pub use super::super::row::{Row, Step, answers, declines, rings, row};
+    pub use super::super::row::{Row, Step, Who, answers, declines, rings, row};
 
     /// Until both are in the call, whatever is between them, and a little longer.
     pub fn answered() -> Vec<Step> {
@@ -85,6 +86,7 @@ pub fn all() -> Vec<Row> {
         media::rows(),
         pictures::rows(),
         baresip::rows(),
+        early::rows(),
     ]
     .concat()
 }

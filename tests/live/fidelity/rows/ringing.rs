@@ -38,6 +38,17 @@ pub fn rows() -> Vec<Row> {
             .alert_by_push()
             .callee(slow(700))
             .steps(heard()),
+        row(4, "ringback_alert_by_push")
+            .alert_by_push()
+            .awake()
+            .before(&[("set", TONE)])
+            .callee(slow(700))
+            .steps(heard()),
+        row(4, "early_media_alert_by_push")
+            .alert_by_push()
+            .awake()
+            .callee(early(300))
+            .steps(heard()),
         row(4, "early_media").callee(early(300)).steps(heard()),
         row(4, "early_media_awake").awake().callee(early(300)).steps(heard()),
         row(4, "early_media_ignored")

@@ -4,7 +4,7 @@ use fswake_test_support::sip::Script;
 
 use super::words::*;
 
-fn mute(who: super::super::row::Who) -> Script {
+fn mute(who: Who) -> Script {
     Script {
         voice: None,
         ..answers(who)
@@ -120,6 +120,7 @@ pub fn rows() -> Vec<Row> {
         ("blind_by_callee_without_rtp", Callee, 0),
         ("blind_by_caller_without_rtp", Caller, 0),
         ("blind_by_caller_without_rtp_after_three_seconds", Caller, 2800),
+        ("blind_by_callee_without_rtp_after_three_seconds", Callee, 2800),
     ] {
         rows.push(
             row(6, name)
@@ -141,6 +142,62 @@ pub fn rows() -> Vec<Row> {
                     See("callee", End(Callee)),
                     See("caller", End(Caller)),
                 ]),
+        );
+    }
+    for (name, by, other) in [
+        ("attended_by_callee_without_rtp", Callee, Caller),
+        ("attended_by_caller_without_rtp", Caller, Callee),
+    ] {
+        rows.push(
+            row(6, name)
+                .caller(|s| s.voice = None)
+                .callee(mute(Callee))
+                .desk(mute(Desk))
+                .steps(up())
+                .steps([
+                    Attended(by, "{5}"),
+                    Wait(800),
+                    See("its calls", CallsOf(by)),
+                    See("channels", Channels),
+                    See("other", End(other)),
+                    See("desk", End(Desk)),
+                    See("desk shows", Display(Desk)),
+                ]),
+        );
+    }
+    rows.push(
+        row(6, "attended_by_caller_after_three_seconds")
+            .desk(answers(Desk))
+            .steps(up())
+            .steps([
+                Wait(2800),
+                Attended(Caller, "{5}"),
+                Wait(800),
+                See("its calls", CallsOf(Caller)),
+                See("channels", Channels),
+            ])
+            .steps(joined(See("other hears", Hears(Callee, 400)))),
+    );
+    // Whatever is between them by then.
+    for (name, by) in [("blind_by_callee_soon", Callee), ("blind_by_caller_soon", Caller)] {
+        rows.push(
+            row(6, name)
+                .desk(answers(Desk))
+                .steps([Until(Up(Callee)), Until(Up(Caller)), Wait(200), Blind(by, "5{id}")])
+                .steps(at_desk_and_over()),
+        );
+    }
+    for (name, by) in [
+        ("blind_by_callee_with_a_loopback_that_stays", Callee),
+        ("blind_by_caller_with_a_loopback_that_stays", Caller),
+    ] {
+        rows.push(
+            row(6, name)
+                .before(&[("export", "loopback_bowout=false")])
+                .desk(answers(Desk))
+                .steps(answered())
+                .steps([Blind(by, "5{id}")])
+                .steps(at_desk_and_over()),
         );
     }
     rows
