@@ -312,7 +312,7 @@ mod tests {
                 key,
                 &kept(KeptBy::BusyForKey { status: 429 }, "429 TooManyProviderTokenUpdates"),
                 is_busy,
-                "another process signs with this key",
+                "another process uses this key",
                 "firewall",
             ),
             (

@@ -133,7 +133,7 @@ mod tests {
             (
                 vec![lost, no_way, no_way, None],
                 "2 × could not be sent, 1 × 503",
-                "1 × 503: FreeSWITCH says",
+                "1 × 503: FreeSWITCH gives",
                 settle,
             ),
             (

@@ -49,8 +49,7 @@ const LOOPBACK_STAYS: &str = "In wake-only mode the dial-string's loopback stays
                               two seconds after the answer.";
 const LOOPBACK_CAUSE: &str =
     "The loopback is a leg, and its end sets `bridge_hangup_cause`. A bridge to nobody has no leg.";
-const CALLEE: &str =
-    "The caller is shown the phone's name, not \"Outbound Call\", FreeSWITCH's name for every leg of a bridge.";
+const CALLEE: &str = "In the dialplan way the caller is shown the phone's name, not \"Outbound Call\", FreeSWITCH's name for every leg of a bridge.";
 const NOT_TRANSCODED: &str = "If the caller has the phone's codec, he gets it, so that nothing is transcoded.";
 const ANY_CODEC: &str = "A phone that has none of the caller's codecs is rung once more, with the codecs of its \
                          profile after the caller's (audio only, if the caller has no video). FreeSWITCH may then \
