@@ -172,7 +172,7 @@ async fn doctor_signs_nothing_with_the_key_of_a_daemon_that_runs() {
     );
     assert!(
         seen(&found, "ios").contains("TooManyProviderTokenUpdates")
-            && advice(&found, "ios").contains("over within 20 minutes"),
+            && advice(&found, "ios").contains("wait 20 minutes"),
         "{}",
         seen(&found, "ios")
     );
