@@ -180,10 +180,9 @@ fn after_a_wake_the_loopback_rings_plainly_or_ends_as_the_phones_did() {
 /// A blind transfer that reaches the loopback's context goes on in the caller's, or in the user's own.
 #[test]
 fn transfer_that_comes_to_the_dial_strings_context_is_sent_on() {
-    let mut all = all_extensions().into_iter().filter(|e| e.context == "fswake");
-    let first = all.next().unwrap();
+    let all: Vec<_> = all_extensions().into_iter().filter(|e| e.context == "fswake").collect();
+    let (first, last) = (all.first().unwrap(), all.last().unwrap());
     assert!(position(&first.actions, "set", "force_transfer_context=$1").is_some());
-    let last = all.last().unwrap();
     assert!(position(&last.actions, "transfer", "${destination_number} XML $1").is_some());
 }
 

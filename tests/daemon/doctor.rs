@@ -588,7 +588,9 @@ async fn way_by_a_dialplan_is_found_in_the_users_own_context_and_wherever_calls_
     let found = doctor(&stage).await;
     let seen = |name: &str| found.check(name)["seen"].as_str().unwrap();
     assert_eq!(found.state("context public"), "warning", "{:#}", found.report);
-    assert!(seen("context public").starts_with("it sends calls to context elsewhere, which FreeSWITCH's files do not have"));
+    assert!(
+        seen("context public").starts_with("it sends calls to context elsewhere, which FreeSWITCH's files do not have")
+    );
     assert!(seen("context tenant").starts_with("after fswake the call goes to context missing"));
 }
 

@@ -475,7 +475,9 @@ mod tests {
         };
         let found = sends("$1 XML wake").misses(&[gone]).unwrap();
         assert!(
-            found.seen.contains("it sends calls to context wake, which FreeSWITCH's files do not have"),
+            found
+                .seen
+                .contains("it sends calls to context wake, which FreeSWITCH's files do not have"),
             "{found:?}"
         );
         assert!(sends("$1 XML wake").misses(&[of("wake", "")]).is_none());
