@@ -10,8 +10,8 @@ use std::time::Duration;
 use common::{Bench, apns, call, end, leg, reg, target, unreg};
 use fswake_core::engine::policy::{Alert, AppPolicy, Decline, OnUnregister, Policy};
 use fswake_core::engine::{
-    CallOptions, CallOrder, Command, DirectoryQuery, Event, HeldCall, LegEnd, Mode, OtherLegState, Ringing, Takeover,
-    UnregisterWhy,
+    CallOptions, CallOrder, Command, DirectoryQuery, EarlyMedia, Event, HeldCall, LegEnd, Mode, OtherLegState, Ringing,
+    Takeover, UnregisterWhy,
 };
 use fswake_core::types::push::{PushError, PushReceipt};
 use fswake_core::types::{LegId, Moment, PushId};
@@ -97,8 +97,11 @@ fn options() -> impl Strategy<Value = CallOptions> {
             hands_off: rare == 0,
             mode,
             leg_timeout,
-            no_early_media,
-            early_media_rings: no_early_media && leg_timeout,
+            early_media: match (no_early_media, leg_timeout) {
+                (false, _) => EarlyMedia::PassedOn,
+                (true, false) => EarlyMedia::Ignored,
+                (true, true) => EarlyMedia::Rings,
+            },
         },
     );
     prop_oneof![Just(CallOptions::default()), some]

@@ -121,7 +121,7 @@ fn not_tried(app: &App, why: &str) -> Check {
 fn met_by(kind: ProblemKind, reason: &str) -> Option<PushError> {
     let refusal = match kind {
         ProblemKind::Refused => Refusal::Misconfigured,
-        ProblemKind::Expired => return Some(Refusal::Misconfigured.error("CertificateExpired")),
+        ProblemKind::Expired => return Some(PushError::certificate_expired()),
         ProblemKind::Rejected => return Some(facts::rejected(400, reason)),
         // Somebody else answers in its place.
         ProblemKind::Unreachable if facts::is_untrusted(reason) => Refusal::Misconfigured,

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::engine::{CallOptions, Mode, Ringing};
+use crate::engine::{CallOptions, EarlyMedia, Mode, Ringing};
 use crate::types::Printable;
 
 /// What a channel's variables say.
@@ -42,8 +42,11 @@ pub fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Variables {
         mode: mode(&get, &mut asked),
         // On a loopback it is about the loopback: FreeSWITCH gives it to every part of a `:_:` dial-string.
         leg_timeout: each.is_some() && each == asked.max_wait,
-        no_early_media: get("variable_ignore_early_media").is_some_and(|value| !is_false(value)),
-        early_media_rings: get("variable_ignore_early_media") == Some("ring_ready"),
+        early_media: match get("variable_ignore_early_media") {
+            Some("ring_ready") => EarlyMedia::Rings,
+            Some(value) if !is_false(value) => EarlyMedia::Ignored,
+            _ => EarlyMedia::PassedOn,
+        },
     };
     asked
 }

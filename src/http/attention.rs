@@ -11,9 +11,9 @@ use super::cache::Census;
 use super::census;
 use super::{Problem, Site};
 use crate::doctor::advice::{BROKEN_FILE, advice};
+use crate::push::PushError;
 use crate::push::app::App;
 use crate::push::apps::standing::{AppState, ProblemKind};
-use crate::push::{Fault, PushError};
 use crate::types::UnixSeconds;
 
 /// An operator is told of a certificate's end so many days before.
@@ -135,7 +135,7 @@ fn of_app(app: &App, state: &AppState, census: Option<&Census>) -> Vec<Item> {
             "its certificate ends in {days} {}",
             if days == 1 { "day" } else { "days" }
         );
-        let advice = to_do(app, &expired());
+        let advice = to_do(app, &PushError::certificate_expired());
         items.push(item(Level::Warning, problem, advice, None));
     }
     // A log takes everything and wakes nobody.
@@ -145,14 +145,6 @@ fn of_app(app: &App, state: &AppState, census: Option<&Census>) -> Vec<Item> {
         items.push(item(Level::Warning, problem, advice.to_owned(), None));
     }
     items
-}
-
-/// What pushes will meet when the certificate has ended.
-fn expired() -> PushError {
-    PushError::Misconfigured {
-        fault: Fault::CertificateExpired,
-        reason: "CertificateExpired".into(),
-    }
 }
 
 fn to_do(app: &App, error: &PushError) -> String {

@@ -85,7 +85,7 @@ impl From<DeviceDelivery> for Device {
     fn from(delivered: DeviceDelivery) -> Self {
         let label = delivered.device.to_string();
         match delivered.outcome {
-            Ok(receipt) if receipt.status == 0 => Self {
+            Ok(receipt) if receipt.is_only_logged() => Self {
                 label,
                 sent: false,
                 status: None,

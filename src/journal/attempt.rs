@@ -1,6 +1,6 @@
 //! What one call tried with one phone: the facts that a diagnosis is made of.
 
-use super::facts::{fault_in, has_no_address, kept_busy, topic_code_in};
+use super::facts::{fault_in, has_no_address, is_only_logged, kept_busy, topic_code_in};
 use super::wake::{Dropped, Step, Wake};
 use crate::types::push::{KeptBy, PushError, status_in};
 
@@ -210,11 +210,6 @@ impl Attempt {
     }
 }
 
-/// Whether a push that was "taken" was only written to the log.
-pub(super) fn is_only_logged(step: &Step) -> bool {
-    step.number("status") == Some(0)
-}
-
 /// Causes of FreeSWITCH's own for a leg that it knew no way for.
 pub(super) fn is_without_a_way(cause: &str) -> bool {
     matches!(
@@ -267,7 +262,7 @@ pub(super) fn all(wake: &Wake) -> Vec<Attempt> {
             "push-shared" => attempt.shared = true,
             "push-limited" => attempt.limited = true,
             "push-accepted" => {
-                if is_only_logged(step) {
+                if is_only_logged(step.number("status")) {
                     attempt.only_logged = true;
                 } else {
                     attempt.accepted = true;

@@ -2,10 +2,10 @@
 //!
 //! docs/TROUBLESHOOTING.md has the same patterns with what to do about each; `fswake doctor` looks for them in all wakes.
 
-use super::facts::{is_about_the_clock, is_about_the_way};
 use serde::Serialize;
 
 use super::attempt::{Attempt, LONGEST_USEFUL_WAIT_MS, Refusal};
+use super::facts::{is_about_the_clock, is_about_the_way};
 use super::invite::{self, InviteEnd};
 use super::wake::{Dropped, Wake};
 use crate::clock::{span, stamp, with_date};

@@ -2,7 +2,7 @@
 //!
 //! Neither writes more of an error than its class and its text, so such texts are parsed here, and only here.
 
-use crate::types::push::{Fault, KeptBy, PushError};
+use crate::types::push::{Fault, KeptBy, PushError, TOPIC_CODES};
 
 /// Whether what failed is the connection to the provider, not what it said: its certificate, or ours at the TLS layer.
 pub fn is_about_the_way(reason: &str) -> bool {
@@ -62,8 +62,7 @@ pub(crate) fn kept_busy(status: u16, reason: &str) -> KeptBy {
 
 /// Apple's code for a topic that it refuses, where the text has one.
 pub(crate) fn topic_code_in(reason: &str) -> Option<&'static str> {
-    let codes = ["BadTopic", "MissingTopic", "TopicDisallowed"];
-    codes.into_iter().find(|code| reason.contains(code))
+    TOPIC_CODES.into_iter().find(|code| reason.contains(code))
 }
 
 /// Whether it is the certificate of whoever answers in the provider's place.
@@ -80,4 +79,14 @@ pub(crate) fn rejected(status: u16, reason: &str) -> PushError {
         reason: code.to_owned(),
         topic,
     }
+}
+
+/// Whether a push failed before a provider was asked: no app serves the device, or with nothing to prove itself with.
+pub(super) fn never_left(reason: &str) -> bool {
+    reason.contains("no app serves") || reason.contains("CertificateExpired: the certificate expired")
+}
+
+/// Whether a push that was "taken" was only written to the log, by the status in the journal.
+pub(super) fn is_only_logged(status: Option<u64>) -> bool {
+    status == Some(0)
 }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::attempt::{self, Attempt};
 use super::diagnosis::{self, Diagnosis};
+use super::facts::{is_only_logged, never_left};
 use super::reason::{self, Reason};
 use super::words;
 use crate::types::Aor;
@@ -118,7 +119,7 @@ impl Wake {
                     overview.pushes = overview.pushes.saturating_sub(1);
                     reword_push(&mut steps, &step, "no push: nothing could be sent");
                 }
-                "push-accepted" if attempt::is_only_logged(&step) => {
+                "push-accepted" if is_only_logged(step.number("status")) => {
                     overview.pushes = overview.pushes.saturating_sub(1);
                     reword_push(&mut steps, &step, "no push: its app has no provider");
                 }
@@ -183,11 +184,6 @@ fn reword_push(steps: &mut [Step], of: &Step, words: &str) {
     if let Some(sent) = steps.iter_mut().rev().find(is_it) {
         words.clone_into(&mut sent.words);
     }
-}
-
-/// Whether a push failed before a provider was asked: no app serves the device, or with nothing to prove itself with.
-pub(super) fn never_left(reason: &str) -> bool {
-    reason.contains("no app serves") || reason.contains("CertificateExpired: the certificate expired")
 }
 
 impl Step {

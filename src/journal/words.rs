@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 use super::attempt::is_without_a_way;
+use super::facts::is_only_logged;
 use crate::clock::{span, with_date};
 use crate::types::Printable;
 
@@ -88,7 +89,7 @@ pub(super) fn of(step: &str, detail: &Map<String, Value>) -> String {
         }
         "push-shared" => Words::new("not pushed: another call has just pushed it"),
         "push-limited" => Words::new("not pushed: the rate limit is reached"),
-        "push-accepted" if d.number("status") == Some(0) => {
+        "push-accepted" if is_only_logged(d.number("status")) => {
             Words::new("only written to the log: no [[app]] with credentials serves this phone")
         }
         "push-accepted" => accepted("provider took the push", &d),

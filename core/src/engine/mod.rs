@@ -56,7 +56,7 @@ pub use self::event::{
 };
 use self::ids::IdMap;
 use self::notification::Notifications;
-pub use self::options::{CallOptions, Mode, OtherLegState, Ringing};
+pub use self::options::{CallOptions, EarlyMedia, Mode, OtherLegState, Ringing};
 pub use self::order::{CallOrder, Cause, Connect, Next, Record, Ring};
 use self::policy::Policy;
 pub use self::step::{Caller, Step};

@@ -50,10 +50,20 @@ pub struct CallOptions {
     pub mode: Option<Mode>,
     /// The call's own limit is its legs' (`leg_timeout`): they end for it as FreeSWITCH ends them.
     pub leg_timeout: bool,
-    /// The early media of a phone that rings alone is not passed on (`ignore_early_media`).
-    pub no_early_media: bool,
-    /// The caller hears ringing instead (`ignore_early_media=ring_ready`).
-    pub early_media_rings: bool,
+    /// What becomes of the early media of a phone that rings alone.
+    pub early_media: EarlyMedia,
+}
+
+/// What becomes of early media (`ignore_early_media`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum EarlyMedia {
+    /// The caller hears it.
+    #[default]
+    PassedOn,
+    /// It is not passed on.
+    Ignored,
+    /// The caller hears ringing instead (`ring_ready`).
+    Rings,
 }
 
 impl CallOptions {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub use super::payload::{Payload, PayloadError};
-pub use super::push_error::{Fault, KeptBy, OwnRefusal, PushError, status_in};
+pub use super::push_error::{Fault, KeptBy, OwnRefusal, PushError, TOPIC_CODES, status_in};
 use super::{Aor, CallId, NotificationId, PushId, PushParams, TokenType};
 
 /// What a push about a call tells the phone.
@@ -127,6 +127,13 @@ pub struct PushReceipt {
     pub status: u16,
     /// How many requests it took, retries included.
     pub attempts: u32,
+}
+
+impl PushReceipt {
+    /// No provider was asked: the push was only written to the log.
+    pub fn is_only_logged(&self) -> bool {
+        self.status == 0
+    }
 }
 
 /// How a push ended: exactly one for every request.

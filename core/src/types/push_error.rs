@@ -158,6 +158,9 @@ impl KeptBy {
     }
 }
 
+/// Apple's codes for a topic that it refuses.
+pub const TOPIC_CODES: [&str; 3] = ["BadTopic", "MissingTopic", "TopicDisallowed"];
+
 /// The HTTP status in a reason, as in `503 UNAVAILABLE`; 0 where there is none.
 pub fn status_in(reason: &str) -> u16 {
     let mut words = reason.split_whitespace();
@@ -174,6 +177,14 @@ impl PushError {
         Self::Misconfigured {
             fault: Fault::Credentials,
             reason: reason.into(),
+        }
+    }
+
+    /// The app's certificate has expired.
+    pub fn certificate_expired() -> Self {
+        Self::Misconfigured {
+            fault: Fault::CertificateExpired,
+            reason: "CertificateExpired".to_owned(),
         }
     }
 
@@ -221,7 +232,7 @@ impl PushError {
     /// Whether Apple refuses the topic, whichever phone the push is for.
     pub fn is_about_the_topic(&self) -> bool {
         let code = self.code().unwrap_or_default();
-        matches!(self, Self::Rejected { .. }) && ["BadTopic", "MissingTopic", "TopicDisallowed"].contains(&code)
+        matches!(self, Self::Rejected { .. }) && TOPIC_CODES.contains(&code)
     }
 
     /// The same, with the topic that it was about.

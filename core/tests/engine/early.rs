@@ -1,7 +1,7 @@
 //! Early media of a phone that rings alone.
 
 use fswake_core::engine::policy::Decline;
-use fswake_core::engine::{CallOptions, Event, HoldResult, Mode, Ringing, Step};
+use fswake_core::engine::{CallOptions, EarlyMedia, Event, HoldResult, Mode, Ringing, Step};
 
 use crate::common::{Bench, call, end, fails, leg, ms, reg};
 use crate::{bench, with};
@@ -157,8 +157,7 @@ fn what_the_caller_hears_goes_on_when_the_calls_connection_ends() {
 #[test]
 fn caller_hears_ringing_in_place_of_early_media_where_the_call_says_so() {
     let (mut b, early_media) = desk(CallOptions {
-        no_early_media: true,
-        early_media_rings: true,
+        early_media: EarlyMedia::Rings,
         ..CallOptions::default()
     });
     assert!(!early_media);
@@ -172,7 +171,7 @@ fn caller_hears_ringing_in_place_of_early_media_where_the_call_says_so() {
 fn early_media_is_for_nobody_where_another_phone_could_answer_or_the_call_does_not_want_it() {
     let options = [
         CallOptions {
-            no_early_media: true,
+            early_media: EarlyMedia::Ignored,
             ..CallOptions::default()
         },
         CallOptions {

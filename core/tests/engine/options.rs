@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use fswake_core::engine::{CallOptions, CallOrder, Command, Event, HoldResult, OtherLegState, Ringing, UnregisterWhy};
+use fswake_core::engine::{
+    CallOptions, CallOrder, Command, EarlyMedia, Event, HoldResult, OtherLegState, Ringing, UnregisterWhy,
+};
 use fswake_core::types::push::PushError;
 
 use crate::common::{Bench, apns, call, leg, ms, reg, target, unreg};
@@ -15,8 +17,7 @@ const NO_PUSH: CallOptions = CallOptions {
     hands_off: false,
     mode: None,
     leg_timeout: false,
-    no_early_media: false,
-    early_media_rings: false,
+    early_media: EarlyMedia::PassedOn,
 };
 const WAIT_ANY: CallOptions = CallOptions {
     wait_any: true,

@@ -252,13 +252,10 @@ impl Context {
     pub(super) fn findings(&self) -> Vec<Check> {
         let name = format!("context {}", Printable(&self.name));
         let mut checks: Vec<Check> = Vec::new();
-        for handover in &self.handovers {
-            let more = written(&name, &handover.socket);
-            checks.extend(
-                more.into_iter()
-                    .filter(|check| !checks.contains(check))
-                    .collect::<Vec<_>>(),
-            );
+        for check in self.handovers.iter().flat_map(|h| written(&name, &h.socket)) {
+            if !checks.contains(&check) {
+                checks.push(check);
+            }
         }
         if !self.has_socket() {
             return checks;

@@ -301,10 +301,7 @@ impl Health {
             kind: ProblemKind::Expired,
             since: unix(end),
             reason: "the certificate has expired".into(),
-            error: Some(PushError::Misconfigured {
-                fault: Fault::CertificateExpired,
-                reason: "CertificateExpired".into(),
-            }),
+            error: Some(PushError::certificate_expired()),
         });
         // An expired certificate is one problem, not two: nothing is sent with it.
         let refused = known.refused.as_ref().filter(|_| expired.is_none());

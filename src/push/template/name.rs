@@ -83,14 +83,19 @@ const NAMES: [(&str, Name, bool); 26] = [
 ];
 
 impl Vocabulary {
-    /// Its names, as the documents write them.
-    pub fn names(self) -> impl Iterator<Item = String> {
+    /// The part of the table that it has.
+    fn known(self) -> impl Iterator<Item = (&'static str, Name)> {
         let known = NAMES
             .iter()
             .filter(move |(_, _, in_payloads)| *in_payloads || self == Self::Gateway);
-        known.map(move |(word, _, _)| match self {
+        known.map(|(word, name, _)| (*word, *name))
+    }
+
+    /// Its names, as the documents write them.
+    pub fn names(self) -> impl Iterator<Item = String> {
+        self.known().map(move |(word, _)| match self {
             Self::Payload => word.replace('_', "-"),
-            Self::Gateway => (*word).to_owned(),
+            Self::Gateway => word.to_owned(),
         })
     }
 
@@ -100,9 +105,6 @@ impl Vocabulary {
             Self::Payload if written.contains('_') => return None,
             Self::Payload | Self::Gateway => written.replace('-', "_"),
         };
-        let mut known = NAMES
-            .iter()
-            .filter(|(_, _, in_payloads)| *in_payloads || self == Self::Gateway);
-        known.find(|(word, _, _)| *word == plain).map(|(_, name, _)| *name)
+        self.known().find(|(word, _)| *word == plain).map(|(_, name)| name)
     }
 }

@@ -25,6 +25,7 @@ const FOR_MESSAGES: usize = 7;
 const PROBE_LIMIT: Duration = Duration::from_secs(2 * TRY_LIMIT.as_secs());
 /// Why a try that ran out of time failed.
 const NO_ANSWER: &str = "no answer in time";
+
 /// The connection of one app.
 pub(crate) struct ProviderConnection {
     tls: Tls,
@@ -91,16 +92,9 @@ impl ProviderConnection {
 
     /// Opens the connection with a request that reaches nobody, so that the first call finds it open.
     pub(crate) async fn open(&self, app: &str, base: &str) -> Result<(), PushError> {
-        let (generation, client) = self.client();
-        let opening = tokio::time::timeout(TRY_LIMIT, client.get(format!("{base}/")).send()).await;
-        match opening {
-            Ok(Ok(_any_status)) => Ok(()),
-            Ok(Err(error)) => Err(self.lost(error).into_error().unwrap_or_else(no_answer)),
-            Err(_) => {
-                self.replace(app, generation);
-                Err(no_answer())
-            }
-        }
+        let opening = async |client: Client| client.get(format!("{base}/")).send().await;
+        let _any_status = self.once(app, TRY_LIMIT, opening).await?;
+        Ok(())
     }
 
     /// Sends a probe's request, outside the pushes' slots, and reads the reply.
@@ -109,15 +103,25 @@ impl ProviderConnection {
         app: &str,
         request: impl FnOnce(&Client) -> RequestBuilder,
     ) -> Result<Reply, PushError> {
-        let (generation, client) = self.client();
-        let asking = async {
+        let asking = async |client: Client| {
             let response = request(&client).send().await?;
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
             let body = read_body(response).await?;
             Ok(Reply { status, headers, body })
         };
-        match tokio::time::timeout(PROBE_LIMIT, asking).await {
-            Ok(Ok(reply)) => Ok(reply),
+        self.once(app, PROBE_LIMIT, asking).await
+    }
+
+    /// Does something that is no push, once, within a limit.
+    async fn once<T>(
+        &self,
+        app: &str,
+        limit: Duration,
+        what: impl AsyncFnOnce(Client) -> Result<T, reqwest::Error>,
+    ) -> Result<T, PushError> {
+        let (generation, client) = self.client();
+        match tokio::time::timeout(limit, what(client)).await {
+            Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => Err(self.lost(error).into_error().unwrap_or_else(no_answer)),
             Err(_) => {
                 self.replace(app, generation);

@@ -102,15 +102,8 @@ fn of_cause(cause: &(dyn StdError + 'static)) -> Option<String> {
     }
     let error = cause.downcast_ref::<io::Error>()?;
     match error.kind() {
-        // The error that it wraps says more.
-        _ if error
-            .get_ref()
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-            .is_some() =>
-        {
-            None
-        }
         io::ErrorKind::UnexpectedEof => Some("the other side closed the connection".into()),
+        // What it wraps is a cause of its own and says more.
         _ if error.raw_os_error().is_none() => None,
         _ => Some(words::of_io(error)),
     }

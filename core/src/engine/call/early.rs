@@ -7,7 +7,7 @@ use super::end::End;
 use super::{Call, Phase};
 use crate::engine::command::HoldResult;
 use crate::engine::event::{DirectoryQuery, LegEnd, Verdict};
-use crate::engine::options::Ringing;
+use crate::engine::options::{EarlyMedia, Ringing};
 use crate::engine::order::{CallOrder, Connect};
 use crate::engine::party::LegState;
 use crate::engine::step::Step;
@@ -18,15 +18,16 @@ impl Call {
     pub(super) fn rings_alone(&self) -> bool {
         let options = self.held.options;
         let is_ours = options.ringing == Ringing::Ours && !self.is_asked(DirectoryQuery::WhoRings);
-        self.parties.len() == 1 && !options.no_early_media && is_ours && !options.wait_any
+        let is_wanted = options.early_media == EarlyMedia::PassedOn;
+        self.parties.len() == 1 && is_wanted && is_ours && !options.wait_any
     }
 
     /// 183 with media on a leg that was to ring alone.
     pub fn on_early_media(&mut self, n: u32, codec: Option<Arc<str>>, world: &mut World) {
-        self.on_progress(n, world);
-        if self.held.options.early_media_rings && self.party_of_leg(n).is_some() {
-            self.alert(world);
+        if self.held.options.early_media == EarlyMedia::Rings {
+            return self.on_ringing(n, world);
         }
+        self.on_progress(n, world);
         let Some(p) = self.party_of_leg(n) else { return };
         let rings = self.parties[p].leg.is(LegState::Ringing);
         if self.phase != Phase::Holding || !rings || !self.rings_alone() {

@@ -40,12 +40,18 @@ impl Call {
         leg.state = LegState::Ringing;
         let after = world.now.since(leg.since);
         let target = leg.target.clone();
+        self.is_reached(p, &target, world);
+        let device = self.parties[p].label();
+        self.note(world, Step::LegRinging { device, after });
+    }
+
+    /// A phone rings or has answered at this address: it needs no push.
+    fn is_reached(&mut self, p: usize, target: &Target, world: &mut World) {
+        let party = &mut self.parties[p];
         party.has_rung = true;
         party.wake.next = NextPush::None;
         self.wake_is_over(p, world);
-        self.saw_alive(&target, world);
-        let device = self.parties[p].label();
-        self.note(world, Step::LegRinging { device, after });
+        self.saw_alive(target, world);
     }
 
     /// 200 on a leg.
@@ -59,10 +65,7 @@ impl Call {
         };
         answered.state = LegState::Answered;
         let target = answered.target.clone();
-        party.has_rung = true;
-        party.wake.next = NextPush::None;
-        self.wake_is_over(p, world);
-        self.saw_alive(&target, world);
+        self.is_reached(p, &target, world);
         match self.phase {
             Phase::Over => return,
             Phase::Connecting(other) if other != n => return self.also_answered.push((n, codec)),

@@ -132,7 +132,7 @@ impl Call {
     /// A push was accepted.
     pub fn on_push_accepted(&mut self, push: &PendingPush, receipt: &PushReceipt, world: &mut World) {
         let Some(p) = self.party_with(&push.device) else { return };
-        self.parties[p].wake.accept(receipt.status == 0);
+        self.parties[p].wake.accept(receipt.is_only_logged());
         self.note(world, push.accepted(self.parties[p].label(), receipt, world.now));
         if world.policy.alert == Alert::Push && !self.mode(world).only_wakes() {
             self.alert(world);

@@ -6,14 +6,6 @@ use fswake_test_support::sip::{Reaction, Script};
 
 use super::words::*;
 
-const FATAL: (&str, &str) = ("set", "continue_on_fail=false");
-const LEAVES: (&str, &str) = (
-    "set_global",
-    "fid-{id}-end=${originate_disposition} ${DIALSTATUS} ${originate_failed_cause} ${last_bridge_hangup_cause}",
-);
-const NEXT: (&str, &str) = ("respond", "410 Gone");
-const BILLED: &[&str] = &["caller", "dest", "hangup_cause", "originate_disposition", "DIALSTATUS"];
-
 /// Plays 200 ms after its INVITE.
 fn plays(who: Who, on_invite: Reaction) -> Script {
     Script {
@@ -114,15 +106,4 @@ pub fn rows() -> Vec<Row> {
         );
     }
     rows
-}
-
-fn ended() -> Vec<Step> {
-    vec![
-        Until(Final),
-        Wait(200),
-        See("caller", Answers),
-        See("INVITEs", Invites(Callee)),
-        See("CDRs", Cdrs(&["hangup_cause"])),
-        See("knows", Left("end")),
-    ]
 }

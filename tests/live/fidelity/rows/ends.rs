@@ -4,14 +4,6 @@ use fswake_test_support::sip::{Reaction, Script};
 
 use super::words::*;
 
-const FATAL: (&str, &str) = ("set", "continue_on_fail=false");
-/// What the actions behind the bridge know.
-const LEAVES: (&str, &str) = (
-    "set_global",
-    "fid-{id}-end=${originate_disposition} ${DIALSTATUS} ${originate_failed_cause} ${last_bridge_hangup_cause} ${bridge_hangup_cause}",
-);
-const NEXT: (&str, &str) = ("respond", "410 Gone");
-
 fn silent() -> Script {
     Script {
         on_invite: Reaction::Silent,
@@ -256,16 +248,5 @@ fn answered() -> Vec<Row> {
             .steps(up())
             .steps(over())
             .steps([Wait(400), See("hook", Left("end"))]),
-    ]
-}
-
-fn ended() -> Vec<Step> {
-    vec![
-        Until(Final),
-        Wait(200),
-        See("caller", Answers),
-        See("INVITEs", Invites(Callee)),
-        See("CDRs", Cdrs(&["hangup_cause"])),
-        See("knows", Left("end")),
     ]
 }

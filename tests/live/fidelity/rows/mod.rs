@@ -23,6 +23,18 @@ mod words {
     pub use super::super::row::Who::*;
     pub use super::super::row::{Row, Step, Who, answers, declines, rings, row};
 
+    /// The call ends with its bridge.
+    pub const FATAL: (&str, &str) = ("set", "continue_on_fail=false");
+    /// What the actions behind the bridge know.
+    pub const LEAVES: (&str, &str) = (
+        "set_global",
+        "fid-{id}-end=${originate_disposition} ${DIALSTATUS} ${originate_failed_cause} ${last_bridge_hangup_cause} ${bridge_hangup_cause}",
+    );
+    /// What comes next in the dialplan.
+    pub const NEXT: (&str, &str) = ("respond", "410 Gone");
+    /// What billing goes by, in the records of losers too.
+    pub const BILLED: &[&str] = &["caller", "dest", "hangup_cause", "originate_disposition", "DIALSTATUS"];
+
     /// Until both are in the call, whatever is between them, and a little longer.
     pub fn answered() -> Vec<Step> {
         vec![Until(Up(Caller)), Until(Up(Callee)), Wait(400)]
@@ -61,6 +73,18 @@ mod words {
             other,
             See("desk shows", Display(Desk)),
             See("show calls", Calls),
+        ]
+    }
+
+    /// The call is over without an answer: what the caller got, and what the dialplan knows.
+    pub fn ended() -> Vec<Step> {
+        vec![
+            Until(Final),
+            Wait(200),
+            See("caller", Answers),
+            See("INVITEs", Invites(Callee)),
+            See("CDRs", Cdrs(&["hangup_cause"])),
+            See("knows", Left("end")),
         ]
     }
 

@@ -2,8 +2,6 @@
 
 use super::words::*;
 
-/// What billing goes by.
-const BILLED: &[&str] = &["caller", "dest", "hangup_cause", "originate_disposition", "DIALSTATUS"];
 const JOINED: &[&str] = &["bridge_uuid", "last_bridge_to", "originating_leg_uuid"];
 
 const ROLES: &[&str] = &["caller", "dest", "direction", "hangup_cause", "accountcode"];

@@ -4,9 +4,6 @@ use fswake_test_support::realfs::Way;
 
 use super::words::*;
 
-/// Of losers, too.
-const BILLED: &[&str] = &["caller", "dest", "hangup_cause", "originate_disposition", "DIALSTATUS"];
-
 pub fn rows() -> Vec<Row> {
     vec![
         row(5, "two_phones_sleeper_answers")

@@ -13,26 +13,6 @@ fn mute(who: Who) -> Script {
 
 pub fn rows() -> Vec<Row> {
     let mut rows = vec![
-        row(6, "blind_by_callee_at_once")
-            .desk(answers(Desk))
-            .steps(up())
-            .steps([Blind(Callee, "5{id}")])
-            .steps(at_desk_and_over()),
-        row(6, "blind_by_callee_after_three_seconds")
-            .desk(answers(Desk))
-            .steps(up())
-            .steps([Wait(2800), Blind(Callee, "5{id}")])
-            .steps(at_desk_and_over()),
-        row(6, "blind_by_caller_at_once")
-            .desk(answers(Desk))
-            .steps(up())
-            .steps([Blind(Caller, "5{id}")])
-            .steps(at_desk_and_over()),
-        row(6, "blind_by_caller_after_three_seconds")
-            .desk(answers(Desk))
-            .steps(up())
-            .steps([Wait(2800), Blind(Caller, "5{id}")])
-            .steps(at_desk_and_over()),
         row(6, "blind_by_callee_to_a_user")
             .desk(answers(Desk))
             .steps(up())
@@ -60,37 +40,6 @@ pub fn rows() -> Vec<Row> {
                 See("callee hears", Hears(Callee, 400)),
                 See("From", Header(Third, "From")),
             ]),
-        row(6, "attended_by_callee")
-            .desk(answers(Desk))
-            .steps(up())
-            .steps([
-                Attended(Callee, "{5}"),
-                Wait(800),
-                See("its calls", CallsOf(Callee)),
-                See("channels", Channels),
-            ])
-            .steps(joined(See("other hears", Hears(Caller, 400)))),
-        row(6, "attended_by_callee_after_three_seconds")
-            .desk(answers(Desk))
-            .steps(up())
-            .steps([
-                Wait(2800),
-                Attended(Callee, "{5}"),
-                Wait(800),
-                See("its calls", CallsOf(Callee)),
-                See("channels", Channels),
-            ])
-            .steps(joined(See("other hears", Hears(Caller, 400)))),
-        row(6, "attended_by_caller")
-            .desk(answers(Desk))
-            .steps(up())
-            .steps([
-                Attended(Caller, "{5}"),
-                Wait(800),
-                See("its calls", CallsOf(Caller)),
-                See("channels", Channels),
-            ])
-            .steps(joined(See("other hears", Hears(Callee, 400)))),
         row(6, "attended_by_callee_to_a_sleeper")
             .third(answers(Third))
             .steps(up())
@@ -165,25 +114,48 @@ pub fn rows() -> Vec<Row> {
                 ]),
         );
     }
-    rows.push(
-        row(6, "attended_by_caller_after_three_seconds")
-            .desk(answers(Desk))
-            .steps(up())
-            .steps([
-                Wait(2800),
-                Attended(Caller, "{5}"),
-                Wait(800),
-                See("its calls", CallsOf(Caller)),
-                See("channels", Channels),
-            ])
-            .steps(joined(See("other hears", Hears(Callee, 400)))),
-    );
-    // Whatever is between them by then.
-    for (name, by) in [("blind_by_callee_soon", Callee), ("blind_by_caller_soon", Caller)] {
+    for (name, by, other, wait) in [
+        ("attended_by_callee", Callee, Caller, 0),
+        ("attended_by_callee_after_three_seconds", Callee, Caller, 2800),
+        ("attended_by_caller", Caller, Callee, 0),
+        ("attended_by_caller_after_three_seconds", Caller, Callee, 2800),
+    ] {
         rows.push(
             row(6, name)
                 .desk(answers(Desk))
-                .steps([Until(Up(Callee)), Until(Up(Caller)), Wait(200), Blind(by, "5{id}")])
+                .steps(up())
+                .steps([
+                    Wait(wait),
+                    Attended(by, "{5}"),
+                    Wait(800),
+                    See("its calls", CallsOf(by)),
+                    See("channels", Channels),
+                ])
+                .steps(joined(See("other hears", Hears(other, 400)))),
+        );
+    }
+    for (name, by, first) in [
+        ("blind_by_callee_at_once", Callee, up()),
+        ("blind_by_caller_at_once", Caller, up()),
+        (
+            "blind_by_callee_after_three_seconds",
+            Callee,
+            [up(), vec![Wait(2800)]].concat(),
+        ),
+        (
+            "blind_by_caller_after_three_seconds",
+            Caller,
+            [up(), vec![Wait(2800)]].concat(),
+        ),
+        // Whatever is between them by then.
+        ("blind_by_callee_soon", Callee, soon()),
+        ("blind_by_caller_soon", Caller, soon()),
+    ] {
+        rows.push(
+            row(6, name)
+                .desk(answers(Desk))
+                .steps(first)
+                .steps([Blind(by, "5{id}")])
                 .steps(at_desk_and_over()),
         );
     }
@@ -201,6 +173,10 @@ pub fn rows() -> Vec<Row> {
         );
     }
     rows
+}
+
+fn soon() -> Vec<Step> {
+    vec![Until(Up(Callee)), Until(Up(Caller)), Wait(200)]
 }
 
 fn at_desk_and_over() -> Vec<Step> {
