@@ -14,7 +14,9 @@ mod payload;
 mod provider;
 pub mod push;
 mod push_error;
+mod push_error_kind;
 mod token;
+mod word;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};

@@ -4,20 +4,19 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::advice::{BROKEN_FILE, advice, is_about_the_clock};
+use super::advice::{BROKEN_FILE, advice};
 use super::daemon::Known;
 use super::{Check, Daemon, Evidence, State, Told};
 use crate::clock::{span, unix_now};
 use crate::config::Config;
 use crate::files;
 use crate::journal::Pattern;
-use crate::journal::attempt::Refusal;
-use crate::journal::facts;
 use crate::push::app::{App, Credentials};
-use crate::push::apps::standing::ProblemKind;
-use crate::push::{Probe, Proof, PushError, Pushers, SetupError, certificates, other_bundle};
+use crate::push::{Fault, Probe, Proof, PushErrorKind, Pushers, SetupError, certificates, other_bundle};
 
 const FAMILY: &str = "apps";
+/// The doctor signs its tokens while it runs: if one is "expired", the clock is wrong.
+const CLOCK: PushErrorKind = PushErrorKind::Misconfigured(Fault::Clock);
 const DAY: u64 = 86_400;
 /// From here on an operator is told of a certificate's end.
 const SOON_DAYS: u64 = 60;
@@ -83,7 +82,7 @@ pub(super) async fn checks(config: &Config, daemon: &Daemon, evidence: &mut Evid
         };
         let now = SystemTime::now();
         clocks.extend(probe.date.map(|date| skew(now, date)));
-        if probe.outcome.as_ref().is_err_and(is_about_the_clock) {
+        if probe.outcome.as_ref().is_err_and(|error| error.kind() == CLOCK) {
             told_by.push(name);
         }
         match &probe.outcome {
@@ -117,22 +116,6 @@ fn not_tried(app: &App, why: &str) -> Check {
     Check::warning(FAMILY, app.name.clone(), seen, advice)
 }
 
-/// The error that pushes meet because of a problem that the running daemon tells: advice belongs to the error.
-fn met_by(kind: ProblemKind, reason: &str) -> Option<PushError> {
-    let refusal = match kind {
-        ProblemKind::Refused => Refusal::Misconfigured,
-        ProblemKind::Expired => return Some(PushError::certificate_expired()),
-        ProblemKind::Rejected => return Some(facts::rejected(400, reason)),
-        // Somebody else answers in its place.
-        ProblemKind::Unreachable if facts::is_untrusted(reason) => Refusal::Misconfigured,
-        ProblemKind::Unreachable => Refusal::Unreached,
-        ProblemKind::NoAnswer => Refusal::Unanswered,
-        ProblemKind::Busy => Refusal::Busy,
-        ProblemKind::BrokenFile => return None,
-    };
-    Some(refusal.error(reason))
-}
-
 /// What the running daemon knows of an app.
 fn said(app: &App, known: &Known, evidence: &mut Evidence) -> Vec<Check> {
     let name = app.name.clone();
@@ -142,9 +125,11 @@ fn said(app: &App, known: &Known, evidence: &mut Evidence) -> Vec<Check> {
         .iter()
         .map(|problem| {
             let seen = |text: &str| format!("{text} (says the running daemon, for {})", age(problem.since));
-            let error = ProblemKind::named(&problem.kind).and_then(|kind| met_by(kind, &problem.reason));
-            match error {
-                Some(error) => judged(app, &error, seen(&error.to_string()), evidence),
+            match problem.error() {
+                Some(error) => {
+                    let words = problem.words();
+                    judged(app, error, seen(&words), words, evidence)
+                }
                 None => Check::warning(FAMILY, name.clone(), seen(&problem.reason), BROKEN_FILE),
             }
         })
@@ -265,19 +250,22 @@ fn probed(app: &App, probe: &Probe, evidence: &mut Evidence) -> Check {
             Check::ok(FAMILY, name, seen)
         }
         Ok(proof) => Check::ok(FAMILY, name, format!("{proof} (after {took})")),
-        Err(error) => judged(app, error, format!("{error} (after {took})"), evidence),
+        Err(error) => {
+            let seen = format!("{error} (after {took})");
+            judged(app, error.kind(), seen, error.to_string(), evidence)
+        }
     }
 }
 
-/// What an error of an app says, as it was `seen`.
-fn judged(app: &App, error: &PushError, seen: String, evidence: &mut Evidence) -> Check {
+/// What an error of an app says, in `words`, as it was `seen`.
+fn judged(app: &App, error: PushErrorKind, seen: String, words: String, evidence: &mut Evidence) -> Check {
     let name = app.name.clone();
     let (pattern, advice) = advice(app, error);
     let mut check = Check::error(FAMILY, name, seen, advice.clone());
     check.pattern = pattern;
     let told = Told {
         app: app.name.clone(),
-        said: error.to_string(),
+        said: words,
         advice,
         check: check.title(),
     };
@@ -290,7 +278,7 @@ fn judged(app: &App, error: &PushError, seen: String, evidence: &mut Evidence) -
             Some(known) => check.follows_from = Some(known.check.clone()),
             None => evidence.refused.push(told),
         },
-        None if is_about_the_clock(error) => check.follows_from = Some(format!("{FAMILY}, clock")),
+        None if error == CLOCK => check.follows_from = Some(format!("{FAMILY}, clock")),
         None => check.state = State::Warning,
     }
     check

@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Deserialize;
 
-use crate::journal::facts::is_about_the_clock;
+use crate::push::apps::standing::ProblemKind;
+use crate::push::{Fault, KeptBy, PushErrorKind};
 
 /// Whether a daemon runs, and what it says.
 #[derive(Debug, Default)]
@@ -42,6 +43,45 @@ pub(super) struct Problem {
     pub kind: String,
     pub since: i64,
     pub reason: String,
+    /// The code of the error that pushes meet because of it; daemons before the journal's codes do not have it.
+    #[serde(default)]
+    pub code: Option<String>,
+    #[serde(default)]
+    pub status: Option<u16>,
+}
+
+impl Problem {
+    /// The error that pushes meet because of it; `None`: they meet none.
+    pub(super) fn error(&self) -> Option<PushErrorKind> {
+        let code = self.code.as_deref();
+        code.and_then(|code| PushErrorKind::from_code(code, self.status))
+            .or_else(|| of_an_older_daemon(ProblemKind::named(&self.kind)?))
+    }
+
+    /// That error in words.
+    pub(super) fn words(&self) -> String {
+        let reason = &self.reason;
+        match self.error() {
+            Some(PushErrorKind::Rejected { status } | PushErrorKind::TopicRejected { status }) => {
+                format!("refused by the provider: {status} {reason}")
+            }
+            Some(PushErrorKind::Refused) => format!("refused by fswake: {reason}"),
+            _ => reason.clone(),
+        }
+    }
+}
+
+/// The usual error behind a problem: older daemons name the problem only.
+fn of_an_older_daemon(kind: ProblemKind) -> Option<PushErrorKind> {
+    Some(match kind {
+        ProblemKind::Refused => PushErrorKind::Misconfigured(Fault::Credentials),
+        ProblemKind::Expired => PushErrorKind::Misconfigured(Fault::CertificateExpired),
+        ProblemKind::Rejected => PushErrorKind::Rejected { status: 400 },
+        ProblemKind::Unreachable => PushErrorKind::Exhausted(KeptBy::NoConnection),
+        ProblemKind::NoAnswer => PushErrorKind::Exhausted(KeptBy::NoAnswer),
+        ProblemKind::Busy => PushErrorKind::Exhausted(KeptBy::Busy { status: 0 }),
+        ProblemKind::BrokenFile => return None,
+    })
 }
 
 impl Daemon {
@@ -57,8 +97,8 @@ impl Daemon {
 impl Known {
     /// A token that was signed just now is called expired.
     pub(super) fn is_about_the_clock(&self) -> bool {
-        let mut reasons = self.problems.iter().map(|problem| problem.reason.as_str());
-        reasons.any(is_about_the_clock)
+        let clock = PushErrorKind::Misconfigured(Fault::Clock);
+        self.problems.iter().any(|problem| problem.error() == Some(clock))
     }
 }
 

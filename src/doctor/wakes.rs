@@ -11,11 +11,12 @@ mod told;
 use super::{Check, Evidence, State, Told, first_of};
 use crate::clock::{now_ms, span};
 use crate::config::Config;
+use crate::engine::HoldResult;
 use crate::journal::attempt::{LONGEST_USEFUL_WAIT_MS, Late};
 use crate::journal::diagnosis::of_attempt;
 use crate::journal::{Attempt, Journal, JournalError, Pattern, Wake};
 use crate::push::app::App;
-use crate::types::{Printable, Provider};
+use crate::types::Printable;
 
 const FAMILY: &str = "wakes";
 /// Of more wakes than this, the latest count.
@@ -38,8 +39,13 @@ struct Part {
 impl Part {
     /// The app that serves it now.
     fn app<'a>(&self, config: &'a Config) -> Option<&'a App> {
-        let provider = Provider::from_name(self.attempt.provider());
-        App::find(&config.apps, |app| app, &provider, self.attempt.app(), &self.domain)
+        App::find(
+            &config.apps,
+            |app| app,
+            &self.attempt.provider(),
+            self.attempt.app(),
+            &self.domain,
+        )
     }
 }
 
@@ -74,9 +80,18 @@ fn parts(wakes: &[Wake]) -> Vec<Part> {
     let mut parts = Vec::new();
     for wake in wakes {
         let cut_short = match wake.result() {
-            "connected" | "taken" | "woken" | "declined" | "draining" | "hands-off" | "error" | "" => true,
-            "abandoned" => wake.overview.held_ms.unwrap_or(0) < 5_000,
-            _ => false,
+            Some(HoldResult::Abandoned) => wake.overview.held_ms.unwrap_or(0) < 5_000,
+            Some(HoldResult::Unreachable | HoldResult::Timeout | HoldResult::NoDevice) => false,
+            Some(
+                HoldResult::Connected
+                | HoldResult::Taken
+                | HoldResult::Woken
+                | HoldResult::Declined
+                | HoldResult::Draining
+                | HoldResult::HandsOff
+                | HoldResult::Error,
+            )
+            | None => true,
         };
         for attempt in wake.attempts() {
             let came = attempt.registered_ms.is_some() || attempt.woke_late().is_some() || attempt.rang;
@@ -89,7 +104,7 @@ fn parts(wakes: &[Wake]) -> Vec<Part> {
             let cut_off =
                 cut_short && pattern == Some(Pattern::InviteAfterRegisterFails) && attempt.failed_awake.is_none();
             // How long a caller waits before he hangs up is his own affair.
-            let his_own = wake.result() == "abandoned" && pattern == Some(Pattern::LateRegisters);
+            let his_own = wake.result() == Some(HoldResult::Abandoned) && pattern == Some(Pattern::LateRegisters);
             let pattern = pattern.filter(|_| !cut_off && !his_own);
             let domain = wake.overview.aor.rsplit_once('@').map_or("", |(_, domain)| domain);
             parts.push(Part {
@@ -162,7 +177,7 @@ fn groups(
 }
 
 fn app(attempt: &Attempt) -> String {
-    format!("{} {}", Printable(attempt.provider()), Printable(attempt.app()))
+    format!("{} {}", Printable(attempt.provider_name()), Printable(attempt.app()))
 }
 
 fn app_and_agent(attempt: &Attempt) -> String {
@@ -177,7 +192,7 @@ fn app_and_agent(attempt: &Attempt) -> String {
 fn of_pattern(pattern: Pattern, parts: &[Part], config: &Config, evidence: &Evidence) -> Check {
     let found = match pattern {
         Pattern::IphoneNeverRegisters => never_registers(
-            groups(parts, pattern, |a| a.accepted && a.provider().starts_with("apns"), app),
+            groups(parts, pattern, |a| a.accepted && a.provider().has_topics(), app),
             "locked iPhones miss calls: the app has to take the push in PushKit's delegate, report the call to CallKit and \
              register at once; look for the same call id in the app's own log",
         ),
@@ -185,7 +200,7 @@ fn of_pattern(pattern: Pattern, parts: &[Part], config: &Config, evidence: &Evid
             groups(
                 parts,
                 pattern,
-                |a| a.accepted && !a.provider().starts_with("apns"),
+                |a| a.accepted && !a.provider().has_topics(),
                 app_and_agent,
             ),
             "let users of these phones take the app out of battery optimisation (the maker's own too, dontkillmyapp.com); \

@@ -11,9 +11,9 @@ use super::cache::Census;
 use super::census;
 use super::{Problem, Site};
 use crate::doctor::advice::{BROKEN_FILE, advice};
-use crate::push::PushError;
 use crate::push::app::App;
 use crate::push::apps::standing::{AppState, ProblemKind};
+use crate::push::{Fault, PushErrorKind};
 use crate::types::UnixSeconds;
 
 /// An operator is told of a certificate's end so many days before.
@@ -124,7 +124,7 @@ fn of_app(app: &App, state: &AppState, census: Option<&Census>) -> Vec<Item> {
                 ProblemKind::Busy => format!("its provider takes no pushes for now: {reason}"),
             };
             let (level, advice) = match &problem.error {
-                Some(error) => (Level::Error, to_do(app, error)),
+                Some(error) => (Level::Error, to_do(app, error.kind())),
                 None => (Level::Warning, BROKEN_FILE.to_owned()),
             };
             item(level, text, advice, Some(problem.since))
@@ -135,7 +135,7 @@ fn of_app(app: &App, state: &AppState, census: Option<&Census>) -> Vec<Item> {
             "its certificate ends in {days} {}",
             if days == 1 { "day" } else { "days" }
         );
-        let advice = to_do(app, &PushError::certificate_expired());
+        let advice = to_do(app, PushErrorKind::Misconfigured(Fault::CertificateExpired));
         items.push(item(Level::Warning, problem, advice, None));
     }
     // A log takes everything and wakes nobody.
@@ -147,7 +147,7 @@ fn of_app(app: &App, state: &AppState, census: Option<&Census>) -> Vec<Item> {
     items
 }
 
-fn to_do(app: &App, error: &PushError) -> String {
+fn to_do(app: &App, error: PushErrorKind) -> String {
     advice(app, error).1
 }
 

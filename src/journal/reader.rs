@@ -5,15 +5,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS};
-use rusqlite::types::{Value as Sql, ValueRef};
+use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, params, params_from_iter};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::column::text;
+use super::step::{self, Dropped, Entry};
 use super::summary::{self, Summary};
-use super::wake::{Dropped, Line, Overview, Wake};
+use super::wake::{Overview, Wake};
 use crate::engine::policy::Policy;
 use crate::store::sqlite;
+use crate::types::push::PushErrorKind;
 use crate::types::{Aor, CallId, Device};
 use crate::words;
 
@@ -267,9 +270,9 @@ impl Journal {
 
     fn read_wake(&self, call: &str) -> rusqlite::Result<Option<Wake>> {
         let mut query = self.connection.prepare_cached(OF_CALL)?;
-        let lines = query.query_map([call], line)?.collect::<rusqlite::Result<Vec<_>>>()?;
-        let aor = lines.first().map(|line| line.aor.clone());
-        let Some((mut wake, aor)) = Wake::of(call, lines).zip(aor) else {
+        let entries = query.query_map([call], entry)?.collect::<rusqlite::Result<Vec<_>>>()?;
+        let aor = entries.first().map(|entry| entry.aor.clone());
+        let Some((mut wake, aor)) = Wake::of(call, entries).zip(aor) else {
             return Ok(None);
         };
         if wake.misses_a_token() {
@@ -290,7 +293,7 @@ impl Journal {
             let detail: Map<String, Value> = serde_json::from_str(&text(row, 1)?).unwrap_or_default();
             let word = |name: &str| detail.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
             let (device, reason) = (word("device"), word("reason"));
-            if word("class") != "token-gone" && !reason.starts_with("token gone") {
+            if step::push_error(&detail) != PushErrorKind::TokenGone {
                 continue;
             }
             if came_back.exists(params![&*aor.user, &*aor.domain, at_ms, before_ms, device])? {
@@ -316,19 +319,9 @@ fn id_and_call(row: &Row<'_>) -> rusqlite::Result<(i64, String)> {
     Ok((row.get(0)?, text(row, 1)?))
 }
 
-/// A column as text, whatever is in it: one row that fswake did not write must not hide all others.
-pub(super) fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
-    Ok(match row.get_ref(column)? {
-        ValueRef::Null => String::new(),
-        ValueRef::Integer(n) => n.to_string(),
-        ValueRef::Real(n) => n.to_string(),
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-    })
-}
-
-fn line(row: &Row<'_>) -> rusqlite::Result<Line> {
+fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     let detail = text(row, 4)?;
-    Ok(Line {
+    Ok(Entry {
         at_ms: row.get(0)?,
         aor: Aor::new(text(row, 1)?, text(row, 2)?),
         step: text(row, 3)?,

@@ -10,6 +10,7 @@
 pub mod devices;
 mod import;
 mod journal;
+pub(crate) mod older;
 mod queue;
 pub mod sqlite;
 mod upgrade;

@@ -18,7 +18,7 @@ use crate::words;
 pub const SCHEMA: &str = include_str!("../../schema.sql");
 
 /// The `user_version` that [`SCHEMA`] sets.
-pub const SCHEMA_VERSION: i64 = 4;
+pub const SCHEMA_VERSION: i64 = 5;
 
 /// How long one statement waits for another process that holds the file before it counts as a failure.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);

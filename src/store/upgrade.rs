@@ -4,11 +4,15 @@ use std::path::Path;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
+use super::older;
 use super::sqlite::{self, DEVICE, SCHEMA, SCHEMA_VERSION, StoreError};
 use crate::types::{Device, PushToken};
 
 /// The first version whose tokens all have the form of [`PushToken::read`].
 const TOKENS_HAVE_ONE_FORM: i64 = 4;
+
+/// The first version whose journal has the code of each push's error.
+const ERRORS_HAVE_CODES: i64 = 5;
 
 /// Applies [`SCHEMA`] where it is missing; refuses what a later fswake has made.
 pub(super) fn upgrade(connection: &Connection, path: &Path) -> Result<(), StoreError> {
@@ -43,6 +47,9 @@ fn apply(connection: &Connection, found: i64) -> rusqlite::Result<()> {
     drop((unnamed, name));
     if found < TOKENS_HAVE_ONE_FORM {
         give_tokens_one_form(&tx)?;
+    }
+    if found < ERRORS_HAVE_CODES {
+        give_errors_their_codes(&tx)?;
     }
     tx.commit()
 }
@@ -87,4 +94,29 @@ fn in_one_form(device: &Device) -> Device {
     read_anew.push.call_token = read(&device.push.call_token);
     read_anew.push.remote_token = read(&device.push.remote_token);
     read_anew
+}
+
+/// Adds the code of the error, and the provider's status, to lines of the journal that have only texts.
+fn give_errors_their_codes(tx: &Transaction<'_>) -> rusqlite::Result<()> {
+    let mut query = tx.prepare(
+        "SELECT id, CAST(json_extract(detail, '$.class') AS TEXT), CAST(json_extract(detail, '$.reason') AS TEXT) FROM journal
+         WHERE event = 'push-refused' AND json_valid(detail) AND json_type(detail) = 'object'
+           AND json_extract(detail, '$.code') IS NULL",
+    )?;
+    let rows = query.query_map([], |row| {
+        let text = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(column)?.unwrap_or_default());
+        Ok((row.get::<_, i64>(0)?, older::error_kind(&text(1)?, &text(2)?)))
+    })?;
+    let lines = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    drop(query);
+    let mut with_code = tx.prepare("UPDATE journal SET detail = json_set(detail, '$.code', ?2) WHERE id = ?1")?;
+    let mut with_status =
+        tx.prepare("UPDATE journal SET detail = json_set(detail, '$.code', ?2, '$.status', ?3) WHERE id = ?1")?;
+    for (id, kind) in lines {
+        match kind.status() {
+            Some(status) => with_status.execute(params![id, kind.code(), status])?,
+            None => with_code.execute(params![id, kind.code()])?,
+        };
+    }
+    Ok(())
 }

@@ -328,6 +328,63 @@ fn store_of_version_1_is_upgraded_with_all_that_is_in_it() {
 }
 
 #[test]
+fn errors_in_the_journal_of_an_older_store_get_their_codes() {
+    let place = place();
+    let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
+    drop(writer);
+    let db = Connection::open(&place.path).unwrap();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    let now = i64::try_from(now.as_millis()).unwrap();
+    for (event, detail) in [
+        (
+            "push-refused",
+            r#"{"device":"x","class":"provider-busy","reason":"503 UNAVAILABLE","ms":7}"#,
+        ),
+        ("push-refused", r#"{"device":"x","reason":"token gone (Unregistered)"}"#),
+        (
+            "push-refused",
+            r#"{"device":"x","class":"token-gone","code":"clock","reason":"x"}"#,
+        ),
+        ("push-refused", r#"{"class":7}"#),
+        // Not written by fswake: they stay.
+        ("push-refused", "{"),
+        ("push-refused", r#"["class"]"#),
+        ("push-sent", r#"{"class":"token-gone"}"#),
+    ] {
+        db.execute(
+            "INSERT INTO journal (at_ms, call, aor_user, aor_domain, event, detail) VALUES (?1, 'c', 'u', 'd', ?2, ?3)",
+            params![now, event, detail],
+        )
+        .unwrap();
+    }
+    db.execute_batch("PRAGMA user_version = 4").unwrap();
+    drop(db);
+    let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
+    drop(writer);
+    let db = Connection::open(&place.path).unwrap();
+    let mut query = db.prepare("SELECT detail FROM journal ORDER BY id").unwrap();
+    let found: Vec<String> = query
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(
+        found,
+        [
+            r#"{"device":"x","class":"provider-busy","reason":"503 UNAVAILABLE","ms":7,"code":"busy","status":503}"#,
+            r#"{"device":"x","reason":"token gone (Unregistered)","code":"token-gone"}"#,
+            r#"{"device":"x","class":"token-gone","code":"clock","reason":"x"}"#,
+            r#"{"class":7,"code":"rejected","status":0}"#,
+            "{",
+            r#"["class"]"#,
+            r#"{"class":"token-gone"}"#,
+        ]
+    );
+}
+
+#[test]
 fn tokens_of_an_older_store_get_their_one_form_and_what_is_one_device_becomes_one() {
     let place = place();
     let db = Connection::open(&place.path).unwrap();

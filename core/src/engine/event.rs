@@ -7,6 +7,7 @@ use super::options::{CallOptions, OtherLegState, Ringing};
 use super::policy::Policy;
 use crate::types::push::{Payload, PushOutcome};
 use crate::types::{Aor, CallId, DeviceKey, LegId, NotificationId, PushId, PushParams, Target, TokenType, UnixSeconds};
+use crate::word_enum;
 
 /// Something that happened outside. Duplicate and late events are ignored.
 #[derive(Clone, Debug, PartialEq)]
@@ -303,14 +304,16 @@ pub struct Notification {
     pub at: UnixSeconds,
 }
 
-/// How a channel came to us.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Handover {
-    /// `socket` on the caller's own channel.
-    #[default]
-    Dialplan,
-    /// A loopback channel of a dial-string.
-    DialString,
+word_enum! {
+    /// How a channel came to us.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub enum Handover {
+        /// `socket` on the caller's own channel.
+        #[default]
+        Dialplan = "dialplan",
+        /// A loopback channel of a dial-string.
+        DialString = "dial-string",
+    }
 }
 
 /// What became of a held channel that somebody else took.

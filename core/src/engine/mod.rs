@@ -58,8 +58,9 @@ use self::ids::IdMap;
 use self::notification::Notifications;
 pub use self::options::{CallOptions, EarlyMedia, Mode, OtherLegState, Ringing};
 pub use self::order::{CallOrder, Cause, Connect, Next, Record, Ring};
+pub use self::party::Origin;
 use self::policy::Policy;
-pub use self::step::{Caller, Step};
+pub use self::step::{Caller, Step, StepKind};
 use self::world::World;
 use crate::types::{Aor, CallId, Device, Moment, NotificationId, UnixSeconds};
 

@@ -16,9 +16,10 @@ pub use self::detail::Value;
 use super::command::HoldResult;
 use super::event::Handover;
 use super::party::Origin;
-use crate::types::push::CancelReason;
+use crate::types::push::{CancelReason, PushErrorKind};
+use crate::word_enum;
 
-/// Declares [`Step`]: each step with its name in the journal, each detail with its own.
+/// Declares [`Step`] and [`StepKind`]: each step with its name in the journal, each detail with its own.
 macro_rules! steps {
     ($(
         $(#[$doc:meta])*
@@ -39,15 +40,28 @@ macro_rules! steps {
             )*
         }
 
+        word_enum! {
+            /// Which step it is.
+            #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+            pub enum StepKind {
+                $(
+                    $(#[$doc])*
+                    $step = $name,
+                )*
+            }
+        }
+
         impl Step {
-            /// The names of all steps.
-            pub const NAMES: &'static [&'static str] = &[$($name),*];
+            /// Which step it is.
+            pub fn kind(&self) -> StepKind {
+                match self {
+                    $( Self::$step { .. } => StepKind::$step, )*
+                }
+            }
 
             /// Its name in the journal.
             pub fn name(&self) -> &'static str {
-                match self {
-                    $( Self::$step { .. } => $name, )*
-                }
+                self.kind().as_str()
             }
 
             /// Shows every detail with its name, in the order of their declaration.
@@ -124,9 +138,14 @@ steps! {
     /// The push was refused, or not delivered in time.
     PushRefused = "push-refused" {
         device: Arc<str> = "device",
+        /// The error in words.
         reason: Arc<str> = "reason",
-        /// What the failure asks for, as [`crate::types::push::PushError::class`] has it.
+        /// What the failure asks for, as [`PushErrorKind::class`] has it.
         class: &'static str = "class",
+        /// What kind of error it was.
+        error: PushErrorKind = "code",
+        /// The HTTP status of a provider that answered, where the kind has one.
+        status: Option<u16> = "status",
         /// How long it took, retries included.
         took: Duration = "ms",
     }
@@ -275,17 +294,19 @@ steps! {
     }
 }
 
-/// What becomes of the caller of a hold that is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Caller {
-    /// Talks to a phone.
-    Connected,
-    /// Goes on in the dialplan.
-    Dialplan,
-    /// Somebody else has the call.
-    Taken,
-    /// Has hung up.
-    Gone,
+word_enum! {
+    /// What becomes of the caller of a hold that is over.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Caller {
+        /// Talks to a phone.
+        Connected = "connected",
+        /// Goes on in the dialplan.
+        Dialplan = "dialplan",
+        /// Somebody else has the call.
+        Taken = "taken",
+        /// Has hung up.
+        Gone = "gone",
+    }
 }
 
 #[cfg(test)]
@@ -322,9 +343,9 @@ mod tests {
 
     #[test]
     fn names_of_steps_are_distinct() {
-        let mut names = Step::NAMES.to_vec();
+        let mut names = StepKind::ALL.map(StepKind::as_str).to_vec();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), Step::NAMES.len());
+        assert_eq!(names.len(), StepKind::ALL.len());
     }
 }

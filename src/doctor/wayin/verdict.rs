@@ -8,6 +8,7 @@ use super::dialstring::Leads;
 use super::users::{User, Users, names};
 use crate::doctor::handlers::Handler;
 use crate::doctor::{Check, first_of};
+use crate::engine::{self, StepKind};
 use crate::journal::Wake;
 use crate::types::Printable;
 
@@ -125,7 +126,7 @@ impl Ways<'_> {
 
     /// A context that is not in the files may be in the script's database: calls that came by it show that it is.
     fn is_elsewhere(&self, fault: Fault, whose: &str) -> bool {
-        fault == Fault::Missing && self.handler.is_some() && self.came(whose, "dial-string")
+        fault == Fault::Missing && self.handler.is_some() && self.came(whose, engine::Handover::DialString)
     }
 
     /// FusionPBX's recipe has its contexts in the files. One that is missing was there when the last calls came, or
@@ -179,7 +180,7 @@ impl Ways<'_> {
             match (led.is_empty() && !whole, past.is_empty()) {
                 (true, true) => {}
                 (false, true) => sorted.by_dial_string.push(domain.to_owned()),
-                (true, false) if has_dialplan || self.came(domain, "dialplan") => {
+                (true, false) if has_dialplan || self.came(domain, engine::Handover::Dialplan) => {
                     sorted.by_dialplan.push(domain.to_owned());
                 }
                 (true, false) => sorted.past.push(domain.to_owned()),
@@ -191,7 +192,7 @@ impl Ways<'_> {
                     let (by_dialplan, past): (Vec<String>, Vec<String>) = past
                         .into_iter()
                         .map(label)
-                        .partition(|u| has_dialplan || self.came(u, "dialplan"));
+                        .partition(|u| has_dialplan || self.came(u, engine::Handover::Dialplan));
                     sorted.by_dialplan.extend(by_dialplan);
                     sorted.past.extend(past);
                 }
@@ -210,11 +211,11 @@ impl Ways<'_> {
     }
 
     /// A call to this user or domain has come to fswake that way.
-    fn came(&self, whose: &str, way: &str) -> bool {
+    fn came(&self, whose: &str, way: engine::Handover) -> bool {
         self.wakes.iter().any(|wake| {
             let aor = &wake.overview.aor;
             let domain = aor.rsplit_once('@').map(|(_, domain)| domain);
-            (aor == whose || domain == Some(whose)) && way_of(wake) == way
+            (aor == whose || domain == Some(whose)) && way_of(wake) == Some(way)
         })
     }
 
@@ -300,9 +301,9 @@ fn label(user: &User) -> String {
     format!("{}@{}", user.name, user.domain)
 }
 
-/// `dialplan` or `dial-string`; empty in a journal that is older than the word.
-fn way_of(wake: &Wake) -> &str {
-    wake.step("call-held").map_or("", |held| held.text("way"))
+/// How the call came to fswake; `None` in a journal that is older than the word.
+fn way_of(wake: &Wake) -> Option<engine::Handover> {
+    engine::Handover::from_word(wake.step(StepKind::CallHeld)?.text("way"))
 }
 
 fn shown(names: &[String]) -> String {
@@ -444,6 +445,7 @@ mod tests {
                 at_ms: 0,
                 after_ms: 0,
                 step: "call-held".into(),
+                kind: Some(StepKind::CallHeld),
                 device: None,
                 words: String::new(),
                 detail: serde_json::from_str(r#"{"way": "dial-string"}"#).unwrap(),

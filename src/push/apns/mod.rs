@@ -170,7 +170,7 @@ impl Apns {
             Try::Refused(error) if error.is_about_the_topic() => Err(error.with_topic(topic)),
             // Only the made-up token is pushed too often: everything else is good.
             Try::Passing(Passing {
-                kept_by: KeptBy::BusyForThis { .. },
+                kept_by: KeptBy::BusyForPhone { .. },
                 ..
             }) => Ok(Proof::Taken("TooManyRequests")),
             other => other.into_error().map_or(Ok(Proof::Taken("accepted")), Err),

@@ -98,6 +98,6 @@ pub(crate) fn trouble(kept_by: KeptBy) -> Option<ProblemKind> {
         KeptBy::NoAddress | KeptBy::NoConnection => Some(ProblemKind::Unreachable),
         KeptBy::NoAnswer => Some(ProblemKind::NoAnswer),
         KeptBy::Busy { .. } | KeptBy::BusyForKey { .. } => Some(ProblemKind::Busy),
-        KeptBy::BusyForThis { .. } | KeptBy::Us => None,
+        KeptBy::BusyForThis { .. } | KeptBy::BusyForPhone { .. } | KeptBy::Us => None,
     }
 }

@@ -97,7 +97,9 @@ impl Health {
             Err(error @ PushError::Exhausted { kept_by, .. }) => {
                 let kind = match kept_by {
                     // One phone may have had too many; several in a row are the app's.
-                    KeptBy::BusyForThis { .. } => known.busy_for.is_several(&req.callee).then_some(ProblemKind::Busy),
+                    KeptBy::BusyForThis { .. } | KeptBy::BusyForPhone { .. } => {
+                        known.busy_for.is_several(&req.callee).then_some(ProblemKind::Busy)
+                    }
                     other => trouble(*other),
                 };
                 if let Some(kind) = kind {

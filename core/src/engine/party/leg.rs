@@ -3,6 +3,7 @@
 use std::hash::{Hash, Hasher};
 
 use crate::types::{Moment, Target};
+use crate::word_enum;
 
 /// The leg to a party; there is one at most.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -26,15 +27,17 @@ pub enum Leg {
     Over,
 }
 
-/// What led to a leg.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Origin {
-    /// A binding with recent proof of life.
-    Awake,
-    /// A binding that may be stale: rung in parallel with the push.
-    Known,
-    /// A REGISTER during this call.
-    Woken,
+word_enum! {
+    /// What led to a leg.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum Origin {
+        /// A binding with recent proof of life.
+        Awake = "awake",
+        /// A binding that may be stale: rung in parallel with the push.
+        Known = "known",
+        /// A REGISTER during this call.
+        Woken = "woken",
+    }
 }
 
 /// A leg of ours.
