@@ -315,7 +315,7 @@ fn still_wanted(snapshot: Snapshot, ttl: Duration, store: &StoreWriter) -> Vec<D
         .devices
         .into_iter()
         .partition(|d| now.saturating_sub(d.last_sign()) <= ttl);
-    for key in old.iter().filter_map(Device::key) {
+    for key in old.iter().map(Device::key) {
         store.submit(StoreOp::Delete(key));
     }
     wanted

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::aor::{Aor, NOBODY, Printable};
-pub use self::device::{Device, DeviceKey, PublicId, PushParams, TokenType};
+pub use self::device::{Device, DeviceKey, PublicId, PushParams, TokenType, Tokens};
 pub use self::id::{CallId, LegId, NotificationId, PushId};
 pub use self::provider::Provider;
 pub use self::token::{PushToken, TokenFault};

@@ -129,7 +129,7 @@ fn unseen(known: &[Device]) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Aor, Provider, PushParams, PushToken};
+    use crate::types::{Aor, Provider, PushParams, PushToken, Tokens};
 
     fn device(provider: &str) -> Device {
         Device {
@@ -138,8 +138,7 @@ mod tests {
                 provider: Provider::from_name(provider),
                 app: "x".into(),
                 team: None,
-                call_token: Some(PushToken::new("t")),
-                remote_token: None,
+                tokens: Tokens::Call(PushToken::new("t")),
             },
             user_agent: "".into(),
             register_call_id: "".into(),

@@ -11,7 +11,6 @@ use super::Turning;
 use crate::clock::unix_now;
 use crate::engine::Event;
 use crate::input::Input;
-use crate::types::PushToken;
 use crate::types::push::{KeptBy, PushError, PushKind, PushOutcome, PushRequest};
 
 impl Turning {
@@ -67,7 +66,7 @@ impl Turning {
             if let Err(error @ (PushError::Misconfigured { .. } | PushError::NoApp { .. })) = &outcome
                 && warned.is_due(&error.to_string(), Instant::now())
             {
-                warn!(device = request.to.token().map(PushToken::fingerprint), %error, "push refused: an operator must act");
+                warn!(device = request.to.token().fingerprint(), %error, "push refused: an operator must act");
             }
             let ended = Event::PushEnded {
                 push,

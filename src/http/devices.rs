@@ -79,7 +79,7 @@ pub(super) async fn list(
     if let Some(aor) = which.aor {
         let AorView { devices, bindings } = site.control.aor(parse_aor(&aor)?).await?;
         return Ok(Json(Page {
-            devices: devices.iter().filter_map(|d| shown(&site, d)).collect(),
+            devices: devices.iter().map(|d| shown(&site, d)).collect(),
             bindings: Some(bindings.into_iter().map(Binding::from).collect()),
             next: None,
         }));
@@ -87,7 +87,7 @@ pub(super) async fn list(
     let after = which.after.unwrap_or(0);
     let page = read(&site, move |store| Ok(devices::page(store.connection(), after, limit)?)).await?;
     Ok(Json(Page {
-        devices: page.devices.iter().filter_map(|d| shown(&site, d)).collect(),
+        devices: page.devices.iter().map(|d| shown(&site, d)).collect(),
         bindings: None,
         next: page.next,
     }))
@@ -101,13 +101,10 @@ pub(super) async fn show(
     let (stored, key) = find(&site, &id?.0).await?;
     let AorView { devices, bindings } = site.control.aor(key.aor.clone()).await?;
     // Memory is newer than the store.
-    let device = devices
-        .into_iter()
-        .find(|d| d.key().as_ref() == Some(&key))
-        .unwrap_or(stored.into());
+    let device = devices.into_iter().find(|d| d.key() == key).unwrap_or(stored.into());
     let own = bindings.into_iter().filter(|b| b.device.as_deref() == Some(&key));
     Ok(Json(WithBindings {
-        device: shown(&site, &device).ok_or_else(unknown)?,
+        device: shown(&site, &device),
         bindings: own.map(Binding::from).collect(),
     }))
 }
@@ -133,7 +130,7 @@ async fn find(site: &Site, id: &str) -> Result<(Device, DeviceKey), Problem> {
     let id: PublicId = id.parse().map_err(|_| unknown())?;
     let device = read(site, move |store| Ok(devices::find(store.connection(), id)?)).await?;
     let device = device.ok_or_else(unknown)?;
-    let key = device.key().ok_or_else(unknown)?;
+    let key = device.key();
     Ok((device, key))
 }
 
@@ -145,21 +142,21 @@ pub(super) fn parse_aor(text: &str) -> Result<Aor, Problem> {
     }
 }
 
-fn shown(site: &Site, device: &Device) -> Option<Shown> {
+fn shown(site: &Site, device: &Device) -> Shown {
     let served_by = site.pushers.serves(&device.push, &device.aor.domain);
-    Some(Shown {
-        id: device.key()?.public_id().to_string(),
+    Shown {
+        id: device.key().public_id().to_string(),
         aor: device.aor.to_string(),
         provider: device.push.provider.name().to_owned(),
         app: device.push.app.to_string(),
         served_by: served_by.map(|name| name.to_string()),
-        call_token: device.push.call_token.as_ref().map(PushToken::fingerprint),
-        remote_token: device.push.remote_token.as_ref().map(PushToken::fingerprint),
+        call_token: device.push.tokens.call().map(PushToken::fingerprint),
+        remote_token: device.push.tokens.remote().map(PushToken::fingerprint),
         user_agent: device.user_agent.to_string(),
         first_seen: device.first_seen,
         last_seen: device.last_seen,
         set_aside: device.set_aside.as_deref().map(with_date),
-    })
+    }
 }
 
 impl From<BindingView> for Binding {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use crate::contact::{self, Refusal};
-use crate::types::{Aor, Device, Printable, Provider, PushParams, PushToken, TokenFault, UnixSeconds};
+use crate::types::{Aor, Device, Printable, Provider, PushParams, PushToken, TokenFault, Tokens, UnixSeconds};
 
 /// The length of mod_apn's columns: a database that cuts text cuts it here.
 const COLUMN: usize = 255;
@@ -303,8 +303,7 @@ fn device(rows: &[Fit], now: UnixSeconds) -> Option<Device> {
             provider: newest.provider.clone(),
             app: newest.app.as_str().into(),
             team: None,
-            call_token: token(Kind::Call),
-            remote_token: token(Kind::Message),
+            tokens: Tokens::new(token(Kind::Call), token(Kind::Message))?,
         },
         user_agent: "".into(),
         register_call_id: "".into(),

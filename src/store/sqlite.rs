@@ -11,7 +11,7 @@ use super::queue::Batch;
 use super::writer::StoreWriter;
 use super::{JournalEntry, Snapshot, upgrade};
 use crate::clock::unix_now;
-use crate::types::{Aor, Device, DeviceKey, Provider, PushParams, PushToken};
+use crate::types::{Aor, Device, DeviceKey, Provider, PushParams, PushToken, Tokens};
 use crate::words;
 
 /// The schema, as shipped in `schema.sql`.
@@ -204,7 +204,7 @@ fn open(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
 /// All devices.
 pub(crate) fn devices(connection: &Connection) -> rusqlite::Result<Vec<Device>> {
     let mut query = connection.prepare(&format!("SELECT {DEVICE} FROM devices"))?;
-    query.query_map([], device)?.collect()
+    query.query_map([], device)?.filter_map(Result::transpose).collect()
 }
 
 fn write(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<u64> {
@@ -278,8 +278,8 @@ pub(super) fn put(db: &Connection, key: &DeviceKey, device: &Device) -> rusqlite
         key.app,
         key.token.expose(),
         device.push.team,
-        device.push.call_token.as_ref().map(PushToken::expose),
-        device.push.remote_token.as_ref().map(PushToken::expose),
+        device.push.tokens.call().map(PushToken::expose),
+        device.push.tokens.remote().map(PushToken::expose),
         device.user_agent,
         device.register_call_id,
         device.first_seen,
@@ -321,21 +321,24 @@ fn append(db: &Connection, entry: &JournalEntry) -> rusqlite::Result<usize> {
 pub(super) const DEVICE: &str = "aor_user, aor_domain, provider, app, team, call_token, remote_token, user_agent, \
                                  register_call_id, first_seen, last_seen, set_aside";
 
-pub(super) fn device(row: &Row<'_>) -> rusqlite::Result<Device> {
+/// One row's device; `None` for a row without a token, which fswake never writes.
+pub(super) fn device(row: &Row<'_>) -> rusqlite::Result<Option<Device>> {
     let token = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(column)?.map(PushToken::new));
-    Ok(Device {
+    let Some(tokens) = Tokens::new(token(5)?, token(6)?) else {
+        return Ok(None);
+    };
+    Ok(Some(Device {
         aor: Aor::new(row.get::<_, String>(0)?, row.get::<_, String>(1)?),
         push: PushParams {
             provider: Provider::from_name(&row.get::<_, String>(2)?),
             app: row.get(3)?,
             team: row.get(4)?,
-            call_token: token(5)?,
-            remote_token: token(6)?,
+            tokens,
         },
         user_agent: row.get(7)?,
         register_call_id: row.get(8)?,
         first_seen: row.get(9)?,
         last_seen: row.get(10)?,
         set_aside: row.get(11)?,
-    })
+    }))
 }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::older;
 use super::sqlite::{self, DEVICE, SCHEMA, SCHEMA_VERSION, StoreError};
-use crate::types::{Device, PushToken};
+use crate::types::{Device, PushParams, PushToken, Tokens};
 
 /// The first version whose tokens all have the form of [`PushToken::read`].
 const TOKENS_HAVE_ONE_FORM: i64 = 4;
@@ -38,10 +38,10 @@ fn apply(connection: &Connection, found: i64) -> rusqlite::Result<()> {
     tx.execute_batch(SCHEMA)?;
     let mut unnamed = tx.prepare(&format!("SELECT {DEVICE}, id FROM devices WHERE public_id IS NULL"))?;
     let mut name = tx.prepare("UPDATE devices SET public_id = ?1 WHERE id = ?2")?;
-    let without_name = unnamed.query_map([], |row| Ok((sqlite::device(row)?.key(), row.get::<_, i64>("id")?)))?;
+    let without_name = unnamed.query_map([], |row| Ok((sqlite::device(row)?, row.get::<_, i64>("id")?)))?;
     for device in without_name.collect::<rusqlite::Result<Vec<_>>>()? {
-        if let (Some(key), id) = device {
-            name.execute(params![key.public_id().0.cast_signed(), id])?;
+        if let (Some(device), id) = device {
+            name.execute(params![device.key().public_id().0.cast_signed(), id])?;
         }
     }
     drop((unnamed, name));
@@ -62,8 +62,8 @@ fn give_tokens_one_form(tx: &Transaction<'_>) -> rusqlite::Result<()> {
     let mut changed = Vec::new();
     for row in rows {
         let (device, id) = row?;
-        let read = in_one_form(&device);
-        if read != device {
+        let read = device.as_ref().and_then(in_one_form);
+        if read.is_none() || read != device {
             changed.push((id, read));
         }
     }
@@ -71,8 +71,8 @@ fn give_tokens_one_form(tx: &Transaction<'_>) -> rusqlite::Result<()> {
     for (id, _) in &changed {
         tx.prepare_cached("DELETE FROM devices WHERE id = ?1")?.execute([id])?;
     }
-    for (_, device) in changed {
-        let Some(key) = device.key() else { continue };
+    for device in changed.into_iter().filter_map(|(_, device)| device) {
+        let key = device.key();
         let seen: Option<i64> = tx
             .prepare_cached("SELECT max(last_seen) FROM devices WHERE provider = ?1 AND app = ?2 AND token = ?3")?
             .query_row(params![key.provider.name(), key.app, key.token.expose()], |row| {
@@ -85,15 +85,18 @@ fn give_tokens_one_form(tx: &Transaction<'_>) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn in_one_form(device: &Device) -> Device {
-    let read = |token: &Option<PushToken>| {
-        let token = token.as_ref()?;
-        PushToken::read(&device.push.provider, token.expose()).ok()
-    };
-    let mut read_anew = device.clone();
-    read_anew.push.call_token = read(&device.push.call_token);
-    read_anew.push.remote_token = read(&device.push.remote_token);
-    read_anew
+/// A device with its tokens as they are read now; `None` if none of them is one.
+fn in_one_form(device: &Device) -> Option<Device> {
+    let read = |token: &PushToken| PushToken::read(&device.push.provider, token.expose()).ok();
+    let tokens = &device.push.tokens;
+    let tokens = Tokens::new(tokens.call().and_then(read), tokens.remote().and_then(read))?;
+    Some(Device {
+        push: PushParams {
+            tokens,
+            ..device.push.clone()
+        },
+        ..device.clone()
+    })
 }
 
 /// Adds the code of the error, and the provider's status, to lines of the journal that have only texts.

@@ -3,9 +3,9 @@
 //! `pn-param` is `TEAM.bundle.id.service`, more services after `&`; `pn-prid` is one token, or `token:service` joined
 //! by `&`. Leniency ends where a call could be pushed to the wrong token: then there is no token at all.
 
-use super::tokens::{Slot, Tokens};
+use super::tokens::{self, Slot};
 use super::{AppIds, ContactWarning};
-use crate::types::{Provider, PushToken, app_id};
+use crate::types::{Provider, PushToken, Tokens, app_id};
 
 /// What `pn-param` says.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -131,7 +131,7 @@ pub(super) fn tokens(
     {
         warnings.push(ContactWarning::ServicesDiffer);
     }
-    Tokens::sort(("pn-prid", call), ("pn-prid", remote), true, warnings)
+    tokens::sort(("pn-prid", call), ("pn-prid", remote), true, warnings)
 }
 
 fn refuse(why: ContactWarning, warnings: &mut Vec<ContactWarning>) -> Option<Tokens> {

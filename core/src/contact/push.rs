@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use memchr::memchr;
 use percent_encoding::percent_decode_str;
 
-use super::tokens::{Slot, Tokens};
+use super::tokens::{self, Slot};
 use super::{AppIds, ContactWarning, MAX_TOKEN, ParamNames, ParamSet, Refusal, Uri, apns};
 use crate::types::{Provider, PushParams, PushToken, TokenFault};
 
@@ -136,13 +136,12 @@ fn rfc_8599(
     let prid = read(written).map_err(refused).ok()?;
     if !provider.has_topics() {
         let token = Some(PushToken::read(&provider, &prid));
-        let tokens = Tokens::sort(("pn-prid", token), ("pn-prid", None), false, warnings)?;
+        let tokens = tokens::sort(("pn-prid", token), ("pn-prid", None), false, warnings)?;
         return Some(PushParams {
             provider,
             app: param.into(),
             team: None,
-            call_token: tokens.call,
-            remote_token: tokens.remote,
+            tokens,
         });
     }
     let app = apns::app(&param, &provider, apps);
@@ -151,8 +150,7 @@ fn rfc_8599(
         app: app.bundle.into(),
         team: app.team.map(Into::into),
         provider,
-        call_token: tokens.call,
-        remote_token: tokens.remote,
+        tokens,
     })
 }
 
@@ -184,13 +182,12 @@ fn named_set(
     let read = |text: Result<Cow<'_, str>, TokenFault>| -> Slot { PushToken::read(&provider, &text?) };
     let [voip, im] = texts.map(|text| text.map(read));
     let voip_and_im = (("(call token)", voip), ("(message token)", im));
-    let tokens = Tokens::sort(voip_and_im.0, voip_and_im.1, provider.has_topics(), warnings)?;
+    let tokens = tokens::sort(voip_and_im.0, voip_and_im.1, provider.has_topics(), warnings)?;
     Some(PushParams {
         app: apps.find(&provider, &[&app]).unwrap_or(&app).into(),
         provider,
         team: None,
-        call_token: tokens.call,
-        remote_token: tokens.remote,
+        tokens,
     })
 }
 
@@ -235,7 +232,7 @@ fn linphone(uri: &Uri, apps: &AppIds, warnings: &mut Warnings) -> Option<PushPar
     } else {
         (None, Some(token))
     };
-    let tokens = Tokens::sort(("pn-tok", slots.0), ("pn-tok", slots.1), false, warnings)?;
+    let tokens = tokens::sort(("pn-tok", slots.0), ("pn-tok", slots.1), false, warnings)?;
     if !is_said {
         warnings.push(ContactWarning::AssumedCall);
     }
@@ -243,8 +240,7 @@ fn linphone(uri: &Uri, apps: &AppIds, warnings: &mut Warnings) -> Option<PushPar
         provider: read.provider,
         app: read.app.into(),
         team: None,
-        call_token: tokens.call,
-        remote_token: tokens.remote,
+        tokens,
     })
 }
 

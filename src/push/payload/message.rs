@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::types::push::{OwnRefusal, PushError};
+use crate::types::push::PushError;
 use crate::types::{Provider, PushParams, PushToken, UnixSeconds, app_id};
 
 /// Largest body of a voip push, in bytes (Apple, "Generating a remote notification").
@@ -147,8 +147,7 @@ pub(crate) fn measured(body: &Value) -> (Vec<u8>, usize) {
     (body, size)
 }
 
-pub(crate) fn fcm_token(token: Option<&PushToken>) -> Result<PushToken, PushError> {
-    let token = token.ok_or(PushError::Refused(OwnRefusal::NoToken))?;
+pub(crate) fn fcm_token(token: &PushToken) -> Result<PushToken, PushError> {
     PushToken::read(&Provider::Fcm, token.expose()).map_err(|_| PushError::TokenBad {
         reason: "NotAnFcmToken".into(),
     })

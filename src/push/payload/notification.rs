@@ -42,7 +42,8 @@ pub(crate) fn apns(
 
 /// The FCM message for a notification.
 pub(crate) fn fcm(req: &PushRequest, what: &NotificationPush) -> Result<FcmPush, PushError> {
-    let token = fcm_token(req.to.token_for(what.token_type))?;
+    let token = req.to.token_for(what.token_type);
+    let token = fcm_token(token.ok_or(PushError::Refused(OwnRefusal::NoToken))?)?;
     let content = NotificationContent::read(&what.payload)?;
     // The app itself shows calls and whatever has no text.
     let app_shows = what.token_type == TokenType::Voip || content.alert.is_empty();

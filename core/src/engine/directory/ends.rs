@@ -11,7 +11,7 @@ use super::{AorKey, Binding, Directory, Entry};
 use crate::engine::command::Command;
 use crate::engine::event::{Listing, Registration, Source, UnregisterWhy, Unregistration};
 use crate::engine::policy::{OnUnregister, Policy};
-use crate::types::{Aor, CallId, DeviceKey, Moment, Target};
+use crate::types::{Aor, CallId, DeviceKey, Moment, PushParams, Target};
 
 impl Directory {
     /// Takes in the end of a registration; who is gone by it.
@@ -60,9 +60,7 @@ impl Directory {
 
     /// The registration that runs out is of a device that nobody knew: its token is known from now on.
     fn learn_from(&mut self, now: Moment, key: &AorKey, end: &Unregistration, out: &mut dyn FnMut(Command)) {
-        let Some(push) = end.push.clone().filter(|push| push.token().is_some()) else {
-            return;
-        };
+        let Some(push) = end.push.clone() else { return };
         if self.is_owned(&push) {
             return;
         }
@@ -242,9 +240,9 @@ fn is_over(b: &Binding, end: &Unregistration) -> bool {
 
 /// The devices whose users log out: they have said so, and are registered nowhere else.
 fn logged_out(entry: &Entry, end: &Unregistration, over: Vec<Binding>, now: Moment) -> Vec<Arc<DeviceKey>> {
-    let token = end.push.as_ref().and_then(|p| p.token());
+    let token = end.push.as_ref().map(PushParams::token);
     let named = entry.devices.iter().filter(|d| match token {
-        Some(token) => d.device.push.token() == Some(token),
+        Some(token) => d.device.push.token() == token,
         None => d.device.register_call_id == end.call_id,
     });
     let mut all: Vec<_> = over.into_iter().filter_map(|b| b.device).collect();

@@ -101,7 +101,7 @@ impl Directory {
 
     /// Puts a stored device back at start.
     pub fn restore(&mut self, device: Device, policy: &Policy) {
-        let Some(device_key) = device.key() else { return };
+        let device_key = device.key();
         let key = AorKey::of(&device.aor, policy);
         self.owners.insert(self.token_hash(&device_key), key.clone());
         let known = KnownDevice::new(Arc::new(device), Arc::new(device_key));
@@ -162,7 +162,7 @@ impl Directory {
         if let Some(entry) = self.entries.get_mut(&key).filter(|_| !is_listed) {
             entry.note_late(now, &reg, out);
         }
-        let has_token = reg.push.as_ref().is_some_and(|push| push.token().is_some());
+        let has_token = reg.push.is_some();
         if has_token {
             owned = self.own(now, &key, &mut reg, out);
         } else if reg.wants_no_push && !is_listed {
