@@ -26,6 +26,7 @@ pub use self::text::Network;
 pub(crate) use self::text::duration_arg;
 use crate::contact::ContactRules;
 use crate::engine::policy::Policy;
+use crate::esl::inbound::Endpoint;
 use crate::files::{self, FileError};
 use crate::push::app::App;
 use crate::types::Secret;
@@ -45,7 +46,7 @@ pub struct Config {
     /// ([`Config::load_to_ask`]).
     pub unread: Vec<Unread>,
     /// How to reach FreeSWITCH's event socket.
-    pub freeswitch: FreeSwitch,
+    pub freeswitch: Endpoint,
     /// Where held calls come in.
     pub listen: Listen,
     /// When to ring, push and give up; the apps' exceptions included.
@@ -84,19 +85,6 @@ pub enum For {
     Systemd,
     /// Nobody: the daemon does not start with it.
     Nobody,
-}
-
-/// How to reach FreeSWITCH's event socket.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FreeSwitch {
-    /// Name or address.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-    /// Password, of one line.
-    pub password: Secret,
-    /// `user@domain` for `userauth`; `None` logs in with the password alone.
-    pub user: Option<String>,
 }
 
 /// Where held calls come in.

@@ -189,7 +189,7 @@ impl Daemon {
             up: esl_up,
             kills: kills_rx,
             questions: Arc::new(Mutex::new(questions_rx)),
-            readings: Arc::default(),
+            resyncs: Arc::default(),
             answers,
             stop: stop.clone(),
         };

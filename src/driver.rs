@@ -17,7 +17,7 @@ use tracing::{debug, info, warn};
 
 use crate::clock::now_ms;
 use crate::engine::{CallOrder, Cause, Command, Count, Delivery, Engine, Event, Note, Step, Summary};
-use crate::esl::{asking, users};
+use crate::esl::{user_registrations, users};
 use crate::input::Input;
 use crate::logging::once::Once;
 use crate::logging::seldom::Seldom;
@@ -39,9 +39,9 @@ pub struct Driver {
     /// Kills for the inbound connection.
     pub kills: mpsc::Sender<(LegId, Cause)>,
     /// Questions for the inbound connection.
-    pub questions: mpsc::Sender<asking::Question>,
+    pub questions: mpsc::Sender<user_registrations::RegistrationsQuery>,
     /// Questions for FreeSWITCH's directory.
-    pub users: mpsc::Sender<users::Question>,
+    pub users: mpsc::Sender<users::UserQuestion>,
     /// Tasks that may outlive the loop a little: pushes.
     pub tasks: TaskTracker,
     /// Back to the loop: outcomes of pushes.
@@ -240,7 +240,7 @@ impl Turning {
             match command {
                 Command::Call(call, order) => self.order(call, order),
                 Command::AskDirectory { call, aor, query } => {
-                    if self.d.users.try_send(users::Question { call, aor, query }).is_err() {
+                    if self.d.users.try_send(users::UserQuestion { call, aor, query }).is_err() {
                         // The call waits until the answer would be too late.
                         debug!(call.id = %call, "too many questions to the directory: one is not asked");
                     }
@@ -299,7 +299,7 @@ impl Turning {
     }
 
     fn ask(&self, aor: Aor, number: u64, profiles: Vec<Arc<str>>) {
-        let question = asking::Question {
+        let question = user_registrations::RegistrationsQuery {
             aor,
             number,
             profiles,

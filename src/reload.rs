@@ -13,9 +13,9 @@ use anyhow::Context;
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{error, info, warn};
 
-use crate::config::{Config, Environment, FreeSwitch, Listen, LogConfig, Network, StoreConfig};
+use crate::config::{Config, Environment, Listen, LogConfig, Network, StoreConfig};
 use crate::engine::Event;
-use crate::esl::inbound::{Endpoint, Settings};
+use crate::esl::inbound::Settings;
 use crate::input::Input;
 use crate::lifecycle;
 use crate::logging::SetFilter;
@@ -50,19 +50,8 @@ pub struct Reload {
 
 /// How the inbound connection is made and understood with this configuration.
 pub fn inbound_settings(config: &Config) -> Settings {
-    let FreeSwitch {
-        host,
-        port,
-        password,
-        user,
-    } = config.freeswitch.clone();
     Settings {
-        endpoint: Endpoint {
-            host,
-            port,
-            user,
-            password,
-        },
+        endpoint: config.freeswitch.clone(),
         rules: config.contact.clone(),
         notifications: config.notification_events,
     }

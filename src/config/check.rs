@@ -9,11 +9,11 @@ use tracing_subscriber::EnvFilter;
 
 use super::error::In;
 use super::{
-    Config, ConfigError, Environment, For, FreeSwitch, Listen, LogConfig, LogFormat, StoreConfig, Unread, app, http,
-    raw, text,
+    Config, ConfigError, Environment, For, Listen, LogConfig, LogFormat, StoreConfig, Unread, app, http, raw, text,
 };
 use crate::engine::Mode;
 use crate::engine::policy::{Alert, Decline, OnUnregister, Policy};
+use crate::esl::inbound::Endpoint;
 use crate::files::{self, FileError};
 use crate::types::Secret;
 
@@ -266,7 +266,7 @@ fn domain_aliases(at: In<'_>, aor: &raw::AorNames) -> Checked<Vec<(String, Strin
     Ok(aliases)
 }
 
-fn freeswitch(at: In<'_>, files: Files<'_>, raw: raw::FreeSwitch) -> Checked<FreeSwitch> {
+fn freeswitch(at: In<'_>, files: Files<'_>, raw: raw::FreeSwitch) -> Checked<Endpoint> {
     let host = raw.host.unwrap_or_else(|| "127.0.0.1".into());
     if !is_word(&host) {
         return Err(at.wrong("freeswitch.host", host, "a host name or an address"));
@@ -289,7 +289,7 @@ fn freeswitch(at: In<'_>, files: Files<'_>, raw: raw::FreeSwitch) -> Checked<Fre
             files.secret(at, key, &name)?.1.unwrap_or_default()
         }
     };
-    Ok(FreeSwitch {
+    Ok(Endpoint {
         host,
         port,
         password: Secret::new(password),

@@ -5,14 +5,13 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use freeswitch_esl_tokio::{
-    AuthMethod, EslClient, EslConnectOptions, EslError, EslEvent, EslEventStream, EslEventType, EslResponse,
-    EventFormat,
+    EslClient, EslConnectOptions, EslError, EslEvent, EslEventStream, EslEventType, EslResponse, EventFormat,
 };
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::Check;
-use crate::config::FreeSwitch;
+use crate::esl::inbound::Endpoint;
 use crate::types::Printable;
 use crate::words;
 
@@ -89,14 +88,11 @@ impl Unheard {
 
 impl Session {
     /// Logs in; what is wrong, if it cannot.
-    pub(super) async fn open(settings: &FreeSwitch) -> Result<Self, Box<Check>> {
+    pub(super) async fn open(settings: &Endpoint) -> Result<Self, Box<Check>> {
         let address = format!("{}:{}", settings.host, settings.port);
         let user = settings.user.clone().unwrap_or_else(|| "the default user".into());
-        let method = match &settings.user {
-            Some(user) => AuthMethod::user(user, settings.password.expose()),
-            None => AuthMethod::password(settings.password.expose()),
-        };
-        let connect = EslClient::connect_with_auth(&settings.host, settings.port, method, EslConnectOptions::new());
+        let options = EslConnectOptions::new();
+        let connect = EslClient::connect_with_auth(&settings.host, settings.port, settings.login(), options);
         match tokio::time::timeout(PATIENCE, Box::pin(connect)).await {
             Ok(Ok((client, events))) => {
                 client.set_command_timeout(PATIENCE);

@@ -2,6 +2,7 @@
 
 use super::esl::{Session, Unheard, verb};
 use super::{Check, State};
+use crate::esl::encode;
 use crate::types::Printable;
 
 const FAMILY: &str = "freeswitch";
@@ -17,7 +18,7 @@ const MODULES: [&str; 4] = ["mod_sofia", "mod_loopback", "mod_commands", "mod_dp
 /// What the daemon orders and asks by its own connection (a held call's connection is bound by no user's rights), each as
 /// it changes nothing.
 const NEEDED: [&str; 5] = [
-    "sofia xmlstatus",
+    encode::ASK_PROFILES,
     "show registrations count",
     "user_data",
     "uuid_kill",
@@ -47,7 +48,7 @@ async fn modules(session: &mut Session) -> Check {
     let name = "modules";
     let mut missing = Vec::new();
     for module in MODULES {
-        match session.api(&format!("module_exists {module}")).await {
+        match session.api(&encode::ask_module(module)).await {
             Ok(answer) if answer == "true" => {}
             Ok(_) => missing.push(module),
             Err(_) if session.unheard.get("module_exists") == Some(&Unheard::NotThere) => {
@@ -88,7 +89,7 @@ async fn commands(session: &mut Session) -> Option<Check> {
 /// The order to bridge looks up who has the caller while FreeSWITCH reads it (`esl::encode::bridge`), which FreeSWITCH may be told not
 /// to do. A user who may not ask is told nothing: calls have connections of their own.
 async fn expansion(session: &mut Session) -> Option<Check> {
-    let answer = session.api("expand echo ${echo(fswake)}").await.ok()?;
+    let answer = session.api(encode::ASK_EXPANSION).await.ok()?;
     answer.contains("API execute Permission Denied").then(|| {
         Check::warning(
             FAMILY,
@@ -102,7 +103,7 @@ async fn expansion(session: &mut Session) -> Option<Check> {
 }
 
 async fn version(session: &mut Session) -> Check {
-    let answer = match session.api("version").await {
+    let answer = match session.api(encode::ASK_VERSION).await {
         Ok(answer) => answer,
         Err(reason) => {
             // The daemon needs no answer to this one; of those that it needs see `commands`.

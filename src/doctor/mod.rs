@@ -5,7 +5,7 @@
 //! | `esl` | its questions to FreeSWITCH |
 //! | `freeswitch` | login, permissions, version, modules |
 //! | `handlers` | whether a script answers for dialplan and profiles in place of the files: FusionPBX |
-//! | `sofia` | the profiles' parameters |
+//! | `profiles`, `sofia` | the profiles that run; their parameters |
 //! | `wayin` | that calls reach fswake: context, dial-strings, dialplan, the outbound port |
 //! | `store` | file, schema, disk |
 //! | `daemon` | the running daemon: what it knows of its apps, as whom it runs |
@@ -24,6 +24,7 @@ mod devices;
 mod esl;
 mod freeswitch;
 mod handlers;
+mod profiles;
 mod sofia;
 mod store;
 mod wakes;
@@ -205,8 +206,10 @@ pub async fn examine(config: &Config, since: Duration, daemon: &Daemon) -> Vec<C
         Ok(mut session) => {
             all.extend(freeswitch::checks(&mut session).await);
             let handlers = handlers::Handlers::find(&mut session).await;
-            all.extend(sofia::checks(&mut session, handlers).await);
-            all.extend(wayin::checks(&mut session, config, handlers, asked_for, heard).await);
+            let running = profiles::running(&mut session).await;
+            all.extend(sofia::checks(&mut session, &running, handlers).await);
+            let running = running.unwrap_or_default();
+            all.extend(wayin::checks(&mut session, config, handlers, &running, asked_for, heard).await);
         }
         Err(check) => all.push(*check),
     }

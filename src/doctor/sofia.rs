@@ -1,14 +1,12 @@
 //! The profiles that phones register with, and the parameters that make waking reliable.
 
-use std::collections::BTreeSet;
-
 use super::Check;
 use super::esl::Session;
 use super::handlers::{Handler, Handlers};
-use super::wayin::safe;
-use crate::esl::reading;
+use super::profiles::Running;
+use crate::esl::encode;
 use crate::types::Printable;
-use crate::xml::{Tag, tags, texts};
+use crate::xml::{Tag, tags};
 
 const FAMILY: &str = "freeswitch";
 
@@ -89,10 +87,13 @@ struct Profile {
     params: Vec<(String, String)>,
 }
 
-pub(super) async fn checks(session: &mut Session, handlers: Handlers) -> Vec<Check> {
-    let running: BTreeSet<String> = match session.api("sofia xmlstatus").await {
-        // One for each transport: a profile is looked at once.
-        Ok(status) => reading::running(&status).collect(),
+pub(super) async fn checks(
+    session: &mut Session,
+    running: &Result<Vec<Running>, String>,
+    handlers: Handlers,
+) -> Vec<Check> {
+    let running = match running {
+        Ok(running) => running,
         Err(reason) => {
             let advice = session.advice_on("sofia", "");
             return vec![Check::warning(
@@ -107,9 +108,7 @@ pub(super) async fn checks(session: &mut Session, handlers: Handlers) -> Vec<Che
         let advice = "phones register with a profile of mod_sofia: look at `sofia status`";
         return vec![Check::error(FAMILY, "profiles", "no profile is running", advice)];
     }
-    let written = session
-        .api("xml_locate configuration configuration name sofia.conf")
-        .await;
+    let written = session.api(&encode::ask_configuration("sofia.conf")).await;
     let written = match written {
         Ok(written) => profiles(&tags(&written)),
         Err(reason) => {
@@ -118,10 +117,13 @@ pub(super) async fn checks(session: &mut Session, handlers: Handlers) -> Vec<Che
             return vec![Check::warning(FAMILY, "profiles", seen, advice)];
         }
     };
-    let phones = registered(session, &running).await;
+    let some_phones = running.iter().any(|profile| profile.registrations > Some(0));
     let mut checks = Vec::new();
-    for name in &running {
-        if phones.iter().any(|(_, phones)| *phones > 0) && phones.contains(&(name.clone(), 0)) {
+    for Running {
+        name, registrations, ..
+    } in running
+    {
+        if some_phones && *registrations == Some(0) {
             checks.push(Check::ok(
                 FAMILY,
                 label(name),
@@ -139,23 +141,6 @@ pub(super) async fn checks(session: &mut Session, handlers: Handlers) -> Vec<Che
         checks.push(of_profile(profile, handlers.configuration));
     }
     checks
-}
-
-/// How many phones are registered with each profile, as far as FreeSWITCH says.
-async fn registered(session: &mut Session, running: &BTreeSet<String>) -> Vec<(String, u64)> {
-    let mut found = Vec::new();
-    for name in running {
-        let Some(word) = safe(name) else { continue };
-        let about = session
-            .api(&format!("sofia xmlstatus profile {word}"))
-            .await
-            .unwrap_or_default();
-        let phones = texts(&about, "registrations")
-            .first()
-            .and_then(|phones| phones.parse().ok());
-        found.extend(phones.map(|phones| (name.clone(), phones)));
-    }
-    found
 }
 
 fn label(name: &str) -> String {

@@ -75,7 +75,7 @@ impl Errand for Answer {
 
     async fn run(&self, line: &mut Line) -> io::Result<()> {
         let reply = line.command(&answer(&self.to, self.sent)).await?;
-        if reply.contains("+OK") {
+        if reply.is_success() {
             Ok(())
         } else {
             Err(io::Error::other("FreeSWITCH refuses sendevent"))

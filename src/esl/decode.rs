@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::inherit::Inherited;
-use super::{encode, job, options};
+use super::{
+    encode::{self, Argument, Word},
+    job, options,
+};
 use crate::engine::{DirectoryQuery, Event, Handover, HeldCall, LegEnd};
 use crate::types::{Aor, CallId, LegId};
 use crate::xml;
@@ -245,12 +248,12 @@ fn callee<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Option<Aor> {
 
 /// A context's name that can stand in a command.
 fn is_context(name: &str) -> bool {
-    encode::is_plain(name, 128, b"-_.@")
+    Argument::new(name).is_some()
 }
 
 /// FreeSWITCH's channel UUIDs are UUIDs unless `origination_uuid` said otherwise: a plain word either way.
 fn is_channel(id: &str) -> bool {
-    encode::is_plain(id, 128, b"-_.")
+    Word::new(id).is_some()
 }
 
 /// What an event on a call's own connection says.
@@ -340,9 +343,7 @@ pub fn call_event<'a>(
 
 /// The audio codecs that a profile's own INVITEs offer, by `sofia xmlstatus profile NAME`.
 pub fn audio_offered(xmlstatus: &str) -> Option<String> {
-    let codecs = xml::texts(xmlstatus, "outbound-codecs");
-    let audio: Vec<_> = codecs
-        .iter()
+    let audio: Vec<_> = xml::lines(xmlstatus, "outbound-codecs")
         .flat_map(|codecs| codecs.split(','))
         .map(str::trim)
         .filter(|name| !encode::is_name_of_video(name))

@@ -18,12 +18,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::answers::Answer;
-use super::asking::{Asker, Question};
 use super::encode;
 pub use super::endpoint::{Endpoint, Settings};
 use super::notifications;
-use super::reading::Reader;
 use super::registrations::{self, Heard};
+use super::resync::Reader;
+use super::user_registrations::{Asker, RegistrationsQuery};
 use crate::clock::unix_now;
 use crate::contact::ContactRules;
 use crate::engine::{Cause, Event};
@@ -67,9 +67,9 @@ pub struct Inbound {
     /// Legs to be killed whose call's own connection is gone.
     pub kills: mpsc::Receiver<(LegId, Cause)>,
     /// Questions about one user's registrations.
-    pub questions: Arc<Mutex<mpsc::Receiver<Question>>>,
+    pub questions: Arc<Mutex<mpsc::Receiver<RegistrationsQuery>>>,
     /// How many times registrations were read.
-    pub readings: Arc<AtomicU64>,
+    pub resyncs: Arc<AtomicU64>,
     /// To whom the answers to notifications go.
     pub answers: mpsc::Sender<Answer>,
     /// The end.
@@ -187,7 +187,7 @@ impl Inbound {
         let reader = Reader {
             settings: settings.clone(),
             inputs: self.inputs.clone(),
-            readings: self.readings.clone(),
+            resyncs: self.resyncs.clone(),
             up: self.up.clone(),
             started,
         };

@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::encode;
+use super::encode::Word;
 use super::options::is_false;
 use crate::types::Printable;
 
@@ -230,7 +230,7 @@ fn strip_nolocal(name: &str) -> &str {
 
 /// A variable's name that can stand in braces.
 fn is_name(name: &str) -> bool {
-    encode::is_plain(name, 128, b"_-.")
+    Word::new(name).is_some()
 }
 
 /// A value as it can stand in the braces of an `originate` from the event socket; `None` where FreeSWITCH would read it as

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::decode::Parent;
-use super::encode::{codecs, is_plain, name, number, seconds_up, user};
+use super::encode::{Word, codecs, name, number, seconds_up, user};
 use super::inherit::quoted;
 use super::job::VARIABLE;
 use crate::types::{Aor, LegId};
@@ -184,7 +184,7 @@ fn is_the_phones(name: &str) -> bool {
         "fswake_",
         "api_on_originate",
     ];
-    is_plain(name, 128, b"_-.") && !is_ours.iter().any(|ours| name.starts_with(ours))
+    Word::new(name).is_some() && !is_ours.iter().any(|ours| name.starts_with(ours))
 }
 
 /// What the phone is told of its caller.

@@ -20,7 +20,7 @@ pub fn who_rings(dial_string: &str) -> Option<Ringing> {
 
 /// The question that tells a user's dial-string; `None` where the AOR does not fit into a command.
 pub fn ask_dial_string(aor: &Aor) -> Option<String> {
-    encode::user(aor).map(|user| format!("user_data {user} param dial-string"))
+    encode::user(aor).map(encode::ask_dial_string)
 }
 
 /// The question that tells FreeSWITCH's legs to a contact; `None` where the contact has no place that could be asked for.

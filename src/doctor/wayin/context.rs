@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::dialstring::{Leads, leads};
-use super::{FAMILY, limits, safe};
+use super::{FAMILY, limits};
 use crate::doctor::esl::Session;
 use crate::doctor::handlers::Handler;
 use crate::doctor::{Check, State, first_of};
+use crate::esl::encode::{self, Argument};
 use crate::types::Printable;
 use crate::xml::tags;
 
@@ -131,8 +132,8 @@ impl Context {
     /// Looks a context up. A script that answers for the dialplan is not asked for it as in a call, so that what is found
     /// is the one in the files.
     pub(super) async fn find(session: &mut Session, name: &str, handler: Option<Handler>) -> Option<Self> {
-        let word = safe(name)?;
-        let found = session.api(&format!("xml_locate dialplan context name {word}")).await;
+        let word = Argument::new(name)?;
+        let found = session.api(&encode::ask_context(word)).await;
         let xml = found.unwrap_or_default();
         let is_there = tags(&xml).iter().any(|t| t.name == "context");
         Some(Self {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::dialstring::{Leads, leads};
 use super::limits::{self, Limit};
-use super::safe;
 use crate::doctor::esl::Session;
 use crate::doctor::{Check, first_of};
+use crate::esl::encode::{self, Argument};
 use crate::types::{Device, Printable};
 
 /// So many users are asked for their dial-string at most, as many of each domain as of the others.
@@ -38,13 +38,12 @@ impl Users {
     pub(super) async fn ask(session: &mut Session, known: &[Device]) -> Self {
         let mut found = Self::default();
         for (user, domain) in sample(known) {
-            let command = format!("user_data {user}@{domain} param dial-string");
+            let label = format!("{user}@{domain}");
+            let command = encode::ask_dial_string(&label);
             let dial_string = session.api(&command).await.unwrap_or_default();
             let leads = leads(&dial_string);
-            found.keep_limit(&dial_string, || format!("{user}@{domain}"));
-            let begins = session
-                .api(&format!("user_data {user}@{domain} var user_context"))
-                .await;
+            let begins = session.api(&encode::ask_variable(&label, "user_context")).await;
+            found.keep_limit(&dial_string, || label);
             found.begin_in.extend(begins.ok().filter(|context| !context.is_empty()));
             found.all.push(User {
                 name: user,
@@ -61,7 +60,8 @@ impl Users {
         let others: BTreeSet<&str> = found.all.iter().map(|u| u.domain.as_str()).collect();
         let others: Vec<String> = others.difference(&led).map(|domain| (*domain).to_owned()).collect();
         for domain in others {
-            let answer = session.api(&format!("domain_data {domain} param dial-string")).await;
+            let Some(word) = Argument::new(&domain) else { continue };
+            let answer = session.api(&encode::ask_dial_string_of_domain(word)).await;
             let answer = answer.unwrap_or_default();
             let of_domain = leads(&answer);
             found.keep_limit(&answer, || domain.clone());
@@ -105,8 +105,8 @@ fn sample(known: &[Device]) -> Vec<(String, String)> {
     let mut domains: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     for device in known {
         let domain = device.aor.domain.to_ascii_lowercase();
-        if let Some(user) = safe(&device.aor.user).filter(|_| safe(&domain).is_some()) {
-            domains.entry(domain).or_default().insert(user);
+        if let Some(user) = Argument::new(&device.aor.user).filter(|_| Argument::new(&domain).is_some()) {
+            domains.entry(domain).or_default().insert(user.as_str());
         }
     }
     let mut rounds: Vec<(usize, String, String)> = Vec::new();
