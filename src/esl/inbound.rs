@@ -137,7 +137,6 @@ impl Inbound {
             } else {
                 debug!(%host, port, reason = %ended, "still no connection to FreeSWITCH");
             }
-            let more = pause.mul_f64(0.5 * jitter::fraction());
             let mut waiting = self.waiting.clone();
             let called = async {
                 tokio::time::sleep(FIRST_PAUSE).await;
@@ -145,7 +144,7 @@ impl Inbound {
             };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(pause / 2 + more) => {}
+                () = tokio::time::sleep(jitter::upper_half(pause)) => {}
                 // A held call needs what we hear, and says that FreeSWITCH is there.
                 () = called => {}
                 Ok(()) = changes.changed() => {}

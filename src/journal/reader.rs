@@ -2,6 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS};
@@ -81,29 +82,15 @@ pub fn questions(whose: &Whose) -> Vec<String> {
 pub struct Whose {
     user: String,
     /// Empty: any domain.
-    domains: Vec<String>,
+    domains: Vec<Arc<str>>,
 }
 
 impl Whose {
     /// The AOR, under each domain that the settings take for the same.
     pub fn new(aor: &Aor, policy: &Policy) -> Self {
-        let mut domains = Vec::new();
-        if !policy.ignore_domain {
-            let asked = aor.domain.to_ascii_lowercase();
-            let aliases = &policy.domain_aliases;
-            let real = aliases.iter().find(|(alias, _)| *alias == asked);
-            let real = real.map_or(asked, |(_, real)| real.clone());
-            domains.extend(
-                aliases
-                    .iter()
-                    .filter(|(_, r)| *r == real)
-                    .map(|(alias, _)| alias.clone()),
-            );
-            domains.push(real);
-        }
         Self {
             user: aor.user.to_string(),
-            domains,
+            domains: policy.names_of(&aor.domain),
         }
     }
 
@@ -122,7 +109,7 @@ impl Whose {
         if !self.domains.is_empty() {
             let places: Vec<_> = (2..self.domains.len() + 2).map(|n| format!("?{n}")).collect();
             condition = format!("{condition} AND aor_domain IN ({})", places.join(", "));
-            values.extend(self.domains.iter().cloned().map(Sql::from));
+            values.extend(self.domains.iter().map(|domain| Sql::from(domain.to_string())));
         }
         let sql = format!(
             "SELECT id, call FROM journal WHERE event = 'call-held' AND {condition} AND at_ms >= ?{}

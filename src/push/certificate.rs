@@ -1,12 +1,12 @@
 //! How long a client certificate is still good.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use x509_parser::oid_registry::OID_USERID;
 use x509_parser::pem::Pem;
 use x509_parser::x509::X509Name;
 
-use crate::clock::{to_the_second, unix};
+use crate::clock::{day, from_unix};
 use crate::files;
 use crate::push::app::{App, Credentials};
 use crate::push::setup::SetupError;
@@ -29,7 +29,7 @@ pub struct Certificate {
 
 /// The certificates of a PEM file, in their order (RFC 5280 section 4.1.2); what is no certificate is passed over.
 pub fn certificates(pem: &[u8]) -> Vec<Certificate> {
-    let time = |seconds: i64| u64::try_from(seconds).map_or(UNIX_EPOCH, |s| UNIX_EPOCH + Duration::from_secs(s));
+    let time = |seconds| from_unix(seconds).unwrap_or(UNIX_EPOCH);
     let text = files::pem_of(pem).unwrap_or_default();
     let blocks: Vec<Pem> = Pem::iter_from_buffer(text.as_bytes()).flatten().collect();
     let certificates = blocks.iter().filter(|block| block.label == "CERTIFICATE");
@@ -86,12 +86,6 @@ pub fn other_bundle(app: &App, certificate: &Certificate) -> Option<String> {
     ))
 }
 
-/// `2026-11-26`
-pub(crate) fn day(at: SystemTime) -> String {
-    let text = to_the_second(unix(at));
-    text.split(' ').next().unwrap_or_default().to_owned()
-}
-
 /// A topic or UID without what Apple writes behind the bundle id for a service.
 fn without_service(topic: &str) -> &str {
     let services = [".voip", ".complication"];
@@ -112,7 +106,7 @@ pub(crate) fn ends(pem: &[u8]) -> Option<SystemTime> {
         .flatten()
         .find(|block| block.label == "CERTIFICATE")?;
     let seconds = block.parse_x509().ok()?.validity().not_after.timestamp();
-    UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).ok()?))
+    from_unix(seconds)
 }
 
 #[cfg(test)]

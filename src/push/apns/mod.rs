@@ -14,11 +14,11 @@ use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
+use crate::clock::day;
 use crate::push::apns::credentials::{certificate_with_key, shared_token};
 use crate::push::apns::reply::{BAD_DEVICE_TOKEN, classify};
 use crate::push::apns::token::{Bearer, ProviderToken};
 use crate::push::app::{App, Credentials};
-use crate::push::certificate::day;
 use crate::push::clock::Clock;
 use crate::push::payload::Composer;
 use crate::push::payload::message::ApnsPush;

@@ -26,16 +26,9 @@ pub struct AorKey {
 impl AorKey {
     /// Normalises an AOR.
     pub fn of(aor: &Aor, policy: &Policy) -> Self {
-        let domain = if policy.ignore_domain {
-            Arc::default()
-        } else {
-            let lower = lower(&aor.domain);
-            let alias = policy.domain_aliases.iter().find(|(alias, _)| **alias == *lower);
-            alias.map_or(lower, |(_, real)| real.to_ascii_lowercase().into())
-        };
         Self {
             user: aor.user.clone(),
-            domain,
+            domain: policy.domain_of(&aor.domain),
         }
     }
 }
@@ -49,15 +42,6 @@ impl AorKey {
     /// The domain as it is compared; empty with `ignore-domain`.
     pub fn domain(&self) -> &str {
         &self.domain
-    }
-}
-
-/// The same text where it is in lower case already, as nearly always.
-fn lower(text: &Arc<str>) -> Arc<str> {
-    if text.bytes().any(|b| b.is_ascii_uppercase()) {
-        text.to_ascii_lowercase().into()
-    } else {
-        text.clone()
     }
 }
 
