@@ -3,10 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::ConfigError;
-use super::check::{Files, is_word, on_unregister};
+use super::error::ConfigError;
 use super::error::In;
 use super::raw;
+use super::secrets::Files;
+use super::values::{is_word, on_unregister};
 use crate::engine::policy::{AppPolicy, OnUnregister};
 use crate::files;
 use crate::push::app::{App, Credentials, PayloadStyle};

@@ -1,9 +1,9 @@
 //! `[contact]`: the names of push parameters, by User-Agent.
 
-use super::ConfigError;
-use super::check::is_word;
+use super::error::ConfigError;
 use super::error::In;
 use super::raw;
+use super::values::is_word;
 use crate::contact::{AppIds, ContactRules, ParamNames, ParamSet, Pattern};
 use crate::push::app::App;
 use crate::types::Provider;

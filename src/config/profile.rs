@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use reqwest::header::HeaderValue;
 
-use super::ConfigError;
 use super::app::Section;
-use super::check::{duration, is_word};
+use super::error::ConfigError;
 use super::raw;
+use super::values::{duration, is_word};
 use crate::files;
 use crate::push::app::{HttpAuth, HttpProfile, HttpProfiles};
 use crate::push::template::{BodyTemplate, JSON, UrlTemplate};

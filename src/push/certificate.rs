@@ -111,6 +111,8 @@ pub(crate) fn ends(pem: &[u8]) -> Option<SystemTime> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use fswake_test_support::tls::Authority;
 
     use super::*;

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::sqlite::{DEVICE, device};
+use super::rows::{DEVICE, device};
 use crate::types::{Aor, Device, Provider, PublicId, UnixSeconds};
 
 /// How many owners are told at once.

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::sqlite::{self, Options, StoreError};
+use super::database::{self, Options};
+use super::rows;
+use super::schema::{self, StoreError};
 use crate::types::{Aor, Device, DeviceKey, Tokens};
 
 /// How long the daemon's writer may hold the file.
@@ -46,24 +48,24 @@ impl Import {
     /// When the store cannot be written; then nothing has changed.
     pub fn begin(path: &Path, devices: &[Device]) -> Result<Self, StoreError> {
         let is_new = !path.exists();
-        let connection = sqlite::connect(path, &Options::default())?;
+        let connection = database::connect(path, &Options::default())?;
         if is_new {
             give_to_owner_of_directory(path);
         }
         let begun = connection.busy_timeout(BUSY);
         let begun = begun.and_then(|()| connection.execute_batch("BEGIN IMMEDIATE"));
-        begun.map_err(|e| sqlite::failure(path, &e))?;
+        begun.map_err(|e| schema::failure(path, &e))?;
         let put = devices.iter().map(|d| (d.key(), d));
         let fates = put.map(|(key, device)| {
             let (fate, row) = fate(&connection, &key, device)?;
             if let Some(row) = row {
-                sqlite::put(&connection, &key, &row)?;
+                rows::put(&connection, &key, &row)?;
             }
             Ok(fate)
         });
         let fates = fates
             .collect::<rusqlite::Result<_>>()
-            .map_err(|e| sqlite::failure(path, &e))?;
+            .map_err(|e| schema::failure(path, &e))?;
         Ok(Self {
             connection,
             path: path.to_owned(),
@@ -77,7 +79,7 @@ impl Import {
     /// When the store cannot be written; then nothing has changed.
     pub fn commit(self) -> Result<Vec<Fate>, StoreError> {
         let done = self.connection.execute_batch("COMMIT");
-        done.map_err(|e| sqlite::failure(&self.path, &e))?;
+        done.map_err(|e| schema::failure(&self.path, &e))?;
         Ok(self.fates)
     }
 
@@ -102,7 +104,7 @@ impl Import {
             put.map(|(key, device)| Ok(fate(&connection, &key, device)?.0))
                 .collect()
         };
-        read().map_err(|e| sqlite::failure(path, &e))
+        read().map_err(|e| schema::failure(path, &e))
     }
 }
 
@@ -128,12 +130,9 @@ fn fate(db: &Connection, key: &DeviceKey, device: &Device) -> rusqlite::Result<(
     let known = db
         .prepare_cached(&format!(
             "SELECT {} FROM devices WHERE provider = ?1 AND app = ?2 AND token = ?3",
-            sqlite::DEVICE
+            rows::DEVICE
         ))?
-        .query_row(
-            params![key.provider.name(), key.app, key.token.expose()],
-            sqlite::device,
-        )
+        .query_row(params![key.provider.name(), key.app, key.token.expose()], rows::device)
         .optional()?
         .flatten();
     let Some(known) = known else {

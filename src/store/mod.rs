@@ -7,11 +7,14 @@
 //! engine --StoreOp--> StoreWriter::submit --> queue (newest change per device) --> writer thread --> SQLite
 //! ```
 
+mod database;
 pub mod devices;
 mod import;
 mod journal;
 pub(crate) mod older;
 mod queue;
+mod rows;
+mod schema;
 pub mod sqlite;
 mod upgrade;
 mod writer;

@@ -5,7 +5,8 @@ use std::path::Path;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::older;
-use super::sqlite::{self, DEVICE, SCHEMA, SCHEMA_VERSION, StoreError};
+use super::rows::{self, DEVICE};
+use super::schema::{SCHEMA, SCHEMA_VERSION, StoreError, failure};
 use crate::types::{Device, PushParams, PushToken, Tokens};
 
 /// The first version whose tokens all have the form of [`PushToken::read`].
@@ -17,7 +18,7 @@ const ERRORS_HAVE_CODES: i64 = 5;
 /// Applies [`SCHEMA`] where it is missing; refuses what a later fswake has made.
 pub(super) fn upgrade(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0));
-    let found: i64 = version.map_err(|e| sqlite::failure(path, &e))?;
+    let found: i64 = version.map_err(|e| failure(path, &e))?;
     if found > SCHEMA_VERSION {
         return Err(StoreError::NewerSchema {
             path: path.to_owned(),
@@ -25,7 +26,7 @@ pub(super) fn upgrade(connection: &Connection, path: &Path) -> Result<(), StoreE
         });
     }
     if found < SCHEMA_VERSION {
-        apply(connection, found).map_err(|e| sqlite::failure(path, &e))?;
+        apply(connection, found).map_err(|e| failure(path, &e))?;
     }
     Ok(())
 }
@@ -38,7 +39,7 @@ fn apply(connection: &Connection, found: i64) -> rusqlite::Result<()> {
     tx.execute_batch(SCHEMA)?;
     let mut unnamed = tx.prepare(&format!("SELECT {DEVICE}, id FROM devices WHERE public_id IS NULL"))?;
     let mut name = tx.prepare("UPDATE devices SET public_id = ?1 WHERE id = ?2")?;
-    let without_name = unnamed.query_map([], |row| Ok((sqlite::device(row)?, row.get::<_, i64>("id")?)))?;
+    let without_name = unnamed.query_map([], |row| Ok((rows::device(row)?, row.get::<_, i64>("id")?)))?;
     for device in without_name.collect::<rusqlite::Result<Vec<_>>>()? {
         if let (Some(device), id) = device {
             name.execute(params![device.key().public_id().0.cast_signed(), id])?;
@@ -58,7 +59,7 @@ fn apply(connection: &Connection, found: i64) -> rusqlite::Result<()> {
 /// one seen last. Rows without a token that could wake a phone go: nothing was ever pushed to them with success.
 fn give_tokens_one_form(tx: &Transaction<'_>) -> rusqlite::Result<()> {
     let mut query = tx.prepare(&format!("SELECT {DEVICE}, id FROM devices ORDER BY last_seen, id"))?;
-    let rows = query.query_map([], |row| Ok((sqlite::device(row)?, row.get::<_, i64>("id")?)))?;
+    let rows = query.query_map([], |row| Ok((rows::device(row)?, row.get::<_, i64>("id")?)))?;
     let mut changed = Vec::new();
     for row in rows {
         let (device, id) = row?;
@@ -79,7 +80,7 @@ fn give_tokens_one_form(tx: &Transaction<'_>) -> rusqlite::Result<()> {
                 row.get(0)
             })?;
         if seen.is_none_or(|seen| seen <= device.last_seen) {
-            sqlite::put(tx, &key, &device)?;
+            rows::put(tx, &key, &device)?;
         }
     }
     Ok(())

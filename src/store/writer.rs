@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use tracing::{error, info};
 
 use super::StoreOp;
+use super::database::{Database, Options};
 use super::queue::{Batch, Queue};
-use super::sqlite::{Database, Options};
 use crate::clock::unix_now;
 use crate::types::UnixSeconds;
 

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use crate::words;
+
 /// The name of the list, beside the configuration. `sha256sum --check` reads it too.
 const LIST: &str = "setup.sha256";
 
@@ -37,7 +39,7 @@ impl Kept {
         let text = match std::fs::read_to_string(&list) {
             Ok(text) => text,
             Err(e) if e.kind() == ErrorKind::NotFound => String::new(),
-            Err(e) => return Err(super::plan::named(&list, &e)),
+            Err(e) => return Err(named(&list, &e)),
         };
         let sums = text.lines().filter_map(|line| line.split_once("  "));
         let sums = sums.map(|(sum, path)| (path.into(), sum.to_owned())).collect();
@@ -82,6 +84,11 @@ fn sum(text: &str) -> String {
         let _ = write!(hex, "{byte:02x}");
         hex
     })
+}
+
+/// An error with the file that it is about.
+pub(super) fn named(path: &Path, e: &std::io::Error) -> std::io::Error {
+    std::io::Error::new(e.kind(), format!("{}: {}", path.display(), words::of_io(e)))
 }
 
 #[cfg(test)]

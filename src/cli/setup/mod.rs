@@ -3,6 +3,7 @@
 mod kept;
 mod plan;
 mod site;
+mod snippet;
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -75,7 +76,7 @@ pub(super) fn setup(args: &Setup, file: Option<&Path>, env: &Environment) -> any
         .map_err(anyhow::Error::from)
         .and_then(|config| doctor::doctor(&config, &doctor::Doctor::default(), false));
     if let Err(error) = examined {
-        writeln!(std::io::stdout(), "{}", super::in_words(&error))?;
+        writeln!(std::io::stdout(), "{}", words::of(error.as_ref()))?;
     }
     Ok(())
 }
@@ -196,7 +197,7 @@ fn left_to_do(site: &Site, configuration: &Path, is_written: bool) -> String {
             points.push(format!(
                 "there is no dial-string in {}/directory. Add to the <params> of your <domain>:\n    {}",
                 site.folder.display(),
-                plan::dial_string(context)
+                snippet::dial_string(context)
             ));
         }
         for line in &others {

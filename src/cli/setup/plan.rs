@@ -2,15 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::kept::{Kept, Standing};
+use super::kept::{Kept, Standing, named};
 use super::site::{EventSocket, OWN_PASSWORD, Site};
+use super::snippet::CONTEXT;
 use crate::cli::new_files::NewFile;
-use crate::words;
 
-/// The context that the dial-string leads to.
-pub(super) const CONTEXT: &str = include_str!("../../../fs-conf/dialplan/fswake.xml");
-/// The dial-string, and what it is for.
-const DIAL_STRING: &str = include_str!("../../../fs-conf/directory/fswake.xml");
 /// The configuration with every key and its default.
 const EXAMPLE: &str = include_str!("../../../fswake.example.toml");
 /// The name of the password's file, in the configuration and among systemd's credentials.
@@ -44,13 +40,6 @@ pub(super) enum Step {
 pub(super) struct Plan {
     pub steps: Vec<Step>,
     pub kept: Kept,
-}
-
-/// The line of the directory that leads to fswake's context.
-pub(super) fn dial_string(context: &str) -> String {
-    let line = DIAL_STRING.lines().find(|line| line.contains("name=\"dial-string\""));
-    let line = line.unwrap_or_default().trim();
-    line.replace("/fswake\"", &format!("/{context}\""))
 }
 
 /// What is to be written for a site.
@@ -178,11 +167,6 @@ fn read(path: &Path) -> std::io::Result<Option<String>> {
     }
 }
 
-/// An error with the file that it is about.
-pub(super) fn named(path: &Path, e: &std::io::Error) -> std::io::Error {
-    std::io::Error::new(e.kind(), format!("{}: {}", path.display(), words::of_io(e)))
-}
-
 /// What a configuration says of the event socket.
 struct Settings {
     host: String,
@@ -281,12 +265,5 @@ mod tests {
             );
         }
         assert!(leads("[freeswitch]\nhost = '10.0.0.1'", "10.0.0.1"));
-    }
-
-    #[test]
-    fn dial_string_is_the_one_of_the_snippet() {
-        let line = dial_string("fswake");
-        assert!(line.starts_with("<param name=\"dial-string\""), "{line}");
-        assert!(line.ends_with("/fswake\"/>"), "{line}");
     }
 }

@@ -68,7 +68,7 @@ impl DialString {
     /// The line as it has to be.
     pub(super) fn ours(&self, context: &str) -> String {
         let indent = self.text.len() - self.text.trim_start().len();
-        let mut line = super::plan::dial_string(context);
+        let mut line = super::snippet::dial_string(context);
         // Phones of mod_verto are reached beside, as before.
         if self.text.contains("${verto_contact(") {
             line = line.replace("\"/>", &format!(",{VERTO}\"/>"));
@@ -106,7 +106,7 @@ fn own_context(dialplan: &Path) -> OwnContext {
     let usual = dialplan.join("fswake.xml");
     let is_ours = |file: &PathBuf| {
         let text = files::xml(file).unwrap_or_default();
-        text.lines().next() == super::plan::CONTEXT.lines().next()
+        text.lines().next() == super::snippet::CONTEXT.lines().next()
     };
     let file = if usual.exists() {
         usual
