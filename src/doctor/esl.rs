@@ -10,7 +10,7 @@ use freeswitch_esl_tokio::{
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::Check;
+use super::check::Check;
 use crate::esl::inbound::Endpoint;
 use crate::types::Printable;
 use crate::words;

@@ -1,7 +1,7 @@
 //! Login, permissions, version, modules.
 
+use super::check::{Check, State};
 use super::esl::{Session, Unheard, verb};
-use super::{Check, State};
 use crate::esl::encode;
 use crate::types::Printable;
 

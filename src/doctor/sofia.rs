@@ -1,6 +1,6 @@
 //! The profiles that phones register with, and the parameters that make waking reliable.
 
-use super::Check;
+use super::check::Check;
 use super::esl::Session;
 use super::handlers::{Handler, Handlers};
 use super::profiles::Running;

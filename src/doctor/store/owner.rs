@@ -4,8 +4,9 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::{FAMILY, me};
-use crate::doctor::Check;
+use crate::doctor::check::Check;
+
+pub(super) const FAMILY: &str = "store";
 
 /// Who has to be able to write.
 struct User {
@@ -109,4 +110,9 @@ fn passwd<T>(find: impl Fn(&[&str]) -> Option<T>) -> Option<T> {
     let all = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let lines = all.lines().map(|line| line.split(':').collect::<Vec<_>>());
     lines.filter(|fields| fields.len() > 3).find_map(|fields| find(&fields))
+}
+
+/// Whose this process is.
+pub(super) fn me() -> Option<u32> {
+    std::fs::metadata("/proc/self").ok().map(|me| me.uid())
 }

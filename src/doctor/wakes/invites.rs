@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{FEW, Found, Part, SOME_PERCENT, State, app_and_agent, first_of, groups, percent};
+use super::part::{FEW, Found, Part, SOME_PERCENT, app_and_agent, groups, percent};
 use crate::config::Config;
+use crate::doctor::check::{State, first_of};
 use crate::journal::{InviteEnd, Pattern};
 
 fn words(end: InviteEnd) -> &'static str {

@@ -1,6 +1,7 @@
 //! Calls to tokens that a provider no longer knows, or takes for wrong.
 
-use super::{FEW, Found, Part, SOME_PERCENT, State, first_of, percent};
+use super::part::{FEW, Found, Part, SOME_PERCENT, percent};
+use crate::doctor::check::{State, first_of};
 use crate::journal::{Attempt, Pattern};
 use crate::push::PushErrorKind;
 use crate::types::{Printable, Provider};

@@ -6,9 +6,8 @@
 
 use std::time::Duration;
 
-use super::FAMILY;
-use super::context::Action;
-use crate::doctor::Check;
+use super::dialplan::Action;
+use crate::doctor::check::{Check, WAY_IN as FAMILY};
 
 /// The variables that end a wait.
 const NAMES: [&str; 3] = ["call_timeout", "leg_timeout", "originate_timeout"];

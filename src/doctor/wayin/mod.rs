@@ -2,6 +2,7 @@
 //! connects to.
 
 mod context;
+mod dialplan;
 mod dialstring;
 mod limits;
 mod port;
@@ -14,15 +15,14 @@ use context::Context;
 use users::Users;
 use verdict::Ways;
 
-use super::Check;
 use super::esl::Session;
 use super::handlers::{Handler, Handlers};
 use super::profiles::Running;
 use crate::config::Config;
+use crate::doctor::check::{Check, WAY_IN as FAMILY};
 use crate::journal::Wake;
 use crate::types::{Device, Printable};
 
-const FAMILY: &str = "way in";
 /// The context of the dial-string way in, as shipped.
 const CONTEXT: &str = "fswake";
 /// Where FusionPBX answers for the dialplan (docs/FUSIONPBX.md).

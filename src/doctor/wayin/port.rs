@@ -7,10 +7,9 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::FAMILY;
-use super::context::Socket;
+use super::dialplan::Socket;
 use crate::config::Config;
-use crate::doctor::Check;
+use crate::doctor::check::{Check, WAY_IN as FAMILY};
 use crate::doctor::esl::Session;
 use crate::doctor::listens;
 use crate::esl::encode::{self, Word};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::dialstring::{Leads, leads};
 use super::limits::{self, Limit};
+use crate::doctor::check::{Check, first_of};
 use crate::doctor::esl::Session;
-use crate::doctor::{Check, first_of};
 use crate::esl::encode::{self, Argument};
 use crate::types::{Device, Printable};
 

@@ -1,11 +1,12 @@
-//! What providers said of pushes that were not taken: the advice belongs to the app and to the kind of the failure.
+//! What providers answered to pushes that they did not take: the advice belongs to the app and to the kind of the failure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{FEW, Found, Part, app, first_of};
+use super::part::{FEW, Found, Part, app};
 use crate::config::Config;
 use crate::doctor::advice::advice;
-use crate::doctor::{State, Told};
+use crate::doctor::check::first_of;
+use crate::doctor::check::{AppFault, State};
 use crate::journal::Pattern;
 use crate::push::{KeptBy, PushErrorKind};
 use crate::types::Printable;
@@ -13,12 +14,12 @@ use crate::types::Printable;
 /// At most so many different advices are given.
 const ADVICES: usize = 3;
 
-/// What providers said in wakes, and to the doctor's own probes.
-pub(super) fn told(parts: &[Part], pattern: Pattern, probed: &[Told], config: &Config) -> Found {
+/// What providers answered in wakes, and to the doctor's own probes.
+pub(super) fn refusals(parts: &[Part], pattern: Pattern, probed: &[AppFault], config: &Config) -> Found {
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
     // Of each app what its provider says now, or said most often.
     let mut advices: Vec<(String, String)> = Vec::new();
-    advices.extend(probed.iter().map(|told| (told.app.clone(), told.advice.clone())));
+    advices.extend(probed.iter().map(|fault| (fault.app.clone(), fault.advice.clone())));
     let mut of_calls: BTreeMap<(String, String), usize> = BTreeMap::new();
     for part in parts.iter().filter(|p| p.pattern == Some(pattern)) {
         let (error, reason) = match &part.attempt.refused {
@@ -32,13 +33,13 @@ pub(super) fn told(parts: &[Part], pattern: Pattern, probed: &[Told], config: &C
             Some(app) => (app.name.clone(), advice(app, error).1),
             None => (app(&part.attempt), "no [[app]] serves these phones any more".to_owned()),
         };
-        if !probed.iter().any(|told| told.app == of) {
+        if !probed.iter().any(|fault| fault.app == of) {
             *of_calls.entry((of, advice)).or_default() += 1;
         }
     }
     let mut bad: Vec<String> = probed
         .iter()
-        .map(|told| format!("{}: {}", told.app, told.said))
+        .map(|fault| format!("{}: {}", fault.app, fault.says))
         .collect();
     bad.extend(reasons.iter().map(|(reason, n)| format!("{reason} ({n} pushes)")));
     let happened: usize = reasons.values().sum();
@@ -93,11 +94,11 @@ mod tests {
         let all = |device, pattern, error, reason| -> Vec<Part> {
             (0..FEW).map(|_| part(device, pattern, error, reason)).collect()
         };
-        let told = |parts: &[Part], pattern| told(parts, pattern, &[], &config).unwrap();
+        let refusals = |parts: &[Part], pattern| refusals(parts, pattern, &[], &config).unwrap();
         let away = Pattern::ProviderUnreachable;
         let kept = PushErrorKind::Exhausted;
         let credentials = PushErrorKind::Misconfigured(Fault::Credentials);
-        let (_, _, advice) = told(
+        let (_, _, advice) = refusals(
             &all(android, away, kept(KeptBy::NoConnection), "cannot connect to h:443"),
             away,
         );
@@ -105,12 +106,12 @@ mod tests {
             advice.contains("fcm.googleapis.com") && !advice.contains("Apple"),
             "{advice}"
         );
-        let (_, _, advice) = told(
+        let (_, _, advice) = refusals(
             &all(ios, away, kept(KeptBy::NoConnection), "cannot connect to h:443"),
             away,
         );
         assert!(advice.contains("its proxy http://proxy.example:3128"), "{advice}");
-        let (_, _, advice) = told(
+        let (_, _, advice) = refusals(
             &all(
                 android,
                 away,
@@ -121,7 +122,7 @@ mod tests {
         );
         assert!(advice.contains("DNS") && !advice.contains("firewall"), "{advice}");
         let busy = Pattern::ProviderBusy;
-        let (state, _, advice) = told(
+        let (state, _, advice) = refusals(
             &all(android, busy, kept(KeptBy::Busy { status: 503 }), "503 UNAVAILABLE"),
             busy,
         );
@@ -129,7 +130,7 @@ mod tests {
             state == State::Warning && advice.contains("Google is reached"),
             "{advice}"
         );
-        let (_, _, advice) = told(
+        let (_, _, advice) = refusals(
             &all(
                 ios,
                 busy,
@@ -142,12 +143,12 @@ mod tests {
         let refused = Pattern::CredentialsRefused;
         let mut both = all(android, refused, credentials, "access token: 400 invalid_grant");
         both.extend(all(ios, refused, credentials, "InvalidProviderToken"));
-        let (_, _, advice) = told(&both, refused);
+        let (_, _, advice) = refusals(&both, refused);
         assert!(
             advice.contains("android: Google rejects") && advice.contains("ios: Apple rejects"),
             "{advice}"
         );
-        let (_, _, advice) = told(&[part("apns:x:1", refused, credentials, "x")], refused);
+        let (_, _, advice) = refusals(&[part("apns:x:1", refused, credentials, "x")], refused);
         assert!(advice.contains("Apple rejects this key"), "{advice}");
     }
 }
