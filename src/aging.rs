@@ -1,5 +1,5 @@
-//! Devices that nobody calls and that register no more: who has some is looked for in the store, because only there it costs the
-//! daemon's loop nothing. Whether they are too old is the engine's to decide.
+//! Devices that nobody calls and that register no more: who has some is looked for in the store, because only there it
+//! costs the daemon's loop nothing. Whether they are too old is the engine's to decide.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -82,7 +82,8 @@ pub fn day(at: SystemTime) -> String {
     format!("{:04}-{:02}-{:02}", at.year(), u8::from(at.month()), at.day())
 }
 
-/// A text that ends in ` at` and seconds since 1970 with the time in words: `BadDeviceToken at 2026-11-24 16:01:11 UTC`.
+/// A text that ends in ` at` and seconds since 1970 with the time in words: `BadDeviceToken at 2026-11-24 16:01:11
+/// UTC`.
 pub fn with_date(text: &str) -> String {
     match text.rsplit_once(" at ") {
         Some((what, at)) if at.len() >= 9 && at.bytes().all(|b| b.is_ascii_digit()) => match at.parse() {

@@ -4,8 +4,8 @@
 //! file --toml--> raw::Raw (names and types) --check--> Config (values that can be used as they are)
 //! ```
 //!
-//! Every mistake is one [`ConfigError`]: `file: key: value: what is allowed`. What can be left out, and what it is then,
-//! is in `fswake.example.toml`.
+//! Every mistake is one [`ConfigError`]: `file: key: value: what is allowed`. What can be left out, and what it is
+//! then, is in `fswake.example.toml`.
 
 mod app;
 mod check;
@@ -23,7 +23,7 @@ use std::path::Path;
 
 pub use self::error::ConfigError;
 use self::secrets::Missing;
-pub use self::settings::{Config, Environment, For, Http, Listen, LogConfig, LogFormat, StoreConfig, Unread};
+pub use self::settings::{Config, Environment, For, Http, Listen, LogConfig, LogFormat, StoreConfig, UnreadFile};
 pub use self::text::Network;
 pub(crate) use self::text::duration_arg;
 use crate::files::{self, FileError};
@@ -39,14 +39,14 @@ impl Config {
         Self::read(file, env, Missing::IsWrong)
     }
 
-    /// The same for somebody who only asks, perhaps not as the daemon's user: a secret or another file that cannot be read is
-    /// no error, and is named in [`Config::unread`].
+    /// The same for somebody who only asks, perhaps not as the daemon's user: a secret or another file that cannot be
+    /// read is no error, and is named in [`Config::unread`].
     pub fn load_to_ask(file: Option<&Path>, env: &Environment) -> Result<Self, ConfigError> {
         Self::read(file, env, Missing::IsNoted)
     }
 
     /// Why the file of this key could not be read, if it could not.
-    pub fn unread(&self, key: &str) -> Option<&Unread> {
+    pub fn unread(&self, key: &str) -> Option<&UnreadFile> {
         self.unread.iter().find(|unread| unread.error.key == key)
     }
 

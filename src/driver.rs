@@ -1,7 +1,7 @@
 //! The one loop: inputs into the engine, commands out of it.
 //!
-//! It owns the engine and never waits for anything but its next input or timer. What takes time is done elsewhere: by the
-//! calls' connections, by a task per push, by the store's thread.
+//! It owns the engine and never waits for anything but its next input or timer. What takes time is done elsewhere: by
+//! the calls' connections, by a task per push, by the store's thread.
 
 mod pushing;
 
@@ -57,7 +57,7 @@ const REMEMBERED_WARNINGS: usize = 4096;
 
 struct Turning {
     d: Driver,
-    calls: HashMap<CallId, Line>,
+    calls: HashMap<CallId, CallLine>,
     /// Who waits for the answer to a notification.
     askers: HashMap<NotificationId, Asker>,
     /// The number of the last notification.
@@ -77,7 +77,7 @@ struct Asker {
 }
 
 /// A held call as the loop knows it: where its orders go, and whose it is.
-struct Line {
+struct CallLine {
     orders: mpsc::UnboundedSender<CallOrder>,
     aor: Aor,
     /// Ends the pushes under way for it.
@@ -86,7 +86,7 @@ struct Line {
     pushed: bool,
 }
 
-impl Drop for Line {
+impl Drop for CallLine {
     fn drop(&mut self) {
         self.over.cancel();
     }
@@ -172,7 +172,7 @@ impl Turning {
             Input::Held(call, orders) => {
                 self.calls.insert(
                     call.call,
-                    Line {
+                    CallLine {
                         orders,
                         aor: call.aor.clone(),
                         over: CancellationToken::new(),
@@ -203,7 +203,7 @@ impl Turning {
     }
 
     /// The call that a debug line is about; not looked up while there are no debug lines.
-    fn line_to_log(&self, call: Option<CallId>) -> Option<(CallId, &Line)> {
+    fn line_to_log(&self, call: Option<CallId>) -> Option<(CallId, &CallLine)> {
         let id = call.filter(|_| tracing::enabled!(tracing::Level::DEBUG))?;
         Some((id, self.calls.get(&id)?))
     }

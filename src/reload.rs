@@ -2,7 +2,7 @@
 //!
 //! Everything that can fail comes first, and then nothing has changed yet. What can change without a restart changes:
 //! the apps at once, the engine's settings for calls that are held as well, and how FreeSWITCH is reached and
-//! understood by connecting anew. What cannot is named, once for every reload.
+//! understood by connecting again. What cannot is named, once for every reload.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -58,7 +58,7 @@ pub fn inbound_settings(config: &Config) -> Settings {
 }
 
 impl Reload {
-    /// Reloads whenever that is asked for; beside the signals, which are not to wait for a disk.
+    /// Reloads whenever that is asked for; not in the task for signals, which are not to wait for a disk.
     pub async fn run(mut self, asked: Arc<Notify>) {
         loop {
             asked.notified().await;

@@ -80,7 +80,7 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Show a call's wake as a timeline, and why it was missed
     Trace(trace::Trace),
-    /// Set up fswake beside FreeSWITCH on this host: show what is missing, write it, say what is left to do
+    /// Set up fswake next to FreeSWITCH on this host: show what is missing, write it, say what is left to do
     Setup(setup::Setup),
     /// Convert mod_apn's configuration, and copy its tokens
     ImportModApn(import_mod_apn::ImportModApn),

@@ -96,7 +96,7 @@ pub(super) fn config(raw: raw::Raw, file: Option<&Path>, env: &Environment, miss
     })
 }
 
-fn policy(at: In<'_>, wake: &raw::Wake, aor: &raw::AorNames) -> Checked<Policy> {
+fn policy(at: In<'_>, wake: &raw::WakeSection, aor: &raw::AorNames) -> Checked<Policy> {
     let built_in = Policy::default();
     let time =
         |key, value: &Option<raw::Time>, default, min, max| duration(at, key, value.as_deref(), default, min, max);
@@ -145,7 +145,7 @@ fn policy(at: In<'_>, wake: &raw::Wake, aor: &raw::AorNames) -> Checked<Policy> 
 }
 
 /// `mode` and `wait-for`. Who only writes the second has forgotten the first.
-fn mode(at: In<'_>, wake: &raw::Wake) -> Checked<Mode> {
+fn mode(at: In<'_>, wake: &raw::WakeSection) -> Checked<Mode> {
     let only_wakes = match wake.mode.as_deref() {
         None | Some("connect") => false,
         Some("wake") => true,

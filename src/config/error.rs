@@ -133,7 +133,8 @@ fn key_at(text: &str, offset: usize) -> String {
     }
 }
 
-/// Which of the names somebody meant who wrote another: one with a few letters more, less or different, or with `_` for `-`.
+/// Which of the names somebody meant who wrote another: one with a few letters more, less or different, or with `_` for
+/// `-`.
 fn meant<'a>(written: &str, names: &[&'a str]) -> Option<&'a str> {
     let written = written.to_ascii_lowercase().replace('_', "-");
     let nearest = names.iter().map(|name| (distance(&written, name), *name)).min()?;

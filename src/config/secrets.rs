@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::error::In;
-use super::settings::{For, Unread};
+use super::settings::{For, UnreadFile};
 use super::values::Checked;
 use crate::files::{self, FileError};
 
@@ -25,11 +25,11 @@ pub(super) struct Files<'a> {
     pub credentials: Option<&'a Path>,
     pub notes: &'a RefCell<Vec<String>>,
     pub missing: Missing,
-    pub unread: &'a RefCell<Vec<Unread>>,
+    pub unread: &'a RefCell<Vec<UnreadFile>>,
 }
 
 impl Files<'_> {
-    /// The file that a name means: beside the configuration, unless systemd has it among the credentials.
+    /// The file that a name means: next to the configuration, unless systemd has it among the credentials.
     pub fn resolve(&self, name: &str) -> PathBuf {
         let credential = self.credentials.map(|dir| dir.join(name)).filter(|path| path.exists());
         credential.unwrap_or_else(|| self.config.join(name))
@@ -50,7 +50,8 @@ impl Files<'_> {
         }
     }
 
-    /// Reads a file by one of the ways of [`crate::files`]; its path as well. `None`: it cannot be read, and need not be.
+    /// Reads a file by one of the ways of [`crate::files`]; its path as well. `None`: it cannot be read, and need not
+    /// be.
     pub fn read<T>(
         &self,
         at: In<'_>,
@@ -65,7 +66,7 @@ impl Files<'_> {
                 let mut error = at.unreadable(key, &path, &e);
                 error.allowed += &self.places(name);
                 let is_credential = Path::new(name).is_relative() && self.credentials.is_none();
-                self.unread.borrow_mut().push(Unread {
+                self.unread.borrow_mut().push(UnreadFile {
                     error,
                     to: match e.kind() {
                         ErrorKind::PermissionDenied => For::AnotherUser,

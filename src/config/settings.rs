@@ -21,7 +21,7 @@ pub struct Config {
     pub notes: Vec<String>,
     /// Files that cannot be read, each with its key: only where somebody asks who need not have them
     /// ([`Config::load_to_ask`]).
-    pub unread: Vec<Unread>,
+    pub unread: Vec<UnreadFile>,
     /// How to reach FreeSWITCH's event socket.
     pub freeswitch: Endpoint,
     /// Where held calls come in.
@@ -46,7 +46,7 @@ pub struct Config {
 
 /// A file that cannot be read by whoever asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unread {
+pub struct UnreadFile {
     /// Which, and why.
     pub error: ConfigError,
     /// Whether the daemon may have it all the same.

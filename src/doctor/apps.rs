@@ -11,7 +11,7 @@ use self::files::files;
 use super::Daemon;
 use super::advice::{BROKEN_FILE, advice};
 use super::check::{APPS as FAMILY, AppFault, Check, Evidence, State};
-use super::daemon::Known;
+use super::daemon::DaemonApp;
 use crate::clock::{span, unix_now};
 use crate::config::Config;
 use crate::journal::Pattern;
@@ -92,8 +92,8 @@ pub(super) async fn checks(config: &Config, daemon: &Daemon, evidence: &mut Evid
     checks
 }
 
-/// Whether the app's provider is asked by the running daemon only: Apple takes one new token of a key in 20 minutes, and refuses
-/// the pushes of whoever has another.
+/// Whether the app's provider is asked by the running daemon only: Apple takes one new token of a key in 20 minutes,
+/// and refuses the pushes of whoever has another.
 fn is_the_daemons(app: &App, daemon: &Daemon) -> bool {
     let is_key = matches!(app.credentials, Credentials::ApnsToken { .. });
     is_key
@@ -114,7 +114,7 @@ fn not_tried(app: &App, why: &str) -> Check {
 }
 
 /// What the running daemon knows of an app.
-fn said(app: &App, known: &Known, evidence: &mut Evidence) -> Vec<Check> {
+fn said(app: &App, known: &DaemonApp, evidence: &mut Evidence) -> Vec<Check> {
     let name = app.name.clone();
     let age = |since: i64| span((unix_now() - since).max(0) * 1000);
     let problems: Vec<Check> = known

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::config::{For, Unread};
+use crate::config::{For, UnreadFile};
 use crate::journal::{JournalError, Pattern};
 
 /// The family of the apps' checks.
@@ -129,7 +129,7 @@ pub(super) fn unread(family: &'static str, name: &str, error: &JournalError) -> 
 }
 
 /// What cannot be looked at because this user may not read a file that the daemon may.
-pub(super) fn not_by_this_user(family: &'static str, name: impl Into<String>, unread: &Unread) -> Check {
+pub(super) fn not_by_this_user(family: &'static str, name: impl Into<String>, unread: &UnreadFile) -> Check {
     let error = &unread.error;
     let advice = match unread.to {
         For::AnotherUser => "run the doctor as root, or as a user who may read the file",
@@ -150,8 +150,8 @@ pub fn count(checks: &[Check], state: State) -> usize {
     of_state.filter(|check| check.follows_from.is_none()).count()
 }
 
-/// Which error to mend first: a clock that is wrong makes credentials look wrong, and everything else is in the order in
-/// which a wake needs it.
+/// Which error to mend first: a clock that is wrong makes credentials look wrong, and everything else is in the order
+/// in which a wake needs it.
 pub fn first_to_fix(checks: &[Check]) -> Option<&Check> {
     let mut errors = checks
         .iter()

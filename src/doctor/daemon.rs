@@ -18,28 +18,28 @@ pub enum Daemon {
     /// One does and cannot be asked: why.
     Mute(String),
     /// What it knows of its apps.
-    Answers(Said),
+    Answers(DaemonApps),
 }
 
 /// `/v1/apps`, as far as the doctor reads it.
 #[derive(Debug, Deserialize)]
-pub struct Said {
-    pub(super) apps: Vec<Known>,
+pub struct DaemonApps {
+    pub(super) apps: Vec<DaemonApp>,
 }
 
 /// What is known of one app.
 #[derive(Debug, Deserialize)]
-pub(super) struct Known {
+pub(super) struct DaemonApp {
     pub name: String,
     pub state: String,
     pub why: Option<String>,
     /// When a push or a probe last told something of it.
     pub checked: Option<i64>,
-    pub problems: Vec<Problem>,
+    pub problems: Vec<AppProblem>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Problem {
+pub(super) struct AppProblem {
     pub kind: String,
     pub since: i64,
     pub reason: String,
@@ -50,7 +50,7 @@ pub(super) struct Problem {
     pub status: Option<u16>,
 }
 
-impl Problem {
+impl AppProblem {
     /// The error that pushes meet because of it; `None`: they meet none.
     pub(super) fn error(&self) -> Option<PushErrorKind> {
         let code = self.code.as_deref();
@@ -86,7 +86,7 @@ fn of_an_older_daemon(kind: ProblemKind) -> Option<PushErrorKind> {
 
 impl Daemon {
     /// What it knows of the app of this name.
-    pub(super) fn knows(&self, app: &str) -> Option<&Known> {
+    pub(super) fn knows(&self, app: &str) -> Option<&DaemonApp> {
         match self {
             Self::Answers(said) => said.apps.iter().find(|known| known.name == app),
             Self::Absent | Self::Mute(_) => None,
@@ -94,7 +94,7 @@ impl Daemon {
     }
 }
 
-impl Known {
+impl DaemonApp {
     /// A token that was signed just now is called expired.
     pub(super) fn is_about_the_clock(&self) -> bool {
         let clock = PushErrorKind::Misconfigured(Fault::Clock);
@@ -102,8 +102,8 @@ impl Known {
     }
 }
 
-/// As whom a process of this host listens there, by the kernel's own list; `None` where none does, or the list is another's
-/// (a container).
+/// As whom a process of this host listens there, by the kernel's own list; `None` where none does, or the list is
+/// another's (a container).
 pub fn listens(address: &SocketAddr) -> Option<u32> {
     let lists = ["/proc/net/tcp", "/proc/net/tcp6"].map(|list| std::fs::read_to_string(list).unwrap_or_default());
     lists

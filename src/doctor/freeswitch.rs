@@ -1,7 +1,7 @@
 //! Login, permissions, version, modules.
 
 use super::check::{Check, State};
-use super::esl::{Session, Unheard, verb};
+use super::esl::{ApiFailure, Session, verb};
 use crate::esl::encode;
 use crate::types::Printable;
 
@@ -15,8 +15,8 @@ const EVENTS_ALLOWED: &str = "add CUSTOM and sofia::register, sofia::unregister,
 /// What calls and registrations go through.
 const MODULES: [&str; 4] = ["mod_sofia", "mod_loopback", "mod_commands", "mod_dptools"];
 
-/// What the daemon orders and asks by its own connection (a held call's connection is bound by no user's rights), each as
-/// it changes nothing.
+/// What the daemon orders and asks by its own connection (a held call's connection is bound by no user's rights), each
+/// as it changes nothing.
 const NEEDED: [&str; 5] = [
     encode::ASK_PROFILES,
     "show registrations count",
@@ -51,7 +51,7 @@ async fn modules(session: &mut Session) -> Check {
         match session.api(&encode::ask_module(module)).await {
             Ok(answer) if answer == "true" => {}
             Ok(_) => missing.push(module),
-            Err(_) if session.unheard.get("module_exists") == Some(&Unheard::NotThere) => {
+            Err(_) if session.unanswered.get("module_exists") == Some(&ApiFailure::NotThere) => {
                 missing = vec!["mod_commands"];
                 break;
             }
@@ -74,9 +74,9 @@ async fn commands(session: &mut Session) -> Option<Check> {
         let _only_whether_it_is_allowed = session.api(command).await;
     }
     let needed = NEEDED.map(verb);
-    let denied = |command: &&str| session.unheard.get(*command) == Some(&Unheard::NotAllowed);
+    let denied = |command: &&str| session.unanswered.get(*command) == Some(&ApiFailure::NotAllowed);
     let refused: Vec<&str> = needed.into_iter().filter(denied).collect();
-    let why = Unheard::NotAllowed;
+    let why = ApiFailure::NotAllowed;
     (!refused.is_empty()).then(|| {
         let seen = format!(
             "{}: fswake needs that to know who is registered and who is called, and to end calls",
@@ -86,8 +86,8 @@ async fn commands(session: &mut Session) -> Option<Check> {
     })
 }
 
-/// The order to bridge looks up who has the caller while FreeSWITCH reads it (`esl::encode::bridge`), which FreeSWITCH may be told not
-/// to do. A user who may not ask is told nothing: calls have connections of their own.
+/// The order to bridge looks up who has the caller while FreeSWITCH reads it (`esl::encode::bridge`), which FreeSWITCH
+/// may be told not to do. A user who may not ask is told nothing: calls have connections of their own.
 async fn expansion(session: &mut Session) -> Option<Check> {
     let answer = session.api(encode::ASK_EXPANSION).await.ok()?;
     answer.contains("API execute Permission Denied").then(|| {
@@ -107,8 +107,8 @@ async fn version(session: &mut Session) -> Check {
         Ok(answer) => answer,
         Err(reason) => {
             // The daemon needs no answer to this one; of those that it needs see `commands`.
-            let state = match session.unheard.get("version") {
-                Some(Unheard::NotAllowed | Unheard::NotThere) => State::Warning,
+            let state = match session.unanswered.get("version") {
+                Some(ApiFailure::NotAllowed | ApiFailure::NotThere) => State::Warning,
                 _ => State::Error,
             };
             let advice = session.advice_on("version", "");

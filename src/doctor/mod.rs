@@ -15,8 +15,8 @@
 //! | `devices` | devices without credentials, set aside, unseen |
 //! | `wakes` | the journal: bounces, late REGISTERs, and the known patterns |
 //!
-//! It needs no daemon and disturbs none: what it sends reaches no phone, the one channel that it makes in FreeSWITCH calls nobody,
-//! and it neither listens where the daemon does nor signs with a key that the daemon signs with.
+//! It needs no daemon and disturbs none: what it sends reaches no phone, the one channel that it makes in FreeSWITCH
+//! calls nobody, and it neither listens where the daemon does nor signs with a key that the daemon signs with.
 
 pub(crate) mod advice;
 mod apps;
@@ -36,7 +36,7 @@ use std::time::Duration;
 
 pub use check::{Check, State, count, first_to_fix};
 use check::{Evidence, not_by_this_user};
-pub use daemon::{Daemon, Said, listens};
+pub use daemon::{Daemon, DaemonApps, listens};
 
 use crate::config::Config;
 use crate::journal::{Journal, JournalError};

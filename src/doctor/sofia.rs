@@ -11,7 +11,7 @@ use crate::xml::{Tag, tags};
 const FAMILY: &str = "freeswitch";
 
 /// What a parameter should be.
-struct Wish {
+struct Recommendation {
     name: &'static str,
     /// Whether a value (empty: not set) is good.
     good: fn(&str) -> bool,
@@ -29,8 +29,8 @@ fn is_true(value: &str) -> bool {
 }
 
 /// fs-conf/sip_profiles/fswake.xml has the same.
-const WISHES: [Wish; 7] = [
-    Wish {
+const RECOMMENDED: [Recommendation; 7] = [
+    Recommendation {
         name: "multiple-registrations",
         // By the Contact or by the Call-ID of the REGISTER; FreeSWITCH takes what it does not know for `false`.
         good: |value| {
@@ -42,37 +42,37 @@ const WISHES: [Wish; 7] = [
         line: "multiple-registrations=contact",
         because: "now a user's last phone to register replaces the others",
     },
-    Wish {
+    Recommendation {
         name: "accept-blind-reg",
         good: |value| !is_true(value),
         line: "accept-blind-reg=false",
         because: "now anyone can register and get the calls",
     },
-    Wish {
+    Recommendation {
         name: "inbound-reg-force-matching-username",
         good: is_true,
         line: "inbound-reg-force-matching-username=true",
         because: "now a user can register as another one",
     },
-    Wish {
+    Recommendation {
         name: "tcp-unreg-on-socket-close",
         good: is_true,
         line: "tcp-unreg-on-socket-close=true",
         because: "now INVITEs go to closed connections",
     },
-    Wish {
+    Recommendation {
         name: "nat-options-ping",
         good: is_true,
         line: "nat-options-ping=true",
         because: "now phones that are awake are pushed too",
     },
-    Wish {
+    Recommendation {
         name: "unregister-on-options-fail",
         good: |value| !is_true(value),
         line: "unregister-on-options-fail=false",
         because: "now a sleeping phone loses its registration",
     },
-    Wish {
+    Recommendation {
         name: "inbound-late-negotiation",
         good: is_true,
         line: "inbound-late-negotiation=true",
@@ -82,7 +82,7 @@ const WISHES: [Wish; 7] = [
 
 /// A profile with its parameters.
 #[derive(Default)]
-struct Profile {
+struct ProfileParams {
     name: String,
     params: Vec<(String, String)>,
 }
@@ -147,7 +147,7 @@ fn label(name: &str) -> String {
     format!("profile {}", Printable(name))
 }
 
-fn of_profile(profile: &Profile, handler: Option<Handler>) -> Check {
+fn of_profile(profile: &ProfileParams, handler: Option<Handler>) -> Check {
     let value = |name: &str| {
         // The last of several counts.
         let found = profile.params.iter().rev().find(|(n, _)| n == name);
@@ -159,9 +159,11 @@ fn of_profile(profile: &Profile, handler: Option<Handler>) -> Check {
     };
     // Either kind of ping is proof of life.
     let pings = is_true(value("all-reg-options-ping"));
-    let wrong: Vec<&Wish> = WISHES
+    let wrong: Vec<&Recommendation> = RECOMMENDED
         .iter()
-        .filter(|wish| !((wish.good)(value(wish.name)) || pings && wish.name == "nat-options-ping"))
+        .filter(|recommended| {
+            !((recommended.good)(value(recommended.name)) || pings && recommended.name == "nat-options-ping")
+        })
         .collect();
     if wrong.is_empty() {
         return Check::ok(FAMILY, label(&profile.name), "running, with all recommended parameters");
@@ -186,7 +188,7 @@ fn of_profile(profile: &Profile, handler: Option<Handler>) -> Check {
 }
 
 /// The value of `manage-shared-appearance`.
-fn shares(profile: &Profile) -> &str {
+fn shares(profile: &ProfileParams) -> &str {
     let found = profile
         .params
         .iter()
@@ -195,11 +197,11 @@ fn shares(profile: &Profile) -> &str {
     found.map_or("", |(_, value)| value.as_str())
 }
 
-fn profiles(tags: &[Tag]) -> Vec<Profile> {
-    let mut all: Vec<Profile> = Vec::new();
+fn profiles(tags: &[Tag]) -> Vec<ProfileParams> {
+    let mut all: Vec<ProfileParams> = Vec::new();
     for tag in tags {
         match (tag.name.as_str(), all.last_mut()) {
-            ("profile", _) => all.push(Profile {
+            ("profile", _) => all.push(ProfileParams {
                 name: tag.attribute("name").to_owned(),
                 params: Vec::new(),
             }),
@@ -218,7 +220,7 @@ mod tests {
     use super::*;
 
     /// The shipped snippet as a profile.
-    fn shipped(without: &str) -> Profile {
+    fn shipped(without: &str) -> ProfileParams {
         let snippet = include_str!("../../fs-conf/sip_profiles/fswake.xml");
         let found = profiles(&tags(&format!("<profile name=\"internal\">{snippet}</profile>")));
         let mut profile = found.into_iter().next().unwrap();
@@ -233,11 +235,17 @@ mod tests {
 
     #[test]
     fn each_parameter_that_is_missing_is_named_where_its_absence_matters() {
-        for wish in &WISHES {
-            let check = of_profile(&shipped(wish.name), None);
-            let matters = !(wish.good)("");
-            let line = wish.line.replacen('=', " should be ", 1);
-            assert_eq!(check.seen.contains(&line), matters, "{}: {}", wish.name, check.seen);
+        for recommended in &RECOMMENDED {
+            let check = of_profile(&shipped(recommended.name), None);
+            let matters = !(recommended.good)("");
+            let line = recommended.line.replacen('=', " should be ", 1);
+            assert_eq!(
+                check.seen.contains(&line),
+                matters,
+                "{}: {}",
+                recommended.name,
+                check.seen
+            );
         }
     }
 

@@ -277,7 +277,7 @@ mod tests {
             return;
         }
         let path = store(dir.path());
-        // A daemon has the store open: what SQLite keeps beside it is there.
+        // A daemon has the store open: what SQLite keeps next to it is there.
         let daemon = Connection::open(&path).unwrap();
         daemon.execute_batch("CREATE TABLE daemons (x)").unwrap();
         let _full = std::fs::write(dir.path().join("ballast"), vec![0; 1 << 20]);
@@ -345,7 +345,7 @@ mod tests {
             return;
         }
         assert_eq!(file_of(dir.path()).state, State::Ok);
-        // SQLite makes files beside the store.
+        // SQLite makes files next to the store.
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o500)).unwrap();
         let found = file_of(dir.path());
         assert_eq!(found.state, State::Error, "{found:?}");

@@ -9,7 +9,7 @@ mod part;
 mod providers;
 mod stale;
 
-use self::part::{FEW, Found, Part, SOME_PERCENT, app, app_and_agent, groups, parts, percent};
+use self::part::{FEW, Finding, Part, SOME_PERCENT, app, app_and_agent, groups, parts, percent};
 use super::check::{AppFault, Check, Evidence, State, first_of};
 use crate::clock::{now_ms, span};
 use crate::config::Config;
@@ -139,7 +139,7 @@ fn same_fault(pattern: Pattern, parts: &[Part], config: &Config, evidence: &Evid
 }
 
 /// Groups of phones of which (nearly) none ever comes.
-fn never_registers(groups: BTreeMap<String, (usize, usize)>, advice: &str) -> Found {
+fn never_registers(groups: BTreeMap<String, (usize, usize)>, advice: &str) -> Finding {
     let bad: Vec<String> = groups
         .into_iter()
         .filter(|(_, (never, all))| *never >= FEW && percent(*never, *all) >= MANY_PERCENT)
@@ -148,7 +148,7 @@ fn never_registers(groups: BTreeMap<String, (usize, usize)>, advice: &str) -> Fo
     (!bad.is_empty()).then(|| (State::Error, first_of(&bad, 5), advice.to_owned()))
 }
 
-fn no_token(parts: &[Part], evidence: &Evidence) -> Found {
+fn no_token(parts: &[Part], evidence: &Evidence) -> Finding {
     let mut bad = evidence.unserved.clone();
     let agents = groups(
         parts,
@@ -175,7 +175,7 @@ fn no_token(parts: &[Part], evidence: &Evidence) -> Found {
     })
 }
 
-fn late(parts: &[Part], config: &Config) -> Found {
+fn late(parts: &[Part], config: &Config) -> Finding {
     let of_use: Vec<Late> = parts
         .iter()
         .filter(|p| p.pattern == Some(Pattern::LateRegisters))
@@ -214,7 +214,7 @@ fn late(parts: &[Part], config: &Config) -> Found {
 }
 
 /// Phones that registered so late that no caller would have waited.
-fn too_late(parts: &[Part]) -> Found {
+fn too_late(parts: &[Part]) -> Finding {
     let late = parts
         .iter()
         .filter(|p| p.attempt.late.is_some_and(|l| !l.is_worth_a_wait()));

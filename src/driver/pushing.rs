@@ -14,7 +14,8 @@ use crate::input::Input;
 use crate::types::push::{KeptBy, PushError, PushKind, PushOutcome, PushRequest};
 
 impl Turning {
-    /// Sends a push on a task of its own. A call push is given up when its call is over: a phone must not be woken for it.
+    /// Sends a push on a task of its own. A call push is given up when its call is over: a phone must not be woken for
+    /// it.
     pub(super) fn push(&mut self, request: PushRequest) {
         let pushers = self.d.pushers.clone();
         let inputs = self.d.inputs.clone();

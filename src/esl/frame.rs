@@ -1,5 +1,5 @@
-//! How messages stand on the event socket, from mod_event_socket.c: header lines up to an empty line, then `Content-Length`
-//! bytes if that is among them.
+//! How messages stand on the event socket, from mod_event_socket.c: header lines up to an empty line, then
+//! `Content-Length` bytes if that is among them.
 
 use freeswitch_esl_tokio::{EslError, EslResponse};
 use memchr::memmem;

@@ -1,8 +1,8 @@
 //! One connection of FreeSWITCH's `socket` application.
 //!
-//! `EslClient` serves one busy connection well: a task, two queues and 128 KiB of buffers for each. Ten thousand held calls
-//! mostly wait, so a link is a socket and what has been read and not been used yet: one file descriptor, no task, and no
-//! buffer while nothing is under way. Commands, replies and events are `freeswitch_esl_tokio`'s own types.
+//! `EslClient` serves one busy connection well: a task, two queues and 128 KiB of buffers for each. Ten thousand held
+//! calls mostly wait, so a link is a socket and what has been read and not been used yet: one file descriptor, no task,
+//! and no buffer while nothing is under way. Commands, replies and events are `freeswitch_esl_tokio`'s own types.
 //!
 //! Events arrive between any two replies; those that come while a reply is awaited are kept for [`Link::event`].
 
@@ -68,7 +68,8 @@ impl Link {
         self.reply().await
     }
 
-    /// Sends commands together and waits for the reply to each, in order: FreeSWITCH begins the next one without waiting for us.
+    /// Sends commands together and waits for the reply to each, in order: FreeSWITCH begins the next one without
+    /// waiting for us.
     pub async fn send_all(&mut self, commands: &[EslCommand]) -> Result<Vec<EslResponse>, EslError> {
         self.write(commands).await?;
         let mut replies = Vec::with_capacity(commands.len());
@@ -122,8 +123,8 @@ impl Link {
         self.events.iter()
     }
 
-    /// Lets FreeSWITCH look at its event queue now rather than at its next 20 ms tick: a lone line feed between commands
-    /// (measured with 1.10.12; mod_event_socket skips it). Never called while a command is being written.
+    /// Lets FreeSWITCH look at its event queue now rather than at its next 20 ms tick: a lone line feed between
+    /// commands (measured with 1.10.12; mod_event_socket skips it). Never called while a command is being written.
     pub fn nudge(&self) {
         let _ = self.socket.try_write(b"\n");
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::encode::Word;
-use super::registrations::{self, Heard};
+use super::registrations::{self, RegistrationEvent};
 use crate::contact::{ContactRules, NetworkHint};
 use crate::engine::{Event, Registration, Source};
 use crate::types::{Aor, UnixSeconds};
@@ -47,7 +47,13 @@ impl List {
 }
 
 /// The registrations in `sofia xmlstatus profile P user U`.
-pub(super) fn listed(xml: &str, profile: &str, number: u64, rules: &ContactRules, at: UnixSeconds) -> Vec<Heard> {
+pub(super) fn listed(
+    xml: &str,
+    profile: &str,
+    number: u64,
+    rules: &ContactRules,
+    at: UnixSeconds,
+) -> Vec<RegistrationEvent> {
     let mut list = List::default();
     let blocks = xml.lines().filter_map(|line| list.take(line));
     blocks
@@ -61,7 +67,7 @@ pub(super) fn registration(
     number: u64,
     rules: &ContactRules,
     at: UnixSeconds,
-) -> Option<Heard> {
+) -> Option<RegistrationEvent> {
     let field = |name| lines(block, name).next().unwrap_or_default();
     let encoded = |name| {
         let text = field(name);
@@ -74,7 +80,7 @@ pub(super) fn registration(
     let agent = encoded("agent");
     let hint = NetworkHint::from_event(field("network-ip"), field("network-port"), status);
     let read = registrations::read(&encoded("contact"), profile, &agent, hint.as_ref(), rules);
-    Some(Heard {
+    Some(RegistrationEvent {
         event: Event::Registered(Registration {
             aor: Aor::new(user, domain),
             call_id: field("call-id").into(),
@@ -90,7 +96,7 @@ pub(super) fn registration(
     })
 }
 
-pub(super) fn lasts(heard: &Heard) -> Duration {
+pub(super) fn lasts(heard: &RegistrationEvent) -> Duration {
     match &heard.event {
         Event::Registered(reg) => reg.expires,
         _ => Duration::ZERO,
@@ -124,7 +130,7 @@ mod tests {
         data.split_once("\n\n").unwrap().1.to_owned()
     }
 
-    fn summary(heard: &[Heard]) -> Vec<(String, bool, bool)> {
+    fn summary(heard: &[RegistrationEvent]) -> Vec<(String, bool, bool)> {
         let mut all: Vec<_> = heard
             .iter()
             .map(|h| match &h.event {
@@ -201,7 +207,7 @@ mod tests {
         ] {
             let found = listed(&written(call_id, "60"), "internal", 1, &rules(), 0);
             let [
-                Heard {
+                RegistrationEvent {
                     event: Event::Registered(reg),
                     ..
                 },

@@ -15,8 +15,8 @@
 //! | [`user_registrations`] | what one user has registered, where an event does not say it |
 //! | [`link`] | one connection of a held call: commands, replies, events |
 //! | [`users`], [`directory`] | questions to FreeSWITCH's directory: whose number, who rings; a user's variables |
-//! | `line` | a connection of ours that asks, and hears no events |
-//! | `frame` | how messages stand on the socket, for `link` and `line` |
+//! | `query` | a connection of ours that asks, and hears no events |
+//! | `frame` | how messages stand on the socket, for `link` and `query` |
 //! | `endpoint` | where FreeSWITCH's event socket is, how to log in, and how what it says is read |
 //! | `job` | which leg a `bgapi` job was for |
 
@@ -29,7 +29,6 @@ mod frame;
 pub mod inbound;
 pub mod inherit;
 mod job;
-mod line;
 pub mod link;
 pub mod listing;
 pub mod notifications;
@@ -37,6 +36,7 @@ pub mod options;
 pub mod originate;
 pub mod other_leg;
 pub mod outbound;
+mod query;
 pub mod registrations;
 pub mod resync;
 pub mod user_registrations;

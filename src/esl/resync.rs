@@ -1,11 +1,12 @@
 //! The resync: reads all registrations as FreeSWITCH lists them, and one user's.
 //!
-//! They are read from the profiles' own lists (`sofia xmlstatus profile P reg`). A profile writes a REGISTER there before it fires the event, so
-//! whoever subscribes first and reads then misses none; `show registrations` is written up to a second later, and keeps
-//! rows that no profile has.
+//! They are read from the profiles' own lists (`sofia xmlstatus profile P reg`). A profile writes a REGISTER there
+//! before it fires the event, so whoever subscribes first and reads then misses none; `show registrations` is written
+//! up to a second later, and keeps rows that no profile has.
 //!
-//! When they are read: all profiles that run after a (re)connect, and each profile that starts later. On a connection of its own,
-//! because FreeSWITCH answers one command after the other: neither events nor commands for calls wait for a long list.
+//! When they are read: all profiles that run after a (re)connect, and each profile that starts later. On a connection
+//! of its own, because FreeSWITCH answers one command after the other: neither events nor commands for calls wait for a
+//! long list.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -20,9 +21,9 @@ use tracing::{debug, info, warn};
 
 use super::encode::{self, Argument, Word};
 use super::inbound::Settings;
-use super::line::Line;
 use super::listing::{List, lasts, listed, registration, running};
-use super::registrations::Heard;
+use super::query::QueryConnection;
+use super::registrations::RegistrationEvent;
 use crate::clock::unix_now;
 use crate::contact::ContactRules;
 use crate::engine::Event;
@@ -34,8 +35,8 @@ use crate::words;
 const SOON: Duration = Duration::from_millis(100);
 const STARTS: Duration = Duration::from_secs(10);
 
-/// How often it is looked for profiles whose start was not heard: in the first minute, in which FreeSWITCH may be starting them one
-/// after another, and later, where the login's `esl-allowed-events` has no `sofia::profile_start`.
+/// How often it is looked for profiles whose start was not heard: in the first minute, in which FreeSWITCH may be
+/// starting them one after another, and later, where the login's `esl-allowed-events` has no `sofia::profile_start`.
 const EARLY: Duration = Duration::from_secs(3);
 
 const LATER: Duration = Duration::from_secs(30);
@@ -111,14 +112,18 @@ impl Reader {
         }
     }
 
-    async fn line(&self) -> io::Result<Line> {
-        Line::open(self.settings.endpoint.clone()).await
+    async fn line(&self) -> io::Result<QueryConnection> {
+        QueryConnection::open(self.settings.endpoint.clone()).await
     }
 
-    /// Reads all registrations of these profiles; the ones that last longest are told first. Events go on meanwhile. Which profiles
-    /// were read, and how many registrations they have: of one that has just stopped FreeSWITCH has no list, and what is known of
-    /// it stays known.
-    async fn read_all(&self, line: &mut Line, profiles: &BTreeSet<String>) -> io::Result<(BTreeSet<String>, usize)> {
+    /// Reads all registrations of these profiles; the ones that last longest are told first. Events go on meanwhile.
+    /// Which profiles were read, and how many registrations they have: of one that has just stopped FreeSWITCH has no
+    /// list, and what is known of it stays known.
+    async fn read_all(
+        &self,
+        line: &mut QueryConnection,
+        profiles: &BTreeSet<String>,
+    ) -> io::Result<(BTreeSet<String>, usize)> {
         let number = self.resyncs.fetch_add(1, Ordering::Relaxed) + 1;
         self.tell(Event::ResyncBegan(number)).await?;
         let (mut all, mut read) = (Vec::new(), BTreeSet::new());
@@ -137,7 +142,7 @@ impl Reader {
         all.sort_by_key(|heard| Reverse(lasts(heard)));
         let count = all.len();
         debug!(number, profiles = ?read, count, "registrations read");
-        for Heard { event, warnings } in all {
+        for RegistrationEvent { event, warnings } in all {
             if !warnings.is_empty()
                 && let Event::Registered(reg) = &event
             {
@@ -165,12 +170,12 @@ impl Reader {
 /// # Errors
 /// When FreeSWITCH does not answer.
 pub(super) async fn read_user(
-    line: &mut Line,
+    line: &mut QueryConnection,
     aor: &Aor,
     profile: &str,
     rules: &ContactRules,
     at: UnixSeconds,
-) -> io::Result<Option<Vec<Heard>>> {
+) -> io::Result<Option<Vec<RegistrationEvent>>> {
     let name = |name| Argument::new(name).filter(|name| !name.as_str().contains('@'));
     let (Some(user), Some(domain), Some(word)) = (name(&aor.user), name(&aor.domain), Word::new(profile)) else {
         return Ok(None);
@@ -183,6 +188,6 @@ pub(super) async fn read_user(
 }
 
 /// The profiles that run, by `sofia xmlstatus`, which has one for each of their transports.
-async fn profiles(line: &mut Line) -> io::Result<BTreeSet<String>> {
+async fn profiles(line: &mut QueryConnection) -> io::Result<BTreeSet<String>> {
     Ok(running(&line.api(encode::ASK_PROFILES).await?).collect())
 }

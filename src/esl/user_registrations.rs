@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
 use super::inbound::Settings;
-use super::line::{Errand, Line};
+use super::query::{Query, QueryConnection};
 use super::resync;
 use crate::clock::unix_now;
 use crate::engine::{Event, Listing};
@@ -18,8 +18,8 @@ use crate::input::Input;
 use crate::types::Aor;
 use crate::words;
 
-/// FreeSWITCH fires the event before it deletes the registration: a thread of its own collects statements for 40 times 5 ms
-/// (switch_core_sqldb.c; 0.22 to 0.32 s measured).
+/// FreeSWITCH fires the event before it deletes the registration: a thread of its own collects statements for 40 times
+/// 5 ms (switch_core_sqldb.c; 0.22 to 0.32 s measured).
 const SETTLES: Duration = Duration::from_millis(500);
 
 /// Which registrations does a user have?
@@ -53,8 +53,8 @@ impl Asker {
         }
     }
 
-    async fn answer(&self, line: Option<Line>, question: RegistrationsQuery) -> Option<Line> {
-        let asked = Line::run(line, self.settings.endpoint.clone(), &(self, &question)).await;
+    async fn answer(&self, line: Option<QueryConnection>, question: RegistrationsQuery) -> Option<QueryConnection> {
+        let asked = QueryConnection::run(line, self.settings.endpoint.clone(), &(self, &question)).await;
         asked
             .map_err(|error| debug!(aor = %question.aor, error = words::of_io(&error), "a user's registrations cannot be asked for"))
             .ok()
@@ -62,10 +62,10 @@ impl Asker {
     }
 }
 
-impl Errand for (&Asker, &RegistrationsQuery) {
-    type Found = ();
+impl Query for (&Asker, &RegistrationsQuery) {
+    type Output = ();
 
-    async fn run(&self, line: &mut Line) -> io::Result<()> {
+    async fn run(&self, line: &mut QueryConnection) -> io::Result<()> {
         let (asker, question) = *self;
         let RegistrationsQuery {
             aor,

@@ -1,8 +1,8 @@
 //! Questions to FreeSWITCH's directory: whose number was dialled, and who rings that user's phones?
 //!
-//! Each has a connection to itself. A directory behind HTTP may take seconds, and FreeSWITCH waits with whoever asks: on a call's
-//! own connection the call would wait for it, even to be handed back (mod_event_socket ends a connection after its last `bgapi`),
-//! and on the one for registrations everybody would.
+//! Each has a connection to itself. A directory behind HTTP may take seconds, and FreeSWITCH waits with whoever asks:
+//! on a call's own connection the call would wait for it, even to be handed back (mod_event_socket ends a connection
+//! after its last `bgapi`), and on the one for registrations everybody would.
 
 use std::sync::Arc;
 

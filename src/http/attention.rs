@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::cache::Census;
 use super::census;
-use super::{Problem, Site};
+use super::{ProblemDetails, Site};
 use crate::doctor::advice::{BROKEN_FILE, advice};
 use crate::push::app::App;
 use crate::push::apps::standing::{AppState, ProblemKind};
@@ -35,7 +35,8 @@ struct Item {
     level: Level,
     problem: String,
     advice: String,
-    /// How many phones cannot be woken because of it, or will not be; `null` where it is not about phones or they cannot be counted.
+    /// How many phones cannot be woken because of it, or will not be; `null` where it is not about phones or they
+    /// cannot be counted.
     phones: Option<u64>,
     since: Option<UnixSeconds>,
 }
@@ -53,7 +54,7 @@ enum Level {
 /// All of it, worst first.
 pub(super) async fn list(State(site): State<Arc<Site>>) -> Json<Attention> {
     // A store that cannot be read is said by the item about it.
-    let census: Result<Arc<Census>, Problem> = census::take(&site).await;
+    let census: Result<Arc<Census>, ProblemDetails> = census::take(&site).await;
     let census = census.as_deref().ok();
     let mut items: Vec<Item> = event_socket(&site, census).into_iter().chain(store(&site)).collect();
     let apps = site.pushers.apps();

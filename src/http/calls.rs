@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
-use super::{Problem, Site};
+use super::{ProblemDetails, Site};
 use crate::clock::unix_ms;
 use crate::engine::view::{CallView, PartyView, PushState};
 
@@ -44,7 +44,7 @@ struct Party {
 }
 
 /// All held calls, longest held first.
-pub(super) async fn held(State(site): State<Arc<Site>>) -> Result<Json<Calls>, Problem> {
+pub(super) async fn held(State(site): State<Arc<Site>>) -> Result<Json<Calls>, ProblemDetails> {
     let calls = site.control.calls().await?;
     Ok(Json(Calls {
         calls: calls.into_iter().map(Call::from).collect(),

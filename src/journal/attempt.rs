@@ -1,13 +1,13 @@
 //! What one call tried with one phone: the facts that a diagnosis is made of.
 
 use super::cause::is_without_a_route;
-use super::step::{self, Dropped, Step};
+use super::step::{self, DroppedToken, TimelineStep};
 use crate::engine::StepKind;
 use crate::types::Provider;
 use crate::types::push::PushErrorKind;
 
-/// A REGISTER later than this after the call came is hardly the push's doing: the phone's own timer was due, or somebody
-/// opened the app. No caller waits so long either.
+/// A REGISTER later than this after the call came is hardly the push's doing: the phone's own timer was due, or
+/// somebody opened the app. No caller waits so long either.
 pub const LONGEST_USEFUL_WAIT_MS: u64 = 45_000;
 
 /// A REGISTER after the call was over.
@@ -54,7 +54,7 @@ pub struct Attempt {
     /// It registers without a push token, or its token was dropped.
     pub without_token: bool,
     /// The token that was dropped, where the journal has it.
-    pub dropped: Option<Dropped>,
+    pub dropped: Option<DroppedToken>,
     /// It rode on another call's push.
     pub shared: bool,
     /// It registered during the call, so long after the first push (0 without one).
@@ -117,7 +117,7 @@ impl Attempt {
 }
 
 /// All phones of a wake, in the order in which they appear.
-pub(super) fn all(steps: &[Step], dropped: Option<&Dropped>) -> Vec<Attempt> {
+pub(super) fn all(steps: &[TimelineStep], dropped: Option<&DroppedToken>) -> Vec<Attempt> {
     let mut attempts: Vec<Attempt> = Vec::new();
     let mut pushed_at: Vec<Option<i64>> = Vec::new();
     let over_at = step::first(steps, StepKind::CallOver).map(|over| over.at_ms);

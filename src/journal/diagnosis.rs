@@ -1,6 +1,7 @@
 //! What a missed call's timeline says: one sentence, where the pattern is known.
 //!
-//! docs/TROUBLESHOOTING.md has the same patterns with what to do about each; `fswake doctor` looks for them in all wakes.
+//! docs/TROUBLESHOOTING.md has the same patterns with what to do about each; `fswake doctor` looks for them in all
+//! wakes.
 
 use serde::Serialize;
 
@@ -9,7 +10,7 @@ use super::decline;
 use super::history::History;
 use super::invite::{self, InviteEnd};
 use super::pattern::Pattern;
-use super::step::Dropped;
+use super::step::DroppedToken;
 use crate::clock::{span, stamp, with_date};
 use crate::engine::{HoldResult, StepKind};
 use crate::types::push::{Fault, KeptBy, PushErrorKind};
@@ -232,7 +233,7 @@ fn not_pushed(attempt: &Attempt) -> Option<Diagnosis> {
 }
 
 /// When a token was dropped, why, and what brings it back.
-fn token_dropped(dropped: &Dropped) -> String {
+fn token_dropped(dropped: &DroppedToken) -> String {
     format!(
         "the token of {} was dropped at {} UTC ({}: the app was removed, or reinstalled); the phone's next REGISTER brings \
          it back",

@@ -1,24 +1,24 @@
 //! What the journal has of one call: what its diagnosis is made from.
 
 use super::attempt::{self, Attempt};
-use super::step::{self, Dropped, Step};
+use super::step::{self, DroppedToken, TimelineStep};
 use crate::engine::{HoldResult, StepKind};
 
 /// One call's steps and what follows from them.
 pub(super) struct History<'a> {
-    steps: &'a [Step],
+    steps: &'a [TimelineStep],
     /// How it ended; `None` while it is held, and for a result of a later version.
     pub result: Option<HoldResult>,
     /// How long it was held; 0 while it is.
     pub held_ms: i64,
     /// The callee's last token that was dropped before this call, where the call misses one.
-    pub dropped: Option<&'a Dropped>,
+    pub dropped: Option<&'a DroppedToken>,
     /// What was tried with each phone.
     pub attempts: Vec<Attempt>,
 }
 
 impl<'a> History<'a> {
-    pub(super) fn new(steps: &'a [Step], dropped: Option<&'a Dropped>) -> Self {
+    pub(super) fn new(steps: &'a [TimelineStep], dropped: Option<&'a DroppedToken>) -> Self {
         let over = steps.iter().rev().find(|step| step.kind == Some(StepKind::CallOver));
         Self {
             steps,

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::column::text;
-use super::step::{self, Dropped, Entry};
+use super::step::{self, DroppedToken, Entry};
 use super::summary::{self, Summary};
 use super::wake::{Overview, Wake};
 use crate::engine::policy::Policy;
@@ -123,7 +123,7 @@ impl Whose {
 
 /// Wakes of one page, newest first.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Page {
+pub struct WakePage {
     /// The wakes.
     pub wakes: Vec<Overview>,
     /// Where the next page begins: to be given as `before`; `null` when there is none.
@@ -168,7 +168,7 @@ impl Journal {
             });
         }
         let connection = open(path, "").or_else(|e| {
-            // SQLite makes a -shm beside the file even for a reader. Where it cannot (a copy in a directory that is
+            // SQLite makes a -shm next to the file even for a reader. Where it cannot (a copy in a directory that is
             // read-only) and no daemon has left a -wal with more, the file by itself is all there is.
             let mut log = path.as_os_str().to_owned();
             log.push("-wal");
@@ -185,8 +185,8 @@ impl Journal {
     }
 
     /// The latest wakes whose key is below `before`, newest first.
-    pub fn recent(&self, before: Option<i64>, most: usize) -> Read<Page> {
-        let read = || -> rusqlite::Result<Page> {
+    pub fn recent(&self, before: Option<i64>, most: usize) -> Read<WakePage> {
+        let read = || -> rusqlite::Result<WakePage> {
             let mut query = self.connection.prepare_cached(RECENT)?;
             let found = query
                 .query_map(params![before.unwrap_or(i64::MAX), limit(most)], id_and_call)?
@@ -194,7 +194,7 @@ impl Journal {
             let next = found.last().filter(|_| found.len() == most).map(|(id, _)| *id);
             let wakes = found.iter().filter_map(|(_, call)| self.read_wake(call).transpose());
             let wakes = wakes.map(|wake| Ok(wake?.overview)).collect::<rusqlite::Result<_>>()?;
-            Ok(Page { wakes, next })
+            Ok(WakePage { wakes, next })
         };
         read().map_err(|e| failure(&self.path, self.version, &e))
     }
@@ -270,7 +270,7 @@ impl Journal {
     }
 
     /// The last token of an AOR that a provider called gone before a time, and that has not come back.
-    fn dropped(&self, aor: &Aor, before_ms: i64) -> rusqlite::Result<Option<Dropped>> {
+    fn dropped(&self, aor: &Aor, before_ms: i64) -> rusqlite::Result<Option<DroppedToken>> {
         let since = before_ms.saturating_sub(REMEMBERED_MS);
         let mut query = self.connection.prepare_cached(REFUSED)?;
         let mut rows = query.query(params![&*aor.user, &*aor.domain, since, before_ms])?;
@@ -286,7 +286,7 @@ impl Journal {
             if came_back.exists(params![&*aor.user, &*aor.domain, at_ms, before_ms, device])? {
                 continue;
             }
-            return Ok(Some(Dropped { at_ms, device, reason }));
+            return Ok(Some(DroppedToken { at_ms, device, reason }));
         }
         Ok(None)
     }
@@ -297,7 +297,7 @@ fn open(path: &Path, query: &str) -> rusqlite::Result<Connection> {
     let name = percent_encoding::percent_encode(path.as_os_str().as_bytes(), IN_A_URI);
     let connection = Connection::open_with_flags(format!("file:{name}{query}"), flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    // The first read finds out whether the file and those beside it can be used.
+    // The first read finds out whether the file and those next to it can be used.
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
     Ok(connection)
 }
@@ -333,7 +333,7 @@ fn failure(path: &Path, version: i64, error: &rusqlite::Error) -> JournalError {
         other => words::of_sqlite(other),
     };
     match error.sqlite_error_code() {
-        // The files beside it (-wal, -shm) are not ours, or cannot be made in that directory.
+        // The files next to it (-wal, -shm) are not ours, or cannot be made in that directory.
         Some(ErrorCode::PermissionDenied | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
             JournalError::NotAllowed { path, reason }
         }

@@ -20,7 +20,7 @@ pub(super) struct Entry {
 
 /// One step of a wake.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Step {
+pub struct TimelineStep {
     /// When, in milliseconds since 1970 (UTC).
     pub at_ms: i64,
     /// Milliseconds since the call was held.
@@ -40,7 +40,7 @@ pub struct Step {
 
 /// A token that a provider called gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dropped {
+pub struct DroppedToken {
     /// When, in milliseconds since 1970 (UTC).
     pub at_ms: i64,
     /// The device's label.
@@ -49,7 +49,7 @@ pub struct Dropped {
     pub reason: String,
 }
 
-impl Step {
+impl TimelineStep {
     /// Reads an entry of a call that was held at a time.
     pub(super) fn of(entry: Entry, held_at_ms: i64) -> Self {
         let device = entry.detail.get("device").and_then(Value::as_str);
@@ -95,6 +95,6 @@ pub(super) fn push_error(detail: &Map<String, Value>) -> PushErrorKind {
 }
 
 /// The first step of a kind.
-pub(super) fn first(steps: &[Step], kind: StepKind) -> Option<&Step> {
+pub(super) fn first(steps: &[TimelineStep], kind: StepKind) -> Option<&TimelineStep> {
     steps.iter().find(|step| step.kind == Some(kind))
 }

@@ -6,7 +6,7 @@ use super::attempt::{self, Attempt};
 use super::diagnosis::{self, Diagnosis};
 use super::history::History;
 use super::reason::{self, Reason};
-use super::step::{self, Dropped, Entry, Step};
+use super::step::{self, DroppedToken, Entry, TimelineStep};
 use crate::engine::{HoldResult, StepKind};
 
 /// What a wake came to.
@@ -43,12 +43,12 @@ pub struct Wake {
     #[serde(flatten)]
     pub overview: Overview,
     /// Its steps, in order.
-    pub steps: Vec<Step>,
+    pub steps: Vec<TimelineStep>,
     /// What it says, where it is known.
     pub diagnosis: Option<Diagnosis>,
     /// The callee's last token that was dropped before this call, where the call misses one.
     #[serde(skip)]
-    pub dropped: Option<Dropped>,
+    pub dropped: Option<DroppedToken>,
 }
 
 impl Wake {
@@ -68,9 +68,9 @@ impl Wake {
             pushes: 0,
             legs: 0,
         };
-        let mut steps: Vec<Step> = Vec::with_capacity(entries.len());
+        let mut steps: Vec<TimelineStep> = Vec::with_capacity(entries.len());
         for entry in entries {
-            let step = Step::of(entry, overview.held_at_ms);
+            let step = TimelineStep::of(entry, overview.held_at_ms);
             match step.kind {
                 Some(StepKind::CallHeld) => {
                     step.text("caller").clone_into(&mut overview.caller);
@@ -115,7 +115,7 @@ impl Wake {
     }
 
     /// Adds what the journal has of the callee from before the call.
-    pub(super) fn recall(&mut self, dropped: Option<Dropped>) {
+    pub(super) fn recall(&mut self, dropped: Option<DroppedToken>) {
         self.dropped = dropped;
         self.diagnose();
     }
@@ -137,14 +137,14 @@ impl Wake {
     }
 
     /// The first step of this kind.
-    pub fn step(&self, kind: StepKind) -> Option<&Step> {
+    pub fn step(&self, kind: StepKind) -> Option<&TimelineStep> {
         step::first(&self.steps, kind)
     }
 }
 
 /// Corrects the words of a device's last push by what became known of it later.
-fn reword_push(steps: &mut [Step], of: &Step, words: &str) {
-    let is_it = |s: &&mut Step| s.kind == Some(StepKind::PushSent) && s.device == of.device;
+fn reword_push(steps: &mut [TimelineStep], of: &TimelineStep, words: &str) {
+    let is_it = |s: &&mut TimelineStep| s.kind == Some(StepKind::PushSent) && s.device == of.device;
     if let Some(sent) = steps.iter_mut().rev().find(is_it) {
         words.clone_into(&mut sent.words);
     }

@@ -157,8 +157,8 @@ pub(super) fn of(step: Option<StepKind>, detail: &Map<String, Value>) -> String 
     words.0
 }
 
-/// Whether the phone can have got the leg's INVITE: FreeSWITCH ends a leg that it knows no way for without a SIP status,
-/// and says 503 itself where the phone's connection is gone.
+/// Whether the phone can have got the leg's INVITE: FreeSWITCH ends a leg that it knows no way for without a SIP
+/// status, and says 503 itself where the phone's connection is gone.
 fn was_sent(d: &Detail<'_>) -> bool {
     match d.number("sip") {
         None | Some(0) => !d.text("cause").is_some_and(|cause| is_without_a_route(&cause)),

@@ -23,7 +23,8 @@ pub struct Certificate {
     pub from: SystemTime,
     /// Until when.
     pub until: SystemTime,
-    /// The bundle id that Apple made it for: its subject's UID (RFC 4519 section 2.39), without what stands for a service.
+    /// The bundle id that Apple made it for: its subject's UID (RFC 4519 section 2.39), without what stands for a
+    /// service.
     pub bundle: Option<String>,
 }
 
@@ -47,8 +48,8 @@ pub fn certificates(pem: &[u8]) -> Vec<Certificate> {
         .collect()
 }
 
-/// Why an app's certificate wakes no phone of the app's, although its file is good: it has ended, has not begun, or is for
-/// another bundle id. `None` also where it cannot be read: that is said by [`crate::push::Pushers::new`].
+/// Why an app's certificate wakes no phone of the app's, although its file is good: it has ended, has not begun, or is
+/// for another bundle id. `None` also where it cannot be read: that is said by [`crate::push::Pushers::new`].
 pub fn unfit(app: &App, now: SystemTime) -> Option<SetupError> {
     let Credentials::ApnsCertificate { cert_file, .. } = &app.credentials else {
         return None;
@@ -100,7 +101,8 @@ fn bundle(subject: &X509Name<'_>) -> Option<String> {
     Some(Printable(without_service(uid)).to_string())
 }
 
-/// Until when the first certificate of a PEM file is valid (RFC 5280 section 4.1.2.5). `None`: there is none that can be read.
+/// Until when the first certificate of a PEM file is valid (RFC 5280 section 4.1.2.5). `None`: there is none that can
+/// be read.
 pub(crate) fn ends(pem: &[u8]) -> Option<SystemTime> {
     let block = Pem::iter_from_buffer(pem)
         .flatten()

@@ -45,7 +45,7 @@ impl Default for Options {
 }
 
 /// The file, with a connection except after a failure: the next write then makes a new one, since the file may have
-/// been moved or mounted anew.
+/// been moved or mounted again.
 pub(super) struct Database {
     pub connection: Option<Connection>,
     pub path: PathBuf,
@@ -138,7 +138,7 @@ fn write(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<u64> {
 }
 
 /// Makes the file if it is missing, and takes it from group and others: it holds tokens. SQLite gives the same
-/// mode to the files beside it. An existing file is not opened: closing it would end SQLite's locks on it (POSIX).
+/// mode to the files next to it. An existing file is not opened: closing it would end SQLite's locks on it (POSIX).
 fn make_private(path: &Path) -> std::io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {

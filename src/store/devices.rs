@@ -1,4 +1,4 @@
-//! The devices read back from the store, beside the daemon that writes it.
+//! The devices read back from the store, next to the daemon that writes it.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -67,7 +67,8 @@ pub fn find(db: &Connection, id: PublicId) -> rusqlite::Result<Option<Device>> {
     Ok(query.query_row([id.0.cast_signed()], device).optional()?.flatten())
 }
 
-/// The owners of devices without a sign since `before`, behind the row `after`; and where to go on, if there may be more.
+/// The owners of devices without a sign since `before`, behind the row `after`; and where to go on, if there may be
+/// more.
 pub fn owners_unseen(db: &Connection, before: UnixSeconds, after: i64) -> rusqlite::Result<(Vec<Aor>, Option<i64>)> {
     let mut query = db.prepare_cached(
         "SELECT aor_user, aor_domain, id FROM devices WHERE max(first_seen, last_seen) < ?1 AND id > ?2 ORDER BY id LIMIT ?3",

@@ -1,7 +1,7 @@
 //! Devices that another system knew, put into the store in one transaction.
 //!
-//! It may run beside the daemon: SQLite's locks keep the two apart, and whatever a REGISTER has told the daemon is kept.
-//! The daemon reads devices at its start only.
+//! It may run next to the daemon: SQLite's locks keep the two apart, and whatever a REGISTER has told the daemon is
+//! kept. The daemon reads devices at its start only.
 
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};

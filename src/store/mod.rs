@@ -22,7 +22,7 @@ mod writer;
 pub use import::{Fate, Import};
 pub use journal::{JournalEntry, detail};
 pub use sqlite::{Options, Sqlite, StoreError};
-pub use writer::{Failing, Health, StoreWriter, Unflushed};
+pub use writer::{Failing, FlushError, Health, StoreWriter};
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! The kind of a push's error in journal lines of older versions, which have only its class and its text.
 //!
-//! The upgrade of a store gives such lines their code. Until then, and in files that are only read, it is found here. No
-//! other place reads these texts.
+//! The upgrade of a store gives such lines their code. Until then, and in files that are only read, it is found here.
+//! No other place reads these texts.
 
 use crate::types::push::{Fault, KeptBy, PushErrorKind, TOPIC_CODES};
 

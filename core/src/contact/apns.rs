@@ -1,4 +1,5 @@
-//! Apple's form of `pn-param` and `pn-prid` (RFC 8599 sections 4.1.2 and 14.5, and Linphone's several services at once).
+//! Apple's form of `pn-param` and `pn-prid` (RFC 8599 sections 4.1.2 and 14.5, and Linphone's several services at
+//! once).
 //!
 //! `pn-param` is `TEAM.bundle.id.service`, more services after `&`; `pn-prid` is one token, or `token:service` joined
 //! by `&`. Leniency ends where a call could be pushed to the wrong token: then there is no token at all.

@@ -25,8 +25,8 @@ pub enum Command {
         /// The question.
         query: DirectoryQuery,
     },
-    /// Ask FreeSWITCH which registrations a user has, once it has finished what its last event announced. Ends in `Listed`, or in
-    /// nothing where FreeSWITCH cannot be asked.
+    /// Ask FreeSWITCH which registrations a user has, once it has finished what its last event announced. Ends in
+    /// `Listed`, or in nothing where FreeSWITCH cannot be asked.
     AskRegistrations {
         /// Whose, as it registers.
         aor: Aor,

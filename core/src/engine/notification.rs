@@ -4,7 +4,8 @@
 //! ends in exactly one outcome.
 //!
 //! Races, each with its test in `tests/notifications.rs`:
-//! - the phone registers with another token while its push is under way: the refusal of the old one does not touch the new;
+//! - the phone registers with another token while its push is under way: the refusal of the old one does not touch the
+//!   new;
 //! - the device is forgotten while its push is under way: the answer still comes.
 
 use std::hash::{Hash, Hasher};

@@ -64,8 +64,8 @@ pub struct Policy {
     pub push_retry: Duration,
     /// How many times a device is pushed again in one call.
     pub push_retries: u32,
-    /// How long a call waits for a phone to ring at most; its own limit (`call_timeout`, ..) shortens it. A phone that rings by
-    /// then rings on for as long as FreeSWITCH's own `bridge` would let it.
+    /// How long a call waits for a phone to ring at most; its own limit (`call_timeout`, ..) shortens it. A phone that
+    /// rings by then rings on for as long as FreeSWITCH's own `bridge` would let it.
     pub max_wait: Duration,
     /// Between the REGISTER and the INVITE, for apps that register before they can take a call.
     pub settle_delay: Duration,

@@ -1,7 +1,7 @@
 //! The steps in the life of a wake, as the journal has them.
 //!
-//! A step is cheap to make: shared texts and numbers, no JSON. It becomes text where nobody waits for it: on the store's
-//! thread, or in a debug line.
+//! A step is cheap to make: shared texts and numbers, no JSON. It becomes text where nobody waits for it: on the
+//! store's thread, or in a debug line.
 //!
 //! To add a step, add its entry here and its name to docs/ARCHITECTURE.md, "The journal". To add a detail, add a field
 //! with the name that it has in the journal. Tokens only as fingerprints.

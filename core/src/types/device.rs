@@ -87,8 +87,8 @@ impl PushParams {
 
     /// The token that a notification of this type goes to, if the device has one.
     ///
-    /// Apple has a token for calls and another for messages, and neither can stand for the other. Everybody else has one
-    /// token for all, whatever the Contact calls it.
+    /// Apple has a token for calls and another for messages, and neither can stand for the other. Everybody else has
+    /// one token for all, whatever the Contact calls it.
     pub fn token_for(&self, kind: TokenType) -> Option<&PushToken> {
         let (own, other) = match kind {
             TokenType::Voip => (self.tokens.call(), self.tokens.remote()),

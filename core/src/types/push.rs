@@ -89,7 +89,8 @@ pub struct CallPush {
     pub kind: PushKind,
     /// The call.
     pub call: CallId,
-    /// The SIP Call-ID that the INVITE to this device will carry (`sip_invite_call_id`), so that an app can match the two.
+    /// The SIP Call-ID that the INVITE to this device will carry (`sip_invite_call_id`), so that an app can match the
+    /// two.
     pub sip_call_id: Arc<str>,
     /// Caller's number as FreeSWITCH gave it; may be empty.
     pub caller_number: Arc<str>,

@@ -173,8 +173,8 @@ pub enum KeptBy {
         /// HTTP status.
         status: u16,
     },
-    /// The provider answers that it does not take this push for now. Whether it takes others is not known: one phone may
-    /// have had too many (429), and a gateway may fail for one of them only.
+    /// The provider answers that it does not take this push for now. Whether it takes others is not known: one phone
+    /// may have had too many (429), and a gateway may fail for one of them only.
     BusyForThis {
         /// HTTP status.
         status: u16,

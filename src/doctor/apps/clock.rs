@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 use crate::clock::span;
 use crate::doctor::check::{APPS as FAMILY, Check};
 
-/// A clock that is off by this much will be noticed by a provider sooner or later; Apple refuses tokens from the future.
+/// A clock that is off by this much will be noticed by a provider sooner or later; Apple refuses tokens from the
+/// future.
 const SKEW_NOTICED: Duration = Duration::from_secs(30);
 
 const SKEW_REFUSED: Duration = Duration::from_secs(300);

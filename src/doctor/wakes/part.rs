@@ -79,7 +79,7 @@ pub(super) fn parts(wakes: &[Wake]) -> Vec<Part> {
     parts
 }
 
-pub(super) type Found = Option<(State, String, String)>;
+pub(super) type Finding = Option<(State, String, String)>;
 
 pub(super) fn percent(part: usize, whole: usize) -> usize {
     (part * 100).checked_div(whole).unwrap_or(0)

@@ -1,8 +1,9 @@
-//! What providers answered to pushes that they did not take: the advice belongs to the app and to the kind of the failure.
+//! What providers answered to pushes that they did not take: the advice belongs to the app and to the kind of the
+//! failure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::part::{FEW, Found, Part, app};
+use super::part::{FEW, Finding, Part, app};
 use crate::config::Config;
 use crate::doctor::advice::advice;
 use crate::doctor::check::first_of;
@@ -15,7 +16,7 @@ use crate::types::Printable;
 const ADVICES: usize = 3;
 
 /// What providers answered in wakes, and to the doctor's own probes.
-pub(super) fn refusals(parts: &[Part], pattern: Pattern, probed: &[AppFault], config: &Config) -> Found {
+pub(super) fn refusals(parts: &[Part], pattern: Pattern, probed: &[AppFault], config: &Config) -> Finding {
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
     // Of each app what its provider says now, or said most often.
     let mut advices: Vec<(String, String)> = Vec::new();

@@ -1,6 +1,6 @@
 //! Calls to tokens that a provider no longer knows, or takes for wrong.
 
-use super::part::{FEW, Found, Part, SOME_PERCENT, percent};
+use super::part::{FEW, Finding, Part, SOME_PERCENT, percent};
 use crate::doctor::check::{State, first_of};
 use crate::journal::{Attempt, Pattern};
 use crate::push::PushErrorKind;
@@ -13,7 +13,7 @@ const OF_GOOGLE: &str = "SENDER_ID_MISMATCH: the app was built for another Fireb
 const OF_ANOTHER: &str = "refused tokens: the gateway's log says why";
 const GONE: &str = "gone tokens: the app has to register with its new token when it is reinstalled";
 
-pub(super) fn stale(parts: &[Part]) -> Found {
+pub(super) fn stale(parts: &[Part]) -> Finding {
     let stale: Vec<&Attempt> = parts
         .iter()
         .filter(|p| p.pattern == Some(Pattern::StaleTokens))

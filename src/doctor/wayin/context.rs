@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::dialplan::{Action, Bridge, Socket, SocketCall, bridges, handovers, transfers};
-use super::dialstring::{Leads, leads};
+use super::dialstring::{Destination, leads};
 use super::limits;
 use crate::doctor::check::{Check, State, WAY_IN as FAMILY, first_of};
 use crate::doctor::esl::Session;
@@ -39,8 +39,8 @@ pub(super) struct Context {
 }
 
 impl Context {
-    /// Looks a context up. A script that answers for the dialplan is not asked for it as in a call, so that what is found
-    /// is the one in the files.
+    /// Looks a context up. A script that answers for the dialplan is not asked for it as in a call, so that what is
+    /// found is the one in the files.
     pub(super) async fn find(session: &mut Session, name: &str, handler: Option<Handler>) -> Option<Self> {
         let word = Argument::new(name)?;
         let found = session.api(&encode::ask_context(word)).await;
@@ -103,8 +103,8 @@ impl Context {
         after.filter_map(Action::context).filter(|name| *name != self.name)
     }
 
-    /// What becomes of a call that comes back from fswake: `next` are the contexts that it leads on to. `is_led_to` by a
-    /// dial-string.
+    /// What becomes of a call that comes back from fswake: `next` are the contexts that it leads on to. `is_led_to` by
+    /// a dial-string.
     pub(super) fn way_back(&self, next: &[Self], is_led_to: bool) -> Vec<Check> {
         let name = format!("context {}", Printable(&self.name));
         let mut checks = Vec::new();
@@ -135,20 +135,21 @@ impl Context {
         checks
     }
 
-    /// Times of the dialplan's own that end the wait before fswake does: before its `socket`, and for its bridges to users whose
-    /// dial-strings lead to fswake, which `led` names.
+    /// Times of the dialplan's own that end the wait before fswake does: before its `socket`, and for its bridges to
+    /// users whose dial-strings lead to fswake, which `led` names.
     pub(super) fn cut_short(&self, max_wait: Duration, led: &[&str]) -> Option<Check> {
         let before_socket = self
             .handovers
             .iter()
             .filter_map(|handover| limits::of_actions(&handover.before));
         let leads_here = |leg: &str| match leads(leg) {
-            Leads::To(contexts) => contexts.iter().any(|context| led.contains(&context.as_str())),
+            Destination::To(contexts) => contexts.iter().any(|context| led.contains(&context.as_str())),
             _ => leg.starts_with("user/"),
         };
         let of_bridges = self.bridges.iter().filter(|_| !led.is_empty()).flat_map(|bridge| {
             let of_legs = limits::of_dial_string(&bridge.action.data, leads_here);
-            let rings = bridge.action.data.contains("user/") || matches!(leads(&bridge.action.data), Leads::To(_));
+            let rings =
+                bridge.action.data.contains("user/") || matches!(leads(&bridge.action.data), Destination::To(_));
             let of_call = limits::of_actions(&bridge.before).filter(|_| rings);
             of_legs.into_iter().chain(of_call)
         });

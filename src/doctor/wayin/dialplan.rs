@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::dialstring::{Leads, leads};
+use super::dialstring::{Destination, leads};
 use crate::xml::tags;
 
 /// A `socket` application in the dialplan.
@@ -14,7 +14,8 @@ pub(super) struct Socket {
     pub resumes: bool,
 }
 
-/// A `socket` application with what the calls that come to it do before it, and after it: other extensions are other calls'.
+/// A `socket` application with what the calls that come to it do before it, and after it: other extensions are other
+/// calls'.
 #[derive(Debug)]
 pub(super) struct SocketCall {
     pub socket: Socket,
@@ -91,13 +92,13 @@ impl Action {
         // A leg begins the dial-string, or stands behind what parts legs or behind its variables.
         let is_leg = |at: usize| self.data[..at].chars().next_back().is_none_or(|c| ",|]}: ".contains(c));
         let mut users = self.data.match_indices("user/").filter(|(at, _)| is_leg(*at));
-        let again = || matches!(leads(&self.data), Leads::To(contexts) if contexts.iter().any(|c| c == context));
+        let again = || matches!(leads(&self.data), Destination::To(contexts) if contexts.iter().any(|c| c == context));
         self.application == "bridge" && (users.next().is_some() || again())
     }
 }
 
-/// The `socket` applications of a context. What its calls do is in its own extension, and in those before it that go on with the
-/// next.
+/// The `socket` applications of a context. What its calls do is in its own extension, and in those before it that go on
+/// with the next.
 pub(super) fn handovers(xml: &str) -> Vec<SocketCall> {
     let (mut found, mut before, mut continues) = (Vec::<SocketCall>::new(), Vec::<Action>::new(), false);
     // Of the extension that is read.

@@ -65,20 +65,20 @@ pub(super) async fn checks(
         wakes,
     };
     // What has no answer is not what is not there.
-    let mut checks = vec![match session.unheard_of(&ASKED) {
+    let mut checks = vec![match session.unanswered_of(&ASKED) {
         Some((why, advice)) => Check::warning(FAMILY, verdict::NAME, format!("not looked at: {why}"), advice),
         None => ways.verdict(),
     }];
     let all: Vec<&Context> = to_fswake.iter().chain(&dialplans).collect();
     checks.extend(all.iter().flat_map(|c| c.findings()));
-    if !session.unheard.contains_key("xml_locate") {
+    if !session.unanswered.contains_key("xml_locate") {
         checks.extend(dialplans.iter().filter_map(|c| c.misses(&missing)));
     }
     let led_to: BTreeSet<&str> = users.contexts().collect();
     for context in &all {
         let next: BTreeSet<String> = context.leads_on().map(str::to_owned).collect();
         let next = find(session, next, handler).await;
-        if session.unheard.contains_key("xml_locate") {
+        if session.unanswered.contains_key("xml_locate") {
             continue;
         }
         checks.extend(context.way_back(&next, led_to.contains(context.name.as_str())));
@@ -133,7 +133,7 @@ async fn reached(
 /// The contexts that a dial-string's loopbacks lead to.
 pub(super) fn contexts_of(dial_string: &str) -> Vec<String> {
     match dialstring::leads(dial_string) {
-        dialstring::Leads::To(contexts) => contexts,
+        dialstring::Destination::To(contexts) => contexts,
         _ => Vec::new(),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::dialstring::{Leads, leads};
+use super::dialstring::{Destination, leads};
 use super::limits::{self, Limit};
 use crate::doctor::check::{Check, first_of};
 use crate::doctor::esl::Session;
@@ -15,18 +15,18 @@ const MOST: usize = 40;
 
 /// One user.
 #[derive(Debug)]
-pub(super) struct User {
+pub(super) struct Callee {
     pub name: String,
     pub domain: String,
-    pub leads: Leads,
+    pub leads: Destination,
 }
 
 /// Those that were asked.
 #[derive(Debug, Default)]
 pub(super) struct Users {
-    pub all: Vec<User>,
+    pub all: Vec<Callee>,
     /// What a domain's own dial-string says, where no user's of it leads on.
-    pub domains: BTreeMap<String, Leads>,
+    pub domains: BTreeMap<String, Destination>,
     /// The contexts that their own calls begin in (`user_context`): those of a site, and most callees are callers too.
     pub begin_in: BTreeSet<String>,
     /// Times that dial-strings set for their loopbacks, and whose dial-strings do.
@@ -45,7 +45,7 @@ impl Users {
             let begins = session.api(&encode::ask_variable(&label, "user_context")).await;
             found.keep_limit(&dial_string, || label);
             found.begin_in.extend(begins.ok().filter(|context| !context.is_empty()));
-            found.all.push(User {
+            found.all.push(Callee {
                 name: user,
                 domain,
                 leads,
@@ -54,7 +54,7 @@ impl Users {
         let led: BTreeSet<&str> = found
             .all
             .iter()
-            .filter(|u| matches!(u.leads, Leads::To(_)))
+            .filter(|u| matches!(u.leads, Destination::To(_)))
             .map(|u| u.domain.as_str())
             .collect();
         let others: BTreeSet<&str> = found.all.iter().map(|u| u.domain.as_str()).collect();
@@ -71,7 +71,7 @@ impl Users {
     }
 
     fn keep_limit(&mut self, dial_string: &str, whose: impl FnOnce() -> String) {
-        if let Some(limit) = limits::of_dial_string(dial_string, |leg| matches!(leads(leg), Leads::To(_))) {
+        if let Some(limit) = limits::of_dial_string(dial_string, |leg| matches!(leads(leg), Destination::To(_))) {
             self.limits.entry(limit).or_default().push(whose());
         }
     }
@@ -95,8 +95,8 @@ impl Users {
     }
 }
 
-pub(super) fn names(leads: &Leads) -> impl Iterator<Item = &str> {
-    let names: &[String] = if let Leads::To(names) = leads { names } else { &[] };
+pub(super) fn names(leads: &Destination) -> impl Iterator<Item = &str> {
+    let names: &[String] = if let Destination::To(names) = leads { names } else { &[] };
     names.iter().map(String::as_str)
 }
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::{Context, Fault};
-use super::dialstring::Leads;
-use super::users::{User, Users, names};
+use super::dialstring::Destination;
+use super::users::{Callee, Users, names};
 use crate::doctor::check::{Check, WAY_IN as FAMILY, first_of};
 use crate::doctor::handlers::Handler;
 use crate::engine::{self, StepKind};
@@ -30,7 +30,7 @@ pub(super) struct Ways<'a> {
 
 /// Users by where their calls go; a domain stands for all of its users that were asked.
 #[derive(Default)]
-struct Sorted {
+struct ByWay {
     by_dial_string: Vec<String>,
     by_dialplan: Vec<String>,
     past: Vec<String>,
@@ -157,20 +157,20 @@ impl Ways<'_> {
         })
     }
 
-    fn contexts_of<'a>(&'a self, leads: &'a Leads) -> impl Iterator<Item = &'a Context> {
+    fn contexts_of<'a>(&'a self, leads: &'a Destination) -> impl Iterator<Item = &'a Context> {
         names(leads).filter_map(|name| self.to_fswake.iter().find(|c| c.name == name))
     }
 
-    fn sorted(&self, has_dialplan: bool) -> Sorted {
-        let mut sorted = Sorted::default();
+    fn sorted(&self, has_dialplan: bool) -> ByWay {
+        let mut sorted = ByWay::default();
         let domains: BTreeSet<&str> = self.users.all.iter().map(|u| u.domain.as_str()).collect();
         for domain in domains {
             let asked = self
                 .users
                 .all
                 .iter()
-                .filter(|u| u.domain == domain && u.leads != Leads::Nowhere);
-            let (led, past): (Vec<&User>, Vec<&User>) = asked.partition(|u| self.reaches(&u.leads, &label(u)));
+                .filter(|u| u.domain == domain && u.leads != Destination::Nowhere);
+            let (led, past): (Vec<&Callee>, Vec<&Callee>) = asked.partition(|u| self.reaches(&u.leads, &label(u)));
             let whole = self
                 .users
                 .domains
@@ -200,7 +200,7 @@ impl Ways<'_> {
         sorted
     }
 
-    fn reaches(&self, leads: &Leads, whose: &str) -> bool {
+    fn reaches(&self, leads: &Destination, whose: &str) -> bool {
         let is_so = |c: &Context| match c.fault() {
             Some(fault) => self.is_elsewhere(fault, whose),
             // What another script answers cannot be looked at.
@@ -296,7 +296,7 @@ impl Ways<'_> {
     }
 }
 
-fn label(user: &User) -> String {
+fn label(user: &Callee) -> String {
     format!("{}@{}", user.name, user.domain)
 }
 

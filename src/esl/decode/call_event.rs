@@ -127,7 +127,8 @@ pub fn is_parked<'a>(header: impl Fn(&str) -> Option<&'a str>) -> bool {
     header("Channel-State-Number") == Some(CS_PARK)
 }
 
-/// The channels that have taken a channel since it was to be bridged with this one, in order, by its `transfer_history`.
+/// The channels that have taken a channel since it was to be bridged with this one, in order, by its
+/// `transfer_history`.
 pub fn moved_since(history: &str, leg: &str) -> Vec<String> {
     let all = history.strip_prefix("ARRAY::").unwrap_or(history).split("|:");
     let to = |source: &str| match moved_to(source, "") {

@@ -69,8 +69,8 @@ pub struct Parent {
     pub own_codecs: Option<String>,
     /// Hops that are left for the leg.
     pub max_forwards: Option<u32>,
-    /// What took the A leg somewhere last (`transfer_source`, as `uuid_getvar` gives it): it changes when somebody takes the
-    /// caller from us. `None` once we have bridged him ourselves.
+    /// What took the A leg somewhere last (`transfer_source`, as `uuid_getvar` gives it): it changes when somebody
+    /// takes the caller from us. `None` once we have bridged him ourselves.
     pub moved_by: Option<String>,
     /// The A leg's ANI.
     pub ani: Arc<str>,

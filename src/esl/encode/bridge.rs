@@ -7,8 +7,8 @@ use super::codec::{codec_list, is_video, name_of};
 use super::word::{Word, is_made_of};
 use crate::types::{CallId, LegId};
 
-/// The held channel's variables before it is answered: its side takes the leg's codec where the caller has offered it, so that
-/// nothing is transcoded. Its video codecs stay.
+/// The held channel's variables before it is answered: its side takes the leg's codec where the caller has offered it,
+/// so that nothing is transcoded. Its video codecs stay.
 pub fn prepare_answer(held: &str, call: CallId, codec: Option<&str>, offered: Option<&str>) -> String {
     let mut command = format!("uuid_setvar_multi {held} fswake_call={call}");
     let is_offered = |codec: &&str| {
@@ -33,9 +33,9 @@ pub const LAST_OF_CALLEE: &str = "callee_id_number=";
 
 /// Arguments of `set_profile_var` by which an answered leg goes on naming its phone as the one that is called.
 ///
-/// When an `originate` ends in an application, FreeSWITCH swaps the leg's caller and callee (`switch_channel_flip_cid`), and
-/// `uuid_bridge` would show the caller to himself. With the callee in both places, it does not matter when the swap comes;
-/// `uuid_bridge` then writes the leg's caller anew.
+/// When an `originate` ends in an application, FreeSWITCH swaps the leg's caller and callee
+/// (`switch_channel_flip_cid`), and `uuid_bridge` would show the caller to himself. With the callee in both places, it
+/// does not matter when the swap comes; `uuid_bridge` then writes the leg's caller again.
 pub fn name_callee(name: &str, number: &str) -> [String; 4] {
     let (name, number) = (caller::name(name), caller::number(number));
     [
@@ -46,8 +46,8 @@ pub fn name_callee(name: &str, number: &str) -> [String; 4] {
     ]
 }
 
-/// Whether the held channel goes on in the dialplan when our connection ends: not as soon as its bridge is announced, because
-/// from then on it lives without us.
+/// Whether the held channel goes on in the dialplan when our connection ends: not as soon as its bridge is announced,
+/// because from then on it lives without us.
 pub fn resumes(held: &str, resumes: bool) -> String {
     format!("uuid_setvar {held} socket_resume {resumes}")
 }
@@ -68,12 +68,12 @@ pub fn forget_leg(held: &str) -> String {
     format!("uuid_setvar {held} originate_signal_bond")
 }
 
-/// The order to bridge, which FreeSWITCH follows only while nobody has moved the caller since `moved_by` was the source of his last
-/// transfer. Asking first would leave the time of a reply to whoever picks him up, and `uuid_bridge` takes a channel from anybody.
-/// Where that source does not fit into the question nothing is asked.
+/// The order to bridge, which FreeSWITCH follows only while nobody has moved the caller since `moved_by` was the source
+/// of his last transfer. Asking first would leave the time of a reply to whoever picks him up, and `uuid_bridge` takes
+/// a channel from anybody. Where that source does not fit into the question nothing is asked.
 ///
-/// `intercept` hangs up on a channel's partner, and FreeSWITCH then hangs up on the channel that was to be bridged with it
-/// (`uuid_bridge_on_soft_execute`). So the same command takes the A leg's partner away. The bridge gives it back.
+/// `intercept` hangs up on a channel's partner, and FreeSWITCH then hangs up on the channel that was to be bridged with
+/// it (`uuid_bridge_on_soft_execute`). So the same command takes the A leg's partner away. The bridge gives it back.
 pub fn bridge(a_leg: &str, leg: LegId, caller: &str, moved_by: Option<&str>) -> String {
     let leg = leg.channel();
     let other = match moved_by.filter(|source| is_made_of(source, 512, b" :/_.,+*#@=<>-")) {
@@ -84,7 +84,8 @@ pub fn bridge(a_leg: &str, leg: LegId, caller: &str, moved_by: Option<&str>) -> 
     format!("expand uuid_setvar_multi ${{cond('{is_ordered}' == 'true' ?{a_leg} {PARTNER}:-)}}")
 }
 
-/// The same for a FreeSWITCH that runs no command while it reads another (`api-expansion`), in two commands and without a question.
+/// The same for a FreeSWITCH that runs no command while it reads another (`api-expansion`), in two commands and without
+/// a question.
 pub fn plain_bridge(a_leg: &str, leg: LegId) -> [String; 2] {
     [
         format!("uuid_bridge {a_leg} {}", leg.channel()),
@@ -100,8 +101,8 @@ pub fn partner(a_leg: &str, leg: LegId) -> [String; 2] {
     ]
 }
 
-/// The A leg's variables once the bridge stands: what `bridge` leaves there, and what the dialplan finds when the call is over
-/// and it goes on. A bridge that dials nobody does nothing.
+/// The A leg's variables once the bridge stands: what `bridge` leaves there, and what the dialplan finds when the call
+/// is over and it goes on. A bridge that dials nobody does nothing.
 pub fn bridged(a_leg: &str, codecs: Option<&str>, legs: &[LegId], user: &str) -> String {
     let mut command = format!(
         "uuid_setvar_multi {a_leg} fswake_bridge=;originate_signal_bond=;originate_disposition=SUCCESS;DIALSTATUS=SUCCESS"

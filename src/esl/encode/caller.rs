@@ -8,8 +8,8 @@ pub fn number(raw: &str) -> String {
         .collect()
 }
 
-/// A caller's name without what breaks a SIP display name or means something to FreeSWITCH: no braces, brackets, double quotes,
-/// `:`, `$`, `\`, `^`, `|` or controls.
+/// A caller's name without what breaks a SIP display name or means something to FreeSWITCH: no braces, brackets, double
+/// quotes, `:`, `$`, `\`, `^`, `|` or controls.
 ///
 /// FreeSWITCH splits a dial-string at `:_:` before it looks at quotes or braces, and dials every part (measured).
 pub fn name(raw: &str) -> String {

@@ -2,7 +2,8 @@
 
 use super::word::{Word, is_made_of};
 
-/// The codecs of a `variable_ep_codec_string`, in order, as `NAME@rateh@ptimei`, or `NAME~parameters` for video, separated by `:`.
+/// The codecs of a `variable_ep_codec_string`, in order, as `NAME@rateh@ptimei`, or `NAME~parameters` for video,
+/// separated by `:`.
 pub fn codecs(ep_codec_string: &str) -> Option<String> {
     let list: Vec<String> = ep_codec_string
         .split(',')
@@ -27,7 +28,8 @@ pub fn codecs(ep_codec_string: &str) -> Option<String> {
     (!list.is_empty()).then(|| list.join(":"))
 }
 
-/// Whether it is video: FreeSWITCH writes rate and packet time of audio only, and of video what the caller's `a=fmtp` says.
+/// Whether it is video: FreeSWITCH writes rate and packet time of audio only, and of video what the caller's `a=fmtp`
+/// says.
 pub(super) fn is_video(codec: &str) -> bool {
     codec.contains('~') || !codec.contains('@')
 }
@@ -52,8 +54,8 @@ pub fn has_video(ep_codec_string: &str) -> bool {
     ep_codec_string.split(',').any(|codec| is_video(codec.trim()))
 }
 
-/// The parameters of a video codec (RFC 6184: H.264's profile and level), where they can stand in a command; phones need them,
-/// but rather than with others they are offered without.
+/// The parameters of a video codec (RFC 6184: H.264's profile and level), where they can stand in a command; phones
+/// need them, but rather than with others they are offered without.
 fn parameters(fmtp: &str) -> Option<String> {
     let text: String = fmtp.chars().filter(|c| *c != ' ').collect();
     is_made_of(&text, 160, b"=;-.+/").then_some(text)

@@ -15,14 +15,14 @@ pub fn kill(channel: impl std::fmt::Display, cause: &str) -> String {
     format!("uuid_kill {channel} {}", cause_word(cause))
 }
 
-/// The same a second later, for a channel that is not there (yet): an `originate` in the background may be slower than what kills
-/// its leg. FreeSWITCH does it by itself, whatever becomes of our connection.
+/// The same a second later, for a channel that is not there (yet): an `originate` in the background may be slower than
+/// what kills its leg. FreeSWITCH does it by itself, whatever becomes of our connection.
 pub fn kill_later(channel: Uuid, cause: &str) -> String {
     format!("sched_api +1 {channel}/end {}", kill(channel, cause))
 }
 
-/// The scheduler's group of a leg's lease. The first is a `sched_hangup`, which FreeSWITCH files under the channel; two names take
-/// turns after it, so that the next lease stands before the last one is deleted.
+/// The scheduler's group of a leg's lease. The first is a `sched_hangup`, which FreeSWITCH files under the channel; two
+/// names take turns after it, so that the next lease stands before the last one is deleted.
 fn lease_group(channel: Uuid, renewals: u32) -> String {
     match renewals {
         0 => channel.to_string(),
@@ -41,8 +41,8 @@ pub fn lease_end(channel: Uuid, renewals: u32) -> String {
     format!("sched_del {}", lease_group(channel, renewals))
 }
 
-/// Ends, a second from now, another channel that picked the A leg up too late: where the A leg is still bridged with this leg then, and
-/// the other channel with nobody.
+/// Ends, a second from now, another channel that picked the A leg up too late: where the A leg is still bridged with
+/// this leg then, and the other channel with nobody.
 pub fn end_latecomer(other: &str, a_leg: &str, leg: LegId) -> String {
     let leg = leg.channel();
     let bridges = format!("${{uuid_getvar({a_leg} bridge_to)}}${{uuid_getvar({other} bridge_to)}}");
@@ -54,11 +54,12 @@ fn alone_group(leg: LegId) -> String {
     format!("{}/alone", leg.channel())
 }
 
-/// Ends a leg, when this time is over, that was to be bridged with the A leg and never was: FreeSWITCH leaves it as it is, answered
-/// and with nobody, where the A leg is transferred or parked between the order to bridge and the bridge (measured).
+/// Ends a leg, when this time is over, that was to be bridged with the A leg and never was: FreeSWITCH leaves it as it
+/// is, answered and with nobody, where the A leg is transferred or parked between the order to bridge and the bridge
+/// (measured).
 ///
-/// `last_bridge_to` stands on whatever has ever been bridged, with media or past FreeSWITCH, and the leg's `transfer_source` names the
-/// A leg until somebody else moves it.
+/// `last_bridge_to` stands on whatever has ever been bridged, with media or past FreeSWITCH, and the leg's
+/// `transfer_source` names the A leg until somebody else moves it.
 pub fn end_alone(a_leg: &str, leg: LegId, after: Duration) -> String {
     let (group, leg, seconds) = (alone_group(leg), leg.channel(), seconds_up(after));
     let told = format!("${{uuid_getvar({leg} last_bridge_to)}}${{uuid_getvar({leg} transfer_source)}}");

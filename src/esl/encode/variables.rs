@@ -8,8 +8,8 @@ use super::word::Word;
 use crate::engine::Record;
 use crate::types::CallId;
 
-/// Sets variables of a channel, some at a time. `uuid_setvar_multi` is split at `;` outside quotes, which are taken away, and reads
-/// `\'` and `\\` (switch_utils.c); what cannot be written so is left out.
+/// Sets variables of a channel, some at a time. `uuid_setvar_multi` is split at `;` outside quotes, which are taken
+/// away, and reads `\'` and `\\` (switch_utils.c); what cannot be written so is left out.
 pub fn set_variables(channel: &str, variables: &[(String, String)]) -> Vec<String> {
     const AT_ONCE: usize = 50;
     let escaped = |(name, value): &(String, String)| {
@@ -48,14 +48,16 @@ pub fn report(held: &str, call: CallId, result: &str, record: &Record) -> String
     )
 }
 
-/// More variables for [`report`]: how the dialplan's `bridge` ends, as if it had rung the phones itself. FreeSWITCH's endpoint
-/// `error/` ends it with the phones' cause, and what happens then is FreeSWITCH's own doing (`continue_on_fail`, ..).
+/// More variables for [`report`]: how the dialplan's `bridge` ends, as if it had rung the phones itself. FreeSWITCH's
+/// endpoint `error/` ends it with the phones' cause, and what happens then is FreeSWITCH's own doing
+/// (`continue_on_fail`, ..).
 pub fn fails(cause: &str) -> String {
     let cause = cause_word(cause);
     format!(";fswake_cause={cause};fswake_bridge=error/{cause};originate_signal_bond=")
 }
 
-/// The SIP status that the phones gave, for whoever called: FreeSWITCH answers with it rather than with its cause's own.
+/// The SIP status that the phones gave, for whoever called: FreeSWITCH answers with it rather than with its cause's
+/// own.
 pub fn status(a_leg: &str, status: Option<u16>) -> String {
     let status = status.map(|s| format!("sip:{s}")).unwrap_or_default();
     format!("uuid_setvar {a_leg} last_bridge_proto_specific_hangup_cause {status}")
@@ -66,8 +68,8 @@ pub fn time_left(left: Duration) -> String {
     format!(";call_timeout={}", seconds_up(left))
 }
 
-/// More variables for [`report`] while the call is held: what `bridge` leaves on a channel that hangs up while phones ring. A
-/// channel takes no variable once it has hung up.
+/// More variables for [`report`] while the call is held: what `bridge` leaves on a channel that hangs up while phones
+/// ring. A channel takes no variable once it has hung up.
 pub const IF_CANCELLED: &str = ";originate_disposition=ORIGINATOR_CANCEL;DIALSTATUS=CANCEL";
 
 /// What a CDR says of the wake, as more variables.

@@ -94,7 +94,8 @@ impl Apns {
             .await
     }
 
-    /// Nothing is sent with a certificate that has ended: Apple resets such connections, which looks like a network's fault.
+    /// Nothing is sent with a certificate that has ended: Apple resets such connections, which looks like a network's
+    /// fault.
     fn is_valid(&self) -> Result<(), PushError> {
         match self.expires.filter(|end| *end <= self.clock.now().wall) {
             Some(end) => Err(PushError::Misconfigured {
@@ -262,7 +263,8 @@ impl Apns {
 }
 
 fn headers(push: &ApnsPush) -> HeaderMap {
-    // Apple asks that values which differ with every push stay out of its HPACK table; h2 keeps only sensitive ones out.
+    // Apple asks that values which differ with every push stay out of its HPACK table; h2 keeps only sensitive ones
+    // out.
     let unique = |mut value: HeaderValue| {
         value.set_sensitive(true);
         value

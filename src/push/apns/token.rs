@@ -115,9 +115,9 @@ impl ProviderToken {
 
     /// Renews a token that Apple called expired. `false`: renewing cannot help, or must not happen yet.
     ///
-    /// Apple's 20 minutes hold here too, with one exception: when the wall clock was set since the token was signed (or may have
-    /// been, before this process), its `iat` is wrong, every push fails, and there is nothing to lose by signing anew, once per
-    /// step of the clock.
+    /// Apple's 20 minutes hold here too, with one exception: when the wall clock was set since the token was signed (or
+    /// may have been, before this process), its `iat` is wrong, every push fails, and there is nothing to lose by
+    /// signing again, once per step of the clock.
     pub(crate) fn renew_refused(&self, refused: &Bearer, now: Now) -> bool {
         let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
         match &*issued {

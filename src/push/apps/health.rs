@@ -67,8 +67,8 @@ impl Health {
         let mut known = self.known();
         match outcome {
             Ok(_) => known.last_success = Some(unix(at.wall)),
-            // The request could not be sent: the phone has no token for news of calls, or the app no such profile. No provider was
-            // asked.
+            // The request could not be sent: the phone has no token for news of calls, or the app no such profile. No
+            // provider was asked.
             Err(PushError::Refused(why)) if !is_call || *why == OwnRefusal::NoRemoteToken => return,
             Err(error) => {
                 known.last_failure = Some(LastFailure {

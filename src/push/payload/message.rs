@@ -153,7 +153,8 @@ pub(crate) fn fcm_token(token: &PushToken) -> Result<PushToken, PushError> {
     })
 }
 
-/// The bundle id that a device names, for apps without one. Ids that an older fswake stored may still begin with the team.
+/// The bundle id that a device names, for apps without one. Ids that an older fswake stored may still begin with the
+/// team.
 pub(crate) fn named(to: &PushParams) -> &str {
     app_id::split_team(&to.app).1
 }

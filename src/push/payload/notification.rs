@@ -1,5 +1,5 @@
-//! Notifications (pushes that are not about a call): from the asker's payload to APNs' and FCM's forms. Pure, but for the random
-//! `apns-id`.
+//! Notifications (pushes that are not about a call): from the asker's payload to APNs' and FCM's forms. Pure, but for
+//! the random `apns-id`.
 //!
 //! The keys are those of mod_apn (docs/PAYLOADS.md, "Notifications"). The payload is parsed and written again by a
 //! JSON writer, so no text of a message can break out of its string.

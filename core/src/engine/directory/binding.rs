@@ -9,7 +9,8 @@ use crate::types::{DeviceKey, Moment, Target};
 
 /// Two lists tell the end of one registration with less between them.
 const LIST_TO_LIST: Duration = Duration::from_secs(3);
-/// FreeSWITCH keeps a registration for longer than the phone was told: `sip-expires-late-margin`, 60 s unless the profile says otherwise.
+/// FreeSWITCH keeps a registration for longer than the phone was told: `sip-expires-late-margin`, 60 s unless the
+/// profile says otherwise.
 const EVENT_TO_LIST: Duration = Duration::from_secs(63);
 /// A live contact.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,14 +119,16 @@ impl Entry {
                 ..BindOutcome::default()
             };
         }
-        // A phone that moved is listed at its old place too, until that runs out: the new one lasts longer, or comes later in the list.
+        // A phone that moved is listed at its old place too, until that runs out: the new one lasts longer, or comes
+        // later in the list.
         if is_listed && bindings.iter().any(|b| phone.has(b) && b.expires > expires) {
             return BindOutcome::default();
         }
         let is_refresh = bindings.iter().any(|b| b.target == *target && b.call_id == reg.call_id);
         bindings.retain(|b| !phone.has(b));
         let is_new = !is_listed && !is_refresh;
-        // Where a user may have one registration only, whoever has registered since the list was read has replaced the others.
+        // Where a user may have one registration only, whoever has registered since the list was read has replaced the
+        // others.
         let is_row = matches!(reg.source, Source::Resync(_));
         let in_doubt = is_row && (may_be_over || bindings.iter().any(|b| b.heard >= generation));
         let others = is_new && bindings.iter().any(|b| b.expires > now);

@@ -1,7 +1,8 @@
 //! How registrations end (docs/ARCHITECTURE.md, "When a registration ends").
 //!
-//! A binding is an AOR and a Contact (RFC 3261 section 10.3). A phone keeps one Call-ID for all its REGISTERs, so the Call-ID does not
-//! say which of its registrations has ended. Where the event does not say it either, FreeSWITCH is asked what is left.
+//! A binding is an AOR and a Contact (RFC 3261 section 10.3). A phone keeps one Call-ID for all its REGISTERs, so the
+//! Call-ID does not say which of its registrations has ended. Where the event does not say it either, FreeSWITCH is
+//! asked what is left.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -108,8 +109,8 @@ impl Directory {
         });
     }
 
-    /// Somebody else may have registered with this Call-ID before: another user of the same desk. FreeSWITCH deletes by Call-ID
-    /// alone, without an event, where `multiple-registrations` is `call-id`; in other profiles both stay.
+    /// Somebody else may have registered with this Call-ID before: another user of the same desk. FreeSWITCH deletes by
+    /// Call-ID alone, without an event, where `multiple-registrations` is `call-id`; in other profiles both stay.
     pub(super) fn find_former_user(
         &mut self,
         phone: u64,
@@ -142,8 +143,8 @@ impl Directory {
         self.hasher.hash_one(call_id)
     }
 
-    /// Compares what is known with what FreeSWITCH has: what it has no more ends here, and who is gone by that and what was missed
-    /// are returned. Whatever was heard since the question is newer than the answer.
+    /// Compares what is known with what FreeSWITCH has: what it has no more ends here, and who is gone by that and what
+    /// was missed are returned. Whatever was heard since the question is newer than the answer.
     pub fn compare(&mut self, listing: Listing, policy: &Policy) -> (Vec<Registration>, Departures) {
         let key = AorKey::of(&listing.aor, policy);
         // Kept here: whoever ends its last registration has no entry any more.
@@ -205,7 +206,8 @@ pub(super) struct ListingQuery {
     pub(super) aor: Aor,
     /// The number of the latest.
     pub(super) number: u64,
-    /// How many questions had been asked when one of the user's registrations ended last; an answer to one of those may be older than that.
+    /// How many questions had been asked when one of the user's registrations ended last; an answer to one of those may
+    /// be older than that.
     pub(super) ended: u64,
 }
 

@@ -254,8 +254,8 @@ impl Entry {
         self.devices.iter().filter(same).map(|d| d.key.clone()).collect()
     }
 
-    /// Devices with this token under another name of the app. A token of Apple's is one app's on one phone: what the app is
-    /// called was read in another way then, because other app ids were configured.
+    /// Devices with this token under another name of the app. A token of Apple's is one app's on one phone: what the
+    /// app is called was read in another way then, because other app ids were configured.
     pub(super) fn renamed(&self, push: &PushParams) -> Vec<Arc<DeviceKey>> {
         let same = |d: &&KnownDevice| {
             push.provider.has_topics()

@@ -37,7 +37,8 @@ use crate::types::{Aor, CallId, Device, DeviceKey, Moment, Target};
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
     entries: HashMap<AorKey, Entry>,
-    /// Hash of (provider, app, token) -> its owner. A hash, not the token itself: a million of them would double the memory.
+    /// Hash of (provider, app, token) -> its owner. A hash, not the token itself: a million of them would double the
+    /// memory.
     owners: IdMap<u64, AorKey>,
     /// Hash of a Call-ID -> who registered with it last, of phones without a token.
     phones: IdMap<u64, AorKey>,
@@ -54,7 +55,8 @@ pub struct Directory {
     questions: HashMap<AorKey, ListingQuery>,
     /// Tokens that were dropped: a list that still has them does not bring them back.
     dropped: DroppedTokens,
-    /// Whose registrations have ended since the resync under way began, and as whom they were registered: its list may be older.
+    /// Whose registrations have ended since the resync under way began, and as whom they were registered: its list may
+    /// be older.
     ended: HashMap<AorKey, BTreeSet<Aor>>,
     is_resyncing: bool,
 }
@@ -184,7 +186,8 @@ impl Directory {
         }
         let is_there = |b: &Binding| b.target == target && b.call_id == reg.call_id;
         if is_listed && has_token && owned.device.is_none() && !entry.bindings.iter().any(is_there) {
-            // Its phone has logged out here, or is another user's by now: a list that still has it does not bring it back.
+            // Its phone has logged out here, or is another user's by now: a list that still has it does not bring it
+            // back.
             self.drop_if_empty(&key);
             return None;
         }
@@ -216,7 +219,8 @@ impl Directory {
         })
     }
 
-    /// Ends every binding of these profiles that neither the resync with this number nor an event since it began has named.
+    /// Ends every binding of these profiles that neither the resync with this number nor an event since it began has
+    /// named.
     pub fn end_resync(&mut self, number: u64, profiles: &[Arc<str>]) {
         self.is_resyncing = false;
         self.ended.clear();

@@ -11,8 +11,8 @@ pub enum Leg {
     /// None.
     #[default]
     None,
-    /// It is to be dialled then: after the settle delay, after the CANCEL of another leg to the same place, or when a bridge that is
-    /// under way has failed.
+    /// It is to be dialled then: after the settle delay, after the CANCEL of another leg to the same place, or when a
+    /// bridge that is under way has failed.
     Due {
         /// When.
         at: Moment,
@@ -79,7 +79,8 @@ impl LegState {
     };
 }
 
-/// A leg that FreeSWITCH makes by itself. It cannot be seen on the call's connection: FreeSWITCH is asked how it stands.
+/// A leg that FreeSWITCH makes by itself. It cannot be seen on the call's connection: FreeSWITCH is asked how it
+/// stands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OtherLeg {
     /// Where it goes.

@@ -4,7 +4,7 @@ use super::super::dialplan::{Socket, SocketCall};
 use super::super::dialstring::leads;
 use super::*;
 use crate::doctor::check::State;
-use crate::journal::{Overview, Step};
+use crate::journal::{Overview, TimelineStep};
 
 const LEADS: &str = "loopback/${dialed_user}@${dialed_domain}/fswake";
 
@@ -33,7 +33,7 @@ fn context(name: &str, is_there: bool, handler: Option<Handler>) -> Context {
 }
 
 fn users(all: &[(&str, &str, &str)], domains: &[(&str, &str)]) -> Users {
-    let user = |(user, domain, dial_string): &(&str, &str, &str)| User {
+    let user = |(user, domain, dial_string): &(&str, &str, &str)| Callee {
         name: (*user).into(),
         domain: (*domain).into(),
         leads: leads(dial_string),
@@ -131,7 +131,7 @@ fn earlier_calls_do_not_hide_that_a_context_has_gone() {
             pushes: 1,
             legs: 1,
         },
-        steps: vec![Step {
+        steps: vec![TimelineStep {
             at_ms: 0,
             after_ms: 0,
             step: "call-held".into(),

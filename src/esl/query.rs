@@ -1,8 +1,8 @@
 //! A connection to the event socket that asks and hears no events: one command, one reply.
 //!
-//! What takes FreeSWITCH long is asked on a connection of its own: its listener answers one command after the other, and
-//! sends no event meanwhile. Answers may be long (20,000 registrations with tokens are 15 MiB, in 0.2 s), so they can be
-//! taken line by line; `EslClient` takes 8 MiB at once and no more.
+//! What takes FreeSWITCH long is asked on a connection of its own: its listener answers one command after the other,
+//! and sends no event meanwhile. Answers may be long (20,000 registrations with tokens are 15 MiB, in 0.2 s), so they
+//! can be taken line by line; `EslClient` takes 8 MiB at once and no more.
 
 use std::io;
 use std::time::Duration;
@@ -25,19 +25,19 @@ const LONGEST: u64 = 256 * 1024;
 const LONGEST_ANSWER: usize = 8 * 1024 * 1024;
 
 /// A connection that is logged in.
-pub(super) struct Line {
+pub(super) struct QueryConnection {
     endpoint: Endpoint,
     stream: BufReader<TcpStream>,
 }
 
 /// What can be done twice: on a connection that may have ended unnoticed, and then on a new one.
-pub(super) trait Errand {
+pub(super) trait Query {
     /// What is brought back.
-    type Found;
-    fn run(&self, line: &mut Line) -> impl Future<Output = io::Result<Self::Found>> + Send;
+    type Output;
+    fn run(&self, line: &mut QueryConnection) -> impl Future<Output = io::Result<Self::Output>> + Send;
 }
 
-impl Line {
+impl QueryConnection {
     /// Connects and logs in.
     pub(super) async fn open(endpoint: Endpoint) -> io::Result<Self> {
         in_time(PATIENCE, async {
@@ -61,12 +61,13 @@ impl Line {
         .await
     }
 
-    /// Runs an errand on the connection from before; on a new one when that has ended or goes elsewhere. The connection is for the next.
-    pub(super) async fn run<E: Errand>(
+    /// Runs an errand on the connection from before; on a new one when that has ended or goes elsewhere. The connection
+    /// is for the next.
+    pub(super) async fn run<E: Query>(
         before: Option<Self>,
         endpoint: Endpoint,
         errand: &E,
-    ) -> io::Result<(Self, E::Found)> {
+    ) -> io::Result<(Self, E::Output)> {
         if let Some(mut line) = before.filter(|line| line.endpoint == endpoint)
             && let Ok(found) = errand.run(&mut line).await
         {
@@ -184,10 +185,10 @@ mod tests {
             }
         });
         let mut lines = Vec::new();
-        let mut line = Line::open(endpoint.clone()).await.unwrap();
+        let mut line = QueryConnection::open(endpoint.clone()).await.unwrap();
         let by_line = line.api_lines("x", |line| lines.push(line.len())).await;
         drop(line);
-        let mut line = Line::open(endpoint).await.unwrap();
+        let mut line = QueryConnection::open(endpoint).await.unwrap();
         let whole = line.api("x").await;
         (by_line.map(|()| lines), whole.map(|text| text.len()))
     }
