@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::cause::is_without_a_route;
 use crate::clock::{span, with_date};
-use crate::engine::{Handover, HoldResult, Origin, StepKind};
+use crate::engine::{Handover, HoldResult, Origin, RegisterKind, Ringer, StepKind, TakeoverKind};
 use crate::types::{Printable, Provider};
 
 /// Details of one line, as far as they are there.
@@ -105,9 +105,9 @@ pub(super) fn of(step: Option<StepKind>, detail: &Map<String, Value>) -> String 
             .and(": ", d.span("late-ms"), " after the call was over")
             .and(", ", d.span("ms"), " after the push")
             .and("; ", d.text("user-agent"), ""),
-        StepKind::WhoRings => Words::new(match d.text("by").as_deref() {
-            Some("freeswitch") => "FreeSWITCH rings what was registered, by the same dial-string",
-            _ => "fswake rings what was registered: nobody else does",
+        StepKind::WhoRings => Words::new(match d.word("by", Ringer::from_word) {
+            Some(Ringer::FreeSwitch) => "FreeSWITCH rings what was registered, by the same dial-string",
+            Some(Ringer::Fswake) | None => "fswake rings what was registered: nobody else does",
         })
         .and("; the directory took ", d.span("asked-ms"), ""),
         StepKind::RungByFreeSwitch if d.is("rings", "yes") => {
@@ -181,12 +181,13 @@ fn accepted(start: &str, d: &Detail<'_>) -> Words {
 }
 
 fn registered(d: &Detail<'_>) -> Words {
-    let how = if d.is("how", "refresh") || d.is("moved", "no") {
-        "REGISTER, refresh"
-    } else if d.is("how", "moved") {
-        "REGISTER, from a new address"
-    } else {
-        "REGISTER, fresh"
+    let how = match d.word("how", RegisterKind::from_word) {
+        Some(RegisterKind::Refresh) => "REGISTER, refresh",
+        Some(RegisterKind::Moved) => "REGISTER, from a new address",
+        Some(RegisterKind::Fresh) => "REGISTER, fresh",
+        // Lines of versions that had another word for it.
+        None if d.is("moved", "no") => "REGISTER, refresh",
+        None => "REGISTER, fresh",
     };
     Words::new(how)
         .and(", ", d.span("ms"), " after the push")
@@ -203,12 +204,12 @@ fn origin(d: &Detail<'_>) -> Option<&'static str> {
 
 /// Who has the call now.
 fn taken_over(d: &Detail<'_>) -> Words {
-    match d.text("how").as_deref() {
-        Some("picked-up") => Words::new("picked up").and(" by ", d.text("by"), ""),
-        Some("transferred") => Words::new("transferred").and(" to ", d.text("by"), ""),
-        Some("parked") => Words::new("parked"),
-        Some("lost-race") => Words::new("another phone of the ring group answered"),
-        _ => Words::new("somebody else has the call").and(": ", d.text("by"), ""),
+    match d.word("how", TakeoverKind::from_word) {
+        Some(TakeoverKind::PickedUp) => Words::new("picked up").and(" by ", d.text("by"), ""),
+        Some(TakeoverKind::Transferred) => Words::new("transferred").and(" to ", d.text("by"), ""),
+        Some(TakeoverKind::Parked) => Words::new("parked"),
+        Some(TakeoverKind::LostRace) => Words::new("another phone of the ring group answered"),
+        None => Words::new("somebody else has the call").and(": ", d.text("by"), ""),
     }
 }
 

@@ -20,7 +20,6 @@
 //! - the key of the hash of tokens, which differs between engines: compare an engine with clones of the same engine
 //!   only.
 
-use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
@@ -104,22 +103,6 @@ impl Engine {
     pub fn next_due(&self) -> Option<Moment> {
         let next = |held: &CallSlot| held.call.next_timer(self.world.policy.debounce);
         self.calls.values().filter_map(next).min()
-    }
-}
-
-/// Hashes a map whose own order means nothing.
-pub(super) fn in_order<K: Hash + Ord, V: Hash, S>(map: &HashMap<K, V, S>, state: &mut impl Hasher) {
-    state.write_usize(map.len());
-    if map.len() < 2 {
-        for entry in map {
-            entry.hash(state);
-        }
-        return;
-    }
-    let mut all: Vec<_> = map.iter().collect();
-    all.sort_unstable_by_key(|(key, _)| *key);
-    for entry in all {
-        entry.hash(state);
     }
 }
 

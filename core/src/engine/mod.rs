@@ -29,6 +29,7 @@ pub mod digest;
 pub mod directory;
 pub mod event;
 pub mod ids;
+mod in_order;
 pub mod limits;
 pub mod notification;
 pub mod options;
@@ -60,7 +61,7 @@ pub use self::options::{CallOptions, EarlyMedia, Mode, OtherLegState, Ringing};
 pub use self::order::{CallOrder, Cause, Connect, Next, Record, Ring};
 pub use self::party::Origin;
 use self::policy::Policy;
-pub use self::step::{Caller, Step, StepKind};
+pub use self::step::{Caller, RegisterKind, Ringer, Step, StepKind, TakeoverKind};
 use self::world::World;
 use crate::types::{Aor, CallId, Device, Moment, NotificationId, UnixSeconds};
 

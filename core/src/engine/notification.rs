@@ -12,10 +12,10 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::command::{Command, Delivery, DeviceDelivery, Nobody, NotSent, Note};
-use super::digest::in_order;
 use super::directory::{AorKey, Binding, KnownDevice};
 use super::event::Notification;
 use super::ids::IdMap;
+use super::in_order::in_order;
 use super::limits::Windows;
 use super::step::Step;
 use super::world::{PendingPush, Purpose, World};

@@ -7,12 +7,14 @@
 //! with the name that it has in the journal. Tokens only as fingerprints.
 
 mod detail;
+mod kinds;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use self::detail::Detail;
 pub use self::detail::Value;
+pub use self::kinds::{Caller, RegisterKind, Ringer, TakeoverKind};
 use super::command::HoldResult;
 use super::event::Handover;
 use super::party::Origin;
@@ -152,8 +154,7 @@ steps! {
     /// A phone of the callee registered.
     DeviceRegistered = "device-registered" {
         device: Arc<str> = "device",
-        /// `fresh` (it was not registered), `moved` (from another address than before) or `refresh`.
-        how: &'static str = "how",
+        how: RegisterKind = "how",
         user_agent: Arc<str> = "user-agent",
         /// Since its last push in this call.
         since_push: Option<Duration> = "ms",
@@ -169,8 +170,7 @@ steps! {
     }
     /// FreeSWITCH's directory was asked who rings the phones that were registered when the call came.
     WhoRings = "who-rings" {
-        /// `freeswitch`, from the same dial-string, or `fswake`.
-        by: &'static str = "by",
+        by: Ringer = "by",
         /// How long the directory took to say, or was waited for.
         asked: Duration = "asked-ms",
     }
@@ -232,8 +232,7 @@ steps! {
     }
     /// Somebody else took the call.
     CallTaken = "call-taken" {
-        /// `picked-up`, `transferred`, `parked` or `lost-race` (another phone of a ring group).
-        how: &'static str = "how",
+        how: TakeoverKind = "how",
         /// Who, or where to: a number, where FreeSWITCH says.
         by: Option<Arc<str>> = "by",
     }
@@ -291,21 +290,6 @@ steps! {
         not_sent: u32 = "not-sent",
         /// Why it was for nobody; empty when it was for somebody.
         reason: Option<Arc<str>> = "reason",
-    }
-}
-
-word_enum! {
-    /// What becomes of the caller of a hold that is over.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub enum Caller {
-        /// Talks to a phone.
-        Connected = "connected",
-        /// Goes on in the dialplan.
-        Dialplan = "dialplan",
-        /// Somebody else has the call.
-        Taken = "taken",
-        /// Has hung up.
-        Gone = "gone",
     }
 }
 

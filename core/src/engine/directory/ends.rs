@@ -8,11 +8,12 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use super::binding::PhoneId;
+use super::outcome::{Departures, ListingQuery};
 use super::{AorKey, Binding, Directory, Entry};
 use crate::engine::command::Command;
 use crate::engine::event::{Listing, Registration, Source, UnregisterWhy, Unregistration};
 use crate::engine::policy::{OnUnregister, Policy};
-use crate::types::{Aor, CallId, DeviceKey, Moment, PushParams, Target};
+use crate::types::{Aor, DeviceKey, Moment, PushParams, Target};
 
 impl Directory {
     /// Takes in the end of a registration; who is gone by it.
@@ -197,27 +198,6 @@ impl Directory {
             None => *b.call_id == *call_id,
         })
     }
-}
-
-/// A question about a user's registrations: it is open until it, or a later one, is answered.
-#[derive(Clone, Debug)]
-pub(super) struct ListingQuery {
-    /// Whose, as it was asked.
-    pub(super) aor: Aor,
-    /// The number of the latest.
-    pub(super) number: u64,
-    /// How many questions had been asked when one of the user's registrations ended last; an answer to one of those may
-    /// be older than that.
-    pub(super) ended: u64,
-}
-
-/// Phones that have a registration less.
-#[derive(Debug, Default)]
-pub struct Departures {
-    /// Which; those without a token are not named.
-    pub devices: Vec<Arc<DeviceKey>>,
-    /// The calls that wait for their AOR.
-    pub waiting: Vec<CallId>,
 }
 
 impl Entry {

@@ -13,23 +13,24 @@ use std::hash::{Hash, Hasher, RandomState};
 use std::sync::Arc;
 
 mod binding;
+mod bindings;
 mod dropped;
 mod ends;
 mod entry;
 mod filing;
+mod outcome;
 mod tokens;
 
 pub use self::binding::Binding;
 use self::binding::{Age, InDoubt};
 use self::dropped::DroppedTokens;
-pub use self::ends::Departures;
-use self::ends::ListingQuery;
 pub use self::entry::{AorKey, Arrival, Entry, KnownDevice, LastPush, MissedCall};
-use self::tokens::Ownership;
+pub use self::outcome::Departures;
+use self::outcome::{ListingQuery, Ownership};
 use super::command::Command;
-use super::digest::in_order;
 use super::event::{Registration, Source};
 use super::ids::IdMap;
+use super::in_order::in_order;
 use super::policy::Policy;
 use crate::types::{Aor, CallId, Device, DeviceKey, Moment, Target};
 

@@ -4,21 +4,13 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use super::entry::is;
+use super::outcome::Ownership;
 use super::{AorKey, Binding, Directory};
 use crate::engine::command::Command;
 use crate::engine::event::{Registration, Source};
 use crate::engine::policy::Policy;
 use crate::types::push::PushError;
 use crate::types::{DeviceKey, Moment, Provider, PushParams, PushToken, UnixSeconds};
-
-/// What a REGISTER with a token says about devices.
-#[derive(Default)]
-pub(super) struct Ownership {
-    /// The device that registered. `None`: the token is another user's.
-    pub(super) device: Option<Arc<DeviceKey>>,
-    /// The device that it replaces: a new token of the same phone and app.
-    pub(super) replaced: Option<Arc<DeviceKey>>,
-}
 
 /// Why a device is dropped whose token registers for another user.
 const ANOTHER_USER: &str = "another-user";

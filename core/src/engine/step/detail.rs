@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Caller;
+use super::kinds::{Caller, RegisterKind, Ringer, TakeoverKind};
 use crate::engine::command::HoldResult;
 use crate::engine::event::Handover;
 use crate::engine::party::Origin;
@@ -58,7 +58,16 @@ macro_rules! words {
     };
 }
 
-words!(Handover, Origin, CancelReason, HoldResult, Caller);
+words!(
+    Handover,
+    Origin,
+    CancelReason,
+    HoldResult,
+    Caller,
+    RegisterKind,
+    TakeoverKind,
+    Ringer
+);
 
 impl Detail for PushErrorKind {
     fn value(&self) -> Value<'_> {
