@@ -10,6 +10,7 @@
 mod app;
 mod check;
 mod contact;
+mod document;
 mod error;
 mod http;
 mod profile;
@@ -66,7 +67,7 @@ impl Config {
                 other => other.to_string(),
             },
         })?;
-        let raw = toml::from_str(&text).map_err(|e| error::In { file: &name }.toml(&text, &e))?;
+        let raw = document::read(&text).map_err(|why| error::In { file: &name }.document(&text, &why))?;
         check::config(raw, Some(file), env, missing)
     }
 }
