@@ -9,7 +9,7 @@ use serde::de::value::StrDeserializer;
 use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::forward_to_deserialize_any;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
 /// Why a document cannot be read.
 #[derive(Debug)]
@@ -89,7 +89,7 @@ impl Mistake {
             match part {
                 Part::Key(key) if text.is_empty() => text.push_str(key),
                 Part::Key(key) => text.extend([".", key.as_str()]),
-                Part::Number(number) => text.push_str(&format!("[{number}]")),
+                Part::Number(number) => text.extend(["[", &number.to_string(), "]"]),
             }
         }
         text
@@ -229,9 +229,12 @@ impl<'de> Deserializer<'de> for Node<'_, '_> {
     }
 }
 
+/// A key and its value.
+type Entry<'a, 'i> = (&'a Spanned<DeString<'i>>, &'a Spanned<DeValue<'i>>);
+
 /// The keys and values of a table.
 struct Entries<'a, 'i> {
-    left: Box<dyn Iterator<Item = (&'a Spanned<std::borrow::Cow<'i, str>>, &'a Spanned<DeValue<'i>>)> + 'a>,
+    left: Box<dyn Iterator<Item = Entry<'a, 'i>> + 'a>,
     /// The entry whose key was read last.
     value: Option<(&'a str, &'a Spanned<DeValue<'i>>)>,
 }

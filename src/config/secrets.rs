@@ -14,7 +14,7 @@ use crate::files::{self, FileError};
 pub(super) enum Missing {
     /// An error.
     IsWrong,
-    /// Named in [`Config::unread`].
+    /// Named in [`super::settings::Config::unread`].
     IsNoted,
 }
 

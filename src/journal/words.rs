@@ -184,10 +184,9 @@ fn registered(d: &Detail<'_>) -> Words {
     let how = match d.word("how", RegisterKind::from_word) {
         Some(RegisterKind::Refresh) => "REGISTER, refresh",
         Some(RegisterKind::Moved) => "REGISTER, from a new address",
-        Some(RegisterKind::Fresh) => "REGISTER, fresh",
         // Lines of versions that had another word for it.
         None if d.is("moved", "no") => "REGISTER, refresh",
-        None => "REGISTER, fresh",
+        Some(RegisterKind::Fresh) | None => "REGISTER, fresh",
     };
     Words::new(how)
         .and(", ", d.span("ms"), " after the push")

@@ -19,7 +19,7 @@ pub enum Said {
         /// It was answered, with this codec. A phone that has to be confirmed by a key says so only now.
         answered: Option<Option<Arc<str>>>,
     },
-    /// A leg was told whom it reaches ([`super::encode::name_callee`]).
+    /// A leg was told whom it reaches ([`encode::name_callee`]).
     LegNamed(LegId),
     /// The held channel has left its park, and is not hung up.
     LeftPark(LeftTo),

@@ -89,7 +89,7 @@ pub fn ask_module(name: &str) -> String {
 /// The question for FreeSWITCH's version.
 pub const ASK_VERSION: &str = "version";
 
-/// The question whether FreeSWITCH runs commands inside others (`api-expansion`), as [`super::bridge`] has them.
+/// The question whether FreeSWITCH runs commands inside others (`api-expansion`), as [`super::bridge()`] has them.
 pub const ASK_EXPANSION: &str = "expand echo ${echo(fswake)}";
 
 /// Makes a channel that calls nobody and hands it to the `socket` application at an address.
