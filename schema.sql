@@ -1,8 +1,9 @@
--- fswake's store, version 4. Applied at start inside one transaction when the file's user_version is older;
+-- fswake's store, version 5. Applied at start inside one transaction when the file's user_version is older;
 -- applying it again changes nothing. Text has no length limits: tokens grow when providers please.
 -- Since version 1: the two indexes of wakes, which an older file gets here. Since version 2: devices.public_id, which
 -- fswake adds to an older file before this is applied, and fills in after. Since version 3: tokens in the one form that
--- fswake compares and sends (Apple's in lower case, no placeholders); those of an older file are rewritten after.
+-- fswake compares and sends (Apple's in lower case, no placeholders); those of an older file are rewritten after. Since
+-- version 4: the code of a push's error in the journal; lines of an older file get it after.
 
 -- What outlives a registration: one row per device that can be pushed.
 CREATE TABLE IF NOT EXISTS devices (
@@ -46,4 +47,4 @@ CREATE INDEX IF NOT EXISTS journal_by_age ON journal (at_ms);
 CREATE INDEX IF NOT EXISTS journal_wakes ON journal (at_ms) WHERE event = 'call-held';
 CREATE INDEX IF NOT EXISTS journal_wakes_by_aor ON journal (aor_user, aor_domain, at_ms) WHERE event = 'call-held';
 
-PRAGMA user_version = 4;
+PRAGMA user_version = 5;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use fswake::engine::policy::Policy;
 use fswake::engine::{Engine, Event, HeldCall, LegEnd, Registration, Source};
 use fswake::push::PushReceipt;
-use fswake::types::{Aor, CallId, LegId, Moment, Provider, PushId, PushParams, PushToken, Target};
+use fswake::types::{Aor, CallId, LegId, Moment, Provider, PushId, PushParams, PushToken, Target, Tokens};
 use uuid::Uuid;
 
 const CALLS: u32 = 10_000;
@@ -29,8 +29,7 @@ fn registration(n: u32, port: u32) -> Event {
             provider: Provider::Apns,
             app: "com.example.app".into(),
             team: None,
-            call_token: Some(PushToken::new(format!("{n:064x}"))),
-            remote_token: None,
+            tokens: Tokens::Call(PushToken::new(format!("{n:064x}"))),
         }),
         wants_no_push: false,
         user_agent: "bench".into(),

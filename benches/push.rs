@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use fswake::push::app::{App, Credentials, PayloadStyle};
 use fswake::push::{About, CallPush, PushKind, PushRequest, Pushers};
-use fswake::types::{Aor, CallId, Provider, PushId, PushParams, PushToken};
+use fswake::types::{Aor, CallId, Provider, PushId, PushParams, PushToken, Tokens};
 use fswake_test_support::apns::{Apns, BUNDLE_ID, KEY_ID, TEAM_ID};
 use reqwest::header::HeaderValue;
 use tokio::task::JoinSet;
@@ -142,8 +142,7 @@ fn request(n: u64) -> PushRequest {
             provider: Provider::Apns,
             app: BUNDLE_ID.into(),
             team: None,
-            call_token: Some(PushToken::new(TOKEN)),
-            remote_token: None,
+            tokens: Tokens::Call(PushToken::new(TOKEN)),
         },
         about: About::Call(CallPush {
             kind: PushKind::Call,

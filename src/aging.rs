@@ -1,5 +1,5 @@
-//! Devices that nobody calls and that register no more: who has some is looked for in the store, because only there it costs the
-//! daemon's loop nothing. Whether they are too old is the engine's to decide.
+//! Devices that nobody calls and that register no more: who has some is looked for in the store, because only there it
+//! costs the daemon's loop nothing. Whether they are too old is the engine's to decide.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -65,7 +65,7 @@ pub async fn run(
 mod tests {
     use super::*;
     use crate::store::{Options, Sqlite, StoreOp};
-    use crate::types::{Aor, Device, Provider, PushParams, PushToken};
+    use crate::types::{Aor, Device, Provider, PushParams, PushToken, Tokens};
 
     fn device(user: &str, last_seen: i64) -> Device {
         Device {
@@ -74,8 +74,7 @@ mod tests {
                 provider: Provider::Fcm,
                 app: "app".into(),
                 team: None,
-                call_token: Some(PushToken::new(user)),
-                remote_token: None,
+                tokens: Tokens::Call(PushToken::new(user)),
             },
             user_agent: "".into(),
             register_call_id: "".into(),

@@ -1,13 +1,25 @@
 //! The wall clock, and times as operators read them, in UTC.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use time::{OffsetDateTime, PrimitiveDateTime};
 
 use crate::types::UnixSeconds;
 
 /// A time in seconds since 1970.
 pub fn unix(time: SystemTime) -> UnixSeconds {
-    time.duration_since(UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+    unix_ms(time) / 1000
+}
+
+/// A time in milliseconds since 1970; 0 for any before.
+pub fn unix_ms(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    i64::try_from(since).unwrap_or(i64::MAX)
+}
+
+/// The time that is so many seconds after 1970; `None` for one before, or too far away.
+pub fn from_unix(seconds: UnixSeconds) -> Option<SystemTime> {
+    UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).ok()?))
 }
 
 /// The wall clock, in seconds since 1970.
@@ -17,37 +29,33 @@ pub fn unix_now() -> UnixSeconds {
 
 /// The wall clock, in milliseconds since 1970.
 pub fn now_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.as_millis());
-    i64::try_from(since).unwrap_or(i64::MAX)
+    unix_ms(SystemTime::now())
 }
 
 /// `2026-11-24 16:01:11.042` for milliseconds since 1970.
 pub fn stamp(at_ms: i64) -> String {
-    let (days, ms) = (at_ms.div_euclid(86_400_000), at_ms.rem_euclid(86_400_000));
-    let (year, month, day) = civil(days);
-    let seconds = ms / 1000;
-    format!(
-        "{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}.{:03}",
-        seconds / 3600,
-        seconds / 60 % 60,
-        seconds % 60,
-        ms % 1000
-    )
+    let at = date(at_ms);
+    format!("{}.{:03}", shown(at), at.millisecond())
 }
 
-/// Year, month and day of a number of days since 1970-01-01 in the Gregorian calendar (Hinnant, `civil_from_days`).
-fn civil(days: i64) -> (i64, i64, i64) {
-    // Any time that a clock can show is far inside these limits; the file may hold anything.
-    let days = days.clamp(-100_000_000, 100_000_000) + 719_468;
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+/// A date in the calendar. Any time that a clock can show has one; the journal's file may hold anything.
+fn date(at_ms: i64) -> OffsetDateTime {
+    let last = if at_ms < 0 {
+        PrimitiveDateTime::MIN
+    } else {
+        PrimitiveDateTime::MAX
+    };
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(at_ms) * 1_000_000).unwrap_or(last.assume_utc())
+}
+
+fn shown(at: OffsetDateTime) -> String {
+    let (hour, minute, second) = at.to_hms();
+    format!(
+        "{:04}-{:02}-{:02} {hour:02}:{minute:02}:{second:02}",
+        at.year(),
+        u8::from(at.month()),
+        at.day()
+    )
 }
 
 /// A span in the unit that is read most easily: `12 ms`, `3.4 s`, `5 min`, `2 h`, `9 days`.
@@ -65,11 +73,17 @@ pub fn span(ms: i64) -> String {
 
 /// A time in seconds since 1970, as `2026-11-24 16:01:11`.
 pub fn to_the_second(seconds: i64) -> String {
-    let text = stamp(seconds.saturating_mul(1000));
-    text.split('.').next().unwrap_or_default().to_owned()
+    shown(date(seconds.saturating_mul(1000)))
 }
 
-/// A text that ends in ` at` and seconds since 1970 with the time in words: `BadDeviceToken at 2026-11-24 16:01:11 UTC`.
+/// The day of a time, as `2026-11-24`.
+pub fn day(at: SystemTime) -> String {
+    let at = date(unix_ms(at));
+    format!("{:04}-{:02}-{:02}", at.year(), u8::from(at.month()), at.day())
+}
+
+/// A text that ends in ` at` and seconds since 1970 with the time in words: `BadDeviceToken at 2026-11-24 16:01:11
+/// UTC`.
 pub fn with_date(text: &str) -> String {
     match text.rsplit_once(" at ") {
         Some((what, at)) if at.len() >= 9 && at.bytes().all(|b| b.is_ascii_digit()) => match at.parse() {

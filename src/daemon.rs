@@ -189,14 +189,15 @@ impl Daemon {
             up: esl_up,
             kills: kills_rx,
             questions: Arc::new(Mutex::new(questions_rx)),
-            readings: Arc::default(),
+            resyncs: Arc::default(),
             answers,
             stop: stop.clone(),
         };
         parts
             .on_a_thread("fswake-inbound", inbound.run())
             .context("start the inbound connection's thread")?;
-        // Connections and tokens are ready before the first call needs them; a provider that is down delays nothing here.
+        // Connections and tokens are ready before the first call needs them; a provider that is down delays nothing
+        // here.
         let warming = pushers.clone();
         parts.spawn("what looks after the apps", async move { warming.keep().await });
         let token_ttl = Arc::new(AtomicU64::new(config.policy.token_ttl.as_secs()));
@@ -287,8 +288,8 @@ impl Daemon {
     }
 }
 
-/// How many calls may be held at once. Each needs a descriptor; pushes, the store, FreeSWITCH and whoever asks need some, and a
-/// call that cannot be pushed is better not held.
+/// How many calls may be held at once. Each needs a descriptor; pushes, the store, FreeSWITCH and whoever asks need
+/// some, and a call that cannot be pushed is better not held.
 fn most_calls(open_files: u64) -> usize {
     let others = (open_files / 2).min(256);
     usize::try_from(open_files - others).unwrap_or(usize::MAX)
@@ -315,7 +316,7 @@ fn still_wanted(snapshot: Snapshot, ttl: Duration, store: &StoreWriter) -> Vec<D
         .devices
         .into_iter()
         .partition(|d| now.saturating_sub(d.last_sign()) <= ttl);
-    for key in old.iter().filter_map(Device::key) {
+    for key in old.iter().map(Device::key) {
         store.submit(StoreOp::Delete(key));
     }
     wanted

@@ -1,7 +1,7 @@
 //! The one loop: inputs into the engine, commands out of it.
 //!
-//! It owns the engine and never waits for anything but its next input or timer. What takes time is done elsewhere: by the
-//! calls' connections, by a task per push, by the store's thread.
+//! It owns the engine and never waits for anything but its next input or timer. What takes time is done elsewhere: by
+//! the calls' connections, by a task per push, by the store's thread.
 
 mod pushing;
 
@@ -17,7 +17,7 @@ use tracing::{debug, info, warn};
 
 use crate::clock::now_ms;
 use crate::engine::{CallOrder, Cause, Command, Count, Delivery, Engine, Event, Note, Step, Summary};
-use crate::esl::{asking, users};
+use crate::esl::{user_registrations, users};
 use crate::input::Input;
 use crate::logging::once::Once;
 use crate::logging::seldom::Seldom;
@@ -39,9 +39,9 @@ pub struct Driver {
     /// Kills for the inbound connection.
     pub kills: mpsc::Sender<(LegId, Cause)>,
     /// Questions for the inbound connection.
-    pub questions: mpsc::Sender<asking::Question>,
+    pub questions: mpsc::Sender<user_registrations::RegistrationsQuery>,
     /// Questions for FreeSWITCH's directory.
-    pub users: mpsc::Sender<users::Question>,
+    pub users: mpsc::Sender<users::UserQuestion>,
     /// Tasks that may outlive the loop a little: pushes.
     pub tasks: TaskTracker,
     /// Back to the loop: outcomes of pushes.
@@ -57,7 +57,7 @@ const REMEMBERED_WARNINGS: usize = 4096;
 
 struct Turning {
     d: Driver,
-    calls: HashMap<CallId, Line>,
+    calls: HashMap<CallId, CallLine>,
     /// Who waits for the answer to a notification.
     askers: HashMap<NotificationId, Asker>,
     /// The number of the last notification.
@@ -77,7 +77,7 @@ struct Asker {
 }
 
 /// A held call as the loop knows it: where its orders go, and whose it is.
-struct Line {
+struct CallLine {
     orders: mpsc::UnboundedSender<CallOrder>,
     aor: Aor,
     /// Ends the pushes under way for it.
@@ -86,7 +86,7 @@ struct Line {
     pushed: bool,
 }
 
-impl Drop for Line {
+impl Drop for CallLine {
     fn drop(&mut self) {
         self.over.cancel();
     }
@@ -172,7 +172,7 @@ impl Turning {
             Input::Held(call, orders) => {
                 self.calls.insert(
                     call.call,
-                    Line {
+                    CallLine {
                         orders,
                         aor: call.aor.clone(),
                         over: CancellationToken::new(),
@@ -203,7 +203,7 @@ impl Turning {
     }
 
     /// The call that a debug line is about; not looked up while there are no debug lines.
-    fn line_to_log(&self, call: Option<CallId>) -> Option<(CallId, &Line)> {
+    fn line_to_log(&self, call: Option<CallId>) -> Option<(CallId, &CallLine)> {
         let id = call.filter(|_| tracing::enabled!(tracing::Level::DEBUG))?;
         Some((id, self.calls.get(&id)?))
     }
@@ -240,7 +240,7 @@ impl Turning {
             match command {
                 Command::Call(call, order) => self.order(call, order),
                 Command::AskDirectory { call, aor, query } => {
-                    if self.d.users.try_send(users::Question { call, aor, query }).is_err() {
+                    if self.d.users.try_send(users::UserQuestion { call, aor, query }).is_err() {
                         // The call waits until the answer would be too late.
                         debug!(call.id = %call, "too many questions to the directory: one is not asked");
                     }
@@ -299,7 +299,7 @@ impl Turning {
     }
 
     fn ask(&self, aor: Aor, number: u64, profiles: Vec<Arc<str>>) {
-        let question = asking::Question {
+        let question = user_registrations::RegistrationsQuery {
             aor,
             number,
             profiles,

@@ -67,7 +67,7 @@ impl From<Error> for FileError {
 
 /// A secret on a line of its own.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Line {
+pub struct SecretLine {
     /// The line without its end.
     pub text: String,
     /// Whether it begins or ends with a blank: part of it, and rarely meant.
@@ -111,7 +111,7 @@ pub fn text(path: &Path) -> Result<String, FileError> {
 ///
 /// # Errors
 /// When there is none, or more than one line.
-pub fn line(path: &Path) -> Result<Line, FileError> {
+pub fn line(path: &Path) -> Result<SecretLine, FileError> {
     let text = text(path)?;
     let line = text.trim_end_matches(['\r', '\n']);
     if let Some(at) = line.find(['\r', '\n']) {
@@ -125,7 +125,7 @@ pub fn line(path: &Path) -> Result<Line, FileError> {
     if line.contains(char::is_control) {
         return Err(FileError::Control);
     }
-    Ok(Line {
+    Ok(SecretLine {
         has_outer_blank: line.trim() != line,
         text: line.to_owned(),
     })

@@ -25,8 +25,9 @@ pub enum Input {
     Drain(oneshot::Sender<()>),
 }
 
-/// A question with its turn in the loop's queue. It keeps the turn until it is answered, whether or not somebody still waits for the
-/// answer: otherwise each question that is given up would let another into the queue of a loop that is behind.
+/// A question with its turn in the loop's queue. It keeps the turn until it is answered, whether or not somebody still
+/// waits for the answer: otherwise each question that is given up would let another into the queue of a loop that is
+/// behind.
 #[derive(Debug)]
 pub struct Query {
     /// What is asked.

@@ -10,6 +10,11 @@ pub fn fraction() -> f64 {
     (Uuid::new_v4().as_u128() & 0xffff_ffff) as f64 / 4_294_967_296.0
 }
 
+/// At random from the upper half of a pause.
+pub fn upper_half(pause: Duration) -> Duration {
+    pause.mul_f64(0.5 + fraction() / 2.0)
+}
+
 /// At random from the upper quarter of a pause.
 pub fn upper_quarter(pause: Duration) -> Duration {
     pause.mul_f64(0.75 + fraction() / 4.0)

@@ -31,8 +31,8 @@ fn tell(states: &[NotifyState<'_>]) {
     }
 }
 
-/// What the driver's loop calls on every beat: systemd's watchdog is fed by the loop itself, so that a loop that hangs is
-/// ended. Does nothing when no watchdog asks.
+/// What the driver's loop calls on every beat: systemd's watchdog is fed by the loop itself, so that a loop that hangs
+/// is ended. Does nothing when no watchdog asks.
 pub fn heartbeat() -> impl FnMut() + Send {
     let every = sd_notify::watchdog_enabled().map(|limit| limit / 3);
     let mut last: Option<Instant> = None;

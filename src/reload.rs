@@ -2,7 +2,7 @@
 //!
 //! Everything that can fail comes first, and then nothing has changed yet. What can change without a restart changes:
 //! the apps at once, the engine's settings for calls that are held as well, and how FreeSWITCH is reached and
-//! understood by connecting anew. What cannot is named, once for every reload.
+//! understood by connecting again. What cannot is named, once for every reload.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,9 +13,9 @@ use anyhow::Context;
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{error, info, warn};
 
-use crate::config::{Config, Environment, FreeSwitch, Listen, LogConfig, Network, StoreConfig};
+use crate::config::{Config, Environment, Listen, LogConfig, Network, StoreConfig};
 use crate::engine::Event;
-use crate::esl::inbound::{Endpoint, Settings};
+use crate::esl::inbound::Settings;
 use crate::input::Input;
 use crate::lifecycle;
 use crate::logging::SetFilter;
@@ -50,26 +50,15 @@ pub struct Reload {
 
 /// How the inbound connection is made and understood with this configuration.
 pub fn inbound_settings(config: &Config) -> Settings {
-    let FreeSwitch {
-        host,
-        port,
-        password,
-        user,
-    } = config.freeswitch.clone();
     Settings {
-        endpoint: Endpoint {
-            host,
-            port,
-            user,
-            password,
-        },
+        endpoint: config.freeswitch.clone(),
         rules: config.contact.clone(),
         notifications: config.notification_events,
     }
 }
 
 impl Reload {
-    /// Reloads whenever that is asked for; beside the signals, which are not to wait for a disk.
+    /// Reloads whenever that is asked for; not in the task for signals, which are not to wait for a disk.
     pub async fn run(mut self, asked: Arc<Notify>) {
         loop {
             asked.notified().await;

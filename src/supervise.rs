@@ -1,5 +1,6 @@
-//! Parts that must not end while the daemon runs: when one does, by a panic or by itself, the process ends with an error, and
-//! systemd starts it anew. A daemon without one of them would take no calls, or answer nobody, and still feed the watchdog.
+//! Parts that must not end while the daemon runs: when one does, by a panic or by itself, the process ends with an
+//! error, and systemd starts it again. A daemon without one of them would take no calls, or answer nobody, and still
+//! feed the watchdog.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -22,8 +23,8 @@ impl Parts {
         handle
     }
 
-    /// Starts one on a thread of its own, with a runtime of its own: the thread for the event socket is woken a thousand times a
-    /// second while calls wait, and each time one worker would have to wake another.
+    /// Starts one on a thread of its own, with a runtime of its own: the thread for the event socket is woken a
+    /// thousand times a second while calls wait, and each time one worker would have to wake another.
     ///
     /// # Errors
     /// When there is no thread to be had.

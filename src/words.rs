@@ -66,7 +66,7 @@ pub fn of_sqlite(error: &rusqlite::Error) -> String {
     let known = match error.sqlite_error_code() {
         Some(ErrorCode::ReadOnly) => "it is read-only for this user (owner, mode, or a file system that is mounted so)",
         Some(ErrorCode::DiskFull) => "the disk is full",
-        // What SQLite says where the file beside it (-shm) has no room.
+        // What SQLite says where the file next to it (-shm) has no room.
         Some(ErrorCode::SystemIoFailure) => "the disk is full, or fails",
         Some(ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
             "it is not a file that this user can open (owner, mode, or a read-only file system)"

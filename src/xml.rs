@@ -40,11 +40,11 @@ pub(crate) fn tags(xml: &str) -> Vec<Tag> {
     }
 }
 
-/// The texts of all elements of this name.
-pub(crate) fn texts(xml: &str, element: &str) -> Vec<String> {
-    let (open, close) = (format!("<{element}>"), format!("</{element}>"));
-    let parts = xml.split(&open).skip(1);
-    parts
-        .filter_map(|part| Some(part.split_once(&close)?.0.trim().to_owned()))
-        .collect()
+/// The texts of the elements with this name, in what `sofia xmlstatus` prints. FreeSWITCH writes each on a line of its
+/// own there and does not escape what phones say (a Call-ID may hold `<`), so a line is an element whatever is inside
+/// it: no XML parser would be right.
+pub(crate) fn lines<'a>(xml: &'a str, name: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+    let (from, to) = (format!("<{name}>"), format!("</{name}>"));
+    let each = xml.lines().map(str::trim);
+    each.filter_map(move |line| line.strip_prefix(&from)?.strip_suffix(&to))
 }

@@ -495,7 +495,7 @@ fn messages_that_the_documents_quote_are_those_of_the_code() {
             path: path.clone(),
             reason,
         },
-        StoreError::NewerSchema { path, found: 5 },
+        StoreError::NewerSchema { path, found: 6 },
     ] {
         assert!(operating.contains(&format!("\nfswake: {error}\n")), "{error}");
     }

@@ -6,8 +6,8 @@
 //! | [`contact`] | the Contact of a REGISTER: parser and writer |
 //! | [`engine`] | decides who is pushed, rung and connected |
 //!
-//! The compiler keeps it so: this crate has no runtime, no database and no TLS among its dependencies, and `clippy.toml` forbids
-//! what the standard library has of clocks, files and threads.
+//! The compiler keeps it so: this crate has no runtime, no database and no TLS among its dependencies, and
+//! `clippy.toml` forbids what the standard library has of clocks, files and threads.
 
 #![warn(
     clippy::unwrap_used,

@@ -14,15 +14,19 @@ mod payload;
 mod provider;
 pub mod push;
 mod push_error;
+mod push_error_kind;
 mod token;
+mod word;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 pub use self::aor::{Aor, NOBODY, Printable};
-pub use self::device::{Device, DeviceKey, PublicId, PushParams, TokenType};
+pub use self::device::{Device, DeviceKey, PublicId, PushParams, TokenType, Tokens};
 pub use self::id::{CallId, LegId, NotificationId, PushId};
 pub use self::provider::Provider;
 pub use self::token::{PushToken, TokenFault};
@@ -99,14 +103,14 @@ impl fmt::Debug for Target {
     }
 }
 
-/// A secret from a file: its `Debug` says nothing.
+/// A secret from a file: its `Debug` says nothing, and its memory is overwritten when it goes.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Wraps a secret.
     pub fn new(secret: impl Into<String>) -> Self {
-        Self(secret.into())
+        Self(Zeroizing::new(secret.into()))
     }
 
     /// The secret itself.

@@ -8,7 +8,7 @@ use common::{Bench, T0, apns, leg, reg, unreg};
 use fswake_core::engine::policy::{AppPolicy, OnUnregister, Policy};
 use fswake_core::engine::{CallOrder, Command, Engine, Event, HoldResult, Source, UnregisterWhy};
 use fswake_core::types::push::PushError;
-use fswake_core::types::{Aor, Device, Provider, PushParams, PushToken};
+use fswake_core::types::{Aor, Device, Provider, PushParams, PushToken, Tokens};
 
 fn bench() -> Bench {
     Bench::new(Policy::default())
@@ -425,16 +425,18 @@ fn exceptions_of_an_app_hold_for_its_domains_only() {
 #[test]
 fn phone_known_by_its_message_token_is_the_phone_that_registers_with_it() {
     let mut b = bench();
-    let message = Some(PushToken::new("message"));
+    let message = PushToken::new("message");
     let push = PushParams {
-        call_token: None,
-        remote_token: message.clone(),
+        tokens: Tokens::Remote(message.clone()),
         ..apns("call")
     };
     b.register(reg("1001", "a", "1001@a:1", Some(push)));
     b.out.clear();
     let push = PushParams {
-        remote_token: message,
+        tokens: Tokens::Both {
+            call: PushToken::new("call"),
+            remote: message,
+        },
         ..apns("call")
     };
     b.register(reg("1001", "b", "1001@b:1", Some(push)));

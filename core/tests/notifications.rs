@@ -9,7 +9,7 @@ use common::{Bench, T0, apns, reg};
 use fswake_core::engine::policy::Policy;
 use fswake_core::engine::{Delivery, Event, Nobody, NotSent, Notification};
 use fswake_core::types::push::{About, Payload, PushError, PushReceipt, PushRequest};
-use fswake_core::types::{Aor, NotificationId, Provider, PushParams, PushToken, TokenType};
+use fswake_core::types::{Aor, NotificationId, Provider, PushParams, PushToken, TokenType, Tokens};
 
 fn bench() -> Bench {
     Bench::new(Policy::default())
@@ -35,7 +35,10 @@ fn ask(b: &mut Bench, n: u64, notification: Notification) {
 /// An iPhone with both tokens: `<name>` for calls, `<name>-im` for messages.
 fn iphone(name: &str) -> PushParams {
     PushParams {
-        remote_token: Some(PushToken::new(format!("{name}-im"))),
+        tokens: Tokens::Both {
+            call: PushToken::new(name),
+            remote: PushToken::new(format!("{name}-im")),
+        },
         ..apns(name)
     }
 }
@@ -48,7 +51,7 @@ fn android(token: &str) -> PushParams {
 }
 
 fn register(b: &mut Bench, user: &str, push: PushParams) {
-    let id = push.token().unwrap().expose().to_owned();
+    let id = push.token().expose().to_owned();
     b.register(reg(user, &id, &format!("{user}@{id}:1"), Some(push)));
     b.out.clear();
 }
@@ -129,8 +132,8 @@ fn users_without_a_fitting_device_are_answered_at_once_with_the_reason() {
     // A PushKit token cannot take a message, and Apple's remote token no call; Google's takes both.
     register(&mut b, "voip-only", apns("v"));
     let remote_only = PushParams {
-        call_token: None,
-        ..iphone("r")
+        tokens: Tokens::Remote(PushToken::new("r-im")),
+        ..apns("r")
     };
     register(&mut b, "im-only", remote_only);
     b.register(reg("desk", "d", "desk@d:1", None));
@@ -213,7 +216,7 @@ fn refused_message_token_leaves_the_device_its_calls_until_its_next_register_bri
         let push = b.expect_notification("i");
         b.refuses(&push, refusal);
         let stored = b.expect_stored("i");
-        assert_eq!((stored.push.remote_token, stored.set_aside), (None, None));
+        assert_eq!((stored.push.tokens.remote(), stored.set_aside.as_ref()), (None, None));
         b.expect_answer(1);
         ask(&mut b, 2, asked("1001", TokenType::Im));
         assert_eq!(b.expect_answer(2).nobody, Some(Nobody::NoToken));
@@ -232,7 +235,10 @@ fn refusal_of_a_replaced_or_newer_token_touches_nothing() {
     ask(&mut b, 1, asked("1001", TokenType::Im));
     let push = b.expect_notification("i");
     let renewed = PushParams {
-        remote_token: Some(PushToken::new("new-im")),
+        tokens: Tokens::Both {
+            call: PushToken::new("i"),
+            remote: PushToken::new("new-im"),
+        },
         ..apns("i")
     };
     register(&mut b, "1001", renewed);

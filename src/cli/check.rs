@@ -1,5 +1,5 @@
-//! `fswake check`: says that the configuration is good; what is wrong with one that is not was said when it was read. It reads
-//! what `fswake run` reads, by the same functions, and says what that would log.
+//! `fswake check`: says that the configuration is good; what is wrong with one that is not was said when it was read.
+//! It reads what `fswake run` reads, by the same functions, and says what that would log.
 
 use std::io::Write;
 use std::time::SystemTime;
@@ -20,7 +20,7 @@ pub(super) struct Check {
 
 /// What `--json` prints.
 #[derive(Debug, Default, Serialize)]
-struct Report {
+struct CheckReport {
     ok: bool,
     /// The file that was checked; `null` for what is built in.
     file: Option<String>,
@@ -37,12 +37,13 @@ struct App {
     provider: String,
 }
 
-/// Reads what the apps name (keys, certificates, accounts, templates), and says which file was checked and which apps it has.
+/// Reads what the apps name (keys, certificates, accounts, templates), and says which file was checked and which apps
+/// it has.
 pub(super) fn check(config: Result<Config, ConfigError>, args: &Check) -> anyhow::Result<()> {
     if !args.json {
         return in_words(&config?);
     }
-    let mut report = Report::default();
+    let mut report = CheckReport::default();
     let failed: Option<anyhow::Error> = match config {
         Ok(config) => {
             report.file = config.file.as_ref().map(|file| file.display().to_string());

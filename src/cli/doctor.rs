@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::client::Client;
 use super::table::{self, wrapped};
 use crate::config::{self, Config};
-use crate::doctor::{self, Check, Daemon, Said, State};
+use crate::doctor::{self, Check, Daemon, DaemonApps, State};
 
 /// How far back, and in which form.
 #[derive(Debug, Args)]
@@ -34,7 +34,7 @@ impl Default for Doctor {
 
 /// What `--json` prints.
 #[derive(Serialize)]
-struct Report {
+struct DoctorReport {
     errors: usize,
     warnings: usize,
     checks: Vec<Check>,
@@ -55,7 +55,7 @@ pub(super) fn doctor(config: &Config, args: &Doctor, wide: bool) -> anyhow::Resu
     let first = doctor::first_to_fix(&checks).map(Check::title);
     let mut out = std::io::stdout().lock();
     if args.json {
-        let report = Report {
+        let report = DoctorReport {
             errors,
             warnings,
             checks,
@@ -98,7 +98,7 @@ async fn find(config: &Config) -> Daemon {
         Err(error) if runs() => return mute(error),
         Err(_) => return Daemon::Absent,
     };
-    match client.find::<Said>("/v1/apps").await {
+    match client.find::<DaemonApps>("/v1/apps").await {
         Ok(Some(said)) => Daemon::Answers(said),
         Ok(None) if runs() => Daemon::Mute("nobody answers at http.addresses".into()),
         Ok(None) => Daemon::Absent,

@@ -18,7 +18,7 @@ mod trace;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{Config, ConfigError, Environment};
 use crate::push::SetupError;
@@ -80,7 +80,7 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Show a call's wake as a timeline, and why it was missed
     Trace(trace::Trace),
-    /// Set up fswake beside FreeSWITCH on this host: show what is missing, write it, say what is left to do
+    /// Set up fswake next to FreeSWITCH on this host: show what is missing, write it, say what is left to do
     Setup(setup::Setup),
     /// Convert mod_apn's configuration, and copy its tokens
     ImportModApn(import_mod_apn::ImportModApn),
@@ -95,8 +95,8 @@ impl Cli {
         let to_ask = || Config::load_to_ask(file, &env);
         match self.command {
             // These need no configuration, or make it.
-            Command::Completions { shell } => completions::completions(shell),
-            Command::Man { directory } => completions::man(directory.as_deref()),
+            Command::Completions { shell } => completions::completions(shell, Self::command()),
+            Command::Man { directory } => completions::man(directory.as_deref(), Self::command()),
             Command::Setup(args) => setup::setup(&args, file, &env),
             Command::ImportModApn(args) => import_mod_apn::import(&args, file, &env),
             Command::Run => run::run(config()?),
@@ -122,16 +122,11 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
-/// Why it failed, in words.
-fn in_words(error: &anyhow::Error) -> String {
-    words::of(error.as_ref())
-}
-
 /// Says on stderr why it failed; on a terminal in lines that fit.
 pub fn tell(error: &anyhow::Error) {
     let mut err = std::io::stderr().lock();
     let width = table::width_of(&err);
-    let text = format!("fswake: {}", in_words(error));
+    let text = format!("fswake: {}", words::of(error.as_ref()));
     for line in text.lines() {
         // Nobody is left to hear that this failed too.
         let _ = table::wrapped(&mut err, line, 8, width);
@@ -149,8 +144,6 @@ pub fn exit_code(error: &anyhow::Error) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -74,8 +74,8 @@ fn cut(cell: &str, most: usize) -> String {
     cell.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// Writes rows under their headings, each column as wide as its widest cell; on a terminal they are cut to a line, unless
-/// `wide`. Text from the network is escaped.
+/// Writes rows under their headings, each column as wide as its widest cell; on a terminal they are cut to a line,
+/// unless `wide`. Text from the network is escaped.
 pub(super) fn write<const N: usize>(headings: [&str; N], rows: &[[String; N]], wide: bool) -> std::io::Result<()> {
     let rows: Vec<[String; N]> = rows
         .iter()

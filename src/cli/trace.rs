@@ -33,7 +33,7 @@ pub(super) struct Trace {
 
 /// What `--json` prints.
 #[derive(Serialize)]
-struct Found {
+struct Traces {
     /// Oldest first.
     wakes: Vec<Wake>,
 }
@@ -68,7 +68,7 @@ pub(super) fn trace(config: &Config, args: &Trace, wide: bool) -> anyhow::Result
     };
     let mut out = std::io::stdout().lock();
     if args.json {
-        serde_json::to_writer_pretty(&mut out, &Found { wakes })?;
+        serde_json::to_writer_pretty(&mut out, &Traces { wakes })?;
         writeln!(out)?;
         return Ok(());
     }

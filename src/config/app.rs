@@ -3,16 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::ConfigError;
-use super::check::{Files, is_word, on_unregister};
 use super::error::In;
 use super::raw;
+use super::secrets::Files;
+use super::values::{Checked, is_word, on_unregister};
 use crate::engine::policy::{AppPolicy, OnUnregister};
 use crate::files;
 use crate::push::app::{App, Credentials, PayloadStyle};
 use crate::types::Provider;
-
-type Checked<T> = Result<T, ConfigError>;
 
 const LOG: &str = "log";
 const HTTP: &str = "http";
@@ -243,8 +241,8 @@ impl Section<'_> {
         }
     }
 
-    /// Whether ends of calls and missed calls are pushed. Of a gateway that cannot tell them from calls, a phone would ring
-    /// anew for a call that is over.
+    /// Whether ends of calls and missed calls are pushed. Of a gateway that cannot tell them from calls, a phone would
+    /// ring again for a call that is over.
     fn news(&self, credentials: &Credentials, raw: &raw::AppTable) -> Checked<(bool, bool)> {
         let gateway = match credentials {
             Credentials::Http(profiles) => profiles.voip.as_ref(),

@@ -1,37 +1,25 @@
 //! Validates every section except apps.
 
 use std::cell::RefCell;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
 use super::error::In;
-use super::{
-    Config, ConfigError, Environment, For, FreeSwitch, Listen, LogConfig, LogFormat, StoreConfig, Unread, app, http,
-    raw, text,
-};
+use super::secrets::{Files, Missing};
+use super::settings::{Config, Environment, Listen, LogConfig, LogFormat, StoreConfig};
+use super::values::{Checked, duration, is_word, list, on_unregister};
+use super::{app, http, raw};
 use crate::engine::Mode;
-use crate::engine::policy::{Alert, Decline, OnUnregister, Policy};
-use crate::files::{self, FileError};
+use crate::engine::policy::{Alert, Decline, Policy};
+use crate::esl::inbound::Endpoint;
 use crate::types::Secret;
-
-pub(super) type Checked<T> = Result<T, ConfigError>;
 
 /// FreeSWITCH's own default password.
 const PASSWORD: &str = "ClueCon";
 const FILTER: &str = "info,freeswitch_esl_tokio=off,hyper=warn,reqwest=warn,h2=warn";
 const DAY: u64 = 24 * 3_600;
-
-/// What a file is that cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Missing {
-    /// An error.
-    IsWrong,
-    /// Named in [`Config::unread`].
-    IsNoted,
-}
 
 /// Checks all of it.
 pub(super) fn config(raw: raw::Raw, file: Option<&Path>, env: &Environment, missing: Missing) -> Checked<Config> {
@@ -108,87 +96,7 @@ pub(super) fn config(raw: raw::Raw, file: Option<&Path>, env: &Environment, miss
     })
 }
 
-/// Where relative names of secrets are looked for, and what was odd about the files.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Files<'a> {
-    config: &'a Path,
-    credentials: Option<&'a Path>,
-    notes: &'a RefCell<Vec<String>>,
-    missing: Missing,
-    unread: &'a RefCell<Vec<Unread>>,
-}
-
-impl Files<'_> {
-    /// The file that a name means: beside the configuration, unless systemd has it among the credentials.
-    pub fn resolve(&self, name: &str) -> PathBuf {
-        let credential = self.credentials.map(|dir| dir.join(name)).filter(|path| path.exists());
-        credential.unwrap_or_else(|| self.config.join(name))
-    }
-
-    /// Where a name was looked for, for who may not read what was found or not.
-    fn places(&self, name: &str) -> String {
-        if Path::new(name).is_absolute() {
-            return String::new();
-        }
-        let beside = match self.config.to_str() {
-            None | Some("") => "the working directory".into(),
-            Some(folder) => folder.to_owned(),
-        };
-        match self.credentials {
-            Some(credentials) => format!(" (looked for in {} and {beside})", credentials.display()),
-            None => format!(" (looked for in {beside}; systemd's credentials are given to the daemon only)"),
-        }
-    }
-
-    /// Reads a file by one of the ways of [`crate::files`]; its path as well. `None`: it cannot be read, and need not be.
-    pub fn read<T>(
-        &self,
-        at: In<'_>,
-        key: &str,
-        name: &str,
-        read: fn(&Path) -> Result<T, FileError>,
-    ) -> Checked<(PathBuf, Option<T>)> {
-        let path = self.resolve(name);
-        match read(&path) {
-            Ok(content) => Ok((path, Some(content))),
-            Err(FileError::Unread(e)) if self.missing == Missing::IsNoted => {
-                let mut error = at.unreadable(key, &path, &e);
-                error.allowed += &self.places(name);
-                let is_credential = Path::new(name).is_relative() && self.credentials.is_none();
-                self.unread.borrow_mut().push(Unread {
-                    error,
-                    to: match e.kind() {
-                        ErrorKind::PermissionDenied => For::AnotherUser,
-                        ErrorKind::NotFound if is_credential => For::Systemd,
-                        _ => For::Nobody,
-                    },
-                });
-                Ok((path, None))
-            }
-            Err(FileError::Unread(e)) => Err(at.unreadable(key, &path, &e)),
-            Err(other) => Err(at.plain(key, path.display().to_string(), other.to_string())),
-        }
-    }
-
-    /// Reads a secret on a line of its own. A blank at its ends is part of it, and worth saying.
-    pub fn secret(&self, at: In<'_>, key: &str, name: &str) -> Checked<(PathBuf, Option<String>)> {
-        let (path, line) = self.read(at, key, name, files::line)?;
-        if line.as_ref().is_some_and(|line| line.has_outer_blank) {
-            self.note(format!(
-                "{key}: {}: its line begins or ends with a blank, which is part of the secret",
-                path.display()
-            ));
-        }
-        Ok((path, line.map(|line| line.text)))
-    }
-
-    /// Something that an operator should know and that is not wrong.
-    pub fn note(&self, note: String) {
-        self.notes.borrow_mut().push(note);
-    }
-}
-
-fn policy(at: In<'_>, wake: &raw::Wake, aor: &raw::AorNames) -> Checked<Policy> {
+fn policy(at: In<'_>, wake: &raw::WakeSection, aor: &raw::AorNames) -> Checked<Policy> {
     let built_in = Policy::default();
     let time =
         |key, value: &Option<raw::Time>, default, min, max| duration(at, key, value.as_deref(), default, min, max);
@@ -237,7 +145,7 @@ fn policy(at: In<'_>, wake: &raw::Wake, aor: &raw::AorNames) -> Checked<Policy> 
 }
 
 /// `mode` and `wait-for`. Who only writes the second has forgotten the first.
-fn mode(at: In<'_>, wake: &raw::Wake) -> Checked<Mode> {
+fn mode(at: In<'_>, wake: &raw::WakeSection) -> Checked<Mode> {
     let only_wakes = match wake.mode.as_deref() {
         None | Some("connect") => false,
         Some("wake") => true,
@@ -266,7 +174,7 @@ fn domain_aliases(at: In<'_>, aor: &raw::AorNames) -> Checked<Vec<(String, Strin
     Ok(aliases)
 }
 
-fn freeswitch(at: In<'_>, files: Files<'_>, raw: raw::FreeSwitch) -> Checked<FreeSwitch> {
+fn freeswitch(at: In<'_>, files: Files<'_>, raw: raw::FreeSwitch) -> Checked<Endpoint> {
     let host = raw.host.unwrap_or_else(|| "127.0.0.1".into());
     if !is_word(&host) {
         return Err(at.wrong("freeswitch.host", host, "a host name or an address"));
@@ -289,7 +197,7 @@ fn freeswitch(at: In<'_>, files: Files<'_>, raw: raw::FreeSwitch) -> Checked<Fre
             files.secret(at, key, &name)?.1.unwrap_or_default()
         }
     };
-    Ok(FreeSwitch {
+    Ok(Endpoint {
         host,
         port,
         password: Secret::new(password),
@@ -316,15 +224,6 @@ fn listen(at: In<'_>, raw: raw::Listen) -> Checked<Listen> {
             r#"at least one network, as in "127.0.0.1/32", "10.0.0.0/8" or "fd00::/8""#,
         )?,
     })
-}
-
-/// A list of at least one.
-pub(super) fn list<T: std::str::FromStr>(at: In<'_>, key: &str, written: &[String], allowed: &str) -> Checked<Vec<T>> {
-    if written.is_empty() {
-        return Err(at.wrong(key, written, allowed));
-    }
-    let parse = |text: &String| text.parse().map_err(|_| at.wrong(key, text, allowed));
-    written.iter().map(parse).collect()
 }
 
 fn store_path(at: In<'_>, path: Option<String>, env: &Environment) -> Checked<PathBuf> {
@@ -359,38 +258,4 @@ fn log(at: In<'_>, raw: raw::Log, env: &Environment) -> Checked<LogConfig> {
         return Err(at.wrong(key, filter, allowed));
     }
     Ok(LogConfig { format, filter })
-}
-
-/// A duration within limits.
-pub(super) fn duration(
-    at: In<'_>,
-    key: &str,
-    written: Option<&str>,
-    default: Duration,
-    min: &str,
-    max: &str,
-) -> Checked<Duration> {
-    let Some(written) = written else {
-        return Ok(default);
-    };
-    let within = |d: &Duration| text::duration(min) <= Some(*d) && Some(*d) <= text::duration(max);
-    text::duration(written).filter(within).ok_or_else(|| {
-        let allowed = format!(r#"a duration from {min} to {max}, as in "500ms", "30s", "5m", "2h" or "60d""#);
-        at.wrong(key, written, allowed)
-    })
-}
-
-/// What an un-REGISTER means, where it is written.
-pub(super) fn on_unregister(at: In<'_>, key: &str, written: Option<&str>) -> Checked<Option<OnUnregister>> {
-    match written {
-        None => Ok(None),
-        Some("forget") => Ok(Some(OnUnregister::Forget)),
-        Some("keep") => Ok(Some(OnUnregister::Keep)),
-        Some(other) => Err(at.wrong(key, other, r#""forget" or "keep""#)),
-    }
-}
-
-/// Whether a text is one word that can go on a line: not empty, no blanks, no controls.
-pub(super) fn is_word(text: &str) -> bool {
-    !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control())
 }

@@ -1,14 +1,11 @@
 //! `[contact]`: the names of push parameters, by User-Agent.
 
-use super::ConfigError;
-use super::check::is_word;
 use super::error::In;
 use super::raw;
+use super::values::{Checked, is_word};
 use crate::contact::{AppIds, ContactRules, ParamNames, ParamSet, Pattern};
 use crate::push::app::App;
 use crate::types::Provider;
-
-type Checked<T> = Result<T, ConfigError>;
 
 /// Checks how Contacts are read and written; without sets there is mod_apn's.
 pub(super) fn rules(at: In<'_>, raw: raw::Contact, apps: &[App]) -> Checked<ContactRules> {

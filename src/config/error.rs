@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
+use super::document::{Mistake, MistakeKind, Type, Unreadable};
 use crate::words;
 
 /// One mistake, shown as `file: key: value: what is allowed` on one line.
@@ -58,25 +59,32 @@ impl In<'_> {
         )
     }
 
-    /// What the TOML reader found wrong in `text`.
-    pub fn toml(self, text: &str, error: &toml::de::Error) -> ConfigError {
-        let span = error.span().unwrap_or_default();
-        let message = error.message();
-        let line = format!("line {}", text[..span.start].matches('\n').count() + 1);
-        if let Some(names) = message.strip_prefix("unknown field ") {
-            let names: Vec<_> = names.split('`').skip(3).step_by(2).collect();
-            let key = key_at(text, span.end);
-            let meant = meant(key.rsplit('.').next().unwrap_or_default(), &names);
-            let meant = meant.map_or_else(String::new, |name| format!("did you mean `{name}`? "));
-            let allowed = format!("unknown key; {meant}allowed here: {}", names.join(", "));
-            return self.plain(&key, "", allowed);
-        }
-        match message.rsplit_once(", expected ") {
-            Some((what, expected)) if what.starts_with("invalid ") => {
-                let value = text[span.clone()].lines().next().unwrap_or_default();
-                self.plain(&key_at(text, span.start), value, in_words(expected))
+    /// Why `text` cannot be read.
+    pub fn document(self, text: &str, why: &Unreadable) -> ConfigError {
+        match why {
+            Unreadable::Syntax(error) => {
+                let start = error.span().unwrap_or_default().start;
+                let line = format!("line {}", text[..start].matches('\n').count() + 1);
+                self.plain(&line, "", error.message().replace('\n', ", "))
             }
-            _ => self.plain(&line, "", message.replace('\n', ", ")),
+            Unreadable::Mistake(mistake) => self.mistake(text, mistake),
+        }
+    }
+
+    fn mistake(self, text: &str, mistake: &Mistake) -> ConfigError {
+        let key = mistake.key();
+        match &mistake.kind {
+            MistakeKind::UnknownKey(names) => {
+                let meant = meant(key.rsplit('.').next().unwrap_or_default(), names);
+                let meant = meant.map_or_else(String::new, |name| format!("did you mean `{name}`? "));
+                let allowed = format!("unknown key; {meant}allowed here: {}", names.join(", "));
+                self.plain(&key, "", allowed)
+            }
+            MistakeKind::Type(wanted) => {
+                let value = text[mistake.span.clone()].lines().next().unwrap_or_default();
+                self.plain(&key, value, in_words(*wanted))
+            }
+            MistakeKind::Other(message) => self.plain(&key, "", message.as_str()),
         }
     }
 
@@ -91,49 +99,21 @@ impl In<'_> {
     }
 }
 
-/// What serde expects, for people.
-fn in_words(expected: &str) -> String {
-    match expected {
-        "u16" => format!("a number from 0 to {}", u16::MAX),
-        "u32" => format!("a number from 0 to {}", u32::MAX),
-        "a boolean" => "true or false".into(),
-        "a string" => "a text in quotes".into(),
-        "a duration" => r#"no unit: write it as a duration in quotes, such as "25s""#.into(),
-        "a sequence" => "a list in brackets".into(),
-        other if other.starts_with("struct") || other == "a map" => "a table".into(),
-        other => other.into(),
+/// What a value should be, for people.
+fn in_words(wanted: Type) -> String {
+    match wanted {
+        Type::Number(u64::MAX) => "a whole number".into(),
+        Type::Number(most) => format!("a number from 0 to {most}"),
+        Type::Boolean => "true or false".into(),
+        Type::Text => "a text in quotes".into(),
+        Type::Duration => r#"no unit: write it as a duration in quotes, such as "25s""#.into(),
+        Type::List => "a list in brackets".into(),
+        Type::Table => "a table".into(),
     }
 }
 
-/// The key with its section (`wake.max-wait`, `app[2].name`) on the line where `offset` is.
-fn key_at(text: &str, offset: usize) -> String {
-    let (mut section, mut key) = (String::new(), "");
-    let mut seen = Vec::new();
-    let end = text[offset..].find('\n').map_or(text.len(), |more| offset + more);
-    for line in text[..end].lines().map(str::trim) {
-        if let Some(list) = line.strip_prefix("[[").and_then(|l| l.split("]]").next()) {
-            seen.push(list);
-            section = format!("{list}[{}]", seen.iter().filter(|s| **s == list).count());
-            key = "";
-        } else if let Some(table) = line.strip_prefix('[').and_then(|l| l.split(']').next())
-            && !line.contains([',', '"'])
-        {
-            table.clone_into(&mut section);
-            key = "";
-        } else if let Some((name, _)) = line.split_once('=')
-            && !line.starts_with('#')
-        {
-            key = name.trim();
-        }
-    }
-    match (section.as_str(), key) {
-        ("", key) => key.into(),
-        (section, "") => section.into(),
-        (section, key) => format!("{section}.{key}"),
-    }
-}
-
-/// Which of the names somebody meant who wrote another: one with a few letters more, less or different, or with `_` for `-`.
+/// Which of the names somebody meant who wrote another: one with a few letters more, less or different, or with `_` for
+/// `-`.
 fn meant<'a>(written: &str, names: &[&'a str]) -> Option<&'a str> {
     let written = written.to_ascii_lowercase().replace('_', "-");
     let nearest = names.iter().map(|name| (distance(&written, name), *name)).min()?;

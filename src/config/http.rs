@@ -1,8 +1,10 @@
 //! The section `[http]`: who may ask the daemon, and where.
 
-use super::check::{Checked, Files, list};
 use super::error::In;
-use super::{Http, raw};
+use super::raw;
+use super::secrets::Files;
+use super::settings::Http;
+use super::values::{Checked, list};
 use crate::types::Secret;
 
 /// Shorter tokens are rejected as guessable.

@@ -4,16 +4,13 @@ use std::time::Duration;
 
 use reqwest::header::HeaderValue;
 
-use super::ConfigError;
 use super::app::Section;
-use super::check::{duration, is_word};
 use super::raw;
+use super::values::{Checked, duration, is_word};
 use crate::files;
 use crate::push::app::{HttpAuth, HttpProfile, HttpProfiles};
 use crate::push::template::{BodyTemplate, JSON, UrlTemplate};
 use crate::types::Provider;
-
-type Checked<T> = Result<T, ConfigError>;
 
 /// As long as one try of any provider may take.
 const TIMEOUT: Duration = crate::push::transport::retry::TRY_LIMIT;
@@ -45,7 +42,7 @@ impl Section<'_> {
         })
     }
 
-    fn profile(&self, profile: &str, raw: raw::Profile) -> Checked<HttpProfile> {
+    fn profile(&self, profile: &str, raw: raw::ProfileSection) -> Checked<HttpProfile> {
         let key = |key: &str| format!("{profile}.{key}");
         let Some(url) = raw.url else {
             let needed = r#"a URL, as in "https://push.example.org/${type}/${token}""#;

@@ -14,7 +14,7 @@ use serde::{Deserialize, de};
 pub(super) struct Raw {
     pub freeswitch: FreeSwitch,
     pub listen: Listen,
-    pub wake: Wake,
+    pub wake: WakeSection,
     pub aor: AorNames,
     pub contact: Contact,
     pub notifications: Notifications,
@@ -43,7 +43,7 @@ pub(super) struct Listen {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct Wake {
+pub(super) struct WakeSection {
     pub fresh_for: Option<Time>,
     pub push_delay: Option<Time>,
     pub push_retry: Option<Time>,
@@ -150,13 +150,13 @@ pub(super) struct AppTable {
     pub cancel_push: Option<bool>,
     pub missed_call_push: Option<bool>,
     pub platforms: BTreeMap<String, String>,
-    pub voip: Option<Profile>,
-    pub im: Option<Profile>,
+    pub voip: Option<ProfileSection>,
+    pub im: Option<ProfileSection>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct Profile {
+pub(super) struct ProfileSection {
     pub url: Option<String>,
     pub method: Option<String>,
     pub auth_type: Option<String>,

@@ -2,28 +2,23 @@
 
 use crate::journal::Pattern;
 use crate::push::app::{App, Credentials};
-use crate::push::{Fault, KeptBy, PushError};
+use crate::push::{Fault, KeptBy, PushErrorKind};
 
 /// What to do where a changed credential file cannot be used.
 pub(crate) const BROKEN_FILE: &str =
     "fix the file: fswake reads it again by itself. Until then it uses the previous one, and a restart would fail";
 
 /// What to do about a failed push: what belongs to this provider and to this kind of failure.
-pub(crate) fn advice(app: &App, error: &PushError) -> (Option<Pattern>, String) {
+pub(crate) fn advice(app: &App, error: PushErrorKind) -> (Option<Pattern>, String) {
     let unreachable = Some(Pattern::ProviderUnreachable);
     match error {
-        PushError::Exhausted { kept_by, .. } => of_kept(app, *kept_by),
-        PushError::CallOver => of_kept(app, KeptBy::Us),
-        PushError::Misconfigured {
-            fault: Fault::Clock, ..
-        } => (
+        PushErrorKind::Exhausted(kept_by) => of_kept(app, kept_by),
+        PushErrorKind::CallOver => of_kept(app, KeptBy::Us),
+        PushErrorKind::Misconfigured(Fault::Clock) => (
             None,
             "this machine's clock is wrong: set it (NTP). The credentials are not at fault".into(),
         ),
-        PushError::Misconfigured {
-            fault: Fault::Untrusted,
-            ..
-        } => match &app.proxy {
+        PushErrorKind::Misconfigured(Fault::Untrusted) => match &app.proxy {
             Some(proxy) => (unreachable, through(proxy)),
             None => (
                 unreachable,
@@ -32,16 +27,19 @@ pub(crate) fn advice(app: &App, error: &PushError) -> (Option<Pattern>, String) 
                     .into(),
             ),
         },
-        PushError::Misconfigured { fault, .. } => (Some(Pattern::CredentialsRefused), credentials(app, *fault).into()),
-        PushError::NoApp { .. } => (
+        PushErrorKind::Misconfigured(fault) => (Some(Pattern::CredentialsRefused), credentials(app, fault).into()),
+        PushErrorKind::NoApp => (
             Some(Pattern::CredentialsRefused),
             credentials(app, Fault::Settings).into(),
         ),
-        error if error.is_about_the_topic() => (
+        PushErrorKind::TopicRejected { .. } => (
             None,
             "set topic, or app-ids to the bundle id that this key or certificate is for".into(),
         ),
-        _ => (
+        PushErrorKind::TokenGone
+        | PushErrorKind::TokenBad
+        | PushErrorKind::Rejected { .. }
+        | PushErrorKind::Refused => (
             None,
             "the provider is reached and refuses the push: its documentation has this code".into(),
         ),
@@ -71,9 +69,10 @@ fn of_kept(app: &App, kept_by: KeptBy) -> (Option<Pattern>, String) {
             };
             (unreachable, advice.into())
         }
-        (KeptBy::Busy { .. } | KeptBy::BusyForThis { .. } | KeptBy::BusyForKey { .. }, _) => {
-            (Some(Pattern::ProviderBusy), busy(app, kept_by).into())
-        }
+        (
+            KeptBy::Busy { .. } | KeptBy::BusyForThis { .. } | KeptBy::BusyForPhone { .. } | KeptBy::BusyForKey { .. },
+            _,
+        ) => (Some(Pattern::ProviderBusy), busy(app, kept_by).into()),
         (KeptBy::Us, _) => (
             None,
             "the provider was not asked: the call was over, or too many pushes were under way".into(),
@@ -91,7 +90,7 @@ fn busy(app: &App, kept_by: KeptBy) -> &'static str {
         return "Apple accepts one new token per key in 20 minutes, and another process uses this key too (a second fswake, another \
                 push server): give each its own key. If fswake was only moved, or has a new store, wait 20 minutes";
     }
-    if is_apple && matches!(kept_by, KeptBy::BusyForThis { .. }) {
+    if is_apple && matches!(kept_by, KeptBy::BusyForPhone { .. }) {
         return "Apple limits the pushes to one phone: it takes them again by itself. `fswake trace` of that phone's user shows who \
                 calls it so often";
     }
@@ -164,23 +163,13 @@ fn credentials(app: &App, fault: Fault) -> &'static str {
     }
 }
 
-/// Tokens of the doctor's are signed while it looks: one that is "expired" is the clock's.
-pub(super) fn is_about_the_clock(error: &PushError) -> bool {
-    matches!(
-        error,
-        PushError::Misconfigured {
-            fault: Fault::Clock,
-            ..
-        }
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
     use super::*;
     use crate::config::{Config, Environment};
+    use crate::push::PushError;
 
     /// The apps of a configuration, in a directory with its files.
     fn apps(dir: &Path, config: &str) -> Vec<App> {
@@ -195,7 +184,7 @@ mod tests {
         std::fs::write(dir.path().join("k"), "-----BEGIN").unwrap();
         let of = |app: &str, error: &PushError| {
             let app = apps(dir.path(), &format!("[[app]]\nname = 'a'\n{app}")).remove(0);
-            let (pattern, advice) = advice(&app, error);
+            let (pattern, advice) = advice(&app, error.kind());
             (pattern.map(Pattern::name), advice)
         };
         let key = "provider = 'apns'\nkey-file = 'k'\nkey-id = 'ABCDE12345'\nteam-id = 'ABCDE12345'";
@@ -317,7 +306,7 @@ mod tests {
             ),
             (
                 key,
-                &kept(KeptBy::BusyForThis { status: 429 }, "429 TooManyRequests"),
+                &kept(KeptBy::BusyForPhone { status: 429 }, "429 TooManyRequests"),
                 is_busy,
                 "to one phone",
                 "firewall or",

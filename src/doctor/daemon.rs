@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Deserialize;
 
-use crate::journal::facts::is_about_the_clock;
+use crate::push::apps::standing::ProblemKind;
+use crate::push::{Fault, KeptBy, PushErrorKind};
 
 /// Whether a daemon runs, and what it says.
 #[derive(Debug, Default)]
@@ -17,36 +18,75 @@ pub enum Daemon {
     /// One does and cannot be asked: why.
     Mute(String),
     /// What it knows of its apps.
-    Answers(Said),
+    Answers(DaemonApps),
 }
 
 /// `/v1/apps`, as far as the doctor reads it.
 #[derive(Debug, Deserialize)]
-pub struct Said {
-    pub(super) apps: Vec<Known>,
+pub struct DaemonApps {
+    pub(super) apps: Vec<DaemonApp>,
 }
 
 /// What is known of one app.
 #[derive(Debug, Deserialize)]
-pub(super) struct Known {
+pub(super) struct DaemonApp {
     pub name: String,
     pub state: String,
     pub why: Option<String>,
     /// When a push or a probe last told something of it.
     pub checked: Option<i64>,
-    pub problems: Vec<Problem>,
+    pub problems: Vec<AppProblem>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Problem {
+pub(super) struct AppProblem {
     pub kind: String,
     pub since: i64,
     pub reason: String,
+    /// The code of the error that pushes meet because of it; daemons before the journal's codes do not have it.
+    #[serde(default)]
+    pub code: Option<String>,
+    #[serde(default)]
+    pub status: Option<u16>,
+}
+
+impl AppProblem {
+    /// The error that pushes meet because of it; `None`: they meet none.
+    pub(super) fn error(&self) -> Option<PushErrorKind> {
+        let code = self.code.as_deref();
+        code.and_then(|code| PushErrorKind::from_code(code, self.status))
+            .or_else(|| of_an_older_daemon(ProblemKind::named(&self.kind)?))
+    }
+
+    /// That error in words.
+    pub(super) fn words(&self) -> String {
+        let reason = &self.reason;
+        match self.error() {
+            Some(PushErrorKind::Rejected { status } | PushErrorKind::TopicRejected { status }) => {
+                format!("refused by the provider: {status} {reason}")
+            }
+            Some(PushErrorKind::Refused) => format!("refused by fswake: {reason}"),
+            _ => reason.clone(),
+        }
+    }
+}
+
+/// The usual error behind a problem: older daemons name the problem only.
+fn of_an_older_daemon(kind: ProblemKind) -> Option<PushErrorKind> {
+    Some(match kind {
+        ProblemKind::Refused => PushErrorKind::Misconfigured(Fault::Credentials),
+        ProblemKind::Expired => PushErrorKind::Misconfigured(Fault::CertificateExpired),
+        ProblemKind::Rejected => PushErrorKind::Rejected { status: 400 },
+        ProblemKind::Unreachable => PushErrorKind::Exhausted(KeptBy::NoConnection),
+        ProblemKind::NoAnswer => PushErrorKind::Exhausted(KeptBy::NoAnswer),
+        ProblemKind::Busy => PushErrorKind::Exhausted(KeptBy::Busy { status: 0 }),
+        ProblemKind::BrokenFile => return None,
+    })
 }
 
 impl Daemon {
     /// What it knows of the app of this name.
-    pub(super) fn knows(&self, app: &str) -> Option<&Known> {
+    pub(super) fn knows(&self, app: &str) -> Option<&DaemonApp> {
         match self {
             Self::Answers(said) => said.apps.iter().find(|known| known.name == app),
             Self::Absent | Self::Mute(_) => None,
@@ -54,16 +94,16 @@ impl Daemon {
     }
 }
 
-impl Known {
+impl DaemonApp {
     /// A token that was signed just now is called expired.
     pub(super) fn is_about_the_clock(&self) -> bool {
-        let mut reasons = self.problems.iter().map(|problem| problem.reason.as_str());
-        reasons.any(is_about_the_clock)
+        let clock = PushErrorKind::Misconfigured(Fault::Clock);
+        self.problems.iter().any(|problem| problem.error() == Some(clock))
     }
 }
 
-/// As whom a process of this host listens there, by the kernel's own list; `None` where none does, or the list is another's
-/// (a container).
+/// As whom a process of this host listens there, by the kernel's own list; `None` where none does, or the list is
+/// another's (a container).
 pub fn listens(address: &SocketAddr) -> Option<u32> {
     let lists = ["/proc/net/tcp", "/proc/net/tcp6"].map(|list| std::fs::read_to_string(list).unwrap_or_default());
     lists

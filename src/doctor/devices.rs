@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Check, Evidence, first_of};
+use super::check::{Check, Evidence, first_of};
 use crate::clock::{unix_now, with_date};
 use crate::config::Config;
 use crate::journal::JournalError;
@@ -36,7 +36,7 @@ pub(super) fn checks(config: &Config, known: &[Device], evidence: &mut Evidence)
 
 /// An unreadable store is not "no devices".
 pub(super) fn unread(error: &JournalError) -> Check {
-    super::unread(FAMILY, "known", error)
+    crate::doctor::check::unread(FAMILY, "known", error)
 }
 
 fn without_app(config: &Config, known: &[Device], evidence: &mut Evidence) -> Check {
@@ -129,7 +129,7 @@ fn unseen(known: &[Device]) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{Aor, Provider, PushParams, PushToken};
+    use crate::types::{Aor, Provider, PushParams, PushToken, Tokens};
 
     fn device(provider: &str) -> Device {
         Device {
@@ -138,8 +138,7 @@ mod tests {
                 provider: Provider::from_name(provider),
                 app: "x".into(),
                 team: None,
-                call_token: Some(PushToken::new("t")),
-                remote_token: None,
+                tokens: Tokens::Call(PushToken::new("t")),
             },
             user_agent: "".into(),
             register_call_id: "".into(),

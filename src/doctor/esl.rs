@@ -5,14 +5,13 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use freeswitch_esl_tokio::{
-    AuthMethod, EslClient, EslConnectOptions, EslError, EslEvent, EslEventStream, EslEventType, EslResponse,
-    EventFormat,
+    EslClient, EslConnectOptions, EslError, EslEvent, EslEventStream, EslEventType, EslResponse, EventFormat,
 };
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::Check;
-use crate::config::FreeSwitch;
+use super::check::Check;
+use crate::esl::inbound::Endpoint;
 use crate::types::Printable;
 use crate::words;
 
@@ -22,8 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A logged-in connection.
 pub(super) struct Session {
     client: EslClient,
-    /// Ends of channels, of the events that were asked for. All others are taken off the connection as they come: replies
-    /// stand behind them.
+    /// Ends of channels, of the events that were asked for. All others are taken off the connection as they come:
+    /// replies stand behind them.
     ends: mpsc::UnboundedReceiver<EslEvent>,
     /// Where, for reports.
     pub address: String,
@@ -32,7 +31,7 @@ pub(super) struct Session {
     /// It has let a command wait for too long: no other is tried, so that the doctor comes to an end.
     is_silent: bool,
     /// Commands without an answer, by their names.
-    pub unheard: BTreeMap<String, Unheard>,
+    pub unanswered: BTreeMap<String, ApiFailure>,
 }
 
 /// A command's name.
@@ -42,7 +41,7 @@ pub(super) fn verb(command: &str) -> &str {
 
 /// Why FreeSWITCH has not answered a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Unheard {
+pub(super) enum ApiFailure {
     /// The user's `esl-allowed-api` does not have it.
     NotAllowed,
     /// FreeSWITCH has no such command: the module that brings it is not loaded.
@@ -53,7 +52,7 @@ pub(super) enum Unheard {
     Failed(String),
 }
 
-impl Unheard {
+impl ApiFailure {
     /// What an answer that is none says.
     fn of(command: &str, reply: &EslResponse) -> Option<Self> {
         let word = reply.reply_text().filter(|_| reply.body().is_none());
@@ -89,14 +88,11 @@ impl Unheard {
 
 impl Session {
     /// Logs in; what is wrong, if it cannot.
-    pub(super) async fn open(settings: &FreeSwitch) -> Result<Self, Box<Check>> {
+    pub(super) async fn open(settings: &Endpoint) -> Result<Self, Box<Check>> {
         let address = format!("{}:{}", settings.host, settings.port);
         let user = settings.user.clone().unwrap_or_else(|| "the default user".into());
-        let method = match &settings.user {
-            Some(user) => AuthMethod::user(user, settings.password.expose()),
-            None => AuthMethod::password(settings.password.expose()),
-        };
-        let connect = EslClient::connect_with_auth(&settings.host, settings.port, method, EslConnectOptions::new());
+        let options = EslConnectOptions::new();
+        let connect = EslClient::connect_with_auth(&settings.host, settings.port, settings.login(), options);
         match tokio::time::timeout(PATIENCE, Box::pin(connect)).await {
             Ok(Ok((client, events))) => {
                 client.set_command_timeout(PATIENCE);
@@ -108,7 +104,7 @@ impl Session {
                     address,
                     user,
                     is_silent: false,
-                    unheard: BTreeMap::new(),
+                    unanswered: BTreeMap::new(),
                 })
             }
             Ok(Err(error)) => Err(Box::new(refused(&address, &user, &error))),
@@ -121,52 +117,53 @@ impl Session {
         }
     }
 
-    /// One API command's answer, without the line break at its end; what failed, if it did: no answer is not an empty one.
+    /// One API command's answer, without the line break at its end; what failed, if it did: no answer is not an empty
+    /// one.
     pub(super) async fn api(&mut self, command: &str) -> Result<String, String> {
         let verb = verb(command);
-        let unheard = if self.is_silent {
-            Unheard::Silent
+        let unanswered = if self.is_silent {
+            ApiFailure::Silent
         } else {
             match self.client.api(command).await {
-                Ok(reply) => match Unheard::of(verb, &reply) {
+                Ok(reply) => match ApiFailure::of(verb, &reply) {
                     None => return Ok(reply.body().unwrap_or_default().trim_end().to_owned()),
-                    Some(unheard) => unheard,
+                    Some(unanswered) => unanswered,
                 },
                 Err(EslError::CommandFailed { reply_text, .. }) if reply_text.contains("permission denied") => {
-                    Unheard::NotAllowed
+                    ApiFailure::NotAllowed
                 }
                 Err(error) => match self.failed(&error) {
-                    _ if self.is_silent => Unheard::Silent,
-                    why => Unheard::Failed(why),
+                    _ if self.is_silent => ApiFailure::Silent,
+                    why => ApiFailure::Failed(why),
                 },
             }
         };
-        let says = unheard.says(&[verb], &self.user);
-        self.unheard.insert(verb.to_owned(), unheard);
+        let says = unanswered.says(&[verb], &self.user);
+        self.unanswered.insert(verb.to_owned(), unanswered);
         Err(says)
     }
 
     /// What could not be looked at because one of these commands has had no answer: why, and what to do.
-    pub(super) fn unheard_of(&self, commands: &[&str]) -> Option<(String, String)> {
-        let found = |command: &&&str| self.unheard.contains_key(**command);
-        let unheard: Vec<&str> = commands.iter().filter(found).copied().collect();
-        let why = self.unheard.get(*unheard.first()?)?;
-        let same: Vec<&str> = unheard
+    pub(super) fn unanswered_of(&self, commands: &[&str]) -> Option<(String, String)> {
+        let found = |command: &&&str| self.unanswered.contains_key(**command);
+        let unanswered: Vec<&str> = commands.iter().filter(found).copied().collect();
+        let why = self.unanswered.get(*unanswered.first()?)?;
+        let same: Vec<&str> = unanswered
             .into_iter()
-            .filter(|command| self.unheard.get(*command) == Some(why))
+            .filter(|command| self.unanswered.get(*command) == Some(why))
             .collect();
         Some((why.says(&same, &self.user), why.advice(&same)))
     }
 
     /// What to do where it takes what is sent and answers nothing.
     pub(super) fn silence(&self) -> Option<String> {
-        self.is_silent.then(|| Unheard::Silent.advice(&[]))
+        self.is_silent.then(|| ApiFailure::Silent.advice(&[]))
     }
 
     /// What to do about a command that has just failed, where it is not its answer that says so.
     pub(super) fn advice_on(&self, command: &str, otherwise: &str) -> String {
-        let unheard = self.unheard.get(command);
-        unheard.map_or_else(|| otherwise.to_owned(), |why| why.advice(&[command]))
+        let unanswered = self.unanswered.get(command);
+        unanswered.map_or_else(|| otherwise.to_owned(), |why| why.advice(&[command]))
     }
 
     /// Waits for the end of a channel; a variable that it had then.
@@ -183,7 +180,7 @@ impl Session {
     /// Asks for events; what failed, if it did.
     pub(super) async fn subscribe(&mut self, events: &str) -> Result<(), String> {
         if self.is_silent {
-            return Err(Unheard::Silent.says(&[], &self.user));
+            return Err(ApiFailure::Silent.says(&[], &self.user));
         }
         let asked = self.client.subscribe_events_raw(EventFormat::Plain, events).await;
         asked.map_err(|error| self.failed(&error))
@@ -205,7 +202,7 @@ async fn read(mut events: EslEventStream, ends: mpsc::UnboundedSender<EslEvent>)
 }
 
 fn refused(address: &str, user: &str, error: &EslError) -> Check {
-    let hangs = Unheard::Silent.advice(&[]);
+    let hangs = ApiFailure::Silent.advice(&[]);
     let (seen, advice) = match error {
         EslError::Timeout { .. } => (format!("{address}: {}", words::of_esl(error)), hangs.as_str()),
         EslError::AuthenticationFailed { .. } => (

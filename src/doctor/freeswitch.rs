@@ -1,7 +1,8 @@
 //! Login, permissions, version, modules.
 
-use super::esl::{Session, Unheard, verb};
-use super::{Check, State};
+use super::check::{Check, State};
+use super::esl::{ApiFailure, Session, verb};
+use crate::esl::encode;
 use crate::types::Printable;
 
 const FAMILY: &str = "freeswitch";
@@ -14,10 +15,10 @@ const EVENTS_ALLOWED: &str = "add CUSTOM and sofia::register, sofia::unregister,
 /// What calls and registrations go through.
 const MODULES: [&str; 4] = ["mod_sofia", "mod_loopback", "mod_commands", "mod_dptools"];
 
-/// What the daemon orders and asks by its own connection (a held call's connection is bound by no user's rights), each as
-/// it changes nothing.
+/// What the daemon orders and asks by its own connection (a held call's connection is bound by no user's rights), each
+/// as it changes nothing.
 const NEEDED: [&str; 5] = [
-    "sofia xmlstatus",
+    encode::ASK_PROFILES,
     "show registrations count",
     "user_data",
     "uuid_kill",
@@ -47,10 +48,10 @@ async fn modules(session: &mut Session) -> Check {
     let name = "modules";
     let mut missing = Vec::new();
     for module in MODULES {
-        match session.api(&format!("module_exists {module}")).await {
+        match session.api(&encode::ask_module(module)).await {
             Ok(answer) if answer == "true" => {}
             Ok(_) => missing.push(module),
-            Err(_) if session.unheard.get("module_exists") == Some(&Unheard::NotThere) => {
+            Err(_) if session.unanswered.get("module_exists") == Some(&ApiFailure::NotThere) => {
                 missing = vec!["mod_commands"];
                 break;
             }
@@ -73,9 +74,9 @@ async fn commands(session: &mut Session) -> Option<Check> {
         let _only_whether_it_is_allowed = session.api(command).await;
     }
     let needed = NEEDED.map(verb);
-    let denied = |command: &&str| session.unheard.get(*command) == Some(&Unheard::NotAllowed);
+    let denied = |command: &&str| session.unanswered.get(*command) == Some(&ApiFailure::NotAllowed);
     let refused: Vec<&str> = needed.into_iter().filter(denied).collect();
-    let why = Unheard::NotAllowed;
+    let why = ApiFailure::NotAllowed;
     (!refused.is_empty()).then(|| {
         let seen = format!(
             "{}: fswake needs that to know who is registered and who is called, and to end calls",
@@ -85,10 +86,10 @@ async fn commands(session: &mut Session) -> Option<Check> {
     })
 }
 
-/// The order to bridge looks up who has the caller while FreeSWITCH reads it (`esl::encode::bridge`), which FreeSWITCH may be told not
-/// to do. A user who may not ask is told nothing: calls have connections of their own.
+/// The order to bridge looks up who has the caller while FreeSWITCH reads it (`esl::encode::bridge`), which FreeSWITCH
+/// may be told not to do. A user who may not ask is told nothing: calls have connections of their own.
 async fn expansion(session: &mut Session) -> Option<Check> {
-    let answer = session.api("expand echo ${echo(fswake)}").await.ok()?;
+    let answer = session.api(encode::ASK_EXPANSION).await.ok()?;
     answer.contains("API execute Permission Denied").then(|| {
         Check::warning(
             FAMILY,
@@ -102,12 +103,12 @@ async fn expansion(session: &mut Session) -> Option<Check> {
 }
 
 async fn version(session: &mut Session) -> Check {
-    let answer = match session.api("version").await {
+    let answer = match session.api(encode::ASK_VERSION).await {
         Ok(answer) => answer,
         Err(reason) => {
             // The daemon needs no answer to this one; of those that it needs see `commands`.
-            let state = match session.unheard.get("version") {
-                Some(Unheard::NotAllowed | Unheard::NotThere) => State::Warning,
+            let state = match session.unanswered.get("version") {
+                Some(ApiFailure::NotAllowed | ApiFailure::NotThere) => State::Warning,
                 _ => State::Error,
             };
             let advice = session.advice_on("version", "");

@@ -4,6 +4,7 @@
 //! with its own extensions, except for names with an `@`.
 
 use super::esl::Session;
+use crate::esl::encode;
 use crate::xml::tags;
 
 /// A script that answers in place of the files.
@@ -67,12 +68,11 @@ impl Handlers {
 }
 
 async fn configuration(session: &mut Session, module: &str, name: &str) -> Option<String> {
-    let loaded = session.api(&format!("module_exists {module}")).await;
+    let loaded = session.api(&encode::ask_module(module)).await;
     if loaded.as_deref() != Ok("true") {
         return None;
     }
-    let command = format!("xml_locate configuration configuration name {name}");
-    session.api(&command).await.ok()
+    session.api(&encode::ask_configuration(name)).await.ok()
 }
 
 pub(super) fn of_lua(xml: &str) -> Handlers {

@@ -5,8 +5,9 @@
 //! | `esl` | its questions to FreeSWITCH |
 //! | `freeswitch` | login, permissions, version, modules |
 //! | `handlers` | whether a script answers for dialplan and profiles in place of the files: FusionPBX |
-//! | `sofia` | the profiles' parameters |
+//! | `profiles`, `sofia` | the profiles that run; their parameters |
 //! | `wayin` | that calls reach fswake: context, dial-strings, dialplan, the outbound port |
+//! | `check` | what a check reports |
 //! | `store` | file, schema, disk |
 //! | `daemon` | the running daemon: what it knows of its apps, as whom it runs |
 //! | `advice` | what to do about a push that is not taken |
@@ -14,16 +15,18 @@
 //! | `devices` | devices without credentials, set aside, unseen |
 //! | `wakes` | the journal: bounces, late REGISTERs, and the known patterns |
 //!
-//! It needs no daemon and disturbs none: what it sends reaches no phone, the one channel that it makes in FreeSWITCH calls nobody,
-//! and it neither listens where the daemon does nor signs with a key that the daemon signs with.
+//! It needs no daemon and disturbs none: what it sends reaches no phone, the one channel that it makes in FreeSWITCH
+//! calls nobody, and it neither listens where the daemon does nor signs with a key that the daemon signs with.
 
 pub(crate) mod advice;
 mod apps;
+mod check;
 mod daemon;
 mod devices;
 mod esl;
 mod freeswitch;
 mod handlers;
+mod profiles;
 mod sofia;
 mod store;
 mod wakes;
@@ -31,12 +34,12 @@ mod wayin;
 
 use std::time::Duration;
 
-use serde::Serialize;
+pub use check::{Check, State, count, first_to_fix};
+use check::{Evidence, not_by_this_user};
+pub use daemon::{Daemon, DaemonApps, listens};
 
-pub use daemon::{Daemon, Said, listens};
-
-use crate::config::{Config, For, Unread};
-use crate::journal::{Journal, JournalError, Pattern};
+use crate::config::Config;
+use crate::journal::{Journal, JournalError};
 use crate::xml;
 
 /// The script that answers for the dialplan, by its name, as `lua.conf.xml` says.
@@ -72,115 +75,6 @@ fn pairs(xml: &str, element: &str, first: &str, second: &str) -> Vec<(String, St
         .collect()
 }
 
-/// How a check ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// As it should be.
-    Ok,
-    /// It works, and could work better; or it could not be checked.
-    Warning,
-    /// Phones are not woken because of it, or soon will not be.
-    Error,
-}
-
-impl State {
-    /// The word in reports.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warning => "warning",
-            Self::Error => "error",
-        }
-    }
-}
-
-/// One thing that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Check {
-    /// What it belongs to.
-    pub family: &'static str,
-    /// What was looked at.
-    pub name: String,
-    /// How it ended.
-    pub state: State,
-    /// What was seen, fit for a terminal.
-    pub seen: String,
-    /// What to do, where there is something.
-    pub advice: Option<String>,
-    /// The known pattern that it stands for.
-    pub pattern: Option<Pattern>,
-    /// The check that has found the same fault: mended there, it is mended here.
-    pub follows_from: Option<String>,
-}
-
-impl Check {
-    fn new(family: &'static str, name: impl Into<String>, state: State, seen: impl Into<String>) -> Self {
-        Self {
-            family,
-            name: name.into(),
-            state,
-            seen: seen.into(),
-            advice: None,
-            pattern: None,
-            follows_from: None,
-        }
-    }
-
-    fn ok(family: &'static str, name: impl Into<String>, seen: impl Into<String>) -> Self {
-        Self::new(family, name, State::Ok, seen)
-    }
-
-    fn warning(
-        family: &'static str,
-        name: impl Into<String>,
-        seen: impl Into<String>,
-        advice: impl Into<String>,
-    ) -> Self {
-        Self::new(family, name, State::Warning, seen).advise(advice)
-    }
-
-    fn error(
-        family: &'static str,
-        name: impl Into<String>,
-        seen: impl Into<String>,
-        advice: impl Into<String>,
-    ) -> Self {
-        Self::new(family, name, State::Error, seen).advise(advice)
-    }
-
-    /// What it is called where it stands by itself.
-    pub fn title(&self) -> String {
-        format!("{}, {}", self.family, self.name)
-    }
-
-    fn advise(mut self, advice: impl Into<String>) -> Self {
-        self.advice = Some(advice.into());
-        self
-    }
-}
-
-/// What the checks of one family tell those of another.
-#[derive(Debug, Default)]
-struct Evidence {
-    /// The provider refused an app's credentials, or its certificate has ended.
-    refused: Vec<Told>,
-    /// An app's provider could not be reached.
-    unreachable: Vec<Told>,
-    /// Devices that no app serves, by provider and app id.
-    unserved: Vec<String>,
-}
-
-/// What was found of an app.
-#[derive(Debug)]
-struct Told {
-    app: String,
-    said: String,
-    advice: String,
-    /// The check that says so.
-    check: String,
-}
-
 /// Looks at everything, with the journal's wakes of this long.
 pub async fn examine(config: &Config, since: Duration, daemon: &Daemon) -> Vec<Check> {
     let mut evidence = Evidence::default();
@@ -205,8 +99,10 @@ pub async fn examine(config: &Config, since: Duration, daemon: &Daemon) -> Vec<C
         Ok(mut session) => {
             all.extend(freeswitch::checks(&mut session).await);
             let handlers = handlers::Handlers::find(&mut session).await;
-            all.extend(sofia::checks(&mut session, handlers).await);
-            all.extend(wayin::checks(&mut session, config, handlers, asked_for, heard).await);
+            let running = profiles::running(&mut session).await;
+            all.extend(sofia::checks(&mut session, &running, handlers).await);
+            let running = running.unwrap_or_default();
+            all.extend(wayin::checks(&mut session, config, handlers, &running, asked_for, heard).await);
         }
         Err(check) => all.push(*check),
     }
@@ -222,54 +118,4 @@ pub async fn examine(config: &Config, since: Duration, daemon: &Daemon) -> Vec<C
         None => {}
     }
     all
-}
-
-/// A store that this user may not read says nothing of the daemon's; any other that cannot be read does.
-fn unread(family: &'static str, name: &str, error: &JournalError) -> Check {
-    let state = match error {
-        JournalError::NotAllowed { .. } => State::Warning,
-        _ => State::Error,
-    };
-    Check::new(family, name, state, error.to_string()).advise(error.advice())
-}
-
-/// What cannot be looked at because this user may not read a file that the daemon may.
-fn not_by_this_user(family: &'static str, name: impl Into<String>, unread: &Unread) -> Check {
-    let error = &unread.error;
-    let advice = match unread.to {
-        For::AnotherUser => "run the doctor as root, or as a user who may read the file",
-        For::Systemd => {
-            "nothing is wrong if the unit gives it to the daemon (LoadCredential=); else the daemon does not start with it"
-        }
-        For::Nobody => {
-            let advice = "`fswake check` says the same; the daemon does not start with it";
-            return Check::error(family, name, error.to_string(), advice);
-        }
-    };
-    Check::warning(family, name, format!("not looked at: {error}"), advice)
-}
-
-/// How many faults there are of this kind, each counted once however many checks have met it.
-pub fn count(checks: &[Check], state: State) -> usize {
-    let of_state = checks.iter().filter(|check| check.state == state);
-    of_state.filter(|check| check.follows_from.is_none()).count()
-}
-
-/// Which error to mend first: a clock that is wrong makes credentials look wrong, and everything else is in the order in
-/// which a wake needs it.
-pub fn first_to_fix(checks: &[Check]) -> Option<&Check> {
-    let mut errors = checks
-        .iter()
-        .filter(|check| check.state == State::Error && check.follows_from.is_none());
-    let clock = errors.clone().find(|check| check.name == "clock");
-    clock.or_else(|| errors.next())
-}
-
-/// A list of at most so many items, and how many more there are.
-fn first_of(items: &[String], most: usize) -> String {
-    let text = items[..items.len().min(most)].join(", ");
-    match items.len().saturating_sub(most) {
-        0 => text,
-        more => format!("{text} and {more} more"),
-    }
 }

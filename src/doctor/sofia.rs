@@ -1,19 +1,17 @@
 //! The profiles that phones register with, and the parameters that make waking reliable.
 
-use std::collections::BTreeSet;
-
-use super::Check;
+use super::check::Check;
 use super::esl::Session;
 use super::handlers::{Handler, Handlers};
-use super::wayin::safe;
-use crate::esl::reading;
+use super::profiles::Running;
+use crate::esl::encode;
 use crate::types::Printable;
-use crate::xml::{Tag, tags, texts};
+use crate::xml::{Tag, tags};
 
 const FAMILY: &str = "freeswitch";
 
 /// What a parameter should be.
-struct Wish {
+struct Recommendation {
     name: &'static str,
     /// Whether a value (empty: not set) is good.
     good: fn(&str) -> bool,
@@ -31,8 +29,8 @@ fn is_true(value: &str) -> bool {
 }
 
 /// fs-conf/sip_profiles/fswake.xml has the same.
-const WISHES: [Wish; 7] = [
-    Wish {
+const RECOMMENDED: [Recommendation; 7] = [
+    Recommendation {
         name: "multiple-registrations",
         // By the Contact or by the Call-ID of the REGISTER; FreeSWITCH takes what it does not know for `false`.
         good: |value| {
@@ -44,37 +42,37 @@ const WISHES: [Wish; 7] = [
         line: "multiple-registrations=contact",
         because: "now a user's last phone to register replaces the others",
     },
-    Wish {
+    Recommendation {
         name: "accept-blind-reg",
         good: |value| !is_true(value),
         line: "accept-blind-reg=false",
         because: "now anyone can register and get the calls",
     },
-    Wish {
+    Recommendation {
         name: "inbound-reg-force-matching-username",
         good: is_true,
         line: "inbound-reg-force-matching-username=true",
         because: "now a user can register as another one",
     },
-    Wish {
+    Recommendation {
         name: "tcp-unreg-on-socket-close",
         good: is_true,
         line: "tcp-unreg-on-socket-close=true",
         because: "now INVITEs go to closed connections",
     },
-    Wish {
+    Recommendation {
         name: "nat-options-ping",
         good: is_true,
         line: "nat-options-ping=true",
         because: "now phones that are awake are pushed too",
     },
-    Wish {
+    Recommendation {
         name: "unregister-on-options-fail",
         good: |value| !is_true(value),
         line: "unregister-on-options-fail=false",
         because: "now a sleeping phone loses its registration",
     },
-    Wish {
+    Recommendation {
         name: "inbound-late-negotiation",
         good: is_true,
         line: "inbound-late-negotiation=true",
@@ -84,15 +82,18 @@ const WISHES: [Wish; 7] = [
 
 /// A profile with its parameters.
 #[derive(Default)]
-struct Profile {
+struct ProfileParams {
     name: String,
     params: Vec<(String, String)>,
 }
 
-pub(super) async fn checks(session: &mut Session, handlers: Handlers) -> Vec<Check> {
-    let running: BTreeSet<String> = match session.api("sofia xmlstatus").await {
-        // One for each transport: a profile is looked at once.
-        Ok(status) => reading::running(&status).collect(),
+pub(super) async fn checks(
+    session: &mut Session,
+    running: &Result<Vec<Running>, String>,
+    handlers: Handlers,
+) -> Vec<Check> {
+    let running = match running {
+        Ok(running) => running,
         Err(reason) => {
             let advice = session.advice_on("sofia", "");
             return vec![Check::warning(
@@ -107,9 +108,7 @@ pub(super) async fn checks(session: &mut Session, handlers: Handlers) -> Vec<Che
         let advice = "phones register with a profile of mod_sofia: look at `sofia status`";
         return vec![Check::error(FAMILY, "profiles", "no profile is running", advice)];
     }
-    let written = session
-        .api("xml_locate configuration configuration name sofia.conf")
-        .await;
+    let written = session.api(&encode::ask_configuration("sofia.conf")).await;
     let written = match written {
         Ok(written) => profiles(&tags(&written)),
         Err(reason) => {
@@ -118,10 +117,13 @@ pub(super) async fn checks(session: &mut Session, handlers: Handlers) -> Vec<Che
             return vec![Check::warning(FAMILY, "profiles", seen, advice)];
         }
     };
-    let phones = registered(session, &running).await;
+    let some_phones = running.iter().any(|profile| profile.registrations > Some(0));
     let mut checks = Vec::new();
-    for name in &running {
-        if phones.iter().any(|(_, phones)| *phones > 0) && phones.contains(&(name.clone(), 0)) {
+    for Running {
+        name, registrations, ..
+    } in running
+    {
+        if some_phones && *registrations == Some(0) {
             checks.push(Check::ok(
                 FAMILY,
                 label(name),
@@ -141,28 +143,11 @@ pub(super) async fn checks(session: &mut Session, handlers: Handlers) -> Vec<Che
     checks
 }
 
-/// How many phones are registered with each profile, as far as FreeSWITCH says.
-async fn registered(session: &mut Session, running: &BTreeSet<String>) -> Vec<(String, u64)> {
-    let mut found = Vec::new();
-    for name in running {
-        let Some(word) = safe(name) else { continue };
-        let about = session
-            .api(&format!("sofia xmlstatus profile {word}"))
-            .await
-            .unwrap_or_default();
-        let phones = texts(&about, "registrations")
-            .first()
-            .and_then(|phones| phones.parse().ok());
-        found.extend(phones.map(|phones| (name.clone(), phones)));
-    }
-    found
-}
-
 fn label(name: &str) -> String {
     format!("profile {}", Printable(name))
 }
 
-fn of_profile(profile: &Profile, handler: Option<Handler>) -> Check {
+fn of_profile(profile: &ProfileParams, handler: Option<Handler>) -> Check {
     let value = |name: &str| {
         // The last of several counts.
         let found = profile.params.iter().rev().find(|(n, _)| n == name);
@@ -174,9 +159,11 @@ fn of_profile(profile: &Profile, handler: Option<Handler>) -> Check {
     };
     // Either kind of ping is proof of life.
     let pings = is_true(value("all-reg-options-ping"));
-    let wrong: Vec<&Wish> = WISHES
+    let wrong: Vec<&Recommendation> = RECOMMENDED
         .iter()
-        .filter(|wish| !((wish.good)(value(wish.name)) || pings && wish.name == "nat-options-ping"))
+        .filter(|recommended| {
+            !((recommended.good)(value(recommended.name)) || pings && recommended.name == "nat-options-ping")
+        })
         .collect();
     if wrong.is_empty() {
         return Check::ok(FAMILY, label(&profile.name), "running, with all recommended parameters");
@@ -201,7 +188,7 @@ fn of_profile(profile: &Profile, handler: Option<Handler>) -> Check {
 }
 
 /// The value of `manage-shared-appearance`.
-fn shares(profile: &Profile) -> &str {
+fn shares(profile: &ProfileParams) -> &str {
     let found = profile
         .params
         .iter()
@@ -210,11 +197,11 @@ fn shares(profile: &Profile) -> &str {
     found.map_or("", |(_, value)| value.as_str())
 }
 
-fn profiles(tags: &[Tag]) -> Vec<Profile> {
-    let mut all: Vec<Profile> = Vec::new();
+fn profiles(tags: &[Tag]) -> Vec<ProfileParams> {
+    let mut all: Vec<ProfileParams> = Vec::new();
     for tag in tags {
         match (tag.name.as_str(), all.last_mut()) {
-            ("profile", _) => all.push(Profile {
+            ("profile", _) => all.push(ProfileParams {
                 name: tag.attribute("name").to_owned(),
                 params: Vec::new(),
             }),
@@ -233,7 +220,7 @@ mod tests {
     use super::*;
 
     /// The shipped snippet as a profile.
-    fn shipped(without: &str) -> Profile {
+    fn shipped(without: &str) -> ProfileParams {
         let snippet = include_str!("../../fs-conf/sip_profiles/fswake.xml");
         let found = profiles(&tags(&format!("<profile name=\"internal\">{snippet}</profile>")));
         let mut profile = found.into_iter().next().unwrap();
@@ -248,11 +235,17 @@ mod tests {
 
     #[test]
     fn each_parameter_that_is_missing_is_named_where_its_absence_matters() {
-        for wish in &WISHES {
-            let check = of_profile(&shipped(wish.name), None);
-            let matters = !(wish.good)("");
-            let line = wish.line.replacen('=', " should be ", 1);
-            assert_eq!(check.seen.contains(&line), matters, "{}: {}", wish.name, check.seen);
+        for recommended in &RECOMMENDED {
+            let check = of_profile(&shipped(recommended.name), None);
+            let matters = !(recommended.good)("");
+            let line = recommended.line.replacen('=', " should be ", 1);
+            assert_eq!(
+                check.seen.contains(&line),
+                matters,
+                "{}: {}",
+                recommended.name,
+                check.seen
+            );
         }
     }
 

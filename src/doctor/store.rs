@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::{Check, State};
+use self::owner::{FAMILY, me};
+use super::check::{Check, State};
 use crate::config::StoreConfig;
 use crate::store::sqlite::SCHEMA_VERSION;
 use crate::words;
 
-const FAMILY: &str = "store";
 /// Less than this on its disk and the operator is told.
 const ENOUGH_MIB: u64 = 500;
 const TOO_LITTLE_MIB: u64 = 50;
@@ -125,11 +125,6 @@ fn is_mounted_read_only(folder: &Path) -> bool {
 fn not_by_this_user(seen: &str) -> Check {
     let advice = "run the doctor as root, or as fswake's user";
     Check::warning(FAMILY, "file", format!("not tried: {seen}"), advice)
-}
-
-/// Whose this process is.
-fn me() -> Option<u32> {
-    std::fs::metadata("/proc/self").ok().map(|me| me.uid())
 }
 
 /// Whether a directory is another user's, and so, as a rule, the daemon that writes there. Everything is root's.
@@ -282,7 +277,7 @@ mod tests {
             return;
         }
         let path = store(dir.path());
-        // A daemon has the store open: what SQLite keeps beside it is there.
+        // A daemon has the store open: what SQLite keeps next to it is there.
         let daemon = Connection::open(&path).unwrap();
         daemon.execute_batch("CREATE TABLE daemons (x)").unwrap();
         let _full = std::fs::write(dir.path().join("ballast"), vec![0; 1 << 20]);
@@ -350,7 +345,7 @@ mod tests {
             return;
         }
         assert_eq!(file_of(dir.path()).state, State::Ok);
-        // SQLite makes files beside the store.
+        // SQLite makes files next to the store.
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o500)).unwrap();
         let found = file_of(dir.path());
         assert_eq!(found.state, State::Error, "{found:?}");

@@ -5,43 +5,24 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 mod invites;
+mod part;
+mod providers;
 mod stale;
-mod told;
 
-use super::{Check, Evidence, State, Told, first_of};
+use self::part::{FEW, Finding, Part, SOME_PERCENT, app, app_and_agent, groups, parts, percent};
+use super::check::{AppFault, Check, Evidence, State, first_of};
 use crate::clock::{now_ms, span};
 use crate::config::Config;
 use crate::journal::attempt::{LONGEST_USEFUL_WAIT_MS, Late};
-use crate::journal::diagnosis::of_attempt;
 use crate::journal::{Attempt, Journal, JournalError, Pattern, Wake};
-use crate::push::app::App;
-use crate::types::{Printable, Provider};
+use crate::types::Printable;
 
 const FAMILY: &str = "wakes";
 /// Of more wakes than this, the latest count.
 const MOST: usize = 20_000;
-/// Fewer than this are chance.
-const FEW: usize = 3;
 /// In percent: from this share on, the problem is systematic.
 const MANY_PERCENT: usize = 80;
-const SOME_PERCENT: usize = 20;
 const LATE_PERCENT: usize = 5;
-
-/// One phone's part in one call, with what it says.
-struct Part {
-    attempt: Attempt,
-    /// Of the callee.
-    domain: String,
-    pattern: Option<Pattern>,
-}
-
-impl Part {
-    /// The app that serves it now.
-    fn app<'a>(&self, config: &'a Config) -> Option<&'a App> {
-        let provider = Provider::from_name(self.attempt.provider());
-        App::find(&config.apps, |app| app, &provider, self.attempt.app(), &self.domain)
-    }
-}
 
 /// The calls of that long.
 pub(super) fn read(journal: &Journal, since: Duration) -> Result<Vec<Wake>, JournalError> {
@@ -50,7 +31,7 @@ pub(super) fn read(journal: &Journal, since: Duration) -> Result<Vec<Wake>, Jour
 
 /// An unreadable journal is not "no calls".
 pub(super) fn unread(error: &JournalError) -> Check {
-    super::unread(FAMILY, "journal", error)
+    crate::doctor::check::unread(FAMILY, "journal", error)
 }
 
 fn ms(span: Duration) -> i64 {
@@ -66,40 +47,6 @@ pub(super) fn checks(wakes: &[Wake], config: &Config, since: Duration, evidence:
             .map(|pattern| of_pattern(*pattern, &parts, config, evidence)),
     );
     checks
-}
-
-/// What counts: every phone of a call that it could have come to. A caller who hung up at once, and a call that another
-/// phone took, say nothing about those that did not come.
-fn parts(wakes: &[Wake]) -> Vec<Part> {
-    let mut parts = Vec::new();
-    for wake in wakes {
-        let cut_short = match wake.result() {
-            "connected" | "taken" | "woken" | "declined" | "draining" | "hands-off" | "error" | "" => true,
-            "abandoned" => wake.overview.held_ms.unwrap_or(0) < 5_000,
-            _ => false,
-        };
-        for attempt in wake.attempts() {
-            let came = attempt.registered_ms.is_some() || attempt.woke_late().is_some() || attempt.rang;
-            let refused = attempt.refused.is_some() && !attempt.accepted;
-            if cut_short && !came && !refused {
-                continue;
-            }
-            let pattern = of_attempt(&attempt).and_then(|d| d.pattern);
-            // An INVITE that another phone's answer ended has not failed.
-            let cut_off =
-                cut_short && pattern == Some(Pattern::InviteAfterRegisterFails) && attempt.failed_awake.is_none();
-            // How long a caller waits before he hangs up is his own affair.
-            let his_own = wake.result() == "abandoned" && pattern == Some(Pattern::LateRegisters);
-            let pattern = pattern.filter(|_| !cut_off && !his_own);
-            let domain = wake.overview.aor.rsplit_once('@').map_or("", |(_, domain)| domain);
-            parts.push(Part {
-                attempt,
-                domain: domain.to_owned(),
-                pattern,
-            });
-        }
-    }
-    parts
 }
 
 /// How many of the phones whose push was taken came, and how fast.
@@ -137,47 +84,10 @@ fn of_all(wakes: &[Wake], parts: &[Part], since_ms: i64) -> Check {
     Check::ok(FAMILY, name, seen)
 }
 
-fn percent(part: usize, whole: usize) -> usize {
-    (part * 100).checked_div(whole).unwrap_or(0)
-}
-
-/// Phones with a pattern, and all they are compared with, by app (and User-Agent, where the maker matters).
-fn groups(
-    parts: &[Part],
-    pattern: Pattern,
-    is_base: impl Fn(&Attempt) -> bool,
-    name: impl Fn(&Attempt) -> String,
-) -> BTreeMap<String, (usize, usize)> {
-    let mut groups: BTreeMap<String, (usize, usize)> = BTreeMap::new();
-    for part in parts {
-        let has = part.pattern == Some(pattern);
-        if !has && !is_base(&part.attempt) {
-            continue;
-        }
-        let group = groups.entry(name(&part.attempt)).or_default();
-        group.0 += usize::from(has);
-        group.1 += 1;
-    }
-    groups
-}
-
-fn app(attempt: &Attempt) -> String {
-    format!("{} {}", Printable(attempt.provider()), Printable(attempt.app()))
-}
-
-fn app_and_agent(attempt: &Attempt) -> String {
-    let agent = if attempt.user_agent.is_empty() {
-        "unknown"
-    } else {
-        &attempt.user_agent
-    };
-    format!("{} on {}", app(attempt), Printable(agent))
-}
-
 fn of_pattern(pattern: Pattern, parts: &[Part], config: &Config, evidence: &Evidence) -> Check {
     let found = match pattern {
         Pattern::IphoneNeverRegisters => never_registers(
-            groups(parts, pattern, |a| a.accepted && a.provider().starts_with("apns"), app),
+            groups(parts, pattern, |a| a.accepted && a.provider().has_topics(), app),
             "locked iPhones miss calls: the app has to take the push in PushKit's delegate, report the call to CallKit and \
              register at once; look for the same call id in the app's own log",
         ),
@@ -185,19 +95,19 @@ fn of_pattern(pattern: Pattern, parts: &[Part], config: &Config, evidence: &Evid
             groups(
                 parts,
                 pattern,
-                |a| a.accepted && !a.provider().starts_with("apns"),
+                |a| a.accepted && !a.provider().has_topics(),
                 app_and_agent,
             ),
             "let users of these phones take the app out of battery optimisation (the maker's own too, dontkillmyapp.com); \
              the app has to show the call within seconds of a high-priority message, or Google lowers its priority",
         ),
         Pattern::NoTokenOrApp => no_token(parts, evidence),
-        Pattern::CredentialsRefused => told::told(parts, pattern, &evidence.refused, config),
+        Pattern::CredentialsRefused => providers::refusals(parts, pattern, &evidence.refused, config),
         Pattern::StaleTokens => stale::stale(parts),
         Pattern::InviteAfterRegisterFails => invites::failed(parts, config),
         Pattern::LateRegisters => late(parts, config),
-        Pattern::ProviderUnreachable => told::told(parts, pattern, &evidence.unreachable, config),
-        Pattern::ProviderBusy => told::told(parts, pattern, &[], config),
+        Pattern::ProviderUnreachable => providers::refusals(parts, pattern, &evidence.unreachable, config),
+        Pattern::ProviderBusy => providers::refusals(parts, pattern, &[], config),
     };
     let (state, seen, advice) = found.unwrap_or_else(|| (State::Ok, "not seen".into(), String::new()));
     let mut check = Check::new(FAMILY, pattern.name(), state, seen);
@@ -211,27 +121,25 @@ fn of_pattern(pattern: Pattern, parts: &[Part], config: &Config, evidence: &Evid
 
 /// The check that has found the same fault, where no call shows another.
 fn same_fault(pattern: Pattern, parts: &[Part], config: &Config, evidence: &Evidence) -> Option<String> {
-    let is_all_of = |told: &[Told]| {
+    let is_all_of = |faults: &[AppFault]| {
         let of_pattern = parts.iter().filter(|p| p.pattern == Some(pattern));
         let mut apps = of_pattern.map(|part| part.app(config).map(|app| app.name.as_str()));
-        apps.all(|app| app.is_some_and(|app| told.iter().any(|told| told.app == app)))
+        apps.all(|app| app.is_some_and(|app| faults.iter().any(|fault| fault.app == app)))
     };
     match pattern {
         Pattern::CredentialsRefused if is_all_of(&evidence.refused) => {
-            evidence.refused.first().map(|told| told.check.clone())
+            evidence.refused.first().map(|fault| fault.check.clone())
         }
         Pattern::ProviderUnreachable if is_all_of(&evidence.unreachable) => {
-            evidence.unreachable.first().map(|told| told.check.clone())
+            evidence.unreachable.first().map(|fault| fault.check.clone())
         }
         Pattern::NoTokenOrApp if !evidence.unserved.is_empty() => Some(super::devices::APPS.to_owned()),
         _ => None,
     }
 }
 
-type Found = Option<(State, String, String)>;
-
 /// Groups of phones of which (nearly) none ever comes.
-fn never_registers(groups: BTreeMap<String, (usize, usize)>, advice: &str) -> Found {
+fn never_registers(groups: BTreeMap<String, (usize, usize)>, advice: &str) -> Finding {
     let bad: Vec<String> = groups
         .into_iter()
         .filter(|(_, (never, all))| *never >= FEW && percent(*never, *all) >= MANY_PERCENT)
@@ -240,7 +148,7 @@ fn never_registers(groups: BTreeMap<String, (usize, usize)>, advice: &str) -> Fo
     (!bad.is_empty()).then(|| (State::Error, first_of(&bad, 5), advice.to_owned()))
 }
 
-fn no_token(parts: &[Part], evidence: &Evidence) -> Found {
+fn no_token(parts: &[Part], evidence: &Evidence) -> Finding {
     let mut bad = evidence.unserved.clone();
     let agents = groups(
         parts,
@@ -267,7 +175,7 @@ fn no_token(parts: &[Part], evidence: &Evidence) -> Found {
     })
 }
 
-fn late(parts: &[Part], config: &Config) -> Found {
+fn late(parts: &[Part], config: &Config) -> Finding {
     let of_use: Vec<Late> = parts
         .iter()
         .filter(|p| p.pattern == Some(Pattern::LateRegisters))
@@ -306,7 +214,7 @@ fn late(parts: &[Part], config: &Config) -> Found {
 }
 
 /// Phones that registered so late that no caller would have waited.
-fn too_late(parts: &[Part]) -> Found {
+fn too_late(parts: &[Part]) -> Finding {
     let late = parts
         .iter()
         .filter(|p| p.attempt.late.is_some_and(|l| !l.is_worth_a_wait()));

@@ -11,11 +11,11 @@ use super::Turning;
 use crate::clock::unix_now;
 use crate::engine::Event;
 use crate::input::Input;
-use crate::types::PushToken;
 use crate::types::push::{KeptBy, PushError, PushKind, PushOutcome, PushRequest};
 
 impl Turning {
-    /// Sends a push on a task of its own. A call push is given up when its call is over: a phone must not be woken for it.
+    /// Sends a push on a task of its own. A call push is given up when its call is over: a phone must not be woken for
+    /// it.
     pub(super) fn push(&mut self, request: PushRequest) {
         let pushers = self.d.pushers.clone();
         let inputs = self.d.inputs.clone();
@@ -67,7 +67,7 @@ impl Turning {
             if let Err(error @ (PushError::Misconfigured { .. } | PushError::NoApp { .. })) = &outcome
                 && warned.is_due(&error.to_string(), Instant::now())
             {
-                warn!(device = request.to.token().map(PushToken::fingerprint), %error, "push refused: an operator must act");
+                warn!(device = request.to.token().fingerprint(), %error, "push refused: an operator must act");
             }
             let ended = Event::PushEnded {
                 push,

@@ -1,8 +1,8 @@
 //! Answers to notifications that FreeSWITCH's events asked for, on a connection of their own.
 //!
-//! Of their own for two reasons: whoever asked may look for `uuid` and `response` in exactly that case, as mod_apn writes
-//! them, and [`freeswitch_esl_tokio`] writes `Uuid`; and the connection that registrations come on never waits for the
-//! reply to an answer. It is opened for the first answer and closed when there has been none for a while.
+//! Of their own for two reasons: whoever asked may look for `uuid` and `response` in exactly that case, as mod_apn
+//! writes them, and [`freeswitch_esl_tokio`] writes `Uuid`; and the connection that registrations come on never waits
+//! for the reply to an answer. It is opened for the first answer and closed when there has been none for a while.
 
 use std::io;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::inbound::Settings;
-use super::line::{Errand, Line};
 use super::notifications::{Uuid, answer};
+use super::query::{Query, QueryConnection};
 use crate::words;
 
 /// A connection without an answer for this long is closed.
@@ -43,7 +43,7 @@ impl Answerer {
     /// Runs until it is told to stop, or nobody is left who could ask.
     pub async fn run(mut self) {
         let stop = self.stop.clone();
-        let mut line: Option<Line> = None;
+        let mut line: Option<QueryConnection> = None;
         loop {
             let idle = if line.is_some() { IDLE } else { Duration::MAX };
             let next = tokio::select! {
@@ -58,9 +58,9 @@ impl Answerer {
         }
     }
 
-    async fn give(&self, line: Option<Line>, answer: &Answer) -> Option<Line> {
+    async fn give(&self, line: Option<QueryConnection>, answer: &Answer) -> Option<QueryConnection> {
         let endpoint = self.settings.borrow().endpoint.clone();
-        let given = Line::run(line, endpoint, answer).await;
+        let given = QueryConnection::run(line, endpoint, answer).await;
         given
             .map_err(|error| {
                 warn!(error = words::of_io(&error), "cannot send the answer to a notification");
@@ -70,12 +70,12 @@ impl Answerer {
     }
 }
 
-impl Errand for Answer {
-    type Found = ();
+impl Query for Answer {
+    type Output = ();
 
-    async fn run(&self, line: &mut Line) -> io::Result<()> {
+    async fn run(&self, line: &mut QueryConnection) -> io::Result<()> {
         let reply = line.command(&answer(&self.to, self.sent)).await?;
-        if reply.contains("+OK") {
+        if reply.is_success() {
             Ok(())
         } else {
             Err(io::Error::other("FreeSWITCH refuses sendevent"))

@@ -1,7 +1,8 @@
 //! Users of FreeSWITCH's directory: what the endpoint `user/` gives the legs that it makes.
 //!
-//! A directory behind HTTP (mod_xml_curl) may take seconds, and FreeSWITCH waits with whoever asks. So they are asked for on connections
-//! of their own, while the push is under way: neither an INVITE nor the bridge of a phone that answers at once waits for them.
+//! A directory behind HTTP (mod_xml_curl) may take seconds, and FreeSWITCH waits with whoever asks. So they are asked
+//! for on connections of their own, while the push is under way: neither an INVITE nor the bridge of a phone that
+//! answers at once waits for them.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +12,7 @@ use tracing::debug;
 
 use super::encode;
 use super::inbound::Endpoint;
-use super::line::{Errand, Line};
+use super::query::{Query, QueryConnection};
 use crate::types::Aor;
 use crate::words;
 use crate::xml;
@@ -58,7 +59,7 @@ impl User {
 pub struct Directory {
     endpoint: Arc<dyn Fn() -> Endpoint + Send + Sync>,
     under_way: Arc<Semaphore>,
-    idle: Arc<Mutex<Vec<Line>>>,
+    idle: Arc<Mutex<Vec<QueryConnection>>>,
 }
 
 impl Directory {
@@ -103,7 +104,7 @@ impl Directory {
     /// The answer to an API command, on a connection of its own.
     pub(super) async fn api(&self, command: &str) -> io::Result<String> {
         let before = self.lines().pop();
-        let (line, answer) = Line::run(before, (self.endpoint)(), &Api(command)).await?;
+        let (line, answer) = QueryConnection::run(before, (self.endpoint)(), &Api(command)).await?;
         let mut lines = self.lines();
         if lines.len() < KEPT {
             lines.push(line);
@@ -111,7 +112,7 @@ impl Directory {
         Ok(answer)
     }
 
-    fn lines(&self) -> std::sync::MutexGuard<'_, Vec<Line>> {
+    fn lines(&self) -> std::sync::MutexGuard<'_, Vec<QueryConnection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -119,10 +120,10 @@ impl Directory {
 /// An API command.
 struct Api<'a>(&'a str);
 
-impl Errand for Api<'_> {
-    type Found = String;
+impl Query for Api<'_> {
+    type Output = String;
 
-    async fn run(&self, line: &mut Line) -> io::Result<String> {
+    async fn run(&self, line: &mut QueryConnection) -> io::Result<String> {
         line.api(self.0).await
     }
 }

@@ -1,9 +1,9 @@
 //! Where FreeSWITCH's event socket is, and how what it says is read.
 
-use freeswitch_esl_tokio::AuthMethod;
+use freeswitch_esl_tokio::{AuthMethod, EslCommand, Secret};
 
 use crate::contact::ContactRules;
-use crate::types::Secret;
+use crate::types;
 
 /// What a connection needs: where it goes, and how to read what it brings. If this changes, fswake connects again and
 /// reads all registrations again.
@@ -27,16 +27,25 @@ pub struct Endpoint {
     /// `user@domain` for `userauth`; without it the plain password.
     pub user: Option<String>,
     /// The password.
-    pub password: Secret,
+    pub password: types::Secret,
 }
 
 impl Endpoint {
-    /// How to log in.
-    pub(super) fn login(&self) -> AuthMethod {
+    /// How to log in, for the library's client.
+    pub(crate) fn login(&self) -> AuthMethod {
         let password = self.password.expose();
         match &self.user {
             Some(user) => AuthMethod::user(user, password),
             None => AuthMethod::password(password),
+        }
+    }
+
+    /// The same as a command.
+    pub(super) fn login_command(&self) -> EslCommand {
+        let password = Secret::new(self.password.expose());
+        match self.user.clone() {
+            Some(user) => EslCommand::UserAuth { user, password },
+            None => EslCommand::Auth { password },
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Our connection to FreeSWITCH's event socket: registrations in, and notifications that events ask for.
 //!
-//! It is reconnected for ever, with growing pauses and jitter. After a reconnect nothing is replayed, so all registrations are read
-//! again. Only what takes FreeSWITCH no time is asked on it: events and commands for calls stand in one queue with its replies.
+//! It is reconnected for ever, with growing pauses and jitter. After a reconnect nothing is replayed, so all
+//! registrations are read again. Only what takes FreeSWITCH no time is asked on it: events and commands for calls stand
+//! in one queue with its replies.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,12 +19,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::answers::Answer;
-use super::asking::{Asker, Question};
 use super::encode;
 pub use super::endpoint::{Endpoint, Settings};
 use super::notifications;
-use super::reading::Reader;
-use super::registrations::{self, Heard};
+use super::registrations::{self, RegistrationEvent};
+use super::resync::Reader;
+use super::user_registrations::{Asker, RegistrationsQuery};
 use crate::clock::unix_now;
 use crate::contact::ContactRules;
 use crate::engine::{Cause, Event};
@@ -67,9 +68,9 @@ pub struct Inbound {
     /// Legs to be killed whose call's own connection is gone.
     pub kills: mpsc::Receiver<(LegId, Cause)>,
     /// Questions about one user's registrations.
-    pub questions: Arc<Mutex<mpsc::Receiver<Question>>>,
+    pub questions: Arc<Mutex<mpsc::Receiver<RegistrationsQuery>>>,
     /// How many times registrations were read.
-    pub readings: Arc<AtomicU64>,
+    pub resyncs: Arc<AtomicU64>,
     /// To whom the answers to notifications go.
     pub answers: mpsc::Sender<Answer>,
     /// The end.
@@ -78,7 +79,7 @@ pub struct Inbound {
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
-enum Ended {
+enum EndReason {
     #[error("{}", words::of_esl(.0))]
     Esl(#[from] EslError),
     #[error("registrations cannot be read: {}", words::of_io(.0))]
@@ -91,7 +92,7 @@ enum Ended {
     Stopping,
 }
 
-impl Ended {
+impl EndReason {
     /// FreeSWITCH is there and does not let us in.
     fn is_refusal(&self) -> bool {
         matches!(
@@ -112,24 +113,24 @@ impl Inbound {
             let ended = tokio::select! {
                 () = stop.cancelled() => return,
                 ended = self.session(&settings) => ended,
-                Ok(()) = changes.changed() => Ended::Changed,
+                Ok(()) = changes.changed() => EndReason::Changed,
             };
             let was_up = self.up.swap(false, Ordering::Relaxed);
-            if matches!(ended, Ended::Stopping) {
+            if matches!(ended, EndReason::Stopping) {
                 return;
             }
             if was_up {
                 pause = FIRST_PAUSE;
             }
             let (host, port) = (&settings.endpoint.host, settings.endpoint.port);
-            if matches!(ended, Ended::Changed) {
+            if matches!(ended, EndReason::Changed) {
                 (pause, complained) = (FIRST_PAUSE, None);
                 info!(%host, port, "closing the connection to FreeSWITCH: its settings have changed");
                 continue;
             }
             let reason = ended.to_string();
-            // Password and ACL are for an operator to mend; a connection that is refused after one that was closed is the same
-            // FreeSWITCH that is down.
+            // Password and ACL are for an operator to mend; a connection that is refused after one that was closed is
+            // the same FreeSWITCH that is down.
             let is_news = ended.is_refusal() && complained.as_ref() != Some(&reason);
             if was_up || complained.is_none() || is_news {
                 warn!(%host, port, reason, "no connection to FreeSWITCH: no registrations until it is back");
@@ -137,7 +138,6 @@ impl Inbound {
             } else {
                 debug!(%host, port, reason = %ended, "still no connection to FreeSWITCH");
             }
-            let more = pause.mul_f64(0.5 * jitter::fraction());
             let mut waiting = self.waiting.clone();
             let called = async {
                 tokio::time::sleep(FIRST_PAUSE).await;
@@ -145,7 +145,7 @@ impl Inbound {
             };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(pause / 2 + more) => {}
+                () = tokio::time::sleep(jitter::upper_half(pause)) => {}
                 // A held call needs what we hear, and says that FreeSWITCH is there.
                 () = called => {}
                 Ok(()) = changes.changed() => {}
@@ -154,14 +154,14 @@ impl Inbound {
         }
     }
 
-    async fn session(&mut self, settings: &Settings) -> Ended {
+    async fn session(&mut self, settings: &Settings) -> EndReason {
         match Box::pin(self.attend(settings)).await {
-            Ok(()) => Ended::Stopping,
+            Ok(()) => EndReason::Stopping,
             Err(ended) => ended,
         }
     }
 
-    async fn attend(&mut self, settings: &Settings) -> Result<(), Ended> {
+    async fn attend(&mut self, settings: &Settings) -> Result<(), EndReason> {
         let Endpoint { host, port, .. } = &settings.endpoint;
         let options = EslConnectOptions::new()
             .with_event_queue_size(QUEUE)
@@ -187,7 +187,7 @@ impl Inbound {
         let reader = Reader {
             settings: settings.clone(),
             inputs: self.inputs.clone(),
-            readings: self.readings.clone(),
+            resyncs: self.resyncs.clone(),
             up: self.up.clone(),
             started,
         };
@@ -199,8 +199,8 @@ impl Inbound {
         let waiting = self.waiting.clone();
         tokio::select! {
             heard = self.hear(&client, &mut events, &settings.rules, &starts) => heard,
-            error = reader.run() => Err(Ended::Reading(error)),
-            () = asker.run() => Err(Ended::Stopping),
+            error = reader.run() => Err(EndReason::Reading(error)),
+            () = asker.run() => Err(EndReason::Stopping),
             never = nudge(&client, waiting) => match never {},
         }
     }
@@ -211,7 +211,7 @@ impl Inbound {
         events: &mut EslEventStream,
         rules: &ContactRules,
         starts: &mpsc::Sender<String>,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), EndReason> {
         loop {
             tokio::select! {
                 event = events.recv() => match event {
@@ -224,7 +224,7 @@ impl Inbound {
                     }
                     Some(Ok(event)) => self.heard(&event, rules).await?,
                     Some(Err(error)) => debug!(error = words::of_esl(&error), "event skipped"),
-                    None => return Err(Ended::Closed),
+                    None => return Err(EndReason::Closed),
                 },
                 kill = self.kills.recv() => {
                     let Some((leg, cause)) = kill else { return Ok(()) };
@@ -233,8 +233,8 @@ impl Inbound {
                     tokio::spawn(async move {
                         let (channel, cause) = (leg.channel(), cause.as_str());
                         let killed = client.api(&encode::kill(channel, cause)).await;
-                        // Refused means that the leg is over already, or that FreeSWITCH has not made it yet; a lost connection
-                        // is noticed by the events' end.
+                        // Refused means that the leg is over already, or that FreeSWITCH has not made it yet; a lost
+                        // connection is noticed by the events' end.
                         if killed.is_ok_and(|reply| reply.api_result().is_err()) {
                             let _ = client.api(&encode::kill_later(channel, cause)).await;
                         }
@@ -244,7 +244,7 @@ impl Inbound {
         }
     }
 
-    async fn heard(&self, event: &EslEvent, rules: &ContactRules) -> Result<(), Ended> {
+    async fn heard(&self, event: &EslEvent, rules: &ContactRules) -> Result<(), EndReason> {
         if let Some(heard) = notifications::heard(event, unix_now()) {
             return self.notify(heard).await;
         }
@@ -256,8 +256,8 @@ impl Inbound {
     }
 
     /// Passes a notification on. Its answer is given by a task of its own: it takes as long as a provider takes.
-    async fn notify(&self, heard: notifications::Heard) -> Result<(), Ended> {
-        let notifications::Heard { asked, aor, answer_to } = heard;
+    async fn notify(&self, heard: notifications::NotificationRequest) -> Result<(), EndReason> {
+        let notifications::NotificationRequest { asked, aor, answer_to } = heard;
         let delivery = match asked {
             Ok(asked) => {
                 let (told, delivery) = oneshot::channel();
@@ -281,8 +281,8 @@ impl Inbound {
         Ok(())
     }
 
-    async fn pass_on(&self, heard: Heard) -> Result<(), Ended> {
-        let Heard { event, warnings } = heard;
+    async fn pass_on(&self, heard: RegistrationEvent) -> Result<(), EndReason> {
+        let RegistrationEvent { event, warnings } = heard;
         if !warnings.is_empty()
             && let Event::Registered(reg) = &event
         {
@@ -291,12 +291,12 @@ impl Inbound {
         self.tell(event).await
     }
 
-    async fn tell(&self, event: Event) -> Result<(), Ended> {
+    async fn tell(&self, event: Event) -> Result<(), EndReason> {
         self.send(Input::Event(event)).await
     }
 
-    async fn send(&self, input: Input) -> Result<(), Ended> {
-        self.inputs.send(input).await.map_err(|_| Ended::Stopping)
+    async fn send(&self, input: Input) -> Result<(), EndReason> {
+        self.inputs.send(input).await.map_err(|_| EndReason::Stopping)
     }
 }
 
@@ -311,9 +311,10 @@ async fn prepare(client: EslClient) {
     }
 }
 
-/// Gets over what FreeSWITCH does once in its life: the first presence event of all, which a first call brings, makes mod_sofia start
-/// its presence thread and sleep for 500 ms in the thread that delivers all events (`sofia_presence_event_handler`; 1.10.12 and
-/// 1.11.2). No ringing or answer of that call would be heard until then. This event says nothing and is acted upon by nobody.
+/// Gets over what FreeSWITCH does once in its life: the first presence event of all, which a first call brings, makes
+/// mod_sofia start its presence thread and sleep for 500 ms in the thread that delivers all events
+/// (`sofia_presence_event_handler`; 1.10.12 and 1.11.2). No ringing or answer of that call would be heard until then.
+/// This event says nothing and is acted upon by nobody.
 async fn loosen(client: &EslClient) {
     let event = EslCommand::SendEvent {
         event: EslEvent::with_type(EslEventType::PresenceOut),

@@ -1,17 +1,17 @@
 //! What a leg takes over from the channel that it is a child of. Pure.
 //!
-//! FreeSWITCH's `bridge` makes a leg with its A leg at hand and copies what follows; an `originate` from the event socket has
-//! no A leg and copies nothing (switch_ivr_originate.c, mod_sofia.c, in 1.10 and 1.11). So the same is read from the A leg's
-//! channel data and written into the `originate`. `origination_aleg_uuid` does the rest inside FreeSWITCH: codecs, SDP, caller
-//! profile, `process_cdr`.
+//! FreeSWITCH's `bridge` makes a leg with its A leg at hand and copies what follows; an `originate` from the event
+//! socket has no A leg and copies nothing (switch_ivr_originate.c, mod_sofia.c, in 1.10 and 1.11). So the same is read
+//! from the A leg's channel data and written into the `originate`. `origination_aleg_uuid` does the rest inside
+//! FreeSWITCH: codecs, SDP, caller profile, `process_cdr`.
 //!
-//! Values come from callers and dialplans. Each is written for where it stands ([`quoted`]); what cannot be written safely is
-//! left out and named once in the log.
+//! Values come from callers and dialplans. Each is written for where it stands ([`quoted`]); what cannot be written
+//! safely is left out and named once in the log.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::encode;
+use super::encode::Word;
 use super::options::is_false;
 use crate::types::Printable;
 
@@ -231,16 +231,17 @@ fn strip_nolocal(name: &str) -> &str {
 
 /// A variable's name that can stand in braces.
 fn is_name(name: &str) -> bool {
-    encode::is_plain(name, 128, b"_-.")
+    Word::new(name).is_some()
 }
 
-/// A value as it can stand in the braces of an `originate` from the event socket; `None` where FreeSWITCH would read it as
-/// something else.
+/// A value as it can stand in the braces of an `originate` from the event socket; `None` where FreeSWITCH would read it
+/// as something else.
 ///
-/// The command passes four readers (switch_utils.c, switch_event.c, switch_ivr_originate.c). It is split at blanks outside
-/// quotes, which takes the quotes away and reads `\'` and `\\`. It is searched for `:_:`. Its braces are counted without
-/// regard to quotes. What is in them is split at commas, then at the first `=`, with the same escapes each time: a quote or a
-/// backslash is escaped three times over. `${` and `$(` are refused, and `^^` at the start names another separator (all measured).
+/// The command passes four readers (switch_utils.c, switch_event.c, switch_ivr_originate.c). It is split at blanks
+/// outside quotes, which takes the quotes away and reads `\'` and `\\`. It is searched for `:_:`. Its braces are
+/// counted without regard to quotes. What is in them is split at commas, then at the first `=`, with the same escapes
+/// each time: a quote or a backslash is escaped three times over. `${` and `$(` are refused, and `^^` at the start
+/// names another separator (all measured).
 pub fn quoted(value: &str) -> Option<String> {
     let is_safe = !value.is_empty()
         && value.len() <= LONGEST

@@ -1,10 +1,9 @@
 //! One connection of FreeSWITCH's `socket` application.
 //!
-//! `EslClient` serves one busy connection well: a task, two queues and 128 KiB of buffers for each. Ten thousand held calls
-//! mostly wait, so a link is a socket and what has been read and not been used yet: one file descriptor, no task, and no
-//! buffer while nothing is under way. Commands, replies and events are `freeswitch_esl_tokio`'s own types.
+//! `EslClient` serves one busy connection well: a task, two queues and 128 KiB of buffers for each. Ten thousand held
+//! calls mostly wait, so a link is a socket and what has been read and not been used yet: one file descriptor, no task,
+//! and no buffer while nothing is under way. Commands, replies and events are `freeswitch_esl_tokio`'s own types.
 //!
-//! Framing, from mod_event_socket.c: header lines up to an empty line, then `Content-Length` bytes if that is among them.
 //! Events arrive between any two replies; those that come while a reply is awaited are kept for [`Link::event`].
 
 use std::collections::VecDeque;
@@ -12,11 +11,12 @@ use std::io;
 use std::time::Duration;
 
 use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslResponse, parse_channel_dump};
-use memchr::memmem;
 use percent_encoding::percent_decode_str;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+use super::frame::{Head, fields};
 
 /// How long FreeSWITCH may take to answer a command.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(3);
@@ -68,7 +68,8 @@ impl Link {
         self.reply().await
     }
 
-    /// Sends commands together and waits for the reply to each, in order: FreeSWITCH begins the next one without waiting for us.
+    /// Sends commands together and waits for the reply to each, in order: FreeSWITCH begins the next one without
+    /// waiting for us.
     pub async fn send_all(&mut self, commands: &[EslCommand]) -> Result<Vec<EslResponse>, EslError> {
         self.write(commands).await?;
         let mut replies = Vec::with_capacity(commands.len());
@@ -122,8 +123,8 @@ impl Link {
         self.events.iter()
     }
 
-    /// Lets FreeSWITCH look at its event queue now rather than at its next 20 ms tick: a lone line feed between commands
-    /// (measured with 1.10.12; mod_event_socket skips it). Never called while a command is being written.
+    /// Lets FreeSWITCH look at its event queue now rather than at its next 20 ms tick: a lone line feed between
+    /// commands (measured with 1.10.12; mod_event_socket skips it). Never called while a command is being written.
     pub fn nudge(&self) {
         let _ = self.socket.try_write(b"\n");
     }
@@ -160,56 +161,35 @@ async fn in_time<T>(step: impl Future<Output = Result<T, EslError>>) -> Result<T
 
 /// Takes the first message off what has been read, if it is all there.
 fn take(unread: &mut Vec<u8>) -> Result<Option<Message>, EslError> {
-    // FreeSWITCH sends no empty lines between messages, but they would mean nothing.
-    let blank = unread.iter().take_while(|b| matches!(b, b'\n' | b'\r')).count();
     let too_long = |length: usize| EslError::protocol_error(format!("a message of {length} bytes"));
-    let Some(end) = memmem::find(&unread[blank..], b"\n\n") else {
+    let Some(head) = Head::of(unread)? else {
         return if unread.len() > LONGEST_MESSAGE {
             Err(too_long(unread.len()))
         } else {
             Ok(None)
         };
     };
-    let head_end = blank + end;
-    let head = String::from_utf8_lossy(&unread[blank..head_end]);
-    let field = |name: &str| {
-        fields(&head)
-            .find(|(n, _)| n.eq_ignore_ascii_case(name))
-            .map(|(_, v)| v)
-    };
-    let length = match field("Content-Length") {
-        Some(text) => text
-            .parse()
-            .map_err(|_| EslError::protocol_error("a Content-Length that is no number"))?,
-        None => 0,
-    };
-    if length > LONGEST_MESSAGE {
-        return Err(too_long(length));
+    if head.length > LONGEST_MESSAGE {
+        return Err(too_long(head.length));
     }
-    let Some(body) = unread.get(head_end + 2..head_end + 2 + length) else {
+    let all = head.size + head.length;
+    let Some(body) = unread.get(head.size..all) else {
         return Ok(None);
     };
     let body = String::from_utf8_lossy(body);
-    let message = match field("Content-Type") {
-        Some("command/reply" | "api/response") => Message::Reply(reply(&head, &body)),
+    let message = match head.field("Content-Type") {
+        Some("command/reply" | "api/response") => Message::Reply(head.reply(&body)),
         // An event that cannot be read says nothing.
         Some("text/event-plain") => parse_channel_dump(&body).map_or(Message::Other, Message::Event),
-        Some("text/disconnect-notice") if field("Content-Disposition") != Some("linger") => Message::Goodbye,
+        Some("text/disconnect-notice") if head.field("Content-Disposition") != Some("linger") => Message::Goodbye,
         Some(_) => Message::Other,
         None => return Err(EslError::protocol_error("a message without Content-Type")),
     };
-    unread.drain(..head_end + 2 + length);
+    unread.drain(..all);
     if unread.is_empty() {
         *unread = Vec::new();
     }
     Ok(Some(message))
-}
-
-/// The lines `name: value`, values as they are written. A name may contain a colon (`variable_nolocal:x`).
-fn fields(head: &str) -> impl Iterator<Item = (&str, &str)> {
-    head.lines()
-        .filter_map(|line| line.split_once(": ").or_else(|| line.split_once(':')))
-        .map(|(name, value)| (name, value.trim_start_matches(' ').trim_end()))
 }
 
 /// The lines of a channel's dump (`uuid_dump`), values decoded.
@@ -222,15 +202,6 @@ pub fn dump(body: &str) -> Vec<(&str, String)> {
 /// A header of a channel's dump.
 pub fn header<'a>(dump: &'a [(&str, String)], name: &str) -> Option<&'a str> {
     dump.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_str())
-}
-
-/// Header lines may be percent-encoded like an event's.
-fn reply(head: &str, body: &str) -> EslResponse {
-    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let headers = fields(head)
-        .map(|(name, value)| (name.to_owned(), decoded(value)))
-        .collect();
-    EslResponse::new(headers, (!body.is_empty()).then(|| body.to_owned()))
 }
 
 #[cfg(test)]

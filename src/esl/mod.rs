@@ -11,30 +11,33 @@
 //! | [`registrations`] | pure: registrations as FreeSWITCH tells them |
 //! | [`answers`] | the answers to notifications, on a connection of their own |
 //! | [`notifications`] | pure: pushes that FreeSWITCH's events ask for, and their answers |
-//! | [`reading`] | registrations as FreeSWITCH lists them: all after a reconnect, and of profiles that start |
-//! | [`asking`] | what one user has registered, where an event does not say it |
-//! | [`link`] | one connection of a held call: framing, commands, replies |
+//! | [`resync`], [`listing`] | registrations as FreeSWITCH lists them: all after a reconnect, and of profiles that start |
+//! | [`user_registrations`] | what one user has registered, where an event does not say it |
+//! | [`link`] | one connection of a held call: commands, replies, events |
 //! | [`users`], [`directory`] | questions to FreeSWITCH's directory: whose number, who rings; a user's variables |
-//! | `line` | a connection of ours that asks, and hears no events |
-//! | `endpoint` | where FreeSWITCH's event socket is, and how what it says is read |
+//! | `query` | a connection of ours that asks, and hears no events |
+//! | `frame` | how messages stand on the socket, for `link` and `query` |
+//! | `endpoint` | where FreeSWITCH's event socket is, how to log in, and how what it says is read |
 //! | `job` | which leg a `bgapi` job was for |
 
 pub mod answers;
-pub mod asking;
 pub mod decode;
 pub mod directory;
 pub mod encode;
 mod endpoint;
+mod frame;
 pub mod inbound;
 pub mod inherit;
 mod job;
-mod line;
 pub mod link;
+pub mod listing;
 pub mod notifications;
 pub mod options;
 pub mod originate;
 pub mod other_leg;
 pub mod outbound;
-pub mod reading;
+mod query;
 pub mod registrations;
+pub mod resync;
+pub mod user_registrations;
 pub mod users;

@@ -26,9 +26,9 @@ const LONGEST_UUID: usize = 128;
 
 /// A notification that was asked for.
 #[derive(Debug)]
-pub struct Heard {
+pub struct NotificationRequest {
     /// What is asked, or why it cannot be.
-    pub asked: Result<Notification, Refusal>,
+    pub asked: Result<Notification, RequestFault>,
     /// For whom, if the event says so: for the log.
     pub aor: Option<Aor>,
     /// The `uuid` that the answer has to carry; without one, nobody waits for it.
@@ -41,7 +41,7 @@ pub struct Uuid(String);
 
 /// Why an event asks for nothing that can be done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum RequestFault {
     /// A header without which it is not known what to push to whom.
     #[error("the event has no header {0}")]
     Missing(&'static str),
@@ -57,7 +57,7 @@ pub enum Refusal {
 }
 
 /// Reads an event. `None`: it asks for no notification.
-pub fn heard(event: &EslEvent, at: UnixSeconds) -> Option<Heard> {
+pub fn heard(event: &EslEvent, at: UnixSeconds) -> Option<NotificationRequest> {
     let header = |name: &str| event.header_str(name).filter(|v| !v.is_empty());
     match header("Event-Name")? {
         "CUSTOM" if header("Event-Subclass") == Some(QUESTION) => Some(question(header, event.body(), at)),
@@ -66,16 +66,16 @@ pub fn heard(event: &EslEvent, at: UnixSeconds) -> Option<Heard> {
     }
 }
 
-fn question<'a>(header: impl Fn(&str) -> Option<&'a str>, body: Option<&str>, at: UnixSeconds) -> Heard {
+fn question<'a>(header: impl Fn(&str) -> Option<&'a str>, body: Option<&str>, at: UnixSeconds) -> NotificationRequest {
     let answer_to = match header("uuid").map(Uuid::new) {
         None => Ok(None),
         Some(Some(uuid)) => Ok(Some(uuid)),
-        Some(None) => Err(Refusal::Uuid),
+        Some(None) => Err(RequestFault::Uuid),
     };
-    let need = |name| header(name).ok_or(Refusal::Missing(name));
+    let need = |name| header(name).ok_or(RequestFault::Missing(name));
     let asked = || {
         Ok(Notification {
-            token_type: TokenType::from_name(need("type")?).ok_or(Refusal::UnknownType)?,
+            token_type: TokenType::from_name(need("type")?).ok_or(RequestFault::UnknownType)?,
             aor: Aor::new(need("user")?, need("realm")?),
             app: header("app_id").map(Arc::from),
             payload: Arc::new(Payload::parse(body.unwrap_or_default())?),
@@ -88,12 +88,12 @@ fn question<'a>(header: impl Fn(&str) -> Option<&'a str>, body: Option<&str>, at
         .zip(header("realm"))
         .map(|(user, realm)| Aor::new(user, realm));
     match answer_to {
-        Ok(answer_to) => Heard {
+        Ok(answer_to) => NotificationRequest {
             asked: asked(),
             aor,
             answer_to,
         },
-        Err(refusal) => Heard {
+        Err(refusal) => NotificationRequest {
             asked: Err(refusal),
             aor,
             answer_to: None,
@@ -103,7 +103,11 @@ fn question<'a>(header: impl Fn(&str) -> Option<&'a str>, body: Option<&str>, at
 
 /// A chat message, after FreeSWITCH has tried to deliver it. Phones that are registered get it from FreeSWITCH; all get
 /// the push when it says that nobody took it (`blocking=true` in the chatplan).
-fn message<'a>(header: impl Fn(&str) -> Option<&'a str>, body: Option<&str>, at: UnixSeconds) -> Option<Heard> {
+fn message<'a>(
+    header: impl Fn(&str) -> Option<&'a str>,
+    body: Option<&str>,
+    at: UnixSeconds,
+) -> Option<NotificationRequest> {
     let token_type = TokenType::from_name(header(MARK)?)?;
     let content = header("type").unwrap_or("text/plain");
     if content.contains("imdn") || content.contains("composing") {
@@ -127,7 +131,7 @@ fn message<'a>(header: impl Fn(&str) -> Option<&'a str>, body: Option<&str>, at:
     keys.insert("sound".into(), "default".into());
     let own: Value = json!({ "kind": "message", "sender": sender, "recipient": format!("sip:{user}@{host}") });
     keys.insert("custom".into(), own);
-    Some(Heard {
+    Some(NotificationRequest {
         asked: Ok(Notification {
             aor: Aor::new(user, host),
             token_type,
@@ -193,7 +197,7 @@ mod tests {
         event
     }
 
-    fn custom(headers: &[(&str, &str)], body: &str) -> Heard {
+    fn custom(headers: &[(&str, &str)], body: &str) -> NotificationRequest {
         let mut all = vec![("Event-Subclass", QUESTION)];
         all.extend(headers);
         heard(&event("CUSTOM", &all, body), 7).expect("a notification")
@@ -230,17 +234,17 @@ mod tests {
             let (name, _) = headers.remove(missing);
             let heard = custom(&headers, "");
             assert!(
-                matches!(&heard.asked, Err(Refusal::Missing(n)) if *n == name),
+                matches!(&heard.asked, Err(RequestFault::Missing(n)) if *n == name),
                 "{heard:?}"
             );
             assert!(heard.answer_to.is_some());
         }
         let mut headers = WHOLE;
         headers[0].1 = "sms";
-        assert_eq!(custom(&headers, "").asked.unwrap_err(), Refusal::UnknownType);
+        assert_eq!(custom(&headers, "").asked.unwrap_err(), RequestFault::UnknownType);
         for body in ["{", "[]", "\"x\"", "{\"a\":1}x"] {
             let heard = custom(&WHOLE, body);
-            assert!(matches!(heard.asked, Err(Refusal::Payload(_))), "{body}");
+            assert!(matches!(heard.asked, Err(RequestFault::Payload(_))), "{body}");
             assert!(heard.answer_to.is_some());
         }
     }
@@ -259,7 +263,7 @@ mod tests {
             let heard = custom(&headers, "");
             assert_eq!(
                 (heard.asked.unwrap_err(), heard.answer_to),
-                (Refusal::Uuid, None),
+                (RequestFault::Uuid, None),
                 "{uuid}"
             );
         }

@@ -1,7 +1,8 @@
 //! Channel variables of a held channel that say how the call is to be treated: read, checked, typed. Pure.
 //!
 //! What reaches a channel: on the caller's own channel, what its dialplan set. On a loopback's B channel (measured with
-//! 1.10.12), what `<>`, `{}` and `[]` of the dial-string set and what the caller's channel exports; not what it only sets.
+//! 1.10.12), what `<>`, `{}` and `[]` of the dial-string set and what the caller's channel exports; not what it only
+//! sets.
 
 use std::time::Duration;
 
@@ -15,8 +16,8 @@ pub struct Variables {
     pub options: CallOptions,
     /// The shortest of the call's own limits.
     pub max_wait: Option<Duration>,
-    /// Only the user's dial-string can tell whether FreeSWITCH rings the plain contacts itself. The answer without it is in
-    /// `options`.
+    /// Only the user's dial-string can tell whether FreeSWITCH rings the plain contacts itself. The answer without it
+    /// is in `options`.
     pub ask_directory: bool,
     /// Values that were ignored, for the log.
     pub ignored: Vec<String>,
@@ -51,8 +52,8 @@ pub fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Variables {
     asked
 }
 
-/// The value that a variable would have on a leg of `bridge`: of a loopback its own, which the dial-string or an export put there;
-/// of the caller's channel an exported one.
+/// The value that a variable would have on a leg of `bridge`: of a loopback its own, which the dial-string or an export
+/// put there; of the caller's channel an exported one.
 pub fn for_legs<'a>(get: &impl Fn(&str) -> Option<&'a str>, name: &str) -> Option<&'a str> {
     if get("variable_loopback_leg").is_some() {
         return get(&format!("variable_{name}"));
@@ -100,7 +101,8 @@ fn beside<'a>(get: &impl Fn(&str) -> Option<&'a str>, waits_for_any: bool, asked
     if get("variable_loopback_leg") != Some("B") {
         return false;
     }
-    // FreeSWITCH sets both for every part of a `:_:` dial-string, the first where there is a caller; others may set the second.
+    // FreeSWITCH sets both for every part of a `:_:` dial-string, the first where there is a caller; others may set the
+    // second.
     let enterprise =
         get("variable_ent_originate_aleg_uuid").is_some() || get("variable_ignore_early_media") == Some("true");
     asked.ask_directory = enterprise;

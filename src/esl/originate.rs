@@ -1,15 +1,15 @@
 //! `originate`: one leg as a child of the held channel, parked when answered.
 //!
-//! FreeSWITCH reads commands byte by byte (1.7 µs each, measured), and an `originate` is some 800 of them. All that it says
-//! whoever is called is therefore left on the held channel beforehand, while nobody waits: `fswake_leg_N` has it for leg N, and
-//! `expand` puts it in its place. FreeSWITCH does not look into the variable for other variables: what the caller has put there
-//! stays text.
+//! FreeSWITCH reads commands byte by byte (1.7 µs each, measured), and an `originate` is some 800 of them. All that it
+//! says whoever is called is therefore left on the held channel beforehand, while nobody waits: `fswake_leg_N` has it
+//! for leg N, and `expand` puts it in its place. FreeSWITCH does not look into the variable for other variables: what
+//! the caller has put there stays text.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::decode::Parent;
-use super::encode::{codecs, is_plain, name, number, seconds_up, user};
+use super::encode::{Word, codecs, name, number, seconds_up, user};
 use super::inherit::quoted;
 use super::job::VARIABLE;
 use crate::types::{Aor, LegId};
@@ -74,7 +74,8 @@ impl Leg<'_> {
                 ",origination_aleg_uuid={a_leg},originating_leg_uuid={a_leg},call_uuid={call}"
             );
         } else {
-            // The loopback's record is the call's. Without this, each leg that nobody answers would have one too, as a call by itself.
+            // The loopback's record is the call's. Without this, each leg that nobody answers would have one too, as a
+            // call by itself.
             let _ = write!(
                 vars,
                 ",process_cdr=false,api_on_answer_fswake='uuid_setvar {channel} process_cdr true'"
@@ -123,8 +124,8 @@ impl Dial<'_> {
         format!("originate {{{variables}{}}}{} &park()", self.variables(), self.target)
     }
 
-    /// The same with those that [`prepare`] has left on the held channel; `None` where `expand` would read this phone's address
-    /// as more than text.
+    /// The same with those that [`prepare`] has left on the held channel; `None` where `expand` would read this phone's
+    /// address as more than text.
     pub fn command_prepared(&self, held: &str, leg: LegId) -> Option<String> {
         if self.target.contains(['$', '\\']) {
             return None;
@@ -136,8 +137,8 @@ impl Dial<'_> {
     }
 
     fn variables(&self) -> String {
-        // FreeSWITCH counts full seconds of the clock, so N lasts between N - 1 and N (measured). The engine's own deadline ends
-        // the leg; this one is behind it.
+        // FreeSWITCH counts full seconds of the clock, so N lasts between N - 1 and N (measured). The engine's own
+        // deadline ends the leg; this one is behind it.
         let timeout = seconds_up(self.timeout) + 1;
         let park = seconds_up(self.park_timeout);
         let early = if self.early_media {
@@ -150,9 +151,9 @@ impl Dial<'_> {
     }
 }
 
-/// Leaves a leg's [`Leg::variables`] on the held channel, with the brace before them: of a channel that is gone `expand` makes
-/// nothing, and what is left then dials nobody. FreeSWITCH reads quotes and backslashes of the argument (`uuid_setvar`
-/// is split at blanks); what is in quotes, with both escaped, comes out as it was.
+/// Leaves a leg's [`Leg::variables`] on the held channel, with the brace before them: of a channel that is gone
+/// `expand` makes nothing, and what is left then dials nobody. FreeSWITCH reads quotes and backslashes of the argument
+/// (`uuid_setvar` is split at blanks); what is in quotes, with both escaped, comes out as it was.
 pub fn prepare(held: &str, leg: LegId, variables: &str) -> String {
     let mut command = format!("uuid_setvar {held} {VARIABLE}{} '{{", leg.n);
     for c in variables.chars() {
@@ -184,7 +185,7 @@ fn is_the_phones(name: &str) -> bool {
         "fswake_",
         "api_on_originate",
     ];
-    is_plain(name, 128, b"_-.") && !is_ours.iter().any(|ours| name.starts_with(ours))
+    Word::new(name).is_some() && !is_ours.iter().any(|ours| name.starts_with(ours))
 }
 
 /// What the phone is told of its caller.

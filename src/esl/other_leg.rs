@@ -7,8 +7,8 @@ use super::encode;
 use crate::engine::{OtherLegState, Ringing};
 use crate::types::{Aor, Target};
 
-/// Who rings the plain contacts, by a user's dial-string of the directory. `None`: it does not tell. A dial-string without a
-/// part that leads to us is not the one that the held channel came from, whatever else it rings.
+/// Who rings the plain contacts, by a user's dial-string of the directory. `None`: it does not tell. A dial-string
+/// without a part that leads to us is not the one that the held channel came from, whatever else it rings.
 pub fn who_rings(dial_string: &str) -> Option<Ringing> {
     let has = |part: &str| dial_string.contains(part);
     match (has("loopback/"), has("sofia_contact(") || has("sofia/")) {
@@ -20,10 +20,11 @@ pub fn who_rings(dial_string: &str) -> Option<Ringing> {
 
 /// The question that tells a user's dial-string; `None` where the AOR does not fit into a command.
 pub fn ask_dial_string(aor: &Aor) -> Option<String> {
-    encode::user(aor).map(|user| format!("user_data {user} param dial-string"))
+    encode::user(aor).map(encode::ask_dial_string)
 }
 
-/// The question that tells FreeSWITCH's legs to a contact; `None` where the contact has no place that could be asked for.
+/// The question that tells FreeSWITCH's legs to a contact; `None` where the contact has no place that could be asked
+/// for.
 pub fn ask_legs(target: &Target) -> Option<String> {
     Some(format!("show channels like {} as json", place(target)?))
 }
@@ -40,30 +41,30 @@ fn place(target: &Target) -> Option<&str> {
 }
 
 #[derive(Deserialize)]
-struct Shown {
+struct ChannelList {
     #[serde(default)]
-    rows: Vec<Row>,
+    rows: Vec<ChannelRow>,
 }
 
 #[derive(Deserialize)]
-struct Row {
+struct ChannelRow {
     uuid: String,
     name: String,
 }
 
 /// FreeSWITCH's own legs to a contact, by its answer. Legs of ours, of whichever call, do not count.
 pub fn legs(target: &Target, answer: &str) -> Vec<Uuid> {
-    let (Some(place), Ok(shown)) = (place(target), serde_json::from_str::<Shown>(answer)) else {
+    let (Some(place), Ok(shown)) = (place(target), serde_json::from_str::<ChannelList>(answer)) else {
         return Vec::new();
     };
-    let goes_there = |row: &Row| row.name.strip_suffix(place).is_some_and(|before| before.ends_with('/'));
+    let goes_there = |row: &ChannelRow| row.name.strip_suffix(place).is_some_and(|before| before.ends_with('/'));
     // FreeSWITCH's own UUIDs are of version 4, those of our legs of version 5.
-    let theirs = |row: Row| Uuid::parse_str(&row.uuid).ok().filter(|id| id.get_version_num() != 5);
+    let theirs = |row: ChannelRow| Uuid::parse_str(&row.uuid).ok().filter(|id| id.get_version_num() != 5);
     shown.rows.into_iter().filter(goes_there).filter_map(theirs).collect()
 }
 
-/// The question that tells how a leg stands. Its state in the list of channels may be one that it has long left: that list is
-/// written by several threads (seen under load).
+/// The question that tells how a leg stands. Its state in the list of channels may be one that it has long left: that
+/// list is written by several threads (seen under load).
 pub fn ask_leg(leg: Uuid) -> String {
     format!("uuid_dump {leg}")
 }

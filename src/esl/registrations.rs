@@ -9,7 +9,7 @@ use crate::types::{Aor, PushParams, Target, UnixSeconds};
 
 /// An event, and what an operator should know about it.
 #[derive(Debug)]
-pub struct Heard {
+pub struct RegistrationEvent {
     /// For the engine.
     pub event: Event,
     /// Oddities of the Contact, ready for the log; never a token.
@@ -22,7 +22,7 @@ pub fn heard<'a>(
     header: impl Fn(&str) -> Option<&'a str>,
     rules: &ContactRules,
     at: UnixSeconds,
-) -> Option<Heard> {
+) -> Option<RegistrationEvent> {
     let get = |name: &str| header(name).filter(|v| !v.is_empty());
     let aor = |user: &str, host: &str| Some(Aor::new(get(user)?, get(host)?));
     let call_id = || get("call-id").unwrap_or_default().into();
@@ -41,7 +41,7 @@ pub fn heard<'a>(
                 at,
                 source: Source::Event,
             });
-            Some(Heard {
+            Some(RegistrationEvent {
                 event,
                 warnings: read.warnings,
             })
@@ -74,7 +74,7 @@ pub fn heard<'a>(
                 }),
                 reachable,
             };
-            Some(Heard {
+            Some(RegistrationEvent {
                 event,
                 warnings: Vec::new(),
             })
@@ -89,11 +89,11 @@ fn over<'a>(
     get: &impl Fn(&str) -> Option<&'a str>,
     rules: &ContactRules,
     (why, at): (UnregisterWhy, UnixSeconds),
-) -> Heard {
+) -> RegistrationEvent {
     let read = if get("contact").is_some() {
         read_contact(get, rules)
     } else {
-        Read::default()
+        ParsedContact::default()
     };
     let event = Event::Unregistered(Unregistration {
         aor,
@@ -104,7 +104,7 @@ fn over<'a>(
         at,
         why,
     });
-    Heard {
+    RegistrationEvent {
         event,
         warnings: Vec::new(),
     }
@@ -112,7 +112,7 @@ fn over<'a>(
 
 /// What a Contact came to.
 #[derive(Default)]
-pub(super) struct Read {
+pub(super) struct ParsedContact {
     pub(super) target: Option<Target>,
     pub(super) push: Option<PushParams>,
     /// It was read whole and names no token.
@@ -120,7 +120,7 @@ pub(super) struct Read {
     pub(super) warnings: Vec<String>,
 }
 
-fn read_contact<'a>(get: &impl Fn(&str) -> Option<&'a str>, rules: &ContactRules) -> Read {
+fn read_contact<'a>(get: &impl Fn(&str) -> Option<&'a str>, rules: &ContactRules) -> ParsedContact {
     let hint = NetworkHint::from_event(
         get("network-ip").unwrap_or_default(),
         get("network-port").unwrap_or_default(),
@@ -144,13 +144,13 @@ pub(super) fn read(
     user_agent: &str,
     hint: Option<&NetworkHint>,
     rules: &ContactRules,
-) -> Read {
+) -> ParsedContact {
     let parsed = match contact::parse(contact, &rules.names, user_agent, hint) {
         Ok(parsed) => parsed,
         Err(error) => {
-            return Read {
+            return ParsedContact {
                 warnings: vec![format!("Contact refused: {error}")],
-                ..Read::default()
+                ..ParsedContact::default()
             };
         }
     };
@@ -165,7 +165,7 @@ pub(super) fn read(
         .map_err(|error| warnings.push(format!("Contact refused: {error}")))
         .ok()
         .map(Target::new);
-    Read {
+    ParsedContact {
         target,
         push,
         wants_no_push,

@@ -1,8 +1,8 @@
 //! Questions to FreeSWITCH's directory: whose number was dialled, and who rings that user's phones?
 //!
-//! Each has a connection to itself. A directory behind HTTP may take seconds, and FreeSWITCH waits with whoever asks: on a call's
-//! own connection the call would wait for it, even to be handed back (mod_event_socket ends a connection after its last `bgapi`),
-//! and on the one for registrations everybody would.
+//! Each has a connection to itself. A directory behind HTTP may take seconds, and FreeSWITCH waits with whoever asks:
+//! on a call's own connection the call would wait for it, even to be handed back (mod_event_socket ends a connection
+//! after its last `bgapi`), and on the one for registrations everybody would.
 
 use std::sync::Arc;
 
@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::directory::Directory;
-use super::{encode, other_leg};
+use super::encode::{self, Word};
+use super::other_leg;
 use crate::engine::{DIRECTORY, DirectoryQuery, Event};
 use crate::input::Input;
 use crate::types::{Aor, CallId};
@@ -23,7 +24,7 @@ const MOST: usize = 64;
 
 /// A question of a call's.
 #[derive(Debug)]
-pub struct Question {
+pub struct UserQuestion {
     /// Which call wants to know.
     pub call: CallId,
     /// What was dialled.
@@ -37,7 +38,7 @@ pub struct Users {
     /// Who is asked.
     pub directory: Directory,
     /// What is to be asked.
-    pub questions: mpsc::Receiver<Question>,
+    pub questions: mpsc::Receiver<UserQuestion>,
     /// To the driver.
     pub inputs: mpsc::Sender<Input>,
     /// The end.
@@ -57,7 +58,7 @@ impl Users {
             let directory = self.directory.clone();
             let (inputs, turn) = (self.inputs.clone(), under_way.clone().try_acquire_owned());
             tokio::spawn(async move {
-                let Question { call, aor, query } = question;
+                let UserQuestion { call, aor, query } = question;
                 let answer = if let Ok(_turn) = turn {
                     find(&directory, &aor, query).await
                 } else {
@@ -66,8 +67,8 @@ impl Users {
                 };
                 let event = match query {
                     DirectoryQuery::WhoseNumber => {
-                        let user = answer.as_deref().and_then(|id| encode::plain_user(id.trim()));
-                        let user = user.map(Arc::from);
+                        let user = answer.as_deref().and_then(|id| Word::new(id.trim()));
+                        let user = user.map(|id| id.as_str().into());
                         Event::UserFound { call, user }
                     }
                     DirectoryQuery::WhoRings => {

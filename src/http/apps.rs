@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::Site;
 use super::cache::Census;
 use super::census;
-use crate::push::apps::standing::AppState;
+use crate::push::apps::standing::{AppState, Problem};
+use crate::push::{PushError, PushErrorKind};
 
 #[derive(Debug, Serialize)]
 pub(super) struct Apps {
@@ -41,6 +42,10 @@ struct AppProblem {
     kind: &'static str,
     since: i64,
     reason: String,
+    /// The code of the error that pushes meet because of it; `null` where they meet none.
+    code: Option<&'static str>,
+    /// The HTTP status of a provider that answered.
+    status: Option<u16>,
 }
 
 #[derive(Debug, Serialize)]
@@ -76,15 +81,7 @@ impl App {
             credentials: state.credentials,
             expires: state.expires,
             days_left: state.days_left,
-            problems: state
-                .problems
-                .into_iter()
-                .map(|p| AppProblem {
-                    kind: p.kind.as_str(),
-                    since: p.since,
-                    reason: p.reason,
-                })
-                .collect(),
+            problems: state.problems.into_iter().map(AppProblem::new).collect(),
             checked: state.checked,
             last_success: state.last_success,
             last_failure: state.last_failure.map(|f| LastFailure {
@@ -92,6 +89,19 @@ impl App {
                 class: f.class,
                 reason: f.reason,
             }),
+        }
+    }
+}
+
+impl AppProblem {
+    fn new(problem: Problem) -> Self {
+        let error = problem.error.as_ref().map(PushError::kind);
+        Self {
+            kind: problem.kind.as_str(),
+            since: problem.since,
+            reason: problem.reason,
+            code: error.map(PushErrorKind::code),
+            status: error.and_then(PushErrorKind::status),
         }
     }
 }

@@ -9,11 +9,11 @@ use serde::Serialize;
 
 use super::cache::Census;
 use super::census;
-use super::{Problem, Site};
+use super::{ProblemDetails, Site};
 use crate::doctor::advice::{BROKEN_FILE, advice};
-use crate::push::PushError;
 use crate::push::app::App;
 use crate::push::apps::standing::{AppState, ProblemKind};
+use crate::push::{Fault, PushErrorKind};
 use crate::types::UnixSeconds;
 
 /// An operator is told of a certificate's end so many days before.
@@ -35,7 +35,8 @@ struct Item {
     level: Level,
     problem: String,
     advice: String,
-    /// How many phones cannot be woken because of it, or will not be; `null` where it is not about phones or they cannot be counted.
+    /// How many phones cannot be woken because of it, or will not be; `null` where it is not about phones or they
+    /// cannot be counted.
     phones: Option<u64>,
     since: Option<UnixSeconds>,
 }
@@ -53,7 +54,7 @@ enum Level {
 /// All of it, worst first.
 pub(super) async fn list(State(site): State<Arc<Site>>) -> Json<Attention> {
     // A store that cannot be read is said by the item about it.
-    let census: Result<Arc<Census>, Problem> = census::take(&site).await;
+    let census: Result<Arc<Census>, ProblemDetails> = census::take(&site).await;
     let census = census.as_deref().ok();
     let mut items: Vec<Item> = event_socket(&site, census).into_iter().chain(store(&site)).collect();
     let apps = site.pushers.apps();
@@ -124,7 +125,7 @@ fn of_app(app: &App, state: &AppState, census: Option<&Census>) -> Vec<Item> {
                 ProblemKind::Busy => format!("its provider takes no pushes for now: {reason}"),
             };
             let (level, advice) = match &problem.error {
-                Some(error) => (Level::Error, to_do(app, error)),
+                Some(error) => (Level::Error, to_do(app, error.kind())),
                 None => (Level::Warning, BROKEN_FILE.to_owned()),
             };
             item(level, text, advice, Some(problem.since))
@@ -135,7 +136,7 @@ fn of_app(app: &App, state: &AppState, census: Option<&Census>) -> Vec<Item> {
             "its certificate ends in {days} {}",
             if days == 1 { "day" } else { "days" }
         );
-        let advice = to_do(app, &PushError::certificate_expired());
+        let advice = to_do(app, PushErrorKind::Misconfigured(Fault::CertificateExpired));
         items.push(item(Level::Warning, problem, advice, None));
     }
     // A log takes everything and wakes nobody.
@@ -147,7 +148,7 @@ fn of_app(app: &App, state: &AppState, census: Option<&Census>) -> Vec<Item> {
     items
 }
 
-fn to_do(app: &App, error: &PushError) -> String {
+fn to_do(app: &App, error: PushErrorKind) -> String {
     advice(app, error).1
 }
 

@@ -1,13 +1,13 @@
 //! Calls that are held now.
 
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
-use super::{Problem, Site};
+use super::{ProblemDetails, Site};
+use crate::clock::unix_ms;
 use crate::engine::view::{CallView, PartyView, PushState};
 
 #[derive(Debug, Serialize)]
@@ -22,7 +22,7 @@ struct Call {
     aor: String,
     caller: String,
     caller_name: String,
-    held_at_ms: u64,
+    held_at_ms: i64,
     held_ms: u64,
     left_ms: u64,
     state: &'static str,
@@ -44,7 +44,7 @@ struct Party {
 }
 
 /// All held calls, longest held first.
-pub(super) async fn held(State(site): State<Arc<Site>>) -> Result<Json<Calls>, Problem> {
+pub(super) async fn held(State(site): State<Arc<Site>>) -> Result<Json<Calls>, ProblemDetails> {
     let calls = site.control.calls().await?;
     Ok(Json(Calls {
         calls: calls.into_iter().map(Call::from).collect(),
@@ -62,7 +62,7 @@ impl From<CallView> for Call {
             aor: call.aor.to_string(),
             caller: call.caller_number.to_string(),
             caller_name: call.caller_name.to_string(),
-            held_at_ms: call.at.duration_since(UNIX_EPOCH).map_or(0, ms),
+            held_at_ms: unix_ms(call.at),
             held_ms: ms(call.held),
             left_ms: ms(call.left),
             state: if call.connecting { "connecting" } else { "held" },

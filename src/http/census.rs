@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::cache::Census;
 use super::wakes::read;
-use super::{Problem, Site};
+use super::{ProblemDetails, Site};
 use crate::push::Pushers;
 use crate::store::devices::{self, Group};
 
@@ -16,13 +16,13 @@ const GOOD_FOR: Duration = Duration::from_secs(2);
 const TIMES: u32 = 50;
 
 /// Counts, or gives the last count again.
-pub(super) async fn take(site: &Arc<Site>) -> Result<Arc<Census>, Problem> {
+pub(super) async fn take(site: &Arc<Site>) -> Result<Arc<Census>, ProblemDetails> {
     // As with the summary: what was begun is ended and kept, though whoever asked may have gone.
     let counting = tokio::spawn(count(Arc::clone(site)));
-    counting.await.unwrap_or_else(|_| Err(Problem::failed()))
+    counting.await.unwrap_or_else(|_| Err(ProblemDetails::failed()))
 }
 
-async fn count(site: Arc<Site>) -> Result<Arc<Census>, Problem> {
+async fn count(site: Arc<Site>) -> Result<Arc<Census>, ProblemDetails> {
     let mut kept = site.census.0.lock().await;
     let began = Instant::now();
     if let Some((too_old, census)) = &*kept

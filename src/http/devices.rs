@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::wakes::{page_size, read};
-use super::{Problem, Site};
+use super::{ProblemDetails, Site};
 use crate::clock::with_date;
 use crate::engine::view::{AorView, BindingView};
 use crate::store::devices;
@@ -28,8 +28,8 @@ pub(super) struct Which {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Page {
-    devices: Vec<Shown>,
+pub(super) struct DevicesPage {
+    devices: Vec<DeviceJson>,
     /// Contacts, where one AOR was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     bindings: Option<Vec<Binding>>,
@@ -38,7 +38,7 @@ pub(super) struct Page {
 
 /// A device without its tokens.
 #[derive(Debug, Serialize)]
-pub(super) struct Shown {
+pub(super) struct DeviceJson {
     id: String,
     aor: String,
     provider: String,
@@ -65,7 +65,7 @@ pub(super) struct Binding {
 #[derive(Debug, Serialize)]
 pub(super) struct WithBindings {
     #[serde(flatten)]
-    device: Shown,
+    device: DeviceJson,
     bindings: Vec<Binding>,
 }
 
@@ -73,21 +73,21 @@ pub(super) struct WithBindings {
 pub(super) async fn list(
     State(site): State<Arc<Site>>,
     which: Result<Query<Which>, QueryRejection>,
-) -> Result<Json<Page>, Problem> {
+) -> Result<Json<DevicesPage>, ProblemDetails> {
     let Query(which) = which?;
     let limit = page_size(which.limit, MOST)?;
     if let Some(aor) = which.aor {
         let AorView { devices, bindings } = site.control.aor(parse_aor(&aor)?).await?;
-        return Ok(Json(Page {
-            devices: devices.iter().filter_map(|d| shown(&site, d)).collect(),
+        return Ok(Json(DevicesPage {
+            devices: devices.iter().map(|d| shown(&site, d)).collect(),
             bindings: Some(bindings.into_iter().map(Binding::from).collect()),
             next: None,
         }));
     }
     let after = which.after.unwrap_or(0);
     let page = read(&site, move |store| Ok(devices::page(store.connection(), after, limit)?)).await?;
-    Ok(Json(Page {
-        devices: page.devices.iter().filter_map(|d| shown(&site, d)).collect(),
+    Ok(Json(DevicesPage {
+        devices: page.devices.iter().map(|d| shown(&site, d)).collect(),
         bindings: None,
         next: page.next,
     }))
@@ -97,17 +97,14 @@ pub(super) async fn list(
 pub(super) async fn show(
     State(site): State<Arc<Site>>,
     id: Result<Path<String>, PathRejection>,
-) -> Result<Json<WithBindings>, Problem> {
+) -> Result<Json<WithBindings>, ProblemDetails> {
     let (stored, key) = find(&site, &id?.0).await?;
     let AorView { devices, bindings } = site.control.aor(key.aor.clone()).await?;
     // Memory is newer than the store.
-    let device = devices
-        .into_iter()
-        .find(|d| d.key().as_ref() == Some(&key))
-        .unwrap_or(stored.into());
+    let device = devices.into_iter().find(|d| d.key() == key).unwrap_or(stored.into());
     let own = bindings.into_iter().filter(|b| b.device.as_deref() == Some(&key));
     Ok(Json(WithBindings {
-        device: shown(&site, &device).ok_or_else(unknown)?,
+        device: shown(&site, &device),
         bindings: own.map(Binding::from).collect(),
     }))
 }
@@ -116,7 +113,7 @@ pub(super) async fn show(
 pub(super) async fn forget(
     State(site): State<Arc<Site>>,
     id: Result<Path<String>, PathRejection>,
-) -> Result<StatusCode, Problem> {
+) -> Result<StatusCode, ProblemDetails> {
     let (_, key) = find(&site, &id?.0).await?;
     if site.control.forget(key).await? {
         Ok(StatusCode::NO_CONTENT)
@@ -125,41 +122,41 @@ pub(super) async fn forget(
     }
 }
 
-fn unknown() -> Problem {
-    Problem::missing("no such device")
+fn unknown() -> ProblemDetails {
+    ProblemDetails::missing("no such device")
 }
 
-async fn find(site: &Site, id: &str) -> Result<(Device, DeviceKey), Problem> {
+async fn find(site: &Site, id: &str) -> Result<(Device, DeviceKey), ProblemDetails> {
     let id: PublicId = id.parse().map_err(|_| unknown())?;
     let device = read(site, move |store| Ok(devices::find(store.connection(), id)?)).await?;
     let device = device.ok_or_else(unknown)?;
-    let key = device.key().ok_or_else(unknown)?;
+    let key = device.key();
     Ok((device, key))
 }
 
 /// `user@domain`; the user may hold an `@`, a domain cannot.
-pub(super) fn parse_aor(text: &str) -> Result<Aor, Problem> {
+pub(super) fn parse_aor(text: &str) -> Result<Aor, ProblemDetails> {
     match text.rsplit_once('@') {
         Some((user, domain)) if !user.is_empty() && !domain.is_empty() => Ok(Aor::new(user, domain)),
-        _ => Err(Problem::wrong("an AOR is written user@domain")),
+        _ => Err(ProblemDetails::wrong("an AOR is written user@domain")),
     }
 }
 
-fn shown(site: &Site, device: &Device) -> Option<Shown> {
+fn shown(site: &Site, device: &Device) -> DeviceJson {
     let served_by = site.pushers.serves(&device.push, &device.aor.domain);
-    Some(Shown {
-        id: device.key()?.public_id().to_string(),
+    DeviceJson {
+        id: device.key().public_id().to_string(),
         aor: device.aor.to_string(),
         provider: device.push.provider.name().to_owned(),
         app: device.push.app.to_string(),
         served_by: served_by.map(|name| name.to_string()),
-        call_token: device.push.call_token.as_ref().map(PushToken::fingerprint),
-        remote_token: device.push.remote_token.as_ref().map(PushToken::fingerprint),
+        call_token: device.push.tokens.call().map(PushToken::fingerprint),
+        remote_token: device.push.tokens.remote().map(PushToken::fingerprint),
         user_agent: device.user_agent.to_string(),
         first_seen: device.first_seen,
         last_seen: device.last_seen,
         set_aside: device.set_aside.as_deref().map(with_date),
-    })
+    }
 }
 
 impl From<BindingView> for Binding {

@@ -6,8 +6,8 @@
 //! - a page of another site whose name was made to mean 127.0.0.1 (DNS rebinding) sends its own name as `Host`: only
 //!   `localhost` and addresses are taken;
 //! - a page that sends a request blindly is told apart by what browsers add (`Origin`, `Sec-Fetch-Site`), and could not
-//!   change anything without them either: no `GET` has an effect, a body has to be `application/json`, and a page may send
-//!   neither that nor a `DELETE` without asking first (CORS), which is never granted.
+//!   change anything without them either: no `GET` has an effect, a body has to be `application/json`, and a page may
+//!   send neither that nor a `DELETE` without asking first (CORS), which is never granted.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
 
-use super::{Problem, Site};
+use super::{ProblemDetails, Site};
 
 /// How long an answer may take to be made.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -36,7 +36,7 @@ pub(super) async fn check(State(site): State<Arc<Site>>, request: Request, next:
         Some(problem) => problem.into_response(),
         None => match tokio::time::timeout(limit(&request), next.run(request)).await {
             Ok(response) => response,
-            Err(_) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "this took too long").into_response(),
+            Err(_) => ProblemDetails::new(StatusCode::SERVICE_UNAVAILABLE, "this took too long").into_response(),
         },
     };
     let headers = response.headers_mut();
@@ -65,17 +65,22 @@ fn limit(request: &Request) -> Duration {
     }
 }
 
-fn refusal(site: &Site, request: &Request) -> Option<Problem> {
+fn refusal(site: &Site, request: &Request) -> Option<ProblemDetails> {
     let headers = request.headers();
     if is_of_another_site(headers, request.method(), request.uri().path()) {
-        return Some(Problem::new(StatusCode::FORBIDDEN, "cross-site requests are refused"));
+        return Some(ProblemDetails::new(
+            StatusCode::FORBIDDEN,
+            "cross-site requests are refused",
+        ));
     }
     match &site.token {
-        Some(token) if !OPEN.contains(&request.uri().path()) && !bears(headers, token.expose()) => Some(Problem::new(
-            StatusCode::UNAUTHORIZED,
-            "this needs the header Authorization: Bearer and the token of http.token-file",
-        )),
-        None if !names_this_host(headers) => Some(Problem::new(
+        Some(token) if !OPEN.contains(&request.uri().path()) && !bears(headers, token.expose()) => {
+            Some(ProblemDetails::new(
+                StatusCode::UNAUTHORIZED,
+                "this needs the header Authorization: Bearer and the token of http.token-file",
+            ))
+        }
+        None if !names_this_host(headers) => Some(ProblemDetails::new(
             StatusCode::MISDIRECTED_REQUEST,
             "without http.token-file the Host must be localhost or an address",
         )),

@@ -19,7 +19,7 @@ pub(super) async fn alive() -> &'static str {
 
 /// One thing that has to be well.
 #[derive(Debug, Serialize)]
-struct Check {
+struct HealthCheck {
     name: String,
     ok: bool,
     /// What is wrong.
@@ -27,7 +27,7 @@ struct Check {
     problem: Option<String>,
 }
 
-impl Check {
+impl HealthCheck {
     fn new(name: impl Into<String>, problem: Option<String>) -> Self {
         Self {
             name: name.into(),
@@ -59,7 +59,7 @@ pub(super) async fn ready(State(site): State<Arc<Site>>, headers: HeaderMap) -> 
 
 struct Readiness {
     ready: bool,
-    checks: Vec<Check>,
+    checks: Vec<HealthCheck>,
 }
 
 impl Readiness {
@@ -69,11 +69,11 @@ impl Readiness {
         let esl_up = site.esl_up.load(Ordering::Relaxed);
         let failing = site.store.health().failing;
         let mut checks = vec![
-            Check::new(
+            HealthCheck::new(
                 "esl",
                 (!esl_up).then(|| "no connection to FreeSWITCH's event socket".into()),
             ),
-            Check::new("store", failing.map(|f| format!("cannot be written: {}", f.reason))),
+            HealthCheck::new("store", failing.map(|f| format!("cannot be written: {}", f.reason))),
         ];
         let is_up = checks.iter().all(|check| check.ok);
         let apps = site.pushers.states();
@@ -83,7 +83,7 @@ impl Readiness {
             let problem = (phones > 0).then(|| {
                 format!("no app has a provider: pushes are only written to the log (phones with push tokens: {phones})")
             });
-            checks.push(Check::new("apps", problem));
+            checks.push(HealthCheck::new("apps", problem));
             phones == 0
         } else {
             apps.iter().any(AppState::would_wake)
@@ -91,7 +91,7 @@ impl Readiness {
         checks.extend(apps.iter().map(|app| {
             let problem = app.problems.first();
             let problem = problem.map(|p| format!("{}: {}", p.kind.as_str(), p.reason));
-            Check::new(format!("app {}", app.name), problem)
+            HealthCheck::new(format!("app {}", app.name), problem)
         }));
         Self {
             ready: is_up && wakes,

@@ -7,9 +7,9 @@
 //! ```
 //!
 //! It runs on a thread of its own, and nothing here can make a call wait: the loop is asked one bounded question at a
-//! time, and reading the store takes no lock that the writer needs. Whoever asks may be hostile: heads, bodies, connections
-//! and the time that each may last are limited ([`serve`]), and a web page in an operator's browser gets nothing
-//! ([`guard`]).
+//! time, and reading the store takes no lock that the writer needs. Whoever asks may be hostile: heads, bodies,
+//! connections and the time that each may last are limited ([`serve`]), and a web page in an operator's browser gets
+//! nothing ([`guard`]).
 
 mod apps;
 mod attention;
@@ -36,7 +36,7 @@ use axum::routing::{delete, get, post};
 
 pub use self::cache::{CensusCache, SummaryCache};
 pub use self::openapi::DOCUMENT;
-pub use self::problem::Problem;
+pub use self::problem::ProblemDetails;
 pub use self::site::Site;
 
 /// Makes the table of routes and the router from one list, so that they cannot differ.

@@ -10,12 +10,12 @@ use crate::journal::JournalError;
 
 /// Why a request was not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
+pub struct ProblemDetails {
     status: StatusCode,
     detail: String,
 }
 
-impl Problem {
+impl ProblemDetails {
     /// With a status, and a sentence for whoever wrote the request.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
@@ -40,7 +40,7 @@ impl Problem {
     }
 }
 
-impl IntoResponse for Problem {
+impl IntoResponse for ProblemDetails {
     fn into_response(self) -> Response {
         let body = json!({
             "type": "about:blank",
@@ -59,7 +59,7 @@ impl IntoResponse for Problem {
     }
 }
 
-impl From<NoAnswer> for Problem {
+impl From<NoAnswer> for ProblemDetails {
     fn from(error: NoAnswer) -> Self {
         let status = match error {
             NoAnswer::UnderWay => StatusCode::GATEWAY_TIMEOUT,
@@ -69,7 +69,7 @@ impl From<NoAnswer> for Problem {
     }
 }
 
-impl From<JournalError> for Problem {
+impl From<JournalError> for ProblemDetails {
     /// Without the file's name: whoever asks need not know where it is, and the log has it.
     fn from(error: JournalError) -> Self {
         tracing::warn!(%error, "a request could not read the store");
@@ -77,39 +77,39 @@ impl From<JournalError> for Problem {
     }
 }
 
-impl From<rusqlite::Error> for Problem {
+impl From<rusqlite::Error> for ProblemDetails {
     fn from(error: rusqlite::Error) -> Self {
         tracing::warn!(%error, "a request could not read the store");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "the store cannot be read")
     }
 }
 
-impl From<QueryRejection> for Problem {
+impl From<QueryRejection> for ProblemDetails {
     fn from(error: QueryRejection) -> Self {
         Self::wrong(error.body_text())
     }
 }
 
-impl From<PathRejection> for Problem {
+impl From<PathRejection> for ProblemDetails {
     fn from(error: PathRejection) -> Self {
         Self::new(error.status(), error.body_text())
     }
 }
 
-impl From<JsonRejection> for Problem {
+impl From<JsonRejection> for ProblemDetails {
     fn from(error: JsonRejection) -> Self {
         Self::new(error.status(), error.body_text())
     }
 }
 
 /// No such path.
-pub(super) async fn no_such_thing() -> Problem {
-    Problem::missing("no such path; /v1/openapi.json lists all")
+pub(super) async fn no_such_thing() -> ProblemDetails {
+    ProblemDetails::missing("no such path; /v1/openapi.json lists all")
 }
 
 /// A path that is there, asked in a way that it does not know.
-pub(super) async fn wrong_method() -> Problem {
-    Problem::new(
+pub(super) async fn wrong_method() -> ProblemDetails {
+    ProblemDetails::new(
         StatusCode::METHOD_NOT_ALLOWED,
         "not this method; /v1/openapi.json lists all",
     )

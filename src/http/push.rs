@@ -8,7 +8,7 @@ use axum::extract::rejection::JsonRejection;
 use serde::{Deserialize, Serialize};
 
 use super::devices::parse_aor;
-use super::{Problem, Site};
+use super::{ProblemDetails, Site};
 use crate::clock::unix_now;
 use crate::engine::command::Nobody;
 use crate::engine::{Delivery, DeviceDelivery, Notification};
@@ -18,7 +18,7 @@ use crate::types::push::Payload;
 /// What is asked for.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Asked {
+pub(super) struct PushBody {
     aor: String,
     #[serde(rename = "type")]
     token_type: Option<String>,
@@ -49,14 +49,14 @@ struct Device {
 /// Pushes to the devices of one user, and answers when the providers have.
 pub(super) async fn send(
     State(site): State<Arc<Site>>,
-    asked: Result<Json<Asked>, JsonRejection>,
-) -> Result<Json<Answer>, Problem> {
+    asked: Result<Json<PushBody>, JsonRejection>,
+) -> Result<Json<Answer>, ProblemDetails> {
     let Json(asked) = asked?;
     let token_type = asked.token_type.as_deref().unwrap_or("im");
-    let token_type =
-        TokenType::from_name(token_type).ok_or_else(|| Problem::wrong(r#"type: "voip" or "im" (the default)"#))?;
+    let token_type = TokenType::from_name(token_type)
+        .ok_or_else(|| ProblemDetails::wrong(r#"type: "voip" or "im" (the default)"#))?;
     let payload = serde_json::Value::Object(asked.payload).to_string();
-    let payload = Payload::parse(&payload).map_err(|error| Problem::wrong(error.to_string()))?;
+    let payload = Payload::parse(&payload).map_err(|error| ProblemDetails::wrong(error.to_string()))?;
     let notification = Notification {
         aor: parse_aor(&asked.aor)?,
         token_type,

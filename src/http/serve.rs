@@ -15,8 +15,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
-/// Connections at once to one address; those beyond wait in the kernel's queue. Whoever fills an address that others can
-/// reach leaves loopback's to this host's operators.
+/// Connections at once to one address; those beyond wait in the kernel's queue. Whoever fills an address that others
+/// can reach leaves loopback's to this host's operators.
 const CONNECTIONS: usize = 64;
 /// How long a request's head may take, and how long a connection may be idle between two.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);

@@ -11,15 +11,15 @@ use tokio::time::Instant;
 
 use super::cache::Window;
 use super::wakes::read;
-use super::{Problem, Site};
+use super::{ProblemDetails, Site};
 use crate::clock::unix_now;
 
-/// The times that are summed up, in seconds, each with how long an answer is given again: a day of a busy site is much to
-/// read, and however many pages are open, it is read once.
+/// The times that are summed up, in seconds, each with how long an answer is given again: a day of a busy site is much
+/// to read, and however many pages are open, it is read once.
 const WINDOWS: [(i64, Duration); 2] = [(3_600, Duration::from_secs(10)), (86_400, Duration::from_secs(60))];
 
 #[derive(Debug, Serialize)]
-pub(super) struct Shown {
+pub(super) struct SummaryJson {
     version: &'static str,
     freeswitch: Vec<Node>,
     windows: Vec<Window>,
@@ -33,13 +33,13 @@ struct Node {
 }
 
 /// What became of calls in the last hour and day, and which FreeSWITCH is connected.
-pub(super) async fn show(State(site): State<Arc<Site>>) -> Result<Json<Shown>, Problem> {
-    // Whoever asks may go, or be given up, before a long journal is read: what was read has to be kept all the same, or the
-    // next one would begin anew, beside the one that nobody waits for.
+pub(super) async fn show(State(site): State<Arc<Site>>) -> Result<Json<SummaryJson>, ProblemDetails> {
+    // Whoever asks may go, or be given up, before a long journal is read: what was read has to be kept all the same, or
+    // the next one would begin again, next to the one that nobody waits for.
     let reading = tokio::spawn(windows(Arc::clone(&site)));
-    let windows = reading.await.unwrap_or_else(|_| Err(Problem::failed()))?;
+    let windows = reading.await.unwrap_or_else(|_| Err(ProblemDetails::failed()))?;
     let endpoint = site.inbound.borrow().endpoint.clone();
-    Ok(Json(Shown {
+    Ok(Json(SummaryJson {
         version: env!("CARGO_PKG_VERSION"),
         freeswitch: vec![Node {
             address: format!("{}:{}", endpoint.host, endpoint.port),
@@ -49,7 +49,7 @@ pub(super) async fn show(State(site): State<Arc<Site>>) -> Result<Json<Shown>, P
     }))
 }
 
-async fn windows(site: Arc<Site>) -> Result<Vec<Window>, Problem> {
+async fn windows(site: Arc<Site>) -> Result<Vec<Window>, ProblemDetails> {
     let mut windows = Vec::new();
     for (n, (seconds, good_for)) in WINDOWS.into_iter().enumerate() {
         let mut kept = site.summaries.0[n].lock().await;

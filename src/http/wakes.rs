@@ -8,8 +8,8 @@ use axum::extract::{Path, Query, State};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{Problem, Site};
-use crate::journal::{Journal, Page, Wake};
+use super::{ProblemDetails, Site};
+use crate::journal::{Journal, Wake, WakePage};
 use crate::types::CallId;
 
 /// The most wakes on a page.
@@ -26,7 +26,7 @@ pub(super) struct Which {
 pub(super) async fn recent(
     State(site): State<Arc<Site>>,
     which: Result<Query<Which>, QueryRejection>,
-) -> Result<Json<Page>, Problem> {
+) -> Result<Json<WakePage>, ProblemDetails> {
     let Query(Which { before, limit }) = which?;
     let limit = page_size(limit, MOST)?;
     let page = read(&site, move |journal| Ok(journal.recent(before, limit)?)).await?;
@@ -37,18 +37,18 @@ pub(super) async fn recent(
 pub(super) async fn timeline(
     State(site): State<Arc<Site>>,
     call: Result<Path<String>, PathRejection>,
-) -> Result<Json<Wake>, Problem> {
-    let missing = || Problem::missing("the journal has no such call");
+) -> Result<Json<Wake>, ProblemDetails> {
+    let missing = || ProblemDetails::missing("the journal has no such call");
     let call = Uuid::parse_str(&call?.0).map_err(|_| missing())?;
     let wake = read(&site, move |journal| Ok(journal.wake(CallId(call))?)).await?;
     wake.map(Json).ok_or_else(missing)
 }
 
 /// How many things on a page: as asked, from 1 to `most`, or 50.
-pub(super) fn page_size(asked: Option<usize>, most: usize) -> Result<usize, Problem> {
+pub(super) fn page_size(asked: Option<usize>, most: usize) -> Result<usize, ProblemDetails> {
     match asked.unwrap_or(50) {
-        0 => Err(Problem::wrong("limit must be at least 1")),
-        n if n > most => Err(Problem::wrong(format!("limit must be at most {most}"))),
+        0 => Err(ProblemDetails::wrong("limit must be at least 1")),
+        n if n > most => Err(ProblemDetails::wrong(format!("limit must be at most {most}"))),
         n => Ok(n),
     }
 }
@@ -56,9 +56,9 @@ pub(super) fn page_size(asked: Option<usize>, most: usize) -> Result<usize, Prob
 /// Reads the store on a thread where it may block.
 pub(super) async fn read<T: Send + 'static>(
     site: &Site,
-    question: impl FnOnce(&Journal) -> Result<T, Problem> + Send + 'static,
-) -> Result<T, Problem> {
+    question: impl FnOnce(&Journal) -> Result<T, ProblemDetails> + Send + 'static,
+) -> Result<T, ProblemDetails> {
     let path = site.store_path.clone();
     let reading = tokio::task::spawn_blocking(move || question(&Journal::open(&path)?));
-    reading.await.unwrap_or_else(|_| Err(Problem::failed()))
+    reading.await.unwrap_or_else(|_| Err(ProblemDetails::failed()))
 }

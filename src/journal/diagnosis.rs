@@ -1,71 +1,20 @@
 //! What a missed call's timeline says: one sentence, where the pattern is known.
 //!
-//! docs/TROUBLESHOOTING.md has the same patterns with what to do about each; `fswake doctor` looks for them in all wakes.
+//! docs/TROUBLESHOOTING.md has the same patterns with what to do about each; `fswake doctor` looks for them in all
+//! wakes.
 
 use serde::Serialize;
 
-use super::attempt::{Attempt, LONGEST_USEFUL_WAIT_MS, Refusal};
-use super::facts::{is_about_the_clock, is_about_the_way};
+use super::attempt::{Attempt, LONGEST_USEFUL_WAIT_MS};
+use super::decline;
+use super::history::History;
 use super::invite::{self, InviteEnd};
-use super::wake::{Dropped, Wake};
+use super::pattern::Pattern;
+use super::step::DroppedToken;
 use crate::clock::{span, stamp, with_date};
-use crate::engine::LegEnd;
-use crate::engine::event::Verdict;
-use crate::types::Printable;
-
-/// The known ways in which waking fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Pattern {
-    /// Apple takes the pushes, and the phones never register.
-    IphoneNeverRegisters,
-    /// Phones that register without a push token, or whose app has no credentials.
-    NoTokenOrApp,
-    /// The provider refuses the app's credentials.
-    CredentialsRefused,
-    /// Tokens that are gone, wrong, or of the other environment.
-    StaleTokens,
-    /// The phone registers, and the INVITE right after fails.
-    InviteAfterRegisterFails,
-    /// Google takes the pushes, and the phones never register.
-    AndroidNeverRegisters,
-    /// Phones register when the call is over.
-    LateRegisters,
-    /// The provider cannot be reached, or does not answer in time.
-    ProviderUnreachable,
-    /// The provider answers that it takes no pushes for now.
-    ProviderBusy,
-}
-
-impl Pattern {
-    /// All of them, in the order of docs/TROUBLESHOOTING.md.
-    pub const ALL: [Self; 9] = [
-        Self::IphoneNeverRegisters,
-        Self::NoTokenOrApp,
-        Self::CredentialsRefused,
-        Self::StaleTokens,
-        Self::InviteAfterRegisterFails,
-        Self::AndroidNeverRegisters,
-        Self::LateRegisters,
-        Self::ProviderUnreachable,
-        Self::ProviderBusy,
-    ];
-
-    /// Its name, as in JSON and in docs/TROUBLESHOOTING.md.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::IphoneNeverRegisters => "iphone-never-registers",
-            Self::NoTokenOrApp => "no-token-or-app",
-            Self::CredentialsRefused => "credentials-refused",
-            Self::StaleTokens => "stale-tokens",
-            Self::InviteAfterRegisterFails => "invite-after-register-fails",
-            Self::AndroidNeverRegisters => "android-never-registers",
-            Self::LateRegisters => "late-registers",
-            Self::ProviderUnreachable => "provider-unreachable",
-            Self::ProviderBusy => "provider-busy",
-        }
-    }
-}
+use crate::engine::{HoldResult, StepKind};
+use crate::types::push::{Fault, KeptBy, PushErrorKind};
+use crate::types::{Printable, Provider};
 
 /// What one wake says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -98,7 +47,7 @@ fn plain(says: impl Into<String>) -> Diagnosis {
 pub fn of_attempt(attempt: &Attempt) -> Option<Diagnosis> {
     let device = Printable(&attempt.device);
     // A phone that is busy says so without ringing.
-    if attempt.rang || attempt.answered || said_no(attempt).is_some() {
+    if attempt.rang || attempt.answered || decline::of(attempt).is_some() {
         return None;
     }
     if let Some(end) = InviteEnd::of(attempt) {
@@ -124,8 +73,8 @@ pub fn of_attempt(attempt: &Attempt) -> Option<Diagnosis> {
         return None;
     }
     match (&attempt.refused, attempt.accepted) {
-        (Some((refusal, reason)), false) => Some(of_refusal(attempt, *refusal, reason)),
-        (_, true) if attempt.provider().starts_with("apns") => {
+        (Some((error, reason)), false) => Some(of_error(attempt, *error, reason)),
+        (_, true) if attempt.provider().has_topics() => {
             let says = format!(
                 "Apple took the push to {device} and the phone never registered{}: the app has to register when PushKit \
                  wakes it (or the phone was off or offline)",
@@ -154,7 +103,7 @@ fn in_words(ms: u64) -> String {
     span(i64::try_from(ms).unwrap_or(i64::MAX))
 }
 
-/// What is to be said of a phone that registered long after the call was over.
+/// What to add for a phone that registered long after the call was over.
 fn in_time(attempt: &Attempt) -> String {
     let Some(late) = attempt.late else { return String::new() };
     format!(
@@ -165,68 +114,83 @@ fn in_time(attempt: &Attempt) -> String {
     )
 }
 
-fn of_refusal(attempt: &Attempt, refusal: Refusal, reason: &str) -> Diagnosis {
+fn of_error(attempt: &Attempt, error: PushErrorKind, reason: &str) -> Diagnosis {
     let (device, reason) = (Printable(&attempt.device), Printable(reason));
-    match refusal {
-        Refusal::Gone => {
+    match error {
+        PushErrorKind::TokenGone => {
             let says = format!(
-                "the token of {device} is gone ({reason}): the app was removed or reinstalled; the phone's next REGISTER brings \
-                 the new one"
+                "the token of {device} is gone ({reason}): the app was removed or reinstalled; the phone's next REGISTER \
+                 brings the new one"
             );
             pattern(Pattern::StaleTokens, says)
         }
-        Refusal::Bad => {
+        PushErrorKind::TokenBad => {
             let says = format!(
-                "the provider does not know the token of {device} ({reason}): it is for {}; fswake uses it again when the phone \
-                 registers",
+                "the provider does not know the token of {device} ({reason}): it is for {}; fswake uses it again when the \
+                 phone registers",
                 match attempt.provider() {
-                    "fcm" => "another Firebase project, or is no FCM token",
-                    name if name.starts_with("apns") => "the other environment (sandbox, production), or another topic",
-                    _ => "another app",
+                    Provider::Fcm => "another Firebase project, or is no FCM token",
+                    Provider::Apns | Provider::ApnsSandbox => {
+                        "the other environment (sandbox, production), or another topic"
+                    }
+                    Provider::WebPush | Provider::Other(_) => "another app",
                 }
             );
             pattern(Pattern::StaleTokens, says)
         }
-        Refusal::Misconfigured if reason.0.contains("no app serves") => {
+        PushErrorKind::NoApp => {
             let says = format!("no [[app]] has credentials for {device}: it cannot be woken");
             pattern(Pattern::NoTokenOrApp, says)
         }
-        Refusal::Misconfigured if is_about_the_clock(reason.0) => plain(format!(
+        PushErrorKind::Misconfigured(Fault::Clock) => plain(format!(
             "this machine's clock is wrong: the provider calls a token expired that was signed just now ({reason}); set it (NTP)"
         )),
-        Refusal::Misconfigured if is_about_the_way(reason.0) => {
+        PushErrorKind::Misconfigured(Fault::Untrusted) => {
             let says = format!("the provider could not be reached for {device}: {reason}");
             pattern(Pattern::ProviderUnreachable, says)
         }
-        Refusal::Misconfigured => {
+        PushErrorKind::Misconfigured(
+            Fault::Credentials
+            | Fault::AppleKeyAtGoogle
+            | Fault::CertificateExpired
+            | Fault::CertificateRefused
+            | Fault::Settings,
+        ) => {
             let says = format!("the provider refused the app's credentials for {device}: {reason}");
             pattern(Pattern::CredentialsRefused, says)
         }
-        Refusal::GivenUp if reason.0.contains("the call is over") => {
-            plain(format!("the call was over before the provider answered for {device}"))
+        PushErrorKind::CallOver => plain(format!("the call was over before the provider answered for {device}")),
+        PushErrorKind::Exhausted(kept_by) => of_kept(kept_by, device, reason),
+        PushErrorKind::Rejected { .. } | PushErrorKind::TopicRejected { .. } | PushErrorKind::Refused => {
+            plain(format!("the provider refused the push to {device}: {reason}"))
         }
-        Refusal::GivenUp => plain(format!("the push to {device} was not sent in time: {reason}")),
-        Refusal::Unreached => {
+    }
+}
+
+fn of_kept(kept_by: KeptBy, device: Printable<'_>, reason: Printable<'_>) -> Diagnosis {
+    match kept_by {
+        KeptBy::Us => plain(format!("the push to {device} was not sent in time: {reason}")),
+        KeptBy::NoAddress | KeptBy::NoConnection => {
             let says = format!("the provider could not be reached in time for {device}: {reason}");
             pattern(Pattern::ProviderUnreachable, says)
         }
-        Refusal::Unanswered => {
+        KeptBy::NoAnswer => {
             let says = format!("the provider did not answer in time for {device}: {reason}");
             pattern(Pattern::ProviderUnreachable, says)
         }
-        Refusal::Busy if reason.0.contains("TooManyRequests") => {
+        KeptBy::BusyForPhone { .. } => {
             let says = format!(
                 "Apple takes no more pushes to {device} for now ({reason}): it has had too many in a short time"
             );
             pattern(Pattern::ProviderBusy, says)
         }
-        Refusal::Busy => {
+        KeptBy::Busy { .. } | KeptBy::BusyForThis { .. } | KeptBy::BusyForKey { .. } => {
             let says = format!(
-                "the provider answered, and took no push to {device} while the caller waited ({reason}): it is busy, or limits this app's pushes"
+                "the provider answered, and took no push to {device} while the caller waited ({reason}): it is busy, or \
+                 limits this app's pushes"
             );
             pattern(Pattern::ProviderBusy, says)
         }
-        Refusal::Rejected => plain(format!("the provider refused the push to {device}: {reason}")),
     }
 }
 
@@ -269,7 +233,7 @@ fn not_pushed(attempt: &Attempt) -> Option<Diagnosis> {
 }
 
 /// When a token was dropped, why, and what brings it back.
-fn token_dropped(dropped: &Dropped) -> String {
+fn token_dropped(dropped: &DroppedToken) -> String {
     format!(
         "the token of {} was dropped at {} UTC ({}: the app was removed, or reinstalled); the phone's next REGISTER brings \
          it back",
@@ -279,110 +243,74 @@ fn token_dropped(dropped: &Dropped) -> String {
     )
 }
 
-/// Whether a phone said no, and then whether it was busy, with the SIP status.
-fn said_no(attempt: &Attempt) -> Option<(bool, Option<u16>)> {
-    let (cause, sip) = attempt.ended.as_ref()?;
-    let end = LegEnd {
-        cause: cause.as_str().into(),
-        sip_status: u16::try_from(*sip).ok().filter(|sip| *sip > 0),
-    };
-    match end.verdict() {
-        Verdict::Declined { busy } => Some((busy, end.sip_status)),
-        _ => None,
-    }
-}
-
-/// Whether a phone said no.
-pub(super) fn refused_the_call(attempt: &Attempt) -> bool {
-    said_no(attempt).is_some()
-}
-
-/// Whether phones said no, and every phone that did was busy.
-pub(super) fn is_busy(attempts: &[Attempt]) -> bool {
-    let mut all = attempts.iter().filter_map(said_no).peekable();
-    all.peek().is_some() && all.all(|(busy, _)| busy)
-}
-
-/// What became of a call that a phone said no to.
-fn declined(attempts: &[Attempt]) -> String {
-    let all: Vec<_> = attempts.iter().filter_map(said_no).collect();
-    let is_busy = is_busy(attempts);
-    let sip = all.iter().find(|(busy, _)| *busy == is_busy).and_then(|(_, sip)| *sip);
-    let sip = sip.map(|sip| format!(" ({sip})")).unwrap_or_default();
-    if is_busy {
-        format!("the phone was busy{sip}")
-    } else if attempts.iter().any(|a| a.rang && said_no(a).is_some()) {
-        format!("a phone rang and its user declined{sip}")
-    } else {
-        format!("a phone declined without ringing{sip}: do not disturb, or the app refuses calls")
-    }
-}
-
-/// What a wake says.
-pub(super) fn of(wake: &Wake) -> Option<Diagnosis> {
-    let attempts = wake.attempts();
-    let first = attempts.iter().find_map(of_attempt);
-    match wake.result() {
-        "" | "connected" | "taken" | "woken" | "draining" | "hands-off" => None,
-        "no-device" => Some(match &wake.dropped {
+/// What a call's history says.
+pub(super) fn of(history: &History<'_>) -> Option<Diagnosis> {
+    let attempts = &history.attempts;
+    let first = || attempts.iter().find_map(of_attempt);
+    let has = |kind| history.has(kind);
+    Some(match history.result? {
+        HoldResult::Connected | HoldResult::Taken | HoldResult::Woken | HoldResult::Draining | HoldResult::HandsOff => {
+            return None;
+        }
+        HoldResult::NoDevice => match history.dropped {
             Some(dropped) => pattern(
                 Pattern::StaleTokens,
                 format!("the callee has no phone: {}", token_dropped(dropped)),
             ),
             None => plain("the callee has no phone: none has registered, or its token was dropped"),
-        }),
-        "declined" => Some(plain(declined(&attempts))),
-        "error" if wake.step("call-cut").is_some() => Some(plain(
+        },
+        HoldResult::Declined => plain(decline::words(attempts)),
+        HoldResult::Error if has(StepKind::CallCut) => plain(
             "a phone answered, and FreeSWITCH ended the call instead of connecting the two; see FreeSWITCH's log at this time",
-        )),
-        "error" => Some(plain(
-            "the connection with FreeSWITCH for this call broke; see FreeSWITCH's log at this time",
-        )),
-        "timeout" if wake.step("ring-time-over").is_some() => Some(plain(
-            "a phone rang and nobody answered within the dial-string's own time",
-        )),
-        "timeout" => Some(plain("a phone rang and nobody answered")),
-        "abandoned" => {
-            let held = wake.overview.held_ms.unwrap_or(0);
-            if attempts.iter().any(|a| a.rang) {
-                return Some(plain("a phone rang; the caller hung up before anybody answered"));
-            }
-            if first.is_none() && attempts.iter().any(|a| said_no(a).is_some()) {
-                let said = declined(&attempts);
-                return Some(plain(format!(
-                    "{said}; the caller hung up while others were waited for"
-                )));
-            }
-            let soon = held < PATIENCE_MS;
-            match first {
-                // Who did not answer within the caller's patience need not be at fault.
-                Some(Diagnosis {
-                    pattern: Some(Pattern::ProviderUnreachable | Pattern::ProviderBusy),
-                    ..
-                }) if soon => Some(plain(format!("the caller hung up after {}", span(held)))),
-                // How long he waits is his own affair.
-                Some(Diagnosis {
-                    pattern: Some(Pattern::LateRegisters),
-                    ..
-                }) => {
-                    let late = attempts.iter().find_map(Attempt::woke_late);
-                    let then = late.map_or_else(
-                        || "when the phone had just registered".to_owned(),
-                        |late| format!("and the phone registered {} later", in_words(late.by_ms)),
-                    );
-                    Some(plain(format!("the caller hung up after {}, {then}", span(held))))
-                }
-                Some(Diagnosis {
-                    pattern: Some(Pattern::IphoneNeverRegisters | Pattern::AndroidNeverRegisters),
-                    ..
-                })
-                | None => Some(plain(format!(
-                    "the caller hung up after {}, before a phone had registered",
-                    span(held)
-                ))),
-                known => known,
-            }
+        ),
+        HoldResult::Error => {
+            plain("the connection with FreeSWITCH for this call broke; see FreeSWITCH's log at this time")
         }
-        _ => first.or_else(|| Some(plain("no phone could be reached"))),
+        HoldResult::Timeout if has(StepKind::RingTimeOver) => {
+            plain("a phone rang and nobody answered within the dial-string's own time")
+        }
+        HoldResult::Timeout => plain("a phone rang and nobody answered"),
+        HoldResult::Abandoned => abandoned(history, first()),
+        HoldResult::Unreachable => first().unwrap_or_else(|| plain("no phone could be reached")),
+    })
+}
+
+/// What is known of a call whose caller hung up; `first` is what the first phone's part says.
+fn abandoned(history: &History<'_>, first: Option<Diagnosis>) -> Diagnosis {
+    let attempts = &history.attempts;
+    if attempts.iter().any(|a| a.rang) {
+        return plain("a phone rang; the caller hung up before anybody answered");
     }
+    let Some(first) = first else {
+        return if attempts.iter().any(|a| decline::of(a).is_some()) {
+            let words = decline::words(attempts);
+            plain(format!("{words}; the caller hung up while others were waited for"))
+        } else {
+            hung_up_waiting(history)
+        };
+    };
+    match first.pattern {
+        // Who did not answer within the caller's patience need not be at fault.
+        Some(Pattern::ProviderUnreachable | Pattern::ProviderBusy) if history.held_ms < PATIENCE_MS => {
+            plain(format!("the caller hung up after {}", span(history.held_ms)))
+        }
+        // How long a caller waits is not the phone's fault.
+        Some(Pattern::LateRegisters) => {
+            let late = attempts.iter().find_map(Attempt::woke_late);
+            let then = late.map_or_else(
+                || "when the phone had just registered".to_owned(),
+                |late| format!("and the phone registered {} later", in_words(late.by_ms)),
+            );
+            plain(format!("the caller hung up after {}, {then}", span(history.held_ms)))
+        }
+        Some(Pattern::IphoneNeverRegisters | Pattern::AndroidNeverRegisters) => hung_up_waiting(history),
+        _ => first,
+    }
+}
+
+fn hung_up_waiting(history: &History<'_>) -> Diagnosis {
+    plain(format!(
+        "the caller hung up after {}, before a phone had registered",
+        span(history.held_ms)
+    ))
 }

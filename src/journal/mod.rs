@@ -5,25 +5,32 @@
 //!                                                                                \--diagnosis--> one sentence
 //! ```
 //!
-//! Reading opens the file read-only and needs no daemon; it works beside one that writes (WAL). Every text in a line may
-//! be from the network: words escape it for terminals, JSON is written by serde.
+//! Reading opens the file read-only and needs no daemon; it works next to one that writes (WAL). Every text in a line
+//! may be from the network: words escape it for terminals, JSON is written by serde.
 
 pub mod attempt;
+mod cause;
+mod column;
+mod decline;
 pub mod diagnosis;
-pub(crate) mod facts;
+mod history;
 mod invite;
+mod pattern;
 mod reader;
 mod reason;
+mod step;
 mod summary;
 mod wake;
 mod words;
 
 pub use attempt::Attempt;
-pub use diagnosis::{Diagnosis, Pattern};
+pub use diagnosis::Diagnosis;
 pub use invite::InviteEnd;
+pub use pattern::Pattern;
 #[doc(hidden)]
 pub use reader::questions;
-pub use reader::{Journal, JournalError, Page, Whose};
+pub use reader::{Journal, JournalError, WakePage, Whose};
 pub use reason::Reason;
+pub use step::{DroppedToken, TimelineStep};
 pub use summary::{Bar, Latency, Summary};
-pub use wake::{Dropped, Overview, Step, Wake};
+pub use wake::{Overview, Wake};

@@ -2,18 +2,22 @@
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, CONTROLS};
-use rusqlite::types::{Value as Sql, ValueRef};
+use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, params, params_from_iter};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::column::text;
+use super::step::{self, DroppedToken, Entry};
 use super::summary::{self, Summary};
-use super::wake::{Dropped, Line, Overview, Wake};
+use super::wake::{Overview, Wake};
 use crate::engine::policy::Policy;
 use crate::store::sqlite;
+use crate::types::push::PushErrorKind;
 use crate::types::{Aor, CallId, Device};
 use crate::words;
 
@@ -78,29 +82,15 @@ pub fn questions(whose: &Whose) -> Vec<String> {
 pub struct Whose {
     user: String,
     /// Empty: any domain.
-    domains: Vec<String>,
+    domains: Vec<Arc<str>>,
 }
 
 impl Whose {
     /// The AOR, under each domain that the settings take for the same.
     pub fn new(aor: &Aor, policy: &Policy) -> Self {
-        let mut domains = Vec::new();
-        if !policy.ignore_domain {
-            let asked = aor.domain.to_ascii_lowercase();
-            let aliases = &policy.domain_aliases;
-            let real = aliases.iter().find(|(alias, _)| *alias == asked);
-            let real = real.map_or(asked, |(_, real)| real.clone());
-            domains.extend(
-                aliases
-                    .iter()
-                    .filter(|(_, r)| *r == real)
-                    .map(|(alias, _)| alias.clone()),
-            );
-            domains.push(real);
-        }
         Self {
             user: aor.user.to_string(),
-            domains,
+            domains: policy.names_of(&aor.domain),
         }
     }
 
@@ -119,7 +109,7 @@ impl Whose {
         if !self.domains.is_empty() {
             let places: Vec<_> = (2..self.domains.len() + 2).map(|n| format!("?{n}")).collect();
             condition = format!("{condition} AND aor_domain IN ({})", places.join(", "));
-            values.extend(self.domains.iter().cloned().map(Sql::from));
+            values.extend(self.domains.iter().map(|domain| Sql::from(domain.to_string())));
         }
         let sql = format!(
             "SELECT id, call FROM journal WHERE event = 'call-held' AND {condition} AND at_ms >= ?{}
@@ -133,7 +123,7 @@ impl Whose {
 
 /// Wakes of one page, newest first.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Page {
+pub struct WakePage {
     /// The wakes.
     pub wakes: Vec<Overview>,
     /// Where the next page begins: to be given as `before`; `null` when there is none.
@@ -178,7 +168,7 @@ impl Journal {
             });
         }
         let connection = open(path, "").or_else(|e| {
-            // SQLite makes a -shm beside the file even for a reader. Where it cannot (a copy in a directory that is
+            // SQLite makes a -shm next to the file even for a reader. Where it cannot (a copy in a directory that is
             // read-only) and no daemon has left a -wal with more, the file by itself is all there is.
             let mut log = path.as_os_str().to_owned();
             log.push("-wal");
@@ -195,8 +185,8 @@ impl Journal {
     }
 
     /// The latest wakes whose key is below `before`, newest first.
-    pub fn recent(&self, before: Option<i64>, most: usize) -> Read<Page> {
-        let read = || -> rusqlite::Result<Page> {
+    pub fn recent(&self, before: Option<i64>, most: usize) -> Read<WakePage> {
+        let read = || -> rusqlite::Result<WakePage> {
             let mut query = self.connection.prepare_cached(RECENT)?;
             let found = query
                 .query_map(params![before.unwrap_or(i64::MAX), limit(most)], id_and_call)?
@@ -204,7 +194,7 @@ impl Journal {
             let next = found.last().filter(|_| found.len() == most).map(|(id, _)| *id);
             let wakes = found.iter().filter_map(|(_, call)| self.read_wake(call).transpose());
             let wakes = wakes.map(|wake| Ok(wake?.overview)).collect::<rusqlite::Result<_>>()?;
-            Ok(Page { wakes, next })
+            Ok(WakePage { wakes, next })
         };
         read().map_err(|e| failure(&self.path, self.version, &e))
     }
@@ -267,9 +257,9 @@ impl Journal {
 
     fn read_wake(&self, call: &str) -> rusqlite::Result<Option<Wake>> {
         let mut query = self.connection.prepare_cached(OF_CALL)?;
-        let lines = query.query_map([call], line)?.collect::<rusqlite::Result<Vec<_>>>()?;
-        let aor = lines.first().map(|line| line.aor.clone());
-        let Some((mut wake, aor)) = Wake::of(call, lines).zip(aor) else {
+        let entries = query.query_map([call], entry)?.collect::<rusqlite::Result<Vec<_>>>()?;
+        let aor = entries.first().map(|entry| entry.aor.clone());
+        let Some((mut wake, aor)) = Wake::of(call, entries).zip(aor) else {
             return Ok(None);
         };
         if wake.misses_a_token() {
@@ -280,7 +270,7 @@ impl Journal {
     }
 
     /// The last token of an AOR that a provider called gone before a time, and that has not come back.
-    fn dropped(&self, aor: &Aor, before_ms: i64) -> rusqlite::Result<Option<Dropped>> {
+    fn dropped(&self, aor: &Aor, before_ms: i64) -> rusqlite::Result<Option<DroppedToken>> {
         let since = before_ms.saturating_sub(REMEMBERED_MS);
         let mut query = self.connection.prepare_cached(REFUSED)?;
         let mut rows = query.query(params![&*aor.user, &*aor.domain, since, before_ms])?;
@@ -290,13 +280,13 @@ impl Journal {
             let detail: Map<String, Value> = serde_json::from_str(&text(row, 1)?).unwrap_or_default();
             let word = |name: &str| detail.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
             let (device, reason) = (word("device"), word("reason"));
-            if word("class") != "token-gone" && !reason.starts_with("token gone") {
+            if step::push_error(&detail) != PushErrorKind::TokenGone {
                 continue;
             }
             if came_back.exists(params![&*aor.user, &*aor.domain, at_ms, before_ms, device])? {
                 continue;
             }
-            return Ok(Some(Dropped { at_ms, device, reason }));
+            return Ok(Some(DroppedToken { at_ms, device, reason }));
         }
         Ok(None)
     }
@@ -307,7 +297,7 @@ fn open(path: &Path, query: &str) -> rusqlite::Result<Connection> {
     let name = percent_encoding::percent_encode(path.as_os_str().as_bytes(), IN_A_URI);
     let connection = Connection::open_with_flags(format!("file:{name}{query}"), flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    // The first read finds out whether the file and those beside it can be used.
+    // The first read finds out whether the file and those next to it can be used.
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
     Ok(connection)
 }
@@ -316,19 +306,9 @@ fn id_and_call(row: &Row<'_>) -> rusqlite::Result<(i64, String)> {
     Ok((row.get(0)?, text(row, 1)?))
 }
 
-/// A column as text, whatever is in it: one row that fswake did not write must not hide all others.
-pub(super) fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
-    Ok(match row.get_ref(column)? {
-        ValueRef::Null => String::new(),
-        ValueRef::Integer(n) => n.to_string(),
-        ValueRef::Real(n) => n.to_string(),
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
-    })
-}
-
-fn line(row: &Row<'_>) -> rusqlite::Result<Line> {
+fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     let detail = text(row, 4)?;
-    Ok(Line {
+    Ok(Entry {
         at_ms: row.get(0)?,
         aor: Aor::new(text(row, 1)?, text(row, 2)?),
         step: text(row, 3)?,
@@ -353,7 +333,7 @@ fn failure(path: &Path, version: i64, error: &rusqlite::Error) -> JournalError {
         other => words::of_sqlite(other),
     };
     match error.sqlite_error_code() {
-        // The files beside it (-wal, -shm) are not ours, or cannot be made in that directory.
+        // The files next to it (-wal, -shm) are not ours, or cannot be made in that directory.
         Some(ErrorCode::PermissionDenied | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
             JournalError::NotAllowed { path, reason }
         }

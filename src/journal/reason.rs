@@ -2,10 +2,13 @@
 
 use serde::Serialize;
 
-use super::attempt::{Attempt, Refusal};
-use super::diagnosis::{self, Pattern};
-use super::facts;
-use super::wake::Wake;
+use super::attempt::Attempt;
+use super::decline;
+use super::diagnosis::{self, Diagnosis};
+use super::history::History;
+use super::pattern::Pattern;
+use crate::engine::{HoldResult, StepKind};
+use crate::types::push::{Fault, PushErrorKind};
 
 /// Why a call was not connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -82,29 +85,30 @@ impl Reason {
     ];
 }
 
-/// Why this wake's call was not connected; `None` where it was, is held, or nothing is known.
-pub(super) fn of(wake: &Wake) -> Option<Reason> {
-    let attempts = wake.attempts();
-    match wake.result() {
-        "" | "connected" | "taken" | "woken" | "draining" | "hands-off" => None,
-        "no-device" if wake.dropped.is_some() => Some(Reason::TokenGone),
-        "no-device" => Some(Reason::NoPhone),
-        "declined" => Some(refusal(&attempts)),
-        "error" if wake.step("call-cut").is_some() => Some(Reason::BridgeFailed),
-        "error" => Some(Reason::ConnectionLost),
-        "timeout" => Some(Reason::NoAnswer),
-        "abandoned" => Some(abandoned(wake, &attempts)),
-        _ => attempts.iter().find_map(of_attempt),
+/// Why a call was not connected; `None` where it was, is held, or nothing is known.
+pub(super) fn of(history: &History<'_>, diagnosis: Option<&Diagnosis>) -> Option<Reason> {
+    match history.result? {
+        HoldResult::Connected | HoldResult::Taken | HoldResult::Woken | HoldResult::Draining | HoldResult::HandsOff => {
+            None
+        }
+        HoldResult::NoDevice if history.dropped.is_some() => Some(Reason::TokenGone),
+        HoldResult::NoDevice => Some(Reason::NoPhone),
+        HoldResult::Declined => Some(refusal(&history.attempts)),
+        HoldResult::Error if history.has(StepKind::CallCut) => Some(Reason::BridgeFailed),
+        HoldResult::Error => Some(Reason::ConnectionLost),
+        HoldResult::Timeout => Some(Reason::NoAnswer),
+        HoldResult::Abandoned => Some(abandoned(&history.attempts, diagnosis)),
+        HoldResult::Unreachable => history.attempts.iter().find_map(of_attempt),
     }
 }
 
-fn abandoned(wake: &Wake, attempts: &[Attempt]) -> Reason {
+fn abandoned(attempts: &[Attempt], diagnosis: Option<&Diagnosis>) -> Reason {
     let first = attempts.iter().find_map(of_attempt);
     if attempts.iter().any(|a| a.rang) {
         Reason::HungUpRinging
-    } else if wake.diagnosis.as_ref().is_some_and(|d| d.pattern.is_some()) {
+    } else if diagnosis.is_some_and(|d| d.pattern.is_some()) {
         first.unwrap_or(Reason::HungUpWaiting)
-    } else if first.is_none() && attempts.iter().any(diagnosis::refused_the_call) {
+    } else if first.is_none() && attempts.iter().any(|a| decline::of(a).is_some()) {
         refusal(attempts)
     } else if first == Some(Reason::RegisteredTooLate) {
         Reason::RegisteredTooLate
@@ -114,7 +118,7 @@ fn abandoned(wake: &Wake, attempts: &[Attempt]) -> Reason {
 }
 
 fn refusal(attempts: &[Attempt]) -> Reason {
-    if diagnosis::is_busy(attempts) {
+    if decline::is_busy(attempts) {
         Reason::Busy
     } else {
         Reason::Declined
@@ -123,11 +127,13 @@ fn refusal(attempts: &[Attempt]) -> Reason {
 
 /// Why one phone did not take the call.
 fn of_attempt(attempt: &Attempt) -> Option<Reason> {
-    let refusal = attempt.refused.as_ref();
+    let error = attempt.refused.as_ref().map(|(error, _)| *error);
     let Some(pattern) = diagnosis::of_attempt(attempt)?.pattern else {
-        return match refusal {
-            Some((_, reason)) if facts::is_about_the_clock(reason) => Some(Reason::ClockWrong),
-            Some((Refusal::Rejected, _)) => Some(Reason::PushRefused),
+        return match error {
+            Some(PushErrorKind::Misconfigured(Fault::Clock)) => Some(Reason::ClockWrong),
+            Some(PushErrorKind::Rejected { .. } | PushErrorKind::TopicRejected { .. } | PushErrorKind::Refused) => {
+                Some(Reason::PushRefused)
+            }
             _ => attempt.limited.then_some(Reason::RateLimited),
         };
     };
@@ -141,7 +147,7 @@ fn of_attempt(attempt: &Attempt) -> Option<Reason> {
         Pattern::NoTokenOrApp if attempt.without_token => Reason::NoToken,
         Pattern::NoTokenOrApp => Reason::NoApp,
         Pattern::StaleTokens if attempt.set_aside.is_some() => Reason::TokenRefused,
-        Pattern::StaleTokens if matches!(refusal, Some((Refusal::Bad, _))) => Reason::TokenRefused,
+        Pattern::StaleTokens if error == Some(PushErrorKind::TokenBad) => Reason::TokenRefused,
         Pattern::StaleTokens => Reason::TokenGone,
     })
 }

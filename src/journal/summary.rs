@@ -6,7 +6,8 @@ use rusqlite::{Connection, params};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::reader::text;
+use super::column::text;
+use crate::engine::{HoldResult, StepKind};
 
 /// Upper ends of the bars of [`Latency::histogram`], in milliseconds: phones take from a second (awake, good network)
 /// to half a minute.
@@ -64,7 +65,7 @@ pub struct Bar {
 }
 
 #[derive(Default)]
-struct Seen {
+struct Progress {
     pushed_at: Option<i64>,
     accepted: bool,
     woken_after: Option<i64>,
@@ -75,35 +76,35 @@ struct Seen {
 pub(super) fn since(connection: &Connection, since_ms: i64) -> rusqlite::Result<Summary> {
     let mut query = connection.prepare_cached(STEPS)?;
     let mut rows = query.query(params![since_ms])?;
-    let mut calls = HashMap::<Uuid, Seen>::new();
+    let mut calls = HashMap::<Uuid, Progress>::new();
     while let Some(row) = rows.next()? {
         let Ok(call) = Uuid::parse_str(&text(row, 0)?) else {
             continue;
         };
-        let (at, step) = (row.get::<_, i64>(1)?, text(row, 2)?);
-        if step == "call-held" {
-            calls.insert(call, Seen::default());
+        let (at, step) = (row.get::<_, i64>(1)?, StepKind::from_word(&text(row, 2)?));
+        if step == Some(StepKind::CallHeld) {
+            calls.insert(call, Progress::default());
             continue;
         }
         // A call that began before is not counted.
-        let Some(seen) = calls.get_mut(&call) else { continue };
-        match step.as_str() {
-            "push-sent" => _ = seen.pushed_at.get_or_insert(at),
+        let Some(progress) = calls.get_mut(&call) else { continue };
+        match step {
+            Some(StepKind::PushSent) => _ = progress.pushed_at.get_or_insert(at),
             // With status 0 it was only written to the log.
-            "push-accepted" => seen.accepted |= text(row, 3)? != "0",
-            "device-registered" => {
-                if let Some(pushed) = seen.pushed_at {
-                    seen.woken_after.get_or_insert(at.saturating_sub(pushed).max(0));
+            Some(StepKind::PushAccepted) => progress.accepted |= text(row, 3)?.parse() != Ok(0_u16),
+            Some(StepKind::DeviceRegistered) => {
+                if let Some(pushed) = progress.pushed_at {
+                    progress.woken_after.get_or_insert(at.saturating_sub(pushed).max(0));
                 }
             }
-            _ => seen.connected = text(row, 3)? == "connected",
+            _ => progress.connected = HoldResult::from_word(&text(row, 3)?) == Some(HoldResult::Connected),
         }
     }
     Ok(Summary::of(calls.values()))
 }
 
 impl Summary {
-    fn of<'a>(calls: impl Iterator<Item = &'a Seen>) -> Self {
+    fn of<'a>(calls: impl Iterator<Item = &'a Progress>) -> Self {
         let (mut summary, mut times) = (Self::default(), Vec::new());
         for call in calls {
             let pushed = call.pushed_at.is_some();

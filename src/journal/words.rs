@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
-use super::attempt::is_without_a_way;
-use super::facts::is_only_logged;
+use super::cause::is_without_a_route;
 use crate::clock::{span, with_date};
-use crate::types::Printable;
+use crate::engine::{Handover, HoldResult, Origin, RegisterKind, Ringer, StepKind, TakeoverKind};
+use crate::types::{Printable, Provider};
 
 /// Details of one line, as far as they are there.
 struct Detail<'a>(&'a Map<String, Value>);
@@ -26,6 +26,11 @@ impl Detail<'_> {
     fn span(&self, name: &str) -> Option<String> {
         let ms = self.number(name)?;
         Some(span(i64::try_from(ms).unwrap_or(i64::MAX)))
+    }
+
+    /// A text that is one of an enum's words.
+    fn word<T>(&self, name: &str, from_word: fn(&str) -> Option<T>) -> Option<T> {
+        from_word(self.0.get(name)?.as_str()?)
     }
 
     fn is(&self, name: &str, text: &str) -> bool {
@@ -50,15 +55,12 @@ impl Words {
 }
 
 /// What a step says.
-pub(super) fn of(step: &str, detail: &Map<String, Value>) -> String {
+pub(super) fn of(step: Option<StepKind>, detail: &Map<String, Value>) -> String {
     let d = Detail(detail);
+    let Some(step) = step else { return other(&d).0 };
     let words = match step {
-        "call-held" => {
-            let way = match d.0.get("way").and_then(Value::as_str) {
-                Some("dial-string") => Some("dial-string"),
-                Some("dialplan") => Some("dialplan"),
-                _ => None,
-            };
+        StepKind::CallHeld => {
+            let way = d.word("way", Handover::from_word).map(Handover::as_str);
             let caller = d.text("caller").unwrap_or_else(|| "no number".into());
             Words::new("call held, from ")
                 .and("", Some(caller), "")
@@ -69,55 +71,59 @@ pub(super) fn of(step: &str, detail: &Map<String, Value>) -> String {
                 .and("; dialled: ", d.text("dialled"), "")
                 .and("; the directory took ", d.span("asked-ms"), "")
         }
-        "device-awake" => Words::new("awake, no push yet")
+        StepKind::DeviceAwake => Words::new("awake, no push yet")
             .and(": seen ", d.span("seen-ms"), " ago")
             .and("; pushed in ", d.span("push-in-ms"), " unless it rings"),
-        "device-set-aside" => {
+        StepKind::DeviceSetAside => {
             let reason = d.text("reason").map(|reason| with_date(&reason));
             Words::new("not pushed, token set aside until its next REGISTER").and(": ", reason, "")
         }
-        "device-without-token" if d.text("user-agent").is_none() => {
+        StepKind::DeviceWithoutToken if d.text("user-agent").is_none() => {
             Words::new("not pushed: its token was dropped; its next REGISTER brings it back")
         }
-        "device-without-token" => {
+        StepKind::DeviceWithoutToken => {
             Words::new("not pushed: it registers without a push token").and("; ", d.text("user-agent"), "")
         }
-        "push-sent" => {
+        StepKind::PushSent => {
             Words::new("push written")
                 .and(", try ", d.number("try"), "")
                 .and("; ", d.text("user-agent"), "")
         }
-        "push-shared" => Words::new("not pushed: another call has just pushed it"),
-        "push-limited" => Words::new("not pushed: the rate limit is reached"),
-        "push-accepted" if is_only_logged(d.number("status")) => {
+        StepKind::PushShared => Words::new("not pushed: another call has just pushed it"),
+        StepKind::PushLimited => Words::new("not pushed: the rate limit is reached"),
+        StepKind::PushAccepted if is_only_logged(detail) => {
             Words::new("only written to the log: no [[app]] with credentials serves this phone")
         }
-        "push-accepted" => accepted("provider took the push", &d),
-        "push-refused" => Words::new("push failed")
-            .and(": ", d.text("reason"), "")
-            .and(", after ", d.span("ms"), ""),
-        "device-registered" => registered(&d),
-        "late-register" => Words::new("REGISTER, late")
+        StepKind::PushAccepted => accepted("provider took the push", &d),
+        StepKind::PushRefused => {
+            Words::new("push failed")
+                .and(": ", d.text("reason"), "")
+                .and(", after ", d.span("ms"), "")
+        }
+        StepKind::DeviceRegistered => registered(&d),
+        StepKind::LateRegister => Words::new("REGISTER, late")
             .and(": ", d.span("late-ms"), " after the call was over")
             .and(", ", d.span("ms"), " after the push")
             .and("; ", d.text("user-agent"), ""),
-        "who-rings" => Words::new(match d.text("by").as_deref() {
-            Some("freeswitch") => "FreeSWITCH rings what was registered, by the same dial-string",
-            _ => "fswake rings what was registered: nobody else does",
+        StepKind::WhoRings => Words::new(match d.word("by", Ringer::from_word) {
+            Some(Ringer::FreeSwitch) => "FreeSWITCH rings what was registered, by the same dial-string",
+            Some(Ringer::Fswake) | None => "fswake rings what was registered: nobody else does",
         })
         .and("; the directory took ", d.span("asked-ms"), ""),
-        "rung-beside" if d.is("rings", "yes") => {
+        StepKind::RungByFreeSwitch if d.is("rings", "yes") => {
             Words::new("rings already: FreeSWITCH dialled it by the same dial-string")
         }
-        "rung-beside" => Words::new("not rung: FreeSWITCH's own INVITE, by the same dial-string, reaches it there"),
-        "leg-started" => Words::new("INVITE")
+        StepKind::RungByFreeSwitch => {
+            Words::new("not rung: FreeSWITCH's own INVITE, by the same dial-string, reaches it there")
+        }
+        StepKind::LegStarted => Words::new("INVITE")
             .and(" (leg ", d.number("leg"), ")")
             .and(": ", origin(&d), ""),
-        "not-rung-asleep" => Words::new("not rung at its old address: over UDP, only its push can wake it"),
-        "leg-silent" => Words::new("registered, but does not ring").and(", ", d.span("ms"), " after the INVITE"),
-        "leg-ringing" => Words::new("rings").and(", ", d.span("ms"), " after the INVITE"),
-        "leg-answered" => Words::new("answered").and(", codec ", d.text("codec"), ""),
-        "leg-ended" => Words::new("leg ended: ")
+        StepKind::NotRungAsleep => Words::new("not rung at its old address: over UDP, only its push can wake it"),
+        StepKind::LegSilent => Words::new("registered, but does not ring").and(", ", d.span("ms"), " after the INVITE"),
+        StepKind::LegRinging => Words::new("rings").and(", ", d.span("ms"), " after the INVITE"),
+        StepKind::LegAnswered => Words::new("answered").and(", codec ", d.text("codec"), ""),
+        StepKind::LegEnded => Words::new("leg ended: ")
             .and("", d.text("cause"), "")
             .and(", SIP ", d.number("sip").filter(|sip| *sip > 0), "")
             .and(
@@ -129,38 +135,44 @@ pub(super) fn of(step: &str, detail: &Map<String, Value>) -> String {
                     " after it was ordered"
                 },
             ),
-        "early-media" => Words::new("the caller hears the phone before it is answered"),
-        "bridge-failed" => Words::new("could not be bridged with the caller"),
-        "caller-gone" => Words::new("caller hung up").and(": ", d.text("cause"), ""),
-        "call-cut" => {
+        StepKind::EarlyMedia => Words::new("the caller hears the phone before it is answered"),
+        StepKind::BridgeFailed => Words::new("could not be bridged with the caller"),
+        StepKind::CallerGone => Words::new("caller hung up").and(": ", d.text("cause"), ""),
+        StepKind::CallCut => {
             Words::new("FreeSWITCH ended the call instead of connecting the two").and(": ", d.text("cause"), "")
         }
-        "call-taken" => taken_over(&d),
-        "ring-time-over" => Words::new("the dial-string's own timeout ended the call").and(": ", d.text("cause"), ""),
-        "connection-lost" => Words::new("FreeSWITCH's connection for this call broke"),
-        "cancel-pushed" => Words::new("cancel push written").and(": ", d.text("reason"), ""),
-        "missed-call-pushed" => Words::new("missed-call push written"),
-        "call-over" => over(&d),
-        _ => other(&d),
+        StepKind::CallTaken => taken_over(&d),
+        StepKind::RingTimeOver => {
+            Words::new("the dial-string's own timeout ended the call").and(": ", d.text("cause"), "")
+        }
+        StepKind::ConnectionLost => Words::new("FreeSWITCH's connection for this call broke"),
+        StepKind::CancelPushed => Words::new("cancel push written").and(": ", d.text("reason"), ""),
+        StepKind::MissedCallPushed => Words::new("missed-call push written"),
+        StepKind::CallOver => over(&d),
+        StepKind::NotificationAsked
+        | StepKind::NotificationAccepted
+        | StepKind::NotificationRefused
+        | StepKind::NotificationOver => other(&d),
     };
     words.0
 }
 
-/// Whether the phone can have got the leg's INVITE: FreeSWITCH ends a leg that it knows no way for without a SIP status,
-/// and says 503 itself where the phone's connection is gone.
+/// Whether the phone can have got the leg's INVITE: FreeSWITCH ends a leg that it knows no way for without a SIP
+/// status, and says 503 itself where the phone's connection is gone.
 fn was_sent(d: &Detail<'_>) -> bool {
     match d.number("sip") {
-        None | Some(0) => !d.text("cause").is_some_and(|cause| is_without_a_way(&cause)),
+        None | Some(0) => !d.text("cause").is_some_and(|cause| is_without_a_route(&cause)),
         Some(sip) => sip != 503,
     }
 }
 
 fn accepted(start: &str, d: &Detail<'_>) -> Words {
-    let id = if d.text("device").is_some_and(|device| device.starts_with("apns")) {
-        ", apns-id "
-    } else {
-        ", id "
-    };
+    let provider = |device: String| Provider::from_name(device.split(':').next().unwrap_or_default());
+    let is_apple = d
+        .text("device")
+        .map(provider)
+        .is_some_and(|provider| provider.has_topics());
+    let id = if is_apple { ", apns-id " } else { ", id " };
     Words::new(start)
         .and(": ", d.number("status").filter(|status| *status > 0), "")
         .and(", after ", d.span("ms"), "")
@@ -169,12 +181,12 @@ fn accepted(start: &str, d: &Detail<'_>) -> Words {
 }
 
 fn registered(d: &Detail<'_>) -> Words {
-    let how = if d.is("how", "refresh") || d.is("moved", "no") {
-        "REGISTER, refresh"
-    } else if d.is("how", "moved") {
-        "REGISTER, from a new address"
-    } else {
-        "REGISTER, fresh"
+    let how = match d.word("how", RegisterKind::from_word) {
+        Some(RegisterKind::Refresh) => "REGISTER, refresh",
+        Some(RegisterKind::Moved) => "REGISTER, from a new address",
+        // Lines of versions that had another word for it.
+        None if d.is("moved", "no") => "REGISTER, refresh",
+        Some(RegisterKind::Fresh) | None => "REGISTER, fresh",
     };
     Words::new(how)
         .and(", ", d.span("ms"), " after the push")
@@ -182,46 +194,50 @@ fn registered(d: &Detail<'_>) -> Words {
 }
 
 fn origin(d: &Detail<'_>) -> Option<&'static str> {
-    Some(match d.0.get("why")?.as_str()? {
-        "awake" => "seen just now",
-        "known" => "last known address, in parallel with the push",
-        "woken" => "it has registered",
-        _ => return None,
+    Some(match d.word("why", Origin::from_word)? {
+        Origin::Awake => "seen just now",
+        Origin::Known => "last known address, in parallel with the push",
+        Origin::Woken => "it has registered",
     })
 }
 
 /// Who has the call now.
 fn taken_over(d: &Detail<'_>) -> Words {
-    match d.text("how").as_deref() {
-        Some("picked-up") => Words::new("picked up").and(" by ", d.text("by"), ""),
-        Some("transferred") => Words::new("transferred").and(" to ", d.text("by"), ""),
-        Some("parked") => Words::new("parked"),
-        Some("lost-race") => Words::new("another phone of the ring group answered"),
-        _ => Words::new("somebody else has the call").and(": ", d.text("by"), ""),
+    match d.word("how", TakeoverKind::from_word) {
+        Some(TakeoverKind::PickedUp) => Words::new("picked up").and(" by ", d.text("by"), ""),
+        Some(TakeoverKind::Transferred) => Words::new("transferred").and(" to ", d.text("by"), ""),
+        Some(TakeoverKind::Parked) => Words::new("parked"),
+        Some(TakeoverKind::LostRace) => Words::new("another phone of the ring group answered"),
+        None => Words::new("somebody else has the call").and(": ", d.text("by"), ""),
     }
 }
 
 /// What the caller got.
 fn over(d: &Detail<'_>) -> Words {
-    let got = match d.text("result").unwrap_or_default().as_str() {
-        "connected" => "connected",
-        "timeout" => "nobody answered; the dialplan goes on",
-        "no-device" => "the callee has no phone; the dialplan goes on",
-        "unreachable" => "no phone rang; the dialplan goes on",
+    let got = match d.word("result", HoldResult::from_word) {
+        Some(HoldResult::Connected) => "connected",
+        Some(HoldResult::Timeout) => "nobody answered; the dialplan goes on",
+        Some(HoldResult::NoDevice) => "the callee has no phone; the dialplan goes on",
+        Some(HoldResult::Unreachable) => "no phone rang; the dialplan goes on",
         // Lines of versions that ended such a call themselves.
-        "declined" if d.is("caller", "rejected") => "declined; the caller hears it",
-        "declined" => "declined; the dialplan goes on",
-        "hands-off" => "left alone (originate_reg_token); the dialplan goes on",
-        "taken" => "somebody else has the call",
-        "woken" => "a phone is awake; the dialplan rings it",
-        "draining" => "fswake was stopping; the dialplan goes on",
-        "abandoned" => "the caller had hung up",
-        _ => "fswake failed; the dialplan goes on",
+        Some(HoldResult::Declined) if d.is("caller", "rejected") => "declined; the caller hears it",
+        Some(HoldResult::Declined) => "declined; the dialplan goes on",
+        Some(HoldResult::HandsOff) => "left alone (originate_reg_token); the dialplan goes on",
+        Some(HoldResult::Taken) => "somebody else has the call",
+        Some(HoldResult::Woken) => "a phone is awake; the dialplan rings it",
+        Some(HoldResult::Draining) => "fswake was stopping; the dialplan goes on",
+        Some(HoldResult::Abandoned) => "the caller had hung up",
+        Some(HoldResult::Error) | None => "fswake failed; the dialplan goes on",
     };
     Words::new("over: ")
         .and("", Some(got), "")
         .and(" (", d.text("result"), ")")
         .and(", cause ", d.text("cause"), "")
+}
+
+/// Whether a push that was "taken" was only written to the log.
+pub(super) fn is_only_logged(detail: &Map<String, Value>) -> bool {
+    detail.get("status").and_then(Value::as_u64) == Some(0)
 }
 
 /// A step that this version has no words for: its details as they are.

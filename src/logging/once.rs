@@ -10,7 +10,8 @@ use crate::types::Aor;
 
 /// More than this are not remembered: then all are forgotten.
 const REMEMBERED: usize = 4096;
-/// So many lines are written about one AOR in a minute, and about so many AORs: the texts are the phones' and the callers' own.
+/// So many lines are written about one AOR in a minute, and about so many AORs: the texts are the phones' and the
+/// callers' own.
 const LINES_PER_AOR: u8 = 8;
 const MOST_AORS: usize = 250;
 

@@ -10,12 +10,12 @@ pub struct Seldom {
     every: Duration,
     most: usize,
     times: u8,
-    said: Mutex<HashMap<String, Said>>,
+    said: Mutex<HashMap<String, Repetition>>,
 }
 
 /// The lines about one thing.
 #[derive(Debug)]
-struct Said {
+struct Repetition {
     /// When the first was written.
     since: Instant,
     times: u8,
@@ -42,7 +42,7 @@ impl Seldom {
     /// Whether a line about this may be written now.
     pub fn is_due(&self, about: &str, now: Instant) -> bool {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_recent = |s: &Said| now.saturating_duration_since(s.since) < self.every;
+        let is_recent = |s: &Repetition| now.saturating_duration_since(s.since) < self.every;
         if let Some(s) = said.get_mut(about).filter(|s| is_recent(s)) {
             let is_due = s.times < self.times;
             s.times += u8::from(is_due);
@@ -53,7 +53,7 @@ impl Seldom {
         }
         let has_room = said.len() < self.most;
         if has_room {
-            let first = Said { since: now, times: 1 };
+            let first = Repetition { since: now, times: 1 };
             said.insert(about.to_owned(), first);
         }
         has_room

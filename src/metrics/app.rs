@@ -173,6 +173,7 @@ mod tests {
             KeptBy::NoAnswer,
             KeptBy::Busy { status: 503 },
             KeptBy::BusyForThis { status: 429 },
+            KeptBy::BusyForPhone { status: 429 },
             KeptBy::BusyForKey { status: 429 },
             KeptBy::Us,
         ];

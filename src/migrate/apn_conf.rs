@@ -119,7 +119,7 @@ pub fn variables(text: &str, mut vars: Variables) -> Result<Variables, ApnConfEr
     Ok(vars)
 }
 
-/// Reads the file; `vars` are the global variables that are known beside those that it sets itself.
+/// Reads the file; `vars` are the global variables that are known besides those that it sets itself.
 ///
 /// # Errors
 /// When it is not XML, or another file.

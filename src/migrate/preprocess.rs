@@ -1,14 +1,15 @@
-//! FreeSWITCH's global variables in its configuration: `$${name}`, and what sets them: `X-PRE-PROCESS` lines, and comments such as
-//! `<!--#set "name=value"-->` (switch_xml.c, `preprocess`).
+//! FreeSWITCH's global variables in its configuration: `$${name}`, and what sets them: `X-PRE-PROCESS` lines, and
+//! comments such as `<!--#set "name=value"-->` (switch_xml.c, `preprocess`).
 //!
-//! Only what the text itself sets is known here. What FreeSWITCH takes from elsewhere (`include`, `env-set`, `exec-set`,
-//! `stun-set`) is named, not done: to run a command or ask a server is not this tool's business.
+//! Only what the text itself sets is known here. What FreeSWITCH takes from elsewhere (`include`, `env-set`,
+//! `exec-set`, `stun-set`) is named, not done: to run a command or ask a server is not this tool's business.
 
 use std::collections::BTreeMap;
 
 use super::entities::decoded;
 
-/// How much all variables together may put into a file, in bytes. A value that names itself twice doubles with each line.
+/// How much all variables together may put into a file, in bytes. A value that names itself twice doubles with each
+/// line.
 const MOST: usize = 4 << 20;
 
 /// Global variables by name.

@@ -1,13 +1,14 @@
 //! mod_apn's `push_tokens` as fswake's devices.
 //!
-//! mod_apn has one row per token and type, finds it again by token, user, realm and app, and never deletes one. A device of
-//! ours has both tokens of a phone, and one owner. So rows are cleaned, refused, given to their newest owner, and paired.
+//! mod_apn has one row per token and type, finds it again by token, user, realm and app, and never deletes one. A
+//! device of ours has both tokens of a phone, and one owner. So rows are cleaned, refused, given to their newest owner,
+//! and paired.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use crate::contact::{self, Refusal};
-use crate::types::{Aor, Device, Printable, Provider, PushParams, PushToken, TokenFault, UnixSeconds};
+use crate::types::{Aor, Device, Printable, Provider, PushParams, PushToken, TokenFault, Tokens, UnixSeconds};
 
 /// The length of mod_apn's columns: a database that cuts text cuts it here.
 const COLUMN: usize = 255;
@@ -123,8 +124,8 @@ impl Fit {
     }
 }
 
-/// Turns rows into devices. `now` is when they are copied: a device that no REGISTER renews is forgotten counting from it,
-/// since mod_apn's own times say little.
+/// Turns rows into devices. `now` is when they are copied: a device that no REGISTER renews is forgotten counting from
+/// it, since mod_apn's own times say little.
 pub fn plan(rows: Vec<Row>, now: UnixSeconds) -> Plan {
     let mut plan = Plan::default();
     let mut fit = Vec::with_capacity(rows.len());
@@ -163,7 +164,8 @@ pub fn plan(rows: Vec<Row>, now: UnixSeconds) -> Plan {
     plan
 }
 
-/// Checks a row as a Contact is checked. Returns its platform's name too, and whether something had to be taken off its values.
+/// Checks a row as a Contact is checked. Returns its platform's name too, and whether something had to be taken off its
+/// values.
 fn examine(row: &Row, now: UnixSeconds) -> Result<(Fit, String, bool), Why> {
     let mut mended = false;
     let mut field = |name, value: &str, optional: bool| -> Result<String, Why> {
@@ -215,7 +217,8 @@ fn examine(row: &Row, now: UnixSeconds) -> Result<(Fit, String, bool), Why> {
     Ok((fit, platform, mended))
 }
 
-/// Of rows with one token of one app the newest decides whose it is; the same user's others of its type are merged into it.
+/// Of rows with one token of one app the newest decides whose it is; the same user's others of its type are merged into
+/// it.
 fn give_to_newest(rows: Vec<Fit>, plan: &mut Plan) -> Vec<Fit> {
     type Token = (Provider, String, PushToken);
     let token = |row: &Fit| -> Token { (row.provider.clone(), row.app.clone(), row.token.clone()) };
@@ -264,9 +267,9 @@ fn same_aor(a: &Aor, b: &Aor) -> bool {
     a.user == b.user && a.domain.eq_ignore_ascii_case(&b.domain)
 }
 
-/// Makes devices of one user's tokens of one app. A call token and a message token are one phone's if they are the only ones,
-/// if they are the same, or if one came right after the other: mod_apn writes the rows of one REGISTER so. All others are
-/// devices of their own until their phones register; then `true` is returned.
+/// Makes devices of one user's tokens of one app. A call token and a message token are one phone's if they are the only
+/// ones, if they are the same, or if one came right after the other: mod_apn writes the rows of one REGISTER so. All
+/// others are devices of their own until their phones register; then `true` is returned.
 fn pair(rows: Vec<Fit>, now: UnixSeconds, devices: &mut Vec<Device>) -> bool {
     let (calls, mut messages): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.kind == Kind::Call);
     let only = calls.len() == 1 && messages.len() == 1;
@@ -303,8 +306,7 @@ fn device(rows: &[Fit], now: UnixSeconds) -> Option<Device> {
             provider: newest.provider.clone(),
             app: newest.app.as_str().into(),
             team: None,
-            call_token: token(Kind::Call),
-            remote_token: token(Kind::Message),
+            tokens: Tokens::new(token(Kind::Call), token(Kind::Message))?,
         },
         user_agent: "".into(),
         register_call_id: "".into(),

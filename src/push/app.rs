@@ -177,8 +177,8 @@ pub struct App {
     pub ca_file: Option<PathBuf>,
     /// `http://host:port` of a proxy.
     pub proxy: Option<String>,
-    /// APNs topic of call pushes; without it the app id of [`App::app_ids`] that the device's stands for, with `.voip`; without
-    /// those the device's.
+    /// APNs topic of call pushes; without it the app id of [`App::app_ids`] that the device's stands for, with `.voip`;
+    /// without those the device's.
     pub topic: Option<String>,
     /// What call pushes look like.
     pub payload: PayloadStyle,
@@ -238,7 +238,8 @@ impl App {
         app_id::find(provider, &[app_id], &self.app_ids.iter().map(String::as_str))
     }
 
-    /// The app that serves a device: the first that names its id as the device does, else the first that serves it at all.
+    /// The app that serves a device: the first that names its id as the device does, else the first that serves it at
+    /// all.
     pub(crate) fn find<'a, T>(
         all: &'a [T],
         app: impl Fn(&T) -> &App,

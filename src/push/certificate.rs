@@ -1,12 +1,12 @@
 //! How long a client certificate is still good.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use x509_parser::oid_registry::OID_USERID;
 use x509_parser::pem::Pem;
 use x509_parser::x509::X509Name;
 
-use crate::clock::{to_the_second, unix};
+use crate::clock::{day, from_unix};
 use crate::files;
 use crate::push::app::{App, Credentials};
 use crate::push::setup::SetupError;
@@ -23,13 +23,14 @@ pub struct Certificate {
     pub from: SystemTime,
     /// Until when.
     pub until: SystemTime,
-    /// The bundle id that Apple made it for: its subject's UID (RFC 4519 section 2.39), without what stands for a service.
+    /// The bundle id that Apple made it for: its subject's UID (RFC 4519 section 2.39), without what stands for a
+    /// service.
     pub bundle: Option<String>,
 }
 
 /// The certificates of a PEM file, in their order (RFC 5280 section 4.1.2); what is no certificate is passed over.
 pub fn certificates(pem: &[u8]) -> Vec<Certificate> {
-    let time = |seconds: i64| u64::try_from(seconds).map_or(UNIX_EPOCH, |s| UNIX_EPOCH + Duration::from_secs(s));
+    let time = |seconds| from_unix(seconds).unwrap_or(UNIX_EPOCH);
     let text = files::pem_of(pem).unwrap_or_default();
     let blocks: Vec<Pem> = Pem::iter_from_buffer(text.as_bytes()).flatten().collect();
     let certificates = blocks.iter().filter(|block| block.label == "CERTIFICATE");
@@ -47,8 +48,8 @@ pub fn certificates(pem: &[u8]) -> Vec<Certificate> {
         .collect()
 }
 
-/// Why an app's certificate wakes no phone of the app's, although its file is good: it has ended, has not begun, or is for
-/// another bundle id. `None` also where it cannot be read: that is said by [`crate::push::Pushers::new`].
+/// Why an app's certificate wakes no phone of the app's, although its file is good: it has ended, has not begun, or is
+/// for another bundle id. `None` also where it cannot be read: that is said by [`crate::push::Pushers::new`].
 pub fn unfit(app: &App, now: SystemTime) -> Option<SetupError> {
     let Credentials::ApnsCertificate { cert_file, .. } = &app.credentials else {
         return None;
@@ -86,12 +87,6 @@ pub fn other_bundle(app: &App, certificate: &Certificate) -> Option<String> {
     ))
 }
 
-/// `2026-11-26`
-pub(crate) fn day(at: SystemTime) -> String {
-    let text = to_the_second(unix(at));
-    text.split(' ').next().unwrap_or_default().to_owned()
-}
-
 /// A topic or UID without what Apple writes behind the bundle id for a service.
 fn without_service(topic: &str) -> &str {
     let services = [".voip", ".complication"];
@@ -106,17 +101,20 @@ fn bundle(subject: &X509Name<'_>) -> Option<String> {
     Some(Printable(without_service(uid)).to_string())
 }
 
-/// Until when the first certificate of a PEM file is valid (RFC 5280 section 4.1.2.5). `None`: there is none that can be read.
+/// Until when the first certificate of a PEM file is valid (RFC 5280 section 4.1.2.5). `None`: there is none that can
+/// be read.
 pub(crate) fn ends(pem: &[u8]) -> Option<SystemTime> {
     let block = Pem::iter_from_buffer(pem)
         .flatten()
         .find(|block| block.label == "CERTIFICATE")?;
     let seconds = block.parse_x509().ok()?.validity().not_after.timestamp();
-    UNIX_EPOCH.checked_add(Duration::from_secs(u64::try_from(seconds).ok()?))
+    from_unix(seconds)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use fswake_test_support::tls::Authority;
 
     use super::*;

@@ -33,8 +33,8 @@ fn log_call(app: &str, req: &PushRequest, call: &CallPush) {
         caller_name = %Printable(&call.caller_name),
         provider = %Printable(req.to.provider.name()),
         app_id = %Printable(&req.to.app),
-        call_token = req.to.call_token.as_ref().map(PushToken::fingerprint),
-        remote_token = req.to.remote_token.as_ref().map(PushToken::fingerprint),
+        call_token = req.to.tokens.call().map(PushToken::fingerprint),
+        remote_token = req.to.tokens.remote().map(PushToken::fingerprint),
         ttl = ?req.ttl,
         "would push"
     );
@@ -43,7 +43,7 @@ fn log_call(app: &str, req: &PushRequest, call: &CallPush) {
 /// A payload is the asker's text: if it holds one of the device's tokens, the log gets the fingerprint instead.
 fn log_notification(app: &str, req: &PushRequest, notification: &NotificationPush) {
     let mut payload = notification.payload.to_json();
-    for token in [&req.to.call_token, &req.to.remote_token].into_iter().flatten() {
+    for token in [req.to.tokens.call(), req.to.tokens.remote()].into_iter().flatten() {
         if !token.expose().is_empty() {
             payload = payload.replace(token.expose(), &token.fingerprint());
         }

@@ -44,7 +44,7 @@ impl SetupError {
         Self::app(app, &format!("the payload template {error}"))
     }
 
-    /// What is wrong, where the app is named beside it.
+    /// What is wrong, where the app is named next to it.
     pub(crate) fn problem(&self) -> String {
         match self {
             Self::App { problem, .. } => problem.clone(),

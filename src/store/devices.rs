@@ -1,8 +1,8 @@
-//! The devices read back from the store, beside the daemon that writes it.
+//! The devices read back from the store, next to the daemon that writes it.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::sqlite::{DEVICE, device};
+use super::rows::{DEVICE, device};
 use crate::types::{Aor, Device, Provider, PublicId, UnixSeconds};
 
 /// How many owners are told at once.
@@ -24,10 +24,10 @@ pub fn page(db: &Connection, after: i64, most: usize) -> rusqlite::Result<Device
     let most_rows = i64::try_from(most).unwrap_or(i64::MAX);
     let rows = query
         .query_map(params![after, most_rows], |row| Ok((device(row)?, row.get("id")?)))?
-        .collect::<rusqlite::Result<Vec<(Device, i64)>>>()?;
+        .collect::<rusqlite::Result<Vec<(Option<Device>, i64)>>>()?;
     let next = rows.last().filter(|_| rows.len() == most).map(|(_, id)| *id);
     Ok(DevicePage {
-        devices: rows.into_iter().map(|(device, _)| device).collect(),
+        devices: rows.into_iter().filter_map(|(device, _)| device).collect(),
         next,
     })
 }
@@ -64,10 +64,11 @@ pub fn groups(db: &Connection) -> rusqlite::Result<Vec<Group>> {
 pub fn find(db: &Connection, id: PublicId) -> rusqlite::Result<Option<Device>> {
     let sql = format!("SELECT {DEVICE} FROM devices WHERE public_id = ?1");
     let mut query = db.prepare_cached(&sql)?;
-    query.query_row([id.0.cast_signed()], device).optional()
+    Ok(query.query_row([id.0.cast_signed()], device).optional()?.flatten())
 }
 
-/// The owners of devices without a sign since `before`, behind the row `after`; and where to go on, if there may be more.
+/// The owners of devices without a sign since `before`, behind the row `after`; and where to go on, if there may be
+/// more.
 pub fn owners_unseen(db: &Connection, before: UnixSeconds, after: i64) -> rusqlite::Result<(Vec<Aor>, Option<i64>)> {
     let mut query = db.prepare_cached(
         "SELECT aor_user, aor_domain, id FROM devices WHERE max(first_seen, last_seen) < ?1 AND id > ?2 ORDER BY id LIMIT ?3",

@@ -1,7 +1,7 @@
 //! Devices that another system knew, put into the store in one transaction.
 //!
-//! It may run beside the daemon: SQLite's locks keep the two apart, and whatever a REGISTER has told the daemon is kept.
-//! The daemon reads devices at its start only.
+//! It may run next to the daemon: SQLite's locks keep the two apart, and whatever a REGISTER has told the daemon is
+//! kept. The daemon reads devices at its start only.
 
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use super::sqlite::{self, Options, StoreError};
-use crate::types::{Aor, Device, DeviceKey, PushToken};
+use super::database::{self, Options};
+use super::rows;
+use super::schema::{self, StoreError};
+use crate::types::{Aor, Device, DeviceKey, Tokens};
 
 /// How long the daemon's writer may hold the file.
 const BUSY: Duration = Duration::from_secs(10);
@@ -46,24 +48,24 @@ impl Import {
     /// When the store cannot be written; then nothing has changed.
     pub fn begin(path: &Path, devices: &[Device]) -> Result<Self, StoreError> {
         let is_new = !path.exists();
-        let connection = sqlite::connect(path, &Options::default())?;
+        let connection = database::connect(path, &Options::default())?;
         if is_new {
             give_to_owner_of_directory(path);
         }
         let begun = connection.busy_timeout(BUSY);
         let begun = begun.and_then(|()| connection.execute_batch("BEGIN IMMEDIATE"));
-        begun.map_err(|e| sqlite::failure(path, &e))?;
-        let put = devices.iter().filter_map(|d| Some((d.key()?, d)));
+        begun.map_err(|e| schema::failure(path, &e))?;
+        let put = devices.iter().map(|d| (d.key(), d));
         let fates = put.map(|(key, device)| {
             let (fate, row) = fate(&connection, &key, device)?;
             if let Some(row) = row {
-                sqlite::put(&connection, &key, &row)?;
+                rows::put(&connection, &key, &row)?;
             }
             Ok(fate)
         });
         let fates = fates
             .collect::<rusqlite::Result<_>>()
-            .map_err(|e| sqlite::failure(path, &e))?;
+            .map_err(|e| schema::failure(path, &e))?;
         Ok(Self {
             connection,
             path: path.to_owned(),
@@ -77,7 +79,7 @@ impl Import {
     /// When the store cannot be written; then nothing has changed.
     pub fn commit(self) -> Result<Vec<Fate>, StoreError> {
         let done = self.connection.execute_batch("COMMIT");
-        done.map_err(|e| sqlite::failure(&self.path, &e))?;
+        done.map_err(|e| schema::failure(&self.path, &e))?;
         Ok(self.fates)
     }
 
@@ -98,11 +100,11 @@ impl Import {
             if version == 0 {
                 return Ok(added());
             }
-            let put = devices.iter().filter_map(|d| Some((d.key()?, d)));
+            let put = devices.iter().map(|d| (d.key(), d));
             put.map(|(key, device)| Ok(fate(&connection, &key, device)?.0))
                 .collect()
         };
-        read().map_err(|e| sqlite::failure(path, &e))
+        read().map_err(|e| schema::failure(path, &e))
     }
 }
 
@@ -128,13 +130,11 @@ fn fate(db: &Connection, key: &DeviceKey, device: &Device) -> rusqlite::Result<(
     let known = db
         .prepare_cached(&format!(
             "SELECT {} FROM devices WHERE provider = ?1 AND app = ?2 AND token = ?3",
-            sqlite::DEVICE
+            rows::DEVICE
         ))?
-        .query_row(
-            params![key.provider.name(), key.app, key.token.expose()],
-            sqlite::device,
-        )
-        .optional()?;
+        .query_row(params![key.provider.name(), key.app, key.token.expose()], rows::device)
+        .optional()?
+        .flatten();
     let Some(known) = known else {
         let fate = if is_part_of_another(db, key, device)? {
             Fate::Known
@@ -153,8 +153,7 @@ fn fate(db: &Connection, key: &DeviceKey, device: &Device) -> rusqlite::Result<(
             let mut row = known.clone();
             row.last_seen = known.last_seen.max(device.last_seen);
             if newer || known.register_call_id.is_empty() {
-                row.push.call_token = known.push.call_token.clone().or(device.push.call_token.clone());
-                row.push.remote_token = known.push.remote_token.clone().or(device.push.remote_token.clone());
+                row.push.tokens = joined(&known.push.tokens, &device.push.tokens);
             }
             if row == known {
                 (Fate::Known, None)
@@ -165,11 +164,18 @@ fn fate(db: &Connection, key: &DeviceKey, device: &Device) -> rusqlite::Result<(
     })
 }
 
+/// The tokens of a device; what it misses is taken from others.
+fn joined(tokens: &Tokens, others: &Tokens) -> Tokens {
+    let call = tokens.call().or(others.call()).cloned();
+    let remote = tokens.remote().or(others.remote()).cloned();
+    Tokens::new(call, remote).unwrap_or_else(|| tokens.clone())
+}
+
 /// Whether a device known by its message token alone is the store's device with a call token as well.
 fn is_part_of_another(db: &Connection, key: &DeviceKey, device: &Device) -> rusqlite::Result<bool> {
-    if device.push.call_token.is_some() {
+    let Tokens::Remote(remote) = &device.push.tokens else {
         return Ok(false);
-    }
+    };
     db.prepare_cached(
         "SELECT EXISTS (SELECT 1 FROM devices WHERE aor_user = ?1 AND aor_domain = ?2 AND provider = ?3 AND app = ?4
                                                 AND remote_token = ?5)",
@@ -180,7 +186,7 @@ fn is_part_of_another(db: &Connection, key: &DeviceKey, device: &Device) -> rusq
             key.aor.domain,
             key.provider.name(),
             key.app,
-            device.push.remote_token.as_ref().map(PushToken::expose)
+            remote.expose()
         ],
         |row| row.get(0),
     )

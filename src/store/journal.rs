@@ -71,7 +71,7 @@ mod tests {
         assert_eq!(detail(&Step::ConnectionLost {}), "{}");
         let unpushed = Step::DeviceRegistered {
             device: "binding".into(),
-            how: "fresh",
+            how: crate::engine::RegisterKind::Fresh,
             user_agent: "".into(),
             since_push: None,
         };

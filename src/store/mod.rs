@@ -7,10 +7,14 @@
 //! engine --StoreOp--> StoreWriter::submit --> queue (newest change per device) --> writer thread --> SQLite
 //! ```
 
+mod database;
 pub mod devices;
 mod import;
 mod journal;
+pub(crate) mod older;
 mod queue;
+mod rows;
+mod schema;
 pub mod sqlite;
 mod upgrade;
 mod writer;
@@ -18,7 +22,7 @@ mod writer;
 pub use import::{Fate, Import};
 pub use journal::{JournalEntry, detail};
 pub use sqlite::{Options, Sqlite, StoreError};
-pub use writer::{Failing, Health, StoreWriter, Unflushed};
+pub use writer::{Failing, FlushError, Health, StoreWriter};
 
 use std::sync::Arc;
 

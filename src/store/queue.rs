@@ -64,14 +64,10 @@ impl Queue {
         self.changes.len() + self.journal.len()
     }
 
-    /// Adds a change; a device without any token has no key and is never stored.
+    /// Adds a change.
     pub(super) fn push(&mut self, op: StoreOp) {
         match op {
-            StoreOp::Put(device) => {
-                if let Some(key) = device.key() {
-                    self.push_change(key, Some(device));
-                }
-            }
+            StoreOp::Put(device) => self.push_change(device.key(), Some(device)),
             StoreOp::Delete(key) => self.push_change(key, None),
             StoreOp::Journal(entry) => self.journal.push_back(entry),
         }
@@ -133,7 +129,7 @@ impl Queue {
 mod tests {
     use super::*;
     use crate::engine::Step;
-    use crate::types::{Aor, Provider, PushParams, PushToken};
+    use crate::types::{Aor, Provider, PushParams, PushToken, Tokens};
 
     fn device(user: &str, token: &str, last_seen: i64) -> Device {
         Device {
@@ -142,8 +138,7 @@ mod tests {
                 provider: Provider::Fcm,
                 app: "a".into(),
                 team: None,
-                call_token: Some(PushToken::new(token)),
-                remote_token: None,
+                tokens: Tokens::Call(PushToken::new(token)),
             },
             user_agent: "".into(),
             register_call_id: "".into(),
@@ -187,7 +182,7 @@ mod tests {
         queue.push(StoreOp::Put(device("b", "2", 1).into()));
         queue.push(line(1));
         let batch = queue.take(10);
-        queue.push(StoreOp::Delete(device("a", "1", 0).key().unwrap()));
+        queue.push(StoreOp::Delete(device("a", "1", 0).key()));
         queue.push(line(2));
         queue.restore(batch);
         let again = queue.take(10);
@@ -208,14 +203,5 @@ mod tests {
         queue.push(StoreOp::Put(device("z", "z", 9).into()));
         assert_eq!(queue.dropped_devices, 1);
         assert_eq!(written(&queue.take(2)), [("a".into(), Some(1)), ("a".into(), Some(2))]);
-    }
-
-    #[test]
-    fn device_without_a_token_is_not_queued() {
-        let mut without = device("a", "t", 1);
-        without.push.call_token = None;
-        let mut queue = Queue::new(1, 1);
-        queue.push(StoreOp::Put(without.into()));
-        assert_eq!(queue.len(), 0);
     }
 }

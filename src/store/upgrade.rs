@@ -4,16 +4,21 @@ use std::path::Path;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use super::sqlite::{self, DEVICE, SCHEMA, SCHEMA_VERSION, StoreError};
-use crate::types::{Device, PushToken};
+use super::older;
+use super::rows::{self, DEVICE};
+use super::schema::{SCHEMA, SCHEMA_VERSION, StoreError, failure};
+use crate::types::{Device, PushParams, PushToken, Tokens};
 
 /// The first version whose tokens all have the form of [`PushToken::read`].
 const TOKENS_HAVE_ONE_FORM: i64 = 4;
 
+/// The first version whose journal has the code of each push's error.
+const ERRORS_HAVE_CODES: i64 = 5;
+
 /// Applies [`SCHEMA`] where it is missing; refuses what a later fswake has made.
 pub(super) fn upgrade(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0));
-    let found: i64 = version.map_err(|e| sqlite::failure(path, &e))?;
+    let found: i64 = version.map_err(|e| failure(path, &e))?;
     if found > SCHEMA_VERSION {
         return Err(StoreError::NewerSchema {
             path: path.to_owned(),
@@ -21,7 +26,7 @@ pub(super) fn upgrade(connection: &Connection, path: &Path) -> Result<(), StoreE
         });
     }
     if found < SCHEMA_VERSION {
-        apply(connection, found).map_err(|e| sqlite::failure(path, &e))?;
+        apply(connection, found).map_err(|e| failure(path, &e))?;
     }
     Ok(())
 }
@@ -34,29 +39,33 @@ fn apply(connection: &Connection, found: i64) -> rusqlite::Result<()> {
     tx.execute_batch(SCHEMA)?;
     let mut unnamed = tx.prepare(&format!("SELECT {DEVICE}, id FROM devices WHERE public_id IS NULL"))?;
     let mut name = tx.prepare("UPDATE devices SET public_id = ?1 WHERE id = ?2")?;
-    let without_name = unnamed.query_map([], |row| Ok((sqlite::device(row)?.key(), row.get::<_, i64>("id")?)))?;
+    let without_name = unnamed.query_map([], |row| Ok((rows::device(row)?, row.get::<_, i64>("id")?)))?;
     for device in without_name.collect::<rusqlite::Result<Vec<_>>>()? {
-        if let (Some(key), id) = device {
-            name.execute(params![key.public_id().0.cast_signed(), id])?;
+        if let (Some(device), id) = device {
+            name.execute(params![device.key().public_id().0.cast_signed(), id])?;
         }
     }
     drop((unnamed, name));
     if found < TOKENS_HAVE_ONE_FORM {
         give_tokens_one_form(&tx)?;
     }
+    if found < ERRORS_HAVE_CODES {
+        give_errors_their_codes(&tx)?;
+    }
     tx.commit()
 }
 
-/// Writes tokens that were stored as phones sent them as they are read now. Rows that turn out to be one device become one: the
-/// one seen last. Rows without a token that could wake a phone go: nothing was ever pushed to them with success.
+/// Writes tokens that were stored as phones sent them as they are read now. Rows that turn out to be one device become
+/// one: the one seen last. Rows without a token that could wake a phone go: nothing was ever pushed to them with
+/// success.
 fn give_tokens_one_form(tx: &Transaction<'_>) -> rusqlite::Result<()> {
     let mut query = tx.prepare(&format!("SELECT {DEVICE}, id FROM devices ORDER BY last_seen, id"))?;
-    let rows = query.query_map([], |row| Ok((sqlite::device(row)?, row.get::<_, i64>("id")?)))?;
+    let rows = query.query_map([], |row| Ok((rows::device(row)?, row.get::<_, i64>("id")?)))?;
     let mut changed = Vec::new();
     for row in rows {
         let (device, id) = row?;
-        let read = in_one_form(&device);
-        if read != device {
+        let read = device.as_ref().and_then(in_one_form);
+        if read.is_none() || read != device {
             changed.push((id, read));
         }
     }
@@ -64,27 +73,55 @@ fn give_tokens_one_form(tx: &Transaction<'_>) -> rusqlite::Result<()> {
     for (id, _) in &changed {
         tx.prepare_cached("DELETE FROM devices WHERE id = ?1")?.execute([id])?;
     }
-    for (_, device) in changed {
-        let Some(key) = device.key() else { continue };
+    for device in changed.into_iter().filter_map(|(_, device)| device) {
+        let key = device.key();
         let seen: Option<i64> = tx
             .prepare_cached("SELECT max(last_seen) FROM devices WHERE provider = ?1 AND app = ?2 AND token = ?3")?
             .query_row(params![key.provider.name(), key.app, key.token.expose()], |row| {
                 row.get(0)
             })?;
         if seen.is_none_or(|seen| seen <= device.last_seen) {
-            sqlite::put(tx, &key, &device)?;
+            rows::put(tx, &key, &device)?;
         }
     }
     Ok(())
 }
 
-fn in_one_form(device: &Device) -> Device {
-    let read = |token: &Option<PushToken>| {
-        let token = token.as_ref()?;
-        PushToken::read(&device.push.provider, token.expose()).ok()
-    };
-    let mut read_anew = device.clone();
-    read_anew.push.call_token = read(&device.push.call_token);
-    read_anew.push.remote_token = read(&device.push.remote_token);
-    read_anew
+/// A device with its tokens as they are read now; `None` if none of them is one.
+fn in_one_form(device: &Device) -> Option<Device> {
+    let read = |token: &PushToken| PushToken::read(&device.push.provider, token.expose()).ok();
+    let tokens = &device.push.tokens;
+    let tokens = Tokens::new(tokens.call().and_then(read), tokens.remote().and_then(read))?;
+    Some(Device {
+        push: PushParams {
+            tokens,
+            ..device.push.clone()
+        },
+        ..device.clone()
+    })
+}
+
+/// Adds the code of the error, and the provider's status, to lines of the journal that have only texts.
+fn give_errors_their_codes(tx: &Transaction<'_>) -> rusqlite::Result<()> {
+    let mut query = tx.prepare(
+        "SELECT id, CAST(json_extract(detail, '$.class') AS TEXT), CAST(json_extract(detail, '$.reason') AS TEXT) FROM journal
+         WHERE event = 'push-refused' AND json_valid(detail) AND json_type(detail) = 'object'
+           AND json_extract(detail, '$.code') IS NULL",
+    )?;
+    let rows = query.query_map([], |row| {
+        let text = |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<String>>(column)?.unwrap_or_default());
+        Ok((row.get::<_, i64>(0)?, older::error_kind(&text(1)?, &text(2)?)))
+    })?;
+    let lines = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    drop(query);
+    let mut with_code = tx.prepare("UPDATE journal SET detail = json_set(detail, '$.code', ?2) WHERE id = ?1")?;
+    let mut with_status =
+        tx.prepare("UPDATE journal SET detail = json_set(detail, '$.code', ?2, '$.status', ?3) WHERE id = ?1")?;
+    for (id, kind) in lines {
+        match kind.status() {
+            Some(status) => with_status.execute(params![id, kind.code(), status])?,
+            None => with_code.execute(params![id, kind.code()])?,
+        };
+    }
+    Ok(())
 }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use tracing::{error, info};
 
 use super::StoreOp;
+use super::database::{Database, Options};
 use super::queue::{Batch, Queue};
-use super::sqlite::{Database, Options};
 use crate::clock::unix_now;
 use crate::types::UnixSeconds;
 
@@ -52,7 +52,7 @@ pub struct Failing {
 /// What a flush could not write in time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{queued} changes are not in the store yet")]
-pub struct Unflushed {
+pub struct FlushError {
     /// How many changes still wait in memory.
     pub queued: usize,
 }
@@ -100,7 +100,7 @@ impl StoreWriter {
 
     /// Waits until nothing waits in memory, at most `within`. Blocks the thread: in async code call it through
     /// `spawn_blocking`.
-    pub fn flush(&self, within: Duration) -> Result<(), Unflushed> {
+    pub fn flush(&self, within: Duration) -> Result<(), FlushError> {
         let shared = &self.0.shared;
         let mut state = shared.lock();
         state.flushing += 1;
@@ -112,7 +112,7 @@ impl StoreWriter {
         state.flushing -= 1;
         match state.pending() {
             0 => Ok(()),
-            queued => Err(Unflushed { queued }),
+            queued => Err(FlushError { queued }),
         }
     }
 }
@@ -137,7 +137,7 @@ impl Drop for Owner {
 
 #[derive(Debug)]
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     /// Told to the writer: there is something to do.
     wake: Condvar,
     /// Told to whoever flushes: a batch was written, or the thread ended.
@@ -145,7 +145,7 @@ struct Shared {
 }
 
 #[derive(Debug)]
-struct State {
+struct QueueState {
     queue: Queue,
     in_flight: usize,
     refused: u64,
@@ -156,7 +156,7 @@ struct State {
     ended: bool,
 }
 
-impl State {
+impl QueueState {
     fn pending(&self) -> usize {
         self.queue.len() + self.in_flight
     }
@@ -169,7 +169,7 @@ impl State {
 impl Shared {
     fn new(options: &Options) -> Self {
         Self {
-            state: Mutex::new(State {
+            state: Mutex::new(QueueState {
                 queue: Queue::new(options.max_queued_journal, options.max_queued_devices),
                 in_flight: 0,
                 refused: 0,
@@ -184,17 +184,17 @@ impl Shared {
     }
 
     /// The state; it is consistent between any two statements, so a panic elsewhere does not spoil it.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits while `idle` holds, at most `at_most`.
     fn wait<'a>(
         &self,
-        state: MutexGuard<'a, State>,
+        state: MutexGuard<'a, QueueState>,
         at_most: Duration,
-        idle: impl FnMut(&mut State) -> bool,
-    ) -> MutexGuard<'a, State> {
+        idle: impl FnMut(&mut QueueState) -> bool,
+    ) -> MutexGuard<'a, QueueState> {
         let waited = self.wake.wait_timeout_while(state, at_most, idle);
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
@@ -289,8 +289,8 @@ fn run(shared: &Shared, mut db: Database) {
     }
 }
 
-/// Makes the thread's end known, and says so when it was a panic. Calls go on without what is stored; whoever looks after the
-/// daemon has to start it anew.
+/// Makes the thread's end known, and says so when it was a panic. Calls go on without what is stored; whoever looks
+/// after the daemon has to start it again.
 struct TellWhenEnded<'a>(&'a Shared);
 
 impl Drop for TellWhenEnded<'_> {
@@ -361,7 +361,7 @@ mod tests {
         // A stop does not wait for what nobody will do.
         let began = Instant::now();
         writer.submit(line());
-        assert_eq!(writer.flush(Duration::from_secs(60)), Err(Unflushed { queued: 2 }));
+        assert_eq!(writer.flush(Duration::from_secs(60)), Err(FlushError { queued: 2 }));
         assert!(began.elapsed() < Duration::from_secs(30));
     }
 }

@@ -8,8 +8,7 @@
 //! - a child that takes `super::Item` where the parent only hands on what another child defines;
 //! - a method that is called on a value: it names nothing. So the `impl` of one type may be spread over files.
 //!
-//! Unit tests do not count. `KNOTTED` names the folders that still have circles inside. [`Tree::circles`] finds every
-//! group of files that depend on each other in a loop.
+//! Unit tests do not count. [`Tree::circles`] finds every group of files that depend on each other in a loop.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -192,16 +191,6 @@ fn module_of(file: &str) -> Option<Vec<String>> {
     Some(module)
 }
 
-/// Folders whose files still depend on each other. No circle may leave its folder, and no folder may be added.
-const KNOTTED: [&str; 6] = [
-    "core/src/engine/",
-    "src/cli/",
-    "src/config",
-    "src/doctor/",
-    "src/journal/",
-    "src/store/",
-];
-
 #[test]
 fn no_file_needs_one_that_needs_it() {
     let root = super::root();
@@ -216,19 +205,8 @@ fn no_file_needs_one_that_needs_it() {
         "imports are not read"
     );
     let circles = tree.circles();
-    let is_inside = |circle: &[String], room: &str| {
-        let mut files = circle
-            .iter()
-            .flat_map(|tie| tie.split(": ").next().unwrap_or_default().split(" -> "));
-        files.all(|file| file.starts_with(room))
-    };
-    let known = |circle: &&Vec<String>| KNOTTED.iter().any(|room| is_inside(circle, room));
-    let shown: Vec<_> = circles.iter().filter(|c| !known(c)).map(|c| c.join("\n  ")).collect();
+    let shown: Vec<_> = circles.iter().map(|circle| circle.join("\n  ")).collect();
     assert!(shown.is_empty(), "{} circles:\n  {}", shown.len(), shown.join("\n\n  "));
-    for room in KNOTTED {
-        let is_knotted = circles.iter().any(|circle| is_inside(circle, room));
-        assert!(is_knotted, "{room} has no circle any more: take it off the list");
-    }
 }
 
 fn circles_of(texts: &[(&str, &str)]) -> Vec<Vec<String>> {

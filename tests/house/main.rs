@@ -129,7 +129,7 @@ fn every_step_of_the_journal_is_documented() {
     let documented = fs::read_to_string(root().join("docs/ARCHITECTURE.md")).unwrap();
     let (_, journal) = documented.split_once("\n## The journal\n").unwrap();
     let journal = journal.split("\n## ").next().unwrap();
-    for name in fswake::engine::Step::NAMES {
+    for name in fswake::engine::StepKind::ALL.map(fswake::engine::StepKind::as_str) {
         assert!(journal.contains(&format!("`{name}`")), "{name}");
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fswake::store::{Fate, Import, Options, Sqlite, StoreOp};
-use fswake::types::{Aor, Device, Provider, PushParams, PushToken};
+use fswake::types::{Aor, Device, Provider, PushParams, PushToken, Tokens};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -26,8 +26,7 @@ fn device(user: &str, call: Option<&str>, message: Option<&str>, last_seen: i64)
             provider: Provider::Fcm,
             app: "acme-1234".into(),
             team: None,
-            call_token: call.map(PushToken::new),
-            remote_token: message.map(PushToken::new),
+            tokens: Tokens::new(call.map(PushToken::new), message.map(PushToken::new)).unwrap(),
         },
         user_agent: "".into(),
         register_call_id: "".into(),
@@ -116,7 +115,10 @@ fn older_knowledge_is_renewed_and_what_the_phone_said_of_itself_stays() {
     let newer = device("101", Some("a"), Some("b"), 900);
     assert_eq!(import(&place.path, &[newer]), [Fate::Renewed]);
     let mut expected = registered("101", "a", 900);
-    expected.push.remote_token = Some(PushToken::new("b"));
+    expected.push.tokens = Tokens::Both {
+        call: PushToken::new("a"),
+        remote: PushToken::new("b"),
+    };
     assert_eq!(stored(&place.path), [expected]);
 }
 
@@ -136,7 +138,10 @@ fn token_goes_over_from_a_user_who_was_heard_of_earlier() {
 fn message_token_of_a_phone_that_is_known_whole_is_no_second_device() {
     let place = place();
     let mut whole = registered("101", "a", 800);
-    whole.push.remote_token = Some(PushToken::new("b"));
+    whole.push.tokens = Tokens::Both {
+        call: PushToken::new("a"),
+        remote: PushToken::new("b"),
+    };
     put(&place.path, std::slice::from_ref(&whole));
     assert_eq!(
         import(&place.path, &[device("101", None, Some("b"), 900)]),

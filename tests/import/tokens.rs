@@ -24,20 +24,14 @@ fn row(id: i64, user: &str, kind: &str, token: &str) -> Row {
 
 /// Call and message token of each device, by user.
 fn tokens(devices: &[Device]) -> Vec<(String, Option<&str>, Option<&str>)> {
-    let exposed = |token: &Option<PushToken>| token.as_ref().map(|t| t.expose().to_owned());
+    let exposed = |token: Option<&PushToken>| token.map(|t| t.expose().to_owned());
     let mut all: Vec<_> = devices
         .iter()
-        .map(|d| (d.aor.user.to_string(), &d.push.call_token, &d.push.remote_token))
+        .map(|d| (d.aor.user.to_string(), d.push.tokens.call(), d.push.tokens.remote()))
         .collect();
-    all.sort_by_key(|(user, call, message)| (user.clone(), exposed(call), exposed(message)));
+    all.sort_by_key(|(user, call, message)| (user.clone(), exposed(*call), exposed(*message)));
     all.into_iter()
-        .map(|(user, call, message)| {
-            (
-                user,
-                call.as_ref().map(PushToken::expose),
-                message.as_ref().map(PushToken::expose),
-            )
-        })
+        .map(|(user, call, message)| (user, call.map(PushToken::expose), message.map(PushToken::expose)))
         .collect()
 }
 

@@ -757,3 +757,68 @@ fn provider_that_answers_is_not_called_unreachable() {
         );
     }
 }
+
+/// The code says what it was, whatever the provider's text says.
+#[test]
+fn diagnosis_follows_the_code_of_an_error_not_its_text() {
+    let text = "no app serves: ExpiredProviderToken, the call is over, cannot be resolved, 429 TooManyRequests";
+    for (code, status, pattern, words) in [
+        ("token-gone", 0, Some(Pattern::StaleTokens), "is gone"),
+        ("token-bad", 0, Some(Pattern::StaleTokens), "the other environment"),
+        ("rejected", 400, None, "refused the push"),
+        ("topic-rejected", 400, None, "refused the push"),
+        ("not-sendable", 0, None, "refused the push"),
+        ("no-app", 0, Some(Pattern::NoTokenOrApp), "no [[app]] has credentials"),
+        ("credentials", 0, Some(Pattern::CredentialsRefused), "credentials"),
+        (
+            "certificate-expired",
+            0,
+            Some(Pattern::CredentialsRefused),
+            "credentials",
+        ),
+        ("clock", 0, None, "clock is wrong"),
+        (
+            "untrusted",
+            0,
+            Some(Pattern::ProviderUnreachable),
+            "could not be reached for",
+        ),
+        (
+            "no-address",
+            0,
+            Some(Pattern::ProviderUnreachable),
+            "could not be reached in time",
+        ),
+        (
+            "no-connection",
+            0,
+            Some(Pattern::ProviderUnreachable),
+            "could not be reached in time",
+        ),
+        (
+            "no-answer",
+            0,
+            Some(Pattern::ProviderUnreachable),
+            "did not answer in time",
+        ),
+        ("busy", 503, Some(Pattern::ProviderBusy), "it is busy"),
+        ("busy-for-this", 429, Some(Pattern::ProviderBusy), "it is busy"),
+        (
+            "busy-for-phone",
+            429,
+            Some(Pattern::ProviderBusy),
+            "too many in a short time",
+        ),
+        ("not-sent", 0, None, "was not sent in time"),
+        ("call-over", 0, None, "the call was over before"),
+    ] {
+        let detail = json!({"device": IPHONE, "class": "rejected", "code": code, "status": status, "reason": text});
+        let (found, says) = says(&[
+            held(),
+            about("push-sent", IPHONE),
+            ("push-refused", detail),
+            over("unreachable"),
+        ]);
+        assert!(found == pattern && says.contains(words), "{code}: {found:?} {says}");
+    }
+}

@@ -159,8 +159,9 @@ fn who_took_a_call_and_what_the_dialplan_was_told_is_said_in_words() {
 #[test]
 fn every_step_of_the_engine_has_words() {
     let book = Book::new();
-    let calls = fswake::engine::Step::NAMES
-        .iter()
+    let calls = fswake::engine::StepKind::ALL
+        .map(fswake::engine::StepKind::as_str)
+        .into_iter()
         .filter(|name| !name.starts_with("notification"));
     for (n, step) in (0..).zip(calls.clone()) {
         book.line(1, "1001", n, step, &json!({}));

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fswake::push::app::{App, PayloadStyle};
 use fswake::push::{CancelReason, PushError, PushKind, PushRequest, Pushers};
-use fswake::types::{PushId, PushToken};
+use fswake::types::{PushId, PushToken, Tokens};
 use fswake_test_support::apns::{Apns, BUNDLE_ID};
 use fswake_test_support::http2::Fault;
 
@@ -53,8 +53,7 @@ async fn every_kind_of_push_in_every_style_is_taken_by_apns() {
         ] {
             for call_token in [Some(PushToken::new("aa11")), None] {
                 let mut request = turned(apns_call(), kind.clone());
-                request.to.call_token = call_token;
-                request.to.remote_token = Some(PushToken::new("bb22"));
+                request.to.tokens = Tokens::new(call_token, Some(PushToken::new("bb22"))).unwrap();
                 let outcome = pushers.push(&request).await;
                 assert_eq!(apns.next_push().await.reason, "", "{request:?} {outcome:?}");
             }
@@ -112,7 +111,7 @@ async fn token_that_is_none_never_leaves_the_machine() {
     let apns = Apns::start().await;
     let pushers = pushers(apns_app(&apns));
     let mut request = apns_call();
-    request.to.call_token = Some(PushToken::new("../../admin"));
+    request.to.tokens = Tokens::Call(PushToken::new("../../admin"));
     assert!(matches!(pushers.push(&request).await, Err(PushError::TokenBad { .. })));
     assert_eq!(apns.server().connections(), 0);
 }

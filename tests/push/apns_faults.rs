@@ -48,7 +48,7 @@ async fn retry_after_beyond_the_wait_ends_it_at_once() {
     apns.faults.next(Fault::apns(429, "TooManyRequests").retry_after("60"));
     let started = Instant::now();
     let outcome = pushers(apns_app(&apns)).push(&apns_call()).await;
-    let kept_by = KeptBy::BusyForThis { status: 429 };
+    let kept_by = KeptBy::BusyForPhone { status: 429 };
     let reason = "429 TooManyRequests".into();
     assert_eq!(outcome, Err(PushError::Exhausted { kept_by, reason }));
     assert!(started.elapsed() < Duration::from_secs(5));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use fswake::push::app::{App, Credentials, HttpAuth, HttpProfile, HttpProfiles, PayloadStyle};
 use fswake::push::template::BodyTemplate;
 use fswake::push::{About, CancelReason, NotificationPush, Payload, PushError, PushKind, PushRequest};
-use fswake::types::{NotificationId, Provider, PushToken, TokenType};
+use fswake::types::{NotificationId, Provider, PushToken, TokenType, Tokens};
 use fswake_test_support::gateway::{Gateway, Over, Wants};
 use fswake_test_support::http2::{Fault, Reply};
 use fswake_test_support::proxy::Proxy;
@@ -52,7 +52,7 @@ async fn default_body_is_valid_json_with_mod_apns_keys_and_the_call_as_its_paylo
         let asked = gateway.next().await;
         assert_eq!(asked.request.header("content-type"), "application/json");
         let body = asked.json();
-        let token = request.to.token().unwrap().expose();
+        let token = request.to.token().expose();
         let keys: Vec<_> = body.as_object().unwrap().keys().collect();
         assert_eq!(keys, ["app", "payload", "platform", "realm", "token", "type", "user"]);
         assert_eq!(body["token"], token);
@@ -121,7 +121,7 @@ async fn every_variable_is_filled_in_by_each_of_its_names() {
     assert_eq!(url.path(), "/voip/1000");
     let found: Vec<_> = url.query_pairs().map(|(_, value)| value.into_owned()).collect();
     let id = "00000000-0000-0000-0000-000000000007";
-    let token = request.to.token().unwrap().expose();
+    let token = request.to.token().expose();
     assert_eq!(
         found[..names.len()],
         [
@@ -456,15 +456,13 @@ async fn cancel_never_goes_to_a_pushkit_token_and_a_call_takes_what_token_there_
     };
     let pushers = pushers(gateway_app(&gateway, spec));
     let tokens = |mut request: PushRequest, voip: Option<&str>, im: Option<&str>| {
-        request.to.call_token = voip.map(PushToken::new);
-        request.to.remote_token = im.map(PushToken::new);
+        request.to.tokens = Tokens::new(voip.map(PushToken::new), im.map(PushToken::new)).unwrap();
         request
     };
     let cancel = PushKind::Cancel(CancelReason::CallerHungUp);
     for (request, voip, im, expected) in [
         (apns_call(), Some("v"), Some("i"), Ok("/call/voip/v")),
         (apns_call(), None, Some("i"), Ok("/call/im/i")),
-        (apns_call(), None, None, Err("NoToken")),
         (
             turned(apns_call(), cancel.clone()),
             Some("v"),
@@ -514,7 +512,10 @@ async fn notification_goes_by_the_profile_of_its_type_with_what_its_asker_wrote(
         ..simple(&gateway)
     });
     let mut request = apns_call();
-    request.to.remote_token = Some(PushToken::new("im-token"));
+    request.to.tokens = Tokens::Both {
+        call: request.to.token().clone(),
+        remote: PushToken::new("im-token"),
+    };
     let notify = |token_type| PushRequest {
         about: About::Notification(NotificationPush {
             notification: NotificationId(1),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use fswake::push::app::{HttpAuth, HttpProfile};
 use fswake::push::template::BodyTemplate;
 use fswake::push::{About, OwnRefusal, PushError, PushRequest, Pushers};
-use fswake::types::{Aor, Provider, PushToken};
+use fswake::types::{Aor, Provider, PushToken, Tokens};
 use fswake_test_support::gateway::{Asked, Gateway, Over, Wants};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -77,7 +77,7 @@ fn request(values: &[String]) -> PushRequest {
     let mut request = call(Provider::Other(app.clone().into()), token);
     request.callee = Aor::new(user.as_str(), realm.as_str());
     request.to.app = app.as_str().into();
-    request.to.call_token = Some(PushToken::new(token.as_str()));
+    request.to.tokens = Tokens::Call(PushToken::new(token.as_str()));
     if let About::Call(call) = &mut request.about {
         call.caller_name = name.as_str().into();
         call.caller_number = number.as_str().into();

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use fswake::push::app::{App, Credentials};
 use fswake::push::apps::standing::AppState;
 use fswake::push::{About, NotificationPush, Payload, PushRequest, Pushers};
-use fswake::types::{Aor, NotificationId, Provider, PushToken, TokenType};
+use fswake::types::{Aor, NotificationId, Provider, PushToken, TokenType, Tokens};
 use fswake_test_support::apns::{self, Apns, BUNDLE_ID};
 use fswake_test_support::fcm::{self, Fcm};
 use fswake_test_support::gateway::{Gateway, Over, Wants};
@@ -371,7 +371,10 @@ async fn message_that_is_refused_says_nothing_of_calls() {
     let pushers = pushers(ios(&apns));
     pushers.push(&apns_call()).await.unwrap();
     let mut to = apns_call().to;
-    to.remote_token = Some(PushToken::new("bb22"));
+    to.tokens = Tokens::Both {
+        call: to.token().clone(),
+        remote: PushToken::new("bb22"),
+    };
     let message = PushRequest {
         to,
         about: About::Notification(NotificationPush {

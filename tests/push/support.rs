@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use fswake::push::app::{App, Credentials, HttpAuth, HttpProfile, HttpProfiles, PayloadStyle};
 use fswake::push::template::{BodyTemplate, JSON, UrlTemplate};
 use fswake::push::{About, CallPush, Clock, Now, PushKind, PushOutcome, PushRequest, Pushers};
-use fswake::types::{Aor, CallId, Provider, PushId, PushParams, PushToken};
+use fswake::types::{Aor, CallId, Provider, PushId, PushParams, PushToken, Tokens};
 use fswake_test_support::apns::{Apns, BUNDLE_ID, KEY_ID, TEAM_ID};
 use fswake_test_support::fcm::Fcm;
 use fswake_test_support::gateway::Gateway;
@@ -97,8 +97,7 @@ pub fn call(provider: Provider, token: &str) -> PushRequest {
             provider,
             app: BUNDLE_ID.into(),
             team: None,
-            call_token: Some(PushToken::new(token)),
-            remote_token: None,
+            tokens: Tokens::Call(PushToken::new(token)),
         },
         about: About::Call(CallPush {
             kind: PushKind::Call,

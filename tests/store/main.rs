@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use fswake::engine::Step;
 use fswake::store::sqlite::{SCHEMA, SCHEMA_VERSION};
 use fswake::store::{Health, JournalEntry, Options, Sqlite, StoreError, StoreOp, StoreWriter};
-use fswake::types::{Aor, CallId, Device, Provider, PushParams, PushToken};
+use fswake::types::{Aor, CallId, Device, Provider, PushParams, PushToken, Tokens};
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -36,8 +36,7 @@ fn device(n: u32) -> Device {
             provider: Provider::Apns,
             app: "org.example.phone".into(),
             team: Some("ABCDE12345".into()),
-            call_token: Some(PushToken::new(format!("{n:064x}"))),
-            remote_token: None,
+            tokens: Tokens::Call(PushToken::new(format!("{n:064x}"))),
         },
         user_agent: "Phone/1.0".into(),
         register_call_id: format!("call-{n}").into(),
@@ -100,8 +99,10 @@ fn every_field_comes_back_as_it_was_put_whatever_the_text() {
         provider: Provider::from_name("acme"),
         app: odd.into(),
         team: Some("".into()),
-        call_token: Some(PushToken::new(odd.repeat(500))),
-        remote_token: Some(PushToken::new("0123")),
+        tokens: Tokens::Both {
+            call: PushToken::new(odd.repeat(500)),
+            remote: PushToken::new("0123"),
+        },
     };
     strange.user_agent = odd.into();
     strange.register_call_id = odd.into();
@@ -111,7 +112,7 @@ fn every_field_comes_back_as_it_was_put_whatever_the_text() {
     let mut bare = device(2);
     bare.push.team = None;
     bare.push.app = "".into();
-    bare.push.remote_token = bare.push.call_token.take();
+    bare.push.tokens = Tokens::Remote(bare.push.token().clone());
     let (snapshot, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
     assert!(snapshot.devices.is_empty() && snapshot.read_at > 1_700_000_000);
     writer.submit(StoreOp::Put(strange.clone().into()));
@@ -133,7 +134,7 @@ fn put_replaces_and_delete_removes() {
         ..device(1)
     };
     writer.submit(StoreOp::Put(newer.clone().into()));
-    writer.submit(StoreOp::Delete(device(2).key().unwrap()));
+    writer.submit(StoreOp::Delete(device(2).key()));
     drop(writer);
     assert_eq!(stored(&place.path), [newer]);
 }
@@ -147,7 +148,7 @@ fn token_has_one_owner_and_a_late_delete_for_the_former_takes_nothing() {
     owner.aor = Aor::new("other", "example.org");
     writer.submit(StoreOp::Put(former.clone().into()));
     writer.submit(StoreOp::Put(owner.clone().into()));
-    writer.submit(StoreOp::Delete(former.key().unwrap()));
+    writer.submit(StoreOp::Delete(former.key()));
     drop(writer);
     assert_eq!(stored(&place.path), [owner]);
 }
@@ -322,9 +323,66 @@ fn store_of_version_1_is_upgraded_with_all_that_is_in_it() {
     let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
     assert_eq!((version, count(&place.path, "journal")), (SCHEMA_VERSION, 1));
     assert_eq!(indexes(&db), indexes(&fresh));
-    let key = snapshot.devices[0].key().unwrap();
+    let key = snapshot.devices[0].key();
     let found = fswake::store::devices::find(&db, key.public_id()).unwrap();
     assert_eq!(found.as_ref(), Some(&snapshot.devices[0]));
+}
+
+#[test]
+fn errors_in_the_journal_of_an_older_store_get_their_codes() {
+    let place = place();
+    let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
+    drop(writer);
+    let db = Connection::open(&place.path).unwrap();
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    let now = i64::try_from(now.as_millis()).unwrap();
+    for (event, detail) in [
+        (
+            "push-refused",
+            r#"{"device":"x","class":"provider-busy","reason":"503 UNAVAILABLE","ms":7}"#,
+        ),
+        ("push-refused", r#"{"device":"x","reason":"token gone (Unregistered)"}"#),
+        (
+            "push-refused",
+            r#"{"device":"x","class":"token-gone","code":"clock","reason":"x"}"#,
+        ),
+        ("push-refused", r#"{"class":7}"#),
+        // Not written by fswake: they stay.
+        ("push-refused", "{"),
+        ("push-refused", r#"["class"]"#),
+        ("push-sent", r#"{"class":"token-gone"}"#),
+    ] {
+        db.execute(
+            "INSERT INTO journal (at_ms, call, aor_user, aor_domain, event, detail) VALUES (?1, 'c', 'u', 'd', ?2, ?3)",
+            params![now, event, detail],
+        )
+        .unwrap();
+    }
+    db.execute_batch("PRAGMA user_version = 4").unwrap();
+    drop(db);
+    let (_, writer) = Sqlite::open(&place.path, &Options::default()).unwrap();
+    drop(writer);
+    let db = Connection::open(&place.path).unwrap();
+    let mut query = db.prepare("SELECT detail FROM journal ORDER BY id").unwrap();
+    let found: Vec<String> = query
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(
+        found,
+        [
+            r#"{"device":"x","class":"provider-busy","reason":"503 UNAVAILABLE","ms":7,"code":"busy","status":503}"#,
+            r#"{"device":"x","reason":"token gone (Unregistered)","code":"token-gone"}"#,
+            r#"{"device":"x","class":"token-gone","code":"clock","reason":"x"}"#,
+            r#"{"class":7,"code":"rejected","status":0}"#,
+            "{",
+            r#"["class"]"#,
+            r#"{"class":"token-gone"}"#,
+        ]
+    );
 }
 
 #[test]
@@ -357,8 +415,8 @@ fn tokens_of_an_older_store_get_their_one_form_and_what_is_one_device_becomes_on
         .devices
         .iter()
         .map(|d| {
-            let shown = |token: &Option<PushToken>| token.as_ref().map_or("-", |t| t.expose()).to_owned();
-            let (call, remote) = (shown(&d.push.call_token), shown(&d.push.remote_token));
+            let shown = |token: Option<&PushToken>| token.map_or("-", |t| t.expose()).to_owned();
+            let (call, remote) = (shown(d.push.tokens.call()), shown(d.push.tokens.remote()));
             format!("{} {} {call} {remote}", d.aor.user, d.push.provider.name())
         })
         .collect();
@@ -376,7 +434,7 @@ fn tokens_of_an_older_store_get_their_one_form_and_what_is_one_device_becomes_on
     );
     let db = Connection::open(&place.path).unwrap();
     for device in &snapshot.devices {
-        let key = device.key().unwrap();
+        let key = device.key();
         let found = fswake::store::devices::find(&db, key.public_id()).unwrap();
         assert_eq!(
             found.as_ref(),

@@ -1,11 +1,12 @@
-//! Apple's form of `pn-param` and `pn-prid` (RFC 8599 sections 4.1.2 and 14.5, and Linphone's several services at once).
+//! Apple's form of `pn-param` and `pn-prid` (RFC 8599 sections 4.1.2 and 14.5, and Linphone's several services at
+//! once).
 //!
 //! `pn-param` is `TEAM.bundle.id.service`, more services after `&`; `pn-prid` is one token, or `token:service` joined
 //! by `&`. Leniency ends where a call could be pushed to the wrong token: then there is no token at all.
 
-use super::tokens::{Slot, Tokens};
+use super::tokens::{self, Slot};
 use super::{AppIds, ContactWarning};
-use crate::types::{Provider, PushToken, app_id};
+use crate::types::{Provider, PushToken, Tokens, app_id};
 
 /// What `pn-param` says.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -131,7 +132,7 @@ pub(super) fn tokens(
     {
         warnings.push(ContactWarning::ServicesDiffer);
     }
-    Tokens::sort(("pn-prid", call), ("pn-prid", remote), true, warnings)
+    tokens::sort(("pn-prid", call), ("pn-prid", remote), true, warnings)
 }
 
 fn refuse(why: ContactWarning, warnings: &mut Vec<ContactWarning>) -> Option<Tokens> {

@@ -13,7 +13,7 @@ use super::uri::{is_encoded_path, scheme};
 use super::{ContactError, ContactWarning, ParamNames};
 
 /// The URI as written, and what is known about its end.
-pub(super) struct Found<'a> {
+pub(super) struct Brackets<'a> {
     pub uri: &'a str,
     pub cut: bool,
     pub bracketed: bool,
@@ -28,7 +28,7 @@ pub(super) fn find<'a>(
     contact: &'a str,
     names: &ParamNames,
     warnings: &mut Vec<ContactWarning>,
-) -> Result<Found<'a>, ContactError> {
+) -> Result<Brackets<'a>, ContactError> {
     let contact = contact.trim_matches([' ', '\t']);
     match contact {
         "" => return Err(ContactError::Empty),
@@ -40,7 +40,7 @@ pub(super) fn find<'a>(
     }
     let inside = after_display(contact)?;
     let Some(end) = closing(inside) else {
-        return Ok(Found {
+        return Ok(Brackets {
             uri: inside,
             cut: true,
             bracketed: true,
@@ -48,7 +48,7 @@ pub(super) fn find<'a>(
     };
     let (uri, tail) = (&inside[..end], &inside[end + 1..]);
     check_tail(tail, names, warnings)?;
-    Ok(Found {
+    Ok(Brackets {
         uri,
         cut: false,
         bracketed: true,
@@ -56,7 +56,7 @@ pub(super) fn find<'a>(
 }
 
 /// A URI without brackets. Commas separate Contacts there (RFC 3261 section 20.10), except in the user part.
-fn bare(contact: &str) -> Result<Found<'_>, ContactError> {
+fn bare(contact: &str) -> Result<Brackets<'_>, ContactError> {
     let path = contact.find(";fs_path=").unwrap_or(contact.len());
     let host = contact[..path].find('@').map_or(0, |at| at + 1);
     if contact[host..path].contains(',') {
@@ -65,7 +65,7 @@ fn bare(contact: &str) -> Result<Found<'_>, ContactError> {
     if contact[host..path].contains(['<', '>', '"']) {
         return Err(ContactError::Unbalanced);
     }
-    Ok(Found {
+    Ok(Brackets {
         uri: contact,
         cut: contact.len() >= BARE_MAY_BE_CUT,
         bracketed: false,
@@ -106,8 +106,8 @@ fn after_display(contact: &str) -> Result<&str, ContactError> {
 
 /// The position of the bracket that ends the URI.
 ///
-/// An unencoded `fs_path` of a Path header (RFC 3327) holds brackets of its own: `fs_path=<sip:proxy;lr>,<sip:b;lr>>`. So does a
-/// value in which a phone escaped them: `pn-voip-tok=<null>`.
+/// An unencoded `fs_path` of a Path header (RFC 3327) holds brackets of its own: `fs_path=<sip:proxy;lr>,<sip:b;lr>>`.
+/// So does a value in which a phone escaped them: `pn-voip-tok=<null>`.
 fn closing(inside: &str) -> Option<usize> {
     let first = memchr(b'>', inside.as_bytes())?;
     if memchr(b'<', &inside.as_bytes()[..first]).is_none() {

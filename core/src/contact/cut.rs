@@ -1,7 +1,7 @@
 //! What is left of a Contact that FreeSWITCH cut, and a route to its phone.
 //!
 //! The cut parameter is dropped: half a token wakes nobody. `fs_path` comes last, so it is the first to suffer, and
-//! without it a phone behind a NAT cannot be reached: it is written anew from the REGISTER's source address.
+//! without it a phone behind a NAT cannot be reached: it is written again from the REGISTER's source address.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -75,7 +75,7 @@ fn add_route<'a>(
         text.push_str(user);
         text.push('@');
     }
-    // Made anew so that it has no IPv6 zone; it is shown with brackets, as a URI wants it.
+    // Made again so that it has no IPv6 zone; it is shown with brackets, as a URI wants it.
     let _ = write!(text, "{}", SocketAddr::new(hint.address.ip(), hint.address.port()));
     if let Some(transport) = uri.param("transport").or(hint.transport.map(super::Transport::name)) {
         text.push_str(";transport=");

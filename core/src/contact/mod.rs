@@ -2,15 +2,15 @@
 //!
 //! ```text
 //! "x" <sip:u@h;pn-..;fs_path=..>  --brackets-->  URI text, cut or whole
-//!                                 --cut------->  complete parameters, route written anew
+//!                                 --cut------->  complete parameters, route written again
 //!                                 --uri------->  Uri  --write-->  sofia/<profile>/sip:u@h;..
 //!                                 --push------>  PushParams (apns: labels and services; tokens: what is and what is not one)
 //! ```
 //!
-//! The event's `contact` was percent-decoded once more than FreeSWITCH encoded it: FreeSWITCH does not escape a `%` that
-//! already begins an escape, so `%3B` in a phone's parameter and `;` between parameters reach us as the same byte. The same
-//! holds for the copy in `fs_path`, which therefore reads like more parameters of the Contact. It is not: whatever follows
-//! an unencoded `fs_path=` belongs to it, and no push parameter is read there.
+//! The event's `contact` was percent-decoded once more than FreeSWITCH encoded it: FreeSWITCH does not escape a `%`
+//! that already begins an escape, so `%3B` in a phone's parameter and `;` between parameters reach us as the same byte.
+//! The same holds for the copy in `fs_path`, which therefore reads like more parameters of the Contact. It is not:
+//! whatever follows an unencoded `fs_path=` belongs to it, and no push parameter is read there.
 
 mod apns;
 mod brackets;

@@ -114,8 +114,8 @@ pub struct ParamNames {
 pub struct AppIds(pub Vec<(Provider, String)>);
 
 impl AppIds {
-    /// The configured id that one of these stands for: the first that is configured as it is, else the first that is one
-    /// with a team or a service.
+    /// The configured id that one of these stands for: the first that is configured as it is, else the first that is
+    /// one with a team or a service.
     pub(super) fn find(&self, provider: &Provider, sent: &[&str]) -> Option<&str> {
         let of_provider = self.0.iter().filter(|(own, _)| own == provider);
         app_id::find(provider, sent, &of_provider.map(|(_, id)| id.as_str()))

@@ -67,7 +67,8 @@ pub struct NetworkHint {
 impl NetworkHint {
     /// Reads the headers `network-ip`, `network-port` and `status` of a registration event.
     ///
-    /// `None` without a usable address; a `status` that is missing (un-REGISTER) or unknown only leaves the transport open.
+    /// `None` without a usable address; a `status` that is missing (un-REGISTER) or unknown only leaves the transport
+    /// open.
     pub fn from_event(network_ip: &str, network_port: &str, status: &str) -> Option<Self> {
         let ip = network_ip.trim_start_matches('[').trim_end_matches(']');
         let ip: IpAddr = ip.parse().ok()?;

@@ -54,7 +54,7 @@ pub enum ContactWarning {
     /// FreeSWITCH's buffer of 1024 bytes was too short (or, for a long bare URI, may have been).
     #[error("FreeSWITCH cut the Contact at 1023 bytes: its last parameter is not read")]
     Cut,
-    /// The route to the phone was cut, and written anew from where its REGISTER came from.
+    /// The route to the phone was cut, and written again from where its REGISTER came from.
     #[error("the cut fs_path was rebuilt from the REGISTER's network address")]
     RouteRewritten,
     /// The route to the phone was cut, and nothing tells where its REGISTER came from.

@@ -1,11 +1,12 @@
-//! Push parameters of a URI, of whichever generation: RFC 8599, else an operator's or mod_apn's, else Linphone's old ones.
+//! Push parameters of a URI, of whichever generation: RFC 8599, else an operator's or mod_apn's, else Linphone's old
+//! ones.
 
 use std::borrow::Cow;
 
 use memchr::memchr;
 use percent_encoding::percent_decode_str;
 
-use super::tokens::{Slot, Tokens};
+use super::tokens::{self, Slot};
 use super::{AppIds, ContactWarning, MAX_TOKEN, ParamNames, ParamSet, Refusal, Uri, apns};
 use crate::types::{Provider, PushParams, PushToken, TokenFault};
 
@@ -13,13 +14,13 @@ type Warnings = Vec<ContactWarning>;
 
 /// One parameter as it was found in a URI.
 #[derive(Clone, Copy, Default)]
-struct Given<'a> {
+struct Parameter<'a> {
     value: Option<&'a str>,
     times: u8,
     differs: bool,
 }
 
-impl<'a> Given<'a> {
+impl<'a> Parameter<'a> {
     fn add(&mut self, value: Option<&'a str>) {
         self.differs |= self.times > 0 && self.value != value;
         self.times = self.times.saturating_add(1);
@@ -69,7 +70,7 @@ impl<'a> Given<'a> {
 
 /// Reads the push parameters. A Contact with any of RFC 8599's `pn-provider` and `pn-prid` is read by that RFC alone.
 pub(super) fn read(uri: &Uri, names: &ParamNames, user_agent: &str, warnings: &mut Warnings) -> Option<PushParams> {
-    let mut rfc: [Given<'_>; 3] = Default::default();
+    let mut rfc: [Parameter<'_>; 3] = Default::default();
     for (name, value) in uri.params() {
         // Most parameters are none of these; the length settles it.
         let slot = match name.len() {
@@ -86,11 +87,11 @@ pub(super) fn read(uri: &Uri, names: &ParamNames, user_agent: &str, warnings: &m
     }
     let own = names.sets.iter().filter(|set| set.is_for(user_agent));
     for set in own {
-        let voip = Given::named(uri, &set.voip_token);
+        let voip = Parameter::named(uri, &set.voip_token);
         let im = set
             .im_token
             .as_deref()
-            .map(|name| Given::named(uri, name))
+            .map(|name| Parameter::named(uri, name))
             .unwrap_or_default();
         if voip.is_given() || im.is_given() {
             return named_set(uri, set, [voip, im], &names.apps, warnings);
@@ -100,9 +101,9 @@ pub(super) fn read(uri: &Uri, names: &ParamNames, user_agent: &str, warnings: &m
 }
 
 fn rfc_8599(
-    provider: Given<'_>,
-    param: Given<'_>,
-    prid: Given<'_>,
+    provider: Parameter<'_>,
+    param: Parameter<'_>,
+    prid: Parameter<'_>,
     apps: &AppIds,
     warnings: &mut Warnings,
 ) -> Option<PushParams> {
@@ -136,13 +137,12 @@ fn rfc_8599(
     let prid = read(written).map_err(refused).ok()?;
     if !provider.has_topics() {
         let token = Some(PushToken::read(&provider, &prid));
-        let tokens = Tokens::sort(("pn-prid", token), ("pn-prid", None), false, warnings)?;
+        let tokens = tokens::sort(("pn-prid", token), ("pn-prid", None), false, warnings)?;
         return Some(PushParams {
             provider,
             app: param.into(),
             team: None,
-            call_token: tokens.call,
-            remote_token: tokens.remote,
+            tokens,
         });
     }
     let app = apns::app(&param, &provider, apps);
@@ -151,19 +151,22 @@ fn rfc_8599(
         app: app.bundle.into(),
         team: app.team.map(Into::into),
         provider,
-        call_token: tokens.call,
-        remote_token: tokens.remote,
+        tokens,
     })
 }
 
 fn named_set(
     uri: &Uri,
     set: &ParamSet,
-    [voip, im]: [Given<'_>; 2],
+    [voip, im]: [Parameter<'_>; 2],
     apps: &AppIds,
     warnings: &mut Warnings,
 ) -> Option<PushParams> {
-    let optional = |name: &Option<String>| name.as_deref().map(|name| Given::named(uri, name)).unwrap_or_default();
+    let optional = |name: &Option<String>| {
+        name.as_deref()
+            .map(|name| Parameter::named(uri, name))
+            .unwrap_or_default()
+    };
     let (app, platform) = (optional(&set.app_id), optional(&set.platform));
     let sound = [
         voip.is_sound("(call token)", warnings),
@@ -184,28 +187,28 @@ fn named_set(
     let read = |text: Result<Cow<'_, str>, TokenFault>| -> Slot { PushToken::read(&provider, &text?) };
     let [voip, im] = texts.map(|text| text.map(read));
     let voip_and_im = (("(call token)", voip), ("(message token)", im));
-    let tokens = Tokens::sort(voip_and_im.0, voip_and_im.1, provider.has_topics(), warnings)?;
+    let tokens = tokens::sort(voip_and_im.0, voip_and_im.1, provider.has_topics(), warnings)?;
     Some(PushParams {
         app: apps.find(&provider, &[&app]).unwrap_or(&app).into(),
         provider,
         team: None,
-        call_token: tokens.call,
-        remote_token: tokens.remote,
+        tokens,
     })
 }
 
 /// `app-id`, `pn-type` and `pn-tok`, as Linphone wrote them before RFC 8599.
 ///
-/// On Apple's side `app-id` is the bundle id, then `.voip` for a PushKit token, then `.prod` or `.dev` (sandbox). With an
-/// environment but without `.voip` it is Linphone's remote token; with neither (Kazoo's form) it is taken for the call token.
+/// On Apple's side `app-id` is the bundle id, then `.voip` for a PushKit token, then `.prod` or `.dev` (sandbox). With
+/// an environment but without `.voip` it is Linphone's remote token; with neither (Kazoo's form) it is taken for the
+/// call token.
 ///
 /// A bundle id may end in `.dev` or `.prod` itself: what is configured decides.
 fn linphone(uri: &Uri, apps: &AppIds, warnings: &mut Warnings) -> Option<PushParams> {
-    let token = Given::named(uri, "pn-tok");
+    let token = Parameter::named(uri, "pn-tok");
     if !token.is_given() {
         return None;
     }
-    let (app, platform) = (Given::named(uri, "app-id"), Given::named(uri, "pn-type"));
+    let (app, platform) = (Parameter::named(uri, "app-id"), Parameter::named(uri, "pn-type"));
     let sound = [
         token.is_sound("pn-tok", warnings),
         app.is_sound("app-id", warnings),
@@ -235,7 +238,7 @@ fn linphone(uri: &Uri, apps: &AppIds, warnings: &mut Warnings) -> Option<PushPar
     } else {
         (None, Some(token))
     };
-    let tokens = Tokens::sort(("pn-tok", slots.0), ("pn-tok", slots.1), false, warnings)?;
+    let tokens = tokens::sort(("pn-tok", slots.0), ("pn-tok", slots.1), false, warnings)?;
     if !is_said {
         warnings.push(ContactWarning::AssumedCall);
     }
@@ -243,8 +246,7 @@ fn linphone(uri: &Uri, apps: &AppIds, warnings: &mut Warnings) -> Option<PushPar
         provider: read.provider,
         app: read.app.into(),
         team: None,
-        call_token: tokens.call,
-        remote_token: tokens.remote,
+        tokens,
     })
 }
 
@@ -293,8 +295,8 @@ fn apple<'a>(app: &'a str, apps: &'a AppIds) -> Apple<'a> {
     }
 }
 
-/// The provider of an older set's phone. Where no platform says it, the only app with this id that is configured does, else the
-/// token's shape.
+/// The provider of an older set's phone. Where no platform says it, the only app with this id that is configured does,
+/// else the token's shape.
 fn platform_provider(
     platform: Option<&str>,
     tokens: &[&str],
@@ -315,9 +317,9 @@ fn platform_provider(
     provider
 }
 
-/// The provider of an older set's platform. An unknown platform is a provider of that name, lower case; without a platform
-/// 64 hexadecimal digits or more are taken for an Apple token (32 bytes; newer ones are longer), anything else has the
-/// provider `unknown`.
+/// The provider of an older set's platform. An unknown platform is a provider of that name, lower case; without a
+/// platform 64 hexadecimal digits or more are taken for an Apple token (32 bytes; newer ones are longer), anything else
+/// has the provider `unknown`.
 pub fn provider_of_platform(platform: &str, tokens: &[&str]) -> Provider {
     let name = platform.to_ascii_lowercase();
     let is_apples = |token: &&str| token.len() >= 64 && PushToken::read(&Provider::Apns, token).is_ok();

@@ -1,43 +1,34 @@
 //! The tokens of one Contact, by what they are for.
 
 use super::ContactWarning;
-use crate::types::{PushToken, TokenFault};
+use crate::types::{PushToken, TokenFault, Tokens};
 
 /// What stands where a token is expected.
 pub(super) type Slot = Result<PushToken, TokenFault>;
 
-/// The tokens of one Contact: at least one.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Tokens {
-    pub call: Option<PushToken>,
-    pub remote: Option<PushToken>,
-}
-
-impl Tokens {
-    /// Keeps what is a token, each with the name of its parameter. Where one is not, the other counts, and there is one warning:
-    /// with `apart`, neither of the two can stand for the other, as with Apple.
-    pub(super) fn sort(
-        (call_name, call): (&'static str, Option<Slot>),
-        (remote_name, remote): (&'static str, Option<Slot>),
-        apart: bool,
-        warnings: &mut Vec<ContactWarning>,
-    ) -> Option<Self> {
-        let (call, no_call) = taken(call);
-        let (remote, no_remote) = taken(remote);
-        let warning = match (&call, no_call, &remote, no_remote) {
-            (Some(_), _, _, Some(fault)) if fault != TokenFault::Empty => Some(ContactWarning::NoMessageToken {
-                name: remote_name,
-                fault,
-            }),
-            (None, Some(fault), Some(_), _) => Some(ContactWarning::NoVoipToken { name: call_name, fault }),
-            (None, Some(fault), None, _) => Some(none(call_name, fault)),
-            (None, None, None, Some(fault)) => Some(none(remote_name, fault)),
-            _ => None,
-        };
-        let is_some = call.is_some() || remote.is_some();
-        warnings.extend(warning.filter(|_| apart || !is_some));
-        is_some.then_some(Self { call, remote })
-    }
+/// Keeps what is a token, each with the name of its parameter. Where one is not, the other counts, and there is one
+/// warning: with `apart`, neither of the two can stand for the other, as with Apple.
+pub(super) fn sort(
+    (call_name, call): (&'static str, Option<Slot>),
+    (remote_name, remote): (&'static str, Option<Slot>),
+    apart: bool,
+    warnings: &mut Vec<ContactWarning>,
+) -> Option<Tokens> {
+    let (call, no_call) = taken(call);
+    let (remote, no_remote) = taken(remote);
+    let warning = match (&call, no_call, &remote, no_remote) {
+        (Some(_), _, _, Some(fault)) if fault != TokenFault::Empty => Some(ContactWarning::NoMessageToken {
+            name: remote_name,
+            fault,
+        }),
+        (None, Some(fault), Some(_), _) => Some(ContactWarning::NoVoipToken { name: call_name, fault }),
+        (None, Some(fault), None, _) => Some(none(call_name, fault)),
+        (None, None, None, Some(fault)) => Some(none(remote_name, fault)),
+        _ => None,
+    };
+    let tokens = Tokens::new(call, remote);
+    warnings.extend(warning.filter(|_| apart || tokens.is_none()));
+    tokens
 }
 
 fn none(name: &'static str, fault: TokenFault) -> ContactWarning {

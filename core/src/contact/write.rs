@@ -1,9 +1,10 @@
 //! Writes a [`Uri`] as a FreeSWITCH dial-string.
 //!
-//! `originate` reads `,` `|` `:_:` as lists, `[..]` `{..}` `<..>` as variables, `^` as another To, `$` and `\` as expansions,
-//! and mod_sofia looks for the last `/` before the first `@`. Nothing but letters, digits and a few marks passes
-//! unescaped here, whatever the network sent: in values also `=`, and brackets around an address. Sofia-SIP undoes escapes that a URI
-//! does not need (RFC 3261 section 19.1.4), so that the INVITE has what the phone wrote (tests/live/contacts.rs). Escapes are in upper case: FreeSWITCH takes a lower-case one for a bare `%`.
+//! `originate` reads `,` `|` `:_:` as lists, `[..]` `{..}` `<..>` as variables, `^` as another To, `$` and `\` as
+//! expansions, and mod_sofia looks for the last `/` before the first `@`. Nothing but letters, digits and a few marks
+//! passes unescaped here, whatever the network sent: in values also `=`, and brackets around an address. Sofia-SIP
+//! undoes escapes that a URI does not need (RFC 3261 section 19.1.4), so that the INVITE has what the phone wrote
+//! (tests/live/contacts.rs). Escapes are in upper case: FreeSWITCH takes a lower-case one for a bare `%`.
 
 use std::borrow::Cow;
 
@@ -77,8 +78,9 @@ impl Uri {
         }
     }
 
-    /// Where requests for this URI go, as canonical text: scheme, user, host, port, transport, and the route. Two Contacts
-    /// with the same text are the same phone at the same place, whatever their other parameters (tokens, most of all).
+    /// Where requests for this URI go, as canonical text: scheme, user, host, port, transport, and the route. Two
+    /// Contacts with the same text are the same phone at the same place, whatever their other parameters (tokens, most
+    /// of all).
     ///
     /// # Errors
     /// As [`Uri::dial_target`].
@@ -157,7 +159,7 @@ fn write_param(
     Ok(())
 }
 
-/// The route of an `fs_path`, decoded and written anew: one URI, or the list of a Path header (RFC 3327).
+/// The route of an `fs_path`, decoded and written again: one URI, or the list of a Path header (RFC 3327).
 fn route(path: &str, strip: Option<&ParamNames>, keep: Keep) -> Result<String, WriteError> {
     let decoded = if super::uri::is_encoded_path(path) {
         percent_decode_str(path).decode_utf8().map_err(|_| WriteError::Route)?
@@ -245,9 +247,9 @@ fn escape_at(bytes: &[u8], at: usize) -> Option<u8> {
     u8::try_from(digit(at + 1)? * 16 + digit(at + 2)?).ok()
 }
 
-/// Whether what follows a `[` in a value is no more than an address and its `]` (`alias=[::1]~5060~1`, by which a proxy finds the phone's
-/// connection: it does not know it escaped). FreeSWITCH reads variables in brackets only where a leg's dial-string begins, and
-/// looks for commas up to the closing one; inside such a pair is neither.
+/// Whether what follows a `[` in a value is no more than an address and its `]` (`alias=[::1]~5060~1`, by which a proxy
+/// finds the phone's connection: it does not know it escaped). FreeSWITCH reads variables in brackets only where a
+/// leg's dial-string begins, and looks for commas up to the closing one; inside such a pair is neither.
 fn closes_safely(after: &[u8]) -> bool {
     let end = after.iter().position(|b| !is_in_brackets(*b));
     end.is_some_and(|end| end > 0 && after.get(end) == Some(&b']'))

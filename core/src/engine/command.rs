@@ -9,6 +9,7 @@ use super::order::CallOrder;
 use super::step::Step;
 use crate::types::push::{PushError, PushReceipt, PushRequest};
 use crate::types::{Aor, CallId, Device, DeviceKey, NotificationId};
+use crate::word_enum;
 
 /// Something to do, in the order of the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +25,8 @@ pub enum Command {
         /// The question.
         query: DirectoryQuery,
     },
-    /// Ask FreeSWITCH which registrations a user has, once it has finished what its last event announced. Ends in `Listed`, or in
-    /// nothing where FreeSWITCH cannot be asked.
+    /// Ask FreeSWITCH which registrations a user has, once it has finished what its last event announced. Ends in
+    /// `Listed`, or in nothing where FreeSWITCH cannot be asked.
     AskRegistrations {
         /// Whose, as it registers.
         aor: Aor,
@@ -72,64 +73,32 @@ impl Command {
     }
 }
 
-/// Why a call goes back to the dialplan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum HoldResult {
-    /// Caller and callee are connected. Never released with it; set on the channel for CDRs.
-    Connected,
-    /// A phone rang, and nobody answered within the wait.
-    Timeout,
-    /// The callee has neither a device nor a binding.
-    NoDevice,
-    /// No phone rang: none registered in time, or none is left that could.
-    Unreachable,
-    /// Every device declined, or the last that could ring did.
-    Declined,
-    /// Something broke here.
-    Error,
-    /// The daemon is stopping.
-    Draining,
-    /// The caller hung up first.
-    Abandoned,
-    /// Somebody else took the call: pick-up, transfer, another phone of a ring group.
-    Taken,
-    /// A phone can be rung now, and the dialplan rings it (wake-only mode).
-    Woken,
-    /// Somebody else takes care of this call: nothing was done (`originate_reg_token`).
-    HandsOff,
-}
-
-impl HoldResult {
-    /// All of them.
-    pub const ALL: [Self; 11] = [
-        Self::Connected,
-        Self::Timeout,
-        Self::NoDevice,
-        Self::Unreachable,
-        Self::Declined,
-        Self::Error,
-        Self::Draining,
-        Self::Abandoned,
-        Self::Taken,
-        Self::Woken,
-        Self::HandsOff,
-    ];
-
-    /// The word for logs and CDRs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Connected => "connected",
-            Self::Timeout => "timeout",
-            Self::NoDevice => "no-device",
-            Self::Unreachable => "unreachable",
-            Self::Declined => "declined",
-            Self::Error => "error",
-            Self::Draining => "draining",
-            Self::Abandoned => "abandoned",
-            Self::Taken => "taken",
-            Self::Woken => "woken",
-            Self::HandsOff => "hands-off",
-        }
+word_enum! {
+    /// Why a call goes back to the dialplan.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum HoldResult {
+        /// Caller and callee are connected. Never released with it; set on the channel for CDRs.
+        Connected = "connected",
+        /// A phone rang, and nobody answered within the wait.
+        Timeout = "timeout",
+        /// The callee has neither a device nor a binding.
+        NoDevice = "no-device",
+        /// No phone rang: none registered in time, or none is left that could.
+        Unreachable = "unreachable",
+        /// Every device declined, or the last that could ring did.
+        Declined = "declined",
+        /// Something broke here.
+        Error = "error",
+        /// The daemon is stopping.
+        Draining = "draining",
+        /// The caller hung up first.
+        Abandoned = "abandoned",
+        /// Somebody else took the call: pick-up, transfer, another phone of a ring group.
+        Taken = "taken",
+        /// A phone can be rung now, and the dialplan rings it (wake-only mode).
+        Woken = "woken",
+        /// Somebody else takes care of this call: nothing was done (`originate_reg_token`).
+        HandsOff = "hands-off",
     }
 }
 

@@ -1,9 +1,11 @@
 //! Whether two engines act alike from now on: everything that decides what an engine does, given to a hasher.
 //!
-//! For checks that try every order of events (`tests/exhaustive`) and look once at engines that act alike. Two engines that act
-//! differently must differ here:
-//! - `Hash` is derived for most of what an engine consists of, so the compiler leaves no field out, and a new field is in it from the start;
-//! - where it is written by hand, every field is named too (no `..`): the compiler asks about a new one, and what is left out says why;
+//! For checks that try every order of events (`tests/exhaustive`) and look once at engines that act alike. Two engines
+//! that act differently must differ here:
+//! - `Hash` is derived for most of what an engine consists of, so the compiler leaves no field out, and a new field is
+//!   in it from the start;
+//! - where it is written by hand, every field is named too (no `..`): the compiler asks about a new one, and what is
+//!   left out says why;
 //! - moments are counted from now ([`FromNow`]): the engine only ever compares them with now and with each other.
 //!
 //! Left out are:
@@ -11,12 +13,13 @@
 //! - the numbers of legs and pushes, which are names: a leg is known by its party, a push by its purpose and device;
 //! - pushes with news of a call's end: nobody hears what becomes of them;
 //! - the numbers of questions about registrations: they are answered before;
-//! - where no call is to come, what only a call asks when it comes: in which order phones are known, and when they were last alive;
+//! - where no call is to come, what only a call asks when it comes: in which order phones are known, and when they were
+//!   last alive;
 //! - how far away a moment is that is more than [`FAR`] away;
 //! - timers that come too early, where nothing is done, or that count no more ([`Engine::fire`] skips them);
-//! - the key of the hash of tokens, which differs between engines: compare an engine with clones of the same engine only.
+//! - the key of the hash of tokens, which differs between engines: compare an engine with clones of the same engine
+//!   only.
 
-use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
@@ -25,9 +28,9 @@ use super::{CallSlot, Engine};
 use crate::types::{CallId, Moment, PushId};
 
 impl Engine {
-    /// Hashes all that decides what this engine does from now on, but its calls ([`Engine::digest_call`]) and their pushes
-    /// ([`Engine::digest_pushes`]). Drain the commands before, and answer its questions about registrations. `more_calls` says whether
-    /// calls may still come.
+    /// Hashes all that decides what this engine does from now on, but its calls ([`Engine::digest_call`]) and their
+    /// pushes ([`Engine::digest_pushes`]). Drain the commands before, and answer its questions about registrations.
+    /// `more_calls` says whether calls may still come.
     pub fn digest<H: Hasher>(&self, more_calls: bool, state: &mut FromNow<'_, H>) {
         let Self {
             calls,
@@ -71,8 +74,8 @@ impl Engine {
         self.tell_pushes(|purpose| *purpose == Purpose::Wake(call), state);
     }
 
-    /// The pushes under way for some purpose. A push's number is a name: whose it is and what for, whether it is the last one to its device,
-    /// and which calls ride on it says the same.
+    /// The pushes under way for some purpose. A push's number is a name: whose it is and what for, whether it is the
+    /// last one to its device, and which calls ride on it says the same.
     fn tell_pushes(&self, is_told: impl Fn(&Purpose) -> bool, state: &mut impl Hasher) {
         let is_last = |id, push: &PendingPush| {
             let devices = self.world.directory.entry(&push.key).map(|entry| &entry.devices);
@@ -95,34 +98,20 @@ impl Engine {
         riders
     }
 
-    /// When a call has something to do next: [`Engine::next_timer`] without timers that come too early or count no more.
+    /// When a call has something to do next: [`Engine::next_timer`] without timers that come too early or count no
+    /// more.
     pub fn next_due(&self) -> Option<Moment> {
         let next = |held: &CallSlot| held.call.next_timer(self.world.policy.debounce);
         self.calls.values().filter_map(next).min()
     }
 }
 
-/// Hashes a map whose own order means nothing.
-pub(super) fn in_order<K: Hash + Ord, V: Hash, S>(map: &HashMap<K, V, S>, state: &mut impl Hasher) {
-    state.write_usize(map.len());
-    if map.len() < 2 {
-        for entry in map {
-            entry.hash(state);
-        }
-        return;
-    }
-    let mut all: Vec<_> = map.iter().collect();
-    all.sort_unstable_by_key(|(key, _)| *key);
-    for entry in all {
-        entry.hash(state);
-    }
-}
-
-/// Moments that are further away than this are equally far: nothing in the engine but the end of a registration takes as long, and no check
-/// lasts as long as those do.
+/// Moments that are further away than this are equally far: nothing in the engine but the end of a registration takes
+/// as long, and no check lasts as long as those do.
 pub const FAR: Duration = Duration::from_secs(300);
 
-/// A hasher for which moments are as far away as they are from now. [`Moment`] is what hashes itself as an `i128`; nothing else may.
+/// A hasher for which moments are as far away as they are from now. [`Moment`] is what hashes itself as an `i128`;
+/// nothing else may.
 pub struct FromNow<'a, H> {
     /// Now.
     pub now: Moment,

@@ -7,6 +7,7 @@ use super::options::{CallOptions, OtherLegState, Ringing};
 use super::policy::Policy;
 use crate::types::push::{Payload, PushOutcome};
 use crate::types::{Aor, CallId, DeviceKey, LegId, NotificationId, PushId, PushParams, Target, TokenType, UnixSeconds};
+use crate::word_enum;
 
 /// Something that happened outside. Duplicate and late events are ignored.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,11 +29,11 @@ pub enum Event {
         /// What the ping found.
         reachable: bool,
     },
-    /// FreeSWITCH is (again) connected, or profiles of its have started: registrations are about to be read. Resyncs are numbered
-    /// upwards, and other events come between what they bring.
+    /// FreeSWITCH is (again) connected, or profiles of its have started: registrations are about to be read. Resyncs
+    /// are numbered upwards, and other events come between what they bring.
     ResyncBegan(u64),
-    /// All registrations of these profiles were read: their bindings that neither this resync nor an event since it began has named
-    /// are over.
+    /// All registrations of these profiles were read: their bindings that neither this resync nor an event since it
+    /// began has named are over.
     ResyncEnded(u64, Vec<Arc<str>>),
     /// FreeSWITCH handed over a channel to hold.
     CallHeld(HeldCall),
@@ -192,8 +193,8 @@ pub enum Source {
     Event,
     /// Read from FreeSWITCH after (re)connecting: alive at some time before. The number tells one resync from the next.
     Resync(u64),
-    /// FreeSWITCH has said so about one user, when it was asked or when it ended: alive at some time before. The number tells to which
-    /// question.
+    /// FreeSWITCH has said so about one user, when it was asked or when it ended: alive at some time before. The number
+    /// tells to which question.
     Answer(u64),
 }
 
@@ -243,10 +244,11 @@ pub enum UnregisterWhy {
 /// A question that only FreeSWITCH's directory can answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DirectoryQuery {
-    /// Whose number was dialled? It may be another name of a user's (`number-alias`). Asked where nobody is known by it.
+    /// Whose number was dialled? It may be another name of a user's (`number-alias`). Asked where nobody is known by
+    /// it.
     WhoseNumber,
-    /// Who rings the phones that were registered when the call came? The user's dial-string says. Until it has, nobody else does;
-    /// without an answer, [`CallOptions::ringing`] holds.
+    /// Who rings the phones that were registered when the call came? The user's dial-string says. Until it has, nobody
+    /// else does; without an answer, [`CallOptions::ringing`] holds.
     WhoRings,
 }
 
@@ -303,14 +305,16 @@ pub struct Notification {
     pub at: UnixSeconds,
 }
 
-/// How a channel came to us.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Handover {
-    /// `socket` on the caller's own channel.
-    #[default]
-    Dialplan,
-    /// A loopback channel of a dial-string.
-    DialString,
+word_enum! {
+    /// How a channel came to us.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub enum Handover {
+        /// `socket` on the caller's own channel.
+        #[default]
+        Dialplan = "dialplan",
+        /// A loopback channel of a dial-string.
+        DialString = "dial-string",
+    }
 }
 
 /// What became of a held channel that somebody else took.
@@ -370,7 +374,8 @@ impl LegEnd {
             (Some(603 | 607), _) | (None, "CALL_REJECTED") => Verdict::Declined { busy: false },
             (Some(488 | 606), _) | (None, "INCOMPATIBLE_DESTINATION") => Verdict::NoCommonCodec,
             (_, "NO_ANSWER" | "ALLOTTED_TIMEOUT" | "PROGRESS_TIMEOUT") => Verdict::NoAnswer,
-            // 408 and 503 are FreeSWITCH's own as well, when nobody hears it. 477 and 478 are a proxy's (Kamailio, OpenSIPS).
+            // 408 and 503 are FreeSWITCH's own as well, when nobody hears it. 477 and 478 are a proxy's (Kamailio,
+            // OpenSIPS).
             (None | Some(408 | 430 | 477 | 478 | 480 | 503), _) => Verdict::Unreachable,
             _ => Verdict::Refused,
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
-use super::digest::in_order;
+use super::in_order::in_order;
 use crate::types::Moment;
 
 const MINUTE: Duration = Duration::from_secs(60);

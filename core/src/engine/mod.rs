@@ -29,6 +29,7 @@ pub mod digest;
 pub mod directory;
 pub mod event;
 pub mod ids;
+mod in_order;
 pub mod limits;
 pub mod notification;
 pub mod options;
@@ -58,8 +59,9 @@ use self::ids::IdMap;
 use self::notification::Notifications;
 pub use self::options::{CallOptions, EarlyMedia, Mode, OtherLegState, Ringing};
 pub use self::order::{CallOrder, Cause, Connect, Next, Record, Ring};
+pub use self::party::Origin;
 use self::policy::Policy;
-pub use self::step::{Caller, Step};
+pub use self::step::{Caller, RegisterKind, Ringer, Step, StepKind, TakeoverKind};
 use self::world::World;
 use crate::types::{Aor, CallId, Device, Moment, NotificationId, UnixSeconds};
 
@@ -67,7 +69,8 @@ use crate::types::{Aor, CallId, Device, Moment, NotificationId, UnixSeconds};
 #[derive(Clone, Debug)]
 pub struct Engine {
     calls: IdMap<CallId, CallSlot>,
-    /// Earliest first. A call has one that counts ([`CallSlot::timer`]); what else is here is skipped when its time comes.
+    /// Earliest first. A call has one that counts ([`CallSlot::timer`]); what else is here is skipped when its time
+    /// comes.
     timers: BinaryHeap<Reverse<(Moment, CallId)>>,
     notifications: Notifications,
     /// What calls and notifications share.
@@ -164,8 +167,8 @@ impl Engine {
         while self.fire(now) {}
     }
 
-    /// Fires the first timer that is due, if one is: whoever drains the commands after each lets the first of many calls
-    /// not wait for the last. Returns whether one was due.
+    /// Fires the first timer that is due, if one is: whoever drains the commands after each lets the first of many
+    /// calls not wait for the last. Returns whether one was due.
     pub fn fire(&mut self, now: Moment) -> bool {
         let due = self.timers.peek().filter(|Reverse((when, _))| *when <= now).copied();
         let Some(Reverse((when, id))) = due else { return false };
@@ -344,8 +347,8 @@ impl CallSlot {
         (call, next.is_none_or(|next| timer.is_some_and(|timer| timer <= next)))
     }
 
-    /// Sees to it that the call is asked at its next timer. A timer that moves later costs nothing: the call is asked too
-    /// early once, does nothing, and is armed again.
+    /// Sees to it that the call is asked at its next timer. A timer that moves later costs nothing: the call is asked
+    /// too early once, does nothing, and is armed again.
     fn arm(&mut self, id: CallId, debounce: Duration, timers: &mut BinaryHeap<Reverse<(Moment, CallId)>>) {
         if let Some(next) = self.call.next_timer(debounce)
             && self.timer.is_none_or(|armed| next < armed)

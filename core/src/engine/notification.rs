@@ -4,17 +4,18 @@
 //! ends in exactly one outcome.
 //!
 //! Races, each with its test in `tests/notifications.rs`:
-//! - the phone registers with another token while its push is under way: the refusal of the old one does not touch the new;
+//! - the phone registers with another token while its push is under way: the refusal of the old one does not touch the
+//!   new;
 //! - the device is forgotten while its push is under way: the answer still comes.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::command::{Command, Delivery, DeviceDelivery, Nobody, NotSent, Note};
-use super::digest::in_order;
 use super::directory::{AorKey, Binding, KnownDevice};
 use super::event::Notification;
 use super::ids::IdMap;
+use super::in_order::in_order;
 use super::limits::Windows;
 use super::step::Step;
 use super::world::{PendingPush, Purpose, World};

@@ -8,7 +8,8 @@ pub enum Ringing {
     /// We do: nobody else dials them.
     #[default]
     Ours,
-    /// FreeSWITCH does, from the same dial-string: we ring only what registers from now on, and never what FreeSWITCH rings.
+    /// FreeSWITCH does, from the same dial-string: we ring only what registers from now on, and never what FreeSWITCH
+    /// rings.
     FreeSwitch,
 }
 

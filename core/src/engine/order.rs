@@ -7,7 +7,8 @@ use super::command::HoldResult;
 use super::event::LegEnd;
 use crate::types::{Aor, LegId, Target};
 
-/// An order for one call's connection. Orders are carried out in order; [`CallOrder::Release`] and [`CallOrder::Close`] are the last.
+/// An order for one call's connection. Orders are carried out in order; [`CallOrder::Release`] and [`CallOrder::Close`]
+/// are the last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallOrder {
     /// Tell the caller that it rings (`ring_ready`). Once per call.
@@ -21,8 +22,8 @@ pub enum CallOrder {
         /// FreeSWITCH's cause: `LOSE_RACE` tells the phone "Call completed elsewhere".
         cause: Cause,
     },
-    /// Answer the caller with the leg's codec and bridge the two. Ends in `Bridged` or `BridgeFailed`, or in `EarlyBridged` where
-    /// the caller is to hear a phone's early media and is not answered.
+    /// Answer the caller with the leg's codec and bridge the two. Ends in `Bridged` or `BridgeFailed`, or in
+    /// `EarlyBridged` where the caller is to hear a phone's early media and is not answered.
     Connect(Connect),
     /// From now on the call is for this user: what was dialled is another name of theirs.
     CallUser(Aor),

@@ -1,5 +1,6 @@
 //! The settings that decide when to ring, when to push and when to give up.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::options::Mode;
@@ -63,8 +64,8 @@ pub struct Policy {
     pub push_retry: Duration,
     /// How many times a device is pushed again in one call.
     pub push_retries: u32,
-    /// How long a call waits for a phone to ring at most; its own limit (`call_timeout`, ..) shortens it. A phone that rings by
-    /// then rings on for as long as FreeSWITCH's own `bridge` would let it.
+    /// How long a call waits for a phone to ring at most; its own limit (`call_timeout`, ..) shortens it. A phone that
+    /// rings by then rings on for as long as FreeSWITCH's own `bridge` would let it.
     pub max_wait: Duration,
     /// Between the REGISTER and the INVITE, for apps that register before they can take a call.
     pub settle_delay: Duration,
@@ -132,6 +133,29 @@ impl Policy {
         self.ignore_domain == other.ignore_domain && self.domain_aliases == other.domain_aliases
     }
 
+    /// The domain of an AOR as it is compared: aliases resolved, in lower case; empty with `ignore_domain`.
+    pub fn domain_of(&self, domain: &Arc<str>) -> Arc<str> {
+        if self.ignore_domain {
+            return Arc::default();
+        }
+        let lower = lower(domain);
+        let alias = self.domain_aliases.iter().find(|(alias, _)| **alias == *lower);
+        alias.map_or(lower, |(_, real)| real.to_ascii_lowercase().into())
+    }
+
+    /// All names of an AOR's domain; empty where any domain is the same (`ignore_domain`).
+    pub fn names_of(&self, domain: &Arc<str>) -> Vec<Arc<str>> {
+        if self.ignore_domain {
+            return Vec::new();
+        }
+        let own = self.domain_of(domain);
+        let aliases = self.domain_aliases.iter();
+        let others = aliases.filter(|(_, real)| real.eq_ignore_ascii_case(&own));
+        let mut names: Vec<Arc<str>> = others.map(|(alias, _)| alias.as_str().into()).collect();
+        names.push(own);
+        names
+    }
+
     /// The exceptions that hold for a device, if any.
     pub fn app(&self, device: &DeviceKey) -> Option<&AppPolicy> {
         let domain = &device.aor.domain;
@@ -145,5 +169,14 @@ impl Policy {
         let exactly = concerned(|device, app| *device.app == *app);
         let exactly_by_name = exactly.filter(|a| a.app.is_some());
         exactly_by_name.or_else(|| concerned(|device, app| app_id::stands_for(&device.provider, &device.app, app)))
+    }
+}
+
+/// The same text where it is in lower case already, as nearly always.
+fn lower(text: &Arc<str>) -> Arc<str> {
+    if text.bytes().any(|b| b.is_ascii_uppercase()) {
+        text.to_ascii_lowercase().into()
+    } else {
+        text.clone()
     }
 }

@@ -1,24 +1,27 @@
 //! The steps in the life of a wake, as the journal has them.
 //!
-//! A step is cheap to make: shared texts and numbers, no JSON. It becomes text where nobody waits for it: on the store's
-//! thread, or in a debug line.
+//! A step is cheap to make: shared texts and numbers, no JSON. It becomes text where nobody waits for it: on the
+//! store's thread, or in a debug line.
 //!
 //! To add a step, add its entry here and its name to docs/ARCHITECTURE.md, "The journal". To add a detail, add a field
 //! with the name that it has in the journal. Tokens only as fingerprints.
 
 mod detail;
+mod kinds;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use self::detail::Detail;
 pub use self::detail::Value;
+pub use self::kinds::{Caller, RegisterKind, Ringer, TakeoverKind};
 use super::command::HoldResult;
 use super::event::Handover;
 use super::party::Origin;
-use crate::types::push::CancelReason;
+use crate::types::push::{CancelReason, PushErrorKind};
+use crate::word_enum;
 
-/// Declares [`Step`]: each step with its name in the journal, each detail with its own.
+/// Declares [`Step`] and [`StepKind`]: each step with its name in the journal, each detail with its own.
 macro_rules! steps {
     ($(
         $(#[$doc:meta])*
@@ -39,15 +42,28 @@ macro_rules! steps {
             )*
         }
 
+        word_enum! {
+            /// Which step it is.
+            #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+            pub enum StepKind {
+                $(
+                    $(#[$doc])*
+                    $step = $name,
+                )*
+            }
+        }
+
         impl Step {
-            /// The names of all steps.
-            pub const NAMES: &'static [&'static str] = &[$($name),*];
+            /// Which step it is.
+            pub fn kind(&self) -> StepKind {
+                match self {
+                    $( Self::$step { .. } => StepKind::$step, )*
+                }
+            }
 
             /// Its name in the journal.
             pub fn name(&self) -> &'static str {
-                match self {
-                    $( Self::$step { .. } => $name, )*
-                }
+                self.kind().as_str()
             }
 
             /// Shows every detail with its name, in the order of their declaration.
@@ -124,17 +140,21 @@ steps! {
     /// The push was refused, or not delivered in time.
     PushRefused = "push-refused" {
         device: Arc<str> = "device",
+        /// The error in words.
         reason: Arc<str> = "reason",
-        /// What the failure asks for, as [`crate::types::push::PushError::class`] has it.
+        /// What the failure asks for, as [`PushErrorKind::class`] has it.
         class: &'static str = "class",
+        /// What kind of error it was.
+        error: PushErrorKind = "code",
+        /// The HTTP status of a provider that answered, where the kind has one.
+        status: Option<u16> = "status",
         /// How long it took, retries included.
         took: Duration = "ms",
     }
     /// A phone of the callee registered.
     DeviceRegistered = "device-registered" {
         device: Arc<str> = "device",
-        /// `fresh` (it was not registered), `moved` (from another address than before) or `refresh`.
-        how: &'static str = "how",
+        how: RegisterKind = "how",
         user_agent: Arc<str> = "user-agent",
         /// Since its last push in this call.
         since_push: Option<Duration> = "ms",
@@ -150,8 +170,7 @@ steps! {
     }
     /// FreeSWITCH's directory was asked who rings the phones that were registered when the call came.
     WhoRings = "who-rings" {
-        /// `freeswitch`, from the same dial-string, or `fswake`.
-        by: &'static str = "by",
+        by: Ringer = "by",
         /// How long the directory took to say, or was waited for.
         asked: Duration = "asked-ms",
     }
@@ -213,8 +232,7 @@ steps! {
     }
     /// Somebody else took the call.
     CallTaken = "call-taken" {
-        /// `picked-up`, `transferred`, `parked` or `lost-race` (another phone of a ring group).
-        how: &'static str = "how",
+        how: TakeoverKind = "how",
         /// Who, or where to: a number, where FreeSWITCH says.
         by: Option<Arc<str>> = "by",
     }
@@ -275,19 +293,6 @@ steps! {
     }
 }
 
-/// What becomes of the caller of a hold that is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Caller {
-    /// Talks to a phone.
-    Connected,
-    /// Goes on in the dialplan.
-    Dialplan,
-    /// Somebody else has the call.
-    Taken,
-    /// Has hung up.
-    Gone,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -322,9 +327,9 @@ mod tests {
 
     #[test]
     fn names_of_steps_are_distinct() {
-        let mut names = Step::NAMES.to_vec();
+        let mut names = StepKind::ALL.map(StepKind::as_str).to_vec();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), Step::NAMES.len());
+        assert_eq!(names.len(), StepKind::ALL.len());
     }
 }

@@ -168,6 +168,6 @@ impl Engine {
 
     fn aor_has(&self, key: &AorKey, device: &DeviceKey) -> bool {
         let entry = self.world.directory.entry(key);
-        entry.is_some_and(|e| e.devices.iter().any(|d| d.device.key().as_ref() == Some(device)))
+        entry.is_some_and(|e| e.devices.iter().any(|d| d.device.key() == *device))
     }
 }

@@ -90,6 +90,8 @@ impl PendingPush {
             device,
             reason: error.to_string().into(),
             class: error.class(),
+            error: error.kind(),
+            status: error.kind().status(),
             took: now.since(self.since),
         }
     }

@@ -1,12 +1,13 @@
 //! App ids as phones send them, and as operators configure them.
 //!
-//! Apple's is `TEAM.bundle.id.service&service` in RFC 8599 (section 14.5); apps leave out the team or the service, and teams
-//! are not always the ten characters that Apple's are. So it is the configured ids that decide what a phone's means.
+//! Apple's is `TEAM.bundle.id.service&service` in RFC 8599 (section 14.5); apps leave out the team or the service, and
+//! teams are not always the ten characters that Apple's are. So it is the configured ids that decide what a phone's
+//! means.
 
 use super::Provider;
 
-/// Whether an app id that a phone sent (less everything from `&` on) stands for the one that is configured: it is the same, or for Apple
-/// what is left of it without service, without team, or without both.
+/// Whether an app id that a phone sent (less everything from `&` on) stands for the one that is configured: it is the
+/// same, or for Apple what is left of it without service, without team, or without both.
 pub fn stands_for(provider: &Provider, sent: &str, configured: &str) -> bool {
     if sent == configured {
         return true;
@@ -18,8 +19,8 @@ pub fn stands_for(provider: &Provider, sent: &str, configured: &str) -> bool {
     is_it(sent) || is_it(without_service(sent))
 }
 
-/// The configured id that one of these stands for: the first that is configured as it is, else the first that is one with a team or
-/// a service.
+/// The configured id that one of these stands for: the first that is configured as it is, else the first that is one
+/// with a team or a service.
 pub fn find<'a>(
     provider: &Provider,
     sent: &[&str],
@@ -32,8 +33,8 @@ pub fn find<'a>(
     })
 }
 
-/// The team and the bundle id of an id without service, where nothing that is configured tells: a team is a first label of capitals and
-/// digits (a bundle id begins with a domain's top level, in small letters).
+/// The team and the bundle id of an id without service, where nothing that is configured tells: a team is a first label
+/// of capitals and digits (a bundle id begins with a domain's top level, in small letters).
 pub fn split_team(id: &str) -> (Option<&str>, &str) {
     let is_team =
         |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());

@@ -17,29 +17,84 @@ pub struct PushParams {
     pub app: Arc<str>,
     /// Apple team id, where the Contact has one.
     pub team: Option<Arc<str>>,
-    /// The token that a call is pushed to (APNs: the PushKit token).
-    pub call_token: Option<PushToken>,
-    /// The token for messages, alerts and cancel pushes (APNs: the remote token).
-    pub remote_token: Option<PushToken>,
+    /// Its tokens.
+    pub tokens: Tokens,
+}
+
+/// A device's tokens: at least one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Tokens {
+    /// Only one that calls are pushed to (APNs: the PushKit token).
+    Call(PushToken),
+    /// Only one for messages, alerts and cancel pushes (APNs: the remote token).
+    Remote(PushToken),
+    /// One for each.
+    Both {
+        /// The one for calls.
+        call: PushToken,
+        /// The one for all else.
+        remote: PushToken,
+    },
+}
+
+impl Tokens {
+    /// What there is of the two; `None` without any.
+    pub fn new(call: Option<PushToken>, remote: Option<PushToken>) -> Option<Self> {
+        match (call, remote) {
+            (Some(call), Some(remote)) => Some(Self::Both { call, remote }),
+            (Some(call), None) => Some(Self::Call(call)),
+            (None, Some(remote)) => Some(Self::Remote(remote)),
+            (None, None) => None,
+        }
+    }
+
+    /// The token that a call is pushed to.
+    pub fn call(&self) -> Option<&PushToken> {
+        match self {
+            Self::Call(call) | Self::Both { call, .. } => Some(call),
+            Self::Remote(_) => None,
+        }
+    }
+
+    /// The token for messages, alerts and cancel pushes.
+    pub fn remote(&self) -> Option<&PushToken> {
+        match self {
+            Self::Remote(remote) | Self::Both { remote, .. } => Some(remote),
+            Self::Call(_) => None,
+        }
+    }
+
+    /// The token that identifies the device: the one for calls, else the remote one.
+    pub fn identity(&self) -> &PushToken {
+        match self {
+            Self::Call(token) | Self::Remote(token) | Self::Both { call: token, .. } => token,
+        }
+    }
+
+    /// Drops the remote token of a device that has one for calls too.
+    pub fn drop_remote(&mut self) {
+        if let Self::Both { call, .. } = self {
+            *self = Self::Call(call.clone());
+        }
+    }
 }
 
 impl PushParams {
-    /// The token that identifies the device: the call token, else the remote one.
-    pub fn token(&self) -> Option<&PushToken> {
-        self.call_token.as_ref().or(self.remote_token.as_ref())
+    /// The token that identifies the device.
+    pub fn token(&self) -> &PushToken {
+        self.tokens.identity()
     }
 
     /// The token that a notification of this type goes to, if the device has one.
     ///
-    /// Apple has a token for calls and another for messages, and neither can stand for the other. Everybody else has one
-    /// token for all, whatever the Contact calls it.
+    /// Apple has a token for calls and another for messages, and neither can stand for the other. Everybody else has
+    /// one token for all, whatever the Contact calls it.
     pub fn token_for(&self, kind: TokenType) -> Option<&PushToken> {
         let (own, other) = match kind {
-            TokenType::Voip => (&self.call_token, &self.remote_token),
-            TokenType::Im => (&self.remote_token, &self.call_token),
+            TokenType::Voip => (self.tokens.call(), self.tokens.remote()),
+            TokenType::Im => (self.tokens.remote(), self.tokens.call()),
         };
-        let one_for_all = !matches!(self.provider, Provider::Apns | Provider::ApnsSandbox);
-        own.as_ref().or_else(|| other.as_ref().filter(|_| one_for_all))
+        own.or_else(|| other.filter(|_| !self.provider.has_topics()))
     }
 }
 
@@ -149,13 +204,13 @@ impl Device {
         self.last_seen.max(self.first_seen)
     }
 
-    /// The device's key; `None` only for a device without any token, which is never stored.
-    pub fn key(&self) -> Option<DeviceKey> {
-        Some(DeviceKey {
+    /// The device's key.
+    pub fn key(&self) -> DeviceKey {
+        DeviceKey {
             aor: self.aor.clone(),
             provider: self.push.provider.clone(),
             app: self.push.app.clone(),
-            token: self.push.token()?.clone(),
-        })
+            token: self.push.token().clone(),
+        }
     }
 }

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub use super::payload::{Payload, PayloadError};
-pub use super::push_error::{Fault, KeptBy, OwnRefusal, PushError, TOPIC_CODES, status_in};
+pub use super::push_error::{OwnRefusal, PushError, TOPIC_CODES};
+pub use super::push_error_kind::{Fault, KeptBy, PushErrorKind};
 use super::{Aor, CallId, NotificationId, PushId, PushParams, TokenType};
+use crate::word_enum;
 
 /// What a push about a call tells the phone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,28 +20,18 @@ pub enum PushKind {
     MissedCall,
 }
 
-/// Why a pushed phone may stop ringing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CancelReason {
-    /// The caller hung up.
-    CallerHungUp,
-    /// Another device of the callee answered.
-    AnsweredElsewhere,
-    /// Another device of the callee declined for all of them.
-    DeclinedElsewhere,
-    /// Nobody answered in time.
-    TimedOut,
-}
-
-impl CancelReason {
-    /// The word in payloads, logs and the journal.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::CallerHungUp => "caller-hung-up",
-            Self::AnsweredElsewhere => "answered-elsewhere",
-            Self::DeclinedElsewhere => "declined-elsewhere",
-            Self::TimedOut => "timed-out",
-        }
+word_enum! {
+    /// Why a pushed phone may stop ringing.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum CancelReason {
+        /// The caller hung up.
+        CallerHungUp = "caller-hung-up",
+        /// Another device of the callee answered.
+        AnsweredElsewhere = "answered-elsewhere",
+        /// Another device of the callee declined for all of them.
+        DeclinedElsewhere = "declined-elsewhere",
+        /// Nobody answered in time.
+        TimedOut = "timed-out",
     }
 }
 
@@ -97,7 +89,8 @@ pub struct CallPush {
     pub kind: PushKind,
     /// The call.
     pub call: CallId,
-    /// The SIP Call-ID that the INVITE to this device will carry (`sip_invite_call_id`), so that an app can match the two.
+    /// The SIP Call-ID that the INVITE to this device will carry (`sip_invite_call_id`), so that an app can match the
+    /// two.
     pub sip_call_id: Arc<str>,
     /// Caller's number as FreeSWITCH gave it; may be empty.
     pub caller_number: Arc<str>,

@@ -1,5 +1,6 @@
 //! Why a push was not taken: facts, which become words only where they are shown.
 
+use super::push_error_kind::{Fault, KeptBy, PushErrorKind};
 use super::{Printable, Provider, UnixSeconds};
 
 /// Why a push was not taken, named by what the caller does next.
@@ -90,82 +91,8 @@ pub enum OwnRefusal {
     NoProfile(&'static str),
 }
 
-/// What an operator has to mend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Fault {
-    /// The provider does not take the app's credentials.
-    Credentials,
-    /// Google has no good key for Apple: only pushes to iPhones need it.
-    AppleKeyAtGoogle,
-    /// The app's certificate has expired, and nothing is sent with it.
-    CertificateExpired,
-    /// The provider says that a token signed just now has expired: this machine's clock is wrong.
-    Clock,
-    /// The server that answers has a certificate that is not trusted.
-    Untrusted,
-    /// The other side refuses the app's own certificate in TLS.
-    CertificateRefused,
-    /// A setting of the app.
-    Settings,
-}
-
-/// What keeps a push from being taken for now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum KeptBy {
-    /// The provider's name has no address.
-    NoAddress,
-    /// There is no connection with the provider, or it broke.
-    NoConnection,
-    /// The provider does not answer in time, or the way to it loses what is sent.
-    NoAnswer,
-    /// The provider answers that it takes no pushes of this app for now (429, 5xx).
-    Busy {
-        /// HTTP status.
-        status: u16,
-    },
-    /// The provider answers that it does not take this push for now. Whether it takes others is not known: one phone may have had
-    /// too many (429), and a gateway may fail for one of them only.
-    BusyForThis {
-        /// HTTP status.
-        status: u16,
-    },
-    /// Apple has had too many new tokens of the app's signing key: somebody else signs with it too.
-    BusyForKey {
-        /// HTTP status.
-        status: u16,
-    },
-    /// No provider: too many pushes wait here, or no time is left.
-    Us,
-}
-
-impl KeptBy {
-    /// The HTTP status of a provider that answers.
-    pub fn answered(self) -> Option<u16> {
-        match self {
-            Self::Busy { status } | Self::BusyForThis { status } | Self::BusyForKey { status } => Some(status),
-            Self::NoAddress | Self::NoConnection | Self::NoAnswer | Self::Us => None,
-        }
-    }
-
-    /// The word in metrics, JSON and the journal.
-    fn class(self) -> &'static str {
-        match self {
-            Self::NoAddress | Self::NoConnection => "unreachable",
-            Self::NoAnswer => "no-answer",
-            Self::Busy { .. } | Self::BusyForThis { .. } | Self::BusyForKey { .. } => "provider-busy",
-            Self::Us => "exhausted",
-        }
-    }
-}
-
 /// Apple's codes for a topic that it refuses.
 pub const TOPIC_CODES: [&str; 3] = ["BadTopic", "MissingTopic", "TopicDisallowed"];
-
-/// The HTTP status in a reason, as in `503 UNAVAILABLE`; 0 where there is none.
-pub fn status_in(reason: &str) -> u16 {
-    let mut words = reason.split_whitespace();
-    words.find_map(|word| word.parse().ok()).unwrap_or_default()
-}
 
 fn in_brackets(detail: Option<&str>) -> String {
     detail.map_or_else(String::new, |detail| format!(" ({detail})"))
@@ -196,16 +123,26 @@ impl PushError {
         }
     }
 
+    /// What kind of error it is, without its texts.
+    pub fn kind(&self) -> PushErrorKind {
+        match self {
+            Self::TokenGone { .. } => PushErrorKind::TokenGone,
+            Self::TokenBad { .. } => PushErrorKind::TokenBad,
+            Self::Rejected { status, .. } if self.is_about_the_topic() => {
+                PushErrorKind::TopicRejected { status: *status }
+            }
+            Self::Rejected { status, .. } => PushErrorKind::Rejected { status: *status },
+            Self::Refused(_) => PushErrorKind::Refused,
+            Self::NoApp { .. } => PushErrorKind::NoApp,
+            Self::Misconfigured { fault, .. } => PushErrorKind::Misconfigured(*fault),
+            Self::Exhausted { kept_by, .. } => PushErrorKind::Exhausted(*kept_by),
+            Self::CallOver => PushErrorKind::CallOver,
+        }
+    }
+
     /// The word for what the failure asks for: in metrics, JSON and the status page.
     pub fn class(&self) -> &'static str {
-        match self {
-            Self::TokenGone { .. } => "token-gone",
-            Self::TokenBad { .. } => "token-bad",
-            Self::Rejected { .. } | Self::Refused(_) => "rejected",
-            Self::Misconfigured { .. } | Self::NoApp { .. } => "misconfigured",
-            Self::Exhausted { kept_by, .. } => kept_by.class(),
-            Self::CallOver => KeptBy::Us.class(),
-        }
+        self.kind().class()
     }
 
     /// The provider's reason code, where it gave one for this push.

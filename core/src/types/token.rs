@@ -57,8 +57,8 @@ impl PushToken {
         Self(token.into())
     }
 
-    /// A token as somebody outside wrote it, percent-decoded, in the form that all of fswake uses: Apple's in lower case,
-    /// because Apple takes both for one device.
+    /// A token as somebody outside wrote it, percent-decoded, in the form that all of fswake uses: Apple's in lower
+    /// case, because Apple takes both for one device.
     ///
     /// # Errors
     /// When it is a word for "none", or nothing that this provider gives out.
@@ -106,8 +106,8 @@ impl fmt::Debug for PushToken {
     }
 }
 
-/// Whether a text is what a program prints for no token, or for a token that it could not print (Swift's `Optional("..")`;
-/// `{length = 32, bytes = 0x..}` of a newer iOS, which leaves out the middle).
+/// Whether a text is what a program prints for no token, or for a token that it could not print (Swift's
+/// `Optional("..")`; `{length = 32, bytes = 0x..}` of a newer iOS, which leaves out the middle).
 fn is_placeholder(written: &str) -> bool {
     // None of them is longer, and all but a few tokens are.
     let start = written.get(..10).unwrap_or(written).to_ascii_lowercase();

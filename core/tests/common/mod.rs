@@ -9,7 +9,7 @@ use fswake_core::engine::{
     Registration, Ring, Source, Step, Summary, Takeover, UnregisterWhy, Unregistration,
 };
 use fswake_core::types::push::{PushError, PushKind, PushReceipt, PushRequest};
-use fswake_core::types::{Aor, CallId, DeviceKey, LegId, Moment, Provider, PushParams, PushToken, Target};
+use fswake_core::types::{Aor, CallId, DeviceKey, LegId, Moment, Provider, PushParams, PushToken, Target, Tokens};
 use uuid::Uuid;
 
 pub const T0: i64 = 1_800_000_000;
@@ -51,8 +51,7 @@ pub fn apns(token: &str) -> PushParams {
         provider: Provider::Apns,
         app: "com.example.app".into(),
         team: None,
-        call_token: Some(PushToken::new(token)),
-        remote_token: None,
+        tokens: Tokens::Call(PushToken::new(token)),
     }
 }
 
@@ -346,7 +345,7 @@ impl Bench {
 
     #[track_caller]
     pub fn expect_push(&mut self, token: &str) -> PushRequest {
-        let is = |c: &Command| matches!(c, Command::Push(p) if p.call().is_some_and(|c| c.kind == PushKind::Call) && p.to.token() == Some(&PushToken::new(token)));
+        let is = |c: &Command| matches!(c, Command::Push(p) if p.call().is_some_and(|c| c.kind == PushKind::Call) && *p.to.token() == PushToken::new(token));
         match self.take("call push", is) {
             Command::Push(push) => *push,
             _ => unreachable!(),
@@ -365,7 +364,8 @@ impl Bench {
     /// A push that is no call's, to this device.
     #[track_caller]
     pub fn expect_notification(&mut self, token: &str) -> PushRequest {
-        let is = |c: &Command| matches!(c, Command::Push(p) if p.call().is_none() && p.to.token() == Some(&PushToken::new(token)));
+        let is =
+            |c: &Command| matches!(c, Command::Push(p) if p.call().is_none() && *p.to.token() == PushToken::new(token));
         match self.take("notification", is) {
             Command::Push(push) => *push,
             _ => unreachable!(),
@@ -450,7 +450,7 @@ impl Bench {
 
     #[track_caller]
     pub fn expect_stored(&mut self, token: &str) -> fswake_core::types::Device {
-        let is = |c: &Command| matches!(c, Command::StoreDevice(d) if d.push.token() == Some(&PushToken::new(token)));
+        let is = |c: &Command| matches!(c, Command::StoreDevice(d) if *d.push.token() == PushToken::new(token));
         match self.take("store", is) {
             Command::StoreDevice(device) => (*device).clone(),
             _ => unreachable!(),

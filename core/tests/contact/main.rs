@@ -28,8 +28,8 @@ pub(crate) fn read(contact: &str) -> Result<Contact, ContactError> {
 /// Call token and remote token.
 pub(crate) fn tokens(contact: &Contact) -> (Option<&str>, Option<&str>) {
     let push = contact.push.as_ref();
-    let call = push.and_then(|p| p.call_token.as_ref());
-    let remote = push.and_then(|p| p.remote_token.as_ref());
+    let call = push.and_then(|p| p.tokens.call());
+    let remote = push.and_then(|p| p.tokens.remote());
     (call.map(PushToken::expose), remote.map(PushToken::expose))
 }
 

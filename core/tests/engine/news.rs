@@ -133,7 +133,7 @@ fn phone_whose_push_was_refused_is_told_of_no_end() {
         });
         let told = |c: &&Command| {
             matches!(c, Command::Push(p) if p.call().is_some_and(|c| c.kind != PushKind::Call)
-                && p.to.call_token == apns("tok").call_token)
+                && p.to.tokens.call() == apns("tok").tokens.call())
         };
         assert_eq!(b.out.iter().filter(told).count(), cancels, "refused: {refused}");
         b.set_rest_aside();

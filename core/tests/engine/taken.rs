@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fswake_core::engine::policy::{AppPolicy, OnUnregister, Policy};
 use fswake_core::engine::step::Caller;
-use fswake_core::engine::{Event, HoldResult, Step, Takeover};
+use fswake_core::engine::{Event, HoldResult, Step, Takeover, TakeoverKind};
 use fswake_core::types::push::{CancelReason, PushKind};
 
 use crate::common::{Bench, apns, call, leg, ms, reg};
@@ -76,7 +76,7 @@ fn journal_says_who_has_the_call_where_that_is_known() {
         b.taken(1, how);
         let taken = b.noted("call-taken").cloned();
         let expected = Step::CallTaken {
-            how: word,
+            how: TakeoverKind::from_word(word).unwrap(),
             by: by.map(Into::into),
         };
         assert_eq!(taken, Some(expected));
@@ -121,7 +121,13 @@ fn another_phone_of_the_ring_group_and_a_pick_up_are_not_the_callers_hang_up() {
         b.expect_close(1);
         b.expect_nothing_more();
         assert_eq!(result(&b), HoldResult::Taken);
-        assert_eq!(b.noted("call-taken"), Some(&Step::CallTaken { how, by: None }));
+        assert_eq!(
+            b.noted("call-taken"),
+            Some(&Step::CallTaken {
+                how: TakeoverKind::from_word(how).unwrap(),
+                by: None
+            })
+        );
         assert!(b.noted("caller-gone").is_none());
     }
 }

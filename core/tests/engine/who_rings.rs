@@ -37,7 +37,7 @@ fn expect_question(b: &mut Bench, at: &str) {
 /// Who is noted to ring.
 fn noted(b: &Bench) -> Option<&'static str> {
     b.noted("who-rings").map(|step| match step {
-        Step::WhoRings { by, .. } => *by,
+        Step::WhoRings { by, .. } => by.as_str(),
         other => panic!("{other:?}"),
     })
 }

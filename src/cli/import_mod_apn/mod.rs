@@ -1,7 +1,8 @@
 //! `fswake import-mod-apn`: mod_apn's configuration becomes `fswake.toml`, its tokens become devices.
 //!
-//! The order keeps it whole: everything is read first; the devices are written into a transaction that stays open while the
-//! files are made and checked as `fswake check` does; then it is committed. Whatever fails before leaves nothing behind.
+//! The order keeps it whole: everything is read first; the devices are written into a transaction that stays open while
+//! the files are made and checked as `fswake check` does; then it is committed. Whatever fails before leaves nothing
+//! behind.
 
 mod report;
 
@@ -46,7 +47,7 @@ pub(super) struct ImportModApn {
     /// mod_apn's tokens: a DSN (pgsql://.., postgresql://..) or a SQLite file
     #[arg(long, value_name = "DSN|FILE")]
     db: Option<String>,
-    /// The configuration to write; secrets go beside it
+    /// The configuration to write; secrets go next to it
     #[arg(long, value_name = "FILE", default_value = "fswake.toml", requires = "conf")]
     output: PathBuf,
     /// The store to copy tokens into [default: the one of the configuration]

@@ -60,7 +60,7 @@ impl Report {
             writeln!(self.err, "warning: not copied: {refused}")?;
         }
         for (device, fate) in plan.devices.iter().zip(fates) {
-            let Some(key) = device.key() else { continue };
+            let key = device.key();
             match fate {
                 Fate::Kept(owner) => writeln!(
                     self.err,

@@ -1,8 +1,10 @@
-//! `fswake setup`: puts fswake beside a FreeSWITCH of this host. It changes no file that somebody else has written or edited.
+//! `fswake setup`: puts fswake next to a FreeSWITCH of this host. It changes no file that somebody else has written or
+//! edited.
 
-mod kept;
 mod plan;
 mod site;
+mod snippet;
+mod sums;
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -10,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 
-use self::plan::{Plan, Step};
+use self::plan::{FileStep, Plan};
 use self::site::Site;
 use super::doctor;
 use super::new_files::{Fresh, Made, NewFile};
@@ -38,7 +40,7 @@ pub(super) struct Setup {
 pub(super) fn setup(args: &Setup, file: Option<&Path>, env: &Environment) -> anyhow::Result<()> {
     let site = Site::find(args.freeswitch.as_deref())?;
     let configuration = file.or(env.config.as_deref()).unwrap_or(&env.default_file);
-    let Plan { steps, kept } = plan::plan(&site, configuration, &args.units)?;
+    let Plan { steps, sums } = plan::plan(&site, configuration, &args.units)?;
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
@@ -56,7 +58,7 @@ pub(super) fn setup(args: &Setup, file: Option<&Path>, env: &Environment) -> any
         if !args.yes && !is_wanted(&mut out)? {
             bail!("nothing was written");
         }
-        to_write.push(replacing(kept.to_file()));
+        to_write.push(replacing(sums.to_file()));
         write(&to_write)?;
         writeln!(out, "\nwritten: {}", words::count(files, "file"))?;
     }
@@ -75,17 +77,17 @@ pub(super) fn setup(args: &Setup, file: Option<&Path>, env: &Environment) -> any
         .map_err(anyhow::Error::from)
         .and_then(|config| doctor::doctor(&config, &doctor::Doctor::default(), false));
     if let Err(error) = examined {
-        writeln!(std::io::stdout(), "{}", super::in_words(&error))?;
+        writeln!(std::io::stdout(), "{}", words::of(error.as_ref()))?;
     }
     Ok(())
 }
 
-fn to_write(step: Step) -> Option<(NewFile, Made)> {
+fn to_write(step: FileStep) -> Option<(NewFile, Made)> {
     match step {
-        Step::Make(file) => Some((file, Made::New)),
-        Step::Change { file, .. } => Some((file, Made::Replaced)),
-        Step::Beside { file, .. } => Some(replacing(file)),
-        Step::Good(_) | Step::Edited { .. } | Step::Leave { .. } | Step::OtherPassword(_) => None,
+        FileStep::Make(file) => Some((file, Made::New)),
+        FileStep::Change { file, .. } => Some((file, Made::Replaced)),
+        FileStep::Beside { file, .. } => Some(replacing(file)),
+        FileStep::Good(_) | FileStep::Edited { .. } | FileStep::Leave { .. } | FileStep::OtherPassword(_) => None,
     }
 }
 
@@ -95,28 +97,28 @@ fn replacing(file: NewFile) -> (NewFile, Made) {
     (file, made)
 }
 
-fn show(out: &mut impl Write, step: &Step) -> std::io::Result<()> {
+fn show(out: &mut impl Write, step: &FileStep) -> std::io::Result<()> {
     match step {
-        Step::Good(path) => writeln!(out, "\n{}: good", path.display()),
-        Step::Make(file) if is_secret(file) => {
+        FileStep::Good(path) => writeln!(out, "\n{}: good", path.display()),
+        FileStep::Make(file) if is_secret(file) => {
             writeln!(out, "\n{}: new, the event socket's password", file.path.display())
         }
-        Step::Make(file) => {
+        FileStep::Make(file) => {
             let lines = file.text.lines().count();
             writeln!(out, "\n{}: new, {lines} lines", file.path.display())
         }
-        Step::Change { file, before } => {
+        FileStep::Change { file, before } => {
             writeln!(out, "\n{}: changes", file.path.display())?;
             difference(out, before, &file.text)
         }
-        Step::Edited { path, new } => {
+        FileStep::Edited { path, new } => {
             write!(out, "\n{}: edited, and stays as it is", path.display())?;
             if let Some(new) = new {
                 write!(out, ". {} is still there: merge it, or delete it", new.display())?;
             }
             writeln!(out)
         }
-        Step::Beside { path, file, before } => {
+        FileStep::Beside { path, file, before } => {
             writeln!(
                 out,
                 "\n{}: edited, and stays as it is. fswake's own goes to {}, with these differences:",
@@ -125,12 +127,12 @@ fn show(out: &mut impl Write, step: &Step) -> std::io::Result<()> {
             )?;
             difference(out, before, &file.text)
         }
-        Step::OtherPassword(path) => writeln!(
+        FileStep::OtherPassword(path) => writeln!(
             out,
             "\n{}: holds another password than FreeSWITCH's event_socket.conf.xml, and stays as it is",
             path.display()
         ),
-        Step::Leave { path, should } => {
+        FileStep::Leave { path, should } => {
             writeln!(
                 out,
                 "\n{}: not written by setup, and stays as it is. It needs:",
@@ -196,7 +198,7 @@ fn left_to_do(site: &Site, configuration: &Path, is_written: bool) -> String {
             points.push(format!(
                 "there is no dial-string in {}/directory. Add to the <params> of your <domain>:\n    {}",
                 site.folder.display(),
-                plan::dial_string(context)
+                snippet::dial_string(context)
             ));
         }
         for line in &others {

@@ -2,15 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::kept::{Kept, Standing};
 use super::site::{EventSocket, OWN_PASSWORD, Site};
+use super::snippet::CONTEXT;
+use super::sums::{FileState, SetupSums, named};
 use crate::cli::new_files::NewFile;
-use crate::words;
 
-/// The context that the dial-string leads to.
-pub(super) const CONTEXT: &str = include_str!("../../../fs-conf/dialplan/fswake.xml");
-/// The dial-string, and what it is for.
-const DIAL_STRING: &str = include_str!("../../../fs-conf/directory/fswake.xml");
 /// The configuration with every key and its default.
 const EXAMPLE: &str = include_str!("../../../fswake.example.toml");
 /// The name of the password's file, in the configuration and among systemd's credentials.
@@ -19,16 +15,17 @@ const PASSWORD: &str = "esl-password";
 const UNIT: &str = "# Made by `fswake setup`: the unit's user may not read the file itself.";
 
 /// What becomes of a file.
-pub(super) enum Step {
+pub(super) enum FileStep {
     /// It is missing.
     Make(NewFile),
     /// Setup wrote it, nobody has changed it since, and the text is a new one.
     Change { file: NewFile, before: String },
     /// It is as it should be.
     Good(PathBuf),
-    /// Edited, and setup has had no new text since: it stays. `new` is the text that lies beside it from before, if it still does.
+    /// Edited, and setup has had no new text since: it stays. `new` is the text that lies next to it from before, if it
+    /// still does.
     Edited { path: PathBuf, new: Option<PathBuf> },
-    /// Edited, and setup has another text: that goes beside it.
+    /// Edited, and setup has another text: that goes next to it.
     Beside {
         path: PathBuf,
         file: NewFile,
@@ -42,31 +39,24 @@ pub(super) enum Step {
 
 /// All steps, and the list of what setup has written once they are taken.
 pub(super) struct Plan {
-    pub steps: Vec<Step>,
-    pub kept: Kept,
-}
-
-/// The line of the directory that leads to fswake's context.
-pub(super) fn dial_string(context: &str) -> String {
-    let line = DIAL_STRING.lines().find(|line| line.contains("name=\"dial-string\""));
-    let line = line.unwrap_or_default().trim();
-    line.replace("/fswake\"", &format!("/{context}\""))
+    pub steps: Vec<FileStep>,
+    pub sums: SetupSums,
 }
 
 /// What is to be written for a site.
 pub(super) fn plan(site: &Site, configuration: &Path, units: &Path) -> std::io::Result<Plan> {
-    let mut kept = Kept::beside(configuration)?;
+    let mut sums = SetupSums::beside(configuration)?;
     let mut steps = Vec::new();
     // A script that answers for the dialplan never looks at this file.
     if site.script.is_none() {
         steps.push(step(
-            &mut kept,
+            &mut sums,
             &site.context.file,
             CONTEXT.to_owned(),
             CONTEXT.lines().next(),
         )?);
     }
-    let (ours, is_named) = configured_step(&mut kept, &site.socket, configuration)?;
+    let (ours, is_named) = configured_step(&mut sums, &site.socket, configuration)?;
     steps.push(ours);
     if is_named && site.socket.password != OWN_PASSWORD {
         let path = configuration.with_file_name(PASSWORD);
@@ -74,36 +64,36 @@ pub(super) fn plan(site: &Site, configuration: &Path, units: &Path) -> std::io::
         if units.is_dir() {
             let text = format!("{UNIT}\n[Service]\nLoadCredential={PASSWORD}:{}\n", path.display());
             let path = units.join("fswake.service.d/esl-password.conf");
-            steps.push(step(&mut kept, &path, text, Some(UNIT))?);
+            steps.push(step(&mut sums, &path, text, Some(UNIT))?);
         }
     }
-    Ok(Plan { steps, kept })
+    Ok(Plan { steps, sums })
 }
 
 /// A file that begins with a line of ours where it is ours.
-fn step(kept: &mut Kept, path: &Path, text: String, first_line: Option<&str>) -> std::io::Result<Step> {
+fn step(sums: &mut SetupSums, path: &Path, text: String, first_line: Option<&str>) -> std::io::Result<FileStep> {
     let Some(before) = read(path)? else {
-        kept.note(path, &text);
-        return Ok(Step::Make(readable(path, text)));
+        sums.note(path, &text);
+        return Ok(FileStep::Make(readable(path, text)));
     };
-    let standing = kept.standing(path, &before, &text);
+    let standing = sums.standing(path, &before, &text);
     let is_ours = before.lines().next() == first_line;
-    if standing == Standing::Both && !is_ours {
+    if standing == FileState::Both && !is_ours {
         let path = path.to_owned();
-        return Ok(Step::Leave { path, should: text });
+        return Ok(FileStep::Leave { path, should: text });
     }
-    kept.note(path, &text);
+    sums.note(path, &text);
     Ok(match standing {
-        Standing::Good => Step::Good(path.to_owned()),
-        Standing::Old => Step::Change {
+        FileState::Good => FileStep::Good(path.to_owned()),
+        FileState::Old => FileStep::Change {
             file: readable(path, text),
             before,
         },
-        Standing::Edited => Step::Edited {
+        FileState::Edited => FileStep::Edited {
             path: path.to_owned(),
             new: Some(beside(path)).filter(|new| new.exists()),
         },
-        Standing::Both => Step::Beside {
+        FileState::Both => FileStep::Beside {
             path: path.to_owned(),
             file: readable(&beside(path), text),
             before,
@@ -112,45 +102,46 @@ fn step(kept: &mut Kept, path: &Path, text: String, first_line: Option<&str>) ->
 }
 
 /// The configuration, and whether the password's file is one that it names.
-fn configured_step(kept: &mut Kept, socket: &EventSocket, path: &Path) -> std::io::Result<(Step, bool)> {
+fn configured_step(sums: &mut SetupSums, socket: &EventSocket, path: &Path) -> std::io::Result<(FileStep, bool)> {
     let text = configured(socket);
     let Some(before) = read(path)? else {
-        kept.note(path, &text);
-        return Ok((Step::Make(readable(path, text)), true));
+        sums.note(path, &text);
+        return Ok((FileStep::Make(readable(path, text)), true));
     };
-    let standing = kept.standing(path, &before, &text);
+    let standing = sums.standing(path, &before, &text);
     // A package brings the example.
-    if before == text || before == EXAMPLE || standing == Standing::Old {
-        kept.note(path, &text);
+    if before == text || before == EXAMPLE || standing == FileState::Old {
+        sums.note(path, &text);
         let step = if before == text {
-            Step::Good(path.to_owned())
+            FileStep::Good(path.to_owned())
         } else {
             let file = readable(path, text);
-            Step::Change { file, before }
+            FileStep::Change { file, before }
         };
         return Ok((step, true));
     }
     let found = Settings::of(&before);
     let is_named = found.password_file.as_deref() == Some(PASSWORD);
     let step = if found.lead_to(socket) {
-        Step::Good(path.to_owned())
+        FileStep::Good(path.to_owned())
     } else {
         let (path, should) = (path.to_owned(), settings(socket));
-        Step::Leave { path, should }
+        FileStep::Leave { path, should }
     };
     Ok((step, is_named))
 }
 
-/// The password's file: made where it is missing, never overwritten. It may hold the password of a FreeSWITCH elsewhere.
-fn password(path: &Path, password: &str) -> std::io::Result<Step> {
+/// The password's file: made where it is missing, never overwritten. It may hold the password of a FreeSWITCH
+/// elsewhere.
+fn password(path: &Path, password: &str) -> std::io::Result<FileStep> {
     Ok(match read(path)? {
-        None => Step::Make(NewFile {
+        None => FileStep::Make(NewFile {
             path: path.to_owned(),
             text: format!("{password}\n"),
             mode: 0o600,
         }),
-        Some(before) if before.trim_end_matches(['\r', '\n']) == password => Step::Good(path.to_owned()),
-        Some(_) => Step::OtherPassword(path.to_owned()),
+        Some(before) if before.trim_end_matches(['\r', '\n']) == password => FileStep::Good(path.to_owned()),
+        Some(_) => FileStep::OtherPassword(path.to_owned()),
     })
 }
 
@@ -163,7 +154,8 @@ fn readable(path: &Path, text: String) -> NewFile {
     }
 }
 
-/// Where the new text for an edited file goes. Neither FreeSWITCH (`*.xml`) nor systemd (`*.conf`) reads a file of that name.
+/// Where the new text for an edited file goes. Neither FreeSWITCH (`*.xml`) nor systemd (`*.conf`) reads a file of that
+/// name.
 fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
@@ -176,11 +168,6 @@ fn read(path: &Path) -> std::io::Result<Option<String>> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(named(path, &e)),
     }
-}
-
-/// An error with the file that it is about.
-pub(super) fn named(path: &Path, e: &std::io::Error) -> std::io::Error {
-    std::io::Error::new(e.kind(), format!("{}: {}", path.display(), words::of_io(e)))
 }
 
 /// What a configuration says of the event socket.
@@ -281,12 +268,5 @@ mod tests {
             );
         }
         assert!(leads("[freeswitch]\nhost = '10.0.0.1'", "10.0.0.1"));
-    }
-
-    #[test]
-    fn dial_string_is_the_one_of_the_snippet() {
-        let line = dial_string("fswake");
-        assert!(line.starts_with("<param name=\"dial-string\""), "{line}");
-        assert!(line.ends_with("/fswake\"/>"), "{line}");
     }
 }

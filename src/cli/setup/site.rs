@@ -1,4 +1,5 @@
-//! What `fswake setup` finds of a FreeSWITCH: its folder of configuration, its event socket, who answers for its dialplan.
+//! What `fswake setup` finds of a FreeSWITCH: its folder of configuration, its event socket, who answers for its
+//! dialplan.
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -68,8 +69,8 @@ impl DialString {
     /// The line as it has to be.
     pub(super) fn ours(&self, context: &str) -> String {
         let indent = self.text.len() - self.text.trim_start().len();
-        let mut line = super::plan::dial_string(context);
-        // Phones of mod_verto are reached beside, as before.
+        let mut line = super::snippet::dial_string(context);
+        // Phones of mod_verto are reached as well, as before.
         if self.text.contains("${verto_contact(") {
             line = line.replace("\"/>", &format!(",{VERTO}\"/>"));
         }
@@ -106,7 +107,7 @@ fn own_context(dialplan: &Path) -> OwnContext {
     let usual = dialplan.join("fswake.xml");
     let is_ours = |file: &PathBuf| {
         let text = files::xml(file).unwrap_or_default();
-        text.lines().next() == super::plan::CONTEXT.lines().next()
+        text.lines().next() == super::snippet::CONTEXT.lines().next()
     };
     let file = if usual.exists() {
         usual
@@ -158,8 +159,8 @@ fn event_socket(folder: &Path) -> anyhow::Result<EventSocket> {
     Ok(EventSocket { host, port, password })
 }
 
-/// What FreeSWITCH has as `local_ip_v4` unless its configuration says otherwise: the address that this host has on the way to others
-/// (`switch_find_local_ip`). Nothing is sent for it.
+/// What FreeSWITCH has as `local_ip_v4` unless its configuration says otherwise: the address that this host has on the
+/// way to others (`switch_find_local_ip`). Nothing is sent for it.
 fn local_ip_v4() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect((Ipv4Addr::new(82, 45, 148, 209), 9)).ok()?;

@@ -4,18 +4,19 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::{FAMILY, me};
-use crate::doctor::Check;
+use crate::doctor::check::Check;
+
+pub(super) const FAMILY: &str = "store";
 
 /// Who has to be able to write.
-struct User {
+struct Account {
     uid: u32,
     gid: u32,
     /// Why it is this one.
     because: String,
 }
 
-impl User {
+impl Account {
     /// Whoever runs the daemon now, else whose the directory is.
     fn daemon(folder: &Path, runs_as: Option<u32>) -> Option<Self> {
         if let Some(uid) = runs_as {
@@ -60,7 +61,7 @@ pub(super) fn check(path: &Path, folder: &Path, runs_as: Option<u32>) -> Check {
     if me().is_some_and(|me| me != 0) {
         return good();
     }
-    let Some(daemon) = User::daemon(folder, runs_as) else {
+    let Some(daemon) = Account::daemon(folder, runs_as) else {
         return good();
     };
     let name = user(daemon.uid);
@@ -74,7 +75,7 @@ pub(super) fn check(path: &Path, folder: &Path, runs_as: Option<u32>) -> Check {
         );
         Check::error(FAMILY, "file", seen, advice)
     };
-    // SQLite makes files beside the store, and opens them by their names.
+    // SQLite makes files next to the store, and opens them by their names.
     if let Ok(about) = folder.metadata()
         && !daemon.may(&about, 0o3)
     {
@@ -96,7 +97,7 @@ pub(super) fn check(path: &Path, folder: &Path, runs_as: Option<u32>) -> Check {
 
 /// The name of the user that has to own the store.
 pub(super) fn name_of_daemon(folder: &Path, runs_as: Option<u32>) -> String {
-    User::daemon(folder, runs_as).map_or_else(|| "fswake".to_owned(), |daemon| user(daemon.uid))
+    Account::daemon(folder, runs_as).map_or_else(|| "fswake".to_owned(), |daemon| user(daemon.uid))
 }
 
 /// Its name, where /etc/passwd has it.
@@ -109,4 +110,9 @@ fn passwd<T>(find: impl Fn(&[&str]) -> Option<T>) -> Option<T> {
     let all = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let lines = all.lines().map(|line| line.split(':').collect::<Vec<_>>());
     lines.filter(|fields| fields.len() > 3).find_map(|fields| find(&fields))
+}
+
+/// Whose this process is.
+pub(super) fn me() -> Option<u32> {
+    std::fs::metadata("/proc/self").ok().map(|me| me.uid())
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{FEW, Found, Part, SOME_PERCENT, State, app_and_agent, first_of, groups, percent};
+use super::part::{FEW, Finding, Part, SOME_PERCENT, app_and_agent, groups, percent};
 use crate::config::Config;
+use crate::doctor::check::{State, first_of};
 use crate::journal::{InviteEnd, Pattern};
 
 fn words(end: InviteEnd) -> &'static str {
@@ -39,7 +40,7 @@ fn advice(end: InviteEnd, settle_ms: u128) -> String {
 }
 
 /// Apps and makers of phones of which many INVITEs fail, by how they ended.
-pub(super) fn failed(parts: &[Part], config: &Config) -> Found {
+pub(super) fn failed(parts: &[Part], config: &Config) -> Finding {
     let pattern = Pattern::InviteAfterRegisterFails;
     let groups = groups(parts, pattern, |a| a.registered_ms.is_some(), app_and_agent);
     let (mut bad, mut ends) = (Vec::new(), BTreeMap::<InviteEnd, usize>::new());

@@ -1,9 +1,10 @@
 //! Calls to tokens that a provider no longer knows, or takes for wrong.
 
-use super::{FEW, Found, Part, SOME_PERCENT, State, first_of, percent};
-use crate::journal::attempt::Refusal;
+use super::part::{FEW, Finding, Part, SOME_PERCENT, percent};
+use crate::doctor::check::{State, first_of};
 use crate::journal::{Attempt, Pattern};
-use crate::types::Printable;
+use crate::push::PushErrorKind;
+use crate::types::{Printable, Provider};
 
 const OF_APPLE: &str = "BadDeviceToken or DeviceTokenNotForTopic: builds from Xcode need provider apns.dev, those from TestFlight and the \
                         App Store apns, and the topic has to be the app's";
@@ -12,13 +13,13 @@ const OF_GOOGLE: &str = "SENDER_ID_MISMATCH: the app was built for another Fireb
 const OF_ANOTHER: &str = "refused tokens: the gateway's log says why";
 const GONE: &str = "gone tokens: the app has to register with its new token when it is reinstalled";
 
-pub(super) fn stale(parts: &[Part]) -> Found {
+pub(super) fn stale(parts: &[Part]) -> Finding {
     let stale: Vec<&Attempt> = parts
         .iter()
         .filter(|p| p.pattern == Some(Pattern::StaleTokens))
         .map(|p| &p.attempt)
         .collect();
-    let is_wrong = |a: &&&Attempt| a.set_aside.is_some() || matches!(a.refused, Some((Refusal::Bad, _)));
+    let is_wrong = |a: &&&Attempt| a.set_aside.is_some() || matches!(a.refused, Some((PushErrorKind::TokenBad, _)));
     let wrong: Vec<&&Attempt> = stale.iter().filter(is_wrong).collect();
     let pushed = parts.iter().filter(|p| p.attempt.pushes > 0).count();
     // Apps are removed and reinstalled all the time.
@@ -36,11 +37,11 @@ pub(super) fn stale(parts: &[Part]) -> Found {
         devices.len(),
         first_of(&devices, 3)
     );
-    let of = |is: fn(&str) -> bool| wrong.iter().any(|a| is(a.provider()));
+    let of = |is: fn(&Provider) -> bool| wrong.iter().any(|a| is(&a.provider()));
     let advice = [
-        of(|provider| provider.starts_with("apns")).then_some(OF_APPLE),
-        of(|provider| provider == "fcm").then_some(OF_GOOGLE),
-        of(|provider| !provider.starts_with("apns") && provider != "fcm").then_some(OF_ANOTHER),
+        of(Provider::has_topics).then_some(OF_APPLE),
+        of(|provider| *provider == Provider::Fcm).then_some(OF_GOOGLE),
+        of(|provider| !provider.has_topics() && *provider != Provider::Fcm).then_some(OF_ANOTHER),
         (gone > 0).then_some(GONE),
     ];
     let advice: Vec<&str> = advice.into_iter().flatten().collect();
@@ -53,10 +54,10 @@ mod tests {
 
     #[test]
     fn advice_is_of_the_provider_that_refuses() {
-        let part = |device: &str, refusal| Part {
+        let part = |device: &str, error| Part {
             attempt: Attempt {
                 device: format!("{device}:0badcafe"),
-                refused: Some((refusal, "x".to_owned())),
+                refused: Some((error, "x".to_owned())),
                 pushes: 1,
                 ..Attempt::default()
             },
@@ -64,7 +65,7 @@ mod tests {
             pattern: Some(Pattern::StaleTokens),
         };
         let advice = |parts: &[Part]| stale(parts).unwrap().2;
-        let (bad, gone) = (Refusal::Bad, Refusal::Gone);
+        let (bad, gone) = (PushErrorKind::TokenBad, PushErrorKind::TokenGone);
         assert_eq!(advice(&[part("apns.dev:com.example.phone", bad)]), OF_APPLE);
         assert_eq!(advice(&[part("fcm:example-phone", bad)]), OF_GOOGLE);
         assert_eq!(advice(&[part("acme:x", bad)]), OF_ANOTHER);

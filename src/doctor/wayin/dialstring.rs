@@ -2,7 +2,7 @@
 
 /// What a dial-string says of the way to fswake.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Leads {
+pub(super) enum Destination {
     /// Its loopbacks run in these contexts, as written.
     To(Vec<String>),
     /// It calls nobody just now: do not disturb (`error/user_busy`).
@@ -12,14 +12,14 @@ pub(super) enum Leads {
 }
 
 /// Where a user's dial-string leads.
-pub(super) fn leads(dial_string: &str) -> Leads {
+pub(super) fn leads(dial_string: &str) -> Destination {
     let contexts = contexts(dial_string);
     if !contexts.is_empty() {
-        Leads::To(contexts)
+        Destination::To(contexts)
     } else if dial_string.starts_with("error/") {
-        Leads::Nowhere
+        Destination::Nowhere
     } else {
-        Leads::Past
+        Destination::Past
     }
 }
 
@@ -94,8 +94,8 @@ mod tests {
 
     #[test]
     fn do_not_disturb_leads_nowhere_and_contacts_lead_past_fswake() {
-        assert_eq!(leads("error/user_busy"), Leads::Nowhere);
-        assert_eq!(leads("${sofia_contact(*/1@d)}"), Leads::Past);
-        assert_eq!(leads(""), Leads::Past);
+        assert_eq!(leads("error/user_busy"), Destination::Nowhere);
+        assert_eq!(leads("${sofia_contact(*/1@d)}"), Destination::Past);
+        assert_eq!(leads(""), Destination::Past);
     }
 }

@@ -1,14 +1,13 @@
 //! Times of the dialplan's and of dial-strings that end a call's wait before fswake does.
 //!
 //! FreeSWITCH ends a bridge by the caller's `call_timeout`, an `originate` by `originate_timeout` and a leg by
-//! `leg_timeout`, each of which `[..]`, `{..}` and `<..>` of a dial-string may set too; `user/` takes a `call_timeout` from
-//! there. fswake waits no longer than the shortest of them (`esl::options`).
+//! `leg_timeout`, each of which `[..]`, `{..}` and `<..>` of a dial-string may set too; `user/` takes a `call_timeout`
+//! from there. fswake waits no longer than the shortest of them (`esl::options`).
 
 use std::time::Duration;
 
-use super::FAMILY;
-use super::context::Action;
-use crate::doctor::Check;
+use super::dialplan::Action;
+use crate::doctor::check::{Check, WAY_IN as FAMILY};
 
 /// The variables that end a wait.
 const NAMES: [&str; 3] = ["call_timeout", "leg_timeout", "originate_timeout"];

@@ -2,6 +2,7 @@
 //! connects to.
 
 mod context;
+mod dialplan;
 mod dialstring;
 mod limits;
 mod port;
@@ -14,15 +15,14 @@ use context::Context;
 use users::Users;
 use verdict::Ways;
 
-use super::Check;
 use super::esl::Session;
 use super::handlers::{Handler, Handlers};
+use super::profiles::Running;
 use crate::config::Config;
+use crate::doctor::check::{Check, WAY_IN as FAMILY};
 use crate::journal::Wake;
 use crate::types::{Device, Printable};
-use crate::xml::texts;
 
-const FAMILY: &str = "way in";
 /// The context of the dial-string way in, as shipped.
 const CONTEXT: &str = "fswake";
 /// Where FusionPBX answers for the dialplan (docs/FUSIONPBX.md).
@@ -38,6 +38,7 @@ pub(super) async fn checks(
     session: &mut Session,
     config: &Config,
     handlers: Handlers,
+    running: &[Running],
     known: &[Device],
     wakes: &[Wake],
 ) -> Vec<Check> {
@@ -52,7 +53,7 @@ pub(super) async fn checks(
     names.insert(shipped.to_owned());
     let to_fswake = find(session, names, handler).await;
     let mut names = BTreeSet::from(["default".to_owned(), "public".to_owned()]);
-    names.extend(contexts_of_profiles(session).await);
+    names.extend(running.iter().flat_map(|profile| profile.contexts.iter().cloned()));
     names.extend(users.begin_in.iter().cloned());
     let dialplans = reached(session, names, &to_fswake, handler).await;
     let (dialplans, missing): (Vec<Context>, Vec<Context>) = dialplans.into_iter().partition(|c| c.is_there);
@@ -64,20 +65,20 @@ pub(super) async fn checks(
         wakes,
     };
     // What has no answer is not what is not there.
-    let mut checks = vec![match session.unheard_of(&ASKED) {
+    let mut checks = vec![match session.unanswered_of(&ASKED) {
         Some((why, advice)) => Check::warning(FAMILY, verdict::NAME, format!("not looked at: {why}"), advice),
         None => ways.verdict(),
     }];
     let all: Vec<&Context> = to_fswake.iter().chain(&dialplans).collect();
     checks.extend(all.iter().flat_map(|c| c.findings()));
-    if !session.unheard.contains_key("xml_locate") {
+    if !session.unanswered.contains_key("xml_locate") {
         checks.extend(dialplans.iter().filter_map(|c| c.misses(&missing)));
     }
     let led_to: BTreeSet<&str> = users.contexts().collect();
     for context in &all {
         let next: BTreeSet<String> = context.leads_on().map(str::to_owned).collect();
         let next = find(session, next, handler).await;
-        if session.unheard.contains_key("xml_locate") {
+        if session.unanswered.contains_key("xml_locate") {
             continue;
         }
         checks.extend(context.way_back(&next, led_to.contains(context.name.as_str())));
@@ -129,28 +130,10 @@ async fn reached(
     found
 }
 
-/// The contexts that calls of running profiles begin in.
-async fn contexts_of_profiles(session: &mut Session) -> Vec<String> {
-    let status = session.api("sofia xmlstatus").await.unwrap_or_default();
-    let mut contexts = Vec::new();
-    for name in texts(&status, "name") {
-        let Some(word) = safe(&name) else { continue };
-        let profile = session.api(&format!("sofia xmlstatus profile {word}")).await;
-        contexts.extend(texts(&profile.unwrap_or_default(), "context"));
-    }
-    contexts
-}
-
 /// The contexts that a dial-string's loopbacks lead to.
 pub(super) fn contexts_of(dial_string: &str) -> Vec<String> {
     match dialstring::leads(dial_string) {
-        dialstring::Leads::To(contexts) => contexts,
+        dialstring::Destination::To(contexts) => contexts,
         _ => Vec::new(),
     }
-}
-
-/// A name that can stand in a command.
-pub(super) fn safe(name: &str) -> Option<&str> {
-    let good = |b: u8| b.is_ascii_alphanumeric() || b"-_.@+".contains(&b);
-    (!name.is_empty() && name.len() <= 128 && name.bytes().all(good)).then_some(name)
 }

@@ -7,12 +7,12 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::context::Socket;
-use super::{FAMILY, safe};
+use super::dialplan::Socket;
 use crate::config::Config;
-use crate::doctor::Check;
+use crate::doctor::check::{Check, WAY_IN as FAMILY};
 use crate::doctor::esl::Session;
 use crate::doctor::listens;
+use crate::esl::encode::{self, Word};
 use crate::types::{NOBODY, Printable};
 
 /// How long FreeSWITCH and fswake may take for it.
@@ -40,7 +40,7 @@ pub(super) async fn check(session: &mut Session, config: &Config, socket: &Socke
     }
     if addresses
         .iter()
-        .any(|a| safe(&a.replace([':', '[', ']'], "")).is_none())
+        .any(|a| Word::new(&a.replace([':', '[', ']'], "")).is_none())
     {
         let advice = "fswake's address and port, as in 127.0.0.1:8084";
         return Check::error(FAMILY, name, format!("{shown} is no address"), advice);
@@ -74,7 +74,7 @@ pub(super) async fn check(session: &mut Session, config: &Config, socket: &Socke
         }
     };
     // Where nobody takes it over, a channel without a phone does not end by itself.
-    let _over_already = session.api(&format!("uuid_kill {channel}")).await;
+    let _over_already = session.api(&encode::kill(channel, "NORMAL_CLEARING")).await;
     match (reached, is_alone) {
         (true, true) => Check::warning(
             FAMILY,
@@ -112,11 +112,7 @@ pub(super) async fn check(session: &mut Session, config: &Config, socket: &Socke
 
 /// Originates a channel that calls nobody and hands it to the `socket` application.
 async fn call_nobody(session: &mut Session, address: &str, channel: Uuid) -> Result<(), String> {
-    let command = format!(
-        "originate {{origination_uuid={channel},fswake_aor={NOBODY},socket_resume=true,originate_timeout=3,process_cdr=false}}null/fswake-doctor \
-         '&socket({address} async full)'"
-    );
-    let answer = session.api(&command).await?;
+    let answer = session.api(&encode::call_nobody(channel, NOBODY, address)).await?;
     if answer.starts_with("+OK") {
         Ok(())
     } else {

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::dialstring::{Leads, leads};
+use super::dialstring::{Destination, leads};
 use super::limits::{self, Limit};
-use super::safe;
+use crate::doctor::check::{Check, first_of};
 use crate::doctor::esl::Session;
-use crate::doctor::{Check, first_of};
+use crate::esl::encode::{self, Argument};
 use crate::types::{Device, Printable};
 
 /// So many users are asked for their dial-string at most, as many of each domain as of the others.
@@ -15,18 +15,18 @@ const MOST: usize = 40;
 
 /// One user.
 #[derive(Debug)]
-pub(super) struct User {
+pub(super) struct Callee {
     pub name: String,
     pub domain: String,
-    pub leads: Leads,
+    pub leads: Destination,
 }
 
 /// Those that were asked.
 #[derive(Debug, Default)]
 pub(super) struct Users {
-    pub all: Vec<User>,
+    pub all: Vec<Callee>,
     /// What a domain's own dial-string says, where no user's of it leads on.
-    pub domains: BTreeMap<String, Leads>,
+    pub domains: BTreeMap<String, Destination>,
     /// The contexts that their own calls begin in (`user_context`): those of a site, and most callees are callers too.
     pub begin_in: BTreeSet<String>,
     /// Times that dial-strings set for their loopbacks, and whose dial-strings do.
@@ -38,15 +38,14 @@ impl Users {
     pub(super) async fn ask(session: &mut Session, known: &[Device]) -> Self {
         let mut found = Self::default();
         for (user, domain) in sample(known) {
-            let command = format!("user_data {user}@{domain} param dial-string");
+            let label = format!("{user}@{domain}");
+            let command = encode::ask_dial_string(&label);
             let dial_string = session.api(&command).await.unwrap_or_default();
             let leads = leads(&dial_string);
-            found.keep_limit(&dial_string, || format!("{user}@{domain}"));
-            let begins = session
-                .api(&format!("user_data {user}@{domain} var user_context"))
-                .await;
+            let begins = session.api(&encode::ask_variable(&label, "user_context")).await;
+            found.keep_limit(&dial_string, || label);
             found.begin_in.extend(begins.ok().filter(|context| !context.is_empty()));
-            found.all.push(User {
+            found.all.push(Callee {
                 name: user,
                 domain,
                 leads,
@@ -55,13 +54,14 @@ impl Users {
         let led: BTreeSet<&str> = found
             .all
             .iter()
-            .filter(|u| matches!(u.leads, Leads::To(_)))
+            .filter(|u| matches!(u.leads, Destination::To(_)))
             .map(|u| u.domain.as_str())
             .collect();
         let others: BTreeSet<&str> = found.all.iter().map(|u| u.domain.as_str()).collect();
         let others: Vec<String> = others.difference(&led).map(|domain| (*domain).to_owned()).collect();
         for domain in others {
-            let answer = session.api(&format!("domain_data {domain} param dial-string")).await;
+            let Some(word) = Argument::new(&domain) else { continue };
+            let answer = session.api(&encode::ask_dial_string_of_domain(word)).await;
             let answer = answer.unwrap_or_default();
             let of_domain = leads(&answer);
             found.keep_limit(&answer, || domain.clone());
@@ -71,7 +71,7 @@ impl Users {
     }
 
     fn keep_limit(&mut self, dial_string: &str, whose: impl FnOnce() -> String) {
-        if let Some(limit) = limits::of_dial_string(dial_string, |leg| matches!(leads(leg), Leads::To(_))) {
+        if let Some(limit) = limits::of_dial_string(dial_string, |leg| matches!(leads(leg), Destination::To(_))) {
             self.limits.entry(limit).or_default().push(whose());
         }
     }
@@ -95,8 +95,8 @@ impl Users {
     }
 }
 
-pub(super) fn names(leads: &Leads) -> impl Iterator<Item = &str> {
-    let names: &[String] = if let Leads::To(names) = leads { names } else { &[] };
+pub(super) fn names(leads: &Destination) -> impl Iterator<Item = &str> {
+    let names: &[String] = if let Destination::To(names) = leads { names } else { &[] };
     names.iter().map(String::as_str)
 }
 
@@ -105,8 +105,8 @@ fn sample(known: &[Device]) -> Vec<(String, String)> {
     let mut domains: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     for device in known {
         let domain = device.aor.domain.to_ascii_lowercase();
-        if let Some(user) = safe(&device.aor.user).filter(|_| safe(&domain).is_some()) {
-            domains.entry(domain).or_default().insert(user);
+        if let Some(user) = Argument::new(&device.aor.user).filter(|_| Argument::new(&domain).is_some()) {
+            domains.entry(domain).or_default().insert(user.as_str());
         }
     }
     let mut rounds: Vec<(usize, String, String)> = Vec::new();

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::FAMILY;
 use super::context::{Context, Fault};
-use super::dialstring::Leads;
-use super::users::{User, Users, names};
+use super::dialstring::Destination;
+use super::users::{Callee, Users, names};
+use crate::doctor::check::{Check, WAY_IN as FAMILY, first_of};
 use crate::doctor::handlers::Handler;
-use crate::doctor::{Check, first_of};
+use crate::engine::{self, StepKind};
 use crate::journal::Wake;
 use crate::types::Printable;
 
@@ -30,7 +30,7 @@ pub(super) struct Ways<'a> {
 
 /// Users by where their calls go; a domain stands for all of its users that were asked.
 #[derive(Default)]
-struct Sorted {
+struct ByWay {
     by_dial_string: Vec<String>,
     by_dialplan: Vec<String>,
     past: Vec<String>,
@@ -125,7 +125,7 @@ impl Ways<'_> {
 
     /// A context that is not in the files may be in the script's database: calls that came by it show that it is.
     fn is_elsewhere(&self, fault: Fault, whose: &str) -> bool {
-        fault == Fault::Missing && self.handler.is_some() && self.came(whose, "dial-string")
+        fault == Fault::Missing && self.handler.is_some() && self.came(whose, engine::Handover::DialString)
     }
 
     /// FusionPBX's recipe has its contexts in the files. One that is missing was there when the last calls came, or
@@ -157,20 +157,20 @@ impl Ways<'_> {
         })
     }
 
-    fn contexts_of<'a>(&'a self, leads: &'a Leads) -> impl Iterator<Item = &'a Context> {
+    fn contexts_of<'a>(&'a self, leads: &'a Destination) -> impl Iterator<Item = &'a Context> {
         names(leads).filter_map(|name| self.to_fswake.iter().find(|c| c.name == name))
     }
 
-    fn sorted(&self, has_dialplan: bool) -> Sorted {
-        let mut sorted = Sorted::default();
+    fn sorted(&self, has_dialplan: bool) -> ByWay {
+        let mut sorted = ByWay::default();
         let domains: BTreeSet<&str> = self.users.all.iter().map(|u| u.domain.as_str()).collect();
         for domain in domains {
             let asked = self
                 .users
                 .all
                 .iter()
-                .filter(|u| u.domain == domain && u.leads != Leads::Nowhere);
-            let (led, past): (Vec<&User>, Vec<&User>) = asked.partition(|u| self.reaches(&u.leads, &label(u)));
+                .filter(|u| u.domain == domain && u.leads != Destination::Nowhere);
+            let (led, past): (Vec<&Callee>, Vec<&Callee>) = asked.partition(|u| self.reaches(&u.leads, &label(u)));
             let whole = self
                 .users
                 .domains
@@ -179,7 +179,7 @@ impl Ways<'_> {
             match (led.is_empty() && !whole, past.is_empty()) {
                 (true, true) => {}
                 (false, true) => sorted.by_dial_string.push(domain.to_owned()),
-                (true, false) if has_dialplan || self.came(domain, "dialplan") => {
+                (true, false) if has_dialplan || self.came(domain, engine::Handover::Dialplan) => {
                     sorted.by_dialplan.push(domain.to_owned());
                 }
                 (true, false) => sorted.past.push(domain.to_owned()),
@@ -191,7 +191,7 @@ impl Ways<'_> {
                     let (by_dialplan, past): (Vec<String>, Vec<String>) = past
                         .into_iter()
                         .map(label)
-                        .partition(|u| has_dialplan || self.came(u, "dialplan"));
+                        .partition(|u| has_dialplan || self.came(u, engine::Handover::Dialplan));
                     sorted.by_dialplan.extend(by_dialplan);
                     sorted.past.extend(past);
                 }
@@ -200,7 +200,7 @@ impl Ways<'_> {
         sorted
     }
 
-    fn reaches(&self, leads: &Leads, whose: &str) -> bool {
+    fn reaches(&self, leads: &Destination, whose: &str) -> bool {
         let is_so = |c: &Context| match c.fault() {
             Some(fault) => self.is_elsewhere(fault, whose),
             // What another script answers cannot be looked at.
@@ -210,11 +210,11 @@ impl Ways<'_> {
     }
 
     /// A call to this user or domain has come to fswake that way.
-    fn came(&self, whose: &str, way: &str) -> bool {
+    fn came(&self, whose: &str, way: engine::Handover) -> bool {
         self.wakes.iter().any(|wake| {
             let aor = &wake.overview.aor;
             let domain = aor.rsplit_once('@').map(|(_, domain)| domain);
-            (aor == whose || domain == Some(whose)) && way_of(wake) == way
+            (aor == whose || domain == Some(whose)) && way_of(wake) == Some(way)
         })
     }
 
@@ -296,13 +296,13 @@ impl Ways<'_> {
     }
 }
 
-fn label(user: &User) -> String {
+fn label(user: &Callee) -> String {
     format!("{}@{}", user.name, user.domain)
 }
 
-/// `dialplan` or `dial-string`; empty in a journal that is older than the word.
-fn way_of(wake: &Wake) -> &str {
-    wake.step("call-held").map_or("", |held| held.text("way"))
+/// How the call came to fswake; `None` in a journal that is older than the word.
+fn way_of(wake: &Wake) -> Option<engine::Handover> {
+    engine::Handover::from_word(wake.step(StepKind::CallHeld)?.text("way"))
 }
 
 fn shown(names: &[String]) -> String {
@@ -310,200 +310,4 @@ fn shown(names: &[String]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::context::{Handover, Socket};
-    use super::super::dialstring::leads;
-    use super::*;
-    use crate::doctor::State;
-    use crate::journal::{Overview, Step};
-
-    const LEADS: &str = "loopback/${dialed_user}@${dialed_domain}/fswake";
-    const STATIC: &str = "loopback/${dialed_user}@${dialed_domain}/fswake@static";
-    const PAST: &str = "${sofia_contact(*/${dialed_user}@${dialed_domain})}";
-
-    fn context(name: &str, is_there: bool, handler: Option<Handler>) -> Context {
-        let handover = || Handover {
-            socket: Socket {
-                data: "127.0.0.1:8084 async full".into(),
-                resumes: true,
-            },
-            before: Vec::new(),
-            after: Vec::new(),
-            continues: false,
-        };
-        Context {
-            name: name.into(),
-            is_there,
-            handovers: is_there.then(handover).into_iter().collect(),
-            handler: handler.filter(|_| !name.contains('@')),
-            bridges: Vec::new(),
-            transfers: BTreeSet::new(),
-        }
-    }
-
-    fn users(all: &[(&str, &str, &str)], domains: &[(&str, &str)]) -> Users {
-        let user = |(user, domain, dial_string): &(&str, &str, &str)| User {
-            name: (*user).into(),
-            domain: (*domain).into(),
-            leads: leads(dial_string),
-        };
-        Users {
-            all: all.iter().map(user).collect(),
-            domains: domains
-                .iter()
-                .map(|(domain, text)| ((*domain).to_owned(), leads(text)))
-                .collect(),
-            ..Users::default()
-        }
-    }
-
-    fn verdict(users: &Users, to_fswake: &[Context], dialplans: &[Context], handler: Option<Handler>) -> Check {
-        Ways {
-            users,
-            to_fswake,
-            dialplans,
-            handler,
-            wakes: &[],
-        }
-        .verdict()
-    }
-
-    #[test]
-    fn every_combination_of_context_dial_string_and_dialplan_has_its_verdict() {
-        let there = [context("fswake", true, None)];
-        let missing = [context("fswake", false, None)];
-        let dialplan = [context("default", true, None)];
-        let (d, e, de) = (
-            users(&[("1", "d", LEADS)], &[]),
-            users(&[("1", "e", PAST)], &[("e", PAST)]),
-            users(&[("1", "d", LEADS), ("1", "e", PAST)], &[("e", PAST)]),
-        );
-        let nobody = users(&[], &[]);
-        for (users, to_fswake, dialplans, expected) in [
-            (&d, &there, &[][..], State::Ok),
-            (&de, &there, &[], State::Warning),
-            (&de, &there, &dialplan, State::Ok),
-            (&nobody, &there, &[], State::Warning),
-            (&e, &there, &[], State::Error),
-            (&e, &missing, &dialplan, State::Ok),
-            (&e, &missing, &[], State::Error),
-            (&d, &missing, &[], State::Error),
-            (&d, &missing, &dialplan, State::Error),
-        ] {
-            let check = verdict(users, to_fswake, dialplans, None);
-            assert_eq!(
-                check.state, expected,
-                "{users:?} {to_fswake:?} {dialplans:?}: {check:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn user_with_a_dial_string_of_its_own_is_named_and_the_others_are_not() {
-        let there = [context("fswake", true, None)];
-        let one = users(&[("1", "d", "sofia/gateway/x/1"), ("2", "d", LEADS)], &[]);
-        let check = verdict(&one, &there, &[], None);
-        assert_eq!(check.state, State::Warning);
-        assert!(
-            check
-                .seen
-                .ends_with("by the dial-string of 2@d; the dial-string of 1@d does not lead to fswake"),
-            "{}",
-            check.seen
-        );
-        let alone = users(&[("1", "d", "sofia/gateway/x/1")], &[("d", LEADS)]);
-        let check = verdict(&alone, &there, &[], None);
-        assert_eq!(
-            (check.state, check.seen.as_str()),
-            (
-                State::Warning,
-                "by the dial-string of d; the dial-string of 1@d does not lead to fswake"
-            )
-        );
-        let disturbed = users(&[("1", "d", "error/user_busy"), ("2", "d", LEADS)], &[]);
-        assert_eq!(verdict(&disturbed, &there, &[], None).state, State::Ok);
-    }
-
-    #[test]
-    fn earlier_calls_do_not_hide_that_a_context_has_gone() {
-        let came: Vec<Wake> = vec![Wake {
-            overview: Overview {
-                call: "c".into(),
-                aor: "1@d".into(),
-                held_at_ms: 0,
-                held_ms: Some(1),
-                caller: String::new(),
-                result: Some("connected".into()),
-                reason: None,
-                answered_by: None,
-                devices: 1,
-                pushes: 1,
-                legs: 1,
-            },
-            steps: vec![Step {
-                at_ms: 0,
-                after_ms: 0,
-                step: "call-held".into(),
-                device: None,
-                words: String::new(),
-                detail: serde_json::from_str(r#"{"way": "dial-string"}"#).unwrap(),
-            }],
-            diagnosis: None,
-            dropped: None,
-        }];
-        let users = users(&[("1", "d", STATIC)], &[]);
-        for (handler, is_there, wakes, expected) in [
-            (Some(Handler::FusionPbx), true, &came[..], State::Ok),
-            (Some(Handler::FusionPbx), false, &came[..], State::Warning),
-            (Some(Handler::FusionPbx), false, &[], State::Error),
-            // Another script keeps its contexts where it likes.
-            (Some(Handler::Lua), false, &came[..], State::Ok),
-            (None, false, &came[..], State::Error),
-        ] {
-            let to_fswake = [context("fswake@static", is_there, handler)];
-            let ways = Ways {
-                users: &users,
-                to_fswake: &to_fswake,
-                dialplans: &[],
-                handler,
-                wakes,
-            };
-            let check = ways.verdict();
-            assert_eq!(
-                check.state,
-                expected,
-                "{handler:?} {is_there} {}: {}",
-                wakes.len(),
-                check.seen
-            );
-        }
-    }
-
-    #[test]
-    fn fusionpbx_leaves_only_names_with_an_at_to_the_files() {
-        let fusionpbx = Some(Handler::FusionPbx);
-        let recipe = [context("fswake@static", true, fusionpbx)];
-        let readme = [context("fswake", true, fusionpbx)];
-        let renamed = users(&[("1", "d", STATIC)], &[]);
-        let plain = users(&[("1", "d", LEADS)], &[]);
-        assert_eq!(verdict(&renamed, &recipe, &[], fusionpbx).state, State::Ok);
-        let check = verdict(&plain, &readme, &[context("default", true, fusionpbx)], fusionpbx);
-        assert_eq!(check.state, State::Error);
-        assert!(check.seen.contains("FusionPBX's own dialplan"), "{}", check.seen);
-        assert!(check.advice.unwrap().contains("docs/FUSIONPBX.md"));
-        assert_eq!(
-            verdict(&plain, &[context("fswake", true, None)], &[], None).state,
-            State::Ok
-        );
-        assert_eq!(
-            verdict(
-                &plain,
-                &[context("fswake", true, Some(Handler::Lua))],
-                &[],
-                Some(Handler::Lua)
-            )
-            .state,
-            State::Ok
-        );
-    }
-}
+mod tests;

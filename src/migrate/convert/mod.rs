@@ -1,7 +1,7 @@
 //! mod_apn's configuration in fswake's words. Pure.
 //!
-//! What comes out is a file that `fswake check` accepts. Its comments say what came from where, what has no equivalent, and
-//! what was unsafe and is safe now. A profile that cannot be read is there as a comment.
+//! What comes out is a file that `fswake check` accepts. Its comments say what came from where, what has no equivalent,
+//! and what was unsafe and is safe now. A profile that cannot be read is there as a comment.
 
 mod names;
 mod page;
@@ -23,7 +23,7 @@ const CONTACT: [(&str, &str, &str); 4] = [
     ("contact_platform_param", "platform", "pn-platform"),
 ];
 
-/// What is known beside mod_apn's configuration.
+/// What is known besides mod_apn's configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Beside {
     /// The configuration's name, for the first line.
@@ -39,7 +39,7 @@ pub struct Beside {
 pub struct Converted {
     /// The text of `fswake.toml`.
     pub toml: String,
-    /// Files beside it that it names, one line each.
+    /// Files next to it that it names, one line each.
     pub secrets: Vec<(String, Secret)>,
     /// What an operator has to look after: something is left out or cannot be known.
     pub warnings: Vec<String>,

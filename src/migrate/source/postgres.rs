@@ -5,7 +5,8 @@ use tokio_postgres::types::Type;
 
 use crate::migrate::tokens::Row;
 
-/// The query for all rows, whatever the types of its columns: mod_apn makes its table so, but reads one that was made by hand.
+/// The query for all rows, whatever the types of its columns: mod_apn makes its table so, but reads one that was made
+/// by hand.
 fn rows_with(last_update: &Type) -> String {
     let seconds = match *last_update {
         // Times without a zone are in the server's own, as they were written. `infinity` is no time.

@@ -1,4 +1,5 @@
-//! `push_tokens` in a SQLite file (`carusto.db` of mod_apn, `fusionpbx.db` of its fork, in FreeSWITCH's `db` directory).
+//! `push_tokens` in a SQLite file (`carusto.db` of mod_apn, `fusionpbx.db` of its fork, in FreeSWITCH's `db`
+//! directory).
 
 use std::path::Path;
 use std::time::Duration;

@@ -14,11 +14,11 @@ use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
+use crate::clock::day;
 use crate::push::apns::credentials::{certificate_with_key, shared_token};
 use crate::push::apns::reply::{BAD_DEVICE_TOKEN, classify};
 use crate::push::apns::token::{Bearer, ProviderToken};
 use crate::push::app::{App, Credentials};
-use crate::push::certificate::day;
 use crate::push::clock::Clock;
 use crate::push::payload::Composer;
 use crate::push::payload::message::ApnsPush;
@@ -94,7 +94,8 @@ impl Apns {
             .await
     }
 
-    /// Nothing is sent with a certificate that has ended: Apple resets such connections, which looks like a network's fault.
+    /// Nothing is sent with a certificate that has ended: Apple resets such connections, which looks like a network's
+    /// fault.
     fn is_valid(&self) -> Result<(), PushError> {
         match self.expires.filter(|end| *end <= self.clock.now().wall) {
             Some(end) => Err(PushError::Misconfigured {
@@ -170,7 +171,7 @@ impl Apns {
             Try::Refused(error) if error.is_about_the_topic() => Err(error.with_topic(topic)),
             // Only the made-up token is pushed too often: everything else is good.
             Try::Passing(Passing {
-                kept_by: KeptBy::BusyForThis { .. },
+                kept_by: KeptBy::BusyForPhone { .. },
                 ..
             }) => Ok(Proof::Taken("TooManyRequests")),
             other => other.into_error().map_or(Ok(Proof::Taken("accepted")), Err),
@@ -262,7 +263,8 @@ impl Apns {
 }
 
 fn headers(push: &ApnsPush) -> HeaderMap {
-    // Apple asks that values which differ with every push stay out of its HPACK table; h2 keeps only sensitive ones out.
+    // Apple asks that values which differ with every push stay out of its HPACK table; h2 keeps only sensitive ones
+    // out.
     let unique = |mut value: HeaderValue| {
         value.set_sensitive(true);
         value

@@ -37,7 +37,7 @@ pub(crate) fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Syste
         | (_, 429 | 500..=599) => {
             let kept_by = match reason.as_str() {
                 // Apple counts pushes to each phone.
-                "TooManyRequests" => KeptBy::BusyForThis { status },
+                "TooManyRequests" => KeptBy::BusyForPhone { status },
                 "TooManyProviderTokenUpdates" => KeptBy::BusyForKey { status },
                 _ => KeptBy::Busy { status },
             };

@@ -15,7 +15,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::header::HeaderValue;
 use serde::Serialize;
 
-use crate::clock::unix;
+use crate::clock::{from_unix, unix};
 use crate::push::apns::token_file::{StoredToken, TokenFile};
 use crate::push::clock::Now;
 
@@ -89,7 +89,7 @@ impl ProviderToken {
 
     fn kept(&self, file: &TokenFile, now: Now) -> Option<SignedToken> {
         let kept = file.find(self.key.as_bytes(), unix(now.wall))?;
-        let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(kept.at).ok()?);
+        let wall = from_unix(kept.at)?;
         let age = now.wall.duration_since(wall).ok()?;
         let at = Now {
             // Before the machine's start there is no time to measure from.
@@ -115,9 +115,9 @@ impl ProviderToken {
 
     /// Renews a token that Apple called expired. `false`: renewing cannot help, or must not happen yet.
     ///
-    /// Apple's 20 minutes hold here too, with one exception: when the wall clock was set since the token was signed (or may have
-    /// been, before this process), its `iat` is wrong, every push fails, and there is nothing to lose by signing anew, once per
-    /// step of the clock.
+    /// Apple's 20 minutes hold here too, with one exception: when the wall clock was set since the token was signed (or
+    /// may have been, before this process), its `iat` is wrong, every push fails, and there is nothing to lose by
+    /// signing again, once per step of the clock.
     pub(crate) fn renew_refused(&self, refused: &Bearer, now: Now) -> bool {
         let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
         match &*issued {

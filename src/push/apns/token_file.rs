@@ -57,8 +57,8 @@ impl TokenFile {
         good.map(|(_, kept)| kept).max_by_key(|kept| kept.at)
     }
 
-    /// Keeps a key's token in place of the one before; where that fails, only a restart is worse for it. Nothing waits for it in
-    /// a runtime.
+    /// Keeps a key's token in place of the one before; where that fails, only a restart is worse for it. Nothing waits
+    /// for it in a runtime.
     pub(crate) fn keep(&self, key: &[u8], kept: StoredToken) {
         let (file, sum) = (self.clone(), kept.sum(key));
         let key = key.to_vec();

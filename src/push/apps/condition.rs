@@ -81,8 +81,9 @@ impl Condition {
         matches!(&self.last_word, LastWord::Trouble(problem) if problem.kind == kind)
     }
 
-    /// Whether a refused call is the app's fault: a topic is, and so is anything refused for several callees in a row. A refusal for
-    /// one callee may be about that callee (a caller's name that is too long, a user that a gateway does not have).
+    /// Whether a refused call is the app's fault: a topic is, and so is anything refused for several callees in a row.
+    /// A refusal for one callee may be about that callee (a caller's name that is too long, a user that a gateway does
+    /// not have).
     pub(crate) fn is_the_apps(&mut self, error: &PushError, callee: &Aor) -> bool {
         self.rejected_for.is_several(callee) || error.is_about_the_topic()
     }
@@ -98,6 +99,6 @@ pub(crate) fn trouble(kept_by: KeptBy) -> Option<ProblemKind> {
         KeptBy::NoAddress | KeptBy::NoConnection => Some(ProblemKind::Unreachable),
         KeptBy::NoAnswer => Some(ProblemKind::NoAnswer),
         KeptBy::Busy { .. } | KeptBy::BusyForKey { .. } => Some(ProblemKind::Busy),
-        KeptBy::BusyForThis { .. } | KeptBy::Us => None,
+        KeptBy::BusyForThis { .. } | KeptBy::BusyForPhone { .. } | KeptBy::Us => None,
     }
 }

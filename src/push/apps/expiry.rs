@@ -5,7 +5,8 @@ const WARN_AT_DAYS: [i64; 6] = [60, 30, 14, 7, 3, 1];
 /// In seconds.
 pub(crate) const DAY: i64 = 86_400;
 
-/// The warning of [`WARN_AT_DAYS`] that is due with `left` seconds to go, 0 for the end itself; `said` is the last one given.
+/// The warning of [`WARN_AT_DAYS`] that is due with `left` seconds to go, 0 for the end itself; `said` is the last one
+/// given.
 pub(crate) fn due(left: i64, said: Option<i64>) -> Option<i64> {
     let due = if left <= 0 {
         0

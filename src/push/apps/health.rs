@@ -67,8 +67,8 @@ impl Health {
         let mut known = self.known();
         match outcome {
             Ok(_) => known.last_success = Some(unix(at.wall)),
-            // The request could not be sent: the phone has no token for news of calls, or the app no such profile. No provider was
-            // asked.
+            // The request could not be sent: the phone has no token for news of calls, or the app no such profile. No
+            // provider was asked.
             Err(PushError::Refused(why)) if !is_call || *why == OwnRefusal::NoRemoteToken => return,
             Err(error) => {
                 known.last_failure = Some(LastFailure {
@@ -97,7 +97,9 @@ impl Health {
             Err(error @ PushError::Exhausted { kept_by, .. }) => {
                 let kind = match kept_by {
                     // One phone may have had too many; several in a row are the app's.
-                    KeptBy::BusyForThis { .. } => known.busy_for.is_several(&req.callee).then_some(ProblemKind::Busy),
+                    KeptBy::BusyForThis { .. } | KeptBy::BusyForPhone { .. } => {
+                        known.busy_for.is_several(&req.callee).then_some(ProblemKind::Busy)
+                    }
                     other => trouble(*other),
                 };
                 if let Some(kind) = kind {

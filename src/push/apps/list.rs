@@ -33,7 +33,8 @@ impl AppList {
         Arc::clone(&self.apps.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Keeps Apple's provider tokens beside the store from now on, and takes over those that are there. Reads and writes a file.
+    /// Keeps Apple's provider tokens next to the store from now on, and takes over those that are there. Reads and
+    /// writes a file.
     pub(crate) fn keep_tokens_beside(&self, store: &Path) {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let _once = self.token_file.set(TokenFile::beside(store));

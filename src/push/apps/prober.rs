@@ -1,8 +1,8 @@
-//! Asks every app's provider whether its phones would be woken, before a call does: at the start, after each change of an
-//! app or its credentials, while something is wrong, and now and then.
+//! Asks every app's provider whether its phones would be woken, before a call does: at the start, after each change of
+//! an app or its credentials, while something is wrong, and now and then.
 //!
-//! A probe (`probe`) has a task of its own and a limit of its own. It takes no slot of the pushes, is counted nowhere, and
-//! nothing waits for it.
+//! A probe (`probe`) has a task of its own and a limit of its own. It takes no slot of the pushes, is counted nowhere,
+//! and nothing waits for it.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -65,8 +65,8 @@ impl Pushers {
         Ok(Self(Arc::new(AppList::new(apps, clock.clone()))))
     }
 
-    /// Keeps Apple's provider tokens beside the store from now on, and takes over those that are there: Apple takes one new token per
-    /// key in 20 minutes. Reads and writes a file.
+    /// Keeps Apple's provider tokens next to the store from now on, and takes over those that are there: Apple takes
+    /// one new token per key in 20 minutes. Reads and writes a file.
     pub fn keep_tokens_beside(&self, store: &Path) {
         self.0.keep_tokens_beside(store);
     }
@@ -146,8 +146,8 @@ impl Pushers {
         probing.buffered(prober::AT_ONCE).collect().await
     }
 
-    /// Opens every app's connection and gets its tokens before the first call needs them. Returns when all were tried; what fails
-    /// is logged and tried again by the pushes themselves.
+    /// Opens every app's connection and gets its tokens before the first call needs them. Returns when all were tried;
+    /// what fails is logged and tried again by the pushes themselves.
     pub async fn warm(&self) {
         renewal::warm(&self.0.apps(), &self.0.clock).await;
     }

@@ -1,7 +1,7 @@
 //! Credentials that change while pushes go on, and connections that are kept warm.
 //!
-//! A changed file is tried at once. One that cannot be used may be half written: it is an error only when it was the same
-//! at two looks in a row, and what was in use stays in use.
+//! A changed file is tried at once. One that cannot be used may be half written: it is an error only when it was the
+//! same at two looks in a row, and what was in use stays in use.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -130,7 +130,7 @@ fn look_at(list: &AppList, app: &Arc<LiveApp>, known: &[Arc<LiveApp>]) -> Option
             Some(new)
         }
         Err(error) => {
-            // The app is named beside it wherever it is shown.
+            // The app is named next to it wherever it is shown.
             let reason = error.problem();
             renewal.failed = Some(UnusableFiles {
                 files,

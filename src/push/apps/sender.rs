@@ -23,7 +23,8 @@ pub(crate) enum Sender {
 }
 
 impl Sender {
-    /// Reads the app's credentials. What `known` senders have of equal keys is shared: Apple counts provider tokens by key.
+    /// Reads the app's credentials. What `known` senders have of equal keys is shared: Apple counts provider tokens by
+    /// key.
     pub(crate) fn new<'a>(app: &App, known: impl Iterator<Item = &'a Self>, clock: &Clock) -> Result<Self, SetupError> {
         match (&app.credentials, &app.provider) {
             (Credentials::Log, provider) => {

@@ -1,12 +1,12 @@
 //! Credential files as they were when they were last looked at.
 //!
 //! They are looked at every second instead of being watched through inotify. What replaces a file can be a rename over
-//! it, a symlink of a directory above it (Kubernetes, `..data`), a new mount, or a write in place, on any file system; an
-//! inotify watch has to follow each of these anew and misses network file systems, while one `stat` a second sees them
-//! all and costs a microsecond.
+//! it, a symlink of a directory above it (Kubernetes, `..data`), a new mount, or a write in place, on any file system;
+//! an inotify watch has to follow each of these again and misses network file systems, while one `stat` a second sees
+//! them all and costs a microsecond.
 //!
-//! A file is read again when its `stat` (symlinks followed) differs, and also while it is so young that a second write could have left
-//! the same times behind. Only its content counts: a copy of the same file is no news.
+//! A file is read again when its `stat` (symlinks followed) differs, and also while it is so young that a second write
+//! could have left the same times behind. Only its content counts: a copy of the same file is no news.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,8 @@ use sha2::{Digest, Sha256};
 use crate::files;
 use crate::push::app::App;
 
-/// A file that was changed less than this before it was read is read again: coarse time stamps may hide a second change.
+/// A file that was changed less than this before it was read is read again: coarse time stamps may hide a second
+/// change.
 const YOUNG: Duration = Duration::from_secs(3);
 
 /// The files of one app.

@@ -1,7 +1,8 @@
-//! Digest access authentication, the client's side: RFC 7616 with qop=auth, and RFC 2069's form for servers without qop.
+//! Digest access authentication, the client's side: RFC 7616 with qop=auth, and RFC 2069's form for servers without
+//! qop.
 //!
-//! `digest_auth` 0.3 (2022) and `http-auth` 0.1 (2024) were looked at: both bring a second generation of hash crates and
-//! of `rand`, and neither keeps a server's nonce for the next request.
+//! `digest_auth` 0.3 (2022) and `http-auth` 0.1 (2024) were looked at: both bring a second generation of hash crates
+//! and of `rand`, and neither keeps a server's nonce for the next request.
 
 use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
@@ -152,8 +153,8 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// The Digest challenges of one header field that can be answered; a field may hold several, of other schemes too (RFC 9110
-/// section 11.6.1).
+/// The Digest challenges of one header field that can be answered; a field may hold several, of other schemes too (RFC
+/// 9110 section 11.6.1).
 fn challenges_of(text: &str) -> Vec<Challenge> {
     let mut found: Vec<Vec<(String, String)>> = Vec::new();
     let mut in_digest = false;

@@ -5,8 +5,8 @@
 //!                         +-- BodyTemplate (JSON, form, markup, text, each encoded its way) ---+-> auth -> connection
 //! ```
 //!
-//! Templates are parsed once. A value can change nothing but itself: not the host, no other segment of the path, no key of a query,
-//! a form or JSON, and no header (tests/push/http_hostile.rs).
+//! Templates are parsed once. A value can change nothing but itself: not the host, no other segment of the path, no key
+//! of a query, a form or JSON, and no header (tests/push/http_hostile.rs).
 
 mod auth;
 mod digest;

@@ -42,7 +42,7 @@ fn token(req: &PushRequest) -> Result<&PushToken, PushError> {
         // A phone that has a token for messages only may still be woken by it.
         About::Call(CallPush {
             kind: PushKind::Call, ..
-        }) => (req.to.token(), OwnRefusal::NoToken),
+        }) => (Some(req.to.token()), OwnRefusal::NoToken),
         // Never to a PushKit token: iOS ends an app that gets a voip push and shows no call.
         About::Call(_) => (req.to.token_for(TokenType::Im), OwnRefusal::NoRemoteToken),
         About::Notification(what) => (req.to.token_for(what.token_type), OwnRefusal::NoToken),
@@ -77,7 +77,7 @@ impl<'a> GatewayValues<'a> {
             profile: profile(req),
             platform: own.map_or_else(|| usual_platform(&req.to.provider), |(_, word)| word),
             token,
-            token_type: if req.to.call_token.as_ref() == Some(token) {
+            token_type: if req.to.tokens.call() == Some(token) {
                 TokenType::Voip
             } else {
                 TokenType::Im

@@ -1,7 +1,7 @@
 //! Texts shortened until they fit.
 
-/// The longest beginning of a text that `write` accepts, as `write` made it. Shortened by characters: each may take several bytes,
-/// and the text may stand in several keys.
+/// The longest beginning of a text that `write` accepts, as `write` made it. Shortened by characters: each may take
+/// several bytes, and the text may stand in several keys.
 pub(crate) fn longest<T>(text: &str, write: impl Fn(String) -> Option<T>) -> Option<T> {
     let mut best = write(String::new())?;
     let (mut enough, mut too_many) = (0, text.chars().count() + 1);

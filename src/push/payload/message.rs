@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::types::push::{OwnRefusal, PushError};
+use crate::types::push::PushError;
 use crate::types::{Provider, PushParams, PushToken, UnixSeconds, app_id};
 
 /// Largest body of a voip push, in bytes (Apple, "Generating a remote notification").
@@ -147,14 +147,14 @@ pub(crate) fn measured(body: &Value) -> (Vec<u8>, usize) {
     (body, size)
 }
 
-pub(crate) fn fcm_token(token: Option<&PushToken>) -> Result<PushToken, PushError> {
-    let token = token.ok_or(PushError::Refused(OwnRefusal::NoToken))?;
+pub(crate) fn fcm_token(token: &PushToken) -> Result<PushToken, PushError> {
     PushToken::read(&Provider::Fcm, token.expose()).map_err(|_| PushError::TokenBad {
         reason: "NotAnFcmToken".into(),
     })
 }
 
-/// The bundle id that a device names, for apps without one. Ids that an older fswake stored may still begin with the team.
+/// The bundle id that a device names, for apps without one. Ids that an older fswake stored may still begin with the
+/// team.
 pub(crate) fn named(to: &PushParams) -> &str {
     app_id::split_team(&to.app).1
 }

@@ -31,8 +31,8 @@ use crate::push::payload::message::{
 };
 use crate::push::payload::preset::Preset;
 use crate::push::template::TemplateError;
-use crate::types::Provider;
 use crate::types::push::{About, CallPush, OwnRefusal, PushError, PushKind, PushRequest};
+use crate::types::{Provider, Tokens};
 
 impl PayloadStyle {
     /// Checks a template for the provider that will carry it; the presets are always good.
@@ -66,12 +66,15 @@ impl Composer {
         topic: Option<&str>,
         now: SystemTime,
     ) -> Result<ApnsPush, PushError> {
-        let (push_type, token) = match (&call.kind, &req.to.call_token, &req.to.remote_token) {
-            (PushKind::Call, Some(token), _) => ("voip", token),
-            (PushKind::Call | PushKind::MissedCall, _, Some(token)) => ("alert", token),
-            (PushKind::Cancel(_), _, Some(token)) => ("background", token),
-            (PushKind::Call, None, None) => return Err(PushError::Refused(OwnRefusal::NoToken)),
-            (_, _, None) => return Err(PushError::Refused(OwnRefusal::NoRemoteToken)),
+        let (push_type, token) = match (&call.kind, &req.to.tokens) {
+            (PushKind::Call, Tokens::Call(token) | Tokens::Both { call: token, .. }) => ("voip", token),
+            (PushKind::Call | PushKind::MissedCall, Tokens::Remote(token) | Tokens::Both { remote: token, .. }) => {
+                ("alert", token)
+            }
+            (PushKind::Cancel(_), Tokens::Remote(token) | Tokens::Both { remote: token, .. }) => ("background", token),
+            (PushKind::Cancel(_) | PushKind::MissedCall, Tokens::Call(_)) => {
+                return Err(PushError::Refused(OwnRefusal::NoRemoteToken));
+            }
         };
         let target = ApnsTarget::new(token, push_type, topic.unwrap_or_else(|| named(&req.to)))?;
         let facts = Facts::new(req, call, now);

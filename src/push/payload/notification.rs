@@ -1,5 +1,5 @@
-//! Notifications (pushes that are not about a call): from the asker's payload to APNs' and FCM's forms. Pure, but for the random
-//! `apns-id`.
+//! Notifications (pushes that are not about a call): from the asker's payload to APNs' and FCM's forms. Pure, but for
+//! the random `apns-id`.
 //!
 //! The keys are those of mod_apn (docs/PAYLOADS.md, "Notifications"). The payload is parsed and written again by a
 //! JSON writer, so no text of a message can break out of its string.
@@ -42,7 +42,8 @@ pub(crate) fn apns(
 
 /// The FCM message for a notification.
 pub(crate) fn fcm(req: &PushRequest, what: &NotificationPush) -> Result<FcmPush, PushError> {
-    let token = fcm_token(req.to.token_for(what.token_type))?;
+    let token = req.to.token_for(what.token_type);
+    let token = fcm_token(token.ok_or(PushError::Refused(OwnRefusal::NoToken))?)?;
     let content = NotificationContent::read(&what.payload)?;
     // The app itself shows calls and whatever has no text.
     let app_shows = what.token_type == TokenType::Voip || content.alert.is_empty();

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::*;
 use crate::types::push::About;
-use crate::types::{Aor, NotificationId, Provider, PushId, PushParams, PushToken};
+use crate::types::{Aor, NotificationId, Provider, PushId, PushParams, PushToken, Tokens};
 
 fn request(provider: Provider, kind: TokenType, payload: &Value) -> PushRequest {
     PushRequest {
@@ -16,8 +16,10 @@ fn request(provider: Provider, kind: TokenType, payload: &Value) -> PushRequest 
             provider,
             app: "com.example.phone".into(),
             team: None,
-            call_token: Some(PushToken::new("aa11")),
-            remote_token: Some(PushToken::new("bb22")),
+            tokens: Tokens::Both {
+                call: PushToken::new("aa11"),
+                remote: PushToken::new("bb22"),
+            },
         },
         about: About::Notification(NotificationPush {
             notification: NotificationId(1),

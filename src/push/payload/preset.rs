@@ -29,7 +29,7 @@ impl Preset {
         })
     }
 
-    /// The app's own keys: beside `aps` on APNs, in `data` on FCM.
+    /// The app's own keys: next to `aps` on APNs, in `data` on FCM.
     pub(crate) fn keys(&self, facts: &Facts<'_>, provider: &Provider) -> Map<String, Value> {
         match self {
             Self::Default => default(facts),
@@ -50,7 +50,7 @@ impl Preset {
         }
     }
 
-    /// Keys that go into `aps` itself, beside those that Apple defines.
+    /// Keys that go into `aps` itself, next to those that Apple defines.
     pub(crate) fn in_aps(&self, facts: &Facts<'_>) -> Map<String, Value> {
         match self {
             Self::Linphone => object(json!({

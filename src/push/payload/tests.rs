@@ -8,7 +8,7 @@ use super::*;
 use crate::push::payload::message::{APNS_LIMIT, APNS_VOIP_LIMIT};
 use crate::push::template::Vocabulary;
 use crate::types::push::{About, CallPush, CancelReason, PushKind};
-use crate::types::{Aor, CallId, PushId, PushParams, PushToken};
+use crate::types::{Aor, CallId, PushId, PushParams, PushToken, Tokens};
 
 const CANCEL: PushKind = PushKind::Cancel(CancelReason::AnsweredElsewhere);
 
@@ -23,8 +23,10 @@ fn request(kind: PushKind) -> PushRequest {
             provider: Provider::Apns,
             app: "com.example.phone".into(),
             team: None,
-            call_token: Some(PushToken::new("aa11")),
-            remote_token: Some(PushToken::new("bb22")),
+            tokens: Tokens::Both {
+                call: PushToken::new("aa11"),
+                remote: PushToken::new("bb22"),
+            },
         },
         about: About::Call(CallPush {
             kind,
@@ -109,7 +111,7 @@ fn apns_id_is_the_same_on_every_try_and_differs_between_pushes() {
 #[test]
 fn call_to_a_device_with_a_remote_token_only_is_an_alert() {
     let mut req = request(PushKind::Call);
-    req.to.call_token = None;
+    req.to.tokens = Tokens::Remote(PushToken::new("bb22"));
     let (push, body) = apns(&PayloadStyle::Default, &req);
     assert_eq!(
         (push.push_type, push.topic.as_str(), push.token.expose()),
@@ -140,7 +142,7 @@ fn cancel_and_missed_call_go_to_the_remote_token_only() {
 
     for kind in [CANCEL, PushKind::MissedCall] {
         let mut req = request(kind);
-        req.to.remote_token = None;
+        req.to.tokens = Tokens::Call(PushToken::new("aa11"));
         assert_eq!(refused(&req), PushError::Refused(OwnRefusal::NoRemoteToken));
     }
 }
@@ -179,11 +181,11 @@ fn token_that_could_leave_its_place_in_the_path_is_refused_here() {
         &"a".repeat(401),
     ] {
         let mut req = request(PushKind::Call);
-        req.to.call_token = Some(PushToken::new(token));
+        req.to.tokens = Tokens::Call(PushToken::new(token));
         assert!(matches!(refused(&req), PushError::TokenBad { .. }), "{token}");
     }
     let mut req = request(PushKind::Call);
-    req.to.call_token = Some(PushToken::new("a".repeat(400)));
+    req.to.tokens = Tokens::Call(PushToken::new("a".repeat(400)));
     apns(&PayloadStyle::Default, &req);
 }
 
@@ -220,14 +222,14 @@ fn voip_may_be_larger_than_other_pushes() {
     let mut req = request(PushKind::Call);
     said(&mut req).sip_call_id = "x".repeat(4500).into();
     assert!(apns(&PayloadStyle::Default, &req).0.body.len() > APNS_LIMIT);
-    req.to.call_token = None;
+    req.to.tokens = Tokens::Remote(PushToken::new("bb22"));
     assert_eq!(refused(&req), PushError::Refused(OwnRefusal::PayloadTooLarge));
 }
 
 #[test]
 fn fcm_message_is_high_priority_data_that_lives_as_long_as_the_wait() {
     let mut req = request(PushKind::Call);
-    req.to.remote_token = None;
+    req.to.tokens = Tokens::Call(PushToken::new("aa11"));
     let push = composer(&PayloadStyle::Default, &Provider::Fcm)
         .fcm(&req, at(1_700_000_001))
         .unwrap();

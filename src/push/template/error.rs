@@ -2,7 +2,8 @@
 
 use crate::push::template::name::Vocabulary;
 
-/// Why a template is refused. The text follows the template's own name, says what is allowed, and repeats no more than a name.
+/// Why a template is refused. The text follows the template's own name, says what is allowed, and repeats no more than
+/// a name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// A `${` without its `}`, and where.

@@ -1,7 +1,7 @@
 //! JSON with `${name}` in its values.
 //!
-//! It is parsed before anything is filled in and the result is serialised again, so that a caller's name can neither end a string
-//! nor add a key.
+//! It is parsed before anything is filled in and the result is serialised again, so that a caller's name can neither
+//! end a string nor add a key.
 
 use serde_json::{Map, Value};
 
@@ -26,7 +26,8 @@ enum Node {
 }
 
 impl Json {
-    /// Parses and checks a template. In a gateway's, `${name}` may stand where a value stands, as mod_apn's templates have it.
+    /// Parses and checks a template. In a gateway's, `${name}` may stand where a value stands, as mod_apn's templates
+    /// have it.
     pub(crate) fn parse(template: &str, vocabulary: Vocabulary) -> Result<Self, TemplateError> {
         let (parsed, note) = match vocabulary {
             Vocabulary::Payload => (serde_json::from_str(template), ""),

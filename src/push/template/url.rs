@@ -1,4 +1,5 @@
-//! The operator's URL: scheme, host and the keys of the query are fixed; `${name}` may stand in path segments and query values.
+//! The operator's URL: scheme, host and the keys of the query are fixed; `${name}` may stand in path segments and query
+//! values.
 
 use std::fmt;
 

@@ -47,7 +47,8 @@ pub(crate) fn list<'a>(object: &'a Value, name: &str) -> impl Iterator<Item = &'
     object[name].as_array().into_iter().flatten()
 }
 
-/// A provider's own words as they may be logged and stored: on one line, not long, and without anything that may be a token.
+/// A provider's own words as they may be logged and stored: on one line, not long, and without anything that may be a
+/// token.
 pub(crate) fn description(text: &str) -> Option<String> {
     let words = text.split_whitespace().map(|word| {
         let plain = word.bytes().all(|b| b.is_ascii_graphic());

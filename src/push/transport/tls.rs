@@ -79,7 +79,8 @@ impl Tls {
             .build()
     }
 
-    /// A client for a request an hour, over any HTTP version. It keeps no connection, which would be dead by the next request.
+    /// A client for a request an hour, over any HTTP version. It keeps no connection, which would be dead by the next
+    /// request.
     pub(crate) fn client_for_one_request(&self) -> Result<Client, reqwest::Error> {
         self.builder().pool_max_idle_per_host(0).build()
     }

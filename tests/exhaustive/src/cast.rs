@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::beginnings::{Beginning, Phone};
 use crate::engine::{Handover, HeldCall, LegEnd, Registration, Source, UnregisterWhy, Unregistration};
-use crate::types::{Aor, CallId, LegId, Provider, PushParams, PushToken, Target};
+use crate::types::{Aor, CallId, LegId, Provider, PushParams, PushToken, Target, Tokens};
 
 /// When everything happens, as the wall clock has it.
 pub(crate) const T0: i64 = 1_800_000_000;
@@ -34,8 +34,7 @@ impl Cast {
                 provider: Provider::Apns,
                 app: "com.example.app".into(),
                 team: None,
-                call_token: Some(PushToken::new(["tok0", "tok1"][phone])),
-                remote_token: None,
+                tokens: Tokens::Call(PushToken::new(["tok0", "tok1"][phone])),
             });
             Registration {
                 aor: aor.clone(),

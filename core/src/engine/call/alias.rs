@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::number_question::NumberQuestion;
 use super::{Call, Phase};
 use crate::engine::command::Command;
 use crate::engine::directory::AorKey;
@@ -13,21 +14,10 @@ use crate::engine::event::DirectoryQuery;
 use crate::engine::order::CallOrder;
 use crate::engine::policy::Policy;
 use crate::engine::world::World;
-use crate::types::{Aor, DeviceKey, Moment, UnixSeconds};
+use crate::types::{Aor, DeviceKey, UnixSeconds};
 
 /// How long the directory may take to answer.
 pub const DIRECTORY: Duration = Duration::from_secs(3);
-
-/// The question to the directory, for the journal.
-#[derive(Clone, Debug)]
-pub(super) struct NumberQuestion {
-    /// What was dialled.
-    pub(super) dialled: Arc<str>,
-    /// When.
-    pub(super) at: Moment,
-    /// It has been answered, and the user's phones are not in the call yet.
-    pub(super) is_found: bool,
-}
 
 impl Call {
     /// Asks the directory who is called, where nobody is known by what was dialled.

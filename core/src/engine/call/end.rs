@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::record::Figures;
+use super::figures::Figures;
 use super::{Call, Phase};
 use crate::engine::command::{Command, HoldResult, Summary};
 use crate::engine::count::{Count, WakeOutcome};

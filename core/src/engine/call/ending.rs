@@ -8,7 +8,7 @@ use crate::engine::command::HoldResult;
 use crate::engine::event::Takeover;
 use crate::engine::order::Next;
 use crate::engine::party::{Leg, Party};
-use crate::engine::step::Step;
+use crate::engine::step::{Step, TakeoverKind};
 use crate::engine::world::World;
 
 impl Call {
@@ -20,13 +20,13 @@ impl Call {
         }
         self.note_first(world);
         match &**cause {
-            "LOSE_RACE" => self.end_as_taken("lost-race", None, world),
+            "LOSE_RACE" => self.end_as_taken(TakeoverKind::LostRace, None, world),
             "PICKED_OFF" => {
                 // The leg that answered, or that the caller hears, has been picked up: it is not ours any more.
                 if let Some(p) = self.party_of_bridge() {
                     self.parties[p].leg = Leg::None;
                 }
-                self.end_as_taken("picked-up", None, world);
+                self.end_as_taken(TakeoverKind::PickedUp, None, world);
             }
             "NO_ANSWER" | "ALLOTTED_TIMEOUT" => {
                 self.note(world, Step::RingTimeOver { cause: cause.clone() });
@@ -56,14 +56,14 @@ impl Call {
         self.note_first(world);
         let text = |text: &Arc<str>| Some(text.clone()).filter(|t| !t.is_empty());
         let (how, by) = match how {
-            Takeover::PickedUp { by } => ("picked-up", text(by)),
-            Takeover::Parked => ("parked", None),
-            Takeover::Transferred { to } => ("transferred", text(to)),
+            Takeover::PickedUp { by } => (TakeoverKind::PickedUp, text(by)),
+            Takeover::Parked => (TakeoverKind::Parked, None),
+            Takeover::Transferred { to } => (TakeoverKind::Transferred, text(to)),
         };
         self.end_as_taken(how, by, world);
     }
 
-    fn end_as_taken(&mut self, how: &'static str, by: Option<Arc<str>>, world: &mut World) {
+    fn end_as_taken(&mut self, how: TakeoverKind, by: Option<Arc<str>>, world: &mut World) {
         self.note(world, Step::CallTaken { how, by });
         self.end(End::taken(), world);
     }

@@ -18,7 +18,9 @@ mod digest;
 mod early;
 mod end;
 mod ending;
+mod figures;
 mod legs;
+mod number_question;
 mod other_leg;
 mod push;
 mod record;
@@ -34,7 +36,8 @@ pub use self::alias::DIRECTORY;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::record::Figures;
+use self::figures::Figures;
+use self::number_question::NumberQuestion;
 use super::command::HoldResult;
 use super::directory::AorKey;
 use super::event::{DirectoryQuery, HeldCall};
@@ -85,7 +88,7 @@ pub struct Call {
     /// FreeSWITCH's directory has been asked; until when its answer is waited for.
     asked: Option<Moment>,
     /// That question, for the journal; there is one at most.
-    question: Option<alias::NumberQuestion>,
+    question: Option<NumberQuestion>,
     declined: bool,
     alerted: bool,
     /// Legs that answered while another was being bridged, in order, with their codecs.

@@ -14,7 +14,7 @@ use crate::engine::event::DirectoryQuery;
 use crate::engine::options::{OtherLegState, Ringing};
 use crate::engine::order::CallOrder;
 use crate::engine::party::{Leg, LegQuery, NextPush, OtherLeg};
-use crate::engine::step::Step;
+use crate::engine::step::{Ringer, Step};
 use crate::engine::world::World;
 use crate::types::{Moment, Target};
 
@@ -64,7 +64,11 @@ impl Call {
         self.note(
             world,
             Step::WhoRings {
-                by: if is_freeswitch { "freeswitch" } else { "fswake" },
+                by: if is_freeswitch {
+                    Ringer::FreeSwitch
+                } else {
+                    Ringer::Fswake
+                },
                 asked: world.now.since(self.figures.since),
             },
         );

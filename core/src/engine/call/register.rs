@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Call, Phase};
 use crate::engine::directory::Arrival;
 use crate::engine::party::{Leg, NextPush, Party, Place};
-use crate::engine::step::Step;
+use crate::engine::step::{RegisterKind, Step};
 use crate::engine::world::World;
 use crate::types::DeviceKey;
 
@@ -45,9 +45,9 @@ impl Call {
     fn has_come(&mut self, p: usize, arrival: &Arrival, world: &mut World) {
         let party = &mut self.parties[p];
         let how = match party.target() {
-            None => "fresh",
-            Some(before) if *before == arrival.target => "refresh",
-            Some(_) => "moved",
+            None => RegisterKind::Fresh,
+            Some(before) if *before == arrival.target => RegisterKind::Refresh,
+            Some(_) => RegisterKind::Moved,
         };
         party.place = Some(Place {
             target: arrival.target.clone(),

@@ -1,17 +1,19 @@
 //! How registrations end (docs/ARCHITECTURE.md, "When a registration ends").
 //!
-//! A binding is an AOR and a Contact (RFC 3261 section 10.3). A phone keeps one Call-ID for all its REGISTERs, so the Call-ID does not
-//! say which of its registrations has ended. Where the event does not say it either, FreeSWITCH is asked what is left.
+//! A binding is an AOR and a Contact (RFC 3261 section 10.3). A phone keeps one Call-ID for all its REGISTERs, so the
+//! Call-ID does not say which of its registrations has ended. Where the event does not say it either, FreeSWITCH is
+//! asked what is left.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use super::binding::PhoneId;
+use super::outcome::{Departures, ListingQuery};
 use super::{AorKey, Binding, Directory, Entry};
 use crate::engine::command::Command;
 use crate::engine::event::{Listing, Registration, Source, UnregisterWhy, Unregistration};
 use crate::engine::policy::{OnUnregister, Policy};
-use crate::types::{Aor, CallId, DeviceKey, Moment, Target};
+use crate::types::{Aor, DeviceKey, Moment, PushParams, Target};
 
 impl Directory {
     /// Takes in the end of a registration; who is gone by it.
@@ -60,9 +62,7 @@ impl Directory {
 
     /// The registration that runs out is of a device that nobody knew: its token is known from now on.
     fn learn_from(&mut self, now: Moment, key: &AorKey, end: &Unregistration, out: &mut dyn FnMut(Command)) {
-        let Some(push) = end.push.clone().filter(|push| push.token().is_some()) else {
-            return;
-        };
+        let Some(push) = end.push.clone() else { return };
         if self.is_owned(&push) {
             return;
         }
@@ -110,8 +110,8 @@ impl Directory {
         });
     }
 
-    /// Somebody else may have registered with this Call-ID before: another user of the same desk. FreeSWITCH deletes by Call-ID
-    /// alone, without an event, where `multiple-registrations` is `call-id`; in other profiles both stay.
+    /// Somebody else may have registered with this Call-ID before: another user of the same desk. FreeSWITCH deletes by
+    /// Call-ID alone, without an event, where `multiple-registrations` is `call-id`; in other profiles both stay.
     pub(super) fn find_former_user(
         &mut self,
         phone: u64,
@@ -144,8 +144,8 @@ impl Directory {
         self.hasher.hash_one(call_id)
     }
 
-    /// Compares what is known with what FreeSWITCH has: what it has no more ends here, and who is gone by that and what was missed
-    /// are returned. Whatever was heard since the question is newer than the answer.
+    /// Compares what is known with what FreeSWITCH has: what it has no more ends here, and who is gone by that and what
+    /// was missed are returned. Whatever was heard since the question is newer than the answer.
     pub fn compare(&mut self, listing: Listing, policy: &Policy) -> (Vec<Registration>, Departures) {
         let key = AorKey::of(&listing.aor, policy);
         // Kept here: whoever ends its last registration has no entry any more.
@@ -200,26 +200,6 @@ impl Directory {
     }
 }
 
-/// A question about a user's registrations: it is open until it, or a later one, is answered.
-#[derive(Clone, Debug)]
-pub(super) struct ListingQuery {
-    /// Whose, as it was asked.
-    pub(super) aor: Aor,
-    /// The number of the latest.
-    pub(super) number: u64,
-    /// How many questions had been asked when one of the user's registrations ended last; an answer to one of those may be older than that.
-    pub(super) ended: u64,
-}
-
-/// Phones that have a registration less.
-#[derive(Debug, Default)]
-pub struct Departures {
-    /// Which; those without a token are not named.
-    pub devices: Vec<Arc<DeviceKey>>,
-    /// The calls that wait for their AOR.
-    pub waiting: Vec<CallId>,
-}
-
 impl Entry {
     fn gone(&self, over: &[Binding]) -> Departures {
         Departures {
@@ -242,9 +222,9 @@ fn is_over(b: &Binding, end: &Unregistration) -> bool {
 
 /// The devices whose users log out: they have said so, and are registered nowhere else.
 fn logged_out(entry: &Entry, end: &Unregistration, over: Vec<Binding>, now: Moment) -> Vec<Arc<DeviceKey>> {
-    let token = end.push.as_ref().and_then(|p| p.token());
+    let token = end.push.as_ref().map(PushParams::token);
     let named = entry.devices.iter().filter(|d| match token {
-        Some(token) => d.device.push.token() == Some(token),
+        Some(token) => d.device.push.token() == token,
         None => d.device.register_call_id == end.call_id,
     });
     let mut all: Vec<_> = over.into_iter().filter_map(|b| b.device).collect();

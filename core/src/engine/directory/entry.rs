@@ -11,7 +11,7 @@ use crate::engine::event::{Registration, Source};
 use crate::engine::limits::Window;
 use crate::engine::policy::Policy;
 use crate::engine::step::Step;
-use crate::types::{Aor, CallId, Device, DeviceKey, Moment, PushId, PushParams, Target};
+use crate::types::{Aor, CallId, Device, DeviceKey, Moment, PushId, PushParams, Target, Tokens};
 
 /// More devices or bindings of one AOR than this are not kept: the oldest go.
 pub(super) const MOST_PER_AOR: usize = 20;
@@ -26,16 +26,9 @@ pub struct AorKey {
 impl AorKey {
     /// Normalises an AOR.
     pub fn of(aor: &Aor, policy: &Policy) -> Self {
-        let domain = if policy.ignore_domain {
-            Arc::default()
-        } else {
-            let lower = lower(&aor.domain);
-            let alias = policy.domain_aliases.iter().find(|(alias, _)| **alias == *lower);
-            alias.map_or(lower, |(_, real)| real.to_ascii_lowercase().into())
-        };
         Self {
             user: aor.user.clone(),
-            domain,
+            domain: policy.domain_of(&aor.domain),
         }
     }
 }
@@ -49,15 +42,6 @@ impl AorKey {
     /// The domain as it is compared; empty with `ignore-domain`.
     pub fn domain(&self) -> &str {
         &self.domain
-    }
-}
-
-/// The same text where it is in lower case already, as nearly always.
-fn lower(text: &Arc<str>) -> Arc<str> {
-    if text.bytes().any(|b| b.is_ascii_uppercase()) {
-        text.to_ascii_lowercase().into()
-    } else {
-        text.clone()
     }
 }
 
@@ -133,7 +117,7 @@ impl KnownDevice {
 
 /// Whether a device is the one with this provider, app and token, whoever has it.
 pub(super) fn is(key: &DeviceKey, push: &PushParams) -> bool {
-    key.provider == push.provider && key.app == push.app && Some(&key.token) == push.token()
+    key.provider == push.provider && key.app == push.app && key.token == *push.token()
 }
 
 /// A call that a device was pushed for, and that was over, unanswered, before it registered.
@@ -221,9 +205,9 @@ impl Entry {
 
     /// Notes that a phone which was pushed for a call registers now that the call is over.
     pub(super) fn note_late(&mut self, now: Moment, reg: &Registration, out: &mut dyn FnMut(Command)) {
-        let token = reg.push.as_ref().and_then(PushParams::token);
+        let token = reg.push.as_ref().map(PushParams::token);
         for known in &mut self.devices {
-            let is_it = known.device.register_call_id == reg.call_id || known.device.push.token() == token;
+            let is_it = known.device.register_call_id == reg.call_id || Some(known.device.push.token()) == token;
             if known.missed.is_none() || !is_it {
                 continue;
             }
@@ -261,8 +245,8 @@ impl Entry {
     /// Devices of the same phone and app with another token: they registered with the same Call-ID, or only the message
     /// token was known so far, from an import or from before there was a call token.
     pub(super) fn same_phone(&self, push: &PushParams, call_id: &Arc<str>) -> Vec<Arc<DeviceKey>> {
-        let message = push.remote_token.as_ref();
-        let by_message = |d: &Device| message.is_some() && d.push.call_token.is_none() && d.push.token() == message;
+        let message = push.tokens.remote();
+        let by_message = |d: &Device| matches!(&d.push.tokens, Tokens::Remote(only) if Some(only) == message);
         let same = |d: &&KnownDevice| {
             let of_this_phone = d.device.register_call_id == *call_id || by_message(&d.device);
             d.key.provider == push.provider && d.key.app == push.app && of_this_phone && !d.is_that_of(push)
@@ -270,13 +254,13 @@ impl Entry {
         self.devices.iter().filter(same).map(|d| d.key.clone()).collect()
     }
 
-    /// Devices with this token under another name of the app. A token of Apple's is one app's on one phone: what the app is
-    /// called was read in another way then, because other app ids were configured.
+    /// Devices with this token under another name of the app. A token of Apple's is one app's on one phone: what the
+    /// app is called was read in another way then, because other app ids were configured.
     pub(super) fn renamed(&self, push: &PushParams) -> Vec<Arc<DeviceKey>> {
         let same = |d: &&KnownDevice| {
             push.provider.has_topics()
                 && d.key.provider == push.provider
-                && Some(&d.key.token) == push.token()
+                && d.key.token == *push.token()
                 && d.key.app != push.app
         };
         self.devices.iter().filter(same).map(|d| d.key.clone()).collect()
@@ -298,13 +282,13 @@ impl Entry {
         if let Some(i) = known {
             let known = &mut self.devices[i];
             if known.key.aor != device.aor {
-                known.key = Arc::new(device.key()?);
+                known.key = Arc::new(device.key());
             }
             known.device = device;
             known.heard = heard;
             Some(known)
         } else {
-            let key = Arc::new(device.key()?);
+            let key = Arc::new(device.key());
             self.devices.push(KnownDevice {
                 heard,
                 ..KnownDevice::new(device, key)

@@ -13,23 +13,24 @@ use std::hash::{Hash, Hasher, RandomState};
 use std::sync::Arc;
 
 mod binding;
+mod bindings;
 mod dropped;
 mod ends;
 mod entry;
 mod filing;
+mod outcome;
 mod tokens;
 
 pub use self::binding::Binding;
 use self::binding::{Age, InDoubt};
 use self::dropped::DroppedTokens;
-pub use self::ends::Departures;
-use self::ends::ListingQuery;
 pub use self::entry::{AorKey, Arrival, Entry, KnownDevice, LastPush, MissedCall};
-use self::tokens::Ownership;
+pub use self::outcome::Departures;
+use self::outcome::{ListingQuery, Ownership};
 use super::command::Command;
-use super::digest::in_order;
 use super::event::{Registration, Source};
 use super::ids::IdMap;
+use super::in_order::in_order;
 use super::policy::Policy;
 use crate::types::{Aor, CallId, Device, DeviceKey, Moment, Target};
 
@@ -37,7 +38,8 @@ use crate::types::{Aor, CallId, Device, DeviceKey, Moment, Target};
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
     entries: HashMap<AorKey, Entry>,
-    /// Hash of (provider, app, token) -> its owner. A hash, not the token itself: a million of them would double the memory.
+    /// Hash of (provider, app, token) -> its owner. A hash, not the token itself: a million of them would double the
+    /// memory.
     owners: IdMap<u64, AorKey>,
     /// Hash of a Call-ID -> who registered with it last, of phones without a token.
     phones: IdMap<u64, AorKey>,
@@ -54,7 +56,8 @@ pub struct Directory {
     questions: HashMap<AorKey, ListingQuery>,
     /// Tokens that were dropped: a list that still has them does not bring them back.
     dropped: DroppedTokens,
-    /// Whose registrations have ended since the resync under way began, and as whom they were registered: its list may be older.
+    /// Whose registrations have ended since the resync under way began, and as whom they were registered: its list may
+    /// be older.
     ended: HashMap<AorKey, BTreeSet<Aor>>,
     is_resyncing: bool,
 }
@@ -101,7 +104,7 @@ impl Directory {
 
     /// Puts a stored device back at start.
     pub fn restore(&mut self, device: Device, policy: &Policy) {
-        let Some(device_key) = device.key() else { return };
+        let device_key = device.key();
         let key = AorKey::of(&device.aor, policy);
         self.owners.insert(self.token_hash(&device_key), key.clone());
         let known = KnownDevice::new(Arc::new(device), Arc::new(device_key));
@@ -162,7 +165,7 @@ impl Directory {
         if let Some(entry) = self.entries.get_mut(&key).filter(|_| !is_listed) {
             entry.note_late(now, &reg, out);
         }
-        let has_token = reg.push.as_ref().is_some_and(|push| push.token().is_some());
+        let has_token = reg.push.is_some();
         if has_token {
             owned = self.own(now, &key, &mut reg, out);
         } else if reg.wants_no_push && !is_listed {
@@ -184,7 +187,8 @@ impl Directory {
         }
         let is_there = |b: &Binding| b.target == target && b.call_id == reg.call_id;
         if is_listed && has_token && owned.device.is_none() && !entry.bindings.iter().any(is_there) {
-            // Its phone has logged out here, or is another user's by now: a list that still has it does not bring it back.
+            // Its phone has logged out here, or is another user's by now: a list that still has it does not bring it
+            // back.
             self.drop_if_empty(&key);
             return None;
         }
@@ -216,7 +220,8 @@ impl Directory {
         })
     }
 
-    /// Ends every binding of these profiles that neither the resync with this number nor an event since it began has named.
+    /// Ends every binding of these profiles that neither the resync with this number nor an event since it began has
+    /// named.
     pub fn end_resync(&mut self, number: u64, profiles: &[Arc<str>]) {
         self.is_resyncing = false;
         self.ended.clear();

@@ -4,21 +4,13 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use super::entry::is;
+use super::outcome::Ownership;
 use super::{AorKey, Binding, Directory};
 use crate::engine::command::Command;
 use crate::engine::event::{Registration, Source};
 use crate::engine::policy::Policy;
 use crate::types::push::PushError;
 use crate::types::{DeviceKey, Moment, Provider, PushParams, PushToken, UnixSeconds};
-
-/// What a REGISTER with a token says about devices.
-#[derive(Default)]
-pub(super) struct Ownership {
-    /// The device that registered. `None`: the token is another user's.
-    pub(super) device: Option<Arc<DeviceKey>>,
-    /// The device that it replaces: a new token of the same phone and app.
-    pub(super) replaced: Option<Arc<DeviceKey>>,
-}
 
 /// Why a device is dropped whose token registers for another user.
 const ANOTHER_USER: &str = "another-user";
@@ -51,12 +43,11 @@ impl Directory {
                 replaced: None,
             };
         }
-        if let Some(hash) = self.hash_of(&push) {
-            if is_listed && known.is_none() && self.dropped.has(hash) {
-                return Ownership::default();
-            }
-            self.dropped.clear(hash);
+        let hash = self.hash_of(&push);
+        if is_listed && known.is_none() && self.dropped.has(hash) {
+            return Ownership::default();
         }
+        self.dropped.clear(hash);
         let entry = self.entries.get(key);
         let renamed = entry.map(|e| e.renamed(&push)).unwrap_or_default();
         let replaced = entry.filter(|_| !is_listed).map(|e| e.same_phone(&push, &reg.call_id));
@@ -90,8 +81,7 @@ impl Directory {
         is_listed: bool,
         out: &mut dyn FnMut(Command),
     ) -> bool {
-        let Some(token) = push.token() else { return false };
-        let hash = self.hash(&push.provider, &push.app, token);
+        let hash = self.hash_of(push);
         if let Some(owner) = self.owners.get(&hash).filter(|o| *o != key).cloned() {
             let bound = |b: &Binding| b.expires > now && b.device.as_ref().is_some_and(|d| is(d, push));
             let entry = self.entries.get(&owner);
@@ -149,8 +139,8 @@ impl Directory {
                 out(Command::StoreDevice(known.device.clone()));
             }
             // The token for messages of a device whose calls go to another one: its next REGISTER brings it back.
-            _ if known.device.push.remote_token.as_ref() == Some(token) => {
-                Arc::make_mut(&mut known.device).push.remote_token = None;
+            _ if known.device.push.tokens.remote() == Some(token) => {
+                Arc::make_mut(&mut known.device).push.tokens.drop_remote();
                 out(Command::StoreDevice(known.device.clone()));
             }
             _ => {}
@@ -208,11 +198,11 @@ impl Directory {
     /// Whether somebody has this token, or had it dropped.
     pub(super) fn is_owned(&self, push: &PushParams) -> bool {
         let hash = self.hash_of(push);
-        hash.is_none_or(|hash| self.owners.contains_key(&hash) || self.dropped.has(hash))
+        self.owners.contains_key(&hash) || self.dropped.has(hash)
     }
 
-    fn hash_of(&self, push: &PushParams) -> Option<u64> {
-        Some(self.hash(&push.provider, &push.app, push.token()?))
+    fn hash_of(&self, push: &PushParams) -> u64 {
+        self.hash(&push.provider, &push.app, push.token())
     }
 
     pub(super) fn token_hash(&self, device: &DeviceKey) -> u64 {

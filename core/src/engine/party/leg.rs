@@ -3,6 +3,7 @@
 use std::hash::{Hash, Hasher};
 
 use crate::types::{Moment, Target};
+use crate::word_enum;
 
 /// The leg to a party; there is one at most.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -10,8 +11,8 @@ pub enum Leg {
     /// None.
     #[default]
     None,
-    /// It is to be dialled then: after the settle delay, after the CANCEL of another leg to the same place, or when a bridge that is
-    /// under way has failed.
+    /// It is to be dialled then: after the settle delay, after the CANCEL of another leg to the same place, or when a
+    /// bridge that is under way has failed.
     Due {
         /// When.
         at: Moment,
@@ -26,15 +27,17 @@ pub enum Leg {
     Over,
 }
 
-/// What led to a leg.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Origin {
-    /// A binding with recent proof of life.
-    Awake,
-    /// A binding that may be stale: rung in parallel with the push.
-    Known,
-    /// A REGISTER during this call.
-    Woken,
+word_enum! {
+    /// What led to a leg.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum Origin {
+        /// A binding with recent proof of life.
+        Awake = "awake",
+        /// A binding that may be stale: rung in parallel with the push.
+        Known = "known",
+        /// A REGISTER during this call.
+        Woken = "woken",
+    }
 }
 
 /// A leg of ours.
@@ -76,7 +79,8 @@ impl LegState {
     };
 }
 
-/// A leg that FreeSWITCH makes by itself. It cannot be seen on the call's connection: FreeSWITCH is asked how it stands.
+/// A leg that FreeSWITCH makes by itself. It cannot be seen on the call's connection: FreeSWITCH is asked how it
+/// stands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OtherLeg {
     /// Where it goes.

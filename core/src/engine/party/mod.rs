@@ -175,8 +175,8 @@ impl Party {
         has_come && self.leg.due_at().is_none()
     }
 
-    /// Whether anything but a REGISTER out of the blue may bring it: it was heard of, or it is being woken. What is only in
-    /// FreeSWITCH's list may be a ghost.
+    /// Whether anything but a REGISTER out of the blue may bring it: it was heard of, or it is being woken. What is
+    /// only in FreeSWITCH's list may be a ghost.
     pub fn may_come(&self) -> bool {
         let is_woken = self.wake.is_under_way() || self.wake.due().is_some();
         self.alive().is_some() || self.leg.other().is_some() || is_woken

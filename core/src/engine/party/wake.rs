@@ -29,7 +29,8 @@ pub enum NextPush {
     None,
     /// It is due at this moment.
     At(Moment),
-    /// Another call has just pushed the device: a push of this call's own is due then, or as soon as that one has failed.
+    /// Another call has just pushed the device: a push of this call's own is due then, or as soon as that one has
+    /// failed.
     Shared {
         /// That push.
         with: PushId,
@@ -114,7 +115,8 @@ impl Wake {
         self.sent.is_some() || self.was_shared
     }
 
-    /// Whether the phone may come by it: a push is due, or was sent and not refused. It may register until the deadline.
+    /// Whether the phone may come by it: a push is due, or was sent and not refused. It may register until the
+    /// deadline.
     pub fn may_succeed(&self) -> bool {
         match self.next {
             NextPush::At(_) | NextPush::Shared { .. } => true,

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Caller;
+use super::kinds::{Caller, RegisterKind, Ringer, TakeoverKind};
 use crate::engine::command::HoldResult;
 use crate::engine::event::Handover;
 use crate::engine::party::Origin;
-use crate::types::push::CancelReason;
+use crate::types::push::{CancelReason, PushErrorKind};
 
 /// One detail, as it is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,45 +45,33 @@ impl Detail for &'static str {
     }
 }
 
-impl Detail for Handover {
-    fn value(&self) -> Value<'_> {
-        Value::Text(match self {
-            Self::Dialplan => "dialplan",
-            Self::DialString => "dial-string",
-        })
-    }
+/// Enums that have a word for each value.
+macro_rules! words {
+    ($($word_enum:ty),*) => {
+        $(
+            impl Detail for $word_enum {
+                fn value(&self) -> Value<'_> {
+                    Value::Text(self.as_str())
+                }
+            }
+        )*
+    };
 }
 
-impl Detail for Origin {
-    fn value(&self) -> Value<'_> {
-        Value::Text(match self {
-            Self::Awake => "awake",
-            Self::Known => "known",
-            Self::Woken => "woken",
-        })
-    }
-}
+words!(
+    Handover,
+    Origin,
+    CancelReason,
+    HoldResult,
+    Caller,
+    RegisterKind,
+    TakeoverKind,
+    Ringer
+);
 
-impl Detail for CancelReason {
+impl Detail for PushErrorKind {
     fn value(&self) -> Value<'_> {
-        Value::Text(self.as_str())
-    }
-}
-
-impl Detail for HoldResult {
-    fn value(&self) -> Value<'_> {
-        Value::Text(self.as_str())
-    }
-}
-
-impl Detail for Caller {
-    fn value(&self) -> Value<'_> {
-        Value::Text(match self {
-            Self::Connected => "connected",
-            Self::Dialplan => "dialplan",
-            Self::Taken => "taken",
-            Self::Gone => "gone",
-        })
+        Value::Text(self.code())
     }
 }
 
@@ -96,6 +84,12 @@ impl Detail for bool {
 impl Detail for u16 {
     fn value(&self) -> Value<'_> {
         Value::Number((*self).into())
+    }
+}
+
+impl Detail for Option<u16> {
+    fn value(&self) -> Value<'_> {
+        self.as_ref().map_or(Value::None, Detail::value)
     }
 }
 

@@ -10,21 +10,21 @@ use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
 use super::inbound::Settings;
-use super::line::{Errand, Line};
-use super::reading;
+use super::query::{Query, QueryConnection};
+use super::resync;
 use crate::clock::unix_now;
 use crate::engine::{Event, Listing};
 use crate::input::Input;
 use crate::types::Aor;
 use crate::words;
 
-/// FreeSWITCH fires the event before it deletes the registration: a thread of its own collects statements for 40 times 5 ms
-/// (switch_core_sqldb.c; 0.22 to 0.32 s measured).
+/// FreeSWITCH fires the event before it deletes the registration: a thread of its own collects statements for 40 times
+/// 5 ms (switch_core_sqldb.c; 0.22 to 0.32 s measured).
 const SETTLES: Duration = Duration::from_millis(500);
 
 /// Which registrations does a user have?
 #[derive(Debug)]
-pub struct Question {
+pub struct RegistrationsQuery {
     /// Whose, as it registers.
     pub aor: Aor,
     /// Goes back with the answer.
@@ -38,7 +38,7 @@ pub struct Question {
 /// Who asks, on a connection of its own: behind a question may stand FreeSWITCH's lock on a long list.
 pub(super) struct Asker {
     pub(super) settings: Settings,
-    pub(super) questions: Arc<Mutex<mpsc::Receiver<Question>>>,
+    pub(super) questions: Arc<Mutex<mpsc::Receiver<RegistrationsQuery>>>,
     pub(super) inputs: mpsc::Sender<Input>,
 }
 
@@ -53,8 +53,8 @@ impl Asker {
         }
     }
 
-    async fn answer(&self, line: Option<Line>, question: Question) -> Option<Line> {
-        let asked = Line::run(line, self.settings.endpoint.clone(), &(self, &question)).await;
+    async fn answer(&self, line: Option<QueryConnection>, question: RegistrationsQuery) -> Option<QueryConnection> {
+        let asked = QueryConnection::run(line, self.settings.endpoint.clone(), &(self, &question)).await;
         asked
             .map_err(|error| debug!(aor = %question.aor, error = words::of_io(&error), "a user's registrations cannot be asked for"))
             .ok()
@@ -62,12 +62,12 @@ impl Asker {
     }
 }
 
-impl Errand for (&Asker, &Question) {
-    type Found = ();
+impl Query for (&Asker, &RegistrationsQuery) {
+    type Output = ();
 
-    async fn run(&self, line: &mut Line) -> io::Result<()> {
+    async fn run(&self, line: &mut QueryConnection) -> io::Result<()> {
         let (asker, question) = *self;
-        let Question {
+        let RegistrationsQuery {
             aor,
             number,
             profiles,
@@ -75,7 +75,7 @@ impl Errand for (&Asker, &Question) {
         } = question;
         let mut registrations = Vec::new();
         for profile in profiles {
-            let heard = reading::read_user(line, aor, profile, &asker.settings.rules, unix_now()).await?;
+            let heard = resync::read_user(line, aor, profile, &asker.settings.rules, unix_now()).await?;
             let Some(heard) = heard else {
                 debug!(%aor, %profile, "FreeSWITCH cannot be asked for this user's registrations");
                 return Ok(());

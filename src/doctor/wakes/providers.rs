@@ -1,44 +1,46 @@
-//! What providers said of pushes that were not taken: the advice belongs to the app and to the kind of the failure.
+//! What providers answered to pushes that they did not take: the advice belongs to the app and to the kind of the
+//! failure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{FEW, Found, Part, app, first_of};
+use super::part::{FEW, Finding, Part, app};
 use crate::config::Config;
 use crate::doctor::advice::advice;
-use crate::doctor::{State, Told};
+use crate::doctor::check::first_of;
+use crate::doctor::check::{AppFault, State};
 use crate::journal::Pattern;
-use crate::journal::attempt::Refusal;
+use crate::push::{KeptBy, PushErrorKind};
 use crate::types::Printable;
 
 /// At most so many different advices are given.
 const ADVICES: usize = 3;
 
-/// What providers said in wakes, and to the doctor's own probes.
-pub(super) fn told(parts: &[Part], pattern: Pattern, probed: &[Told], config: &Config) -> Found {
+/// What providers answered in wakes, and to the doctor's own probes.
+pub(super) fn refusals(parts: &[Part], pattern: Pattern, probed: &[AppFault], config: &Config) -> Finding {
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
     // Of each app what its provider says now, or said most often.
     let mut advices: Vec<(String, String)> = Vec::new();
-    advices.extend(probed.iter().map(|told| (told.app.clone(), told.advice.clone())));
+    advices.extend(probed.iter().map(|fault| (fault.app.clone(), fault.advice.clone())));
     let mut of_calls: BTreeMap<(String, String), usize> = BTreeMap::new();
     for part in parts.iter().filter(|p| p.pattern == Some(pattern)) {
-        let (refusal, reason) = match &part.attempt.refused {
-            Some((refusal, reason)) => (*refusal, reason.as_str()),
-            None => (Refusal::Unanswered, "no answer"),
+        let (error, reason) = match &part.attempt.refused {
+            Some((error, reason)) => (*error, reason.as_str()),
+            None => (PushErrorKind::Exhausted(KeptBy::NoAnswer), "no answer"),
         };
         *reasons
             .entry(format!("{}: {}", app(&part.attempt), Printable(reason)))
             .or_default() += 1;
         let (of, advice) = match part.app(config) {
-            Some(app) => (app.name.clone(), advice(app, &refusal.error(reason)).1),
+            Some(app) => (app.name.clone(), advice(app, error).1),
             None => (app(&part.attempt), "no [[app]] serves these phones any more".to_owned()),
         };
-        if !probed.iter().any(|told| told.app == of) {
+        if !probed.iter().any(|fault| fault.app == of) {
             *of_calls.entry((of, advice)).or_default() += 1;
         }
     }
     let mut bad: Vec<String> = probed
         .iter()
-        .map(|told| format!("{}: {}", told.app, told.said))
+        .map(|fault| format!("{}: {}", fault.app, fault.says))
         .collect();
     bad.extend(reasons.iter().map(|(reason, n)| format!("{reason} ({n} pushes)")));
     let happened: usize = reasons.values().sum();
@@ -69,6 +71,7 @@ mod tests {
     use super::*;
     use crate::config::Environment;
     use crate::journal::Attempt;
+    use crate::push::Fault;
 
     #[test]
     fn advice_is_of_the_app_and_of_what_its_provider_said() {
@@ -79,55 +82,74 @@ mod tests {
                     proxy = 'http://proxy.example:3128'\n[[app]]\nname = 'android'\nprovider = 'fcm'\nservice-account-file = 'k'\n";
         std::fs::write(&file, apps).unwrap();
         let config = Config::load(Some(&file), &Environment::default()).unwrap();
-        let part = |device: &str, pattern, refusal, reason: &str| Part {
+        let part = |device: &str, pattern, error, reason: &str| Part {
             attempt: Attempt {
                 device: device.into(),
-                refused: Some((refusal, reason.to_owned())),
+                refused: Some((error, reason.to_owned())),
                 ..Attempt::default()
             },
             domain: "d".into(),
             pattern: Some(pattern),
         };
         let (ios, android) = ("apns:com.example.phone:0badcafe", "fcm:example-phone:0badcafe");
-        let all = |device, pattern, refusal, reason| -> Vec<Part> {
-            (0..FEW).map(|_| part(device, pattern, refusal, reason)).collect()
+        let all = |device, pattern, error, reason| -> Vec<Part> {
+            (0..FEW).map(|_| part(device, pattern, error, reason)).collect()
         };
-        let told = |parts: &[Part], pattern| told(parts, pattern, &[], &config).unwrap();
+        let refusals = |parts: &[Part], pattern| refusals(parts, pattern, &[], &config).unwrap();
         let away = Pattern::ProviderUnreachable;
-        let (_, _, advice) = told(&all(android, away, Refusal::Unreached, "cannot connect to h:443"), away);
+        let kept = PushErrorKind::Exhausted;
+        let credentials = PushErrorKind::Misconfigured(Fault::Credentials);
+        let (_, _, advice) = refusals(
+            &all(android, away, kept(KeptBy::NoConnection), "cannot connect to h:443"),
+            away,
+        );
         assert!(
             advice.contains("fcm.googleapis.com") && !advice.contains("Apple"),
             "{advice}"
         );
-        let (_, _, advice) = told(&all(ios, away, Refusal::Unreached, "cannot connect to h:443"), away);
+        let (_, _, advice) = refusals(
+            &all(ios, away, kept(KeptBy::NoConnection), "cannot connect to h:443"),
+            away,
+        );
         assert!(advice.contains("its proxy http://proxy.example:3128"), "{advice}");
-        let (_, _, advice) = told(
-            &all(android, away, Refusal::Unreached, "the name of h cannot be resolved: x"),
+        let (_, _, advice) = refusals(
+            &all(
+                android,
+                away,
+                kept(KeptBy::NoAddress),
+                "the name of h cannot be resolved: x",
+            ),
             away,
         );
         assert!(advice.contains("DNS") && !advice.contains("firewall"), "{advice}");
         let busy = Pattern::ProviderBusy;
-        let (state, _, advice) = told(&all(android, busy, Refusal::Busy, "503 UNAVAILABLE"), busy);
+        let (state, _, advice) = refusals(
+            &all(android, busy, kept(KeptBy::Busy { status: 503 }), "503 UNAVAILABLE"),
+            busy,
+        );
         assert!(
             state == State::Warning && advice.contains("Google is reached"),
             "{advice}"
         );
-        let (_, _, advice) = told(&all(ios, busy, Refusal::Busy, "429 TooManyRequests"), busy);
+        let (_, _, advice) = refusals(
+            &all(
+                ios,
+                busy,
+                kept(KeptBy::BusyForPhone { status: 429 }),
+                "429 TooManyRequests",
+            ),
+            busy,
+        );
         assert!(advice.contains("to one phone"), "{advice}");
         let refused = Pattern::CredentialsRefused;
-        let mut both = all(
-            android,
-            refused,
-            Refusal::Misconfigured,
-            "access token: 400 invalid_grant",
-        );
-        both.extend(all(ios, refused, Refusal::Misconfigured, "InvalidProviderToken"));
-        let (_, _, advice) = told(&both, refused);
+        let mut both = all(android, refused, credentials, "access token: 400 invalid_grant");
+        both.extend(all(ios, refused, credentials, "InvalidProviderToken"));
+        let (_, _, advice) = refusals(&both, refused);
         assert!(
             advice.contains("android: Google rejects") && advice.contains("ios: Apple rejects"),
             "{advice}"
         );
-        let (_, _, advice) = told(&[part("apns:x:1", refused, Refusal::Misconfigured, "x")], refused);
+        let (_, _, advice) = refusals(&[part("apns:x:1", refused, credentials, "x")], refused);
         assert!(advice.contains("Apple rejects this key"), "{advice}");
     }
 }

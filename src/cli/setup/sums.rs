@@ -1,5 +1,6 @@
-//! What `fswake setup` wrote the last time, so that it never takes an operator's change away: a file that is still as setup wrote
-//! it may be replaced, any other is kept and the new text goes beside it. dpkg treats a package's conffiles the same way.
+//! What `fswake setup` wrote the last time, so that it never takes an operator's change away: a file that is still as
+//! setup wrote it may be replaced, any other is sums and the new text goes next to it. dpkg treats a package's
+//! conffiles the same way.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -8,18 +9,20 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-/// The name of the list, beside the configuration. `sha256sum --check` reads it too.
+use crate::words;
+
+/// The name of the list, next to the configuration. `sha256sum --check` reads it too.
 const LIST: &str = "setup.sha256";
 
 /// The sums of the texts that setup last had for each file.
-pub(super) struct Kept {
+pub(super) struct SetupSums {
     list: PathBuf,
     sums: BTreeMap<PathBuf, String>,
 }
 
 /// What may be done with a file that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum FileState {
     /// It has the new text.
     Good,
     /// It is as setup wrote it, and the text is a new one.
@@ -30,14 +33,14 @@ pub(super) enum Standing {
     Both,
 }
 
-impl Kept {
-    /// Reads the list beside the configuration. A list that is not there is an empty one.
+impl SetupSums {
+    /// Reads the list next to the configuration. A list that is not there is an empty one.
     pub(super) fn beside(configuration: &Path) -> std::io::Result<Self> {
         let list = configuration.with_file_name(LIST);
         let text = match std::fs::read_to_string(&list) {
             Ok(text) => text,
             Err(e) if e.kind() == ErrorKind::NotFound => String::new(),
-            Err(e) => return Err(super::plan::named(&list, &e)),
+            Err(e) => return Err(named(&list, &e)),
         };
         let sums = text.lines().filter_map(|line| line.split_once("  "));
         let sums = sums.map(|(sum, path)| (path.into(), sum.to_owned())).collect();
@@ -45,16 +48,16 @@ impl Kept {
     }
 
     /// Compares a file that is there with the new text.
-    pub(super) fn standing(&self, path: &Path, before: &str, text: &str) -> Standing {
+    pub(super) fn standing(&self, path: &Path, before: &str, text: &str) -> FileState {
         let last = self.sums.get(path);
         if before == text {
-            Standing::Good
+            FileState::Good
         } else if last == Some(&sum(before)) {
-            Standing::Old
+            FileState::Old
         } else if last == Some(&sum(text)) {
-            Standing::Edited
+            FileState::Edited
         } else {
-            Standing::Both
+            FileState::Both
         }
     }
 
@@ -84,6 +87,11 @@ fn sum(text: &str) -> String {
     })
 }
 
+/// An error with the file that it is about.
+pub(super) fn named(path: &Path, e: &std::io::Error) -> std::io::Error {
+    std::io::Error::new(e.kind(), format!("{}: {}", path.display(), words::of_io(e)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,25 +101,25 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let configuration = dir.path().join("fswake.toml");
         let path = Path::new("/etc/freeswitch/dialplan/fswake.xml");
-        let mut kept = Kept::beside(&configuration).unwrap();
-        assert_eq!(kept.standing(path, "edited", "new"), Standing::Both);
-        kept.note(path, "old");
-        let file = kept.to_file();
+        let mut sums = SetupSums::beside(&configuration).unwrap();
+        assert_eq!(sums.standing(path, "edited", "new"), FileState::Both);
+        sums.note(path, "old");
+        let file = sums.to_file();
         std::fs::write(&file.path, &file.text).unwrap();
 
-        let kept = Kept::beside(&configuration).unwrap();
+        let sums = SetupSums::beside(&configuration).unwrap();
         for (before, text, standing) in [
-            ("old", "old", Standing::Good),
-            ("new", "new", Standing::Good),
-            ("old", "new", Standing::Old),
-            ("edited", "old", Standing::Edited),
-            ("edited", "new", Standing::Both),
+            ("old", "old", FileState::Good),
+            ("new", "new", FileState::Good),
+            ("old", "new", FileState::Old),
+            ("edited", "old", FileState::Edited),
+            ("edited", "new", FileState::Both),
         ] {
-            assert_eq!(kept.standing(path, before, text), standing, "{before} {text}");
+            assert_eq!(sums.standing(path, before, text), standing, "{before} {text}");
         }
         assert_eq!(
-            kept.standing(Path::new("/elsewhere"), "old", "new"),
-            Standing::Both,
+            sums.standing(Path::new("/elsewhere"), "old", "new"),
+            FileState::Both,
             "another file's sum counts for nothing"
         );
     }

@@ -1,17 +1,19 @@
 //! A connection to the event socket that asks and hears no events: one command, one reply.
 //!
-//! What takes FreeSWITCH long is asked on a connection of its own: its listener answers one command after the other, and sends no
-//! event meanwhile. Answers may be long (20,000 registrations with tokens are 15 MiB, in 0.2 s), so they can be taken line by line;
-//! `EslClient` takes 8 MiB at once and no more.
+//! What takes FreeSWITCH long is asked on a connection of its own: its listener answers one command after the other,
+//! and sends no event meanwhile. Answers may be long (20,000 registrations with tokens are 15 MiB, in 0.2 s), so they
+//! can be taken line by line; `EslClient` takes 8 MiB at once and no more.
 
 use std::io;
 use std::time::Duration;
 
+use freeswitch_esl_tokio::EslResponse;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::inbound::Endpoint;
+use super::endpoint::Endpoint;
+use super::frame::Head;
 
 /// How long connecting, or a short command and its reply, may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -20,22 +22,22 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// No block of headers that FreeSWITCH sends us here is longer; nor is one line of an answer.
 const LONGEST: u64 = 256 * 1024;
 /// Nor is a whole answer that is not taken line by line: `sofia xmlstatus` names every gateway.
-const LONGEST_ANSWER: u64 = 8 * 1024 * 1024;
+const LONGEST_ANSWER: usize = 8 * 1024 * 1024;
 
 /// A connection that is logged in.
-pub(super) struct Line {
+pub(super) struct QueryConnection {
     endpoint: Endpoint,
     stream: BufReader<TcpStream>,
 }
 
 /// What can be done twice: on a connection that may have ended unnoticed, and then on a new one.
-pub(super) trait Errand {
+pub(super) trait Query {
     /// What is brought back.
-    type Found;
-    fn run(&self, line: &mut Line) -> impl Future<Output = io::Result<Self::Found>> + Send;
+    type Output;
+    fn run(&self, line: &mut QueryConnection) -> impl Future<Output = io::Result<Self::Output>> + Send;
 }
 
-impl Line {
+impl QueryConnection {
     /// Connects and logs in.
     pub(super) async fn open(endpoint: Endpoint) -> io::Result<Self> {
         in_time(PATIENCE, async {
@@ -43,14 +45,14 @@ impl Line {
             let _ = stream.set_nodelay(true);
             let stream = BufReader::new(stream);
             let mut line = Self { endpoint, stream };
-            line.headers().await?;
-            let password = line.endpoint.password.expose();
-            let login = match &line.endpoint.user {
-                Some(user) => format!("userauth {user}:{password}\n\n"),
-                None => format!("auth {password}\n\n"),
-            };
+            line.head().await?;
+            let login = line
+                .endpoint
+                .login_command()
+                .to_wire_format()
+                .map_err(io::Error::other)?;
             line.stream.write_all(login.as_bytes()).await?;
-            if line.headers().await?.0.contains("+OK") {
+            if line.head().await?.reply("").is_success() {
                 Ok(line)
             } else {
                 Err(io::Error::other("FreeSWITCH refuses the login"))
@@ -59,12 +61,13 @@ impl Line {
         .await
     }
 
-    /// Runs an errand on the connection from before; on a new one when that has ended or goes elsewhere. The connection is for the next.
-    pub(super) async fn run<E: Errand>(
+    /// Runs an errand on the connection from before; on a new one when that has ended or goes elsewhere. The connection
+    /// is for the next.
+    pub(super) async fn run<E: Query>(
         before: Option<Self>,
         endpoint: Endpoint,
         errand: &E,
-    ) -> io::Result<(Self, E::Found)> {
+    ) -> io::Result<(Self, E::Output)> {
         if let Some(mut line) = before.filter(|line| line.endpoint == endpoint)
             && let Ok(found) = errand.run(&mut line).await
         {
@@ -75,13 +78,13 @@ impl Line {
         Ok((line, found))
     }
 
-    /// Sends a command as it is written, and reads its reply; the reply's headers.
-    pub(super) async fn command(&mut self, command: &str) -> io::Result<String> {
+    /// Sends a command as it is written; its reply.
+    pub(super) async fn command(&mut self, command: &str) -> io::Result<EslResponse> {
         in_time(PATIENCE, async {
             self.stream.write_all(command.as_bytes()).await?;
-            let (headers, length) = self.headers().await?;
-            self.text(length).await?;
-            Ok(headers)
+            let head = self.head().await?;
+            let body = self.text(head.length).await?;
+            Ok(head.reply(&body))
         })
         .await
     }
@@ -90,19 +93,20 @@ impl Line {
     pub(super) async fn api(&mut self, command: &str) -> io::Result<String> {
         in_time(SILENCE, async {
             self.ask(command).await?;
-            let (_, length) = self.headers().await?;
-            self.text(length).await
+            let head = self.head().await?;
+            self.text(head.length).await
         })
         .await
     }
 
     /// The answer to an API command, line by line, however long it is.
     pub(super) async fn api_lines(&mut self, command: &str, mut take: impl FnMut(&str)) -> io::Result<()> {
-        let (_, mut left) = in_time(SILENCE, async {
+        let head = in_time(SILENCE, async {
             self.ask(command).await?;
-            self.headers().await
+            self.head().await
         })
         .await?;
+        let mut left = u64::try_from(head.length).unwrap_or(u64::MAX);
         let mut bytes = Vec::new();
         while left > 0 {
             bytes.clear();
@@ -121,36 +125,26 @@ impl Line {
         self.stream.write_all(format!("api {command}\n\n").as_bytes()).await
     }
 
-    /// The headers of the next reply, and the length of what follows them.
-    async fn headers(&mut self) -> io::Result<(String, u64)> {
-        let mut headers = String::new();
+    /// The head of the next reply.
+    async fn head(&mut self) -> io::Result<Head> {
+        let mut bytes = Vec::new();
         let mut limited = (&mut self.stream).take(LONGEST);
         loop {
-            let start = headers.len();
-            if limited.read_line(&mut headers).await? == 0 {
+            if limited.read_until(b'\n', &mut bytes).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            if headers[start..].trim().is_empty() {
-                headers.truncate(start);
-                if start > 0 {
-                    break;
-                }
+            if let Some(head) = Head::of(&bytes).map_err(io::Error::other)? {
+                return Ok(head);
             }
         }
-        let length = headers.lines().find_map(|l| l.strip_prefix("Content-Length:"));
-        let length = length.and_then(|l| l.trim().parse().ok()).unwrap_or(0);
-        Ok((headers, length))
     }
 
-    async fn text(&mut self, length: u64) -> io::Result<String> {
+    async fn text(&mut self, length: usize) -> io::Result<String> {
         if length > LONGEST_ANSWER {
             return Err(io::Error::other(format!("an answer of {length} bytes")));
         }
-        let mut body = Vec::new();
-        if (&mut self.stream).take(length).read_to_end(&mut body).await? < usize::try_from(length).unwrap_or(usize::MAX)
-        {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body).await?;
         Ok(String::from_utf8_lossy(&body).into_owned())
     }
 }
@@ -191,10 +185,10 @@ mod tests {
             }
         });
         let mut lines = Vec::new();
-        let mut line = Line::open(endpoint.clone()).await.unwrap();
+        let mut line = QueryConnection::open(endpoint.clone()).await.unwrap();
         let by_line = line.api_lines("x", |line| lines.push(line.len())).await;
         drop(line);
-        let mut line = Line::open(endpoint).await.unwrap();
+        let mut line = QueryConnection::open(endpoint).await.unwrap();
         let whole = line.api("x").await;
         (by_line.map(|()| lines), whole.map(|text| text.len()))
     }

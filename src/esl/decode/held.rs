@@ -1,12 +1,13 @@
-//! What FreeSWITCH says, as the engine's events. Pure: header lookups in, values out.
+//! The channel that FreeSWITCH hands over: whose call it is, and what it asks for.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::inherit::Inherited;
-use super::{encode, job, options};
-use crate::engine::{DirectoryQuery, Event, Handover, HeldCall, LegEnd};
-use crate::types::{Aor, CallId, LegId};
+use super::super::encode::{self, Argument, Word};
+use super::super::inherit::Inherited;
+use super::super::options;
+use crate::engine::{DirectoryQuery, Handover, HeldCall};
+use crate::types::{Aor, CallId};
 use crate::xml;
 
 /// A channel's data as `connect` answers it, with what the connection itself needs.
@@ -68,8 +69,8 @@ pub struct Parent {
     pub own_codecs: Option<String>,
     /// Hops that are left for the leg.
     pub max_forwards: Option<u32>,
-    /// What took the A leg somewhere last (`transfer_source`, as `uuid_getvar` gives it): it changes when somebody takes the
-    /// caller from us. `None` once we have bridged him ourselves.
+    /// What took the A leg somewhere last (`transfer_source`, as `uuid_getvar` gives it): it changes when somebody
+    /// takes the caller from us. `None` once we have bridged him ourselves.
     pub moved_by: Option<String>,
     /// The A leg's ANI.
     pub ani: Arc<str>,
@@ -245,162 +246,23 @@ fn callee<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Option<Aor> {
 
 /// A context's name that can stand in a command.
 fn is_context(name: &str) -> bool {
-    encode::is_plain(name, 128, b"-_.@")
+    Argument::new(name).is_some()
 }
 
 /// FreeSWITCH's channel UUIDs are UUIDs unless `origination_uuid` said otherwise: a plain word either way.
-fn is_channel(id: &str) -> bool {
-    encode::is_plain(id, 128, b"-_.")
-}
-
-/// What an event on a call's own connection says.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Said {
-    /// For the engine.
-    Event(Event),
-    /// A leg has left its originate, and is parked.
-    LegParked {
-        /// The leg.
-        leg: LegId,
-        /// It was answered, with this codec. A phone that has to be confirmed by a key says so only now.
-        answered: Option<Option<Arc<str>>>,
-    },
-    /// A leg was told whom it reaches ([`super::encode::name_callee`]).
-    LegNamed(LegId),
-    /// The held channel has left its park, and is not hung up.
-    LeftPark(LeftTo),
-}
-
-/// Where a held channel went.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LeftTo {
-    /// To another channel: `intercept`, pick-up, `uuid_bridge`.
-    Channel(String),
-    /// On in the dialplan, to this destination number.
-    Dialplan(Arc<str>),
-    /// Into a park of its own (`uuid_park`), which writes no `transfer_source`.
-    Park,
-}
-
-/// One event on a call's own connection. `None`: nothing that matters.
-pub fn call_event<'a>(
-    name: &str,
-    header: impl Fn(&str) -> Option<&'a str>,
-    body: Option<&str>,
-    channel: &str,
-    leg: impl Fn(&str) -> Option<LegId>,
-    call: CallId,
-) -> Option<Said> {
-    if name == "BACKGROUND_JOB" {
-        // Only a failed originate says something new.
-        let cause = body?.trim().strip_prefix("-ERR ")?.into();
-        let (command, argument) = (header("Job-Command")?, header("Job-Command-Arg")?);
-        return Some(Said::Event(Event::LegEnded {
-            leg: job::leg_of_job(call, command, argument, leg)?,
-            end: LegEnd {
-                cause,
-                sip_status: None,
-            },
-        }));
-    }
-    let id = header("Unique-ID")?;
-    if id == channel {
-        let cause = || header("Hangup-Cause").unwrap_or("NORMAL_CLEARING").into();
-        return match name {
-            "CHANNEL_HANGUP" => Some(Said::Event(Event::CallerGone { call, cause: cause() })),
-            "CHANNEL_UNPARK" if header("Hangup-Cause").is_none() => Some(Said::LeftPark(left_to(header))),
-            _ => None,
-        };
-    }
-    let leg = leg(id)?;
-    let codec = || header("variable_read_codec").map(Arc::from);
-    Some(Said::Event(match name {
-        "CHANNEL_PROGRESS" => Event::LegRinging(leg),
-        // A phone that has to be confirmed by a key has answered when that is done, and the leg is parked.
-        "CHANNEL_PROGRESS_MEDIA" | "CHANNEL_ANSWER" if header("variable_group_confirm_key").is_some() => {
-            Event::LegRinging(leg)
-        }
-        "CHANNEL_PROGRESS_MEDIA" => Event::LegEarlyMedia { leg, codec: codec() },
-        "CHANNEL_ANSWER" => Event::LegAnswered { leg, codec: codec() },
-        "CHANNEL_PARK" => {
-            let answered = (header("Answer-State") == Some("answered")).then(codec);
-            return Some(Said::LegParked { leg, answered });
-        }
-        "CHANNEL_EXECUTE_COMPLETE" => {
-            let last = header("Application-Data").is_some_and(|data| data.starts_with(encode::LAST_OF_CALLEE));
-            return last.then_some(Said::LegNamed(leg));
-        }
-        "CHANNEL_HANGUP" => {
-            let end = leg_end(header);
-            Event::LegEnded { leg, end }
-        }
-        _ => return None,
-    }))
+pub(super) fn is_channel(id: &str) -> bool {
+    Word::new(id).is_some()
 }
 
 /// The audio codecs that a profile's own INVITEs offer, by `sofia xmlstatus profile NAME`.
 pub fn audio_offered(xmlstatus: &str) -> Option<String> {
-    let codecs = xml::texts(xmlstatus, "outbound-codecs");
-    let audio: Vec<_> = codecs
-        .iter()
+    let audio: Vec<_> = xml::lines(xmlstatus, "outbound-codecs")
         .flat_map(|codecs| codecs.split(','))
         .map(str::trim)
         .filter(|name| !encode::is_name_of_video(name))
         .collect();
     let audio = audio.join(",");
     (!audio.is_empty()).then_some(audio)
-}
-
-/// How a leg ended, by its `CHANNEL_HANGUP`.
-pub fn leg_end<'a>(header: impl Fn(&str) -> Option<&'a str>) -> LegEnd {
-    let status = header("variable_sip_term_status").or_else(|| header("variable_sip_invite_failure_status"));
-    LegEnd {
-        cause: header("Hangup-Cause").unwrap_or("NORMAL_CLEARING").into(),
-        sip_status: status.and_then(|s| s.parse().ok()),
-    }
-}
-
-/// Where a channel is that has left its park: `uuid_bridge` names the other channel in `transfer_source`.
-fn left_to<'a>(header: impl Fn(&str) -> Option<&'a str>) -> LeftTo {
-    let source = header("variable_transfer_source").unwrap_or_default();
-    moved_to(source, header("Caller-Destination-Number").unwrap_or_default())
-}
-
-/// Where a channel is by its `transfer_source`, or else where its dialplan is.
-pub fn moved_to(source: &str, destination: &str) -> LeftTo {
-    let other = source.split_once(":uuid_br:").map(|(_, other)| other);
-    match other.filter(|id| is_channel(id)) {
-        Some(other) => LeftTo::Channel(other.to_owned()),
-        None => LeftTo::Dialplan(transferred_to(source).unwrap_or(destination).into()),
-    }
-}
-
-/// The destination in a `transfer_source`: `seconds:uuid:bl_xfer:destination/context/dialplan` (switch_ivr.c).
-fn transferred_to(source: &str) -> Option<&str> {
-    source.split_once(":bl_xfer:")?.1.rsplitn(3, '/').nth(2)
-}
-
-/// Whether a channel is parked, or about to be, by its dump. `Channel-State` lags behind the number (switch_channel.c).
-pub fn is_parked<'a>(header: impl Fn(&str) -> Option<&'a str>) -> bool {
-    const CS_PARK: &str = "6";
-    header("Channel-State-Number") == Some(CS_PARK)
-}
-
-/// The channels that have taken a channel since it was to be bridged with this one, in order, by its `transfer_history`.
-pub fn moved_since(history: &str, leg: &str) -> Vec<String> {
-    let all = history.strip_prefix("ARRAY::").unwrap_or(history).split("|:");
-    let to = |source: &str| match moved_to(source, "") {
-        LeftTo::Channel(other) => Some(other),
-        LeftTo::Dialplan(_) | LeftTo::Park => None,
-    };
-    let since = all.map(to).skip_while(|other| other.as_deref() != Some(leg));
-    let mut others: Vec<String> = Vec::new();
-    for other in since.flatten().filter(|other| other != leg) {
-        if !others.contains(&other) {
-            others.push(other);
-        }
-    }
-    others
 }
 
 #[cfg(test)]
@@ -432,23 +294,6 @@ mod tests {
         assert_eq!(held_with(&loopback).unwrap().call.aor.to_string(), "1001@fs.test");
     }
 
-    /// As FreeSWITCH 1.10.12 and 1.11.2 write it: one move stands alone.
-    #[test]
-    fn who_has_taken_a_channel_since_its_bridge_was_ordered_is_in_its_history() {
-        let one = "1795705321:6a:uuid_br:leg-1";
-        assert_eq!(moved_since(one, "leg-1"), Vec::<String>::new());
-        let all = format!(
-            "ARRAY::17:6b:uuid_br:old|:{one}|:17:6c:uuid_br:x-1|:17:6d:bl_xfer:5000/XML/default|:17:6e:uuid_br:x-2"
-        );
-        assert_eq!(
-            moved_since(&format!("{all}|:17:6f:uuid_br:x-1"), "leg-1"),
-            ["x-1", "x-2"]
-        );
-        for nothing in ["", "_undef_", "-ERR No such channel!", "17:6b:uuid_br:old"] {
-            assert_eq!(moved_since(nothing, "leg-1"), Vec::<String>::new(), "{nothing}");
-        }
-    }
-
     #[test]
     fn data_that_is_no_channel_is_refused() {
         assert_eq!(held_with(&[]).unwrap_err(), NotACall::NoChannel);
@@ -457,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn wishes_and_limits_reach_the_held_call() {
+    fn options_and_limits_reach_the_held_call() {
         let held = held_with(&[
             ("Unique-ID", "u"),
             ("Caller-Destination-Number", "1@d"),

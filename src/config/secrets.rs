@@ -1,0 +1,100 @@
+//! The files that a configuration names: secrets, keys, certificates.
+
+use std::cell::RefCell;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::error::In;
+use super::settings::{For, UnreadFile};
+use super::values::Checked;
+use crate::files::{self, FileError};
+
+/// What a file is that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// An error.
+    IsWrong,
+    /// Named in [`super::settings::Config::unread`].
+    IsNoted,
+}
+
+/// Where relative names of secrets are looked for, and what was odd about the files.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Files<'a> {
+    pub config: &'a Path,
+    pub credentials: Option<&'a Path>,
+    pub notes: &'a RefCell<Vec<String>>,
+    pub missing: Missing,
+    pub unread: &'a RefCell<Vec<UnreadFile>>,
+}
+
+impl Files<'_> {
+    /// The file that a name means: next to the configuration, unless systemd has it among the credentials.
+    pub fn resolve(&self, name: &str) -> PathBuf {
+        let credential = self.credentials.map(|dir| dir.join(name)).filter(|path| path.exists());
+        credential.unwrap_or_else(|| self.config.join(name))
+    }
+
+    /// Where a name was looked for, for who may not read what was found or not.
+    fn places(&self, name: &str) -> String {
+        if Path::new(name).is_absolute() {
+            return String::new();
+        }
+        let beside = match self.config.to_str() {
+            None | Some("") => "the working directory".into(),
+            Some(folder) => folder.to_owned(),
+        };
+        match self.credentials {
+            Some(credentials) => format!(" (looked for in {} and {beside})", credentials.display()),
+            None => format!(" (looked for in {beside}; systemd's credentials are given to the daemon only)"),
+        }
+    }
+
+    /// Reads a file by one of the ways of [`crate::files`]; its path as well. `None`: it cannot be read, and need not
+    /// be.
+    pub fn read<T>(
+        &self,
+        at: In<'_>,
+        key: &str,
+        name: &str,
+        read: fn(&Path) -> Result<T, FileError>,
+    ) -> Checked<(PathBuf, Option<T>)> {
+        let path = self.resolve(name);
+        match read(&path) {
+            Ok(content) => Ok((path, Some(content))),
+            Err(FileError::Unread(e)) if self.missing == Missing::IsNoted => {
+                let mut error = at.unreadable(key, &path, &e);
+                error.allowed += &self.places(name);
+                let is_credential = Path::new(name).is_relative() && self.credentials.is_none();
+                self.unread.borrow_mut().push(UnreadFile {
+                    error,
+                    to: match e.kind() {
+                        ErrorKind::PermissionDenied => For::AnotherUser,
+                        ErrorKind::NotFound if is_credential => For::Systemd,
+                        _ => For::Nobody,
+                    },
+                });
+                Ok((path, None))
+            }
+            Err(FileError::Unread(e)) => Err(at.unreadable(key, &path, &e)),
+            Err(other) => Err(at.plain(key, path.display().to_string(), other.to_string())),
+        }
+    }
+
+    /// Reads a secret on a line of its own. A blank at its ends is part of it, and worth saying.
+    pub fn secret(&self, at: In<'_>, key: &str, name: &str) -> Checked<(PathBuf, Option<String>)> {
+        let (path, line) = self.read(at, key, name, files::line)?;
+        if line.as_ref().is_some_and(|line| line.has_outer_blank) {
+            self.note(format!(
+                "{key}: {}: its line begins or ends with a blank, which is part of the secret",
+                path.display()
+            ));
+        }
+        Ok((path, line.map(|line| line.text)))
+    }
+
+    /// Something that an operator should know and that is not wrong.
+    pub fn note(&self, note: String) {
+        self.notes.borrow_mut().push(note);
+    }
+}

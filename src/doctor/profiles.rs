@@ -1,0 +1,40 @@
+//! The SIP profiles that run, asked for once for all checks.
+
+use std::collections::BTreeSet;
+
+use super::esl::Session;
+use crate::esl::encode::{self, Word};
+use crate::esl::listing;
+use crate::xml::lines;
+
+/// One profile.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub name: String,
+    /// The contexts that its calls begin in.
+    pub contexts: Vec<String>,
+    /// How many phones are registered with it, as far as FreeSWITCH says.
+    pub registrations: Option<u64>,
+}
+
+/// All profiles that run; or why they are not known.
+pub(super) async fn running(session: &mut Session) -> Result<Vec<Running>, String> {
+    let status = session.api(encode::ASK_PROFILES).await?;
+    // One for each transport: a profile is looked at once.
+    let names: BTreeSet<String> = listing::running(&status).collect();
+    let mut profiles = Vec::new();
+    for name in names {
+        let state = match Word::new(&name) {
+            Some(word) => session.api(&encode::ask_profile(word)).await.unwrap_or_default(),
+            None => String::new(),
+        };
+        profiles.push(Running {
+            contexts: lines(&state, "context").map(str::to_owned).collect(),
+            registrations: lines(&state, "registrations")
+                .next()
+                .and_then(|count| count.parse().ok()),
+            name,
+        });
+    }
+    Ok(profiles)
+}

@@ -1,0 +1,42 @@
+//! What is written to FreeSWITCH: command texts, pure.
+//!
+//! Everything from the network passes one of these before it stands in a command: [`Word`] or [`Argument`], [`number`],
+//! [`name`], [`codecs`], [`super::inherit::quoted`]; or it is a dial-string from `contact`'s writer, or a UUID.
+//! [`super::originate`] has the texts that make legs.
+
+mod ask;
+mod bridge;
+mod caller;
+mod codec;
+mod lease;
+mod variables;
+mod word;
+
+pub use ask::{
+    ASK_EXPANSION, ASK_PROFILES, ASK_VERSION, all_moves, ask_configuration, ask_context, ask_dial_string,
+    ask_dial_string_of_domain, ask_module, ask_profile, ask_registrations, ask_registrations_of, ask_user,
+    ask_variable, ask_variables, bridged_with, call_nobody, user, who_moved,
+};
+pub use bridge::{
+    LAST_OF_CALLEE, bridge, bridged, forget_leg, name_callee, own_codecs, partner, plain_bridge, prepare_answer,
+    resumes,
+};
+pub use caller::{name, number};
+pub use codec::{and_codecs, codecs, has_video, is_name_of_video};
+pub(super) use lease::seconds_up;
+pub use lease::{LEASE_RENEWAL, end_alone, end_latecomer, is_not_alone, kill, kill_later, lease_end, lease_renew};
+pub use variables::{IF_CANCELLED, fails, forget_hooks, report, set_variables, status, time_left};
+pub use word::{Argument, Word};
+
+use crate::types::Target;
+
+/// The profile that a dial-string goes out by: `sofia/PROFILE/..`.
+pub fn profile_of(target: &Target) -> Option<&str> {
+    target
+        .as_str()
+        .strip_prefix("sofia/")?
+        .split('/')
+        .next()
+        .and_then(Word::new)
+        .map(Word::as_str)
+}

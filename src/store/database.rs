@@ -1,0 +1,164 @@
+//! The file: opened with a schema that is up to date, written in batches.
+
+use std::fs::{OpenOptions, Permissions};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
+
+use super::queue::Batch;
+use super::rows::{append, delete, put};
+use super::schema::{StoreError, failure};
+use super::upgrade;
+use crate::clock::unix_now;
+use crate::words;
+
+/// How long one statement waits for another process that holds the file before it counts as a failure.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How the store is kept.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Journal lines older than this are deleted.
+    pub journal_keep: Duration,
+    /// The journal's oldest lines are deleted when there are more than so many.
+    pub journal_max_lines: u64,
+    /// Journal lines that wait while the file cannot be written; older ones give way.
+    pub max_queued_journal: usize,
+    /// Devices whose changes wait while the file cannot be written; older ones give way.
+    pub max_queued_devices: usize,
+    /// Limit of the file's size in pages of 4 KiB (`PRAGMA max_page_count`); none by default.
+    pub max_pages: Option<u32>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            journal_keep: Duration::from_secs(30 * 24 * 3600),
+            journal_max_lines: 5_000_000,
+            max_queued_journal: 100_000,
+            max_queued_devices: 1_000_000,
+            max_pages: None,
+        }
+    }
+}
+
+/// The file, with a connection except after a failure: the next write then makes a new one, since the file may have
+/// been moved or mounted again.
+pub(super) struct Database {
+    pub connection: Option<Connection>,
+    pub path: PathBuf,
+    pub options: Options,
+}
+
+impl Database {
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes a batch in one transaction. Returns how many of its changes the database can never take
+    /// (too big, say): they are left out, lest they hold up all others for ever.
+    pub(super) fn write(&mut self, batch: &Batch) -> Result<u64, StoreError> {
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => connect(&self.path, &self.options)?,
+        };
+        let refused = write(&mut connection, batch).map_err(|e| failure(&self.path, &e))?;
+        self.connection = Some(connection);
+        Ok(refused)
+    }
+
+    /// Deletes up to `max` journal lines that are older than the setting, or too many; returns how many it found.
+    pub(super) fn prune(&self, max: usize) -> rusqlite::Result<usize> {
+        let Some(connection) = &self.connection else {
+            return Ok(0);
+        };
+        let keep = i64::try_from(self.options.journal_keep.as_secs()).unwrap_or(i64::MAX);
+        let before = unix_now().saturating_sub(keep).saturating_mul(1000);
+        let max = i64::try_from(max).unwrap_or(i64::MAX);
+        let old = connection
+            .prepare_cached(
+                "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE at_ms < ?1 ORDER BY at_ms LIMIT ?2)",
+            )?
+            .execute(params![before, max])?;
+        // Ids are given upwards and lines go oldest first, so the newest id tells how many there are, without counting.
+        let surplus = connection
+            .prepare_cached(
+                "DELETE FROM journal WHERE id IN
+                     (SELECT id FROM journal WHERE id <= (SELECT max(id) FROM journal) - ?1 ORDER BY id LIMIT ?2)",
+            )?
+            .execute(params![
+                i64::try_from(self.options.journal_max_lines).unwrap_or(i64::MAX),
+                max
+            ])?;
+        Ok(old.max(surplus))
+    }
+}
+
+/// A connection to a private file with an up-to-date schema.
+pub(super) fn connect(path: &Path, options: &Options) -> Result<Connection, StoreError> {
+    make_private(path).map_err(|e| StoreError::Unusable {
+        path: path.to_owned(),
+        reason: words::of_io(&e),
+    })?;
+    let connection = open(path, options).map_err(|e| failure(path, &e))?;
+    upgrade::upgrade(&connection, path)?;
+    Ok(connection)
+}
+
+fn open(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "normal")?;
+    connection.pragma_update_and_check(None, "journal_size_limit", 64 << 20, |_| Ok(()))?;
+    if let Some(pages) = options.max_pages {
+        connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
+    }
+    Ok(connection)
+}
+
+fn write(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<u64> {
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut refused = 0;
+    for (_, key, change) in &batch.changes {
+        let done = match change {
+            Some(device) => put(&tx, key, device),
+            None => delete(&tx, key),
+        };
+        refused += left_out(done)?;
+    }
+    for entry in &batch.journal {
+        refused += left_out(append(&tx, entry))?;
+    }
+    tx.commit()?;
+    Ok(refused)
+}
+
+/// Makes the file if it is missing, and takes it from group and others: it holds tokens. SQLite gives the same
+/// mode to the files next to it. An existing file is not opened: closing it would end SQLite's locks on it (POSIX).
+fn make_private(path: &Path) -> std::io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+            let mode = std::fs::metadata(path)?.permissions().mode();
+            if mode & 0o777 == mode & 0o700 {
+                return Ok(());
+            }
+            std::fs::set_permissions(path, Permissions::from_mode(mode & 0o700))
+        }
+        done => done.map(|_| ()),
+    }
+}
+
+/// 1 for a change that can never be written, an error for one that may be later.
+fn left_out(done: rusqlite::Result<usize>) -> rusqlite::Result<u64> {
+    match done {
+        Ok(_) => Ok(0),
+        Err(e) => match e.sqlite_error_code() {
+            Some(ErrorCode::TooBig | ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch) => Ok(1),
+            _ => Err(e),
+        },
+    }
+}
