@@ -224,7 +224,17 @@ impl Config {
                 other => other.to_string(),
             },
         })?;
-        let raw = toml::from_str(&text).map_err(|e| error::In { file: &name }.toml(&text, &e))?;
+        Self::of_text(&text, file, env, missing)
+    }
+
+    /// The same of a text that is no file's: the files that it names need not be there.
+    pub(crate) fn parse(text: &str, file: &Path, env: &Environment) -> Result<Self, ConfigError> {
+        Self::of_text(text, file, env, Missing::IsNoted)
+    }
+
+    fn of_text(text: &str, file: &Path, env: &Environment, missing: Missing) -> Result<Self, ConfigError> {
+        let name = file.display().to_string();
+        let raw = toml::from_str(text).map_err(|e| error::In { file: &name }.toml(text, &e))?;
         check::config(raw, Some(file), env, missing)
     }
 }

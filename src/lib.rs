@@ -35,6 +35,7 @@
 //! | [`daemon`] | puts all of it together |
 //! | [`supervise`] | parts that must not end while it runs |
 //! | [`reload`] | a new configuration in a running daemon |
+//! | `fuzzing` | what tests/fuzz needs of private parsers |
 
 #![warn(
     clippy::unwrap_used,
@@ -56,6 +57,8 @@ pub mod doctor;
 pub mod driver;
 pub mod esl;
 pub mod files;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 pub mod input;
 mod jitter;

@@ -40,7 +40,7 @@ pub struct Link {
 
 /// One message of FreeSWITCH's, as far as it matters.
 #[derive(Debug)]
-enum Message {
+pub(crate) enum Message {
     Reply(EslResponse),
     Event(EslEvent),
     /// The connection ends.
@@ -159,7 +159,7 @@ async fn in_time<T>(step: impl Future<Output = Result<T, EslError>>) -> Result<T
 }
 
 /// Takes the first message off what has been read, if it is all there.
-fn take(unread: &mut Vec<u8>) -> Result<Option<Message>, EslError> {
+pub(crate) fn take(unread: &mut Vec<u8>) -> Result<Option<Message>, EslError> {
     // FreeSWITCH sends no empty lines between messages, but they would mean nothing.
     let blank = unread.iter().take_while(|b| matches!(b, b'\n' | b'\r')).count();
     let too_long = |length: usize| EslError::protocol_error(format!("a message of {length} bytes"));

@@ -29,7 +29,7 @@ const TAKEN: [&str; 13] = [
 /// A database, and how to reach it. Its `Debug` shows neither user nor password.
 #[derive(Clone)]
 pub struct Dsn {
-    pub(super) config: Config,
+    pub(crate) config: Config,
     /// Whether the connection is encrypted.
     pub tls: Tls,
     /// Parameters that libpq knows and we do not use.

@@ -104,10 +104,7 @@ fn nothing_needs_a_newer_rust_than_is_promised() {
     assert!(named > 100, "only {named} crates name a version");
     for (file, says) in [
         ("README.md", format!("Rust ({promised} or newer)")),
-        (
-            "docs/OPERATING.md",
-            format!("| Rust, to build | {promised} or newer; "),
-        ),
+        ("docs/OPERATING.md", format!("| Rust, to build | {promised} or newer; ")),
     ] {
         assert!(read(file).contains(&says), "{file}: {says}");
     }
@@ -202,7 +199,10 @@ fn changes_begin_with_the_version_that_is_built() {
     for section in &sections {
         let (_, date) = section.strip_suffix(')').unwrap().split_once(" (").unwrap();
         let is_date = date.len() == 10 && date.parse::<toml::value::Datetime>().is_ok();
-        assert!(is_date || (*section == sections[0] && date == "not released yet"), "{section}");
+        assert!(
+            is_date || (*section == sections[0] && date == "not released yet"),
+            "{section}"
+        );
     }
     assert!(matches!(workspace["package"]["publish"], Value::Boolean(false)));
 }
