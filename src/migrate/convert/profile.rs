@@ -3,7 +3,7 @@
 use super::names::{secret_file, unknown_names};
 use super::template::{self, FORM};
 use crate::migrate::apn_conf::{Params, Profile, Value};
-use crate::push::template::{JSON, UrlTemplate};
+use crate::push::template::{JSON, UrlTemplate, is_media_type};
 use crate::push::transport::retry::TRY_LIMIT;
 use crate::types::{Printable, Secret};
 
@@ -177,7 +177,7 @@ impl Read {
             self.set("content-type", JSON);
             return Ok(());
         };
-        let body = template::body(&written.text, own)
+        let body = template::body(&written.text, own.filter(|own| is_media_type(own)))
             .map_err(|why| format!("its post_data_template ({}): {why}.", written.line))?;
         let is = body.template.content_type;
         match own {

@@ -100,7 +100,9 @@ fn changes_no_body(content_type: &str, template: &str, value: &str) {
         .unwrap_or_default()
         .trim()
         .to_ascii_lowercase();
-    if essence.ends_with("/json") || essence.ends_with("+json") {
+    let (_, subtype) = essence.split_once('/').unwrap_or_default();
+    let is = |kind: &str| subtype == kind || subtype.ends_with(&format!("+{kind}"));
+    if is("json") {
         let read = |text: &str| serde_json::from_str::<Value>(text).unwrap();
         assert_eq!(shape(&read(&filled)), shape(&read(&plain)), "{filled}");
     } else if essence == "application/x-www-form-urlencoded" {
@@ -111,16 +113,15 @@ fn changes_no_body(content_type: &str, template: &str, value: &str) {
         };
         assert_eq!(keys(&filled), keys(&plain), "{filled}");
     } else {
+        // In markup these two are characters like others.
+        let is_markup = is("xml") || is("html");
         let lines = |text: &str| {
             text.chars()
-                .filter(|c| c.is_control() || "\u{2028}\u{2029}".contains(*c))
+                .filter(|c| c.is_control() || (!is_markup && "\u{2028}\u{2029}".contains(*c)))
                 .count()
         };
         assert_eq!(lines(&filled), lines(&plain), "{filled:?}");
-        if ["xml", "html"]
-            .iter()
-            .any(|kind| essence.ends_with(&format!("/{kind}")) || essence.ends_with(&format!("+{kind}")))
-        {
+        if is_markup {
             let marks = |text: &str| text.matches(['<', '>', '"', '\'']).count();
             assert_eq!(marks(&filled), marks(&plain), "{filled}");
         }
