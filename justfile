@@ -48,6 +48,15 @@ unused:
     packaging/tools cargo-machete
     cargo machete --with-metadata
 
+# A minute of changed inputs for each parser (tests/fuzz); a word chooses one
+fuzz *args:
+    FUZZ_SECONDS=60 cargo test --locked --test fuzz -- --test-threads 3 {{ args }}
+
+# One parser under libFuzzer, for as long as you let it. Its compiler flags are not stable: hence RUSTC_BOOTSTRAP
+fuzz-deep target *args:
+    packaging/tools cargo-fuzz
+    RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none {{ target }} -- {{ args }}
+
 # Compiles with the oldest versions of its dependencies that Cargo.toml allows
 minimal-versions:
     .ci/minimal-versions
