@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::kept::{Kept, Standing};
 use super::site::{EventSocket, OWN_PASSWORD, Site};
-use crate::cli::new_files::NewFile;
+use crate::new_files::NewFile;
 use crate::words;
 
 /// The context that the dial-string leads to.

@@ -1,9 +1,9 @@
 //! mod_apn's `apn.conf.xml`.
 
 use fswake::fuzzing;
-use fswake::migrate::apn_conf;
-use fswake::migrate::convert::{Beside, convert};
-use fswake::migrate::preprocess::Variables;
+use fswake::import::apn_conf;
+use fswake::import::convert::{Beside, convert};
+use fswake::xml::variables::Variables;
 
 use crate::{Target, is_clean};
 

@@ -140,10 +140,8 @@ fn is_written_safely(contact: &Contact, names: &ParamNames) {
 
 fn shows_no_token(contact: &Contact) {
     let provider = contact.push.as_ref().map(|push| push.provider.clone());
-    let shown = format!(
-        "{contact:?} {}",
-        contact.warnings.iter().map(|w| format!("{w} ")).collect::<String>()
-    );
+    let warnings: Vec<_> = contact.warnings.iter().map(ToString::to_string).collect();
+    let shown = format!("{contact:?} {warnings:?}");
     let uri = &contact.uri;
     for token in tokens(contact) {
         // It is in the one form that all of fswake compares.
@@ -180,7 +178,7 @@ fn is_never_cut_short(text: &str, names: &ParamNames) {
         .filter_map(|param| param.split_once('='))
         .map(|(_, value)| value)
     {
-        let value = decode(value).map_or_else(|_| value.to_owned(), |value| value.into_owned());
+        let value = decode(value).map_or_else(|_| value.to_owned(), std::borrow::Cow::into_owned);
         for part in value.split('&') {
             whole.extend([part, part.rsplit_once(':').map_or(part, |(token, _)| token)].map(str::to_ascii_lowercase));
         }

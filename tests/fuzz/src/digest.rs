@@ -74,13 +74,11 @@ fn parameters(header: &str) -> BTreeMap<String, String> {
             (value.to_owned(), &after[end..])
         };
         assert!(all.insert(name.to_owned(), value).is_none(), "{name} twice in {header}");
-        match after.strip_prefix(", ") {
-            Some(next) => rest = next,
-            None => {
-                assert!(after.is_empty(), "{after} in {header}");
-                return all;
-            }
-        }
+        let Some(next) = after.strip_prefix(", ") else {
+            assert!(after.is_empty(), "{after} in {header}");
+            return all;
+        };
+        rest = next;
     }
 }
 

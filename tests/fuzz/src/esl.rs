@@ -127,7 +127,7 @@ fn means_what_it_says(event: &EslEvent) {
         assert_eq!(answer.matches('\n').count(), 5, "{answer}");
         assert!(answer.ends_with("\n\n") && !answer.contains('\r'), "{answer}");
     }
-    let leg = |id: &str| (id.len() % 2 == 0).then_some(LegId { call: call(), n: 0 });
+    let leg = |id: &str| id.len().is_multiple_of(2).then_some(LegId { call: call(), n: 0 });
     let channel = header("Unique-ID").unwrap_or_default();
     for channel in [channel, "another"] {
         let _ = decode::call_event(name, header, event.body(), channel, leg, call());

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use quick_xml::events::{BytesStart, Event};
 
-use super::entities::decoded;
-use super::preprocess::Variables;
+use crate::xml::entities::decoded;
+use crate::xml::variables::Variables;
 
 /// What mod_apn reads of `<settings>`; it ignores all else.
 pub const SETTINGS: [&str; 5] = [
@@ -216,7 +216,11 @@ fn each(
             .unwrap_or(usize::MAX)
             .min(text.len());
         let begins = line;
-        line += text[counted..at].matches('\n').count();
+        // Bytes: the reader does not count a byte order mark.
+        line += text.as_bytes()[counted..at]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count();
         counted = at;
         let broken = |problem: String| ApnConfError::Xml { line: begins, problem };
         match event {

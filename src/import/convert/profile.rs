@@ -2,7 +2,7 @@
 
 use super::names::{secret_file, unknown_names};
 use super::template::{self, FORM};
-use crate::migrate::apn_conf::{Params, Profile, Value};
+use crate::import::apn_conf::{Params, Profile, Value};
 use crate::push::template::{JSON, UrlTemplate, is_media_type};
 use crate::push::transport::retry::TRY_LIMIT;
 use crate::types::{Printable, Secret};

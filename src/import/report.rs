@@ -1,13 +1,13 @@
-//! What `fswake import-mod-apn` says: data on stdout, the rest on stderr.
+//! What `fswake-import-mod-apn` says: data on stdout, the rest on stderr.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
-use crate::cli::new_files::{Made, NewFile};
-use crate::migrate::apn_conf::ApnConf;
-use crate::migrate::convert::Converted;
-use crate::migrate::tokens::Plan;
+use crate::import::apn_conf::ApnConf;
+use crate::import::convert::Converted;
+use crate::import::tokens::Plan;
+use crate::new_files::{Made, NewFile};
 use crate::store::Fate;
 use crate::types::Printable;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::migrate::tokens::Row;
+use crate::import::tokens::Row;
 
 /// FreeSWITCH may be writing.
 const BUSY: Duration = Duration::from_secs(10);

@@ -49,7 +49,7 @@ pub struct Converted {
 pub fn convert(conf: &ApnConf, beside: &Beside) -> Converted {
     let mut page = Page::default();
     page.comment(&format!(
-        "fswake's configuration, made by `fswake import-mod-apn` from {}. Numbers are lines of that file.",
+        "fswake's configuration, made by `fswake-import-mod-apn` from {}. Numbers are lines of that file.",
         Printable(&beside.file)
     ));
     page.comment("Every other key, with its default, is in fswake.example.toml. `fswake check` checks this file.");
@@ -98,7 +98,7 @@ impl Conversion {
                 format!(" ({named})")
             };
             self.page.comment(&format!(
-                "odbc_dsn ({}){named}: fswake keeps its devices in a file of its own. `fswake import-mod-apn --db ..` copies mod_apn's tokens.",
+                "odbc_dsn ({}){named}: fswake keeps its devices in a file of its own. `fswake-import-mod-apn --db ..` copies mod_apn's tokens.",
                 dsn.line
             ));
         }

@@ -1,42 +1,46 @@
-//! `fswake import-mod-apn`: mod_apn's configuration becomes `fswake.toml`, its tokens become devices.
+//! `fswake-import-mod-apn`: mod_apn's configuration becomes `fswake.toml`, its tokens become devices.
 //!
 //! The order keeps it whole: everything is read first; the devices are written into a transaction that stays open while the
 //! files are made and checked as `fswake check` does; then it is committed. Whatever fails before leaves nothing behind.
 
-mod report;
-
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use clap::CommandFactory;
 
-use self::report::Report;
-use super::new_files::{self, Fresh, Made, NewFile};
+use super::report::Report;
+use crate::cli::WIDTH;
 use crate::clock::unix_now;
 use crate::config::{Config, Environment};
 use crate::files as reader;
-use crate::migrate::apn_conf::{self, ApnConf};
-use crate::migrate::convert::{Beside, Converted, convert};
-use crate::migrate::preprocess::Variables;
-use crate::migrate::source::Source;
-use crate::migrate::tokens::{self, Plan};
+use crate::import::apn_conf::{self, ApnConf};
+use crate::import::convert::{Beside, Converted, convert};
+use crate::import::source::Source;
+use crate::import::tokens::{self, Plan};
+use crate::new_files::{self, Fresh, Made, NewFile};
 use crate::push::Pushers;
 use crate::store::Import;
+use crate::xml::variables::Variables;
 
 const EXAMPLES: &str = "Examples:
-  fswake import-mod-apn --conf /etc/freeswitch/autoload_configs/apn.conf.xml --dry-run
-  fswake import-mod-apn --conf /etc/freeswitch/autoload_configs/apn.conf.xml --output /etc/fswake/fswake.toml \\
+  fswake-import-mod-apn --conf /etc/freeswitch/autoload_configs/apn.conf.xml --dry-run
+  fswake-import-mod-apn --conf /etc/freeswitch/autoload_configs/apn.conf.xml --output /etc/fswake/fswake.toml \\
       --db 'pgsql://hostaddr=127.0.0.1 dbname=fusionpbx user=fusionpbx'
-  fswake import-mod-apn --db /var/lib/freeswitch/db/carusto.db
+  fswake-import-mod-apn --db /var/lib/freeswitch/db/carusto.db
 
 A PostgreSQL password that --db lacks is taken from $PGPASSWORD: other users of this machine can see a command line.";
 
 /// Convert mod_apn's configuration, and copy its tokens
 ///
 /// Nothing is overwritten, and mod_apn's own files and database are only read.
-#[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
-#[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(["conf", "db"]))]
-pub(super) struct ImportModApn {
+#[derive(Debug, clap::Parser)]
+#[command(name = "fswake-import-mod-apn", version, after_help = EXAMPLES, max_term_width = WIDTH)]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(["conf", "db", "generate"]))]
+pub struct ImportModApn {
+    /// fswake's configuration, which names the store [default: $FSWAKE_CONFIG, else /etc/fswake/fswake.toml if it exists]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// mod_apn's configuration, apn.conf.xml
     #[arg(long, value_name = "FILE")]
     conf: Option<PathBuf>,
@@ -58,10 +62,49 @@ pub(super) struct ImportModApn {
     /// Change nothing: print the configuration, and say what would be done
     #[arg(long)]
     dry_run: bool,
+    /// Print the manual page, or completions for a shell
+    #[arg(long, hide = true, exclusive = true)]
+    generate: Option<Generated>,
 }
 
-/// Runs it.
-pub(super) fn import(args: &ImportModApn, config: Option<&Path>, env: &Environment) -> anyhow::Result<()> {
+/// What is made of the command line's own description.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Generated {
+    Man,
+    Bash,
+    Zsh,
+    Fish,
+}
+
+impl ImportModApn {
+    /// Runs the command.
+    pub fn run(self) -> anyhow::Result<()> {
+        match self.generate {
+            Some(what) => generate(what),
+            None => import(&self, self.config.as_deref(), &Environment::of_process()),
+        }
+    }
+}
+
+fn generate(what: Generated) -> anyhow::Result<()> {
+    use clap_complete::Shell;
+    let mut command = ImportModApn::command();
+    let name = command.get_name().to_owned();
+    let mut text = Vec::new();
+    let shell = match what {
+        Generated::Man => None,
+        Generated::Bash => Some(Shell::Bash),
+        Generated::Zsh => Some(Shell::Zsh),
+        Generated::Fish => Some(Shell::Fish),
+    };
+    match shell {
+        Some(shell) => clap_complete::generate(shell, &mut command, name, &mut text),
+        None => clap_mangen::Man::new(command).render(&mut text)?,
+    }
+    Ok(std::io::stdout().lock().write_all(&text)?)
+}
+
+fn import(args: &ImportModApn, config: Option<&Path>, env: &Environment) -> anyhow::Result<()> {
     let conf = args
         .conf
         .as_deref()

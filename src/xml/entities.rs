@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// An attribute's value as FreeSWITCH reads it: the five entities and numbers decoded, anything else that begins with `&`
 /// left as it is (mod_apn's sample separates form fields with a bare `&`), line breaks and tabs read as blanks.
-pub(super) fn decoded(written: &str) -> Cow<'_, str> {
+pub(crate) fn decoded(written: &str) -> Cow<'_, str> {
     if !written.contains(['&', '\n', '\r', '\t']) {
         return written.into();
     }

@@ -3,7 +3,7 @@
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-use crate::migrate::tokens::Row;
+use crate::import::tokens::Row;
 
 /// The query for all rows, whatever the types of its columns: mod_apn makes its table so, but reads one that was made by hand.
 fn rows_with(last_update: &Type) -> String {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 
 /// A file to be made.
-pub(in crate::cli) struct NewFile {
+pub(crate) struct NewFile {
     /// Where.
     pub path: PathBuf,
     /// What is in it.
@@ -19,7 +19,7 @@ pub(in crate::cli) struct NewFile {
 
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::cli) enum Made {
+pub(crate) enum Made {
     New,
     Replaced,
     /// It was there, with this text.
@@ -27,7 +27,7 @@ pub(in crate::cli) enum Made {
 }
 
 /// Looks whether the files may be made.
-pub(in crate::cli) fn look(files: &[NewFile], force: bool) -> anyhow::Result<Vec<Made>> {
+pub(crate) fn look(files: &[NewFile], force: bool) -> anyhow::Result<Vec<Made>> {
     let mut all = Vec::new();
     for file in files {
         all.push(match std::fs::read(&file.path) {
@@ -47,7 +47,7 @@ pub(in crate::cli) fn look(files: &[NewFile], force: bool) -> anyhow::Result<Vec
 
 /// Files that were made, with what was there before: taken away again unless they are kept.
 #[derive(Default)]
-pub(in crate::cli) struct Fresh(Vec<(PathBuf, Option<Before>)>);
+pub(crate) struct Fresh(Vec<(PathBuf, Option<Before>)>);
 
 /// A file that another took the place of.
 struct Before {
@@ -57,7 +57,7 @@ struct Before {
 
 impl Fresh {
     /// Makes a file.
-    pub(in crate::cli) fn make(&mut self, file: &NewFile, made: Made) -> anyhow::Result<()> {
+    pub(crate) fn make(&mut self, file: &NewFile, made: Made) -> anyhow::Result<()> {
         let made = match made {
             Made::Unchanged => return Ok(()),
             Made::Replaced => replace(file).map(Some),
@@ -70,7 +70,7 @@ impl Fresh {
     }
 
     /// They are good: they stay.
-    pub(in crate::cli) fn keep(mut self) {
+    pub(crate) fn keep(mut self) {
         self.0.clear();
     }
 }
