@@ -217,10 +217,7 @@ fn each(
             .min(text.len());
         let begins = line;
         // Bytes: the reader does not count a byte order mark.
-        line += text.as_bytes()[counted..at]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count();
+        line += memchr::memchr_iter(b'\n', &text.as_bytes()[counted..at]).count();
         counted = at;
         let broken = |problem: String| ApnConfError::Xml { line: begins, problem };
         match event {

@@ -173,7 +173,7 @@ fn main() {
     if let Some(fs) = lab.fs.get() {
         fs.stop();
     }
-    lab.runtime.block_on(lab.fidelity.finish());
+    lab.fidelity.finish();
     if conclusion.has_failed() {
         conclusion.exit();
     }
