@@ -426,7 +426,7 @@ async fn run(site: &Arc<Site>, wanted: &Wanted) -> (BTreeMap<Kind, Tally>, usize
         for (n, (user, _)) in users.iter().enumerate() {
             let kind = Kind::of(n);
             let aor = format!("aor={user}@{}", kind.domain());
-            let over = site.daemon().lines(&["call over", &aor]);
+            let over = site.daemon().log.with(&["call over", &aor]);
             let is_connected = |line: &&String| line.contains(r#"outcome="connected""#);
             let connected = over.iter().filter(is_connected).count();
             for line in over.iter().filter(|line| !is_connected(line)) {
@@ -435,12 +435,12 @@ async fn run(site: &Arc<Site>, wanted: &Wanted) -> (BTreeMap<Kind, Tally>, usize
             let of_kind = fates.iter().filter(|(k, _)| *k == kind);
             let answers: Vec<_> = of_kind.filter_map(|(_, fate)| fate.answered()).collect();
             otherwise += (over.len() - connected).max(answers.len().abs_diff(connected));
-            let orders = site.daemon().lines(&["uuid_bridge", &aor]);
+            let orders = site.daemon().log.with(&["uuid_bridge", &aor]);
             let tally = tallies.entry(kind).or_default();
             tally.to_bridge.extend(to_bridge(&answers, &orders));
-            let heard = site.daemon().lines(&["event=LegAnswered", &aor]);
+            let heard = site.daemon().log.with(&["event=LegAnswered", &aor]);
             tally.answer_to_order.extend(from_channel_answer(&heard, &orders));
-            let bridges = site.daemon().lines(&["the bridge is confirmed", &aor]);
+            let bridges = site.daemon().log.with(&["the bridge is confirmed", &aor]);
             tally.answer_to_bridge.extend(from_channel_answer(&heard, &bridges));
         }
         for (kind, fate) in fates {

@@ -146,7 +146,8 @@ async fn held(fs: &Arc<RealFs>, count: usize) {
         load()
     );
     let holding = site.daemon().resident();
-    let each = f64::from(holding.saturating_sub(idle)) / f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    let each = f64::from(u32::try_from(holding.saturating_sub(idle)).unwrap_or(u32::MAX))
+        / f64::from(u32::try_from(count).unwrap_or(u32::MAX));
     println!("         {each:.2} KiB of resident memory a call ({idle} KiB before, {holding} KiB holding)");
     let woken = Instant::now();
     let mut waking = tokio::task::JoinSet::new();

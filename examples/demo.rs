@@ -290,33 +290,13 @@ filter = "warn,freeswitch_esl_tokio=off"
 
 [[app]]
 name = "iphone"
-provider = "apns"
-app-ids = ["{bundle}"]
-key-file = '{key}'
-key-id = "{key_id}"
-team-id = "{team}"
-base-url = "{apple}"
-ca-file = '{apple_ca}'
-
+{apple}
 [[app]]
 name = "android"
-provider = "fcm"
-app-ids = ["{project}"]
-service-account-file = '{account}'
-base-url = "{google}"
-ca-file = '{google_ca}'
-"#,
+{google}"#,
         store = dir.join("fswake.db").display(),
-        bundle = apns::BUNDLE_ID,
-        key = apns.key_file().display(),
-        key_id = apns::KEY_ID,
-        team = apns::TEAM_ID,
-        apple = apns.base_url(),
-        apple_ca = apns.ca_file().display(),
-        project = fcm::PROJECT,
-        account = fcm.service_account_file().display(),
-        google = fcm.base_url(),
-        google_ca = fcm.ca_file().display(),
+        apple = apns.app(),
+        google = fcm.app(),
     )
 }
 

@@ -67,7 +67,17 @@ impl Config {
                 other => other.to_string(),
             },
         })?;
-        let raw = document::read(&text).map_err(|why| error::In { file: &name }.document(&text, &why))?;
+        Self::of_text(&text, file, env, missing)
+    }
+
+    /// The same of a text that is no file's: the files that it names need not be there.
+    pub(crate) fn parse(text: &str, file: &Path, env: &Environment) -> Result<Self, ConfigError> {
+        Self::of_text(text, file, env, Missing::IsNoted)
+    }
+
+    fn of_text(text: &str, file: &Path, env: &Environment, missing: Missing) -> Result<Self, ConfigError> {
+        let name = file.display().to_string();
+        let raw = document::read(text).map_err(|why| error::In { file: &name }.document(text, &why))?;
         check::config(raw, Some(file), env, missing)
     }
 }

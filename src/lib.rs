@@ -26,15 +26,17 @@
 //! | [`config`], [`cli`], [`logging`], [`lifecycle`] | what an operator and systemd see |
 //! | [`clock`] | the wall clock, and times as operators read them |
 //! | [`files`] | the one reader of files that operators write |
-//! | `xml` | FreeSWITCH's own XML |
+//! | `xml` | FreeSWITCH's own XML, and the global variables of its configuration |
+//! | `new_files` | files that are made whole or not at all |
 //! | `jitter` | random delays, so that what began at the same time does not go on at the same time |
 //! | [`words`] | errors of the system and of libraries in words |
-//! | [`migrate`] | from mod_apn: its configuration, its tokens |
+//! | [`import`] | `fswake-import-mod-apn`, a program of its own: mod_apn's configuration and tokens |
 //! | [`postgres`] | connections to PostgreSQL |
 //! | [`aging`] | forgets devices that nobody calls and that register no more |
 //! | [`daemon`] | puts all of it together |
 //! | [`supervise`] | parts that must not end while it runs |
 //! | [`reload`] | a new configuration in a running daemon |
+//! | `fuzzing` | what tests/fuzz needs of private parsers |
 
 #![warn(
     clippy::unwrap_used,
@@ -56,18 +58,21 @@ pub mod doctor;
 pub mod driver;
 pub mod esl;
 pub mod files;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
+pub mod import;
 pub mod input;
 mod jitter;
 pub mod journal;
 pub mod lifecycle;
 pub mod logging;
 pub mod metrics;
-pub mod migrate;
+mod new_files;
 pub mod postgres;
 pub mod push;
 pub mod reload;
 pub mod store;
 pub mod supervise;
 pub mod words;
-mod xml;
+pub mod xml;

@@ -1,5 +1,8 @@
 //! FreeSWITCH's own XML, as `xml_locate`, `find_user_xml` and `sofia xmlstatus` print it.
 
+pub(crate) mod entities;
+pub mod variables;
+
 use quick_xml::Reader;
 use quick_xml::events::Event;
 

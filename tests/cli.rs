@@ -269,7 +269,6 @@ fn no_line_of_a_help_is_wider_than_a_terminal() {
         "doctor",
         "trace",
         "setup",
-        "import-mod-apn",
     ];
     for command in [&[][..]].into_iter().chain(commands.iter().map(std::slice::from_ref)) {
         let help = text(&fswake(&[command, &["--help"]].concat()).stdout);
@@ -479,23 +478,8 @@ fn errors_are_in_words_without_the_systems_numbers() {
         ),
         (
             String::new(),
-            &["import-mod-apn", "--conf", "/nonexistent/apn.conf.xml"],
-            "no such file or directory".into(),
-        ),
-        (
-            String::new(),
             &["setup", "--dry-run", "--freeswitch", "/nonexistent"],
             "fswake: /nonexistent: there is no freeswitch.xml\n".into(),
-        ),
-        (
-            String::new(),
-            &["import-mod-apn", "--db", "/nonexistent/a.db"],
-            "fswake: /nonexistent/a.db: no such file or directory\n".into(),
-        ),
-        (
-            String::new(),
-            &["import-mod-apn", "--db", "postgresql://u@127.0.0.1:1/x"],
-            "connection refused\n".into(),
         ),
     ] {
         let file = config(&text_of_config);

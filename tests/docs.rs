@@ -10,6 +10,7 @@ mod departures;
 use clap::CommandFactory;
 use fswake::cli::Cli;
 use fswake::config::{Config, Environment};
+use fswake::import::ImportModApn;
 use fswake::store::StoreError;
 
 fn root() -> &'static Path {
@@ -164,10 +165,21 @@ fn arguments(line: &str, program: &str) -> Vec<Vec<String>> {
 
 #[test]
 fn every_command_and_flag_exists() {
-    let root = Cli::command();
+    let (root, importer) = (Cli::command(), ImportModApn::command());
     let (mut commands, mut flags) = (0, 0);
     for page in pages() {
         for line in page.typed() {
+            for words in arguments(&line, "fswake-import-mod-apn") {
+                for flag in words.iter().filter_map(|word| word.strip_prefix("--")) {
+                    let mut longs = importer.get_arguments().filter_map(clap::Arg::get_long);
+                    assert!(
+                        longs.any(|long| long == flag),
+                        "{}: {line}: there is no --{flag}",
+                        page.name()
+                    );
+                    flags += 1;
+                }
+            }
             for words in arguments(&line, "fswake") {
                 let mut command = &root;
                 for (n, word) in words.iter().enumerate() {

@@ -1,13 +1,11 @@
 //! The stand-ins, and the daemon as a process of its own.
 
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use fswake_test_support::apns::{Apns, BUNDLE_ID, KEY_ID, TEAM_ID};
+use fswake_test_support::apns::{Apns, BUNDLE_ID, TEAM_ID};
+use fswake_test_support::daemon::{self, Daemon};
 use fswake_test_support::freeswitch::{Call, Config, Event, FakeFreeSwitch, Held};
 use tempfile::TempDir;
 
@@ -22,8 +20,7 @@ pub struct Stage {
     pub dir: TempDir,
     /// Where the daemon is asked.
     pub http: SocketAddr,
-    daemon: Child,
-    address: SocketAddr,
+    daemon: Daemon,
 }
 
 /// The phones' one and only address: legs to it are silent unless a phone is put there.
@@ -40,42 +37,32 @@ impl Stage {
              [wake]\nfresh-for = '0s'\npush-retries = 0\nmax-wait = '10m'\n\
              device-pushes-per-minute = 0\ncaller-pushes-per-minute = 0\n\
              [store]\npath = '{}'\n\
-             [[app]]\nname = 'ios'\nprovider = 'apns'\napp-ids = ['{BUNDLE_ID}']\nbase-url = '{}'\nca-file = '{}'\n\
-             key-file = '{}'\nkey-id = '{KEY_ID}'\nteam-id = '{TEAM_ID}'\n",
+             [[app]]\nname = 'ios'\n{}",
             fs.address().port(),
             dir.path().join("fswake.db").display(),
-            apns.base_url(),
-            apns.ca_file().display(),
-            apns.key_file().display(),
+            apns.app(),
         );
         std::fs::write(&file, text).expect("a file");
-        let (daemon, address, http) = spawn(&dir).await;
+        let (daemon, http) = spawn(&dir).await;
         Self {
             fs,
             apns,
             dir,
             http,
             daemon,
-            address,
         }
     }
 
     /// Another daemon in place of this one: what it knows comes from the store, and nothing else is in its memory.
     pub async fn restart(&mut self) {
-        let pid = self.pid().to_string();
-        let told = Command::new("kill").args(["-TERM", &pid]).status().expect("kill");
-        assert!(told.success());
-        let started = Instant::now();
-        while self.daemon.try_wait().expect("a child").is_none() {
-            assert!(started.elapsed() < PATIENCE, "the daemon does not end");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        (self.daemon, self.address, self.http) = spawn(&self.dir).await;
+        self.daemon.signal("TERM");
+        self.daemon.exit_code().await;
+        (self.daemon, self.http) = spawn(&self.dir).await;
     }
 
     /// The daemon's process.
     pub fn pid(&self) -> u32 {
-        self.daemon.id()
+        self.daemon.pid()
     }
 
     /// A user's phone registers, with the token of this generation.
@@ -147,7 +134,7 @@ impl Stage {
 
     /// Somebody calls a user.
     pub fn call(&self, user: usize, record: bool) -> Held {
-        let mut call = Call::to(self.address, &user.to_string(), DOMAIN);
+        let mut call = Call::to(self.daemon.address, &user.to_string(), DOMAIN);
         call.record = record;
         self.fs.call(&call)
     }
@@ -160,38 +147,18 @@ impl Stage {
     }
 }
 
-impl Drop for Stage {
-    fn drop(&mut self) {
-        let _ = self.daemon.kill();
-        let _ = self.daemon.wait();
-    }
-}
-
-/// A daemon that is connected, where it takes calls, and where it is asked.
-async fn spawn(dir: &TempDir) -> (Child, SocketAddr, SocketAddr) {
-    let mut daemon = Command::new(env!("CARGO_BIN_EXE_fswake"))
-        .arg("--config")
-        .arg(dir.path().join("fswake.toml"))
-        .arg("run")
-        .env_clear()
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("fswake");
-    let log = read(daemon.stderr.take().expect("a pipe"));
-    let addresses = tokio::task::spawn_blocking(move || {
-        let calls = wait(&log, &["waiting for calls"]);
-        // Another thread's line: it may come before or after the next.
-        let lines = [(); 2].map(|()| wait(&log, &["HTTP: ", "connected to FreeSWITCH"]));
-        let http = lines.into_iter().find(|line| line.contains("HTTP: ")).expect("a line");
-        [calls, http].map(|line| {
-            let address = line.split("address=").nth(1).expect("an address");
-            address.trim().parse().expect("an address")
-        })
-    });
-    let [calls, http] = addresses.await.expect("a daemon");
-    (daemon, calls, http)
+/// A daemon that is connected, and where it is asked. Its warnings are printed.
+async fn spawn(dir: &TempDir) -> (Daemon, SocketAddr) {
+    let mut command = daemon::command(env!("CARGO_BIN_EXE_fswake"), &dir.path().join("fswake.toml"));
+    command.arg("run");
+    let warn = |line: &str| {
+        if line.contains(" WARN ") || line.contains(" ERROR ") {
+            println!("fswake: {line}");
+        }
+    };
+    let daemon = Daemon::start_watched(command, warn, |_| {}).await.connected().await;
+    let http = daemon.http().await;
+    (daemon, http)
 }
 
 /// A user's device token; never the one of zeros, by which APNs is asked whether it answers.
@@ -209,33 +176,5 @@ pub async fn pace(count: usize, per_second: usize, mut act: impl FnMut(usize)) {
         (done..due).for_each(&mut act);
         done = due;
         tokio::time::sleep(Duration::from_millis(1)).await;
-    }
-}
-
-/// The daemon's log lines, for as long as somebody listens; it is always read.
-fn read(stderr: std::process::ChildStderr) -> Receiver<String> {
-    let (sender, receiver) = channel();
-    std::thread::spawn(move || {
-        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            if line.contains(" WARN ") || line.contains(" ERROR ") {
-                println!("fswake: {line}");
-            }
-            let _ = sender.send(line);
-        }
-    });
-    receiver
-}
-
-/// The next line with one of these.
-fn wait(log: &Receiver<String>, words: &[&str]) -> String {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        let line = log
-            .recv_timeout(left)
-            .unwrap_or_else(|_| panic!("no line with {words:?}"));
-        if words.iter().any(|words| line.contains(words)) {
-            return line;
-        }
     }
 }

@@ -85,6 +85,15 @@ impl Target {
     }
 
     /// The Contact as the phone sent it: without what FreeSWITCH adds about the way to it.
+    ///
+    /// # Examples
+    /// ```
+    /// use fswake_core::types::Target;
+    ///
+    /// let target = Target::new("sofia/internal/sip:1001@192.0.2.7:5060;ob;fs_nat=yes;fs_path=sip%3A192.0.2.1");
+    /// assert_eq!(target.contact(), "sofia/internal/sip:1001@192.0.2.7:5060;ob");
+    /// assert_eq!(target.profile(), "internal");
+    /// ```
     pub fn contact(&self) -> &str {
         let ends = [";received=", ";fs_nat=", ";fs_path="];
         let end = ends.iter().filter_map(|added| self.0.find(added)).min();

@@ -7,8 +7,6 @@ mod client;
 mod completions;
 mod devices;
 mod doctor;
-mod import_mod_apn;
-mod new_files;
 mod push;
 mod run;
 mod setup;
@@ -23,6 +21,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::config::{Config, ConfigError, Environment};
 use crate::push::SetupError;
 use crate::words;
+
+pub(crate) use table::WIDTH;
 
 /// Exit code for a configuration that cannot be used (`EX_CONFIG`, sysexits.h). systemd is told not to restart on it.
 pub const EXIT_CONFIG: u8 = 78;
@@ -82,8 +82,6 @@ enum Command {
     Trace(trace::Trace),
     /// Set up fswake next to FreeSWITCH on this host: show what is missing, write it, say what is left to do
     Setup(setup::Setup),
-    /// Convert mod_apn's configuration, and copy its tokens
-    ImportModApn(import_mod_apn::ImportModApn),
 }
 
 impl Cli {
@@ -98,7 +96,6 @@ impl Cli {
             Command::Completions { shell } => completions::completions(shell, Self::command()),
             Command::Man { directory } => completions::man(directory.as_deref(), Self::command()),
             Command::Setup(args) => setup::setup(&args, file, &env),
-            Command::ImportModApn(args) => import_mod_apn::import(&args, file, &env),
             Command::Run => run::run(config()?),
             Command::Check(args) => check::check(config(), &args),
             Command::Devices(args) => devices::devices(&to_ask()?, &args, self.wide),
@@ -112,7 +109,7 @@ impl Cli {
 }
 
 /// Whether it failed because whoever reads its output has gone.
-pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let io = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
         let json = cause
@@ -122,11 +119,24 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
+/// Ends a program: what failed is on stderr, and the exit code says of what kind it was.
+pub fn finish(program: &str, result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Who reads has had enough (`| head`): nothing to say, and nobody to say it to.
+        Err(error) if is_broken_pipe(&error) => ExitCode::from(EXIT_BROKEN_PIPE),
+        Err(error) => {
+            tell(program, &error);
+            exit_code(&error)
+        }
+    }
+}
+
 /// Says on stderr why it failed; on a terminal in lines that fit.
-pub fn tell(error: &anyhow::Error) {
+fn tell(program: &str, error: &anyhow::Error) {
     let mut err = std::io::stderr().lock();
     let width = table::width_of(&err);
-    let text = format!("fswake: {}", words::of(error.as_ref()));
+    let text = format!("{program}: {}", words::of(error.as_ref()));
     for line in text.lines() {
         // Nobody is left to hear that this failed too.
         let _ = table::wrapped(&mut err, line, 8, width);
@@ -134,7 +144,7 @@ pub fn tell(error: &anyhow::Error) {
 }
 
 /// The exit code that says what kind of failure it was.
-pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+fn exit_code(error: &anyhow::Error) -> ExitCode {
     if error.is::<ConfigError>() || error.is::<SetupError>() {
         ExitCode::from(EXIT_CONFIG)
     } else {

@@ -9,7 +9,7 @@ use crate::clock;
 use crate::types::Printable;
 
 /// No line on a terminal is longer, unless asked for (`--wide`).
-pub(super) const WIDTH: usize = 99;
+pub(crate) const WIDTH: usize = 99;
 
 /// Lines are never narrower than this, whatever a terminal says: nobody could read them.
 const NARROW: usize = 40;

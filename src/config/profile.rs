@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use reqwest::header::HeaderValue;
-
 use super::app::Section;
 use super::raw;
 use super::values::{Checked, duration, is_word};
 use crate::files;
 use crate::push::app::{HttpAuth, HttpProfile, HttpProfiles};
-use crate::push::template::{BodyTemplate, JSON, UrlTemplate};
+use crate::push::template::{BodyTemplate, JSON, UrlTemplate, is_media_type};
 use crate::types::Provider;
 
 /// As long as one try of any provider may take.
@@ -52,7 +50,7 @@ impl Section<'_> {
         let url = UrlTemplate::parse(&url)
             .map_err(|problem| self.at.plain(&self.key(&key("url")), "", problem.to_string()))?;
         let content_type = raw.content_type.unwrap_or_else(|| JSON.into());
-        if HeaderValue::from_str(&content_type).is_err() || !content_type.contains('/') || content_type.contains("${") {
+        if !is_media_type(&content_type) {
             return self.wrong(
                 &key("content-type"),
                 content_type,

@@ -40,7 +40,7 @@ pub struct Link {
 
 /// One message of FreeSWITCH's, as far as it matters.
 #[derive(Debug)]
-enum Message {
+pub(crate) enum Message {
     Reply(EslResponse),
     Event(EslEvent),
     /// The connection ends.
@@ -160,7 +160,7 @@ async fn in_time<T>(step: impl Future<Output = Result<T, EslError>>) -> Result<T
 }
 
 /// Takes the first message off what has been read, if it is all there.
-fn take(unread: &mut Vec<u8>) -> Result<Option<Message>, EslError> {
+pub(crate) fn take(unread: &mut Vec<u8>) -> Result<Option<Message>, EslError> {
     let too_long = |length: usize| EslError::protocol_error(format!("a message of {length} bytes"));
     let Some(head) = Head::of(unread)? else {
         return if unread.len() > LONGEST_MESSAGE {

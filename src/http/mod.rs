@@ -37,6 +37,7 @@ use axum::routing::{delete, get, post};
 pub use self::cache::{CensusCache, SummaryCache};
 pub use self::openapi::DOCUMENT;
 pub use self::problem::ProblemDetails;
+pub(crate) use self::push::PushBody;
 pub use self::site::Site;
 
 /// Makes the table of routes and the router from one list, so that they cannot differ.

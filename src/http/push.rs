@@ -12,13 +12,13 @@ use super::{ProblemDetails, Site};
 use crate::clock::unix_now;
 use crate::engine::command::Nobody;
 use crate::engine::{Delivery, DeviceDelivery, Notification};
-use crate::types::TokenType;
 use crate::types::push::Payload;
+use crate::types::{TokenType, UnixSeconds};
 
 /// What is asked for.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PushBody {
+pub(crate) struct PushBody {
     aor: String,
     #[serde(rename = "type")]
     token_type: Option<String>,
@@ -52,22 +52,27 @@ pub(super) async fn send(
     asked: Result<Json<PushBody>, JsonRejection>,
 ) -> Result<Json<Answer>, ProblemDetails> {
     let Json(asked) = asked?;
-    let token_type = asked.token_type.as_deref().unwrap_or("im");
-    let token_type = TokenType::from_name(token_type)
-        .ok_or_else(|| ProblemDetails::wrong(r#"type: "voip" or "im" (the default)"#))?;
-    let payload = serde_json::Value::Object(asked.payload).to_string();
-    let payload = Payload::parse(&payload).map_err(|error| ProblemDetails::wrong(error.to_string()))?;
-    let notification = Notification {
-        aor: parse_aor(&asked.aor)?,
-        token_type,
-        app: asked.app.filter(|app| !app.is_empty()).map(Arc::from),
-        payload: Arc::new(payload),
-        only_absent: false,
-        by: "http",
-        at: unix_now(),
-    };
-    let delivery = site.control.notify(notification).await?;
+    let delivery = site.control.notify(asked.notification(unix_now())?).await?;
     Ok(Json(Answer::from(delivery)))
+}
+
+impl PushBody {
+    pub(crate) fn notification(self, at: UnixSeconds) -> Result<Notification, ProblemDetails> {
+        let token_type = self.token_type.as_deref().unwrap_or("im");
+        let token_type = TokenType::from_name(token_type)
+            .ok_or_else(|| ProblemDetails::wrong(r#"type: "voip" or "im" (the default)"#))?;
+        let payload = serde_json::Value::Object(self.payload).to_string();
+        let payload = Payload::parse(&payload).map_err(|error| ProblemDetails::wrong(error.to_string()))?;
+        Ok(Notification {
+            aor: parse_aor(&self.aor)?,
+            token_type,
+            app: self.app.filter(|app| !app.is_empty()).map(Arc::from),
+            payload: Arc::new(payload),
+            only_absent: false,
+            by: "http",
+            at,
+        })
+    }
 }
 
 impl From<Delivery> for Answer {

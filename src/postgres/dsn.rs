@@ -7,6 +7,8 @@ use std::str::FromStr;
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
+use crate::types::Printable;
+
 /// Where libpq looks for a server on this machine: Debian's place, then PostgreSQL's own.
 const SOCKETS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 /// What the client takes as it is (libpq, "Parameter Key Words").
@@ -26,10 +28,13 @@ const TAKEN: [&str; 13] = [
     "target_session_attrs",
 ];
 
+/// What is taken for a host's name otherwise, and the rest, password included, for a database's.
+const UNKNOWN_SCHEME: &str = "an unknown scheme (known are pgsql://, postgres:// and postgresql://)";
+
 /// A database, and how to reach it. Its `Debug` shows neither user nor password.
 #[derive(Clone)]
 pub struct Dsn {
-    pub(super) config: Config,
+    pub(crate) config: Config,
     /// Whether the connection is encrypted.
     pub tls: Tls,
     /// Parameters that libpq knows and we do not use.
@@ -78,6 +83,7 @@ impl Dsn {
     pub fn read(name: &str, password: Option<&str>) -> Result<Self, DsnError> {
         let rest = match split_scheme(name) {
             Some(("pgsql" | "postgres" | "postgresql", rest)) => rest,
+            None if name.contains("://") && !is_key_value(name) => return Err(DsnError::Unsupported(UNKNOWN_SCHEME)),
             _ => name,
         };
         let (mut config, special) = if is_key_value(rest) {
@@ -174,7 +180,7 @@ type Special = BTreeMap<String, String>;
 
 fn unreadable(error: &(dyn std::error::Error + 'static)) -> DsnError {
     // The client's errors name keys, and never values.
-    DsnError::Unreadable(crate::words::of(error))
+    DsnError::Unreadable(Printable(&crate::words::of(error)).to_string())
 }
 
 /// libpq's `key = value` form: values may be quoted with `'`, and `\` takes the next character as it is.
@@ -301,10 +307,18 @@ mod tests {
             ("host='localhost", "a quote is not closed"),
             ("host=localhost port=x password=hunter2", "port"),
             ("host=localhost port", "a key without a value"),
+            ("postgress://fs:hunter2@192.0.2.7/fusionpbx", "unknown scheme"),
+            ("://fs:hunter2@192.0.2.7/fusionpbx", "unknown scheme"),
         ] {
             let error = Dsn::read(name, None).unwrap_err().to_string();
             assert!(error.contains(said) && !error.contains("hunter2"), "{name}: {error}");
         }
+    }
+
+    #[test]
+    fn an_error_is_one_line_whatever_the_name_holds() {
+        let error = Dsn::read("?host=@?\u{1b}[2J\n=", None).unwrap_err().to_string();
+        assert!(!error.contains(char::is_control), "{error:?}");
     }
 
     #[test]

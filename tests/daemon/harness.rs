@@ -1,18 +1,17 @@
 //! The stage of every test: stand-ins, a directory with a configuration, and the daemon as its own process.
 
 use std::ffi::OsStr;
-use std::net::SocketAddr;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use fswake_test_support::apns::{self, Apns};
+use fswake_test_support::daemon;
+pub use fswake_test_support::daemon::{Daemon, Log};
 use fswake_test_support::fcm::{self, Fcm, Sent};
 use fswake_test_support::freeswitch::*;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
-use tokio::sync::watch;
+use tokio::process::Command;
 
 /// The domain that phones register with.
 pub const DOMAIN: &str = "fs.test";
@@ -72,15 +71,7 @@ impl Stage {
         let store = stage.dir.path().join("fswake.db").display().to_string();
         stage.set("store.path", store);
         stage.set("log.filter", "debug");
-        let (url, ca) = (stage.apns.base_url(), stage.apns.ca_file().display().to_string());
-        let key = stage.apns.key_file().display().to_string();
-        stage.app(&format!(
-            "name = 'ios'\nprovider = 'apns'\napp-ids = ['{}']\nbase-url = '{url}'\nca-file = '{ca}'\n\
-             key-file = '{key}'\nkey-id = '{}'\nteam-id = '{}'",
-            apns::BUNDLE_ID,
-            apns::KEY_ID,
-            apns::TEAM_ID
-        ));
+        stage.app(&format!("name = 'ios'\n{}", stage.apns.app()));
         stage
     }
 
@@ -88,13 +79,7 @@ impl Stage {
     pub async fn with_android() -> Self {
         let mut stage = Self::new().await;
         let fcm = Fcm::start().await;
-        let (url, ca) = (fcm.base_url(), fcm.ca_file().display().to_string());
-        let account = fcm.service_account_file().display().to_string();
-        stage.app(&format!(
-            "name = 'android'\nprovider = 'fcm'\napp-ids = ['{}']\nbase-url = '{url}'\nca-file = '{ca}'\n\
-             service-account-file = '{account}'",
-            fcm::PROJECT
-        ));
+        stage.app(&format!("name = 'android'\n{}", fcm.app()));
         stage.fcm = Some(fcm);
         stage
     }
@@ -158,12 +143,8 @@ impl Stage {
     pub async fn start_with(&self, change: impl FnOnce(&mut Command)) -> Daemon {
         let mut command = self.command();
         change(&mut command);
-        let mut child = command.spawn().unwrap();
-        let log = Log::read(child.stderr.take().unwrap());
-        self.logs.lock().unwrap().push(log.clone());
-        let line = log.wait(&["waiting for calls"]).await;
-        let address = line.split("address=").nth(1).unwrap().trim().parse().unwrap();
-        Daemon { child, log, address }
+        let keep = |log: &Log| self.logs.lock().unwrap().push(log.clone());
+        Daemon::start_watched(command, |_| {}, keep).await
     }
 
     /// The same, started by a shell script that ends in `exec "$@"`; `by` is what runs the script, with its `$0`.
@@ -179,22 +160,15 @@ impl Stage {
 
     /// The daemon's command line, with the configuration written.
     pub fn command(&self) -> Command {
-        let file = self.write();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_fswake"));
-        command.arg("--config").arg(file).arg("run").env_clear();
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        command.kill_on_drop(true);
+        let mut command = daemon::command(env!("CARGO_BIN_EXE_fswake"), &self.write());
+        command.arg("run");
         command
     }
 
     /// Runs another subcommand beside the daemon, or without it: exit code, stdout, stderr.
     pub async fn tool(&self, args: &[&str]) -> (Option<i32>, String, String) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_fswake"));
-        command.arg("--config").arg(self.dir.path().join("fswake.toml"));
-        command.args(args).env_clear().stdin(Stdio::null());
+        let mut command = daemon::command(env!("CARGO_BIN_EXE_fswake"), &self.dir.path().join("fswake.toml"));
+        command.args(args).stdout(Stdio::piped());
         let output = soon("end of a subcommand", command.output()).await.unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         let (stdout, stderr) = (text(output.stdout), text(output.stderr));
@@ -340,136 +314,6 @@ pub async fn woken(stage: &Stage, phone: &Phone, call: &Call) -> Held {
 /// 32 random bytes as Apple's tokens are written.
 pub fn hex_token() -> String {
     format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
-}
-
-/// The running daemon; killed when dropped.
-pub struct Daemon {
-    pub child: Child,
-    pub log: Log,
-    /// Where it takes calls.
-    pub address: SocketAddr,
-}
-
-impl Daemon {
-    /// Lets a phone register and fall asleep, its registration gone: only its token is left.
-    pub async fn asleep(&self, phone: &Phone) {
-        self.dozing(phone).await;
-        let from = self.log.len();
-        phone.expire();
-        let user = format!("user: {:?}", phone.spec().user);
-        self.log.wait_from(from, &["Unregistered(", &user]).await;
-    }
-
-    /// Lets a phone register and fall asleep while its registration lasts.
-    pub async fn dozing(&self, phone: &Phone) {
-        self.registered(phone).await;
-        phone.sleep();
-    }
-
-    /// Lets a phone register, and waits until the daemon has heard of it.
-    pub async fn registered(&self, phone: &Phone) {
-        let from = self.log.len();
-        phone.register();
-        let user = format!("user: {:?}", phone.spec().user);
-        self.log.wait_from(from, &["Registered(Registration", &user]).await;
-    }
-
-    /// Sends a signal by its name.
-    pub fn signal(&self, name: &str) {
-        let pid = self.child.id().expect("a running daemon").to_string();
-        let sent = std::process::Command::new("kill")
-            .args([&format!("-{name}"), &pid])
-            .status()
-            .unwrap();
-        assert!(sent.success());
-    }
-
-    /// `kill -9`.
-    pub async fn kill(mut self) {
-        self.child.kill().await.unwrap();
-    }
-
-    /// Waits for its end; its exit code.
-    pub async fn exit_code(&mut self) -> Option<i32> {
-        soon("exit", self.child.wait()).await.unwrap().code()
-    }
-
-    /// Resident memory, in KiB.
-    pub fn resident(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap())).unwrap();
-        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse().unwrap()
-    }
-
-    /// The line about a call that is over, and its fields.
-    pub async fn summary(&self) -> String {
-        self.log.wait(&[" INFO ", "call over"]).await
-    }
-}
-
-/// What the daemon logged, line by line.
-#[derive(Clone)]
-pub struct Log {
-    lines: Arc<Mutex<Vec<String>>>,
-    count: watch::Receiver<usize>,
-}
-
-impl Log {
-    fn read(stderr: tokio::process::ChildStderr) -> Self {
-        let (lines, (sender, count)) = (Arc::<Mutex<Vec<String>>>::default(), watch::channel(0));
-        let log = Self {
-            lines: Arc::clone(&lines),
-            count,
-        };
-        tokio::spawn(async move {
-            let mut reader = BufReader::new(stderr).split(b'\n');
-            while let Ok(Some(line)) = reader.next_segment().await {
-                lines.lock().unwrap().push(String::from_utf8(line).expect("UTF-8"));
-                sender.send_modify(|n| *n += 1);
-            }
-        });
-        log
-    }
-
-    /// How many lines there are now.
-    pub fn len(&self) -> usize {
-        self.lines.lock().unwrap().len()
-    }
-
-    pub fn lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap().clone()
-    }
-
-    /// How many lines have all these words.
-    pub fn count(&self, words: &[&str]) -> usize {
-        self.lines()
-            .iter()
-            .filter(|line| words.iter().all(|w| line.contains(w)))
-            .count()
-    }
-
-    /// The first line that has all these words.
-    pub async fn wait(&self, words: &[&str]) -> String {
-        self.wait_from(0, words).await
-    }
-
-    /// The first such line from the `from`th on.
-    pub async fn wait_from(&self, from: usize, words: &[&str]) -> String {
-        let mut count = self.count.clone();
-        let found = async {
-            let mut next = from;
-            loop {
-                let lines = self.lines.lock().unwrap()[next..].to_vec();
-                if let Some(line) = lines.iter().find(|line| words.iter().all(|w| line.contains(w))) {
-                    return line.clone();
-                }
-                next += lines.len();
-                let more = count.wait_for(|n| *n > next).await;
-                assert!(more.is_ok(), "the daemon ended without a line with {words:?}");
-            }
-        };
-        soon(&format!("log line with {words:?}"), found).await
-    }
 }
 
 /// A field of a log line: `name=value`.

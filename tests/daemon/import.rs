@@ -28,8 +28,7 @@ fn push_tokens(stage: &Stage, user: &str, token: &str) -> String {
 }
 
 fn import(args: &[&str]) {
-    let run = Command::new(env!("CARGO_BIN_EXE_fswake"))
-        .arg("import-mod-apn")
+    let run = Command::new(env!("CARGO_BIN_EXE_fswake-import-mod-apn"))
         .args(args)
         .env_clear()
         .output()

@@ -1,4 +1,4 @@
-//! `fswake import-mod-apn` as an operator runs it.
+//! `fswake-import-mod-apn` as an operator runs it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,8 +14,8 @@ pub struct Ran {
 }
 
 /// Runs the command; its store is in `state`, unless the arguments name another.
-pub fn fswake(state: &Path, args: &[&str]) -> Ran {
-    let output = Command::new(env!("CARGO_BIN_EXE_fswake"))
+pub fn import(state: &Path, args: &[&str]) -> Ran {
+    let output = Command::new(env!("CARGO_BIN_EXE_fswake-import-mod-apn"))
         .args(args)
         .current_dir(state)
         .env_clear()
@@ -61,15 +61,9 @@ fn place(rows: &str) -> Place {
 
 impl Place {
     fn import(&self, more: &[&str]) -> Ran {
-        let mut args = vec![
-            "import-mod-apn",
-            "--conf",
-            self.conf.to_str().unwrap(),
-            "--db",
-            self.db.to_str().unwrap(),
-        ];
+        let mut args = vec!["--conf", self.conf.to_str().unwrap(), "--db", self.db.to_str().unwrap()];
         args.extend(more);
-        fswake(self.dir.path(), &args)
+        import(self.dir.path(), &args)
     }
 
     fn store(&self) -> PathBuf {
@@ -264,8 +258,8 @@ fn tokens_alone_go_into_the_store_of_the_configuration() {
     let config = place.dir.path().join("own.toml");
     std::fs::write(&config, "[store]\npath = 'own.db'\n").unwrap();
     let db = place.db.to_str().unwrap();
-    let args = ["--config", config.to_str().unwrap(), "import-mod-apn", "--db", db];
-    let ran = fswake(place.dir.path(), &args);
+    let args = ["--config", config.to_str().unwrap(), "--db", db];
+    let ran = import(place.dir.path(), &args);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), ""), "{}", ran.stderr);
     assert!(place.dir.path().join("own.db").exists() && !place.store().exists());
     assert!(!place.dir.path().join("fswake.toml").exists());
@@ -356,9 +350,9 @@ fn what_cannot_be_read_is_named_and_nothing_is_done() {
             "127.0.0.1:1/pbx: ",
         ),
     ] {
-        let mut all = vec!["import-mod-apn"];
+        let mut all = Vec::new();
         all.extend(args);
-        let ran = fswake(place.dir.path(), &all);
+        let ran = import(place.dir.path(), &all);
         assert_eq!(ran.code, Some(1), "{all:?}");
         assert!(
             ran.stderr.contains(said) && !ran.stderr.contains("hunter2"),
@@ -367,7 +361,7 @@ fn what_cannot_be_read_is_named_and_nothing_is_done() {
         );
         assert!(!place.store().exists() && !place.dir.path().join("fswake.toml").exists());
     }
-    assert_eq!(fswake(place.dir.path(), &["import-mod-apn"]).code, Some(2));
+    assert_eq!(import(place.dir.path(), &[]).code, Some(2));
 }
 
 #[test]
@@ -382,8 +376,8 @@ fn killed_in_the_middle_it_leaves_no_device_and_no_file() {
              SELECT i, 'token-' || i, i, 'pbx.example', 'com.example.phone', 'voip', 'Android' FROM n",
         )
         .unwrap();
-    let mut running = Command::new(env!("CARGO_BIN_EXE_fswake"))
-        .args(["import-mod-apn", "--conf"])
+    let mut running = Command::new(env!("CARGO_BIN_EXE_fswake-import-mod-apn"))
+        .arg("--conf")
         .arg(&place.conf)
         .arg("--db")
         .arg(&place.db)
@@ -458,4 +452,51 @@ fn configuration_in_any_encoding_that_is_harmless_is_the_same() {
         stdout.contains("wake\u{e9}") || stdout.contains("wake%C3%A9"),
         "{stdout}"
     );
+}
+
+#[test]
+fn a_failure_is_told_in_plain_words() {
+    let dir = tempfile::tempdir().unwrap();
+    for (args, says) in [
+        (["--conf", "/nonexistent/apn.conf.xml"], "no such file or directory\n"),
+        (
+            ["--db", "/nonexistent/a.db"],
+            "fswake-import-mod-apn: /nonexistent/a.db: no such file or directory\n",
+        ),
+        (["--db", "postgresql://u@127.0.0.1:1/x"], "connection refused\n"),
+        (["--db", "postgress://u:hunter2@127.0.0.1:1/x"], "unknown scheme"),
+    ] {
+        let ran = import(dir.path(), &args);
+        assert_eq!(ran.code, Some(1), "{args:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(says), "{args:?}: {}", ran.stderr);
+        for odd in ["os error", "client error", "IO error", "hunter2"] {
+            assert!(!ran.stderr.contains(odd), "{args:?}: {}", ran.stderr);
+        }
+    }
+}
+
+#[test]
+fn help_fits_a_terminal_and_manual_and_completions_are_printed() {
+    let dir = tempfile::tempdir().unwrap();
+    let help = import(dir.path(), &["--help"]).stdout;
+    assert!(help.contains("Usage:") && !help.contains("--generate"), "{help}");
+    for line in help.lines().filter(|line| line.chars().count() > 99) {
+        // What is to be copied is not cut.
+        assert!(line.starts_with("  fswake-import-mod-apn "), "{line}");
+    }
+    for (what, says) in [
+        ("man", ".TH fswake-import-mod-apn"),
+        ("bash", "complete -F"),
+        ("zsh", "#compdef fswake-import-mod-apn"),
+        ("fish", "complete -c fswake-import-mod-apn"),
+    ] {
+        let ran = import(dir.path(), &["--generate", what]);
+        assert_eq!(ran.code, Some(0), "{what}: {}", ran.stderr);
+        assert!(
+            ran.stdout.contains(says) && ran.stdout.contains("--dry-run") | ran.stdout.contains("\\-\\-dry\\-run"),
+            "{what}"
+        );
+    }
+    let alone = import(dir.path(), &["--generate", "man", "--conf", "x"]);
+    assert_eq!(alone.code, Some(2), "{}", alone.stderr);
 }

@@ -1,7 +1,7 @@
 //! What is read of apn.conf.xml.
 
-use fswake::migrate::apn_conf::{ApnConf, ApnConfError, read, variables};
-use fswake::migrate::preprocess::Variables;
+use fswake::import::apn_conf::{ApnConf, ApnConfError, read, variables};
+use fswake::xml::variables::Variables;
 
 fn conf(text: &str) -> ApnConf {
     read(text, Variables::default()).unwrap_or_else(|e| panic!("{e}"))
@@ -91,6 +91,18 @@ fn broken_files_are_refused_with_the_line() {
         "<configuration name='sofia.conf'><global_settings/></configuration>",
     ] {
         assert_eq!(line(other), None, "{other}");
+    }
+}
+
+/// The reader of XML leaves one out, and does not count it.
+#[test]
+fn byte_order_marks_move_no_line_and_cut_no_character() {
+    let text = "\u{feff}\u{feff}<configuration><settings><param name=\"a\u{20ac}\" value=\"1\"/>\n</settings>é</configuration>";
+    let conf = conf(text);
+    assert_eq!(conf.settings.unknown, [(1, "a\u{20ac}".to_owned())]);
+    for cut in (0..text.len()).filter(|cut| text.is_char_boundary(*cut)) {
+        let _ = read(&text[..cut], Variables::default());
+        let _ = read(&format!("\u{feff}{}", &text[cut..]), Variables::default());
     }
 }
 

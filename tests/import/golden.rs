@@ -9,7 +9,7 @@ use fswake::config::{Config, Environment};
 use fswake::push::Pushers;
 use fswake::push::app::Credentials;
 
-use super::command::{Ran, fswake};
+use super::command::{Ran, import};
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import/fixtures")
@@ -20,15 +20,9 @@ fn converted(name: &str, more: &[&str]) -> (Config, tempfile::TempDir, Ran) {
     let dir = tempfile::tempdir().unwrap();
     let output = dir.path().join("fswake.toml");
     let conf = fixtures().join(format!("{name}.xml"));
-    let mut args = vec![
-        "import-mod-apn",
-        "--conf",
-        conf.to_str().unwrap(),
-        "--output",
-        output.to_str().unwrap(),
-    ];
+    let mut args = vec!["--conf", conf.to_str().unwrap(), "--output", output.to_str().unwrap()];
     args.extend(more);
-    let ran = fswake(dir.path(), &args);
+    let ran = import(dir.path(), &args);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     let env = Environment {
         default_file: "/nonexistent".into(),
@@ -127,10 +121,9 @@ fn variables_of_vars_xml_make_a_profile_whole() {
     std::fs::write(&vars, set).unwrap();
     let output = dir.path().join("fswake.toml");
     let conf = fixtures().join("nothing.xml");
-    let ran = fswake(
+    let ran = import(
         dir.path(),
         &[
-            "import-mod-apn",
             "--conf",
             conf.to_str().unwrap(),
             "--vars",

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use fswake_test_support::tls::Authority;
 use rusqlite::Connection;
 
-use super::command::{Ran, fswake};
+use super::command::{self, Ran};
 
 /// PostgreSQL refuses to run as root.
 const NOBODY: u32 = 65534;
@@ -138,7 +138,7 @@ impl Server {
 }
 
 fn import(state: &Path, dsn: &str) -> Ran {
-    let ran = fswake(state, &["import-mod-apn", "--store", "fswake.db", "--db", dsn]);
+    let ran = command::import(state, &["--store", "fswake.db", "--db", dsn]);
     assert!(!format!("{ran:?}").contains("w0rd"), "{ran:?}");
     ran
 }
@@ -328,8 +328,8 @@ fn postgresql_password_can_come_from_the_environment() {
     server.sql(TABLE);
     let state = tempfile::tempdir().unwrap();
     let name = format!("postgresql://pbx@127.0.0.1:{}/postgres", server.port);
-    let output = Command::new(env!("CARGO_BIN_EXE_fswake"))
-        .args(["import-mod-apn", "--store", "fswake.db", "--db", &name])
+    let output = Command::new(env!("CARGO_BIN_EXE_fswake-import-mod-apn"))
+        .args(["--store", "fswake.db", "--db", &name])
         .current_dir(state.path())
         .env_clear()
         .env("PGPASSWORD", PASSWORD)

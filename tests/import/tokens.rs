@@ -1,6 +1,6 @@
 //! Which rows of push_tokens become which devices.
 
-use fswake::migrate::tokens::{Plan, Row, plan};
+use fswake::import::tokens::{Plan, Row, plan};
 use fswake::types::{Aor, Device, Provider, PushToken};
 
 const NOW: i64 = 1_790_000_000;

@@ -201,7 +201,7 @@ async fn phone_behind_a_proxy_that_logs_out_is_not_pushed(fs: Arc<RealFs>) {
             let (phone, _) = phone(&site, &proxy, script(transport, ANSWERS), Wakes::Elsewhere).await;
             let user = phone.account().user.clone();
             assert_eq!(phone.unregister().await, 200);
-            site.daemon().says_all(&["device forgotten", &user]).await;
+            site.daemon().log.wait(&["device forgotten", &user]).await;
             let call = site.caller().await.call(&format!("6{user}"));
             assert_eq!(call.outcome().await, 410, "{transport:?}");
             assert_eq!((site.pushes().len(), phone.invites()), (0, 0), "{transport:?}");

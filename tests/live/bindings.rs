@@ -39,7 +39,7 @@ async fn phone(site: &Site, transport: Transport) -> Phone {
 /// Waits until fswake has compared what it knows of this user with what FreeSWITCH has.
 async fn compared(site: &Site, user: &str, times: usize) {
     let user = format!("user: \"{user}\"");
-    site.daemon().says_all_times(times, &["Listed(", &user]).await;
+    site.daemon().log.wait_times(times, &["Listed(", &user]).await;
 }
 
 /// A call rings the phone where it is, at once and without a push.
@@ -71,7 +71,7 @@ async fn phone_that_reconnected_stays_known_when_its_old_connection_closes(fs: A
         is_rung_awake(&site, &phone).await;
         old.close().await;
         let closed = ["Unregistered(", &user, "ConnectionClosed"];
-        site.daemon().says_all(&closed).await;
+        site.daemon().log.wait(&closed).await;
         compared(&site, &user, 1).await;
         is_rung_awake(&site, &phone).await;
     }
@@ -114,9 +114,9 @@ async fn phone_that_logs_its_old_place_out_is_rung_at_its_new_one(fs: Arc<RealFs
         phone.contact_text(&now.replace("PLACE", &old));
         assert_eq!(phone.unregister().await, 200);
         phone.contact_text(&now);
-        site.daemon().says_all(&["Unregistered(", &user, "Explicit"]).await;
+        site.daemon().log.wait(&["Unregistered(", &user, "Explicit"]).await;
         is_rung_awake(&site, &phone).await;
-        assert_eq!(site.daemon().count(&["device forgotten", &user]), 0);
+        assert_eq!(site.daemon().log.count(&["device forgotten", &user]), 0);
         phone.sleep();
     }
 }
@@ -140,12 +140,12 @@ async fn desk_phone_that_moved_beside_a_sleeping_mobile_is_rung_when_its_old_pla
     let old = format!("127.0.0.1:{}", old.address().port());
     let expired = ["Unregistered(", "Expired", &old];
     for _ in 0..300 {
-        if site.daemon().count(&expired) > 0 {
+        if site.daemon().log.count(&expired) > 0 {
             break;
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
-    assert_eq!(site.daemon().count(&expired), 1, "{}", site.daemon().log());
+    assert_eq!(site.daemon().log.count(&expired), 1, "{}", site.daemon().log.end());
     let call = site.caller().await.call(&format!("7{user}"));
     desk.rang().await;
     assert_eq!(desk.invites(), 1);
@@ -153,12 +153,12 @@ async fn desk_phone_that_moved_beside_a_sleeping_mobile_is_rung_when_its_old_pla
     call.cancel().await;
     let ended = ["Unregistered(", "Expired", &moved.account().user];
     for _ in 0..100 {
-        if site.daemon().count(&ended) > 0 {
+        if site.daemon().log.count(&ended) > 0 {
             break;
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
-    assert_eq!(site.daemon().count(&ended), 1, "{}", site.daemon().log());
+    assert_eq!(site.daemon().log.count(&ended), 1, "{}", site.daemon().log.end());
     // Heard of so that it is awake.
     assert_eq!(moved.register().await, 200);
     site.heard(&moved).await;
@@ -231,8 +231,8 @@ async fn log_out_of_all_contacts_drops_the_token(fs: Arc<RealFs>) {
     site.heard(&phone).await;
     phone.contact_text("*");
     assert_eq!(phone.unregister().await, 200);
-    site.daemon().says_all(&["Unregistered(", &user]).await;
-    site.daemon().says_all(&["device forgotten", &user]).await;
+    site.daemon().log.wait(&["Unregistered(", &user]).await;
+    site.daemon().log.wait(&["device forgotten", &user]).await;
 }
 
 /// 100 phones register at random moments of the two seconds in which fswake is ended and started.
@@ -269,7 +269,7 @@ async fn phones_that_register_around_a_restart_are_all_known(fs: Arc<RealFs>) {
         phones.push(phone);
     }
     tokio::time::sleep_until((started + Duration::from_secs(5)).into()).await;
-    let knows = |user: &&String| site.daemon().count(&["Registered(", &format!("user: \"{user}\"")]) > 0;
+    let knows = |user: &&String| site.daemon().log.count(&["Registered(", &format!("user: \"{user}\"")]) > 0;
     let unknown: Vec<_> = users.iter().filter(|user| !knows(user)).collect();
     assert!(unknown.is_empty(), "{} of {PHONES}: {unknown:?}", unknown.len());
 }
@@ -281,7 +281,10 @@ async fn first_call_after_freeswitchs_start_is_heard_to_ring_at_once(fs: Arc<Rea
     // What comes while that lasts is heard at its end (docs/ARCHITECTURE.md, "Limits").
     for (restarts, after) in (1..).zip([550, 700, 1_500]) {
         site.fs.restart().await;
-        site.daemon().says_times(1 + restarts, "connected to FreeSWITCH").await;
+        site.daemon()
+            .log
+            .wait_times(1 + restarts, &["connected to FreeSWITCH"])
+            .await;
         tokio::time::sleep(Duration::from_millis(after)).await;
         let phone = phone(&site, Transport::Udp).await;
         assert_eq!(phone.register().await, 200);
@@ -339,11 +342,11 @@ async fn user_with_capital_letters_is_read_and_asked_for(fs: Arc<RealFs>) {
     site.kill_daemon().await;
     site.start_daemon().await;
     let read = ["Registered(", &format!("user: \"{CAPITALS}\""), "source: Resync("];
-    site.daemon().says_all_times(2, &read).await;
+    site.daemon().log.wait_times(2, &read).await;
     phones[0].move_elsewhere().await;
     assert_eq!(phones[0].register().await, 200);
     compared(&site, CAPITALS, 1).await;
-    let answers = site.daemon().lines(&["event=Listed("]);
+    let answers = site.daemon().log.with(&["event=Listed("]);
     assert_eq!(answers[0].matches("Target(").count(), 3, "{answers:?}");
     for phone in phones {
         phone.contact_text("*");
@@ -367,7 +370,7 @@ async fn profile_that_starts_later_is_read(fs: Arc<RealFs>) {
     }
     site.kill_daemon().await;
     site.start_daemon().await;
-    assert_eq!(site.daemon().count(&["Registered(", &user]), 0);
+    assert_eq!(site.daemon().log.count(&["Registered(", &user]), 0);
     // One that is still on its way out does not start, whatever FreeSWITCH says.
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_secs(3)).await;
@@ -375,7 +378,7 @@ async fn profile_that_starts_later_is_read(fs: Arc<RealFs>) {
             site.fs.api("sofia profile single start").await;
         }
     }
-    site.daemon().says_all(&["SIP profiles have started", "single"]).await;
+    site.daemon().log.wait(&["SIP profiles have started", "single"]).await;
     let call = site.caller().await.call(&format!("7{}", desk.account().user));
     desk.rang().await;
     call.cancel().await;

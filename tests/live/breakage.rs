@@ -93,7 +93,7 @@ async fn call_outlives_the_daemon(fs: Arc<RealFs>, way: &str, domain: &str) {
     let call = caller.call(&format!("{way}{user}"));
     assert_eq!(call.outcome().await, 200);
     phone.on_the_line().await;
-    site.daemon().says_all(&["call over", "connected"]).await;
+    site.daemon().log.wait(&["call over", "connected"]).await;
     site.kill_daemon().await;
     tokio::time::sleep(Duration::from_secs(6)).await;
     assert!(!call.is_ended(), "{}", caller.story());
@@ -154,15 +154,15 @@ async fn told_to_stop_held_calls_are_finished_and_new_ones_go_on_at_once(fs: Arc
     site.sleeper(&other, DOMAIN, Wakes::Never, Script::default()).await;
     let held = site.caller().await.call(&format!("6{user}"));
     site.pushed(1).await;
-    site.daemon().terminate().await;
-    site.daemon().says("stopping").await;
+    site.daemon().signal("TERM");
+    site.daemon().log.wait(&["stopping"]).await;
     let new = site.caller().await.call(&format!("6{other}"));
     let (at, outcome) = new.outcome_at().await;
     assert_eq!(outcome, NEXT_ACTION);
     assert!(at - new.started < AT_ONCE);
     assert_eq!(held.outcome().await, 200);
     phone.on_the_line().await;
-    assert_eq!(site.daemon.as_mut().unwrap().exited().await, Some(0));
+    assert_eq!(site.daemon.as_mut().unwrap().exit_code().await, Some(0));
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(!held.is_ended(), "the call outlives the daemon that connected it");
     held.hang_up().await;
@@ -180,11 +180,11 @@ async fn told_to_stop_held_calls_go_back_when_the_time_is_up(fs: Arc<RealFs>) {
     let call = site.caller().await.call(&format!("6{user}"));
     site.pushed(1).await;
     let told = Instant::now();
-    site.daemon().terminate().await;
+    site.daemon().signal("TERM");
     let (at, outcome) = call.outcome_at().await;
     assert_eq!(outcome, NEXT_ACTION);
     assert!((0.9..2.0).contains(&(at - told).as_secs_f64()));
-    assert_eq!(site.daemon.as_mut().unwrap().exited().await, Some(0));
+    assert_eq!(site.daemon.as_mut().unwrap().exit_code().await, Some(0));
 }
 
 async fn restarted_daemon_wakes_a_phone_that_it_knows_from_its_store(fs: Arc<RealFs>) {
@@ -192,8 +192,8 @@ async fn restarted_daemon_wakes_a_phone_that_it_knows_from_its_store(fs: Arc<Rea
     let user = site.fs.new_user();
     let phone = site.sleeper(&user, DOMAIN, Wakes::Elsewhere, Script::default()).await;
     site.forget_place(&phone).await;
-    site.daemon().terminate().await;
-    site.daemon.as_mut().unwrap().exited().await;
+    site.daemon().signal("TERM");
+    site.daemon.as_mut().unwrap().exit_code().await;
     // APNs is a real one: it counts provider tokens, and a new process has a new one.
     site.apns.advance(Duration::from_secs(21 * 60));
     site.start_daemon().await;
@@ -230,8 +230,8 @@ async fn restarted_freeswitch_is_connected_to_again(fs: Arc<RealFs>) {
     let (known, new) = (site.fs.new_user(), site.fs.new_user());
     let first = site.sleeper(&known, DOMAIN, Wakes::Elsewhere, Script::default()).await;
     site.fs.restart().await;
-    site.daemon().says("no connection to FreeSWITCH").await;
-    site.daemon().says_times(2, "connected to FreeSWITCH").await;
+    site.daemon().log.wait(&["no connection to FreeSWITCH"]).await;
+    site.daemon().log.wait_times(2, &["connected to FreeSWITCH"]).await;
     let second = site.sleeper(&new, DOMAIN, Wakes::Elsewhere, Script::default()).await;
     for (user, phone) in [(known, first), (new, second)] {
         let call = site.caller().await.call(&format!("7{user}"));

@@ -152,8 +152,8 @@ async fn cross(site: &Site, number: &str, domain: &str, offset: i64) -> String {
         (Some(_), Some(_)) => "both are up".to_owned(),
         (None, None) => format!("{CUT}, and he has heard {:?}", call.leg().end()),
     };
-    site.daemon().says_all(&["call over", &format!("aor={user}@")]).await;
-    let booked = site.daemon().lines(&["call over", &format!("aor={user}@")]).join("");
+    site.daemon().log.wait(&["call over", &format!("aor={user}@")]).await;
+    let booked = site.daemon().log.with(&["call over", &format!("aor={user}@")]).join("");
     let is = |outcome: &str| booked.contains(&format!("outcome=\"{outcome}\""));
     let agrees = match &*result {
         "phone" => is("connected"),
@@ -240,12 +240,12 @@ async fn leg_that_was_never_bridged_is_ended_and_a_bridged_one_is_not(fs: Arc<Re
             "event=Bridged"
         };
         let about = format!("aor={user}@");
-        site.daemon().says_all(&["CallHeld(", &about]).await;
-        let held = site.daemon().lines(&["event=CallHeld(", &about]).join("");
+        site.daemon().log.wait(&["CallHeld(", &about]).await;
+        let held = site.daemon().log.with(&["event=CallHeld(", &about]).join("");
         let id = held.split("call.id=").nth(1).and_then(|rest| rest.split(' ').next());
         let id = id.and_then(|id| id.parse().ok()).expect("a call's id");
         let leg = LegId { call: CallId(id), n: 0 };
-        site.daemon().says_all(&[event, &id.to_string()]).await;
+        site.daemon().log.wait(&[event, &id.to_string()]).await;
         let a_leg = site
             .fs
             .api(&format!("uuid_getvar {} last_bridge_to", leg.channel()))

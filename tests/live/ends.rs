@@ -42,7 +42,7 @@ async fn caller_who_cancels_before_the_register_leaves_nothing_behind(fs: Arc<Re
     site.heard(&phone).await;
     site.fs.becomes_silent(Duration::from_secs(1)).await;
     assert_eq!(phone.invites(), 0, "{}", phone.story());
-    site.daemon().says_all(&["call over", "abandoned"]).await;
+    site.daemon().log.wait(&["call over", "abandoned"]).await;
 }
 
 async fn caller_who_cancels_while_a_leg_rings_cancels_it(fs: Arc<RealFs>) {
@@ -234,7 +234,7 @@ async fn caller_who_goes_as_his_phone_is_dialled_leaves_no_leg_behind(fs: Arc<Re
     site.fs.api(&format!("uuid_setvar {channel} fswake_leg_0")).await;
     phone.wake_elsewhere().await;
     assert_eq!(phone.register().await, 200);
-    site.daemon().says("LegEnded").await;
+    site.daemon().log.wait(&["LegEnded"]).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(phone.invites(), 0, "{}", phone.story());
     call.cancel().await;

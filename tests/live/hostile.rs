@@ -94,7 +94,7 @@ async fn contact_that_would_dial_elsewhere_does_not(fs: Arc<RealFs>) {
         site.fs.becomes_silent(Duration::from_secs(5)).await;
         unharmed(&site, &decoy).await;
     }
-    assert!(site.daemon().count(&["ERROR"]) == 0, "{}", site.daemon().log());
+    assert!(site.daemon().log.count(&["ERROR"]) == 0, "{}", site.daemon().log.end());
 }
 
 async fn contact_that_is_not_sip_harms_nobody(fs: Arc<RealFs>) {
@@ -192,7 +192,7 @@ async fn display_name_that_would_be_a_variable_arrives_harmless(fs: Arc<RealFs>)
         let caller = site.caller().await;
         caller.display_name(display);
         let call = caller.call(&format!("6{user}"));
-        assert_eq!(call.outcome().await, 200, "{display}: {}", site.daemon().log());
+        assert_eq!(call.outcome().await, 200, "{display}: {}", site.daemon().log.end());
         phone.on_the_line().await;
         let invite = phone.invited().await;
         eprintln!("{display} arrives as {}", invite.header("From"));

@@ -171,15 +171,17 @@ async fn jssip_that_reconnects_before_its_old_connection_dies_is_rung(fs: Arc<Re
         page.browser.run("reconnect()").await;
         page.wait("seen.registered == 2").await;
         let heard = ["Registered(", &page.user];
-        site.daemon().says_all_times(2, &heard).await;
+        site.daemon().log.wait_times(2, &heard).await;
         let call = page.call(&site).await;
         page.talks(call, 0).await;
         page.browser.run("old.forEach((socket) => socket.close())").await;
         site.daemon()
-            .says_all(&["Unregistered(", &page.user, "ConnectionClosed"])
+            .log
+            .wait(&["Unregistered(", &page.user, "ConnectionClosed"])
             .await;
         site.daemon()
-            .says_all(&["Listed(", &format!("user: \"{}\"", page.user)])
+            .log
+            .wait(&["Listed(", &format!("user: \"{}\"", page.user)])
             .await;
         let call = page.call(&site).await;
         page.talks(call, 1).await;
@@ -195,7 +197,7 @@ async fn jssip_whose_page_was_closed_is_woken_when_it_opens_again(fs: Arc<RealFs
         page.wait("seen.registered == 1").await;
         site.heard_of(&page.user).await;
         page.close().await;
-        site.daemon().says_all(&["Unregistered(", &page.user]).await;
+        site.daemon().log.wait(&["Unregistered(", &page.user]).await;
         let call = page.call(&site).await;
         site.pushed_to_times(&page.token, 1).await;
         tokio::time::sleep(Duration::from_millis(300)).await;

@@ -84,6 +84,11 @@ fn trial(lab: &Arc<Lab>, name: &'static str, test: fn(Arc<RealFs>) -> Running) -
     let run = move || {
         lab.runtime.block_on(async {
             let fs = lab.fs().await;
+            // Each begins with no channel: what an earlier one left, and was told of, is gone first.
+            let empty = AssertUnwindSafe(fs.becomes_silent(QUIET));
+            if let Err(panic) = futures_util::FutureExt::catch_unwind(empty).await {
+                return Err(Failed::from(format!("before it began: {}", text(&*panic))));
+            }
             let outcome = futures_util::FutureExt::catch_unwind(AssertUnwindSafe(test(fs.clone()))).await;
             if outcome.is_err() {
                 eprintln!("--- FreeSWITCH's log, {name}\n{}", fs.log());
@@ -173,7 +178,7 @@ fn main() {
     if let Some(fs) = lab.fs.get() {
         fs.stop();
     }
-    lab.runtime.block_on(lab.fidelity.finish());
+    lab.fidelity.finish();
     if conclusion.has_failed() {
         conclusion.exit();
     }

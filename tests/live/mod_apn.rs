@@ -124,7 +124,7 @@ async fn phone_that_wakes_where_freeswitch_still_rings_it_rings_once(fs: Arc<Rea
     assert_eq!(call.outcome().await, 200);
     phone.on_the_line().await;
     assert_eq!((phone.invites(), site.pushes().len()), (1, 1), "{}", phone.story());
-    site.daemon().says_all(&["rung-beside"]).await;
+    site.daemon().log.wait(&["rung-beside"]).await;
     call.hang_up().await;
     phone.ended().await;
 }
@@ -279,11 +279,12 @@ async fn slow_directory_delays_neither_push_nor_end_of_a_call(fs: Arc<RealFs>) {
     let gone = Instant::now();
     call.cancel().await;
     site.daemon()
-        .says_all(&["call over", &format!("aor={user}@"), "abandoned"])
+        .log
+        .wait(&["call over", &format!("aor={user}@"), "abandoned"])
         .await;
     assert!(gone.elapsed() < Duration::from_secs(1), "{:?}", gone.elapsed());
     assert_eq!(
-        site.daemon().count(&["who-rings"]),
+        site.daemon().log.count(&["who-rings"]),
         0,
         "the directory has answered before"
     );

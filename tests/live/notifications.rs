@@ -136,7 +136,8 @@ async fn offline_users_sip_message_is_pushed_and_an_online_users_is_not(fs: Arc<
     }
     assert!(send_message(&site, &online, "hello").await.contains("202"));
     site.daemon()
-        .says_all(&["message needs no push", "all-registered"])
+        .log
+        .wait(&["message needs no push", "all-registered"])
         .await;
     assert_eq!(site.pushes().len(), 2);
     drop(here);

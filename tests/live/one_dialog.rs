@@ -316,9 +316,9 @@ async fn redial(site: &Site, transports: &[Transport], falls_asleep: impl AsyncF
         let before = site.pushes().len();
         let first = call(site, &phone).await;
         assert_eq!(first.outcome().await, 486, "{}", phone.story());
-        let ends = site.daemon().count(&["Unregistered(", &user]);
+        let ends = site.daemon().log.count(&["Unregistered(", &user]);
         falls_asleep(&phone).await;
-        site.daemon().says_all_times(ends + 1, &["Unregistered(", &user]).await;
+        site.daemon().log.wait_times(ends + 1, &["Unregistered(", &user]).await;
         phone.behave(script(transport, Reaction::Answer(ms(100))));
         let second = call(site, &phone).await;
         site.pushed(before + 2).await;

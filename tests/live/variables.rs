@@ -45,7 +45,8 @@ async fn originate_timeout_shortens_the_hold(fs: Arc<RealFs>) {
     sleeper(&site, &user, WAKE_DOMAIN, Wakes::Never).await;
     let call = site.caller().await.call(&format!("5{user}-originate_timeout=2"));
     site.daemon()
-        .says_all(&["CallHeld(", &user, "max_wait: Some(2s)"])
+        .log
+        .wait(&["CallHeld(", &user, "max_wait: Some(2s)"])
         .await;
     assert!(call.outcome().await >= 400);
 
@@ -53,7 +54,8 @@ async fn originate_timeout_shortens_the_hold(fs: Arc<RealFs>) {
     sleeper(&site, &user, WAKE_DOMAIN, Wakes::Never).await;
     originate(&site, "leg_timeout=2", &user).await;
     site.daemon()
-        .says_all(&["CallHeld(", &user, "max_wait: Some(2s)"])
+        .log
+        .wait(&["CallHeld(", &user, "max_wait: Some(2s)"])
         .await;
     site.fs.becomes_silent(Duration::from_secs(8)).await;
 }
@@ -65,7 +67,7 @@ async fn call_without_pushes_waits_for_the_phone_that_comes_by_itself(fs: Arc<Re
         let phone = sleeper(&site, &user, domain, Wakes::Elsewhere).await;
         let number = format!("{number}{user}-enable_send_apn=false");
         let call = site.caller().await.call(&number);
-        site.daemon().says_all(&["CallHeld(", &user, "no_push: true"]).await;
+        site.daemon().log.wait(&["CallHeld(", &user, "no_push: true"]).await;
         phone.wake_elsewhere().await;
         assert_eq!(phone.register().await, 200);
         assert_eq!(call.outcome().await, 200);
@@ -84,7 +86,7 @@ async fn call_that_waits_for_any_register_waits_for_a_user_without_a_phone(fs: A
     ] {
         let user = site.fs.new_user();
         let call = site.caller().await.call(&format!("{number}{user}-{name}=true"));
-        site.daemon().says_all(&["CallHeld(", &user, "wait_any: true"]).await;
+        site.daemon().log.wait(&["CallHeld(", &user, "wait_any: true"]).await;
         let phone = Phone::new(site.fs.account(&user, domain), Reaction::Answer(Duration::ZERO)).await;
         assert_eq!(phone.register().await, 200);
         assert_eq!(call.outcome().await, 200);
@@ -103,7 +105,7 @@ async fn call_that_is_somebody_elses_is_handed_back_at_once(fs: Arc<RealFs>) {
     let asleep = site.fs.new_user();
     let other = sleeper(&site, &asleep, WAKE_DOMAIN, Wakes::Elsewhere).await;
     originate(&site, "originate_reg_token=abc", &asleep).await;
-    site.daemon().says_times(2, "outcome=\"hands-off\"").await;
+    site.daemon().log.wait_times(2, &["outcome=\"hands-off\""]).await;
     site.fs.becomes_silent(Duration::from_secs(5)).await;
     assert_eq!((phone.invites(), other.invites(), site.pushes().len()), (0, 0, 0));
 }
@@ -142,7 +144,7 @@ async fn phones_see_the_caller_that_the_variables_name(fs: Arc<RealFs>) {
         "{}",
         invite.header("From")
     );
-    site.daemon().says_all(&["call over", &user, "connected"]).await;
+    site.daemon().log.wait(&["call over", &user, "connected"]).await;
     phone.hang_up().await;
 }
 
@@ -153,6 +155,9 @@ async fn values_that_mean_nothing_are_named_once(fs: Arc<RealFs>) {
         let call = site.caller().await.call(&format!("6{user}-enable_send_apn=perhaps"));
         assert_eq!(call.outcome().await, 410, "the next action");
     }
-    site.daemon().says_all_times(2, &["call over", &user]).await;
-    assert_eq!(site.daemon().count(&["WARN", "enable_send_apn=perhaps is ignored"]), 1);
+    site.daemon().log.wait_times(2, &["call over", &user]).await;
+    assert_eq!(
+        site.daemon().log.count(&["WARN", "enable_send_apn=perhaps is ignored"]),
+        1
+    );
 }

@@ -201,7 +201,7 @@ async fn three_registers_of_one_wake_up_bring_one_invite(fs: Arc<RealFs>) {
     site.fs
         .api(&format!("sofia profile internal flush_inbound_reg {user}@{DOMAIN}"))
         .await;
-    site.daemon().says_all(&["Unregistered(", &user]).await;
+    site.daemon().log.wait(&["Unregistered(", &user]).await;
     let call = site.caller().await.call(&format!("7{user}"));
     assert_eq!(call.outcome().await, 200);
     let registers = phone.count(|w| matches!(w, What::Registered(200)));
@@ -280,7 +280,7 @@ async fn number_that_is_an_alias_wakes_its_user_by_both_ways_in(fs: Arc<RealFs>)
         let user = site.fs.new_user();
         let phone = site.sleeper(&user, DOMAIN, Wakes::Elsewhere, script.clone()).await;
         let call = site.caller().await.call(&format!("9{user}"));
-        assert_eq!(call.outcome().await, 200, "{}", site.daemon().log());
+        assert_eq!(call.outcome().await, 200, "{}", site.daemon().log.end());
         phone.on_the_line().await;
         call.hang_up().await;
         phone.ended().await;
@@ -289,7 +289,7 @@ async fn number_that_is_an_alias_wakes_its_user_by_both_ways_in(fs: Arc<RealFs>)
         let phone = site.sleeper(&user, WAKE_DOMAIN, Wakes::Elsewhere, script).await;
         let dialled = format!("originate user/9{user}@{WAKE_DOMAIN} &park()");
         let answer = site.fs.api(&dialled).await;
-        assert!(answer.starts_with("+OK"), "{answer}: {}", site.daemon().log());
+        assert!(answer.starts_with("+OK"), "{answer}: {}", site.daemon().log.end());
         phone.on_the_line().await;
         site.fs.api("hupall").await;
         phone.ended().await;
@@ -312,7 +312,7 @@ async fn directory_that_is_slow_costs_a_call_to_an_alias_its_own_time(fs: Arc<Re
     };
     slow(1500).await;
     let call = site.caller().await.call(&format!("9{user}"));
-    assert_eq!(call.outcome().await, 200, "{}", site.daemon().log());
+    assert_eq!(call.outcome().await, 200, "{}", site.daemon().log.end());
     let took = call.started.elapsed();
     assert!(
         took > Duration::from_millis(1500),
@@ -325,11 +325,12 @@ async fn directory_that_is_slow_costs_a_call_to_an_alias_its_own_time(fs: Arc<Re
     // Callers who give up meanwhile are heard of at once, and written down.
     slow(8000).await;
     let call = site.caller().await.call(&format!("9{user}"));
-    site.daemon().says_all(&["WhoseNumber", &user]).await;
+    site.daemon().log.wait(&["WhoseNumber", &user]).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     call.cancel().await;
     site.daemon()
-        .says_all(&["call over", &format!("aor=9{user}@"), "abandoned"])
+        .log
+        .wait(&["call over", &format!("aor=9{user}@"), "abandoned"])
         .await;
     assert!(
         call.started.elapsed() < Duration::from_secs(2),

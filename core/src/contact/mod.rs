@@ -63,6 +63,24 @@ impl Contact {
 /// # Errors
 /// Whatever is not exactly one SIP URI with a usable host. Unfit push parameters are no error: they give warnings and
 /// no [`Contact::push`].
+///
+/// # Examples
+/// ```
+/// use fswake_core::contact::{self, ParamNames};
+/// use fswake_core::types::Provider;
+///
+/// let names = ParamNames::default();
+/// let sent = "<sip:1001@192.0.2.7:5060;pn-provider=fcm;pn-param=acme-1234;pn-prid=cXyz:APA91b-x>";
+/// let contact = contact::parse(sent, &names, "Acme/1.0", None)?;
+/// assert_eq!(contact.uri.host(), "192.0.2.7");
+/// let push = contact.push.expect("it names a token");
+/// assert_eq!((push.provider, &*push.app), (Provider::Fcm, "acme-1234"));
+///
+/// // FreeSWITCH keeps 1,023 bytes of a Contact. What it cut is never taken for a token.
+/// let cut = contact::parse(&sent[..sent.len() - 4], &names, "Acme/1.0", None)?;
+/// assert!(cut.cut && cut.push.is_none());
+/// # Ok::<(), contact::ContactError>(())
+/// ```
 pub fn parse(
     contact: &str,
     names: &ParamNames,

@@ -69,6 +69,16 @@ impl NetworkHint {
     ///
     /// `None` without a usable address; a `status` that is missing (un-REGISTER) or unknown only leaves the transport
     /// open.
+    ///
+    /// # Examples
+    /// ```
+    /// use fswake_core::contact::{NetworkHint, Transport};
+    ///
+    /// let hint = NetworkHint::from_event("192.0.2.7", "49152", "Registered(TLS-NAT)").expect("an address");
+    /// assert_eq!(hint.address.to_string(), "192.0.2.7:49152");
+    /// assert_eq!((hint.transport, hint.nat), (Some(Transport::Tls), true));
+    /// assert!(NetworkHint::from_event("192.0.2.7", "0", "").is_none());
+    /// ```
     pub fn from_event(network_ip: &str, network_port: &str, status: &str) -> Option<Self> {
         let ip = network_ip.trim_start_matches('[').trim_end_matches(']');
         let ip: IpAddr = ip.parse().ok()?;

@@ -333,6 +333,17 @@ pub fn provider_of_platform(platform: &str, tokens: &[&str]) -> Provider {
 }
 
 /// Decodes a value once (RFC 3261 section 19.1.2; `+` stands for itself) and refuses what no token or app name holds.
+///
+/// # Errors
+/// An escape that is none, or a blank, a control or anything outside ASCII once decoded.
+///
+/// # Examples
+/// ```
+/// use fswake_core::contact::decode;
+///
+/// assert_eq!(decode("acme%2Dios+1").as_deref(), Ok("acme-ios+1"));
+/// assert!(decode("00fe%0d%0a").is_err());
+/// ```
 pub fn decode(value: &str) -> Result<Cow<'_, str>, Refusal> {
     let decoded = unescape(value)?;
     // Without a way out in the middle, so that it runs on many bytes at a time.

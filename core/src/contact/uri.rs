@@ -75,6 +75,18 @@ impl Uri {
     ///
     /// # Errors
     /// Another scheme, or a host or port that is none.
+    ///
+    /// # Examples
+    /// ```
+    /// use fswake_core::contact::{Scheme, Uri};
+    ///
+    /// let uri = Uri::parse("sips:1001@[2001:db8::7]:5061;ob")?;
+    /// assert_eq!((uri.scheme(), uri.user()), (Scheme::Sips, Some("1001")));
+    /// assert_eq!((uri.host(), uri.port()), ("[2001:db8::7]", Some(5061)));
+    /// assert_eq!(uri.param("OB"), Some(""));
+    /// assert!(Uri::parse("tel:+4930123456").is_err());
+    /// # Ok::<(), fswake_core::contact::ContactError>(())
+    /// ```
     pub fn parse(text: &str) -> Result<Self, ContactError> {
         parse(text, &mut Vec::new())
     }

@@ -61,6 +61,21 @@ impl Uri {
     ///
     /// # Errors
     /// Whatever cannot be written in characters that mean nothing to FreeSWITCH.
+    ///
+    /// # Examples
+    /// ```
+    /// use fswake_core::contact::{ParamNames, Uri};
+    ///
+    /// let uri = Uri::parse("sip:10,01@192.0.2.7;transport=TCP;pn-prid=00fe;pn-provider=apns")?;
+    /// let names = ParamNames::default();
+    /// // A comma would be a second destination; the token stays here.
+    /// assert_eq!(
+    ///     uri.dial_target("internal", Some(&names))?,
+    ///     "sofia/internal/sip:10%2C01@192.0.2.7;transport=TCP"
+    /// );
+    /// assert!(uri.dial_target("gateway", None).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn dial_target(&self, profile: &str, strip: Option<&ParamNames>) -> Result<String, WriteError> {
         let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
         if profile.is_empty() || !profile.bytes().all(is_plain) || profile.eq_ignore_ascii_case("gateway") {
@@ -84,6 +99,17 @@ impl Uri {
     ///
     /// # Errors
     /// As [`Uri::dial_target`].
+    ///
+    /// # Examples
+    /// ```
+    /// use fswake_core::contact::Uri;
+    ///
+    /// let before = Uri::parse("sip:1001@Phone.example.org;pn-prid=00fe;transport=tcp")?;
+    /// let after = Uri::parse("sip:1001@phone.example.org;transport=tcp;pn-prid=00ff")?;
+    /// assert!(before.same_target(&after));
+    /// assert_eq!(after.target()?, "sip:1001@phone.example.org;transport=tcp");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn target(&self) -> Result<String, WriteError> {
         let mut out = String::with_capacity(64);
         self.write(&mut out, None, Keep::Target)?;

@@ -66,6 +66,68 @@ use self::world::World;
 use crate::types::{Aor, CallId, Device, Moment, NotificationId, UnixSeconds};
 
 /// All held calls, all devices, all bindings.
+///
+/// # Examples
+/// One wake: a call comes for a phone that sleeps, the phone is pushed, registers, and rings.
+/// ```
+/// use std::time::{Duration, SystemTime};
+///
+/// use fswake_core::engine::policy::Policy;
+/// use fswake_core::engine::{CallOptions, CallOrder, Command, Engine, Event, Handover, HeldCall, Registration, Source};
+/// use fswake_core::types::{Aor, CallId, Device, Moment, Provider, PushParams, PushToken, Target};
+///
+/// let aor = Aor::new("1001", "example.org");
+/// let push = PushParams {
+///     provider: Provider::Apns,
+///     app: "com.example.acme".into(),
+///     team: None,
+///     call_token: Some(PushToken::new("00fc13adff78")),
+///     remote_token: None,
+/// };
+/// // Its token is known from an earlier REGISTER.
+/// let phone = Device {
+///     aor: aor.clone(),
+///     push: push.clone(),
+///     user_agent: "Acme/1.0".into(),
+///     register_call_id: "a@phone".into(),
+///     first_seen: 1_800_000_000,
+///     last_seen: 1_800_000_000,
+///     set_aside: None,
+/// };
+/// let mut engine = Engine::new(Policy::default(), vec![phone]);
+/// let at = |seconds| Moment(Duration::from_secs(seconds));
+///
+/// let call = CallId(uuid::Uuid::from_u128(1));
+/// engine.handle(at(100), Event::CallHeld(HeldCall {
+///     call,
+///     aor: aor.clone(),
+///     caller_number: "1002".into(),
+///     caller_name: "Alice".into(),
+///     handover: Handover::Dialplan,
+///     at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_100),
+///     max_wait: None,
+///     options: CallOptions::default(),
+///     query: None,
+/// }));
+/// let commands: Vec<Command> = std::iter::from_fn(|| engine.poll_command()).collect();
+/// assert!(commands.iter().any(|command| matches!(command, Command::Push(_))));
+/// // If nothing comes, `fire` has something to do then: push again.
+/// assert_eq!(engine.next_timer(), Some(at(105)));
+///
+/// engine.handle(at(102), Event::Registered(Registration {
+///     aor,
+///     call_id: "b@phone".into(),
+///     target: Some(Target::new("sofia/internal/sip:1001@192.0.2.7:5060")),
+///     push: Some(push),
+///     wants_no_push: false,
+///     user_agent: "Acme/1.0".into(),
+///     expires: Duration::from_secs(600),
+///     at: 1_800_000_102,
+///     source: Source::Event,
+/// }));
+/// let commands: Vec<Command> = std::iter::from_fn(|| engine.poll_command()).collect();
+/// assert!(commands.iter().any(|command| matches!(command, Command::Call(id, CallOrder::Ring(_)) if *id == call)));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Engine {
     calls: IdMap<CallId, CallSlot>,

@@ -8,6 +8,15 @@ use super::Provider;
 
 /// Whether an app id that a phone sent (less everything from `&` on) stands for the one that is configured: it is the
 /// same, or for Apple what is left of it without service, without team, or without both.
+///
+/// # Examples
+/// ```
+/// use fswake_core::types::Provider;
+/// use fswake_core::types::app_id::stands_for;
+///
+/// assert!(stands_for(&Provider::Apns, "DEF123GHIJ.com.example.acme.voip", "com.example.acme"));
+/// assert!(!stands_for(&Provider::Fcm, "x.acme-1234", "acme-1234"));
+/// ```
 pub fn stands_for(provider: &Provider, sent: &str, configured: &str) -> bool {
     if sent == configured {
         return true;

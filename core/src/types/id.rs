@@ -13,6 +13,15 @@ impl CallId {
     /// The SIP Call-ID of every INVITE to one party of the call, and what that party's push carries.
     ///
     /// One for each party: two dialogs with one Call-ID confuse phones and FreeSWITCH alike.
+    ///
+    /// # Examples
+    /// ```
+    /// use fswake_core::types::CallId;
+    ///
+    /// let call = CallId(uuid::Uuid::from_u128(1));
+    /// assert_eq!(call.sip_call_id(0), call.sip_call_id(0));
+    /// assert_ne!(call.sip_call_id(0), call.sip_call_id(1));
+    /// ```
     pub fn sip_call_id(self, party: usize) -> Arc<str> {
         Uuid::new_v5(&self.0, format!("party {party}").as_bytes())
             .to_string()

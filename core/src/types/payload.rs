@@ -35,6 +35,18 @@ impl Payload {
     ///
     /// # Errors
     /// When it is not a JSON object, or too long.
+    ///
+    /// # Examples
+    /// ```
+    /// use fswake_core::types::push::{Payload, PayloadError};
+    ///
+    /// let payload = Payload::parse(r#"{"title": "Voicemail", "badge": 2}"#)?;
+    /// assert_eq!(payload.keys()["badge"], 2);
+    /// // A message is private: a log shows its keys only.
+    /// assert_eq!(format!("{payload:?}"), r#"{"badge", "title"}"#);
+    /// assert_eq!(Payload::parse("[1]"), Err(PayloadError::NotAnObject));
+    /// # Ok::<(), PayloadError>(())
+    /// ```
     pub fn parse(text: &str) -> Result<Self, PayloadError> {
         if text.len() > LONGEST {
             return Err(PayloadError::TooLong);

@@ -62,6 +62,18 @@ impl PushToken {
     ///
     /// # Errors
     /// When it is a word for "none", or nothing that this provider gives out.
+    ///
+    /// # Examples
+    /// ```
+    /// use fswake_core::types::{Provider, PushToken, TokenFault};
+    ///
+    /// let token = PushToken::read(&Provider::Apns, "00FC13ADFF78")?;
+    /// assert_eq!(token.expose(), "00fc13adff78");
+    /// // A log shows the first digits of its SHA-256.
+    /// assert_eq!(format!("{token:?}"), format!("PushToken({})", token.fingerprint()));
+    /// assert_eq!(PushToken::read(&Provider::Fcm, "(null)"), Err(TokenFault::Placeholder));
+    /// # Ok::<(), TokenFault>(())
+    /// ```
     pub fn read(provider: &Provider, written: &str) -> Result<Self, TokenFault> {
         if written.is_empty() {
             return Err(TokenFault::Empty);

@@ -15,8 +15,8 @@ use clap::Args;
 use self::plan::{FileStep, Plan};
 use self::site::Site;
 use super::doctor;
-use super::new_files::{Fresh, Made, NewFile};
 use crate::config::{Config, Environment};
+use crate::new_files::{Fresh, Made, NewFile};
 use crate::words;
 
 /// Where to look, and how far to go.

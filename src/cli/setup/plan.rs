@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::site::{EventSocket, OWN_PASSWORD, Site};
 use super::snippet::CONTEXT;
 use super::sums::{FileState, SetupSums, named};
-use crate::cli::new_files::NewFile;
+use crate::new_files::NewFile;
 
 /// The configuration with every key and its default.
 const EXAMPLE: &str = include_str!("../../../fswake.example.toml");

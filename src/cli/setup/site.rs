@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 
 use crate::doctor;
 use crate::files;
-use crate::migrate::preprocess::Variables;
+use crate::xml::variables::Variables;
 
 /// Where packages and builds of FreeSWITCH put their configuration.
 const FOLDERS: [&str; 5] = [

@@ -67,12 +67,12 @@ impl SetupSums {
     }
 
     /// The list as a file.
-    pub(super) fn to_file(&self) -> crate::cli::new_files::NewFile {
+    pub(super) fn to_file(&self) -> crate::new_files::NewFile {
         let mut text = String::new();
         for (path, sum) in &self.sums {
             let _ = writeln!(text, "{sum}  {}", path.display());
         }
-        crate::cli::new_files::NewFile {
+        crate::new_files::NewFile {
             path: self.list.clone(),
             text,
             mode: 0o644,

@@ -9,7 +9,7 @@
 //! of a query, a form or JSON, and no header (tests/push/http_hostile.rs).
 
 mod auth;
-mod digest;
+pub(crate) mod digest;
 mod values;
 
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,5 +1,7 @@
 //! The operator's body: JSON, a form, markup or plain text, by its content type.
 
+use reqwest::header::HeaderValue;
+
 use crate::push::template::error::TemplateError;
 use crate::push::template::json::Json;
 use crate::push::template::name::{Name, Vocabulary};
@@ -9,6 +11,11 @@ use crate::push::template::url::{self, Pair};
 /// The content type of a profile that names none.
 pub const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Whether a content type is one that a header can carry: a media type (RFC 9110 section 8.3.1).
+pub fn is_media_type(text: &str) -> bool {
+    HeaderValue::from_str(text).is_ok() && text.contains('/') && !text.contains("${")
+}
 
 /// mod_apn's default body, as its authors meant it: theirs lacks a comma.
 const DEFAULT_JSON: &str = r#"{"type":"${type}","app":"${app_id}","token":"${token}","user":"${user}","realm":"${realm}","payload":${payload},"platform":"${platform}"}"#;

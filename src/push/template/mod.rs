@@ -13,7 +13,7 @@ mod name;
 mod text;
 mod url;
 
-pub use body::{BodyTemplate, JSON};
+pub use body::{BodyTemplate, JSON, is_media_type};
 pub use error::TemplateError;
 pub(crate) use json::Json;
 pub use name::{Name, Vocabulary};

@@ -58,8 +58,7 @@ const UNREACHABLE: &str =
     "503 is FreeSWITCH's own word for a dead connection, so such a phone is pushed again, and rung when it registers.";
 const ASLEEP: &str =
     "A phone with a push token that may be asleep over UDP is not rung at its old address, so there is no leg to it.";
-const STALE: &str =
-    "A phone that may be awake is rung at its old address while its push is under way. If nobody is there, that leg is over before \
+const STALE: &str = "A phone that may be awake is rung at its old address while its push is under way. If nobody is there, that leg is over before \
      the phone registers. A bridge rings both addresses at once, and one of them loses.";
 const STATUS: &str = "With several phones, the SIP status is that of the phone that gave the cause. A bridge combines \
                       the first phone's cause with the last one's status.";

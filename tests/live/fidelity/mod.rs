@@ -70,7 +70,7 @@ impl Fidelity {
     }
 
     /// Prints the table, and ends fswake and FreeSWITCH: drops do not run behind `exit`.
-    pub async fn finish(&self) {
+    pub fn finish(&self) {
         {
             let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
             if !outcomes.is_empty() {
@@ -78,7 +78,7 @@ impl Fidelity {
             }
         }
         for site in [&self.site, &self.by_push].into_iter().filter_map(OnceCell::get) {
-            site.daemon().terminate().await;
+            site.daemon().signal("TERM");
             site.fs.stop();
         }
     }

@@ -113,6 +113,17 @@ impl Apns {
         self.file("ca.pem")
     }
 
+    /// Lines of an `[[app]]` that it serves, but for the name.
+    pub fn app(&self) -> String {
+        format!(
+            "provider = 'apns'\napp-ids = ['{BUNDLE_ID}']\nbase-url = '{}'\nca-file = '{}'\nkey-file = '{}'\n\
+             key-id = '{KEY_ID}'\nteam-id = '{TEAM_ID}'\n",
+            self.base_url(),
+            self.ca_file().display(),
+            self.key_file().display()
+        )
+    }
+
     /// The .p8 file of the signing key.
     pub fn key_file(&self) -> PathBuf {
         self.file("key.p8")

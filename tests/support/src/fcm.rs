@@ -101,6 +101,16 @@ impl Fcm {
         self.file("account.json")
     }
 
+    /// Lines of an `[[app]]` that it serves, but for the name.
+    pub fn app(&self) -> String {
+        format!(
+            "provider = 'fcm'\napp-ids = ['{PROJECT}']\nbase-url = '{}'\nca-file = '{}'\nservice-account-file = '{}'\n",
+            self.base_url(),
+            self.ca_file().display(),
+            self.service_account_file().display()
+        )
+    }
+
     /// A file in its directory, which goes with it.
     pub fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)

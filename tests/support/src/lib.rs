@@ -5,6 +5,7 @@
 
 pub mod apns;
 pub mod baresip;
+pub mod daemon;
 pub mod fcm;
 pub mod freeswitch;
 pub mod gateway;

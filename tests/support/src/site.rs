@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,11 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
-use crate::apns::{Apns, BUNDLE_ID, KEY_ID, Push, TEAM_ID};
+use crate::apns::{Apns, BUNDLE_ID, Push, TEAM_ID};
+use crate::daemon::{self, Daemon};
 use crate::realfs::RealFs;
 use crate::sip::{PATIENCE, Phone, Script, What};
 
@@ -74,152 +72,6 @@ impl Settings {
     }
 }
 
-/// fswake's process; killed when dropped.
-pub struct Daemon {
-    child: Child,
-    pid: u32,
-    lines: watch::Receiver<Vec<String>>,
-}
-
-impl Daemon {
-    /// Starts it with this configuration file and waits until it is connected to FreeSWITCH.
-    pub async fn start(binary: &Path, config: &Path) -> Self {
-        let mut child = Command::new(binary)
-            .arg("--config")
-            .arg(config)
-            .arg("run")
-            .env_remove("FSWAKE_CONFIG")
-            .env_remove("FSWAKE_LOG")
-            .env_remove("NOTIFY_SOCKET")
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("fswake starts");
-        let stderr = child.stderr.take().expect("its stderr");
-        let (sender, lines) = watch::channel(Vec::new());
-        tokio::spawn(async move {
-            let mut stderr = BufReader::new(stderr).lines();
-            let mut copy = std::env::var_os("FSWAKE_LIVE_LOG").and_then(|name| {
-                let mut options = std::fs::File::options();
-                options.create(true).append(true).open(name).ok()
-            });
-            while let Ok(Some(line)) = stderr.next_line().await {
-                if let Some(copy) = &mut copy {
-                    let _ = writeln!(copy, "{line}");
-                }
-                sender.send_modify(|lines| lines.push(line));
-            }
-        });
-        let pid = child.id().expect("its process id");
-        let daemon = Self { child, pid, lines };
-        daemon.says("connected to FreeSWITCH").await;
-        daemon
-    }
-
-    /// Its process id.
-    pub fn pid(&self) -> u32 {
-        self.pid
-    }
-
-    /// Waits until a line of its log has all these words, or had.
-    pub async fn says(&self, words: &str) {
-        self.says_all(&[words]).await;
-    }
-
-    /// Waits until a line of its log has all of these, or had; fails the test when there is none.
-    pub async fn says_all(&self, parts: &[&str]) {
-        self.says_all_times(1, parts).await;
-    }
-
-    /// Waits until so many lines of its log have these words, or had.
-    pub async fn says_times(&self, times: usize, words: &str) {
-        self.says_all_times(times, &[words]).await;
-    }
-
-    /// Waits until so many lines of its log have all of these, or had.
-    pub async fn says_all_times(&self, times: usize, parts: &[&str]) {
-        let has_all = |line: &&String| parts.iter().all(|p| line.contains(p));
-        let mut lines = self.lines.clone();
-        let said = lines.wait_for(|lines| lines.iter().filter(has_all).count() >= times);
-        let said = matches!(tokio::time::timeout(PATIENCE, said).await, Ok(Ok(_)));
-        assert!(said, "fswake does not say {parts:?} {times} times");
-    }
-
-    /// How many lines of its log have all of these.
-    pub fn count(&self, parts: &[&str]) -> usize {
-        let lines = self.lines.borrow();
-        lines.iter().filter(|l| parts.iter().all(|p| l.contains(p))).count()
-    }
-
-    /// The lines of its log that have all of these.
-    pub fn lines(&self, parts: &[&str]) -> Vec<String> {
-        let has_all = |line: &&String| parts.iter().all(|p| line.contains(p));
-        self.lines.borrow().iter().filter(has_all).cloned().collect()
-    }
-
-    /// The end of its log.
-    pub fn log(&self) -> String {
-        let lines: Vec<String> = self.lines.borrow().clone();
-        let told = lines
-            .iter()
-            .filter(|l| !l.contains("Resync(") && !l.contains("StoreDevice("));
-        let told: Vec<&str> = told.map(String::as_str).collect();
-        told[told.len().saturating_sub(80)..].join("\n")
-    }
-
-    /// SIGKILL, and waits for its end.
-    pub async fn kill(&mut self) {
-        self.child.kill().await.expect("it could be killed");
-    }
-
-    /// SIGTERM.
-    pub async fn terminate(&self) {
-        let status = Command::new("kill")
-            .arg("-TERM")
-            .arg(self.pid.to_string())
-            .status()
-            .await;
-        assert!(status.is_ok_and(|s| s.success()), "kill -TERM {}", self.pid);
-    }
-
-    /// Waits for its end; its exit code.
-    pub async fn exited(&mut self) -> Option<i32> {
-        let status = tokio::time::timeout(Duration::from_secs(40), self.child.wait()).await;
-        status.expect("it ends").expect("it was a child").code()
-    }
-
-    /// Its resident memory in KiB.
-    pub fn resident(&self) -> u32 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let number = line.and_then(|rest| rest.split_whitespace().next());
-        number.and_then(|n| n.parse().ok()).unwrap_or_default()
-    }
-
-    /// CPU time that it has used so far, user and system.
-    pub fn cpu(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        // proc(5): utime and stime are the 12th and 13th field behind the command's name, in ticks of 10 ms.
-        let fields = stat.rsplit(") ").next().unwrap_or_default();
-        let ticks: u64 = fields
-            .split(' ')
-            .skip(11)
-            .take(2)
-            .filter_map(|f| f.parse::<u64>().ok())
-            .sum();
-        Duration::from_millis(ticks * 10)
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("--- fswake's log\n{}", self.log());
-        }
-    }
-}
-
 /// A push that reached APNs.
 #[derive(Clone, Debug)]
 pub struct Pushed {
@@ -249,12 +101,9 @@ pub struct Site {
 impl Site {
     /// Runs another subcommand with the daemon's configuration: exit code, stdout, stderr.
     pub async fn tool(&self, args: &[&str]) -> (Option<i32>, String, String) {
-        let mut command = Command::new(&self.binary);
-        command
-            .arg("--config")
-            .arg(self.dir.path().join("fswake.toml"))
-            .args(args);
-        let output = command.env_remove("FSWAKE_LOG").output().await.expect("fswake runs");
+        let mut command = daemon::command(&self.binary, &self.dir.path().join("fswake.toml"));
+        command.args(args).stdout(Stdio::piped());
+        let output = command.output().await.expect("fswake runs");
         let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
         (output.status.code(), text(output.stdout), text(output.stderr))
     }
@@ -300,8 +149,9 @@ impl Site {
 
     /// Starts fswake, anew after it was killed.
     pub async fn start_daemon(&mut self) {
-        let config = self.dir.path().join("fswake.toml");
-        self.daemon = Some(Daemon::start(&self.binary, &config).await);
+        let mut command = daemon::command(&self.binary, &self.dir.path().join("fswake.toml"));
+        command.arg("run");
+        self.daemon = Some(Daemon::start(command).await.connected().await);
     }
 
     /// fswake, which runs.
@@ -311,7 +161,7 @@ impl Site {
 
     /// Kills fswake with SIGKILL.
     pub async fn kill_daemon(&mut self) {
-        if let Some(mut daemon) = self.daemon.take() {
+        if let Some(daemon) = self.daemon.take() {
             daemon.kill().await;
         }
     }
@@ -364,23 +214,23 @@ impl Site {
             } else {
                 1
             };
-            self.daemon().says_all_times(times, &["Registered(", &place]).await;
+            self.daemon().log.wait_times(times, &["Registered(", &place]).await;
         }
     }
 
     /// Waits until fswake has heard of a REGISTER of this user, whatever its Contact.
     pub async fn heard_of(&self, user: &str) {
         let user = format!("user: \"{user}\"");
-        self.daemon().says_all(&["Registered(", &user]).await;
+        self.daemon().log.wait(&["Registered(", &user]).await;
     }
 
     /// Makes FreeSWITCH end a phone's registration, as if it had run out, and waits until fswake has heard of it.
     pub async fn forget_place(&self, phone: &Phone) {
         let (user, domain) = (&phone.account().user, &phone.account().domain);
-        let before = self.daemon().count(&["Unregistered(", user]);
+        let before = self.daemon().log.count(&["Unregistered(", user]);
         let flush = format!("sofia profile internal flush_inbound_reg {user}@{domain}");
         self.fs.api(&flush).await;
-        self.daemon().says_all_times(before + 1, &["Unregistered(", user]).await;
+        self.daemon().log.wait_times(before + 1, &["Unregistered(", user]).await;
     }
 
     /// The pushes so far, calls and others.
@@ -396,7 +246,11 @@ impl Site {
     /// Waits for so many pushes to this token; fails the test when they do not come.
     pub async fn pushed_to_times(&self, token: &str, times: usize) {
         let all = self.pushed_to_so_often(token, times).await;
-        assert!(all, "fewer than {times} pushes to {token}:\n{}", self.daemon().log());
+        assert!(
+            all,
+            "fewer than {times} pushes to {token}:\n{}",
+            self.daemon().log.end()
+        );
     }
 
     async fn pushed_to_so_often(&self, token: &str, times: usize) -> bool {
@@ -411,7 +265,15 @@ impl Site {
         let arrived = pushes.wait_for(|pushes| pushes.len() >= count);
         match tokio::time::timeout(PATIENCE, arrived).await {
             Ok(Ok(pushes)) => pushes.clone(),
-            _ => panic!("fewer than {count} pushes:\n{}", self.daemon().log()),
+            _ => panic!("fewer than {count} pushes:\n{}", self.daemon().log.end()),
+        }
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        if let Some(daemon) = self.daemon.as_ref().filter(|_| std::thread::panicking()) {
+            eprintln!("--- fswake's log\n{}", daemon.log.end());
         }
     }
 }
@@ -504,20 +366,11 @@ filter = "{log}"
 drain-timeout = "{drain}"
 [[app]]
 name = "ios"
-provider = "apns"
-app-ids = ["{BUNDLE_ID}"]
-base-url = "{base}"
-ca-file = "{ca}"
-key-file = "{key}"
-key-id = "{KEY_ID}"
-team-id = "{TEAM_ID}"
-"#,
+{app}"#,
         esl = settings.esl_port.unwrap_or(fs.ports.esl.port()),
         dir = dir.display(),
         log = settings.log,
         drain = settings.drain,
-        base = apns.base_url(),
-        ca = apns.ca_file().display(),
-        key = apns.key_file().display(),
+        app = apns.app(),
     )
 }

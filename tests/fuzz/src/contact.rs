@@ -1,0 +1,198 @@
+//! Contacts: parser, and writer of dial-strings.
+
+use fswake_core::contact::{self, Contact, NetworkHint, ParamNames, Uri, decode};
+use fswake_core::types::PushToken;
+use percent_encoding::percent_decode_str;
+
+use crate::Target;
+
+/// The target.
+pub const TARGET: Target = Target {
+    name: "contact",
+    check,
+    words: &[
+        "<sip:",
+        "sips:",
+        ">",
+        ";pn-provider=",
+        "apns",
+        "apns.dev",
+        "fcm",
+        ";pn-param=",
+        ";pn-prid=",
+        ":voip",
+        ":remote",
+        "&",
+        ";app-id=",
+        ";pn-type=",
+        ";pn-tok=",
+        ";pn-voip-tok=",
+        ";pn-im-tok=",
+        ";pn-platform=",
+        "iOS",
+        "android",
+        ";fs_path=",
+        "sip%3A",
+        "<sip:proxy;lr>",
+        "%3B",
+        "%25",
+        "%0d%0a",
+        "%00",
+        ";fs_nat=yes",
+        ";transport=tls",
+        ";received=",
+        "@",
+        "[2001:db8::1]",
+        ":5060",
+        ":_:",
+        "[leg_timeout=1]",
+        "\"",
+        "\\",
+        ",",
+        "${x}",
+        "(null)",
+        "*",
+        "00fc13adff785122b4ad28809a3420982341241421348097878e577c991de8f0",
+        "DEF123GHIJ.com.example.app.voip",
+    ],
+};
+
+/// What is between `sofia/internal/` and the dial-string's end may only be this.
+fn is_strict(target: &str) -> bool {
+    let plain = |text: &str| {
+        text.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-._*+%:@;=".contains(&b))
+    };
+    let mut parts = target.split('[');
+    let first = parts.next().unwrap_or_default();
+    let pairs = parts.all(|part| {
+        part.split_once(']').is_some_and(|(inside, after)| {
+            !inside.is_empty()
+                && inside.bytes().all(|b| b.is_ascii_alphanumeric() || b":.-".contains(&b))
+                && plain(after)
+        })
+    });
+    plain(first) && pairs && !target.contains(":_:")
+}
+
+/// Nothing in it means anything to FreeSWITCH, and it reads as what it was written from.
+pub(crate) fn check_dialled(dialled: &str) {
+    let mut parts = dialled.splitn(3, '/');
+    assert_eq!(parts.next(), Some("sofia"), "{dialled}");
+    let target = parts.nth(1).unwrap();
+    assert!(is_strict(target), "{dialled}");
+}
+
+fn tokens(contact: &Contact) -> impl Iterator<Item = &PushToken> {
+    let push = contact.push.iter();
+    push.flat_map(|push| push.tokens.call().into_iter().chain(push.tokens.remote()))
+}
+
+fn check(input: &[u8]) {
+    let text = &*String::from_utf8_lossy(input);
+    let names = ParamNames::default();
+    let hint = NetworkHint::from_event("192.0.2.7", "49152", "Registered(TLS-NAT)");
+    for hint in [None, hint.as_ref()] {
+        let Ok(contact) = contact::parse(text, &names, "Phone/1.0", hint) else {
+            continue;
+        };
+        assert_eq!(contact::parse(text, &names, "Phone/1.0", hint).as_ref(), Ok(&contact));
+        is_written_safely(&contact, &names);
+        shows_no_token(&contact);
+    }
+    is_never_cut_short(text, &names);
+}
+
+fn is_written_safely(contact: &Contact, names: &ParamNames) {
+    let uri = &contact.uri;
+    let Ok(dialled) = uri.dial_target("internal", None) else {
+        return;
+    };
+    check_dialled(&dialled);
+    let again = Uri::parse(&dialled["sofia/internal/".len()..]).unwrap();
+    assert_eq!(again.dial_target("internal", None).as_ref(), Ok(&dialled), "{uri:?}");
+    assert!(uri.same_target(&again), "{dialled}");
+    assert!(
+        again.host().eq_ignore_ascii_case(uri.host()) && again.port() == uri.port(),
+        "{dialled}"
+    );
+    let user = |uri: &Uri| uri.user().map(|user| percent_decode_str(user).collect::<Vec<_>>());
+    assert_eq!(user(&again), user(uri), "{dialled}");
+
+    // Push parameters are taken out of the URI and of the route.
+    let stripped = uri.dial_target("internal", Some(names)).unwrap();
+    check_dialled(&stripped);
+    let stripped = Uri::parse(&stripped["sofia/internal/".len()..]).unwrap();
+    assert!(stripped.params().all(|(name, _)| !names.is_push(name)), "{stripped:?}");
+    // FreeSWITCH knows it by this name only.
+    let path = stripped.params().find(|(name, _)| *name == "fs_path");
+    let path = path.and_then(|(_, path)| path).unwrap_or_default();
+    let path = percent_decode_str(path).decode_utf8().unwrap();
+    for hop in path
+        .split(',')
+        .map(|hop| hop.trim_matches(['<', '>']))
+        .filter(|hop| !hop.is_empty())
+    {
+        let hop = Uri::parse(hop).unwrap();
+        assert!(hop.params().all(|(name, _)| !names.is_push(name)), "{path}");
+    }
+}
+
+fn shows_no_token(contact: &Contact) {
+    let provider = contact.push.as_ref().map(|push| push.provider.clone());
+    let warnings: Vec<_> = contact.warnings.iter().map(ToString::to_string).collect();
+    let shown = format!("{contact:?} {warnings:?}");
+    let uri = &contact.uri;
+    for token in tokens(contact) {
+        // It is in the one form that all of fswake compares.
+        let read = PushToken::read(provider.as_ref().unwrap(), token.expose());
+        assert_eq!(read.as_ref(), Ok(token), "{contact:?}");
+        let is_elsewhere = [uri.user().unwrap_or_default(), uri.host()]
+            .iter()
+            .any(|part| part.to_ascii_lowercase().contains(&token.expose().to_ascii_lowercase()));
+        let app = contact.push.as_ref().map(|push| {
+            let mut words = [&*push.app, push.provider.name()].into_iter();
+            words.any(|word| word.to_ascii_lowercase().contains(token.expose()))
+        });
+        let is_name = uri
+            .params()
+            .any(|(name, _)| name.to_ascii_lowercase().contains(token.expose()));
+        if token.expose().len() >= 12 && !is_elsewhere && !is_name && app != Some(true) {
+            assert!(!shown.contains(token.expose()), "{shown}");
+        }
+    }
+}
+
+/// FreeSWITCH cuts a Contact where it likes: what is read then is no part of a token.
+fn is_never_cut_short(text: &str, names: &ParamNames) {
+    let Some(open) = text.find('<').filter(|open| !text[..*open].contains(['"', ':'])) else {
+        return;
+    };
+    let Some(close) = text[open..].find('>').map(|close| open + close) else {
+        return;
+    };
+    // Every value that is written out, decoded, and its parts.
+    let mut whole: Vec<String> = Vec::new();
+    for value in text[open..close]
+        .split(';')
+        .filter_map(|param| param.split_once('='))
+        .map(|(_, value)| value)
+    {
+        let value = decode(value).map_or_else(|_| value.to_owned(), std::borrow::Cow::into_owned);
+        for part in value.split('&') {
+            whole.extend([part, part.rsplit_once(':').map_or(part, |(token, _)| token)].map(str::to_ascii_lowercase));
+        }
+        whole.push(value.to_ascii_lowercase());
+    }
+    let step = 1 + (close - open) / 16;
+    for end in (open..close).step_by(step).filter(|end| text.is_char_boundary(*end)) {
+        let Ok(cut) = contact::parse(&text[..end], names, "Phone/1.0", None) else {
+            continue;
+        };
+        assert!(cut.cut, "{:?}", cut.uri);
+        for token in tokens(&cut) {
+            let is_whole = whole.contains(&token.expose().to_ascii_lowercase());
+            assert!(is_whole, "cut at {end}: {}", token.expose());
+        }
+    }
+}

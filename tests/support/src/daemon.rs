@@ -1,0 +1,271 @@
+//! fswake as a process of its own, and its log: for tests on stand-ins, live tests and benches alike.
+
+use std::ffi::OsStr;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::sync::watch;
+
+use crate::freeswitch::Phone;
+
+/// How long anything may take that is waited for.
+const LONG: Duration = Duration::from_secs(30);
+
+/// The command line of the daemon, or of a subcommand: in an empty environment, with its output kept off the terminal.
+pub fn command(binary: impl AsRef<OsStr>, config: &Path) -> Command {
+    let mut command = Command::new(binary);
+    command.arg("--config").arg(config).env_clear();
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command.kill_on_drop(true);
+    command
+}
+
+/// The running daemon; killed when dropped.
+pub struct Daemon {
+    /// Its process.
+    pub child: Child,
+    /// What it says.
+    pub log: Log,
+    /// Where it takes calls; the first address, if it has several.
+    pub address: SocketAddr,
+    pid: u32,
+}
+
+impl Daemon {
+    /// Starts it and waits until it takes calls.
+    pub async fn start(command: Command) -> Self {
+        let (child, log) = Self::spawn(command, |_| {});
+        Self::ready(child, log).await
+    }
+
+    /// The same, with an eye on each line of the log; `started` gets the log before the daemon has said anything.
+    pub async fn start_watched(command: Command, see: fn(&str), started: impl FnOnce(&Log)) -> Self {
+        let (child, log) = Self::spawn(command, see);
+        started(&log);
+        Self::ready(child, log).await
+    }
+
+    fn spawn(mut command: Command, see: fn(&str)) -> (Child, Log) {
+        let mut child = command.spawn().expect("fswake starts");
+        let log = Log::read(child.stderr.take().expect("its stderr"), see);
+        (child, log)
+    }
+
+    async fn ready(child: Child, log: Log) -> Self {
+        let pid = child.id().expect("its process id");
+        let address = address_in(&log.wait(&["waiting for calls"]).await);
+        Self {
+            child,
+            log,
+            address,
+            pid,
+        }
+    }
+
+    /// Waits until it has read FreeSWITCH's registrations.
+    pub async fn connected(self) -> Self {
+        self.log.wait(&["connected to FreeSWITCH"]).await;
+        self
+    }
+
+    /// Where it answers queries.
+    pub async fn http(&self) -> SocketAddr {
+        address_in(&self.log.wait(&["HTTP: metrics"]).await)
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Lets a phone of the stand-in register, and waits until the daemon has heard of it.
+    pub async fn registered(&self, phone: &Phone) {
+        let from = self.log.len();
+        phone.register();
+        let user = format!("user: {:?}", phone.spec().user);
+        self.log.wait_from(from, &["Registered(Registration", &user]).await;
+    }
+
+    /// Lets a phone register and fall asleep while its registration lasts.
+    pub async fn dozing(&self, phone: &Phone) {
+        self.registered(phone).await;
+        phone.sleep();
+    }
+
+    /// Lets a phone register and fall asleep, its registration gone: only its token is left.
+    pub async fn asleep(&self, phone: &Phone) {
+        self.dozing(phone).await;
+        let from = self.log.len();
+        phone.expire();
+        let user = format!("user: {:?}", phone.spec().user);
+        self.log.wait_from(from, &["Unregistered(", &user]).await;
+    }
+
+    /// The line about a call that is over, and its fields.
+    pub async fn summary(&self) -> String {
+        self.log.wait(&[" INFO ", "call over"]).await
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let pid = self.pid.to_string();
+        let sent = std::process::Command::new("kill")
+            .args([&format!("-{name}"), &pid])
+            .status();
+        assert!(sent.is_ok_and(|sent| sent.success()), "kill -{name} {pid}");
+    }
+
+    /// `kill -9`, and waits for its end.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("it could be killed");
+    }
+
+    /// Waits for its end; its exit code.
+    pub async fn exit_code(&mut self) -> Option<i32> {
+        let status = tokio::time::timeout(LONG + Duration::from_secs(10), self.child.wait()).await;
+        status.expect("it ends").expect("it was a child").code()
+    }
+
+    /// Its resident memory, in KiB.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|rest| rest.split_whitespace().next());
+        number.and_then(|n| n.parse().ok()).unwrap_or_default()
+    }
+
+    /// CPU time that it has used so far, user and system.
+    pub fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        // proc(5): utime and stime are the 12th and 13th field behind the command's name, in ticks of 10 ms.
+        let fields = stat.rsplit(") ").next().unwrap_or_default();
+        let ticks: u64 = fields
+            .split(' ')
+            .skip(11)
+            .take(2)
+            .filter_map(|f| f.parse::<u64>().ok())
+            .sum();
+        Duration::from_millis(ticks * 10)
+    }
+}
+
+fn address_in(line: &str) -> SocketAddr {
+    let address = line.split("address=").nth(1).expect("an address");
+    let address = address.split([' ', ',']).next().unwrap_or_default();
+    address.parse().unwrap_or_else(|e| panic!("{line}: {e}"))
+}
+
+/// What the daemon logged, line by line. With `FSWAKE_LIVE_LOG`, that file has it too.
+#[derive(Clone)]
+pub struct Log {
+    lines: Arc<Mutex<Vec<String>>>,
+    count: watch::Receiver<usize>,
+}
+
+impl Log {
+    fn read(stderr: ChildStderr, see: fn(&str)) -> Self {
+        let (lines, (sender, count)) = (Arc::<Mutex<Vec<String>>>::default(), watch::channel(0));
+        let log = Self {
+            lines: Arc::clone(&lines),
+            count,
+        };
+        let mut copy = std::env::var_os("FSWAKE_LIVE_LOG").and_then(|name| {
+            let mut options = std::fs::File::options();
+            options.create(true).append(true).open(name).ok()
+        });
+        tokio::spawn(async move {
+            let mut reader = BufReader::new(stderr).split(b'\n');
+            while let Ok(Some(line)) = reader.next_segment().await {
+                let line = String::from_utf8(line).expect("UTF-8");
+                see(&line);
+                if let Some(copy) = &mut copy {
+                    let _ = writeln!(copy, "{line}");
+                }
+                lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+                sender.send_modify(|n| *n += 1);
+            }
+        });
+        log
+    }
+
+    /// How many lines there are now.
+    pub fn len(&self) -> usize {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether it has said nothing yet.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All of it so far.
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The lines that have all these words.
+    pub fn with(&self, words: &[&str]) -> Vec<String> {
+        let mut lines = self.lines();
+        lines.retain(|line| words.iter().all(|word| line.contains(word)));
+        lines
+    }
+
+    /// The end of it, without what comes in great numbers.
+    pub fn end(&self) -> String {
+        let mut lines = self.lines();
+        lines.retain(|line| !line.contains("Resync(") && !line.contains("StoreDevice("));
+        lines[lines.len().saturating_sub(80)..].join("\n")
+    }
+
+    /// How many lines have all these words.
+    pub fn count(&self, words: &[&str]) -> usize {
+        self.with(words).len()
+    }
+
+    /// The first line that has all these words.
+    pub async fn wait(&self, words: &[&str]) -> String {
+        self.wait_from(0, words).await
+    }
+
+    /// The first such line from the `from`th on.
+    pub async fn wait_from(&self, from: usize, words: &[&str]) -> String {
+        self.nth_from(from, 1, words).await
+    }
+
+    /// Waits for so many such lines, those that there are included.
+    pub async fn wait_times(&self, times: usize, words: &[&str]) {
+        if times > 0 {
+            self.nth_from(0, times, words).await;
+        }
+    }
+
+    async fn nth_from(&self, from: usize, n: usize, words: &[&str]) -> String {
+        let mut count = self.count.clone();
+        let found = async {
+            let (mut next, mut left) = (from, n);
+            loop {
+                let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner)[next..].to_vec();
+                for line in lines.iter().filter(|line| words.iter().all(|w| line.contains(w))) {
+                    left -= 1;
+                    if left == 0 {
+                        return line.clone();
+                    }
+                }
+                next += lines.len();
+                let more = count.wait_for(|n| *n > next).await;
+                assert!(more.is_ok(), "the daemon ended without a line with {words:?}");
+            }
+        };
+        let in_time = tokio::time::timeout(LONG, found).await;
+        in_time.unwrap_or_else(|_| panic!("no line of the log with {words:?} ({n} times) within {LONG:?}"))
+    }
+}
