@@ -58,8 +58,7 @@ const UNREACHABLE: &str =
     "503 is FreeSWITCH's own word for a dead connection, so such a phone is pushed again, and rung when it registers.";
 const ASLEEP: &str =
     "A phone with a push token that may be asleep over UDP is not rung at its old address, so there is no leg to it.";
-const STALE: &str =
-    "A phone that may be awake is rung at its old address while its push is under way. If nobody is there, that leg is over before \
+const STALE: &str = "A phone that may be awake is rung at its old address while its push is under way. If nobody is there, that leg is over before \
      the phone registers. A bridge rings both addresses at once, and one of them loses.";
 const STATUS: &str = "With several phones, the SIP status is that of the phone that gave the cause. A bridge combines \
                       the first phone's cause with the last one's status.";
@@ -167,9 +166,13 @@ pub const DEPARTURES: &[Departure] = &[
     departs("codecs_none_in_common", BOTH, "callee is offered", &["audio RTP/AVP PCMU,PCMA,G722"], ANY_CODEC),
     departs("proxy_media", BOTH, "caller hears", &["voice of 1"], PROXY_MEDIA),
     departs("video_flows_proxy_media", BOTH, "caller hears", &["voice of 1"], PROXY_MEDIA),
-    may_depart("video_flows_proxy_media", "callee is offered", &["audio RTP/AVP PCMU,PCMA; video RTP/AVP H264 (profile-level-id=42801F;packetization-mode=1)"], PROXY_MEDIA),
+    // FreeSWITCH may have H.264 or not.
+    may_depart("video_flows_proxy_media", "callee is offered", &["audio RTP/AVP PCMU,PCMA; video RTP/AVP H264 (profile-level-id=42801F;packetization-mode=1)", "audio RTP/AVP PCMU,PCMA; video RTP/AVP VP8"], PROXY_MEDIA),
+    may_depart("video_flows_proxy_media", "caller gets", &["audio RTP/AVP PCMU; video RTP/AVP VP8"], PROXY_MEDIA),
     departs("video_flows_bypass_media", BOTH, "audio goes", &["through FreeSWITCH"], BYPASS_VIDEO),
     departs("video_flows_bypass_media_after_bridge", BOTH, "audio goes", &["through FreeSWITCH"], BYPASS_VIDEO),
+    may_depart("video_flows_bypass_media_after_bridge", "caller sees", &["video of 1"], BYPASS_VIDEO),
+    may_depart("video_flows_bypass_media_after_bridge", "callee sees", &["video of 0"], BYPASS_VIDEO),
     departs("t38_by_callee_bypass_media", BOTH, "the other is offered", &["audio RTP/AVP PCMU, then image udptl"], BYPASS_LATER),
     departs("t38_by_callee_bypass_media", BOTH, "the other is offered then", &["audio RTP/AVP PCMU, then image udptl, then audio RTP/AVP PCMU,PCMA"], BYPASS_LATER),
     departs("t38_by_callee_bypass_media", BOTH, "it is offered", &["audio RTP/AVP PCMU"], BYPASS_LATER),

@@ -53,7 +53,10 @@ pub fn rows() -> Vec<Row> {
                 Wait(1500),
             ])
             .steps(gone())
-            .steps([See("callee's end", EndsWithin(Callee, SOON)), See("booked", Booked("taken", "picked up by {5}"))]),
+            .steps([
+                See("callee's end", EndsWithin(Callee, SOON)),
+                See("booked", Booked("taken", "picked up by {5}")),
+            ]),
         row(1, "ringing_leg_is_intercepted")
             .callee(rings(Callee))
             .desk(answers(Desk))
@@ -64,7 +67,10 @@ pub fn rows() -> Vec<Row> {
                 Wait(1500),
             ])
             .steps(gone())
-            .steps([See("callee's end", EndsWithin(Callee, SOON)), See("booked", Booked("taken", "picked up"))]),
+            .steps([
+                See("callee's end", EndsWithin(Callee, SOON)),
+                See("booked", Booked("taken", "picked up")),
+            ]),
         row(1, "ringing_leg_is_picked_up")
             .callee(rings(Callee))
             .desk(answers(Desk))
@@ -75,7 +81,10 @@ pub fn rows() -> Vec<Row> {
                 Wait(1500),
             ])
             .steps(gone())
-            .steps([See("callee's end", EndsWithin(Callee, SOON)), See("booked", Booked("taken", "picked up"))]),
+            .steps([
+                See("callee's end", EndsWithin(Callee, SOON)),
+                See("booked", Booked("taken", "picked up")),
+            ]),
         row(1, "caller_is_picked_up_by_extension")
             .before(&[("hash", "insert/{domain}-last_dial_ext/{1}/${uuid}")])
             .callee(rings(Callee))
@@ -84,7 +93,10 @@ pub fn rows() -> Vec<Row> {
             .steps([Call(Desk, "9{id}"), Wait(1500)])
             .steps(gone())
             .steps([See("INVITEs", Invites(Callee)), See("caller", Answers)])
-            .steps([See("callee's end", EndsWithin(Callee, SOON)), See("booked", Booked("taken", "picked up by {5}"))]),
+            .steps([
+                See("callee's end", EndsWithin(Callee, SOON)),
+                See("booked", Booked("taken", "picked up by {5}")),
+            ]),
         row(1, "caller_is_picked_up_by_extension_in_the_moment_of_the_answer")
             .before(&[("hash", "insert/{domain}-last_dial_ext/{1}/${uuid}")])
             .callee(rings(Callee))
@@ -115,7 +127,10 @@ pub fn rows() -> Vec<Row> {
                 See("caller", End(Caller)),
                 See("application", Variable(Caller, "current_application")),
             ])
-            .steps([See("callee's end", EndsWithin(Callee, SOON)), See("booked", Booked("taken", "transferred to valet_park"))]),
+            .steps([
+                See("callee's end", EndsWithin(Callee, SOON)),
+                See("booked", Booked("taken", "transferred to valet_park")),
+            ]),
         row(1, "caller_is_transferred_to_his_end_while_it_rings")
             .callee(rings(Callee))
             .steps(ringing(400))
@@ -162,7 +177,10 @@ pub fn rows() -> Vec<Row> {
             .steps([Call(Desk, "*9{id}"), Wait(1500)])
             .steps(gone())
             .steps([See("INVITEs", Invites(Callee)), See("caller", Answers)])
-            .steps([See("callee's end", EndsWithin(Callee, SOON)), See("booked", Booked("taken", "picked up by {5}"))]),
+            .steps([
+                See("callee's end", EndsWithin(Callee, SOON)),
+                See("booked", Booked("taken", "picked up by {5}")),
+            ]),
         // The dialplan way takes one number, not a site's own list of users.
         row(1, "call_of_a_pickup_group_is_picked_up")
             .ways(&[Way::Plain, Way::DialString])
@@ -173,7 +191,10 @@ pub fn rows() -> Vec<Row> {
             .steps([Call(Desk, "*8{id}"), Wait(1500)])
             .steps(gone())
             .steps([See("INVITEs", Invites(Callee)), See("caller", Answers)])
-            .steps([See("callee's end", EndsWithin(Callee, SOON)), See("booked", Booked("taken", "picked up"))]),
+            .steps([
+                See("callee's end", EndsWithin(Callee, SOON)),
+                See("booked", Booked("taken", "another phone of the ring group answered")),
+            ]),
         row(1, "one_of_two_ringing_legs_is_intercepted")
             .callee(rings(Callee))
             .other(rings(Other))
@@ -210,11 +231,17 @@ pub fn rows() -> Vec<Row> {
             .steps(ringing(600))
             .steps([Api("uuid_bridge {caller} {desk}"), Wait(1500)])
             .steps(gone())
-            .steps([See("caller", Answers), See("booked", Booked("taken", "picked up by {5}"))]),
+            .steps([
+                See("caller", Answers),
+                See("booked", Booked("taken", "picked up by {5}")),
+            ]),
         row(1, "caller_is_broadcast_to_while_it_rings")
             .callee(rings(Callee))
             .steps(ringing(400))
-            .steps([Api("uuid_broadcast {caller} tone_stream://%(200,0,440) aleg"), Wait(600)])
+            .steps([
+                Api("uuid_broadcast {caller} tone_stream://%(200,0,440) aleg"),
+                Wait(600),
+            ])
             .steps([See("INVITEs", Invites(Callee)), PickUpIfItRings(Callee), Wait(1000)])
             .steps([See("caller", EndCause(Caller)), See("caller hears", Hears(Caller, 400))]),
         row(1, "caller_is_killed_while_it_rings")
