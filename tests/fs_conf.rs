@@ -189,6 +189,24 @@ fn transfer_that_comes_to_the_dial_strings_context_is_sent_on() {
     }
 }
 
+/// When the loopback has taken itself out, a transfer of the phone would run in context `fswake-after`, which has no way on.
+#[test]
+fn phone_of_the_plain_bridge_is_transferred_in_the_callers_context() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fs-conf/dialplan/fswake.xml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let bridges: Vec<_> = text
+        .lines()
+        .filter(|line| line.contains("application=\"bridge\"") && line.contains("sofia_contact("))
+        .collect();
+    assert_eq!(bridges.len(), 2, "with the caller's codecs, and with any");
+    for bridge in bridges {
+        assert!(
+            bridge.contains(",force_transfer_context=${force_transfer_context},"),
+            "{bridge}"
+        );
+    }
+}
+
 /// A chat message is marked and goes on: nothing of it is expanded, and nothing ends its delivery.
 #[test]
 fn chatplan_marks_messages_and_leaves_their_delivery_alone() {
