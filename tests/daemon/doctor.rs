@@ -47,7 +47,7 @@ pub async fn clinic() -> Stage {
         .answer("sofia xmlstatus", &format!("<profiles>\n{profiles}</profiles>\n"));
     stage.fs.answer(
         "sofia xmlstatus profile internal",
-        "<profile><context>public</context></profile>",
+        "<profile>\n<context>public</context>\n</profile>\n",
     );
     let settings = snippet("sip_profiles/fswake.xml");
     let sofia =
