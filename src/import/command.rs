@@ -37,13 +37,13 @@ A PostgreSQL password that --db lacks is taken from $PGPASSWORD: other users of 
 /// Nothing is overwritten, and mod_apn's own files and database are only read.
 #[derive(Debug, clap::Parser)]
 #[command(name = "fswake-import-mod-apn", version, after_help = EXAMPLES, max_term_width = WIDTH)]
-#[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(["conf", "db", "generate"]))]
+#[command(override_usage = "fswake-import-mod-apn [OPTIONS] <--conf <FILE>|--db <DSN|FILE>>")]
 pub struct ImportModApn {
     /// fswake's configuration, which names the store [default: $FSWAKE_CONFIG, else /etc/fswake/fswake.toml if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// mod_apn's configuration, apn.conf.xml
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["db", "generate"])]
     conf: Option<PathBuf>,
     /// A file that sets its global variables ($${..}), such as FreeSWITCH's vars.xml
     #[arg(long, value_name = "FILE", requires = "conf")]

@@ -492,10 +492,9 @@ fn help_fits_a_terminal_and_manual_and_completions_are_printed() {
     ] {
         let ran = import(dir.path(), &["--generate", what]);
         assert_eq!(ran.code, Some(0), "{what}: {}", ran.stderr);
-        assert!(
-            ran.stdout.contains(says) && ran.stdout.contains("--dry-run") | ran.stdout.contains("\\-\\-dry\\-run"),
-            "{what}"
-        );
+        // A manual's hyphens are escaped.
+        let text = ran.stdout.replace('\\', "");
+        assert!(text.contains(says) && text.contains("dry-run"), "{what}: {text}");
     }
     let alone = import(dir.path(), &["--generate", "man", "--conf", "x"]);
     assert_eq!(alone.code, Some(2), "{}", alone.stderr);

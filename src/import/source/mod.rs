@@ -57,6 +57,8 @@ impl Source {
             None if name.contains(['=', ' ']) && !name.contains('/') => {
                 Ok(Self::Postgres(Box::new(Dsn::read(name, password)?)))
             }
+            // A misspelt scheme: the reader of connection strings says so, and repeats no password.
+            None if name.contains("://") => Ok(Self::Postgres(Box::new(Dsn::read(name, password)?))),
             // FreeSWITCH's short form: data source, user, password.
             None if name.split(':').count() == 3 => Err(SourceError::Kind("an ODBC data source")),
             None => Ok(Self::Sqlite(name.into())),
@@ -128,6 +130,11 @@ mod tests {
                 "{said}"
             );
         }
+        let misspelt = kind("postgress://u:secret@h/d");
+        assert!(
+            misspelt.contains("unknown scheme") && !misspelt.contains("secret"),
+            "{misspelt}"
+        );
         assert!(kind("mariadb://Server=h;Pwd=secret").starts_with("a database that is neither: "));
     }
 }
