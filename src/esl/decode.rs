@@ -27,7 +27,45 @@ pub struct Held {
     pub bypass_media: bool,
     /// Variables whose values were ignored, for the log.
     pub ignored: Vec<String>,
+    /// How the `socket` application holds it.
+    pub socket: Socket,
 }
+
+/// How the `socket` application holds a channel (mod_event_socket.c).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Socket {
+    /// Without `async`: the connection is served by the channel's own thread, which does nothing else until the connection ends.
+    /// Neither a bridge nor a transfer begins before that, and no event tells of them.
+    pub is_static: bool,
+    /// Whether `resume` hands the channel back to the dialplan. Otherwise the connection's end does, and `resume` or
+    /// `socket_resume=true` would leave the channel in CS_RESET for ever (measured).
+    pub resumes: bool,
+    /// `socket_resume=true` was set before it.
+    pub is_told_to_resume: bool,
+    /// Its argument.
+    pub argument: String,
+}
+
+impl Socket {
+    fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Self {
+        let is_static = get("Socket-Mode") == Some("static");
+        let argument = get("variable_current_application_data").unwrap_or_default();
+        Self {
+            is_static,
+            resumes: !is_static && !argument.ends_with(INNER),
+            is_told_to_resume: get("variable_socket_resume").is_some_and(options::is_true),
+            argument: argument.to_owned(),
+        }
+    }
+
+    /// The argument of a `socket` that parks the channel, inside this one, which has no `async`.
+    pub fn inner(&self) -> String {
+        format!("{} async{INNER}", self.argument)
+    }
+}
+
+/// The end of the argument of a `socket` inside another one. FreeSWITCH ignores words that it does not know.
+const INNER: &str = " inner";
 
 /// What is behind a loopback (`-b`) of a dial-string.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,6 +192,7 @@ pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: Syst
         at_once: handover == Handover::Dialplan && is_set("instant_ringback"),
         is_silent: is_set("ignore_ring_ready"),
     };
+    let socket = Socket::read(get);
     let channel_of = |name: &str| variable(name).filter(|id| is_channel(id)).map(str::to_owned);
     let behind = (handover == Handover::DialString).then(|| Behind {
         caller: channel_of("other_loopback_from_uuid"),
@@ -183,6 +222,7 @@ pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: Syst
         tone,
         bypass_media: is_set("bypass_media") || is_set("bypass_media_after_bridge"),
         ignored: asked.ignored,
+        socket,
     })
 }
 

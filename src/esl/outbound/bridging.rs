@@ -88,6 +88,9 @@ impl Connection {
         }
         // The leg takes a tick to be parked: the caller's answer, and his bridge with the loopback, need not wait for that.
         self.answer(connect).await?;
+        if self.held.socket.is_static && self.replaceable(connect.early).is_none() {
+            self.stand_by().await;
+        }
         self.is_parked(leg).await?;
         // A display is not worth a call: it is waited for only a moment.
         if let Heard::LegOver(end) = self
@@ -141,14 +144,24 @@ impl Connection {
         if !self.is_still_held().await {
             return Err(NotBridged::Failed(None));
         }
+        let leaves = self.has_to_leave(a_leg);
+        if leaves {
+            self.use_further();
+        }
         if !self.order(a_leg, leg).await? {
+            self.use_own();
             return Err(NotBridged::Failed(None));
         }
         self.place = if is_replaced { Place::Replaced } else { Place::Bridging };
         // From here on it is we who have written it.
         self.held.parent.moved_by = None;
-        // With socket_resume the end of this connection would end the call (measured, both ways in).
-        self.let_go(&channel).await?;
+        if leaves {
+            self.end_other_legs().await?;
+            self.leave().await?;
+        } else {
+            // With socket_resume the end of this connection would end the call (measured, both ways in).
+            self.let_go(&channel).await?;
+        }
         let is_bridge = |_: &Self, event: Option<&EslEvent>| {
             event.is_some_and(|event| {
                 let is = |header: &str, id: &str| event.header_str(header) == Some(id);
@@ -158,6 +171,9 @@ impl Connection {
             })
         };
         let ordered_at = Instant::now();
+        // Nothing leads back to a connection that was left.
+        let is_left = is_replaced || leaves;
+        let mut is_lost = false;
         let heard = loop {
             let heard = self.wait(leg, SOON, is_bridge).await?;
             // Whoever takes the caller in this moment has him, if his order came after ours.
@@ -194,7 +210,8 @@ impl Connection {
             Heard::HeldLost => None,
             Heard::Nothing => {
                 warn!("FreeSWITCH has not confirmed the bridge");
-                if is_replaced {
+                is_lost = leaves;
+                if is_left {
                     self.api(encode::kill(a_leg, "DESTINATION_OUT_OF_ORDER")).await?;
                 } else {
                     self.place = Place::Held;
@@ -204,7 +221,7 @@ impl Connection {
                 None
             }
         };
-        if !is_replaced {
+        if !is_replaced && !is_lost {
             return Err(NotBridged::Failed(end));
         }
         // Nothing is held any more: the loopback is gone.

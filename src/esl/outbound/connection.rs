@@ -11,8 +11,10 @@ use tracing::{debug, warn};
 
 use super::Outbound;
 use super::callee::Callee;
+use super::leaving::Further;
 use super::moved::CallersEnd;
 use super::prepared::Prepared;
+use super::watch::Watch;
 use crate::engine::{CallOrder, Cause, Event, LegEnd, Next, Record, Ringing};
 use crate::esl::decode::Held;
 use crate::esl::encode;
@@ -30,6 +32,10 @@ pub(super) const PICK_UP: Duration = Duration::from_millis(200);
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long FreeSWITCH keeps the connection after the channel's hangup, for the last events.
 const LINGER: Duration = Duration::from_secs(5);
+
+/// What is heard of the call.
+pub(super) const EVENTS: &str = "CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_ANSWER CHANNEL_BRIDGE CHANNEL_HANGUP CHANNEL_PARK \
+                                 CHANNEL_UNPARK CHANNEL_EXECUTE_COMPLETE BACKGROUND_JOB";
 
 /// Failed `originate`s whose legs have not hung up, with the end of the wait, in order.
 pub(super) type Jobs = Vec<(Instant, LegId, LegEnd)>;
@@ -93,6 +99,10 @@ pub(super) struct Connection {
     pub(super) in_hand: Option<(LegId, Cause)>,
     /// What the held channel's variables are to say of the wake.
     pub(super) record: Record,
+    /// Where commands go once the channel has to be left.
+    pub(super) further: Further,
+    /// Tells when somebody else may have the channel; nothing where FreeSWITCH's events do.
+    pub(super) watch: Option<Watch>,
 }
 
 /// Where the held channel is, as far as we know.
@@ -119,6 +129,7 @@ enum After {
 impl Connection {
     pub(super) fn new(shared: Outbound, link: Link, held: Held) -> Self {
         let call = held.call.call;
+        let watch = held.socket.is_static.then(|| shared.touched.watch(&held.channel));
         let rung_by_freeswitch = held.call.options.ringing == Ringing::FreeSwitch;
         Self {
             shared,
@@ -153,6 +164,8 @@ impl Connection {
                 rung_by_freeswitch,
                 ..Record::default()
             },
+            further: Further::None,
+            watch,
         }
     }
 
@@ -174,17 +187,16 @@ impl Connection {
     }
 
     async fn set_up(&mut self) -> Result<(), EslError> {
-        let events = "CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_ANSWER CHANNEL_BRIDGE CHANNEL_HANGUP CHANNEL_PARK \
-                      CHANNEL_UNPARK CHANNEL_EXECUTE_COMPLETE BACKGROUND_JOB";
         let mut commands = vec![
             EslCommand::Linger { timeout: Some(LINGER) },
             filter("Unique-ID", &self.held.channel),
             filter("Job-Owner-UUID", &self.held.channel),
             EslCommand::Events {
                 format: "plain".into(),
-                events: events.into(),
+                events: EVENTS.into(),
             },
         ];
+        commands.extend(self.without_async());
         commands.extend(self.arming(0));
         self.all(commands).await?;
         self.find_caller().await?;
@@ -215,6 +227,7 @@ impl Connection {
                 }
                 () = tokio::time::sleep_until(no_channel_at), if !self.jobs.is_empty() => self.never_had_a_channel().await,
                 () = tokio::time::sleep_until(told_at), if self.picked_off.is_some() => self.was_not_picked_up().await,
+                named = Watch::due(&mut self.watch), if self.place == Place::Held => self.look(named).await?,
                 user = self.callee.answer() => self.callee_is(user).await?,
                 event = self.link.event() => match event {
                     Some(event) => self.heard(&event).await,
@@ -257,7 +270,9 @@ impl Connection {
                 }
             }
         }
-        let _ = self.link.send(EslCommand::Exit).await;
+        if !matches!(self.further, Further::Left) {
+            let _ = self.link.send(EslCommand::Exit).await;
+        }
         Ok(())
     }
 
@@ -326,7 +341,10 @@ impl Connection {
             }
         };
         self.report(result, &(more + &self.forget_prepared())).await?;
-        self.command(EslCommand::Resume).await
+        if self.held.socket.resumes {
+            self.command(EslCommand::Resume).await?;
+        }
+        Ok(())
     }
 
     /// A command whose reply only tells whether the connection lives.

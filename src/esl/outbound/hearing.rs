@@ -18,6 +18,7 @@ impl Connection {
     /// Passes on what one event says.
     pub(super) async fn heard(&mut self, event: &EslEvent) {
         self.his_end = self.end_of_the_caller(event).or(self.his_end.take());
+        self.may_be_taken(event);
         let name = match event.event_type() {
             Some(EslEventType::ChannelProgress) => "CHANNEL_PROGRESS",
             Some(EslEventType::ChannelProgressMedia) => "CHANNEL_PROGRESS_MEDIA",
@@ -122,8 +123,14 @@ impl Connection {
     pub(super) async fn was_taken(&mut self, how: LeftTo) {
         self.place = Place::Taken;
         // Where that fails the connection is over, and so is its power over the channel.
-        let channel = self.held.channel.clone();
-        let _ = self.let_go(&channel).await;
+        if self.held.socket.is_static {
+            // Whoever has it waits for the end of this connection.
+            self.stand_by().await;
+            let _ = self.leave().await;
+        } else {
+            let channel = self.held.channel.clone();
+            let _ = self.let_go(&channel).await;
+        }
         let how = match how {
             LeftTo::Park => Takeover::Parked,
             LeftTo::Dialplan(to) => Takeover::Transferred { to },

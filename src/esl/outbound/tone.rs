@@ -4,6 +4,7 @@
 use freeswitch_esl_tokio::EslError;
 
 use super::connection::Connection;
+use crate::esl::decode::Tone;
 
 /// The application and its argument that play a `ringback`; `None` where there is nothing to play.
 ///
@@ -27,6 +28,13 @@ fn player(ringback: &str) -> Option<(&'static str, String)> {
     let tone = ringback.strip_prefix("tone_stream://").unwrap_or(ringback);
     let tone = tone.split(";loops=").next().unwrap_or(tone);
     Some(("playback", format!("tone_stream://{tone};loops=-1")))
+}
+
+impl Tone {
+    /// Whether something is played to the caller, and not a 180 sent.
+    pub(super) fn is_played(&self) -> bool {
+        self.ringback.as_deref().and_then(player).is_some()
+    }
 }
 
 impl Connection {

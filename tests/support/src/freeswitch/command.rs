@@ -129,6 +129,11 @@ impl Conn {
             "+OK".to_owned()
         } else if starts("connect") && self.listener.session.is_some() {
             return self.connect().await;
+        } else if starts("getvar ") && self.listener.session.is_some() {
+            let world = self.core.world();
+            let channel = world.channels.get(self.session());
+            let value = channel.and_then(|channel| channel.variable(line[7..].trim()));
+            value.unwrap_or("-ERR command not found").to_owned()
         } else if starts("myevents") && self.listener.session.is_some() {
             self.my_events(&line)
         } else if starts("sendmsg") {
