@@ -44,6 +44,8 @@ pub struct Socket {
     pub is_told_to_resume: bool,
     /// Its argument.
     pub argument: String,
+    /// What has moved the channel last, before it ([`Parent::moved_by`]).
+    pub moved_by: String,
 }
 
 impl Socket {
@@ -55,6 +57,7 @@ impl Socket {
             resumes: !is_static && !argument.ends_with(INNER),
             is_told_to_resume: get("variable_socket_resume").is_some_and(options::is_true),
             argument: argument.to_owned(),
+            moved_by: get("variable_transfer_source").unwrap_or(UNSET).to_owned(),
         }
     }
 

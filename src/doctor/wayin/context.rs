@@ -360,13 +360,18 @@ fn written(name: &str, socket: &Socket) -> Vec<Check> {
     let data = Printable(&socket.data);
     let has = |word: &str| socket.data.split_whitespace().any(|w| w == word);
     let mut checks = Vec::new();
-    let missing: Vec<&str> = ["async", "full"].into_iter().filter(|word| !has(word)).collect();
-    if !missing.is_empty() {
-        let seen = format!("socket {data} without {}", missing.join(" and "));
-        let advice = "write `async full` behind the address: without it fswake can order nothing";
+    if !has("full") {
+        let seen = format!("socket {data} without full");
+        let advice = "write `full` behind the address: without it fswake can order nothing";
         checks.push(Check::error(FAMILY, name, seen, advice));
     }
-    if !socket.resumes {
+    let is_async = has("async");
+    if socket.resumes && !is_async {
+        let seen = format!("socket {data} without async, and socket_resume=true before it");
+        let advice = "set socket_resume=false, or write `async full`: FreeSWITCH may leave a caller in silence otherwise";
+        checks.push(Check::error(FAMILY, name, seen, advice));
+    }
+    if !socket.resumes && is_async {
         let seen = format!("socket {data} without socket_resume=true before it");
         let advice =
             "set socket_resume=true before the socket application: without it a caller is stuck when fswake dies";
@@ -398,9 +403,19 @@ mod tests {
         let bare = r#"<context><action application="socket" data="h:1|[::1]:2"/></context>"#;
         let bare = handovers(bare).remove(0).socket;
         assert_eq!(bare.addresses(), ["h:1", "[::1]:2"]);
-        let checks = written("context x", &bare);
-        assert_eq!(checks.len(), 2);
-        assert!(checks.iter().all(|c| c.state == State::Error), "{checks:?}");
+        for (data, resumes, errors) in [
+            (&*bare.data, false, 1),
+            ("h:1 full", false, 0),
+            ("h:1 full", true, 1),
+            ("h:1 async full", true, 0),
+            ("h:1 async full", false, 1),
+            ("h:1 async", false, 2),
+        ] {
+            let data = data.to_owned();
+            let checks = written("context x", &Socket { data, resumes });
+            let found = checks.iter().filter(|c| c.state == State::Error).count();
+            assert_eq!((found, checks.len()), (errors, errors), "{checks:?}");
+        }
     }
 
     fn of(name: &str, actions: &str) -> Context {

@@ -58,6 +58,9 @@ impl Connection {
                         if end.is_picked_off() && self.place == Place::Held {
                             let ends = self.picked_off.get_or_insert_with(|| (Instant::now(), Vec::new()));
                             ends.1.push(told);
+                            if let Some(watch) = &mut self.watch {
+                                watch.soon();
+                            }
                             return;
                         }
                     }
@@ -155,16 +158,26 @@ impl Connection {
     /// The same by all that is said in this time.
     pub(super) async fn is_held_for(&mut self, patience: Duration) -> bool {
         let until = Instant::now() + patience;
+        let looks = self.watch.is_some() && !patience.is_zero();
+        if looks {
+            let _ = self.look(false).await;
+        }
         while self.place == Place::Held
             && let Ok(Some(event)) = timeout_at(until, self.link.event()).await
         {
             self.heard(&event).await;
+        }
+        if looks {
+            let _ = self.look(false).await;
         }
         self.place == Place::Held
     }
 
     /// Nobody has picked the held channel up: the legs that were picked off are over, and that is all.
     pub(super) async fn was_not_picked_up(&mut self) {
+        if self.watch.is_some() {
+            let _ = self.look(false).await;
+        }
         for end in self.picked_off.take().into_iter().flat_map(|(_, ends)| ends) {
             self.tell(end).await;
         }

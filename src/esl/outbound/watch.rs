@@ -5,6 +5,7 @@
 //! - when an API command has named it (`uuid_transfer`, `uuid_bridge`, `uuid_park`, ..): FreeSWITCH fires an event API after each;
 //! - when it is answered, and not by us: `intercept` answers whom it picks up;
 //! - when another channel has become its partner, and the application that did this is over (`intercept`);
+//! - when a phone of his was picked off, which happens to the partner of whom somebody picks up;
 //! - once a second, for whatever else there is (`sched_transfer`, a SIP REFER).
 
 use std::collections::HashMap;
@@ -143,7 +144,7 @@ impl Watch {
     }
 
     /// Something has happened.
-    fn soon(&mut self) {
+    pub(super) fn soon(&mut self) {
         (self.due, self.soon) = (Instant::now(), 0);
     }
 }
@@ -182,11 +183,7 @@ impl Connection {
 
     /// Looks whether somebody else has the channel.
     pub(super) async fn look(&mut self, is_named: bool) -> Result<(), EslError> {
-        let Some(known) = self.held.parent.moved_by.clone() else {
-            return Ok(());
-        };
-        if self.held.parent.channel.as_ref() != Some(&self.held.channel) {
-            // A loopback ends when its caller is taken.
+        if self.place != Place::Held {
             return Ok(());
         }
         let name = "transfer_source".into();
@@ -194,7 +191,7 @@ impl Connection {
         // FreeSWITCH has no other answer for a variable that is not set.
         let moved = reply.reply_text().filter(|text| !text.starts_with("-ERR"));
         let moved = moved.filter(|text| !text.is_empty()).unwrap_or(decode::UNSET);
-        if moved != known {
+        if moved != self.held.socket.moved_by {
             let moved = Moved(moved.to_owned());
             self.was_moved_by(&moved).await;
         } else if is_named && self.is_parked_elsewhere().await {

@@ -623,5 +623,6 @@ async fn run_socket(core: Arc<Core>, uuid: String, addresses: String) {
         }
         return Box::pin(conn.run()).await;
     }
-    core.connection_ended(&uuid, true);
+    let is_static = core.world().channels.get(&uuid).is_some_and(Channel::is_static);
+    core.connection_ended(&uuid, !is_static);
 }
