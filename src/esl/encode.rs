@@ -11,9 +11,6 @@ use uuid::Uuid;
 use crate::engine::Record;
 use crate::types::{Aor, CallId, LegId, Target};
 
-/// How often the lease of a ringing leg is renewed.
-pub const LEASE_RENEWAL: Duration = Duration::from_millis(1500);
-
 /// `user@domain` of an AOR; `None` where it does not fit into a command.
 pub fn user(aor: &Aor) -> Option<String> {
     plain_user(&aor.user)

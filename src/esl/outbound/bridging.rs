@@ -336,7 +336,7 @@ impl Connection {
             // However much is heard meanwhile.
             if Instant::now() >= renew_at {
                 self.renew_leases().await?;
-                renew_at = Instant::now() + encode::LEASE_RENEWAL;
+                renew_at = Instant::now() + self.shared.pace.renewal();
             }
             let event = tokio::select! {
                 event = self.link.event() => event.ok_or(EslError::ConnectionClosed)?,

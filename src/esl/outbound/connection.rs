@@ -33,9 +33,12 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// How long FreeSWITCH keeps the connection after the channel's hangup, for the last events.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// What is heard of the call.
-pub(super) const EVENTS: &str = "CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_ANSWER CHANNEL_BRIDGE CHANNEL_HANGUP CHANNEL_PARK \
-                                 CHANNEL_UNPARK CHANNEL_EXECUTE_COMPLETE BACKGROUND_JOB";
+/// What is heard while nobody rings. FreeSWITCH compares each of these events, whosever it is, with the filters of every held call
+/// under one lock, so they are few.
+const EVENTS_HELD: &str = "CHANNEL_HANGUP CHANNEL_UNPARK BACKGROUND_JOB";
+/// What is heard besides from the first leg on.
+const EVENTS_RINGING: &str =
+    "CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_ANSWER CHANNEL_BRIDGE CHANNEL_PARK CHANNEL_EXECUTE_COMPLETE";
 
 /// Failed `originate`s whose legs have not hung up, with the end of the wait, in order.
 pub(super) type Jobs = Vec<(Instant, LegId, LegEnd)>;
@@ -54,6 +57,8 @@ pub(super) struct Connection {
     pub(super) legs: HashMap<String, LegId>,
     /// Legs with a filter set, counted: leg numbers below this are heard.
     pub(super) armed: u32,
+    /// Events of legs are heard.
+    pub(super) hears_legs: bool,
     /// What FreeSWITCH keeps of the next leg's originate.
     pub(super) prepared: Option<Prepared>,
     /// Legs that were dialed, in order.
@@ -138,6 +143,7 @@ impl Connection {
             call,
             legs: HashMap::new(),
             armed: 0,
+            hears_legs: false,
             prepared: None,
             dialed: Vec::new(),
             ringing: Vec::new(),
@@ -191,10 +197,7 @@ impl Connection {
             EslCommand::Linger { timeout: Some(LINGER) },
             filter("Unique-ID", &self.held.channel),
             filter("Job-Owner-UUID", &self.held.channel),
-            EslCommand::Events {
-                format: "plain".into(),
-                events: EVENTS.into(),
-            },
+            subscription(EVENTS_HELD),
         ];
         commands.extend(self.without_async());
         commands.extend(self.arming(0));
@@ -223,7 +226,7 @@ impl Connection {
                 biased;
                 () = tokio::time::sleep_until(renew_at), if rings => {
                     self.renew_leases().await?;
-                    renew_at = Instant::now() + encode::LEASE_RENEWAL;
+                    renew_at = Instant::now() + self.shared.pace.renewal();
                 }
                 () = tokio::time::sleep_until(no_channel_at), if !self.jobs.is_empty() => self.never_had_a_channel().await,
                 () = tokio::time::sleep_until(told_at), if self.picked_off.is_some() => self.was_not_picked_up().await,
@@ -243,7 +246,7 @@ impl Connection {
                         return self.close().await;
                     }
                     if first {
-                        renew_at = Instant::now() + encode::LEASE_RENEWAL;
+                        renew_at = Instant::now() + self.shared.pace.renewal();
                     }
                 }
                 () = std::future::ready(()), if !self.is_prepared() => self.prepare_leg().await?,
@@ -397,6 +400,22 @@ impl Connection {
     pub(super) async fn tell(&self, event: Event) {
         let _ = self.shared.inputs.send(Input::Event(event)).await;
     }
+}
+
+/// Has FreeSWITCH send these events, where they pass the filters.
+fn subscription(events: &str) -> EslCommand {
+    let (format, events) = ("plain".into(), events.into());
+    EslCommand::Events { format, events }
+}
+
+/// Has FreeSWITCH send all events of a call.
+pub(super) fn all_events() -> EslCommand {
+    subscription(&format!("{EVENTS_HELD} {EVENTS_RINGING}"))
+}
+
+/// Has FreeSWITCH send what its legs do.
+pub(super) fn events_of_legs() -> EslCommand {
+    subscription(EVENTS_RINGING)
 }
 
 /// Has FreeSWITCH send the events of that channel, or job, too.

@@ -11,7 +11,7 @@
 use freeswitch_esl_tokio::{EslCommand, EslError};
 use tracing::warn;
 
-use super::connection::{Connection, EVENTS, api, filter};
+use super::connection::{Connection, all_events, api, filter};
 use crate::engine::Cause;
 use crate::esl::encode;
 use crate::esl::link::Link;
@@ -49,10 +49,7 @@ impl Connection {
         commands.extend(self.legs.keys().map(|leg| filter("Unique-ID", leg)));
         let caller = self.held.behind.as_ref().and_then(|behind| behind.caller.as_ref());
         commands.extend(caller.map(|caller| filter("Unique-ID", caller)));
-        commands.push(EslCommand::Events {
-            format: "plain".into(),
-            events: EVENTS.into(),
-        });
+        commands.push(all_events());
         match self.shared.standby.lend(&commands).await {
             Some(link) => self.further = Further::Ready(link),
             None => warn!(

@@ -3,8 +3,8 @@
 //! FreeSWITCH fires no event of the channel then: its thread serves our connection, and whoever picks it up waits for the connection's
 //! end. So fswake asks what has moved the channel last (`transfer_source`):
 //! - when an API command has named it (`uuid_transfer`, `uuid_bridge`, `uuid_park`, ..): FreeSWITCH fires an event API after each;
-//! - when it is answered, and not by us: `intercept` answers whom it picks up;
-//! - when another channel has become its partner, and the application that did this is over (`intercept`);
+//! - when another channel that has run `intercept` has become its partner;
+//! - while its phones ring, when it is answered, and not by us: whoever picks it up answers it;
 //! - when a phone of his was picked off, which happens to the partner of whom somebody picks up;
 //! - once a second, for whatever else there is (`sched_transfer`, a SIP REFER).
 
@@ -100,15 +100,17 @@ impl Touched {
     async fn hear(&self, directory: &Directory) -> Result<(), EslError> {
         let mut link = Link::log_in(&directory.endpoint()).await?;
         let mut commands: Vec<_> = COMMANDS.map(|name| filter("API-Command", name)).into();
+        commands.push(filter("Application", "intercept"));
         commands.push(EslCommand::Events {
             format: "plain".into(),
-            events: "API".into(),
+            events: "API CHANNEL_EXECUTE_COMPLETE".into(),
         });
         link.send_all(&commands).await?;
         while let Some(event) = link.event().await {
-            let argument = event.header_str("API-Command-Argument").unwrap_or_default();
+            let header = |name: &str| event.header_str(name).unwrap_or_default();
+            let words = header("API-Command-Argument").split(' ');
             let channels = self.channels();
-            for named in argument.split(' ').filter_map(|word| channels.get(word)) {
+            for named in words.chain([header("variable_signal_bond")]).filter_map(|word| channels.get(word)) {
                 named.notify_one();
             }
         }
@@ -160,9 +162,6 @@ impl Connection {
     pub(super) fn without_async(&self) -> Vec<EslCommand> {
         let socket = &self.held.socket;
         let mut commands = Vec::new();
-        if socket.is_static {
-            commands.push(filter("variable_signal_bond", &self.held.channel));
-        }
         if !socket.resumes && socket.is_told_to_resume {
             commands.push(api(encode::resumes(&self.held.channel, false)));
         }
@@ -173,10 +172,7 @@ impl Connection {
     pub(super) fn may_be_taken(&mut self, event: &EslEvent) {
         let Some(watch) = &mut self.watch else { return };
         let of = event.header_str("Unique-ID").unwrap_or_default();
-        let is_held = of == self.held.channel;
-        let is_answered = is_held && event.event_type() == Some(EslEventType::ChannelAnswer);
-        let is_partner = !is_held && event.header_str("variable_signal_bond") == Some(&self.held.channel);
-        if is_answered || (is_partner && !self.legs.contains_key(of)) {
+        if of == self.held.channel && event.event_type() == Some(EslEventType::ChannelAnswer) {
             watch.soon();
         }
     }

@@ -188,28 +188,6 @@ impl Daemon {
         let status = tokio::time::timeout(Duration::from_secs(40), self.child.wait()).await;
         status.expect("it ends").expect("it was a child").code()
     }
-
-    /// Its resident memory in KiB.
-    pub fn resident(&self) -> u32 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let number = line.and_then(|rest| rest.split_whitespace().next());
-        number.and_then(|n| n.parse().ok()).unwrap_or_default()
-    }
-
-    /// CPU time that it has used so far, user and system.
-    pub fn cpu(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        // proc(5): utime and stime are the 12th and 13th field behind the command's name, in ticks of 10 ms.
-        let fields = stat.rsplit(") ").next().unwrap_or_default();
-        let ticks: u64 = fields
-            .split(' ')
-            .skip(11)
-            .take(2)
-            .filter_map(|f| f.parse::<u64>().ok())
-            .sum();
-        Duration::from_millis(ticks * 10)
-    }
 }
 
 impl Drop for Daemon {

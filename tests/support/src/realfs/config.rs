@@ -76,12 +76,17 @@ pub(super) fn snippet(name: &str, ports: &Ports) -> String {
     in_mode(&text)
 }
 
-/// A dialplan with `socket` as `$FSWAKE_SOCKET` wants it: `async`, or without it (`static`).
+/// A dialplan with `socket` as `$FSWAKE_SOCKET` wants it: `async`, without it (`static`), or as
+/// [`super::RealFs::holds_with_async`] says (`either`).
 pub(super) fn in_mode(dialplan: &str) -> String {
     let (is, others) = ("socket_resume=false", "socket_resume=true");
     match std::env::var("FSWAKE_SOCKET").as_deref() {
         Ok("static") => dialplan.replace(" async full\"", " full\"").replace(others, is),
         Ok("async") => dialplan.replace(" full\"", " async full\"").replace(" async async ", " async ").replace(is, others),
+        Ok("either") => {
+            let dialplan = dialplan.replace(" async full\"", " full\"").replace(others, is);
+            dialplan.replace(" full\"", " ${socket_mode}\"").replace(is, "socket_resume=${socket_resumes}")
+        }
         _ => dialplan.to_owned(),
     }
 }
