@@ -49,11 +49,20 @@ fn chosen(name: &str, otherwise: &str) -> Vec<String> {
 
 /// All cases, and their medians as a table.
 pub async fn all(prefix: &Path) {
-    let rounds: usize = std::env::var("FSWAKE_BENCH_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
+    let rounds: usize = std::env::var("FSWAKE_BENCH_ROUNDS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(3);
     let ways = chosen("FSWAKE_BENCH_WAYS", "dialplan,dial-string");
     let mut cases = Vec::new();
-    for calls in chosen("FSWAKE_BENCH_CALLS", "300,1000").iter().filter_map(|n| n.parse().ok()) {
-        for way in ["dialplan", "dial-string"].into_iter().filter(|way| ways.iter().any(|w| w == way)) {
+    for calls in chosen("FSWAKE_BENCH_CALLS", "300,1000")
+        .iter()
+        .filter_map(|n| n.parse().ok())
+    {
+        for way in ["dialplan", "dial-string"]
+            .into_iter()
+            .filter(|way| ways.iter().any(|w| w == way))
+        {
             cases.extend([true, false].map(|is_async| Case { way, is_async, calls }));
         }
     }
@@ -112,7 +121,11 @@ struct Watched {
 impl Watched {
     fn new(process: Process) -> Self {
         let (threads, resident) = (process.threads(), process.resident());
-        Self { process, threads, resident }
+        Self {
+            process,
+            threads,
+            resident,
+        }
     }
 
     fn more_threads(&self, calls: usize) -> f64 {
@@ -144,7 +157,11 @@ async fn hold(prefix: &Path, case: Case) -> Run {
     let fs = Arc::new(RealFs::start(prefix, 4000).await);
     fs.holds_with_async(case.is_async).await;
     let site = site(&fs, &daemon()).await;
-    let (number, domain) = if case.way == "dialplan" { ("6", DOMAIN) } else { ("5", WAKE_DOMAIN) };
+    let (number, domain) = if case.way == "dialplan" {
+        ("6", DOMAIN)
+    } else {
+        ("5", WAKE_DOMAIN)
+    };
     let pairs = sleepers(&site, domain, calls).await;
     let freeswitch = Watched::new(Process(fs.pid()));
     let fswake = Watched::new(Process(site.daemon().pid()));
@@ -161,8 +178,10 @@ async fn hold(prefix: &Path, case: Case) -> Run {
     tokio::time::sleep(HOLDS).await;
     let took = since.elapsed().as_secs_f64();
     let cores = |now: Duration, before: Duration| now.saturating_sub(before).as_secs_f64() / took;
-    let (freeswitch_cores, fswake_cores) =
-        (cores(freeswitch.process.cpu(), before), cores(fswake.process.cpu(), own));
+    let (freeswitch_cores, fswake_cores) = (
+        cores(freeswitch.process.cpu(), before),
+        cores(fswake.process.cpu(), own),
+    );
     let threads = freeswitch.more_threads(calls);
     let memory = (freeswitch.more_memory(calls), fswake.more_memory(calls));
     let held_at = load();
@@ -179,7 +198,9 @@ async fn hold(prefix: &Path, case: Case) -> Run {
     let mut answered = 0;
     let deadline = Instant::now() + PATIENCE;
     for call in &held {
-        let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(10));
+        let left = deadline
+            .saturating_duration_since(Instant::now())
+            .max(Duration::from_millis(10));
         let outcome = call.response_within(left, |s| s >= 200).await;
         answered += u64::from(matches!(outcome, Some((_, 200))));
     }

@@ -368,7 +368,8 @@ fn written(name: &str, socket: &Socket) -> Vec<Check> {
     let is_async = has("async");
     if socket.resumes && !is_async {
         let seen = format!("socket {data} without async, and socket_resume=true before it");
-        let advice = "set socket_resume=false, or write `async full`: FreeSWITCH may leave a caller in silence otherwise";
+        let advice =
+            "set socket_resume=false, or write `async full`: FreeSWITCH may leave a caller in silence otherwise";
         checks.push(Check::error(FAMILY, name, seen, advice));
     }
     if !socket.resumes && is_async {

@@ -60,7 +60,11 @@ impl Connection {
             return !self.is_still_held().await;
         }
         // FreeSWITCH says it in a moment, or has said it before anybody listened. Without `async` it says nothing.
-        let patience = if self.held.socket.is_static { Duration::ZERO } else { UNPARK_PATIENCE };
+        let patience = if self.held.socket.is_static {
+            Duration::ZERO
+        } else {
+            UNPARK_PATIENCE
+        };
         if self.is_held_for(patience).await {
             self.was_moved_by(&moved).await;
         }

@@ -19,7 +19,10 @@ pub(super) async fn park(mut link: Link, held: &Held) {
         uuid: None,
         options: ExecuteOptions::new(),
     };
-    debug!(channel = held.channel, "held by a connection with `async`, for what the caller hears");
+    debug!(
+        channel = held.channel,
+        "held by a connection with `async`, for what the caller hears"
+    );
     let is_told = link.send(api(encode::resumes(&held.channel, false))).await;
     // Its reply comes when the call is over, or goes on in its dialplan.
     if is_told.is_ok() && link.send_and_wait(socket).await.is_ok_and(|came| came) {

@@ -110,7 +110,10 @@ impl Touched {
             let header = |name: &str| event.header_str(name).unwrap_or_default();
             let words = header("API-Command-Argument").split(' ');
             let channels = self.channels();
-            for named in words.chain([header("variable_signal_bond")]).filter_map(|word| channels.get(word)) {
+            for named in words
+                .chain([header("variable_signal_bond")])
+                .filter_map(|word| channels.get(word))
+            {
                 named.notify_one();
             }
         }

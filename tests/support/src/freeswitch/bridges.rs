@@ -253,7 +253,11 @@ impl Core {
     fn has_intercepted(&self, other: &str, uuid: &str) {
         let calling = ("switch_core_session.c", "switch_core_session_exec", "2984");
         let mut headers = self.base_headers("CHANNEL_EXECUTE_COMPLETE", None, calling);
-        let own = [("Unique-ID", other), ("Application", "intercept"), ("variable_signal_bond", uuid)];
+        let own = [
+            ("Unique-ID", other),
+            ("Application", "intercept"),
+            ("variable_signal_bond", uuid),
+        ];
         headers.extend(own.map(|(name, value)| (name.into(), value.to_owned())));
         self.fire("CHANNEL_EXECUTE_COMPLETE", headers, None);
     }

@@ -114,7 +114,9 @@ impl Core {
         let is_static = channel.is_static();
         if is_static {
             let name = get("execute-app-name");
-            world.complaints.push(format!("execute {name}: its channel's thread serves the connection"));
+            world
+                .complaints
+                .push(format!("execute {name}: its channel's thread serves the connection"));
         } else if channel.apps.len() == 1 {
             let (core, uuid) = (Arc::clone(self), uuid.to_owned());
             tokio::spawn(async move {
@@ -383,7 +385,12 @@ impl Core {
     /// Waits until the channel's thread can do something else.
     pub(crate) async fn leaves_socket(&self, uuid: &str) {
         let busy = |channel: &mut Channel| channel.held().map(|held| held.shared.is_busy.subscribe());
-        let busy = self.world().channels.get_mut(uuid).filter(|c| c.is_static()).and_then(busy);
+        let busy = self
+            .world()
+            .channels
+            .get_mut(uuid)
+            .filter(|c| c.is_static())
+            .and_then(busy);
         if let Some(mut busy) = busy {
             let _ = busy.wait_for(|busy| !busy).await;
         }

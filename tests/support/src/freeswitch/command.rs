@@ -138,8 +138,15 @@ impl Conn {
             let world = self.core.world();
             let channel = world.channels.get(self.session());
             let name = line[7..].trim();
-            let of = |channel: &Channel| channel.variable(name).map(str::to_owned).or_else(|| channel.own_variable(name));
-            channel.and_then(of).unwrap_or_else(|| "-ERR command not found".to_owned())
+            let of = |channel: &Channel| {
+                channel
+                    .variable(name)
+                    .map(str::to_owned)
+                    .or_else(|| channel.own_variable(name))
+            };
+            channel
+                .and_then(of)
+                .unwrap_or_else(|| "-ERR command not found".to_owned())
         } else if starts("myevents") && self.listener.session.is_some() {
             self.my_events(&line)
         } else if starts("sendmsg") {

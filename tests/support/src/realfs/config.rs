@@ -82,10 +82,15 @@ pub(super) fn in_mode(dialplan: &str) -> String {
     let (is, others) = ("socket_resume=false", "socket_resume=true");
     match std::env::var("FSWAKE_SOCKET").as_deref() {
         Ok("static") => dialplan.replace(" async full\"", " full\"").replace(others, is),
-        Ok("async") => dialplan.replace(" full\"", " async full\"").replace(" async async ", " async ").replace(is, others),
+        Ok("async") => dialplan
+            .replace(" full\"", " async full\"")
+            .replace(" async async ", " async ")
+            .replace(is, others),
         Ok("either") => {
             let dialplan = dialplan.replace(" async full\"", " full\"").replace(others, is);
-            dialplan.replace(" full\"", " ${socket_mode}\"").replace(is, "socket_resume=${socket_resumes}")
+            dialplan
+                .replace(" full\"", " ${socket_mode}\"")
+                .replace(is, "socket_resume=${socket_resumes}")
         }
         _ => dialplan.to_owned(),
     }
