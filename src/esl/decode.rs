@@ -35,11 +35,9 @@ pub struct Held {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Socket {
     /// Without `async`: the connection is served by the channel's own thread, which does nothing else until the connection ends.
-    /// Neither a bridge nor a transfer begins before that, and no event tells of them.
+    /// Neither a bridge nor a transfer begins before that, and no event tells of them. The connection's end also hands the channel
+    /// back to the dialplan; `resume` or `socket_resume=true` would leave it in CS_RESET for ever (measured).
     pub is_static: bool,
-    /// Whether `resume` hands the channel back to the dialplan. Otherwise the connection's end does, and `resume` or
-    /// `socket_resume=true` would leave the channel in CS_RESET for ever (measured).
-    pub resumes: bool,
     /// `socket_resume=true` was set before it.
     pub is_told_to_resume: bool,
     /// Its argument.
@@ -50,25 +48,26 @@ pub struct Socket {
 
 impl Socket {
     fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Self {
-        let is_static = get("Socket-Mode") == Some("static");
         let argument = get("variable_current_application_data").unwrap_or_default();
         Self {
-            is_static,
-            resumes: !is_static && !argument.ends_with(INNER),
+            is_static: get("Socket-Mode") == Some("static"),
             is_told_to_resume: get("variable_socket_resume").is_some_and(options::is_true),
             argument: argument.to_owned(),
             moved_by: get("variable_transfer_source").unwrap_or(UNSET).to_owned(),
         }
     }
 
-    /// The argument of a `socket` that parks the channel, inside this one, which has no `async`.
-    pub fn inner(&self) -> String {
-        format!("{} async{INNER}", self.argument)
+    /// What `execute_extension` runs to have the same channel held with `async`, inside this `socket`: in between FreeSWITCH has to
+    /// resume should we die, and not afterwards. `None` where the argument does not fit into that.
+    pub fn with_async(&self) -> Option<String> {
+        let argument = &self.argument;
+        let resumes = |resumes: bool| format!("set:socket_resume={resumes}");
+        encode::is_plain(argument, 512, b" .:|-_/").then(|| {
+            let (before, after) = (resumes(true), resumes(false));
+            format!("'{before},socket:{argument} async,{after}' inline")
+        })
     }
 }
-
-/// The end of the argument of a `socket` inside another one. FreeSWITCH ignores words that it does not know.
-const INNER: &str = " inner";
 
 /// What is behind a loopback (`-b`) of a dial-string.
 #[derive(Clone, Debug, PartialEq, Eq)]

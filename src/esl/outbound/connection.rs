@@ -344,7 +344,7 @@ impl Connection {
             }
         };
         self.report(result, &(more + &self.forget_prepared())).await?;
-        if self.held.socket.resumes {
+        if !self.held.socket.is_static {
             self.command(EslCommand::Resume).await?;
         }
         Ok(())

@@ -38,8 +38,11 @@ impl Connection {
 
     /// Has another connection ready.
     pub(super) async fn stand_by(&mut self) {
-        if !matches!(self.further, Further::None) {
-            return;
+        match std::mem::take(&mut self.further) {
+            Further::None => {}
+            // It may not hear of the phones that were rung since.
+            Further::Ready(link) => self.shared.standby.give_back(link).await,
+            in_use => return self.further = in_use,
         }
         let mut commands = vec![
             // What its login may not run is refused here, and not when it matters.

@@ -116,8 +116,9 @@ impl Outbound {
                 return;
             }
         };
-        if held.socket.is_static && held.tone.is_played() {
-            return inner::park(link, &held).await;
+        let is_played_to = held.socket.is_static && held.tone.is_played();
+        if let Some(applications) = held.socket.with_async().filter(|_| is_played_to) {
+            return inner::park(link, &held, applications).await;
         }
         let span = info_span!("call", call.id = %call, aor = %held.call.aor);
         let connection = Connection::new(self, link, held);

@@ -44,7 +44,8 @@ impl Connection {
             return Ok(());
         }
         let player = self.held.tone.ringback.as_deref().and_then(player);
-        match player {
+        // It would take the thread that serves this connection.
+        match player.filter(|_| !self.held.socket.is_static) {
             Some((app, argument)) => self.execute(None, app, argument).await,
             None if self.held.tone.is_silent => Ok(()),
             None => {

@@ -165,7 +165,7 @@ impl Connection {
     pub(super) fn without_async(&self) -> Vec<EslCommand> {
         let socket = &self.held.socket;
         let mut commands = Vec::new();
-        if !socket.resumes && socket.is_told_to_resume {
+        if socket.is_static && socket.is_told_to_resume {
             commands.push(api(encode::resumes(&self.held.channel, false)));
         }
         commands
