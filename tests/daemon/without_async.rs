@@ -11,6 +11,8 @@ use crate::taken::{left_alone, ringing};
 
 const ANSWERS: Behaviour = Behaviour::Rings(Duration::ZERO, Some(Duration::ZERO));
 const ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
+type Take = fn(&Held);
+
 /// Some 30 ms on a quiet machine.
 const SOON: Duration = Duration::from_millis(800);
 

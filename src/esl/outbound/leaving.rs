@@ -53,11 +53,12 @@ impl Connection {
         let caller = self.held.behind.as_ref().and_then(|behind| behind.caller.as_ref());
         commands.extend(caller.map(|caller| filter("Unique-ID", caller)));
         commands.push(all_events());
-        match self.shared.standby.lend(&commands).await {
-            Some(link) => self.further = Further::Ready(link),
-            None => warn!(
-                "no further connection to FreeSWITCH can be had for this call: fswake will not know whether it was connected"
-            ),
+        if let Some(link) = self.shared.standby.lend(&commands).await {
+            self.further = Further::Ready(link);
+        } else {
+            warn!(
+                "no further connection to FreeSWITCH can be had: fswake will not know whether this call is connected"
+            );
         }
     }
 
