@@ -11,10 +11,10 @@ use tracing::{debug, warn};
 
 use super::Outbound;
 use super::callee::Callee;
-use super::leaving::Further;
+use super::further::Further;
 use super::moved::CallersEnd;
 use super::prepared::Prepared;
-use super::watch::Watch;
+use super::touched::Watch;
 use crate::engine::{CallOrder, Cause, Event, LegEnd, Next, Record, Ringing};
 use crate::esl::decode::Held;
 use crate::esl::encode;

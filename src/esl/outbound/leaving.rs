@@ -12,23 +12,9 @@ use freeswitch_esl_tokio::{EslCommand, EslError};
 use tracing::warn;
 
 use super::connection::{Connection, all_events, api, filter};
+use super::further::Further;
 use crate::engine::Cause;
 use crate::esl::encode;
-use crate::esl::link::Link;
-
-/// Where the commands of a call go that has to leave its own connection.
-#[derive(Default)]
-pub(super) enum Further {
-    /// On the call's own connection.
-    #[default]
-    None,
-    /// The same; the other connection is ready.
-    Ready(Link),
-    /// On the other one, while this one holds the channel.
-    InUse(Link),
-    /// On the other one; the channel is not held any more.
-    Left,
-}
 
 impl Connection {
     /// Whether the bridge of the held channel begins only when this connection has ended.

@@ -27,6 +27,7 @@ mod crossing;
 mod dialing;
 mod dress;
 mod ending;
+mod further;
 mod hearing;
 mod inner;
 mod jobs;
@@ -41,6 +42,7 @@ mod prepared;
 mod shared;
 mod standby;
 mod tone;
+mod touched;
 mod watch;
 
 /// How long a new connection may take to say which channel it is.

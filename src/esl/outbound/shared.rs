@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::pace::Pace;
 use super::standby::Standby;
-use super::watch::Touched;
+use super::touched::Touched;
 use crate::esl::directory::Directory;
 use crate::input::Input;
 use crate::logging::seldom::Seldom;

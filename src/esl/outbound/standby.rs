@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use freeswitch_esl_tokio::EslCommand;
 use tracing::debug;
 
-use super::kind;
 use crate::esl::directory::Directory;
 use crate::esl::endpoint::Endpoint;
 use crate::esl::link::Link;
+use crate::words;
 
 /// Connections that are kept for the next call.
 const KEPT: usize = 8;
@@ -46,7 +46,7 @@ impl Standby {
         match Link::log_in(&endpoint).await {
             Ok(link) => prepared(link, commands).await,
             Err(error) => {
-                debug!(reason = kind(&error), "no further connection to FreeSWITCH");
+                debug!(error = words::of_esl(&error), "no further connection to FreeSWITCH");
                 None
             }
         }
