@@ -72,7 +72,7 @@ async fn call_that_somebody_takes_is_left_at_once() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
-    let takes: [(fn(&Held), Outcome, &str); 3] = [
+    let takes: [(Take, Outcome, &str); 3] = [
         (
             |held| held.pick_up("1002"),
             Outcome::PickedUp { by: "1002".into() },
