@@ -63,7 +63,7 @@ const OURS: [&str; 21] = [
     "socket_resume",
 ];
 /// Beginnings of names that describe a loopback itself, its dialplan or its codec, or the wake.
-const OF_A_LOOPBACK: [&str; 23] = [
+const OF_A_LOOPBACK: [&str; 24] = [
     "DP_MATCH",
     "apn_",
     "call_uuid",
@@ -80,6 +80,7 @@ const OF_A_LOOPBACK: [&str; 23] = [
     "hangup_after_bridge",
     "is_loopback",
     "loopback_",
+    "media_mix_inbound_outbound_codecs",
     "originate",
     "other_loopback_",
     "read_",

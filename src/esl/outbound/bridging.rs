@@ -38,6 +38,7 @@ const NUDGE: Duration = Duration::from_millis(1);
 impl Connection {
     /// Bridges the caller with a leg; says what came of it. Where nothing did, the caller's codecs are his own again.
     pub(super) async fn connect(&mut self, connect: &Connect) -> Result<Event, EslError> {
+        self.early = connect.early.then_some(connect.leg);
         let told = match self.make_ready(connect).await {
             Ok(a_leg) => self.bridge(&a_leg, connect).await,
             Err(error) => Err(error),
@@ -63,6 +64,10 @@ impl Connection {
         let leg = connect.leg;
         if self.place != Place::Held && end.is_none() {
             self.end_unused_leg(leg).await?;
+        }
+        self.early = None;
+        if let Some(answer) = self.early_answer.take() {
+            self.tell(answer).await;
         }
         Ok(Event::BridgeFailed { leg, end })
     }
@@ -138,23 +143,29 @@ impl Connection {
 
     /// Bridges them, and waits until FreeSWITCH has.
     async fn bridge(&mut self, a_leg: &str, connect: &Connect) -> Result<Event, NotBridged> {
-        let (leg, early) = (connect.leg, connect.early);
-        let channel = self.held.channel.clone();
-        let is_replaced = a_leg != channel;
         if !self.is_still_held().await {
             return Err(NotBridged::Failed(None));
         }
-        let leaves = self.has_to_leave(a_leg);
-        if leaves {
+        if self.has_to_leave(a_leg) {
             self.use_further();
         }
-        if !self.order(a_leg, leg).await? {
+        if !self.order(a_leg, connect.leg).await? {
             self.use_own();
             return Err(NotBridged::Failed(None));
         }
+        self.confirm(a_leg, connect.leg, connect.early).await
+    }
+
+    /// Waits until FreeSWITCH has followed the order to bridge.
+    pub(super) async fn confirm(&mut self, a_leg: &str, leg: LegId, early: bool) -> Result<Event, NotBridged> {
+        let channel = self.held.channel.clone();
+        let is_replaced = a_leg != channel;
         self.place = if is_replaced { Place::Replaced } else { Place::Bridging };
-        // From here on it is we who have written it.
-        self.held.parent.moved_by = None;
+        // From here on it is we who have written it: on the A leg, and not on a caller whose loopback was bridged.
+        if is_replaced || self.held.parent.channel.is_none() {
+            self.held.parent.moved_by = None;
+        }
+        let leaves = self.has_to_leave(a_leg);
         if leaves {
             self.end_other_legs().await?;
             self.leave().await?;
@@ -232,7 +243,7 @@ impl Connection {
     }
 
     /// Orders the bridge; whether FreeSWITCH will follow it.
-    async fn order(&mut self, a_leg: &str, leg: LegId) -> Result<bool, EslError> {
+    pub(super) async fn order(&mut self, a_leg: &str, leg: LegId) -> Result<bool, EslError> {
         let caller = self.held.parent.channel.as_ref().unwrap_or(&self.held.channel);
         let order = encode::bridge(a_leg, leg, caller, self.held.parent.moved_by.as_deref());
         // Written at once: this process may end in between.
@@ -273,11 +284,6 @@ impl Connection {
             self.api(encode::own_codecs(&leg.channel().to_string(), None)).await?;
         }
         if early {
-            self.early = Some(leg);
-            // It may have answered meanwhile.
-            if self.answered.contains(&leg) {
-                self.is_connected(a_leg).await?;
-            }
             return Ok(());
         }
         self.is_connected(a_leg).await?;

@@ -79,8 +79,6 @@ pub(super) struct Connection {
     pub(super) dressed: Vec<LegId>,
     /// Those that wait.
     pub(super) undressed: Vec<LegId>,
-    /// Legs that have answered.
-    pub(super) answered: Vec<LegId>,
     /// Legs that are over, and how.
     pub(super) ended: Vec<(LegId, LegEnd)>,
     /// Legs whose originate has failed, and that may hang up yet.
@@ -89,10 +87,14 @@ pub(super) struct Connection {
     pub(super) picked_off: Option<(Instant, Vec<Event>)>,
     /// Where the held channel is.
     pub(super) place: Place,
-    /// The leg whose early media the caller hears.
+    /// The leg whose early media the caller hears, or is about to.
     pub(super) early: Option<LegId>,
+    /// That leg has answered, and the engine has not heard of it: the caller has yet to take the loopback's place.
+    pub(super) early_answer: Option<Event>,
     /// The end of the loopback that we are behind is inside its bridge with the caller.
     pub(super) is_loopback_bridged: bool,
+    /// The caller behind the loopback is answered.
+    pub(super) is_caller_answered: bool,
     /// How the caller behind the loopback has ended.
     pub(super) his_end: Option<CallersEnd>,
     /// The caller was told that it rings.
@@ -154,13 +156,14 @@ impl Connection {
             callee: Callee::default(),
             dressed: Vec::new(),
             undressed: Vec::new(),
-            answered: Vec::new(),
             ended: Vec::new(),
             jobs: Jobs::new(),
             picked_off: None,
             place: Place::Held,
             early: None,
+            early_answer: None,
             is_loopback_bridged: false,
+            is_caller_answered: false,
             his_end: None,
             alerted: false,
             holds_on: false,
@@ -231,6 +234,7 @@ impl Connection {
                 () = tokio::time::sleep_until(no_channel_at), if !self.jobs.is_empty() => self.never_had_a_channel().await,
                 () = tokio::time::sleep_until(told_at), if self.picked_off.is_some() => self.was_not_picked_up().await,
                 named = Watch::due(&mut self.watch), if self.place == Place::Held => self.look(named).await?,
+                () = std::future::ready(()), if self.is_early_bridge_answered() => self.connect_early().await?,
                 user = self.callee.answer() => self.callee_is(user).await?,
                 event = self.link.event() => match event {
                     Some(event) => self.heard(&event).await,

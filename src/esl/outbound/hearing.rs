@@ -19,6 +19,7 @@ impl Connection {
     pub(super) async fn heard(&mut self, event: &EslEvent) {
         self.his_end = self.end_of_the_caller(event).or(self.his_end.take());
         self.may_be_taken(event);
+        self.is_caller_answered |= self.is_the_callers_answer(event);
         let name = match event.event_type() {
             Some(EslEventType::ChannelProgress) => "CHANNEL_PROGRESS",
             Some(EslEventType::ChannelProgressMedia) => "CHANNEL_PROGRESS_MEDIA",
@@ -93,14 +94,11 @@ impl Connection {
                     }
                     _ => None,
                 };
-                if let Event::LegAnswered { leg, .. } = &told {
-                    self.answered.push(*leg);
-                }
                 if matches!(told, Event::LegAnswered { leg, .. } if self.early == Some(leg)) {
-                    let channel = self.held.channel.clone();
-                    let _ = self.is_connected(&channel).await;
+                    self.early_answer = Some(told);
+                } else {
+                    self.tell(told).await;
                 }
-                self.tell(told).await;
                 if let Some(leg) = leg.filter(|leg| !self.dressed.contains(leg)) {
                     self.dressed.push(leg);
                     let _ = self.dress(leg).await;

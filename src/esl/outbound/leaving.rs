@@ -22,6 +22,11 @@ impl Connection {
         self.held.socket.is_static && a_leg == self.held.channel
     }
 
+    /// Whether commands go to the connection that holds the channel.
+    pub(super) fn is_on_its_own(&self) -> bool {
+        matches!(self.further, Further::None | Further::Ready(_))
+    }
+
     /// Has another connection ready.
     pub(super) async fn stand_by(&mut self) {
         match std::mem::take(&mut self.further) {
@@ -39,6 +44,7 @@ impl Connection {
         let caller = self.held.behind.as_ref().and_then(|behind| behind.caller.as_ref());
         commands.extend(caller.map(|caller| filter("Unique-ID", caller)));
         commands.push(all_events());
+        commands.extend(self.events_of_loopback());
         if let Some(link) = self.shared.standby.lend(&commands).await {
             self.further = Further::Ready(link);
         } else {

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent};
+use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType};
 
-use super::connection::{Connection, api, filter};
+use super::connection::{Connection, Place, api, filter};
 use super::outcome::{Heard, NotBridged};
+use crate::engine::Event;
 use crate::types::LegId;
 
 /// How long the caller's own bridge with the loopback may take. Where there is none, the loopback stays for now.
@@ -28,31 +29,94 @@ impl Connection {
             Heard::Done => Ok(caller),
             Heard::LegOver(end) => Err(NotBridged::Failed(Some(end))),
             Heard::HeldLost => Ok(channel),
-            // The loopback stays, and digits go through it.
             Heard::Nothing => {
-                self.api(format!("uuid_setvar {end} bridge_filter_dtmf false")).await?;
+                self.forget_mark(&end).await?;
                 Ok(channel)
             }
         }
+    }
+
+    /// The engine has heard that the caller hears a leg, and not yet that this leg has answered.
+    pub(super) fn is_early_bridge_answered(&self) -> bool {
+        self.place == Place::Bridging && self.early_answer.is_some()
+    }
+
+    /// The phone that the caller hears has answered, and FreeSWITCH connects them by itself. A caller behind a loopback takes its place
+    /// now, as after any other answer.
+    pub(super) async fn connect_early(&mut self) -> Result<(), EslError> {
+        let (Some(leg), Some(answer)) = (self.early, self.early_answer.take()) else {
+            return Ok(());
+        };
+        let told = match self.replace_loopback(leg).await {
+            Ok(Some(Event::Bridged(_))) => answer,
+            Ok(Some(told)) => told,
+            Ok(None) => {
+                let channel = self.held.channel.clone();
+                self.is_connected(&channel).await?;
+                answer
+            }
+            Err(NotBridged::Failed(Some(_))) => answer,
+            // Somebody else has the caller, or he is gone.
+            Err(NotBridged::Failed(None)) => return self.end_unused_leg(leg).await,
+            Err(NotBridged::Lost(error)) => return Err(error),
+        };
+        self.tell(told).await;
+        Ok(())
+    }
+
+    /// Bridges the caller in the place of a loopback that is bridged already; `None` where the loopback stays.
+    async fn replace_loopback(&mut self, leg: LegId) -> Result<Option<Event>, NotBridged> {
+        let Some((caller, end)) = self.replaceable(false) else {
+            return Ok(None);
+        };
+        self.all(mark_loopback(&end).into()).await?;
+        let both = |this: &Self, _: Option<&EslEvent>| this.is_loopback_bridged && this.is_caller_answered;
+        match self.wait(leg, LOOPBACK_PATIENCE, both).await? {
+            Heard::Done if self.order(&caller, leg).await? => self.confirm(&caller, leg, false).await.map(Some),
+            Heard::Done | Heard::Nothing => {
+                self.forget_mark(&end).await?;
+                Ok(None)
+            }
+            Heard::LegOver(end) => Err(NotBridged::Failed(Some(end))),
+            Heard::HeldLost => Err(NotBridged::Failed(None)),
+        }
+    }
+
+    /// The loopback stays, and digits go through it.
+    async fn forget_mark(&mut self, end: &str) -> Result<(), EslError> {
+        self.api(format!("uuid_setvar {end} bridge_filter_dtmf false")).await?;
+        Ok(())
     }
 
     /// Hears what a caller behind a loopback, and the loopback's end, do while he is bridged in its place.
     pub(super) async fn hear_loopback(&mut self) -> Result<(), EslError> {
         let caller = self.held.behind.as_ref().and_then(|behind| behind.caller.as_deref());
         let mut commands: Vec<_> = caller.map(|caller| filter("Unique-ID", caller)).into_iter().collect();
-        if let Some((_, end)) = self.replaceable(false) {
-            let (format, events) = ("plain".into(), "DTMF".into());
-            commands.push(filter("Unique-ID", &end));
-            commands.push(EslCommand::Events { format, events });
-        }
+        commands.extend(self.events_of_loopback());
         self.all(commands).await?;
         Ok(())
+    }
+
+    /// Has FreeSWITCH send what the loopback's end reads.
+    pub(super) fn events_of_loopback(&self) -> Vec<EslCommand> {
+        let Some((_, end)) = self.replaceable(false) else {
+            return Vec::new();
+        };
+        let (format, events) = ("plain".into(), "DTMF".into());
+        vec![filter("Unique-ID", &end), EslCommand::Events { format, events }]
     }
 
     /// The caller behind a loopback, and the loopback's end that he is bridged with, where he may be bridged in its place.
     pub(super) fn replaceable(&self, early: bool) -> Option<(String, String)> {
         let behind = self.held.behind.as_ref().filter(|behind| behind.may_leave && !early)?;
         behind.caller.clone().zip(behind.end.clone())
+    }
+
+    /// Whether this event says that the caller behind the loopback is answered.
+    pub(super) fn is_the_callers_answer(&self, event: &EslEvent) -> bool {
+        let caller = self.held.behind.as_ref().and_then(|behind| behind.caller.as_deref());
+        event.event_type() == Some(EslEventType::ChannelAnswer)
+            && caller.is_some_and(|caller| event.header_str("Unique-ID") == Some(caller))
     }
 
     /// The end of the loopback has read a digit: inside its bridge, or before it (then it is lost).

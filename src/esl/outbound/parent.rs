@@ -52,6 +52,7 @@ impl Connection {
             return Ok(());
         }
         behind.caller = Some(caller);
+        self.is_caller_answered = header("Answer-State") == Some("answered");
         self.held.parent.is_behind(header);
         let is_set = |name: &str| header(name).is_some_and(is_true);
         self.held.bypass_media |= is_set("variable_bypass_media") || is_set("variable_bypass_media_after_bridge");

@@ -37,7 +37,8 @@ impl Connection {
 
     /// Looks whether somebody else has the channel.
     pub(super) async fn look(&mut self, is_named: bool) -> Result<(), EslError> {
-        if self.place != Place::Held {
+        // Once it is to be bridged it is we who have moved it; and only the connection that holds it has this question.
+        if self.place != Place::Held || !self.is_on_its_own() {
             return Ok(());
         }
         let name = "transfer_source".into();

@@ -27,6 +27,8 @@ pub struct Cast<'a> {
     pub channel: String,
     /// When the call began.
     pub since: SystemTime,
+    /// The last call but the row's first one.
+    called: Mutex<Option<(OutgoingCall, String)>>,
     /// When FreeSWITCH answered the row's last command, and how long that took.
     ordered: Mutex<Option<(Instant, Duration)>>,
 }
@@ -105,6 +107,7 @@ impl<'a> Cast<'a> {
             baresip,
             channel,
             since,
+            called: Mutex::default(),
             ordered: Mutex::default(),
         }
     }
@@ -114,9 +117,33 @@ impl<'a> Cast<'a> {
         *self.ordered.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), asked.elapsed()));
     }
 
-    /// When it answered the last one, and how long that took.
+    /// When it answered the last one, and how long that took; or when a call was answered, where the row has placed one.
     pub fn ordered(&self) -> Option<(Instant, Duration)> {
+        let called = self.called.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((call, _)) = &*called {
+            let answer = call.answers().into_iter().find(|m| m.status() == Some(200))?;
+            return Some((answer.at, Duration::ZERO));
+        }
         *self.ordered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A phone calls this number.
+    pub fn calls(&self, who: Who, number: &str) {
+        let channel = uuid::Uuid::new_v4().to_string();
+        let call = self.phone(who).call_as(&filled(number, &self.id), &channel);
+        *self.called.lock().unwrap_or_else(PoisonError::into_inner) = Some((call, channel));
+    }
+
+    /// What fswake says that became of the call: its result, and all steps in words.
+    pub async fn booked(&self) -> Option<(String, String)> {
+        let user = format!("{}{}@{VANILLA_DOMAIN}", self.id, Who::Callee.digit());
+        // Nothing is printed of a user whom nobody has called through fswake.
+        let (_, out, _) = self.site.tool(&["trace", &user, "--json"]).await;
+        let found: serde_json::Value = serde_json::from_str(&out).ok()?;
+        let wake = found["wakes"].as_array()?.last()?;
+        let steps = wake["steps"].as_array()?.iter();
+        let words: Vec<&str> = steps.filter_map(|step| step["words"].as_str()).collect();
+        Some((wake["result"].as_str()?.to_owned(), words.join("; ")))
     }
 
     pub fn phone(&self, who: Who) -> &Phone {
@@ -238,6 +265,9 @@ impl<'a> Cast<'a> {
     /// Fills in channels and users.
     pub async fn fill(&self, command: &str) -> String {
         let mut command = filled(command, &self.id).replace("{caller}", &self.channel);
+        if let Some((_, channel)) = &*self.called.lock().unwrap_or_else(PoisonError::into_inner) {
+            command = command.replace("{desk}", channel);
+        }
         if command.contains("{callee}") {
             command = command.replace("{callee}", &self.listed_callee().await);
         }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use fswake_test_support::realfs::VANILLA_DOMAIN;
+use fswake_test_support::realfs::{VANILLA_DOMAIN, filled};
 use fswake_test_support::sip::{Message, Noise, Phone, What, read_sdp};
 use regex::Regex;
 
@@ -56,6 +56,7 @@ pub async fn at(cast: &Cast<'_>, what: &Look) -> String {
         Look::End(who) => end(cast, *who, true),
         Look::EndCause(who) => end(cast, *who, false),
         Look::EndsWithin(who, ms) => ends_within(cast, *who, *ms),
+        Look::Booked(result, step) => booked(cast, result, step).await,
         Look::Channels => record::channels(cast).await,
         Look::CallsOf(who) => cast.phone(*who).legs().len().to_string(),
         Look::XmlCdrs(names) => record::xml_cdrs(cast, names).await,
@@ -354,6 +355,15 @@ fn ends_within(cast: &Cast<'_>, who: Who, ms: u64) -> String {
             took if took <= Duration::from_millis(ms) + 10 * busy => "in time".to_owned(),
             took => format!("after {} ms", took.as_millis()),
         },
+    }
+}
+
+/// Without fswake, that is in the plain way, everything is as it should be.
+async fn booked(cast: &Cast<'_>, result: &str, words: &str) -> String {
+    match cast.booked().await {
+        None => "rightly".to_owned(),
+        Some((is, steps)) if is == result && steps.contains(&filled(words, &cast.id)) => "rightly".to_owned(),
+        Some((is, steps)) => format!("{is}: {}", plain(&steps, cast)),
     }
 }
 

@@ -96,10 +96,9 @@ async fn take(cast: &Cast<'_>, row: &Row, step: &Step, seen: &mut Seen) -> Resul
             let leg = cast.up(*who).ok_or("no call")?;
             status(leg.refer(&filled(number, &cast.id)).await, 202)?;
         }
-        Step::Attended(who, number) => attended(cast, *who, number).await?,
-        Step::Call(who, number) => {
-            cast.phone(*who).call(&filled(number, &cast.id));
-        }
+        Step::Attended(who, number) => attended(cast, *who, number, 200).await?,
+        Step::AttendedRinging(who, number) => attended(cast, *who, number, 180).await?,
+        Step::Call(who, number) => cast.calls(*who, number),
         Step::Baresip(command, params) => {
             let baresip = cast.baresip.as_ref().ok_or("no baresip")?;
             baresip.command(command, &filled(params, &cast.id)).await;
@@ -130,13 +129,14 @@ fn script(row: &Row, who: Who) -> &Script {
     }
 }
 
-async fn attended(cast: &Cast<'_>, who: Who, number: &str) -> Result<(), String> {
+/// Refers the far end of the first call to that of a second one, once that has come so far.
+async fn attended(cast: &Cast<'_>, who: Who, number: &str, once: u16) -> Result<(), String> {
     let first = cast.up(who).ok_or("no call")?;
     let domain_number = filled(number, &cast.id);
     let second = cast.phone(who).call(&domain_number);
-    let answer = second.response_within(Duration::from_secs(8), |s| s >= 200).await;
+    let answer = second.response_within(Duration::from_secs(8), |s| s >= once).await;
     match answer {
-        Some((_, 200)) => {}
+        Some((_, status)) if status == once => {}
         other => return Err(format!("consultation: {:?}", other.map(|(_, status)| status))),
     }
     tokio::time::sleep(Duration::from_millis(400)).await;

@@ -78,7 +78,7 @@ pub enum Step {
     HangUp(Who),
     /// The caller gives up.
     Cancel,
-    /// An API command. `{caller}` and `{callee}` are the channels, `{1}` user 1.
+    /// An API command. `{caller}`, `{callee}` and `{desk}` (of the last [`Step::Call`]) are the channels, `{1}` user 1.
     Api(&'static str),
     /// Offers these codecs in the last call.
     Reinvite(Who, &'static [u8]),
@@ -96,7 +96,9 @@ pub enum Step {
     Blind(Who, &'static str),
     /// Calls this number, waits for the answer, and connects it with the first call.
     Attended(Who, &'static str),
-    /// This phone calls a number.
+    /// The same while the second call only rings.
+    AttendedRinging(Who, &'static str),
+    /// This phone calls a number. `{desk}` is the channel then.
     Call(Who, &'static str),
     /// baresip does what its menu has this command for.
     Baresip(&'static str, &'static str),
@@ -153,7 +155,7 @@ pub enum Look {
     End(Who),
     /// The cause in it alone.
     EndCause(Who),
-    /// Whether this phone's last call ended at most so many milliseconds after FreeSWITCH answered the last command.
+    /// Whether this phone's last call ended at most so many milliseconds after FreeSWITCH answered the last command, or the last call.
     EndsWithin(Who, u64),
     /// How many channels the row has, by their kind.
     Channels,
@@ -179,6 +181,8 @@ pub enum Look {
     Tokens,
     /// Whether exactly one of callee and desk talks with the caller.
     Settled,
+    /// Whether fswake says of the call what became of it: its result, and a part of its steps. Without fswake nobody says anything.
+    Booked(&'static str, &'static str),
     /// Whether a recording of this name has been made.
     Recorded(&'static str),
 }

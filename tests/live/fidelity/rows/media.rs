@@ -92,7 +92,9 @@ pub fn rows() -> Vec<Row> {
             .stale()
             .callee(tcp())
             .steps(up())
-            .steps([See("INVITEs", Invites(Callee)), See("callee hears", Hears(Callee, 300))]),
+            .steps([See("INVITEs", Invites(Callee)), See("callee hears", Hears(Callee, 300))])
+            .steps(over())
+            .steps([See("CDRs", Cdrs(&["caller", "dest", "hangup_cause"]))]),
         row(7, "tcp_caller_and_phone_cancelled")
             .caller(|s| s.transport = Transport::Tcp)
             .callee(Script {

@@ -17,7 +17,11 @@ pub fn rows() -> Vec<Row> {
                 See("INVITEs there", Invites(Other)),
                 See("caller hears", Hears(Caller, 300)),
             ])
-            .steps([HangUp(Caller), See("CDRs", Cdrs(BILLED))]),
+            .steps([HangUp(Caller), See("CDRs", Cdrs(BILLED))])
+            .steps([
+                See("XML", XmlCdrs(&["caller", "dest", "direction", "hangup_cause"])),
+                See("CSV", CsvCdrs),
+            ]),
         row(5, "two_phones_desk_answers")
             .callee(rings(Callee))
             .other(rings(Other))

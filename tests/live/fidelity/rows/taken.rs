@@ -16,7 +16,8 @@ pub fn rows() -> Vec<Row> {
             .steps(ringing(400))
             .steps([Api("uuid_transfer {caller} 5{id} XML site"), Until(Up(Desk)), Wait(500)])
             .steps(gone())
-            .steps([See("callee's end", EndsWithin(Callee, SOON))]),
+            .steps([See("callee's end", EndsWithin(Callee, SOON))])
+            .steps([See("booked", Booked("taken", "transferred to 5"))]),
         row(1, "caller_is_transferred_and_the_phone_answers_later")
             .callee(rings(Callee))
             .desk(answers(Desk))
@@ -51,7 +52,11 @@ pub fn rows() -> Vec<Row> {
                 Call(Desk, "7{id}"),
                 Wait(1500),
             ])
-            .steps(gone()),
+            .steps(gone())
+            .steps([
+                See("callee's end", EndsWithin(Callee, SOON)),
+                See("booked", Booked("taken", "picked up by {5}")),
+            ]),
         row(1, "ringing_leg_is_intercepted")
             .callee(rings(Callee))
             .desk(answers(Desk))
@@ -61,7 +66,11 @@ pub fn rows() -> Vec<Row> {
                 Call(Desk, "7{id}"),
                 Wait(1500),
             ])
-            .steps(gone()),
+            .steps(gone())
+            .steps([
+                See("callee's end", EndsWithin(Callee, SOON)),
+                See("booked", Booked("taken", "picked up")),
+            ]),
         row(1, "ringing_leg_is_picked_up")
             .callee(rings(Callee))
             .desk(answers(Desk))
@@ -71,7 +80,11 @@ pub fn rows() -> Vec<Row> {
                 Call(Desk, "8{id}"),
                 Wait(1500),
             ])
-            .steps(gone()),
+            .steps(gone())
+            .steps([
+                See("callee's end", EndsWithin(Callee, SOON)),
+                See("booked", Booked("taken", "picked up")),
+            ]),
         row(1, "caller_is_picked_up_by_extension")
             .before(&[("hash", "insert/{domain}-last_dial_ext/{1}/${uuid}")])
             .callee(rings(Callee))
@@ -79,7 +92,11 @@ pub fn rows() -> Vec<Row> {
             .steps(ringing(400))
             .steps([Call(Desk, "9{id}"), Wait(1500)])
             .steps(gone())
-            .steps([See("INVITEs", Invites(Callee)), See("caller", Answers)]),
+            .steps([See("INVITEs", Invites(Callee)), See("caller", Answers)])
+            .steps([
+                See("callee's end", EndsWithin(Callee, SOON)),
+                See("booked", Booked("taken", "picked up by {5}")),
+            ]),
         row(1, "caller_is_picked_up_by_extension_in_the_moment_of_the_answer")
             .before(&[("hash", "insert/{domain}-last_dial_ext/{1}/${uuid}")])
             .callee(rings(Callee))
@@ -96,7 +113,8 @@ pub fn rows() -> Vec<Row> {
                 See("callee", EndCause(Callee)),
                 See("caller", End(Caller)),
                 See("application", Variable(Caller, "current_application")),
-            ]),
+            ])
+            .steps([See("booked", Booked("taken", "parked"))]),
         row(1, "caller_is_valet_parked_while_it_rings")
             .callee(rings(Callee))
             .steps(ringing(400))
@@ -108,6 +126,10 @@ pub fn rows() -> Vec<Row> {
                 See("callee", EndCause(Callee)),
                 See("caller", End(Caller)),
                 See("application", Variable(Caller, "current_application")),
+            ])
+            .steps([
+                See("callee's end", EndsWithin(Callee, SOON)),
+                See("booked", Booked("taken", "transferred to valet_park")),
             ]),
         row(1, "caller_is_transferred_to_his_end_while_it_rings")
             .callee(rings(Callee))
@@ -117,7 +139,8 @@ pub fn rows() -> Vec<Row> {
                 See("callee's end", EndsWithin(Callee, SOON)),
                 See("callee", EndCause(Callee)),
                 See("caller", Answers),
-            ]),
+            ])
+            .steps([See("booked", Booked("taken", "transferred to hangup"))]),
         row(1, "caller_goes_to_a_conference_while_it_rings")
             .callee(rings(Callee))
             .desk(answers(Desk))
@@ -131,7 +154,8 @@ pub fn rows() -> Vec<Row> {
             .steps([
                 See("callee's end", EndsWithin(Callee, SOON)),
                 See("INVITEs", Invites(Callee)),
-            ]),
+            ])
+            .steps([See("booked", Booked("taken", "transferred to conference"))]),
         // There is no other side yet.
         row(1, "other_side_is_transferred_while_it_rings")
             .callee(rings(Callee))
@@ -152,7 +176,11 @@ pub fn rows() -> Vec<Row> {
             .steps(ringing(400))
             .steps([Call(Desk, "*9{id}"), Wait(1500)])
             .steps(gone())
-            .steps([See("INVITEs", Invites(Callee)), See("caller", Answers)]),
+            .steps([See("INVITEs", Invites(Callee)), See("caller", Answers)])
+            .steps([
+                See("callee's end", EndsWithin(Callee, SOON)),
+                See("booked", Booked("taken", "picked up by {5}")),
+            ]),
         // The dialplan way takes one number, not a site's own list of users.
         row(1, "call_of_a_pickup_group_is_picked_up")
             .ways(&[Way::Plain, Way::DialString])
@@ -162,7 +190,11 @@ pub fn rows() -> Vec<Row> {
             .steps(ringing(400))
             .steps([Call(Desk, "*8{id}"), Wait(1500)])
             .steps(gone())
-            .steps([See("INVITEs", Invites(Callee)), See("caller", Answers)]),
+            .steps([See("INVITEs", Invites(Callee)), See("caller", Answers)])
+            .steps([
+                See("callee's end", EndsWithin(Callee, SOON)),
+                See("booked", Booked("taken", "picked up")),
+            ]),
         row(1, "one_of_two_ringing_legs_is_intercepted")
             .callee(rings(Callee))
             .other(rings(Other))
@@ -176,7 +208,8 @@ pub fn rows() -> Vec<Row> {
                 Wait(1500),
             ])
             .steps(gone())
-            .steps([See("other", EndCause(Other))]),
+            .steps([See("other", EndCause(Other))])
+            .steps([See("callee's end", EndsWithin(Callee, SOON))]),
         row(1, "one_of_two_ringing_legs_is_picked_up")
             .callee(rings(Callee))
             .other(rings(Other))
@@ -191,6 +224,26 @@ pub fn rows() -> Vec<Row> {
             ])
             .steps(gone())
             .steps([See("other", EndCause(Other))]),
+        row(1, "another_channel_is_bridged_with_the_caller_while_it_rings")
+            .callee(rings(Callee))
+            .desk(answers(Desk))
+            .steps([Call(Desk, "*3{id}")])
+            .steps(ringing(600))
+            .steps([Api("uuid_bridge {caller} {desk}"), Wait(1500)])
+            .steps(gone())
+            .steps([
+                See("caller", Answers),
+                See("booked", Booked("taken", "picked up by {5}")),
+            ]),
+        row(1, "caller_is_broadcast_to_while_it_rings")
+            .callee(rings(Callee))
+            .steps(ringing(400))
+            .steps([
+                Api("uuid_broadcast {caller} tone_stream://%(200,0,440) aleg"),
+                Wait(600),
+            ])
+            .steps([See("INVITEs", Invites(Callee)), PickUpIfItRings(Callee), Wait(1000)])
+            .steps([See("caller", EndCause(Caller)), See("caller hears", Hears(Caller, 400))]),
         row(1, "caller_is_killed_while_it_rings")
             .callee(rings(Callee))
             .steps(ringing(400))

@@ -134,6 +134,40 @@ pub fn rows() -> Vec<Row> {
                 .steps(joined(See("other hears", Hears(other, 400)))),
         );
     }
+    for (name, by, other) in [
+        ("attended_by_callee_while_the_desk_rings", Callee, Caller),
+        ("attended_by_caller_while_the_desk_rings", Caller, Callee),
+    ] {
+        rows.push(
+            row(6, name)
+                .desk(rings(Desk))
+                .steps(up())
+                .steps([
+                    AttendedRinging(by, "{5}"),
+                    Wait(600),
+                    See("desk rings", Invites(Desk)),
+                    See("other", End(other)),
+                    PickUpIfItRings(Desk),
+                    Wait(1000),
+                    See("its calls", CallsOf(by)),
+                    See("channels", Channels),
+                ])
+                .steps(joined(See("other hears", Hears(other, 400)))),
+        );
+    }
+    for (name, by) in [
+        ("blind_by_callee_after_only_a_wake", Callee),
+        ("blind_by_caller_after_only_a_wake", Caller),
+    ] {
+        rows.push(
+            row(8, name)
+                .before(&[("export", "fswake_mode=wake")])
+                .desk(answers(Desk))
+                .steps(answered())
+                .steps([Blind(by, "5{id}")])
+                .steps(at_desk_and_over()),
+        );
+    }
     for (name, by, first) in [
         ("blind_by_callee_at_once", Callee, up()),
         ("blind_by_caller_at_once", Caller, up()),
