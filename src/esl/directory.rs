@@ -72,6 +72,11 @@ impl Directory {
         }
     }
 
+    /// Where it is.
+    pub(super) fn endpoint(&self) -> Endpoint {
+        (self.endpoint)()
+    }
+
     /// What it has of this user; nothing where it cannot be asked, or does not know him.
     pub async fn user(&self, aor: &Aor) -> Option<User> {
         let question = encode::ask_variables(aor)?;
@@ -104,7 +109,7 @@ impl Directory {
     /// The answer to an API command, on a connection of its own.
     pub(super) async fn api(&self, command: &str) -> io::Result<String> {
         let before = self.lines().pop();
-        let (line, answer) = QueryConnection::run(before, (self.endpoint)(), &Api(command)).await?;
+        let (line, answer) = QueryConnection::run(before, self.endpoint(), &Api(command)).await?;
         let mut lines = self.lines();
         if lines.len() < KEPT {
             lines.push(line);

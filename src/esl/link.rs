@@ -16,6 +16,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::endpoint::Endpoint;
 use super::frame::{Head, fields};
 
 /// How long FreeSWITCH may take to answer a command.
@@ -59,6 +60,37 @@ impl Link {
             unread: Vec::new(),
             events: VecDeque::new(),
             over: false,
+        }
+    }
+
+    /// Connects to FreeSWITCH's event socket and logs in.
+    pub async fn log_in(endpoint: &Endpoint) -> Result<Self, EslError> {
+        let mut link = in_time(async {
+            let socket = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await?;
+            let mut link = Self::new(socket);
+            let password = endpoint.password.expose();
+            let login = match &endpoint.user {
+                Some(user) => format!("userauth {user}:{password}\n\n"),
+                None => format!("auth {password}\n\n"),
+            };
+            link.socket.write_all(login.as_bytes()).await?;
+            Ok(link)
+        })
+        .await?;
+        if link.reply().await?.is_success() {
+            Ok(link)
+        } else {
+            Err(EslError::ConnectionClosed)
+        }
+    }
+
+    /// Sends a command whose reply comes when it comes; whether it came before the connection's end.
+    pub async fn send_and_wait(&mut self, command: EslCommand) -> Result<bool, EslError> {
+        self.write(&[command]).await?;
+        match self.next_reply().await {
+            Ok(_) => Ok(true),
+            Err(EslError::ConnectionClosed) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -121,6 +153,17 @@ impl Link {
     /// Events that have come and that nobody has heard yet.
     pub fn kept(&self) -> impl Iterator<Item = &EslEvent> {
         self.events.iter()
+    }
+
+    /// Takes the events that have come and that nobody has heard yet.
+    pub fn take_kept(&mut self) -> VecDeque<EslEvent> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Has these events heard before all others.
+    pub fn keep(&mut self, mut events: VecDeque<EslEvent>) {
+        events.append(&mut self.events);
+        self.events = events;
     }
 
     /// Lets FreeSWITCH look at its event queue now rather than at its next 20 ms tick: a lone line feed between

@@ -62,7 +62,7 @@ async fn answers_at_any_moment_of_freeswitchs_clock_are_bridged() {
 async fn bridge_that_freeswitch_does_not_confirm_is_not_called_connected() {
     let (stage, daemon, phone) = one_sleeper().await;
     stage.fs.lose_bridges(true);
-    let [call, _] = both_ways(&daemon, "1001");
+    let call = Call::with_async(daemon.address, "1001", DOMAIN);
     let held = woken(&stage, &phone, &call).await;
     daemon
         .log
@@ -124,7 +124,7 @@ async fn phone_that_hangs_up_between_its_answer_and_the_bridge_costs_the_caller_
 async fn connection_that_is_lost_around_the_bridge_neither_cuts_a_call_nor_leaves_a_phone_alone() {
     for (last, lives) in [("api uuid_answer", false), ("api uuid_setvar", true)] {
         let (stage, daemon, phone) = one_sleeper().await;
-        let [call, _] = both_ways(&daemon, "1001");
+        let call = Call::with_async(daemon.address, "1001", DOMAIN);
         let held = woken(&stage, &phone, &call).await;
         let ordered = async {
             let is_last = |c: &str| c.starts_with(last) && (!lives || c.ends_with("socket_resume false"));
@@ -331,7 +331,7 @@ async fn ringback_of_the_channel_is_played_in_place_of_a_180() {
         ),
     ] {
         daemon.asleep(&phone).await;
-        let [call, _] = both_ways(&daemon, "1001");
+        let call = Call::with_async(daemon.address, "1001", DOMAIN);
         let held = woken(&stage, &phone, &call.variable("ringback", ringback)).await;
         held.wait_bridged().await;
         let saw = saw(&held);
@@ -340,7 +340,7 @@ async fn ringback_of_the_channel_is_played_in_place_of_a_180() {
         held.caller_hangs_up();
     }
     // At once, where the channel says so: before anybody has been pushed.
-    let [call, _] = both_ways(&daemon, "1001");
+    let call = Call::with_async(daemon.address, "1001", DOMAIN);
     let call = call
         .variable("ringback", "local_stream://moh")
         .variable("instant_ringback", "true");
@@ -385,7 +385,7 @@ async fn call_that_is_over_goes_on_in_the_dialplan_where_it_is_not_hung_up_after
 #[tokio::test]
 async fn connection_stays_until_freeswitch_lets_the_call_go_on_without_it() {
     let (stage, daemon, phone) = one_sleeper().await;
-    let [mut call, _] = both_ways(&daemon, "1001");
+    let mut call = Call::with_async(daemon.address, "1001", DOMAIN);
     call.uuid = uuid::Uuid::new_v4().to_string();
     let lets_go = format!("uuid_setvar {} socket_resume false", call.uuid);
     stage.fs.answer(&lets_go, "-ERR Try again\n");

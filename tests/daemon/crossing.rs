@@ -30,7 +30,8 @@ fn was_told(held: &Held, parts: &[&str]) -> bool {
 
 /// The bridge is ordered, and the daemon waits for it.
 async fn ordered(held: &Held) {
-    until("order to bridge", || was_told(held, &["socket_resume false"])).await;
+    let is_ordered = || was_told(held, &["socket_resume false"]) || was_told(held, &["exit"]);
+    until("order to bridge", is_ordered).await;
 }
 
 /// Whoever picked the caller up has him, and nobody hangs up on him.
@@ -177,7 +178,7 @@ async fn caller_who_is_taken_from_a_bridge_that_is_waited_for_is_missed_within_a
         let question = format!("api uuid_getvar {a_leg} transfer_source");
         let asked = || -> Vec<Instant> {
             let all = held.commands();
-            let from = all.iter().position(|(_, c)| c.contains("socket_resume false")).unwrap();
+            let from = all.iter().position(|(_, c)| c.contains("uuid_bridge(")).unwrap();
             all[from..]
                 .iter()
                 .filter(|(_, c)| *c == question)

@@ -11,6 +11,7 @@
 //! | `child` | what a leg has of its call: variables, caller, roles |
 //! | `ends` | what the dialplan's own `bridge` is told of the phones |
 //! | `taken` | calls that somebody else takes while they are held |
+//! | `without_async` | calls that `socket` without `async` holds
 //! | `crossing` | pick-ups that cross the answer of the caller's phone |
 //! | `outcomes` | who declined, who never came, who cannot be woken |
 //! | `fail_open` | what breaks around fswake |
@@ -66,3 +67,4 @@ mod variables;
 mod wake;
 mod waking;
 mod way_in;
+mod without_async;

@@ -51,6 +51,7 @@ pub async fn left_alone(stage: &Stage, held: &Held) {
         }
     };
     soon("end of the call's connection", closed).await;
+    soon("its new place", held.outcome()).await;
     assert_eq!(held.outcomes().len(), 1, "{:?}", held.outcomes());
     assert!(stage.fs.legs().is_empty());
 }

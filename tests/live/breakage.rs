@@ -12,6 +12,7 @@ use crate::site;
 
 crate::trials![
     killed_during_a_hold_the_dialplan_goes_on_at_once,
+    killed_while_the_caller_is_played_to_the_dialplan_goes_on_at_once,
     killed_while_legs_ring_the_caller_goes_on_and_the_legs_end_within_seven_seconds,
     killed_while_a_dial_string_leg_rings_the_plain_bridge_follows,
     killed_during_a_call_the_call_goes_on,
@@ -36,6 +37,24 @@ async fn killed_during_a_hold_the_dialplan_goes_on_at_once(fs: Arc<RealFs>) {
     site.forget_place(&phone).await;
     let call = site.caller().await.call(&format!("6{user}"));
     call.ringing().await;
+    let killed = Instant::now();
+    site.kill_daemon().await;
+    let (at, outcome) = call.outcome_at().await;
+    assert_eq!(outcome, NEXT_ACTION);
+    assert!(at - killed < AT_ONCE, "{:?}", at - killed);
+}
+
+/// What is played has no end of its own.
+async fn killed_while_the_caller_is_played_to_the_dialplan_goes_on_at_once(fs: Arc<RealFs>) {
+    let mut site = site(fs, &Settings::default()).await;
+    let user = site.fs.new_user();
+    let phone = site.sleeper(&user, DOMAIN, Wakes::Never, Script::default()).await;
+    site.forget_place(&phone).await;
+    let call = site.caller().await.call(&format!("6{user}-ringback=silence"));
+    let early = call
+        .response_within(Duration::from_secs(10), |status| status == 183)
+        .await;
+    assert!(early.is_some(), "no early media");
     let killed = Instant::now();
     site.kill_daemon().await;
     let (at, outcome) = call.outcome_at().await;

@@ -187,13 +187,19 @@ fn written(name: &str, socket: &Socket) -> Vec<Check> {
     let data = Printable(&socket.data);
     let has = |word: &str| socket.data.split_whitespace().any(|w| w == word);
     let mut checks = Vec::new();
-    let missing: Vec<&str> = ["async", "full"].into_iter().filter(|word| !has(word)).collect();
-    if !missing.is_empty() {
-        let seen = format!("socket {data} without {}", missing.join(" and "));
-        let advice = "write `async full` behind the address: without it fswake can order nothing";
+    if !has("full") {
+        let seen = format!("socket {data} without full");
+        let advice = "write `full` behind the address: without it fswake can order nothing";
         checks.push(Check::error(FAMILY, name, seen, advice));
     }
-    if !socket.resumes {
+    let is_async = has("async");
+    if socket.resumes && !is_async {
+        let seen = format!("socket {data} without async, and socket_resume=true before it");
+        let advice =
+            "set socket_resume=false, or write `async full`: FreeSWITCH may leave a caller in silence otherwise";
+        checks.push(Check::error(FAMILY, name, seen, advice));
+    }
+    if !socket.resumes && is_async {
         let seen = format!("socket {data} without socket_resume=true before it");
         let advice =
             "set socket_resume=true before the socket application: without it a caller is stuck when fswake dies";

@@ -28,6 +28,41 @@ pub struct Held {
     pub bypass_media: bool,
     /// Variables whose values were ignored, for the log.
     pub ignored: Vec<String>,
+    /// How the `socket` application holds it.
+    pub socket: Socket,
+}
+
+/// How the `socket` application holds a channel (mod_event_socket.c).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Socket {
+    /// Without `async`: the connection is served by the channel's own thread, which does nothing else until the connection ends.
+    /// Neither a bridge nor a transfer begins before that, and no event tells of them. The connection's end also hands the channel
+    /// back to the dialplan; `resume` or `socket_resume=true` would leave it in CS_RESET for ever (measured).
+    pub is_static: bool,
+    /// `socket_resume=true` was set before it.
+    pub is_told_to_resume: bool,
+    /// Its argument.
+    pub argument: String,
+    /// What has moved the channel last, before it ([`Parent::moved_by`]).
+    pub moved_by: String,
+}
+
+impl Socket {
+    fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Self {
+        let argument = get("variable_current_application_data").unwrap_or_default();
+        Self {
+            is_static: get("Socket-Mode") == Some("static"),
+            is_told_to_resume: get("variable_socket_resume").is_some_and(options::is_true),
+            argument: argument.to_owned(),
+            moved_by: get("variable_transfer_source").unwrap_or(UNSET).to_owned(),
+        }
+    }
+
+    /// What `execute_extension` runs to have the same channel held with `async`, inside this `socket`; `None` where the
+    /// argument does not fit into that.
+    pub fn with_async(&self) -> Option<String> {
+        encode::hold_with_async(&self.argument)
+    }
 }
 
 /// What is behind a loopback (`-b`) of a dial-string.
@@ -155,6 +190,7 @@ pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: Syst
         at_once: handover == Handover::Dialplan && is_set("instant_ringback"),
         is_silent: is_set("ignore_ring_ready"),
     };
+    let socket = Socket::read(get);
     let channel_of = |name: &str| variable(name).filter(|id| is_channel(id)).map(str::to_owned);
     let behind = (handover == Handover::DialString).then(|| Behind {
         caller: channel_of("other_loopback_from_uuid"),
@@ -184,6 +220,7 @@ pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: Syst
         tone,
         bypass_media: is_set("bypass_media") || is_set("bypass_media_after_bridge"),
         ignored: asked.ignored,
+        socket,
     })
 }
 

@@ -52,6 +52,16 @@ pub fn resumes(held: &str, resumes: bool) -> String {
     format!("uuid_setvar {held} socket_resume {resumes}")
 }
 
+/// Applications that hold a channel with `async` inside a `socket` without: in between FreeSWITCH has to resume should we
+/// die, and not afterwards. `None` where the argument of that `socket` does not fit into them.
+pub fn hold_with_async(argument: &str) -> Option<String> {
+    let resumes = |resumes: bool| format!("set:socket_resume={resumes}");
+    is_made_of(argument, 512, b" .:|-_/").then(|| {
+        let (before, after) = (resumes(true), resumes(false));
+        format!("'{before},socket:{argument} async,{after}' inline")
+    })
+}
+
 /// The held channel's codecs as its dialplan had set them, after [`prepare_answer`].
 pub fn own_codecs(held: &str, codecs: Option<&str>) -> String {
     format!(

@@ -7,9 +7,6 @@ use uuid::Uuid;
 use super::word::Word;
 use crate::types::LegId;
 
-/// How often the lease of a ringing leg is renewed.
-pub const LEASE_RENEWAL: Duration = Duration::from_millis(1500);
-
 /// `uuid_kill` with a cause; a cause that is not one of FreeSWITCH's words becomes `NORMAL_CLEARING`.
 pub fn kill(channel: impl std::fmt::Display, cause: &str) -> String {
     format!("uuid_kill {channel} {}", cause_word(cause))

@@ -18,13 +18,13 @@ pub use ask::{
     ask_variable, ask_variables, bridged_with, call_nobody, user, who_moved,
 };
 pub use bridge::{
-    LAST_OF_CALLEE, bridge, bridged, forget_leg, name_callee, own_codecs, partner, plain_bridge, prepare_answer,
-    resumes,
+    LAST_OF_CALLEE, bridge, bridged, forget_leg, hold_with_async, name_callee, own_codecs, partner, plain_bridge,
+    prepare_answer, resumes,
 };
 pub use caller::{name, number};
 pub use codec::{and_codecs, codecs, has_video, is_name_of_video};
 pub(super) use lease::seconds_up;
-pub use lease::{LEASE_RENEWAL, end_alone, end_latecomer, is_not_alone, kill, kill_later, lease_end, lease_renew};
+pub use lease::{end_alone, end_latecomer, is_not_alone, kill, kill_later, lease_end, lease_renew};
 pub use variables::{IF_CANCELLED, fails, forget_hooks, report, set_variables, status, time_left};
 pub use word::{Argument, Word};
 

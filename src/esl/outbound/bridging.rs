@@ -93,6 +93,9 @@ impl Connection {
         }
         // The leg takes a tick to be parked: the caller's answer, and his bridge with the loopback, need not wait for that.
         self.answer(connect).await?;
+        if self.held.socket.is_static && self.replaceable(connect.early).is_none() {
+            self.stand_by().await;
+        }
         self.is_parked(leg).await?;
         // A display is not worth a call: it is waited for only a moment.
         if let Heard::LegOver(end) = self
@@ -140,7 +143,14 @@ impl Connection {
 
     /// Bridges them, and waits until FreeSWITCH has.
     async fn bridge(&mut self, a_leg: &str, connect: &Connect) -> Result<Event, NotBridged> {
-        if !self.is_still_held().await || !self.order(a_leg, connect.leg).await? {
+        if !self.is_still_held().await {
+            return Err(NotBridged::Failed(None));
+        }
+        if self.has_to_leave(a_leg) {
+            self.use_further();
+        }
+        if !self.order(a_leg, connect.leg).await? {
+            self.use_own();
             return Err(NotBridged::Failed(None));
         }
         self.confirm(a_leg, connect.leg, connect.early).await
@@ -155,8 +165,14 @@ impl Connection {
         if is_replaced || self.held.parent.channel.is_none() {
             self.held.parent.moved_by = None;
         }
-        // With socket_resume the end of this connection would end the call (measured, both ways in).
-        self.let_go(&channel).await?;
+        let leaves = self.has_to_leave(a_leg);
+        if leaves {
+            self.end_other_legs().await?;
+            self.leave().await?;
+        } else {
+            // With socket_resume the end of this connection would end the call (measured, both ways in).
+            self.let_go(&channel).await?;
+        }
         let is_bridge = |_: &Self, event: Option<&EslEvent>| {
             event.is_some_and(|event| {
                 let is = |header: &str, id: &str| event.header_str(header) == Some(id);
@@ -166,6 +182,9 @@ impl Connection {
             })
         };
         let ordered_at = Instant::now();
+        // Nothing leads back to a connection that was left.
+        let is_left = is_replaced || leaves;
+        let mut is_lost = false;
         let heard = loop {
             let heard = self.wait(leg, SOON, is_bridge).await?;
             // Whoever takes the caller in this moment has him, if his order came after ours.
@@ -202,7 +221,8 @@ impl Connection {
             Heard::HeldLost => None,
             Heard::Nothing => {
                 warn!("FreeSWITCH has not confirmed the bridge");
-                if is_replaced {
+                is_lost = leaves;
+                if is_left {
                     self.api(encode::kill(a_leg, "DESTINATION_OUT_OF_ORDER")).await?;
                 } else {
                     self.place = Place::Held;
@@ -212,7 +232,7 @@ impl Connection {
                 None
             }
         };
-        if !is_replaced {
+        if !is_replaced && !is_lost {
             return Err(NotBridged::Failed(end));
         }
         // Nothing is held any more: the loopback is gone.
@@ -322,7 +342,7 @@ impl Connection {
             // However much is heard meanwhile.
             if Instant::now() >= renew_at {
                 self.renew_leases().await?;
-                renew_at = Instant::now() + encode::LEASE_RENEWAL;
+                renew_at = Instant::now() + self.shared.pace.renewal();
             }
             let event = tokio::select! {
                 event = self.link.event() => event.ok_or(EslError::ConnectionClosed)?,

@@ -11,8 +11,10 @@ use tracing::{debug, warn};
 
 use super::Outbound;
 use super::callee::Callee;
+use super::further::Further;
 use super::moved::CallersEnd;
 use super::prepared::Prepared;
+use super::touched::Watch;
 use crate::engine::{CallOrder, Cause, Event, LegEnd, Next, Record, Ringing};
 use crate::esl::decode::Held;
 use crate::esl::encode;
@@ -31,6 +33,13 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// How long FreeSWITCH keeps the connection after the channel's hangup, for the last events.
 const LINGER: Duration = Duration::from_secs(5);
 
+/// What is heard while nobody rings. FreeSWITCH compares each of these events, whosever it is, with the filters of every held call
+/// under one lock, so they are few.
+const EVENTS_HELD: &str = "CHANNEL_HANGUP CHANNEL_UNPARK BACKGROUND_JOB";
+/// What is heard besides from the first leg on.
+const EVENTS_RINGING: &str =
+    "CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_ANSWER CHANNEL_BRIDGE CHANNEL_PARK CHANNEL_EXECUTE_COMPLETE";
+
 /// Failed `originate`s whose legs have not hung up, with the end of the wait, in order.
 pub(super) type Jobs = Vec<(Instant, LegId, LegEnd)>;
 
@@ -48,6 +57,8 @@ pub(super) struct Connection {
     pub(super) legs: HashMap<String, LegId>,
     /// Legs with a filter set, counted: leg numbers below this are heard.
     pub(super) armed: u32,
+    /// Events of legs are heard.
+    pub(super) hears_legs: bool,
     /// What FreeSWITCH keeps of the next leg's originate.
     pub(super) prepared: Option<Prepared>,
     /// Legs that were dialed, in order.
@@ -95,6 +106,10 @@ pub(super) struct Connection {
     pub(super) in_hand: Option<(LegId, Cause)>,
     /// What the held channel's variables are to say of the wake.
     pub(super) record: Record,
+    /// Where commands go once the channel has to be left.
+    pub(super) further: Further,
+    /// Tells when somebody else may have the channel; nothing where FreeSWITCH's events do.
+    pub(super) watch: Option<Watch>,
 }
 
 /// Where the held channel is, as far as we know.
@@ -121,6 +136,7 @@ enum After {
 impl Connection {
     pub(super) fn new(shared: Outbound, link: Link, held: Held) -> Self {
         let call = held.call.call;
+        let watch = held.socket.is_static.then(|| shared.touched.watch(&held.channel));
         let rung_by_freeswitch = held.call.options.ringing == Ringing::FreeSwitch;
         Self {
             shared,
@@ -129,6 +145,7 @@ impl Connection {
             call,
             legs: HashMap::new(),
             armed: 0,
+            hears_legs: false,
             prepared: None,
             dialed: Vec::new(),
             ringing: Vec::new(),
@@ -156,6 +173,8 @@ impl Connection {
                 rung_by_freeswitch,
                 ..Record::default()
             },
+            further: Further::None,
+            watch,
         }
     }
 
@@ -177,17 +196,13 @@ impl Connection {
     }
 
     async fn set_up(&mut self) -> Result<(), EslError> {
-        let events = "CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_ANSWER CHANNEL_BRIDGE CHANNEL_HANGUP CHANNEL_PARK \
-                      CHANNEL_UNPARK CHANNEL_EXECUTE_COMPLETE BACKGROUND_JOB";
         let mut commands = vec![
             EslCommand::Linger { timeout: Some(LINGER) },
             filter("Unique-ID", &self.held.channel),
             filter("Job-Owner-UUID", &self.held.channel),
-            EslCommand::Events {
-                format: "plain".into(),
-                events: events.into(),
-            },
+            subscription(EVENTS_HELD),
         ];
+        commands.extend(self.without_async());
         commands.extend(self.arming(0));
         self.all(commands).await?;
         self.find_caller().await?;
@@ -214,10 +229,11 @@ impl Connection {
                 biased;
                 () = tokio::time::sleep_until(renew_at), if rings => {
                     self.renew_leases().await?;
-                    renew_at = Instant::now() + encode::LEASE_RENEWAL;
+                    renew_at = Instant::now() + self.shared.pace.renewal();
                 }
                 () = tokio::time::sleep_until(no_channel_at), if !self.jobs.is_empty() => self.never_had_a_channel().await,
                 () = tokio::time::sleep_until(told_at), if self.picked_off.is_some() => self.was_not_picked_up().await,
+                named = Watch::due(&mut self.watch), if self.place == Place::Held => self.look(named).await?,
                 () = std::future::ready(()), if self.is_early_bridge_answered() => self.connect_early().await?,
                 user = self.callee.answer() => self.callee_is(user).await?,
                 event = self.link.event() => match event {
@@ -234,7 +250,7 @@ impl Connection {
                         return self.close().await;
                     }
                     if first {
-                        renew_at = Instant::now() + encode::LEASE_RENEWAL;
+                        renew_at = Instant::now() + self.shared.pace.renewal();
                     }
                 }
                 () = std::future::ready(()), if !self.is_prepared() => self.prepare_leg().await?,
@@ -261,7 +277,9 @@ impl Connection {
                 }
             }
         }
-        let _ = self.link.send(EslCommand::Exit).await;
+        if !matches!(self.further, Further::Left) {
+            let _ = self.link.send(EslCommand::Exit).await;
+        }
         Ok(())
     }
 
@@ -330,7 +348,10 @@ impl Connection {
             }
         };
         self.report(result, &(more + &self.forget_prepared())).await?;
-        self.command(EslCommand::Resume).await
+        if !self.held.socket.is_static {
+            self.command(EslCommand::Resume).await?;
+        }
+        Ok(())
     }
 
     /// A command whose reply only tells whether the connection lives.
@@ -383,6 +404,22 @@ impl Connection {
     pub(super) async fn tell(&self, event: Event) {
         let _ = self.shared.inputs.send(Input::Event(event)).await;
     }
+}
+
+/// Has FreeSWITCH send these events, where they pass the filters.
+fn subscription(events: &str) -> EslCommand {
+    let (format, events) = ("plain".into(), events.into());
+    EslCommand::Events { format, events }
+}
+
+/// Has FreeSWITCH send all events of a call.
+pub(super) fn all_events() -> EslCommand {
+    subscription(&format!("{EVENTS_HELD} {EVENTS_RINGING}"))
+}
+
+/// Has FreeSWITCH send what its legs do.
+pub(super) fn events_of_legs() -> EslCommand {
+    subscription(EVENTS_RINGING)
 }
 
 /// Has FreeSWITCH send the events of that channel, or job, too.

@@ -59,8 +59,13 @@ impl Connection {
         if answer.is_none() || known.is_none_or(|known| moved == known) {
             return !self.is_still_held().await;
         }
-        // FreeSWITCH says it in a moment, or has said it before anybody listened.
-        if self.is_held_for(UNPARK_PATIENCE).await {
+        // FreeSWITCH says it in a moment, or has said it before anybody listened. Without `async` it says nothing.
+        let patience = if self.held.socket.is_static {
+            Duration::ZERO
+        } else {
+            UNPARK_PATIENCE
+        };
+        if self.is_held_for(patience).await {
             self.was_moved_by(&moved).await;
         }
         true
@@ -191,7 +196,7 @@ impl Connection {
     }
 
     /// The held channel is gone, or somebody else has it.
-    async fn was_moved_by(&mut self, moved: &Moved) {
+    pub(super) async fn was_moved_by(&mut self, moved: &Moved) {
         if moved.is_gone() {
             let (call, cause) = (self.call, "ORIGINATOR_CANCEL".into());
             self.place = Place::Gone;

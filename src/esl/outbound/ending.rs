@@ -23,6 +23,7 @@ impl Connection {
     ) {
         let outcome = AssertUnwindSafe(work(&mut self, &mut queue)).catch_unwind().await;
         self.count_ringing(false);
+        let is_in_order = matches!(outcome, Ok(Ok(())));
         match outcome {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
@@ -46,6 +47,9 @@ impl Connection {
             if let Some((leg, cause)) = order.leg_to_end() {
                 self.kill_elsewhere(leg, cause).await;
             }
+        }
+        if is_in_order {
+            self.give_back().await;
         }
     }
 

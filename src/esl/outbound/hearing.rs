@@ -18,6 +18,7 @@ impl Connection {
     /// Passes on what one event says.
     pub(super) async fn heard(&mut self, event: &EslEvent) {
         self.his_end = self.end_of_the_caller(event).or(self.his_end.take());
+        self.may_be_taken(event);
         self.is_caller_answered |= self.is_the_callers_answer(event);
         let name = match event.event_type() {
             Some(EslEventType::ChannelProgress) => "CHANNEL_PROGRESS",
@@ -58,6 +59,9 @@ impl Connection {
                         if end.is_picked_off() && self.place == Place::Held {
                             let ends = self.picked_off.get_or_insert_with(|| (Instant::now(), Vec::new()));
                             ends.1.push(told);
+                            if let Some(watch) = &mut self.watch {
+                                watch.soon();
+                            }
                             return;
                         }
                     }
@@ -120,8 +124,14 @@ impl Connection {
     pub(super) async fn was_taken(&mut self, how: LeftTo) {
         self.place = Place::Taken;
         // Where that fails the connection is over, and so is its power over the channel.
-        let channel = self.held.channel.clone();
-        let _ = self.let_go(&channel).await;
+        if self.held.socket.is_static {
+            // Whoever has it waits for the end of this connection.
+            self.stand_by().await;
+            let _ = self.leave().await;
+        } else {
+            let channel = self.held.channel.clone();
+            let _ = self.let_go(&channel).await;
+        }
         let how = match how {
             LeftTo::Park => Takeover::Parked,
             LeftTo::Dialplan(to) => Takeover::Transferred { to },
@@ -146,16 +156,26 @@ impl Connection {
     /// The same by all that is said in this time.
     pub(super) async fn is_held_for(&mut self, patience: Duration) -> bool {
         let until = Instant::now() + patience;
+        let looks = self.watch.is_some() && !patience.is_zero();
+        if looks {
+            let _ = self.look(false).await;
+        }
         while self.place == Place::Held
             && let Ok(Some(event)) = timeout_at(until, self.link.event()).await
         {
             self.heard(&event).await;
+        }
+        if looks {
+            let _ = self.look(false).await;
         }
         self.place == Place::Held
     }
 
     /// Nobody has picked the held channel up: the legs that were picked off are over, and that is all.
     pub(super) async fn was_not_picked_up(&mut self) {
+        if self.watch.is_some() {
+            let _ = self.look(false).await;
+        }
         for end in self.picked_off.take().into_iter().flat_map(|(_, ends)| ends) {
             self.tell(end).await;
         }

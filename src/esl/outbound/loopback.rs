@@ -92,13 +92,18 @@ impl Connection {
     pub(super) async fn hear_loopback(&mut self) -> Result<(), EslError> {
         let caller = self.held.behind.as_ref().and_then(|behind| behind.caller.as_deref());
         let mut commands: Vec<_> = caller.map(|caller| filter("Unique-ID", caller)).into_iter().collect();
-        if let Some((_, end)) = self.replaceable(false) {
-            let (format, events) = ("plain".into(), "DTMF".into());
-            commands.push(filter("Unique-ID", &end));
-            commands.push(EslCommand::Events { format, events });
-        }
+        commands.extend(self.events_of_loopback());
         self.all(commands).await?;
         Ok(())
+    }
+
+    /// Has FreeSWITCH send what the loopback's end reads.
+    pub(super) fn events_of_loopback(&self) -> Vec<EslCommand> {
+        let Some((_, end)) = self.replaceable(false) else {
+            return Vec::new();
+        };
+        let (format, events) = ("plain".into(), "DTMF".into());
+        vec![filter("Unique-ID", &end), EslCommand::Events { format, events }]
     }
 
     /// The caller behind a loopback, and the loopback's end that he is bridged with, where he may be bridged in its place.

@@ -27,8 +27,11 @@ mod crossing;
 mod dialing;
 mod dress;
 mod ending;
+mod further;
 mod hearing;
+mod inner;
 mod jobs;
+mod leaving;
 mod loopback;
 mod moved;
 mod other_leg;
@@ -37,7 +40,10 @@ mod pace;
 mod parent;
 mod prepared;
 mod shared;
+mod standby;
 mod tone;
+mod touched;
+mod watch;
 
 /// How long a new connection may take to say which channel it is.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
@@ -105,11 +111,17 @@ impl Outbound {
             }
             Err(reason) => {
                 self.refused(peer, &format!("not held: {reason}"));
-                let _ = link.send(EslCommand::Resume).await;
+                if data.header("Socket-Mode") != Some("static") {
+                    let _ = link.send(EslCommand::Resume).await;
+                }
                 let _ = link.send(EslCommand::Exit).await;
                 return;
             }
         };
+        let is_played_to = held.socket.is_static && held.tone.is_played();
+        if let Some(applications) = held.socket.with_async().filter(|_| is_played_to) {
+            return inner::park(link, &held, applications).await;
+        }
         let span = info_span!("call", call.id = %call, aor = %held.call.aor);
         let connection = Connection::new(self, link, held);
         connection.run().instrument(span).await;

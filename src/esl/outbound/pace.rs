@@ -12,6 +12,8 @@ const SHORTEST: Duration = Duration::from_secs(6);
 const LONGEST: Duration = Duration::from_secs(20);
 /// A lease lasts for so many answers longer: it takes a few commands to renew all legs of a call, or to end one.
 const ANSWERS: u32 = 5;
+/// The part of a lease after which it is renewed.
+const RENEWED_AFTER: f64 = 0.4;
 /// A slow answer is remembered for so long: who has stalled stalls again.
 const REMEMBERED: Duration = Duration::from_secs(30);
 
@@ -26,6 +28,11 @@ impl Pace {
         if slowest.is_none_or(|(known, at)| time >= known || now.duration_since(at) > REMEMBERED) {
             *slowest = Some((time, now));
         }
+    }
+
+    /// How long after a lease began the next one does: FreeSWITCH and we may stand still for the rest of it.
+    pub(super) fn renewal(&self) -> Duration {
+        Duration::from_secs(self.lease().into()).mul_f64(RENEWED_AFTER)
     }
 
     /// How long a leg is leased for, in seconds.
@@ -49,6 +56,7 @@ mod tests {
         assert_eq!(pace.lease(), 6);
         pace.took(Duration::from_secs(2), at(1));
         assert_eq!(pace.lease(), 16);
+        assert_eq!(pace.renewal(), Duration::from_millis(6_400));
         for _ in 0..2_000 {
             pace.took(Duration::from_millis(1), at(31));
         }

@@ -10,6 +10,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::pace::Pace;
+use super::standby::Standby;
+use super::touched::Touched;
 use crate::esl::directory::Directory;
 use crate::input::Input;
 use crate::logging::seldom::Seldom;
@@ -35,6 +37,10 @@ pub struct Outbound {
     pub(super) warned: Arc<Seldom>,
     pub(super) ringing: Arc<AtomicUsize>,
     pub(super) pace: Arc<Pace>,
+    /// Connections for calls that have to leave their own.
+    pub(super) standby: Standby,
+    /// Channels that FreeSWITCH's commands have named.
+    pub(super) touched: Touched,
 }
 
 impl Outbound {
@@ -50,6 +56,8 @@ impl Outbound {
         Self {
             inputs,
             allow: Arc::new(allow),
+            standby: Standby::new(directory.clone()),
+            touched: Touched::new(directory.clone(), stop.clone()),
             stop,
             tasks,
             directory,

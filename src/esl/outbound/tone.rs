@@ -4,6 +4,7 @@
 use freeswitch_esl_tokio::EslError;
 
 use super::connection::Connection;
+use crate::esl::decode::Tone;
 
 /// The application and its argument that play a `ringback`; `None` where there is nothing to play.
 ///
@@ -29,6 +30,13 @@ fn player(ringback: &str) -> Option<(&'static str, String)> {
     Some(("playback", format!("tone_stream://{tone};loops=-1")))
 }
 
+impl Tone {
+    /// Whether something is played to the caller, and not a 180 sent.
+    pub(super) fn is_played(&self) -> bool {
+        self.ringback.as_deref().and_then(player).is_some()
+    }
+}
+
 impl Connection {
     /// The caller hears that a phone rings.
     pub(super) async fn alert(&mut self) -> Result<(), EslError> {
@@ -36,7 +44,8 @@ impl Connection {
             return Ok(());
         }
         let player = self.held.tone.ringback.as_deref().and_then(player);
-        match player {
+        // It would take the thread that serves this connection.
+        match player.filter(|_| !self.held.socket.is_static) {
             Some((app, argument)) => self.execute(None, app, argument).await,
             None if self.held.tone.is_silent => Ok(()),
             None => {

@@ -134,7 +134,7 @@ pub const DEPARTURES: &[Departure] = &[
     departs("cdrs_of_a_cancelled_call", DIALPLAN, "applications", &["2: A: last_app=socket + B: last_app=set_profile_var"], SOCKET),
     departs("cdrs_of_a_cancelled_call", DIAL_STRING, "applications", &["2: A: last_app=bridge + B: last_app=set_profile_var"], SOCKET),
     departs("cdrs_are_joined", BOTH, "legs", &["2: A: originated_legs=UUID + B: originated_legs=-"], JOINED),
-    departs("cdrs_are_joined", DIALPLAN, "last_arg", &["2: A: last_arg=PHONE async full + B: last_arg=caller_id_number=user0"], SOCKET),
+    departs("cdrs_are_joined", DIALPLAN, "last_arg", &["2: A: last_arg=PHONE async full + B: last_arg=caller_id_number=user0", "2: A: last_arg=PHONE full + B: last_arg=caller_id_number=user0"], SOCKET),
     departs("cdrs_are_joined", DIAL_STRING, "last_arg", &["2: A: last_arg=user/user1@DOMAIN + B: last_arg=caller_id_number=user0"], SOCKET),
     departs("xml_cdrs_of_a_cancelled_call", BOTH, "CDRs", &["2: A: caller=user0 dest=user1 direction=inbound hangup_cause=ORIGINATOR_CANCEL accountcode=user0 + B: caller=user0 dest=user1 direction=outbound hangup_cause=ORIGINATOR_CANCEL accountcode=user1"], OF_RINGING_USER),
     departs("csv_cdrs_of_a_cancelled_call", BOTH, "CDRs", &["2: user0 user0 user1 + user1 user0 user1"], OF_RINGING_USER),

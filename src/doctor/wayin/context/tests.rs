@@ -22,9 +22,19 @@ fn socket_that_cannot_hold_or_would_strand_a_caller_is_an_error() {
     let bare = r#"<context><action application="socket" data="h:1|[::1]:2"/></context>"#;
     let bare = handovers(bare).remove(0).socket;
     assert_eq!(bare.addresses(), ["h:1", "[::1]:2"]);
-    let checks = written("context x", &bare);
-    assert_eq!(checks.len(), 2);
-    assert!(checks.iter().all(|c| c.state == State::Error), "{checks:?}");
+    for (data, resumes, errors) in [
+        (&*bare.data, false, 1),
+        ("h:1 full", false, 0),
+        ("h:1 full", true, 1),
+        ("h:1 async full", true, 0),
+        ("h:1 async full", false, 1),
+        ("h:1 async", false, 2),
+    ] {
+        let data = data.to_owned();
+        let checks = written("context x", &Socket { data, resumes });
+        let found = checks.iter().filter(|c| c.state == State::Error).count();
+        assert_eq!((found, checks.len()), (errors, errors), "{checks:?}");
+    }
 }
 
 fn of(name: &str, actions: &str) -> Context {

@@ -270,12 +270,15 @@ fn originate_nobody(core: &Arc<Core>, plan: &dialstring::Plan) -> String {
         .action
         .strip_prefix("&socket(")
         .and_then(|rest| rest.strip_suffix(')'));
-    let Some(socket) = action.and_then(|data| data.strip_suffix(" async full")) else {
+    let socket = action.and_then(|data| data.strip_suffix(" full"));
+    let Some(socket) = socket else {
         core.complain(format!("originate of a null channel with action {}", plan.action));
         return "-ERR NORMAL_TEMPORARY_FAILURE\n".to_owned();
     };
+    let asynchronous = socket.strip_suffix(" async");
     let call = Call {
-        socket: socket.to_owned(),
+        socket: asynchronous.unwrap_or(socket).to_owned(),
+        is_static: asynchronous.is_none(),
         uuid: plan.variable("origination_uuid").unwrap_or_default().to_owned(),
         caller_number: String::new(),
         caller_name: String::new(),

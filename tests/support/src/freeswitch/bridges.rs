@@ -77,6 +77,7 @@ impl Core {
         let (core, a_leg) = (Arc::clone(self), one.to_owned());
         let (leg, held) = (leg.to_owned(), held.to_owned());
         tokio::spawn(async move {
+            core.leaves_socket(&held).await;
             core.half_tick().await;
             if without.is_empty() {
                 core.leave_park(&held, &leg);
@@ -116,7 +117,9 @@ impl Core {
         // Behind a loopback the caller's own `bridge` ends, which is not modelled.
         if world.channels.get(held).is_some_and(|c| !c.is_behind()) {
             let events = events_of(&world.channels[held]);
-            self.emit(world, held, &events.unpark);
+            if !world.channels[held].is_static() {
+                self.emit(world, held, &events.unpark);
+            }
             self.emit(world, held, &events.socket_done);
         }
     }
@@ -205,6 +208,7 @@ impl Core {
         leaves_for(&mut self.world(), uuid, &other);
         self.world().strangers.insert(other.clone(), number.to_owned());
         self.answer_held(uuid);
+        self.has_intercepted(&other, uuid);
         let (to_be_bridged, loopback) = {
             let mut world = self.world();
             let Some(channel) = world.channels.get_mut(uuid) else {
@@ -239,9 +243,32 @@ impl Core {
         }
         let (core, uuid, by) = (Arc::clone(self), uuid.to_owned(), number.to_owned());
         tokio::spawn(async move {
+            core.leaves_socket(&uuid).await;
             core.half_tick().await;
             core.is_picked_up(&uuid, by);
         });
+    }
+
+    /// `intercept` is over on the channel that ran it: the one that it has taken is its partner.
+    fn has_intercepted(&self, other: &str, uuid: &str) {
+        let calling = ("switch_core_session.c", "switch_core_session_exec", "2984");
+        let mut headers = self.base_headers("CHANNEL_EXECUTE_COMPLETE", None, calling);
+        let own = [
+            ("Unique-ID", other),
+            ("Application", "intercept"),
+            ("variable_signal_bond", uuid),
+        ];
+        headers.extend(own.map(|(name, value)| (name.into(), value.to_owned())));
+        self.fire("CHANNEL_EXECUTE_COMPLETE", headers, None);
+    }
+
+    /// FreeSWITCH tells of every API command that it has run.
+    fn has_run(&self, command: &str, argument: &str) {
+        let calling = ("switch_loadable_module.c", "switch_api_execute", "2949");
+        let mut headers = self.base_headers("API", None, calling);
+        let own = [("API-Command", command), ("API-Command-Argument", argument)];
+        headers.extend(own.map(|(name, value)| (name.into(), value.to_owned())));
+        self.fire("API", headers, None);
     }
 
     /// Somebody begins to pick a channel up that is answered by now: he looks who its partner is.
@@ -297,7 +324,11 @@ impl Core {
         leaves_for(&mut self.world(), uuid, &other);
         self.world().strangers.insert(other, by.clone());
         self.answer_held(uuid);
-        self.is_picked_up(uuid, by);
+        let (core, uuid) = (Arc::clone(self), uuid.to_owned());
+        tokio::spawn(async move {
+            core.leaves_socket(&uuid).await;
+            core.is_picked_up(&uuid, by);
+        });
     }
 
     /// Somebody picks the caller behind a loopback up as the caller's own `bridge` gives up: the loopback ends as with a caller who hangs up.
@@ -371,7 +402,9 @@ impl Core {
             // A leg that it was to be bridged with stays as it is: nobody ends it (measured).
             channel.peer = None;
         }
+        self.has_run("uuid_transfer", &format!("{uuid} {to}"));
         tokio::spawn(async move {
+            core.leaves_socket(&uuid).await;
             core.half_tick().await;
             core.take(&uuid);
             let mut world = core.world();
@@ -397,12 +430,17 @@ impl Core {
         match behind {
             Some(caller) => self.caller_leaves(caller, held, String::new(), "ORIGINATOR_CANCEL"),
             None if self.take(held) => {
-                let mut world = self.world();
-                self.emit_unpark(&world, held);
-                if let Some(held) = world.channels.get_mut(held).and_then(Channel::held) {
-                    let to = "park".to_owned();
-                    held.shared.ended(Outcome::Transferred { to });
-                }
+                self.has_run("uuid_park", held);
+                let (core, held) = (Arc::clone(self), held.to_owned());
+                tokio::spawn(async move {
+                    core.leaves_socket(&held).await;
+                    let mut world = core.world();
+                    core.emit_unpark(&world, &held);
+                    if let Some(held) = world.channels.get_mut(&held).and_then(Channel::held) {
+                        let to = "park".to_owned();
+                        held.shared.ended(Outcome::Transferred { to });
+                    }
+                });
             }
             None => {}
         }

@@ -122,6 +122,13 @@ impl Listener {
         lock(&self.subscription).json
     }
 
+    /// The channels whose events it has asked for.
+    pub(crate) fn channels(&self) -> Vec<String> {
+        let subscription = lock(&self.subscription);
+        let of_a_channel = subscription.filters.iter().filter(|(name, _)| name == "Unique-ID");
+        of_a_channel.map(|(_, channel)| channel.clone()).collect()
+    }
+
     pub(crate) fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
         self.bell.notify_one();

@@ -69,12 +69,20 @@ impl Core {
     /// The answer to `connect`.
     pub(crate) fn channel_data(&self, uuid: &str) -> Option<String> {
         let world = self.world();
-        let event = self.make(&world, uuid, &events_of(world.channels.get(uuid)?).data)?;
-        Some(event.plain().to_owned())
+        let channel = world.channels.get(uuid)?;
+        let event = self.make(&world, uuid, &events_of(channel).data)?;
+        let text = event.plain().to_owned();
+        if channel.is_static() {
+            return Some(text.replace("Socket-Mode: async", "Socket-Mode: static"));
+        }
+        Some(text)
     }
 
     /// The dialplan thread sees that the client has connected, and parks.
     pub(crate) fn parked(self: &Arc<Self>, uuid: &str) {
+        if self.world().channels.get(uuid).is_none_or(Channel::is_static) {
+            return;
+        }
         let (core, uuid) = (Arc::clone(self), uuid.to_owned());
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -103,7 +111,13 @@ impl Core {
             return false;
         };
         channel.apps.push_back(app);
-        if channel.apps.len() == 1 {
+        let is_static = channel.is_static();
+        if is_static {
+            let name = get("execute-app-name");
+            world
+                .complaints
+                .push(format!("execute {name}: its channel's thread serves the connection"));
+        } else if channel.apps.len() == 1 {
             let (core, uuid) = (Arc::clone(self), uuid.to_owned());
             tokio::spawn(async move {
                 core.tick().await;
@@ -334,11 +348,18 @@ impl Core {
         let Some(channel) = world.channels.get_mut(uuid).filter(|channel| channel.cause.is_none()) else {
             return;
         };
-        let resumes = resume || channel.is_true("socket_resume");
+        let is_static = channel.is_static();
+        // What `resume` does to a channel without `async` is not modelled: it hangs.
+        let resumes = (resume || channel.is_true("socket_resume")) != is_static;
         let is_taken = channel.taken.is_some();
+        let is_awaited = is_static && (is_taken || channel.peer.is_some());
         let (peer, variables) = (channel.peer.clone(), variables_of(channel));
         let Some(held) = channel.held() else { return };
         held.listener = None;
+        held.shared.is_busy.send_replace(false);
+        if is_awaited && resumes {
+            return;
+        }
         match (resumes, peer) {
             (true, peer) => {
                 held.shared.ended(Outcome::Resumed { variables });
@@ -358,6 +379,20 @@ impl Core {
             (false, _) if is_taken => {}
             (false, Some(_)) => {}
             (false, None) => held.shared.ended(Outcome::StuckParked),
+        }
+    }
+
+    /// Waits until the channel's thread can do something else.
+    pub(crate) async fn leaves_socket(&self, uuid: &str) {
+        let busy = |channel: &mut Channel| channel.held().map(|held| held.shared.is_busy.subscribe());
+        let busy = self
+            .world()
+            .channels
+            .get_mut(uuid)
+            .filter(|c| c.is_static())
+            .and_then(busy);
+        if let Some(mut busy) = busy {
+            let _ = busy.wait_for(|busy| !busy).await;
         }
     }
 

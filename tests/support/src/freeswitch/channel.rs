@@ -146,6 +146,11 @@ impl Channel {
         }
     }
 
+    /// Whether `socket` without `async` has it.
+    pub(crate) fn is_static(&self) -> bool {
+        matches!(&self.role, Role::Held { state, .. } if state.is_static)
+    }
+
     pub(crate) fn is_leg(&self) -> bool {
         matches!(self.role, Role::Leg(_))
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::api;
 use super::bus::Subscription;
+use super::channel::Channel;
 use super::conn::{Command, Conn};
 use super::core::new_uuid;
 
@@ -108,6 +109,10 @@ impl Conn {
             if is_api && words.next().is_some_and(|verb| SLOW.contains(&verb)) {
                 self.core.complain(format!("on a call's own connection: {line}"));
             }
+        } else {
+            for heard in self.listener.channels() {
+                self.core.record_command(&heard, &line);
+            }
         }
         let starts = |word: &str| {
             line.get(..word.len())
@@ -129,6 +134,19 @@ impl Conn {
             "+OK".to_owned()
         } else if starts("connect") && self.listener.session.is_some() {
             return self.connect().await;
+        } else if starts("getvar ") && self.listener.session.is_some() {
+            let world = self.core.world();
+            let channel = world.channels.get(self.session());
+            let name = line[7..].trim();
+            let of = |channel: &Channel| {
+                channel
+                    .variable(name)
+                    .map(str::to_owned)
+                    .or_else(|| channel.own_variable(name))
+            };
+            channel
+                .and_then(of)
+                .unwrap_or_else(|| "-ERR command not found".to_owned())
         } else if starts("myevents") && self.listener.session.is_some() {
             self.my_events(&line)
         } else if starts("sendmsg") {

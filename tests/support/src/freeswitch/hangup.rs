@@ -132,7 +132,9 @@ impl Core {
         });
         let in_socket = channel.peer.is_none() && channel.taken.is_none() && channel.behind.is_none();
         if held.is_some() && in_socket && !channel.is_loopback() {
-            self.emit(world, uuid, &catalog().unpark);
+            if !world.channels[uuid].is_static() {
+                self.emit(world, uuid, &catalog().unpark);
+            }
             self.emit(world, uuid, &catalog().socket_done);
             self.emit(world, uuid, &catalog().state_hangup);
             self.emit(world, uuid, &catalog().state_reporting);

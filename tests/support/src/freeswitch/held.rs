@@ -47,12 +47,23 @@ pub struct Call {
     pub behind_uuids: (String, String),
     /// Somebody with this number picks it up before the client listens.
     pub picked_up_unheard: Option<String>,
+    /// `socket` without `async`: the channel's own thread serves the connection, and does nothing else until that ends.
+    pub is_static: bool,
 }
 
 impl Call {
     /// A call to `user@domain` from 1000, "Alice", by way of the client at `socket`, with the variables that the shipped
-    /// dialplan sets, except for its `call_timeout`.
+    /// dialplan sets, except for its `call_timeout`. `$FSWAKE_SOCKET` decides on `async`: `static` is without.
     pub fn to(socket: SocketAddr, user: &str, domain: &str) -> Self {
+        let call = Self::with_async(socket, user, domain);
+        match std::env::var("FSWAKE_SOCKET").as_deref() {
+            Ok("static") => call.without_async(),
+            _ => call,
+        }
+    }
+
+    /// The same by `socket` with `async`.
+    pub fn with_async(socket: SocketAddr, user: &str, domain: &str) -> Self {
         let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         Self {
             socket: socket.to_string(),
@@ -81,7 +92,15 @@ impl Call {
             hides: Vec::new(),
             behind_uuids: Default::default(),
             picked_up_unheard: None,
+            is_static: false,
         }
+    }
+
+    /// By `socket` without `async`, as its snippet has it.
+    #[must_use]
+    pub fn without_async(mut self) -> Self {
+        self.is_static = true;
+        self.variable("socket_resume", "false")
     }
 
     /// The same through a loopback dial-string. Without a caller's number nobody has dialled it but `originate`.
@@ -221,6 +240,8 @@ pub(crate) struct Log {
 /// What outlives the channel.
 #[derive(Debug)]
 pub(crate) struct HeldShared {
+    /// The channel's thread serves its connection, and nothing else.
+    pub(crate) is_busy: watch::Sender<bool>,
     pub(crate) outcomes: watch::Sender<Vec<(Instant, Outcome)>>,
     pub(crate) log: Mutex<Log>,
 }
@@ -248,6 +269,7 @@ pub(crate) struct HeldState {
     pub(crate) shared: Arc<HeldShared>,
     pub(crate) listener: Option<Arc<Listener>>,
     pub(crate) picked_up_unheard: Option<String>,
+    pub(crate) is_static: bool,
 }
 
 /// A handle to a held call.
@@ -272,11 +294,13 @@ impl Held {
             call.uuid.clone()
         };
         let (outcomes, log) = (watch::Sender::new(Vec::new()), Mutex::default());
-        let shared = Arc::new(HeldShared { outcomes, log });
+        let is_busy = watch::Sender::new(call.is_static);
+        let shared = Arc::new(HeldShared { is_busy, outcomes, log });
         let state = HeldState {
             shared: Arc::clone(&shared),
             listener: None,
             picked_up_unheard: call.picked_up_unheard.clone(),
+            is_static: call.is_static,
         };
         let role = Role::Held {
             loopback: call.loopback,
@@ -304,7 +328,8 @@ impl Held {
         } else {
             None
         };
-        channel.socket = format!("{} async full", call.socket);
+        let mode = if call.is_static { "full" } else { "async full" };
+        channel.socket = format!("{} {mode}", call.socket);
         channel.app = ("socket".to_owned(), channel.socket.clone(), new_uuid());
         for (name, value) in &call.variables {
             channel.set_variable(name, value, false);
@@ -562,6 +587,7 @@ fn behind(core: &Core, call: &Call, loopback: &mut Channel, shared: &Arc<HeldSha
         shared: Arc::clone(shared),
         listener: None,
         picked_up_unheard: None,
+        is_static: false,
     };
     let role = Role::Held {
         loopback: false,
@@ -597,5 +623,6 @@ async fn run_socket(core: Arc<Core>, uuid: String, addresses: String) {
         }
         return Box::pin(conn.run()).await;
     }
-    core.connection_ended(&uuid, true);
+    let is_static = core.world().channels.get(&uuid).is_some_and(Channel::is_static);
+    core.connection_ended(&uuid, !is_static);
 }

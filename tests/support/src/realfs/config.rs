@@ -70,9 +70,30 @@ const MODULES: [&str; 10] = [
 pub(super) fn snippet(name: &str, ports: &Ports) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fs-conf").join(name);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    without_comments(&text)
+    let text = without_comments(&text)
         .replace("127.0.0.1:8084", &ports.fswake.to_string())
-        .replace("\"8021\"", &format!("\"{}\"", ports.esl.port()))
+        .replace("\"8021\"", &format!("\"{}\"", ports.esl.port()));
+    in_mode(&text)
+}
+
+/// A dialplan with `socket` as `$FSWAKE_SOCKET` wants it: `async`, without it (`static`), or as
+/// [`super::RealFs::holds_with_async`] says (`either`).
+pub(super) fn in_mode(dialplan: &str) -> String {
+    let (is, others) = ("socket_resume=false", "socket_resume=true");
+    match std::env::var("FSWAKE_SOCKET").as_deref() {
+        Ok("static") => dialplan.replace(" async full\"", " full\"").replace(others, is),
+        Ok("async") => dialplan
+            .replace(" full\"", " async full\"")
+            .replace(" async async ", " async ")
+            .replace(is, others),
+        Ok("either") => {
+            let dialplan = dialplan.replace(" async full\"", " full\"").replace(others, is);
+            dialplan
+                .replace(" full\"", " ${socket_mode}\"")
+                .replace(is, "socket_resume=${socket_resumes}")
+        }
+        _ => dialplan.to_owned(),
+    }
 }
 
 fn without_comments(xml: &str) -> String {
@@ -340,7 +361,7 @@ pub fn write(ports: &Ports, users: u32) -> String {
 </document>
 "#,
         configuration = configuration(MODULES, 10_000, &profiles(ports)),
-        dialplan = dialplan(ports),
+        dialplan = in_mode(&dialplan(ports)),
         chatplan = snippet("chatplan/fswake.xml", ports),
         directory = directory(users, ports),
     )

@@ -185,6 +185,19 @@ impl RealFs {
         self.comes_back().await;
     }
 
+    /// Its process id; 0 while it does not run.
+    pub fn pid(&self) -> u32 {
+        let child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        child.as_ref().map_or(0, Child::id)
+    }
+
+    /// Where `$FSWAKE_SOCKET` is `either`: whether `socket` has `async` from now on.
+    pub async fn holds_with_async(&self, is_async: bool) {
+        let mode = if is_async { "async full" } else { "full" };
+        self.api(&format!("global_setvar socket_mode={mode}")).await;
+        self.api(&format!("global_setvar socket_resumes={is_async}")).await;
+    }
+
     /// Waits until it answers.
     pub async fn comes_back(&self) {
         let deadline = Instant::now() + START;

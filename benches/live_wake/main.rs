@@ -1,18 +1,21 @@
 //! Figures from a real FreeSWITCH: `cargo bench --bench live_wake`, at rest, nothing else running.
 //!
 //! 1. REGISTER's 200 OK at the phone to the INVITE at the phone, 30 wakes one after another.
-//! 2. 300 and 1000 held calls: all woken and answered, and fswake's CPU and memory while it only holds.
+//! 2. 300 and 1,000 held calls, both ways in, by `socket` with and without `async` (`held`): what each costs FreeSWITCH and fswake, and
+//!    how many are woken and answered.
 //!
-//! `FSWAKE_BENCH=rest` or `=held` leaves the other out, `FSWAKE_BENCH_WAKES` is how many wakes of 1. `FSWAKE_BENCH_DAEMON` names
+//! `FSWAKE_BENCH=rest` or `=held` leaves the other out, `FSWAKE_BENCH_WAKES` is how many wakes of 1; `held` has more. `FSWAKE_BENCH_DAEMON` names
 //! another fswake to measure. `FSWAKE_BENCH_AGAINST` names one to compare with in 1: the two take turns, ten wakes each, on the
 //! same FreeSWITCH. Without FreeSWITCH it says so and ends.
 
+mod held;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fswake_test_support::realfs::{self, DOMAIN, RealFs};
-use fswake_test_support::sip::{Reaction, What};
+use fswake_test_support::sip::Reaction;
 use fswake_test_support::site::{self, Settings, Site, Wakes};
 
 const WAKES_AT_REST: usize = 30;
@@ -117,73 +120,18 @@ async fn at_rest(fs: &Arc<RealFs>, wakes: usize) {
     println!("         load before {before}, after {}", load());
 }
 
-async fn held(fs: &Arc<RealFs>, count: usize) {
-    let site = site(fs, &daemon()).await;
-    let mut pairs = Vec::new();
-    for _ in 0..count {
-        let user = fs.new_user();
-        let answer = Reaction::Answer(Duration::from_millis(50));
-        let phone = site.sleeper(&user, DOMAIN, Wakes::Never, answer).await;
-        pairs.push((phone, site.caller().await, user));
-    }
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    // Nobody is anywhere: what is held waits for a REGISTER, and nothing rings.
-    fs.api("sofia profile internal flush_inbound_reg").await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let idle = site.daemon().resident();
-    let mut calls = Vec::new();
-    for (_, caller, user) in &pairs {
-        calls.push(caller.call(&format!("6{user}")));
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    site.pushed(count).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let (cpu, since) = (site.daemon().cpu(), Instant::now());
-    tokio::time::sleep(Duration::from_secs(10)).await;
-    let cores = site.daemon().cpu().saturating_sub(cpu).as_secs_f64() / since.elapsed().as_secs_f64();
-    println!(
-        "{count} held calls: fswake uses {cores:.3} cores while it only holds (load {})",
-        load()
-    );
-    let holding = site.daemon().resident();
-    let each = f64::from(u32::try_from(holding.saturating_sub(idle)).unwrap_or(u32::MAX))
-        / f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-    println!("         {each:.2} KiB of resident memory a call ({idle} KiB before, {holding} KiB holding)");
-    let woken = Instant::now();
-    let mut waking = tokio::task::JoinSet::new();
-    for (phone, ..) in &pairs {
-        // As many phones in a second as a busy site has, not all in one moment.
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        let phone = phone.clone();
-        waking.spawn(async move {
-            phone.wake_elsewhere().await;
-            phone.register().await
-        });
-    }
-    waking.join_all().await;
-    let mut answered = 0;
-    for call in &calls {
-        let outcome = call.response_within(Duration::from_secs(60), |s| s >= 200).await;
-        answered += usize::from(matches!(outcome, Some((_, 200))));
-    }
-    let took = woken.elapsed();
-    let times: Vec<Duration> = pairs
-        .iter()
-        .filter_map(|(phone, ..)| {
-            let all = phone.happenings();
-            let registered = all.iter().filter(|h| matches!(h.what, What::Registered(200))).nth(1)?;
-            let invited = all.iter().find(|h| matches!(h.what, What::Invited(_)))?;
-            Some(invited.at.saturating_duration_since(registered.at))
-        })
-        .collect();
-    let (median, p95) = summary(times);
-    println!("{count} held calls: {answered} of {count} woken and answered in {took:.1?}");
-    println!("         200 OK to INVITE: median {median:.1} ms, p95 {p95:.1} ms, 200 a second");
-    fs.api("hupall").await;
-    fs.becomes_silent(Duration::from_secs(60)).await;
-}
+/// Both kinds of `socket` on one FreeSWITCH: `fswake_test_support::realfs` reads this.
+const MODE: &str = "FSWAKE_SOCKET";
 
 fn main() {
+    if std::env::var_os(MODE).is_none() {
+        let this = std::env::current_exe().expect("this program");
+        let again = std::process::Command::new(this)
+            .args(std::env::args_os().skip(1))
+            .env(MODE, "either")
+            .status();
+        std::process::exit(again.ok().and_then(|status| status.code()).unwrap_or(1));
+    }
     let prefix = match realfs::installed() {
         Ok(prefix) => prefix,
         Err(reason) => return eprintln!("{reason}"),
@@ -193,14 +141,13 @@ fn main() {
     let wakes = wakes.unwrap_or(WAKES_AT_REST);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        let fs = Arc::new(RealFs::start(&prefix, 4000).await);
         if wanted != "held" {
+            let fs = Arc::new(RealFs::start(&prefix, 4000).await);
             at_rest(&fs, wakes).await;
+            fs.stop();
         }
         if wanted != "rest" {
-            held(&fs, 300).await;
-            held(&fs, 1000).await;
+            held::all(&prefix).await;
         }
-        fs.stop();
     });
 }

@@ -1,0 +1,230 @@
+//! What a held call costs, and how many of many are woken and answered.
+//!
+//! Each run has a FreeSWITCH and an fswake of its own, and every phone is asleep. Calls come at 50 a second, nothing happens for ten
+//! seconds, then the phones register at 50 a second and answer. Ways, kinds of `socket` and numbers of calls take turns.
+//!
+//! `FSWAKE_BENCH_CALLS` (`300,1000`), `FSWAKE_BENCH_ROUNDS` (3; medians are printed) and `FSWAKE_BENCH_WAYS`
+//! (`dialplan,dial-string`) choose.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fswake_test_support::process::Process;
+use fswake_test_support::realfs::{DOMAIN, RealFs, WAKE_DOMAIN};
+use fswake_test_support::sip::{Phone, Reaction, What};
+use fswake_test_support::site::{Site, Wakes};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{daemon, load, ms, site};
+
+/// Calls, and later REGISTERs: 50 a second.
+const APART: Duration = Duration::from_millis(20);
+const HOLDS: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What is measured.
+#[derive(Clone, Copy)]
+struct Case {
+    way: &'static str,
+    is_async: bool,
+    calls: usize,
+}
+
+/// What one run has shown: of FreeSWITCH and of fswake the cores used while they only hold, and KiB a call.
+#[derive(Clone, Copy)]
+struct Run {
+    answered: f64,
+    median: f64,
+    p99: f64,
+    threads: f64,
+    freeswitch: (f64, f64),
+    fswake: (f64, f64),
+}
+
+fn chosen(name: &str, otherwise: &str) -> Vec<String> {
+    let text = std::env::var(name).unwrap_or_else(|_| otherwise.to_owned());
+    text.split(',').map(str::to_owned).collect()
+}
+
+/// All cases, and their medians as a table.
+pub async fn all(prefix: &Path) {
+    let rounds: usize = std::env::var("FSWAKE_BENCH_ROUNDS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(3);
+    let ways = chosen("FSWAKE_BENCH_WAYS", "dialplan,dial-string");
+    let mut cases = Vec::new();
+    for calls in chosen("FSWAKE_BENCH_CALLS", "300,1000")
+        .iter()
+        .filter_map(|n| n.parse().ok())
+    {
+        for way in ["dialplan", "dial-string"]
+            .into_iter()
+            .filter(|way| ways.iter().any(|w| w == way))
+        {
+            cases.extend([true, false].map(|is_async| Case { way, is_async, calls }));
+        }
+    }
+    let mut runs: Vec<Vec<Run>> = vec![Vec::new(); cases.len()];
+    for round in 1..=rounds {
+        for (case, runs) in cases.iter().zip(&mut runs) {
+            let run = hold(prefix, *case).await;
+            println!("round {round}: {}", line(*case, &[run]));
+            runs.push(run);
+        }
+    }
+    println!(
+        "\n| calls | way | socket | answered | REGISTER to INVITE p50, p99 ms | FreeSWITCH: threads a call | cores holding | KiB a call | \
+         fswake: cores holding | KiB a call |\n|---|---|---|---|---|---|---|---|---|---|"
+    );
+    for (case, runs) in cases.iter().zip(&runs) {
+        println!("{}", line(*case, runs));
+    }
+}
+
+/// A row of medians.
+fn line(case: Case, runs: &[Run]) -> String {
+    let median = |of: fn(&Run) -> f64| {
+        let mut all: Vec<f64> = runs.iter().map(of).collect();
+        all.sort_by(f64::total_cmp);
+        all.get(all.len() / 2).copied().unwrap_or(f64::NAN)
+    };
+    let socket = if case.is_async { "async full" } else { "full" };
+    format!(
+        "| {} | {} | `{socket}` | {:.0} | {:.1}, {:.0} | {:.2} | {:.2} | {:.0} | {:.3} | {:.1} |",
+        case.calls,
+        case.way,
+        median(|run| run.answered),
+        median(|run| run.median),
+        median(|run| run.p99),
+        median(|run| run.threads),
+        median(|run| run.freeswitch.0),
+        median(|run| run.freeswitch.1),
+        median(|run| run.fswake.0),
+        median(|run| run.fswake.1),
+    )
+}
+
+#[allow(clippy::cast_precision_loss, reason = "far fewer than 2^52")]
+fn each(more: u64, calls: usize) -> f64 {
+    more as f64 / calls as f64
+}
+
+/// A process before and while calls are held.
+struct Watched {
+    process: Process,
+    threads: u64,
+    resident: u64,
+}
+
+impl Watched {
+    fn new(process: Process) -> Self {
+        let (threads, resident) = (process.threads(), process.resident());
+        Self {
+            process,
+            threads,
+            resident,
+        }
+    }
+
+    fn more_threads(&self, calls: usize) -> f64 {
+        each(self.process.threads().saturating_sub(self.threads), calls)
+    }
+
+    fn more_memory(&self, calls: usize) -> f64 {
+        each(self.process.resident().saturating_sub(self.resident), calls)
+    }
+}
+
+async fn sleepers(site: &Site, domain: &str, count: usize) -> Vec<(Phone, Phone, String)> {
+    let mut all = Vec::new();
+    for _ in 0..count {
+        let user = site.fs.new_user();
+        let answer = Reaction::Answer(Duration::from_millis(50));
+        let phone = site.sleeper(&user, domain, Wakes::Never, answer).await;
+        all.push((phone, site.caller().await, user));
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    // Nobody is anywhere: what is held waits for a REGISTER, and nothing rings.
+    site.fs.api("sofia profile internal flush_inbound_reg").await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    all
+}
+
+async fn hold(prefix: &Path, case: Case) -> Run {
+    let calls = case.calls;
+    let fs = Arc::new(RealFs::start(prefix, 4000).await);
+    fs.holds_with_async(case.is_async).await;
+    let site = site(&fs, &daemon()).await;
+    let (number, domain) = if case.way == "dialplan" {
+        ("6", DOMAIN)
+    } else {
+        ("5", WAKE_DOMAIN)
+    };
+    let pairs = sleepers(&site, domain, calls).await;
+    let freeswitch = Watched::new(Process(fs.pid()));
+    let fswake = Watched::new(Process(site.daemon().pid()));
+    let mut pace = interval(APART);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut held = Vec::new();
+    for (_, caller, user) in &pairs {
+        pace.tick().await;
+        held.push(caller.call(&format!("{number}{user}")));
+    }
+    site.pushed(calls).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let (before, own, since) = (freeswitch.process.cpu(), fswake.process.cpu(), Instant::now());
+    tokio::time::sleep(HOLDS).await;
+    let took = since.elapsed().as_secs_f64();
+    let cores = |now: Duration, before: Duration| now.saturating_sub(before).as_secs_f64() / took;
+    let (freeswitch_cores, fswake_cores) = (
+        cores(freeswitch.process.cpu(), before),
+        cores(fswake.process.cpu(), own),
+    );
+    let threads = freeswitch.more_threads(calls);
+    let memory = (freeswitch.more_memory(calls), fswake.more_memory(calls));
+    let held_at = load();
+    let mut waking = tokio::task::JoinSet::new();
+    for (phone, ..) in &pairs {
+        pace.tick().await;
+        let phone = phone.clone();
+        waking.spawn(async move {
+            phone.wake_elsewhere().await;
+            phone.register().await
+        });
+    }
+    waking.join_all().await;
+    let mut answered = 0;
+    let deadline = Instant::now() + PATIENCE;
+    for call in &held {
+        let left = deadline
+            .saturating_duration_since(Instant::now())
+            .max(Duration::from_millis(10));
+        let outcome = call.response_within(left, |s| s >= 200).await;
+        answered += u64::from(matches!(outcome, Some((_, 200))));
+    }
+    let mut times: Vec<Duration> = pairs.iter().filter_map(|(phone, ..)| to_invite(phone)).collect();
+    times.sort_unstable();
+    let at = |share: usize| times.get(times.len() * share / 100).copied().map_or(f64::NAN, ms);
+    println!("         load {held_at} while holding, {} at the end", load());
+    fs.api("hupall").await;
+    drop(site);
+    fs.stop();
+    Run {
+        answered: each(answered, 1),
+        median: at(50),
+        p99: at(99),
+        threads,
+        freeswitch: (freeswitch_cores, memory.0),
+        fswake: (fswake_cores, memory.1),
+    }
+}
+
+/// Its second REGISTER's 200 OK to its INVITE.
+fn to_invite(phone: &Phone) -> Option<Duration> {
+    let all = phone.happenings();
+    let registered = all.iter().filter(|h| matches!(h.what, What::Registered(200))).nth(1)?;
+    let invited = all.iter().find(|h| matches!(h.what, What::Invited(_)))?;
+    Some(invited.at.saturating_duration_since(registered.at))
+}

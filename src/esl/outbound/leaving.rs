@@ -1,0 +1,113 @@
+//! How a call of `socket` without `async` leaves its connection.
+//!
+//! FreeSWITCH serves that connection by the channel's own thread. A bridge, a transfer or a pick-up is carried out once the
+//! connection has ended, and what comes of it is heard on another one, which is ready before it is needed.
+//!
+//! Races, each with its test in `tests/daemon/without_async.rs`:
+//! - an event comes on the connection that is being left: it is heard afterwards;
+//! - another phone's `originate` still runs on it: FreeSWITCH would wait for its end, so that leg ends first;
+//! - no other connection can be had: the bridge is ordered all the same, and nobody hears what comes of it.
+
+use freeswitch_esl_tokio::{EslCommand, EslError};
+use tracing::warn;
+
+use super::connection::{Connection, all_events, api, filter};
+use super::further::Further;
+use crate::engine::Cause;
+use crate::esl::encode;
+
+impl Connection {
+    /// Whether the bridge of the held channel begins only when this connection has ended.
+    pub(super) fn has_to_leave(&self, a_leg: &str) -> bool {
+        self.held.socket.is_static && a_leg == self.held.channel
+    }
+
+    /// Whether commands go to the connection that holds the channel.
+    pub(super) fn is_on_its_own(&self) -> bool {
+        matches!(self.further, Further::None | Further::Ready(_))
+    }
+
+    /// Has another connection ready.
+    pub(super) async fn stand_by(&mut self) {
+        match std::mem::take(&mut self.further) {
+            Further::None => {}
+            // It may not hear of the phones that were rung since.
+            Further::Ready(link) => self.shared.standby.give_back(link).await,
+            in_use => return self.further = in_use,
+        }
+        let mut commands = vec![
+            // What its login may not run is refused here, and not when it matters.
+            api("expand uuid_setvar_multi".into()),
+            filter("Unique-ID", &self.held.channel),
+        ];
+        commands.extend(self.legs.keys().map(|leg| filter("Unique-ID", leg)));
+        let caller = self.held.behind.as_ref().and_then(|behind| behind.caller.as_ref());
+        commands.extend(caller.map(|caller| filter("Unique-ID", caller)));
+        commands.push(all_events());
+        commands.extend(self.events_of_loopback());
+        if let Some(link) = self.shared.standby.lend(&commands).await {
+            self.further = Further::Ready(link);
+        } else {
+            warn!(
+                "no further connection to FreeSWITCH can be had: fswake will not know whether this call is connected"
+            );
+        }
+    }
+
+    /// From here on commands go to the other connection, if there is one.
+    pub(super) fn use_further(&mut self) {
+        self.further = match std::mem::take(&mut self.further) {
+            Further::Ready(link) => Further::InUse(std::mem::replace(&mut self.link, link)),
+            as_it_is => as_it_is,
+        };
+    }
+
+    /// The channel stays held.
+    pub(super) fn use_own(&mut self) {
+        self.further = match std::mem::take(&mut self.further) {
+            Further::InUse(own) => {
+                let mut link = std::mem::replace(&mut self.link, own);
+                // What it has heard, the own one has, too.
+                drop(link.take_kept());
+                Further::Ready(link)
+            }
+            as_it_is => as_it_is,
+        };
+    }
+
+    /// Ends the connection that holds the channel.
+    pub(super) async fn leave(&mut self) -> Result<(), EslError> {
+        self.use_further();
+        match std::mem::replace(&mut self.further, Further::Left) {
+            Further::InUse(mut own) => {
+                // Whatever became of it, it is over.
+                let _ = own.send(EslCommand::Exit).await;
+                self.link.keep(own.take_kept());
+                Ok(())
+            }
+            Further::Left => Ok(()),
+            Further::None | Further::Ready(_) => {
+                let _ = self.link.send(EslCommand::Exit).await;
+                Err(EslError::ConnectionClosed)
+            }
+        }
+    }
+
+    /// Leaves the other connection to the next call.
+    pub(super) async fn give_back(self) {
+        match self.further {
+            Further::Left => self.shared.standby.give_back(self.link).await,
+            Further::Ready(link) => self.shared.standby.give_back(link).await,
+            Further::None | Further::InUse(_) => {}
+        }
+    }
+
+    /// Ends all legs but one: FreeSWITCH keeps a connection until all `originate`s that were ordered on it are over.
+    pub(super) async fn end_other_legs(&mut self) -> Result<(), EslError> {
+        for leg in std::mem::take(&mut self.ringing) {
+            let cause = Cause::COMPLETED_ELSEWHERE;
+            self.api(encode::kill(leg.channel(), cause.as_str())).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,83 @@
+//! Connections of ours to the event socket, logged in, for calls whose own connection has to end before FreeSWITCH carries out what was
+//! ordered: those of `socket` without `async`.
+//!
+//! Each serves one call for some hundred milliseconds, and then the next. More of them than that are under way only while many
+//! calls are answered at once.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use freeswitch_esl_tokio::EslCommand;
+use tracing::debug;
+
+use crate::esl::directory::Directory;
+use crate::esl::endpoint::Endpoint;
+use crate::esl::link::Link;
+use crate::words;
+
+/// Connections that are kept for the next call.
+const KEPT: usize = 8;
+
+/// Lends connections.
+#[derive(Clone)]
+pub(super) struct Standby {
+    directory: Directory,
+    idle: Arc<Mutex<Vec<(Endpoint, Link)>>>,
+}
+
+impl Standby {
+    pub(super) fn new(directory: Directory) -> Self {
+        Self {
+            directory,
+            idle: Arc::default(),
+        }
+    }
+
+    /// A connection on which these commands have succeeded; nothing where FreeSWITCH does not let us in, or not run them.
+    pub(super) async fn lend(&self, commands: &[EslCommand]) -> Option<Link> {
+        let endpoint = self.directory.endpoint();
+        while let Some((known, link)) = self.pop() {
+            // One that FreeSWITCH has closed meanwhile is of no use, and says so only now.
+            if known == endpoint
+                && let Some(link) = prepared(link, commands).await
+            {
+                return Some(link);
+            }
+        }
+        match Link::log_in(&endpoint).await {
+            Ok(link) => prepared(link, commands).await,
+            Err(error) => {
+                debug!(error = words::of_esl(&error), "no further connection to FreeSWITCH");
+                None
+            }
+        }
+    }
+
+    /// Takes one back.
+    pub(super) async fn give_back(&self, mut link: Link) {
+        let forget = [EslCommand::NoEvents, EslCommand::FilterDeleteAll];
+        if link.send_all(&forget).await.is_err() {
+            return;
+        }
+        drop(link.take_kept());
+        let endpoint = self.directory.endpoint();
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < KEPT {
+            idle.push((endpoint, link));
+        }
+    }
+
+    fn pop(&self) -> Option<(Endpoint, Link)> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+}
+
+async fn prepared(mut link: Link, commands: &[EslCommand]) -> Option<Link> {
+    let replies = link.send_all(commands).await.ok()?;
+    let refused = replies.iter().find(|reply| !reply.is_success());
+    if let Some(refused) = refused {
+        let reply = refused.reply_text().unwrap_or_default();
+        debug!(reply, "FreeSWITCH refuses what a call needs on a further connection");
+        return None;
+    }
+    Some(link)
+}

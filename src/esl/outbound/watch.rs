@@ -1,0 +1,65 @@
+//! Notices that somebody else takes a channel that `socket` holds without `async`.
+//!
+//! FreeSWITCH fires no event of the channel then: its thread serves our connection, and whoever picks it up waits for the connection's
+//! end. So fswake asks what has moved the channel last (`transfer_source`):
+//! - when an API command has named it (`uuid_transfer`, `uuid_bridge`, `uuid_park`, ..): FreeSWITCH fires an event API after each;
+//! - when another channel that has run `intercept` has become its partner;
+//! - while its phones ring, when it is answered, and not by us: whoever picks it up answers it;
+//! - when a phone of his was picked off, which happens to the partner of whom somebody picks up;
+//! - once a second, for whatever else there is (`sched_transfer`, a SIP REFER).
+
+use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType};
+
+use super::connection::{Connection, Place, api};
+use super::moved::Moved;
+use crate::esl::link;
+use crate::esl::{decode, encode};
+
+impl Connection {
+    /// What a connection without `async` asks for besides.
+    pub(super) fn without_async(&self) -> Vec<EslCommand> {
+        let socket = &self.held.socket;
+        let mut commands = Vec::new();
+        if socket.is_static && socket.is_told_to_resume {
+            commands.push(api(encode::resumes(&self.held.channel, false)));
+        }
+        commands
+    }
+
+    /// Whether this event may mean that somebody takes the channel.
+    pub(super) fn may_be_taken(&mut self, event: &EslEvent) {
+        let Some(watch) = &mut self.watch else { return };
+        let of = event.header_str("Unique-ID").unwrap_or_default();
+        if of == self.held.channel && event.event_type() == Some(EslEventType::ChannelAnswer) {
+            watch.soon();
+        }
+    }
+
+    /// Looks whether somebody else has the channel.
+    pub(super) async fn look(&mut self, is_named: bool) -> Result<(), EslError> {
+        // Once it is to be bridged it is we who have moved it; and only the connection that holds it has this question.
+        if self.place != Place::Held || !self.is_on_its_own() {
+            return Ok(());
+        }
+        let name = "transfer_source".into();
+        let reply = self.link.send(EslCommand::GetVar { name }).await?;
+        // FreeSWITCH has no other answer for a variable that is not set.
+        let moved = reply.reply_text().filter(|text| !text.starts_with("-ERR"));
+        let moved = moved.filter(|text| !text.is_empty()).unwrap_or(decode::UNSET);
+        if moved != self.held.socket.moved_by {
+            let moved = Moved(moved.to_owned());
+            self.was_moved_by(&moved).await;
+        } else if is_named && self.is_parked_elsewhere().await {
+            self.was_taken(decode::LeftTo::Park).await;
+        }
+        Ok(())
+    }
+
+    /// `uuid_park` leaves no note.
+    async fn is_parked_elsewhere(&mut self) -> bool {
+        let command = format!("uuid_dump {}", self.held.channel);
+        let dump = self.ask(command).await.unwrap_or_default();
+        let dump = link::dump(&dump);
+        self.place == Place::Held && decode::is_parked(|name| link::header(&dump, name))
+    }
+}

@@ -1,0 +1,207 @@
+//! Calls that `socket` without `async` holds. Their channel's own thread serves the connection: nothing begins before that ends.
+//!
+//! `FSWAKE_SOCKET=static` runs all tests of the daemon so. These run in any case.
+
+use std::time::{Duration, Instant};
+
+use fswake_test_support::freeswitch::*;
+
+use crate::harness::*;
+use crate::taken::{left_alone, ringing};
+
+const ANSWERS: Behaviour = Behaviour::Rings(Duration::ZERO, Some(Duration::ZERO));
+const ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
+type Take = fn(&Held);
+
+/// Some 30 ms on a quiet machine.
+const SOON: Duration = Duration::from_millis(800);
+
+fn call(daemon: &Daemon) -> Call {
+    Call::with_async(daemon.address, "1001", DOMAIN).without_async()
+}
+
+fn resumed(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Resumed { .. })
+}
+
+#[tokio::test]
+async fn answered_call_is_left_to_be_bridged_and_known_to_be() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phones = [stage.iphone("1001"), stage.iphone("1001")];
+    for _ in 0..2 {
+        let from = daemon.log.len();
+        let held = ringing(&stage, &daemon, &[&phones[0], &phones[1]], &call(&daemon)).await;
+        phones[0].answer();
+        // FreeSWITCH would wait for this leg's originate before it bridges the other.
+        assert_eq!(phones[1].cancelled().await, ELSEWHERE);
+        held.wait_bridged().await;
+        let line = daemon.log.wait_from(from, &["call over"]).await;
+        assert_eq!(field(&line, "outcome"), "connected", "{line}");
+        assert_eq!(held.variable("fswake_result").as_deref(), Some("connected"));
+        assert_eq!(held.variable("fswake_bridge").as_deref(), None);
+        soon("end of the call's connection", async {
+            while stage.fs.connections().1 > 0 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await;
+        held.caller_hangs_up();
+        phones[0].got_bye().await;
+        // The next call uses the connection that this one has used.
+        stage.fs.listen(false);
+    }
+}
+
+#[tokio::test]
+async fn nobody_answers_and_the_dialplan_goes_on() {
+    let mut stage = Stage::new().await;
+    stage.set("wake.max-wait", "1s");
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    daemon.asleep(&phone).await;
+    let held = stage.fs.call(&call(&daemon));
+    stage.push().await;
+    assert!(resumed(&held.outcome().await));
+    let said: Vec<_> = held.commands().into_iter().map(|(_, command)| command).collect();
+    assert!(!said.iter().any(|command| command.starts_with("resume")), "{said:?}");
+}
+
+#[tokio::test]
+async fn call_that_somebody_takes_is_left_at_once() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    let takes: [(Take, Outcome, &str); 3] = [
+        (
+            |held| held.pick_up("1002"),
+            Outcome::PickedUp { by: "1002".into() },
+            "picked-up",
+        ),
+        (
+            |held| held.transfer("5000"),
+            Outcome::Transferred { to: "5000".into() },
+            "transferred",
+        ),
+        (Held::park, Outcome::Transferred { to: "park".into() }, "parked"),
+    ];
+    for (take, outcome, how) in takes {
+        let from = daemon.log.len();
+        let held = ringing(&stage, &daemon, &[&phone], &call(&daemon)).await;
+        let taken = Instant::now();
+        take(&held);
+        assert_eq!(soon("its new place", held.outcome()).await, outcome);
+        assert!(taken.elapsed() < SOON, "{how}: {:?}", taken.elapsed());
+        assert_eq!(phone.cancelled().await, ELSEWHERE);
+        let line = daemon.log.wait_from(from, &["call over"]).await;
+        assert_eq!(field(&line, "outcome"), "taken");
+        daemon.log.wait_from(from, &["call-taken", how]).await;
+        left_alone(&stage, &held).await;
+    }
+}
+
+/// A snippet with `socket_resume=true` and without `async` would leave the caller in CS_RESET for ever.
+#[tokio::test]
+async fn killed_daemon_leaves_the_call_to_the_dialplan_whatever_the_snippet_says() {
+    for resumes in ["true", "false"] {
+        for rings in [false, true] {
+            let stage = Stage::new().await;
+            let daemon = stage.start().await;
+            let phone = stage.iphone("1001");
+            let call = call(&daemon).variable("socket_resume", resumes);
+            let held = if rings {
+                ringing(&stage, &daemon, &[&phone], &call).await
+            } else {
+                daemon.asleep(&phone).await;
+                let held = stage.fs.call(&call);
+                stage.push().await;
+                soon("the wake's variables", async {
+                    while held.variable("fswake_result").is_none() {
+                        tokio::time::sleep(Duration::from_millis(2)).await;
+                    }
+                })
+                .await;
+                held
+            };
+            daemon.kill().await;
+            let outcome = soon("next action", held.outcome()).await;
+            assert!(
+                resumed(&outcome),
+                "socket_resume={resumes}, rings: {rings}: {outcome:?}"
+            );
+        }
+    }
+}
+
+/// The bridge is worth more than to know of it.
+#[tokio::test]
+async fn call_is_connected_where_no_further_connection_can_be_had() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    let held = ringing(&stage, &daemon, &[&phone], &call(&daemon)).await;
+    stage.fs.forbid("expand");
+    phone.answer();
+    held.wait_bridged().await;
+    daemon
+        .log
+        .wait(&["WARN", "no further connection to FreeSWITCH can be had"])
+        .await;
+    let line = daemon.summary().await;
+    assert_eq!(field(&line, "outcome"), "error", "{line}");
+    held.caller_hangs_up();
+    phone.got_bye().await;
+}
+
+/// Early media is for the caller, who is left to be bridged before the phone answers.
+#[tokio::test]
+async fn early_media_reaches_the_caller_and_the_answer_is_heard() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    phone.set_behaviour(Behaviour::Manual);
+    daemon.asleep(&phone).await;
+    let held = stage.fs.call(&call(&daemon));
+    stage.push().await;
+    phone.wake();
+    let leg = phone.invite(1).await.leg;
+    phone.early_media();
+    assert_eq!(soon("early media", held.outcome()).await, Outcome::Early { leg });
+    phone.answer();
+    soon("answer", held.nth_outcome(1)).await;
+    assert_eq!(field(&daemon.summary().await, "outcome"), "connected");
+    assert_eq!(held.variable("fswake_result").as_deref(), Some("connected"));
+    held.caller_hangs_up();
+    phone.got_bye().await;
+}
+
+#[tokio::test]
+async fn phone_that_hangs_up_around_its_bridge_takes_the_caller_along() {
+    for after in [1, 8, 20, 30] {
+        let stage = Stage::new().await;
+        let daemon = stage.start().await;
+        let phone = stage.iphone("1001");
+        let (answers, hangs_up) = (Duration::from_millis(50), Duration::from_millis(after));
+        phone.set_behaviour(Behaviour::HangsUp(answers, hangs_up));
+        daemon.asleep(&phone).await;
+        let held = stage.fs.call(&call(&daemon));
+        stage.push().await;
+        phone.wake();
+        soon("outcome", held.outcome()).await;
+        daemon.summary().await;
+    }
+}
+
+#[tokio::test]
+async fn phone_that_answers_at_once_is_connected() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    phone.set_behaviour(ANSWERS);
+    daemon.asleep(&phone).await;
+    let held = stage.fs.call(&call(&daemon).through_loopback());
+    stage.push().await;
+    phone.wake();
+    held.wait_bridged().await;
+    assert_eq!(field(&daemon.summary().await, "outcome"), "connected");
+}

@@ -1,0 +1,35 @@
+//! What a process uses, by proc(5).
+
+use std::time::Duration;
+
+/// A process by its id.
+#[derive(Clone, Copy, Debug)]
+pub struct Process(pub u32);
+
+impl Process {
+    /// Its resident memory in KiB.
+    pub fn resident(self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    /// How many threads it has.
+    pub fn threads(self) -> u64 {
+        self.status("Threads:")
+    }
+
+    /// CPU time that it has used so far, user and system.
+    pub fn cpu(self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap_or_default();
+        // utime and stime are the 12th and 13th field behind the command's name, in ticks of 10 ms.
+        let fields = stat.rsplit(") ").next().unwrap_or_default();
+        let ticks = fields.split(' ').skip(11).take(2).filter_map(|f| f.parse::<u64>().ok());
+        Duration::from_millis(ticks.sum::<u64>() * 10)
+    }
+
+    fn status(self, field: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        let number = line.and_then(|rest| rest.split_whitespace().next());
+        number.and_then(|n| n.parse().ok()).unwrap_or_default()
+    }
+}
