@@ -12,7 +12,7 @@ use crate::esl::decode::Held;
 use crate::esl::encode;
 use crate::esl::link::Link;
 
-/// Has the channel held with `async`, by these applications ([`crate::esl::decode::Socket::with_async`]).
+/// Has the channel held with `async`, by these applications ([`crate::esl::encode::hold_with_async`]).
 pub(super) async fn park(mut link: Link, held: &Held, applications: String) {
     debug!(channel = held.channel, "held with async, for what the caller hears");
     let inner = EslCommand::Execute {

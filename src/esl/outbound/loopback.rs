@@ -48,14 +48,14 @@ impl Connection {
             return Ok(());
         };
         let told = match self.replace_loopback(leg).await {
-            Ok(Some(Event::Bridged(_))) => answer,
+            // The leg's end is FreeSWITCH's own matter, as after any answer.
+            Ok(Some(Event::Bridged(_))) | Err(NotBridged::Failed(Some(_))) => answer,
             Ok(Some(told)) => told,
             Ok(None) => {
                 let channel = self.held.channel.clone();
                 self.is_connected(&channel).await?;
                 answer
             }
-            Err(NotBridged::Failed(Some(_))) => answer,
             // Somebody else has the caller, or he is gone.
             Err(NotBridged::Failed(None)) => return self.end_unused_leg(leg).await,
             Err(NotBridged::Lost(error)) => return Err(error),
