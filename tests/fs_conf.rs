@@ -176,16 +176,20 @@ fn after_a_wake_the_loopback_rings_plainly_or_ends_as_the_phones_did() {
     assert_eq!(bridges[1..], ["${fswake_bridge}"]);
 }
 
-/// A chat message is marked and goes on: nothing of it is expanded, and nothing ends its delivery.
 /// A blind transfer that reaches the loopback's context goes on in the caller's, or in the user's own.
 #[test]
 fn transfer_that_comes_to_the_dial_strings_context_is_sent_on() {
     let all: Vec<_> = all_extensions().into_iter().filter(|e| e.context == "fswake").collect();
-    let (first, last) = (all.first().unwrap(), all.last().unwrap());
+    let first = all.first().unwrap();
     assert!(position(&first.actions, "set", "force_transfer_context=$1").is_some());
-    assert!(position(&last.actions, "transfer", "${destination_number} XML $1").is_some());
+    let remembered = "fswake_ready=${uuid_setvar(${other_loopback_leg_uuid} fswake_context $1)}";
+    assert!(position(&first.actions, "set", remembered).is_some());
+    for last in &all[all.len() - 2..] {
+        assert!(position(&last.actions, "transfer", "${destination_number} XML $1").is_some());
+    }
 }
 
+/// A chat message is marked and goes on: nothing of it is expanded, and nothing ends its delivery.
 #[test]
 fn chatplan_marks_messages_and_leaves_their_delivery_alone() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fs-conf/chatplan/fswake.xml");

@@ -117,14 +117,15 @@ impl<'a> Cast<'a> {
         *self.ordered.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), asked.elapsed()));
     }
 
-    /// When it answered the last one, and how long that took; or when a call was answered, where the row has placed one.
+    /// When it answered the last one, and how long that took; or when a later call was answered.
     pub fn ordered(&self) -> Option<(Instant, Duration)> {
+        let ordered = *self.ordered.lock().unwrap_or_else(PoisonError::into_inner);
         let called = self.called.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((call, _)) = &*called {
-            let answer = call.answers().into_iter().find(|m| m.status() == Some(200))?;
-            return Some((answer.at, Duration::ZERO));
-        }
-        *self.ordered.lock().unwrap_or_else(PoisonError::into_inner)
+        let answers = called.iter().flat_map(|(call, _)| call.answers());
+        let answered = answers
+            .filter(|m| m.status() == Some(200))
+            .map(|m| (m.at, Duration::ZERO));
+        ordered.into_iter().chain(answered).max_by_key(|(at, _)| *at)
     }
 
     /// A phone calls this number.

@@ -193,7 +193,7 @@ pub fn rows() -> Vec<Row> {
             .steps([See("INVITEs", Invites(Callee)), See("caller", Answers)])
             .steps([
                 See("callee's end", EndsWithin(Callee, SOON)),
-                See("booked", Booked("taken", "picked up")),
+                See("booked", Booked("taken", "another phone of the ring group answered")),
             ]),
         row(1, "one_of_two_ringing_legs_is_intercepted")
             .callee(rings(Callee))
