@@ -88,6 +88,8 @@ pub(super) fn in_mode(dialplan: &str) -> String {
             .replace(is, others),
         Ok("either") => {
             let dialplan = dialplan.replace(" async full\"", " full\"").replace(others, is);
+            // Many calls wait for longer than a test's.
+            let dialplan = dialplan.replace("call_timeout=20\"", "call_timeout=600\"");
             dialplan
                 .replace(" full\"", " ${socket_mode}\"")
                 .replace(is, "socket_resume=${socket_resumes}")
