@@ -92,7 +92,8 @@ async fn profile_without_phones_is_no_warning_where_another_has_them() {
         .answer("xml_locate configuration configuration name sofia.conf", sofia);
     let phones = |internal: u32, external: u32| {
         for (name, phones) in [("internal", internal), ("external", external)] {
-            let about = format!("<profile>\n<context>public</context>\n<registrations>{phones}</registrations>\n</profile>\n");
+            let about =
+                format!("<profile>\n<context>public</context>\n<registrations>{phones}</registrations>\n</profile>\n");
             stage.fs.answer(&format!("sofia xmlstatus profile {name}"), &about);
         }
     };
