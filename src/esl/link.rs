@@ -65,19 +65,9 @@ impl Link {
 
     /// Connects to FreeSWITCH's event socket and logs in.
     pub async fn log_in(endpoint: &Endpoint) -> Result<Self, EslError> {
-        let mut link = in_time(async {
-            let socket = TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await?;
-            let mut link = Self::new(socket);
-            let password = endpoint.password.expose();
-            let login = match &endpoint.user {
-                Some(user) => format!("userauth {user}:{password}\n\n"),
-                None => format!("auth {password}\n\n"),
-            };
-            link.socket.write_all(login.as_bytes()).await?;
-            Ok(link)
-        })
-        .await?;
-        if link.reply().await?.is_success() {
+        let connect = async { Ok(TcpStream::connect((endpoint.host.as_str(), endpoint.port)).await?) };
+        let mut link = Self::new(in_time(connect).await?);
+        if link.send(endpoint.login_command()).await?.is_success() {
             Ok(link)
         } else {
             Err(EslError::ConnectionClosed)

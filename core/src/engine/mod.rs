@@ -74,15 +74,14 @@ use crate::types::{Aor, CallId, Device, Moment, NotificationId, UnixSeconds};
 ///
 /// use fswake_core::engine::policy::Policy;
 /// use fswake_core::engine::{CallOptions, CallOrder, Command, Engine, Event, Handover, HeldCall, Registration, Source};
-/// use fswake_core::types::{Aor, CallId, Device, Moment, Provider, PushParams, PushToken, Target};
+/// use fswake_core::types::{Aor, CallId, Device, Moment, Provider, PushParams, PushToken, Target, Tokens};
 ///
 /// let aor = Aor::new("1001", "example.org");
 /// let push = PushParams {
 ///     provider: Provider::Apns,
 ///     app: "com.example.acme".into(),
 ///     team: None,
-///     call_token: Some(PushToken::new("00fc13adff78")),
-///     remote_token: None,
+///     tokens: Tokens::Call(PushToken::new("00fc13adff78")),
 /// };
 /// // Its token is known from an earlier REGISTER.
 /// let phone = Device {
