@@ -33,12 +33,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// How long FreeSWITCH keeps the connection after the channel's hangup, for the last events.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// What is heard while nobody rings. FreeSWITCH compares each of these events, whosever it is, with the filters of every held call
-/// under one lock, so they are few.
-const EVENTS_HELD: &str = "CHANNEL_HANGUP CHANNEL_UNPARK BACKGROUND_JOB";
-/// What is heard besides from the first leg on.
-const EVENTS_RINGING: &str =
-    "CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_ANSWER CHANNEL_BRIDGE CHANNEL_PARK CHANNEL_EXECUTE_COMPLETE";
+/// What is heard.
+const EVENTS: &str = "CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_ANSWER CHANNEL_BRIDGE CHANNEL_HANGUP CHANNEL_PARK \
+                      CHANNEL_UNPARK CHANNEL_EXECUTE_COMPLETE BACKGROUND_JOB";
 
 /// Failed `originate`s whose legs have not hung up, with the end of the wait, in order.
 pub(super) type Jobs = Vec<(Instant, LegId, LegEnd)>;
@@ -57,8 +54,6 @@ pub(super) struct Connection {
     pub(super) legs: HashMap<String, LegId>,
     /// Legs with a filter set, counted: leg numbers below this are heard.
     pub(super) armed: u32,
-    /// Events of legs are heard.
-    pub(super) hears_legs: bool,
     /// What FreeSWITCH keeps of the next leg's originate.
     pub(super) prepared: Option<Prepared>,
     /// Legs that were dialed, in order.
@@ -145,7 +140,6 @@ impl Connection {
             call,
             legs: HashMap::new(),
             armed: 0,
-            hears_legs: false,
             prepared: None,
             dialed: Vec::new(),
             ringing: Vec::new(),
@@ -200,7 +194,7 @@ impl Connection {
             EslCommand::Linger { timeout: Some(LINGER) },
             filter("Unique-ID", &self.held.channel),
             filter("Job-Owner-UUID", &self.held.channel),
-            subscription(EVENTS_HELD),
+            all_events(),
         ];
         commands.extend(self.without_async());
         commands.extend(self.arming(0));
@@ -406,20 +400,10 @@ impl Connection {
     }
 }
 
-/// Has FreeSWITCH send these events, where they pass the filters.
-fn subscription(events: &str) -> EslCommand {
-    let (format, events) = ("plain".into(), events.into());
-    EslCommand::Events { format, events }
-}
-
-/// Has FreeSWITCH send all events of a call.
+/// Has FreeSWITCH send all events of a call, where they pass the filters.
 pub(super) fn all_events() -> EslCommand {
-    subscription(&format!("{EVENTS_HELD} {EVENTS_RINGING}"))
-}
-
-/// Has FreeSWITCH send what its legs do.
-pub(super) fn events_of_legs() -> EslCommand {
-    subscription(EVENTS_RINGING)
+    let (format, events) = ("plain".into(), EVENTS.into());
+    EslCommand::Events { format, events }
 }
 
 /// Has FreeSWITCH send the events of that channel, or job, too.

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use freeswitch_esl_tokio::{EslCommand, EslError};
 
-use super::connection::{Connection, Place, api, events_of_legs, filter};
+use super::connection::{Connection, Place, api, filter};
 use super::prepared::Prepared;
 use crate::engine::Ring;
 use crate::engine::{Cause, Event, LegEnd};
@@ -31,13 +31,8 @@ impl Connection {
         self.ringing.push(leg);
         self.dialed.push(leg);
         self.tell(Event::LegDialed(leg)).await;
-        let mut commands = vec![EslCommand::BgApi { command }];
-        if !std::mem::replace(&mut self.hears_legs, true) {
-            // Behind it: what the phone does comes later than FreeSWITCH reads this.
-            commands.push(events_of_legs());
-        }
-        let replies = self.link.send_all(&commands).await?;
-        if replies.first().is_none_or(|reply| !reply.is_success()) {
+        let reply = self.link.send(EslCommand::BgApi { command }).await?;
+        if !reply.is_success() {
             self.ringing.retain(|l| *l != leg);
             self.never_was(leg, "COMMAND_REFUSED").await;
         }

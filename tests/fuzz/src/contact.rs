@@ -171,7 +171,7 @@ fn is_never_cut_short(text: &str, names: &ParamNames) {
     let Some(close) = text[open..].find('>').map(|close| open + close) else {
         return;
     };
-    // Every value that is written out, decoded, and its parts.
+    // Every value that is written out, decoded and without blanks around it, and its parts.
     let mut whole: Vec<String> = Vec::new();
     for value in text[open..close]
         .split(';')
@@ -180,9 +180,10 @@ fn is_never_cut_short(text: &str, names: &ParamNames) {
     {
         let value = decode(value).map_or_else(|_| value.to_owned(), std::borrow::Cow::into_owned);
         for part in value.split('&') {
-            whole.extend([part, part.rsplit_once(':').map_or(part, |(token, _)| token)].map(str::to_ascii_lowercase));
+            let parts = [part, part.rsplit_once(':').map_or(part, |(token, _)| token)];
+            whole.extend(parts.map(|part| part.trim().to_ascii_lowercase()));
         }
-        whole.push(value.to_ascii_lowercase());
+        whole.push(value.trim().to_ascii_lowercase());
     }
     let step = 1 + (close - open) / 16;
     for end in (open..close).step_by(step).filter(|end| text.is_char_boundary(*end)) {
