@@ -165,18 +165,9 @@ fn credentials(app: &App, fault: Fault) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-    use crate::config::{Config, Environment};
+    use crate::doctor::testing::apps;
     use crate::push::PushError;
-
-    /// The apps of a configuration, in a directory with its files.
-    fn apps(dir: &Path, config: &str) -> Vec<App> {
-        let file = dir.join("fswake.toml");
-        std::fs::write(&file, config).unwrap();
-        Config::load(Some(&file), &Environment::default()).unwrap().apps
-    }
 
     #[test]
     fn advice_belongs_to_the_provider_and_to_what_failed() {

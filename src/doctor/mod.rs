@@ -119,3 +119,6 @@ pub async fn examine(config: &Config, since: Duration, daemon: &Daemon) -> Vec<C
     }
     all
 }
+
+#[cfg(test)]
+mod testing;

@@ -108,15 +108,8 @@ mod tests {
     use fswake_test_support::tls::Authority;
 
     use super::*;
-    use crate::config::{Config, Environment};
     use crate::doctor::State;
-
-    /// The apps of a configuration, in a directory with its files.
-    fn apps(dir: &Path, config: &str) -> Vec<App> {
-        let file = dir.join("fswake.toml");
-        std::fs::write(&file, config).unwrap();
-        Config::load(Some(&file), &Environment::default()).unwrap().apps
-    }
+    use crate::doctor::testing::apps;
 
     #[test]
     fn certificate_is_judged_by_its_days_and_its_chain() {

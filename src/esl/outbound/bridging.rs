@@ -15,7 +15,8 @@ use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use super::connection::{Connection, PICK_UP, Place, api};
+use super::command::api;
+use super::connection::{Connection, PICK_UP, Place};
 use super::crossing::{SOON, UNPARK_PATIENCE};
 use super::loopback::mark_loopback;
 use super::outcome::{Heard, NotBridged};
@@ -357,8 +358,7 @@ impl Connection {
                     self.leg_is_over(leg, decode::leg_end(|h| event.header_str(h)));
                     continue;
                 }
-                let caller = self.held.behind.as_ref().and_then(|behind| behind.caller.as_deref());
-                if self.place == Place::Replaced && of == caller {
+                if self.place == Place::Replaced && of == self.caller_behind() {
                     self.his_end = self.end_of_the_caller(&event);
                     return Ok(Heard::HeldLost);
                 }

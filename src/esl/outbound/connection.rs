@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use freeswitch_esl_tokio::{EslCommand, EslError, EslResponse, ExecuteOptions};
+use freeswitch_esl_tokio::{EslCommand, EslError, EslResponse};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
 use super::Outbound;
 use super::callee::Callee;
+use super::command::{all_events, api, execute, filter};
 use super::further::Further;
 use super::moved::CallersEnd;
 use super::prepared::Prepared;
@@ -32,10 +33,6 @@ pub(super) const PICK_UP: Duration = Duration::from_millis(200);
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long FreeSWITCH keeps the connection after the channel's hangup, for the last events.
 const LINGER: Duration = Duration::from_secs(5);
-
-/// What is heard.
-const EVENTS: &str = "CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_ANSWER CHANNEL_BRIDGE CHANNEL_HANGUP CHANNEL_PARK \
-                      CHANNEL_UNPARK CHANNEL_EXECUTE_COMPLETE BACKGROUND_JOB";
 
 /// Failed `originate`s whose legs have not hung up, with the end of the wait, in order.
 pub(super) type Jobs = Vec<(Instant, LegId, LegEnd)>;
@@ -398,32 +395,4 @@ impl Connection {
     pub(super) async fn tell(&self, event: Event) {
         let _ = self.shared.inputs.send(Input::Event(event)).await;
     }
-}
-
-/// Has FreeSWITCH send all events of a call, where they pass the filters.
-pub(super) fn all_events() -> EslCommand {
-    let (format, events) = ("plain".into(), EVENTS.into());
-    EslCommand::Events { format, events }
-}
-
-/// Has FreeSWITCH send the events of that channel, or job, too.
-pub(super) fn filter(header: &str, value: &str) -> EslCommand {
-    EslCommand::Filter {
-        header: header.into(),
-        value: value.into(),
-    }
-}
-
-/// Has FreeSWITCH run an application on a leg, or on the held channel.
-pub(super) fn execute(on: Option<LegId>, app: &str, argument: String) -> EslCommand {
-    EslCommand::Execute {
-        app: app.into(),
-        args: Some(argument),
-        uuid: on.map(|leg| leg.channel().to_string()),
-        options: ExecuteOptions::new(),
-    }
-}
-
-pub(super) fn api(command: String) -> EslCommand {
-    EslCommand::Api { command }
 }

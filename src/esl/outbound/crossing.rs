@@ -20,7 +20,8 @@ use std::time::Duration;
 use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType, EslResponse};
 use tracing::info;
 
-use super::connection::{Connection, Place, api};
+use super::command::api;
+use super::connection::{Connection, Place};
 use super::moved::{CallersEnd, Moved};
 use crate::engine::Event;
 use crate::esl::{decode, encode, link};
@@ -134,8 +135,7 @@ impl Connection {
     /// (ORIGINATOR_CANCEL, or NORMAL_CLEARING once the loopback was answered; measured): where he is transferred or parked, where a ringing
     /// phone of his is picked up, and where a pick-up crosses the loopback's answer.
     pub(super) async fn is_taken_from_loopback(&mut self) -> bool {
-        let behind = self.held.behind.as_ref();
-        let caller = behind.and_then(|behind| behind.caller.clone());
+        let caller = self.caller_behind().map(str::to_owned);
         let (Some(caller), Some(known)) = (caller, self.held.parent.moved_by.clone().map(Moved)) else {
             return false;
         };
@@ -163,14 +163,18 @@ impl Connection {
             self.was_moved_by(&moved).await;
             return true;
         }
-        // `uuid_park` leaves no such note.
-        let dump = self.ask(format!("uuid_dump {caller}")).await.unwrap_or_default();
-        let dump = link::dump(&dump);
-        let is_parked = decode::is_parked(|name| link::header(&dump, name));
+        let is_parked = self.is_parked_elsewhere(&caller).await;
         if is_parked {
             self.was_taken(decode::LeftTo::Park).await;
         }
         is_parked
+    }
+
+    /// Whether somebody has parked a channel: `uuid_park` leaves no note of it.
+    pub(super) async fn is_parked_elsewhere(&mut self, channel: &str) -> bool {
+        let dump = self.ask(format!("uuid_dump {channel}")).await.unwrap_or_default();
+        let dump = link::dump(&dump);
+        decode::is_parked(|name| link::header(&dump, name))
     }
 
     /// How the caller behind the loopback has ended, whose channel is gone.
@@ -185,7 +189,7 @@ impl Connection {
 
     /// How the caller behind the loopback ends, where this event is his end.
     pub(super) fn end_of_the_caller(&self, event: &EslEvent) -> Option<CallersEnd> {
-        let caller = self.held.behind.as_ref()?.caller.as_deref()?;
+        let caller = self.caller_behind()?;
         let is_his_end =
             event.event_type() == Some(EslEventType::ChannelHangup) && event.header_str("Unique-ID") == Some(caller);
         let moved = event.header_str("variable_transfer_source").unwrap_or(decode::UNSET);

@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering;
 
 use freeswitch_esl_tokio::{EslCommand, EslError};
 
-use super::connection::{Connection, Place, api, filter};
+use super::command::{api, filter};
+use super::connection::{Connection, Place};
 use super::prepared::Prepared;
 use crate::engine::Ring;
 use crate::engine::{Cause, Event, LegEnd};

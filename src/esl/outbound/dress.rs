@@ -7,7 +7,8 @@ use freeswitch_esl_tokio::EslError;
 use tokio::sync::oneshot;
 
 use super::callee::Callee;
-use super::connection::{Connection, api, execute};
+use super::command::{api, execute};
+use super::connection::Connection;
 use super::parent::set_profile;
 use crate::esl::directory::User;
 use crate::esl::encode;

@@ -11,7 +11,8 @@
 use freeswitch_esl_tokio::{EslCommand, EslError};
 use tracing::warn;
 
-use super::connection::{Connection, all_events, api, filter};
+use super::command::{all_events, api, filter};
+use super::connection::Connection;
 use super::further::Further;
 use crate::engine::Cause;
 use crate::esl::encode;
@@ -41,8 +42,6 @@ impl Connection {
             filter("Unique-ID", &self.held.channel),
         ];
         commands.extend(self.legs.keys().map(|leg| filter("Unique-ID", leg)));
-        let caller = self.held.behind.as_ref().and_then(|behind| behind.caller.as_ref());
-        commands.extend(caller.map(|caller| filter("Unique-ID", caller)));
         commands.push(all_events());
         commands.extend(self.events_of_loopback());
         if let Some(link) = self.shared.standby.lend(&commands).await {

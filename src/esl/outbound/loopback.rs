@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType};
 
-use super::connection::{Connection, Place, api, filter};
+use super::command::{api, filter, subscription};
+use super::connection::{Connection, Place};
 use super::outcome::{Heard, NotBridged};
 use crate::engine::Event;
 use crate::types::LegId;
@@ -90,20 +91,23 @@ impl Connection {
 
     /// Hears what a caller behind a loopback, and the loopback's end, do while he is bridged in its place.
     pub(super) async fn hear_loopback(&mut self) -> Result<(), EslError> {
-        let caller = self.held.behind.as_ref().and_then(|behind| behind.caller.as_deref());
-        let mut commands: Vec<_> = caller.map(|caller| filter("Unique-ID", caller)).into_iter().collect();
-        commands.extend(self.events_of_loopback());
-        self.all(commands).await?;
+        self.all(self.events_of_loopback()).await?;
         Ok(())
     }
 
-    /// Has FreeSWITCH send what the loopback's end reads.
+    /// Has FreeSWITCH send what the caller behind the loopback does, and what the loopback's end reads.
     pub(super) fn events_of_loopback(&self) -> Vec<EslCommand> {
-        let Some((_, end)) = self.replaceable(false) else {
-            return Vec::new();
-        };
-        let (format, events) = ("plain".into(), "DTMF".into());
-        vec![filter("Unique-ID", &end), EslCommand::Events { format, events }]
+        let caller = self.caller_behind().map(|caller| filter("Unique-ID", caller));
+        let mut commands: Vec<_> = caller.into_iter().collect();
+        if let Some((_, end)) = self.replaceable(false) {
+            commands.extend([filter("Unique-ID", &end), subscription("DTMF")]);
+        }
+        commands
+    }
+
+    /// The caller behind the loopback.
+    pub(super) fn caller_behind(&self) -> Option<&str> {
+        self.held.behind.as_ref()?.caller.as_deref()
     }
 
     /// The caller behind a loopback, and the loopback's end that he is bridged with, where he may be bridged in its place.
@@ -114,9 +118,10 @@ impl Connection {
 
     /// Whether this event says that the caller behind the loopback is answered.
     pub(super) fn is_the_callers_answer(&self, event: &EslEvent) -> bool {
-        let caller = self.held.behind.as_ref().and_then(|behind| behind.caller.as_deref());
         event.event_type() == Some(EslEventType::ChannelAnswer)
-            && caller.is_some_and(|caller| event.header_str("Unique-ID") == Some(caller))
+            && self
+                .caller_behind()
+                .is_some_and(|caller| event.header_str("Unique-ID") == Some(caller))
     }
 
     /// The end of the loopback has read a digit: inside its bridge, or before it (then it is lost).

@@ -22,6 +22,7 @@ use crate::words;
 
 mod bridging;
 mod callee;
+mod command;
 mod connection;
 mod crossing;
 mod dialing;

@@ -2,7 +2,8 @@
 
 use freeswitch_esl_tokio::EslError;
 
-use super::connection::{Connection, api};
+use super::command::api;
+use super::connection::Connection;
 use crate::engine::{Event, OtherLegState};
 use crate::esl::other_leg;
 use crate::input::Input;

@@ -2,7 +2,8 @@
 
 use freeswitch_esl_tokio::{EslCommand, EslError, EslResponse};
 
-use super::connection::{Connection, api, execute};
+use super::command::{api, execute};
+use super::connection::Connection;
 use crate::esl::decode::Held;
 use crate::esl::inherit::{self, Of, Variable};
 use crate::esl::options::is_true;

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use freeswitch_esl_tokio::{EslCommand, EslError};
+use freeswitch_esl_tokio::EslError;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use super::command::{filter, subscription};
 use crate::esl::directory::Directory;
 use crate::esl::link::Link;
 use crate::words;
@@ -88,12 +89,9 @@ impl Touched {
 
     async fn hear(&self, directory: &Directory) -> Result<(), EslError> {
         let mut link = Link::log_in(&directory.endpoint()).await?;
-        let mut commands: Vec<_> = COMMANDS.map(|name| passes("API-Command", name)).into();
-        commands.push(passes("Application", "intercept"));
-        commands.push(EslCommand::Events {
-            format: "plain".into(),
-            events: "API CHANNEL_EXECUTE_COMPLETE".into(),
-        });
+        let mut commands: Vec<_> = COMMANDS.map(|name| filter("API-Command", name)).into();
+        commands.push(filter("Application", "intercept"));
+        commands.push(subscription("API CHANNEL_EXECUTE_COMPLETE"));
         link.send_all(&commands).await?;
         while let Some(event) = link.event().await {
             let header = |name: &str| event.header_str(name).unwrap_or_default();
@@ -147,10 +145,4 @@ impl Drop for Watch {
     fn drop(&mut self) {
         self.touched.channels().remove(&self.channel);
     }
-}
-
-/// Has FreeSWITCH send events with that header.
-fn passes(header: &str, value: &str) -> EslCommand {
-    let (header, value) = (header.into(), value.into());
-    EslCommand::Filter { header, value }
 }

@@ -10,20 +10,16 @@
 
 use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType};
 
-use super::connection::{Connection, Place, api};
+use super::command::api;
+use super::connection::{Connection, Place};
 use super::moved::Moved;
-use crate::esl::link;
 use crate::esl::{decode, encode};
 
 impl Connection {
-    /// What a connection without `async` asks for besides.
-    pub(super) fn without_async(&self) -> Vec<EslCommand> {
+    /// What a connection without `async` takes back of its dialplan.
+    pub(super) fn without_async(&self) -> Option<EslCommand> {
         let socket = &self.held.socket;
-        let mut commands = Vec::new();
-        if socket.is_static && socket.is_told_to_resume {
-            commands.push(api(encode::resumes(&self.held.channel, false)));
-        }
-        commands
+        (socket.is_static && socket.is_told_to_resume).then(|| api(encode::resumes(&self.held.channel, false)))
     }
 
     /// Whether this event may mean that somebody takes the channel.
@@ -49,17 +45,13 @@ impl Connection {
         if moved != self.held.socket.moved_by {
             let moved = Moved(moved.to_owned());
             self.was_moved_by(&moved).await;
-        } else if is_named && self.is_parked_elsewhere().await {
-            self.was_taken(decode::LeftTo::Park).await;
+        } else if is_named {
+            let channel = self.held.channel.clone();
+            let is_parked = self.is_parked_elsewhere(&channel).await;
+            if is_parked && self.place == Place::Held {
+                self.was_taken(decode::LeftTo::Park).await;
+            }
         }
         Ok(())
-    }
-
-    /// `uuid_park` leaves no note.
-    async fn is_parked_elsewhere(&mut self) -> bool {
-        let command = format!("uuid_dump {}", self.held.channel);
-        let dump = self.ask(command).await.unwrap_or_default();
-        let dump = link::dump(&dump);
-        self.place == Place::Held && decode::is_parked(|name| link::header(&dump, name))
     }
 }

@@ -82,9 +82,7 @@ pub fn rows() -> Vec<Row> {
                 .callee(answered_later(Callee))
                 .desk(answers(Desk))
                 .steps(answered())
-                .steps([Blind(by, "5{id}")])
-                .steps(at_desk())
-                .steps([See("callee", EndCause(Callee)), See("caller", EndCause(Caller))]),
+                .steps(blind(by)),
         );
     }
     for (name, setting) in [

@@ -66,6 +66,16 @@ mod words {
         ]
     }
 
+    /// How the calls of caller and callee have ended.
+    pub fn ends() -> Vec<Step> {
+        vec![See("callee", EndCause(Callee)), See("caller", EndCause(Caller))]
+    }
+
+    /// This phone transfers its call to the desk, blind; what becomes of all three.
+    pub fn blind(by: Who) -> Vec<Step> {
+        [vec![Blind(by, "5{id}")], at_desk(), ends()].concat()
+    }
+
     /// What the desk and the other see and hear when their calls have been joined.
     pub fn joined(other: Step) -> Vec<Step> {
         vec![

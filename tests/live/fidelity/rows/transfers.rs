@@ -17,7 +17,8 @@ pub fn rows() -> Vec<Row> {
             .desk(answers(Desk))
             .steps(up())
             .steps([Blind(Callee, "{5}")])
-            .steps(at_desk_and_over()),
+            .steps(at_desk())
+            .steps(ends()),
         row(6, "blind_by_callee_to_a_sleeper")
             .third(answers(Third))
             .steps(up())
@@ -155,19 +156,6 @@ pub fn rows() -> Vec<Row> {
                 .steps(joined(See("other hears", Hears(other, 400)))),
         );
     }
-    for (name, by) in [
-        ("blind_by_callee_after_only_a_wake", Callee),
-        ("blind_by_caller_after_only_a_wake", Caller),
-    ] {
-        rows.push(
-            row(8, name)
-                .before(&[("export", "fswake_mode=wake")])
-                .desk(answers(Desk))
-                .steps(answered())
-                .steps([Blind(by, "5{id}")])
-                .steps(at_desk_and_over()),
-        );
-    }
     for (name, by, first) in [
         ("blind_by_callee_at_once", Callee, up()),
         ("blind_by_caller_at_once", Caller, up()),
@@ -185,25 +173,30 @@ pub fn rows() -> Vec<Row> {
         ("blind_by_callee_soon", Callee, soon()),
         ("blind_by_caller_soon", Caller, soon()),
     ] {
-        rows.push(
-            row(6, name)
-                .desk(answers(Desk))
-                .steps(first)
-                .steps([Blind(by, "5{id}")])
-                .steps(at_desk_and_over()),
-        );
+        rows.push(row(6, name).desk(answers(Desk)).steps(first).steps(blind(by)));
     }
-    for (name, by) in [
-        ("blind_by_callee_with_a_loopback_that_stays", Callee),
-        ("blind_by_caller_with_a_loopback_that_stays", Caller),
+    for (item, name, by, setting) in [
+        (
+            6,
+            "blind_by_callee_with_a_loopback_that_stays",
+            Callee,
+            "loopback_bowout=false",
+        ),
+        (
+            6,
+            "blind_by_caller_with_a_loopback_that_stays",
+            Caller,
+            "loopback_bowout=false",
+        ),
+        (8, "blind_by_callee_after_only_a_wake", Callee, "fswake_mode=wake"),
+        (8, "blind_by_caller_after_only_a_wake", Caller, "fswake_mode=wake"),
     ] {
         rows.push(
-            row(6, name)
-                .before(&[("export", "loopback_bowout=false")])
+            row(item, name)
+                .before(&[("export", setting)])
                 .desk(answers(Desk))
                 .steps(answered())
-                .steps([Blind(by, "5{id}")])
-                .steps(at_desk_and_over()),
+                .steps(blind(by)),
         );
     }
     rows
@@ -211,9 +204,4 @@ pub fn rows() -> Vec<Row> {
 
 fn soon() -> Vec<Step> {
     vec![Until(Up(Callee)), Until(Up(Caller)), Wait(200)]
-}
-
-fn at_desk_and_over() -> Vec<Step> {
-    let ends = [See("callee", EndCause(Callee)), See("caller", EndCause(Caller))];
-    [at_desk(), ends.into()].concat()
 }
