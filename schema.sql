@@ -1,9 +1,11 @@
--- fswake's store, version 5. Applied at start inside one transaction when the file's user_version is older;
+-- fswake's store, version 6. Applied at start inside one transaction when the file's user_version is older;
 -- applying it again changes nothing. Text has no length limits: tokens grow when providers please.
 -- Since version 1: the two indexes of wakes, which an older file gets here. Since version 2: devices.public_id, which
 -- fswake adds to an older file before this is applied, and fills in after. Since version 3: tokens in the one form that
 -- fswake compares and sends (Apple's in lower case, no placeholders); those of an older file are rewritten after. Since
--- version 4: the code of a push's error in the journal; lines of an older file get it after.
+-- version 4: the code of a push's error in the journal; lines of an older file get it after. Since version 5: what a store
+-- that several daemons share needs (docs/CLUSTER.md): changed and elsewhere, which fswake adds to an older file before this
+-- is applied, and the tables outbox and shared.
 
 -- What outlives a registration: one row per device that can be pushed.
 CREATE TABLE IF NOT EXISTS devices (
@@ -22,11 +24,42 @@ CREATE TABLE IF NOT EXISTS devices (
     last_seen        INTEGER NOT NULL,             -- seconds since 1970, UTC: last REGISTER
     set_aside        TEXT,                         -- why it is not pushed until its next REGISTER
     public_id        INTEGER,                      -- its name for programs: 64 bits of a hash of provider, app and token
+    changed          INTEGER NOT NULL DEFAULT 0,   -- microseconds since 1970, UTC: since when it is so
+    elsewhere        INTEGER NOT NULL DEFAULT 0,   -- 1: another daemon heard it
     UNIQUE (provider, app, token)                  -- a token has one owner
 ) STRICT;
 
 CREATE INDEX IF NOT EXISTS devices_by_aor ON devices (aor_user, aor_domain);
 CREATE INDEX IF NOT EXISTS devices_by_public_id ON devices (public_id);
+
+-- Changes that the shared store does not have yet, the newest of each token. Empty where no store is shared.
+CREATE TABLE IF NOT EXISTS outbox (
+    id               INTEGER PRIMARY KEY AUTOINCREMENT,
+    aor_user         TEXT    NOT NULL,
+    aor_domain       TEXT    NOT NULL,
+    provider         TEXT    NOT NULL,
+    app              TEXT    NOT NULL,
+    token            TEXT    NOT NULL,
+    team             TEXT,
+    call_token       TEXT,
+    remote_token     TEXT,
+    user_agent       TEXT    NOT NULL,
+    register_call_id TEXT    NOT NULL,
+    first_seen       INTEGER NOT NULL,
+    last_seen        INTEGER NOT NULL,
+    set_aside        TEXT,
+    changed          INTEGER NOT NULL,
+    dropped          INTEGER NOT NULL,             -- 1: it is forgotten
+    UNIQUE (provider, app, token)
+) STRICT;
+
+-- The shared store that this file is a copy of; no row where there is none.
+CREATE TABLE IF NOT EXISTS shared (
+    one              INTEGER PRIMARY KEY CHECK (one = 1),
+    server           TEXT    NOT NULL,             -- which server and table it was read from; '' before the first time
+    read_to          INTEGER NOT NULL,             -- the server's transactions before this one have been read
+    news_by          TEXT    NOT NULL              -- how other daemons' changes come: notify, poll, or '' while not known
+) STRICT;
 
 -- The life of every wake, pruned by age and by number of lines.
 CREATE TABLE IF NOT EXISTS journal (
@@ -47,4 +80,4 @@ CREATE INDEX IF NOT EXISTS journal_by_age ON journal (at_ms);
 CREATE INDEX IF NOT EXISTS journal_wakes ON journal (at_ms) WHERE event = 'call-held';
 CREATE INDEX IF NOT EXISTS journal_wakes_by_aor ON journal (aor_user, aor_domain, at_ms) WHERE event = 'call-held';
 
-PRAGMA user_version = 5;
+PRAGMA user_version = 6;

@@ -316,8 +316,8 @@ fn still_wanted(snapshot: Snapshot, ttl: Duration, store: &StoreWriter) -> Vec<D
         .devices
         .into_iter()
         .partition(|d| now.saturating_sub(d.last_sign()) <= ttl);
-    for key in old.iter().map(Device::key) {
-        store.submit(StoreOp::Delete(key));
+    for device in &old {
+        store.submit(StoreOp::Delete(device.key(), device.changed.saturating_add(1)));
     }
     wanted
 }

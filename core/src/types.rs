@@ -67,6 +67,9 @@ impl Hash for Moment {
 /// Seconds since 1970 in UTC: what is stored, and what providers and operators read.
 pub type UnixSeconds = i64;
 
+/// Microseconds since 1970 in UTC, as FreeSWITCH stamps its events: what tells which of two changes is the later one.
+pub type UnixMicros = i64;
+
 /// Where a phone is, as a dial-string that is safe to give to FreeSWITCH: `sofia/<profile>/sip:user@host:port;..`.
 ///
 /// Its `Debug` ends at the first parameter: with `strip-push-params = false` a token may follow.

@@ -90,6 +90,7 @@ pub(super) fn registration(
             user_agent: agent.into(),
             expires: Duration::from_secs(seconds),
             at,
+            stamp: at.saturating_mul(1_000_000),
             source: Source::Resync(number),
         }),
         warnings: read.warnings,

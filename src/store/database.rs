@@ -3,12 +3,15 @@
 use std::fs::{OpenOptions, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
+use tokio::sync::Notify;
 
-use super::queue::Batch;
-use super::rows::{append, delete, put};
+use super::outbox;
+use super::queue::{Batch, Change};
+use super::rows::{Origin, append, delete, put};
 use super::schema::{StoreError, failure};
 use super::upgrade;
 use crate::clock::unix_now;
@@ -30,6 +33,8 @@ pub struct Options {
     pub max_queued_devices: usize,
     /// Limit of the file's size in pages of 4 KiB (`PRAGMA max_page_count`); none by default.
     pub max_pages: Option<u32>,
+    /// Where the file is a copy of a shared store: told when there are changes for that.
+    pub written: Option<Arc<Notify>>,
 }
 
 impl Default for Options {
@@ -40,6 +45,7 @@ impl Default for Options {
             max_queued_journal: 100_000,
             max_queued_devices: 1_000_000,
             max_pages: None,
+            written: None,
         }
     }
 }
@@ -65,8 +71,11 @@ impl Database {
             Some(connection) => connection,
             None => connect(&self.path, &self.options)?,
         };
-        let refused = write(&mut connection, batch).map_err(|e| failure(&self.path, &e))?;
+        let refused = write(&mut connection, batch, self.options.written.is_some()).map_err(|e| failure(&self.path, &e))?;
         self.connection = Some(connection);
+        if let Some(written) = self.options.written.as_ref().filter(|_| !batch.changes.is_empty()) {
+            written.notify_one();
+        }
         Ok(refused)
     }
 
@@ -120,15 +129,18 @@ fn open(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn write(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<u64> {
+fn write(connection: &mut Connection, batch: &Batch, is_shared: bool) -> rusqlite::Result<u64> {
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut refused = 0;
     for (_, key, change) in &batch.changes {
         let done = match change {
-            Some(device) => put(&tx, key, device),
-            None => delete(&tx, key),
+            Change::Put(device) => put(&tx, key, device, Origin::Here),
+            Change::Delete(changed) => delete(&tx, key, *changed),
         };
         refused += left_out(done)?;
+        if is_shared {
+            left_out(outbox::add(&tx, key, change))?;
+        }
     }
     for entry in &batch.journal {
         refused += left_out(append(&tx, entry))?;

@@ -10,7 +10,9 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::database::{self, Options};
-use super::rows;
+use super::outbox;
+use super::queue::Change;
+use super::rows::{self, Origin};
 use super::schema::{self, StoreError};
 use crate::types::{Aor, Device, DeviceKey, Tokens};
 
@@ -55,11 +57,15 @@ impl Import {
         let begun = connection.busy_timeout(BUSY);
         let begun = begun.and_then(|()| connection.execute_batch("BEGIN IMMEDIATE"));
         begun.map_err(|e| schema::failure(path, &e))?;
+        let is_shared = outbox::is_kept(&connection).map_err(|e| schema::failure(path, &e))?;
         let put = devices.iter().map(|d| (d.key(), d));
         let fates = put.map(|(key, device)| {
             let (fate, row) = fate(&connection, &key, device)?;
             if let Some(row) = row {
-                rows::put(&connection, &key, &row)?;
+                rows::put(&connection, &key, &row, Origin::Here)?;
+                if is_shared {
+                    outbox::add(&connection, &key, &Change::Put(row.into()))?;
+                }
             }
             Ok(fate)
         });
@@ -158,6 +164,7 @@ fn fate(db: &Connection, key: &DeviceKey, device: &Device) -> rusqlite::Result<(
             if row == known {
                 (Fate::Known, None)
             } else {
+                row.changed = known.changed.saturating_add(1).max(device.changed);
                 (Fate::Renewed, Some(row))
             }
         }

@@ -12,6 +12,7 @@ pub mod devices;
 mod import;
 mod journal;
 pub(crate) mod older;
+pub(crate) mod outbox;
 mod queue;
 mod rows;
 mod schema;
@@ -26,15 +27,15 @@ pub use writer::{Failing, FlushError, Health, StoreWriter};
 
 use std::sync::Arc;
 
-use crate::types::{Device, DeviceKey, UnixSeconds};
+use crate::types::{Device, DeviceKey, UnixMicros, UnixSeconds};
 
 /// One change to the stored devices, or one journal line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreOp {
     /// Insert the device, or replace the row with its key.
     Put(Arc<Device>),
-    /// Remove the device with this key.
-    Delete(DeviceKey),
+    /// Remove the device with this key, which was dropped at this time.
+    Delete(DeviceKey, UnixMicros),
     /// Append to the journal.
     Journal(JournalEntry),
 }

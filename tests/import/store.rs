@@ -33,6 +33,7 @@ fn device(user: &str, call: Option<&str>, message: Option<&str>, last_seen: i64)
         first_seen: 1000,
         last_seen,
         set_aside: None,
+        changed: 0,
     }
 }
 

@@ -43,6 +43,7 @@ fn device(n: u32) -> Device {
         first_seen: 1_700_000_000,
         last_seen: 1_700_000_000 + i64::from(n),
         set_aside: None,
+        changed: 0,
     }
 }
 

@@ -8,7 +8,7 @@ use super::event::DirectoryQuery;
 use super::order::CallOrder;
 use super::step::Step;
 use crate::types::push::{PushError, PushReceipt, PushRequest};
-use crate::types::{Aor, CallId, Device, DeviceKey, NotificationId};
+use crate::types::{Aor, CallId, Device, DeviceKey, NotificationId, UnixMicros};
 use crate::word_enum;
 
 /// Something to do, in the order of the queue.
@@ -43,6 +43,8 @@ pub enum Command {
     ForgetDevice {
         /// Which.
         key: Arc<DeviceKey>,
+        /// When it was dropped: a later REGISTER that another daemon heard counts more.
+        changed: UnixMicros,
         /// Why, for the log.
         why: &'static str,
     },

@@ -6,7 +6,9 @@ use std::time::{Duration, SystemTime};
 use super::options::{CallOptions, OtherLegState, Ringing};
 use super::policy::Policy;
 use crate::types::push::{Payload, PushOutcome};
-use crate::types::{Aor, CallId, DeviceKey, LegId, NotificationId, PushId, PushParams, Target, TokenType, UnixSeconds};
+use crate::types::{
+    Aor, CallId, Device, DeviceKey, LegId, NotificationId, PushId, PushParams, Target, TokenType, UnixMicros, UnixSeconds,
+};
 use crate::word_enum;
 
 /// Something that happened outside. Duplicate and late events are ignored.
@@ -125,6 +127,8 @@ pub enum Event {
     NotificationAsked(NotificationId, Notification),
     /// The policy changed; held calls use it too.
     PolicyChanged(Box<Policy>),
+    /// What another daemon has put into the store that all share.
+    DeviceNews(DeviceNews),
     /// An operator wants a device forgotten.
     ForgetAsked(DeviceKey),
     /// Devices of this AOR may have been unseen for too long: the policy says.
@@ -163,6 +167,20 @@ impl Event {
     }
 }
 
+/// What another daemon knows of a device. It may be older than what is known here: the later change counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceNews {
+    /// It is so.
+    Kept(Arc<Device>),
+    /// It is forgotten, or its token is nobody's.
+    Dropped {
+        /// Which.
+        key: DeviceKey,
+        /// When it was.
+        changed: UnixMicros,
+    },
+}
+
 /// One accepted registration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
@@ -182,6 +200,8 @@ pub struct Registration {
     pub expires: Duration,
     /// When it was heard (UTC).
     pub at: UnixSeconds,
+    /// When FreeSWITCH accepted it; of one that was read later, when that was.
+    pub stamp: UnixMicros,
     /// How it was heard.
     pub source: Source,
 }
@@ -213,6 +233,8 @@ pub struct Unregistration {
     pub user_agent: Arc<str>,
     /// When it was heard (UTC).
     pub at: UnixSeconds,
+    /// When it ended, as FreeSWITCH says.
+    pub stamp: UnixMicros,
     /// What ended it.
     pub why: UnregisterWhy,
 }

@@ -52,7 +52,7 @@ pub use self::command::{Command, Delivery, DeviceDelivery, HoldResult, Nobody, N
 pub use self::count::Count;
 use self::directory::{AorKey, Departures};
 pub use self::event::{
-    DirectoryQuery, Event, Handover, HeldCall, LegEnd, Listing, Notification, Registration, Source, Takeover,
+    DeviceNews, DirectoryQuery, Event, Handover, HeldCall, LegEnd, Listing, Notification, Registration, Source, Takeover,
     UnregisterWhy, Unregistration,
 };
 use self::ids::IdMap;
@@ -92,6 +92,7 @@ use crate::types::{Aor, CallId, Device, Moment, NotificationId, UnixSeconds};
 ///     first_seen: 1_800_000_000,
 ///     last_seen: 1_800_000_000,
 ///     set_aside: None,
+///     changed: 1_800_000_000_000_000,
 /// };
 /// let mut engine = Engine::new(Policy::default(), vec![phone]);
 /// let at = |seconds| Moment(Duration::from_secs(seconds));
@@ -122,6 +123,7 @@ use crate::types::{Aor, CallId, Device, Moment, NotificationId, UnixSeconds};
 ///     user_agent: "Acme/1.0".into(),
 ///     expires: Duration::from_secs(600),
 ///     at: 1_800_000_102,
+///     stamp: 1_800_000_102_000_000,
 ///     source: Source::Event,
 /// }));
 /// let commands: Vec<Command> = std::iter::from_fn(|| engine.poll_command()).collect();
@@ -216,6 +218,7 @@ impl Engine {
             Event::PushEnded { push, outcome, at } => self.push_ended(push, &outcome, at),
             Event::NotificationAsked(id, asked) => self.notification_asked(id, &asked),
             Event::PolicyChanged(policy) => self.change_policy(*policy),
+            Event::DeviceNews(news) => directory.take_news(news, policy),
             Event::ForgetAsked(device) => directory.forget(&device, policy, &mut |c| out.push_back(c)),
             Event::AgeCheckDue { aor, at } => _ = self.key_of(&aor, at),
             Event::Draining => self.draining = true,

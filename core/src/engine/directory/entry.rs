@@ -11,7 +11,7 @@ use crate::engine::event::{Registration, Source};
 use crate::engine::limits::Window;
 use crate::engine::policy::Policy;
 use crate::engine::step::Step;
-use crate::types::{Aor, CallId, Device, DeviceKey, Moment, PushId, PushParams, Target, Tokens};
+use crate::types::{Aor, CallId, Device, DeviceKey, Moment, PushId, PushParams, Target, Tokens, UnixMicros};
 
 /// More devices or bindings of one AOR than this are not kept: the oldest go.
 pub(super) const MOST_PER_AOR: usize = 20;
@@ -65,6 +65,9 @@ pub struct KnownDevice {
     pub label: Arc<str>,
     /// Whether its last REGISTER was heard when `last_seen` says; a resync does not tell when that was.
     pub heard: bool,
+    /// Whether another daemon told what is known of it: then its time says which REGISTER is later. What is heard here comes
+    /// in order, whatever FreeSWITCH's clock does.
+    pub elsewhere: bool,
     /// Its last call push, while the wake is under way: until it rings, answers or declines.
     pub last_push: Option<LastPush>,
     /// It has registered since.
@@ -82,6 +85,7 @@ impl Hash for KnownDevice {
             key,
             device,
             heard,
+            elsewhere,
             last_push,
             came,
             recent,
@@ -91,7 +95,7 @@ impl Hash for KnownDevice {
         } = self;
         // Its number is a name; which push under way is the last one is hashed with those.
         let last_push = last_push.map(|last| last.at);
-        (key, device, heard, last_push, came, recent).hash(state);
+        (key, device, heard, elsewhere, last_push, came, recent).hash(state);
     }
 }
 
@@ -102,11 +106,24 @@ impl KnownDevice {
             label: key.label().into(),
             key,
             heard: true,
+            elsewhere: false,
             last_push: None,
             came: false,
             missed: None,
             recent: Window::default(),
         }
+    }
+
+    /// Whether another daemon heard a REGISTER of it that is later than this.
+    pub(super) fn is_newer_elsewhere(&self, stamp: UnixMicros) -> bool {
+        self.elsewhere && self.device.changed >= stamp
+    }
+
+    /// What is stored of it, to be changed by what follows from that: just after it, and before any later REGISTER.
+    pub(super) fn to_change(&mut self) -> &mut Device {
+        let device = Arc::make_mut(&mut self.device);
+        device.changed = device.changed.saturating_add(1);
+        device
     }
 
     /// Whether it is the one with this provider, app and token.
@@ -266,8 +283,13 @@ impl Entry {
         self.devices.iter().filter(same).map(|d| d.key.clone()).collect()
     }
 
-    /// Writes down what a REGISTER says about a device; a new one is added.
-    pub(super) fn keep(&mut self, push: PushParams, reg: &Registration) -> Option<&KnownDevice> {
+    /// Writes down what a REGISTER at this time says about a device; a new one is added.
+    pub(super) fn keep(
+        &mut self,
+        push: PushParams,
+        reg: &Registration,
+        changed: UnixMicros,
+    ) -> Option<&KnownDevice> {
         let known = self.devices.iter().position(|d| d.is_that_of(&push));
         let device = Arc::new(Device {
             aor: reg.aor.clone(),
@@ -277,6 +299,7 @@ impl Entry {
             first_seen: known.map_or(reg.at, |i| self.devices[i].device.first_seen),
             last_seen: reg.at,
             set_aside: None,
+            changed,
         });
         let heard = reg.source == Source::Event;
         if let Some(i) = known {
@@ -285,7 +308,7 @@ impl Entry {
                 known.key = Arc::new(device.key());
             }
             known.device = device;
-            known.heard = heard;
+            (known.heard, known.elsewhere) = (heard, false);
             Some(known)
         } else {
             let key = Arc::new(device.key());

@@ -6,6 +6,7 @@
 //! - "gone" arrives after the phone registered again: the newer REGISTER wins;
 //! - a resync overlaps with live events: live events win;
 //! - an old registration of a phone ends after its new one began: only what has ended ends (`ends`);
+//! - the same token registers at two nodes: the later REGISTER wins, whichever is heard of first (`news`);
 //! - a user's registrations are asked for, and an event comes before the answer: the event wins.
 
 use std::collections::{BTreeSet, HashMap};
@@ -18,6 +19,7 @@ mod dropped;
 mod ends;
 mod entry;
 mod filing;
+mod news;
 mod outcome;
 mod tokens;
 
@@ -169,7 +171,7 @@ impl Directory {
         if has_token {
             owned = self.own(now, &key, &mut reg, out);
         } else if reg.wants_no_push && !is_listed {
-            self.forget_unpushed(&key, &reg.call_id, out);
+            self.forget_unpushed(&key, &reg, out);
         }
         let target = reg.target.take()?;
         let age = match reg.source {
@@ -240,7 +242,7 @@ impl Directory {
     /// Forgets a device because an operator says so.
     pub fn forget(&mut self, device: &DeviceKey, policy: &Policy, out: &mut dyn FnMut(Command)) {
         let key = AorKey::of(&device.aor, policy);
-        self.remove_device(&key, device, "asked", out);
+        self.remove_device(&key, device, ("asked", 0), out);
         self.drop_if_empty(&key);
     }
 
