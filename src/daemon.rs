@@ -17,7 +17,7 @@ use crate::clock::unix_now;
 use crate::config::Config;
 use crate::control::Control;
 use crate::driver::Driver;
-use crate::engine::{Engine, Event};
+use crate::engine::{DeviceNews, Engine, Event};
 use crate::esl::answers::Answerer;
 use crate::esl::directory::Directory;
 use crate::esl::inbound::Inbound;
@@ -30,11 +30,11 @@ use crate::logging::SetFilter;
 use crate::metrics::Metrics;
 use crate::push::Pushers;
 use crate::reload::{self, Allowed, Reload};
-use crate::store::StoreWriter;
+use crate::store::shared::{self, Shared};
 use crate::store::sqlite::{Options, Sqlite};
-use crate::store::{Snapshot, StoreOp};
+use crate::store::{StoreOp, StoreWriter};
 use crate::supervise::Parts;
-use crate::types::Device;
+use crate::types::{Device, Moment};
 use crate::words;
 
 /// Inputs that may wait for the loop. Behind it, senders wait: FreeSWITCH queues on their behalf.
@@ -45,6 +45,9 @@ const QUESTIONS: usize = 16_384;
 const LAST_WORDS: Duration = Duration::from_secs(3);
 /// How long the store may take for what it has not written yet.
 const LAST_WRITES: Duration = Duration::from_secs(5);
+
+/// How long a start waits for what other daemons know. Without it fswake begins with what its file has.
+const FIRST_NEWS: Duration = Duration::from_secs(20);
 
 /// Runs until a signal ends it.
 ///
@@ -65,6 +68,7 @@ struct Daemon {
     calls: TaskTracker,
     pushes: TaskTracker,
     store: StoreWriter,
+    shared: Option<Shared>,
     /// Told when the configuration is to be read again.
     reload: Arc<Notify>,
     reloading: AbortHandle,
@@ -81,23 +85,28 @@ impl Daemon {
             rlimit::Resource::NOFILE.get_soft()
         });
         let pushers = Pushers::new(config.apps.clone())?;
+        let (inputs, inputs_rx) = mpsc::channel(INPUTS);
+        let token_ttl = Arc::new(AtomicU64::new(config.policy.token_ttl.as_secs()));
+        let mut parts = Parts::default();
+        let shared = share(&config, &inputs, &token_ttl, &mut parts)?;
         let options = Options {
             journal_keep: config.store.journal_keep,
             journal_max_lines: config.store.journal_max_lines,
+            written: shared.as_ref().map(Shared::written),
             ..Options::default()
         };
         let (snapshot, store) = Sqlite::open(&config.store.path, &options)?;
         // The store's folder is there now.
         pushers.keep_tokens_beside(&config.store.path);
-        let devices = still_wanted(snapshot, config.policy.token_ttl, &store);
-        info!(devices = devices.len(), store = %config.store.path.display(), "devices loaded");
+        let ttl = config.policy.token_ttl;
+        let devices = still_wanted(snapshot.devices, ttl, &store);
+        let elsewhere = still_wanted(snapshot.elsewhere, ttl, &store);
+        info!(devices = devices.len() + elsewhere.len(), store = %config.store.path.display(), "devices loaded");
 
-        let (inputs, inputs_rx) = mpsc::channel(INPUTS);
         let (kills, kills_rx) = mpsc::channel(1024);
         let (questions, questions_rx) = mpsc::channel(QUESTIONS);
         let (users, users_rx) = mpsc::channel(QUESTIONS);
         let (waiting, now_waiting) = watch::channel(0);
-        let mut parts = Parts::default();
         let stop = CancellationToken::new();
         let (calls, pushes) = (TaskTracker::new(), TaskTracker::new());
 
@@ -145,6 +154,7 @@ impl Daemon {
             control: Control::new(inputs.clone()),
             pushers: pushers.clone(),
             store: store.clone(),
+            shared: shared.clone(),
             store_path: config.store.path.clone(),
             esl_up: esl_up.clone(),
             token: config.http.token.clone(),
@@ -154,8 +164,13 @@ impl Daemon {
             .on_a_thread("fswake-http", http)
             .context("start the HTTP thread")?;
 
+        let mut engine = Engine::new(config.policy.clone(), devices);
+        for device in elsewhere {
+            let news = DeviceNews::Kept(Arc::new(device));
+            engine.handle(Moment::default(), Event::DeviceNews(news));
+        }
         let driver = Driver {
-            engine: Engine::new(config.policy.clone(), devices),
+            engine,
             pushers: pushers.clone(),
             store: store.clone(),
             waiting,
@@ -200,7 +215,6 @@ impl Daemon {
         // here.
         let warming = pushers.clone();
         parts.spawn("what looks after the apps", async move { warming.keep().await });
-        let token_ttl = Arc::new(AtomicU64::new(config.policy.token_ttl.as_secs()));
         let aging = aging::run(
             config.store.path.clone(),
             token_ttl.clone(),
@@ -230,6 +244,7 @@ impl Daemon {
             calls,
             pushes,
             store,
+            shared,
             reload: reload_asked,
             reloading,
             drain_timeout: drain_timeout_now,
@@ -284,8 +299,36 @@ impl Daemon {
         if let Ok(Err(left)) = flushed {
             warn!(changes = left.queued, "the store could not take the last changes");
         }
+        if let Some(shared) = &self.shared {
+            shared.stop(LAST_WRITES).await;
+        }
         info!("stopped");
     }
+}
+
+/// Begins to keep in touch with the store that several daemons share, if there is one.
+fn share(
+    config: &Config,
+    inputs: &mpsc::Sender<Input>,
+    token_ttl: &Arc<AtomicU64>,
+    parts: &mut Parts,
+) -> anyhow::Result<Option<Shared>> {
+    let Some(dsn) = config.store.shared.clone() else {
+        return Ok(None);
+    };
+    let (shared, ended) = Shared::start(shared::Start {
+        dsn,
+        path: &config.store.path,
+        inputs: inputs.clone(),
+        token_ttl: Arc::clone(token_ttl),
+        patience: FIRST_NEWS,
+    })?;
+    // What comes from now on comes to the loop; what came before is in the file, which is read next.
+    shared.tell_the_loop();
+    parts.spawn("what keeps in touch with the shared store", async {
+        let _ = ended.await;
+    });
+    Ok(Some(shared))
 }
 
 /// How many calls may be held at once. Each needs a descriptor; pushes, the store, FreeSWITCH and whoever asks need
@@ -309,11 +352,10 @@ fn listen(address: std::net::SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Leaves out, and drops from the store, devices that have not registered for the token's time to live.
-fn still_wanted(snapshot: Snapshot, ttl: Duration, store: &StoreWriter) -> Vec<Device> {
+fn still_wanted(devices: Vec<Device>, ttl: Duration, store: &StoreWriter) -> Vec<Device> {
     let ttl = i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
     let now = unix_now();
-    let (wanted, old): (Vec<_>, Vec<_>) = snapshot
-        .devices
+    let (wanted, old): (Vec<_>, Vec<_>) = devices
         .into_iter()
         .partition(|d| now.saturating_sub(d.last_sign()) <= ttl);
     for device in &old {

@@ -14,6 +14,7 @@ use super::{app, http, raw};
 use crate::engine::Mode;
 use crate::engine::policy::{Alert, Decline, Policy};
 use crate::esl::inbound::Endpoint;
+use crate::postgres::{Dsn, split_scheme};
 use crate::types::Secret;
 
 /// FreeSWITCH's own default password.
@@ -67,6 +68,7 @@ pub(super) fn config(raw: raw::Raw, file: Option<&Path>, env: &Environment, miss
         notification_events: raw.notifications.events.unwrap_or(true),
         store: StoreConfig {
             path: store_path(at, raw.store.path, env)?,
+            shared: shared_store(at, files, raw.store.url, raw.store.password_file)?,
             journal_keep: duration(
                 at,
                 "store.journal-keep",
@@ -232,6 +234,41 @@ fn store_path(at: In<'_>, path: Option<String>, env: &Environment) -> Checked<Pa
         return Err(at.wrong("store.path", path, "the name of a file"));
     }
     Ok(env.state_file(&path))
+}
+
+/// Where the shared store is. A password is in a file of its own: this one, and whatever shows it, may be read by many.
+fn shared_store(at: In<'_>, files: Files<'_>, url: Option<String>, password: Option<String>) -> Checked<Option<Dsn>> {
+    const KEY: &str = "store.url";
+    const ALLOWED: &str = r#""postgresql://user@host/database" (the password is in store.password-file)"#;
+    let Some(url) = url else {
+        return match password {
+            None => Ok(None),
+            Some(file) => Err(at.wrong("store.password-file", file, "set store.url too: nothing else needs this password")),
+        };
+    };
+    // What is wrong may be a password: no message shows the value.
+    let hidden = |allowed: String| at.plain(KEY, "(not shown)", allowed);
+    let is_postgresql = matches!(split_scheme(&url), Some(("postgres" | "postgresql", _)));
+    let read = Dsn::read(&url, None).map_err(|e| hidden(format!("{ALLOWED}: {e}")))?;
+    if !is_postgresql || read.has_password() {
+        return Err(hidden(ALLOWED.into()));
+    }
+    let password = match password {
+        None => None,
+        Some(name) => files.secret(at, "store.password-file", &name)?.1,
+    };
+    let dsn = Dsn::read(&url, password.as_deref()).map_err(|e| hidden(format!("{ALLOWED}: {e}")))?;
+    let dsn = dsn.with_tls().to_write();
+    for key in &dsn.unused {
+        files.note(format!("{KEY}: {key} is not used"));
+    }
+    if dsn.is_in_the_clear() {
+        files.note(format!(
+            "{KEY}: sslmode=disable: all push tokens cross the network to {} unencrypted; leave sslmode out",
+            dsn.place()
+        ));
+    }
+    Ok(Some(dsn))
 }
 
 fn journal_max_lines(at: In<'_>, lines: Option<u64>) -> Checked<u64> {

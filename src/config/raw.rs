@@ -100,6 +100,8 @@ pub(super) struct Notifications {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Store {
     pub path: Option<String>,
+    pub url: Option<String>,
+    pub password_file: Option<String>,
     pub token_ttl: Option<Time>,
     pub journal_keep: Option<Time>,
     pub journal_max_lines: Option<u64>,

@@ -8,8 +8,10 @@ pub use dsn::{Dsn, DsnError, Tls, split_scheme};
 use std::time::Duration;
 
 use crate::words;
+use tokio::sync::mpsc;
 use tokio_postgres::config::SslMode;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::tls::MakeTlsConnect;
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Notification, Socket};
 
 /// How long a connection may take to be made, unless the name says so.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -40,6 +42,14 @@ pub enum ConnectError {
 /// # Errors
 /// When the server cannot be reached, is not the one that it should be, or does not let us in.
 pub async fn connect(dsn: &Dsn) -> Result<Client, ConnectError> {
+    connect_to_hear(dsn).await.map(|(client, _)| client)
+}
+
+/// Connects. What the server notifies of comes out of the other end, which ends with the connection.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_to_hear(dsn: &Dsn) -> Result<(Client, mpsc::UnboundedReceiver<Notification>), ConnectError> {
     let place = dsn.place();
     let mut config = dsn.config.clone();
     if config.get_connect_timeout().is_none() {
@@ -62,9 +72,7 @@ pub async fn connect(dsn: &Dsn) -> Result<Client, ConnectError> {
     match &dsn.tls {
         Tls::None => {
             config.ssl_mode(SslMode::Disable);
-            let (client, connection) = config.connect(NoTls).await.map_err(refused)?;
-            tokio::spawn(connection);
-            Ok(client)
+            open(&config, NoTls).await.map_err(refused)
         }
         Tls::IfOffered { root } | Tls::Required { root } => {
             let tls = tls::Connector::new(root.as_deref()).map_err(|reason| ConnectError::Tls {
@@ -73,9 +81,26 @@ pub async fn connect(dsn: &Dsn) -> Result<Client, ConnectError> {
             })?;
             let required = matches!(dsn.tls, Tls::Required { .. });
             config.ssl_mode(if required { SslMode::Require } else { SslMode::Prefer });
-            let (client, connection) = config.connect(tls).await.map_err(refused)?;
-            tokio::spawn(connection);
-            Ok(client)
+            open(&config, tls).await.map_err(refused)
         }
     }
+}
+
+async fn open<T>(config: &Config, tls: T) -> Result<(Client, mpsc::UnboundedReceiver<Notification>), tokio_postgres::Error>
+where
+    T: MakeTlsConnect<Socket>,
+    T::Stream: Send + 'static,
+{
+    let (client, mut connection) = config.connect(tls).await?;
+    let (notify, notified) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        // An error is the client's to tell: all that it asks fails with it.
+        while let Some(Ok(message)) = std::future::poll_fn(|cx| connection.poll_message(cx)).await {
+            if let AsyncMessage::Notification(notification) = message {
+                // Few listen.
+                let _ = notify.send(notification);
+            }
+        }
+    });
+    Ok((client, notified))
 }

@@ -16,6 +16,7 @@ pub(crate) mod outbox;
 mod queue;
 mod rows;
 mod schema;
+pub mod shared;
 pub mod sqlite;
 mod upgrade;
 mod writer;
@@ -43,8 +44,10 @@ pub enum StoreOp {
 /// What a start reads.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    /// All devices.
+    /// All devices that this daemon heard of itself.
     pub devices: Vec<Device>,
+    /// Those that other daemons heard of, where they share a store.
+    pub elsewhere: Vec<Device>,
     /// When the snapshot was read (UTC).
     pub read_at: UnixSeconds,
 }

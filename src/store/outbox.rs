@@ -3,7 +3,7 @@
 //! Both are in the same transactions as the devices themselves. So whatever ends the daemon, a change that is in the file
 //! goes to the shared store when fswake runs again, and what was read from there is not read again.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use super::queue::Change;
 use super::rows::{self, DEVICE, Origin};
@@ -131,8 +131,8 @@ pub(super) fn waiting(db: &Connection) -> rusqlite::Result<usize> {
 }
 
 /// Takes out what the shared store has now; what has been replaced meanwhile has another place.
-pub(super) fn take_out(db: &mut Connection, sent: &[(Place, DeviceNews)]) -> rusqlite::Result<()> {
-    let tx = db.transaction()?;
+pub(super) fn take_out(db: &Connection, sent: &[(Place, DeviceNews)]) -> rusqlite::Result<()> {
+    let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
     for (place, _) in sent {
         tx.prepare_cached("DELETE FROM outbox WHERE id = ?1")?.execute([place])?;
     }
@@ -170,8 +170,8 @@ pub(crate) fn news_by(db: &Connection) -> rusqlite::Result<Option<String>> {
 }
 
 /// Writes down what the shared store has, unless something later is known here; returns what was news.
-pub(super) fn take_in(db: &mut Connection, news: Vec<DeviceNews>) -> rusqlite::Result<Vec<DeviceNews>> {
-    let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+pub(super) fn take_in(db: &Connection, news: Vec<DeviceNews>) -> rusqlite::Result<Vec<DeviceNews>> {
+    let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
     let mut taken = Vec::with_capacity(news.len());
     for one in news {
         let key = one.key();

@@ -7,9 +7,22 @@ use crate::types::{Aor, Device, DeviceKey, Provider, PushParams, PushToken, Toke
 
 /// All devices.
 pub(crate) fn devices(connection: &Connection) -> rusqlite::Result<Vec<Device>> {
+    some_devices(connection, "")
+}
+
+/// The devices that this daemon heard of first, or that others did.
+pub(super) fn devices_from(connection: &Connection, origin: Origin) -> rusqlite::Result<Vec<Device>> {
+    let which = match origin {
+        Origin::Here => "WHERE elsewhere = 0",
+        Origin::Elsewhere => "WHERE elsewhere = 1",
+    };
+    some_devices(connection, which)
+}
+
+fn some_devices(connection: &Connection, which: &str) -> rusqlite::Result<Vec<Device>> {
     let has_times = connection.column_exists(None, "devices", "changed")?;
     let changed = if has_times { ", changed" } else { "" };
-    let mut query = connection.prepare(&format!("SELECT {DEVICE}{changed} FROM devices"))?;
+    let mut query = connection.prepare(&format!("SELECT {DEVICE}{changed} FROM devices {which}"))?;
     query.query_map([], device)?.filter_map(Result::transpose).collect()
 }
 

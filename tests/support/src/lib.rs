@@ -12,6 +12,7 @@ pub mod gateway;
 pub mod http1;
 pub mod http2;
 pub mod kamailio;
+pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod realfs;

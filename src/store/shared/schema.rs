@@ -1,0 +1,71 @@
+//! The tables of the shared store, made by whichever daemon comes first.
+
+use tokio_postgres::Client;
+use tokio_postgres::types::Type;
+
+use super::SharedError;
+use super::version::{SCHEMA, SCHEMA_VERSION};
+
+/// From each version to the next: what is applied to the tables of an older one, and to none ([`SCHEMA`] is all of them).
+const STEPS: [&str; 0] = [];
+
+/// What only one daemon does at a time: a number of fswake's own among the database's advisory locks.
+const LOCK: i64 = 0x6673_7761_6b65;
+
+/// PostgreSQL 13, the first with transaction numbers of 64 bits.
+const OLDEST: i32 = 130_000;
+
+/// Makes the tables, or brings them up to date; refuses what a later fswake has made.
+pub(super) async fn ensure(client: &mut Client) -> Result<(), SharedError> {
+    let about = client
+        .query_typed_one(
+            "SELECT current_setting('server_version_num')::int, current_setting('server_version'), pg_is_in_recovery()",
+            &[],
+        )
+        .await
+        .map_err(SharedError::of)?;
+    if about.get::<_, i32>(0) < OLDEST {
+        return Err(SharedError::TooOld(about.get(1)));
+    }
+    if about.get(2) {
+        return Err(SharedError::Standby);
+    }
+    if version(client).await? == Some(SCHEMA_VERSION) {
+        return Ok(());
+    }
+    let tx = client.transaction().await.map_err(SharedError::of)?;
+    // It ends with the transaction, so that a pooler between us does no harm.
+    tx.query_typed("SELECT pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)])
+        .await
+        .map_err(SharedError::of)?;
+    // Another daemon may have done it meanwhile.
+    match version(tx.client()).await? {
+        None => tx.batch_execute(SCHEMA).await.map_err(SharedError::of)?,
+        Some(found) => {
+            let done = usize::try_from(found - 1).unwrap_or(0);
+            for step in STEPS.iter().skip(done) {
+                tx.batch_execute(step).await.map_err(SharedError::of)?;
+            }
+        }
+    }
+    tx.commit().await.map_err(SharedError::of)
+}
+
+/// The version of the tables; `None`: there are none.
+async fn version(client: &Client) -> Result<Option<i32>, SharedError> {
+    let there = client
+        .query_typed_one("SELECT to_regclass('fswake_schema') IS NOT NULL", &[])
+        .await
+        .map_err(SharedError::of)?;
+    if !there.get::<_, bool>(0) {
+        return Ok(None);
+    }
+    let row = client
+        .query_typed_one("SELECT coalesce(max(version), 0) FROM fswake_schema", &[])
+        .await
+        .map_err(SharedError::of)?;
+    match row.get(0) {
+        found if found > SCHEMA_VERSION => Err(SharedError::NewerSchema { found }),
+        found => Ok(Some(found)),
+    }
+}
