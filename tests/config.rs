@@ -7,6 +7,7 @@ use fswake::config::{Config, EXAMPLE, Environment, LogFormat};
 use fswake::contact::{ParamSet, Pattern};
 use fswake::engine::Mode;
 use fswake::engine::policy::{Alert, AppPolicy, Decline, OnUnregister, Policy};
+use fswake::postgres::Tls;
 use fswake::push::app::{App, Credentials, PayloadStyle};
 use fswake::push::template::BodyTemplate;
 use fswake::types::{Aor, DeviceKey, Provider, PushToken, Secret};
@@ -97,10 +98,17 @@ fn examples_in_the_example_are_good() {
     place.write("acme-payload.json", r#"{"from-number": "${caller-number}"}"#);
     place.write("message.form", "to=${token}&say=${payload}");
     place.write("esl-password", "secret\n");
+    place.write("postgresql.password", "hunter2\n");
     place.write("http-token", "0123456789abcdef\n");
     let config = place.load();
     assert_eq!(config.freeswitch.password, Secret::new("secret"));
     assert_eq!(config.http.token, Some(Secret::new("0123456789abcdef")));
+    let shared = config.store.shared.as_ref().unwrap();
+    assert_eq!(
+        (shared.place().as_str(), &shared.tls),
+        ("db.example.org/fswake", &Tls::Required { root: None })
+    );
+    assert!(!format!("{config:?}").contains("hunter2"));
     let aliases = [("192.0.2.10", "example.org"), ("sip.example.org", "example.org")];
     let aliases = aliases.map(|(a, b)| (a.to_owned(), b.to_owned()));
     assert_eq!(config.policy.domain_aliases, aliases);
@@ -859,5 +867,54 @@ fn app_that_leaves_another_some_phones_may_stand_before_it() {
         let place = Place::with(&config);
         place.write("k", "-----BEGIN");
         assert_eq!(place.load().apps.len(), 2, "{config}");
+    }
+}
+
+#[test]
+fn url_of_a_shared_store_has_no_password_and_no_message_shows_one() {
+    for url in [
+        "postgresql://fswake:hunter2@db.example.org/fswake",
+        "postgresql://db.example.org/fswake?password=hunter2",
+        "postgres://fswake@db.example.org/fswake?sslmode=hunter2",
+        "mysql://fswake:hunter2@db.example.org/fswake",
+        "host=db.example.org password=hunter2",
+        "hunter2",
+        "",
+    ] {
+        let error = Place::with(&format!("[store]\nurl = '{url}'")).error();
+        assert!(
+            error.contains("store.url: (not shown)")
+                && error.contains("store.password-file")
+                && !error.contains("hunter2"),
+            "{url}: {error}"
+        );
+    }
+    let error = Place::with("[store]\npassword-file = 'x'").error();
+    assert!(error.contains("set store.url too"), "{error}");
+}
+
+#[test]
+fn tls_is_left_out_on_this_host_only_or_where_the_url_says_so_and_then_it_is_noted() {
+    let required = || Tls::Required { root: None };
+    for (url, tls, notes) in [
+        ("postgresql://fswake@db.example.org/fswake", required(), 0),
+        (
+            "postgresql://fswake@db.example.org/fswake?sslmode=prefer",
+            required(),
+            0,
+        ),
+        ("postgresql://fswake@db.example.org,localhost/fswake", required(), 0),
+        ("postgresql://fswake@localhost/fswake", Tls::None, 0),
+        ("postgresql://fswake@%2Frun%2Fpostgresql/fswake", Tls::None, 0),
+        ("postgresql://fswake@localhost/fswake?sslmode=require", required(), 0),
+        (
+            "postgresql://fswake@db.example.org/fswake?sslmode=disable",
+            Tls::None,
+            1,
+        ),
+    ] {
+        let config = Place::with(&format!("[store]\nurl = '{url}'")).load();
+        assert_eq!(config.store.shared.unwrap().tls, tls, "{url}");
+        assert_eq!(config.notes.len(), notes, "{url}: {:?}", config.notes);
     }
 }

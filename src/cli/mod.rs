@@ -12,6 +12,7 @@ mod run;
 mod setup;
 mod table;
 mod trace;
+mod transfer;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -80,6 +81,10 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Show a call's wake as a timeline, and why it was missed
     Trace(trace::Trace),
+    /// Write all devices into a file, to put them into another store
+    Export(transfer::Export),
+    /// Put the devices of such a file into the store; the later change of a token counts
+    Import(transfer::Import),
     /// Set up fswake next to FreeSWITCH on this host: show what is missing, write it, say what is left to do
     Setup(setup::Setup),
 }
@@ -97,6 +102,8 @@ impl Cli {
             Command::Man { directory } => completions::man(directory.as_deref(), Self::command()),
             Command::Setup(args) => setup::setup(&args, file, &env),
             Command::Run => run::run(config()?),
+            Command::Export(args) => transfer::export(&config()?, &args),
+            Command::Import(args) => transfer::import(&config()?, &args),
             Command::Check(args) => check::check(config(), &args),
             Command::Devices(args) => devices::devices(&to_ask()?, &args, self.wide),
             Command::Calls(args) => calls::calls(&to_ask()?, &args, self.wide),

@@ -243,7 +243,11 @@ fn shared_store(at: In<'_>, files: Files<'_>, url: Option<String>, password: Opt
     let Some(url) = url else {
         return match password {
             None => Ok(None),
-            Some(file) => Err(at.wrong("store.password-file", file, "set store.url too: nothing else needs this password")),
+            Some(file) => Err(at.wrong(
+                "store.password-file",
+                file,
+                "set store.url too: nothing else needs this password",
+            )),
         };
     };
     // What is wrong may be a password: no message shows the value.

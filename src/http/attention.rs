@@ -56,7 +56,11 @@ pub(super) async fn list(State(site): State<Arc<Site>>) -> Json<Attention> {
     // A store that cannot be read is said by the item about it.
     let census: Result<Arc<Census>, ProblemDetails> = census::take(&site).await;
     let census = census.as_deref().ok();
-    let mut items: Vec<Item> = event_socket(&site, census).into_iter().chain(store(&site)).collect();
+    let mut items: Vec<Item> = event_socket(&site, census)
+        .into_iter()
+        .chain(store(&site))
+        .chain(shared_store(&site))
+        .collect();
     let apps = site.pushers.apps();
     items.extend(apps.iter().flat_map(|(app, state)| of_app(app, state, census)));
     items.extend(census.and_then(no_app));
@@ -94,6 +98,20 @@ fn store(site: &Site) -> Option<Item> {
         problem: format!("cannot be written: {}", failing.reason),
         advice: "Make room on its disk, and let fswake's user write there: what is in memory is written then. Until then, a \
                  restart forgets the tokens of phones that registered since."
+            .into(),
+        phones: None,
+        since: Some(failing.since),
+    })
+}
+
+fn shared_store(site: &Site) -> Option<Item> {
+    let health = site.shared.as_ref()?.health();
+    health.failing.map(|failing| Item {
+        what: "shared store".into(),
+        level: Level::Warning,
+        problem: format!("cannot be used: {}", failing.reason),
+        advice: "`fswake doctor` says what is wrong with it. Calls are woken from memory, and what phones register here is kept \
+                 until it can be sent. What other daemons hear is not known here meanwhile."
             .into(),
         phones: None,
         since: Some(failing.since),

@@ -76,6 +76,9 @@ impl Readiness {
             HealthCheck::new("store", failing.map(|f| format!("cannot be written: {}", f.reason))),
         ];
         let is_up = checks.iter().all(|check| check.ok);
+        // Calls are woken from memory without it.
+        let shared = site.shared.as_ref().map(|shared| shared.health().failing);
+        checks.extend(shared.map(|failing| HealthCheck::new("shared store", failing.map(|f| f.reason))));
         let apps = site.pushers.states();
         let only_logs = apps.iter().all(AppState::only_logs);
         let wakes = if only_logs {

@@ -8,6 +8,7 @@
 mod app;
 mod names;
 mod registry;
+mod shared;
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -25,10 +26,12 @@ use self::app::AppFamilies;
 pub use self::app::AppMetrics;
 pub use self::names::Name;
 use self::registry::{Counters, Gauges, Histograms, Registering};
+use self::shared::SharedMetrics;
 use crate::clock::unix_now;
 use crate::engine::{HoldResult, Summary};
 use crate::push::apps::standing::{AppState, ProblemKind};
 use crate::store::Health;
+use crate::store::shared::SharedHealth;
 
 /// The media type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
@@ -77,6 +80,7 @@ struct Inner {
     store_queued: Gauge,
     dropped_devices: Counter,
     dropped_journal: Counter,
+    shared: SharedMetrics,
     inputs: Gauge,
 }
 
@@ -89,6 +93,8 @@ pub struct State {
     pub esl_up: bool,
     /// How the store is doing.
     pub store: Health,
+    /// How the shared store is doing; as if all were well where there is none.
+    pub shared: SharedHealth,
     /// How the apps are doing.
     pub apps: Vec<AppState>,
     /// Inputs that wait for the loop.
@@ -142,6 +148,7 @@ impl Metrics {
             store_queued: r.add(Name::StoreQueued, Gauge::default()),
             dropped_devices: dropped.get_or_create_owned(&[("what", "device".into())]),
             dropped_journal: dropped.get_or_create_owned(&[("what", "journal".into())]),
+            shared: SharedMetrics::register(&mut r),
             inputs: r.add(Name::InputsWaiting, Gauge::default()),
             apps: RwLock::default(),
             registry: started(r),
@@ -252,6 +259,7 @@ impl Metrics {
         m.dropped_journal
             .inner()
             .store(state.store.dropped_journal, Ordering::Relaxed);
+        m.shared.set(&state.shared);
         m.inputs.set(number(state.inputs));
         // An app that was taken away has no state any more.
         m.problems.clear();

@@ -86,7 +86,10 @@ pub async fn connect_to_hear(dsn: &Dsn) -> Result<(Client, mpsc::UnboundedReceiv
     }
 }
 
-async fn open<T>(config: &Config, tls: T) -> Result<(Client, mpsc::UnboundedReceiver<Notification>), tokio_postgres::Error>
+async fn open<T>(
+    config: &Config,
+    tls: T,
+) -> Result<(Client, mpsc::UnboundedReceiver<Notification>), tokio_postgres::Error>
 where
     T: MakeTlsConnect<Socket>,
     T::Stream: Send + 'static,

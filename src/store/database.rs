@@ -71,7 +71,8 @@ impl Database {
             Some(connection) => connection,
             None => connect(&self.path, &self.options)?,
         };
-        let refused = write(&mut connection, batch, self.options.written.is_some()).map_err(|e| failure(&self.path, &e))?;
+        let refused =
+            write(&mut connection, batch, self.options.written.is_some()).map_err(|e| failure(&self.path, &e))?;
         self.connection = Some(connection);
         if let Some(written) = self.options.written.as_ref().filter(|_| !batch.changes.is_empty()) {
             written.notify_one();

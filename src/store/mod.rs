@@ -18,6 +18,7 @@ mod rows;
 mod schema;
 pub mod shared;
 pub mod sqlite;
+pub mod transfer;
 mod upgrade;
 mod writer;
 

@@ -15,7 +15,7 @@ pub(super) type Place = i64;
 
 /// Where reading the shared store goes on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Cursor {
+pub(crate) struct Cursor {
     /// Which server and table; empty before the first time.
     pub(super) server: String,
     /// Its transactions before this one have been read.
@@ -45,7 +45,9 @@ pub(super) fn end(db: &Connection) -> rusqlite::Result<()> {
 pub(super) fn add(db: &Connection, key: &DeviceKey, change: &Change) -> rusqlite::Result<usize> {
     match change {
         Change::Put(device) => db
-            .prepare_cached(&format!("INSERT OR REPLACE INTO outbox ({DEVICE}, token, changed, dropped) {VALUES}"))?
+            .prepare_cached(&format!(
+                "INSERT OR REPLACE INTO outbox ({DEVICE}, token, changed, dropped) {VALUES}"
+            ))?
             .execute(params![
                 key.aor.user,
                 key.aor.domain,
@@ -64,7 +66,9 @@ pub(super) fn add(db: &Connection, key: &DeviceKey, change: &Change) -> rusqlite
                 false,
             ]),
         Change::Delete(changed) => db
-            .prepare_cached(&format!("INSERT OR REPLACE INTO outbox ({DEVICE}, token, changed, dropped) {VALUES}"))?
+            .prepare_cached(&format!(
+                "INSERT OR REPLACE INTO outbox ({DEVICE}, token, changed, dropped) {VALUES}"
+            ))?
             .execute(params![
                 key.aor.user,
                 key.aor.domain,
@@ -134,7 +138,8 @@ pub(super) fn waiting(db: &Connection) -> rusqlite::Result<usize> {
 pub(super) fn take_out(db: &Connection, sent: &[(Place, DeviceNews)]) -> rusqlite::Result<()> {
     let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
     for (place, _) in sent {
-        tx.prepare_cached("DELETE FROM outbox WHERE id = ?1")?.execute([place])?;
+        tx.prepare_cached("DELETE FROM outbox WHERE id = ?1")?
+            .execute([place])?;
     }
     tx.commit()
 }
@@ -166,7 +171,8 @@ pub(super) fn set_news_by(db: &Connection, news_by: &str) -> rusqlite::Result<()
 
 /// How other daemons' changes come.
 pub(crate) fn news_by(db: &Connection) -> rusqlite::Result<Option<String>> {
-    db.query_row("SELECT news_by FROM shared", [], |row| row.get(0)).optional()
+    db.query_row("SELECT news_by FROM shared", [], |row| row.get(0))
+        .optional()
 }
 
 /// Writes down what the shared store has, unless something later is known here; returns what was news.
@@ -194,11 +200,30 @@ pub(super) fn take_in(db: &Connection, news: Vec<DeviceNews>) -> rusqlite::Resul
     Ok(taken)
 }
 
+/// Puts devices of another store in, unless something later is known; how many were news.
+pub(super) fn import(db: &Connection, devices: Vec<DeviceNews>) -> rusqlite::Result<usize> {
+    let is_shared = is_kept(db)?;
+    let taken = take_in(db, devices)?;
+    let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
+    for news in &taken {
+        if let DeviceNews::Kept(device) = news {
+            let key = device.key();
+            // As if they had been heard here.
+            tx.prepare_cached("UPDATE devices SET elsewhere = 0 WHERE provider = ?1 AND app = ?2 AND token = ?3")?
+                .execute(params![key.provider.name(), key.app, key.token.expose()])?;
+            if is_shared {
+                add(&tx, &key, &Change::Put(device.clone()))?;
+            }
+        }
+    }
+    tx.commit()?;
+    Ok(taken.len())
+}
+
 /// The change of a token that waits.
 fn waits(db: &Connection, key: &DeviceKey) -> rusqlite::Result<Option<DeviceNews>> {
-    let sql = format!(
-        "SELECT {DEVICE}, token, changed, dropped FROM outbox WHERE provider = ?1 AND app = ?2 AND token = ?3"
-    );
+    let sql =
+        format!("SELECT {DEVICE}, token, changed, dropped FROM outbox WHERE provider = ?1 AND app = ?2 AND token = ?3");
     let found = db
         .prepare_cached(&sql)?
         .query_row(params![key.provider.name(), key.app, key.token.expose()], change)

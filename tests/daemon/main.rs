@@ -27,6 +27,7 @@
 //! | `page` | the status page in a browser (`browser`) |
 //! | `reload` | credentials and configuration that change while it runs |
 //! | `setup` | mistakes of configuration, and apps that nobody configured |
+//! | `shared` | daemons that share a store in PostgreSQL |
 //! | `idle` | a daemon that has nothing to do |
 //! | `import` | what came from mod_apn |
 //! | `variables` | what a call asks for by its channel variables |
@@ -59,6 +60,7 @@ mod outcomes;
 mod page;
 mod reload;
 mod setup;
+mod shared;
 mod taken;
 mod tokens;
 mod trace;

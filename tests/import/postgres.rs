@@ -89,7 +89,10 @@ fn tokens_are_copied_from_postgresql_and_a_second_run_changes_nothing() {
             ran.stderr
         );
     }
-    sql(&server, "UPDATE push_tokens SET last_update = '2026-11-22 06:00:00' WHERE extension = '1001' AND type = 'im'");
+    sql(
+        &server,
+        "UPDATE push_tokens SET last_update = '2026-11-22 06:00:00' WHERE extension = '1001' AND type = 'im'",
+    );
     let ran = import(state.path(), &names[0]);
     assert!(
         ran.stderr.contains("has 0 new devices, 1 renewed, 1 known"),
@@ -131,12 +134,15 @@ fn tables_made_by_hand_are_read_whatever_their_types() {
         let row = |id: u32, seen: &str| {
             format!("({id}, 'ca11{id:04}', '{id}', 'pbx.example', 'com.example.phone', 'voip', 'iOS', {seen})")
         };
-        sql(&server, &format!(
-            "DROP TABLE IF EXISTS push_tokens; CREATE TABLE push_tokens ({}); INSERT INTO push_tokens VALUES {}, {}",
-            columns.join(", "),
-            row(1, last_update),
-            row(2, "NULL")
-        ));
+        sql(
+            &server,
+            &format!(
+                "DROP TABLE IF EXISTS push_tokens; CREATE TABLE push_tokens ({}); INSERT INTO push_tokens VALUES {}, {}",
+                columns.join(", "),
+                row(1, last_update),
+                row(2, "NULL")
+            ),
+        );
         let state = tempfile::tempdir().unwrap();
         let ran = import(state.path(), &server.dsn("host=127.0.0.1"));
         assert_eq!(ran.code, Some(0), "{types}: {}", ran.stderr);
@@ -148,7 +154,10 @@ fn tables_made_by_hand_are_read_whatever_their_types() {
     }
     sql(&server, "DROP TABLE push_tokens");
     sql(&server, TABLE);
-    sql(&server, "UPDATE push_tokens SET last_update = 'infinity' WHERE extension = '1002'");
+    sql(
+        &server,
+        "UPDATE push_tokens SET last_update = 'infinity' WHERE extension = '1002'",
+    );
     let state = tempfile::tempdir().unwrap();
     let ran = import(state.path(), &server.dsn("host=127.0.0.1"));
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);

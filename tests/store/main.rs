@@ -177,7 +177,8 @@ fn store_of_a_newer_version_is_refused_in_words() {
         place.make_newer();
         let refused = place.try_open(Options::default()).unwrap_err();
         assert!(
-            refused.contains("has schema version 99, this fswake knows up to") && refused.contains("run the newer fswake"),
+            refused.contains("has schema version 99, this fswake knows up to")
+                && refused.contains("run the newer fswake"),
             "{refused}"
         );
     });

@@ -68,7 +68,11 @@ impl Place {
     pub fn another(&self) -> Self {
         let own = Self::file();
         Self {
-            path: if self.url.is_some() { own.path.clone() } else { self.path.clone() },
+            path: if self.url.is_some() {
+                own.path.clone()
+            } else {
+                self.path.clone()
+            },
             url: self.url.clone(),
             server: self.server.clone(),
             ..own
@@ -133,7 +137,9 @@ impl Place {
     pub fn of_child() -> Self {
         let url = std::env::var("FSWAKE_TEST_URL").unwrap();
         Self {
-            path: std::env::var("FSWAKE_TEST_STORE").expect("the store to write to").into(),
+            path: std::env::var("FSWAKE_TEST_STORE")
+                .expect("the store to write to")
+                .into(),
             url: Some(url).filter(|url| !url.is_empty()),
             ..Self::file()
         }
@@ -183,7 +189,10 @@ impl Drop for Opened {
     fn drop(&mut self) {
         drop(self.writer.take());
         if let Some(shared) = self.shared.take() {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(shared.stop(LONG));
         }
     }
@@ -209,7 +218,10 @@ pub fn sql(url: &str, sql: &str) {
 
 /// Runs SQL; the first column of the rows.
 pub fn query(url: &str, sql: &str) -> Vec<String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let client = fswake::postgres::connect(&dsn(url)).await.unwrap();
         let messages = client.simple_query(sql).await.unwrap();

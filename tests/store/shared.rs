@@ -53,7 +53,10 @@ fn what_one_daemon_learns_moves_and_drops_the_others_hear() {
     let moved = owned_by("other", 1);
     for (op, news) in [
         (StoreOp::Put(device(1).into()), DeviceNews::Kept(device(1).into())),
-        (StoreOp::Put(moved.clone().into()), DeviceNews::Kept(moved.clone().into())),
+        (
+            StoreOp::Put(moved.clone().into()),
+            DeviceNews::Kept(moved.clone().into()),
+        ),
         (
             StoreOp::Delete(moved.key(), moved.changed + 1),
             DeviceNews::Dropped {
@@ -262,6 +265,9 @@ fn row_that_was_dropped_is_kept_for_a_while_so_that_all_hear_of_it() {
     store.submit(StoreOp::Delete(device(1).key(), device(1).changed + 1));
     drop(store);
     assert!(late.open(Options::default()).devices().is_empty());
-    let rows = query(place.url.as_deref().unwrap(), "SELECT count(*) FROM fswake_devices WHERE dropped");
+    let rows = query(
+        place.url.as_deref().unwrap(),
+        "SELECT count(*) FROM fswake_devices WHERE dropped",
+    );
     assert_eq!(rows, ["1"]);
 }

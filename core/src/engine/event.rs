@@ -7,7 +7,8 @@ use super::options::{CallOptions, OtherLegState, Ringing};
 use super::policy::Policy;
 use crate::types::push::{Payload, PushOutcome};
 use crate::types::{
-    Aor, CallId, Device, DeviceKey, LegId, NotificationId, PushId, PushParams, Target, TokenType, UnixMicros, UnixSeconds,
+    Aor, CallId, Device, DeviceKey, LegId, NotificationId, PushId, PushParams, Target, TokenType, UnixMicros,
+    UnixSeconds,
 };
 use crate::word_enum;
 

@@ -52,8 +52,8 @@ pub use self::command::{Command, Delivery, DeviceDelivery, HoldResult, Nobody, N
 pub use self::count::Count;
 use self::directory::{AorKey, Departures};
 pub use self::event::{
-    DeviceNews, DirectoryQuery, Event, Handover, HeldCall, LegEnd, Listing, Notification, Registration, Source, Takeover,
-    UnregisterWhy, Unregistration,
+    DeviceNews, DirectoryQuery, Event, Handover, HeldCall, LegEnd, Listing, Notification, Registration, Source,
+    Takeover, UnregisterWhy, Unregistration,
 };
 use self::ids::IdMap;
 use self::notification::Notifications;

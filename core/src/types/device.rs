@@ -141,7 +141,12 @@ pub struct DeviceKey {
 impl DeviceKey {
     /// Its name for programs.
     pub fn public_id(&self) -> PublicId {
-        PublicId(self.digest().iter().take(8).fold(0, |id, byte| id << 8 | u64::from(*byte)))
+        PublicId(
+            self.digest()
+                .iter()
+                .take(8)
+                .fold(0, |id, byte| id << 8 | u64::from(*byte)),
+        )
     }
 
     /// A hash (SHA-256) of provider, app and token, whoever has it.
@@ -220,7 +225,16 @@ impl Hash for Device {
             // Compared only with what other daemons say, which those who hash do not try.
             changed: _,
         } = self;
-        (aor, push, user_agent, register_call_id, first_seen, last_seen, set_aside).hash(state);
+        (
+            aor,
+            push,
+            user_agent,
+            register_call_id,
+            first_seen,
+            last_seen,
+            set_aside,
+        )
+            .hash(state);
     }
 }
 

@@ -28,7 +28,9 @@ pub enum SharedError {
     #[error("PostgreSQL {0} is too old: fswake needs 13 or newer")]
     TooOld(String),
     /// It is a copy that cannot be written.
-    #[error("this server is a standby and cannot be written: name the primary, or all servers with target_session_attrs=read-write")]
+    #[error(
+        "this server is a standby and cannot be written: name the primary, or all servers with target_session_attrs=read-write"
+    )]
     Standby,
     /// A later fswake made the tables.
     #[error(

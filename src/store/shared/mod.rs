@@ -35,9 +35,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::error::SharedError;
-pub(crate) use self::server::Server;
-pub use self::state::{NewsBy, SharedHealth};
+pub(crate) use self::server::{Page, Server};
 use self::state::State;
+pub use self::state::{NewsBy, SharedHealth};
 use self::sync::Sync;
 pub use self::version::{SCHEMA, SCHEMA_VERSION};
 use super::database::{self, Options};
@@ -92,7 +92,14 @@ impl Shared {
         let state = Arc::new(State::new(start.dsn.place(), start.path.to_owned()));
         let (first, first_time) = std::sync::mpsc::sync_channel(1);
         let (running, ended) = oneshot::channel::<()>();
-        let sync = Sync::new(start.dsn, local, Arc::clone(&state), start.inputs, start.token_ttl, first);
+        let sync = Sync::new(
+            start.dsn,
+            local,
+            Arc::clone(&state),
+            start.inputs,
+            start.token_ttl,
+            first,
+        );
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| unusable(&e))?;
         let over = state.ended.clone().drop_guard();

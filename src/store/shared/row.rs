@@ -78,7 +78,12 @@ impl<'a> Columns<'a> {
 
     fn add(&mut self, change: &'a DeviceNews) {
         let (aor, provider, app, token) = match change {
-            DeviceNews::Kept(device) => (&device.aor, &device.push.provider, &device.push.app, device.push.token()),
+            DeviceNews::Kept(device) => (
+                &device.aor,
+                &device.push.provider,
+                &device.push.app,
+                device.push.token(),
+            ),
             DeviceNews::Dropped { key, .. } => (&key.aor, &key.provider, &key.app, &key.token),
         };
         let device = match change {

@@ -58,8 +58,8 @@ pub(crate) struct Server {
 
 /// What was read of other daemons' changes.
 #[derive(Default)]
-pub(super) struct Page {
-    pub(super) news: Vec<DeviceNews>,
+pub(crate) struct Page {
+    pub(crate) news: Vec<DeviceNews>,
     /// Whether one of them was there for a second or more.
     pub(super) is_late: bool,
 }
@@ -78,10 +78,19 @@ impl Server {
     }
 
     /// Puts changes in, unless something later is there.
-    pub(super) async fn put(&self, changes: impl Iterator<Item = &DeviceNews>, daemon: &str) -> Result<(), SharedError> {
+    pub(crate) async fn put(
+        &self,
+        changes: impl Iterator<Item = &DeviceNews>,
+        daemon: &str,
+    ) -> Result<(), SharedError> {
         let columns = Columns::new(changes);
         let mut values: Vec<(&(dyn ToSql + Sync), Type)> = vec![(&columns.digest, Type::BYTEA_ARRAY)];
-        values.extend(columns.texts.iter().map(|texts| (texts as &(dyn ToSql + Sync), Type::TEXT_ARRAY)));
+        values.extend(
+            columns
+                .texts
+                .iter()
+                .map(|texts| (texts as &(dyn ToSql + Sync), Type::TEXT_ARRAY)),
+        );
         for numbers in [&columns.first_seen, &columns.last_seen, &columns.changed] {
             values.push((numbers, Type::INT8_ARRAY));
         }
@@ -93,7 +102,7 @@ impl Server {
 
     /// Reads what other daemons changed since `cursor`, page by page; where to go on. What has not been committed when it
     /// begins comes next time, however long ago it began.
-    pub(super) async fn read(
+    pub(crate) async fn read(
         &mut self,
         cursor: &Cursor,
         daemon: &str,
@@ -102,7 +111,10 @@ impl Server {
         let is_first = cursor.server != self.which;
         let which = self.which.clone();
         let begin = self.client.build_transaction();
-        let begin = begin.isolation_level(IsolationLevel::RepeatableRead).read_only(true).start();
+        let begin = begin
+            .isolation_level(IsolationLevel::RepeatableRead)
+            .read_only(true)
+            .start();
         let tx = within(PATIENCE, async { begin.await.map_err(SharedError::of) }).await?;
         let snapshot = "SELECT pg_snapshot_xmin(now)::text::int8, pg_snapshot_xmax(now)::text::int8 FROM pg_current_snapshot() now";
         let snapshot = async { tx.query_typed_one(snapshot, &[]).await.map_err(SharedError::of) };
@@ -205,5 +217,7 @@ async fn one(client: &Client, sql: &str) -> Result<String, SharedError> {
 }
 
 async fn within<T>(patience: Duration, asked: impl Future<Output = Result<T, SharedError>>) -> Result<T, SharedError> {
-    tokio::time::timeout(patience, asked).await.unwrap_or(Err(SharedError::Silent))
+    tokio::time::timeout(patience, asked)
+        .await
+        .unwrap_or(Err(SharedError::Silent))
 }

@@ -119,7 +119,10 @@ impl State {
         drop(health);
         if let Some(failing) = failed {
             let seconds = unix_now().saturating_sub(failing.since);
-            info!(store = self.place, seconds, sent, taken, "the shared store can be used again");
+            info!(
+                store = self.place,
+                seconds, sent, taken, "the shared store can be used again"
+            );
         }
     }
 

@@ -81,7 +81,18 @@ impl Server {
         }
         give(server.dir.path());
         let passwords = format!("--pwfile={}", server.file("password").display());
-        let initdb = ["-D", "data", "-U", "pbx", "-A", "scram-sha-256", "-E", "UTF8", "--no-sync", &passwords];
+        let initdb = [
+            "-D",
+            "data",
+            "-U",
+            "pbx",
+            "-A",
+            "scram-sha-256",
+            "-E",
+            "UTF8",
+            "--no-sync",
+            &passwords,
+        ];
         server.run("initdb", &initdb);
         server.resume();
         Some(server)
@@ -109,7 +120,10 @@ impl Server {
         let pid = pid.lines().next().unwrap_or_default().to_owned();
         let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
         for process in std::iter::once(pid.as_str()).chain(children.split_whitespace()) {
-            let _ = Command::new("kill").args(["-9", process]).stderr(Stdio::null()).status();
+            let _ = Command::new("kill")
+                .args(["-9", process])
+                .stderr(Stdio::null())
+                .status();
         }
         while Path::new(&format!("/proc/{pid}")).exists()
             && std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
@@ -173,7 +187,9 @@ fn is_root() -> bool {
 impl Drop for Server {
     fn drop(&mut self) {
         let mut command = Command::new(self.programs.join("pg_ctl"));
-        command.args(["-D", "data", "-m", "immediate", "-w", "stop"]).current_dir(self.dir.path());
+        command
+            .args(["-D", "data", "-m", "immediate", "-w", "stop"])
+            .current_dir(self.dir.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         if is_root() {
             command.uid(NOBODY).gid(NOBODY);

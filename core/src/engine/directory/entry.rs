@@ -284,12 +284,7 @@ impl Entry {
     }
 
     /// Writes down what a REGISTER at this time says about a device; a new one is added.
-    pub(super) fn keep(
-        &mut self,
-        push: PushParams,
-        reg: &Registration,
-        changed: UnixMicros,
-    ) -> Option<&KnownDevice> {
+    pub(super) fn keep(&mut self, push: PushParams, reg: &Registration, changed: UnixMicros) -> Option<&KnownDevice> {
         let known = self.devices.iter().position(|d| d.is_that_of(&push));
         let device = Arc::new(Device {
             aor: reg.aor.clone(),

@@ -48,7 +48,10 @@ impl Directory {
     /// Takes in what another daemon says. Nothing has to be stored of it: it comes from the store.
     pub fn take_news(&mut self, news: DeviceNews, policy: &Policy) {
         let token = news.key();
-        if self.what_is_known(&token).is_some_and(|known| !news.is_later_than(&known)) {
+        if self
+            .what_is_known(&token)
+            .is_some_and(|known| !news.is_later_than(&known))
+        {
             return;
         }
         let hash = self.token_hash(&token);
