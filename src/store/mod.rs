@@ -6,6 +6,8 @@
 //! ```text
 //! engine --StoreOp--> StoreWriter::submit --> queue (newest change per device) --> writer thread --> SQLite
 //! ```
+//!
+//! Several daemons may share what they know ([`shared`]): then the file is also this daemon's copy of that.
 
 mod database;
 pub mod devices;
