@@ -47,7 +47,7 @@ pub(super) fn export(config: &Config, args: &Export) -> anyhow::Result<()> {
         let _ = std::fs::remove_file(&args.file);
     })?;
     let mut out = std::io::stdout().lock();
-    Ok(writeln!(out, "{}: {}", shown, words::count(count, "device"))?)
+    Ok(writeln!(out, "{shown}: {}", words::count(count, "device"))?)
 }
 
 /// Puts devices into the store that the configuration names.

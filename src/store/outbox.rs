@@ -129,7 +129,7 @@ fn change(row: &Row<'_>) -> rusqlite::Result<Option<DeviceNews>> {
 }
 
 /// How many changes wait.
-pub(super) fn waiting(db: &Connection) -> rusqlite::Result<usize> {
+pub(crate) fn waiting(db: &Connection) -> rusqlite::Result<usize> {
     let count: i64 = db.query_row("SELECT count(*) FROM outbox", [], |row| row.get(0))?;
     Ok(usize::try_from(count).unwrap_or(0))
 }

@@ -116,6 +116,10 @@ impl Sync {
                 Due::Send => self.send(&server).await?,
                 Due::Read(how) => {
                     poll_at = Instant::now() + POLL;
+                    if how == NewsBy::Poll {
+                        // An import beside the daemon tells nobody what it has put into the file.
+                        self.send(&server).await?;
+                    }
                     let is_late = self.read(&mut server).await?;
                     match how {
                         NewsBy::Notify => self.set_news_by(NewsBy::Notify)?,
