@@ -80,7 +80,7 @@ struct Inner {
     store_queued: Gauge,
     dropped_devices: Counter,
     dropped_journal: Counter,
-    shared: SharedMetrics,
+    shared_store: SharedMetrics,
     inputs: Gauge,
 }
 
@@ -148,7 +148,7 @@ impl Metrics {
             store_queued: r.add(Name::StoreQueued, Gauge::default()),
             dropped_devices: dropped.get_or_create_owned(&[("what", "device".into())]),
             dropped_journal: dropped.get_or_create_owned(&[("what", "journal".into())]),
-            shared: SharedMetrics::register(&mut r),
+            shared_store: SharedMetrics::register(&mut r),
             inputs: r.add(Name::InputsWaiting, Gauge::default()),
             apps: RwLock::default(),
             registry: started(r),
@@ -259,7 +259,7 @@ impl Metrics {
         m.dropped_journal
             .inner()
             .store(state.store.dropped_journal, Ordering::Relaxed);
-        m.shared.set(&state.shared);
+        m.shared_store.set(&state.shared);
         m.inputs.set(number(state.inputs));
         // An app that was taken away has no state any more.
         m.problems.clear();
