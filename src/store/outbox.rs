@@ -41,8 +41,19 @@ pub(super) fn end(db: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Puts one change at the end, in the place of an older one of the same token.
+/// Puts one change at the end, in the place of an older one of the same token. A late delete for a former owner replaces
+/// nothing.
 pub(super) fn add(db: &Connection, key: &DeviceKey, change: &Change) -> rusqlite::Result<usize> {
+    let news = match change {
+        Change::Put(device) => DeviceNews::Kept(device.clone()),
+        Change::Delete(changed) => DeviceNews::Dropped {
+            key: key.clone(),
+            changed: *changed,
+        },
+    };
+    if waits(db, key)?.is_some_and(|waiting| waiting.is_later_than(&news)) {
+        return Ok(0);
+    }
     match change {
         Change::Put(device) => db
             .prepare_cached(&format!(

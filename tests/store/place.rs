@@ -79,6 +79,11 @@ impl Place {
         }
     }
 
+    /// The same file, and this database.
+    pub fn sharing(self, url: Option<String>) -> Self {
+        Self { url, ..self }
+    }
+
     pub fn open(&self, options: Options) -> Opened {
         self.try_open(options).unwrap_or_else(|e| panic!("{e}"))
     }

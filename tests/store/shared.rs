@@ -197,10 +197,7 @@ fn file_of_a_single_daemon_is_merged_when_it_shares_a_store() {
     other.submit(StoreOp::Put(owned_by("earlier", 4).into()));
     other.submit(StoreOp::Put(device(3).into()));
     drop(other);
-    let joining = Place {
-        url: place.url.clone(),
-        ..alone
-    };
+    let joining = alone.sharing(place.url.clone());
     let joined = joining.open(Options::default());
     let users: Vec<_> = joined.devices().iter().map(|d| d.aor.user.to_string()).collect();
     assert_eq!(users, ["later", "user2", "user3"]);
@@ -217,10 +214,9 @@ fn user_without_rights_is_said_and_changes_wait() {
     let user = format!("guest_{name}");
     let password = fswake_test_support::postgres::PASSWORD.replace('\'', "''");
     sql(&url, &format!("CREATE ROLE {user} LOGIN PASSWORD '{password}'"));
-    let guest = Place {
-        url: Some(url.replace("//pbx@", &format!("//{user}@"))),
-        ..place.another()
-    };
+    let guest = place
+        .another()
+        .sharing(Some(url.replace("//pbx@", &format!("//{user}@"))));
     let store = guest.open(Options::default());
     store.submit(StoreOp::Put(device(1).into()));
     store.flush(LONG).unwrap();

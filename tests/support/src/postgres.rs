@@ -130,7 +130,10 @@ impl Server {
         {
             std::thread::yield_now();
         }
-        let _ = std::fs::remove_file(self.file("data/postmaster.pid"));
+        // Where nobody collects dead processes, its number stays taken.
+        for lock in ["data/postmaster.pid".to_owned(), format!(".s.PGSQL.{}.lock", self.port)] {
+            let _ = std::fs::remove_file(self.file(&lock));
+        }
     }
 
     /// A file of its directory: `ca.pem` signed its certificate for `localhost`, `other-ca.pem` did not.
