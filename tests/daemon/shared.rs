@@ -1,6 +1,5 @@
 //! Two daemons, each with a FreeSWITCH of its own, that share a store in a real PostgreSQL.
 
-use fswake_test_support::freeswitch::*;
 use fswake_test_support::postgres::{PASSWORD, Server};
 
 use crate::harness::*;
