@@ -106,7 +106,7 @@ fn examples_in_the_example_are_good() {
     let shared = config.store.shared.as_ref().unwrap();
     assert_eq!(
         (shared.place().as_str(), &shared.tls),
-        ("db.example.org/fswake", &Tls::Required { root: None })
+        ("db.example.org:5432/fswake", &Tls::Required { root: None })
     );
     assert!(!format!("{config:?}").contains("hunter2"));
     let aliases = [("192.0.2.10", "example.org"), ("sip.example.org", "example.org")];

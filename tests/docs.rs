@@ -507,7 +507,7 @@ fn messages_that_the_documents_quote_are_those_of_the_code() {
             path: path.clone(),
             reason,
         },
-        StoreError::NewerSchema { path, found: 6 },
+        StoreError::NewerSchema { path, found: 7 },
     ] {
         assert!(operating.contains(&format!("\nfswake: {error}\n")), "{error}");
     }
