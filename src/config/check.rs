@@ -262,7 +262,7 @@ fn shared_store(at: In<'_>, files: Files<'_>, url: Option<String>, password: Opt
         Some(name) => files.secret(at, "store.password-file", &name)?.1,
     };
     let dsn = Dsn::read(&url, password.as_deref()).map_err(|e| hidden(format!("{ALLOWED}: {e}")))?;
-    let dsn = dsn.with_tls().to_write();
+    let dsn = dsn.with_tls().for_writing();
     for key in &dsn.unused {
         files.note(format!("{KEY}: {key} is not used"));
     }

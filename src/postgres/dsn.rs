@@ -138,7 +138,7 @@ impl Dsn {
     }
 
     /// The same, for writing: of several servers the one that can be written, and not a standby.
-    pub fn to_write(mut self) -> Self {
+    pub fn for_writing(mut self) -> Self {
         self.config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         self
     }

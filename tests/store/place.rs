@@ -213,7 +213,7 @@ pub fn stored(path: &Path) -> Vec<Device> {
 
 /// A URL with its password.
 pub fn dsn(url: &str) -> Dsn {
-    Dsn::read(url, Some(PASSWORD)).unwrap().to_write()
+    Dsn::read(url, Some(PASSWORD)).unwrap().for_writing()
 }
 
 /// Runs SQL.

@@ -120,7 +120,7 @@ impl KnownDevice {
     }
 
     /// What is stored of it, to be changed by what follows from that: just after it, and before any later REGISTER.
-    pub(super) fn to_change(&mut self) -> &mut Device {
+    pub(super) fn changing(&mut self) -> &mut Device {
         let device = Arc::make_mut(&mut self.device);
         device.changed = device.changed.saturating_add(1);
         device

@@ -145,13 +145,13 @@ impl Directory {
         match reason {
             None if is_its_name => self.remove_device(key, device, ("gone", 0), out),
             Some(reason) if is_its_name => {
-                let device = known.to_change();
+                let device = known.changing();
                 device.set_aside = Some(format!("{reason} at {at}").into());
                 out(Command::StoreDevice(known.device.clone()));
             }
             // The token for messages of a device whose calls go to another one: its next REGISTER brings it back.
             _ if known.device.push.tokens.remote() == Some(token) => {
-                known.to_change().push.tokens.drop_remote();
+                known.changing().push.tokens.drop_remote();
                 out(Command::StoreDevice(known.device.clone()));
             }
             _ => {}
