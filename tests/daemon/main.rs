@@ -12,7 +12,7 @@
 //! | `ends` | what the dialplan's own `bridge` is told of the phones |
 //! | `taken` | calls that somebody else takes while they are held |
 //! | `without_async` | calls that `socket` without `async` holds
-//! | `crossing` | pick-ups that cross the answer of the caller's phone |
+//! | `pickup_race` | pick-ups that cross the answer of the caller's phone |
 //! | `outcomes` | who declined, who never came, who cannot be woken |
 //! | `fail_open` | what breaks around fswake |
 //! | `crash` | what happens to calls when fswake itself is killed, or the caller hangs up |
@@ -42,7 +42,6 @@ mod bridge;
 mod browser;
 mod child;
 mod crash;
-mod crossing;
 mod doctor;
 mod drain;
 mod ends;
@@ -57,6 +56,7 @@ mod lookup;
 mod notifications;
 mod outcomes;
 mod page;
+mod pickup_race;
 mod reload;
 mod setup;
 mod taken;

@@ -14,7 +14,6 @@ mod breakage;
 #[expect(dead_code, reason = "other tests use the rest of it")]
 mod browser;
 mod contacts;
-mod crossing;
 mod desk;
 mod ends;
 mod fidelity;
@@ -25,6 +24,7 @@ mod mod_apn;
 mod notifications;
 mod one_dialog;
 mod operate;
+mod pickup_race;
 mod six;
 mod variables;
 mod wake;
@@ -145,7 +145,7 @@ fn main() {
         ends::trials,
         breakage::trials,
         contacts::trials,
-        crossing::trials,
+        pickup_race::trials,
         hostile::trials,
         load::trials,
         notifications::trials,

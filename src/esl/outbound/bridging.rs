@@ -7,7 +7,7 @@
 //! - the caller behind a loopback is taken from his bridge with it while that only begins: FreeSWITCH says CHANNEL_BRIDGE before
 //!   both of its threads are in it, and the loopback's would hang up on the caller (1 of 2,500 calls on a busy machine, measured
 //!   by `benches/live_answer.rs`): he is taken once the loopback's thread has read a digit, which it does inside the bridge only;
-//! - somebody takes the held channel meanwhile: it is not touched (`crossing`).
+//! - somebody takes the held channel meanwhile: it is not touched (`pickup_race`).
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ use tracing::{debug, warn};
 
 use super::command::api;
 use super::connection::{Connection, PICK_UP, Place};
-use super::crossing::{SOON, UNPARK_PATIENCE};
 use super::loopback::mark_loopback;
-use super::outcome::{Heard, NotBridged};
+use super::outcome::{NotBridged, WaitOutcome};
+use super::pickup_race::{SOON, UNPARK_PATIENCE};
 use crate::engine::{Cause, Connect, Event, LegEnd};
 use crate::esl::{decode, encode};
 use crate::types::LegId;
@@ -68,7 +68,7 @@ impl Connection {
         }
         self.early = None;
         if let Some(answer) = self.early_answer.take() {
-            self.tell(answer).await;
+            self.emit(answer).await;
         }
         Ok(Event::BridgeFailed { leg, end })
     }
@@ -99,7 +99,7 @@ impl Connection {
         }
         self.is_parked(leg).await?;
         // A display is not worth a call: it is waited for only a moment.
-        if let Heard::LegOver(end) = self
+        if let WaitOutcome::LegOver(end) = self
             .wait(leg, NAME_PATIENCE, |this, _| this.named.contains(&leg))
             .await?
         {
@@ -111,9 +111,9 @@ impl Connection {
     /// Waits until the leg has left its originate.
     async fn is_parked(&mut self, leg: LegId) -> Result<(), NotBridged> {
         match self.wait(leg, PATIENCE, |this, _| this.parked.contains(&leg)).await? {
-            Heard::Done => Ok(()),
-            Heard::LegOver(end) => Err(NotBridged::Failed(Some(end))),
-            Heard::HeldLost | Heard::Nothing => Err(NotBridged::Failed(None)),
+            WaitOutcome::Done => Ok(()),
+            WaitOutcome::LegOver(end) => Err(NotBridged::Failed(Some(end))),
+            WaitOutcome::HeldLost | WaitOutcome::Nothing => Err(NotBridged::Failed(None)),
         }
     }
 
@@ -148,7 +148,7 @@ impl Connection {
             return Err(NotBridged::Failed(None));
         }
         if self.has_to_leave(a_leg) {
-            self.use_further();
+            self.use_second_link();
         }
         if !self.order(a_leg, connect.leg).await? {
             self.use_own();
@@ -189,15 +189,15 @@ impl Connection {
         let heard = loop {
             let heard = self.wait(leg, SOON, is_bridge).await?;
             // Whoever takes the caller in this moment has him, if his order came after ours.
-            if !matches!(heard, Heard::Done) && self.is_taken_from_bridge(a_leg, leg).await? {
+            if !matches!(heard, WaitOutcome::Done) && self.is_taken_from_bridge(a_leg, leg).await? {
                 return Err(NotBridged::Failed(None));
             }
-            if !matches!(heard, Heard::Nothing) || ordered_at.elapsed() > PATIENCE {
+            if !matches!(heard, WaitOutcome::Nothing) || ordered_at.elapsed() > PATIENCE {
                 break heard;
             }
         };
         let end = match heard {
-            Heard::Done => {
+            WaitOutcome::Done => {
                 debug!("the bridge is confirmed");
                 if !self.has_the_caller(a_leg, leg).await.unwrap_or(true) {
                     return Err(NotBridged::Failed(None));
@@ -211,7 +211,7 @@ impl Connection {
                 });
             }
             // FreeSWITCH leaves a caller alone whose phone hung up in these milliseconds (measured).
-            Heard::LegOver(end) => {
+            WaitOutcome::LegOver(end) => {
                 if !self.api(encode::kill(a_leg, &end.cause)).await? && !is_replaced {
                     // It has hung up on him by itself, and says so in a moment.
                     self.place = Place::Held;
@@ -219,8 +219,8 @@ impl Connection {
                 }
                 Some(end)
             }
-            Heard::HeldLost => None,
-            Heard::Nothing => {
+            WaitOutcome::HeldLost => None,
+            WaitOutcome::Nothing => {
                 warn!("FreeSWITCH has not confirmed the bridge");
                 is_lost = leaves;
                 if is_left {
@@ -238,7 +238,7 @@ impl Connection {
         }
         // Nothing is held any more: the loopback is gone.
         self.place = Place::Gone;
-        let his_cause = self.his_end.take().filter(|_| end.is_none()).map(|his| his.cause);
+        let his_cause = self.caller_end.take().filter(|_| end.is_none()).map(|his| his.cause);
         let cause = his_cause.unwrap_or_else(|| "DESTINATION_OUT_OF_ORDER".into());
         Ok(Event::CallerGone { call: self.call, cause })
     }
@@ -278,7 +278,7 @@ impl Connection {
             command.push_str(&self.forget_prepared());
         }
         self.api(command).await?;
-        self.dress_later(leg);
+        self.set_callee_variables_later(leg);
         self.name_caller(leg).await?;
         if self.held.parent.inherited.codecs.is_none() {
             // From now on the phone may offer others, and video, as on a bridge's leg.
@@ -317,7 +317,7 @@ impl Connection {
         leg: LegId,
         patience: Duration,
         has_happened: impl Fn(&Self, Option<&EslEvent>) -> bool,
-    ) -> Result<Heard, EslError> {
+    ) -> Result<WaitOutcome, EslError> {
         let deadline = Instant::now() + patience;
         let mut renew_at = Instant::now() + FIRST_RENEWAL;
         let channel = leg.channel().to_string();
@@ -329,21 +329,21 @@ impl Connection {
                 self.is_held_for(PICK_UP).await;
             }
             if matches!(self.place, Place::Gone | Place::Taken) {
-                return Ok(Heard::HeldLost);
+                return Ok(WaitOutcome::HeldLost);
             }
             if let Some(end) = end {
-                return Ok(Heard::LegOver(end));
+                return Ok(WaitOutcome::LegOver(end));
             }
             if has_happened(self, last.as_ref()) {
-                return Ok(Heard::Done);
+                return Ok(WaitOutcome::Done);
             }
             if Instant::now() >= deadline {
-                return Ok(Heard::Nothing);
+                return Ok(WaitOutcome::Nothing);
             }
             // However much is heard meanwhile.
             if Instant::now() >= renew_at {
                 self.renew_leases().await?;
-                renew_at = Instant::now() + self.shared.pace.renewal();
+                renew_at = Instant::now() + self.shared.lease_time.renewal();
             }
             let event = tokio::select! {
                 event = self.link.event() => event.ok_or(EslError::ConnectionClosed)?,
@@ -359,11 +359,11 @@ impl Connection {
                     continue;
                 }
                 if self.place == Place::Replaced && of == self.caller_behind() {
-                    self.his_end = self.end_of_the_caller(&event);
-                    return Ok(Heard::HeldLost);
+                    self.caller_end = self.end_of_the_caller(&event);
+                    return Ok(WaitOutcome::HeldLost);
                 }
             }
-            self.heard(&event).await;
+            self.on_event(&event).await;
             last = Some(event);
         }
     }

@@ -11,13 +11,13 @@ use tracing::{debug, warn};
 
 use super::Outbound;
 use super::callee::Callee;
+use super::channel_commands::Watch;
 use super::command::{all_events, api, execute, filter};
-use super::further::Further;
-use super::moved::CallersEnd;
-use super::prepared::Prepared;
-use super::touched::Watch;
+use super::prepared_originate::PreparedOriginate;
+use super::second_link::SecondLink;
+use super::transfer_source::CallerEnd;
 use crate::engine::{CallOrder, Cause, Event, LegEnd, Next, Record, Ringing};
-use crate::esl::decode::Held;
+use crate::esl::decode::HeldChannel;
 use crate::esl::encode;
 use crate::esl::link::Link;
 use crate::input::Input;
@@ -45,14 +45,14 @@ pub(super) type Jobs = Vec<(Instant, LegId, LegEnd)>;
 pub(super) struct Connection {
     pub(super) shared: Outbound,
     pub(super) link: Link,
-    pub(super) held: Held,
+    pub(super) held: HeldChannel,
     pub(super) call: CallId,
     /// Legs by channel UUID.
     pub(super) legs: HashMap<String, LegId>,
     /// Legs with a filter set, counted: leg numbers below this are heard.
     pub(super) armed: u32,
     /// What FreeSWITCH keeps of the next leg's originate.
-    pub(super) prepared: Option<Prepared>,
+    pub(super) prepared: Option<PreparedOriginate>,
     /// Legs that were dialed, in order.
     pub(super) dialed: Vec<LegId>,
     /// Legs that were dialled and are not over or bridged.
@@ -68,9 +68,9 @@ pub(super) struct Connection {
     /// Who is called.
     pub(super) callee: Callee,
     /// Legs that were given his variables, or wait for them.
-    pub(super) dressed: Vec<LegId>,
+    pub(super) with_variables: Vec<LegId>,
     /// Those that wait.
-    pub(super) undressed: Vec<LegId>,
+    pub(super) awaiting_variables: Vec<LegId>,
     /// Legs that are over, and how.
     pub(super) ended: Vec<(LegId, LegEnd)>,
     /// Legs whose originate has failed, and that may hang up yet.
@@ -88,7 +88,7 @@ pub(super) struct Connection {
     /// The caller behind the loopback is answered.
     pub(super) is_caller_answered: bool,
     /// How the caller behind the loopback has ended.
-    pub(super) his_end: Option<CallersEnd>,
+    pub(super) caller_end: Option<CallerEnd>,
     /// The caller was told that it rings.
     pub(super) alerted: bool,
     /// Somebody else has the channel, and FreeSWITCH did not take it that the end of this connection is no matter for it.
@@ -99,7 +99,7 @@ pub(super) struct Connection {
     /// What the held channel's variables are to say of the wake.
     pub(super) record: Record,
     /// Where commands go once the channel has to be left.
-    pub(super) further: Further,
+    pub(super) second_link: SecondLink,
     /// Tells when somebody else may have the channel; nothing where FreeSWITCH's events do.
     pub(super) watch: Option<Watch>,
 }
@@ -126,9 +126,12 @@ enum After {
 }
 
 impl Connection {
-    pub(super) fn new(shared: Outbound, link: Link, held: Held) -> Self {
+    pub(super) fn new(shared: Outbound, link: Link, held: HeldChannel) -> Self {
         let call = held.call.call;
-        let watch = held.socket.is_static.then(|| shared.touched.watch(&held.channel));
+        let watch = held
+            .socket
+            .is_static
+            .then(|| shared.channel_commands.watch(&held.channel));
         let rung_by_freeswitch = held.call.options.ringing == Ringing::FreeSwitch;
         Self {
             shared,
@@ -145,8 +148,8 @@ impl Connection {
             reaches: HashMap::new(),
             named: Vec::new(),
             callee: Callee::default(),
-            dressed: Vec::new(),
-            undressed: Vec::new(),
+            with_variables: Vec::new(),
+            awaiting_variables: Vec::new(),
             ended: Vec::new(),
             jobs: Jobs::new(),
             picked_off: None,
@@ -155,7 +158,7 @@ impl Connection {
             early_answer: None,
             is_loopback_bridged: false,
             is_caller_answered: false,
-            his_end: None,
+            caller_end: None,
             alerted: false,
             holds_on: false,
             counted: false,
@@ -164,7 +167,7 @@ impl Connection {
                 rung_by_freeswitch,
                 ..Record::default()
             },
-            further: Further::None,
+            second_link: SecondLink::None,
             watch,
         }
     }
@@ -197,9 +200,9 @@ impl Connection {
         commands.extend(self.arming(0));
         self.all(commands).await?;
         self.find_caller().await?;
-        self.hear_loopback().await?;
+        self.subscribe_to_loopback().await?;
         self.name_what_is_left_out().await;
-        if self.held.tone.at_once {
+        if self.held.ringback.at_once {
             self.alert().await?;
         }
         // A caller who hung up or was taken before we listened is not heard of again: phones would ring for nobody.
@@ -220,7 +223,7 @@ impl Connection {
                 biased;
                 () = tokio::time::sleep_until(renew_at), if rings => {
                     self.renew_leases().await?;
-                    renew_at = Instant::now() + self.shared.pace.renewal();
+                    renew_at = Instant::now() + self.shared.lease_time.renewal();
                 }
                 () = tokio::time::sleep_until(no_channel_at), if !self.jobs.is_empty() => self.never_had_a_channel().await,
                 () = tokio::time::sleep_until(told_at), if self.picked_off.is_some() => self.was_not_picked_up().await,
@@ -228,7 +231,7 @@ impl Connection {
                 () = std::future::ready(()), if self.is_early_bridge_answered() => self.connect_early().await?,
                 user = self.callee.answer() => self.callee_is(user).await?,
                 event = self.link.event() => match event {
-                    Some(event) => self.heard(&event).await,
+                    Some(event) => self.on_event(&event).await,
                     None => return Err(EslError::ConnectionClosed),
                 },
                 order = queue.recv() => {
@@ -241,7 +244,7 @@ impl Connection {
                         return self.close().await;
                     }
                     if first {
-                        renew_at = Instant::now() + self.shared.pace.renewal();
+                        renew_at = Instant::now() + self.shared.lease_time.renewal();
                     }
                 }
                 () = std::future::ready(()), if !self.is_prepared() => self.prepare_leg().await?,
@@ -268,7 +271,7 @@ impl Connection {
                 }
             }
         }
-        if !matches!(self.further, Further::Left) {
+        if !matches!(self.second_link, SecondLink::Left) {
             let _ = self.link.send(EslCommand::Exit).await;
         }
         Ok(())
@@ -307,7 +310,7 @@ impl Connection {
             CallOrder::AskOtherLeg(target) => self.ask_other_leg(target).await?,
             CallOrder::Connect(connect) => {
                 let told = self.connect(&connect).await?;
-                self.tell(told).await;
+                self.emit(told).await;
             }
             CallOrder::Record { record, at_once } => {
                 self.record = *record;
@@ -375,7 +378,7 @@ impl Connection {
         let replies = self.link.send_all(&commands).await;
         let now = Instant::now();
         let each = now.duration_since(asked) / u32::try_from(commands.len().max(1)).unwrap_or(u32::MAX);
-        self.shared.pace.took(each, now);
+        self.shared.lease_time.took(each, now);
         let replies = replies?;
         for (command, reply) in commands.iter().zip(&replies) {
             if let EslCommand::Api { command } = command {
@@ -392,7 +395,7 @@ impl Connection {
         Ok(replies)
     }
 
-    pub(super) async fn tell(&self, event: Event) {
+    pub(super) async fn emit(&self, event: Event) {
         let _ = self.shared.inputs.send(Input::Event(event)).await;
     }
 }

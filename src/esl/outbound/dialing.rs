@@ -6,7 +6,7 @@ use freeswitch_esl_tokio::{EslCommand, EslError};
 
 use super::command::{api, filter};
 use super::connection::{Connection, Place};
-use super::prepared::Prepared;
+use super::prepared_originate::PreparedOriginate;
 use crate::engine::Ring;
 use crate::engine::{Cause, Event, LegEnd};
 use crate::esl::originate::{self, Dial, Leg, Offer};
@@ -31,7 +31,7 @@ impl Connection {
         let command = self.originate(&ring, offer);
         self.ringing.push(leg);
         self.dialed.push(leg);
-        self.tell(Event::LegDialed(leg)).await;
+        self.emit(Event::LegDialed(leg)).await;
         let reply = self.link.send(EslCommand::BgApi { command }).await?;
         if !reply.is_success() {
             self.ringing.retain(|l| *l != leg);
@@ -43,7 +43,7 @@ impl Connection {
 
     /// The command that dials a leg: what was prepared for it, if that still holds.
     fn originate(&self, ring: &Ring, offer: Offer<'_>) -> String {
-        let lease = self.shared.pace.lease();
+        let lease = self.shared.lease_time.lease();
         let dial = Dial {
             target: ring.target.as_str(),
             sip_call_id: &ring.sip_call_id,
@@ -51,7 +51,7 @@ impl Connection {
             park_timeout: ring.park_timeout,
             early_media: ring.early_media,
         };
-        let is_good = |known: &&Prepared| {
+        let is_good = |known: &&PreparedOriginate| {
             known.leg == ring.leg
                 && known.lease >= lease
                 && known.variables == self.leg(ring.leg, known.lease, offer).variables()
@@ -96,14 +96,14 @@ impl Connection {
 
     /// Whether there is nothing to be prepared, or no time for it: while a phone rings, what FreeSWITCH says of it comes first.
     pub(super) fn is_prepared(&self) -> bool {
-        let lease = self.shared.pace.lease();
-        let is_next = |known: &Prepared| known.leg == self.next_leg() && known.lease >= lease;
+        let lease = self.shared.lease_time.lease();
+        let is_next = |known: &PreparedOriginate| known.leg == self.next_leg() && known.lease >= lease;
         self.place != Place::Held || !self.ringing.is_empty() || self.prepared.as_ref().is_some_and(is_next)
     }
 
     /// Leaves what the next leg's originate says with FreeSWITCH, while nobody waits.
     pub(super) async fn prepare_leg(&mut self) -> Result<(), EslError> {
-        let (leg, lease) = (self.next_leg(), self.shared.pace.lease());
+        let (leg, lease) = (self.next_leg(), self.shared.lease_time.lease());
         self.ask_for_callee();
         let mut variables = self.leg(leg, lease, Offer::Callers).variables();
         if !self
@@ -113,7 +113,7 @@ impl Connection {
             // It is dialled as a whole.
             variables.clear();
         }
-        self.prepared = Some(Prepared { leg, lease, variables });
+        self.prepared = Some(PreparedOriginate { leg, lease, variables });
         Ok(())
     }
 
@@ -143,12 +143,12 @@ impl Connection {
     async fn never_was(&self, leg: LegId, cause: &str) {
         let (cause, sip_status) = (cause.into(), None);
         let end = LegEnd { cause, sip_status };
-        self.tell(Event::LegEnded { leg, end }).await;
+        self.emit(Event::LegEnded { leg, end }).await;
     }
 
     /// Each leg has a lease at any moment: should this process end here, its legs end soon.
     pub(super) async fn renew_leases(&mut self) -> Result<(), EslError> {
-        let seconds = self.shared.pace.lease();
+        let seconds = self.shared.lease_time.lease();
         let mut commands = Vec::with_capacity(2 * self.ringing.len());
         for leg in &self.ringing {
             let renewals = self.renewals.entry(*leg).or_default();

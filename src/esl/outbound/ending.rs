@@ -28,12 +28,12 @@ impl Connection {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 debug!(reason = kind(&error), "connection lost");
-                self.tell(Event::ConnectionLost(self.call)).await;
+                self.emit(Event::ConnectionLost(self.call)).await;
             }
             // What was said of it is in the log already; FreeSWITCH goes on with the dialplan when the connection is dropped.
             Err(_) => {
                 error!("a defect of fswake has ended this call's connection: the call goes on without us");
-                self.tell(Event::ConnectionLost(self.call)).await;
+                self.emit(Event::ConnectionLost(self.call)).await;
                 // Its order has left the queue, and the engine has done with that leg. A bridge that was ordered may stand.
                 let in_hand = self.in_hand.take().filter(|_| self.place == Place::Held);
                 if let Some((leg, cause)) = in_hand {
@@ -89,7 +89,7 @@ mod tests {
             "variable_fswake_aor" => Some("1001@fs.test"),
             _ => None,
         };
-        let held = decode::held(header, call, SystemTime::now()).unwrap();
+        let held = decode::held_channel(header, call, SystemTime::now()).unwrap();
         let (inputs, told) = mpsc::channel(16);
         let directory = Directory::new(|| Endpoint {
             host: "127.0.0.1".into(),

@@ -7,7 +7,7 @@ use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType};
 
 use super::command::{api, filter, subscription};
 use super::connection::{Connection, Place};
-use super::outcome::{Heard, NotBridged};
+use super::outcome::{NotBridged, WaitOutcome};
 use crate::engine::Event;
 use crate::types::LegId;
 
@@ -27,10 +27,10 @@ impl Connection {
         };
         let is_bridged = |this: &Self, _: Option<&EslEvent>| this.is_loopback_bridged;
         match self.wait(leg, LOOPBACK_PATIENCE, is_bridged).await? {
-            Heard::Done => Ok(caller),
-            Heard::LegOver(end) => Err(NotBridged::Failed(Some(end))),
-            Heard::HeldLost => Ok(channel),
-            Heard::Nothing => {
+            WaitOutcome::Done => Ok(caller),
+            WaitOutcome::LegOver(end) => Err(NotBridged::Failed(Some(end))),
+            WaitOutcome::HeldLost => Ok(channel),
+            WaitOutcome::Nothing => {
                 self.forget_mark(&end).await?;
                 Ok(channel)
             }
@@ -61,7 +61,7 @@ impl Connection {
             Err(NotBridged::Failed(None)) => return self.end_unused_leg(leg).await,
             Err(NotBridged::Lost(error)) => return Err(error),
         };
-        self.tell(told).await;
+        self.emit(told).await;
         Ok(())
     }
 
@@ -73,13 +73,13 @@ impl Connection {
         self.all(mark_loopback(&end).into()).await?;
         let both = |this: &Self, _: Option<&EslEvent>| this.is_loopback_bridged && this.is_caller_answered;
         match self.wait(leg, LOOPBACK_PATIENCE, both).await? {
-            Heard::Done if self.order(&caller, leg).await? => self.confirm(&caller, leg, false).await.map(Some),
-            Heard::Done | Heard::Nothing => {
+            WaitOutcome::Done if self.order(&caller, leg).await? => self.confirm(&caller, leg, false).await.map(Some),
+            WaitOutcome::Done | WaitOutcome::Nothing => {
                 self.forget_mark(&end).await?;
                 Ok(None)
             }
-            Heard::LegOver(end) => Err(NotBridged::Failed(Some(end))),
-            Heard::HeldLost => Err(NotBridged::Failed(None)),
+            WaitOutcome::LegOver(end) => Err(NotBridged::Failed(Some(end))),
+            WaitOutcome::HeldLost => Err(NotBridged::Failed(None)),
         }
     }
 
@@ -90,7 +90,7 @@ impl Connection {
     }
 
     /// Hears what a caller behind a loopback, and the loopback's end, do while he is bridged in its place.
-    pub(super) async fn hear_loopback(&mut self) -> Result<(), EslError> {
+    pub(super) async fn subscribe_to_loopback(&mut self) -> Result<(), EslError> {
         self.all(self.events_of_loopback()).await?;
         Ok(())
     }

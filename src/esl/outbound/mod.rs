@@ -22,29 +22,29 @@ use crate::words;
 
 mod bridging;
 mod callee;
+mod callee_variables;
+mod caller_ringing;
+mod channel_commands;
+mod close_early;
 mod command;
 mod connection;
-mod crossing;
 mod dialing;
-mod dress;
 mod ending;
-mod further;
-mod hearing;
-mod inner;
-mod jobs;
-mod leaving;
+mod events;
+mod failed_originates;
+mod lease_time;
 mod loopback;
-mod moved;
+mod nested_socket;
 mod other_leg;
 mod outcome;
-mod pace;
 mod parent;
-mod prepared;
+mod pickup_race;
+mod prepared_originate;
+mod second_link;
 mod shared;
 mod standby;
-mod tone;
-mod touched;
-mod watch;
+mod takeover;
+mod transfer_source;
 
 /// How long a new connection may take to say which channel it is.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
@@ -103,7 +103,7 @@ impl Outbound {
             Ok(Err(error)) => return self.dropped(peer, kind(&error)),
             Err(_) => return self.dropped(peer, "silent"),
         };
-        let held = decode::held(|name| data.header(name), call, SystemTime::now());
+        let held = decode::held_channel(|name| data.header(name), call, SystemTime::now());
         let held = match held {
             Ok(mut held) => {
                 parent::inherit(&mut held, &data);
@@ -119,9 +119,9 @@ impl Outbound {
                 return;
             }
         };
-        let is_played_to = held.socket.is_static && held.tone.is_played();
+        let is_played_to = held.socket.is_static && held.ringback.is_played();
         if let Some(applications) = held.socket.with_async().filter(|_| is_played_to) {
-            return inner::park(link, &held, applications).await;
+            return nested_socket::park(link, &held, applications).await;
         }
         let span = info_span!("call", call.id = %call, aor = %held.call.aor);
         let connection = Connection::new(self, link, held);

@@ -29,7 +29,7 @@ impl Connection {
             }
         }
         let call = self.call;
-        self.tell(Event::OtherLegSeen { call, target, leg }).await;
+        self.emit(Event::OtherLegSeen { call, target, leg }).await;
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use freeswitch_esl_tokio::EslError;
 use crate::engine::LegEnd;
 
 /// What was waited for.
-pub(super) enum Heard {
+pub(super) enum WaitOutcome {
     /// It has happened.
     Done,
     /// The leg is over.

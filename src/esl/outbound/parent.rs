@@ -4,7 +4,7 @@ use freeswitch_esl_tokio::{EslCommand, EslError, EslResponse};
 
 use super::command::{api, execute};
 use super::connection::Connection;
-use crate::esl::decode::Held;
+use crate::esl::decode::HeldChannel;
 use crate::esl::inherit::{self, Of, Variable};
 use crate::esl::options::is_true;
 use crate::esl::{encode, link};
@@ -17,7 +17,7 @@ pub(super) fn set_profile(leg: LegId, argument: String) -> EslCommand {
 }
 
 /// Reads the held channel's variables, as far as legs inherit them.
-pub(super) fn inherit(held: &mut Held, data: &EslResponse) {
+pub(super) fn inherit(held: &mut HeldChannel, data: &EslResponse) {
     let of = if held.behind.is_some() {
         Of::Loopback
     } else {

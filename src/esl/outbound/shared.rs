@@ -9,9 +9,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::pace::Pace;
+use super::channel_commands::ChannelCommands;
+use super::lease_time::LeaseTime;
 use super::standby::Standby;
-use super::touched::Touched;
 use crate::esl::directory::Directory;
 use crate::input::Input;
 use crate::logging::seldom::Seldom;
@@ -36,11 +36,11 @@ pub struct Outbound {
     /// Strangers that were named, by address and what was wrong.
     pub(super) warned: Arc<Seldom>,
     pub(super) ringing: Arc<AtomicUsize>,
-    pub(super) pace: Arc<Pace>,
+    pub(super) lease_time: Arc<LeaseTime>,
     /// Connections for calls that have to leave their own.
     pub(super) standby: Standby,
     /// Channels that FreeSWITCH's commands have named.
-    pub(super) touched: Touched,
+    pub(super) channel_commands: ChannelCommands,
 }
 
 impl Outbound {
@@ -57,7 +57,7 @@ impl Outbound {
             inputs,
             allow: Arc::new(allow),
             standby: Standby::new(directory.clone()),
-            touched: Touched::new(directory.clone(), stop.clone()),
+            channel_commands: ChannelCommands::new(directory.clone(), stop.clone()),
             stop,
             tasks,
             directory,
@@ -65,7 +65,7 @@ impl Outbound {
             full: Arc::new(Seldom::new(Duration::from_secs(60), 1)),
             warned: Arc::new(Seldom::new(Duration::from_secs(60), 10)),
             ringing: Arc::default(),
-            pace: Arc::default(),
+            lease_time: Arc::default(),
         }
     }
 }

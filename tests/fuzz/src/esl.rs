@@ -138,7 +138,7 @@ fn means_what_it_says(event: &EslEvent) {
 
 /// A channel's data. What it holds may be anything that a caller or the dialplan has put there.
 fn held<'a>(header: impl Fn(&str) -> Option<&'a str>) {
-    let Ok(held) = decode::held(&header, call(), SystemTime::UNIX_EPOCH) else {
+    let Ok(held) = decode::held_channel(&header, call(), SystemTime::UNIX_EPOCH) else {
         return;
     };
     let id = LegId { call: call(), n: 0 };

@@ -8,12 +8,12 @@ use freeswitch_esl_tokio::EslCommand;
 use tracing::debug;
 
 use super::command::{api, execute};
-use crate::esl::decode::Held;
+use crate::esl::decode::HeldChannel;
 use crate::esl::encode;
 use crate::esl::link::Link;
 
 /// Has the channel held with `async`, by these applications ([`crate::esl::encode::hold_with_async`]).
-pub(super) async fn park(mut link: Link, held: &Held, applications: String) {
+pub(super) async fn park(mut link: Link, held: &HeldChannel, applications: String) {
     debug!(channel = held.channel, "held with async, for what the caller hears");
     let inner = execute(None, "execute_extension", applications);
     let is_told = link.send(api(encode::resumes(&held.channel, false))).await;

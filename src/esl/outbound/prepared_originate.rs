@@ -4,7 +4,7 @@ use crate::types::LegId;
 
 /// What FreeSWITCH keeps of a leg's originate.
 #[derive(Debug)]
-pub(super) struct Prepared {
+pub(super) struct PreparedOriginate {
     pub(super) leg: LegId,
     /// The lease that it has; 0 if it must be prepared again.
     pub(super) lease: u32,

@@ -34,16 +34,16 @@ impl Connection {
             // The next leg's originate says more than what was prepared.
             self.prepared = None;
         }
-        for leg in std::mem::take(&mut self.undressed) {
+        for leg in std::mem::take(&mut self.awaiting_variables) {
             if !self.ended.iter().any(|(ended, _)| *ended == leg) {
-                self.give_variables(leg).await?;
+                self.write_variables(leg).await?;
             }
         }
         Ok(())
     }
 
     /// Gives a leg the context that transfers of the caller run in, and the callee's variables, once they are known.
-    pub(super) async fn dress(&mut self, leg: LegId) -> Result<(), EslError> {
+    pub(super) async fn set_callee_variables(&mut self, leg: LegId) -> Result<(), EslError> {
         if encode::user(&self.held.call.aor).is_none() {
             return Ok(());
         }
@@ -51,12 +51,12 @@ impl Connection {
         let context = format!("context={}", context.unwrap_or(&self.held.parent.context));
         self.all(vec![set_profile(leg, context)]).await?;
         self.ask_for_callee();
-        self.give_variables(leg).await
+        self.write_variables(leg).await
     }
 
-    async fn give_variables(&mut self, leg: LegId) -> Result<(), EslError> {
+    async fn write_variables(&mut self, leg: LegId) -> Result<(), EslError> {
         match &self.callee {
-            Callee::Unasked | Callee::Asked(_) => self.undressed.push(leg),
+            Callee::Unasked | Callee::Asked(_) => self.awaiting_variables.push(leg),
             Callee::Known(user) => {
                 let commands = encode::set_variables(&leg.channel().to_string(), &user.variables);
                 self.all(commands.into_iter().map(api).collect()).await?;
@@ -72,8 +72,8 @@ impl Connection {
     }
 
     /// A leg is bridged, and this connection's end is near: what the directory says later is given to it from elsewhere.
-    pub(super) fn dress_later(&mut self, leg: LegId) {
-        if !self.undressed.contains(&leg) {
+    pub(super) fn set_callee_variables_later(&mut self, leg: LegId) {
+        if !self.awaiting_variables.contains(&leg) {
             return;
         }
         if let Callee::Asked(answer) = std::mem::replace(&mut self.callee, Callee::Unknown) {

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connection::{Connection, Place};
 use crate::engine::{Event, Takeover};
-use crate::esl::decode::{self, LeftTo, Said};
+use crate::esl::decode::{self, CallEvent, TransferTarget};
 use crate::esl::encode;
 
 /// How a loopback ends when its own time is over, a faster phone was found or one of its phones was picked up. Any other cause leaves open
@@ -16,8 +16,8 @@ const NOT_THE_CALLER: [&str; 4] = ["NO_ANSWER", "ALLOTTED_TIMEOUT", "LOSE_RACE",
 
 impl Connection {
     /// Passes on what one event says.
-    pub(super) async fn heard(&mut self, event: &EslEvent) {
-        self.his_end = self.end_of_the_caller(event).or(self.his_end.take());
+    pub(super) async fn on_event(&mut self, event: &EslEvent) {
+        self.caller_end = self.end_of_the_caller(event).or(self.caller_end.take());
         self.may_be_taken(event);
         self.is_caller_answered |= self.is_the_callers_answer(event);
         let name = match event.event_type() {
@@ -44,15 +44,15 @@ impl Connection {
         );
         match said {
             // The loopback that was held is not needed any more.
-            Some(Said::Event(Event::CallerGone { .. })) if self.place == Place::Replaced => {}
-            Some(Said::Event(Event::CallerGone { cause, .. }))
+            Some(CallEvent::Event(Event::CallerGone { .. })) if self.place == Place::Replaced => {}
+            Some(CallEvent::Event(Event::CallerGone { cause, .. }))
                 if self.place == Place::Held
                     && !NOT_THE_CALLER.contains(&&*cause)
                     && self.is_taken_from_loopback().await => {}
-            Some(Said::Event(Event::LegEnded { leg, end })) if name == "BACKGROUND_JOB" => {
+            Some(CallEvent::Event(Event::LegEnded { leg, end })) if name == "BACKGROUND_JOB" => {
                 self.originate_failed(leg, end);
             }
-            Some(Said::Event(told)) => {
+            Some(CallEvent::Event(told)) => {
                 match &told {
                     Event::LegEnded { leg, end } => {
                         self.leg_is_over(*leg, end.clone());
@@ -97,31 +97,31 @@ impl Connection {
                 if matches!(told, Event::LegAnswered { leg, .. } if self.early == Some(leg)) {
                     self.early_answer = Some(told);
                 } else {
-                    self.tell(told).await;
+                    self.emit(told).await;
                 }
-                if let Some(leg) = leg.filter(|leg| !self.dressed.contains(leg)) {
-                    self.dressed.push(leg);
-                    let _ = self.dress(leg).await;
+                if let Some(leg) = leg.filter(|leg| !self.with_variables.contains(leg)) {
+                    self.with_variables.push(leg);
+                    let _ = self.set_callee_variables(leg).await;
                 }
             }
-            Some(Said::LegParked { leg, answered }) => {
+            Some(CallEvent::LegParked { leg, answered }) => {
                 self.parked.push(leg);
                 if let Some(codec) = answered {
-                    self.tell(Event::LegAnswered { leg, codec }).await;
+                    self.emit(Event::LegAnswered { leg, codec }).await;
                 }
             }
-            Some(Said::LegNamed(leg)) => self.named.push(leg),
-            Some(Said::LeftPark(to)) if self.place == Place::Held => {
+            Some(CallEvent::LegNamed(leg)) => self.named.push(leg),
+            Some(CallEvent::LeftPark(to)) if self.place == Place::Held => {
                 let moved_by = event.header_str("variable_transfer_source").unwrap_or(decode::UNSET);
                 let is_parked = self.held.parent.moved_by.as_deref() == Some(moved_by);
-                self.was_taken(if is_parked { LeftTo::Park } else { to }).await;
+                self.was_taken(if is_parked { TransferTarget::Park } else { to }).await;
             }
-            Some(Said::LeftPark(_)) | None => {}
+            Some(CallEvent::LeftPark(_)) | None => {}
         }
     }
 
     /// Somebody else has the held channel. It lives without us from now on: the end of this connection must not end its call.
-    pub(super) async fn was_taken(&mut self, how: LeftTo) {
+    pub(super) async fn was_taken(&mut self, how: TransferTarget) {
         self.place = Place::Taken;
         // Where that fails the connection is over, and so is its power over the channel.
         if self.held.socket.is_static {
@@ -133,9 +133,9 @@ impl Connection {
             let _ = self.let_go(&channel).await;
         }
         let how = match how {
-            LeftTo::Park => Takeover::Parked,
-            LeftTo::Dialplan(to) => Takeover::Transferred { to },
-            LeftTo::Channel(other) => {
+            TransferTarget::Park => Takeover::Parked,
+            TransferTarget::Dialplan(to) => Takeover::Transferred { to },
+            TransferTarget::Channel(other) => {
                 let command = format!("uuid_getvar {other} caller_id_number");
                 let by = self.ask(command).await.unwrap_or_default();
                 let by = by.trim();
@@ -145,7 +145,7 @@ impl Connection {
             }
         };
         let call = self.call;
-        self.tell(Event::CallTaken { call, how }).await;
+        self.emit(Event::CallTaken { call, how }).await;
     }
 
     /// Whether the held channel is with us, by all that has been said so far.
@@ -163,7 +163,7 @@ impl Connection {
         while self.place == Place::Held
             && let Ok(Some(event)) = timeout_at(until, self.link.event()).await
         {
-            self.heard(&event).await;
+            self.on_event(&event).await;
         }
         if looks {
             let _ = self.look(false).await;
@@ -177,7 +177,7 @@ impl Connection {
             let _ = self.look(false).await;
         }
         for end in self.picked_off.take().into_iter().flat_map(|(_, ends)| ends) {
-            self.tell(end).await;
+            self.emit(end).await;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Pick-ups that cross the answer of the caller's phone, and legs that are left over (`src/esl/outbound/crossing.rs`).
+//! Pick-ups that cross the answer of the caller's phone, and legs that are left over (`src/esl/outbound/pickup_race.rs`).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

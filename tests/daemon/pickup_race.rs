@@ -1,4 +1,4 @@
-//! Pick-ups that cross the answer of the caller's phone (`src/esl/outbound/crossing.rs`): who has the caller keeps him, and
+//! Pick-ups that cross the answer of the caller's phone (`src/esl/outbound/pickup_race.rs`): who has the caller keeps him, and
 //! nobody is left answered with nobody.
 
 use std::time::{Duration, Instant};

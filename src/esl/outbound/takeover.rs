@@ -12,7 +12,7 @@ use freeswitch_esl_tokio::{EslCommand, EslError, EslEvent, EslEventType};
 
 use super::command::api;
 use super::connection::{Connection, Place};
-use super::moved::Moved;
+use super::transfer_source::TransferSource;
 use crate::esl::{decode, encode};
 
 impl Connection {
@@ -43,13 +43,13 @@ impl Connection {
         let moved = reply.reply_text().filter(|text| !text.starts_with("-ERR"));
         let moved = moved.filter(|text| !text.is_empty()).unwrap_or(decode::UNSET);
         if moved != self.held.socket.moved_by {
-            let moved = Moved(moved.to_owned());
+            let moved = TransferSource(moved.to_owned());
             self.was_moved_by(&moved).await;
         } else if is_named {
             let channel = self.held.channel.clone();
             let is_parked = self.is_parked_elsewhere(&channel).await;
             if is_parked && self.place == Place::Held {
-                self.was_taken(decode::LeftTo::Park).await;
+                self.was_taken(decode::TransferTarget::Park).await;
             }
         }
         Ok(())

@@ -8,17 +8,17 @@ use crate::esl::decode;
 
 /// What moved a channel last: FreeSWITCH's `transfer_source`.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Moved(pub(super) String);
+pub(super) struct TransferSource(pub(super) String);
 
 /// The end of a caller behind a loopback.
 #[derive(Debug)]
-pub(super) struct CallersEnd {
+pub(super) struct CallerEnd {
     pub(super) cause: Arc<str>,
     /// What had moved him.
-    pub(super) moved: Moved,
+    pub(super) moved: TransferSource,
 }
 
-impl Moved {
+impl TransferSource {
     /// By the answer to [`crate::esl::encode::who_moved`].
     pub(super) fn by(answer: Option<&EslResponse>) -> Self {
         let text = answer.and_then(EslResponse::body).unwrap_or_default();
@@ -37,9 +37,9 @@ impl Moved {
 
     /// The channel that it was to be bridged with.
     pub(super) fn to_channel(&self) -> Option<String> {
-        match decode::moved_to(&self.0, "") {
-            decode::LeftTo::Channel(other) => Some(other),
-            decode::LeftTo::Dialplan(_) | decode::LeftTo::Park => None,
+        match decode::transfer_target(&self.0, "") {
+            decode::TransferTarget::Channel(other) => Some(other),
+            decode::TransferTarget::Dialplan(_) | decode::TransferTarget::Park => None,
         }
     }
 

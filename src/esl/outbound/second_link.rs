@@ -4,7 +4,7 @@ use crate::esl::link::Link;
 
 /// Where the commands of a call go that has to leave its own connection.
 #[derive(Default)]
-pub(super) enum Further {
+pub(super) enum SecondLink {
     /// On the call's own connection.
     #[default]
     None,

@@ -2,10 +2,10 @@
 //!
 //! FreeSWITCH tells of neither in time: CHANNEL_UNPARK comes up to a tick late, a caller who is taken from a bridge that only
 //! begins is told of on no channel, and a loopback whose caller is taken ends as if he had given up. But it writes down at once
-//! what has moved a channel last (`transfer_source`, here [`Moved`]), so all these questions look there.
+//! what has moved a channel last (`transfer_source`, here [`TransferSource`]), so all these questions look there.
 //!
-//! Races, by the moment in which the caller is picked up; tests in `tests/daemon/crossing.rs`, and with the real one in
-//! `tests/live/crossing.rs`:
+//! Races, by the moment in which the caller is picked up; tests in `tests/daemon/pickup_race.rs`, and with the real one in
+//! `tests/live/pickup_race.rs`:
 //! - before the order to bridge: the order itself looks ([`encode::bridge`]), and so do we before the caller is answered;
 //! - between the order and the bridge, some 20 ms in which FreeSWITCH's threads follow it: whoever picks the caller up has him, the
 //!   phone's leg may stay up, answered and alone, and nobody is told: we ask while we wait, and end it. Should this process end
@@ -22,7 +22,7 @@ use tracing::info;
 
 use super::command::api;
 use super::connection::{Connection, Place};
-use super::moved::{CallersEnd, Moved};
+use super::transfer_source::{CallerEnd, TransferSource};
 use crate::engine::Event;
 use crate::esl::{decode, encode, link};
 use crate::types::LegId;
@@ -34,9 +34,9 @@ pub(super) const SOON: Duration = Duration::from_millis(90);
 pub(super) const UNPARK_PATIENCE: Duration = Duration::from_millis(300);
 
 impl Connection {
-    async fn ask_who_moved(&mut self, channel: &str) -> Result<Moved, EslError> {
+    async fn ask_who_moved(&mut self, channel: &str) -> Result<TransferSource, EslError> {
         let replies = self.all(vec![api(encode::who_moved(channel))]).await?;
-        Ok(Moved::by(replies.first()))
+        Ok(TransferSource::by(replies.first()))
     }
 
     /// Whether somebody has the caller, or is about to.
@@ -55,8 +55,8 @@ impl Connection {
 
     /// The same as [`Self::is_being_taken`], by the answer to [`Self::who_moved_it`].
     pub(super) async fn was_taken_by(&mut self, answer: Option<&EslResponse>) -> bool {
-        let known = self.held.parent.moved_by.clone().map(Moved);
-        let moved = Moved::by(answer);
+        let known = self.held.parent.moved_by.clone().map(TransferSource);
+        let moved = TransferSource::by(answer);
         if answer.is_none() || known.is_none_or(|known| moved == known) {
             return !self.is_still_held().await;
         }
@@ -92,7 +92,7 @@ impl Connection {
         let [ask_partner, give_partner] = encode::partner(a_leg, leg);
         let questions = [encode::who_moved(a_leg), ask_partner, encode::is_not_alone(leg)];
         let replies = self.all(questions.map(api).into()).await?;
-        let moved = Moved::by(replies.first());
+        let moved = TransferSource::by(replies.first());
         if moved.to_channel().is_none_or(|other| other == own) {
             // It was taken away after the bridge had given it back.
             let partner = replies.get(1).and_then(EslResponse::body);
@@ -109,7 +109,7 @@ impl Connection {
             self.was_moved_by(&moved).await;
             return Ok(false);
         }
-        for other in decode::moved_since(text(1), &own) {
+        for other in decode::channels_since(text(1), &own) {
             info!(other, "picked the caller up too late: that channel ends");
             self.api(encode::end_latecomer(&other, a_leg, leg)).await?;
         }
@@ -136,21 +136,21 @@ impl Connection {
     /// phone of his is picked up, and where a pick-up crosses the loopback's answer.
     pub(super) async fn is_taken_from_loopback(&mut self) -> bool {
         let caller = self.caller_behind().map(str::to_owned);
-        let (Some(caller), Some(known)) = (caller, self.held.parent.moved_by.clone().map(Moved)) else {
+        let (Some(caller), Some(known)) = (caller, self.held.parent.moved_by.clone().map(TransferSource)) else {
             return false;
         };
         let Ok(moved) = self.ask_who_moved(&caller).await else {
             return false;
         };
         if moved.is_gone() {
-            let Some(end) = self.his_end(&caller).await else {
+            let Some(end) = self.caller_end(&caller).await else {
                 return false;
             };
             if &*end.cause == "PICKED_OFF" {
                 // One of his phones was, while it rang.
                 let (call, cause) = (self.call, end.cause);
                 self.place = Place::Gone;
-                self.tell(Event::CallerGone { call, cause }).await;
+                self.emit(Event::CallerGone { call, cause }).await;
                 return true;
             }
             if end.moved == known {
@@ -165,7 +165,7 @@ impl Connection {
         }
         let is_parked = self.is_parked_elsewhere(&caller).await;
         if is_parked {
-            self.was_taken(decode::LeftTo::Park).await;
+            self.was_taken(decode::TransferTarget::Park).await;
         }
         is_parked
     }
@@ -178,35 +178,35 @@ impl Connection {
     }
 
     /// How the caller behind the loopback has ended, whose channel is gone.
-    async fn his_end(&mut self, caller: &str) -> Option<CallersEnd> {
-        if self.his_end.is_none() {
+    async fn caller_end(&mut self, caller: &str) -> Option<CallerEnd> {
+        if self.caller_end.is_none() {
             // He has said so before FreeSWITCH reads another command.
             let _ = self.ask_who_moved(caller).await;
-            self.his_end = self.link.kept().find_map(|event| self.end_of_the_caller(event));
+            self.caller_end = self.link.kept().find_map(|event| self.end_of_the_caller(event));
         }
-        self.his_end.take()
+        self.caller_end.take()
     }
 
     /// How the caller behind the loopback ends, where this event is his end.
-    pub(super) fn end_of_the_caller(&self, event: &EslEvent) -> Option<CallersEnd> {
+    pub(super) fn end_of_the_caller(&self, event: &EslEvent) -> Option<CallerEnd> {
         let caller = self.caller_behind()?;
-        let is_his_end =
+        let is_caller_end =
             event.event_type() == Some(EslEventType::ChannelHangup) && event.header_str("Unique-ID") == Some(caller);
         let moved = event.header_str("variable_transfer_source").unwrap_or(decode::UNSET);
-        is_his_end.then(|| CallersEnd {
+        is_caller_end.then(|| CallerEnd {
             cause: event.header_str("Hangup-Cause").unwrap_or_default().into(),
-            moved: Moved(moved.to_owned()),
+            moved: TransferSource(moved.to_owned()),
         })
     }
 
     /// The held channel is gone, or somebody else has it.
-    pub(super) async fn was_moved_by(&mut self, moved: &Moved) {
+    pub(super) async fn was_moved_by(&mut self, moved: &TransferSource) {
         if moved.is_gone() {
             let (call, cause) = (self.call, "ORIGINATOR_CANCEL".into());
             self.place = Place::Gone;
-            self.tell(Event::CallerGone { call, cause }).await;
+            self.emit(Event::CallerGone { call, cause }).await;
         } else {
-            self.was_taken(decode::moved_to(&moved.0, "")).await;
+            self.was_taken(decode::transfer_target(&moved.0, "")).await;
         }
     }
 }

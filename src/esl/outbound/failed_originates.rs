@@ -25,6 +25,6 @@ impl Connection {
     pub(super) async fn never_had_a_channel(&mut self) {
         let (_, leg, end) = self.jobs.remove(0);
         self.leg_is_over(leg, end.clone());
-        self.tell(Event::LegEnded { leg, end }).await;
+        self.emit(Event::LegEnded { leg, end }).await;
     }
 }

@@ -13,7 +13,7 @@ use tracing::warn;
 
 use super::command::{all_events, api, filter};
 use super::connection::Connection;
-use super::further::Further;
+use super::second_link::SecondLink;
 use crate::engine::Cause;
 use crate::esl::encode;
 
@@ -25,16 +25,16 @@ impl Connection {
 
     /// Whether commands go to the connection that holds the channel.
     pub(super) fn is_on_its_own(&self) -> bool {
-        matches!(self.further, Further::None | Further::Ready(_))
+        matches!(self.second_link, SecondLink::None | SecondLink::Ready(_))
     }
 
     /// Has another connection ready.
     pub(super) async fn stand_by(&mut self) {
-        match std::mem::take(&mut self.further) {
-            Further::None => {}
+        match std::mem::take(&mut self.second_link) {
+            SecondLink::None => {}
             // It may not hear of the phones that were rung since.
-            Further::Ready(link) => self.shared.standby.give_back(link).await,
-            in_use => return self.further = in_use,
+            SecondLink::Ready(link) => self.shared.standby.give_back(link).await,
+            in_use => return self.second_link = in_use,
         }
         let mut commands = vec![
             // What its login may not run is refused here, and not when it matters.
@@ -45,7 +45,7 @@ impl Connection {
         commands.push(all_events());
         commands.extend(self.events_of_loopback());
         if let Some(link) = self.shared.standby.lend(&commands).await {
-            self.further = Further::Ready(link);
+            self.second_link = SecondLink::Ready(link);
         } else {
             warn!(
                 "no further connection to FreeSWITCH can be had: fswake will not know whether this call is connected"
@@ -54,21 +54,21 @@ impl Connection {
     }
 
     /// From here on commands go to the other connection, if there is one.
-    pub(super) fn use_further(&mut self) {
-        self.further = match std::mem::take(&mut self.further) {
-            Further::Ready(link) => Further::InUse(std::mem::replace(&mut self.link, link)),
+    pub(super) fn use_second_link(&mut self) {
+        self.second_link = match std::mem::take(&mut self.second_link) {
+            SecondLink::Ready(link) => SecondLink::InUse(std::mem::replace(&mut self.link, link)),
             as_it_is => as_it_is,
         };
     }
 
     /// The channel stays held.
     pub(super) fn use_own(&mut self) {
-        self.further = match std::mem::take(&mut self.further) {
-            Further::InUse(own) => {
+        self.second_link = match std::mem::take(&mut self.second_link) {
+            SecondLink::InUse(own) => {
                 let mut link = std::mem::replace(&mut self.link, own);
                 // What it has heard, the own one has, too.
                 drop(link.take_kept());
-                Further::Ready(link)
+                SecondLink::Ready(link)
             }
             as_it_is => as_it_is,
         };
@@ -76,16 +76,16 @@ impl Connection {
 
     /// Ends the connection that holds the channel.
     pub(super) async fn leave(&mut self) -> Result<(), EslError> {
-        self.use_further();
-        match std::mem::replace(&mut self.further, Further::Left) {
-            Further::InUse(mut own) => {
+        self.use_second_link();
+        match std::mem::replace(&mut self.second_link, SecondLink::Left) {
+            SecondLink::InUse(mut own) => {
                 // Whatever became of it, it is over.
                 let _ = own.send(EslCommand::Exit).await;
                 self.link.keep(own.take_kept());
                 Ok(())
             }
-            Further::Left => Ok(()),
-            Further::None | Further::Ready(_) => {
+            SecondLink::Left => Ok(()),
+            SecondLink::None | SecondLink::Ready(_) => {
                 let _ = self.link.send(EslCommand::Exit).await;
                 Err(EslError::ConnectionClosed)
             }
@@ -94,10 +94,10 @@ impl Connection {
 
     /// Leaves the other connection to the next call.
     pub(super) async fn give_back(self) {
-        match self.further {
-            Further::Left => self.shared.standby.give_back(self.link).await,
-            Further::Ready(link) => self.shared.standby.give_back(link).await,
-            Further::None | Further::InUse(_) => {}
+        match self.second_link {
+            SecondLink::Left => self.shared.standby.give_back(self.link).await,
+            SecondLink::Ready(link) => self.shared.standby.give_back(link).await,
+            SecondLink::None | SecondLink::InUse(_) => {}
         }
     }
 

@@ -33,19 +33,19 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Who wants to know when a command has named his channel.
 #[derive(Clone)]
-pub(super) struct Touched {
+pub(super) struct ChannelCommands {
     channels: Arc<Mutex<HashMap<String, Arc<Notify>>>>,
     first: Arc<Notify>,
 }
 
-impl Touched {
+impl ChannelCommands {
     /// Listens from the first channel on that somebody watches.
     pub(super) fn new(directory: Directory, stop: CancellationToken) -> Self {
-        let touched = Self {
+        let channel_commands = Self {
             channels: Arc::default(),
             first: Arc::default(),
         };
-        let ear = touched.clone();
+        let ear = channel_commands.clone();
         if tokio::runtime::Handle::try_current().is_ok() {
             tokio::spawn(async move {
                 tokio::select! {
@@ -54,7 +54,7 @@ impl Touched {
                 }
             });
         }
-        touched
+        channel_commands
     }
 
     /// Watches a channel.
@@ -64,7 +64,7 @@ impl Touched {
         self.first.notify_one();
         Watch {
             channel: channel.to_owned(),
-            touched: self.clone(),
+            channel_commands: self.clone(),
             named,
             due: Instant::now() + SELDOM,
             soon: SOON.len(),
@@ -111,7 +111,7 @@ impl Touched {
 /// When to look where a channel is.
 pub(super) struct Watch {
     channel: String,
-    touched: Touched,
+    channel_commands: ChannelCommands,
     named: Arc<Notify>,
     due: Instant,
     /// How many of [`SOON`] are over.
@@ -143,6 +143,6 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.touched.channels().remove(&self.channel);
+        self.channel_commands.channels().remove(&self.channel);
     }
 }

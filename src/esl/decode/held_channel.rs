@@ -12,7 +12,7 @@ use crate::xml;
 
 /// A channel's data as `connect` answers it, with what the connection itself needs.
 #[derive(Clone, Debug)]
-pub struct Held {
+pub struct HeldChannel {
     /// For the engine.
     pub call: HeldCall,
     /// The held channel's UUID.
@@ -22,7 +22,7 @@ pub struct Held {
     /// What legs are told of the caller.
     pub parent: Parent,
     /// What the caller hears while a phone rings.
-    pub tone: Tone,
+    pub ringback: Ringback,
     /// Whether the caller's media is to go past FreeSWITCH once the call is up (`bypass_media`,
     /// `bypass_media_after_bridge`).
     pub bypass_media: bool,
@@ -117,9 +117,9 @@ pub struct Parent {
 
 /// What a caller hears until somebody answers, as FreeSWITCH's `bridge` reads it from the channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tone {
+pub struct Ringback {
     /// What is played (`transfer_ringback` where the caller was answered before, `ringback`); else a 180 is sent.
-    pub ringback: Option<String>,
+    pub sound: Option<String>,
     /// It is played at once (`instant_ringback`).
     pub at_once: bool,
     /// No 180 (`ignore_ring_ready`).
@@ -141,7 +141,11 @@ pub enum NotACall {
 ///
 /// # Errors
 /// When it is not a channel, or nobody is called.
-pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: SystemTime) -> Result<Held, NotACall> {
+pub fn held_channel<'a>(
+    header: impl Fn(&str) -> Option<&'a str>,
+    call: CallId,
+    at: SystemTime,
+) -> Result<HeldChannel, NotACall> {
     let get = |name: &str| header(name).map(str::trim).filter(|v| !v.is_empty());
     let variable = |name: &str| get(&format!("variable_{name}"));
     let is_set = |name: &str| variable(name).is_some_and(options::is_true);
@@ -181,12 +185,12 @@ pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: Syst
     };
     parent.is_told_by(get);
     let was_answered = get("Answer-State") == Some("answered");
-    let ringback = variable("transfer_ringback")
+    let sound = variable("transfer_ringback")
         .filter(|_| was_answered)
         .or_else(|| variable("ringback"));
     // Behind a loopback the caller's own channel plays it.
-    let tone = Tone {
-        ringback: ringback.filter(|_| handover == Handover::Dialplan).map(str::to_owned),
+    let ringback = Ringback {
+        sound: sound.filter(|_| handover == Handover::Dialplan).map(str::to_owned),
         at_once: handover == Handover::Dialplan && is_set("instant_ringback"),
         is_silent: is_set("ignore_ring_ready"),
     };
@@ -212,12 +216,12 @@ pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: Syst
             (handover == Handover::Dialplan).then_some(DirectoryQuery::WhoseNumber)
         },
     };
-    Ok(Held {
+    Ok(HeldChannel {
         call,
         channel,
         behind,
         parent,
-        tone,
+        ringback,
         bypass_media: is_set("bypass_media") || is_set("bypass_media_after_bridge"),
         ignored: asked.ignored,
         socket,
@@ -308,9 +312,9 @@ mod tests {
 
     use super::*;
 
-    fn held_with(pairs: &[(&str, &'static str)]) -> Result<Held, NotACall> {
+    fn held_with(pairs: &[(&str, &'static str)]) -> Result<HeldChannel, NotACall> {
         let find = |name: &str| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
-        held(find, CallId(uuid::Uuid::nil()), SystemTime::UNIX_EPOCH)
+        held_channel(find, CallId(uuid::Uuid::nil()), SystemTime::UNIX_EPOCH)
     }
 
     #[test]

@@ -19,9 +19,9 @@ const REMEMBERED: Duration = Duration::from_secs(30);
 
 /// The slowest answer of late and when it came, of all calls together.
 #[derive(Debug, Default)]
-pub(super) struct Pace(Mutex<Option<(Duration, Instant)>>);
+pub(super) struct LeaseTime(Mutex<Option<(Duration, Instant)>>);
 
-impl Pace {
+impl LeaseTime {
     /// An answer, or the wait for one that did not come, took this long.
     pub(super) fn took(&self, time: Duration, now: Instant) {
         let mut slowest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -50,20 +50,24 @@ mod tests {
 
     #[test]
     fn leases_are_longer_while_freeswitch_is_slow() {
-        let (pace, start) = (Pace::default(), Instant::now());
+        let (lease_time, start) = (LeaseTime::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
-        pace.took(Duration::from_micros(300), at(0));
-        assert_eq!(pace.lease(), 6);
-        pace.took(Duration::from_secs(2), at(1));
-        assert_eq!(pace.lease(), 16);
-        assert_eq!(pace.renewal(), Duration::from_millis(6_400));
+        lease_time.took(Duration::from_micros(300), at(0));
+        assert_eq!(lease_time.lease(), 6);
+        lease_time.took(Duration::from_secs(2), at(1));
+        assert_eq!(lease_time.lease(), 16);
+        assert_eq!(lease_time.renewal(), Duration::from_millis(6_400));
         for _ in 0..2_000 {
-            pace.took(Duration::from_millis(1), at(31));
+            lease_time.took(Duration::from_millis(1), at(31));
         }
-        assert_eq!(pace.lease(), 16, "however many calls are answered at once meanwhile");
-        pace.took(Duration::from_secs(600), at(31));
-        assert_eq!(pace.lease(), 20);
-        pace.took(Duration::from_millis(1), at(62));
-        assert_eq!(pace.lease(), 6);
+        assert_eq!(
+            lease_time.lease(),
+            16,
+            "however many calls are answered at once meanwhile"
+        );
+        lease_time.took(Duration::from_secs(600), at(31));
+        assert_eq!(lease_time.lease(), 20);
+        lease_time.took(Duration::from_millis(1), at(62));
+        assert_eq!(lease_time.lease(), 6);
     }
 }

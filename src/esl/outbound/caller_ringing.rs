@@ -4,7 +4,7 @@
 use freeswitch_esl_tokio::EslError;
 
 use super::connection::Connection;
-use crate::esl::decode::Tone;
+use crate::esl::decode::Ringback;
 
 /// The application and its argument that play a `ringback`; `None` where there is nothing to play.
 ///
@@ -30,10 +30,10 @@ fn player(ringback: &str) -> Option<(&'static str, String)> {
     Some(("playback", format!("tone_stream://{tone};loops=-1")))
 }
 
-impl Tone {
+impl Ringback {
     /// Whether something is played to the caller, and not a 180 sent.
     pub(super) fn is_played(&self) -> bool {
-        self.ringback.as_deref().and_then(player).is_some()
+        self.sound.as_deref().and_then(player).is_some()
     }
 }
 
@@ -43,11 +43,11 @@ impl Connection {
         if std::mem::replace(&mut self.alerted, true) || !self.is_still_held().await {
             return Ok(());
         }
-        let player = self.held.tone.ringback.as_deref().and_then(player);
+        let player = self.held.ringback.sound.as_deref().and_then(player);
         // It would take the thread that serves this connection.
         match player.filter(|_| !self.held.socket.is_static) {
             Some((app, argument)) => self.execute(None, app, argument).await,
-            None if self.held.tone.is_silent => Ok(()),
+            None if self.held.ringback.is_silent => Ok(()),
             None => {
                 // Not the application: it would wait for the channel's tick, and be the call's last application in records.
                 self.api(format!("uuid_ring_ready {}", self.held.channel)).await?;
