@@ -33,6 +33,14 @@ pub(super) const SOON: Duration = Duration::from_millis(90);
 /// How long a channel that is being taken may take to say so: a tick, on an idle machine.
 pub(super) const UNPARK_PATIENCE: Duration = Duration::from_millis(300);
 
+/// How long the last event of a caller's channel that is gone may take: a busy FreeSWITCH forgets a channel before it has sent that.
+const END_IS_TOLD: [Duration; 4] = [
+    Duration::ZERO,
+    Duration::from_millis(20),
+    Duration::from_millis(60),
+    Duration::from_millis(150),
+];
+
 impl Connection {
     async fn ask_who_moved(&mut self, channel: &str) -> Result<TransferSource, EslError> {
         let replies = self.all(vec![api(encode::who_moved(channel))]).await?;
@@ -179,8 +187,12 @@ impl Connection {
 
     /// How the caller behind the loopback has ended, whose channel is gone.
     async fn caller_end(&mut self, caller: &str) -> Option<CallerEnd> {
-        if self.caller_end.is_none() {
-            // He has said so before FreeSWITCH reads another command.
+        for wait in END_IS_TOLD {
+            if self.caller_end.is_some() {
+                break;
+            }
+            tokio::time::sleep(wait).await;
+            // FreeSWITCH sends what it has to say before it answers.
             let _ = self.ask_who_moved(caller).await;
             self.caller_end = self.link.kept().find_map(|event| self.end_of_the_caller(event));
         }

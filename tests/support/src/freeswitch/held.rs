@@ -454,12 +454,13 @@ impl Held {
         self.core.caller_leaves(caller, &self.uuid, source, cause);
     }
 
-    /// Somebody transfers the caller behind this loopback to what ends him at once: nobody can ask his channel any more.
-    pub fn caller_goes_to_his_end(&self) {
+    /// Somebody transfers the caller behind this loopback to what ends him at once: nobody can ask his channel any more. A busy FreeSWITCH
+    /// tells of his end late.
+    pub fn caller_goes_to_his_end(&self, late: Duration) {
         let caller = self.behind.as_deref().unwrap_or_default();
         let source = "0:x:bl_xfer:valet_park:lot 8001/default/inline";
         self.core
-            .caller_ends_elsewhere(caller, &self.uuid, source, "CALL_REJECTED");
+            .caller_ends_elsewhere(caller, &self.uuid, source, "CALL_REJECTED", late);
     }
 
     /// The channel that is bridged with a leg: the caller's own behind a loopback.
