@@ -29,7 +29,7 @@ use crate::lifecycle::{self, Signal, Signals};
 use crate::logging::SetFilter;
 use crate::metrics::Metrics;
 use crate::push::Pushers;
-use crate::reload::{self, Allowed, Reload};
+use crate::reload::{self, AllowedNetworks, Reload};
 use crate::store::StoreWriter;
 use crate::store::sqlite::{Options, Sqlite};
 use crate::store::{Snapshot, StoreOp};
@@ -101,7 +101,7 @@ impl Daemon {
         let stop = CancellationToken::new();
         let (calls, pushes) = (TaskTracker::new(), TaskTracker::new());
 
-        let allowed = Allowed::new(config.listen.allow.clone().into());
+        let allowed = AllowedNetworks::new(config.listen.allow.clone().into());
         let is_allowed = {
             let allowed = Arc::clone(&allowed);
             move |ip| {

@@ -20,7 +20,7 @@ use crate::engine::{CallOrder, Cause, Command, Count, Delivery, Engine, Event, N
 use crate::esl::{user_registrations, users};
 use crate::input::Input;
 use crate::logging::once::Once;
-use crate::logging::seldom::Seldom;
+use crate::logging::rate_limit::RateLimit;
 use crate::metrics::Metrics;
 use crate::push::Pushers;
 use crate::store::{JournalEntry, StoreOp, StoreWriter};
@@ -55,7 +55,7 @@ pub struct Driver {
 /// At most this many distinct warnings are remembered, so that a phone that registers every minute warns once.
 const REMEMBERED_WARNINGS: usize = 4096;
 
-struct Turning {
+struct DriverLoop {
     d: Driver,
     calls: HashMap<CallId, CallLine>,
     /// Who waits for the answer to a notification.
@@ -66,7 +66,7 @@ struct Turning {
     drained: Option<oneshot::Sender<()>>,
     warned: Once,
     /// What providers refused for the operator's fault.
-    push_warned: Arc<Seldom>,
+    push_warned: Arc<RateLimit>,
 }
 
 /// Who waits for the answer to a notification, and what is logged with it.
@@ -115,7 +115,7 @@ impl Asker {
 impl Driver {
     /// Turns until all senders of inputs are gone.
     pub async fn run(self, inputs: mpsc::Receiver<Input>) {
-        let turning = Turning {
+        let turning = DriverLoop {
             d: self,
             calls: HashMap::new(),
             askers: HashMap::new(),
@@ -123,13 +123,13 @@ impl Driver {
             started: Instant::now(),
             drained: None,
             warned: Once::default(),
-            push_warned: Arc::new(Seldom::new(Duration::from_secs(60), REMEMBERED_WARNINGS)),
+            push_warned: Arc::new(RateLimit::new(Duration::from_secs(60), REMEMBERED_WARNINGS)),
         };
         turning.run(inputs).await;
     }
 }
 
-impl Turning {
+impl DriverLoop {
     async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
         let mut beat = interval(std::time::Duration::from_secs(1));
         let far = std::time::Duration::from_secs(3600);

@@ -24,7 +24,7 @@ use crate::push::{AppChanges, Pushers};
 use crate::words;
 
 /// Networks from which held calls are taken.
-pub type Allowed = Arc<RwLock<Vec<Network>>>;
+pub type AllowedNetworks = Arc<RwLock<Vec<Network>>>;
 
 /// The parts that a new configuration reaches.
 pub struct Reload {
@@ -39,7 +39,7 @@ pub struct Reload {
     /// The inbound connection's.
     pub inbound: watch::Sender<Settings>,
     /// Who may hand over calls.
-    pub allowed: Allowed,
+    pub allowed: AllowedNetworks,
     /// How long a device may go unseen, in seconds, for whoever looks for old ones.
     pub token_ttl: Arc<AtomicU64>,
     /// How long a drain may take.

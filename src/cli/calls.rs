@@ -16,7 +16,7 @@ use crate::types::Printable;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Args)]
-pub(super) struct Calls {
+pub(super) struct CallsArgs {
     /// Keep running, and print a line for each call that arrives, changes or ends
     #[arg(long, short)]
     follow: bool,
@@ -26,7 +26,7 @@ pub(super) struct Calls {
 }
 
 /// The calls that are held now.
-pub(super) fn calls(config: &Config, args: &Calls, wide: bool) -> anyhow::Result<()> {
+pub(super) fn calls(config: &Config, args: &CallsArgs, wide: bool) -> anyhow::Result<()> {
     let client = Client::new(config)?;
     if args.follow {
         return talk(follow(&client, args.json));

@@ -12,7 +12,7 @@ use crate::config::{Config, ConfigError, LogConfig, LogFormat};
 use crate::push::{Pushers, SetupError, unfit};
 
 #[derive(Debug, Args)]
-pub(super) struct Check {
+pub(super) struct CheckArgs {
     /// JSON: ok, file, apps, problems, notes
     #[arg(long)]
     json: bool,
@@ -24,7 +24,7 @@ struct CheckReport {
     ok: bool,
     /// The file that was checked; `null` for what is built in.
     file: Option<String>,
-    apps: Vec<App>,
+    apps: Vec<AppSummary>,
     /// What is wrong.
     problems: Vec<String>,
     /// What is odd, and works.
@@ -32,14 +32,14 @@ struct CheckReport {
 }
 
 #[derive(Debug, Serialize)]
-struct App {
+struct AppSummary {
     name: String,
     provider: String,
 }
 
 /// Reads what the apps name (keys, certificates, accounts, templates), and says which file was checked and which apps
 /// it has.
-pub(super) fn check(config: Result<Config, ConfigError>, args: &Check) -> anyhow::Result<()> {
+pub(super) fn check(config: Result<Config, ConfigError>, args: &CheckArgs) -> anyhow::Result<()> {
     if !args.json {
         return in_words(&config?);
     }
@@ -47,7 +47,7 @@ pub(super) fn check(config: Result<Config, ConfigError>, args: &Check) -> anyhow
     let failed: Option<anyhow::Error> = match config {
         Ok(config) => {
             report.file = config.file.as_ref().map(|file| file.display().to_string());
-            let app = |app: &crate::push::app::App| App {
+            let app = |app: &crate::push::app::App| AppSummary {
                 name: app.name.clone(),
                 provider: app.provider.name().to_owned(),
             };

@@ -74,7 +74,7 @@ impl Client {
     pub async fn find<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
         match self.send(Method::GET, path, None::<&()>).await {
             Ok(response) => self.json(response).await.map(Some),
-            Err(error) if error.is::<Absent>() => Ok(None),
+            Err(error) if error.is::<DaemonNotRunning>() => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -136,7 +136,7 @@ impl Client {
                  restart it if that does not help"
             );
         }
-        anyhow::Error::new(Absent(address))
+        anyhow::Error::new(DaemonNotRunning(address))
     }
 }
 
@@ -145,7 +145,7 @@ impl Client {
 #[error(
     "no daemon at {0}\nhint: is it running (systemctl status fswake), and is this its configuration (--config, http.addresses)?"
 )]
-struct Absent(SocketAddr);
+struct DaemonNotRunning(SocketAddr);
 
 /// Where a listening address is reached from this host.
 fn reachable(address: SocketAddr) -> SocketAddr {

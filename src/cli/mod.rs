@@ -56,7 +56,7 @@ enum Command {
     /// Run the daemon
     Run,
     /// Check the configuration and every file that it names
-    Check(check::Check),
+    Check(check::CheckArgs),
     /// Print shell completions
     Completions {
         /// The shell
@@ -69,19 +69,19 @@ enum Command {
         directory: Option<PathBuf>,
     },
     /// List known devices, show one, or forget one; asks the running daemon
-    Devices(devices::Devices),
+    Devices(devices::DevicesArgs),
     /// Show the calls held now; asks the running daemon
-    Calls(calls::Calls),
+    Calls(calls::CallsArgs),
     /// Send a push to a user's devices, as a test or a message; asks the running daemon
-    Push(push::Push),
+    Push(push::PushArgs),
     /// Show the apps and whether their credentials work; asks the running daemon
-    Apps(apps::Apps),
+    Apps(apps::AppsArgs),
     /// Check everything that a wake needs, and say what to do; exits with 1 on errors
-    Doctor(doctor::Doctor),
+    Doctor(doctor::DoctorArgs),
     /// Show a call's wake as a timeline, and why it was missed
-    Trace(trace::Trace),
+    Trace(trace::TraceArgs),
     /// Set up fswake next to FreeSWITCH on this host: show what is missing, write it, say what is left to do
-    Setup(setup::Setup),
+    Setup(setup::SetupArgs),
 }
 
 impl Cli {

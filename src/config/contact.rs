@@ -10,7 +10,10 @@ use crate::types::Provider;
 /// Checks how Contacts are read and written; without sets there is mod_apn's.
 pub(super) fn rules(at: In<'_>, raw: raw::Contact, apps: &[App]) -> Checked<ContactRules> {
     let sets = raw.params.unwrap_or_else(|| vec![raw::Params::default()]);
-    let sets = sets.into_iter().enumerate().map(|(n, set)| Set { at, n }.check(set));
+    let sets = sets
+        .into_iter()
+        .enumerate()
+        .map(|(n, set)| ParamsTable { at, n }.check(set));
     Ok(ContactRules {
         strip_push: raw.strip_push_params.unwrap_or(true),
         names: ParamNames {
@@ -35,12 +38,12 @@ fn app_ids(apps: &[App]) -> AppIds {
 
 /// One `[[contact.params]]`.
 #[derive(Clone, Copy)]
-struct Set<'a> {
+struct ParamsTable<'a> {
     at: In<'a>,
     n: usize,
 }
 
-impl Set<'_> {
+impl ParamsTable<'_> {
     fn key(self, key: &str) -> String {
         format!("contact.params[{}].{key}", self.n + 1)
     }

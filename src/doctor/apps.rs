@@ -10,7 +10,7 @@ use self::files::files;
 
 use super::Daemon;
 use super::advice::{BROKEN_FILE, advice};
-use super::check::{APPS as FAMILY, AppFault, Check, Evidence, State};
+use super::check::{APPS as FAMILY, AppFault, Check, CheckState, Evidence};
 use super::daemon::DaemonApp;
 use crate::clock::{span, unix_now};
 use crate::config::Config;
@@ -184,14 +184,14 @@ fn judged(app: &App, error: PushErrorKind, seen: String, words: String, evidence
     match pattern {
         Some(Pattern::ProviderUnreachable) => evidence.unreachable.push(told),
         // It may be over in a minute.
-        Some(Pattern::ProviderBusy) => check.state = State::Warning,
+        Some(Pattern::ProviderBusy) => check.state = CheckState::Warning,
         Some(_) => match evidence.refused.iter().find(|known| known.app == app.name) {
             // The certificate's own check has said so.
             Some(known) => check.follows_from = Some(known.check.clone()),
             None => evidence.refused.push(told),
         },
         None if error == CLOCK => check.follows_from = Some(format!("{FAMILY}, clock")),
-        None => check.state = State::Warning,
+        None => check.state = CheckState::Warning,
     }
     check
 }

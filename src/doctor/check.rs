@@ -8,12 +8,12 @@ use crate::journal::{JournalError, Pattern};
 /// The family of the apps' checks.
 pub(super) const APPS: &str = "apps";
 /// The family of the checks that calls reach fswake.
-pub(super) const WAY_IN: &str = "way in";
+pub(super) const ROUTING: &str = "routing";
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum CheckState {
     /// As it should be.
     Ok,
     /// It works, and could work better; or it could not be checked.
@@ -22,7 +22,7 @@ pub enum State {
     Error,
 }
 
-impl State {
+impl CheckState {
     /// The word in reports.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -41,7 +41,7 @@ pub struct Check {
     /// What was looked at.
     pub name: String,
     /// How it ended.
-    pub state: State,
+    pub state: CheckState,
     /// What was seen, fit for a terminal.
     pub seen: String,
     /// What to do, where there is something.
@@ -53,7 +53,12 @@ pub struct Check {
 }
 
 impl Check {
-    pub(super) fn new(family: &'static str, name: impl Into<String>, state: State, seen: impl Into<String>) -> Self {
+    pub(super) fn new(
+        family: &'static str,
+        name: impl Into<String>,
+        state: CheckState,
+        seen: impl Into<String>,
+    ) -> Self {
         Self {
             family,
             name: name.into(),
@@ -66,7 +71,7 @@ impl Check {
     }
 
     pub(super) fn ok(family: &'static str, name: impl Into<String>, seen: impl Into<String>) -> Self {
-        Self::new(family, name, State::Ok, seen)
+        Self::new(family, name, CheckState::Ok, seen)
     }
 
     pub(super) fn warning(
@@ -75,7 +80,7 @@ impl Check {
         seen: impl Into<String>,
         advice: impl Into<String>,
     ) -> Self {
-        Self::new(family, name, State::Warning, seen).advise(advice)
+        Self::new(family, name, CheckState::Warning, seen).advise(advice)
     }
 
     pub(super) fn error(
@@ -84,7 +89,7 @@ impl Check {
         seen: impl Into<String>,
         advice: impl Into<String>,
     ) -> Self {
-        Self::new(family, name, State::Error, seen).advise(advice)
+        Self::new(family, name, CheckState::Error, seen).advise(advice)
     }
 
     /// What it is called where it stands by itself.
@@ -122,8 +127,8 @@ pub(super) struct AppFault {
 /// A store that this user may not read says nothing of the daemon's; any other that cannot be read does.
 pub(super) fn unread(family: &'static str, name: &str, error: &JournalError) -> Check {
     let state = match error {
-        JournalError::NotAllowed { .. } => State::Warning,
-        _ => State::Error,
+        JournalError::NotAllowed { .. } => CheckState::Warning,
+        _ => CheckState::Error,
     };
     Check::new(family, name, state, error.to_string()).advise(error.advice())
 }
@@ -145,7 +150,7 @@ pub(super) fn not_by_this_user(family: &'static str, name: impl Into<String>, un
 }
 
 /// How many faults there are of this kind, each counted once however many checks have met it.
-pub fn count(checks: &[Check], state: State) -> usize {
+pub fn count(checks: &[Check], state: CheckState) -> usize {
     let of_state = checks.iter().filter(|check| check.state == state);
     of_state.filter(|check| check.follows_from.is_none()).count()
 }
@@ -155,7 +160,7 @@ pub fn count(checks: &[Check], state: State) -> usize {
 pub fn first_to_fix(checks: &[Check]) -> Option<&Check> {
     let mut errors = checks
         .iter()
-        .filter(|check| check.state == State::Error && check.follows_from.is_none());
+        .filter(|check| check.state == CheckState::Error && check.follows_from.is_none());
     let clock = errors.clone().find(|check| check.name == "clock");
     clock.or_else(|| errors.next())
 }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Deserialize;
 
-use crate::push::apps::standing::ProblemKind;
+use crate::push::apps::status::ProblemKind;
 use crate::push::{Fault, KeptBy, PushErrorKind};
 
 /// Whether a daemon runs, and what it says.

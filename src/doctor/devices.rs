@@ -174,6 +174,6 @@ mod tests {
         );
         let both = advice(&[apple, google, device("apns")]);
         assert!(both.contains("Firebase") && both.contains("apns.dev"), "{both}");
-        assert_eq!(set_aside(&[device("apns")]).state, crate::doctor::State::Ok);
+        assert_eq!(set_aside(&[device("apns")]).state, crate::doctor::CheckState::Ok);
     }
 }

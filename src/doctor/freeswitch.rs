@@ -1,6 +1,6 @@
 //! Login, permissions, version, modules.
 
-use super::check::{Check, State};
+use super::check::{Check, CheckState};
 use super::esl::{ApiFailure, Session, verb};
 use crate::esl::encode;
 use crate::types::Printable;
@@ -108,8 +108,8 @@ async fn version(session: &mut Session) -> Check {
         Err(reason) => {
             // The daemon needs no answer to this one; of those that it needs see `commands`.
             let state = match session.unanswered.get("version") {
-                Some(ApiFailure::NotAllowed | ApiFailure::NotThere) => State::Warning,
-                _ => State::Error,
+                Some(ApiFailure::NotAllowed | ApiFailure::NotThere) => CheckState::Warning,
+                _ => CheckState::Error,
             };
             let advice = session.advice_on("version", "");
             return Check::new(FAMILY, "version", state, format!("not looked at: {reason}")).advise(advice);

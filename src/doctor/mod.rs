@@ -6,7 +6,7 @@
 //! | `freeswitch` | login, permissions, version, modules |
 //! | `handlers` | whether a script answers for dialplan and profiles in place of the files: FusionPBX |
 //! | `profiles`, `sofia` | the profiles that run; their parameters |
-//! | `wayin` | that calls reach fswake: context, dial-strings, dialplan, the outbound port |
+//! | `routing` | that calls reach fswake: context, dial-strings, dialplan, the outbound port |
 //! | `check` | what a check reports |
 //! | `store` | file, schema, disk |
 //! | `daemon` | the running daemon: what it knows of its apps, as whom it runs |
@@ -27,14 +27,14 @@ mod esl;
 mod freeswitch;
 mod handlers;
 mod profiles;
+mod routing;
 mod sofia;
 mod store;
 mod wakes;
-mod wayin;
 
 use std::time::Duration;
 
-pub use check::{Check, State, count, first_to_fix};
+pub use check::{Check, CheckState, count, first_to_fix};
 use check::{Evidence, not_by_this_user};
 pub use daemon::{Daemon, DaemonApps, listens};
 
@@ -50,7 +50,7 @@ pub(crate) fn script_for_dialplan(lua: &str) -> Option<&'static str> {
 /// Whether a line of FreeSWITCH's directory is a dial-string with a loopback into this context.
 pub(crate) fn leads_into(line: &str, context: &str) -> bool {
     let mut values = params(line).into_iter().filter(|(name, _)| name == "dial-string");
-    values.any(|(_, value)| wayin::contexts_of(&value).iter().any(|found| found == context))
+    values.any(|(_, value)| routing::contexts_of(&value).iter().any(|found| found == context))
 }
 
 /// Names and values of all `<param>`s of a file of FreeSWITCH's.
@@ -102,7 +102,7 @@ pub async fn examine(config: &Config, since: Duration, daemon: &Daemon) -> Vec<C
             let running = profiles::running(&mut session).await;
             all.extend(sofia::checks(&mut session, &running, handlers).await);
             let running = running.unwrap_or_default();
-            all.extend(wayin::checks(&mut session, config, handlers, &running, asked_for, heard).await);
+            all.extend(routing::checks(&mut session, config, handlers, &running, asked_for, heard).await);
         }
         Err(check) => all.push(*check),
     }

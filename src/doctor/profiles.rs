@@ -9,7 +9,7 @@ use crate::xml::lines;
 
 /// One profile.
 #[derive(Debug)]
-pub(super) struct Running {
+pub(super) struct RunningProfile {
     pub name: String,
     /// The contexts that its calls begin in.
     pub contexts: Vec<String>,
@@ -18,7 +18,7 @@ pub(super) struct Running {
 }
 
 /// All profiles that run; or why they are not known.
-pub(super) async fn running(session: &mut Session) -> Result<Vec<Running>, String> {
+pub(super) async fn running(session: &mut Session) -> Result<Vec<RunningProfile>, String> {
     let status = session.api(encode::ASK_PROFILES).await?;
     // One for each transport: a profile is looked at once.
     let names: BTreeSet<String> = listing::running(&status).collect();
@@ -28,7 +28,7 @@ pub(super) async fn running(session: &mut Session) -> Result<Vec<Running>, Strin
             Some(word) => session.api(&encode::ask_profile(word)).await.unwrap_or_default(),
             None => String::new(),
         };
-        profiles.push(Running {
+        profiles.push(RunningProfile {
             contexts: lines(&state, "context").map(str::to_owned).collect(),
             registrations: lines(&state, "registrations")
                 .next()

@@ -3,7 +3,7 @@
 use super::check::Check;
 use super::esl::Session;
 use super::handlers::{Handler, Handlers};
-use super::profiles::Running;
+use super::profiles::RunningProfile;
 use crate::esl::encode;
 use crate::types::Printable;
 use crate::xml::{Tag, tags};
@@ -89,7 +89,7 @@ struct ProfileParams {
 
 pub(super) async fn checks(
     session: &mut Session,
-    running: &Result<Vec<Running>, String>,
+    running: &Result<Vec<RunningProfile>, String>,
     handlers: Handlers,
 ) -> Vec<Check> {
     let running = match running {
@@ -119,7 +119,7 @@ pub(super) async fn checks(
     };
     let some_phones = running.iter().any(|profile| profile.registrations > Some(0));
     let mut checks = Vec::new();
-    for Running {
+    for RunningProfile {
         name, registrations, ..
     } in running
     {
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn shipped_profile_has_all_that_is_asked_for() {
-        assert_eq!(of_profile(&shipped(""), None).state, super::super::State::Ok);
+        assert_eq!(of_profile(&shipped(""), None).state, super::super::CheckState::Ok);
     }
 
     #[test]
@@ -260,16 +260,19 @@ mod tests {
             profile.params.extend(more);
             of_profile(&profile, None).state
         };
-        assert_eq!(with(&[("manage-shared-appearance", "true")]), super::super::State::Ok);
+        assert_eq!(
+            with(&[("manage-shared-appearance", "true")]),
+            super::super::CheckState::Ok
+        );
         assert_eq!(
             with(&[("manage-shared-appearance", "false")]),
-            super::super::State::Warning
+            super::super::CheckState::Warning
         );
         let off = [
             ("manage-shared-appearance", "true"),
             ("multiple-registrations", "false"),
         ];
-        assert_eq!(with(&off), super::super::State::Warning);
+        assert_eq!(with(&off), super::super::CheckState::Warning);
     }
 
     #[test]
@@ -289,10 +292,10 @@ mod tests {
             of_profile(&profile, None).state
         };
         for value in ["contact", "call-id", "Call-ID", "true", "yes"] {
-            assert_eq!(state(value), super::super::State::Ok, "{value}");
+            assert_eq!(state(value), super::super::CheckState::Ok, "{value}");
         }
         for value in ["", "false", "no", "contacts", "callid", "0"] {
-            assert_eq!(state(value), super::super::State::Warning, "{value}");
+            assert_eq!(state(value), super::super::CheckState::Warning, "{value}");
         }
     }
 }

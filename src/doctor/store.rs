@@ -10,7 +10,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use self::owner::{FAMILY, me};
-use super::check::{Check, State};
+use super::check::{Check, CheckState};
 use crate::config::StoreConfig;
 use crate::store::sqlite::SCHEMA_VERSION;
 use crate::words;
@@ -177,11 +177,11 @@ fn space(folder: &Path) -> Check {
         }
     };
     let state = if free < TOO_LITTLE_MIB {
-        State::Error
+        CheckState::Error
     } else if free < ENOUGH_MIB {
-        State::Warning
+        CheckState::Warning
     } else {
-        State::Ok
+        CheckState::Ok
     };
     let check = Check::new(
         FAMILY,
@@ -189,7 +189,7 @@ fn space(folder: &Path) -> Check {
         state,
         format!("{free} MiB free at {}", folder.display()),
     );
-    if state == State::Ok {
+    if state == CheckState::Ok {
         check
     } else {
         check.advise("make room; store.journal-keep and store.journal-max-lines limit the journal")
@@ -231,7 +231,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = store(dir.path());
         let found = file_of(dir.path());
-        assert_eq!(found.state, State::Ok, "{found:?}");
+        assert_eq!(found.state, CheckState::Ok, "{found:?}");
         let db = Connection::open(&path).unwrap();
         let left = "SELECT count(*) FROM sqlite_schema WHERE name = 'fswake_doctor'";
         assert_eq!(db.query_row(left, [], |row| row.get::<_, i64>(0)), Ok(0));
@@ -243,7 +243,7 @@ mod tests {
         let path = store(dir.path());
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o444)).unwrap();
         let found = file_of(dir.path());
-        assert_eq!(found.state, State::Error, "{found:?}");
+        assert_eq!(found.state, CheckState::Error, "{found:?}");
     }
 
     #[test]
@@ -255,13 +255,13 @@ mod tests {
             return;
         }
         let found = file_of(dir.path());
-        assert_eq!(found.state, State::Error, "{found:?}");
+        assert_eq!(found.state, CheckState::Error, "{found:?}");
         assert!(
             found.seen.contains("by user 4711") && found.seen.contains("is user root's"),
             "{found:?}"
         );
         std::os::unix::fs::chown(&path, Some(4711), None).unwrap();
-        assert_eq!(file_of(dir.path()).state, State::Ok);
+        assert_eq!(file_of(dir.path()).state, CheckState::Ok);
     }
 
     #[test]
@@ -296,11 +296,11 @@ mod tests {
         let _ = std::process::Command::new("umount").arg(dir.path()).output();
         assert_eq!(
             (full.state, mended.state),
-            (State::Error, State::Ok),
+            (CheckState::Error, CheckState::Ok),
             "{full:?} {mended:?}"
         );
         assert!(full.seen.contains("full"), "{full:?}");
-        assert!(remounted && read_only.state == State::Error, "{read_only:?}");
+        assert!(remounted && read_only.state == CheckState::Error, "{read_only:?}");
         let advice = |check: &Check| check.advice.clone().unwrap();
         assert!(
             advice(&full).contains("full") || advice(&full).contains("make room"),
@@ -328,7 +328,7 @@ mod tests {
             (locked, "another process keeps it locked", "fuser"),
             (damaged, "it is damaged", "backup"),
         ] {
-            assert_eq!(found.state, State::Error, "{found:?}");
+            assert_eq!(found.state, CheckState::Error, "{found:?}");
             let advice = found.advice.clone().unwrap();
             assert!(found.seen.contains(seen) && advice.contains(to_do), "{found:?}");
             assert!(!advice.contains("chown") && !advice.contains("chmod"), "{found:?}");
@@ -344,17 +344,17 @@ mod tests {
             fswake_test_support::skipped::note("this user cannot give files away");
             return;
         }
-        assert_eq!(file_of(dir.path()).state, State::Ok);
+        assert_eq!(file_of(dir.path()).state, CheckState::Ok);
         // SQLite makes files next to the store.
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o500)).unwrap();
         let found = file_of(dir.path());
-        assert_eq!(found.state, State::Error, "{found:?}");
+        assert_eq!(found.state, CheckState::Error, "{found:?}");
         assert!(found.seen.contains("mode 0500"), "{found:?}");
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
         // The daemon that runs is another user than the one whose directory it is.
-        assert_eq!(file_for(dir.path(), Some(4711)).state, State::Ok);
+        assert_eq!(file_for(dir.path(), Some(4711)).state, CheckState::Ok);
         let found = file_for(dir.path(), Some(4712));
-        assert_eq!(found.state, State::Error, "{found:?}");
+        assert_eq!(found.state, CheckState::Error, "{found:?}");
         let advice = found.advice.clone().unwrap();
         assert!(
             found.seen.contains("user 4712, as whom fswake runs") && advice.contains("chown 4712"),

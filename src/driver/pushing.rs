@@ -7,13 +7,13 @@ use std::time::Instant;
 use futures_util::FutureExt;
 use tracing::{error, info_span, warn};
 
-use super::Turning;
+use super::DriverLoop;
 use crate::clock::unix_now;
 use crate::engine::Event;
 use crate::input::Input;
 use crate::types::push::{KeptBy, PushError, PushKind, PushOutcome, PushRequest};
 
-impl Turning {
+impl DriverLoop {
     /// Sends a push on a task of its own. A call push is given up when its call is over: a phone must not be woken for
     /// it.
     pub(super) fn push(&mut self, request: PushRequest) {

@@ -188,18 +188,18 @@ fn is_ours(name: &str) -> bool {
     OURS.iter().any(|ours| ours.eq_ignore_ascii_case(name)) || starts("fswake_") || starts("sip_h_X-Fswake-Call")
 }
 
-type Taken<'a> = BTreeMap<&'a str, &'a str>;
+type InheritedValues<'a> = BTreeMap<&'a str, &'a str>;
 
 fn find<'a>(variables: &[Variable<'a>], name: &str) -> Option<&'a str> {
     variables.iter().find(|(n, _)| *n == name).map(|(_, value)| *value)
 }
 
-fn of_a_loopback<'a>(variables: &[Variable<'a>]) -> Taken<'a> {
+fn of_a_loopback<'a>(variables: &[Variable<'a>]) -> InheritedValues<'a> {
     let its_own = |name: &str| OF_A_LOOPBACK.iter().any(|start| name.starts_with(start));
     variables.iter().copied().filter(|(name, _)| !its_own(name)).collect()
 }
 
-fn copied<'a>(variables: &[Variable<'a>]) -> Taken<'a> {
+fn copied<'a>(variables: &[Variable<'a>]) -> InheritedValues<'a> {
     let copies_headers = !find(variables, "sip_copy_custom_headers").is_some_and(is_false);
     let is_copied = |name: &str| {
         COPIED.contains(&name) || ORIGINATE.contains(&name) || (copies_headers && name.starts_with("sip_h_"))
@@ -207,12 +207,12 @@ fn copied<'a>(variables: &[Variable<'a>]) -> Taken<'a> {
     variables.iter().copied().filter(|(name, _)| is_copied(name)).collect()
 }
 
-fn exported<'a>(variables: &[Variable<'a>]) -> Taken<'a> {
+fn exported<'a>(variables: &[Variable<'a>]) -> InheritedValues<'a> {
     let Some(exports) = find(variables, "export_vars") else {
-        return Taken::new();
+        return InheritedValues::new();
     };
     let names = exports.split(',').map(str::trim);
-    let mut taken: Taken<'a> = names
+    let mut taken: InheritedValues<'a> = names
         .filter_map(|name| Some((strip_nolocal(name), find(variables, name)?)))
         .collect();
     taken.insert("export_vars", exports);

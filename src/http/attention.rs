@@ -12,7 +12,7 @@ use super::census;
 use super::{ProblemDetails, Site};
 use crate::doctor::advice::{BROKEN_FILE, advice};
 use crate::push::app::App;
-use crate::push::apps::standing::{AppState, ProblemKind};
+use crate::push::apps::status::{AppState, ProblemKind};
 use crate::push::{Fault, PushErrorKind};
 use crate::types::UnixSeconds;
 

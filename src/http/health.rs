@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::{Site, guard};
-use crate::push::apps::standing::AppState;
+use crate::push::apps::status::AppState;
 
 /// Answers while the process lives.
 pub(super) async fn alive() -> &'static str {

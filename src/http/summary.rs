@@ -21,13 +21,13 @@ const WINDOWS: [(i64, Duration); 2] = [(3_600, Duration::from_secs(10)), (86_400
 #[derive(Debug, Serialize)]
 pub(super) struct SummaryJson {
     version: &'static str,
-    freeswitch: Vec<Node>,
+    freeswitch: Vec<NodeJson>,
     windows: Vec<Window>,
 }
 
 /// One FreeSWITCH.
 #[derive(Debug, Serialize)]
-struct Node {
+struct NodeJson {
     address: String,
     up: bool,
 }
@@ -41,7 +41,7 @@ pub(super) async fn show(State(site): State<Arc<Site>>) -> Result<Json<SummaryJs
     let endpoint = site.inbound.borrow().endpoint.clone();
     Ok(Json(SummaryJson {
         version: env!("CARGO_PKG_VERSION"),
-        freeswitch: vec![Node {
+        freeswitch: vec![NodeJson {
             address: format!("{}:{}", endpoint.host, endpoint.port),
             up: site.esl_up.load(Ordering::Relaxed),
         }],

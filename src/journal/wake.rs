@@ -6,7 +6,7 @@ use super::attempt::{self, Attempt};
 use super::diagnosis::{self, Diagnosis};
 use super::history::History;
 use super::reason::{self, Reason};
-use super::step::{self, DroppedToken, Entry, TimelineStep};
+use super::step::{self, DroppedToken, StepRow, TimelineStep};
 use crate::engine::{HoldResult, StepKind};
 
 /// What a wake came to.
@@ -53,7 +53,7 @@ pub struct Wake {
 
 impl Wake {
     /// Reads one call's entries; `None` when there are none.
-    pub(super) fn of(call: &str, entries: Vec<Entry>) -> Option<Self> {
+    pub(super) fn of(call: &str, entries: Vec<StepRow>) -> Option<Self> {
         let first = entries.first()?;
         let mut overview = Overview {
             call: call.to_owned(),

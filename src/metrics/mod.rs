@@ -27,7 +27,7 @@ pub use self::names::Name;
 use self::registry::{Counters, Gauges, Histograms, Registering};
 use crate::clock::unix_now;
 use crate::engine::{HoldResult, Summary};
-use crate::push::apps::standing::{AppState, ProblemKind};
+use crate::push::apps::status::{AppState, ProblemKind};
 use crate::store::Health;
 
 /// The media type of [`Metrics::text`].
@@ -82,7 +82,7 @@ struct Inner {
 
 /// Gauges sampled at scrape time.
 #[derive(Debug)]
-pub struct State {
+pub struct GaugeSample {
     /// Calls held now.
     pub held: usize,
     /// Whether the event socket's connection stands.
@@ -231,7 +231,7 @@ impl Metrics {
     }
 
     /// Everything as Prometheus reads it.
-    pub fn text(&self, state: &State) -> String {
+    pub fn text(&self, state: &GaugeSample) -> String {
         self.set(state);
         let mut text = String::with_capacity(32 * 1024);
         // Writing to a String does not fail.
@@ -239,7 +239,7 @@ impl Metrics {
         text
     }
 
-    fn set(&self, state: &State) {
+    fn set(&self, state: &GaugeSample) {
         let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         let m = &*self.0;
         m.held.set(number(state.held));

@@ -3,7 +3,7 @@
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::engine::Step;
-use crate::engine::step::Value;
+use crate::engine::step::DetailValue;
 use crate::types::{Aor, CallId};
 
 /// One line in the life of a wake.
@@ -41,9 +41,9 @@ impl Serialize for Details<'_> {
         self.0.each_detail(|name, value| {
             if written.is_ok() {
                 written = match value {
-                    Value::Text(text) => object.serialize_entry(name, text),
-                    Value::Number(number) => object.serialize_entry(name, &number),
-                    Value::None => Ok(()),
+                    DetailValue::Text(text) => object.serialize_entry(name, text),
+                    DetailValue::Number(number) => object.serialize_entry(name, &number),
+                    DetailValue::None => Ok(()),
                 };
             }
         });

@@ -10,7 +10,7 @@ use crate::types::{Provider, PushToken, Tokens, app_id};
 
 /// What `pn-param` says.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct App<'a> {
+pub(super) struct ApnsParam<'a> {
     pub team: Option<&'a str>,
     pub bundle: &'a str,
     pub voip: bool,
@@ -37,8 +37,8 @@ impl Service {
 
 /// Takes `pn-param` apart. Never fails: what does not look like a team or a service is part of the bundle id. What is
 /// configured decides what is the team.
-pub(super) fn app<'a>(param: &'a str, provider: &Provider, apps: &'a AppIds) -> App<'a> {
-    let mut app = App::default();
+pub(super) fn app<'a>(param: &'a str, provider: &Provider, apps: &'a AppIds) -> ApnsParam<'a> {
+    let mut app = ApnsParam::default();
     let (first, more) = param
         .split_once('&')
         .map_or((param, None), |(first, more)| (first, Some(more)));
@@ -66,7 +66,7 @@ pub(super) fn app<'a>(param: &'a str, provider: &Provider, apps: &'a AppIds) -> 
 /// Sorts the tokens of a decoded `pn-prid`; `None` when it cannot be told which is which, or when none is a token.
 pub(super) fn tokens(
     prid: &str,
-    app: &App<'_>,
+    app: &ApnsParam<'_>,
     provider: &Provider,
     warnings: &mut Vec<ContactWarning>,
 ) -> Option<Tokens> {
@@ -196,7 +196,7 @@ mod tests {
         ] {
             assert_eq!(
                 app(param, &Provider::Apns, &AppIds::default()),
-                App {
+                ApnsParam {
                     team,
                     bundle,
                     voip,

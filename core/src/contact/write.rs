@@ -35,7 +35,7 @@ const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 
 /// Where a piece of text stands in a URI.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum UriPart {
     User,
     Name,
     Value,
@@ -133,7 +133,7 @@ impl Uri {
                     path_written = true;
                 }
             } else {
-                write_param(out, (name, value), Place::Value, strip, keep)?;
+                write_param(out, (name, value), UriPart::Value, strip, keep)?;
             }
         }
         Ok(())
@@ -145,7 +145,7 @@ fn write_place(out: &mut String, uri: &Uri) -> Result<(), WriteError> {
     out.push_str(uri.scheme().name());
     out.push(':');
     if let Some(user) = uri.user() {
-        put(out, user, Place::User)?;
+        put(out, user, UriPart::User)?;
         out.push('@');
     }
     out.extend(uri.host().chars().map(|c| c.to_ascii_lowercase()));
@@ -162,7 +162,7 @@ fn write_place(out: &mut String, uri: &Uri) -> Result<(), WriteError> {
 fn write_param(
     out: &mut String,
     (name, value): (&str, Option<&str>),
-    place: Place,
+    place: UriPart,
     strip: Option<&ParamNames>,
     keep: Keep,
 ) -> Result<(), WriteError> {
@@ -173,7 +173,7 @@ fn write_param(
         return Ok(());
     }
     out.push(';');
-    put(out, name, Place::Name)?;
+    put(out, name, UriPart::Name)?;
     if let Some(value) = value {
         out.push('=');
         let from = out.len();
@@ -217,7 +217,7 @@ fn write_hop(out: &mut String, hop: &str, strip: Option<&ParamNames>, keep: Keep
     let uri = Uri::parse(hop).map_err(|_| WriteError::Route)?;
     write_place(out, &uri)?;
     for (name, value) in uri.params().filter(|(name, _)| *name != "fs_path") {
-        write_param(out, (name, value), Place::RouteValue, strip, keep)?;
+        write_param(out, (name, value), UriPart::RouteValue, strip, keep)?;
     }
     Ok(())
 }
@@ -225,7 +225,7 @@ fn write_hop(out: &mut String, hop: &str, strip: Option<&ParamNames>, keep: Keep
 /// Writes text with everything escaped that is not plainly harmless. Existing escapes stay escapes, except those of
 /// unreserved characters in user parts and values (RFC 3986 section 6.2.2.2); in names even those stay, lest a harmless
 /// name become a meaningful one.
-fn put(out: &mut String, text: &str, place: Place) -> Result<(), WriteError> {
+fn put(out: &mut String, text: &str, place: UriPart) -> Result<(), WriteError> {
     let bytes = text.as_bytes();
     let mut at = 0;
     let mut in_brackets = false;
@@ -238,16 +238,16 @@ fn put(out: &mut String, text: &str, place: Place) -> Result<(), WriteError> {
         }
         let unreserved = meant.is_ascii_alphanumeric() || matches!(meant, b'-' | b'.' | b'_');
         let plain = if escaped.is_some() {
-            unreserved && place != Place::Name
+            unreserved && place != UriPart::Name
         } else {
             let in_value = || match meant {
-                b'=' => !in_brackets && place == Place::Value,
+                b'=' => !in_brackets && place == UriPart::Value,
                 b'[' => !in_brackets && closes_safely(&bytes[at..]),
                 b']' => in_brackets,
                 b':' => colon_is_safe(out, bytes, at),
                 _ => false,
             };
-            let is_value = matches!(place, Place::Value | Place::RouteValue);
+            let is_value = matches!(place, UriPart::Value | UriPart::RouteValue);
             unreserved || matches!(meant, b'*' | b'+') || (is_value && in_value())
         };
         in_brackets = match meant {

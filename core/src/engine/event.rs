@@ -264,7 +264,7 @@ pub struct HeldCall {
     /// Caller's name; may be empty, any text.
     pub caller_name: Arc<str>,
     /// How it came to us.
-    pub handover: Handover,
+    pub routing: Routing,
     /// When FreeSWITCH connected to us (UTC), for payloads.
     pub at: SystemTime,
     /// How long the call may ring by its own limit (`call_timeout`, ..), where it has one.
@@ -308,7 +308,7 @@ pub struct Notification {
 word_enum! {
     /// How a channel came to us.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-    pub enum Handover {
+    pub enum Routing {
         /// `socket` on the caller's own channel.
         #[default]
         Dialplan = "dialplan",

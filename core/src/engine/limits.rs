@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
-use super::in_order::in_order;
+use super::ordered_hash::ordered_hash;
 use crate::types::Moment;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -50,7 +50,7 @@ pub struct Windows {
 impl Hash for Windows {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self { windows, sweep_at } = self;
-        in_order(windows, state);
+        ordered_hash(windows, state);
         sweep_at.hash(state);
     }
 }

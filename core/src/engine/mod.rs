@@ -29,11 +29,11 @@ pub mod digest;
 pub mod directory;
 pub mod event;
 pub mod ids;
-mod in_order;
 pub mod limits;
 pub mod notification;
 pub mod options;
 pub mod order;
+mod ordered_hash;
 pub mod outcome;
 pub mod party;
 pub mod policy;
@@ -52,7 +52,7 @@ pub use self::command::{Command, Delivery, DeviceDelivery, HoldResult, Nobody, N
 pub use self::count::Count;
 use self::directory::{AorKey, Departures};
 pub use self::event::{
-    DirectoryQuery, Event, Handover, HeldCall, LegEnd, Listing, Notification, Registration, Source, Takeover,
+    DirectoryQuery, Event, HeldCall, LegEnd, Listing, Notification, Registration, Routing, Source, Takeover,
     UnregisterWhy, Unregistration,
 };
 use self::ids::IdMap;
@@ -356,13 +356,13 @@ impl Engine {
             for (id, held) in &self.calls {
                 held.call.keys().for_each(|key| directory.wait_no_more(key, *id));
             }
-            directory.file_anew(policy);
-            pushes.file_anew(policy);
+            directory.refile(policy);
+            pushes.refile(policy);
         }
         for id in all {
             let Some(held) = self.calls.get_mut(&id) else { continue };
             if is_renaming {
-                held.call.file_anew(policy);
+                held.call.refile(policy);
                 held.call.keys().for_each(|key| directory.wait(key.clone(), id));
             }
             held.arm(id, policy.debounce, &mut self.timers);

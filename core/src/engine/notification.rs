@@ -15,8 +15,8 @@ use super::command::{Command, Delivery, DeviceDelivery, Nobody, NotSent, Note};
 use super::directory::{AorKey, Binding, KnownDevice};
 use super::event::Notification;
 use super::ids::IdMap;
-use super::in_order::in_order;
 use super::limits::Windows;
+use super::ordered_hash::ordered_hash;
 use super::step::Step;
 use super::world::{PendingPush, Purpose, World};
 use crate::types::push::{About, NotificationPush, PushOutcome, PushRequest};
@@ -33,7 +33,7 @@ pub struct Notifications {
 impl Hash for Notifications {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self { open, recent } = self;
-        in_order(open, state);
+        ordered_hash(open, state);
         recent.hash(state);
     }
 }

@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::detail::Detail;
-pub use self::detail::Value;
+pub use self::detail::DetailValue;
 pub use self::kinds::{Caller, RegisterKind, Ringer, TakeoverKind};
 use super::command::HoldResult;
-use super::event::Handover;
+use super::event::Routing;
 use super::party::Origin;
 use crate::types::push::{CancelReason, PushErrorKind};
 use crate::word_enum;
@@ -67,7 +67,7 @@ macro_rules! steps {
             }
 
             /// Shows every detail with its name, in the order of their declaration.
-            pub fn each_detail(&self, mut show: impl FnMut(&'static str, Value<'_>)) {
+            pub fn each_detail(&self, mut show: impl FnMut(&'static str, DetailValue<'_>)) {
                 // For steps without details.
                 let _ = &mut show;
                 match self {
@@ -88,7 +88,7 @@ steps! {
         /// How long it is held at most.
         wait: Duration = "wait-ms",
         /// How it came to us.
-        handover: Handover = "way",
+        routing: Routing = "way",
         /// What its channel or dial-string asks for, in words.
         options: Option<Arc<str>> = "wishes",
         /// What was dialled, where FreeSWITCH's directory was asked whose number it is.

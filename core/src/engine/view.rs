@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::Engine;
-use super::directory::{AorKey, Entry};
+use super::directory::{AorEntry, AorKey};
 pub use super::party::PushState;
 use crate::types::{Aor, CallId, Device, DeviceKey, Moment, Target};
 
@@ -123,7 +123,7 @@ pub struct BindingView {
 }
 
 impl AorView {
-    fn of(entry: &Entry, now: Moment) -> Self {
+    fn of(entry: &AorEntry, now: Moment) -> Self {
         let bindings = entry.bindings.iter().filter(|b| b.expires > now);
         Self {
             devices: entry.devices.iter().map(|d| d.device.clone()).collect(),

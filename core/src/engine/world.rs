@@ -135,7 +135,7 @@ impl Pushes {
     }
 
     /// AORs are compared in another way from now on.
-    pub fn file_anew(&mut self, policy: &Policy) {
+    pub fn refile(&mut self, policy: &Policy) {
         for pending in self.pending.values_mut() {
             pending.key = AorKey::of(&pending.device.aor, policy);
         }

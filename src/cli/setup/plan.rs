@@ -38,13 +38,13 @@ pub(super) enum FileStep {
 }
 
 /// All steps, and the list of what setup has written once they are taken.
-pub(super) struct Plan {
+pub(super) struct SetupPlan {
     pub steps: Vec<FileStep>,
     pub sums: SetupSums,
 }
 
 /// What is to be written for a site.
-pub(super) fn plan(site: &Site, configuration: &Path, units: &Path) -> std::io::Result<Plan> {
+pub(super) fn plan(site: &Site, configuration: &Path, units: &Path) -> std::io::Result<SetupPlan> {
     let mut sums = SetupSums::beside(configuration)?;
     let mut steps = Vec::new();
     // A script that answers for the dialplan never looks at this file.
@@ -67,7 +67,7 @@ pub(super) fn plan(site: &Site, configuration: &Path, units: &Path) -> std::io::
             steps.push(step(&mut sums, &path, text, Some(UNIT))?);
         }
     }
-    Ok(Plan { steps, sums })
+    Ok(SetupPlan { steps, sums })
 }
 
 /// A file that begins with a line of ours where it is ours.
@@ -76,14 +76,14 @@ fn step(sums: &mut SetupSums, path: &Path, text: String, first_line: Option<&str
         sums.note(path, &text);
         return Ok(FileStep::Make(readable(path, text)));
     };
-    let standing = sums.standing(path, &before, &text);
+    let state = sums.state(path, &before, &text);
     let is_ours = before.lines().next() == first_line;
-    if standing == FileState::Both && !is_ours {
+    if state == FileState::Both && !is_ours {
         let path = path.to_owned();
         return Ok(FileStep::Leave { path, should: text });
     }
     sums.note(path, &text);
-    Ok(match standing {
+    Ok(match state {
         FileState::Good => FileStep::Good(path.to_owned()),
         FileState::Old => FileStep::Change {
             file: readable(path, text),
@@ -108,9 +108,9 @@ fn configured_step(sums: &mut SetupSums, socket: &EventSocket, path: &Path) -> s
         sums.note(path, &text);
         return Ok((FileStep::Make(readable(path, text)), true));
     };
-    let standing = sums.standing(path, &before, &text);
+    let state = sums.state(path, &before, &text);
     // A package brings the example.
-    if before == text || before == EXAMPLE || standing == FileState::Old {
+    if before == text || before == EXAMPLE || state == FileState::Old {
         sums.note(path, &text);
         let step = if before == text {
             FileStep::Good(path.to_owned())

@@ -48,7 +48,7 @@ impl SetupSums {
     }
 
     /// Compares a file that is there with the new text.
-    pub(super) fn standing(&self, path: &Path, before: &str, text: &str) -> FileState {
+    pub(super) fn state(&self, path: &Path, before: &str, text: &str) -> FileState {
         let last = self.sums.get(path);
         if before == text {
             FileState::Good
@@ -102,23 +102,23 @@ mod tests {
         let configuration = dir.path().join("fswake.toml");
         let path = Path::new("/etc/freeswitch/dialplan/fswake.xml");
         let mut sums = SetupSums::beside(&configuration).unwrap();
-        assert_eq!(sums.standing(path, "edited", "new"), FileState::Both);
+        assert_eq!(sums.state(path, "edited", "new"), FileState::Both);
         sums.note(path, "old");
         let file = sums.to_file();
         std::fs::write(&file.path, &file.text).unwrap();
 
         let sums = SetupSums::beside(&configuration).unwrap();
-        for (before, text, standing) in [
+        for (before, text, state) in [
             ("old", "old", FileState::Good),
             ("new", "new", FileState::Good),
             ("old", "new", FileState::Old),
             ("edited", "old", FileState::Edited),
             ("edited", "new", FileState::Both),
         ] {
-            assert_eq!(sums.standing(path, before, text), standing, "{before} {text}");
+            assert_eq!(sums.state(path, before, text), state, "{before} {text}");
         }
         assert_eq!(
-            sums.standing(Path::new("/elsewhere"), "old", "new"),
+            sums.state(Path::new("/elsewhere"), "old", "new"),
             FileState::Both,
             "another file's sum counts for nothing"
         );

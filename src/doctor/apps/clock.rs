@@ -43,7 +43,7 @@ pub(super) fn clock(skews: &[Duration], told_by: &[String]) -> Option<Check> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::State;
+    use crate::doctor::CheckState;
 
     #[test]
     fn clock_is_judged_by_the_provider_that_agrees_least() {
@@ -52,12 +52,12 @@ mod tests {
             clock(&skews, &[]).map(|check| check.state)
         };
         assert_eq!(states(&[]), None);
-        assert_eq!(states(&[0, 2]), Some(State::Ok));
-        assert_eq!(states(&[1, 31]), Some(State::Warning));
-        assert_eq!(states(&[301, 0]), Some(State::Error));
+        assert_eq!(states(&[0, 2]), Some(CheckState::Ok));
+        assert_eq!(states(&[1, 31]), Some(CheckState::Warning));
+        assert_eq!(states(&[301, 0]), Some(CheckState::Error));
         // A fresh token that is "expired" says it without a date.
         let told = clock(&[], &["ios".into()]).unwrap();
-        assert_eq!(told.state, State::Error);
+        assert_eq!(told.state, CheckState::Error);
         assert!(
             told.seen.contains("the provider of ios calls a token expired"),
             "{told:?}"

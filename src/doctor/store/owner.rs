@@ -9,14 +9,14 @@ use crate::doctor::check::Check;
 pub(super) const FAMILY: &str = "store";
 
 /// Who has to be able to write.
-struct Account {
+struct SystemAccount {
     uid: u32,
     gid: u32,
     /// Why it is this one.
     because: String,
 }
 
-impl Account {
+impl SystemAccount {
     /// Whoever runs the daemon now, else whose the directory is.
     fn daemon(folder: &Path, runs_as: Option<u32>) -> Option<Self> {
         if let Some(uid) = runs_as {
@@ -61,7 +61,7 @@ pub(super) fn check(path: &Path, folder: &Path, runs_as: Option<u32>) -> Check {
     if me().is_some_and(|me| me != 0) {
         return good();
     }
-    let Some(daemon) = Account::daemon(folder, runs_as) else {
+    let Some(daemon) = SystemAccount::daemon(folder, runs_as) else {
         return good();
     };
     let name = user(daemon.uid);
@@ -97,7 +97,7 @@ pub(super) fn check(path: &Path, folder: &Path, runs_as: Option<u32>) -> Check {
 
 /// The name of the user that has to own the store.
 pub(super) fn name_of_daemon(folder: &Path, runs_as: Option<u32>) -> String {
-    Account::daemon(folder, runs_as).map_or_else(|| "fswake".to_owned(), |daemon| user(daemon.uid))
+    SystemAccount::daemon(folder, runs_as).map_or_else(|| "fswake".to_owned(), |daemon| user(daemon.uid))
 }
 
 /// Its name, where /etc/passwd has it.

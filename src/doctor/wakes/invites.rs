@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::part::{FEW, Finding, Part, SOME_PERCENT, app_and_agent, groups, percent};
 use crate::config::Config;
-use crate::doctor::check::{State, first_of};
+use crate::doctor::check::{CheckState, first_of};
 use crate::journal::{InviteEnd, Pattern};
 
 fn words(end: InviteEnd) -> &'static str {
@@ -81,7 +81,7 @@ pub(super) fn failed(parts: &[Part], config: &Config) -> Finding {
             }
         })
         .collect();
-    (!bad.is_empty()).then(|| (State::Warning, first_of(&bad, 5), advice.join("; ")))
+    (!bad.is_empty()).then(|| (CheckState::Warning, first_of(&bad, 5), advice.join("; ")))
 }
 
 #[cfg(test)]
@@ -145,7 +145,7 @@ mod tests {
             ),
         ] {
             let (state, seen, advice) = failed(&parts(&ends), &config).unwrap();
-            assert_eq!(state, State::Warning);
+            assert_eq!(state, CheckState::Warning);
             assert!(seen.contains(how), "{seen}");
             assert!(advice.contains(has) && !advice.contains(has_not), "{ends:?}: {advice}");
         }

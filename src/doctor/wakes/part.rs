@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::Config;
-use crate::doctor::check::State;
+use crate::doctor::check::CheckState;
 use crate::engine::HoldResult;
 use crate::journal::diagnosis::of_attempt;
 use crate::journal::{Attempt, Pattern, Wake};
@@ -79,7 +79,7 @@ pub(super) fn parts(wakes: &[Wake]) -> Vec<Part> {
     parts
 }
 
-pub(super) type Finding = Option<(State, String, String)>;
+pub(super) type Finding = Option<(CheckState, String, String)>;
 
 pub(super) fn percent(part: usize, whole: usize) -> usize {
     (part * 100).checked_div(whole).unwrap_or(0)

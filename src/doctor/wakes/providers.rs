@@ -7,7 +7,7 @@ use super::part::{FEW, Finding, Part, app};
 use crate::config::Config;
 use crate::doctor::advice::advice;
 use crate::doctor::check::first_of;
-use crate::doctor::check::{AppFault, State};
+use crate::doctor::check::{AppFault, CheckState};
 use crate::journal::Pattern;
 use crate::push::{KeptBy, PushErrorKind};
 use crate::types::Printable;
@@ -47,8 +47,8 @@ pub(super) fn refusals(parts: &[Part], pattern: Pattern, probed: &[AppFault], co
     // A provider that was away once is no finding; refused credentials are at once.
     let counts = !probed.is_empty() || happened >= FEW || (happened > 0 && pattern == Pattern::CredentialsRefused);
     let state = match pattern {
-        Pattern::ProviderBusy => State::Warning,
-        _ => State::Error,
+        Pattern::ProviderBusy => CheckState::Warning,
+        _ => CheckState::Error,
     };
     let mut of_calls: Vec<_> = of_calls.into_iter().collect();
     of_calls.sort_by_key(|(_, times)| std::cmp::Reverse(*times));
@@ -128,7 +128,7 @@ mod tests {
             busy,
         );
         assert!(
-            state == State::Warning && advice.contains("Google is reached"),
+            state == CheckState::Warning && advice.contains("Google is reached"),
             "{advice}"
         );
         let (_, _, advice) = refusals(

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use super::super::encode::{self, Argument, Word};
 use super::super::inherit::Inherited;
 use super::super::options;
-use crate::engine::{DirectoryQuery, Handover, HeldCall};
+use crate::engine::{DirectoryQuery, HeldCall, Routing};
 use crate::types::{Aor, CallId};
 use crate::xml;
 
@@ -161,15 +161,15 @@ pub fn held_channel<'a>(
         Some(value) if !hides(what) && !["_undef_", "0000000000"].contains(&value) => value.into(),
         _ => Arc::default(),
     };
-    let handover = if get("Channel-Name").is_some_and(|name| name.starts_with("loopback/")) {
-        Handover::DialString
+    let routing = if get("Channel-Name").is_some_and(|name| name.starts_with("loopback/")) {
+        Routing::DialString
     } else {
-        Handover::Dialplan
+        Routing::Dialplan
     };
     let told = |what: &str| caller(get, what).filter(|v| *v != "0000000000").unwrap_or_default();
     let is_own = |what: &str| caller(get, what) == get(&format!("Caller-Caller-ID-{what}"));
     let mut parent = Parent {
-        channel: (handover == Handover::Dialplan).then(|| channel.clone()),
+        channel: (routing == Routing::Dialplan).then(|| channel.clone()),
         number: told("Number").into(),
         name: told("Name").into(),
         hides: (hides("Name"), hides("Number")),
@@ -190,13 +190,13 @@ pub fn held_channel<'a>(
         .or_else(|| variable("ringback"));
     // Behind a loopback the caller's own channel plays it.
     let ringback = Ringback {
-        sound: sound.filter(|_| handover == Handover::Dialplan).map(str::to_owned),
-        at_once: handover == Handover::Dialplan && is_set("instant_ringback"),
+        sound: sound.filter(|_| routing == Routing::Dialplan).map(str::to_owned),
+        at_once: routing == Routing::Dialplan && is_set("instant_ringback"),
         is_silent: is_set("ignore_ring_ready"),
     };
     let socket = Socket::read(get);
     let channel_of = |name: &str| variable(name).filter(|id| is_channel(id)).map(str::to_owned);
-    let behind = (handover == Handover::DialString).then(|| Behind {
+    let behind = (routing == Routing::DialString).then(|| Behind {
         caller: channel_of("other_loopback_from_uuid"),
         end: channel_of("other_loopback_leg_uuid"),
         may_leave: variable("loopback_bowout").is_none_or(options::is_true),
@@ -206,14 +206,14 @@ pub fn held_channel<'a>(
         aor,
         caller_number: shown("Number"),
         caller_name: shown("Name"),
-        handover,
+        routing,
         at,
         max_wait: asked.max_wait,
         options: asked.options,
         query: if asked.ask_directory {
             Some(DirectoryQuery::WhoRings)
         } else {
-            (handover == Handover::Dialplan).then_some(DirectoryQuery::WhoseNumber)
+            (routing == Routing::Dialplan).then_some(DirectoryQuery::WhoseNumber)
         },
     };
     Ok(HeldChannel {

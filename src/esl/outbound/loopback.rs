@@ -1,4 +1,4 @@
-//! A caller behind a loopback (the dial-string way) is bridged in the loopback's place, as soon as both of its threads are inside
+//! A caller behind a loopback (dial-string routing) is bridged in the loopback's place, as soon as both of its threads are inside
 //! its bridge with him: `bridging` has the race.
 
 use std::time::Duration;

@@ -26,7 +26,7 @@ use crate::push::setup::SetupError;
 use crate::push::transport::connection::ProviderConnection;
 use crate::push::transport::probe::Proof;
 use crate::push::transport::reply::read_body;
-use crate::push::transport::retry::{Passing, Try, Wait};
+use crate::push::transport::retry::{TransientFailure, Try, Wait};
 use crate::push::transport::tls::Tls;
 use crate::types::push::{Fault, KeptBy, PushError, PushOutcome, PushRequest};
 use crate::types::{Provider, PushParams, PushToken};
@@ -170,7 +170,7 @@ impl Apns {
             Try::Refused(error) if error.is_about_the_topic() && topic.is_empty() => Ok(Proof::NoTopic),
             Try::Refused(error) if error.is_about_the_topic() => Err(error.with_topic(topic)),
             // Only the made-up token is pushed too often: everything else is good.
-            Try::Passing(Passing {
+            Try::TransientFailure(TransientFailure {
                 kept_by: KeptBy::BusyForPhone { .. },
                 ..
             }) => Ok(Proof::Taken("TooManyRequests")),

@@ -3,8 +3,8 @@
 use std::time::SystemTime;
 
 use crate::push::apps::callees::Callees;
-use crate::push::apps::plan::Plan;
-use crate::push::apps::standing::{LastFailure, Problem, ProblemKind};
+use crate::push::apps::schedule::ProbeSchedule;
+use crate::push::apps::status::{LastFailure, Problem, ProblemKind};
 use crate::types::push::{KeptBy, PushError};
 use crate::types::{Aor, UnixSeconds};
 
@@ -31,7 +31,7 @@ pub(crate) struct Condition {
     /// Callees for whom it said "not now" (429, a gateway's 5xx).
     pub busy_for: Callees,
     pub checked: Option<UnixSeconds>,
-    pub plan: Plan,
+    pub schedule: ProbeSchedule,
 }
 
 /// What the provider said last about the app.
@@ -58,7 +58,7 @@ impl Default for Condition {
             rejected_for: Callees::default(),
             busy_for: Callees::default(),
             checked: None,
-            plan: Plan::at_once(),
+            schedule: ProbeSchedule::at_once(),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::push::apns::token_file::TokenFile;
 use crate::push::app::App;
 use crate::push::apps::health::Health;
 use crate::push::apps::sender::Sender;
-use crate::push::apps::standing::{AppState, Standing};
+use crate::push::apps::status::{AppState, AppStatus};
 use crate::push::apps::watch::{Files, Renewal};
 use crate::push::clock::{Clock, Now};
 use crate::push::setup::SetupError;
@@ -115,9 +115,9 @@ impl LiveApp {
             expires: None,
             days_left: None,
             problems: Vec::new(),
-            standing: match &self.sender {
-                Sender::Log => Standing::OnlyLogs,
-                _ => Standing::Untried,
+            status: match &self.sender {
+                Sender::Log => AppStatus::OnlyLogs,
+                _ => AppStatus::Untried,
             },
             why: None,
             checked: None,

@@ -7,7 +7,7 @@ use crate::push::apns::Apns;
 use crate::push::apns::token::ProviderToken;
 use crate::push::app::{App, Credentials};
 use crate::push::clock::Clock;
-use crate::push::fcm::{Account, Fcm};
+use crate::push::fcm::{Fcm, SharedAccount};
 use crate::push::gateway::Gateway;
 use crate::push::log;
 use crate::push::setup::SetupError;
@@ -38,7 +38,7 @@ impl Sender {
                 Ok(Self::Apns(Box::new(Apns::new(app, &keys, clock.clone())?)))
             }
             (_, Provider::Fcm) => {
-                let accounts: Vec<Account> = known.filter_map(Self::account).collect();
+                let accounts: Vec<SharedAccount> = known.filter_map(Self::account).collect();
                 Ok(Self::Fcm(Box::new(Fcm::new(app, &accounts, clock.clone())?)))
             }
             (_, other) => {
@@ -58,7 +58,7 @@ impl Sender {
         }
     }
 
-    fn account(&self) -> Option<Account> {
+    fn account(&self) -> Option<SharedAccount> {
         match self {
             Self::Fcm(fcm) => Some(fcm.account.clone()),
             _ => None,

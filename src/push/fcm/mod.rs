@@ -37,19 +37,19 @@ pub(crate) struct Fcm {
     base: String,
     composer: Composer,
     connection: ProviderConnection,
-    pub account: Account,
+    pub account: SharedAccount,
     clock: Clock,
 }
 
 impl Fcm {
     /// Reads the app's service account. `accounts` are those of other apps: one account has one token.
-    pub(crate) fn new(app: &App, accounts: &[Account], clock: Clock) -> Result<Self, SetupError> {
+    pub(crate) fn new(app: &App, accounts: &[SharedAccount], clock: Clock) -> Result<Self, SetupError> {
         let Credentials::FcmServiceAccount { file } = &app.credentials else {
             return Err(SetupError::app(app, "fcm needs a service account file"));
         };
         let tls = Tls::new(app, None)?;
         let tokens = Arc::new(AccessTokens::new(app, file, &tls, clock.clone())?);
-        let account = Account {
+        let account = SharedAccount {
             tokens,
             way: (app.ca_file.clone(), app.proxy.clone()),
         };
@@ -181,12 +181,12 @@ impl Fcm {
 
 /// An account and how its token server is reached; apps share a token when both are the same.
 #[derive(Clone)]
-pub(crate) struct Account {
+pub(crate) struct SharedAccount {
     tokens: Arc<AccessTokens>,
     way: (Option<std::path::PathBuf>, Option<String>),
 }
 
-impl Account {
+impl SharedAccount {
     fn is_same(&self, other: &Self) -> bool {
         self.way == other.way && self.tokens.is_for(&other.tokens)
     }

@@ -6,7 +6,7 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 use crate::push::transport::reply;
-use crate::push::transport::retry::{Passing, Try};
+use crate::push::transport::retry::{TransientFailure, Try};
 use crate::types::push::{Fault, KeptBy, PushError};
 
 /// The token belongs to another Firebase project.
@@ -69,7 +69,7 @@ pub(crate) fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Syste
                 "QUOTA_EXCEEDED" => KeptBy::BusyForThis { status },
                 _ => KeptBy::Busy { status },
             };
-            Try::Passing(Passing::answered(kept_by, &reason, headers, now))
+            Try::TransientFailure(TransientFailure::answered(kept_by, &reason, headers, now))
         }
         _ => Try::refused(status, reason),
     }
@@ -83,7 +83,7 @@ mod tests {
         let body = format!(r#"{{"error":{error}}}"#);
         match classify(status, &HeaderMap::new(), body.as_bytes(), SystemTime::now()) {
             Try::Refused(error) => error.to_string(),
-            Try::Passing(Passing { reason, .. }) => format!("passing: {reason}"),
+            Try::TransientFailure(TransientFailure { reason, .. }) => format!("passing: {reason}"),
             other => format!("{other:?}"),
         }
     }

@@ -26,7 +26,7 @@ use crate::push::setup::SetupError;
 use crate::push::template::{BodyTemplate, Name};
 use crate::push::transport::connection::ProviderConnection;
 use crate::push::transport::reply::read_body;
-use crate::push::transport::retry::{Passing, Try, Wait};
+use crate::push::transport::retry::{TransientFailure, Try, Wait};
 use crate::push::transport::tls::{GatewayTls, Tls};
 use crate::types::push::{About, KeptBy, OwnRefusal, PushError, PushOutcome, PushRequest};
 use crate::types::{Provider, TokenType};
@@ -213,7 +213,7 @@ fn classify(status: StatusCode, headers: &HeaderMap, clock: &Clock) -> Try {
         410 => Try::Refused(PushError::TokenGone { since: None, reason }),
         429 | 500..=599 => {
             let kept_by = KeptBy::BusyForThis { status: code };
-            Try::Passing(Passing::answered(kept_by, &reason, headers, clock.now().wall))
+            Try::TransientFailure(TransientFailure::answered(kept_by, &reason, headers, clock.now().wall))
         }
         _ => Try::refused(code, reason),
     }

@@ -11,7 +11,7 @@ use crate::push::app::App;
 use crate::push::setup::SetupError;
 use crate::push::transport::failure;
 use crate::push::transport::reply::{Reply, read_body};
-use crate::push::transport::retry::{Passing, TRY_LIMIT, Try, Wait};
+use crate::push::transport::retry::{TRY_LIMIT, TransientFailure, Try, Wait};
 use crate::push::transport::tls::Tls;
 use crate::types::push::{PushError, PushOutcome, PushRequest};
 
@@ -72,7 +72,7 @@ impl ProviderConnection {
             let left = wait.left();
             let tried = wait.attempt(once(client, left)).await?.unwrap_or_else(|| {
                 self.replace(app, generation);
-                Try::Passing(Passing::no_answer(NO_ANSWER))
+                Try::TransientFailure(TransientFailure::no_answer(NO_ANSWER))
             });
             if let Some(outcome) = wait.settle(app, tried).await {
                 return outcome;
@@ -151,5 +151,5 @@ impl ProviderConnection {
 }
 
 fn no_answer() -> PushError {
-    Passing::no_answer(NO_ANSWER).into()
+    TransientFailure::no_answer(NO_ANSWER).into()
 }

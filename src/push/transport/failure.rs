@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::io;
 
 use crate::push::transport::resolver::NoAddress;
-use crate::push::transport::retry::{Passing, Try};
+use crate::push::transport::retry::{TransientFailure, Try};
 use crate::types::push::{Fault, KeptBy, PushError};
 use crate::words::{self, causes};
 
@@ -19,7 +19,7 @@ pub(crate) fn lost(error: reqwest::Error, is_proxied: bool) -> Try {
     let reason = in_words(error, is_proxied);
     match fault {
         Some(fault) => Try::Refused(PushError::Misconfigured { fault, reason }),
-        None => Try::Passing(Passing {
+        None => Try::TransientFailure(TransientFailure {
             kept_by: if has_no_address {
                 KeptBy::NoAddress
             } else {

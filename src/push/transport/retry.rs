@@ -53,7 +53,7 @@ pub(crate) enum Try {
     },
     Refused(PushError),
     /// It may work later.
-    Passing(Passing),
+    TransientFailure(TransientFailure),
     /// The cause was removed (a new provider token): try again without a pause.
     Again {
         reason: String,
@@ -62,13 +62,13 @@ pub(crate) enum Try {
 
 /// A failure that may pass.
 #[derive(Clone, Debug)]
-pub(crate) struct Passing {
+pub(crate) struct TransientFailure {
     pub kept_by: KeptBy,
     pub reason: String,
     pub retry_after: Option<Duration>,
 }
 
-impl Passing {
+impl TransientFailure {
     /// Nothing came back in time.
     pub(crate) fn no_answer(reason: &str) -> Self {
         Self {
@@ -89,8 +89,8 @@ impl Passing {
     }
 }
 
-impl From<Passing> for PushError {
-    fn from(Passing { kept_by, reason, .. }: Passing) -> Self {
+impl From<TransientFailure> for PushError {
+    fn from(TransientFailure { kept_by, reason, .. }: TransientFailure) -> Self {
         Self::Exhausted { kept_by, reason }
     }
 }
@@ -113,8 +113,8 @@ impl Try {
         match self {
             Self::Taken { .. } => None,
             Self::Refused(error) => Some(error),
-            Self::Passing(passing) => Some(passing.into()),
-            Self::Again { reason } => Some(Passing::no_answer(&reason).into()),
+            Self::TransientFailure(passing) => Some(passing.into()),
+            Self::Again { reason } => Some(TransientFailure::no_answer(&reason).into()),
         }
     }
 }
@@ -179,7 +179,7 @@ impl Wait {
             }
             Try::Refused(error) => return Some(Err(error)),
             Try::Again { reason } => (KeptBy::NoAnswer, reason, Some(Duration::ZERO)),
-            Try::Passing(Passing {
+            Try::TransientFailure(TransientFailure {
                 kept_by,
                 reason,
                 retry_after,

@@ -114,7 +114,7 @@ impl Call {
     }
 
     /// AORs are compared in another way from now on.
-    pub fn file_anew(&mut self, policy: &Policy) {
+    pub fn refile(&mut self, policy: &Policy) {
         self.key = AorKey::of(&self.held.aor, policy);
         if let Some((number, asked)) = self.number.as_mut().zip(self.question.as_ref()) {
             *number = AorKey::of(&Aor::new(asked.dialled.clone(), self.held.aor.domain.clone()), policy);

@@ -8,7 +8,7 @@ use super::{Call, Phase};
 use crate::engine::command::HoldResult;
 use crate::engine::event::{LegEnd, Verdict};
 use crate::engine::order::{CallOrder, Cause, Connect, Next};
-use crate::engine::party::{Codecs, LegState, NextPush, Origin, OwnLeg, Place};
+use crate::engine::party::{Codecs, LegState, Location, NextPush, Origin, OwnLeg};
 use crate::engine::policy::Decline;
 use crate::engine::step::Step;
 use crate::engine::world::World;
@@ -259,7 +259,7 @@ impl Call {
             return;
         }
         party.codecs = Codecs::Any;
-        party.place.get_or_insert_with(|| Place {
+        party.place.get_or_insert_with(|| Location {
             target: failed.target.clone(),
             alive: None,
         });

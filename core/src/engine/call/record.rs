@@ -27,7 +27,7 @@ impl Call {
             caller: self.held.caller_number.clone(),
             devices: u32::try_from(self.parties.len()).unwrap_or(u32::MAX),
             wait: self.deadline.since(self.figures.since),
-            handover: self.held.handover,
+            routing: self.held.routing,
             options: self.held.options.words(),
             dialled: question.map(|question| question.dialled.clone()),
             asked: question.map(|question| world.now.since(question.at)),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Call, Phase};
 use crate::engine::directory::Arrival;
-use crate::engine::party::{Leg, NextPush, Party, Place};
+use crate::engine::party::{Leg, Location, NextPush, Party};
 use crate::engine::step::{RegisterKind, Step};
 use crate::engine::world::World;
 use crate::types::DeviceKey;
@@ -49,7 +49,7 @@ impl Call {
             Some(before) if *before == arrival.target => RegisterKind::Refresh,
             Some(_) => RegisterKind::Moved,
         };
-        party.place = Some(Place {
+        party.place = Some(Location {
             target: arrival.target.clone(),
             alive: Some(world.now),
         });

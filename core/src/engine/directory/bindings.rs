@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::binding::{Age, BindOutcome, Binding, InDoubt, PhoneId};
-use super::entry::{Entry, MOST_PER_AOR};
+use super::entry::{AorEntry, MOST_PER_AOR};
 use crate::engine::event::{Registration, Source};
 use crate::types::{DeviceKey, Moment, Target};
 
@@ -15,7 +15,7 @@ const LIST_TO_LIST: Duration = Duration::from_secs(3);
 /// profile says otherwise.
 const EVENT_TO_LIST: Duration = Duration::from_secs(63);
 
-impl Entry {
+impl AorEntry {
     /// Records where a phone is: a phone is at one place, the one that it named last.
     pub(super) fn bind(
         &mut self,

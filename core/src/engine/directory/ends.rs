@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::binding::PhoneId;
 use super::outcome::{Departures, ListingQuery};
-use super::{AorKey, Binding, Directory, Entry};
+use super::{AorEntry, AorKey, Binding, Directory};
 use crate::engine::command::Command;
 use crate::engine::event::{Listing, Registration, Source, UnregisterWhy, Unregistration};
 use crate::engine::policy::{OnUnregister, Policy};
@@ -200,7 +200,7 @@ impl Directory {
     }
 }
 
-impl Entry {
+impl AorEntry {
     fn gone(&self, over: &[Binding]) -> Departures {
         Departures {
             devices: over.iter().filter_map(|b| b.device.clone()).collect(),
@@ -221,7 +221,7 @@ fn is_over(b: &Binding, end: &Unregistration) -> bool {
 }
 
 /// The devices whose users log out: they have said so, and are registered nowhere else.
-fn logged_out(entry: &Entry, end: &Unregistration, over: Vec<Binding>, now: Moment) -> Vec<Arc<DeviceKey>> {
+fn logged_out(entry: &AorEntry, end: &Unregistration, over: Vec<Binding>, now: Moment) -> Vec<Arc<DeviceKey>> {
     let token = end.push.as_ref().map(PushParams::token);
     let named = entry.devices.iter().filter(|d| match token {
         Some(token) => d.device.push.token() == token,
@@ -234,7 +234,7 @@ fn logged_out(entry: &Entry, end: &Unregistration, over: Vec<Binding>, now: Mome
 }
 
 /// Whether a phone that FreeSWITCH lists is known nowhere, or only from a list that may have been too old.
-fn is_missed(entry: &Entry, reg: &Registration) -> bool {
+fn is_missed(entry: &AorEntry, reg: &Registration) -> bool {
     let Some(target) = &reg.target else { return false };
     let device = reg.push.as_ref().and_then(|push| entry.device_of(push));
     let phone = PhoneId {

@@ -138,7 +138,7 @@ const LATE_AT_MOST: Duration = Duration::from_secs(300);
 
 /// What one AOR has.
 #[derive(Clone, Debug, Default)]
-pub struct Entry {
+pub struct AorEntry {
     /// Devices, oldest first.
     pub devices: Vec<KnownDevice>,
     /// Bindings, oldest first.
@@ -149,13 +149,13 @@ pub struct Entry {
 
 /// What of an entry decides ([`crate::engine::digest`]).
 pub(super) struct EntryDigest<'a> {
-    entry: &'a Entry,
+    entry: &'a AorEntry,
     calls: bool,
 }
 
 impl Hash for EntryDigest<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let Entry {
+        let AorEntry {
             devices,
             bindings,
             waiting,
@@ -192,7 +192,7 @@ impl Hash for EntryDigest<'_> {
     }
 }
 
-impl Entry {
+impl AorEntry {
     /// What decides; `calls` says whether calls may still come.
     pub(super) fn deciding(&self, calls: bool) -> EntryDigest<'_> {
         EntryDigest { entry: self, calls }

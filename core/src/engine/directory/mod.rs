@@ -14,30 +14,30 @@ use std::sync::Arc;
 
 mod binding;
 mod bindings;
-mod dropped;
+mod dropped_tokens;
 mod ends;
 mod entry;
-mod filing;
 mod outcome;
+mod refile;
 mod tokens;
 
 pub use self::binding::Binding;
 use self::binding::{Age, InDoubt};
-use self::dropped::DroppedTokens;
-pub use self::entry::{AorKey, Arrival, Entry, KnownDevice, LastPush, MissedCall};
+use self::dropped_tokens::DroppedTokens;
+pub use self::entry::{AorEntry, AorKey, Arrival, KnownDevice, LastPush, MissedCall};
 pub use self::outcome::Departures;
 use self::outcome::{ListingQuery, Ownership};
 use super::command::Command;
 use super::event::{Registration, Source};
 use super::ids::IdMap;
-use super::in_order::in_order;
+use super::ordered_hash::ordered_hash;
 use super::policy::Policy;
 use crate::types::{Aor, CallId, Device, DeviceKey, Moment, Target};
 
 /// All AORs.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
-    entries: HashMap<AorKey, Entry>,
+    entries: HashMap<AorKey, AorEntry>,
     /// Hash of (provider, app, token) -> its owner. A hash, not the token itself: a million of them would double the
     /// memory.
     owners: IdMap<u64, AorKey>,
@@ -88,9 +88,9 @@ impl Directory {
             .collect();
         all.sort_unstable_by_key(|(key, _)| *key);
         all.hash(state);
-        in_order(owners, state);
-        in_order(phones, state);
-        in_order(ended, state);
+        ordered_hash(owners, state);
+        ordered_hash(phones, state);
+        ordered_hash(ended, state);
         (resync, dropped, is_resyncing).hash(state);
     }
 
@@ -112,7 +112,7 @@ impl Directory {
     }
 
     /// What an AOR has, if anything.
-    pub fn entry(&self, key: &AorKey) -> Option<&Entry> {
+    pub fn entry(&self, key: &AorKey) -> Option<&AorEntry> {
         self.entries.get(key)
     }
 
@@ -253,7 +253,7 @@ impl Directory {
     }
 
     fn drop_if_empty(&mut self, key: &AorKey) {
-        if self.entries.get(key).is_some_and(Entry::is_empty) {
+        if self.entries.get(key).is_some_and(AorEntry::is_empty) {
             self.entries.remove(key);
         }
     }

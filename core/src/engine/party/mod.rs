@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::leg::{Leg, LegQuery, LegState, Origin, OtherLeg, OwnLeg};
-pub use self::wake::{NextPush, OwnPushes, PushState, Wake};
-use super::directory::Entry;
+pub use self::wake::{NextPush, OwnPushes, PartyWake, PushState};
+use super::directory::AorEntry;
 use super::event::LegEnd;
 use crate::types::{CallId, DeviceKey, Moment, PushId, Target};
 
@@ -30,11 +30,11 @@ pub struct Party {
     /// The Call-ID of INVITEs to it and what its pushes carry, once there was one.
     pub sip_call_id: Option<Arc<str>>,
     /// Where it is, as far as known; newest wins.
-    pub place: Option<Place>,
+    pub place: Option<Location>,
     /// It registered during this call.
     pub has_registered: bool,
     /// Its waking.
-    pub wake: Wake,
+    pub wake: PartyWake,
     /// How it is rung.
     pub leg: Leg,
     /// A leg of ours rang: an 18x was heard in this call.
@@ -49,7 +49,7 @@ pub struct Party {
 
 /// Where a phone is registered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Location {
     /// Dial-string to it.
     pub target: Target,
     /// Last proof of life.
@@ -67,7 +67,7 @@ pub enum Codecs {
 }
 
 /// What decides ([`super::digest`]): when it was alive says how a call starts with it; this one has started.
-impl Hash for Place {
+impl Hash for Location {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self { target, alive } = self;
         (target, alive.is_some()).hash(state);
@@ -102,7 +102,7 @@ impl Hash for Party {
 
 impl Party {
     /// Everybody who could answer for an AOR: each device once, with its newest live binding, then the other bindings.
-    pub fn all_of(entry: &Entry, now: Moment) -> Vec<Self> {
+    pub fn all_of(entry: &AorEntry, now: Moment) -> Vec<Self> {
         let live = |device: Option<&Arc<DeviceKey>>| {
             entry
                 .bindings
@@ -115,7 +115,7 @@ impl Party {
             label: d.label.clone(),
             register_call_id: d.device.register_call_id.clone(),
             user_agent: d.device.user_agent.clone(),
-            place: live(Some(&d.key)).map(|b| Place {
+            place: live(Some(&d.key)).map(|b| Location {
                 target: b.target.clone(),
                 alive: b.alive,
             }),
@@ -128,7 +128,7 @@ impl Party {
             .map(|b| Self {
                 register_call_id: b.call_id.clone(),
                 user_agent: b.user_agent.clone(),
-                place: Some(Place {
+                place: Some(Location {
                     target: b.target.clone(),
                     alive: b.alive,
                 }),

@@ -8,7 +8,7 @@ use crate::types::{Moment, PushId};
 
 /// The pushes to a device for one call: what is due, what is under way, what came of it.
 #[derive(Clone, Debug, Default)]
-pub struct Wake {
+pub struct PartyWake {
     /// What comes next.
     pub next: NextPush,
     /// This call's own pushes, once there is one.
@@ -83,7 +83,7 @@ impl NextPush {
     }
 }
 
-impl Wake {
+impl PartyWake {
     /// What decides ([`crate::engine::digest`]); of a party that is out of the call its pushes do not.
     pub(super) fn what_decides(&self, with_pushes: bool) -> impl Hash {
         let Self {

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::dialplan::Action;
-use crate::doctor::check::{Check, WAY_IN as FAMILY};
+use crate::doctor::check::{Check, ROUTING as FAMILY};
 
 /// The variables that end a wait.
 const NAMES: [&str; 3] = ["call_timeout", "leg_timeout", "originate_timeout"];

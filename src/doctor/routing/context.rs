@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::dialplan::{Action, Bridge, Socket, SocketCall, bridges, handovers, transfers};
 use super::dialstring::{Destination, leads};
 use super::limits;
-use crate::doctor::check::{Check, State, WAY_IN as FAMILY, first_of};
+use crate::doctor::check::{Check, CheckState, ROUTING as FAMILY, first_of};
 use crate::doctor::esl::Session;
 use crate::doctor::handlers::Handler;
 use crate::esl::encode::{self, Argument};
@@ -99,7 +99,7 @@ impl Context {
 
     /// The contexts that its actions after the `socket` lead to.
     pub(super) fn leads_on(&self) -> impl Iterator<Item = &str> {
-        let after = self.handovers.iter().flat_map(|handover| &handover.after);
+        let after = self.handovers.iter().flat_map(|routing| &routing.after);
         after.filter_map(Action::context).filter(|name| *name != self.name)
     }
 
@@ -116,14 +116,14 @@ impl Context {
             let advice = "install all of fs-conf/dialplan/fswake.xml, or correct the name, and `reloadxml`";
             checks.push(Check::error(FAMILY, name.clone(), seen, advice));
         }
-        let ends_there = |handover: &SocketCall| !handover.continues && !handover.after.iter().any(Action::goes_on);
+        let ends_there = |routing: &SocketCall| !routing.continues && !routing.after.iter().any(Action::goes_on);
         if is_led_to && self.handovers.iter().any(ends_there) {
             let seen = "nothing after the socket application goes on with the call: calls that wake nobody end there";
             let advice = "write a bridge after it, as fs-conf/dialplan/fswake.xml does";
             checks.push(Check::error(FAMILY, name.clone(), seen, advice));
         }
         let of_next = next.iter().flat_map(|c| &c.bridges).map(|bridge| &bridge.action);
-        let after = self.handovers.iter().flat_map(|handover| &handover.after);
+        let after = self.handovers.iter().flat_map(|routing| &routing.after);
         let mut all = after.chain(of_next);
         if is_led_to && all.any(|action| action.rings_by_dial_string(&self.name)) {
             let seen = "its last bridge rings user/.. or a loopback into this context, whose dial-string leads here again: the \
@@ -141,7 +141,7 @@ impl Context {
         let before_socket = self
             .handovers
             .iter()
-            .filter_map(|handover| limits::of_actions(&handover.before));
+            .filter_map(|routing| limits::of_actions(&routing.before));
         let leads_here = |leg: &str| match leads(leg) {
             Destination::To(contexts) => contexts.iter().any(|context| led.contains(&context.as_str())),
             _ => leg.starts_with("user/"),
@@ -176,7 +176,7 @@ impl Context {
             let seen = format!("{} may answer for it in place of the file", handler.name());
             let advice = "have the script leave this name to FreeSWITCH's files, or let calls of the last days show that they \
                           arrive (`fswake trace`)";
-            checks.push(Check::new(FAMILY, name, State::Warning, seen).advise(advice));
+            checks.push(Check::new(FAMILY, name, CheckState::Warning, seen).advise(advice));
         }
         checks
     }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::dialplan::Socket;
 use crate::config::Config;
-use crate::doctor::check::{Check, WAY_IN as FAMILY};
+use crate::doctor::check::{Check, ROUTING as FAMILY};
 use crate::doctor::esl::Session;
 use crate::doctor::listens;
 use crate::esl::encode::{self, Word};

@@ -26,7 +26,7 @@ pub struct AppState {
     /// What an operator has to mend, worst first; empty when nothing is known to be wrong.
     pub problems: Vec<Problem>,
     /// What is known of it in a word: only `Ok` is said of what a provider has confirmed.
-    pub standing: Standing,
+    pub status: AppStatus,
     /// Why, unless it is well.
     pub why: Option<String>,
     /// When a push or a probe last said something about it.
@@ -45,7 +45,7 @@ impl AppState {
 
     /// Whether it only writes to the log.
     pub fn only_logs(&self) -> bool {
-        self.standing == Standing::OnlyLogs
+        self.status == AppStatus::OnlyLogs
     }
 
     /// Whether its phones would be woken now, as far as is known.
@@ -69,7 +69,7 @@ impl AppState {
 
 /// What is known of an app.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Standing {
+pub enum AppStatus {
     /// No push and no probe has said anything since the start, or since its credentials changed.
     #[default]
     Untried,
@@ -81,7 +81,7 @@ pub enum Standing {
     Problem(ProblemKind),
 }
 
-impl Standing {
+impl AppStatus {
     /// The word in JSON and on the status page.
     pub fn as_str(self) -> &'static str {
         match self {

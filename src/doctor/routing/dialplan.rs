@@ -130,8 +130,8 @@ pub(super) fn handovers(xml: &str) -> Vec<SocketCall> {
                         after: Vec::new(),
                         continues,
                     });
-                } else if let Some(handover) = open.and_then(|at| found.get_mut(at)) {
-                    handover.after.push(action);
+                } else if let Some(routing) = open.and_then(|at| found.get_mut(at)) {
+                    routing.after.push(action);
                 } else {
                     before.push(action);
                 }

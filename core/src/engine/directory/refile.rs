@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 use std::hash::BuildHasher;
 
-use super::{AorKey, Binding, Directory, Entry, KnownDevice};
+use super::{AorEntry, AorKey, Binding, Directory, KnownDevice};
 use crate::engine::policy::Policy;
 use crate::types::Aor;
 
 impl Directory {
     /// Files every device and binding, and all that is remembered of an AOR, under the name that the policy gives it.
-    pub fn file_anew(&mut self, policy: &Policy) {
-        let moves = |key: &AorKey, entry: &Entry| {
+    pub fn refile(&mut self, policy: &Policy) {
+        let moves = |key: &AorKey, entry: &AorEntry| {
             entry.devices.iter().any(|d| AorKey::of(&d.device.aor, policy) != *key)
                 || entry.bindings.iter().any(|b| place(key, b, policy) != *key)
         };
