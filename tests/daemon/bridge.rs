@@ -229,6 +229,33 @@ async fn early_media_of_a_phone_that_rings_alone_reaches_the_caller_and_its_answ
     phone.got_bye().await;
 }
 
+/// The loopback has served when the phone answers: the caller is bridged in its place, as after an answer without early media.
+#[tokio::test]
+async fn caller_takes_the_loopbacks_place_when_a_phone_with_early_media_answers() {
+    let stage = Stage::new().await;
+    let daemon = stage.start().await;
+    let phone = stage.iphone("1001");
+    daemon.asleep(&phone).await;
+    let [_, call] = both_ways(&daemon, "1001");
+    let held = woken(&stage, &phone, &call).await;
+    phone.set_behaviour(Behaviour::Manual);
+    let leg = phone.invite(1).await.leg;
+    phone.early_media();
+    assert_eq!(soon("early media", held.outcome()).await, Outcome::Early { leg });
+    phone.answer();
+    let line = daemon.summary().await;
+    assert_eq!(field(&line, "outcome"), "connected");
+    let caller = held.behind.clone().expect("a caller");
+    let bridged: Vec<String> = held.commands().into_iter().map(|(_, c)| c).collect();
+    let bridged: Vec<_> = bridged.iter().filter(|c| c.contains("uuid_bridge(")).collect();
+    let order = |a_leg: &str| format!("uuid_bridge({a_leg}");
+    assert_eq!(bridged.len(), 2, "{bridged:?}");
+    assert!(bridged[0].contains(&order(&held.uuid)), "{bridged:?}");
+    assert!(bridged[1].contains(&order(&caller)), "{bridged:?}");
+    held.caller_hangs_up();
+    phone.got_bye().await;
+}
+
 #[tokio::test]
 async fn phone_that_declines_after_its_early_media_ends_the_call_with_its_own_cause() {
     let stage = Stage::new().await;

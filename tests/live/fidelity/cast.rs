@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use fswake_test_support::baresip::Baresip;
+use fswake_test_support::baresip::{Baresip, Settings};
 use fswake_test_support::realfs::{Routing, VANILLA_DOMAIN, filled};
 use fswake_test_support::sip::{Account, Leg, Noise, OutgoingCall, Phone, Script, What};
 use fswake_test_support::site::{Site, Wakes};
@@ -57,7 +57,7 @@ impl<'a> Cast<'a> {
         let (mut baresip, mut token) = (None, None);
         if row.baresip == Some(Who::Callee) {
             if row.awake || way == Routing::Plain {
-                baresip = Some(registered(site, account(&callee)).await);
+                baresip = Some(registered(site, account(&callee), row).await);
             } else {
                 // The app of this token is what the push starts.
                 let app = Phone::new(account(&callee), script.clone()).await;
@@ -73,7 +73,11 @@ impl<'a> Cast<'a> {
         }
         if row.baresip == Some(Who::Caller) {
             let caller = account(&user(Who::Caller));
-            baresip = Some(Baresip::start(caller, Who::Caller.voice(), false).await);
+            let settings = Settings {
+                encrypts: row.encrypts,
+                ..Settings::default()
+            };
+            baresip = Some(Baresip::start(caller, Who::Caller.voice(), settings).await);
         }
         if let Some(script) = &row.other {
             phones.insert(
@@ -97,7 +101,7 @@ impl<'a> Cast<'a> {
         let call = phones[&Who::Caller].call_as(&filled(row.dials, &id), &channel);
         if let Some(token) = token {
             assert!(site.pushed_to(&token).await, "baresip's app is not pushed");
-            baresip = Some(registered(site, account(&callee)).await);
+            baresip = Some(registered(site, account(&callee), row).await);
         }
         Cast {
             site,
@@ -305,9 +309,13 @@ async fn soon(is_so: impl Fn() -> bool) -> bool {
 }
 
 /// baresip in the callee's place.
-async fn registered(site: &Site, account: Account) -> Baresip {
+async fn registered(site: &Site, account: Account, row: &Row) -> Baresip {
     let command = format!("sofia status profile internal user {}@{}", account.user, account.domain);
-    let baresip = Baresip::start(account, Who::Callee.voice(), true).await;
+    let settings = Settings {
+        registers: true,
+        encrypts: row.encrypts,
+    };
+    let baresip = Baresip::start(account, Who::Callee.voice(), settings).await;
     let deadline = Instant::now() + SOON;
     while !site.fs.api(&command).await.contains("Registered(") {
         assert!(Instant::now() < deadline, "baresip does not register");
@@ -318,17 +326,19 @@ async fn registered(site: &Site, account: Account) -> Baresip {
 
 /// A phone that is called: awake, or asleep until a push wakes it.
 async fn phone(site: &Site, user: &str, row: &Row, script: &Script, way: Routing) -> Phone {
+    let mut account = site.fs.account(user, VANILLA_DOMAIN);
+    if row.asserting {
+        account.server = site.fs.ports.single;
+    }
     if row.awake || way == Routing::Plain {
-        let phone = site.desk_phone(user, VANILLA_DOMAIN, script.clone()).await;
+        let phone = site.desk_phone_of(account, script.clone()).await;
         if row.stale {
             phone.wake_elsewhere().await;
             phone.register().await;
         }
         return phone;
     }
-    let phone = site
-        .sleeper(user, VANILLA_DOMAIN, Wakes::Elsewhere, script.clone())
-        .await;
+    let phone = site.sleeper_of(account, Wakes::Elsewhere, script.clone()).await;
     if !row.stale {
         site.forget_place(&phone).await;
     }

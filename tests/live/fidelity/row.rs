@@ -207,6 +207,10 @@ pub struct Row {
     pub awake: bool,
     /// baresip is the caller, or the callee; the scripted phone in its place does nothing.
     pub baresip: Option<Who>,
+    /// baresip encrypts.
+    pub encrypts: bool,
+    /// Callee and third register at a profile that asserts identities, and does not say who has answered.
+    pub asserting: bool,
     /// fswake has `wake.alert = "push"`.
     pub alert_by_push: bool,
     /// FreeSWITCH has to have a video codec; the row is skipped where it has none.
@@ -258,6 +262,8 @@ pub fn row(item: u8, name: &'static str) -> Row {
         watched: false,
         awake: false,
         baresip: None,
+        encrypts: false,
+        asserting: false,
         alert_by_push: false,
         needs_video: false,
         stale: false,
@@ -321,6 +327,16 @@ impl Row {
             // Nobody has it.
             self.dials = "0{id}";
         }
+        self
+    }
+
+    pub fn encrypts(mut self) -> Self {
+        self.encrypts = true;
+        self
+    }
+
+    pub fn asserting(mut self) -> Self {
+        self.asserting = true;
         self
     }
 

@@ -13,8 +13,8 @@ use tokio::sync::watch;
 
 use crate::apns::{Apns, BUNDLE_ID, Push, TEAM_ID};
 use crate::daemon::{self, Daemon};
-use crate::realfs::RealFs;
-use crate::sip::{PATIENCE, Phone, Script, What};
+use crate::realfs::{ASSERTING, RealFs};
+use crate::sip::{Account, PATIENCE, Phone, Script, What};
 
 /// What a phone does when a push arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,7 +174,12 @@ impl Site {
 
     /// A phone without a token, registered and awake.
     pub async fn desk_phone(&self, user: &str, domain: &str, script: impl Into<Script>) -> Phone {
-        let phone = Phone::new(self.fs.account(user, domain), script).await;
+        self.desk_phone_of(self.fs.account(user, domain), script).await
+    }
+
+    /// The same with an account that registers somewhere else.
+    pub async fn desk_phone_of(&self, account: Account, script: impl Into<Script>) -> Phone {
+        let phone = Phone::new(account, script).await;
         assert_eq!(phone.register().await, 200);
         self.heard(&phone).await;
         phone
@@ -182,7 +187,12 @@ impl Site {
 
     /// A phone with a token that has registered and fallen asleep.
     pub async fn sleeper(&self, user: &str, domain: &str, wakes: Wakes, script: impl Into<Script>) -> Phone {
-        let phone = Phone::new(self.fs.account(user, domain), script).await;
+        self.sleeper_of(self.fs.account(user, domain), wakes, script).await
+    }
+
+    /// The same with an account that registers somewhere else.
+    pub async fn sleeper_of(&self, account: Account, wakes: Wakes, script: impl Into<Script>) -> Phone {
+        let phone = Phone::new(account, script).await;
         self.give_token(&phone, wakes);
         assert_eq!(phone.register().await, 200);
         self.heard(&phone).await;
@@ -228,8 +238,10 @@ impl Site {
     pub async fn forget_place(&self, phone: &Phone) {
         let (user, domain) = (&phone.account().user, &phone.account().domain);
         let before = self.daemon().log.count(&["Unregistered(", user]);
-        let flush = format!("sofia profile internal flush_inbound_reg {user}@{domain}");
-        self.fs.api(&flush).await;
+        for profile in ["internal", ASSERTING] {
+            let flush = format!("sofia profile {profile} flush_inbound_reg {user}@{domain}");
+            self.fs.api(&flush).await;
+        }
         self.daemon().log.wait_times(before + 1, &["Unregistered(", user]).await;
     }
 

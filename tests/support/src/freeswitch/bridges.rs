@@ -14,7 +14,7 @@ use super::calls::events_of;
 use super::catalog::{Catalog, catalog};
 use super::channel::{Channel, Partner, Role};
 use super::core::{Core, SlowPickUp, World, new_uuid};
-use super::hangup::HangupBy;
+use super::hangup::{HangupBy, bridge_events};
 use super::held::{App, Outcome};
 use super::template::{Template, When};
 
@@ -57,6 +57,7 @@ impl Core {
         if without.is_empty() && cut_later(&mut world, leg, held) {
             return true;
         }
+        let before = world.channels[leg].peer.clone().filter(|_| without.is_empty());
         for (own, peer) in [(leg, held), (held, leg)] {
             leaves_for(&mut world, own, peer);
             if without.is_empty()
@@ -70,6 +71,9 @@ impl Core {
             }
         }
         let slow = world.slow.take_if(|slow| slow.channel == held);
+        if let Some(before) = &before {
+            self.leaves_bridge(&mut world, before);
+        }
         drop(world);
         if let Some(slow) = slow {
             self.pick_up_with(held, slow.partner.as_deref(), new_uuid(), &slow.number);
@@ -80,7 +84,9 @@ impl Core {
             core.leaves_socket(&held).await;
             core.half_tick().await;
             if without.is_empty() {
-                core.leave_park(&held, &leg);
+                if before.is_none() {
+                    core.leave_park(&held, &leg);
+                }
                 core.take_the_loopbacks_place(&held);
                 core.somebody_is_late(&held);
             }
@@ -103,6 +109,15 @@ impl Core {
         self.leave_park(held, leg);
         self.hang_up(held, "DESTINATION_OUT_OF_ORDER", HangupBy::Ours);
         self.hang_up(leg, "NORMAL_CLEARING", HangupBy::Ours);
+    }
+
+    /// The leg that this channel was bridged with is bridged with another one now.
+    fn leaves_bridge(&self, world: &mut World, uuid: &str) {
+        if let Some(channel) = world.channels.get_mut(uuid) {
+            channel.peer = None;
+            channel.bridge_uuid.clear();
+            self.emit(world, uuid, &bridge_events(world, uuid).unbridge);
+        }
     }
 
     /// Both channels end what they ran: `socket` and `park`.

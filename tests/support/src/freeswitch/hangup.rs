@@ -185,7 +185,7 @@ impl Core {
     }
 }
 
-fn bridge_events(world: &World, leg: &str) -> &'static super::catalog::BridgeEvents {
+pub(crate) fn bridge_events(world: &World, leg: &str) -> &'static super::catalog::BridgeEvents {
     let peer = world
         .channels
         .get(leg)

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 pub use self::config::{BESIDE_DOMAINS, CAPITALS, DOMAIN, ESL_PASSWORD, FIRST_USER, PASSWORD, Ports, WAKE_DOMAIN};
 pub use self::console::{Console, ConsoleEvent};
-pub use self::vanilla::{Plan, Routing, VANILLA_DOMAIN, filled};
+pub use self::vanilla::{ASSERTING, Plan, Routing, VANILLA_DOMAIN, filled};
 use crate::sip::Account;
 use crate::tls::OF_FREESWITCH;
 

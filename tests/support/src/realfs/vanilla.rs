@@ -6,6 +6,7 @@
 //! reached the way, 5 to 9 are always reached plainly.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use super::config::{ESL_PASSWORD, PASSWORD, Ports, configuration, inside, snippet};
@@ -98,11 +99,25 @@ const CONTEXTS: [&str; 2] = ["site", "office"];
 /// Contexts that nobody should come to, and that say so.
 const OTHER_CONTEXTS: [&str; 2] = ["default", "public"];
 
-fn profile(ports: &Ports) -> String {
+/// A profile that asserts who calls (P-Asserted-Identity), and does not tell callers who has answered. It has [`Ports::single`].
+pub const ASSERTING: &str = "asserting";
+
+fn profiles(ports: &Ports) -> String {
+    let presence = format!(
+        r#"<param name="manage-presence" value="true"/>
+            <param name="presence-hosts" value="{VANILLA_DOMAIN},127.0.0.1"/>"#
+    );
+    let asserts = r#"<param name="manage-presence" value="false"/>
+            <param name="caller-id-type" value="pid"/>
+            <param name="pass-callee-id" value="false"/>"#;
+    profile(ports, "internal", ports.sip, &presence) + &profile(ports, ASSERTING, ports.single, asserts)
+}
+
+fn profile(ports: &Ports, name: &str, at: SocketAddr, more: &str) -> String {
     let shipped = snippet("sip_profiles/fswake.xml", ports);
-    let (port, rtp) = (ports.sip.port(), ports.rtp);
+    let (port, rtp) = (at.port(), ports.rtp);
     format!(
-        r#"<profile name="internal"><settings>
+        r#"<profile name="{name}"><settings>
             <param name="context" value="public"/>
             <param name="dialplan" value="XML"/>
             <param name="sip-ip" value="127.0.0.1"/>
@@ -114,8 +129,7 @@ fn profile(ports: &Ports) -> String {
             <param name="rtp-timer-name" value="soft"/>
             <param name="rfc2833-pt" value="101"/>
             <param name="dtmf-duration" value="2000"/>
-            <param name="manage-presence" value="true"/>
-            <param name="presence-hosts" value="{VANILLA_DOMAIN},127.0.0.1"/>
+            {more}
             <param name="auth-calls" value="true"/>
             <param name="auth-subscriptions" value="true"/>
             <param name="auth-all-packets" value="false"/>
@@ -382,7 +396,7 @@ pub fn write(ports: &Ports, plans: &[Plan], dir: &Path, folder: &Path) -> String
 "#,
         esl = ports.esl.port(),
         dir = dir.display(),
-        configuration = configuration(modules, 1_000, &profile(ports)),
+        configuration = configuration(modules, 1_000, &profiles(ports)),
         dialplan = dialplan(ports, plans),
         directory = directory(ports, plans),
     )
