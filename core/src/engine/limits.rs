@@ -72,12 +72,12 @@ impl Windows {
     }
 }
 
-/// One window per caller's number and domain that it calls: what a caller has used up with one tenant's phones is not
-/// missing at another's.
+/// One window per caller's number and called domain: a caller who exceeds the limit at one tenant can still reach
+/// another's phones.
 #[derive(Clone, Debug, Default)]
 pub struct Callers {
     windows: Windows,
-    /// The name of the window that is looked for; kept, so that looking makes no new text.
+    /// The name to look up; kept, so that a lookup allocates nothing.
     name: String,
 }
 
