@@ -1,4 +1,4 @@
-//! The profiles that phones register with, and the parameters that make waking reliable.
+//! The profiles that phones register with, and the parameters that waking depends on.
 
 use super::check::Check;
 use super::esl::Session;
@@ -10,14 +10,14 @@ use crate::xml::{Tag, tags};
 
 const FAMILY: &str = "freeswitch";
 
-/// What a parameter should be.
+/// The right value of a parameter.
 struct Recommendation {
     name: &'static str,
     /// Whether a value (empty: not set) is good.
     good: fn(&str) -> bool,
     /// The line to add.
     line: &'static str,
-    /// What happens without.
+    /// What goes wrong without it.
     because: &'static str,
 }
 
@@ -28,11 +28,11 @@ fn is_true(value: &str) -> bool {
     )
 }
 
-/// fs-conf/sip_profiles/fswake.xml has the same.
+/// fs-conf/sip_profiles/fswake.xml sets the same.
 const RECOMMENDED: [Recommendation; 7] = [
     Recommendation {
         name: "multiple-registrations",
-        // By the Contact or by the Call-ID of the REGISTER; FreeSWITCH takes what it does not know for `false`.
+        // By the Contact or by the Call-ID of the REGISTER; FreeSWITCH treats unknown values as `false`.
         good: |value| {
             ["contact", "call-id"]
                 .iter()
@@ -149,10 +149,10 @@ fn label(name: &str) -> String {
 
 fn of_profile(profile: &ProfileParams, handler: Option<Handler>) -> Check {
     let value = |name: &str| {
-        // The last of several counts.
+        // Of several, the last one counts.
         let found = profile.params.iter().rev().find(|(n, _)| n == name);
         match found.map_or("", |(_, value)| value.as_str()) {
-            // Switches it on as well (mod_sofia/sofia.c); by the Call-ID instead of the Contact.
+            // This enables it as well (mod_sofia/sofia.c), by the Call-ID instead of the Contact.
             "" if name == "multiple-registrations" && is_true(shares(profile)) => "call-id",
             value => value,
         }

@@ -15,11 +15,11 @@ use crate::config::StoreConfig;
 use crate::store::sqlite::SCHEMA_VERSION;
 use crate::words;
 
-/// Less than this on its disk and the operator is told.
+/// Free space on its disk below which the operator is warned.
 const ENOUGH_MIB: u64 = 500;
 const TOO_LITTLE_MIB: u64 = 50;
 
-/// `runs_as` is the user of the running daemon, where one runs.
+/// `runs_as` is the running daemon's user, if there is one.
 pub(super) fn checks(store: &StoreConfig, runs_as: Option<u32>) -> Vec<Check> {
     let path = &store.path;
     let shown = path.display().to_string();
@@ -58,7 +58,7 @@ pub(super) fn checks(store: &StoreConfig, runs_as: Option<u32>) -> Vec<Check> {
     checks
 }
 
-/// Why no row could be written: what to do depends on what it is.
+/// Why no row could be written: the advice depends on it.
 fn unwritten(path: &Path, folder: &Path, error: &rusqlite::Error, runs_as: Option<u32>) -> Check {
     let shown = path.display();
     let code = error.sqlite_error_code();
@@ -121,26 +121,26 @@ fn is_mounted_read_only(folder: &Path) -> bool {
     rustix::fs::statvfs(folder).is_ok_and(|disk| disk.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
 }
 
-/// Nothing is known of a store that only its owner can try.
+/// A store that only its owner can test is not reported.
 fn not_by_this_user(seen: &str) -> Check {
     let advice = "run the doctor as root, or as fswake's user";
     Check::warning(FAMILY, "file", format!("not tried: {seen}"), advice)
 }
 
-/// Whether a directory is another user's, and so, as a rule, the daemon that writes there. Everything is root's.
+/// Whether a directory belongs to another user, who is then usually the daemon's. Root may use all of them.
 fn is_anothers(folder: &Path) -> bool {
     let owner = folder.metadata().map(|about| about.uid()).ok();
     me().is_some_and(|me| me != 0 && Some(me) != owner)
 }
 
-/// So much is written for a try: more than stays in memory, so that a full disk says so.
+/// The size of the test write: more than stays in memory, so that a full disk shows.
 const TRIED_BYTES: u32 = 256 * 1024;
 
-/// Writes a row as the daemon does and takes it back; the schema's version.
+/// Writes a row as the daemon does and removes it; returns the schema's version.
 fn look(path: &Path) -> rusqlite::Result<i64> {
     let mut connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.busy_timeout(Duration::from_secs(2))?;
-    // Ten pages: what is more goes to the disk at once.
+    // Ten pages: more goes to the disk at once.
     connection.execute_batch("PRAGMA cache_size = 10")?;
     let trying = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     trying.execute_batch("CREATE TABLE fswake_doctor (x BLOB)")?;
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
     use crate::config::{Config, Environment};
 
-    /// A store in a directory of its own, and what the doctor says of its file.
+    /// A store in its own directory, and the doctor's report on its file.
     fn file_of(dir: &Path) -> Check {
         file_for(dir, None)
     }
@@ -277,7 +277,7 @@ mod tests {
             return;
         }
         let path = store(dir.path());
-        // A daemon has the store open: what SQLite keeps next to it is there.
+        // A daemon has the store open, so SQLite's side files exist.
         let daemon = Connection::open(&path).unwrap();
         daemon.execute_batch("CREATE TABLE daemons (x)").unwrap();
         let _full = std::fs::write(dir.path().join("ballast"), vec![0; 1 << 20]);
@@ -351,7 +351,7 @@ mod tests {
         assert_eq!(found.state, CheckState::Error, "{found:?}");
         assert!(found.seen.contains("mode 0500"), "{found:?}");
         std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
-        // The daemon that runs is another user than the one whose directory it is.
+        // The running daemon is another user than the directory's owner.
         assert_eq!(file_for(dir.path(), Some(4711)).state, CheckState::Ok);
         let found = file_for(dir.path(), Some(4712));
         assert_eq!(found.state, CheckState::Error, "{found:?}");

@@ -1,4 +1,4 @@
-//! What the journal says: how many phones came, how late, and which of the known patterns is in it.
+//! The journal: how many phones came, how late, and which of the known patterns it shows.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -20,11 +20,11 @@ use crate::types::Printable;
 const FAMILY: &str = "wakes";
 /// Of more wakes than this, the latest count.
 const MOST: usize = 20_000;
-/// In percent: from this share on, the problem is systematic.
+/// In percent: above this share the problem is systematic.
 const MANY_PERCENT: usize = 80;
 const LATE_PERCENT: usize = 5;
 
-/// The calls of that long.
+/// The calls of this period.
 pub(super) fn read(journal: &Journal, since: Duration) -> Result<Vec<Wake>, JournalError> {
     journal.wakes_since(now_ms().saturating_sub(ms(since)), MOST)
 }
@@ -49,7 +49,7 @@ pub(super) fn checks(wakes: &[Wake], config: &Config, since: Duration, evidence:
     checks
 }
 
-/// How many of the phones whose push was taken came, and how fast.
+/// How many of the phones with an accepted push came, and how fast.
 fn of_all(wakes: &[Wake], parts: &[Part], since_ms: i64) -> Check {
     let name = "phones that come";
     let span_text = span(since_ms);
@@ -119,7 +119,7 @@ fn of_pattern(pattern: Pattern, parts: &[Part], config: &Config, evidence: &Evid
     check
 }
 
-/// The check that has found the same fault, where no call shows another.
+/// The check that found the same fault, if no call shows another.
 fn same_fault(pattern: Pattern, parts: &[Part], config: &Config, evidence: &Evidence) -> Option<String> {
     let is_all_of = |faults: &[AppFault]| {
         let of_pattern = parts.iter().filter(|p| p.pattern == Some(pattern));
@@ -213,7 +213,7 @@ fn late(parts: &[Part], config: &Config) -> Finding {
     Some((CheckState::Warning, seen, advice))
 }
 
-/// Phones that registered so late that no caller would have waited.
+/// Phones that registered too late for any caller.
 fn too_late(parts: &[Part]) -> Finding {
     let late = parts
         .iter()

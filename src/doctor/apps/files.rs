@@ -12,16 +12,16 @@ use crate::push::{certificates, other_bundle};
 
 const DAY: u64 = 86_400;
 
-/// From here on an operator is told of a certificate's end.
+/// The days before a certificate's end from which the operator is warned.
 const SOON_DAYS: u64 = 60;
 
-/// Files that only fswake's user may read: all but a certificate by itself, which is no secret.
+/// Files that only fswake's user may read: all but a certificate by itself, which is not secret.
 pub(super) fn files(app: &App, evidence: &mut Evidence) -> Vec<Check> {
     let mut secret = match &app.credentials {
         Credentials::ApnsCertificate { key_file, .. } => vec![key_file.as_path()],
         credentials => credentials.files(),
     };
-    // Both of a gateway's profiles may have the same.
+    // Both of a gateway's profiles may use the same files.
     secret.dedup();
     let mut checks: Vec<Check> = secret.into_iter().map(|file| private(app, file)).collect();
     if let Credentials::ApnsCertificate { cert_file, .. } = &app.credentials {

@@ -28,10 +28,10 @@ const CONTEXT: &str = "fswake";
 /// Where FusionPBX answers for the dialplan (docs/FUSIONPBX.md).
 const CONTEXT_FUSIONPBX: &str = "fswake@static";
 
-/// So many contexts are looked at, and those that the last of them lead to.
+/// How many contexts are checked at most, apart from those that the last of them lead to.
 const MOST: usize = 50;
 
-/// What the verdict on all ways is made of.
+/// The input for the verdict.
 const ASKED: [&str; 5] = ["xml_locate", "user_data", "domain_data", "module_exists", "sofia"];
 
 pub(super) async fn checks(
@@ -64,7 +64,7 @@ pub(super) async fn checks(
         handler,
         wakes,
     };
-    // What has no answer is not what is not there.
+    // No answer does not mean that there is nothing.
     let mut checks = vec![match session.unanswered_of(&ASKED) {
         Some((why, advice)) => Check::warning(FAMILY, verdict::NAME, format!("not looked at: {why}"), advice),
         None => routings.verdict(),
@@ -86,7 +86,7 @@ pub(super) async fn checks(
         checks.extend(context.cut_short(config.policy.max_wait, &led));
     }
     checks.extend(users.cut_short(config.policy.max_wait));
-    // Every address that a call may be sent to is tried, once.
+    // Tries every address that a call may be sent to, once.
     let mut tried: Vec<Vec<&str>> = Vec::new();
     let good = all.iter().filter(|c| c.is_good());
     let sockets = good.flat_map(|c| c.handovers.iter().map(move |routing| (c, &routing.socket)));
@@ -113,7 +113,7 @@ async fn find(session: &mut Session, names: BTreeSet<String>, handler: Option<Ha
     found
 }
 
-/// The contexts of these names, and those that their calls are sent on to. `known` are looked at already.
+/// The contexts of these names, and those that their calls are sent on to. `known` were read already.
 async fn reached(
     session: &mut Session,
     names: BTreeSet<String>,

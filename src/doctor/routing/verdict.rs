@@ -1,4 +1,4 @@
-//! Whether calls reach fswake, from all that was found.
+//! Whether calls reach fswake, by all findings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::journal::Wake;
 use crate::types::Printable;
 
 pub(super) const NAME: &str = "calls";
-/// So many names are shown.
+/// How many names are shown at most.
 const MOST_SHOWN: usize = 5;
 
 /// What was found.
@@ -22,13 +22,13 @@ pub(super) struct RoutingChecks<'a> {
     pub to_fswake: &'a [Context],
     /// Contexts that calls begin in.
     pub dialplans: &'a [Context],
-    /// Who answers for the dialplan in place of the files.
+    /// What answers for the dialplan instead of the files.
     pub handler: Option<Handler>,
     /// The calls of the last days.
     pub wakes: &'a [Wake],
 }
 
-/// Users by where their calls go; a domain stands for all of its users that were asked.
+/// Users by the routing of their calls; a domain represents all of its users.
 #[derive(Default)]
 struct CalleesByRouting {
     by_dial_string: Vec<String>,
@@ -123,7 +123,7 @@ impl RoutingChecks<'_> {
         Some(Check::error(FAMILY, NAME, texts.join("; "), advice))
     }
 
-    /// A context that is not in the files may be in the script's database: calls that came by it show that it is.
+    /// A context that is not in the files may be in the script's database: calls through it prove that it is.
     fn is_elsewhere(&self, fault: Fault, whose: &str) -> bool {
         fault == Fault::Missing && self.handler.is_some() && self.came(whose, engine::Routing::DialString)
     }
@@ -203,13 +203,13 @@ impl RoutingChecks<'_> {
     fn reaches(&self, leads: &Destination, whose: &str) -> bool {
         let is_so = |c: &Context| match c.fault() {
             Some(fault) => self.is_elsewhere(fault, whose),
-            // What another script answers cannot be looked at.
+            // Another script's answers cannot be checked.
             None => c.has_socket() || c.handler.is_some(),
         };
         self.contexts_of(leads).any(is_so)
     }
 
-    /// A call to this user or domain has come to fswake that way.
+    /// Whether a call to this user or domain has reached fswake with that routing.
     fn came(&self, whose: &str, way: engine::Routing) -> bool {
         self.wakes.iter().any(|wake| {
             let aor = &wake.overview.aor;
@@ -255,7 +255,7 @@ impl RoutingChecks<'_> {
         }
     }
 
-    /// What cannot be looked at.
+    /// What cannot be checked.
     fn unseen(&self) -> String {
         self.handler.map_or_else(String::new, |handler| {
             format!(
@@ -300,7 +300,7 @@ fn label(user: &Callee) -> String {
     format!("{}@{}", user.name, user.domain)
 }
 
-/// How the call came to fswake; `None` in a journal that is older than the word.
+/// The routing of a call; `None` in an older journal.
 fn way_of(wake: &Wake) -> Option<engine::Routing> {
     engine::Routing::from_word(wake.step(StepKind::CallHeld)?.text("way"))
 }

@@ -1,4 +1,4 @@
-//! Calls to tokens that a provider no longer knows, or takes for wrong.
+//! Calls to tokens that a provider no longer knows, or rejects as wrong.
 
 use super::part::{FEW, Finding, Part, SOME_PERCENT, percent};
 use crate::doctor::check::{CheckState, first_of};

@@ -36,12 +36,12 @@ impl Call {
                 let leg = leg.clone();
                 self.registered_while_dialing(p, &leg, world);
             }
-            // It waits for the CANCEL of another leg to the same place; or it rings.
+            // It waits for the CANCEL of another leg to the same address; or it rings.
             Leg::Due { .. } | Leg::Own(_) | Leg::Over => {}
         }
     }
 
-    /// Writes down that a party has registered.
+    /// Records that a party has registered.
     fn has_come(&mut self, p: usize, arrival: &Arrival, world: &mut World) {
         let party = &mut self.parties[p];
         let how = match party.target() {

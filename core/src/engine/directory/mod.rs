@@ -52,9 +52,9 @@ pub struct Directory {
     asked: u64,
     /// How many had been when the latest resync began.
     asked_before: u64,
-    /// Whose registrations have been asked for and not answered.
+    /// Users whose registrations were asked for, without an answer so far.
     questions: HashMap<AorKey, ListingQuery>,
-    /// Tokens that were dropped: a list that still has them does not bring them back.
+    /// Dropped tokens: an older list must not bring them back.
     dropped: DroppedTokens,
     /// Whose registrations have ended since the resync under way began, and as whom they were registered: its list may
     /// be older.
@@ -63,7 +63,7 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// What decides ([`super::digest`]); `calls` says whether calls may still come.
+    /// Hashes what decides ([`super::digest`]); `calls` tells whether calls may still come.
     pub(super) fn digest(&self, calls: bool, state: &mut impl Hasher) {
         let Self {
             entries,
@@ -94,7 +94,7 @@ impl Directory {
         (resync, dropped, is_resyncing).hash(state);
     }
 
-    /// A resync begins: what is heard from now on belongs to it.
+    /// A resync begins: later news belongs to it.
     pub fn begin_resync(&mut self, number: u64) {
         self.resync = number;
         self.asked_before = self.asked;
@@ -102,7 +102,7 @@ impl Directory {
         self.ended.clear();
     }
 
-    /// Puts a stored device back at start.
+    /// Restores a stored device at start.
     pub fn restore(&mut self, device: Device, policy: &Policy) {
         let device_key = device.key();
         let key = AorKey::of(&device.aor, policy);
@@ -121,7 +121,7 @@ impl Directory {
         self.entries.get(key)?.devices.iter().find(|d| *d.key == *device)
     }
 
-    /// One device, to note a push.
+    /// One device, to record a push.
     pub fn device_mut(&mut self, key: &AorKey, device: &DeviceKey) -> Option<&mut KnownDevice> {
         self.entries
             .get_mut(key)?
@@ -151,7 +151,7 @@ impl Directory {
         }
     }
 
-    /// Takes in a registration. `None`: there is nothing that a call could ring.
+    /// Handles a registration. `None`: it has nothing that a call could ring.
     pub fn register(
         &mut self,
         now: Moment,
@@ -237,7 +237,7 @@ impl Directory {
         self.entries.entry(key).or_default().waiting.push(call);
     }
 
-    /// Forgets a device because an operator says so.
+    /// Forgets a device because an operator asks for it.
     pub fn forget(&mut self, device: &DeviceKey, policy: &Policy, out: &mut dyn FnMut(Command)) {
         let key = AorKey::of(&device.aor, policy);
         self.remove_device(&key, device, "asked", out);

@@ -1,4 +1,4 @@
-//! The details of a step: how each is shown in the journal.
+//! The details of a step, as recorded in the journal.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use crate::engine::event::Routing;
 use crate::engine::party::Origin;
 use crate::types::push::{CancelReason, PushErrorKind};
 
-/// One detail, as it is shown.
+/// One detail, ready for display.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DetailValue<'a> {
-    /// Text, from the network or ours.
+    /// Text, from the network or from fswake.
     Text(&'a str),
     /// A count, a status or milliseconds.
     Number(u64),
@@ -20,7 +20,7 @@ pub enum DetailValue<'a> {
     None,
 }
 
-/// What a detail can be.
+/// The types that a detail can have.
 pub(super) trait Detail {
     /// As it is shown.
     fn value(&self) -> DetailValue<'_>;
@@ -45,7 +45,7 @@ impl Detail for &'static str {
     }
 }
 
-/// Enums that have a word for each value.
+/// Enums with a word for each value.
 macro_rules! words {
     ($($word_enum:ty),*) => {
         $(

@@ -142,7 +142,7 @@ fn way_back_from_fswake_is_looked_at() {
     }
     assert!(says(&after(""), &[], true).contains("nothing after the socket"));
     assert_eq!(says(&after(""), &[], false), "");
-    // Led on to another context: it has to be there, and not lead back.
+    // It leads to another context, which must exist and not lead back.
     let on = after(r#"<action application="execute_extension" data="next XML fswake-after"/>"#);
     assert_eq!(on.leads_on().collect::<Vec<_>>(), ["fswake-after"]);
     let gone = Context {
@@ -257,7 +257,7 @@ fn bridge_to_users_that_ends_before_the_wait_is_a_warning_where_they_lead_to_fsw
             None => assert_eq!(found, None, "{actions}"),
             Some(says) => assert!(found.as_ref().is_some_and(|f| f.contains(says)), "{actions}: {found:?}"),
         }
-        // Where no dial-string leads to fswake its bridges are nobody's wait.
+        // If no dial-string leads to fswake, its bridges do not delay anybody.
         assert!(in_extension(&actions).cut_short(wait, &[]).is_none());
     }
 }
