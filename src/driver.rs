@@ -30,9 +30,9 @@ use crate::types::{Aor, CallId, Device, LegId, Moment, NotificationId};
 pub struct Driver {
     /// The engine.
     pub engine: Engine,
-    /// Who delivers pushes.
+    /// Delivers pushes.
     pub pushers: Pushers,
-    /// Who writes.
+    /// Writes to the store.
     pub store: StoreWriter,
     /// How many calls wait: for the inbound connection's nudging.
     pub waiting: watch::Sender<usize>,
@@ -48,7 +48,7 @@ pub struct Driver {
     pub inputs: mpsc::Sender<Input>,
     /// What is counted.
     pub metrics: Metrics,
-    /// Told on every turn: proof that the loop turns.
+    /// Notified on every turn: proof that the loop runs.
     pub heartbeat: Box<dyn FnMut() + Send>,
 }
 
@@ -76,7 +76,7 @@ struct Asker {
     answer: oneshot::Sender<Delivery>,
 }
 
-/// A held call as the loop knows it: where its orders go, and whose it is.
+/// A held call in the loop: where its orders go, and its callee.
 struct CallLine {
     orders: mpsc::UnboundedSender<CallOrder>,
     aor: Aor,
@@ -93,7 +93,7 @@ impl Drop for CallLine {
 }
 
 impl Asker {
-    /// Logs one line and answers; nobody may be left to hear it.
+    /// Logs one line and answers; a dropped receiver is ignored.
     fn tell(self, delivery: Delivery) {
         let Self { aor, by, answer } = self;
         let sent = delivery.sent();
@@ -202,7 +202,7 @@ impl DriverLoop {
         }
     }
 
-    /// The call that a debug line is about; not looked up while there are no debug lines.
+    /// The call of a debug line; not looked up without debug lines.
     fn line_to_log(&self, call: Option<CallId>) -> Option<(CallId, &CallLine)> {
         let id = call.filter(|_| tracing::enabled!(tracing::Level::DEBUG))?;
         Some((id, self.calls.get(&id)?))
@@ -222,7 +222,7 @@ impl DriverLoop {
         self.carry_out();
     }
 
-    /// A debug line for a command; nothing is looked up or written out while there are none.
+    /// A debug line for a command; costs nothing without debug lines.
     fn log(&self, command: &Command) {
         if let Command::Note(Note { call, aor, step }) = command {
             let call = call.map(tracing::field::display);
@@ -261,7 +261,7 @@ impl DriverLoop {
                 Command::Note(note) => self.note(note),
                 Command::Count(count) => self.count(&count),
                 Command::Summarize(summary) => {
-                    // The doctor's own probe is nobody's call.
+                    // The doctor's own probe is not counted.
                     if !summary.aor.is_nobody() {
                         self.d.metrics.call_over(&summary);
                     }
@@ -271,7 +271,7 @@ impl DriverLoop {
         }
     }
 
-    /// Passes an order on; a call whose connection is gone can only have its legs killed, by another way.
+    /// Passes an order on. A call whose connection is gone can only have its legs killed, over another connection.
     fn order(&mut self, call: CallId, order: CallOrder) {
         let is_last = order.is_last();
         let unsent = match self.calls.get_mut(&call) {

@@ -1,4 +1,4 @@
-//! What tests/fuzz needs of the parsers that are private: texts in, plain values out. It is no interface for anybody else.
+//! Access to private parsers for tests/fuzz: texts in, plain values out. It is not a public interface.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -116,7 +116,7 @@ pub fn config(text: &str) -> Result<Config, ConfigError> {
     Config::parse(text, Path::new("/nowhere/fswake.toml"), &Environment::default())
 }
 
-/// What a connection string says: user, password, database.
+/// The parts of a connection string: user, password, database.
 pub type Login = (Option<String>, Option<Vec<u8>>, Option<String>);
 
 /// Reads it off a connection string.

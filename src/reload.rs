@@ -28,7 +28,7 @@ pub type AllowedNetworks = Arc<RwLock<Vec<Network>>>;
 
 /// The parts that a new configuration reaches.
 pub struct Reload {
-    /// What is in force.
+    /// The current configuration.
     pub config: Config,
     /// The apps.
     pub pushers: Pushers,
@@ -66,7 +66,7 @@ impl Reload {
         }
     }
 
-    /// Reads the configuration again and puts it in force; a bad one changes nothing and is said.
+    /// Reads the configuration again and uses it; a bad one changes nothing and is logged.
     async fn once(&mut self) {
         lifecycle::reloading();
         let (file, pushers) = (self.config.file.clone(), self.pushers.clone());

@@ -64,7 +64,7 @@ fn phones(call: &Value) -> String {
     if all.is_empty() { "-".into() } else { all.join(", ") }
 }
 
-/// What is printed of a call again only when it changes.
+/// The fields of a call that cause a new line when they change.
 fn state(call: &Value) -> String {
     format!("{}, {}", table::text(&call["state"]), phones(call))
 }

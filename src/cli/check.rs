@@ -1,5 +1,5 @@
-//! `fswake check`: says that the configuration is good; what is wrong with one that is not was said when it was read.
-//! It reads what `fswake run` reads, by the same functions, and says what that would log.
+//! `fswake check`: checks the configuration, and everything that `fswake run` would read. It uses the same functions,
+//! and prints what the daemon would log.
 
 use std::io::Write;
 use std::time::SystemTime;
@@ -22,12 +22,12 @@ pub(super) struct CheckArgs {
 #[derive(Debug, Default, Serialize)]
 struct CheckReport {
     ok: bool,
-    /// The file that was checked; `null` for what is built in.
+    /// The file that was checked; `null` for the built-in defaults.
     file: Option<String>,
     apps: Vec<AppSummary>,
     /// What is wrong.
     problems: Vec<String>,
-    /// What is odd, and works.
+    /// Warnings.
     notes: Vec<String>,
 }
 
@@ -37,7 +37,7 @@ struct AppSummary {
     provider: String,
 }
 
-/// Reads what the apps name (keys, certificates, accounts, templates), and says which file was checked and which apps
+/// Reads the apps' files (keys, certificates, accounts, templates), and prints which file was checked and which apps
 /// it has.
 pub(super) fn check(config: Result<Config, ConfigError>, args: &CheckArgs) -> anyhow::Result<()> {
     if !args.json {
@@ -80,7 +80,7 @@ fn in_words(config: &Config) -> anyhow::Result<()> {
     if let Some(last) = problems.pop() {
         let mut err = std::io::stderr().lock();
         for problem in problems {
-            // Whoever reads this may have gone.
+            // Stdout may be closed.
             let _ = writeln!(err, "fswake: {problem}");
         }
         return Err(last.into());
@@ -96,7 +96,7 @@ fn in_words(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What keeps apps from waking phones, as far as their files say.
+/// Problems that keep apps from waking phones, according to their files.
 fn problems(config: &Config) -> Vec<SetupError> {
     let now = SystemTime::now();
     let unfit: Vec<_> = config.apps.iter().filter_map(|app| unfit(app, now)).collect();

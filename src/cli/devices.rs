@@ -67,7 +67,7 @@ fn path(id: &str) -> String {
     format!("/v1/devices/{}", encoded(id))
 }
 
-/// Text as it may stand in a path or a query.
+/// Text encoded for a path or a query.
 fn encoded(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }

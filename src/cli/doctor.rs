@@ -1,4 +1,4 @@
-//! `fswake doctor`: looks at everything that a wake needs, and says what to do.
+//! `fswake doctor`: checks everything that a wake needs, and gives advice.
 
 use std::io::Write;
 use std::time::Duration;
@@ -130,7 +130,7 @@ fn print(out: &mut impl Write, checks: &[Check], width: usize) -> std::io::Resul
     Ok(())
 }
 
-/// Where the files are that advice names: a package has them elsewhere than the sources.
+/// The folder of the files that advice names: a package installs them elsewhere.
 fn places(out: &mut impl Write, checks: &[Check], width: usize) -> std::io::Result<()> {
     let all = || checks.iter().filter_map(|check| check.advice.as_deref());
     if !all().any(|advice| advice.contains("fs-conf/") || advice.contains("docs/")) {

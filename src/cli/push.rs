@@ -41,7 +41,7 @@ pub(super) struct PushArgs {
     json: bool,
 }
 
-/// Pushes, and says what happened to each device.
+/// Pushes, and prints the result for each device.
 pub(super) fn push(config: &Config, args: &PushArgs) -> anyhow::Result<()> {
     let asked = json!({
         "aor": format!("{}@{}", args.user, args.realm),

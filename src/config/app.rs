@@ -68,7 +68,7 @@ pub(super) fn apps(
         checked.apps.push(app);
         checked.policies.extend(policies);
     }
-    // Devices of an app that nobody configured follow the general setting as well.
+    // Devices of an unconfigured app follow the general setting as well.
     if on_unregister != OnUnregister::default() {
         checked.policies.push(AppPolicy {
             provider: None,

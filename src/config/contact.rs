@@ -23,7 +23,7 @@ pub(super) fn rules(at: In<'_>, raw: raw::Contact, apps: &[App]) -> Checked<Cont
     })
 }
 
-/// The ids that decide what a phone's means. An app for devices of any provider says nothing of whose an id is.
+/// The ids that decide what a phone's id means. An app for devices of any provider cannot decide that.
 fn app_ids(apps: &[App]) -> AppIds {
     let of_app = |app: &App| {
         let providers = match &app.provider {
@@ -85,7 +85,7 @@ impl ParamsTable<'_> {
         })
     }
 
-    /// `""` stands for a parameter that the app does not have.
+    /// `""` means that the app does not have this parameter.
     fn optional(self, key: &str, written: Option<String>, built_in: Option<String>) -> Checked<Option<String>> {
         let name = written.or(built_in).filter(|name| !name.is_empty());
         name.map(|name| self.name(key, name)).transpose()

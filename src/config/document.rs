@@ -1,4 +1,4 @@
-//! The configuration as a TOML document: what is wrong with it comes as values, not as a library's text.
+//! The configuration as a TOML document: its errors are values, not a library's text.
 //!
 //! serde calls a method for each type that it wants (`raw` says which) and an error function with the keys that it
 //! knows. So [`DocumentValue`] has all that a message needs: the key, its place in the file, and what should be there.
@@ -25,20 +25,20 @@ pub(super) enum Unreadable {
 pub(super) struct Mistake {
     /// The names and numbers that lead to it, the last first.
     path: Vec<Part>,
-    /// Where the value is in the text; empty for a key.
+    /// The position of the value in the text; empty for a key.
     pub span: Range<usize>,
-    /// What is wrong.
+    /// The mistake.
     pub kind: MistakeKind,
 }
 
-/// What is wrong.
+/// The kinds of mistakes.
 #[derive(Debug)]
 pub(super) enum MistakeKind {
-    /// There is no such key; these are known there.
+    /// Unknown key; the known ones.
     UnknownKey(&'static [&'static str]),
     /// The value has another type than this.
     Type(Type),
-    /// A library says so.
+    /// An error of a library.
     Other(String),
 }
 
@@ -235,7 +235,7 @@ type KeyValue<'a, 'i> = (&'a Spanned<DeString<'i>>, &'a Spanned<DeValue<'i>>);
 /// The keys and values of a table.
 struct Entries<'a, 'i> {
     left: Box<dyn Iterator<Item = KeyValue<'a, 'i>> + 'a>,
-    /// The entry whose key was read last.
+    /// The current entry.
     value: Option<(&'a str, &'a Spanned<DeValue<'i>>)>,
 }
 

@@ -1,4 +1,4 @@
-//! A push's own task: the loop gives it away and hears of its end.
+//! A push's own task: the loop hands it over and gets its outcome.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ impl DriverLoop {
         let line = about
             .filter(|about| about.kind == PushKind::Call)
             .and_then(|about| Some((about.held_at, self.calls.get_mut(&about.call)?)));
-        // The first push of a call tells how long it took to be sent.
+        // The first push of a call shows how long it took to be sent.
         let first = line
             .as_ref()
             .filter(|(_, line)| !line.pushed)
@@ -39,7 +39,7 @@ impl DriverLoop {
         let warned = self.push_warned.clone();
         let metrics = self.d.metrics.clone();
         let task = async move {
-            // Found once: what serves the push is what is counted for it.
+            // Looked up once: the app that serves the push is the one that is counted.
             let app = pushers.app_of(&request);
             let counted = app
                 .as_ref()

@@ -42,7 +42,7 @@ struct AppProblem {
     kind: &'static str,
     since: i64,
     reason: String,
-    /// The code of the error that pushes meet because of it; `null` where they meet none.
+    /// The code of the error that pushes get because of it; `null` for none.
     code: Option<&'static str>,
     /// The HTTP status of a provider that answered.
     status: Option<u16>,

@@ -37,7 +37,7 @@ struct PartyJson {
     state: &'static str,
     user_agent: String,
     pushes: u32,
-    /// What became of the last push.
+    /// The state of the last push.
     push: Option<&'static str>,
     /// Why it was refused.
     push_problem: Option<String>,

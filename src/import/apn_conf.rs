@@ -99,7 +99,7 @@ pub enum ApnConfError {
     Xml {
         /// Where.
         line: usize,
-        /// What the reader says.
+        /// The parser's error.
         problem: String,
     },
     /// Neither settings nor profiles.
@@ -119,7 +119,7 @@ pub fn variables(text: &str, mut vars: Variables) -> Result<Variables, ApnConfEr
     Ok(vars)
 }
 
-/// Reads the file; `vars` are the global variables that are known besides those that it sets itself.
+/// Reads the file; `vars` are known global variables, in addition to those that it sets itself.
 ///
 /// # Errors
 /// When it is not XML, or another file.
@@ -174,7 +174,7 @@ enum XmlItem<'a> {
     Comment(&'a str),
 }
 
-/// Does what the preprocessor would do there. `Some` says what is not done.
+/// Does what the preprocessor would do. `Some` names what is not done.
 fn pre_process(seen: &XmlItem<'_>, vars: &mut Variables) -> Result<Option<String>, String> {
     let not_done = match seen {
         XmlItem::Comment(comment) => vars.comment(comment),

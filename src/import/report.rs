@@ -1,4 +1,4 @@
-//! What `fswake-import-mod-apn` says: data on stdout, the rest on stderr.
+//! What `fswake-import-mod-apn` prints: data on stdout, the rest on stderr.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -52,7 +52,7 @@ impl Report {
         Ok(())
     }
 
-    /// What becomes of the tokens. Tokens themselves are never shown.
+    /// The result for the tokens. Tokens themselves are never shown.
     pub(super) fn tokens(
         &mut self,
         place: &str,

@@ -64,7 +64,7 @@ pub enum Why {
     Moved(Aor),
 }
 
-/// A row that is not copied: whose, which, and why. Never the token.
+/// A row that is not copied: its AOR, its id, and the reason. Never the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedRow {
     /// The row's `id`.
@@ -87,18 +87,18 @@ impl fmt::Display for RefusedRow {
     }
 }
 
-/// What becomes of all rows.
+/// The result for all rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TokenPlan {
     /// The devices, by AOR.
     pub devices: Vec<Device>,
     /// Rows that are not copied, by `id`.
     pub refused: Vec<RefusedRow>,
-    /// Rows that said again what a newer row says.
+    /// Rows that repeat a newer row.
     pub merged: usize,
-    /// Rows whose values ended with the `>` of the Contact, which mod_apn did not take off.
+    /// Rows whose values ended with the `>` of the Contact, which mod_apn did not remove.
     pub mended: usize,
-    /// AORs with several tokens of one app, so that it cannot be told which belong to one phone.
+    /// AORs with several tokens of one app, so that it is unknown which belong to one phone.
     pub apart: BTreeSet<Aor>,
     /// What most phones of a provider call their platform.
     pub platforms: BTreeMap<Provider, String>,

@@ -36,12 +36,12 @@ pub enum JournalError {
         /// The database file.
         path: PathBuf,
     },
-    /// The store belongs to somebody else.
+    /// The store belongs to another user.
     #[error("{}: the store is not readable for this user: {reason} (hint: run it as root, or as the service's user)", path.display())]
     NotAllowed {
         /// The database file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         reason: String,
     },
     /// SQLite cannot read it.
@@ -49,7 +49,7 @@ pub enum JournalError {
     Unreadable {
         /// The database file.
         path: PathBuf,
-        /// What SQLite says.
+        /// SQLite's error.
         reason: String,
     },
 }
@@ -77,7 +77,7 @@ pub fn questions(whose: &Whose) -> Vec<String> {
     fixed.into_iter().chain([whose.question().0]).collect()
 }
 
-/// Whose wakes are asked for: all the names that one AOR has in calls.
+/// All names that one AOR has in calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Whose {
     user: String,
@@ -240,7 +240,7 @@ impl Journal {
         read().map_err(|e| failure(&self.path, self.version, &e))
     }
 
-    /// What became of the calls that began since a time.
+    /// The results of the calls since a time.
     pub fn summary(&self, since_ms: i64) -> ReadResult<Summary> {
         summary::since(&self.connection, since_ms).map_err(|e| failure(&self.path, self.version, &e))
     }
@@ -324,7 +324,7 @@ fn limit(most: usize) -> i64 {
 fn failure(path: &Path, version: i64, error: &rusqlite::Error) -> JournalError {
     let path = path.to_owned();
     let reason = match error {
-        // A table or column that is not there: with the question itself it would help nobody.
+        // A missing table or column: the query itself would not help an operator.
         rusqlite::Error::SqlInputError { .. } if version > sqlite::SCHEMA_VERSION => {
             let known = sqlite::SCHEMA_VERSION;
             format!("a newer fswake made it (version {version}; this one knows up to {known})")

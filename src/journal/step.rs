@@ -65,7 +65,7 @@ impl TimelineStep {
         }
     }
 
-    /// A detail that is text; empty when there is none.
+    /// A detail that is text; empty if missing.
     pub fn text(&self, name: &str) -> &str {
         self.detail.get(name).and_then(Value::as_str).unwrap_or_default()
     }
@@ -75,7 +75,7 @@ impl TimelineStep {
         self.detail.get(name).and_then(Value::as_u64)
     }
 
-    /// What kind of error a push met.
+    /// The error of a push.
     pub(super) fn push_error(&self) -> PushErrorKind {
         push_error(&self.detail)
     }
@@ -86,7 +86,7 @@ impl TimelineStep {
     }
 }
 
-/// What kind of error a push met, by the details of its step.
+/// The error of a push, from the details of its step.
 pub(super) fn push_error(detail: &Map<String, Value>) -> PushErrorKind {
     let text = |name: &str| detail.get(name).and_then(Value::as_str).unwrap_or_default();
     let status = detail.get("status").and_then(Value::as_u64);

@@ -54,7 +54,7 @@ impl Words {
     }
 }
 
-/// What a step says.
+/// A step in words.
 pub(super) fn of(step: Option<StepKind>, detail: &Map<String, Value>) -> String {
     let d = Detail(detail);
     let Some(step) = step else { return other(&d).0 };

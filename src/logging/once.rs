@@ -59,7 +59,7 @@ mod tests {
     use super::*;
     use crate::logging::tests::capture;
 
-    /// How many lines there are about `aors` AORs with `texts` texts each, said twice over.
+    /// How many lines `aors` AORs with `texts` texts each cause, each sent twice.
     fn lines(aors: usize, texts: usize) -> usize {
         let logged = capture(|| {
             let mut once = Once::default();

@@ -1,4 +1,4 @@
-//! Lines that whoever can reach a port, or register a phone, could fill the log with.
+//! Limits log lines that anybody who can reach a port, or register a phone, could fill the log with.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

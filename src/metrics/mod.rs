@@ -33,10 +33,10 @@ use crate::store::Health;
 /// The media type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
-/// Who was called, as far as waking is concerned.
+/// The kind of callee, for waking.
 const CALLEES: [&str; 3] = ["mobile", "desk", "nobody"];
 
-/// Why devices are forgotten: what the engine says in `ForgetDevice`.
+/// Why devices are forgotten: the engine's reason in `ForgetDevice`.
 const FORGOTTEN: [&str; 9] = [
     "another-user",
     "app-renamed",
@@ -85,7 +85,7 @@ struct Inner {
 pub struct GaugeSample {
     /// Calls held now.
     pub held: usize,
-    /// Whether the event socket's connection stands.
+    /// Whether the event socket's connection is up.
     pub esl_up: bool,
     /// How the store is doing.
     pub store: Health,
@@ -163,7 +163,7 @@ impl Metrics {
         app
     }
 
-    /// A REGISTER was heard.
+    /// A REGISTER arrived.
     pub fn registered(&self, has_token: bool) {
         let counter = if has_token {
             &self.0.registered_with_token
@@ -258,7 +258,7 @@ impl Metrics {
         m.certificates.clear();
         for app in &state.apps {
             let (name, provider) = (app.name.to_string(), app.provider.name().to_owned());
-            // From a reload until its first push an app is known to nobody else.
+            // From a reload until its first push nothing else knows an app.
             self.app(&name, &provider);
             for kind in ProblemKind::ALL {
                 let has = app.problems.iter().any(|p| p.kind == kind);

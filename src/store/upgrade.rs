@@ -15,7 +15,7 @@ const TOKENS_HAVE_ONE_FORM: i64 = 4;
 /// The first version whose journal has the code of each push's error.
 const ERRORS_HAVE_CODES: i64 = 5;
 
-/// Applies [`SCHEMA`] where it is missing; refuses what a later fswake has made.
+/// Applies [`SCHEMA`] if it is missing; rejects a later fswake's file.
 pub(super) fn upgrade(connection: &Connection, path: &Path) -> Result<(), StoreError> {
     let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0));
     let found: i64 = version.map_err(|e| failure(path, &e))?;

@@ -45,7 +45,7 @@ pub struct Health {
 pub struct WriteFailure {
     /// When the first try failed.
     pub since: UnixSeconds,
-    /// What SQLite said last.
+    /// SQLite's last error.
     pub reason: String,
 }
 
@@ -138,9 +138,9 @@ impl Drop for Owner {
 #[derive(Debug)]
 struct Shared {
     state: Mutex<QueueState>,
-    /// Told to the writer: there is something to do.
+    /// Notifies the writer that there is something to do.
     wake: Condvar,
-    /// Told to whoever flushes: a batch was written, or the thread ended.
+    /// Notifies flushes that a batch was written, or that the thread has ended.
     settled: Condvar,
 }
 
@@ -246,7 +246,7 @@ impl Shared {
         state.stop
     }
 
-    /// Waits before another try; whoever flushes makes it short, a stop makes it none.
+    /// Waits before another try; a flush shortens it, and a stop ends it.
     fn rest(&self, backoff: Duration) {
         let state = self.wait(self.lock(), BACKOFF.0, |s| !s.stop);
         drop(self.wait(state, backoff.saturating_sub(BACKOFF.0), |s| !s.hurried()));
@@ -259,7 +259,7 @@ enum Next {
     End,
 }
 
-/// The thread. It ends when it is told to and nothing waits, or nothing more can be written.
+/// The thread. It ends when it is asked to and nothing waits, or when nothing more can be written.
 fn run(shared: &Shared, mut db: Database) {
     let _end = EndNotice(shared);
     let mut backoff = BACKOFF.0;
@@ -358,7 +358,7 @@ mod tests {
         let health = writer.health();
         assert!(health.failing.unwrap().reason.contains("restart"), "/readyz says it");
         assert_eq!(health.queued, 1);
-        // A stop does not wait for what nobody will do.
+        // A stop does not wait for a failing store.
         let began = Instant::now();
         writer.submit(line());
         assert_eq!(writer.flush(Duration::from_secs(60)), Err(FlushError { queued: 2 }));

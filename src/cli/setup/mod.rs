@@ -36,7 +36,7 @@ pub(super) struct SetupArgs {
     units: PathBuf,
 }
 
-/// Shows what is missing, writes it, says what is left to do, and lets the doctor look.
+/// Shows what is missing, writes it, shows what remains to do, and runs the doctor.
 pub(super) fn setup(args: &SetupArgs, file: Option<&Path>, env: &Environment) -> anyhow::Result<()> {
     let site = Site::find(args.freeswitch.as_deref())?;
     let configuration = file.or(env.config.as_deref()).unwrap_or(&env.default_file);

@@ -20,7 +20,7 @@ pub(super) struct SetupSums {
     sums: BTreeMap<PathBuf, String>,
 }
 
-/// What may be done with a file that is there.
+/// What may be done with an existing file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FileState {
     /// It has the new text.
@@ -29,12 +29,12 @@ pub(super) enum FileState {
     Old,
     /// An operator has changed it, and the text is still the one that setup had the last time.
     Edited,
-    /// An operator has changed it, and so have we; or nobody knows who has.
+    /// Both an operator and fswake have changed it, or its history is unknown.
     Both,
 }
 
 impl SetupSums {
-    /// Reads the list next to the configuration. A list that is not there is an empty one.
+    /// Reads the list next to the configuration. A missing list is an empty one.
     pub(super) fn beside(configuration: &Path) -> std::io::Result<Self> {
         let list = configuration.with_file_name(LIST);
         let text = match std::fs::read_to_string(&list) {
@@ -47,7 +47,7 @@ impl SetupSums {
         Ok(Self { list, sums })
     }
 
-    /// Compares a file that is there with the new text.
+    /// Compares an existing file with the new text.
     pub(super) fn state(&self, path: &Path, before: &str, text: &str) -> FileState {
         let last = self.sums.get(path);
         if before == text {

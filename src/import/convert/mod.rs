@@ -15,7 +15,7 @@ use self::page::Page;
 use super::apn_conf::{ApnConf, Params};
 use crate::types::{Printable, Provider, Secret};
 
-/// mod_apn's names for the Contact's parameters, its settings, ours, and what they are without a word.
+/// mod_apn's names for the Contact's parameters, its settings, fswake's, and the defaults.
 const CONTACT: [(&str, &str, &str); 4] = [
     ("contact_voip_token_param", "voip-token", "pn-voip-tok"),
     ("contact_im_token_param", "im-token", "pn-im-tok"),
@@ -81,7 +81,7 @@ struct Conversion {
 }
 
 impl Conversion {
-    /// Says something in the file, and to who runs the command.
+    /// Writes a warning into the file, and prints it.
     fn warn(&mut self, text: String) {
         self.page.comment(&text);
         self.warnings.push(text);

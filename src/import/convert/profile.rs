@@ -1,4 +1,4 @@
-//! One profile of mod_apn's, as keys of ours and what is to be said of each.
+//! One profile of mod_apn's, as fswake's keys and the comments on each.
 
 use super::names::{secret_file, unknown_names};
 use super::template::{self, FORM};

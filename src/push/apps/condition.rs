@@ -1,4 +1,4 @@
-//! What is known of one app: what its provider said last, and what is wrong.
+//! The condition of one app: its provider's last answer, and its problems.
 
 use std::time::SystemTime;
 
@@ -34,7 +34,7 @@ pub(crate) struct Condition {
     pub schedule: ProbeSchedule,
 }
 
-/// What the provider said last about the app.
+/// The provider's last answer about the app.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum LastWord {
     /// Nothing yet; with the reason where a probe could not tell.
@@ -64,7 +64,7 @@ impl Default for Condition {
 }
 
 impl Condition {
-    /// Starts over with new credentials: what was known of the previous ones is forgotten.
+    /// Starts over with new credentials: what was known of the previous ones is dropped.
     pub(crate) fn begin_with(&mut self, generation: u64, expires: Option<SystemTime>) {
         let before = std::mem::take(self);
         *self = Self {
@@ -93,7 +93,7 @@ impl Condition {
     }
 }
 
-/// The problem behind a passing failure; `None` where it says nothing about the app.
+/// The problem behind a transient failure; `None` if it is not about the app.
 pub(crate) fn trouble(kept_by: KeptBy) -> Option<ProblemKind> {
     match kept_by {
         KeptBy::NoAddress | KeptBy::NoConnection => Some(ProblemKind::Unreachable),

@@ -1,7 +1,7 @@
 //! What an operator should know of one app: whether its credentials work, and since when they do not.
 //!
-//! An app's health outlives its credentials: a new key takes it over, and what a push with the old key still comes to
-//! says nothing about the new one (`generation`).
+//! An app's health outlives its credentials: a new key takes it over, and the results of pushes with the old key do not
+//! count for the new one (`generation`).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,7 +59,7 @@ impl Health {
         }
     }
 
-    /// Notes the outcome of a push.
+    /// Records the outcome of a push.
     pub(crate) fn pushed(&self, generation: u64, req: &PushRequest, outcome: &PushOutcome, at: Now) {
         let about = &req.about;
         let is_call = matches!(about, About::Call(_));
@@ -87,7 +87,7 @@ impl Health {
                 known.schedule.settled(at.monotonic);
             }
             Err(PushError::TokenGone { .. } | PushError::TokenBad { .. }) => self.is_well(&mut known, is_ring, at),
-            // News and messages have topics and sizes of their own, which say nothing about calls.
+            // News and messages have their own topics and sizes, and do not show whether calls work.
             Err(error @ (PushError::Rejected { .. } | PushError::Refused(_)))
                 if is_ring && known.is_the_apps(error, &req.callee) =>
             {
@@ -116,7 +116,7 @@ impl Health {
         }
     }
 
-    /// Notes whether the connection and the token are ready.
+    /// Records whether the connection and the token are ready.
     pub(crate) fn warmed(&self, generation: u64, warmed: &Result<(), PushError>, at: Now) {
         let mut known = self.known();
         if known.generation != generation {
@@ -141,7 +141,7 @@ impl Health {
         }
     }
 
-    /// Notes the outcome of a probe.
+    /// Records the outcome of a probe.
     pub(crate) fn probed(&self, generation: u64, outcome: &Result<Proof, PushError>, at: Now) {
         let mut known = self.known();
         if known.generation != generation {
@@ -152,7 +152,7 @@ impl Health {
                 if known.last_word != LastWord::Ok {
                     info!(app = %self.app, how, "the push provider takes this app's credentials");
                 }
-                // A probe cannot clear what a probe cannot see.
+                // A probe cannot clear a problem that it cannot see.
                 let refused = known.refused.as_ref().map(|(_, problem)| problem);
                 let trouble = match &known.last_word {
                     LastWord::Trouble(problem) => Some(problem),
@@ -170,7 +170,7 @@ impl Health {
                 }
                 known.schedule.settled(at.monotonic);
             }
-            // The probe's token cannot exist, so this says that everything else is good.
+            // The probe's token cannot exist, so this answer means that everything else is good.
             Err(PushError::TokenGone { .. } | PushError::TokenBad { .. }) => {
                 self.is_well(&mut known, true, at);
                 known.schedule.settled(at.monotonic);
@@ -243,7 +243,7 @@ impl Health {
     }
 
     fn is_refused(&self, known: &mut Condition, stage: Stage, fault: Fault, error: &PushError, at: Now) {
-        // The credentials are not at fault: somebody else answers in the provider's place.
+        // The credentials are not at fault: another server answers in the provider's place.
         if fault == Fault::Untrusted {
             return self.is_in_trouble(known, ProblemKind::Unreachable, error, at);
         }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! pushers --+-- renewal --+-- list -- live --+-- sender -> apns, fcm, gateway, log
-//!           \-- prober  --/                   +-- health -- condition, plan, expiry, standing
+//!           \-- prober  --/                   +-- health -- condition, schedule, expiry, status
 //!                                             \-- watch
 //! ```
 

@@ -37,7 +37,7 @@ impl ErrorReply {
             .unwrap_or("no error code")
     }
 
-    /// `INVALID_ARGUMENT` stands for a bad token and for a bad message alike. Only the first may set the token aside.
+    /// `INVALID_ARGUMENT` means a bad token or a bad message. Only the former may set the token aside.
     ///
     /// Text decides here: for a malformed token Google sends no field, only this sentence.
     fn names_the_token(&self) -> bool {

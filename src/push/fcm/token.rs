@@ -121,7 +121,7 @@ impl NoToken {
 }
 
 impl AccessToken {
-    /// Tells one token from the next, for [`AccessTokens::renewed`].
+    /// Distinguishes one token from the next, for [`AccessTokens::renewed`].
     pub(crate) fn serial(&self) -> u64 {
         self.serial
     }
@@ -192,7 +192,7 @@ impl AccessTokens {
         self.account == other.account
     }
 
-    /// The token to use now; asks Google when there is none, and ahead of time in the background.
+    /// The current token; asks Google if there is none, and ahead of time in the background.
     pub(crate) async fn current(self: &Arc<Self>) -> Result<AccessToken, NoToken> {
         let now = self.clock.now();
         if let Some(token) = self.kept(now) {
@@ -225,7 +225,7 @@ impl AccessTokens {
         let asked = self.clock.now();
         {
             let state = self.state();
-            // Somebody else asked while this one waited.
+            // Another push asked while this one waited.
             if let Some(token) = &state.token
                 && state.serial > refused
                 && token.left(asked) > TOO_LATE

@@ -1,4 +1,4 @@
-//! Text with `${name}` in it: parsed once, filled for every push, each value encoded for where it stands.
+//! Text with `${name}` in it: parsed once, filled for every push, each value encoded for its position.
 
 use std::borrow::Cow;
 
@@ -74,7 +74,7 @@ impl Text {
     }
 }
 
-/// Where a value stands, which decides how it is encoded.
+/// How a value is encoded, by its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
     /// A path segment, a query's or a form's value: everything but RFC 3986's unreserved characters is encoded.

@@ -90,7 +90,7 @@ impl ProviderConnection {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Opens the connection with a request that reaches nobody, so that the first call finds it open.
+    /// Opens the connection with a request that reaches no phone, so that the first call finds it open.
     pub(crate) async fn open(&self, app: &str, base: &str) -> Result<(), PushError> {
         let opening = async |client: Client| client.get(format!("{base}/")).send().await;
         let _any_status = self.once(app, TRY_LIMIT, opening).await?;
@@ -112,7 +112,7 @@ impl ProviderConnection {
         self.once(app, PROBE_LIMIT, asking).await
     }
 
-    /// Does something that is no push, once, within a limit.
+    /// Does something other than a push, once, within a limit.
     async fn once<T>(
         &self,
         app: &str,

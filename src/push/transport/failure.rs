@@ -1,4 +1,4 @@
-//! Connections that failed or were lost: what is at fault, as a value and in words.
+//! Failed or lost connections: the cause, as a value and in words.
 
 use std::error::Error as StdError;
 use std::io;
@@ -88,7 +88,7 @@ pub(crate) fn in_words(error: reqwest::Error, is_proxied: bool) -> String {
     format!("the connection to {to} broke: {cause}")
 }
 
-/// One cause in words, if it says enough.
+/// One cause in words, if it is specific enough.
 fn of_cause(cause: &(dyn StdError + 'static)) -> Option<String> {
     if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
         return Some(match tls {
@@ -103,7 +103,7 @@ fn of_cause(cause: &(dyn StdError + 'static)) -> Option<String> {
     let error = cause.downcast_ref::<io::Error>()?;
     match error.kind() {
         io::ErrorKind::UnexpectedEof => Some("the other side closed the connection".into()),
-        // What it wraps is a cause of its own and says more.
+        // It wraps a more specific cause.
         _ if error.raw_os_error().is_none() => None,
         _ => Some(words::of_io(error)),
     }

@@ -96,7 +96,7 @@ impl From<TransientFailure> for PushError {
 }
 
 impl Try {
-    /// The provider refuses the push, by a code that says no more than its status does.
+    /// The provider rejects the push, by a code that adds nothing to its status.
     pub(crate) fn refused(status: u16, code: String) -> Self {
         Self::Refused(match status {
             401 | 403 => PushError::credentials(code),
@@ -135,7 +135,7 @@ impl Wait {
 
     /// The same with another limit for one try.
     pub(crate) fn with_tries_of(try_limit: Duration, ttl: Duration) -> Self {
-        // A century stands for "no limit": adding Duration::MAX would overflow.
+        // A century means "no limit": adding Duration::MAX would overflow.
         let ttl = ttl.min(Duration::from_secs(100 * 365 * 86_400));
         Self {
             deadline: Instant::now() + ttl,
@@ -159,7 +159,7 @@ impl Wait {
         Ok(tokio::time::timeout(self.try_limit.min(left), once).await.ok())
     }
 
-    /// Waits for `ready`, at most as long as the push may. What is waited for is fswake's own.
+    /// Waits for `ready`, at most as long as the push may. `ready` is fswake's own.
     pub(crate) async fn until<T>(&mut self, what: &str, ready: impl Future<Output = T>) -> Result<T, PushError> {
         self.last = (KeptBy::Us, what.to_owned());
         tokio::time::timeout_at(self.deadline, ready)
