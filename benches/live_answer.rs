@@ -1,6 +1,6 @@
 //! No answered call is cut or silent: `cargo bench --bench live_answer -- [--calls N] [--lanes N] [--busy]`.
 //!
-//! Calls through fswake on a real FreeSWITCH, so many at a time (`--lanes`), in turn by both ways in, to phones on UDP and on
+//! Calls through fswake on a real FreeSWITCH, so many at a time (`--lanes`), in turn with both routings, to phones on UDP and on
 //! TCP, asleep (a push wakes them) and awake; they answer 0 to 400 ms after they began to ring. Each call is looked at from
 //! both ends: the caller gets 200, each side hears the other's voice soon and still does half a second later, neither gets BYE
 //! until one of them hangs up, and fswake says `connected`. It fails when one call does not.

@@ -35,13 +35,13 @@ pub const EXAMPLE: &str = include_str!("../fswake.example.toml");
 
 impl Config {
     /// Reads and checks the configuration: `file` if one is named, else `FSWAKE_CONFIG`, else
-    /// `/etc/fswake/fswake.toml` if it exists, else what is built in.
+    /// `/etc/fswake/fswake.toml` if it exists, else the built-in defaults.
     pub fn load(file: Option<&Path>, env: &Environment) -> Result<Self, ConfigError> {
         Self::read(file, env, Missing::IsWrong)
     }
 
-    /// The same for somebody who only asks, perhaps not as the daemon's user: a secret or another file that cannot be
-    /// read is no error, and is named in [`Config::unread`].
+    /// The same for a command that only asks, perhaps not as the daemon's user: an unreadable secret or other file is
+    /// no error, and is listed in [`Config::unread`].
     pub fn load_to_ask(file: Option<&Path>, env: &Environment) -> Result<Self, ConfigError> {
         Self::read(file, env, Missing::IsNoted)
     }
@@ -70,7 +70,7 @@ impl Config {
         Self::of_text(&text, file, env, missing)
     }
 
-    /// The same of a text that is no file's: the files that it names need not be there.
+    /// The same for a text that is not a file's: the files that it names need not exist.
     pub(crate) fn parse(text: &str, file: &Path, env: &Environment) -> Result<Self, ConfigError> {
         Self::of_text(text, file, env, Missing::IsNoted)
     }

@@ -20,7 +20,7 @@ use crate::engine::{CallOrder, Cause, Command, Count, Delivery, Engine, Event, N
 use crate::esl::{user_registrations, users};
 use crate::input::Input;
 use crate::logging::once::Once;
-use crate::logging::seldom::Seldom;
+use crate::logging::rate_limit::RateLimit;
 use crate::metrics::Metrics;
 use crate::push::Pushers;
 use crate::store::{JournalEntry, StoreOp, StoreWriter};
@@ -30,9 +30,9 @@ use crate::types::{Aor, CallId, Device, LegId, Moment, NotificationId};
 pub struct Driver {
     /// The engine.
     pub engine: Engine,
-    /// Who delivers pushes.
+    /// Delivers pushes.
     pub pushers: Pushers,
-    /// Who writes.
+    /// Writes to the store.
     pub store: StoreWriter,
     /// How many calls wait: for the inbound connection's nudging.
     pub waiting: watch::Sender<usize>,
@@ -48,14 +48,14 @@ pub struct Driver {
     pub inputs: mpsc::Sender<Input>,
     /// What is counted.
     pub metrics: Metrics,
-    /// Told on every turn: proof that the loop turns.
+    /// Notified on every turn: proof that the loop runs.
     pub heartbeat: Box<dyn FnMut() + Send>,
 }
 
 /// At most this many distinct warnings are remembered, so that a phone that registers every minute warns once.
 const REMEMBERED_WARNINGS: usize = 4096;
 
-struct Turning {
+struct DriverLoop {
     d: Driver,
     calls: HashMap<CallId, CallLine>,
     /// Who waits for the answer to a notification.
@@ -66,7 +66,7 @@ struct Turning {
     drained: Option<oneshot::Sender<()>>,
     warned: Once,
     /// What providers refused for the operator's fault.
-    push_warned: Arc<Seldom>,
+    push_warned: Arc<RateLimit>,
 }
 
 /// Who waits for the answer to a notification, and what is logged with it.
@@ -76,7 +76,7 @@ struct Asker {
     answer: oneshot::Sender<Delivery>,
 }
 
-/// A held call as the loop knows it: where its orders go, and whose it is.
+/// A held call in the loop: where its orders go, and its callee.
 struct CallLine {
     orders: mpsc::UnboundedSender<CallOrder>,
     aor: Aor,
@@ -93,7 +93,7 @@ impl Drop for CallLine {
 }
 
 impl Asker {
-    /// Logs one line and answers; nobody may be left to hear it.
+    /// Logs one line and answers; a dropped receiver is ignored.
     fn tell(self, delivery: Delivery) {
         let Self { aor, by, answer } = self;
         let sent = delivery.sent();
@@ -115,7 +115,7 @@ impl Asker {
 impl Driver {
     /// Turns until all senders of inputs are gone.
     pub async fn run(self, inputs: mpsc::Receiver<Input>) {
-        let turning = Turning {
+        let turning = DriverLoop {
             d: self,
             calls: HashMap::new(),
             askers: HashMap::new(),
@@ -123,13 +123,13 @@ impl Driver {
             started: Instant::now(),
             drained: None,
             warned: Once::default(),
-            push_warned: Arc::new(Seldom::new(Duration::from_secs(60), REMEMBERED_WARNINGS)),
+            push_warned: Arc::new(RateLimit::new(Duration::from_secs(60), REMEMBERED_WARNINGS)),
         };
         turning.run(inputs).await;
     }
 }
 
-impl Turning {
+impl DriverLoop {
     async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
         let mut beat = interval(std::time::Duration::from_secs(1));
         let far = std::time::Duration::from_secs(3600);
@@ -202,7 +202,7 @@ impl Turning {
         }
     }
 
-    /// The call that a debug line is about; not looked up while there are no debug lines.
+    /// The call of a debug line; not looked up without debug lines.
     fn line_to_log(&self, call: Option<CallId>) -> Option<(CallId, &CallLine)> {
         let id = call.filter(|_| tracing::enabled!(tracing::Level::DEBUG))?;
         Some((id, self.calls.get(&id)?))
@@ -222,7 +222,7 @@ impl Turning {
         self.carry_out();
     }
 
-    /// A debug line for a command; nothing is looked up or written out while there are none.
+    /// A debug line for a command; costs nothing without debug lines.
     fn log(&self, command: &Command) {
         if let Command::Note(Note { call, aor, step }) = command {
             let call = call.map(tracing::field::display);
@@ -261,7 +261,7 @@ impl Turning {
                 Command::Note(note) => self.note(note),
                 Command::Count(count) => self.count(&count),
                 Command::Summarize(summary) => {
-                    // The doctor's own probe is nobody's call.
+                    // The doctor's own probe is not counted.
                     if !summary.aor.is_nobody() {
                         self.d.metrics.call_over(&summary);
                     }
@@ -271,7 +271,7 @@ impl Turning {
         }
     }
 
-    /// Passes an order on; a call whose connection is gone can only have its legs killed, by another way.
+    /// Passes an order on. A call whose connection is gone can only have its legs killed, over another connection.
     fn order(&mut self, call: CallId, order: CallOrder) {
         let is_last = order.is_last();
         let unsent = match self.calls.get_mut(&call) {

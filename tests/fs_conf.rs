@@ -123,7 +123,7 @@ fn no_file_has_a_preprocessor_line() {
 }
 
 #[test]
-fn every_way_in_resumes_the_dialplan_and_lets_its_bridge_dial_what_fswake_says() {
+fn every_snippet_resumes_the_dialplan_and_lets_its_bridge_dial_what_fswake_says() {
     let mut bridges = Vec::new();
     for Extension { actions, context } in all_extensions() {
         let Some(socket) = position(&actions, "socket", "") else {

@@ -1,7 +1,7 @@
 //! Figures from a real FreeSWITCH: `cargo bench --bench live_wake`, at rest, nothing else running.
 //!
 //! 1. REGISTER's 200 OK at the phone to the INVITE at the phone, 30 wakes one after another.
-//! 2. 300 and 1,000 held calls, both ways in, by `socket` with and without `async` (`held`): what each costs FreeSWITCH and fswake, and
+//! 2. 300 and 1,000 held calls, with both routings, by `socket` with and without `async` (`held`): what each costs FreeSWITCH and fswake, and
 //!    how many are woken and answered.
 //!
 //! `FSWAKE_BENCH=rest` or `=held` leaves the other out, `FSWAKE_BENCH_WAKES` is how many wakes of 1; `held` has more. `FSWAKE_BENCH_DAEMON` names

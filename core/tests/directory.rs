@@ -333,7 +333,7 @@ fn domains_are_compared_without_case_after_their_aliases() {
             caller_name: "".into(),
             at: std::time::SystemTime::UNIX_EPOCH,
             max_wait: None,
-            handover: fswake_core::engine::Handover::Dialplan,
+            routing: fswake_core::engine::Routing::Dialplan,
             options: fswake_core::engine::CallOptions::default(),
             query: None,
         }));
@@ -363,7 +363,7 @@ fn single_domain_site_may_ignore_the_domain() {
         caller_name: "".into(),
         at: std::time::SystemTime::UNIX_EPOCH,
         max_wait: None,
-        handover: fswake_core::engine::Handover::Dialplan,
+        routing: fswake_core::engine::Routing::Dialplan,
         options: fswake_core::engine::CallOptions::default(),
         query: None,
     }));

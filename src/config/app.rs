@@ -17,7 +17,7 @@ const HTTP: &str = "http";
 const PROVIDERS: &str = r#""apns", "apns.dev", "fcm", "http" or "log""#;
 
 /// The apps, and what the engine has to know of them.
-pub(super) struct Apps {
+pub(super) struct AppSettings {
     pub apps: Vec<App>,
     pub policies: Vec<AppPolicy>,
 }
@@ -28,7 +28,7 @@ pub(super) fn apps(
     files: Files<'_>,
     mut written: Vec<raw::AppTable>,
     on_unregister: OnUnregister,
-) -> Checked<Apps> {
+) -> Checked<AppSettings> {
     if written.is_empty() {
         written.push(raw::AppTable {
             name: Some(LOG.into()),
@@ -36,7 +36,7 @@ pub(super) fn apps(
             ..raw::AppTable::default()
         });
     }
-    let mut checked = Apps {
+    let mut checked = AppSettings {
         apps: Vec::new(),
         policies: Vec::new(),
     };
@@ -68,7 +68,7 @@ pub(super) fn apps(
         checked.apps.push(app);
         checked.policies.extend(policies);
     }
-    // Devices of an app that nobody configured follow the general setting as well.
+    // Devices of an unconfigured app follow the general setting as well.
     if on_unregister != OnUnregister::default() {
         checked.policies.push(AppPolicy {
             provider: None,

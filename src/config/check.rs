@@ -144,7 +144,7 @@ fn policy(at: In<'_>, wake: &raw::WakeSection, aor: &raw::AorNames) -> Checked<P
     })
 }
 
-/// `mode` and `wait-for`. Who only writes the second has forgotten the first.
+/// `mode` and `wait-for`. The second without the first is a mistake.
 fn mode(at: In<'_>, wake: &raw::WakeSection) -> Checked<Mode> {
     let only_wakes = match wake.mode.as_deref() {
         None | Some("connect") => false,

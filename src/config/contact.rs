@@ -10,7 +10,10 @@ use crate::types::Provider;
 /// Checks how Contacts are read and written; without sets there is mod_apn's.
 pub(super) fn rules(at: In<'_>, raw: raw::Contact, apps: &[App]) -> Checked<ContactRules> {
     let sets = raw.params.unwrap_or_else(|| vec![raw::Params::default()]);
-    let sets = sets.into_iter().enumerate().map(|(n, set)| Set { at, n }.check(set));
+    let sets = sets
+        .into_iter()
+        .enumerate()
+        .map(|(n, set)| ParamsTable { at, n }.check(set));
     Ok(ContactRules {
         strip_push: raw.strip_push_params.unwrap_or(true),
         names: ParamNames {
@@ -20,7 +23,7 @@ pub(super) fn rules(at: In<'_>, raw: raw::Contact, apps: &[App]) -> Checked<Cont
     })
 }
 
-/// The ids that decide what a phone's means. An app for devices of any provider says nothing of whose an id is.
+/// The ids that decide what a phone's id means. An app for devices of any provider cannot decide that.
 fn app_ids(apps: &[App]) -> AppIds {
     let of_app = |app: &App| {
         let providers = match &app.provider {
@@ -35,12 +38,12 @@ fn app_ids(apps: &[App]) -> AppIds {
 
 /// One `[[contact.params]]`.
 #[derive(Clone, Copy)]
-struct Set<'a> {
+struct ParamsTable<'a> {
     at: In<'a>,
     n: usize,
 }
 
-impl Set<'_> {
+impl ParamsTable<'_> {
     fn key(self, key: &str) -> String {
         format!("contact.params[{}].{key}", self.n + 1)
     }
@@ -82,7 +85,7 @@ impl Set<'_> {
         })
     }
 
-    /// `""` stands for a parameter that the app does not have.
+    /// `""` means that the app does not have this parameter.
     fn optional(self, key: &str, written: Option<String>, built_in: Option<String>) -> Checked<Option<String>> {
         let name = written.or(built_in).filter(|name| !name.is_empty());
         name.map(|name| self.name(key, name)).transpose()

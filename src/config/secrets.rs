@@ -35,7 +35,7 @@ impl Files<'_> {
         credential.unwrap_or_else(|| self.config.join(name))
     }
 
-    /// Where a name was looked for, for who may not read what was found or not.
+    /// Where a name was looked up, for those who may not read it.
     fn places(&self, name: &str) -> String {
         if Path::new(name).is_absolute() {
             return String::new();
@@ -81,7 +81,7 @@ impl Files<'_> {
         }
     }
 
-    /// Reads a secret on a line of its own. A blank at its ends is part of it, and worth saying.
+    /// Reads a secret on a line of its own. A blank at its ends is part of it, and worth a warning.
     pub fn secret(&self, at: In<'_>, key: &str, name: &str) -> Checked<(PathBuf, Option<String>)> {
         let (path, line) = self.read(at, key, name, files::line)?;
         if line.as_ref().is_some_and(|line| line.has_outer_blank) {

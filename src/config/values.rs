@@ -36,7 +36,7 @@ pub(super) fn list<T: std::str::FromStr>(at: In<'_>, key: &str, written: &[Strin
     written.iter().map(parse).collect()
 }
 
-/// What an un-REGISTER means, where it is written.
+/// What an un-REGISTER means, as configured.
 pub(super) fn on_unregister(at: In<'_>, key: &str, written: Option<&str>) -> Checked<Option<OnUnregister>> {
     match written {
         None => Ok(None),

@@ -16,9 +16,9 @@ use crate::clock::unix_now;
 use crate::config::{Config, Environment};
 use crate::files as reader;
 use crate::import::apn_conf::{self, ApnConf};
-use crate::import::convert::{Beside, Converted, convert};
+use crate::import::convert::{Beside, ConvertedConfig, convert};
 use crate::import::source::Source;
-use crate::import::tokens::{self, Plan};
+use crate::import::tokens::{self, TokenPlan};
 use crate::new_files::{self, Fresh, Made, NewFile};
 use crate::push::Pushers;
 use crate::store::Import;
@@ -190,7 +190,7 @@ fn store(args: &ImportModApn, config: Option<&Path>, env: &Environment) -> anyho
     Ok(Config::load_to_ask(config, env)?.store.path)
 }
 
-fn new_files(made: &Converted, output: &Path) -> Vec<NewFile> {
+fn new_files(made: &ConvertedConfig, output: &Path) -> Vec<NewFile> {
     let secrets = made.secrets.iter().map(|(name, secret)| NewFile {
         path: output.with_file_name(name),
         text: format!("{}\n", secret.expose()),
@@ -205,7 +205,7 @@ fn new_files(made: &Converted, output: &Path) -> Vec<NewFile> {
 }
 
 /// The daemon may never have run: then its directory is made, for its owner alone.
-fn begin(store: &Path, plan: &Plan) -> anyhow::Result<Import> {
+fn begin(store: &Path, plan: &TokenPlan) -> anyhow::Result<Import> {
     use std::os::unix::fs::DirBuilderExt;
     if let Some(directory) = store.parent().filter(|d| !d.as_os_str().is_empty() && !d.exists()) {
         let made = std::fs::DirBuilder::new().mode(0o700).create(directory);

@@ -1,4 +1,4 @@
-//! Statistics: what became of the calls of the last hour or day, and how long phones took to come.
+//! Statistics: the results of the calls of the last hour or day, and how long phones took to come.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ const STEPS: &str = "SELECT call, at_ms, event, CASE WHEN NOT json_valid(detail)
      AND event IN ('call-held', 'push-sent', 'push-accepted', 'device-registered', 'call-over')
      ORDER BY at_ms, id";
 
-/// What became of the calls that began within a time.
+/// The results of the calls that began within a time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// Calls that were held.
@@ -30,9 +30,9 @@ pub struct Summary {
     pub connected: u64,
     /// Of these, with a phone that was pushed.
     pub pushed: u64,
-    /// Of the pushed, where a provider took the push.
+    /// Of the pushed calls: a provider took the push.
     pub accepted: u64,
-    /// Of the pushed, where a phone of the callee registered.
+    /// Of the pushed calls: a phone of the callee registered.
     pub registered: u64,
     /// Of those where a phone registered, connected.
     pub answered: u64,

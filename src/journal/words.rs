@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::cause::is_without_a_route;
 use crate::clock::{span, with_date};
-use crate::engine::{Handover, HoldResult, Origin, RegisterKind, Ringer, StepKind, TakeoverKind};
+use crate::engine::{HoldResult, Origin, RegisterKind, Ringer, Routing, StepKind, TakeoverKind};
 use crate::types::{Printable, Provider};
 
 /// Details of one line, as far as they are there.
@@ -54,13 +54,13 @@ impl Words {
     }
 }
 
-/// What a step says.
+/// A step in words.
 pub(super) fn of(step: Option<StepKind>, detail: &Map<String, Value>) -> String {
     let d = Detail(detail);
     let Some(step) = step else { return other(&d).0 };
     let words = match step {
         StepKind::CallHeld => {
-            let way = d.word("way", Handover::from_word).map(Handover::as_str);
+            let way = d.word("way", Routing::from_word).map(Routing::as_str);
             let caller = d.text("caller").unwrap_or_else(|| "no number".into());
             Words::new("call held, from ")
                 .and("", Some(caller), "")

@@ -15,7 +15,7 @@ use crate::types::push::{About, PushError, PushKind, PushOutcome};
 /// What a push was for.
 const KINDS: [&str; 4] = ["call", "cancel", "missed-call", "notification"];
 
-/// What a push came to; all but the first and the last are [`crate::types::push::PushError::class`].
+/// The outcome of a push; all but the first and the last are [`crate::types::push::PushError::class`].
 const RESULTS: [&str; 10] = [
     "accepted",
     "token-gone",
@@ -103,7 +103,7 @@ pub struct AppMetrics {
 }
 
 impl AppMetrics {
-    /// A push is on its way, until what is returned is dropped.
+    /// A push under way, until the returned value is dropped.
     pub fn under_way(&self) -> UnderWay {
         self.under_way.inc();
         UnderWay(self.under_way.clone())

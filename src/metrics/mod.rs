@@ -27,16 +27,16 @@ pub use self::names::Name;
 use self::registry::{Counters, Gauges, Histograms, Registering};
 use crate::clock::unix_now;
 use crate::engine::{HoldResult, Summary};
-use crate::push::apps::standing::{AppState, ProblemKind};
+use crate::push::apps::status::{AppState, ProblemKind};
 use crate::store::Health;
 
 /// The media type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
-/// Who was called, as far as waking is concerned.
+/// The kind of callee, for waking.
 const CALLEES: [&str; 3] = ["mobile", "desk", "nobody"];
 
-/// Why devices are forgotten: what the engine says in `ForgetDevice`.
+/// Why devices are forgotten: the engine's reason in `ForgetDevice`.
 const FORGOTTEN: [&str; 9] = [
     "another-user",
     "app-renamed",
@@ -82,10 +82,10 @@ struct Inner {
 
 /// Gauges sampled at scrape time.
 #[derive(Debug)]
-pub struct State {
+pub struct GaugeSample {
     /// Calls held now.
     pub held: usize,
-    /// Whether the event socket's connection stands.
+    /// Whether the event socket's connection is up.
     pub esl_up: bool,
     /// How the store is doing.
     pub store: Health,
@@ -163,7 +163,7 @@ impl Metrics {
         app
     }
 
-    /// A REGISTER was heard.
+    /// A REGISTER arrived.
     pub fn registered(&self, has_token: bool) {
         let counter = if has_token {
             &self.0.registered_with_token
@@ -231,7 +231,7 @@ impl Metrics {
     }
 
     /// Everything as Prometheus reads it.
-    pub fn text(&self, state: &State) -> String {
+    pub fn text(&self, state: &GaugeSample) -> String {
         self.set(state);
         let mut text = String::with_capacity(32 * 1024);
         // Writing to a String does not fail.
@@ -239,7 +239,7 @@ impl Metrics {
         text
     }
 
-    fn set(&self, state: &State) {
+    fn set(&self, state: &GaugeSample) {
         let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         let m = &*self.0;
         m.held.set(number(state.held));
@@ -258,7 +258,7 @@ impl Metrics {
         m.certificates.clear();
         for app in &state.apps {
             let (name, provider) = (app.name.to_string(), app.provider.name().to_owned());
-            // From a reload until its first push an app is known to nobody else.
+            // From a reload until its first push nothing else knows an app.
             self.app(&name, &provider);
             for kind in ProblemKind::ALL {
                 let has = app.problems.iter().any(|p| p.kind == kind);

@@ -1,4 +1,4 @@
-//! The names of all metrics. docs/METRICS.md says what each is for; a test compares the two.
+//! The names of all metrics. docs/METRICS.md describes each; a test compares the two.
 
 /// Declares [`Name`]: each metric with its name and its help.
 macro_rules! names {

@@ -19,7 +19,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::files;
 
-/// Makes TLS sessions with servers whose certificates are good.
+/// Makes TLS sessions with servers whose certificates are valid.
 #[derive(Clone)]
 pub(super) struct Connector(TlsConnector);
 

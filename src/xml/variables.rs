@@ -30,7 +30,7 @@ pub struct Expanded {
 }
 
 impl Variables {
-    /// Does one `X-PRE-PROCESS` line, with its attributes as they are written. `Some` says what is not done.
+    /// Does one `X-PRE-PROCESS` line, with its attributes as written. `Some` names what is not done.
     pub fn command(&mut self, cmd: &str, data: &str) -> Option<String> {
         if cmd.eq_ignore_ascii_case("set")
             && let Some((name, value)) = data.split_once('=')
@@ -47,7 +47,7 @@ impl Variables {
         })
     }
 
-    /// Does one comment, with all between `<!--` and `-->`. `Some` says what is not done.
+    /// Does one comment, with everything between `<!--` and `-->`. `Some` names what is not done.
     pub fn comment(&mut self, comment: &str) -> Option<String> {
         let (cmd, data) = comment.strip_prefix('#')?.split_once(' ')?;
         let data = data.split(['\r', '\n']).next().unwrap_or_default();
@@ -60,7 +60,7 @@ impl Variables {
         self.put_in > MOST
     }
 
-    /// Puts in what is known of the `$${..}` of a value as it is written in the file.
+    /// Inserts known values for the `$${..}` of a value from the file.
     pub fn expand(&mut self, written: &str) -> Expanded {
         let mut expanded = Expanded::default();
         let mut rest = written;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use fswake_test_support::apns::{self, Apns};
 use fswake_test_support::daemon;
 pub use fswake_test_support::daemon::{Daemon, Log};
-use fswake_test_support::fcm::{self, Fcm, Sent};
+use fswake_test_support::fcm::{self, Fcm, FcmRequest};
 use fswake_test_support::freeswitch::*;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -244,7 +244,7 @@ impl Stage {
     }
 
     /// The next push that the stand-in for Google gets.
-    pub async fn android_push(&self) -> Sent {
+    pub async fn android_push(&self) -> FcmRequest {
         soon("push to Google", self.fcm.as_ref().unwrap().next_push()).await
     }
 }

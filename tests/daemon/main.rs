@@ -18,7 +18,7 @@
 //! | `crash` | what happens to calls when fswake itself is killed, or the caller hangs up |
 //! | `files` | files as editors save them |
 //! | `tokens` | what a token is, and whose app it is |
-//! | `doctor`, `truth`, `way_in`, `trace` | what operators ask, beside the daemon and without it |
+//! | `doctor`, `truth`, `routing`, `trace` | what operators ask, beside the daemon and without it |
 //! | `drain` | stopping, and what systemd hears |
 //! | `bad_peers` | strangers on the port for held calls |
 //! | `gateway` | phones that are woken through an operator's gateway, and by parameters of the operator's names |
@@ -58,6 +58,7 @@ mod outcomes;
 mod page;
 mod pickup_race;
 mod reload;
+mod routing;
 mod setup;
 mod taken;
 mod tokens;
@@ -66,5 +67,4 @@ mod truth;
 mod variables;
 mod wake;
 mod waking;
-mod way_in;
 mod without_async;

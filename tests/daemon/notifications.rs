@@ -4,7 +4,7 @@ use fswake_test_support::apns::{self, BUNDLE_ID};
 use fswake_test_support::fcm;
 use fswake_test_support::freeswitch::*;
 use fswake_test_support::http2::Fault;
-use fswake_test_support::realfs::{Console, ESL_PASSWORD, Heard};
+use fswake_test_support::realfs::{Console, ConsoleEvent, ESL_PASSWORD};
 use serde_json::json;
 
 use crate::harness::*;
@@ -33,7 +33,7 @@ impl Script {
     }
 
     async fn answer(&mut self) -> (String, String) {
-        let event: Heard = self.0.event().await.expect("an answer");
+        let event: ConsoleEvent = self.0.event().await.expect("an answer");
         assert_eq!(event.get("Event-Subclass"), Some(ANSWER));
         let get = |name: &str| {
             event

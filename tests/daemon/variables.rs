@@ -1,4 +1,4 @@
-//! What a call's channel variables change, by both ways in.
+//! What a call's channel variables change, with both routings.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A sleeping phone is woken and answers, by every way in.
+//! A sleeping phone is woken and answers, with either routing.
 
 use std::sync::Arc;
 use std::time::Duration;

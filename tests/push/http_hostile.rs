@@ -6,7 +6,7 @@ use fswake::push::app::{HttpAuth, HttpProfile};
 use fswake::push::template::BodyTemplate;
 use fswake::push::{About, OwnRefusal, PushError, PushRequest, Pushers};
 use fswake::types::{Aor, Provider, PushToken, Tokens};
-use fswake_test_support::gateway::{Asked, Gateway, Over, Wants};
+use fswake_test_support::gateway::{Gateway, GatewayRequest, Over, Wants};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use reqwest::header::HeaderName;
@@ -88,7 +88,7 @@ fn request(values: &[String]) -> PushRequest {
 
 struct Sent<'a> {
     values: &'a [String],
-    asked: Asked,
+    asked: GatewayRequest,
 }
 
 impl Sent<'_> {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use fswake::push::app::{App, Credentials};
-use fswake::push::apps::standing::{AppState, ProblemKind};
+use fswake::push::apps::status::{AppState, ProblemKind};
 use fswake::push::{AppChanges, PushRequest, Pushers};
 use fswake::types::Provider;
 use fswake_test_support::apns::{Apns, KEY_ID, TEAM_ID};
@@ -196,30 +196,30 @@ async fn certificate_and_key_that_are_replaced_one_after_the_other_are_used_when
 #[tokio::test]
 async fn app_is_well_only_once_its_provider_has_said_so() {
     let apns = Apns::start().await;
-    let standing = |pushers: &Pushers| state(pushers).standing.as_str();
+    let status = |pushers: &Pushers| state(pushers).status.as_str();
     let ready = pushers(apns_app(&apns));
-    assert_eq!(standing(&ready), "untried");
+    assert_eq!(status(&ready), "untried");
     ready.warm().await;
-    assert_eq!(standing(&ready), "untried");
+    assert_eq!(status(&ready), "untried");
     apns.faults.next(Fault::apns(400, "TopicDisallowed"));
     ready.push(&apns_call()).await.unwrap_err();
     assert_eq!(
-        (standing(&ready), state(&ready).why.as_deref()),
+        (status(&ready), state(&ready).why.as_deref()),
         ("rejected", Some("TopicDisallowed"))
     );
     assert!(!state(&ready).is_ok());
     ready.push(&apns_call()).await.unwrap();
-    assert_eq!((standing(&ready), state(&ready).why), ("ok", None));
+    assert_eq!((status(&ready), state(&ready).why), ("ok", None));
     // A token that is gone says nothing of the app.
     apns.faults.next(Fault::gone("Unregistered", 4_000_000_000_000));
     ready.push(&apns_call()).await.unwrap_err();
-    assert_eq!(standing(&ready), "ok");
+    assert_eq!(status(&ready), "ok");
     let away = pushers(App {
         base_url: Some("https://127.0.0.1:1".into()),
         ..apns_app(&apns)
     });
     away.warm().await;
-    assert_eq!(standing(&away), "unreachable");
+    assert_eq!(status(&away), "unreachable");
     assert!(state(&away).why.unwrap().contains("connection refused"));
 }
 

@@ -1,4 +1,4 @@
-//! Where a REGISTER came from, as its event tells.
+//! Where a REGISTER came from, according to its event.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};

@@ -1,10 +1,10 @@
-//! What an operator may see of the engine: copies, each made in bounded time.
+//! What operators may see of the engine: copies, each made in bounded time.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::Engine;
-use super::directory::{AorKey, Entry};
+use super::directory::{AorEntry, AorKey};
 pub use super::party::PushState;
 use crate::types::{Aor, CallId, Device, DeviceKey, Moment, Target};
 
@@ -31,7 +31,7 @@ pub struct CallView {
     pub parties: Vec<PartyView>,
 }
 
-/// One who could answer a held call.
+/// A device or binding that could answer a held call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartyView {
     /// The device; `None` for a phone without a token.
@@ -48,7 +48,7 @@ pub struct PartyView {
     pub last_push: Option<PushState>,
 }
 
-/// How one party of a held call stands.
+/// The state of one party of a held call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartyState {
     /// Answered.
@@ -118,12 +118,12 @@ pub struct BindingView {
     pub target: Target,
     /// When it runs out, from now on.
     pub expires_in: Duration,
-    /// How long ago the phone was last heard of, where that is known.
+    /// How long ago the phone last showed life, if known.
     pub heard_ago: Option<Duration>,
 }
 
 impl AorView {
-    fn of(entry: &Entry, now: Moment) -> Self {
+    fn of(entry: &AorEntry, now: Moment) -> Self {
         let bindings = entry.bindings.iter().filter(|b| b.expires > now);
         Self {
             devices: entry.devices.iter().map(|d| d.device.clone()).collect(),

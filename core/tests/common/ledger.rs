@@ -89,7 +89,7 @@ pub fn holds(invariant: Invariant, is: bool, what: impl FnOnce() -> String) -> H
 
 /// What was heard of a leg.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Heard {
+pub enum LegSound {
     Nothing,
     /// 183 with media: it is reached, and nobody says that it rings.
     Media,
@@ -124,13 +124,13 @@ pub struct Leg {
     pub alone: bool,
     /// It went where its phone may not be any more: whoever refuses there may be another.
     pub may_be_old: bool,
-    pub heard: Heard,
+    pub heard: LegSound,
     pub bridge: Bridge,
 }
 
 /// One call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account {
+pub struct CallAccount {
     pub id: CallId,
     /// When the wait for a phone to ring is over.
     wait: Moment,
@@ -170,7 +170,7 @@ impl Hash for Leg {
 }
 
 /// Of a call that is over nothing matters any more; how many legs were rung gives the next its name.
-impl Hash for Account {
+impl Hash for CallAccount {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self {
             id,
@@ -198,12 +198,12 @@ impl Hash for Account {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Ledger {
     /// In the order in which they came.
-    pub calls: Vec<Account>,
+    pub calls: Vec<CallAccount>,
     /// Phones whose last wake is over, by their names in the journal.
     woken: BTreeSet<Arc<str>>,
 }
 
-impl Account {
+impl CallAccount {
     pub fn leg(&self, n: u32) -> Option<&Leg> {
         self.legs.iter().find(|leg| leg.n == n)
     }
@@ -278,7 +278,7 @@ impl Account {
                     device: "".into(),
                     alone: *early_media,
                     may_be_old: false,
-                    heard: Heard::Nothing,
+                    heard: LegSound::Nothing,
                     bridge: Bridge::No,
                 };
                 let place = self.legs.partition_point(|l| l.target.as_str() <= leg.target.as_str());
@@ -311,7 +311,7 @@ impl Ledger {
     pub fn hold(&mut self, now: Moment, held: &HeldCall, max_wait: Duration) {
         let minute = Duration::from_secs(60);
         let wait = held.max_wait.map_or(max_wait, |own| own.min(max_wait));
-        self.calls.push(Account {
+        self.calls.push(CallAccount {
             id: held.call,
             wait: now.plus(wait),
             limit: now.plus(held.max_wait.unwrap_or(minute).max(wait)),
@@ -327,11 +327,11 @@ impl Ledger {
         });
     }
 
-    pub fn call(&self, id: CallId) -> Option<&Account> {
+    pub fn call(&self, id: CallId) -> Option<&CallAccount> {
         self.calls.iter().find(|call| call.id == id)
     }
 
-    fn call_mut(&mut self, id: CallId) -> Option<&mut Account> {
+    fn call_mut(&mut self, id: CallId) -> Option<&mut CallAccount> {
         self.calls.iter_mut().find(|call| call.id == id)
     }
 
@@ -358,18 +358,18 @@ impl Ledger {
         match event {
             Event::LegRinging(leg) => {
                 if let Some(leg) = call.leg_mut(leg.n) {
-                    leg.heard = leg.heard.max(Heard::Ringing);
+                    leg.heard = leg.heard.max(LegSound::Ringing);
                     woken = Some(leg.device.clone());
                 }
             }
             Event::LegEarlyMedia { leg, .. } => {
                 if let Some(leg) = call.leg_mut(leg.n) {
-                    leg.heard = leg.heard.max(Heard::Media);
+                    leg.heard = leg.heard.max(LegSound::Media);
                 }
             }
             Event::LegAnswered { leg, .. } => {
                 if let Some(leg) = call.leg_mut(leg.n) {
-                    leg.heard = Heard::Answered;
+                    leg.heard = LegSound::Answered;
                     woken = Some(leg.device.clone());
                 }
             }
@@ -440,7 +440,7 @@ impl Ledger {
             Command::Push(push) => {
                 holds(I::AMinuteAtMost, push.ttl <= Duration::from_secs(60), said)?;
                 if let Some(about) = push.call().filter(|about| about.kind == PushKind::Call) {
-                    let reached = |leg: &&Leg| leg.phone == about.sip_call_id && leg.heard > Heard::Nothing;
+                    let reached = |leg: &&Leg| leg.phone == about.sip_call_id && leg.heard > LegSound::Nothing;
                     holds(I::RefusedIsLeftAlone, !call.refused.contains(&about.sip_call_id), said)?;
                     let rings = call.legs.iter().find(reached);
                     holds(I::NoPushWhileRinging, rings.is_none(), || {
@@ -459,7 +459,7 @@ impl Ledger {
         for call in self.calls.iter_mut().filter(|call| !call.over) {
             let past = now >= call.wait;
             let connects = call.legs.iter().any(|leg| leg.bridge != Bridge::No);
-            let rings = call.rings_beside || call.legs.iter().any(|leg| leg.heard > Heard::Nothing);
+            let rings = call.rings_beside || call.legs.iter().any(|leg| leg.heard > LegSound::Nothing);
             // Once a phone rings on, whoever is rung beside it may ring until then too.
             call.rings_on |= past && rings;
             let rings_on = call.rings_on && (rings || !call.legs.is_empty());
@@ -468,7 +468,7 @@ impl Ledger {
             holds(I::TakenIsLeftAlone, !call.taken, || {
                 format!("taken, and held: {call:?}")
             })?;
-            let rings = call.legs.iter().any(|leg| leg.heard == Heard::Ringing);
+            let rings = call.legs.iter().any(|leg| leg.heard == LegSound::Ringing);
             let hears = connects || call.alerted || !rings;
             holds(I::RingingIsHeard, hears, || format!("{call:?}"))?;
             for (i, leg) in call.legs.iter().enumerate() {

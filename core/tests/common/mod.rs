@@ -259,7 +259,7 @@ impl Bench {
             caller_name: "Alice".into(),
             at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
             max_wait,
-            handover: fswake_core::engine::Handover::Dialplan,
+            routing: fswake_core::engine::Routing::Dialplan,
             options,
             query: None,
         }

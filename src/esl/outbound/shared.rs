@@ -14,7 +14,7 @@ use super::lease_time::LeaseTime;
 use super::standby::Standby;
 use crate::esl::directory::Directory;
 use crate::input::Input;
-use crate::logging::seldom::Seldom;
+use crate::logging::rate_limit::RateLimit;
 
 /// What the tasks of all calls share.
 #[derive(Clone)]
@@ -32,9 +32,9 @@ pub struct Outbound {
     /// How many of them there may be at once.
     pub(super) most: usize,
     /// Calls that found no room were named.
-    pub(super) full: Arc<Seldom>,
+    pub(super) full: Arc<RateLimit>,
     /// Strangers that were named, by address and what was wrong.
-    pub(super) warned: Arc<Seldom>,
+    pub(super) warned: Arc<RateLimit>,
     pub(super) ringing: Arc<AtomicUsize>,
     pub(super) lease_time: Arc<LeaseTime>,
     /// Connections for calls that have to leave their own.
@@ -62,8 +62,8 @@ impl Outbound {
             tasks,
             directory,
             most,
-            full: Arc::new(Seldom::new(Duration::from_secs(60), 1)),
-            warned: Arc::new(Seldom::new(Duration::from_secs(60), 10)),
+            full: Arc::new(RateLimit::new(Duration::from_secs(60), 1)),
+            warned: Arc::new(RateLimit::new(Duration::from_secs(60), 10)),
             ringing: Arc::default(),
             lease_time: Arc::default(),
         }

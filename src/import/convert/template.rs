@@ -1,9 +1,9 @@
-//! mod_apn's templates as ours: the same `${names}`, parsed and encoded instead of pasted.
+//! mod_apn's templates as fswake's: the same `${names}`, parsed and encoded instead of pasted.
 
 use crate::push::template::{BodyTemplate, JSON, TemplateError, UrlTemplate};
 use crate::types::Printable;
 
-/// The content type that curl gives every body, unless it is told.
+/// The content type that curl uses by default.
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 const PLAIN: &str = "text/plain";
 
@@ -11,7 +11,7 @@ const PLAIN: &str = "text/plain";
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fitted<T> {
     pub template: T,
-    /// Names that it had and fswake does not know: nothing stands for them now.
+    /// Names that fswake does not know: they become empty.
     pub dropped: Vec<String>,
 }
 
@@ -61,7 +61,7 @@ pub(super) fn body(written: &str, content_type: Option<&str>) -> Result<Fitted<B
     let mut first_problem = None;
     for content_type in types {
         let parse = |body: &String| BodyTemplate::parse(content_type, Some(body)).map(drop);
-        // Outside quotes nothing is no JSON.
+        // Outside quotes an empty value is invalid JSON.
         let drop_name = |body: &str, name: &str| {
             let emptied = body.replace(name, "");
             let broken = matches!(

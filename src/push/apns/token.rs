@@ -39,7 +39,7 @@ pub(crate) struct ProviderToken {
 struct SignedToken {
     bearer: Bearer,
     at: Now,
-    /// By a process before this one: what Apple calls expired may be due to a clock that was wrong then.
+    /// Signed by an earlier process: it may be expired because the clock was wrong then.
     is_kept: bool,
 }
 
@@ -121,7 +121,7 @@ impl ProviderToken {
     pub(crate) fn renew_refused(&self, refused: &Bearer, now: Now) -> bool {
         let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
         match &*issued {
-            // Another push was refused first and has renewed it.
+            // Another push was rejected first and has renewed it.
             Some(i) if i.bearer.serial != refused.serial => true,
             Some(i) if i.age(now) < RENEW_NOT_BEFORE && !i.clock_was_set(now) && !i.is_kept => false,
             _ => self.issue(&mut issued, now).is_ok(),

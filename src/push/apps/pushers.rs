@@ -18,7 +18,7 @@ use crate::push::apps::list::AppList;
 use crate::push::apps::live::LiveApp;
 use crate::push::apps::prober;
 use crate::push::apps::renewal::{self, AppChanges};
-use crate::push::apps::standing::AppState;
+use crate::push::apps::status::AppState;
 use crate::push::clock::Clock;
 use crate::push::setup::SetupError;
 use crate::push::transport::probe::Probe;

@@ -10,7 +10,7 @@ use crate::push::transport::reply::{self, code};
 /// How long Google's tokens live.
 const USUAL_LIFETIME: Duration = Duration::from_secs(3600);
 
-/// A refusal in words, and whether it says that this machine's clock is wrong. RFC 6749 section 5.2, or Google's own
+/// A rejection in words, and whether this machine's clock is wrong. RFC 6749 section 5.2, or Google's own
 /// form in the same field (`google.rpc.Status`).
 pub(crate) fn refusal(body: &[u8]) -> (String, bool) {
     let answer = reply::read(body);

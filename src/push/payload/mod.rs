@@ -1,4 +1,4 @@
-//! What is sent for a request: headers and body for APNs, the message for FCM. Pure.
+//! The content of a request: headers and body for APNs, the message for FCM. Pure.
 //!
 //! Which token and which kind of push:
 //!

@@ -13,7 +13,7 @@ use crate::alike::Doubt;
 use crate::beginnings::Beginning;
 use crate::cast::Cast;
 use crate::last::LastStates;
-use crate::ledger::{Broken, Heard, Invariant, holds};
+use crate::ledger::{Broken, Invariant, LegSound, holds};
 pub use crate::map::Counterexample;
 use crate::map::{ByFingerprint, From, Map, Stage};
 use crate::sim::Sim;
@@ -188,7 +188,7 @@ fn say_again(before: &Sim, new: &Sim, cast: &Cast) -> Result<(), Broken> {
         let calls = &sim.ledger.calls;
         let legs: usize = calls.iter().map(|call| call.legs.len()).sum();
         let heard = calls.iter().flat_map(|call| &call.legs);
-        let heard = heard.filter(|leg| leg.heard > Heard::Nothing).count();
+        let heard = heard.filter(|leg| leg.heard > LegSound::Nothing).count();
         (legs, heard, calls.iter().filter(|call| call.over).count())
     };
     if count(before) == count(new) {

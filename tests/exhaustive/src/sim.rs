@@ -7,7 +7,7 @@ use crate::beginnings::{Beginning, Phone, Refusal};
 use crate::cast::{Cast, T0, call, leg};
 use crate::engine::policy::Policy;
 use crate::engine::{CallOrder, Command, Engine, Event, LegEnd, Listing, Takeover, UnregisterWhy};
-use crate::ledger::{Bridge, Heard, Holds, Invariant, Ledger, holds};
+use crate::ledger::{Bridge, Holds, Invariant, Ledger, LegSound, holds};
 use crate::step::Step;
 use crate::types::push::{PushKind, PushReceipt};
 use crate::types::{LegId, Moment, PushId};
@@ -361,8 +361,8 @@ impl Sim {
                         Event::BridgeFailed { leg, end: None },
                         ended(leg, &cast.busy),
                     ]),
-                    Some(leg) if leg.heard == Heard::Answered => all.push(answers),
-                    Some(other) if other.heard == Heard::Ringing && other.bridge == Bridge::No => {
+                    Some(leg) if leg.heard == LegSound::Answered => all.push(answers),
+                    Some(other) if other.heard == LegSound::Ringing && other.bridge == Bridge::No => {
                         all.push(Event::LegRinging(leg));
                     }
                     Some(_) => {}

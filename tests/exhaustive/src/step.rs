@@ -1,6 +1,6 @@
 //! What may happen next, where it makes sense: no 18x of a leg that does not exist, no bridge that was not ordered.
 
-use crate::ledger::{Account, Bridge, Heard, Leg};
+use crate::ledger::{Bridge, CallAccount, Leg, LegSound};
 use crate::sim::Sim;
 use crate::types::PushId;
 
@@ -127,7 +127,7 @@ impl Step {
         }
     }
 
-    fn of_legs(call: u8, account: &Account, refuses: bool, out: &mut Vec<Self>) {
+    fn of_legs(call: u8, account: &CallAccount, refuses: bool, out: &mut Vec<Self>) {
         for leg in &account.legs {
             let n = u8::try_from(leg.n).unwrap_or(u8::MAX);
             let may = |steps: &[fn(u8, u8) -> Self], out: &mut Vec<Self>| {
@@ -135,9 +135,9 @@ impl Step {
             };
             let Leg { heard, bridge, .. } = leg;
             match (bridge, heard) {
-                (Bridge::No, Heard::Answered) => may(&[Self::Fails], out),
+                (Bridge::No, LegSound::Answered) => may(&[Self::Fails], out),
                 (Bridge::No, heard) => {
-                    if *heard < Heard::Ringing {
+                    if *heard < LegSound::Ringing {
                         may(&[Self::Rings], out);
                     }
                     if leg.alone {
@@ -149,7 +149,7 @@ impl Step {
                     }
                 }
                 (Bridge::Connecting(early), heard) => {
-                    if *early && *heard != Heard::Answered {
+                    if *early && *heard != LegSound::Answered {
                         may(&[Self::Answers], out);
                     }
                     may(

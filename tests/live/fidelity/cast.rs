@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use fswake_test_support::baresip::{Baresip, Settings};
-use fswake_test_support::realfs::{VANILLA_DOMAIN, Way, filled};
+use fswake_test_support::realfs::{Routing, VANILLA_DOMAIN, filled};
 use fswake_test_support::sip::{Account, Leg, Noise, OutgoingCall, Phone, Script, What};
 use fswake_test_support::site::{Site, Wakes};
 
@@ -35,7 +35,7 @@ pub struct Cast<'a> {
 
 impl<'a> Cast<'a> {
     /// Registers the phones, lets those sleep that do, and calls.
-    pub async fn assemble(site: &'a Site, row: &Row, number: usize, way: Way) -> Cast<'a> {
+    pub async fn assemble(site: &'a Site, row: &Row, number: usize, way: Routing) -> Cast<'a> {
         let id = format!("{}{number:03}", way.digit());
         let user = |who: Who| format!("{id}{}", who.digit());
         let mut phones = BTreeMap::new();
@@ -56,7 +56,7 @@ impl<'a> Cast<'a> {
         let account = |user: &str| site.fs.account(user, VANILLA_DOMAIN);
         let (mut baresip, mut token) = (None, None);
         if row.baresip == Some(Who::Callee) {
-            if row.awake || way == Way::Plain {
+            if row.awake || way == Routing::Plain {
                 baresip = Some(registered(site, account(&callee), row).await);
             } else {
                 // The app of this token is what the push starts.
@@ -325,12 +325,12 @@ async fn registered(site: &Site, account: Account, row: &Row) -> Baresip {
 }
 
 /// A phone that is called: awake, or asleep until a push wakes it.
-async fn phone(site: &Site, user: &str, row: &Row, script: &Script, way: Way) -> Phone {
+async fn phone(site: &Site, user: &str, row: &Row, script: &Script, way: Routing) -> Phone {
     let mut account = site.fs.account(user, VANILLA_DOMAIN);
     if row.asserting {
         account.server = site.fs.ports.single;
     }
-    if row.awake || way == Way::Plain {
+    if row.awake || way == Routing::Plain {
         let phone = site.desk_phone_of(account, script.clone()).await;
         if row.stale {
             phone.wake_elsewhere().await;

@@ -139,14 +139,14 @@ async fn has_video(lab: &Lab, row: &Row) -> bool {
 
 async fn play(lab: &Lab, row: &Row, number: usize) -> Result<Outcome, Failed> {
     let site = lab.fidelity.site(&lab.prefix, row.alert_by_push).await;
-    let played = join_all(row.ways.iter().map(|way| play::play(site, row, number, *way)));
+    let played = join_all(row.routings.iter().map(|way| play::play(site, row, number, *way)));
     let played = AssertUnwindSafe(played).catch_unwind().await;
     let left = channels_left(&site.fs, number).await;
     let seen = played.map_err(|panic| {
         eprintln!("--- FreeSWITCH's log, {}\n{}", row.name, site.fs.log());
         Failed::from(crate::text(&*panic))
     })?;
-    let mut outcome = Outcome::new(row, row.ways.iter().copied().zip(seen).collect());
+    let mut outcome = Outcome::new(row, row.routings.iter().copied().zip(seen).collect());
     outcome.add(left);
     Ok(outcome)
 }

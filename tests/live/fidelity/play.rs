@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use fswake_test_support::realfs::{Way, filled};
+use fswake_test_support::realfs::{Routing, filled};
 use fswake_test_support::sip::{Direction, Script};
 use fswake_test_support::site::Site;
 
@@ -14,7 +14,7 @@ use super::row::{Row, Step, Who};
 pub type Seen = Vec<(String, String)>;
 
 /// Calls, takes the steps, and ends what is left.
-pub async fn play(site: &Site, row: &Row, number: usize, way: Way) -> Seen {
+pub async fn play(site: &Site, row: &Row, number: usize, way: Routing) -> Seen {
     let cast = Cast::assemble(site, row, number, way).await;
     let mut seen = Seen::new();
     for step in &row.steps {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fswake_test_support::realfs::{Plan, Way};
+use fswake_test_support::realfs::{Plan, Routing};
 use fswake_test_support::sip::{Reaction, Script};
 
 /// Whose phone. The number is the last digit of its user.
@@ -223,7 +223,7 @@ pub struct Row {
     pub plan: Plan,
     pub steps: Vec<Step>,
     /// The ways that it makes sense for.
-    pub ways: Vec<Way>,
+    pub routings: Vec<Routing>,
 }
 
 fn script(voice: u8, on_invite: Reaction) -> Script {
@@ -271,7 +271,7 @@ pub fn row(item: u8, name: &'static str) -> Row {
         dials: "{1}",
         plan: Plan::default(),
         steps: Vec::new(),
-        ways: Way::ALL.to_vec(),
+        routings: Routing::ALL.to_vec(),
     }
 }
 
@@ -394,8 +394,8 @@ impl Row {
         self
     }
 
-    pub fn ways(mut self, ways: &[Way]) -> Self {
-        self.ways = ways.to_vec();
+    pub fn routings(mut self, routings: &[Routing]) -> Self {
+        self.routings = routings.to_vec();
         self
     }
 

@@ -130,7 +130,7 @@ impl Faults {
 
 /// A request as it came in.
 #[derive(Clone, Debug)]
-pub struct Received {
+pub struct HttpRequest {
     /// When its body was complete.
     pub at: Instant,
     /// Number of its connection, from 1.
@@ -145,7 +145,7 @@ pub struct Received {
     pub body: Bytes,
 }
 
-impl Received {
+impl HttpRequest {
     /// A header field as text; empty when missing.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("")
@@ -155,7 +155,7 @@ impl Received {
 /// What a service does with a request.
 pub trait Service: Send + Sync + 'static {
     /// The reply, and the fault to commit instead or before.
-    fn answer(&self, request: Received) -> (Reply, Option<Fault>);
+    fn answer(&self, request: HttpRequest) -> (Reply, Option<Fault>);
 }
 
 /// A running server; ends when dropped.
@@ -279,7 +279,7 @@ async fn handle(
         let _ = stream.flow_control().release_capacity(chunk.len());
         body.extend_from_slice(&chunk);
     }
-    let received = Received {
+    let received = HttpRequest {
         at: Instant::now(),
         connection,
         method: parts.method.to_string(),

@@ -74,7 +74,7 @@ impl Settings {
 
 /// A push that reached APNs.
 #[derive(Clone, Debug)]
-pub struct Pushed {
+pub struct TimedPush {
     /// When.
     pub at: Instant,
     /// The push.
@@ -92,7 +92,7 @@ pub struct Site {
     /// APNs.
     pub apns: Arc<Apns>,
     sleepers: Sleepers,
-    pushes: watch::Receiver<Vec<Pushed>>,
+    pushes: watch::Receiver<Vec<TimedPush>>,
     dir: TempDir,
     binary: PathBuf,
     logs: bool,
@@ -246,7 +246,7 @@ impl Site {
     }
 
     /// The pushes so far, calls and others.
-    pub fn pushes(&self) -> Vec<Pushed> {
+    pub fn pushes(&self) -> Vec<TimedPush> {
         self.pushes.borrow().clone()
     }
 
@@ -272,7 +272,7 @@ impl Site {
     }
 
     /// Waits for this many pushes.
-    pub async fn pushed(&self, count: usize) -> Vec<Pushed> {
+    pub async fn pushed(&self, count: usize) -> Vec<TimedPush> {
         let mut pushes = self.pushes.clone();
         let arrived = pushes.wait_for(|pushes| pushes.len() >= count);
         match tokio::time::timeout(PATIENCE, arrived).await {
@@ -306,7 +306,7 @@ pub fn push_params(token: &str) -> String {
     format!(";pn-provider=apns;pn-param={TEAM_ID}.{BUNDLE_ID}.voip;pn-prid={token}")
 }
 
-async fn wake_phones(apns: Arc<Apns>, sleepers: Sleepers, pushes: watch::Sender<Vec<Pushed>>) {
+async fn wake_phones(apns: Arc<Apns>, sleepers: Sleepers, pushes: watch::Sender<Vec<TimedPush>>) {
     loop {
         let push = apns.next_push().await;
         let at = Instant::now();
@@ -319,7 +319,7 @@ async fn wake_phones(apns: Arc<Apns>, sleepers: Sleepers, pushes: watch::Sender<
         {
             tokio::spawn(wake(phone, wakes));
         }
-        pushes.send_modify(|pushes| pushes.push(Pushed { at, push }));
+        pushes.send_modify(|pushes| pushes.push(TimedPush { at, push }));
     }
 }
 

@@ -1,4 +1,4 @@
-//! A held call as an operator sees it.
+//! A held call as operators see it.
 
 use super::{Call, Phase};
 use crate::engine::party::{Leg, LegState, NextPush, Party};

@@ -1,6 +1,6 @@
 //! The call is taken out of fswake's hands: picked up, transferred, parked.
 
-use fswake_test_support::realfs::Way;
+use fswake_test_support::realfs::Routing;
 
 use super::super::row::Who;
 use super::words::*;
@@ -181,9 +181,9 @@ pub fn rows() -> Vec<Row> {
                 See("callee's end", EndsWithin(Callee, SOON)),
                 See("booked", Booked("taken", "picked up by {5}")),
             ]),
-        // The dialplan way takes one number, not a site's own list of users.
+        // Dialplan routing takes one number, not a site's own list of users.
         row(1, "call_of_a_pickup_group_is_picked_up")
-            .ways(&[Way::Plain, Way::DialString])
+            .routings(&[Routing::Plain, Routing::DialString])
             .bridge("user/{1}@{domain},pickup/group{id}")
             .callee(rings(Callee))
             .desk(answers(Desk))

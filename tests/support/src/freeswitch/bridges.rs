@@ -14,7 +14,7 @@ use super::calls::events_of;
 use super::catalog::{Catalog, catalog};
 use super::channel::{Channel, Partner, Role};
 use super::core::{Core, SlowPickUp, World, new_uuid};
-use super::hangup::{Ending, bridge_events};
+use super::hangup::{HangupBy, bridge_events};
 use super::held::{App, Outcome};
 use super::template::{Template, When};
 
@@ -92,7 +92,7 @@ impl Core {
             }
             core.ticks(2).await;
             for uuid in &without {
-                core.hang_up(uuid, "DESTINATION_OUT_OF_ORDER", Ending::Ours);
+                core.hang_up(uuid, "DESTINATION_OUT_OF_ORDER", HangupBy::Ours);
             }
             if !core.world().loses_bridges {
                 core.media_flows(&a_leg, &leg, &held);
@@ -107,8 +107,8 @@ impl Core {
             leaves_for(&mut self.world(), own, other);
         }
         self.leave_park(held, leg);
-        self.hang_up(held, "DESTINATION_OUT_OF_ORDER", Ending::Ours);
-        self.hang_up(leg, "NORMAL_CLEARING", Ending::Ours);
+        self.hang_up(held, "DESTINATION_OUT_OF_ORDER", HangupBy::Ours);
+        self.hang_up(leg, "NORMAL_CLEARING", HangupBy::Ours);
     }
 
     /// The leg that this channel was bridged with is bridged with another one now.
@@ -150,7 +150,7 @@ impl Core {
             channel.replaced = true;
         }
         drop(world);
-        self.hang_up(&loopback, "NORMAL_CLEARING", Ending::Ours);
+        self.hang_up(&loopback, "NORMAL_CLEARING", HangupBy::Ours);
     }
 
     fn media_flows(&self, a_leg: &str, leg: &str, held: &str) {
@@ -243,18 +243,18 @@ impl Core {
             let core = Arc::clone(self);
             tokio::spawn(async move {
                 core.half_tick().await;
-                core.hang_up(&loopback, "PICKED_OFF", Ending::Ours);
+                core.hang_up(&loopback, "PICKED_OFF", HangupBy::Ours);
             });
         }
         if let Some(leg) = partner {
-            self.hang_up(leg, "PICKED_OFF", Ending::Ours);
+            self.hang_up(leg, "PICKED_OFF", HangupBy::Ours);
         }
         if let Some(leg) = to_be_bridged {
             if partner == Some(leg.as_str()) {
-                self.hang_up(uuid, "DESTINATION_OUT_OF_ORDER", Ending::Ours);
+                self.hang_up(uuid, "DESTINATION_OUT_OF_ORDER", HangupBy::Ours);
                 return;
             }
-            self.hang_up(&leg, "DESTINATION_OUT_OF_ORDER", Ending::Ours);
+            self.hang_up(&leg, "DESTINATION_OUT_OF_ORDER", HangupBy::Ours);
         }
         let (core, uuid, by) = (Arc::clone(self), uuid.to_owned(), number.to_owned());
         tokio::spawn(async move {
@@ -359,7 +359,7 @@ impl Core {
         if let Some(channel) = self.world().channels.get_mut(caller) {
             channel.is_moved(source);
         }
-        self.hang_up(loopback, cause, Ending::Ours);
+        self.hang_up(loopback, cause, HangupBy::Ours);
     }
 
     /// The same, and there his channel ends before the loopback does; its last event has the `transfer_source`.
@@ -395,7 +395,7 @@ impl Core {
         }
         world.channels.remove(caller);
         drop(world);
-        self.hang_up(loopback, "ORIGINATOR_CANCEL", Ending::Ours);
+        self.hang_up(loopback, "ORIGINATOR_CANCEL", HangupBy::Ours);
     }
 
     /// Somebody picks up a channel that is about to be bridged, and comes too late: his own channel is answered, with nobody.
@@ -477,7 +477,7 @@ impl Core {
         }
     }
 
-    /// Somebody takes a leg that rings, in the dial-string way: FreeSWITCH ends the caller, and his loopback as if he had given up.
+    /// Somebody takes a leg that rings, with dial-string routing: FreeSWITCH ends the caller, and his loopback as if he had given up.
     pub(crate) fn pick_ringing_leg_up(self: &Arc<Self>, caller: &str, loopback: &str) {
         self.leg_goes_elsewhere(caller);
         self.caller_ends_elsewhere(caller, loopback, "", "PICKED_OFF", Duration::ZERO);
@@ -486,7 +486,7 @@ impl Core {
     /// Somebody takes a leg that rings or has answered: the leg goes to him, and the held channel ends.
     pub(crate) fn pick_leg_up(self: &Arc<Self>, held: &str) {
         self.leg_goes_elsewhere(held);
-        self.hang_up(held, "PICKED_OFF", Ending::Ours);
+        self.hang_up(held, "PICKED_OFF", HangupBy::Ours);
     }
 
     /// The last leg of this A leg's is somebody else's.

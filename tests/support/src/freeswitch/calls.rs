@@ -8,7 +8,7 @@ use super::catalog::{HeldEvents, catalog};
 use super::channel::{Channel, Partner};
 use super::conn::Command;
 use super::core::{Core, World, new_uuid};
-use super::hangup::Ending;
+use super::hangup::HangupBy;
 use super::held::{App, CallerSaw, Outcome};
 use super::legs::change_invite;
 use super::template::When;
@@ -58,12 +58,12 @@ impl Core {
     }
 
     pub(crate) fn kill(self: &Arc<Self>, uuid: &str, cause: &str) -> bool {
-        self.hang_up(uuid, cause, Ending::Ours)
+        self.hang_up(uuid, cause, HangupBy::Ours)
     }
 
     /// The caller or the phone hung up.
     pub(crate) fn hung_up_by_remote(self: &Arc<Self>, uuid: &str, cause: &str) -> bool {
-        self.hang_up(uuid, cause, Ending::Remote)
+        self.hang_up(uuid, cause, HangupBy::Remote)
     }
 
     /// The answer to `connect`.
@@ -170,7 +170,7 @@ impl Core {
                 } else {
                     app.arg.as_str()
                 };
-                self.hang_up(uuid, cause, Ending::Ours);
+                self.hang_up(uuid, cause, HangupBy::Ours);
             }
             "playback" | "endless_playback" => {
                 self.early_media(uuid);
@@ -371,7 +371,7 @@ impl Core {
                 }
                 drop(world);
                 if let Some(leg) = peer {
-                    self.hang_up(&leg, "NORMAL_CLEARING", Ending::Ours);
+                    self.hang_up(&leg, "NORMAL_CLEARING", HangupBy::Ours);
                 } else if !is_taken {
                     self.dialplan_goes_on(uuid);
                 }
@@ -417,7 +417,7 @@ impl Core {
                 .is_some_and(|list| list == "true" || list.split(',').any(|known| known.eq_ignore_ascii_case(&cause)));
             if !goes_on {
                 drop(world);
-                core.hang_up(&uuid, &cause, Ending::Ours);
+                core.hang_up(&uuid, &cause, HangupBy::Ours);
                 return;
             }
             let Some(channel) = world.channels.get_mut(&uuid) else {

@@ -15,12 +15,12 @@ use super::channel::{Channel, LegState, Partner, Role};
 use super::core::{Core, World, new_uuid};
 use super::dialstring::Plan;
 use super::event::percent_decode;
-use super::hangup::Ending;
+use super::hangup::HangupBy;
 use super::phone::{Behaviour, Invite, PhoneAct};
 use super::template::When;
 
 /// A leg that has been made, and what its phone is going to do.
-struct Started {
+struct StartedLeg {
     uuid: String,
     behaviour: Behaviour,
     acts: mpsc::UnboundedReceiver<PhoneAct>,
@@ -91,7 +91,7 @@ impl Core {
         profile == self.config.profile || self.world().registrations.values().any(|r| r.profile == profile)
     }
 
-    fn start_leg(self: &Arc<Self>, plan: &Plan, uri: &str) -> Started {
+    fn start_leg(self: &Arc<Self>, plan: &Plan, uri: &str) -> StartedLeg {
         let get = |name: &str| plan.variable(name).unwrap_or("").to_owned();
         let uuid = Some(get("origination_uuid"))
             .filter(|uuid| !uuid.is_empty())
@@ -161,7 +161,7 @@ impl Core {
             parent.partner = Partner::OfOriginate;
         }
         world.channels.insert(uuid.clone(), channel);
-        Started {
+        StartedLeg {
             uuid,
             behaviour,
             acts: act_queue,
@@ -194,7 +194,7 @@ impl Core {
     /// Does what the phone does, until the leg is over; says how the originate ended as soon as it has.
     async fn follow(
         self: &Arc<Self>,
-        mut leg: Started,
+        mut leg: StartedLeg,
         timeout: Duration,
         (ends_with_media, confirms): (bool, bool),
         result: oneshot::Sender<Result<String, String>>,
@@ -214,7 +214,7 @@ impl Core {
             Behaviour::Silent | Behaviour::Manual => (None, None, None),
             Behaviour::Unreachable => {
                 self.tick().await;
-                self.hang_up(&leg.uuid, "NORMAL_TEMPORARY_FAILURE", Ending::Ours);
+                self.hang_up(&leg.uuid, "NORMAL_TEMPORARY_FAILURE", HangupBy::Ours);
                 let _ = result.send(Err("NORMAL_TEMPORARY_FAILURE".to_owned()));
                 return;
             }
@@ -249,7 +249,7 @@ impl Core {
                 }
                 () = sleep_until(timeout.unwrap_or(start + far)), if timeout.is_some() => {
                     // Here originate itself hangs up, and its job ends before the channel has reported.
-                    self.hang_up(&leg.uuid, "NO_ANSWER", Ending::Timeout);
+                    self.hang_up(&leg.uuid, "NO_ANSWER", HangupBy::Timeout);
                     return done(&mut result, Err("NO_ANSWER".to_owned()));
                 }
             };
@@ -278,7 +278,7 @@ impl Core {
                         done(&mut result, Err(cause.to_owned()));
                         tokio::time::sleep(ahead).await;
                     }
-                    self.hang_up(&leg.uuid, cause, Ending::Refused(status));
+                    self.hang_up(&leg.uuid, cause, HangupBy::Refused(status));
                     self.tick().await;
                     return done(&mut result, Err(cause.to_owned()));
                 }
@@ -372,7 +372,7 @@ impl Core {
                     .get(&uuid)
                     .is_some_and(|c| c.peer.is_none() && c.cause.is_none());
                 if alone {
-                    core.hang_up(&uuid, "NORMAL_CLEARING", Ending::Ours);
+                    core.hang_up(&uuid, "NORMAL_CLEARING", HangupBy::Ours);
                 }
             });
         }

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-/// The domain whose users are rung where they registered; calls to `7<user>` go through the dialplan way in.
+/// The domain whose users are rung where they registered; calls to `7<user>` go through dialplan routing.
 pub const DOMAIN: &str = "live.test";
-/// The domain whose users have the dial-string way in.
+/// The domain whose users have dial-string routing.
 pub const WAKE_DOMAIN: &str = "wake.test";
 /// The domains whose users have plain contacts next to fswake: as shipped, as mod_apn's users write it, and as its README does.
 pub const BESIDE_DOMAINS: [&str; 3] = ["beside.test", "apn.test", "readme.test"];
@@ -179,15 +179,15 @@ const SLOW_DIRECTORY: &str = r#"<configuration name="lua.conf"><settings>
 fn dialplan(ports: &Ports) -> String {
     let shipped = snippet("dialplan/default/00_fswake.xml", ports);
     let numbers = r"^(?|7(\d{5})|(9\d{5}))$";
-    let way_in = inside(&shipped, "include").replace("^(10[01][0-9])$", numbers);
-    assert!(way_in.contains(numbers), "the snippet's numbers have changed");
+    let routing = inside(&shipped, "include").replace("^(10[01][0-9])$", numbers);
+    assert!(routing.contains(numbers), "the snippet's numbers have changed");
     let contexts = snippet("dialplan/fswake.xml", ports);
     format!(
         r#"<context name="default">
           <extension name="domain" continue="true"><condition>
             <action application="set" data="domain_name={DOMAIN}"/>
           </condition></extension>
-          {way_in}
+          {routing}
           <extension name="set"><condition field="destination_number" expression="^([67]\d{{5}})-(\w+)=(\w+)$">
             <action application="set" data="$2=$3"/>
             <action application="transfer" data="$1 XML default"/>

@@ -14,19 +14,19 @@ use crate::freeswitch::percent_decode;
 /// A connection for questions; events are heard if it subscribes to them.
 pub struct Console {
     stream: BufReader<TcpStream>,
-    events: VecDeque<Heard>,
+    events: VecDeque<ConsoleEvent>,
 }
 
 /// An event as it is on the wire: names in their own case, values decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Heard {
+pub struct ConsoleEvent {
     /// Headers in their order.
     pub headers: Vec<(String, String)>,
     /// What follows them.
     pub body: String,
 }
 
-impl Heard {
+impl ConsoleEvent {
     /// The value of a header whose name is exactly this.
     pub fn get(&self, name: &str) -> Option<&str> {
         let header = self.headers.iter().find(|(n, _)| n == name);
@@ -96,7 +96,7 @@ impl Console {
     ///
     /// # Errors
     /// When the connection ends or nothing comes for ten seconds.
-    pub async fn event(&mut self) -> io::Result<Heard> {
+    pub async fn event(&mut self) -> io::Result<ConsoleEvent> {
         let wait = async {
             loop {
                 if let Some(event) = self.events.pop_front() {
@@ -133,7 +133,7 @@ impl Console {
                 let (name, value) = line.split_once(": ")?;
                 Some((name.to_owned(), percent_decode(value)))
             };
-            self.events.push_back(Heard {
+            self.events.push_back(ConsoleEvent {
                 headers: headers.lines().filter_map(header).collect(),
                 body: body.to_owned(),
             });

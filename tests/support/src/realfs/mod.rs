@@ -19,8 +19,8 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 pub use self::config::{BESIDE_DOMAINS, CAPITALS, DOMAIN, ESL_PASSWORD, FIRST_USER, PASSWORD, Ports, WAKE_DOMAIN};
-pub use self::console::{Console, Heard};
-pub use self::vanilla::{ASSERTING, Plan, VANILLA_DOMAIN, Way, filled};
+pub use self::console::{Console, ConsoleEvent};
+pub use self::vanilla::{ASSERTING, Plan, Routing, VANILLA_DOMAIN, filled};
 use crate::sip::Account;
 use crate::tls::OF_FREESWITCH;
 

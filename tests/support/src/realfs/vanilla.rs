@@ -2,7 +2,7 @@
 //! Around each call it has the same dialplan three times: with the shipped `bridge user/..`, with fswake's snippet for the
 //! dialplan, and with fswake's dial-string.
 //!
-//! Users have numbers of five digits: the [`Way`], a row's number of three digits, and whose phone it is. 0 calls, 1 to 4 are
+//! Users have numbers of five digits: the [`Routing`], a row's number of three digits, and whose phone it is. 0 calls, 1 to 4 are
 //! reached the way, 5 to 9 are always reached plainly.
 
 use std::fmt::Write as _;
@@ -20,7 +20,7 @@ pub const VANILLA_DOMAIN: &str = "fidelity.test";
 
 /// How a phone is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Way {
+pub enum Routing {
     /// FreeSWITCH's own `bridge`, with the dial-string that it ships.
     Plain,
     /// Through fs-conf/dialplan/default/00_fswake.xml.
@@ -29,7 +29,7 @@ pub enum Way {
     DialString,
 }
 
-impl Way {
+impl Routing {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Plain, Self::Dialplan, Self::DialString];
 
@@ -165,7 +165,7 @@ pub fn filled(text: &str, id: &str) -> String {
 }
 
 /// A row's extension for one way.
-fn extension(way: Way, id: &str, plan: &Plan, shipped: &str) -> String {
+fn extension(way: Routing, id: &str, plan: &Plan, shipped: &str) -> String {
     // As the default configuration's Local_Extension does.
     let goes_on = r#"<action application="set" data="continue_on_fail=true"/>"#;
     let before = goes_on.to_owned() + &actions(&plan.before, id);
@@ -175,7 +175,7 @@ fn extension(way: Way, id: &str, plan: &Plan, shipped: &str) -> String {
         "" => "user/${dialed_user}@${dialed_domain}".to_owned(),
         other => filled(other, id),
     };
-    if way == Way::Dialplan {
+    if way == Routing::Dialplan {
         let (head, tail) = shipped.rsplit_once("</condition>").expect("the snippet's condition");
         let socket = r#"<action application="socket""#;
         assert!(
@@ -205,7 +205,7 @@ fn dialplan(ports: &Ports, plans: &[Plan]) -> String {
     let shipped = inside(&shipped, "include");
     let mut rows = String::new();
     for (number, plan) in plans.iter().enumerate() {
-        for way in Way::ALL {
+        for way in Routing::ALL {
             let id = format!("{}{number:03}", way.digit());
             rows.push_str(&extension(way, &id, plan, shipped));
         }
@@ -268,9 +268,9 @@ fn dialplan(ports: &Ports, plans: &[Plan]) -> String {
     all + inside(&contexts, "include")
 }
 
-fn user(way: Way, id: &str, phone: u32, plan: &Plan, woken: &str) -> String {
+fn user(way: Routing, id: &str, phone: u32, plan: &Plan, woken: &str) -> String {
     let user = format!("{id}{phone}");
-    let params = if way == Way::DialString && (1..5).contains(&phone) {
+    let params = if way == Routing::DialString && (1..5).contains(&phone) {
         woken
     } else {
         ""
@@ -300,7 +300,7 @@ fn directory(ports: &Ports, plans: &[Plan]) -> String {
     let woken = inside(&shipped, "params");
     let mut users = String::new();
     for (number, plan) in plans.iter().enumerate() {
-        for way in Way::ALL {
+        for way in Routing::ALL {
             let id = format!("{}{number:03}", way.digit());
             for phone in 0..8 {
                 users.push_str(&user(way, &id, phone, plan, woken));

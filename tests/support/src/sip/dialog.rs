@@ -23,7 +23,7 @@ pub(super) struct Dialog {
     /// The INVITE that we got; `None` when we sent it.
     pub invite: Option<Arc<Message>>,
     /// Our INVITE.
-    pub sent: Option<Sent>,
+    pub sent: Option<SentInvite>,
     /// What the far end said to it.
     pub responses: Vec<Arc<Message>>,
     /// Where the far end's messages come from.
@@ -40,7 +40,7 @@ pub(super) struct Dialog {
 
 /// The INVITE that began a dialog of ours.
 #[derive(Clone, Debug)]
-pub(super) struct Sent {
+pub(super) struct SentInvite {
     pub uri: String,
     pub sequence: u32,
     pub branch: String,

@@ -34,7 +34,7 @@ pub use self::outgoing::OutgoingCall;
 pub use self::script::{Reaction, Script};
 pub use self::sdp::{Direction, Media, Session, read as read_sdp};
 pub use self::sound::{Noise, level_of};
-pub use self::story::{Happening, What};
+pub use self::story::{StoryEvent, What};
 pub use self::wire::Transport;
 use self::wire::Wire;
 pub use self::within::Leg;
@@ -97,7 +97,7 @@ struct State {
     /// What names it where it has no address of its own: the same for all its connections, as with JsSIP.
     name: String,
     display: String,
-    happenings: Vec<Happening>,
+    happenings: Vec<StoryEvent>,
     dialogs: HashMap<String, dialog::Dialog>,
     answers: HashMap<(u32, String), oneshot::Sender<Message>>,
     registration: register::Registration,
@@ -105,9 +105,9 @@ struct State {
 }
 
 /// A place that a phone has left.
-pub struct Left(Arc<Wire>);
+pub struct OldLocation(Arc<Wire>);
 
-impl Left {
+impl OldLocation {
     /// Where it was.
     pub fn address(&self) -> SocketAddr {
         self.0.address()
@@ -263,12 +263,12 @@ impl Phone {
 
     /// Goes on at a new port with the same Call-ID for its REGISTERs, as when a phone changes networks. It has not registered
     /// there yet. The old place stays as it is, and silent, until it is closed.
-    pub async fn move_elsewhere(&self) -> Left {
+    pub async fn move_elsewhere(&self) -> OldLocation {
         let transport = self.lock().transport;
         let socket = Arc::new(Wire::open(transport, self.account()).await);
         let old = std::mem::replace(&mut self.lock().socket, socket.clone());
         self.listen(socket);
-        Left(old)
+        OldLocation(old)
     }
 
     /// Wakes up at a new port and with a new Call-ID for its REGISTERs. It has not registered yet. The old port stays silent.

@@ -25,7 +25,7 @@ pub enum Noise {
 
 /// Where to send, and as which payload type.
 type Target = Arc<Mutex<Option<(SocketAddr, u8)>>>;
-type Heard = Arc<Mutex<Vec<(Instant, Noise)>>>;
+type NoiseLog = Arc<Mutex<Vec<(Instant, Noise)>>>;
 /// Digits to be pressed.
 type Digits = Arc<Mutex<VecDeque<u8>>>;
 
@@ -43,7 +43,7 @@ const AFTER_A_DIGIT: u16 = 5;
 pub(super) struct Sound {
     pub port: u16,
     target: Target,
-    heard: Heard,
+    heard: NoiseLog,
     digits: Digits,
     tasks: [JoinHandle<()>; 2],
 }
@@ -55,7 +55,7 @@ impl Sound {
         socket.set_nonblocking(true).expect("a socket");
         let port = socket.local_addr().expect("its address").port();
         let socket = Arc::new(UdpSocket::from_std(socket).expect("a socket"));
-        let (target, heard, digits) = (Target::default(), Heard::default(), Digits::default());
+        let (target, heard, digits) = (Target::default(), NoiseLog::default(), Digits::default());
         let tasks = [
             tokio::spawn(listen(socket.clone(), heard.clone())),
             tokio::spawn(speak(socket, voice, target.clone(), digits.clone())),
@@ -94,7 +94,7 @@ impl Drop for Sound {
     }
 }
 
-async fn listen(socket: Arc<UdpSocket>, heard: Heard) {
+async fn listen(socket: Arc<UdpSocket>, heard: NoiseLog) {
     let mut buffer = [0; 2048];
     loop {
         let Ok((length, _)) = socket.recv_from(&mut buffer).await else {

@@ -1,13 +1,13 @@
 //! The contexts that a dial-string's loopbacks lead to.
 
-/// What a dial-string says of the way to fswake.
+/// How a dial-string leads to fswake.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Destination {
     /// Its loopbacks run in these contexts, as written.
     To(Vec<String>),
-    /// It calls nobody just now: do not disturb (`error/user_busy`).
+    /// It calls nobody for now: do not disturb (`error/user_busy`).
     Nowhere,
-    /// It rings contacts, a gateway or somebody else by itself.
+    /// It rings contacts, a gateway or something else by itself.
     Past,
 }
 
@@ -39,7 +39,7 @@ fn contexts(dial_string: &str) -> Vec<String> {
     found
 }
 
-/// Up to the next `/`, or where the next leg begins; what is in `${..}` belongs to it.
+/// Up to the next `/`, or the start of the next leg; `${..}` belongs to it.
 fn word(text: &str) -> &str {
     let mut depth = 0_u32;
     let mut end = text.len();

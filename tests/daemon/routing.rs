@@ -1,4 +1,4 @@
-//! `fswake doctor`, way in: whose dial-string leads where, and what FusionPBX or another script answers in place of the
+//! `fswake doctor`, routing: whose dial-string leads where, and what FusionPBX or another script answers in place of the
 //! files.
 
 use fswake_test_support::freeswitch::*;

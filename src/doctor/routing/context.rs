@@ -1,4 +1,4 @@
-//! The dialplan's contexts, as far as they can be looked at: who answers for each, and its `socket` application.
+//! The dialplan's contexts, as far as they can be checked: what answers for each, and its `socket` application.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::dialplan::{Action, Bridge, Socket, SocketCall, bridges, handovers, transfers};
 use super::dialstring::{Destination, leads};
 use super::limits;
-use crate::doctor::check::{Check, State, WAY_IN as FAMILY, first_of};
+use crate::doctor::check::{Check, CheckState, ROUTING as FAMILY, first_of};
 use crate::doctor::esl::Session;
 use crate::doctor::handlers::Handler;
 use crate::esl::encode::{self, Argument};
@@ -28,7 +28,7 @@ pub(super) struct Context {
     pub name: String,
     /// It is in FreeSWITCH's files.
     pub is_there: bool,
-    /// Where it hands calls to fswake, in the files.
+    /// Where it hands calls to fswake, according to the files.
     pub handovers: Vec<SocketCall>,
     /// A script is asked for it first.
     pub handler: Option<Handler>,
@@ -39,8 +39,8 @@ pub(super) struct Context {
 }
 
 impl Context {
-    /// Looks a context up. A script that answers for the dialplan is not asked for it as in a call, so that what is
-    /// found is the one in the files.
+    /// Looks a context up. A script that answers for the dialplan is not asked as in a call, so this finds the one in
+    /// the files.
     pub(super) async fn find(session: &mut Session, name: &str, handler: Option<Handler>) -> Option<Self> {
         let word = Argument::new(name)?;
         let found = session.api(&encode::ask_context(word)).await;
@@ -52,12 +52,12 @@ impl Context {
             handovers: handovers(&xml),
             bridges: bridges(&xml),
             transfers: transfers(&xml),
-            // FusionPBX leaves such names to the files, and others may do as it does.
+            // FusionPBX leaves such names to the files, and other scripts may do the same.
             handler: handler.filter(|_| !name.contains('@')),
         })
     }
 
-    /// Calls of dial-strings that lead here reach fswake, as far as can be seen.
+    /// Calls by dial-strings into this context reach fswake, as far as can be checked.
     pub(super) fn is_good(&self) -> bool {
         self.has_socket() && self.handler != Some(Handler::FusionPbx)
     }
@@ -67,7 +67,7 @@ impl Context {
         !self.handovers.is_empty()
     }
 
-    /// The contexts that its actions lead to and that do not exist, without those that calls go on to after fswake.
+    /// The contexts that its actions lead to and that do not exist, except those that calls go to after fswake.
     pub(super) fn misses(&self, next: &[Self]) -> Option<Check> {
         let is_after = |name: &str| self.leads_on().any(|next| next == name);
         let gone =
@@ -88,7 +88,7 @@ impl Context {
         })
     }
 
-    /// Why calls of dial-strings that lead here do not reach fswake, where that is certain or nearly so.
+    /// Why calls by dial-strings into this context do not reach fswake, if that is (nearly) certain.
     pub(super) fn fault(&self) -> Option<Fault> {
         match self.handler {
             Some(Handler::FusionPbx) => Some(Fault::Taken),
@@ -99,11 +99,11 @@ impl Context {
 
     /// The contexts that its actions after the `socket` lead to.
     pub(super) fn leads_on(&self) -> impl Iterator<Item = &str> {
-        let after = self.handovers.iter().flat_map(|handover| &handover.after);
+        let after = self.handovers.iter().flat_map(|routing| &routing.after);
         after.filter_map(Action::context).filter(|name| *name != self.name)
     }
 
-    /// What becomes of a call that comes back from fswake: `next` are the contexts that it leads on to. `is_led_to` by
+    /// What happens to a call that comes back from fswake: `next` are the contexts that it leads to. `is_led_to` by
     /// a dial-string.
     pub(super) fn way_back(&self, next: &[Self], is_led_to: bool) -> Vec<Check> {
         let name = format!("context {}", Printable(&self.name));
@@ -116,14 +116,14 @@ impl Context {
             let advice = "install all of fs-conf/dialplan/fswake.xml, or correct the name, and `reloadxml`";
             checks.push(Check::error(FAMILY, name.clone(), seen, advice));
         }
-        let ends_there = |handover: &SocketCall| !handover.continues && !handover.after.iter().any(Action::goes_on);
+        let ends_there = |routing: &SocketCall| !routing.continues && !routing.after.iter().any(Action::goes_on);
         if is_led_to && self.handovers.iter().any(ends_there) {
             let seen = "nothing after the socket application goes on with the call: calls that wake nobody end there";
             let advice = "write a bridge after it, as fs-conf/dialplan/fswake.xml does";
             checks.push(Check::error(FAMILY, name.clone(), seen, advice));
         }
         let of_next = next.iter().flat_map(|c| &c.bridges).map(|bridge| &bridge.action);
-        let after = self.handovers.iter().flat_map(|handover| &handover.after);
+        let after = self.handovers.iter().flat_map(|routing| &routing.after);
         let mut all = after.chain(of_next);
         if is_led_to && all.any(|action| action.rings_by_dial_string(&self.name)) {
             let seen = "its last bridge rings user/.. or a loopback into this context, whose dial-string leads here again: the \
@@ -141,7 +141,7 @@ impl Context {
         let before_socket = self
             .handovers
             .iter()
-            .filter_map(|handover| limits::of_actions(&handover.before));
+            .filter_map(|routing| limits::of_actions(&routing.before));
         let leads_here = |leg: &str| match leads(leg) {
             Destination::To(contexts) => contexts.iter().any(|context| led.contains(&context.as_str())),
             _ => leg.starts_with("user/"),
@@ -160,7 +160,7 @@ impl Context {
         })
     }
 
-    /// What is wrong with how it is written.
+    /// What is wrong with its text.
     pub(super) fn findings(&self) -> Vec<Check> {
         let name = format!("context {}", Printable(&self.name));
         let mut checks: Vec<Check> = Vec::new();
@@ -176,13 +176,13 @@ impl Context {
             let seen = format!("{} may answer for it in place of the file", handler.name());
             let advice = "have the script leave this name to FreeSWITCH's files, or let calls of the last days show that they \
                           arrive (`fswake trace`)";
-            checks.push(Check::new(FAMILY, name, State::Warning, seen).advise(advice));
+            checks.push(Check::new(FAMILY, name, CheckState::Warning, seen).advise(advice));
         }
         checks
     }
 }
 
-/// What is wrong with how a `socket` action is written.
+/// What is wrong with the text of a `socket` action.
 fn written(name: &str, socket: &Socket) -> Vec<Check> {
     let data = Printable(&socket.data);
     let has = |word: &str| socket.data.split_whitespace().any(|w| w == word);

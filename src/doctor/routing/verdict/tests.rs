@@ -3,7 +3,7 @@
 use super::super::dialplan::{Socket, SocketCall};
 use super::super::dialstring::leads;
 use super::*;
-use crate::doctor::check::State;
+use crate::doctor::check::CheckState;
 use crate::journal::{Overview, TimelineStep};
 
 const LEADS: &str = "loopback/${dialed_user}@${dialed_domain}/fswake";
@@ -13,7 +13,7 @@ const STATIC: &str = "loopback/${dialed_user}@${dialed_domain}/fswake@static";
 const PAST: &str = "${sofia_contact(*/${dialed_user}@${dialed_domain})}";
 
 fn context(name: &str, is_there: bool, handler: Option<Handler>) -> Context {
-    let handover = || SocketCall {
+    let routing = || SocketCall {
         socket: Socket {
             data: "127.0.0.1:8084 async full".into(),
             resumes: true,
@@ -25,7 +25,7 @@ fn context(name: &str, is_there: bool, handler: Option<Handler>) -> Context {
     Context {
         name: name.into(),
         is_there,
-        handovers: is_there.then(handover).into_iter().collect(),
+        handovers: is_there.then(routing).into_iter().collect(),
         handler: handler.filter(|_| !name.contains('@')),
         bridges: Vec::new(),
         transfers: BTreeSet::new(),
@@ -49,7 +49,7 @@ fn users(all: &[(&str, &str, &str)], domains: &[(&str, &str)]) -> Users {
 }
 
 fn verdict(users: &Users, to_fswake: &[Context], dialplans: &[Context], handler: Option<Handler>) -> Check {
-    Ways {
+    RoutingChecks {
         users,
         to_fswake,
         dialplans,
@@ -71,15 +71,15 @@ fn every_combination_of_context_dial_string_and_dialplan_has_its_verdict() {
     );
     let nobody = users(&[], &[]);
     for (users, to_fswake, dialplans, expected) in [
-        (&d, &there, &[][..], State::Ok),
-        (&de, &there, &[], State::Warning),
-        (&de, &there, &dialplan, State::Ok),
-        (&nobody, &there, &[], State::Warning),
-        (&e, &there, &[], State::Error),
-        (&e, &missing, &dialplan, State::Ok),
-        (&e, &missing, &[], State::Error),
-        (&d, &missing, &[], State::Error),
-        (&d, &missing, &dialplan, State::Error),
+        (&d, &there, &[][..], CheckState::Ok),
+        (&de, &there, &[], CheckState::Warning),
+        (&de, &there, &dialplan, CheckState::Ok),
+        (&nobody, &there, &[], CheckState::Warning),
+        (&e, &there, &[], CheckState::Error),
+        (&e, &missing, &dialplan, CheckState::Ok),
+        (&e, &missing, &[], CheckState::Error),
+        (&d, &missing, &[], CheckState::Error),
+        (&d, &missing, &dialplan, CheckState::Error),
     ] {
         let check = verdict(users, to_fswake, dialplans, None);
         assert_eq!(
@@ -94,7 +94,7 @@ fn user_with_a_dial_string_of_its_own_is_named_and_the_others_are_not() {
     let there = [context("fswake", true, None)];
     let one = users(&[("1", "d", "sofia/gateway/x/1"), ("2", "d", LEADS)], &[]);
     let check = verdict(&one, &there, &[], None);
-    assert_eq!(check.state, State::Warning);
+    assert_eq!(check.state, CheckState::Warning);
     assert!(
         check
             .seen
@@ -107,12 +107,12 @@ fn user_with_a_dial_string_of_its_own_is_named_and_the_others_are_not() {
     assert_eq!(
         (check.state, check.seen.as_str()),
         (
-            State::Warning,
+            CheckState::Warning,
             "by the dial-string of d; the dial-string of 1@d does not lead to fswake"
         )
     );
     let disturbed = users(&[("1", "d", "error/user_busy"), ("2", "d", LEADS)], &[]);
-    assert_eq!(verdict(&disturbed, &there, &[], None).state, State::Ok);
+    assert_eq!(verdict(&disturbed, &there, &[], None).state, CheckState::Ok);
 }
 
 #[test]
@@ -145,22 +145,22 @@ fn earlier_calls_do_not_hide_that_a_context_has_gone() {
     }];
     let users = users(&[("1", "d", STATIC)], &[]);
     for (handler, is_there, wakes, expected) in [
-        (Some(Handler::FusionPbx), true, &came[..], State::Ok),
-        (Some(Handler::FusionPbx), false, &came[..], State::Warning),
-        (Some(Handler::FusionPbx), false, &[], State::Error),
+        (Some(Handler::FusionPbx), true, &came[..], CheckState::Ok),
+        (Some(Handler::FusionPbx), false, &came[..], CheckState::Warning),
+        (Some(Handler::FusionPbx), false, &[], CheckState::Error),
         // Another script keeps its contexts where it likes.
-        (Some(Handler::Lua), false, &came[..], State::Ok),
-        (None, false, &came[..], State::Error),
+        (Some(Handler::Lua), false, &came[..], CheckState::Ok),
+        (None, false, &came[..], CheckState::Error),
     ] {
         let to_fswake = [context("fswake@static", is_there, handler)];
-        let ways = Ways {
+        let routings = RoutingChecks {
             users: &users,
             to_fswake: &to_fswake,
             dialplans: &[],
             handler,
             wakes,
         };
-        let check = ways.verdict();
+        let check = routings.verdict();
         assert_eq!(
             check.state,
             expected,
@@ -178,14 +178,14 @@ fn fusionpbx_leaves_only_names_with_an_at_to_the_files() {
     let readme = [context("fswake", true, fusionpbx)];
     let renamed = users(&[("1", "d", STATIC)], &[]);
     let plain = users(&[("1", "d", LEADS)], &[]);
-    assert_eq!(verdict(&renamed, &recipe, &[], fusionpbx).state, State::Ok);
+    assert_eq!(verdict(&renamed, &recipe, &[], fusionpbx).state, CheckState::Ok);
     let check = verdict(&plain, &readme, &[context("default", true, fusionpbx)], fusionpbx);
-    assert_eq!(check.state, State::Error);
+    assert_eq!(check.state, CheckState::Error);
     assert!(check.seen.contains("FusionPBX's own dialplan"), "{}", check.seen);
     assert!(check.advice.unwrap().contains("docs/FUSIONPBX.md"));
     assert_eq!(
         verdict(&plain, &[context("fswake", true, None)], &[], None).state,
-        State::Ok
+        CheckState::Ok
     );
     assert_eq!(
         verdict(
@@ -195,6 +195,6 @@ fn fusionpbx_leaves_only_names_with_an_at_to_the_files() {
             Some(Handler::Lua)
         )
         .state,
-        State::Ok
+        CheckState::Ok
     );
 }

@@ -1,4 +1,4 @@
-//! How an app stands, as operators see it: what is known of it, what is wrong with it, and since when.
+//! An app's status for operators: what is known of it, its problem, and since when.
 
 use std::sync::Arc;
 
@@ -23,13 +23,13 @@ pub struct AppState {
     pub expires: Option<UnixSeconds>,
     /// Whole days until then; negative when it has ended.
     pub days_left: Option<i64>,
-    /// What an operator has to mend, worst first; empty when nothing is known to be wrong.
+    /// What an operator has to fix, worst first; empty if nothing is known to be wrong.
     pub problems: Vec<Problem>,
-    /// What is known of it in a word: only `Ok` is said of what a provider has confirmed.
-    pub standing: Standing,
-    /// Why, unless it is well.
+    /// Its status in a word: `Ok` only after a provider has confirmed it.
+    pub status: AppStatus,
+    /// The reason, unless it is ok.
     pub why: Option<String>,
-    /// When a push or a probe last said something about it.
+    /// When a push or a probe last had a result.
     pub checked: Option<UnixSeconds>,
     /// When the provider last took a push.
     pub last_success: Option<UnixSeconds>,
@@ -38,20 +38,20 @@ pub struct AppState {
 }
 
 impl AppState {
-    /// Whether nothing is known that has to be mended.
+    /// Whether no problem is known.
     pub fn is_ok(&self) -> bool {
         self.problems.is_empty()
     }
 
     /// Whether it only writes to the log.
     pub fn only_logs(&self) -> bool {
-        self.standing == Standing::OnlyLogs
+        self.status == AppStatus::OnlyLogs
     }
 
     /// Whether its phones would be woken now, as far as is known.
     ///
-    /// Only what heals without a call counts against it: no call may reach a daemon that says that it is not ready, and
-    /// one that waited for a push to be taken would never be ready again.
+    /// Only problems that clear without a call count: no call may reach a daemon that is not ready, so one that waited
+    /// for an accepted push would never become ready again.
     pub fn would_wake(&self) -> bool {
         !self.only_logs() && !self.problems.iter().any(|problem| self.is_out_by(problem))
     }
@@ -69,11 +69,11 @@ impl AppState {
 
 /// What is known of an app.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Standing {
-    /// No push and no probe has said anything since the start, or since its credentials changed.
+pub enum AppStatus {
+    /// No push and no probe has had a result since the start, or since its credentials changed.
     #[default]
     Untried,
-    /// The provider took the last push or probe, or complained about one phone only.
+    /// The provider took the last push or probe, or rejected it because of one phone only.
     Ok,
     /// It writes to the log: it has no provider, and no phone is woken.
     OnlyLogs,
@@ -81,7 +81,7 @@ pub enum Standing {
     Problem(ProblemKind),
 }
 
-impl Standing {
+impl AppStatus {
     /// The word in JSON and on the status page.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -93,7 +93,7 @@ impl Standing {
     }
 }
 
-/// Something that an operator has to mend.
+/// Something that an operator has to fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// What kind.
@@ -102,7 +102,7 @@ pub struct Problem {
     pub since: UnixSeconds,
     /// What is wrong, never with a file's content.
     pub reason: String,
-    /// The error that pushes meet because of it: advice belongs to the error. `None`: they meet none.
+    /// The error that pushes get because of it, for advice. `None`: none.
     pub error: Option<PushError>,
 }
 
@@ -123,7 +123,7 @@ impl Problem {
         self.error = Some(error.clone());
     }
 
-    /// Whether a probe would meet it too, and so notice when it is mended.
+    /// Whether a probe would fail too, and so notice when it is fixed.
     pub(crate) fn is_probed(&self) -> bool {
         match self.kind {
             // Google's key for Apple: only pushes to iPhones need it.
@@ -146,17 +146,17 @@ impl Problem {
 pub enum ProblemKind {
     /// The provider refuses the credentials: no phone is woken.
     Refused,
-    /// The certificate has ended.
+    /// The certificate has expired.
     Expired,
-    /// The provider takes the credentials and refuses what is sent, whichever phone it is for (`TopicDisallowed`).
+    /// The provider takes the credentials and rejects all pushes, whatever the phone (`TopicDisallowed`).
     Rejected,
-    /// The provider cannot be reached, or somebody else answers in its place.
+    /// The provider cannot be reached, or another server answers in its place.
     Unreachable,
     /// The provider does not answer in time.
     NoAnswer,
     /// The provider answers that it takes no pushes for now.
     Busy,
-    /// A new credential file cannot be used; the one before it is still in use.
+    /// A new credential file cannot be used; keeping the previous one.
     BrokenFile,
 }
 

@@ -13,32 +13,32 @@ use std::collections::BTreeSet;
 
 use context::Context;
 use users::Users;
-use verdict::Ways;
+use verdict::RoutingChecks;
 
 use super::esl::Session;
 use super::handlers::{Handler, Handlers};
-use super::profiles::Running;
+use super::profiles::RunningProfile;
 use crate::config::Config;
-use crate::doctor::check::{Check, WAY_IN as FAMILY};
+use crate::doctor::check::{Check, ROUTING as FAMILY};
 use crate::journal::Wake;
 use crate::types::{Device, Printable};
 
-/// The context of the dial-string way in, as shipped.
+/// The context of dial-string routing, as shipped.
 const CONTEXT: &str = "fswake";
 /// Where FusionPBX answers for the dialplan (docs/FUSIONPBX.md).
 const CONTEXT_FUSIONPBX: &str = "fswake@static";
 
-/// So many contexts are looked at, and those that the last of them lead to.
+/// How many contexts are checked at most, apart from those that the last of them lead to.
 const MOST: usize = 50;
 
-/// What the verdict on all ways is made of.
+/// The input for the verdict.
 const ASKED: [&str; 5] = ["xml_locate", "user_data", "domain_data", "module_exists", "sofia"];
 
 pub(super) async fn checks(
     session: &mut Session,
     config: &Config,
     handlers: Handlers,
-    running: &[Running],
+    running: &[RunningProfile],
     known: &[Device],
     wakes: &[Wake],
 ) -> Vec<Check> {
@@ -57,17 +57,17 @@ pub(super) async fn checks(
     names.extend(users.begin_in.iter().cloned());
     let dialplans = reached(session, names, &to_fswake, handler).await;
     let (dialplans, missing): (Vec<Context>, Vec<Context>) = dialplans.into_iter().partition(|c| c.is_there);
-    let ways = Ways {
+    let routings = RoutingChecks {
         users: &users,
         to_fswake: &to_fswake,
         dialplans: &dialplans,
         handler,
         wakes,
     };
-    // What has no answer is not what is not there.
+    // No answer does not mean that there is nothing.
     let mut checks = vec![match session.unanswered_of(&ASKED) {
         Some((why, advice)) => Check::warning(FAMILY, verdict::NAME, format!("not looked at: {why}"), advice),
-        None => ways.verdict(),
+        None => routings.verdict(),
     }];
     let all: Vec<&Context> = to_fswake.iter().chain(&dialplans).collect();
     checks.extend(all.iter().flat_map(|c| c.findings()));
@@ -86,10 +86,10 @@ pub(super) async fn checks(
         checks.extend(context.cut_short(config.policy.max_wait, &led));
     }
     checks.extend(users.cut_short(config.policy.max_wait));
-    // Every address that a call may be sent to is tried, once.
+    // Tries every address that a call may be sent to, once.
     let mut tried: Vec<Vec<&str>> = Vec::new();
     let good = all.iter().filter(|c| c.is_good());
-    let sockets = good.flat_map(|c| c.handovers.iter().map(move |handover| (c, &handover.socket)));
+    let sockets = good.flat_map(|c| c.handovers.iter().map(move |routing| (c, &routing.socket)));
     for (context, socket) in sockets {
         let addresses = socket.addresses();
         if tried.contains(&addresses) {
@@ -113,7 +113,7 @@ async fn find(session: &mut Session, names: BTreeSet<String>, handler: Option<Ha
     found
 }
 
-/// The contexts of these names, and those that their calls are sent on to. `known` are looked at already.
+/// The contexts of these names, and those that their calls are sent on to. `known` were read already.
 async fn reached(
     session: &mut Session,
     names: BTreeSet<String>,

@@ -1,10 +1,10 @@
-//! Hashing a map in the order of its keys, for what a state is ([`super::digest`]).
+//! Hashes a map in the order of its keys, for [`super::digest`].
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 
-/// Hashes a map whose own order means nothing.
-pub(super) fn in_order<K: Hash + Ord, V: Hash, S>(map: &HashMap<K, V, S>, state: &mut impl Hasher) {
+/// Hashes a map whose own order has no meaning.
+pub(super) fn ordered_hash<K: Hash + Ord, V: Hash, S>(map: &HashMap<K, V, S>, state: &mut impl Hasher) {
     state.write_usize(map.len());
     if map.len() < 2 {
         for entry in map {

@@ -1,4 +1,4 @@
-//! Times of the dialplan's and of dial-strings that end a call's wait before fswake does.
+//! Times of the dialplan and of dial-strings that end a call's wait before fswake does.
 //!
 //! FreeSWITCH ends a bridge by the caller's `call_timeout`, an `originate` by `originate_timeout` and a leg by
 //! `leg_timeout`, each of which `[..]`, `{..}` and `<..>` of a dial-string may set too; `user/` takes a `call_timeout`
@@ -7,12 +7,12 @@
 use std::time::Duration;
 
 use super::dialplan::Action;
-use crate::doctor::check::{Check, WAY_IN as FAMILY};
+use crate::doctor::check::{Check, ROUTING as FAMILY};
 
 /// The variables that end a wait.
 const NAMES: [&str; 3] = ["call_timeout", "leg_timeout", "originate_timeout"];
 
-/// A time limit, as it is written.
+/// A time limit, as written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Limit {
     pub seconds: u64,
@@ -23,16 +23,16 @@ impl Limit {
     fn of(name: &str, value: &str) -> Option<Self> {
         let name = NAMES.into_iter().find(|known| *known == name.trim())?;
         let seconds = value.trim().trim_matches('\'').parse().ok()?;
-        // 0 is FreeSWITCH's word for no limit.
+        // 0 means no limit to FreeSWITCH.
         (seconds > 0).then_some(Self { seconds, name })
     }
 
-    /// Whether a call that it is set for ends before `max_wait`.
+    /// Whether a call with this limit ends before `max_wait`.
     pub(super) fn is_shorter_than(&self, max_wait: Duration) -> bool {
         Duration::from_secs(self.seconds) < max_wait
     }
 
-    /// What it does to calls, where it is shorter. `place` is where it is written.
+    /// Its effect on calls, if it is shorter. `place` is where it is set.
     pub(super) fn finding(&self, name: String, place: &str, max_wait: Duration) -> Check {
         let (Self { seconds, name: limit }, max) = (self, max_wait.as_secs());
         let seen = format!(
@@ -43,7 +43,7 @@ impl Limit {
     }
 }
 
-/// The shortest limit of a dialplan's actions for what follows them, of which only those before it are given.
+/// The shortest limit of a dialplan's actions for what follows them, given only those before it.
 pub(super) fn of_actions<'a>(before: impl IntoIterator<Item = &'a Action>) -> Option<Limit> {
     let mut set: [Option<Limit>; NAMES.len()] = Default::default();
     for action in before {
@@ -68,7 +68,7 @@ pub(super) fn of_actions<'a>(before: impl IntoIterator<Item = &'a Action>) -> Op
     set.into_iter().flatten().min()
 }
 
-/// The shortest limit that a dial-string sets for one of its legs; `is_ours` says of which.
+/// The shortest limit that a dial-string sets for one of its legs; `is_ours` selects the legs.
 pub(super) fn of_dial_string(dial_string: &str, is_ours: impl Fn(&str) -> bool) -> Option<Limit> {
     let (all, rest) = variables(dial_string.trim(), '<', '>');
     let mut found = Vec::new();
@@ -91,7 +91,7 @@ fn variables(mut text: &str, open: char, close: char) -> (Vec<Limit>, &str) {
     while text.starts_with(open) {
         let Some(end) = closing(text, open, close) else { break };
         let inside = &text[1..end];
-        // `^^:a=1:b=2` parts them by another character than the comma.
+        // `^^:a=1:b=2` uses another separator than the comma.
         let mut list = inside;
         let mut by = ",";
         if let Some(rest) = inside.strip_prefix("^^") {
@@ -110,7 +110,7 @@ fn variables(mut text: &str, open: char, close: char) -> (Vec<Limit>, &str) {
     (limits, text)
 }
 
-/// Where the bracket ends that a text begins with.
+/// The end of the bracket that a text begins with.
 fn closing(text: &str, open: char, close: char) -> Option<usize> {
     let mut depth = 0_u32;
     for (at, c) in text.char_indices() {
@@ -126,7 +126,7 @@ fn closing(text: &str, open: char, close: char) -> Option<usize> {
     None
 }
 
-/// Parts a text where no bracket is open.
+/// Splits a text outside brackets.
 fn split<'a>(text: &'a str, by: &[&str]) -> Vec<&'a str> {
     let (mut parts, mut from, mut depth, mut skip) = (Vec::new(), 0, 0_u32, 0);
     for (at, c) in text.char_indices() {
@@ -174,7 +174,7 @@ mod tests {
             let found = of_dial_string(&format!("{text}{leg}"), ours);
             assert_eq!(found.as_ref().map(|l| (l.name, l.seconds)), expected, "{text}");
         }
-        // Of other legs' limits only those that are for all count.
+        // Of other legs' limits only those for all legs count.
         for (text, expected) in [
             ("[leg_timeout=5]sofia/gateway/x/1,LEG", None),
             ("[leg_timeout=5]${sofia_contact(*/1@d)}:_:[leg_timeout=6]LEG", Some(6)),

@@ -32,7 +32,7 @@ fn socket_that_cannot_hold_or_would_strand_a_caller_is_an_error() {
     ] {
         let data = data.to_owned();
         let checks = written("context x", &Socket { data, resumes });
-        let found = checks.iter().filter(|c| c.state == State::Error).count();
+        let found = checks.iter().filter(|c| c.state == CheckState::Error).count();
         assert_eq!((found, checks.len()), (errors, errors), "{checks:?}");
     }
 }
@@ -61,7 +61,7 @@ fn every_socket_of_a_context_is_looked_at_with_what_is_set_for_its_own_calls() {
     let sockets = context
         .handovers
         .iter()
-        .map(|handover| (handover.socket.data.as_str(), handover.socket.resumes));
+        .map(|routing| (routing.socket.data.as_str(), routing.socket.resumes));
     assert_eq!(
         sockets.collect::<Vec<_>>(),
         [("h:1 async full", true), ("h:2 async full", false)]
@@ -125,7 +125,7 @@ fn way_back_from_fswake_is_looked_at() {
     let after = |rest: &str| of("fswake", &format!("<context>{SOCKET}{rest}</context>"));
     let says = |context: &Context, next: &[Context], is_led_to: bool| {
         let found = context.way_back(next, is_led_to);
-        assert!(found.iter().all(|c| c.state == State::Error), "{found:?}");
+        assert!(found.iter().all(|c| c.state == CheckState::Error), "{found:?}");
         found.into_iter().map(|c| c.seen).collect::<Vec<_>>().join("; ")
     };
     let plain = r#"<action application="bridge" data="{process_cdr=true}${sofia_contact(*/${dialed_user}@${dialed_domain})}"/>"#;
@@ -142,7 +142,7 @@ fn way_back_from_fswake_is_looked_at() {
     }
     assert!(says(&after(""), &[], true).contains("nothing after the socket"));
     assert_eq!(says(&after(""), &[], false), "");
-    // Led on to another context: it has to be there, and not lead back.
+    // It leads to another context, which must exist and not lead back.
     let on = after(r#"<action application="execute_extension" data="next XML fswake-after"/>"#);
     assert_eq!(on.leads_on().collect::<Vec<_>>(), ["fswake-after"]);
     let gone = Context {
@@ -209,7 +209,7 @@ fn time_of_the_dialplans_own_that_is_shorter_than_the_wait_is_a_warning() {
         of("fswake", &set).cut_short(wait, &[]).map(|c| (c.state, c.seen))
     };
     let (state, seen) = with("call_timeout=10").unwrap();
-    assert_eq!(state, State::Warning);
+    assert_eq!(state, CheckState::Warning);
     assert!(
         seen.starts_with("call_timeout=10 ends the call after 10 s, not wake.max-wait (25 s)"),
         "{seen}"
@@ -257,7 +257,7 @@ fn bridge_to_users_that_ends_before_the_wait_is_a_warning_where_they_lead_to_fsw
             None => assert_eq!(found, None, "{actions}"),
             Some(says) => assert!(found.as_ref().is_some_and(|f| f.contains(says)), "{actions}: {found:?}"),
         }
-        // Where no dial-string leads to fswake its bridges are nobody's wait.
+        // If no dial-string leads to fswake, its bridges do not delay anybody.
         assert!(in_extension(&actions).cut_short(wait, &[]).is_none());
     }
 }

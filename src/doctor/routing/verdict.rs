@@ -1,42 +1,42 @@
-//! Whether calls reach fswake, from all that was found.
+//! Whether calls reach fswake, by all findings.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::{Context, Fault};
 use super::dialstring::Destination;
 use super::users::{Callee, Users, names};
-use crate::doctor::check::{Check, WAY_IN as FAMILY, first_of};
+use crate::doctor::check::{Check, ROUTING as FAMILY, first_of};
 use crate::doctor::handlers::Handler;
 use crate::engine::{self, StepKind};
 use crate::journal::Wake;
 use crate::types::Printable;
 
 pub(super) const NAME: &str = "calls";
-/// So many names are shown.
+/// How many names are shown at most.
 const MOST_SHOWN: usize = 5;
 
 /// What was found.
-pub(super) struct Ways<'a> {
+pub(super) struct RoutingChecks<'a> {
     pub users: &'a Users,
     /// Contexts that dial-strings lead to, and the shipped one.
     pub to_fswake: &'a [Context],
     /// Contexts that calls begin in.
     pub dialplans: &'a [Context],
-    /// Who answers for the dialplan in place of the files.
+    /// What answers for the dialplan instead of the files.
     pub handler: Option<Handler>,
     /// The calls of the last days.
     pub wakes: &'a [Wake],
 }
 
-/// Users by where their calls go; a domain stands for all of its users that were asked.
+/// Users by the routing of their calls; a domain represents all of its users.
 #[derive(Default)]
-struct ByWay {
+struct CalleesByRouting {
     by_dial_string: Vec<String>,
     by_dialplan: Vec<String>,
     past: Vec<String>,
 }
 
-impl Ways<'_> {
+impl RoutingChecks<'_> {
     pub(super) fn verdict(&self) -> Check {
         if let Some(fault) = self.broken().or_else(|| self.unproved()) {
             return fault;
@@ -50,23 +50,23 @@ impl Ways<'_> {
             .map(|c| Printable(&c.name).to_string())
             .collect();
         let sorted = self.sorted(!dialplans.is_empty());
-        let mut ways = Vec::new();
+        let mut routings = Vec::new();
         if !sorted.by_dial_string.is_empty() {
-            ways.push(format!("by the dial-string of {}", shown(&sorted.by_dial_string)));
+            routings.push(format!("by the dial-string of {}", shown(&sorted.by_dial_string)));
         }
-        if !dialplans.is_empty() && (ways.is_empty() || !sorted.by_dialplan.is_empty()) {
-            let of = if ways.is_empty() {
+        if !dialplans.is_empty() && (routings.is_empty() || !sorted.by_dialplan.is_empty()) {
+            let of = if routings.is_empty() {
                 String::new()
             } else {
                 format!(", for {}", shown(&sorted.by_dialplan))
             };
-            ways.push(format!("by the dialplan, context {}{of}", shown(&dialplans)));
+            routings.push(format!("by the dialplan, context {}{of}", shown(&dialplans)));
         } else if !sorted.by_dialplan.is_empty() {
             let of = shown(&sorted.by_dialplan);
-            ways.push(format!("by a dialplan, as calls of the last days show, for {of}"));
+            routings.push(format!("by a dialplan, as calls of the last days show, for {of}"));
         }
-        let seen = ways.join("; ");
-        match (ways.is_empty(), sorted.past.is_empty()) {
+        let seen = routings.join("; ");
+        match (routings.is_empty(), sorted.past.is_empty()) {
             (false, true) => Check::ok(FAMILY, NAME, seen),
             (false, false) => Check::warning(
                 FAMILY,
@@ -123,9 +123,9 @@ impl Ways<'_> {
         Some(Check::error(FAMILY, NAME, texts.join("; "), advice))
     }
 
-    /// A context that is not in the files may be in the script's database: calls that came by it show that it is.
+    /// A context that is not in the files may be in the script's database: calls through it prove that it is.
     fn is_elsewhere(&self, fault: Fault, whose: &str) -> bool {
-        fault == Fault::Missing && self.handler.is_some() && self.came(whose, engine::Handover::DialString)
+        fault == Fault::Missing && self.handler.is_some() && self.came(whose, engine::Routing::DialString)
     }
 
     /// FusionPBX's recipe has its contexts in the files. One that is missing was there when the last calls came, or
@@ -161,8 +161,8 @@ impl Ways<'_> {
         names(leads).filter_map(|name| self.to_fswake.iter().find(|c| c.name == name))
     }
 
-    fn sorted(&self, has_dialplan: bool) -> ByWay {
-        let mut sorted = ByWay::default();
+    fn sorted(&self, has_dialplan: bool) -> CalleesByRouting {
+        let mut sorted = CalleesByRouting::default();
         let domains: BTreeSet<&str> = self.users.all.iter().map(|u| u.domain.as_str()).collect();
         for domain in domains {
             let asked = self
@@ -179,7 +179,7 @@ impl Ways<'_> {
             match (led.is_empty() && !whole, past.is_empty()) {
                 (true, true) => {}
                 (false, true) => sorted.by_dial_string.push(domain.to_owned()),
-                (true, false) if has_dialplan || self.came(domain, engine::Handover::Dialplan) => {
+                (true, false) if has_dialplan || self.came(domain, engine::Routing::Dialplan) => {
                     sorted.by_dialplan.push(domain.to_owned());
                 }
                 (true, false) => sorted.past.push(domain.to_owned()),
@@ -191,7 +191,7 @@ impl Ways<'_> {
                     let (by_dialplan, past): (Vec<String>, Vec<String>) = past
                         .into_iter()
                         .map(label)
-                        .partition(|u| has_dialplan || self.came(u, engine::Handover::Dialplan));
+                        .partition(|u| has_dialplan || self.came(u, engine::Routing::Dialplan));
                     sorted.by_dialplan.extend(by_dialplan);
                     sorted.past.extend(past);
                 }
@@ -203,14 +203,14 @@ impl Ways<'_> {
     fn reaches(&self, leads: &Destination, whose: &str) -> bool {
         let is_so = |c: &Context| match c.fault() {
             Some(fault) => self.is_elsewhere(fault, whose),
-            // What another script answers cannot be looked at.
+            // Another script's answers cannot be checked.
             None => c.has_socket() || c.handler.is_some(),
         };
         self.contexts_of(leads).any(is_so)
     }
 
-    /// A call to this user or domain has come to fswake that way.
-    fn came(&self, whose: &str, way: engine::Handover) -> bool {
+    /// Whether a call to this user or domain has reached fswake with that routing.
+    fn came(&self, whose: &str, way: engine::Routing) -> bool {
         self.wakes.iter().any(|wake| {
             let aor = &wake.overview.aor;
             let domain = aor.rsplit_once('@').map(|(_, domain)| domain);
@@ -255,7 +255,7 @@ impl Ways<'_> {
         }
     }
 
-    /// What cannot be looked at.
+    /// What cannot be checked.
     fn unseen(&self) -> String {
         self.handler.map_or_else(String::new, |handler| {
             format!(
@@ -300,9 +300,9 @@ fn label(user: &Callee) -> String {
     format!("{}@{}", user.name, user.domain)
 }
 
-/// How the call came to fswake; `None` in a journal that is older than the word.
-fn way_of(wake: &Wake) -> Option<engine::Handover> {
-    engine::Handover::from_word(wake.step(StepKind::CallHeld)?.text("way"))
+/// The routing of a call; `None` in an older journal.
+fn way_of(wake: &Wake) -> Option<engine::Routing> {
+    engine::Routing::from_word(wake.step(StepKind::CallHeld)?.text("way"))
 }
 
 fn shown(names: &[String]) -> String {

@@ -105,7 +105,7 @@ fn busy(status: u16, reason: &str) -> KeptBy {
     }
 }
 
-/// The HTTP status in a reason, as in `503 UNAVAILABLE`; 0 where there is none.
+/// The HTTP status in a reason, as in `503 UNAVAILABLE`; 0 if there is none.
 fn status_in(reason: &str) -> u16 {
     let mut words = reason.split_whitespace();
     words.find_map(|word| word.parse().ok()).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Lines that whoever can reach a port, or register a phone, could fill the log with.
+//! Limits log lines that anybody who can reach a port, or register a phone, could fill the log with.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 /// Lets a line about one thing through once in a while, and lines about few things at a time.
 #[derive(Debug)]
-pub struct Seldom {
+pub struct RateLimit {
     every: Duration,
     most: usize,
     times: u8,
@@ -21,7 +21,7 @@ struct Repetition {
     times: u8,
 }
 
-impl Seldom {
+impl RateLimit {
     /// The same thing at most once in `every`, and at most `most` different things in that time.
     pub fn new(every: Duration, most: usize) -> Self {
         Self {
@@ -66,23 +66,23 @@ mod tests {
 
     #[test]
     fn each_thing_is_said_once_in_a_while_and_never_many_at_once() {
-        let (seldom, start) = (Seldom::new(Duration::from_secs(60), 3), Instant::now());
+        let (rate_limit, start) = (RateLimit::new(Duration::from_secs(60), 3), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
-        assert!(seldom.is_due("a", at(0)));
-        assert!(!seldom.is_due("a", at(59)));
-        let many = (0..1_000).filter(|n| seldom.is_due(&n.to_string(), at(30))).count();
+        assert!(rate_limit.is_due("a", at(0)));
+        assert!(!rate_limit.is_due("a", at(59)));
+        let many = (0..1_000).filter(|n| rate_limit.is_due(&n.to_string(), at(30))).count();
         assert_eq!(many, 2, "three in all");
-        assert!(seldom.is_due("a", at(60)), "its minute is over");
-        assert!(!seldom.is_due("b", at(60)));
-        assert!(seldom.is_due("b", at(90)));
+        assert!(rate_limit.is_due("a", at(60)), "its minute is over");
+        assert!(!rate_limit.is_due("b", at(60)));
+        assert!(rate_limit.is_due("b", at(90)));
     }
 
     #[test]
     fn a_thing_may_be_said_several_times() {
-        let (seldom, start) = (Seldom::new(Duration::from_secs(60), 1).times(3), Instant::now());
+        let (rate_limit, start) = (RateLimit::new(Duration::from_secs(60), 1).times(3), Instant::now());
         let said = |seconds| {
             let now = start + Duration::from_secs(seconds);
-            (0..10).filter(|_| seldom.is_due("a", now)).count()
+            (0..10).filter(|_| rate_limit.is_due("a", now)).count()
         };
         assert_eq!([said(0), said(59), said(60)], [3, 0, 3]);
     }

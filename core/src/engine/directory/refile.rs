@@ -1,16 +1,16 @@
-//! Files all entries again when AORs are compared in another way.
+//! Files all entries again after the rules for comparing AORs have changed.
 
 use std::collections::HashSet;
 use std::hash::BuildHasher;
 
-use super::{AorKey, Binding, Directory, Entry, KnownDevice};
+use super::{AorEntry, AorKey, Binding, Directory, KnownDevice};
 use crate::engine::policy::Policy;
 use crate::types::Aor;
 
 impl Directory {
-    /// Files every device and binding, and all that is remembered of an AOR, under the name that the policy gives it.
-    pub fn file_anew(&mut self, policy: &Policy) {
-        let moves = |key: &AorKey, entry: &Entry| {
+    /// Files every device and binding, and everything else of an AOR, under the policy's name for it.
+    pub fn refile(&mut self, policy: &Policy) {
+        let moves = |key: &AorKey, entry: &AorEntry| {
             entry.devices.iter().any(|d| AorKey::of(&d.device.aor, policy) != *key)
                 || entry.bindings.iter().any(|b| place(key, b, policy) != *key)
         };
@@ -49,13 +49,13 @@ impl Directory {
             let key = AorKey::of(&question.aor, policy);
             let (number, ended) = (question.number, question.ended);
             let one = self.questions.entry(key).or_insert(question);
-            // Two users may be one from now on: the later counts.
+            // Two users may have become one: the later one counts.
             (one.number, one.ended) = (one.number.max(number), one.ended.max(ended));
         }
     }
 }
 
-/// Where a binding belongs that was filed under `old`.
+/// The key of a binding that was filed under `old`.
 fn place(old: &AorKey, binding: &Binding, policy: &Policy) -> AorKey {
     AorKey::of(&Aor::new(old.user.clone(), binding.domain.clone()), policy)
 }

@@ -14,12 +14,12 @@ const LOST: Duration = Duration::from_secs(60);
 
 /// When an app's provider is asked next.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct ProbeSchedule {
     due: Option<Instant>,
     failures: u32,
 }
 
-impl Plan {
+impl ProbeSchedule {
     /// A probe is due now.
     pub(crate) fn at_once() -> Self {
         Self { due: None, failures: 0 }
@@ -63,22 +63,25 @@ mod tests {
 
     #[test]
     fn pauses_grow_while_it_fails_and_a_push_that_fails_brings_the_next_probe_forward() {
-        let (start, mut plan) = (Instant::now(), Plan::at_once());
-        assert!(plan.take(start));
-        assert!(!plan.take(start), "asked once");
+        let (start, mut schedule) = (Instant::now(), ProbeSchedule::at_once());
+        assert!(schedule.take(start));
+        assert!(!schedule.take(start), "asked once");
         let mut now = start;
         for seconds in [5, 10, 20, 40, 80, 160, 300, 300] {
-            plan.failed(now);
-            assert!(!plan.take(now + Duration::from_millis(seconds * 750 - 1)), "{seconds}");
+            schedule.failed(now);
+            assert!(
+                !schedule.take(now + Duration::from_millis(seconds * 750 - 1)),
+                "{seconds}"
+            );
             now += Duration::from_secs(seconds);
-            assert!(plan.take(now), "{seconds}");
+            assert!(schedule.take(now), "{seconds}");
         }
-        plan.settled(now);
-        assert!(!plan.take(now + Duration::from_secs(2699)));
-        plan.doubted(now);
-        assert!(!plan.take(now + Duration::from_secs(3)));
-        assert!(plan.take(now + Duration::from_secs(5)));
+        schedule.settled(now);
+        assert!(!schedule.take(now + Duration::from_secs(2699)));
+        schedule.doubted(now);
+        assert!(!schedule.take(now + Duration::from_secs(3)));
+        assert!(schedule.take(now + Duration::from_secs(5)));
         // A lost probe does not end the probing.
-        assert!(plan.take(now + Duration::from_secs(65)));
+        assert!(schedule.take(now + Duration::from_secs(65)));
     }
 }

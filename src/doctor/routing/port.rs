@@ -1,4 +1,4 @@
-//! The port that FreeSWITCH connects to, tried from a channel that calls nobody.
+//! The port that FreeSWITCH connects to, tested with a channel that calls nobody.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::dialplan::Socket;
 use crate::config::Config;
-use crate::doctor::check::{Check, WAY_IN as FAMILY};
+use crate::doctor::check::{Check, ROUTING as FAMILY};
 use crate::doctor::esl::Session;
 use crate::doctor::listens;
 use crate::esl::encode::{self, Word};
@@ -18,7 +18,7 @@ use crate::types::{NOBODY, Printable};
 /// How long FreeSWITCH and fswake may take for it.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Lets FreeSWITCH connect to the address that its dialplan has, from a channel that calls nobody.
+/// Makes FreeSWITCH connect to its dialplan's address, with a channel that calls nobody.
 pub(super) async fn check(session: &mut Session, config: &Config, socket: &Socket) -> Check {
     let name = "outbound port";
     let addresses = socket.addresses();
@@ -45,7 +45,7 @@ pub(super) async fn check(session: &mut Session, config: &Config, socket: &Socke
         let advice = "fswake's address and port, as in 127.0.0.1:8084";
         return Check::error(FAMILY, name, format!("{shown} is no address"), advice);
     }
-    // Without a daemon the doctor listens at the same addresses, on ports of its own: real calls must not come to it.
+    // Without a daemon the doctor listens at the same addresses, on other ports: it must get no real calls.
     let stands_in = if config.listen.addresses.iter().all(is_free) {
         beside(&config.listen.addresses).await
     } else {
@@ -73,7 +73,7 @@ pub(super) async fn check(session: &mut Session, config: &Config, socket: &Socke
             return Check::warning(FAMILY, name, format!("not tried: {reason}"), advice);
         }
     };
-    // Where nobody takes it over, a channel without a phone does not end by itself.
+    // A channel without a phone does not end by itself if nothing takes it over.
     let _over_already = session.api(&encode::kill(channel, "NORMAL_CLEARING")).await;
     match (reached, is_alone) {
         (true, true) => Check::warning(
@@ -120,18 +120,18 @@ async fn call_nobody(session: &mut Session, address: &str, channel: Uuid) -> Res
     }
 }
 
-/// Whether nobody listens there. Nothing is listened on for it: a call that comes in this moment is refused, as before.
+/// Whether nothing listens there. This opens no listener: a call that comes now is refused, as before.
 fn is_free(address: &SocketAddr) -> bool {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),
     };
     let Ok(socket) = socket else { return false };
-    // As the daemon has it: one that starts in this moment does not fail because of it.
+    // As the daemon does: one that starts now must not fail because of it.
     socket.set_reuseaddr(true).is_ok() && socket.bind(*address).is_ok()
 }
 
-/// A listener on a free port at each of these addresses, by the port it stands for.
+/// A listener on a free port for each of these addresses, by the port that it replaces.
 async fn beside(addresses: &[SocketAddr]) -> Vec<(u16, TcpListener)> {
     let mut listeners = Vec::new();
     for address in addresses {
@@ -141,7 +141,7 @@ async fn beside(addresses: &[SocketAddr]) -> Vec<(u16, TcpListener)> {
     listeners
 }
 
-/// The dialplan's addresses with the ports of those that stand in for fswake's own.
+/// The dialplan's addresses with the ports of the replacements.
 fn elsewhere(addresses: &[&str], stands_in: &[(u16, TcpListener)]) -> String {
     let moved = addresses.iter().filter_map(|address| {
         let (host, port) = address.rsplit_once(':')?;
@@ -169,7 +169,7 @@ async fn accepts(listeners: Vec<(u16, TcpListener)>) -> bool {
     timeout(PATIENCE, first).await.is_ok()
 }
 
-/// Whether fswake has said that nobody has that name. The channel ends as soon as it is handed back.
+/// Whether fswake has reported that nobody has that name. The channel ends as soon as it is handed back.
 async fn answers(session: &mut Session, channel: Uuid) -> bool {
     let result = timeout(PATIENCE, session.end_of(channel, "fswake_result")).await;
     matches!(result.ok().flatten().as_deref(), Some("no-device" | "draining"))

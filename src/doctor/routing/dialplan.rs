@@ -14,7 +14,7 @@ pub(super) struct Socket {
     pub resumes: bool,
 }
 
-/// A `socket` application with what the calls that come to it do before it, and after it: other extensions are other
+/// A `socket` application with the actions before and after it: other extensions are other
 /// calls'.
 #[derive(Debug)]
 pub(super) struct SocketCall {
@@ -63,7 +63,7 @@ impl Action {
         }
     }
 
-    /// Whether it may go on with the call: all but what ends it, and what only notes or prepares something.
+    /// Whether it may go on with the call: all but actions that end it, and those that only log or prepare something.
     pub(super) fn goes_on(&self) -> bool {
         let no = [
             "hangup",
@@ -87,9 +87,9 @@ impl Action {
         !no.contains(&self.application.as_str())
     }
 
-    /// Whether it rings a user by his dial-string, or this context again.
+    /// Whether it rings a user by dial-string, or leads into this context again.
     pub(super) fn rings_by_dial_string(&self, context: &str) -> bool {
-        // A leg begins the dial-string, or stands behind what parts legs or behind its variables.
+        // A leg begins the dial-string, or follows a separator or its variables.
         let is_leg = |at: usize| self.data[..at].chars().next_back().is_none_or(|c| ",|]}: ".contains(c));
         let mut users = self.data.match_indices("user/").filter(|(at, _)| is_leg(*at));
         let again = || matches!(leads(&self.data), Destination::To(contexts) if contexts.iter().any(|c| c == context));
@@ -97,7 +97,8 @@ impl Action {
     }
 }
 
-/// The `socket` applications of a context. What its calls do is in its own extension, and in those before it that go on
+/// The `socket` applications of a context. The actions of its calls are in its own extension, and in those before it
+/// that go on
 /// with the next.
 pub(super) fn handovers(xml: &str) -> Vec<SocketCall> {
     let (mut found, mut before, mut continues) = (Vec::<SocketCall>::new(), Vec::<Action>::new(), false);
@@ -130,8 +131,8 @@ pub(super) fn handovers(xml: &str) -> Vec<SocketCall> {
                         after: Vec::new(),
                         continues,
                     });
-                } else if let Some(handover) = open.and_then(|at| found.get_mut(at)) {
-                    handover.after.push(action);
+                } else if let Some(routing) = open.and_then(|at| found.get_mut(at)) {
+                    routing.after.push(action);
                 } else {
                     before.push(action);
                 }
@@ -142,7 +143,7 @@ pub(super) fn handovers(xml: &str) -> Vec<SocketCall> {
     found
 }
 
-/// The contexts that actions name, on whichever condition.
+/// The contexts that actions name, under any condition.
 pub(super) fn transfers(xml: &str) -> BTreeSet<String> {
     let actions = tags(xml)
         .into_iter()
@@ -157,7 +158,7 @@ pub(super) fn transfers(xml: &str) -> BTreeSet<String> {
     named.collect()
 }
 
-/// The bridges, each with what its extension does before it.
+/// The bridges, each with the actions before it in its extension.
 pub(super) fn bridges(xml: &str) -> Vec<Bridge> {
     let (mut found, mut before) = (Vec::new(), Vec::new());
     for tag in tags(xml) {

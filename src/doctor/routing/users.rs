@@ -10,7 +10,7 @@ use crate::doctor::esl::Session;
 use crate::esl::encode::{self, Argument};
 use crate::types::{Device, Printable};
 
-/// So many users are asked for their dial-string at most, as many of each domain as of the others.
+/// How many users' dial-strings are read at most, the same number in each domain.
 const MOST: usize = 40;
 
 /// One user.
@@ -21,15 +21,15 @@ pub(super) struct Callee {
     pub leads: Destination,
 }
 
-/// Those that were asked.
+/// The users that were asked for.
 #[derive(Debug, Default)]
 pub(super) struct Users {
     pub all: Vec<Callee>,
-    /// What a domain's own dial-string says, where no user's of it leads on.
+    /// A domain's own dial-string, if no user's leads on.
     pub domains: BTreeMap<String, Destination>,
-    /// The contexts that their own calls begin in (`user_context`): those of a site, and most callees are callers too.
+    /// The contexts of their own calls (`user_context`): those of a site, and most callees are callers too.
     pub begin_in: BTreeSet<String>,
-    /// Times that dial-strings set for their loopbacks, and whose dial-strings do.
+    /// Time limits that dial-strings set for their loopbacks, and whose dial-strings do.
     pub limits: BTreeMap<Limit, Vec<String>>,
 }
 
