@@ -131,9 +131,11 @@ impl Connection {
         } else {
             "uuid_answer"
         };
+        let channel = channel.clone();
+        commands.extend(self.forget_own_hooks());
         let nth = commands.len();
         commands.push(api(format!("{answer} {channel}")));
-        commands.push(api(encode::forget_leg(channel)));
+        commands.push(api(encode::forget_leg(&channel)));
         let replies = self.all(commands).await?;
         if replies.get(nth).is_some_and(|answered| answered.api_result().is_ok()) {
             return Ok(());

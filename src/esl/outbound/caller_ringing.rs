@@ -3,6 +3,7 @@
 
 use freeswitch_esl_tokio::EslError;
 
+use super::command::api;
 use super::connection::Connection;
 use crate::esl::decode::Ringback;
 
@@ -51,7 +52,9 @@ impl Connection {
             None => {
                 // Not the application: it would wait for the channel's tick, and appear in records as the call's last
                 // application.
-                self.api(format!("uuid_ring_ready {}", self.held.channel)).await?;
+                let rings = api(format!("uuid_ring_ready {}", self.held.channel));
+                let commands = self.forget_own_hooks().into_iter().chain([rings]).collect();
+                self.all(commands).await?;
                 Ok(())
             }
         }

@@ -77,6 +77,15 @@ impl Connection {
         Ok(())
     }
 
+    /// The same for the held end of the loopback, as a command that comes before it rings or is answered. Until then a plain
+    /// bridge, if the call goes back to one, passes the hooks on to its legs.
+    pub(super) fn forget_own_hooks(&mut self) -> Option<EslCommand> {
+        if self.held.behind.is_none() || std::mem::replace(&mut self.are_own_hooks_forgotten, true) {
+            return None;
+        }
+        encode::forget_hooks(&self.held.channel, self.held.parent.inherited.hooks()).map(api)
+    }
+
     /// Names the callee to a leg that was answered or has early media; nothing if it has the name.
     pub(super) fn name_callee(&mut self, leg: LegId) -> impl Iterator<Item = EslCommand> + use<> {
         let arguments = self.reaches.remove(&leg).into_iter().flatten();
