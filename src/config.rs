@@ -34,8 +34,8 @@ use crate::words;
 pub const EXAMPLE: &str = include_str!("../fswake.example.toml");
 
 impl Config {
-    /// Reads and checks the configuration: `file` if one is named, else `FSWAKE_CONFIG`, else
-    /// `/etc/fswake/fswake.toml` if it exists, else the built-in defaults.
+    /// Reads and checks the configuration: `file` if one is named, else `FSWAKE_CONFIG`, else `/etc/fswake/fswake.toml`
+    /// if it exists, else the built-in defaults.
     pub fn load(file: Option<&Path>, env: &Environment) -> Result<Self, ConfigError> {
         Self::read(file, env, Missing::IsWrong)
     }

@@ -1,4 +1,4 @@
-//! What reaches a gateway, how it is told who we are, and what each of its answers becomes.
+//! What reaches a gateway, how fswake authenticates, and the result of each answer.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::support::{
     TOKEN, apns_call, attempts, call, fcm_call, gateway_app, http_profile, parallel, pushers, turned,
 };
 
-/// How an app says who it is.
+/// How an app authenticates.
 type Said = fn(&Gateway) -> HttpAuth;
 
 /// The same with a file of one's own.
@@ -532,7 +532,7 @@ async fn notification_goes_by_the_profile_of_its_type_with_what_its_asker_wrote(
     assert_eq!(body["payload"], json!({ "body": "hi", "badge": 1 }));
     let refused = pushers.push(&notify(TokenType::Voip)).await.unwrap_err();
     assert_eq!(refused.to_string(), "refused by fswake: the app has no profile voip");
-    // Whoever asked for it was wrong, not the app.
+    // The request was wrong, not the app.
     let state = pushers.states().remove(0);
     assert_eq!((state.is_ok(), &state.last_failure), (true, &None), "{state:?}");
     let refused = pushers.push(&request).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! One history: the engine, and what FreeSWITCH, the phones and the providers have of it.
+//! One history: the engine, and its state in FreeSWITCH, the phones and the providers.
 
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
@@ -15,14 +15,14 @@ use crate::types::{LegId, Moment, PushId};
 /// When the first call comes.
 const START: Moment = Moment(Duration::from_secs(100_000));
 
-/// What is outside, beside the ledger.
+/// What is outside, apart from the ledger.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent bounds of what may happen")]
 pub struct Around {
     /// Which phones have a token.
     has_token: [bool; 2],
     refusal: Refusal,
-    /// Where phones are registered, as far as FreeSWITCH knows.
+    /// Where phones are registered, according to FreeSWITCH.
     pub bound: [Option<u8>; 2],
     /// Pushes that wake, whose outcome is not known yet.
     pub pushes: Vec<Push>,
@@ -74,18 +74,18 @@ pub struct Sim {
     pub engine: Engine,
     /// The time.
     pub now: Moment,
-    /// What events and commands so far add up to.
+    /// The sum of events and commands so far.
     pub ledger: Ledger,
     /// The rest.
     pub around: Around,
     max_wait: Duration,
 }
 
-/// Who listens to commands; nobody, mostly.
+/// Records commands; mostly unused.
 pub type Said<'a> = Option<&'a mut Vec<String>>;
 
 impl Sim {
-    /// The beginning, on a clone of `blank`: an engine that knows nothing.
+    /// The beginning, on a clone of `blank`: an engine without history.
     pub fn begin(blank: &Engine, beginning: &Beginning, cast: &Cast) -> Result<Self, crate::ledger::Broken> {
         let mut sim = Self {
             engine: blank.clone(),
@@ -123,7 +123,7 @@ impl Sim {
         Ok(sim)
     }
 
-    /// Engines with these policies that know nothing. They are clones of one engine, so that all hash tokens alike.
+    /// Engines with these policies and no history. They are clones of one engine, so that all hash tokens alike.
     pub fn blanks<'a>(policies: impl Iterator<Item = &'a Policy>) -> Vec<Engine> {
         let first = Engine::new(Policy::default(), Vec::new());
         let with = |policy: &Policy| {
@@ -134,7 +134,7 @@ impl Sim {
         policies.map(with).collect()
     }
 
-    /// Takes one step, with all that follows of it at once.
+    /// Takes one step, with all its immediate consequences.
     pub fn take(&mut self, step: Step, cast: &Cast, said: &mut Said<'_>) -> Holds {
         let Some(event) = self.event(step, cast) else {
             let due = self.engine.next_due().unwrap_or(self.now).max(self.now);
@@ -152,7 +152,7 @@ impl Sim {
         self.feed(event, cast, said)
     }
 
-    /// What the engine is told of a step; of a timer nothing.
+    /// The engine's input for a step; a timer has none.
     fn event(&mut self, step: Step, cast: &Cast) -> Option<Event> {
         Some(match step {
             Step::Timer => return None,
@@ -280,7 +280,7 @@ impl Sim {
         self.ledger.is_over() && !self.around.another_call
     }
 
-    /// Nothing more happens: every call has to be over in its time, and nothing may be left.
+    /// Nothing more happens: every call must end in time, and nothing may be left.
     pub fn ends(mut self, cast: &Cast) -> Holds {
         let end = self.now.plus(Duration::from_secs(61));
         while let Some(next) = self.engine.next_timer().filter(|next| *next <= end) {
@@ -304,7 +304,7 @@ impl Sim {
         })
     }
 
-    /// The outcomes of pushes that nobody waits for any more: they are heard, and nothing comes of it.
+    /// The outcomes of pushes that are not awaited any more have no effect.
     fn forget_pushes(&mut self, cast: &Cast, said: &mut Said<'_>) -> Holds {
         let pushes = std::mem::take(&mut self.around.pushes);
         let pushes = pushes.into_iter().map(|push| push.n);
@@ -316,7 +316,7 @@ impl Sim {
         Ok(())
     }
 
-    /// All calls are over: nothing may be left. Of so many one hears everything once more.
+    /// All calls are over: nothing may be left. One of so many gets every event again.
     pub fn is_left_in_order(self, so_many: usize, cast: &Cast) -> Holds {
         if so_many.is_multiple_of(16) {
             self.clone().ignores_what_is_late(cast)?;
@@ -324,7 +324,8 @@ impl Sim {
         self.ends(cast)
     }
 
-    /// What comes late, or twice, must change nothing: words of legs that are over, of calls that are over, of pushes that ended.
+    /// What comes late, or twice, must change nothing: words of legs that are over, of calls that are over, of pushes
+    /// that ended.
     pub fn ignores_what_is_late(mut self, cast: &Cast) -> Holds {
         let before = self.parts().whole();
         let all = self.late(cast);
@@ -383,7 +384,7 @@ fn ended(leg: LegId, end: &LegEnd) -> Event {
     Event::LegEnded { leg, end: end.clone() }
 }
 
-/// A command without the numbers of legs and pushes, and without what is only told.
+/// A command without the numbers of legs and pushes, and without what is only reported.
 fn gist(command: &Command) -> Option<String> {
     Some(match command {
         Command::AskRegistrations { .. }
