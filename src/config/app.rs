@@ -95,7 +95,12 @@ impl Section<'_> {
         format!("app.{}.{key}", self.name)
     }
 
-    pub(super) fn wrong<T>(&self, key: &str, value: impl std::fmt::Debug, allowed: impl Into<String>) -> CheckResult<T> {
+    pub(super) fn wrong<T>(
+        &self,
+        key: &str,
+        value: impl std::fmt::Debug,
+        allowed: impl Into<String>,
+    ) -> CheckResult<T> {
         Err(self.at.wrong(&self.key(key), value, allowed))
     }
 

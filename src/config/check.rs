@@ -22,7 +22,12 @@ const FILTER: &str = "info,freeswitch_esl_tokio=off,hyper=warn,reqwest=warn,h2=w
 const DAY: u64 = 24 * 3_600;
 
 /// Checks all of it.
-pub(super) fn config(raw: raw::Raw, file: Option<&Path>, env: &Environment, missing: MissingFile) -> CheckResult<Config> {
+pub(super) fn config(
+    raw: raw::Raw,
+    file: Option<&Path>,
+    env: &Environment,
+    missing: MissingFile,
+) -> CheckResult<Config> {
     let name = file.map_or_else(|| "built-in configuration".into(), |f| f.display().to_string());
     let at = In { file: &name };
     let (notes, unread) = (RefCell::new(Vec::new()), RefCell::new(Vec::new()));

@@ -28,7 +28,12 @@ pub(super) fn duration(
 }
 
 /// A list of at least one.
-pub(super) fn list<T: std::str::FromStr>(at: In<'_>, key: &str, written: &[String], allowed: &str) -> CheckResult<Vec<T>> {
+pub(super) fn list<T: std::str::FromStr>(
+    at: In<'_>,
+    key: &str,
+    written: &[String],
+    allowed: &str,
+) -> CheckResult<Vec<T>> {
     if written.is_empty() {
         return Err(at.wrong(key, written, allowed));
     }

@@ -230,13 +230,15 @@ async fn loopback_that_ends_as_its_caller_is_picked_up_is_no_abandoned_call() {
     assert_eq!(field(&line, "outcome"), "taken", "{line}");
     daemon.log.wait(&["call-taken", "picked-up", "1002"]).await;
     // The caller cannot be found: the channel is over before the loopback is.
-    let from = daemon.log.len();
-    let held = ringing(&stage, &daemon, &[&phone], &call).await;
-    held.caller_goes_to_his_end();
-    let line = daemon.log.wait_from(from, &["call over"]).await;
-    assert_eq!(field(&line, "outcome"), "taken", "{line}");
-    let line = daemon.log.wait_from(from, &["call-taken", "transferred"]).await;
-    assert!(line.contains("valet_park:lot 8001"), "where to: {line}");
+    for late in [0, 90] {
+        let from = daemon.log.len();
+        let held = ringing(&stage, &daemon, &[&phone], &call).await;
+        held.caller_goes_to_his_end(Duration::from_millis(late));
+        let line = daemon.log.wait_from(from, &["call over"]).await;
+        assert_eq!(field(&line, "outcome"), "taken", "{late} ms: {line}");
+        let line = daemon.log.wait_from(from, &["call-taken", "transferred"]).await;
+        assert!(line.contains("valet_park:lot 8001"), "where to: {line}");
+    }
     // The same once the loopback was answered and before the order to bridge, or between the two threads of its bridge.
     for cause in ["NORMAL_CLEARING", "DESTINATION_OUT_OF_ORDER"] {
         let from = daemon.log.len();

@@ -19,7 +19,7 @@ use super::support::{
 };
 
 /// How an app authenticates.
-type Said = fn(&Gateway) -> HttpAuth;
+type Authentication = fn(&Gateway) -> HttpAuth;
 
 /// The same with a file of one's own.
 type InFile = fn(PathBuf) -> HttpAuth;
@@ -215,7 +215,7 @@ async fn bodies_are_filled_in_as_their_content_type_wants_it() {
 
 #[tokio::test]
 async fn each_kind_of_authentication_is_one_that_the_server_takes() {
-    let kinds: [(Wants, Said, usize); 9] = [
+    let kinds: [(Wants, Authentication, usize); 9] = [
         (Wants::Bearer, |g| HttpAuth::Bearer(g.file("bearer")), 0),
         (Wants::Basic, |g| HttpAuth::Basic(g.file("user")), 0),
         (Wants::ApiKey, |g| HttpAuth::Header(g.file("key")), 0),

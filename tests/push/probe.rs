@@ -11,7 +11,9 @@ use fswake_test_support::fcm::{self, Fcm};
 use fswake_test_support::gateway::{Gateway, Over, Wants};
 use fswake_test_support::http2::Fault;
 
-use super::support::{MovedClock, apns_app, apns_call, app, fcm_app, fcm_call, gateway_app, http_profile, minute, pushers};
+use super::support::{
+    MovedClock, apns_app, apns_call, app, fcm_app, fcm_call, gateway_app, http_profile, minute, pushers,
+};
 
 /// Looks after the apps as the daemon does, until it is dropped.
 struct Kept(tokio::task::JoinHandle<()>);

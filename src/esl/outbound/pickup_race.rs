@@ -36,6 +36,14 @@ pub(super) const SOON: Duration = Duration::from_millis(90);
 /// How long CHANNEL_UNPARK may take while the channel is being taken: a tick on an idle machine.
 pub(super) const UNPARK_PATIENCE: Duration = Duration::from_millis(300);
 
+/// How late the last event of a caller's channel may come: a busy FreeSWITCH forgets a channel before it has sent that.
+const END_DELAYS: [Duration; 4] = [
+    Duration::ZERO,
+    Duration::from_millis(20),
+    Duration::from_millis(60),
+    Duration::from_millis(150),
+];
+
 impl Connection {
     async fn ask_who_moved(&mut self, channel: &str) -> Result<TransferSource, EslError> {
         let replies = self.all(vec![api(encode::who_moved(channel))]).await?;
@@ -183,8 +191,12 @@ impl Connection {
 
     /// How the caller behind the loopback ended, after its channel is gone.
     async fn caller_end(&mut self, caller: &str) -> Option<CallerEnd> {
-        if self.caller_end.is_none() {
-            // FreeSWITCH has sent that event before it reads another command.
+        for wait in END_DELAYS {
+            if self.caller_end.is_some() {
+                break;
+            }
+            tokio::time::sleep(wait).await;
+            // FreeSWITCH sends queued events before it answers.
             let _ = self.ask_who_moved(caller).await;
             self.caller_end = self.link.kept().find_map(|event| self.end_of_the_caller(event));
         }

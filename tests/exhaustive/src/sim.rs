@@ -82,7 +82,7 @@ pub struct Sim {
 }
 
 /// Records commands; mostly unused.
-pub type Said<'a> = Option<&'a mut Vec<String>>;
+pub type CommandLog<'a> = Option<&'a mut Vec<String>>;
 
 impl Sim {
     /// The beginning, on a clone of `blank`: an engine without history.
@@ -135,7 +135,7 @@ impl Sim {
     }
 
     /// Takes one step, with all its immediate consequences.
-    pub fn take(&mut self, step: Step, cast: &Cast, said: &mut Said<'_>) -> Holds {
+    pub fn take(&mut self, step: Step, cast: &Cast, said: &mut CommandLog<'_>) -> Holds {
         let Some(event) = self.event(step, cast) else {
             let due = self.engine.next_due().unwrap_or(self.now).max(self.now);
             // Timers that come too early change nothing but the order in which calls have their turn at one moment.
@@ -227,7 +227,7 @@ impl Sim {
         })
     }
 
-    fn feed(&mut self, event: Event, cast: &Cast, said: &mut Said<'_>) -> Holds {
+    fn feed(&mut self, event: Event, cast: &Cast, said: &mut CommandLog<'_>) -> Holds {
         self.ledger.hear(&event);
         self.engine.handle(self.now, event);
         self.hear_commands(cast, said)?;
@@ -235,14 +235,14 @@ impl Sim {
     }
 
     /// Fires what is due, as the driver does.
-    fn settle(&mut self, cast: &Cast, said: &mut Said<'_>) -> Holds {
+    fn settle(&mut self, cast: &Cast, said: &mut CommandLog<'_>) -> Holds {
         while self.engine.fire(self.now) {
             self.hear_commands(cast, said)?;
         }
         self.ledger.settled(self.now)
     }
 
-    fn hear_commands(&mut self, cast: &Cast, said: &mut Said<'_>) -> Holds {
+    fn hear_commands(&mut self, cast: &Cast, said: &mut CommandLog<'_>) -> Holds {
         while let Some(command) = self.engine.poll_command() {
             if let Some(said) = said {
                 said.extend(gist(&command));
@@ -305,7 +305,7 @@ impl Sim {
     }
 
     /// The outcomes of pushes that are not awaited any more have no effect.
-    fn forget_pushes(&mut self, cast: &Cast, said: &mut Said<'_>) -> Holds {
+    fn forget_pushes(&mut self, cast: &Cast, said: &mut CommandLog<'_>) -> Holds {
         let pushes = std::mem::take(&mut self.around.pushes);
         let pushes = pushes.into_iter().map(|push| push.n);
         for push in pushes.chain(std::mem::take(&mut self.around.news)) {

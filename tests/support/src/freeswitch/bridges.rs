@@ -365,7 +365,15 @@ impl Core {
     }
 
     /// The same, and the caller's channel ends before the loopback does; its last event has the `transfer_source`.
-    pub(crate) fn caller_ends_elsewhere(self: &Arc<Self>, caller: &str, loopback: &str, source: &str, cause: &str) {
+    /// Its CHANNEL_HANGUP comes that much later.
+    pub(crate) fn caller_ends_elsewhere(
+        self: &Arc<Self>,
+        caller: &str,
+        loopback: &str,
+        source: &str,
+        cause: &str,
+        late: Duration,
+    ) {
         let mut world = self.world();
         if let Some(channel) = world.channels.get_mut(caller) {
             channel.cause = Some(cause.to_owned());
@@ -377,7 +385,15 @@ impl Core {
                     .headers
                     .push(("variable_transfer_source".into(), source.to_owned()));
             }
-            self.bus.fire(&Arc::new(event));
+            if late.is_zero() {
+                self.bus.fire(&Arc::new(event));
+            } else {
+                let core = Arc::clone(self);
+                tokio::spawn(async move {
+                    tokio::time::sleep(late).await;
+                    core.bus.fire(&Arc::new(event));
+                });
+            }
         }
         world.channels.remove(caller);
         drop(world);
@@ -468,7 +484,7 @@ impl Core {
     /// caller had given up.
     pub(crate) fn pick_ringing_leg_up(self: &Arc<Self>, caller: &str, loopback: &str) {
         self.leg_goes_elsewhere(caller);
-        self.caller_ends_elsewhere(caller, loopback, "", "PICKED_OFF");
+        self.caller_ends_elsewhere(caller, loopback, "", "PICKED_OFF", Duration::ZERO);
     }
 
     /// Somebody takes a leg that rings or has answered: the leg is theirs, and the held channel ends.

@@ -456,12 +456,12 @@ impl Held {
     }
 
     /// Somebody transfers the caller behind this loopback to an extension that ends the call at once: the channel
-    /// cannot be asked any more.
-    pub fn caller_goes_to_his_end(&self) {
+    /// cannot be asked any more. A busy FreeSWITCH sends its end late.
+    pub fn caller_goes_to_his_end(&self, late: Duration) {
         let caller = self.behind.as_deref().unwrap_or_default();
         let source = "0:x:bl_xfer:valet_park:lot 8001/default/inline";
         self.core
-            .caller_ends_elsewhere(caller, &self.uuid, source, "CALL_REJECTED");
+            .caller_ends_elsewhere(caller, &self.uuid, source, "CALL_REJECTED", late);
     }
 
     /// The channel that is bridged with a leg: the caller's own behind a loopback.
