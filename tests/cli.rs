@@ -350,7 +350,7 @@ fn subcommands_that_only_ask_need_no_secret_and_say_where_they_looked_for_one() 
         for says in [
             "the daemon wants a token, and its file cannot be read",
             &format!("http.token-file: {folder}/http-token: cannot be read: no such file or directory"),
-            &format!("looked for in {folder}"),
+            &format!("searched in {folder}"),
             "hint: run this as root",
         ] {
             assert!(err.contains(says), "{command:?}: {err}");
