@@ -295,8 +295,8 @@ fn most_calls(open_files: u64) -> usize {
     usize::try_from(open_files - others).unwrap_or(usize::MAX)
 }
 
-/// Listens with room for a burst: FreeSWITCH sends nothing at first, so a connection that the kernel turned
-/// away for a full queue looks like silence for seconds.
+/// Listens with room for a burst: FreeSWITCH sends nothing at first, so a connection that the kernel turned away for a
+/// full queue looks like silence for seconds.
 fn listen(address: std::net::SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()?

@@ -24,7 +24,7 @@ use crate::logging::rate_limit::RateLimit;
 use crate::metrics::Metrics;
 use crate::push::Pushers;
 use crate::store::{JournalEntry, StoreOp, StoreWriter};
-use crate::types::{Aor, CallId, Device, LegId, Moment, NotificationId};
+use crate::types::{Aor, CallId, Device, LegId, Moment, NotificationId, Target};
 
 /// The loop's surroundings.
 pub struct Driver {
@@ -202,17 +202,9 @@ impl DriverLoop {
         }
     }
 
-    /// The call of a debug line; not looked up without debug lines.
-    fn line_to_log(&self, call: Option<CallId>) -> Option<(CallId, &CallLine)> {
-        let id = call.filter(|_| tracing::enabled!(tracing::Level::DEBUG))?;
-        Some((id, self.calls.get(&id)?))
-    }
-
     fn feed(&mut self, event: Event) {
-        if let Some((id, line)) = self.line_to_log(event.call()) {
-            debug!(call.id = %id, aor = %line.aor, ?event, "event");
-        } else {
-            debug!(?event, "event");
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            self.log_event(&event);
         }
         if let Event::Registered(reg) = &event {
             self.d.metrics.registered(reg.push.is_some());
@@ -222,15 +214,36 @@ impl DriverLoop {
         self.carry_out();
     }
 
+    fn log_event(&self, event: &Event) {
+        let line = event.call().and_then(|id| Some((id, self.calls.get(&id)?)));
+        let id = line.map(|(id, _)| tracing::field::display(id));
+        let aor = line
+            .map(|(_, line)| &line.aor)
+            .or(event.aor())
+            .map(tracing::field::display);
+        let (mut target, mut why, mut registrations) = (None, None, None);
+        match event {
+            Event::Registered(registration) => target = registration.target.as_ref().map(Target::without_params),
+            Event::Unregistered(end) => why = Some(tracing::field::display(end.why.name())),
+            Event::Listed(listing) => registrations = Some(listing.registrations.len()),
+            _ => {}
+        }
+        debug!(call.id = id, aor, event = %event.name(), target, why, registrations, detail = ?event, "event");
+    }
+
     /// A debug line for a command; costs nothing without debug lines.
     fn log(&self, command: &Command) {
         if let Command::Note(Note { call, aor, step }) = command {
             let call = call.map(tracing::field::display);
             debug!(call.id = call, %aor, event = step.name(), detail = crate::store::detail(step), "note");
-        } else if let Some((id, line)) = self.line_to_log(command.call()) {
-            debug!(call.id = %id, aor = %line.aor, ?command, "command");
-        } else {
-            debug!(?command, "command");
+        } else if tracing::enabled!(tracing::Level::DEBUG) {
+            let line = command.call().and_then(|id| Some((id, self.calls.get(&id)?)));
+            let id = line.map(|(id, _)| tracing::field::display(id));
+            let aor = line
+                .map(|(_, line)| &line.aor)
+                .or(command.aor())
+                .map(tracing::field::display);
+            debug!(call.id = id, aor, command = %command.name(), detail = ?command, "command");
         }
     }
 
@@ -294,7 +307,7 @@ impl DriverLoop {
     fn kill_elsewhere(&self, leg: LegId, cause: Cause) {
         if self.d.kills.try_send((leg, cause)).is_err() {
             // Its lease ends it within seconds.
-            debug!(leg = %leg.channel(), "leg left to its lease");
+            debug!(leg = %leg.channel(), "the leg ends with its lease");
         }
     }
 

@@ -6,9 +6,9 @@
 //! | UTF-16, with a mark or plainly ASCII | any text | read |
 //! | line ends of Windows, no last line end | any text | read |
 //! | `\n` written out instead of a line end | keys, certificates | a line end |
-//! | Latin-1 | XML that says so, comments of any XML | read |
+//! | Latin-1 | XML that declares it, comments of any XML | read |
 //! | anything else that is not UTF-8 | any text | refused, with its line |
-//! | blank at the end of a secret's line | secrets | part of it; said |
+//! | blank at the end of a secret's line | secrets | part of it, with a warning |
 
 use std::borrow::Cow;
 use std::io::{Error, ErrorKind, Read};

@@ -40,7 +40,7 @@ pub struct Reload {
     pub inbound: watch::Sender<Settings>,
     /// Who may hand over calls.
     pub allowed: AllowedNetworks,
-    /// How long a device may go unseen, in seconds, for whoever looks for old ones.
+    /// How long a device may go unseen, in seconds, for the search for old ones.
     pub token_ttl: Arc<AtomicU64>,
     /// How long a drain may take.
     pub drain_timeout: watch::Sender<Duration>,

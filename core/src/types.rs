@@ -100,6 +100,11 @@ impl Target {
         &self.0[..end.unwrap_or(self.0.len())]
     }
 
+    /// The dial-string up to its first parameter, for log lines: a token may be among the parameters.
+    pub fn without_params(&self) -> &str {
+        self.0.split(';').next().unwrap_or_default()
+    }
+
     /// The sofia profile that it goes through.
     pub fn profile(&self) -> &str {
         self.0.split('/').nth(1).unwrap_or_default()
@@ -108,7 +113,7 @@ impl Target {
 
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Target({})", self.0.split(';').next().unwrap_or_default())
+        write!(f, "Target({})", self.without_params())
     }
 }
 

@@ -234,13 +234,13 @@ fn policy() -> impl Strategy<Value = Policy> {
     })
 }
 
-/// What a call's connection says of a bridge at the latest after its order.
+/// The result of a bridge, which a call's connection reports at the latest this long after the order.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// A bridge that was ordered, and of which its call's connection has said nothing yet.
+/// A bridge that was ordered, and whose result has not come yet.
 struct Order {
     leg: LegId,
-    /// Then it says that there is none. Where the leg is over it says so before any time passes.
+    /// After that it reports that there is none. If the leg is over, it reports that before any time passes.
     due: Moment,
     end: Option<LegEnd>,
 }
@@ -262,7 +262,7 @@ impl History {
                 .iter()
                 .find(|order| order.leg == *leg && order.end.is_some())
         {
-            // How the leg ended has been said.
+            // The leg's end has been reported.
             end.clone_from(&order.end);
         }
         match &event {
@@ -282,7 +282,7 @@ impl History {
         self.bench.feed(event);
     }
 
-    /// Lets time pass, in which every connection says what it has to say.
+    /// Lets time pass, in which every connection reports what it has to.
     fn pass(&mut self, time: Duration) {
         let end = self.bench.now.plus(time);
         while let Some(first) = self
@@ -368,7 +368,7 @@ fn run(policy: &Policy, steps: &[Step]) -> Vec<Command> {
     }
     // Nothing rings longer than a minute.
     history.pass(Duration::from_secs(61));
-    // What the caller hears goes on with its connection.
+    // The leg that the caller hears goes on with its connection.
     for c in 1..5 {
         history.hear(Event::ConnectionLost(call(c)));
     }
@@ -387,7 +387,7 @@ fn connection_says_in_its_time_what_came_of_a_bridge() {
         Step::Hold(2, 0, CallOptions::default()),
         Step::EarlyMedia(2, 0),
     ];
-    // Its phone is over before the caller hears it; or nothing is said of it.
+    // Its phone is over before the caller hears it; or nothing is reported.
     for then in [
         vec![Step::Ended(2, 0, 503), Step::Pass(30_000)],
         vec![Step::Pass(14_999), Step::EarlyBridged(2, 0)],

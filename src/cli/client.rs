@@ -120,12 +120,7 @@ impl Client {
 
     async fn json<T: DeserializeOwned>(&self, response: Response) -> anyhow::Result<T> {
         let answer = response.json().await;
-        answer.with_context(|| {
-            format!(
-                "the answer of {} is not what fswake says: another version?",
-                self.address
-            )
-        })
+        answer.with_context(|| format!("the answer of {} is not fswake's: another version?", self.address))
     }
 
     fn unreached(&self, error: &reqwest::Error) -> anyhow::Error {

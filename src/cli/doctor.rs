@@ -100,7 +100,7 @@ async fn find(config: &Config) -> Daemon {
     };
     match client.find::<DaemonApps>("/v1/apps").await {
         Ok(Some(said)) => Daemon::Answers(said),
-        Ok(None) if runs() => Daemon::Mute("nobody answers at http.addresses".into()),
+        Ok(None) if runs() => Daemon::Mute("no daemon answers at http.addresses".into()),
         Ok(None) => Daemon::Absent,
         Err(error) => mute(error),
     }

@@ -2,13 +2,13 @@
 
 use super::error::In;
 use super::raw;
-use super::values::{Checked, is_word};
+use super::values::{CheckResult, is_word};
 use crate::contact::{AppIds, ContactRules, ParamNames, ParamSet, Pattern};
 use crate::push::app::App;
 use crate::types::Provider;
 
 /// Checks how Contacts are read and written; without sets there is mod_apn's.
-pub(super) fn rules(at: In<'_>, raw: raw::Contact, apps: &[App]) -> Checked<ContactRules> {
+pub(super) fn rules(at: In<'_>, raw: raw::Contact, apps: &[App]) -> CheckResult<ContactRules> {
     let sets = raw.params.unwrap_or_else(|| vec![raw::Params::default()]);
     let sets = sets
         .into_iter()
@@ -17,7 +17,7 @@ pub(super) fn rules(at: In<'_>, raw: raw::Contact, apps: &[App]) -> Checked<Cont
     Ok(ContactRules {
         strip_push: raw.strip_push_params.unwrap_or(true),
         names: ParamNames {
-            sets: sets.collect::<Checked<_>>()?,
+            sets: sets.collect::<CheckResult<_>>()?,
             apps: app_ids(apps),
         },
     })
@@ -48,7 +48,7 @@ impl ParamsTable<'_> {
         format!("contact.params[{}].{key}", self.n + 1)
     }
 
-    fn check(self, set: raw::Params) -> Checked<ParamSet> {
+    fn check(self, set: raw::Params) -> CheckResult<ParamSet> {
         let built_in = ParamSet::mod_apn();
         let regex = set.user_agent_regex.filter(|regex| !regex.is_empty());
         let regex = regex.map(|regex| {
@@ -77,7 +77,7 @@ impl ParamsTable<'_> {
             im_token: self.optional("im-token", set.im_token, built_in.im_token)?,
             app_id: self.optional("app-id", set.app_id, built_in.app_id)?,
             platform: self.optional("platform", set.platform, built_in.platform)?,
-            platforms: platforms.collect::<Checked<_>>()?,
+            platforms: platforms.collect::<CheckResult<_>>()?,
             provider: set
                 .provider
                 .map(|name| provider(self.key("provider"), name))
@@ -86,12 +86,12 @@ impl ParamsTable<'_> {
     }
 
     /// `""` means that the app does not have this parameter.
-    fn optional(self, key: &str, written: Option<String>, built_in: Option<String>) -> Checked<Option<String>> {
+    fn optional(self, key: &str, written: Option<String>, built_in: Option<String>) -> CheckResult<Option<String>> {
         let name = written.or(built_in).filter(|name| !name.is_empty());
         name.map(|name| self.name(key, name)).transpose()
     }
 
-    fn name(self, key: &str, name: String) -> Checked<String> {
+    fn name(self, key: &str, name: String) -> CheckResult<String> {
         let good = |b: u8| b.is_ascii_alphanumeric() || b"-_.!~*'+".contains(&b);
         if name.is_empty() || !name.bytes().all(good) {
             let allowed = "the name of a URI parameter: letters, digits and - _ . ! ~ * ' +";

@@ -103,14 +103,14 @@ fn busy(app: &App, kept_by: KeptBy) -> &'static str {
              Messaging API"
         }
         (Credentials::FcmServiceAccount { .. }, _) => {
-            "Google is reached and out of order: fswake goes on trying, nothing is to be done here \
+            "Google is reachable but out of order: fswake keeps trying; there is nothing to do here \
              (status.firebase.google.com)"
         }
         (_, Some(429)) => {
             "Apple limits this app's pushes: fswake goes on trying; is something else pushing with this key?"
         }
         _ => {
-            "Apple is reached and out of order: fswake goes on trying, nothing is to be done here \
+            "Apple is reachable but out of order: fswake keeps trying; there is nothing to do here \
              (developer.apple.com/system-status)"
         }
     }

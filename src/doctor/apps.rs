@@ -121,7 +121,7 @@ fn said(app: &App, known: &DaemonApp, evidence: &mut Evidence) -> Vec<Check> {
         .problems
         .iter()
         .map(|problem| {
-            let seen = |text: &str| format!("{text} (says the running daemon, for {})", age(problem.since));
+            let seen = |text: &str| format!("{text} (from the running daemon, for {})", age(problem.since));
             match problem.error() {
                 Some(error) => {
                     let words = problem.words();
@@ -143,7 +143,7 @@ fn said(app: &App, known: &DaemonApp, evidence: &mut Evidence) -> Vec<Check> {
             name,
             format!("the provider takes what the running daemon sends{last}"),
         ),
-        (_, Some(why)) => Check::ok(FAMILY, name, format!("{why} (says the running daemon)")),
+        (_, Some(why)) => Check::ok(FAMILY, name, format!("{why} (from the running daemon)")),
         _ => Check::warning(
             FAMILY,
             name,

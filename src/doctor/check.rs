@@ -146,7 +146,7 @@ pub(super) fn not_by_this_user(family: &'static str, name: impl Into<String>, un
             return Check::error(family, name, error.to_string(), advice);
         }
     };
-    Check::warning(family, name, format!("not looked at: {error}"), advice)
+    Check::warning(family, name, format!("not checked: {error}"), advice)
 }
 
 /// How many faults of this kind there are, each counted once, however many checks found it.

@@ -26,7 +26,7 @@ pub(super) struct Session {
     ends: mpsc::UnboundedReceiver<EslEvent>,
     /// Where, for reports.
     pub address: String,
-    /// As whom, for reports.
+    /// The login, for reports.
     pub user: String,
     /// A command got no answer: no other is sent, so that the doctor ends in time.
     is_silent: bool,

@@ -29,11 +29,11 @@ pub(super) async fn checks(session: &mut Session) -> Vec<Check> {
     let login = format!("{} as {}", session.address, Printable(&session.user));
     let mut checks = vec![Check::ok(FAMILY, "login", login)];
     checks.push(match session.subscribe(EVENTS).await {
-        Ok(()) => Check::ok(FAMILY, "events", "registrations may be heard"),
+        Ok(()) => Check::ok(FAMILY, "events", "registrations arrive"),
         Err(reason) => Check::error(
             FAMILY,
             "events",
-            format!("registrations are not heard: {reason}"),
+            format!("registrations do not arrive: {reason}"),
             session.silence().unwrap_or_else(|| EVENTS_ALLOWED.into()),
         ),
     });
@@ -57,7 +57,7 @@ async fn modules(session: &mut Session) -> Check {
             }
             Err(reason) => {
                 let advice = session.advice_on("module_exists", "");
-                return Check::warning(FAMILY, name, format!("not looked at: {reason}"), advice);
+                return Check::warning(FAMILY, name, format!("not checked: {reason}"), advice);
             }
         }
     }
@@ -112,7 +112,7 @@ async fn version(session: &mut Session) -> Check {
                 _ => CheckState::Error,
             };
             let advice = session.advice_on("version", "");
-            return Check::new(FAMILY, "version", state, format!("not looked at: {reason}")).advise(advice);
+            return Check::new(FAMILY, "version", state, format!("not checked: {reason}")).advise(advice);
         }
     };
     let line = answer.lines().next().unwrap_or_default();

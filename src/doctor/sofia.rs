@@ -99,7 +99,7 @@ pub(super) async fn checks(
             return vec![Check::warning(
                 FAMILY,
                 "profiles",
-                format!("not looked at: {reason}"),
+                format!("not checked: {reason}"),
                 advice,
             )];
         }
@@ -113,7 +113,7 @@ pub(super) async fn checks(
         Ok(written) => profiles(&tags(&written)),
         Err(reason) => {
             let advice = session.advice_on("xml_locate", "");
-            let seen = format!("running; their parameters were not looked at: {reason}");
+            let seen = format!("running; their parameters were not checked: {reason}");
             return vec![Check::warning(FAMILY, "profiles", seen, advice)];
         }
     };

@@ -92,7 +92,7 @@ const OF_A_LOOPBACK: [&str; 24] = [
 
 /// What a leg inherits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Inherited {
+pub struct InheritedVariables {
     /// By name: values quoted for the braces of an `originate`.
     variables: Vec<(String, String)>,
     /// The leg's codecs, if the A leg sets them (`absolute_codec_string` exported).
@@ -101,7 +101,7 @@ pub struct Inherited {
     pub left_out: Vec<String>,
 }
 
-impl Inherited {
+impl InheritedVariables {
     /// The value of a variable, quoted for braces.
     pub fn get(&self, name: &str) -> Option<&str> {
         let found = self.variables.binary_search_by(|(n, _)| n.as_str().cmp(name)).ok()?;
@@ -148,7 +148,7 @@ pub enum Of {
 pub type Variable<'a> = (&'a str, &'a str);
 
 /// Reads what a leg inherits from a channel's variables.
-pub fn read(of: Of, variables: &[Variable<'_>]) -> Inherited {
+pub fn read(of: Of, variables: &[Variable<'_>]) -> InheritedVariables {
     let taken = match of {
         Of::Loopback => of_a_loopback(variables),
         Of::Caller => {
@@ -158,9 +158,9 @@ pub fn read(of: Of, variables: &[Variable<'_>]) -> Inherited {
         }
         Of::CallerBehind => copied(variables),
     };
-    let mut inherited = Inherited {
+    let mut inherited = InheritedVariables {
         codecs: taken.get("absolute_codec_string").map(|codecs| (*codecs).to_owned()),
-        ..Inherited::default()
+        ..InheritedVariables::default()
     };
     for (name, value) in taken {
         if is_ours(name) || value.is_empty() {
@@ -234,8 +234,8 @@ fn is_name(name: &str) -> bool {
     Word::new(name).is_some()
 }
 
-/// A value quoted for the braces of an `originate` from the event socket; `None` if FreeSWITCH would read it
-/// as something else.
+/// A value quoted for the braces of an `originate` from the event socket; `None` if FreeSWITCH would read it as
+/// something else.
 ///
 /// The command passes four readers (switch_utils.c, switch_event.c, switch_ivr_originate.c). It is split at blanks
 /// outside quotes, which takes the quotes away and reads `\'` and `\\`. It is searched for `:_:`. Its braces are
@@ -273,7 +273,7 @@ pub fn quoted(value: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn text(inherited: &Inherited) -> String {
+    fn text(inherited: &InheritedVariables) -> String {
         let mut text = String::new();
         inherited.write(&mut text);
         text
@@ -336,7 +336,7 @@ mod tests {
             ",sip_h_Diversion=<sip:1@h>;reason=busy,sip_h_X-Own=7"
         );
         let refused = [&headers[..], &[("sip_copy_custom_headers", "false")]].concat();
-        assert_eq!(read(Of::Caller, &refused), Inherited::default());
+        assert_eq!(read(Of::Caller, &refused), InheritedVariables::default());
     }
 
     #[test]

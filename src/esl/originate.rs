@@ -58,7 +58,7 @@ pub struct Dial<'a> {
 
 impl Leg<'_> {
     /// Everything that `bridge` gives its legs is here, or in what FreeSWITCH copies because of `origination_aleg_uuid`
-    /// (docs/ARCHITECTURE.md, "What bridge does, and how ours does it").
+    /// (docs/ARCHITECTURE.md, "What bridge does, and how fswake does it").
     pub fn variables(&self) -> String {
         let (channel, parent) = (self.leg.channel(), self.parent);
         let mut vars = format!(

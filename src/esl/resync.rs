@@ -93,7 +93,7 @@ impl Reader {
             let running = match profiles(&mut line).await {
                 Ok(running) => running,
                 Err(error) => {
-                    debug!(error = words::of_io(&error), "asking once more which profiles run");
+                    debug!(error = words::of_io(&error), "asking again which profiles run");
                     line = self.line().await?;
                     profiles(&mut line).await?
                 }

@@ -63,8 +63,9 @@ struct Readiness {
 }
 
 impl Readiness {
-    /// One app of several that wakes nobody is named and changes no more: whoever sends calls elsewhere takes those of
-    /// all others away too, and the app is as wrong there. `AppState::would_wake` says which problems count.
+    /// If one app of several wakes nobody, it is named, but the daemon stays ready: sending calls elsewhere would take
+    /// those of all other apps away too, and would not help this one. `AppState::would_wake` decides which problems
+    /// count.
     fn of(site: &Site) -> Self {
         let esl_up = site.esl_up.load(Ordering::Relaxed);
         let failing = site.store.health().failing;

@@ -39,7 +39,8 @@ A PostgreSQL password that --db lacks is taken from $PGPASSWORD: other users of 
 #[command(name = "fswake-import-mod-apn", version, after_help = EXAMPLES, max_term_width = WIDTH)]
 #[command(override_usage = "fswake-import-mod-apn [OPTIONS] <--conf <FILE>|--db <DSN|FILE>>")]
 pub struct ImportModApn {
-    /// fswake's configuration, which names the store [default: $FSWAKE_CONFIG, else /etc/fswake/fswake.toml if it exists]
+    /// fswake's configuration, which names the store [default: $FSWAKE_CONFIG, else /etc/fswake/fswake.toml if it
+    /// exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// mod_apn's configuration, apn.conf.xml
@@ -65,12 +66,12 @@ pub struct ImportModApn {
     dry_run: bool,
     /// Print the manual page, or completions for a shell
     #[arg(long, hide = true, exclusive = true)]
-    generate: Option<Generated>,
+    generate: Option<GeneratedFile>,
 }
 
 /// What is made of the command line's own description.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Generated {
+enum GeneratedFile {
     Man,
     Bash,
     Zsh,
@@ -87,16 +88,16 @@ impl ImportModApn {
     }
 }
 
-fn generate(what: Generated) -> anyhow::Result<()> {
+fn generate(what: GeneratedFile) -> anyhow::Result<()> {
     use clap_complete::Shell;
     let mut command = ImportModApn::command();
     let name = command.get_name().to_owned();
     let mut text = Vec::new();
     let shell = match what {
-        Generated::Man => None,
-        Generated::Bash => Some(Shell::Bash),
-        Generated::Zsh => Some(Shell::Zsh),
-        Generated::Fish => Some(Shell::Fish),
+        GeneratedFile::Man => None,
+        GeneratedFile::Bash => Some(Shell::Bash),
+        GeneratedFile::Zsh => Some(Shell::Zsh),
+        GeneratedFile::Fish => Some(Shell::Fish),
     };
     match shell {
         Some(shell) => clap_complete::generate(shell, &mut command, name, &mut text),

@@ -104,7 +104,7 @@ impl Report {
         let same = count(&|f| matches!(f, Fate::Known | Fate::Kept(_)));
         writeln!(
             self.err,
-            "{rows} rows of push_tokens in {place}: {} devices, {} duplicates merged, {} mended, {} rows refused",
+            "{rows} rows of push_tokens in {place}: {} devices, {} duplicates merged, {} repaired, {} rows refused",
             plan.devices.len(),
             plan.merged,
             plan.mended,

@@ -126,7 +126,7 @@ impl Whose {
 pub struct WakePage {
     /// The wakes.
     pub wakes: Vec<Overview>,
-    /// Where the next page begins: to be given as `before`; `null` when there is none.
+    /// Where the next page begins: to be given as `before`; `null` on the last page.
     pub next: Option<i64>,
 }
 
@@ -333,7 +333,7 @@ fn failure(path: &Path, version: i64, error: &rusqlite::Error) -> JournalError {
         other => words::of_sqlite(other),
     };
     match error.sqlite_error_code() {
-        // The files next to it (-wal, -shm) are not ours, or cannot be made in that directory.
+        // The files next to it (-wal, -shm) belong to another user, or cannot be made in that directory.
         Some(ErrorCode::PermissionDenied | ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
             JournalError::NotAllowed { path, reason }
         }

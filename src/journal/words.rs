@@ -107,7 +107,7 @@ pub(super) fn of(step: Option<StepKind>, detail: &Map<String, Value>) -> String 
             .and("; ", d.text("user-agent"), ""),
         StepKind::WhoRings => Words::new(match d.word("by", Ringer::from_word) {
             Some(Ringer::FreeSwitch) => "FreeSWITCH rings what was registered, by the same dial-string",
-            Some(Ringer::Fswake) | None => "fswake rings what was registered: nobody else does",
+            Some(Ringer::Fswake) | None => "fswake rings registered phones: nobody else does",
         })
         .and("; the directory took ", d.span("asked-ms"), ""),
         StepKind::RungByFreeSwitch if d.is("rings", "yes") => {
@@ -158,7 +158,7 @@ pub(super) fn of(step: Option<StepKind>, detail: &Map<String, Value>) -> String 
 }
 
 /// Whether the phone can have got the leg's INVITE: FreeSWITCH ends a leg that it knows no way for without a SIP
-/// status, and says 503 itself where the phone's connection is gone.
+/// status, and sends 503 itself if the phone's connection is gone.
 fn was_sent(d: &Detail<'_>) -> bool {
     match d.number("sip") {
         None | Some(0) => !d.text("cause").is_some_and(|cause| is_without_a_route(&cause)),

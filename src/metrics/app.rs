@@ -8,7 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
 use super::names::Name;
-use super::registry::{Counters, Gauges, Histograms, Labels, Registering};
+use super::registry::{Counters, Gauges, Histograms, Labels, RegistryBuilder};
 use crate::engine::count::WakeOutcome;
 use crate::types::push::{About, PushError, PushKind, PushOutcome};
 
@@ -40,7 +40,7 @@ pub(super) struct AppFamilies {
 }
 
 impl AppFamilies {
-    pub(super) fn register(r: &mut Registering) -> Self {
+    pub(super) fn register(r: &mut RegistryBuilder) -> Self {
         Self {
             push_to_register: r.add(
                 Name::PushToRegister,

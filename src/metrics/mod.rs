@@ -24,7 +24,7 @@ use prometheus_client::registry::Registry;
 use self::app::AppFamilies;
 pub use self::app::AppMetrics;
 pub use self::names::Name;
-use self::registry::{Counters, Gauges, Histograms, Registering};
+use self::registry::{Counters, Gauges, Histograms, RegistryBuilder};
 use crate::clock::unix_now;
 use crate::engine::{HoldResult, Summary};
 use crate::push::apps::status::{AppState, ProblemKind};
@@ -104,7 +104,7 @@ impl Default for Metrics {
 impl Metrics {
     /// All metrics at zero; apps are added by [`Metrics::app`].
     pub fn new() -> Self {
-        let mut r = Registering(Registry::default());
+        let mut r = RegistryBuilder(Registry::default());
         let registrations: Counters<1> = r.add(Name::Registrations, Family::default());
         let dropped: Counters<1> = r.add(Name::StoreDropped, Family::default());
         let inner = Inner {
@@ -203,7 +203,7 @@ impl Metrics {
         self.0.devices.set(i64::try_from(known).unwrap_or(i64::MAX));
     }
 
-    /// What [`Metrics::devices`] was last told.
+    /// The last value of [`Metrics::devices`].
     pub fn known_devices(&self) -> i64 {
         self.0.devices.get()
     }
@@ -297,7 +297,7 @@ impl Inner {
 }
 
 /// The registry, with what never changes.
-fn started(mut r: Registering) -> Registry {
+fn started(mut r: RegistryBuilder) -> Registry {
     let since: Gauge = r.add(Name::StartTime, Gauge::default());
     since.set(unix_now());
     let build: Gauges<1> = r.add(Name::BuildInfo, Family::default());

@@ -58,8 +58,8 @@ impl Database {
         &self.path
     }
 
-    /// Writes a batch in one transaction. Returns how many of its changes the database can never take
-    /// (too big, say): they are left out, lest they hold up all others for ever.
+    /// Writes a batch in one transaction. Returns how many of its changes the database can never take (too big, say):
+    /// they are left out, lest they hold up all others for ever.
     pub(super) fn write(&mut self, batch: &Batch) -> Result<u64, StoreError> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,

@@ -64,7 +64,7 @@ pub struct StoreWriter(Arc<Owner>);
 
 impl StoreWriter {
     pub(super) fn start(db: Database, options: &Options) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared::new(options));
+        let shared = Arc::new(WriterShared::new(options));
         let thread = thread::Builder::new().name("store".into()).spawn({
             let shared = Arc::clone(&shared);
             move || run(&shared, db)
@@ -120,7 +120,7 @@ impl StoreWriter {
 /// Stops the thread when the last [`StoreWriter`] goes.
 #[derive(Debug)]
 struct Owner {
-    shared: Arc<Shared>,
+    shared: Arc<WriterShared>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -136,7 +136,7 @@ impl Drop for Owner {
 }
 
 #[derive(Debug)]
-struct Shared {
+struct WriterShared {
     state: Mutex<QueueState>,
     /// Notifies the writer that there is something to do.
     wake: Condvar,
@@ -166,7 +166,7 @@ impl QueueState {
     }
 }
 
-impl Shared {
+impl WriterShared {
     fn new(options: &Options) -> Self {
         Self {
             state: Mutex::new(QueueState {
@@ -260,7 +260,7 @@ enum Next {
 }
 
 /// The thread. It ends when it is asked to and nothing waits, or when nothing more can be written.
-fn run(shared: &Shared, mut db: Database) {
+fn run(shared: &WriterShared, mut db: Database) {
     let _end = EndNotice(shared);
     let mut backoff = BACKOFF.0;
     let mut prune_at = Instant::now();
@@ -291,7 +291,7 @@ fn run(shared: &Shared, mut db: Database) {
 
 /// Makes the thread's end known, and says so when it was a panic. Calls go on without what is stored; whoever looks
 /// after the daemon has to start it again.
-struct EndNotice<'a>(&'a Shared);
+struct EndNotice<'a>(&'a WriterShared);
 
 impl Drop for EndNotice<'_> {
     fn drop(&mut self) {
@@ -333,7 +333,7 @@ mod tests {
 
     #[test]
     fn writer_that_panicked_is_said_aloud_and_nobody_waits_for_it() {
-        let shared = Arc::new(Shared::new(&Options::default()));
+        let shared = Arc::new(WriterShared::new(&Options::default()));
         let thread = thread::spawn({
             let shared = Arc::clone(&shared);
             move || {

@@ -22,7 +22,7 @@ pub struct Variables {
 
 /// A value with its variables put in, as far as they are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Expanded {
+pub struct Expansion {
     /// The value; a variable that is not known stays as it was written.
     pub text: String,
     /// The names of those.
@@ -61,8 +61,8 @@ impl Variables {
     }
 
     /// Inserts known values for the `$${..}` of a value from the file.
-    pub fn expand(&mut self, written: &str) -> Expanded {
-        let mut expanded = Expanded::default();
+    pub fn expand(&mut self, written: &str) -> Expansion {
+        let mut expanded = Expansion::default();
         let mut rest = written;
         while let Some((before, after)) = rest.split_once("$${") {
             expanded.text.push_str(before);

@@ -85,7 +85,7 @@ async fn leg_is_a_child_of_the_callers_own_channel_in_both_ways() {
             ["PCMU", "PCMA"],
             "the caller's codecs, not the loopback's"
         );
-        // The callee's context, and the name of whom the caller reaches.
+        // The callee's context, and the name that the caller sees.
         let ran = |app: &str, arg: &str| invite_has_run(&phone, &invite, app, arg);
         assert!(ran("set_profile_var", "context=default"));
         assert!(
@@ -283,7 +283,7 @@ async fn legs_get_the_callees_variables_of_the_directory_as_they_are() {
     let floors = [Some("2; 'old' \\ wing"), None];
     for (n, (call, floor)) in (1..).zip(both_ways(&daemon, "1001").into_iter().zip(floors)) {
         phone.expire();
-        daemon.log.wait(&["event=Unregistered("]).await;
+        daemon.log.wait(&["event=Unregistered "]).await;
         let held = stage.fs.call(&call);
         // The phone takes its time: by then what is known has been prepared.
         while stage.fs.asked(FIND) < n {

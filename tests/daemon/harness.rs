@@ -165,7 +165,7 @@ impl Stage {
         command
     }
 
-    /// Runs another subcommand beside the daemon, or without it: exit code, stdout, stderr.
+    /// Runs another subcommand next to the daemon, or without it: exit code, stdout, stderr.
     pub async fn tool(&self, args: &[&str]) -> (Option<i32>, String, String) {
         let mut command = daemon::command(env!("CARGO_BIN_EXE_fswake"), &self.dir.path().join("fswake.toml"));
         command.args(args).stdout(Stdio::piped());
@@ -299,7 +299,7 @@ pub async fn one_ringing() -> (Stage, Daemon, Phone, Held) {
     let (stage, daemon, phone, held) = one_pushed().await;
     phone.wake();
     phone.invite(1).await;
-    daemon.log.wait(&["LegRinging"]).await;
+    daemon.log.wait(&["event=LegRinging "]).await;
     (stage, daemon, phone, held)
 }
 

@@ -9,7 +9,7 @@
 //! | `lookup` | what only FreeSWITCH's directory knows: whose number was dialled, who rings |
 //! | `bridge` | caller and phone are connected: when, by whom, and what if not |
 //! | `child` | what a leg has of its call: variables, caller, roles |
-//! | `ends` | what the dialplan's own `bridge` is told of the phones |
+//! | `ends` | what the dialplan's own `bridge` learns of the phones |
 //! | `taken` | calls that somebody else takes while they are held |
 //! | `without_async` | calls that `socket` without `async` holds
 //! | `pickup_race` | pick-ups that cross the answer of the caller's phone |
@@ -18,8 +18,8 @@
 //! | `crash` | what happens to calls when fswake itself is killed, or the caller hangs up |
 //! | `files` | files as editors save them |
 //! | `tokens` | what a token is, and whose app it is |
-//! | `doctor`, `truth`, `routing`, `trace` | what operators ask, beside the daemon and without it |
-//! | `drain` | stopping, and what systemd hears |
+//! | `doctor`, `truth`, `routing`, `trace` | operators' commands, with the daemon and without it |
+//! | `drain` | stopping, and what systemd is notified of |
 //! | `bad_peers` | strangers on the port for held calls |
 //! | `gateway` | phones that are woken through an operator's gateway, and by parameters of the operator's names |
 //! | `hostile` | text from the network that would like to be a command |

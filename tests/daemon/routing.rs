@@ -1,5 +1,5 @@
-//! `fswake doctor`, routing: whose dial-string leads where, and what FusionPBX or another script answers in place of the
-//! files.
+//! `fswake doctor`, routing: whose dial-string leads where, and what FusionPBX or another script answers in place of
+//! the files.
 
 use fswake_test_support::freeswitch::*;
 

@@ -118,7 +118,7 @@ fn rows_of_one_register_are_one_phone() {
         row(4, "101", "im", "message-b"),
         // Came alone, later.
         row(9, "101", "im", "message-c"),
-        // A duplicate says nothing of when the token came.
+        // A duplicate does not show when the token came.
         row(10, "101", "voip", "call-a"),
     ];
     let plan = plan(rows, NOW);

@@ -19,7 +19,7 @@ crate::trials![
     doctor_says_what_a_user_of_the_event_socket_may_not_run,
 ];
 
-/// Whoever writes CDRs sees the channel as this event shows it.
+/// CDR writers see the channel as in this event.
 async fn records(fs: &RealFs) -> Console {
     let mut console = fs.console().await;
     console.subscribe("CHANNEL_HANGUP_COMPLETE").await.expect("events");

@@ -1,4 +1,5 @@
-//! Pick-ups that cross the answer of the caller's phone, and legs that are left over (`src/esl/outbound/pickup_race.rs`).
+//! Pick-ups that cross the answer of the caller's phone, and legs that are left over
+//! (`src/esl/outbound/pickup_race.rs`).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +18,8 @@ crate::trials![
     leg_that_was_never_bridged_is_ended_and_a_bridged_one_is_not,
 ];
 
-/// When the pick-ups start, in milliseconds after the phone's answer; the thread of the channel that picks up takes up to 20 ms more.
+/// When the pick-ups start, in milliseconds after the phone's answer; the thread of the channel that picks up takes up
+/// to 20 ms more.
 const OFFSETS: std::ops::Range<i64> = -20..52;
 const STEP: usize = 3;
 /// Nobody may be answered in silence for longer.
@@ -76,8 +78,8 @@ async fn hears(leg: &Leg, voice: u8) -> bool {
     false
 }
 
-/// Exactly one of the phone and whoever picks the caller up has him, both sides hear one another, nobody is left in silence, and
-/// what is booked agrees; at any moment, in both ways.
+/// Exactly one of the phone and whoever picks the caller up has him, both sides hear one another, nobody is left in
+/// silence, and what is booked agrees; at any moment, in both ways.
 async fn pick_up_around_the_answer_leaves_the_caller_with_one_phone(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default()).await;
     let (dialplan, dial_string) = tokio::join!(sweep(&site, "7", DOMAIN), sweep(&site, "5", WAKE_DOMAIN));
@@ -105,7 +107,7 @@ async fn pick_up_around_the_answer_leaves_the_caller_with_one_phone(fs: Arc<Real
     }
 }
 
-/// What became of each call.
+/// How each call went.
 async fn sweep(site: &Site, number: &str, domain: &str) -> Vec<(i64, String)> {
     let mut results = Vec::new();
     for offset in OFFSETS.step_by(STEP) {
@@ -140,7 +142,7 @@ async fn cross(site: &Site, number: &str, domain: &str, offset: i64) -> String {
         tokio::time::sleep(apart).await;
         console.api(&picks).await.expect("an answer");
     }
-    // What comes of it shows when both threads have followed their orders.
+    // The result shows after both threads have followed their orders.
     let crossed = Instant::now();
     tokio::time::sleep(THREADS).await;
     while up(&phone).is_some() == up(&picker).is_some() && crossed.elapsed() < SETTLED {
@@ -157,9 +159,9 @@ async fn cross(site: &Site, number: &str, domain: &str, offset: i64) -> String {
     let is = |outcome: &str| booked.contains(&format!("outcome=\"{outcome}\""));
     let agrees = match &*result {
         "phone" => is("connected"),
-        // Whoever picks a call up that is up takes it from the phone.
+        // A pick-up of a call that is up takes it from the phone.
         "picker" => is("connected") || is("taken"),
-        // FreeSWITCH has cut him: in no case has he hung up.
+        // FreeSWITCH has hung up on the caller, who has not hung up in any case.
         _ => is("connected") || is("taken") || is("error"),
     };
     for leg in [up(&phone), up(&picker)].into_iter().flatten() {
@@ -180,7 +182,8 @@ async fn has_him(leg: &Leg, voice: u8, caller: &Leg, who: &str) -> String {
     }
 }
 
-/// FreeSWITCH ends a leg by itself where its caller is parked between the order to bridge and the bridge, or leaves it as it is.
+/// FreeSWITCH ends a leg by itself where its caller is parked between the order to bridge and the bridge, or leaves it
+/// as it is.
 async fn leg_that_was_never_bridged_is_ended_and_a_bridged_one_is_not(fs: Arc<RealFs>) {
     let one_second = Duration::from_secs(1);
     let site = site(fs, &Settings::default()).await;
@@ -240,8 +243,8 @@ async fn leg_that_was_never_bridged_is_ended_and_a_bridged_one_is_not(fs: Arc<Re
             "event=Bridged"
         };
         let about = format!("aor={user}@");
-        site.daemon().log.wait(&["CallHeld(", &about]).await;
-        let held = site.daemon().log.with(&["event=CallHeld(", &about]).join("");
+        site.daemon().log.wait(&["event=CallHeld ", &about]).await;
+        let held = site.daemon().log.with(&["event=CallHeld ", &about]).join("");
         let id = held.split("call.id=").nth(1).and_then(|rest| rest.split(' ').next());
         let id = id.and_then(|id| id.parse().ok()).expect("a call's id");
         let leg = LegId { call: CallId(id), n: 0 };

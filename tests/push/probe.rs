@@ -11,7 +11,9 @@ use fswake_test_support::fcm::{self, Fcm};
 use fswake_test_support::gateway::{Gateway, Over, Wants};
 use fswake_test_support::http2::Fault;
 
-use super::support::{Moved, apns_app, apns_call, app, fcm_app, fcm_call, gateway_app, http_profile, minute, pushers};
+use super::support::{
+    MovedClock, apns_app, apns_call, app, fcm_app, fcm_call, gateway_app, http_profile, minute, pushers,
+};
 
 /// Looks after the apps as the daemon does, until it is dropped.
 struct Kept(tokio::task::JoinHandle<()>);
@@ -44,7 +46,7 @@ async fn becomes(pushers: &Pushers, word: &str) -> AppState {
 }
 
 /// Lets time pass, a minute now and then, until something has happened.
-async fn passes<T>(moved: &Moved, event: impl Future<Output = T>) -> T {
+async fn passes<T>(moved: &MovedClock, event: impl Future<Output = T>) -> T {
     tokio::pin!(event);
     loop {
         tokio::select! {
@@ -87,7 +89,7 @@ async fn app_is_known_to_be_well_before_the_first_call_and_no_push_was_sent_for_
 
 #[tokio::test]
 async fn key_that_apple_refuses_is_known_before_the_first_call_and_found_mended_without_one() {
-    let (apns, moved) = (Apns::start().await, Moved::default());
+    let (apns, moved) = (Apns::start().await, MovedClock::default());
     apns.faults.token(apns::PROBE, Fault::apns(403, "InvalidProviderToken"));
     let pushers = Pushers::with_clock(vec![ios(&apns)], &moved.clock()).unwrap();
     let _kept = keep(&pushers);
@@ -155,7 +157,7 @@ async fn topic_that_is_not_the_keys_is_named_and_one_that_nobody_has_set_is_not_
 
 #[tokio::test]
 async fn provider_that_is_out_of_order_is_asked_again_and_its_return_is_noticed_without_a_call() {
-    let (fcm, moved) = (Fcm::start().await, Moved::default());
+    let (fcm, moved) = (Fcm::start().await, MovedClock::default());
     fcm.faults
         .token(fcm::PROBE, Fault::fcm(503, "UNAVAILABLE", "UNAVAILABLE"));
     let pushers = Pushers::with_clock(vec![fcm_app(&fcm)], &moved.clock()).unwrap();
@@ -228,7 +230,7 @@ async fn limit_of_one_phone_is_no_state_of_its_app() {
 
 #[tokio::test]
 async fn key_that_another_process_signs_with_keeps_its_app_busy_until_apple_takes_it() {
-    let (apns, moved) = (Apns::start().await, Moved::default());
+    let (apns, moved) = (Apns::start().await, MovedClock::default());
     apns.faults
         .token(apns::PROBE, Fault::apns(429, "TooManyProviderTokenUpdates"));
     let pushers = Pushers::with_clock(vec![ios(&apns)], &moved.clock()).unwrap();
@@ -270,7 +272,7 @@ async fn probe_without_an_answer_ends() {
 
 #[tokio::test]
 async fn key_that_is_revoked_while_nobody_is_called_is_found_within_the_hour() {
-    let (fcm, moved) = (Fcm::start().await, Moved::default());
+    let (fcm, moved) = (Fcm::start().await, MovedClock::default());
     let pushers = Pushers::with_clock(vec![fcm_app(&fcm)], &moved.clock()).unwrap();
     let _kept = keep(&pushers);
     becomes(&pushers, "ok").await;
@@ -283,7 +285,7 @@ async fn key_that_is_revoked_while_nobody_is_called_is_found_within_the_hour() {
 
 #[tokio::test]
 async fn access_token_that_google_has_revoked_is_replaced_by_the_probe_too() {
-    let (fcm, moved) = (Fcm::start().await, Moved::default());
+    let (fcm, moved) = (Fcm::start().await, MovedClock::default());
     let pushers = Pushers::with_clock(vec![fcm_app(&fcm)], &moved.clock()).unwrap();
     pushers.push(&fcm_call()).await.unwrap();
     fcm.revoke_tokens();
@@ -294,10 +296,10 @@ async fn access_token_that_google_has_revoked_is_replaced_by_the_probe_too() {
 
 #[tokio::test]
 async fn provider_token_that_is_an_hour_old_is_replaced_by_the_probe_too() {
-    let (apns, moved) = (Apns::start().await, Moved::default());
+    let (apns, moved) = (Apns::start().await, MovedClock::default());
     let pushers = Pushers::with_clock(vec![ios(&apns)], &moved.clock()).unwrap();
     pushers.push(&apns_call()).await.unwrap();
-    // Apple's clock is 40 minutes further than ours.
+    // Apple's clock is 40 minutes ahead.
     moved.minutes(30);
     apns.advance(minute(70));
     let probe = pushers.probe().await.remove(0).1.unwrap();
@@ -411,7 +413,7 @@ async fn message_that_is_refused_says_nothing_of_calls() {
 
 #[tokio::test]
 async fn googles_own_key_at_apple_is_not_found_mended_by_a_probe_that_does_not_need_it() {
-    let (fcm, moved) = (Fcm::start().await, Moved::default());
+    let (fcm, moved) = (Fcm::start().await, MovedClock::default());
     let pushers = Pushers::with_clock(vec![fcm_app(&fcm)], &moved.clock()).unwrap();
     let _kept = keep(&pushers);
     becomes(&pushers, "ok").await;

@@ -60,7 +60,7 @@ pub struct NetworkHint {
     pub address: SocketAddr,
     /// The transport, where `status` (or `network_proto` of `show registrations`) names one.
     pub transport: Option<Transport>,
-    /// Whether `status` says NAT.
+    /// Whether `status` mentions a NAT.
     pub nat: bool,
 }
 

@@ -107,7 +107,7 @@ pub enum ContactWarning {
         /// What is wrong with its value.
         why: Refusal,
     },
-    /// A token taken for the call token although nothing says so.
+    /// A token taken for the call token although no parameter declares it.
     #[error("using the token as the call (PushKit) token, although neither it nor the service list says so")]
     AssumedCall,
     /// Of two tokens one has no label: it is taken for the other service's.
@@ -122,7 +122,7 @@ pub enum ContactWarning {
     /// A label other than `voip` and `remote`.
     #[error("pn-prid has a label other than voip and remote: no token is used")]
     UnknownLabel,
-    /// It cannot be told which token is for calls.
+    /// It is unknown which token is for calls.
     #[error("unclear which token of pn-prid is for calls: no token is used")]
     Ambiguous,
     /// No platform that is known by name.

@@ -12,7 +12,7 @@ pub enum Count {
     Wake {
         /// The device.
         device: Arc<DeviceKey>,
-        /// What came of it.
+        /// The result.
         outcome: WakeOutcome,
         /// From a push to the first REGISTER after it, if it registered.
         push_to_register: Option<Duration>,

@@ -94,7 +94,7 @@ pub enum Event {
         /// By whom, or where to.
         how: Takeover,
     },
-    /// The caller hung up, or whoever dialled the loopback cancelled it.
+    /// The caller hung up, or the channel that dialled the loopback cancelled it.
     CallerGone {
         /// The held call.
         call: CallId,
@@ -182,7 +182,7 @@ pub struct Registration {
     pub expires: Duration,
     /// When the event came (UTC).
     pub at: UnixSeconds,
-    /// How it was heard.
+    /// How fswake learned of it.
     pub source: Source,
 }
 
@@ -244,8 +244,7 @@ pub enum UnregisterWhy {
 /// A question that only FreeSWITCH's directory can answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DirectoryQuery {
-    /// Whose number was dialled? It may be an alias of a user (`number-alias`). Asked if nobody is known by
-    /// it.
+    /// Whose number was dialled? It may be an alias of a user (`number-alias`). Asked if nobody is known by it.
     WhoseNumber,
     /// Who rings the phones that were registered when the call came? The user's dial-string shows it. Until the answer
     /// nobody else rings; without an answer, [`CallOptions::ringing`] holds.
@@ -255,7 +254,7 @@ pub enum DirectoryQuery {
 /// A channel that fswake holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HeldCall {
-    /// Ours.
+    /// fswake's own id.
     pub call: CallId,
     /// Who is called.
     pub aor: Aor,
@@ -263,7 +262,7 @@ pub struct HeldCall {
     pub caller_number: Arc<str>,
     /// Caller's name; may be empty, any text.
     pub caller_name: Arc<str>,
-    /// How it came to us.
+    /// How FreeSWITCH routed it to fswake.
     pub routing: Routing,
     /// When FreeSWITCH connected to fswake (UTC), for payloads.
     pub at: SystemTime,
@@ -289,13 +288,13 @@ impl HeldCall {
 /// A request for a notification: mod_apn's event, or the HTTP API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notification {
-    /// For whom.
+    /// The user.
     pub aor: Aor,
     /// To which of the devices' tokens.
     pub token_type: TokenType,
     /// Only to devices of this app; `None` means all.
     pub app: Option<Arc<str>>,
-    /// What it says.
+    /// Its content.
     pub payload: Arc<Payload>,
     /// Only to devices that are not registered now: FreeSWITCH has notified the others.
     pub only_absent: bool,
@@ -346,7 +345,7 @@ pub struct LegEnd {
 /// What a leg's end means for the phone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Its user said no (486, 600, 603).
+    /// Its user declined (486, 600, 603).
     Declined {
         /// Busy instead of declined: what the caller hears if the decline ends the call.
         busy: bool,

@@ -30,6 +30,7 @@ pub mod directory;
 pub mod event;
 pub mod ids;
 pub mod limits;
+mod names;
 pub mod notification;
 pub mod options;
 pub mod order;

@@ -53,7 +53,7 @@ pub struct AppPolicy {
     pub cancel_push: bool,
 }
 
-/// All decisions about one wake. [`Policy::default`] is what the shipped configuration says.
+/// All decisions about one wake. [`Policy::default`] is the shipped configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Policy {
     /// A binding with proof of life younger than this is awake: it is rung, and the push waits `push_delay`.

@@ -87,7 +87,7 @@ steps! {
         devices: u32 = "devices",
         /// How long it is held at most.
         wait: Duration = "wait-ms",
-        /// How it came to us.
+        /// How FreeSWITCH routed it to fswake.
         routing: Routing = "way",
         /// The options of its channel or dial-string, in words.
         options: Option<Arc<str>> = "wishes",
@@ -253,7 +253,7 @@ steps! {
     /// The hold is over.
     CallOver = "call-over" {
         result: HoldResult = "result",
-        /// What became of the caller.
+        /// What happens to the caller.
         caller: Caller = "caller",
         /// The phones' own cause, if the dialplan got one.
         cause: Option<Arc<str>> = "cause",

@@ -11,7 +11,7 @@ use crate::types::{Aor, CallId, Device, DeviceKey, Moment, Target};
 /// A held call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallView {
-    /// Ours.
+    /// fswake's own id.
     pub call: CallId,
     /// Who is called.
     pub aor: Aor,
@@ -44,7 +44,7 @@ pub struct PartyView {
     pub user_agent: Arc<str>,
     /// How many pushes were sent to it for this call.
     pub pushes: u32,
-    /// What became of the last of them.
+    /// The state of the last of them.
     pub last_push: Option<PushState>,
 }
 
@@ -53,7 +53,7 @@ pub struct PartyView {
 pub enum PartyState {
     /// Answered.
     Answered,
-    /// 18x heard.
+    /// 18x received.
     Ringing,
     /// An INVITE is under way.
     Dialing,

@@ -1,8 +1,7 @@
 //! App ids as phones send them, and as operators configure them.
 //!
 //! Apple's is `TEAM.bundle.id.service&service` in RFC 8599 (section 14.5). Apps leave out the team or the service, and
-//! teams are not always ten characters. So the configured ids decide what a phone's
-//! means.
+//! teams are not always ten characters. So the configured ids decide what a phone's means.
 
 use super::Provider;
 

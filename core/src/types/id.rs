@@ -12,7 +12,7 @@ pub struct CallId(pub Uuid);
 impl CallId {
     /// The SIP Call-ID of every INVITE to one party of the call, and what that party's push carries.
     ///
-    /// One for each party: two dialogs with one Call-ID confuse phones and FreeSWITCH alike.
+    /// One for each party: two dialogs with one Call-ID confuse phones and FreeSWITCH.
     ///
     /// # Examples
     /// ```

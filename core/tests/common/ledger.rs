@@ -1,7 +1,7 @@
 //! What must hold whatever happens, in whatever order: one place for each invariant of the engine.
 //!
-//! A ledger is told every event before the engine hears it and every command after, and says which invariant broke. Random
-//! histories (`tests/invariants.rs`) and the exhaustive check (`tests/exhaustive`) keep one each.
+//! A ledger is told every event before the engine hears it and every command after, and says which invariant broke.
+//! Random histories (`tests/invariants.rs`) and the exhaustive check (`tests/exhaustive`) keep one each.
 #![allow(dead_code, missing_docs, reason = "each test uses its part")]
 #![allow(clippy::struct_excessive_bools, reason = "independent facts about one call")]
 
@@ -41,9 +41,9 @@ pub enum Invariant {
     BridgedIsLeftAlone,
     /// A call that somebody else took is not touched.
     TakenIsLeftAlone,
-    /// The caller is told once that it rings.
+    /// The caller gets ringing once.
     AlertedOnce,
-    /// A caller who is held is told when a phone rings.
+    /// A held caller gets ringing when a phone rings.
     RingingIsHeard,
     /// Nothing rings, and no push is kept, for more than a minute.
     AMinuteAtMost,
@@ -51,9 +51,9 @@ pub enum Invariant {
     OneSummary,
     /// When nothing is held, no timer is left.
     NoTimerLeft,
-    /// What is late, or said twice, changes nothing.
+    /// Late and duplicate events change nothing.
     LateChangesNothing,
-    /// The same events give the same commands and the same state; states with one digest act alike.
+    /// The same events give the same commands and the same state; states with one digest behave alike.
     Deterministic,
     /// The engine does not panic.
     NoPanic,
@@ -87,11 +87,11 @@ pub fn holds(invariant: Invariant, is: bool, what: impl FnOnce() -> String) -> H
     }
 }
 
-/// What was heard of a leg.
+/// The events of a leg so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum LegSound {
     Nothing,
-    /// 183 with media: it is reached, and nobody says that it rings.
+    /// 183 with media: it is reached, but not reported as ringing.
     Media,
     Ringing,
     Answered,
@@ -102,9 +102,9 @@ pub enum LegSound {
 pub enum Bridge {
     /// Not bridged.
     No,
-    /// FreeSWITCH was told to bridge it; `true`: its early media is for the caller.
+    /// FreeSWITCH was ordered to bridge it; `true`: its early media is for the caller.
     Connecting(bool),
-    /// The caller hears it, and it is not answered.
+    /// The caller hears its early media.
     Early,
     /// Caller and leg talk.
     Stands,
@@ -122,7 +122,7 @@ pub struct Leg {
     pub device: Arc<str>,
     /// It rings alone: its early media is for the caller.
     pub alone: bool,
-    /// It went where its phone may not be any more: whoever refuses there may be another.
+    /// It went where its phone may not be any more: another phone may refuse there.
     pub may_be_old: bool,
     pub heard: LegSound,
     pub bridge: Bridge,
@@ -227,7 +227,7 @@ impl CallAccount {
         refuses.then_some(leg.device)
     }
 
-    /// FreeSWITCH goes on with the leg that it connects, or that the caller hears.
+    /// FreeSWITCH keeps the leg that it connects, or whose early media the caller hears.
     fn stands(&mut self, is: impl Fn(Bridge) -> bool) {
         for leg in self.legs.iter_mut().filter(|leg| is(leg.bridge)) {
             leg.bridge = Bridge::Stands;
@@ -242,7 +242,7 @@ impl CallAccount {
             CallOrder::Release { .. } | CallOrder::Close => {
                 self.over = true;
                 if *order == CallOrder::Close {
-                    // FreeSWITCH ends or connects what the caller hears.
+                    // FreeSWITCH ends or connects the leg that the caller hears.
                     self.stands(|bridge| bridge == Bridge::Early);
                 } else {
                     holds(I::TakenIsLeftAlone, !self.taken, said)?;
@@ -339,7 +339,7 @@ impl Ledger {
         self.call(leg.call)?.leg(leg.n)
     }
 
-    /// Whether FreeSWITCH could say this: it bridges what it was told to bridge.
+    /// Whether FreeSWITCH could report this: it bridges only what it was ordered to.
     pub fn is_possible(&self, event: &Event) -> bool {
         let stands = |leg, as_told| self.leg(leg).is_some_and(|leg| leg.bridge == as_told);
         match event {
@@ -349,7 +349,7 @@ impl Ledger {
         }
     }
 
-    /// What an event says.
+    /// Applies an event.
     pub fn hear(&mut self, event: &Event) {
         let Some(call) = event.call().and_then(|id| self.call_mut(id)) else {
             return;
@@ -396,7 +396,7 @@ impl Ledger {
                 call.stands(|bridge| matches!(bridge, Bridge::Connecting(_) | Bridge::Early));
             }
             Event::CallTaken { .. } if !call.over => call.taken = true,
-            // FreeSWITCH goes on with what the caller hears, and what it was told to bridge may be bridged.
+            // FreeSWITCH keeps the leg that the caller hears, and may have made an ordered bridge.
             Event::ConnectionLost(_) => call.stands(|bridge| bridge != Bridge::No),
             Event::OtherLegSeen {
                 leg: OtherLegState::Rings,
@@ -460,7 +460,7 @@ impl Ledger {
             let past = now >= call.wait;
             let connects = call.legs.iter().any(|leg| leg.bridge != Bridge::No);
             let rings = call.rings_beside || call.legs.iter().any(|leg| leg.heard > LegSound::Nothing);
-            // Once a phone rings on, whoever is rung beside it may ring until then too.
+            // Once a phone rings on, others that ring at the same time may ring as long.
             call.rings_on |= past && rings;
             let rings_on = call.rings_on && (rings || !call.legs.is_empty());
             let may_wait = !past || connects || (rings_on && now < call.limit);

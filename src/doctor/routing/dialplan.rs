@@ -14,8 +14,7 @@ pub(super) struct Socket {
     pub resumes: bool,
 }
 
-/// A `socket` application with the actions before and after it: other extensions are other
-/// calls'.
+/// A `socket` application with the actions before and after it: other extensions are other calls'.
 #[derive(Debug)]
 pub(super) struct SocketCall {
     pub socket: Socket,
@@ -98,8 +97,7 @@ impl Action {
 }
 
 /// The `socket` applications of a context. The actions of its calls are in its own extension, and in those before it
-/// that go on
-/// with the next.
+/// that go on with the next.
 pub(super) fn handovers(xml: &str) -> Vec<SocketCall> {
     let (mut found, mut before, mut continues) = (Vec::<SocketCall>::new(), Vec::<Action>::new(), false);
     // Of the extension that is read.

@@ -66,7 +66,7 @@ pub(super) async fn checks(
     };
     // No answer does not mean that there is nothing.
     let mut checks = vec![match session.unanswered_of(&ASKED) {
-        Some((why, advice)) => Check::warning(FAMILY, verdict::NAME, format!("not looked at: {why}"), advice),
+        Some((why, advice)) => Check::warning(FAMILY, verdict::NAME, format!("not checked: {why}"), advice),
         None => routings.verdict(),
     }];
     let all: Vec<&Context> = to_fswake.iter().chain(&dialplans).collect();

@@ -246,10 +246,7 @@ impl RoutingChecks<'_> {
             (None, _) => Check::error(
                 FAMILY,
                 NAME,
-                format!(
-                    "no context that was looked at has the socket application{}",
-                    self.unseen()
-                ),
+                format!("no checked context has the socket application{}", self.unseen()),
                 self.install(),
             ),
         }

@@ -90,7 +90,8 @@ mod tests {
     use crate::config::Environment;
     use crate::journal::Attempt;
 
-    /// Phones of one app that registered and whose INVITE ended alike: cause and SIP status, or nothing at all.
+    /// Phones of one app that registered and whose INVITE ended in the same way: cause and SIP status, or nothing at
+    /// all.
     fn parts(ends: &[Option<(&str, u64)>]) -> Vec<Part> {
         let part = |end: &Option<(&str, u64)>| Part {
             attempt: Attempt {

@@ -15,7 +15,7 @@ pub(super) const FEW: usize = 3;
 
 pub(super) const SOME_PERCENT: usize = 20;
 
-/// One phone's part in one call, with what it says.
+/// One phone's part in one call, with its diagnosis.
 pub(super) struct Part {
     pub attempt: Attempt,
     /// Of the callee.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::super::encode::{self, Argument, Word};
-use super::super::inherit::Inherited;
+use super::super::inherit::InheritedVariables;
 use super::super::options;
 use crate::engine::{DirectoryQuery, HeldCall, Routing};
 use crate::types::{Aor, CallId};
@@ -112,7 +112,7 @@ pub struct Parent {
     /// The caller is identified by P-Asserted-Identity: legs use the same.
     pub asserts_identity: bool,
     /// Its variables that legs inherit.
-    pub inherited: Inherited,
+    pub inherited: InheritedVariables,
 }
 
 /// What a caller hears until somebody answers, read from the channel as FreeSWITCH's `bridge` does.

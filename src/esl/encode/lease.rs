@@ -52,8 +52,7 @@ fn alone_group(leg: LegId) -> String {
 }
 
 /// After this time, ends a leg that was never bridged although it was to be. FreeSWITCH leaves it answered and alone if
-/// the A leg is transferred or parked between the order and the bridge
-/// (measured).
+/// the A leg is transferred or parked between the order and the bridge (measured).
 ///
 /// `last_bridge_to` is set on whatever was ever bridged, with media or without, and the leg's `transfer_source` names
 /// the A leg until somebody else moves it.

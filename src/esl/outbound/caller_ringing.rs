@@ -40,8 +40,8 @@ impl Ringback {
 
 impl Connection {
     /// Starts the caller's ringing.
-    pub(super) async fn alert(&mut self) -> Result<(), EslError> {
-        if std::mem::replace(&mut self.alerted, true) || !self.is_still_held().await {
+    pub(super) async fn start_caller_ringing(&mut self) -> Result<(), EslError> {
+        if std::mem::replace(&mut self.caller_rings, true) || !self.is_still_held().await {
             return Ok(());
         }
         let player = self.held.ringback.sound.as_deref().and_then(player);

@@ -81,7 +81,10 @@ impl ChannelCommands {
                 self.first.notified().await;
             }
             if let Err(error) = self.hear(directory).await {
-                debug!(error = words::of_esl(&error), "FreeSWITCH's commands are not heard of");
+                debug!(
+                    error = words::of_esl(&error),
+                    "cannot subscribe to FreeSWITCH's commands"
+                );
             }
             tokio::time::sleep(PAUSE).await;
         }

@@ -47,9 +47,7 @@ impl Connection {
         if let Some(link) = self.shared.standby.lend(&commands).await {
             self.second_link = SecondLink::Ready(link);
         } else {
-            warn!(
-                "no further connection to FreeSWITCH can be had: fswake will not know whether this call is connected"
-            );
+            warn!("no second connection to FreeSWITCH: fswake will not know whether this call is connected");
         }
     }
 

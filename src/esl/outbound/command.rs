@@ -4,7 +4,7 @@ use freeswitch_esl_tokio::{EslCommand, ExecuteOptions};
 
 use crate::types::LegId;
 
-/// What is heard.
+/// The events of a call's connection.
 const EVENTS: &str = "CHANNEL_PROGRESS CHANNEL_PROGRESS_MEDIA CHANNEL_ANSWER CHANNEL_BRIDGE CHANNEL_HANGUP CHANNEL_PARK \
                       CHANNEL_UNPARK CHANNEL_EXECUTE_COMPLETE BACKGROUND_JOB";
 

@@ -93,7 +93,7 @@ pub(super) struct Connection {
     /// How the caller behind the loopback ended.
     pub(super) caller_end: Option<CallerEnd>,
     /// The caller was sent ringing.
-    pub(super) alerted: bool,
+    pub(super) caller_rings: bool,
     /// Somebody else has the channel, and FreeSWITCH has not accepted that the call outlives this connection.
     pub(super) holds_on: bool,
     pub(super) counted: bool,
@@ -163,7 +163,7 @@ impl Connection {
             is_loopback_bridged: false,
             is_caller_answered: false,
             caller_end: None,
-            alerted: false,
+            caller_rings: false,
             holds_on: false,
             counted: false,
             in_hand: None,
@@ -207,7 +207,7 @@ impl Connection {
         self.subscribe_to_loopback().await?;
         self.name_what_is_left_out().await;
         if self.held.ringback.at_once {
-            self.alert().await?;
+            self.start_caller_ringing().await?;
         }
         // No event will come for a caller who hung up or was taken before the subscription: phones would ring in vain.
         self.is_being_taken().await?;
@@ -302,7 +302,7 @@ impl Connection {
                     prepared.lease = 0;
                 }
             }
-            CallOrder::Alert => self.alert().await?,
+            CallOrder::Alert => self.start_caller_ringing().await?,
             CallOrder::Ring(ring) => self.ring(*ring).await?,
             CallOrder::Kill { leg, cause } => {
                 self.ringing.retain(|l| *l != leg);

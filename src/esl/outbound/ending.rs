@@ -32,7 +32,7 @@ impl Connection {
             }
             // The panic is in the log already. FreeSWITCH goes on with the dialplan when the connection is dropped.
             Err(_) => {
-                error!("a defect of fswake has ended this call's connection: the call goes on without us");
+                error!("a defect of fswake has ended this call's connection: the call goes on without fswake");
                 self.emit(Event::ConnectionLost(self.call)).await;
                 // Its order has left the queue, and the engine counts that leg as done. An ordered bridge may stand.
                 let in_hand = self.in_hand.take().filter(|_| self.place == Place::Held);

@@ -88,10 +88,10 @@ impl Outbound {
             let held = self.tasks.len();
             warn!(
                 held,
-                reason, "a call goes on without us: raise LimitNOFILE of the service"
+                reason, "a call goes on without fswake: raise LimitNOFILE of the service"
             );
         } else {
-            debug!(reason, "a call goes on without us");
+            debug!(reason, "a call goes on without fswake");
         }
     }
 

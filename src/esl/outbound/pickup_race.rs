@@ -36,8 +36,8 @@ pub(super) const SOON: Duration = Duration::from_millis(90);
 /// How long CHANNEL_UNPARK may take while the channel is being taken: a tick on an idle machine.
 pub(super) const UNPARK_PATIENCE: Duration = Duration::from_millis(300);
 
-/// How long the last event of a caller's channel that is gone may take: a busy FreeSWITCH forgets a channel before it has sent that.
-const END_IS_TOLD: [Duration; 4] = [
+/// How late the last event of a caller's channel may come: a busy FreeSWITCH forgets a channel before it has sent that.
+const END_DELAYS: [Duration; 4] = [
     Duration::ZERO,
     Duration::from_millis(20),
     Duration::from_millis(60),
@@ -191,7 +191,7 @@ impl Connection {
 
     /// How the caller behind the loopback ended, after its channel is gone.
     async fn caller_end(&mut self, caller: &str) -> Option<CallerEnd> {
-        for wait in END_IS_TOLD {
+        for wait in END_DELAYS {
             if self.caller_end.is_some() {
                 break;
             }

@@ -23,21 +23,21 @@ pub struct Outbound {
     pub inputs: mpsc::Sender<Input>,
     /// Who may connect.
     pub allow: Arc<dyn Fn(IpAddr) -> bool + Send + Sync>,
-    /// Ends the listeners; calls that are held go on.
+    /// Ends the listeners; held calls go on.
     pub stop: CancellationToken,
     /// The calls' tasks.
     pub tasks: TaskTracker,
     /// Who the callees are.
     pub directory: Directory,
-    /// How many of them there may be at once.
+    /// The most calls at once.
     pub(super) most: usize,
-    /// Calls that found no room were named.
+    /// Limits log lines about calls without room.
     pub(super) full: Arc<RateLimit>,
-    /// Strangers that were named, by address and what was wrong.
+    /// Limits log lines about strangers, by address and reason.
     pub(super) warned: Arc<RateLimit>,
     pub(super) ringing: Arc<AtomicUsize>,
     pub(super) lease_time: Arc<LeaseTime>,
-    /// Connections for calls that have to leave their own.
+    /// Connections for calls that have to close their own early.
     pub(super) standby: Standby,
     /// Channels that FreeSWITCH's commands have named.
     pub(super) channel_commands: ChannelCommands,

@@ -124,7 +124,7 @@ impl Conversion {
 
     fn wake(&mut self) {
         self.page.section("[wake]");
-        self.page.comment("mod_apn waits as long as originate_timeout says, and 60 s without it (its fork at most 30 s). fswake waits as long");
+        self.page.comment("mod_apn waits as long as originate_timeout, and 60 s without it (its fork at most 30 s). fswake waits as long");
         self.page
             .comment("as originate_timeout or call_timeout says, but never longer than this.");
         self.page.set("max-wait", "60s");

@@ -5,8 +5,8 @@
 //! and the first push after that signs the next: signing takes microseconds, so nothing is done ahead of time.
 //! It outlives the process (`token_file`), for the same reason.
 //!
-//! Races, and the test for each in tests/push: many pushes find no token at once
-//! (`parallel_pushes_share_one_jwt`); many pushes find theirs refused at once (`refused_jwt_is_renewed_once_for_all`).
+//! Races, and the test for each in tests/push: many pushes find no token at once (`parallel_pushes_share_one_jwt`);
+//! many pushes find theirs refused at once (`refused_jwt_is_renewed_once_for_all`).
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -43,7 +43,7 @@ struct SignedToken {
     is_kept: bool,
 }
 
-/// An `authorization` header; tells one token from the next.
+/// An `authorization` header; distinguishes one token from the next.
 #[derive(Clone)]
 pub(crate) struct Bearer {
     pub header: HeaderValue,

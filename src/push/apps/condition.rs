@@ -28,7 +28,7 @@ pub(crate) struct Condition {
     pub last_word: LastWord,
     /// Callees whose pushes the provider has refused since it last took one. Several in a row are the app's fault.
     pub rejected_for: Callees,
-    /// Callees for whom it said "not now" (429, a gateway's 5xx).
+    /// Callees for whom it answered "not now" (429, a gateway's 5xx).
     pub busy_for: Callees,
     pub checked: Option<UnixSeconds>,
     pub schedule: ProbeSchedule,
@@ -37,7 +37,7 @@ pub(crate) struct Condition {
 /// The provider's last answer about the app.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum LastWord {
-    /// Nothing yet; with the reason where a probe could not tell.
+    /// No answer yet; with the reason if a probe was inconclusive.
     Nothing(Option<&'static str>),
     Ok,
     /// `Unreachable`, `NoAnswer`, `Busy` or `Rejected`.

@@ -164,8 +164,7 @@ impl Pushers {
         );
     }
 
-    /// Replaces all apps at once, or none if one cannot be used. Reads files, and needs a
-    /// runtime.
+    /// Replaces all apps at once, or none if one cannot be used. Reads files, and needs a runtime.
     ///
     /// An app with the same settings keeps its connection and tokens; pushes under way end with what they began with.
     pub fn reload(&self, apps: Vec<App>) -> Result<AppChanges, SetupError> {

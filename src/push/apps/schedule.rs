@@ -34,7 +34,7 @@ impl ProbeSchedule {
         is_due
     }
 
-    /// All is well, or a probe cannot tell more.
+    /// All is well, or a probe would not find more.
     pub(crate) fn settled(&mut self, now: Instant) {
         // So that apps that were probed together do not stay together.
         (self.due, self.failures) = (Some(now + jitter::upper_quarter(WHEN_WELL)), 0);

@@ -9,7 +9,7 @@ use crate::beginnings::{Beginning, Phone};
 use crate::engine::{HeldCall, LegEnd, Registration, Routing, Source, UnregisterWhy, Unregistration};
 use crate::types::{Aor, CallId, LegId, Provider, PushParams, PushToken, Target, Tokens};
 
-/// When everything happens, as the wall clock has it.
+/// The wall clock's time of all events.
 pub(crate) const T0: i64 = 1_800_000_000;
 
 /// The events that are made of texts, made once for each thread: threads that share texts count their uses in turns.

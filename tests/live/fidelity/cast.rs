@@ -139,10 +139,10 @@ impl<'a> Cast<'a> {
         *self.called.lock().unwrap_or_else(PoisonError::into_inner) = Some((call, channel));
     }
 
-    /// What fswake says that became of the call: its result, and all steps in words.
+    /// fswake's report on the call: its result, and all steps in words.
     pub async fn booked(&self) -> Option<(String, String)> {
         let user = format!("{}{}@{VANILLA_DOMAIN}", self.id, Who::Callee.digit());
-        // Nothing is printed of a user whom nobody has called through fswake.
+        // Nothing is printed for a user whom nobody has called through fswake.
         let (_, out, _) = self.site.tool(&["trace", &user, "--json"]).await;
         let found: serde_json::Value = serde_json::from_str(&out).ok()?;
         let wake = found["wakes"].as_array()?.last()?;
@@ -235,8 +235,8 @@ impl<'a> Cast<'a> {
         Some(found["uuid"].as_str()?.to_owned())
     }
 
-    /// The same, waited for: FreeSWITCH writes its list of channels behind, the first ones after its start half a second late, when the
-    /// phone has long rung.
+    /// The same, waited for: FreeSWITCH writes its list of channels behind, the first ones after its start half a
+    /// second late, when the phone has long rung.
     async fn listed_callee(&self) -> String {
         let deadline = Instant::now() + SOON;
         loop {

@@ -5,26 +5,26 @@ use std::fmt::Write as _;
 use fswake_test_support::realfs::Routing;
 
 use super::departures::{DEPARTURES, Departure};
-use super::play::Seen;
+use super::play::Observation;
 use super::row::Row;
 
 /// What one row has shown.
 pub struct Outcome {
     name: &'static str,
     item: u8,
-    seen: Vec<(Routing, Seen)>,
+    seen: Vec<(Routing, Observation)>,
     /// What is wrong; empty when nothing is.
     faults: Vec<String>,
     departures: Vec<&'static Departure>,
-    /// It was not played; why was said.
+    /// It was not played; the reason was printed.
     is_skipped: bool,
     /// What tries before this one have seen.
     before: Vec<String>,
 }
 
 /// Where one way differs from the plain one: name, plain, there.
-fn differences(plain: &Seen, other: &Seen) -> Vec<(String, String, String)> {
-    let value = |seen: &Seen, name: &str, nth: usize| {
+fn differences(plain: &Observation, other: &Observation) -> Vec<(String, String, String)> {
+    let value = |seen: &Observation, name: &str, nth: usize| {
         let mut all = seen.iter().filter(|(n, _)| n == name);
         all.nth(nth).map_or("-".to_owned(), |(_, text)| text.clone())
     };
@@ -49,7 +49,7 @@ fn differences(plain: &Seen, other: &Seen) -> Vec<(String, String, String)> {
 
 impl Outcome {
     /// Compares the ways.
-    pub fn new(row: &Row, seen: Vec<(Routing, Seen)>) -> Self {
+    pub fn new(row: &Row, seen: Vec<(Routing, Observation)>) -> Self {
         let (mut faults, mut departures) = (Vec::new(), Vec::new());
         let plain = &seen[0].1;
         for (way, other) in seen.iter().skip(1) {

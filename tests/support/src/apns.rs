@@ -1,4 +1,4 @@
-//! APNs as Apple documents it, as far as a sender can tell.
+//! APNs as Apple documents it, as far as a sender can see.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -180,12 +180,12 @@ impl Apns {
         self.rules.lock().tokens
     }
 
-    /// The next request to push, whatever became of it.
+    /// The next push request, whatever its answer.
     pub async fn next_push(&self) -> Push {
         self.pushes.lock().await.recv().await.expect("the stand-in runs")
     }
 
-    /// The next probe, whatever became of it: no push, and no fault for the next push is for it.
+    /// The next probe, whatever its answer: it is not a push, and faults for the next push skip it.
     pub async fn next_probe(&self) -> Push {
         self.probes.lock().await.recv().await.expect("the stand-in runs")
     }

@@ -159,12 +159,12 @@ impl Fcm {
         self.rules.lock().given.clone()
     }
 
-    /// The next request to send, whatever became of it.
+    /// The next request to send, whatever its answer.
     pub async fn next_push(&self) -> FcmRequest {
         self.sent.lock().await.recv().await.expect("the stand-in runs")
     }
 
-    /// The next message that was only to be checked, whatever became of it.
+    /// The next message that was only to be checked, whatever its answer.
     pub async fn next_probe(&self) -> FcmRequest {
         self.probes.lock().await.recv().await.expect("the stand-in runs")
     }

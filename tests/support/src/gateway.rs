@@ -1,4 +1,5 @@
-//! An operator's push gateway, as a mod_apn site has it: any URL, any body, and each kind of authentication really checked.
+//! An operator's push gateway, as a mod_apn site has it: any URL, any body, and each kind of authentication really
+//! checked.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -32,7 +33,7 @@ pub enum Over {
     Http2,
 }
 
-/// How callers have to say who they are.
+/// How callers must authenticate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wants {
     /// They need not.
@@ -153,7 +154,7 @@ impl Gateway {
         self.rules.nonces().clear();
     }
 
-    /// The next request, whatever became of it; those that only open the connection are passed over.
+    /// The next request, whatever its answer, without those that only open the connection.
     pub async fn next(&self) -> GatewayRequest {
         self.asked.lock().await.recv().await.expect("the stand-in runs")
     }
@@ -261,7 +262,7 @@ impl Service for Rules {
             headers: Vec::new(),
             body: b"ok".to_vec(),
         };
-        // What opens the connection says nothing, not even who it is.
+        // A request that opens the connection has no content, not even credentials.
         if request.path == "/" && request.method == "GET" {
             assert_eq!(request.header("authorization"), "");
             return (reply, None);

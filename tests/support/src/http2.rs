@@ -15,7 +15,7 @@ use tokio::sync::{broadcast, mpsc};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
-/// What is done to a request instead of answering it as the service would.
+/// A fault: what a request gets instead of the service's answer.
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// This reply.
@@ -170,7 +170,7 @@ pub struct Server {
 
 #[derive(Clone, Copy, Debug)]
 enum Order {
-    /// GOAWAY; what is under way is answered.
+    /// GOAWAY; requests under way are answered.
     Graceful,
     /// The TCP connection is closed.
     Close,
@@ -205,7 +205,7 @@ impl Server {
         self.connections.load(Ordering::SeqCst)
     }
 
-    /// GOAWAY on every connection; what is under way is answered.
+    /// GOAWAY on every connection; requests under way are answered.
     pub fn go_away(&self) {
         let _ = self.shutdown.send(Order::Graceful);
     }

@@ -19,11 +19,11 @@ use crate::sip::{Account, PATIENCE, Phone, Script, What};
 /// What a phone does when a push arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wakes {
-    /// Registers from a new port with a new Call-ID: the app was started anew.
+    /// Registers from a new port with a new Call-ID: the app was restarted.
     Elsewhere,
     /// Registers from the same port with a new Call-ID.
     InPlace,
-    /// Registers from the same port with the same Call-ID and nonce: FreeSWITCH says `update-reg: true`.
+    /// Registers from the same port with the same Call-ID and nonce: FreeSWITCH's event has `update-reg: true`.
     ByRefresh,
     /// As [`Wakes::Elsewhere`], and registers twice more within 200 ms.
     InBurst,
@@ -147,7 +147,7 @@ impl Site {
         site
     }
 
-    /// Starts fswake, anew after it was killed.
+    /// Starts fswake, again after it was killed.
     pub async fn start_daemon(&mut self) {
         let mut command = daemon::command(&self.binary, &self.dir.path().join("fswake.toml"));
         command.arg("run");
@@ -214,7 +214,7 @@ impl Site {
         sleepers.insert(token.to_owned(), (phone.clone(), wakes));
     }
 
-    /// Waits until fswake has heard of a phone's last REGISTER.
+    /// Waits until fswake has a phone's last REGISTER.
     pub async fn heard(&self, phone: &Phone) {
         if self.logs && self.daemon.is_some() {
             let place = phone.place();
@@ -224,25 +224,31 @@ impl Site {
             } else {
                 1
             };
-            self.daemon().log.wait_times(times, &["Registered(", &place]).await;
+            self.daemon()
+                .log
+                .wait_times(times, &["event=Registered ", &place])
+                .await;
         }
     }
 
-    /// Waits until fswake has heard of a REGISTER of this user, whatever its Contact.
+    /// Waits until fswake has a REGISTER of this user, whatever its Contact.
     pub async fn heard_of(&self, user: &str) {
-        let user = format!("user: \"{user}\"");
-        self.daemon().log.wait(&["Registered(", &user]).await;
+        let user = format!("aor={user}@");
+        self.daemon().log.wait(&["event=Registered ", &user]).await;
     }
 
-    /// Makes FreeSWITCH end a phone's registration, as if it had run out, and waits until fswake has heard of it.
+    /// Makes FreeSWITCH end a phone's registration, as if it had expired, and waits until fswake has the event.
     pub async fn forget_place(&self, phone: &Phone) {
         let (user, domain) = (&phone.account().user, &phone.account().domain);
-        let before = self.daemon().log.count(&["Unregistered(", user]);
+        let before = self.daemon().log.count(&["event=Unregistered ", user]);
         for profile in ["internal", ASSERTING] {
             let flush = format!("sofia profile {profile} flush_inbound_reg {user}@{domain}");
             self.fs.api(&flush).await;
         }
-        self.daemon().log.wait_times(before + 1, &["Unregistered(", user]).await;
+        self.daemon()
+            .log
+            .wait_times(before + 1, &["event=Unregistered ", user])
+            .await;
     }
 
     /// The pushes so far, calls and others.

@@ -80,7 +80,7 @@ impl End {
         }
     }
 
-    /// FreeSWITCH has ended the held channel for this cause, or the leg that the caller heard.
+    /// FreeSWITCH has ended the held channel for this cause, or the leg whose early media the caller heard.
     pub(super) fn of_channel(result: HoldResult, cause: &Arc<str>) -> Self {
         let (news, caller) = match result {
             HoldResult::Taken => (CancelReason::AnsweredElsewhere, Caller::Taken),

@@ -224,7 +224,8 @@ impl Call {
         }
     }
 
-    /// The contact did not work: a newer one is rung, else the device is pushed and waited for, unless the wait is over.
+    /// The contact did not work: a newer one is rung, else the device is pushed and waited for, unless the wait is
+    /// over.
     pub(super) fn on_unreachable(&mut self, p: usize, failed: &OwnLeg, world: &mut World) {
         let party = &self.parties[p];
         let is_newer = party.target().is_some_and(|t| *t != failed.target) || failed.registered_again();
@@ -275,7 +276,7 @@ fn verdict(end: &LegEnd, leg: &OwnLeg) -> Verdict {
         Verdict::Unreachable if !leg.is_dialing() && matches!(end.sip_status, Some(408 | 480)) => Verdict::NoAnswer,
         // A phone that has just registered is there: it does not want the call.
         Verdict::Unreachable if leg.origin == Origin::Woken && end.sip_status == Some(480) => Verdict::Refused,
-        // A proxy that finds no way to the phone: Kamailio says 500 where a WebSocket is gone.
+        // A proxy that finds no way to the phone: Kamailio sends 500 if a WebSocket is gone.
         Verdict::Refused
             if leg.is_dialing()
                 && matches!(end.sip_status, Some(500 | 502 | 504))

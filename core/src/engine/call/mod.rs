@@ -1,7 +1,8 @@
 //! One held call: who could answer it, what was tried, and what is tried next.
 //!
 //! Races, each with its test in `tests/engine/`:
-//! - two phones answer within the time that a bridge takes: the first is bridged, the second hears "completed elsewhere";
+//! - two phones answer within the time that a bridge takes: the first is bridged, the second hears "completed
+//!   elsewhere";
 //! - three REGISTERs of one wake-up: one INVITE;
 //! - the caller hangs up in the moment of the REGISTER: no leg, or a leg that is killed;
 //! - a push is refused after its phone has registered by itself: the leg goes on;

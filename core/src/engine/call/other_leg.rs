@@ -47,7 +47,8 @@ impl Call {
         true
     }
 
-    /// The directory's answer: who rings the phones that were registered when the call came. `None`: no answer, or too late.
+    /// The directory's answer: who rings the phones that were registered when the call came. `None`: no answer, or too
+    /// late.
     pub fn on_who_rings(&mut self, ringing: Option<Ringing>, world: &mut World) {
         if !self.is_asked(DirectoryQuery::WhoRings) {
             return;

@@ -22,7 +22,8 @@ impl Call {
         may && self.why_set_aside(party, world).is_none()
     }
 
-    /// Why a party's token is not used, if it is not: the phone's next REGISTER, or another call's push, may change that at any time.
+    /// Why a party's token is not used, if it is not: the phone's next REGISTER, or another call's push, may change
+    /// that at any time.
     pub(super) fn why_set_aside(&self, party: &Party, world: &World) -> Option<Arc<str>> {
         let device = party.device.as_ref()?;
         let known = world.directory.device(self.key_of(device), device)?;

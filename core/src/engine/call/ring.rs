@@ -47,7 +47,8 @@ impl Call {
         }
     }
 
-    /// Rings a party where it is, unless it is rung already or has declined. While another is being connected: only if that fails.
+    /// Rings a party where it is, unless it is rung already or has declined. While another is being connected: only if
+    /// that fails.
     pub(super) fn ring(&mut self, p: usize, origin: Origin, world: &mut World) {
         let party = &self.parties[p];
         let Some(target) = party.target().cloned() else { return };

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::types::{Moment, Target};
 
-/// When sofia-sip repeats an INVITE over UDP for the first time; each pause is twice the one before (measured: 1, 3, 7, 15, 31 s).
+/// When sofia-sip repeats an INVITE over UDP for the first time; each pause is twice the one before (measured: 1, 3, 7,
+/// 15, 31 s).
 const FIRST_REPEAT: Duration = Duration::from_secs(1);
 /// When proxies do, and their longest pause: RFC 3261's T1 and T2 (Kamailio measured: 0.5, 1.5, 3.5, 7.5, 11.5 s).
 const PROXYS_FIRST_REPEAT: Duration = Duration::from_millis(500);
@@ -61,8 +62,8 @@ impl Route {
     }
 }
 
-/// In lower case, with those characters as themselves that tell a URI's parts from one another. `contact`'s writer escapes them in `fs_path`,
-/// and a proxy those of a URI in its Path.
+/// In lower case, with those characters as themselves that tell a URI's parts from one another. `contact`'s writer
+/// escapes them in `fs_path`, and a proxy those of a URI in its Path.
 fn plain(text: &str) -> String {
     let mut text = text.to_ascii_lowercase();
     for (escaped, character) in [
@@ -86,8 +87,7 @@ fn transport(uri: &str) -> Option<Hop> {
 }
 
 /// The hop by the REGISTER's source as a proxy has recorded it: `IP~PORT~PROTOCOL` with Kamailio's number of the
-/// protocol (1 is UDP),
-/// or a URI.
+/// protocol (1 is UDP), or a URI.
 fn noted(text: &str, name: &str) -> Option<Hop> {
     let (_, value) = text.split_once(name)?;
     let by_number = value.split([';', '>']).next()?.split('~').nth(2);

@@ -49,7 +49,7 @@ impl Directory {
             for device in logged_out(entry, end, over, now) {
                 let keep = policy.app(&device).map(|a| a.on_unregister);
                 if keep.unwrap_or_default() == OnUnregister::Forget {
-                    self.remove_device(&key, &device, "unregistered", out);
+                    self.drop_token(&key, &device, "unregistered", out);
                 }
             }
         }

@@ -235,8 +235,8 @@ impl AorEntry {
         self.devices.iter().find(|d| d.is_that_of(push))
     }
 
-    /// The device whose REGISTERs have this Call-ID: a resync does not tell the User-Agent, and so not
-    /// every token. Without it a phone would be two, one to be pushed and one to be rung.
+    /// The device whose REGISTERs have this Call-ID: a resync does not tell the User-Agent, and so not every token.
+    /// Without it a phone would be two, one to be pushed and one to be rung.
     pub(super) fn device_that_registered_as(&self, call_id: &Arc<str>) -> Option<Arc<DeviceKey>> {
         let is_it = |d: &&KnownDevice| !call_id.is_empty() && d.device.register_call_id == *call_id;
         self.devices.iter().find(is_it).map(|d| d.key.clone())

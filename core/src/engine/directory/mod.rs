@@ -1,5 +1,5 @@
-//! Devices and bindings of all AORs, and the rules about who owns a token and when it is dropped
-//! (docs/ARCHITECTURE.md, "Tokens").
+//! Devices and bindings of all AORs, and the rules about who owns a token and when it is dropped (docs/ARCHITECTURE.md,
+//! "Tokens").
 //!
 //! Races, each with its test in `tests/directory.rs`:
 //! - the same token registers at two AORs: the last authenticated REGISTER wins;
@@ -205,7 +205,7 @@ impl Directory {
             if bound.is_new {
                 self.find_former_user(phone, &key, &reg, out);
             } else {
-                // A row of a list, or a refresh: whoever logs in here next finds its user.
+                // A row of a list, or a refresh: the next login here finds its user.
                 self.phones.entry(phone).or_insert_with(|| key.clone());
             }
         }
@@ -240,7 +240,7 @@ impl Directory {
     /// Forgets a device because an operator asks for it.
     pub fn forget(&mut self, device: &DeviceKey, policy: &Policy, out: &mut dyn FnMut(Command)) {
         let key = AorKey::of(&device.aor, policy);
-        self.remove_device(&key, device, "asked", out);
+        self.drop_token(&key, device, "asked", out);
         self.drop_if_empty(&key);
     }
 

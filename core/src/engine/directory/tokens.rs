@@ -57,7 +57,7 @@ impl Directory {
         }
         let replaced = replaced.unwrap_or_default();
         for (old, why) in each(&replaced, "new-token").chain(each(&renamed, APP_RENAMED)) {
-            self.remove_device(key, old, why, out);
+            self.drop_token(key, old, why, out);
         }
         let entry = self.entries.entry(key.clone()).or_default();
         let Some(kept) = entry.keep(push, reg) else {
@@ -66,7 +66,7 @@ impl Directory {
         let device = Some(kept.key.clone());
         out(Command::StoreDevice(kept.device.clone()));
         if let Some(surplus) = entry.surplus() {
-            self.remove_device(key, &surplus, "too-many-devices", out);
+            self.drop_token(key, &surplus, "too-many-devices", out);
         }
         let replaced = replaced.into_iter().chain(renamed).next();
         Ownership { device, replaced }
@@ -89,7 +89,7 @@ impl Directory {
                 return false;
             }
             if let Some(device) = entry.and_then(|e| e.device_of(push)).map(|d| d.key.clone()) {
-                self.remove_device(&owner, &device, ANOTHER_USER, out);
+                self.drop_token(&owner, &device, ANOTHER_USER, out);
             }
         }
         self.owners.insert(hash, key.clone());
@@ -106,7 +106,7 @@ impl Directory {
             .map(|d| d.key.clone())
             .collect();
         for device in was {
-            self.remove_device(key, &device, "registered-without-push", out);
+            self.drop_token(key, &device, "registered-without-push", out);
         }
     }
 
@@ -133,7 +133,7 @@ impl Directory {
         }
         let is_its_name = *token == device.token;
         match reason {
-            None if is_its_name => self.remove_device(key, device, "gone", out),
+            None if is_its_name => self.drop_token(key, device, "gone", out),
             Some(reason) if is_its_name => {
                 Arc::make_mut(&mut known.device).set_aside = Some(format!("{reason} at {at}").into());
                 out(Command::StoreDevice(known.device.clone()));
@@ -158,13 +158,13 @@ impl Directory {
             .map(|d| d.key.clone())
             .collect();
         for device in old {
-            self.remove_device(key, &device, "unseen-too-long", out);
+            self.drop_token(key, &device, "unseen-too-long", out);
         }
         self.drop_if_empty(key);
     }
 
     /// Drops a device of `key`, whatever the spelling of its AOR.
-    pub(super) fn remove_device(
+    pub(super) fn drop_token(
         &mut self,
         key: &AorKey,
         device: &DeviceKey,

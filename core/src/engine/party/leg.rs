@@ -19,7 +19,7 @@ pub enum Leg {
         /// The reason, unless the phone registers before.
         origin: Option<Origin>,
     },
-    /// One of ours.
+    /// One of fswake's.
     Own(OwnLeg),
     /// FreeSWITCH's, from the same dial-string as the held channel.
     Other(OtherLeg),
@@ -40,7 +40,7 @@ word_enum! {
     }
 }
 
-/// A leg of ours.
+/// One of fswake's legs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnLeg {
     /// Its number in the call.
@@ -65,9 +65,9 @@ pub enum LegState {
         /// When it is replaced by a new one to the same address, where its phone has registered.
         yields_at: Option<Moment>,
     },
-    /// 18x heard.
+    /// 18x received.
     Ringing,
-    /// 200 heard.
+    /// 200 received.
     Answered,
 }
 
@@ -152,7 +152,7 @@ impl OwnLeg {
 }
 
 impl Leg {
-    /// Ours.
+    /// fswake's own leg.
     pub fn own(&self) -> Option<&OwnLeg> {
         match self {
             Self::Own(leg) => Some(leg),

@@ -70,7 +70,7 @@ pub fn rows() -> Vec<Row> {
     ]
 }
 
-/// baresip has answered, and is heard.
+/// baresip has answered, and its voice arrives.
 fn heard_by(who: super::super::row::Who) -> Vec<Step> {
     vec![Until(Up(who)), Wait(500), See("is heard", Hears(who, 400))]
 }

@@ -142,7 +142,7 @@ pub fn rows() -> Vec<Row> {
     ]
 }
 
-/// A caller for whom the dialplan and the directory say no number: what it sends itself counts.
+/// A caller without a number from the dialplan or the directory: the number that it sends itself counts.
 fn trunk(name: &'static str) -> Row {
     row(2, name).before(&[
         ("unset", "effective_caller_id_name"),

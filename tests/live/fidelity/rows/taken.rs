@@ -5,7 +5,8 @@ use fswake_test_support::realfs::Routing;
 use super::super::row::Who;
 use super::words::*;
 
-/// So many milliseconds after the caller has gone elsewhere the phones have to know it: 100 until fswake has noticed, and the rest.
+/// So many milliseconds after the caller has gone elsewhere the phones have to know it: 100 until fswake has noticed,
+/// and the rest.
 const SOON: u64 = 150;
 
 pub fn rows() -> Vec<Row> {
@@ -323,7 +324,7 @@ pub fn rows() -> Vec<Row> {
     ]
 }
 
-/// One hangs up, and the other hears it.
+/// One hangs up, and the other gets the BYE.
 fn over_at(by: Who, at: Who) -> Vec<Step> {
     vec![HangUp(by), Until(Over(at)), See("then", EndCause(at))]
 }

@@ -220,7 +220,7 @@ impl Core {
         channel.stamp(When::Progress);
         let loopback = channel.is_loopback();
         let (template, behind) = (&events_of(channel).progress, channel.behind.clone());
-        // Unless its caller's channel says no, a loopback answers it with 183 and silence first.
+        // Unless its caller's channel disables it, a loopback first answers it with 183 and silence.
         let quiet = behind
             .and_then(|caller| world.channels.get(&caller))
             .is_some_and(|caller| caller.is_true("loopback_no_pre_answer"));
@@ -293,7 +293,8 @@ impl Core {
         true
     }
 
-    /// The loopback passes its answer on: the caller's own `bridge` answers it, and bridges it with the loopback's other end.
+    /// The loopback passes its answer on: the caller's own `bridge` answers it, and bridges it with the loopback's
+    /// other end.
     fn answer_behind(self: &Arc<Self>, caller: String) {
         let core = Arc::clone(self);
         tokio::spawn(async move {
@@ -396,8 +397,8 @@ impl Core {
         }
     }
 
-    /// What the shipped dialplan does next: `bridge ${fswake_bridge}`, or the loopback's `execute_extension` that comes to the
-    /// same. Only its failing is modelled: who rings is the test's business.
+    /// What the shipped dialplan does next: `bridge ${fswake_bridge}`, or the loopback's `execute_extension` that comes
+    /// to the same. Only its failing is modelled: who rings is the test's business.
     fn dialplan_goes_on(self: &Arc<Self>, uuid: &str) {
         let (core, uuid) = (Arc::clone(self), uuid.to_owned());
         tokio::spawn(async move {

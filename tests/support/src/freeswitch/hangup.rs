@@ -1,4 +1,4 @@
-//! How channels end, and what each side hears of it.
+//! How channels end, and which events each side gets.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -150,7 +150,7 @@ impl Core {
         if let Some(listener) = listener {
             listener.channel_is_down();
         }
-        // Who dialled a loopback goes on without us when it ends.
+        // The bridge that dialled a loopback goes on without fswake when the loopback ends.
         let of_a_loopback = world.channels.get(uuid).filter(|c| c.is_loopback() && !c.replaced);
         if let Some(caller) = of_a_loopback.and_then(|c| c.behind.clone())
             && world.channels.get(&caller).is_some_and(|c| c.taken.is_none())
@@ -241,7 +241,7 @@ fn end_of<'a>(catalog: &'a Catalog, world: &World, uuid: &str, ending: HangupBy)
     }
 }
 
-/// The SIP status that an unanswered caller gets for a cause; the phones' own where the channel was told.
+/// The SIP status that an unanswered caller gets for a cause; the phones' own if the channel has it.
 fn final_status(cause: &str, told: Option<&str>) -> u16 {
     if let Some(status) = told.and_then(|told| told.strip_prefix("sip:")?.parse().ok()) {
         return status;

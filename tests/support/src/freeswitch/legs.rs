@@ -1,7 +1,7 @@
 //! `originate`: a leg from its INVITE to its answer or its end.
 //!
-//! The originate itself ends some milliseconds after the answer (or the early media, where that is not ignored). Only then
-//! the leg is parked and can be bridged: see [`Core::leg_parks`].
+//! The originate itself ends some milliseconds after the answer (or the early media, where that is not ignored). Only
+//! then the leg is parked and can be bridged: see [`Core::leg_parks`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,7 +30,8 @@ struct StartedLeg {
 impl Core {
     /// Rings the first endpoint until it answers or fails; the error is the hangup cause.
     pub(crate) async fn originate(self: &Arc<Self>, plan: Plan) -> Result<String, String> {
-        // What names no kind of endpoint is tried in turn, and comes to nothing (captured with a variable's brace missing).
+        // What names no kind of endpoint is tried in turn, and comes to nothing (captured with a variable's brace
+        // missing).
         if !plan
             .endpoints
             .iter()
@@ -191,7 +192,7 @@ impl Core {
         )
     }
 
-    /// Does what the phone does, until the leg is over; says how the originate ended as soon as it has.
+    /// Does what the phone does, until the leg is over; reports the originate's end as soon as it comes.
     async fn follow(
         self: &Arc<Self>,
         mut leg: StartedLeg,
@@ -337,7 +338,7 @@ impl Core {
         true
     }
 
-    /// The originate's thread has let go of the leg: it runs `park` now. Whoever has bridged it before loses it.
+    /// The originate's thread has released the leg, which runs `park` now. A bridge made before is lost.
     fn leg_parks(self: &Arc<Self>, uuid: &str) {
         let mut world = self.world();
         let Some(channel) = world.channels.get_mut(uuid).filter(|c| c.cause.is_none()) else {
@@ -379,7 +380,7 @@ impl Core {
     }
 }
 
-/// Tells whoever waits for the originate; once.
+/// Notifies the originate, once.
 fn done(waiting: &mut Option<oneshot::Sender<Result<String, String>>>, result: Result<String, String>) {
     if let Some(waiting) = waiting.take() {
         let _ = waiting.send(result);
@@ -401,7 +402,7 @@ pub(crate) fn change_invite(world: &World, leg: &str, change: impl FnOnce(&mut I
     }
 }
 
-/// Who is at the address that FreeSWITCH would send to: `fs_path` if there is one, else the URI's own.
+/// The phone at the address that FreeSWITCH would send to: `fs_path` if there is one, else the URI's own.
 fn route(world: &World, uri: &str) -> Option<usize> {
     let path = uri
         .split(';')

@@ -1,4 +1,4 @@
-//! A small client of an event socket, FreeSWITCH's own or the stand-in's: for what tests ask, say and hear.
+//! A small client of an event socket, FreeSWITCH's own or the stand-in's: for a test's questions, commands and events.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -38,7 +38,7 @@ impl Console {
     /// Connects and logs in.
     ///
     /// # Errors
-    /// When FreeSWITCH is not there, or not ready, or the password is wrong.
+    /// If FreeSWITCH is not up or not ready, or the password is wrong.
     pub async fn connect(address: SocketAddr, password: &str) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
@@ -61,7 +61,7 @@ impl Console {
     /// One API command; its output.
     ///
     /// # Errors
-    /// When the connection ends or says nothing for ten seconds.
+    /// If the connection ends or is silent for ten seconds.
     pub async fn api(&mut self, command: &str) -> io::Result<String> {
         let line = format!("api {command}");
         let (_, body) = tokio::time::timeout(Duration::from_secs(10), self.ask(&line)).await??;
@@ -115,7 +115,7 @@ impl Console {
         self.reply().await
     }
 
-    /// The next message that is no event.
+    /// The next message that is not an event.
     async fn reply(&mut self) -> io::Result<(String, String)> {
         loop {
             let (head, body) = self.block().await?;

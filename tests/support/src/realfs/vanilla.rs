@@ -1,9 +1,9 @@
-//! A FreeSWITCH that is configured as the one that is installed: authenticated callers, presence, directory variables, CDRs.
-//! Around each call it has the same dialplan three times: with the shipped `bridge user/..`, with fswake's snippet for the
-//! dialplan, and with fswake's dial-string.
+//! A FreeSWITCH that is configured as the one that is installed: authenticated callers, presence, directory variables,
+//! CDRs. Around each call it has the same dialplan three times: with the shipped `bridge user/..`, with fswake's
+//! snippet for the dialplan, and with fswake's dial-string.
 //!
-//! Users have numbers of five digits: the [`Routing`], a row's number of three digits, and whose phone it is. 0 calls, 1 to 4 are
-//! reached the way, 5 to 9 are always reached plainly.
+//! Users have numbers of five digits: the [`Routing`], a row's number of three digits, and whose phone it is. 0 calls,
+//! 1 to 4 are reached the way, 5 to 9 are always reached plainly.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use std::path::Path;
 use super::config::{ESL_PASSWORD, PASSWORD, Ports, configuration, inside, snippet};
 use crate::sip::level_of;
 
-/// Whose voice the music of this site has: no phone's.
+/// The voice in this site's music: no phone's.
 const MUSIC: u8 = 8;
 
 /// The domain of all users here.
@@ -57,7 +57,7 @@ impl Routing {
 pub struct Plan {
     /// Between the settings of the default configuration and its `bridge`.
     pub before: Vec<(String, String)>,
-    /// What is bridged to; empty for `user/` of the number that was dialled.
+    /// What is bridged to; empty means `user/` of the dialled number.
     pub bridge: String,
     /// After the `bridge`.
     pub after: Vec<(String, String)>,
@@ -96,10 +96,11 @@ const MODULES: [&str; 23] = [
 const DIAL_STRING: &str = "{^^:sip_invite_domain=${dialed_domain}:presence_id=${dialed_user}@${dialed_domain}}${sofia_contact(*/${dialed_user}@${dialed_domain})}";
 /// The contexts that users have: phone 0's and the others'.
 const CONTEXTS: [&str; 2] = ["site", "office"];
-/// Contexts that nobody should come to, and that say so.
+/// Contexts that no call should reach, and that log it.
 const OTHER_CONTEXTS: [&str; 2] = ["default", "public"];
 
-/// A profile that asserts who calls (P-Asserted-Identity), and does not tell callers who has answered. It has [`Ports::single`].
+/// A profile that asserts who calls (P-Asserted-Identity), and does not tell callers who has answered. It has
+/// [`Ports::single`].
 pub const ASSERTING: &str = "asserting";
 
 fn profiles(ports: &Ports) -> String {

@@ -153,7 +153,7 @@ impl Phone {
         }
     }
 
-    /// Sends the INVITE once more, with the proof that was asked for; not twice.
+    /// Sends the INVITE again with the required credentials; only once.
     fn prove(&self, key: &str, message: &Message) -> bool {
         let Some(mut challenge) = Challenge::read(message) else {
             return false;
@@ -210,17 +210,17 @@ impl OutgoingCall {
         }
     }
 
-    /// Waits for the final response; fails the test when there is none.
+    /// Waits for the final response; fails the test if there is none.
     pub async fn outcome(&self) -> u16 {
         self.outcome_at().await.1
     }
 
-    /// Waits for the final response, and says when it came.
+    /// Waits for the final response, and returns when it came.
     pub async fn outcome_at(&self) -> (Instant, u16) {
         self.outcome_within(PATIENCE).await
     }
 
-    /// Waits so long for the final response; fails the test when there is none.
+    /// Waits this long for the final response; fails the test if there is none.
     pub async fn outcome_within(&self, patience: Duration) -> (Instant, u16) {
         match self.response_within(patience, |status| status >= 200).await {
             Some(outcome) => outcome,

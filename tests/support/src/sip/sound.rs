@@ -1,4 +1,4 @@
-//! RTP (RFC 3550) of one call: a phone says one steady value, so that whoever hears it knows which phone it is.
+//! RTP (RFC 3550) of one call: a phone sends one steady value, which identifies it.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -49,7 +49,7 @@ pub(super) struct Sound {
 }
 
 impl Sound {
-    /// Opens a port, listens there, and says `voice` as soon as it knows where to.
+    /// Opens a port, listens there, and sends `voice` as soon as it knows where to.
     pub fn start(voice: u8, host: IpAddr) -> Self {
         let socket = std::net::UdpSocket::bind((host, 0)).expect("a UDP port");
         socket.set_nonblocking(true).expect("a socket");
@@ -69,7 +69,7 @@ impl Sound {
         }
     }
 
-    /// From now on it speaks to this place; to nobody without one.
+    /// From now on it sends to this address; without one it is silent.
     pub fn speak_to(&self, target: Option<(SocketAddr, u8)>) {
         *self.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
     }
@@ -80,7 +80,7 @@ impl Sound {
         queue.extend(digits);
     }
 
-    /// What it has heard, and when.
+    /// What it has received, and when.
     pub fn heard(&self) -> Vec<(Instant, Noise)> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -161,7 +161,7 @@ fn digit_packet(sequence: u16, since: u32, voice: u8, digit: u8, count: u16) -> 
     packet
 }
 
-/// The value that a phone says: far enough from another's, whatever codecs it goes through.
+/// The value that a phone sends: far enough from another's, whatever codecs it goes through.
 pub fn level_of(voice: u8) -> i32 {
     3000 + 2500 * i32::from(voice)
 }

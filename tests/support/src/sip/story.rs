@@ -175,7 +175,7 @@ impl Phone {
         self.expect("decline", |h| matches!(h.what, What::Declined(_))).await.at
     }
 
-    /// Waits for a CANCEL and says when it came and its Reason.
+    /// Waits for a CANCEL; returns its time and Reason.
     pub async fn cancelled(&self) -> (Instant, String) {
         let found = self.expect("CANCEL", |h| matches!(h.what, What::Cancelled(_))).await;
         let What::Cancelled(reason) = found.what else {
