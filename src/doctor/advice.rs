@@ -257,14 +257,14 @@ mod tests {
                 key,
                 &busy(503, "503 ServiceUnavailable"),
                 is_busy,
-                "Apple is reached",
+                "Apple is reachable",
                 "firewall",
             ),
             (
                 google,
                 &busy(503, "503 UNAVAILABLE"),
                 is_busy,
-                "Google is reached",
+                "Google is reachable",
                 "firewall",
             ),
             (
@@ -285,7 +285,7 @@ mod tests {
                 &*proxied,
                 &busy(503, "503 ServiceUnavailable"),
                 is_busy,
-                "Apple is reached",
+                "Apple is reachable",
                 "proxy",
             ),
             (

@@ -128,7 +128,7 @@ mod tests {
             busy,
         );
         assert!(
-            state == CheckState::Warning && advice.contains("Google is reached"),
+            state == CheckState::Warning && advice.contains("Google is reachable"),
             "{advice}"
         );
         let (_, _, advice) = refusals(

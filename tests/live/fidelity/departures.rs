@@ -29,8 +29,8 @@ const BOTH: &[Routing] = &[Routing::Dialplan, Routing::DialString];
 const DIALPLAN: &[Routing] = &[Routing::Dialplan];
 const DIAL_STRING: &[Routing] = &[Routing::DialString];
 
-const TAKEN: &str = "Whoever takes a ringing call away has it: the phones hear \"Call completed elsewhere\" and show \
-                     no missed call. With a bridge they are told that the caller gave up.";
+const TAKEN: &str = "If somebody takes a ringing call, the call is theirs: the phones get \"Call completed elsewhere\" and show no missed \
+                     call. With a bridge they show that the caller gave up.";
 const UNSAFE: &str =
     "A value that cannot be written safely into a FreeSWITCH command is left out, and named in the log.";
 const SOCKET: &str = "`last_app`, `last_arg` and `current_application` name what ran on the channel: `socket` on the \
@@ -50,7 +50,7 @@ const LOOPBACK_STAYS: &str = "In wake-only mode the dial-string's loopback stays
 const LOOPBACK_CAUSE: &str =
     "The loopback is a leg, and its end sets `bridge_hangup_cause`. A bridge to nobody has no leg.";
 const CALLEE: &str = "With dialplan routing the caller is shown the phone's name, not \"Outbound Call\", FreeSWITCH's name for every leg of a bridge.";
-const NOT_TRANSCODED: &str = "If the caller has the phone's codec, he gets it, so that nothing is transcoded.";
+const NOT_TRANSCODED: &str = "If the caller has the phone's codec, it is used, so that nothing is transcoded.";
 const ANY_CODEC: &str = "A phone that has none of the caller's codecs is rung once more, with the codecs of its \
                          profile after the caller's (audio only, if the caller has no video). FreeSWITCH may then \
                          transcode.";
@@ -70,7 +70,7 @@ const BYPASS_LATER: &str = "`bypass_media` begins once the call is up, by a re-I
                             goes past FreeSWITCH from the beginning.";
 const EARLY_OF_SEVERAL: &str = "Early media reaches the caller only from a phone that rings alone. A bridge to several phones passes on the early media \
                                 of the first that has some.";
-const BRIDGE_EARLY_MEDIA: &str = "With dial-string routing `bridge_early_media` does not reach the caller's side of the loopback: he hears early media only \
+const BRIDGE_EARLY_MEDIA: &str = "With dial-string routing `bridge_early_media` does not reach the caller's side of the loopback: the caller hears early media only \
                                   without it.";
 const BY_PUSH: &str = "With `wake.alert = \"push\"` the caller hears ringing when the push service has taken the push.";
 
