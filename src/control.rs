@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::engine::view::{AorView, CallView};
-use crate::engine::{Delivery, Notification};
-use crate::input::{Ask, Input, Query};
-use crate::types::{Aor, DeviceKey};
+use crate::engine::{Delivery, Event, HeldCall, Notification, WakeReport};
+use crate::input::{Ask, Input, OtherWake, Query};
+use crate::types::{Aor, CallId, DeviceKey};
 
 /// Calls in one answer: some 50 µs of the loop's time.
 const SLICE: usize = 64;
@@ -93,6 +93,27 @@ impl Control {
             .map_err(|_| NoAnswer::Stopping)
     }
 
+    /// Wakes a user's phones; answers when one is awake, or why not. Whoever drops the answer gives the wake up, unless
+    /// others wait for it.
+    pub async fn wake(&self, asked: HeldCall) -> Result<Result<WakeReport, OtherWake>, NoAnswer> {
+        let (to, answer) = oneshot::channel();
+        let mut leaving = Leaving {
+            call: Some(asked.call),
+            inputs: self.inputs.clone(),
+        };
+        self.inputs
+            .try_send(Input::Wake(Box::new(asked), to))
+            .map_err(|e| refused(&e))?;
+        let answered = answer.await;
+        leaving.call = None;
+        answered.map_err(|_| NoAnswer::Stopping)
+    }
+
+    /// Tells the loop of something that happened outside.
+    pub fn tell(&self, event: Event) -> Result<(), NoAnswer> {
+        self.inputs.try_send(Input::Event(event)).map_err(|e| refused(&e))
+    }
+
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, NoAnswer> {
         let asked = async {
             let turn = Arc::clone(&self.turn).acquire_owned().await;
@@ -107,6 +128,24 @@ impl Control {
         tokio::time::timeout(self.patience, asked)
             .await
             .unwrap_or(Err(NoAnswer::Busy))
+    }
+}
+
+/// Tells the loop that somebody no longer waits for a wake, unless the answer has come.
+struct Leaving {
+    call: Option<CallId>,
+    inputs: mpsc::Sender<Input>,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        let Some(call) = self.call.take() else { return };
+        if let Err(mpsc::error::TrySendError::Full(left)) = self.inputs.try_send(Input::WakeLeft(call)) {
+            let inputs = self.inputs.clone();
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                runtime.spawn(async move { inputs.send(left).await });
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! the calls' connections, by a task per push, by the store's thread.
 
 mod pushing;
+mod wakes;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::clock::now_ms;
-use crate::engine::{CallOrder, Cause, Command, Count, Delivery, Engine, Event, Note, Step, Summary};
+use crate::engine::{CallOrder, Cause, Command, Count, Delivery, Engine, Event, Handover, Note, Step, Summary};
 use crate::esl::{user_registrations, users};
 use crate::input::Input;
 use crate::logging::once::Once;
@@ -60,6 +61,8 @@ struct Turning {
     calls: HashMap<CallId, CallLine>,
     /// Who waits for the answer to a notification.
     askers: HashMap<NotificationId, Asker>,
+    /// Who waits for the answer to a wake.
+    wakers: HashMap<CallId, Vec<wakes::Waker>>,
     /// The number of the last notification.
     asked: u64,
     started: Instant,
@@ -78,12 +81,24 @@ struct Asker {
 
 /// A held call as the loop knows it: where its orders go, and whose it is.
 struct CallLine {
-    orders: mpsc::UnboundedSender<CallOrder>,
+    /// `None` for a wake that somebody asked for.
+    orders: Option<mpsc::UnboundedSender<CallOrder>>,
     aor: Aor,
     /// Ends the pushes under way for it.
     over: CancellationToken,
     /// Whether its first push was counted.
     pushed: bool,
+}
+
+impl CallLine {
+    fn new(orders: Option<mpsc::UnboundedSender<CallOrder>>, aor: Aor) -> Self {
+        Self {
+            orders,
+            aor,
+            over: CancellationToken::new(),
+            pushed: false,
+        }
+    }
 }
 
 impl Drop for CallLine {
@@ -119,6 +134,7 @@ impl Driver {
             d: self,
             calls: HashMap::new(),
             askers: HashMap::new(),
+            wakers: HashMap::new(),
             asked: 0,
             started: Instant::now(),
             drained: None,
@@ -170,15 +186,7 @@ impl Turning {
         match input {
             Input::Event(event) => self.feed(event),
             Input::Held(call, orders) => {
-                self.calls.insert(
-                    call.call,
-                    CallLine {
-                        orders,
-                        aor: call.aor.clone(),
-                        over: CancellationToken::new(),
-                        pushed: false,
-                    },
-                );
+                self.calls.insert(call.call, CallLine::new(Some(orders), call.aor.clone()));
                 self.feed(Event::CallHeld(call));
             }
             Input::KillElsewhere(leg, cause) => self.kill_elsewhere(leg, cause),
@@ -190,6 +198,8 @@ impl Turning {
                 self.askers.insert(id, Asker { aor, by, answer });
                 self.feed(Event::NotificationAsked(id, asked));
             }
+            Input::Wake(asked, answer) => self.wake(*asked, answer),
+            Input::WakeLeft(call) => self.wake_left(call),
             Input::Ask(query) => {
                 let now = self.now();
                 query.answer(&mut self.d.engine, now);
@@ -258,12 +268,16 @@ impl Turning {
                         asker.tell(delivery);
                     }
                 }
+                Command::WakeEnded(report) => self.wake_ended(*report),
                 Command::Note(note) => self.note(note),
                 Command::Count(count) => self.count(&count),
                 Command::Summarize(summary) => {
                     // The doctor's own probe is nobody's call.
                     if !summary.aor.is_nobody() {
-                        self.d.metrics.call_over(&summary);
+                        match summary.handover {
+                            Handover::Request => self.d.metrics.wake_over(&summary),
+                            Handover::Dialplan | Handover::DialString => self.d.metrics.call_over(&summary),
+                        }
                     }
                     summarize(&summary);
                 }
@@ -279,7 +293,7 @@ impl Turning {
                 if let CallOrder::CallUser(aor) = &order {
                     line.aor = aor.clone();
                 }
-                line.orders.send(order).err().map(|e| e.0)
+                line.orders.as_ref().and_then(|orders| orders.send(order).err()).map(|e| e.0)
             }
             None => Some(order),
         };
@@ -382,6 +396,7 @@ fn summarize(s: &Summary) {
         call_to_push_ms = ms(s.call_to_push),
         push_to_register_ms = ms(s.push_to_register),
         register_to_invite_ms = ms(s.register_to_invite),
-        "call over"
+        "{}",
+        if s.handover == Handover::Request { "wake over" } else { "call over" }
     );
 }

@@ -87,6 +87,7 @@ impl Reload {
             file: _,
             notes,
             unread: _,
+            has_freeswitch,
             freeswitch,
             listen: Listen { addresses, allow },
             policy,
@@ -106,6 +107,7 @@ impl Reload {
         let mut restart = Vec::new();
         let StoreConfig { .. } = store;
         restart.extend((addresses != old.listen.addresses).then_some("listen.addresses"));
+        restart.extend((has_freeswitch != old.has_freeswitch).then_some("freeswitch.enabled"));
         restart.extend((store != old.store).then_some("store"));
         restart.extend((http != old.http).then_some("http"));
         restart.extend((format != old.log.format).then_some("log.format"));

@@ -28,6 +28,7 @@ pub(super) struct Raw {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct FreeSwitch {
+    pub enabled: Option<bool>,
     pub host: Option<String>,
     pub port: Option<u16>,
     pub password_file: Option<String>,

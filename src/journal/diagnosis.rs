@@ -278,6 +278,12 @@ pub(super) fn of(history: &History<'_>) -> Option<Diagnosis> {
 /// What is known of a call whose caller hung up; `first` is what the first phone's part says.
 fn abandoned(history: &History<'_>, first: Option<Diagnosis>) -> Diagnosis {
     let attempts = &history.attempts;
+    if history.has(StepKind::AskerGone) {
+        return plain(format!(
+            "whoever asked for the wake closed the connection after {}, before a phone had registered",
+            span(history.held_ms)
+        ));
+    }
     if attempts.iter().any(|a| a.rang) {
         return plain("a phone rang; the caller hung up before anybody answered");
     }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::count::Count;
-use super::event::DirectoryQuery;
+use super::event::{DirectoryQuery, Handover};
 use super::order::CallOrder;
 use super::step::Step;
+use super::wake_report::WakeReport;
 use crate::types::push::{PushError, PushReceipt, PushRequest};
 use crate::types::{Aor, CallId, Device, DeviceKey, NotificationId};
 use crate::word_enum;
@@ -48,11 +49,13 @@ pub enum Command {
     },
     /// What came of a notification; exactly one for each.
     Answer(NotificationId, Delivery),
+    /// What came of a wake that somebody asked for; exactly one for each.
+    WakeEnded(Box<WakeReport>),
     /// A step in the life of a wake, for the journal and the debug log.
     Note(Note),
     /// Something to be counted.
     Count(Count),
-    /// The call is over: one line for the log.
+    /// The call, or the wake that was asked for, is over: one line for the log.
     Summarize(Box<Summary>),
 }
 
@@ -64,6 +67,7 @@ impl Command {
             Self::Push(push) => push.call().map(|about| about.call),
             Self::Note(note) => note.call,
             Self::Summarize(summary) => Some(summary.call),
+            Self::WakeEnded(report) => Some(report.call),
             Self::StoreDevice(_)
             | Self::ForgetDevice { .. }
             | Self::AskRegistrations { .. }
@@ -120,6 +124,8 @@ pub struct Summary {
     pub call: CallId,
     /// Who was called.
     pub aor: Aor,
+    /// How it came to us.
+    pub handover: Handover,
     /// How it ended.
     pub result: HoldResult,
     /// How many devices and bindings were considered.

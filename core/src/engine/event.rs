@@ -35,8 +35,10 @@ pub enum Event {
     /// All registrations of these profiles were read: their bindings that neither this resync nor an event since it
     /// began has named are over.
     ResyncEnded(u64, Vec<Arc<str>>),
-    /// FreeSWITCH handed over a channel to hold.
+    /// FreeSWITCH handed over a channel to hold, or somebody asks for a wake ([`Handover::Request`]).
     CallHeld(HeldCall),
+    /// Nobody waits any more for the answer to a wake that was asked for.
+    AskerGone(CallId),
     /// What FreeSWITCH's directory says to [`DirectoryQuery::WhoseNumber`].
     UserFound {
         /// The held call.
@@ -157,6 +159,7 @@ impl Event {
             | Self::UserFound { call, .. }
             | Self::WhoRings { call, .. }
             | Self::OtherLegSeen { call, .. }
+            | Self::AskerGone(call)
             | Self::ConnectionLost(call) => Some(*call),
             _ => None,
         }
@@ -252,7 +255,7 @@ pub enum DirectoryQuery {
     WhoRings,
 }
 
-/// A channel that waits in our hands.
+/// A channel that waits in our hands, or a wake that somebody asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HeldCall {
     /// Ours.
@@ -273,6 +276,8 @@ pub struct HeldCall {
     pub options: CallOptions,
     /// What FreeSWITCH's directory is asked about it.
     pub query: Option<DirectoryQuery>,
+    /// The Call-ID of the INVITE that follows, where whoever asks for a wake knows it: pushes carry it.
+    pub sip_call_id: Option<Arc<str>>,
 }
 
 impl HeldCall {
@@ -314,6 +319,8 @@ word_enum! {
         Dialplan = "dialplan",
         /// A loopback channel of a dial-string.
         DialString = "dial-string",
+        /// There is no channel: somebody asked for a wake, and gets the answer ([`super::Command::WakeEnded`]).
+        Request = "request",
     }
 }
 

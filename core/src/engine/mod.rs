@@ -20,6 +20,7 @@
 //! | [`limits`] | how often a phone may be woken |
 //! | [`world`] | what all calls share |
 //! | [`view`] | what an operator may see |
+//! | [`wake_report`] | what came of a wake that somebody asked for |
 //! | [`digest`] | whether two engines act alike |
 
 pub mod call;
@@ -39,6 +40,7 @@ pub mod party;
 pub mod policy;
 pub mod step;
 pub mod view;
+pub mod wake_report;
 pub mod world;
 
 use std::cmp::Reverse;
@@ -62,6 +64,7 @@ pub use self::order::{CallOrder, Cause, Connect, Next, Record, Ring};
 pub use self::party::Origin;
 use self::policy::Policy;
 pub use self::step::{Caller, RegisterKind, Ringer, Step, StepKind, TakeoverKind};
+pub use self::wake_report::{WakeReport, WakeState, WokenParty};
 use self::world::World;
 use crate::types::{Aor, CallId, Device, Moment, NotificationId, UnixSeconds};
 
@@ -107,6 +110,7 @@ use crate::types::{Aor, CallId, Device, Moment, NotificationId, UnixSeconds};
 ///     max_wait: None,
 ///     options: CallOptions::default(),
 ///     query: None,
+///     sip_call_id: None,
 /// }));
 /// let commands: Vec<Command> = std::iter::from_fn(|| engine.poll_command()).collect();
 /// assert!(commands.iter().any(|command| matches!(command, Command::Push(_))));
@@ -213,6 +217,7 @@ impl Engine {
                 self.with(call, |call, world| call.on_other_leg(&target, leg, world));
             }
             Event::ConnectionLost(call) => self.with(call, Call::on_connection_lost),
+            Event::AskerGone(call) => self.with(call, Call::on_asker_gone),
             Event::PushEnded { push, outcome, at } => self.push_ended(push, &outcome, at),
             Event::NotificationAsked(id, asked) => self.notification_asked(id, &asked),
             Event::PolicyChanged(policy) => self.change_policy(*policy),
@@ -268,6 +273,11 @@ impl Engine {
             return;
         }
         if self.draining {
+            if held.handover == Handover::Request {
+                let report = WakeReport::of_nobody(id, HoldResult::Draining);
+                self.world.out.push_back(Command::WakeEnded(Box::new(report)));
+                return;
+            }
             let order = CallOrder::Release {
                 result: HoldResult::Draining,
                 next: Next::Ring(None),

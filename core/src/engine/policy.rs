@@ -77,6 +77,9 @@ pub struct Policy {
     pub decline: Decline,
     /// When the caller hears that it rings.
     pub alert: Alert,
+    /// Registrations are told by another SIP server: there is no FreeSWITCH that could be asked which a user has. Read
+    /// when the engine is made.
+    pub registrations_are_told: bool,
     /// How calls that do not say it themselves reach their phones.
     pub mode: Mode,
     /// Call pushes per device and minute; 0 means no limit.
@@ -113,6 +116,7 @@ impl Default for Policy {
             debounce: Duration::from_secs(1),
             decline: Decline::ThisDevice,
             alert: Alert::Push,
+            registrations_are_told: false,
             mode: Mode::Connect,
             device_pushes_per_minute: 10,
             caller_pushes_per_minute: 60,

@@ -262,6 +262,7 @@ impl Bench {
             handover: fswake_core::engine::Handover::Dialplan,
             options,
             query: None,
+            sip_call_id: None,
         }
     }
 

@@ -206,6 +206,7 @@ pub fn held<'a>(header: impl Fn(&str) -> Option<&'a str>, call: CallId, at: Syst
         at,
         max_wait: asked.max_wait,
         options: asked.options,
+        sip_call_id: None,
         query: if asked.ask_directory {
             Some(DirectoryQuery::WhoRings)
         } else {

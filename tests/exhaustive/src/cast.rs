@@ -67,6 +67,7 @@ impl Cast {
             handover: Handover::Dialplan,
             options: beginning.options,
             query: None,
+            sip_call_id: None,
         };
         let ended = |cause: &str, sip_status| LegEnd {
             cause: cause.into(),

@@ -60,9 +60,19 @@ pub struct Directory {
     /// be older.
     ended: HashMap<AorKey, BTreeSet<Aor>>,
     is_resyncing: bool,
+    /// Nobody can be asked which registrations a user has.
+    nobody_to_ask: bool,
 }
 
 impl Directory {
+    /// An empty one.
+    pub fn new(nobody_to_ask: bool) -> Self {
+        Self {
+            nobody_to_ask,
+            ..Self::default()
+        }
+    }
+
     /// What decides ([`super::digest`]); `calls` says whether calls may still come.
     pub(super) fn digest(&self, calls: bool, state: &mut impl Hasher) {
         let Self {
@@ -81,6 +91,8 @@ impl Directory {
             dropped,
             ended,
             is_resyncing,
+            // Never changes.
+            nobody_to_ask: _,
         } = self;
         let mut all: Vec<_> = entries
             .iter()
