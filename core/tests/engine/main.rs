@@ -16,6 +16,7 @@ mod options;
 mod races;
 mod redial;
 mod registers;
+mod request;
 mod reload;
 mod ringing_on;
 mod set_aside;

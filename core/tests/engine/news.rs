@@ -11,7 +11,7 @@ use crate::common::{Bench, apns, call, leg, reg};
 use crate::{held, with};
 
 /// iPhones are told of a call's end, and perhaps of a missed call.
-fn iphones(missed_call_push: bool) -> AppPolicy {
+pub fn iphones(missed_call_push: bool) -> AppPolicy {
     AppPolicy {
         provider: Some(Provider::Apns),
         app: None,
