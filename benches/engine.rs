@@ -58,7 +58,7 @@ fn hold(n: u32) -> Event {
         handover: fswake::engine::Handover::Dialplan,
         options: fswake::engine::CallOptions::default(),
         query: None,
-            sip_call_id: None,
+        sip_call_id: None,
     })
 }
 

@@ -22,7 +22,7 @@ answer=$(curl "$@" "$url") || exit 1
 
 # One member of the answer, as far as the first quote: contact and detail have none inside.
 member() {
-    printf '%s' "$answer" | sed -n "s/^[^[]*\"$1\":\"\([^\"]*\)\".*/\1/p"
+    printf '%s\n' "$answer" | sed -n "s/^[^[]*\"$1\":\"\([^\"]*\)\".*/\1/p"
 }
 
 if [ "$(member result)" = woken ]; then

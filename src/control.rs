@@ -97,15 +97,16 @@ impl Control {
     /// others wait for it.
     pub async fn wake(&self, asked: HeldCall) -> Result<Result<WakeReport, OtherWake>, NoAnswer> {
         let (to, answer) = oneshot::channel();
-        let mut leaving = Leaving {
+        let mut waiting = Waiting {
             call: Some(asked.call),
+            answer,
             inputs: self.inputs.clone(),
         };
         self.inputs
             .try_send(Input::Wake(Box::new(asked), to))
             .map_err(|e| refused(&e))?;
-        let answered = answer.await;
-        leaving.call = None;
+        let answered = (&mut waiting.answer).await;
+        waiting.call = None;
         answered.map_err(|_| NoAnswer::Stopping)
     }
 
@@ -131,15 +132,18 @@ impl Control {
     }
 }
 
-/// Tells the loop that somebody no longer waits for a wake, unless the answer has come.
-struct Leaving {
+/// Somebody who waits for a wake. Tells the loop when he has gone before the answer.
+struct Waiting {
     call: Option<CallId>,
+    answer: oneshot::Receiver<Result<WakeReport, OtherWake>>,
     inputs: mpsc::Sender<Input>,
 }
 
-impl Drop for Leaving {
+impl Drop for Waiting {
     fn drop(&mut self) {
         let Some(call) = self.call.take() else { return };
+        // First: the loop looks at who still waits.
+        self.answer.close();
         if let Err(mpsc::error::TrySendError::Full(left)) = self.inputs.try_send(Input::WakeLeft(call)) {
             let inputs = self.inputs.clone();
             if let Ok(runtime) = tokio::runtime::Handle::try_current() {

@@ -45,6 +45,8 @@ const QUESTIONS: usize = 16_384;
 const MOST_WAKES: usize = 10_000;
 /// How long releases and hangups that were ordered may take to be written at the end.
 const LAST_WORDS: Duration = Duration::from_secs(3);
+/// How long an answer by HTTP may take to be written.
+const LAST_ANSWER: Duration = Duration::from_millis(100);
 /// How long the store may take for what it has not written yet.
 const LAST_WRITES: Duration = Duration::from_secs(5);
 
@@ -67,6 +69,8 @@ struct Daemon {
     calls: TaskTracker,
     pushes: TaskTracker,
     store: StoreWriter,
+    /// Wakes that may be asked for at once, and those that nobody has asked for.
+    wakes: (usize, Arc<Semaphore>),
     /// Told when the configuration is to be read again.
     reload: Arc<Notify>,
     reloading: AbortHandle,
@@ -134,6 +138,7 @@ impl Daemon {
             parts.spawn("the listener for calls", outbound.clone().listen(listener));
         }
 
+        let wakes = Arc::new(Semaphore::new(most_wakes));
         let esl_up = Arc::new(AtomicBool::new(false));
         let metrics = Metrics::new();
         for app in pushers.states() {
@@ -151,7 +156,7 @@ impl Daemon {
             store_path: config.store.path.clone(),
             esl_up: esl_up.clone(),
             has_freeswitch: config.has_freeswitch,
-            wakes: Arc::new(Semaphore::new(most_wakes)),
+            wakes: wakes.clone(),
             token: config.http.token.clone(),
         });
         let http = http::serve::run(config.http.addresses.clone(), http::router(site), stop.clone());
@@ -239,6 +244,7 @@ impl Daemon {
             calls,
             pushes,
             store,
+            wakes: (most_wakes, wakes),
             reload: reload_asked,
             reloading,
             drain_timeout: drain_timeout_now,
@@ -283,6 +289,12 @@ impl Daemon {
         let last_words = async {
             self.calls.wait().await;
             self.pushes.wait().await;
+            let (most, free) = &self.wakes;
+            if free.available_permits() < *most {
+                // Each has its answer then; this is for the last of them to be written.
+                let _ = free.acquire_many(u32::try_from(*most).unwrap_or(u32::MAX)).await;
+                tokio::time::sleep(LAST_ANSWER).await;
+            }
         };
         if tokio::time::timeout(LAST_WORDS, last_words).await.is_err() {
             warn!("some connections did not end in time");

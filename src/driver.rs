@@ -186,7 +186,8 @@ impl Turning {
         match input {
             Input::Event(event) => self.feed(event),
             Input::Held(call, orders) => {
-                self.calls.insert(call.call, CallLine::new(Some(orders), call.aor.clone()));
+                self.calls
+                    .insert(call.call, CallLine::new(Some(orders), call.aor.clone()));
                 self.feed(Event::CallHeld(call));
             }
             Input::KillElsewhere(leg, cause) => self.kill_elsewhere(leg, cause),
@@ -293,7 +294,10 @@ impl Turning {
                 if let CallOrder::CallUser(aor) = &order {
                     line.aor = aor.clone();
                 }
-                line.orders.as_ref().and_then(|orders| orders.send(order).err()).map(|e| e.0)
+                line.orders
+                    .as_ref()
+                    .and_then(|orders| orders.send(order).err())
+                    .map(|e| e.0)
             }
             None => Some(order),
         };

@@ -367,7 +367,7 @@ fn single_domain_site_may_ignore_the_domain() {
         handover: fswake_core::engine::Handover::Dialplan,
         options: fswake_core::engine::CallOptions::default(),
         query: None,
-            sip_call_id: None,
+        sip_call_id: None,
     }));
     b.expect_push("tok");
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use common::{Bench, apns, call, end, leg, reg, target, unreg};
 use fswake_core::engine::policy::{Alert, AppPolicy, Decline, OnUnregister, Policy};
 use fswake_core::engine::{
-    CallOptions, CallOrder, Command, DirectoryQuery, EarlyMedia, Event, HeldCall, LegEnd, Mode, OtherLegState, Ringing,
-    Takeover, UnregisterWhy,
+    CallOptions, CallOrder, Command, DirectoryQuery, EarlyMedia, Event, Handover, HeldCall, LegEnd, Mode,
+    OtherLegState, Ringing, Takeover, UnregisterWhy,
 };
 use fswake_core::types::push::{PushError, PushReceipt};
 use fswake_core::types::{LegId, Moment, PushId};
@@ -42,6 +42,9 @@ enum Step {
     Pass(u64),
     Repeat,
 }
+
+/// The call that is a wake which somebody asks for.
+const ASKED: u128 = 4;
 
 /// Why a held channel may be gone.
 const CAUSES: [&str; 5] = [
@@ -117,13 +120,35 @@ fn contact(user: u8, id: u8, at: u8) -> String {
     format!("{user}.{id}@h:{at}{how}")
 }
 
+/// A call comes, or a wake is asked for.
+fn held_call(c: u128, u: u8, options: CallOptions) -> HeldCall {
+    let handover = if c == ASKED {
+        Handover::Request
+    } else {
+        Handover::Dialplan
+    };
+    let options = match handover {
+        Handover::Request => CallOptions {
+            push_awake: options.wait_any,
+            mode: options.mode,
+            ..CallOptions::default()
+        },
+        Handover::Dialplan | Handover::DialString => options,
+    };
+    HeldCall {
+        handover,
+        ..Bench::held_call(c, &u.to_string(), "caller", options, None)
+    }
+}
+
 fn event(step: &Step, bench: &mut Bench) -> Option<Event> {
     Some(match *step {
         Step::Hold(c, u, options) => {
             // Some may be for another name of somebody's, and some from a dial-string that rings others, too.
-            let held = Bench::held_call(c, &u.to_string(), "caller", options, None);
+            let held = held_call(c, u, options);
             let query = [Some(DirectoryQuery::WhoseNumber), Some(DirectoryQuery::WhoRings), None]
                 [usize::try_from(c % 3).unwrap_or(2)];
+            let query = query.filter(|_| held.handover != Handover::Request);
             bench.feed(Event::CallHeld(HeldCall { query, ..held }));
             return None;
         }
@@ -163,6 +188,7 @@ fn event(step: &Step, bench: &mut Bench) -> Option<Event> {
             call: call(c),
             cause: cause.into(),
         },
+        Step::Taken(ASKED, _) => Event::AskerGone(call(ASKED)),
         Step::Taken(c, picked_up) => Event::CallTaken {
             call: call(c),
             how: if picked_up {
@@ -340,16 +366,14 @@ fn run(policy: &Policy, steps: &[Step]) -> Vec<Command> {
     let mut last = None;
     let mut used = HashSet::new();
     for step in steps {
-        if let Step::Hold(c, _, options) = step {
+        if let Step::Hold(c, u, options) = step {
             // FreeSWITCH never reuses a call.
             if !used.insert(*c) {
                 continue;
             }
-            history.ledger.hold(
-                history.bench.now,
-                &Bench::held_call(*c, "0", "caller", *options, None),
-                policy.max_wait,
-            );
+            history
+                .ledger
+                .hold(history.bench.now, &held_call(*c, *u, *options), policy.max_wait);
         }
         if let Step::Pass(time) = step {
             history.pass(Duration::from_millis(*time));

@@ -68,7 +68,10 @@ pub(super) fn wake(config: &Config, args: &Wake) -> anyhow::Result<()> {
         show(&answer)?;
     }
     if answer["result"] != "woken" {
-        bail!("not woken: {}", Printable(answer["detail"].as_str().unwrap_or("no reason given")));
+        bail!(
+            "not woken: {}",
+            Printable(answer["detail"].as_str().unwrap_or("no reason given"))
+        );
     }
     Ok(())
 }
@@ -78,7 +81,9 @@ fn show(answer: &Value) -> std::io::Result<()> {
     for device in table::list(answer, "devices") {
         let name = table::text(&device["device"]);
         let state = table::text(&device["state"]);
-        let after = device["push_to_register_ms"].as_i64().map(|ms| format!(", {} after the push", span(ms)));
+        let after = device["push_to_register_ms"]
+            .as_i64()
+            .map(|ms| format!(", {} after the push", span(ms)));
         let contact = device["contact"].as_str().map(|contact| format!(", at {contact}"));
         let problem = device["problem"].as_str().map(|problem| format!(": {problem}"));
         let said = [Some(state), after, contact, problem];

@@ -2,6 +2,7 @@
 
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
 use super::{CallLine, Turning};
 use crate::engine::{Event, HeldCall, HoldResult, WakeReport};
@@ -17,7 +18,10 @@ impl Turning {
         let call = asked.call;
         if let Some(line) = self.calls.get(&call) {
             match self.wakers.get_mut(&call).filter(|_| line.aor == asked.aor) {
-                Some(wakers) => wakers.push(answer),
+                Some(wakers) => {
+                    debug!(call.id = %call, "wake asked for again: both get its answer");
+                    wakers.push(answer);
+                }
                 None => _ = answer.send(Err(OtherWake)),
             }
             return;
@@ -29,7 +33,9 @@ impl Turning {
 
     /// Gives a wake up if nobody waits for it any more.
     pub(super) fn wake_left(&mut self, call: CallId) {
-        let Some(wakers) = self.wakers.get_mut(&call) else { return };
+        let Some(wakers) = self.wakers.get_mut(&call) else {
+            return;
+        };
         wakers.retain(|waker| !waker.is_closed());
         if wakers.is_empty() {
             self.feed(Event::AskerGone(call));

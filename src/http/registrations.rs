@@ -74,12 +74,17 @@ pub(super) async fn tell(
         return Err(ProblemDetails::wrong("contact: the Contact of the REGISTER"));
     }
     if !names_contact && told.call_id.is_empty() {
-        return Err(ProblemDetails::wrong("contact, call_id: one of them, to say which registration has ended"));
+        return Err(ProblemDetails::wrong(
+            "contact, call_id: one of them, to say which registration has ended",
+        ));
     }
     let read = names_contact.then(|| registrations::read(&told.contact, &node, &told.user_agent, None, &rules));
     let read = read.unwrap_or_default();
     if names_contact && read.target.is_none() {
-        let detail = read.warnings.first().map_or("contact: it cannot be read", String::as_str);
+        let detail = read
+            .warnings
+            .first()
+            .map_or("contact: it cannot be read", String::as_str);
         return Err(ProblemDetails::wrong(detail));
     }
     let push = read.push.as_ref();
@@ -93,7 +98,11 @@ pub(super) async fn tell(
         warnings: read.warnings,
     };
     warn_of(&aor, &answer.warnings);
-    let (call_id, user_agent, at) = (call_id(told.call_id, read.target.as_ref()), told.user_agent.into(), unix_now());
+    let (call_id, user_agent, at) = (
+        call_id(told.call_id, read.target.as_ref()),
+        told.user_agent.into(),
+        unix_now(),
+    );
     site.control.tell(if is_end {
         Event::Unregistered(Unregistration {
             aor,

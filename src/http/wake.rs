@@ -120,7 +120,10 @@ impl WakeBody {
             Some(_) => return Err(wrong("id: a UUID that you have chosen, or nothing")),
         };
         let sip_call_id = self.sip_call_id.unwrap_or_default();
-        if [&self.caller, &self.caller_name, &sip_call_id].iter().any(|text| text.len() > LONGEST) {
+        if [&self.caller, &self.caller_name, &sip_call_id]
+            .iter()
+            .any(|text| text.len() > LONGEST)
+        {
             return Err(wrong("caller, caller_name, sip_call_id: at most 256 bytes"));
         }
         Ok(HeldCall {
@@ -181,7 +184,10 @@ fn why_not(report: &WakeReport) -> (ProblemDetails, &'static str) {
         }
         HoldResult::Draining => {
             let detail = "the daemon is stopping";
-            (problem(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(5), "draining")
+            (
+                problem(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(5),
+                "draining",
+            )
         }
         HoldResult::Abandoned => {
             let detail = "whoever asked had gone";

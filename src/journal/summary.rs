@@ -108,7 +108,11 @@ pub(super) fn since(connection: &Connection, since_ms: i64) -> rusqlite::Result<
             }
             _ => {
                 let result = HoldResult::from_word(&text(row, 3)?);
-                let good = if progress.is_request { HoldResult::Woken } else { HoldResult::Connected };
+                let good = if progress.is_request {
+                    HoldResult::Woken
+                } else {
+                    HoldResult::Connected
+                };
                 progress.connected = result == Some(good);
             }
         }

@@ -78,9 +78,13 @@ pub(super) fn of(step: Option<StepKind>, detail: &Map<String, Value>) -> String 
                 .and("; dialled: ", d.text("dialled"), "")
                 .and("; the directory took ", d.span("asked-ms"), "")
         }
-        StepKind::DeviceAwake => Words::new(if d.number("push-in-ms").is_some() { "awake, no push yet" } else { "awake, no push" })
-            .and(": seen ", d.span("seen-ms"), " ago")
-            .and("; pushed in ", d.span("push-in-ms"), " unless it rings"),
+        StepKind::DeviceAwake => Words::new(if d.number("push-in-ms").is_some() {
+            "awake, no push yet"
+        } else {
+            "awake, no push"
+        })
+        .and(": seen ", d.span("seen-ms"), " ago")
+        .and("; pushed in ", d.span("push-in-ms"), " unless it rings"),
         StepKind::DeviceSetAside => {
             let reason = d.text("reason").map(|reason| with_date(&reason));
             Words::new("not pushed, token set aside until its next REGISTER").and(": ", reason, "")
@@ -237,7 +241,9 @@ fn over(d: &Detail<'_>) -> Words {
             | HoldResult::HandsOff
             | HoldResult::Error => "no phone came",
         };
-        return Words::new("over: ").and("", Some(came_to), "").and(" (", d.text("result"), ")");
+        return Words::new("over: ")
+            .and("", Some(came_to), "")
+            .and(" (", d.text("result"), ")");
     }
     let got = match result {
         Some(HoldResult::Connected) => "connected",

@@ -38,7 +38,7 @@ async fn iphone(stage: &Stage, proxy: &Kamailio, user: &str) -> Phone {
 
 #[tokio::test]
 async fn calls_through_kamailio_wait_for_the_phone_that_its_push_wakes() {
-    if let Err(reason) = kamailio::installed() {
+    if let Err(reason) = kamailio::has(&["jansson", "http_client"]) {
         return skipped::note(&reason);
     }
     let mut stage = Stage::new().await;

@@ -153,7 +153,11 @@ fn answer_does_not_wait_for_a_sleeping_phone_when_another_is_awake_unless_all_ar
         let report = report(&mut b);
         assert_eq!(report.result, HoldResult::Woken);
         let states: Vec<_> = report.parties.iter().map(|party| party.state).collect();
-        let sleeper = if waits { WakeState::Registered } else { WakeState::Pushed };
+        let sleeper = if waits {
+            WakeState::Registered
+        } else {
+            WakeState::Pushed
+        };
         assert_eq!(states, [sleeper, WakeState::Awake]);
         assert_eq!(report.woken().unwrap().device.is_some(), waits);
     }

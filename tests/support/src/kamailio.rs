@@ -48,9 +48,36 @@ pub fn installed() -> Result<(), String> {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     let mut paths = std::env::split_paths(&paths).chain([Path::new("/usr/sbin").to_owned()]);
     let found = paths.any(|path| path.join(PROGRAM).is_file());
-    let problem = "no kamailio (Debian: kamailio, kamailio-tls-modules, kamailio-websocket-modules; for the push gateway \
-                   kamailio-extra-modules, kamailio-utils-modules)";
+    let problem = "no kamailio (Debian: kamailio, kamailio-tls-modules, kamailio-websocket-modules)";
     found.then_some(()).ok_or_else(|| problem.to_owned())
+}
+
+/// Whether there is one with these modules.
+///
+/// # Errors
+/// There is not: what to print.
+pub fn has(modules: &[&str]) -> Result<(), String> {
+    installed()?;
+    let folders = [
+        "/usr/lib/x86_64-linux-gnu",
+        "/usr/lib/aarch64-linux-gnu",
+        "/usr/lib",
+        "/usr/lib64",
+    ];
+    let there = |module: &&&str| {
+        let is_in = |folder: &&str| {
+            Path::new(folder)
+                .join(format!("kamailio/modules/{module}.so"))
+                .is_file()
+        };
+        folders.iter().any(|folder| is_in(&folder))
+    };
+    match modules.iter().find(|module| !there(module)) {
+        Some(module) => Err(format!(
+            "kamailio has no module {module} (Debian: kamailio-extra-modules, kamailio-utils-modules)"
+        )),
+        None => Ok(()),
+    }
 }
 
 impl Kamailio {

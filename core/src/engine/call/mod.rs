@@ -161,7 +161,12 @@ impl Call {
     fn mode(&self, world: &World) -> Mode {
         if self.is_request() {
             // There is nobody to connect a phone with.
-            return self.held.options.mode.filter(|mode| mode.only_wakes()).unwrap_or(Mode::WakeFirst);
+            return self
+                .held
+                .options
+                .mode
+                .filter(|mode| mode.only_wakes())
+                .unwrap_or(Mode::WakeFirst);
         }
         if self.other_rings() && !self.is_asked(DirectoryQuery::WhoRings) {
             // No bridge comes after it that would ring a woken phone.
