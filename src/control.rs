@@ -163,6 +163,7 @@ fn refused(error: &mpsc::error::TrySendError<Input>) -> NoAnswer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Audience;
     use crate::types::{TokenType, push::Payload};
 
     /// One that has little patience.
@@ -196,7 +197,7 @@ mod tests {
             token_type: TokenType::Im,
             app: None,
             payload: Arc::new(Payload::parse("{}").unwrap()),
-            only_absent: false,
+            audience: Audience::All,
             by: "http",
             at: 0,
         };

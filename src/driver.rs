@@ -118,8 +118,8 @@ impl Asker {
         let reason = reason.or_else(|| refused.map(ToString::to_string));
         if sent > 0 {
             info!(%aor, by, sent, not_sent, reason, "notification sent");
-        } else if by == "message" && delivery.nobody.is_some() {
-            debug!(%aor, by, reason, "message needs no push");
+        } else if matches!(by, "message" | "voicemail") && delivery.nobody.is_some() {
+            debug!(%aor, by, reason, "{by} needs no push");
         } else {
             warn!(%aor, by, not_sent, reason, "notification not sent");
         }
@@ -193,11 +193,14 @@ impl Turning {
             Input::KillElsewhere(leg, cause) => self.kill_elsewhere(leg, cause),
             Input::Warnings(aor, warnings) => self.warned.warn(&aor, warnings),
             Input::Notify(asked, answer) => {
-                self.asked += 1;
-                let id = NotificationId(self.asked);
-                let (aor, by) = (asked.aor.clone(), asked.by);
-                self.askers.insert(id, Asker { aor, by, answer });
+                let id = self.asked_by(asked.aor.clone(), asked.by, answer);
                 self.feed(Event::NotificationAsked(id, asked));
+            }
+            Input::MessagesWaiting(told) => {
+                // Nobody waits for the answer; it is logged.
+                let (answer, _) = oneshot::channel();
+                let id = self.asked_by(told.aor.clone(), "voicemail", answer);
+                self.feed(Event::MessagesWaiting(id, told));
             }
             Input::Wake(asked, answer) => self.wake(*asked, answer),
             Input::WakeLeft(call) => self.wake_left(call),
@@ -211,6 +214,14 @@ impl Turning {
                 self.drained = Some(drained);
             }
         }
+    }
+
+    /// Numbers a notification and remembers who waits for its answer.
+    fn asked_by(&mut self, aor: Aor, by: &'static str, answer: oneshot::Sender<Delivery>) -> NotificationId {
+        self.asked += 1;
+        let id = NotificationId(self.asked);
+        self.askers.insert(id, Asker { aor, by, answer });
+        id
     }
 
     /// The call that a debug line is about; not looked up while there are no debug lines.

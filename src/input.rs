@@ -3,7 +3,7 @@
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::engine::view::{AorView, CallView};
-use crate::engine::{CallOrder, Cause, Delivery, Engine, Event, HeldCall, Notification, WakeReport};
+use crate::engine::{CallOrder, Cause, Delivery, Engine, Event, HeldCall, MessagesWaiting, Notification, WakeReport};
 use crate::types::{Aor, CallId, DeviceKey, LegId, Moment};
 
 /// One input of the loop.
@@ -19,6 +19,8 @@ pub enum Input {
     Warnings(Aor, Vec<String>),
     /// A notification to send, and where the answer goes. The loop numbers it.
     Notify(Notification, oneshot::Sender<Delivery>),
+    /// What FreeSWITCH says of a mailbox. The loop numbers it.
+    MessagesWaiting(MessagesWaiting),
     /// A wake to try, and where the answer goes. Who asks for one that is under way gets the same answer.
     Wake(Box<HeldCall>, oneshot::Sender<Result<WakeReport, OtherWake>>),
     /// One of those who wait for this wake has gone.

@@ -54,6 +54,7 @@ pub fn inbound_settings(config: &Config) -> Settings {
         endpoint: config.freeswitch.clone(),
         rules: config.contact.clone(),
         notifications: config.notification_events,
+        voicemail: config.policy.apps.iter().any(|app| app.voicemail_push),
     }
 }
 

@@ -206,6 +206,7 @@ fn settings_reach_the_policy() {
         domains: Vec::new(),
         on_unregister: OnUnregister::Forget,
         missed_call_push: true,
+        voicemail_push: false,
         cancel_push: true,
     };
     let device = |provider: Provider, app: &str| DeviceKey {
@@ -379,6 +380,14 @@ fn every_mistake_is_shown_with_file_key_value_and_what_is_allowed() {
             "[[contact.params]]\n[[contact.params]]\nplatforms = { x = 'a b' }",
             r#"contact.params[2].platforms."x": "a b": "apns", "apns.dev", "fcm", or another provider's name"#,
         ),
+        (
+            "[[contact.params]]\npreset = 'acrobits'",
+            r#"contact.params[1].preset: "acrobits": "mod_apn", "kazoo" or "linphone". acrobits has none: a service of its vendor's wakes it (docs/SOFTPHONES.md)"#,
+        ),
+        (
+            "[[contact.params]]\npreset = 'acme'",
+            r#"contact.params[1].preset: "acme": "mod_apn", "kazoo" or "linphone" (docs/SOFTPHONES.md)"#,
+        ),
         ("[store]\npath = ''", r#"store.path: "": the name of a file"#),
         (
             "[http]\naddresses = ['example.org:80']",
@@ -458,7 +467,7 @@ fn every_mistake_in_an_app_is_shown_with_the_app() {
         ("name = 'a'\nprovider = 'log'\n[[app]]\nname = 'a'", r#"app[2].name: "a": one word, unique among apps"#.into()),
         ("name = 'a'", format!("app.a.provider: missing: {providers}")),
         ("name = 'a'\nprovider = 'gcm'", format!(r#"app.a.provider: "gcm": {providers}"#)),
-        ("name = 'a'\nprovider = 'fcm'\nkey = 1", "app[1].key: unknown key; allowed here: name, provider, providers, app-ids, domains, tenant, key-file, key-id, team-id, cert-file, cert-key-file, service-account-file, base-url, ca-file, proxy, topic, payload, payload-file, on-unregister, cancel-push, missed-call-push, platforms, voip, im".into()),
+        ("name = 'a'\nprovider = 'fcm'\nkey = 1", "app[1].key: unknown key; allowed here: name, provider, providers, app-ids, domains, tenant, key-file, key-id, team-id, cert-file, cert-key-file, service-account-file, base-url, ca-file, proxy, topic, payload, payload-file, on-unregister, cancel-push, missed-call-push, voicemail-push, platforms, voip, im".into()),
         ("name = 'a'\nprovider = 'apns'", "app.a.key-file: missing: a .p8 file with key-id and team-id, or else cert-file".into()),
         ("name = 'a'\nprovider = 'apns'\nkey-file = 'k'", "app.a.key-id: missing: 10 letters and digits".into()),
         ("name = 'a'\nprovider = 'apns'\nkey-file = 'k'\nkey-id = 'ABCDE12345'", "app.a.team-id: missing: 10 letters and digits".into()),
@@ -805,6 +814,27 @@ fn names_of_parameters_are_mod_apns_unless_a_set_says_otherwise() {
         }
     );
     assert_eq!(*second, ParamSet::mod_apn());
+}
+
+#[test]
+fn preset_gives_an_apps_names_and_keys_beside_it_replace_single_ones() {
+    let config = Place::with(
+        "[[contact.params]]\npreset = 'kazoo'\nuser-agent = 'acme'\nvoip-token = 'x-tok'\n[[contact.params]]\npreset = 'linphone'\n\
+         [[contact.params]]\npreset = 'mod_apn'",
+    )
+    .load();
+    assert_eq!(
+        config.contact.names.sets,
+        [
+            ParamSet {
+                user_agent: Some("acme".into()),
+                voip_token: "x-tok".into(),
+                ..ParamSet::kazoo()
+            },
+            ParamSet::linphone(),
+            ParamSet::mod_apn(),
+        ]
+    );
 }
 
 #[test]

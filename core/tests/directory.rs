@@ -148,6 +148,7 @@ fn explicit_unregister_drops_the_token_where_the_app_does_not_keep_it() {
             domains: Vec::new(),
             on_unregister: wish,
             missed_call_push: false,
+            voicemail_push: false,
             cancel_push: false,
         });
         let mut b = Bench::new(policy);
@@ -415,6 +416,7 @@ fn exceptions_of_an_app_hold_for_its_domains_only() {
         domains: vec!["elsewhere.example".into()],
         on_unregister: OnUnregister::Keep,
         missed_call_push: false,
+        voicemail_push: false,
         cancel_push: false,
     });
     let mut b = Bench::new(policy);

@@ -254,6 +254,7 @@ fn policy() -> impl Strategy<Value = Policy> {
             domains: Vec::new(),
             on_unregister: OnUnregister::Forget,
             missed_call_push: news,
+            voicemail_push: false,
             cancel_push: news,
         }],
         ..Policy::default()

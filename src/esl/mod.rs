@@ -11,6 +11,7 @@
 //! | [`registrations`] | pure: registrations as FreeSWITCH tells them |
 //! | [`answers`] | the answers to notifications, on a connection of their own |
 //! | [`notifications`] | pure: pushes that FreeSWITCH's events ask for, and their answers |
+//! | [`voicemail`] | pure: what a mailbox holds |
 //! | [`resync`], [`listing`] | registrations as FreeSWITCH lists them: all after a reconnect, and of profiles that start |
 //! | [`user_registrations`] | what one user has registered, where an event does not say it |
 //! | [`link`] | one connection of a held call: commands, replies, events |
@@ -41,3 +42,4 @@ pub mod registrations;
 pub mod resync;
 pub mod user_registrations;
 pub mod users;
+pub mod voicemail;

@@ -105,7 +105,7 @@ impl Stage {
     }
 
     /// Changes a setting of the app that was added last.
-    pub fn set_app(&mut self, key: &str, value: &str) {
+    pub fn set_app(&mut self, key: &str, value: impl Into<toml::Value>) {
         let app = self.settings["app"].as_array_mut().unwrap()[0].as_table_mut().unwrap();
         app.insert(key.into(), value.into());
     }

@@ -1,8 +1,5 @@
 //! Wakes that somebody asks for, and registrations that another SIP server tells.
 
-use std::time::Duration;
-
-use fswake_test_support::freeswitch::*;
 use fswake_test_support::http2::Fault;
 use fswake_test_support::skipped;
 use reqwest::Method;
@@ -16,7 +13,7 @@ use crate::harness::*;
 use crate::site::Site;
 
 /// More than an address has places for.
-const MANY: usize = 300;
+const MANY: usize = 150;
 
 async fn wake(site: &Site, body: Value) -> (u16, Value) {
     checked(site, Method::POST, "/v1/wake", "/v1/wake", Some(body)).await

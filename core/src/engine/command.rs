@@ -205,6 +205,10 @@ pub enum Nobody {
     NoToken,
     /// All of them are registered, and it was only for those that are not.
     AllPresent,
+    /// It was about voicemail, and no app of the user's devices wants to know.
+    NotWanted,
+    /// It was about voicemail, and nothing has changed.
+    Unchanged,
 }
 
 impl Nobody {
@@ -215,6 +219,8 @@ impl Nobody {
             Self::NoSuchApp => "no-such-app",
             Self::NoToken => "no-token",
             Self::AllPresent => "all-registered",
+            Self::NotWanted => "not-wanted",
+            Self::Unchanged => "unchanged",
         }
     }
 }

@@ -125,6 +125,8 @@ pub enum Event {
     },
     /// Somebody asks for a notification; the number comes back with its one answer.
     NotificationAsked(NotificationId, Notification),
+    /// FreeSWITCH says what a mailbox holds; the number comes back with its one answer.
+    MessagesWaiting(NotificationId, MessagesWaiting),
     /// The policy changed; held calls use it too.
     PolicyChanged(Box<Policy>),
     /// An operator wants a device forgotten.
@@ -302,12 +304,50 @@ pub struct Notification {
     pub app: Option<Arc<str>>,
     /// What it says.
     pub payload: Arc<Payload>,
-    /// Only to devices that are not registered now: FreeSWITCH has told the others.
-    pub only_absent: bool,
+    /// Which of the user's devices get it.
+    pub audience: Audience,
     /// Who asks, for the journal: one word.
     pub by: &'static str,
     /// When (UTC).
     pub at: UnixSeconds,
+}
+
+/// Which of a user's devices get a notification.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Audience {
+    /// All.
+    #[default]
+    All,
+    /// Those that are not registered now: FreeSWITCH has told the others.
+    Absent,
+    /// Those whose app wants news of voicemail ([`super::policy::AppPolicy::voicemail_push`]).
+    WantsVoicemail,
+}
+
+/// What FreeSWITCH says of a mailbox (event MESSAGE_WAITING).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessagesWaiting {
+    /// Whose.
+    pub aor: Aor,
+    /// What it holds.
+    pub mailbox: Mailbox,
+    /// Somebody has asked (a SUBSCRIBE, a REGISTER): nothing need have changed.
+    pub is_answer: bool,
+    /// When (UTC).
+    pub at: UnixSeconds,
+}
+
+/// How many messages a mailbox holds (RFC 3842 section 5.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Mailbox {
+    /// New ones.
+    pub new: u32,
+    /// Those that were heard and kept.
+    pub saved: u32,
+    /// New and urgent ones.
+    pub new_urgent: u32,
+    /// Urgent ones that were heard and kept.
+    pub saved_urgent: u32,
 }
 
 word_enum! {

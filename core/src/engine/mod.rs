@@ -15,6 +15,7 @@
 //! | [`party`] | one device or binding in a held call |
 //! | [`outcome`] | what comes of a push that has ended |
 //! | [`notification`] | pushes that somebody asked for and that are no call's |
+//! | `voicemail` | what a mailbox holds, and whom a change is told |
 //! | [`options`] | what one call's channel or dial-string asks for |
 //! | [`ids`] | maps keyed by ids of ours |
 //! | [`limits`] | how often a phone may be woken |
@@ -40,6 +41,7 @@ pub mod party;
 pub mod policy;
 pub mod step;
 pub mod view;
+mod voicemail;
 pub mod wake_report;
 pub mod world;
 
@@ -54,8 +56,8 @@ pub use self::command::{Command, Delivery, DeviceDelivery, HoldResult, Nobody, N
 pub use self::count::Count;
 use self::directory::{AorKey, Departures};
 pub use self::event::{
-    DirectoryQuery, Event, Handover, HeldCall, LegEnd, Listing, Notification, Registration, Source, Takeover,
-    UnregisterWhy, Unregistration,
+    Audience, DirectoryQuery, Event, Handover, HeldCall, LegEnd, Listing, Mailbox, MessagesWaiting, Notification,
+    Registration, Source, Takeover, UnregisterWhy, Unregistration,
 };
 use self::ids::IdMap;
 use self::notification::Notifications;
@@ -220,6 +222,7 @@ impl Engine {
             Event::AskerGone(call) => self.with(call, Call::on_asker_gone),
             Event::PushEnded { push, outcome, at } => self.push_ended(push, &outcome, at),
             Event::NotificationAsked(id, asked) => self.notification_asked(id, &asked),
+            Event::MessagesWaiting(id, told) => self.messages_waiting(id, &told),
             Event::PolicyChanged(policy) => self.change_policy(*policy),
             Event::ForgetAsked(device) => directory.forget(&device, policy, &mut |c| out.push_back(c)),
             Event::AgeCheckDue { aor, at } => _ = self.key_of(&aor, at),

@@ -49,6 +49,8 @@ pub struct AppPolicy {
     pub on_unregister: OnUnregister,
     /// Whether a call that nobody answered is announced by a push.
     pub missed_call_push: bool,
+    /// Whether a change of the user's voicemail is announced by a push.
+    pub voicemail_push: bool,
     /// Whether the end of a call is pushed to devices that were woken for it and are not on the line yet.
     pub cancel_push: bool,
 }

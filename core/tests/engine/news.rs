@@ -18,6 +18,7 @@ pub fn iphones(missed_call_push: bool) -> AppPolicy {
         domains: Vec::new(),
         on_unregister: OnUnregister::Forget,
         missed_call_push,
+        voicemail_push: false,
         cancel_push: true,
     }
 }

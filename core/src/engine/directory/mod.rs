@@ -28,7 +28,7 @@ pub use self::entry::{AorKey, Arrival, Entry, KnownDevice, LastPush, MissedCall}
 pub use self::outcome::Departures;
 use self::outcome::{ListingQuery, Ownership};
 use super::command::Command;
-use super::event::{Registration, Source};
+use super::event::{Mailbox, Registration, Source};
 use super::ids::IdMap;
 use super::in_order::in_order;
 use super::policy::Policy;
@@ -140,6 +140,12 @@ impl Directory {
             .devices
             .iter_mut()
             .find(|d| *d.key == *device)
+    }
+
+    /// Writes down what a user's mailbox holds; what it held before, if that is known. `None`: the user has no device.
+    pub fn mailbox(&mut self, key: &AorKey, now: Mailbox) -> Option<Option<Mailbox>> {
+        let entry = self.entries.get_mut(key).filter(|entry| !entry.devices.is_empty())?;
+        Some(entry.mailbox.replace(now))
     }
 
     /// How many devices there are: every one has a token, and every token one owner.
