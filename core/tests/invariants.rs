@@ -94,6 +94,7 @@ fn options() -> impl Strategy<Value = CallOptions> {
     // Half of the calls set no options: what is rare otherwise happens in them.
     let some = (any::<[bool; 5]>(), 0..10_u8, mode).prop_map(
         |([no_push, wait_any, beside, no_early_media, leg_timeout], rare, mode)| CallOptions {
+            push_awake: false,
             no_push,
             wait_any,
             ringing: if beside { Ringing::FreeSwitch } else { Ringing::Ours },
