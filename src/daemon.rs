@@ -29,7 +29,7 @@ use crate::lifecycle::{self, Signal, Signals};
 use crate::logging::SetFilter;
 use crate::metrics::Metrics;
 use crate::push::Pushers;
-use crate::reload::{self, Allowed, Reload};
+use crate::reload::{self, AllowedNetworks, Reload};
 use crate::store::StoreWriter;
 use crate::store::sqlite::{Options, Sqlite};
 use crate::store::{Snapshot, StoreOp};
@@ -71,7 +71,7 @@ struct Daemon {
     store: StoreWriter,
     /// Wakes that may be asked for at once, and those that nobody has asked for.
     wakes: (usize, Arc<Semaphore>),
-    /// Told when the configuration is to be read again.
+    /// Notified when the configuration must be read again.
     reload: Arc<Notify>,
     reloading: AbortHandle,
     drain_timeout: watch::Receiver<Duration>,
@@ -107,7 +107,7 @@ impl Daemon {
         let stop = CancellationToken::new();
         let (calls, pushes) = (TaskTracker::new(), TaskTracker::new());
 
-        let allowed = Allowed::new(config.listen.allow.clone().into());
+        let allowed = AllowedNetworks::new(config.listen.allow.clone().into());
         let is_allowed = {
             let allowed = Arc::clone(&allowed);
             move |ip| {
@@ -318,8 +318,8 @@ fn most_calls(open_files: u64) -> (usize, usize) {
     (left - wakes, wakes)
 }
 
-/// Listens with room for a burst: FreeSWITCH says nothing until it is spoken to, so a connection that the kernel turned
-/// away for a full queue looks like silence for seconds.
+/// Listens with room for a burst: FreeSWITCH sends nothing at first, so a connection that the kernel turned away for a
+/// full queue looks like silence for seconds.
 fn listen(address: std::net::SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()?

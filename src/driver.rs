@@ -17,23 +17,23 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::clock::now_ms;
-use crate::engine::{CallOrder, Cause, Command, Count, Delivery, Engine, Event, Handover, Note, Step, Summary};
+use crate::engine::{CallOrder, Cause, Command, Count, Delivery, Engine, Event, Note, Routing, Step, Summary};
 use crate::esl::{user_registrations, users};
 use crate::input::Input;
 use crate::logging::once::Once;
-use crate::logging::seldom::Seldom;
+use crate::logging::rate_limit::RateLimit;
 use crate::metrics::Metrics;
 use crate::push::Pushers;
 use crate::store::{JournalEntry, StoreOp, StoreWriter};
-use crate::types::{Aor, CallId, Device, LegId, Moment, NotificationId};
+use crate::types::{Aor, CallId, Device, LegId, Moment, NotificationId, Target};
 
 /// The loop's surroundings.
 pub struct Driver {
     /// The engine.
     pub engine: Engine,
-    /// Who delivers pushes.
+    /// Delivers pushes.
     pub pushers: Pushers,
-    /// Who writes.
+    /// Writes to the store.
     pub store: StoreWriter,
     /// How many calls wait: for the inbound connection's nudging.
     pub waiting: watch::Sender<usize>,
@@ -49,14 +49,14 @@ pub struct Driver {
     pub inputs: mpsc::Sender<Input>,
     /// What is counted.
     pub metrics: Metrics,
-    /// Told on every turn: proof that the loop turns.
+    /// Notified on every turn: proof that the loop runs.
     pub heartbeat: Box<dyn FnMut() + Send>,
 }
 
 /// At most this many distinct warnings are remembered, so that a phone that registers every minute warns once.
 const REMEMBERED_WARNINGS: usize = 4096;
 
-struct Turning {
+struct DriverLoop {
     d: Driver,
     calls: HashMap<CallId, CallLine>,
     /// Who waits for the answer to a notification.
@@ -69,7 +69,7 @@ struct Turning {
     drained: Option<oneshot::Sender<()>>,
     warned: Once,
     /// What providers refused for the operator's fault.
-    push_warned: Arc<Seldom>,
+    push_warned: Arc<RateLimit>,
 }
 
 /// Who waits for the answer to a notification, and what is logged with it.
@@ -79,7 +79,7 @@ struct Asker {
     answer: oneshot::Sender<Delivery>,
 }
 
-/// A held call as the loop knows it: where its orders go, and whose it is.
+/// A held call in the loop: where its orders go, and its callee.
 struct CallLine {
     /// `None` for a wake that somebody asked for.
     orders: Option<mpsc::UnboundedSender<CallOrder>>,
@@ -108,7 +108,7 @@ impl Drop for CallLine {
 }
 
 impl Asker {
-    /// Logs one line and answers; nobody may be left to hear it.
+    /// Logs one line and answers; a dropped receiver is ignored.
     fn tell(self, delivery: Delivery) {
         let Self { aor, by, answer } = self;
         let sent = delivery.sent();
@@ -130,7 +130,7 @@ impl Asker {
 impl Driver {
     /// Turns until all senders of inputs are gone.
     pub async fn run(self, inputs: mpsc::Receiver<Input>) {
-        let turning = Turning {
+        let turning = DriverLoop {
             d: self,
             calls: HashMap::new(),
             askers: HashMap::new(),
@@ -139,13 +139,13 @@ impl Driver {
             started: Instant::now(),
             drained: None,
             warned: Once::default(),
-            push_warned: Arc::new(Seldom::new(Duration::from_secs(60), REMEMBERED_WARNINGS)),
+            push_warned: Arc::new(RateLimit::new(Duration::from_secs(60), REMEMBERED_WARNINGS)),
         };
         turning.run(inputs).await;
     }
 }
 
-impl Turning {
+impl DriverLoop {
     async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
         let mut beat = interval(std::time::Duration::from_secs(1));
         let far = std::time::Duration::from_secs(3600);
@@ -224,17 +224,9 @@ impl Turning {
         id
     }
 
-    /// The call that a debug line is about; not looked up while there are no debug lines.
-    fn line_to_log(&self, call: Option<CallId>) -> Option<(CallId, &CallLine)> {
-        let id = call.filter(|_| tracing::enabled!(tracing::Level::DEBUG))?;
-        Some((id, self.calls.get(&id)?))
-    }
-
     fn feed(&mut self, event: Event) {
-        if let Some((id, line)) = self.line_to_log(event.call()) {
-            debug!(call.id = %id, aor = %line.aor, ?event, "event");
-        } else {
-            debug!(?event, "event");
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            self.log_event(&event);
         }
         if let Event::Registered(reg) = &event {
             self.d.metrics.registered(reg.push.is_some());
@@ -244,15 +236,36 @@ impl Turning {
         self.carry_out();
     }
 
-    /// A debug line for a command; nothing is looked up or written out while there are none.
+    fn log_event(&self, event: &Event) {
+        let line = event.call().and_then(|id| Some((id, self.calls.get(&id)?)));
+        let id = line.map(|(id, _)| tracing::field::display(id));
+        let aor = line
+            .map(|(_, line)| &line.aor)
+            .or(event.aor())
+            .map(tracing::field::display);
+        let (mut target, mut why, mut registrations) = (None, None, None);
+        match event {
+            Event::Registered(registration) => target = registration.target.as_ref().map(Target::without_params),
+            Event::Unregistered(end) => why = Some(tracing::field::display(end.why.name())),
+            Event::Listed(listing) => registrations = Some(listing.registrations.len()),
+            _ => {}
+        }
+        debug!(call.id = id, aor, event = %event.name(), target, why, registrations, detail = ?event, "event");
+    }
+
+    /// A debug line for a command; costs nothing without debug lines.
     fn log(&self, command: &Command) {
         if let Command::Note(Note { call, aor, step }) = command {
             let call = call.map(tracing::field::display);
             debug!(call.id = call, %aor, event = step.name(), detail = crate::store::detail(step), "note");
-        } else if let Some((id, line)) = self.line_to_log(command.call()) {
-            debug!(call.id = %id, aor = %line.aor, ?command, "command");
-        } else {
-            debug!(?command, "command");
+        } else if tracing::enabled!(tracing::Level::DEBUG) {
+            let line = command.call().and_then(|id| Some((id, self.calls.get(&id)?)));
+            let id = line.map(|(id, _)| tracing::field::display(id));
+            let aor = line
+                .map(|(_, line)| &line.aor)
+                .or(command.aor())
+                .map(tracing::field::display);
+            debug!(call.id = id, aor, command = %command.name(), detail = ?command, "command");
         }
     }
 
@@ -284,11 +297,11 @@ impl Turning {
                 Command::Note(note) => self.note(note),
                 Command::Count(count) => self.count(&count),
                 Command::Summarize(summary) => {
-                    // The doctor's own probe is nobody's call.
+                    // The doctor's own probe is not counted.
                     if !summary.aor.is_nobody() {
-                        match summary.handover {
-                            Handover::Request => self.d.metrics.wake_over(&summary),
-                            Handover::Dialplan | Handover::DialString => self.d.metrics.call_over(&summary),
+                        match summary.routing {
+                            Routing::Request => self.d.metrics.wake_over(&summary),
+                            Routing::Dialplan | Routing::DialString => self.d.metrics.call_over(&summary),
                         }
                     }
                     summarize(&summary);
@@ -297,7 +310,7 @@ impl Turning {
         }
     }
 
-    /// Passes an order on; a call whose connection is gone can only have its legs killed, by another way.
+    /// Passes an order on. A call whose connection is gone can only have its legs killed, over another connection.
     fn order(&mut self, call: CallId, order: CallOrder) {
         let is_last = order.is_last();
         let unsent = match self.calls.get_mut(&call) {
@@ -323,7 +336,7 @@ impl Turning {
     fn kill_elsewhere(&self, leg: LegId, cause: Cause) {
         if self.d.kills.try_send((leg, cause)).is_err() {
             // Its lease ends it within seconds.
-            debug!(leg = %leg.channel(), "leg left to its lease");
+            debug!(leg = %leg.channel(), "the leg ends with its lease");
         }
     }
 
@@ -412,6 +425,6 @@ fn summarize(s: &Summary) {
         push_to_register_ms = ms(s.push_to_register),
         register_to_invite_ms = ms(s.register_to_invite),
         "{}",
-        if s.handover == Handover::Request { "wake over" } else { "call over" }
+        if s.routing == Routing::Request { "wake over" } else { "call over" }
     );
 }

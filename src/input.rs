@@ -1,4 +1,4 @@
-//! What the driver's loop takes in. Those who feed the loop need only this file, not the loop.
+//! The inputs of the driver's loop. Senders need only this file, not the loop.
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
@@ -40,7 +40,7 @@ pub struct OtherWake;
 /// behind.
 #[derive(Debug)]
 pub struct Query {
-    /// What is asked.
+    /// The question.
     pub ask: Ask,
     /// The turn; given back when this is dropped.
     pub turn: OwnedSemaphorePermit,
@@ -53,7 +53,7 @@ impl Query {
     }
 }
 
-/// What is asked, and where the answer goes.
+/// The question, and where the answer goes.
 #[derive(Debug)]
 pub enum Ask {
     /// Which calls are held.

@@ -24,11 +24,11 @@ use crate::push::{AppChanges, Pushers};
 use crate::words;
 
 /// Networks from which held calls are taken.
-pub type Allowed = Arc<RwLock<Vec<Network>>>;
+pub type AllowedNetworks = Arc<RwLock<Vec<Network>>>;
 
 /// The parts that a new configuration reaches.
 pub struct Reload {
-    /// What is in force.
+    /// The current configuration.
     pub config: Config,
     /// The apps.
     pub pushers: Pushers,
@@ -39,8 +39,8 @@ pub struct Reload {
     /// The inbound connection's.
     pub inbound: watch::Sender<Settings>,
     /// Who may hand over calls.
-    pub allowed: Allowed,
-    /// How long a device may go unseen, in seconds, for whoever looks for old ones.
+    pub allowed: AllowedNetworks,
+    /// How long a device may go unseen, in seconds, for the search for old ones.
     pub token_ttl: Arc<AtomicU64>,
     /// How long a drain may take.
     pub drain_timeout: watch::Sender<Duration>,
@@ -67,7 +67,7 @@ impl Reload {
         }
     }
 
-    /// Reads the configuration again and puts it in force; a bad one changes nothing and is said.
+    /// Reads the configuration again and uses it; a bad one changes nothing and is logged.
     async fn once(&mut self) {
         lifecycle::reloading();
         let (file, pushers) = (self.config.file.clone(), self.pushers.clone());

@@ -1,4 +1,5 @@
-//! What the documents promise of this repository: links, commands, keys and files that README.md and docs/ name are there.
+//! What the documents promise of this repository: links, commands, keys and files that README.md and docs/ name are
+//! there.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -280,7 +281,7 @@ fn is_key(dir: &Path, section: &str, key: &str) -> bool {
         section => format!("[{section}]\n{key} = -1.5"),
     };
     std::fs::write(&file, text).unwrap();
-    // No key takes this value: its mistake is told, or that there is no such key.
+    // No key takes this value: the error is about the value, or about an unknown key.
     let error = Config::load(Some(&file), &Environment::default()).expect_err("no key takes -1.5");
     !error.to_string().contains("unknown key")
 }

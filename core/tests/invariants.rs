@@ -10,8 +10,8 @@ use std::time::Duration;
 use common::{Bench, apns, call, end, leg, reg, target, unreg};
 use fswake_core::engine::policy::{Alert, AppPolicy, Decline, OnUnregister, Policy};
 use fswake_core::engine::{
-    CallOptions, CallOrder, Command, DirectoryQuery, EarlyMedia, Event, Handover, HeldCall, LegEnd, Mode,
-    OtherLegState, Ringing, Takeover, UnregisterWhy,
+    CallOptions, CallOrder, Command, DirectoryQuery, EarlyMedia, Event, HeldCall, LegEnd, Mode, OtherLegState, Ringing,
+    Routing, Takeover, UnregisterWhy,
 };
 use fswake_core::types::push::{PushError, PushReceipt};
 use fswake_core::types::{LegId, Moment, PushId};
@@ -123,21 +123,21 @@ fn contact(user: u8, id: u8, at: u8) -> String {
 
 /// A call comes, or a wake is asked for.
 fn held_call(c: u128, u: u8, options: CallOptions) -> HeldCall {
-    let handover = if c == ASKED {
-        Handover::Request
+    let routing = if c == ASKED {
+        Routing::Request
     } else {
-        Handover::Dialplan
+        Routing::Dialplan
     };
-    let options = match handover {
-        Handover::Request => CallOptions {
+    let options = match routing {
+        Routing::Request => CallOptions {
             push_awake: options.wait_any,
             mode: options.mode,
             ..CallOptions::default()
         },
-        Handover::Dialplan | Handover::DialString => options,
+        Routing::Dialplan | Routing::DialString => options,
     };
     HeldCall {
-        handover,
+        routing,
         ..Bench::held_call(c, &u.to_string(), "caller", options, None)
     }
 }
@@ -149,7 +149,7 @@ fn event(step: &Step, bench: &mut Bench) -> Option<Event> {
             let held = held_call(c, u, options);
             let query = [Some(DirectoryQuery::WhoseNumber), Some(DirectoryQuery::WhoRings), None]
                 [usize::try_from(c % 3).unwrap_or(2)];
-            let query = query.filter(|_| held.handover != Handover::Request);
+            let query = query.filter(|_| held.routing != Routing::Request);
             bench.feed(Event::CallHeld(HeldCall { query, ..held }));
             return None;
         }
@@ -262,13 +262,13 @@ fn policy() -> impl Strategy<Value = Policy> {
     })
 }
 
-/// What a call's connection says of a bridge at the latest after its order.
+/// The result of a bridge, which a call's connection reports at the latest this long after the order.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// A bridge that was ordered, and of which its call's connection has said nothing yet.
+/// A bridge that was ordered, and whose result has not come yet.
 struct Order {
     leg: LegId,
-    /// Then it says that there is none. Where the leg is over it says so before any time passes.
+    /// After that it reports that there is none. If the leg is over, it reports that before any time passes.
     due: Moment,
     end: Option<LegEnd>,
 }
@@ -290,7 +290,7 @@ impl History {
                 .iter()
                 .find(|order| order.leg == *leg && order.end.is_some())
         {
-            // How the leg ended has been said.
+            // The leg's end has been reported.
             end.clone_from(&order.end);
         }
         match &event {
@@ -310,7 +310,7 @@ impl History {
         self.bench.feed(event);
     }
 
-    /// Lets time pass, in which every connection says what it has to say.
+    /// Lets time pass, in which every connection reports what it has to.
     fn pass(&mut self, time: Duration) {
         let end = self.bench.now.plus(time);
         while let Some(first) = self
@@ -394,7 +394,7 @@ fn run(policy: &Policy, steps: &[Step]) -> Vec<Command> {
     }
     // Nothing rings longer than a minute.
     history.pass(Duration::from_secs(61));
-    // What the caller hears goes on with its connection.
+    // The leg that the caller hears goes on with its connection.
     for c in 1..5 {
         history.hear(Event::ConnectionLost(call(c)));
     }
@@ -413,7 +413,7 @@ fn connection_says_in_its_time_what_came_of_a_bridge() {
         Step::Hold(2, 0, CallOptions::default()),
         Step::EarlyMedia(2, 0),
     ];
-    // Its phone is over before the caller hears it; or nothing is said of it.
+    // Its phone is over before the caller hears it; or nothing is reported.
     for then in [
         vec![Step::Ended(2, 0, 503), Step::Pass(30_000)],
         vec![Step::Pass(14_999), Step::EarlyBridged(2, 0)],

@@ -1,4 +1,4 @@
-//! Pushes that are no call's, in virtual time: who gets one, what the answer says, and what a refusal does to a token.
+//! Pushes without a call, in virtual time: who gets one, the answer, and what a refusal does to a token.
 
 mod common;
 

@@ -21,7 +21,7 @@ pub(super) struct Client {
     http: reqwest::Client,
     address: SocketAddr,
     token: Option<Secret>,
-    /// What to do where the daemon does not take that token, or the lack of one.
+    /// Advice if the daemon rejects the token, or the lack of one.
     hint: String,
 }
 
@@ -70,11 +70,11 @@ impl Client {
         self.json(self.send(Method::GET, path, None::<&()>).await?).await
     }
 
-    /// The same; `None` where nobody is there to be asked.
+    /// The same; `None` if no daemon answers.
     pub async fn find<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
         match self.send(Method::GET, path, None::<&()>).await {
             Ok(response) => self.json(response).await.map(Some),
-            Err(error) if error.is::<Absent>() => Ok(None),
+            Err(error) if error.is::<DaemonNotRunning>() => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -151,12 +151,7 @@ impl Client {
 
     async fn json<T: DeserializeOwned>(&self, response: Response) -> anyhow::Result<T> {
         let answer = response.json().await;
-        answer.with_context(|| {
-            format!(
-                "the answer of {} is not what fswake says: another version?",
-                self.address
-            )
-        })
+        answer.with_context(|| format!("the answer of {} is not fswake's: another version?", self.address))
     }
 
     fn unreached(&self, error: &reqwest::Error) -> anyhow::Error {
@@ -167,18 +162,18 @@ impl Client {
                  restart it if that does not help"
             );
         }
-        anyhow::Error::new(Absent(address))
+        anyhow::Error::new(DaemonNotRunning(address))
     }
 }
 
-/// Nobody is there.
+/// No daemon answers.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "no daemon at {0}\nhint: is it running (systemctl status fswake), and is this its configuration (--config, http.addresses)?"
 )]
-struct Absent(SocketAddr);
+struct DaemonNotRunning(SocketAddr);
 
-/// Where a listening address is reached from this host.
+/// The address for reaching a listener from this host.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -26,7 +26,7 @@ const LONGEST: Duration = Duration::from_mins(10);
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Wake {
+pub(super) struct WakeArgs {
     /// Whose phones
     #[arg(value_name = "USER@REALM")]
     aor: String,
@@ -51,7 +51,7 @@ pub(super) struct Wake {
 }
 
 /// Wakes, waits, and says what came of it.
-pub(super) fn wake(config: &Config, args: &Wake) -> anyhow::Result<()> {
+pub(super) fn wake(config: &Config, args: &WakeArgs) -> anyhow::Result<()> {
     let asked = json!({
         "aor": args.aor,
         "caller": args.caller,

@@ -2,7 +2,7 @@
 
 use super::error::In;
 use super::raw;
-use super::values::{Checked, is_word};
+use super::values::{CheckResult, is_word};
 use crate::contact::{AppIds, ContactRules, ParamNames, ParamSet, Pattern};
 use crate::push::app::App;
 use crate::types::Provider;
@@ -26,19 +26,22 @@ const WITHOUT_PRESET: [(&str, &str); 8] = [
 ];
 
 /// Checks how Contacts are read and written; without sets there is mod_apn's.
-pub(super) fn rules(at: In<'_>, raw: raw::Contact, apps: &[App]) -> Checked<ContactRules> {
+pub(super) fn rules(at: In<'_>, raw: raw::Contact, apps: &[App]) -> CheckResult<ContactRules> {
     let sets = raw.params.unwrap_or_else(|| vec![raw::Params::default()]);
-    let sets = sets.into_iter().enumerate().map(|(n, set)| Set { at, n }.check(set));
+    let sets = sets
+        .into_iter()
+        .enumerate()
+        .map(|(n, set)| ParamsTable { at, n }.check(set));
     Ok(ContactRules {
         strip_push: raw.strip_push_params.unwrap_or(true),
         names: ParamNames {
-            sets: sets.collect::<Checked<_>>()?,
+            sets: sets.collect::<CheckResult<_>>()?,
             apps: app_ids(apps),
         },
     })
 }
 
-/// The ids that decide what a phone's means. An app for devices of any provider says nothing of whose an id is.
+/// The ids that decide what a phone's id means. An app for devices of any provider cannot decide that.
 fn app_ids(apps: &[App]) -> AppIds {
     let of_app = |app: &App| {
         let providers = match &app.provider {
@@ -53,17 +56,17 @@ fn app_ids(apps: &[App]) -> AppIds {
 
 /// One `[[contact.params]]`.
 #[derive(Clone, Copy)]
-struct Set<'a> {
+struct ParamsTable<'a> {
     at: In<'a>,
     n: usize,
 }
 
-impl Set<'_> {
+impl ParamsTable<'_> {
     fn key(self, key: &str) -> String {
         format!("contact.params[{}].{key}", self.n + 1)
     }
 
-    fn check(self, set: raw::Params) -> Checked<ParamSet> {
+    fn check(self, set: raw::Params) -> CheckResult<ParamSet> {
         let built_in = match set.preset.as_deref() {
             None => ParamSet::mod_apn(),
             Some(name) => self.preset(name)?,
@@ -88,7 +91,7 @@ impl Set<'_> {
             let key = self.key(&format!("platforms.{word:?}"));
             Ok((word.to_ascii_lowercase(), provider(key, name)?))
         });
-        let own_platforms = platforms.collect::<Checked<Vec<_>>>()?;
+        let own_platforms = platforms.collect::<CheckResult<Vec<_>>>()?;
         Ok(ParamSet {
             user_agent: set.user_agent.filter(|agent| !agent.is_empty()),
             user_agent_regex: regex.transpose()?,
@@ -109,7 +112,7 @@ impl Set<'_> {
     }
 
     /// The names of an app's parameters, where they are public (docs/SOFTPHONES.md has the sources).
-    fn preset(self, name: &str) -> Checked<ParamSet> {
+    fn preset(self, name: &str) -> CheckResult<ParamSet> {
         Ok(match name {
             "mod_apn" => ParamSet::mod_apn(),
             "kazoo" => ParamSet::kazoo(),
@@ -123,13 +126,13 @@ impl Set<'_> {
         })
     }
 
-    /// `""` stands for a parameter that the app does not have.
-    fn optional(self, key: &str, written: Option<String>, built_in: Option<String>) -> Checked<Option<String>> {
+    /// `""` means that the app does not have this parameter.
+    fn optional(self, key: &str, written: Option<String>, built_in: Option<String>) -> CheckResult<Option<String>> {
         let name = written.or(built_in).filter(|name| !name.is_empty());
         name.map(|name| self.name(key, name)).transpose()
     }
 
-    fn name(self, key: &str, name: String) -> Checked<String> {
+    fn name(self, key: &str, name: String) -> CheckResult<String> {
         let good = |b: u8| b.is_ascii_alphanumeric() || b"-_.!~*'+".contains(&b);
         if name.is_empty() || !name.bytes().all(good) {
             let allowed = "the name of a URI parameter: letters, digits and - _ . ! ~ * ' +";

@@ -1,5 +1,5 @@
-//! The configuration file as it is written: names and types only. What is missing is `None`; values and
-//! defaults are the business of the checks.
+//! The configuration file as written: names and types only. Missing values are `None`; values and defaults are the
+//! business of the checks.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -172,7 +172,7 @@ pub(super) struct ProfileSection {
     pub insecure: Option<bool>,
 }
 
-/// A duration as it is written. A type of its own, so that a number without a unit is told what it lacks.
+/// A duration as written, with its own type, so that a number without a unit gets a clear error.
 #[derive(Debug)]
 pub(super) struct Time(String);
 

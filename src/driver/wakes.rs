@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::{CallLine, Turning};
+use super::{CallLine, DriverLoop};
 use crate::engine::{Event, HeldCall, HoldResult, WakeReport};
 use crate::input::OtherWake;
 use crate::types::CallId;
@@ -12,7 +12,7 @@ use crate::types::CallId;
 /// Who waits for the answer to a wake.
 pub(super) type Waker = oneshot::Sender<Result<WakeReport, OtherWake>>;
 
-impl Turning {
+impl DriverLoop {
     /// Begins a wake; a second request of the same name waits for the same answer.
     pub(super) fn wake(&mut self, asked: HeldCall, answer: Waker) {
         let call = asked.call;

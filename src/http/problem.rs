@@ -19,7 +19,7 @@ pub struct ProblemDetails {
 }
 
 impl ProblemDetails {
-    /// With a status, and a sentence for whoever wrote the request.
+    /// With a status, and a sentence for the client's author.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             status,
@@ -46,12 +46,12 @@ impl ProblemDetails {
         Self::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    /// Something that is not there.
+    /// Something that does not exist.
     pub fn missing(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
-    /// Reading the store ended before it had an answer: a fault of fswake's own.
+    /// Reading the store ended without an answer: a fault of fswake's own.
     pub(super) fn failed() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "reading failed")
     }
@@ -89,7 +89,7 @@ impl From<NoAnswer> for ProblemDetails {
 }
 
 impl From<JournalError> for ProblemDetails {
-    /// Without the file's name: whoever asks need not know where it is, and the log has it.
+    /// Without the file's name: clients need not know it, and the log has it.
     fn from(error: JournalError) -> Self {
         tracing::warn!(%error, "a request could not read the store");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "the store cannot be read")
@@ -126,7 +126,7 @@ pub(super) async fn no_such_thing() -> ProblemDetails {
     ProblemDetails::missing("no such path; /v1/openapi.json lists all")
 }
 
-/// A path that is there, asked in a way that it does not know.
+/// A known path, with an unsupported method.
 pub(super) async fn wrong_method() -> ProblemDetails {
     ProblemDetails::new(
         StatusCode::METHOD_NOT_ALLOWED,

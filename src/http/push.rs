@@ -1,4 +1,4 @@
-//! A push that somebody asks for.
+//! A push on request.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::engine::{Audience, Delivery, DeviceDelivery, Notification};
 use crate::types::push::Payload;
 use crate::types::{TokenType, UnixSeconds};
 
-/// What is asked for.
+/// The request.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PushBody {
@@ -27,7 +27,7 @@ pub(crate) struct PushBody {
     payload: serde_json::Map<String, serde_json::Value>,
 }
 
-/// What came of it.
+/// The result.
 #[derive(Debug, Serialize)]
 pub(super) struct Answer {
     sent: usize,

@@ -1,4 +1,4 @@
-//! Sockets: how many connections there may be, how long each lasts, and how much it may say.
+//! Sockets: limits for connections, times and sizes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ const LAST_ANSWER: Duration = Duration::from_secs(10);
 /// How often an address that cannot be had is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
 
-/// Serves on these addresses until told to stop.
+/// Serves on these addresses until stopped.
 ///
 /// An address that cannot be had (another process has it) is an error in the log, and tried again: calls need no HTTP.
 pub async fn run(addresses: Vec<SocketAddr>, router: Router, stop: CancellationToken) {

@@ -28,7 +28,7 @@ pub struct Site {
     pub metrics: Metrics,
     /// How many calls are held.
     pub waiting: watch::Receiver<usize>,
-    /// Whether the connection to FreeSWITCH's event socket stands.
+    /// Whether the event socket's connection is up.
     pub esl_up: Arc<AtomicBool>,
     /// Whether there is a FreeSWITCH; without one, registrations are told by `POST /v1/registrations`.
     pub has_freeswitch: bool,

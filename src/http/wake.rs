@@ -19,7 +19,7 @@ use super::devices::parse_aor;
 use super::place::Place;
 use super::{ProblemDetails, Site};
 use crate::clock::with_date;
-use crate::engine::{CallOptions, Handover, HeldCall, HoldResult, Mode, WakeReport, WakeState, WokenParty};
+use crate::engine::{CallOptions, HeldCall, HoldResult, Mode, Routing, WakeReport, WakeState, WokenParty};
 use crate::types::{CallId, Target};
 
 /// The shortest and the longest wait that may be asked for; `wake.max-wait` may be less.
@@ -131,7 +131,7 @@ impl WakeBody {
             aor: parse_aor(&self.aor)?,
             caller_number: self.caller.into(),
             caller_name: self.caller_name.into(),
-            handover: Handover::Request,
+            routing: Routing::Request,
             at: SystemTime::now(),
             max_wait: self.wait_ms.map(Duration::from_millis),
             options: CallOptions {

@@ -1,4 +1,4 @@
-//! Statistics: what became of the calls of the last hour or day, and how long phones took to come.
+//! Statistics: the results of the calls of the last hour or day, and how long phones took to come.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::column::text;
-use crate::engine::{Handover, HoldResult, StepKind};
+use crate::engine::{HoldResult, Routing, StepKind};
 
 /// Upper ends of the bars of [`Latency::histogram`], in milliseconds: phones take from a second (awake, good network)
 /// to half a minute.
@@ -22,7 +22,7 @@ const STEPS: &str = "SELECT call, at_ms, event, CASE WHEN NOT json_valid(detail)
      AND event IN ('call-held', 'push-sent', 'push-accepted', 'device-registered', 'call-over')
      ORDER BY at_ms, id";
 
-/// What became of the calls that began within a time.
+/// The results of the calls that began within a time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// Calls that were held.
@@ -31,9 +31,9 @@ pub struct Summary {
     pub connected: u64,
     /// Of these, with a phone that was pushed.
     pub pushed: u64,
-    /// Of the pushed, where a provider took the push.
+    /// Of the pushed calls: a provider took the push.
     pub accepted: u64,
-    /// Of the pushed, where a phone of the callee registered.
+    /// Of the pushed calls: a phone of the callee registered.
     pub registered: u64,
     /// Of those where a phone registered, connected.
     pub answered: u64,
@@ -85,7 +85,7 @@ pub(super) fn since(connection: &Connection, since_ms: i64) -> rusqlite::Result<
         };
         let (at, step) = (row.get::<_, i64>(1)?, StepKind::from_word(&text(row, 2)?));
         if step == Some(StepKind::CallHeld) {
-            let is_request = Handover::from_word(&text(row, 3)?) == Some(Handover::Request);
+            let is_request = Routing::from_word(&text(row, 3)?) == Some(Routing::Request);
             calls.insert(
                 call,
                 Progress {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::cause::is_without_a_route;
 use crate::clock::{span, with_date};
-use crate::engine::{Caller, Handover, HoldResult, Origin, RegisterKind, Ringer, StepKind, TakeoverKind};
+use crate::engine::{Caller, HoldResult, Origin, RegisterKind, Ringer, Routing, StepKind, TakeoverKind};
 use crate::types::{Printable, Provider};
 
 /// Details of one line, as far as they are there.
@@ -54,12 +54,12 @@ impl Words {
     }
 }
 
-/// What a step says.
+/// A step in words.
 pub(super) fn of(step: Option<StepKind>, detail: &Map<String, Value>) -> String {
     let d = Detail(detail);
     let Some(step) = step else { return other(&d).0 };
     let words = match step {
-        StepKind::CallHeld if d.word("way", Handover::from_word) == Some(Handover::Request) => {
+        StepKind::CallHeld if d.word("way", Routing::from_word) == Some(Routing::Request) => {
             Words::new("wake asked for, with POST /v1/wake")
                 .and(", for a call from ", d.text("caller"), "")
                 .and("; phones known: ", d.number("devices"), "")
@@ -67,7 +67,7 @@ pub(super) fn of(step: Option<StepKind>, detail: &Map<String, Value>) -> String 
                 .and("; asked for: ", d.text("wishes"), "")
         }
         StepKind::CallHeld => {
-            let way = d.word("way", Handover::from_word).map(Handover::as_str);
+            let way = d.word("way", Routing::from_word).map(Routing::as_str);
             let caller = d.text("caller").unwrap_or_else(|| "no number".into());
             Words::new("call held, from ")
                 .and("", Some(caller), "")
@@ -118,7 +118,7 @@ pub(super) fn of(step: Option<StepKind>, detail: &Map<String, Value>) -> String 
             .and("; ", d.text("user-agent"), ""),
         StepKind::WhoRings => Words::new(match d.word("by", Ringer::from_word) {
             Some(Ringer::FreeSwitch) => "FreeSWITCH rings what was registered, by the same dial-string",
-            Some(Ringer::Fswake) | None => "fswake rings what was registered: nobody else does",
+            Some(Ringer::Fswake) | None => "fswake rings registered phones: nobody else does",
         })
         .and("; the directory took ", d.span("asked-ms"), ""),
         StepKind::RungByFreeSwitch if d.is("rings", "yes") => {
@@ -170,7 +170,7 @@ pub(super) fn of(step: Option<StepKind>, detail: &Map<String, Value>) -> String 
 }
 
 /// Whether the phone can have got the leg's INVITE: FreeSWITCH ends a leg that it knows no way for without a SIP
-/// status, and says 503 itself where the phone's connection is gone.
+/// status, and sends 503 itself if the phone's connection is gone.
 fn was_sent(d: &Detail<'_>) -> bool {
     match d.number("sip") {
         None | Some(0) => !d.text("cause").is_some_and(|cause| is_without_a_route(&cause)),

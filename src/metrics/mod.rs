@@ -24,19 +24,19 @@ use prometheus_client::registry::Registry;
 use self::app::AppFamilies;
 pub use self::app::AppMetrics;
 pub use self::names::Name;
-use self::registry::{Counters, Gauges, Histograms, Registering};
+use self::registry::{Counters, Gauges, Histograms, RegistryBuilder};
 use crate::clock::unix_now;
 use crate::engine::{HoldResult, Summary};
-use crate::push::apps::standing::{AppState, ProblemKind};
+use crate::push::apps::status::{AppState, ProblemKind};
 use crate::store::Health;
 
 /// The media type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
-/// Who was called, as far as waking is concerned.
+/// The kind of callee, for waking.
 const CALLEES: [&str; 3] = ["mobile", "desk", "nobody"];
 
-/// Why devices are forgotten: what the engine says in `ForgetDevice`.
+/// Why devices are forgotten: the engine's reason in `ForgetDevice`.
 const FORGOTTEN: [&str; 9] = [
     "another-user",
     "app-renamed",
@@ -87,10 +87,10 @@ struct Inner {
 
 /// Gauges sampled at scrape time.
 #[derive(Debug)]
-pub struct State {
+pub struct GaugeSample {
     /// Calls held now.
     pub held: usize,
-    /// Whether the event socket's connection stands.
+    /// Whether the event socket's connection is up.
     pub esl_up: bool,
     /// How the store is doing.
     pub store: Health,
@@ -109,7 +109,7 @@ impl Default for Metrics {
 impl Metrics {
     /// All metrics at zero; apps are added by [`Metrics::app`].
     pub fn new() -> Self {
-        let mut r = Registering(Registry::default());
+        let mut r = RegistryBuilder(Registry::default());
         let registrations: Counters<1> = r.add(Name::Registrations, Family::default());
         let dropped: Counters<1> = r.add(Name::StoreDropped, Family::default());
         let inner = Inner {
@@ -163,7 +163,7 @@ impl Metrics {
         app
     }
 
-    /// A REGISTER was heard.
+    /// A REGISTER arrived.
     pub fn registered(&self, has_token: bool) {
         let counter = if has_token {
             &self.0.registered_with_token
@@ -203,7 +203,7 @@ impl Metrics {
         self.0.devices.set(i64::try_from(known).unwrap_or(i64::MAX));
     }
 
-    /// What [`Metrics::devices`] was last told.
+    /// The last value of [`Metrics::devices`].
     pub fn known_devices(&self) -> i64 {
         self.0.devices.get()
     }
@@ -239,7 +239,7 @@ impl Metrics {
     }
 
     /// Everything as Prometheus reads it.
-    pub fn text(&self, state: &State) -> String {
+    pub fn text(&self, state: &GaugeSample) -> String {
         self.set(state);
         let mut text = String::with_capacity(32 * 1024);
         // Writing to a String does not fail.
@@ -247,7 +247,7 @@ impl Metrics {
         text
     }
 
-    fn set(&self, state: &State) {
+    fn set(&self, state: &GaugeSample) {
         let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         let m = &*self.0;
         m.held.set(number(state.held));
@@ -266,7 +266,7 @@ impl Metrics {
         m.certificates.clear();
         for app in &state.apps {
             let (name, provider) = (app.name.to_string(), app.provider.name().to_owned());
-            // From a reload until its first push an app is known to nobody else.
+            // From a reload until its first push nothing else knows an app.
             self.app(&name, &provider);
             for kind in ProblemKind::ALL {
                 let has = app.problems.iter().any(|p| p.kind == kind);
@@ -316,7 +316,7 @@ fn waits() -> Histogram {
 }
 
 /// The registry, with what never changes.
-fn started(mut r: Registering) -> Registry {
+fn started(mut r: RegistryBuilder) -> Registry {
     let since: Gauge = r.add(Name::StartTime, Gauge::default());
     since.set(unix_now());
     let build: Gauges<1> = r.add(Name::BuildInfo, Family::default());

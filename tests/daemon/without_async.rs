@@ -1,4 +1,5 @@
-//! Calls that `socket` without `async` holds. Their channel's own thread serves the connection: nothing begins before that ends.
+//! Calls that `socket` without `async` holds. Their channel's own thread serves the connection: nothing begins before
+//! that ends.
 //!
 //! `FSWAKE_SOCKET=static` runs all tests of the daemon so. These run in any case.
 
@@ -145,7 +146,7 @@ async fn call_is_connected_where_no_further_connection_can_be_had() {
     held.wait_bridged().await;
     daemon
         .log
-        .wait(&["WARN", "no further connection to FreeSWITCH can be had"])
+        .wait(&["WARN", "no second connection to FreeSWITCH can be had"])
         .await;
     let line = daemon.summary().await;
     assert_eq!(field(&line, "outcome"), "error", "{line}");
@@ -153,7 +154,7 @@ async fn call_is_connected_where_no_further_connection_can_be_had() {
     phone.got_bye().await;
 }
 
-/// Early media is for the caller, who is left to be bridged before the phone answers.
+/// Early media is for the caller, who is bridged before the phone answers.
 #[tokio::test]
 async fn early_media_reaches_the_caller_and_the_answer_is_heard() {
     let stage = Stage::new().await;

@@ -1,4 +1,4 @@
-//! What is answered, and that the OpenAPI document says so.
+//! Answers, and that they match the OpenAPI document.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

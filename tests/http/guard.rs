@@ -125,7 +125,7 @@ async fn web_pages_of_other_sites_get_nothing_and_fire_nothing() {
             );
         }
     }
-    // What a form can send without asking: no push comes of it, even from a browser that says nothing of where it is.
+    // A form's request without a preflight causes no push, even from a browser that sends no origin.
     let body = json!({"aor": "1001@fs.test", "type": "voip"}).to_string();
     for kind in [
         "text/plain",

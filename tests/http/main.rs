@@ -2,7 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | `answers` | what is answered, and that the OpenAPI document says so |
+//! | `answers` | answers, and that they match the OpenAPI document |
 //! | `metrics` | what is counted, and that docs, dashboard and alerts speak of nothing else |
 //! | `board` | docs/grafana.json against Grafana's schema |
 //! | `guard` | who may ask |

@@ -1,4 +1,4 @@
-//! What the journal and the call's own record are told.
+//! What is written to the journal and to the call's own record.
 
 use fswake_core::engine::{Event, HoldResult, Note, Record, Step};
 use fswake_core::types::push::PushError;

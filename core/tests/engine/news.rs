@@ -10,7 +10,7 @@ use fswake_core::types::push::{CancelReason, PushError, PushKind};
 use crate::common::{Bench, apns, call, leg, reg};
 use crate::{held, with};
 
-/// iPhones are told of a call's end, and perhaps of a missed call.
+/// iPhones get pushes about a call's end, and perhaps about a missed call.
 pub fn iphones(missed_call_push: bool) -> AppPolicy {
     AppPolicy {
         provider: Some(Provider::Apns),

@@ -1,4 +1,5 @@
-//! What a call's own variables change: no push, waiting for anybody, hands off, and phones that FreeSWITCH rings itself.
+//! What a call's own variables change: no push, waiting for anybody, hands off, and phones that FreeSWITCH rings
+//! itself.
 
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fswake_core::engine::{
-    CallOptions, Command, Event, Handover, HeldCall, HoldResult, Mode, UnregisterWhy, WakeReport, WakeState,
+    CallOptions, Command, Event, HeldCall, HoldResult, Mode, Routing, UnregisterWhy, WakeReport, WakeState,
 };
 use fswake_core::types::Provider;
 use fswake_core::types::push::{CancelReason, PushError, PushKind, PushReceipt};
@@ -17,7 +17,7 @@ fn asked(n: u128, user: &str, mode: Mode) -> HeldCall {
         ..CallOptions::default()
     };
     HeldCall {
-        handover: Handover::Request,
+        routing: Routing::Request,
         ..Bench::held_call(n, user, "caller", options, None)
     }
 }
@@ -72,7 +72,7 @@ fn answer_comes_with_the_register_and_says_where_and_how_fast() {
     let woken = report.woken().unwrap();
     assert_eq!(woken.target.as_ref().unwrap().uri(), "sip:1001@tok:2");
     assert_eq!((woken.to_register, woken.pushes), (Some(ms(800)), 1));
-    assert_eq!(b.summaries[0].handover, Handover::Request);
+    assert_eq!(b.summaries[0].routing, Routing::Request);
     assert!(b.records.is_empty(), "there is no channel");
 }
 

@@ -3,7 +3,7 @@
 use super::end::End;
 use super::{Call, Phase};
 use crate::engine::command::{Command, HoldResult};
-use crate::engine::event::Handover;
+use crate::engine::event::Routing;
 use crate::engine::party::{NextPush, Party, PushState};
 use crate::engine::step::Step;
 use crate::engine::wake_report::{WakeReport, WakeState, WokenParty};
@@ -13,7 +13,7 @@ use crate::types::Moment;
 impl Call {
     /// Whether somebody asked for it, and no channel is held.
     pub(super) fn is_request(&self) -> bool {
-        self.held.handover == Handover::Request
+        self.held.routing == Routing::Request
     }
 
     /// Nobody waits for the answer any more.

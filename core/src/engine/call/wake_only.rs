@@ -8,7 +8,7 @@ use crate::engine::party::Party;
 use crate::engine::world::World;
 
 impl Call {
-    /// Whether those who were to be woken are awake; then the call goes back.
+    /// Hands the call back if the phones to wake are awake.
     pub(super) fn hand_back_if_awake(&mut self, world: &mut World) {
         let mode = self.mode(world);
         if self.phase != Phase::Holding || !mode.only_wakes() || self.is_asked(DirectoryQuery::WhoRings) {
@@ -25,7 +25,7 @@ impl Call {
         let is_time = match mode {
             // Its answer says who else is woken.
             Mode::WakeFirst if self.is_request() => can_ring,
-            // Whoever is registered all along waits for those who are woken: the dialplan rings them together.
+            // Phones that were registered all along wait for those that are woken: the dialplan rings them together.
             _ if !self.parties.iter().any(is_waited_for) => can_ring && !self.parties.iter().any(is_due),
             Mode::WakeAll => false,
             Mode::WakeFirst | Mode::Connect => self.parties.iter().any(has_come),

@@ -3,7 +3,7 @@
 use crate::word_enum;
 
 word_enum! {
-    /// What becomes of the caller of a hold that is over.
+    /// What happens to the caller of a hold that is over.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum Caller {
         /// Talks to a phone.
