@@ -105,9 +105,15 @@ impl Stage {
     }
 
     /// Changes a setting of the app that was added last.
-    pub fn set_app(&mut self, key: &str, value: impl Into<toml::Value>) {
+    pub fn set_app(&mut self, key: &str, value: &str) {
         let app = self.settings["app"].as_array_mut().unwrap()[0].as_table_mut().unwrap();
         app.insert(key.into(), value.into());
+    }
+
+    /// Switches something of the app that was added last on.
+    pub fn switch_on(&mut self, key: &str) {
+        let app = self.settings["app"].as_array_mut().unwrap()[0].as_table_mut().unwrap();
+        app.insert(key.into(), true.into());
     }
 
     /// Takes away the app that was added last.
