@@ -19,7 +19,7 @@ use tracing::{debug, info, warn};
 use crate::clock::now_ms;
 use crate::engine::{CallOrder, Cause, Command, Count, Delivery, Engine, Event, Note, Routing, Step, Summary};
 use crate::esl::{user_registrations, users};
-use crate::input::Input;
+use crate::input::{Input, Waker};
 use crate::logging::once::Once;
 use crate::logging::rate_limit::RateLimit;
 use crate::metrics::Metrics;
@@ -62,7 +62,7 @@ struct DriverLoop {
     /// Who waits for the answer to a notification.
     askers: HashMap<NotificationId, Asker>,
     /// Who waits for the answer to a wake.
-    wakers: HashMap<CallId, Vec<wakes::Waker>>,
+    wakers: HashMap<CallId, Vec<Waker>>,
     /// The number of the last notification.
     asked: u64,
     started: Instant,

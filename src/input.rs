@@ -22,7 +22,7 @@ pub enum Input {
     /// What FreeSWITCH says of a mailbox. The loop numbers it.
     MessagesWaiting(MessagesWaiting),
     /// A wake to try, and where the answer goes. Who asks for one that is under way gets the same answer.
-    Wake(Box<HeldCall>, oneshot::Sender<Result<WakeReport, OtherWake>>),
+    Wake(Box<HeldCall>, Waker),
     /// One of those who wait for this wake has gone.
     WakeLeft(CallId),
     /// A question about what the engine knows.
@@ -30,6 +30,9 @@ pub enum Input {
     /// Start draining, and answer when the last held call is gone.
     Drain(oneshot::Sender<()>),
 }
+
+/// Who waits for the answer to a wake.
+pub type Waker = oneshot::Sender<Result<WakeReport, OtherWake>>;
 
 /// There is a wake, or a held call, of this name, and it is for another user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

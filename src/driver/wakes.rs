@@ -1,16 +1,12 @@
 //! Wakes that somebody asks for: who waits for which answer.
 
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::{CallLine, DriverLoop};
 use crate::engine::{Event, HeldCall, HoldResult, WakeReport};
-use crate::input::OtherWake;
+use crate::input::{OtherWake, Waker};
 use crate::types::CallId;
-
-/// Who waits for the answer to a wake.
-pub(super) type Waker = oneshot::Sender<Result<WakeReport, OtherWake>>;
 
 impl DriverLoop {
     /// Begins a wake; a second request of the same name waits for the same answer.
