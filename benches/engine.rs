@@ -58,6 +58,7 @@ fn hold(n: u32) -> Event {
         routing: fswake::engine::Routing::Dialplan,
         options: fswake::engine::CallOptions::default(),
         query: None,
+        sip_call_id: None,
     })
 }
 

@@ -4,6 +4,7 @@
 //! the calls' connections, by a task per push, by the store's thread.
 
 mod pushing;
+mod wakes;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,9 +17,9 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
 use crate::clock::now_ms;
-use crate::engine::{CallOrder, Cause, Command, Count, Delivery, Engine, Event, Note, Step, Summary};
+use crate::engine::{CallOrder, Cause, Command, Count, Delivery, Engine, Event, Note, Routing, Step, Summary};
 use crate::esl::{user_registrations, users};
-use crate::input::Input;
+use crate::input::{Input, Waker};
 use crate::logging::once::Once;
 use crate::logging::rate_limit::RateLimit;
 use crate::metrics::Metrics;
@@ -60,6 +61,8 @@ struct DriverLoop {
     calls: HashMap<CallId, CallLine>,
     /// Who waits for the answer to a notification.
     askers: HashMap<NotificationId, Asker>,
+    /// Who waits for the answer to a wake.
+    wakers: HashMap<CallId, Vec<Waker>>,
     /// The number of the last notification.
     asked: u64,
     started: Instant,
@@ -78,12 +81,24 @@ struct Asker {
 
 /// A held call in the loop: where its orders go, and its callee.
 struct CallLine {
-    orders: mpsc::UnboundedSender<CallOrder>,
+    /// `None` for a wake that somebody asked for.
+    orders: Option<mpsc::UnboundedSender<CallOrder>>,
     aor: Aor,
     /// Ends the pushes under way for it.
     over: CancellationToken,
     /// Whether its first push was counted.
     pushed: bool,
+}
+
+impl CallLine {
+    fn new(orders: Option<mpsc::UnboundedSender<CallOrder>>, aor: Aor) -> Self {
+        Self {
+            orders,
+            aor,
+            over: CancellationToken::new(),
+            pushed: false,
+        }
+    }
 }
 
 impl Drop for CallLine {
@@ -103,8 +118,8 @@ impl Asker {
         let reason = reason.or_else(|| refused.map(ToString::to_string));
         if sent > 0 {
             info!(%aor, by, sent, not_sent, reason, "notification sent");
-        } else if by == "message" && delivery.nobody.is_some() {
-            debug!(%aor, by, reason, "message needs no push");
+        } else if matches!(by, "message" | "voicemail") && delivery.nobody.is_some() {
+            debug!(%aor, by, reason, "{by} needs no push");
         } else {
             warn!(%aor, by, not_sent, reason, "notification not sent");
         }
@@ -119,6 +134,7 @@ impl Driver {
             d: self,
             calls: HashMap::new(),
             askers: HashMap::new(),
+            wakers: HashMap::new(),
             asked: 0,
             started: Instant::now(),
             drained: None,
@@ -170,26 +186,24 @@ impl DriverLoop {
         match input {
             Input::Event(event) => self.feed(event),
             Input::Held(call, orders) => {
-                self.calls.insert(
-                    call.call,
-                    CallLine {
-                        orders,
-                        aor: call.aor.clone(),
-                        over: CancellationToken::new(),
-                        pushed: false,
-                    },
-                );
+                self.calls
+                    .insert(call.call, CallLine::new(Some(orders), call.aor.clone()));
                 self.feed(Event::CallHeld(call));
             }
             Input::KillElsewhere(leg, cause) => self.kill_elsewhere(leg, cause),
             Input::Warnings(aor, warnings) => self.warned.warn(&aor, warnings),
             Input::Notify(asked, answer) => {
-                self.asked += 1;
-                let id = NotificationId(self.asked);
-                let (aor, by) = (asked.aor.clone(), asked.by);
-                self.askers.insert(id, Asker { aor, by, answer });
+                let id = self.asked_by(asked.aor.clone(), asked.by, answer);
                 self.feed(Event::NotificationAsked(id, asked));
             }
+            Input::MessagesWaiting(told) => {
+                // Nobody waits for the answer; it is logged.
+                let (answer, _) = oneshot::channel();
+                let id = self.asked_by(told.aor.clone(), "voicemail", answer);
+                self.feed(Event::MessagesWaiting(id, told));
+            }
+            Input::Wake(asked, answer) => self.wake(*asked, answer),
+            Input::WakeLeft(call) => self.wake_left(call),
             Input::Ask(query) => {
                 let now = self.now();
                 query.answer(&mut self.d.engine, now);
@@ -200,6 +214,14 @@ impl DriverLoop {
                 self.drained = Some(drained);
             }
         }
+    }
+
+    /// Numbers a notification and remembers who waits for its answer.
+    fn asked_by(&mut self, aor: Aor, by: &'static str, answer: oneshot::Sender<Delivery>) -> NotificationId {
+        self.asked += 1;
+        let id = NotificationId(self.asked);
+        self.askers.insert(id, Asker { aor, by, answer });
+        id
     }
 
     fn feed(&mut self, event: Event) {
@@ -271,12 +293,16 @@ impl DriverLoop {
                         asker.tell(delivery);
                     }
                 }
+                Command::WakeEnded(report) => self.wake_ended(*report),
                 Command::Note(note) => self.note(note),
                 Command::Count(count) => self.count(&count),
                 Command::Summarize(summary) => {
                     // The doctor's own probe is not counted.
                     if !summary.aor.is_nobody() {
-                        self.d.metrics.call_over(&summary);
+                        match summary.routing {
+                            Routing::Request => self.d.metrics.wake_over(&summary),
+                            Routing::Dialplan | Routing::DialString => self.d.metrics.call_over(&summary),
+                        }
                     }
                     summarize(&summary);
                 }
@@ -292,7 +318,10 @@ impl DriverLoop {
                 if let CallOrder::CallUser(aor) = &order {
                     line.aor = aor.clone();
                 }
-                line.orders.send(order).err().map(|e| e.0)
+                line.orders
+                    .as_ref()
+                    .and_then(|orders| orders.send(order).err())
+                    .map(|e| e.0)
             }
             None => Some(order),
         };
@@ -395,6 +424,7 @@ fn summarize(s: &Summary) {
         call_to_push_ms = ms(s.call_to_push),
         push_to_register_ms = ms(s.push_to_register),
         register_to_invite_ms = ms(s.register_to_invite),
-        "call over"
+        "{}",
+        if s.routing == Routing::Request { "wake over" } else { "call over" }
     );
 }

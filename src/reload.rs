@@ -54,6 +54,7 @@ pub fn inbound_settings(config: &Config) -> Settings {
         endpoint: config.freeswitch.clone(),
         rules: config.contact.clone(),
         notifications: config.notification_events,
+        voicemail: config.policy.apps.iter().any(|app| app.voicemail_push),
     }
 }
 
@@ -87,6 +88,7 @@ impl Reload {
             file: _,
             notes,
             unread: _,
+            has_freeswitch,
             freeswitch,
             listen: Listen { addresses, allow },
             policy,
@@ -106,6 +108,7 @@ impl Reload {
         let mut restart = Vec::new();
         let StoreConfig { .. } = store;
         restart.extend((addresses != old.listen.addresses).then_some("listen.addresses"));
+        restart.extend((has_freeswitch != old.has_freeswitch).then_some("freeswitch.enabled"));
         restart.extend((store != old.store).then_some("store"));
         restart.extend((http != old.http).then_some("http"));
         restart.extend((format != old.log.format).then_some("log.format"));

@@ -244,6 +244,7 @@ fn every_file_of_the_repository_that_is_named_exists() {
     let folders = [
         "core/",
         "fs-conf/",
+        "gateway/",
         "docs/",
         "tests/",
         "src/",

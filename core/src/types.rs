@@ -100,6 +100,19 @@ impl Target {
         &self.0[..end.unwrap_or(self.0.len())]
     }
 
+    /// The URI alone: what goes to whoever dials it by other means.
+    ///
+    /// # Examples
+    /// ```
+    /// use fswake_core::types::Target;
+    ///
+    /// let target = Target::new("sofia/internal/sip:1001@192.0.2.7:5060;ob");
+    /// assert_eq!(target.uri(), "sip:1001@192.0.2.7:5060;ob");
+    /// ```
+    pub fn uri(&self) -> &str {
+        self.0.splitn(3, '/').nth(2).unwrap_or_default()
+    }
+
     /// The dial-string up to its first parameter, for log lines: a token may be among the parameters.
     pub fn without_params(&self) -> &str {
         self.0.split(';').next().unwrap_or_default()

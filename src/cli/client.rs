@@ -86,6 +86,28 @@ impl Client {
         self.json(self.send(Method::POST, path, Some(body)).await?).await
     }
 
+    /// Sends something whose answer may take this long, and returns the answer; or the problem's members, where it is a
+    /// problem that has some.
+    pub async fn post_and_wait<B: Serialize>(
+        &self,
+        path: &str,
+        body: &B,
+        patience: Duration,
+    ) -> anyhow::Result<serde_json::Value> {
+        self.send(Method::GET, "/healthz", None::<&()>).await?;
+        let request = self.request(Method::POST, path).timeout(patience).json(body);
+        let response = request.send().await.map_err(|error| self.unreached(&error))?;
+        if response.status().is_success() {
+            return self.json(response).await;
+        }
+        let status = response.status();
+        let said: serde_json::Value = response.json().await.unwrap_or_default();
+        if said["result"].is_string() {
+            return Ok(said);
+        }
+        Err(self.refused(status, &said))
+    }
+
     /// Removes something.
     pub async fn delete(&self, path: &str) -> anyhow::Result<()> {
         self.send(Method::DELETE, path, None::<&()>).await.map(drop)
@@ -93,10 +115,7 @@ impl Client {
 
     async fn send<B: Serialize>(&self, method: Method, path: &str, body: Option<&B>) -> anyhow::Result<Response> {
         let is_push = method == Method::POST;
-        let mut request = self.http.request(method, format!("http://{}{path}", self.address));
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token.expose());
-        }
+        let mut request = self.request(method, path);
         if !is_push {
             request = request.timeout(USUAL_PATIENCE);
         }
@@ -110,12 +129,24 @@ impl Client {
         }
         // Problem details (RFC 9457), if it is the daemon that answers.
         let said: serde_json::Value = response.json().await.unwrap_or_default();
+        Err(self.refused(status, &said))
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let request = self.http.request(method, format!("http://{}{path}", self.address));
+        match &self.token {
+            Some(token) => request.bearer_auth(token.expose()),
+            None => request,
+        }
+    }
+
+    fn refused(&self, status: StatusCode, said: &serde_json::Value) -> anyhow::Error {
         let detail = said["detail"].as_str().unwrap_or("no reason given");
         let detail = crate::types::Printable(detail);
         if status == StatusCode::UNAUTHORIZED {
-            bail!("{detail}\nhint: {}", self.hint);
+            return anyhow!("{detail}\nhint: {}", self.hint);
         }
-        Err(anyhow!("{detail}"))
+        anyhow!("{detail}")
     }
 
     async fn json<T: DeserializeOwned>(&self, response: Response) -> anyhow::Result<T> {

@@ -12,6 +12,7 @@ mod run;
 mod setup;
 mod table;
 mod trace;
+mod wake;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -74,6 +75,8 @@ enum Command {
     Calls(calls::CallsArgs),
     /// Send a push to a user's devices, as a test or a message; asks the running daemon
     Push(push::PushArgs),
+    /// Wake a user's phones, as a test or for a script, and wait until one has registered; asks the running daemon
+    Wake(wake::WakeArgs),
     /// Show the apps and whether their credentials work; asks the running daemon
     Apps(apps::AppsArgs),
     /// Check everything that a wake needs, and say what to do; exits with 1 on errors
@@ -101,6 +104,7 @@ impl Cli {
             Command::Devices(args) => devices::devices(&to_ask()?, &args, self.wide),
             Command::Calls(args) => calls::calls(&to_ask()?, &args, self.wide),
             Command::Push(args) => push::push(&to_ask()?, &args),
+            Command::Wake(args) => wake::wake(&to_ask()?, &args),
             Command::Apps(args) => apps::apps(&to_ask()?, &args, self.wide),
             Command::Doctor(args) => doctor::doctor(&to_ask()?, &args, self.wide),
             Command::Trace(args) => trace::trace(&to_ask()?, &args, self.wide),

@@ -76,6 +76,7 @@ pub(super) fn apps(
             domains: Vec::new(),
             on_unregister,
             missed_call_push: false,
+            voicemail_push: false,
             cancel_push: true,
         });
     }
@@ -136,6 +137,10 @@ impl Section<'_> {
         let on_unregister = on_unregister(self.at, &self.key("on-unregister"), raw.on_unregister.as_deref())?;
         let providers = self.providers(&provider, &raw.providers)?;
         let (cancel, missed) = self.news(&credentials, &raw)?;
+        let voicemail = raw.voicemail_push.unwrap_or(false);
+        if voicemail && matches!(&credentials, Credentials::Http(profiles) if profiles.im.is_none()) {
+            return self.wrong("voicemail-push", true, "false, or a section [app.im]");
+        }
         let app = App {
             name: self.name.to_owned(),
             providers,
@@ -167,6 +172,7 @@ impl Section<'_> {
                 domains: app.domains.clone(),
                 on_unregister,
                 missed_call_push: missed,
+                voicemail_push: voicemail,
                 cancel_push: cancel,
             };
             ids.iter().map(one).collect::<Vec<_>>()

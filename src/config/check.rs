@@ -61,10 +61,17 @@ pub(super) fn config(
     let on_unregister = on_unregister(at, "wake.on-unregister", raw.wake.on_unregister.as_deref())?.unwrap_or_default();
     let apps = app::apps(at, files, raw.app, on_unregister)?;
     policy.apps = apps.policies;
+    let has_freeswitch = raw.freeswitch.enabled.unwrap_or(true);
+    policy.registrations_are_told = !has_freeswitch;
+    if !has_freeswitch && raw.http.addresses.as_ref().is_some_and(Vec::is_empty) {
+        let allowed = "at least one address: without FreeSWITCH, all comes by HTTP";
+        return Err(at.wrong("http.addresses", "[]", allowed));
+    }
     let config = Config {
         file: file.map(Path::to_owned),
         notes: Vec::new(),
         unread: Vec::new(),
+        has_freeswitch,
         freeswitch: freeswitch(at, files, raw.freeswitch)?,
         listen: listen(at, raw.listen)?,
         policy,

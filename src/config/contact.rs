@@ -7,6 +7,24 @@ use crate::contact::{AppIds, ContactRules, ParamNames, ParamSet, Pattern};
 use crate::push::app::App;
 use crate::types::Provider;
 
+/// Apps that need no preset, or for which there can be none.
+const WITHOUT_PRESET: [(&str, &str); 8] = [
+    ("acrobits", "a service of its vendor's wakes it"),
+    ("bria", "a service of its vendor's wakes it"),
+    (
+        "portsip",
+        "its token is in a header of its own, which FreeSWITCH's event lacks",
+    ),
+    ("zoiper", "no public source says what it sends"),
+    ("grandstream-wave", "no public source says what it sends"),
+    ("baresip", "it sends no token"),
+    ("jssip", "RFC 8599's parameters in its contact_uri are read without one"),
+    (
+        "pjsip",
+        "RFC 8599's parameters in reg_contact_uri_params are read without one",
+    ),
+];
+
 /// Checks how Contacts are read and written; without sets there is mod_apn's.
 pub(super) fn rules(at: In<'_>, raw: raw::Contact, apps: &[App]) -> CheckResult<ContactRules> {
     let sets = raw.params.unwrap_or_else(|| vec![raw::Params::default()]);
@@ -49,7 +67,10 @@ impl ParamsTable<'_> {
     }
 
     fn check(self, set: raw::Params) -> CheckResult<ParamSet> {
-        let built_in = ParamSet::mod_apn();
+        let built_in = match set.preset.as_deref() {
+            None => ParamSet::mod_apn(),
+            Some(name) => self.preset(name)?,
+        };
         let regex = set.user_agent_regex.filter(|regex| !regex.is_empty());
         let regex = regex.map(|regex| {
             let found = Pattern::parse(&regex);
@@ -70,6 +91,7 @@ impl ParamsTable<'_> {
             let key = self.key(&format!("platforms.{word:?}"));
             Ok((word.to_ascii_lowercase(), provider(key, name)?))
         });
+        let own_platforms = platforms.collect::<CheckResult<Vec<_>>>()?;
         Ok(ParamSet {
             user_agent: set.user_agent.filter(|agent| !agent.is_empty()),
             user_agent_regex: regex.transpose()?,
@@ -77,11 +99,30 @@ impl ParamsTable<'_> {
             im_token: self.optional("im-token", set.im_token, built_in.im_token)?,
             app_id: self.optional("app-id", set.app_id, built_in.app_id)?,
             platform: self.optional("platform", set.platform, built_in.platform)?,
-            platforms: platforms.collect::<CheckResult<_>>()?,
+            platforms: if own_platforms.is_empty() {
+                built_in.platforms
+            } else {
+                own_platforms
+            },
             provider: set
                 .provider
                 .map(|name| provider(self.key("provider"), name))
                 .transpose()?,
+        })
+    }
+
+    /// The names of an app's parameters, where they are public (docs/SOFTPHONES.md has the sources).
+    fn preset(self, name: &str) -> CheckResult<ParamSet> {
+        Ok(match name {
+            "mod_apn" => ParamSet::mod_apn(),
+            "kazoo" => ParamSet::kazoo(),
+            "linphone" => ParamSet::linphone(),
+            _ => {
+                let known = WITHOUT_PRESET.iter().find(|(app, _)| *app == name);
+                let why = known.map_or_else(String::new, |(_, why)| format!(". {name} has none: {why}"));
+                let allowed = format!(r#""mod_apn", "kazoo" or "linphone"{why} (docs/SOFTPHONES.md)"#);
+                return Err(self.at.wrong(&self.key("preset"), name, allowed));
+            }
         })
     }
 

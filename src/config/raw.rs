@@ -28,6 +28,7 @@ pub(super) struct Raw {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct FreeSwitch {
+    pub enabled: Option<bool>,
     pub host: Option<String>,
     pub port: Option<u16>,
     pub password_file: Option<String>,
@@ -78,6 +79,7 @@ pub(super) struct Contact {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Params {
+    pub preset: Option<String>,
     pub user_agent: Option<String>,
     pub user_agent_regex: Option<String>,
     pub voip_token: Option<String>,
@@ -149,6 +151,7 @@ pub(super) struct AppTable {
     pub on_unregister: Option<String>,
     pub cancel_push: Option<bool>,
     pub missed_call_push: Option<bool>,
+    pub voicemail_push: Option<bool>,
     pub platforms: BTreeMap<String, String>,
     pub voip: Option<ProfileSection>,
     pub im: Option<ProfileSection>,

@@ -22,6 +22,8 @@ pub struct Config {
     /// Files that could not be read, each with its key: only for commands that need not read them
     /// ([`Config::load_to_ask`]).
     pub unread: Vec<UnreadFile>,
+    /// Whether there is a FreeSWITCH. Without one, another SIP server tells registrations and asks for wakes.
+    pub has_freeswitch: bool,
     /// How to reach FreeSWITCH's event socket.
     pub freeswitch: Endpoint,
     /// Where held calls come in.

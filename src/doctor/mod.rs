@@ -92,11 +92,13 @@ pub async fn examine(config: &Config, since: Duration, daemon: &Daemon) -> Vec<C
     let heard = wakes.as_ref().and_then(|w| w.as_deref().ok()).unwrap_or_default();
     let mut all = Vec::new();
     let login = match config.unread("freeswitch.password-file") {
-        Some(unread) => Err(Box::new(not_by_this_user("freeswitch", "login", unread))),
-        None => esl::Session::open(&config.freeswitch).await,
+        _ if !config.has_freeswitch => None,
+        Some(unread) => Some(Err(Box::new(not_by_this_user("freeswitch", "login", unread)))),
+        None => Some(esl::Session::open(&config.freeswitch).await),
     };
     match login {
-        Ok(mut session) => {
+        None => {}
+        Some(Ok(mut session)) => {
             all.extend(freeswitch::checks(&mut session).await);
             let handlers = handlers::Handlers::find(&mut session).await;
             let running = profiles::running(&mut session).await;
@@ -104,7 +106,7 @@ pub async fn examine(config: &Config, since: Duration, daemon: &Daemon) -> Vec<C
             let running = running.unwrap_or_default();
             all.extend(routing::checks(&mut session, config, handlers, &running, asked_for, heard).await);
         }
-        Err(check) => all.push(*check),
+        Some(Err(check)) => all.push(*check),
     }
     all.append(&mut checks);
     all.extend(apps::checks(config, daemon, &mut evidence).await);

@@ -15,6 +15,8 @@ pub struct Settings {
     pub rules: ContactRules,
     /// Whether events may ask for notifications.
     pub notifications: bool,
+    /// Whether some app wants news of voicemail.
+    pub voicemail: bool,
 }
 
 /// Where FreeSWITCH listens and how to log in.

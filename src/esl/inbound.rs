@@ -25,6 +25,7 @@ use super::notifications;
 use super::registrations::{self, RegistrationEvent};
 use super::resync::Reader;
 use super::user_registrations::{Asker, RegistrationsQuery};
+use super::voicemail;
 use crate::clock::unix_now;
 use crate::contact::ContactRules;
 use crate::engine::{Cause, Event};
@@ -175,11 +176,15 @@ impl Inbound {
             options,
         ))
         .await?;
-        let events_wanted = if settings.notifications {
+        let mut events_wanted = if settings.notifications {
             format!("{} {EVENTS} {}", QUESTIONS.0, QUESTIONS.1)
         } else {
             EVENTS.to_owned()
         };
+        if settings.voicemail {
+            // Subclasses have to follow CUSTOM.
+            events_wanted = format!("{} {events_wanted}", voicemail::EVENT);
+        }
         client.subscribe_events_raw(EventFormat::Plain, &events_wanted).await?;
         client.set_command_timeout(REPLY);
         // Not awaited: the replies come after events, and those are handled below.
@@ -248,6 +253,9 @@ impl Inbound {
     async fn heard(&self, event: &EslEvent, rules: &ContactRules) -> Result<(), EndReason> {
         if let Some(heard) = notifications::heard(event, unix_now()) {
             return self.notify(heard).await;
+        }
+        if let Some(told) = voicemail::heard(event, unix_now()) {
+            return self.send(Input::MessagesWaiting(told)).await;
         }
         let subclass = event.header_str("Event-Subclass").unwrap_or_default();
         match registrations::heard(subclass, |h| event.header_str(h), rules, unix_now()) {

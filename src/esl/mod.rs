@@ -11,6 +11,7 @@
 //! | [`registrations`] | pure: FreeSWITCH's registration events |
 //! | [`answers`] | sends the answers to notifications, on a separate connection |
 //! | [`notifications`] | pure: pushes that FreeSWITCH's events ask for, and their answers |
+//! | [`voicemail`] | pure: what a mailbox holds |
 //! | [`resync`], [`listing`] | registrations as FreeSWITCH lists them: all after a reconnect, and of profiles that start |
 //! | [`user_registrations`] | one user's registrations, if an event is ambiguous |
 //! | [`link`] | one connection of a held call: commands, replies, events |
@@ -41,3 +42,4 @@ pub mod registrations;
 pub mod resync;
 pub mod user_registrations;
 pub mod users;
+pub mod voicemail;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use freeswitch_esl_tokio::EslEvent;
 use serde_json::{Map, Value, json};
 
-use crate::engine::Notification;
+use crate::engine::{Audience, Notification};
 use crate::types::push::{Payload, PayloadError};
 use crate::types::{Aor, TokenType, UnixSeconds};
 
@@ -79,7 +79,7 @@ fn question<'a>(header: impl Fn(&str) -> Option<&'a str>, body: Option<&str>, at
             aor: Aor::new(need("user")?, need("realm")?),
             app: header("app_id").map(Arc::from),
             payload: Arc::new(Payload::parse(body.unwrap_or_default())?),
-            only_absent: false,
+            audience: Audience::All,
             by: "event",
             at,
         })
@@ -137,7 +137,11 @@ fn message<'a>(
             token_type,
             app: None,
             payload: Arc::new(Payload::from(keys)),
-            only_absent: header("Delivery-Failure") != Some("true"),
+            audience: if header("Delivery-Failure") == Some("true") {
+                Audience::All
+            } else {
+                Audience::Absent
+            },
             by: "message",
             at,
         }),
@@ -314,9 +318,18 @@ mod tests {
 
     #[test]
     fn message_goes_to_phones_without_registration_and_to_all_when_nobody_took_it() {
-        assert!(chat(&[("Nonblocking-Delivery", "true")], "x").unwrap().only_absent);
-        assert!(chat(&[("Delivery-Failure", "false")], "x").unwrap().only_absent);
-        assert!(!chat(&[("Delivery-Failure", "true")], "x").unwrap().only_absent);
+        assert_eq!(
+            chat(&[("Nonblocking-Delivery", "true")], "x").unwrap().audience,
+            Audience::Absent
+        );
+        assert_eq!(
+            chat(&[("Delivery-Failure", "false")], "x").unwrap().audience,
+            Audience::Absent
+        );
+        assert_eq!(
+            chat(&[("Delivery-Failure", "true")], "x").unwrap().audience,
+            Audience::All
+        );
     }
 
     #[test]

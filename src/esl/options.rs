@@ -36,6 +36,7 @@ pub fn read<'a>(get: impl Fn(&str) -> Option<&'a str>) -> Variables {
     let any = any.or_else(|| flag(&get, "apn_originate_wait_any_register", &mut asked));
     let beside = beside(&get, any == Some(true), &mut asked);
     asked.options = CallOptions {
+        push_awake: false,
         no_push,
         wait_any: any == Some(true),
         ringing: if beside { Ringing::FreeSwitch } else { Ringing::Ours },

@@ -112,12 +112,12 @@ fn over<'a>(
 
 /// The result of parsing a Contact.
 #[derive(Default)]
-pub(super) struct ParsedContact {
-    pub(super) target: Option<Target>,
-    pub(super) push: Option<PushParams>,
+pub(crate) struct ParsedContact {
+    pub(crate) target: Option<Target>,
+    pub(crate) push: Option<PushParams>,
     /// It is complete and has no token.
-    pub(super) wants_no_push: bool,
-    pub(super) warnings: Vec<String>,
+    pub(crate) wants_no_push: bool,
+    pub(crate) warnings: Vec<String>,
 }
 
 fn read_contact<'a>(get: &impl Fn(&str) -> Option<&'a str>, rules: &ContactRules) -> ParsedContact {
@@ -138,7 +138,7 @@ fn read_contact<'a>(get: &impl Fn(&str) -> Option<&'a str>, rules: &ContactRules
 }
 
 /// Parses a Contact from an event or a list.
-pub(super) fn read(
+pub(crate) fn read(
     contact: &str,
     profile: &str,
     user_agent: &str,

@@ -69,7 +69,7 @@ pub(super) async fn list(State(site): State<Arc<Site>>) -> Json<Attention> {
 
 fn event_socket(site: &Site, census: Option<&Census>) -> Option<Item> {
     let is_up = site.esl_up.load(Ordering::Relaxed);
-    (!is_up).then(|| {
+    (site.has_freeswitch && !is_up).then(|| {
         let endpoint = site.inbound.borrow().endpoint.clone();
         Item {
             what: "FreeSWITCH".into(),

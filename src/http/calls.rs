@@ -20,6 +20,8 @@ struct CallJson {
     #[serde(rename = "call")]
     id: String,
     aor: String,
+    /// How it came: by the dialplan, by a dial-string, or as a wake that was asked for.
+    way: &'static str,
     caller: String,
     caller_name: String,
     held_at_ms: i64,
@@ -60,6 +62,7 @@ impl From<CallView> for CallJson {
         Self {
             id: call.call.to_string(),
             aor: call.aor.to_string(),
+            way: call.routing.as_str(),
             caller: call.caller_number.to_string(),
             caller_name: call.caller_name.to_string(),
             held_at_ms: unix_ms(call.at),

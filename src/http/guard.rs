@@ -25,6 +25,8 @@ use super::{ProblemDetails, Site};
 const LIMIT: Duration = Duration::from_secs(10);
 /// And a push, which a provider may keep waiting.
 const PUSH_LIMIT: Duration = Duration::from_secs(35);
+/// And a wake: its own limit ends it, at `wake.max-wait`, which is at most ten minutes.
+const WAKE_LIMIT: Duration = Duration::from_secs(605);
 /// For everybody: whether the process lives, whether it is fit for work, and the page, which holds nothing by itself.
 const OPEN: [&str; 3] = ["/", "/healthz", "/readyz"];
 /// What a browser may load, run and show of any answer: nothing; the page sets its own policy.
@@ -58,10 +60,10 @@ pub(super) async fn check(State(site): State<Arc<Site>>, request: Request, next:
 }
 
 fn limit(request: &Request) -> Duration {
-    if request.uri().path() == "/v1/push" {
-        PUSH_LIMIT
-    } else {
-        LIMIT
+    match request.uri().path() {
+        "/v1/push" => PUSH_LIMIT,
+        "/v1/wake" => WAKE_LIMIT,
+        _ => LIMIT,
     }
 }
 

@@ -69,13 +69,12 @@ impl Readiness {
     fn of(site: &Site) -> Self {
         let esl_up = site.esl_up.load(Ordering::Relaxed);
         let failing = site.store.health().failing;
-        let mut checks = vec![
-            HealthCheck::new(
-                "esl",
-                (!esl_up).then(|| "no connection to FreeSWITCH's event socket".into()),
-            ),
-            HealthCheck::new("store", failing.map(|f| format!("cannot be written: {}", f.reason))),
-        ];
+        let store = HealthCheck::new("store", failing.map(|f| format!("cannot be written: {}", f.reason)));
+        let esl = site.has_freeswitch.then(|| {
+            let problem = (!esl_up).then(|| "no connection to FreeSWITCH's event socket".into());
+            HealthCheck::new("esl", problem)
+        });
+        let mut checks: Vec<_> = esl.into_iter().chain([store]).collect();
         let is_up = checks.iter().all(|check| check.ok);
         let apps = site.pushers.states();
         let only_logs = apps.iter().all(AppState::only_logs);

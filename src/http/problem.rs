@@ -3,7 +3,7 @@
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use crate::control::NoAnswer;
 use crate::journal::JournalError;
@@ -13,6 +13,9 @@ use crate::journal::JournalError;
 pub struct ProblemDetails {
     status: StatusCode,
     detail: String,
+    /// Members beyond those of the standard (section 3.2).
+    more: Map<String, Value>,
+    retry_after: Option<u32>,
 }
 
 impl ProblemDetails {
@@ -21,7 +24,21 @@ impl ProblemDetails {
         Self {
             status,
             detail: detail.into(),
+            more: Map::new(),
+            retry_after: None,
         }
+    }
+
+    /// The same with further members.
+    pub(super) fn with(mut self, more: Map<String, Value>) -> Self {
+        self.more = more;
+        self
+    }
+
+    /// The same, and when to try again, in seconds.
+    pub(super) fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(seconds);
+        self
     }
 
     /// A value that is not allowed.
@@ -42,16 +59,18 @@ impl ProblemDetails {
 
 impl IntoResponse for ProblemDetails {
     fn into_response(self) -> Response {
-        let body = json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason().unwrap_or("Error"),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        let mut response = (self.status, body.to_string()).into_response();
+        let mut body = self.more;
+        body.insert("type".into(), json!("about:blank"));
+        body.insert("title".into(), json!(self.status.canonical_reason().unwrap_or("Error")));
+        body.insert("status".into(), json!(self.status.as_u16()));
+        body.insert("detail".into(), json!(self.detail));
+        let mut response = (self.status, Value::Object(body).to_string()).into_response();
         let headers = response.headers_mut();
         let json = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, json);
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

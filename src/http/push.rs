@@ -11,7 +11,7 @@ use super::devices::parse_aor;
 use super::{ProblemDetails, Site};
 use crate::clock::unix_now;
 use crate::engine::command::Nobody;
-use crate::engine::{Delivery, DeviceDelivery, Notification};
+use crate::engine::{Audience, Delivery, DeviceDelivery, Notification};
 use crate::types::push::Payload;
 use crate::types::{TokenType, UnixSeconds};
 
@@ -68,7 +68,7 @@ impl PushBody {
             token_type,
             app: self.app.filter(|app| !app.is_empty()).map(Arc::from),
             payload: Arc::new(payload),
-            only_absent: false,
+            audience: Audience::All,
             by: "http",
             at,
         })

@@ -38,13 +38,16 @@ pub(super) async fn show(State(site): State<Arc<Site>>) -> Result<Json<SummaryJs
     // client does not start over.
     let reading = tokio::spawn(windows(Arc::clone(&site)));
     let windows = reading.await.unwrap_or_else(|_| Err(ProblemDetails::failed()))?;
-    let endpoint = site.inbound.borrow().endpoint.clone();
-    Ok(Json(SummaryJson {
-        version: env!("CARGO_PKG_VERSION"),
-        freeswitch: vec![NodeJson {
+    let node = site.has_freeswitch.then(|| {
+        let endpoint = &site.inbound.borrow().endpoint;
+        NodeJson {
             address: format!("{}:{}", endpoint.host, endpoint.port),
             up: site.esl_up.load(Ordering::Relaxed),
-        }],
+        }
+    });
+    Ok(Json(SummaryJson {
+        version: env!("CARGO_PKG_VERSION"),
+        freeswitch: node.into_iter().collect(),
         windows,
     }))
 }

@@ -201,6 +201,7 @@ pub(super) fn all(steps: &[TimelineStep], dropped: Option<&DroppedToken>) -> Vec
             | StepKind::EarlyMedia
             | StepKind::BridgeFailed
             | StepKind::CallerGone
+            | StepKind::AskerGone
             | StepKind::CallCut
             | StepKind::CallTaken
             | StepKind::RingTimeOver

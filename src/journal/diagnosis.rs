@@ -278,6 +278,12 @@ pub(super) fn of(history: &History<'_>) -> Option<Diagnosis> {
 /// The diagnosis of a call whose caller hung up; `first` is the first phone's pattern.
 fn abandoned(history: &History<'_>, first: Option<Diagnosis>) -> Diagnosis {
     let attempts = &history.attempts;
+    if history.has(StepKind::AskerGone) {
+        return plain(format!(
+            "whoever asked for the wake closed the connection after {}, before a phone had registered",
+            span(history.held_ms)
+        ));
+    }
     if attempts.iter().any(|a| a.rang) {
         return plain("a phone rang; the caller hung up before anybody answered");
     }

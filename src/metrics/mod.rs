@@ -49,6 +49,9 @@ const FORGOTTEN: [&str; 9] = [
     "unseen-too-long",
 ];
 
+/// How wakes that were asked for end.
+const WAKE_RESULTS: [&str; 5] = ["woken", "no-device", "unreachable", "draining", "abandoned"];
+
 /// All metrics. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
@@ -59,6 +62,8 @@ struct Inner {
     families: AppFamilies,
     calls: Counters<2>,
     hold: Histograms<1>,
+    wake_requests: Counters<1>,
+    wake_request_time: Histograms<1>,
     call_to_push: Histogram,
     register_to_invite: Histogram,
     registered_with_token: Counter,
@@ -110,14 +115,9 @@ impl Metrics {
         let inner = Inner {
             calls: r.add(Name::Calls, Family::default()),
             held: r.add(Name::HeldCalls, Gauge::default()),
-            hold: r.add(
-                Name::HoldSeconds,
-                Family::new_with_constructor(|| {
-                    Histogram::new([
-                        0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 45.0, 60.0, 120.0,
-                    ])
-                }),
-            ),
+            hold: r.add(Name::HoldSeconds, Family::new_with_constructor(waits)),
+            wake_requests: r.add(Name::WakeRequests, Family::default()),
+            wake_request_time: r.add(Name::WakeRequestSeconds, Family::new_with_constructor(waits)),
             call_to_push: r.add(
                 Name::CallToPush,
                 Histogram::new([0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0]),
@@ -230,6 +230,14 @@ impl Metrics {
         }
     }
 
+    /// A wake that was asked for is over.
+    pub fn wake_over(&self, wake: &Summary) {
+        let labels = [("result", wake.result.as_str().into())];
+        self.0.wake_requests.get_or_create(&labels).inc();
+        let time = self.0.wake_request_time.get_or_create(&labels);
+        time.observe(wake.held.as_secs_f64());
+    }
+
     /// Everything as Prometheus reads it.
     pub fn text(&self, state: &GaugeSample) -> String {
         self.set(state);
@@ -283,6 +291,10 @@ impl Inner {
         for result in HoldResult::ALL {
             let result = result.as_str();
             drop(self.hold.get_or_create(&[("result", result.into())]));
+            if WAKE_RESULTS.contains(&result) {
+                drop(self.wake_requests.get_or_create(&[("result", result.into())]));
+                drop(self.wake_request_time.get_or_create(&[("result", result.into())]));
+            }
             for callee in CALLEES {
                 drop(
                     self.calls
@@ -294,6 +306,13 @@ impl Inner {
             drop(self.forgotten.get_or_create(&[("reason", why.into())]));
         }
     }
+}
+
+/// For how long a caller, or whoever asks for a wake, may wait, in seconds.
+fn waits() -> Histogram {
+    Histogram::new([
+        0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 45.0, 60.0, 120.0,
+    ])
 }
 
 /// The registry, with what never changes.

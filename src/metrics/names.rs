@@ -28,8 +28,10 @@ macro_rules! names {
 
 names! {
     Calls "fswake_calls_total" "Held calls that are over, by who was called and how they ended"
-    HeldCalls "fswake_held_calls" "Calls held now"
+    HeldCalls "fswake_held_calls" "Calls held now, and wakes asked for with POST /v1/wake"
     HoldSeconds "fswake_hold_seconds" "How long calls were held, by how they ended"
+    WakeRequests "fswake_wake_requests_total" "Wakes asked for with POST /v1/wake that are over, by how they ended"
+    WakeRequestSeconds "fswake_wake_request_seconds" "How long those took, by how they ended"
     CallToPush "fswake_call_to_push_seconds" "From the call's arrival to its first push being handed to the provider's connection"
     PushToRegister "fswake_push_to_register_seconds" "From a call push to the REGISTER of the phone that it woke"
     RegisterToInvite "fswake_register_to_invite_seconds" "From that REGISTER to the INVITE being ordered from FreeSWITCH"

@@ -130,6 +130,7 @@ fn settings_reach_the_policy() {
         domains: Vec::new(),
         on_unregister: OnUnregister::Forget,
         missed_call_push: true,
+        voicemail_push: false,
         cancel_push: true,
     };
     let device = |provider: Provider, app: &str| DeviceKey {
@@ -215,6 +216,27 @@ fn names_of_parameters_are_mod_apns_unless_a_set_says_otherwise() {
         }
     );
     assert_eq!(*second, ParamSet::mod_apn());
+}
+
+#[test]
+fn preset_gives_an_apps_names_and_keys_beside_it_replace_single_ones() {
+    let config = Place::with(
+        "[[contact.params]]\npreset = 'kazoo'\nuser-agent = 'acme'\nvoip-token = 'x-tok'\n[[contact.params]]\npreset = 'linphone'\n\
+         [[contact.params]]\npreset = 'mod_apn'",
+    )
+    .load();
+    assert_eq!(
+        config.contact.names.sets,
+        [
+            ParamSet {
+                user_agent: Some("acme".into()),
+                voip_token: "x-tok".into(),
+                ..ParamSet::kazoo()
+            },
+            ParamSet::linphone(),
+            ParamSet::mod_apn(),
+        ]
+    );
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn every_mistake_is_shown_with_file_key_value_and_what_is_allowed() {
     let cases = [
         (
             "[freeswitch]\nhots = 'x'",
-            "freeswitch.hots: unknown key; allowed here: host, port, password-file, user",
+            "freeswitch.hots: unknown key; allowed here: enabled, host, port, password-file, user",
         ),
         (
             "[wakes]",
@@ -123,6 +123,18 @@ fn every_mistake_is_shown_with_file_key_value_and_what_is_allowed() {
             "[[contact.params]]\n[[contact.params]]\nplatforms = { x = 'a b' }",
             r#"contact.params[2].platforms."x": "a b": "apns", "apns.dev", "fcm", or another provider's name"#,
         ),
+        (
+            "[[contact.params]]\npreset = 'acrobits'",
+            r#"contact.params[1].preset: "acrobits": "mod_apn", "kazoo" or "linphone". acrobits has none: a service of its vendor's wakes it (docs/SOFTPHONES.md)"#,
+        ),
+        (
+            "[[contact.params]]\npreset = 'acme'",
+            r#"contact.params[1].preset: "acme": "mod_apn", "kazoo" or "linphone" (docs/SOFTPHONES.md)"#,
+        ),
+        (
+            "[freeswitch]\nenabled = false\n[http]\naddresses = []",
+            "http.addresses: []: at least one address: without FreeSWITCH, all comes by HTTP",
+        ),
         ("[store]\npath = ''", r#"store.path: "": the name of a file"#),
         (
             "[http]\naddresses = ['example.org:80']",
@@ -192,7 +204,7 @@ fn every_mistake_in_an_app_is_shown_with_the_app() {
         ("name = 'a'\nprovider = 'log'\n[[app]]\nname = 'a'", r#"app[2].name: "a": one word, unique among apps"#.into()),
         ("name = 'a'", format!("app.a.provider: missing: {providers}")),
         ("name = 'a'\nprovider = 'gcm'", format!(r#"app.a.provider: "gcm": {providers}"#)),
-        ("name = 'a'\nprovider = 'fcm'\nkey = 1", "app[1].key: unknown key; allowed here: name, provider, providers, app-ids, domains, tenant, key-file, key-id, team-id, cert-file, cert-key-file, service-account-file, base-url, ca-file, proxy, topic, payload, payload-file, on-unregister, cancel-push, missed-call-push, platforms, voip, im".into()),
+        ("name = 'a'\nprovider = 'fcm'\nkey = 1", "app[1].key: unknown key; allowed here: name, provider, providers, app-ids, domains, tenant, key-file, key-id, team-id, cert-file, cert-key-file, service-account-file, base-url, ca-file, proxy, topic, payload, payload-file, on-unregister, cancel-push, missed-call-push, voicemail-push, platforms, voip, im".into()),
         ("name = 'a'\nprovider = 'apns'", "app.a.key-file: missing: a .p8 file with key-id and team-id, or else cert-file".into()),
         ("name = 'a'\nprovider = 'apns'\nkey-file = 'k'", "app.a.key-id: missing: 10 letters and digits".into()),
         ("name = 'a'\nprovider = 'apns'\nkey-file = 'k'\nkey-id = 'ABCDE12345'", "app.a.team-id: missing: 10 letters and digits".into()),

@@ -110,6 +110,12 @@ impl Stage {
         app.insert(key.into(), value.into());
     }
 
+    /// Switches something of the app that was added last on.
+    pub fn switch_on(&mut self, key: &str) {
+        let app = self.settings["app"].as_array_mut().unwrap()[0].as_table_mut().unwrap();
+        app.insert(key.into(), true.into());
+    }
+
     /// Takes away the app that was added last.
     pub fn take_app(&mut self) -> toml::Value {
         self.settings["app"].as_array_mut().unwrap().remove(0)

@@ -3,6 +3,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | `voicemail` | what a mailbox holds, pushed |
 //! | `wake` | a sleeping phone is woken and connected, whichever way its call and its push come |
 //! | `waking` | wakes that are under way, shared, or over |
 //! | `bindings` | registrations that end, and what FreeSWITCH is asked then |
@@ -65,6 +66,7 @@ mod tokens;
 mod trace;
 mod truth;
 mod variables;
+mod voicemail;
 mod wake;
 mod waking;
 mod without_async;

@@ -65,6 +65,32 @@ impl ParamSet {
         }
     }
 
+    /// What apps made for Kazoo's pusher send, by the examples of its documentation (2600hz/kazoo, applications/pusher).
+    pub fn kazoo() -> Self {
+        let platforms = [
+            ("apple-dev", Provider::ApnsSandbox),
+            ("apple", Provider::Apns),
+            ("firebase", Provider::Fcm),
+        ];
+        Self {
+            voip_token: "pn-tok".to_owned(),
+            im_token: None,
+            app_id: Some("app-id".to_owned()),
+            platform: Some("pn-type".to_owned()),
+            platforms: platforms.map(|(word, provider)| (word.to_owned(), provider)).into(),
+            ..Self::mod_apn()
+        }
+    }
+
+    /// What older apps with Linphone's SDK send: fswake reads it without being told, so this is only for exceptions from
+    /// it (BelledonneCommunications/linphone-iphone#282 has a REGISTER).
+    pub fn linphone() -> Self {
+        Self {
+            platforms: Vec::new(),
+            ..Self::kazoo()
+        }
+    }
+
     /// The provider for a platform in this set, if the operator configured one.
     pub(super) fn provider_of(&self, platform: Option<&str>) -> Option<Provider> {
         let Some(platform) = platform else {

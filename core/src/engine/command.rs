@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::count::Count;
-use super::event::DirectoryQuery;
+use super::event::{DirectoryQuery, Routing};
 use super::order::CallOrder;
 use super::step::Step;
+use super::wake_report::WakeReport;
 use crate::types::push::{PushError, PushReceipt, PushRequest};
 use crate::types::{Aor, CallId, Device, DeviceKey, NotificationId};
 use crate::word_enum;
@@ -48,11 +49,13 @@ pub enum Command {
     },
     /// The result of a notification; exactly one for each.
     Answer(NotificationId, Delivery),
+    /// What came of a wake that somebody asked for; exactly one for each.
+    WakeEnded(Box<WakeReport>),
     /// A step in the life of a wake, for the journal and the debug log.
     Note(Note),
     /// Something to count.
     Count(Count),
-    /// The call is over: one line for the log.
+    /// The call, or the wake that was asked for, is over: one line for the log.
     Summarize(Box<Summary>),
 }
 
@@ -64,6 +67,7 @@ impl Command {
             Self::Push(push) => push.call().map(|about| about.call),
             Self::Note(note) => note.call,
             Self::Summarize(summary) => Some(summary.call),
+            Self::WakeEnded(report) => Some(report.call),
             Self::StoreDevice(_)
             | Self::ForgetDevice { .. }
             | Self::AskRegistrations { .. }
@@ -120,6 +124,8 @@ pub struct Summary {
     pub call: CallId,
     /// Who was called.
     pub aor: Aor,
+    /// How it came to us.
+    pub routing: Routing,
     /// How it ended.
     pub result: HoldResult,
     /// How many devices and bindings were considered.
@@ -199,6 +205,10 @@ pub enum Nobody {
     NoToken,
     /// All of them are registered, and it was only for unregistered ones.
     AllPresent,
+    /// It was about voicemail, and no app of the user's devices wants to know.
+    NotWanted,
+    /// It was about voicemail, and nothing has changed.
+    Unchanged,
 }
 
 impl Nobody {
@@ -209,6 +219,8 @@ impl Nobody {
             Self::NoSuchApp => "no-such-app",
             Self::NoToken => "no-token",
             Self::AllPresent => "all-registered",
+            Self::NotWanted => "not-wanted",
+            Self::Unchanged => "unchanged",
         }
     }
 }

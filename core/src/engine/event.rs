@@ -35,8 +35,10 @@ pub enum Event {
     /// All registrations of these profiles were read. Bindings that neither this resync nor an event since its start
     /// has named are over.
     ResyncEnded(u64, Vec<Arc<str>>),
-    /// FreeSWITCH handed over a channel to hold.
+    /// FreeSWITCH handed over a channel to hold, or somebody asks for a wake ([`Routing::Request`]).
     CallHeld(HeldCall),
+    /// Nobody waits any more for the answer to a wake that was asked for.
+    AskerGone(CallId),
     /// The directory's answer to [`DirectoryQuery::WhoseNumber`].
     UserFound {
         /// The held call.
@@ -123,6 +125,8 @@ pub enum Event {
     },
     /// A request for a notification; the number is returned with its one answer.
     NotificationAsked(NotificationId, Notification),
+    /// FreeSWITCH says what a mailbox holds; the number comes back with its one answer.
+    MessagesWaiting(NotificationId, MessagesWaiting),
     /// The policy changed; held calls use it too.
     PolicyChanged(Box<Policy>),
     /// An operator wants a device forgotten.
@@ -157,6 +161,7 @@ impl Event {
             | Self::UserFound { call, .. }
             | Self::WhoRings { call, .. }
             | Self::OtherLegSeen { call, .. }
+            | Self::AskerGone(call)
             | Self::ConnectionLost(call) => Some(*call),
             _ => None,
         }
@@ -251,7 +256,7 @@ pub enum DirectoryQuery {
     WhoRings,
 }
 
-/// A channel that fswake holds.
+/// A channel that fswake holds, or a wake on request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HeldCall {
     /// fswake's own id.
@@ -272,6 +277,8 @@ pub struct HeldCall {
     pub options: CallOptions,
     /// The question to FreeSWITCH's directory about it.
     pub query: Option<DirectoryQuery>,
+    /// The Call-ID of the INVITE that follows, where whoever asks for a wake knows it: pushes carry it.
+    pub sip_call_id: Option<Arc<str>>,
 }
 
 impl HeldCall {
@@ -296,12 +303,50 @@ pub struct Notification {
     pub app: Option<Arc<str>>,
     /// Its content.
     pub payload: Arc<Payload>,
-    /// Only to devices that are not registered now: FreeSWITCH has notified the others.
-    pub only_absent: bool,
+    /// Which of the user's devices get it.
+    pub audience: Audience,
     /// Who asks, for the journal: one word.
     pub by: &'static str,
     /// When (UTC).
     pub at: UnixSeconds,
+}
+
+/// Which of a user's devices get a notification.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Audience {
+    /// All.
+    #[default]
+    All,
+    /// Those that are not registered now: FreeSWITCH has told the others.
+    Absent,
+    /// Those whose app wants news of voicemail ([`super::policy::AppPolicy::voicemail_push`]).
+    WantsVoicemail,
+}
+
+/// What FreeSWITCH says of a mailbox (event MESSAGE_WAITING).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessagesWaiting {
+    /// Whose.
+    pub aor: Aor,
+    /// What it holds.
+    pub mailbox: Mailbox,
+    /// Somebody has asked (a SUBSCRIBE, a REGISTER): nothing need have changed.
+    pub is_answer: bool,
+    /// When (UTC).
+    pub at: UnixSeconds,
+}
+
+/// How many messages a mailbox holds (RFC 3842 section 5.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Mailbox {
+    /// New ones.
+    pub new: u32,
+    /// Those that were heard and kept.
+    pub saved: u32,
+    /// New and urgent ones.
+    pub new_urgent: u32,
+    /// Urgent ones that were heard and kept.
+    pub saved_urgent: u32,
 }
 
 word_enum! {
@@ -313,6 +358,8 @@ word_enum! {
         Dialplan = "dialplan",
         /// A loopback channel of a dial-string.
         DialString = "dial-string",
+        /// There is no channel: somebody asked for a wake, and gets the answer ([`super::Command::WakeEnded`]).
+        Request = "request",
     }
 }
 

@@ -15,11 +15,13 @@
 //! | [`party`] | one device or binding in a held call |
 //! | [`outcome`] | what follows from a push that has ended |
 //! | [`notification`] | pushes on request, without a call |
+//! | `voicemail` | what a mailbox holds; pushes for its changes |
 //! | [`options`] | the options of one call's channel or dial-string |
 //! | [`ids`] | maps by fswake's own ids |
 //! | [`limits`] | how often a phone may be woken |
 //! | [`world`] | what all calls share |
 //! | [`view`] | what an operator may see |
+//! | [`wake_report`] | the answer to a wake on request |
 //! | [`digest`] | whether two engines behave alike |
 
 pub mod call;
@@ -40,6 +42,8 @@ pub mod party;
 pub mod policy;
 pub mod step;
 pub mod view;
+mod voicemail;
+pub mod wake_report;
 pub mod world;
 
 use std::cmp::Reverse;
@@ -53,8 +57,8 @@ pub use self::command::{Command, Delivery, DeviceDelivery, HoldResult, Nobody, N
 pub use self::count::Count;
 use self::directory::{AorKey, Departures};
 pub use self::event::{
-    DirectoryQuery, Event, HeldCall, LegEnd, Listing, Notification, Registration, Routing, Source, Takeover,
-    UnregisterWhy, Unregistration,
+    Audience, DirectoryQuery, Event, HeldCall, LegEnd, Listing, Mailbox, MessagesWaiting, Notification, Registration,
+    Routing, Source, Takeover, UnregisterWhy, Unregistration,
 };
 use self::ids::IdMap;
 use self::notification::Notifications;
@@ -63,6 +67,7 @@ pub use self::order::{CallOrder, Cause, Connect, Next, Record, Ring};
 pub use self::party::Origin;
 use self::policy::Policy;
 pub use self::step::{Caller, RegisterKind, Ringer, Step, StepKind, TakeoverKind};
+pub use self::wake_report::{WakeReport, WakeState, WokenParty};
 use self::world::World;
 use crate::types::{Aor, CallId, Device, Moment, NotificationId, UnixSeconds};
 
@@ -108,6 +113,7 @@ use crate::types::{Aor, CallId, Device, Moment, NotificationId, UnixSeconds};
 ///     max_wait: None,
 ///     options: CallOptions::default(),
 ///     query: None,
+///     sip_call_id: None,
 /// }));
 /// let commands: Vec<Command> = std::iter::from_fn(|| engine.poll_command()).collect();
 /// assert!(commands.iter().any(|command| matches!(command, Command::Push(_))));
@@ -214,8 +220,10 @@ impl Engine {
                 self.with(call, |call, world| call.on_other_leg(&target, leg, world));
             }
             Event::ConnectionLost(call) => self.with(call, Call::on_connection_lost),
+            Event::AskerGone(call) => self.with(call, Call::on_asker_gone),
             Event::PushEnded { push, outcome, at } => self.push_ended(push, &outcome, at),
             Event::NotificationAsked(id, asked) => self.notification_asked(id, &asked),
+            Event::MessagesWaiting(id, told) => self.messages_waiting(id, &told),
             Event::PolicyChanged(policy) => self.change_policy(*policy),
             Event::ForgetAsked(device) => directory.forget(&device, policy, &mut |c| out.push_back(c)),
             Event::AgeCheckDue { aor, at } => _ = self.key_of(&aor, at),
@@ -269,6 +277,11 @@ impl Engine {
             return;
         }
         if self.draining {
+            if held.routing == Routing::Request {
+                let report = WakeReport::of_nobody(id, HoldResult::Draining);
+                self.world.out.push_back(Command::WakeEnded(Box::new(report)));
+                return;
+            }
             let order = CallOrder::Release {
                 result: HoldResult::Draining,
                 next: Next::Ring(None),

@@ -30,6 +30,8 @@ impl Event {
             Self::CallerGone { .. } => "CallerGone",
             Self::OtherLegSeen { .. } => "OtherLegSeen",
             Self::ConnectionLost(_) => "ConnectionLost",
+            Self::AskerGone(_) => "AskerGone",
+            Self::MessagesWaiting(..) => "MessagesWaiting",
             Self::PushEnded { .. } => "PushEnded",
             Self::NotificationAsked(..) => "NotificationAsked",
             Self::PolicyChanged(_) => "PolicyChanged",
@@ -48,6 +50,7 @@ impl Event {
             Self::Listed(listing) => Some(&listing.aor),
             Self::CallHeld(held) => Some(&held.aor),
             Self::NotificationAsked(_, notification) => Some(&notification.aor),
+            Self::MessagesWaiting(_, told) => Some(&told.aor),
             Self::ForgetAsked(device) => Some(&device.aor),
             Self::Pinged { aor, .. } | Self::AgeCheckDue { aor, .. } => Some(aor),
             _ => None,
@@ -72,6 +75,7 @@ impl Command {
             Self::Note(_) => "Note",
             Self::Count(_) => "Count",
             Self::Summarize(_) => "Summarize",
+            Self::WakeEnded(_) => "WakeEnded",
         }
     }
 

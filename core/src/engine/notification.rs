@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::command::{Command, Delivery, DeviceDelivery, Nobody, NotSent, Note};
 use super::directory::{AorKey, Binding, KnownDevice};
-use super::event::Notification;
+use super::event::{Audience, Notification};
 use super::ids::IdMap;
 use super::limits::Windows;
 use super::ordered_hash::ordered_hash;
@@ -62,16 +62,11 @@ impl Notifications {
             Ok(recipients) => (recipients, None),
             Err(nobody) => (Vec::new(), Some(nobody)),
         };
-        if asked.only_absent
+        if asked.audience != Audience::All
             && let Some(nobody) = nobody
         {
             // Every chat message of the site comes here; those that need no push are not recorded.
-            let delivery = Delivery {
-                devices: Vec::new(),
-                nobody: Some(nobody),
-            };
-            world.out.push_back(Command::Answer(id, delivery));
-            return;
+            return answer_nobody(id, nobody, world);
         }
         let step = Step::NotificationAsked {
             by: asked.by,
@@ -178,8 +173,18 @@ fn recipients(asked: &Notification, key: &AorKey, world: &World) -> Result<Vec<R
     if with_token.is_empty() {
         return Err(Nobody::NoToken);
     }
-    if !asked.only_absent {
-        return Ok(with_token);
+    match asked.audience {
+        Audience::All => return Ok(with_token),
+        Audience::WantsVoicemail => {
+            let wants = |to: &Recipient| world.policy.app(&to.key).is_some_and(|app| app.voicemail_push);
+            let wanting: Vec<_> = with_token.into_iter().filter(wants).collect();
+            return if wanting.is_empty() {
+                Err(Nobody::NotWanted)
+            } else {
+                Ok(wanting)
+            };
+        }
+        Audience::Absent => {}
     }
     let is_present = |device: &DeviceKey| {
         let live = |b: &Binding| b.expires > world.now && b.device.as_deref() == Some(device);
@@ -190,6 +195,15 @@ fn recipients(asked: &Notification, key: &AorKey, world: &World) -> Result<Vec<R
         return Err(Nobody::AllPresent);
     }
     Ok(absent)
+}
+
+/// It was for nobody.
+pub(super) fn answer_nobody(id: NotificationId, nobody: Nobody, world: &mut World) {
+    let delivery = Delivery {
+        devices: Vec::new(),
+        nobody: Some(nobody),
+    };
+    world.out.push_back(Command::Answer(id, delivery));
 }
 
 fn recipient(known: &KnownDevice, kind: TokenType) -> Option<Recipient> {

@@ -47,6 +47,8 @@ pub struct CallOptions {
     pub ringing: Ringing,
     /// Not fswake's call: it goes back at once, untouched (`originate_reg_token`).
     pub hands_off: bool,
+    /// Phones that seem awake are pushed too (`"force"` of `POST /v1/wake`).
+    pub push_awake: bool,
     /// How its phones are reached, if the call sets it (`fswake_mode`, `fswake_wait`).
     pub mode: Option<Mode>,
     /// The call's own limit is its legs' (`leg_timeout`): they end as FreeSWITCH would end them.
@@ -77,6 +79,7 @@ impl CallOptions {
             (self.hands_off, "hands off"),
             (self.no_push, "no push"),
             (self.wait_any, "wait for any register"),
+            (self.push_awake, "push who is awake"),
             (self.ringing == Ringing::FreeSwitch, "ring what registers"),
             (self.mode == Some(Mode::WakeFirst), "wake only"),
             (self.mode == Some(Mode::WakeAll), "wake all, ring none"),

@@ -49,6 +49,8 @@ pub struct AppPolicy {
     pub on_unregister: OnUnregister,
     /// Whether a push announces a missed call.
     pub missed_call_push: bool,
+    /// Whether a change of the user's voicemail is announced by a push.
+    pub voicemail_push: bool,
     /// Whether devices that were woken get a push when the call ends without them.
     pub cancel_push: bool,
 }
@@ -77,6 +79,9 @@ pub struct Policy {
     pub decline: Decline,
     /// When the caller gets ringing.
     pub alert: Alert,
+    /// Registrations are told by another SIP server: there is no FreeSWITCH that could be asked which a user has. Read
+    /// when the engine is made.
+    pub registrations_are_told: bool,
     /// How calls without an option of their own reach their phones.
     pub mode: Mode,
     /// Call pushes per device and minute; 0 means no limit.
@@ -113,6 +118,7 @@ impl Default for Policy {
             debounce: Duration::from_secs(1),
             decline: Decline::ThisDevice,
             alert: Alert::Push,
+            registrations_are_told: false,
             mode: Mode::Connect,
             device_pushes_per_minute: 10,
             caller_pushes_per_minute: 60,

@@ -79,7 +79,7 @@ macro_rules! steps {
 }
 
 steps! {
-    /// FreeSWITCH handed over a channel, and it is held.
+    /// FreeSWITCH handed over a channel, and it is held; or somebody asked for a wake.
     CallHeld = "call-held" {
         /// The caller's number; may be empty.
         caller: Arc<str> = "caller",
@@ -101,8 +101,8 @@ steps! {
         device: Arc<str> = "device",
         /// How long ago the proof of life was.
         seen: Duration = "seen-ms",
-        /// When it is pushed unless it rings.
-        push_in: Duration = "push-in-ms",
+        /// When it is pushed unless it rings; a wake that was asked for does not push it.
+        push_in: Option<Duration> = "push-in-ms",
     }
     /// A phone is registered without a push token: it can be rung, and not woken.
     DeviceWithoutToken = "device-without-token" {
@@ -225,6 +225,8 @@ steps! {
         /// FreeSWITCH's cause.
         cause: Arc<str> = "cause",
     }
+    /// Whoever asked for the wake has closed the connection before the answer.
+    AskerGone = "asker-gone" {}
     /// A phone had answered, and FreeSWITCH ended the call instead of bridging the two.
     CallCut = "call-cut" {
         /// FreeSWITCH's cause.

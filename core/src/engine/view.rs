@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Engine;
 use super::directory::{AorEntry, AorKey};
+use super::event::Routing;
 pub use super::party::PushState;
 use crate::types::{Aor, CallId, Device, DeviceKey, Moment, Target};
 
@@ -15,6 +16,8 @@ pub struct CallView {
     pub call: CallId,
     /// Who is called.
     pub aor: Aor,
+    /// How it came to us.
+    pub routing: Routing,
     /// Caller's number; may be empty.
     pub caller_number: Arc<str>,
     /// Caller's name; may be empty, any text.

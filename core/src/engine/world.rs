@@ -32,7 +32,7 @@ pub struct World {
 impl World {
     /// A world with these settings and devices.
     pub fn new(policy: Policy, devices: Vec<Device>) -> Self {
-        let mut directory = Directory::default();
+        let mut directory = Directory::new(policy.registrations_are_told);
         for device in devices {
             directory.restore(device, &policy);
         }

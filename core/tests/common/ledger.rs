@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fswake_core::engine::party::Origin;
-use fswake_core::engine::{CallOrder, Command, Connect, Event, HeldCall, LegEnd, OtherLegState, Ring, Step};
+use fswake_core::engine::{CallOrder, Command, Connect, Event, HeldCall, LegEnd, OtherLegState, Ring, Routing, Step};
 use fswake_core::types::push::PushKind;
 use fswake_core::types::{CallId, LegId, Moment, Target};
 
@@ -49,6 +49,8 @@ pub enum Invariant {
     AMinuteAtMost,
     /// One summary a call, when it is over.
     OneSummary,
+    /// A wake that was asked for orders nothing, and ends in one answer.
+    OneAnswer,
     /// When nothing is held, no timer is left.
     NoTimerLeft,
     /// Late and duplicate events change nothing.
@@ -137,6 +139,8 @@ pub struct CallAccount {
     /// When it is decided at the latest.
     limit: Moment,
     pub over: bool,
+    /// A wake that was asked for.
+    is_request: bool,
     taken: bool,
     alerted: bool,
     summed_up: bool,
@@ -177,6 +181,7 @@ impl Hash for CallAccount {
             wait,
             limit,
             over,
+            is_request,
             taken,
             alerted,
             summed_up,
@@ -188,6 +193,7 @@ impl Hash for CallAccount {
         } = self;
         (id, over).hash(state);
         if !over {
+            is_request.hash(state);
             (wait, limit, taken, alerted, summed_up, rings_beside, rings_on, legs).hash(state);
             refused.hash(state);
         }
@@ -316,6 +322,7 @@ impl Ledger {
             wait: now.plus(wait),
             limit: now.plus(held.max_wait.unwrap_or(minute).max(wait)),
             over: false,
+            is_request: held.routing == Routing::Request,
             taken: false,
             alerted: false,
             summed_up: false,
@@ -435,7 +442,15 @@ impl Ledger {
         };
         holds(I::EndsOnce, !call.over, || format!("the call is over: {command:?}"))?;
         match command {
-            Command::Call(_, order) => call.book(order)?,
+            Command::Call(_, order) => {
+                holds(I::OneAnswer, !call.is_request, said)?;
+                call.book(order)?;
+            }
+            Command::WakeEnded(_) => {
+                holds(I::OneAnswer, call.is_request, said)?;
+                holds(I::OneSummary, call.summed_up, said)?;
+                call.over = true;
+            }
             Command::Summarize(_) => holds(I::OneSummary, !std::mem::replace(&mut call.summed_up, true), said)?,
             Command::Push(push) => {
                 holds(I::AMinuteAtMost, push.ttl <= Duration::from_secs(60), said)?;

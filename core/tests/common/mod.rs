@@ -262,6 +262,7 @@ impl Bench {
             routing: fswake_core::engine::Routing::Dialplan,
             options,
             query: None,
+            sip_call_id: None,
         }
     }
 

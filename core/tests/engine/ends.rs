@@ -39,6 +39,7 @@ fn callers_own_limit_shortens_the_wait_and_never_lengthens_it() {
             routing: fswake_core::engine::Routing::Dialplan,
             options: fswake_core::engine::CallOptions::default(),
             query: None,
+            sip_call_id: None,
         }));
         b.out.clear();
         b.pass(ms(deadline * 1000 - 1));

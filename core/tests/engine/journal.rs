@@ -135,8 +135,9 @@ fn every_phone_has_its_reason_for_not_being_pushed() {
         "{told:?}"
     );
     assert!(
-        told.iter()
-            .any(|s| matches!(s, Step::DeviceAwake { seen, push_in, .. } if (*seen, *push_in) == (ms(1_000), ms(500)))),
+        told.iter().any(
+            |s| matches!(s, Step::DeviceAwake { seen, push_in, .. } if (*seen, *push_in) == (ms(1_000), Some(ms(500))))
+        ),
         "{told:?}"
     );
     assert!(!steps(&b).contains(&"push-sent"));

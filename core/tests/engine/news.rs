@@ -11,13 +11,14 @@ use crate::common::{Bench, apns, call, leg, reg};
 use crate::{held, with};
 
 /// iPhones get pushes about a call's end, and perhaps about a missed call.
-fn iphones(missed_call_push: bool) -> AppPolicy {
+pub fn iphones(missed_call_push: bool) -> AppPolicy {
     AppPolicy {
         provider: Some(Provider::Apns),
         app: None,
         domains: Vec::new(),
         on_unregister: OnUnregister::Forget,
         missed_call_push,
+        voicemail_push: false,
         cancel_push: true,
     }
 }

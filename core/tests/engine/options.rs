@@ -12,6 +12,7 @@ use crate::common::{Bench, apns, call, leg, ms, reg, target, unreg};
 use crate::{bench, with};
 
 const NO_PUSH: CallOptions = CallOptions {
+    push_awake: false,
     no_push: true,
     wait_any: false,
     ringing: Ringing::Ours,

@@ -86,6 +86,7 @@ fn redial_after_a_decline_and_an_unregister_pushes_at_once() {
             domains: Vec::new(),
             on_unregister: OnUnregister::Keep,
             missed_call_push: false,
+            voicemail_push: false,
             cancel_push: false,
         }];
     });

@@ -211,6 +211,7 @@ pub fn held_channel<'a>(
         at,
         max_wait: asked.max_wait,
         options: asked.options,
+        sip_call_id: None,
         query: if asked.ask_directory {
             Some(DirectoryQuery::WhoRings)
         } else {

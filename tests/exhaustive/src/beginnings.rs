@@ -157,6 +157,7 @@ pub fn two_calls() -> Vec<Beginning> {
             domains: Vec::new(),
             on_unregister: OnUnregister::Keep,
             missed_call_push: true,
+            voicemail_push: false,
             cancel_push: true,
         }];
     };

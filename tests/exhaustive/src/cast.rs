@@ -67,6 +67,7 @@ impl Cast {
             routing: Routing::Dialplan,
             options: beginning.options,
             query: None,
+            sip_call_id: None,
         };
         let ended = |cause: &str, sip_status| LegEnd {
             cause: cause.into(),

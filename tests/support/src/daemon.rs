@@ -35,7 +35,7 @@ pub struct Daemon {
     pub child: Child,
     /// Its log.
     pub log: Log,
-    /// Where it takes calls; the first address, if it has several.
+    /// Where it takes calls; the first address, if it has several. Nowhere without FreeSWITCH.
     pub address: SocketAddr,
     pid: u32,
 }
@@ -62,7 +62,10 @@ impl Daemon {
 
     async fn ready(child: Child, log: Log) -> Self {
         let pid = child.id().expect("its process id");
-        let address = address_in(&log.wait(&["waiting for calls"]).await);
+        let address = tokio::select! {
+            line = log.wait(&["waiting for calls"]) => address_in(&line),
+            _ = log.wait(&["no FreeSWITCH"]) => SocketAddr::from(([0, 0, 0, 0], 0)),
+        };
         Self {
             child,
             log,

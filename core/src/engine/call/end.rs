@@ -151,7 +151,8 @@ impl Call {
             if let Some(reason) = end.news.filter(|_| is_unheard && was_woken && !was_out) {
                 self.push_news(p, PushKind::Cancel(reason), world);
             }
-            if end.is_missed() {
+            // Whoever asked for a wake may have rung other phones: only he knows whether the call was missed.
+            if end.is_missed() && !self.is_request() {
                 self.push_news(p, PushKind::MissedCall, world);
             }
         }
@@ -160,12 +161,15 @@ impl Call {
         }
         let over = Step::CallOver {
             result: end.result,
-            caller: end.caller,
+            caller: if self.is_request() { Caller::Asker } else { end.caller },
             cause: end.cause(),
         };
         self.note(world, over);
         let summary = self.summary(end.result, world);
         world.out.push_back(Command::Summarize(Box::new(summary)));
+        if self.is_request() {
+            return self.answer(end.result, world);
+        }
         let Some(next) = end.next else {
             return self.order(CallOrder::Close, world);
         };
@@ -190,6 +194,7 @@ impl Call {
         Summary {
             call: self.held.call,
             aor: self.held.aor.clone(),
+            routing: self.held.routing,
             result,
             devices: count(self.parties.len()),
             mobiles: count(self.parties.iter().filter(|p| p.device.is_some()).count()),

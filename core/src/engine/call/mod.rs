@@ -26,6 +26,7 @@ mod other_leg;
 mod push;
 mod record;
 mod register;
+mod request;
 mod ring;
 mod route;
 mod timers;
@@ -160,6 +161,15 @@ impl Call {
 
     /// How its phones are reached.
     fn mode(&self, world: &World) -> Mode {
+        if self.is_request() {
+            // There is nobody to connect a phone with.
+            return self
+                .held
+                .options
+                .mode
+                .filter(|mode| mode.only_wakes())
+                .unwrap_or(Mode::WakeFirst);
+        }
         if self.other_rings() && !self.is_asked(DirectoryQuery::WhoRings) {
             // No bridge would follow that could ring a woken phone.
             return Mode::Connect;
@@ -171,13 +181,14 @@ impl Call {
     fn start(&mut self, p: usize, world: &mut World) {
         let party = &self.parties[p];
         let alive_for = party.alive().map(|alive| world.now.since(alive));
-        let is_fresh = alive_for.is_some_and(|time| time < world.policy.fresh_for);
+        let is_fresh = alive_for.is_some_and(|time| time < world.policy.fresh_for) && !self.held.options.push_awake;
         let target = party.target().cloned();
         let is_ringable = target.is_some();
         let has_token = party.device.is_some();
         let set_aside = self.why_set_aside(party, world);
         let other = target.filter(|_| self.other_rings());
         let is_rung_by_other = other.is_some();
+        let is_request = self.is_request();
         let party = &mut self.parties[p];
         if let Some(target) = other {
             party.leg = Leg::Other(OtherLeg {
@@ -196,14 +207,15 @@ impl Call {
         } else if !is_ringable || !(is_fresh || is_rung_by_other) {
             self.push(p, world);
         } else {
-            if !is_rung_by_other {
+            // Whoever asked for a wake rings it, and asks again if that is in vain.
+            if !is_rung_by_other && !is_request {
                 party.wake.next = NextPush::At(world.now.plus(world.policy.push_delay));
             }
             if is_fresh {
                 let awake = Step::DeviceAwake {
                     device,
                     seen: alive_for.unwrap_or_default(),
-                    push_in: world.policy.push_delay,
+                    push_in: (!is_request).then_some(world.policy.push_delay),
                 };
                 self.note(world, awake);
             }

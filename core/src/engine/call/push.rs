@@ -80,6 +80,7 @@ impl Call {
             } else {
                 NextPush::None
             };
+            self.parties[p].wake.is_limited = true;
             let device = self.parties[p].label();
             self.note(world, Step::PushLimited { device });
             return;
@@ -255,7 +256,10 @@ impl Call {
         world: &mut World,
     ) -> Option<PushId> {
         let device = self.parties[p].device.clone()?;
-        let sip_call_id = self.parties[p].sip_call_id(self.held.call, p);
+        let sip_call_id = match &self.held.sip_call_id {
+            Some(given) => Arc::clone(given),
+            None => self.parties[p].sip_call_id(self.held.call, p),
+        };
         let domain = device.aor.domain.clone();
         let purpose = match kind {
             PushKind::Call => Purpose::Wake(self.held.call),

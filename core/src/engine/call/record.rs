@@ -55,7 +55,11 @@ impl Call {
         self.order(CallOrder::Record { record, at_once }, world);
     }
 
+    /// Orders something for the call's own connection; a wake that somebody asked for has none.
     pub(super) fn order(&self, order: CallOrder, world: &mut World) {
+        if self.is_request() {
+            return;
+        }
         world.out.push_back(Command::Call(self.held.call, order));
     }
 

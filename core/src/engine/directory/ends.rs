@@ -96,6 +96,9 @@ impl Directory {
 
     /// Asks FreeSWITCH which registrations a user has in these profiles.
     pub(super) fn ask_in(&mut self, key: &AorKey, aor: &Aor, profiles: Vec<Arc<str>>, out: &mut dyn FnMut(Command)) {
+        if self.nobody_to_ask {
+            return;
+        }
         self.asked += 1;
         let question = self.questions.entry(key.clone()).or_insert_with(|| ListingQuery {
             aor: aor.clone(),

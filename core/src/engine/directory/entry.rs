@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Binding;
 use crate::engine::command::{Command, Note};
 use crate::engine::count::Count;
-use crate::engine::event::{Registration, Source};
+use crate::engine::event::{Mailbox, Registration, Source};
 use crate::engine::limits::Window;
 use crate::engine::policy::Policy;
 use crate::engine::step::Step;
@@ -145,6 +145,8 @@ pub struct AorEntry {
     pub bindings: Vec<Binding>,
     /// The calls that wait for one of them.
     pub waiting: Vec<CallId>,
+    /// What the mailbox held when FreeSWITCH said so last.
+    pub mailbox: Option<Mailbox>,
 }
 
 /// Hashes what decides in an entry ([`crate::engine::digest`]).
@@ -159,8 +161,10 @@ impl Hash for EntryDigest<'_> {
             devices,
             bindings,
             waiting,
+            mailbox,
         } = self.entry;
         waiting.hash(state);
+        mailbox.hash(state);
         let (mut devices, mut bindings): (Vec<_>, Vec<_>) = (devices.iter().collect(), bindings.iter().collect());
         // A call finds its phones in this order, and the oldest goes if there are too many.
         if !self.calls && devices.len().max(bindings.len()) < MOST_PER_AOR {

@@ -28,7 +28,7 @@ pub use self::entry::{AorEntry, AorKey, Arrival, KnownDevice, LastPush, MissedCa
 pub use self::outcome::Departures;
 use self::outcome::{ListingQuery, Ownership};
 use super::command::Command;
-use super::event::{Registration, Source};
+use super::event::{Mailbox, Registration, Source};
 use super::ids::IdMap;
 use super::ordered_hash::ordered_hash;
 use super::policy::Policy;
@@ -60,9 +60,19 @@ pub struct Directory {
     /// be older.
     ended: HashMap<AorKey, BTreeSet<Aor>>,
     is_resyncing: bool,
+    /// Nobody can be asked which registrations a user has.
+    nobody_to_ask: bool,
 }
 
 impl Directory {
+    /// An empty one.
+    pub fn new(nobody_to_ask: bool) -> Self {
+        Self {
+            nobody_to_ask,
+            ..Self::default()
+        }
+    }
+
     /// Hashes what decides ([`super::digest`]); `calls` tells whether calls may still come.
     pub(super) fn digest(&self, calls: bool, state: &mut impl Hasher) {
         let Self {
@@ -81,6 +91,8 @@ impl Directory {
             dropped,
             ended,
             is_resyncing,
+            // Never changes.
+            nobody_to_ask: _,
         } = self;
         let mut all: Vec<_> = entries
             .iter()
@@ -128,6 +140,12 @@ impl Directory {
             .devices
             .iter_mut()
             .find(|d| *d.key == *device)
+    }
+
+    /// Writes down what a user's mailbox holds; what it held before, if that is known. `None`: the user has no device.
+    pub fn mailbox(&mut self, key: &AorKey, now: Mailbox) -> Option<Option<Mailbox>> {
+        let entry = self.entries.get_mut(key).filter(|entry| !entry.devices.is_empty())?;
+        Some(entry.mailbox.replace(now))
     }
 
     /// How many devices there are: every one has a token, and every token one owner.

@@ -15,6 +15,8 @@ pub struct PartyWake {
     pub sent: Option<OwnPushes>,
     /// Another call had just pushed it: this one waits, or waited, for the same wake-up.
     pub was_shared: bool,
+    /// The limit kept this call from pushing it.
+    pub is_limited: bool,
     /// The state of the last push, or of another call's that this one waits for.
     pub last: Option<PushState>,
     /// From a push of this call to the first REGISTER after it.
@@ -90,7 +92,8 @@ impl PartyWake {
             next,
             sent,
             was_shared,
-            // For the journal, the summary and what is counted.
+            // For the journal, the summary, what is counted and the answer to whoever asked.
+            is_limited: _,
             last: _,
             to_register: _,
         } = self;

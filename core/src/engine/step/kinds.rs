@@ -14,6 +14,8 @@ word_enum! {
         Taken = "taken",
         /// Has hung up.
         Gone = "gone",
+        /// There was none: whoever asked for the wake has the answer.
+        Asker = "asker",
     }
 }
 
