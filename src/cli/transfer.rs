@@ -13,19 +13,19 @@ use crate::store::transfer;
 use crate::words;
 
 #[derive(Debug, Args)]
-pub(super) struct Export {
+pub(super) struct ExportArgs {
     /// The file to make, readable for its owner only: it holds push tokens
     file: PathBuf,
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Import {
+pub(super) struct ImportArgs {
     /// A file that `fswake export` made
     file: PathBuf,
 }
 
 /// Writes the devices of the store that the configuration names: of `store.url` if there is one, else of `store.path`.
-pub(super) fn export(config: &Config, args: &Export) -> anyhow::Result<()> {
+pub(super) fn export(config: &Config, args: &ExportArgs) -> anyhow::Result<()> {
     let shown = args.file.display().to_string();
     let made = OpenOptions::new()
         .write(true)
@@ -51,7 +51,7 @@ pub(super) fn export(config: &Config, args: &Export) -> anyhow::Result<()> {
 }
 
 /// Puts devices into the store that the configuration names.
-pub(super) fn import(config: &Config, args: &Import) -> anyhow::Result<()> {
+pub(super) fn import(config: &Config, args: &ImportArgs) -> anyhow::Result<()> {
     let shown = args.file.display().to_string();
     let mut file = BufReader::new(File::open(&args.file).with_context(|| shown.clone())?);
     let mut out = std::io::stdout().lock();

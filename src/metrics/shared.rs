@@ -7,7 +7,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::names::Name;
-use super::registry::{Counters, Registering};
+use super::registry::{Counters, RegistryBuilder};
 use crate::store::shared::{NewsBy, SharedHealth};
 
 pub(super) struct SharedMetrics {
@@ -20,7 +20,7 @@ pub(super) struct SharedMetrics {
 }
 
 impl SharedMetrics {
-    pub(super) fn register(r: &mut Registering) -> Self {
+    pub(super) fn register(r: &mut RegistryBuilder) -> Self {
         let (failing, notified) = (
             r.add(Name::SharedFailing, Gauge::default()),
             r.add(Name::SharedNotified, Gauge::default()),

@@ -13,7 +13,7 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Notification, Socket};
 
-/// How long a connection may take to be made, unless the name says so.
+/// How long connecting may take, unless the connection string sets it.
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// Why there is no connection. Never shows a password.
@@ -24,7 +24,7 @@ pub enum ConnectError {
     Refused {
         /// Server and database.
         place: String,
-        /// What the server or the system says.
+        /// The server's or the system's error.
         reason: String,
     },
     /// Its certificate is not one that we trust.
@@ -32,7 +32,7 @@ pub enum ConnectError {
     Tls {
         /// Server and database.
         place: String,
-        /// What is wrong.
+        /// The error.
         reason: String,
     },
 }

@@ -79,7 +79,7 @@ fn tokens_are_copied_from_postgresql_and_a_second_run_changes_nothing() {
         };
         assert!(ran.stderr.contains(said), "{}", ran.stderr);
         assert!(
-            ran.stderr.contains("1 duplicates merged, 0 mended, 1 rows refused"),
+            ran.stderr.contains("1 duplicates merged, 0 repaired, 1 rows refused"),
             "{}",
             ran.stderr
         );

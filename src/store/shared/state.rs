@@ -10,7 +10,7 @@ use tracing::{error, info};
 
 use super::SharedError;
 use crate::clock::unix_now;
-use crate::store::Failing;
+use crate::store::WriteFailure;
 
 /// How other daemons' changes come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl NewsBy {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SharedHealth {
     /// Set while it cannot be used.
-    pub failing: Option<Failing>,
+    pub failing: Option<WriteFailure>,
     /// Changes that wait in this daemon's file.
     pub waiting: usize,
     /// Changes sent since the start.
@@ -96,7 +96,7 @@ impl State {
         let mut health = self.lock();
         let since = health.failing.as_ref().map_or_else(unix_now, |failing| failing.since);
         let begins = health.failing.is_none();
-        health.failing = Some(Failing {
+        health.failing = Some(WriteFailure {
             since,
             reason: reason.clone(),
         });

@@ -61,7 +61,7 @@ impl Directory {
                 let key = AorKey::of(&device.aor, policy);
                 if let Some(owner) = owner.filter(|owner| *owner != key) {
                     // Its phone is the other user's now.
-                    self.remove_device(&owner, &token, (super::tokens::ANOTHER_USER, 0), &mut |_| {});
+                    self.drop_token(&owner, &token, (super::tokens::ANOTHER_USER, 0), &mut |_| {});
                     self.drop_if_empty(&owner);
                 }
                 self.dropped.clear(hash);
@@ -70,7 +70,7 @@ impl Directory {
             }
             DeviceNews::Dropped { changed, .. } => {
                 if let Some(owner) = owner {
-                    self.remove_device(&owner, &token, ("elsewhere", changed), &mut |_| {});
+                    self.drop_token(&owner, &token, ("elsewhere", changed), &mut |_| {});
                     self.drop_if_empty(&owner);
                 }
                 self.dropped.add(hash, changed);
