@@ -293,7 +293,7 @@ impl DriverLoop {
                         asker.tell(delivery);
                     }
                 }
-                Command::WakeEnded(report) => self.wake_ended(*report),
+                Command::WakeEnded(report) => self.wake_ended(&report),
                 Command::Note(note) => self.note(note),
                 Command::Count(count) => self.count(&count),
                 Command::Summarize(summary) => {
