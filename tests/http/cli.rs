@@ -180,6 +180,12 @@ async fn commands_with_curl_in_the_documents_do_what_they_are_shown_for() {
         let output = soon("end of curl", curl.output()).await.unwrap();
         let answer: Value =
             serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{here}: {e}: {output:?}"));
+        if command.contains("/v1/wake ") {
+            let problem = "the push was sent, and no phone registered in time";
+            assert_eq!(answer["detail"], problem, "this phone sleeps on: {here}: {answer}");
+            stage.push().await;
+            continue;
+        }
         assert!(answer["detail"].is_null(), "{here}: {answer}");
         if command.contains("/v1/push") {
             assert_eq!(answer["sent"], 1, "{here}: {answer}");
