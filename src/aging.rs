@@ -48,7 +48,7 @@ pub async fn run(
                 }
                 // The writer reports the store's problem; try again in an hour.
                 other => {
-                    debug!(?other, "the store could not be looked through for old devices");
+                    debug!(?other, "cannot look for old devices in the store");
                     break;
                 }
             };

@@ -282,7 +282,7 @@ impl Daemon {
         let store = self.store.clone();
         let flushed = tokio::task::spawn_blocking(move || store.flush(LAST_WRITES)).await;
         if let Ok(Err(left)) = flushed {
-            warn!(changes = left.queued, "the store could not take the last changes");
+            warn!(changes = left.queued, "the last changes could not be written to the store");
         }
         info!("stopped");
     }

@@ -255,7 +255,7 @@ impl DriverLoop {
                 Command::AskDirectory { call, aor, query } => {
                     if self.d.users.try_send(users::UserQuestion { call, aor, query }).is_err() {
                         // The call waits until the answer would be too late.
-                        debug!(call.id = %call, "too many questions to the directory: one is not asked");
+                        debug!(call.id = %call, "too many questions to the directory: one was dropped");
                     }
                 }
                 Command::AskRegistrations { aor, number, profiles } => self.ask(aor, number, profiles),
@@ -320,7 +320,7 @@ impl DriverLoop {
         };
         if self.d.questions.try_send(question).is_err() {
             // Whatever has ended is rung in vain until it would have expired.
-            debug!("too many questions about registrations: one is not asked");
+            debug!("too many questions about registrations: one was dropped");
         }
     }
 

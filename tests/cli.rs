@@ -348,7 +348,7 @@ fn subcommands_that_only_ask_need_no_secret_and_say_where_they_looked_for_one() 
         let (code, _, err) = run(command);
         assert_eq!(code, Some(1), "{err}");
         for says in [
-            "the daemon wants a token, and its file cannot be read",
+            "the daemon requires a token, and its file cannot be read",
             &format!("http.token-file: {folder}/http-token: cannot be read: no such file or directory"),
             &format!("searched in {folder}"),
             "hint: run this as root",

@@ -29,11 +29,11 @@ impl Client {
     /// The daemon of this configuration.
     pub fn new(config: &Config) -> anyhow::Result<Self> {
         let Some(address) = config.http.addresses.first() else {
-            bail!("http.addresses is empty: this daemon cannot be asked");
+            bail!("http.addresses is empty: this daemon answers no queries");
         };
         if let Some(unread) = config.unread("http.token-file") {
             bail!(
-                "the daemon wants a token, and its file cannot be read\n{}\nhint: run this as root, or as a user who may read \
+                "the daemon requires a token, and its file cannot be read\n{}\nhint: run this as root, or as a user who may read \
                  the file",
                 unread.error
             );

@@ -87,7 +87,7 @@ async fn whatever_happens(push: impl Future<Output = PushOutcome>) -> PushOutcom
         error!("a bug in fswake ended a push");
         Err(PushError::Exhausted {
             kept_by: KeptBy::Us,
-            reason: "a defect of fswake".into(),
+            reason: "a bug in fswake".into(),
         })
     })
 }

@@ -43,7 +43,7 @@ impl Report {
         for (file, made) in files.iter().zip(made) {
             let path = file.path.display();
             match (made, self.dry) {
-                (Made::Unchanged, _) => writeln!(self.err, "{path} is there already, with the same text")?,
+                (Made::Unchanged, _) => writeln!(self.err, "{path} already exists, with the same text")?,
                 (Made::New, true) => writeln!(self.err, "would write {path}")?,
                 (Made::Replaced, true) => writeln!(self.err, "would replace {path}")?,
                 (Made::New | Made::Replaced, false) => writeln!(std::io::stdout(), "{path}")?,
@@ -76,7 +76,7 @@ impl Report {
                 Fate::Taken(owner) => {
                     writeln!(
                         self.err,
-                        "note: {} goes over from {owner} to {}",
+                        "note: {} moves from {owner} to {}",
                         key.label(),
                         device.aor
                     )?;
@@ -116,7 +116,7 @@ impl Report {
         } else {
             writeln!(
                 self.err,
-                "{store}: {verb} {added} new devices, {renewed} renewed, {same} known as they are"
+                "{store}: {verb} {added} new devices, {renewed} renewed, {same} unchanged"
             )?;
         }
         Ok(())

@@ -267,7 +267,7 @@ pub(super) fn of(history: &History<'_>) -> Option<Diagnosis> {
             plain("the connection with FreeSWITCH for this call broke; see FreeSWITCH's log at this time")
         }
         HoldResult::Timeout if has(StepKind::RingTimeOver) => {
-            plain("a phone rang and nobody answered within the dial-string's own time")
+            plain("a phone rang and nobody answered before the dial-string's own timeout")
         }
         HoldResult::Timeout => plain("a phone rang and nobody answered"),
         HoldResult::Abandoned => abandoned(history, first()),

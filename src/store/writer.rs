@@ -300,7 +300,7 @@ impl Drop for EndNotice<'_> {
         if thread::panicking() {
             state.failing = Some(WriteFailure {
                 since: unix_now(),
-                reason: "its writer has ended by a defect of fswake: restart it".into(),
+                reason: "a bug in fswake ended its writer: restart fswake".into(),
             });
         }
         let lost = thread::panicking().then(|| state.pending());

@@ -98,7 +98,7 @@ fn one_run_brings_configuration_and_tokens() {
     for said in [
         "6 rows of push_tokens in ",
         ": 2 devices, 1 duplicates merged, 0 repaired, 2 rows refused\n",
-        "has 2 new devices, 0 renewed, 0 known as they are\n",
+        "has 2 new devices, 0 renewed, 0 unchanged\n",
         "warning: not copied: row 5 of 1003@pbx.example, token ",
         ": the token now belongs to 1001@pbx.example, whose row is newer\n",
         "warning: not copied: row 6 of 1004@pbx.example, token ",
@@ -128,7 +128,7 @@ fn second_run_changes_nothing_and_says_so() {
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert_eq!(ran.stdout, "");
     for said in [
-        "fswake.toml is there already, with the same text\n",
+        "fswake.toml already exists, with the same text\n",
         "nothing to change, 2 devices are known\n",
     ] {
         assert!(ran.stderr.contains(said), "{said}: {}", ran.stderr);
