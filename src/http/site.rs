@@ -32,10 +32,10 @@ pub struct Site {
     pub esl_up: Arc<AtomicBool>,
     /// Where FreeSWITCH is.
     pub inbound: watch::Receiver<Settings>,
-    /// What was read of the journal last.
+    /// What was last read from the journal.
     pub summaries: SummaryCache,
-    /// How many phones there were last.
+    /// The last count of phones.
     pub census: CensusCache,
-    /// What every request has to carry, if anything.
+    /// The token that requests must carry, if any.
     pub token: Option<Secret>,
 }

@@ -74,12 +74,7 @@ impl Report {
                     device.aor
                 )?,
                 Fate::Taken(owner) => {
-                    writeln!(
-                        self.err,
-                        "note: {} moves from {owner} to {}",
-                        key.label(),
-                        device.aor
-                    )?;
+                    writeln!(self.err, "note: {} moves from {owner} to {}", key.label(), device.aor)?;
                 }
                 Fate::Added | Fate::Renewed | Fate::Known => {}
             }
@@ -162,7 +157,7 @@ impl Report {
     }
 }
 
-/// Platforms that neither Apple nor Google is behind.
+/// Platforms other than Apple's and Google's.
 fn unusual(plan: &TokenPlan) -> impl Iterator<Item = (String, String, usize)> {
     let mut all: BTreeMap<(String, String), usize> = BTreeMap::new();
     for device in &plan.devices {
