@@ -36,7 +36,7 @@ pub(super) async fn check(State(site): State<Arc<Site>>, request: Request, next:
         Some(problem) => problem.into_response(),
         None => match tokio::time::timeout(limit(&request), next.run(request)).await {
             Ok(response) => response,
-            Err(_) => ProblemDetails::new(StatusCode::SERVICE_UNAVAILABLE, "this took too long").into_response(),
+            Err(_) => ProblemDetails::new(StatusCode::SERVICE_UNAVAILABLE, "the answer took too long").into_response(),
         },
     };
     let headers = response.headers_mut();
@@ -77,7 +77,7 @@ fn refusal(site: &Site, request: &Request) -> Option<ProblemDetails> {
         Some(token) if !OPEN.contains(&request.uri().path()) && !bears(headers, token.expose()) => {
             Some(ProblemDetails::new(
                 StatusCode::UNAUTHORIZED,
-                "this needs the header Authorization: Bearer and the token of http.token-file",
+                "this needs the header Authorization: Bearer with the token of http.token-file",
             ))
         }
         None if !names_this_host(headers) => Some(ProblemDetails::new(

@@ -111,6 +111,6 @@ pub(super) async fn no_such_thing() -> ProblemDetails {
 pub(super) async fn wrong_method() -> ProblemDetails {
     ProblemDetails::new(
         StatusCode::METHOD_NOT_ALLOWED,
-        "not this method; /v1/openapi.json lists all",
+        "method not allowed; /v1/openapi.json lists all",
     )
 }
