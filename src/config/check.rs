@@ -156,7 +156,7 @@ fn policy(at: In<'_>, wake: &raw::WakeSection, aor: &raw::AorNames) -> CheckResu
     })
 }
 
-/// `mode` and `wait-for`. The second without the first is a mistake.
+/// Reads `mode` and `wait-for`. The second without the first is an error.
 fn mode(at: In<'_>, wake: &raw::WakeSection) -> CheckResult<Mode> {
     let only_wakes = match wake.mode.as_deref() {
         None | Some("connect") => false,

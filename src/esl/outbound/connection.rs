@@ -287,7 +287,7 @@ impl Connection {
         let is_refused = !self.api(encode::resumes(channel, false)).await?;
         self.holds_on = is_refused && self.ask(format!("uuid_exists {channel}")).await?.trim() == "true";
         if self.holds_on && !before {
-            warn!("FreeSWITCH has not taken socket_resume=false: the connection stays as long as the call");
+            warn!("FreeSWITCH refused socket_resume=false: the connection stays open as long as the call");
         }
         Ok(())
     }
