@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::devices::parse_aor;
 use super::place::Place;
 use super::{ProblemDetails, Site};
-use crate::clock::with_date;
+use crate::clock::{millis, with_date};
 use crate::engine::{CallOptions, HeldCall, HoldResult, Mode, Routing, WakeReport, WakeState, WokenParty};
 use crate::types::{CallId, Target};
 
@@ -147,7 +147,7 @@ impl WakeBody {
 /// What a report says: an answer, or a problem with the same members.
 fn answer(site: &Site, report: &WakeReport) -> Result<Response, ProblemDetails> {
     let devices: Vec<WokenPhone> = report.parties.iter().map(|party| WokenPhone::of(party, site)).collect();
-    let (call, ms) = (report.call.to_string(), ms(report.took));
+    let (call, ms) = (report.call.to_string(), millis(report.took));
     let Some(woken) = report.woken().filter(|_| report.result == HoldResult::Woken) else {
         let (problem, result) = why_not(report);
         let mut more = Map::new();
@@ -220,10 +220,6 @@ fn why_not(report: &WakeReport) -> (ProblemDetails, &'static str) {
     }
 }
 
-fn ms(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
 impl WokenPhone {
     fn of(party: &WokenParty, site: &Site) -> Self {
         Self {
@@ -234,7 +230,7 @@ impl WokenPhone {
             contact: party.target.as_ref().map(|target| target.uri().to_owned()),
             node: party.target.as_ref().map(|target| node(target, site)),
             pushes: party.pushes,
-            push_to_register_ms: party.to_register.map(ms),
+            push_to_register_ms: party.to_register.map(millis),
             problem: party.problem.as_deref().map(with_date),
         }
     }
