@@ -95,7 +95,7 @@ fn tokens_are_copied_from_postgresql_and_a_second_run_changes_nothing() {
     );
     let ran = import(state.path(), &names[0]);
     assert!(
-        ran.stderr.contains("has 0 new devices, 1 renewed, 1 known"),
+        ran.stderr.contains("has 0 new devices, 1 renewed, 1 unchanged"),
         "{}",
         ran.stderr
     );
