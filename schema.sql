@@ -58,7 +58,7 @@ CREATE TABLE IF NOT EXISTS shared (
     one              INTEGER PRIMARY KEY CHECK (one = 1),
     server           TEXT    NOT NULL,             -- which server and table it was read from; '' before the first time
     read_to          INTEGER NOT NULL,             -- the server's transactions before this one have been read
-    news_by          TEXT    NOT NULL              -- how other daemons' changes come: notify, poll, or '' while not known
+    arrival          TEXT    NOT NULL              -- how other daemons' changes arrive: notify, poll, or '' while not known
 ) STRICT;
 
 -- The life of every wake, pruned by age and by number of lines.

@@ -17,7 +17,7 @@ use crate::clock::unix_now;
 use crate::config::Config;
 use crate::control::Control;
 use crate::driver::Driver;
-use crate::engine::{DeviceNews, Engine, Event};
+use crate::engine::{DeviceChange, Engine, Event};
 use crate::esl::answers::Answerer;
 use crate::esl::directory::Directory;
 use crate::esl::inbound::Inbound;
@@ -30,7 +30,7 @@ use crate::logging::SetFilter;
 use crate::metrics::Metrics;
 use crate::push::Pushers;
 use crate::reload::{self, AllowedNetworks, Reload};
-use crate::store::shared::{self, Shared};
+use crate::store::shared::{self, SharedStore};
 use crate::store::sqlite::{Options, Sqlite};
 use crate::store::{StoreOp, StoreWriter};
 use crate::supervise::Parts;
@@ -50,8 +50,8 @@ const LAST_ANSWER: Duration = Duration::from_millis(100);
 /// At shutdown: how long the store may take for its last writes.
 const LAST_WRITES: Duration = Duration::from_secs(5);
 
-/// How long a start waits for what other daemons know. Without it fswake begins with what its file has.
-const FIRST_NEWS: Duration = Duration::from_secs(20);
+/// How long a start waits for other daemons' changes. After that fswake starts with what its file has.
+const FIRST_CHANGES: Duration = Duration::from_secs(20);
 
 /// Runs until a signal ends it.
 ///
@@ -72,7 +72,7 @@ struct Daemon {
     calls: TaskTracker,
     pushes: TaskTracker,
     store: StoreWriter,
-    shared: Option<Shared>,
+    shared: Option<SharedStore>,
     /// Wakes that may be asked for at once, and those that nobody has asked for.
     wakes: (usize, Arc<Semaphore>),
     /// Notified when the configuration must be read again.
@@ -98,7 +98,7 @@ impl Daemon {
         let options = Options {
             journal_keep: config.store.journal_keep,
             journal_max_lines: config.store.journal_max_lines,
-            written: shared.as_ref().map(Shared::written),
+            shared: shared.as_ref().map(SharedStore::file_access),
             ..Options::default()
         };
         let (snapshot, store) = Sqlite::open(&config.store.path, &options)?;
@@ -176,8 +176,8 @@ impl Daemon {
 
         let mut engine = Engine::new(config.policy.clone(), devices);
         for device in elsewhere {
-            let news = DeviceNews::Kept(Arc::new(device));
-            engine.handle(Moment::default(), Event::DeviceNews(news));
+            let change = DeviceChange::Kept(Arc::new(device));
+            engine.handle(Moment::default(), Event::DeviceChangedElsewhere(change));
         }
         let driver = Driver {
             engine,
@@ -330,26 +330,26 @@ impl Daemon {
     }
 }
 
-/// Begins to keep in touch with the store that several daemons share, if there is one.
+/// Connects to the store that several daemons share, if the configuration names one.
 fn share(
     config: &Config,
     inputs: &mpsc::Sender<Input>,
     token_ttl: &Arc<AtomicU64>,
     parts: &mut Parts,
-) -> anyhow::Result<Option<Shared>> {
+) -> anyhow::Result<Option<SharedStore>> {
     let Some(dsn) = config.store.shared.clone() else {
         return Ok(None);
     };
-    let (shared, ended) = Shared::start(shared::Start {
+    let (shared, ended) = SharedStore::start(shared::Start {
         dsn,
         path: &config.store.path,
         inputs: inputs.clone(),
         token_ttl: Arc::clone(token_ttl),
-        patience: FIRST_NEWS,
+        wait: FIRST_CHANGES,
     })?;
-    // What comes from now on comes to the loop; what came before is in the file, which is read next.
-    shared.tell_the_loop();
-    parts.spawn("what keeps in touch with the shared store", async {
+    // Changes from now on go to the engine. Earlier ones are in the file, which is read next.
+    shared.feed_engine();
+    parts.spawn("what synchronizes with the shared store", async {
         let _ = ended.await;
     });
     Ok(Some(shared))

@@ -283,7 +283,7 @@ fn shared_store(
     for key in &dsn.unused {
         files.note(format!("{KEY}: {key} is not used"));
     }
-    if dsn.is_in_the_clear() {
+    if dsn.is_unencrypted() {
         files.note(format!(
             "{KEY}: sslmode=disable: all push tokens cross the network to {} unencrypted; leave sslmode out",
             dsn.place()

@@ -56,7 +56,7 @@ names! {
     SharedFailing "fswake_shared_store_failing" "1 while the store that several daemons share cannot be used"
     SharedNotified "fswake_shared_store_notified" "1 while PostgreSQL notifies of other daemons' changes; 0: they are asked for"
     SharedWaiting "fswake_shared_store_waiting" "Changes that wait in this daemon's file for the shared store, while that cannot be used"
-    SharedChanges "fswake_shared_store_changes_total" "Changes sent to the shared store, taken from it, and refused by it"
+    SharedChanges "fswake_shared_store_changes_total" "Changes sent to the shared store, received from it, and refused by it for good"
     InputsWaiting "fswake_inputs_waiting" "Events and questions that wait for the daemon's loop"
     StartTime "fswake_start_time_seconds" "When the daemon started, in seconds since 1970"
     BuildInfo "fswake_build_info" "1; the version is a label"

@@ -8,14 +8,14 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use super::names::Name;
 use super::registry::{Counters, RegistryBuilder};
-use crate::store::shared::{NewsBy, SharedHealth};
+use crate::store::shared::{Arrival, SharedHealth};
 
 pub(super) struct SharedMetrics {
     failing: Gauge,
     notified: Gauge,
     waiting: Gauge,
     sent: Counter,
-    taken: Counter,
+    received: Counter,
     refused: Counter,
 }
 
@@ -33,18 +33,18 @@ impl SharedMetrics {
             notified,
             waiting,
             sent: way("sent"),
-            taken: way("taken"),
+            received: way("received"),
             refused: way("refused"),
         }
     }
 
     pub(super) fn set(&self, health: &SharedHealth) {
         self.failing.set(health.failing.is_some().into());
-        self.notified.set((health.news_by == NewsBy::Notify).into());
+        self.notified.set((health.arrival == Arrival::Notify).into());
         self.waiting.set(i64::try_from(health.waiting).unwrap_or(i64::MAX));
         for (counter, count) in [
             (&self.sent, health.sent),
-            (&self.taken, health.taken),
+            (&self.received, health.received),
             (&self.refused, health.refused),
         ] {
             counter.inner().store(count, Ordering::Relaxed);

@@ -144,7 +144,7 @@ impl Dsn {
     }
 
     /// Whether passwords and rows cross a network in the clear.
-    pub fn is_in_the_clear(&self) -> bool {
+    pub fn is_unencrypted(&self) -> bool {
         self.tls == Tls::None && !is_here(&self.config)
     }
 

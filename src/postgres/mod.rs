@@ -42,14 +42,16 @@ pub enum ConnectError {
 /// # Errors
 /// When the server cannot be reached, is not the one that it should be, or does not let us in.
 pub async fn connect(dsn: &Dsn) -> Result<Client, ConnectError> {
-    connect_to_hear(dsn).await.map(|(client, _)| client)
+    connect_with_notifications(dsn).await.map(|(client, _)| client)
 }
 
 /// Connects. What the server notifies of comes out of the other end, which ends with the connection.
 ///
 /// # Errors
 /// As [`connect`].
-pub async fn connect_to_hear(dsn: &Dsn) -> Result<(Client, mpsc::UnboundedReceiver<Notification>), ConnectError> {
+pub async fn connect_with_notifications(
+    dsn: &Dsn,
+) -> Result<(Client, mpsc::UnboundedReceiver<Notification>), ConnectError> {
     let place = dsn.place();
     let mut config = dsn.config.clone();
     if config.get_connect_timeout().is_none() {

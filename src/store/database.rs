@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior, params};
-use tokio::sync::Notify;
 
-use super::outbox;
+use super::outbox::{self, FileAccess};
 use super::queue::{Batch, Change};
 use super::rows::{Origin, append, delete, put};
 use super::schema::{StoreError, failure};
@@ -33,8 +32,8 @@ pub struct Options {
     pub max_queued_devices: usize,
     /// Limit of the file's size in pages of 4 KiB (`PRAGMA max_page_count`); none by default.
     pub max_pages: Option<u32>,
-    /// Where the file is a copy of a shared store: told when there are changes for that.
-    pub written: Option<Arc<Notify>>,
+    /// Set if the file is a copy of a shared store.
+    pub shared: Option<Arc<FileAccess>>,
 }
 
 impl Default for Options {
@@ -45,7 +44,7 @@ impl Default for Options {
             max_queued_journal: 100_000,
             max_queued_devices: 1_000_000,
             max_pages: None,
-            written: None,
+            shared: None,
         }
     }
 }
@@ -71,12 +70,14 @@ impl Database {
             Some(connection) => connection,
             None => connect(&self.path, &self.options)?,
         };
-        let refused =
-            write(&mut connection, batch, self.options.written.is_some()).map_err(|e| failure(&self.path, &e))?;
-        self.connection = Some(connection);
-        if let Some(written) = self.options.written.as_ref().filter(|_| !batch.changes.is_empty()) {
-            written.notify_one();
+        let shared = self.options.shared.as_ref();
+        let turn = shared.map(|access| access.blocking_turn());
+        let refused = write(&mut connection, batch, shared.is_some()).map_err(|e| failure(&self.path, &e))?;
+        drop(turn);
+        if let Some(access) = shared.filter(|_| !batch.changes.is_empty()) {
+            access.set_written();
         }
+        self.connection = Some(connection);
         Ok(refused)
     }
 
@@ -85,6 +86,7 @@ impl Database {
         let Some(connection) = &self.connection else {
             return Ok(0);
         };
+        let _turn = self.options.shared.as_ref().map(|access| access.blocking_turn());
         let keep = i64::try_from(self.options.journal_keep.as_secs()).unwrap_or(i64::MAX);
         let before = unix_now().saturating_sub(keep).saturating_mul(1000);
         let max = i64::try_from(max).unwrap_or(i64::MAX);

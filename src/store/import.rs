@@ -57,7 +57,7 @@ impl Import {
         let begun = connection.busy_timeout(BUSY);
         let begun = begun.and_then(|()| connection.execute_batch("BEGIN IMMEDIATE"));
         begun.map_err(|e| schema::failure(path, &e))?;
-        let is_shared = outbox::is_kept(&connection).map_err(|e| schema::failure(path, &e))?;
+        let is_shared = outbox::is_shared(&connection).map_err(|e| schema::failure(path, &e))?;
         let put = devices.iter().map(|d| (d.key(), d));
         let fates = put.map(|(key, device)| {
             let (fate, row) = fate(&connection, &key, device)?;

@@ -1,108 +1,119 @@
-//! The file as a copy of a shared store: what that does not have yet, and what is taken from it.
+//! The file as a copy of a shared store: changes to send, and changes received.
 //!
-//! Both are in the same transactions as the devices themselves. So whatever ends the daemon, a change that is in the file
-//! goes to the shared store when fswake runs again, and what was read from there is not read again.
+//! Both are in the same transactions as the devices themselves. So however the daemon ends, a change that is in the file is
+//! sent when fswake runs again, and what was received is not read again.
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use super::queue::Change;
 use super::rows::{self, DEVICE, Origin};
-use crate::engine::DeviceNews;
-use crate::types::{Device, DeviceKey, Provider, PushToken};
+use crate::engine::DeviceChange;
+use crate::types::{Aor, Device, DeviceKey, Provider, PushToken, Tokens};
+
+/// What the two threads that write the file share: the file's writer, and the one that exchanges changes with the shared
+/// store. They take turns, in the order in which they ask. SQLite's own lock has no order: in a burst of writes one of the
+/// two would try until its time is over.
+#[derive(Debug, Default)]
+pub struct FileAccess {
+    turn: Mutex<()>,
+    written: Notify,
+}
+
+impl FileAccess {
+    /// The synchronizer's turn to write, until it is dropped.
+    pub(super) async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
+    /// The writer's turn. Blocks the thread.
+    pub(super) fn blocking_turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.blocking_lock()
+    }
+
+    /// Wakes the synchronizer: the file has changes to send.
+    pub(super) fn set_written(&self) {
+        self.written.notify_one();
+    }
+
+    /// Waits for changes to send.
+    pub(super) async fn written(&self) {
+        self.written.notified().await;
+    }
+}
 
 /// The place of a change in the outbox.
 pub(super) type Place = i64;
 
-/// Where reading the shared store goes on.
+/// Where reading the shared store continues.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cursor {
-    /// Which server and table; empty before the first time.
+    /// The server and its table; empty before the first time.
     pub(super) server: String,
-    /// Its transactions before this one have been read.
+    /// All its transactions before this one have been read.
     pub(super) read_to: i64,
 }
 
 /// Whether this file is a copy of a shared store.
-pub(super) fn is_kept(db: &Connection) -> rusqlite::Result<bool> {
+pub(super) fn is_shared(db: &Connection) -> rusqlite::Result<bool> {
     db.query_row("SELECT EXISTS (SELECT 1 FROM shared)", [], |row| row.get(0))
 }
 
-/// From now on changes are kept for the shared store.
-pub(super) fn keep(db: &Connection) -> rusqlite::Result<()> {
+/// From now on changes are kept to be sent.
+pub(super) fn begin(db: &Connection) -> rusqlite::Result<()> {
     db.execute("INSERT OR IGNORE INTO shared VALUES (1, '', 0, '')", [])?;
     Ok(())
 }
 
-/// No store is shared any more: what it does not have stays here, as all devices do.
+/// No store is shared any more. All devices stay in the file.
 pub(super) fn end(db: &Connection) -> rusqlite::Result<()> {
-    if is_kept(db)? {
+    if is_shared(db)? {
         db.execute_batch("BEGIN IMMEDIATE; DELETE FROM shared; DELETE FROM outbox; COMMIT")?;
     }
     Ok(())
 }
 
-/// Puts one change at the end, in the place of an older one of the same token. A late delete for a former owner replaces
-/// nothing.
+/// Adds a change at the end. It replaces an older change of the same token. A late delete for a former owner is ignored.
 pub(super) fn add(db: &Connection, key: &DeviceKey, change: &Change) -> rusqlite::Result<usize> {
-    let news = match change {
-        Change::Put(device) => DeviceNews::Kept(device.clone()),
-        Change::Delete(changed) => DeviceNews::Dropped {
+    let new = match change {
+        Change::Put(device) => DeviceChange::Kept(device.clone()),
+        Change::Delete(changed) => DeviceChange::Dropped {
             key: key.clone(),
             changed: *changed,
         },
     };
-    if waits(db, key)?.is_some_and(|waiting| waiting.is_later_than(&news)) {
+    if waiting_change(db, key)?.is_some_and(|waiting| waiting.is_later_than(&new)) {
         return Ok(0);
     }
-    match change {
-        Change::Put(device) => db
-            .prepare_cached(&format!(
-                "INSERT OR REPLACE INTO outbox ({DEVICE}, token, changed, dropped) {VALUES}"
-            ))?
-            .execute(params![
-                key.aor.user,
-                key.aor.domain,
-                key.provider.name(),
-                key.app,
-                device.push.team,
-                device.push.tokens.call().map(PushToken::expose),
-                device.push.tokens.remote().map(PushToken::expose),
-                device.user_agent,
-                device.register_call_id,
-                device.first_seen,
-                device.last_seen,
-                device.set_aside,
-                key.token.expose(),
-                device.changed,
-                false,
-            ]),
-        Change::Delete(changed) => db
-            .prepare_cached(&format!(
-                "INSERT OR REPLACE INTO outbox ({DEVICE}, token, changed, dropped) {VALUES}"
-            ))?
-            .execute(params![
-                key.aor.user,
-                key.aor.domain,
-                key.provider.name(),
-                key.app,
-                None::<&str>,
-                None::<&str>,
-                None::<&str>,
-                "",
-                "",
-                0,
-                0,
-                None::<&str>,
-                key.token.expose(),
-                changed,
-                true,
-            ]),
-    }
+    let (device, changed) = match change {
+        Change::Put(device) => (Some(&**device), device.changed),
+        Change::Delete(changed) => (None, *changed),
+    };
+    let tokens = device.map(|device| &device.push.tokens);
+    db.prepare_cached(&format!(
+        "INSERT OR REPLACE INTO outbox ({DEVICE}, token, changed, dropped)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
+    ))?
+    .execute(params![
+        key.aor.user,
+        key.aor.domain,
+        key.provider.name(),
+        key.app,
+        device.and_then(|d| d.push.team.as_deref()),
+        tokens.and_then(Tokens::call).map(PushToken::expose),
+        tokens.and_then(Tokens::remote).map(PushToken::expose),
+        device.map_or("", |d| &d.user_agent),
+        device.map_or("", |d| &d.register_call_id),
+        device.map_or(0, |d| d.first_seen),
+        device.map_or(0, |d| d.last_seen),
+        device.and_then(|d| d.set_aside.as_deref()),
+        key.token.expose(),
+        changed,
+        device.is_none(),
+    ])
 }
 
-const VALUES: &str = "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
-
-/// All devices of this file are for the shared store: it is another one, or has lost some.
+/// Adds all devices of this file: the server is another one, or has lost some.
 pub(super) fn add_all(db: &Connection) -> rusqlite::Result<usize> {
     db.execute(
         &format!(
@@ -112,8 +123,8 @@ pub(super) fn add_all(db: &Connection) -> rusqlite::Result<usize> {
     )
 }
 
-/// The oldest changes, and how each is to be taken out.
-pub(super) fn first(db: &Connection, most: usize) -> rusqlite::Result<Vec<(Place, DeviceNews)>> {
+/// The oldest changes, with their places for [`remove`].
+pub(super) fn first(db: &Connection, most: usize) -> rusqlite::Result<Vec<(Place, DeviceChange)>> {
     let sql = format!("SELECT {DEVICE}, token, changed, dropped, id FROM outbox ORDER BY id LIMIT ?1");
     let mut query = db.prepare_cached(&sql)?;
     let rows = query.query_map([i64::try_from(most).unwrap_or(i64::MAX)], |row| {
@@ -124,19 +135,19 @@ pub(super) fn first(db: &Connection, most: usize) -> rusqlite::Result<Vec<(Place
         .collect()
 }
 
-fn change(row: &Row<'_>) -> rusqlite::Result<Option<DeviceNews>> {
+fn change(row: &Row<'_>) -> rusqlite::Result<Option<DeviceChange>> {
     if row.get("dropped")? {
         let key = DeviceKey {
-            aor: crate::types::Aor::new(row.get::<_, String>(0)?, row.get::<_, String>(1)?),
+            aor: Aor::new(row.get::<_, String>(0)?, row.get::<_, String>(1)?),
             provider: Provider::from_name(&row.get::<_, String>(2)?),
             app: row.get(3)?,
             token: PushToken::new(row.get::<_, String>("token")?),
         };
         let changed = row.get("changed")?;
-        return Ok(Some(DeviceNews::Dropped { key, changed }));
+        return Ok(Some(DeviceChange::Dropped { key, changed }));
     }
     let device = rows::device(row)?;
-    Ok(device.map(|device| DeviceNews::Kept(device.into())))
+    Ok(device.map(|device| DeviceChange::Kept(device.into())))
 }
 
 /// How many changes wait.
@@ -145,8 +156,8 @@ pub(crate) fn waiting(db: &Connection) -> rusqlite::Result<usize> {
     Ok(usize::try_from(count).unwrap_or(0))
 }
 
-/// Takes out what the shared store has now; what has been replaced meanwhile has another place.
-pub(super) fn take_out(db: &Connection, sent: &[(Place, DeviceNews)]) -> rusqlite::Result<()> {
+/// Removes changes that were sent. A change that was replaced in the meantime has another place, and stays.
+pub(super) fn remove(db: &Connection, sent: &[(Place, DeviceChange)]) -> rusqlite::Result<()> {
     let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
     for (place, _) in sent {
         tx.prepare_cached("DELETE FROM outbox WHERE id = ?1")?
@@ -155,7 +166,7 @@ pub(super) fn take_out(db: &Connection, sent: &[(Place, DeviceNews)]) -> rusqlit
     tx.commit()
 }
 
-/// Where reading goes on.
+/// Where reading continues.
 pub(super) fn cursor(db: &Connection) -> rusqlite::Result<Cursor> {
     let row = db.query_row("SELECT server, read_to FROM shared", [], |row| {
         Ok(Cursor {
@@ -166,60 +177,60 @@ pub(super) fn cursor(db: &Connection) -> rusqlite::Result<Cursor> {
     Ok(row.optional()?.unwrap_or_default())
 }
 
-/// Remembers where reading goes on.
+/// Stores where reading continues.
 pub(super) fn set_cursor(db: &Connection, cursor: &Cursor) -> rusqlite::Result<()> {
     let sql = "UPDATE shared SET server = ?1, read_to = ?2 WHERE server <> ?1 OR read_to <> ?2";
     db.execute(sql, params![cursor.server, cursor.read_to])?;
     Ok(())
 }
 
-/// Remembers how other daemons' changes come, for the doctor.
-pub(super) fn set_news_by(db: &Connection, news_by: &str) -> rusqlite::Result<()> {
-    let sql = "UPDATE shared SET news_by = ?1 WHERE news_by <> ?1";
-    db.execute(sql, [news_by])?;
+/// Stores how other daemons' changes arrive, for the doctor.
+pub(super) fn set_arrival(db: &Connection, arrival: &str) -> rusqlite::Result<()> {
+    let sql = "UPDATE shared SET arrival = ?1 WHERE arrival <> ?1";
+    db.execute(sql, [arrival])?;
     Ok(())
 }
 
-/// How other daemons' changes come.
-pub(crate) fn news_by(db: &Connection) -> rusqlite::Result<Option<String>> {
-    db.query_row("SELECT news_by FROM shared", [], |row| row.get(0))
+/// How other daemons' changes arrive.
+pub(crate) fn arrival(db: &Connection) -> rusqlite::Result<Option<String>> {
+    db.query_row("SELECT arrival FROM shared", [], |row| row.get(0))
         .optional()
 }
 
-/// Writes down what the shared store has, unless something later is known here; returns what was news.
-pub(super) fn take_in(db: &Connection, news: Vec<DeviceNews>) -> rusqlite::Result<Vec<DeviceNews>> {
+/// Applies changes of other daemons, except where this file has later ones. Returns those that were applied.
+pub(super) fn apply(db: &Connection, changes: Vec<DeviceChange>) -> rusqlite::Result<Vec<DeviceChange>> {
     let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
-    let mut taken = Vec::with_capacity(news.len());
-    for one in news {
-        let key = one.key();
-        let is_older = |known: Option<DeviceNews>| known.is_some_and(|known| !one.is_later_than(&known));
-        if is_older(waits(&tx, &key)?) || is_older(known(&tx, &key)?) {
+    let mut applied = Vec::with_capacity(changes.len());
+    for change in changes {
+        let key = change.key();
+        let is_older = |known: Option<DeviceChange>| known.is_some_and(|known| !change.is_later_than(&known));
+        if is_older(waiting_change(&tx, &key)?) || is_older(known(&tx, &key)?) {
             continue;
         }
-        match &one {
-            DeviceNews::Kept(device) => {
+        match &change {
+            DeviceChange::Kept(device) => {
                 rows::put(&tx, &key, device, Origin::Elsewhere)?;
             }
-            DeviceNews::Dropped { .. } => {
+            DeviceChange::Dropped { .. } => {
                 tx.prepare_cached("DELETE FROM devices WHERE provider = ?1 AND app = ?2 AND token = ?3")?
                     .execute(params![key.provider.name(), key.app, key.token.expose()])?;
             }
         }
-        taken.push(one);
+        applied.push(change);
     }
     tx.commit()?;
-    Ok(taken)
+    Ok(applied)
 }
 
-/// Puts devices of another store in, unless something later is known; how many were news.
-pub(super) fn import(db: &Connection, devices: Vec<DeviceNews>) -> rusqlite::Result<usize> {
-    let is_shared = is_kept(db)?;
-    let taken = take_in(db, devices)?;
+/// Applies devices of another store, except where this file has later changes. Returns how many were applied.
+pub(super) fn import(db: &Connection, devices: Vec<DeviceChange>) -> rusqlite::Result<usize> {
+    let is_shared = is_shared(db)?;
+    let applied = apply(db, devices)?;
     let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
-    for news in &taken {
-        if let DeviceNews::Kept(device) = news {
+    for change in &applied {
+        if let DeviceChange::Kept(device) = change {
             let key = device.key();
-            // As if they had been heard here.
+            // As if they had registered here.
             tx.prepare_cached("UPDATE devices SET elsewhere = 0 WHERE provider = ?1 AND app = ?2 AND token = ?3")?
                 .execute(params![key.provider.name(), key.app, key.token.expose()])?;
             if is_shared {
@@ -228,11 +239,11 @@ pub(super) fn import(db: &Connection, devices: Vec<DeviceNews>) -> rusqlite::Res
         }
     }
     tx.commit()?;
-    Ok(taken.len())
+    Ok(applied.len())
 }
 
-/// The change of a token that waits.
-fn waits(db: &Connection, key: &DeviceKey) -> rusqlite::Result<Option<DeviceNews>> {
+/// A token's change that waits to be sent.
+fn waiting_change(db: &Connection, key: &DeviceKey) -> rusqlite::Result<Option<DeviceChange>> {
     let sql =
         format!("SELECT {DEVICE}, token, changed, dropped FROM outbox WHERE provider = ?1 AND app = ?2 AND token = ?3");
     let found = db
@@ -242,12 +253,12 @@ fn waits(db: &Connection, key: &DeviceKey) -> rusqlite::Result<Option<DeviceNews
     Ok(found.flatten())
 }
 
-/// The device that has a token.
-fn known(db: &Connection, key: &DeviceKey) -> rusqlite::Result<Option<DeviceNews>> {
+/// The device with a token.
+fn known(db: &Connection, key: &DeviceKey) -> rusqlite::Result<Option<DeviceChange>> {
     let sql = format!("SELECT {DEVICE}, changed FROM devices WHERE provider = ?1 AND app = ?2 AND token = ?3");
     let found: Option<Option<Device>> = db
         .prepare_cached(&sql)?
         .query_row(params![key.provider.name(), key.app, key.token.expose()], rows::device)
         .optional()?;
-    Ok(found.flatten().map(|device| DeviceNews::Kept(device.into())))
+    Ok(found.flatten().map(|device| DeviceChange::Kept(device.into())))
 }

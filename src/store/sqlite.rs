@@ -23,8 +23,8 @@ impl Sqlite {
     /// and starts the writer's thread.
     pub fn open(path: &Path, options: &Options) -> Result<(Snapshot, StoreWriter), StoreError> {
         let connection = connect(path, options)?;
-        let shared = match options.written {
-            Some(_) => outbox::keep(&connection),
+        let shared = match options.shared {
+            Some(_) => outbox::begin(&connection),
             None => outbox::end(&connection),
         };
         shared.map_err(|e| failure(path, &e))?;

@@ -13,7 +13,7 @@ use super::outbox::{self, Cursor};
 use super::rows;
 use super::schema::{StoreError, failure};
 use super::shared::{Server, SharedError};
-use crate::engine::DeviceNews;
+use crate::engine::DeviceChange;
 use crate::postgres::Dsn;
 use crate::types::{Aor, Device, Provider, PushParams, PushToken, Tokens};
 use crate::words;
@@ -140,8 +140,8 @@ pub async fn export_shared(dsn: &Dsn, to: &mut dyn Write) -> Result<usize, Trans
     let mut count = 0;
     let mut written = Ok(());
     let page = async |page: super::shared::Page| {
-        for news in &page.news {
-            if let DeviceNews::Kept(device) = news
+        for change in &page.changes {
+            if let DeviceChange::Kept(device) = change
                 && written.is_ok()
             {
                 written = line(to, device);
@@ -166,7 +166,7 @@ fn line(to: &mut dyn Write, device: &Device) -> std::io::Result<()> {
 }
 
 /// The devices of these lines, some at a time.
-fn read(from: &mut dyn BufRead) -> Result<impl Iterator<Item = Result<DeviceNews, TransferError>>, TransferError> {
+fn read(from: &mut dyn BufRead) -> Result<impl Iterator<Item = Result<DeviceChange, TransferError>>, TransferError> {
     let not = |line: usize, reason: &str| TransferError::NotALine {
         line,
         reason: reason.to_owned(),
@@ -185,7 +185,7 @@ fn read(from: &mut dyn BufRead) -> Result<impl Iterator<Item = Result<DeviceNews
         let device = line
             .device()
             .ok_or_else(|| not(n + 2, "it has no push token that its provider gives out"))?;
-        Ok(DeviceNews::Kept(device.into()))
+        Ok(DeviceChange::Kept(device.into()))
     }))
 }
 

@@ -22,7 +22,7 @@ async fn phone_that_registered_at_another_freeswitch_is_pushed() {
     let (near, far) = (here.start().await, there.start().await);
     let phone = there.iphone("1001");
     far.asleep(&phone).await;
-    near.log.wait(&["DeviceNews(Kept(", "user: \"1001\""]).await;
+    near.log.wait(&["DeviceChange(Kept(", "user: \"1001\""]).await;
     let held = here.call(&near, "1001");
     here.push().await;
     // And it is known after a restart, without PostgreSQL too.
@@ -52,7 +52,7 @@ async fn what_phones_register_while_postgresql_is_away_is_known_everywhere_when_
     let far = there.start().await;
     server.resume();
     far.log.wait(&["the shared store can be used again"]).await;
-    near.log.wait(&["DeviceNews(Kept(", "user: \"1001\""]).await;
+    near.log.wait(&["DeviceChange(Kept(", "user: \"1001\""]).await;
     let _held = here.call(&near, "1001");
     here.push().await;
 }
@@ -137,7 +137,7 @@ async fn devices_are_moved_from_sqlite_to_postgresql_and_back() {
     for user in ["1001", "1002"] {
         daemon
             .log
-            .wait(&["DeviceNews(Kept(", &format!("user: \"{user}\"")])
+            .wait(&["DeviceChange(Kept(", &format!("user: \"{user}\"")])
             .await;
     }
     let back = sharing.dir.path().join("back.jsonl").display().to_string();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use fswake::input::Input;
 use fswake::postgres::Dsn;
-use fswake::store::shared::{Shared, Start};
+use fswake::store::shared::{SharedStore, Start};
 use fswake::store::{Options, Snapshot, Sqlite, StoreWriter};
 use fswake::types::Device;
 use fswake_test_support::postgres::{PASSWORD, Server};
@@ -99,11 +99,11 @@ impl Place {
                     path: &self.path,
                     inputs,
                     token_ttl: Arc::new(AtomicU64::new(TOKEN_TTL)),
-                    patience: LONG,
+                    wait: LONG,
                 };
-                let (shared, _) = Shared::start(start).map_err(|e| e.to_string())?;
-                shared.tell_the_loop();
-                options.written = Some(shared.written());
+                let (shared, _) = SharedStore::start(start).map_err(|e| e.to_string())?;
+                shared.feed_engine();
+                options.shared = Some(shared.file_access());
                 Some(shared)
             }
         };
@@ -155,7 +155,7 @@ impl Place {
 pub struct Opened {
     pub snapshot: Snapshot,
     writer: Option<StoreWriter>,
-    pub shared: Option<Shared>,
+    pub shared: Option<SharedStore>,
     /// What the loop hears.
     pub heard: mpsc::Receiver<Input>,
 }
@@ -175,7 +175,7 @@ impl Opened {
         let Some(shared) = &self.shared else { return };
         let began = Instant::now();
         // The file is written, and the thread that sends has been told: it counts what it finds.
-        while !shared.is_settled().unwrap() {
+        while !shared.is_synced().unwrap() {
             assert!(began.elapsed() < LONG, "{:?}", shared.health());
             std::thread::sleep(Duration::from_millis(5));
         }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fswake::engine::{DeviceNews, Event};
+use fswake::engine::{DeviceChange, Event};
 use fswake::input::Input;
-use fswake::store::shared::{NewsBy, SCHEMA};
+use fswake::store::shared::{Arrival, SCHEMA};
 use fswake::store::{Options, StoreOp};
 use fswake::types::{Aor, Device};
 use fswake_test_support::postgres::Server;
@@ -18,11 +18,11 @@ fn place() -> Option<Place> {
 }
 
 /// What the loop hears next.
-fn heard(store: &mut Opened) -> DeviceNews {
+fn heard(store: &mut Opened) -> DeviceChange {
     let began = Instant::now();
     loop {
         match store.heard.try_recv() {
-            Ok(Input::Event(Event::DeviceNews(news))) => return news,
+            Ok(Input::Event(Event::DeviceChangedElsewhere(news))) => return news,
             Ok(other) => panic!("{other:?}"),
             Err(_) => assert!(began.elapsed() < LONG, "nothing was heard: {:?}", store.shared),
         }
@@ -52,14 +52,14 @@ fn what_one_daemon_learns_moves_and_drops_the_others_hear() {
     let (one, mut two) = (place.open(Options::default()), place.another().open(Options::default()));
     let moved = owned_by("other", 1);
     for (op, news) in [
-        (StoreOp::Put(device(1).into()), DeviceNews::Kept(device(1).into())),
+        (StoreOp::Put(device(1).into()), DeviceChange::Kept(device(1).into())),
         (
             StoreOp::Put(moved.clone().into()),
-            DeviceNews::Kept(moved.clone().into()),
+            DeviceChange::Kept(moved.clone().into()),
         ),
         (
             StoreOp::Delete(moved.key(), moved.changed + 1),
-            DeviceNews::Dropped {
+            DeviceChange::Dropped {
                 key: moved.key(),
                 changed: moved.changed + 1,
             },
@@ -68,7 +68,7 @@ fn what_one_daemon_learns_moves_and_drops_the_others_hear() {
         one.submit(op);
         assert_eq!(heard(&mut two), news);
     }
-    until(&two, "notified", |health| health.news_by == NewsBy::Notify);
+    until(&two, "notified", |health| health.arrival == Arrival::Notify);
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn news_comes_by_asking_where_notifications_are_kept_back() {
     let url = place.url.as_deref().unwrap();
     drop(place.open(Options::default()));
     let (one, mut two) = (place.open(Options::default()), place.another().open(Options::default()));
-    until(&two, "notified", |health| health.news_by == NewsBy::Notify);
+    until(&two, "notified", |health| health.arrival == Arrival::Notify);
     // As replication brings rows, where it brings no notifications.
     sql(
         url,
@@ -155,8 +155,8 @@ fn news_comes_by_asking_where_notifications_are_kept_back() {
                NEW.written_in := pg_current_xact_id()::text::bigint; RETURN NEW; END $$",
     );
     one.submit(StoreOp::Put(device(1).into()));
-    assert_eq!(heard(&mut two), DeviceNews::Kept(device(1).into()));
-    until(&two, "polls", |health| health.news_by == NewsBy::Poll);
+    assert_eq!(heard(&mut two), DeviceChange::Kept(device(1).into()));
+    until(&two, "polls", |health| health.arrival == Arrival::Poll);
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn transaction_that_began_earlier_and_ends_later_is_not_missed() {
     std::thread::sleep(Duration::from_millis(500));
     let one = place.another().open(Options::default());
     one.submit(StoreOp::Put(device(1).into()));
-    assert_eq!(heard(&mut two), DeviceNews::Kept(device(1).into()));
+    assert_eq!(heard(&mut two), DeviceChange::Kept(device(1).into()));
     assert_eq!(&*heard(&mut two).key().aor.user, "slow");
     slow.join().unwrap();
 }

@@ -133,7 +133,7 @@ pub enum Event {
     /// The policy changed; held calls use it too.
     PolicyChanged(Box<Policy>),
     /// What another daemon has put into the store that all share.
-    DeviceNews(DeviceNews),
+    DeviceChangedElsewhere(DeviceChange),
     /// An operator wants a device forgotten.
     ForgetAsked(DeviceKey),
     /// Devices of this AOR may be older than the policy's limit.
@@ -175,7 +175,7 @@ impl Event {
 
 /// What another daemon knows of a device. It may be older than what is known here: the later change counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DeviceNews {
+pub enum DeviceChange {
     /// It is so.
     Kept(Arc<Device>),
     /// It is forgotten, or its token is nobody's.

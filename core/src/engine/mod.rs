@@ -57,7 +57,7 @@ pub use self::command::{Command, Delivery, DeviceDelivery, HoldResult, Nobody, N
 pub use self::count::Count;
 use self::directory::{AorKey, Departures};
 pub use self::event::{
-    Audience, DeviceNews, DirectoryQuery, Event, HeldCall, LegEnd, Listing, Mailbox, MessagesWaiting, Notification,
+    Audience, DeviceChange, DirectoryQuery, Event, HeldCall, LegEnd, Listing, Mailbox, MessagesWaiting, Notification,
     Registration, Routing, Source, Takeover, UnregisterWhy, Unregistration,
 };
 use self::ids::IdMap;
@@ -227,7 +227,7 @@ impl Engine {
             Event::NotificationAsked(id, asked) => self.notification_asked(id, &asked),
             Event::MessagesWaiting(id, told) => self.messages_waiting(id, &told),
             Event::PolicyChanged(policy) => self.change_policy(*policy),
-            Event::DeviceNews(news) => directory.take_news(news, policy),
+            Event::DeviceChangedElsewhere(news) => directory.apply_change(news, policy),
             Event::ForgetAsked(device) => directory.forget(&device, policy, &mut |c| out.push_back(c)),
             Event::AgeCheckDue { aor, at } => _ = self.key_of(&aor, at),
             Event::Draining => self.draining = true,

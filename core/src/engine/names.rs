@@ -35,7 +35,7 @@ impl Event {
             Self::PushEnded { .. } => "PushEnded",
             Self::NotificationAsked(..) => "NotificationAsked",
             Self::PolicyChanged(_) => "PolicyChanged",
-            Self::DeviceNews(_) => "DeviceNews",
+            Self::DeviceChangedElsewhere(_) => "DeviceChangedElsewhere",
             Self::ForgetAsked(_) => "ForgetAsked",
             Self::AgeCheckDue { .. } => "AgeCheckDue",
             Self::Draining => "Draining",

@@ -99,7 +99,7 @@ fn news(file: &Path) -> Option<Check> {
     let db =
         Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX).ok()?;
     let waiting = outbox::waiting(&db).ok()?;
-    let seen = match outbox::news_by(&db).ok()??.as_str() {
+    let seen = match outbox::arrival(&db).ok()??.as_str() {
         "notify" => "other daemons' changes come at once (NOTIFY)",
         "poll" => {
             "other daemons' changes are asked for every 2 s: notifications do not reach this daemon (a pooler, replication)"

@@ -1,29 +1,35 @@
 //! The store that several daemons share: PostgreSQL.
 //!
-//! Each daemon works from its own file and its memory, as without it. What changes here goes to the shared store, and what
-//! others changed comes from there:
+//! Each daemon works from its own file and its memory, as it does without PostgreSQL. It sends its changes to the shared
+//! store, and reads those of other daemons from there:
 //!
 //! ```text
-//! engine --StoreOp--> writer --> file with outbox --sync--> PostgreSQL --> the other daemons' sync
+//! engine --StoreOp--> writer --> file with outbox --sync--> PostgreSQL --> the other daemons
 //!    ^                             ^                 |
-//!    +------- Event::DeviceNews ---+-----------------+  what others changed
+//!    +-- DeviceChangedElsewhere ---+-----------------+  other daemons' changes
 //! ```
 //!
-//! Whoever hears a REGISTER decides what it changes, in the engine; the others take the outcome. One rule says which of
-//! two changes of a token counts, here, in the file and in memory: the later one (`DeviceNews::is_later_than`).
+//! The daemon that receives a REGISTER decides in its engine what changes. The others apply the outcome. One rule decides
+//! between two changes of a token, in PostgreSQL, in the file and in memory: the later one (`DeviceChange::is_later_than`).
 //!
 //! Races, each with its test in `tests/store/shared.rs`:
-//! - two daemons start at once: one makes the tables, the other waits for it;
-//! - a token registers at two nodes, and news arrive in any order: the later REGISTER has it;
-//! - PostgreSQL, or a daemon, is killed between a change and its way to the others: the outbox has it;
-//! - a transaction that began earlier ends later: reading goes on at the oldest that had not ended.
+//! - several daemons start at once: one creates the tables, the others wait for it
+//!   (`daemons_that_start_at_once_make_the_tables_once`);
+//! - a token registers at two nodes, and the changes arrive in any order: the later REGISTER owns it
+//!   (`later_register_owns_the_token_whichever_daemon_writes_first`);
+//! - PostgreSQL or a daemon is killed before a change was sent: the outbox has it
+//!   (`postgresql_that_is_killed_and_stays_away_loses_nothing`);
+//! - a transaction that began earlier commits later: reading continues at the oldest open transaction
+//!   (`transaction_that_began_earlier_and_ends_later_is_not_missed`);
+//! - the file's writer and the synchronizer write the file at once: they take turns (`outbox::FileAccess`,
+//!   `burst_of_100_000_devices_loses_none`).
 
 mod error;
 mod row;
 mod schema;
 mod server;
-mod state;
 mod sync;
+mod thread;
 mod version;
 
 use std::path::Path;
@@ -36,19 +42,20 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use self::error::SharedError;
 pub(crate) use self::server::{Page, Server};
-use self::state::State;
-pub use self::state::{NewsBy, SharedHealth};
-use self::sync::Sync;
+use self::sync::Synchronizer;
+use self::thread::SyncThread;
+pub use self::thread::{Arrival, SharedHealth};
 pub use self::version::{SCHEMA, SCHEMA_VERSION};
 use super::database::{self, Options};
+pub use super::outbox::FileAccess;
 use super::{StoreError, outbox, schema as file};
 use crate::input::Input;
 use crate::postgres::Dsn;
 use crate::words;
 
-/// The shared store, as this daemon keeps in touch with it.
+/// This daemon's connection to the shared store. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Shared(Arc<State>);
+pub struct SharedStore(Arc<SyncThread>);
 
 /// What a start needs.
 #[derive(Debug)]
@@ -57,12 +64,12 @@ pub struct Start<'a> {
     pub dsn: Dsn,
     /// This daemon's own file.
     pub path: &'a Path,
-    /// The loop, which hears what others changed.
+    /// The loop, which gets other daemons' changes.
     pub inputs: mpsc::Sender<Input>,
-    /// How long a device may go unseen, in seconds: so long it is remembered that one was dropped.
+    /// `store.token-ttl` in seconds. Rows of dropped tokens stay as long, and a day.
     pub token_ttl: Arc<AtomicU64>,
-    /// How long to wait for what others know. Without it, what the file has is enough to begin with.
-    pub patience: Duration,
+    /// How long to wait for other daemons' changes. After that the daemon starts with what its file has.
+    pub wait: Duration,
 }
 
 /// Why a daemon cannot start with this store.
@@ -76,72 +83,72 @@ pub enum StartError {
     Shared(#[from] SharedError),
 }
 
-impl Shared {
-    /// Starts a thread that keeps in touch, and waits until it has read what others know, or cannot for now. Call
-    /// [`Shared::tell_the_loop`] before the file is read. The receiver ends with the thread.
+impl SharedStore {
+    /// Starts the thread that synchronizes, and waits until it has read other daemons' changes, or has failed to. Call
+    /// [`SharedStore::feed_engine`] before the file is read. The receiver ends with the thread.
     ///
     /// # Errors
-    /// When the file cannot be opened, or a later fswake has made the shared store.
+    /// When the file cannot be opened, or a newer fswake has changed the tables.
     pub fn start(start: Start<'_>) -> Result<(Self, oneshot::Receiver<()>), StartError> {
         let unusable = |e: &std::io::Error| StoreError::Unusable {
             path: start.path.to_owned(),
             reason: words::of_io(e),
         };
         let local = database::connect(start.path, &Options::default())?;
-        outbox::keep(&local).map_err(|e| file::failure(start.path, &e))?;
-        let state = Arc::new(State::new(start.dsn.place(), start.path.to_owned()));
+        outbox::begin(&local).map_err(|e| file::failure(start.path, &e))?;
+        let status = Arc::new(SyncThread::new(start.dsn.place(), start.path.to_owned()));
         let (first, first_time) = std::sync::mpsc::sync_channel(1);
         let (running, ended) = oneshot::channel::<()>();
-        let sync = Sync::new(
+        let sync = Synchronizer::new(
             start.dsn,
             local,
-            Arc::clone(&state),
+            Arc::clone(&status),
             start.inputs,
             start.token_ttl,
             first,
         );
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|e| unusable(&e))?;
-        let over = state.ended.clone().drop_guard();
+        let over = status.ended.clone().drop_guard();
         let thread = std::thread::Builder::new().name("fswake-shared".into()).spawn(move || {
             let _running = (running, over);
             runtime.block_on(sync.run());
         });
         thread.map_err(|e| unusable(&e))?;
-        match first_time.recv_timeout(start.patience) {
+        match first_time.recv_timeout(start.wait) {
             Ok(Err(error)) if error.is_for_good() => {
-                state.stop.cancel();
+                status.stop.cancel();
                 Err(error.into())
             }
-            Ok(_) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Ok((Self(state), ended)),
+            Ok(_) | Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Ok((Self(status), ended)),
         }
     }
 
-    /// From now on the loop hears what others changed; what came before is in the file.
-    pub fn tell_the_loop(&self) {
-        self.0.is_loud.store(true, std::sync::atomic::Ordering::SeqCst);
+    /// From now on the engine gets other daemons' changes as events. Earlier ones are in the file.
+    pub fn feed_engine(&self) {
+        self.0.feeds_engine.store(true, std::sync::atomic::Ordering::SeqCst);
     }
 
-    /// Told by the file's writer: there is something to send.
-    pub fn written(&self) -> Arc<tokio::sync::Notify> {
-        Arc::clone(&self.0.written)
+    /// What the file's writer needs to take turns with this thread, and to wake it.
+    pub fn file_access(&self) -> Arc<FileAccess> {
+        Arc::clone(&self.0.file)
     }
 
-    /// How it is doing.
+    /// Its health.
     pub fn health(&self) -> SharedHealth {
         self.0.health()
     }
 
-    /// Whether all that is in the file was sent.
+    /// Whether every change in the file has been sent.
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub fn is_settled(&self) -> Result<bool, rusqlite::Error> {
+    pub fn is_synced(&self) -> Result<bool, rusqlite::Error> {
         let file = rusqlite::Connection::open(self.0.path())?;
         Ok(outbox::waiting(&file)? == 0)
     }
 
-    /// Sends what still waits, at most `within`, and ends. What could not be sent is in the file.
+    /// Sends what still waits, at most `within`, and stops. What could not be sent stays in the file.
     pub async fn stop(&self, within: Duration) {
         self.0.stop.cancel();
         let _ = tokio::time::timeout(within, self.0.ended.cancelled()).await;

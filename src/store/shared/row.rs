@@ -1,57 +1,58 @@
-//! A change as a row of PostgreSQL's.
+//! A change of a device as a row of PostgreSQL.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use tokio_postgres::Row;
 
-use crate::engine::DeviceNews;
+use crate::engine::DeviceChange;
 use crate::types::{Aor, Device, DeviceKey, Provider, PushParams, PushToken, Tokens};
 
 /// What [`read`] reads, in its order.
 pub(super) const COLUMNS: &str = "provider, app, token, aor_user, aor_domain, team, call_token, remote_token, user_agent, \
                                   register_call_id, first_seen, last_seen, set_aside, changed, dropped";
 
-/// PostgreSQL's text has no zero bytes, and ours may: this stands before what stands for one, and for itself.
+/// PostgreSQL's text cannot have zero bytes, and a User-Agent may. They are escaped with this character, as is the
+/// character itself.
 const ESCAPE: char = '\u{1a}';
 
-/// Text as PostgreSQL takes it.
-pub(super) fn packed(text: &str) -> Cow<'_, str> {
+/// Text without zero bytes.
+pub(super) fn escaped(text: &str) -> Cow<'_, str> {
     if !text.contains(['\0', ESCAPE]) {
         return Cow::Borrowed(text);
     }
-    let mut packed = String::with_capacity(text.len() + 8);
+    let mut escaped = String::with_capacity(text.len() + 8);
     for c in text.chars() {
         match c {
-            '\0' => packed.extend([ESCAPE, '0']),
-            ESCAPE => packed.extend([ESCAPE, ESCAPE]),
-            c => packed.push(c),
+            '\0' => escaped.extend([ESCAPE, '0']),
+            ESCAPE => escaped.extend([ESCAPE, ESCAPE]),
+            c => escaped.push(c),
         }
     }
-    Cow::Owned(packed)
+    Cow::Owned(escaped)
 }
 
-/// The text again.
-fn unpacked(text: String) -> String {
+/// The original text.
+fn unescaped(text: String) -> String {
     if !text.contains(ESCAPE) {
         return text;
     }
-    let mut unpacked = String::with_capacity(text.len());
+    let mut unescaped = String::with_capacity(text.len());
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
         match c {
             ESCAPE => match chars.next() {
-                Some('0') => unpacked.push('\0'),
-                Some(other) => unpacked.push(other),
+                Some('0') => unescaped.push('\0'),
+                Some(other) => unescaped.push(other),
                 None => {}
             },
-            c => unpacked.push(c),
+            c => unescaped.push(c),
         }
     }
-    unpacked
+    unescaped
 }
 
-/// Many changes, column by column: one statement writes them all.
+/// Changes by column, so that one statement writes many.
 #[derive(Default)]
 pub(super) struct Columns<'a> {
     pub(super) digest: Vec<Vec<u8>>,
@@ -63,8 +64,8 @@ pub(super) struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    /// In the order of their keys: two daemons that write the same rows never wait for each other in a circle.
-    pub(super) fn new(changes: impl Iterator<Item = &'a DeviceNews>) -> Self {
+    /// Sorted by key, so that two daemons which write the same rows cannot deadlock.
+    pub(super) fn new(changes: impl Iterator<Item = &'a DeviceChange>) -> Self {
         let mut rows: Vec<_> = changes.map(|change| (change.key().digest(), change)).collect();
         rows.sort_unstable_by_key(|(digest, _)| *digest);
         let mut columns = Self::default();
@@ -76,19 +77,19 @@ impl<'a> Columns<'a> {
         columns
     }
 
-    fn add(&mut self, change: &'a DeviceNews) {
+    fn add(&mut self, change: &'a DeviceChange) {
         let (aor, provider, app, token) = match change {
-            DeviceNews::Kept(device) => (
+            DeviceChange::Kept(device) => (
                 &device.aor,
                 &device.push.provider,
                 &device.push.app,
                 device.push.token(),
             ),
-            DeviceNews::Dropped { key, .. } => (&key.aor, &key.provider, &key.app, &key.token),
+            DeviceChange::Dropped { key, .. } => (&key.aor, &key.provider, &key.app, &key.token),
         };
         let device = match change {
-            DeviceNews::Kept(device) => Some(&**device),
-            DeviceNews::Dropped { .. } => None,
+            DeviceChange::Kept(device) => Some(&**device),
+            DeviceChange::Dropped { .. } => None,
         };
         let tokens = device.map(|device| &device.push.tokens);
         let texts = [
@@ -105,7 +106,7 @@ impl<'a> Columns<'a> {
             device.and_then(|d| d.set_aside.as_deref()),
         ];
         for (column, text) in self.texts.iter_mut().zip(texts) {
-            column.push(text.map(packed));
+            column.push(text.map(escaped));
         }
         self.first_seen.push(device.map_or(0, |d| d.first_seen));
         self.last_seen.push(device.map_or(0, |d| d.last_seen));
@@ -113,10 +114,10 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// One row's change; `None` for a row that fswake never writes.
-pub(super) fn read(row: &Row) -> Result<Option<DeviceNews>, tokio_postgres::Error> {
-    let text = |column: usize| row.try_get::<_, String>(column).map(unpacked);
-    let maybe = |column: usize| row.try_get::<_, Option<String>>(column).map(|text| text.map(unpacked));
+/// The change in a row; `None` for a row that fswake never writes.
+pub(super) fn read(row: &Row) -> Result<Option<DeviceChange>, tokio_postgres::Error> {
+    let text = |column: usize| row.try_get::<_, String>(column).map(unescaped);
+    let maybe = |column: usize| row.try_get::<_, Option<String>>(column).map(|text| text.map(unescaped));
     let provider = Provider::from_name(&text(0)?);
     let app: Arc<str> = text(1)?.into();
     let aor = Aor::new(text(3)?, text(4)?);
@@ -129,7 +130,7 @@ pub(super) fn read(row: &Row) -> Result<Option<DeviceNews>, tokio_postgres::Erro
             app,
             token,
         };
-        return Ok(Some(DeviceNews::Dropped { key, changed }));
+        return Ok(Some(DeviceChange::Dropped { key, changed }));
     }
     let Some(tokens) = Tokens::new(maybe(6)?.map(PushToken::new), maybe(7)?.map(PushToken::new)) else {
         return Ok(None);
@@ -149,7 +150,7 @@ pub(super) fn read(row: &Row) -> Result<Option<DeviceNews>, tokio_postgres::Erro
         set_aside: maybe(12)?.map(Into::into),
         changed,
     };
-    Ok(Some(DeviceNews::Kept(device.into())))
+    Ok(Some(DeviceChange::Kept(device.into())))
 }
 
 #[cfg(test)]
@@ -159,9 +160,9 @@ mod tests {
     #[test]
     fn text_with_zero_bytes_comes_back_as_it_was() {
         for text in ["", "plain", "\0", "\u{1a}", "a\0b\u{1a}0\u{1a}\0", "\u{1a}\u{1a}0"] {
-            let packed = packed(text);
-            assert!(!packed.contains('\0'));
-            assert_eq!(unpacked(packed.into_owned()), text);
+            let escaped = escaped(text);
+            assert!(!escaped.contains('\0'));
+            assert_eq!(unescaped(escaped.into_owned()), text);
         }
     }
 }

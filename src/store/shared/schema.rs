@@ -1,4 +1,4 @@
-//! The tables of the shared store, made by whichever daemon comes first.
+//! Creates and upgrades the tables of the shared store. The daemon that starts first does it.
 
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
@@ -6,16 +6,16 @@ use tokio_postgres::types::Type;
 use super::SharedError;
 use super::version::{SCHEMA, SCHEMA_VERSION};
 
-/// From each version to the next: what is applied to the tables of an older one, and to none ([`SCHEMA`] is all of them).
+/// The SQL from each version to the next, applied to tables of an older version. New tables get [`SCHEMA`].
 const STEPS: [&str; 0] = [];
 
-/// What only one daemon does at a time: a number of fswake's own among the database's advisory locks.
+/// fswake's own advisory lock: one daemon at a time creates or upgrades the tables.
 const LOCK: i64 = 0x6673_7761_6b65;
 
-/// PostgreSQL 13, the first with transaction numbers of 64 bits.
+/// PostgreSQL 13, the first version with `pg_current_xact_id`: 64-bit transaction numbers.
 const OLDEST: i32 = 130_000;
 
-/// Makes the tables, or brings them up to date; refuses what a later fswake has made.
+/// Creates the tables, or upgrades them. Refuses tables of a newer fswake.
 pub(super) async fn ensure(client: &mut Client) -> Result<(), SharedError> {
     let about = client
         .query_typed_one(
@@ -34,11 +34,11 @@ pub(super) async fn ensure(client: &mut Client) -> Result<(), SharedError> {
         return Ok(());
     }
     let tx = client.transaction().await.map_err(SharedError::of)?;
-    // It ends with the transaction, so that a pooler between us does no harm.
+    // Released with the transaction, so that it works through a pooler too.
     tx.query_typed("SELECT pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)])
         .await
         .map_err(SharedError::of)?;
-    // Another daemon may have done it meanwhile.
+    // Another daemon may have done it in the meantime.
     match version(tx.client()).await? {
         None => tx.batch_execute(SCHEMA).await.map_err(SharedError::of)?,
         Some(found) => {

@@ -1,4 +1,4 @@
-//! PostgreSQL as one daemon sees it: changes put in, changes read.
+//! The statements: writes changes to PostgreSQL, and reads them.
 
 use std::future::Future;
 use std::time::Duration;
@@ -9,23 +9,23 @@ use tokio_postgres::{Client, IsolationLevel, Notification};
 
 use super::row::{COLUMNS, Columns, read};
 use super::{SharedError, schema};
-use crate::engine::DeviceNews;
+use crate::engine::DeviceChange;
 use crate::postgres::{self, Dsn};
 use crate::store::outbox::Cursor;
 
 /// How long PostgreSQL may take for one statement. It needs milliseconds.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a notification may take from one connection to another.
 const NOTIFIED_WITHIN: Duration = Duration::from_secs(2);
 
-/// Rows that are read at once.
+/// Rows in one query.
 const PAGE: i64 = 1_000;
 
-/// Where changes are notified of; the trigger in `postgresql.sql` does it.
+/// The channel on which the trigger in `postgresql.sql` notifies.
 const CHANNEL: &str = "fswake_devices";
 
-/// A change counts if it is later than what is there: as `DeviceNews::is_later_than` has it.
+/// Writes changes that are later than the existing rows: the rule of `DeviceChange::is_later_than`.
 const PUT: &str = "
     INSERT INTO fswake_devices (digest, provider, app, token, aor_user, aor_domain, team, call_token, remote_token, user_agent,
                                 register_call_id, set_aside, first_seen, last_seen, changed, dropped, daemon, written,
@@ -42,45 +42,45 @@ const PUT: &str = "
         > (fswake_devices.changed, NOT fswake_devices.dropped, fswake_devices.aor_user COLLATE \"C\",
            fswake_devices.aor_domain COLLATE \"C\")";
 
-/// Which server and table this is: another one, or one that went back to an earlier state (a standby that took over, a
-/// restored dump), counts transactions in another way.
-const WHICH: &str = "
+/// Identifies server, timeline, database and table. After a failover or a restored dump it differs, and the transaction
+/// numbers that were read before mean nothing.
+const IDENTITY: &str = "
     SELECT concat_ws(':', (SELECT system_identifier FROM pg_control_system()),
                      left(pg_walfile_name(pg_current_wal_insert_lsn()), 8), current_database(),
                      'fswake_devices'::regclass::oid)";
 
-/// A connection with up-to-date tables behind it.
+/// A connection to a server with up-to-date tables.
 pub(crate) struct Server {
     client: Client,
-    /// Which server and table.
-    pub(crate) which: String,
+    /// The server and its table: cursors of another one do not apply.
+    pub(crate) identity: String,
 }
 
-/// What was read of other daemons' changes.
+/// A part of other daemons' changes.
 #[derive(Default)]
 pub(crate) struct Page {
-    pub(crate) news: Vec<DeviceNews>,
-    /// Whether one of them was there for a second or more.
+    pub(crate) changes: Vec<DeviceChange>,
+    /// Whether one of them was there for more than a second.
     pub(super) is_late: bool,
 }
 
 impl Server {
-    /// Connects, and makes the tables where there are none.
+    /// Connects, and creates or upgrades the tables.
     ///
     /// # Errors
     /// When the server cannot be reached, or its tables cannot be used.
     pub(crate) async fn open(dsn: &Dsn) -> Result<(Self, mpsc::UnboundedReceiver<Notification>), SharedError> {
-        let (mut client, notices) = postgres::connect_to_hear(dsn).await?;
-        // Another daemon may be making the tables larger.
-        within(PATIENCE * 6, schema::ensure(&mut client)).await?;
-        let which = within(PATIENCE, one(&client, WHICH)).await?;
-        Ok((Self { client, which }, notices))
+        let (mut client, notifications) = postgres::connect_with_notifications(dsn).await?;
+        // Another daemon may be upgrading the tables.
+        within(TIMEOUT * 6, schema::ensure(&mut client)).await?;
+        let identity = within(TIMEOUT, one(&client, IDENTITY)).await?;
+        Ok((Self { client, identity }, notifications))
     }
 
-    /// Puts changes in, unless something later is there.
+    /// Writes changes, except where the server has later ones.
     pub(crate) async fn put(
         &self,
-        changes: impl Iterator<Item = &DeviceNews>,
+        changes: impl Iterator<Item = &DeviceChange>,
         daemon: &str,
     ) -> Result<(), SharedError> {
         let columns = Columns::new(changes);
@@ -97,30 +97,30 @@ impl Server {
         values.push((&columns.dropped, Type::BOOL_ARRAY));
         values.push((&daemon, Type::TEXT));
         let put = async { self.client.query_typed(PUT, &values).await.map_err(SharedError::of) };
-        within(PATIENCE, put).await.map(drop)
+        within(TIMEOUT, put).await.map(drop)
     }
 
-    /// Reads what other daemons changed since `cursor`, page by page; where to go on. What has not been committed when it
-    /// begins comes next time, however long ago it began.
+    /// Reads what other daemons changed since `cursor`, page by page, and returns the next cursor. Transactions that are
+    /// open now are read next time, however long ago they began.
     pub(crate) async fn read(
         &mut self,
         cursor: &Cursor,
         daemon: &str,
         mut page: impl AsyncFnMut(Page) -> Result<(), SharedError>,
     ) -> Result<Cursor, SharedError> {
-        let is_first = cursor.server != self.which;
-        let which = self.which.clone();
+        let is_first = cursor.server != self.identity;
+        let identity = self.identity.clone();
         let begin = self.client.build_transaction();
         let begin = begin
             .isolation_level(IsolationLevel::RepeatableRead)
             .read_only(true)
             .start();
-        let tx = within(PATIENCE, async { begin.await.map_err(SharedError::of) }).await?;
+        let tx = within(TIMEOUT, async { begin.await.map_err(SharedError::of) }).await?;
         let snapshot = "SELECT pg_snapshot_xmin(now)::text::int8, pg_snapshot_xmax(now)::text::int8 FROM pg_current_snapshot() now";
         let snapshot = async { tx.query_typed_one(snapshot, &[]).await.map_err(SharedError::of) };
-        let snapshot = within(PATIENCE, snapshot).await?;
+        let snapshot = within(TIMEOUT, snapshot).await?;
         let (oldest, end): (i64, i64) = (snapshot.get(0), snapshot.get(1));
-        // All that is there is news the first time, whoever wrote it: this file may be new.
+        // The first time everything is read, whoever wrote it: this file may be new.
         let (mut after, end, daemon) = if is_first {
             (0, i64::MAX, "")
         } else {
@@ -140,41 +140,40 @@ impl Server {
                 (&daemon, Type::TEXT),
             ];
             let rows = async { tx.query_typed(&sql, &values).await.map_err(SharedError::of) };
-            let rows = within(PATIENCE, rows).await?;
+            let rows = within(TIMEOUT, rows).await?;
             let Some(last) = rows.last() else { break };
             let (next_after, next_digest) = (last.get(15), last.get(16));
             let mut read_rows = Page::default();
             for row in &rows {
                 read_rows.is_late |= row.get::<_, bool>(17);
-                read_rows.news.extend(read(row)?);
+                read_rows.changes.extend(read(row)?);
             }
             page(read_rows).await?;
             (after, digest) = (next_after, next_digest);
         }
-        within(PATIENCE, async { tx.commit().await.map_err(SharedError::of) }).await?;
+        within(TIMEOUT, async { tx.commit().await.map_err(SharedError::of) }).await?;
         Ok(Cursor {
-            server: which,
+            server: identity,
             read_to: oldest,
         })
     }
 
-    /// Listens for changes, and finds out whether notifications arrive: one is sent on another connection, as other
-    /// daemons send theirs.
-    pub(super) async fn listen(&self, dsn: &Dsn, notices: &mut mpsc::UnboundedReceiver<Notification>) -> bool {
-        let tried = async {
+    /// Listens for changes, and tests whether notifications arrive: sends one on another connection, as other daemons do.
+    pub(super) async fn listen(&self, dsn: &Dsn, notifications: &mut mpsc::UnboundedReceiver<Notification>) -> bool {
+        let test = async {
             self.client.batch_execute(&format!("LISTEN {CHANNEL}")).await.ok()?;
             let other = postgres::connect(dsn).await.ok()?;
             let name = format!("probe-{}", uuid::Uuid::new_v4());
             let values: [(&(dyn ToSql + Sync), Type); 2] = [(&CHANNEL, Type::TEXT), (&name, Type::TEXT)];
             other.query_typed("SELECT pg_notify($1, $2)", &values).await.ok()?;
-            while notices.recv().await?.payload() != name {}
+            while notifications.recv().await?.payload() != name {}
             Some(())
         };
-        matches!(tokio::time::timeout(NOTIFIED_WITHIN, tried).await, Ok(Some(())))
+        matches!(tokio::time::timeout(NOTIFIED_WITHIN, test).await, Ok(Some(())))
     }
 
-    /// Deletes some rows of tokens that were dropped so many seconds ago: all daemons know it, or have no such device any
-    /// more. Whether there may be more.
+    /// Deletes some rows of tokens that were dropped this many seconds ago: by now every daemon knows, or has no such
+    /// device. Returns whether there may be more.
     pub(super) async fn sweep(&self, seconds: f64) -> Result<bool, SharedError> {
         let sql = format!(
             "DELETE FROM fswake_devices WHERE digest IN
@@ -183,30 +182,30 @@ impl Server {
         );
         let values: [(&(dyn ToSql + Sync), Type); 1] = [(&seconds, Type::FLOAT8)];
         let sweep = async { self.client.query_typed(&sql, &values).await.map_err(SharedError::of) };
-        let swept = within(PATIENCE, sweep).await?.len();
+        let swept = within(TIMEOUT, sweep).await?.len();
         Ok(i64::try_from(swept) == Ok(PAGE))
     }
 
     /// The rights on the table that this user lacks.
     ///
     /// # Errors
-    /// When PostgreSQL does not say.
+    /// When PostgreSQL cannot be asked.
     pub(crate) async fn missing_rights(&self) -> Result<Vec<String>, SharedError> {
         let sql = "SELECT r FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) r
                    WHERE NOT has_table_privilege('fswake_devices', r)";
         let rows = async { self.client.query_typed(sql, &[]).await.map_err(SharedError::of) };
-        let rows = within(PATIENCE, rows).await?;
+        let rows = within(TIMEOUT, rows).await?;
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
     /// PostgreSQL's version, and its clock in milliseconds since 1970.
     ///
     /// # Errors
-    /// When PostgreSQL does not say.
+    /// When PostgreSQL cannot be asked.
     pub(crate) async fn about(&self) -> Result<(String, i64), SharedError> {
         let sql = "SELECT split_part(current_setting('server_version'), ' ', 1), (extract(epoch FROM clock_timestamp()) * 1000)::int8";
         let row = async { self.client.query_typed_one(sql, &[]).await.map_err(SharedError::of) };
-        let row = within(PATIENCE, row).await?;
+        let row = within(TIMEOUT, row).await?;
         Ok((row.get(0), row.get(1)))
     }
 }
@@ -216,8 +215,8 @@ async fn one(client: &Client, sql: &str) -> Result<String, SharedError> {
     Ok(row.get(0))
 }
 
-async fn within<T>(patience: Duration, asked: impl Future<Output = Result<T, SharedError>>) -> Result<T, SharedError> {
-    tokio::time::timeout(patience, asked)
+async fn within<T>(limit: Duration, query: impl Future<Output = Result<T, SharedError>>) -> Result<T, SharedError> {
+    tokio::time::timeout(limit, query)
         .await
-        .unwrap_or(Err(SharedError::Silent))
+        .unwrap_or(Err(SharedError::Timeout))
 }

@@ -1,7 +1,7 @@
-//! Which tables this fswake knows.
+//! The tables that this fswake knows.
 
 /// The tables, as shipped in `postgresql.sql`.
 pub const SCHEMA: &str = include_str!("../../../postgresql.sql");
 
-/// The version that [`SCHEMA`] is.
+/// The version of [`SCHEMA`].
 pub const SCHEMA_VERSION: i32 = 1;

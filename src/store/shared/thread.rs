@@ -1,31 +1,30 @@
-//! How keeping in touch with the shared store is going.
+//! The thread that synchronizes with the shared store, as the rest of the daemon sees it.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use super::SharedError;
+use super::{FileAccess, SharedError};
 use crate::clock::unix_now;
 use crate::store::WriteFailure;
 
-/// How other daemons' changes come.
+/// How other daemons' changes arrive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum NewsBy {
+pub enum Arrival {
     /// Not known yet.
     #[default]
     Unknown,
-    /// PostgreSQL notifies of them.
+    /// PostgreSQL notifies this daemon of them.
     Notify,
-    /// Only by asking for them every two seconds: a pooler, or replication between servers, keeps notifications back.
+    /// They are read every two seconds: notifications do not pass a pooler, or replication between servers.
     Poll,
 }
 
-impl NewsBy {
-    /// The word in metrics and in the file.
+impl Arrival {
+    /// The word in the file.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "",
@@ -35,7 +34,7 @@ impl NewsBy {
     }
 }
 
-/// How the shared store is doing, as seen from here.
+/// The state of the shared store, as this daemon sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SharedHealth {
     /// Set while it cannot be used.
@@ -44,35 +43,36 @@ pub struct SharedHealth {
     pub waiting: usize,
     /// Changes sent since the start.
     pub sent: u64,
-    /// Other daemons' changes taken since the start.
-    pub taken: u64,
-    /// Changes that it can never take, since the start.
+    /// Other daemons' changes received since the start.
+    pub received: u64,
+    /// Changes that it can never store, since the start.
     pub refused: u64,
-    /// How other daemons' changes come.
-    pub news_by: NewsBy,
+    /// How other daemons' changes arrive.
+    pub arrival: Arrival,
 }
 
+/// Its health, and how it is woken and stopped.
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct SyncThread {
     health: Mutex<SharedHealth>,
     place: String,
     path: PathBuf,
-    pub(super) written: Arc<Notify>,
-    /// Whether the loop is to hear of news.
-    pub(super) is_loud: AtomicBool,
+    pub(super) file: Arc<FileAccess>,
+    /// Whether other daemons' changes go to the engine.
+    pub(super) feeds_engine: AtomicBool,
     pub(super) stop: CancellationToken,
-    /// When its thread is over.
+    /// Cancelled when the thread has ended.
     pub(super) ended: CancellationToken,
 }
 
-impl State {
+impl SyncThread {
     pub(super) fn new(place: String, path: PathBuf) -> Self {
         Self {
             health: Mutex::default(),
             place,
             path,
-            written: Arc::default(),
-            is_loud: AtomicBool::new(false),
+            file: Arc::default(),
+            feeds_engine: AtomicBool::new(false),
             stop: CancellationToken::new(),
             ended: CancellationToken::new(),
         }
@@ -86,22 +86,22 @@ impl State {
         self.lock().clone()
     }
 
-    pub(super) fn set(&self, set: impl FnOnce(&mut SharedHealth)) {
-        set(&mut self.lock());
+    pub(super) fn update(&self, update: impl FnOnce(&mut SharedHealth)) {
+        update(&mut self.lock());
     }
 
-    /// It cannot be used: that is logged when it begins.
+    /// Records a failure. Only the first of several in a row is logged.
     pub(super) fn failed(&self, why: &SharedError) {
         let reason = why.to_string();
         let mut health = self.lock();
         let since = health.failing.as_ref().map_or_else(unix_now, |failing| failing.since);
-        let begins = health.failing.is_none();
+        let is_first = health.failing.is_none();
         health.failing = Some(WriteFailure {
             since,
             reason: reason.clone(),
         });
         drop(health);
-        if begins {
+        if is_first {
             error!(
                 store = self.place,
                 reason,
@@ -111,22 +111,22 @@ impl State {
         }
     }
 
-    /// It can be used, again.
-    pub(super) fn works(&self) {
+    /// Records success, and logs it after a failure.
+    pub(super) fn succeeded(&self) {
         let mut health = self.lock();
         let failed = health.failing.take();
-        let (sent, taken) = (health.sent, health.taken);
+        let (sent, received) = (health.sent, health.received);
         drop(health);
         if let Some(failing) = failed {
             let seconds = unix_now().saturating_sub(failing.since);
             info!(
                 store = self.place,
-                seconds, sent, taken, "the shared store can be used again"
+                seconds, sent, received, "the shared store can be used again"
             );
         }
     }
 
-    /// It can never take some changes: they stay in this daemon's file.
+    /// Counts and logs a change that PostgreSQL can never store. It stays in this daemon's file.
     pub(super) fn refused(&self, why: &SharedError) {
         self.lock().refused += 1;
         error!(store = self.place, reason = %why, "the shared store refused a change: other daemons will not know of it");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use common::{Bench, T0, apns, reg, unreg};
 use fswake_core::engine::policy::Policy;
-use fswake_core::engine::{DeviceNews, Event, Source, UnregisterWhy};
+use fswake_core::engine::{DeviceChange, Event, Source, UnregisterWhy};
 use fswake_core::types::push::PushError;
 use fswake_core::types::{Aor, Device};
 
@@ -29,13 +29,13 @@ fn device(user: &str, token: &str, later: i64) -> Device {
 }
 
 fn kept(user: &str, token: &str, later: i64) -> Event {
-    Event::DeviceNews(DeviceNews::Kept(Arc::new(device(user, token, later))))
+    Event::DeviceChangedElsewhere(DeviceChange::Kept(Arc::new(device(user, token, later))))
 }
 
 fn dropped(user: &str, token: &str, later: i64) -> Event {
     let key = device(user, token, later).key();
     let changed = at(later);
-    Event::DeviceNews(DeviceNews::Dropped { key, changed })
+    Event::DeviceChangedElsewhere(DeviceChange::Dropped { key, changed })
 }
 
 /// Who is pushed when each of these users is called.
@@ -167,7 +167,7 @@ fn end_of_an_old_registration_here_drops_nothing_that_registered_elsewhere_since
     b.register(reg("alice", "id", "alice@a:1", Some(apns("tok"))));
     let mut moved = device("alice", "tok", 10);
     moved.register_call_id = "id".into();
-    b.feed(Event::DeviceNews(DeviceNews::Kept(Arc::new(moved))));
+    b.feed(Event::DeviceChangedElsewhere(DeviceChange::Kept(Arc::new(moved))));
     b.set_rest_aside();
     b.feed(unreg("alice", "id", UnregisterWhy::Explicit));
     b.expect_nothing_more();

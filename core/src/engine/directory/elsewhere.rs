@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use super::entry::KnownDevice;
 use super::{AorKey, Directory};
-use crate::engine::event::DeviceNews;
+use crate::engine::event::DeviceChange;
 use crate::engine::policy::Policy;
 use crate::types::{Device, DeviceKey, UnixMicros};
 
-impl DeviceNews {
+impl DeviceChange {
     /// Which device it is about.
     pub fn key(&self) -> DeviceKey {
         match self {
@@ -46,10 +46,10 @@ impl DeviceNews {
 
 impl Directory {
     /// Takes in what another daemon says. Nothing has to be stored of it: it comes from the store.
-    pub fn take_news(&mut self, news: DeviceNews, policy: &Policy) {
+    pub fn apply_change(&mut self, news: DeviceChange, policy: &Policy) {
         let token = news.key();
         if self
-            .what_is_known(&token)
+            .known_change(&token)
             .is_some_and(|known| !news.is_later_than(&known))
         {
             return;
@@ -57,7 +57,7 @@ impl Directory {
         let hash = self.token_hash(&token);
         let owner = self.owners.get(&hash).cloned();
         match news {
-            DeviceNews::Kept(device) => {
+            DeviceChange::Kept(device) => {
                 let key = AorKey::of(&device.aor, policy);
                 if let Some(owner) = owner.filter(|owner| *owner != key) {
                     // Its phone is the other user's now.
@@ -68,7 +68,7 @@ impl Directory {
                 self.owners.insert(hash, key.clone());
                 self.put(&key, token, device);
             }
-            DeviceNews::Dropped { changed, .. } => {
+            DeviceChange::Dropped { changed, .. } => {
                 if let Some(owner) = owner {
                     self.drop_token(&owner, &token, ("elsewhere", changed), &mut |_| {});
                     self.drop_if_empty(&owner);
@@ -79,13 +79,13 @@ impl Directory {
     }
 
     /// What is known of a token, whoever has it.
-    fn what_is_known(&self, token: &DeviceKey) -> Option<DeviceNews> {
+    fn known_change(&self, token: &DeviceKey) -> Option<DeviceChange> {
         let hash = self.token_hash(token);
         let owner = self.owners.get(&hash).and_then(|owner| self.entries.get(owner));
         let known = owner.and_then(|entry| entry.devices.iter().find(|d| is_same(&d.key, token)));
         match known {
-            Some(known) => Some(DeviceNews::Kept(known.device.clone())),
-            None => self.dropped.changed(hash).map(|changed| DeviceNews::Dropped {
+            Some(known) => Some(DeviceChange::Kept(known.device.clone())),
+            None => self.dropped.changed(hash).map(|changed| DeviceChange::Dropped {
                 key: token.clone(),
                 changed,
             }),
