@@ -1,5 +1,5 @@
--- The store that several fswake share, version 1. fswake makes it when it finds none, in one transaction; who may not make
--- tables gets them from an administrator: psql -f postgresql.sql (docs/OPERATING.md, "PostgreSQL", has the rights).
+-- The store that several fswake share, version 1. fswake creates these tables in one transaction. If its user may not, the
+-- tables' owner runs psql -f postgresql.sql (docs/OPERATING.md, "PostgreSQL", has the rights that fswake then needs).
 
 CREATE TABLE fswake_schema (
     version integer NOT NULL
@@ -23,7 +23,7 @@ CREATE TABLE fswake_devices (
     last_seen        bigint  NOT NULL,
     set_aside        text,
     changed          bigint  NOT NULL,             -- microseconds since 1970, UTC: the later change of a token counts
-    dropped          boolean NOT NULL,             -- forgotten: kept for store.token-ttl, so that all hear of it
+    dropped          boolean NOT NULL,             -- forgotten: kept for store.token-ttl and a day, so that all learn of it
     daemon           text    NOT NULL,             -- the process that wrote it
     written          timestamptz NOT NULL,         -- when, by this server's clock
     written_in       bigint  NOT NULL              -- in which transaction of this server
@@ -31,7 +31,7 @@ CREATE TABLE fswake_devices (
 CREATE INDEX fswake_devices_written ON fswake_devices (written_in, digest);
 CREATE INDEX fswake_devices_dropped ON fswake_devices (written) WHERE dropped;
 
--- Whoever writes a row (fswake, replication, a person with psql): this server numbers it and tells who listens.
+-- Whoever writes a row (fswake, replication, psql), this server numbers it and notifies the daemons.
 CREATE FUNCTION fswake_written() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.written := clock_timestamp();

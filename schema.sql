@@ -24,8 +24,8 @@ CREATE TABLE IF NOT EXISTS devices (
     last_seen        INTEGER NOT NULL,             -- seconds since 1970, UTC: last REGISTER
     set_aside        TEXT,                         -- why it is not pushed until its next REGISTER
     public_id        INTEGER,                      -- its name for programs: 64 bits of a hash of provider, app and token
-    changed          INTEGER NOT NULL DEFAULT 0,   -- microseconds since 1970, UTC: since when it is so
-    elsewhere        INTEGER NOT NULL DEFAULT 0,   -- 1: another daemon heard it
+    changed          INTEGER NOT NULL DEFAULT 0,   -- microseconds since 1970, UTC: its last change
+    elsewhere        INTEGER NOT NULL DEFAULT 0,   -- 1: another daemon made the last change
     UNIQUE (provider, app, token)                  -- a token has one owner
 ) STRICT;
 

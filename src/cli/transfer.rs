@@ -14,7 +14,7 @@ use crate::words;
 
 #[derive(Debug, Args)]
 pub(super) struct ExportArgs {
-    /// The file to make, readable for its owner only: it holds push tokens
+    /// The file to create, readable for its owner only: it holds push tokens
     file: PathBuf,
 }
 
@@ -43,14 +43,14 @@ pub(super) fn export(config: &Config, args: &ExportArgs) -> anyhow::Result<()> {
         Ok(count)
     });
     let count = written.inspect_err(|_| {
-        // Half a file would look like a whole one.
+        // A part of the devices would look like all of them.
         let _ = std::fs::remove_file(&args.file);
     })?;
     let mut out = std::io::stdout().lock();
     Ok(writeln!(out, "{shown}: {}", words::count(count, "device"))?)
 }
 
-/// Puts devices into the store that the configuration names.
+/// Imports devices into the store that the configuration names.
 pub(super) fn import(config: &Config, args: &ImportArgs) -> anyhow::Result<()> {
     let shown = args.file.display().to_string();
     let mut file = BufReader::new(File::open(&args.file).with_context(|| shown.clone())?);
@@ -61,15 +61,15 @@ pub(super) fn import(config: &Config, args: &ImportArgs) -> anyhow::Result<()> {
         let place = dsn.place();
         writeln!(
             out,
-            "{place} has {} of {shown} now, or later changes of them; running daemons hear of it",
+            "{place}: imported {} of {shown}, except where it has later changes; running daemons get them",
             words::count(count, "device")
         )?;
     } else {
-        let (count, news) = transfer::import_file(&config.store.path, &mut file).with_context(|| shown.clone())?;
+        let (count, applied) = transfer::import_file(&config.store.path, &mut file).with_context(|| shown.clone())?;
         let path = config.store.path.display();
         writeln!(
             out,
-            "{path} has {} of {shown} now, {news} of them new or later; a running daemon knows them after a restart",
+            "{path}: read {} of {shown}, imported {applied}; a running daemon gets them after a restart",
             words::count(count, "device")
         )?;
     }

@@ -248,7 +248,7 @@ fn store_path(at: In<'_>, path: Option<String>, env: &Environment) -> CheckResul
     Ok(env.state_file(&path))
 }
 
-/// Where the shared store is. A password is in a file of its own: this one, and whatever shows it, may be read by many.
+/// The shared store. Its password is in a file of its own, because other users can often read the configuration.
 fn shared_store(
     at: In<'_>,
     files: Files<'_>,
@@ -267,7 +267,7 @@ fn shared_store(
             )),
         };
     };
-    // What is wrong may be a password: no message shows the value.
+    // The URL may have a password, so that no message shows it.
     let hidden = |allowed: String| at.plain(KEY, "(not shown)", allowed);
     let is_postgresql = matches!(split_scheme(&url), Some(("postgres" | "postgresql", _)));
     let read = Dsn::read(&url, None).map_err(|e| hidden(format!("{ALLOWED}: {e}")))?;

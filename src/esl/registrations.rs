@@ -113,15 +113,16 @@ fn over<'a>(
     }
 }
 
-/// A clock of FreeSWITCH's that is further from ours than this says nothing about which change is later.
-const CLOCKS_AGREE: UnixMicros = 3_600_000_000;
+/// If FreeSWITCH's clock differs from ours by more than this, its times are not used.
+const MOST_CLOCK_DIFFERENCE: UnixMicros = 3_600_000_000;
 
-/// When FreeSWITCH says that it happened; by our own clock where its clock cannot be right.
+/// The event's time by FreeSWITCH's clock, or by ours if FreeSWITCH's cannot be right.
 fn stamp<'a>(get: &impl Fn(&str) -> Option<&'a str>, at: UnixSeconds) -> UnixMicros {
-    let heard = at.saturating_mul(1_000_000);
-    let said = get("Event-Date-Timestamp").and_then(|stamp| stamp.parse().ok());
-    said.filter(|said: &UnixMicros| said.abs_diff(heard) <= CLOCKS_AGREE.unsigned_abs())
-        .unwrap_or(heard)
+    let ours = at.saturating_mul(1_000_000);
+    let theirs = get("Event-Date-Timestamp").and_then(|stamp| stamp.parse().ok());
+    theirs
+        .filter(|theirs: &UnixMicros| theirs.abs_diff(ours) <= MOST_CLOCK_DIFFERENCE.unsigned_abs())
+        .unwrap_or(ours)
 }
 
 /// The result of parsing a Contact.

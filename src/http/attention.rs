@@ -110,8 +110,8 @@ fn shared_store(site: &Site) -> Option<Item> {
         what: "shared store".into(),
         level: Level::Warning,
         problem: format!("cannot be used: {}", failing.reason),
-        advice: "`fswake doctor` says what is wrong with it. Calls are woken from memory, and what phones register here is kept \
-                 until it can be sent. What other daemons hear is not known here meanwhile."
+        advice: "run `fswake doctor`. Until then calls are woken from memory. Phones that register at this daemon are sent later; \
+                 those that register at others are not known here."
             .into(),
         phones: None,
         since: Some(failing.since),

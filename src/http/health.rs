@@ -76,7 +76,7 @@ impl Readiness {
         });
         let mut checks: Vec<_> = esl.into_iter().chain([store]).collect();
         let is_up = checks.iter().all(|check| check.ok);
-        // Calls are woken from memory without it.
+        // Without it calls are woken from memory.
         let shared = site.shared.as_ref().map(|shared| shared.health().failing);
         checks.extend(shared.map(|failing| HealthCheck::new("shared store", failing.map(|f| f.reason))));
         let apps = site.pushers.states();

@@ -97,7 +97,7 @@ pub struct GaugeSample {
     pub esl_up: bool,
     /// How the store is doing.
     pub store: Health,
-    /// How the shared store is doing; as if all were well where there is none.
+    /// How the shared store is doing; the default if there is none.
     pub shared: SharedHealth,
     /// How the apps are doing.
     pub apps: Vec<AppState>,

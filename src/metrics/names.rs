@@ -54,7 +54,7 @@ names! {
     StoreQueued "fswake_store_queued" "Changes that wait in memory to be written"
     StoreDropped "fswake_store_dropped_total" "Changes lost because the store could not be written for too long"
     SharedFailing "fswake_shared_store_failing" "1 while the store that several daemons share cannot be used"
-    SharedNotified "fswake_shared_store_notified" "1 while PostgreSQL notifies of other daemons' changes; 0: they are asked for"
+    SharedNotified "fswake_shared_store_notified" "1 while PostgreSQL notifies of other daemons' changes; 0: they are read every 2 s"
     SharedWaiting "fswake_shared_store_waiting" "Changes that wait in this daemon's file for the shared store, while that cannot be used"
     SharedChanges "fswake_shared_store_changes_total" "Changes sent to the shared store, received from it, and refused by it for good"
     InputsWaiting "fswake_inputs_waiting" "Events and questions that wait for the daemon's loop"

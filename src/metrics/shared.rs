@@ -1,4 +1,4 @@
-//! The numbers of the store that several daemons share.
+//! Metrics of the store that several daemons share.
 
 use std::sync::atomic::Ordering;
 

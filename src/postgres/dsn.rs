@@ -128,8 +128,7 @@ impl Dsn {
         })
     }
 
-    /// The same with TLS wherever the name does not turn it off: a name without a word of it, and `sslmode=prefer`, ask for
-    /// it only where the server is not on this machine.
+    /// The same with TLS required, except with `sslmode=disable` or, without `sslmode`, a server on this machine.
     pub fn with_tls(mut self) -> Self {
         if let Tls::IfOffered { root } = self.tls {
             self.tls = Tls::Required { root };
@@ -137,13 +136,13 @@ impl Dsn {
         self
     }
 
-    /// The same, for writing: of several servers the one that can be written, and not a standby.
+    /// The same, for writing: of several servers the one that can be written, never a standby.
     pub fn for_writing(mut self) -> Self {
         self.config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         self
     }
 
-    /// Whether passwords and rows cross a network in the clear.
+    /// Whether passwords and rows cross a network unencrypted.
     pub fn is_unencrypted(&self) -> bool {
         self.tls == Tls::None && !is_here(&self.config)
     }

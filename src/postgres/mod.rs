@@ -45,7 +45,7 @@ pub async fn connect(dsn: &Dsn) -> Result<Client, ConnectError> {
     connect_with_notifications(dsn).await.map(|(client, _)| client)
 }
 
-/// Connects. What the server notifies of comes out of the other end, which ends with the connection.
+/// Connects. The receiver gets the server's notifications, and ends with the connection.
 ///
 /// # Errors
 /// As [`connect`].
@@ -97,15 +97,15 @@ where
     T::Stream: Send + 'static,
 {
     let (client, mut connection) = config.connect(tls).await?;
-    let (notify, notified) = mpsc::unbounded_channel();
+    let (sender, notifications) = mpsc::unbounded_channel();
     tokio::spawn(async move {
-        // An error is the client's to tell: all that it asks fails with it.
+        // The client's queries fail with the same error.
         while let Some(Ok(message)) = std::future::poll_fn(|cx| connection.poll_message(cx)).await {
             if let AsyncMessage::Notification(notification) = message {
-                // Few listen.
-                let _ = notify.send(notification);
+                // Most callers do not listen.
+                let _ = sender.send(notification);
             }
         }
     });
-    Ok((client, notified))
+    Ok((client, notifications))
 }

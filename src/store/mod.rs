@@ -7,7 +7,7 @@
 //! engine --StoreOp--> StoreWriter::submit --> queue (newest change per device) --> writer thread --> SQLite
 //! ```
 //!
-//! Several daemons may share what they know ([`shared`]): then the file is also this daemon's copy of that.
+//! Several daemons may share a store ([`shared`]). Each daemon's file is then its copy of that store.
 
 mod database;
 pub mod devices;
@@ -38,7 +38,7 @@ use crate::types::{Device, DeviceKey, UnixMicros, UnixSeconds};
 pub enum StoreOp {
     /// Insert the device, or replace the row with its key.
     Put(Arc<Device>),
-    /// Remove the device with this key, which was dropped at this time.
+    /// Remove the device with this key. It was dropped at this time.
     Delete(DeviceKey, UnixMicros),
     /// Append to the journal.
     Journal(JournalEntry),
@@ -47,9 +47,9 @@ pub enum StoreOp {
 /// What a start reads.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    /// All devices that this daemon heard of itself.
+    /// All devices whose last change this daemon made.
     pub devices: Vec<Device>,
-    /// Those that other daemons heard of, where they share a store.
+    /// Those whose last change another daemon made, if they share a store.
     pub elsewhere: Vec<Device>,
     /// When the snapshot was read (UTC).
     pub read_at: UnixSeconds,

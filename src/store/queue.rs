@@ -15,7 +15,7 @@ use crate::types::{Device, DeviceKey, UnixMicros};
 pub(super) enum Change {
     /// Its new row.
     Put(Arc<Device>),
-    /// It has no row any more, since this time.
+    /// Its row is deleted. The time of the change.
     Delete(UnixMicros),
 }
 

@@ -10,7 +10,7 @@ pub(crate) fn devices(connection: &Connection) -> rusqlite::Result<Vec<Device>> 
     some_devices(connection, "")
 }
 
-/// The devices that this daemon heard of first, or that others did.
+/// The devices whose last change was made by this daemon, or by others.
 pub(super) fn devices_from(connection: &Connection, origin: Origin) -> rusqlite::Result<Vec<Device>> {
     let which = match origin {
         Origin::Here => "WHERE elsewhere = 0",
@@ -26,12 +26,12 @@ fn some_devices(connection: &Connection, which: &str) -> rusqlite::Result<Vec<De
     query.query_map([], device)?.filter_map(Result::transpose).collect()
 }
 
-/// Who knows it first.
+/// Which daemon made a change.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// This daemon: what it heard last is so.
+    /// This daemon. Its own changes are in order.
     Here,
-    /// Another daemon: the later change is so.
+    /// Another daemon. The later of two changes counts.
     Elsewhere,
 }
 
@@ -125,7 +125,7 @@ pub(super) fn device(row: &Row<'_>) -> rusqlite::Result<Option<Device>> {
     }))
 }
 
-/// Since when it is so: its last REGISTER, where the row does not say.
+/// The time of its last change; in older files, of its last REGISTER.
 fn changed(row: &Row<'_>) -> rusqlite::Result<UnixMicros> {
     match row.get("changed") {
         Err(rusqlite::Error::InvalidColumnName(_)) => Ok(row.get::<_, i64>(10)?.saturating_mul(1_000_000)),

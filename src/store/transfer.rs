@@ -1,6 +1,6 @@
-//! Devices on their way from one store to another: a file of lines, each a JSON object, the first of which says what it is.
+//! Export and import of devices. The file has a JSON object on each line; the first line identifies the format.
 //!
-//! Whatever the stores are, the later change of a token counts; what is in both stays as it is.
+//! Into any store: the later change of a token counts. A device that both have stays as it is.
 
 use std::io::{BufRead, Write};
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::postgres::Dsn;
 use crate::types::{Aor, Device, Provider, PushParams, PushToken, Tokens};
 use crate::words;
 
-/// Devices that are put into a store at once.
+/// Devices in one statement.
 const BATCH: usize = 1_000;
 
 /// Why devices were not moved.
@@ -33,8 +33,8 @@ pub enum TransferError {
     /// The lines cannot be read or written.
     #[error("{}", words::of_io(.0))]
     Lines(#[from] std::io::Error),
-    /// A line is not what `fswake export` writes. Nothing of the lines behind it was taken. Never shows the line.
-    #[error("line {line}: {reason}; `fswake export` of this version writes what can be read here")]
+    /// A line is not what `fswake export` writes. Never shows the line, which may have a token.
+    #[error("line {line}: {reason}; only files of `fswake export` of this version can be imported")]
     NotALine {
         /// Its number, from 1.
         line: usize,
@@ -92,7 +92,7 @@ impl Line {
         }
     }
 
-    /// `None`: it has no token of its provider's.
+    /// `None` without a token that its provider gives out.
     fn device(self) -> Option<Device> {
         let provider = Provider::from_name(&self.provider);
         let token = |token: Option<String>| token.and_then(|token| PushToken::read(&provider, &token).ok());
@@ -115,10 +115,10 @@ impl Line {
     }
 }
 
-/// Writes all devices of a file; how many there are.
+/// Writes all devices of a SQLite file. Returns their number.
 ///
 /// # Errors
-/// When there is no such file, or one of the two cannot be read or written.
+/// When the file does not exist or cannot be read, or the lines cannot be written.
 pub fn export_file(path: &Path, to: &mut dyn Write) -> Result<usize, TransferError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let read = Connection::open_with_flags(path, flags).and_then(|db| rows::devices(&db));
@@ -130,7 +130,7 @@ pub fn export_file(path: &Path, to: &mut dyn Write) -> Result<usize, TransferErr
     Ok(devices.len())
 }
 
-/// Writes all devices of a shared store; how many there are.
+/// Writes all devices of a shared store. Returns their number.
 ///
 /// # Errors
 /// When PostgreSQL cannot be asked, or the lines cannot be written.
@@ -165,7 +165,7 @@ fn line(to: &mut dyn Write, device: &Device) -> std::io::Result<()> {
     to.write_all(b"\n")
 }
 
-/// The devices of these lines, some at a time.
+/// The devices in these lines.
 fn read(from: &mut dyn BufRead) -> Result<impl Iterator<Item = Result<DeviceChange, TransferError>>, TransferError> {
     let not = |line: usize, reason: &str| TransferError::NotALine {
         line,
@@ -189,8 +189,8 @@ fn read(from: &mut dyn BufRead) -> Result<impl Iterator<Item = Result<DeviceChan
     }))
 }
 
-/// Puts devices into a file, unless something later is known there; how many were read, and how many of them were news.
-/// A daemon that runs knows them when it is started again.
+/// Imports devices into a SQLite file, except where it has later changes. Returns how many were read, and how many of them
+/// were applied. A running daemon knows them after a restart.
 ///
 /// # Errors
 /// When the file cannot be written, or a line cannot be read: then nothing has changed.
@@ -198,11 +198,12 @@ pub fn import_file(path: &Path, from: &mut dyn BufRead) -> Result<(usize, usize)
     let devices = read(from)?.collect::<Result<Vec<_>, _>>()?;
     let count = devices.len();
     let db = database::connect(path, &Options::default())?;
-    let taken = outbox::import(&db, devices).map_err(|e| failure(path, &e))?;
-    Ok((count, taken))
+    let applied = outbox::import(&db, devices).map_err(|e| failure(path, &e))?;
+    Ok((count, applied))
 }
 
-/// Puts devices into a shared store, unless something later is known there; how many were read. All daemons hear of them.
+/// Imports devices into a shared store, except where it has later changes. Returns how many were read. All daemons get
+/// them.
 ///
 /// # Errors
 /// When PostgreSQL cannot take them, or a line cannot be read: then nothing has changed.
@@ -210,7 +211,7 @@ pub async fn import_shared(dsn: &Dsn, from: &mut dyn BufRead) -> Result<usize, T
     let devices = read(from)?.collect::<Result<Vec<_>, _>>()?;
     let (server, _notices) = Server::open(dsn).await?;
     let name = format!("import-{}", uuid::Uuid::new_v4());
-    // One statement takes each token once: the later line of two.
+    // A statement must not have a token twice: of two lines the later change is used.
     let mut newest = std::collections::BTreeMap::new();
     for device in &devices {
         let known = newest.entry(device.key().digest()).or_insert(device);

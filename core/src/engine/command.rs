@@ -44,7 +44,7 @@ pub enum Command {
     ForgetDevice {
         /// Which.
         key: Arc<DeviceKey>,
-        /// When it was dropped: a later REGISTER that another daemon heard counts more.
+        /// When it was dropped. A later REGISTER at another daemon overrules it.
         changed: UnixMicros,
         /// Why, for the log.
         why: &'static str,

@@ -132,7 +132,7 @@ pub enum Event {
     MessagesWaiting(NotificationId, MessagesWaiting),
     /// The policy changed; held calls use it too.
     PolicyChanged(Box<Policy>),
-    /// What another daemon has put into the store that all share.
+    /// Another daemon has changed a device in the store that all share.
     DeviceChangedElsewhere(DeviceChange),
     /// An operator wants a device forgotten.
     ForgetAsked(DeviceKey),
@@ -173,16 +173,16 @@ impl Event {
     }
 }
 
-/// What another daemon knows of a device. It may be older than what is known here: the later change counts.
+/// Another daemon's change of a device. It may be older than what is known here: the later change counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeviceChange {
-    /// It is so.
+    /// The device as it is now.
     Kept(Arc<Device>),
-    /// It is forgotten, or its token is nobody's.
+    /// The device was dropped: nobody owns its token.
     Dropped {
         /// Which.
         key: DeviceKey,
-        /// When it was.
+        /// When it was dropped.
         changed: UnixMicros,
     },
 }
@@ -206,7 +206,7 @@ pub struct Registration {
     pub expires: Duration,
     /// When the event came (UTC).
     pub at: UnixSeconds,
-    /// When FreeSWITCH accepted it; of one from a list, when the list was read.
+    /// When it was accepted, by FreeSWITCH's clock; of one from a list, when the list was read.
     pub stamp: UnixMicros,
     /// How fswake learned of it.
     pub source: Source,
@@ -239,7 +239,7 @@ pub struct Unregistration {
     pub user_agent: Arc<str>,
     /// When the event came (UTC).
     pub at: UnixSeconds,
-    /// When it ended, as FreeSWITCH says.
+    /// When it ended, by FreeSWITCH's clock.
     pub stamp: UnixMicros,
     /// What ended it.
     pub why: UnregisterWhy,

@@ -227,7 +227,7 @@ impl Engine {
             Event::NotificationAsked(id, asked) => self.notification_asked(id, &asked),
             Event::MessagesWaiting(id, told) => self.messages_waiting(id, &told),
             Event::PolicyChanged(policy) => self.change_policy(*policy),
-            Event::DeviceChangedElsewhere(news) => directory.apply_change(news, policy),
+            Event::DeviceChangedElsewhere(change) => directory.apply_change(change, policy),
             Event::ForgetAsked(device) => directory.forget(&device, policy, &mut |c| out.push_back(c)),
             Event::AgeCheckDue { aor, at } => _ = self.key_of(&aor, at),
             Event::Draining => self.draining = true,

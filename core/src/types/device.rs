@@ -206,12 +206,12 @@ pub struct Device {
     pub last_seen: UnixSeconds,
     /// Why the token is set aside until the next REGISTER (docs/ARCHITECTURE.md, "Tokens"), if it is.
     pub set_aside: Option<Arc<str>>,
-    /// When this was so: the time of its last REGISTER, or just after what else has changed it. Where several daemons
-    /// share a store, the later of two changes counts.
+    /// When it last changed: the time of its last REGISTER, or just after that if something else has changed it. Where
+    /// several daemons share a store, the later of two changes counts.
     pub changed: UnixMicros,
 }
 
-/// What decides ([`crate::engine::digest`]).
+/// What the engine's decisions depend on ([`crate::engine::digest`]).
 impl Hash for Device {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self {
@@ -222,7 +222,7 @@ impl Hash for Device {
             first_seen,
             last_seen,
             set_aside,
-            // Compared only with what other daemons say, which those who hash do not try.
+            // Compared only with other daemons' changes, which tests/exhaustive does not try.
             changed: _,
         } = self;
         (

@@ -1,4 +1,4 @@
-//! The store that several daemons share: reached, its tables, rights, clock, and how news come.
+//! The store that several daemons share: connection, tables, rights, clock, and how other daemons' changes arrive.
 
 use std::path::Path;
 
@@ -12,10 +12,10 @@ use crate::postgres::{ConnectError, Dsn};
 use crate::store::outbox;
 use crate::store::shared::{Server, SharedError};
 
-/// Clocks that differ by more than this may take the earlier of two REGISTERs for the later one.
+/// If clocks differ by more than this, the earlier of two REGISTERs may pass for the later one.
 const CLOCKS_DIFFER_MS: u64 = 2_000;
 
-/// Asks PostgreSQL as the daemon does, and reads in the daemon's file how news come.
+/// Connects to PostgreSQL as the daemon does, and reads from the daemon's file how changes arrive.
 pub(in crate::doctor) async fn checks(config: &Config) -> Vec<Check> {
     let Some(dsn) = &config.store.shared else {
         return Vec::new();
@@ -45,10 +45,10 @@ pub(in crate::doctor) async fn checks(config: &Config) -> Vec<Check> {
             "PostgreSQL's clock and this host's differ by {} ms",
             facts.clock_ms.unsigned_abs()
         );
-        let advice = "keep all hosts' clocks right (chrony, systemd-timesyncd): the later REGISTER of a token counts";
+        let advice = "run chrony or systemd-timesyncd on all hosts: the later REGISTER of a token counts";
         checks.push(Check::warning(FAMILY, "shared clock", seen, advice));
     }
-    checks.extend(news(&config.store.path));
+    checks.extend(changes(&config.store.path));
     checks
 }
 
@@ -78,12 +78,12 @@ fn unusable(place: &str, error: &SharedError) -> Check {
             "the certificate must be of the host that store.url names, by an authority of this system or of sslrootcert in store.url"
         }
         SharedError::Connect(_) => {
-            "look at store.url, store.password-file, PostgreSQL's log and its pg_hba.conf. Calls are woken from memory meanwhile"
+            "check store.url, store.password-file, PostgreSQL's log and its pg_hba.conf. Until then calls are woken from memory"
         }
         SharedError::NoRight(_) => RIGHTS,
         SharedError::TooOld(_) => "use PostgreSQL 13 or newer",
         SharedError::NewerSchema { .. } => "update this fswake: a newer one shares this store",
-        _ => "look at PostgreSQL's log",
+        _ => "check PostgreSQL's log",
     };
     let seen = error.to_string();
     let seen = if seen.contains(place) {
@@ -94,21 +94,21 @@ fn unusable(place: &str, error: &SharedError) -> Check {
     Check::error(FAMILY, "shared store", seen, advice)
 }
 
-/// How other daemons' changes come to the daemon that uses this file.
-fn news(file: &Path) -> Option<Check> {
+/// How other daemons' changes arrive at the daemon that uses this file.
+fn changes(file: &Path) -> Option<Check> {
     let db =
         Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX).ok()?;
     let waiting = outbox::waiting(&db).ok()?;
     let seen = match outbox::arrival(&db).ok()??.as_str() {
-        "notify" => "other daemons' changes come at once (NOTIFY)",
+        "notify" => "other daemons' changes arrive at once (NOTIFY)",
         "poll" => {
-            "other daemons' changes are asked for every 2 s: notifications do not reach this daemon (a pooler, replication)"
+            "other daemons' changes are read every 2 s: notifications do not reach this daemon (because of a pooler or replication)"
         }
-        _ => return Some(Check::ok(FAMILY, "shared news", "the daemon has not used it yet")),
+        _ => return Some(Check::ok(FAMILY, "shared changes", "the daemon has not connected yet")),
     };
     let waiting = match waiting {
         0 => String::new(),
         n => format!("; {n} changes wait to be sent"),
     };
-    Some(Check::ok(FAMILY, "shared news", format!("{seen}{waiting}")))
+    Some(Check::ok(FAMILY, "shared changes", format!("{seen}{waiting}")))
 }

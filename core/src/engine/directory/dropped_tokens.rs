@@ -1,4 +1,4 @@
-//! Tokens that were dropped while FreeSWITCH may still list their registration, or another daemon tell an older one.
+//! Tokens that were dropped while FreeSWITCH may still list their registration, or while older changes of other daemons may arrive.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{Hash, Hasher};
@@ -19,7 +19,7 @@ impl Hash for DroppedTokens {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self {
             order,
-            // The same, with times that are compared only with what other daemons say.
+            // The same tokens. Their times are compared only with other daemons' changes.
             all: _,
         } = self;
         // The oldest goes when there are too many.

@@ -1,8 +1,8 @@
-//! What other daemons have put into the store that all share.
+//! Changes of devices by other daemons, which come from the store that all share.
 //!
-//! Each daemon decides what a REGISTER changes when it hears it ([`super::tokens`]); the others take the outcome, token by
-//! token. There is one rule: the later change of a token counts. So all come to know the same, in whatever order they
-//! hear.
+//! The daemon that receives a REGISTER decides what changes ([`super::tokens`]). The others apply the outcome, token by
+//! token. There is one rule: the later change of a token counts. So all daemons end with the same devices, in whatever
+//! order the changes arrive.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::engine::policy::Policy;
 use crate::types::{Device, DeviceKey, UnixMicros};
 
 impl DeviceChange {
-    /// Which device it is about.
+    /// The device that has changed.
     pub fn key(&self) -> DeviceKey {
         match self {
             Self::Kept(device) => device.key(),
@@ -21,7 +21,7 @@ impl DeviceChange {
         }
     }
 
-    /// When it was so.
+    /// The time of the change.
     pub fn changed(&self) -> UnixMicros {
         match self {
             Self::Kept(device) => device.changed,
@@ -29,8 +29,8 @@ impl DeviceChange {
         }
     }
 
-    /// What is compared: the later change counts. Of two at the same time a device counts more than none, and then the
-    /// order of names; so it does not matter which comes first.
+    /// Orders changes of one token. The later one counts. Of two at the same time, a device counts more than a drop, and
+    /// then the names decide, so that the order of arrival does not matter.
     fn rank(&self) -> (UnixMicros, bool, &str, &str) {
         match self {
             Self::Kept(device) => (device.changed, true, &device.aor.user, &device.aor.domain),
@@ -38,25 +38,25 @@ impl DeviceChange {
         }
     }
 
-    /// Whether it counts more than what was known.
+    /// Whether it replaces the known change.
     pub fn is_later_than(&self, known: &Self) -> bool {
         self.rank() > known.rank()
     }
 }
 
 impl Directory {
-    /// Takes in what another daemon says. Nothing has to be stored of it: it comes from the store.
-    pub fn apply_change(&mut self, news: DeviceChange, policy: &Policy) {
-        let token = news.key();
+    /// Applies another daemon's change. It is not stored again, because it comes from the store.
+    pub fn apply_change(&mut self, change: DeviceChange, policy: &Policy) {
+        let token = change.key();
         if self
             .known_change(&token)
-            .is_some_and(|known| !news.is_later_than(&known))
+            .is_some_and(|known| !change.is_later_than(&known))
         {
             return;
         }
         let hash = self.token_hash(&token);
         let owner = self.owners.get(&hash).cloned();
-        match news {
+        match change {
             DeviceChange::Kept(device) => {
                 let key = AorKey::of(&device.aor, policy);
                 if let Some(owner) = owner.filter(|owner| *owner != key) {
@@ -78,7 +78,7 @@ impl Directory {
         }
     }
 
-    /// What is known of a token, whoever has it.
+    /// The last known change of a token, whoever owns it.
     fn known_change(&self, token: &DeviceKey) -> Option<DeviceChange> {
         let hash = self.token_hash(token);
         let owner = self.owners.get(&hash).and_then(|owner| self.entries.get(owner));
@@ -92,7 +92,7 @@ impl Directory {
         }
     }
 
-    /// Writes it down; what only this daemon knows of it (pushes under way, limits) stays.
+    /// Files the device. Its pushes under way and its limits, which only this daemon knows, stay.
     fn put(&mut self, key: &AorKey, device_key: DeviceKey, device: Arc<Device>) {
         let devices = &mut self.entries.entry(key.clone()).or_default().devices;
         if let Some(known) = devices.iter_mut().find(|d| is_same(&d.key, &device_key)) {
@@ -110,7 +110,7 @@ impl Directory {
     }
 }
 
-/// Whether it is the same token of the same app, whoever has it.
+/// Whether both have the same token of the same app, whoever owns it.
 fn is_same(a: &DeviceKey, b: &DeviceKey) -> bool {
     a.provider == b.provider && a.app == b.app && a.token == b.token
 }

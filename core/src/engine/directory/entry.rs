@@ -65,8 +65,8 @@ pub struct KnownDevice {
     pub label: Arc<str>,
     /// Whether `last_seen` is the time of its last REGISTER; a resync does not have that time.
     pub heard: bool,
-    /// Whether another daemon told what is known of it: then its time says which REGISTER is later. What is heard here comes
-    /// in order, whatever FreeSWITCH's clock does.
+    /// Whether its last change came from another daemon. Then times decide which REGISTER is later. REGISTERs at this daemon
+    /// arrive in order, whatever FreeSWITCH's clock does.
     pub elsewhere: bool,
     /// Its last call push, while the wake is under way: until it rings, answers or declines.
     pub last_push: Option<LastPush>,
@@ -114,12 +114,13 @@ impl KnownDevice {
         }
     }
 
-    /// Whether another daemon heard a REGISTER of it that is later than this.
+    /// Whether another daemon received a REGISTER of it later than this time.
     pub(super) fn is_newer_elsewhere(&self, stamp: UnixMicros) -> bool {
         self.elsewhere && self.device.changed >= stamp
     }
 
-    /// What is stored of it, to be changed by what follows from that: just after it, and before any later REGISTER.
+    /// The device, to be changed as a consequence of what is known of it. The time of the change is just after the last one,
+    /// and before any later REGISTER.
     pub(super) fn changing(&mut self) -> &mut Device {
         let device = Arc::make_mut(&mut self.device);
         device.changed = device.changed.saturating_add(1);

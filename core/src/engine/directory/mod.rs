@@ -6,7 +6,7 @@
 //! - "gone" arrives after the phone registered again: the newer REGISTER wins;
 //! - a resync overlaps with live events: live events win;
 //! - an old registration of a phone ends after its new one began: only what has ended ends (`ends`);
-//! - the same token registers at two nodes: the later REGISTER wins, whichever is heard of first (`news`);
+//! - the same token registers at two nodes: the later REGISTER wins, in whatever order the changes arrive (`elsewhere`);
 //! - a user's registrations are asked for, and an event comes before the answer: the event wins.
 
 use std::collections::{BTreeSet, HashMap};

@@ -37,7 +37,7 @@ impl Directory {
         let entry = self.entries.get(key);
         let known = entry.and_then(|e| e.device_of(&push));
         if let Some(known) = known.filter(|d| is_listed || d.is_newer_elsewhere(reg.stamp)) {
-            // Nothing new about a device that is known: when it registered is not in a list.
+            // Nothing new about a known device: a list does not say when it registered.
             return Ownership {
                 device: Some(known.key.clone()),
                 replaced: None,
@@ -62,7 +62,7 @@ impl Directory {
             self.drop_token(key, old, (why, reg.stamp), out);
         }
         let entry = self.entries.entry(key.clone()).or_default();
-        // A list does not tell when: it is later than what was known here, and earlier than any REGISTER elsewhere.
+        // A list has no time: its entry is later than what was known here, and earlier than any REGISTER elsewhere.
         let stamp = if is_listed { 1 } else { reg.stamp };
         let changed = before.map_or(stamp, |before| stamp.max(before + 1));
         let Some(kept) = entry.keep(push, reg, changed) else {
@@ -174,8 +174,8 @@ impl Directory {
         self.drop_if_empty(key);
     }
 
-    /// Drops a device of `key`, whatever the spelling of its AOR: the reason, and FreeSWITCH's time of the event that caused
-    /// it. A drop that no event caused (0) comes just after the device's last change, and before any later REGISTER elsewhere.
+    /// Drops a device of `key`, whatever the spelling of its AOR. `why` comes with FreeSWITCH's time of the event that caused
+    /// it, or 0. Without an event the drop is just after the device's last change, and before any later REGISTER elsewhere.
     pub(super) fn drop_token(
         &mut self,
         key: &AorKey,
@@ -215,7 +215,7 @@ impl Directory {
         self.owners.contains_key(&hash) || self.dropped.has(hash)
     }
 
-    /// When what is known of a token became so.
+    /// The time of a token's last change.
     fn changed(&self, hash: u64, push: &PushParams) -> Option<UnixMicros> {
         let owner = self.owners.get(&hash).and_then(|owner| self.entries.get(owner));
         let known = owner.and_then(|e| e.device_of(push)).map(|d| d.device.changed);
