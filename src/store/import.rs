@@ -134,7 +134,7 @@ fn give_to_owner_of_directory(path: &Path) {
 fn fate(db: &Connection, key: &DeviceKey, device: &Device) -> rusqlite::Result<(Fate, Option<Device>)> {
     let known = db
         .prepare_cached(&format!(
-            "SELECT {} FROM devices WHERE provider = ?1 AND app = ?2 AND token = ?3",
+            "SELECT {}, changed FROM devices WHERE provider = ?1 AND app = ?2 AND token = ?3",
             rows::DEVICE
         ))?
         .query_row(params![key.provider.name(), key.app, key.token.expose()], rows::device)
@@ -150,9 +150,17 @@ fn fate(db: &Connection, key: &DeviceKey, device: &Device) -> rusqlite::Result<(
         return Ok((fate, row));
     };
     let same = known.aor.user == device.aor.user && known.aor.domain.eq_ignore_ascii_case(&device.aor.domain);
+    // Other daemons that share the store take the row only if it is later than the known one.
+    let changed = known.changed.saturating_add(1).max(device.changed);
     Ok(match (same, known.last_seen < device.last_seen) {
         (false, false) => (Fate::Kept(known.aor), None),
-        (false, true) => (Fate::Taken(known.aor), Some(device.clone())),
+        (false, true) => {
+            let row = Device {
+                changed,
+                ..device.clone()
+            };
+            (Fate::Taken(known.aor), Some(row))
+        }
         (true, newer) => {
             // A REGISTER's values stay; missing ones are filled in.
             let mut row = known.clone();
@@ -163,7 +171,7 @@ fn fate(db: &Connection, key: &DeviceKey, device: &Device) -> rusqlite::Result<(
             if row == known {
                 (Fate::Known, None)
             } else {
-                row.changed = known.changed.saturating_add(1).max(device.changed);
+                row.changed = changed;
                 (Fate::Renewed, Some(row))
             }
         }

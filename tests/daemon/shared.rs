@@ -22,7 +22,7 @@ async fn phone_that_registered_at_another_freeswitch_is_pushed() {
     let (near, far) = (here.start().await, there.start().await);
     let phone = there.iphone("1001");
     far.asleep(&phone).await;
-    near.log.wait(&["DeviceChange(Kept(", "user: \"1001\""]).await;
+    near.log.wait(&["event=DeviceChangedElsewhere", "aor=1001@"]).await;
     let held = here.call(&near, "1001");
     here.push().await;
     // And it is known after a restart, without PostgreSQL too.
@@ -52,13 +52,13 @@ async fn what_phones_register_while_postgresql_is_away_is_known_everywhere_when_
     let far = there.start().await;
     server.resume();
     far.log.wait(&["the shared store can be used again"]).await;
-    near.log.wait(&["DeviceChange(Kept(", "user: \"1001\""]).await;
+    near.log.wait(&["event=DeviceChangedElsewhere", "aor=1001@"]).await;
     let _held = here.call(&near, "1001");
     here.push().await;
 }
 
 #[tokio::test]
-async fn doctor_says_what_is_wrong_with_a_shared_store_and_how_news_come() {
+async fn doctor_says_what_is_wrong_with_a_shared_store_and_how_changes_arrive() {
     let Some(server) = Server::start() else { return };
     let mut stage = sharing(&server).await;
     let daemon = stage.start().await;
@@ -69,7 +69,7 @@ async fn doctor_says_what_is_wrong_with_a_shared_store_and_how_news_come() {
     };
     let place = format!("127.0.0.1:{}/postgres", server.port);
     soon("notifications", async {
-        while !found(&stage).await.contains("come at once (NOTIFY)") {}
+        while !found(&stage).await.contains("arrive at once (NOTIFY)") {}
     })
     .await;
     assert!(found(&stage).await.contains(&format!("{place}: PostgreSQL 1")));
@@ -128,16 +128,16 @@ async fn devices_are_moved_from_sqlite_to_postgresql_and_back() {
     assert_eq!((code, said), (Some(0), format!("{moved}: 2 devices\n")));
     let again = alone.tool(&["export", &moved]).await;
     assert_eq!(again.0, Some(1), "nothing is overwritten");
-    // A daemon that runs hears of what is imported.
+    // A running daemon gets the imported devices.
     let sharing = sharing(&server).await;
     let daemon = sharing.start().await;
     let (code, said, stderr) = sharing.tool(&["import", &moved]).await;
     assert_eq!(code, Some(0), "{stderr}");
-    assert!(said.contains("has 2 devices of"), "{said}");
+    assert!(said.contains("imported 2 devices of"), "{said}");
     for user in ["1001", "1002"] {
         daemon
             .log
-            .wait(&["DeviceChange(Kept(", &format!("user: \"{user}\"")])
+            .wait(&["event=DeviceChangedElsewhere", &format!("aor={user}@")])
             .await;
     }
     let back = sharing.dir.path().join("back.jsonl").display().to_string();
@@ -155,7 +155,7 @@ async fn devices_are_moved_from_sqlite_to_postgresql_and_back() {
     let (code, said, _) = alone.tool(&["import", &back]).await;
     assert_eq!(code, Some(0));
     assert!(
-        said.contains("has 2 devices of") && said.contains("2 of them new or later"),
+        said.contains("read 2 devices of") && said.contains("imported 2;"),
         "{said}"
     );
     let daemon = alone.start().await;
