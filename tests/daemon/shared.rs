@@ -1,5 +1,7 @@
 //! Two daemons, each with a FreeSWITCH of its own, that share a store in a real PostgreSQL.
 
+use std::time::Duration;
+
 use fswake_test_support::postgres::{PASSWORD, Server};
 
 use crate::harness::*;
@@ -168,4 +170,45 @@ async fn devices_are_moved_from_sqlite_to_postgresql_and_back() {
         stderr.contains("line 2: it is not a device") && !stderr.contains("hunter2"),
         "{stderr}"
     );
+}
+
+/// Kills fswake, PostgreSQL or both while phones register. `FSWAKE_ROUNDS` sets how often.
+#[tokio::test]
+async fn phones_that_registered_are_known_to_all_whatever_was_killed_meanwhile() {
+    const PHONES: u64 = 12;
+    let Some(server) = Server::start() else { return };
+    let rounds = std::env::var("FSWAKE_ROUNDS").map_or(3, |rounds| rounds.parse().unwrap());
+    let (here, there) = (sharing(&server).await, sharing(&server).await);
+    let near = here.start().await;
+    let mut far = there.start().await;
+    for round in 0..rounds {
+        // A moment of its own in each round: at the start of the burst, in it, or just after it.
+        let moment = Duration::from_millis(round * 7 % 60);
+        let burst = async {
+            for n in 0..PHONES {
+                there.iphone(&format!("{round}-{n}")).register();
+                tokio::time::sleep(Duration::from_millis(3)).await;
+            }
+        };
+        let kills = async {
+            tokio::time::sleep(moment).await;
+            if round % 3 != 0 {
+                server.kill();
+            }
+            if round % 3 != 1 {
+                far.kill().await;
+                far = there.start().await;
+            }
+            if round % 3 != 0 {
+                server.resume();
+            }
+        };
+        tokio::join!(burst, kills);
+    }
+    let registered = i64::try_from(rounds * PHONES).unwrap();
+    there.stored(registered).await;
+    here.stored(registered).await;
+    for daemon in [near, far] {
+        assert_eq!(daemon.log.count(&["panicked"]), 0);
+    }
 }
