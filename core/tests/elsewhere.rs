@@ -1,4 +1,4 @@
-//! What other daemons say of devices that all share: the later change counts, in whatever order it is heard.
+//! Changes by other daemons that share a store: the later change of a token counts, in whatever order they arrive.
 
 mod common;
 

@@ -48,7 +48,7 @@ async fn what_phones_register_while_postgresql_is_away_is_known_everywhere_when_
     far.asleep(&phone).await;
     let _awake = there.call(&far, "1001");
     there.push().await;
-    // The daemon that heard it is killed before it could tell.
+    // The daemon that received it is killed before it could send it.
     there.stored(1).await;
     far.kill().await;
     let far = there.start().await;

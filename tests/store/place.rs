@@ -132,7 +132,7 @@ impl Place {
         }
     }
 
-    /// Tells another process where it is.
+    /// Names the store in another process's environment.
     pub fn name_to_child(&self, child: &mut Command) {
         child.env("FSWAKE_TEST_STORE", &self.path);
         child.env("FSWAKE_TEST_URL", self.url.as_deref().unwrap_or_default());
@@ -156,7 +156,7 @@ pub struct Opened {
     pub snapshot: Snapshot,
     writer: Option<StoreWriter>,
     pub shared: Option<SharedStore>,
-    /// What the loop hears.
+    /// What the loop gets.
     pub heard: mpsc::Receiver<Input>,
 }
 
@@ -174,7 +174,7 @@ impl Opened {
         self.flush(LONG).unwrap();
         let Some(shared) = &self.shared else { return };
         let began = Instant::now();
-        // The file is written, and the thread that sends has been told: it counts what it finds.
+        // The file is written, and the thread that sends has been woken.
         while !shared.is_synced().unwrap() {
             assert!(began.elapsed() < LONG, "{:?}", shared.health());
             std::thread::sleep(Duration::from_millis(5));

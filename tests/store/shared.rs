@@ -17,7 +17,7 @@ fn place() -> Option<Place> {
     Server::shared().map(Place::shared)
 }
 
-/// What the loop hears next.
+/// The next change that the loop gets.
 fn heard(store: &mut Opened) -> DeviceChange {
     let began = Instant::now();
     loop {
