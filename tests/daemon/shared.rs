@@ -191,19 +191,21 @@ async fn phones_that_registered_are_known_to_all_whatever_was_killed_meanwhile()
             }
         };
         let kills = async {
+            let mut daemon = far;
             tokio::time::sleep(moment).await;
             if round % 3 != 0 {
                 server.kill();
             }
             if round % 3 != 1 {
-                far.kill().await;
-                far = there.start().await;
+                daemon.kill().await;
+                daemon = there.start().await;
             }
             if round % 3 != 0 {
                 server.resume();
             }
+            daemon
         };
-        tokio::join!(burst, kills);
+        ((), far) = tokio::join!(burst, kills);
     }
     let registered = i64::try_from(rounds * PHONES).unwrap();
     there.stored(registered).await;
