@@ -129,6 +129,7 @@ impl Dsn {
     }
 
     /// The same with TLS required, except with `sslmode=disable` or, without `sslmode`, a server on this machine.
+    #[must_use]
     pub fn with_tls(mut self) -> Self {
         if let Tls::IfOffered { root } = self.tls {
             self.tls = Tls::Required { root };
@@ -137,6 +138,7 @@ impl Dsn {
     }
 
     /// The same, for writing: of several servers the one that can be written, never a standby.
+    #[must_use]
     pub fn for_writing(mut self) -> Self {
         self.config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         self
