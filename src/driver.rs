@@ -185,6 +185,10 @@ impl DriverLoop {
     fn take(&mut self, input: Input) {
         match input {
             Input::Event(event) => self.feed(event),
+            Input::Reported(event, done) => {
+                self.feed(event);
+                let _ = done.send(());
+            }
             Input::Held(call, orders) => {
                 self.calls
                     .insert(call.call, CallLine::new(Some(orders), call.aor.clone()));

@@ -60,8 +60,8 @@ fn device_that_another_daemon_learnt_is_pushed_here_and_not_stored_again() {
 }
 
 #[test]
-fn later_of_two_registers_owns_the_token_in_whatever_order_the_news_arrive() {
-    let news = [
+fn later_of_two_registers_owns_the_token_in_whatever_order_the_changes_arrive() {
+    let changes = [
         kept("alice", "tok", 1),
         kept("bob", "tok", 3),
         dropped("alice", "tok", 2),
@@ -69,9 +69,9 @@ fn later_of_two_registers_owns_the_token_in_whatever_order_the_news_arrive() {
         dropped("bob", "tok", 3),
     ];
     let mut orders = vec![Vec::new()];
-    for _ in &news {
+    for _ in &changes {
         let longer = |order: &Vec<usize>| -> Vec<Vec<usize>> {
-            let left = (0..news.len()).filter(|n| !order.contains(n));
+            let left = (0..changes.len()).filter(|n| !order.contains(n));
             left.map(|n| [&order[..], &[n]].concat()).collect()
         };
         orders = orders.iter().flat_map(longer).collect();
@@ -80,7 +80,7 @@ fn later_of_two_registers_owns_the_token_in_whatever_order_the_news_arrive() {
     for order in orders {
         let mut b = bench();
         for n in &order {
-            b.feed(news[*n].clone());
+            b.feed(changes[*n].clone());
         }
         assert_eq!(owners(&mut b, &["alice", "bob", "carol"]), ["carol"], "{order:?}");
         assert_eq!(b.engine.devices(), 1, "{order:?}");
@@ -89,19 +89,19 @@ fn later_of_two_registers_owns_the_token_in_whatever_order_the_news_arrive() {
 }
 
 #[test]
-fn register_heard_here_counts_only_if_it_is_later_than_what_another_daemon_heard() {
+fn register_received_here_counts_only_if_it_is_later_than_one_received_elsewhere() {
     for (elsewhere, owner) in [(-1, "bob"), (1, "alice")] {
-        for heard_first in [true, false] {
+        for here_first in [true, false] {
             let mut b = bench();
-            let heard = reg("bob", "b", "bob@b:1", Some(apns("tok")));
-            if heard_first {
-                b.register(heard.clone());
+            let registration = reg("bob", "b", "bob@b:1", Some(apns("tok")));
+            if here_first {
+                b.register(registration.clone());
             }
             b.feed(kept("alice", "tok", elsewhere));
-            if !heard_first {
-                b.register(heard);
+            if !here_first {
+                b.register(registration);
             }
-            assert_eq!(owners(&mut b, &["alice", "bob"]), [owner], "{elsewhere} {heard_first}");
+            assert_eq!(owners(&mut b, &["alice", "bob"]), [owner], "{elsewhere} {here_first}");
             b.set_rest_aside();
         }
     }
@@ -120,7 +120,7 @@ fn list_of_registrations_does_not_take_a_token_that_registered_elsewhere() {
 }
 
 #[test]
-fn what_follows_from_a_push_does_not_outlast_a_register_that_another_daemon_heard() {
+fn what_follows_from_a_push_does_not_outlast_a_register_that_another_daemon_received() {
     for reason in [
         PushError::TokenGone {
             since: None,
@@ -144,7 +144,7 @@ fn what_follows_from_a_push_does_not_outlast_a_register_that_another_daemon_hear
 }
 
 #[test]
-fn old_news_does_not_bring_back_what_was_dropped_here() {
+fn older_change_does_not_bring_back_what_was_dropped_here() {
     let mut b = bench();
     b.register(reg("alice", "id", "alice@a:1", Some(apns("tok"))));
     let Event::Unregistered(mut end) = unreg("alice", "id", UnregisterWhy::Explicit) else {
@@ -186,7 +186,7 @@ fn device_that_moved_elsewhere_is_not_rung_at_its_old_place_for_its_old_user() {
 }
 
 #[test]
-fn order_counts_and_not_the_clock_where_all_is_heard_here() {
+fn order_counts_and_not_the_clock_where_all_registers_here() {
     let mut b = bench();
     b.register(reg("alice", "a", "alice@a:1", Some(apns("tok"))));
     let first = b.expect_stored("tok").changed;

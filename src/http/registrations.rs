@@ -23,6 +23,8 @@ const NODE: &str = "default";
 const LONGEST: usize = 512;
 /// The longest Contact, in bytes. One with several tokens has some 1,500.
 const LONGEST_CONTACT: usize = 8 * 1024;
+/// How long an answer waits for the store. A write takes some 20 ms, and SIP servers wait for answers.
+const STORED_WITHIN: Duration = Duration::from_secs(1);
 
 /// What is told.
 #[derive(Debug, Deserialize)]
@@ -47,6 +49,8 @@ pub(super) struct RegistrationBody {
 pub(super) struct Answer {
     /// Whether the phone is registered now.
     registered: bool,
+    /// Whether the store has it.
+    stored: bool,
     /// The provider of its token; `null` if it has none.
     provider: Option<String>,
     app: Option<String>,
@@ -88,8 +92,9 @@ pub(super) async fn tell(
         return Err(ProblemDetails::wrong(detail));
     }
     let push = read.push.as_ref();
-    let answer = Answer {
+    let mut answer = Answer {
         registered: !is_end,
+        stored: false,
         provider: push.map(|push| push.provider.name().to_owned()),
         app: push.map(|push| push.app.to_string()),
         served_by: push
@@ -104,7 +109,7 @@ pub(super) async fn tell(
         unix_now(),
         now_ms().saturating_mul(1_000),
     );
-    site.control.tell(if is_end {
+    let event = if is_end {
         Event::Unregistered(Unregistration {
             aor,
             call_id,
@@ -128,7 +133,9 @@ pub(super) async fn tell(
             stamp,
             source: Source::Event,
         })
-    })?;
+    };
+    site.control.report(event).await?;
+    answer.stored = site.store.is_written(STORED_WITHIN).await;
     Ok(Json(answer))
 }
 

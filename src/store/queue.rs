@@ -70,6 +70,11 @@ impl Queue {
         self.changes.len() + self.journal.len()
     }
 
+    /// Whether a device's change waits.
+    pub(super) fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
     /// Adds a change.
     pub(super) fn push(&mut self, op: StoreOp) {
         match op {

@@ -19,12 +19,12 @@ async fn wake(site: &Site, body: Value) -> (u16, Value) {
     checked(site, Method::POST, "/v1/wake", "/v1/wake", Some(body)).await
 }
 
-async fn tell(site: &Site, body: Value) -> (u16, Value) {
+pub async fn tell(site: &Site, body: Value) -> (u16, Value) {
     checked(site, Method::POST, "/v1/registrations", "/v1/registrations", Some(body)).await
 }
 
 /// A daemon without FreeSWITCH.
-async fn gateway(change: impl FnOnce(&mut Stage)) -> (Stage, Daemon, Site) {
+pub async fn gateway(change: impl FnOnce(&mut Stage)) -> (Stage, Daemon, Site) {
     let mut stage = Stage::new().await;
     stage.set("freeswitch.enabled", false);
     change(&mut stage);
@@ -42,7 +42,7 @@ fn contact(user: &str, port: u16, token: &str) -> String {
     )
 }
 
-fn registration(user: &str, port: u16, token: &str, expires: u32) -> Value {
+pub fn registration(user: &str, port: u16, token: &str, expires: u32) -> Value {
     json!({
         "aor": format!("{user}@fs.test"),
         "contact": contact(user, port, token),
@@ -297,7 +297,7 @@ async fn without_freeswitch_registrations_are_told_and_nothing_is_missing() {
         (status, answer),
         (
             200,
-            json!({"registered": true, "provider": "apns", "app": fswake_test_support::apns::BUNDLE_ID, "served_by": "ios", "warnings": []})
+            json!({"registered": true, "stored": true, "provider": "apns", "app": fswake_test_support::apns::BUNDLE_ID, "served_by": "ios", "warnings": []})
         )
     );
     stage.stored(1).await;

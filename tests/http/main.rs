@@ -8,6 +8,7 @@
 //! | `guard` | who may ask |
 //! | `hostile` | slow, huge and broken requests |
 //! | `gateway` | wakes that are asked for, and registrations that are told |
+//! | `stored` | registrations that are answered are in the store |
 //! | `kamailio` | gateway/kamailio.cfg on a real Kamailio |
 //! | `cli` | `fswake devices`, `calls`, `apps` |
 //! | `site` | the interface as a test asks it |
@@ -26,3 +27,4 @@ mod kamailio;
 mod metrics;
 mod schema;
 mod site;
+mod stored;

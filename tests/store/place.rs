@@ -90,7 +90,7 @@ impl Place {
 
     /// Opens it as the daemon does.
     pub fn try_open(&self, mut options: Options) -> Result<Opened, String> {
-        let (inputs, heard) = mpsc::channel(200_000);
+        let (inputs, received) = mpsc::channel(200_000);
         let shared = match &self.url {
             None => None,
             Some(url) => {
@@ -112,7 +112,7 @@ impl Place {
             snapshot,
             writer: Some(writer),
             shared,
-            heard,
+            received,
         })
     }
 
@@ -123,12 +123,11 @@ impl Place {
 
     /// A later fswake was here.
     pub fn make_newer(&self) {
-        match &self.url {
-            Some(url) => sql(url, "UPDATE fswake_schema SET version = 99"),
-            None => {
-                let db = Connection::open(&self.path).unwrap();
-                db.execute_batch("PRAGMA user_version = 99").unwrap();
-            }
+        if let Some(url) = &self.url {
+            sql(url, "UPDATE fswake_schema SET version = 99");
+        } else {
+            let db = Connection::open(&self.path).unwrap();
+            db.execute_batch("PRAGMA user_version = 99").unwrap();
         }
     }
 
@@ -157,7 +156,7 @@ pub struct Opened {
     writer: Option<StoreWriter>,
     pub shared: Option<SharedStore>,
     /// What the loop gets.
-    pub heard: mpsc::Receiver<Input>,
+    pub received: mpsc::Receiver<Input>,
 }
 
 impl Opened {

@@ -18,13 +18,13 @@ fn place() -> Option<Place> {
 }
 
 /// The next change that the loop gets.
-fn heard(store: &mut Opened) -> DeviceChange {
+fn received(store: &mut Opened) -> DeviceChange {
     let began = Instant::now();
     loop {
-        match store.heard.try_recv() {
-            Ok(Input::Event(Event::DeviceChangedElsewhere(news))) => return news,
+        match store.received.try_recv() {
+            Ok(Input::Event(Event::DeviceChangedElsewhere(change))) => return change,
             Ok(other) => panic!("{other:?}"),
-            Err(_) => assert!(began.elapsed() < LONG, "nothing was heard: {:?}", store.shared),
+            Err(_) => assert!(began.elapsed() < LONG, "no change was received: {:?}", store.shared),
         }
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -47,11 +47,11 @@ fn owned_by(user: &str, later: i64) -> Device {
 }
 
 #[test]
-fn what_one_daemon_learns_moves_and_drops_the_others_hear() {
+fn what_one_daemon_learns_moves_and_drops_reaches_the_others() {
     let Some(place) = place() else { return };
     let (one, mut two) = (place.open(Options::default()), place.another().open(Options::default()));
     let moved = owned_by("other", 1);
-    for (op, news) in [
+    for (op, change) in [
         (StoreOp::Put(device(1).into()), DeviceChange::Kept(device(1).into())),
         (
             StoreOp::Put(moved.clone().into()),
@@ -66,7 +66,7 @@ fn what_one_daemon_learns_moves_and_drops_the_others_hear() {
         ),
     ] {
         one.submit(op);
-        assert_eq!(heard(&mut two), news);
+        assert_eq!(received(&mut two), change);
     }
     until(&two, "notified", |health| health.arrival == Arrival::Notify);
 }
@@ -134,14 +134,14 @@ fn postgresql_that_is_killed_and_stays_away_loses_nothing() {
     until(&one, "again", |health| health.failing.is_none() && health.waiting == 0);
     let mut users = std::collections::BTreeSet::new();
     while users.len() < 1_000 {
-        users.insert(heard(&mut two).key().aor.user);
+        users.insert(received(&mut two).key().aor.user);
     }
     drop((one, two));
     assert_eq!(place.stored().len(), 1_000);
 }
 
 #[test]
-fn news_comes_by_asking_where_notifications_are_kept_back() {
+fn changes_are_polled_where_notifications_do_not_arrive() {
     let Some(place) = place() else { return };
     let url = place.url.as_deref().unwrap();
     drop(place.open(Options::default()));
@@ -155,7 +155,7 @@ fn news_comes_by_asking_where_notifications_are_kept_back() {
                NEW.written_in := pg_current_xact_id()::text::bigint; RETURN NEW; END $$",
     );
     one.submit(StoreOp::Put(device(1).into()));
-    assert_eq!(heard(&mut two), DeviceChange::Kept(device(1).into()));
+    assert_eq!(received(&mut two), DeviceChange::Kept(device(1).into()));
     until(&two, "polls", |health| health.arrival == Arrival::Poll);
 }
 
@@ -179,8 +179,8 @@ fn transaction_that_began_earlier_and_ends_later_is_not_missed() {
     std::thread::sleep(Duration::from_millis(500));
     let one = place.another().open(Options::default());
     one.submit(StoreOp::Put(device(1).into()));
-    assert_eq!(heard(&mut two), DeviceChange::Kept(device(1).into()));
-    assert_eq!(&*heard(&mut two).key().aor.user, "slow");
+    assert_eq!(received(&mut two), DeviceChange::Kept(device(1).into()));
+    assert_eq!(&*received(&mut two).key().aor.user, "slow");
     slow.join().unwrap();
 }
 
@@ -206,7 +206,7 @@ fn file_of_a_single_daemon_is_merged_when_it_shares_a_store() {
 }
 
 #[test]
-fn user_without_rights_is_said_and_changes_wait() {
+fn user_without_rights_is_reported_and_changes_wait() {
     let Some(place) = place() else { return };
     let url = place.url.clone().unwrap();
     drop(place.open(Options::default()));
@@ -249,7 +249,7 @@ fn administrators_tables_are_those_that_fswake_makes() {
 }
 
 #[test]
-fn row_that_was_dropped_is_kept_for_a_while_so_that_all_hear_of_it() {
+fn row_that_was_dropped_is_kept_for_a_while_so_that_all_daemons_read_it() {
     let Some(place) = place() else { return };
     let late = place.another();
     let store = late.open(Options::default());
