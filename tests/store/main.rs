@@ -4,6 +4,7 @@
 mod disk;
 mod place;
 mod shared;
+mod transfer;
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
