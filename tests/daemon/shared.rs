@@ -136,7 +136,10 @@ async fn doctor_says_that_changes_are_polled_where_notifications_do_not_arrive()
     near.log.wait(&["event=DeviceChangedElsewhere", "aor=1001@"]).await;
     here.measured(&near, "fswake_shared_store_notified 0").await;
     let (_, stdout, _) = here.tool(&["--wide", "doctor"]).await;
-    assert!(stdout.contains("changes are read every 2 s: notifications do not"), "{stdout}");
+    assert!(
+        stdout.contains("changes are read every 2 s: notifications do not"),
+        "{stdout}"
+    );
 }
 
 #[tokio::test]

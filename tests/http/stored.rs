@@ -26,6 +26,11 @@ async fn registration_that_was_answered_survives_a_kill_at_once() {
     let store = open(&stage);
     let mut sent = Vec::new();
     for round in 0..5 {
+        // One alone: at the moment of its answer it is in the file.
+        let token = hex_token();
+        let (_, answer) = tell(&site, registration(&format!("{round}"), 5060, &token, 600)).await;
+        assert!(tokens(&store).contains(&token), "{answer}");
+        sent.push(token);
         let burst = (0..AT_ONCE).map(|n| {
             let token = hex_token();
             sent.push(token.clone());
@@ -50,6 +55,7 @@ async fn registration_that_was_answered_survives_a_kill_at_once() {
     for expires in [600, 0] {
         let (_, answer) = tell(&site, registration("leaves", 5060, &token, expires)).await;
         assert_eq!(answer["stored"], true);
+        assert_eq!(tokens(&store).contains(&token), expires > 0);
     }
     daemon.kill().await;
     assert_eq!(tokens(&store), sent);
