@@ -53,8 +53,11 @@ pub(super) async fn ensure(client: &mut Client) -> Result<(), SharedError> {
 
 /// The version of the tables; `None`: there are none.
 async fn version(client: &Client) -> Result<Option<i32>, SharedError> {
+    // Not `to_regclass`: it may still have the answer from before another daemon made the tables (PostgreSQL's cache of
+    // names).
+    let exists = "SELECT EXISTS (SELECT 1 FROM pg_class WHERE relname = 'fswake_schema' AND pg_table_is_visible(oid))";
     let there = client
-        .query_typed_one("SELECT to_regclass('fswake_schema') IS NOT NULL", &[])
+        .query_typed_one(exists, &[])
         .await
         .map_err(SharedError::of)?;
     if !there.get::<_, bool>(0) {
