@@ -56,10 +56,7 @@ async fn version(client: &Client) -> Result<Option<i32>, SharedError> {
     // Not `to_regclass`: it may still have the answer from before another daemon made the tables (PostgreSQL's cache of
     // names).
     let exists = "SELECT EXISTS (SELECT 1 FROM pg_class WHERE relname = 'fswake_schema' AND pg_table_is_visible(oid))";
-    let there = client
-        .query_typed_one(exists, &[])
-        .await
-        .map_err(SharedError::of)?;
+    let there = client.query_typed_one(exists, &[]).await.map_err(SharedError::of)?;
     if !there.get::<_, bool>(0) {
         return Ok(None);
     }
