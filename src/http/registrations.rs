@@ -17,6 +17,8 @@ use crate::engine::{Event, Registration, Source, UnregisterWhy, Unregistration};
 use crate::esl::registrations;
 use crate::types::{Aor, Target};
 
+/// Rows of another server's lists are newer than what fswake knows: that server sends its news in order.
+const LIST: Source = Source::Resync(1);
 /// The node where none is told.
 const NODE: &str = "default";
 /// The longest text of a field, in bytes; a Contact may be longer.
@@ -40,6 +42,9 @@ pub(super) struct RegistrationBody {
     node: Option<String>,
     /// Why it has ended.
     reason: Option<String>,
+    /// The phone has registered some time ago, and may sleep by now.
+    #[serde(default)]
+    listed: bool,
 }
 
 /// What was read in the Contact.
@@ -123,7 +128,7 @@ pub(super) async fn tell(
             user_agent,
             expires: Duration::from_secs(told.expires.into()),
             at,
-            source: Source::Event,
+            source: if told.listed { LIST } else { Source::Event },
         })
     })?;
     Ok(Json(answer))

@@ -340,6 +340,38 @@ async fn without_freeswitch_registrations_are_told_and_nothing_is_missing() {
 }
 
 #[tokio::test]
+async fn registration_of_a_list_brings_the_token_and_is_no_sign_that_the_phone_is_awake() {
+    let (stage, _daemon, site) = gateway(|stage| stage.set("wake.fresh-for", "30s")).await;
+    let token = hex_token();
+    let row = |port: u16, expires: u32| {
+        let mut row = registration("1001", port, &token, expires);
+        row["listed"] = json!(true);
+        row
+    };
+    let (status, answer) = tell(&site, row(5060, 600)).await;
+    assert_eq!((status, &answer["registered"]), (200, &json!(true)));
+    stage.stored(1).await;
+    let asked = wake(&site, json!({"aor": "1001@fs.test"}));
+    let comes = async {
+        stage.push().await;
+        // The same once more is no news.
+        tell(&site, row(5060, 600)).await;
+        tell(&site, registration("1001", 5061, &token, 600)).await;
+    };
+    let ((status, answer), ()) = tokio::join!(asked, comes);
+    assert_eq!((status, &answer["devices"][0]["state"]), (200, &json!("registered")));
+    assert!(answer["contact"].as_str().unwrap().contains(":5061"), "{answer}");
+
+    // What is registered by now is there, and the phone is where the latest row has it.
+    tell(&site, row(5062, 900)).await;
+    let known = site.json("/v1/devices?aor=1001@fs.test").await;
+    assert_eq!(known["bindings"].as_array().unwrap().len(), 1, "{known}");
+    assert!(known["bindings"][0]["contact"].as_str().unwrap().contains(":5062"), "{known}");
+    tell(&site, row(5062, 0)).await;
+    stage.stored(0).await;
+}
+
+#[tokio::test]
 async fn phones_whose_server_tells_no_call_id_are_kept_apart() {
     let (stage, _daemon, site) = gateway(|_| {}).await;
     for port in [5060, 5061] {

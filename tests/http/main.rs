@@ -9,11 +9,13 @@
 //! | `hostile` | slow, huge and broken requests |
 //! | `gateway` | wakes that are asked for, and registrations that are told |
 //! | `kamailio` | gateway/kamailio.cfg on a real Kamailio |
+//! | `asterisk` | gateway/asterisk on a real Asterisk |
 //! | `cli` | `fswake devices`, `calls`, `apps` |
 //! | `site` | the interface as a test asks it |
 //! | `schema` | a value against a schema of the document |
 
 mod answers;
+mod asterisk;
 mod board;
 mod cli;
 mod gateway;

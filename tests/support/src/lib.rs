@@ -1,10 +1,11 @@
 //! Stand-ins for the remote ends of fswake: APNs, FCM, an operator's push gateway, SIP phones; and a real FreeSWITCH
-//! and a real Kamailio for the live tests.
+//! a real Kamailio and a real Asterisk for the live tests.
 
 #![allow(clippy::missing_panics_doc, reason = "a stand-in that cannot go on fails its test")]
 // A stand-in that cannot start must end the test.
 
 pub mod apns;
+pub mod asterisk;
 pub mod baresip;
 pub mod daemon;
 pub mod fcm;
