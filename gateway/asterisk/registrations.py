@@ -33,6 +33,22 @@ def log(text):
     print(text, file=sys.stderr, flush=True)
 
 
+def words(error):
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+class State:
+    """Whether the other side is there; logged when that changes."""
+
+    def __init__(self, name):
+        self.name, self.problem = name, None
+
+    def note(self, problem):
+        if problem != self.problem:
+            log(f"{self.name}: {problem or 'answers again'}")
+            self.problem = problem
+
+
 class Contact:
     """A phone's address. `expires` is 0 until Asterisk has told it."""
 
@@ -62,7 +78,7 @@ class Fswake:
         self.connection, self.one_at_a_time = None, asyncio.Lock()
         self.news, self.rows = {}, {}
         self.work = asyncio.Event()
-        self.problem = self.started = None
+        self.state, self.started = State("fswake"), None
 
     def tell(self, contact, listed=False, reason=None):
         """Sends the contact's present state; with a reason: it has ended."""
@@ -99,22 +115,17 @@ class Fswake:
             try:
                 status, answer = await self.ask("POST", "/v1/registrations", json.dumps(body))
             except (OSError, http.client.HTTPException) as error:
-                status, answer = 0, str(error) or type(error).__name__
+                status, answer = 0, words(error)
             if status in (400, 422):
                 log(f"fswake refuses a registration of {item[0].aor}: {detail(answer)}")
             elif status != 200:
-                self.note(f"fswake: {status or 'no answer'}: {detail(answer)}; trying again")
+                self.state.note(f"{status or 'no answer'}: {detail(answer)}; trying again")
                 await asyncio.sleep(1)
                 continue
-            self.note(None)
+            self.state.note(None)
             # Unless it has changed since.
             if queue.get(key) is item:
                 del queue[key]
-
-    def note(self, problem):
-        if problem != self.problem:
-            log(problem or "fswake: answers again")
-            self.problem = problem
 
     async def ask(self, *request):
         async with self.one_at_a_time:
@@ -179,7 +190,7 @@ class Asterisk:
         self.proofs = {}
         # The rows of the list that is being read, and what has ended since it was asked for.
         self.rows, self.asked_at, self.ended = None, 0, set()
-        self.tasks = set()
+        self.tasks, self.state = set(), State("Asterisk")
 
     async def run(self):
         pause = 1
@@ -188,7 +199,7 @@ class Asterisk:
             try:
                 await self.session()
             except (OSError, EOFError, ValueError, asyncio.TimeoutError) as error:
-                log(f"Asterisk: {str(error) or type(error).__name__}; connecting again")
+                self.state.note(f"{words(error)}; connecting again")
             finally:
                 self.end_session()
             pause = 1 if time.monotonic() - began > 60 else min(pause * 2, 30)
@@ -257,7 +268,7 @@ class Asterisk:
 
     async def keep_listing(self):
         """Reads all contacts now and then, and keeps the connection in use."""
-        next_list = 0
+        self.is_first_list, next_list = True, 0
         while True:
             if time.monotonic() >= next_list:
                 self.rows, self.asked_at, self.ended = {}, time.monotonic(), set()
@@ -269,8 +280,10 @@ class Asterisk:
 
     def listed(self):
         rows, self.rows = self.rows or {}, None
-        if not self.contacts:
+        if self.is_first_list:
+            self.state.note(None)
             log(f"Asterisk: {len(rows)} registrations")
+            self.is_first_list = False
         for key, row in rows.items():
             known = self.contacts.get(key)
             if key in self.ended:
@@ -278,24 +291,24 @@ class Asterisk:
             if not known or not known.expires and known.since < self.asked_at:
                 self.add(row)
                 self.fswake.tell(row, listed=True)
-            elif row.expires > known.expires > 0:
+            elif known.expires and row.expires != known.expires:
                 known.expires = row.expires
                 self.fswake.tell(known, listed=True)
-        gone = [c for key, c in self.contacts.items() if key not in rows and c.expires and c.since < self.asked_at]
-        for contact in gone:
-            self.remove(contact, "expired")
+        for contact in [c for key, c in self.contacts.items() if key not in rows and c.since < self.asked_at]:
+            self.drop(contact)
+            if contact.expires:
+                self.fswake.tell(contact, reason="expired")
 
     def add(self, contact):
         self.contacts[contact.key] = contact
         self.of_endpoint.setdefault(contact.endpoint, {})[contact.key] = contact
 
-    def remove(self, contact, reason):
+    def drop(self, contact):
         self.contacts.pop(contact.key, None)
         same = self.of_endpoint.get(contact.endpoint, {})
         same.pop(contact.key, None)
         if not same:
             self.of_endpoint.pop(contact.endpoint, None)
-        self.fswake.tell(contact, reason=reason)
 
     def changed(self, message):
         aor, uri, endpoint = message["AOR"], message["URI"], message.get("EndpointName", "")
@@ -303,7 +316,8 @@ class Asterisk:
         if message["ContactStatus"] == "Removed":
             contact = known or Contact(aor, uri, endpoint)
             self.ended.add(contact.key)
-            self.remove(contact, self.why(contact))
+            self.drop(contact)
+            self.fswake.tell(contact, reason=self.why(contact))
         elif known:
             # It answers Asterisk's OPTIONS, or does not.
             self.start(self.ask_again([known]))
@@ -315,10 +329,10 @@ class Asterisk:
 
     def why(self, contact):
         """A phone has logged out if its contact ends with a REGISTER of its own Call-ID that has not brought another one."""
-        now = time.monotonic()
-        siblings = self.of_endpoint.get(contact.endpoint, {}).values()
-        has_moved = any(c is not contact and c.since > now - RECENT for c in siblings)
-        has_proved = self.proofs.get((contact.endpoint, contact.call_id), 0) > now - LOGGED_OUT_WITHIN
+        just_now = time.monotonic() - LOGGED_OUT_WITHIN
+        has_proved = self.proofs.get((contact.endpoint, contact.call_id), 0) > just_now
+        others = self.of_endpoint.get(contact.endpoint, {}).values()
+        has_moved = any(other.since > max(contact.since, just_now) for other in others)
         return "unregistered" if has_proved and not has_moved else "expired"
 
     def proved(self, endpoint, call_id):
@@ -351,14 +365,14 @@ class Asterisk:
             self.fswake.tell(contact)
 
     async def ask_again(self, contacts, call_id=""):
-        """Tells fswake of the contact that now expires later."""
+        """Tells fswake of the contact that now expires at another time."""
         for pause in ASKED_AFTER:
             await asyncio.sleep(pause)
             for contact in contacts:
                 if not contact.expires or not self.is_there(contact):
                     continue
                 expires = await self.ask(contact, "expiration_time")
-                if not expires.isdigit() or int(expires) <= contact.expires or not self.is_there(contact):
+                if not expires.isdigit() or int(expires) == contact.expires or not self.is_there(contact):
                     continue
                 contact.expires = int(expires)
                 # Two may have proved at once: a REGISTER of this Call-ID, and a call.

@@ -74,9 +74,7 @@ impl Office {
     async fn known(&self, user: &str, devices: usize, bindings: usize) {
         let count = |v: &Value, key: &str| v[key].as_array().unwrap().len();
         let good = |v: &Value| (count(v, "devices"), count(v, "bindings")) == (devices, bindings);
-        self.site
-            .until(&format!("/v1/devices?aor={user}@{DOMAIN}"), good)
-            .await;
+        self.site.until(&format!("/v1/devices?aor={user}@{DOMAIN}"), good).await;
     }
 
     async fn restart_fswake(&mut self) {
@@ -93,7 +91,9 @@ async fn next_second() {
 
 #[tokio::test]
 async fn calls_through_asterisk_wait_for_the_phone_that_its_push_wakes() {
-    let Some(office) = Office::open(|_| {}).await else { return };
+    let Some(office) = Office::open(|_| {}).await else {
+        return;
+    };
     let registrations = office.registrations().await;
     let (iphone, token) = office.iphone("1001", Transport::Udp).await;
     let caller = office.phone("1002", ANSWERS).await;
@@ -106,7 +106,10 @@ async fn calls_through_asterisk_wait_for_the_phone_that_its_push_wakes() {
     let call = caller.call("1001");
     let push = office.stage.push().await;
     let payload = push.body.to_string();
-    assert!(payload.contains("1002") && payload.contains(r#"Ali\"ce, of"#), "{payload}");
+    assert!(
+        payload.contains("1002") && payload.contains(r#"Ali\"ce, of"#),
+        "{payload}"
+    );
     iphone.wake_elsewhere().await;
     assert_eq!(iphone.register().await, 200);
     assert_eq!(call.outcome().await, 200, "{}", iphone.story());
@@ -139,7 +142,9 @@ async fn calls_through_asterisk_wait_for_the_phone_that_its_push_wakes() {
 
 #[tokio::test]
 async fn caller_who_hangs_up_in_asterisk_gives_the_wake_up() {
-    let Some(office) = Office::open(|_| {}).await else { return };
+    let Some(office) = Office::open(|_| {}).await else {
+        return;
+    };
     let _registrations = office.registrations().await;
     let (iphone, _) = office.iphone("1001", Transport::Udp).await;
     let caller = office.phone("1002", ANSWERS).await;
@@ -195,7 +200,9 @@ async fn asterisk_does_without_fswake_and_tells_it_later_what_it_missed() {
 
 #[tokio::test]
 async fn token_outlives_its_phones_connection_to_asterisk_and_asterisk_itself() {
-    let Some(mut office) = Office::open(|_| {}).await else { return };
+    let Some(mut office) = Office::open(|_| {}).await else {
+        return;
+    };
     let registrations = office.registrations().await;
     let (iphone, _) = office.iphone("1001", Transport::Tcp).await;
     let caller = office.phone("1002", ANSWERS).await;
@@ -212,7 +219,7 @@ async fn token_outlives_its_phones_connection_to_asterisk_and_asterisk_itself() 
     call.hang_up().await;
 
     office.asterisk.restart().await;
-    registrations.wait("connecting again").await;
+    registrations.wait("Asterisk: answers again").await;
     office.known("1001", 1, 0).await;
     iphone.wake_elsewhere().await;
     assert_eq!(iphone.register().await, 200);

@@ -366,7 +366,10 @@ async fn registration_of_a_list_brings_the_token_and_is_no_sign_that_the_phone_i
     tell(&site, row(5062, 900)).await;
     let known = site.json("/v1/devices?aor=1001@fs.test").await;
     assert_eq!(known["bindings"].as_array().unwrap().len(), 1, "{known}");
-    assert!(known["bindings"][0]["contact"].as_str().unwrap().contains(":5062"), "{known}");
+    assert!(
+        known["bindings"][0]["contact"].as_str().unwrap().contains(":5062"),
+        "{known}"
+    );
     tell(&site, row(5062, 0)).await;
     stage.stored(0).await;
 }

@@ -24,7 +24,7 @@ const USERS: [&str; 4] = ["1001", "1002", "1003", "1004"];
 const AMI_SECRET: &str = "ami-sesame";
 
 /// Without these it does not register phones, or does not run the dialplan.
-const MODULES: [&str; 29] = [
+const MODULES: [&str; 30] = [
     "res_timing_timerfd",
     "res_sorcery_config",
     "res_sorcery_memory",
@@ -53,6 +53,7 @@ const MODULES: [&str; 29] = [
     "res_agi",
     "pbx_config",
     "bridge_simple",
+    "codec_alaw",
     "codec_ulaw",
 ];
 
@@ -131,7 +132,10 @@ impl Asterisk {
             .replace("/usr/share/fswake/gateway/asterisk/wake.agi", &format!("{at}/wake.agi"))
             .replace("127.0.0.1:8085", &fswake.to_string())
             .replace("example.org", domain);
-        write("extensions.conf", &format!("{dialplan}[users]\ninclude => fswake-users\n"));
+        write(
+            "extensions.conf",
+            &format!("{dialplan}[users]\ninclude => fswake-users\n"),
+        );
         let ami_user = example("manager.conf").replace("secret = ", &format!("secret = {AMI_SECRET}"));
         let port = ami.port();
         write(
@@ -190,7 +194,10 @@ impl Asterisk {
             .replace("secret =", &format!("secret = {AMI_SECRET}"))
             .replace("127.0.0.1:8085", &fswake.to_string())
             .replace("example.org", domain);
-        let (file, log) = (self.dir.path().join("registrations.ini"), self.dir.path().join("registrations.log"));
+        let (file, log) = (
+            self.dir.path().join("registrations.ini"),
+            self.dir.path().join("registrations.log"),
+        );
         std::fs::write(&file, settings).expect("a file");
         let stderr = std::fs::File::create(&log).expect("a file");
         let child = Command::new("python3")
@@ -260,7 +267,10 @@ fn run(path: &Path) -> Child {
 
 fn transports(address: SocketAddr) -> String {
     ["udp", "tcp"].iter().fold(String::new(), |mut all, protocol| {
-        let _ = writeln!(all, "[{protocol}]\ntype = transport\nprotocol = {protocol}\nbind = {address}");
+        let _ = writeln!(
+            all,
+            "[{protocol}]\ntype = transport\nprotocol = {protocol}\nbind = {address}"
+        );
         all
     })
 }

@@ -1,4 +1,4 @@
-//! Stand-ins for the remote ends of fswake: APNs, FCM, an operator's push gateway, SIP phones; and a real FreeSWITCH
+//! Stand-ins for the remote ends of fswake: APNs, FCM, an operator's push gateway, SIP phones; and a real FreeSWITCH,
 //! a real Kamailio and a real Asterisk for the live tests.
 
 #![allow(clippy::missing_panics_doc, reason = "a stand-in that cannot go on fails its test")]
