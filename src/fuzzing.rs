@@ -105,6 +105,7 @@ pub fn provider_body(req: &PushRequest) -> Result<Vec<u8>, PushError> {
             let push = composer.fcm(req, SystemTime::UNIX_EPOCH)?;
             Ok(push.body(std::time::Duration::from_secs(10)).to_string().into_bytes())
         }
+        Provider::WebPush => Ok(composer.web_push(req, 3993, SystemTime::UNIX_EPOCH)?.payload),
         _ => Ok(composer
             .apns(req, Some("com.example.acme"), SystemTime::UNIX_EPOCH)?
             .body),

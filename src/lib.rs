@@ -1,7 +1,7 @@
 //! fswake wakes sleeping phones for FreeSWITCH.
 //!
 //! ```text
-//! FreeSWITCH --ESL--> esl::decode --Event--> engine (decides) --Command--> push::{apns,fcm,gateway,log}
+//! FreeSWITCH --ESL--> esl::decode --Event--> engine (decides) --Command--> push::{apns,fcm,webpush,..}
 //!      ^                                        ^      |                          |
 //!      |                    Event::Registered --+      +--Command--> esl::encode  |
 //!      +------------------ originate, answer, bridge, kill, resume -----+        |

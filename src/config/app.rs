@@ -13,8 +13,7 @@ use crate::push::app::{App, Credentials, PayloadStyle};
 use crate::types::Provider;
 
 const LOG: &str = "log";
-const HTTP: &str = "http";
-const PROVIDERS: &str = r#""apns", "apns.dev", "fcm", "http" or "log""#;
+const PROVIDERS: &str = r#""apns", "apns.dev", "fcm", "webpush", "http" or "log""#;
 
 /// The apps, and what the engine has to know of them.
 pub(super) struct Apps {
@@ -101,7 +100,7 @@ impl Section<'_> {
 
     fn app(&self, mut raw: raw::AppTable, general: OnUnregister) -> Checked<(App, Vec<AppPolicy>)> {
         let provider = match raw.provider.as_deref() {
-            Some(name @ ("apns" | "apns.dev" | "fcm" | HTTP | LOG)) => Provider::from_name(name),
+            Some(name @ ("apns" | "apns.dev" | "fcm" | "webpush" | "http" | LOG)) => Provider::from_name(name),
             Some(other) => return self.wrong("provider", other, PROVIDERS),
             None => {
                 let key = self.key("provider");
@@ -170,65 +169,6 @@ impl Section<'_> {
         Ok((app, policies))
     }
 
-    fn credentials(&self, provider: &Provider, raw: &mut raw::AppTable) -> Checked<Credentials> {
-        let credentials = match provider {
-            Provider::Apns | Provider::ApnsSandbox if raw.cert_file.is_some() && raw.key_file.is_none() => {
-                let cert_file = self.need("cert-file", raw.cert_file.take(), "")?;
-                Credentials::ApnsCertificate {
-                    key_file: self
-                        .file("cert-key-file", raw.cert_key_file.take())?
-                        .unwrap_or_else(|| cert_file.clone()),
-                    cert_file,
-                }
-            }
-            Provider::Apns | Provider::ApnsSandbox => Credentials::ApnsToken {
-                key_file: self.need(
-                    "key-file",
-                    raw.key_file.take(),
-                    "a .p8 file with key-id and team-id, or else cert-file",
-                )?,
-                key_id: self.apple_id("key-id", raw.key_id.take())?,
-                team_id: self.apple_id("team-id", raw.team_id.take())?,
-            },
-            Provider::Fcm => Credentials::FcmServiceAccount {
-                file: self.need(
-                    "service-account-file",
-                    raw.service_account_file.take(),
-                    "the service account's JSON file",
-                )?,
-            },
-            Provider::Other(name) if **name == *HTTP => Credentials::Http(Box::new(self.profiles(raw)?)),
-            Provider::WebPush | Provider::Other(_) => Credentials::Log,
-        };
-        let allowed = match &credentials {
-            Credentials::ApnsToken { .. } => "key-file, key-id and team-id without other credentials",
-            Credentials::ApnsCertificate { .. } => "cert-file and cert-key-file without other credentials",
-            Credentials::FcmServiceAccount { .. } => "service-account-file without other credentials",
-            Credentials::Http(_) => "auth-file in a profile, and no other credentials",
-            Credentials::Log => "no credentials with provider log",
-        };
-        let of_gateways = [
-            ("voip", raw.voip.is_some()),
-            ("im", raw.im.is_some()),
-            ("platforms", !raw.platforms.is_empty()),
-        ];
-        if let Some((key, _)) = of_gateways.into_iter().find(|(_, written)| *written) {
-            return Err(self.at.plain(&self.key(key), "", r#"only with provider = "http""#));
-        }
-        let left = [
-            ("key-file", &raw.key_file),
-            ("key-id", &raw.key_id),
-            ("team-id", &raw.team_id),
-            ("cert-file", &raw.cert_file),
-            ("cert-key-file", &raw.cert_key_file),
-            ("service-account-file", &raw.service_account_file),
-        ];
-        match left.into_iter().find_map(|(key, value)| Some((key, value.as_ref()?))) {
-            Some((key, value)) => self.wrong(key, value, allowed),
-            None => Ok(credentials),
-        }
-    }
-
     /// The user an app serves that serves any.
     fn providers(&self, provider: &Provider, written: &[String]) -> Checked<Vec<Provider>> {
         let allowed = r#"with provider "http" or "log" only: names as phones send them (pn-provider, or the platform)"#;
@@ -280,15 +220,6 @@ impl Section<'_> {
         let text_or_not = |path: &Path| Ok(files::read(path)?);
         let read = |name: String| self.files.read(self.at, &self.key(key), &name, text_or_not);
         Ok(name.map(read).transpose()?.map(|(path, _)| path))
-    }
-
-    fn apple_id(&self, key: &str, id: Option<String>) -> Checked<String> {
-        let allowed = "10 letters and digits";
-        match id {
-            None => Err(self.at.missing(&self.key(key), allowed)),
-            Some(id) if id.len() == 10 && id.bytes().all(|b| b.is_ascii_alphanumeric()) => Ok(id),
-            Some(id) => self.wrong(key, id, allowed),
-        }
     }
 
     fn url(&self, key: &str, url: Option<String>) -> Checked<Option<String>> {

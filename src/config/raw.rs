@@ -72,6 +72,8 @@ pub(super) struct AorNames {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Contact {
     pub strip_push_params: Option<bool>,
+    pub webpush_p256dh: Option<String>,
+    pub webpush_auth: Option<String>,
     pub params: Option<Vec<Params>>,
 }
 
@@ -140,6 +142,12 @@ pub(super) struct AppTable {
     pub cert_file: Option<String>,
     pub cert_key_file: Option<String>,
     pub service_account_file: Option<String>,
+    pub vapid_key_file: Option<String>,
+    pub vapid_subject: Option<String>,
+    pub allow_hosts: Vec<String>,
+    pub deny_hosts: Vec<String>,
+    pub allow_networks: Vec<String>,
+    pub deny_networks: Vec<String>,
     pub base_url: Option<String>,
     pub ca_file: Option<String>,
     pub proxy: Option<String>,

@@ -58,6 +58,9 @@ fn of_kept(app: &App, kept_by: KeptBy) -> (Option<Pattern>, String) {
         (KeptBy::NoConnection, None) => (unreachable, way_to(app).into()),
         (KeptBy::NoAnswer, None) => {
             let advice = match &app.credentials {
+                Credentials::WebPush(_) => {
+                    "push services that phones use do not answer in time: `fswake trace` of a call names them"
+                }
                 Credentials::Http(_) | Credentials::Log => {
                     "the gateway is connected to and does not answer in time: look at its log; timeout is how long it may take"
                 }
@@ -95,6 +98,10 @@ fn busy(app: &App, kept_by: KeptBy) -> &'static str {
                 calls it so often";
     }
     match (&app.credentials, kept_by.answered()) {
+        (Credentials::WebPush(_), _) => {
+            "push services that phones use are reached and take no pushes for now: `fswake trace` of a call names them. fswake \
+             goes on trying"
+        }
         (Credentials::Http(_) | Credentials::Log, _) => {
             "the gateway is reached and answers with an error of its own: look at its log"
         }
@@ -131,6 +138,10 @@ fn way_to(app: &App) -> &'static str {
         Credentials::FcmServiceAccount { .. } => {
             "let this host connect to fcm.googleapis.com and oauth2.googleapis.com (port 443): look for a firewall, or set proxy"
         }
+        Credentials::WebPush(_) => {
+            "let this host connect to the push services that phones use (port 443): look for a firewall, or set proxy and \
+             allow-hosts"
+        }
         Credentials::Http(_) | Credentials::Log => "is the gateway running, and is url its address?",
     }
 }
@@ -157,6 +168,7 @@ fn credentials(app: &App, fault: Fault) -> &'static str {
              Messaging API (V1) enabled in its project? A new key comes from the Firebase console, project settings, service \
              accounts"
         }
+        Credentials::WebPush(_) => "look at vapid-key-file: it must hold a P-256 key that can sign",
         Credentials::Http(_) | Credentials::Log => {
             "the gateway rejects these credentials: compare auth-type and auth-file with what it wants"
         }

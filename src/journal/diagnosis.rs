@@ -133,7 +133,8 @@ fn of_error(attempt: &Attempt, error: PushErrorKind, reason: &str) -> Diagnosis 
                     Provider::Apns | Provider::ApnsSandbox => {
                         "the other environment (sandbox, production), or another topic"
                     }
-                    Provider::WebPush | Provider::Other(_) => "another app",
+                    Provider::WebPush => "another VAPID key than vapid-key-file, or has keys that cannot be used",
+                    Provider::Other(_) => "another app",
                 }
             );
             pattern(Pattern::StaleTokens, says)

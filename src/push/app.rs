@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::push::endpoint::EndpointRules;
 use crate::push::template::{BodyTemplate, UrlTemplate};
 use crate::types::{Provider, app_id};
 
@@ -30,10 +31,23 @@ pub enum Credentials {
         /// The JSON file that Google gives.
         file: PathBuf,
     },
+    /// Web push with a VAPID key.
+    WebPush(Box<WebPushSettings>),
     /// An operator's own gateway over HTTP.
     Http(Box<HttpProfiles>),
     /// None: the push is written to the log.
     Log,
+}
+
+/// How fswake says who it is to push services, and to which of them phones may let it push.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebPushSettings {
+    /// The VAPID key: PEM, or the private key in base64 on one line.
+    pub key_file: PathBuf,
+    /// Whom a push service may write to: `mailto:` or `https:` (RFC 8292 section 2.1).
+    pub subject: String,
+    /// Where endpoints may be.
+    pub rules: EndpointRules,
 }
 
 /// How pushes reach an operator's gateway: mod_apn's profiles. At least one is there.
@@ -120,6 +134,7 @@ impl Credentials {
             Self::ApnsToken { .. } => "signing-key",
             Self::ApnsCertificate { .. } => "certificate",
             Self::FcmServiceAccount { .. } => "service-account",
+            Self::WebPush(_) => "vapid-key",
             Self::Http(profiles) => {
                 let mut kinds = profiles.all().map(|(_, profile)| profile.auth.kind());
                 kinds.find(|kind| *kind != "none").unwrap_or("none")
@@ -134,6 +149,7 @@ impl Credentials {
             Self::ApnsToken { key_file, .. } => vec![key_file],
             Self::ApnsCertificate { cert_file, key_file } => vec![cert_file, key_file],
             Self::FcmServiceAccount { file } => vec![file],
+            Self::WebPush(settings) => vec![&settings.key_file],
             Self::Http(profiles) => profiles.all().filter_map(|(_, profile)| profile.auth.file()).collect(),
             Self::Log => Vec::new(),
         }

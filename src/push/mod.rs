@@ -5,11 +5,12 @@
 //! ```text
 //! PushRequest -> apps --+-- apns    --+-- payload (pure: what is sent) -- template
 //!                       +-- fcm     --+-- transport (one connection, when to try again)
+//!                       +-- webpush --+
 //!                       +-- gateway --/
 //!                       \-- log
 //! ```
 //!
-//! `app` is one `[[app]]` of the configuration, checked; `setup` says why one cannot be used; `certificate` how long a
+//! `app` is one `[[app]]` of the configuration, checked; `endpoint` is where phones may let fswake push (web push); `setup` says why one cannot be used; `certificate` how long a
 //! client certificate is good. No two files depend on each other (tests/house/circles.rs).
 
 mod apns;
@@ -17,6 +18,7 @@ pub mod app;
 pub mod apps;
 mod certificate;
 mod clock;
+pub mod endpoint;
 mod fcm;
 pub(crate) mod gateway;
 mod log;
@@ -24,6 +26,7 @@ pub(crate) mod payload;
 mod setup;
 pub mod template;
 pub mod transport;
+mod webpush;
 
 pub use app::HttpAuth;
 pub use apps::pushers::{AppHandle, Pushers};
@@ -32,6 +35,7 @@ pub use certificate::{Certificate, certificates, other_bundle, unfit};
 pub use clock::{Clock, Now};
 pub use setup::SetupError;
 pub use transport::probe::{Probe, Proof};
+pub(crate) use webpush::public_key as vapid_public_key;
 
 pub use crate::types::push::{
     About, CallPush, CancelReason, Fault, KeptBy, NotificationPush, OwnRefusal, Payload, PushError, PushErrorKind,

@@ -18,6 +18,7 @@
 //! | `crash` | what happens to calls when fswake itself is killed, or the caller hangs up |
 //! | `files` | files as editors save them |
 //! | `tokens` | what a token is, and whose app it is |
+//! | `webpush` | phones that are woken by web push |
 //! | `doctor`, `truth`, `way_in`, `trace` | what operators ask, beside the daemon and without it |
 //! | `drain` | stopping, and what systemd hears |
 //! | `bad_peers` | strangers on the port for held calls |
@@ -67,4 +68,5 @@ mod variables;
 mod wake;
 mod waking;
 mod way_in;
+mod webpush;
 mod without_async;

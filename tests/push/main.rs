@@ -1,4 +1,4 @@
-//! The push providers against stand-ins of APNs, FCM and a gateway, over real sockets, TLS, HTTP/2 and HTTP/1.1.
+//! The push providers against stand-ins of APNs, FCM, push services of the web and a gateway, over real sockets, TLS, HTTP/2 and HTTP/1.1.
 
 mod apns;
 mod apns_auth;
@@ -10,3 +10,4 @@ mod probe;
 mod renewal;
 mod setup;
 mod support;
+mod webpush;

@@ -128,7 +128,14 @@ async fn settings_that_cannot_work_are_refused_at_start() {
                 provider: Provider::WebPush,
                 ..fcm_app(&fcm)
             },
-            "webpush",
+            "webpush needs a VAPID key",
+        ),
+        (
+            App {
+                provider: Provider::Other("acme".into()),
+                ..fcm_app(&fcm)
+            },
+            "provider acme is not one of",
         ),
     ];
     for (app, expected) in cases {

@@ -86,6 +86,12 @@ pub enum OwnRefusal {
     /// With this push's values filled in, the gateway's URL is not a valid URL.
     #[error("NoUrl")]
     NoUrl,
+    /// The endpoint of a web push subscription is at a host where fswake may not push to.
+    #[error("EndpointNotAllowed {0}")]
+    EndpointNotAllowed(String),
+    /// The server at such an endpoint is not who it has to be.
+    #[error("EndpointNotTrusted: {0}")]
+    EndpointNotTrusted(String),
     /// The app has no profile for this type of notification.
     #[error("the app has no profile {0}")]
     NoProfile(&'static str),

@@ -12,12 +12,14 @@ use crate::push::gateway::Gateway;
 use crate::push::log;
 use crate::push::setup::SetupError;
 use crate::push::transport::probe::Proof;
+use crate::push::webpush::WebPush;
 use crate::types::push::{PushError, PushOutcome, PushRequest};
 use crate::types::{Printable, Provider};
 
 pub(crate) enum Sender {
     Apns(Box<Apns>),
     Fcm(Box<Fcm>),
+    WebPush(Box<WebPush>),
     Gateway(Box<Gateway>),
     Log,
 }
@@ -41,9 +43,10 @@ impl Sender {
                 let accounts: Vec<Account> = known.filter_map(Self::account).collect();
                 Ok(Self::Fcm(Box::new(Fcm::new(app, &accounts, clock.clone())?)))
             }
+            (_, Provider::WebPush) => Ok(Self::WebPush(Box::new(WebPush::new(app, clock.clone())?))),
             (_, other) => {
                 let problem = format!(
-                    "provider {} is not one of apns, apns.dev, fcm, http, log",
+                    "provider {} is not one of apns, apns.dev, fcm, webpush, http, log",
                     Printable(other.name())
                 );
                 Err(SetupError::app(app, &problem))
@@ -78,6 +81,7 @@ impl Sender {
         match self {
             Self::Apns(apns) => apns.push(req).await,
             Self::Fcm(fcm) => fcm.push(req).await,
+            Self::WebPush(web_push) => web_push.push(req).await,
             Self::Gateway(gateway) => gateway.push(req).await,
             Self::Log => Ok(log::push(app, req)),
         }
@@ -88,6 +92,7 @@ impl Sender {
         match self {
             Self::Apns(apns) => Some(apns.probe().await),
             Self::Fcm(fcm) => Some(fcm.probe().await),
+            Self::WebPush(web_push) => Some(web_push.probe().await),
             Self::Gateway(gateway) => Some((gateway.warm().await.map(|()| Proof::Connected), None)),
             Self::Log => None,
         }
@@ -98,6 +103,7 @@ impl Sender {
         match self {
             Self::Apns(apns) => apns.warm().await,
             Self::Fcm(fcm) => fcm.warm().await,
+            Self::WebPush(web_push) => web_push.warm().await,
             Self::Gateway(gateway) => gateway.warm().await,
             Self::Log => Ok(()),
         }

@@ -1,13 +1,13 @@
-//! What is sent for a request: headers and body for APNs, the message for FCM. Pure.
+//! What is sent for a request: headers and body for APNs, the message for FCM, the payload for web push. Pure.
 //!
 //! Which token and which kind of push:
 //!
-//! | request | APNs | FCM |
-//! |---|---|---|
-//! | call | `voip` to the call token; `alert` when the device has only a remote token | data message |
-//! | cancel | `background` to the remote token | data message |
-//! | missed call | `alert` to the remote token | data message with a notification |
-//! | anything else | `notification` | the same |
+//! | request | APNs | FCM | web push |
+//! |---|---|---|---|
+//! | call | `voip` to the call token; `alert` when the device has only a remote token | data message | high urgency |
+//! | cancel | `background` to the remote token | data message | high urgency, in the call's place |
+//! | missed call | `alert` to the remote token | data message with a notification | normal urgency |
+//! | anything else | `notification` | the same | the same |
 //!
 //! A cancel never goes to a PushKit token: iOS ends an app that gets a voip push and shows no call.
 
@@ -16,6 +16,7 @@ mod fit;
 pub(crate) mod message;
 mod notification;
 pub(crate) mod preset;
+pub(crate) mod web_push;
 
 use std::borrow::Cow;
 use std::time::SystemTime;
@@ -30,6 +31,7 @@ use crate::push::payload::message::{
     ApnsPush, ApnsTarget, FCM_LIMIT, FcmPush, fcm_token, measured, named, object, strings,
 };
 use crate::push::payload::preset::Preset;
+use crate::push::payload::web_push::WebPushMessage;
 use crate::push::template::TemplateError;
 use crate::types::push::{About, CallPush, OwnRefusal, PushError, PushKind, PushRequest};
 use crate::types::{Provider, Tokens};
@@ -128,6 +130,21 @@ impl Composer {
             };
             let size = push.size();
             (push, size)
+        })
+    }
+
+    /// The web push for a request, with a payload of at most `limit` bytes.
+    pub fn web_push(&self, req: &PushRequest, limit: usize, now: SystemTime) -> Result<WebPushMessage, PushError> {
+        let call = match &req.about {
+            About::Call(call) => call,
+            About::Notification(what) => return notification::web_push(req, what, limit),
+        };
+        let payload = fit(&Facts::new(req, call, now), limit, |facts| {
+            measured(&Value::Object(self.0.keys(facts, &Provider::WebPush)))
+        })?;
+        Ok(WebPushMessage {
+            payload,
+            ..WebPushMessage::about(&req.to, call)?
         })
     }
 }

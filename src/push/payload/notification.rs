@@ -14,6 +14,7 @@ use crate::push::payload::fit::longest;
 use crate::push::payload::message::{
     ApnsPush, ApnsTarget, FCM_LIMIT, FcmPush, SystemKeys, fcm_token, is_reserved_by_fcm, measured, named, strings,
 };
+use crate::push::payload::web_push::WebPushMessage;
 use crate::types::TokenType;
 use crate::types::push::{NotificationPush, OwnRefusal, Payload, PushError, PushRequest};
 
@@ -68,6 +69,20 @@ pub(crate) fn fcm(req: &PushRequest, what: &NotificationPush) -> Result<FcmPush,
             Some(key) => Err(reserved(key)),
             None => Ok(push),
         })
+}
+
+/// The web push for a notification: the app's own program shows it, whatever it says.
+pub(crate) fn web_push(req: &PushRequest, what: &NotificationPush, limit: usize) -> Result<WebPushMessage, PushError> {
+    let content = NotificationContent::read(&what.payload)?;
+    let payload = content.fit(limit, |content| measured(&Value::Object(content.everything())))?;
+    let urgency = match what.token_type {
+        TokenType::Voip => "high",
+        TokenType::Im => "normal",
+    };
+    Ok(WebPushMessage {
+        payload,
+        ..WebPushMessage::to(&req.to, urgency, Some(req.ttl))?
+    })
 }
 
 /// A payload's keys by what they mean.

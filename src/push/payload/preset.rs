@@ -128,7 +128,11 @@ fn mod_apn(facts: &Facts<'_>, provider: &Provider) -> Map<String, Value> {
         PushKind::Call => "voip",
         _ => facts.kind(),
     };
-    let platform = if *provider == Provider::Fcm { "android" } else { "iOS" };
+    let platform = match provider {
+        Provider::Fcm => "android",
+        Provider::WebPush => "webpush",
+        _ => "iOS",
+    };
     let mut keys = object(json!({
         "type": kind,
         "call_id": facts.call.call.to_string(),

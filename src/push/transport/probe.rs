@@ -1,7 +1,8 @@
 //! Probes: a real connection with the app's own credentials, and a request that reaches no phone.
 //!
 //! APNs has no dry run: the push goes to a token that cannot exist, and `BadDeviceToken` says that all else was good.
-//! FCM has one (`validate_only`). To a gateway a probe only connects: any request might do harm there.
+//! FCM has one (`validate_only`). To a gateway, and to push services that the operator names, a probe only
+//! connects: any request might do harm there.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -26,6 +27,8 @@ pub enum Proof {
     Taken(&'static str),
     /// It can be reached. Whether it takes pushes is seen with the first.
     Connected,
+    /// The key can sign, and no push service is known before a phone names one.
+    NoEndpoint,
     /// The app has neither `topic` nor `app-ids`: Apple is asked with the phone's own app id only.
     NoTopic,
 }
@@ -36,6 +39,9 @@ impl Proof {
         match self {
             Self::Taken(_) => None,
             Self::Connected => Some("it can be reached; whether it takes pushes is seen with the first"),
+            Self::NoEndpoint => {
+                Some("the VAPID key can sign; the first push to each push service will tell whether it is taken")
+            }
             Self::NoTopic => Some("Apple can be reached; without topic and app-ids the first push will tell"),
         }
     }

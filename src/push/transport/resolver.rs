@@ -2,13 +2,40 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use crate::push::endpoint::EndpointRules;
 
 /// A name has no address, or could not be looked up.
 #[derive(Debug, thiserror::Error)]
 #[error("no address")]
 pub(crate) struct NoAddress(#[source] io::Error);
+
+/// All of a name's addresses are where nothing may be pushed to.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is at no address that may be pushed to")]
+pub(crate) struct NotAllowed(pub String);
+
+/// Asks the system, and keeps the addresses that the operator's rules allow. The HTTP library connects to these and to
+/// no others: it does not look the name up again.
+pub(crate) struct CheckedResolver(pub Arc<EndpointRules>);
+
+impl Resolve for CheckedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let rules = Arc::clone(&self.0);
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(NoAddress)?;
+            let (allowed, other): (Vec<_>, Vec<_>) = found.partition(|found| rules.allow_address(found.ip()));
+            if allowed.is_empty() && !other.is_empty() {
+                return Err(NotAllowed(name.as_str().to_owned()).into());
+            }
+            let addresses: Addrs = Box::new(allowed.into_iter());
+            Ok(addresses)
+        })
+    }
+}
 
 /// Asks the system, on a thread of its own.
 pub(crate) struct SystemResolver;

@@ -1,15 +1,17 @@
 //! How an app's connections are made: trusted CAs, client certificate, proxy, limits.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Certificate, Client, Identity, Proxy, redirect, retry};
 
 use crate::files;
 use crate::push::app::App;
+use crate::push::endpoint::EndpointRules;
 use crate::push::setup::SetupError;
 use crate::push::transport::failure;
-use crate::push::transport::resolver::SystemResolver;
+use crate::push::transport::resolver::{CheckedResolver, SystemResolver};
 use crate::push::transport::retry::Try;
 
 /// An idle connection is pinged this often, which also keeps NATs and firewalls from forgetting it.
@@ -25,6 +27,8 @@ pub(crate) struct Tls {
     identity: Option<Identity>,
     proxy: Option<Proxy>,
     gateway: Option<GatewayTls>,
+    /// Where phones may let fswake push, if phones decide where pushes go.
+    endpoints: Option<Arc<EndpointRules>>,
 }
 
 /// What only an operator's own gateway may need.
@@ -54,6 +58,7 @@ impl Tls {
             identity,
             proxy,
             gateway: None,
+            endpoints: None,
         })
     }
 
@@ -62,6 +67,20 @@ impl Tls {
         Ok(Self {
             gateway: Some(gateway),
             ..Self::new(app, None)?
+        })
+    }
+
+    /// The same for endpoints that phones choose: their names lead to no address that the rules forbid. A proxy looks
+    /// names up itself, so the configuration wants a list of hosts with one.
+    pub(crate) fn for_endpoints(app: &App, rules: &Arc<EndpointRules>) -> Result<Self, SetupError> {
+        let encrypted = GatewayTls {
+            encrypted: true,
+            verified: true,
+            connect_timeout: CONNECT_LIMIT,
+        };
+        Ok(Self {
+            endpoints: app.proxy.is_none().then(|| Arc::clone(rules)),
+            ..Self::for_gateway(app, encrypted)?
         })
     }
 
@@ -114,8 +133,11 @@ impl Tls {
             // Retries are ours.
             .retry(retry::never())
             .connect_timeout(gateway.connect_timeout)
-            .dns_resolver(SystemResolver)
             .tcp_nodelay(true);
+        builder = match &self.endpoints {
+            Some(rules) => builder.dns_resolver(CheckedResolver(Arc::clone(rules))),
+            None => builder.dns_resolver(SystemResolver),
+        };
         if let Some(cas) = &self.cas {
             builder = builder.tls_certs_only(cas.iter().cloned());
         }

@@ -56,7 +56,7 @@ fn check(input: &[u8]) {
     assert!(asked.app.as_deref() != Some(""));
     let written = asked.payload.to_json();
     assert_eq!(Payload::parse(&written).as_ref(), Ok(&*asked.payload), "{written}");
-    for provider in [Provider::Apns, Provider::Fcm] {
+    for provider in [Provider::Apns, Provider::Fcm, Provider::WebPush] {
         let token = || PushToken::new("00fc13adff785122b4ad28809a342098");
         let request = PushRequest {
             id: PushId(1),
@@ -91,6 +91,11 @@ fn is_taken_by(provider: &Provider, body: &[u8]) {
     if *provider == Provider::Apns {
         assert!(body.len() <= 5120, "{} bytes", body.len());
         assert!(json["aps"].is_object(), "{json}");
+        return;
+    }
+    if *provider == Provider::WebPush {
+        assert!(body.len() <= 3993, "{} bytes", body.len());
+        assert!(json.is_object(), "{json}");
         return;
     }
     let message = &json["message"];

@@ -1,4 +1,4 @@
-//! Stand-ins for the remote ends of fswake: APNs, FCM, an operator's push gateway, SIP phones; and a real FreeSWITCH and a real Kamailio for the live tests.
+//! Stand-ins for the remote ends of fswake: APNs, FCM, push services of the web, an operator's push gateway, SIP phones; and a real FreeSWITCH and a real Kamailio for the live tests.
 
 #![allow(clippy::missing_panics_doc, reason = "a stand-in that cannot go on fails its test")]
 // A stand-in that cannot start has to end the test, and that is all there is to say about it.
@@ -19,3 +19,5 @@ pub mod sip;
 pub mod site;
 pub mod skipped;
 pub mod tls;
+pub mod webpush;
+pub mod webpush_testing;

@@ -1,0 +1,91 @@
+//! How an `[[app]]` proves to its provider that it may push.
+
+use super::app::Section;
+use super::raw;
+use super::values::Checked;
+use crate::push::app::Credentials;
+use crate::types::Provider;
+
+impl Section<'_> {
+    /// Takes the credentials out of an app's table. Those of another provider are an error.
+    pub(super) fn credentials(&self, provider: &Provider, raw: &mut raw::AppTable) -> Checked<Credentials> {
+        let credentials = match provider {
+            Provider::Apns | Provider::ApnsSandbox if raw.cert_file.is_some() && raw.key_file.is_none() => {
+                let cert_file = self.need("cert-file", raw.cert_file.take(), "")?;
+                Credentials::ApnsCertificate {
+                    key_file: self
+                        .file("cert-key-file", raw.cert_key_file.take())?
+                        .unwrap_or_else(|| cert_file.clone()),
+                    cert_file,
+                }
+            }
+            Provider::Apns | Provider::ApnsSandbox => Credentials::ApnsToken {
+                key_file: self.need(
+                    "key-file",
+                    raw.key_file.take(),
+                    "a .p8 file with key-id and team-id, or else cert-file",
+                )?,
+                key_id: self.apple_id("key-id", raw.key_id.take())?,
+                team_id: self.apple_id("team-id", raw.team_id.take())?,
+            },
+            Provider::Fcm => Credentials::FcmServiceAccount {
+                file: self.need(
+                    "service-account-file",
+                    raw.service_account_file.take(),
+                    "the service account's JSON file",
+                )?,
+            },
+            Provider::Other(name) if **name == *"http" => Credentials::Http(Box::new(self.profiles(raw)?)),
+            Provider::WebPush => Credentials::WebPush(Box::new(self.web_push(raw)?)),
+            Provider::Other(_) => Credentials::Log,
+        };
+        let allowed = match &credentials {
+            Credentials::ApnsToken { .. } => "key-file, key-id and team-id without other credentials",
+            Credentials::ApnsCertificate { .. } => "cert-file and cert-key-file without other credentials",
+            Credentials::FcmServiceAccount { .. } => "service-account-file without other credentials",
+            Credentials::WebPush(_) => "vapid-key-file and vapid-subject without other credentials",
+            Credentials::Http(_) => "auth-file in a profile, and no other credentials",
+            Credentials::Log => "no credentials with provider log",
+        };
+        let of_gateways = [
+            ("voip", raw.voip.is_some()),
+            ("im", raw.im.is_some()),
+            ("platforms", !raw.platforms.is_empty()),
+        ];
+        if let Some((key, _)) = of_gateways.into_iter().find(|(_, written)| *written) {
+            return Err(self.at.plain(&self.key(key), "", r#"only with provider = "http""#));
+        }
+        let of_web_push = [
+            ("allow-hosts", &raw.allow_hosts),
+            ("deny-hosts", &raw.deny_hosts),
+            ("allow-networks", &raw.allow_networks),
+            ("deny-networks", &raw.deny_networks),
+        ];
+        if let Some((key, _)) = of_web_push.into_iter().find(|(_, list)| !list.is_empty()) {
+            return Err(self.at.plain(&self.key(key), "", r#"only with provider = "webpush""#));
+        }
+        let left = [
+            ("vapid-key-file", &raw.vapid_key_file),
+            ("vapid-subject", &raw.vapid_subject),
+            ("key-file", &raw.key_file),
+            ("key-id", &raw.key_id),
+            ("team-id", &raw.team_id),
+            ("cert-file", &raw.cert_file),
+            ("cert-key-file", &raw.cert_key_file),
+            ("service-account-file", &raw.service_account_file),
+        ];
+        match left.into_iter().find_map(|(key, value)| Some((key, value.as_ref()?))) {
+            Some((key, value)) => self.wrong(key, value, allowed),
+            None => Ok(credentials),
+        }
+    }
+
+    fn apple_id(&self, key: &str, id: Option<String>) -> Checked<String> {
+        let allowed = "10 letters and digits";
+        match id {
+            None => Err(self.at.missing(&self.key(key), allowed)),
+            Some(id) if id.len() == 10 && id.bytes().all(|b| b.is_ascii_alphanumeric()) => Ok(id),
+            Some(id) => self.wrong(key, id, allowed),
+        }
+    }
+}
