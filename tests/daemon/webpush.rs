@@ -65,10 +65,15 @@ async fn sleeping_browser_is_pushed_woken_rung_and_connected() {
     let line = daemon.summary().await;
     assert_eq!((field(&line, "outcome"), field(&line, "pushes")), ("connected", "1"));
     assert!(field(&line, "answered_by").starts_with("webpush::"), "{line}");
-    // What operators see of the phone has no part of its subscription; the harness looks for it.
-    let (code, listed, _) = stage.tool(&["devices", "list"]).await;
-    assert_eq!(code, Some(0));
-    assert!(listed.contains("webpush"), "{listed}");
+    // What operators see of the phone has no part of its subscription; the stage looks for it.
+    let http = daemon.http().await;
+    stage.set("http.addresses", vec![http.to_string()]);
+    stage.write();
+    for asked in [&["devices", "list"][..], &["apps"], &["trace", "1001@fs.test"]] {
+        let (code, shown, error) = stage.tool(asked).await;
+        assert_eq!(code, Some(0), "{error}");
+        assert!(shown.contains("webpush"), "{asked:?}: {shown}");
+    }
 }
 
 #[tokio::test]

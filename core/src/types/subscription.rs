@@ -157,7 +157,7 @@ mod tests {
             "dXj:APA91b",
             "/push/1",
         ] {
-            assert_eq!(of(other), Err(Fault::NotAnEndpoint), "{other}");
+            assert_eq!(read(other), Err(Fault::NotAnEndpoint), "{other}");
         }
         for keys in [
             String::from("x"),
