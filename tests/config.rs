@@ -89,6 +89,7 @@ fn examples_in_the_example_are_good() {
         "voip.key",
         "ca.pem",
         "acme-1234.json",
+        "huawei-secret",
         "vapid.pem",
         "push-server-token",
         "push-server-user",
@@ -112,6 +113,7 @@ fn examples_in_the_example_are_good() {
             "acme-ios",
             "acme-ios-sandbox",
             "acme-android",
+            "acme-huawei",
             "acme-web",
             "push-server"
         ]
@@ -453,7 +455,7 @@ fn journal_has_a_most_of_lines_within_limits() {
 
 #[test]
 fn every_mistake_in_an_app_is_shown_with_the_app() {
-    let providers = r#""apns", "apns.dev", "fcm", "webpush", "http" or "log""#;
+    let providers = r#""apns", "apns.dev", "fcm", "hms", "webpush", "http" or "log""#;
     let key = "key-file = 'k'\nkey-id = 'ABCDE12345'\nteam-id = 'ABCDE12345'";
     let origin = r#""https://host:port""#;
     let never_used = |first: &str, second: &str| {
@@ -468,7 +470,7 @@ fn every_mistake_in_an_app_is_shown_with_the_app() {
         ("name = 'a'\nprovider = 'log'\n[[app]]\nname = 'a'", r#"app[2].name: "a": one word, unique among apps"#.into()),
         ("name = 'a'", format!("app.a.provider: missing: {providers}")),
         ("name = 'a'\nprovider = 'gcm'", format!(r#"app.a.provider: "gcm": {providers}"#)),
-        ("name = 'a'\nprovider = 'fcm'\nkey = 1", "app[1].key: unknown key; allowed here: name, provider, providers, app-ids, domains, tenant, key-file, key-id, team-id, cert-file, cert-key-file, service-account-file, vapid-key-file, vapid-subject, allow-hosts, deny-hosts, allow-networks, deny-networks, base-url, ca-file, proxy, topic, payload, payload-file, on-unregister, cancel-push, missed-call-push, platforms, voip, im".into()),
+        ("name = 'a'\nprovider = 'fcm'\nkey = 1", "app[1].key: unknown key; allowed here: name, provider, providers, app-ids, domains, tenant, key-file, key-id, team-id, cert-file, cert-key-file, service-account-file, client-id, client-secret-file, token-url, vapid-key-file, vapid-subject, allow-hosts, deny-hosts, allow-networks, deny-networks, base-url, ca-file, proxy, topic, payload, payload-file, on-unregister, cancel-push, missed-call-push, platforms, voip, im".into()),
         ("name = 'a'\nprovider = 'apns'", "app.a.key-file: missing: a .p8 file with key-id and team-id, or else cert-file".into()),
         ("name = 'a'\nprovider = 'apns'\nkey-file = 'k'", "app.a.key-id: missing: 10 letters and digits".into()),
         ("name = 'a'\nprovider = 'apns'\nkey-file = 'k'\nkey-id = 'ABCDE12345'", "app.a.team-id: missing: 10 letters and digits".into()),
@@ -476,6 +478,10 @@ fn every_mistake_in_an_app_is_shown_with_the_app() {
         ("name = 'a'\nprovider = 'apns'\nkey-file = 'nope'", "app.a.key-file: nope: cannot be read: no such file or directory".into()),
         ("name = 'a'\nprovider = 'apns'\ncert-file = 'k'\nkey-id = 'x'", r#"app.a.key-id: "x": cert-file and cert-key-file without other credentials"#.into()),
         ("name = 'a'\nprovider = 'apns'\ncert-file = 'k'\nKEY", r#"app.a.cert-file: "k": key-file, key-id and team-id without other credentials"#.into()),
+        ("name = 'a'\nprovider = 'hms'", "app.a.client-id: missing: the app's OAuth 2.0 client id, digits only (AppGallery Connect, project settings)".into()),
+        ("name = 'a'\nprovider = 'hms'\nclient-id = 'com.acme'", r#"app.a.client-id: "com.acme": the app's OAuth 2.0 client id, digits only (AppGallery Connect, project settings)"#.into()),
+        ("name = 'a'\nprovider = 'hms'\nclient-id = '1'", "app.a.client-secret-file: missing: a file with the client secret on one line".into()),
+        ("name = 'a'\nprovider = 'hms'\nclient-id = '1'\nclient-secret-file = 'fswake.toml'\ntoken-url = 'http://a/b'", r#"app.a.token-url: "http://a/b": an https URL, as in "https://host/oauth2/v3/token""#.into()),
         ("name = 'a'\nprovider = 'webpush'", "app.a.vapid-key-file: missing: a file with the VAPID key (`openssl ecparam -name prime256v1 -genkey -noout`)".into()),
         ("name = 'a'\nprovider = 'webpush'\nvapid-key-file = 'fswake.toml'", r#"app.a.vapid-subject: missing: whom push services may write to, as in "mailto:push@example.org" or "https://example.org/""#.into()),
         ("name = 'a'\nprovider = 'webpush'\nvapid-key-file = 'fswake.toml'\nvapid-subject = 'push@example.org'", r#"app.a.vapid-subject: "push@example.org": whom push services may write to, as in "mailto:push@example.org" or "https://example.org/""#.into()),

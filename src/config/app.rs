@@ -13,7 +13,7 @@ use crate::push::app::{App, Credentials, PayloadStyle};
 use crate::types::Provider;
 
 const LOG: &str = "log";
-const PROVIDERS: &str = r#""apns", "apns.dev", "fcm", "webpush", "http" or "log""#;
+const PROVIDERS: &str = r#""apns", "apns.dev", "fcm", "hms", "webpush", "http" or "log""#;
 
 /// The apps, and what the engine has to know of them.
 pub(super) struct Apps {
@@ -100,7 +100,7 @@ impl Section<'_> {
 
     fn app(&self, mut raw: raw::AppTable, general: OnUnregister) -> Checked<(App, Vec<AppPolicy>)> {
         let provider = match raw.provider.as_deref() {
-            Some(name @ ("apns" | "apns.dev" | "fcm" | "webpush" | "http" | LOG)) => Provider::from_name(name),
+            Some(name @ ("apns" | "apns.dev" | "fcm" | "hms" | "webpush" | "http" | LOG)) => Provider::from_name(name),
             Some(other) => return self.wrong("provider", other, PROVIDERS),
             None => {
                 let key = self.key("provider");

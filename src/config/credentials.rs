@@ -36,6 +36,7 @@ impl Section<'_> {
                 )?,
             },
             Provider::Other(name) if **name == *"http" => Credentials::Http(Box::new(self.profiles(raw)?)),
+            Provider::Other(name) if **name == *"hms" => self.hms(raw)?,
             Provider::WebPush => Credentials::WebPush(Box::new(self.web_push(raw)?)),
             Provider::Other(_) => Credentials::Log,
         };
@@ -43,6 +44,7 @@ impl Section<'_> {
             Credentials::ApnsToken { .. } => "key-file, key-id and team-id without other credentials",
             Credentials::ApnsCertificate { .. } => "cert-file and cert-key-file without other credentials",
             Credentials::FcmServiceAccount { .. } => "service-account-file without other credentials",
+            Credentials::HmsClient { .. } => "client-id and client-secret-file without other credentials",
             Credentials::WebPush(_) => "vapid-key-file and vapid-subject without other credentials",
             Credentials::Http(_) => "auth-file in a profile, and no other credentials",
             Credentials::Log => "no credentials with provider log",
@@ -65,6 +67,9 @@ impl Section<'_> {
             return Err(self.at.plain(&self.key(key), "", r#"only with provider = "webpush""#));
         }
         let left = [
+            ("client-id", &raw.client_id),
+            ("client-secret-file", &raw.client_secret_file),
+            ("token-url", &raw.token_url),
             ("vapid-key-file", &raw.vapid_key_file),
             ("vapid-subject", &raw.vapid_subject),
             ("key-file", &raw.key_file),
@@ -78,6 +83,35 @@ impl Section<'_> {
             Some((key, value)) => self.wrong(key, value, allowed),
             None => Ok(credentials),
         }
+    }
+
+    /// An app at Huawei.
+    fn hms(&self, raw: &mut raw::AppTable) -> Checked<Credentials> {
+        let allowed = "the app's OAuth 2.0 client id, digits only (AppGallery Connect, project settings)";
+        let client_id = match raw.client_id.take() {
+            None => return Err(self.at.missing(&self.key("client-id"), allowed)),
+            Some(id) if !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit()) => id,
+            Some(id) => return self.wrong("client-id", id, allowed),
+        };
+        let name = self.key("client-secret-file");
+        let Some(file) = raw.client_secret_file.take() else {
+            return Err(self.at.missing(&name, "a file with the client secret on one line"));
+        };
+        let token_url = raw.token_url.take();
+        if let Some(url) = &token_url
+            && reqwest::Url::parse(url).ok().is_none_or(|url| url.scheme() != "https")
+        {
+            return self.wrong_url(
+                "token-url",
+                url,
+                r#"an https URL, as in "https://host/oauth2/v3/token""#,
+            );
+        }
+        Ok(Credentials::HmsClient {
+            client_id,
+            secret_file: self.files.secret(self.at, &name, &file)?.0,
+            token_url,
+        })
     }
 
     fn apple_id(&self, key: &str, id: Option<String>) -> Checked<String> {

@@ -98,6 +98,12 @@ fn busy(app: &App, kept_by: KeptBy) -> &'static str {
                 calls it so often";
     }
     match (&app.credentials, kept_by.answered()) {
+        (Credentials::HmsClient { .. }, Some(429 | 503)) => {
+            "Huawei limits the pushes of this app: fswake goes on trying. Its quota is in AppGallery Connect, Push Kit"
+        }
+        (Credentials::HmsClient { .. }, _) => {
+            "Huawei is reached and out of order: fswake goes on trying, nothing is to be done here"
+        }
         (Credentials::WebPush(_), _) => {
             "push services that phones use are reached and take no pushes for now: `fswake trace` of a call names them. fswake \
              goes on trying"
@@ -138,6 +144,10 @@ fn way_to(app: &App) -> &'static str {
         Credentials::FcmServiceAccount { .. } => {
             "let this host connect to fcm.googleapis.com and oauth2.googleapis.com (port 443): look for a firewall, or set proxy"
         }
+        Credentials::HmsClient { .. } => {
+            "let this host connect to push-api.cloud.huawei.com and oauth-login.cloud.huawei.com (port 443): look for a firewall, \
+             or set proxy"
+        }
         Credentials::WebPush(_) => {
             "let this host connect to the push services that phones use (port 443): look for a firewall, or set proxy and \
              allow-hosts"
@@ -167,6 +177,14 @@ fn credentials(app: &App, fault: Fault) -> &'static str {
             "Google rejects this service account: is it deleted or disabled, is its key revoked, is the Firebase Cloud \
              Messaging API (V1) enabled in its project? A new key comes from the Firebase console, project settings, service \
              accounts"
+        }
+        Credentials::HmsClient { .. } if fault == Fault::Settings => {
+            "Huawei lets apps send messages of high urgency only after they have applied for it: AppGallery Connect, Push Kit, \
+             special permissions"
+        }
+        Credentials::HmsClient { .. } => {
+            "Huawei rejects this app: client-id and client-secret-file must belong together, and Push Kit must be enabled for the \
+             app (AppGallery Connect)"
         }
         Credentials::WebPush(_) => "look at vapid-key-file: it must hold a P-256 key that can sign",
         Credentials::Http(_) | Credentials::Log => {

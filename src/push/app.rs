@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::push::endpoint::EndpointRules;
+use crate::push::refused_when::RefusedWhen;
 use crate::push::template::{BodyTemplate, UrlTemplate};
 use crate::types::{Provider, app_id};
 
@@ -30,6 +31,15 @@ pub enum Credentials {
     FcmServiceAccount {
         /// The JSON file that Google gives.
         file: PathBuf,
+    },
+    /// Huawei's Push Kit with an app's OAuth 2.0 client id and secret.
+    HmsClient {
+        /// The client id, which is the app id too.
+        client_id: String,
+        /// The file with the secret on one line.
+        secret_file: PathBuf,
+        /// Instead of Huawei's own address for access tokens.
+        token_url: Option<String>,
     },
     /// Web push with a VAPID key.
     WebPush(Box<WebPushSettings>),
@@ -78,6 +88,8 @@ pub struct HttpProfile {
     pub timeout: Duration,
     /// Whether any certificate will do.
     pub insecure: bool,
+    /// What in a reply's body is a refusal, whatever its status: the first rule that fits counts.
+    pub refused_when: Vec<RefusedWhen>,
 }
 
 /// How a profile authenticates, with the file that holds the secret in one line.
@@ -134,6 +146,7 @@ impl Credentials {
             Self::ApnsToken { .. } => "signing-key",
             Self::ApnsCertificate { .. } => "certificate",
             Self::FcmServiceAccount { .. } => "service-account",
+            Self::HmsClient { .. } => "client-secret",
             Self::WebPush(_) => "vapid-key",
             Self::Http(profiles) => {
                 let mut kinds = profiles.all().map(|(_, profile)| profile.auth.kind());
@@ -149,6 +162,7 @@ impl Credentials {
             Self::ApnsToken { key_file, .. } => vec![key_file],
             Self::ApnsCertificate { cert_file, key_file } => vec![cert_file, key_file],
             Self::FcmServiceAccount { file } => vec![file],
+            Self::HmsClient { secret_file, .. } => vec![secret_file],
             Self::WebPush(settings) => vec![&settings.key_file],
             Self::Http(profiles) => profiles.all().filter_map(|(_, profile)| profile.auth.file()).collect(),
             Self::Log => Vec::new(),

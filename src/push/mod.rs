@@ -5,6 +5,7 @@
 //! ```text
 //! PushRequest -> apps --+-- apns    --+-- payload (pure: what is sent) -- template
 //!                       +-- fcm     --+-- transport (one connection, when to try again)
+//!                       +-- hms     --+-- oauth (access tokens, for fcm too)
 //!                       +-- webpush --+
 //!                       +-- gateway --/
 //!                       \-- log
@@ -21,8 +22,11 @@ mod clock;
 pub mod endpoint;
 mod fcm;
 pub(crate) mod gateway;
+mod hms;
 mod log;
+mod oauth;
 pub(crate) mod payload;
+pub mod refused_when;
 mod setup;
 pub mod template;
 pub mod transport;

@@ -18,7 +18,7 @@
 //! | `crash` | what happens to calls when fswake itself is killed, or the caller hangs up |
 //! | `files` | files as editors save them |
 //! | `tokens` | what a token is, and whose app it is |
-//! | `webpush` | phones that are woken by web push |
+//! | `webpush`, `hms` | phones that are woken by web push, and those of Huawei |
 //! | `doctor`, `truth`, `way_in`, `trace` | what operators ask, beside the daemon and without it |
 //! | `drain` | stopping, and what systemd hears |
 //! | `bad_peers` | strangers on the port for held calls |
@@ -51,6 +51,7 @@ mod fail_open;
 mod files;
 mod gateway;
 mod harness;
+mod hms;
 mod hostile;
 mod idle;
 mod import;

@@ -71,6 +71,7 @@ pub fn http_profile(gateway: &Gateway, path: &str) -> HttpProfile {
         connect_timeout: Duration::from_secs(3),
         timeout: Duration::from_secs(3),
         insecure: false,
+        refused_when: Vec::new(),
     }
 }
 

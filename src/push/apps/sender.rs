@@ -7,8 +7,9 @@ use crate::push::apns::Apns;
 use crate::push::apns::token::ProviderToken;
 use crate::push::app::{App, Credentials};
 use crate::push::clock::Clock;
-use crate::push::fcm::{Account, Fcm};
+use crate::push::fcm::{Fcm, FcmAccount};
 use crate::push::gateway::Gateway;
+use crate::push::hms::{Hms, HmsAccount};
 use crate::push::log;
 use crate::push::setup::SetupError;
 use crate::push::transport::probe::Proof;
@@ -19,6 +20,7 @@ use crate::types::{Printable, Provider};
 pub(crate) enum Sender {
     Apns(Box<Apns>),
     Fcm(Box<Fcm>),
+    Hms(Box<Hms>),
     WebPush(Box<WebPush>),
     Gateway(Box<Gateway>),
     Log,
@@ -35,18 +37,22 @@ impl Sender {
                 Ok(Self::Log)
             }
             (Credentials::Http(_), _) => Ok(Self::Gateway(Box::new(Gateway::new(app, clock.clone())?))),
+            (Credentials::HmsClient { .. }, _) => {
+                let accounts: Vec<HmsAccount> = known.filter_map(Self::hms_account).collect();
+                Ok(Self::Hms(Box::new(Hms::new(app, &accounts, clock.clone())?)))
+            }
             (_, Provider::Apns | Provider::ApnsSandbox) => {
                 let keys: Vec<Arc<ProviderToken>> = known.filter_map(Self::provider_token).collect();
                 Ok(Self::Apns(Box::new(Apns::new(app, &keys, clock.clone())?)))
             }
             (_, Provider::Fcm) => {
-                let accounts: Vec<Account> = known.filter_map(Self::account).collect();
+                let accounts: Vec<FcmAccount> = known.filter_map(Self::fcm_account).collect();
                 Ok(Self::Fcm(Box::new(Fcm::new(app, &accounts, clock.clone())?)))
             }
             (_, Provider::WebPush) => Ok(Self::WebPush(Box::new(WebPush::new(app, clock.clone())?))),
             (_, other) => {
                 let problem = format!(
-                    "provider {} is not one of apns, apns.dev, fcm, webpush, http, log",
+                    "provider {} is not one of apns, apns.dev, fcm, hms, webpush, http, log",
                     Printable(other.name())
                 );
                 Err(SetupError::app(app, &problem))
@@ -61,9 +67,16 @@ impl Sender {
         }
     }
 
-    fn account(&self) -> Option<Account> {
+    fn fcm_account(&self) -> Option<FcmAccount> {
         match self {
             Self::Fcm(fcm) => Some(fcm.account.clone()),
+            _ => None,
+        }
+    }
+
+    fn hms_account(&self) -> Option<HmsAccount> {
+        match self {
+            Self::Hms(hms) => Some(hms.account.clone()),
             _ => None,
         }
     }
@@ -81,6 +94,7 @@ impl Sender {
         match self {
             Self::Apns(apns) => apns.push(req).await,
             Self::Fcm(fcm) => fcm.push(req).await,
+            Self::Hms(hms) => hms.push(req).await,
             Self::WebPush(web_push) => web_push.push(req).await,
             Self::Gateway(gateway) => gateway.push(req).await,
             Self::Log => Ok(log::push(app, req)),
@@ -92,6 +106,7 @@ impl Sender {
         match self {
             Self::Apns(apns) => Some(apns.probe().await),
             Self::Fcm(fcm) => Some(fcm.probe().await),
+            Self::Hms(hms) => Some(hms.probe().await),
             Self::WebPush(web_push) => Some(web_push.probe().await),
             Self::Gateway(gateway) => Some((gateway.warm().await.map(|()| Proof::Connected), None)),
             Self::Log => None,
@@ -103,6 +118,7 @@ impl Sender {
         match self {
             Self::Apns(apns) => apns.warm().await,
             Self::Fcm(fcm) => fcm.warm().await,
+            Self::Hms(hms) => hms.warm().await,
             Self::WebPush(web_push) => web_push.warm().await,
             Self::Gateway(gateway) => gateway.warm().await,
             Self::Log => Ok(()),

@@ -2,11 +2,9 @@
 //!
 //! Source: Firebase, REST reference of `projects.messages:send` and "FCM error codes".
 
-mod grant;
 mod reply;
-mod token;
+mod service_account;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -15,7 +13,8 @@ use reqwest::{Client, StatusCode};
 use crate::push::app::{App, Credentials};
 use crate::push::clock::Clock;
 use crate::push::fcm::reply::{SENDER_ID_MISMATCH, classify, message_name};
-use crate::push::fcm::token::AccessTokens;
+use crate::push::fcm::service_account::ServiceAccount;
+use crate::push::oauth::access::{AccessTokens, SharedTokens};
 use crate::push::payload::Composer;
 use crate::push::payload::message::FcmPush;
 use crate::push::setup::SetupError;
@@ -30,6 +29,9 @@ const BASE: &str = "https://fcm.googleapis.com";
 /// A message that Google checks and never sends.
 const NOBODYS_MESSAGE: &str = r#"{"validate_only":true,"message":{"topic":"fswake-doctor","data":{"probe":"1"},"android":{"priority":"HIGH","ttl":"0s"}}}"#;
 
+/// The tokens of a service account, which apps share.
+pub(crate) type FcmAccount = SharedTokens<ServiceAccount>;
+
 /// One app's sender.
 pub(crate) struct Fcm {
     name: String,
@@ -37,31 +39,23 @@ pub(crate) struct Fcm {
     base: String,
     composer: Composer,
     connection: ProviderConnection,
-    pub account: Account,
+    pub account: FcmAccount,
     clock: Clock,
 }
 
 impl Fcm {
     /// Reads the app's service account. `accounts` are those of other apps: one account has one token.
-    pub(crate) fn new(app: &App, accounts: &[Account], clock: Clock) -> Result<Self, SetupError> {
+    pub(crate) fn new(app: &App, accounts: &[FcmAccount], clock: Clock) -> Result<Self, SetupError> {
         let Credentials::FcmServiceAccount { file } = &app.credentials else {
             return Err(SetupError::app(app, "fcm needs a service account file"));
         };
         let tls = Tls::new(app, None)?;
-        let tokens = Arc::new(AccessTokens::new(app, file, &tls, clock.clone())?);
-        let account = Account {
-            tokens,
-            way: (app.ca_file.clone(), app.proxy.clone()),
-        };
-        let account = accounts
-            .iter()
-            .find(|a| a.is_same(&account))
-            .cloned()
-            .unwrap_or(account);
+        let account = ServiceAccount::read(app, file, clock.now())?;
+        let account = SharedTokens::new(app, AccessTokens::new(app, account, &tls, clock.clone())?, accounts);
         let base = SetupError::base_url(app, BASE)?;
         Ok(Self {
             name: app.name.clone(),
-            url: format!("{base}/v1/projects/{}/messages:send", account.tokens.project()),
+            url: format!("{base}/v1/projects/{}/messages:send", account.tokens.account.project()),
             base,
             composer: Composer::new(&app.payload, &app.provider).map_err(|error| SetupError::template(app, &error))?,
             connection: ProviderConnection::new(app, tls)?,
@@ -168,7 +162,7 @@ impl Fcm {
             Try::Refused(PushError::TokenBad { reason }) if reason == SENDER_ID_MISMATCH => {
                 tracing::warn!(
                     app = self.name,
-                    project = self.account.tokens.project(),
+                    project = self.account.tokens.account.project(),
                     token = push.token.fingerprint(),
                     "the phone's token belongs to another Firebase project than the app's service account"
                 );
@@ -176,18 +170,5 @@ impl Fcm {
             }
             _ => tried,
         }
-    }
-}
-
-/// An account and how its token server is reached; apps share a token when both are the same.
-#[derive(Clone)]
-pub(crate) struct Account {
-    tokens: Arc<AccessTokens>,
-    way: (Option<std::path::PathBuf>, Option<String>),
-}
-
-impl Account {
-    fn is_same(&self, other: &Self) -> bool {
-        self.way == other.way && self.tokens.is_for(&other.tokens)
     }
 }

@@ -1,18 +1,20 @@
-//! What is sent for a request: headers and body for APNs, the message for FCM, the payload for web push. Pure.
+//! What is sent for a request: headers and body for APNs, the message for FCM and HMS, the payload for web
+//! push. Pure.
 //!
 //! Which token and which kind of push:
 //!
-//! | request | APNs | FCM | web push |
-//! |---|---|---|---|
-//! | call | `voip` to the call token; `alert` when the device has only a remote token | data message | high urgency |
-//! | cancel | `background` to the remote token | data message | high urgency, in the call's place |
-//! | missed call | `alert` to the remote token | data message with a notification | normal urgency |
-//! | anything else | `notification` | the same | the same |
+//! | request | APNs | FCM | HMS | web push |
+//! |---|---|---|---|---|
+//! | call | `voip` to the call token; `alert` when the device has only a remote token | data message | data message, high urgency | high urgency |
+//! | cancel | `background` to the remote token | data message | data message, high urgency | high urgency, in the call's place |
+//! | missed call | `alert` to the remote token | data message with a notification | data message | normal urgency |
+//! | anything else | `notification` | the same | data message | the same |
 //!
 //! A cancel never goes to a PushKit token: iOS ends an app that gets a voip push and shows no call.
 
 pub(crate) mod facts;
 mod fit;
+pub(crate) mod hms;
 pub(crate) mod message;
 mod notification;
 pub(crate) mod preset;
@@ -27,6 +29,7 @@ use uuid::Uuid;
 use crate::push::app::PayloadStyle;
 use crate::push::payload::facts::Facts;
 use crate::push::payload::fit::longest;
+use crate::push::payload::hms::{HMS_LIMIT, HmsPush};
 use crate::push::payload::message::{
     ApnsPush, ApnsTarget, FCM_LIMIT, FcmPush, fcm_token, measured, named, object, strings,
 };
@@ -126,6 +129,25 @@ impl Composer {
                 data,
                 notification,
                 system: None,
+                keep: None,
+            };
+            let size = push.size();
+            (push, size)
+        })
+    }
+
+    /// The push to Huawei's Push Kit for a request.
+    pub fn hms(&self, req: &PushRequest, provider: &Provider, now: SystemTime) -> Result<HmsPush, PushError> {
+        let call = match &req.about {
+            About::Call(call) => call,
+            About::Notification(what) => return notification::hms(req, what),
+        };
+        let token = req.to.token().clone();
+        fit(&Facts::new(req, call, now), HMS_LIMIT, |facts| {
+            let push = HmsPush {
+                token: token.clone(),
+                data: self.0.keys(facts, provider),
+                is_urgent: call.kind != PushKind::MissedCall,
                 keep: None,
             };
             let size = push.size();

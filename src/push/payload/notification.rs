@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::clock::unix;
 use crate::push::payload::fit::longest;
+use crate::push::payload::hms::{HMS_LIMIT, HmsPush};
 use crate::push::payload::message::{
     ApnsPush, ApnsTarget, FCM_LIMIT, FcmPush, SystemKeys, fcm_token, is_reserved_by_fcm, measured, named, strings,
 };
@@ -69,6 +70,23 @@ pub(crate) fn fcm(req: &PushRequest, what: &NotificationPush) -> Result<FcmPush,
             Some(key) => Err(reserved(key)),
             None => Ok(push),
         })
+}
+
+/// The push to Huawei's Push Kit for a notification: the app's own program shows it, whatever it says.
+pub(crate) fn hms(req: &PushRequest, what: &NotificationPush) -> Result<HmsPush, PushError> {
+    let token = req.to.token_for(what.token_type);
+    let token = token.ok_or(PushError::Refused(OwnRefusal::NoToken))?;
+    let content = NotificationContent::read(&what.payload)?;
+    content.fit(HMS_LIMIT, |content| {
+        let push = HmsPush {
+            token: token.clone(),
+            data: content.everything(),
+            is_urgent: what.token_type == TokenType::Voip,
+            keep: Some(req.ttl),
+        };
+        let size = push.size();
+        (push, size)
+    })
 }
 
 /// The web push for a notification: the app's own program shows it, whatever it says.

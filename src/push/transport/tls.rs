@@ -70,17 +70,22 @@ impl Tls {
         })
     }
 
-    /// The same for endpoints that phones choose: their names lead to no address that the rules forbid. A proxy looks
-    /// names up itself, so the configuration wants a list of hosts with one.
-    pub(crate) fn for_endpoints(app: &App, rules: &Arc<EndpointRules>) -> Result<Self, SetupError> {
+    /// The same for a provider that may speak any version of HTTP.
+    pub(crate) fn for_any_http(app: &App) -> Result<Self, SetupError> {
         let encrypted = GatewayTls {
             encrypted: true,
             verified: true,
             connect_timeout: CONNECT_LIMIT,
         };
+        Self::for_gateway(app, encrypted)
+    }
+
+    /// The same for endpoints that phones choose: their names lead to no address that the rules forbid. A proxy looks
+    /// names up itself, so the configuration wants a list of hosts with one.
+    pub(crate) fn for_endpoints(app: &App, rules: &Arc<EndpointRules>) -> Result<Self, SetupError> {
         Ok(Self {
             endpoints: app.proxy.is_none().then(|| Arc::clone(rules)),
-            ..Self::for_gateway(app, encrypted)?
+            ..Self::for_any_http(app)?
         })
     }
 

@@ -1,4 +1,4 @@
-//! Stand-ins for the remote ends of fswake: APNs, FCM, push services of the web, an operator's push gateway, SIP phones; and a real FreeSWITCH and a real Kamailio for the live tests.
+//! Stand-ins for the remote ends of fswake: APNs, FCM, Huawei, push services of the web, an operator's push gateway, SIP phones; and a real FreeSWITCH and a real Kamailio for the live tests.
 
 #![allow(clippy::missing_panics_doc, reason = "a stand-in that cannot go on fails its test")]
 // A stand-in that cannot start has to end the test, and that is all there is to say about it.
@@ -9,6 +9,7 @@ pub mod daemon;
 pub mod fcm;
 pub mod freeswitch;
 pub mod gateway;
+pub mod hms;
 pub mod http1;
 pub mod http2;
 pub mod kamailio;
@@ -19,5 +20,6 @@ pub mod sip;
 pub mod site;
 pub mod skipped;
 pub mod tls;
+pub mod vendors;
 pub mod webpush;
 pub mod webpush_testing;
