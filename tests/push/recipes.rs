@@ -31,7 +31,6 @@ async fn recipe(name: &str, host: &str, vendor: Vendor) -> (Pushers, VendorServi
     let dir = tempfile::tempdir().unwrap();
     for (file, content) in [
         ("xiaomi-secret", format!("Authorization: key={SECRET}\n")),
-        ("oppo-token", format!("auth_token: {SECRET}\n")),
         ("vivo-token", format!("authToken: {SECRET}\n")),
         (
             "pushover.form",
@@ -80,28 +79,6 @@ async fn recipe_for_xiaomi_is_taken_and_reads_refusals_inside_a_200() {
         .next(Fault::json(200, &json!({"result": "error", "code": 1})));
     let refused = attempts(pushers.push(&to("xiaomi", KNOWN)).await);
     assert_eq!(refused, Err("refused by the provider: 200 /result is error".into()));
-}
-
-#[tokio::test]
-async fn recipe_for_oppo_is_taken_and_reads_refusals_inside_a_200() {
-    let (pushers, oppo) = recipe("oppo", "https://api.push.oppomobile.com", Vendor::Oppo).await;
-    assert_eq!(attempts(pushers.push(&to("oppo", KNOWN)).await), Ok(1));
-    let asked = oppo.next().await;
-    assert_eq!(asked.reason, "");
-    assert!(asked.payload.contains("sip-call-id"), "{}", asked.payload);
-    let refused = attempts(pushers.push(&to("oppo", GONE)).await);
-    assert_eq!(refused, Err("token refused (/code is 10000)".into()));
-    oppo.faults
-        .next(Fault::json(200, &json!({"code": 11, "message": "Invalid AuthToken"})));
-    assert_eq!(
-        attempts(pushers.push(&to("oppo", KNOWN)).await),
-        Err("/code is 11".into())
-    );
-    oppo.faults.next(Fault::json(
-        200,
-        &json!({"code": -2, "message": "Service in Flow Control"}),
-    ));
-    assert_eq!(attempts(pushers.push(&to("oppo", KNOWN)).await), Ok(2));
 }
 
 #[tokio::test]

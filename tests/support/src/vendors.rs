@@ -27,9 +27,6 @@ pub enum Vendor {
     /// Xiaomi, "Server API Address and Parameters" (dev.mi.com/xiaomihyperos/documentation/detail?pId=1696): "Push a single
     /// message", V3. `Authorization: key=<APP_SECRET>`; the reply has `result` "ok" or "error".
     Xiaomi,
-    /// OPPO, "unicast" of its server API (open.oppomobile.com, OPPO PUSH): header `auth_token`, form field `message`. The
-    /// reply has `code`: 0, 11 (invalid auth token), 10000 (invalid registration id), -2 (flow control).
-    Oppo,
     /// vivo, "API interface documents" (dev.vivo.com.cn/documentCenter/doc/362), 2.1: header `authToken`. The reply has
     /// `result`: 0, 10000 (not authenticated), 10302 (illegal regId), 10070 (too many messages).
     Vivo,
@@ -114,7 +111,6 @@ impl Rules {
     fn judge(&self, request: &Received) -> Verdict {
         match self.vendor {
             Vendor::Xiaomi => xiaomi(request),
-            Vendor::Oppo => oppo(request),
             Vendor::Vivo => vivo(request),
             Vendor::Pushover => pushover(request),
         }
@@ -126,7 +122,6 @@ impl Rules {
                 "result": "ok", "trace_id": "Xlm43b07540493", "code": 0, "data": { "id": "slm43b075" },
                 "description": "ok", "info": "Received push messages for 1 REGID",
             }),
-            Vendor::Oppo => json!({ "code": 0, "message": "Success", "data": { "messageId": "5ad5a6f2" } }),
             Vendor::Vivo => json!({ "result": 0, "desc": "ok", "taskId": "342982232646516736" }),
             Vendor::Pushover => json!({ "status": 1, "request": "647d2300-702c-4b38-8b2f-d56326ae460b" }),
         }
@@ -155,27 +150,6 @@ fn xiaomi(request: &Received) -> Verdict {
     match get("registration_id") {
         KNOWN => Ok(get("payload").to_owned()),
         _ => refused("No valid targets!", 20301),
-    }
-}
-
-fn oppo(request: &Received) -> Verdict {
-    let refused = |reason, code: i32| Err((reason, json!({ "code": code, "message": reason })));
-    if request.path != "/server/v1/message/notification/unicast" {
-        return refused("Service Not Exist", 28);
-    }
-    if request.header("auth_token") != SECRET {
-        return refused("Invalid AuthToken", 11);
-    }
-    let form = form(request);
-    let message: Value = serde_json::from_str(form.get("message").map_or("", String::as_str)).unwrap_or_default();
-    let notification = &message["notification"];
-    let text = |name: &str| notification[name].as_str().unwrap_or_default();
-    if message["target_type"] != 2 || text("title").is_empty() || text("content").is_empty() {
-        return refused("Missing Required Arguments", 40);
-    }
-    match message["target_value"].as_str() {
-        Some(KNOWN) => Ok(text("action_parameters").to_owned()),
-        _ => refused("Invalid RegistrationId(s)", 10000),
     }
 }
 
