@@ -91,7 +91,7 @@ async fn tell() -> Result<()> {
     );
     let dir = tempfile::tempdir()?;
     let address = start_daemon(dir.path(), &fs, &apns, &fcm)?;
-    // One connection hears what happens, the other reads what was before.
+    // One connection gets events, the other reads the past.
     until("fswake is connected to FreeSWITCH", || async {
         fs.connections().0 >= 2
     })
@@ -107,7 +107,7 @@ async fn tell() -> Result<()> {
         phone.sleep();
         phone.expire();
     }
-    // What is written after the phones' ends is heard after them.
+    // What is written after the phones' ends arrives after them.
     let last = fs.fire_custom("sofia::sip_user_state", &[]);
     until("fswake heard that both phones are gone", || async {
         last.written_at().is_some()

@@ -19,7 +19,7 @@ use crate::store::devices::owners_unseen;
 /// How often the store is looked through; `store.token-ttl` is at least as long.
 pub const EVERY: Duration = Duration::from_secs(3600);
 
-/// Looks for them so often until told to stop. `ttl` is the time to live in seconds, as it is in force.
+/// Checks this often until stopped. `ttl` is the current time to live in seconds.
 pub async fn run(
     store: PathBuf,
     ttl: Arc<AtomicU64>,
@@ -46,7 +46,7 @@ pub async fn run(
                     after = next;
                     found
                 }
-                // The writer says what is wrong with the store; in an hour it is looked at again.
+                // The writer reports the store's problem; try again in an hour.
                 other => {
                     debug!(?other, "the store could not be looked through for old devices");
                     break;

@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::engine::view::{AorView, CallView};
-use crate::engine::{Delivery, Notification};
-use crate::input::{Ask, Input, Query};
-use crate::types::{Aor, DeviceKey};
+use crate::engine::{Delivery, Event, HeldCall, Notification, WakeReport};
+use crate::input::{Ask, Input, OtherWake, Query};
+use crate::types::{Aor, CallId, DeviceKey};
 
 /// Calls in one answer: some 50 µs of the loop's time.
 const SLICE: usize = 64;
@@ -93,6 +93,28 @@ impl Control {
             .map_err(|_| NoAnswer::Stopping)
     }
 
+    /// Wakes a user's phones; answers when one is awake, or why not. Whoever drops the answer gives the wake up, unless
+    /// others wait for it.
+    pub async fn wake(&self, asked: HeldCall) -> Result<Result<WakeReport, OtherWake>, NoAnswer> {
+        let (to, answer) = oneshot::channel();
+        let mut waiting = Waiting {
+            call: Some(asked.call),
+            answer,
+            inputs: self.inputs.clone(),
+        };
+        self.inputs
+            .try_send(Input::Wake(Box::new(asked), to))
+            .map_err(|e| refused(&e))?;
+        let answered = (&mut waiting.answer).await;
+        waiting.call = None;
+        answered.map_err(|_| NoAnswer::Stopping)
+    }
+
+    /// Tells the loop of something that happened outside.
+    pub fn tell(&self, event: Event) -> Result<(), NoAnswer> {
+        self.inputs.try_send(Input::Event(event)).map_err(|e| refused(&e))
+    }
+
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, NoAnswer> {
         let asked = async {
             let turn = Arc::clone(&self.turn).acquire_owned().await;
@@ -110,6 +132,27 @@ impl Control {
     }
 }
 
+/// Somebody who waits for a wake. Tells the loop when he has gone before the answer.
+struct Waiting {
+    call: Option<CallId>,
+    answer: oneshot::Receiver<Result<WakeReport, OtherWake>>,
+    inputs: mpsc::Sender<Input>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let Some(call) = self.call.take() else { return };
+        // First: the loop looks at who still waits.
+        self.answer.close();
+        if let Err(mpsc::error::TrySendError::Full(left)) = self.inputs.try_send(Input::WakeLeft(call)) {
+            let inputs = self.inputs.clone();
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                runtime.spawn(async move { inputs.send(left).await });
+            }
+        }
+    }
+}
+
 fn refused(error: &mpsc::error::TrySendError<Input>) -> NoAnswer {
     match error {
         mpsc::error::TrySendError::Full(_) => NoAnswer::Busy,
@@ -120,6 +163,7 @@ fn refused(error: &mpsc::error::TrySendError<Input>) -> NoAnswer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Audience;
     use crate::types::{TokenType, push::Payload};
 
     /// One that has little patience.
@@ -153,7 +197,7 @@ mod tests {
             token_type: TokenType::Im,
             app: None,
             payload: Arc::new(Payload::parse("{}").unwrap()),
-            only_absent: false,
+            audience: Audience::All,
             by: "http",
             at: 0,
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,7 +29,7 @@ use crate::lifecycle::{self, Signal, Signals};
 use crate::logging::SetFilter;
 use crate::metrics::Metrics;
 use crate::push::Pushers;
-use crate::reload::{self, Allowed, Reload};
+use crate::reload::{self, AllowedNetworks, Reload};
 use crate::store::StoreWriter;
 use crate::store::sqlite::{Options, Sqlite};
 use crate::store::{Snapshot, StoreOp};
@@ -41,8 +41,12 @@ use crate::words;
 const INPUTS: usize = 16_384;
 /// Questions about registrations that may wait for FreeSWITCH, some 200 bytes each.
 const QUESTIONS: usize = 16_384;
+/// Wakes that may be asked for at once, each with its connection.
+const MOST_WAKES: usize = 10_000;
 /// How long releases and hangups that were ordered may take to be written at the end.
 const LAST_WORDS: Duration = Duration::from_secs(3);
+/// How long an answer by HTTP may take to be written.
+const LAST_ANSWER: Duration = Duration::from_millis(100);
 /// How long the store may take for what it has not written yet.
 const LAST_WRITES: Duration = Duration::from_secs(5);
 
@@ -65,7 +69,9 @@ struct Daemon {
     calls: TaskTracker,
     pushes: TaskTracker,
     store: StoreWriter,
-    /// Told when the configuration is to be read again.
+    /// Wakes that may be asked for at once, and those that nobody has asked for.
+    wakes: (usize, Arc<Semaphore>),
+    /// Notified when the configuration must be read again.
     reload: Arc<Notify>,
     reloading: AbortHandle,
     drain_timeout: watch::Receiver<Duration>,
@@ -101,7 +107,7 @@ impl Daemon {
         let stop = CancellationToken::new();
         let (calls, pushes) = (TaskTracker::new(), TaskTracker::new());
 
-        let allowed = Allowed::new(config.listen.allow.clone().into());
+        let allowed = AllowedNetworks::new(config.listen.allow.clone().into());
         let is_allowed = {
             let allowed = Arc::clone(&allowed);
             move |ip| {
@@ -109,7 +115,7 @@ impl Daemon {
                 networks.iter().any(|network| network.contains(ip))
             }
         };
-        let most_calls = open_files.map_or(usize::MAX, most_calls);
+        let (most_calls, most_wakes) = open_files.map_or((usize::MAX, MOST_WAKES), most_calls);
         let (inbound_settings, settings) = watch::channel(reload::inbound_settings(&config));
         let directory = {
             let settings = settings.clone();
@@ -123,7 +129,8 @@ impl Daemon {
             calls.clone(),
             directory.clone(),
         );
-        for &address in &config.listen.addresses {
+        let listening = config.has_freeswitch.then_some(&config.listen.addresses);
+        for &address in listening.into_iter().flatten() {
             let listener = listen(address).with_context(|| format!("listen on {address}"))?;
             // With port 0 the system has chosen one.
             let address = listener.local_addr().unwrap_or(address);
@@ -131,6 +138,7 @@ impl Daemon {
             parts.spawn("the listener for calls", outbound.clone().listen(listener));
         }
 
+        let wakes = Arc::new(Semaphore::new(most_wakes));
         let esl_up = Arc::new(AtomicBool::new(false));
         let metrics = Metrics::new();
         for app in pushers.states() {
@@ -147,6 +155,8 @@ impl Daemon {
             store: store.clone(),
             store_path: config.store.path.clone(),
             esl_up: esl_up.clone(),
+            has_freeswitch: config.has_freeswitch,
+            wakes: wakes.clone(),
             token: config.http.token.clone(),
         });
         let http = http::serve::run(config.http.addresses.clone(), http::router(site), stop.clone());
@@ -168,34 +178,38 @@ impl Daemon {
             heartbeat: Box::new(lifecycle::heartbeat()),
         };
         parts.spawn("the driver's loop", driver.run(inputs_rx));
-        let (answers, answers_rx) = mpsc::channel(1024);
-        let answerer = Answerer {
-            settings: settings.clone(),
-            answers: answers_rx,
-            stop: stop.clone(),
-        };
-        parts.spawn("what answers notifications", answerer.run());
-        let users = Users {
-            directory,
-            questions: users_rx,
-            inputs: inputs.clone(),
-            stop: stop.clone(),
-        };
-        parts.spawn("what asks the directory", users.run());
-        let inbound = Inbound {
-            settings,
-            inputs: inputs.clone(),
-            waiting: now_waiting,
-            up: esl_up,
-            kills: kills_rx,
-            questions: Arc::new(Mutex::new(questions_rx)),
-            resyncs: Arc::default(),
-            answers,
-            stop: stop.clone(),
-        };
-        parts
-            .on_a_thread("fswake-inbound", inbound.run())
-            .context("start the inbound connection's thread")?;
+        if config.has_freeswitch {
+            let (answers, answers_rx) = mpsc::channel(1024);
+            let answerer = Answerer {
+                settings: settings.clone(),
+                answers: answers_rx,
+                stop: stop.clone(),
+            };
+            parts.spawn("what answers notifications", answerer.run());
+            let users = Users {
+                directory,
+                questions: users_rx,
+                inputs: inputs.clone(),
+                stop: stop.clone(),
+            };
+            parts.spawn("what asks the directory", users.run());
+            let inbound = Inbound {
+                settings,
+                inputs: inputs.clone(),
+                waiting: now_waiting,
+                up: esl_up,
+                kills: kills_rx,
+                questions: Arc::new(Mutex::new(questions_rx)),
+                resyncs: Arc::default(),
+                answers,
+                stop: stop.clone(),
+            };
+            parts
+                .on_a_thread("fswake-inbound", inbound.run())
+                .context("start the inbound connection's thread")?;
+        } else {
+            info!("no FreeSWITCH (freeswitch.enabled): registrations and wakes come by HTTP");
+        }
         // Connections and tokens are ready before the first call needs them; a provider that is down delays nothing
         // here.
         let warming = pushers.clone();
@@ -230,6 +244,7 @@ impl Daemon {
             calls,
             pushes,
             store,
+            wakes: (most_wakes, wakes),
             reload: reload_asked,
             reloading,
             drain_timeout: drain_timeout_now,
@@ -274,6 +289,12 @@ impl Daemon {
         let last_words = async {
             self.calls.wait().await;
             self.pushes.wait().await;
+            let (most, free) = &self.wakes;
+            if free.available_permits() < *most {
+                // Each has its answer then; this is for the last of them to be written.
+                let _ = free.acquire_many(u32::try_from(*most).unwrap_or(u32::MAX)).await;
+                tokio::time::sleep(LAST_ANSWER).await;
+            }
         };
         if tokio::time::timeout(LAST_WORDS, last_words).await.is_err() {
             warn!("some connections did not end in time");
@@ -288,15 +309,17 @@ impl Daemon {
     }
 }
 
-/// How many calls may be held at once. Each needs a descriptor; pushes, the store, FreeSWITCH and whoever asks need
-/// some, and a call that cannot be pushed is better not held.
-fn most_calls(open_files: u64) -> usize {
+/// How many calls may be held at once, and how many wakes may be asked for. Each needs a descriptor; pushes, the store,
+/// FreeSWITCH and whoever asks need some, and a call that cannot be pushed is better not held.
+fn most_calls(open_files: u64) -> (usize, usize) {
     let others = (open_files / 2).min(256);
-    usize::try_from(open_files - others).unwrap_or(usize::MAX)
+    let left = usize::try_from(open_files - others).unwrap_or(usize::MAX);
+    let wakes = (left / 4).min(MOST_WAKES);
+    (left - wakes, wakes)
 }
 
-/// Listens with room for a burst: FreeSWITCH says nothing until it is spoken to, so a connection that the kernel turned
-/// away for a full queue looks like silence for seconds.
+/// Listens with room for a burst: FreeSWITCH sends nothing at first, so a connection that the kernel turned away for a
+/// full queue looks like silence for seconds.
 fn listen(address: std::net::SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()?

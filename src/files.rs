@@ -6,9 +6,9 @@
 //! | UTF-16, with a mark or plainly ASCII | any text | read |
 //! | line ends of Windows, no last line end | any text | read |
 //! | `\n` written out instead of a line end | keys, certificates | a line end |
-//! | Latin-1 | XML that says so, comments of any XML | read |
+//! | Latin-1 | XML that declares it, comments of any XML | read |
 //! | anything else that is not UTF-8 | any text | refused, with its line |
-//! | blank at the end of a secret's line | secrets | part of it; said |
+//! | blank at the end of a secret's line | secrets | part of it, with a warning |
 
 use std::borrow::Cow;
 use std::io::{Error, ErrorKind, Read};
@@ -23,7 +23,7 @@ use crate::words;
 /// The longest file that is read: a list of all the world's CAs has a tenth of it.
 const LONGEST: u64 = 4 << 20;
 
-/// Why a file cannot be used. Never shows what is in it.
+/// Why a file cannot be used. Never shows its content.
 #[derive(Debug, Error)]
 pub enum FileError {
     /// The system does not give it.
@@ -58,7 +58,7 @@ pub enum FileError {
     Control,
 }
 
-// Not its source: whoever prints a chain of causes would say it twice.
+// Without its source: a chain of causes would repeat it.
 impl From<Error> for FileError {
     fn from(error: Error) -> Self {
         Self::Unread(error)
@@ -80,7 +80,7 @@ pub struct SecretLine {
 /// without end.
 ///
 /// # Errors
-/// What the system says; also for anything but a regular file, and for one that is longer than 4 MiB.
+/// The system's error; also for anything but a regular file, and for one that is longer than 4 MiB.
 pub fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let no_wait = OFlags::NONBLOCK.bits().cast_signed();
     let file = std::fs::OpenOptions::new()
@@ -110,7 +110,7 @@ pub fn text(path: &Path) -> Result<String, FileError> {
 /// Reads a secret on a line of its own.
 ///
 /// # Errors
-/// When there is none, or more than one line.
+/// If there is none, or more than one line.
 pub fn line(path: &Path) -> Result<SecretLine, FileError> {
     let text = text(path)?;
     let line = text.trim_end_matches(['\r', '\n']);
@@ -160,10 +160,10 @@ pub fn with_line_ends(pem: &str) -> Cow<'_, str> {
     }
 }
 
-/// Reads XML, which may say that it is Latin-1 (FreeSWITCH passes bytes on as they are).
+/// Reads XML, which may be declared as Latin-1 (FreeSWITCH passes bytes on as they are).
 ///
 /// # Errors
-/// When it is neither UTF-8 nor what it says it is.
+/// If it is neither UTF-8 nor the declared encoding.
 pub fn xml(path: &Path) -> Result<String, FileError> {
     xml_of(&read(path)?)
 }
@@ -210,7 +210,7 @@ pub fn decode(bytes: &[u8]) -> Result<String, FileError> {
     match bytes {
         [0xff, 0xfe, text @ ..] => utf_16(text, u16::from_le_bytes),
         [0xfe, 0xff, text @ ..] => utf_16(text, u16::from_be_bytes),
-        // No text of ours begins with NUL or has one in its second place.
+        // No valid text begins with NUL or has one in its second place.
         [1..=0x7f, 0, ..] => utf_16(bytes, u16::from_le_bytes),
         [0, 1..=0x7f, ..] => utf_16(bytes, u16::from_be_bytes),
         [0xef, 0xbb, 0xbf, text @ ..] | text => utf_8(text),
@@ -224,7 +224,7 @@ fn utf_8(bytes: &[u8]) -> Result<String, FileError> {
     Ok(text.to_owned())
 }
 
-/// The number of the line where a byte is, from 1 on.
+/// The number of a byte's line, from 1 on.
 fn line_at(bytes: &[u8], at: usize) -> usize {
     bytes.iter().take(at).filter(|b| **b == b'\n').count() + 1
 }
@@ -355,7 +355,7 @@ mod tests {
         assert!(comment.contains("<a v=\"x\"/><!--#set \"b=c\"-->"), "{comment}");
         let outside = xml_of(b"<!-- Zo\xeb -->\n\n<a v=\"Zo\xeb\"/>").unwrap_err().to_string();
         assert!(outside.starts_with("line 1 is not UTF-8"), "{outside}");
-        // A declaration that is wrong does no harm to what is right.
+        // A wrong declaration does not harm valid text.
         let right = "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><a v=\"Zoë\"/>";
         assert_eq!(xml_of(right.as_bytes()).unwrap(), right);
     }

@@ -27,7 +27,7 @@ pub fn reloading() {
 
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        debug!(error = words::of_io(&error), "systemd cannot be told");
+        debug!(error = words::of_io(&error), "cannot notify systemd");
     }
 }
 

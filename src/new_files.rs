@@ -1,4 +1,4 @@
-//! New files, whole or not at all, and never in place of another without being told.
+//! New files: written whole or not at all, and never over another without permission.
 
 use std::fs::{OpenOptions, Permissions};
 use std::io::Write;
@@ -17,7 +17,7 @@ pub(crate) struct NewFile {
     pub mode: u32,
 }
 
-/// What became of it.
+/// The result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Made {
     New,

@@ -24,11 +24,11 @@ use crate::push::{AppChanges, Pushers};
 use crate::words;
 
 /// Networks from which held calls are taken.
-pub type Allowed = Arc<RwLock<Vec<Network>>>;
+pub type AllowedNetworks = Arc<RwLock<Vec<Network>>>;
 
 /// The parts that a new configuration reaches.
 pub struct Reload {
-    /// What is in force.
+    /// The current configuration.
     pub config: Config,
     /// The apps.
     pub pushers: Pushers,
@@ -39,8 +39,8 @@ pub struct Reload {
     /// The inbound connection's.
     pub inbound: watch::Sender<Settings>,
     /// Who may hand over calls.
-    pub allowed: Allowed,
-    /// How long a device may go unseen, in seconds, for whoever looks for old ones.
+    pub allowed: AllowedNetworks,
+    /// How long a device may go unseen, in seconds, for the search for old ones.
     pub token_ttl: Arc<AtomicU64>,
     /// How long a drain may take.
     pub drain_timeout: watch::Sender<Duration>,
@@ -54,6 +54,7 @@ pub fn inbound_settings(config: &Config) -> Settings {
         endpoint: config.freeswitch.clone(),
         rules: config.contact.clone(),
         notifications: config.notification_events,
+        voicemail: config.policy.apps.iter().any(|app| app.voicemail_push),
     }
 }
 
@@ -66,7 +67,7 @@ impl Reload {
         }
     }
 
-    /// Reads the configuration again and puts it in force; a bad one changes nothing and is said.
+    /// Reads the configuration again and uses it; a bad one changes nothing and is logged.
     async fn once(&mut self) {
         lifecycle::reloading();
         let (file, pushers) = (self.config.file.clone(), self.pushers.clone());
@@ -87,6 +88,7 @@ impl Reload {
             file: _,
             notes,
             unread: _,
+            has_freeswitch,
             freeswitch,
             listen: Listen { addresses, allow },
             policy,
@@ -106,6 +108,7 @@ impl Reload {
         let mut restart = Vec::new();
         let StoreConfig { .. } = store;
         restart.extend((addresses != old.listen.addresses).then_some("listen.addresses"));
+        restart.extend((has_freeswitch != old.has_freeswitch).then_some("freeswitch.enabled"));
         restart.extend((store != old.store).then_some("store"));
         restart.extend((http != old.http).then_some("http"));
         restart.extend((format != old.log.format).then_some("log.format"));

@@ -27,7 +27,7 @@ impl Parts {
     /// thousand times a second while calls wait, and each time one worker would have to wake another.
     ///
     /// # Errors
-    /// When there is no thread to be had.
+    /// If no thread can be started.
     pub fn on_a_thread(
         &mut self,
         name: &'static str,
@@ -46,7 +46,7 @@ impl Parts {
         Ok(())
     }
 
-    /// Waits until one has ended, and says which.
+    /// Waits until one has ended, and returns which.
     pub async fn ended(&mut self) -> String {
         let Some(ended) = self.tasks.join_next_with_id().await else {
             return std::future::pending().await;

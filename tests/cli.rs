@@ -350,7 +350,7 @@ fn subcommands_that_only_ask_need_no_secret_and_say_where_they_looked_for_one() 
         for says in [
             "the daemon wants a token, and its file cannot be read",
             &format!("http.token-file: {folder}/http-token: cannot be read: no such file or directory"),
-            &format!("looked for in {folder}"),
+            &format!("searched in {folder}"),
             "hint: run this as root",
         ] {
             assert!(err.contains(says), "{command:?}: {err}");
@@ -365,9 +365,9 @@ fn subcommands_that_only_ask_need_no_secret_and_say_where_they_looked_for_one() 
     };
     // What may be a credential of systemd's is not known; what is at no place of its own is wrong.
     for (name, state, says) in [
-        ("login", "warning", "not looked at: "),
+        ("login", "warning", "not checked: "),
         ("ios", "warning", "key.p8: cannot be read"),
-        ("gate", "warning", "not looked at: "),
+        ("gate", "warning", "not checked: "),
         ("android", "error", "/nonexistent/a.json: cannot be read"),
         ("file", "ok", "can be written"),
     ] {

@@ -1,4 +1,5 @@
-//! What the documents promise of this repository: links, commands, keys and files that README.md and docs/ name are there.
+//! What the documents promise of this repository: links, commands, keys and files that README.md and docs/ name are
+//! there.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -243,6 +244,7 @@ fn every_file_of_the_repository_that_is_named_exists() {
     let folders = [
         "core/",
         "fs-conf/",
+        "gateway/",
         "docs/",
         "tests/",
         "src/",
@@ -279,7 +281,7 @@ fn is_key(dir: &Path, section: &str, key: &str) -> bool {
         section => format!("[{section}]\n{key} = -1.5"),
     };
     std::fs::write(&file, text).unwrap();
-    // No key takes this value: its mistake is told, or that there is no such key.
+    // No key takes this value: the error is about the value, or about an unknown key.
     let error = Config::load(Some(&file), &Environment::default()).expect_err("no key takes -1.5");
     !error.to_string().contains("unknown key")
 }

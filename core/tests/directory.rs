@@ -148,6 +148,7 @@ fn explicit_unregister_drops_the_token_where_the_app_does_not_keep_it() {
             domains: Vec::new(),
             on_unregister: wish,
             missed_call_push: false,
+            voicemail_push: false,
             cancel_push: false,
         });
         let mut b = Bench::new(policy);
@@ -333,9 +334,10 @@ fn domains_are_compared_without_case_after_their_aliases() {
             caller_name: "".into(),
             at: std::time::SystemTime::UNIX_EPOCH,
             max_wait: None,
-            handover: fswake_core::engine::Handover::Dialplan,
+            routing: fswake_core::engine::Routing::Dialplan,
             options: fswake_core::engine::CallOptions::default(),
             query: None,
+            sip_call_id: None,
         }));
         assert!(
             !b.out
@@ -363,9 +365,10 @@ fn single_domain_site_may_ignore_the_domain() {
         caller_name: "".into(),
         at: std::time::SystemTime::UNIX_EPOCH,
         max_wait: None,
-        handover: fswake_core::engine::Handover::Dialplan,
+        routing: fswake_core::engine::Routing::Dialplan,
         options: fswake_core::engine::CallOptions::default(),
         query: None,
+        sip_call_id: None,
     }));
     b.expect_push("tok");
 }
@@ -413,6 +416,7 @@ fn exceptions_of_an_app_hold_for_its_domains_only() {
         domains: vec!["elsewhere.example".into()],
         on_unregister: OnUnregister::Keep,
         missed_call_push: false,
+        voicemail_push: false,
         cancel_push: false,
     });
     let mut b = Bench::new(policy);

@@ -1,4 +1,4 @@
-//! Pushes that are no call's, in virtual time: who gets one, what the answer says, and what a refusal does to a token.
+//! Pushes without a call, in virtual time: who gets one, the answer, and what a refusal does to a token.
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::{Bench, T0, apns, reg};
 use fswake_core::engine::policy::Policy;
-use fswake_core::engine::{Delivery, Event, Nobody, NotSent, Notification};
+use fswake_core::engine::{Audience, Delivery, Event, Nobody, NotSent, Notification};
 use fswake_core::types::push::{About, Payload, PushError, PushReceipt, PushRequest};
 use fswake_core::types::{Aor, NotificationId, Provider, PushParams, PushToken, TokenType, Tokens};
 
@@ -21,7 +21,7 @@ fn asked(user: &str, kind: TokenType) -> Notification {
         token_type: kind,
         app: None,
         payload: Arc::new(Payload::parse(r#"{"body":"hello"}"#).unwrap()),
-        only_absent: false,
+        audience: Audience::All,
         by: "test",
         at: T0,
     }
@@ -331,7 +331,7 @@ fn message_for_the_absent_leaves_out_registered_devices_and_no_trace_when_there_
     let mut b = bench();
     register(&mut b, "1001", iphone("here"));
     let message = || Notification {
-        only_absent: true,
+        audience: Audience::Absent,
         ..asked("1001", TokenType::Im)
     };
     ask(&mut b, 1, message());

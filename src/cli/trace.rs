@@ -19,7 +19,7 @@ const MOST: usize = 50;
 
 /// Whose wakes, and since when.
 #[derive(Debug, Args)]
-pub(super) struct Trace {
+pub(super) struct TraceArgs {
     /// A call id (as in logs, `fswake_call` and X-Fswake-Call), `user@domain`, or `user` in any domain
     #[arg(value_name = "CALL|USER@DOMAIN")]
     whose: String,
@@ -39,7 +39,7 @@ struct Traces {
 }
 
 /// Prints the timelines.
-pub(super) fn trace(config: &Config, args: &Trace, wide: bool) -> anyhow::Result<()> {
+pub(super) fn trace(config: &Config, args: &TraceArgs, wide: bool) -> anyhow::Result<()> {
     let journal = Journal::open(&config.store.path)?;
     let whose = args.whose.trim();
     let wakes = if let Ok(call) = whose.parse::<Uuid>() {

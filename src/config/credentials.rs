@@ -2,13 +2,13 @@
 
 use super::app::Section;
 use super::raw;
-use super::values::Checked;
+use super::values::CheckResult;
 use crate::push::app::Credentials;
 use crate::types::Provider;
 
 impl Section<'_> {
     /// Takes the credentials out of an app's table. Those of another provider are an error.
-    pub(super) fn credentials(&self, provider: &Provider, raw: &mut raw::AppTable) -> Checked<Credentials> {
+    pub(super) fn credentials(&self, provider: &Provider, raw: &mut raw::AppTable) -> CheckResult<Credentials> {
         let credentials = match provider {
             Provider::Apns | Provider::ApnsSandbox if raw.cert_file.is_some() && raw.key_file.is_none() => {
                 let cert_file = self.need("cert-file", raw.cert_file.take(), "")?;
@@ -86,7 +86,7 @@ impl Section<'_> {
     }
 
     /// An app at Huawei.
-    fn hms(&self, raw: &mut raw::AppTable) -> Checked<Credentials> {
+    fn hms(&self, raw: &mut raw::AppTable) -> CheckResult<Credentials> {
         let allowed = "the app's OAuth 2.0 client id, digits only (AppGallery Connect, project settings)";
         let client_id = match raw.client_id.take() {
             None => return Err(self.at.missing(&self.key("client-id"), allowed)),
@@ -114,7 +114,7 @@ impl Section<'_> {
         })
     }
 
-    fn apple_id(&self, key: &str, id: Option<String>) -> Checked<String> {
+    fn apple_id(&self, key: &str, id: Option<String>) -> CheckResult<String> {
         let allowed = "10 letters and digits";
         match id {
             None => Err(self.at.missing(&self.key(key), allowed)),

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration: file, key, value, and what is allowed.
+//! Errors of a configuration: file, key, value, and what is allowed.
 
 use std::fmt;
 use std::path::Path;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::app::Section;
 use super::raw;
-use super::values::{Checked, duration, is_word};
+use super::values::{CheckResult, duration, is_word};
 use crate::files;
 use crate::push::app::{HttpAuth, HttpProfile, HttpProfiles};
 use crate::push::refused_when::{Found, Meaning, RefusedWhen};
@@ -16,7 +16,7 @@ const TIMEOUT: Duration = crate::push::transport::retry::TRY_LIMIT;
 
 impl Section<'_> {
     /// Takes the profiles out of an app's table.
-    pub(super) fn profiles(&self, raw: &mut raw::AppTable) -> Checked<HttpProfiles> {
+    pub(super) fn profiles(&self, raw: &mut raw::AppTable) -> CheckResult<HttpProfiles> {
         if raw.voip.is_none() && raw.im.is_none() {
             let needed = "a table [app.voip] for calls, [app.im] for messages, or both";
             return Err(self.at.missing(&self.key("voip"), needed));
@@ -41,7 +41,7 @@ impl Section<'_> {
         })
     }
 
-    fn profile(&self, profile: &str, raw: raw::ProfileSection) -> Checked<HttpProfile> {
+    fn profile(&self, profile: &str, raw: raw::ProfileSection) -> CheckResult<HttpProfile> {
         let key = |key: &str| format!("{profile}.{key}");
         let Some(url) = raw.url else {
             let needed = r#"a URL, as in "https://push.example.org/${type}/${token}""#;
@@ -89,7 +89,7 @@ impl Section<'_> {
         })
     }
 
-    fn refused_when(&self, profile: &str, written: Vec<raw::RefusedWhenTable>) -> Checked<Vec<RefusedWhen>> {
+    fn refused_when(&self, profile: &str, written: Vec<raw::RefusedWhenTable>) -> CheckResult<Vec<RefusedWhen>> {
         let rule = |(n, rule): (usize, raw::RefusedWhenTable)| {
             let key = |key: &str| self.key(&format!("{profile}.refused-when[{}].{key}", n + 1));
             let allowed = r#"a JSON pointer into the reply, as in "/result" or "/data/code""#;
@@ -129,9 +129,9 @@ impl Section<'_> {
         content_type: &str,
         body: Option<String>,
         file: Option<String>,
-    ) -> Checked<BodyTemplate> {
+    ) -> CheckResult<BodyTemplate> {
         let (name, template) = match (body, file) {
-            (Some(_), Some(file)) => return self.wrong(&key("body-file"), file, "not beside body"),
+            (Some(_), Some(file)) => return self.wrong(&key("body-file"), file, "not together with body"),
             (None, Some(file)) => {
                 let name = self.key(&key("body-file"));
                 let (_, text) = self.files.read(self.at, &name, &file, files::text)?;
@@ -147,7 +147,7 @@ impl Section<'_> {
             .map_err(|problem| self.at.plain(&self.key(&key(name)), "", problem.to_string()))
     }
 
-    fn auth(&self, key: &impl Fn(&str) -> String, kind: Option<&str>, file: Option<String>) -> Checked<HttpAuth> {
+    fn auth(&self, key: &impl Fn(&str) -> String, kind: Option<&str>, file: Option<String>) -> CheckResult<HttpAuth> {
         type Kind = fn(std::path::PathBuf) -> HttpAuth;
         let (kind, holds): (Kind, _) = match kind {
             None | Some("none") => {

@@ -15,13 +15,15 @@ use crate::types::Secret;
 /// All settings, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The file it was read from; `None` when there is none and everything is as built in.
+    /// The file; `None` for the built-in defaults.
     pub file: Option<PathBuf>,
     /// What an operator should know though it is not wrong, one line each.
     pub notes: Vec<String>,
-    /// Files that cannot be read, each with its key: only where somebody asks who need not have them
+    /// Files that could not be read, each with its key: only for commands that need not read them
     /// ([`Config::load_to_ask`]).
     pub unread: Vec<UnreadFile>,
+    /// Whether there is a FreeSWITCH. Without one, another SIP server tells registrations and asks for wakes.
+    pub has_freeswitch: bool,
     /// How to reach FreeSWITCH's event socket.
     pub freeswitch: Endpoint,
     /// Where held calls come in.
@@ -36,7 +38,7 @@ pub struct Config {
     pub store: StoreConfig,
     /// Where operators and programs ask.
     pub http: Http,
-    /// What is logged, and how.
+    /// Log settings.
     pub log: LogConfig,
     /// At shutdown, how long calls under way may take.
     pub drain_timeout: Duration,
@@ -44,7 +46,7 @@ pub struct Config {
     pub apps: Vec<App>,
 }
 
-/// A file that cannot be read by whoever asks.
+/// A file that this user cannot read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadFile {
     /// Which, and why.
@@ -53,7 +55,7 @@ pub struct UnreadFile {
     pub to: For,
 }
 
-/// Who can read what another cannot.
+/// Who can read what this user cannot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum For {
     /// Another user: this one is not allowed.
@@ -91,11 +93,11 @@ pub struct Http {
     pub addresses: Vec<SocketAddr>,
     /// What every request has to carry; always there when an address is not loopback.
     pub token: Option<Secret>,
-    /// Where the token is from.
+    /// The source of the token.
     pub token_file: Option<PathBuf>,
 }
 
-/// What is logged, and how.
+/// Log settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
     /// The form of a line.
@@ -123,7 +125,7 @@ pub struct Environment {
     pub config: Option<PathBuf>,
     /// `FSWAKE_LOG`: a filter instead of `log.filter`.
     pub log: Option<String>,
-    /// `STATE_DIRECTORY` (systemd): where a relative `store.path` is.
+    /// `STATE_DIRECTORY` (systemd): the base of a relative `store.path`.
     pub state_directory: Option<PathBuf>,
     /// `CREDENTIALS_DIRECTORY` (systemd): where relative names of secrets are looked for first.
     pub credentials_directory: Option<PathBuf>,
@@ -148,7 +150,7 @@ impl Environment {
     /// `store.path` where nothing is written.
     pub const STORE: &str = "fswake.db";
 
-    /// Where a file of the daemon's own is, unless its name is absolute.
+    /// The path of one of the daemon's files; an absolute name stays.
     pub fn state_file(&self, name: &str) -> PathBuf {
         let directory = self.state_directory.as_deref().unwrap_or(Path::new("/var/lib/fswake"));
         directory.join(name)

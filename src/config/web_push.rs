@@ -4,13 +4,13 @@ use std::str::FromStr;
 
 use super::app::Section;
 use super::raw;
-use super::values::Checked;
+use super::values::CheckResult;
 use crate::push::app::WebPushSettings;
 use crate::push::endpoint::EndpointRules;
 
 impl Section<'_> {
     /// Takes the keys out of an app's table.
-    pub(super) fn web_push(&self, raw: &mut raw::AppTable) -> Checked<WebPushSettings> {
+    pub(super) fn web_push(&self, raw: &mut raw::AppTable) -> CheckResult<WebPushSettings> {
         if let Some(url) = &raw.base_url {
             return self.wrong_url("base-url", url, "no base-url: phones name their push services");
         }
@@ -41,7 +41,7 @@ impl Section<'_> {
         })
     }
 
-    fn all<T: FromStr>(&self, key: &str, written: &mut Vec<String>, allowed: &str) -> Checked<Vec<T>> {
+    fn all<T: FromStr>(&self, key: &str, written: &mut Vec<String>, allowed: &str) -> CheckResult<Vec<T>> {
         let one = |text: String| match text.parse() {
             Ok(one) => Ok(one),
             Err(_) => self.wrong(key, text, allowed),

@@ -1,10 +1,10 @@
-//! One connection of FreeSWITCH's `socket` application.
+//! A connection of FreeSWITCH's `socket` application.
 //!
-//! `EslClient` serves one busy connection well: a task, two queues and 128 KiB of buffers for each. Ten thousand held
-//! calls mostly wait, so a link is a socket and what has been read and not been used yet: one file descriptor, no task,
-//! and no buffer while nothing is under way. Commands, replies and events are `freeswitch_esl_tokio`'s own types.
+//! `EslClient` serves one busy connection well, with a task, two queues and 128 KiB of buffers for each. Ten thousand
+//! held calls mostly wait. So a link is a socket and the bytes that were read but not used: one file descriptor, no
+//! task, and no buffer while idle. Commands, replies and events are `freeswitch_esl_tokio`'s own types.
 //!
-//! Events arrive between any two replies; those that come while a reply is awaited are kept for [`Link::event`].
+//! Events may arrive between any two replies. Those that come during a wait for a reply are kept for [`Link::event`].
 
 use std::collections::VecDeque;
 use std::io;
@@ -21,32 +21,32 @@ use super::frame::{Head, fields};
 
 /// How long FreeSWITCH may take to answer a command.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(3);
-/// What is read at once.
+/// The size of one read.
 const CHUNK: usize = 8 * 1024;
-/// More than this is no message about one channel; its data has some 10 KiB.
+/// The longest message about one channel; its data has some 10 KiB.
 const LONGEST_MESSAGE: usize = 1024 * 1024;
-/// More events than this do not wait for a reply.
+/// The most events that are kept during a wait for a reply.
 const MOST_EVENTS: usize = 1024;
 
-/// A connection of FreeSWITCH's to us.
+/// One connection.
 pub struct Link {
     socket: TcpStream,
     /// Bytes of messages that are not complete yet.
     unread: Vec<u8>,
     /// Events that came before a reply.
     events: VecDeque<EslEvent>,
-    /// FreeSWITCH has closed its end, or says that it will.
+    /// FreeSWITCH has closed its end, or has announced that it will.
     over: bool,
 }
 
-/// One message of FreeSWITCH's, as far as it matters.
+/// One message from FreeSWITCH.
 #[derive(Debug)]
 pub(crate) enum Message {
     Reply(EslResponse),
     Event(EslEvent),
     /// The connection ends.
     Goodbye,
-    /// A message we ignore.
+    /// A message that is ignored.
     Other,
 }
 
@@ -74,7 +74,7 @@ impl Link {
         }
     }
 
-    /// Sends a command whose reply comes when it comes; whether it came before the connection's end.
+    /// Sends a command whose reply may take any time; returns whether it came before the connection's end.
     pub async fn send_and_wait(&mut self, command: EslCommand) -> Result<bool, EslError> {
         self.write(&[command]).await?;
         match self.next_reply().await {
@@ -84,7 +84,7 @@ impl Link {
         }
     }
 
-    /// Sends a command and waits for its reply. After an error, or when it was cancelled, the link is of no more use.
+    /// Sends a command and waits for its reply. After an error or a cancellation the link is unusable.
     pub async fn send(&mut self, command: EslCommand) -> Result<EslResponse, EslError> {
         self.write(&[command]).await?;
         self.reply().await
@@ -140,23 +140,23 @@ impl Link {
         None
     }
 
-    /// Events that have come and that nobody has heard yet.
+    /// Events that have arrived and were not handled yet.
     pub fn kept(&self) -> impl Iterator<Item = &EslEvent> {
         self.events.iter()
     }
 
-    /// Takes the events that have come and that nobody has heard yet.
+    /// Takes the events that have arrived and were not handled yet.
     pub fn take_kept(&mut self) -> VecDeque<EslEvent> {
         std::mem::take(&mut self.events)
     }
 
-    /// Has these events heard before all others.
+    /// Puts these events before all others.
     pub fn keep(&mut self, mut events: VecDeque<EslEvent>) {
         events.append(&mut self.events);
         self.events = events;
     }
 
-    /// Lets FreeSWITCH look at its event queue now rather than at its next 20 ms tick: a lone line feed between
+    /// Makes FreeSWITCH look at its event queue now instead of at its next 20 ms tick: a lone line feed between
     /// commands (measured with 1.10.12; mod_event_socket skips it). Never called while a command is being written.
     pub fn nudge(&self) {
         let _ = self.socket.try_write(b"\n");
@@ -184,7 +184,7 @@ impl Link {
     }
 }
 
-/// What FreeSWITCH may take its time for, but not for ever.
+/// Time limit for what may be slow, but must end.
 async fn in_time<T>(step: impl Future<Output = Result<T, EslError>>) -> Result<T, EslError> {
     let late = |_| EslError::Timeout {
         timeout_ms: u64::try_from(COMMAND_TIMEOUT.as_millis()).unwrap_or(u64::MAX),
@@ -192,7 +192,7 @@ async fn in_time<T>(step: impl Future<Output = Result<T, EslError>>) -> Result<T
     timeout(COMMAND_TIMEOUT, step).await.map_err(late)?
 }
 
-/// Takes the first message off what has been read, if it is all there.
+/// Takes the first message off the buffer, if it is complete.
 pub(crate) fn take(unread: &mut Vec<u8>) -> Result<Option<Message>, EslError> {
     let too_long = |length: usize| EslError::protocol_error(format!("a message of {length} bytes"));
     let Some(head) = Head::of(unread)? else {
@@ -212,7 +212,7 @@ pub(crate) fn take(unread: &mut Vec<u8>) -> Result<Option<Message>, EslError> {
     let body = String::from_utf8_lossy(body);
     let message = match head.field("Content-Type") {
         Some("command/reply" | "api/response") => Message::Reply(head.reply(&body)),
-        // An event that cannot be read says nothing.
+        // An event that cannot be parsed is ignored.
         Some("text/event-plain") => parse_channel_dump(&body).map_or(Message::Other, Message::Event),
         Some("text/disconnect-notice") if head.field("Content-Disposition") != Some("linger") => Message::Goodbye,
         Some(_) => Message::Other,
@@ -225,7 +225,7 @@ pub(crate) fn take(unread: &mut Vec<u8>) -> Result<Option<Message>, EslError> {
     Ok(Some(message))
 }
 
-/// The lines of a channel's dump (`uuid_dump`), values decoded.
+/// The lines of a channel's dump (`uuid_dump`), with decoded values.
 pub fn dump(body: &str) -> Vec<(&str, String)> {
     fields(body)
         .map(|(name, value)| (name, percent_decode_str(value).decode_utf8_lossy().into_owned()))

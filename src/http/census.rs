@@ -17,7 +17,7 @@ const TIMES: u32 = 50;
 
 /// Counts, or gives the last count again.
 pub(super) async fn take(site: &Arc<Site>) -> Result<Arc<Census>, ProblemDetails> {
-    // As with the summary: what was begun is ended and kept, though whoever asked may have gone.
+    // As with the summary: a started read is finished and cached, even if the client has gone.
     let counting = tokio::spawn(count(Arc::clone(site)));
     counting.await.unwrap_or_else(|_| Err(ProblemDetails::failed()))
 }

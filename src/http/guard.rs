@@ -1,7 +1,7 @@
-//! Who may ask.
+//! Checks who may ask.
 //!
-//! With a token, whoever has it. Without one the address is loopback, and every process of the host may ask, but no web
-//! page that an operator looks at:
+//! With a token, everybody who has it. Without one the address is loopback, and every process of the host may ask, but
+//! no web page that an operator opens:
 //!
 //! - a page of another site whose name was made to mean 127.0.0.1 (DNS rebinding) sends its own name as `Host`: only
 //!   `localhost` and addresses are taken;
@@ -25,12 +25,14 @@ use super::{ProblemDetails, Site};
 const LIMIT: Duration = Duration::from_secs(10);
 /// And a push, which a provider may keep waiting.
 const PUSH_LIMIT: Duration = Duration::from_secs(35);
+/// And a wake: its own limit ends it, at `wake.max-wait`, which is at most ten minutes.
+const WAKE_LIMIT: Duration = Duration::from_secs(605);
 /// For everybody: whether the process lives, whether it is fit for work, and the page, which holds nothing by itself.
 const OPEN: [&str; 3] = ["/", "/healthz", "/readyz"];
-/// What a browser may load, run and show of any answer: nothing; the page says for itself what it needs.
+/// What a browser may load, run and show of any answer: nothing; the page sets its own policy.
 const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
-/// Lets a request through, or says why not; what goes out is marked as nobody else's to use.
+/// Lets a request through, or rejects it; answers are marked as not for other sites.
 pub(super) async fn check(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
     let mut response = match refusal(&site, &request) {
         Some(problem) => problem.into_response(),
@@ -58,10 +60,10 @@ pub(super) async fn check(State(site): State<Arc<Site>>, request: Request, next:
 }
 
 fn limit(request: &Request) -> Duration {
-    if request.uri().path() == "/v1/push" {
-        PUSH_LIMIT
-    } else {
-        LIMIT
+    match request.uri().path() {
+        "/v1/push" => PUSH_LIMIT,
+        "/v1/wake" => WAKE_LIMIT,
+        _ => LIMIT,
     }
 }
 
@@ -123,7 +125,7 @@ fn is_localhost_or_address(host: &str) -> bool {
     port.is_some_and(|port| port.parse::<u16>().is_ok()) && (is_name || is_address)
 }
 
-/// Whether a browser says that another site's page sends this. A link to the page itself may be anywhere.
+/// Whether a browser reports that another site's page sends this. A link to the page itself may be anywhere.
 fn is_of_another_site(headers: &HeaderMap, method: &Method, path: &str) -> bool {
     let text = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
     let fetched = text("sec-fetch-site").is_some_and(|site| site != b"same-origin" && site != b"none");

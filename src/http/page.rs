@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::Site;
 
-/// The page; `{nonce}` stands where its style and its script are named.
+/// The page; `{nonce}` is replaced at its style and script.
 const PAGE: &str = include_str!("page.html");
 
 /// The page, which asks the JSON interface like any other program. It holds nothing by itself, so it needs no token.

@@ -1,12 +1,13 @@
-//! Sockets: how many connections there may be, how long each lasts, and how much it may say.
+//! Sockets: limits for connections, times and sizes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::place::Place;
 use crate::words;
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
 /// Connections at once to one address; those beyond wait in the kernel's queue. Whoever fills an address that others
-/// can reach leaves loopback's to this host's operators.
+/// can reach leaves loopback's to this host's operators. A request that waits for a phone is not among them ([`Place`]).
 const CONNECTIONS: usize = 64;
 /// How long a request's head may take, and how long a connection may be idle between two.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
@@ -26,12 +27,12 @@ const LONGEST_HEAD: usize = 32 * 1024;
 pub const LONGEST_BODY: usize = 64 * 1024;
 /// A connection takes no more requests after this long ..
 const LIFE: Duration = Duration::from_secs(60);
-/// .. and is cut when its last answer is not read this long after.
+/// .. and is cut when its last answer is not read this long after, or after it is due.
 const LAST_ANSWER: Duration = Duration::from_secs(10);
 /// How often an address that cannot be had is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
 
-/// Serves on these addresses until told to stop.
+/// Serves on these addresses until stopped.
 ///
 /// An address that cannot be had (another process has it) is an error in the log, and tried again: calls need no HTTP.
 pub async fn run(addresses: Vec<SocketAddr>, router: Router, stop: CancellationToken) {
@@ -65,10 +66,8 @@ async fn listen(address: SocketAddr, router: Router, stop: CancellationToken) {
         match accepted {
             Ok((stream, _)) => {
                 let (router, stop) = (router.clone(), stop.clone());
-                tokio::spawn(async move {
-                    let _slot = slot;
-                    serve(stream, router, stop).await;
-                });
+                let place = Arc::new(Place::new(slots.clone(), slot));
+                tokio::spawn(serve(stream, router, place, stop));
             }
             Err(error) => {
                 // Out of file descriptors, most likely; calls need them more.
@@ -99,7 +98,8 @@ async fn bind(address: SocketAddr) -> TcpListener {
     }
 }
 
-async fn serve(stream: TcpStream, router: Router, stop: CancellationToken) {
+async fn serve(stream: TcpStream, router: Router, place: Arc<Place>, stop: CancellationToken) {
+    let router = router.layer(Extension(Arc::clone(&place)));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_LIMIT)
@@ -115,10 +115,14 @@ async fn serve(stream: TcpStream, router: Router, stop: CancellationToken) {
         ended
     } else {
         connection.as_mut().graceful_shutdown();
-        let Ok(ended) = tokio::time::timeout(LAST_ANSWER, connection).await else {
-            return;
-        };
-        ended
+        loop {
+            match tokio::time::timeout(LAST_ANSWER, connection.as_mut()).await {
+                Ok(ended) => break ended,
+                // Its answer is not due yet.
+                Err(_) if place.is_lent() && !stop.is_cancelled() => {}
+                Err(_) => return,
+            }
+        }
     };
     if let Err(error) = ended {
         debug!(error = words::of(&error), "HTTP connection ended early");

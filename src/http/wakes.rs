@@ -53,7 +53,7 @@ pub(super) fn page_size(asked: Option<usize>, most: usize) -> Result<usize, Prob
     }
 }
 
-/// Reads the store on a thread where it may block.
+/// Reads the store on a thread that may block.
 pub(super) async fn read<T: Send + 'static>(
     site: &Site,
     question: impl FnOnce(&Journal) -> Result<T, ProblemDetails> + Send + 'static,

@@ -64,9 +64,9 @@ pub enum Why {
     Moved(Aor),
 }
 
-/// A row that is not copied: whose, which, and why. Never the token.
+/// A row that is not copied: its AOR, its id, and the reason. Never the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct RefusedRow {
     /// The row's `id`.
     pub id: i64,
     /// Its user and realm.
@@ -77,7 +77,7 @@ pub struct Refused {
     pub why: Why,
 }
 
-impl fmt::Display for Refused {
+impl fmt::Display for RefusedRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -87,18 +87,18 @@ impl fmt::Display for Refused {
     }
 }
 
-/// What becomes of all rows.
+/// The result for all rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plan {
+pub struct TokenPlan {
     /// The devices, by AOR.
     pub devices: Vec<Device>,
     /// Rows that are not copied, by `id`.
-    pub refused: Vec<Refused>,
-    /// Rows that said again what a newer row says.
+    pub refused: Vec<RefusedRow>,
+    /// Rows that repeat a newer row.
     pub merged: usize,
-    /// Rows whose values ended with the `>` of the Contact, which mod_apn did not take off.
+    /// Rows whose values ended with the `>` of the Contact, which mod_apn did not remove.
     pub mended: usize,
-    /// AORs with several tokens of one app, so that it cannot be told which belong to one phone.
+    /// AORs with several tokens of one app, so that it is unknown which belong to one phone.
     pub apart: BTreeSet<Aor>,
     /// What most phones of a provider call their platform.
     pub platforms: BTreeMap<Provider, String>,
@@ -126,12 +126,12 @@ impl Fit {
 
 /// Turns rows into devices. `now` is when they are copied: a device that no REGISTER renews is forgotten counting from
 /// it, since mod_apn's own times say little.
-pub fn plan(rows: Vec<Row>, now: UnixSeconds) -> Plan {
-    let mut plan = Plan::default();
+pub fn plan(rows: Vec<Row>, now: UnixSeconds) -> TokenPlan {
+    let mut plan = TokenPlan::default();
     let mut fit = Vec::with_capacity(rows.len());
     let mut words: BTreeMap<(Provider, String), usize> = BTreeMap::new();
     for row in rows {
-        let named = |why| Refused {
+        let named = |why| RefusedRow {
             id: row.id,
             aor: Aor::new(row.user.as_str(), row.realm.as_str()),
             fingerprint: PushToken::new(row.token.as_str()).fingerprint(),
@@ -219,7 +219,7 @@ fn examine(row: &Row, now: UnixSeconds) -> Result<(Fit, String, bool), Why> {
 
 /// Of rows with one token of one app the newest decides whose it is; the same user's others of its type are merged into
 /// it.
-fn give_to_newest(rows: Vec<Fit>, plan: &mut Plan) -> Vec<Fit> {
+fn give_to_newest(rows: Vec<Fit>, plan: &mut TokenPlan) -> Vec<Fit> {
     type Token = (Provider, String, PushToken);
     let token = |row: &Fit| -> Token { (row.provider.clone(), row.app.clone(), row.token.clone()) };
     let mut owners: HashMap<Token, (UnixSeconds, i64, Aor)> = HashMap::new();
@@ -238,7 +238,7 @@ fn give_to_newest(rows: Vec<Fit>, plan: &mut Plan) -> Vec<Fit> {
             .map(|(.., aor)| aor)
             .filter(|aor| !same_aor(aor, &row.aor));
         if let Some(owner) = owner {
-            plan.refused.push(Refused {
+            plan.refused.push(RefusedRow {
                 id: row.id,
                 aor: row.aor.clone(),
                 fingerprint: row.token.fingerprint(),

@@ -35,7 +35,7 @@ impl Late {
 pub struct Attempt {
     /// The device's label, or `binding` for a phone without a token.
     pub device: String,
-    /// `User-Agent` of its last REGISTER, where the journal has it.
+    /// `User-Agent` of its last REGISTER, if the journal has it.
     pub user_agent: String,
     /// How many call pushes were written.
     pub pushes: u32,
@@ -43,7 +43,7 @@ pub struct Attempt {
     pub accepted: bool,
     /// A push was only written to the log: its app has no provider.
     pub only_logged: bool,
-    /// The provider said nothing to a push before the journal ends.
+    /// The journal has no answer of the provider to a push.
     pub unanswered: bool,
     /// The last push's error, and its text.
     pub refused: Option<(PushErrorKind, String)>,
@@ -53,7 +53,7 @@ pub struct Attempt {
     pub limited: bool,
     /// It registers without a push token, or its token was dropped.
     pub without_token: bool,
-    /// The token that was dropped, where the journal has it.
+    /// The token that was dropped, if the journal has it.
     pub dropped: Option<DroppedToken>,
     /// It rode on another call's push.
     pub shared: bool,
@@ -137,7 +137,7 @@ pub(super) fn all(steps: &[TimelineStep], dropped: Option<&DroppedToken>) -> Vec
             step.text("user-agent").clone_into(&mut attempt.user_agent);
         }
         let end = || (step.text("cause").to_owned(), step.number("sip").unwrap_or(0));
-        // A step of a later version says nothing of the phone.
+        // An unknown step of a later version is not about the phone.
         let Some(kind) = step.kind else { continue };
         match kind {
             StepKind::DeviceSetAside => attempt.set_aside = Some(step.text("reason").to_owned()),
@@ -201,6 +201,7 @@ pub(super) fn all(steps: &[TimelineStep], dropped: Option<&DroppedToken>) -> Vec
             | StepKind::EarlyMedia
             | StepKind::BridgeFailed
             | StepKind::CallerGone
+            | StepKind::AskerGone
             | StepKind::CallCut
             | StepKind::CallTaken
             | StepKind::RingTimeOver

@@ -22,7 +22,7 @@ pub enum InviteEnd {
 }
 
 impl InviteEnd {
-    /// How it ended; `None` where there was none, or the call was over before the phone could ring.
+    /// How it ended; `None` if there was none, or the call was over before the phone could ring.
     pub fn of(attempt: &Attempt) -> Option<Self> {
         if let Some((cause, sip)) = &attempt.failed_awake {
             return Some(match (sip, cause.as_str()) {

@@ -1,4 +1,4 @@
-//! The journal of wakes: read back from the store, put into words, and what it says about a missed call.
+//! The journal of wakes: read from the store, put into words, with a diagnosis of missed calls.
 //!
 //! ```text
 //! engine --Note--> driver --JournalEntry--> store (table journal) --Journal--> Wake --words--> a timeline

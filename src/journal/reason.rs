@@ -1,4 +1,4 @@
-//! Why a call was not connected, in a word: for lists, where a diagnosis is too long. It follows from the same facts.
+//! Why a call was not connected, in a word: for lists, which have no room for a diagnosis. Based on the same facts.
 
 use serde::Serialize;
 
@@ -18,11 +18,11 @@ pub enum Reason {
     NeverRegistered,
     /// It registered after the call was over.
     RegisteredTooLate,
-    /// It registered, and its INVITE came to nothing.
+    /// It registered, and its INVITE failed.
     DidNotRing,
     /// It rang, and nobody answered.
     NoAnswer,
-    /// Its user talks to somebody else.
+    /// Its user is in another call.
     Busy,
     /// It refused the call.
     Declined,
@@ -85,7 +85,7 @@ impl Reason {
     ];
 }
 
-/// Why a call was not connected; `None` where it was, is held, or nothing is known.
+/// Why a call was not connected; `None` if it was, is held, or the reason is unknown.
 pub(super) fn of(history: &History<'_>, diagnosis: Option<&Diagnosis>) -> Option<Reason> {
     match history.result? {
         HoldResult::Connected | HoldResult::Taken | HoldResult::Woken | HoldResult::Draining | HoldResult::HandsOff => {

@@ -1,4 +1,4 @@
-//! Statistics: what became of the calls of the last hour or day, and how long phones took to come.
+//! Statistics: the results of the calls of the last hour or day, and how long phones took to come.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::column::text;
-use crate::engine::{HoldResult, StepKind};
+use crate::engine::{HoldResult, Routing, StepKind};
 
 /// Upper ends of the bars of [`Latency::histogram`], in milliseconds: phones take from a second (awake, good network)
 /// to half a minute.
@@ -16,23 +16,24 @@ const BARS_MS: [i64; 11] = [
 ];
 
 const STEPS: &str = "SELECT call, at_ms, event, CASE WHEN NOT json_valid(detail) THEN NULL
+     WHEN event = 'call-held' THEN json_extract(detail, '$.way')
      WHEN event = 'call-over' THEN json_extract(detail, '$.result')
      WHEN event = 'push-accepted' THEN json_extract(detail, '$.status') END FROM journal WHERE at_ms >= ?1 AND call IS NOT NULL
      AND event IN ('call-held', 'push-sent', 'push-accepted', 'device-registered', 'call-over')
      ORDER BY at_ms, id";
 
-/// What became of the calls that began within a time.
+/// The results of the calls that began within a time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// Calls that were held.
     pub calls: u64,
-    /// Of these, connected in any way.
+    /// Of these, connected in any way; of wakes that were asked for, those with a phone that is awake.
     pub connected: u64,
     /// Of these, with a phone that was pushed.
     pub pushed: u64,
-    /// Of the pushed, where a provider took the push.
+    /// Of the pushed calls: a provider took the push.
     pub accepted: u64,
-    /// Of the pushed, where a phone of the callee registered.
+    /// Of the pushed calls: a phone of the callee registered.
     pub registered: u64,
     /// Of those where a phone registered, connected.
     pub answered: u64,
@@ -66,6 +67,7 @@ pub struct Bar {
 
 #[derive(Default)]
 struct Progress {
+    is_request: bool,
     pushed_at: Option<i64>,
     accepted: bool,
     woken_after: Option<i64>,
@@ -83,7 +85,14 @@ pub(super) fn since(connection: &Connection, since_ms: i64) -> rusqlite::Result<
         };
         let (at, step) = (row.get::<_, i64>(1)?, StepKind::from_word(&text(row, 2)?));
         if step == Some(StepKind::CallHeld) {
-            calls.insert(call, Progress::default());
+            let is_request = Routing::from_word(&text(row, 3)?) == Some(Routing::Request);
+            calls.insert(
+                call,
+                Progress {
+                    is_request,
+                    ..Progress::default()
+                },
+            );
             continue;
         }
         // A call that began before is not counted.
@@ -97,7 +106,15 @@ pub(super) fn since(connection: &Connection, since_ms: i64) -> rusqlite::Result<
                     progress.woken_after.get_or_insert(at.saturating_sub(pushed).max(0));
                 }
             }
-            _ => progress.connected = HoldResult::from_word(&text(row, 3)?) == Some(HoldResult::Connected),
+            _ => {
+                let result = HoldResult::from_word(&text(row, 3)?);
+                let good = if progress.is_request {
+                    HoldResult::Woken
+                } else {
+                    HoldResult::Connected
+                };
+                progress.connected = result == Some(good);
+            }
         }
     }
     Ok(Summary::of(calls.values()))

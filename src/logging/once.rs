@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
-use super::seldom::Seldom;
+use super::rate_limit::RateLimit;
 use crate::types::Aor;
 
 /// More than this are not remembered: then all are forgotten.
@@ -19,14 +19,14 @@ const MOST_AORS: usize = 250;
 #[derive(Debug)]
 pub struct Once {
     said: HashSet<(Aor, String)>,
-    lines: Seldom,
+    lines: RateLimit,
 }
 
 impl Default for Once {
     fn default() -> Self {
         Self {
             said: HashSet::new(),
-            lines: Seldom::new(Duration::from_secs(60), MOST_AORS).times(LINES_PER_AOR),
+            lines: RateLimit::new(Duration::from_secs(60), MOST_AORS).times(LINES_PER_AOR),
         }
     }
 }
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
     use crate::logging::tests::capture;
 
-    /// How many lines there are about `aors` AORs with `texts` texts each, said twice over.
+    /// How many lines `aors` AORs with `texts` texts each cause, each sent twice.
     fn lines(aors: usize, texts: usize) -> usize {
         let logged = capture(|| {
             let mut once = Once::default();

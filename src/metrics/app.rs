@@ -8,14 +8,14 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 
 use super::names::Name;
-use super::registry::{Counters, Gauges, Histograms, Labels, Registering};
+use super::registry::{Counters, Gauges, Histograms, Labels, RegistryBuilder};
 use crate::engine::count::WakeOutcome;
 use crate::types::push::{About, PushError, PushKind, PushOutcome};
 
 /// What a push was for.
 const KINDS: [&str; 4] = ["call", "cancel", "missed-call", "notification"];
 
-/// What a push came to; all but the first and the last are [`crate::types::push::PushError::class`].
+/// The outcome of a push; all but the first and the last are [`crate::types::push::PushError::class`].
 const RESULTS: [&str; 10] = [
     "accepted",
     "token-gone",
@@ -40,7 +40,7 @@ pub(super) struct AppFamilies {
 }
 
 impl AppFamilies {
-    pub(super) fn register(r: &mut Registering) -> Self {
+    pub(super) fn register(r: &mut RegistryBuilder) -> Self {
         Self {
             push_to_register: r.add(
                 Name::PushToRegister,
@@ -103,7 +103,7 @@ pub struct AppMetrics {
 }
 
 impl AppMetrics {
-    /// A push is on its way, until what is returned is dropped.
+    /// A push under way, until the returned value is dropped.
     pub fn under_way(&self) -> UnderWay {
         self.under_way.inc();
         UnderWay(self.under_way.clone())

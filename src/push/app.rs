@@ -49,7 +49,7 @@ pub enum Credentials {
     Log,
 }
 
-/// How fswake says who it is to push services, and to which of them phones may let it push.
+/// How fswake authenticates to push services, and to which of them phones may let it push.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebPushSettings {
     /// The VAPID key: PEM, or the private key in base64 on one line.
@@ -63,11 +63,11 @@ pub struct WebPushSettings {
 /// How pushes reach an operator's gateway: mod_apn's profiles. At least one is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpProfiles {
-    /// For calls, and for what becomes of them.
+    /// For calls, and for news of their ends.
     pub voip: Option<HttpProfile>,
     /// For messages.
     pub im: Option<HttpProfile>,
-    /// What `${platform}` is for a provider, where it is not the usual word.
+    /// What `${platform}` becomes for a provider, if not the usual word.
     pub platforms: Vec<(Provider, String)>,
 }
 
@@ -86,7 +86,7 @@ pub struct HttpProfile {
     pub connect_timeout: Duration,
     /// How long one try may take, connecting included.
     pub timeout: Duration,
-    /// Whether any certificate will do.
+    /// Whether any certificate is accepted.
     pub insecure: bool,
     /// What in a reply's body is a refusal, whatever its status: the first rule that fits counts.
     pub refused_when: Vec<RefusedWhen>,

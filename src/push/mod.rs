@@ -11,8 +11,9 @@
 //!                       \-- log
 //! ```
 //!
-//! `app` is one `[[app]]` of the configuration, checked; `endpoint` is where phones may let fswake push (web push); `setup` says why one cannot be used; `certificate` how long a
-//! client certificate is good. No two files depend on each other (tests/house/circles.rs).
+//! `app` is one checked `[[app]]` of the configuration; `endpoint` checks where phones may let fswake push (web push);
+//! `setup` has the reasons why an app cannot be used; `certificate` reads a client certificate's validity. No two files
+//! depend on each other (tests/house/circles.rs).
 
 mod apns;
 pub mod app;

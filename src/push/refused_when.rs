@@ -1,4 +1,4 @@
-//! Refusals in the body of a reply whose status says nothing of them: many push services answer 200 to everything.
+//! Refusals in the body of a reply, whatever its status: many push services answer 200 to everything.
 
 use fswake_core::word_enum;
 use serde_json::Value;
@@ -13,7 +13,7 @@ pub struct RefusedWhen {
     pub pointer: Pointer,
     /// What is found there in a refusal.
     pub found: Found,
-    /// What the refusal says.
+    /// What the refusal means.
     pub means: Meaning,
 }
 
@@ -31,7 +31,7 @@ pub enum Found {
 }
 
 word_enum! {
-    /// What a refusal says.
+    /// The meaning of a refusal.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub enum Meaning {
         /// This push is not taken.

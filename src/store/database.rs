@@ -26,7 +26,7 @@ pub struct Options {
     pub journal_max_lines: u64,
     /// Journal lines that wait while the file cannot be written; older ones give way.
     pub max_queued_journal: usize,
-    /// Devices whose changes wait while the file cannot be written; older ones give way.
+    /// The most devices with changes that wait while the file cannot be written; the oldest are dropped.
     pub max_queued_devices: usize,
     /// Limit of the file's size in pages of 4 KiB (`PRAGMA max_page_count`); none by default.
     pub max_pages: Option<u32>,
@@ -58,8 +58,8 @@ impl Database {
         &self.path
     }
 
-    /// Writes a batch in one transaction. Returns how many of its changes the database can never take
-    /// (too big, say): they are left out, lest they hold up all others for ever.
+    /// Writes a batch in one transaction. Returns how many of its changes the database can never take (too big, say):
+    /// they are left out, lest they hold up all others for ever.
     pub(super) fn write(&mut self, batch: &Batch) -> Result<u64, StoreError> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::rows::{DEVICE, device};
 use crate::types::{Aor, Device, Provider, PublicId, UnixSeconds};
 
-/// How many owners are told at once.
+/// How many owners are reported at once.
 const AT_ONCE: i64 = 1_000;
 
 /// Devices of one page.
@@ -13,7 +13,7 @@ const AT_ONCE: i64 = 1_000;
 pub struct DevicePage {
     /// In the order of their first REGISTERs.
     pub devices: Vec<Device>,
-    /// Where the next page begins: to be given as `after`; `None` when there is none.
+    /// Where the next page begins: to be given as `after`; `None` on the last page.
     pub next: Option<i64>,
 }
 

@@ -17,18 +17,18 @@ use crate::types::{Aor, Device, DeviceKey, Tokens};
 /// How long the daemon's writer may hold the file.
 const BUSY: Duration = Duration::from_secs(10);
 
-/// What becomes of a device.
+/// The result for a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// It is new to the store.
     Added,
     /// The store knew it, with less or older knowledge.
     Renewed,
-    /// The token goes over from this AOR, which was heard of earlier.
+    /// The token moves from this AOR, which registered earlier.
     Taken(Aor),
     /// The store knows it as it is, or better.
     Known,
-    /// The token belongs to this AOR, which was heard of later.
+    /// The token belongs to this AOR, which registered later.
     Kept(Aor),
 }
 
@@ -37,7 +37,7 @@ pub enum Fate {
 pub struct Import {
     connection: Connection,
     path: PathBuf,
-    /// What became of each device, in the order they were given.
+    /// The result for each device, in the order they were given.
     pub fates: Vec<Fate>,
 }
 
@@ -83,7 +83,7 @@ impl Import {
         Ok(self.fates)
     }
 
-    /// What would become of the devices. Touches nothing.
+    /// The planned results. Touches nothing.
     ///
     /// # Errors
     /// When the store is there and cannot be read.
@@ -108,14 +108,14 @@ impl Import {
     }
 }
 
-/// As root we make the file for whoever runs the daemon: who owns the directory.
+/// Root makes the file for the daemon's user: the directory's owner.
 fn give_to_owner_of_directory(path: &Path) {
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty());
     let owner = std::fs::metadata(directory.unwrap_or(Path::new(".")));
     if let (Ok(owner), Ok(file)) = (owner, std::fs::metadata(path))
         && owner.uid() != file.uid()
     {
-        // Not ours to give: then it is ours, as any file that we make.
+        // Changing the owner is not allowed: then this user owns it, as any new file.
         let _ = chown(path, Some(owner.uid()), Some(owner.gid()));
         for beside in ["-wal", "-shm"] {
             let mut name = path.as_os_str().to_owned();
@@ -125,7 +125,7 @@ fn give_to_owner_of_directory(path: &Path) {
     }
 }
 
-/// What is to become of a device, and the row that makes it so.
+/// The result for a device, and the row that it needs.
 fn fate(db: &Connection, key: &DeviceKey, device: &Device) -> rusqlite::Result<(Fate, Option<Device>)> {
     let known = db
         .prepare_cached(&format!(
@@ -149,7 +149,7 @@ fn fate(db: &Connection, key: &DeviceKey, device: &Device) -> rusqlite::Result<(
         (false, false) => (Fate::Kept(known.aor), None),
         (false, true) => (Fate::Taken(known.aor), Some(device.clone())),
         (true, newer) => {
-            // What a REGISTER said stays said; what is missing is filled in.
+            // A REGISTER's values stay; missing ones are filled in.
             let mut row = known.clone();
             row.last_seen = known.last_seen.max(device.last_seen);
             if newer || known.register_call_id.is_empty() {

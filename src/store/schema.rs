@@ -15,7 +15,7 @@ pub const SCHEMA_VERSION: i64 = 5;
 /// Why the store could not be opened; all of them need an operator.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The file or its directory is missing, locked or not ours.
+    /// The file or its directory is missing, locked or another user's.
     #[error(
         "{}: the store cannot be opened: {reason}; the directory must exist, and fswake must be able to write both",
         path.display()
@@ -23,7 +23,7 @@ pub enum StoreError {
     Unusable {
         /// The database file.
         path: PathBuf,
-        /// What the system or SQLite says.
+        /// The system's or SQLite's error.
         reason: String,
     },
     /// The file is not a SQLite database, or a damaged one.
@@ -35,7 +35,7 @@ pub enum StoreError {
     Corrupt {
         /// The database file.
         path: PathBuf,
-        /// What SQLite says.
+        /// SQLite's error.
         reason: String,
     },
     /// A later fswake wrote the file.

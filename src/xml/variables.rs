@@ -22,7 +22,7 @@ pub struct Variables {
 
 /// A value with its variables put in, as far as they are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Expanded {
+pub struct Expansion {
     /// The value; a variable that is not known stays as it was written.
     pub text: String,
     /// The names of those.
@@ -30,7 +30,7 @@ pub struct Expanded {
 }
 
 impl Variables {
-    /// Does one `X-PRE-PROCESS` line, with its attributes as they are written. `Some` says what is not done.
+    /// Does one `X-PRE-PROCESS` line, with its attributes as written. `Some` names what is not done.
     pub fn command(&mut self, cmd: &str, data: &str) -> Option<String> {
         if cmd.eq_ignore_ascii_case("set")
             && let Some((name, value)) = data.split_once('=')
@@ -47,7 +47,7 @@ impl Variables {
         })
     }
 
-    /// Does one comment, with all between `<!--` and `-->`. `Some` says what is not done.
+    /// Does one comment, with everything between `<!--` and `-->`. `Some` names what is not done.
     pub fn comment(&mut self, comment: &str) -> Option<String> {
         let (cmd, data) = comment.strip_prefix('#')?.split_once(' ')?;
         let data = data.split(['\r', '\n']).next().unwrap_or_default();
@@ -60,9 +60,9 @@ impl Variables {
         self.put_in > MOST
     }
 
-    /// Puts in what is known of the `$${..}` of a value as it is written in the file.
-    pub fn expand(&mut self, written: &str) -> Expanded {
-        let mut expanded = Expanded::default();
+    /// Inserts known values for the `$${..}` of a value from the file.
+    pub fn expand(&mut self, written: &str) -> Expansion {
+        let mut expanded = Expansion::default();
         let mut rest = written;
         while let Some((before, after)) = rest.split_once("$${") {
             expanded.text.push_str(before);

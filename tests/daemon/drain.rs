@@ -1,4 +1,4 @@
-//! Stopping, and what systemd hears.
+//! Stopping, and what systemd is notified of.
 
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
@@ -44,7 +44,7 @@ async fn calls_that_are_still_held_go_back_when_the_drain_is_over() {
     stage.push().await;
     stage.push().await;
     ringing.wake();
-    daemon.log.wait(&["LegRinging"]).await;
+    daemon.log.wait(&["event=LegRinging "]).await;
     daemon.signal("TERM");
     for held in held {
         assert_eq!(result_of(&held).await, "draining");
@@ -116,8 +116,8 @@ async fn daemon_stops_while_a_reload_is_under_way() {
     assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
 }
 
-/// Whoever asks a name server that says nothing waits for ten seconds in the C library, where nobody can stop him. Needs a port
-/// below 1024 and a mount namespace: only root, or a container, has both.
+/// Whoever asks a name server that says nothing waits for ten seconds in the C library, where nobody can stop him.
+/// Needs a port below 1024 and a mount namespace: only root, or a container, has both.
 #[tokio::test]
 async fn daemon_stops_while_dns_does_not_answer() {
     let Ok(dns) = UdpSocket::bind("127.0.0.153:53").await else {
@@ -146,7 +146,7 @@ async fn daemon_stops_while_dns_does_not_answer() {
         .send();
     let asked = tokio::spawn(asked);
     stage.journal("notification-asked", 1).await;
-    // It is asked, and says nothing.
+    // It is asked, and does not answer.
     soon("question to the name server", dns.recv(&mut [0; 512]))
         .await
         .unwrap();

@@ -1,4 +1,4 @@
-//! Files as operators' editors save them: `check` and `run` read them alike.
+//! Files as operators' editors save them: `check` and `run` read them in the same way.
 
 use std::path::{Path, PathBuf};
 
@@ -31,7 +31,7 @@ fn utf_16(text: &str, unit: fn(u16) -> [u8; 2]) -> Vec<u8> {
     format!("\u{feff}{text}").encode_utf16().flat_map(unit).collect()
 }
 
-/// Writes a changed copy of a file beside the configuration; its name.
+/// Writes a changed copy of a file next to the configuration; returns its name.
 fn changed(stage: &Stage, file: &Path, change: Change) -> String {
     let text = std::fs::read_to_string(file).unwrap();
     let copy = stage.dir.path().join(file.file_name().unwrap());

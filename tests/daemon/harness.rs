@@ -8,7 +8,7 @@ use std::time::Duration;
 use fswake_test_support::apns::{self, Apns};
 use fswake_test_support::daemon;
 pub use fswake_test_support::daemon::{Daemon, Log};
-use fswake_test_support::fcm::{self, Fcm, Sent};
+use fswake_test_support::fcm::{self, Fcm, FcmRequest};
 use fswake_test_support::freeswitch::*;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -110,6 +110,12 @@ impl Stage {
         app.insert(key.into(), value.into());
     }
 
+    /// Switches something of the app that was added last on.
+    pub fn switch_on(&mut self, key: &str) {
+        let app = self.settings["app"].as_array_mut().unwrap()[0].as_table_mut().unwrap();
+        app.insert(key.into(), true.into());
+    }
+
     /// Takes away the app that was added last.
     pub fn take_app(&mut self) -> toml::Value {
         self.settings["app"].as_array_mut().unwrap().remove(0)
@@ -165,7 +171,7 @@ impl Stage {
         command
     }
 
-    /// Runs another subcommand beside the daemon, or without it: exit code, stdout, stderr.
+    /// Runs another subcommand next to the daemon, or without it: exit code, stdout, stderr.
     pub async fn tool(&self, args: &[&str]) -> (Option<i32>, String, String) {
         let mut command = daemon::command(env!("CARGO_BIN_EXE_fswake"), &self.dir.path().join("fswake.toml"));
         command.args(args).stdout(Stdio::piped());
@@ -244,7 +250,7 @@ impl Stage {
     }
 
     /// The next push that the stand-in for Google gets.
-    pub async fn android_push(&self) -> Sent {
+    pub async fn android_push(&self) -> FcmRequest {
         soon("push to Google", self.fcm.as_ref().unwrap().next_push()).await
     }
 }
@@ -299,7 +305,7 @@ pub async fn one_ringing() -> (Stage, Daemon, Phone, Held) {
     let (stage, daemon, phone, held) = one_pushed().await;
     phone.wake();
     phone.invite(1).await;
-    daemon.log.wait(&["LegRinging"]).await;
+    daemon.log.wait(&["event=LegRinging "]).await;
     (stage, daemon, phone, held)
 }
 

@@ -3,24 +3,25 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | `voicemail` | what a mailbox holds, pushed |
 //! | `wake` | a sleeping phone is woken and connected, whichever way its call and its push come |
 //! | `waking` | wakes that are under way, shared, or over |
 //! | `bindings` | registrations that end, and what FreeSWITCH is asked then |
 //! | `lookup` | what only FreeSWITCH's directory knows: whose number was dialled, who rings |
 //! | `bridge` | caller and phone are connected: when, by whom, and what if not |
 //! | `child` | what a leg has of its call: variables, caller, roles |
-//! | `ends` | what the dialplan's own `bridge` is told of the phones |
+//! | `ends` | what the dialplan's own `bridge` learns of the phones |
 //! | `taken` | calls that somebody else takes while they are held |
 //! | `without_async` | calls that `socket` without `async` holds
-//! | `crossing` | pick-ups that cross the answer of the caller's phone |
+//! | `pickup_race` | pick-ups that cross the answer of the caller's phone |
 //! | `outcomes` | who declined, who never came, who cannot be woken |
 //! | `fail_open` | what breaks around fswake |
 //! | `crash` | what happens to calls when fswake itself is killed, or the caller hangs up |
 //! | `files` | files as editors save them |
 //! | `tokens` | what a token is, and whose app it is |
 //! | `webpush`, `hms` | phones that are woken by web push, and those of Huawei |
-//! | `doctor`, `truth`, `way_in`, `trace` | what operators ask, beside the daemon and without it |
-//! | `drain` | stopping, and what systemd hears |
+//! | `doctor`, `truth`, `routing`, `trace` | operators' commands, with the daemon and without it |
+//! | `drain` | stopping, and what systemd is notified of |
 //! | `bad_peers` | strangers on the port for held calls |
 //! | `gateway` | phones that are woken through an operator's gateway, and by parameters of the operator's names |
 //! | `hostile` | text from the network that would like to be a command |
@@ -43,7 +44,6 @@ mod bridge;
 mod browser;
 mod child;
 mod crash;
-mod crossing;
 mod doctor;
 mod drain;
 mod ends;
@@ -59,15 +59,17 @@ mod lookup;
 mod notifications;
 mod outcomes;
 mod page;
+mod pickup_race;
 mod reload;
+mod routing;
 mod setup;
 mod taken;
 mod tokens;
 mod trace;
 mod truth;
 mod variables;
+mod voicemail;
 mod wake;
 mod waking;
-mod way_in;
 mod webpush;
 mod without_async;

@@ -20,8 +20,8 @@ async fn url(daemon: &Daemon) -> String {
     format!("http://{}/", field(&line, "address"))
 }
 
-/// Puts a day of wakes into the store of a daemon that runs: of a hundred calls a quarter finds no phone to push, and the
-/// latest fail in four ways.
+/// Puts a day of wakes into the store of a daemon that runs: of a hundred calls a quarter finds no phone to push, and
+/// the latest fail in four ways.
 fn a_day(stage: &Stage) {
     let store = Connection::open(stage.dir.path().join("fswake.db")).unwrap();
     store.busy_timeout(LONG).unwrap();
@@ -154,7 +154,7 @@ async fn page_shows_calls_wakes_and_apps_as_text_to_eyes_and_keyboards_on_desk_a
     browser
         .wait("document.querySelectorAll('#calls .call').length === 2")
         .await;
-    // What a caller says is text: all of it, and nothing but text. The stand-in takes out what FreeSWITCH would.
+    // A caller's texts are shown in full, and only as text. The stand-in removes what FreeSWITCH would.
     let calls = browser.run("return document.getElementById('calls').textContent").await;
     for words in [
         "<script>",
@@ -165,7 +165,7 @@ async fn page_shows_calls_wakes_and_apps_as_text_to_eyes_and_keyboards_on_desk_a
         "ringing",
         "pushed",
         "s left",
-        // The phone as people know it, its name in logs, and what became of its push, in that order.
+        // The phone as people know it, its name in logs, and the result of its push, in that order.
         "example-phone apns:com.example.phone:",
         " · push taken by Apple",
         "example-phone fcm:example-phone:",
@@ -297,7 +297,7 @@ async fn page_shows_calls_wakes_and_apps_as_text_to_eyes_and_keyboards_on_desk_a
 
     let dot = "getComputedStyle(document.querySelector('#nodes .dot')).backgroundColor";
     let is_up = browser.run(&format!("return {dot}")).await;
-    // A daemon that is gone is said to be gone, with what was known; of its FreeSWITCH nothing is known then.
+    // The page shows that a daemon is gone, with the last known state; its FreeSWITCH's state is unknown then.
     daemon.kill().await;
     browser
         .wait("document.getElementById('gone').textContent.includes('does not answer: no connection')")

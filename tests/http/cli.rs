@@ -10,7 +10,7 @@ use crate::harness::*;
 use crate::site::Site;
 
 /// Runs a subcommand with the address that the daemon has chosen.
-async fn fswake(stage: &Stage, site: &Site, args: &[&str]) -> Output {
+pub async fn fswake(stage: &Stage, site: &Site, args: &[&str]) -> Output {
     let file = stage.dir.path().join("client.toml");
     let token = stage.dir.path().join("token");
     let token = if token.exists() { "token-file = 'token'" } else { "" };

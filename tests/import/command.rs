@@ -5,7 +5,7 @@ use std::process::Command;
 
 use rusqlite::Connection;
 
-/// What a run said.
+/// The output of a run.
 #[derive(Debug)]
 pub struct Ran {
     pub stdout: String,
@@ -97,7 +97,7 @@ fn one_run_brings_configuration_and_tokens() {
     );
     for said in [
         "6 rows of push_tokens in ",
-        ": 2 devices, 1 duplicates merged, 0 mended, 2 rows refused\n",
+        ": 2 devices, 1 duplicates merged, 0 repaired, 2 rows refused\n",
         "has 2 new devices, 0 renewed, 0 known as they are\n",
         "warning: not copied: row 5 of 1003@pbx.example, token ",
         ": the token now belongs to 1001@pbx.example, whose row is newer\n",

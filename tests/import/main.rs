@@ -3,7 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | `command` | the command as an operator runs it |
-//! | `golden` | configurations, and what becomes of them |
+//! | `golden` | configurations, and their conversions |
 //! | `postgres` | tokens in a private PostgreSQL server |
 //! | `conf` | what is read of apn.conf.xml, well-formed or not |
 //! | `tokens` | which rows become which devices |

@@ -132,8 +132,8 @@ async fn phone_behind_a_proxy_that_has_just_fallen_asleep_is_rung_by_the_invite_
     .await;
 }
 
-/// By turns as an app that was started anew, and as one that reconnects with the same Call-ID; its old connection to the proxy stays
-/// open.
+/// By turns as an app that was started anew, and as one that reconnects with the same Call-ID; its old connection to
+/// the proxy stays open.
 async fn phone_behind_a_proxy_that_comes_back_elsewhere_is_rung_at_once(fs: Arc<RealFs>) {
     for (finds, turn) in [(Finds::Path, 0), (Finds::Alias, 1)] {
         let proxy = Kamailio::start(fs.ports.sip, finds).await;
@@ -168,7 +168,7 @@ async fn phone_behind_a_proxy_that_stays_silent_is_pushed_again_and_rung_at_its_
     .await;
 }
 
-/// FreeSWITCH hears nothing of its connection, which is the proxy's: it has the phone registered all the time.
+/// FreeSWITCH does not see its connection, which is the proxy's: the phone stays registered all the time.
 async fn phone_behind_a_proxy_that_declined_and_fell_asleep_is_pushed_at_once_when_it_is_redialled(fs: Arc<RealFs>) {
     let proxy = Kamailio::start(fs.ports.sip, Finds::Path).await;
     let mut settings = Settings::default().wake("push-gap", "30s");

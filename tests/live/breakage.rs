@@ -202,7 +202,8 @@ async fn told_to_stop_held_calls_go_back_when_the_time_is_up(fs: Arc<RealFs>) {
     site.daemon().signal("TERM");
     let (at, outcome) = call.outcome_at().await;
     assert_eq!(outcome, NEXT_ACTION);
-    assert!((0.9..2.0).contains(&(at - told).as_secs_f64()));
+    let took = (at - told).as_secs_f64();
+    assert!((0.9..3.0).contains(&took), "{took} s");
     assert_eq!(site.daemon.as_mut().unwrap().exit_code().await, Some(0));
 }
 

@@ -1,4 +1,4 @@
-//! A Contact goes back out as it came: fswake's INVITE beside the one that FreeSWITCH itself sends.
+//! A Contact goes back out as it came: compares fswake's INVITE with FreeSWITCH's own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use crate::site;
 
 crate::trials![contact_goes_out_as_freeswitch_itself_sends_it];
 
-/// Contacts as phones send them, by what is special; `PORT` is the phone's port, `TOKEN` a token, `ROUTE` a way to the phone for
-/// Contacts that name another host.
+/// Contacts as phones send them, by what is special; `PORT` is the phone's port, `TOKEN` a token, `ROUTE` a way to the
+/// phone for Contacts that name another host.
 const SHAPES: &[&str] = &[
     // Parameters that a proxy before FreeSWITCH finds its phone by.
     "<sip:USER@127.0.0.1:PORT;alias=192.0.2.7~5060~1>",
@@ -96,8 +96,8 @@ const CONNECTED: &[(Transport, &str)] = &[
     ),
 ];
 
-/// Where FreeSWITCH itself makes something else of a Contact, and what fswake sends: `/` in a value is where FreeSWITCH cuts it, and
-/// `(null)` is what it prints for no user.
+/// Where FreeSWITCH itself makes something else of a Contact, and what fswake sends: `/` in a value is where FreeSWITCH
+/// cuts it, and `(null)` is what it prints for no user.
 const MENDED: &[(Transport, &str, &str)] = &[
     (
         Transport::Udp,
@@ -179,7 +179,8 @@ fn filled(shape: &str, phone: &Phone) -> String {
         .replace("ROUTE", &route)
 }
 
-/// The request URIs of FreeSWITCH's own INVITE, without push parameters, and of fswake's to a phone that has registered and declines.
+/// The request URIs of FreeSWITCH's own INVITE, without push parameters, and of fswake's to a phone that has registered
+/// and declines.
 pub async fn both_uris(site: &Site, phone: &Phone) -> (Option<String>, Option<String>) {
     let user = &phone.account().user;
     site.heard_of(user).await;
@@ -196,7 +197,7 @@ pub async fn both_uris(site: &Site, phone: &Phone) -> (Option<String>, Option<St
     )
 }
 
-/// Fails where the two differ, or where ours is not what `mended` says.
+/// Fails if the two differ, or if fswake's is not `mended`.
 pub async fn compare(site: &Site, phone: &Phone, shape: &str, mended: Option<&str>) -> Result<(), String> {
     assert_eq!(phone.register().await, 200, "{shape}");
     let (own, ours) = both_uris(site, phone).await;

@@ -128,7 +128,7 @@ fn speaks(voice: u8) -> Script {
     }
 }
 
-/// What a phone hears in its call that is up.
+/// What a phone receives in its current call.
 async fn hears(leg: &Leg) -> Option<Noise> {
     for _ in 0..10 {
         if let Some(voice) = leg.listen(Duration::from_millis(100)).await.pop() {

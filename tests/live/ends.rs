@@ -196,7 +196,7 @@ async fn sleeper_whose_old_place_refuses_is_woken_all_the_same(fs: Arc<RealFs>) 
         transport: Transport::Tcp,
         ..Script::default()
     };
-    // Whoever is at its old place says that he does not know it.
+    // The phone at its old place answers that it does not know it.
     let phone = Phone::new(site.fs.account(&user, DOMAIN), on_tcp(Reaction::Decline(480))).await;
     site.give_token(&phone, Wakes::Late(700));
     assert_eq!(phone.register().await, 200);
@@ -211,7 +211,8 @@ async fn sleeper_whose_old_place_refuses_is_woken_all_the_same(fs: Arc<RealFs>) 
     phone.ended().await;
 }
 
-/// FreeSWITCH makes nothing of the variables of a channel that is gone: what is left of the leg's originate must not ring.
+/// FreeSWITCH makes nothing of the variables of a channel that is gone: what is left of the leg's originate must not
+/// ring.
 async fn caller_who_goes_as_his_phone_is_dialled_leaves_no_leg_behind(fs: Arc<RealFs>) {
     let site = site(fs, &Settings::default()).await;
     let user = site.fs.new_user();
@@ -230,11 +231,11 @@ async fn caller_who_goes_as_his_phone_is_dialled_leaves_no_leg_behind(fs: Arc<Re
     while site.fs.api(&prepared).await.trim() == "_undef_" {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // As though it were gone already, at the one moment at which that is too late to be heard of.
+    // As though it were gone already, at the one moment that is too late for an event.
     site.fs.api(&format!("uuid_setvar {channel} fswake_leg_0")).await;
     phone.wake_elsewhere().await;
     assert_eq!(phone.register().await, 200);
-    site.daemon().log.wait(&["LegEnded"]).await;
+    site.daemon().log.wait(&["event=LegEnded "]).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(phone.invites(), 0, "{}", phone.story());
     call.cancel().await;

@@ -28,7 +28,7 @@ async fn decoy(site: &Site) -> Phone {
 async fn unharmed(site: &Site, decoy: &Phone) {
     assert_eq!(decoy.invites(), 0, "{}", decoy.story());
     let pwned = site.fs.api("global_getvar fswake_pwned").await;
-    // FreeSWITCH's way of saying that it is empty.
+    // FreeSWITCH's notation for empty.
     assert_eq!(pwned.trim(), "-ERR no reply");
     // The caller and one leg at most; FreeSWITCH lists a leg that is over for a moment longer.
     for _ in 0..50 {

@@ -68,7 +68,7 @@ ua.on("newRTCSession", (event) => {
   session.on("ended", () => seen.ended++);
   session.answer({ mediaConstraints: { audio: true, video: false } });
 });
-// Goes on in a new connection, and leaves the old one open: nobody has said yet that it is dead.
+// Goes on in a new connection, and leaves the old one open: nothing shows yet that it is dead.
 const old = [];
 function reconnect() {
   const dead = iface._ws;
@@ -145,7 +145,7 @@ impl Page {
         caller.await.call(&format!("7{}", self.user))
     }
 
-    /// The call is up, both have heard each other, and it is this page's only one so far but for so many.
+    /// The call is up, both receive each other, and it is this page's only one so far but for so many.
     async fn talks(&self, call: OutgoingCall, before: usize) {
         assert_eq!(call.outcome().await, 200);
         self.wait(&format!("seen.confirmed == {} && heard > 10", before + 1))
@@ -159,7 +159,7 @@ impl Page {
 }
 
 async fn jssip_that_reconnects_before_its_old_connection_dies_is_rung(fs: Arc<RealFs>) {
-    // Awake: rung without a push. Asleep: pushed, and rung beside that.
+    // Awake: rung without a push. Asleep: pushed, and rung at the same time.
     for (fresh_for, pushes) in [("30s", 0), ("0s", 1)] {
         let settings = Settings::default()
             .wake("fresh-for", fresh_for)
@@ -170,18 +170,18 @@ async fn jssip_that_reconnects_before_its_old_connection_dies_is_rung(fs: Arc<Re
         page.wait("seen.registered == 1").await;
         page.browser.run("reconnect()").await;
         page.wait("seen.registered == 2").await;
-        let heard = ["Registered(", &page.user];
+        let heard = ["event=Registered ", &page.user];
         site.daemon().log.wait_times(2, &heard).await;
         let call = page.call(&site).await;
         page.talks(call, 0).await;
         page.browser.run("old.forEach((socket) => socket.close())").await;
         site.daemon()
             .log
-            .wait(&["Unregistered(", &page.user, "ConnectionClosed"])
+            .wait(&["event=Unregistered ", &page.user, "why=ConnectionClosed "])
             .await;
         site.daemon()
             .log
-            .wait(&["Listed(", &format!("user: \"{}\"", page.user)])
+            .wait(&["event=Listed ", &format!("aor={}@", page.user)])
             .await;
         let call = page.call(&site).await;
         page.talks(call, 1).await;
@@ -197,7 +197,7 @@ async fn jssip_whose_page_was_closed_is_woken_when_it_opens_again(fs: Arc<RealFs
         page.wait("seen.registered == 1").await;
         site.heard_of(&page.user).await;
         page.close().await;
-        site.daemon().log.wait(&["Unregistered(", &page.user]).await;
+        site.daemon().log.wait(&["event=Unregistered ", &page.user]).await;
         let call = page.call(&site).await;
         site.pushed_to_times(&page.token, 1).await;
         tokio::time::sleep(Duration::from_millis(300)).await;

@@ -1,9 +1,9 @@
 //! fswake's binary against a real FreeSWITCH, SIP phones and APNs' stand-in, all on loopback.
 //!
 //! One FreeSWITCH serves all tests, one after another, each with an fswake and users of its own; after each of them no
-//! channel may be left. Without an installed FreeSWITCH (`$FS_PREFIX`, else `/usr/local/freeswitch`) all tests are listed
-//! as ignored, and the reason is printed; so are those of a proxy without a Kamailio,
-//! and those of a web page without Chromium and JsSIP.
+//! channel may be left. Without an installed FreeSWITCH (`$FS_PREFIX`, else `/usr/local/freeswitch`) all tests are
+//! listed as ignored, and the reason is printed; so are those of a proxy without a Kamailio, and those of a web page
+//! without Chromium and JsSIP.
 //!
 //! A test that fails prints the end of both logs. `$FSWAKE_LIVE_LOG` names a file for all that fswake says.
 
@@ -14,7 +14,6 @@ mod breakage;
 #[expect(dead_code, reason = "other tests use the rest of it")]
 mod browser;
 mod contacts;
-mod crossing;
 mod desk;
 mod ends;
 mod fidelity;
@@ -25,6 +24,7 @@ mod mod_apn;
 mod notifications;
 mod one_dialog;
 mod operate;
+mod pickup_race;
 mod six;
 mod variables;
 mod wake;
@@ -84,7 +84,7 @@ fn trial(lab: &Arc<Lab>, name: &'static str, test: fn(Arc<RealFs>) -> Running) -
     let run = move || {
         lab.runtime.block_on(async {
             let fs = lab.fs().await;
-            // Each begins with no channel: what an earlier one left, and was told of, is gone first.
+            // Each begins without channels: those of an earlier test are gone first.
             let empty = AssertUnwindSafe(fs.becomes_silent(QUIET));
             if let Err(panic) = futures_util::FutureExt::catch_unwind(empty).await {
                 return Err(Failed::from(format!("before it began: {}", text(&*panic))));
@@ -111,7 +111,7 @@ fn text(panic: &(dyn std::any::Any + Send)) -> String {
         .unwrap_or_default()
 }
 
-/// The same, ignored where something is missing, which is said.
+/// The same, ignored with a message if something is missing.
 fn unless(installed: &Result<(), String>, trials: Vec<Trial>) -> Vec<Trial> {
     let Err(reason) = installed else { return trials };
     skipped::note_all(&named(&trials), reason);
@@ -145,7 +145,7 @@ fn main() {
         ends::trials,
         breakage::trials,
         contacts::trials,
-        crossing::trials,
+        pickup_race::trials,
         hostile::trials,
         load::trials,
         notifications::trials,

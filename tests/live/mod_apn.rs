@@ -202,7 +202,7 @@ async fn originate_with_plain_contacts_rings_each_phone_once(fs: Arc<RealFs>) {
 async fn registered_phone_rings_once_while_fswake_is_dead(fs: Arc<RealFs>) {
     let mut site = site(fs, &Settings::default()).await;
     let mut desks = Vec::new();
-    // Without any variable nothing tells the dialplan: the README's shape is not for sites without fswake.
+    // Without any variable the dialplan cannot know: the README's form is not for sites without fswake.
     for (n, domain) in BESIDE_DOMAINS.iter().take(2).enumerate() {
         let user = site.fs.new_user();
         let desk = site

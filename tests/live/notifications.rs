@@ -1,5 +1,5 @@
-//! Pushes that are no call's, asked for by events of a real FreeSWITCH: mod_apn's, and SIP MESSAGEs that the shipped chatplan
-//! marks.
+//! Pushes that are no call's, asked for by events of a real FreeSWITCH: mod_apn's, and SIP MESSAGEs that the shipped
+//! chatplan marks.
 
 use std::sync::Arc;
 use std::time::Duration;

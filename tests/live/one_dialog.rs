@@ -85,7 +85,8 @@ pub async fn rings_soon(phone: &Phone, since: Instant, what: &str) {
     assert!(rung < ms(700), "{what}: {rung:?}");
 }
 
-/// It comes back from a connection that stays open: as an app that was started anew, or as one that reconnects with the same Call-ID.
+/// It comes back from a connection that stays open: as a restarted app, or as one that reconnects with the same
+/// Call-ID.
 pub async fn registers_elsewhere(phone: &Phone, is_anew: bool) {
     if is_anew {
         phone.wake_elsewhere().await;
@@ -96,7 +97,7 @@ pub async fn registers_elsewhere(phone: &Phone, is_anew: bool) {
     assert_eq!(phone.register().await, 200);
 }
 
-/// It was rung once, connected, and hears nothing more while the call is up.
+/// It was rung once, connected, and receives nothing more while the call is up.
 pub async fn is_rung_once(phone: &Phone, call: OutgoingCall, what: &str) {
     assert_eq!(call.outcome().await, 200, "{what}: {}", phone.story());
     phone.on_the_line().await;
@@ -127,7 +128,8 @@ async fn udp_phone_that_wakes_where_it_slept_sees_one_invite_whenever_it_wakes(f
     assert_soon(all.await, "udp");
 }
 
-/// A phone that was heard of a moment ago, and hears nothing when it is called. Its push is 500 ms behind its INVITE.
+/// A phone whose last sign of life was a moment ago, and that receives nothing when it is called. Its push is 500 ms
+/// behind its INVITE.
 async fn just_asleep(site: &Site) -> (Phone, OutgoingCall) {
     let (phone, token) = phone(site, script(Transport::Udp, Reaction::Answer(ms(300)))).await;
     phone.freeze();
@@ -223,8 +225,8 @@ async fn phone_that_was_awake_and_comes_back_from_a_dead_connection_is_rung_at_o
     comes_back(fs, &settings, &[50, 200, 300, 700]).await;
 }
 
-/// Its old connection stays open, and nobody reads from it. It comes back by turns as an app that was started anew, and as one that
-/// reconnects: with the same Call-ID, on a WebSocket with the same Contact too.
+/// Its old connection stays open, and nobody reads from it. It comes back by turns as an app that was started anew, and
+/// as one that reconnects: with the same Call-ID, on a WebSocket with the same Contact too.
 async fn comes_back(fs: Arc<RealFs>, settings: &Settings, wakes: &[u64]) {
     let site = site(fs, settings).await;
     warm_up(&site).await;
@@ -316,9 +318,12 @@ async fn redial(site: &Site, transports: &[Transport], falls_asleep: impl AsyncF
         let before = site.pushes().len();
         let first = call(site, &phone).await;
         assert_eq!(first.outcome().await, 486, "{}", phone.story());
-        let ends = site.daemon().log.count(&["Unregistered(", &user]);
+        let ends = site.daemon().log.count(&["event=Unregistered ", &user]);
         falls_asleep(&phone).await;
-        site.daemon().log.wait_times(ends + 1, &["Unregistered(", &user]).await;
+        site.daemon()
+            .log
+            .wait_times(ends + 1, &["event=Unregistered ", &user])
+            .await;
         phone.behave(script(transport, Reaction::Answer(ms(100))));
         let second = call(site, &phone).await;
         site.pushed(before + 2).await;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fswake_test_support::realfs::{Console, DOMAIN, RealFs, WAKE_DOMAIN};
 use fswake_test_support::sip::{Reaction, Script};
@@ -18,7 +19,7 @@ crate::trials![
     doctor_says_what_a_user_of_the_event_socket_may_not_run,
 ];
 
-/// Whoever writes CDRs sees the channel as this event shows it.
+/// CDR writers see the channel as in this event.
 async fn records(fs: &RealFs) -> Console {
     let mut console = fs.console().await;
     console.subscribe("CHANNEL_HANGUP_COMPLETE").await.expect("events");
@@ -46,8 +47,16 @@ async fn record_of_a_connected_call_says_what_the_wake_was(fs: Arc<RealFs>) {
     phone.on_the_line().await;
     site.fs.active_channels(2).await;
     let channel = site.fs.caller_channel(&number).await.expect("the caller's channel");
-    let dump = site.fs.api(&format!("uuid_dump {channel}")).await;
-    assert!(dump.contains("variable_fswake_pushes: 1"), "{dump}");
+    let result = format!("uuid_getvar {channel} fswake_result");
+    // Some 65 ms after the answer, when the bridge stands.
+    let is_written = async {
+        while site.fs.api(&result).await.trim() != "connected" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), is_written)
+        .await
+        .expect("the result on the caller's channel");
     call.hang_up().await;
     let record = next(&mut console).await;
     let says = |name: &str| {

@@ -1,4 +1,4 @@
-//! A sleeping phone is woken and answers, by every way in.
+//! A sleeping phone is woken and answers, with either routing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -179,7 +179,7 @@ async fn phone_that_wakes_where_it_slept_is_rung_once(fs: Arc<RealFs>) {
     let call = site.caller().await.call(&format!("7{user}"));
     assert_eq!(call.outcome().await, 200);
     phone.on_the_line().await;
-    // It may hear the INVITE of the leg to where it slept, and its CANCEL; then only the other one rings on.
+    // It may get the INVITE of the leg to where it slept, and its CANCEL; then only the other one rings on.
     let cancelled = phone.count(|w| matches!(w, What::Cancelled(_)));
     assert!(cancelled <= 1 && phone.invites() == cancelled + 1, "{}", phone.story());
     call.hang_up().await;
@@ -201,7 +201,7 @@ async fn three_registers_of_one_wake_up_bring_one_invite(fs: Arc<RealFs>) {
     site.fs
         .api(&format!("sofia profile internal flush_inbound_reg {user}@{DOMAIN}"))
         .await;
-    site.daemon().log.wait(&["Unregistered(", &user]).await;
+    site.daemon().log.wait(&["event=Unregistered ", &user]).await;
     let call = site.caller().await.call(&format!("7{user}"));
     assert_eq!(call.outcome().await, 200);
     let registers = phone.count(|w| matches!(w, What::Registered(200)));
@@ -322,10 +322,10 @@ async fn directory_that_is_slow_costs_a_call_to_an_alias_its_own_time(fs: Arc<Re
     call.hang_up().await;
     phone.ended().await;
 
-    // Callers who give up meanwhile are heard of at once, and written down.
+    // Callers who give up meanwhile are noticed at once, and recorded.
     slow(8000).await;
     let call = site.caller().await.call(&format!("9{user}"));
-    site.daemon().log.wait(&["WhoseNumber", &user]).await;
+    site.daemon().log.wait(&["command=AskWhoseNumber ", &user]).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     call.cancel().await;
     site.daemon()

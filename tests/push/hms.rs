@@ -10,7 +10,7 @@ use fswake_test_support::http2::Fault;
 use fswake_test_support::proxy::Proxy;
 use serde_json::json;
 
-use super::support::{Moved, app, attempts, call, minute, parallel, pushers, turned};
+use super::support::{MovedClock, app, attempts, call, minute, parallel, pushers, turned};
 
 const HMS_TOKEN: &str = "IQAAAACy0kYwAADOl4ceP8Gf7M3WdtMvTvv+fV==";
 
@@ -211,7 +211,7 @@ async fn access_token_is_shared_ready_before_the_first_call_and_renewed_when_it_
 
 #[tokio::test]
 async fn access_token_that_ended_is_renewed_before_the_push() {
-    let (huawei, moved) = (Hms::start().await, Moved::default());
+    let (huawei, moved) = (Hms::start().await, MovedClock::default());
     let pushers = Pushers::with_clock(vec![hms_app(&huawei)], &moved.clock()).unwrap();
     pushers.push(&hms_call()).await.unwrap();
     moved.minutes(70);

@@ -1,4 +1,4 @@
-//! What reaches a gateway, how it is told who we are, and what each of its answers becomes.
+//! What reaches a gateway, how fswake authenticates, and the result of each answer.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use super::support::{
     TOKEN, apns_call, attempts, call, fcm_call, gateway_app, http_profile, parallel, pushers, turned,
 };
 
-/// How an app says who it is.
-type Said = fn(&Gateway) -> HttpAuth;
+/// How an app authenticates.
+type Authentication = fn(&Gateway) -> HttpAuth;
 
 /// The same with a file of one's own.
 type InFile = fn(PathBuf) -> HttpAuth;
@@ -215,7 +215,7 @@ async fn bodies_are_filled_in_as_their_content_type_wants_it() {
 
 #[tokio::test]
 async fn each_kind_of_authentication_is_one_that_the_server_takes() {
-    let kinds: [(Wants, Said, usize); 9] = [
+    let kinds: [(Wants, Authentication, usize); 9] = [
         (Wants::Bearer, |g| HttpAuth::Bearer(g.file("bearer")), 0),
         (Wants::Basic, |g| HttpAuth::Basic(g.file("user")), 0),
         (Wants::ApiKey, |g| HttpAuth::Header(g.file("key")), 0),
@@ -532,7 +532,7 @@ async fn notification_goes_by_the_profile_of_its_type_with_what_its_asker_wrote(
     assert_eq!(body["payload"], json!({ "body": "hi", "badge": 1 }));
     let refused = pushers.push(&notify(TokenType::Voip)).await.unwrap_err();
     assert_eq!(refused.to_string(), "refused by fswake: the app has no profile voip");
-    // Whoever asked for it was wrong, not the app.
+    // The request was wrong, not the app.
     let state = pushers.states().remove(0);
     assert_eq!((state.is_ok(), &state.last_failure), (true, &None), "{state:?}");
     let refused = pushers.push(&request).await.unwrap_err();

@@ -137,9 +137,9 @@ pub fn attempts(outcome: PushOutcome) -> Result<u32, String> {
 
 /// A clock that a test moves forward.
 #[derive(Clone, Default)]
-pub struct Moved(Arc<Mutex<Duration>>);
+pub struct MovedClock(Arc<Mutex<Duration>>);
 
-impl Moved {
+impl MovedClock {
     pub fn clock(&self) -> Clock {
         let moved = self.clone();
         Clock::new(move || {

@@ -12,7 +12,7 @@ use fswake_test_support::http2::{Fault, Reply};
 use fswake_test_support::webpush::{PushService, SUBJECT, Subscription, name_in};
 use serde_json::json;
 
-use super::support::{Moved, app, attempts, call, pushers, turned};
+use super::support::{MovedClock, app, attempts, call, pushers, turned};
 
 /// An app that may push to stand-ins on this machine.
 pub fn web_push_app(service: &PushService) -> App {
@@ -364,14 +364,14 @@ async fn one_phones_dead_server_says_nothing_of_the_app_and_several_do() {
     for user in ["1001", "1002", "1003"] {
         let _ = pushers.push(&request(user)).await;
     }
-    assert_eq!(pushers.states()[0].standing.as_str(), "unreachable");
+    assert_eq!(pushers.states()[0].status.as_str(), "unreachable");
     pushers.push(&to(&service.subscribe())).await.unwrap();
-    assert_eq!(pushers.states()[0].standing.as_str(), "ok");
+    assert_eq!(pushers.states()[0].status.as_str(), "ok");
 }
 
 #[tokio::test]
 async fn vapid_token_is_signed_once_for_each_service_and_again_in_time() {
-    let (service, moved) = (PushService::start().await, Moved::default());
+    let (service, moved) = (PushService::start().await, MovedClock::default());
     let pushers = Pushers::with_clock(vec![web_push_app(&service)], &moved.clock()).unwrap();
     let (subscription, mut used) = (service.subscribe(), Vec::new());
     for minutes in [0, 5 * 60, 59, 2] {

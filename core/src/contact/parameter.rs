@@ -55,7 +55,7 @@ impl<'a> Parameter<'a> {
         })
     }
 
-    /// Its value, decoded; `Ok(None)` when there is none.
+    /// Its value, decoded; `Ok(None)` without one.
     pub(super) fn decoded(&self, name: &'static str, warnings: &mut Warnings) -> Result<Option<Cow<'a, str>>, ()> {
         match self.value {
             None | Some("") => Ok(None),

@@ -200,7 +200,7 @@ fn linphone(uri: &Uri, apps: &AppIds, warnings: &mut Warnings) -> Option<PushPar
     })
 }
 
-/// What a legacy `app-id` says.
+/// The parts of a legacy `app-id`.
 struct Apple<'a> {
     provider: Provider,
     app: &'a str,

@@ -34,12 +34,15 @@ pub(super) fn token(
     token.map_err(odd).ok()
 }
 
+/// The texts of a subscription's keys: `p256dh`, `auth`.
+type Keys<'a> = (Cow<'a, str>, Cow<'a, str>);
+
 /// The texts of the keys; `None` without any.
 fn keys<'a>(
     uri: &'a Uri,
     names: &WebPushNames,
     warnings: &mut Vec<ContactWarning>,
-) -> Option<Result<(Cow<'a, str>, Cow<'a, str>), TokenFault>> {
+) -> Option<Result<Keys<'a>, TokenFault>> {
     let [p256dh, auth] = [&names.p256dh, &names.auth].map(|name| Parameter::named(uri, name));
     if !p256dh.is_given() && !auth.is_given() {
         return None;

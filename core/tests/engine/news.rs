@@ -10,14 +10,15 @@ use fswake_core::types::push::{CancelReason, PushError, PushKind};
 use crate::common::{Bench, apns, call, leg, reg};
 use crate::{held, with};
 
-/// iPhones are told of a call's end, and perhaps of a missed call.
-fn iphones(missed_call_push: bool) -> AppPolicy {
+/// iPhones get pushes about a call's end, and perhaps about a missed call.
+pub fn iphones(missed_call_push: bool) -> AppPolicy {
     AppPolicy {
         provider: Some(Provider::Apns),
         app: None,
         domains: Vec::new(),
         on_unregister: OnUnregister::Forget,
         missed_call_push,
+        voicemail_push: false,
         cancel_push: true,
     }
 }

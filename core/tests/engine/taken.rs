@@ -17,6 +17,7 @@ fn news(policy: &mut Policy) {
         domains: Vec::new(),
         on_unregister: OnUnregister::Forget,
         missed_call_push: true,
+        voicemail_push: false,
         cancel_push: true,
     }];
 }

@@ -14,11 +14,11 @@ const PASSWORD: &str = "esl-password";
 /// Line 1 of the addition to the unit.
 const UNIT: &str = "# Made by `fswake setup`: the unit's user may not read the file itself.";
 
-/// What becomes of a file.
+/// The state of a file, which decides what setup does.
 pub(super) enum FileStep {
     /// It is missing.
     Make(NewFile),
-    /// Setup wrote it, nobody has changed it since, and the text is a new one.
+    /// Setup wrote it, it is unchanged since, and there is a new text.
     Change { file: NewFile, before: String },
     /// It is as it should be.
     Good(PathBuf),
@@ -31,23 +31,23 @@ pub(super) enum FileStep {
         file: NewFile,
         before: String,
     },
-    /// Somebody else's: what it ought to say.
+    /// It belongs to somebody else: the text that it should have.
     Leave { path: PathBuf, should: String },
     /// The password's file, with another password than FreeSWITCH's.
     OtherPassword(PathBuf),
 }
 
 /// All steps, and the list of what setup has written once they are taken.
-pub(super) struct Plan {
+pub(super) struct SetupPlan {
     pub steps: Vec<FileStep>,
     pub sums: SetupSums,
 }
 
-/// What is to be written for a site.
-pub(super) fn plan(site: &Site, configuration: &Path, units: &Path) -> std::io::Result<Plan> {
+/// The files to write for a site.
+pub(super) fn plan(site: &Site, configuration: &Path, units: &Path) -> std::io::Result<SetupPlan> {
     let mut sums = SetupSums::beside(configuration)?;
     let mut steps = Vec::new();
-    // A script that answers for the dialplan never looks at this file.
+    // A script that answers for the dialplan ignores this file.
     if site.script.is_none() {
         steps.push(step(
             &mut sums,
@@ -67,23 +67,23 @@ pub(super) fn plan(site: &Site, configuration: &Path, units: &Path) -> std::io::
             steps.push(step(&mut sums, &path, text, Some(UNIT))?);
         }
     }
-    Ok(Plan { steps, sums })
+    Ok(SetupPlan { steps, sums })
 }
 
-/// A file that begins with a line of ours where it is ours.
+/// A file whose first line marks it as fswake's.
 fn step(sums: &mut SetupSums, path: &Path, text: String, first_line: Option<&str>) -> std::io::Result<FileStep> {
     let Some(before) = read(path)? else {
         sums.note(path, &text);
         return Ok(FileStep::Make(readable(path, text)));
     };
-    let standing = sums.standing(path, &before, &text);
+    let state = sums.state(path, &before, &text);
     let is_ours = before.lines().next() == first_line;
-    if standing == FileState::Both && !is_ours {
+    if state == FileState::Both && !is_ours {
         let path = path.to_owned();
         return Ok(FileStep::Leave { path, should: text });
     }
     sums.note(path, &text);
-    Ok(match standing {
+    Ok(match state {
         FileState::Good => FileStep::Good(path.to_owned()),
         FileState::Old => FileStep::Change {
             file: readable(path, text),
@@ -108,9 +108,9 @@ fn configured_step(sums: &mut SetupSums, socket: &EventSocket, path: &Path) -> s
         sums.note(path, &text);
         return Ok((FileStep::Make(readable(path, text)), true));
     };
-    let standing = sums.standing(path, &before, &text);
+    let state = sums.state(path, &before, &text);
     // A package brings the example.
-    if before == text || before == EXAMPLE || standing == FileState::Old {
+    if before == text || before == EXAMPLE || state == FileState::Old {
         sums.note(path, &text);
         let step = if before == text {
             FileStep::Good(path.to_owned())
@@ -170,7 +170,7 @@ fn read(path: &Path) -> std::io::Result<Option<String>> {
     }
 }
 
-/// What a configuration says of the event socket.
+/// A configuration's settings for the event socket.
 struct Settings {
     host: String,
     port: i64,
@@ -178,7 +178,7 @@ struct Settings {
 }
 
 impl Settings {
-    /// A text that is no TOML says nothing: the doctor says what is wrong with it.
+    /// A text that is not TOML has none: the doctor reports the error.
     fn of(text: &str) -> Self {
         let table = text.parse::<toml::Table>().unwrap_or_default();
         let value = |key: &str| table.get("freeswitch").and_then(|freeswitch| freeswitch.get(key));
@@ -190,7 +190,7 @@ impl Settings {
         }
     }
 
-    /// Whether they lead to this event socket. What is in the password's file is looked at by itself, or by the doctor.
+    /// Whether they lead to this event socket. The password's file is checked separately, or by the doctor.
     fn lead_to(&self, socket: &EventSocket) -> bool {
         let has_password = self.password_file.is_some() || socket.password == OWN_PASSWORD;
         is_same_host(&self.host, &socket.host) && self.port == i64::from(socket.port) && has_password
@@ -229,7 +229,7 @@ fn port(socket: &EventSocket) -> String {
     format!("{mark}port = {}", socket.port)
 }
 
-/// What a configuration that somebody has written has to say.
+/// The settings that an existing configuration must have.
 fn settings(socket: &EventSocket) -> String {
     let mut text = format!("[freeswitch]\nhost = {:?}\nport = {}\n", socket.host, socket.port);
     if socket.password != OWN_PASSWORD {

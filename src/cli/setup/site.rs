@@ -18,7 +18,7 @@ const FOLDERS: [&str; 5] = [
     "/usr/local/etc/freeswitch",
     "/opt/freeswitch/conf",
 ];
-/// What the event socket's password is where nobody has changed it.
+/// The event socket's default password.
 pub(super) const OWN_PASSWORD: &str = "ClueCon";
 
 /// The contacts of mod_verto, as FreeSWITCH's own dial-string has them.
@@ -34,7 +34,7 @@ pub(super) struct Site {
     pub script: Option<&'static str>,
     /// The context that leads to fswake.
     pub context: OwnContext,
-    /// The lines that say how its users are dialled.
+    /// The lines that define how its users are dialled.
     pub dial_strings: Vec<DialString>,
 }
 
@@ -79,7 +79,7 @@ impl DialString {
 }
 
 impl Site {
-    /// Looks at the folder that is named, else at the first that there is.
+    /// Reads the folder that is given, else the first that exists.
     pub(super) fn find(named: Option<&Path>) -> anyhow::Result<Self> {
         let is_one = |folder: &&Path| folder.join("freeswitch.xml").is_file();
         let folder = match named {
@@ -129,7 +129,7 @@ fn event_socket(folder: &Path) -> anyhow::Result<EventSocket> {
     if let Some(ip) = local_ip_v4() {
         let _ = variables.command("set", &format!("local_ip_v4={ip}"));
     }
-    // What is not a plain `set` there is no password.
+    // Without a plain `set` there is no password.
     for (cmd, data) in files::xml(&folder.join("vars.xml"))
         .iter()
         .flat_map(|xml| doctor::preprocessor(xml))

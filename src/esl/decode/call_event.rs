@@ -1,33 +1,33 @@
-//! Events on a call's own connection: what became of its legs, and who has its channel now.
+//! Events on a call's own connection: what happens to its legs, and who has its channel.
 
 use std::sync::Arc;
 
 use super::super::{encode, job};
-use super::held::is_channel;
+use super::held_channel::is_channel;
 use crate::engine::{Event, LegEnd};
 use crate::types::{CallId, LegId};
 
-/// What an event on a call's own connection says.
+/// One event on a call's own connection, decoded.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Said {
+pub enum CallEvent {
     /// For the engine.
     Event(Event),
     /// A leg has left its originate, and is parked.
     LegParked {
         /// The leg.
         leg: LegId,
-        /// It was answered, with this codec. A phone that has to be confirmed by a key says so only now.
+        /// It was answered, with this codec. A phone that needs confirmation by a key reports its answer only now.
         answered: Option<Option<Arc<str>>>,
     },
-    /// A leg was told whom it reaches ([`encode::name_callee`]).
+    /// A leg has the callee's name ([`encode::name_callee`]).
     LegNamed(LegId),
     /// The held channel has left its park, and is not hung up.
-    LeftPark(LeftTo),
+    LeftPark(TransferTarget),
 }
 
 /// Where a held channel went.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LeftTo {
+pub enum TransferTarget {
     /// To another channel: `intercept`, pick-up, `uuid_bridge`.
     Channel(String),
     /// On in the dialplan, to this destination number.
@@ -36,7 +36,7 @@ pub enum LeftTo {
     Park,
 }
 
-/// One event on a call's own connection. `None`: nothing that matters.
+/// Decodes one event on a call's own connection. `None`: an event that does not matter.
 pub fn call_event<'a>(
     name: &str,
     header: impl Fn(&str) -> Option<&'a str>,
@@ -44,12 +44,12 @@ pub fn call_event<'a>(
     channel: &str,
     leg: impl Fn(&str) -> Option<LegId>,
     call: CallId,
-) -> Option<Said> {
+) -> Option<CallEvent> {
     if name == "BACKGROUND_JOB" {
-        // Only a failed originate says something new.
+        // Only a failed originate is news.
         let cause = body?.trim().strip_prefix("-ERR ")?.into();
         let (command, argument) = (header("Job-Command")?, header("Job-Command-Arg")?);
-        return Some(Said::Event(Event::LegEnded {
+        return Some(CallEvent::Event(Event::LegEnded {
             leg: job::leg_of_job(call, command, argument, leg)?,
             end: LegEnd {
                 cause,
@@ -61,16 +61,18 @@ pub fn call_event<'a>(
     if id == channel {
         let cause = || header("Hangup-Cause").unwrap_or("NORMAL_CLEARING").into();
         return match name {
-            "CHANNEL_HANGUP" => Some(Said::Event(Event::CallerGone { call, cause: cause() })),
-            "CHANNEL_UNPARK" if header("Hangup-Cause").is_none() => Some(Said::LeftPark(left_to(header))),
+            "CHANNEL_HANGUP" => Some(CallEvent::Event(Event::CallerGone { call, cause: cause() })),
+            "CHANNEL_UNPARK" if header("Hangup-Cause").is_none() => {
+                Some(CallEvent::LeftPark(target_after_park(header)))
+            }
             _ => None,
         };
     }
     let leg = leg(id)?;
     let codec = || header("variable_read_codec").map(Arc::from);
-    Some(Said::Event(match name {
+    Some(CallEvent::Event(match name {
         "CHANNEL_PROGRESS" => Event::LegRinging(leg),
-        // A phone that has to be confirmed by a key has answered when that is done, and the leg is parked.
+        // A phone that needs confirmation by a key counts as answered when it is confirmed, and the leg is parked.
         "CHANNEL_PROGRESS_MEDIA" | "CHANNEL_ANSWER" if header("variable_group_confirm_key").is_some() => {
             Event::LegRinging(leg)
         }
@@ -78,11 +80,11 @@ pub fn call_event<'a>(
         "CHANNEL_ANSWER" => Event::LegAnswered { leg, codec: codec() },
         "CHANNEL_PARK" => {
             let answered = (header("Answer-State") == Some("answered")).then(codec);
-            return Some(Said::LegParked { leg, answered });
+            return Some(CallEvent::LegParked { leg, answered });
         }
         "CHANNEL_EXECUTE_COMPLETE" => {
             let last = header("Application-Data").is_some_and(|data| data.starts_with(encode::LAST_OF_CALLEE));
-            return last.then_some(Said::LegNamed(leg));
+            return last.then_some(CallEvent::LegNamed(leg));
         }
         "CHANNEL_HANGUP" => {
             let end = leg_end(header);
@@ -101,18 +103,18 @@ pub fn leg_end<'a>(header: impl Fn(&str) -> Option<&'a str>) -> LegEnd {
     }
 }
 
-/// Where a channel is that has left its park: `uuid_bridge` names the other channel in `transfer_source`.
-fn left_to<'a>(header: impl Fn(&str) -> Option<&'a str>) -> LeftTo {
+/// Where a channel is after it left its park: `uuid_bridge` names the other channel in `transfer_source`.
+fn target_after_park<'a>(header: impl Fn(&str) -> Option<&'a str>) -> TransferTarget {
     let source = header("variable_transfer_source").unwrap_or_default();
-    moved_to(source, header("Caller-Destination-Number").unwrap_or_default())
+    transfer_target(source, header("Caller-Destination-Number").unwrap_or_default())
 }
 
-/// Where a channel is by its `transfer_source`, or else where its dialplan is.
-pub fn moved_to(source: &str, destination: &str) -> LeftTo {
+/// Where a channel is by its `transfer_source`, or else by its dialplan.
+pub fn transfer_target(source: &str, destination: &str) -> TransferTarget {
     let other = source.split_once(":uuid_br:").map(|(_, other)| other);
     match other.filter(|id| is_channel(id)) {
-        Some(other) => LeftTo::Channel(other.to_owned()),
-        None => LeftTo::Dialplan(transferred_to(source).unwrap_or(destination).into()),
+        Some(other) => TransferTarget::Channel(other.to_owned()),
+        None => TransferTarget::Dialplan(transferred_to(source).unwrap_or(destination).into()),
     }
 }
 
@@ -121,19 +123,19 @@ fn transferred_to(source: &str) -> Option<&str> {
     source.split_once(":bl_xfer:")?.1.rsplitn(3, '/').nth(2)
 }
 
-/// Whether a channel is parked, or about to be, by its dump. `Channel-State` lags behind the number (switch_channel.c).
+/// Whether a channel is parked or about to be, by its dump. `Channel-State` lags behind the number (switch_channel.c).
 pub fn is_parked<'a>(header: impl Fn(&str) -> Option<&'a str>) -> bool {
     const CS_PARK: &str = "6";
     header("Channel-State-Number") == Some(CS_PARK)
 }
 
-/// The channels that have taken a channel since it was to be bridged with this one, in order, by its
+/// The channels that have taken a channel since fswake ordered its bridge with this leg, in order, by its
 /// `transfer_history`.
-pub fn moved_since(history: &str, leg: &str) -> Vec<String> {
+pub fn channels_since(history: &str, leg: &str) -> Vec<String> {
     let all = history.strip_prefix("ARRAY::").unwrap_or(history).split("|:");
-    let to = |source: &str| match moved_to(source, "") {
-        LeftTo::Channel(other) => Some(other),
-        LeftTo::Dialplan(_) | LeftTo::Park => None,
+    let to = |source: &str| match transfer_target(source, "") {
+        TransferTarget::Channel(other) => Some(other),
+        TransferTarget::Dialplan(_) | TransferTarget::Park => None,
     };
     let since = all.map(to).skip_while(|other| other.as_deref() != Some(leg));
     let mut others: Vec<String> = Vec::new();
@@ -149,20 +151,20 @@ pub fn moved_since(history: &str, leg: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    /// As FreeSWITCH 1.10.12 and 1.11.2 write it: one move stands alone.
+    /// As FreeSWITCH 1.10.12 and 1.11.2 write it: a single transfer has no `ARRAY::`.
     #[test]
     fn who_has_taken_a_channel_since_its_bridge_was_ordered_is_in_its_history() {
         let one = "1795705321:6a:uuid_br:leg-1";
-        assert_eq!(moved_since(one, "leg-1"), Vec::<String>::new());
+        assert_eq!(channels_since(one, "leg-1"), Vec::<String>::new());
         let all = format!(
             "ARRAY::17:6b:uuid_br:old|:{one}|:17:6c:uuid_br:x-1|:17:6d:bl_xfer:5000/XML/default|:17:6e:uuid_br:x-2"
         );
         assert_eq!(
-            moved_since(&format!("{all}|:17:6f:uuid_br:x-1"), "leg-1"),
+            channels_since(&format!("{all}|:17:6f:uuid_br:x-1"), "leg-1"),
             ["x-1", "x-2"]
         );
         for nothing in ["", "_undef_", "-ERR No such channel!", "17:6b:uuid_br:old"] {
-            assert_eq!(moved_since(nothing, "leg-1"), Vec::<String>::new(), "{nothing}");
+            assert_eq!(channels_since(nothing, "leg-1"), Vec::<String>::new(), "{nothing}");
         }
     }
 }

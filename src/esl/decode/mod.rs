@@ -1,7 +1,7 @@
-//! What FreeSWITCH says, as the engine's events. Pure: header lookups in, values out.
+//! FreeSWITCH's messages as the engine's events. Pure: header lookups in, values out.
 
 mod call_event;
-mod held;
+mod held_channel;
 
-pub use call_event::{LeftTo, Said, call_event, is_parked, leg_end, moved_since, moved_to};
-pub use held::{Behind, Held, NotACall, Parent, Tone, UNSET, audio_offered, held};
+pub use call_event::{CallEvent, TransferTarget, call_event, channels_since, is_parked, leg_end, transfer_target};
+pub use held_channel::{Behind, HeldChannel, NotACall, Parent, Ringback, UNSET, audio_offered, held_channel};

@@ -1,8 +1,8 @@
-//! What is written to FreeSWITCH: command texts, pure.
+//! Texts of commands to FreeSWITCH. Pure.
 //!
-//! Everything from the network passes one of these before it stands in a command: [`Word`] or [`Argument`], [`number`],
-//! [`name`], [`codecs`], [`super::inherit::quoted`]; or it is a dial-string from `contact`'s writer, or a UUID.
-//! [`super::originate`] has the texts that make legs.
+//! Everything from the network passes one of these before it is part of a command: [`Word`] or [`Argument`],
+//! [`number`], [`name`], [`codecs`], [`super::inherit::quoted`]. Otherwise it is a dial-string from `contact`'s writer,
+//! or a UUID. [`super::originate`] has the commands that make legs.
 
 mod ask;
 mod bridge;
@@ -30,7 +30,7 @@ pub use word::{Argument, Word};
 
 use crate::types::Target;
 
-/// The profile that a dial-string goes out by: `sofia/PROFILE/..`.
+/// The profile of a dial-string: `sofia/PROFILE/..`.
 pub fn profile_of(target: &Target) -> Option<&str> {
     target
         .as_str()

@@ -1,7 +1,7 @@
-//! Held calls: FreeSWITCH connects to us, one connection per call, and everything of that call travels on it.
+//! Held calls: FreeSWITCH opens one connection to fswake per call, which carries everything of that call.
 //!
-//! The connection's task is the only one that writes to it. It does what the engine orders, in order, and turns what
-//! FreeSWITCH says into the engine's events. If it ends for any reason, FreeSWITCH goes on with the dialplan.
+//! Only the connection's task writes to it. It carries out the engine's orders in order, and turns FreeSWITCH's
+//! messages into the engine's events. If it ends for any reason, FreeSWITCH goes on with the dialplan.
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -22,29 +22,29 @@ use crate::words;
 
 mod bridging;
 mod callee;
+mod callee_variables;
+mod caller_ringing;
+mod channel_commands;
+mod close_early;
 mod command;
 mod connection;
-mod crossing;
 mod dialing;
-mod dress;
 mod ending;
-mod further;
-mod hearing;
-mod inner;
-mod jobs;
-mod leaving;
+mod events;
+mod failed_originates;
+mod lease_time;
 mod loopback;
-mod moved;
+mod nested_socket;
 mod other_leg;
 mod outcome;
-mod pace;
 mod parent;
-mod prepared;
+mod pickup_race;
+mod prepared_originate;
+mod second_link;
 mod shared;
 mod standby;
-mod tone;
-mod touched;
-mod watch;
+mod takeover;
+mod transfer_source;
 
 /// How long a new connection may take to say which channel it is.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
@@ -53,8 +53,8 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(50);
 
 impl Outbound {
-    /// Accepts until told to stop. A call that there is no room for is closed at once: FreeSWITCH goes on with its dialplan, where
-    /// it would wait for as long as the connection waits to be accepted.
+    /// Accepts connections until stopped. If there is no room for a call, its connection is closed at once. FreeSWITCH
+    /// then goes on with the dialplan instead of waiting to be accepted.
     pub async fn listen(self, listener: TcpListener) {
         let mut spare = Spare::of(&listener);
         loop {
@@ -88,10 +88,10 @@ impl Outbound {
             let held = self.tasks.len();
             warn!(
                 held,
-                reason, "a call goes on without us: raise LimitNOFILE of the service"
+                reason, "a call goes on without fswake: raise LimitNOFILE of the service"
             );
         } else {
-            debug!(reason, "a call goes on without us");
+            debug!(reason, "a call goes on without fswake");
         }
     }
 
@@ -103,7 +103,7 @@ impl Outbound {
             Ok(Err(error)) => return self.dropped(peer, kind(&error)),
             Err(_) => return self.dropped(peer, "silent"),
         };
-        let held = decode::held(|name| data.header(name), call, SystemTime::now());
+        let held = decode::held_channel(|name| data.header(name), call, SystemTime::now());
         let held = match held {
             Ok(mut held) => {
                 parent::inherit(&mut held, &data);
@@ -119,9 +119,9 @@ impl Outbound {
                 return;
             }
         };
-        let is_played_to = held.socket.is_static && held.tone.is_played();
+        let is_played_to = held.socket.is_static && held.ringback.is_played();
         if let Some(applications) = held.socket.with_async().filter(|_| is_played_to) {
-            return inner::park(link, &held, applications).await;
+            return nested_socket::park(link, &held, applications).await;
         }
         let span = info_span!("call", call.id = %call, aor = %held.call.aor);
         let connection = Connection::new(self, link, held);
@@ -132,7 +132,7 @@ impl Outbound {
         self.refused(peer, &format!("not FreeSWITCH ({reason})"));
     }
 
-    /// Ten strangers a minute are named: whoever can reach the port could fill the log otherwise.
+    /// Logs ten strangers a minute at most: whoever can reach the port could fill the log.
     fn refused(&self, peer: SocketAddr, reason: &str) {
         if self.warned.is_due(&format!("{} {reason}", peer.ip()), Instant::now()) {
             warn!(%peer, reason, "outbound connection refused");
@@ -142,7 +142,7 @@ impl Outbound {
     }
 }
 
-/// A descriptor that is kept for turning calls away when there is no other.
+/// A spare descriptor, for turning calls away when there is no other.
 struct Spare(Option<OwnedFd>);
 
 impl Spare {
@@ -155,7 +155,7 @@ impl Spare {
         self.0 = None;
         let turned_away = timeout(PAUSE, listener.accept()).await;
         *self = Self::of(listener);
-        // Somebody else has taken the descriptor meanwhile.
+        // Something else has taken the descriptor meanwhile.
         if matches!(turned_away, Ok(Err(_))) {
             tokio::time::sleep(PAUSE).await;
         }

@@ -15,7 +15,7 @@ use self::page::Page;
 use super::apn_conf::{ApnConf, Params};
 use crate::types::{Printable, Provider, Secret};
 
-/// mod_apn's names for the Contact's parameters, its settings, ours, and what they are without a word.
+/// mod_apn's names for the Contact's parameters, its settings, fswake's, and the defaults.
 const CONTACT: [(&str, &str, &str); 4] = [
     ("contact_voip_token_param", "voip-token", "pn-voip-tok"),
     ("contact_im_token_param", "im-token", "pn-im-tok"),
@@ -36,7 +36,7 @@ pub struct Beside {
 
 /// The new configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Converted {
+pub struct ConvertedConfig {
     /// The text of `fswake.toml`.
     pub toml: String,
     /// Files next to it that it names, one line each.
@@ -46,7 +46,7 @@ pub struct Converted {
 }
 
 /// Writes the new configuration.
-pub fn convert(conf: &ApnConf, beside: &Beside) -> Converted {
+pub fn convert(conf: &ApnConf, beside: &Beside) -> ConvertedConfig {
     let mut page = Page::default();
     page.comment(&format!(
         "fswake's configuration, made by `fswake-import-mod-apn` from {}. Numbers are lines of that file.",
@@ -66,7 +66,7 @@ pub fn convert(conf: &ApnConf, beside: &Beside) -> Converted {
         all.page.set("path", store.as_str());
     }
     all.app(conf, &beside.platforms);
-    Converted {
+    ConvertedConfig {
         toml: all.page.finish(),
         secrets: all.secrets,
         warnings: all.warnings,
@@ -81,7 +81,7 @@ struct Conversion {
 }
 
 impl Conversion {
-    /// Says something in the file, and to who runs the command.
+    /// Writes a warning into the file, and prints it.
     fn warn(&mut self, text: String) {
         self.page.comment(&text);
         self.warnings.push(text);
@@ -124,7 +124,7 @@ impl Conversion {
 
     fn wake(&mut self) {
         self.page.section("[wake]");
-        self.page.comment("mod_apn waits as long as originate_timeout says, and 60 s without it (its fork at most 30 s). fswake waits as long");
+        self.page.comment("mod_apn waits as long as originate_timeout, and 60 s without it (its fork at most 30 s). fswake waits as long");
         self.page
             .comment("as originate_timeout or call_timeout says, but never longer than this.");
         self.page.set("max-wait", "60s");
@@ -239,7 +239,7 @@ impl Conversion {
         }
     }
 
-    fn profile(&mut self, kind: &str, profile: profile::Read) {
+    fn profile(&mut self, kind: &str, profile: profile::ProfileText) {
         if let Some(why) = &profile.left_out {
             self.page.gap();
             self.warn(format!("Profile {kind:?} ({}): left out, {why}", profile.line));
@@ -247,11 +247,11 @@ impl Conversion {
         }
         self.page.section(&format!("[app.{kind}]"));
         self.page.comment(&format!("Profile {kind:?} ({}).", profile.line));
-        for said in profile.said {
-            match said {
-                profile::Said::Comment(text) => self.page.comment(&text),
-                profile::Said::Warning(text) => self.warn(format!("Profile {kind:?}: {text}")),
-                profile::Said::Set(key, value) => self.page.set(key, value),
+        for lines in profile.lines {
+            match lines {
+                profile::ProfileLine::Comment(text) => self.page.comment(&text),
+                profile::ProfileLine::Warning(text) => self.warn(format!("Profile {kind:?}: {text}")),
+                profile::ProfileLine::Set(key, value) => self.page.set(key, value),
             }
         }
         if let Some(secret) = profile.secret {

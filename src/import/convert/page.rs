@@ -10,7 +10,7 @@ const WIDTH: usize = 120;
 pub(super) struct Page(String);
 
 impl Page {
-    /// A comment, wrapped. Text that is not ours has been made printable.
+    /// A comment, wrapped. Foreign text has been made printable.
     pub(super) fn comment(&mut self, text: &str) {
         let mut line = String::from("#");
         for word in text.split(' ') {

@@ -27,7 +27,7 @@ pub(crate) enum Sender {
 }
 
 impl Sender {
-    /// Reads the app's credentials. What `known` senders have of equal keys is shared: Apple counts provider tokens by
+    /// Reads the app's credentials. Equal keys of `known` senders are shared: Apple counts provider tokens by
     /// key.
     pub(crate) fn new<'a>(app: &App, known: impl Iterator<Item = &'a Self>, clock: &Clock) -> Result<Self, SetupError> {
         match (&app.credentials, &app.provider) {
@@ -89,7 +89,7 @@ impl Sender {
         }
     }
 
-    /// Delivers one push, or says why not.
+    /// Delivers one push, or returns the error.
     pub(crate) async fn push(&self, app: &str, req: &PushRequest) -> PushOutcome {
         match self {
             Self::Apns(apns) => apns.push(req).await,

@@ -64,7 +64,7 @@ impl Fcm {
         })
     }
 
-    /// Delivers one push, or says why not, within its wait.
+    /// Delivers one push within its wait, or returns the error.
     pub(crate) async fn push(&self, req: &PushRequest) -> PushOutcome {
         let wait = Wait::new(req.patience());
         let push = self.composer.fcm(req, self.clock.now().wall)?;
@@ -83,7 +83,7 @@ impl Fcm {
         connected
     }
 
-    /// Has Google check a message to nobody's topic, without sending it.
+    /// Lets Google check a message to a topic without subscribers, without sending it.
     pub(crate) async fn probe(&self) -> (Result<Proof, PushError>, Option<SystemTime>) {
         let mut renewed = false;
         loop {

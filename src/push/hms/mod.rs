@@ -70,7 +70,7 @@ impl Hms {
         })
     }
 
-    /// Delivers one push, or says why not, within its wait.
+    /// Delivers one push within its wait, or returns the error.
     pub(crate) async fn push(&self, req: &PushRequest) -> PushOutcome {
         let wait = Wait::new(req.patience());
         let push = self.composer.hms(req, &req.to.provider, self.clock.now().wall)?;
@@ -89,7 +89,7 @@ impl Hms {
         connected
     }
 
-    /// Has Huawei check a message to nobody's topic, without sending it.
+    /// Lets Huawei check a message to a topic without subscribers, without sending it.
     pub(crate) async fn probe(&self) -> (Result<Proof, PushError>, Option<SystemTime>) {
         let mut renewed = false;
         loop {

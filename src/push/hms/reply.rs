@@ -10,7 +10,7 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 use crate::push::transport::reply;
-use crate::push::transport::retry::{Passing, Try};
+use crate::push::transport::retry::{TransientFailure, Try};
 use crate::types::push::{Fault, KeptBy, PushError};
 
 /// Huawei's success.
@@ -69,7 +69,7 @@ pub(super) fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Syste
         }),
         ("81000001" | "80100017", _) | (_, 429 | 500..=599) => {
             let kept_by = KeptBy::Busy { status };
-            Try::Passing(Passing::answered(kept_by, &reason, headers, now))
+            Try::TransientFailure(TransientFailure::answered(kept_by, &reason, headers, now))
         }
         _ => Try::refused(status, reason),
     }
@@ -96,7 +96,7 @@ mod tests {
         match classify(status, &HeaderMap::new(), body.as_bytes(), SystemTime::UNIX_EPOCH) {
             Try::Taken { provider_id, .. } => format!("taken: {}", provider_id.unwrap_or_default()),
             Try::Refused(error) => format!("{}: {error}", error.class()),
-            Try::Passing(passing) => format!("passing: {}", passing.reason),
+            Try::TransientFailure(passing) => format!("passing: {}", passing.reason),
             Try::Again { reason } => reason,
         }
     }

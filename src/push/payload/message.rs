@@ -28,7 +28,7 @@ pub struct ApnsPush {
     pub priority: &'static str,
     /// `apns-expiration`: when the wait ends, in Unix seconds; 0 is "now or never".
     pub expiration: UnixSeconds,
-    /// `apns-id`: ours, the same on every try, so that the journal and Apple's console name the same push.
+    /// `apns-id`: chosen by fswake, the same on every try, so that the journal and Apple's console name the same push.
     pub apns_id: Uuid,
     /// JSON.
     pub body: Vec<u8>,
@@ -176,8 +176,8 @@ pub(crate) fn strings(keys: Map<String, Value>) -> Map<String, Value> {
 
 /// Whether FCM refuses a key of a data message.
 ///
-/// Source: Firebase, REST reference of `projects.messages`, field `data`. Everything that starts with
-/// `google` or `gcm`, because the service refuses more than it documents.
+/// Source: Firebase, REST reference of `projects.messages`, field `data`. Everything that starts with `google` or
+/// `gcm`, because the service refuses more than it documents.
 pub fn is_reserved_by_fcm(key: &str) -> bool {
     key == "from" || key == "message_type" || key.starts_with("google") || key.starts_with("gcm")
 }

@@ -183,7 +183,7 @@ impl NotificationContent {
         Ok(())
     }
 
-    /// Whether a user sees or hears it.
+    /// Whether a user notices it.
     fn is_noticed(&self) -> bool {
         !self.alert.is_empty() || self.badge.is_some() || self.sound.is_some()
     }

@@ -80,7 +80,7 @@ impl WebPush {
         })
     }
 
-    /// Delivers one push, or says why not, within its wait.
+    /// Delivers one push within its wait, or returns the error.
     pub(crate) async fn push(&self, req: &PushRequest) -> PushOutcome {
         let wait = Wait::new(req.patience());
         let message = self.composer.web_push(req, PAYLOAD_LIMIT, self.clock.now().wall)?;
@@ -101,7 +101,7 @@ impl WebPush {
     /// Opens the connections to the services that are known, so that the next call finds them open.
     pub(crate) async fn warm(&self) -> Result<(), PushError> {
         let named = self.reach_named();
-        // One that a phone chose may be gone, which says nothing of the app.
+        // One that a phone chose may be gone, which does not count against the app.
         let others = self.origins.all();
         let others = others
             .iter()
@@ -110,7 +110,7 @@ impl WebPush {
         named.map(drop)
     }
 
-    /// Without a phone there is nobody to push to: only the services that the operator names can be tried.
+    /// Without a phone there is no push to send: only the services that the operator names can be tried.
     pub(crate) async fn probe(&self) -> (Result<Proof, PushError>, Option<SystemTime>) {
         let reached = self.reach_named().await;
         let proof = reached.map(|reached| {

@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 
 use crate::push::transport::reply;
-use crate::push::transport::retry::{Passing, Try};
+use crate::push::transport::retry::{TransientFailure, Try};
 use crate::types::push::{KeptBy, PushError};
 
 /// What to do about a reply. The status decides: only some services give a code. None of them says anything of the app
@@ -24,7 +24,7 @@ pub(super) fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Syste
         401 | 403 => Try::Refused(PushError::TokenBad { reason }),
         429 | 500..=599 => {
             let kept_by = KeptBy::BusyForThis { status };
-            Try::Passing(Passing::answered(kept_by, &reason, headers, now))
+            Try::TransientFailure(TransientFailure::answered(kept_by, &reason, headers, now))
         }
         _ => Try::Refused(PushError::Rejected {
             status,
@@ -52,7 +52,7 @@ mod tests {
         match classify(status, &HeaderMap::new(), body.as_bytes(), SystemTime::UNIX_EPOCH) {
             Try::Taken { status, .. } => format!("taken: {status}"),
             Try::Refused(error) => error.to_string(),
-            Try::Passing(passing) => format!("passing: {}", passing.reason),
+            Try::TransientFailure(passing) => format!("passing: {}", passing.reason),
             Try::Again { reason } => reason,
         }
     }

@@ -1,4 +1,4 @@
-//! How fswake says to push services who it is: a signed token for each of them (VAPID, RFC 8292).
+//! How fswake authenticates to push services: a signed token for each of them (VAPID, RFC 8292).
 
 use std::time::{Duration, SystemTime};
 

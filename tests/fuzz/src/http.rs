@@ -1,4 +1,4 @@
-//! Bodies of `POST /v1/push`, and what becomes of them for Apple and Google.
+//! Bodies of `POST /v1/push`, and the payloads for Apple and Google.
 
 use std::sync::Arc;
 use std::time::Duration;

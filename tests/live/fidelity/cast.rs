@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use fswake_test_support::baresip::Baresip;
-use fswake_test_support::realfs::{VANILLA_DOMAIN, Way, filled};
+use fswake_test_support::baresip::{Baresip, Settings};
+use fswake_test_support::realfs::{Routing, VANILLA_DOMAIN, filled};
 use fswake_test_support::sip::{Account, Leg, Noise, OutgoingCall, Phone, Script, What};
 use fswake_test_support::site::{Site, Wakes};
 
@@ -35,7 +35,7 @@ pub struct Cast<'a> {
 
 impl<'a> Cast<'a> {
     /// Registers the phones, lets those sleep that do, and calls.
-    pub async fn assemble(site: &'a Site, row: &Row, number: usize, way: Way) -> Cast<'a> {
+    pub async fn assemble(site: &'a Site, row: &Row, number: usize, way: Routing) -> Cast<'a> {
         let id = format!("{}{number:03}", way.digit());
         let user = |who: Who| format!("{id}{}", who.digit());
         let mut phones = BTreeMap::new();
@@ -56,8 +56,8 @@ impl<'a> Cast<'a> {
         let account = |user: &str| site.fs.account(user, VANILLA_DOMAIN);
         let (mut baresip, mut token) = (None, None);
         if row.baresip == Some(Who::Callee) {
-            if row.awake || way == Way::Plain {
-                baresip = Some(registered(site, account(&callee)).await);
+            if row.awake || way == Routing::Plain {
+                baresip = Some(registered(site, account(&callee), row).await);
             } else {
                 // The app of this token is what the push starts.
                 let app = Phone::new(account(&callee), script.clone()).await;
@@ -73,7 +73,11 @@ impl<'a> Cast<'a> {
         }
         if row.baresip == Some(Who::Caller) {
             let caller = account(&user(Who::Caller));
-            baresip = Some(Baresip::start(caller, Who::Caller.voice(), false).await);
+            let settings = Settings {
+                encrypts: row.encrypts,
+                ..Settings::default()
+            };
+            baresip = Some(Baresip::start(caller, Who::Caller.voice(), settings).await);
         }
         if let Some(script) = &row.other {
             phones.insert(
@@ -97,7 +101,7 @@ impl<'a> Cast<'a> {
         let call = phones[&Who::Caller].call_as(&filled(row.dials, &id), &channel);
         if let Some(token) = token {
             assert!(site.pushed_to(&token).await, "baresip's app is not pushed");
-            baresip = Some(registered(site, account(&callee)).await);
+            baresip = Some(registered(site, account(&callee), row).await);
         }
         Cast {
             site,
@@ -135,10 +139,10 @@ impl<'a> Cast<'a> {
         *self.called.lock().unwrap_or_else(PoisonError::into_inner) = Some((call, channel));
     }
 
-    /// What fswake says that became of the call: its result, and all steps in words.
+    /// fswake's report on the call: its result, and all steps in words.
     pub async fn booked(&self) -> Option<(String, String)> {
         let user = format!("{}{}@{VANILLA_DOMAIN}", self.id, Who::Callee.digit());
-        // Nothing is printed of a user whom nobody has called through fswake.
+        // Nothing is printed for a user whom nobody has called through fswake.
         let (_, out, _) = self.site.tool(&["trace", &user, "--json"]).await;
         let found: serde_json::Value = serde_json::from_str(&out).ok()?;
         let wake = found["wakes"].as_array()?.last()?;
@@ -231,8 +235,8 @@ impl<'a> Cast<'a> {
         Some(found["uuid"].as_str()?.to_owned())
     }
 
-    /// The same, waited for: FreeSWITCH writes its list of channels behind, the first ones after its start half a second late, when the
-    /// phone has long rung.
+    /// The same, waited for: FreeSWITCH writes its list of channels behind, the first ones after its start half a
+    /// second late, when the phone has long rung.
     async fn listed_callee(&self) -> String {
         let deadline = Instant::now() + SOON;
         loop {
@@ -305,9 +309,13 @@ async fn soon(is_so: impl Fn() -> bool) -> bool {
 }
 
 /// baresip in the callee's place.
-async fn registered(site: &Site, account: Account) -> Baresip {
+async fn registered(site: &Site, account: Account, row: &Row) -> Baresip {
     let command = format!("sofia status profile internal user {}@{}", account.user, account.domain);
-    let baresip = Baresip::start(account, Who::Callee.voice(), true).await;
+    let settings = Settings {
+        registers: true,
+        encrypts: row.encrypts,
+    };
+    let baresip = Baresip::start(account, Who::Callee.voice(), settings).await;
     let deadline = Instant::now() + SOON;
     while !site.fs.api(&command).await.contains("Registered(") {
         assert!(Instant::now() < deadline, "baresip does not register");
@@ -317,18 +325,20 @@ async fn registered(site: &Site, account: Account) -> Baresip {
 }
 
 /// A phone that is called: awake, or asleep until a push wakes it.
-async fn phone(site: &Site, user: &str, row: &Row, script: &Script, way: Way) -> Phone {
-    if row.awake || way == Way::Plain {
-        let phone = site.desk_phone(user, VANILLA_DOMAIN, script.clone()).await;
+async fn phone(site: &Site, user: &str, row: &Row, script: &Script, way: Routing) -> Phone {
+    let mut account = site.fs.account(user, VANILLA_DOMAIN);
+    if row.asserting {
+        account.server = site.fs.ports.single;
+    }
+    if row.awake || way == Routing::Plain {
+        let phone = site.desk_phone_of(account, script.clone()).await;
         if row.stale {
             phone.wake_elsewhere().await;
             phone.register().await;
         }
         return phone;
     }
-    let phone = site
-        .sleeper(user, VANILLA_DOMAIN, Wakes::Elsewhere, script.clone())
-        .await;
+    let phone = site.sleeper_of(account, Wakes::Elsewhere, script.clone()).await;
     if !row.stale {
         site.forget_place(&phone).await;
     }

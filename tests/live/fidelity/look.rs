@@ -1,4 +1,4 @@
-//! Looks at a call and says in few words what there is.
+//! Describes a call in few words.
 
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -96,8 +96,8 @@ pub async fn at(cast: &Cast<'_>, what: &Look) -> String {
         Look::Recorded(name) => {
             let file = cast.site.fs.recordings().join(format!("fid-{}-{name}.wav", cast.id));
             let length = std::fs::metadata(file).map_or(0, |m| m.len());
-            // A second of it, at least.
-            if length > 16_000 { "is there" } else { "is not there" }.to_owned()
+            // All of the call: nearly two seconds, of 16,000 bytes each.
+            if length > 24_000 { "is there" } else { "is not there" }.to_owned()
         }
     };
     plain(&text, cast)
@@ -183,7 +183,7 @@ fn rings_in_time(cast: &Cast<'_>) -> String {
     }
 }
 
-/// Name and number of the far end, of the last message that says them.
+/// Name and number of the far end, from the last message that has them.
 fn display(cast: &Cast<'_>, who: Who) -> String {
     let Some(leg) = cast.leg(who) else {
         return "no call".to_owned();
@@ -321,8 +321,8 @@ fn heard_early(cast: &Cast<'_>) -> String {
     noise(&early, 800)
 }
 
-/// From when the callee's phone began to ring, and what plays then has begun, until it was answered. Nobody else can be heard in it,
-/// so silence is seen, too.
+/// From when the callee's phone began to ring, and what plays then has begun, until it was answered. Nobody else can be
+/// heard in it, so silence is seen, too.
 fn heard_while_it_rang(cast: &Cast<'_>) -> String {
     let happenings = cast.phone(Who::Callee).happenings();
     let at = |wanted: fn(&What) -> bool| happenings.iter().find(|h| wanted(&h.what)).map(|h| h.at);

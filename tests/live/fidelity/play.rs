@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use fswake_test_support::realfs::{Way, filled};
+use fswake_test_support::realfs::{Routing, filled};
 use fswake_test_support::sip::{Direction, Script};
 use fswake_test_support::site::Site;
 
@@ -11,12 +11,12 @@ use super::look;
 use super::row::{Row, Step, Who};
 
 /// What was seen, in order: name and text.
-pub type Seen = Vec<(String, String)>;
+pub type Observation = Vec<(String, String)>;
 
 /// Calls, takes the steps, and ends what is left.
-pub async fn play(site: &Site, row: &Row, number: usize, way: Way) -> Seen {
+pub async fn play(site: &Site, row: &Row, number: usize, way: Routing) -> Observation {
     let cast = Cast::assemble(site, row, number, way).await;
-    let mut seen = Seen::new();
+    let mut seen = Observation::new();
     for step in &row.steps {
         let took = take(&cast, row, step, &mut seen).await;
         if let Err(failure) = took {
@@ -27,8 +27,8 @@ pub async fn play(site: &Site, row: &Row, number: usize, way: Way) -> Seen {
     seen
 }
 
-/// A step that cannot be taken says so, and that is compared as well.
-async fn take(cast: &Cast<'_>, row: &Row, step: &Step, seen: &mut Seen) -> Result<(), String> {
+/// A step that cannot be taken is reported, and compared as well.
+async fn take(cast: &Cast<'_>, row: &Row, step: &Step, seen: &mut Observation) -> Result<(), String> {
     let status = |status: u16, wanted: u16| match status {
         status if status == wanted => Ok(()),
         status => Err(status.to_string()),

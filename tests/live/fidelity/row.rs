@@ -1,8 +1,8 @@
-//! One row of the comparison: a value that says how a call goes, and what is looked at.
+//! One row of the comparison: how a call goes, and what is compared.
 
 use std::time::Duration;
 
-use fswake_test_support::realfs::{Plan, Way};
+use fswake_test_support::realfs::{Plan, Routing};
 use fswake_test_support::sip::{Reaction, Script};
 
 /// Whose phone. The number is the last digit of its user.
@@ -33,7 +33,7 @@ impl Who {
         }
     }
 
-    /// What it says in its RTP.
+    /// Its voice in RTP.
     pub fn voice(self) -> u8 {
         match self {
             Self::Other => 3,
@@ -53,7 +53,7 @@ pub enum Moment {
     Up(Who),
     /// The caller has got a final response.
     Final,
-    /// Caller and callee hear one another: FreeSWITCH has bridged them.
+    /// Caller and callee receive one another: FreeSWITCH has bridged them.
     Talk,
     /// The far end has ended this phone's last call.
     Over(Who),
@@ -102,7 +102,7 @@ pub enum Step {
     Call(Who, &'static str),
     /// baresip does what its menu has this command for.
     Baresip(&'static str, &'static str),
-    /// Waits until baresip has said this so many times.
+    /// Waits until baresip has printed this so many times.
     Says(&'static str, usize),
     /// baresip connects the far ends of its first and its second call, which is to the desk.
     Join,
@@ -127,14 +127,15 @@ pub enum Look {
     Display(Who),
     /// The description in the last INVITE to this phone.
     Offered(Who),
-    /// What the far end said last about media in this phone's last call.
+    /// The far end's last answer about media in this phone's last call.
     Media(Who),
     /// The codecs of caller's and callee's channel.
     Codecs,
     Invites(Who),
-    /// What this phone hears in its last call, for so many milliseconds. It has three times as long for it, so this is for what stays.
+    /// What this phone receives in its last call within so many milliseconds. It waits three times as long, so this is
+    /// for what stays.
     Hears(Who, u64),
-    /// What the caller has heard while the callee's phone rang.
+    /// What the caller received while the callee's phone rang.
     HeardWhileItRang,
     /// Whose video this phone gets in its last call, within so many milliseconds.
     Sees(Who, u64),
@@ -142,7 +143,7 @@ pub enum Look {
     Faxed(Who, u64),
     /// What this phone was offered in re-INVITEs of its last call.
     Reoffered(Who),
-    /// What the caller has heard before it was answered.
+    /// What the caller received before the answer.
     HeardEarly,
     /// Whether a phone's audio goes straight to the other's.
     Direct,
@@ -155,7 +156,8 @@ pub enum Look {
     End(Who),
     /// The cause in it alone.
     EndCause(Who),
-    /// Whether this phone's last call ended at most so many milliseconds after FreeSWITCH answered the last command, or the last call.
+    /// Whether this phone's last call ended at most so many milliseconds after FreeSWITCH answered the last command, or
+    /// the last call.
     EndsWithin(Who, u64),
     /// How many channels the row has, by their kind.
     Channels,
@@ -169,11 +171,11 @@ pub enum Look {
     XmlCdrs(&'static [&'static str]),
     /// The lines of the CDRs in CSV: caller, destination and cause.
     CsvCdrs,
-    /// What the caller's or the callee's channel says of the other leg (`Other-Leg-*`) in its events.
+    /// The caller's or the callee's channel's variables about the other leg (`Other-Leg-*`) in its events.
     OtherLeg(Who),
     /// The states that the watcher's lamp has shown.
     Lamp,
-    /// The digits that this phone has heard in its last call.
+    /// The digits that this phone received in its last call.
     Digits(Who),
     /// Whether FreeSWITCH's own bridge or fswake has sent the last INVITE to this phone.
     RungBy(Who),
@@ -181,7 +183,7 @@ pub enum Look {
     Tokens,
     /// Whether exactly one of callee and desk talks with the caller.
     Settled,
-    /// Whether fswake says of the call what became of it: its result, and a part of its steps. Without fswake nobody says anything.
+    /// Whether fswake reports the call's result and a part of its steps. Without fswake there is no report.
     Booked(&'static str, &'static str),
     /// Whether a recording of this name has been made.
     Recorded(&'static str),
@@ -207,6 +209,10 @@ pub struct Row {
     pub awake: bool,
     /// baresip is the caller, or the callee; the scripted phone in its place does nothing.
     pub baresip: Option<Who>,
+    /// baresip encrypts.
+    pub encrypts: bool,
+    /// Callee and third register at a profile that asserts identities, and does not say who has answered.
+    pub asserting: bool,
     /// fswake has `wake.alert = "push"`.
     pub alert_by_push: bool,
     /// FreeSWITCH has to have a video codec; the row is skipped where it has none.
@@ -219,7 +225,7 @@ pub struct Row {
     pub plan: Plan,
     pub steps: Vec<Step>,
     /// The ways that it makes sense for.
-    pub ways: Vec<Way>,
+    pub routings: Vec<Routing>,
 }
 
 fn script(voice: u8, on_invite: Reaction) -> Script {
@@ -235,12 +241,12 @@ pub fn answers(who: Who) -> Script {
     script(who.voice(), Reaction::Answer(Duration::from_millis(300)))
 }
 
-/// A phone that rings until it is told something else.
+/// A phone that rings until it gets another order.
 pub fn rings(who: Who) -> Script {
     script(who.voice(), Reaction::Ring)
 }
 
-/// A phone that says no at once.
+/// A phone that declines at once.
 pub fn declines(who: Who, status: u16) -> Script {
     script(who.voice(), Reaction::Decline(status))
 }
@@ -258,6 +264,8 @@ pub fn row(item: u8, name: &'static str) -> Row {
         watched: false,
         awake: false,
         baresip: None,
+        encrypts: false,
+        asserting: false,
         alert_by_push: false,
         needs_video: false,
         stale: false,
@@ -265,7 +273,7 @@ pub fn row(item: u8, name: &'static str) -> Row {
         dials: "{1}",
         plan: Plan::default(),
         steps: Vec::new(),
-        ways: Way::ALL.to_vec(),
+        routings: Routing::ALL.to_vec(),
     }
 }
 
@@ -324,6 +332,16 @@ impl Row {
         self
     }
 
+    pub fn encrypts(mut self) -> Self {
+        self.encrypts = true;
+        self
+    }
+
+    pub fn asserting(mut self) -> Self {
+        self.asserting = true;
+        self
+    }
+
     pub fn alert_by_push(mut self) -> Self {
         self.alert_by_push = true;
         self
@@ -378,8 +396,8 @@ impl Row {
         self
     }
 
-    pub fn ways(mut self, ways: &[Way]) -> Self {
-        self.ways = ways.to_vec();
+    pub fn routings(mut self, routings: &[Routing]) -> Self {
+        self.routings = routings.to_vec();
         self
     }
 

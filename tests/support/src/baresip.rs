@@ -16,12 +16,21 @@ use crate::sip::{Account, level_of};
 const PROGRAM: &str = "/usr/bin/baresip";
 /// Where Debian has its modules, by architecture or without.
 const MODULES: [&str; 2] = ["/usr/lib/baresip/modules", "/usr/lib/x86_64-linux-gnu/baresip/modules"];
-/// How long it may take to start and to do as it is told.
+/// How long starting, and each order, may take.
 const PATIENCE: Duration = Duration::from_secs(6);
 
 /// Whether it is installed.
 pub fn is_installed() -> bool {
     Path::new(PROGRAM).is_file() && MODULES.iter().any(|folder| Path::new(folder).is_dir())
+}
+
+/// How it is set up.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
+    /// It registers, and stays registered.
+    pub registers: bool,
+    /// It takes part in calls with SDES-SRTP (RFC 4568) only.
+    pub encrypts: bool,
 }
 
 /// A running one; ends when dropped.
@@ -64,26 +73,27 @@ fn voice(voice: u8) -> Vec<u8> {
 }
 
 impl Baresip {
-    /// Starts it for this account; it answers at once, and says `as_voice`. It registers if it is to.
-    pub async fn start(account: Account, as_voice: u8, registers: bool) -> Self {
+    /// Starts it for this account; it answers at once, and sends `as_voice`.
+    pub async fn start(account: Account, as_voice: u8, settings: Settings) -> Self {
         let dir = TempDir::new().expect("a directory");
         let (path, port) = (dir.path(), free_port());
         let folder = MODULES.iter().find(|folder| Path::new(folder).is_dir());
         let config = format!(
             "poll_method epoll\ncall_local_timeout 120\ncall_max_calls 4\naudio_source aufile,{wav}\naudio_player aubridge,none\n\
              audio_alert aubridge,none\nausrc_srate 8000\nauplay_srate 8000\njitter_buffer_type off\nmodule_path {folder}\n\
-             module g711.so\nmodule aufile.so\nmodule aubridge.so\nmodule account.so\nmodule ctrl_tcp.so\nmodule menu.so\n\
+             module g711.so\nmodule srtp.so\nmodule aufile.so\nmodule aubridge.so\nmodule account.so\nmodule ctrl_tcp.so\nmodule menu.so\n\
              ctrl_tcp_listen 127.0.0.1:{port}\n",
             wav = path.join("voice.wav").display(),
             folder = folder.expect("its modules"),
         );
         let accounts = format!(
-            "<sip:{}@{}>;auth_pass={};outbound=\"sip:{};transport=udp\";regint={};audio_codecs=PCMU/8000/1,PCMA/8000/1;answermode=auto\n",
+            "<sip:{}@{}>;auth_pass={};outbound=\"sip:{};transport=udp\";regint={};audio_codecs=PCMU/8000/1,PCMA/8000/1;answermode=auto{}\n",
             account.user,
             account.domain,
             account.password,
             account.server,
-            if registers { 3600 } else { 0 },
+            if settings.registers { 3600 } else { 0 },
+            if settings.encrypts { ";mediaenc=srtp-mand" } else { "" },
         );
         for (name, text) in [
             ("config", config.as_bytes()),
@@ -141,14 +151,14 @@ impl Baresip {
             .await;
     }
 
-    /// Waits until it has said this so many times; whether it has.
+    /// Waits until it has printed this so many times; returns whether it has.
     pub async fn says(&self, what: &str, times: usize) -> bool {
         let mut said = self.said.clone();
         let has = said.wait_for(|said| said.matches(what).count() >= times);
         matches!(tokio::time::timeout(PATIENCE, has).await, Ok(Ok(_)))
     }
 
-    /// All that it has said.
+    /// All that it has printed.
     pub fn said(&self) -> String {
         self.said.borrow().clone()
     }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
-use crate::http2::{Fault, Faults, Received, Reply, Server, Service};
+use crate::http2::{Fault, Faults, HttpRequest, Reply, Server, Service};
 use crate::tls::Authority;
 
 /// The stand-in's app: its OAuth 2.0 client id.
@@ -25,9 +25,9 @@ pub const PROBE: &str = "validate_only";
 
 /// A request to send, as it came in.
 #[derive(Clone, Debug)]
-pub struct Sent {
+pub struct HmsRequest {
     /// The request itself.
-    pub request: Received,
+    pub request: HttpRequest,
     /// `message` of its body.
     pub message: Value,
     /// The object in `message.data`.
@@ -46,8 +46,8 @@ pub struct Hms {
     pub token_faults: Arc<Faults>,
     server: Server,
     rules: Arc<Rules>,
-    sent: AsyncMutex<mpsc::UnboundedReceiver<Sent>>,
-    probes: AsyncMutex<mpsc::UnboundedReceiver<Sent>>,
+    sent: AsyncMutex<mpsc::UnboundedReceiver<HmsRequest>>,
+    probes: AsyncMutex<mpsc::UnboundedReceiver<HmsRequest>>,
     dir: TempDir,
 }
 
@@ -149,17 +149,17 @@ impl Hms {
     }
 
     /// The next request to send, whatever became of it.
-    pub async fn next_push(&self) -> Sent {
+    pub async fn next_push(&self) -> HmsRequest {
         self.sent.lock().await.recv().await.expect("the stand-in runs")
     }
 
     /// The next message that was only to be checked, whatever became of it.
-    pub async fn next_probe(&self) -> Sent {
+    pub async fn next_probe(&self) -> HmsRequest {
         self.probes.lock().await.recv().await.expect("the stand-in runs")
     }
 
     /// The requests since the last look.
-    pub async fn pushes_so_far(&self) -> Vec<Sent> {
+    pub async fn pushes_so_far(&self) -> Vec<HmsRequest> {
         let mut sent = self.sent.lock().await;
         std::iter::from_fn(|| sent.try_recv().ok()).collect()
     }
@@ -174,8 +174,8 @@ struct Rules {
     faults: Arc<Faults>,
     token_faults: Arc<Faults>,
     state: Mutex<State>,
-    sent: mpsc::UnboundedSender<Sent>,
-    probes: mpsc::UnboundedSender<Sent>,
+    sent: mpsc::UnboundedSender<HmsRequest>,
+    probes: mpsc::UnboundedSender<HmsRequest>,
 }
 
 #[derive(Default)]
@@ -197,7 +197,7 @@ impl Rules {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn token(&self, request: &Received) -> Reply {
+    fn token(&self, request: &HttpRequest) -> Reply {
         let mut state = self.lock();
         state.asked += 1;
         let now = state.now();
@@ -217,7 +217,7 @@ impl Rules {
         )
     }
 
-    fn send(&self, request: Received) -> (Reply, Option<Fault>) {
+    fn send(&self, request: HttpRequest) -> (Reply, Option<Fault>) {
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let mut state = self.lock();
         let verdict = state
@@ -241,7 +241,7 @@ impl Rules {
             (self.faults.take(token), &self.sent)
         };
         let data = message["data"].as_str().unwrap_or_default();
-        let _ = to.send(Sent {
+        let _ = to.send(HmsRequest {
             data: serde_json::from_str(data).unwrap_or_default(),
             message,
             request,
@@ -257,7 +257,7 @@ impl State {
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + self.offset
     }
 
-    fn is_known(&self, request: &Received) -> Verdict {
+    fn is_known(&self, request: &HttpRequest) -> Verdict {
         let token = request
             .header("authorization")
             .strip_prefix("Bearer ")
@@ -333,7 +333,7 @@ fn reply(status: u16, body: &Value) -> Reply {
 }
 
 impl Service for Rules {
-    fn answer(&self, request: Received) -> (Reply, Option<Fault>) {
+    fn answer(&self, request: HttpRequest) -> (Reply, Option<Fault>) {
         let send = format!("/v1/{APP}/messages:send");
         match (request.method.as_str(), request.path.as_str()) {
             ("POST", "/oauth2/v3/token") => (self.token(&request), self.token_faults.take("")),

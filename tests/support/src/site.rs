@@ -13,17 +13,17 @@ use tokio::sync::watch;
 
 use crate::apns::{Apns, BUNDLE_ID, Push, TEAM_ID};
 use crate::daemon::{self, Daemon};
-use crate::realfs::RealFs;
-use crate::sip::{PATIENCE, Phone, Script, What};
+use crate::realfs::{ASSERTING, RealFs};
+use crate::sip::{Account, PATIENCE, Phone, Script, What};
 
 /// What a phone does when a push arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wakes {
-    /// Registers from a new port with a new Call-ID: the app was started anew.
+    /// Registers from a new port with a new Call-ID: the app was restarted.
     Elsewhere,
     /// Registers from the same port with a new Call-ID.
     InPlace,
-    /// Registers from the same port with the same Call-ID and nonce: FreeSWITCH says `update-reg: true`.
+    /// Registers from the same port with the same Call-ID and nonce: FreeSWITCH's event has `update-reg: true`.
     ByRefresh,
     /// As [`Wakes::Elsewhere`], and registers twice more within 200 ms.
     InBurst,
@@ -74,7 +74,7 @@ impl Settings {
 
 /// A push that reached APNs.
 #[derive(Clone, Debug)]
-pub struct Pushed {
+pub struct TimedPush {
     /// When.
     pub at: Instant,
     /// The push.
@@ -92,7 +92,7 @@ pub struct Site {
     /// APNs.
     pub apns: Arc<Apns>,
     sleepers: Sleepers,
-    pushes: watch::Receiver<Vec<Pushed>>,
+    pushes: watch::Receiver<Vec<TimedPush>>,
     dir: TempDir,
     binary: PathBuf,
     logs: bool,
@@ -147,7 +147,7 @@ impl Site {
         site
     }
 
-    /// Starts fswake, anew after it was killed.
+    /// Starts fswake, again after it was killed.
     pub async fn start_daemon(&mut self) {
         let mut command = daemon::command(&self.binary, &self.dir.path().join("fswake.toml"));
         command.arg("run");
@@ -174,7 +174,12 @@ impl Site {
 
     /// A phone without a token, registered and awake.
     pub async fn desk_phone(&self, user: &str, domain: &str, script: impl Into<Script>) -> Phone {
-        let phone = Phone::new(self.fs.account(user, domain), script).await;
+        self.desk_phone_of(self.fs.account(user, domain), script).await
+    }
+
+    /// The same with an account that registers somewhere else.
+    pub async fn desk_phone_of(&self, account: Account, script: impl Into<Script>) -> Phone {
+        let phone = Phone::new(account, script).await;
         assert_eq!(phone.register().await, 200);
         self.heard(&phone).await;
         phone
@@ -182,7 +187,12 @@ impl Site {
 
     /// A phone with a token that has registered and fallen asleep.
     pub async fn sleeper(&self, user: &str, domain: &str, wakes: Wakes, script: impl Into<Script>) -> Phone {
-        let phone = Phone::new(self.fs.account(user, domain), script).await;
+        self.sleeper_of(self.fs.account(user, domain), wakes, script).await
+    }
+
+    /// The same with an account that registers somewhere else.
+    pub async fn sleeper_of(&self, account: Account, wakes: Wakes, script: impl Into<Script>) -> Phone {
+        let phone = Phone::new(account, script).await;
         self.give_token(&phone, wakes);
         assert_eq!(phone.register().await, 200);
         self.heard(&phone).await;
@@ -204,7 +214,7 @@ impl Site {
         sleepers.insert(token.to_owned(), (phone.clone(), wakes));
     }
 
-    /// Waits until fswake has heard of a phone's last REGISTER.
+    /// Waits until fswake has a phone's last REGISTER.
     pub async fn heard(&self, phone: &Phone) {
         if self.logs && self.daemon.is_some() {
             let place = phone.place();
@@ -214,27 +224,35 @@ impl Site {
             } else {
                 1
             };
-            self.daemon().log.wait_times(times, &["Registered(", &place]).await;
+            self.daemon()
+                .log
+                .wait_times(times, &["event=Registered ", &place])
+                .await;
         }
     }
 
-    /// Waits until fswake has heard of a REGISTER of this user, whatever its Contact.
+    /// Waits until fswake has a REGISTER of this user, whatever its Contact.
     pub async fn heard_of(&self, user: &str) {
-        let user = format!("user: \"{user}\"");
-        self.daemon().log.wait(&["Registered(", &user]).await;
+        let user = format!("aor={user}@");
+        self.daemon().log.wait(&["event=Registered ", &user]).await;
     }
 
-    /// Makes FreeSWITCH end a phone's registration, as if it had run out, and waits until fswake has heard of it.
+    /// Makes FreeSWITCH end a phone's registration, as if it had expired, and waits until fswake has the event.
     pub async fn forget_place(&self, phone: &Phone) {
         let (user, domain) = (&phone.account().user, &phone.account().domain);
-        let before = self.daemon().log.count(&["Unregistered(", user]);
-        let flush = format!("sofia profile internal flush_inbound_reg {user}@{domain}");
-        self.fs.api(&flush).await;
-        self.daemon().log.wait_times(before + 1, &["Unregistered(", user]).await;
+        let before = self.daemon().log.count(&["event=Unregistered ", user]);
+        for profile in ["internal", ASSERTING] {
+            let flush = format!("sofia profile {profile} flush_inbound_reg {user}@{domain}");
+            self.fs.api(&flush).await;
+        }
+        self.daemon()
+            .log
+            .wait_times(before + 1, &["event=Unregistered ", user])
+            .await;
     }
 
     /// The pushes so far, calls and others.
-    pub fn pushes(&self) -> Vec<Pushed> {
+    pub fn pushes(&self) -> Vec<TimedPush> {
         self.pushes.borrow().clone()
     }
 
@@ -260,7 +278,7 @@ impl Site {
     }
 
     /// Waits for this many pushes.
-    pub async fn pushed(&self, count: usize) -> Vec<Pushed> {
+    pub async fn pushed(&self, count: usize) -> Vec<TimedPush> {
         let mut pushes = self.pushes.clone();
         let arrived = pushes.wait_for(|pushes| pushes.len() >= count);
         match tokio::time::timeout(PATIENCE, arrived).await {
@@ -294,7 +312,7 @@ pub fn push_params(token: &str) -> String {
     format!(";pn-provider=apns;pn-param={TEAM_ID}.{BUNDLE_ID}.voip;pn-prid={token}")
 }
 
-async fn wake_phones(apns: Arc<Apns>, sleepers: Sleepers, pushes: watch::Sender<Vec<Pushed>>) {
+async fn wake_phones(apns: Arc<Apns>, sleepers: Sleepers, pushes: watch::Sender<Vec<TimedPush>>) {
     loop {
         let push = apns.next_push().await;
         let at = Instant::now();
@@ -307,7 +325,7 @@ async fn wake_phones(apns: Arc<Apns>, sleepers: Sleepers, pushes: watch::Sender<
         {
             tokio::spawn(wake(phone, wakes));
         }
-        pushes.send_modify(|pushes| pushes.push(Pushed { at, push }));
+        pushes.send_modify(|pushes| pushes.push(TimedPush { at, push }));
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
-use crate::http2::{Fault, Faults, Received, Reply, Server, Service};
+use crate::http2::{Fault, Faults, HttpRequest, Reply, Server, Service};
 use crate::tls::Authority;
 
 /// The token of a phone that every service knows.
@@ -37,9 +37,9 @@ pub enum Vendor {
 
 /// A request, and the service's own verdict.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct VendorRequest {
     /// The request itself.
-    pub request: Received,
+    pub request: HttpRequest,
     /// Why it is refused; empty if it is taken.
     pub reason: &'static str,
     /// What the phone gets.
@@ -51,7 +51,7 @@ pub struct VendorService {
     /// Faults to come.
     pub faults: Arc<Faults>,
     server: Server,
-    asked: AsyncMutex<mpsc::UnboundedReceiver<Asked>>,
+    asked: AsyncMutex<mpsc::UnboundedReceiver<VendorRequest>>,
     dir: TempDir,
 }
 
@@ -87,12 +87,12 @@ impl VendorService {
     }
 
     /// The next request.
-    pub async fn next(&self) -> Asked {
+    pub async fn next(&self) -> VendorRequest {
         self.asked.lock().await.recv().await.expect("the stand-in runs")
     }
 
     /// The requests since the last look.
-    pub async fn so_far(&self) -> Vec<Asked> {
+    pub async fn so_far(&self) -> Vec<VendorRequest> {
         let mut asked = self.asked.lock().await;
         std::iter::from_fn(|| asked.try_recv().ok()).collect()
     }
@@ -101,14 +101,14 @@ impl VendorService {
 struct Rules {
     vendor: Vendor,
     faults: Arc<Faults>,
-    asked: mpsc::UnboundedSender<Asked>,
+    asked: mpsc::UnboundedSender<VendorRequest>,
 }
 
 /// What the phone gets, or why and how it is refused.
 type Verdict = Result<String, (&'static str, Value)>;
 
 impl Rules {
-    fn judge(&self, request: &Received) -> Verdict {
+    fn judge(&self, request: &HttpRequest) -> Verdict {
         match self.vendor {
             Vendor::Xiaomi => xiaomi(request),
             Vendor::Vivo => vivo(request),
@@ -128,7 +128,7 @@ impl Rules {
     }
 }
 
-fn xiaomi(request: &Received) -> Verdict {
+fn xiaomi(request: &HttpRequest) -> Verdict {
     let refused = |reason, code: u32| {
         let body = json!({ "result": "error", "reason": reason, "trace_id": "X", "code": code, "description": reason });
         Err((reason, body))
@@ -153,7 +153,7 @@ fn xiaomi(request: &Received) -> Verdict {
     }
 }
 
-fn vivo(request: &Received) -> Verdict {
+fn vivo(request: &HttpRequest) -> Verdict {
     let refused = |reason, code: u32| Err((reason, json!({ "result": code, "desc": reason })));
     if request.path != "/message/send" || request.header("authtoken") != SECRET {
         return refused("not authenticated", 10000);
@@ -175,7 +175,7 @@ fn vivo(request: &Received) -> Verdict {
     }
 }
 
-fn pushover(request: &Received) -> Verdict {
+fn pushover(request: &HttpRequest) -> Verdict {
     let refused = |reason: &'static str, field: &str| {
         Err((
             reason,
@@ -197,7 +197,7 @@ fn pushover(request: &Received) -> Verdict {
 }
 
 /// The fields of a form.
-fn form(request: &Received) -> HashMap<String, String> {
+fn form(request: &HttpRequest) -> HashMap<String, String> {
     if !request
         .header("content-type")
         .starts_with("application/x-www-form-urlencoded")
@@ -224,7 +224,7 @@ fn decoded(text: &str) -> String {
 }
 
 impl Service for Rules {
-    fn answer(&self, request: Received) -> (Reply, Option<Fault>) {
+    fn answer(&self, request: HttpRequest) -> (Reply, Option<Fault>) {
         // What opens the connection.
         if request.method == "GET" {
             return (
@@ -245,7 +245,7 @@ impl Service for Rules {
             Err((reason, body)) => (String::new(), reason, body),
         };
         let fault = self.faults.take("");
-        let _ = self.asked.send(Asked {
+        let _ = self.asked.send(VendorRequest {
             request,
             reason,
             payload,

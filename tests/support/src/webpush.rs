@@ -17,7 +17,7 @@ use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
-use crate::http2::{Fault, Faults, Received, Reply, Server, Service};
+use crate::http2::{Fault, Faults, HttpRequest, Reply, Server, Service};
 use crate::tls::{Authority, SigningKey, signing_key};
 
 /// Whom the service may write to, in the app that [`PushService::app`] gives.
@@ -58,7 +58,7 @@ impl Subscription {
 #[derive(Clone, Debug)]
 pub struct Push {
     /// The request itself.
-    pub request: Received,
+    pub request: HttpRequest,
     /// What the phone reads; nothing if the push has no payload, or is refused.
     pub payload: serde_json::Value,
     /// The status of the service's own answer, faults aside.
@@ -224,7 +224,7 @@ struct Claims {
 type Verdict = Result<serde_json::Value, (u16, &'static str)>;
 
 impl Rules {
-    fn judge(&self, request: &Received) -> Verdict {
+    fn judge(&self, request: &HttpRequest) -> Verdict {
         let phones = lock(&self.phones);
         let name = request.path.strip_prefix("/push/").unwrap_or_default();
         let phone = phones.get(name).ok_or((404, "no such subscription"))?;
@@ -279,7 +279,7 @@ impl Rules {
 }
 
 /// RFC 8030 sections 5.2 to 5.4 and 7.2.
-fn headers(request: &Received) -> Result<(), (u16, &'static str)> {
+fn headers(request: &HttpRequest) -> Result<(), (u16, &'static str)> {
     if request.header("ttl").parse::<u32>().is_err() {
         return Err((400, "TTL is missing or no number"));
     }
@@ -311,7 +311,7 @@ impl Phone {
             return Err(Unspecified);
         }
         let theirs = UnparsedPublicKey::new(&ECDH_P256, sender);
-        let input = agree(&self.private, &theirs, Unspecified, |shared| {
+        let input = agree(&self.private, theirs, Unspecified, |shared| {
             let key = Salt::new(HKDF_SHA256, &self.auth).extract(shared);
             expand(&key, &[b"WebPush: info\0", &self.public, sender], 32)
         })?;
@@ -347,7 +347,7 @@ fn expand(key: &Prk, info: &[&[u8]], length: usize) -> Result<Vec<u8>, Unspecifi
 }
 
 impl Service for Rules {
-    fn answer(&self, request: Received) -> (Reply, Option<Fault>) {
+    fn answer(&self, request: HttpRequest) -> (Reply, Option<Fault>) {
         if request.method != "POST" {
             return (
                 Reply {

@@ -1,4 +1,4 @@
-//! A real client in place of a scripted phone: baresip calls, or is called; it holds, and transfers.
+//! A real client in place of a scripted phone: baresip calls, or is called; it holds, transfers, and encrypts.
 
 use fswake_test_support::skipped;
 
@@ -32,6 +32,24 @@ pub fn rows() -> Vec<Row> {
         called("baresip_transfers_its_caller_attended")
             .steps(heard_by(Caller))
             .steps(joins_to_desk(See("caller hears", Hears(Caller, 400)))),
+        called("baresip_is_offered_a_key")
+            .encrypts()
+            .before(&[("export", "nolocal:rtp_secure_media=true")])
+            .steps(heard_by(Caller))
+            .steps(held_and_not(Caller)),
+        called("baresip_is_offered_no_key")
+            .encrypts()
+            .steps([Until(Final), See("caller", Answers)]),
+        called("baresip_encrypts_and_transfers_attended")
+            .encrypts()
+            .before(&[("export", "nolocal:rtp_secure_media=true")])
+            .steps(heard_by(Caller))
+            .steps(joins_to_desk(See("caller hears", Hears(Caller, 400)))),
+        calls("baresip_offers_a_key")
+            .encrypts()
+            .steps(calling())
+            .steps([See("callee is offered", Offered(Callee))])
+            .steps(held_and_not(Callee)),
         calls("baresip_calls").steps(calling()).steps([
             HangUp(Callee),
             Says("CALL_CLOSED", 1),
@@ -52,7 +70,7 @@ pub fn rows() -> Vec<Row> {
     ]
 }
 
-/// baresip has answered, and is heard.
+/// baresip has answered, and its voice arrives.
 fn heard_by(who: super::super::row::Who) -> Vec<Step> {
     vec![Until(Up(who)), Wait(500), See("is heard", Hears(who, 400))]
 }

@@ -1,4 +1,4 @@
-//! A phone plays to the caller before it is answered: what becomes of the call.
+//! A phone plays to the caller before it answers: how the call ends.
 
 use std::time::Duration;
 

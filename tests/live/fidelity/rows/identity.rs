@@ -102,6 +102,23 @@ pub fn rows() -> Vec<Row> {
         trunk("trunk_call_is_hidden_by_the_dialplan")
             .before(&[("privacy", "full")])
             .steps(shown()),
+        row(2, "profile_that_asserts_identities").asserting().steps(shown()),
+        trunk("trunk_and_a_profile_that_asserts_identities")
+            .asserting()
+            .header("P-Asserted-Identity", "\"Trunk\" <sip:4930123@trunk.test>")
+            .steps(shown()),
+        row(2, "rpid_exported_to_a_profile_that_asserts_identities")
+            .asserting()
+            .before(&[("export", "sip_cid_type=rpid")])
+            .steps(shown()),
+        row(3, "profile_that_does_not_say_who_has_answered")
+            .asserting()
+            .steps(up())
+            .steps([
+                See("200", AnswerHeader("P-Asserted-Identity")),
+                Wait(2600),
+                See("callee shows", Display(Callee)),
+            ]),
         row(3, "callee_as_the_caller_shows_it").steps(up()).steps([
             See("200", AnswerHeader("Remote-Party-ID")),
             See("200 has", AnswerHeader("P-Asserted-Identity")),
@@ -125,7 +142,7 @@ pub fn rows() -> Vec<Row> {
     ]
 }
 
-/// A caller for whom the dialplan and the directory say no number: what it sends itself counts.
+/// A caller without a number from the dialplan or the directory: the number that it sends itself counts.
 fn trunk(name: &'static str) -> Row {
     row(2, name).before(&[
         ("unset", "effective_caller_id_name"),

@@ -40,7 +40,8 @@ mod words {
         vec![Until(Up(Caller)), Until(Up(Callee)), Wait(400)]
     }
 
-    /// Until both are in the call, and FreeSWITCH has bridged them, which takes a while on a busy machine; and a little longer.
+    /// Until both are in the call, and FreeSWITCH has bridged them, which takes a while on a busy machine; and a little
+    /// longer.
     pub fn up() -> Vec<Step> {
         vec![Until(Up(Caller)), Until(Up(Callee)), Until(Bridged), Wait(400)]
     }
@@ -55,7 +56,7 @@ mod words {
         [ringing(longer), vec![Cancel]].concat()
     }
 
-    /// Until a call has been transferred to the desk, and what the desk sees and hears.
+    /// Until a call has been transferred to the desk, and what the desk sees and receives.
     pub fn at_desk() -> Vec<Step> {
         vec![
             Until(Up(Desk)),
@@ -71,12 +72,12 @@ mod words {
         vec![See("callee", EndCause(Callee)), See("caller", EndCause(Caller))]
     }
 
-    /// This phone transfers its call to the desk, blind; what becomes of all three.
+    /// This phone transfers its call to the desk, blind; what happens to all three.
     pub fn blind(by: Who) -> Vec<Step> {
         [vec![Blind(by, "5{id}")], at_desk(), ends()].concat()
     }
 
-    /// What the desk and the other see and hear when their calls have been joined.
+    /// What the desk and the other see and receive when their calls have been joined.
     pub fn joined(other: Step) -> Vec<Step> {
         vec![
             See("desk hears", Hears(Desk, 400)),

@@ -49,8 +49,8 @@ fn fax() -> Vec<Row> {
     ]
 }
 
-/// This phone wants to fax, and to talk again afterwards. Not before the two are bridged: a loopback does not pass T.38 on
-/// (docs/ARCHITECTURE.md, "Limits"), and on a busy machine the caller is answered long before that.
+/// This phone wants to fax, and to talk again afterwards. Not before the two are bridged: a loopback does not pass T.38
+/// on (docs/ARCHITECTURE.md, "Limits"), and on a busy machine the caller is answered long before that.
 fn faxes(who: super::super::row::Who) -> Vec<Step> {
     let other = if who == Caller { Callee } else { Caller };
     vec![

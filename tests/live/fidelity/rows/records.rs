@@ -28,7 +28,8 @@ pub fn rows() -> Vec<Row> {
                 ]),
             ),
         ]),
-        // A bridged leg takes orders after its first ten frames (switch_ivr_bridge.c, DEFAULT_LEAD_FRAMES): here and in the next.
+        // A bridged leg takes orders after its first ten frames (switch_ivr_bridge.c, DEFAULT_LEAD_FRAMES): here and in
+        // the next.
         row(3, "cdrs_are_joined")
             .steps(up())
             .steps([Wait(600)])

@@ -1,11 +1,12 @@
 //! The call is taken out of fswake's hands: picked up, transferred, parked.
 
-use fswake_test_support::realfs::Way;
+use fswake_test_support::realfs::Routing;
 
 use super::super::row::Who;
 use super::words::*;
 
-/// So many milliseconds after the caller has gone elsewhere the phones have to know it: 100 until fswake has noticed, and the rest.
+/// So many milliseconds after the caller has gone elsewhere the phones have to know it: 100 until fswake has noticed,
+/// and the rest.
 const SOON: u64 = 150;
 
 pub fn rows() -> Vec<Row> {
@@ -181,9 +182,9 @@ pub fn rows() -> Vec<Row> {
                 See("callee's end", EndsWithin(Callee, SOON)),
                 See("booked", Booked("taken", "picked up by {5}")),
             ]),
-        // The dialplan way takes one number, not a site's own list of users.
+        // Dialplan routing takes one number, not a site's own list of users.
         row(1, "call_of_a_pickup_group_is_picked_up")
-            .ways(&[Way::Plain, Way::DialString])
+            .routings(&[Routing::Plain, Routing::DialString])
             .bridge("user/{1}@{domain},pickup/group{id}")
             .callee(rings(Callee))
             .desk(answers(Desk))
@@ -323,7 +324,7 @@ pub fn rows() -> Vec<Row> {
     ]
 }
 
-/// One hangs up, and the other hears it.
+/// One hangs up, and the other gets the BYE.
 fn over_at(by: Who, at: Who) -> Vec<Step> {
     vec![HangUp(by), Until(Over(at)), See("then", EndCause(at))]
 }

@@ -52,8 +52,8 @@ pub struct Call {
 }
 
 impl Call {
-    /// A call to `user@domain` from 1000, "Alice", by way of the client at `socket`, with the variables that the shipped
-    /// dialplan sets, except for its `call_timeout`. `$FSWAKE_SOCKET` decides on `async`: `static` is without.
+    /// A call to `user@domain` from 1000, "Alice", by way of the client at `socket`, with the variables that the
+    /// shipped dialplan sets, except for its `call_timeout`. `$FSWAKE_SOCKET` decides on `async`: `static` is without.
     pub fn to(socket: SocketAddr, user: &str, domain: &str) -> Self {
         let call = Self::with_async(socket, user, domain);
         match std::env::var("FSWAKE_SOCKET").as_deref() {
@@ -103,7 +103,7 @@ impl Call {
         self.variable("socket_resume", "false")
     }
 
-    /// The same through a loopback dial-string. Without a caller's number nobody has dialled it but `originate`.
+    /// The same through a loopback dial-string. Without a caller's number only `originate` has dialled it.
     #[must_use]
     pub fn through_loopback(mut self) -> Self {
         self.loopback = true;
@@ -162,7 +162,7 @@ impl Call {
     }
 }
 
-/// What became of a held channel.
+/// What happened to a held channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Bridged to a leg.
@@ -218,7 +218,7 @@ pub enum CallerSaw {
     SessionProgress,
     /// 180.
     Ringing,
-    /// What is played to it: application and argument.
+    /// What it plays: application and argument.
     Played(String, String),
     /// 200 with this codec.
     Answered {
@@ -357,7 +357,7 @@ impl Held {
         held
     }
 
-    /// The first thing that became of it.
+    /// The first outcome.
     ///
     /// # Panics
     ///
@@ -366,7 +366,7 @@ impl Held {
         self.nth_outcome(0).await
     }
 
-    /// The `n`th thing that became of it (from 0): a connected call ends, a resumed one may be hung up.
+    /// The `n`th outcome (from 0): a connected call ends, a resumed one may be hung up.
     ///
     /// # Panics
     ///
@@ -378,7 +378,7 @@ impl Held {
         all.expect("the handle keeps the sender")[n].1.clone()
     }
 
-    /// Everything that became of it so far, with times.
+    /// All outcomes so far, with times.
     pub fn outcomes(&self) -> Vec<(Instant, Outcome)> {
         self.shared.outcomes.borrow().clone()
     }
@@ -447,19 +447,21 @@ impl Held {
         self.core.pick_up(&self.uuid, channel, number);
     }
 
-    /// The caller behind this loopback goes on in his dialplan with a `transfer`: his own `bridge` is over with this cause.
+    /// The caller behind this loopback goes on in his dialplan with a `transfer`: his own `bridge` is over with this
+    /// cause.
     pub fn caller_goes_on(&self, cause: &str) {
         let caller = self.behind.as_deref().unwrap_or_default();
         let source = "0:x:bl_xfer:voicemail/default/XML".to_owned();
         self.core.caller_leaves(caller, &self.uuid, source, cause);
     }
 
-    /// Somebody transfers the caller behind this loopback to what ends him at once: nobody can ask his channel any more.
-    pub fn caller_goes_to_his_end(&self) {
+    /// Somebody transfers the caller behind this loopback to an extension that ends the call at once: the channel
+    /// cannot be asked any more. A busy FreeSWITCH sends its end late.
+    pub fn caller_goes_to_his_end(&self, late: Duration) {
         let caller = self.behind.as_deref().unwrap_or_default();
         let source = "0:x:bl_xfer:valet_park:lot 8001/default/inline";
         self.core
-            .caller_ends_elsewhere(caller, &self.uuid, source, "CALL_REJECTED");
+            .caller_ends_elsewhere(caller, &self.uuid, source, "CALL_REJECTED", late);
     }
 
     /// The channel that is bridged with a leg: the caller's own behind a loopback.
@@ -490,7 +492,7 @@ impl Held {
         other
     }
 
-    /// Whoever came too late has the caller all the same.
+    /// The late pick-up has the caller after all.
     pub fn latecomer_wins(&self, channel: &str) {
         self.core.latecomer_wins(&self.a_leg(), channel);
     }
@@ -521,7 +523,8 @@ impl Held {
         self.core.world().faster = Some((self.a_leg(), number.to_owned()));
     }
 
-    /// Somebody takes a phone's leg that rings or has answered (`intercept` of it): the held channel ends with PICKED_OFF.
+    /// Somebody takes a phone's leg that rings or has answered (`intercept` of it): the held channel ends with
+    /// PICKED_OFF.
     pub fn leg_is_picked_up(&self) {
         self.core.pick_leg_up(&self.uuid);
     }

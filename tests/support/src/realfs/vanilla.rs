@@ -1,17 +1,18 @@
-//! A FreeSWITCH that is configured as the one that is installed: authenticated callers, presence, directory variables, CDRs.
-//! Around each call it has the same dialplan three times: with the shipped `bridge user/..`, with fswake's snippet for the
-//! dialplan, and with fswake's dial-string.
+//! A FreeSWITCH that is configured as the one that is installed: authenticated callers, presence, directory variables,
+//! CDRs. Around each call it has the same dialplan three times: with the shipped `bridge user/..`, with fswake's
+//! snippet for the dialplan, and with fswake's dial-string.
 //!
-//! Users have numbers of five digits: the [`Way`], a row's number of three digits, and whose phone it is. 0 calls, 1 to 4 are
-//! reached the way, 5 to 9 are always reached plainly.
+//! Users have numbers of five digits: the [`Routing`], a row's number of three digits, and whose phone it is. 0 calls,
+//! 1 to 4 are reached the way, 5 to 9 are always reached plainly.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use super::config::{ESL_PASSWORD, PASSWORD, Ports, configuration, inside, snippet};
 use crate::sip::level_of;
 
-/// Whose voice the music of this site has: no phone's.
+/// The voice in this site's music: no phone's.
 const MUSIC: u8 = 8;
 
 /// The domain of all users here.
@@ -19,7 +20,7 @@ pub const VANILLA_DOMAIN: &str = "fidelity.test";
 
 /// How a phone is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Way {
+pub enum Routing {
     /// FreeSWITCH's own `bridge`, with the dial-string that it ships.
     Plain,
     /// Through fs-conf/dialplan/default/00_fswake.xml.
@@ -28,7 +29,7 @@ pub enum Way {
     DialString,
 }
 
-impl Way {
+impl Routing {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Plain, Self::Dialplan, Self::DialString];
 
@@ -56,7 +57,7 @@ impl Way {
 pub struct Plan {
     /// Between the settings of the default configuration and its `bridge`.
     pub before: Vec<(String, String)>,
-    /// What is bridged to; empty for `user/` of the number that was dialled.
+    /// What is bridged to; empty means `user/` of the dialled number.
     pub bridge: String,
     /// After the `bridge`.
     pub after: Vec<(String, String)>,
@@ -95,14 +96,29 @@ const MODULES: [&str; 23] = [
 const DIAL_STRING: &str = "{^^:sip_invite_domain=${dialed_domain}:presence_id=${dialed_user}@${dialed_domain}}${sofia_contact(*/${dialed_user}@${dialed_domain})}";
 /// The contexts that users have: phone 0's and the others'.
 const CONTEXTS: [&str; 2] = ["site", "office"];
-/// Contexts that nobody should come to, and that say so.
+/// Contexts that no call should reach, and that log it.
 const OTHER_CONTEXTS: [&str; 2] = ["default", "public"];
 
-fn profile(ports: &Ports) -> String {
+/// A profile that asserts who calls (P-Asserted-Identity), and does not tell callers who has answered. It has
+/// [`Ports::single`].
+pub const ASSERTING: &str = "asserting";
+
+fn profiles(ports: &Ports) -> String {
+    let presence = format!(
+        r#"<param name="manage-presence" value="true"/>
+            <param name="presence-hosts" value="{VANILLA_DOMAIN},127.0.0.1"/>"#
+    );
+    let asserts = r#"<param name="manage-presence" value="false"/>
+            <param name="caller-id-type" value="pid"/>
+            <param name="pass-callee-id" value="false"/>"#;
+    profile(ports, "internal", ports.sip, &presence) + &profile(ports, ASSERTING, ports.single, asserts)
+}
+
+fn profile(ports: &Ports, name: &str, at: SocketAddr, more: &str) -> String {
     let shipped = snippet("sip_profiles/fswake.xml", ports);
-    let (port, rtp) = (ports.sip.port(), ports.rtp);
+    let (port, rtp) = (at.port(), ports.rtp);
     format!(
-        r#"<profile name="internal"><settings>
+        r#"<profile name="{name}"><settings>
             <param name="context" value="public"/>
             <param name="dialplan" value="XML"/>
             <param name="sip-ip" value="127.0.0.1"/>
@@ -114,8 +130,7 @@ fn profile(ports: &Ports) -> String {
             <param name="rtp-timer-name" value="soft"/>
             <param name="rfc2833-pt" value="101"/>
             <param name="dtmf-duration" value="2000"/>
-            <param name="manage-presence" value="true"/>
-            <param name="presence-hosts" value="{VANILLA_DOMAIN},127.0.0.1"/>
+            {more}
             <param name="auth-calls" value="true"/>
             <param name="auth-subscriptions" value="true"/>
             <param name="auth-all-packets" value="false"/>
@@ -151,7 +166,7 @@ pub fn filled(text: &str, id: &str) -> String {
 }
 
 /// A row's extension for one way.
-fn extension(way: Way, id: &str, plan: &Plan, shipped: &str) -> String {
+fn extension(way: Routing, id: &str, plan: &Plan, shipped: &str) -> String {
     // As the default configuration's Local_Extension does.
     let goes_on = r#"<action application="set" data="continue_on_fail=true"/>"#;
     let before = goes_on.to_owned() + &actions(&plan.before, id);
@@ -161,7 +176,7 @@ fn extension(way: Way, id: &str, plan: &Plan, shipped: &str) -> String {
         "" => "user/${dialed_user}@${dialed_domain}".to_owned(),
         other => filled(other, id),
     };
-    if way == Way::Dialplan {
+    if way == Routing::Dialplan {
         let (head, tail) = shipped.rsplit_once("</condition>").expect("the snippet's condition");
         let socket = r#"<action application="socket""#;
         assert!(
@@ -191,7 +206,7 @@ fn dialplan(ports: &Ports, plans: &[Plan]) -> String {
     let shipped = inside(&shipped, "include");
     let mut rows = String::new();
     for (number, plan) in plans.iter().enumerate() {
-        for way in Way::ALL {
+        for way in Routing::ALL {
             let id = format!("{}{number:03}", way.digit());
             rows.push_str(&extension(way, &id, plan, shipped));
         }
@@ -254,9 +269,9 @@ fn dialplan(ports: &Ports, plans: &[Plan]) -> String {
     all + inside(&contexts, "include")
 }
 
-fn user(way: Way, id: &str, phone: u32, plan: &Plan, woken: &str) -> String {
+fn user(way: Routing, id: &str, phone: u32, plan: &Plan, woken: &str) -> String {
     let user = format!("{id}{phone}");
-    let params = if way == Way::DialString && (1..5).contains(&phone) {
+    let params = if way == Routing::DialString && (1..5).contains(&phone) {
         woken
     } else {
         ""
@@ -286,7 +301,7 @@ fn directory(ports: &Ports, plans: &[Plan]) -> String {
     let woken = inside(&shipped, "params");
     let mut users = String::new();
     for (number, plan) in plans.iter().enumerate() {
-        for way in Way::ALL {
+        for way in Routing::ALL {
             let id = format!("{}{number:03}", way.digit());
             for phone in 0..8 {
                 users.push_str(&user(way, &id, phone, plan, woken));
@@ -382,7 +397,7 @@ pub fn write(ports: &Ports, plans: &[Plan], dir: &Path, folder: &Path) -> String
 "#,
         esl = ports.esl.port(),
         dir = dir.display(),
-        configuration = configuration(modules, 1_000, &profile(ports)),
+        configuration = configuration(modules, 1_000, &profiles(ports)),
         dialplan = dialplan(ports, plans),
         directory = directory(ports, plans),
     )
