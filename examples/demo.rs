@@ -206,7 +206,7 @@ async fn tell() -> Result<()> {
     let ms = |from: Instant, to: Instant| to.saturating_duration_since(from).as_secs_f64() * 1000.0;
     let pushes = ms(held.started, apple.request.at.max(google.request.at));
     println!(
-        "\nConnected. Both pushes were with Apple and Google {pushes:.1} ms after the call; one phone answered, the other was told so.\n\
+        "\nConnected. Both pushes were with Apple and Google {pushes:.1} ms after the call; one phone answered, the other stopped ringing.\n\
          Next: README.md says how to put fswake beside your own FreeSWITCH."
     );
     Ok(())

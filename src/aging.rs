@@ -1,5 +1,5 @@
-//! Devices that nobody calls and that register no more: who has some is looked for in the store, because only there it
-//! costs the daemon's loop nothing. Whether they are too old is the engine's to decide.
+//! Finds devices that nobody calls and that no longer register. It searches the store, which costs the daemon's loop
+//! nothing. The engine decides whether they are too old.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::engine::Event;
 use crate::input::Input;
 use crate::store::devices::owners_unseen;
 
-/// How often the store is looked through; `store.token-ttl` is at least as long.
+/// How often the store is searched; `store.token-ttl` is at least as long.
 pub const EVERY: Duration = Duration::from_secs(3600);
 
 /// Checks this often until stopped. `ttl` is the current time to live in seconds.
@@ -48,7 +48,7 @@ pub async fn run(
                 }
                 // The writer reports the store's problem; try again in an hour.
                 other => {
-                    debug!(?other, "the store could not be looked through for old devices");
+                    debug!(?other, "cannot look for old devices in the store");
                     break;
                 }
             };

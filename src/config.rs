@@ -4,8 +4,7 @@
 //! file --toml--> raw::Raw (names and types) --check--> Config (values that can be used as they are)
 //! ```
 //!
-//! Every mistake is one [`ConfigError`]: `file: key: value: what is allowed`. What can be left out, and what it is
-//! then, is in `fswake.example.toml`.
+//! Every mistake is one [`ConfigError`]: `file: key: value: what is allowed`. `fswake.example.toml` has the defaults.
 
 mod app;
 mod check;

@@ -1,7 +1,7 @@
 //! Questions to the driver's loop from outside: the HTTP interface asks, the loop answers between two inputs.
 //!
-//! The loop has calls to serve. So one question at a time is in its queue, each is answered in bounded time (calls in
-//! slices), and when the loop is behind a question is refused instead of queued.
+//! Calls come first. So at most one question is in the loop's queue, each is answered in bounded time (calls in
+//! slices), and a question is refused, not queued, if the loop is behind.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,16 +17,16 @@ use crate::types::{Aor, CallId, DeviceKey};
 const SLICE: usize = 64;
 /// The loop answers in microseconds; if it takes longer, something is wrong.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long the pushes of a notification may take: a little longer than each of them is tried.
+/// How long the pushes of a notification may take: a little longer than the time in which each is tried.
 const PUSH_PATIENCE: Duration = Duration::from_secs(33);
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoAnswer {
-    /// The loop has more to do than it can; ask again later.
+    /// The loop is overloaded; ask again later.
     #[error("the daemon is too busy to answer")]
     Busy,
-    /// What was asked for is being done, and takes longer than the answer may.
+    /// The work goes on, but takes longer than an answer may.
     #[error("the pushes are still under way; the journal will have the outcome")]
     UnderWay,
     /// The loop has ended.
@@ -81,7 +81,7 @@ impl Control {
         self.ask(|to| Ask::Forget(device, to)).await
     }
 
-    /// Pushes to a user's devices; answers when all of these pushes have ended.
+    /// Pushes to a user's devices, and waits until all of these pushes have ended.
     pub async fn notify(&self, asked: Notification) -> Result<Delivery, NoAnswer> {
         let (to, answer) = oneshot::channel();
         self.inputs
@@ -166,7 +166,7 @@ mod tests {
     use crate::engine::Audience;
     use crate::types::{TokenType, push::Payload};
 
-    /// One that has little patience.
+    /// With a short time limit.
     fn control() -> (Control, mpsc::Receiver<Input>) {
         let (inputs, queue) = mpsc::channel(16);
         let control = Control {

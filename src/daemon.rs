@@ -37,17 +37,17 @@ use crate::supervise::Parts;
 use crate::types::Device;
 use crate::words;
 
-/// Inputs that may wait for the loop. Behind it, senders wait: FreeSWITCH queues on their behalf.
+/// Inputs that may wait for the loop. If the queue is full, senders wait, and FreeSWITCH queues for them.
 const INPUTS: usize = 16_384;
 /// Questions about registrations that may wait for FreeSWITCH, some 200 bytes each.
 const QUESTIONS: usize = 16_384;
 /// Wakes that may be asked for at once, each with its connection.
 const MOST_WAKES: usize = 10_000;
-/// How long releases and hangups that were ordered may take to be written at the end.
+/// At shutdown: how long writing the last releases and hangups may take.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 /// How long an answer by HTTP may take to be written.
 const LAST_ANSWER: Duration = Duration::from_millis(100);
-/// How long the store may take for what it has not written yet.
+/// At shutdown: how long the store may take for its last writes.
 const LAST_WRITES: Duration = Duration::from_secs(5);
 
 /// Runs until a signal ends it.
@@ -93,7 +93,7 @@ impl Daemon {
             ..Options::default()
         };
         let (snapshot, store) = Sqlite::open(&config.store.path, &options)?;
-        // The store's folder is there now.
+        // The store's folder exists from here on.
         pushers.keep_tokens_beside(&config.store.path);
         let devices = still_wanted(snapshot, config.policy.token_ttl, &store);
         info!(devices = devices.len(), store = %config.store.path.display(), "devices loaded");
@@ -210,8 +210,8 @@ impl Daemon {
         } else {
             info!("no FreeSWITCH (freeswitch.enabled): registrations and wakes come by HTTP");
         }
-        // Connections and tokens are ready before the first call needs them; a provider that is down delays nothing
-        // here.
+        // Makes connections and tokens ready before the first call needs them. A provider that is down does not delay
+        // the start.
         let warming = pushers.clone();
         parts.spawn("what looks after the apps", async move { warming.keep().await });
         let token_ttl = Arc::new(AtomicU64::new(config.policy.token_ttl.as_secs()));
@@ -256,7 +256,7 @@ impl Daemon {
             tokio::select! {
                 signal = signals.next() => match signal {
                     Signal::Stop => break,
-                    // Several before it begins are one.
+                    // Several signals before it begins cause one reload.
                     Signal::Reload => self.reload.notify_one(),
                 },
                 ended = self.parts.ended() => bail!("{ended}"),
@@ -266,9 +266,9 @@ impl Daemon {
         Ok(())
     }
 
-    /// New calls go back at once; those that are held get `drain-timeout`, or until the second signal.
+    /// Hands new calls back at once. Held calls may go on for `drain-timeout`, or until a second signal.
     async fn drain(self, signals: &mut Signals) {
-        // Whatever is being read on a slow disk is not waited for.
+        // Does not wait for reads from a slow disk.
         self.reloading.abort();
         lifecycle::stopping();
         let drain_timeout = *self.drain_timeout.borrow();
@@ -303,14 +303,17 @@ impl Daemon {
         let store = self.store.clone();
         let flushed = tokio::task::spawn_blocking(move || store.flush(LAST_WRITES)).await;
         if let Ok(Err(left)) = flushed {
-            warn!(changes = left.queued, "the store could not take the last changes");
+            warn!(
+                changes = left.queued,
+                "the last changes could not be written to the store"
+            );
         }
         info!("stopped");
     }
 }
 
-/// How many calls may be held at once, and how many wakes may be asked for. Each needs a descriptor; pushes, the store,
-/// FreeSWITCH and whoever asks need some, and a call that cannot be pushed is better not held.
+/// How many calls may be held at once, and how many wakes may be under way on request. Each needs a descriptor. Pushes, the
+/// store, FreeSWITCH and HTTP need some too: a call for which no push can be sent is better not held.
 fn most_calls(open_files: u64) -> (usize, usize) {
     let others = (open_files / 2).min(256);
     let left = usize::try_from(open_files - others).unwrap_or(usize::MAX);
@@ -318,8 +321,8 @@ fn most_calls(open_files: u64) -> (usize, usize) {
     (left - wakes, wakes)
 }
 
-/// Listens with room for a burst: FreeSWITCH sends nothing at first, so a connection that the kernel turned away for a
-/// full queue looks like silence for seconds.
+/// Listens with a long queue for bursts. FreeSWITCH sends nothing first, so it notices only after seconds that the
+/// kernel dropped a connection because the queue was full.
 fn listen(address: std::net::SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()?

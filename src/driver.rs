@@ -35,7 +35,7 @@ pub struct Driver {
     pub pushers: Pushers,
     /// Writes to the store.
     pub store: StoreWriter,
-    /// How many calls wait: for the inbound connection's nudging.
+    /// How many calls wait. While some do, the inbound connection makes FreeSWITCH look at its events sooner.
     pub waiting: watch::Sender<usize>,
     /// Kills for the inbound connection.
     pub kills: mpsc::Sender<(LegId, Cause)>,
@@ -53,7 +53,7 @@ pub struct Driver {
     pub heartbeat: Box<dyn FnMut() + Send>,
 }
 
-/// At most this many distinct warnings are remembered, so that a phone that registers every minute warns once.
+/// Most warnings that are remembered, so that a phone that registers every minute causes one warning.
 const REMEMBERED_WARNINGS: usize = 4096;
 
 struct DriverLoop {
@@ -68,7 +68,7 @@ struct DriverLoop {
     started: Instant,
     drained: Option<oneshot::Sender<()>>,
     warned: Once,
-    /// What providers refused for the operator's fault.
+    /// Pushes that providers refused and an operator must act on.
     push_warned: Arc<RateLimit>,
 }
 
@@ -253,7 +253,7 @@ impl DriverLoop {
         debug!(call.id = id, aor, event = %event.name(), target, why, registrations, detail = ?event, "event");
     }
 
-    /// A debug line for a command; costs nothing without debug lines.
+    /// Logs a command at debug level; costs nothing if that level is off.
     fn log(&self, command: &Command) {
         if let Command::Note(Note { call, aor, step }) = command {
             let call = call.map(tracing::field::display);
@@ -276,8 +276,8 @@ impl DriverLoop {
                 Command::Call(call, order) => self.order(call, order),
                 Command::AskDirectory { call, aor, query } => {
                     if self.d.users.try_send(users::UserQuestion { call, aor, query }).is_err() {
-                        // The call waits until the answer would be too late.
-                        debug!(call.id = %call, "too many questions to the directory: one is not asked");
+                        // Nothing to do: the call itself stops waiting for the answer in time.
+                        debug!(call.id = %call, "too many questions to the directory: one was dropped");
                     }
                 }
                 Command::AskRegistrations { aor, number, profiles } => self.ask(aor, number, profiles),
@@ -293,7 +293,7 @@ impl DriverLoop {
                         asker.tell(delivery);
                     }
                 }
-                Command::WakeEnded(report) => self.wake_ended(*report),
+                Command::WakeEnded(report) => self.wake_ended(&report),
                 Command::Note(note) => self.note(note),
                 Command::Count(count) => self.count(&count),
                 Command::Summarize(summary) => {
@@ -348,8 +348,8 @@ impl DriverLoop {
             since: Instant::now(),
         };
         if self.d.questions.try_send(question).is_err() {
-            // Whatever has ended is rung in vain until it would have expired.
-            debug!("too many questions about registrations: one is not asked");
+            // Consequence: bindings that have ended are rung in vain until they expire.
+            debug!("too many questions about registrations: one was dropped");
         }
     }
 
@@ -361,7 +361,7 @@ impl DriverLoop {
         self.d.store.submit(StoreOp::Put(device));
     }
 
-    /// Every new device is named; of those that are known, one for each app and domain: they register again and again.
+    /// Logs every new device. Known devices register again and again, so of those it logs one for each app and domain.
     fn warn_of_unserved(&mut self, device: &Device) {
         let (provider, app) = (device.push.provider.name(), crate::types::Printable(&device.push.app));
         let example = (Aor::new("", device.aor.domain.clone()), format!("{provider} {app}"));

@@ -33,7 +33,7 @@ pub enum EslMessage {
     Ignored,
 }
 
-/// Takes the first message off what has been read, if it is all there.
+/// Removes the first message from what has been read, if it is complete.
 pub fn take_message(unread: &mut Vec<u8>) -> Result<Option<EslMessage>, String> {
     let taken = link::take(unread).map_err(|error| error.to_string())?;
     Ok(taken.map(|message| match message {
@@ -112,7 +112,7 @@ pub fn provider_body(req: &PushRequest) -> Result<Vec<u8>, PushError> {
     }
 }
 
-/// A configuration by its text; files that it names need not be there.
+/// Reads a configuration from a text; files that it names need not exist.
 pub fn config(text: &str) -> Result<Config, ConfigError> {
     Config::parse(text, Path::new("/nowhere/fswake.toml"), &Environment::default())
 }

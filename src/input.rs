@@ -38,9 +38,8 @@ pub type Waker = oneshot::Sender<Result<WakeReport, OtherWake>>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OtherWake;
 
-/// A question with its turn in the loop's queue. It keeps the turn until it is answered, whether or not somebody still
-/// waits for the answer: otherwise each question that is given up would let another into the queue of a loop that is
-/// behind.
+/// A question with its turn in the loop's queue. It keeps the turn until it is answered, even if nobody waits for the
+/// answer any more. Otherwise each abandoned question would let another into the queue of a loop that is behind.
 #[derive(Debug)]
 pub struct Query {
     /// The question.
@@ -50,7 +49,7 @@ pub struct Query {
 }
 
 impl Query {
-    /// Answers. Drain the engine's commands after.
+    /// Answers the question. The engine's commands must be drained afterwards.
     pub fn answer(self, engine: &mut Engine, now: Moment) {
         self.ask.answer(engine, now);
     }

@@ -1,8 +1,8 @@
 //! SIGHUP: the configuration file is read again.
 //!
-//! Everything that can fail comes first, and then nothing has changed yet. What can change without a restart changes:
-//! the apps at once, the engine's settings for calls that are held as well, and how FreeSWITCH is reached and
-//! understood by connecting again. What cannot is named, once for every reload.
+//! Everything that can fail comes first, before any change. The apps change at once, and so do the engine's settings,
+//! for held calls too. Settings of the connection to FreeSWITCH change by connecting again. Each reload logs which
+//! settings need a restart.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,7 +32,7 @@ pub struct Reload {
     pub config: Config,
     /// The apps.
     pub pushers: Pushers,
-    /// Where every app has its series from the start.
+    /// Creates the series of new apps.
     pub metrics: Metrics,
     /// To the engine.
     pub inputs: mpsc::Sender<Input>,
@@ -59,7 +59,7 @@ pub fn inbound_settings(config: &Config) -> Settings {
 }
 
 impl Reload {
-    /// Reloads whenever that is asked for; not in the task for signals, which are not to wait for a disk.
+    /// Reloads on request. It is not in the task for signals, because signals must not wait for a disk.
     pub async fn run(mut self, asked: Arc<Notify>) {
         loop {
             asked.notified().await;
@@ -83,7 +83,7 @@ impl Reload {
     }
 
     async fn put_in_force(&mut self, new: Config, apps: &AppChanges) {
-        // Every section is named here: a new one has to find its place.
+        // Every section is named here, so that the compiler reports a new one.
         let Config {
             file: _,
             notes,

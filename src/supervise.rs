@@ -1,6 +1,6 @@
 //! Parts that must not end while the daemon runs: when one does, by a panic or by itself, the process ends with an
-//! error, and systemd starts it again. A daemon without one of them would take no calls, or answer nobody, and still
-//! feed the watchdog.
+//! error, and systemd starts it again. A daemon without one of them would take no calls, or answer no queries, and
+//! still feed the watchdog.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -40,7 +40,7 @@ impl Parts {
             runtime.block_on(task);
         })?;
         self.spawn(name, async {
-            // Closed when the thread has ended, however it did.
+            // Closed when the thread has ended, for whatever reason.
             let _ = ended.await;
         });
         Ok(())

@@ -1,5 +1,5 @@
-//! Errors of the system and of libraries in plain words: without the system's error numbers, and without chains that
-//! say the same three times.
+//! Errors of the system and of libraries in plain words: without error numbers, and without chains that repeat
+//! themselves.
 
 use std::error::Error;
 use std::io;

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// How long the daemon may take for all else.
 const USUAL_PATIENCE: Duration = Duration::from_secs(4);
 
-/// A conversation with the running daemon.
+/// A client of the running daemon.
 pub(super) struct Client {
     http: reqwest::Client,
     address: SocketAddr,
@@ -29,11 +29,11 @@ impl Client {
     /// The daemon of this configuration.
     pub fn new(config: &Config) -> anyhow::Result<Self> {
         let Some(address) = config.http.addresses.first() else {
-            bail!("http.addresses is empty: this daemon cannot be asked");
+            bail!("http.addresses is empty: this daemon answers no queries");
         };
         if let Some(unread) = config.unread("http.token-file") {
             bail!(
-                "the daemon wants a token, and its file cannot be read\n{}\nhint: run this as root, or as a user who may read \
+                "the daemon requires a token, and its file cannot be read\n{}\nhint: run this as root, or as a user who may read \
                  the file",
                 unread.error
             );
@@ -81,7 +81,7 @@ impl Client {
 
     /// Sends something, and returns the answer.
     pub async fn post<B: Serialize, T: DeserializeOwned>(&self, path: &str, body: &B) -> anyhow::Result<T> {
-        // A push may take long; a daemon that hangs is noticed before.
+        // A push may take long, so whether the daemon hangs is checked first.
         self.send(Method::GET, "/healthz", None::<&()>).await?;
         self.json(self.send(Method::POST, path, Some(body)).await?).await
     }
@@ -183,7 +183,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Runs a conversation.
+/// Runs requests to the daemon.
 pub(super) fn talk<T>(conversation: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(conversation)

@@ -72,7 +72,8 @@ fn encoded(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
-/// Page by page: a million devices are never in memory at once, unless they go to a table, which has to be measured.
+/// Page by page, so that a million devices are not in memory at once, except for a table, whose widths must be
+/// measured.
 async fn list(client: &Client, aor: Option<&str>, json: bool, wide: bool) -> anyhow::Result<()> {
     let mut rows = Vec::new();
     let aor = aor.map(|aor| format!("&aor={}", encoded(aor))).unwrap_or_default();

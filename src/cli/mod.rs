@@ -95,7 +95,7 @@ impl Cli {
         let config = || Config::load(file, &env);
         let to_ask = || Config::load_to_ask(file, &env);
         match self.command {
-            // These need no configuration, or make it.
+            // These need no configuration, or create it.
             Command::Completions { shell } => completions::completions(shell, Self::command()),
             Command::Man { directory } => completions::man(directory.as_deref(), Self::command()),
             Command::Setup(args) => setup::setup(&args, file, &env),
@@ -123,7 +123,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
-/// Ends a program: the error is on stderr, and the exit code tells its kind.
+/// Ends a program: prints the error on stderr, and returns the exit code of its kind.
 pub fn finish(program: &str, result: anyhow::Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,

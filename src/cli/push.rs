@@ -86,8 +86,8 @@ fn payload(given: Option<&str>) -> anyhow::Result<Map<String, Value>> {
     };
     match serde_json::from_str(&text) {
         Ok(Value::Object(keys)) => Ok(keys),
-        Ok(_) => bail!("--payload: it is not a JSON object\nhint: {{\"body\":\"text\"}}"),
-        Err(error) => bail!("--payload: it is not JSON: {error}"),
+        Ok(_) => bail!("--payload: not a JSON object\nhint: {{\"body\":\"text\"}}"),
+        Err(error) => bail!("--payload: not JSON: {error}"),
     }
 }
 

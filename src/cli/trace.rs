@@ -1,4 +1,4 @@
-//! `fswake trace`: the life of a wake as a timeline, from the journal. Needs no daemon.
+//! `fswake trace`: a wake as a timeline, from the journal. Needs no daemon.
 
 use std::io::Write;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::config::{self, Config};
 use crate::journal::{Journal, Wake, Whose};
 use crate::types::{Aor, CallId, Printable};
 
-/// More wakes than this are not printed at once: the latest are.
+/// Most wakes that are printed: the latest.
 const MOST: usize = 50;
 
 /// Whose wakes, and since when.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::client::{Client, talk};
 use super::table;
-use crate::clock::span;
+use crate::clock::{millis, span};
 use crate::config::{self, Config};
 use crate::types::Printable;
 
@@ -56,7 +56,7 @@ pub(super) fn wake(config: &Config, args: &WakeArgs) -> anyhow::Result<()> {
         "aor": args.aor,
         "caller": args.caller,
         "caller_name": args.name,
-        "wait_ms": args.wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+        "wait_ms": args.wait.map(millis),
         "wait_for": if args.all { "all" } else { "first" },
         "force": args.force,
     });

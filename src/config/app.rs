@@ -15,13 +15,13 @@ use crate::types::Provider;
 const LOG: &str = "log";
 const PROVIDERS: &str = r#""apns", "apns.dev", "fcm", "hms", "webpush", "http" or "log""#;
 
-/// The apps, and what the engine has to know of them.
+/// The apps, and what the engine needs to know about them.
 pub(super) struct AppSettings {
     pub apps: Vec<App>,
     pub policies: Vec<AppPolicy>,
 }
 
-/// Checks all apps; without any there is the one that logs.
+/// Checks all apps; without any, there is one that only logs.
 pub(super) fn apps(
     at: In<'_>,
     files: Files<'_>,
@@ -67,7 +67,7 @@ pub(super) fn apps(
         checked.apps.push(app);
         checked.policies.extend(policies);
     }
-    // Devices of an unconfigured app follow the general setting as well.
+    // Devices of an unconfigured app use the general setting.
     if on_unregister != OnUnregister::default() {
         checked.policies.push(AppPolicy {
             provider: None,
@@ -180,7 +180,7 @@ impl Section<'_> {
         Ok((app, policies))
     }
 
-    /// The user an app serves that serves any.
+    /// The providers whose phones it serves; empty for all.
     fn providers(&self, provider: &Provider, written: &[String]) -> CheckResult<Vec<Provider>> {
         let allowed = r#"with provider "http" or "log" only: names as phones send them (pn-provider, or the platform)"#;
         match written {
@@ -192,7 +192,7 @@ impl Section<'_> {
         }
     }
 
-    /// Whether ends of calls and missed calls are pushed. Of a gateway that cannot tell them from calls, a phone would
+    /// Whether ends of calls and missed calls are pushed. If a gateway cannot distinguish them from calls, phones would
     /// ring again for a call that is over.
     fn news(&self, credentials: &Credentials, raw: &raw::AppTable) -> CheckResult<(bool, bool)> {
         let gateway = match credentials {
@@ -220,7 +220,7 @@ impl Section<'_> {
         ))
     }
 
-    /// A file that has to be named and readable.
+    /// A file that must be named and readable.
     pub(super) fn need(&self, key: &str, name: Option<String>, needed: &str) -> CheckResult<PathBuf> {
         let file = self.file(key, name)?;
         file.ok_or_else(|| self.at.missing(&self.key(key), needed))

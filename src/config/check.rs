@@ -65,7 +65,7 @@ pub(super) fn config(
     policy.registrations_are_told = !has_freeswitch;
     if !has_freeswitch && raw.http.addresses.as_ref().is_some_and(Vec::is_empty) {
         let allowed = "at least one address: without FreeSWITCH, all comes by HTTP";
-        return Err(at.wrong("http.addresses", "[]", allowed));
+        return Err(at.plain("http.addresses", "[]", allowed));
     }
     let config = Config {
         file: file.map(Path::to_owned),
@@ -156,7 +156,7 @@ fn policy(at: In<'_>, wake: &raw::WakeSection, aor: &raw::AorNames) -> CheckResu
     })
 }
 
-/// `mode` and `wait-for`. The second without the first is a mistake.
+/// Reads `mode` and `wait-for`. The second without the first is an error.
 fn mode(at: In<'_>, wake: &raw::WakeSection) -> CheckResult<Mode> {
     let only_wakes = match wake.mode.as_deref() {
         None | Some("connect") => false,

@@ -25,7 +25,7 @@ const WITHOUT_PRESET: [(&str, &str); 8] = [
     ),
 ];
 
-/// Checks how Contacts are read and written; without sets there is mod_apn's.
+/// Checks how Contacts are read and written. Without sets, mod_apn's is used.
 pub(super) fn rules(at: In<'_>, raw: raw::Contact, apps: &[App]) -> CheckResult<ContactRules> {
     let web_push = WebPushNames::default();
     let key = |key: &str, written: Option<String>, built_in: String| {
@@ -50,7 +50,7 @@ pub(super) fn rules(at: In<'_>, raw: raw::Contact, apps: &[App]) -> CheckResult<
     })
 }
 
-/// The ids that decide what a phone's id means. An app for devices of any provider cannot decide that.
+/// The ids that decide what a phone's id means. Ids of an app for any provider do not count.
 fn app_ids(apps: &[App]) -> AppIds {
     let of_app = |app: &App| {
         let providers = match &app.provider {

@@ -1,7 +1,7 @@
 //! The configuration as a TOML document: its errors are values, not a library's text.
 //!
-//! serde calls a method for each type that it wants (`raw` says which) and an error function with the keys that it
-//! knows. So [`DocumentValue`] has all that a message needs: the key, its place in the file, and what should be there.
+//! serde calls a method for the type that it expects (from `raw`), and an error function with the keys that it knows.
+//! So [`DocumentValue`] knows what a message needs: the key, its place in the file, and what is allowed there.
 
 use std::ops::Range;
 
@@ -191,7 +191,7 @@ impl<'de> Deserializer<'de> for DocumentValue<'_, '_> {
         self.text(Type::Text, visitor)
     }
 
-    /// Only a duration asks in this way ([`super::raw::Time`]).
+    /// Only a duration uses this method ([`super::raw::Time`]).
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
         self.text(Type::Duration, visitor)
     }

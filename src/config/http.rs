@@ -1,4 +1,4 @@
-//! The section `[http]`: who may ask the daemon, and where.
+//! The section `[http]`: addresses and token.
 
 use super::error::In;
 use super::raw;

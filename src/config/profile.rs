@@ -11,7 +11,7 @@ use crate::push::refused_when::{Found, Meaning, RefusedWhen};
 use crate::push::template::{BodyTemplate, JSON, UrlTemplate, is_media_type};
 use crate::types::Provider;
 
-/// As long as one try of any provider may take.
+/// The same limit as for one try at any provider.
 const TIMEOUT: Duration = crate::push::transport::retry::TRY_LIMIT;
 
 impl Section<'_> {
@@ -47,7 +47,7 @@ impl Section<'_> {
             let needed = r#"a URL, as in "https://push.example.org/${type}/${token}""#;
             return Err(self.at.missing(&self.key(&key("url")), needed));
         };
-        // It may hold a key, and so is not repeated.
+        // It may contain a key, so the error does not repeat it.
         let url = UrlTemplate::parse(&url)
             .map_err(|problem| self.at.plain(&self.key(&key("url")), "", problem.to_string()))?;
         let content_type = raw.content_type.unwrap_or_else(|| JSON.into());
@@ -156,7 +156,7 @@ impl Section<'_> {
                     Some(file) => self.wrong(&key("auth-file"), file, "only with an auth-type"),
                 };
             }
-            // mod_apn's word, and what it is.
+            // mod_apn's word, and its meaning.
             Some("jwt" | "bearer") => (HttpAuth::Bearer, "a file with the token on one line"),
             Some("basic") => (HttpAuth::Basic, "a file with user:password on one line"),
             Some("digest") => (HttpAuth::Digest, "a file with user:password on one line"),

@@ -1,5 +1,5 @@
-//! The configuration file as written: names and types only. Missing values are `None`; values and defaults are the
-//! business of the checks.
+//! The configuration file as written: names and types only. Missing values are `None`; the checks handle values and
+//! defaults.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -9,7 +9,7 @@ use super::settings::{For, UnreadFile};
 use super::values::CheckResult;
 use crate::files::{self, FileError};
 
-/// What a file is that cannot be read.
+/// What an unreadable file means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MissingFile {
     /// An error.
@@ -18,7 +18,7 @@ pub(super) enum MissingFile {
     IsNoted,
 }
 
-/// Where relative names of secrets are looked for, and what was odd about the files.
+/// Where relative names of secrets are searched, and warnings about the files.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Files<'a> {
     pub config: &'a Path,
@@ -35,7 +35,7 @@ impl Files<'_> {
         credential.unwrap_or_else(|| self.config.join(name))
     }
 
-    /// Where a name was looked up, for those who may not read it.
+    /// Where a name was searched, for users who may not read it.
     fn places(&self, name: &str) -> String {
         if Path::new(name).is_absolute() {
             return String::new();
@@ -50,8 +50,8 @@ impl Files<'_> {
         }
     }
 
-    /// Reads a file by one of the ways of [`crate::files`]; its path as well. `None`: it cannot be read, and need not
-    /// be.
+    /// Reads a file with a function of [`crate::files`]; also returns its path. `None`: it cannot be read, and the
+    /// command does not need it.
     pub fn read<T>(
         &self,
         at: In<'_>,
@@ -81,7 +81,7 @@ impl Files<'_> {
         }
     }
 
-    /// Reads a secret on a line of its own. A blank at its ends is part of it, and worth a warning.
+    /// Reads a secret on a line of its own. A blank at its ends is part of it, and causes a warning.
     pub fn secret(&self, at: In<'_>, key: &str, name: &str) -> CheckResult<(PathBuf, Option<String>)> {
         let (path, line) = self.read(at, key, name, files::line)?;
         if line.as_ref().is_some_and(|line| line.has_outer_blank) {
@@ -93,7 +93,7 @@ impl Files<'_> {
         Ok((path, line.map(|line| line.text)))
     }
 
-    /// Something that an operator should know and that is not wrong.
+    /// A warning for the operator.
     pub fn note(&self, note: String) {
         self.notes.borrow_mut().push(note);
     }

@@ -17,10 +17,9 @@ use crate::types::Secret;
 pub struct Config {
     /// The file; `None` for the built-in defaults.
     pub file: Option<PathBuf>,
-    /// What an operator should know though it is not wrong, one line each.
+    /// Warnings for the operator, one line each.
     pub notes: Vec<String>,
-    /// Files that could not be read, each with its key: only for commands that need not read them
-    /// ([`Config::load_to_ask`]).
+    /// Unreadable files with their keys, for commands that can do without them ([`Config::load_to_ask`]).
     pub unread: Vec<UnreadFile>,
     /// Whether there is a FreeSWITCH. Without one, another SIP server tells registrations and asks for wakes.
     pub has_freeswitch: bool,
@@ -32,7 +31,7 @@ pub struct Config {
     pub policy: Policy,
     /// How Contacts are read and written.
     pub contact: ContactRules,
-    /// Whether FreeSWITCH's events may ask for notifications; how many and how long is the policy's.
+    /// Whether FreeSWITCH's events may ask for notifications; the policy has their limits.
     pub notification_events: bool,
     /// Where devices and the journal are kept.
     pub store: StoreConfig,
@@ -42,7 +41,7 @@ pub struct Config {
     pub log: LogConfig,
     /// At shutdown, how long calls under way may take.
     pub drain_timeout: Duration,
-    /// The user can be pushed; the first that serves a device counts. Never empty.
+    /// The apps; the first that serves a device is used. Never empty.
     pub apps: Vec<App>,
 }
 
@@ -51,16 +50,16 @@ pub struct Config {
 pub struct UnreadFile {
     /// Which, and why.
     pub error: ConfigError,
-    /// Whether the daemon may have it all the same.
+    /// Who can read it.
     pub to: For,
 }
 
 /// Who can read what this user cannot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum For {
-    /// Another user: this one is not allowed.
+    /// Another user; this one may not.
     AnotherUser,
-    /// The daemon, if systemd gives it the file (`LoadCredential=`): there is none of that name here.
+    /// The daemon, if systemd gives it the file (`LoadCredential=`); here no file has that name.
     Systemd,
     /// Nobody: the daemon does not start with it.
     Nobody,
@@ -91,7 +90,7 @@ pub struct StoreConfig {
 pub struct Http {
     /// Addresses to listen on; none switches it off.
     pub addresses: Vec<SocketAddr>,
-    /// What every request has to carry; always there when an address is not loopback.
+    /// The token that requests must carry; always set if an address is not loopback.
     pub token: Option<Secret>,
     /// The source of the token.
     pub token_file: Option<PathBuf>,
@@ -129,7 +128,7 @@ pub struct Environment {
     pub state_directory: Option<PathBuf>,
     /// `CREDENTIALS_DIRECTORY` (systemd): where relative names of secrets are looked for first.
     pub credentials_directory: Option<PathBuf>,
-    /// The file that is read when none is named and it exists.
+    /// The file that is read if none is named, provided that it exists.
     pub default_file: PathBuf,
 }
 
@@ -147,10 +146,10 @@ impl Environment {
         }
     }
 
-    /// `store.path` where nothing is written.
+    /// The default of `store.path`.
     pub const STORE: &str = "fswake.db";
 
-    /// The path of one of the daemon's files; an absolute name stays.
+    /// The path of one of the daemon's files; an absolute name is used as it is.
     pub fn state_file(&self, name: &str) -> PathBuf {
         let directory = self.state_directory.as_deref().unwrap_or(Path::new("/var/lib/fswake"));
         directory.join(name)

@@ -51,7 +51,7 @@ pub(super) fn on_unregister(at: In<'_>, key: &str, written: Option<&str>) -> Che
     }
 }
 
-/// Whether a text is one word that can go on a line: not empty, no blanks, no controls.
+/// Whether a text is one printable word: not empty, no blanks, no control characters.
 pub(super) fn is_word(text: &str) -> bool {
     !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control())
 }

@@ -39,7 +39,7 @@ impl DriverLoop {
         let warned = self.push_warned.clone();
         let metrics = self.d.metrics.clone();
         let task = async move {
-            // Looked up once: the app that serves the push is the one that is counted.
+            // Looked up once, so that the app that serves the push is also the one that counts it.
             let app = pushers.app_of(&request);
             let counted = app
                 .as_ref()
@@ -80,14 +80,14 @@ impl DriverLoop {
     }
 }
 
-/// The outcome of a push, also of one that a defect ends: call and asker wait for it.
+/// The outcome of a push, also if a bug ends it: the call, or whoever asked, waits for it.
 async fn whatever_happens(push: impl Future<Output = PushOutcome>) -> PushOutcome {
     let outcome = AssertUnwindSafe(push).catch_unwind().await;
     outcome.unwrap_or_else(|_| {
         error!("a bug in fswake ended a push");
         Err(PushError::Exhausted {
             kept_by: KeptBy::Us,
-            reason: "a defect of fswake".into(),
+            reason: "a bug in fswake".into(),
         })
     })
 }

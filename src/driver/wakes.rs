@@ -39,7 +39,7 @@ impl DriverLoop {
     }
 
     /// Answers everybody who waits.
-    pub(super) fn wake_ended(&mut self, report: WakeReport) {
+    pub(super) fn wake_ended(&mut self, report: &WakeReport) {
         if let Some(mut line) = self.calls.remove(&report.call)
             && report.result == HoldResult::Woken
         {

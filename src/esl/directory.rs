@@ -87,11 +87,11 @@ impl Directory {
         match self.api(&question).await {
             Ok(answer) if answer.trim_start().starts_with('<') => Some(User::read(&answer)),
             Ok(answer) => {
-                debug!(%aor, answer = answer.lines().next(), "the directory says nothing of the user");
+                debug!(%aor, answer = answer.lines().next(), "the directory does not know the user");
                 None
             }
             Err(error) => {
-                debug!(%aor, error = words::of_io(&error), "FreeSWITCH's directory cannot be asked");
+                debug!(%aor, error = words::of_io(&error), "cannot query FreeSWITCH's directory");
                 None
             }
         }
@@ -101,7 +101,7 @@ impl Directory {
     pub async fn run(&self, commands: Vec<String>) {
         for command in commands {
             if let Err(error) = self.api(&command).await {
-                debug!(error = words::of_io(&error), "FreeSWITCH does not take a command");
+                debug!(error = words::of_io(&error), "FreeSWITCH refuses a command");
             }
         }
     }

@@ -315,7 +315,7 @@ async fn prepare(client: EslClient) {
     if let Err(error) = client.subscribe_events_raw(EventFormat::Plain, STARTS).await {
         debug!(
             error = words::of_esl(&error),
-            "FreeSWITCH does not tell which profiles start"
+            "FreeSWITCH does not report which profiles start"
         );
     }
 }

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use super::endpoint::Endpoint;
 use super::frame::{Head, fields};
+use crate::clock::millis;
 
 /// How long FreeSWITCH may take to answer a command.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(3);
@@ -187,7 +188,7 @@ impl Link {
 /// Time limit for what may be slow, but must end.
 async fn in_time<T>(step: impl Future<Output = Result<T, EslError>>) -> Result<T, EslError> {
     let late = |_| EslError::Timeout {
-        timeout_ms: u64::try_from(COMMAND_TIMEOUT.as_millis()).unwrap_or(u64::MAX),
+        timeout_ms: millis(COMMAND_TIMEOUT),
     };
     timeout(COMMAND_TIMEOUT, step).await.map_err(late)?
 }

@@ -56,7 +56,7 @@ impl Asker {
     async fn answer(&self, line: Option<QueryConnection>, question: RegistrationsQuery) -> Option<QueryConnection> {
         let asked = QueryConnection::run(line, self.settings.endpoint.clone(), &(self, &question)).await;
         asked
-            .map_err(|error| debug!(aor = %question.aor, error = words::of_io(&error), "a user's registrations cannot be asked for"))
+            .map_err(|error| debug!(aor = %question.aor, error = words::of_io(&error), "cannot query a user's registrations"))
             .ok()
             .map(|(line, ())| line)
     }
@@ -77,7 +77,7 @@ impl Query for (&Asker, &RegistrationsQuery) {
         for profile in profiles {
             let heard = resync::read_user(line, aor, profile, &asker.settings.rules, unix_now()).await?;
             let Some(heard) = heard else {
-                debug!(%aor, %profile, "FreeSWITCH cannot be asked for this user's registrations");
+                debug!(%aor, %profile, "cannot read this user's registrations in this profile");
                 return Ok(());
             };
             registrations.extend(heard.into_iter().filter_map(|heard| match heard.event {

@@ -91,7 +91,7 @@ async fn find(directory: &Directory, aor: &Aor, query: DirectoryQuery) -> Option
     match timeout(DIRECTORY, directory.api(&command)).await {
         Ok(Ok(answer)) => Some(answer),
         Ok(Err(error)) => {
-            debug!(%aor, ?query, error = words::of_io(&error), "FreeSWITCH's directory cannot be asked");
+            debug!(%aor, ?query, error = words::of_io(&error), "cannot query FreeSWITCH's directory");
             None
         }
         Err(_) => {

@@ -16,7 +16,7 @@ use crate::push::apps::status::{AppState, ProblemKind};
 use crate::push::{Fault, PushErrorKind};
 use crate::types::UnixSeconds;
 
-/// An operator is told of a certificate's end so many days before.
+/// How many days before a certificate expires it is listed.
 const SOON_DAYS: i64 = 60;
 /// The most app ids that are named where no app serves them.
 const MOST_NAMED: usize = 5;
@@ -53,7 +53,7 @@ enum Level {
 
 /// All of it, worst first.
 pub(super) async fn list(State(site): State<Arc<Site>>) -> Json<Attention> {
-    // An item of its own reports an unreadable store.
+    // A separate item reports an unreadable store.
     let census: Result<Arc<Census>, ProblemDetails> = census::take(&site).await;
     let census = census.as_deref().ok();
     let mut items: Vec<Item> = event_socket(&site, census).into_iter().chain(store(&site)).collect();
@@ -139,7 +139,7 @@ fn of_app(app: &App, state: &AppState, census: Option<&Census>) -> Vec<Item> {
         let advice = to_do(app, PushErrorKind::Misconfigured(Fault::CertificateExpired));
         items.push(item(Level::Warning, problem, advice, None));
     }
-    // A log takes everything and wakes nobody.
+    // Provider `log` accepts every push and wakes no phone.
     if state.only_logs() && phones.is_some_and(|phones| phones > 0) {
         let problem = "writes its pushes to the log: no phone is woken".to_owned();
         let advice = "add an [[app]] with the app's credentials to the configuration, then `systemctl reload fswake`";

@@ -7,7 +7,7 @@ use axum::extract::State;
 use serde::Serialize;
 
 use super::{ProblemDetails, Site};
-use crate::clock::unix_ms;
+use crate::clock::{millis, unix_ms};
 use crate::engine::view::{CallView, PartyView, PushState};
 
 #[derive(Debug, Serialize)]
@@ -53,10 +53,6 @@ pub(super) async fn held(State(site): State<Arc<Site>>) -> Result<Json<CallsJson
     }))
 }
 
-fn ms(time: std::time::Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
 impl From<CallView> for CallJson {
     fn from(call: CallView) -> Self {
         Self {
@@ -66,8 +62,8 @@ impl From<CallView> for CallJson {
             caller: call.caller_number.to_string(),
             caller_name: call.caller_name.to_string(),
             held_at_ms: unix_ms(call.at),
-            held_ms: ms(call.held),
-            left_ms: ms(call.left),
+            held_ms: millis(call.held),
+            left_ms: millis(call.left),
             state: if call.connecting { "connecting" } else { "held" },
             devices: call.parties.iter().map(PartyJson::from).collect(),
         }

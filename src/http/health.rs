@@ -1,4 +1,4 @@
-//! Whether the process lives, and whether it is fit for work.
+//! Liveness and readiness.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,7 +17,7 @@ pub(super) async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// One thing that has to be well.
+/// One condition of readiness.
 #[derive(Debug, Serialize)]
 struct HealthCheck {
     name: String,
@@ -63,8 +63,8 @@ struct Readiness {
 }
 
 impl Readiness {
-    /// If one app of several wakes nobody, it is named, but the daemon stays ready: sending calls elsewhere would take
-    /// those of all other apps away too, and would not help this one. `AppState::would_wake` decides which problems
+    /// If one app of several wakes no phone, it is named, but the daemon stays ready: sending calls elsewhere would
+    /// move the calls of all other apps too, and would not help this one. `AppState::would_wake` decides which problems
     /// count.
     fn of(site: &Site) -> Self {
         let esl_up = site.esl_up.load(Ordering::Relaxed);

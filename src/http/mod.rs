@@ -7,10 +7,9 @@
 //!                                                              |  journal, store: SQLite, read-only
 //! ```
 //!
-//! It runs on a thread of its own, and nothing here can make a call wait: the loop is asked one bounded question at a
-//! time, and reading the store takes no lock that the writer needs. Whoever asks may be hostile: heads, bodies,
-//! connections and the time that each may last are limited ([`serve`]), and a web page in an operator's browser gets
-//! nothing ([`guard`]).
+//! It runs on a thread of its own, and never delays a call: it asks the loop one bounded question at a time, and
+//! reading the store takes no lock that the writer needs. Clients may be hostile: heads, bodies, connections and their
+//! time are limited ([`serve`]), and a web page in an operator's browser gets nothing ([`guard`]).
 
 mod apps;
 mod attention;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::control::NoAnswer;
 use crate::journal::JournalError;
 
-/// Why a request was not done.
+/// Why a request was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProblemDetails {
     status: StatusCode,
@@ -89,7 +89,7 @@ impl From<NoAnswer> for ProblemDetails {
 }
 
 impl From<JournalError> for ProblemDetails {
-    /// Without the file's name: clients need not know it, and the log has it.
+    /// Without the file's name: clients do not need it, and the log has it.
     fn from(error: JournalError) -> Self {
         tracing::warn!(%error, "a request could not read the store");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "the store cannot be read")
@@ -130,6 +130,6 @@ pub(super) async fn no_such_thing() -> ProblemDetails {
 pub(super) async fn wrong_method() -> ProblemDetails {
     ProblemDetails::new(
         StatusCode::METHOD_NOT_ALLOWED,
-        "not this method; /v1/openapi.json lists all",
+        "method not allowed; /v1/openapi.json lists all",
     )
 }

@@ -46,7 +46,7 @@ struct Device {
     problem: Option<String>,
 }
 
-/// Pushes to the devices of one user, and answers when the providers have.
+/// Pushes to one user's devices, and answers when the providers have answered.
 pub(super) async fn send(
     State(site): State<Arc<Site>>,
     asked: Result<Json<PushBody>, JsonRejection>,

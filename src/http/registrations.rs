@@ -65,7 +65,7 @@ pub(super) async fn tell(
         let detail = "FreeSWITCH tells fswake its registrations; this is for freeswitch.enabled = false";
         return Err(ProblemDetails::new(StatusCode::CONFLICT, detail));
     }
-    let (aor, node) = (parse_aor(&told.aor)?, told.check()?);
+    let (aor, node, why) = (parse_aor(&told.aor)?, told.check()?, why(told.reason.as_deref())?);
     let rules = site.inbound.borrow().rules.clone();
     let is_end = told.expires == 0;
     // `*` ends all that was registered with this Call-ID (RFC 3261 section 10.2.2).
@@ -111,7 +111,7 @@ pub(super) async fn tell(
             push: read.push,
             user_agent,
             at,
-            why: why(told.reason.as_deref())?,
+            why,
         })
     } else {
         Event::Registered(Registration {
@@ -142,7 +142,6 @@ impl RegistrationBody {
         if node.len() > 64 || !node.bytes().all(is_plain) || node.eq_ignore_ascii_case("gateway") {
             return wrong("node: at most 64 letters, digits, `_`, `.` and `-`; not \"gateway\"");
         }
-        why(self.reason.as_deref())?;
         Ok(node.to_owned())
     }
 }

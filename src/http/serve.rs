@@ -16,8 +16,8 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
-/// Connections at once to one address; those beyond wait in the kernel's queue. Whoever fills an address that others
-/// can reach leaves loopback's to this host's operators. A request that waits for a phone is not among them ([`Place`]).
+/// Most connections at once to one address; more wait in the kernel's queue. Each address has its own limit, so a
+/// remote client cannot use up loopback's. A request that waits for a phone does not count ([`Place`]).
 const CONNECTIONS: usize = 64;
 /// How long a request's head may take, and how long a connection may be idle between two.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
@@ -29,12 +29,13 @@ pub const LONGEST_BODY: usize = 64 * 1024;
 const LIFE: Duration = Duration::from_secs(60);
 /// .. and is cut when its last answer is not read this long after, or after it is due.
 const LAST_ANSWER: Duration = Duration::from_secs(10);
-/// How often an address that cannot be had is tried again.
+/// How often an unavailable address is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
 
 /// Serves on these addresses until stopped.
 ///
-/// An address that cannot be had (another process has it) is an error in the log, and tried again: calls need no HTTP.
+/// If an address is unavailable (another process has it), this is logged as an error and tried again: calls need no
+/// HTTP.
 pub async fn run(addresses: Vec<SocketAddr>, router: Router, stop: CancellationToken) {
     let router = router.layer(DefaultBodyLimit::max(LONGEST_BODY));
     let mut listening = tokio::task::JoinSet::new();
@@ -42,7 +43,7 @@ pub async fn run(addresses: Vec<SocketAddr>, router: Router, stop: CancellationT
         listening.spawn(listen(address, router.clone(), stop.clone()));
     }
     while let Some(ended) = listening.join_next().await {
-        // One that panicked ends all of it, and with it the daemon.
+        // A panic in one ends them all, and with them the daemon.
         if ended.is_err() {
             return;
         }
@@ -70,7 +71,7 @@ async fn listen(address: SocketAddr, router: Router, stop: CancellationToken) {
                 tokio::spawn(serve(stream, router, place, stop));
             }
             Err(error) => {
-                // Out of file descriptors, most likely; calls need them more.
+                // Probably out of file descriptors; calls need them more.
                 debug!(error = words::of_io(&error), "cannot accept an HTTP connection");
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }

@@ -36,10 +36,10 @@ pub struct Site {
     pub inbound: watch::Receiver<Settings>,
     /// Wakes that may be asked for at once.
     pub wakes: Arc<Semaphore>,
-    /// What was read of the journal last.
+    /// What was last read from the journal.
     pub summaries: SummaryCache,
-    /// How many phones there were last.
+    /// The last count of phones.
     pub census: CensusCache,
-    /// What every request has to carry, if anything.
+    /// The token that requests must carry, if any.
     pub token: Option<Secret>,
 }

@@ -14,8 +14,8 @@ use super::wakes::read;
 use super::{ProblemDetails, Site};
 use crate::clock::unix_now;
 
-/// The times that are summed up, in seconds, each with how long an answer is given again: a day of a busy site is much
-/// to read, and however many pages are open, it is read once.
+/// The windows in seconds, each with the time for which an answer is reused. A busy site's day is long to read, so it
+/// is read once for all open pages.
 const WINDOWS: [(i64, Duration); 2] = [(3_600, Duration::from_secs(10)), (86_400, Duration::from_secs(60))];
 
 #[derive(Debug, Serialize)]

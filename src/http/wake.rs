@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::devices::parse_aor;
 use super::place::Place;
 use super::{ProblemDetails, Site};
-use crate::clock::with_date;
+use crate::clock::{millis, with_date};
 use crate::engine::{CallOptions, HeldCall, HoldResult, Mode, Routing, WakeReport, WakeState, WokenParty};
 use crate::types::{CallId, Target};
 
@@ -55,12 +55,12 @@ struct Answer {
     device: Option<String>,
     contact: Option<String>,
     node: Option<String>,
-    devices: Vec<Device>,
+    devices: Vec<WokenPhone>,
 }
 
 /// What came of it for one phone.
 #[derive(Clone, Debug, Serialize)]
-struct Device {
+struct WokenPhone {
     /// Its id under `/v1/devices`; `null` for a phone without a token.
     id: Option<String>,
     device: String,
@@ -87,12 +87,11 @@ pub(super) async fn wake(
     let lent = place.as_ref().map(|Extension(place)| place.lend());
     let report = site.control.wake(asked).await;
     drop((lent, turn));
-    let mut response = match report? {
-        Ok(report) => answer(&site, &report).unwrap_or_else(IntoResponse::into_response),
-        Err(_) => {
-            let detail = "id: a wake or call of this id is under way for another user";
-            ProblemDetails::new(StatusCode::CONFLICT, detail).into_response()
-        }
+    let mut response = if let Ok(report) = report? {
+        answer(&site, &report).unwrap_or_else(IntoResponse::into_response)
+    } else {
+        let detail = "id: a wake or call of this id is under way for another user";
+        ProblemDetails::new(StatusCode::CONFLICT, detail).into_response()
     };
     if place.is_some_and(|Extension(place)| !place.is_held()) {
         let close = HeaderValue::from_static("close");
@@ -147,8 +146,8 @@ impl WakeBody {
 
 /// What a report says: an answer, or a problem with the same members.
 fn answer(site: &Site, report: &WakeReport) -> Result<Response, ProblemDetails> {
-    let devices: Vec<Device> = report.parties.iter().map(|party| Device::of(party, site)).collect();
-    let (call, ms) = (report.call.to_string(), ms(report.took));
+    let devices: Vec<WokenPhone> = report.parties.iter().map(|party| WokenPhone::of(party, site)).collect();
+    let (call, ms) = (report.call.to_string(), millis(report.took));
     let Some(woken) = report.woken().filter(|_| report.result == HoldResult::Woken) else {
         let (problem, result) = why_not(report);
         let mut more = Map::new();
@@ -158,9 +157,9 @@ fn answer(site: &Site, report: &WakeReport) -> Result<Response, ProblemDetails> 
         more.insert("devices".into(), serde_json::to_value(devices).unwrap_or(Value::Null));
         return Err(problem.with(more));
     };
-    let Device {
+    let WokenPhone {
         device, contact, node, ..
-    } = Device::of(woken, site);
+    } = WokenPhone::of(woken, site);
     let answer = Answer {
         call,
         result: "woken",
@@ -221,11 +220,7 @@ fn why_not(report: &WakeReport) -> (ProblemDetails, &'static str) {
     }
 }
 
-fn ms(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-impl Device {
+impl WokenPhone {
     fn of(party: &WokenParty, site: &Site) -> Self {
         Self {
             id: party.device.as_ref().map(|key| key.public_id().to_string()),
@@ -235,7 +230,7 @@ impl Device {
             contact: party.target.as_ref().map(|target| target.uri().to_owned()),
             node: party.target.as_ref().map(|target| node(target, site)),
             pushes: party.pushes,
-            push_to_register_ms: party.to_register.map(ms),
+            push_to_register_ms: party.to_register.map(millis),
             problem: party.problem.as_deref().map(with_date),
         }
     }

@@ -44,7 +44,7 @@ pub(super) async fn timeline(
     wake.map(Json).ok_or_else(missing)
 }
 
-/// How many things on a page: as asked, from 1 to `most`, or 50.
+/// The length of a page: as requested, from 1 to `most`; 50 by default.
 pub(super) fn page_size(asked: Option<usize>, most: usize) -> Result<usize, ProblemDetails> {
     match asked.unwrap_or(50) {
         0 => Err(ProblemDetails::wrong("limit must be at least 1")),

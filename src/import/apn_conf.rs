@@ -7,7 +7,7 @@ use quick_xml::events::{BytesStart, Event};
 use crate::xml::entities::decoded;
 use crate::xml::variables::Variables;
 
-/// What mod_apn reads of `<settings>`; it ignores all else.
+/// What mod_apn reads in `<settings>`; it ignores everything else.
 pub const SETTINGS: [&str; 5] = [
     "odbc_dsn",
     "contact_voip_token_param",
@@ -15,7 +15,7 @@ pub const SETTINGS: [&str; 5] = [
     "contact_app_id_param",
     "contact_platform_param",
 ];
-/// What mod_apn reads of a `<profile>`; it ignores all else.
+/// What mod_apn reads in a `<profile>`; it ignores everything else.
 pub const PROFILE: [&str; 9] = [
     "id",
     "url",
@@ -35,7 +35,7 @@ pub struct ApnConf {
     pub settings: Params,
     /// `<profiles>`, in the order of the file. Of two with one name mod_apn uses the last.
     pub profiles: Vec<Profile>,
-    /// `X-PRE-PROCESS` lines that were not done, with their lines.
+    /// `X-PRE-PROCESS` lines that are not supported, with their line numbers.
     pub not_done: Vec<(usize, String)>,
 }
 
@@ -61,9 +61,9 @@ pub struct Params {
 /// One parameter's value.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ParamValue {
-    /// As FreeSWITCH would give it to the module, but for variables that are not known.
+    /// As FreeSWITCH would give it to the module, except for unknown variables.
     pub text: String,
-    /// Names of global variables in it that are not known: `$${name}` stands in the text for them.
+    /// Names of unknown global variables in it: the text still has `$${name}` for them.
     pub unknown: Vec<String>,
     /// Where it is.
     pub line: usize,
@@ -168,13 +168,13 @@ pub fn read(text: &str, mut vars: Variables) -> Result<ApnConf, ApnConfError> {
     Ok(conf)
 }
 
-/// What a file is read for.
+/// What a file is read as.
 enum XmlItem<'a> {
     Element(&'a BytesStart<'a>),
     Comment(&'a str),
 }
 
-/// Does what the preprocessor would do. `Some` names what is not done.
+/// Does what the preprocessor would do. `Some` names what is not supported.
 fn pre_process(seen: &XmlItem<'_>, vars: &mut Variables) -> Result<Option<String>, String> {
     let not_done = match seen {
         XmlItem::Comment(comment) => vars.comment(comment),
@@ -216,7 +216,7 @@ fn each(
             .unwrap_or(usize::MAX)
             .min(text.len());
         let begins = line;
-        // Bytes: the reader does not count a byte order mark.
+        // In bytes: the reader does not count a byte order mark.
         line += memchr::memchr_iter(b'\n', &text.as_bytes()[counted..at]).count();
         counted = at;
         let broken = |problem: String| ApnConfError::Xml { line: begins, problem };

@@ -1,8 +1,8 @@
 //! `fswake-import-mod-apn`: mod_apn's configuration becomes `fswake.toml`, its tokens become devices.
 //!
-//! The order keeps it whole: everything is read first; the devices are written into a transaction that stays open while
-//! the files are made and checked as `fswake check` does; then it is committed. Whatever fails before leaves nothing
-//! behind.
+//! The order makes it all or nothing. First everything is read. Then the devices are written in a transaction, which
+//! stays open while the files are written and checked as by `fswake check`. Then it is committed. A failure before that
+//! leaves nothing behind.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -69,7 +69,7 @@ pub struct ImportModApn {
     generate: Option<GeneratedFile>,
 }
 
-/// What is made of the command line's own description.
+/// Files that are generated from the command line's description.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum GeneratedFile {
     Man,
@@ -205,7 +205,7 @@ fn new_files(made: &ConvertedConfig, output: &Path) -> Vec<NewFile> {
     secrets.chain([configuration]).collect()
 }
 
-/// The daemon may never have run: then its directory is made, for its owner alone.
+/// If the daemon has never run, creates its directory, for its owner only.
 fn begin(store: &Path, plan: &TokenPlan) -> anyhow::Result<Import> {
     use std::os::unix::fs::DirBuilderExt;
     if let Some(directory) = store.parent().filter(|d| !d.as_os_str().is_empty() && !d.exists()) {

@@ -43,7 +43,7 @@ impl Report {
         for (file, made) in files.iter().zip(made) {
             let path = file.path.display();
             match (made, self.dry) {
-                (Made::Unchanged, _) => writeln!(self.err, "{path} is there already, with the same text")?,
+                (Made::Unchanged, _) => writeln!(self.err, "{path} already exists, with the same text")?,
                 (Made::New, true) => writeln!(self.err, "would write {path}")?,
                 (Made::Replaced, true) => writeln!(self.err, "would replace {path}")?,
                 (Made::New | Made::Replaced, false) => writeln!(std::io::stdout(), "{path}")?,
@@ -74,12 +74,7 @@ impl Report {
                     device.aor
                 )?,
                 Fate::Taken(owner) => {
-                    writeln!(
-                        self.err,
-                        "note: {} goes over from {owner} to {}",
-                        key.label(),
-                        device.aor
-                    )?;
+                    writeln!(self.err, "note: {} moves from {owner} to {}", key.label(), device.aor)?;
                 }
                 Fate::Added | Fate::Renewed | Fate::Known => {}
             }
@@ -116,7 +111,7 @@ impl Report {
         } else {
             writeln!(
                 self.err,
-                "{store}: {verb} {added} new devices, {renewed} renewed, {same} known as they are"
+                "{store}: {verb} {added} new devices, {renewed} renewed, {same} unchanged"
             )?;
         }
         Ok(())
@@ -162,7 +157,7 @@ impl Report {
     }
 }
 
-/// Platforms that neither Apple nor Google is behind.
+/// Platforms other than Apple's and Google's.
 fn unusual(plan: &TokenPlan) -> impl Iterator<Item = (String, String, usize)> {
     let mut all: BTreeMap<(String, String), usize> = BTreeMap::new();
     for device in &plan.devices {

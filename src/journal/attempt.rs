@@ -6,8 +6,8 @@ use crate::engine::StepKind;
 use crate::types::Provider;
 use crate::types::push::PushErrorKind;
 
-/// A REGISTER later than this after the call came is hardly the push's doing: the phone's own timer was due, or
-/// somebody opened the app. No caller waits so long either.
+/// A REGISTER later than this after the call came was hardly caused by the push: the phone's own timer was due, or
+/// somebody opened the app. No caller waits this long either.
 pub const LONGEST_USEFUL_WAIT_MS: u64 = 45_000;
 
 /// A REGISTER after the call was over.
@@ -55,7 +55,7 @@ pub struct Attempt {
     pub without_token: bool,
     /// The token that was dropped, if the journal has it.
     pub dropped: Option<DroppedToken>,
-    /// It rode on another call's push.
+    /// It shared another call's push.
     pub shared: bool,
     /// It registered during the call, so long after the first push (0 without one).
     pub registered_ms: Option<u64>,
@@ -63,7 +63,7 @@ pub struct Attempt {
     pub late: Option<Late>,
     /// It was sent an INVITE after it had registered.
     pub invited_awake: bool,
-    /// So long before the call was over it was sent the last one, if that has not ended before.
+    /// How long before the end of the call the last INVITE was sent, if its leg had not ended before.
     pub invited_for_ms: Option<u64>,
     /// How often it was pushed again because it did not ring after its REGISTER.
     pub silent: u32,
@@ -94,12 +94,12 @@ impl Attempt {
         rest.rsplit_once(':').map_or("", |(app, _)| app)
     }
 
-    /// The provider took a push, and the phone never came because of it.
+    /// The provider took a push, and the phone did not register because of it.
     pub fn never_came(&self) -> bool {
         self.accepted && self.registered_ms.is_none() && self.woke_late().is_none() && !self.rang
     }
 
-    /// It is registered, and had a token that was dropped: a phone that never had one is noted with its `User-Agent`.
+    /// It is registered, and its token was dropped. (A phone that never had one is noted with its `User-Agent`.)
     pub fn lost_its_token(&self) -> bool {
         self.without_token && self.user_agent.is_empty()
     }
@@ -110,7 +110,7 @@ impl Attempt {
         failed.is_some_and(|(cause, sip)| *sip == 0 && is_without_a_route(cause))
     }
 
-    /// It came after the call was over, and a longer wait would have reached it.
+    /// It registered after the call was over, and a longer wait would have reached it.
     pub fn woke_late(&self) -> Option<Late> {
         self.late.filter(Late::is_worth_a_wait)
     }

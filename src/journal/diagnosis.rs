@@ -25,7 +25,7 @@ pub struct Diagnosis {
     pub says: String,
 }
 
-/// If a caller hung up before this, it proves nothing that a phone did not come.
+/// If a caller hung up before this, a phone that did not register proves nothing.
 const PATIENCE_MS: i64 = 5_000;
 
 fn pattern(pattern: Pattern, says: String) -> Diagnosis {
@@ -43,7 +43,7 @@ fn plain(says: impl Into<String>) -> Diagnosis {
 }
 
 /// The pattern of one phone's part of a missed call. What is nearest to the phone is checked last: a rejected push
-/// explains more than a phone that did not come.
+/// explains more than a missing REGISTER.
 pub fn of_attempt(attempt: &Attempt) -> Option<Diagnosis> {
     let device = Printable(&attempt.device);
     // A busy phone answers without ringing.
@@ -268,7 +268,7 @@ pub(super) fn of(history: &History<'_>) -> Option<Diagnosis> {
             plain("the connection with FreeSWITCH for this call broke; see FreeSWITCH's log at this time")
         }
         HoldResult::Timeout if has(StepKind::RingTimeOver) => {
-            plain("a phone rang and nobody answered within the dial-string's own time")
+            plain("a phone rang and nobody answered before the dial-string's own timeout")
         }
         HoldResult::Timeout => plain("a phone rang and nobody answered"),
         HoldResult::Abandoned => abandoned(history, first()),
@@ -297,7 +297,7 @@ fn abandoned(history: &History<'_>, first: Option<Diagnosis>) -> Diagnosis {
         };
     };
     match first.pattern {
-        // A phone that did not answer within the caller's patience need not be at fault.
+        // If the caller hung up early, a phone that did not answer need not be at fault.
         Some(Pattern::ProviderUnreachable | Pattern::ProviderBusy) if history.held_ms < PATIENCE_MS => {
             plain(format!("the caller hung up after {}", span(history.held_ms)))
         }

@@ -21,7 +21,7 @@ use crate::types::push::PushErrorKind;
 use crate::types::{Aor, CallId, Device};
 use crate::words;
 
-/// How long a reader waits for a writer that has the file to itself (a checkpoint, an upgrade).
+/// How long a reader waits for a writer that has locked the file (a checkpoint, an upgrade).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What has a meaning in SQLite's file URIs.
@@ -67,7 +67,7 @@ const REFUSED: &str =
 const CAME_BACK: &str = "SELECT 1 FROM journal WHERE aor_user = ?1 AND aor_domain = ?2 AND at_ms > ?3 AND at_ms <= ?4
      AND event IN ('push-sent', 'device-registered', 'late-register') AND json_valid(detail)
      AND json_extract(detail, '$.device') = ?5 LIMIT 1";
-/// A token that was dropped longer ago than this explains no call of today.
+/// A token that was dropped longer ago than this does not explain a missed call.
 const REMEMBERED_MS: i64 = 7 * 86_400_000;
 
 /// The questions to the table, for a test that each has its index.
@@ -312,7 +312,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<StepRow> {
         at_ms: row.get(0)?,
         aor: Aor::new(text(row, 1)?, text(row, 2)?),
         step: text(row, 3)?,
-        // What is no object was not written by fswake: the step counts, without details.
+        // fswake writes only objects. Anything else counts as a step without details.
         detail: serde_json::from_str(&detail).unwrap_or_default(),
     })
 }

@@ -1,4 +1,4 @@
-//! Why a call was not connected, in a word: for lists, which have no room for a diagnosis. Based on the same facts.
+//! Why a call was not connected, as one word for lists, from the same facts as the diagnosis.
 
 use serde::Serialize;
 
@@ -38,7 +38,7 @@ pub enum Reason {
     NoApp,
     /// The provider no longer knows its token.
     TokenGone,
-    /// The provider takes its token for wrong, now or before.
+    /// The provider calls its token wrong, now or before.
     TokenRefused,
     /// The provider refuses the app's credentials.
     CredentialsRefused,
@@ -46,7 +46,7 @@ pub enum Reason {
     PushRefused,
     /// The provider could not be reached.
     ProviderUnreachable,
-    /// The provider did not take the push for now.
+    /// The provider is busy.
     ProviderBusy,
     /// This machine's clock is wrong.
     ClockWrong,

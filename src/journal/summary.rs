@@ -41,7 +41,7 @@ pub struct Summary {
     pub wake: Latency,
 }
 
-/// How long something took, in milliseconds; nothing but zeros and `null` when it never happened.
+/// How long something took, in milliseconds; only zeros and `null` if it never happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Latency {
     /// How often it happened.
@@ -150,7 +150,7 @@ impl Latency {
             Bar { to_ms, count }
         });
         let histogram = histogram.collect();
-        // The smallest of the times that so many hundredths do not exceed.
+        // The percentile: the smallest time that so many hundredths do not exceed.
         let rank = |hundredths: usize| {
             times
                 .get((times.len() * hundredths).div_ceil(100).checked_sub(1)?)
@@ -185,7 +185,7 @@ mod tests {
     fn calls_are_counted_by_how_far_they_came() {
         let connected = r#"{"result":"connected"}"#;
         let store = store(&[
-            // Began before: not counted, nor what follows.
+            // Began before: not counted, and neither are its steps.
             (1, 50, "call-held", "{}"),
             (1, 120, "push-sent", "{}"),
             // Woken and connected, with two pushes.
@@ -196,7 +196,7 @@ mod tests {
             (2, 6_101, "device-registered", "{}"),
             (2, 6_200, "device-registered", "{}"),
             (2, 7_000, "call-over", connected),
-            // A desk phone took it while the mobile slept on.
+            // A desk phone answered; the mobile phone did not wake.
             (3, 200, "call-held", "{}"),
             (3, 201, "push-sent", "{}"),
             (3, 900, "call-over", connected),

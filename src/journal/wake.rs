@@ -114,7 +114,7 @@ impl Wake {
         self.result() == Some(HoldResult::NoDevice) || self.attempts().iter().any(Attempt::lost_its_token)
     }
 
-    /// Adds what the journal has of the callee from before the call.
+    /// Adds what the journal has about the callee from before the call.
     pub(super) fn recall(&mut self, dropped: Option<DroppedToken>) {
         self.dropped = dropped;
         self.diagnose();
@@ -142,7 +142,7 @@ impl Wake {
     }
 }
 
-/// Corrects the words of a device's last push by what became known of it later.
+/// Corrects the words of a device's last push with what became known later.
 fn reword_push(steps: &mut [TimelineStep], of: &TimelineStep, words: &str) {
     let is_it = |s: &&mut TimelineStep| s.kind == Some(StepKind::PushSent) && s.device == of.device;
     if let Some(sent) = steps.iter_mut().rev().find(is_it) {

@@ -9,7 +9,7 @@ use crate::clock::{span, with_date};
 use crate::engine::{Caller, HoldResult, Origin, RegisterKind, Ringer, Routing, StepKind, TakeoverKind};
 use crate::types::{Printable, Provider};
 
-/// Details of one line, as far as they are there.
+/// The details of one line; any may be missing.
 struct Detail<'a>(&'a Map<String, Value>);
 
 impl Detail<'_> {
@@ -38,7 +38,7 @@ impl Detail<'_> {
     }
 }
 
-/// A sentence of parts, each left out where the line does not have it (lines of older versions have less).
+/// A sentence of parts. Parts that the line lacks are left out (lines of older versions have fewer).
 struct Words(String);
 
 impl Words {
@@ -169,8 +169,8 @@ pub(super) fn of(step: Option<StepKind>, detail: &Map<String, Value>) -> String 
     words.0
 }
 
-/// Whether the phone can have got the leg's INVITE: FreeSWITCH ends a leg that it knows no way for without a SIP
-/// status, and sends 503 itself if the phone's connection is gone.
+/// Whether the phone can have received the leg's INVITE. FreeSWITCH ends a leg without a SIP status if it has no route,
+/// and gives 503 itself if the phone's connection is gone.
 fn was_sent(d: &Detail<'_>) -> bool {
     match d.number("sip") {
         None | Some(0) => !d.text("cause").is_some_and(|cause| is_without_a_route(&cause)),

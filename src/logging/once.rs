@@ -8,14 +8,13 @@ use tracing::warn;
 use super::rate_limit::RateLimit;
 use crate::types::Aor;
 
-/// More than this are not remembered: then all are forgotten.
+/// Most texts that are remembered; above that, all are forgotten.
 const REMEMBERED: usize = 4096;
-/// So many lines are written about one AOR in a minute, and about so many AORs: the texts are the phones' and the
-/// callers' own.
+/// Most lines about one AOR in a minute, and most AORs: phones and callers choose the texts.
 const LINES_PER_AOR: u8 = 8;
 const MOST_AORS: usize = 250;
 
-/// What has been named.
+/// The texts that have been logged.
 #[derive(Debug)]
 pub struct Once {
     said: HashSet<(Aor, String)>,
@@ -32,7 +31,7 @@ impl Default for Once {
 }
 
 impl Once {
-    /// Whether it had not been named; it counts as named from now on.
+    /// Whether this is the first time; from now on it is not.
     pub fn is_new(&mut self, about: (Aor, String)) -> bool {
         if self.said.len() > REMEMBERED {
             self.said.clear();
@@ -40,7 +39,7 @@ impl Once {
         self.said.insert(about)
     }
 
-    /// Names them in the log.
+    /// Logs those that are new.
     pub fn warn(&mut self, aor: &Aor, warnings: Vec<String>) {
         let now = Instant::now();
         let whose = aor.to_string();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Lets a line about one thing through once in a while, and lines about few things at a time.
+/// Limits how often a line about one thing is written, and about how many things.
 #[derive(Debug)]
 pub struct RateLimit {
     every: Duration,
@@ -22,7 +22,7 @@ struct Repetition {
 }
 
 impl RateLimit {
-    /// The same thing at most once in `every`, and at most `most` different things in that time.
+    /// Allows one line about each thing in `every`, about at most `most` things.
     pub fn new(every: Duration, most: usize) -> Self {
         Self {
             every,
@@ -32,7 +32,7 @@ impl RateLimit {
         }
     }
 
-    /// The same thing so many times in that time, instead of once.
+    /// Allows so many lines about each thing in that time, instead of one.
     #[must_use]
     pub fn times(mut self, times: u8) -> Self {
         self.times = times;

@@ -91,7 +91,7 @@ impl AppFamilies {
     }
 }
 
-/// One app's numbers: handles, so that counting is an addition.
+/// One app's numbers, as handles, so that counting is one addition.
 pub struct AppMetrics {
     pub(super) provider: String,
     pushes: [[Counter; RESULTS.len()]; KINDS.len()],

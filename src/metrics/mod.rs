@@ -1,9 +1,8 @@
 //! Numbers for Prometheus.
 //!
-//! What happens is counted where it happens: in the driver's loop with atomic additions, in the pushes' own tasks for
-//! what they come to. Gauges (held calls, the store's health, certificates) are sampled at scrape time. Every
-//! series exists from the start. Label values are words of fixed sets and names of configured apps: nothing comes from
-//! the network.
+//! Events are counted where they happen, by atomic additions: in the driver's loop, and for outcomes of pushes in their
+//! own tasks. Gauges (held calls, the store's health, certificates) are sampled at scrape time. Every series exists
+//! from the start. Label values are words of fixed sets and names of configured apps: nothing comes from the network.
 
 mod app;
 mod names;
@@ -188,7 +187,7 @@ impl Metrics {
         self.0.limited.inc();
     }
 
-    /// A call push was spared because another call's wake is under way.
+    /// A call push was not sent because another call's wake is under way.
     pub fn shared(&self) {
         self.0.shared.inc();
     }
@@ -261,12 +260,12 @@ impl Metrics {
             .inner()
             .store(state.store.dropped_journal, Ordering::Relaxed);
         m.inputs.set(number(state.inputs));
-        // An app that was taken away has no state any more.
+        // An app that was removed has no state any more.
         m.problems.clear();
         m.certificates.clear();
         for app in &state.apps {
             let (name, provider) = (app.name.to_string(), app.provider.name().to_owned());
-            // From a reload until its first push nothing else knows an app.
+            // After a reload, nothing else reports an app before its first push.
             self.app(&name, &provider);
             for kind in ProblemKind::ALL {
                 let has = app.problems.iter().any(|p| p.kind == kind);
@@ -315,7 +314,7 @@ fn waits() -> Histogram {
     ])
 }
 
-/// The registry, with what never changes.
+/// The registry, with the values that never change.
 fn started(mut r: RegistryBuilder) -> Registry {
     let since: Gauge = r.add(Name::StartTime, Gauge::default());
     since.set(unix_now());

@@ -22,7 +22,7 @@ pub(super) struct RegistryBuilder(pub(super) Registry);
 impl RegistryBuilder {
     pub(super) fn add<M: Metric + Clone>(&mut self, name: Name, metric: M) -> M {
         let written = name.as_str();
-        // The writer adds what counters end with.
+        // The writer adds the suffix of counters.
         let stem = written.strip_suffix("_total").unwrap_or(written);
         self.0.register(stem, name.help(), metric.clone());
         metric

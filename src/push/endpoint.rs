@@ -97,10 +97,8 @@ fn meant(address: IpAddr) -> IpAddr {
         IpAddr::from(Ipv4Addr::new(a, b, c, d))
     };
     match parts {
-        // RFC 6052 section 2.1.
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => four(high, low),
-        // 6to4, RFC 3056.
-        [0x2002, high, low, ..] => four(high, low),
+        // RFC 6052 section 2.1; 6to4, RFC 3056.
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => four(high, low),
         _ => address,
     }
 }
@@ -138,9 +136,11 @@ fn is_public_six(six: Ipv6Addr) -> bool {
     // Only this block is global unicast so far. In it, 2001::/23 is for protocols (Teredo, ORCHID), and two blocks are
     // for documents.
     let is_global = parts[0] & 0xe000 == 0x2000;
-    let is_special = (parts[0] == 0x2001 && parts[1] < 0x200)
-        || (parts[0] == 0x2001 && parts[1] == 0xdb8)
-        || (parts[0] == 0x3fff && parts[1] < 0x1000);
+    let is_special = match parts {
+        [0x2001, next, ..] => next < 0x200 || next == 0xdb8,
+        [0x3fff, next, ..] => next < 0x1000,
+        _ => false,
+    };
     is_global && !is_special
 }
 

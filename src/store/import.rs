@@ -1,7 +1,7 @@
-//! Devices that another system knew, put into the store in one transaction.
+//! Imports devices of another system into the store, in one transaction.
 //!
-//! It may run next to the daemon: SQLite's locks keep the two apart, and whatever a REGISTER has told the daemon is
-//! kept. The daemon reads devices at its start only.
+//! It may run while the daemon runs: SQLite's locks separate the two, and what the daemon has learned from a REGISTER
+//! is kept. The daemon reads devices only at its start.
 
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::{Path, PathBuf};
@@ -22,17 +22,17 @@ const BUSY: Duration = Duration::from_secs(10);
 pub enum Fate {
     /// It is new to the store.
     Added,
-    /// The store knew it, with less or older knowledge.
+    /// The store knew it, with less or older data.
     Renewed,
     /// The token moves from this AOR, which registered earlier.
     Taken(Aor),
-    /// The store knows it as it is, or better.
+    /// The store has the same or better data.
     Known,
     /// The token belongs to this AOR, which registered later.
     Kept(Aor),
 }
 
-/// Devices on their way into the store: nothing is there before [`Import::commit`].
+/// An open transaction: nothing is in the store before [`Import::commit`].
 #[derive(Debug)]
 pub struct Import {
     connection: Connection,
@@ -73,7 +73,7 @@ impl Import {
         })
     }
 
-    /// Makes it so.
+    /// Commits.
     ///
     /// # Errors
     /// When the store cannot be written; then nothing has changed.
@@ -83,10 +83,9 @@ impl Import {
         Ok(self.fates)
     }
 
-    /// The planned results. Touches nothing.
+    /// The planned results, without any change.
     ///
-    /// # Errors
-    /// When the store is there and cannot be read.
+    /// # Errors When the store exists and cannot be read.
     pub fn foresee(path: &Path, devices: &[Device]) -> Result<Vec<Fate>, StoreError> {
         let added = || devices.iter().map(|_| Fate::Added).collect();
         if !path.exists() {
@@ -108,14 +107,14 @@ impl Import {
     }
 }
 
-/// Root makes the file for the daemon's user: the directory's owner.
+/// If root creates the file, gives it to the daemon's user, who owns the directory.
 fn give_to_owner_of_directory(path: &Path) {
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty());
     let owner = std::fs::metadata(directory.unwrap_or(Path::new(".")));
     if let (Ok(owner), Ok(file)) = (owner, std::fs::metadata(path))
         && owner.uid() != file.uid()
     {
-        // Changing the owner is not allowed: then this user owns it, as any new file.
+        // Not permitted: then this user owns it, like any new file.
         let _ = chown(path, Some(owner.uid()), Some(owner.gid()));
         for beside in ["-wal", "-shm"] {
             let mut name = path.as_os_str().to_owned();
@@ -164,7 +163,7 @@ fn fate(db: &Connection, key: &DeviceKey, device: &Device) -> rusqlite::Result<(
     })
 }
 
-/// The tokens of a device; what it misses is taken from others.
+/// The tokens of a device, with missing ones filled in from the other.
 fn joined(tokens: &Tokens, others: &Tokens) -> Tokens {
     let call = tokens.call().or(others.call()).cloned();
     let remote = tokens.remote().or(others.remote()).cloned();

@@ -1,7 +1,7 @@
 //! The token store: devices that outlive their registrations, and the journal of wakes.
 //!
-//! Everything that a call needs is in the engine's memory; the store is read once at start and written behind it. Calls
-//! never wait for a write.
+//! The engine has everything that a call needs in memory. The store is read once at start, and written in the
+//! background. Calls never wait for a write.
 //!
 //! ```text
 //! engine --StoreOp--> StoreWriter::submit --> queue (newest change per device) --> writer thread --> SQLite

@@ -1,7 +1,7 @@
 //! The kind of a push's error in journal lines of older versions, which have only its class and its text.
 //!
-//! The upgrade of a store gives such lines their code. Until then, and in files that are only read, it is found here.
-//! No other place reads these texts.
+//! The upgrade of a store gives such lines their code. For files that are only read, this module finds it. No other
+//! place reads these texts.
 
 use crate::types::push::{Fault, KeptBy, PushErrorKind, TOPIC_CODES};
 
@@ -67,7 +67,7 @@ fn misconfigured(reason: &str) -> PushErrorKind {
     })
 }
 
-/// What kept a push: older versions had one class for all of it.
+/// What prevented a push: older versions had one class for all causes.
 fn exhausted(reason: &str) -> PushErrorKind {
     let rest = reason.strip_prefix("not delivered in time: ").unwrap_or(reason);
     let rest = rest.strip_prefix("access token: ").unwrap_or(rest);

@@ -65,7 +65,7 @@ pub(super) fn failure(path: &Path, error: &rusqlite::Error) -> StoreError {
     let path = path.to_owned();
     let reason = words::of_sqlite(error);
     match error.sqlite_error_code() {
-        // Without a code it is not SQLite that complains: a row has a type or text that fswake never writes.
+        // An error without a code is not SQLite's: a row has a type or text that fswake never writes.
         None | Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt { path, reason },
         Some(_) => StoreError::Unusable { path, reason },
     }

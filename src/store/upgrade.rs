@@ -55,9 +55,8 @@ fn apply(connection: &Connection, found: i64) -> rusqlite::Result<()> {
     tx.commit()
 }
 
-/// Writes tokens that were stored as phones sent them as they are read now. Rows that turn out to be one device become
-/// one: the one seen last. Rows without a token that could wake a phone go: nothing was ever pushed to them with
-/// success.
+/// Rewrites tokens that were stored as phones sent them in the form in which they are read now. Of rows that turn out
+/// to be one device, the one seen last stays. Rows without a usable token are deleted: no push to them ever succeeded.
 fn give_tokens_one_form(tx: &Transaction<'_>) -> rusqlite::Result<()> {
     let mut query = tx.prepare(&format!("SELECT {DEVICE}, id FROM devices ORDER BY last_seen, id"))?;
     let rows = query.query_map([], |row| Ok((rows::device(row)?, row.get::<_, i64>("id")?)))?;

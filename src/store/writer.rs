@@ -22,7 +22,7 @@ const BATCH: usize = 2_000;
 const GATHER: Duration = Duration::from_millis(20);
 /// Waits between tries while the file cannot be written: doubled from the first to the last.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
-/// How often old journal lines are looked for, how many go in one transaction, and the pause between two of those.
+/// How often old journal lines are deleted, how many in one transaction, and the pause between two transactions.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 const PRUNE_PAUSE: Duration = Duration::from_millis(50);
 const PRUNE_STEP: usize = 1_000;
@@ -36,7 +36,7 @@ pub struct Health {
     pub queued: usize,
     /// Journal lines lost since the start: the file could not be written for too long.
     pub dropped_journal: u64,
-    /// Changes of devices lost since the start; 0 on any machine that is looked after.
+    /// Changes of devices lost since the start; should be 0.
     pub dropped_devices: u64,
 }
 
@@ -98,7 +98,7 @@ impl StoreWriter {
         }
     }
 
-    /// Waits until nothing waits in memory, at most `within`. Blocks the thread: in async code call it through
+    /// Waits until no change waits in memory, at most `within`. Blocks the thread: in async code call it through
     /// `spawn_blocking`.
     pub fn flush(&self, within: Duration) -> Result<(), FlushError> {
         let shared = &self.0.shared;
@@ -289,8 +289,8 @@ fn run(shared: &WriterShared, mut db: Database) {
     }
 }
 
-/// Makes the thread's end known, and says so when it was a panic. Calls go on without what is stored; whoever looks
-/// after the daemon has to start it again.
+/// Marks the thread as ended, and logs an error if it panicked. Calls go on without the store; an operator has to
+/// restart the daemon.
 struct EndNotice<'a>(&'a WriterShared);
 
 impl Drop for EndNotice<'_> {
@@ -300,7 +300,7 @@ impl Drop for EndNotice<'_> {
         if thread::panicking() {
             state.failing = Some(WriteFailure {
                 since: unix_now(),
-                reason: "its writer has ended by a defect of fswake: restart it".into(),
+                reason: "a bug in fswake ended its writer: restart fswake".into(),
             });
         }
         let lost = thread::panicking().then(|| state.pending());
@@ -340,7 +340,7 @@ mod tests {
                 capture(|| {
                     let defect = std::panic::catch_unwind(|| {
                         let _end = EndNotice(&shared);
-                        // A batch is in its hands when it ends.
+                        // The thread ends with a batch under way.
                         drop(shared.next(Instant::now() + Duration::from_secs(60)));
                         panic!("a defect")
                     });

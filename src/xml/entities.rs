@@ -1,4 +1,4 @@
-//! XML's entities as FreeSWITCH's own reader takes them.
+//! XML's entities, read as FreeSWITCH does.
 
 use std::borrow::Cow;
 

@@ -42,18 +42,25 @@ async fn hooks_of_the_legs_are_taken_off_a_loopback_before_it_rings_or_is_answer
         phone.answer();
         held.wait_bridged().await;
         let commands: Vec<String> = held.commands().into_iter().map(|(_, command)| command).collect();
-        let place = |what: &str| commands.iter().position(|c| c.contains(what));
+        let place = |what: String| commands.iter().position(|command| command.contains(&what));
         let channel = &held.uuid;
-        let taken_off = commands.iter().position(|c| {
-            c.contains(&format!("uuid_setvar_multi {channel} "))
-                && ["execute_on_answer=", "api_on_ring="]
-                    .iter()
-                    .all(|hook| c.contains(hook))
-        });
-        assert_eq!(taken_off.is_some(), are_taken_off, "{commands:?}");
+        let taken_off = |hook: &str| {
+            let is_that = |command: &String| {
+                command.contains(&format!("uuid_setvar_multi {channel} ")) && command.contains(&format!("{hook}="))
+            };
+            commands.iter().position(is_that)
+        };
+        let (ring, answer) = (taken_off("api_on_ring"), taken_off("execute_on_answer"));
+        assert_eq!(
+            (ring.is_some(), answer.is_some()),
+            (are_taken_off, are_taken_off),
+            "{commands:?}"
+        );
         if are_taken_off {
-            assert!(taken_off < place(&format!("uuid_ring_ready {channel}")), "{commands:?}");
-            assert!(taken_off < place(&format!("uuid_answer {channel}")), "{commands:?}");
+            let rings = place(format!("uuid_ring_ready {channel}"));
+            assert!(ring < rings, "{commands:?}");
+            assert!(rings < answer, "a plain bridge would need it: {commands:?}");
+            assert!(answer < place(format!("uuid_answer {channel}")), "{commands:?}");
         }
         held.caller_hangs_up();
         phone.got_bye().await;

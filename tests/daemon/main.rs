@@ -12,7 +12,7 @@
 //! | `child` | what a leg has of its call: variables, caller, roles |
 //! | `ends` | what the dialplan's own `bridge` learns of the phones |
 //! | `taken` | calls that somebody else takes while they are held |
-//! | `without_async` | calls that `socket` without `async` holds
+//! | `without_async` | calls that `socket` without `async` holds |
 //! | `pickup_race` | pick-ups that cross the answer of the caller's phone |
 //! | `outcomes` | who declined, who never came, who cannot be woken |
 //! | `fail_open` | what breaks around fswake |

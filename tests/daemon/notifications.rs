@@ -439,6 +439,6 @@ async fn push_from_the_command_line_says_what_came_of_it_device_by_device() {
     assert!(err.contains("no device of this user"), "{err}");
     let (code, _, err) = push(&stage, &daemon, &with(&["--payload", "{"])).await;
     assert_eq!(code, Some(1));
-    assert!(err.contains("--payload: it is not JSON"), "{err}");
+    assert!(err.contains("--payload: not JSON"), "{err}");
     assert_eq!(push(&stage, &daemon, &with(&["--type", "sms"])).await.0, Some(2));
 }

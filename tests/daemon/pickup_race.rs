@@ -53,22 +53,27 @@ async fn has_him(stage: &Stage, held: &Held, number: &str) {
     assert!(stage.fs.legs().is_empty());
 }
 
-/// The pick-up's order came before fswake's, and no event could report it.
-#[tokio::test]
-async fn caller_who_is_picked_up_as_his_bridge_is_ordered_keeps_that_call() {
+/// Somebody with the number 1009 picks the caller up, and the phone answers: with either routing the caller is theirs.
+async fn is_his_who_picks_up(pick_up: impl Fn(&Held)) {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     let phone = stage.iphone("1001");
     for call in both_ways(&daemon, "1001") {
         let held = ringing(&stage, &daemon, &[&phone], &call).await;
         let from = daemon.log.len();
-        held.pick_up_before_the_bridge("1009");
+        pick_up(&held);
         phone.answer();
         let line = daemon.log.wait_from(from, &["call over"]).await;
         assert_eq!(field(&line, "outcome"), "taken", "{line}");
         phone.got_bye().await;
         has_him(&stage, &held, "1009").await;
     }
+}
+
+/// The pick-up's order came before fswake's, and no event could report it.
+#[tokio::test]
+async fn caller_who_is_picked_up_as_his_bridge_is_ordered_keeps_that_call() {
+    is_his_who_picks_up(|held| held.pick_up_before_the_bridge("1009")).await;
 }
 
 /// A FreeSWITCH that may not look anything up while it reads a command (`api-expansion`).
@@ -122,19 +127,7 @@ async fn caller_who_is_picked_up_once_his_bridge_is_ordered_keeps_that_call() {
 /// bridged with the caller meanwhile would take him with it.
 #[tokio::test]
 async fn pick_up_that_begins_before_the_order_and_ends_after_it_cuts_nobody() {
-    let stage = Stage::new().await;
-    let daemon = stage.start().await;
-    let phone = stage.iphone("1001");
-    for call in both_ways(&daemon, "1001") {
-        let held = ringing(&stage, &daemon, &[&phone], &call).await;
-        let from = daemon.log.len();
-        held.pick_up_around_the_order("1009");
-        phone.answer();
-        let line = daemon.log.wait_from(from, &["call over"]).await;
-        assert_eq!(field(&line, "outcome"), "taken", "{line}");
-        phone.got_bye().await;
-        has_him(&stage, &held, "1009").await;
-    }
+    is_his_who_picks_up(|held| held.pick_up_around_the_order("1009")).await;
 }
 
 /// The cause shows who ended the call: FreeSWITCH hangs up on a caller whom it cannot bridge.

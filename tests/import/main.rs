@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | `command` | the command as an operator runs it |
+//! | `failures` | runs that fail, are killed, or would overwrite something |
 //! | `golden` | configurations, and their conversions |
 //! | `postgres` | tokens in a private PostgreSQL server |
 //! | `conf` | what is read of apn.conf.xml, well-formed or not |
@@ -11,6 +12,7 @@
 
 mod command;
 mod conf;
+mod failures;
 mod golden;
 mod postgres;
 mod store;

@@ -216,7 +216,7 @@ fn tokens_are_copied_from_postgresql_and_a_second_run_changes_nothing() {
     server.sql("UPDATE push_tokens SET last_update = '2026-11-22 06:00:00' WHERE extension = '1001' AND type = 'im'");
     let ran = import(state.path(), &names[0]);
     assert!(
-        ran.stderr.contains("has 0 new devices, 1 renewed, 1 known"),
+        ran.stderr.contains("has 0 new devices, 1 renewed, 1 unchanged"),
         "{}",
         ran.stderr
     );

@@ -87,6 +87,11 @@ pub fn gateway_app(gateway: &Gateway, profile: HttpProfile) -> App {
     }
 }
 
+/// An app with the simplest profile.
+pub fn simple(gateway: &Gateway) -> App {
+    gateway_app(gateway, http_profile(gateway, "/push"))
+}
+
 pub fn pushers(app: App) -> Pushers {
     Pushers::new(vec![app]).unwrap()
 }

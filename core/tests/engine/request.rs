@@ -52,6 +52,21 @@ fn ends(b: &mut Bench, result: HoldResult, state: WakeState) -> WakeReport {
     report
 }
 
+/// The phone of this token registers where it is awake, and that long ago by now.
+#[track_caller]
+fn registered(b: &mut Bench, ago: Duration) {
+    b.register(reg("1001", "tok", "1001@here:1", Some(apns("tok"))));
+    b.expect_stored("tok");
+    b.pass(ago);
+}
+
+fn no_app() -> PushError {
+    PushError::NoApp {
+        provider: Provider::Apns,
+        app: "com.example.app".into(),
+    }
+}
+
 fn comes(b: &mut Bench, token: &str) {
     b.register(reg("1001", token, &format!("1001@{token}:2"), Some(apns(token))));
     b.expect_stored(token);
@@ -91,9 +106,7 @@ fn settle_delay_is_kept() {
 #[test]
 fn phone_that_is_awake_is_not_pushed_and_the_answer_is_immediate() {
     let mut b = bench();
-    b.register(reg("1001", "tok", "1001@here:1", Some(apns("tok"))));
-    b.expect_stored("tok");
-    b.pass(ms(29_000));
+    registered(&mut b, ms(29_000));
     ask(&mut b, 1);
     let report = ends(&mut b, HoldResult::Woken, WakeState::Awake);
     assert_eq!(report.took, Duration::ZERO);
@@ -113,9 +126,7 @@ fn phone_without_a_token_needs_none() {
 #[test]
 fn registered_phone_that_was_not_heard_of_lately_is_pushed_and_waited_for() {
     let mut b = bench();
-    b.register(reg("1001", "tok", "1001@here:1", Some(apns("tok"))));
-    b.expect_stored("tok");
-    b.pass(ms(31_000));
+    registered(&mut b, ms(31_000));
     ask(&mut b, 1);
     b.expect_push("tok");
     b.expect_nothing_more();
@@ -127,9 +138,7 @@ fn registered_phone_that_was_not_heard_of_lately_is_pushed_and_waited_for() {
 #[test]
 fn forced_wake_pushes_a_phone_that_seems_awake() {
     let mut b = bench();
-    b.register(reg("1001", "tok", "1001@here:1", Some(apns("tok"))));
-    b.expect_stored("tok");
-    b.pass(ms(1_000));
+    registered(&mut b, ms(1_000));
     force(&mut b, 1);
     b.expect_push("tok");
     b.expect_nothing_more();
@@ -213,13 +222,7 @@ fn refused_push_ends_the_wait_and_says_why() {
     b.sleeping("1001", "tok");
     ask(&mut b, 1);
     let push = b.expect_push("tok");
-    b.refuses(
-        &push,
-        PushError::NoApp {
-            provider: Provider::Apns,
-            app: "com.example.app".into(),
-        },
-    );
+    b.refuses(&push, no_app());
     let report = ends(&mut b, HoldResult::Unreachable, WakeState::Refused);
     assert!(report.parties[0].problem.is_some());
 }
@@ -227,18 +230,10 @@ fn refused_push_ends_the_wait_and_says_why() {
 #[test]
 fn registered_phone_whose_push_was_refused_is_not_called_woken() {
     let mut b = bench();
-    b.register(reg("1001", "tok", "1001@here:1", Some(apns("tok"))));
-    b.expect_stored("tok");
-    b.pass(ms(31_000));
+    registered(&mut b, ms(31_000));
     ask(&mut b, 1);
     let push = b.expect_push("tok");
-    b.refuses(
-        &push,
-        PushError::NoApp {
-            provider: Provider::Apns,
-            app: "com.example.app".into(),
-        },
-    );
+    b.refuses(&push, no_app());
     ends(&mut b, HoldResult::Unreachable, WakeState::Refused);
 }
 

@@ -1,4 +1,5 @@
-//! The files that `fswake setup` writes: what is missing, and what is still as setup wrote it and has a new text now.
+//! The files that `fswake setup` writes: missing ones, and those that are still as setup wrote them and have a new
+//! text.
 
 use std::path::{Path, PathBuf};
 
@@ -22,8 +23,8 @@ pub(super) enum FileStep {
     Change { file: NewFile, before: String },
     /// It is as it should be.
     Good(PathBuf),
-    /// Edited, and setup has had no new text since: it stays. `new` is the text that lies next to it from before, if it
-    /// still does.
+    /// Edited, and setup has had no new text since: it stays. `new` is the new text from an earlier run, if it is still
+    /// next to the file.
     Edited { path: PathBuf, new: Option<PathBuf> },
     /// Edited, and setup has another text: that goes next to it.
     Beside {
@@ -31,7 +32,7 @@ pub(super) enum FileStep {
         file: NewFile,
         before: String,
     },
-    /// It belongs to somebody else: the text that it should have.
+    /// Not written by setup; this is the text that it should have.
     Leave { path: PathBuf, should: String },
     /// The password's file, with another password than FreeSWITCH's.
     OtherPassword(PathBuf),
@@ -47,7 +48,7 @@ pub(super) struct SetupPlan {
 pub(super) fn plan(site: &Site, configuration: &Path, units: &Path) -> std::io::Result<SetupPlan> {
     let mut sums = SetupSums::beside(configuration)?;
     let mut steps = Vec::new();
-    // A script that answers for the dialplan ignores this file.
+    // If a script provides the dialplan, FreeSWITCH does not read this file.
     if site.script.is_none() {
         steps.push(step(
             &mut sums,
@@ -109,7 +110,7 @@ fn configured_step(sums: &mut SetupSums, socket: &EventSocket, path: &Path) -> s
         return Ok((FileStep::Make(readable(path, text)), true));
     };
     let state = sums.state(path, &before, &text);
-    // A package brings the example.
+    // A package installs the example.
     if before == text || before == EXAMPLE || state == FileState::Old {
         sums.note(path, &text);
         let step = if before == text {
@@ -131,8 +132,7 @@ fn configured_step(sums: &mut SetupSums, socket: &EventSocket, path: &Path) -> s
     Ok((step, is_named))
 }
 
-/// The password's file: made where it is missing, never overwritten. It may hold the password of a FreeSWITCH
-/// elsewhere.
+/// The password's file: created if missing, never overwritten, because it may have the password of another FreeSWITCH.
 fn password(path: &Path, password: &str) -> std::io::Result<FileStep> {
     Ok(match read(path)? {
         None => FileStep::Make(NewFile {
@@ -178,7 +178,7 @@ struct Settings {
 }
 
 impl Settings {
-    /// A text that is not TOML has none: the doctor reports the error.
+    /// Empty if the text is not TOML: the doctor reports the error.
     fn of(text: &str) -> Self {
         let table = text.parse::<toml::Table>().unwrap_or_default();
         let value = |key: &str| table.get("freeswitch").and_then(|freeswitch| freeswitch.get(key));
@@ -197,7 +197,7 @@ impl Settings {
     }
 }
 
-/// Whether two names are of one host, as far as can be seen: this one has several.
+/// Whether two names may mean the same host: this host has several.
 fn is_same_host(one: &str, other: &str) -> bool {
     let is_here = |host: &str| matches!(host, "localhost" | "127.0.0.1" | "::1");
     one == other || is_here(one) && is_here(other)

@@ -1,4 +1,4 @@
-//! What `fswake setup` finds of a FreeSWITCH: its folder of configuration, its event socket, who answers for its
+//! What `fswake setup` finds out about a FreeSWITCH: its configuration folder, its event socket, and what provides its
 //! dialplan.
 
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
@@ -30,7 +30,7 @@ pub(super) struct Site {
     pub folder: PathBuf,
     /// Its event socket.
     pub socket: EventSocket,
-    /// The script that answers for its dialplan in place of the files, by its name.
+    /// The name of the script that provides its dialplan in place of the files.
     pub script: Option<&'static str>,
     /// The context that leads to fswake.
     pub context: OwnContext,
@@ -159,15 +159,15 @@ fn event_socket(folder: &Path) -> anyhow::Result<EventSocket> {
     Ok(EventSocket { host, port, password })
 }
 
-/// What FreeSWITCH has as `local_ip_v4` unless its configuration says otherwise: the address that this host has on the
-/// way to others (`switch_find_local_ip`). Nothing is sent for it.
+/// FreeSWITCH's default for `local_ip_v4`: the address that this host uses towards others (`switch_find_local_ip`).
+/// Nothing is sent to find it.
 fn local_ip_v4() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect((Ipv4Addr::new(82, 45, 148, 209), 9)).ok()?;
     Some(socket.local_addr().ok()?.ip())
 }
 
-/// Those of the directory's own files and of the folders right in it.
+/// Those in the directory's own files and in the folders directly below.
 fn dial_strings(directory: &Path) -> Vec<DialString> {
     let mut found = Vec::new();
     for file in xml_files(directory, 2) {

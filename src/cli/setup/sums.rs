@@ -1,6 +1,5 @@
-//! What `fswake setup` wrote the last time, so that it never takes an operator's change away: a file that is still as
-//! setup wrote it may be replaced, any other is sums and the new text goes next to it. dpkg treats a package's
-//! conffiles the same way.
+//! What `fswake setup` wrote last, so that it never undoes an operator's change. A file that is still as setup wrote it
+//! may be replaced; any other is kept, and the new text goes next to it. dpkg treats conffiles the same way.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -25,7 +24,7 @@ pub(super) struct SetupSums {
 pub(super) enum FileState {
     /// It has the new text.
     Good,
-    /// It is as setup wrote it, and the text is a new one.
+    /// It is as setup wrote it, and there is a new text.
     Old,
     /// An operator has changed it, and the text is still the one that setup had the last time.
     Edited,

@@ -131,11 +131,10 @@ impl Connection {
         } else {
             "uuid_answer"
         };
-        let channel = channel.clone();
-        commands.extend(self.forget_own_hooks());
+        commands.extend(self.forget_own_hooks(|_| true));
         let nth = commands.len();
         commands.push(api(format!("{answer} {channel}")));
-        commands.push(api(encode::forget_leg(&channel)));
+        commands.push(api(encode::forget_leg(channel)));
         let replies = self.all(commands).await?;
         if replies.get(nth).is_some_and(|answered| answered.api_result().is_ok()) {
             return Ok(());

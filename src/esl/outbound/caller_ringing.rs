@@ -53,7 +53,11 @@ impl Connection {
                 // Not the application: it would wait for the channel's tick, and appear in records as the call's last
                 // application.
                 let rings = api(format!("uuid_ring_ready {}", self.held.channel));
-                let commands = self.forget_own_hooks().into_iter().chain([rings]).collect();
+                let commands = self
+                    .forget_own_hooks(|hook| hook.contains("_on_ring"))
+                    .into_iter()
+                    .chain([rings])
+                    .collect();
                 self.all(commands).await?;
                 Ok(())
             }

@@ -57,8 +57,6 @@ pub(super) struct Connection {
     pub(super) dialed: Vec<LegId>,
     /// Legs that were dialled, and are neither over nor bridged.
     pub(super) ringing: Vec<LegId>,
-    /// The held channel has no hooks of its legs any more.
-    pub(super) are_own_hooks_forgotten: bool,
     /// How often the lease of each was renewed.
     pub(super) renewals: HashMap<LegId, u32>,
     /// Legs that have left their originate. Only those can be bridged.
@@ -146,7 +144,6 @@ impl Connection {
             prepared: None,
             dialed: Vec::new(),
             ringing: Vec::new(),
-            are_own_hooks_forgotten: false,
             renewals: HashMap::new(),
             parked: Vec::new(),
             reaches: HashMap::new(),
@@ -287,7 +284,7 @@ impl Connection {
         let is_refused = !self.api(encode::resumes(channel, false)).await?;
         self.holds_on = is_refused && self.ask(format!("uuid_exists {channel}")).await?.trim() == "true";
         if self.holds_on && !before {
-            warn!("FreeSWITCH has not taken socket_resume=false: the connection stays as long as the call");
+            warn!("FreeSWITCH refused socket_resume=false: the connection stays open as long as the call");
         }
         Ok(())
     }

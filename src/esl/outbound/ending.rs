@@ -1,4 +1,4 @@
-//! How a call's connection ends: in order, by its loss, or by a defect of fswake. In each case the engine learns that
+//! How a call's connection ends: in order, by its loss, or by a bug in fswake. In each case the engine learns that
 //! this call has no connection any more, and no leg goes on ringing.
 
 use std::panic::AssertUnwindSafe;
@@ -32,7 +32,7 @@ impl Connection {
             }
             // The panic is in the log already. FreeSWITCH goes on with the dialplan when the connection is dropped.
             Err(_) => {
-                error!("a defect of fswake has ended this call's connection: the call goes on without fswake");
+                error!("a bug in fswake ended this call's connection: the call goes on without fswake");
                 self.emit(Event::ConnectionLost(self.call)).await;
                 // Its order has left the queue, and the engine counts that leg as done. An ordered bridge may stand.
                 let in_hand = self.in_hand.take().filter(|_| self.place == Place::Held);

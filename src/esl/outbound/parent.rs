@@ -77,13 +77,12 @@ impl Connection {
         Ok(())
     }
 
-    /// The same for the held end of the loopback, as a command that comes before it rings or is answered. Until then a plain
-    /// bridge, if the call goes back to one, passes the hooks on to its legs.
-    pub(super) fn forget_own_hooks(&mut self) -> Option<EslCommand> {
-        if self.held.behind.is_none() || std::mem::replace(&mut self.are_own_hooks_forgotten, true) {
-            return None;
-        }
-        encode::forget_hooks(&self.held.channel, self.held.parent.inherited.hooks()).map(api)
+    /// The same for the held end of the loopback, as a command that comes before it rings or is answered: the hooks that
+    /// would run then. A plain bridge, if the call goes back to one, passes the others on to its legs.
+    pub(super) fn forget_own_hooks(&self, would_run: impl Fn(&str) -> bool) -> Option<EslCommand> {
+        self.held.behind.as_ref()?;
+        let hooks = self.held.parent.inherited.hooks().filter(|hook| would_run(hook));
+        encode::forget_hooks(&self.held.channel, hooks).map(api)
     }
 
     /// Names the callee to a leg that was answered or has early media; nothing if it has the name.

@@ -121,7 +121,10 @@ impl Connection {
             return Ok(false);
         }
         for other in decode::channels_since(text(1), &own) {
-            info!(other, "picked the caller up too late: that channel ends");
+            info!(
+                other,
+                "the caller was picked up too late: the channel of the pick-up ends"
+            );
             self.api(encode::end_latecomer(&other, a_leg, leg)).await?;
         }
         Ok(true)

@@ -1,7 +1,7 @@
-//! mod_apn's configuration in fswake's words. Pure.
+//! Converts mod_apn's configuration. Pure.
 //!
-//! What comes out is a file that `fswake check` accepts. Its comments say what came from where, what has no equivalent,
-//! and what was unsafe and is safe now. A profile that cannot be read is there as a comment.
+//! The result is a file that `fswake check` accepts. Its comments show where each value comes from, what has no
+//! equivalent, and what was unsafe and has become safe. A profile that cannot be read becomes a comment.
 
 mod names;
 mod page;
@@ -23,7 +23,7 @@ const CONTACT: [(&str, &str, &str); 4] = [
     ("contact_platform_param", "platform", "pn-platform"),
 ];
 
-/// What is known besides mod_apn's configuration.
+/// What is known in addition to mod_apn's configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Beside {
     /// The configuration's name, for the first line.
@@ -41,7 +41,7 @@ pub struct ConvertedConfig {
     pub toml: String,
     /// Files next to it that it names, one line each.
     pub secrets: Vec<(String, Secret)>,
-    /// What an operator has to look after: something is left out or cannot be known.
+    /// What an operator has to check: something is left out or unknown.
     pub warnings: Vec<String>,
 }
 
@@ -87,7 +87,7 @@ impl Conversion {
         self.warnings.push(text);
     }
 
-    /// What has no equivalent, before everything else.
+    /// Writes what has no equivalent, first of all.
     fn not_taken(&mut self, conf: &ApnConf) {
         self.page.gap();
         if let Some(dsn) = conf.settings.get("odbc_dsn") {
@@ -260,7 +260,7 @@ impl Conversion {
     }
 }
 
-/// What fswake takes for the name of a URI parameter.
+/// What fswake accepts as the name of a URI parameter.
 fn is_parameter(name: &str) -> bool {
     !name.is_empty()
         && name

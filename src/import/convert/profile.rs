@@ -81,7 +81,7 @@ impl ProfileText {
         Ok(())
     }
 
-    /// Returns the user and password that it held.
+    /// Returns the user and password that it contained.
     fn url(&mut self, params: &Params) -> Result<Option<String>, String> {
         let written = known("url", params)?;
         let written = written.ok_or("it has no url: mod_apn reads neither it nor any profile after it.")?;
@@ -209,7 +209,7 @@ impl ProfileText {
         }
     }
 
-    /// Seconds there, 0 for none. A push that takes longer than a few seconds helps no caller.
+    /// mod_apn's seconds; 0 is no limit. A push that takes longer than a few seconds is too late for the caller.
     fn timeouts(&mut self, params: &Params) {
         for (theirs, ours) in [("connect_timeout", "connect-timeout"), ("timeout", "timeout")] {
             let Some(value) = params.get(theirs) else { continue };
@@ -247,7 +247,7 @@ fn known<'a>(name: &str, params: &'a Params) -> Result<Option<&'a ParamValue>, S
     }
 }
 
-/// Whether a query has a fixed value that its name calls a secret.
+/// Whether a query has a fixed value whose name suggests a secret.
 fn has_key(url: &str) -> bool {
     let query = url.split_once('?').map(|(_, query)| query).unwrap_or_default();
     query

@@ -1,4 +1,4 @@
-//! mod_apn's templates as fswake's: the same `${names}`, parsed and encoded instead of pasted.
+//! Converts mod_apn's templates: the same `${names}`, but parsed, and with encoded values.
 
 use crate::push::template::{BodyTemplate, JSON, TemplateError, UrlTemplate};
 use crate::types::Printable;
@@ -7,7 +7,7 @@ use crate::types::Printable;
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 const PLAIN: &str = "text/plain";
 
-/// A template that our reader takes.
+/// A template that fswake's parser accepts.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct FittedTemplate<T> {
     pub template: T,
@@ -49,7 +49,7 @@ pub(super) fn url(written: &str) -> Result<(FittedTemplate<String>, Option<Strin
     Ok((fitted, user))
 }
 
-/// A body: of its own content type if it is that, else of the one that it looks like.
+/// A body: of its declared content type if that fits, else of the type that it looks like.
 pub(super) fn body(written: &str, content_type: Option<&str>) -> Result<FittedTemplate<Body>, String> {
     let looks_like = if written.trim_start().starts_with(['{', '[']) {
         JSON
@@ -89,7 +89,7 @@ pub(super) fn body(written: &str, content_type: Option<&str>) -> Result<FittedTe
     Err(first_problem.unwrap_or_default())
 }
 
-/// Takes out unknown names until it can be parsed.
+/// Removes unknown names until it can be parsed.
 fn fit(
     mut template: String,
     parse: impl Fn(&String) -> Result<(), TemplateError>,

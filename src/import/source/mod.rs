@@ -41,7 +41,7 @@ pub enum SourceError {
 }
 
 impl Source {
-    /// Reads what names a database: a FreeSWITCH or libpq DSN, or a SQLite file.
+    /// Reads the name of a database: a FreeSWITCH or libpq DSN, or a SQLite file.
     ///
     /// # Errors
     /// When it names a database of another kind.
@@ -73,7 +73,7 @@ impl Source {
         }
     }
 
-    /// Reads every row of `push_tokens`, as it is at one moment.
+    /// Reads every row of `push_tokens`, in one snapshot.
     ///
     /// # Errors
     /// If the database or the table does not exist, or is not readable.

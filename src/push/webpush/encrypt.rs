@@ -32,7 +32,7 @@ fn seal(to: &SubscriptionKeys, plain: &[u8], own: &PrivateKey, salt: &[u8; SALT]
     let public = own.compute_public_key()?;
     let theirs = UnparsedPublicKey::new(&ECDH_P256, &to.p256dh);
     // RFC 8291 section 3.4.
-    let input = agree(own, &theirs, Unspecified, |shared| {
+    let input = agree(own, theirs, Unspecified, |shared| {
         let context: [&[u8]; 3] = [b"WebPush: info\0", &to.p256dh, public.as_ref()];
         expand::<32>(&Salt::new(HKDF_SHA256, &to.auth).extract(shared), &context)
     })?;

@@ -174,23 +174,23 @@ impl WebPush {
         }
         let response = match request.body(prepared.body.clone()).send().await {
             Ok(response) => response,
-            Err(error) => return self.lost(&prepared.origin, error),
+            Err(error) => return lost(&prepared.origin, error),
         };
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         match read_body(response).await {
             Ok(body) => classify(status, &headers, &body, self.clock.now().wall),
-            Err(error) => self.lost(&prepared.origin, error),
+            Err(error) => lost(&prepared.origin, error),
         }
     }
+}
 
-    /// A service that is not what it has to be is not the app's fault: a phone chose it.
-    fn lost(&self, origin: &Origin, error: reqwest::Error) -> Try {
-        match origin.connection.lost(error) {
-            Try::Refused(PushError::Misconfigured { fault, reason }) if fault != Fault::Settings => {
-                Try::Refused(PushError::Refused(OwnRefusal::EndpointNotTrusted(reason)))
-            }
-            other => other,
+/// A service that cannot be trusted is not the app's fault: a phone chose it.
+fn lost(origin: &Origin, error: reqwest::Error) -> Try {
+    match origin.connection.lost(error) {
+        Try::Refused(PushError::Misconfigured { fault, reason }) if fault != Fault::Settings => {
+            Try::Refused(PushError::Refused(OwnRefusal::EndpointNotTrusted(reason)))
         }
+        other => other,
     }
 }
 

@@ -362,7 +362,7 @@ fn ends_without_a_fault_name_no_pattern() {
                 ("ring-time-over", json!({"cause": "NO_ANSWER"})),
                 over("timeout"),
             ],
-            "within the dial-string's own time",
+            "before the dial-string's own timeout",
         ),
         // Nothing went wrong, although phones were pushed that never came.
         (vec![held(), sent.clone(), taken.clone(), over("taken")], ""),

@@ -55,7 +55,7 @@ const ANY_CODEC: &str = "A phone that has none of the caller's codecs is rung on
                          profile after the caller's (audio only, if the caller has no video). FreeSWITCH may then \
                          transcode.";
 const UNREACHABLE: &str =
-    "503 is FreeSWITCH's own word for a dead connection, so such a phone is pushed again, and rung when it registers.";
+    "FreeSWITCH itself gives 503 for a dead connection, so such a phone is pushed again, and rung when it registers.";
 const ASLEEP: &str =
     "A phone with a push token that may be asleep over UDP is not rung at its old address, so there is no leg to it.";
 const STALE: &str = "A phone that may be awake is rung at its old address while its push is under way. If nobody is there, that leg is over before \

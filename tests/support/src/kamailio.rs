@@ -70,7 +70,7 @@ pub fn has(modules: &[&str]) -> Result<(), String> {
                 .join(format!("kamailio/modules/{module}.so"))
                 .is_file()
         };
-        folders.iter().any(|folder| is_in(&folder))
+        folders.iter().any(is_in)
     };
     match modules.iter().find(|module| !there(module)) {
         Some(module) => Err(format!(

@@ -241,10 +241,10 @@ impl Site {
     pub async fn forget_place(&self, phone: &Phone) {
         let (user, domain) = (&phone.account().user, &phone.account().domain);
         let before = self.daemon().log.count(&["event=Unregistered ", user]);
-        for profile in ["internal", ASSERTING] {
-            let flush = format!("sofia profile {profile} flush_inbound_reg {user}@{domain}");
-            self.fs.api(&flush).await;
-        }
+        let is_elsewhere = phone.account().server == self.fs.ports.single;
+        let profile = if is_elsewhere { ASSERTING } else { "internal" };
+        let flush = format!("sofia profile {profile} flush_inbound_reg {user}@{domain}");
+        self.fs.api(&flush).await;
         self.daemon()
             .log
             .wait_times(before + 1, &["event=Unregistered ", user])

@@ -94,9 +94,12 @@ impl Call {
     /// The time for this call is over.
     pub(super) fn time_is_up(&mut self, world: &mut World) {
         let is_rung = self.parties.iter().any(|p| p.leg.own().is_some());
-        let is_awake = |p: &Party| match self.is_request() {
-            true => self.needs_no_push(p, world),
-            false => p.is_awake(),
+        let is_awake = |p: &Party| {
+            if self.is_request() {
+                self.needs_no_push(p, world)
+            } else {
+                p.is_awake()
+            }
         };
         let result = if self.mode(world).only_wakes() && self.parties.iter().any(is_awake) {
             HoldResult::Woken

@@ -17,9 +17,12 @@ impl Call {
         let is_due = |p: &Party| p.leg.due_at().is_some();
         let has_come = |p: &Party| p.has_registered && !is_due(p);
         let is_waited_for = |p: &Party| !p.has_registered && p.wake.is_under_way() && p.may_answer();
-        let is_there = |p: &Party| match self.is_request() {
-            true => self.needs_no_push(p, world),
-            false => p.place.is_some(),
+        let is_there = |p: &Party| {
+            if self.is_request() {
+                self.needs_no_push(p, world)
+            } else {
+                p.place.is_some()
+            }
         };
         let can_ring = self.parties.iter().any(|p| has_come(p) || is_there(p));
         let is_time = match mode {

@@ -37,6 +37,7 @@ const EVENT_NAMES: &[&str] = &[
     "API",
     "LOG",
     "MESSAGE",
+    "MESSAGE_WAITING",
     "PRESENCE_IN",
     "HEARTBEAT",
     "SHUTDOWN",
