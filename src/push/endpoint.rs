@@ -79,9 +79,13 @@ impl EndpointRules {
 
     /// Whether an endpoint may be at this address.
     pub(crate) fn allow_address(&self, address: IpAddr) -> bool {
+        self.allow_unless_own(address, is_own)
+    }
+
+    fn allow_unless_own(&self, address: IpAddr, is_own: impl FnOnce(IpAddr) -> bool) -> bool {
         let meant = meant(address);
         let is_in = |list: &[IpNet]| list.iter().any(|net| net.contains(&address) || net.contains(&meant));
-        !is_in(&self.deny_networks) && (is_in(&self.allow_networks) || (is_public(meant) && !is_own(address)))
+        !is_in(&self.deny_networks) && (is_in(&self.allow_networks) || (is_public(meant) && !is_own(meant)))
     }
 }
 
@@ -145,15 +149,17 @@ fn is_public_six(six: Ipv6Addr) -> bool {
 }
 
 /// Whether an address is this machine's: then the kernel sends from the very address that is sent to. Nothing is sent.
+/// If the kernel cannot be asked (too many open files), the address may be this machine's.
 fn is_own(address: IpAddr) -> bool {
     let any: IpAddr = match address {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    let from = UdpSocket::bind((any, 0)).and_then(|socket| {
-        socket.connect((address, 443))?;
-        socket.local_addr()
-    });
+    let Ok(socket) = UdpSocket::bind((any, 0)) else {
+        return true;
+    };
+    // An address without a route is not this machine's.
+    let from = socket.connect((address, 443)).and_then(|()| socket.local_addr());
     from.is_ok_and(|from| from.ip() == address)
 }
 
@@ -250,9 +256,26 @@ mod tests {
     }
 
     #[test]
-    fn this_machines_own_address_is_found_without_a_list_of_them() {
-        assert!(is_own("127.0.0.1".parse().unwrap()));
-        assert!(!is_own("93.184.216.34".parse().unwrap()));
+    fn this_machines_own_addresses_are_refused_even_if_they_are_public() {
+        let public = IpAddr::from([93, 184, 216, 34]);
+        assert!(!is_own(public));
+        assert!(is_own(Ipv4Addr::LOCALHOST.into()));
+        // The address by which this machine reaches others, if it reaches any.
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        if socket.connect((public, 443)).is_ok() {
+            assert!(is_own(socket.local_addr().unwrap().ip()));
+        }
+        let rules = EndpointRules::default();
+        for written in ["93.184.216.34", "::ffff:93.184.216.34", "64:ff9b::5db8:d822"] {
+            let address: IpAddr = written.parse().unwrap();
+            assert!(rules.allow_unless_own(address, |_| false), "{written}");
+            assert!(!rules.allow_unless_own(address, |asked| asked == public), "{written}");
+        }
+        let allowed = EndpointRules {
+            allow_networks: networks(&["93.184.216.0/24"]),
+            ..EndpointRules::default()
+        };
+        assert!(allowed.allow_unless_own(public, |_| true));
     }
 
     #[test]

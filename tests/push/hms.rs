@@ -31,7 +31,7 @@ pub fn hms_app(standin: &Hms) -> App {
     }
 }
 
-fn hms_call() -> PushRequest {
+pub fn hms_call() -> PushRequest {
     call(hms(), HMS_TOKEN)
 }
 

@@ -4,6 +4,7 @@ mod apns;
 mod apns_auth;
 mod apns_faults;
 mod fcm;
+mod half_answers;
 mod hms;
 mod http;
 mod http_auth;

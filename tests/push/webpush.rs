@@ -251,7 +251,6 @@ async fn nothing_is_sent_where_the_operator_does_not_let_phones_push() {
         deny_networks: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
         ..only(&[])
     };
-    let own = EndpointRules::default();
     for (app, host) in [
         // Looked up: loopback.
         (not_public.clone(), "localhost"),
@@ -266,7 +265,6 @@ async fn nothing_is_sent_where_the_operator_does_not_let_phones_push() {
         (with_rules(&service, only(&["push.example.org"])), "localhost"),
         (with_rules(&service, denied), "localhost."),
         (with_rules(&service, denied_network), "localhost"),
-        (with_rules(&service, own), "localhost"),
     ] {
         let request = call(Provider::WebPush, &format!("https://{host}:{port}/push/{name}"));
         let refused = pushers(app).push(&request).await;
@@ -282,6 +280,25 @@ async fn nothing_is_sent_where_the_operator_does_not_let_phones_push() {
     // By the name that the operator allows.
     let allowed = pushers(with_rules(&service, only(&["localhost"])));
     assert_eq!(attempts(allowed.push(&to(&subscription)).await), Ok(1));
+}
+
+#[tokio::test]
+async fn nothing_is_sent_to_what_is_no_https_url() {
+    let service = PushService::start().await;
+    let pushers = pushers(web_push_app(&service));
+    let at = format!("localhost:{}/push/1", service.server().addr.port());
+    for endpoint in [
+        format!("http://{at}"),
+        format!("ftp://{at}"),
+        format!("https://user@{at}"),
+        format!("https://user:word@{at}"),
+        "https://".into(),
+        at,
+    ] {
+        let refused = attempts(pushers.push(&call(Provider::WebPush, &endpoint)).await);
+        assert_eq!(refused, Err("token refused (NotAnEndpoint)".into()), "{endpoint}");
+    }
+    assert_eq!(service.server().connections(), 0);
 }
 
 #[tokio::test]

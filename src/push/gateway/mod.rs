@@ -199,7 +199,7 @@ impl ProfileSender {
         if rules.is_empty() {
             return classify(status, &headers, clock);
         }
-        // A reply that cannot be read whole says nothing that a rule could miss.
+        // What a rule looks for may be in the part that is missing.
         let body = match body {
             Ok(body) => reply::read(&body),
             Err(error) => return self.connection.lost(error),

@@ -49,3 +49,29 @@ impl Resolve for SystemResolver {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_the_addresses_that_the_rules_allow_are_connected_to() {
+        let of = async |networks: &[&str]| {
+            let rules = EndpointRules {
+                allow_networks: networks.iter().map(|net| net.parse().unwrap()).collect(),
+                ..EndpointRules::default()
+            };
+            let resolver = CheckedResolver(Arc::new(rules));
+            let found = resolver.resolve("localhost".parse().unwrap()).await;
+            found.map(|found| found.map(|found| found.ip()).collect::<Vec<_>>())
+        };
+        let four: IpAddr = [127, 0, 0, 1].into();
+        // Most machines have `::1` for this name as well.
+        assert!(of(&["127.0.0.0/8"]).await.unwrap().iter().all(|found| *found == four));
+        assert!(of(&["127.0.0.0/8", "::1/128"]).await.unwrap().contains(&four));
+        let refused = of(&["10.0.0.0/8"]).await.unwrap_err();
+        assert_eq!(refused.downcast_ref::<NotAllowed>().unwrap().0, "localhost");
+    }
+}
