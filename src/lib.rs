@@ -17,7 +17,7 @@
 //! | [`control`] | questions to the loop from outside |
 //! | [`esl`] | FreeSWITCH's event socket |
 //! | [`contact`] | the Contact of a REGISTER: parser and writer (crate `fswake-core`) |
-//! | [`push`] | APNs, FCM, gateways, and the payloads for them |
+//! | [`push`] | APNs, FCM, Huawei, web push, gateways, and the payloads for them |
 //! | [`store`] | devices and the journal in SQLite |
 //! | [`doctor`] | checks everything that a wake needs, and gives advice |
 //! | [`journal`] | the journal read back: timelines and diagnoses |

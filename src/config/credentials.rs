@@ -36,8 +36,8 @@ impl Section<'_> {
                 )?,
             },
             Provider::Other(name) if **name == *"http" => Credentials::Http(Box::new(self.profiles(raw)?)),
-            Provider::Other(name) if **name == *"hms" => self.hms(raw)?,
             Provider::WebPush => Credentials::WebPush(Box::new(self.web_push(raw)?)),
+            Provider::Hms => self.hms(raw)?,
             Provider::Other(_) => Credentials::Log,
         };
         let allowed = match &credentials {

@@ -11,9 +11,7 @@ use fswake_test_support::http2::{Fault, Faults};
 use fswake_test_support::webpush::PushService;
 use serde_json::json;
 
-use super::hms::{hms_app, hms_call};
 use super::support::{apns_app, apns_call, attempts, fcm_app, fcm_call, gateway_app, http_profile, pushers, simple};
-use super::webpush::{to, web_push_app};
 
 /// Pushes once for each way in which a refusal may break off. The refusal itself would end the push.
 async fn tried_again(app: App, request: &PushRequest, faults: &Faults, refusal: Fault) {
@@ -39,7 +37,7 @@ async fn half_a_refusal_of_a_push_is_no_refusal() {
     tried_again(hms_app(&huawei), &hms_call(), &huawei.faults, invalid).await;
     let service = PushService::start().await;
     let gone = Fault::json(410, &json!({ "error": "Gone" }));
-    let request = to(&service.subscribe());
+    let request = web_push_call(&service.subscribe());
     tried_again(web_push_app(&service), &request, &service.faults, gone).await;
 }
 

@@ -2,38 +2,15 @@
 
 use std::time::Duration;
 
-use fswake::push::app::{App, Credentials, PayloadStyle};
+use fswake::push::app::{App, PayloadStyle};
 use fswake::push::{About, CancelReason, NotificationPush, Payload, PushError, PushKind, PushRequest, Pushers};
-use fswake::types::{NotificationId, Provider, TokenType};
-use fswake_test_support::hms::{APP, Hms, SECRET, answer};
+use fswake::types::{NotificationId, TokenType};
+use fswake_test_support::hms::{Hms, SECRET, answer};
 use fswake_test_support::http2::Fault;
 use fswake_test_support::proxy::Proxy;
 use serde_json::json;
 
-use super::support::{MovedClock, app, attempts, call, minute, parallel, pushers, turned};
-
-const HMS_TOKEN: &str = "IQAAAACy0kYwAADOl4ceP8Gf7M3WdtMvTvv+fV==";
-
-fn hms() -> Provider {
-    Provider::from_name("hms")
-}
-
-pub fn hms_app(standin: &Hms) -> App {
-    let credentials = Credentials::HmsClient {
-        client_id: APP.into(),
-        secret_file: standin.secret_file(),
-        token_url: Some(standin.token_url()),
-    };
-    App {
-        base_url: Some(standin.base_url()),
-        ca_file: Some(standin.ca_file()),
-        ..app("huawei", hms(), credentials)
-    }
-}
-
-pub fn hms_call() -> PushRequest {
-    call(hms(), HMS_TOKEN)
-}
+use super::support::{HMS_TOKEN, MovedClock, attempts, hms_app, hms_call, minute, parallel, pushers, turned};
 
 #[tokio::test]
 async fn call_reaches_the_phone_as_a_data_message_of_high_urgency_for_as_long_as_the_wait() {

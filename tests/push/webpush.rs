@@ -2,50 +2,23 @@
 
 use std::time::Duration;
 
-use fswake::push::app::{App, Credentials, PayloadStyle, WebPushSettings};
+use fswake::push::app::{App, PayloadStyle};
 use fswake::push::endpoint::EndpointRules;
 use fswake::push::{
     About, CancelReason, KeptBy, NotificationPush, OwnRefusal, Payload, PushError, PushKind, PushRequest, Pushers,
 };
 use fswake::types::{NotificationId, Provider, TokenType};
 use fswake_test_support::http2::{Fault, Reply};
-use fswake_test_support::webpush::{PushService, SUBJECT, Subscription, name_in};
+use fswake_test_support::webpush::{PushService, name_in};
 use serde_json::json;
 
-use super::support::{MovedClock, app, attempts, call, pushers, turned};
-
-/// An app that may push to stand-ins on this machine.
-pub fn web_push_app(service: &PushService) -> App {
-    with_rules(
-        service,
-        EndpointRules {
-            allow_networks: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
-            ..EndpointRules::default()
-        },
-    )
-}
-
-fn with_rules(service: &PushService, rules: EndpointRules) -> App {
-    let credentials = Credentials::WebPush(Box::new(WebPushSettings {
-        key_file: service.key_file(),
-        subject: SUBJECT.into(),
-        rules,
-    }));
-    App {
-        ca_file: Some(service.ca_file()),
-        ..app("browser", Provider::WebPush, credentials)
-    }
-}
-
-pub fn to(subscription: &Subscription) -> PushRequest {
-    call(Provider::WebPush, &subscription.token())
-}
+use super::support::{MovedClock, attempts, call, pushers, turned, web_push_app, web_push_call, with_rules};
 
 #[tokio::test]
 async fn call_reaches_the_phone_alone_at_once_and_for_as_long_as_the_wait() {
     let service = PushService::start().await;
     let receipt = pushers(web_push_app(&service))
-        .push(&to(&service.subscribe()))
+        .push(&web_push_call(&service.subscribe()))
         .await
         .unwrap();
     assert_eq!((receipt.status, receipt.attempts, receipt.provider_id), (201, 1, None));
@@ -71,7 +44,7 @@ async fn news_of_a_call_take_its_place_and_other_pushes_do_not() {
         (PushKind::Cancel(CancelReason::TimedOut), "high"),
         (PushKind::MissedCall, "normal"),
     ] {
-        pushers.push(&turned(to(&subscription), kind)).await.unwrap();
+        pushers.push(&turned(web_push_call(&subscription), kind)).await.unwrap();
         let push = service.next_push().await;
         assert_eq!(push.request.header("urgency"), urgency);
         topics.push(push.request.header("topic").to_owned());
@@ -88,7 +61,7 @@ async fn news_of_a_call_take_its_place_and_other_pushes_do_not() {
                 .into(),
         }),
         ttl: Duration::from_secs(86_400),
-        ..to(&subscription)
+        ..web_push_call(&subscription)
     };
     pushers.push(&message).await.unwrap();
     let push = service.next_push().await;
@@ -114,7 +87,7 @@ async fn every_style_fits_what_every_push_service_takes() {
             payload,
             ..web_push_app(&service)
         };
-        let mut request = to(&service.subscribe());
+        let mut request = web_push_call(&service.subscribe());
         if let About::Call(call) = &mut request.about {
             call.caller_name = "Zoë".repeat(3000).into();
         }
@@ -166,17 +139,20 @@ async fn what_a_push_service_answers_is_about_this_phone() {
         (status(308), "refused by the provider: 308 Permanent Redirect"),
     ] {
         service.faults.next(fault);
-        assert_eq!(attempts(pushers.push(&to(&subscription)).await), Err(expected.into()));
+        assert_eq!(
+            attempts(pushers.push(&web_push_call(&subscription)).await),
+            Err(expected.into())
+        );
         assert_eq!(service.pushes_so_far().await.len(), 1, "{expected}");
     }
     service.expire(&subscription);
     assert_eq!(
-        attempts(pushers.push(&to(&subscription)).await),
+        attempts(pushers.push(&web_push_call(&subscription)).await),
         Err("token gone (Gone)".into())
     );
     let another = service.subscribe_for_another();
     assert_eq!(
-        attempts(pushers.push(&to(&another)).await),
+        attempts(pushers.push(&web_push_call(&another)).await),
         Err("token refused (Forbidden)".into())
     );
     // None of this says anything of the app.
@@ -199,14 +175,17 @@ async fn passing_failures_are_tried_again() {
     ] {
         service.faults.next(fault.clone());
         assert_eq!(
-            attempts(pushers.push(&to(&service.subscribe())).await),
+            attempts(pushers.push(&web_push_call(&service.subscribe())).await),
             Ok(2),
             "{fault:?}"
         );
     }
     service.pushes_so_far().await;
     service.faults.next(status(429).retry_after("2"));
-    assert_eq!(attempts(pushers.push(&to(&service.subscribe())).await), Ok(2));
+    assert_eq!(
+        attempts(pushers.push(&web_push_call(&service.subscribe())).await),
+        Ok(2)
+    );
     let (first, second) = (service.next_push().await, service.next_push().await);
     assert!(second.request.at - first.request.at >= Duration::from_millis(1_990));
     let ttl = |push: &fswake_test_support::webpush::Push| push.request.header("ttl").parse::<u64>().unwrap();
@@ -223,7 +202,9 @@ async fn redirects_are_not_followed() {
             headers: vec![("location", other.subscribe().endpoint)],
             body: Vec::new(),
         }));
-        let refused = pushers(web_push_app(&service)).push(&to(&subscription)).await;
+        let refused = pushers(web_push_app(&service))
+            .push(&web_push_call(&subscription))
+            .await;
         assert!(matches!(refused, Err(PushError::Rejected { .. })), "{refused:?}");
     }
     assert_eq!(
@@ -279,7 +260,7 @@ async fn nothing_is_sent_where_the_operator_does_not_let_phones_push() {
     );
     // By the name that the operator allows.
     let allowed = pushers(with_rules(&service, only(&["localhost"])));
-    assert_eq!(attempts(allowed.push(&to(&subscription)).await), Ok(1));
+    assert_eq!(attempts(allowed.push(&web_push_call(&subscription)).await), Ok(1));
 }
 
 #[tokio::test]
@@ -309,7 +290,7 @@ async fn server_that_is_not_trusted_gets_nothing_and_says_nothing_of_the_app() {
         ..web_push_app(&service)
     };
     let pushers = pushers(app);
-    let refused = attempts(pushers.push(&to(&service.subscribe())).await).unwrap_err();
+    let refused = attempts(pushers.push(&web_push_call(&service.subscribe())).await).unwrap_err();
     assert!(
         refused.starts_with("refused by fswake: EndpointNotTrusted: cannot connect to localhost:"),
         "{refused}"
@@ -329,14 +310,14 @@ async fn service_that_hangs_costs_no_other_service_anything() {
     let pushers = pushers(both);
     let hanging = slow.subscribe();
     slow.faults.token(name_in(&hanging.endpoint), Fault::Hang);
-    assert_eq!(attempts(pushers.push(&to(&good.subscribe())).await), Ok(1));
-    let hung: Vec<_> = (0..150).map(|_| to(&hanging)).collect();
+    assert_eq!(attempts(pushers.push(&web_push_call(&good.subscribe())).await), Ok(1));
+    let hung: Vec<_> = (0..150).map(|_| web_push_call(&hanging)).collect();
     let waiting = {
         let pushers = pushers.clone();
         tokio::spawn(async move { super::support::parallel(&pushers, hung).await })
     };
     slow.next_push().await;
-    let pushed = tokio::time::timeout(Duration::from_secs(15), pushers.push(&to(&good.subscribe()))).await;
+    let pushed = tokio::time::timeout(Duration::from_secs(15), pushers.push(&web_push_call(&good.subscribe()))).await;
     assert_eq!(attempts(pushed.expect("long before the others give up")), Ok(1));
     assert_eq!(good.server().connections(), 1, "its connection is still the same");
     waiting.abort();
@@ -382,7 +363,7 @@ async fn one_phones_dead_server_says_nothing_of_the_app_and_several_do() {
         let _ = pushers.push(&request(user)).await;
     }
     assert_eq!(pushers.states()[0].status.as_str(), "unreachable");
-    pushers.push(&to(&service.subscribe())).await.unwrap();
+    pushers.push(&web_push_call(&service.subscribe())).await.unwrap();
     assert_eq!(pushers.states()[0].status.as_str(), "ok");
 }
 
@@ -393,7 +374,7 @@ async fn vapid_token_is_signed_once_for_each_service_and_again_in_time() {
     let (subscription, mut used) = (service.subscribe(), Vec::new());
     for minutes in [0, 5 * 60, 59, 2] {
         moved.minutes(minutes);
-        pushers.push(&to(&subscription)).await.unwrap();
+        pushers.push(&web_push_call(&subscription)).await.unwrap();
         used.push(service.next_push().await.request.header("authorization").to_owned());
     }
     assert_eq!((&used[0], &used[0]), (&used[1], &used[2]));

@@ -278,6 +278,6 @@ pub fn provider_of_platform(platform: &str, tokens: &[&str]) -> Provider {
         "apns.dev" => Provider::ApnsSandbox,
         "android" | "firebase" | "google" | "fcm" => Provider::Fcm,
         "" if tokens.iter().any(is_apples) => Provider::Apns,
-        other => Provider::Other(if other.is_empty() { "unknown" } else { other }.into()),
+        other => Provider::from_name(if other.is_empty() { "unknown" } else { other }),
     }
 }

@@ -45,17 +45,12 @@ pub(super) fn stale(parts: &[Part]) -> Finding {
         of(Provider::has_topics).then_some(OF_APPLE),
         of(|provider| *provider == Provider::Fcm).then_some(OF_GOOGLE),
         of(|provider| *provider == Provider::WebPush).then_some(OF_WEB_PUSH),
-        of(|provider| provider.name() == "hms").then_some(OF_HUAWEI),
-        of(is_another).then_some(OF_ANOTHER),
+        of(|provider| *provider == Provider::Hms).then_some(OF_HUAWEI),
+        of(|provider| matches!(provider, Provider::Other(_))).then_some(OF_ANOTHER),
         (gone > 0).then_some(GONE),
     ];
     let advice: Vec<&str> = advice.into_iter().flatten().collect();
     Some((CheckState::Warning, seen, advice.join("; ")))
-}
-
-/// Whether a gateway of the operator's serves it.
-fn is_another(provider: &Provider) -> bool {
-    matches!(provider, Provider::Other(name) if **name != *"hms")
 }
 
 #[cfg(test)]

@@ -37,10 +37,6 @@ impl Sender {
                 Ok(Self::Log)
             }
             (Credentials::Http(_), _) => Ok(Self::Gateway(Box::new(Gateway::new(app, clock.clone())?))),
-            (Credentials::HmsClient { .. }, _) => {
-                let accounts: Vec<HmsAccount> = known.filter_map(Self::hms_account).collect();
-                Ok(Self::Hms(Box::new(Hms::new(app, &accounts, clock.clone())?)))
-            }
             (_, Provider::Apns | Provider::ApnsSandbox) => {
                 let keys: Vec<Arc<ProviderToken>> = known.filter_map(Self::provider_token).collect();
                 Ok(Self::Apns(Box::new(Apns::new(app, &keys, clock.clone())?)))
@@ -50,7 +46,11 @@ impl Sender {
                 Ok(Self::Fcm(Box::new(Fcm::new(app, &accounts, clock.clone())?)))
             }
             (_, Provider::WebPush) => Ok(Self::WebPush(Box::new(WebPush::new(app, clock.clone())?))),
-            (_, other) => {
+            (_, Provider::Hms) => {
+                let accounts: Vec<HmsAccount> = known.filter_map(Self::hms_account).collect();
+                Ok(Self::Hms(Box::new(Hms::new(app, &accounts, clock.clone())?)))
+            }
+            (_, other @ Provider::Other(_)) => {
                 let problem = format!(
                     "provider {} is not one of apns, apns.dev, fcm, hms, webpush, http, log",
                     Printable(other.name())
@@ -69,14 +69,14 @@ impl Sender {
 
     fn fcm_account(&self) -> Option<FcmAccount> {
         match self {
-            Self::Fcm(fcm) => Some(fcm.account.clone()),
+            Self::Fcm(fcm) => Some(fcm.connection.account.clone()),
             _ => None,
         }
     }
 
     fn hms_account(&self) -> Option<HmsAccount> {
         match self {
-            Self::Hms(hms) => Some(hms.account.clone()),
+            Self::Hms(hms) => Some(hms.connection.account.clone()),
             _ => None,
         }
     }

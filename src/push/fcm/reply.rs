@@ -2,10 +2,9 @@
 
 use std::time::SystemTime;
 
-use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use crate::push::transport::reply;
+use crate::push::transport::reply::{self, Reply};
 use crate::push::transport::retry::{TransientFailure, Try};
 use crate::types::push::{Fault, KeptBy, PushError};
 
@@ -51,7 +50,9 @@ impl ErrorReply {
 }
 
 /// What to do about a reply other than 200.
-pub(crate) fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Try {
+pub(crate) fn classify(reply: &Reply, now: SystemTime) -> Try {
+    let Reply { status, headers, body } = reply;
+    let status = *status;
     let answer = ErrorReply::read(body);
     let reason = answer.reason().to_owned();
     match (reason.as_str(), status) {
@@ -81,7 +82,7 @@ mod tests {
 
     fn class(status: u16, error: &str) -> String {
         let body = format!(r#"{{"error":{error}}}"#);
-        match classify(status, &HeaderMap::new(), body.as_bytes(), SystemTime::now()) {
+        match classify(&Reply::of(status, &body), SystemTime::now()) {
             Try::Refused(error) => error.to_string(),
             Try::TransientFailure(TransientFailure { reason, .. }) => format!("passing: {reason}"),
             other => format!("{other:?}"),

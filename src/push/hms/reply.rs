@@ -6,10 +6,9 @@
 
 use std::time::SystemTime;
 
-use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use crate::push::transport::reply;
+use crate::push::transport::reply::{self, Reply};
 use crate::push::transport::retry::{TransientFailure, Try};
 use crate::types::push::{Fault, KeptBy, PushError};
 
@@ -39,13 +38,14 @@ const CODES: [(&str, &str); 19] = [
 ];
 
 /// Whether Huawei no longer takes this access token.
-pub(super) fn is_about_the_access_token(status: u16, body: &[u8]) -> bool {
-    matches!(code(&reply::read(body)).as_str(), "80200001" | "80200003") || status == 401
+pub(super) fn is_about_the_access_token(reply: &Reply) -> bool {
+    matches!(code(&reply::read(&reply.body)).as_str(), "80200001" | "80200003") || reply.status == 401
 }
 
 /// What to do about a reply.
-pub(super) fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Try {
-    let answer = reply::read(body);
+pub(super) fn classify(reply: &Reply, now: SystemTime) -> Try {
+    let status = reply.status;
+    let answer = reply::read(&reply.body);
     let code = code(&answer);
     let meaning = CODES.iter().find(|(own, _)| *own == code).map(|(_, meaning)| *meaning);
     let reason = match (code.as_str(), meaning) {
@@ -69,7 +69,7 @@ pub(super) fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: Syste
         }),
         ("81000001" | "80100017", _) | (_, 429 | 500..=599) => {
             let kept_by = KeptBy::Busy { status };
-            Try::TransientFailure(TransientFailure::answered(kept_by, &reason, headers, now))
+            Try::TransientFailure(TransientFailure::answered(kept_by, &reason, &reply.headers, now))
         }
         _ => Try::refused(status, reason),
     }
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     fn class(status: u16, body: &str) -> String {
-        match classify(status, &HeaderMap::new(), body.as_bytes(), SystemTime::UNIX_EPOCH) {
+        match classify(&Reply::of(status, body), SystemTime::UNIX_EPOCH) {
             Try::Taken { provider_id, .. } => format!("taken: {}", provider_id.unwrap_or_default()),
             Try::Refused(error) => format!("{}: {error}", error.class()),
             Try::TransientFailure(passing) => format!("passing: {}", passing.reason),
@@ -148,8 +148,9 @@ mod tests {
 
     #[test]
     fn access_token_is_doubted_for_its_own_codes_only() {
-        assert!(is_about_the_access_token(200, br#"{"code":"80200003"}"#));
-        assert!(is_about_the_access_token(401, b""));
-        assert!(!is_about_the_access_token(200, br#"{"code":"80300002"}"#));
+        let is_about = |status, body| is_about_the_access_token(&Reply::of(status, body));
+        assert!(is_about(200, r#"{"code":"80200003"}"#));
+        assert!(is_about(401, ""));
+        assert!(!is_about(200, r#"{"code":"80300002"}"#));
     }
 }

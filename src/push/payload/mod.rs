@@ -136,7 +136,7 @@ impl Composer {
     }
 
     /// The push to Huawei's Push Kit for a request.
-    pub fn hms(&self, req: &PushRequest, provider: &Provider, now: SystemTime) -> Result<HmsPush, PushError> {
+    pub fn hms(&self, req: &PushRequest, now: SystemTime) -> Result<HmsPush, PushError> {
         let call = match &req.about {
             About::Call(call) => call,
             About::Notification(what) => return notification::hms(req, what),
@@ -145,7 +145,7 @@ impl Composer {
         fit(&Facts::new(req, call, now), HMS_LIMIT, |facts| {
             let push = HmsPush {
                 token: token.clone(),
-                data: self.0.keys(facts, provider),
+                data: self.0.keys(facts, &Provider::Hms),
                 is_urgent: call.kind != PushKind::MissedCall,
                 keep: None,
             };

@@ -28,7 +28,7 @@ use crate::push::payload::Composer;
 use crate::push::payload::web_push::{BODY_LIMIT, WebPushMessage};
 use crate::push::setup::SetupError;
 use crate::push::transport::probe::Proof;
-use crate::push::transport::reply::read_body;
+use crate::push::transport::reply::Reply;
 use crate::push::transport::retry::{Try, Wait};
 use crate::push::transport::tls::Tls;
 use crate::push::webpush::encrypt::{OVERHEAD, encrypt};
@@ -172,13 +172,8 @@ impl WebPush {
                 .header("content-encoding", "aes128gcm")
                 .header("content-type", "application/octet-stream");
         }
-        let response = match request.body(prepared.body.clone()).send().await {
-            Ok(response) => response,
-            Err(error) => return lost(&prepared.origin, error),
-        };
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        match read_body(response).await {
-            Ok(body) => classify(status, &headers, &body, self.clock.now().wall),
+        match Reply::to(request.body(prepared.body.clone())).await {
+            Ok(reply) => classify(&reply, self.clock.now().wall),
             Err(error) => lost(&prepared.origin, error),
         }
     }

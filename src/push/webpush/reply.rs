@@ -3,16 +3,16 @@
 use std::time::SystemTime;
 
 use reqwest::StatusCode;
-use reqwest::header::HeaderMap;
 
-use crate::push::transport::reply;
+use crate::push::transport::reply::{self, Reply};
 use crate::push::transport::retry::{TransientFailure, Try};
 use crate::types::push::{KeptBy, PushError};
 
 /// What to do about a reply. The status decides: only some services give a code. None of them says anything of the app
 /// as a whole: the service is one that a phone chose.
-pub(super) fn classify(status: u16, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Try {
-    let reason = reason(status, body);
+pub(super) fn classify(reply: &Reply, now: SystemTime) -> Try {
+    let Reply { status, headers, body } = reply;
+    let (status, reason) = (*status, reason(*status, body));
     match status {
         200..=299 => Try::Taken {
             provider_id: None,
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     fn class(status: u16, body: &str) -> String {
-        match classify(status, &HeaderMap::new(), body.as_bytes(), SystemTime::UNIX_EPOCH) {
+        match classify(&Reply::of(status, body), SystemTime::UNIX_EPOCH) {
             Try::Taken { status, .. } => format!("taken: {status}"),
             Try::Refused(error) => error.to_string(),
             Try::TransientFailure(passing) => format!("passing: {}", passing.reason),

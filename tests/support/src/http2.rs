@@ -367,7 +367,7 @@ async fn send_half(
         BreaksOff::Reset => send.send_reset(Reason::INTERNAL_ERROR),
         BreaksOff::Close => {
             let _ = commands.send(Command::Close);
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
         BreaksOff::ShortBody => {}
     }
