@@ -1,25 +1,25 @@
-//! Where fswake's ways differ from a plain bridge on purpose. docs/ARCHITECTURE.md has the reasons too.
+//! Intended differences from a plain bridge. docs/ARCHITECTURE.md gives the reasons too.
 
 use fswake_test_support::realfs::Routing;
 
-/// A difference that is meant.
+/// An intended difference.
 pub struct Departure {
     /// The row.
     pub row: &'static str,
-    /// The ways that differ.
+    /// The routings that differ.
     pub routings: &'static [Routing],
-    /// What differs, by its name in the row.
+    /// The name of the observation that differs.
     pub sees: &'static str,
-    /// What is there instead: one of these, from its first letter to its last.
+    /// The values that are accepted, each compared whole.
     pub is: &'static [&'static str],
-    /// It is a matter of timing, and sometimes there is no difference.
+    /// Depends on timing: sometimes there is no difference.
     pub varies: bool,
     /// Why.
     pub because: &'static str,
 }
 
 impl Departure {
-    /// Whether this is the difference that is meant.
+    /// Whether this is that difference.
     pub fn is(&self, seen: &str) -> bool {
         self.is.contains(&seen)
     }
@@ -74,7 +74,7 @@ const BRIDGE_EARLY_MEDIA: &str = "With dial-string routing `bridge_early_media` 
                                   without it.";
 const BY_PUSH: &str = "With `wake.alert = \"push\"` the caller hears ringing when the push service has taken the push.";
 
-/// A difference that is always there.
+/// A difference in every run.
 const fn departs(
     row: &'static str,
     routings: &'static [Routing],
@@ -92,7 +92,7 @@ const fn departs(
     }
 }
 
-/// A difference that is there now and then.
+/// A difference in some runs.
 const fn may_depart(
     row: &'static str,
     sees: &'static str,
@@ -109,7 +109,7 @@ const fn may_depart(
     }
 }
 
-/// A row that no longer differs has to leave the list: the suite fails on it.
+/// Fails when a row on the list no longer differs, so that it leaves the list.
 #[rustfmt::skip]
 pub const DEPARTURES: &[Departure] = &[
     departs("caller_is_transferred_while_it_rings", BOTH, "callee", &["cause 200"], TAKEN),
@@ -166,7 +166,7 @@ pub const DEPARTURES: &[Departure] = &[
     departs("codecs_none_in_common", BOTH, "callee is offered", &["audio RTP/AVP PCMU,PCMA,G722"], ANY_CODEC),
     departs("proxy_media", BOTH, "caller hears", &["voice of 1"], PROXY_MEDIA),
     departs("video_flows_proxy_media", BOTH, "caller hears", &["voice of 1"], PROXY_MEDIA),
-    // FreeSWITCH may have H.264 or not.
+    // Depends on whether FreeSWITCH has H.264.
     may_depart("video_flows_proxy_media", "callee is offered", &["audio RTP/AVP PCMU,PCMA; video RTP/AVP H264 (profile-level-id=42801F;packetization-mode=1)", "audio RTP/AVP PCMU,PCMA; video RTP/AVP VP8"], PROXY_MEDIA),
     may_depart("video_flows_proxy_media", "caller gets", &["audio RTP/AVP PCMU; video RTP/AVP VP8"], PROXY_MEDIA),
     departs("video_flows_bypass_media", BOTH, "audio goes", &["through FreeSWITCH"], BYPASS_VIDEO),
@@ -178,7 +178,7 @@ pub const DEPARTURES: &[Departure] = &[
     departs("t38_by_callee_bypass_media", BOTH, "it is offered", &["audio RTP/AVP PCMU"], BYPASS_LATER),
 ];
 
-/// Whether docs/ARCHITECTURE.md gives every reason; otherwise which it does not.
+/// Fails with the reasons that docs/ARCHITECTURE.md does not give.
 pub fn are_documented() -> Result<(), String> {
     let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let architecture = words(include_str!("../../../docs/ARCHITECTURE.md"));

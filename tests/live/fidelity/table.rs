@@ -1,4 +1,4 @@
-//! What came out of all rows that ran, as a table.
+//! The results of all rows, as a table.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use super::departures::{DEPARTURES, Departure};
 use super::play::Observation;
 use super::row::Row;
 
-/// What one row has shown.
+/// The result of one row.
 pub struct Outcome {
     name: &'static str,
     item: u8,
@@ -16,13 +16,13 @@ pub struct Outcome {
     /// What is wrong; empty when nothing is.
     faults: Vec<String>,
     departures: Vec<&'static Departure>,
-    /// It was not played; the reason was printed.
+    /// Skipped; the reason was printed.
     is_skipped: bool,
-    /// What tries before this one have seen.
+    /// The results of earlier tries.
     before: Vec<String>,
 }
 
-/// Where one way differs from the plain one: name, plain, there.
+/// Where a routing differs from the plain bridge: name, value there, value here.
 fn differences(plain: &Observation, other: &Observation) -> Vec<(String, String, String)> {
     let value = |seen: &Observation, name: &str, nth: usize| {
         let mut all = seen.iter().filter(|(n, _)| n == name);
@@ -48,7 +48,7 @@ fn differences(plain: &Observation, other: &Observation) -> Vec<(String, String,
 }
 
 impl Outcome {
-    /// Compares the ways.
+    /// Compares the routings.
     pub fn new(row: &Row, seen: Vec<(Routing, Observation)>) -> Self {
         let (mut faults, mut departures) = (Vec::new(), Vec::new());
         let plain = &seen[0].1;
@@ -79,7 +79,7 @@ impl Outcome {
         }
     }
 
-    /// A row that this FreeSWITCH cannot play.
+    /// Records a row that this FreeSWITCH cannot play.
     pub fn skipped(row: &Row) -> Self {
         Self {
             name: row.name,
@@ -92,18 +92,18 @@ impl Outcome {
         }
     }
 
-    /// One more fault.
+    /// Adds a fault.
     pub fn add(&mut self, fault: Option<String>) {
         self.faults.extend(fault);
     }
 
-    /// It was played before, and differed.
+    /// Records an earlier try that differed.
     pub fn is_after(&mut self, before: &Self) {
         self.before.clone_from(&before.before);
         self.before.push(before.faults.join("; "));
     }
 
-    /// What is wrong with it.
+    /// Its faults as text.
     pub fn faults(&self) -> &[String] {
         &self.faults
     }

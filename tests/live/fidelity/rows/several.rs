@@ -1,4 +1,4 @@
-//! A user with two phones: one on the desk that is awake, one that sleeps. And the mode that only wakes.
+//! A user with two phones: an awake desk phone and one that sleeps. Also the mode that only wakes.
 
 use fswake_test_support::realfs::Routing;
 
@@ -77,7 +77,7 @@ pub fn rows() -> Vec<Row> {
                 See("other", End(Other)),
             ])
             .steps([See("CDRs", Cdrs(BILLED))]),
-        // Dialplan routing takes one number, not a site's own list of users.
+        // Dialplan routing takes one number, not a list of users.
         row(5, "ring_group_of_two_users")
             .routings(&[Routing::Plain, Routing::DialString])
             .bridge("user/{1}@{domain},user/{2}@{domain}")
