@@ -11,7 +11,10 @@ use fswake_test_support::http2::{Fault, Faults};
 use fswake_test_support::webpush::PushService;
 use serde_json::json;
 
-use super::support::{apns_app, apns_call, attempts, fcm_app, fcm_call, gateway_app, http_profile, pushers, simple};
+use super::support::{
+    apns_app, apns_call, attempts, fcm_app, fcm_call, gateway_app, hms_app, hms_call, http_profile, pushers, simple,
+    web_push_app, web_push_call,
+};
 
 /// Pushes once for each way in which a refusal may break off. The refusal itself would end the push.
 async fn tried_again(app: App, request: &PushRequest, faults: &Faults, refusal: Fault) {
