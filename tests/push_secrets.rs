@@ -141,7 +141,7 @@ fn nothing_secret_is_logged_at_trace_or_told_in_an_error() {
     );
     let access_tokens = fcm.tokens_given();
     let of_huawei = huawei.tokens_given();
-    assert_eq!((access_tokens.len(), of_huawei.len()), (1, 1));
+    assert_eq!((access_tokens.len(), of_huawei.len()), (1, 2));
     for secret in [
         TOKEN,
         FCM_TOKEN,
@@ -261,7 +261,7 @@ async fn to_huawei(huawei: &Hms) -> Vec<String> {
         huawei.faults.next(fault);
         told.push(format!("{:?}", pushers.push(&hms_call()).await));
     }
-    let refusal = serde_json::json!({ "error": 1101, "error_description": hms::SECRET });
+    let refusal = serde_json::json!({ "error": 1101, "error_description": HMS_TOKEN });
     huawei.token_faults.next(Fault::json(400, &refusal));
     let refused = Pushers::new(vec![hms_app(huawei)]).unwrap();
     told.push(format!("{:?}", refused.push(&hms_call()).await));
