@@ -1,8 +1,8 @@
-//! Where a phone may let fswake push.
+//! Which push services phones may choose.
 //!
-//! The endpoint of a web push subscription is a URL that a phone chose. Without limits, whoever can register could have
-//! fswake connect to any machine that fswake can reach. So the host is checked before its name is resolved, and every
-//! address that the name has before it is connected to.
+//! The endpoint of a web push subscription is a URL that a phone chose. Without limits, anyone who can
+//! register could make fswake connect to any machine that it can reach. So the host is checked before its name is
+//! resolved, and each of its addresses before fswake connects to it.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};

@@ -11,7 +11,7 @@
 //!                       \-- log
 //! ```
 //!
-//! `app` is one checked `[[app]]` of the configuration; `endpoint` checks where phones may let fswake push (web push);
+//! `app` is one checked `[[app]]` of the configuration; `endpoint` has the rules for push services that phones choose (web push);
 //! `setup` has the reasons why an app cannot be used; `certificate` reads a client certificate's validity. No two files
 //! depend on each other (tests/house/circles.rs).
 

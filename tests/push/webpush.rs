@@ -264,7 +264,7 @@ async fn nothing_is_sent_where_the_operator_does_not_let_phones_push() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_to_what_is_no_https_url() {
+async fn only_https_urls_without_a_user_are_pushed_to() {
     let service = PushService::start().await;
     let pushers = pushers(web_push_app(&service));
     let at = format!("localhost:{}/push/1", service.server().addr.port());
@@ -401,7 +401,7 @@ async fn probe_signs_and_reaches_the_services_that_the_operator_names_and_pushes
 }
 
 #[tokio::test]
-async fn key_that_is_none_is_refused_at_start_without_showing_it() {
+async fn unusable_key_is_refused_at_start_without_showing_it() {
     let service = PushService::start().await;
     std::fs::write(service.key_file(), "s3cret-and-no-key").unwrap();
     let error = Pushers::new(vec![web_push_app(&service)]).unwrap_err().to_string();

@@ -125,7 +125,7 @@ pub enum ContactWarning {
     /// It is unknown which token is for calls.
     #[error("unclear which token of pn-prid is for calls: no token is used")]
     Ambiguous,
-    /// Keys of a web push subscription that are not what they have to be.
+    /// The keys of a web push subscription cannot be used.
     #[error(
         "the keys for web push are not p256dh (65 bytes) and auth (16 bytes) in base64: its pushes have no payload"
     )]

@@ -10,7 +10,7 @@ use super::parameter::{Parameter, decode};
 use super::{ContactWarning, MAX_TOKEN, Refusal, Uri};
 use crate::types::{Provider, PushToken, TokenFault, with_keys};
 
-/// The token of a subscription. Keys that are none cost the payload, not the push.
+/// The token of a subscription. Without usable keys it is pushed without a payload.
 pub(super) fn token(
     uri: &Uri,
     names: &WebPushNames,

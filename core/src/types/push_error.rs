@@ -86,10 +86,10 @@ pub enum OwnRefusal {
     /// With this push's values filled in, the gateway's URL is not a valid URL.
     #[error("NoUrl")]
     NoUrl,
-    /// The endpoint of a web push subscription is at a host where fswake may not push to.
+    /// The operator's rules forbid pushes to the host of a web push subscription.
     #[error("EndpointNotAllowed {0}")]
     EndpointNotAllowed(String),
-    /// The server at such an endpoint is not who it has to be.
+    /// The push service of a subscription has no trusted certificate.
     #[error("EndpointNotTrusted: {0}")]
     EndpointNotTrusted(String),
     /// The app has no profile for this type of notification.

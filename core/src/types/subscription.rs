@@ -1,5 +1,5 @@
 //! Web push subscriptions in the form of a token: the endpoint's URL, and in its fragment the keys for which payloads are
-//! encrypted. A fragment never travels, so no endpoint has one of its own.
+//! encrypted. HTTP never sends a fragment, so endpoints have none.
 
 use std::fmt;
 
@@ -37,7 +37,7 @@ impl SubscriptionKeys {
     }
 }
 
-/// Why a text is no subscription.
+/// Why a text was rejected as a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     NotAnEndpoint,
@@ -54,7 +54,7 @@ pub struct Subscription<'a> {
 }
 
 impl<'a> Subscription<'a> {
-    /// What a token says that has its form already.
+    /// Takes a token apart that [`super::PushToken::read`] has made.
     pub fn of(token: &'a str) -> Self {
         let (endpoint, fragment) = parts(token);
         Self {
@@ -64,7 +64,7 @@ impl<'a> Subscription<'a> {
     }
 }
 
-/// The form that all of fswake uses.
+/// Reads a subscription however its keys are written, and writes it in the one form that is stored and compared.
 pub(super) fn read(written: &str) -> Result<String, Fault> {
     let (endpoint, fragment) = parts(written);
     if !is_endpoint(endpoint) {
@@ -95,7 +95,7 @@ pub(super) fn parts(url: &str) -> (&str, &str) {
     url.split_once('#').unwrap_or((url, ""))
 }
 
-/// An https URL with a host and without a user. Whoever pushes parses it; this finds what can never be one.
+/// An https URL with a host and without a user. This rejects obvious mistakes; the sender parses the URL in full.
 fn is_endpoint(url: &str) -> bool {
     const SCHEME: &str = "https://";
     let Some((scheme, rest)) = url.split_at_checked(SCHEME.len()) else {

@@ -63,7 +63,7 @@ fn keys_have_the_names_that_the_operator_gives_them_and_are_stripped_by_them() {
 }
 
 #[test]
-fn keys_that_are_none_cost_the_payload_and_not_the_push() {
+fn unusable_keys_cost_the_payload_and_not_the_push() {
     for keys in [
         format!("pn-p256dh={KEY}"),
         format!("pn-auth={SECRET}"),

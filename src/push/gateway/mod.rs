@@ -231,7 +231,7 @@ fn refused(means: Meaning, status: StatusCode, reason: String, headers: &HeaderM
     }
 }
 
-/// What to do about a reply. The status decides, unless a rule has found a refusal: every gateway has bodies of its own.
+/// What to do about a reply in which no rule has found a refusal. The status decides: bodies differ between gateways.
 fn classify(status: StatusCode, headers: &HeaderMap, clock: &Clock) -> Try {
     let reason = status.canonical_reason().unwrap_or("no reason").to_owned();
     let code = status.as_u16();

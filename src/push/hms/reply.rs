@@ -14,7 +14,7 @@ use crate::types::push::{Fault, KeptBy, PushError};
 
 /// Huawei's success.
 const SUCCESS: &str = "80000000";
-/// Codes and what they mean, in Huawei's words. Digits alone would be taken for a part of a token by whoever reads logs.
+/// Codes and what they mean, in Huawei's words. Operators know the words, not the numbers.
 const CODES: [(&str, &str); 19] = [
     ("80100000", "the token is illegal"),
     ("80100001", "some request parameters are incorrect"),
@@ -58,7 +58,7 @@ pub(super) fn classify(reply: &Reply, now: SystemTime) -> Try {
             provider_id: request_id(&answer),
             status,
         },
-        // A partial success of one token is none.
+        // 80100000 reports how many of the tokens were taken: here there is one.
         ("80100000" | "80300007", _) => Try::Refused(PushError::TokenBad { reason }),
         ("80200001" | "80200003" | "80200005" | "80300002" | "80600003", _) => {
             Try::Refused(PushError::credentials(reason))

@@ -13,9 +13,9 @@ use crate::push::endpoint::EndpointRules;
 #[error("no address")]
 pub(crate) struct NoAddress(#[source] io::Error);
 
-/// All of a name's addresses are where nothing may be pushed to.
+/// The operator's rules forbid all addresses of a name.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} is at no address that may be pushed to")]
+#[error("the rules forbid every address of {0}")]
 pub(crate) struct NotAllowed(pub String);
 
 /// Asks the system, and keeps the addresses that the operator's rules allow. The HTTP library connects to these and to

@@ -27,7 +27,7 @@ pub(crate) struct Tls {
     identity: Option<Identity>,
     proxy: Option<Proxy>,
     gateway: Option<GatewayTls>,
-    /// Where phones may let fswake push, if phones decide where pushes go.
+    /// The rules for hosts, if phones choose where pushes go.
     endpoints: Option<Arc<EndpointRules>>,
 }
 

@@ -6,8 +6,8 @@
 //!                          \-> encrypt (the payload)     \-> vapid (one signed token for each service)
 //! ```
 //!
-//! The endpoint is a phone's text: it decides about nothing but where this phone's own pushes go
-//! ([`crate::push::endpoint`]). It is as secret as any token, so errors name its host only.
+//! The phone chooses the endpoint, within the operator's rules ([`crate::push::endpoint`]). It is as secret as any token,
+//! so errors name its host only.
 
 mod encrypt;
 mod origins;
