@@ -43,6 +43,6 @@ pub use transport::probe::{Probe, Proof};
 pub(crate) use webpush::public_key as vapid_public_key;
 
 pub use crate::types::push::{
-    About, CallPush, CancelReason, Fault, KeptBy, NotificationPush, OwnRefusal, Payload, PushError, PushErrorKind,
-    PushKind, PushOutcome, PushReceipt, PushRequest,
+    About, CallPush, CancelReason, Fault, KeptBy, NotificationPurpose, NotificationPush, OwnRefusal, Payload,
+    PushError, PushErrorKind, PushKind, PushOutcome, PushReceipt, PushRequest,
 };

@@ -3,6 +3,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | `refresh` | registrations that are refreshed by a push |
 //! | `voicemail` | what a mailbox holds, pushed |
 //! | `wake` | a sleeping phone is woken and connected, whichever way its call and its push come |
 //! | `waking` | wakes that are under way, shared, or over |
@@ -60,6 +61,7 @@ mod notifications;
 mod outcomes;
 mod page;
 mod pickup_race;
+mod refresh;
 mod reload;
 mod routing;
 mod setup;

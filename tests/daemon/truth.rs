@@ -304,8 +304,7 @@ async fn provider_that_answers_that_it_is_busy_is_named_without_a_firewall() {
         assert!(!text(&found).contains(untrue), "{untrue}: {:#}", found.report);
     }
     found.is_as_the_page_has_it("provider-busy");
-    let address = stage.settings["http"]["addresses"][0].as_str().unwrap();
-    let metrics = reqwest::get(format!("http://{address}/metrics"))
+    let metrics = reqwest::get(url(&daemon, "/metrics").await)
         .await
         .unwrap()
         .text()

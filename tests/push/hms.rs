@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use fswake::push::app::{App, PayloadStyle};
-use fswake::push::{About, CancelReason, NotificationPush, Payload, PushError, PushKind, PushRequest, Pushers};
+use fswake::push::{
+    About, CancelReason, NotificationPurpose, NotificationPush, Payload, PushError, PushKind, PushRequest, Pushers,
+};
 use fswake::types::{NotificationId, TokenType};
 use fswake_test_support::hms::{Hms, SECRET, answer};
 use fswake_test_support::http2::Fault;
@@ -70,7 +72,7 @@ async fn message_has_normal_urgency_and_is_kept_as_long_as_its_asker_wants() {
     let huawei = Hms::start().await;
     let request = PushRequest {
         about: About::Notification(NotificationPush {
-            notification: NotificationId(1),
+            purpose: NotificationPurpose::Request(NotificationId(1)),
             token_type: TokenType::Im,
             payload: Payload::parse(r#"{"title":"Zoë","body":"Hello"}"#).unwrap().into(),
         }),

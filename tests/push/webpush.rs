@@ -5,7 +5,8 @@ use std::time::Duration;
 use fswake::push::app::{App, PayloadStyle};
 use fswake::push::endpoint::EndpointRules;
 use fswake::push::{
-    About, CancelReason, KeptBy, NotificationPush, OwnRefusal, Payload, PushError, PushKind, PushRequest, Pushers,
+    About, CancelReason, KeptBy, NotificationPurpose, NotificationPush, OwnRefusal, Payload, PushError, PushKind,
+    PushRequest, Pushers,
 };
 use fswake::types::{NotificationId, Provider, TokenType};
 use fswake_test_support::http2::{Fault, Reply};
@@ -54,7 +55,7 @@ async fn news_of_a_call_take_its_place_and_other_pushes_do_not() {
     assert_eq!(topics[0].len(), 22);
     let message = PushRequest {
         about: About::Notification(NotificationPush {
-            notification: NotificationId(1),
+            purpose: NotificationPurpose::Request(NotificationId(1)),
             token_type: TokenType::Im,
             payload: Payload::parse(r#"{"title":"Zoë","body":"Hello","badge":2}"#)
                 .unwrap()

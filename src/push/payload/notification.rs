@@ -17,7 +17,7 @@ use crate::push::payload::message::{
 };
 use crate::push::payload::web_push::WebPushMessage;
 use crate::types::TokenType;
-use crate::types::push::{NotificationPush, OwnRefusal, Payload, PushError, PushRequest};
+use crate::types::push::{NotificationPurpose, NotificationPush, OwnRefusal, Payload, PushError, PushRequest};
 
 /// The APNs push for a notification.
 pub(crate) fn apns(
@@ -62,6 +62,7 @@ pub(crate) fn fcm(req: &PushRequest, what: &NotificationPush) -> Result<FcmPush,
                 notification: (!app_shows).then(|| Value::Object(content.fcm_notification())),
                 system: (!app_shows).then(|| Box::new(content.system_keys())),
                 keep: Some(req.ttl),
+                may_wait: what.purpose == NotificationPurpose::Refresh,
             };
             let size = push.size();
             (push, size)
