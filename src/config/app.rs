@@ -9,7 +9,7 @@ use super::secrets::Files;
 use super::values::{CheckResult, is_word, on_unregister};
 use crate::engine::policy::{AppPolicy, OnUnregister};
 use crate::files;
-use crate::push::app::{App, Credentials, PayloadStyle};
+use crate::push::app::{App, Credentials, PayloadStyle, ProxySettings};
 use crate::types::Provider;
 
 const LOG: &str = "log";
@@ -141,7 +141,7 @@ impl Section<'_> {
             providers,
             base_url: self.url("base-url", raw.base_url.take())?,
             ca_file: self.file("ca-file", raw.ca_file.take())?,
-            proxy: self.proxy(raw.proxy.take())?,
+            proxy: self.proxy(raw.proxy.take(), raw.proxy_auth_file.take())?,
             payload: self.payload(raw.payload.as_deref(), raw.payload_file.as_deref())?,
             domains: raw.domains.iter().map(|d| d.to_ascii_lowercase()).collect(),
             provider,
@@ -249,12 +249,21 @@ impl Section<'_> {
         self.wrong(key, written, allowed)
     }
 
-    fn proxy(&self, url: Option<String>) -> CheckResult<Option<String>> {
-        let Some(written) = url else { return Ok(None) };
-        match reqwest::Url::parse(&written).ok().filter(is_origin) {
-            Some(url) if url.scheme() == "http" => Ok(Some(written)),
-            _ => self.wrong_url("proxy", &written, r#""http://host:port""#),
+    fn proxy(&self, url: Option<String>, auth_file: Option<String>) -> CheckResult<Option<ProxySettings>> {
+        let Some(url) = url else {
+            return match auth_file {
+                Some(file) => self.wrong("proxy-auth-file", file, "proxy as well"),
+                None => Ok(None),
+            };
+        };
+        let parsed = reqwest::Url::parse(&url).ok().filter(is_origin);
+        if parsed.is_none_or(|url| url.scheme() != "http") {
+            return self.wrong_url("proxy", &url, r#""http://host:port""#);
         }
+        let key = self.key("proxy-auth-file");
+        let auth_file = auth_file.map(|file| self.files.secret(self.at, &key, &file));
+        let auth_file = auth_file.transpose()?.map(|(path, _)| path);
+        Ok(Some(ProxySettings { url, auth_file }))
     }
 
     fn payload(&self, style: Option<&str>, file: Option<&str>) -> CheckResult<PayloadStyle> {

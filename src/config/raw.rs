@@ -156,6 +156,7 @@ pub(super) struct AppTable {
     pub base_url: Option<String>,
     pub ca_file: Option<String>,
     pub proxy: Option<String>,
+    pub proxy_auth_file: Option<String>,
     pub topic: Option<String>,
     pub payload: Option<String>,
     pub payload_file: Option<String>,

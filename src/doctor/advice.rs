@@ -19,7 +19,7 @@ pub(crate) fn advice(app: &App, error: PushErrorKind) -> (Option<Pattern>, Strin
             "this machine's clock is wrong: set it (NTP). The credentials are not at fault".into(),
         ),
         PushErrorKind::Misconfigured(Fault::Untrusted) => match &app.proxy {
-            Some(proxy) => (unreachable, through(proxy)),
+            Some(proxy) => (unreachable, through(&proxy.url)),
             None => (
                 unreachable,
                 "something between here and the provider shows another certificate, or the system's CAs are old \
@@ -54,7 +54,7 @@ fn of_kept(app: &App, kept_by: KeptBy) -> (Option<Pattern>, String) {
             unreachable,
             "this host cannot look the name up: see to its DNS (/etc/resolv.conf, `getent hosts NAME`)".into(),
         ),
-        (KeptBy::NoConnection | KeptBy::NoAnswer, Some(proxy)) => (unreachable, through(proxy)),
+        (KeptBy::NoConnection | KeptBy::NoAnswer, Some(proxy)) => (unreachable, through(&proxy.url)),
         (KeptBy::NoConnection, None) => (unreachable, way_to(app).into()),
         (KeptBy::NoAnswer, None) => {
             let advice = match &app.credentials {

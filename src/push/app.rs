@@ -184,6 +184,22 @@ pub enum PayloadStyle {
     Template(String),
 }
 
+/// An HTTP proxy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxySettings {
+    /// `http://host:port`.
+    pub url: String,
+    /// The file that holds `user:password` on one line, for a proxy that asks for them (RFC 7617).
+    pub auth_file: Option<PathBuf>,
+}
+
+impl From<String> for ProxySettings {
+    /// A proxy that wants no credentials.
+    fn from(url: String) -> Self {
+        Self { url, auth_file: None }
+    }
+}
+
 /// One `[[app]]` of the configuration, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct App {
@@ -205,8 +221,8 @@ pub struct App {
     pub base_url: Option<String>,
     /// PEM file with the only CAs that are trusted for it, instead of the system's.
     pub ca_file: Option<PathBuf>,
-    /// `http://host:port` of a proxy.
-    pub proxy: Option<String>,
+    /// The proxy that its requests go through.
+    pub proxy: Option<ProxySettings>,
     /// APNs topic of call pushes; without it the app id of [`App::app_ids`] that the device's stands for, with `.voip`;
     /// without those the device's.
     pub topic: Option<String>,
@@ -215,6 +231,16 @@ pub struct App {
 }
 
 impl App {
+    /// All files that it is made from. A change of one makes it anew.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        let proxy = self.proxy.as_ref().and_then(|proxy| proxy.auth_file.as_deref());
+        self.credentials
+            .files()
+            .into_iter()
+            .chain(self.ca_file.as_deref())
+            .chain(proxy)
+    }
+
     /// The app of a configuration without apps: it writes every push to the log.
     pub(crate) fn log() -> Self {
         Self {

@@ -216,7 +216,7 @@ async fn refused_secret_is_misconfigured_and_shown_nowhere() {
 async fn token_and_pushes_go_through_the_proxy() {
     let (huawei, proxy) = (Hms::start().await, Proxy::start().await);
     let app = App {
-        proxy: Some(proxy.url()),
+        proxy: Some(proxy.url().into()),
         ..hms_app(&huawei)
     };
     pushers(app).push(&hms_call()).await.unwrap();

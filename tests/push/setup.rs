@@ -97,7 +97,7 @@ async fn settings_that_cannot_work_are_refused_at_start() {
         ),
         (
             App {
-                proxy: Some("not a url".into()),
+                proxy: Some("not a url".to_owned().into()),
                 ..apns_app(&apns)
             },
             "proxy",

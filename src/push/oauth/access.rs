@@ -11,7 +11,7 @@ use std::time::Duration;
 use reqwest::header::HeaderValue;
 use reqwest::{Client, StatusCode, Url};
 
-use crate::push::app::App;
+use crate::push::app::{App, ProxySettings};
 use crate::push::clock::{Clock, Now};
 use crate::push::oauth::grant::{grant, refusal};
 use crate::push::setup::SetupError;
@@ -261,7 +261,7 @@ impl<A: Account> AccessTokens<A> {
 /// An account's tokens and how the token server is reached; apps share a token when both are the same.
 pub(crate) struct SharedTokens<A> {
     pub tokens: Arc<AccessTokens<A>>,
-    way: (Option<PathBuf>, Option<String>),
+    way: (Option<PathBuf>, Option<ProxySettings>),
 }
 
 impl<A> Clone for SharedTokens<A> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use reqwest::{Certificate, Client, Identity, Proxy, redirect, retry};
 
 use crate::files;
-use crate::push::app::App;
+use crate::push::app::{App, ProxySettings};
 use crate::push::endpoint::EndpointRules;
 use crate::push::setup::SetupError;
 use crate::push::transport::failure;
@@ -48,8 +48,16 @@ impl Tls {
         let cas = app.ca_file.as_deref().map(|file| read_cas(app, file)).transpose()?;
         let proxy = match &app.proxy {
             // Its text may hold a password, so the error does not repeat it.
-            Some(url) => {
-                Some(Proxy::all(url).map_err(|_| SetupError::app(app, "proxy is not a URL http://host:port"))?)
+            Some(ProxySettings { url, auth_file }) => {
+                let problem = |_| SetupError::app(app, "proxy is not a URL http://host:port");
+                let proxy = Proxy::all(url).map_err(problem)?;
+                let login = auth_file
+                    .as_deref()
+                    .map(|file| SetupError::user_and_password(app, file));
+                Some(match login.transpose()? {
+                    Some((user, password)) => proxy.basic_auth(&user, password.expose()),
+                    None => proxy,
+                })
             }
             None => None,
         };
