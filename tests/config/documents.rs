@@ -32,6 +32,7 @@ fn examples_in_the_example_are_good() {
         "voip.key",
         "ca.pem",
         "acme-1234.json",
+        "proxy-login",
         "huawei-secret",
         "vapid.pem",
         "push-server-token",

@@ -202,7 +202,7 @@ async fn proxy_that_asks_for_a_password_gets_it_and_a_wrong_one_is_named_without
         };
         let refused = pushers(app).push(&request).await.unwrap_err().to_string();
         assert!(
-            refused.contains("through the proxy: proxy authorization required"),
+            refused.contains("through the proxy: tunnel error: proxy authorization required"),
             "{refused}"
         );
         assert!(!refused.contains("wrong"), "{refused}");
