@@ -108,7 +108,7 @@ async fn trace_says_whether_a_phone_never_came_or_came_and_did_not_ring() {
 }
 
 #[tokio::test]
-async fn phone_that_registers_while_another_is_connected_is_rung_when_that_fails() {
+async fn phone_that_registers_during_a_bridge_is_rung_if_the_bridge_fails() {
     let busy = Config {
         originate_tail: Duration::from_secs(2),
         ..Config::default()

@@ -1,4 +1,4 @@
-//! Wake only: phones are pushed and nobody is rung; the dialplan gets the call back when there is a phone to ring.
+//! Wake only: phones are pushed but not rung. The dialplan gets the call back when there is a phone to ring.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ fn expect_woken(b: &mut Bench) {
     assert_eq!((b.summaries.len(), b.engine.held_calls()), (1, 0));
 }
 
-/// Two phones that sleep, pushed.
+/// Two sleeping phones that were pushed.
 fn two(mode: Mode) -> Bench {
     let mut b = with(|p| p.push_retries = 0);
     b.sleeping("1001", "one");
@@ -37,7 +37,7 @@ fn two(mode: Mode) -> Bench {
 }
 
 #[test]
-fn call_goes_back_at_the_first_register_and_nobody_is_rung() {
+fn call_goes_back_at_the_first_register_without_a_ring() {
     let mut b = two(Mode::WakeFirst);
     b.expect_push("one");
     b.expect_push("two");
@@ -48,7 +48,7 @@ fn call_goes_back_at_the_first_register_and_nobody_is_rung() {
 }
 
 #[test]
-fn the_operators_mode_counts_where_the_call_says_none_and_the_calls_own_before_it() {
+fn calls_own_mode_overrides_the_configured_one() {
     let mut b = with(|p: &mut Policy| p.mode = Mode::WakeFirst);
     b.register(reg("1001", "a", "1001@a:1", None));
     b.hold(1, "1001");
@@ -61,7 +61,7 @@ fn the_operators_mode_counts_where_the_call_says_none_and_the_calls_own_before_i
 }
 
 #[test]
-fn settle_delay_lies_between_the_register_and_the_way_back() {
+fn settle_delay_applies_before_the_call_goes_back() {
     let mut b = with(|p| p.settle_delay = ms(300));
     b.sleeping("1001", "one");
     b.hold_with(1, "1001", wishing(Mode::WakeFirst));
@@ -74,7 +74,7 @@ fn settle_delay_lies_between_the_register_and_the_way_back() {
 }
 
 #[test]
-fn call_goes_back_at_once_where_a_phone_is_awake_and_nobody_has_to_be_woken() {
+fn call_goes_back_at_once_where_no_phone_has_to_be_woken() {
     for mode in [Mode::WakeFirst, Mode::WakeAll] {
         let mut b = bench();
         b.register(reg("1001", "awake", "1001@awake:1", Some(apns("awake"))));
@@ -86,7 +86,7 @@ fn call_goes_back_at_once_where_a_phone_is_awake_and_nobody_has_to_be_woken() {
 }
 
 #[test]
-fn phone_that_is_there_all_along_waits_for_those_who_are_woken() {
+fn awake_phone_does_not_end_the_wait_for_woken_phones() {
     let desk_and_mobile = || {
         let mut b = with(|p| p.push_retries = 0);
         b.sleeping("1001", "one");
@@ -100,7 +100,7 @@ fn phone_that_is_there_all_along_waits_for_those_who_are_woken() {
     b.pass(ms(900));
     comes(&mut b, "one");
     expect_woken(&mut b);
-    // The dialplan has a phone to ring when nobody comes, so this is no call that was missed.
+    // If no phone registers, the dialplan still has one to ring, so the call is not missed.
     let mut b = desk_and_mobile();
     b.out.clear();
     b.pass(ms(25_000));
@@ -113,7 +113,7 @@ fn phone_that_is_there_all_along_waits_for_those_who_are_woken() {
 }
 
 #[test]
-fn phone_that_is_registered_and_may_sleep_is_pushed_and_waited_for() {
+fn registered_phone_that_may_sleep_is_pushed_and_waited_for() {
     let mut b = bench();
     b.register(reg("1001", "old", "1001@old:1", Some(apns("tok"))));
     b.pass(Duration::from_secs(300));
@@ -124,7 +124,7 @@ fn phone_that_is_registered_and_may_sleep_is_pushed_and_waited_for() {
 }
 
 #[test]
-fn phone_that_another_call_has_just_pushed_is_not_awake() {
+fn phone_that_another_call_has_just_pushed_does_not_count_as_awake() {
     let mut b = bench();
     b.register(reg("1001", "old", "1001@old:1", Some(apns("tok"))));
     b.pass(Duration::from_secs(300));
@@ -173,7 +173,7 @@ fn wake_all_does_not_wait_for_a_phone_whose_push_is_refused() {
 }
 
 #[test]
-fn deadline_hands_the_call_back_to_ring_whatever_is_there() {
+fn deadline_hands_the_call_back_to_ring_what_is_registered() {
     for mode in [Mode::WakeFirst, Mode::WakeAll] {
         let mut b = two(mode);
         b.out.clear();
@@ -187,7 +187,7 @@ fn deadline_hands_the_call_back_to_ring_whatever_is_there() {
         );
         b.expect_nothing_more();
     }
-    // One of two has come: there is a phone to ring.
+    // One of the two has registered, so there is a phone to ring.
     let mut b = two(Mode::WakeAll);
     b.out.clear();
     comes(&mut b, "one");
@@ -202,7 +202,7 @@ fn nothing_is_pushed_for_a_call_that_has_gone_back() {
     b.sleeping("1001", "two");
     b.hold_with(1, "1001", wishing(Mode::WakeFirst));
     b.out.clear();
-    // Its pause ends when the other's second push is due.
+    // The pause ends at the time of the other phone's second push.
     comes(&mut b, "one");
     b.pass(ms(5000));
     expect_woken(&mut b);
