@@ -68,7 +68,7 @@ impl Console {
         Ok(body)
     }
 
-    /// Subscribes to events. `names` is the argument of `event plain`.
+    /// Subscribes to events. `events` is the argument of `event plain`.
     ///
     /// # Errors
     /// If the connection ends or FreeSWITCH refuses.

@@ -196,7 +196,7 @@ impl OutgoingCall {
         dialog.is_none_or(|d| !d.responses.is_empty() || d.sent.as_ref().is_none_or(|s| s.proven))
     }
 
-    /// Waits up to `time` for a matching response, unless it is there already.
+    /// Waits up to `patience` for a matching response, unless it is there already.
     pub async fn response_within(&self, patience: Duration, wanted: impl Fn(u16) -> bool) -> Option<(Instant, u16)> {
         let found = self
             .phone

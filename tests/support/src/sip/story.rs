@@ -77,7 +77,7 @@ impl Phone {
         }
     }
 
-    /// Waits up to `time` until something happens, unless it has already.
+    /// Waits up to `patience` until something happens, unless it has already.
     pub async fn wait(&self, patience: Duration, wanted: impl Fn(&StoryEvent) -> bool) -> Option<StoryEvent> {
         let mut changes = self.inner.changes.subscribe();
         let find = async {
