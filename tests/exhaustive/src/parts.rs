@@ -1,4 +1,4 @@
-//! The parts of a state: the receivers of an event see some of them.
+//! The parts of a state. The receivers of an event see only some of them.
 
 use std::hash::Hash;
 
@@ -13,14 +13,14 @@ use crate::step::Hearers;
 pub struct Parts {
     /// Each call.
     calls: [u128; 2],
-    /// The pushes under way for each.
+    /// For each call, its pushes in progress.
     pushes: [u128; 2],
-    /// What all share.
+    /// What all calls share.
     rest: u128,
 }
 
 impl Parts {
-    /// All of it.
+    /// The whole state.
     pub fn whole(self) -> u128 {
         fingerprint::of(&(self.calls, self.pushes, self.rest))
     }
@@ -44,7 +44,7 @@ impl Parts {
 }
 
 impl Sim {
-    /// What distinguishes this state from others.
+    /// The parts of this state.
     pub fn parts(&self) -> Parts {
         let print = |tell: &dyn Fn(&mut FromNow<'_, Fingerprint>)| {
             let mut state = Fingerprint::default();
