@@ -2,7 +2,7 @@
 //!
 //! 1. The time from the 200 OK of a REGISTER to the INVITE, both at the phone, for 30 consecutive wakes.
 //! 2. 300 and 1,000 held calls, with both routings and with `socket` with and without `async` (`held`): what each call
-//! costs FreeSWITCH and fswake, and how many calls are woken and answered.
+//!    costs FreeSWITCH and fswake, and how many calls are woken and answered.
 //!
 //! `FSWAKE_BENCH=rest` or `=held` runs only one of them. `FSWAKE_BENCH_WAKES` is the number of wakes of 1; `held` has
 //! more variables. `FSWAKE_BENCH_DAEMON` names another fswake to measure. `FSWAKE_BENCH_AGAINST` names one to compare

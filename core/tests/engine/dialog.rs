@@ -1,4 +1,4 @@
-//! One ringing dialog per phone, whatever it slept through (docs/ARCHITECTURE.md, "One dialog").
+//! Each phone has at most one ringing dialog, however long it slept (docs/ARCHITECTURE.md, "One dialog").
 
 use std::time::Duration;
 
