@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS devices (
     aor_user         TEXT    NOT NULL,
     aor_domain       TEXT    NOT NULL COLLATE NOCASE,
     provider         TEXT    NOT NULL,             -- apns, apns.dev, fcm, webpush or any other name, lower case
-    app              TEXT    NOT NULL,             -- the app id; '' if the Contact had none
+    app              TEXT    NOT NULL,             -- APNs bundle id without team, FCM project id ..; '' if the Contact had none
     token            TEXT    NOT NULL,             -- identifies the device: call_token, otherwise remote_token
     team             TEXT,
     call_token       TEXT,

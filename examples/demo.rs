@@ -109,7 +109,7 @@ async fn tell() -> Result<()> {
     }
     // Lines written after the phones' ends arrive after them.
     let last = fs.fire_custom("sofia::sip_user_state", &[]);
-    until("fswake heard that both phones are gone", || async {
+    until("fswake knows that both phones are gone", || async {
         last.written_at().is_some()
     })
     .await?;

@@ -199,7 +199,11 @@ fn phone_of_the_plain_bridge_is_transferred_in_the_callers_context() {
         .lines()
         .filter(|line| line.contains("application=\"bridge\"") && line.contains("sofia_contact("))
         .collect();
-    assert_eq!(bridges.len(), 2, "not two bridges, with the caller's codecs and with any");
+    assert_eq!(
+        bridges.len(),
+        2,
+        "not two bridges, with the caller's codecs and with any"
+    );
     for bridge in bridges {
         assert!(
             bridge.contains(",force_transfer_context=${force_transfer_context},"),

@@ -179,7 +179,7 @@ fn release_is_never_made_from_an_existing_binary() {
 
 /// By default podman omits HEALTHCHECK from images.
 #[test]
-fn podman_is_told_to_keep_the_health_check() {
+fn podman_keeps_the_health_check() {
     assert!(instructions().iter().any(|(word, _)| word == "HEALTHCHECK"));
     for line in read("Containerfile")
         .lines()
@@ -247,7 +247,10 @@ fn container_is_made_from_these_sources_and_runs_unprivileged() {
     // The files to copy exist, and .dockerignore does not exclude them.
     let ignored = read(".dockerignore");
     let ignored: Vec<_> = ignored.lines().filter(|line| !line.starts_with('#')).collect();
-    assert!(ignored.contains(&"target"), "without it, gigabytes would be sent to the engine");
+    assert!(
+        ignored.contains(&"target"),
+        "without it, gigabytes would be sent to the engine"
+    );
     for copied in of("COPY").filter(|rest| !rest.starts_with("--from=")) {
         let words: Vec<_> = copied.split(' ').collect();
         for source in &words[..words.len() - 1] {

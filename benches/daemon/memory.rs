@@ -38,7 +38,11 @@ pub async fn run(short: bool) {
     }
     // FreeSWITCH lingers after the hang-up.
     tokio::time::sleep(Duration::from_secs(8)).await;
-    println!("after all calls: {} KiB, {} descriptors", settled(pid).await, descriptors(pid));
+    println!(
+        "after all calls: {} KiB, {} descriptors",
+        settled(pid).await,
+        descriptors(pid)
+    );
     println!("{}\n", watch.report());
 }
 

@@ -71,7 +71,7 @@ fn bad() -> PushError {
 }
 
 /// Returns how many pushes were sent, and why the others were not.
-fn told(delivery: &Delivery) -> (usize, Vec<String>) {
+fn results(delivery: &Delivery) -> (usize, Vec<String>) {
     let reasons = delivery.devices.iter().filter_map(|d| d.outcome.as_ref().err());
     (delivery.sent(), reasons.map(ToString::to_string).collect())
 }
@@ -95,7 +95,7 @@ fn every_device_with_a_token_of_the_type_gets_one_push_and_the_requester_one_ans
         },
     );
     let delivery = b.expect_answer(1);
-    assert_eq!(told(&delivery), (1, vec!["503".to_owned()]), "{delivery:?}");
+    assert_eq!(results(&delivery), (1, vec!["503".to_owned()]), "{delivery:?}");
     assert_eq!(delivery.nobody, None);
     b.expect_nothing_more();
     let steps = [
@@ -230,7 +230,7 @@ fn refused_message_token_does_not_stop_calls_and_the_next_register_restores_it()
 }
 
 #[test]
-fn refusal_of_a_replaced_or_older_token_changes_nothing() {
+fn refusal_of_a_replaced_token_or_one_registered_since_changes_nothing() {
     let mut b = bench();
     register(&mut b, "1001", iphone("i"));
     ask(&mut b, 1, asked("1001", TokenType::Im));

@@ -42,7 +42,7 @@ fn bench() -> Bench {
     b
 }
 
-fn told(b: &mut Bench, n: u64, new: u32, saved: u32) {
+fn mailbox_event(b: &mut Bench, n: u64, new: u32, saved: u32) {
     tell(b, n, "1001", (new, saved), false);
 }
 
@@ -83,7 +83,7 @@ fn expect_none(b: &mut Bench, n: u64, why: Nobody) {
 #[test]
 fn new_message_is_pushed_once_with_the_counts_however_often_it_is_reported() {
     let mut b = bench();
-    told(&mut b, 1, 1, 2);
+    mailbox_event(&mut b, 1, 1, 2);
     let payload = expect_push(&mut b);
     assert_eq!(
         payload,
@@ -93,19 +93,19 @@ fn new_message_is_pushed_once_with_the_counts_however_often_it_is_reported() {
         })
     );
     for n in 2..5 {
-        told(&mut b, n, 1, 2);
+        mailbox_event(&mut b, n, 1, 2);
         expect_none(&mut b, n, Nobody::Unchanged);
     }
-    told(&mut b, 5, 2, 2);
+    mailbox_event(&mut b, 5, 2, 2);
     assert_eq!(expect_push(&mut b)["body"], "New messages: 2");
 }
 
 #[test]
 fn message_that_was_played_or_deleted_only_changes_the_badge() {
     let mut b = bench();
-    told(&mut b, 1, 2, 0);
+    mailbox_event(&mut b, 1, 2, 0);
     expect_push(&mut b);
-    told(&mut b, 2, 0, 2);
+    mailbox_event(&mut b, 2, 0, 2);
     let payload = expect_push(&mut b);
     assert_eq!((&payload["badge"], &payload["custom"]["saved"]), (&json!(0), &json!(2)));
     assert!(
@@ -119,12 +119,12 @@ fn older_messages_are_not_news_when_a_phone_subscribes_or_the_mailbox_is_empty()
     let mut b = bench();
     tell(&mut b, 1, "1001", (3, 0), true);
     expect_none(&mut b, 1, Nobody::Unchanged);
-    told(&mut b, 2, 3, 0);
+    mailbox_event(&mut b, 2, 3, 0);
     expect_none(&mut b, 2, Nobody::Unchanged);
-    told(&mut b, 3, 4, 0);
+    mailbox_event(&mut b, 3, 4, 0);
     expect_push(&mut b);
     let mut b = bench();
-    told(&mut b, 1, 0, 7);
+    mailbox_event(&mut b, 1, 0, 7);
     expect_none(&mut b, 1, Nobody::Unchanged);
 }
 
@@ -136,7 +136,7 @@ fn nothing_is_noted_for_a_user_without_a_device_or_an_app_that_wants_voicemail()
     let mut b = Bench::new(Policy::default());
     b.register(reg("1001", "i", "1001@i:1", Some(apns("i"))));
     b.out.clear();
-    told(&mut b, 1, 1, 0);
+    mailbox_event(&mut b, 1, 1, 0);
     let nobody = b.expect_answer(1).nobody;
     assert!(
         matches!(nobody, Some(Nobody::NotWanted | Nobody::NoToken)),

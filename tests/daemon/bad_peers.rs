@@ -164,7 +164,11 @@ async fn strangers_do_not_fill_the_log() {
         1,
         "logged more or less than once"
     );
-    assert_eq!(daemon.log.count(&[" WARN ", refused]), 10, "not limited to ten lines a minute");
+    assert_eq!(
+        daemon.log.count(&[" WARN ", refused]),
+        10,
+        "not limited to ten lines a minute"
+    );
     assert_eq!(daemon.log.count(&[refused]), 110);
 }
 

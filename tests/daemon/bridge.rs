@@ -404,7 +404,11 @@ async fn call_goes_on_in_the_dialplan_after_its_bridge_without_hangup_after_brid
         None,
         "the dialplan's next bridge must do nothing"
     );
-    assert_eq!(variable("absolute_codec_string"), None, "fswake left its variable behind");
+    assert_eq!(
+        variable("absolute_codec_string"),
+        None,
+        "fswake left its variable behind"
+    );
     assert_eq!(variable("originate_disposition"), Some("SUCCESS"));
     assert_eq!(variable("fswake_result"), Some("connected"));
 }

@@ -59,7 +59,10 @@ async fn leg_hooks_are_removed_from_a_loopback_before_it_rings_or_is_answered() 
         if are_taken_off {
             let rings = place(format!("uuid_ring_ready {channel}"));
             assert!(ring < rings, "{commands:?}");
-            assert!(rings < answer, "removed although a plain bridge would need it: {commands:?}");
+            assert!(
+                rings < answer,
+                "removed although a plain bridge would need it: {commands:?}"
+            );
             assert!(answer < place(format!("uuid_answer {channel}")), "{commands:?}");
         }
         held.caller_hangs_up();
@@ -87,11 +90,7 @@ async fn leg_is_a_child_of_the_callers_own_channel_with_both_routings() {
             assert_eq!(invite.variable(name), Some(value), "{name}");
         }
         assert_eq!(invite.caller, ("1000".into(), "Alice".into()));
-        assert_eq!(
-            invite.offer,
-            ["PCMU", "PCMA"],
-            "not the caller's codecs"
-        );
+        assert_eq!(invite.offer, ["PCMU", "PCMA"], "not the caller's codecs");
         // The callee's context, and the name for the caller's display.
         let ran = |app: &str, arg: &str| invite_has_run(&phone, &invite, app, arg);
         assert!(ran("set_profile_var", "context=default"));
@@ -165,7 +164,11 @@ async fn privacy_and_asserted_identity_of_the_caller_are_passed_on() {
         assert_eq!(invite.variable("sip_cid_type"), Some("pid"));
     }
     let (_, invite) = invite_of(&stage, &daemon, &phone, &call.clone().variable("sip_cid_type", "none")).await;
-    assert_eq!(invite.variable("sip_cid_type"), Some("none"), "the site's own value must stay");
+    assert_eq!(
+        invite.variable("sip_cid_type"),
+        Some("none"),
+        "the site's own value must stay"
+    );
     let (_, invite) = invite_of(&stage, &daemon, &phone, &call.clone()).await;
     assert_eq!(
         (invite.variable("sip_cid_type"), invite.variable("origination_privacy")),
@@ -173,7 +176,10 @@ async fn privacy_and_asserted_identity_of_the_caller_are_passed_on() {
     );
     let (_, invite) = invite_of(&stage, &daemon, &phone, &call.hides("number")).await;
     assert_eq!(invite.variable("origination_privacy"), Some("screen:hide_number"));
-    assert_eq!(invite.caller.0, "1000", "the number is kept and marked private, as with `bridge`");
+    assert_eq!(
+        invite.caller.0, "1000",
+        "the number is kept and marked private, as with `bridge`"
+    );
 }
 
 #[tokio::test]

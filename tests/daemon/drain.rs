@@ -93,7 +93,7 @@ async fn daemon_stops_during_a_reload() {
             command.env("NOTIFY_SOCKET", &path);
         })
         .await;
-    assert_eq!(heard(&systemd).await, "READY=1");
+    assert_eq!(notification(&systemd).await, "READY=1");
     // For each app a service account is read and a connection made, which takes a while.
     let app = stage.take_app();
     for n in 0..3_000 {
@@ -108,10 +108,14 @@ async fn daemon_stops_during_a_reload() {
     }
     stage.write();
     daemon.signal("HUP");
-    assert!(heard(&systemd).await.starts_with("RELOADING=1"));
+    assert!(notification(&systemd).await.starts_with("RELOADING=1"));
     let asked = Instant::now();
     daemon.signal("TERM");
-    assert_eq!(heard(&systemd).await, "STOPPING=1", "the stop waited for the reload");
+    assert_eq!(
+        notification(&systemd).await,
+        "STOPPING=1",
+        "the stop waited for the reload"
+    );
     assert_eq!(daemon.exit_code().await, Some(0));
     assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
 }
@@ -176,7 +180,7 @@ async fn systemd_is_notified_of_ready_watchdog_and_stopping() {
     // The loop may start before everything else is ready.
     let (mut ready, mut beats) = (0, 0);
     while ready == 0 || beats < 3 {
-        match heard(&systemd).await.as_str() {
+        match notification(&systemd).await.as_str() {
             "READY=1" => ready += 1,
             "WATCHDOG=1" => beats += 1,
             other => panic!("{other}"),
@@ -184,11 +188,11 @@ async fn systemd_is_notified_of_ready_watchdog_and_stopping() {
     }
     assert_eq!(ready, 1);
     daemon.signal("TERM");
-    while heard(&systemd).await != "STOPPING=1" {}
+    while notification(&systemd).await != "STOPPING=1" {}
     assert_eq!(daemon.exit_code().await, Some(0));
 }
 
-pub async fn heard(systemd: &UnixDatagram) -> String {
+pub async fn notification(systemd: &UnixDatagram) -> String {
     let mut buffer = [0; 256];
     let len = soon("word to systemd", systemd.recv(&mut buffer)).await.unwrap();
     String::from_utf8_lossy(&buffer[..len]).trim().to_owned()

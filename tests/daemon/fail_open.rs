@@ -115,7 +115,7 @@ async fn provider_that_refuses_connections_costs_at_most_max_wait() {
     stage.set("wake.max-wait", "1500ms");
     let daemon = stage.start().await;
     daemon.log.wait(&[" WARN ", "cannot reach the push provider"]).await;
-    never_comes_then_comes_by_itself(&stage, &daemon).await;
+    never_registers_then_registers_without_a_push(&stage, &daemon).await;
 }
 
 #[tokio::test]
@@ -126,10 +126,10 @@ async fn provider_that_hangs_costs_at_most_max_wait() {
     for _ in 0..20 {
         stage.apns.faults.next(Fault::Hang);
     }
-    never_comes_then_comes_by_itself(&stage, &daemon).await;
+    never_registers_then_registers_without_a_push(&stage, &daemon).await;
 }
 
-async fn never_comes_then_comes_by_itself(stage: &Stage, daemon: &Daemon) {
+async fn never_registers_then_registers_without_a_push(stage: &Stage, daemon: &Daemon) {
     let phone = stage.iphone("1001");
     phone.set_behaviour(ANSWERS);
     daemon.asleep(&phone).await;

@@ -45,7 +45,7 @@ impl Script {
     }
 }
 
-fn told(uuid: &str, response: &str) -> (String, String) {
+fn result_of(uuid: &str, response: &str) -> (String, String) {
     (uuid.to_owned(), response.to_owned())
 }
 
@@ -107,7 +107,7 @@ async fn message_event_is_pushed_to_every_device_of_the_user_and_answered_once()
     assert_eq!(sent.message["android"]["notification"]["notification_count"], 3);
     assert_eq!(sent.message["android"]["ttl"], "86400s");
 
-    assert_eq!(script.answer().await, told("u-1", "sent"));
+    assert_eq!(script.answer().await, result_of("u-1", "sent"));
     let line = daemon.log.wait(&[" INFO ", "notification sent"]).await;
     assert_eq!(
         (field(&line, "aor"), field(&line, "by"), field(&line, "sent")),
@@ -144,7 +144,7 @@ async fn voip_event_goes_to_the_call_token_as_a_voip_push_and_may_name_the_app()
         push.body,
         json!({ "aps": { "content-available": 1 }, "content-message": "incomming call" })
     );
-    assert_eq!(script.answer().await, told("v", "sent"));
+    assert_eq!(script.answer().await, result_of("v", "sent"));
     script.fire(&headers(fcm::PROJECT), body).await;
     let sent = stage.android_push().await;
     assert_eq!(
@@ -152,7 +152,7 @@ async fn voip_event_goes_to_the_call_token_as_a_voip_push_and_may_name_the_app()
         json!({ "content_available": "true", "content-message": "incomming call" })
     );
     assert!(sent.message["notification"].is_null());
-    assert_eq!(script.answer().await, told("v", "sent"));
+    assert_eq!(script.answer().await, result_of("v", "sent"));
 }
 
 #[tokio::test]
@@ -217,7 +217,7 @@ async fn what_cannot_be_pushed_is_answered_notsent_with_one_clear_line() {
         let mut headers = headers;
         headers.push(("uuid", &uuid));
         script.fire(&headers, body).await;
-        assert_eq!(script.answer().await, told(&uuid, "notsent"), "{line}");
+        assert_eq!(script.answer().await, result_of(&uuid, "notsent"), "{line}");
         daemon.log.wait_from(from, &[" WARN ", line]).await;
         let complaints = daemon.log.lines()[from..]
             .iter()
@@ -258,10 +258,10 @@ async fn answers_are_not_requests_and_a_request_cannot_inject_a_command() {
             ("realm", DOMAIN),
         ],
     );
-    assert_eq!(script.answer().await, told("other", "sent"));
+    assert_eq!(script.answer().await, result_of("other", "sent"));
     script.ask("voip", "{odd}: a;b${c}", "").await;
     assert_eq!(stage.push().await.reason, "");
-    assert_eq!(script.answer().await, told("{odd}: a;b${c}", "sent"));
+    assert_eq!(script.answer().await, result_of("{odd}: a;b${c}", "sent"));
     assert_eq!(stage.apns.pushes_so_far().await.len(), 0);
 }
 
@@ -278,7 +278,7 @@ async fn question_without_uuid_is_pushed_and_not_answered() {
     assert_eq!(stage.push().await.reason, "");
     daemon.log.wait(&["notification sent"]).await;
     script.ask("voip", "next", "").await;
-    assert_eq!(script.answer().await, told("next", "sent"));
+    assert_eq!(script.answer().await, result_of("next", "sent"));
 }
 
 #[tokio::test]
@@ -291,10 +291,10 @@ async fn token_that_is_gone_is_dropped_and_the_next_request_finds_no_device() {
     let mut script = Script::start(&stage).await;
     stage.apns.faults.next(Fault::apns(410, "Unregistered"));
     script.ask("voip", "a", "").await;
-    assert_eq!(script.answer().await, told("a", "notsent"));
+    assert_eq!(script.answer().await, result_of("a", "notsent"));
     stage.stored(0).await;
     script.ask("voip", "b", "").await;
-    assert_eq!(script.answer().await, told("b", "notsent"));
+    assert_eq!(script.answer().await, result_of("b", "notsent"));
     daemon.log.wait(&["reason=\"no-device\""]).await;
 }
 
@@ -315,7 +315,7 @@ async fn slow_provider_delays_only_its_answer() {
         !lines[from..].iter().any(|l| l.contains("notification sent")),
         "the provider's answer was not slow"
     );
-    assert_eq!(script.answer().await, told("slow", "sent"));
+    assert_eq!(script.answer().await, result_of("slow", "sent"));
 }
 
 #[tokio::test]

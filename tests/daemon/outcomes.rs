@@ -87,7 +87,10 @@ async fn decline_for_all_ends_the_call_with_the_phones_status() {
         assert_eq!(variable("fswake_result"), Some("declined"));
         assert_eq!(variable("fswake_pushes"), Some("2"));
         let woken = variable("fswake_device").unwrap();
-        assert!(woken.starts_with("fcm:"), "not the phone that registered first, as none answered: {woken}");
+        assert!(
+            woken.starts_with("fcm:"),
+            "not the phone that registered first, as none answered: {woken}"
+        );
         assert!(variable("fswake_wake_ms").is_some());
         assert_eq!(held.nth_outcome(1).await, Outcome::HungUp(cause.into()));
         assert_eq!(held.timeline().last().unwrap().1, CallerSaw::Final(heard));

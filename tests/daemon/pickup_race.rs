@@ -207,7 +207,7 @@ async fn late_pick_ups_are_hung_up() {
         assert_eq!(field(&line, "outcome"), "connected", "{line}");
         for late in &late {
             let is_over = || was_told(&held, &[late]) && !held.stranger_is_there(late);
-            until("end of who came too late", is_over).await;
+            until("end of the late pick-up", is_over).await;
         }
         held.caller_hangs_up();
         phone.got_bye().await;

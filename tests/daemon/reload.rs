@@ -8,7 +8,7 @@ use fswake_test_support::freeswitch::*;
 use fswake_test_support::http2::Fault;
 use tokio::net::UnixDatagram;
 
-use crate::drain::heard;
+use crate::drain::notification;
 use crate::harness::*;
 use crate::outcomes::result_of;
 
@@ -289,14 +289,14 @@ async fn systemd_is_notified_of_a_reload_and_its_end_with_any_result() {
             command.env("NOTIFY_SOCKET", &path);
         })
         .await;
-    assert_eq!(heard(&systemd).await, "READY=1");
+    assert_eq!(notification(&systemd).await, "READY=1");
     for wait in ["20s", "for ever"] {
         stage.set("wake.max-wait", wait);
         stage.write();
         daemon.signal("HUP");
-        let told = heard(&systemd).await;
+        let told = notification(&systemd).await;
         let usec = told.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").expect(&told);
         assert!(usec.parse::<u64>().unwrap() > 0);
-        assert_eq!(heard(&systemd).await, "READY=1");
+        assert_eq!(notification(&systemd).await, "READY=1");
     }
 }

@@ -142,7 +142,10 @@ async fn transferred_call_is_left_alone() {
         assert_eq!(phone.cancelled().await, ELSEWHERE);
         assert!(taken.elapsed() < SOON, "{:?}", taken.elapsed());
         let line = daemon.log.wait_from(from, &["call-taken", "transferred"]).await;
-        assert!(line.contains("5000"), "the line does not have the new destination: {line}");
+        assert!(
+            line.contains("5000"),
+            "the line does not have the new destination: {line}"
+        );
         let line = daemon.log.wait_from(from, &["call over"]).await;
         assert_eq!(field(&line, "outcome"), "taken");
         left_alone(&stage, &held).await;
@@ -237,7 +240,10 @@ async fn loopback_that_ends_when_its_caller_is_picked_up_does_not_count_as_aband
         let line = daemon.log.wait_from(from, &["call over"]).await;
         assert_eq!(field(&line, "outcome"), "taken", "{late} ms: {line}");
         let line = daemon.log.wait_from(from, &["call-taken", "transferred"]).await;
-        assert!(line.contains("valet_park:lot 8001"), "the line does not have the new destination: {line}");
+        assert!(
+            line.contains("valet_park:lot 8001"),
+            "the line does not have the new destination: {line}"
+        );
     }
     // The same after the loopback was answered: before the order to bridge, or between the two threads of its bridge.
     for cause in ["NORMAL_CLEARING", "DESTINATION_OUT_OF_ORDER"] {

@@ -139,7 +139,7 @@ async fn placeholder_token_holds_no_call_and_is_logged_once() {
 }
 
 #[tokio::test]
-async fn configured_app_id_is_the_topic_whatever_team_the_phone_names() {
+async fn configured_app_id_is_the_topic_with_any_team() {
     let stage = Stage::new().await;
     let daemon = stage.start().await;
     for (n, param) in [

@@ -103,7 +103,7 @@ async fn call_that_is_taken_is_left_alone_at_once() {
 
 /// A snippet with `socket_resume=true` and without `async` would leave the caller in CS_RESET forever.
 #[tokio::test]
-async fn killed_daemon_leaves_the_call_to_the_dialplan_whatever_the_snippet_says() {
+async fn killed_daemon_leaves_the_call_to_the_dialplan_with_every_snippet() {
     for resumes in ["true", "false"] {
         for rings in [false, true] {
             let stage = Stage::new().await;

@@ -139,7 +139,10 @@ fn quoted_messages_exist_in_the_code() {
         let text = page(name);
         for quote in quotes {
             assert!(text.contains(quote), "{name} does not quote: {quote}");
-            assert!(code.contains(quote), "{name} quotes a text that the code does not have: {quote}");
+            assert!(
+                code.contains(quote),
+                "{name} quotes a text that the code does not have: {quote}"
+            );
         }
     }
 }

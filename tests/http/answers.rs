@@ -360,7 +360,11 @@ async fn readyz_fails_if_no_app_has_a_provider_and_there_are_devices() {
     stage.take_app();
     let daemon = stage.start().await;
     let site = Site::of(&daemon).await;
-    assert_eq!(site.get("/readyz").await.0, 200, "not ready although no device is known yet");
+    assert_eq!(
+        site.get("/readyz").await.0,
+        200,
+        "not ready although no device is known yet"
+    );
     daemon.asleep(&stage.iphone("1001")).await;
     let body = site.until("/readyz", |body| body["ready"] == false).await;
     assert!(

@@ -248,7 +248,10 @@ async fn second_request_with_the_same_id_gets_the_same_answer_and_another_users_
     assert_eq!(first.0, 200);
     assert_eq!(second.0, 200);
     assert_eq!(first.1["contact"], second.1["contact"]);
-    assert!(stage.apns.pushes_so_far().await.is_empty(), "more than one push for both requests");
+    assert!(
+        stage.apns.pushes_so_far().await.is_empty(),
+        "more than one push for both requests"
+    );
 }
 
 #[tokio::test]

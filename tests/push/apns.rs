@@ -141,7 +141,11 @@ async fn warm_connection_is_open_before_the_first_call() {
     assert_eq!(apns.server().connections(), 1);
     pushers.push(&apns_call()).await.unwrap();
     assert_eq!(apns.server().connections(), 1);
-    assert_eq!(apns.pushes_so_far().await.len(), 1, "warming the connection sent a push");
+    assert_eq!(
+        apns.pushes_so_far().await.len(),
+        1,
+        "warming the connection sent a push"
+    );
 }
 
 #[tokio::test]

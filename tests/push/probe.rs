@@ -170,7 +170,11 @@ async fn failing_provider_is_probed_again_and_its_recovery_is_noticed_without_a_
     for _ in 0..3 {
         passes(&moved, fcm.next_probe()).await;
     }
-    assert_eq!(state(&pushers).problems[0].since, since, "not the time when it first failed");
+    assert_eq!(
+        state(&pushers).problems[0].since,
+        since,
+        "not the time when it first failed"
+    );
     fcm.faults.mend(fcm::PROBE);
     passes(&moved, becomes(&pushers, "ok")).await;
 }
@@ -224,7 +228,11 @@ async fn limit_of_one_phone_does_not_change_its_apps_state() {
         assert_eq!(limited("c").await.status.as_str(), "busy");
         pushers.push(&call).await.unwrap();
         assert_eq!(state(&pushers).status.as_str(), "ok");
-        assert_eq!(limited("c").await.status.as_str(), "ok", "earlier failures were not reset");
+        assert_eq!(
+            limited("c").await.status.as_str(),
+            "ok",
+            "earlier failures were not reset"
+        );
     }
 }
 
@@ -257,7 +265,11 @@ async fn probe_that_hangs_delays_no_push() {
     let began = std::time::Instant::now();
     pushers.push(&apns_call()).await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
-    assert_eq!(state(&pushers).status.as_str(), "ok", "the push has not cleared the state");
+    assert_eq!(
+        state(&pushers).status.as_str(),
+        "ok",
+        "the push has not cleared the state"
+    );
 }
 
 #[tokio::test]

@@ -91,7 +91,11 @@ async fn broken_new_key_keeps_the_old_in_use_and_is_reported_until_it_is_fixed()
     let good = std::fs::read_to_string(apns.key_file()).unwrap();
     replace(&apns.key_file(), "-----BEGIN PRIVATE KEY-----\nsesame\n");
     pushers.look();
-    assert_eq!(problem(&pushers), None, "reported at once although the file may be half written");
+    assert_eq!(
+        problem(&pushers),
+        None,
+        "reported at once although the file may be half written"
+    );
     pushers.look();
     assert_eq!(problem(&pushers), Some(ProblemKind::BrokenFile));
     let said = state(&pushers).problems.remove(0).reason;
@@ -134,7 +138,7 @@ fn look_twice(pushers: &Pushers) {
 }
 
 #[tokio::test]
-async fn key_that_became_a_fifo_a_directory_a_device_or_endless_keeps_the_old_in_use_and_does_not_block() {
+async fn key_replaced_by_a_fifo_directory_device_or_endless_file_does_not_block() {
     let apns = Apns::start().await;
     let pushers = pushers(apns_app(&apns));
     let file = apns.key_file();

@@ -110,7 +110,7 @@ pub enum Bridge {
     /// The caller hears its early media.
     Early,
     /// The caller and the leg are connected.
-    Stands,
+    Connected,
 }
 
 /// A leg that was dialled, and is neither killed nor ended.
@@ -146,7 +146,7 @@ pub struct CallAccount {
     alerted: bool,
     summed_up: bool,
     /// A leg of FreeSWITCH's own rings.
-    rings_beside: bool,
+    freeswitch_rings: bool,
     /// A phone was ringing when the wait ended.
     rings_on: bool,
     /// How many legs were dialled.
@@ -186,7 +186,7 @@ impl Hash for CallAccount {
             taken,
             alerted,
             summed_up,
-            rings_beside,
+            freeswitch_rings,
             rings_on,
             rung: _,
             legs,
@@ -195,7 +195,7 @@ impl Hash for CallAccount {
         (id, over).hash(state);
         if !over {
             is_request.hash(state);
-            (wait, limit, taken, alerted, summed_up, rings_beside, rings_on, legs).hash(state);
+            (wait, limit, taken, alerted, summed_up, freeswitch_rings, rings_on, legs).hash(state);
             refused.hash(state);
         }
     }
@@ -235,9 +235,9 @@ impl CallAccount {
     }
 
     /// FreeSWITCH keeps a leg that it is connecting, or whose early media the caller hears.
-    fn stands(&mut self, is: impl Fn(Bridge) -> bool) {
+    fn keeps(&mut self, is: impl Fn(Bridge) -> bool) {
         for leg in self.legs.iter_mut().filter(|leg| is(leg.bridge)) {
-            leg.bridge = Bridge::Stands;
+            leg.bridge = Bridge::Connected;
         }
     }
 
@@ -250,12 +250,12 @@ impl CallAccount {
                 self.over = true;
                 if *order == CallOrder::Close {
                     // FreeSWITCH itself ends or connects the leg that the caller hears.
-                    self.stands(|bridge| bridge == Bridge::Early);
+                    self.keeps(|bridge| bridge == Bridge::Early);
                 } else {
                     holds(I::TakenIsLeftAlone, !self.taken, said)?;
                 }
                 holds(I::OneSummary, self.summed_up, said)?;
-                let left = self.legs.iter().find(|leg| leg.bridge != Bridge::Stands);
+                let left = self.legs.iter().find(|leg| leg.bridge != Bridge::Connected);
                 holds(I::EveryLegEnds, left.is_none(), || format!("{order:?} leaves {left:?}"))?;
                 self.legs.clear();
             }
@@ -295,7 +295,7 @@ impl CallAccount {
                 holds(I::TakenIsLeftAlone, !self.taken, said)?;
                 let another = self.legs.iter().find(|l| l.bridge != Bridge::No);
                 holds(I::OneBridge, another.is_none(), || {
-                    format!("{order:?} beside {another:?}")
+                    format!("{order:?} in addition to {another:?}")
                 })?;
                 if let Some(leg) = self.leg_mut(leg.n) {
                     leg.bridge = Bridge::Connecting(*early);
@@ -303,7 +303,7 @@ impl CallAccount {
             }
             CallOrder::Kill { leg, .. } => {
                 holds(I::EveryLegEnds, leg.n < self.rung, || format!("never rung: {order:?}"))?;
-                let bridged = self.leg(leg.n).is_some_and(|leg| leg.bridge == Bridge::Stands);
+                let bridged = self.leg(leg.n).is_some_and(|leg| leg.bridge == Bridge::Connected);
                 holds(I::BridgedIsLeftAlone, !bridged, said)?;
                 self.legs.retain(|other| other.n != leg.n);
             }
@@ -327,7 +327,7 @@ impl Ledger {
             taken: false,
             alerted: false,
             summed_up: false,
-            rings_beside: false,
+            freeswitch_rings: false,
             rings_on: false,
             rung: 0,
             legs: Vec::new(),
@@ -349,10 +349,10 @@ impl Ledger {
 
     /// Whether FreeSWITCH could send this event: it bridges only legs that it was ordered to bridge.
     pub fn is_possible(&self, event: &Event) -> bool {
-        let stands = |leg, as_told| self.leg(leg).is_some_and(|leg| leg.bridge == as_told);
+        let is_at = |leg, bridge| self.leg(leg).is_some_and(|leg| leg.bridge == bridge);
         match event {
-            Event::Bridged(leg) => stands(*leg, Bridge::Connecting(false)),
-            Event::EarlyBridged(leg) => stands(*leg, Bridge::Connecting(true)),
+            Event::Bridged(leg) => is_at(*leg, Bridge::Connecting(false)),
+            Event::EarlyBridged(leg) => is_at(*leg, Bridge::Connecting(true)),
             _ => true,
         }
     }
@@ -391,7 +391,7 @@ impl Ledger {
             }
             Event::Bridged(leg) => {
                 if let Some(leg) = call.leg_mut(leg.n) {
-                    leg.bridge = Bridge::Stands;
+                    leg.bridge = Bridge::Connected;
                 }
             }
             Event::EarlyBridged(leg) => {
@@ -401,15 +401,15 @@ impl Ledger {
             }
             // The leg now belongs to the phone that intercepted it.
             Event::CallerGone { cause, .. } if &**cause == "PICKED_OFF" => {
-                call.stands(|bridge| matches!(bridge, Bridge::Connecting(_) | Bridge::Early));
+                call.keeps(|bridge| matches!(bridge, Bridge::Connecting(_) | Bridge::Early));
             }
             Event::CallTaken { .. } if !call.over => call.taken = true,
             // FreeSWITCH keeps the leg that the caller hears, and may have carried out an ordered bridge.
-            Event::ConnectionLost(_) => call.stands(|bridge| bridge != Bridge::No),
+            Event::ConnectionLost(_) => call.keeps(|bridge| bridge != Bridge::No),
             Event::OtherLegSeen {
                 leg: OtherLegState::Rings,
                 ..
-            } => call.rings_beside = true,
+            } => call.freeswitch_rings = true,
             _ => {}
         }
         self.woken.extend(woken);
@@ -475,7 +475,7 @@ impl Ledger {
         for call in self.calls.iter_mut().filter(|call| !call.over) {
             let past = now >= call.wait;
             let connects = call.legs.iter().any(|leg| leg.bridge != Bridge::No);
-            let rings = call.rings_beside || call.legs.iter().any(|leg| leg.heard > LegSound::Nothing);
+            let rings = call.freeswitch_rings || call.legs.iter().any(|leg| leg.heard > LegSound::Nothing);
             // While one phone rings after the wait, others that ring at the same time may ring as long.
             call.rings_on |= past && rings;
             let rings_on = call.rings_on && (rings || !call.legs.is_empty());

@@ -16,7 +16,7 @@ fn desk(options: CallOptions) -> (Bench, bool) {
 }
 
 /// The caller hears the phone's early media.
-fn heard() -> Bench {
+fn early_bridged() -> Bench {
     let (mut b, early_media) = desk(CallOptions::default());
     assert!(early_media);
     b.plays(leg(1, 0));
@@ -27,8 +27,8 @@ fn heard() -> Bench {
 }
 
 #[test]
-fn caller_hears_the_phone_and_is_connected_when_it_is_answered() {
-    let mut b = heard();
+fn early_media_reaches_the_caller_and_the_answer_connects_them() {
+    let mut b = early_bridged();
     assert!(matches!(b.noted("early-media"), Some(Step::EarlyMedia { device }) if &**device == "binding"));
     // Neither the deadline nor another timer ends the leg, because FreeSWITCH bridges it now.
     b.pass(ms(100_000));
@@ -61,7 +61,7 @@ fn unanswered_early_media_leg_ends_the_call_as_freeswitch_reported_to_the_caller
         ("NO_ANSWER", 0, HoldResult::Timeout),
         ("UNALLOCATED_NUMBER", 404, HoldResult::Timeout),
     ] {
-        let mut b = heard();
+        let mut b = early_bridged();
         b.ends(leg(1, 0), cause, sip);
         b.expect_close(1);
         b.expect_nothing_more();
@@ -138,7 +138,7 @@ fn decline_before_the_early_bridge_applies_to_all_phones_where_configured() {
 
 #[test]
 fn hang_up_during_early_media_ends_the_leg() {
-    let mut b = heard();
+    let mut b = early_bridged();
     b.gone(1, "ORIGINATOR_CANCEL");
     b.expect_kill(leg(1, 0), "ORIGINATOR_CANCEL");
     b.expect_close(1);
@@ -147,7 +147,7 @@ fn hang_up_during_early_media_ends_the_leg() {
 
 #[test]
 fn early_media_goes_on_when_the_calls_connection_ends() {
-    let mut b = heard();
+    let mut b = early_bridged();
     b.feed(Event::ConnectionLost(call(1)));
     b.expect_close(1);
     b.expect_nothing_more();

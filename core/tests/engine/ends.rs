@@ -184,7 +184,7 @@ fn draining_releases_new_calls_at_once_and_old_ones_when_the_time_is_up() {
 }
 
 #[test]
-fn end_of_the_drain_leaves_a_bridge_under_way_alone() {
+fn end_of_the_drain_does_not_cut_a_bridge_in_progress() {
     let mut b = bench();
     b.register(reg("1001", "a", "1001@a:1", None));
     b.hold(1, "1001");

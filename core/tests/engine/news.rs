@@ -39,7 +39,7 @@ fn cancel_push_goes_to_woken_devices_that_were_not_rung() {
 
     let mut b = with(|p| p.apps = vec![wish]);
     b.register(reg("1001", "desk", "1001@desk:1", None));
-    held_too(&mut b);
+    hold_with_desk(&mut b);
     b.answers(leg(1, 0));
     b.feed(Event::Bridged(leg(1, 0)));
     b.expect_connect(leg(1, 0));
@@ -48,7 +48,7 @@ fn cancel_push_goes_to_woken_devices_that_were_not_rung() {
     b.expect_nothing_more();
 }
 
-fn held_too(b: &mut Bench) {
+fn hold_with_desk(b: &mut Bench) {
     b.sleeping("1001", "tok");
     b.register(reg("1001", "desk", "1001@desk:1", None));
     b.hold(1, "1001");

@@ -114,7 +114,7 @@ fn phone_that_is_awake_is_not_pushed_and_answered_at_once() {
 }
 
 #[test]
-fn phone_without_a_token_needs_none() {
+fn phone_without_a_token_needs_no_push() {
     let mut b = bench();
     b.register(reg("1001", "desk", "1001@desk:1", None));
     b.pass(ms(100_000));

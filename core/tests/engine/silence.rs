@@ -48,7 +48,7 @@ fn woken_phone_that_does_not_ring_is_pushed_again_and_rung_at_its_next_register(
 }
 
 #[test]
-fn phone_that_registers_by_itself_and_does_not_ring_is_pushed() {
+fn phone_that_registers_without_a_push_and_does_not_ring_is_pushed() {
     let mut b = bench();
     b.register(reg("1001", "tok", "1001@here:1", Some(apns("tok"))));
     b.out.clear();

@@ -231,5 +231,8 @@ fn call_that_is_taken_before_the_register_leaves_the_phone_alone() {
     b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
     b.expect_stored("tok");
     b.expect_nothing_more();
-    assert!(b.noted("late-register").is_none(), "noted as late although the call was not missed");
+    assert!(
+        b.noted("late-register").is_none(),
+        "noted as late although the call was not missed"
+    );
 }

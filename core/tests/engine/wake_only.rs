@@ -9,7 +9,7 @@ use fswake_core::types::push::PushError;
 use crate::common::{Bench, apns, leg, ms, reg};
 use crate::{bench, with};
 
-fn wishing(mode: Mode) -> CallOptions {
+fn in_mode(mode: Mode) -> CallOptions {
     CallOptions {
         mode: Some(mode),
         ..CallOptions::default()
@@ -32,7 +32,7 @@ fn two(mode: Mode) -> Bench {
     let mut b = with(|p| p.push_retries = 0);
     b.sleeping("1001", "one");
     b.sleeping("1001", "two");
-    b.hold_with(1, "1001", wishing(mode));
+    b.hold_with(1, "1001", in_mode(mode));
     b
 }
 
@@ -55,7 +55,7 @@ fn calls_own_mode_overrides_the_configured_one() {
     expect_woken(&mut b);
     let mut b = with(|p: &mut Policy| p.mode = Mode::WakeFirst);
     b.register(reg("1001", "a", "1001@a:1", None));
-    b.hold_with(1, "1001", wishing(Mode::Connect));
+    b.hold_with(1, "1001", in_mode(Mode::Connect));
     b.expect_ring(crate::common::leg(1, 0), "1001@a:1");
     b.expect_nothing_more();
 }
@@ -64,7 +64,7 @@ fn calls_own_mode_overrides_the_configured_one() {
 fn settle_delay_applies_before_the_call_goes_back() {
     let mut b = with(|p| p.settle_delay = ms(300));
     b.sleeping("1001", "one");
-    b.hold_with(1, "1001", wishing(Mode::WakeFirst));
+    b.hold_with(1, "1001", in_mode(Mode::WakeFirst));
     b.out.clear();
     comes(&mut b, "one");
     b.pass(ms(299));
@@ -80,7 +80,7 @@ fn call_goes_back_at_once_where_no_phone_has_to_be_woken() {
         b.register(reg("1001", "awake", "1001@awake:1", Some(apns("awake"))));
         b.register(reg("1001", "desk", "1001@desk:1", None));
         b.out.clear();
-        b.hold_with(1, "1001", wishing(mode));
+        b.hold_with(1, "1001", in_mode(mode));
         expect_woken(&mut b);
     }
 }
@@ -91,7 +91,7 @@ fn awake_phone_does_not_end_the_wait_for_woken_phones() {
         let mut b = with(|p| p.push_retries = 0);
         b.sleeping("1001", "one");
         b.register(reg("1001", "desk", "1001@desk:1", None));
-        b.hold_with(1, "1001", wishing(Mode::WakeFirst));
+        b.hold_with(1, "1001", in_mode(Mode::WakeFirst));
         b
     };
     let mut b = desk_and_mobile();
@@ -118,7 +118,7 @@ fn registered_phone_that_may_sleep_is_pushed_and_waited_for() {
     b.register(reg("1001", "old", "1001@old:1", Some(apns("tok"))));
     b.pass(Duration::from_secs(300));
     b.out.clear();
-    b.hold_with(1, "1001", wishing(Mode::WakeFirst));
+    b.hold_with(1, "1001", in_mode(Mode::WakeFirst));
     b.expect_push("tok");
     b.expect_nothing_more();
 }
@@ -131,7 +131,7 @@ fn phone_that_another_call_has_just_pushed_does_not_count_as_awake() {
     b.hold(2, "1001");
     b.out.clear();
     b.pass(ms(1000));
-    b.hold_with(1, "1001", wishing(Mode::WakeFirst));
+    b.hold_with(1, "1001", in_mode(Mode::WakeFirst));
     b.expect_nothing_more();
     b.register(reg("1001", "old", "1001@old:1", Some(apns("tok"))));
     b.expect_stored("tok");
@@ -200,7 +200,7 @@ fn nothing_is_pushed_for_a_call_that_has_gone_back() {
     let mut b = with(|p| p.settle_delay = ms(5000));
     b.sleeping("1001", "one");
     b.sleeping("1001", "two");
-    b.hold_with(1, "1001", wishing(Mode::WakeFirst));
+    b.hold_with(1, "1001", in_mode(Mode::WakeFirst));
     b.out.clear();
     // The pause ends at the time of the other phone's second push.
     comes(&mut b, "one");

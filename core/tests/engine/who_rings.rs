@@ -24,7 +24,7 @@ fn asked(b: &mut Bench, options: CallOptions) {
     assert_eq!(b.out.remove(0), Command::AskDirectory { call, aor, query });
 }
 
-fn says(b: &mut Bench, ringing: Option<Ringing>) {
+fn directory_answers(b: &mut Bench, ringing: Option<Ringing>) {
     b.feed(Event::WhoRings { call: call(1), ringing });
 }
 
@@ -59,7 +59,7 @@ fn phone_without_a_registration_is_pushed_and_rung_while_the_directory_is_asked(
         b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
         b.expect_stored("tok");
         b.expect_ring(leg(1, 0), "1001@new:2");
-        says(&mut b, ringing);
+        directory_answers(&mut b, ringing);
         b.expect_nothing_more();
         b.rings(leg(1, 0));
         b.expect_alert(1);
@@ -72,12 +72,12 @@ fn registered_phone_is_rung_once_the_directory_shows_that_freeswitch_does_not() 
     asked(&mut b, CallOptions::default());
     b.pass(DIRECTORY.saturating_sub(ms(1)));
     b.expect_nothing_more();
-    says(&mut b, Some(Ringing::Ours));
+    directory_answers(&mut b, Some(Ringing::Ours));
     b.expect_ring(leg(1, 0), "1001@desk:1");
     assert_eq!(noted(&b), Some("fswake"));
     assert!(b.records.iter().all(|(record, _)| !record.rung_by_freeswitch));
     // A repeated answer is ignored.
-    says(&mut b, Some(Ringing::FreeSwitch));
+    directory_answers(&mut b, Some(Ringing::FreeSwitch));
     b.expect_nothing_more();
 }
 
@@ -86,7 +86,7 @@ fn registered_phone_is_left_to_freeswitch_where_the_directory_says_so() {
     let mut b = desk();
     asked(&mut b, CallOptions::default());
     b.pass(ms(300));
-    says(&mut b, Some(Ringing::FreeSwitch));
+    directory_answers(&mut b, Some(Ringing::FreeSwitch));
     assert_eq!(noted(&b), Some("freeswitch"));
     assert!(
         b.records
@@ -129,7 +129,7 @@ fn call_that_ends_before_the_answer_leaves_no_timer() {
     asked(&mut b, CallOptions::default());
     b.gone(1, "ORIGINATOR_CANCEL");
     b.expect_close(1);
-    says(&mut b, Some(Ringing::Ours));
+    directory_answers(&mut b, Some(Ringing::Ours));
     b.pass(DIRECTORY);
     b.expect_nothing_more();
     assert_eq!(noted(&b), None);
@@ -157,7 +157,7 @@ fn call_without_a_known_phone_goes_back_with_the_answer() {
     asked(&mut b, CallOptions::default());
     b.pass(ms(100));
     b.expect_nothing_more();
-    says(&mut b, Some(Ringing::Ours));
+    directory_answers(&mut b, Some(Ringing::Ours));
     b.expect_release(1, HoldResult::NoDevice);
 }
 
@@ -177,7 +177,7 @@ fn registered_phone_that_registers_again_meanwhile_is_rung_unless_freeswitch_rin
         if rung {
             b.expect_ring(leg(1, 0), "1001@desk:2");
         }
-        says(&mut b, Some(Ringing::FreeSwitch));
+        directory_answers(&mut b, Some(Ringing::FreeSwitch));
         assert!(!b.out.iter().any(|c| ring_of(c).is_some()), "{:?}", b.out);
         b.set_rest_aside();
     }
@@ -195,7 +195,7 @@ fn registered_phone_is_rung_after_a_bridge_that_failed_during_the_directory_quer
     b.expect_ring(leg(1, 0), "1001@new:2");
     b.answers(leg(1, 0));
     b.expect_connect(leg(1, 0));
-    says(&mut b, Some(Ringing::Ours));
+    directory_answers(&mut b, Some(Ringing::Ours));
     b.expect_nothing_more();
     b.bridge_fails(leg(1, 0), None);
     b.pass(ms(0));
@@ -217,7 +217,7 @@ fn call_that_only_wakes_goes_back_once_it_is_known_that_its_bridge_rings() {
         b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
         b.expect_stored("tok");
         b.expect_nothing_more();
-        says(&mut b, Some(ringing));
+        directory_answers(&mut b, Some(ringing));
         if goes_back {
             b.expect_release(1, HoldResult::Woken);
         } else {
@@ -237,7 +237,7 @@ fn early_media_is_not_passed_on_until_no_other_phone_can_be_rung() {
         asked(&mut b, CallOptions::default());
         b.expect_push("tok");
         if known {
-            says(&mut b, Some(Ringing::Ours));
+            directory_answers(&mut b, Some(Ringing::Ours));
         }
         b.register(reg("1001", "new", "1001@new:2", Some(apns("tok"))));
         b.expect_stored("tok");
@@ -246,7 +246,7 @@ fn early_media_is_not_passed_on_until_no_other_phone_can_be_rung() {
 }
 
 #[test]
-fn phone_that_has_declined_meanwhile_is_not_rung_again_whatever_the_directorys_answer() {
+fn phone_that_has_declined_meanwhile_is_not_rung_again_with_any_directory_answer() {
     for ringing in [None, Some(Ringing::Ours), Some(Ringing::FreeSwitch)] {
         for (cause, sip) in [("CALL_REJECTED", 603), ("CALL_REJECTED", 403)] {
             let mut b = desk();
@@ -259,7 +259,7 @@ fn phone_that_has_declined_meanwhile_is_not_rung_again_whatever_the_directorys_a
             b.expect_ring(leg(1, 0), "1001@new:2");
             b.ends(leg(1, 0), cause, sip);
             b.out.clear();
-            says(&mut b, ringing);
+            directory_answers(&mut b, ringing);
             b.pass(ms(6000));
             let again = |c: &Command| {
                 matches!(c, Command::Push(_)) || ring_of(c).is_some_and(|ring| ring.target == target("1001@new:2"))

@@ -125,7 +125,10 @@ async fn silent_freeswitch_and_providers_do_not_block_the_doctor() {
     assert_eq!((found.code, found.state("login")), (Some(1), "ok"));
     assert_eq!(found.state("version"), "error");
     let advice = found.check("events")["advice"].as_str().unwrap();
-    assert!(advice.contains("fs_cli -x status"), "the advice is about permissions: {advice}");
+    assert!(
+        advice.contains("fs_cli -x status"),
+        "the advice is about permissions: {advice}"
+    );
     for (name, state) in [("version", "error"), ("modules", "warning"), ("calls", "warning")] {
         let check = found.check(name);
         assert_eq!(check["state"], state, "{check}");

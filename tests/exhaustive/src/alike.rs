@@ -5,7 +5,7 @@ use crate::cast::Cast;
 use crate::ledger::{Broken, Invariant, holds};
 use crate::map::{From, Map, Stage};
 use crate::sim::Sim;
-use crate::step::{Hearers, Step};
+use crate::step::{Receivers, Step};
 
 /// How often the assumption is checked.
 #[derive(Clone, Copy, Debug)]
@@ -15,7 +15,7 @@ pub struct Doubt {
     /// The same for histories of equal length. There are ten times as many; mostly they have the same events in another
     /// order.
     pub twin: u128,
-    /// Of this many views of a state ([`Hearers`]), one is compared: do the same events have the same effects wherever
+    /// Of this many views of a state ([`Receivers`]), one is compared: do the same events have the same effects wherever
     /// the view occurs again?
     pub view: u128,
 }
@@ -36,7 +36,7 @@ impl Doubt {
 }
 
 /// The result of a step: the state, the commands, and whether all invariants held.
-type After = (u128, Vec<String>, bool);
+type Outcome = (u128, Vec<String>, bool);
 
 impl Map<'_> {
     /// Two histories lead to one state. Every next step must give the same commands and the same state for both.
@@ -61,11 +61,11 @@ impl Map<'_> {
         };
         let told = (after(one), after(&other));
         holds(Invariant::Deterministic, told.0 == told.1, || {
-            let only = |a: &Vec<After>, b: &Vec<After>| {
+            let only = |a: &Vec<Outcome>, b: &Vec<Outcome>| {
                 a.iter().filter(|after| !b.contains(after)).cloned().collect::<Vec<_>>()
             };
             format!(
-                "{:?} and then {then:?} lead to the same state, and from there elsewhere: {:#?} instead of {:#?}",
+                "{:?} and then {then:?} lead to the same state but behave differently from there: {:#?} instead of {:#?}",
                 self.history(known),
                 only(&told.1, &told.0),
                 only(&told.0, &told.1),
@@ -81,20 +81,20 @@ impl Map<'_> {
 
 /// The commands of these steps, and their effects on everything that matters to the receivers. A call that does not
 /// receive them must not change.
-pub fn what_it_makes(sim: &Sim, cast: &Cast, hearers: Hearers, steps: &[Step]) -> Result<u128, Broken> {
+pub fn effects(sim: &Sim, cast: &Cast, receivers: Receivers, steps: &[Step]) -> Result<u128, Broken> {
     let before = sim.parts();
     let mut all = Vec::new();
     for step in steps {
         let (mut after, mut said) = (sim.clone(), Vec::new());
         after.take(*step, cast, &mut Some(&mut said))?;
         let parts = after.parts();
-        if let Hearers::Call(call) = hearers {
+        if let Receivers::Call(call) = receivers {
             let is_same = parts.call(1 - call) == before.call(1 - call);
             holds(Invariant::Deterministic, is_same, || {
                 format!("{step:?} of call {call} changes the other call")
             })?;
         }
-        all.push((parts.of(hearers), said));
+        all.push((parts.of(receivers), said));
     }
     all.sort();
     Ok(crate::fingerprint::of(&all))

@@ -2,7 +2,7 @@
 //! is checked, and its last events are tried, when it is first found.
 //!
 //! After the last event only the invariants are checked, and each concerns one call. So an event is tried once for
-//! everything that matters to its receivers ([`Hearers`]), whatever the rest of the state is:
+//! everything that matters to its receivers ([`Receivers`]), whatever the rest of the state is:
 //!
 //! | event | decided by | because |
 //! |---|---|---|
@@ -15,13 +15,13 @@
 use std::collections::hash_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::alike::{Doubt, what_it_makes};
+use crate::alike::{Doubt, effects};
 use crate::cast::Cast;
 use crate::ledger::{Broken, Invariant, holds};
 use crate::map::{ByFingerprint, From};
 use crate::parts::Parts;
 use crate::sim::Sim;
-use crate::step::{Hearers, Step};
+use crate::step::{Receivers, Step};
 
 /// A map that threads share. It is split into parts with separate locks.
 struct Shared<V>(Vec<Mutex<ByFingerprint<V>>>);
@@ -108,15 +108,15 @@ impl LastStates {
             steps: all.len(),
             ..TryCount::default()
         };
-        for hearers in [Hearers::Call(0), Hearers::Call(1), Hearers::Phones] {
-            let (heard, rest): (Vec<_>, _) = all.into_iter().partition(|step| step.hearers(sim) == hearers);
+        for receivers in [Receivers::Call(0), Receivers::Call(1), Receivers::Phones] {
+            let (heard, rest): (Vec<_>, _) = all.into_iter().partition(|step| step.receivers(sim) == receivers);
             all = rest;
             if heard.is_empty() {
                 continue;
             }
-            let view = parts.of(hearers);
+            let view = parts.of(receivers);
             if view.is_multiple_of(self.doubt.view) {
-                self.compare(sim, view, cast, hearers, &heard)?;
+                self.compare(sim, view, cast, receivers, &heard)?;
                 tried.compared += 1;
             }
             if self.views.part(view).insert(view, ()).is_some() {
@@ -143,14 +143,14 @@ impl LastStates {
         Ok(())
     }
 
-    fn compare(&self, sim: &Sim, view: u128, cast: &Cast, hearers: Hearers, steps: &[Step]) -> Result<(), Broken> {
-        let made = what_it_makes(sim, cast, hearers, steps)?;
+    fn compare(&self, sim: &Sim, view: u128, cast: &Cast, receivers: Receivers, steps: &[Step]) -> Result<(), Broken> {
+        let made = effects(sim, cast, receivers, steps)?;
         let before = match self.made.part(view).entry(view) {
             Entry::Vacant(free) => *free.insert(made),
             Entry::Occupied(before) => *before.get(),
         };
         holds(Invariant::Deterministic, made == before, || {
-            format!("what {hearers:?} hears comes to something else where what it does not see is another: {steps:?}")
+            format!("steps for {receivers:?} have other effects although its view is the same: {steps:?}")
         })
     }
 }

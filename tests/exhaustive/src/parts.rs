@@ -6,7 +6,7 @@ use crate::cast::call;
 use crate::engine::digest::FromNow;
 use crate::fingerprint::{self, Fingerprint};
 use crate::sim::Sim;
-use crate::step::Hearers;
+use crate::step::Receivers;
 
 /// What distinguishes a state from others.
 #[derive(Clone, Copy, Debug)]
@@ -31,14 +31,14 @@ impl Parts {
     }
 
     /// Everything that matters to these receivers.
-    pub fn of(self, hearers: Hearers) -> u128 {
-        match hearers {
-            Hearers::Call(call) => {
+    pub fn of(self, receivers: Receivers) -> u128 {
+        match receivers {
+            Receivers::Call(call) => {
                 let pushes = self.pushes[usize::from(call)];
                 fingerprint::of(&(call, self.call(call), pushes, self.rest))
             }
-            Hearers::Phones => fingerprint::of(&(self.calls, self.rest)),
-            Hearers::All => self.whole(),
+            Receivers::Phones => fingerprint::of(&(self.calls, self.rest)),
+            Receivers::All => self.whole(),
         }
     }
 }

@@ -104,7 +104,7 @@ impl Level<'_> {
         let (sim, cast) = stage.go_to(state)?;
         let is_it = sim.parts().whole() == self.map.print(state);
         holds(Invariant::Deterministic, is_it, || {
-            "the same steps led elsewhere".into()
+            "the same steps led to another state".into()
         })?;
         Step::possible(sim, steps);
         work.seen.steps += steps.len();
@@ -131,7 +131,7 @@ impl Level<'_> {
                 (None, Entry::Vacant(free)) => {
                     free.insert(work.found.len());
                     work.found.push((print, from));
-                    say_again(sim, &next, cast)?;
+                    repeat_events(sim, &next, cast)?;
                     if next.engine.next_due().is_none() {
                         next.ends(cast)?;
                     }
@@ -139,7 +139,7 @@ impl Level<'_> {
                 }
                 (None, Entry::Occupied(found)) => Some(work.found[*found.get()].1),
                 (Some(last), _) if last.is_new(print, from) => {
-                    say_again(sim, &next, cast)?;
+                    repeat_events(sim, &next, cast)?;
                     next.clone().ends(cast)?;
                     let tried = last.look(&next, parts, cast, &mut at[1])?;
                     work.seen.steps += tried.steps;
@@ -184,7 +184,7 @@ impl Level<'_> {
 }
 
 /// Repeats every event if the step ended a call or a leg, or was the first event of a leg.
-fn say_again(before: &Sim, new: &Sim, cast: &Cast) -> Result<(), Broken> {
+fn repeat_events(before: &Sim, new: &Sim, cast: &Cast) -> Result<(), Broken> {
     let count = |sim: &Sim| {
         let calls = &sim.ledger.calls;
         let legs: usize = calls.iter().map(|call| call.legs.len()).sum();

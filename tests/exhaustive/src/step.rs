@@ -52,7 +52,7 @@ pub enum Step {
 
 /// The receivers of a step, which decide its effects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hearers {
+pub enum Receivers {
     /// One call, without the other call and the other call's pushes.
     Call(u8),
     /// All calls, as far as they concern phones. Results of pushes do not matter.
@@ -102,7 +102,7 @@ impl Step {
     }
 
     /// The receivers of the step.
-    pub fn hearers(self, sim: &Sim) -> Hearers {
+    pub fn receivers(self, sim: &Sim) -> Receivers {
         match self {
             Self::Rings(call, _)
             | Self::Plays(call, _)
@@ -115,17 +115,17 @@ impl Step {
             | Self::BridgeFails(call, _)
             | Self::HangsUp(call, _)
             | Self::CallerGone(call)
-            | Self::PickedUp(call) => Hearers::Call(call),
+            | Self::PickedUp(call) => Receivers::Call(call),
             // Calls that share a push also get its refusal.
-            Self::PushRefused(n) if !sim.engine.riders(PushId(u64::from(n))).is_empty() => Hearers::All,
+            Self::PushRefused(n) if !sim.engine.riders(PushId(u64::from(n))).is_empty() => Receivers::All,
             Self::PushTaken(n) | Self::PushRefused(n) => {
                 let push = sim.around.pushes.iter().find(|push| push.n == n);
-                push.map_or(Hearers::All, |push| Hearers::Call(push.call))
+                push.map_or(Receivers::All, |push| Receivers::Call(push.call))
             }
             Self::Register(..) | Self::Unregister(_) | Self::Closed(_) | Self::OldCloses(_) | Self::Call(_) => {
-                Hearers::Phones
+                Receivers::Phones
             }
-            Self::Timer => Hearers::All,
+            Self::Timer => Receivers::All,
         }
     }
 
@@ -164,7 +164,7 @@ impl Step {
                     );
                 }
                 (Bridge::Early, _) => may(&[Self::Answers, Self::Busy, Self::Fails], out),
-                (Bridge::Stands, _) => {}
+                (Bridge::Connected, _) => {}
             }
         }
     }

@@ -79,7 +79,10 @@ fn check(input: &[u8]) {
         made.warnings
     );
     for (name, secret) in &made.secrets {
-        assert!(made.toml.contains(name.as_str()), "the configuration does not name {name}");
+        assert!(
+            made.toml.contains(name.as_str()),
+            "the configuration does not name {name}"
+        );
         assert!(!secret.expose().contains(['\n', '\r']), "{name} has more than one line");
         // The text may contain it elsewhere as well.
         if secret.expose().len() >= 12 && text.matches(secret.expose()).count() == 1 {

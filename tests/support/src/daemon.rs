@@ -135,7 +135,10 @@ impl Daemon {
     /// Waits until the process has exited, and returns its exit code.
     pub async fn exit_code(&mut self) -> Option<i32> {
         let status = tokio::time::timeout(LONG + Duration::from_secs(10), self.child.wait()).await;
-        status.expect("the daemon exits in time").expect("waiting for a child works").code()
+        status
+            .expect("the daemon exits in time")
+            .expect("waiting for a child works")
+            .code()
     }
 
     /// Its resident memory, in KiB.

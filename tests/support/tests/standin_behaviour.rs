@@ -193,7 +193,10 @@ async fn command_to_a_taken_channel_is_a_complaint() {
         .await;
     assert!(fs.complaints().is_empty());
     client.ask(&format!("api uuid_kill {}", held.uuid)).await;
-    assert_eq!(fs.complaints(), ["uuid_kill of a channel that somebody else has"]);
+    assert_eq!(
+        fs.complaints(),
+        ["uuid_kill of a channel that another client has taken"]
+    );
 }
 
 #[tokio::test]
@@ -425,7 +428,10 @@ async fn ten_thousand_calls_are_held_while_five_thousand_phones_register_each_se
     for client in &mut clients {
         client.until(&["CHANNEL_HANGUP_COMPLETE"]).await;
     }
-    println!("{count} callers hung up, every client notified, in {:?}", started.elapsed());
+    println!(
+        "{count} callers hung up, every client notified, in {:?}",
+        started.elapsed()
+    );
 }
 
 /// Resident memory in KiB.

@@ -30,7 +30,7 @@ impl Core {
         if taken.is_some_and(|since| since.elapsed() > UNDER_WAY) {
             world
                 .complaints
-                .push(format!("{command} of a channel that somebody else has"));
+                .push(format!("{command} of a channel that another client has taken"));
         }
     }
 

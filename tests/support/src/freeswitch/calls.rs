@@ -369,7 +369,7 @@ impl Core {
                 if is_taken {
                     world
                         .complaints
-                        .push("resume of a channel that somebody else has".to_owned());
+                        .push("resume of a channel that another client has taken".to_owned());
                 }
                 drop(world);
                 if let Some(leg) = peer {

@@ -17,7 +17,7 @@ pub(super) enum Form {
 }
 
 /// Received packets with times. Each has its sender's voice; `None` if it does not come from one of these phones.
-type Came = Arc<Mutex<Vec<(Instant, Option<u8>)>>>;
+type PacketLog = Arc<Mutex<Vec<(Instant, Option<u8>)>>>;
 type Target = Arc<Mutex<Option<(SocketAddr, Form)>>>;
 
 /// Both directions of one call's video or fax. It stops when dropped.
@@ -25,7 +25,7 @@ type Target = Arc<Mutex<Option<(SocketAddr, Form)>>>;
 pub(super) struct Stream {
     pub port: u16,
     target: Target,
-    came: Came,
+    received: PacketLog,
     tasks: [JoinHandle<()>; 2],
 }
 
@@ -36,15 +36,15 @@ impl Stream {
         socket.set_nonblocking(true).expect("a socket");
         let port = socket.local_addr().expect("its address").port();
         let socket = Arc::new(UdpSocket::from_std(socket).expect("a socket"));
-        let (target, came) = (Target::default(), Came::default());
+        let (target, received) = (Target::default(), PacketLog::default());
         let tasks = [
-            tokio::spawn(listen(socket.clone(), came.clone())),
+            tokio::spawn(listen(socket.clone(), received.clone())),
             tokio::spawn(send(socket, voice, target.clone())),
         ];
         Self {
             port,
             target,
-            came,
+            received,
             tasks,
         }
     }
@@ -55,8 +55,8 @@ impl Stream {
     }
 
     /// The received packets, with times.
-    pub fn came(&self) -> Vec<(Instant, Option<u8>)> {
-        self.came.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn received(&self) -> Vec<(Instant, Option<u8>)> {
+        self.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -71,14 +71,15 @@ impl Drop for Stream {
 /// The end of every packet, before its sender's voice.
 const MARK: &[u8] = b"packet of ";
 
-async fn listen(socket: Arc<UdpSocket>, came: Came) {
+async fn listen(socket: Arc<UdpSocket>, received: PacketLog) {
     let mut buffer = [0; 2048];
     loop {
         let Ok((length, _)) = socket.recv_from(&mut buffer).await else {
             continue;
         };
         let voice = sender(&buffer[..length]);
-        came.lock()
+        received
+            .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push((Instant::now(), voice));
     }
