@@ -14,6 +14,7 @@ mod error;
 mod http;
 mod profile;
 mod raw;
+mod refresh;
 mod secrets;
 mod settings;
 mod text;

@@ -373,7 +373,7 @@ impl DriverLoop {
 
     fn count(&self, count: &Count) {
         let device = match count {
-            Count::Wake { device, .. } | Count::Late { device, .. } => device,
+            Count::Wake { device, .. } | Count::Late { device, .. } | Count::Refresh { device, .. } => device,
         };
         let served = self.d.pushers.find(&device.provider, &device.app, &device.aor.domain);
         let Some(app) = served else { return };
@@ -385,6 +385,7 @@ impl DriverLoop {
                 ..
             } => app.woken(*outcome, *push_to_register),
             Count::Late { late, .. } => app.late(*late),
+            Count::Refresh { came, .. } => app.refreshed(came.is_some()),
         }
     }
 

@@ -145,11 +145,9 @@ fn explicit_unregister_drops_the_token_where_the_app_does_not_keep_it() {
         policy.apps.push(AppPolicy {
             provider: Some(Provider::Apns),
             app: Some("com.example.app".into()),
-            domains: Vec::new(),
             on_unregister: wish,
-            missed_call_push: false,
-            voicemail_push: false,
             cancel_push: false,
+            ..AppPolicy::default()
         });
         let mut b = Bench::new(policy);
         b.register(reg("1001", "id", "1001@a:1", Some(apns("tok"))));
@@ -412,12 +410,10 @@ fn exceptions_of_an_app_hold_for_its_domains_only() {
     let mut policy = Policy::default();
     policy.apps.push(AppPolicy {
         provider: Some(Provider::Apns),
-        app: None,
         domains: vec!["elsewhere.example".into()],
         on_unregister: OnUnregister::Keep,
-        missed_call_push: false,
-        voicemail_push: false,
         cancel_push: false,
+        ..AppPolicy::default()
     });
     let mut b = Bench::new(policy);
     b.register(reg("1001", "id", "1001@a:1", Some(apns("tok"))));

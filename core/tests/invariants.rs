@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use common::{Bench, apns, call, end, leg, reg, target, unreg};
-use fswake_core::engine::policy::{Alert, AppPolicy, Decline, OnUnregister, Policy};
+use fswake_core::engine::policy::{Alert, AppPolicy, Decline, Policy};
 use fswake_core::engine::{
     CallOptions, CallOrder, Command, DirectoryQuery, EarlyMedia, Event, HeldCall, LegEnd, Mode, OtherLegState, Ringing,
     Routing, Takeover, UnregisterWhy,
@@ -251,13 +251,9 @@ fn policy() -> impl Strategy<Value = Policy> {
         alert: if phone { Alert::Phone } else { Alert::Push },
         mode: if wake && few { Mode::WakeFirst } else { Mode::Connect },
         apps: vec![AppPolicy {
-            provider: None,
-            app: None,
-            domains: Vec::new(),
-            on_unregister: OnUnregister::Forget,
             missed_call_push: news,
-            voicemail_push: false,
             cancel_push: news,
+            ..AppPolicy::default()
         }],
         ..Policy::default()
     })

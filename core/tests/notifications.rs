@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{Bench, T0, apns, reg};
 use fswake_core::engine::policy::Policy;
 use fswake_core::engine::{Audience, Delivery, Event, Nobody, NotSent, Notification};
-use fswake_core::types::push::{About, Payload, PushError, PushReceipt, PushRequest};
+use fswake_core::types::push::{About, NotificationPurpose, Payload, PushError, PushReceipt, PushRequest};
 use fswake_core::types::{Aor, NotificationId, Provider, PushParams, PushToken, TokenType, Tokens};
 
 fn bench() -> Bench {
@@ -118,7 +118,10 @@ fn push_carries_what_was_asked_and_says_how_long_it_may_be_kept() {
         let About::Notification(what) = &push.about else {
             panic!("{push:?}")
         };
-        assert_eq!((what.token_type, what.notification), (kind, NotificationId(1)));
+        assert_eq!(
+            (what.token_type, what.purpose),
+            (kind, NotificationPurpose::Request(NotificationId(1)))
+        );
         assert_eq!(what.payload.to_json(), r#"{"body":"hello"}"#);
         assert_eq!(push.ttl, Duration::from_secs(ttl));
         assert!(push.patience() <= Duration::from_secs(30));

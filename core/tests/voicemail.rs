@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Bench, T0, apns, reg};
-use fswake_core::engine::policy::{AppPolicy, OnUnregister, Policy};
+use fswake_core::engine::policy::{AppPolicy, Policy};
 use fswake_core::engine::{Event, Mailbox, MessagesWaiting, Nobody};
 use fswake_core::types::push::About;
 use fswake_core::types::{Aor, NotificationId, Provider, PushParams, PushToken, Tokens};
@@ -13,12 +13,8 @@ use serde_json::{Value, json};
 fn bench() -> Bench {
     let iphones = AppPolicy {
         provider: Some(Provider::Apns),
-        app: None,
-        domains: Vec::new(),
-        on_unregister: OnUnregister::Forget,
-        missed_call_push: false,
         voicemail_push: true,
-        cancel_push: true,
+        ..AppPolicy::default()
     };
     let mut b = Bench::new(Policy {
         apps: vec![iphones],

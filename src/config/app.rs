@@ -71,13 +71,8 @@ pub(super) fn apps(
     // Devices of an unconfigured app use the general setting.
     if on_unregister != OnUnregister::default() {
         checked.policies.push(AppPolicy {
-            provider: None,
-            app: None,
-            domains: Vec::new(),
             on_unregister,
-            missed_call_push: false,
-            voicemail_push: false,
-            cancel_push: true,
+            ..AppPolicy::default()
         });
     }
     Ok(checked)
@@ -141,6 +136,7 @@ impl Section<'_> {
         if voicemail && matches!(&credentials, Credentials::Http(profiles) if profiles.im.is_none()) {
             return self.wrong("voicemail-push", true, "false, or a section [app.im]");
         }
+        let refresh = self.refresh(&credentials, &raw)?;
         let app = App {
             name: self.name.to_owned(),
             providers,
@@ -174,6 +170,7 @@ impl Section<'_> {
                 missed_call_push: missed,
                 voicemail_push: voicemail,
                 cancel_push: cancel,
+                refresh,
             };
             ids.iter().map(one).collect::<Vec<_>>()
         });

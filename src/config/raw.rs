@@ -152,6 +152,8 @@ pub(super) struct AppTable {
     pub cancel_push: Option<bool>,
     pub missed_call_push: Option<bool>,
     pub voicemail_push: Option<bool>,
+    pub refresh_before: Option<Time>,
+    pub refresh_gap: Option<Time>,
     pub platforms: BTreeMap<String, String>,
     pub voip: Option<ProfileSection>,
     pub im: Option<ProfileSection>,

@@ -212,6 +212,7 @@ pub(super) fn all(steps: &[TimelineStep], dropped: Option<&DroppedToken>) -> Vec
             | StepKind::NotificationAsked
             | StepKind::NotificationAccepted
             | StepKind::NotificationRefused
+            | StepKind::RefreshRefused
             | StepKind::NotificationOver => {}
         }
     }

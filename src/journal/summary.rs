@@ -7,7 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::column::text;
-use crate::engine::{HoldResult, Routing, StepKind};
+use crate::engine::{HoldResult, NO_DEVICE, Routing, StepKind};
 
 /// Upper ends of the bars of [`Latency::histogram`], in milliseconds: phones take from a second (awake, good network)
 /// to half a minute.
@@ -18,8 +18,9 @@ const BARS_MS: [i64; 11] = [
 const STEPS: &str = "SELECT call, at_ms, event, CASE WHEN NOT json_valid(detail) THEN NULL
      WHEN event = 'call-held' THEN json_extract(detail, '$.way')
      WHEN event = 'call-over' THEN json_extract(detail, '$.result')
+     WHEN event IN ('push-sent', 'leg-answered') THEN json_extract(detail, '$.device')
      WHEN event = 'push-accepted' THEN json_extract(detail, '$.status') END FROM journal WHERE at_ms >= ?1 AND call IS NOT NULL
-     AND event IN ('call-held', 'push-sent', 'push-accepted', 'device-registered', 'call-over')
+     AND event IN ('call-held', 'push-sent', 'push-accepted', 'device-registered', 'leg-answered', 'call-over')
      ORDER BY at_ms, id";
 
 /// The results of the calls that began within a time.
@@ -37,6 +38,10 @@ pub struct Summary {
     pub registered: u64,
     /// Of those where a phone registered, connected.
     pub answered: u64,
+    /// Of the connected calls: a phone with a push token answered.
+    pub by_mobile: u64,
+    /// Of those: the phone that answered had not been pushed for the call. This is what refresh pushes are to raise.
+    pub by_mobile_without_push: u64,
     /// From the first push of a call to the first REGISTER after it.
     pub wake: Latency,
 }
@@ -72,6 +77,17 @@ struct Progress {
     accepted: bool,
     woken_after: Option<i64>,
     connected: bool,
+    /// The phones that were pushed, and the one that answered, by their labels.
+    pushed: Vec<String>,
+    answered_by: Option<String>,
+}
+
+impl Progress {
+    /// The label of the phone that took the call, if it has a push token.
+    fn by_mobile(&self) -> Option<&String> {
+        let answered_by = self.answered_by.as_ref().filter(|_| self.connected);
+        answered_by.filter(|label| *label != NO_DEVICE)
+    }
 }
 
 /// The calls that began at or after a time.
@@ -98,7 +114,11 @@ pub(super) fn since(connection: &Connection, since_ms: i64) -> rusqlite::Result<
         // A call that began before is not counted.
         let Some(progress) = calls.get_mut(&call) else { continue };
         match step {
-            Some(StepKind::PushSent) => _ = progress.pushed_at.get_or_insert(at),
+            Some(StepKind::PushSent) => {
+                progress.pushed_at.get_or_insert(at);
+                progress.pushed.push(text(row, 3)?);
+            }
+            Some(StepKind::LegAnswered) => progress.answered_by = Some(text(row, 3)?),
             // With status 0 it was only written to the log.
             Some(StepKind::PushAccepted) => progress.accepted |= text(row, 3)?.parse() != Ok(0_u16),
             Some(StepKind::DeviceRegistered) => {
@@ -131,6 +151,10 @@ impl Summary {
             summary.accepted += u64::from(pushed && call.accepted);
             summary.registered += u64::from(call.woken_after.is_some());
             summary.answered += u64::from(call.woken_after.is_some() && call.connected);
+            if let Some(label) = call.by_mobile() {
+                summary.by_mobile += 1;
+                summary.by_mobile_without_push += u64::from(!call.pushed.contains(label));
+            }
             times.extend(call.woken_after);
         }
         summary.wake = Latency::of(times);
@@ -182,6 +206,41 @@ mod tests {
     }
 
     #[test]
+    fn phone_that_answers_without_a_push_to_it_is_counted() {
+        let connected = r#"{"result":"connected"}"#;
+        let (one, other) = (r#"{"device":"fcm:a:1"}"#, r#"{"device":"fcm:a:2"}"#);
+        let store = store(&[
+            // Pushed, and it answered.
+            (1, 100, "call-held", "{}"),
+            (1, 101, "push-sent", one),
+            (1, 102, "leg-answered", one),
+            (1, 103, "call-over", connected),
+            // Awake.
+            (2, 200, "call-held", "{}"),
+            (2, 201, "leg-answered", one),
+            (2, 202, "call-over", connected),
+            // Awake, while another phone was pushed.
+            (3, 300, "call-held", "{}"),
+            (3, 301, "push-sent", other),
+            (3, 302, "leg-answered", one),
+            (3, 303, "call-over", connected),
+            // A desk phone.
+            (4, 400, "call-held", "{}"),
+            (4, 401, "leg-answered", r#"{"device":"binding"}"#),
+            (4, 402, "call-over", connected),
+            // The caller hung up at the same moment.
+            (5, 500, "call-held", "{}"),
+            (5, 501, "leg-answered", one),
+            (5, 502, "call-over", r#"{"result":"abandoned"}"#),
+        ]);
+        let summary = since(&store, 100).unwrap();
+        assert_eq!(
+            (summary.connected, summary.by_mobile, summary.by_mobile_without_push),
+            (4, 3, 2)
+        );
+    }
+
+    #[test]
     fn calls_are_counted_by_how_far_they_came() {
         let connected = r#"{"result":"connected"}"#;
         let store = store(&[
@@ -222,12 +281,15 @@ mod tests {
             accepted,
             registered,
             answered,
+            by_mobile,
+            by_mobile_without_push,
             wake,
         } = summary;
         assert_eq!(
             (calls, connected, pushed, accepted, registered, answered),
             (4, 2, 3, 1, 1, 1)
         );
+        assert_eq!((by_mobile, by_mobile_without_push), (0, 0));
         assert_eq!((wake.count, wake.p50_ms, wake.p99_ms), (1, Some(6_000), Some(6_000)));
         let bars: Vec<_> = wake.histogram.iter().filter(|bar| bar.count > 0).collect();
         assert_eq!(

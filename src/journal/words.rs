@@ -161,6 +161,9 @@ pub(super) fn of(step: Option<StepKind>, detail: &Map<String, Value>) -> String 
         StepKind::CancelPushed => Words::new("cancel push written").and(": ", d.text("reason"), ""),
         StepKind::MissedCallPushed => Words::new("missed-call push written"),
         StepKind::CallOver => over(&d),
+        StepKind::RefreshRefused => {
+            Words::new("asked to register again, and not pushed").and(": ", d.text("reason"), "")
+        }
         StepKind::NotificationAsked
         | StepKind::NotificationAccepted
         | StepKind::NotificationRefused

@@ -13,7 +13,10 @@ use crate::engine::count::WakeOutcome;
 use crate::types::push::{About, PushError, PushKind, PushOutcome};
 
 /// What a push was for.
-const KINDS: [&str; 4] = ["call", "cancel", "missed-call", "notification"];
+const KINDS: [&str; 5] = ["call", "cancel", "missed-call", "notification", "refresh"];
+
+/// What came of a refresh push.
+const REFRESHES: [&str; 2] = ["registered", "expired"];
 
 /// The outcome of a push; all but the first and the last are [`crate::types::push::PushError::class`].
 const RESULTS: [&str; 10] = [
@@ -37,6 +40,7 @@ pub(super) struct AppFamilies {
     wakes: Counters<3>,
     push_to_register: Histograms<2>,
     late: Histograms<2>,
+    refreshes: Counters<3>,
 }
 
 impl AppFamilies {
@@ -63,6 +67,7 @@ impl AppFamilies {
                     Histogram::new([0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0])
                 }),
             ),
+            refreshes: r.add(Name::Refreshes, Family::default()),
         }
     }
 
@@ -87,6 +92,10 @@ impl AppFamilies {
             under_way: self.under_way.get_or_create_owned(&labels),
             push_to_register: self.push_to_register.get_or_create_owned(&labels),
             late: self.late.get_or_create_owned(&labels),
+            refreshes: REFRESHES.map(|result| {
+                let labels = [a.clone(), p.clone(), ("result", result.into())];
+                self.refreshes.get_or_create_owned(&labels)
+            }),
         }
     }
 }
@@ -100,6 +109,7 @@ pub struct AppMetrics {
     under_way: Gauge,
     push_to_register: Histogram,
     late: Histogram,
+    refreshes: [Counter; REFRESHES.len()],
 }
 
 impl AppMetrics {
@@ -112,7 +122,7 @@ impl AppMetrics {
     /// A push ended.
     pub fn pushed(&self, about: &About, outcome: &PushOutcome, took: Duration) {
         let kind = match about {
-            About::Notification(_) => "notification",
+            About::Notification(what) => what.purpose.as_str(),
             About::Call(call) => match call.kind {
                 PushKind::Call => "call",
                 PushKind::Cancel(_) => "cancel",
@@ -141,6 +151,12 @@ impl AppMetrics {
         if let Some(time) = push_to_register {
             self.push_to_register.observe(time.as_secs_f64());
         }
+    }
+
+    /// A device was asked to register again, and did, or did not.
+    pub fn refreshed(&self, has_registered: bool) {
+        let [registered, expired] = &self.refreshes;
+        if has_registered { registered } else { expired }.inc();
     }
 
     /// A device registered too late.

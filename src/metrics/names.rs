@@ -43,6 +43,7 @@ names! {
     PushesShared "fswake_pushes_shared_total" "Call pushes that were spared because another call had just pushed the device"
     Wakes "fswake_wakes_total" "Devices pushed for a call that is over, by outcome; bounced: pushed, and never registered"
     LateRegistration "fswake_late_registration_seconds" "Phones that registered only when the call was over: how much too late"
+    Refreshes "fswake_refreshes_total" "Refresh pushes by what came of them: registered, or expired without a REGISTER"
     Registrations "fswake_registrations_total" "REGISTERs received, by whether they brought a push token"
     UnknownApp "fswake_unknown_app_devices_total" "REGISTERs of devices whose app is not configured: they cannot be woken"
     Devices "fswake_devices" "Devices that are known"

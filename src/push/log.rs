@@ -50,7 +50,7 @@ fn log_notification(app: &str, req: &PushRequest, notification: &NotificationPus
     }
     tracing::info!(
         app,
-        kind = "notification",
+        kind = notification.purpose.as_str(),
         r#type = notification.token_type.as_str(),
         aor = %req.callee,
         payload = %Printable(&payload),

@@ -34,6 +34,6 @@ pub use setup::SetupError;
 pub use transport::probe::{Probe, Proof};
 
 pub use crate::types::push::{
-    About, CallPush, CancelReason, Fault, KeptBy, NotificationPush, OwnRefusal, Payload, PushError, PushErrorKind,
-    PushKind, PushOutcome, PushReceipt, PushRequest,
+    About, CallPush, CancelReason, Fault, KeptBy, NotificationPurpose, NotificationPush, OwnRefusal, Payload,
+    PushError, PushErrorKind, PushKind, PushOutcome, PushReceipt, PushRequest,
 };

@@ -125,13 +125,9 @@ fn settings_reach_the_policy() {
     assert_eq!(config.policy.decline, Decline::All);
     assert_eq!(config.policy.token_ttl, Duration::from_secs(7 * 24 * 3600));
     let configured = AppPolicy {
-        provider: None,
         app: Some("y".into()),
-        domains: Vec::new(),
-        on_unregister: OnUnregister::Forget,
         missed_call_push: true,
-        voicemail_push: false,
-        cancel_push: true,
+        ..AppPolicy::default()
     };
     let device = |provider: Provider, app: &str| DeviceKey {
         aor: Aor::new("1001", "example.org"),

@@ -142,10 +142,9 @@ async fn daemon_stops_while_dns_does_not_answer() {
     let held = stage.call(&daemon, "1001");
     stage.journal("push-sent", 1).await;
     // A call's push would end with its call, so this one belongs to no call.
-    let line = daemon.log.wait(&["HTTP: metrics"]).await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let asked = client
-        .post(format!("http://{}/v1/push", field(&line, "address")))
+        .post(url(&daemon, "/v1/push").await)
         .json(&serde_json::json!({ "aor": "1001@fs.test", "type": "voip" }))
         .send();
     let asked = tokio::spawn(asked);

@@ -111,7 +111,7 @@ async fn provider_that_refuses_connections_costs_at_most_max_wait() {
         .unwrap()
         .local_addr()
         .unwrap();
-    stage.set_app("base-url", &format!("https://localhost:{}", closed.port()));
+    stage.set_app("base-url", format!("https://localhost:{}", closed.port()));
     stage.set("wake.max-wait", "1500ms");
     let daemon = stage.start().await;
     daemon.log.wait(&[" WARN ", "cannot reach the push provider"]).await;
@@ -169,9 +169,8 @@ async fn store_that_cannot_be_written_delays_no_call_and_loses_no_device() {
     daemon.asleep(&phone).await;
     wakes(&stage, &daemon, &phone).await;
     daemon.log.wait(&[" ERROR ", "the store cannot be written"]).await;
-    let http = daemon.log.wait(&["HTTP: metrics"]).await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let ready = client.get(format!("http://{}/readyz", field(&http, "address"))).send();
+    let ready = client.get(url(&daemon, "/readyz").await).send();
     let ready = soon("answer", ready).await.unwrap();
     assert_eq!(ready.status(), 503);
     let checks: serde_json::Value = serde_json::from_str(&ready.text().await.unwrap()).unwrap();

@@ -52,11 +52,11 @@ async fn keys_accounts_and_cas_saved_by_editors_still_work() {
         let account = stage.fcm.as_ref().unwrap().service_account_file();
         let ca = stage.fcm.as_ref().unwrap().ca_file();
         let (account, ca) = (changed(&stage, &account, change), changed(&stage, &ca, change));
-        stage.set_app("service-account-file", &account);
-        stage.set_app("ca-file", &ca);
+        stage.set_app("service-account-file", account.as_str());
+        stage.set_app("ca-file", ca.as_str());
         let android = stage.take_app();
         let key = changed(&stage, &stage.apns.key_file(), change);
-        stage.set_app("key-file", &key);
+        stage.set_app("key-file", key.as_str());
         stage.put_app(android);
         stage.write();
         let (code, stdout, stderr) = stage.tool(&["check"]).await;

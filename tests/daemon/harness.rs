@@ -27,6 +27,12 @@ pub async fn soon<T>(what: &str, event: impl Future<Output = T>) -> T {
     in_time.unwrap_or_else(|_| panic!("no {what} within {LONG:?}"))
 }
 
+/// The URL of a path at the daemon's own HTTP address.
+pub async fn url(daemon: &Daemon, path: &str) -> String {
+    let line = daemon.log.wait(&["HTTP: metrics"]).await;
+    format!("http://{}{path}", field(&line, "address"))
+}
+
 /// A call from the dialplan, and one through a loopback.
 pub fn both_ways(daemon: &Daemon, user: &str) -> [Call; 2] {
     let call = Call::to(daemon.address, user, DOMAIN);
@@ -105,15 +111,9 @@ impl Stage {
     }
 
     /// Sets a key of the app that was added last.
-    pub fn set_app(&mut self, key: &str, value: &str) {
+    pub fn set_app(&mut self, key: &str, value: impl Into<toml::Value>) {
         let app = self.settings["app"].as_array_mut().unwrap()[0].as_table_mut().unwrap();
         app.insert(key.into(), value.into());
-    }
-
-    /// Sets a key of the app that was added last to `true`.
-    pub fn switch_on(&mut self, key: &str) {
-        let app = self.settings["app"].as_array_mut().unwrap()[0].as_table_mut().unwrap();
-        app.insert(key.into(), true.into());
     }
 
     /// Removes the app that was added last.
@@ -226,6 +226,21 @@ impl Stage {
         self.secret(&token);
         let params = format!("pn-provider=fcm;pn-param={};pn-prid={token}", fcm::PROJECT);
         self.fs.phone(PhoneSpec::new(user, DOMAIN).params(&params))
+    }
+
+    /// Waits until `/metrics` has this line.
+    pub async fn measured(&self, daemon: &Daemon, line: &str) {
+        let url = url(daemon, "/metrics").await;
+        soon(line, async {
+            loop {
+                let metrics = reqwest::get(&url).await.unwrap().text().await.unwrap();
+                if metrics.lines().any(|other| other == line) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
     }
 
     /// Waits until the store's file has this many devices.

@@ -3,6 +3,7 @@
 //!
 //! | module | tests |
 //! |---|---|
+//! | `refresh` | pushes that refresh registrations |
 //! | `voicemail` | voicemail pushes |
 //! | `wake` | a sleeping phone is woken and connected, by both routings and both providers |
 //! | `waking` | wakes that are in progress, shared, or over |
@@ -58,6 +59,7 @@ mod notifications;
 mod outcomes;
 mod page;
 mod pickup_race;
+mod refresh;
 mod reload;
 mod routing;
 mod setup;

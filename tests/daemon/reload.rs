@@ -28,8 +28,7 @@ async fn reload(daemon: &Daemon) -> String {
 
 /// Whether it is ready, with the answer's body.
 async fn ready(daemon: &Daemon) -> (u16, String) {
-    let line = daemon.log.wait(&["HTTP: metrics"]).await;
-    let url = format!("http://{}/readyz", field(&line, "address"));
+    let url = url(daemon, "/readyz").await;
     let response = soon("answer", reqwest::get(url)).await.unwrap();
     (response.status().as_u16(), response.text().await.unwrap())
 }

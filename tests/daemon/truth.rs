@@ -304,8 +304,7 @@ async fn busy_provider_is_reported_without_advice_on_firewalls() {
         assert!(!text(&found).contains(untrue), "{untrue}: {:#}", found.report);
     }
     found.is_as_the_page_has_it("provider-busy");
-    let address = stage.settings["http"]["addresses"][0].as_str().unwrap();
-    let metrics = reqwest::get(format!("http://{address}/metrics"))
+    let metrics = reqwest::get(url(&daemon, "/metrics").await)
         .await
         .unwrap()
         .text()

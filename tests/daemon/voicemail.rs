@@ -18,7 +18,7 @@ fn tell(stage: &Stage, account: &str, counts: &str, asked_by: Option<&str>) {
 #[tokio::test]
 async fn change_of_a_mailbox_is_pushed_once_to_phones_whose_app_wants_it() {
     let mut stage = Stage::with_android().await;
-    stage.switch_on("voicemail-push");
+    stage.set_app("voicemail-push", true);
     let daemon = stage.start().await;
     let (android, iphone) = (stage.android("1001"), stage.iphone("1001"));
     daemon.asleep(&android).await;

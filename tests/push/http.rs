@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fswake::push::app::{App, HttpAuth, HttpProfile};
-use fswake::push::{About, NotificationPush, PushError, PushRequest};
+use fswake::push::{About, NotificationPurpose, NotificationPush, PushError, PushRequest};
 use fswake::types::{NotificationId, TokenType};
 use fswake_test_support::gateway::{Gateway, Over, Wants};
 use fswake_test_support::http2::{Fault, Reply};
@@ -187,7 +187,7 @@ async fn hanging_messages_do_not_block_calls() {
     let pushers = pushers(gateway_app(&gateway, spec));
     let message = PushRequest {
         about: About::Notification(NotificationPush {
-            notification: NotificationId(1),
+            purpose: NotificationPurpose::Request(NotificationId(1)),
             token_type: TokenType::Voip,
             payload: Arc::default(),
         }),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use fswake::push::app::{App, Credentials, HttpProfile, HttpProfiles, PayloadStyle};
 use fswake::push::template::BodyTemplate;
-use fswake::push::{About, CancelReason, NotificationPush, Payload, PushError, PushKind, PushRequest};
+use fswake::push::{
+    About, CancelReason, NotificationPurpose, NotificationPush, Payload, PushError, PushKind, PushRequest,
+};
 use fswake::types::{NotificationId, Provider, PushToken, TokenType, Tokens};
 use fswake_test_support::gateway::{Gateway, Over, Wants};
 use serde_json::json;
@@ -273,7 +275,7 @@ async fn notification_goes_by_the_profile_of_its_type_with_what_its_asker_wrote(
     };
     let notify = |token_type| PushRequest {
         about: About::Notification(NotificationPush {
-            notification: NotificationId(1),
+            purpose: NotificationPurpose::Request(NotificationId(1)),
             token_type,
             payload: Arc::new(Payload::parse(r#"{"body":"hi","badge":1}"#).unwrap()),
         }),

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use fswake::push::app::{App, Credentials};
 use fswake::push::apps::status::AppState;
-use fswake::push::{About, NotificationPush, Payload, PushRequest, Pushers};
+use fswake::push::{About, NotificationPurpose, NotificationPush, Payload, PushRequest, Pushers};
 use fswake::types::{Aor, NotificationId, Provider, PushToken, TokenType, Tokens};
 use fswake_test_support::apns::{self, Apns, BUNDLE_ID};
 use fswake_test_support::fcm::{self, Fcm};
@@ -392,7 +392,7 @@ async fn refused_message_does_not_affect_the_state_for_calls() {
     let message = PushRequest {
         to,
         about: About::Notification(NotificationPush {
-            notification: NotificationId(1),
+            purpose: NotificationPurpose::Request(NotificationId(1)),
             token_type: TokenType::Im,
             payload: std::sync::Arc::new(Payload::parse(r#"{"body":"hi"}"#).unwrap()),
         }),

@@ -17,6 +17,13 @@ pub enum Count {
         /// From a push to the first REGISTER after it, if it registered.
         push_to_register: Option<Duration>,
     },
+    /// It was pushed so that it registers again before its registration ends.
+    Refresh {
+        /// The device.
+        device: Arc<DeviceKey>,
+        /// From the push to its next REGISTER; `None`: there was none before the registration ended.
+        came: Option<Duration>,
+    },
     /// It registered when the call that it was pushed for was over.
     Late {
         /// The device.

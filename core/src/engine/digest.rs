@@ -37,6 +37,7 @@ impl Engine {
             // Those that count are asked for with the calls.
             timers: _,
             notifications,
+            refreshes,
             world,
             draining,
         } = self;
@@ -58,6 +59,7 @@ impl Engine {
         all.hash(state);
         callers.hash(state);
         notifications.hash(state);
+        refreshes.hash(state);
         self.tell_pushes(|purpose| matches!(purpose, Purpose::Notification(..)), state);
         draining.hash(state);
     }

@@ -15,6 +15,7 @@
 //! | [`party`] | one device or binding in a held call |
 //! | [`outcome`] | what follows from a push that has ended |
 //! | [`notification`] | pushes on request, without a call |
+//! | `refresh` | pushes ahead of a registration's end |
 //! | `voicemail` | what a mailbox holds; pushes for its changes |
 //! | [`options`] | the options of one call's channel or dial-string |
 //! | [`ids`] | maps by fswake's own ids |
@@ -40,6 +41,7 @@ mod ordered_hash;
 pub mod outcome;
 pub mod party;
 pub mod policy;
+mod refresh;
 pub mod step;
 pub mod view;
 mod voicemail;
@@ -64,8 +66,9 @@ use self::ids::IdMap;
 use self::notification::Notifications;
 pub use self::options::{CallOptions, EarlyMedia, Mode, OtherLegState, Ringing};
 pub use self::order::{CallOrder, Cause, Connect, Next, Record, Ring};
-pub use self::party::Origin;
+pub use self::party::{NO_DEVICE, Origin};
 use self::policy::Policy;
+use self::refresh::Refreshes;
 pub use self::step::{Caller, RegisterKind, Ringer, Step, StepKind, TakeoverKind};
 pub use self::wake_report::{WakeReport, WakeState, WokenParty};
 use self::world::World;
@@ -141,6 +144,7 @@ pub struct Engine {
     /// comes.
     timers: BinaryHeap<Reverse<(Moment, CallId)>>,
     notifications: Notifications,
+    refreshes: Refreshes,
     /// What calls and notifications share.
     world: World,
     draining: bool,
@@ -160,6 +164,7 @@ impl Engine {
             calls: IdMap::default(),
             timers: BinaryHeap::new(),
             notifications: Notifications::default(),
+            refreshes: Refreshes::default(),
             world: World::new(policy, devices),
             draining: false,
         }
@@ -241,7 +246,10 @@ impl Engine {
     /// for the last. Returns whether one was due.
     pub fn fire(&mut self, now: Moment) -> bool {
         let due = self.timers.peek().filter(|Reverse((when, _))| *when <= now).copied();
-        let Some(Reverse((when, id))) = due else { return false };
+        let Some(Reverse((when, id))) = due else {
+            self.world.now = now;
+            return self.refreshes.on_time(&mut self.world);
+        };
         self.timers.pop();
         if let Some(held) = self.calls.get_mut(&id).filter(|held| held.timer == Some(when)) {
             held.timer = None;
@@ -258,7 +266,8 @@ impl Engine {
 
     /// When [`Engine::fire`] may have something to do.
     pub fn next_timer(&self) -> Option<Moment> {
-        self.timers.peek().map(|Reverse((when, _))| *when)
+        let call = self.timers.peek().map(|Reverse((when, _))| *when);
+        call.into_iter().chain(self.refreshes.next_timer()).min()
     }
 
     /// How many calls are held.
@@ -322,7 +331,7 @@ impl Engine {
     }
 
     fn registered(&mut self, reg: Registration) {
-        let is_heard = reg.source == Source::Event;
+        let (is_heard, lasts) = (reg.source == Source::Event, reg.expires);
         let World {
             now,
             policy,
@@ -336,6 +345,11 @@ impl Engine {
             && let Some(known) = directory.device_mut(&AorKey::of(&device.aor, policy), device)
         {
             known.came = true;
+        }
+        if let Some(device) = &arrival.device {
+            let key = AorKey::of(&device.aor, policy);
+            self.refreshes
+                .on_registered(key, device, lasts, is_heard, &mut self.world);
         }
         for &id in &arrival.waiting {
             self.with(id, |call, world| call.on_registered(&arrival, world));
@@ -372,6 +386,7 @@ impl Engine {
             }
             directory.refile(policy);
             pushes.refile(policy);
+            self.refreshes.refile(policy);
         }
         for id in all {
             let Some(held) = self.calls.get_mut(&id) else { continue };

@@ -19,7 +19,7 @@ use super::limits::Windows;
 use super::ordered_hash::ordered_hash;
 use super::step::Step;
 use super::world::{PendingPush, Purpose, World};
-use crate::types::push::{About, NotificationPush, PushOutcome, PushRequest};
+use crate::types::push::{About, NotificationPurpose, NotificationPush, PushOutcome, PushRequest};
 use crate::types::{Aor, DeviceKey, NotificationId, PushParams, PushToken, TokenType, app_id};
 
 /// Notifications whose pushes are under way.
@@ -234,7 +234,7 @@ fn push(notification: NotificationId, asked: &Notification, recipient: Recipient
         id,
         to,
         about: About::Notification(NotificationPush {
-            notification,
+            purpose: NotificationPurpose::Request(notification),
             token_type: asked.token_type,
             payload: Arc::clone(&asked.payload),
         }),

@@ -53,6 +53,33 @@ pub struct AppPolicy {
     pub voicemail_push: bool,
     /// Whether devices that were woken get a push when the call ends without them.
     pub cancel_push: bool,
+    /// When a push asks its phones to register again, if at all.
+    pub refresh: Option<Refresh>,
+}
+
+impl Default for AppPolicy {
+    /// What holds for an app without settings of its own, for all devices.
+    fn default() -> Self {
+        Self {
+            provider: None,
+            app: None,
+            domains: Vec::new(),
+            on_unregister: OnUnregister::default(),
+            missed_call_push: false,
+            voicemail_push: false,
+            cancel_push: true,
+            refresh: None,
+        }
+    }
+}
+
+/// When a push asks a phone to register again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Refresh {
+    /// The latest time before the registration's end. Phones are spread over as much time ahead of it.
+    pub before: Duration,
+    /// The shortest time between two such pushes to a phone.
+    pub gap: Duration,
 }
 
 /// All decisions about one wake. [`Policy::default`] is the shipped configuration.

@@ -286,6 +286,18 @@ steps! {
         device: Arc<str> = "device",
         reason: Arc<str> = "reason",
     }
+    /// A push that asks a phone to register again was refused, or not delivered in time.
+    RefreshRefused = "refresh-refused" {
+        device: Arc<str> = "device",
+        /// The error in words.
+        reason: Arc<str> = "reason",
+        /// What the failure asks for, as [`PushErrorKind::class`] has it.
+        class: &'static str = "class",
+        /// What kind of error it was.
+        error: PushErrorKind = "code",
+        /// The HTTP status of a provider that answered, where the kind has one.
+        status: Option<u16> = "status",
+    }
     /// All of its pushes have ended.
     NotificationOver = "notification-over" {
         sent: u32 = "sent",

@@ -104,6 +104,8 @@ pub enum Purpose {
     Wake(CallId),
     /// News of a call's end: its outcome is ignored.
     News,
+    /// It asks a phone to register again, by this token.
+    Refresh(PushToken),
     /// A notification, which has to learn of the outcome, and the token that it went to.
     Notification(NotificationId, PushToken),
 }

@@ -100,15 +100,35 @@ pub struct CallPush {
     pub held_at: SystemTime,
 }
 
-/// A push on request, without a call.
+/// A push without a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotificationPush {
-    /// Which notification.
-    pub notification: NotificationId,
+    /// What it is for.
+    pub purpose: NotificationPurpose,
     /// To which of the device's tokens it goes.
     pub token_type: TokenType,
     /// Its content; the same for every device.
     pub payload: Arc<Payload>,
+}
+
+/// What a push without a call is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotificationPurpose {
+    /// Somebody asked for it, or voicemail has changed.
+    Request(NotificationId),
+    /// The phone's registration is about to end, and the app should register again. Nothing is shown, and there is no
+    /// hurry.
+    Refresh,
+}
+
+impl NotificationPurpose {
+    /// The word in logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Request(_) => "notification",
+            Self::Refresh => "refresh",
+        }
+    }
 }
 
 /// A provider took the push.

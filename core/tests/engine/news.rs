@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fswake_core::engine::policy::{AppPolicy, OnUnregister, Policy};
+use fswake_core::engine::policy::{AppPolicy, Policy};
 use fswake_core::engine::{Command, Event};
 use fswake_core::types::Provider;
 use fswake_core::types::push::{CancelReason, PushError, PushKind};
@@ -14,12 +14,8 @@ use crate::{held, with};
 pub fn iphones(missed_call_push: bool) -> AppPolicy {
     AppPolicy {
         provider: Some(Provider::Apns),
-        app: None,
-        domains: Vec::new(),
-        on_unregister: OnUnregister::Forget,
         missed_call_push,
-        voicemail_push: false,
-        cancel_push: true,
+        ..AppPolicy::default()
     }
 }
 

@@ -81,13 +81,9 @@ fn redial_after_a_refusal_pushes_when_the_phone_does_not_ring() {
 fn redial_after_a_decline_and_an_unregister_pushes_at_once() {
     let mut b = with(|p| {
         p.apps = vec![AppPolicy {
-            provider: None,
-            app: None,
-            domains: Vec::new(),
             on_unregister: OnUnregister::Keep,
-            missed_call_push: false,
-            voicemail_push: false,
             cancel_push: false,
+            ..AppPolicy::default()
         }];
     });
     b.sleeping("1001", "tok");

@@ -47,6 +47,9 @@ pub struct FcmPush {
     pub system: Option<Box<SystemKeys>>,
     /// How long Google may keep it; `None`: until the wait ends.
     pub keep: Option<Duration>,
+    /// Android may deliver it when the phone is awake anyway. Google lowers the priority of apps whose urgent messages
+    /// show nothing.
+    pub may_wait: bool,
 }
 
 /// Keys of a notification that only one system understands.
@@ -62,10 +65,11 @@ impl FcmPush {
     /// The request body with `android.ttl` = `left` in whole seconds.
     pub fn body(&self, left: Duration) -> Value {
         let ttl = self.keep.unwrap_or(left).as_secs();
+        let priority = if self.may_wait { "NORMAL" } else { "HIGH" };
         let mut message = object(json!({
             "token": self.token.expose(),
             "data": self.data,
-            "android": { "priority": "HIGH", "ttl": format!("{ttl}s") },
+            "android": { "priority": priority, "ttl": format!("{ttl}s") },
         }));
         if let Some(system) = &self.system {
             if !system.android.is_empty() {

@@ -125,6 +125,7 @@ impl Composer {
                 notification,
                 system: None,
                 keep: None,
+                may_wait: false,
             };
             let size = push.size();
             (push, size)

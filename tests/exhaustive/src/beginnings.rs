@@ -152,13 +152,9 @@ pub fn two_calls() -> Vec<Beginning> {
     use Phone::{Asleep, Awake};
     let news = |p: &mut Policy| {
         p.apps = vec![AppPolicy {
-            provider: None,
-            app: None,
-            domains: Vec::new(),
             on_unregister: OnUnregister::Keep,
             missed_call_push: true,
-            voicemail_push: false,
-            cancel_push: true,
+            ..AppPolicy::default()
         }];
     };
     let mut all = vec![

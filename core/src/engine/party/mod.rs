@@ -16,6 +16,9 @@ use super::directory::AorEntry;
 use super::event::LegEnd;
 use crate::types::{CallId, DeviceKey, Moment, PushId, Target};
 
+/// The name of a phone without a push token in logs, CDRs and the journal.
+pub const NO_DEVICE: &str = "binding";
+
 /// A device or binding that could answer.
 #[derive(Clone, Debug, Default)]
 pub struct Party {
@@ -155,7 +158,7 @@ impl Party {
         if self.device.is_some() {
             self.label.clone()
         } else {
-            "binding".into()
+            NO_DEVICE.into()
         }
     }
 

@@ -370,6 +370,11 @@ impl RealFs {
         }
     }
 
+    /// Ends all registrations at the profile that phones register with.
+    pub async fn forget_registrations(&self) {
+        self.api("sofia profile internal flush_inbound_reg").await;
+    }
+
     /// A new user.
     pub fn new_user(&self) -> String {
         self.next_user.fetch_add(1, Ordering::Relaxed).to_string()
