@@ -220,7 +220,7 @@ impl Leg {
         tokio::time::sleep(time).await;
         let state = self.phone.lock();
         let stream = state.dialogs.get(&self.key).and_then(|d| of(&d.line).as_ref());
-        let came = stream.map(Stream::came).unwrap_or_default();
+        let came = stream.map(Stream::received).unwrap_or_default();
         came.into_iter()
             .filter(|(at, _)| *at > from)
             .map(|(_, voice)| voice)
