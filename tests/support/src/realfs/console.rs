@@ -88,7 +88,7 @@ impl Console {
     /// Makes FreeSWITCH fire an event.
     ///
     /// # Errors
-    /// When the connection ends or FreeSWITCH refuses.
+    /// If the connection ends or FreeSWITCH refuses.
     pub async fn send_event(&mut self, name: &str, headers: &[(&str, &str)], body: &str) -> io::Result<()> {
         let mut command = format!("sendevent {name}\n");
         for (name, value) in headers {
