@@ -101,7 +101,7 @@ pub async fn measure() {
             let (pushers, request) = (pushers.clone(), to("slow", n, SLOW));
             under_way.spawn(async move { pushers.push(&request).await.is_ok() });
         }
-        // All pushes have started, and none has finished.
+        // Long enough for all pushes to start, and too short for any to finish.
         tokio::time::sleep(TAKES / 2).await;
         let each = resident().saturating_sub(before) * 1024 / IN_FLIGHT;
         let meanwhile = others(&pushers).await;
