@@ -22,7 +22,7 @@ use crate::push::transport::tls::Tls;
 use crate::types::push::{PushError, PushOutcome, PushRequest};
 
 const BASE: &str = "https://fcm.googleapis.com";
-/// A message that Google checks and never sends.
+/// A message that Google validates without sending it.
 const NOBODYS_MESSAGE: &str = r#"{"validate_only":true,"message":{"topic":"fswake-doctor","data":{"probe":"1"},"android":{"priority":"HIGH","ttl":"0s"}}}"#;
 
 /// The tokens of a service account, which apps share.
